@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#ifndef RETETHER_MIGRATE_CORE_CLAIM_H
+#define RETETHER_MIGRATE_CORE_CLAIM_H
+
+#include "migrate/core/ticket.h"
+#include "session/core/msg.h"
+
+/* Who serves: the table of design section 6 as a pure function. migrate/store/functions.lua is its twin. */
+
+/* A record lost for this long may be taken over by another incarnation's join token. */
+#define RT_LEASE_MS 30000
+
+/* The session's record as the rules need it. */
+struct rt_record {
+    bool exists;
+    enum rt_session_state state;
+    uint64_t life; /* 0 until the first claim */
+    uint64_t epoch;
+    struct rt_id inc;
+    struct rt_id ticket; /* the confirmed ticket's id */
+    struct rt_id ancestors[RT_ANCESTORS_MAX];
+    size_t n_ancestors;
+    struct rt_id nonce;       /* of the hello that the claim took effect for */
+    char host[RT_HOST_MAX + 1]; /* owner */
+    uint64_t lost_ms;         /* store's time at which it was written lost */
+    char bound_to[RT_HOST_MAX + 1]; /* identity proved by the transport at the last claim, or "" */
+};
+
+/* One claim. At the hello it is tested, at the confirm it is taken. */
+struct rt_claim {
+    struct rt_key key;
+    bool join; /* presented a join token, else a ticket */
+    struct rt_id inc;
+    uint64_t life;  /* of the ticket presented; ignored for a join */
+    uint64_t epoch; /* of the hello */
+    struct rt_id nonce;
+    struct rt_id ticket; /* t: the ticket presented (ticket claims only) */
+    struct rt_id ancestors[RT_ANCESTORS_MAX];
+    size_t n_ancestors;
+    struct rt_id next; /* the ticket given in the welcome: becomes the record's on take */
+    char host[RT_HOST_MAX + 1];
+    char proof[RT_HOST_MAX + 1];      /* identity that the transport proves for this link, or "" */
+    char dead_host[RT_HOST_MAX + 1];  /* a host whose heartbeat has expired as the agent knows it, or "" */
+    bool store_whole;                 /* as the agent knows it */
+    uint64_t granted_life; /* take: the life that the welcome named; 0 at the test */
+};
+
+struct rt_claim_outcome {
+    enum rt_class verdict; /* OK, RETRY_LATER, STALE, REWOUND, FORKED, SUPERSEDED */
+    bool draining;
+    uint64_t life;     /* OK: the life granted */
+    uint64_t epoch;    /* STALE: the record's epoch */
+    uint64_t delay_ms; /* RETRY_LATER */
+    char host[RT_HOST_MAX + 1]; /* the record's owner before this claim */
+    bool moved;        /* OK: by another host than the last */
+};
+
+/* The rules: record (exists = false for none), claim, the store's time in ms. Changes nothing. */
+void rt_claim_judge(const struct rt_record *record, const struct rt_claim *claim, uint64_t store_ms,
+                    struct rt_claim_outcome *outcome);
+
+/* What a take with verdict OK writes into the record. */
+void rt_claim_apply(struct rt_record *record, const struct rt_claim *claim, const struct rt_claim_outcome *outcome);
+
+#endif

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#ifndef RETETHER_MIGRATE_CORE_STORE_OP_H
+#define RETETHER_MIGRATE_CORE_STORE_OP_H
+
+#include "migrate/core/claim.h"
+
+/* What an agent asks of the session store and what comes back, as plain data. migrate/store runs them on Redis, the
+ * simulation on a model of it. */
+
+/* Operations under way from one agent; one more fails at once with RT_ELIMIT. */
+#define RT_STORE_OPS_MAX 16384
+#define RT_REPORT_MAX 640 /* bytes of report kept in a record */
+#define RT_END_TTL_MS (24 * 3600 * 1000)
+
+enum rt_store_op_kind {
+    RT_STORE_CREATE, /* makes a record in state created; verdict LIMIT if one exists that has not ended */
+    RT_STORE_TEST,   /* judges claim, changes nothing */
+    RT_STORE_TAKE,   /* judges and applies claim; publishes it when it is a new (life, epoch) */
+    RT_STORE_STATE,  /* state moving or lost, only while the record is at (life, epoch) of this host */
+    RT_STORE_REPORT, /* offsets, only under the claimed (life, epoch) */
+    RT_STORE_END,    /* status and tails, only under the claimed life; then WAIT */
+    RT_STORE_GET,    /* one record, whole */
+    RT_STORE_FIND,   /* records of a tenant with a cid prefix, over all hosts (at most RT_LIST_MAX a reply, then more) */
+    RT_STORE_TAILS,  /* status and tails of an ended record */
+    RT_STORE_HOSTS,  /* the registry */
+};
+
+struct rt_store_op {
+    enum rt_store_op_kind kind;
+    uint64_t id; /* the asker's; comes back in the reply */
+    struct rt_key key; /* FIND: cid is the prefix; tenant "" means every tenant (operators) */
+    struct rt_claim claim; /* TEST, TAKE */
+    uint64_t life, epoch;  /* STATE, REPORT, END */
+    enum rt_session_state state; /* STATE */
+    struct rt_slice label; /* CREATE; slices live until the call returns */
+    uint64_t ring;         /* CREATE, bytes */
+    struct rt_slice report; /* REPORT */
+    struct rt_end_msg end;  /* END */
+    struct rt_slice tail[2]; /* END: stdout, stderr; they end at the final offsets */
+    char host[RT_HOST_MAX + 1]; /* FIND: only this host, or "" */
+    uint64_t cursor; /* FIND: 0 first, then the reply's */
+};
+
+/* A record as GET, FIND and (the owner's part) claims return it. Plain data. */
+struct rt_store_record {
+    struct rt_key key;
+    struct rt_record rule;
+    char label[RT_LABEL_MAX + 1];
+    uint64_t ring;
+    uint64_t made_ms, claimed_ms, seen_ms; /* store's clock */
+    uint64_t moves;
+    struct {
+        char host[RT_HOST_MAX + 1];
+        uint64_t life, epoch, at_ms;
+    } hist[RT_HISTORY_MAX]; /* oldest first */
+    size_t n_hist;
+    uint64_t code, sig, out, err; /* ended */
+    uint8_t report[RT_REPORT_MAX];
+    size_t report_size;
+};
+
+struct rt_store_host {
+    char host[RT_HOST_MAX + 1];
+    char addr[RT_ADDRS_MAX][RT_ADDR_MAX + 1];
+    size_t n_addr;
+    char version[32];
+    uint64_t seq;
+    uint64_t age_ms; /* since its last heartbeat */
+    bool alive;      /* younger than RT_HEARTBEAT_EXPIRY_MS */
+    uint64_t sessions;
+};
+
+#define RT_HEARTBEAT_MS 1000
+#define RT_HEARTBEAT_EXPIRY_MS 5000
+
+struct rt_store_reply {
+    uint64_t id;
+    enum rt_store_op_kind kind;
+    int error; /* 0; RT_EUNAVAIL, RT_ETIMEDOUT (it may have happened), RT_ELIMIT, RT_ENOTFOUND */
+    struct rt_claim_outcome outcome; /* TEST, TAKE; CREATE: verdict only */
+    struct rt_store_record *records; /* GET (0 or 1), FIND; live until the callback returns */
+    size_t n_records;
+    uint64_t cursor; /* FIND: not 0 = there is more */
+    struct rt_store_host *hosts; /* HOSTS; until the callback returns */
+    size_t n_hosts;
+    enum rt_end_how how;   /* END */
+    struct rt_end_msg end; /* TAILS */
+    bool lost;             /* TAILS: ended as lost */
+    struct rt_slice tail[2]; /* TAILS; until the callback returns */
+};
+
+enum rt_store_news_kind {
+    RT_STORE_UP,      /* connected, functions loaded; `fresh`: another store than before, or rolled back: rewrite all */
+    RT_STORE_DOWN,    /* operations fail with RT_EUNAVAIL until UP */
+    RT_STORE_CLAIMED, /* some agent took (life, epoch) of key; may come late, twice, or not at all */
+    RT_STORE_HOST,    /* the registry row of a host changed: addresses, or alive */
+};
+
+struct rt_store_news {
+    enum rt_store_news_kind kind;
+    bool fresh; /* UP */
+    bool whole; /* UP: the birth mark is older than RT_STORE_WHOLE_MS */
+    struct rt_key key; /* CLAIMED */
+    uint64_t life, epoch;
+    char host[RT_HOST_MAX + 1];
+    struct rt_store_host row; /* HOST */
+};
+
+#define RT_STORE_WHOLE_MS 10000
+
+#endif

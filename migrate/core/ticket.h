@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#ifndef RETETHER_MIGRATE_CORE_TICKET_H
+#define RETETHER_MIGRATE_CORE_TICKET_H
+
+#include "session/core/msg.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Ancestors a ticket carries, newest first. A chain longer than this that the store forgot reads as a fork. */
+#define RT_ANCESTORS_MAX 16
+
+struct rt_id {
+    uint8_t b[RT_ID_SIZE];
+};
+
+bool rt_id_equal(const struct rt_id *a, const struct rt_id *b);
+
+/* A session's key: container IDs are unique within a tenant. NUL-terminated. */
+struct rt_key {
+    char tenant[RT_TENANT_MAX + 1];
+    char cid[RT_CID_MAX + 1];
+};
+
+bool rt_key_equal(const struct rt_key *a, const struct rt_key *b);
+
+/* What a token says: its plain content before sealing and after opening. */
+struct rt_ticket {
+    bool join; /* a join token: only key, bound_to, expires, issuer, key_id count */
+    struct rt_key key;
+    uint64_t life;
+    uint64_t epoch;
+    struct rt_id inc; /* incarnation */
+    struct rt_id id;
+    struct rt_id ancestors[RT_ANCESTORS_MAX]; /* parent first */
+    size_t n_ancestors;
+    uint64_t expires_ms; /* ms since 1970; 0 never */
+    char bound_to[RT_HOST_MAX + 1]; /* identity that the transport must prove, or "" */
+    char issuer[RT_HOST_MAX + 1];   /* host that sealed it */
+    uint32_t key_id;
+};
+
+enum rt_relation { RT_SAME, RT_DESCENDS, RT_ANCESTOR, RT_DIVERGES };
+
+/* How ticket (id + ancestors) t stands to the ticket c: the same, a descendant of it, a proper ancestor, or neither. */
+enum rt_relation rt_ticket_relation(const struct rt_id *t, const struct rt_id *t_ancestors, size_t n_t,
+                                    const struct rt_id *c, const struct rt_id *c_ancestors, size_t n_c);
+
+/* Fills child as the next ticket after parent: same key, inc, life, bound_to; given id and epoch; ancestors shifted. */
+void rt_ticket_child(const struct rt_ticket *parent, const struct rt_id *id, uint64_t epoch, struct rt_ticket *child);
+
+/* Plain serialisation (fixed order, big-endian), for the seal. Returns bytes written or RT_ELIMIT / RT_EPROTO. */
+RT_MUST_CHECK int rt_ticket_encode(const struct rt_ticket *ticket, uint8_t *out, size_t cap);
+RT_MUST_CHECK int rt_ticket_decode(const uint8_t *data, size_t size, struct rt_ticket *ticket);
+
+/* Sealing as the pure agent sees it; migrate/seal gives the real one, the simulation a plain one. */
+struct rt_sealer {
+    void *ctx;
+    /* Returns the token's bytes (<= RT_TOKEN_MAX) or a negative code. */
+    int (*seal)(void *ctx, const struct rt_ticket *ticket, uint8_t *out, size_t cap);
+    /* RT_EAUTH when it was not sealed under the ring, RT_EEXPIRED after its time, RT_EPROTO when it is no token. */
+    int (*open)(void *ctx, const uint8_t *token, size_t size, uint64_t wall_ms, struct rt_ticket *ticket);
+};
+
+#endif

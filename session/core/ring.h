@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#ifndef RETETHER_SESSION_CORE_RING_H
+#define RETETHER_SESSION_CORE_RING_H
+
+#include "session/core/digest.h"
+#include "session/core/error.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* The newest bytes of a stream with absolute offsets: [base, head), head - base <= cap. */
+struct rt_ring {
+    uint8_t *data; /* owned; allocated at init, touched as it fills */
+    size_t cap;    /* bytes */
+    uint64_t base;
+    uint64_t head;
+};
+
+/* cap > 0. RT_ENOMEM when memory is short; the ring is then zeroed and needs no close. */
+RT_MUST_CHECK int rt_ring_init(struct rt_ring *ring, size_t cap);
+void rt_ring_close(struct rt_ring *ring);
+
+/* Bytes that can be appended without giving up any below head. */
+size_t rt_ring_room(const struct rt_ring *ring);
+/* Appends up to room bytes, returns how many. */
+size_t rt_ring_append(struct rt_ring *ring, const void *data, size_t size);
+/* The contiguous free space at head (NULL, 0 when full), for reading straight into the ring; then commit what came. */
+uint8_t *rt_ring_space(const struct rt_ring *ring, size_t *size);
+void rt_ring_commit(struct rt_ring *ring, size_t size);
+/* Gives up the bytes below offset; base <= offset <= head. */
+void rt_ring_drop(struct rt_ring *ring, uint64_t offset);
+/* The contiguous bytes at offset (base <= offset <= head); size 0 at head. */
+const uint8_t *rt_ring_peek(const struct rt_ring *ring, uint64_t offset, size_t *size);
+/* Copies up to size bytes from offset, returns how many. */
+size_t rt_ring_copy(const struct rt_ring *ring, uint64_t offset, void *out, size_t size);
+/* Extends digest from its `at` (>= base) to offset (<= head). */
+void rt_ring_digest(const struct rt_ring *ring, struct rt_digest *digest, uint64_t offset);
+
+#endif
