@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#ifndef RETETHER_BROKER_CORE_AGENT_H
+#define RETETHER_BROKER_CORE_AGENT_H
+
+#include "migrate/core/store_op.h"
+#include "session/core/msg.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* The agent: pure. Links, handshakes, claims, sessions, attachments by channel, requests, and the switch between guest
+ * and client links. It holds nothing that is not also elsewhere. The shell carries bytes, runs store operations and
+ * keeps one timer. docs/architecture.md has the states. */
+
+/* Links of one agent; one more is refused at accept. */
+#define RT_AGENT_LINKS_MAX 16384
+/* Links whose handshake is not done; one more is refused with LIMIT. */
+#define RT_AGENT_HANDSHAKES_MAX 1024
+#define RT_HANDSHAKE_TIMEOUT_MS 5000
+/* Sessions remembered; when full the longest unused one that is not served is forgotten. */
+#define RT_AGENT_SESSIONS_MAX 16384
+/* Channels of one client link; one more is refused with LIMIT. */
+#define RT_LINK_CHANNELS_MAX 4096
+/* Attaches and requests held until a guest appears, per agent; one more gets RETRY_LATER. */
+#define RT_AGENT_HELD_MAX 16384
+/* A claim without the store's answer for this long goes on without it (tickets), or RETRY_LATER (join tokens). */
+#define RT_CLAIM_TIMEOUT_MS 200
+/* Bytes queued to a link above which its channels get no more credit; below half of it they do again. */
+#define RT_LINK_HIGH_WATER (1024 * 1024)
+/* What one channel may have on the way in one direction, and all channels of a link together; never under the initial credit. */
+#define RT_CHANNEL_BUDGET 262144
+#define RT_LINK_BUDGET (16 * 1024 * 1024)
+/* A served session whose guest is gone for this long is written lost. */
+#define RT_LOST_AFTER_MS 2000
+#define RT_PING_BUSY_MS 1000
+#define RT_PING_IDLE_MS 5000
+#define RT_PINGS_MISSED_MAX 3
+/* Ends being collected (tails in memory); one more gets END_OK "later". */
+#define RT_ENDS_MAX 256
+
+typedef uint32_t rt_link_id; /* never 0 for a link, not reused while the agent lives */
+
+enum rt_peer_role { RT_PEER_GUEST, RT_PEER_CLIENT };
+
+struct rt_peer { /* what the listener knows of who connected */
+    enum rt_peer_role role;
+    char tenant[RT_TENANT_MAX + 1]; /* client: its tenant; "" = operator, sees all */
+    char proof[RT_HOST_MAX + 1];    /* guest: identity that the transport proves, or "" */
+    char name[RT_TEXT_MAX];         /* for the log */
+};
+
+enum rt_agent_event_kind { /* for the log and the metrics; one per transition */
+    RT_AGENT_LINK_OPENED,
+    RT_AGENT_LINK_CLOSED,
+    RT_AGENT_REFUSED,
+    RT_AGENT_CLAIMED,
+    RT_AGENT_PROVISIONAL,
+    RT_AGENT_FORKED,
+    RT_AGENT_SESSION_STATE,
+    RT_AGENT_ATTACHED,
+    RT_AGENT_DETACHED,
+    RT_AGENT_ENDED,
+    RT_AGENT_STORE,
+};
+
+struct rt_agent_event {
+    enum rt_agent_event_kind kind;
+    rt_link_id link;
+    struct rt_key key; /* "" when none */
+    uint64_t life, epoch;
+    char from[32], to[32]; /* states */
+    char reason[RT_TEXT_MAX + 1];
+};
+
+struct rt_agent_io {
+    void *ctx;
+    /* Sends bytes on a link. data is good during the call only, but when `in_input` it points into the buffer given to the
+     * rt_agent_input() call that is under way, which the shell can keep instead of copying. Order is kept per link. */
+    void (*send)(void *ctx, rt_link_id link, const uint8_t *data, size_t size, bool in_input);
+    /* Closes a link after what was sent has gone out (bounded). No rt_agent_closed() follows. */
+    void (*close)(void *ctx, rt_link_id link, const char *reason);
+    /* 0: exactly one rt_agent_store_reply() follows, later. Negative: none does. */
+    int (*store)(void *ctx, const struct rt_store_op *op);
+    void (*event)(void *ctx, const struct rt_agent_event *event);
+    void (*random)(void *ctx, void *out, size_t size);
+    /* An ended session's status and tails onto this host's disk, fsynced, until the store has them. 0 or a negative code. */
+    int (*keep_end)(void *ctx, const struct rt_store_op *end);
+    void (*drop_end)(void *ctx, const struct rt_key *key, uint64_t life);
+};
+
+struct rt_agent_config {
+    char host[RT_HOST_MAX + 1];
+    char addr[RT_ADDRS_MAX][RT_ADDR_MAX + 1]; /* advertised to clients */
+    size_t n_addr;
+    uint64_t seed;
+    uint64_t ticket_ttl_ms;
+    struct rt_sealer sealer;
+    struct rt_agent_io io; /* its functions must not call back into the agent */
+};
+
+struct rt_agent;
+
+/* wall_ms: milliseconds since 1970 at `now`, for token expiry. NULL without memory. */
+struct rt_agent *rt_agent_new(const struct rt_agent_config *config, uint64_t now, uint64_t wall_ms);
+void rt_agent_free(struct rt_agent *agent);
+
+/* A link was accepted. 0 when a limit is reached (the shell closes it). */
+rt_link_id rt_agent_opened(struct rt_agent *agent, const struct rt_peer *peer, uint64_t now);
+/* Takes whole frames, and DATA frames also in part, from data (writable: headers are patched in place; at least
+ * RT_FRAME_HEADER writable bytes lie before it, for the header of a split frame's rest). Returns the bytes used; the rest is
+ * given again with more behind it. */
+size_t rt_agent_input(struct rt_agent *agent, rt_link_id link, uint8_t *data, size_t size, uint64_t now);
+/* The link was closed by the peer or by an error. */
+void rt_agent_closed(struct rt_agent *agent, rt_link_id link, const char *reason, uint64_t now);
+/* How many bytes are still queued to the link after a write or a drain. */
+void rt_agent_queued(struct rt_agent *agent, rt_link_id link, size_t queued, uint64_t now);
+
+void rt_agent_store_reply(struct rt_agent *agent, const struct rt_store_reply *reply, uint64_t now);
+void rt_agent_store_news(struct rt_agent *agent, const struct rt_store_news *news, uint64_t now);
+/* An end kept on disk by an earlier run of this agent, to be stored. Slices are copied. */
+void rt_agent_kept_end(struct rt_agent *agent, const struct rt_store_op *end, uint64_t now);
+
+uint64_t rt_agent_deadline(const struct rt_agent *agent);
+void rt_agent_tick(struct rt_agent *agent, uint64_t now);
+
+/* Stopping: writes offsets of all served sessions, tells clients LOST, closes the links. */
+void rt_agent_stop(struct rt_agent *agent, uint64_t now);
+
+struct rt_agent_stats {
+    uint64_t links, guests, clients, handshakes, sessions, served, channels, held, provisional;
+    uint64_t frames, bytes_up, bytes_down, refused, claims, moves, forks;
+};
+void rt_agent_stats(const struct rt_agent *agent, struct rt_agent_stats *stats);
+
+/* Whether this agent serves key now, and at which (life, epoch): for the simulation's check and `served` metrics. */
+bool rt_agent_serves(const struct rt_agent *agent, const struct rt_key *key, uint64_t *life, uint64_t *epoch);
+
+#endif

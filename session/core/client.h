@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#ifndef RETETHER_SESSION_CORE_CLIENT_H
+#define RETETHER_SESSION_CORE_CLIENT_H
+
+#include "session/core/msg.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* The client's endpoint machine: pure. It knows agents by address, keeps at most one link to each, and any number of
+ * attachments and requests over them; it finds the agent that serves a container, follows it when it moves, resumes at
+ * the recorded offsets and replays input. The shell dials, carries bytes and keeps one timer.
+ *
+ * Time is `now`: milliseconds of one monotonic clock. After any call the shell runs rt_client_next() until it
+ * returns false, asks rt_client_output() of every link that can take bytes, and sets its timer to rt_client_deadline(). */
+
+/* Agents known; one more learnt from a welcome or MOVED replaces the longest unused one that has no attachment. */
+#define RT_CLIENT_AGENTS_MAX RT_AGENTS_MAX
+/* Attachments of one client; one more is RT_ELIMIT. */
+#define RT_CLIENT_ATTS_MAX 4096
+/* Requests without an answer; one more is RT_ELIMIT. */
+#define RT_CLIENT_REQUESTS_MAX 256
+/* Received and not consumed, and sent and not acknowledged, each per stream. */
+#define RT_CLIENT_WINDOW 262144
+#define RT_INITIAL_CREDIT 32768
+/* A request without an answer fails with RT_ETIMEDOUT after this. */
+#define RT_REQUEST_TIMEOUT_MS 10000
+/* Refused as NOT_FOUND after having been attached: keeps trying for this long. */
+#define RT_NOT_FOUND_GRACE_MS 60000
+
+struct rt_client;
+struct rt_catt; /* an attachment, client side; freed by rt_catt_free() */
+
+struct rt_client_config {
+    char name[RT_HOST_MAX + 1]; /* program name for the agents' logs */
+    uint64_t seed;              /* jitter */
+    void *ctx;
+    void (*random)(void *ctx, void *out, size_t size); /* attachment ids */
+    /* The answer to a request, exactly once for each that was accepted with `more` false (parts before it have `more` set).
+     * error: 0, RT_ETIMEDOUT, RT_ECONN (no agent could be reached), RT_EPROTO. reply is NULL on error, its slices live until return.
+     * Must not call into the client. */
+    void (*on_reply)(void *ctx, uint64_t request, int error, const struct rt_reply_msg *reply);
+};
+
+/* Returns NULL without memory. */
+struct rt_client *rt_client_new(const struct rt_client_config *config);
+/* Frees all, its attachments too. No callback fires. */
+void rt_client_free(struct rt_client *client);
+
+/* Adds an agent by address (an endpoint text such as "unix:/run/retether/client.sock"). */
+RT_MUST_CHECK int rt_client_add_agent(struct rt_client *client, const char *addr);
+
+enum rt_client_action_kind { RT_CLIENT_DIAL, RT_CLIENT_HANGUP };
+
+struct rt_client_action {
+    enum rt_client_action_kind kind;
+    unsigned agent;              /* slot, < RT_CLIENT_AGENTS_MAX */
+    char addr[RT_ADDR_MAX + 1];  /* DIAL */
+    const char *reason;          /* HANGUP, static text */
+};
+
+/* DIAL: the shell answers with exactly one rt_client_connected() or rt_client_lost() for that slot. HANGUP: it closes that
+ * slot's connection or dial; no answer is wanted, the machine already counts it as lost. */
+bool rt_client_next(struct rt_client *client, struct rt_client_action *action, uint64_t now);
+void rt_client_connected(struct rt_client *client, unsigned agent, uint64_t now);
+void rt_client_lost(struct rt_client *client, unsigned agent, uint64_t now);
+
+/* Takes whole frames from data, returns the bytes used; the rest is given again with more behind it. A bad frame makes
+ * the machine hang up (an action) and returns size. */
+size_t rt_client_input(struct rt_client *client, unsigned agent, const uint8_t *data, size_t size, uint64_t now);
+/* Fills buf with what there is to send on that link; 0 when nothing. cap >= RT_FRAME_HEADER + RT_FRAME_PAYLOAD_MAX. */
+size_t rt_client_output(struct rt_client *client, unsigned agent, uint8_t *buf, size_t cap, uint64_t now);
+uint64_t rt_client_deadline(const struct rt_client *client); /* UINT64_MAX: none */
+void rt_client_tick(struct rt_client *client, uint64_t now);
+
+struct rt_attach_options {
+    char cid[RT_CID_MAX + 1];
+    uint64_t proc;         /* 0 main, RT_PROC_ANY with an id that an exec named */
+    uint8_t id[RT_ID_SIZE]; /* all zero: made at random */
+    uint64_t want;         /* bit per stream */
+    uint64_t from, n;      /* enum rt_attach_from */
+    uint64_t hold_ms;
+    bool once;
+    bool steal;
+    uint64_t rows, cols;
+    uint64_t give_up_ms; /* not once attached within this: FAILED; 0 never */
+};
+
+RT_MUST_CHECK int rt_client_attach(struct rt_client *client, const struct rt_attach_options *options, uint64_t now,
+                                   struct rt_catt **att);
+/* Tells the guest that this attachment is over (best effort) and forgets it. */
+void rt_catt_free(struct rt_catt *att);
+void rt_catt_id(const struct rt_catt *att, uint8_t out[RT_ID_SIZE]);
+
+enum rt_catt_event_kind {
+    RT_CATT_ATTACHED,     /* the first time: life, proc, tty, start offsets */
+    RT_CATT_INTERRUPTED,  /* streams stand still; the machine is looking for the guest */
+    RT_CATT_RESUMED,      /* they go on; `host` serves now */
+    RT_CATT_GAP,          /* [from, to) of stream will never come; told in stream order (after the bytes before it are consumed) */
+    RT_CATT_EOF,          /* stream ended at offset from, all before it consumed */
+    RT_CATT_RESIZED,      /* control-up */
+    RT_CATT_EXITED,       /* code or sig, out, err: final offsets; comes after all output was consumed */
+    RT_CATT_INPUT_CLOSED, /* the process takes no more stdin; it applied `from` bytes of this attachment */
+    RT_CATT_REWOUND,      /* a past that was seen is no longer true: stream, from = last common offset, to = ours. Final. */
+    RT_CATT_FAILED,       /* cls, text. Final. ENDED has code, sig */
+};
+
+struct rt_catt_event {
+    enum rt_catt_event_kind kind;
+    uint64_t stream, from, to;
+    uint64_t life, epoch, proc, code, sig, out, err, rows, cols;
+    bool tty;
+    uint64_t cls; /* enum rt_class */
+    char text[RT_TEXT_MAX + 1];
+    char host[RT_HOST_MAX + 1];
+};
+
+/* The next event, false when there is none. At most one of each kind and stream is pending: bounded. */
+bool rt_catt_event(struct rt_catt *att, struct rt_catt_event *event);
+
+/* The contiguous received bytes of stdout or stderr not yet consumed (size 0: none), and telling that n were consumed:
+ * handed to their final reader, so that they need never be sent again. */
+const uint8_t *rt_catt_peek(const struct rt_catt *att, unsigned stream, size_t *size);
+void rt_catt_consumed(struct rt_catt *att, unsigned stream, size_t n, uint64_t now);
+uint64_t rt_catt_offset(const struct rt_catt *att, unsigned stream); /* consumed so far, absolute */
+
+/* stdin. Takes what fits in the window, returns how many. */
+size_t rt_catt_write(struct rt_catt *att, const void *data, size_t size);
+void rt_catt_write_end(struct rt_catt *att); /* after all written: FIN */
+size_t rt_catt_writable(const struct rt_catt *att);
+/* Bytes of stdin written here, and how many of them the process is known to have taken. */
+void rt_catt_input(const struct rt_catt *att, uint64_t *written, uint64_t *applied);
+
+/* Items of control-down, in order, exactly once. RT_ELIMIT when RT_CLIENT_WINDOW is full of unapplied items. A resize
+ * replaces one that has not been sent. */
+RT_MUST_CHECK int rt_catt_resize(struct rt_catt *att, unsigned rows, unsigned cols);
+RT_MUST_CHECK int rt_catt_signal(struct rt_catt *att, unsigned sig);
+/* item->id names the attachment wanted; then rt_client_attach() with that id and RT_PROC_ANY. */
+RT_MUST_CHECK int rt_catt_exec(struct rt_catt *att, const struct rt_down_item *item);
+/* True when every item given so far has been applied by the guest. */
+bool rt_catt_applied(const struct rt_catt *att);
+
+/* Sends a request to any agent that answers. */
+RT_MUST_CHECK int rt_client_request(struct rt_client *client, const struct rt_request_msg *request, uint64_t now,
+                                    uint64_t *id);
+
+#endif
