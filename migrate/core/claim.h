@@ -10,6 +10,8 @@
 
 /* A record lost for this long may be taken over by another incarnation's join token. */
 #define RT_LEASE_MS 30000
+/* The longest delay that RETRY_LATER asks for. */
+#define RT_CLAIM_RETRY_MS 1000
 
 /* The session's record as the rules need it. */
 struct rt_record {
@@ -21,9 +23,9 @@ struct rt_record {
     struct rt_id ticket; /* the confirmed ticket's id */
     struct rt_id ancestors[RT_ANCESTORS_MAX];
     size_t n_ancestors;
-    struct rt_id nonce;       /* of the hello that the claim took effect for */
-    char host[RT_HOST_MAX + 1]; /* owner */
-    uint64_t lost_ms;         /* store's time at which it was written lost */
+    struct rt_id nonce;             /* of the hello that the claim took effect for */
+    char host[RT_HOST_MAX + 1];     /* owner */
+    uint64_t lost_ms;               /* store's time at which it was written lost */
     char bound_to[RT_HOST_MAX + 1]; /* identity proved by the transport at the last claim, or "" */
 };
 
@@ -40,20 +42,20 @@ struct rt_claim {
     size_t n_ancestors;
     struct rt_id next; /* the ticket given in the welcome: becomes the record's on take */
     char host[RT_HOST_MAX + 1];
-    char proof[RT_HOST_MAX + 1];      /* identity that the transport proves for this link, or "" */
-    char dead_host[RT_HOST_MAX + 1];  /* a host whose heartbeat has expired as the agent knows it, or "" */
-    bool store_whole;                 /* as the agent knows it */
-    uint64_t granted_life; /* take: the life that the welcome named; 0 at the test */
+    char proof[RT_HOST_MAX + 1];     /* identity that the transport proves for this link, or "" */
+    char dead_host[RT_HOST_MAX + 1]; /* a host whose heartbeat has expired as the agent knows it, or "" */
+    bool store_whole;                /* as the agent knows it */
+    uint64_t granted_life;           /* take: the life that the welcome named; 0 at the test */
 };
 
 struct rt_claim_outcome {
     enum rt_class verdict; /* OK, RETRY_LATER, STALE, REWOUND, FORKED, SUPERSEDED */
     bool draining;
-    uint64_t life;     /* OK: the life granted */
-    uint64_t epoch;    /* STALE: the record's epoch */
-    uint64_t delay_ms; /* RETRY_LATER */
+    uint64_t life;              /* OK: the life granted */
+    uint64_t epoch;             /* STALE: the record's epoch */
+    uint64_t delay_ms;          /* RETRY_LATER */
     char host[RT_HOST_MAX + 1]; /* the record's owner before this claim */
-    bool moved;        /* OK: by another host than the last */
+    bool moved;                 /* OK: by another host than the last */
 };
 
 /* The rules: record (exists = false for none), claim, the store's time in ms. Changes nothing. */

@@ -35,7 +35,7 @@ struct rt_ticket {
     struct rt_id id;
     struct rt_id ancestors[RT_ANCESTORS_MAX]; /* parent first */
     size_t n_ancestors;
-    uint64_t expires_ms; /* ms since 1970; 0 never */
+    uint64_t expires_ms;            /* ms since 1970; 0 never */
     char bound_to[RT_HOST_MAX + 1]; /* identity that the transport must prove, or "" */
     char issuer[RT_HOST_MAX + 1];   /* host that sealed it */
     uint32_t key_id;
@@ -47,7 +47,13 @@ enum rt_relation { RT_SAME, RT_DESCENDS, RT_ANCESTOR, RT_DIVERGES };
 enum rt_relation rt_ticket_relation(const struct rt_id *t, const struct rt_id *t_ancestors, size_t n_t,
                                     const struct rt_id *c, const struct rt_id *c_ancestors, size_t n_c);
 
-/* Fills child as the next ticket after parent: same key, inc, life, bound_to; given id and epoch; ancestors shifted. */
+/* The ancestors of a child of the ticket (id + ancestors): id first, the oldest dropped past the limit. out must not be
+ * ancestors itself. Returns how many. */
+size_t rt_ticket_ancestry(const struct rt_id *id, const struct rt_id *ancestors, size_t n,
+                          struct rt_id out[RT_ANCESTORS_MAX]);
+
+/* Fills child as the next ticket after parent: same key, inc, life, bound_to; given id and epoch; ancestors shifted.
+ * The child of a join token has no ancestors; its inc and life are the caller's to fill in. */
 void rt_ticket_child(const struct rt_ticket *parent, const struct rt_id *id, uint64_t epoch, struct rt_ticket *child);
 
 /* Plain serialisation (fixed order, big-endian), for the seal. Returns bytes written or RT_ELIMIT / RT_EPROTO. */

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "migrate/core/ticket.h"
+
+#include <string.h>
+
+bool rt_id_equal(const struct rt_id *a, const struct rt_id *b)
+{
+    return memcmp(a->b, b->b, RT_ID_SIZE) == 0;
+}
+
+bool rt_key_equal(const struct rt_key *a, const struct rt_key *b)
+{
+    return strcmp(a->tenant, b->tenant) == 0 && strcmp(a->cid, b->cid) == 0;
+}
+
+static bool holds(const struct rt_id *list, size_t n, const struct rt_id *id)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (rt_id_equal(&list[i], id)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+enum rt_relation rt_ticket_relation(const struct rt_id *t, const struct rt_id *t_ancestors, size_t n_t,
+                                    const struct rt_id *c, const struct rt_id *c_ancestors, size_t n_c)
+{
+    if (rt_id_equal(t, c)) {
+        return RT_SAME;
+    }
+    if (holds(t_ancestors, n_t, c)) {
+        return RT_DESCENDS;
+    }
+    if (holds(c_ancestors, n_c, t)) {
+        return RT_ANCESTOR;
+    }
+    return RT_DIVERGES;
+}
+
+size_t rt_ticket_ancestry(const struct rt_id *id, const struct rt_id *ancestors, size_t n,
+                          struct rt_id out[RT_ANCESTORS_MAX])
+{
+    size_t kept = n < RT_ANCESTORS_MAX ? n : RT_ANCESTORS_MAX - 1;
+
+    out[0] = *id;
+    memcpy(&out[1], ancestors, kept * sizeof *out);
+    return kept + 1;
+}
+
+void rt_ticket_child(const struct rt_ticket *parent, const struct rt_id *id, uint64_t epoch, struct rt_ticket *child)
+{
+    memset(child, 0, sizeof *child);
+    child->key = parent->key;
+    child->inc = parent->inc;
+    child->life = parent->life;
+    memcpy(child->bound_to, parent->bound_to, sizeof child->bound_to);
+    child->id = *id;
+    child->epoch = epoch;
+    if (!parent->join) {
+        child->n_ancestors = rt_ticket_ancestry(&parent->id, parent->ancestors, parent->n_ancestors, child->ancestors);
+    }
+}
