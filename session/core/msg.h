@@ -29,6 +29,10 @@
 #define RT_ATTS_MAX 128
 #define RT_AGENTS_MAX 64
 #define RT_HISTORY_MAX 16
+#define RT_NAME_MAX 64
+#define RT_CWD_MAX 1024
+/* Bytes of a REPORT payload kept in a record. */
+#define RT_RECORD_REPORT_MAX 1024
 #define RT_LIST_MAX 32
 #define RT_ARGS_MAX 64
 #define RT_ARG_MAX 2048
@@ -293,11 +297,13 @@ enum rt_msg_kind {
 };
 
 /* Encodes `msg` (the struct of that kind) into buf. Returns the bytes written (> 0), or RT_ELIMIT when cap is too
- * small, or RT_EINVAL when a field breaks its bound. Allocates nothing. */
+ * small (or the message larger than its kind may be, or over RT_MSG_NODES_MAX nodes), or RT_EINVAL when a field breaks
+ * its bound. Allocates nothing. */
 RT_MUST_CHECK int rt_msg_encode(enum rt_msg_kind kind, const void *msg, uint8_t *buf, size_t cap);
 
-/* Decodes size bytes into `msg`, which is zeroed first; its slices point into data. Returns 0, RT_ENOMEM, or RT_EPROTO with
- * `why` filled with what is wrong and at which key ("attach.id: 15 bytes, wants 16"). */
+/* Decodes size bytes into `msg`, which is zeroed first; its slices point into data. Returns 0, or RT_EPROTO with `why`
+ * filled with what is wrong and at which key ("attach.id: 15 bytes, wants 16"); `msg` is then not to be used.
+ * Enumerations and texts are as they came: the caller judges them. Allocates nothing. */
 RT_MUST_CHECK int rt_msg_decode(enum rt_msg_kind kind, const uint8_t *data, size_t size, void *msg, char *why,
                                 size_t why_size);
 

@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "session/core/msg_tables.h"
+
+/* Bounds that protocol.md leaves to the codec. */
+#define WORD_MAX 32 /* bytes of a role, an operation, a version */
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+#define NEVER RT_NEED_NEVER
+#define ALWAYS RT_NEED_ALWAYS
+
+#define INT_BELOW(need_, type, key_, member, below)                                                                    \
+    {                                                                                                                  \
+        .key = (key_), .kind = RT_FIELD_INT, .need = (need_), .offset = offsetof(struct type, member), .max = (below)  \
+    }
+#define INT_AS(need_, type, key_, member) INT_BELOW(need_, type, key_, member, RT_COUNTER_MAX)
+#define INT(need_, type, member) INT_AS(need_, type, #member, member)
+#define STREAM(need_, type, member) INT_BELOW(need_, type, #member, member, RT_STREAMS)
+#define DIGEST(need_, type, member)                                                                                    \
+    {                                                                                                                  \
+        .key = #member, .kind = RT_FIELD_DIGEST, .need = (need_), .offset = offsetof(struct type, member)              \
+    }
+#define BOOL_AS(need_, type, key_, member)                                                                             \
+    {                                                                                                                  \
+        .key = (key_), .kind = RT_FIELD_BOOL, .need = (need_), .offset = offsetof(struct type, member)                 \
+    }
+#define BOOL(need_, type, member) BOOL_AS(need_, type, #member, member)
+#define BYTES(kind_, need_, type, member, min_, max_)                                                                  \
+    {                                                                                                                  \
+        .key = #member, .kind = (kind_), .need = (need_), .offset = offsetof(struct type, member), .min = (min_),      \
+        .max = (max_)                                                                                                  \
+    }
+#define STR(need_, type, member, max_) BYTES(RT_FIELD_STR, need_, type, member, 0, max_)
+#define BIN(need_, type, member, max_) BYTES(RT_FIELD_BIN, need_, type, member, 0, max_)
+#define ID(need_, type, member) BYTES(RT_FIELD_BIN, need_, type, member, RT_ID_SIZE, RT_ID_SIZE)
+#define ARRAY(kind_, need_, type, member, min_, text_max_, sub_)                                                       \
+    {                                                                                                                  \
+        .key = #member, .kind = (kind_), .need = (need_), .offset = offsetof(struct type, member),                     \
+        .count_offset = offsetof(struct type, n_##member), .min = (min_), .max = COUNT(((struct type *)0)->member),    \
+        .text_max = (text_max_), .sub = (sub_)                                                                         \
+    }
+#define INTS(need_, type, member) ARRAY(RT_FIELD_INTS, need_, type, member, COUNT(((struct type *)0)->member), 0, NULL)
+#define STRS(need_, type, member, text_max_) ARRAY(RT_FIELD_STRS, need_, type, member, 0, text_max_, NULL)
+#define MAPS(need_, type, member, sub_) ARRAY(RT_FIELD_MAPS, need_, type, member, 0, 0, sub_)
+
+#define TABLE(name_, type, fields_, size_max_)                                                                         \
+    {                                                                                                                  \
+        .name = (name_), .struct_size = sizeof(struct type), .size_max = (size_max_), .fields = (fields_),             \
+        .n_fields = COUNT(fields_)                                                                                     \
+    }
+#define SUB_TABLE(type, fields_) TABLE(#fields_, type, fields_, RT_FRAME_PAYLOAD_MAX)
+
+static const struct rt_msg_field hello[] = {
+    INT(ALWAYS, rt_hello_msg, vmin),
+    INT(ALWAYS, rt_hello_msg, vmax),
+    STR(ALWAYS, rt_hello_msg, role, WORD_MAX),
+    STR(NEVER, rt_hello_msg, cid, RT_CID_MAX),
+    ID(NEVER, rt_hello_msg, inc),
+    INT(NEVER, rt_hello_msg, life),
+    INT(NEVER, rt_hello_msg, epoch),
+    BIN(NEVER, rt_hello_msg, tok, RT_TOKEN_MAX),
+    ID(NEVER, rt_hello_msg, nonce),
+    STR(NEVER, rt_hello_msg, name, RT_NAME_MAX),
+};
+
+static const struct rt_msg_field agent[] = {
+    STR(ALWAYS, rt_host_msg, host, RT_HOST_MAX),
+    STRS(ALWAYS, rt_host_msg, addr, RT_ADDR_MAX),
+};
+static const struct rt_msg_table agent_table = SUB_TABLE(rt_host_msg, agent);
+
+static const struct rt_msg_field welcome[] = {
+    INT(ALWAYS, rt_welcome_msg, v),
+    STR(ALWAYS, rt_welcome_msg, host, RT_HOST_MAX),
+    INT(NEVER, rt_welcome_msg, life),
+    INT(NEVER, rt_welcome_msg, epoch),
+    BIN(NEVER, rt_welcome_msg, tkt, RT_TOKEN_MAX),
+    BOOL(NEVER, rt_welcome_msg, drain),
+    MAPS(NEVER, rt_welcome_msg, agents, &agent_table),
+};
+
+static const struct rt_msg_field report_proc[] = {
+    INT(ALWAYS, rt_report_proc, p),     INT(ALWAYS, rt_report_proc, st),    BOOL(NEVER, rt_report_proc, tty),
+    INTS(ALWAYS, rt_report_proc, base), INTS(ALWAYS, rt_report_proc, head), INT(NEVER, rt_report_proc, code),
+};
+static const struct rt_msg_table report_proc_table = SUB_TABLE(rt_report_proc, report_proc);
+
+static const struct rt_msg_field report_att[] = {
+    ID(ALWAYS, rt_report_att, id),     INT(ALWAYS, rt_report_att, p),    BOOL(NEVER, rt_report_att, bound),
+    INTS(ALWAYS, rt_report_att, cons), INTS(ALWAYS, rt_report_att, app), INT(NEVER, rt_report_att, hold),
+    BOOL(NEVER, rt_report_att, obs),
+};
+static const struct rt_msg_table report_att_table = SUB_TABLE(rt_report_att, report_att);
+
+static const struct rt_msg_field report[] = {
+    MAPS(ALWAYS, rt_report_msg, procs, &report_proc_table),
+    MAPS(ALWAYS, rt_report_msg, atts, &report_att_table),
+};
+
+static const struct rt_msg_field refuse[] = {
+    INT(ALWAYS, rt_refuse_msg, c),
+    STR(NEVER, rt_refuse_msg, m, RT_TEXT_MAX),
+    INT(NEVER, rt_refuse_msg, delay),
+    STR(NEVER, rt_refuse_msg, host, RT_HOST_MAX),
+    STRS(NEVER, rt_refuse_msg, addr, RT_ADDR_MAX),
+    INT(NEVER, rt_refuse_msg, life),
+    INT(NEVER, rt_refuse_msg, epoch),
+    INT(NEVER, rt_refuse_msg, code),
+    INT(NEVER, rt_refuse_msg, sig),
+    STR(NEVER, rt_refuse_msg, which, WORD_MAX),
+    INT(NEVER, rt_refuse_msg, max),
+    STREAM(NEVER, rt_refuse_msg, s),
+    INT(NEVER, rt_refuse_msg, at),
+    INT(NEVER, rt_refuse_msg, got),
+};
+
+static const struct rt_msg_field end[] = {
+    INT(NEVER, rt_end_msg, code),
+    INT(NEVER, rt_end_msg, sig),
+    INT(ALWAYS, rt_end_msg, out),
+    INT(ALWAYS, rt_end_msg, err),
+};
+
+static const struct rt_msg_field end_ok[] = {
+    INT(ALWAYS, rt_end_ok_msg, how),
+    INT(NEVER, rt_end_ok_msg, delay),
+};
+
+static const struct rt_msg_field attach_out[] = {
+    STREAM(ALWAYS, rt_attach_out, s),
+    INT(ALWAYS, rt_attach_out, c),
+    DIGEST(ALWAYS, rt_attach_out, d),
+    INT(ALWAYS, rt_attach_out, df),
+};
+static const struct rt_msg_table attach_out_table = SUB_TABLE(rt_attach_out, attach_out);
+
+static const struct rt_msg_field attach_in[] = {
+    STREAM(ALWAYS, rt_attach_in, s),
+    INT(ALWAYS, rt_attach_in, a),
+    INT(ALWAYS, rt_attach_in, h),
+};
+static const struct rt_msg_table attach_in_table = SUB_TABLE(rt_attach_in, attach_in);
+
+static const struct rt_msg_field attach[] = {
+    STR(ALWAYS, rt_attach_msg, cid, RT_CID_MAX),
+    ID(ALWAYS, rt_attach_msg, id),
+    INT_AS(ALWAYS, rt_attach_msg, "try", try_no),
+    INT(ALWAYS, rt_attach_msg, mode),
+    INT(NEVER, rt_attach_msg, p),
+    INT(ALWAYS, rt_attach_msg, want),
+    INT(NEVER, rt_attach_msg, from),
+    INT(NEVER, rt_attach_msg, n),
+    INT(NEVER, rt_attach_msg, hold),
+    BOOL(NEVER, rt_attach_msg, once),
+    MAPS(NEVER, rt_attach_msg, out, &attach_out_table),
+    MAPS(NEVER, rt_attach_msg, in, &attach_in_table),
+    INT(NEVER, rt_attach_msg, rows),
+    INT(NEVER, rt_attach_msg, cols),
+    INT(NEVER, rt_attach_msg, klife),
+    INT(NEVER, rt_attach_msg, kepoch),
+    INT(NEVER, rt_attach_msg, wait),
+};
+
+static const struct rt_msg_field attached_out[] = {
+    STREAM(ALWAYS, rt_attached_out, s),
+    INT(ALWAYS, rt_attached_out, c),
+    INT(ALWAYS, rt_attached_out, base),
+    INT(ALWAYS, rt_attached_out, head),
+};
+static const struct rt_msg_table attached_out_table = SUB_TABLE(rt_attached_out, attached_out);
+
+static const struct rt_msg_field attached_in[] = {
+    STREAM(ALWAYS, rt_attached_in, s), INT(ALWAYS, rt_attached_in, a),      DIGEST(ALWAYS, rt_attached_in, d),
+    INT(ALWAYS, rt_attached_in, df),   BOOL(NEVER, rt_attached_in, closed),
+};
+static const struct rt_msg_table attached_in_table = SUB_TABLE(rt_attached_in, attached_in);
+
+static const struct rt_msg_field attached[] = {
+    INT(ALWAYS, rt_attached_msg, life),
+    INT(ALWAYS, rt_attached_msg, p),
+    INT(ALWAYS, rt_attached_msg, st),
+    INT(NEVER, rt_attached_msg, hold),
+    BOOL(NEVER, rt_attached_msg, tty),
+    MAPS(ALWAYS, rt_attached_msg, out, &attached_out_table),
+    MAPS(NEVER, rt_attached_msg, in, &attached_in_table),
+    INT(NEVER, rt_attached_msg, code),
+    INT(NEVER, rt_attached_msg, sig),
+};
+
+static const struct rt_msg_field up_item[] = {
+    INT(ALWAYS, rt_up_item, t),
+    INT(NEVER, rt_up_item, code),
+    INT(NEVER, rt_up_item, sig),
+    INT(RT_NEED_ITEM(RT_ITEM_EXITED), rt_up_item, out),
+    INT(RT_NEED_ITEM(RT_ITEM_EXITED), rt_up_item, err),
+    INT(RT_NEED_ITEM(RT_ITEM_RESIZED), rt_up_item, rows),
+    INT(RT_NEED_ITEM(RT_ITEM_RESIZED), rt_up_item, cols),
+};
+
+static const struct rt_msg_field down_item[] = {
+    INT(ALWAYS, rt_down_item, t),
+    INT(RT_NEED_ITEM(RT_ITEM_SIGNAL), rt_down_item, sig),
+    ID(RT_NEED_ITEM(RT_ITEM_EXEC), rt_down_item, id),
+    STRS(RT_NEED_ITEM(RT_ITEM_EXEC), rt_down_item, argv, RT_ARG_MAX),
+    STRS(NEVER, rt_down_item, env, RT_ARG_MAX),
+    STR(NEVER, rt_down_item, cwd, RT_CWD_MAX),
+    BOOL(NEVER, rt_down_item, tty),
+    BOOL_AS(NEVER, rt_down_item, "stdin", in),
+    INT(RT_NEED_ITEM(RT_ITEM_RESIZE), rt_down_item, rows),
+    INT(RT_NEED_ITEM(RT_ITEM_RESIZE), rt_down_item, cols),
+    INT(NEVER, rt_down_item, hold),
+};
+
+static const struct rt_msg_field request[] = {
+    STR(ALWAYS, rt_request_msg, op, WORD_MAX),
+    STR(NEVER, rt_request_msg, cid, RT_CID_MAX),
+    STR(NEVER, rt_request_msg, label, RT_LABEL_MAX),
+    INT(NEVER, rt_request_msg, ring),
+    BOOL(NEVER, rt_request_msg, prefix),
+    INT(NEVER, rt_request_msg, wait),
+    STR(NEVER, rt_request_msg, host, RT_HOST_MAX),
+};
+
+static const struct rt_msg_field hist[] = {
+    STR(ALWAYS, rt_move_msg, host, RT_HOST_MAX),
+    INT(ALWAYS, rt_move_msg, life),
+    INT(ALWAYS, rt_move_msg, epoch),
+    INT(ALWAYS, rt_move_msg, at),
+};
+static const struct rt_msg_table hist_table = SUB_TABLE(rt_move_msg, hist);
+
+static const struct rt_msg_field record[] = {
+    STR(ALWAYS, rt_record_msg, cid, RT_CID_MAX),
+    STR(ALWAYS, rt_record_msg, tenant, RT_TENANT_MAX),
+    STR(NEVER, rt_record_msg, label, RT_LABEL_MAX),
+    INT(ALWAYS, rt_record_msg, state),
+    INT(ALWAYS, rt_record_msg, life),
+    INT(ALWAYS, rt_record_msg, epoch),
+    STR(NEVER, rt_record_msg, host, RT_HOST_MAX),
+    ID(NEVER, rt_record_msg, inc),
+    INT(ALWAYS, rt_record_msg, made),
+    INT(ALWAYS, rt_record_msg, claimed),
+    INT(ALWAYS, rt_record_msg, moves),
+    MAPS(NEVER, rt_record_msg, hist, &hist_table),
+    INT(NEVER, rt_record_msg, code),
+    INT(NEVER, rt_record_msg, sig),
+    BIN(NEVER, rt_record_msg, report, RT_RECORD_REPORT_MAX),
+    INT(NEVER, rt_record_msg, seen),
+};
+static const struct rt_msg_table record_table = SUB_TABLE(rt_record_msg, record);
+
+static const struct rt_msg_field registry[] = {
+    STR(ALWAYS, rt_registry_msg, host, RT_HOST_MAX),
+    STRS(ALWAYS, rt_registry_msg, addr, RT_ADDR_MAX),
+    STR(ALWAYS, rt_registry_msg, ver, WORD_MAX),
+    INT(ALWAYS, rt_registry_msg, seq),
+    INT(ALWAYS, rt_registry_msg, age),
+    BOOL(ALWAYS, rt_registry_msg, alive),
+    INT(ALWAYS, rt_registry_msg, sessions),
+};
+static const struct rt_msg_table registry_table = SUB_TABLE(rt_registry_msg, registry);
+
+static const struct rt_msg_field reply[] = {
+    INT(ALWAYS, rt_reply_msg, c),
+    STR(NEVER, rt_reply_msg, m, RT_TEXT_MAX),
+    BOOL(NEVER, rt_reply_msg, more),
+    BIN(NEVER, rt_reply_msg, tok, RT_TOKEN_MAX),
+    MAPS(NEVER, rt_reply_msg, recs, &record_table),
+    MAPS(NEVER, rt_reply_msg, hosts, &registry_table),
+    INT(NEVER, rt_reply_msg, code),
+    INT(NEVER, rt_reply_msg, sig),
+    INT(NEVER, rt_reply_msg, out),
+    INT(NEVER, rt_reply_msg, err),
+    BOOL(NEVER, rt_reply_msg, lost),
+    STREAM(NEVER, rt_reply_msg, s),
+    INT(NEVER, rt_reply_msg, o),
+    BIN(NEVER, rt_reply_msg, data, RT_TAIL_CHUNK),
+};
+
+static const struct rt_msg_table tables[RT_MSG_KINDS] = {
+    [RT_MSG_HELLO] = TABLE("hello", rt_hello_msg, hello, RT_HELLO_MAX),
+    [RT_MSG_WELCOME] = TABLE("welcome", rt_welcome_msg, welcome, RT_FRAME_PAYLOAD_MAX),
+    [RT_MSG_REPORT] = TABLE("report", rt_report_msg, report, RT_FRAME_PAYLOAD_MAX),
+    [RT_MSG_REFUSE] = TABLE("refuse", rt_refuse_msg, refuse, RT_FRAME_PAYLOAD_MAX),
+    [RT_MSG_END] = TABLE("end", rt_end_msg, end, RT_FRAME_PAYLOAD_MAX),
+    [RT_MSG_END_OK] = TABLE("end_ok", rt_end_ok_msg, end_ok, RT_FRAME_PAYLOAD_MAX),
+    [RT_MSG_ATTACH] = TABLE("attach", rt_attach_msg, attach, RT_FRAME_PAYLOAD_MAX),
+    [RT_MSG_ATTACHED] = TABLE("attached", rt_attached_msg, attached, RT_FRAME_PAYLOAD_MAX),
+    [RT_MSG_UP_ITEM] = TABLE("up_item", rt_up_item, up_item, RT_ITEM_MAX),
+    [RT_MSG_DOWN_ITEM] = TABLE("down_item", rt_down_item, down_item, RT_ITEM_MAX),
+    [RT_MSG_REQUEST] = TABLE("request", rt_request_msg, request, RT_FRAME_PAYLOAD_MAX),
+    [RT_MSG_REPLY] = TABLE("reply", rt_reply_msg, reply, RT_FRAME_PAYLOAD_MAX),
+    [RT_MSG_RECORD] = TABLE("record", rt_record_msg, record, RT_FRAME_PAYLOAD_MAX),
+};
+
+const struct rt_msg_table *rt_msg_table(enum rt_msg_kind kind)
+{
+    return (unsigned)kind < RT_MSG_KINDS ? &tables[kind] : NULL;
+}

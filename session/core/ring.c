@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "session/core/ring.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The byte of offset o lies at data[o % cap]: a drop moves no bytes, and an offset keeps its place while it is held. */
+
+int rt_ring_init(struct rt_ring *ring, size_t cap)
+{
+    assert(cap > 0);
+    memset(ring, 0, sizeof(*ring));
+    ring->data = malloc(cap);
+    if (ring->data == NULL) {
+        return RT_ENOMEM;
+    }
+    ring->cap = cap;
+    return 0;
+}
+
+void rt_ring_close(struct rt_ring *ring)
+{
+    free(ring->data);
+    memset(ring, 0, sizeof(*ring));
+}
+
+size_t rt_ring_room(const struct rt_ring *ring)
+{
+#ifdef RT_MUTANT_RING_OFF_BY_ONE
+    return ring->cap - (size_t)(ring->head - ring->base) + 1;
+#else
+    return ring->cap - (size_t)(ring->head - ring->base);
+#endif
+}
+
+uint8_t *rt_ring_space(const struct rt_ring *ring, size_t *size)
+{
+    size_t room = rt_ring_room(ring);
+    size_t at = (size_t)(ring->head % ring->cap);
+    *size = room < ring->cap - at ? room : ring->cap - at;
+    return *size == 0 ? NULL : ring->data + at;
+}
+
+void rt_ring_commit(struct rt_ring *ring, size_t size)
+{
+    assert(size <= rt_ring_room(ring));
+    ring->head += size;
+}
+
+size_t rt_ring_append(struct rt_ring *ring, const void *data, size_t size)
+{
+    const uint8_t *from = data;
+    size_t done = 0;
+    while (done < size) {
+        size_t space;
+        uint8_t *to = rt_ring_space(ring, &space);
+        if (space == 0) {
+            break;
+        }
+        if (space > size - done) {
+            space = size - done;
+        }
+        memcpy(to, from + done, space);
+        rt_ring_commit(ring, space);
+        done += space;
+    }
+    return done;
+}
+
+void rt_ring_drop(struct rt_ring *ring, uint64_t offset)
+{
+    assert(offset >= ring->base && offset <= ring->head);
+    ring->base = offset;
+}
+
+const uint8_t *rt_ring_peek(const struct rt_ring *ring, uint64_t offset, size_t *size)
+{
+    assert(offset >= ring->base && offset <= ring->head);
+    uint64_t left = ring->head - offset;
+    size_t at = (size_t)(offset % ring->cap);
+    *size = left < ring->cap - at ? (size_t)left : ring->cap - at;
+    return ring->data + at;
+}
+
+size_t rt_ring_copy(const struct rt_ring *ring, uint64_t offset, void *out, size_t size)
+{
+    uint8_t *to = out;
+    size_t done = 0;
+    while (done < size) {
+        size_t part;
+        const uint8_t *from = rt_ring_peek(ring, offset + done, &part);
+        if (part == 0) {
+            break;
+        }
+        if (part > size - done) {
+            part = size - done;
+        }
+        memcpy(to + done, from, part);
+        done += part;
+    }
+    return done;
+}
+
+void rt_ring_digest(const struct rt_ring *ring, struct rt_digest *digest, uint64_t offset)
+{
+    assert(digest->at >= ring->base && offset <= ring->head);
+    while (digest->at < offset) {
+        size_t part;
+        const uint8_t *from = rt_ring_peek(ring, digest->at, &part);
+        if (part > offset - digest->at) {
+            part = (size_t)(offset - digest->at);
+        }
+        rt_digest_extend(digest, from, part);
+    }
+}
