@@ -154,9 +154,9 @@ static unsigned ticket_facts(const struct rt_record *record, const struct rt_cla
         strcmp(claim->host, record->host) == 0) {
         facts |= IF_SAME_HELLO;
     }
-    /* Incarnations compare as unsigned bytes, first byte first. */
-    if (claim->life > record->life ||
-        (claim->life == record->life && memcmp(claim->inc.b, record->inc.b, RT_ID_SIZE) > 0)) {
+    /* Incarnations compare as unsigned bytes, first byte first; a record in state created has none to compare with. */
+    if (claim->life > record->life || (claim->life == record->life && record->state != RT_SESSION_CREATED &&
+                                       memcmp(claim->inc.b, record->inc.b, RT_ID_SIZE) > 0)) {
         facts |= IF_LIFE_NEWER;
     }
 #ifdef RT_MUTANT_SUPERSEDE_ANY
