@@ -1,0 +1,463 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "session/transport/link.h"
+
+#include "session/transport/endpoint.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define LINK_OF(ptr, member) ((struct rt_link *)(void *)((char *)(ptr)-offsetof(struct rt_link, member)))
+/* On unix sockets; the default holds less than one read of small writes. */
+#define SEND_BUFFER (1024 * 1024)
+/* A chunk of copied bytes has at least this much room, so that small writes share one. */
+#define CHUNK_MIN 2048
+
+/* Bytes that wait, by reference into owner or copied into mem. */
+struct rt_link_chunk {
+    struct rt_link_chunk *next;
+    struct rt_buf *owner; /* owned reference, or NULL: the bytes are in mem */
+    char *base;
+    size_t size;
+    size_t cap; /* bytes of mem */
+    char mem[];
+};
+
+static void note(struct rt_link *link, int reason, const char *what, const char *why)
+{
+    if (!link->noted) {
+        link->noted = true;
+        link->reason = reason;
+        (void)snprintf(link->text, sizeof link->text, "%s%s%s", what, why[0] == '\0' ? "" : ": ", why);
+    }
+}
+
+static void free_chunk(struct rt_link_chunk *chunk)
+{
+    if (chunk->owner != NULL) {
+        rt_buf_unref(chunk->owner);
+    }
+    free(chunk);
+}
+
+static void drop_queue(struct rt_link *link)
+{
+    while (link->first != NULL) {
+        struct rt_link_chunk *chunk = link->first;
+        link->first = chunk->next;
+        free_chunk(chunk);
+    }
+    link->last = NULL;
+    link->flight = NULL;
+    link->backlog = 0;
+}
+
+static void drop_carry(struct rt_link *link)
+{
+    free(link->carry);
+    link->carry = NULL;
+    link->carry_size = 0;
+    link->carry_cap = 0;
+}
+
+static void closed_cb(uv_handle_t *handle)
+{
+    struct rt_link *link = handle->data;
+
+    if (--link->open_handles > 0) {
+        return;
+    }
+    drop_queue(link);
+    drop_carry(link);
+    link->state = RT_LINK_CLOSED;
+    link->ops->on_close(link, link->reason, link->text);
+}
+
+static void shut(struct rt_link *link)
+{
+    link->state = RT_LINK_CLOSING;
+    uv_close((uv_handle_t *)&link->timer, closed_cb);
+    uv_close(&link->uv.handle, closed_cb);
+}
+
+static void deadline_cb(uv_timer_t *timer)
+{
+    shut(timer->data);
+}
+
+/* The kernel takes no more. What the peer said before it went may still wait to be read. */
+static void fail_write(struct rt_link *link, int err)
+{
+    note(link, RT_ECONN, "write", uv_strerror(err));
+    drop_queue(link);
+    if (link->state != RT_LINK_OPEN || link->paused) {
+        shut(link);
+        return;
+    }
+    link->state = RT_LINK_LINGER;
+    (void)uv_timer_start(&link->timer, deadline_cb, RT_LINK_LINGER_MS, 0);
+}
+
+static void write_next(struct rt_link *link);
+
+static void drained(struct rt_link *link)
+{
+    size_t queued = rt_link_queued(link);
+
+    if (queued > 0 && !(link->above_high && queued <= link->high_water / 2)) {
+        return;
+    }
+    link->above_high = false;
+    if (link->ops->on_drain != NULL) {
+        link->ops->on_drain(link);
+    }
+}
+
+static void written_cb(uv_write_t *req, int status)
+{
+    struct rt_link *link = LINK_OF(req, write_req);
+    struct rt_link_chunk *flight = link->flight;
+
+    if (link->state == RT_LINK_CLOSING) {
+        return;
+    }
+    if (status != 0) {
+        fail_write(link, status);
+        return;
+    }
+    for (bool done = false; !done;) {
+        struct rt_link_chunk *chunk = link->first;
+        done = chunk == flight;
+        link->first = chunk->next;
+        free_chunk(chunk);
+    }
+    link->flight = NULL;
+    if (link->first != NULL) {
+        write_next(link);
+    } else {
+        link->last = NULL;
+    }
+    if (link->state == RT_LINK_FLUSH && link->first == NULL) {
+        shut(link);
+    } else if (link->state == RT_LINK_OPEN) {
+        drained(link);
+    }
+}
+
+/* Hands libuv the first chunks of the queue, as many as make one modest write. */
+static void write_next(struct rt_link *link)
+{
+    uv_buf_t iov[RT_LINK_IOV_MAX];
+    unsigned n = 0;
+    size_t size = 0;
+    int err;
+
+    for (struct rt_link_chunk *chunk = link->first; chunk != NULL && n < RT_LINK_IOV_MAX && size < RT_LINK_BATCH_MAX;
+         chunk = chunk->next) {
+        iov[n++] = uv_buf_init(chunk->base, (unsigned)chunk->size);
+        size += chunk->size;
+        link->flight = chunk;
+    }
+    link->backlog -= size;
+    err = uv_write(&link->write_req, &link->uv.stream, iov, n, written_cb);
+    if (err != 0) {
+        fail_write(link, err);
+    }
+}
+
+static int append_chunk(struct rt_link *link, struct rt_buf *owner, char *base, size_t size)
+{
+    struct rt_link_chunk *last = link->last, *chunk;
+    bool copy = owner == NULL || size < RT_LINK_COPY_MAX;
+    size_t cap = copy ? size : 0;
+
+    if (copy && last != NULL && last != link->flight && last->owner == NULL && last->cap - last->size >= size) {
+        memcpy(last->mem + last->size, base, size);
+        last->size += size;
+        link->backlog += size;
+        return 0;
+    }
+    if (copy && cap < CHUNK_MIN) {
+        cap = CHUNK_MIN;
+    }
+    chunk = malloc(sizeof *chunk + cap);
+    if (chunk == NULL) {
+        return RT_ENOMEM;
+    }
+    chunk->next = NULL;
+    chunk->owner = copy ? NULL : rt_buf_ref(owner);
+    chunk->base = copy ? chunk->mem : base;
+    chunk->size = size;
+    chunk->cap = cap;
+    if (copy) {
+        memcpy(chunk->mem, base, size);
+    }
+    if (last != NULL) {
+        last->next = chunk;
+    } else {
+        link->first = chunk;
+    }
+    link->last = chunk;
+    link->backlog += size;
+    return 0;
+}
+
+/* Queues the pieces but for the first skip bytes, which the kernel has. */
+static int enqueue(struct rt_link *link, struct rt_buf *owner, const uv_buf_t *bufs, unsigned n, size_t skip)
+{
+    for (unsigned i = 0; i < n; i++) {
+        size_t size = bufs[i].len;
+        if (size <= skip) {
+            skip -= size;
+            continue;
+        }
+        if (append_chunk(link, owner, bufs[i].base + skip, size - skip) != 0) {
+            return RT_ENOMEM;
+        }
+        skip = 0;
+    }
+    return 0;
+}
+
+int rt_link_writev(struct rt_link *link, struct rt_buf *owner, const uv_buf_t *bufs, unsigned n)
+{
+    size_t size = 0, queued = rt_link_queued(link);
+    int sent = 0;
+
+    if (link->state != RT_LINK_OPEN) {
+        return RT_ECONN;
+    }
+    for (unsigned i = 0; i < n; i++) {
+        size += bufs[i].len;
+    }
+    if (size > RT_LINK_QUEUE_MAX - queued) {
+        return RT_ELIMIT;
+    }
+    if (size == 0) {
+        return 0;
+    }
+    /* A flight whose last bytes have gone out but whose callback is to come must stay ahead: no write past it. */
+    if (link->first == NULL) {
+        sent = uv_try_write(&link->uv.stream, bufs, n);
+        if (sent == UV_EAGAIN) {
+            sent = 0;
+        } else if (sent < 0) {
+            fail_write(link, sent);
+            return RT_ECONN;
+        }
+    }
+    link->accepted += size;
+    if ((size_t)sent == size) {
+        return 0;
+    }
+    if (enqueue(link, owner, bufs, n, (size_t)sent) != 0) {
+        rt_link_close(link, RT_LINK_NOW, RT_ENOMEM, "no memory for the write queue");
+        return RT_ENOMEM;
+    }
+    if (link->flight == NULL) {
+        write_next(link);
+    }
+    if (link->state != RT_LINK_OPEN) {
+        return RT_ECONN;
+    }
+    if (rt_link_queued(link) > link->high_water) {
+        link->above_high = true;
+    }
+    return 0;
+}
+
+size_t rt_link_queued(const struct rt_link *link)
+{
+    if (link->state != RT_LINK_OPEN && link->state != RT_LINK_FLUSH) {
+        return 0;
+    }
+    return link->backlog + uv_stream_get_write_queue_size(&link->uv.stream);
+}
+
+uint64_t rt_link_sent_total(const struct rt_link *link)
+{
+    return link->accepted - rt_link_queued(link);
+}
+
+static void alloc_cb(uv_handle_t *handle, size_t suggested, uv_buf_t *out)
+{
+    struct rt_link *link = handle->data;
+    struct rt_buf *buf = rt_buf_reader(link->pool);
+
+    (void)suggested;
+    if (buf == NULL) {
+        *out = uv_buf_init(NULL, 0); /* libuv answers with UV_ENOBUFS */
+        return;
+    }
+    *out = uv_buf_init((char *)rt_buf_data(buf), RT_BUF_SIZE);
+}
+
+/* Keeps the last left bytes before `end` for the next read. fresh of them are new; where the consumer took nothing, the
+ * others are in the carry already, so that a frame which trickles in is copied once and not once per read. */
+static int keep_tail(struct rt_link *link, const uint8_t *end, size_t left, size_t fresh)
+{
+    size_t have = left > fresh && left == link->carry_size + fresh ? link->carry_size : 0;
+
+    if (left > RT_BUF_CARRY_MAX) {
+        return RT_ELIMIT;
+    }
+    if (left == 0) {
+        drop_carry(link);
+        return 0;
+    }
+    if (left > link->carry_cap) {
+        size_t cap = 2 * link->carry_cap;
+        uint8_t *carry;
+
+        cap = cap > RT_BUF_CARRY_MAX ? RT_BUF_CARRY_MAX : cap;
+        cap = cap < left ? left : cap;
+        carry = realloc(link->carry, cap);
+        if (carry == NULL) {
+            return RT_ENOMEM;
+        }
+        link->carry = carry;
+        link->carry_cap = cap;
+    }
+    memcpy(link->carry + have, end - (left - have), left - have);
+    link->carry_size = left;
+    return 0;
+}
+
+static void receive(struct rt_link *link, size_t fresh)
+{
+    struct rt_buf *buf = link->pool->reader;
+    uint8_t *data = rt_buf_data(buf) - link->carry_size;
+    size_t size = link->carry_size + fresh, used;
+    int err;
+
+    link->received += fresh;
+    if (link->carry_size > 0) {
+        memcpy(data, link->carry, link->carry_size);
+    }
+    used = link->ops->on_data(link, buf, data, size);
+    assert(used <= size);
+    if (link->state == RT_LINK_OPEN || link->state == RT_LINK_LINGER) {
+        err = keep_tail(link, data + size, size - used, fresh);
+        if (err != 0) {
+            rt_link_close(link, RT_LINK_NOW, err, err == RT_ELIMIT ? "a frame is too long" : "no memory to read");
+        }
+    }
+    rt_buf_settle(link->pool);
+}
+
+static void read_cb(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf)
+{
+    struct rt_link *link = stream->data;
+
+    (void)buf;
+    if (nread > 0) {
+        receive(link, (size_t)nread);
+    } else if (nread == UV_EOF) {
+        note(link, RT_ECONN, "closed by the peer", "");
+        shut(link);
+    } else if (nread == UV_ENOBUFS) {
+        note(link, RT_ENOMEM, "no memory to read", "");
+        shut(link);
+    } else if (nread < 0) {
+        note(link, RT_ECONN, "read", uv_strerror((int)nread));
+        shut(link);
+    }
+}
+
+/* Makes the stream handle for the socket's family. The handles exist afterwards, also when this fails. */
+static int adopt(struct rt_link *link, uv_loop_t *loop, int fd, int family)
+{
+    int size = SEND_BUFFER, err;
+
+    (void)uv_timer_init(loop, &link->timer);
+    link->timer.data = link;
+    link->open_handles = 2;
+    if (family == AF_INET || family == AF_INET6) {
+        (void)uv_tcp_init(loop, &link->uv.tcp);
+        err = uv_tcp_open(&link->uv.tcp, fd);
+        if (err == 0) {
+            (void)uv_tcp_nodelay(&link->uv.tcp, 1);
+        }
+    } else {
+        (void)uv_pipe_init(loop, &link->uv.pipe, 0);
+        err = uv_pipe_open(&link->uv.pipe, fd);
+        if (err == 0 && family == AF_UNIX && setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof size) != 0) {
+            (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+        }
+    }
+    link->uv.handle.data = link;
+    if (err != 0) {
+        (void)close(fd);
+        return err;
+    }
+    return uv_read_start(&link->uv.stream, alloc_cb, read_cb);
+}
+
+int rt_link_open_fd(struct rt_link *link, uv_loop_t *loop, struct rt_buf_pool *pool, int fd,
+                    const struct rt_link_ops *ops)
+{
+    int family = 0, type = 0, err;
+    socklen_t size = sizeof family;
+    void *data = link->data;
+
+    if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &size) != 0 ||
+        getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) != 0 || type != SOCK_STREAM ||
+        (family != AF_UNIX && family != AF_INET && family != AF_INET6 && family != AF_VSOCK)) {
+        return RT_EINVAL;
+    }
+    memset(link, 0, sizeof *link);
+    link->data = data;
+    link->ops = ops;
+    link->pool = pool;
+    link->high_water = RT_LINK_HIGH_WATER;
+    link->state = RT_LINK_OPEN;
+    err = adopt(link, loop, fd, family);
+    if (err != 0) {
+        note(link, rt_transport_code(err), "open", uv_strerror(err));
+        shut(link);
+    }
+    return 0;
+}
+
+void rt_link_pause(struct rt_link *link)
+{
+    if (link->state == RT_LINK_OPEN && !link->paused) {
+        link->paused = true;
+        (void)uv_read_stop(&link->uv.stream);
+    }
+}
+
+void rt_link_resume(struct rt_link *link)
+{
+    int err;
+
+    if (link->state != RT_LINK_OPEN || !link->paused) {
+        return;
+    }
+    link->paused = false;
+    err = uv_read_start(&link->uv.stream, alloc_cb, read_cb);
+    if (err != 0) {
+        note(link, RT_ECONN, "read", uv_strerror(err));
+        shut(link);
+    }
+}
+
+void rt_link_close(struct rt_link *link, enum rt_link_how how, int reason, const char *text)
+{
+    if (link->state == RT_LINK_CLOSED || link->state == RT_LINK_CLOSING) {
+        return;
+    }
+    note(link, reason, text, "");
+    if (how == RT_LINK_NOW || link->state == RT_LINK_LINGER || link->first == NULL) {
+        shut(link);
+        return;
+    }
+    if (link->state == RT_LINK_OPEN) {
+        link->state = RT_LINK_FLUSH;
+        (void)uv_read_stop(&link->uv.stream);
+        (void)uv_timer_start(&link->timer, deadline_cb, RT_LINK_LINGER_MS, 0);
+    }
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#ifndef RETETHER_SESSION_TRANSPORT_LISTENER_H
+#define RETETHER_SESSION_TRANSPORT_LISTENER_H
+
+#include "session/transport/endpoint.h"
+
+#include <stdint.h>
+#include <sys/types.h>
+#include <uv.h>
+
+/* A listening socket of any kind on a libuv loop. It accepts by itself (uv_poll and accept4) rather than by uv_listen,
+ * which on EMFILE accepts and drops whoever waits: here they wait in the backlog. */
+
+/* Connections accepted in one go before other handles of the loop get their turn. */
+#define RT_LISTENER_BATCH_MAX 64
+/* No accepting for this long after EMFILE, ENFILE or a shortage of memory. */
+#define RT_LISTENER_PAUSE_MS 100
+/* Asked of listen(2); the kernel lowers it to net.core.somaxconn. */
+#define RT_LISTENER_BACKLOG 4096
+
+struct rt_listener;
+
+/* Who connected, as far as the transport proves it. */
+struct rt_peer {
+    enum rt_endpoint_kind kind;
+    pid_t pid; /* unix: SO_PEERCRED at the time of connect */
+    uid_t uid;
+    gid_t gid;
+    uint32_t cid;                    /* vSocket */
+    char text[RT_ENDPOINT_TEXT_MAX]; /* for the log: "unix pid 12 uid 0", "tcp:127.0.0.1:40312", "vsock:3:1024" */
+};
+
+struct rt_listener_config {
+    struct rt_endpoint endpoint;
+    unsigned mode;     /* unix: permission bits of the socket, for example 0660 */
+    unsigned max_open; /* connections held at a time; one more is closed at once and counted in refused */
+};
+
+struct rt_listener_ops {
+    /* A new connection. fd is non-blocking, close-on-exec and the callee's. It counts against max_open until
+     * rt_listener_release. */
+    void (*on_accept)(struct rt_listener *listener, int fd, const struct rt_peer *peer);
+    /* May be NULL. Exactly once after rt_listener_close: the memory is the caller's again. */
+    void (*on_close)(struct rt_listener *listener);
+};
+
+struct rt_listener {
+    void *data; /* the caller's; open leaves it alone */
+
+    uv_poll_t poll;
+    uv_timer_t timer; /* RT_LISTENER_PAUSE_MS */
+    int fd;           /* owned, -1 when closed */
+    const struct rt_listener_ops *ops;
+    struct rt_listener_config config; /* endpoint: as bound, with the port that the kernel chose */
+    unsigned open_handles;
+    dev_t socket_dev; /* unix: the socket file that is ours */
+    ino_t socket_ino;
+
+    unsigned n_open;
+    uint64_t accepted, refused, pauses; /* counts since open */
+};
+
+/* Listens. A unix socket file left behind is replaced when nobody answers on it. Returns 0, or with `why` filled and no
+ * callback to come: RT_EEXIST (somebody listens there, or the path is no socket), RT_EAUTH, RT_ELIMIT, RT_ENOMEM,
+ * RT_EINVAL, RT_EIO. */
+RT_MUST_CHECK int rt_listener_open(struct rt_listener *listener, uv_loop_t *loop,
+                                   const struct rt_listener_config *config, const struct rt_listener_ops *ops,
+                                   char *why, size_t why_size);
+
+/* One accepted connection has ended. Also allowed after the close, as long as the memory is there. */
+void rt_listener_release(struct rt_listener *listener);
+
+/* Stops listening; removes the socket file if it is still the one that open made. Open connections stay. */
+void rt_listener_close(struct rt_listener *listener);
+
+#endif
