@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "session/core/ring.h"
+
+#include "tests/lib/alloc/allocfail.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define STREAM_MAX 20000 /* bytes that one model run appends */
+#define STEPS 3000
+
+/* The stream as it was appended, whole: byte o of the stream is bytes[o]. */
+struct model {
+    uint8_t bytes[STREAM_MAX];
+    uint64_t base, head;
+    uint64_t random;
+    struct rt_digest digest; /* kept by the ring, at or above base */
+    struct rt_ring ring;
+};
+
+/* xorshift64 */
+static uint64_t next_random(struct model *model, uint64_t below)
+{
+    model->random ^= model->random << 13;
+    model->random ^= model->random >> 7;
+    model->random ^= model->random << 17;
+    return model->random % below;
+}
+
+static void model_append(struct model *model)
+{
+    uint8_t data[200];
+    size_t size = (size_t)next_random(model, sizeof(data));
+    size_t room = model->ring.cap - (size_t)(model->head - model->base);
+    for (size_t i = 0; i < size; i++) {
+        data[i] = (uint8_t)next_random(model, 256);
+    }
+    size_t want = size < room ? size : room;
+    memcpy(model->bytes + model->head, data, want);
+    model->head += want;
+    assert_int_equal(rt_ring_append(&model->ring, data, size), want);
+}
+
+static void model_fill(struct model *model)
+{
+    size_t space;
+    uint8_t *to = rt_ring_space(&model->ring, &space);
+    size_t room = model->ring.cap - (size_t)(model->head - model->base);
+    assert_true(space <= room);
+    assert_int_equal(space == 0, room == 0);
+    assert_int_equal(to == NULL, space == 0);
+    if (space == 0) {
+        return;
+    }
+    assert_true(to >= model->ring.data && to + space <= model->ring.data + model->ring.cap);
+    /* All the room, or all up to the end of the memory: never less than could be had. */
+    assert_true(space == room || to + space == model->ring.data + model->ring.cap);
+    size_t size = (size_t)next_random(model, space + 1);
+    for (size_t i = 0; i < size; i++) {
+        to[i] = (uint8_t)next_random(model, 256);
+        model->bytes[model->head + i] = to[i];
+    }
+    rt_ring_commit(&model->ring, size);
+    model->head += size;
+}
+
+static void model_drop(struct model *model)
+{
+    uint64_t to = model->base + next_random(model, model->head - model->base + 1);
+    if (model->digest.at < to) {
+        rt_ring_digest(&model->ring, &model->digest, to);
+    }
+    rt_ring_drop(&model->ring, to);
+    model->base = to;
+}
+
+static void model_read(struct model *model)
+{
+    uint64_t from = model->base + next_random(model, model->head - model->base + 1);
+    uint64_t left = model->head - from;
+    size_t part;
+    const uint8_t *at = rt_ring_peek(&model->ring, from, &part);
+    assert_true(part <= left);
+    assert_int_equal(part == 0, left == 0);
+    assert_true(part == left || at + part == model->ring.data + model->ring.cap);
+    assert_memory_equal(at, model->bytes + from, part);
+    uint8_t copy[STREAM_MAX];
+    size_t size = (size_t)next_random(model, 2 * model->ring.cap);
+    size_t got = rt_ring_copy(&model->ring, from, copy, size);
+    assert_int_equal(got, left < size ? left : size);
+    assert_memory_equal(copy, model->bytes + from, got);
+}
+
+static void model_check(const struct model *model)
+{
+    assert_int_equal(model->ring.base, model->base);
+    assert_int_equal(model->ring.head, model->head);
+    assert_int_equal(rt_ring_room(&model->ring), model->ring.cap - (size_t)(model->head - model->base));
+    struct rt_digest ahead = model->digest;
+    rt_ring_digest(&model->ring, &ahead, model->head);
+    assert_int_equal(ahead.at, model->head);
+    assert_true(rt_digest_value(&ahead) == XXH64(model->bytes, (size_t)model->head, 0));
+}
+
+static void test_model(void **state)
+{
+    (void)state;
+    static struct model model;
+    static const size_t caps[] = {1, 2, 3, 7, 64, 100, 1000};
+    for (size_t i = 0; i < sizeof(caps) / sizeof(caps[0]); i++) {
+        memset(&model, 0, sizeof(model));
+        model.random = 88172645463325252 + i;
+        rt_digest_start(&model.digest, 0);
+        assert_int_equal(rt_ring_init(&model.ring, caps[i]), 0);
+        bool full = false;
+        size_t steps = 0;
+        for (; steps < STEPS && model.head + caps[i] <= STREAM_MAX; steps++) {
+            switch (next_random(&model, 4)) {
+            case 0:
+                model_append(&model);
+                break;
+            case 1:
+                model_fill(&model);
+                break;
+            case 2:
+                model_drop(&model);
+                break;
+            default:
+                model_read(&model);
+                break;
+            }
+            model_check(&model);
+            full = full || model.head - model.base == caps[i];
+        }
+        assert_true(full && model.head > 5 * caps[i]); /* else the run has not tried what it should */
+        rt_ring_close(&model.ring);
+    }
+}
+
+static void test_full(void **state)
+{
+    (void)state;
+    struct rt_ring ring;
+    size_t size;
+    assert_int_equal(rt_ring_init(&ring, 8), 0);
+    assert_int_equal(rt_ring_room(&ring), 8);
+    assert_int_equal(rt_ring_append(&ring, "abcdefghij", 10), 8);
+    assert_int_equal(rt_ring_room(&ring), 0);
+    assert_null(rt_ring_space(&ring, &size));
+    assert_int_equal(size, 0);
+    assert_int_equal(rt_ring_append(&ring, "k", 1), 0);
+    const uint8_t *at = rt_ring_peek(&ring, 0, &size);
+    assert_int_equal(size, 8);
+    assert_memory_equal(at, "abcdefgh", 8);
+    rt_ring_close(&ring);
+}
+
+static void test_wrap(void **state)
+{
+    (void)state;
+    struct rt_ring ring;
+    size_t size;
+    uint8_t out[8];
+    assert_int_equal(rt_ring_init(&ring, 8), 0);
+    assert_int_equal(rt_ring_append(&ring, "abcdef", 6), 6);
+    rt_ring_drop(&ring, 4);
+    assert_int_equal(rt_ring_append(&ring, "ghijkl", 6), 6);
+    assert_int_equal(ring.head, 12);
+    const uint8_t *at = rt_ring_peek(&ring, 4, &size);
+    assert_int_equal(size, 4);
+    assert_memory_equal(at, "efgh", 4);
+    at = rt_ring_peek(&ring, 8, &size);
+    assert_int_equal(size, 4);
+    assert_memory_equal(at, "ijkl", 4);
+    (void)rt_ring_peek(&ring, 12, &size);
+    assert_int_equal(size, 0);
+    assert_int_equal(rt_ring_copy(&ring, 5, out, sizeof(out)), 7);
+    assert_memory_equal(out, "fghijkl", 7);
+    assert_int_equal(rt_ring_copy(&ring, 5, out, 4), 4);
+    assert_int_equal(rt_ring_copy(&ring, 12, out, sizeof(out)), 0);
+    rt_ring_close(&ring);
+}
+
+static void test_digest_part(void **state)
+{
+    (void)state;
+    struct rt_ring ring;
+    struct rt_digest digest;
+    assert_int_equal(rt_ring_init(&ring, 8), 0);
+    assert_int_equal(rt_ring_append(&ring, "abcdefgh", 8), 8);
+    rt_ring_drop(&ring, 5);
+    assert_int_equal(rt_ring_append(&ring, "ijklm", 5), 5);
+    rt_digest_start(&digest, 6);
+    rt_ring_digest(&ring, &digest, 6);
+    assert_true(rt_digest_value(&digest) == XXH64("", 0, 0));
+    rt_ring_digest(&ring, &digest, 11);
+    assert_int_equal(digest.from, 6);
+    assert_int_equal(digest.at, 11);
+    assert_true(rt_digest_value(&digest) == XXH64("ghijk", 5, 0));
+    rt_ring_close(&ring);
+}
+
+static void test_no_memory(void **state)
+{
+    (void)state;
+    struct rt_ring ring;
+    memset(&ring, 0xff, sizeof(ring));
+    rt_alloc_fail_at(1);
+    int rc = rt_ring_init(&ring, 8);
+    assert_true(rt_alloc_stop());
+    assert_int_equal(rc, RT_ENOMEM);
+    assert_null(ring.data);
+    assert_int_equal(ring.cap, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_model),       cmocka_unit_test(test_full),      cmocka_unit_test(test_wrap),
+        cmocka_unit_test(test_digest_part), cmocka_unit_test(test_no_memory),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
