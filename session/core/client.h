@@ -14,7 +14,8 @@
  * the recorded offsets and replays input. The shell dials, carries bytes and keeps one timer.
  *
  * Time is `now`: milliseconds of one monotonic clock. After any call the shell runs rt_client_next() until it
- * returns false, asks rt_client_output() of every link that can take bytes, and sets its timer to rt_client_deadline(). */
+ * returns false, asks rt_client_output() of every link that can take bytes, and sets its timer to rt_client_deadline().
+ */
 
 /* Agents known; one more learnt from a welcome or MOVED replaces the longest unused one that has no attachment. */
 #define RT_CLIENT_AGENTS_MAX RT_AGENTS_MAX
@@ -38,9 +39,9 @@ struct rt_client_config {
     uint64_t seed;              /* jitter */
     void *ctx;
     void (*random)(void *ctx, void *out, size_t size); /* attachment ids */
-    /* The answer to a request, exactly once for each that was accepted with `more` false (parts before it have `more` set).
-     * error: 0, RT_ETIMEDOUT, RT_ECONN (no agent could be reached), RT_EPROTO. reply is NULL on error, its slices live until return.
-     * Must not call into the client. */
+    /* The answer to a request, exactly once for each that was accepted with `more` false (parts before it have `more`
+     * set). error: 0, RT_ETIMEDOUT, RT_ECONN (no agent could be reached), RT_EPROTO. reply is NULL on error, its slices
+     * live until return. Must not call into the client. */
     void (*on_reply)(void *ctx, uint64_t request, int error, const struct rt_reply_msg *reply);
 };
 
@@ -56,13 +57,13 @@ enum rt_client_action_kind { RT_CLIENT_DIAL, RT_CLIENT_HANGUP };
 
 struct rt_client_action {
     enum rt_client_action_kind kind;
-    unsigned agent;              /* slot, < RT_CLIENT_AGENTS_MAX */
-    char addr[RT_ADDR_MAX + 1];  /* DIAL */
-    const char *reason;          /* HANGUP, static text */
+    unsigned agent;             /* slot, < RT_CLIENT_AGENTS_MAX */
+    char addr[RT_ADDR_MAX + 1]; /* DIAL */
+    const char *reason;         /* HANGUP, static text */
 };
 
-/* DIAL: the shell answers with exactly one rt_client_connected() or rt_client_lost() for that slot. HANGUP: it closes that
- * slot's connection or dial; no answer is wanted, the machine already counts it as lost. */
+/* DIAL: the shell answers with exactly one rt_client_connected() or rt_client_lost() for that slot. HANGUP: it closes
+ * that slot's connection or dial; no answer is wanted, the machine already counts it as lost. */
 bool rt_client_next(struct rt_client *client, struct rt_client_action *action, uint64_t now);
 void rt_client_connected(struct rt_client *client, unsigned agent, uint64_t now);
 void rt_client_lost(struct rt_client *client, unsigned agent, uint64_t now);
@@ -77,10 +78,10 @@ void rt_client_tick(struct rt_client *client, uint64_t now);
 
 struct rt_attach_options {
     char cid[RT_CID_MAX + 1];
-    uint64_t proc;         /* 0 main, RT_PROC_ANY with an id that an exec named */
+    uint64_t proc;          /* 0 main, RT_PROC_ANY with an id that an exec named */
     uint8_t id[RT_ID_SIZE]; /* all zero: made at random */
-    uint64_t want;         /* bit per stream */
-    uint64_t from, n;      /* enum rt_attach_from */
+    uint64_t want;          /* bit per stream */
+    uint64_t from, n;       /* enum rt_attach_from */
     uint64_t hold_ms;
     bool once;
     bool steal;
@@ -95,16 +96,17 @@ void rt_catt_free(struct rt_catt *att);
 void rt_catt_id(const struct rt_catt *att, uint8_t out[RT_ID_SIZE]);
 
 enum rt_catt_event_kind {
-    RT_CATT_ATTACHED,     /* the first time: life, proc, tty, start offsets */
-    RT_CATT_INTERRUPTED,  /* streams stand still; the machine is looking for the guest */
-    RT_CATT_RESUMED,      /* they go on; `host` serves now */
-    RT_CATT_GAP,          /* [from, to) of stream will never come; told in stream order (after the bytes before it are consumed) */
-    RT_CATT_EOF,          /* stream ended at offset from, all before it consumed */
+    RT_CATT_ATTACHED,    /* the first time: life, proc, tty, start offsets */
+    RT_CATT_INTERRUPTED, /* streams stand still; the machine is looking for the guest */
+    RT_CATT_RESUMED,     /* they go on; `host` serves now */
+    RT_CATT_GAP, /* [from, to) of stream will never come; told in stream order (after the bytes before it are consumed)
+                  */
+    RT_CATT_EOF, /* stream ended at offset from, all before it consumed */
     RT_CATT_RESIZED,      /* control-up */
     RT_CATT_EXITED,       /* code or sig, out, err: final offsets; comes after all output was consumed */
     RT_CATT_INPUT_CLOSED, /* the process takes no more stdin; it applied `from` bytes of this attachment */
-    RT_CATT_REWOUND,      /* a past that was seen is no longer true: stream, from = last common offset, to = ours. Final. */
-    RT_CATT_FAILED,       /* cls, text. Final. ENDED has code, sig */
+    RT_CATT_REWOUND, /* a past that was seen is no longer true: stream, from = last common offset, to = ours. Final. */
+    RT_CATT_FAILED,  /* cls, text. Final. ENDED has code, sig */
 };
 
 struct rt_catt_event {

@@ -31,7 +31,7 @@
 /* When the container ends, bound attachments may take at least this long to read the rest. */
 #define RT_END_GRACE_MS 1000
 /* Refusals that wait for a reply; one more ends the link (the peer floods). */
-#define RT_TETHER_REFUSALS_MAX 64
+#define RT_TETHER_REFUSALS_MAX 256
 
 struct rt_tether;
 
@@ -42,12 +42,12 @@ struct rt_tether_config {
     uint64_t seed; /* jitter */
     void *ctx;
     void (*random)(void *ctx, void *out, size_t size); /* incarnations and nonces */
-    size_t ring_bytes;          /* per stdout and stderr */
-    uint64_t first_hold_ms;     /* until the first attachment, output holds like an attachment with this budget; 0 not */
-    uint64_t drain_timeout_ms;  /* after a process's exit, until its pipes are given up */
-    uint64_t outage_hold_ms;    /* per outage, time without an agent that costs no hold */
-    uint64_t end_timeout_ms;    /* after the main process is final, until it is over without END_OK; 0 never */
-    bool tty;                   /* main process */
+    size_t ring_bytes;                                 /* per stdout and stderr */
+    uint64_t first_hold_ms;    /* until the first attachment, output holds like an attachment with this budget; 0 not */
+    uint64_t drain_timeout_ms; /* after a process's exit, until its pipes are given up */
+    uint64_t outage_hold_ms;   /* per outage, time without an agent that costs no hold */
+    uint64_t end_timeout_ms;   /* after the main process is final, until it is over without END_OK; 0 never */
+    bool tty;                  /* main process */
     unsigned rows, cols;
 };
 
@@ -59,14 +59,14 @@ struct rt_tether *rt_tether_new(const struct rt_tether_config *config, uint64_t 
 void rt_tether_free(struct rt_tether *tether);
 
 enum rt_tether_action_kind {
-    RT_TETHER_DIAL,    /* answered with exactly one rt_tether_connected() or rt_tether_lost() */
-    RT_TETHER_HANGUP,  /* close the connection or the dial; the machine counts it as lost already */
-    RT_TETHER_START,   /* run the process: exec's item for proc > 0; then rt_tether_started() */
-    RT_TETHER_SIGNAL,  /* sig to the process (its foreground group when it has a tty) */
-    RT_TETHER_RESIZE,  /* rows, cols of its tty */
-    RT_TETHER_STDIN_END, /* close stdin; on a tty: VEOF. After all of rt_tether_stdin() has been taken */
+    RT_TETHER_DIAL,         /* answered with exactly one rt_tether_connected() or rt_tether_lost() */
+    RT_TETHER_HANGUP,       /* close the connection or the dial; the machine counts it as lost already */
+    RT_TETHER_START,        /* run the process: exec's item for proc > 0; then rt_tether_started() */
+    RT_TETHER_SIGNAL,       /* sig to the process (its foreground group when it has a tty) */
+    RT_TETHER_RESIZE,       /* rows, cols of its tty */
+    RT_TETHER_STDIN_END,    /* close stdin; on a tty: VEOF. After all of rt_tether_stdin() has been taken */
     RT_TETHER_CLOSE_OUTPUT, /* drain timeout: close this process's pipes */
-    RT_TETHER_OVER,    /* power off or exit; no further action follows */
+    RT_TETHER_OVER,         /* power off or exit; no further action follows */
 };
 
 struct rt_tether_action {
@@ -84,8 +84,8 @@ bool rt_tether_next(struct rt_tether *tether, struct rt_tether_action *action, u
 
 void rt_tether_connected(struct rt_tether *tether, uint64_t now);
 void rt_tether_lost(struct rt_tether *tether, uint64_t now);
-/* Takes whole frames, returns the bytes used; the rest is given again with more behind it. After a bad frame it hangs up
- * (an action) and returns size. */
+/* Takes whole frames, returns the bytes used; the rest is given again with more behind it. After a bad frame it hangs
+ * up (an action) and returns size. */
 size_t rt_tether_input(struct rt_tether *tether, const uint8_t *data, size_t size, uint64_t now);
 /* Fills buf with what there is to send, 0 when nothing. cap >= 2 * (RT_FRAME_HEADER + RT_FRAME_PAYLOAD_MAX). */
 size_t rt_tether_output(struct rt_tether *tether, uint8_t *buf, size_t cap, uint64_t now);
@@ -110,13 +110,19 @@ void rt_tether_stdin_closed(struct rt_tether *tether, uint32_t proc, uint64_t no
 
 /* ---- looking in ---- */
 
-enum rt_tether_state { RT_TETHER_DOWN, RT_TETHER_DIALING, RT_TETHER_HELLO, RT_TETHER_LIVE, RT_TETHER_REFUSED,
-                       RT_TETHER_IS_OVER };
+enum rt_tether_state {
+    RT_TETHER_DOWN,
+    RT_TETHER_DIALING,
+    RT_TETHER_HELLO,
+    RT_TETHER_LIVE,
+    RT_TETHER_REFUSED,
+    RT_TETHER_IS_OVER
+};
 
 struct rt_tether_view {
     enum rt_tether_state state;
     uint64_t life, epoch;
-    uint64_t cls;          /* REFUSED: enum rt_class of the newest refusal */
+    uint64_t cls;               /* REFUSED: enum rt_class of the newest refusal */
     char text[RT_TEXT_MAX + 1]; /* its text */
     char host[RT_HOST_MAX + 1]; /* the agent's, when LIVE */
     bool end_ok;

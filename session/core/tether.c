@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "session/core/tether.h"
+
+#include "session/core/tether_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Life cycle, the link's states (docs/architecture.md, "The tether's machine"), actions and deadlines. */
+
+void rt_tether_defaults(struct rt_tether_config *config)
+{
+    memset(config, 0, sizeof *config);
+    config->ring_bytes = RT_RING_BYTES;
+    config->drain_timeout_ms = 2000;
+    config->outage_hold_ms = 300000;
+    config->end_timeout_ms = 300000;
+}
+
+uint64_t rt_tether_random(struct rt_tether *t, uint64_t below)
+{
+    t->rng ^= t->rng << 13;
+    t->rng ^= t->rng >> 7;
+    t->rng ^= t->rng << 17;
+    return below ? t->rng % below : 0;
+}
+
+struct rt_tether *rt_tether_new(const struct rt_tether_config *config, uint64_t now)
+{
+    struct rt_tether *t = calloc(1, sizeof *t);
+    struct rt_proc *proc;
+
+    if (!t)
+        return NULL;
+    t->config = *config;
+    if (t->config.ring_bytes < RT_RING_BYTES_MIN)
+        t->config.ring_bytes = RT_RING_BYTES_MIN;
+    if (t->config.ring_bytes > RT_RING_BYTES_MAX)
+        t->config.ring_bytes = RT_RING_BYTES_MAX;
+    t->rng = config->seed | 1;
+    t->state = RT_TETHER_DOWN;
+    t->retry_at = now;
+    t->backoff_ms = RT_DIAL_BACKOFF_MIN_MS;
+    t->outage_at = now;
+    t->charged_at = now;
+    t->first_hold_left = config->first_hold_ms;
+    t->final_at = RT_NO_TIME;
+    config->random(config->ctx, t->inc, sizeof t->inc);
+    t->atts = calloc(RT_ATTS_MAX, sizeof *t->atts);
+    if (!t->atts || rt_tether_add_proc(t, config->tty, true, &proc) != 0) {
+        rt_tether_free(t);
+        return NULL;
+    }
+    proc->rows = config->rows;
+    proc->cols = config->cols;
+    return t;
+}
+
+void rt_tether_free(struct rt_tether *t)
+{
+    if (!t)
+        return;
+    for (size_t i = 0; t->atts && i < RT_ATTS_MAX; i++)
+        for (size_t s = 0; s < RT_INS; s++)
+            rt_ring_close(&t->atts[i].in[s].ring);
+    free(t->atts);
+    for (size_t i = 0; i < RT_PROCS_MAX; i++)
+        rt_tether_free_proc(t->procs[i]);
+    free(t);
+}
+
+/* ---- the link ---- */
+
+static void link_down(struct rt_tether *t, uint64_t now)
+{
+    rt_tether_charge(t, now);
+    if (t->state == RT_TETHER_LIVE)
+        t->outage_at = now;
+    for (size_t i = 0; i < RT_ATTS_MAX; i++)
+        if (t->atts[i].used && t->atts[i].channel)
+            rt_tether_unbind(&t->atts[i], now);
+    t->hello_due = t->confirm_due = t->report_due = t->ping_due = t->pong_due = false;
+    t->n_refusals = 0;
+    t->end_stage = 0;
+    rt_tether_find_blockers(t);
+}
+
+void rt_tether_hangup(struct rt_tether *t, const char *reason, uint64_t retry_at, uint64_t now)
+{
+    if (t->state != RT_TETHER_DIALING && t->state != RT_TETHER_HELLO && t->state != RT_TETHER_LIVE)
+        return;
+    link_down(t, now);
+    t->state = RT_TETHER_DOWN;
+    t->hangup_pending = true;
+    t->hangup_reason = reason;
+    t->retry_at = retry_at;
+}
+
+static uint64_t back_off(struct rt_tether *t)
+{
+    uint64_t half = t->backoff_ms / 2;
+    uint64_t delay = half + rt_tether_random(t, half + 1);
+
+    t->backoff_ms *= 2;
+    if (t->backoff_ms > RT_DIAL_BACKOFF_MAX_MS)
+        t->backoff_ms = RT_DIAL_BACKOFF_MAX_MS;
+    return delay;
+}
+
+void rt_tether_connected(struct rt_tether *t, uint64_t now)
+{
+    if (t->state != RT_TETHER_DIALING)
+        return;
+    t->state = RT_TETHER_HELLO;
+    t->hello_by = now + RT_HELLO_TIMEOUT_MS;
+    t->rx_at = t->ping_at = now;
+    t->hello_due = true;
+    t->config.random(t->config.ctx, t->nonce, sizeof t->nonce);
+    t->rejoin = t->ticket_size && t->may_rejoin && !t->rejoin;
+    if (t->rejoin)
+        t->config.random(t->config.ctx, t->new_inc, sizeof t->new_inc);
+}
+
+void rt_tether_lost(struct rt_tether *t, uint64_t now)
+{
+    if (t->state != RT_TETHER_DIALING && t->state != RT_TETHER_HELLO && t->state != RT_TETHER_LIVE)
+        return;
+    bool live = t->state == RT_TETHER_LIVE;
+
+    link_down(t, now);
+    t->state = RT_TETHER_DOWN;
+    t->retry_at = live ? now : now + back_off(t);
+}
+
+/* ---- time ---- */
+
+static uint64_t keepalive_ms(const struct rt_tether *t)
+{
+    for (size_t i = 0; i < RT_ATTS_MAX; i++)
+        if (t->atts[i].used && t->atts[i].channel)
+            return RT_KEEPALIVE_BUSY_MS;
+    return RT_KEEPALIVE_IDLE_MS;
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static uint64_t link_deadline(const struct rt_tether *t)
+{
+    uint64_t interval = keepalive_ms(t);
+
+    switch (t->state) {
+    case RT_TETHER_DOWN:
+    case RT_TETHER_REFUSED:
+        return t->retry_at;
+    case RT_TETHER_HELLO:
+        return t->hello_by;
+    case RT_TETHER_LIVE:
+        return earlier(t->ping_at + interval, t->rx_at + interval * RT_KEEPALIVE_MISSED_MAX);
+    case RT_TETHER_DIALING:
+    case RT_TETHER_IS_OVER:
+        break;
+    }
+    return RT_NO_TIME;
+}
+
+static uint64_t forget_deadline(const struct rt_tether *t)
+{
+    uint64_t at = RT_NO_TIME;
+
+    for (size_t i = 0; i < RT_ATTS_MAX; i++) {
+        const struct rt_att *att = &t->atts[i];
+
+        if (att->used && !att->channel && !att->blocks)
+            at = earlier(at, att->unbound_at + RT_ATT_FORGET_MS);
+    }
+    return at;
+}
+
+uint64_t rt_tether_deadline(const struct rt_tether *t)
+{
+    uint64_t at;
+
+    if (t->state == RT_TETHER_IS_OVER)
+        return RT_NO_TIME;
+    at = earlier(link_deadline(t), forget_deadline(t));
+    at = earlier(at, rt_tether_hold_deadline(t));
+    if (t->state == RT_TETHER_LIVE && t->report_due)
+        at = earlier(at, t->report_at);
+    if (t->state == RT_TETHER_LIVE && t->final_at != RT_NO_TIME && !t->end_ok && t->end_stage == 0)
+        at = earlier(at, t->end_at);
+    if (t->final_at != RT_NO_TIME && !t->end_ok && t->config.end_timeout_ms)
+        at = earlier(at, t->final_at + t->config.end_timeout_ms);
+    for (size_t i = 0; i < RT_PROCS_MAX; i++)
+        if (t->procs[i] && t->procs[i]->state == RT_PROC_EXITED)
+            at = earlier(at, t->procs[i]->drain_at);
+    return at;
+}
+
+static void tick_link(struct rt_tether *t, uint64_t now)
+{
+    uint64_t interval = keepalive_ms(t);
+
+    if (t->state == RT_TETHER_HELLO && now >= t->hello_by) {
+        rt_tether_hangup(t, "no welcome in time", now + back_off(t), now);
+        return;
+    }
+    if (t->state != RT_TETHER_LIVE)
+        return;
+    if (now >= t->rx_at + interval * RT_KEEPALIVE_MISSED_MAX) {
+        rt_tether_hangup(t, "the agent is silent", now, now);
+        return;
+    }
+    if (now >= t->ping_at + interval) {
+        t->ping_due = now >= t->rx_at + interval;
+        t->ping_at = now;
+    }
+}
+
+void rt_tether_tick(struct rt_tether *t, uint64_t now)
+{
+    tick_link(t, now);
+    rt_tether_charge(t, now);
+    for (size_t i = 0; i < RT_ATTS_MAX; i++) {
+        struct rt_att *att = &t->atts[i];
+
+        if (att->used && !att->channel && !att->blocks && now >= att->unbound_at + RT_ATT_FORGET_MS)
+            rt_tether_remove_att(t, att);
+    }
+    rt_tether_settle(t, now);
+    rt_tether_find_blockers(t);
+}
+
+/* ---- actions ---- */
+
+static bool proc_action(struct rt_proc *proc, struct rt_tether_action *action)
+{
+    action->proc = proc->id;
+    if (!proc->start_told) {
+        proc->start_told = true;
+        action->kind = RT_TETHER_START;
+        action->tty = proc->tty;
+        action->in = proc->in;
+        action->rows = proc->rows;
+        action->cols = proc->cols;
+        action->exec = proc->decoded;
+        proc->resize_pending = false;
+        return true;
+    }
+    if (proc->state == RT_PROC_RUNNING && proc->kill_pending) {
+        proc->kill_pending = false;
+        action->kind = RT_TETHER_SIGNAL;
+        action->sig = 9;
+        return true;
+    }
+    if (proc->state == RT_PROC_RUNNING && proc->resize_pending) {
+        proc->resize_pending = false;
+        action->kind = RT_TETHER_RESIZE;
+        action->rows = proc->rows;
+        action->cols = proc->cols;
+        return true;
+    }
+    if (proc->close_pending) {
+        proc->close_pending = false;
+        action->kind = RT_TETHER_CLOSE_OUTPUT;
+        return true;
+    }
+    if (proc->state == RT_PROC_RUNNING && proc->stdin_end && !proc->stdin_end_told && proc->n_segments == 0) {
+        proc->stdin_end_told = true;
+        proc->stdin_closed = !proc->tty; /* a terminal can be typed at after VEOF, a closed pipe can not */
+        action->kind = RT_TETHER_STDIN_END;
+        return true;
+    }
+    return false;
+}
+
+/* The next signal item in control-down of any attachment; other items are carried out on the way. */
+static bool signal_action(struct rt_tether *t, struct rt_tether_action *action, uint64_t now)
+{
+    unsigned sig = rt_tether_take_items(t, &action->proc, now);
+
+    if (!sig)
+        return false;
+    action->kind = RT_TETHER_SIGNAL;
+    action->sig = sig;
+    return true;
+}
+
+bool rt_tether_next(struct rt_tether *t, struct rt_tether_action *action, uint64_t now)
+{
+    memset(action, 0, sizeof *action);
+    if (t->hangup_pending) {
+        t->hangup_pending = false;
+        action->kind = RT_TETHER_HANGUP;
+        action->reason = t->hangup_reason;
+        return true;
+    }
+    if (t->state == RT_TETHER_IS_OVER)
+        return false;
+    if (signal_action(t, action, now))
+        return true;
+    for (size_t i = 0; i < RT_PROCS_MAX; i++)
+        if (t->procs[i] && proc_action(t->procs[i], action))
+            return true;
+    if (rt_tether_is_over(t, now)) {
+        link_down(t, now);
+        t->state = RT_TETHER_IS_OVER;
+        action->kind = RT_TETHER_OVER;
+        return true;
+    }
+    if ((t->state == RT_TETHER_DOWN || t->state == RT_TETHER_REFUSED) && now >= t->retry_at) {
+        t->state = RT_TETHER_DIALING;
+        t->epoch++;
+        action->kind = RT_TETHER_DIAL;
+        return true;
+    }
+    return false;
+}
+
+void rt_tether_view(const struct rt_tether *t, struct rt_tether_view *view)
+{
+    memset(view, 0, sizeof *view);
+    view->state = t->state;
+    view->life = t->life;
+    view->epoch = t->epoch;
+    view->cls = t->refused_cls;
+    memcpy(view->text, t->refused_text, sizeof view->text);
+    memcpy(view->host, t->host, sizeof view->host);
+    view->end_ok = t->end_ok;
+    view->end_how = t->end_how;
+    view->code = t->procs[0]->code;
+    view->sig = t->procs[0]->sig;
+}

@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "session/core/tether_internal.h"
+
+#include <string.h>
+
+/* Attachments of a tether: making, binding to a channel, resuming with the checks of protocol.md section 4. */
+
+struct rt_att *rt_tether_att_by_channel(const struct rt_tether *t, uint32_t channel)
+{
+    for (size_t i = 0; i < RT_ATTS_MAX; i++)
+        if (t->atts[i].used && t->atts[i].channel == channel)
+            return &t->atts[i];
+    return NULL;
+}
+
+struct rt_att *rt_tether_att_by_id(const struct rt_tether *t, const uint8_t id[RT_ID_SIZE])
+{
+    for (size_t i = 0; i < RT_ATTS_MAX; i++)
+        if (t->atts[i].used && memcmp(t->atts[i].id, id, RT_ID_SIZE) == 0)
+            return &t->atts[i];
+    return NULL;
+}
+
+void rt_tether_refuse(struct rt_tether *t, const struct rt_refusal *refusal)
+{
+    if (t->n_refusals < RT_TETHER_REFUSALS_MAX)
+        t->refusals[t->n_refusals++] = *refusal; /* at the limit rt_tether_input() hangs up */
+}
+
+void rt_tether_unbind(struct rt_att *att, uint64_t now)
+{
+    att->channel = 0;
+    att->unbound_at = now;
+}
+
+void rt_tether_remove_att(struct rt_tether *t, struct rt_att *att)
+{
+    rt_tether_drop_segments(t, att);
+    for (size_t i = 0; i < RT_INS; i++)
+        rt_ring_close(&att->in[i].ring);
+    memset(att, 0, sizeof *att);
+    t->report_due = true;
+}
+
+void rt_tether_end_att(struct rt_tether *t, struct rt_att *att, const struct rt_refusal *refusal)
+{
+    rt_tether_refuse(t, refusal);
+    rt_tether_remove_att(t, att);
+}
+
+struct rt_att *rt_tether_new_att(struct rt_tether *t, const uint8_t id[RT_ID_SIZE], const struct rt_proc *proc,
+                                 uint64_t now)
+{
+    struct rt_att *place = NULL;
+
+    for (size_t i = 0; i < RT_ATTS_MAX && !place; i++)
+        if (!t->atts[i].used)
+            place = &t->atts[i];
+    if (!place) { /* the one that has been unbound for longest and holds nothing makes room */
+        for (size_t i = 0; i < RT_ATTS_MAX; i++) {
+            struct rt_att *att = &t->atts[i];
+
+            if (!att->channel && att->hold_left == 0 && (!place || att->unbound_at < place->unbound_at))
+                place = att;
+        }
+        if (!place)
+            return NULL;
+        rt_tether_remove_att(t, place);
+    }
+    place->used = true;
+    memcpy(place->id, id, RT_ID_SIZE);
+    place->proc = proc->id;
+    place->unbound_at = now;
+    for (size_t i = 0; i < RT_INS; i++) {
+        place->in[i].fin = RT_NO_OFFSET;
+        rt_digest_start(&place->in[i].digest, 0);
+    }
+    for (unsigned o = 0; o < RT_OUTS; o++) {
+        place->out[o].sent = place->out[o].high = place->out[o].acked = proc->ring[o].base;
+        rt_digest_start(&place->out[o].digest, proc->ring[o].base);
+    }
+    t->report_due = true;
+    return place;
+}
+
+/* ---- attach ---- */
+
+static bool wants(const struct rt_attach_msg *msg, unsigned stream)
+{
+    return (msg->want >> stream & 1) != 0;
+}
+
+/* The offset after the n-th newline from the end, not counting one that ends the stream. */
+static uint64_t last_lines(const struct rt_ring *ring, uint64_t n)
+{
+    uint64_t at = ring->head;
+
+    if (n == 0)
+        return at;
+    while (at > ring->base) {
+        size_t size;
+        const uint8_t *byte = rt_ring_peek(ring, at - 1, &size);
+
+        if (*byte == '\n' && at != ring->head && n-- == 1)
+            return at;
+        at--;
+    }
+    return at;
+}
+
+/* Where a new attachment starts in stdout or stderr. False: beyond the head. */
+static bool start_of(const struct rt_ring *ring, const struct rt_attach_msg *msg, uint64_t *start)
+{
+    switch (msg->from) {
+    case RT_FROM_NOW:
+        *start = ring->head;
+        break;
+    case RT_FROM_OFFSET:
+        *start = msg->n;
+        break;
+    case RT_FROM_BYTES:
+        *start = ring->head - ring->base > msg->n ? ring->head - msg->n : ring->base;
+        break;
+    case RT_FROM_LINES:
+        *start = last_lines(ring, msg->n);
+        break;
+    default:
+        *start = ring->base;
+        break;
+    }
+    return *start <= ring->head;
+}
+
+static void place_out(struct rt_out *out, const struct rt_ring *ring, uint64_t offset)
+{
+    out->sent = out->high = out->acked = offset;
+    rt_digest_start(&out->digest, offset < ring->base ? ring->base : offset);
+}
+
+/* Sets wanted streams and their starts. */
+static bool start_new(const struct rt_proc *proc, struct rt_att *att, const struct rt_attach_msg *msg)
+{
+    uint64_t start;
+
+    for (unsigned o = 0; o < RT_OUTS; o++) {
+        struct rt_out *out = &att->out[o];
+        const struct rt_ring *ring = &proc->ring[o];
+
+        out->wanted = wants(msg, o + RT_STDOUT);
+        if (o + RT_STDOUT == RT_CONTROL_UP)
+            start = ring->base;
+        else if (!start_of(ring, msg, &start))
+            return false;
+        if (!att->ever_bound)
+            place_out(out, ring, start);
+    }
+    att->in[RT_STDIN_IN].wanted = wants(msg, RT_STDIN) && proc->in;
+    att->in[RT_CONTROL_IN].wanted = wants(msg, RT_CONTROL_DOWN);
+    return true;
+}
+
+static bool check_out(const struct rt_proc *proc, struct rt_att *att, const struct rt_attach_out *theirs,
+                      struct rt_refusal *why)
+{
+    const unsigned o = (unsigned)theirs->s - RT_STDOUT;
+    struct rt_out *out = &att->out[o];
+    const struct rt_ring *ring = &proc->ring[o];
+    struct rt_digest digest = out->digest;
+
+    why->s = theirs->s;
+    why->at = out->acked;
+    why->got = theirs->c;
+    if (theirs->c > out->high) {
+        why->text = "you have bytes that were never sent: this container's memory was set back";
+        return false;
+    }
+    if (theirs->c < out->acked) {
+        why->text = "you acknowledged more than you say you have";
+        return false;
+    }
+    if (theirs->c < ring->base) { /* a gap is due */
+        place_out(out, ring, theirs->c);
+        return true;
+    }
+    if (theirs->c < digest.at)
+        return true;
+    rt_ring_digest(ring, &digest, theirs->c);
+#ifndef RT_MUTANT_DIGEST_NOT_COMPARED
+    if (digest.from != theirs->df || rt_digest_value(&digest) != theirs->d) {
+        why->text = "what you have differs from what this container wrote: its memory was set back";
+        return false;
+    }
+#endif
+    out->digest = digest;
+    out->acked = out->sent = theirs->c;
+    return true;
+}
+
+static bool check_in(struct rt_att *att, const struct rt_attach_in *theirs, struct rt_refusal *why)
+{
+    const struct rt_in *in = &att->in[theirs->s / RT_CONTROL_DOWN];
+
+    why->s = theirs->s;
+    why->at = in->applied;
+    why->got = theirs->a;
+    if (theirs->a > in->applied) {
+        why->text = "input that was acknowledged is unknown here: this container's memory was set back";
+        return false;
+    }
+    if (theirs->h < in->applied) {
+        why->text = "more input was applied than you have written";
+        return false;
+    }
+    return true;
+}
+
+/* The checks of a resume; places the cursors. */
+static bool resume(const struct rt_proc *proc, struct rt_att *att, const struct rt_attach_msg *msg,
+                   struct rt_refusal *why)
+{
+    unsigned seen = 0;
+
+    why->cls = RT_CLASS_INVALID;
+    why->text = "resume: a stream is missing, named twice, or of the wrong kind";
+    for (size_t i = 0; i < msg->n_out; i++) {
+        if (msg->out[i].s < RT_STDOUT || msg->out[i].s > RT_CONTROL_UP || (seen >> msg->out[i].s & 1) != 0)
+            return false;
+        seen |= 1U << msg->out[i].s;
+    }
+    for (size_t i = 0; i < msg->n_in; i++) {
+        if ((msg->in[i].s != RT_STDIN && msg->in[i].s != RT_CONTROL_DOWN) || (seen >> msg->in[i].s & 1) != 0)
+            return false;
+        seen |= 1U << msg->in[i].s;
+    }
+    for (unsigned o = 0; o < RT_OUTS; o++)
+        if (att->out[o].wanted && (seen >> (o + RT_STDOUT) & 1) == 0)
+            return false;
+    why->cls = RT_CLASS_REWOUND;
+    for (size_t i = 0; i < msg->n_out; i++)
+        if (att->out[msg->out[i].s - RT_STDOUT].wanted && !check_out(proc, att, &msg->out[i], why))
+            return false;
+    for (size_t i = 0; i < msg->n_in; i++)
+        if (!check_in(att, &msg->in[i], why))
+            return false;
+    return true;
+}
+
+/* Binding is atomic: what was received and not applied is dropped, the client has it. */
+static void bind(struct rt_tether *t, struct rt_att *att, uint32_t channel, const struct rt_attach_msg *msg)
+{
+    rt_tether_drop_segments(t, att);
+    for (size_t i = 0; i < RT_INS; i++) {
+        struct rt_in *in = &att->in[i];
+
+        in->next = in->applied;
+        in->ring.base = in->ring.head = in->applied;
+        in->limit = in->applied + RT_TETHER_INITIAL_CREDIT;
+        in->need_ack = in->wanted;
+        in->closed_told = false;
+        if (!in->fin_applied)
+            in->fin = RT_NO_OFFSET;
+    }
+    for (unsigned o = 0; o < RT_OUTS; o++) {
+        struct rt_out *out = &att->out[o];
+
+        out->sent = out->acked;
+        out->limit = out->acked + RT_TETHER_INITIAL_CREDIT;
+        out->fin_sent = false;
+    }
+    att->try_no = msg->try_no;
+    att->channel = channel;
+    att->need_attached = true;
+    att->ever_bound = true;
+    if (t->final_at != RT_NO_TIME && !att->graced) {
+        att->graced = true;
+        if (att->hold_left < RT_END_GRACE_MS)
+            att->hold_left = RT_END_GRACE_MS;
+    }
+    t->attached_once = true;
+    t->report_due = true;
+}
+
+static struct rt_att *make(struct rt_tether *t, const struct rt_attach_msg *msg, struct rt_refusal *why, uint64_t now)
+{
+    const struct rt_proc *proc = msg->p < RT_PROC_ANY ? rt_tether_proc(t, (uint32_t)msg->p) : NULL;
+    struct rt_att *att;
+
+    if (!proc) {
+        why->cls = msg->p == RT_PROC_ANY ? RT_CLASS_UNKNOWN_ATTACHMENT : RT_CLASS_INVALID;
+        why->text = "no such process";
+        return NULL;
+    }
+    att = rt_tether_new_att(t, msg->id.data, proc, now);
+    if (!att) {
+        why->cls = RT_CLASS_LIMIT;
+        why->max = RT_ATTS_MAX;
+        why->text = "attachments of this container";
+    }
+    return att;
+}
+
+static void set_terms(struct rt_att *att, const struct rt_attach_msg *msg)
+{
+    att->once = msg->once;
+    att->hold_ms = msg->hold < RT_HOLD_MAX_MS ? msg->hold : RT_HOLD_MAX_MS;
+    att->hold_left = att->hold_ms;
+}
+
+/* `new`: makes it, or rebinds one whose ATTACHED was lost (nothing of it was acknowledged or applied). */
+static bool attach_new(struct rt_tether *t, struct rt_att **found, const struct rt_attach_msg *msg,
+                       struct rt_refusal *why, uint64_t now)
+{
+    struct rt_att *att = *found;
+    bool made = !att;
+
+    if (!att)
+        att = make(t, msg, why, now);
+    if (!att)
+        return false;
+    if (att->in[0].applied || att->in[1].applied) {
+        why->cls = RT_CLASS_INVALID;
+        why->text = "this attachment has been used: resume it";
+        return false;
+    }
+    if (!start_new(rt_tether_proc(t, att->proc), att, msg)) {
+        why->cls = RT_CLASS_INVALID;
+        why->text = "the start offset is beyond the end of the stream";
+        if (made)
+            rt_tether_remove_att(t, att);
+        return false;
+    }
+    if (!att->ever_bound)
+        set_terms(att, msg);
+    *found = att;
+    return true;
+}
+
+static void resize_for(struct rt_tether *t, const struct rt_att *att, const struct rt_attach_msg *msg)
+{
+    struct rt_proc *proc = rt_tether_proc(t, att->proc);
+
+    if (!proc || !proc->tty || !msg->rows || !msg->cols || msg->rows > UINT16_MAX || msg->cols > UINT16_MAX)
+        return;
+    proc->rows = (unsigned)msg->rows;
+    proc->cols = (unsigned)msg->cols;
+    proc->resize_pending = true;
+}
+
+static bool admit(struct rt_tether *t, struct rt_att **att, const struct rt_attach_msg *msg, struct rt_refusal *why,
+                  uint64_t now)
+{
+    why->cls = RT_CLASS_STOLEN;
+    why->text = "a newer attempt of this attachment has been seen";
+    if (*att && msg->try_no <= (*att)->try_no)
+        return false;
+    if (msg->mode == RT_ATTACH_NEW)
+        return attach_new(t, att, msg, why, now);
+    why->cls = RT_CLASS_UNKNOWN_ATTACHMENT;
+    why->text = "this container does not know the attachment any more";
+    if (msg->mode > RT_ATTACH_STEAL || !*att)
+        return false;
+    if (resume(rt_tether_proc(t, (*att)->proc), *att, msg, why))
+        return true;
+    if (why->cls == RT_CLASS_REWOUND) {
+        if ((*att)->channel)
+            rt_tether_refuse(t, &(struct rt_refusal){.channel = (*att)->channel, .cls = RT_CLASS_LOST});
+        rt_tether_remove_att(t, *att);
+    }
+    return false;
+}
+
+void rt_tether_attach(struct rt_tether *t, uint32_t channel, const struct rt_attach_msg *msg, uint64_t now)
+{
+    struct rt_refusal why = {.channel = channel};
+    struct rt_att *att = rt_tether_att_by_id(t, msg->id.data);
+
+    if (!rt_slice_equal(msg->cid, rt_slice_text(t->config.cid))) {
+        why.cls = RT_CLASS_NOT_FOUND;
+        why.text = "this is another container";
+        rt_tether_refuse(t, &why);
+        return;
+    }
+    if (!admit(t, &att, msg, &why, now)) {
+        rt_tether_refuse(t, &why);
+        return;
+    }
+    if (att->channel) {
+        bool stolen = msg->mode == RT_ATTACH_STEAL;
+
+        rt_tether_refuse(
+            t, &(struct rt_refusal){.channel = att->channel, .cls = stolen ? RT_CLASS_STOLEN : RT_CLASS_LOST});
+    }
+    bind(t, att, channel, msg);
+    resize_for(t, att, msg);
+    rt_tether_find_blockers(t);
+}

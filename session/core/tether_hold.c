@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "session/core/tether_internal.h"
+
+/* Hold budgets: who may keep a full ring from overwriting, for how long, and when the tether is over. */
+
+static bool main_final(const struct rt_tether *t)
+{
+    return t->final_at != RT_NO_TIME;
+}
+
+static bool first_holds(const struct rt_tether *t)
+{
+    return !t->attached_once && t->first_hold_left > 0;
+}
+
+static bool holds(const struct rt_att *att)
+{
+#ifdef RT_MUTANT_HOLD_IGNORED
+    (void)att;
+    return false;
+#else
+    return att->used && att->hold_left > 0;
+#endif
+}
+
+/* How far the ring may give up bytes now: every holding attachment has consumed them. */
+uint64_t rt_tether_floor(const struct rt_tether *t, const struct rt_proc *proc, unsigned o)
+{
+    uint64_t floor = proc->ring[o].head;
+
+    if (proc->id == 0 && first_holds(t))
+        return proc->ring[o].base;
+    for (size_t i = 0; i < RT_ATTS_MAX; i++) {
+        const struct rt_att *att = &t->atts[i];
+
+        if (!holds(att) || att->proc != proc->id || !att->out[o].wanted)
+            continue;
+        if (att->out[o].acked < floor)
+            floor = att->out[o].acked;
+    }
+    return floor > proc->ring[o].base ? floor : proc->ring[o].base;
+}
+
+bool rt_tether_att_done(const struct rt_tether *t, const struct rt_att *att)
+{
+    const struct rt_proc *proc = rt_tether_proc(t, att->proc);
+
+    if (!proc || proc->state != RT_PROC_FINAL)
+        return !proc;
+    for (unsigned o = 0; o < RT_OUTS; o++) {
+        const struct rt_out *out = &att->out[o];
+
+        if (!out->wanted)
+            continue;
+        if (out->acked != proc->ring[o].head || (o + RT_STDOUT != RT_CONTROL_UP && !out->fin_acked))
+            return false;
+    }
+    return true;
+}
+
+/* Marks the attachments whose budget runs: those at the floor of a ring that is full and blocks its process, and at the
+ * end of the container all that are not done. */
+void rt_tether_find_blockers(struct rt_tether *t)
+{
+    t->first_blocks = first_holds(t) && (main_final(t) || t->procs[0]->blocked[0] || t->procs[0]->blocked[1]);
+    for (size_t i = 0; i < RT_ATTS_MAX; i++) {
+        struct rt_att *att = &t->atts[i];
+        const struct rt_proc *proc;
+
+        att->blocks = false;
+        if (!holds(att))
+            continue;
+        if (main_final(t) && !rt_tether_att_done(t, att)) {
+            att->blocks = true;
+            continue;
+        }
+        proc = rt_tether_proc(t, att->proc);
+        for (unsigned o = 0; proc && o < 2; o++)
+            if (proc->blocked[o] && att->out[o].wanted && att->out[o].acked <= proc->ring[o].base)
+                att->blocks = true;
+    }
+}
+
+/* Time that counts against holds since the last charge: with an agent all of it, without one only what is beyond
+ * outage_hold. */
+static uint64_t chargeable(const struct rt_tether *t, uint64_t now)
+{
+    uint64_t from = t->charged_at;
+
+    if (t->outage_at != RT_NO_TIME && from < t->outage_at + t->config.outage_hold_ms)
+        from = t->outage_at + t->config.outage_hold_ms;
+    return now > from ? now - from : 0;
+}
+
+void rt_tether_charge(struct rt_tether *t, uint64_t now)
+{
+    uint64_t dt = chargeable(t, now);
+    bool spent = false;
+
+    if (now > t->charged_at)
+        t->charged_at = now;
+    if (dt == 0)
+        return;
+    if (t->first_blocks)
+        t->first_hold_left -= dt < t->first_hold_left ? dt : t->first_hold_left;
+    for (size_t i = 0; i < RT_ATTS_MAX; i++) {
+        struct rt_att *att = &t->atts[i];
+
+        if (!att->used || !att->blocks)
+            continue;
+        att->hold_left -= dt < att->hold_left ? dt : att->hold_left;
+        spent = spent || att->hold_left == 0;
+    }
+    if (spent || (t->first_blocks && t->first_hold_left == 0)) {
+        t->report_due = true;
+        rt_tether_find_blockers(t);
+    }
+}
+
+uint64_t rt_tether_hold_deadline(const struct rt_tether *t)
+{
+    uint64_t left = RT_NO_TIME, from = t->charged_at;
+
+    if (t->first_blocks)
+        left = t->first_hold_left;
+    for (size_t i = 0; i < RT_ATTS_MAX; i++)
+        if (t->atts[i].used && t->atts[i].blocks && t->atts[i].hold_left < left)
+            left = t->atts[i].hold_left;
+    if (left == RT_NO_TIME)
+        return RT_NO_TIME;
+    if (t->outage_at != RT_NO_TIME && from < t->outage_at + t->config.outage_hold_ms)
+        from = t->outage_at + t->config.outage_hold_ms;
+    return from + left;
+}
+
+bool rt_tether_is_over(const struct rt_tether *t, uint64_t now)
+{
+    bool given_up = t->config.end_timeout_ms && main_final(t) && now >= t->final_at + t->config.end_timeout_ms;
+
+    if (!main_final(t) || (!t->end_ok && !given_up) || first_holds(t))
+        return false;
+    for (size_t i = 0; i < RT_ATTS_MAX; i++)
+        if (holds(&t->atts[i]) && !rt_tether_att_done(t, &t->atts[i]))
+            return false;
+    for (size_t i = 0; i < RT_PROCS_MAX; i++)
+        if (t->procs[i] && t->procs[i]->close_pending)
+            return false;
+    return true;
+}

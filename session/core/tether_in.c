@@ -1,0 +1,441 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "session/core/tether_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Frames that arrive from the agent, and the items of control-down. */
+
+static struct rt_in *in_of(struct rt_att *att, unsigned stream)
+{
+    return &att->in[stream / RT_CONTROL_DOWN];
+}
+
+static void bad_stream(struct rt_tether *t, struct rt_att *att, enum rt_class cls, unsigned stream, uint64_t got,
+                       const char *text)
+{
+    const struct rt_in *in = in_of(att, stream);
+    struct rt_refusal why = {
+        .channel = att->channel, .cls = cls, .s = stream, .at = in->next, .got = got, .text = text};
+
+    rt_tether_refuse(t, &why);
+}
+
+/* ---- input ---- */
+
+/* Notes that size more bytes of this attachment wait for the process. Runs of one attachment are joined when they
+ * follow each other, and always once half of the list is used: then only the order among different attachments suffers.
+ */
+static void add_segment(struct rt_tether *t, struct rt_proc *proc, const struct rt_att *att, size_t size)
+{
+    size_t index = (size_t)(att - t->atts), i = proc->n_segments;
+    size_t lowest = proc->n_segments >= RT_SEGMENTS_MAX / 2 ? 0 : (i ? i - 1 : 0);
+
+    while (i-- > lowest)
+        if (proc->segments[i].att == index) {
+            proc->segments[i].size += (uint32_t)size;
+            return;
+        }
+    proc->segments[proc->n_segments].att = (uint16_t)index;
+    proc->segments[proc->n_segments++].size = (uint32_t)size;
+}
+
+static void on_data(struct rt_tether *t, struct rt_att *att, const struct rt_frame *frame, const uint8_t *data,
+                    uint64_t now)
+{
+    struct rt_in *in = in_of(att, frame->stream);
+    struct rt_proc *proc = rt_tether_proc(t, att->proc);
+    uint64_t end = frame->offset + frame->length;
+    bool is_stdin = frame->stream == RT_STDIN;
+    size_t size;
+
+    if (!in->wanted || frame->offset > in->next || end > in->limit || end > in->fin) {
+        bad_stream(t, att, frame->offset > in->next ? RT_CLASS_JUMP : RT_CLASS_INVALID, frame->stream, frame->offset,
+                   "input that was not asked for, beyond the limit, after its end, or with bytes missing before it");
+        rt_tether_unbind(att, now);
+        return;
+    }
+    if (end <= in->next || (is_stdin && (!proc || proc->stdin_closed)))
+        return;
+    if (!in->ring.data) {
+        uint64_t at = in->next;
+
+        if (rt_ring_init(&in->ring, is_stdin ? RT_STDIN_WINDOW : RT_CONTROL_WINDOW) != 0) {
+            bad_stream(t, att, RT_CLASS_LOST, frame->stream, frame->offset, "out of memory");
+            rt_tether_unbind(att, now);
+            return;
+        }
+        in->ring.base = in->ring.head = at;
+    }
+    data += in->next - frame->offset;
+    size = rt_ring_append(&in->ring, data, (size_t)(end - in->next));
+    in->next += size;
+    if (is_stdin)
+        add_segment(t, proc, att, size);
+#ifdef RT_MUTANT_TETHER_ACKS_RECEIPT
+    in->applied = in->next;
+    in->need_ack = true;
+#endif
+}
+
+static void on_fin(struct rt_tether *t, struct rt_att *att, const struct rt_frame *frame, uint64_t now)
+{
+    struct rt_in *in = in_of(att, frame->stream);
+
+    if (!in->wanted || frame->stream != RT_STDIN || frame->flags || frame->offset != in->next) {
+        bad_stream(t, att, frame->offset > in->next ? RT_CLASS_JUMP : RT_CLASS_INVALID, frame->stream, frame->offset,
+                   "an end that is not where the input ends");
+        rt_tether_unbind(att, now);
+        return;
+    }
+    in->fin = frame->offset;
+    in->fin_applied = in->applied == in->fin;
+    in->need_ack = true;
+    rt_tether_settle(t, now);
+}
+
+static void on_ack(struct rt_tether *t, struct rt_att *att, const struct rt_frame *frame, const uint8_t *payload,
+                   uint64_t now)
+{
+    unsigned o = frame->stream - RT_STDOUT;
+    struct rt_proc *proc = rt_tether_proc(t, att->proc);
+    struct rt_out *out = &att->out[o];
+    uint64_t limit = rt_get_u64(payload), digest = rt_get_u64(payload + 8);
+    bool caught_up = true;
+
+    if (!out->wanted || !proc || frame->offset < out->acked)
+        return;
+    if (frame->offset > out->high ||
+        (frame->offset >= out->digest.at &&
+         (rt_ring_digest(&proc->ring[o], &out->digest, frame->offset), rt_digest_value(&out->digest) != digest))) {
+#ifndef RT_MUTANT_DIGEST_NOT_COMPARED
+        rt_tether_end_att(t, att,
+                          &(struct rt_refusal){.channel = att->channel,
+                                               .cls = RT_CLASS_REWOUND,
+                                               .s = frame->stream,
+                                               .at = out->acked,
+                                               .got = frame->offset,
+                                               .text = "what was acknowledged is not what this container wrote"});
+        return;
+#endif
+    }
+    rt_tether_charge(t, now);
+    out->acked = frame->offset;
+    if (out->sent < out->acked) /* the client had it from before the rebinding */
+        out->sent = out->acked;
+    if (limit > out->limit)
+        out->limit = limit;
+    if (frame->flags & RT_ACK_FIN && out->fin_sent && out->acked == proc->ring[o].head)
+        out->fin_acked = true;
+    for (unsigned i = 0; i < RT_OUTS; i++)
+        caught_up = caught_up && (!att->out[i].wanted || att->out[i].acked == proc->ring[i].head);
+    if (caught_up && att->hold_left < att->hold_ms)
+        att->hold_left = att->hold_ms;
+    t->report_due = true;
+    rt_tether_find_blockers(t);
+}
+
+/* ---- control-down ---- */
+
+static void exec(struct rt_tether *t, const struct rt_down_item *item, uint8_t *owned, size_t size, uint64_t now)
+{
+    struct rt_proc *proc;
+    struct rt_att *att;
+
+    if (item->id.size != RT_ID_SIZE || rt_tether_att_by_id(t, item->id.data) || item->n_argv == 0 ||
+        t->procs[0]->state != RT_PROC_RUNNING || rt_tether_add_proc(t, item->tty, item->in, &proc) != 0) {
+        free(owned);
+        return;
+    }
+    proc->exec_item = owned;
+    proc->exec_size = size;
+    proc->rows = item->rows <= UINT16_MAX ? (unsigned)item->rows : 0;
+    proc->cols = item->cols <= UINT16_MAX ? (unsigned)item->cols : 0;
+    proc->decoded = malloc(sizeof *proc->decoded);
+    if (proc->decoded)
+        *proc->decoded = *item;
+    att = proc->decoded ? rt_tether_new_att(t, item->id.data, proc, now) : NULL;
+    if (!att) { /* never runs unseen */
+        for (size_t i = 0; i < RT_PROCS_MAX; i++)
+            if (t->procs[i] == proc)
+                t->procs[i] = NULL;
+        rt_tether_free_proc(proc);
+        return;
+    }
+    att->hold_ms = item->hold < RT_HOLD_MAX_MS ? item->hold : RT_HOLD_MAX_MS;
+    att->hold_left = att->hold_ms;
+    for (unsigned o = 0; o < RT_OUTS; o++)
+        att->out[o].wanted = true;
+    att->in[RT_STDIN_IN].wanted = item->in;
+}
+
+/* Carries out one item; returns the signal to send, or 0. */
+static unsigned carry_out(struct rt_tether *t, struct rt_att *att, uint8_t *owned, size_t size, uint64_t now)
+{
+    struct rt_proc *proc = rt_tether_proc(t, att->proc);
+    struct rt_down_item item;
+    char why[RT_TEXT_MAX];
+    unsigned sig = 0;
+
+    if (rt_msg_decode(RT_MSG_DOWN_ITEM, owned, size, &item, why, sizeof why) != 0) {
+        rt_tether_end_att(t, att,
+                          &(struct rt_refusal){.channel = att->channel,
+                                               .cls = RT_CLASS_INVALID,
+                                               .s = RT_CONTROL_DOWN,
+                                               .text = "an item of control-down cannot be read"});
+        free(owned);
+        return 0;
+    }
+    if (item.t == RT_ITEM_EXEC) {
+        exec(t, &item, owned, size, now);
+        return 0;
+    }
+    if (item.t == RT_ITEM_SIGNAL && item.sig > 0 && item.sig < 65 && proc && proc->state == RT_PROC_RUNNING)
+        sig = (unsigned)item.sig;
+    if (item.t == RT_ITEM_RESIZE && proc && proc->tty && item.rows && item.cols && item.rows <= UINT16_MAX &&
+        item.cols <= UINT16_MAX) {
+        struct rt_up_item up = {.t = RT_ITEM_RESIZED, .rows = item.rows, .cols = item.cols};
+
+        proc->rows = (unsigned)item.rows;
+        proc->cols = (unsigned)item.cols;
+        proc->resize_pending = true;
+        if (proc->state != RT_PROC_FINAL)
+            rt_tether_item_up(t, proc, &up);
+    }
+    free(owned);
+    return sig;
+}
+
+/* Takes the next whole item of one attachment. 1: carried out (a signal in sig), 0: none there. */
+static int take_item(struct rt_tether *t, struct rt_att *att, unsigned *sig, uint64_t now)
+{
+    struct rt_in *in = &att->in[RT_CONTROL_IN];
+    uint64_t have = in->next - in->applied;
+    uint8_t head[2];
+    size_t size;
+    uint8_t *item;
+
+    if (have < 2 || !in->ring.data)
+        return 0;
+    (void)rt_ring_copy(&in->ring, in->applied, head, 2);
+    size = (size_t)(head[0] << 8 | head[1]);
+    if (size == 0 || size > RT_ITEM_MAX) {
+        rt_tether_end_att(t, att,
+                          &(struct rt_refusal){.channel = att->channel,
+                                               .cls = RT_CLASS_LIMIT,
+                                               .max = RT_ITEM_MAX,
+                                               .text = "bytes of an item of control-down"});
+        return 0;
+    }
+    if (have < size + 2)
+        return 0;
+    item = malloc(size);
+    if (!item)
+        return 0; /* tried again at the next step */
+    (void)rt_ring_copy(&in->ring, in->applied + 2, item, size);
+    rt_ring_digest(&in->ring, &in->digest, in->applied + 2 + size);
+    in->applied += 2 + size;
+    rt_ring_drop(&in->ring, in->applied);
+    in->need_ack = true;
+    t->report_due = true;
+    *sig = carry_out(t, att, item, size, now);
+    return 1;
+}
+
+unsigned rt_tether_take_items(struct rt_tether *t, uint32_t *proc, uint64_t now)
+{
+    for (size_t i = 0; i < RT_ATTS_MAX; i++) {
+        struct rt_att *att = &t->atts[i];
+        unsigned sig = 0;
+
+        while (att->used && att->in[RT_CONTROL_IN].next != att->in[RT_CONTROL_IN].applied) {
+            const struct rt_proc *p = rt_tether_proc(t, att->proc);
+
+            if (p && p->state == RT_PROC_STARTING)
+                break; /* START goes out first */
+            *proc = att->proc;
+            if (!take_item(t, att, &sig, now))
+                break;
+            if (sig)
+                return sig;
+        }
+    }
+    return 0;
+}
+
+/* ---- per hop ---- */
+
+static uint64_t refusal_delay(struct rt_tether *t, const struct rt_refuse_msg *msg)
+{
+    switch (msg->c) {
+    case RT_CLASS_RETRY_LATER:
+        return (msg->delay < RT_REFUSED_MAX_MS ? msg->delay : RT_REFUSED_MAX_MS) + rt_tether_random(t, 20);
+    case RT_CLASS_STALE:
+    case RT_CLASS_LOST:
+        return rt_tether_random(t, RT_DIAL_BACKOFF_MIN_MS + 1);
+    default:
+        return RT_REFUSED_MIN_MS + rt_tether_random(t, RT_REFUSED_MAX_MS - RT_REFUSED_MIN_MS);
+    }
+}
+
+static void on_link_refused(struct rt_tether *t, const struct rt_refuse_msg *msg, uint64_t now)
+{
+    t->refused_cls = msg->c;
+    rt_slice_copy(msg->m, t->refused_text, sizeof t->refused_text);
+    if (msg->c == RT_CLASS_STALE && msg->epoch > t->epoch)
+        t->epoch = msg->epoch;
+    t->may_rejoin =
+        msg->c == RT_CLASS_REWOUND || msg->c == RT_CLASS_FORKED || (t->may_rejoin && msg->c == RT_CLASS_RETRY_LATER);
+    if (msg->c == RT_CLASS_SUPERSEDED)
+        t->may_rejoin = false;
+    rt_tether_hangup(t, "refused", now + refusal_delay(t, msg), now);
+    t->state = RT_TETHER_REFUSED;
+}
+
+static void on_welcome(struct rt_tether *t, const struct rt_welcome_msg *msg, uint64_t now)
+{
+    if (msg->v != RT_PROTOCOL_VERSION || msg->tkt.size == 0 || msg->life == 0) {
+        rt_tether_hangup(t, "a welcome without version, ticket or life", now + RT_REFUSED_MIN_MS, now);
+        return;
+    }
+    if (t->rejoin) { /* another life: nothing that was attached to the old one goes on unseen */
+        memcpy(t->inc, t->new_inc, sizeof t->inc);
+        for (size_t i = 0; i < RT_ATTS_MAX; i++)
+            if (t->atts[i].used)
+                rt_tether_remove_att(t, &t->atts[i]);
+    }
+    rt_tether_charge(t, now);
+    t->life = msg->life;
+    memcpy(t->ticket, msg->tkt.data, msg->tkt.size);
+    t->ticket_size = msg->tkt.size;
+    rt_slice_copy(msg->host, t->host, sizeof t->host);
+    t->drain = msg->drain;
+    t->state = RT_TETHER_LIVE;
+    t->backoff_ms = RT_DIAL_BACKOFF_MIN_MS;
+    t->may_rejoin = t->rejoin = false;
+    t->refused_cls = RT_CLASS_OK;
+    t->confirm_due = t->report_due = true;
+    t->report_at = now;
+    t->outage_at = RT_NO_TIME;
+    t->end_at = now;
+    rt_tether_find_blockers(t);
+}
+
+static void on_end_ok(struct rt_tether *t, const struct rt_end_ok_msg *msg, uint64_t now)
+{
+    if (t->final_at == RT_NO_TIME || t->end_ok)
+        return;
+    t->end_how = (enum rt_end_how)msg->how;
+    if (msg->how == RT_END_LATER) {
+        t->end_stage = 0;
+        t->end_at = now + (msg->delay ? msg->delay : RT_REPORT_INTERVAL_MS);
+        return;
+    }
+    t->end_ok = true;
+}
+
+/* ---- dispatch ---- */
+
+union hop_msg {
+    struct rt_welcome_msg welcome;
+    struct rt_refuse_msg refuse;
+    struct rt_end_ok_msg end_ok;
+    struct rt_attach_msg attach;
+};
+
+/* Decodes the map of a frame, or hangs up. */
+static bool read_map(struct rt_tether *t, enum rt_msg_kind kind, const struct rt_frame *frame, const uint8_t *payload,
+                     union hop_msg *msg, uint64_t now)
+{
+    char why[RT_TEXT_MAX];
+
+    if (rt_msg_decode(kind, payload, frame->length, msg, why, sizeof why) == 0)
+        return true;
+    rt_tether_hangup(t, "the agent sent a message that cannot be read", now + RT_DIAL_BACKOFF_MAX_MS, now);
+    return false;
+}
+
+static void on_channel_frame(struct rt_tether *t, const struct rt_frame *frame, const uint8_t *payload, uint64_t now)
+{
+    struct rt_att *att = rt_tether_att_by_channel(t, frame->channel);
+
+    if (!att)
+        return; /* of a channel that has ended */
+    switch (frame->type) {
+    case RT_DATA:
+        if (frame->stream == RT_STDIN || frame->stream == RT_CONTROL_DOWN)
+            on_data(t, att, frame, payload, now);
+        break;
+    case RT_ACK:
+        if (frame->stream >= RT_STDOUT && frame->stream <= RT_CONTROL_UP)
+            on_ack(t, att, frame, payload, now);
+        break;
+    case RT_FIN:
+        if (frame->stream == RT_STDIN || frame->stream == RT_CONTROL_DOWN)
+            on_fin(t, att, frame, now);
+        break;
+    case RT_REFUSE:
+        rt_tether_unbind(att, now);
+        break;
+    case RT_DETACH:
+        rt_tether_remove_att(t, att);
+        rt_tether_settle(t, now);
+        break;
+    default:
+        rt_tether_hangup(t, "the agent sent a frame that is not for guests", now + RT_DIAL_BACKOFF_MAX_MS, now);
+        break;
+    }
+}
+
+static void on_frame(struct rt_tether *t, const struct rt_frame *frame, const uint8_t *payload, uint64_t now)
+{
+    union hop_msg msg;
+
+    if (frame->type == RT_REFUSE && frame->channel == 0) {
+        if (read_map(t, RT_MSG_REFUSE, frame, payload, &msg, now))
+            on_link_refused(t, &msg.refuse, now);
+    } else if (frame->type == RT_WELCOME && t->state == RT_TETHER_HELLO) {
+        if (read_map(t, RT_MSG_WELCOME, frame, payload, &msg, now))
+            on_welcome(t, &msg.welcome, now);
+    } else if (t->state != RT_TETHER_LIVE) {
+        rt_tether_hangup(t, "a frame before the welcome", now + RT_DIAL_BACKOFF_MAX_MS, now);
+    } else if (frame->type == RT_PING) {
+        t->pong_due = true;
+        t->pong_token = frame->offset;
+    } else if (frame->type == RT_END_OK) {
+        if (read_map(t, RT_MSG_END_OK, frame, payload, &msg, now))
+            on_end_ok(t, &msg.end_ok, now);
+    } else if (frame->type == RT_ATTACH) {
+        if (read_map(t, RT_MSG_ATTACH, frame, payload, &msg, now))
+            rt_tether_attach(t, frame->channel, &msg.attach, now);
+    } else if (frame->type != RT_PONG) {
+        on_channel_frame(t, frame, payload, now);
+    }
+}
+
+size_t rt_tether_input(struct rt_tether *t, const uint8_t *data, size_t size, uint64_t now)
+{
+    size_t used = 0;
+
+    while (size - used >= RT_FRAME_HEADER) {
+        struct rt_frame frame;
+        const char *why = NULL;
+
+        if (t->n_refusals == RT_TETHER_REFUSALS_MAX)
+            rt_tether_hangup(t, "too many refusals wait to be sent", now + RT_DIAL_BACKOFF_MAX_MS, now);
+        if (t->state != RT_TETHER_HELLO && t->state != RT_TETHER_LIVE)
+            return size;
+        rt_frame_get(data + used, &frame);
+        if (rt_frame_check(&frame, &why) != 0) {
+            rt_tether_hangup(t, why, now + RT_DIAL_BACKOFF_MAX_MS, now);
+            return size;
+        }
+        if (size - used - RT_FRAME_HEADER < frame.length)
+            break;
+        t->rx_at = now;
+        on_frame(t, &frame, data + used + RT_FRAME_HEADER, now);
+        used += RT_FRAME_HEADER + frame.length;
+    }
+    return used;
+}

@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "session/core/tether_internal.h"
+
+#include <string.h>
+
+/* What the tether has to send, pulled by the shell: flags become frames, ring bytes become DATA. */
+
+struct writer {
+    uint8_t *buf;
+    size_t cap;
+    size_t len;
+};
+
+static size_t room(const struct writer *w)
+{
+    return w->cap - w->len > RT_FRAME_HEADER ? w->cap - w->len - RT_FRAME_HEADER : 0;
+}
+
+/* Writes the header for `length` payload bytes that stand, or will be put, right behind it; returns where. */
+static uint8_t *put(struct writer *w, const struct rt_frame *frame)
+{
+    uint8_t *payload = w->buf + w->len + RT_FRAME_HEADER;
+
+    rt_frame_put(w->buf + w->len, frame);
+    w->len += RT_FRAME_HEADER + frame->length;
+    return payload;
+}
+
+/* Encodes a map frame; false when the buffer has too little room left: it goes with the next call. */
+static bool put_map(struct writer *w, struct rt_frame frame, enum rt_msg_kind kind, const void *msg)
+{
+    size_t cap = room(w) < RT_FRAME_PAYLOAD_MAX ? room(w) : RT_FRAME_PAYLOAD_MAX;
+    int n = rt_msg_encode(kind, msg, w->buf + w->len + RT_FRAME_HEADER, cap);
+
+    if (n < 0)
+        return false;
+    frame.length = (uint32_t)n;
+    (void)put(w, &frame);
+    return true;
+}
+
+static struct rt_slice slice(const void *data, size_t size)
+{
+    return (struct rt_slice){.data = data, .size = size};
+}
+
+static void put_hello(struct rt_tether *t, struct writer *w)
+{
+    bool join = t->rejoin || !t->ticket_size;
+    struct rt_hello_msg hello = {
+        .vmin = RT_PROTOCOL_VERSION,
+        .vmax = RT_PROTOCOL_VERSION,
+        .role = rt_slice_text("guest"),
+        .cid = rt_slice_text(t->config.cid),
+        .inc = slice(t->rejoin ? t->new_inc : t->inc, RT_ID_SIZE),
+        .life = t->rejoin ? 0 : t->life,
+        .epoch = t->epoch,
+        .tok = join ? slice(t->config.token, t->config.token_size) : slice(t->ticket, t->ticket_size),
+        .nonce = slice(t->nonce, RT_ID_SIZE),
+    };
+
+    if (put_map(w, (struct rt_frame){.type = RT_HELLO}, RT_MSG_HELLO, &hello))
+        t->hello_due = false;
+}
+
+static void report_proc(const struct rt_proc *proc, struct rt_report_proc *row)
+{
+    row->p = proc->id;
+    row->st = proc->state == RT_PROC_FINAL ? 2 : 1;
+    row->tty = proc->tty;
+    row->n_base = row->n_head = RT_OUTS;
+    for (unsigned o = 0; o < RT_OUTS; o++) {
+        row->base[o] = proc->ring[o].base;
+        row->head[o] = proc->ring[o].head;
+    }
+    row->code = proc->sig ? 128 + proc->sig : proc->code;
+}
+
+static void report_att(const struct rt_att *att, struct rt_report_att *row)
+{
+    row->id = slice(att->id, RT_ID_SIZE);
+    row->p = att->proc;
+    row->bound = att->channel != 0;
+    row->n_cons = RT_OUTS;
+    row->n_app = RT_INS;
+    for (unsigned o = 0; o < RT_OUTS; o++)
+        row->cons[o] = att->out[o].acked;
+    for (unsigned i = 0; i < RT_INS; i++)
+        row->app[i] = att->in[i].applied;
+    row->hold = att->hold_left;
+    row->obs = att->hold_left == 0;
+}
+
+static void put_report(struct rt_tether *t, struct writer *w, uint64_t now)
+{
+    struct rt_report_msg report = {0};
+
+    for (size_t i = 0; i < RT_PROCS_MAX; i++)
+        if (t->procs[i])
+            report_proc(t->procs[i], &report.procs[report.n_procs++]);
+    for (size_t i = 0; i < RT_ATTS_MAX; i++)
+        if (t->atts[i].used)
+            report_att(&t->atts[i], &report.atts[report.n_atts++]);
+    if (!put_map(w, (struct rt_frame){.type = RT_REPORT}, RT_MSG_REPORT, &report))
+        return;
+    t->report_due = false;
+    t->report_at = now + RT_REPORT_INTERVAL_MS;
+}
+
+static void put_hop(struct rt_tether *t, struct writer *w, uint64_t now)
+{
+    if (t->confirm_due) {
+        (void)put(w, &(struct rt_frame){.type = RT_CONFIRM});
+        t->confirm_due = false;
+    }
+    if (t->report_due && now >= t->report_at)
+        put_report(t, w, now);
+    if (t->pong_due && room(w)) {
+        (void)put(w, &(struct rt_frame){.type = RT_PONG, .offset = t->pong_token});
+        t->pong_due = false;
+    }
+    if (t->ping_due && room(w)) {
+        (void)put(w, &(struct rt_frame){.type = RT_PING, .offset = t->epoch});
+        t->ping_due = false;
+    }
+}
+
+static bool put_refusal(struct writer *w, const struct rt_refusal *refusal)
+{
+    struct rt_refuse_msg msg = {.c = refusal->cls, .s = refusal->s, .at = refusal->at, .got = refusal->got};
+
+    if (refusal->cls == RT_CLASS_LIMIT) {
+        msg.which = rt_slice_text("attach");
+        msg.max = refusal->max;
+    }
+    if (refusal->text)
+        msg.m = rt_slice_text(refusal->text);
+    return put_map(w, (struct rt_frame){.type = RT_REFUSE, .channel = refusal->channel}, RT_MSG_REFUSE, &msg);
+}
+
+static void put_refusals(struct rt_tether *t, struct writer *w)
+{
+    size_t done = 0;
+
+    while (done < t->n_refusals && (t->refusals[done].channel == 0 || put_refusal(w, &t->refusals[done])))
+        done++;
+    t->n_refusals -= done;
+    memmove(t->refusals, t->refusals + done, t->n_refusals * sizeof t->refusals[0]);
+}
+
+/* ---- attachments ---- */
+
+static bool put_attached(const struct rt_tether *t, struct rt_att *att, const struct rt_proc *proc, struct writer *w)
+{
+    struct rt_attached_msg msg = {.life = t->life,
+                                  .p = proc->id,
+                                  .st = proc->state == RT_PROC_FINAL ? 2 : 1,
+                                  .hold = att->hold_left,
+                                  .tty = proc->tty,
+                                  .code = proc->code,
+                                  .sig = proc->sig};
+
+    for (unsigned o = 0; o < RT_OUTS; o++)
+        if (att->out[o].wanted)
+            msg.out[msg.n_out++] = (struct rt_attached_out){
+                .s = o + RT_STDOUT, .c = att->out[o].acked, .base = proc->ring[o].base, .head = proc->ring[o].head};
+    for (unsigned i = 0; i < RT_INS; i++)
+        if (att->in[i].wanted)
+            msg.in[msg.n_in++] =
+                (struct rt_attached_in){.s = i * RT_CONTROL_DOWN,
+                                        .a = att->in[i].applied,
+                                        .d = rt_digest_value(&att->in[i].digest),
+                                        .df = att->in[i].digest.from,
+                                        .closed = i == RT_STDIN_IN && (proc->stdin_closed || proc->stdin_end)};
+    if (!put_map(w, (struct rt_frame){.type = RT_ATTACHED, .channel = att->channel}, RT_MSG_ATTACHED, &msg))
+        return false;
+    att->need_attached = false;
+    return true;
+}
+
+static void put_ack(struct rt_att *att, unsigned i, struct writer *w)
+{
+    struct rt_in *in = &att->in[i];
+    uint64_t window = i == RT_STDIN_IN ? RT_STDIN_WINDOW : RT_CONTROL_WINDOW;
+    struct rt_frame frame = {.type = RT_ACK,
+                             .flags = in->fin_applied ? RT_ACK_FIN : 0,
+                             .stream = (uint16_t)(i * RT_CONTROL_DOWN),
+                             .channel = att->channel,
+                             .offset = in->applied,
+                             .length = RT_ACK_PAYLOAD};
+    uint8_t *payload;
+
+    if (room(w) < RT_ACK_PAYLOAD)
+        return;
+    if (in->limit < in->applied + window)
+        in->limit = in->applied + window;
+    payload = put(w, &frame);
+    rt_put_u64(payload, in->limit);
+    rt_put_u64(payload + 8, rt_digest_value(&in->digest));
+    in->need_ack = false;
+}
+
+static void put_inputs(struct rt_att *att, const struct rt_proc *proc, struct writer *w)
+{
+    struct rt_in *in = &att->in[RT_STDIN_IN];
+
+    for (unsigned i = 0; i < RT_INS; i++)
+        if (att->in[i].wanted && att->in[i].need_ack)
+            put_ack(att, i, w);
+    if (in->wanted && proc->stdin_closed && !in->closed_told && room(w)) {
+        (void)put(w, &(struct rt_frame){.type = RT_FIN,
+                                        .flags = RT_FIN_CLOSED,
+                                        .stream = RT_STDIN,
+                                        .channel = att->channel,
+                                        .offset = in->applied});
+        in->closed_told = true;
+    }
+}
+
+/* Sends up to one frame of an output stream. Returns whether it sent one. */
+static bool put_output(struct rt_att *att, struct rt_proc *proc, unsigned o, struct writer *w)
+{
+    struct rt_out *out = &att->out[o];
+    const struct rt_ring *ring = &proc->ring[o];
+    struct rt_frame frame = {.stream = (uint16_t)(o + RT_STDOUT), .channel = att->channel, .offset = out->sent};
+    size_t size;
+    const uint8_t *data;
+
+    if (!out->wanted || room(w) < RT_GAP_PAYLOAD)
+        return false;
+    if (out->sent < ring->base) {
+        frame.type = RT_GAP;
+        frame.length = RT_GAP_PAYLOAD;
+        rt_put_u64(put(w, &frame), ring->base);
+        out->sent = ring->base;
+        if (out->high < out->sent)
+            out->high = out->sent;
+        return true;
+    }
+    data = rt_ring_peek(ring, out->sent, &size);
+    if (size > 0 && out->sent < out->limit) {
+        if (size > out->limit - out->sent)
+            size = (size_t)(out->limit - out->sent);
+        if (size > RT_FRAME_PAYLOAD_MAX)
+            size = RT_FRAME_PAYLOAD_MAX;
+        if (size > room(w)) {
+            if (w->len > 0 && room(w) < RT_FRAME_PAYLOAD_MAX / 16)
+                return false; /* rather a good frame next time than a crumb now */
+            size = room(w);
+        }
+        frame.type = RT_DATA;
+        frame.length = (uint32_t)size;
+        memcpy(put(w, &frame), data, size);
+        out->sent += size;
+        if (out->high < out->sent)
+            out->high = out->sent;
+        return true;
+    }
+    if (out->sent == ring->head && proc->state == RT_PROC_FINAL && !out->fin_sent && frame.stream != RT_CONTROL_UP) {
+        frame.type = RT_FIN;
+        (void)put(w, &frame);
+        out->fin_sent = true;
+        return true;
+    }
+    return false;
+}
+
+static bool put_att(const struct rt_tether *t, struct rt_att *att, struct writer *w)
+{
+    struct rt_proc *proc = rt_tether_proc(t, att->proc);
+    bool sent = false;
+
+    if (!proc || !att->channel || (att->need_attached && !put_attached(t, att, proc, w)))
+        return false;
+    put_inputs(att, proc, w);
+    for (unsigned o = RT_OUTS; o-- > 0;) /* control-up first */
+        sent = put_output(att, proc, o, w) || sent;
+    return sent;
+}
+
+/* Rounds over the attachments, one frame a stream and round, so that none starves another. */
+static void put_atts(struct rt_tether *t, struct writer *w)
+{
+    bool sent = true;
+
+    while (sent && room(w)) {
+        sent = false;
+        for (size_t i = 0; i < RT_ATTS_MAX; i++) {
+            struct rt_att *att = &t->atts[(t->round + i) % RT_ATTS_MAX];
+
+            if (att->used && att->channel)
+                sent = put_att(t, att, w) || sent;
+        }
+        t->round = (t->round + 1) % RT_ATTS_MAX;
+    }
+}
+
+/* ---- end ---- */
+
+static bool put_tail(const struct rt_ring *ring, unsigned stream, struct writer *w)
+{
+    uint64_t from = ring->head - ring->base > RT_TAIL_MAX ? ring->head - RT_TAIL_MAX : ring->base;
+    struct rt_frame frame = {
+        .type = RT_TAIL, .stream = (uint16_t)stream, .offset = from, .length = (uint32_t)(ring->head - from)};
+
+    if (frame.length == 0)
+        return true;
+    if (room(w) < frame.length)
+        return false;
+    (void)rt_ring_copy(ring, from, put(w, &frame), frame.length);
+    return true;
+}
+
+static void put_end(struct rt_tether *t, struct writer *w, uint64_t now)
+{
+    const struct rt_proc *proc = t->procs[0];
+    struct rt_end_msg end = {
+        .code = proc->code, .sig = proc->sig, .out = proc->ring[0].head, .err = proc->ring[1].head};
+
+    if (t->final_at == RT_NO_TIME || t->end_ok || t->end_stage == 3 || now < t->end_at)
+        return;
+    if (t->end_stage == 0 && put_tail(&proc->ring[0], RT_STDOUT, w))
+        t->end_stage = 1;
+    if (t->end_stage == 1 && put_tail(&proc->ring[1], RT_STDERR, w))
+        t->end_stage = 2;
+    if (t->end_stage == 2 && put_map(w, (struct rt_frame){.type = RT_END}, RT_MSG_END, &end))
+        t->end_stage = 3;
+}
+
+size_t rt_tether_output(struct rt_tether *t, uint8_t *buf, size_t cap, uint64_t now)
+{
+    struct writer w = {.buf = buf, .cap = cap};
+
+    if (t->hangup_pending)
+        return 0;
+    if (t->state == RT_TETHER_HELLO && t->hello_due)
+        put_hello(t, &w);
+    if (t->state != RT_TETHER_LIVE)
+        return w.len;
+    put_hop(t, &w, now);
+    put_refusals(t, &w);
+    put_end(t, &w, now);
+    put_atts(t, &w);
+    return w.len;
+}

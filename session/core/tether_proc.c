@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "session/core/tether_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Processes of a tether: output rings, the order of input, exits. */
+
+struct rt_proc *rt_tether_proc(const struct rt_tether *t, uint32_t id)
+{
+    for (size_t i = 0; i < RT_PROCS_MAX; i++)
+        if (t->procs[i] && t->procs[i]->id == id)
+            return t->procs[i];
+    return NULL;
+}
+
+void rt_tether_free_proc(struct rt_proc *proc)
+{
+    if (!proc)
+        return;
+    for (size_t i = 0; i < RT_OUTS; i++)
+        rt_ring_close(&proc->ring[i]);
+    free(proc->exec_item);
+    free(proc->decoded);
+    free(proc);
+}
+
+static bool has_atts(const struct rt_tether *t, const struct rt_proc *proc)
+{
+    for (size_t i = 0; i < RT_ATTS_MAX; i++)
+        if (t->atts[i].used && t->atts[i].proc == proc->id)
+            return true;
+    return false;
+}
+
+/* A free place in the table; a final exec'd process that nobody is attached to makes room. */
+static struct rt_proc **free_place(struct rt_tether *t)
+{
+    for (size_t i = 0; i < RT_PROCS_MAX; i++)
+        if (!t->procs[i])
+            return &t->procs[i];
+    for (size_t i = 1; i < RT_PROCS_MAX; i++)
+        if (t->procs[i]->state == RT_PROC_FINAL && !has_atts(t, t->procs[i])) {
+            rt_tether_free_proc(t->procs[i]);
+            t->procs[i] = NULL;
+            return &t->procs[i];
+        }
+    return NULL;
+}
+
+int rt_tether_add_proc(struct rt_tether *t, bool tty, bool in, struct rt_proc **out)
+{
+    struct rt_proc **place = free_place(t);
+    struct rt_proc *proc;
+    int rc;
+
+    if (!place)
+        return RT_ELIMIT;
+    proc = calloc(1, sizeof *proc);
+    if (!proc)
+        return RT_ENOMEM;
+    proc->id = t->next_proc;
+    proc->tty = tty;
+    proc->in = in;
+    proc->eof[1] = tty; /* a pty has one output stream */
+    for (size_t i = 0; i < RT_OUTS; i++) {
+        size_t cap = i + 1 == RT_CONTROL_UP ? RT_CONTROL_RING : t->config.ring_bytes;
+
+        rc = rt_ring_init(&proc->ring[i], i == 1 && tty ? 1 : cap);
+        if (rc != 0) {
+            rt_tether_free_proc(proc);
+            return rc;
+        }
+    }
+    t->next_proc++;
+    t->report_due = true;
+    *place = proc;
+    *out = proc;
+    return 0;
+}
+
+/* ---- output ---- */
+
+/* Gives up a ring's bytes below base. Attachments that have not acknowledged them keep a digest that covers them, and
+ * get a gap for what was not even sent. */
+void rt_tether_advance(struct rt_tether *t, struct rt_proc *proc, unsigned o, uint64_t base)
+{
+    struct rt_ring *ring = &proc->ring[o];
+
+    for (size_t i = 0; i < RT_ATTS_MAX; i++) {
+        struct rt_att *att = &t->atts[i];
+        struct rt_out *out = &att->out[o];
+
+        if (!att->used || att->proc != proc->id || !out->wanted || out->digest.at >= base)
+            continue;
+        if (out->sent < base)
+            rt_digest_start(&out->digest, base);
+        else
+            rt_ring_digest(ring, &out->digest, base);
+    }
+    rt_ring_drop(ring, base);
+}
+
+uint8_t *rt_tether_space(struct rt_tether *t, uint32_t id, unsigned stream, size_t *size, uint64_t now)
+{
+    struct rt_proc *proc = rt_tether_proc(t, id);
+    unsigned o = stream - RT_STDOUT;
+    struct rt_ring *ring;
+    uint64_t floor;
+
+    *size = 0;
+    if (!proc || stream < RT_STDOUT || stream > RT_STDERR || proc->eof[o])
+        return NULL;
+    ring = &proc->ring[o];
+    if (rt_ring_room(ring) == 0) {
+        uint64_t want = ring->base + ring->cap / 8;
+
+        rt_tether_charge(t, now);
+        floor = rt_tether_floor(t, proc, o);
+        proc->blocked[o] = floor == ring->base;
+        if (!proc->blocked[o])
+            rt_tether_advance(t, proc, o, floor < want ? floor : want);
+        rt_tether_find_blockers(t);
+    }
+    return rt_ring_space(ring, size);
+}
+
+void rt_tether_commit(struct rt_tether *t, uint32_t id, unsigned stream, size_t size, uint64_t now)
+{
+    struct rt_proc *proc = rt_tether_proc(t, id);
+
+    (void)now;
+    if (!proc || stream < RT_STDOUT || stream > RT_STDERR)
+        return;
+    rt_ring_commit(&proc->ring[stream - RT_STDOUT], size);
+    t->report_due = true;
+}
+
+/* Appends an item to control-up; the oldest items make room. */
+void rt_tether_item_up(struct rt_tether *t, struct rt_proc *proc, const struct rt_up_item *item)
+{
+    struct rt_ring *ring = &proc->ring[RT_CONTROL_UP - RT_STDOUT];
+    uint8_t bytes[2 + 256];
+    int n = rt_msg_encode(RT_MSG_UP_ITEM, item, bytes + 2, sizeof bytes - 2);
+
+    if (n < 0)
+        return; /* every item fits: its fields are bounded integers */
+    bytes[0] = (uint8_t)(n >> 8);
+    bytes[1] = (uint8_t)n;
+    while (rt_ring_room(ring) < (size_t)n + 2) {
+        uint8_t head[2];
+
+        (void)rt_ring_copy(ring, ring->base, head, 2);
+        rt_tether_advance(t, proc, RT_CONTROL_UP - RT_STDOUT, ring->base + 2 + (uint64_t)(head[0] << 8 | head[1]));
+    }
+    (void)rt_ring_append(ring, bytes, (size_t)n + 2);
+    t->report_due = true;
+}
+
+/* ---- start, end of file, exit ---- */
+
+void rt_tether_started(struct rt_tether *t, uint32_t id, unsigned code, uint64_t now)
+{
+    struct rt_proc *proc = rt_tether_proc(t, id);
+
+    if (!proc || proc->state != RT_PROC_STARTING)
+        return;
+    free(proc->decoded);
+    free(proc->exec_item);
+    proc->decoded = NULL;
+    proc->exec_item = NULL;
+    proc->state = RT_PROC_RUNNING;
+    if (code) {
+        proc->eof[0] = proc->eof[1] = true;
+        rt_tether_exited(t, id, code, 0, now);
+    }
+}
+
+void rt_tether_eof(struct rt_tether *t, uint32_t id, unsigned stream, uint64_t now)
+{
+    struct rt_proc *proc = rt_tether_proc(t, id);
+
+    if (!proc || stream < RT_STDOUT || stream > RT_STDERR)
+        return;
+    proc->eof[stream - RT_STDOUT] = true;
+    proc->blocked[stream - RT_STDOUT] = false;
+    rt_tether_settle(t, now);
+}
+
+void rt_tether_exited(struct rt_tether *t, uint32_t id, unsigned code, unsigned sig, uint64_t now)
+{
+    struct rt_proc *proc = rt_tether_proc(t, id);
+
+    if (!proc || proc->state != RT_PROC_RUNNING)
+        return;
+    proc->state = RT_PROC_EXITED;
+    proc->code = code;
+    proc->sig = sig;
+    proc->drain_at = now + t->config.drain_timeout_ms;
+    t->report_due = true;
+    if (id == 0)
+        for (size_t i = 1; i < RT_PROCS_MAX; i++)
+            if (t->procs[i])
+                t->procs[i]->kill_pending = true;
+    rt_tether_stdin_closed(t, id, now);
+}
+
+static void finish(struct rt_tether *t, struct rt_proc *proc, uint64_t now)
+{
+    struct rt_up_item item = {.t = RT_ITEM_EXITED, .code = proc->code, .sig = proc->sig};
+
+    proc->close_pending = !proc->eof[0] || !proc->eof[1];
+    proc->eof[0] = proc->eof[1] = true;
+    proc->blocked[0] = proc->blocked[1] = false;
+    proc->state = RT_PROC_FINAL;
+    item.out = proc->ring[0].head;
+    item.err = proc->ring[1].head;
+    rt_tether_item_up(t, proc, &item);
+    if (proc->id != 0)
+        return;
+    t->final_at = now;
+    t->end_at = now;
+    for (size_t i = 0; i < RT_ATTS_MAX; i++) {
+        struct rt_att *att = &t->atts[i];
+
+        if (att->used && att->channel && !att->graced) {
+            att->graced = true;
+            if (att->hold_left < RT_END_GRACE_MS)
+                att->hold_left = RT_END_GRACE_MS;
+        }
+    }
+}
+
+/* The process sees the end of its input when every attachment that opened stdin has ended it, or one that says `once`.
+ */
+static bool stdin_ended(const struct rt_tether *t, const struct rt_proc *proc)
+{
+    bool ended = false, open = false;
+
+    for (size_t i = 0; i < RT_ATTS_MAX; i++) {
+        const struct rt_att *att = &t->atts[i];
+
+        if (!att->used || att->proc != proc->id || !att->in[RT_STDIN_IN].wanted)
+            continue;
+        if (!att->in[RT_STDIN_IN].fin_applied)
+            open = true;
+        else if (att->once)
+            return true;
+        else
+            ended = true;
+    }
+    return ended && !open;
+}
+
+void rt_tether_settle(struct rt_tether *t, uint64_t now)
+{
+    for (size_t i = 0; i < RT_PROCS_MAX; i++) {
+        struct rt_proc *proc = t->procs[i];
+
+        if (!proc)
+            continue;
+        if (!proc->stdin_end && !proc->stdin_closed && stdin_ended(t, proc))
+            proc->stdin_end = true;
+        if (proc->state == RT_PROC_EXITED && ((proc->eof[0] && proc->eof[1]) || now >= proc->drain_at))
+            finish(t, proc, now);
+    }
+    rt_tether_find_blockers(t);
+}
+
+/* ---- input ---- */
+
+void rt_tether_drop_segments(struct rt_tether *t, const struct rt_att *att)
+{
+    struct rt_proc *proc = rt_tether_proc(t, att->proc);
+    size_t index = (size_t)(att - t->atts), kept = 0;
+
+    if (!proc)
+        return;
+    for (size_t i = 0; i < proc->n_segments; i++)
+        if (proc->segments[i].att != index)
+            proc->segments[kept++] = proc->segments[i];
+    proc->n_segments = kept;
+}
+
+const uint8_t *rt_tether_stdin(struct rt_tether *t, uint32_t id, size_t *size)
+{
+    struct rt_proc *proc = rt_tether_proc(t, id);
+    const struct rt_in *in;
+    const uint8_t *data;
+
+    *size = 0;
+    if (!proc || proc->state != RT_PROC_RUNNING || proc->n_segments == 0)
+        return NULL;
+    in = &t->atts[proc->segments[0].att].in[RT_STDIN_IN];
+    data = rt_ring_peek(&in->ring, in->applied, size);
+    if (*size > proc->segments[0].size)
+        *size = proc->segments[0].size;
+    return data;
+}
+
+void rt_tether_stdin_taken(struct rt_tether *t, uint32_t id, size_t size, uint64_t now)
+{
+    struct rt_proc *proc = rt_tether_proc(t, id);
+    struct rt_in *in;
+
+    if (!proc || proc->n_segments == 0)
+        return;
+    in = &t->atts[proc->segments[0].att].in[RT_STDIN_IN];
+    rt_ring_digest(&in->ring, &in->digest, in->applied + size);
+    in->applied += size;
+    rt_ring_drop(&in->ring, in->applied);
+    in->need_ack = true;
+    in->fin_applied = in->applied == in->fin;
+    proc->segments[0].size -= (uint32_t)size;
+    if (proc->segments[0].size == 0) {
+        proc->n_segments--;
+        memmove(proc->segments, proc->segments + 1, proc->n_segments * sizeof proc->segments[0]);
+    }
+    t->report_due = true;
+    rt_tether_settle(t, now);
+}
+
+void rt_tether_stdin_closed(struct rt_tether *t, uint32_t id, uint64_t now)
+{
+    struct rt_proc *proc = rt_tether_proc(t, id);
+
+    if (!proc)
+        return;
+    proc->stdin_closed = true;
+    proc->n_segments = 0;
+    for (size_t i = 0; i < RT_ATTS_MAX; i++) {
+        struct rt_in *in = &t->atts[i].in[RT_STDIN_IN];
+
+        if (!t->atts[i].used || t->atts[i].proc != id)
+            continue;
+        in->next = in->applied;
+        in->ring.base = in->ring.head = in->applied;
+    }
+    rt_tether_settle(t, now);
+}
