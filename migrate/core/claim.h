@@ -29,7 +29,9 @@ struct rt_record {
     char bound_to[RT_HOST_MAX + 1]; /* identity proved by the transport at the last claim, or "" */
 };
 
-/* One claim. At the hello it is tested, at the confirm it is taken. */
+/* One claim. At the hello it is tested, at the confirm it is taken. An agent that writes into a store anew what it
+ * serves takes with the guest's newest ticket as both `ticket` and `next`, never as a join: the store is not whole
+ * then. */
 struct rt_claim {
     struct rt_key key;
     bool join; /* presented a join token, else a ticket */
