@@ -1,0 +1,456 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "retether/guest.h"
+
+#include "clients/lib/guest_internal.h"
+#include "clients/lib/guest_token.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+uint64_t rt_guest_now(const struct retether_guest *guest)
+{
+    return uv_now(guest->loop);
+}
+
+void rt_guest_wake(struct retether_guest *guest)
+{
+    guest->awake = true;
+}
+
+/* ---- telling ---- */
+
+static const char *state_name(enum rt_tether_state state)
+{
+    static const char *const names[] = {
+        [RT_TETHER_DOWN] = "down", [RT_TETHER_DIALING] = "dialing", [RT_TETHER_HELLO] = "hello",
+        [RT_TETHER_LIVE] = "live", [RT_TETHER_REFUSED] = "refused", [RT_TETHER_IS_OVER] = "over",
+    };
+
+    return names[state];
+}
+
+static void tell(struct retether_guest *guest, struct retether_guest_event *event, const struct rt_tether_view *view)
+{
+    event->container = guest->config.cid;
+    event->life = view->life;
+    event->epoch = view->epoch;
+    event->host = view->host;
+    if (guest->callbacks.event != NULL) {
+        guest->callbacks.event(guest, event, guest->callbacks.ctx);
+    }
+}
+
+void rt_guest_tell_process(struct retether_guest *guest, uint32_t id, const char *from, const char *to,
+                           const char *reason)
+{
+    struct retether_guest_event event = {
+        .kind = RETETHER_GUEST_PROCESS, .process = id, .from = from, .to = to, .reason = reason};
+    struct rt_tether_view view;
+
+    rt_tether_view(guest->tether, &view);
+    tell(guest, &event, &view);
+}
+
+void rt_guest_tell_link(struct retether_guest *guest)
+{
+    struct rt_tether_view view;
+    char refusal[RETETHER_GUEST_REASON_MAX];
+    struct retether_guest_event event = {.kind = RETETHER_GUEST_LINK, .reason = guest->reason};
+
+    rt_tether_view(guest->tether, &view);
+    if (view.state == guest->state) {
+        return;
+    }
+    if (view.state == RT_TETHER_REFUSED) {
+        snprintf(refusal, sizeof(refusal), "%s%s%s", rt_class_name(view.cls), view.text[0] != '\0' ? ": " : "",
+                 view.text);
+        event.reason = refusal;
+    } else if (view.state == RT_TETHER_IS_OVER) {
+        static const char *const how[] = {[RT_END_LATER] = "not stored",
+                                          [RT_END_REPLICATED] = "stored and replicated",
+                                          [RT_END_STORED] = "stored",
+                                          [RT_END_ON_DISK] = "kept by the agent"};
+
+        event.reason = view.end_ok && (size_t)view.end_how < sizeof(how) / sizeof(how[0]) ? how[view.end_how]
+                                                                                          : "not told to an agent";
+    } else if (view.state != RT_TETHER_DOWN) {
+        event.reason = "";
+    }
+    event.from = state_name(guest->state);
+    event.to = state_name(view.state);
+    guest->state = view.state;
+    tell(guest, &event, &view);
+}
+
+/* ---- the step ---- */
+
+static void over(struct retether_guest *guest)
+{
+    guest->phase = RT_GUEST_OVER;
+    rt_guest_tell_link(guest);
+    rt_guest_conn_finish(guest);
+    guest->callbacks.over(guest, guest->status, guest->callbacks.ctx);
+}
+
+static void carry_out(struct retether_guest *guest, const struct rt_tether_action *action)
+{
+    struct rt_guest_process *process = rt_guest_process_find(guest, action->proc);
+
+    switch (action->kind) {
+    case RT_TETHER_DIAL:
+        rt_guest_conn_dial(guest);
+        break;
+    case RT_TETHER_HANGUP:
+        rt_guest_conn_hangup(guest, action->reason);
+        break;
+    case RT_TETHER_START:
+        rt_guest_process_start(guest, action);
+        break;
+    case RT_TETHER_SIGNAL:
+        if (process != NULL) {
+            rt_guest_process_signal(process, (int)action->sig);
+        }
+        break;
+    case RT_TETHER_RESIZE:
+        if (process != NULL) {
+            rt_guest_process_resize(process, action->rows, action->cols);
+        }
+        break;
+    case RT_TETHER_STDIN_END:
+        if (process != NULL) {
+            process->stdin_end = true;
+        }
+        break;
+    case RT_TETHER_CLOSE_OUTPUT:
+        if (process != NULL) {
+            rt_guest_pipes_close(process);
+            rt_guest_tell_process(guest, action->proc, "exited", "closed", "others keep its output open");
+            rt_guest_process_settle(process);
+        }
+        break;
+    case RT_TETHER_OVER:
+        over(guest);
+        break;
+    }
+    if (guest->phase == RT_GUEST_RUNNING) {
+        rt_guest_tell_link(guest);
+    }
+}
+
+/* Actions, and input to the processes, until neither brings the other about. Returns whether that was reached. */
+static bool settle(struct retether_guest *guest)
+{
+    for (unsigned i = 0; i < RT_GUEST_ROUNDS_MAX; i++) {
+        struct rt_tether_action action;
+        struct rt_guest_process *next;
+        size_t moved = 0;
+
+        while (guest->phase == RT_GUEST_RUNNING && rt_tether_next(guest->tether, &action, rt_guest_now(guest))) {
+            carry_out(guest, &action);
+            moved++;
+        }
+        if (guest->phase != RT_GUEST_RUNNING) {
+            return true;
+        }
+        for (struct rt_guest_process *process = guest->processes; process != NULL; process = next) {
+            next = process->next;
+            moved += rt_guest_pipes_step(process);
+        }
+        if (moved == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void timer_cb(uv_timer_t *timer)
+{
+    struct retether_guest *guest = timer->data;
+
+    if (guest->phase == RT_GUEST_RUNNING) {
+        rt_tether_tick(guest->tether, rt_guest_now(guest));
+    }
+    rt_guest_wake(guest);
+}
+
+static void step(struct retether_guest *guest)
+{
+    uint64_t now = rt_guest_now(guest);
+    uint64_t deadline;
+    bool more;
+
+    guest->awake = false;
+    rt_guest_tell_link(guest);
+    more = !settle(guest);
+    if (guest->phase != RT_GUEST_RUNNING) {
+        return;
+    }
+    more = rt_guest_conn_pump(guest) || more;
+    rt_guest_tell_link(guest);
+    deadline = rt_tether_deadline(guest->tether);
+    if (more) {
+        deadline = now;
+    }
+    if (deadline == UINT64_MAX) {
+        (void)uv_timer_stop(&guest->timer);
+    } else {
+        (void)uv_timer_start(&guest->timer, timer_cb, deadline > now ? deadline - now : 0, 0);
+    }
+}
+
+static void prepare_cb(uv_prepare_t *prepare)
+{
+    struct retether_guest *guest = prepare->data;
+
+    if (guest->awake && guest->phase == RT_GUEST_RUNNING) {
+        step(guest);
+    }
+}
+
+/* ---- children ---- */
+
+static void child_cb(uv_signal_t *handle, int signum)
+{
+    struct retether_guest *guest = handle->data;
+    struct rt_guest_process *process;
+    pid_t pid;
+    int status;
+
+    (void)signum;
+    /* As init, and as a subreaper, others' orphans come here too: they only need to be waited for. */
+    while (guest->reap_all && (pid = waitpid(-1, &status, WNOHANG)) > 0) {
+        for (process = guest->processes; process != NULL && process->pid != pid; process = process->next) {
+        }
+        if (process != NULL) {
+            rt_guest_process_exited(process, status);
+        }
+    }
+    for (process = guest->processes; process != NULL && !guest->reap_all; process = process->next) {
+        if (process->pid > 0 && waitpid(process->pid, &status, WNOHANG) == process->pid) {
+            rt_guest_process_exited(process, status);
+        }
+    }
+}
+
+/* ---- making, starting, stopping ---- */
+
+static void random_cb(void *ctx, void *out, size_t size)
+{
+    uint8_t *at = out;
+
+    (void)ctx;
+    while (size > 0) {
+        ssize_t n = getrandom(at, size, 0);
+
+        /* Before Linux 3.17 there is no such call; a guest that has no randomness at all must not pretend. */
+        if (n < 0 && errno != EINTR) {
+            abort();
+        }
+        if (n > 0) {
+            at += n;
+            size -= (size_t)n;
+        }
+    }
+}
+
+void retether_guest_defaults(struct retether_guest_options *options)
+{
+    struct rt_tether_config config;
+
+    rt_tether_defaults(&config);
+    memset(options, 0, sizeof(*options));
+    options->ring_bytes = config.ring_bytes;
+    options->first_hold_ms = config.first_hold_ms;
+    options->drain_timeout_ms = config.drain_timeout_ms;
+    options->outage_hold_ms = config.outage_hold_ms;
+    options->end_timeout_ms = config.end_timeout_ms;
+}
+
+__attribute__((format(printf, 4, 5))) static int fail(int code, char *why, size_t why_size, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    (void)vsnprintf(why, why_size, format, args);
+    va_end(args);
+    return code;
+}
+
+static int configure(struct retether_guest *guest, const struct retether_guest_options *options, char *why, size_t size)
+{
+    struct rt_tether_config *config = &guest->config;
+    int rc;
+
+    rt_tether_defaults(config);
+    if (options->argv == NULL || options->argv[0] == NULL || options->argv[0][0] == '\0') {
+        return fail(RT_EINVAL, why, size, "there is no command to run");
+    }
+    if (options->cid == NULL || !rt_cid_valid(rt_slice_text(options->cid))) {
+        return fail(RT_EINVAL, why, size,
+                    "\"%s\" is no container ID: 1 to %d letters, digits, and _ . - behind the first",
+                    options->cid != NULL ? options->cid : "", RT_CID_MAX);
+    }
+    if (options->token == NULL ||
+        rt_token_decode(options->token, config->token, sizeof(config->token), &config->token_size) != 0) {
+        return fail(RT_EINVAL, why, size, "the join token is none: it begins with \"%s\" and is one line",
+                    RETETHER_TOKEN_PREFIX);
+    }
+    if (options->ring_bytes < RT_RING_BYTES_MIN || options->ring_bytes > RT_RING_BYTES_MAX) {
+        return fail(RT_EINVAL, why, size, "a ring has %d to %d bytes", RT_RING_BYTES_MIN, RT_RING_BYTES_MAX);
+    }
+    if (options->agent == NULL) {
+        return fail(RT_EINVAL, why, size, "there is no agent to dial");
+    }
+    if ((rc = rt_endpoint_parse(&guest->endpoint, options->agent, why, size)) != 0) {
+        return rc;
+    }
+    snprintf(config->cid, sizeof(config->cid), "%s", options->cid);
+    config->random = random_cb;
+    random_cb(NULL, &config->seed, sizeof(config->seed));
+    config->ring_bytes = options->ring_bytes;
+    config->first_hold_ms = options->first_hold_ms;
+    config->drain_timeout_ms = options->drain_timeout_ms;
+    config->outage_hold_ms = options->outage_hold_ms;
+    config->end_timeout_ms = options->end_timeout_ms;
+    config->tty = options->tty;
+    config->rows = options->rows;
+    config->cols = options->cols;
+    return RT_OK;
+}
+
+static void guest_free(struct retether_guest *guest)
+{
+    if (guest->out != NULL) {
+        rt_buf_unref(guest->out);
+    }
+    rt_buf_pool_close(&guest->pool);
+    rt_tether_free(guest->tether);
+    free((void *)guest->argv);
+    free((void *)guest->env);
+    free(guest->cwd);
+    free(guest);
+}
+
+int retether_guest_new(uv_loop_t *loop, const struct retether_guest_options *options,
+                       const struct retether_guest_callbacks *callbacks, struct retether_guest **out, char *why,
+                       size_t why_size)
+{
+    const char *const *env = options->env != NULL ? options->env : (const char *const *)environ;
+    struct retether_guest *guest = calloc(1, sizeof(*guest));
+    int rc;
+
+    *out = NULL;
+    if (guest == NULL) {
+        return fail(RT_ENOMEM, why, why_size, "%s", rt_strerror(RT_ENOMEM));
+    }
+    guest->loop = loop;
+    guest->callbacks = *callbacks;
+    guest->reap_all = options->reap_all;
+    guest->status = RETETHER_EXIT_FAILED;
+    rt_buf_pool_init(&guest->pool);
+    if ((rc = configure(guest, options, why, why_size)) != 0) {
+        guest_free(guest);
+        return rc;
+    }
+    guest->argv = rt_guest_list_copy(options->argv);
+    guest->env = rt_guest_list_copy(env);
+    guest->cwd = options->cwd != NULL ? strdup(options->cwd) : NULL;
+    if (guest->argv == NULL || guest->env == NULL || (options->cwd != NULL && guest->cwd == NULL)) {
+        guest_free(guest);
+        return fail(RT_ENOMEM, why, why_size, "%s", rt_strerror(RT_ENOMEM));
+    }
+    *out = guest;
+    return RT_OK;
+}
+
+int retether_guest_start(struct retether_guest *guest)
+{
+    int rc;
+
+    uv_update_time(guest->loop);
+    guest->tether = rt_tether_new(&guest->config, rt_guest_now(guest));
+    if (guest->tether == NULL) {
+        return RT_ENOMEM;
+    }
+    (void)uv_prepare_init(guest->loop, &guest->prepare);
+    (void)uv_timer_init(guest->loop, &guest->timer);
+    guest->prepare.data = guest;
+    guest->timer.data = guest;
+    guest->open_handles = 2;
+    guest->phase = RT_GUEST_RUNNING;
+    /* The only one that can fail: libuv's first signal of a loop makes a pipe. */
+    rc = uv_signal_init(guest->loop, &guest->child);
+    if (rc == 0) {
+        guest->child.data = guest;
+        guest->open_handles = 3;
+        rc = uv_signal_start(&guest->child, child_cb, SIGCHLD);
+    }
+    if (rc != 0) {
+        guest->phase = RT_GUEST_OVER;
+        return RT_EIO;
+    }
+    (void)uv_prepare_start(&guest->prepare, prepare_cb);
+    rt_guest_wake(guest);
+    return RT_OK;
+}
+
+void retether_guest_signal(struct retether_guest *guest, int signum)
+{
+    struct rt_guest_process *process = rt_guest_process_find(guest, 0);
+
+    if (process != NULL) {
+        rt_guest_process_signal(process, signum);
+    }
+}
+
+static void handle_closed_cb(uv_handle_t *handle)
+{
+    struct retether_guest *guest = handle->data;
+
+    guest->open_handles--;
+    rt_guest_release(guest);
+}
+
+void rt_guest_release(struct retether_guest *guest)
+{
+    void (*stopped)(void *ctx) = guest->stopped;
+    void *ctx = guest->stopped_ctx;
+
+    if (guest->phase != RT_GUEST_STOPPING || guest->open_handles > 0 || guest->n_conns > 0 ||
+        guest->processes != NULL) {
+        return;
+    }
+    guest_free(guest);
+    if (stopped != NULL) {
+        stopped(ctx);
+    }
+}
+
+void retether_guest_stop(struct retether_guest *guest, void (*stopped)(void *ctx), void *ctx)
+{
+    struct rt_guest_process *process = guest->processes;
+
+    guest->stopped = stopped;
+    guest->stopped_ctx = ctx;
+    guest->phase = RT_GUEST_STOPPING;
+    rt_guest_conn_finish(guest);
+    for (; process != NULL; process = process->next) {
+        rt_guest_process_drop(process);
+    }
+    if (guest->open_handles > 0) {
+        uv_close((uv_handle_t *)&guest->prepare, handle_closed_cb);
+        uv_close((uv_handle_t *)&guest->timer, handle_closed_cb);
+    }
+    if (guest->open_handles > 2) {
+        uv_close((uv_handle_t *)&guest->child, handle_closed_cb);
+    }
+    rt_guest_release(guest);
+}

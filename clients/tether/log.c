@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "clients/tether/log.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+
+#define LINE_MAX_BYTES 2048
+
+static const char *const level_names[] = {"error", "warn", "info", "debug"};
+
+struct line {
+    char text[LINE_MAX_BYTES];
+    size_t used; /* at most the size less one; what does not fit is cut */
+};
+
+int tether_log_level(const char *text, enum tether_log_level *level)
+{
+    for (size_t i = 0; i < sizeof(level_names) / sizeof(level_names[0]); i++) {
+        if (strcmp(text, level_names[i]) == 0) {
+            *level = (enum tether_log_level)i;
+            return RT_OK;
+        }
+    }
+    return RT_EINVAL;
+}
+
+void tether_log_init(struct tether_log *log, enum tether_log_level level, bool json)
+{
+    memset(log, 0, sizeof(*log));
+    log->level = level;
+    log->json = json || isatty(STDERR_FILENO) == 0;
+    log->tokens = TETHER_LOG_BURST * 1000;
+}
+
+static void put(struct line *line, const char *text, size_t size)
+{
+    size_t room = sizeof(line->text) - 1 - line->used;
+
+    size = size < room ? size : room;
+    memcpy(line->text + line->used, text, size);
+    line->used += size;
+}
+
+static void put_text(struct line *line, const char *text)
+{
+    put(line, text, strlen(text));
+}
+
+/* What came from a peer must not steer a terminal or break a line: control characters become \u00XX. */
+static void put_quoted(struct line *line, const char *text)
+{
+    put_text(line, "\"");
+    for (; *text != '\0'; text++) {
+        unsigned char c = (unsigned char)*text;
+        char escape[8];
+
+        if (c < 0x20 || c == 0x7f || c == '"' || c == '\\') {
+            snprintf(escape, sizeof(escape), "\\u%04x", c);
+            put_text(line, escape);
+        } else {
+            put(line, text, 1);
+        }
+    }
+    put_text(line, "\"");
+}
+
+static void put_field(struct line *line, bool json, const char *name, const char *value)
+{
+    put_text(line, json ? ",\"" : " ");
+    put_text(line, name);
+    put_text(line, json ? "\":" : "=");
+    if (json || value[0] == '\0' || strpbrk(value, " \"\\\n\t\r\033") != NULL) {
+        put_quoted(line, value);
+    } else {
+        put_text(line, value);
+    }
+}
+
+static void put_number(struct line *line, bool json, const char *name, uint64_t value)
+{
+    char text[64];
+
+    snprintf(text, sizeof(text), json ? ",\"%s\":%" PRIu64 : " %s=%" PRIu64, name, value);
+    put_text(line, text);
+}
+
+static void begin(struct line *line, bool json, enum tether_log_level level)
+{
+    struct timeval now;
+    struct tm utc;
+    char stamp[64];
+
+    line->used = 0;
+    (void)gettimeofday(&now, NULL);
+    (void)gmtime_r(&now.tv_sec, &utc);
+    (void)strftime(stamp, sizeof(stamp), json ? "%Y-%m-%dT%H:%M:%S" : "%H:%M:%S", &utc);
+    if (json) {
+        char millis[8];
+
+        snprintf(millis, sizeof(millis), ".%03dZ", (int)(now.tv_usec / 1000));
+        put_text(line, "{\"time\":\"");
+        put_text(line, stamp);
+        put_text(line, millis);
+        put_text(line, "\"");
+        put_field(line, true, "level", level_names[level]);
+    } else {
+        put_text(line, stamp);
+        put_text(line, " tether");
+        put_text(line, level <= TETHER_LOG_WARN ? ": " : "");
+        put_text(line, level <= TETHER_LOG_WARN ? level_names[level] : "");
+        put_text(line, ":");
+    }
+}
+
+static void finish(struct line *line, bool json)
+{
+    /* A line that was cut still ends as one. */
+    size_t limit = sizeof(line->text) - 4;
+
+    line->used = line->used < limit ? line->used : limit;
+    put_text(line, json ? "}\n" : "\n");
+    /* Nobody reads a log that cannot be written. */
+    if (write(STDERR_FILENO, line->text, line->used) < 0) {
+        return;
+    }
+}
+
+void tether_log_error(const struct tether_log *log, const char *reason)
+{
+    struct line line;
+
+    begin(&line, log->json, TETHER_LOG_ERROR);
+    put_field(&line, log->json, "event", "failed");
+    put_field(&line, log->json, "reason", reason);
+    finish(&line, log->json);
+}
+
+static bool is(const char *a, const char *b)
+{
+    return strcmp(a, b) == 0;
+}
+
+static enum tether_log_level level_of(struct tether_log *log, const struct retether_guest_event *event, uint64_t now)
+{
+    if (event->kind == RETETHER_GUEST_PROCESS) {
+        return is(event->to, "failed") || is(event->to, "closed") ? TETHER_LOG_WARN : TETHER_LOG_INFO;
+    }
+    if (is(event->to, "live")) {
+        log->down_told = false;
+        log->refusal[0] = '\0';
+        return TETHER_LOG_INFO;
+    }
+    if (is(event->to, "over")) {
+        return TETHER_LOG_INFO;
+    }
+    if (is(event->to, "refused")) {
+        if (is(log->refusal, event->reason) && now - log->refusal_at < TETHER_LOG_REPEAT_MS) {
+            return TETHER_LOG_DEBUG;
+        }
+        snprintf(log->refusal, sizeof(log->refusal), "%s", event->reason);
+        log->refusal_at = now;
+        return TETHER_LOG_WARN;
+    }
+    if (is(event->to, "down") && !is(event->from, "refused") && !log->down_told) {
+        log->down_told = true;
+        return TETHER_LOG_WARN;
+    }
+    return TETHER_LOG_DEBUG;
+}
+
+static bool admit(struct tether_log *log, uint64_t now)
+{
+    uint64_t gained = log->filled_at == 0 ? 0 : (now - log->filled_at) * TETHER_LOG_RATE;
+
+    log->filled_at = now;
+    log->tokens += gained < TETHER_LOG_BURST * 1000 ? gained : TETHER_LOG_BURST * 1000;
+    log->tokens = log->tokens < TETHER_LOG_BURST * 1000 ? log->tokens : TETHER_LOG_BURST * 1000;
+    if (log->tokens < 1000) {
+        log->left_out++;
+        return false;
+    }
+    log->tokens -= 1000;
+    return true;
+}
+
+void tether_log_event(struct tether_log *log, const struct retether_guest_event *event, uint64_t now)
+{
+    enum tether_log_level level = level_of(log, event, now);
+    struct line line;
+
+    if (level > log->level || (log->level < TETHER_LOG_DEBUG && !admit(log, now))) {
+        return;
+    }
+    begin(&line, log->json, level);
+    put_field(&line, log->json, "event", event->kind == RETETHER_GUEST_LINK ? "link" : "process");
+    put_field(&line, log->json, "container", event->container);
+    put_number(&line, log->json, "life", event->life);
+    put_number(&line, log->json, "epoch", event->epoch);
+    if (event->kind == RETETHER_GUEST_PROCESS) {
+        put_number(&line, log->json, "process", event->process);
+    }
+    put_field(&line, log->json, "from", event->from);
+    put_field(&line, log->json, "to", event->to);
+    if (event->host[0] != '\0') {
+        put_field(&line, log->json, "host", event->host);
+    }
+    if (event->reason[0] != '\0') {
+        put_field(&line, log->json, "reason", event->reason);
+    }
+    if (log->left_out > 0) {
+        put_number(&line, log->json, "left_out", log->left_out);
+        log->left_out = 0;
+    }
+    finish(&line, log->json);
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#ifndef RETETHER_CLIENTS_TETHER_LOG_H
+#define RETETHER_CLIENTS_TETHER_LOG_H
+
+#include "retether/guest.h"
+#include "session/core/error.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* One line per transition on stderr: text for people on a terminal, JSON lines otherwise.
+ *
+ * While no agent answers, or one refuses, the same transitions come again and again: those are told once, then at debug
+ * level. The others share a bucket of TETHER_LOG_BURST lines that fills with TETHER_LOG_RATE lines a second; a line
+ * that finds it empty is counted, and the next one says how many were left out. */
+
+#define TETHER_LOG_BURST 50
+#define TETHER_LOG_RATE 2
+/* A refusal that stays the same is told again after this. */
+#define TETHER_LOG_REPEAT_MS 60000
+
+enum tether_log_level { TETHER_LOG_ERROR, TETHER_LOG_WARN, TETHER_LOG_INFO, TETHER_LOG_DEBUG };
+
+struct tether_log {
+    enum tether_log_level level;
+    bool json;
+    bool down_told; /* that there is no agent, since the last one */
+    char refusal[RETETHER_GUEST_REASON_MAX];
+    uint64_t refusal_at; /* ms */
+    uint64_t tokens;     /* of the bucket, in thousandths of a line */
+    uint64_t filled_at;  /* ms */
+    uint64_t left_out;   /* lines */
+};
+
+RT_MUST_CHECK int tether_log_level(const char *text, enum tether_log_level *level);
+void tether_log_init(struct tether_log *log, enum tether_log_level level, bool json);
+/* A failure of the program itself. */
+void tether_log_error(const struct tether_log *log, const char *reason);
+/* now: milliseconds of a monotonic clock. */
+void tether_log_event(struct tether_log *log, const struct retether_guest_event *event, uint64_t now);
+
+#endif

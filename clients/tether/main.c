@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "clients/tether/log.h"
+#include "clients/tether/options.h"
+#include "retether/guest.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include <uv.h>
+
+static const int forwarded[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH};
+
+#define N_FORWARDED (sizeof(forwarded) / sizeof(forwarded[0]))
+
+struct program {
+    uv_loop_t loop;
+    uv_signal_t signals[N_FORWARDED];
+    struct tether_log log;
+    struct retether_guest *guest; /* owned; NULL once it is being stopped */
+    int status;
+};
+
+static void signal_cb(uv_signal_t *handle, int signum)
+{
+    struct program *program = handle->data;
+
+    if (program->guest != NULL) {
+        retether_guest_signal(program->guest, signum);
+    }
+}
+
+static void event_cb(struct retether_guest *guest, const struct retether_guest_event *event, void *ctx)
+{
+    struct program *program = ctx;
+
+    (void)guest;
+    tether_log_event(&program->log, event, uv_now(&program->loop));
+}
+
+static void close_signals(struct program *program)
+{
+    for (size_t i = 0; i < N_FORWARDED; i++) {
+        uv_close((uv_handle_t *)&program->signals[i], NULL);
+    }
+}
+
+static void over_cb(struct retether_guest *guest, int status, void *ctx)
+{
+    struct program *program = ctx;
+
+    program->status = status;
+    program->guest = NULL;
+    close_signals(program);
+    retether_guest_stop(guest, NULL, NULL);
+}
+
+/* Descriptors 0 to 2 must be taken, or sockets and pipes would get their numbers. */
+static int hold_standard_fds(void)
+{
+    int fd;
+
+    do {
+        fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    } while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd < 0) {
+        return RT_EIO;
+    }
+    close(fd);
+    return RT_OK;
+}
+
+static int run(struct program *program, const struct tether_options *options)
+{
+    const struct retether_guest_callbacks callbacks = {.event = event_cb, .over = over_cb, .ctx = program};
+    char why[TETHER_WHY_MAX] = "";
+    int rc = uv_loop_init(&program->loop);
+
+    if (rc != 0) {
+        tether_log_error(&program->log, uv_strerror(rc));
+        return RETETHER_EXIT_FAILED;
+    }
+    for (size_t i = 0; i < N_FORWARDED; i++) {
+        (void)uv_signal_init(&program->loop, &program->signals[i]);
+        program->signals[i].data = program;
+        (void)uv_signal_start(&program->signals[i], signal_cb, forwarded[i]);
+    }
+    rc = retether_guest_new(&program->loop, &options->guest, &callbacks, &program->guest, why, sizeof(why));
+    if (rc == RT_OK && (rc = retether_guest_start(program->guest)) != RT_OK) {
+        snprintf(why, sizeof(why), "cannot start: %s", rt_strerror(rc));
+        retether_guest_stop(program->guest, NULL, NULL);
+    }
+    if (rc != RT_OK) {
+        tether_log_error(&program->log, why);
+        program->guest = NULL;
+        close_signals(program);
+    }
+    (void)uv_run(&program->loop, UV_RUN_DEFAULT);
+    (void)uv_loop_close(&program->loop);
+    return program->status;
+}
+
+int main(int argc, char **argv)
+{
+    static struct tether_options options;
+    static struct program program = {.status = RETETHER_EXIT_FAILED};
+    char why[TETHER_WHY_MAX] = "";
+    int rc;
+
+    if (hold_standard_fds() != RT_OK) {
+        return RETETHER_EXIT_FAILED;
+    }
+    (void)signal(SIGPIPE, SIG_IGN);
+    rc = tether_options_read(&options, argc, argv, why);
+    tether_log_init(&program.log, options.log_level, options.json);
+    if (rc != RT_OK) {
+        tether_log_error(&program.log, why);
+        return RETETHER_EXIT_FAILED;
+    }
+    if (options.verb == TETHER_HELP) {
+        return fputs(tether_usage, stdout) < 0 ? RETETHER_EXIT_FAILED : 0;
+    }
+    if (options.verb == TETHER_VERSION) {
+        return puts("tether " RETETHER_VERSION) < 0 ? RETETHER_EXIT_FAILED : 0;
+    }
+    return run(&program, &options);
+}
