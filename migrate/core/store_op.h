@@ -77,7 +77,9 @@ struct rt_store_host {
 struct rt_store_reply {
     uint64_t id;
     enum rt_store_op_kind kind;
-    int error; /* 0; RT_EUNAVAIL, RT_ETIMEDOUT (it may have happened), RT_ELIMIT, RT_ENOTFOUND */
+    /* 0; RT_EUNAVAIL, RT_ETIMEDOUT (it may have happened), RT_ELIMIT, RT_ENOTFOUND; RT_ESTATE: STATE, REPORT, END not
+     * written, as the record is at another claim: life, epoch and host of the outcome say which. */
+    int error;
     struct rt_claim_outcome outcome; /* TEST, TAKE; CREATE: verdict only */
     struct rt_store_record *records; /* GET (0 or 1), FIND; live until the callback returns */
     size_t n_records;
@@ -95,6 +97,7 @@ enum rt_store_news_kind {
     RT_STORE_DOWN,    /* operations fail with RT_EUNAVAIL until UP */
     RT_STORE_CLAIMED, /* some agent took (life, epoch) of key; may come late, twice, or not at all */
     RT_STORE_HOST,    /* the registry row of a host changed: addresses, or alive */
+    RT_STORE_TAKEN,   /* another live agent goes by our host name: no UP comes while it lives */
 };
 
 struct rt_store_news {

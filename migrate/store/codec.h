@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#ifndef RETETHER_MIGRATE_STORE_CODEC_H
+#define RETETHER_MIGRATE_STORE_CODEC_H
+
+#include "migrate/core/store_op.h"
+#include "migrate/store/redis.h"
+
+/* Operations as Redis commands, and replies back as plain data. Pure. What the store says is checked like any peer's
+ * word: RT_EPROTO when it is not what our functions write. */
+
+/* "rt:{" tenant "/" cid "}:r" */
+#define RT_STORE_KEY_MAX (RT_TENANT_MAX + RT_CID_MAX + 10)
+#define RT_STORE_MEMBER_MAX (RT_TENANT_MAX + RT_CID_MAX + 2)
+#define RT_STORE_CHANNEL "rt:claimed"
+#define RT_STORE_REGISTRY "rt:reg"
+#define RT_STORE_BIRTH "rt:birth"
+/* What nobody refreshes is gone after this. As TTL_MS in functions.lua. */
+#define RT_STORE_TTL_MS (7LL * 24 * 3600 * 1000)
+/* A registry row: text lines. A longer one is not looked at. */
+#define RT_STORE_ROW_MAX 1024
+
+/* A command with the room for its numbers, hex ids and names. */
+struct rt_store_args {
+    struct rt_redis_args redis;
+    size_t used;
+    char scratch[2048];
+};
+
+/* The command of every kind but FIND. host: our own. Returns 0 or RT_EINVAL (a bound of the operation is broken). */
+RT_MUST_CHECK int rt_store_encode(const struct rt_store_op *op, const char *host, struct rt_store_args *args);
+
+void rt_store_key(const struct rt_key *key, char part, char out[RT_STORE_KEY_MAX]);
+void rt_store_host_key(const char *host, char out[RT_HOST_MAX + 16]);
+void rt_store_member(const struct rt_key *key, char out[RT_STORE_MEMBER_MAX]);
+RT_MUST_CHECK int rt_store_parse_member(const char *text, size_t size, struct rt_key *key);
+
+/* Replies. `set` is the host in whose set the session is listed, or "". */
+RT_MUST_CHECK int rt_store_parse_outcome(const redisReply *reply, struct rt_claim_outcome *outcome,
+                                         char set[RT_HOST_MAX + 1]);
+RT_MUST_CHECK int rt_store_parse_created(const redisReply *reply, struct rt_claim_outcome *outcome,
+                                         char set[RT_HOST_MAX + 1]);
+/* STATE, REPORT, END: *error is 0, RT_ENOTFOUND (no record) or RT_ESTATE (another claim: the outcome says which). */
+RT_MUST_CHECK int rt_store_parse_written(const redisReply *reply, struct rt_claim_outcome *outcome, int *error);
+/* HGETALL. 1 and the record, or 0 when there is none. */
+RT_MUST_CHECK int rt_store_parse_record(const redisReply *reply, const struct rt_key *key,
+                                        struct rt_store_record *record, char set[RT_HOST_MAX + 1]);
+/* 0; RT_ENOTFOUND when it has neither ended nor been lost for its lease. Tails point into the reply. */
+RT_MUST_CHECK int rt_store_parse_tails(const redisReply *reply, struct rt_store_reply *out);
+
+/* A host's row as the registry has it. */
+struct rt_store_row {
+    struct rt_store_host host; /* age_ms by now_ms; alive is left false */
+    struct rt_id instance;
+};
+
+RT_MUST_CHECK int rt_store_parse_row(const char *host, size_t host_size, const char *text, size_t size, uint64_t now_ms,
+                                     struct rt_store_row *row);
+/* The part of a row that the agent writes: sessions, version, addresses. Returns its size. */
+size_t rt_store_format_row(const struct rt_store_host *host, char out[RT_STORE_ROW_MAX]);
+/* A message on RT_STORE_CHANNEL. */
+RT_MUST_CHECK int rt_store_parse_claimed(const char *text, size_t size, struct rt_store_news *news);
+
+RT_MUST_CHECK int rt_store_parse_id(const char *hex, size_t size, struct rt_id *id);
+void rt_store_format_id(const struct rt_id *id, char out[2 * RT_ID_SIZE + 1]);
+
+/* Whether a text is fit to be a host's name or a version here: printable ASCII without spaces, not empty, <= max. */
+bool rt_store_word(const char *text, size_t max);
+
+#endif

@@ -1,0 +1,484 @@
+#!lua name=retether_1
+-- SPDX-License-Identifier: Apache-2.0
+-- Copyright The retether authors
+--
+-- The atomic logic of the session store. A change of what a function takes, gives or does needs a new version, in the
+-- library's name and in each function's: agents of two versions then work on one store, side by side.
+--
+-- A session's record is the hash KEYS[1], its tails the hash KEYS[2]. Numbers are decimal text below 2^53, ids lowercase
+-- hex. Fields of a record:
+--   st state, life, ep epoch, inc, tkt confirmed ticket, anc its ancestors (hex, end to end), nonce, host owner,
+--   lost (ms), bound; label, ring, made, claimed, seen (ms), moves, hist ("life epoch at host\n" each, oldest first),
+--   rep the newest report, code, sig, out, err of the end; set = the host whose set lists the session.
+
+local CREATED, RUNNING, MOVING, LOST, ENDED = 1, 2, 3, 4, 5
+local OK, RETRY_LATER, STALE, REWOUND, FORKED, SUPERSEDED, LIMIT = 0, 1, 3, 4, 5, 6, 13
+local LEASE_MS = 30000
+local RETRY_MS = 1000
+local ANCESTORS_MAX = 16
+local HISTORY_MAX = 16
+local TTL_MS = 7 * 24 * 3600 * 1000
+local END_TTL_MS = 24 * 3600 * 1000
+local EXPIRY_MS = 5000
+local HOSTS_MAX = 64
+local ID_HEX = 32
+
+local NO_ID = string.rep('0', ID_HEX)
+
+local function store_ms()
+    local t = redis.call('TIME')
+    return tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
+end
+
+-- Lua's own conversion rounds to 14 digits.
+local function str(n)
+    return string.format('%.0f', n)
+end
+
+local RULE_FIELDS = {'st', 'life', 'ep', 'inc', 'tkt', 'anc', 'nonce', 'host', 'lost', 'bound', 'set'}
+
+local function read_record(key)
+    local v = redis.call('HMGET', key, unpack(RULE_FIELDS))
+    if not v[1] then
+        return {exists = false, st = 0, life = 0, ep = 0, inc = NO_ID, tkt = NO_ID, anc = '', nonce = NO_ID, host = '',
+                lost = 0, bound = '', set = ''}
+    end
+    return {
+        exists = true,
+        st = tonumber(v[1]) or 0,
+        life = tonumber(v[2] or 0) or 0,
+        ep = tonumber(v[3] or 0) or 0,
+        inc = v[4] or NO_ID,
+        tkt = v[5] or NO_ID,
+        anc = v[6] or '',
+        nonce = v[7] or NO_ID,
+        host = v[8] or '',
+        lost = tonumber(v[9] or 0) or 0,
+        bound = v[10] or '',
+        set = v[11] or '',
+    }
+end
+
+-- The rules: the twin of migrate/core/claim.c, row by row and name by name.
+
+local REC_NONE, REC_CREATED, REC_SERVED, REC_LOST, REC_ENDED = 'none', 'created', 'served', 'lost', 'ended'
+local BY_SAME, BY_OTHER_TICKET, BY_OTHER_JOIN = 'same', 'ticket', 'join'
+local ALL_RECORDS = {none = true, created = true, served = true, lost = true, ended = true}
+local CLAIMED = {served = true, lost = true, ended = true}
+local ANYONE = {same = true, ticket = true, join = true}
+local SAME, BY_TICKET, BY_JOIN = {same = true}, {ticket = true}, {join = true}
+
+local RULES = {
+    {ALL_RECORDS, ANYONE, 'repeated', OK, 'recorded'},
+
+    {{none = true}, BY_JOIN, 'whole', OK, 'next'},
+    {{none = true}, BY_JOIN, nil, RETRY_LATER},
+    {{none = true}, BY_TICKET, nil, OK, 'ticket'},
+
+    {{created = true}, BY_JOIN, nil, OK, 'next'},
+    {{created = true}, BY_TICKET, 'life_newer', OK, 'ticket'},
+    {{created = true}, BY_TICKET, nil, SUPERSEDED},
+
+    {CLAIMED, SAME, 'ancestor', REWOUND},
+    {CLAIMED, SAME, 'diverges', FORKED},
+    {CLAIMED, SAME, 'epoch_newer', OK, 'recorded'},
+    {CLAIMED, SAME, 'same_hello', OK, 'recorded'},
+    {CLAIMED, SAME, nil, STALE},
+
+    {CLAIMED, BY_TICKET, 'life_newer', OK, 'ticket'},
+    {CLAIMED, BY_TICKET, nil, SUPERSEDED},
+
+    {{served = true, lost = true}, BY_JOIN, 'same_vm', OK, 'next'},
+    {{served = true}, BY_JOIN, 'owner_dead', OK, 'next'},
+    {{served = true}, BY_JOIN, nil, RETRY_LATER},
+    {{lost = true}, BY_JOIN, 'lease_over', OK, 'next'},
+    {{lost = true}, BY_JOIN, nil, RETRY_LATER},
+    {{ended = true}, BY_JOIN, nil, OK, 'next'},
+}
+
+local function record_kind(r)
+    if not r.exists then
+        return REC_NONE
+    elseif r.st == CREATED then
+        return REC_CREATED
+    elseif r.st == LOST then
+        return REC_LOST
+    elseif r.st == ENDED then
+        return REC_ENDED
+    end
+    return REC_SERVED
+end
+
+local function same_text(a, b)
+    return a ~= '' and a == b
+end
+
+local function has_id(ids, id)
+    for at = 1, #ids, ID_HEX do
+        if string.sub(ids, at, at + ID_HEX - 1) == id then
+            return true
+        end
+    end
+    return false
+end
+
+local function relation(c, r)
+    if c.tkt == r.tkt then
+        return 'same'
+    elseif has_id(c.anc, r.tkt) then
+        return 'descends'
+    elseif has_id(r.anc, c.tkt) then
+        return 'ancestor'
+    end
+    return 'diverges'
+end
+
+-- Whether hex id a is above b, as unsigned bytes. By numbers: text compares by the server's locale.
+local function id_above(a, b)
+    for at = 1, ID_HEX, 8 do
+        local x, y = tonumber(string.sub(a, at, at + 7), 16), tonumber(string.sub(b, at, at + 7), 16)
+        if x ~= y then
+            return x > y
+        end
+    end
+    return false
+end
+
+local function repeated(r, c)
+    return r.exists and r.st ~= CREATED and r.inc == c.inc and r.ep == c.ep and r.nonce == c.nonce and
+               r.host == c.host and r.tkt == c.next
+end
+
+local function facts_of(r, c, now)
+    local rel = 'ancestor'
+    if not c.join then
+        rel = relation(c, r)
+    end
+    return {
+        repeated = repeated(r, c),
+        whole = c.whole,
+        ancestor = rel == 'ancestor',
+        diverges = rel == 'diverges',
+        epoch_newer = c.ep > r.ep,
+        same_hello = c.ep == r.ep and c.nonce == r.nonce and c.host == r.host,
+        life_newer = c.life > r.life or (c.life == r.life and id_above(c.inc, r.inc)),
+        same_vm = same_text(c.proof, r.bound),
+        owner_dead = same_text(c.dead, r.host),
+        lease_over = r.lost + LEASE_MS <= now,
+    }
+end
+
+local function find_rule(r, c, now)
+    local kind = record_kind(r)
+    local by = c.join and BY_OTHER_JOIN or BY_OTHER_TICKET
+    if CLAIMED[kind] and r.inc == c.inc then
+        by = BY_SAME
+    end
+    local facts = facts_of(r, c, now)
+    for _, rule in ipairs(RULES) do
+        if rule[1][kind] and rule[2][by] and (not rule[3] or facts[rule[3]]) then
+            return rule
+        end
+    end
+end
+
+local function next_life(r, c, now)
+    local least = r.exists and r.life + 1 or 1
+    if c.granted ~= 0 then
+        return c.granted >= least and c.granted or 0
+    end
+    return math.max(least, now)
+end
+
+local function judge(r, c, now)
+    local rule = find_rule(r, c, now)
+    local o = {verdict = rule[4], draining = false, life = 0, ep = 0, delay = 0, host = r.host, moved = false}
+    if rule[5] == 'recorded' then
+        o.life = r.life
+        o.draining = r.st == ENDED
+    elseif rule[5] == 'ticket' then
+        o.life = c.life
+    elseif rule[5] == 'next' then
+        o.life = next_life(r, c, now)
+        if o.life == 0 then
+            o.verdict = RETRY_LATER
+        end
+    end
+    if o.verdict == OK then
+        o.moved = o.host ~= '' and o.host ~= c.host
+    elseif o.verdict == STALE then
+        o.ep = r.ep
+    elseif o.verdict == RETRY_LATER then
+        o.delay = RETRY_MS
+        if r.exists and r.st == LOST and r.lost + LEASE_MS > now and r.lost + LEASE_MS - now < RETRY_MS then
+            o.delay = r.lost + LEASE_MS - now
+        end
+    end
+    return o
+end
+
+-- A new entry for another host or another life; a mere reconnect raises the newest entry's epoch.
+local function history(key, c, o, now)
+    local hist = redis.call('HGET', key, 'hist') or ''
+    local lines = {}
+    for line in string.gmatch(hist, '[^\n]+') do
+        lines[#lines + 1] = line
+    end
+    local life, at, host = string.match(lines[#lines] or '', '^(%d+) %d+ (%d+) (.*)$')
+    if life == str(o.life) and host == c.host then
+        lines[#lines] = table.concat({life, str(c.ep), at, host}, ' ')
+    else
+        lines[#lines + 1] = table.concat({str(o.life), str(c.ep), str(now), c.host}, ' ')
+    end
+    local first = math.max(1, #lines - HISTORY_MAX + 1)
+    return table.concat(lines, '\n', first) .. '\n'
+end
+
+local function apply(keys, r, c, o, now)
+    if repeated(r, c) then
+        return
+    end
+    local key = keys[1]
+    local anc = ''
+    if not c.join then
+        anc = string.sub(c.tkt .. c.anc, 1, ANCESTORS_MAX * ID_HEX)
+    end
+    if not r.exists then
+        redis.call('HSET', key, 'made', str(now))
+    end
+    if o.life ~= r.life or c.inc ~= r.inc then
+        redis.call('HDEL', key, 'rep', 'seen', 'code', 'sig', 'out', 'err')
+        redis.call('DEL', keys[2])
+    end
+    if o.life ~= r.life or c.ep ~= r.ep or not r.exists then
+        redis.call('HSET', key, 'hist', history(key, c, o, now), 'claimed', str(now))
+        if o.moved then
+            redis.call('HINCRBY', key, 'moves', 1)
+        end
+    end
+    redis.call('HSET', key, 'st', o.draining and ENDED or RUNNING, 'life', str(o.life), 'ep', str(c.ep), 'inc', c.inc,
+               'tkt', c.next, 'anc', anc, 'nonce', c.nonce, 'host', c.host, 'bound', c.proof, 'lost', '0', 'set',
+               c.host)
+    redis.call('PEXPIRE', key, o.draining and END_TTL_MS or TTL_MS)
+end
+
+-- args: "test" or "take"; join, inc, life, epoch, nonce, ticket, ancestors, next ticket, host, proof, dead host,
+-- store whole, granted life; tenant, cid (for the message).
+-- -> verdict, draining, life, epoch, delay, host before, moved, host whose set lists it so far
+local function claim(keys, args)
+    local now = store_ms()
+    local r = read_record(keys[1])
+    local c = {
+        join = args[2] == '1',
+        inc = args[3],
+        life = tonumber(args[4]),
+        ep = tonumber(args[5]),
+        nonce = args[6],
+        tkt = args[7],
+        anc = args[8],
+        next = args[9],
+        host = args[10],
+        proof = args[11],
+        dead = args[12],
+        whole = args[13] == '1',
+        granted = tonumber(args[14]),
+    }
+    local o = judge(r, c, now)
+    if args[1] == 'take' and o.verdict == OK then
+        apply(keys, r, c, o, now)
+        if o.life ~= r.life or c.ep ~= r.ep or not r.exists then
+            redis.call('PUBLISH', 'rt:claimed', table.concat({str(o.life), str(c.ep), c.host, args[15], args[16]}, '\n'))
+        end
+    end
+    return {o.verdict, o.draining and 1 or 0, o.life, o.ep, o.delay, o.host, o.moved and 1 or 0, r.set}
+end
+
+-- args: label, ring, host. -> verdict, host whose set listed it so far
+-- Over an ended record the life goes on from it, so that a straggler of that life cannot pass for the new container.
+local function create(keys, args)
+    local r = read_record(keys[1])
+    if r.exists and r.st ~= ENDED then
+        return {LIMIT, r.set}
+    end
+    redis.call('DEL', keys[1], keys[2])
+    redis.call('HSET', keys[1], 'st', CREATED, 'life', str(r.exists and r.life + 1 or 0), 'ep', '0', 'made',
+               str(store_ms()), 'label', args[1], 'ring', args[2], 'set', args[3])
+    redis.call('PEXPIRE', keys[1], TTL_MS)
+    return {OK, r.set}
+end
+
+-- What a write under a claim is answered: 0 written, 1 no record, 2 the record is at another claim; then that claim.
+local WRITTEN, NO_RECORD, OTHER_CLAIM = 0, 1, 2
+
+local function answer(code, r)
+    return {code, r.life, r.ep, r.host}
+end
+
+local function fence(r, life, ep, host)
+    if not r.exists then
+        return NO_RECORD
+    elseif r.st == CREATED or r.life ~= tonumber(life) or (ep and r.ep ~= tonumber(ep)) or (host and r.host ~= host) then
+        return OTHER_CLAIM
+    end
+    return WRITTEN
+end
+
+-- args: life, epoch, host, state
+local function state(keys, args)
+    local r = read_record(keys[1])
+    local code = fence(r, args[1], args[2], args[3])
+    if code == WRITTEN and r.st == ENDED then
+        code = OTHER_CLAIM
+    end
+    if code == WRITTEN then
+        local st = tonumber(args[4])
+        -- A lease that runs is not started anew by a repetition.
+        if st == LOST and r.st ~= LOST then
+            redis.call('HSET', keys[1], 'lost', str(store_ms()))
+        elseif st ~= LOST then
+            redis.call('HSET', keys[1], 'lost', '0')
+        end
+        redis.call('HSET', keys[1], 'st', st)
+        redis.call('PEXPIRE', keys[1], TTL_MS)
+    end
+    return answer(code, r)
+end
+
+-- args: life, epoch, host, report
+local function report(keys, args)
+    local r = read_record(keys[1])
+    local code = fence(r, args[1], args[2], args[3])
+    if code == WRITTEN then
+        redis.call('HSET', keys[1], 'rep', args[4], 'seen', str(store_ms()))
+        redis.call('PEXPIRE', keys[1], r.st == ENDED and END_TTL_MS or TTL_MS)
+    end
+    return answer(code, r)
+end
+
+-- args: life, code, sig, out, err, tail of stdout, tail of stderr
+local function finish(keys, args)
+    local r = read_record(keys[1])
+    local code = fence(r, args[1])
+    if code == WRITTEN then
+        redis.call('HSET', keys[1], 'st', ENDED, 'code', args[2], 'sig', args[3], 'out', args[4], 'err', args[5], 'seen',
+                   str(store_ms()), 'lost', '0')
+        redis.call('HSET', keys[2], '1', args[6], '2', args[7])
+        redis.call('PEXPIRE', keys[1], END_TTL_MS)
+        redis.call('PEXPIRE', keys[2], END_TTL_MS)
+    end
+    return answer(code, r)
+end
+
+-- -> state (0 none), lost for its lease, code, sig, out, err, tails
+local function tails(keys)
+    local v = redis.call('HMGET', keys[1], 'st', 'lost', 'code', 'sig', 'out', 'err')
+    local t = redis.call('HMGET', keys[2], '1', '2')
+    local st = tonumber(v[1] or 0)
+    local gone = st == LOST and tonumber(v[2] or 0) + LEASE_MS <= store_ms()
+    return {st, gone and 1 or 0, tonumber(v[3] or 0), tonumber(v[4] or 0), tonumber(v[5] or 0), tonumber(v[6] or 0),
+            t[1] or '', t[2] or ''}
+end
+
+-- Keeps a record that nothing writes from expiring while its agent lives. args: host. -> 1 when it is that host's
+local function touch(keys, args)
+    local r = read_record(keys[1])
+    if r.exists and r.set == args[1] then
+        if r.st ~= ENDED then
+            redis.call('PEXPIRE', keys[1], TTL_MS)
+        end
+        return 1
+    end
+    return 0
+end
+
+-- Takes a session out of a host's set when its record is gone or listed elsewhere. KEYS: the set, the record; the only
+-- function besides beat that is not about one session's keys. args: member, host
+local function prune(keys, args)
+    local set = redis.call('HGET', keys[2], 'set')
+    if set ~= args[2] then
+        return redis.call('ZREM', keys[1], args[1])
+    end
+    return 0
+end
+
+-- The registry. A row: instance, seq, time (ms), then what the agent gave (sessions, version, addresses), one a line.
+
+local function parse_row(row)
+    local instance, seq, at = string.match(row or '', '^(%x+)\n(%d+)\n(%d+)\n')
+    return instance, tonumber(seq or 0), tonumber(at or 0)
+end
+
+-- At most HOSTS_MAX rows, the most recent ones; flat: host, row, host, row.
+local function rows(key)
+    local all = redis.call('HGETALL', key)
+    local list = {}
+    for i = 1, #all, 2 do
+        local _, _, at = parse_row(all[i + 1])
+        list[#list + 1] = {all[i], all[i + 1], at}
+    end
+    table.sort(list, function(a, b)
+        if a[3] ~= b[3] then
+            return a[3] > b[3]
+        end
+        return a[1] < b[1]
+    end)
+    local flat = {}
+    for i = 1, math.min(#list, HOSTS_MAX) do
+        flat[#flat + 1] = list[i][1]
+        flat[#flat + 1] = list[i][2]
+    end
+    return flat
+end
+
+local function forget_old_rows(key, now)
+    local all = redis.call('HGETALL', key)
+    for i = 1, #all, 2 do
+        local _, _, at = parse_row(all[i + 1])
+        if now - at > TTL_MS then
+            redis.call('HDEL', key, all[i])
+        end
+    end
+end
+
+-- The store's birth mark, "random:ms:run id". Another run of the server may have lost what the last one acknowledged
+-- (a failover, an older append-only file), and a clock that went back makes ages meaningless: both are a new birth.
+local function birth(key, candidate, run, now)
+    local mark, at, its_run = string.match(redis.call('GET', key) or '', '^(%x+):(%d+):(%x+)$')
+    at = tonumber(at or 0)
+    if not mark or its_run ~= run or at > now then
+        mark, at = candidate, now
+        redis.call('SET', key, table.concat({mark, str(at), run}, ':'))
+    end
+    return mark, at
+end
+
+-- KEYS: registry, birth mark. args: host, instance, seq, run id, random, payload of the row.
+-- -> now, mark, its ms, taken (then nothing was written), instance and seq found in our row, seq written, rows
+local function beat(keys, args)
+    local now = store_ms()
+    local mark, born = birth(keys[2], args[5], args[4], now)
+    local instance, seq, at = parse_row(redis.call('HGET', keys[1], args[1]))
+    local taken = instance and instance ~= args[2] and now - at < EXPIRY_MS
+    local new_seq = math.max(seq, tonumber(args[3])) + 1
+    if not taken then
+        forget_old_rows(keys[1], now)
+        redis.call('HSET', keys[1], args[1], table.concat({args[2], str(new_seq), str(now), args[6]}, '\n'))
+    end
+    return {now, mark, born, taken and 1 or 0, instance or '', seq, new_seq, rows(keys[1])}
+end
+
+-- KEYS: registry. -> now, rows
+local function hosts(keys)
+    return {store_ms(), rows(keys[1])}
+end
+
+redis.register_function('rt1_claim', claim)
+redis.register_function('rt1_create', create)
+redis.register_function('rt1_state', state)
+redis.register_function('rt1_report', report)
+redis.register_function('rt1_end', finish)
+redis.register_function('rt1_touch', touch)
+redis.register_function('rt1_prune', prune)
+redis.register_function('rt1_beat', beat)
+redis.register_function{function_name = 'rt1_tails', callback = tails, flags = {'no-writes'}}
+redis.register_function{function_name = 'rt1_hosts', callback = hosts, flags = {'no-writes'}}

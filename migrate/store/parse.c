@@ -1,0 +1,394 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "migrate/store/codec.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+/* A decimal number below 2^53; nothing else. */
+static int parse_number(const char *text, size_t size, uint64_t *value)
+{
+    uint64_t sum = 0;
+
+    if (size == 0 || size > 16) {
+        return RT_EPROTO;
+    }
+    for (size_t i = 0; i < size; i++) {
+        if (text[i] < '0' || text[i] > '9') {
+            return RT_EPROTO;
+        }
+        sum = sum * 10 + (uint64_t)(text[i] - '0');
+    }
+    if (sum >= RT_COUNTER_MAX) {
+        return RT_EPROTO;
+    }
+    *value = sum;
+    return 0;
+}
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9') {
+        return c - '0';
+    }
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+int rt_store_parse_id(const char *hex, size_t size, struct rt_id *id)
+{
+    if (size != 2 * RT_ID_SIZE) {
+        return RT_EPROTO;
+    }
+    for (size_t i = 0; i < RT_ID_SIZE; i++) {
+        int high = hex_digit(hex[2 * i]);
+        int low = hex_digit(hex[2 * i + 1]);
+
+        if (high < 0 || low < 0) {
+            return RT_EPROTO;
+        }
+        id->b[i] = (uint8_t)(high << 4 | low);
+    }
+    return 0;
+}
+
+static int copy_text(const char *text, size_t size, char *out, size_t cap)
+{
+    if (size >= cap || memchr(text, '\0', size)) {
+        return RT_EPROTO;
+    }
+    memcpy(out, text, size);
+    out[size] = '\0';
+    return 0;
+}
+
+int rt_store_parse_member(const char *text, size_t size, struct rt_key *key)
+{
+    const char *slash = memrchr(text, '/', size);
+    size_t tenant = slash ? (size_t)(slash - text) : 0;
+
+    if (!slash || copy_text(text, tenant, key->tenant, sizeof key->tenant) ||
+        copy_text(slash + 1, size - tenant - 1, key->cid, sizeof key->cid)) {
+        return RT_EPROTO;
+    }
+    return 0;
+}
+
+/* The i-th element of an array reply, when it is of that type; else NULL. */
+static const redisReply *element(const redisReply *reply, size_t i, int type)
+{
+    if (reply->type != REDIS_REPLY_ARRAY || i >= reply->elements || reply->element[i]->type != type) {
+        return NULL;
+    }
+    return reply->element[i];
+}
+
+static int integer(const redisReply *reply, size_t i, uint64_t *value)
+{
+    const redisReply *item = element(reply, i, REDIS_REPLY_INTEGER);
+
+    if (!item || item->integer < 0 || (uint64_t)item->integer >= RT_COUNTER_MAX) {
+        return RT_EPROTO;
+    }
+    *value = (uint64_t)item->integer;
+    return 0;
+}
+
+static int text(const redisReply *reply, size_t i, char *out, size_t cap)
+{
+    const redisReply *item = element(reply, i, REDIS_REPLY_STRING);
+
+    return item ? copy_text(item->str, item->len, out, cap) : RT_EPROTO;
+}
+
+int rt_store_parse_outcome(const redisReply *reply, struct rt_claim_outcome *outcome, char set[RT_HOST_MAX + 1])
+{
+    uint64_t verdict, draining, moved;
+
+    memset(outcome, 0, sizeof *outcome);
+    if (integer(reply, 0, &verdict) || integer(reply, 1, &draining) || integer(reply, 2, &outcome->life) ||
+        integer(reply, 3, &outcome->epoch) || integer(reply, 4, &outcome->delay_ms) ||
+        text(reply, 5, outcome->host, sizeof outcome->host) || integer(reply, 6, &moved) ||
+        text(reply, 7, set, RT_HOST_MAX + 1) || verdict >= RT_CLASSES) {
+        return RT_EPROTO;
+    }
+    outcome->verdict = (enum rt_class)verdict;
+    outcome->draining = draining != 0;
+    outcome->moved = moved != 0;
+    return 0;
+}
+
+int rt_store_parse_created(const redisReply *reply, struct rt_claim_outcome *outcome, char set[RT_HOST_MAX + 1])
+{
+    uint64_t verdict;
+
+    memset(outcome, 0, sizeof *outcome);
+    if (integer(reply, 0, &verdict) || text(reply, 1, set, RT_HOST_MAX + 1) || verdict >= RT_CLASSES) {
+        return RT_EPROTO;
+    }
+    outcome->verdict = (enum rt_class)verdict;
+    return 0;
+}
+
+int rt_store_parse_written(const redisReply *reply, struct rt_claim_outcome *outcome, int *error)
+{
+    static const int errors[] = {0, RT_ENOTFOUND, RT_ESTATE};
+    uint64_t code;
+
+    memset(outcome, 0, sizeof *outcome);
+    if (integer(reply, 0, &code) || code >= sizeof errors / sizeof errors[0] || integer(reply, 1, &outcome->life) ||
+        integer(reply, 2, &outcome->epoch) || text(reply, 3, outcome->host, sizeof outcome->host)) {
+        return RT_EPROTO;
+    }
+    outcome->verdict = code == 0 ? RT_CLASS_OK : code == 1 ? RT_CLASS_NOT_FOUND : RT_CLASS_STALE;
+    *error = errors[code];
+    return 0;
+}
+
+/* The next line of [*at, end), without its newline. */
+static bool next_line(const char **at, const char *end, const char **line, size_t *size)
+{
+    const char *stop;
+
+    if (*at >= end) {
+        return false;
+    }
+    *line = *at;
+    stop = memchr(*at, '\n', (size_t)(end - *at));
+    *size = (size_t)((stop ? stop : end) - *at);
+    *at += *size + 1;
+    return true;
+}
+
+/* "life epoch at host" */
+static int parse_move(const char *line, size_t size, struct rt_store_record *record)
+{
+    uint64_t *numbers[3];
+    size_t at = 0;
+
+    if (record->n_hist == RT_HISTORY_MAX) {
+        return RT_EPROTO;
+    }
+    numbers[0] = &record->hist[record->n_hist].life;
+    numbers[1] = &record->hist[record->n_hist].epoch;
+    numbers[2] = &record->hist[record->n_hist].at_ms;
+    for (size_t i = 0; i < 3; i++) {
+        const char *space = memchr(line + at, ' ', size - at);
+        size_t length = space ? (size_t)(space - line) - at : 0;
+
+        if (!space || parse_number(line + at, length, numbers[i])) {
+            return RT_EPROTO;
+        }
+        at += length + 1;
+    }
+    return copy_text(line + at, size - at, record->hist[record->n_hist++].host, RT_HOST_MAX + 1);
+}
+
+static int parse_history(const char *value, size_t size, struct rt_store_record *record)
+{
+    const char *end = value + size;
+    const char *line;
+    size_t length;
+
+    while (next_line(&value, end, &line, &length)) {
+        if (parse_move(line, length, record)) {
+            return RT_EPROTO;
+        }
+    }
+    return 0;
+}
+
+static int parse_ancestors(const char *value, size_t size, struct rt_record *rule)
+{
+    if (size % (2 * RT_ID_SIZE) != 0 || size / (2 * RT_ID_SIZE) > RT_ANCESTORS_MAX) {
+        return RT_EPROTO;
+    }
+    for (size_t at = 0; at < size; at += 2 * RT_ID_SIZE) {
+        if (rt_store_parse_id(value + at, 2 * RT_ID_SIZE, &rule->ancestors[rule->n_ancestors++])) {
+            return RT_EPROTO;
+        }
+    }
+    return 0;
+}
+
+static int parse_report(const char *value, size_t size, struct rt_store_record *record)
+{
+    if (size > RT_REPORT_MAX) {
+        return RT_EPROTO;
+    }
+    memcpy(record->report, value, size);
+    record->report_size = size;
+    return 0;
+}
+
+static int parse_state(const char *value, size_t size, struct rt_record *rule)
+{
+    uint64_t state;
+
+    if (parse_number(value, size, &state) || state < RT_SESSION_CREATED || state > RT_SESSION_ENDED) {
+        return RT_EPROTO;
+    }
+    rule->state = (enum rt_session_state)state;
+    return 0;
+}
+
+static int parse_field(const char *name, const char *value, size_t size, struct rt_store_record *record,
+                       char set[RT_HOST_MAX + 1])
+{
+    struct rt_record *rule = &record->rule;
+    const struct {
+        const char *name;
+        uint64_t *out;
+    } numbers[] = {
+        {"life", &rule->life},      {"ep", &rule->epoch},       {"lost", &rule->lost_ms},
+        {"ring", &record->ring},    {"made", &record->made_ms}, {"claimed", &record->claimed_ms},
+        {"seen", &record->seen_ms}, {"moves", &record->moves},  {"code", &record->code},
+        {"sig", &record->sig},      {"out", &record->out},      {"err", &record->err},
+    };
+    const struct {
+        const char *name;
+        struct rt_id *out;
+    } ids[] = {{"inc", &rule->inc}, {"tkt", &rule->ticket}, {"nonce", &rule->nonce}};
+    const struct {
+        const char *name;
+        char *out;
+        size_t cap;
+    } texts[] = {{"host", rule->host, sizeof rule->host},
+                 {"bound", rule->bound_to, sizeof rule->bound_to},
+                 {"label", record->label, sizeof record->label},
+                 {"set", set, RT_HOST_MAX + 1}};
+
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+        if (strcmp(name, numbers[i].name) == 0) {
+            return parse_number(value, size, numbers[i].out);
+        }
+    }
+    for (size_t i = 0; i < sizeof ids / sizeof ids[0]; i++) {
+        if (strcmp(name, ids[i].name) == 0) {
+            return rt_store_parse_id(value, size, ids[i].out);
+        }
+    }
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        if (strcmp(name, texts[i].name) == 0) {
+            return copy_text(value, size, texts[i].out, texts[i].cap);
+        }
+    }
+    if (strcmp(name, "st") == 0) {
+        return parse_state(value, size, rule);
+    }
+    if (strcmp(name, "anc") == 0) {
+        return parse_ancestors(value, size, rule);
+    }
+    if (strcmp(name, "hist") == 0) {
+        return parse_history(value, size, record);
+    }
+    if (strcmp(name, "rep") == 0) {
+        return parse_report(value, size, record);
+    }
+    return 0; /* a later version's */
+}
+
+int rt_store_parse_record(const redisReply *reply, const struct rt_key *key, struct rt_store_record *record,
+                          char set[RT_HOST_MAX + 1])
+{
+    memset(record, 0, sizeof *record);
+    set[0] = '\0';
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements % 2 != 0) {
+        return RT_EPROTO;
+    }
+    if (reply->elements == 0) {
+        return 0;
+    }
+    record->key = *key;
+    record->rule.exists = true;
+    for (size_t i = 0; i < reply->elements; i += 2) {
+        const redisReply *name = element(reply, i, REDIS_REPLY_STRING);
+        const redisReply *value = element(reply, i + 1, REDIS_REPLY_STRING);
+
+        if (!name || !value || parse_field(name->str, value->str, value->len, record, set)) {
+            return RT_EPROTO;
+        }
+    }
+    return record->rule.state == RT_SESSION_NONE ? RT_EPROTO : 1;
+}
+
+int rt_store_parse_tails(const redisReply *reply, struct rt_store_reply *out)
+{
+    const redisReply *tails[2] = {element(reply, 6, REDIS_REPLY_STRING), element(reply, 7, REDIS_REPLY_STRING)};
+    uint64_t state, lost;
+
+    if (integer(reply, 0, &state) || integer(reply, 1, &lost) || integer(reply, 2, &out->end.code) ||
+        integer(reply, 3, &out->end.sig) || integer(reply, 4, &out->end.out) || integer(reply, 5, &out->end.err) ||
+        !tails[0] || !tails[1]) {
+        return RT_EPROTO;
+    }
+    if (state != RT_SESSION_ENDED && !lost) {
+        return RT_ENOTFOUND;
+    }
+    out->lost = lost != 0;
+    for (size_t i = 0; i < 2; i++) {
+        out->tail[i] = (struct rt_slice){(const uint8_t *)tails[i]->str, tails[i]->len};
+    }
+    return 0;
+}
+
+size_t rt_store_format_row(const struct rt_store_host *host, char out[RT_STORE_ROW_MAX])
+{
+    size_t size = (size_t)snprintf(out, RT_STORE_ROW_MAX, "%" PRIu64 "\n%s\n", host->sessions, host->version);
+
+    for (size_t i = 0; i < host->n_addr; i++) {
+        size += (size_t)snprintf(out + size, RT_STORE_ROW_MAX - size, "%s\n", host->addr[i]);
+    }
+    return size;
+}
+
+int rt_store_parse_row(const char *host, size_t host_size, const char *row_text, size_t size, uint64_t now_ms,
+                       struct rt_store_row *row)
+{
+    const char *end = row_text + size;
+    const char *line;
+    size_t length;
+    uint64_t at_ms;
+
+    memset(row, 0, sizeof *row);
+    if (size > RT_STORE_ROW_MAX + 128 || host_size == 0 ||
+        copy_text(host, host_size, row->host.host, sizeof row->host.host) ||
+        !next_line(&row_text, end, &line, &length) || rt_store_parse_id(line, length, &row->instance) ||
+        !next_line(&row_text, end, &line, &length) || parse_number(line, length, &row->host.seq) ||
+        !next_line(&row_text, end, &line, &length) || parse_number(line, length, &at_ms) ||
+        !next_line(&row_text, end, &line, &length) || parse_number(line, length, &row->host.sessions) ||
+        !next_line(&row_text, end, &line, &length) ||
+        copy_text(line, length, row->host.version, sizeof row->host.version)) {
+        return RT_EPROTO;
+    }
+    while (next_line(&row_text, end, &line, &length)) {
+        if (row->host.n_addr == RT_ADDRS_MAX ||
+            copy_text(line, length, row->host.addr[row->host.n_addr++], RT_ADDR_MAX + 1)) {
+            return RT_EPROTO;
+        }
+    }
+    row->host.age_ms = now_ms > at_ms ? now_ms - at_ms : 0;
+    return 0;
+}
+
+int rt_store_parse_claimed(const char *message, size_t size, struct rt_store_news *news)
+{
+    const char *end = message + size;
+    const char *line[5];
+    size_t length[5];
+
+    memset(news, 0, sizeof *news);
+    news->kind = RT_STORE_CLAIMED;
+    for (size_t i = 0; i < 5; i++) {
+        if (!next_line(&message, end, &line[i], &length[i])) {
+            return RT_EPROTO;
+        }
+    }
+    if (parse_number(line[0], length[0], &news->life) || parse_number(line[1], length[1], &news->epoch) ||
+        copy_text(line[2], length[2], news->host, sizeof news->host) ||
+        copy_text(line[3], length[3], news->key.tenant, sizeof news->key.tenant) ||
+        copy_text(line[4], length[4], news->key.cid, sizeof news->key.cid)) {
+        return RT_EPROTO;
+    }
+    return 0;
+}

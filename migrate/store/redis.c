@@ -1,0 +1,593 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "migrate/store/redis.h"
+
+#include "migrate/store/redis_priv.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void rt_redis_arg(struct rt_redis_args *args, const void *data, size_t size)
+{
+    assert(args->n < RT_REDIS_ARGS_MAX);
+    args->argv[args->n] = size ? data : "";
+    args->size[args->n++] = size;
+}
+
+void rt_redis_text(struct rt_redis_args *args, const char *text)
+{
+    rt_redis_arg(args, text, strlen(text));
+}
+
+/* Sets the one timer to the earliest time at which something is due. */
+static void arm(struct rt_redis *redis)
+{
+    uint64_t now = uv_now(redis->loop);
+    uint64_t due = redis->limit_ms;
+
+    if (redis->state == RT_REDIS_READY) {
+        if (!redis->first) {
+            uv_timer_stop(&redis->timer);
+            return;
+        }
+        due = redis->heard_ms + RT_REDIS_SILENCE_MS;
+        if (redis->waiting && redis->waiting->limit_ms < due) {
+            due = redis->waiting->limit_ms;
+        }
+    }
+    uv_timer_start(&redis->timer, rt_redis_timer_cb, due > now ? due - now : 0, 0);
+}
+
+/* Takes the oldest call out; its callback has been or will be called by the caller. */
+static struct rt_redis_call *take_first(struct rt_redis *redis)
+{
+    struct rt_redis_call *call = redis->first;
+
+    redis->first = call->next;
+    if (!redis->first) {
+        redis->last = NULL;
+    }
+    if (redis->waiting == call) {
+        redis->waiting = call->next;
+    }
+    redis->n_calls--;
+    return call;
+}
+
+static void finish(struct rt_redis_call *call, int error, const redisReply *reply)
+{
+    if (call->cb) {
+        call->cb(call->ctx, error, reply);
+    }
+}
+
+static int append(struct rt_redis *redis, const char *data, size_t size)
+{
+    size_t need = redis->out_size + size;
+
+    if (need + redis->writing > RT_REDIS_QUEUE_MAX) {
+        return RT_ELIMIT;
+    }
+    if (need > redis->out_cap) {
+        size_t cap = redis->out_cap ? redis->out_cap : 4096;
+        char *out;
+
+        while (cap < need) {
+            cap *= 2;
+        }
+        out = realloc(redis->out, cap);
+        if (!out) {
+            return RT_ENOMEM;
+        }
+        redis->out = out;
+        redis->out_cap = cap;
+    }
+    memcpy(redis->out + redis->out_size, data, size);
+    redis->out_size = need;
+    return 0;
+}
+
+/* As rt_redis_send(), in every state with a stream: the greeting goes the same way. */
+static int enqueue(struct rt_redis *redis, const char *command, size_t size, uint64_t timeout_ms, rt_redis_cb cb,
+                   void *ctx)
+{
+    struct rt_redis_call *call;
+    int rc;
+
+    if (redis->n_calls >= RT_REDIS_CALLS_MAX) {
+        return RT_ELIMIT;
+    }
+    call = malloc(sizeof *call);
+    if (!call) {
+        return RT_ENOMEM;
+    }
+    rc = append(redis, command, size);
+    if (rc) {
+        free(call);
+        return rc;
+    }
+    call->next = NULL;
+    call->cb = cb;
+    call->ctx = ctx;
+    call->limit_ms = uv_now(redis->loop) + (timeout_ms ? timeout_ms : redis->config.call_timeout_ms);
+    if (redis->last) {
+        redis->last->next = call;
+    } else {
+        redis->first = call;
+        redis->heard_ms = uv_now(redis->loop);
+    }
+    redis->last = call;
+    redis->n_calls++;
+    uv_idle_start(&redis->flusher, rt_redis_flush_cb);
+    if (!redis->waiting) {
+        redis->waiting = call;
+        arm(redis); /* else the timer is set to no later than this call needs */
+    }
+    return 0;
+}
+
+char *rt_redis_format(const struct rt_redis_args *args, size_t *size)
+{
+    char *command = NULL;
+    long long length = redisFormatCommandArgv(&command, args->n, (const char **)(uintptr_t)args->argv, args->size);
+
+    *size = length < 0 ? 0 : (size_t)length;
+    return length < 0 ? NULL : command;
+}
+
+static int send_call(struct rt_redis *redis, const struct rt_redis_args *args, uint64_t timeout_ms, rt_redis_cb cb,
+                     void *ctx)
+{
+    size_t size;
+    char *command = rt_redis_format(args, &size);
+    int rc;
+
+    if (!command) {
+        return RT_ENOMEM;
+    }
+    rc = enqueue(redis, command, size, timeout_ms, cb, ctx);
+    redisFreeCommand(command);
+    return rc;
+}
+
+int rt_redis_send(struct rt_redis *redis, const char *command, size_t size, uint64_t timeout_ms, rt_redis_cb cb,
+                  void *ctx)
+{
+    if (redis->state != RT_REDIS_READY || redis->doomed) {
+        return RT_EUNAVAIL;
+    }
+    return enqueue(redis, command, size, timeout_ms, cb, ctx);
+}
+
+int rt_redis_call(struct rt_redis *redis, const struct rt_redis_args *args, uint64_t timeout_ms, rt_redis_cb cb,
+                  void *ctx)
+{
+    if (redis->state != RT_REDIS_READY || redis->doomed) {
+        return RT_EUNAVAIL;
+    }
+    return send_call(redis, args, timeout_ms, cb, ctx);
+}
+
+/* The greeting. */
+
+static bool reply_is(const redisReply *reply, int type)
+{
+    return reply && reply->type == type;
+}
+
+static void note_error(struct rt_redis *redis, const char *what, int error, const redisReply *reply)
+{
+    char text[RT_REDIS_TEXT_MAX];
+
+    snprintf(text, sizeof text, "%s: %.90s", what,
+             error                                ? rt_strerror(error)
+             : reply_is(reply, REDIS_REPLY_ERROR) ? reply->str
+                                                  : "unexpected answer");
+    rt_redis_drop(redis, text);
+}
+
+static void auth_cb(void *ctx, int error, const redisReply *reply)
+{
+    if (error || !reply_is(reply, REDIS_REPLY_STATUS)) {
+        note_error(ctx, "AUTH", error, reply);
+    }
+}
+
+static void role_cb(void *ctx, int error, const redisReply *reply)
+{
+    struct rt_redis *redis = ctx;
+
+    if (error || !reply_is(reply, REDIS_REPLY_ARRAY) || reply->elements < 1 ||
+        !reply_is(reply->element[0], REDIS_REPLY_STRING)) {
+        note_error(redis, "ROLE", error, reply);
+        return;
+    }
+    if (strcmp(reply->element[0]->str, "master") != 0) {
+        rt_redis_drop(redis, "not the primary");
+        return;
+    }
+    if (redis->doomed || redis->state != RT_REDIS_GREETING) {
+        return;
+    }
+    redis->state = RT_REDIS_READY;
+    redis->ready_ms = uv_now(redis->loop);
+    arm(redis);
+    redis->config.on_ready(redis->config.ctx);
+}
+
+static void sentinel_cb(void *ctx, int error, const redisReply *reply)
+{
+    struct rt_redis *redis = ctx;
+
+    if (error || !reply_is(reply, REDIS_REPLY_ARRAY) || reply->elements != 2 ||
+        !reply_is(reply->element[0], REDIS_REPLY_STRING) || !reply_is(reply->element[1], REDIS_REPLY_STRING)) {
+        note_error(redis, "sentinel", error, reply);
+        return;
+    }
+    if (rt_endpoint_tcp(reply->element[0]->str, reply->element[1]->str, &redis->resolved)) {
+        rt_redis_drop(redis, "sentinel: names an address that is not numeric");
+        return;
+    }
+    redis->use_resolved = true;
+    rt_redis_drop(redis, "resolved");
+}
+
+static int greet(struct rt_redis *redis)
+{
+    struct rt_redis_args auth = {.n = 0};
+    struct rt_redis_args role = {.n = 0};
+    int rc = 0;
+
+    redis->state = RT_REDIS_GREETING;
+    if (redis->config.password) {
+        rt_redis_text(&auth, "AUTH");
+        if (redis->config.user) {
+            rt_redis_text(&auth, redis->config.user);
+        }
+        rt_redis_text(&auth, redis->config.password);
+        rc = send_call(redis, &auth, 0, auth_cb, redis);
+    }
+    rt_redis_text(&role, "ROLE");
+    return rc ? rc : send_call(redis, &role, 0, role_cb, redis);
+}
+
+static int ask(struct rt_redis *redis, const char *master)
+{
+    struct rt_redis_args args = {.n = 0};
+
+    redis->state = RT_REDIS_ASKING;
+    rt_redis_text(&args, "SENTINEL");
+    rt_redis_text(&args, "get-master-addr-by-name");
+    rt_redis_text(&args, master);
+    return send_call(redis, &args, 0, sentinel_cb, redis);
+}
+
+/* The one that answered is asked first the next time. */
+static void move_to_front(struct rt_redis *redis)
+{
+    struct rt_endpoint front = redis->endpoints[redis->next];
+
+    memmove(&redis->endpoints[1], &redis->endpoints[0], redis->next * sizeof front);
+    redis->endpoints[0] = front;
+    redis->next = 0;
+}
+
+void rt_redis_connected(struct rt_redis *redis)
+{
+    const struct rt_endpoint *endpoint = &redis->endpoints[redis->next];
+    int rc;
+
+    redis->reader = redisReaderCreate();
+    rt_resp_init(&redis->guard);
+    if (!redis->reader) {
+        rt_redis_drop(redis, rt_strerror(RT_ENOMEM));
+        return;
+    }
+    if (endpoint->kind == RT_ENDPOINT_SENTINEL && !redis->use_resolved) {
+        rc = ask(redis, endpoint->master);
+    } else {
+        rc = greet(redis);
+    }
+    if (rc) {
+        rt_redis_drop(redis, rt_strerror(rc));
+    }
+}
+
+/* Answers. */
+
+static void one_reply(struct rt_redis *redis, const redisReply *reply)
+{
+    struct rt_redis_call *call;
+
+    redis->heard_ms = uv_now(redis->loop);
+    if (redis->config.pubsub && reply->type == REDIS_REPLY_ARRAY && reply->elements == 3 &&
+        reply_is(reply->element[0], REDIS_REPLY_STRING) && strcmp(reply->element[0]->str, "message") == 0) {
+        redis->config.on_push(redis->config.ctx, reply);
+        return;
+    }
+    if (!redis->first) {
+        rt_redis_drop(redis, "an answer that nobody asked for");
+        return;
+    }
+    call = take_first(redis);
+    /* A primary that became a replica: whoever is the primary now must be found. */
+    if (reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "READONLY", 8) == 0) {
+        rt_redis_drop(redis, "it is read-only: no longer the primary");
+    }
+    finish(call, 0, reply);
+    free(call);
+}
+
+void rt_redis_received(struct rt_redis *redis, const char *data, size_t size)
+{
+    int rc = rt_resp_feed(&redis->guard, data, size);
+
+    if (rc || redisReaderFeed(redis->reader, data, size) != REDIS_OK) {
+        rt_redis_drop(redis, rc == RT_ELIMIT ? "an answer is too large" : "an answer is not RESP");
+        return;
+    }
+    /* A callback may stop the connection: then the reader is gone. */
+    while (!redis->doomed && redis->state != RT_REDIS_STOPPED) {
+        void *reply = NULL;
+
+        if (redisReaderGetReply(redis->reader, &reply) != REDIS_OK) {
+            rt_redis_drop(redis, "an answer is not RESP");
+            return;
+        }
+        if (!reply) {
+            return;
+        }
+        one_reply(redis, reply);
+        freeReplyObject(reply);
+    }
+}
+
+/* Ends of a connection. */
+
+static void fail_all(struct rt_redis *redis, int error)
+{
+    struct rt_redis_call *call = redis->first;
+
+    redis->first = redis->last = redis->waiting = NULL;
+    redis->n_calls = 0;
+    while (call) {
+        struct rt_redis_call *next = call->next;
+
+        finish(call, error, NULL);
+        free(call);
+        call = next;
+    }
+}
+
+static void forget_stream(struct rt_redis *redis)
+{
+    if (redis->stream) {
+        rt_redis_stream_close(redis->stream);
+        redis->stream = NULL;
+    }
+    if (redis->reader) {
+        redisReaderFree(redis->reader);
+        redis->reader = NULL;
+    }
+    free(redis->out);
+    redis->out = NULL;
+    redis->out_size = redis->out_cap = redis->writing = 0;
+    uv_idle_stop(&redis->flusher);
+}
+
+static uint64_t jittered(uint64_t ms)
+{
+    uint32_t random = 0;
+
+    if (uv_random(NULL, NULL, &random, sizeof random, 0, NULL)) {
+        return ms;
+    }
+    return ms / 2 + random % (ms / 2 + 1);
+}
+
+/* When to dial next, and whom: the next endpoint at once, and after all of them a growing pause. */
+static uint64_t plan(struct rt_redis *redis, enum rt_redis_state from)
+{
+    uint64_t now = uv_now(redis->loop);
+    uint64_t pause_ms;
+
+    if (from == RT_REDIS_ASKING && redis->use_resolved) {
+        move_to_front(redis);
+        return 0;
+    }
+    redis->use_resolved = false;
+    if (from == RT_REDIS_READY) {
+        if (now - redis->ready_ms >= RT_REDIS_BACKOFF_MAX_MS) {
+            redis->backoff_ms = RT_REDIS_BACKOFF_MIN_MS;
+        }
+        move_to_front(redis);
+    } else if (++redis->next < redis->config.n_endpoints) {
+        return 0;
+    }
+    redis->next = 0;
+    pause_ms = jittered(redis->backoff_ms);
+    redis->backoff_ms *= 2;
+    if (redis->backoff_ms > RT_REDIS_BACKOFF_MAX_MS) {
+        redis->backoff_ms = RT_REDIS_BACKOFF_MAX_MS;
+    }
+    return pause_ms;
+}
+
+static void drop_now(struct rt_redis *redis)
+{
+    enum rt_redis_state from = redis->state;
+    char why[RT_REDIS_TEXT_MAX];
+
+    memcpy(why, redis->why, sizeof why);
+    forget_stream(redis);
+    redis->state = RT_REDIS_WAITING;
+    redis->limit_ms = uv_now(redis->loop) + plan(redis, from);
+    arm(redis);
+    fail_all(redis, RT_ETIMEDOUT);
+    /* What a greeting's own callbacks said of its failed calls is no news. */
+    redis->doomed = false;
+    if (redis->state == RT_REDIS_WAITING && (from == RT_REDIS_READY || !redis->use_resolved)) {
+        redis->config.on_down(redis->config.ctx, why);
+    }
+}
+
+void rt_redis_drop(struct rt_redis *redis, const char *why)
+{
+    if (redis->doomed || redis->state == RT_REDIS_STOPPED || redis->state == RT_REDIS_IDLE ||
+        redis->state == RT_REDIS_WAITING) {
+        return;
+    }
+    redis->doomed = true;
+    snprintf(redis->why, sizeof redis->why, "%s", why);
+    uv_idle_start(&redis->flusher, rt_redis_flush_cb);
+}
+
+void rt_redis_flush_cb(uv_idle_t *idle)
+{
+    struct rt_redis *redis = rt_redis_of_flusher(idle);
+
+    uv_idle_stop(idle);
+    if (redis->doomed) {
+        drop_now(redis);
+        return;
+    }
+    /* One write at a time: what comes meanwhile goes out together when it is done. */
+    if (redis->out_size == 0 || redis->writing > 0 || !redis->stream) {
+        return;
+    }
+    redis->writing = redis->out_size;
+    if (rt_redis_stream_write(redis->stream, redis->out, redis->out_size)) {
+        redis->writing = 0;
+        rt_redis_drop(redis, "cannot write");
+        return;
+    }
+    redis->out = NULL; /* the write owns it */
+    redis->out_size = redis->out_cap = 0;
+}
+
+void rt_redis_written(struct rt_redis *redis)
+{
+    redis->writing = 0;
+    if (redis->out_size > 0) {
+        uv_idle_start(&redis->flusher, rt_redis_flush_cb);
+    }
+}
+
+static void dial(struct rt_redis *redis)
+{
+    const struct rt_endpoint *endpoint = redis->use_resolved ? &redis->resolved : &redis->endpoints[redis->next];
+
+    redis->state = RT_REDIS_DIALLING;
+    redis->limit_ms = uv_now(redis->loop) + redis->config.connect_timeout_ms;
+    redis->stream = rt_redis_stream_dial(redis, endpoint);
+    if (!redis->stream) {
+        rt_redis_drop(redis, "cannot dial");
+        return;
+    }
+    arm(redis);
+}
+
+/* Calls time out in order; a late answer finds its call without a callback. */
+static void expire(struct rt_redis *redis)
+{
+    uint64_t now = uv_now(redis->loop);
+
+    while (redis->waiting && redis->waiting->limit_ms <= now) {
+        struct rt_redis_call *call = redis->waiting;
+        rt_redis_cb cb = call->cb;
+
+        redis->waiting = call->next;
+        call->cb = NULL;
+        if (cb) {
+            cb(call->ctx, RT_ETIMEDOUT, NULL);
+        }
+    }
+}
+
+void rt_redis_timer_cb(uv_timer_t *timer)
+{
+    struct rt_redis *redis = rt_redis_of_timer(timer);
+
+    switch (redis->state) {
+    case RT_REDIS_WAITING:
+        dial(redis);
+        return;
+    case RT_REDIS_DIALLING:
+    case RT_REDIS_ASKING:
+    case RT_REDIS_GREETING:
+        rt_redis_drop(redis, redis->state == RT_REDIS_DIALLING ? "connect: timed out" : "greeting: timed out");
+        return;
+    case RT_REDIS_READY:
+        expire(redis);
+        if (redis->first && uv_now(redis->loop) >= redis->heard_ms + RT_REDIS_SILENCE_MS) {
+            rt_redis_drop(redis, "no answer");
+        } else if (redis->state == RT_REDIS_READY) {
+            arm(redis);
+        }
+        return;
+    case RT_REDIS_IDLE:
+    case RT_REDIS_STOPPED:
+        return;
+    }
+}
+
+int rt_redis_init(struct rt_redis *redis, uv_loop_t *loop, const struct rt_redis_config *config)
+{
+    memset(redis, 0, sizeof *redis);
+    if (config->n_endpoints == 0 || config->n_endpoints > RT_ENDPOINTS_MAX) {
+        return RT_EINVAL;
+    }
+    redis->loop = loop;
+    redis->config = *config;
+    memcpy(redis->endpoints, config->endpoints, config->n_endpoints * sizeof *config->endpoints);
+    redis->config.endpoints = redis->endpoints;
+    if (!redis->config.call_timeout_ms) {
+        redis->config.call_timeout_ms = RT_REDIS_CALL_MS;
+    }
+    if (!redis->config.connect_timeout_ms) {
+        redis->config.connect_timeout_ms = RT_REDIS_CONNECT_MS;
+    }
+    redis->backoff_ms = RT_REDIS_BACKOFF_MIN_MS;
+    if (uv_timer_init(loop, &redis->timer) || uv_idle_init(loop, &redis->flusher)) {
+        return RT_EIO;
+    }
+    return 0;
+}
+
+void rt_redis_start(struct rt_redis *redis)
+{
+    redis->state = RT_REDIS_WAITING;
+    redis->limit_ms = uv_now(redis->loop);
+    arm(redis);
+}
+
+static void handle_closed(struct rt_redis *redis)
+{
+    if (--redis->closing == 0) {
+        redis->closed(redis);
+    }
+}
+
+static void timer_closed_cb(uv_handle_t *handle)
+{
+    handle_closed(rt_redis_of_timer((uv_timer_t *)handle));
+}
+
+static void flusher_closed_cb(uv_handle_t *handle)
+{
+    handle_closed(rt_redis_of_flusher((uv_idle_t *)handle));
+}
+
+void rt_redis_stop(struct rt_redis *redis, void (*closed)(struct rt_redis *redis))
+{
+    assert(redis->state != RT_REDIS_STOPPED);
+    redis->state = RT_REDIS_STOPPED;
+    redis->closed = closed;
+    redis->closing = 2;
+    uv_close((uv_handle_t *)&redis->timer, timer_closed_cb);
+    fail_all(redis, RT_ECANCELED);
+    forget_stream(redis);
+    uv_close((uv_handle_t *)&redis->flusher, flusher_closed_cb);
+}

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#ifndef RETETHER_MIGRATE_STORE_REDIS_H
+#define RETETHER_MIGRATE_STORE_REDIS_H
+
+#include "migrate/store/endpoint.h"
+#include "migrate/store/resp.h"
+
+#include <hiredis/hiredis.h>
+#include <stdbool.h>
+#include <uv.h>
+
+/* One connection to the primary, dialled again for ever: our own stream, hiredis only as the codec.
+ *
+ *     WAITING --timer--> DIALLING --connected--> ASKING (a Sentinel) --address--> DIALLING
+ *        ^                  |                       |
+ *        |                  +--connected (Redis)--> GREETING --AUTH, ROLE is master--> READY
+ *        +------------------+-----------------------+--------------------------------- any failure
+ *
+ * Every reconnect resolves anew: the endpoints in turn, the one that last answered first. Calls are pipelined and
+ * answered in order. All states but READY refuse calls. */
+
+/* A connection on which a call has had no answer at all for this long is dropped. */
+#define RT_REDIS_SILENCE_MS 3000
+#define RT_REDIS_BACKOFF_MIN_MS 10
+#define RT_REDIS_BACKOFF_MAX_MS 1000
+#define RT_REDIS_CONNECT_MS 1000 /* defaults */
+#define RT_REDIS_CALL_MS 1000
+/* Bytes of calls not yet taken by the kernel. One call more is RT_ELIMIT. */
+#define RT_REDIS_QUEUE_MAX (16u * 1024 * 1024)
+/* Calls not yet answered, late ones included: several for each operation. One more is RT_ELIMIT. */
+#define RT_REDIS_CALLS_MAX 65536u
+#define RT_REDIS_ARGS_MAX 24
+#define RT_REDIS_TEXT_MAX 128
+
+/* The arguments of one call; everything that they point at lives until rt_redis_call() returns. */
+struct rt_redis_args {
+    int n;
+    const char *argv[RT_REDIS_ARGS_MAX];
+    size_t size[RT_REDIS_ARGS_MAX];
+};
+
+void rt_redis_arg(struct rt_redis_args *args, const void *data, size_t size);
+void rt_redis_text(struct rt_redis_args *args, const char *text);
+
+/* What became of a call. error 0: reply is there (perhaps an error reply) and lives until the callback returns.
+ * RT_ETIMEDOUT: no answer in time, or the connection was lost meanwhile: it may have happened. RT_ECANCELED: stopped.
+ */
+typedef void (*rt_redis_cb)(void *ctx, int error, const redisReply *reply);
+
+struct rt_redis_config {
+    const struct rt_endpoint *endpoints; /* copied */
+    size_t n_endpoints;
+    const char *user, *password; /* or NULL; not for Sentinels. Live as long as the connection. */
+    uint64_t call_timeout_ms;    /* 0: RT_REDIS_CALL_MS */
+    uint64_t connect_timeout_ms; /* 0: RT_REDIS_CONNECT_MS */
+    bool pubsub;                 /* "message" replies go to on_push */
+    void *ctx;
+    void (*on_ready)(void *ctx);
+    void (*on_down)(void *ctx, const char *why); /* after the calls under way have had their callbacks */
+    void (*on_push)(void *ctx, const redisReply *reply);
+};
+
+enum rt_redis_state {
+    RT_REDIS_IDLE,
+    RT_REDIS_WAITING,
+    RT_REDIS_DIALLING,
+    RT_REDIS_ASKING,
+    RT_REDIS_GREETING,
+    RT_REDIS_READY,
+    RT_REDIS_STOPPED,
+};
+
+struct rt_redis_stream;
+struct rt_redis_call;
+
+struct rt_redis {
+    uv_loop_t *loop;
+    struct rt_redis_config config;
+    struct rt_endpoint endpoints[RT_ENDPOINTS_MAX];
+    enum rt_redis_state state;
+
+    /* the stream of the dial under way; freed in its own close callback */
+    struct rt_redis_stream *stream;
+    struct rt_endpoint resolved; /* what a Sentinel answered */
+    bool use_resolved;
+    size_t next; /* endpoint of the next dial */
+    uint64_t backoff_ms;
+    uint64_t ready_ms; /* loop time */
+    uint64_t limit_ms; /* loop time at which dialling, asking or greeting has failed */
+
+    /* out */
+    char *out; /* owned */
+    size_t out_size, out_cap;
+    size_t writing; /* bytes in the write under way */
+    uv_idle_t flusher;
+
+    /* in */
+    redisReader *reader; /* owned */
+    struct rt_resp guard;
+
+    /* calls, oldest first */
+    struct rt_redis_call *first, *last, *waiting; /* waiting: the first not timed out */
+    size_t n_calls;
+    uint64_t heard_ms; /* loop time of the last answer, or of the first call after none was under way */
+
+    bool doomed; /* drop at the next chance; why tells the reason */
+    char why[RT_REDIS_TEXT_MAX];
+    uv_timer_t timer;
+    int closing; /* handles not yet closed */
+    void (*closed)(struct rt_redis *redis);
+};
+
+/* Returns 0, RT_EINVAL or RT_EIO. Afterwards only rt_redis_stop() gives the handles back. */
+RT_MUST_CHECK int rt_redis_init(struct rt_redis *redis, uv_loop_t *loop, const struct rt_redis_config *config);
+void rt_redis_start(struct rt_redis *redis);
+
+/* Sends a call; flushed with all others of this turn of the loop. timeout_ms 0 is the configured one; on one connection
+ * it must not shrink from call to call by much, as calls time out in order. Returns 0, then cb (may be NULL) comes
+ * exactly once, later; or RT_EUNAVAIL, RT_ELIMIT, RT_ENOMEM, then never. */
+RT_MUST_CHECK int rt_redis_call(struct rt_redis *redis, const struct rt_redis_args *args, uint64_t timeout_ms,
+                                rt_redis_cb cb, void *ctx);
+
+/* The same with a call that redisFormatCommandArgv() has made already. */
+RT_MUST_CHECK int rt_redis_send(struct rt_redis *redis, const char *command, size_t size, uint64_t timeout_ms,
+                                rt_redis_cb cb, void *ctx);
+
+/* The call as it goes over the wire, for rt_redis_send(); given back with redisFreeCommand(). NULL: no memory. */
+char *rt_redis_format(const struct rt_redis_args *args, size_t *size);
+
+/* Gives the connection up soon, and dials again. From any callback. */
+void rt_redis_drop(struct rt_redis *redis, const char *why);
+
+/* Fails all calls with RT_ECANCELED (from within), closes all; the struct is free in `closed`. */
+void rt_redis_stop(struct rt_redis *redis, void (*closed)(struct rt_redis *redis));
+
+#endif

@@ -1,0 +1,444 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "migrate/store/store_priv.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The heartbeat, and what it finds.
+ *
+ *     OFFLINE --connected, INFO--> CHECKING --a beat that wrote our row--> ONLINE
+ *        ^                            |                                       |
+ *        +-----------------connection lost-----------------------------------+
+ *
+ * CHECKING waits while another agent of our name lives. Each beat writes our row with the next sequence number and
+ * reads the birth mark and all rows. The mark belongs to one run of the server (functions.lua), so a failover, a
+ * restart and a flush all show as another mark; a sequence below ours, or no row, as a store that went back otherwise.
+ */
+
+#define REFRESH_BEATS (6 * 3600 * 1000 / RT_HEARTBEAT_MS)
+#define REFRESH_PAGE 256
+#define LOADS_MAX 3
+
+bool rt_store_alive(const struct rt_store *store, uint64_t age_ms)
+{
+    bool in_touch = store->phase == RT_STORE_ONLINE && store->seen &&
+                    uv_now(store->loop) - store->online_ms >= RT_HEARTBEAT_EXPIRY_MS;
+
+    return age_ms < RT_HEARTBEAT_EXPIRY_MS || !in_touch;
+}
+
+void rt_store_news_up(struct rt_store *store, bool fresh)
+{
+    struct rt_store_news news = {.kind = RT_STORE_UP, .fresh = fresh, .whole = store->whole};
+
+    store->config.on_news(store->config.ctx, &news);
+}
+
+/* Rows of other hosts. */
+
+static bool same_addresses(const struct rt_store_host *a, const struct rt_store_host *b)
+{
+    if (a->n_addr != b->n_addr) {
+        return false;
+    }
+    for (size_t i = 0; i < a->n_addr; i++) {
+        if (strcmp(a->addr[i], b->addr[i]) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static struct rt_store_row *find_row(struct rt_store_row *rows, size_t n, const char *host)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (strcmp(rows[i].host.host, host) == 0) {
+            return &rows[i];
+        }
+    }
+    return NULL;
+}
+
+static void tell_host(struct rt_store *store, const struct rt_store_row *row)
+{
+    struct rt_store_news news = {.kind = RT_STORE_HOST, .row = row->host};
+
+    memcpy(news.host, row->host.host, sizeof news.host);
+    store->config.on_news(store->config.ctx, &news);
+}
+
+/* Takes the rows of a beat as the new picture, and tells what differs from the old one. Telling may stop the store. */
+static void compare_rows(struct rt_store *store, struct rt_store_row *rows, size_t n)
+{
+    struct rt_store_row *old = store->rows;
+    size_t n_old = store->n_rows;
+
+    store->rows = rows;
+    store->n_rows = n;
+    for (size_t i = 0; i < n && store->phase == RT_STORE_ONLINE; i++) {
+        const struct rt_store_row *before = find_row(old, n_old, rows[i].host.host);
+
+        if (!before || before->host.alive != rows[i].host.alive || !same_addresses(&before->host, &rows[i].host)) {
+            struct rt_store_row row = rows[i];
+
+            tell_host(store, &row);
+        }
+    }
+    for (size_t i = 0; i < n_old && store->phase == RT_STORE_ONLINE; i++) {
+        if (!find_row(rows, n, old[i].host.host) && old[i].host.alive) {
+            old[i].host.alive = false;
+            tell_host(store, &old[i]);
+        }
+    }
+    free(old);
+}
+
+static void read_rows(struct rt_store *store, const redisReply *reply, uint64_t now_ms)
+{
+    struct rt_store_row *rows = calloc(RT_AGENTS_MAX, sizeof *rows);
+    size_t n = 0;
+
+    if (!rows) {
+        return;
+    }
+    for (size_t i = 0; i + 1 < reply->elements && n < RT_AGENTS_MAX; i += 2) {
+        const redisReply *name = reply->element[i], *text = reply->element[i + 1];
+        struct rt_store_row *row = &rows[n];
+
+        if (name->type != REDIS_REPLY_STRING || text->type != REDIS_REPLY_STRING ||
+            rt_store_parse_row(name->str, name->len, text->str, text->len, now_ms, row) ||
+            strcmp(row->host.host, store->self.host) == 0) {
+            continue;
+        }
+        row->host.alive = rt_store_alive(store, row->host.age_ms);
+        n++;
+    }
+    compare_rows(store, rows, n);
+}
+
+/* The beat. */
+
+struct beat {
+    uint64_t now_ms, born_ms;
+    struct rt_id mark;
+    bool taken;
+    bool had_row;
+    struct rt_id instance; /* in our row before the beat */
+    uint64_t seq_found, seq;
+    const redisReply *rows;
+};
+
+static int parse_beat(const redisReply *reply, struct beat *beat)
+{
+    static const int types[] = {REDIS_REPLY_INTEGER, REDIS_REPLY_STRING,  REDIS_REPLY_INTEGER, REDIS_REPLY_INTEGER,
+                                REDIS_REPLY_STRING,  REDIS_REPLY_INTEGER, REDIS_REPLY_INTEGER, REDIS_REPLY_ARRAY};
+    const size_t n = sizeof types / sizeof types[0];
+
+    memset(beat, 0, sizeof *beat);
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != n) {
+        return RT_EPROTO;
+    }
+    for (size_t i = 0; i < n; i++) {
+        const redisReply *item = reply->element[i];
+
+        if (item->type != types[i] || (item->type == REDIS_REPLY_INTEGER && item->integer < 0)) {
+            return RT_EPROTO;
+        }
+    }
+    beat->now_ms = (uint64_t)reply->element[0]->integer;
+    beat->born_ms = (uint64_t)reply->element[2]->integer;
+    beat->taken = reply->element[3]->integer != 0;
+    beat->had_row = reply->element[4]->len > 0;
+    beat->seq_found = (uint64_t)reply->element[5]->integer;
+    beat->seq = (uint64_t)reply->element[6]->integer;
+    beat->rows = reply->element[7];
+    if (rt_store_parse_id(reply->element[1]->str, reply->element[1]->len, &beat->mark) ||
+        (beat->had_row && rt_store_parse_id(reply->element[4]->str, reply->element[4]->len, &beat->instance))) {
+        return RT_EPROTO;
+    }
+    return 0;
+}
+
+/* Our row is held by another instance and is young. While we check, that may be our own predecessor, dead a moment ago:
+ * only a row that moves proves a living one. When we are online it has replaced ours, so it lives. */
+static void rival(struct rt_store *store, const struct beat *beat)
+{
+    struct rt_store_news news = {.kind = RT_STORE_TAKEN};
+    bool lives = store->phase == RT_STORE_ONLINE ||
+                 (rt_id_equal(&store->rival, &beat->instance) && store->rival_seq != beat->seq_found);
+
+    store->rival = beat->instance;
+    store->rival_seq = beat->seq_found;
+    if (!lives || store->taken_told) {
+        return;
+    }
+    store->taken_told = true;
+    rt_store_log(store, RT_STORE_ERROR, "another live agent is named %s", store->self.host);
+    memcpy(news.host, store->self.host, sizeof news.host);
+    store->config.on_news(store->config.ctx, &news);
+}
+
+static void online(struct rt_store *store, const struct beat *beat)
+{
+    bool fresh =
+        !store->seen || !rt_id_equal(&store->mark, &beat->mark) || !beat->had_row || beat->seq_found < store->seq;
+    bool whole = beat->now_ms >= beat->born_ms && beat->now_ms - beat->born_ms >= RT_STORE_WHOLE_MS;
+    bool tell = fresh || whole != store->whole || store->phase != RT_STORE_ONLINE;
+
+    if (fresh || store->phase != RT_STORE_ONLINE) {
+        store->online_ms = uv_now(store->loop);
+        rt_store_log(store, RT_STORE_INFO, "store %s is up%s", store->commands.endpoints[0].text,
+                     fresh && store->seen ? ", and new or rolled back" : "");
+    }
+    store->phase = RT_STORE_ONLINE;
+    store->log_down = false;
+    store->taken_told = false;
+    store->seen = true;
+    store->whole = whole;
+    store->mark = beat->mark;
+    store->seq = beat->seq;
+    if (tell) {
+        rt_store_news_up(store, fresh);
+    }
+}
+
+static void send_beat(struct rt_store *store);
+
+static void beat_cb(void *ctx, int error, const redisReply *reply)
+{
+    struct rt_store *store = ctx;
+    struct beat beat;
+
+    if (error || store->phase == RT_STORE_STOPPING) {
+        return; /* late: the next one tries again; lost: so is the connection */
+    }
+    if (rt_store_functions_missing(reply)) {
+        if (store->loads < LOADS_MAX && !rt_store_load(store, &store->commands)) {
+            send_beat(store);
+        } else {
+            rt_redis_drop(&store->commands, "its functions cannot be loaded");
+        }
+        return;
+    }
+    if (reply->type == REDIS_REPLY_ERROR) {
+        rt_store_error_of(store, reply);
+        return;
+    }
+    if (parse_beat(reply, &beat)) {
+        rt_redis_drop(&store->commands, "its registry makes no sense");
+        return;
+    }
+    store->loads = 0;
+    store->beats++;
+    if (beat.taken) {
+        rival(store, &beat);
+    } else {
+        online(store, &beat);
+    }
+    if (store->phase == RT_STORE_ONLINE) {
+        read_rows(store, beat.rows, beat.now_ms);
+    }
+    if (store->phase == RT_STORE_ONLINE && (store->refreshing || store->beats % REFRESH_BEATS == 0)) {
+        rt_store_refresh(store);
+    }
+}
+
+static void send_beat(struct rt_store *store)
+{
+    struct rt_redis_args args = {.n = 0};
+    struct rt_id random;
+    char instance[2 * RT_ID_SIZE + 1], seq[24], mark[2 * RT_ID_SIZE + 1], row[RT_STORE_ROW_MAX];
+    size_t size;
+
+    if (uv_random(NULL, NULL, random.b, sizeof random.b, 0, NULL)) {
+        return;
+    }
+    rt_store_format_id(&store->instance, instance);
+    rt_store_format_id(&random, mark);
+    snprintf(seq, sizeof seq, "%" PRIu64, store->seq);
+    size = rt_store_format_row(&store->self, row);
+    rt_redis_text(&args, "FCALL");
+    rt_redis_text(&args, "rt1_beat");
+    rt_redis_text(&args, "2");
+    rt_redis_text(&args, RT_STORE_REGISTRY);
+    rt_redis_text(&args, RT_STORE_BIRTH);
+    rt_redis_text(&args, store->self.host);
+    rt_redis_text(&args, instance);
+    rt_redis_text(&args, seq);
+    rt_redis_text(&args, store->run_id);
+    rt_redis_text(&args, mark);
+    rt_redis_arg(&args, row, size);
+    if (rt_redis_call(&store->commands, &args, 0, beat_cb, store)) {
+        return; /* lost, or too much under way: the next one tries again */
+    }
+}
+
+void rt_store_registry_beat(struct rt_store *store)
+{
+    struct rt_redis_args ping = {.n = 0};
+
+    if (store->phase == RT_STORE_CHECKING || store->phase == RT_STORE_ONLINE) {
+        send_beat(store);
+    }
+    /* Without a call under way, silence would never be noticed there. */
+    rt_redis_text(&ping, "PING");
+    if (rt_redis_call(&store->pubsub, &ping, 0, NULL, NULL) || rt_redis_call(&store->ends, &ping, 0, NULL, NULL)) {
+        return; /* not connected: nothing to notice */
+    }
+}
+
+/* Checks of a new connection. */
+
+/* The value of a field of INFO, cut to its line. */
+static bool info(const char *text, const char *field, char *out, size_t cap)
+{
+    size_t length = strlen(field);
+
+    while (text) {
+        if (strncmp(text, field, length) == 0 && text[length] == ':') {
+            snprintf(out, cap, "%.*s", (int)strcspn(text + length + 1, "\r\n"), text + length + 1);
+            return true;
+        }
+        text = strchr(text, '\n');
+        text = text ? text + 1 : NULL;
+    }
+    return false;
+}
+
+static void warn_about(struct rt_store *store, const char *text)
+{
+    char policy[64], aof[16];
+
+    if (info(text, "maxmemory_policy", policy, sizeof policy) && strcmp(policy, "noeviction") != 0) {
+        rt_store_log(store, RT_STORE_WARNING,
+                     "the store's maxmemory-policy is %s: it may evict sessions; set noeviction", policy);
+    }
+    if (info(text, "aof_enabled", aof, sizeof aof) && strcmp(aof, "0") == 0) {
+        rt_store_log(store, RT_STORE_WARNING,
+                     "the store has no append-only file: a restart empties it or takes it back");
+    }
+}
+
+/* ["min-replicas-to-write", "0"]; asked only when replicas are there. */
+static void replicas_config_cb(void *ctx, int error, const redisReply *reply)
+{
+    struct rt_store *store = ctx;
+
+    if (!error && reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&
+        reply->element[1]->type == REDIS_REPLY_STRING && strcmp(reply->element[1]->str, "0") == 0) {
+        rt_store_log(
+            store, RT_STORE_WARNING,
+            "the store has replicas but min-replicas-to-write is 0: a failover may lose what was acknowledged");
+    }
+}
+
+static void info_cb(void *ctx, int error, const redisReply *reply)
+{
+    struct rt_store *store = ctx;
+    struct rt_redis_args args = {.n = 0};
+    char run_id[sizeof store->run_id], replicas[16];
+
+    if (error || store->phase == RT_STORE_STOPPING) {
+        if (error == RT_ETIMEDOUT) {
+            rt_redis_drop(&store->commands, "INFO: timed out");
+        }
+        return;
+    }
+    if (reply->type != REDIS_REPLY_STRING || !info(reply->str, "run_id", run_id, sizeof run_id) ||
+        strspn(run_id, "0123456789abcdef") != strlen(run_id) || run_id[0] == '\0') {
+        rt_redis_drop(&store->commands, "INFO makes no sense");
+        return;
+    }
+    if (strcmp(run_id, store->run_id) != 0) {
+        memcpy(store->run_id, run_id, sizeof run_id);
+        warn_about(store, reply->str);
+        if (info(reply->str, "connected_slaves", replicas, sizeof replicas) && strcmp(replicas, "0") != 0) {
+            rt_redis_text(&args, "CONFIG");
+            rt_redis_text(&args, "GET");
+            rt_redis_text(&args, "min-replicas-to-write");
+            if (rt_redis_call(&store->commands, &args, 0, replicas_config_cb, store)) {
+                return; /* being dropped */
+            }
+        }
+    }
+    store->phase = RT_STORE_CHECKING;
+    store->beats = 0;
+    store->loads = 0;
+    send_beat(store);
+}
+
+void rt_store_registry_ready(struct rt_store *store)
+{
+    struct rt_redis_args args = {.n = 0};
+
+    rt_redis_text(&args, "INFO");
+    if (rt_redis_call(&store->commands, &args, 0, info_cb, store)) {
+        rt_redis_drop(&store->commands, "INFO cannot be sent");
+    }
+}
+
+/* The refresh. */
+
+static void touch(struct rt_store *store, const struct rt_key *key)
+{
+    struct rt_redis_args args = {.n = 0};
+    char record[RT_STORE_KEY_MAX];
+
+    rt_store_key(key, 'r', record);
+    rt_redis_text(&args, "FCALL");
+    rt_redis_text(&args, "rt1_touch");
+    rt_redis_text(&args, "1");
+    rt_redis_text(&args, record);
+    rt_redis_text(&args, store->self.host);
+    if (rt_redis_call(&store->commands, &args, 0, NULL, NULL)) {
+        return; /* TTL_MS holds many refreshes */
+    }
+}
+
+static void refresh_cb(void *ctx, int error, const redisReply *reply)
+{
+    struct rt_store *store = ctx;
+
+    if (error || reply->type != REDIS_REPLY_ARRAY || store->phase != RT_STORE_ONLINE) {
+        return;
+    }
+    for (size_t i = 0; i < reply->elements; i++) {
+        const redisReply *member = reply->element[i];
+        struct rt_key key;
+
+        if (member->type == REDIS_REPLY_STRING && rt_store_parse_member(member->str, member->len, &key) == 0) {
+            touch(store, &key);
+        }
+    }
+    store->refresh_at += reply->elements;
+    store->refreshing = reply->elements == REFRESH_PAGE;
+}
+
+void rt_store_refresh(struct rt_store *store)
+{
+    struct rt_redis_args range = {.n = 0}, expire = {.n = 0};
+    char set[RT_HOST_MAX + 16], from[24], to[24], ttl[24];
+
+    if (!store->refreshing) {
+        store->refresh_at = 0;
+        store->refreshing = true;
+    }
+    rt_store_host_key(store->self.host, set);
+    snprintf(from, sizeof from, "%" PRIu64, store->refresh_at);
+    snprintf(to, sizeof to, "%" PRIu64, store->refresh_at + REFRESH_PAGE - 1);
+    snprintf(ttl, sizeof ttl, "%lld", RT_STORE_TTL_MS);
+    rt_redis_text(&range, "ZRANGE");
+    rt_redis_text(&range, set);
+    rt_redis_text(&range, from);
+    rt_redis_text(&range, to);
+    rt_redis_text(&expire, "PEXPIRE");
+    rt_redis_text(&expire, set);
+    rt_redis_text(&expire, ttl);
+    if (rt_redis_call(&store->commands, &range, 0, refresh_cb, store) ||
+        rt_redis_call(&store->commands, &expire, 0, NULL, NULL)) {
+        return; /* the next beat goes on */
+    }
+}

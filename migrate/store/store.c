@@ -1,0 +1,643 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "migrate/store/store.h"
+
+#include "migrate/store/functions.h"
+#include "migrate/store/store_priv.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Operations.
+ *
+ *     submit --> sent --answer--> reply
+ *                  |  functions missing: loaded, sent once more
+ *                  |  FIND: ranges of host sets --> records --> reply (find.c)
+ *                  |  END: written --> ROLE, WAIT (shared with all ends written by then) --> reply */
+
+void rt_store_log(struct rt_store *store, enum rt_store_level level, const char *format, ...)
+{
+    char text[256];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    if (store->config.on_log) {
+        store->config.on_log(store->config.ctx, level, text);
+    }
+}
+
+void rt_store_run_done(struct rt_store_run *run, struct rt_store_reply *reply)
+{
+    struct rt_store *store = run->store;
+
+    reply->id = run->id;
+    reply->kind = run->kind;
+    store->n_ops--;
+    redisFreeCommand(run->command);
+    rt_store_find_free(run->find);
+    free(run);
+    store->config.on_reply(store->config.ctx, reply);
+}
+
+void rt_store_run_failed(struct rt_store_run *run, int error)
+{
+    struct rt_store_reply reply = {.error = error};
+
+    rt_store_run_done(run, &reply);
+}
+
+int rt_store_error_of(struct rt_store *store, const redisReply *reply)
+{
+    static const char *const passing[] = {"READONLY", "LOADING", "NOREPLICAS", "MASTERDOWN", "BUSY"};
+
+    if (strncmp(reply->str, "OOM", 3) == 0) {
+        rt_store_log(store, RT_STORE_ERROR, "the store is out of memory");
+        return RT_ELIMIT;
+    }
+    for (size_t i = 0; i < sizeof passing / sizeof passing[0]; i++) {
+        if (strncmp(reply->str, passing[i], strlen(passing[i])) == 0) {
+            return RT_EUNAVAIL;
+        }
+    }
+    rt_store_log(store, RT_STORE_ERROR, "the store refuses: %.200s", reply->str);
+    return RT_EUNAVAIL;
+}
+
+bool rt_store_functions_missing(const redisReply *reply)
+{
+    return reply->type == REDIS_REPLY_ERROR && strstr(reply->str, "Function not found") != NULL;
+}
+
+static void load_cb(void *ctx, int error, const redisReply *reply)
+{
+    struct rt_store *store = ctx;
+
+    /* Another agent may have been faster. */
+    if (!error && reply->type == REDIS_REPLY_ERROR && !strstr(reply->str, "already exists")) {
+        rt_store_log(store, RT_STORE_ERROR, "cannot load the functions: %.200s", reply->str);
+    }
+}
+
+int rt_store_load(struct rt_store *store, struct rt_redis *redis)
+{
+    struct rt_redis_args args = {.n = 0};
+
+    rt_redis_text(&args, "FUNCTION");
+    rt_redis_text(&args, "LOAD");
+    rt_redis_text(&args, rt_store_functions_lua);
+    store->loads++;
+    return rt_redis_call(redis, &args, 0, load_cb, store);
+}
+
+/* ZADD and ZREM are not part of the atomic step, as sets belong to hosts: if they are lost, listings miss the session
+ * until its next claim, and find.c drops what is listed twice. */
+void rt_store_list(struct rt_store *store, const struct rt_key *key, const char *before)
+{
+    struct rt_redis_args add = {.n = 0}, expire = {.n = 0}, rem = {.n = 0};
+    char member[RT_STORE_MEMBER_MAX];
+    char set[RT_HOST_MAX + 16], old[RT_HOST_MAX + 16], ttl[24];
+    int rc;
+
+    rt_store_member(key, member);
+    rt_store_host_key(store->self.host, set);
+    snprintf(ttl, sizeof ttl, "%lld", RT_STORE_TTL_MS);
+    rt_redis_text(&add, "ZADD");
+    rt_redis_text(&add, set);
+    rt_redis_text(&add, "0");
+    rt_redis_text(&add, member);
+    rt_redis_text(&expire, "PEXPIRE");
+    rt_redis_text(&expire, set);
+    rt_redis_text(&expire, ttl);
+    rc = rt_redis_call(&store->commands, &add, 0, NULL, NULL);
+    if (!rc) {
+        rc = rt_redis_call(&store->commands, &expire, 0, NULL, NULL);
+    }
+    if (!rc && before[0] != '\0' && strcmp(before, store->self.host) != 0) {
+        rt_store_host_key(before, old);
+        rt_redis_text(&rem, "ZREM");
+        rt_redis_text(&rem, old);
+        rt_redis_text(&rem, member);
+        rc = rt_redis_call(&store->commands, &rem, 0, NULL, NULL);
+    }
+    if (rc) {
+        rt_store_log(store, RT_STORE_WARNING, "cannot list %s: %s", member, rt_strerror(rc));
+    }
+}
+
+/* Ends. */
+
+static void fail_list(struct rt_store_run **list, int error)
+{
+    struct rt_store_run *run = *list;
+
+    *list = NULL;
+    while (run) {
+        struct rt_store_run *next = run->next;
+
+        rt_store_run_failed(run, error);
+        run = next;
+    }
+}
+
+static void wait_for_replicas(struct rt_store *store);
+
+static void waited(struct rt_store *store, enum rt_end_how how)
+{
+    struct rt_store_run *run = store->waited;
+
+    store->waited = NULL;
+    while (run) {
+        struct rt_store_run *next = run->next;
+        struct rt_store_reply reply = {.how = how, .outcome.verdict = RT_CLASS_OK};
+
+        rt_store_run_done(run, &reply);
+        run = next;
+    }
+    if (store->written) {
+        wait_for_replicas(store);
+    }
+}
+
+/* They are written, but whether a replica has them is not known: repeated ends do no harm. */
+static void wait_failed(struct rt_store *store, int error)
+{
+    fail_list(&store->waited, error);
+    fail_list(&store->written, error);
+}
+
+static void wait_cb(void *ctx, int error, const redisReply *reply)
+{
+    struct rt_store *store = ctx;
+
+    if (error || reply->type != REDIS_REPLY_INTEGER) {
+        wait_failed(store, error ? error : RT_EUNAVAIL);
+        return;
+    }
+    waited(store, reply->integer >= 1 ? RT_END_REPLICATED : RT_END_STORED);
+}
+
+static void replicas_cb(void *ctx, int error, const redisReply *reply)
+{
+    struct rt_store *store = ctx;
+    struct rt_redis_args args = {.n = 0};
+    char limit[24];
+    int rc;
+
+    if (error || reply->type != REDIS_REPLY_ARRAY || reply->elements < 3 ||
+        reply->element[2]->type != REDIS_REPLY_ARRAY) {
+        wait_failed(store, error ? error : RT_EUNAVAIL);
+        return;
+    }
+    if (reply->element[2]->elements == 0) {
+        waited(store, RT_END_STORED);
+        return;
+    }
+    snprintf(limit, sizeof limit, "%d", RT_STORE_WAIT_MS);
+    rt_redis_text(&args, "WAIT");
+    rt_redis_text(&args, "1");
+    rt_redis_text(&args, limit);
+    rc = rt_redis_call(&store->ends, &args, 0, wait_cb, store);
+    if (rc) {
+        wait_failed(store, RT_ETIMEDOUT);
+    }
+}
+
+/* One WAIT at a time, for all that is written: they would queue up behind each other in the server. */
+static void wait_for_replicas(struct rt_store *store)
+{
+    struct rt_redis_args args = {.n = 0};
+
+    assert(!store->waited);
+    store->waited = store->written;
+    store->written = NULL;
+    rt_redis_text(&args, "ROLE");
+    if (rt_redis_call(&store->ends, &args, 0, replicas_cb, store)) {
+        wait_failed(store, RT_ETIMEDOUT);
+    }
+}
+
+static void end_written(struct rt_store_run *run)
+{
+    struct rt_store *store = run->store;
+
+    run->next = store->written;
+    store->written = run;
+    if (!store->waited) {
+        wait_for_replicas(store);
+    }
+}
+
+/* Answers. */
+
+static int parse_hosts(struct rt_store *store, const redisReply *reply, struct rt_store_reply *out)
+{
+    const redisReply *rows;
+    uint64_t now_ms;
+
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 || reply->element[0]->type != REDIS_REPLY_INTEGER ||
+        reply->element[1]->type != REDIS_REPLY_ARRAY || reply->element[0]->integer < 0) {
+        return RT_EPROTO;
+    }
+    now_ms = (uint64_t)reply->element[0]->integer;
+    rows = reply->element[1];
+    out->hosts = calloc(RT_AGENTS_MAX, sizeof *out->hosts);
+    if (!out->hosts) {
+        return RT_ENOMEM;
+    }
+    for (size_t i = 0; i + 1 < rows->elements && out->n_hosts < RT_AGENTS_MAX; i += 2) {
+        const redisReply *name = rows->element[i], *text = rows->element[i + 1];
+        struct rt_store_row row;
+
+        if (name->type == REDIS_REPLY_STRING && text->type == REDIS_REPLY_STRING &&
+            rt_store_parse_row(name->str, name->len, text->str, text->len, now_ms, &row) == 0) {
+            out->hosts[out->n_hosts] = row.host;
+            out->hosts[out->n_hosts++].alive = rt_store_alive(store, row.host.age_ms);
+        }
+    }
+    return 0;
+}
+
+/* Fills the reply; RT_EPROTO when the answer is not one of our functions'. */
+static int parse(struct rt_store_run *run, const redisReply *reply, struct rt_store_reply *out)
+{
+    char set[RT_HOST_MAX + 1];
+    int rc;
+
+    switch (run->kind) {
+    case RT_STORE_CREATE:
+    case RT_STORE_TEST:
+    case RT_STORE_TAKE:
+        rc = run->kind == RT_STORE_CREATE ? rt_store_parse_created(reply, &out->outcome, set)
+                                          : rt_store_parse_outcome(reply, &out->outcome, set);
+        if (!rc && run->kind != RT_STORE_TEST && out->outcome.verdict == RT_CLASS_OK) {
+            rt_store_list(run->store, &run->key, set);
+        }
+        return rc;
+    case RT_STORE_STATE:
+    case RT_STORE_REPORT:
+    case RT_STORE_END:
+        return rt_store_parse_written(reply, &out->outcome, &out->error);
+    case RT_STORE_GET:
+        out->records = malloc(sizeof *out->records);
+        if (!out->records) {
+            return RT_ENOMEM;
+        }
+        rc = rt_store_parse_record(reply, &run->key, out->records, set);
+        out->n_records = rc > 0;
+        return rc < 0 ? rc : 0;
+    case RT_STORE_TAILS:
+        out->error = rt_store_parse_tails(reply, out);
+        return out->error == RT_ENOTFOUND ? 0 : out->error;
+    case RT_STORE_HOSTS:
+        return parse_hosts(run->store, reply, out);
+    case RT_STORE_FIND:
+        break;
+    }
+    return RT_EPROTO;
+}
+
+static void run_cb(void *ctx, int error, const redisReply *answer)
+{
+    struct rt_store_run *run = ctx;
+    struct rt_store_reply reply = {.error = 0};
+    struct rt_store_record *records;
+    struct rt_store_host *hosts;
+
+    if (!error && rt_store_functions_missing(answer) && !run->repeated) {
+        run->repeated = true;
+        error = rt_store_load(run->store, run->redis);
+        if (!error) {
+            error = rt_redis_send(run->redis, run->command, run->size, 0, run_cb, run);
+        }
+        if (!error) {
+            return;
+        }
+    }
+    if (!error && answer->type == REDIS_REPLY_ERROR) {
+        error = rt_store_error_of(run->store, answer);
+    }
+    if (!error) {
+        error = parse(run, answer, &reply);
+        if (error == RT_EPROTO) {
+            rt_store_log(run->store, RT_STORE_ERROR, "the store's answer makes no sense (operation %d)",
+                         (int)run->kind);
+            error = RT_EUNAVAIL;
+        }
+    }
+    if (error) {
+        reply.error = error;
+        reply.n_records = 0;
+    } else if (run->kind == RT_STORE_END && reply.error == 0) {
+        end_written(run);
+        return;
+    }
+    records = reply.records;
+    hosts = reply.hosts;
+    rt_store_run_done(run, &reply);
+    free(records);
+    free(hosts);
+}
+
+static int start_run(struct rt_store_run *run, const struct rt_store_op *op)
+{
+    struct rt_store_args args;
+    int rc;
+
+    if (op->kind == RT_STORE_FIND) {
+        return rt_store_find_start(run, op);
+    }
+    rc = rt_store_encode(op, run->store->self.host, &args);
+    if (rc) {
+        return rc;
+    }
+    run->command = rt_redis_format(&args.redis, &run->size);
+    if (!run->command) {
+        return RT_ENOMEM;
+    }
+    return rt_redis_send(run->redis, run->command, run->size, 0, run_cb, run);
+}
+
+int rt_store_submit(struct rt_store *store, const struct rt_store_op *op)
+{
+    bool claim = op->kind == RT_STORE_TEST || op->kind == RT_STORE_TAKE;
+    struct rt_store_run *run;
+    int rc;
+
+    if (store->phase != RT_STORE_ONLINE) {
+        return RT_EUNAVAIL;
+    }
+    if (store->n_ops >= RT_STORE_OPS_MAX) {
+        return RT_ELIMIT;
+    }
+    run = calloc(1, sizeof *run);
+    if (!run) {
+        return RT_ENOMEM;
+    }
+    run->store = store;
+    run->id = op->id;
+    run->kind = op->kind;
+    run->key = claim ? op->claim.key : op->key;
+    run->redis = op->kind == RT_STORE_END ? &store->ends : &store->commands;
+    rc = start_run(run, op);
+    if (rc) {
+        redisFreeCommand(run->command);
+        rt_store_find_free(run->find);
+        free(run);
+        return rc;
+    }
+    store->n_ops++;
+    return 0;
+}
+
+void rt_store_set_sessions(struct rt_store *store, uint64_t sessions)
+{
+    store->self.sessions = sessions;
+}
+
+/* Connections. */
+
+static void commands_ready_cb(void *ctx)
+{
+    rt_store_registry_ready(ctx);
+}
+
+static void commands_down_cb(void *ctx, const char *why)
+{
+    struct rt_store *store = ctx;
+    bool was_online = store->phase == RT_STORE_ONLINE;
+    struct rt_store_news news = {.kind = RT_STORE_DOWN};
+
+    if (store->phase == RT_STORE_STOPPING) {
+        return;
+    }
+    store->phase = RT_STORE_OFFLINE;
+    if (!store->log_down) {
+        store->log_down = true;
+        rt_store_log(store, RT_STORE_WARNING, "no store: %s: %s", store->commands.endpoints[0].text, why);
+    }
+    if (was_online) {
+        store->config.on_news(store->config.ctx, &news);
+    }
+}
+
+static void subscribed_cb(void *ctx, int error, const redisReply *reply)
+{
+    struct rt_store *store = ctx;
+
+    if (error || reply->type != REDIS_REPLY_ARRAY) {
+        rt_redis_drop(&store->pubsub, "cannot subscribe");
+    } else if (store->phase == RT_STORE_ONLINE) {
+        rt_store_news_up(store, false);
+    }
+}
+
+static void pubsub_ready_cb(void *ctx)
+{
+    struct rt_store *store = ctx;
+    struct rt_redis_args args = {.n = 0};
+
+    rt_redis_text(&args, "SUBSCRIBE");
+    rt_redis_text(&args, RT_STORE_CHANNEL);
+    if (rt_redis_call(&store->pubsub, &args, 0, subscribed_cb, store)) {
+        rt_redis_drop(&store->pubsub, "cannot subscribe");
+    }
+}
+
+static void pushed_cb(void *ctx, const redisReply *reply)
+{
+    struct rt_store *store = ctx;
+    const redisReply *message = reply->element[2];
+    struct rt_store_news news;
+
+    if (message->type == REDIS_REPLY_STRING && rt_store_parse_claimed(message->str, message->len, &news) == 0 &&
+        store->phase != RT_STORE_STOPPING) {
+        store->config.on_news(store->config.ctx, &news);
+    }
+}
+
+static void pubsub_down_cb(void *ctx, const char *why)
+{
+    (void)ctx; /* the connection for commands tells what is wrong */
+    (void)why;
+}
+
+static void ends_ready_cb(void *ctx)
+{
+    (void)ctx;
+}
+
+/* Those that no call is about any more; the others have failed with their calls. */
+static void ends_down_cb(void *ctx, const char *why)
+{
+    struct rt_store *store = ctx;
+
+    (void)why;
+    fail_list(&store->waited, RT_ETIMEDOUT);
+    fail_list(&store->written, RT_ETIMEDOUT);
+}
+
+static void heart_cb(uv_timer_t *timer)
+{
+    rt_store_registry_beat(timer->data);
+}
+
+/* Start and stop. */
+
+static int copy_config(struct rt_store *store, const struct rt_store_config *config,
+                       struct rt_endpoint endpoints[RT_ENDPOINTS_MAX], size_t *n)
+{
+    *n = 0;
+    for (size_t i = 0; i < config->n_endpoints; i++) {
+        int rc = rt_endpoint_parse(config->endpoints[i], endpoints, n);
+
+        if (rc) {
+            return RT_ECONFIG;
+        }
+    }
+    if (!rt_store_word(config->host, RT_HOST_MAX) || !rt_store_word(config->version, sizeof store->self.version - 1) ||
+        config->n_addr > RT_ADDRS_MAX) {
+        return RT_ECONFIG;
+    }
+    snprintf(store->self.host, sizeof store->self.host, "%s", config->host);
+    snprintf(store->self.version, sizeof store->self.version, "%s", config->version);
+    for (size_t i = 0; i < config->n_addr; i++) {
+        if (!rt_store_word(config->addr[i], RT_ADDR_MAX)) {
+            return RT_ECONFIG;
+        }
+        snprintf(store->self.addr[store->self.n_addr++], RT_ADDR_MAX + 1, "%s", config->addr[i]);
+    }
+    if ((config->user && strlen(config->user) >= sizeof store->user) ||
+        (config->password && strlen(config->password) >= sizeof store->password)) {
+        return RT_ECONFIG;
+    }
+    snprintf(store->user, sizeof store->user, "%s", config->user ? config->user : "");
+    snprintf(store->password, sizeof store->password, "%s", config->password ? config->password : "");
+    return 0;
+}
+
+static bool id_is_zero(const struct rt_id *id)
+{
+    static const struct rt_id zero;
+
+    return rt_id_equal(id, &zero);
+}
+
+static int init_connections(struct rt_store *store, uv_loop_t *loop, const struct rt_endpoint *endpoints, size_t n)
+{
+    struct rt_redis_config config = {
+        .endpoints = endpoints,
+        .n_endpoints = n,
+        .user = store->user[0] ? store->user : NULL,
+        .password = store->password[0] ? store->password : NULL,
+        .call_timeout_ms = store->config.op_timeout_ms ? store->config.op_timeout_ms : RT_REDIS_CALL_MS,
+        .connect_timeout_ms = store->config.connect_timeout_ms,
+        .ctx = store,
+        .on_ready = commands_ready_cb,
+        .on_down = commands_down_cb,
+    };
+    int rc = rt_redis_init(&store->commands, loop, &config);
+
+    config.pubsub = true;
+    config.on_ready = pubsub_ready_cb;
+    config.on_down = pubsub_down_cb;
+    config.on_push = pushed_cb;
+    if (!rc) {
+        rc = rt_redis_init(&store->pubsub, loop, &config);
+    }
+    config.pubsub = false;
+    config.on_ready = ends_ready_cb;
+    config.on_down = ends_down_cb;
+    /* An end may have to sit out the WAIT of the one before it and then its own. */
+    config.call_timeout_ms += 2 * RT_STORE_WAIT_MS;
+    if (!rc) {
+        rc = rt_redis_init(&store->ends, loop, &config);
+    }
+    return rc;
+}
+
+int rt_store_init(struct rt_store *store, uv_loop_t *loop, const struct rt_store_config *config)
+{
+    struct rt_endpoint endpoints[RT_ENDPOINTS_MAX];
+    size_t n;
+    int rc;
+
+    memset(store, 0, sizeof *store);
+    store->loop = loop;
+    store->config = *config;
+    store->instance = config->instance;
+    if (config->n_endpoints == 0 || config->n_endpoints > RT_ENDPOINTS_MAX || !config->host || !config->version ||
+        !config->on_reply || !config->on_news) {
+        return RT_EINVAL;
+    }
+    rc = copy_config(store, config, endpoints, &n);
+    if (rc) {
+        return rc;
+    }
+    if (id_is_zero(&store->instance) && uv_random(NULL, NULL, store->instance.b, sizeof store->instance.b, 0, NULL)) {
+        return RT_EIO;
+    }
+    store->rows = calloc(RT_AGENTS_MAX, sizeof *store->rows);
+    if (!store->rows) {
+        return RT_ENOMEM;
+    }
+    rc = init_connections(store, loop, endpoints, n);
+    if (!rc && uv_timer_init(loop, &store->heart)) {
+        rc = RT_EIO;
+    }
+    /* libuv's init of timers and idles cannot fail; were it to, the loop would be unusable anyway. */
+    if (rc) {
+        free(store->rows);
+        return rc;
+    }
+    store->heart.data = store;
+    return 0;
+}
+
+void rt_store_start(struct rt_store *store)
+{
+    assert(store->phase == RT_STORE_IDLE);
+    store->phase = RT_STORE_OFFLINE;
+    rt_redis_start(&store->commands);
+    rt_redis_start(&store->pubsub);
+    rt_redis_start(&store->ends);
+    uv_timer_start(&store->heart, heart_cb, RT_HEARTBEAT_MS, RT_HEARTBEAT_MS);
+}
+
+static void part_closed(struct rt_store *store)
+{
+    if (--store->closing == 0) {
+        free(store->rows);
+        store->rows = NULL;
+        store->closed(store);
+    }
+}
+
+static void redis_closed(struct rt_redis *redis)
+{
+    part_closed(redis->config.ctx);
+}
+
+static void heart_closed_cb(uv_handle_t *handle)
+{
+    part_closed(handle->data);
+}
+
+void rt_store_stop(struct rt_store *store, void (*closed)(struct rt_store *store))
+{
+    assert(store->phase != RT_STORE_STOPPING);
+    store->phase = RT_STORE_STOPPING;
+    store->closed = closed;
+    store->closing = 4;
+    uv_close((uv_handle_t *)&store->heart, heart_closed_cb);
+    rt_redis_stop(&store->commands, redis_closed);
+    rt_redis_stop(&store->pubsub, redis_closed);
+    rt_redis_stop(&store->ends, redis_closed);
+    fail_list(&store->waited, RT_ECANCELED);
+    fail_list(&store->written, RT_ECANCELED);
+}

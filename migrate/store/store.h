@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#ifndef RETETHER_MIGRATE_STORE_STORE_H
+#define RETETHER_MIGRATE_STORE_STORE_H
+
+#include "migrate/core/store_op.h"
+#include "migrate/store/redis.h"
+
+/* The session store on Redis: runs operations (migrate/core/store_op.h), keeps this agent's row in the registry, and
+ * tells news. Three connections to the primary: commands; pub/sub; one on which only ends are written and WAITed for.
+ */
+
+enum rt_store_level { RT_STORE_INFO, RT_STORE_WARNING, RT_STORE_ERROR };
+
+/* Strings and arrays need to live during rt_store_init() only. */
+struct rt_store_config {
+    const char *endpoints[RT_ENDPOINTS_MAX]; /* endpoint.h says how they are written */
+    size_t n_endpoints;
+    const char *user, *password;    /* or NULL */
+    const char *host;               /* our name: printable ASCII, no spaces */
+    const char *addr[RT_ADDRS_MAX]; /* where clients reach us */
+    size_t n_addr;
+    const char *version;
+    /* Names this installation (a digest of its state directory, say), so that an agent that comes back within
+     * RT_HEARTBEAT_EXPIRY_MS of its death is known as itself and not as a duplicate. All zero: random, and then the new
+     * one waits until the old one's row has expired. */
+    struct rt_id instance;
+    uint64_t op_timeout_ms;      /* 0: RT_REDIS_CALL_MS */
+    uint64_t connect_timeout_ms; /* 0: RT_REDIS_CONNECT_MS */
+
+    void *ctx;
+    void (*on_reply)(void *ctx, const struct rt_store_reply *reply);
+    /* UP comes when the store can be used, and again, fresh or not, whenever
+     * - it was found new, rolled back or restarted (`fresh`; the first UP is fresh too): what it knew of us may be
+     * gone;
+     * - `whole` has changed;
+     * - the subscription to claims is back: of the claims published meanwhile none is told again, so whoever serves
+     *   something must check its record.
+     * HOST tells every other host of the registry after the first UP, then each change. A host counts as dead only
+     * after this agent itself has been in touch with the store for RT_HEARTBEAT_EXPIRY_MS: after an outage of the store
+     * everyone's row is old. */
+    void (*on_news)(void *ctx, const struct rt_store_news *news);
+    void (*on_log)(void *ctx, enum rt_store_level level, const char *text);
+};
+
+struct rt_store_run;
+struct rt_store_row;
+
+struct rt_store {
+    uv_loop_t *loop;
+    struct rt_store_config config; /* its pointers to what the caller gave are not used after init */
+    struct rt_store_host self;
+    struct rt_id instance;
+    char user[64], password[256];
+    enum { RT_STORE_IDLE, RT_STORE_OFFLINE, RT_STORE_CHECKING, RT_STORE_ONLINE, RT_STORE_STOPPING } phase;
+
+    struct rt_redis commands, pubsub, ends;
+    uv_timer_t heart;
+    size_t n_ops;   /* replies owed */
+    unsigned loads; /* of the functions, since the connection was made */
+
+    /* ends: written and not waited for yet, waited for now */
+    struct rt_store_run *written, *waited;
+
+    /* registry */
+    char run_id[41];   /* of the server; "" until INFO has answered */
+    struct rt_id mark; /* birth mark that we know */
+    bool seen;         /* we have been up before: mark and seq mean something */
+    bool whole;
+    uint64_t seq;        /* of the row that we wrote last */
+    uint64_t online_ms;  /* loop time since when we have been up without a break */
+    uint64_t beats;      /* answered on this connection */
+    uint64_t refresh_at; /* index in our own set of what to refresh next */
+    bool refreshing;
+    bool taken_told;
+    struct rt_id rival; /* who holds our row, and its sequence when we looked last */
+    uint64_t rival_seq;
+    struct rt_store_row *rows; /* owned: other hosts as last told, RT_AGENTS_MAX */
+    size_t n_rows;
+    bool log_down; /* the loss has been logged */
+
+    int closing;
+    void (*closed)(struct rt_store *store);
+};
+
+/* Returns 0, RT_EINVAL or RT_ECONFIG (endpoint, name, address or version not fit), RT_ENOMEM, RT_EIO. After an error
+ * there is nothing to stop. */
+RT_MUST_CHECK int rt_store_init(struct rt_store *store, uv_loop_t *loop, const struct rt_store_config *config);
+void rt_store_start(struct rt_store *store);
+
+/* Returns 0; then one reply comes, later. Or RT_EUNAVAIL (not up), RT_ELIMIT (too many under way), RT_EINVAL (a bound
+ * is broken), RT_ENOMEM; then none comes. What the operation points at is not used after the call.
+ *
+ * - END replies how = RT_END_REPLICATED when a replica had acknowledged within RT_STORE_WAIT_MS, else RT_END_STORED. It
+ * is idempotent; a record that is missing is RT_ENOTFOUND (claim first: then it has an owner again).
+ * - TAILS of a session that has neither ended nor been lost for RT_LEASE_MS is RT_ENOTFOUND.
+ * - FIND pages are not a snapshot: what changes hosts meanwhile may come twice or not at all. A page may be empty and
+ *   yet have a cursor. */
+RT_MUST_CHECK int rt_store_submit(struct rt_store *store, const struct rt_store_op *op);
+
+/* How many sessions this agent serves, for its row in the registry. */
+void rt_store_set_sessions(struct rt_store *store, uint64_t sessions);
+
+/* Ends it all: replies owed come with RT_ECANCELED from within; the struct is free in `closed`. From any callback. */
+void rt_store_stop(struct rt_store *store, void (*closed)(struct rt_store *store));
+
+#define RT_STORE_WAIT_MS 500
+
+#endif

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#ifndef RETETHER_MIGRATE_STORE_STORE_PRIV_H
+#define RETETHER_MIGRATE_STORE_STORE_PRIV_H
+
+#include "migrate/store/codec.h"
+#include "migrate/store/store.h"
+
+/* Between store.c (connections, operations), find.c (the operation of several steps) and registry.c (heartbeat, news).
+ */
+
+/* One operation under way. Freed by rt_store_run_done(). */
+struct rt_store_run {
+    struct rt_store *store;
+    struct rt_store_run *next; /* in store->written or ->waited */
+    uint64_t id;
+    enum rt_store_op_kind kind;
+    struct rt_key key;
+    struct rt_redis *redis; /* the connection it goes over */
+    char *command;          /* owned; kept for the one repetition after the functions were found missing */
+    size_t size;
+    bool repeated;
+    struct rt_store_find *find; /* owned; FIND */
+};
+
+/* Sends the reply, whose id and kind are filled in here, and frees the run. */
+void rt_store_run_done(struct rt_store_run *run, struct rt_store_reply *reply);
+void rt_store_run_failed(struct rt_store_run *run, int error);
+/* What an error reply of the server means to the asker. */
+int rt_store_error_of(struct rt_store *store, const redisReply *reply);
+bool rt_store_functions_missing(const redisReply *reply);
+/* Loads the function library; what is sent after it on any connection finds it. Returns 0 or why it could not be sent.
+ */
+RT_MUST_CHECK int rt_store_load(struct rt_store *store, struct rt_redis *redis);
+
+/* Begins a FIND; as rt_store_submit(). run->find is made here, and freed by rt_store_find_free(). */
+RT_MUST_CHECK int rt_store_find_start(struct rt_store_run *run, const struct rt_store_op *op);
+void rt_store_find_free(struct rt_store_find *find);
+
+/* Lists the session in our set, and takes it out of the set of the host that listed it so far. */
+void rt_store_list(struct rt_store *store, const struct rt_key *key, const char *before);
+
+/* The connection for commands is ready; is lost; a second has passed. */
+void rt_store_registry_ready(struct rt_store *store);
+void rt_store_registry_beat(struct rt_store *store);
+bool rt_store_alive(const struct rt_store *store, uint64_t age_ms);
+void rt_store_news_up(struct rt_store *store, bool fresh);
+
+/* Refreshes, a page each time, the records that our set lists, so that an idle one does not expire. */
+void rt_store_refresh(struct rt_store *store);
+
+void rt_store_log(struct rt_store *store, enum rt_store_level level, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+#endif
