@@ -77,10 +77,10 @@ struct rt_store_host {
 struct rt_store_reply {
     uint64_t id;
     enum rt_store_op_kind kind;
-    /* 0; RT_EUNAVAIL, RT_ETIMEDOUT (it may have happened), RT_ELIMIT, RT_ENOTFOUND; RT_ESTATE: STATE, REPORT, END not
-     * written, as the record is at another claim: life, epoch and host of the outcome say which. */
-    int error;
-    struct rt_claim_outcome outcome; /* TEST, TAKE; CREATE: verdict only */
+    int error; /* 0; RT_EUNAVAIL, RT_ETIMEDOUT (it may have happened), RT_ELIMIT, RT_ENOTFOUND */
+    /* TEST, TAKE; CREATE: verdict only; STATE, REPORT, END with RT_ENOTFOUND: NOT_FOUND, or STALE when the record is at
+     * another claim: its life, epoch and host. */
+    struct rt_claim_outcome outcome;
     struct rt_store_record *records; /* GET (0 or 1), FIND; live until the callback returns */
     size_t n_records;
     uint64_t cursor; /* FIND: not 0 = there is more */

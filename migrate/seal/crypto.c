@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "migrate/seal/crypto.h"
+
+#include <limits.h>
+
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/kdf.h>
+#include <openssl/rand.h>
+
+#define KEY_SIZE 32
+#define NONCE_SIZE 12
+/* Separates these keys from any other that may be derived from a ring's secrets one day. */
+#define INFO "retether token v1"
+
+/* Empties OpenSSL's queue into one of our codes. */
+static int failure(void)
+{
+    int code = RT_EIO;
+    unsigned long error;
+
+    while ((error = ERR_get_error()) != 0) {
+        if (ERR_GET_REASON(error) == ERR_R_MALLOC_FAILURE) {
+            code = RT_ENOMEM;
+        }
+    }
+    return code;
+}
+
+int rt_crypto_random(void *out, size_t size)
+{
+    if (size > INT_MAX) {
+        return RT_ELIMIT;
+    }
+    return RAND_bytes(out, (int)size) == 1 ? 0 : failure();
+}
+
+void rt_crypto_wipe(void *secret, size_t size)
+{
+    OPENSSL_cleanse(secret, size);
+}
+
+static int derive(const struct rt_crypto_box *box, uint8_t out[KEY_SIZE + NONCE_SIZE])
+{
+    size_t size = KEY_SIZE + NONCE_SIZE;
+    EVP_PKEY_CTX *kdf = EVP_PKEY_CTX_new_id(EVP_PKEY_HKDF, NULL);
+    int error = 0;
+
+    if (kdf == NULL || EVP_PKEY_derive_init(kdf) != 1 || EVP_PKEY_CTX_set_hkdf_md(kdf, EVP_sha256()) != 1 ||
+        EVP_PKEY_CTX_set1_hkdf_salt(kdf, box->salt, RT_SALT_SIZE) != 1 ||
+        EVP_PKEY_CTX_set1_hkdf_key(kdf, box->secret, RT_SECRET_SIZE) != 1 ||
+        EVP_PKEY_CTX_add1_hkdf_info(kdf, (const unsigned char *)INFO, sizeof INFO - 1) != 1 ||
+        EVP_PKEY_derive(kdf, out, &size) != 1) {
+        error = failure();
+    }
+    EVP_PKEY_CTX_free(kdf);
+    return error;
+}
+
+/* A context for one message, direction 1 to encrypt and 0 to decrypt, `clear` already in it. NULL on failure. */
+static int start(const struct rt_crypto_box *box, int direction, EVP_CIPHER_CTX **out)
+{
+    uint8_t derived[KEY_SIZE + NONCE_SIZE];
+    EVP_CIPHER_CTX *cipher = NULL;
+    int clear_size, error;
+
+    if (box->clear_size > INT_MAX) {
+        return RT_ELIMIT;
+    }
+    error = derive(box, derived);
+    if (error) {
+        return error;
+    }
+    cipher = EVP_CIPHER_CTX_new();
+    if (cipher == NULL ||
+        EVP_CipherInit_ex(cipher, EVP_aes_256_gcm(), NULL, derived, derived + KEY_SIZE, direction) != 1 ||
+        EVP_CipherUpdate(cipher, NULL, &clear_size, box->clear, (int)box->clear_size) != 1) {
+        error = failure();
+        EVP_CIPHER_CTX_free(cipher);
+        cipher = NULL;
+    }
+    rt_crypto_wipe(derived, sizeof derived);
+    *out = cipher;
+    return error;
+}
+
+int rt_crypto_seal(const struct rt_crypto_box *box, const uint8_t *in, size_t size, uint8_t *out,
+                   uint8_t tag[RT_TAG_SIZE])
+{
+    EVP_CIPHER_CTX *cipher;
+    int done = 0, last = 0, error;
+
+    if (size > INT_MAX) {
+        return RT_ELIMIT;
+    }
+    error = start(box, 1, &cipher);
+    if (error) {
+        return error;
+    }
+    if (EVP_CipherUpdate(cipher, out, &done, in, (int)size) != 1 ||
+        EVP_CipherFinal_ex(cipher, out + done, &last) != 1 ||
+        EVP_CIPHER_CTX_ctrl(cipher, EVP_CTRL_AEAD_GET_TAG, RT_TAG_SIZE, tag) != 1) {
+        error = failure();
+    }
+    EVP_CIPHER_CTX_free(cipher);
+    return error;
+}
+
+int rt_crypto_open(const struct rt_crypto_box *box, const uint8_t *in, size_t size, const uint8_t tag[RT_TAG_SIZE],
+                   uint8_t *out)
+{
+    EVP_CIPHER_CTX *cipher;
+    int done = 0, last = 0, error;
+
+    if (size > INT_MAX) {
+        return RT_ELIMIT;
+    }
+    error = start(box, 0, &cipher);
+    if (error) {
+        return error;
+    }
+    if (EVP_CipherUpdate(cipher, out, &done, in, (int)size) != 1 ||
+        EVP_CIPHER_CTX_ctrl(cipher, EVP_CTRL_AEAD_SET_TAG, RT_TAG_SIZE, (void *)(uintptr_t)tag) != 1) {
+        error = failure();
+    } else if (EVP_CipherFinal_ex(cipher, out + done, &last) != 1) {
+        (void)failure();
+        error = RT_EAUTH; /* the tag does not fit */
+    }
+    if (error) {
+        rt_crypto_wipe(out, size);
+    }
+    EVP_CIPHER_CTX_free(cipher);
+    return error;
+}

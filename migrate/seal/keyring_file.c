@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "migrate/seal/keyring.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Keeps the reason with the path before it and returns the code. */
+__attribute__((format(printf, 4, 5))) static int fail(struct rt_keyring *ring, const char *path, int code,
+                                                      const char *format, ...)
+{
+    char reason[RT_TEXT_MAX / 2];
+    va_list args;
+
+    va_start(args, format);
+    (void)vsnprintf(reason, sizeof reason, format, args);
+    va_end(args);
+    (void)snprintf(ring->why, sizeof ring->why, "key ring %.*s: %s", RT_TEXT_MAX / 2 - 16, path, reason);
+    return code;
+}
+
+static int fail_errno(struct rt_keyring *ring, const char *path, const char *what)
+{
+    int error = errno;
+
+    return fail(ring, path,
+                error == ENOENT   ? RT_ENOTFOUND
+                : error == ENOMEM ? RT_ENOMEM
+                                  : RT_EIO,
+                "%s: %s", what, strerror(error));
+}
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9') {
+        return c - '0';
+    }
+    if (c >= 'a' && c <= 'f') {
+        return c - 'a' + 10;
+    }
+    if (c >= 'A' && c <= 'F') {
+        return c - 'A' + 10;
+    }
+    return -1;
+}
+
+/* 64 hex digits, then nothing. */
+static bool parse_secret(const char *word, uint8_t secret[RT_SECRET_SIZE])
+{
+    if (strlen(word) != 2 * RT_SECRET_SIZE) {
+        return false;
+    }
+    for (size_t i = 0; i < RT_SECRET_SIZE; i++) {
+        int high = hex_digit(word[2 * i]), low = hex_digit(word[2 * i + 1]);
+        if (high < 0 || low < 0) {
+            return false;
+        }
+        secret[i] = (uint8_t)(high << 4 | low);
+    }
+    return true;
+}
+
+/* 1 to 4294967295, digits only; 0 when it is not. */
+static uint32_t parse_id(const char *word)
+{
+    uint64_t id = 0;
+
+    for (; *word >= '0' && *word <= '9' && id <= UINT32_MAX; word++) {
+        id = id * 10 + (uint64_t)(*word - '0');
+    }
+    return *word == '\0' && id <= UINT32_MAX ? (uint32_t)id : 0;
+}
+
+/* Returns NULL or what is wrong with the line. Never quotes it: it holds a secret. */
+static const char *parse_line(struct rt_keyring *ring, char *line)
+{
+    uint8_t secret[RT_SECRET_SIZE];
+    char *rest = NULL, *word, *id_word, *secret_word;
+    const char *wrong = NULL;
+    uint32_t id;
+    int error;
+
+    line[strcspn(line, "#")] = '\0';
+    word = strtok_r(line, " \t\r", &rest);
+    if (word == NULL) {
+        return NULL;
+    }
+    id_word = strtok_r(NULL, " \t\r", &rest);
+    secret_word = strtok_r(NULL, " \t\r", &rest);
+    if (strcmp(word, "key") != 0 || id_word == NULL || secret_word == NULL || strtok_r(NULL, " \t\r", &rest)) {
+        return "expected: key ID SECRET";
+    }
+    id = parse_id(id_word);
+    if (id == 0) {
+        return "the key's id is not a number from 1 to 4294967295";
+    }
+    if (!parse_secret(secret_word, secret)) {
+        return "the key's secret is not 64 hex digits";
+    }
+    error = rt_keyring_add(ring, id, secret);
+    if (error == RT_EEXIST) {
+        wrong = "a key of this id came before";
+    } else if (error) {
+        wrong = "too many keys";
+    }
+    rt_crypto_wipe(secret, sizeof secret);
+    return wrong;
+}
+
+/* text is NUL-terminated and is cut up. Fills loaded, says why in ring. */
+static int parse(struct rt_keyring *ring, const char *path, char *text, size_t size, struct rt_keyring *loaded)
+{
+    unsigned number = 0;
+
+    if (strlen(text) != size) {
+        return fail(ring, path, RT_ECONFIG, "this is not a text file");
+    }
+    while (text != NULL) {
+        char *line = strsep(&text, "\n");
+        const char *wrong;
+        number++;
+        wrong = parse_line(loaded, line);
+        if (wrong) {
+            return fail(ring, path, RT_ECONFIG, "line %u: %s", number, wrong);
+        }
+    }
+    return loaded->n_keys > 0 ? 0 : fail(ring, path, RT_ECONFIG, "it holds no key");
+}
+
+/* Whether nobody but its owner can reach the open file, and the owner is one to trust. */
+static int check_file(struct rt_keyring *ring, const char *path, int fd)
+{
+    struct stat st;
+
+    if (fstat(fd, &st) != 0) {
+        return fail_errno(ring, path, "stat");
+    }
+    if (!S_ISREG(st.st_mode)) {
+        return fail(ring, path, RT_ECONFIG, "this is not a regular file");
+    }
+    if (st.st_mode & (S_IRWXG | S_IRWXO)) {
+        return fail(ring, path, RT_EAUTH, "its mode %04o lets group or others at it: chmod 600, and make new keys",
+                    (unsigned)(st.st_mode & 07777));
+    }
+    if (st.st_uid != geteuid() && st.st_uid != 0) {
+        return fail(ring, path, RT_EAUTH, "it belongs to user %u, not to this one or root", (unsigned)st.st_uid);
+    }
+    return 0;
+}
+
+/* Reads the whole file with a NUL behind it. Returns its size or a negative code. */
+static int read_file(struct rt_keyring *ring, const char *path, int fd, char text[RT_KEYRING_FILE_MAX + 2])
+{
+    size_t size = 0;
+
+    while (size <= RT_KEYRING_FILE_MAX) {
+        ssize_t n = read(fd, text + size, RT_KEYRING_FILE_MAX + 1 - size);
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n < 0) {
+            return fail_errno(ring, path, "read");
+        }
+        if (n == 0) {
+            text[size] = '\0';
+            return (int)size;
+        }
+        size += (size_t)n;
+    }
+    return fail(ring, path, RT_ECONFIG, "it is longer than %d bytes", RT_KEYRING_FILE_MAX);
+}
+
+int rt_keyring_load(struct rt_keyring *ring, const char *path)
+{
+    char text[RT_KEYRING_FILE_MAX + 2];
+    struct rt_keyring loaded;
+    int fd, size, error;
+
+    /* Not blocking: a FIFO in its place must not hang the start. */
+    fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    if (fd < 0) {
+        return fail_errno(ring, path, "open");
+    }
+    rt_keyring_init(&loaded);
+    error = check_file(ring, path, fd);
+    if (error == 0) {
+        size = read_file(ring, path, fd, text);
+        error = size < 0 ? size : parse(ring, path, text, (size_t)size, &loaded);
+        rt_crypto_wipe(text, sizeof text);
+    }
+    (void)close(fd);
+    if (error == 0) {
+        *ring = loaded;
+    }
+    rt_keyring_close(&loaded);
+    return error;
+}
+
+static int write_all(int fd, const char *data, size_t size)
+{
+    while (size > 0) {
+        ssize_t n = write(fd, data, size);
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n < 0) {
+            return -1;
+        }
+        data += n;
+        size -= (size_t)n;
+    }
+    return 0;
+}
+
+/* Makes the name last over a power cut. */
+static int sync_folder(const char *path)
+{
+    char folder[PATH_MAX];
+    const char *slash = strrchr(path, '/');
+    int fd, result;
+
+    if (slash == NULL) {
+        (void)snprintf(folder, sizeof folder, ".");
+    } else {
+        (void)snprintf(folder, sizeof folder, "%.*s", (int)(slash - path) + 1, path);
+    }
+    fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) {
+        return -1;
+    }
+    result = fsync(fd);
+    (void)close(fd);
+    return result;
+}
+
+/* The text of a ring with one new key. Returns its length or a negative code. */
+static int new_text(char *text, size_t cap)
+{
+    uint8_t secret[RT_SECRET_SIZE];
+    int at, error = rt_crypto_random(secret, sizeof secret);
+
+    if (error) {
+        return error;
+    }
+    at = snprintf(text, cap, "# retether key ring: whoever reads this file can take over every session.\nkey 1 ");
+    for (size_t i = 0; i < sizeof secret; i++) {
+        at += snprintf(text + at, cap - (size_t)at, "%02x", secret[i]);
+    }
+    at += snprintf(text + at, cap - (size_t)at, "\n");
+    rt_crypto_wipe(secret, sizeof secret);
+    return at;
+}
+
+int rt_keyring_create(struct rt_keyring *ring, const char *path)
+{
+    char text[RT_TEXT_MAX], draft[PATH_MAX];
+    int fd, size, error = 0;
+
+    if (snprintf(draft, sizeof draft, "%s.XXXXXX", path) >= (int)sizeof draft) {
+        return fail(ring, path, RT_EINVAL, "the path is too long");
+    }
+    size = new_text(text, sizeof text);
+    if (size < 0) {
+        return fail(ring, path, size, "no random numbers");
+    }
+    fd = mkostemp(draft, O_CLOEXEC); /* mode 0600 */
+    if (fd < 0) {
+        error = fail_errno(ring, path, "create");
+        goto wipe;
+    }
+    /* link() and not rename(): of two agents that start at once, one makes the file. */
+    if (write_all(fd, text, (size_t)size) != 0 || fsync(fd) != 0) {
+        error = fail_errno(ring, path, "write");
+    } else if (link(draft, path) != 0) {
+        error = errno == EEXIST ? fail(ring, path, RT_EEXIST, "it exists already") : fail_errno(ring, path, "link");
+    } else if (sync_folder(path) != 0) {
+        error = fail_errno(ring, path, "sync");
+    }
+    (void)close(fd);
+    (void)unlink(draft);
+wipe:
+    rt_crypto_wipe(text, sizeof text);
+    return error ? error : rt_keyring_load(ring, path);
+}
