@@ -140,7 +140,7 @@ static int parse_tcp(struct rt_endpoint *endpoint, const struct parse *parse, co
 static int parse_vsock(struct rt_endpoint *endpoint, const struct parse *parse, const char *rest)
 {
     const char *colon = strchr(rest, ':');
-    uint64_t cid = VMADDR_CID_ANY, port = 0;
+    uint64_t cid = (uint64_t)VMADDR_CID_ANY, port = 0;
 
     if (colon == NULL) {
         return fail(parse, "wants vsock:CID:PORT, or vsock::PORT for any CID");
