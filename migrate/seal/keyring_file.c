@@ -55,7 +55,7 @@ static int hex_digit(char c)
 /* 64 hex digits, then nothing. */
 static bool parse_secret(const char *word, uint8_t secret[RT_SECRET_SIZE])
 {
-    if (strlen(word) != 2 * RT_SECRET_SIZE) {
+    if (strlen(word) != (size_t)2 * RT_SECRET_SIZE) {
         return false;
     }
     for (size_t i = 0; i < RT_SECRET_SIZE; i++) {
