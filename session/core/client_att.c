@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "session/core/client_internal.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Where an attachment asks: docs/architecture.md, "The client's machine". */
+
+static struct rt_catt **bucket(struct rt_client *client, int slot, uint32_t channel)
+{
+    return &client->hash[(channel * 61U + (unsigned)slot) % RT_CLIENT_HASH];
+}
+
+struct rt_catt *rt_catt_find(struct rt_client *client, int slot, uint32_t channel)
+{
+    for (struct rt_catt *att = *bucket(client, slot, channel); att != NULL; att = att->hash_next)
+        if (att->link == slot && att->channel == channel)
+            return att;
+    return NULL;
+}
+
+void rt_catt_hash(struct rt_catt *att)
+{
+    struct rt_catt **head = bucket(att->client, att->link, att->channel);
+    att->hash_next = *head;
+    *head = att;
+}
+
+/* Off its link, without a word. */
+void rt_catt_leave(struct rt_catt *att)
+{
+    if (att->link == RT_NO_SLOT)
+        return;
+    if (att->channel != 0) {
+        struct rt_catt **at = bucket(att->client, att->link, att->channel);
+        while (*at != att)
+            at = &(*at)->hash_next;
+        *at = att->hash_next;
+    }
+    rt_clist_remove(&att->control);
+    rt_clist_remove(&att->data);
+    att->client->links[att->link].channels--;
+    att->channel = 0;
+    att->attach_due = false;
+    rt_client_refer(att->client, &att->link, RT_NO_SLOT);
+}
+
+/* Off its link, telling the other side; there is room for it since ask(). */
+static void close_channel(struct rt_catt *att, struct rt_closing closing)
+{
+    if (att->link != RT_NO_SLOT && att->channel != 0) {
+        struct rt_clink *link = &att->client->links[att->link];
+        assert(link->n_closings < link->cap_closings);
+        closing.channel = att->channel;
+        link->closings[link->n_closings++] = closing;
+    }
+    rt_catt_leave(att);
+}
+
+void rt_catt_over(struct rt_catt *att, const struct rt_catt_event *event)
+{
+    rt_catt_leave(att);
+    rt_client_refer(att->client, &att->home, RT_NO_SLOT);
+    rt_client_refer(att->client, &att->alt, RT_NO_SLOT);
+    att->state = RT_CATT_OVER;
+    att->final = *event;
+    att->final_due = !att->exit_told; /* what was told whole cannot fail any more */
+}
+
+void rt_catt_fail(struct rt_catt *att, uint64_t cls, const char *text)
+{
+    struct rt_catt_event event = {.kind = RT_CATT_FAILED, .cls = cls};
+    rt_slice_copy(rt_slice_text(text[0] != '\0' ? text : rt_class_name(cls)), event.text, sizeof event.text);
+    close_channel(att, (struct rt_closing){.type = RT_DETACH});
+    rt_catt_over(att, &event);
+}
+
+void rt_catt_fail_memory(struct rt_catt *att)
+{
+    rt_catt_fail(att, RT_CLASS_LIMIT, "memory");
+}
+
+void rt_catt_rewound(struct rt_catt *att, uint64_t stream, uint64_t from, uint64_t to)
+{
+    struct rt_catt_event event = {.kind = RT_CATT_REWOUND, .stream = stream, .from = from, .to = to};
+    close_channel(
+        att, (struct rt_closing){.type = RT_REFUSE, .cls = RT_CLASS_REWOUND, .stream = stream, .at = from, .got = to});
+    rt_catt_over(att, &event);
+}
+
+/* Room for the channel's end is made before there is a channel. */
+static bool reserve_closing(struct rt_clink *link)
+{
+    size_t need = link->n_closings + link->channels + 1;
+    if (need <= link->cap_closings)
+        return true;
+    size_t cap = link->cap_closings < 8 ? 8 : link->cap_closings * 2;
+    struct rt_closing *more = realloc(link->closings, cap * sizeof *more);
+    if (more == NULL)
+        return false;
+    link->closings = more;
+    link->cap_closings = cap;
+    return true;
+}
+
+static void ask(struct rt_catt *att, int slot)
+{
+    struct rt_client *client = att->client;
+    struct rt_clink *link = &client->links[slot];
+    if (link->next_channel > UINT32_MAX - 2 * RT_CLIENT_ATTS_MAX) {
+        rt_clink_down(client, slot, "channel numbers are used up");
+        return;
+    }
+    if (!reserve_closing(link)) {
+        rt_catt_fail_memory(att);
+        return;
+    }
+    rt_client_refer(client, &att->link, slot);
+    if (link->channels++ == 0 && link->ping_at > client->now + RT_CLIENT_PING_BUSY_MS) {
+        link->missed = 0; /* the shorter interval starts here, not in the past */
+        link->ping_at = client->now + RT_CLIENT_PING_BUSY_MS;
+    }
+    att->state = RT_CATT_ASKED;
+    att->since = client->now;
+    att->ask_at = client->now + RT_CLIENT_ASK_MS;
+    att->attach_due = true;
+    att->turn = (unsigned)slot + 1;
+    rt_clist_add(&link->control, &att->control);
+    rt_client_wake(client, att->ask_at);
+}
+
+/* Another agent that is live, in turn; RT_NO_SLOT when there is none. */
+static int live_other(const struct rt_catt *att)
+{
+    for (unsigned i = 0; i < RT_CLIENT_AGENTS_MAX; i++) {
+        int slot = (int)((att->turn + i) % RT_CLIENT_AGENTS_MAX);
+        if (att->client->links[slot].state == RT_CLINK_LIVE && slot != att->avoid)
+            return slot;
+    }
+    return RT_NO_SLOT;
+}
+
+/* An agent that a claim has just named, or whose link was just lost, is waited for alone while its first dial is under
+ * way, but for asking another that is live when it was lost. */
+static bool home_is_fresh(const struct rt_catt *att)
+{
+    if (att->home == RT_NO_SLOT || att->home == att->avoid)
+        return false;
+    return att->client->links[att->home].failures == 0 && att->client->now - att->home_since < RT_CLIENT_ALT_MS;
+}
+
+static bool home_is_redialled(const struct rt_catt *att)
+{
+    if (att->home == RT_NO_SLOT || att->home == att->avoid)
+        return false;
+    const struct rt_clink *home = &att->client->links[att->home];
+    return home->failures == 1 && att->client->now - home->since < RT_CLIENT_ALT_MS;
+}
+
+/* Before the first ATTACHED: when every known agent refuses this client for good there is nothing to wait for. */
+static bool all_refused(struct rt_catt *att)
+{
+    const struct rt_clink *refusing = NULL;
+    for (int i = 0; i < RT_CLIENT_AGENTS_MAX; i++) {
+        const struct rt_clink *link = &att->client->links[i];
+        if (link->n_addr > 0 && link->refused == 0)
+            return false;
+        if (link->refused != 0)
+            refusing = link;
+    }
+    if (refusing == NULL || att->attached)
+        return false;
+    rt_catt_fail(att, refusing->refused, refusing->refused_text);
+    return true;
+}
+
+static void dial_another(struct rt_catt *att)
+{
+    struct rt_client *client = att->client;
+    if (att->alt != RT_NO_SLOT) {
+        const struct rt_clink *alt = &client->links[att->alt];
+        bool trying = alt->state != RT_CLINK_DOWN && client->now - alt->since < RT_CLIENT_ALT_MS;
+        if (trying || (alt->state == RT_CLINK_DOWN && alt->failures == 0))
+            return;
+    }
+    int slot = rt_client_candidate(client, att->home, att->turn);
+    rt_client_refer(client, &att->alt, slot);
+    if (slot != RT_NO_SLOT)
+        att->turn = (unsigned)slot + 1;
+}
+
+/* A live agent other than home; when there is none, another is dialled, and one that said RETRY_LATER has to do. */
+static int elsewhere(struct rt_catt *att)
+{
+    int slot = live_other(att);
+    if (slot != RT_NO_SLOT) {
+        rt_client_refer(att->client, &att->alt, RT_NO_SLOT);
+        return slot;
+    }
+    if (!home_is_redialled(att))
+        dial_another(att);
+    if (att->avoid != RT_NO_SLOT && att->client->links[att->avoid].state == RT_CLINK_LIVE)
+        return att->avoid;
+    return RT_NO_SLOT;
+}
+
+/* SEEKING: asks the best live agent, else has agents dialled and waits. */
+static void seek(struct rt_catt *att)
+{
+    struct rt_client *client = att->client;
+    int slot = RT_NO_SLOT;
+    att->seek_at = client->now < att->not_before ? att->not_before : client->now + RT_CLIENT_ALT_MS;
+    if (client->now >= att->not_before) {
+        if (att->home != RT_NO_SLOT && att->home != att->avoid && client->links[att->home].state == RT_CLINK_LIVE)
+            slot = att->home;
+        else if (!home_is_fresh(att))
+            slot = elsewhere(att);
+    }
+    if (slot != RT_NO_SLOT)
+        ask(att, slot);
+    else if (!all_refused(att))
+        rt_client_wake(client, att->seek_at);
+}
+
+/* Back to SEEKING: at once after something that lasted or moved bytes, else with back-off, and not before `delay`. The
+ * channel is gone already. */
+void rt_catt_again(struct rt_catt *att, uint64_t delay)
+{
+    struct rt_client *client = att->client;
+    if (att->state == RT_CATT_LIVE)
+        att->broke = true;
+    if (client->now - att->since >= RT_CLIENT_STABLE_MS || att->progress)
+        att->backoff = 0;
+    att->progress = false;
+    att->state = RT_CATT_SEEKING;
+    uint64_t wait = rt_client_backoff(client, &att->backoff);
+    att->not_before = client->now + (delay > wait ? delay : wait);
+    seek(att);
+}
+
+void rt_catt_fault(struct rt_catt *att, uint64_t cls, uint64_t stream, uint64_t at)
+{
+    bool twice = att->fault.cls == cls && att->fault.stream == stream && att->fault.at == at;
+    att->fault.cls = cls;
+    att->fault.stream = stream;
+    att->fault.at = at;
+    close_channel(att, (struct rt_closing){.type = RT_REFUSE, .cls = cls, .stream = stream, .at = at});
+    if (twice || (!att->attached && cls != RT_CLASS_JUMP))
+        rt_catt_fail(att, cls, "the guest breaks the protocol");
+    else
+        rt_catt_again(att, 0);
+}
+
+void rt_catt_link_up(struct rt_catt *att, int slot)
+{
+    if (att->state == RT_CATT_ASKED && att->home == slot && att->link != slot) {
+        close_channel(att, (struct rt_closing){.type = RT_REFUSE, .cls = RT_CLASS_LOST});
+        att->avoid = RT_NO_SLOT;
+        rt_client_refer(att->client, &att->alt, RT_NO_SLOT);
+        ask(att, slot);
+    } else if (att->state == RT_CATT_SEEKING) {
+        if (att->home == slot)
+            att->avoid = RT_NO_SLOT;
+        seek(att);
+    }
+}
+
+void rt_catt_link_down(struct rt_catt *att, int slot)
+{
+    if (att->link == slot) {
+        rt_catt_leave(att);
+        if (att->avoid == slot)
+            att->avoid = RT_NO_SLOT;
+        rt_catt_again(att, 0);
+    } else if (att->state == RT_CATT_SEEKING) {
+        seek(att);
+    }
+}
+
+static void give_up(struct rt_catt *att)
+{
+    uint64_t cls = att->last.cls != RT_CLASS_OK ? att->last.cls : RT_CLASS_LOST;
+    rt_catt_fail(att, cls, att->last.text[0] != '\0' ? att->last.text : "not attached in time");
+}
+
+void rt_catt_tick(struct rt_catt *att)
+{
+    uint64_t now = att->client->now;
+    if (att->state == RT_CATT_OVER)
+        return;
+    if (now >= att->give_up_at) {
+        give_up(att);
+    } else if (att->state == RT_CATT_SEEKING && now >= att->seek_at) {
+        seek(att);
+    } else if (att->state == RT_CATT_ASKED && now >= att->ask_at) {
+        att->avoid = att->link;
+        close_channel(att, (struct rt_closing){.type = RT_REFUSE, .cls = RT_CLASS_LOST});
+        rt_catt_again(att, 0);
+    } else if (att->state == RT_CATT_LIVE) {
+        rt_rx_tick(att);
+    }
+}
+
+uint64_t rt_catt_deadline(const struct rt_catt *att)
+{
+    if (att->state == RT_CATT_OVER)
+        return RT_NEVER;
+    uint64_t at = att->give_up_at;
+    uint64_t own = att->state == RT_CATT_SEEKING ? att->seek_at : att->state == RT_CATT_ASKED ? att->ask_at : RT_NEVER;
+    if (own < at)
+        at = own;
+    for (int i = 0; att->state == RT_CATT_LIVE && i < 3; i++)
+        if (att->rx[i].ack_at < at)
+            at = att->rx[i].ack_at;
+    return at;
+}
+
+static struct rt_catt *make(struct rt_client *client, const struct rt_attach_options *options)
+{
+    struct rt_catt *att = calloc(1, sizeof *att);
+    if (att == NULL)
+        return NULL;
+    att->client = client;
+    att->options = *options;
+    att->want = options->want | 1U << RT_CONTROL_UP; /* this machine reads it */
+    memcpy(att->cid, options->cid, sizeof att->cid);
+    memcpy(att->id, options->id, sizeof att->id);
+    att->home = att->alt = att->link = att->avoid = RT_NO_SLOT;
+    att->since = client->now;
+    att->seek_at = att->ask_at = att->not_found_at = RT_NEVER;
+    att->give_up_at = options->give_up_ms == 0 ? RT_NEVER : client->now + options->give_up_ms;
+    for (unsigned s = RT_STDOUT; s <= RT_CONTROL_UP; s++)
+        rt_rx_begin(rt_catt_rx(att, s), s);
+    rt_tx_begin(&att->tx[0]);
+    rt_tx_begin(&att->tx[1]);
+    rt_clist_init(&att->all);
+    rt_clist_init(&att->control);
+    rt_clist_init(&att->data);
+    return att;
+}
+
+int rt_client_attach(struct rt_client *client, const struct rt_attach_options *options, uint64_t now,
+                     struct rt_catt **att)
+{
+    static const uint8_t zero[RT_ID_SIZE];
+    bool named = memcmp(options->id, zero, RT_ID_SIZE) != 0;
+    rt_client_at(client, now);
+    if (memchr(options->cid, '\0', sizeof options->cid) == NULL || !rt_cid_valid(rt_slice_text(options->cid)) ||
+        options->want >> RT_STREAMS != 0 || options->from > RT_FROM_LINES || options->n >= RT_COUNTER_MAX ||
+        options->proc >= RT_COUNTER_MAX || options->hold_ms >= RT_COUNTER_MAX || options->rows > UINT16_MAX ||
+        options->cols > UINT16_MAX || (!named && (options->steal || options->proc == RT_PROC_ANY)))
+        return RT_EINVAL;
+    if (client->n_atts == RT_CLIENT_ATTS_MAX)
+        return RT_ELIMIT;
+    struct rt_catt *made = make(client, options);
+    if (made == NULL)
+        return RT_ENOMEM;
+    if (!named)
+        client->config.random(client->config.ctx, made->id, RT_ID_SIZE);
+    rt_clist_add(&client->atts, &made->all);
+    client->n_atts++;
+    rt_client_wake(client, made->give_up_at);
+    seek(made);
+    *att = made;
+    return 0;
+}
+
+void rt_catt_free(struct rt_catt *att)
+{
+    if (att == NULL)
+        return;
+    if (att->state != RT_CATT_OVER)
+        close_channel(att, (struct rt_closing){.type = RT_DETACH});
+    rt_catt_over(att, &(struct rt_catt_event){.kind = RT_CATT_FAILED});
+    rt_clist_remove(&att->all);
+    att->client->n_atts--;
+    for (int i = 0; i < 3; i++)
+        rt_ring_close(&att->rx[i].ring);
+    for (int i = 0; i < 2; i++)
+        rt_ring_close(&att->tx[i].ring);
+    free(att);
+}

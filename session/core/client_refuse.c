@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "session/core/client_internal.h"
+
+/* What a refusal of a channel means for its attachment: protocol.md section 6. */
+
+static bool newer(const struct rt_catt *att, const struct rt_refuse_msg *msg)
+{
+#ifdef RT_MUTANT_MOVED_OLDER
+    (void)att;
+    (void)msg;
+    return true;
+#else
+    if (msg->life >= RT_COUNTER_MAX || msg->epoch >= RT_COUNTER_MAX)
+        return false;
+    return msg->life > att->k_life || (msg->life == att->k_life && msg->epoch > att->k_epoch);
+#endif
+}
+
+static void moved(struct rt_catt *att, const struct rt_refuse_msg *msg)
+{
+    if (newer(att, msg)) {
+        int slot = rt_client_learn(att->client, msg->host, msg->addr, msg->n_addr);
+        if (slot != RT_NO_SLOT) {
+            att->k_life = msg->life;
+            att->k_epoch = msg->epoch;
+            rt_client_refer(att->client, &att->home, slot);
+            att->home_since = att->client->now;
+            att->avoid = RT_NO_SLOT;
+        }
+    }
+    rt_catt_again(att, 0);
+}
+
+/* The end of an attachment told by the other side. */
+static void refused_for_good(struct rt_catt *att, const struct rt_refuse_msg *msg)
+{
+    struct rt_catt_event event = {.kind = RT_CATT_FAILED, .cls = msg->c, .code = msg->code, .sig = msg->sig};
+    rt_slice_copy(msg->m.size > 0 ? msg->m : rt_slice_text(rt_class_name(msg->c)), event.text, sizeof event.text);
+    if (msg->c == RT_CLASS_REWOUND)
+        event = (struct rt_catt_event){.kind = RT_CATT_REWOUND, .stream = msg->s, .from = msg->at, .to = msg->got};
+    rt_catt_over(att, &event);
+}
+
+/* A steal that is not above the newest try of the other holder tries higher ones, a few times. */
+static bool steal_higher(struct rt_catt *att)
+{
+    if (!att->options.steal || att->attached || att->try_no >= RT_COUNTER_MAX >> 9)
+        return false;
+    att->try_no <<= 8;
+    rt_catt_again(att, 0);
+    return true;
+}
+
+static bool not_found_for_now(struct rt_catt *att)
+{
+    if (!att->attached)
+        return false;
+    if (att->not_found_at == RT_NEVER)
+        att->not_found_at = att->client->now;
+    return att->client->now - att->not_found_at < RT_NOT_FOUND_GRACE_MS;
+}
+
+/* Channel errors named by the other side: once more is tried, unless nothing has moved since the last one. */
+static bool fault_for_now(struct rt_catt *att, uint64_t cls)
+{
+    uint64_t at = 0;
+    for (int i = 0; i < 3; i++)
+        at += att->rx[i].consumed;
+    at += att->tx[0].ring.base + att->tx[1].ring.base;
+    bool twice = att->fault.cls == cls && att->fault.stream == RT_STREAMS && att->fault.at == at;
+    att->fault.cls = cls;
+    att->fault.stream = RT_STREAMS;
+    att->fault.at = at;
+    return !twice && (att->attached || cls == RT_CLASS_JUMP);
+}
+
+void rt_catt_refused(struct rt_catt *att, const uint8_t *payload, size_t size)
+{
+    struct rt_refuse_msg msg;
+    char why[RT_TEXT_MAX];
+    int error = rt_msg_decode(RT_MSG_REFUSE, payload, size, &msg, why, sizeof why);
+    int from = att->link;
+    bool live = att->state == RT_CATT_LIVE;
+    rt_catt_leave(att);
+    if (error != 0) {
+        if (error == RT_ENOMEM)
+            rt_catt_fail_memory(att);
+        else
+            rt_catt_fail(att, RT_CLASS_PROTOCOL, why);
+        return;
+    }
+    att->last.cls = msg.c;
+    rt_slice_copy(msg.m, att->last.text, sizeof att->last.text);
+    switch (msg.c) {
+    case RT_CLASS_RETRY_LATER:
+        att->avoid = from;
+        rt_catt_again(att, msg.delay < RT_CLIENT_REFUSED_MAX_MS ? msg.delay : RT_CLIENT_REFUSED_MAX_MS);
+        return;
+    case RT_CLASS_MOVED:
+        moved(att, &msg);
+        return;
+    case RT_CLASS_LOST:
+    case RT_CLASS_STALE:
+    case RT_CLASS_FORKED:
+    case RT_CLASS_SUPERSEDED: /* of the guest behind the channel, not of this attachment */
+        rt_catt_again(att, 0);
+        return;
+    case RT_CLASS_NOT_FOUND:
+        if (not_found_for_now(att)) {
+            att->avoid = from;
+            rt_catt_again(att, 0);
+            return;
+        }
+        break;
+    case RT_CLASS_STOLEN:
+        if (!live && steal_higher(att))
+            return;
+        break;
+    case RT_CLASS_JUMP:
+    case RT_CLASS_LIMIT:
+    case RT_CLASS_PROTOCOL:
+        if (fault_for_now(att, msg.c)) {
+            rt_catt_again(att, 0);
+            return;
+        }
+        break;
+    default:
+        break;
+    }
+    refused_for_good(att, &msg);
+}

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "session/core/client_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Requests: to any live agent; lost before the answer, once more to another. A create is not repeated after it was
+ * sent: it may have happened. */
+
+static struct rt_creq *request_of(struct rt_clist *node)
+{
+    return RT_CLIST_OF(node, struct rt_creq, all);
+}
+
+static void end(struct rt_client *client, struct rt_creq *req)
+{
+    rt_client_refer(client, &req->slot, RT_NO_SLOT);
+    rt_clist_remove(&req->all);
+    client->n_requests--;
+    free(req);
+}
+
+static void fail(struct rt_client *client, struct rt_creq *req, int error)
+{
+    uint64_t id = req->id;
+    end(client, req);
+    client->config.on_reply(client->config.ctx, id, error, NULL);
+}
+
+/* No agent is left that could be hoped for. */
+static bool hopeless(const struct rt_client *client)
+{
+    for (int i = 0; i < RT_CLIENT_AGENTS_MAX; i++)
+        if (client->links[i].n_addr > 0 && client->links[i].refused == 0 &&
+            client->links[i].failures < RT_REQUEST_DIALS_MAX)
+            return false;
+    return true;
+}
+
+/* A live agent in turn, rather not where it was lost; else one to dial. */
+static void place(struct rt_client *client, struct rt_creq *req)
+{
+    int found = RT_NO_SLOT;
+    for (unsigned i = 0; i < RT_CLIENT_AGENTS_MAX; i++) {
+        int slot = (int)((client->request_turn + i) % RT_CLIENT_AGENTS_MAX);
+        if (client->links[slot].state == RT_CLINK_LIVE && (found == RT_NO_SLOT || found == req->lost))
+            found = slot;
+    }
+    if (found == RT_NO_SLOT)
+        found = rt_client_candidate(client, RT_NO_SLOT, client->request_turn);
+    if (found != RT_NO_SLOT)
+        client->request_turn = (unsigned)found + 1;
+    rt_client_refer(client, &req->slot, found);
+}
+
+int rt_client_request(struct rt_client *client, const struct rt_request_msg *request, uint64_t now, uint64_t *id)
+{
+    uint8_t buf[RT_REQUEST_MAX];
+    rt_client_at(client, now);
+    if (client->n_requests == RT_CLIENT_REQUESTS_MAX)
+        return RT_ELIMIT;
+    int size = rt_msg_encode(RT_MSG_REQUEST, request, buf, sizeof buf);
+    if (size <= 0)
+        return size;
+    struct rt_creq *req = malloc(sizeof *req + (size_t)size);
+    if (req == NULL)
+        return RT_ENOMEM;
+    *req = (struct rt_creq){.id = ++client->request_id,
+                            .deadline = client->now + RT_REQUEST_TIMEOUT_MS,
+                            .slot = RT_NO_SLOT,
+                            .lost = RT_NO_SLOT,
+                            .create = rt_slice_equal(request->op, rt_slice_text("create")),
+                            .size = (size_t)size};
+    memcpy(req->payload, buf, req->size);
+    rt_clist_init(&req->all);
+    place(client, req);
+    if (req->slot == RT_NO_SLOT) {
+        free(req);
+        return RT_ECONN; /* no agent is known */
+    }
+    rt_clist_add(&client->requests, &req->all);
+    client->n_requests++;
+    rt_client_wake(client, req->deadline);
+    *id = req->id;
+    return 0;
+}
+
+void rt_creq_link_up(struct rt_client *client, int slot)
+{
+    for (struct rt_clist *node = client->requests.next; node != &client->requests; node = node->next) {
+        struct rt_creq *req = request_of(node);
+        if (!req->sent && client->links[req->slot].state != RT_CLINK_LIVE)
+            rt_client_refer(client, &req->slot, slot);
+    }
+}
+
+void rt_creq_link_down(struct rt_client *client, int slot)
+{
+    for (struct rt_clist *node = client->requests.next, *next; node != &client->requests; node = next) {
+        struct rt_creq *req = request_of(node);
+        next = node->next;
+        if (req->slot != slot)
+            continue;
+        if (req->sent && (req->create || req->answered || req->lost != RT_NO_SLOT)) {
+            fail(client, req, RT_ECONN);
+            continue;
+        }
+        if (req->sent)
+            req->lost = slot;
+        req->sent = false;
+        if (hopeless(client))
+            fail(client, req, RT_ECONN);
+        else
+            place(client, req);
+    }
+}
+
+void rt_creq_tick(struct rt_client *client)
+{
+    for (struct rt_clist *node = client->requests.next, *next; node != &client->requests; node = next) {
+        struct rt_creq *req = request_of(node);
+        next = node->next;
+        if (client->now >= req->deadline)
+            fail(client, req, req->sent ? RT_ETIMEDOUT : RT_ECONN);
+    }
+}
+
+uint64_t rt_creq_deadline(const struct rt_client *client)
+{
+    uint64_t deadline = RT_NEVER;
+    for (struct rt_clist *node = client->requests.next; node != &client->requests; node = node->next)
+        if (request_of(node)->deadline < deadline)
+            deadline = request_of(node)->deadline;
+    return deadline;
+}
+
+size_t rt_creq_put(struct rt_client *client, int slot, uint8_t *out, size_t cap)
+{
+    size_t used = 0;
+    for (struct rt_clist *node = client->requests.next; node != &client->requests; node = node->next) {
+        struct rt_creq *req = request_of(node);
+        if (req->sent || req->slot != slot)
+            continue;
+        if (cap - used < RT_FRAME_HEADER + req->size)
+            break;
+        rt_frame_put(out + used,
+                     &(struct rt_frame){.length = (uint32_t)req->size, .type = RT_REQUEST, .offset = req->id});
+        memcpy(out + used + RT_FRAME_HEADER, req->payload, req->size);
+        used += RT_FRAME_HEADER + req->size;
+        req->sent = true;
+    }
+    return used;
+}
+
+static int decode(const uint8_t *payload, size_t size, struct rt_reply_msg *reply)
+{
+    char why[RT_TEXT_MAX];
+    return rt_msg_decode(RT_MSG_REPLY, payload, size, reply, why, sizeof why);
+}
+
+void rt_creq_reply(struct rt_client *client, int slot, uint64_t id, const uint8_t *payload, size_t size)
+{
+    struct rt_creq *req = NULL;
+    for (struct rt_clist *node = client->requests.next; node != &client->requests; node = node->next)
+        if (request_of(node)->id == id && request_of(node)->slot == slot && request_of(node)->sent)
+            req = request_of(node);
+    if (req == NULL)
+        return; /* timed out here meanwhile */
+    struct rt_reply_msg reply;
+    int error = decode(payload, size, &reply);
+    if (error != 0) {
+        fail(client, req, error);
+        return;
+    }
+    if (reply.more) {
+        req->answered = true;
+        req->deadline = client->now + RT_REQUEST_TIMEOUT_MS;
+    } else {
+        end(client, req);
+    }
+    client->config.on_reply(client->config.ctx, id, 0, &reply);
+}
+
+void rt_creq_free_all(struct rt_client *client)
+{
+    while (!rt_clist_empty(&client->requests))
+        end(client, request_of(client->requests.next));
+}

@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "session/core/client_internal.h"
+
+#include <assert.h>
+#include <string.h>
+
+/* stdout, stderr and control-up as the client receives them: protocol.md section 3.
+ *
+ * [consumed, next) is buffered; gaps in it take no room in the ring. What comes again below `next` after a resume is
+ * compared with what is buffered, then dropped. Limit = next + room, so it never falls. */
+
+void rt_rx_begin(struct rt_rx *rx, unsigned stream)
+{
+    rx->cap = stream == RT_CONTROL_UP ? RT_INITIAL_CREDIT : RT_CLIENT_WINDOW;
+    rx->final = RT_NEVER;
+    rx->restart_at = RT_NEVER;
+    rx->ack_at = RT_NEVER;
+    rt_digest_start(&rx->digest, 0);
+}
+
+void rt_rx_start(struct rt_rx *rx, uint64_t offset)
+{
+    rx->consumed = rx->next = offset;
+    rt_digest_start(&rx->digest, offset);
+}
+
+void rt_rx_rebind(struct rt_rx *rx)
+{
+    rx->arrived = rx->consumed;
+    rx->told = rx->consumed;
+    rx->told_limit = rx->consumed + RT_INITIAL_CREDIT;
+    rx->fin_told = false;
+    rx->ack_now = true;
+    rx->ack_at = RT_NEVER;
+}
+
+static size_t buffered(const struct rt_rx *rx)
+{
+    return (size_t)(rx->ring.head - rx->ring.base);
+}
+
+static uint64_t limit_of(const struct rt_rx *rx)
+{
+    return rx->next + (rx->cap - buffered(rx));
+}
+
+static bool fin_consumed(const struct rt_rx *rx)
+{
+    return rx->fin_seen && rx->consumed == rx->final;
+}
+
+/* Decides when what was consumed is told. */
+static void plan_ack(struct rt_catt *att, struct rt_rx *rx)
+{
+    if (att->state != RT_CATT_LIVE || rx->ack_now)
+        return;
+    bool stopped = rx->arrived >= rx->told_limit && limit_of(rx) > rx->told_limit;
+#ifdef RT_MUTANT_ACK_ON_RECEIPT
+    stopped = stopped || rx->next != rx->told;
+#endif
+    if (stopped || rx->consumed - rx->told >= rx->cap / 4 || (fin_consumed(rx) && !rx->fin_told)) {
+        rx->ack_now = true;
+        rx->ack_at = RT_NEVER;
+        rt_clist_add(&att->client->links[att->link].control, &att->control);
+    } else if (rx->consumed != rx->told && rx->ack_at == RT_NEVER) {
+        rx->ack_at = att->client->now + RT_ACK_DELAY_MS;
+        rt_client_wake(att->client, rx->ack_at);
+    }
+}
+
+void rt_rx_tick(struct rt_catt *att)
+{
+    for (int i = 0; i < 3; i++) {
+        struct rt_rx *rx = &att->rx[i];
+        if (att->client->now < rx->ack_at)
+            continue;
+        rx->ack_at = RT_NEVER;
+        rx->ack_now = true;
+        rt_clist_add(&att->client->links[att->link].control, &att->control);
+    }
+}
+
+size_t rt_rx_put_acks(struct rt_catt *att, uint8_t *out, size_t cap, bool *more)
+{
+    size_t used = 0;
+    for (unsigned s = RT_STDOUT; s <= RT_CONTROL_UP; s++) {
+        struct rt_rx *rx = rt_catt_rx(att, s);
+        if (!rx->ack_now || !rt_catt_wants(att, s))
+            continue;
+        if (cap - used < RT_FRAME_HEADER + RT_ACK_PAYLOAD) {
+            *more = true;
+            break;
+        }
+        rx->told = rx->consumed;
+#ifdef RT_MUTANT_ACK_ON_RECEIPT
+        rx->told = rx->next;
+#endif
+        rx->told_limit = limit_of(rx);
+        rx->fin_told = fin_consumed(rx);
+        rx->ack_now = false;
+        rx->ack_at = RT_NEVER;
+        rt_frame_put(out + used, &(struct rt_frame){.length = RT_ACK_PAYLOAD,
+                                                    .type = RT_ACK,
+                                                    .flags = rx->fin_told ? RT_ACK_FIN : 0,
+                                                    .stream = (uint16_t)s,
+                                                    .channel = att->channel,
+                                                    .offset = rx->told});
+        rt_put_u64(out + used + RT_FRAME_HEADER, rx->told_limit);
+        rt_put_u64(out + used + RT_FRAME_HEADER + 8, rt_digest_value(&rx->digest));
+        used += RT_FRAME_HEADER + RT_ACK_PAYLOAD;
+    }
+    return used;
+}
+
+void rt_rx_consume(struct rt_catt *att, struct rt_rx *rx, size_t size)
+{
+    while (size > 0) {
+        size_t part;
+        const uint8_t *data = rt_ring_peek(&rx->ring, rx->ring.base, &part);
+        if (part > size)
+            part = size;
+        if (rx->restart_at > rx->consumed && rx->restart_at - rx->consumed < part)
+            part = (size_t)(rx->restart_at - rx->consumed);
+        rt_digest_extend(&rx->digest, data, part);
+        rt_ring_drop(&rx->ring, rx->ring.base + part);
+        rx->consumed += part;
+        size -= part;
+        if (rx->consumed == rx->restart_at) {
+            rt_digest_start(&rx->digest, rx->consumed);
+            rx->restart_at = RT_NEVER;
+        }
+    }
+    att->progress = true;
+    plan_ack(att, rx);
+}
+
+/* The digest starts anew after every gap, at the guest as well. */
+void rt_rx_skip_gap(struct rt_catt *att, struct rt_rx *rx)
+{
+    assert(rx->n_gaps > 0 && rx->gaps[0].from == rx->consumed);
+    rx->consumed = rx->gaps[0].to;
+    rt_digest_start(&rx->digest, rx->consumed);
+    if (rx->restart_at <= rx->consumed)
+        rx->restart_at = RT_NEVER;
+    rx->n_gaps--;
+    memmove(rx->gaps, rx->gaps + 1, rx->n_gaps * sizeof rx->gaps[0]);
+    att->progress = true;
+    plan_ack(att, rx);
+}
+
+/* Whether size bytes in the ring from position `at` are these. */
+static bool same_bytes(const struct rt_ring *ring, uint64_t at, const uint8_t *data, uint64_t size)
+{
+    while (size > 0) {
+        size_t part;
+        const uint8_t *have = rt_ring_peek(ring, at, &part);
+        if (part > size)
+            part = (size_t)size;
+        if (memcmp(have, data, part) != 0)
+            return false;
+        at += part;
+        data += part;
+        size -= part;
+    }
+    return true;
+}
+
+/* Whether [offset, end) agrees with what is buffered, as far as it is; walks the stretches between gaps. */
+static bool agrees(const struct rt_rx *rx, uint64_t offset, const uint8_t *data, uint64_t end)
+{
+    uint64_t from = rx->consumed, at = rx->ring.base;
+    for (size_t i = 0; i <= rx->n_gaps; i++) {
+        uint64_t to = i < rx->n_gaps ? rx->gaps[i].from : rx->next;
+        uint64_t low = offset > from ? offset : from, high = end < to ? end : to;
+        if (low < high && !same_bytes(&rx->ring, at + (low - from), data + (low - offset), high - low))
+            return false;
+        at += to - from;
+        if (i < rx->n_gaps)
+            from = rx->gaps[i].to;
+    }
+    return true;
+}
+
+/* The ring is made at the first byte, so that an idle attachment costs none. */
+static bool append(struct rt_rx *rx, const uint8_t *data, size_t size)
+{
+    if (rx->ring.data == NULL && rt_ring_init(&rx->ring, rx->cap) != 0)
+        return false;
+    size_t took = rt_ring_append(&rx->ring, data, size);
+    rx->next += took;
+    return took == size;
+}
+
+/* Takes the whole items off control-up. */
+static void read_items(struct rt_catt *att)
+{
+    struct rt_rx *rx = rt_catt_rx(att, RT_CONTROL_UP);
+    uint8_t item[2 + RT_ITEM_MAX];
+    while (att->state == RT_CATT_LIVE && rx->ring.data != NULL) {
+        size_t have = rt_ring_copy(&rx->ring, rx->ring.base, item, sizeof item);
+        size_t size = have >= 2 ? (size_t)item[0] << 8 | item[1] : 0;
+        if (have < 2 || (size <= RT_ITEM_MAX && have < 2 + size))
+            return;
+        struct rt_up_item up;
+        char why[RT_TEXT_MAX];
+        int error =
+            size <= RT_ITEM_MAX ? rt_msg_decode(RT_MSG_UP_ITEM, item + 2, size, &up, why, sizeof why) : RT_EPROTO;
+        if (error == RT_ENOMEM) {
+            rt_catt_fail_memory(att);
+            return;
+        }
+        if (error != 0 || att->exited) {
+            rt_catt_fault(att, RT_CLASS_PROTOCOL, RT_CONTROL_UP, rx->consumed);
+            return;
+        }
+        rt_rx_consume(att, rx, 2 + size);
+        if (up.t == RT_ITEM_EXITED) {
+            rt_rx_exit(att, &up);
+        } else if (up.t == RT_ITEM_RESIZED) {
+            att->rows = up.rows;
+            att->cols = up.cols;
+            att->resized_due = true;
+        }
+    }
+}
+
+void rt_rx_data(struct rt_catt *att, unsigned stream, uint64_t offset, const uint8_t *data, size_t size)
+{
+    struct rt_rx *rx = rt_catt_rx(att, stream);
+    uint64_t end = offset + size;
+    if (offset > rx->next) {
+        rt_catt_fault(att, RT_CLASS_JUMP, stream, rx->next);
+    } else if (end > rx->told_limit) {
+        rt_catt_fault(att, RT_CLASS_LIMIT, stream, rx->next);
+    } else if (end > rx->final) {
+        rt_catt_rewound(att, stream, rx->final, end);
+    } else if (!agrees(rx, offset, data, end)) {
+        rt_catt_rewound(att, stream, rx->consumed, rx->next);
+    } else {
+        uint64_t skip = end < rx->next ? size : rx->next - offset;
+#ifdef RT_MUTANT_DUPLICATES_PASS
+        skip = 0;
+#endif
+        if (end > rx->arrived)
+            rx->arrived = end;
+        if (skip < size && !append(rx, data + skip, size - (size_t)skip)) {
+            rt_catt_fail_memory(att);
+            return;
+        }
+        if (stream == RT_CONTROL_UP)
+            read_items(att);
+        if (att->state == RT_CATT_LIVE)
+            plan_ack(att, rx);
+    }
+}
+
+/* What is left of a gap beyond `next` goes into the buffer's order. */
+static void add_gap(struct rt_rx *rx, uint64_t to)
+{
+    struct rt_gap *last = rx->n_gaps > 0 ? &rx->gaps[rx->n_gaps - 1] : NULL;
+    if (last != NULL && (last->to == rx->next || rx->n_gaps == RT_RX_GAPS_MAX)) {
+        rx->ring.head -= rx->next - last->to;
+        last->to = to;
+    } else {
+        rx->gaps[rx->n_gaps++] = (struct rt_gap){rx->next, to};
+    }
+    rx->next = to;
+}
+
+/* Items that are gone were about states that ATTACHED told anew; an item received in part goes with them. */
+static void skip_control(struct rt_catt *att, struct rt_rx *rx, uint64_t to)
+{
+    if (att->control_gap.from == att->control_gap.to)
+        att->control_gap.from = rx->consumed;
+    att->control_gap.to = to;
+    rx->ring.base = rx->ring.head;
+    rx->consumed = rx->next = to;
+    rx->restart_at = RT_NEVER;
+    rt_digest_start(&rx->digest, to);
+}
+
+void rt_rx_gap(struct rt_catt *att, unsigned stream, uint64_t from, uint64_t to)
+{
+    struct rt_rx *rx = rt_catt_rx(att, stream);
+    if (from >= to || to >= RT_COUNTER_MAX) {
+        rt_catt_fault(att, RT_CLASS_PROTOCOL, stream, from);
+        return;
+    }
+    if (from > rx->next) {
+        rt_catt_fault(att, RT_CLASS_JUMP, stream, rx->next);
+        return;
+    }
+    if (to > rx->final) {
+        rt_catt_rewound(att, stream, rx->final, to);
+        return;
+    }
+    if (to > rx->arrived)
+        rx->arrived = to;
+    if (to > rx->next && stream == RT_CONTROL_UP)
+        skip_control(att, rx, to);
+    else if (to > rx->next)
+        add_gap(rx, to);
+    if (to > rx->consumed)
+        rx->restart_at = to;
+    plan_ack(att, rx);
+}
+
+/* A stream's final offset, from FIN or from the exit item. False: the attachment is over. */
+static bool set_final(struct rt_catt *att, unsigned stream, uint64_t offset)
+{
+    struct rt_rx *rx = rt_catt_rx(att, stream);
+    if (offset < rx->next || (rx->final != RT_NEVER && rx->final != offset)) {
+        rt_catt_rewound(att, stream, offset, rx->next);
+        return false;
+    }
+    rx->final = offset;
+    return true;
+}
+
+void rt_rx_fin(struct rt_catt *att, unsigned stream, uint64_t offset)
+{
+    struct rt_rx *rx = rt_catt_rx(att, stream);
+    if (offset > rx->next) {
+        rt_catt_fault(att, RT_CLASS_JUMP, stream, rx->next);
+    } else if (set_final(att, stream, offset)) {
+        rx->fin_seen = true;
+        rx->fin_told = false;
+        plan_ack(att, rx);
+    }
+}
+
+void rt_rx_exit(struct rt_catt *att, const struct rt_up_item *item)
+{
+    if (rt_catt_wants(att, RT_STDOUT) && !set_final(att, RT_STDOUT, item->out))
+        return;
+    if (rt_catt_wants(att, RT_STDERR) && !set_final(att, RT_STDERR, item->err))
+        return;
+    att->exited = true;
+    att->exit = *item;
+}
