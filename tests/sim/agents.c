@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "tests/sim/world.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Agents: the agent's machine, plugged to the modelled network and store. Sealing is a plain copy here: what it keeps
+ * out is tested with migrate/seal. */
+
+void sim_agent_name(int agent, char out[RT_HOST_MAX + 1])
+{
+    (void)snprintf(out, RT_HOST_MAX + 1, "host%d", agent);
+}
+
+void sim_agent_addr(int agent, char out[RT_ADDR_MAX + 1])
+{
+    (void)snprintf(out, RT_ADDR_MAX + 1, "unix:/sim/host%d", agent);
+}
+
+void sim_key(int container, struct rt_key *key)
+{
+    (void)snprintf(key->tenant, sizeof key->tenant, "local");
+    (void)snprintf(key->cid, sizeof key->cid, "container%d", container);
+}
+
+int sim_seal(void *ctx, const struct rt_ticket *ticket, uint8_t *out, size_t cap)
+{
+    (void)ctx;
+    return rt_ticket_encode(ticket, out, cap);
+}
+
+int sim_open(void *ctx, const uint8_t *token, size_t size, uint64_t wall_ms, struct rt_ticket *ticket)
+{
+    (void)ctx;
+    (void)wall_ms;
+    return rt_ticket_decode(token, size, ticket);
+}
+
+static int conn_of(int agent, rt_link_id link)
+{
+    for (int i = 0; i < SIM_CONNS; i++) {
+        const struct sim_conn *c = &sim.conns[i];
+
+        if (c->used && c->agent == agent && c->agent_gen == sim.agents[agent].gen && c->link == link)
+            return i;
+    }
+    return -1;
+}
+
+static void io_send(void *ctx, rt_link_id link, const uint8_t *data, size_t size, bool in_input)
+{
+    int agent = (int)((struct sim_agent *)ctx - sim.agents);
+    int conn = conn_of(agent, link);
+
+    (void)in_input;
+    if (conn >= 0 && sim.conns[conn].open[1])
+        sim_send(conn, 0, data, size);
+}
+
+static void io_close(void *ctx, rt_link_id link, const char *reason)
+{
+    int agent = (int)((struct sim_agent *)ctx - sim.agents);
+    int conn = conn_of(agent, link);
+
+    sim_log("host%d closes link %u: %s", agent, link, reason);
+    if (conn >= 0)
+        sim_close(conn, 1);
+}
+
+static int io_store(void *ctx, const struct rt_store_op *op)
+{
+    return sim_store_submit((int)((struct sim_agent *)ctx - sim.agents), op);
+}
+
+static void io_event(void *ctx, const struct rt_agent_event *event)
+{
+    int agent = (int)((struct sim_agent *)ctx - sim.agents);
+
+    sim_log("host%d event %d link %u %s life %llu epoch %llu %s -> %s: %s", agent, event->kind, event->link,
+            event->key.cid, (unsigned long long)event->life, (unsigned long long)event->epoch, event->from, event->to,
+            event->reason);
+}
+
+static int io_keep_end(void *ctx, const struct rt_store_op *end)
+{
+    (void)ctx;
+    (void)end;
+    return 0;
+}
+
+static void io_drop_end(void *ctx, const struct rt_key *key, uint64_t life)
+{
+    (void)ctx;
+    (void)key;
+    (void)life;
+}
+
+void sim_start_agent(int agent)
+{
+    struct sim_agent *a = &sim.agents[agent];
+    struct rt_agent_config config = {.seed = sim_random(UINT64_MAX), .n_addr = 1};
+
+    sim_agent_name(agent, config.host);
+    sim_agent_addr(agent, config.addr[0]);
+    config.sealer.seal = sim_seal;
+    config.sealer.open = sim_open;
+    config.io.ctx = a;
+    config.io.send = io_send;
+    config.io.close = io_close;
+    config.io.store = io_store;
+    config.io.event = io_event;
+    config.io.random = sim_random_bytes;
+    config.io.keep_end = io_keep_end;
+    config.io.drop_end = io_drop_end;
+    a->agent = rt_agent_new(&config, sim_ms(), SIM_WALL_MS + sim_ms());
+    if (!a->agent)
+        sim_fail("out of memory");
+    a->used = true;
+    a->store_up = false;
+    a->timer_us = 0;
+    sim_log("host%d starts", agent);
+    sim_agent_timer(agent);
+    sim_store_up(agent, true);
+}
+
+void sim_kill_agent(int agent)
+{
+    struct sim_agent *a = &sim.agents[agent];
+
+    sim_log("host%d is killed", agent);
+    rt_agent_free(a->agent);
+    a->agent = NULL;
+    a->gen++;
+    a->store_up = false;
+    for (int i = 0; i < SIM_CONNS; i++) {
+        struct sim_conn *c = &sim.conns[i];
+
+        if (!c->used || c->agent != agent)
+            continue;
+        if (!c->open[0]) {
+            sim_free_conn(i);
+            continue;
+        }
+        sim_cut(i, 1);
+        c->open[1] = false;
+    }
+}
+
+void sim_agent_timer(int agent)
+{
+    struct sim_agent *a = &sim.agents[agent];
+    uint64_t deadline = a->agent ? rt_agent_deadline(a->agent) : UINT64_MAX;
+    uint64_t at;
+
+    if (deadline == UINT64_MAX)
+        return;
+    at = deadline > 1000000 ? (deadline - 1000000) * 1000 : 0;
+    if (at <= sim.now_us)
+        at = sim.now_us + 1000;
+    if (!a->timer_us || at < a->timer_us || a->timer_us <= sim.now_us) {
+        a->timer_us = at;
+        sim_post((struct sim_event){.kind = EV_TIMER, .node = NODE_AGENT, .index = agent, .gen = a->gen},
+                 at - sim.now_us);
+    }
+}

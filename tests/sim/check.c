@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "session/core/tether_internal.h"
+#include "tests/sim/world.h"
+
+#include <string.h>
+
+/* The invariants: after every step, and what must hold once the faults have ended. */
+
+/* How long two agents may serve one container at different (life, epoch): an old one that nobody tells finds out by
+ * pings, or by asking the store again. */
+#define DOUBLE_SERVING_MAX_US 40000000
+
+static bool container_forked(int container)
+{
+    for (int i = 0; i < SIM_GUESTS; i++)
+        if (sim.guests[i].container == container && sim.guests[i].forked)
+            return true;
+    return false;
+}
+
+static void check_serving(int container)
+{
+    struct rt_key key;
+    uint64_t life[SIM_AGENTS], epoch[SIM_AGENTS];
+    bool serves[SIM_AGENTS];
+    int n = 0;
+
+    sim_key(container, &key);
+    for (int i = 0; i < SIM_AGENTS; i++) {
+        serves[i] = sim.agents[i].agent && rt_agent_serves(sim.agents[i].agent, &key, &life[i], &epoch[i]);
+        if (sim.agents[i].paused || !sim.agents[i].store_up)
+            continue;
+        n += serves[i];
+    }
+    for (int i = 0; i < SIM_AGENTS; i++)
+        for (int k = i + 1; k < SIM_AGENTS; k++)
+            if (serves[i] && serves[k] && life[i] == life[k] && epoch[i] == epoch[k] && !container_forked(container))
+                sim_fail("container %d is served by host%d and host%d at (%llu, %llu)", container, i, k,
+                         (unsigned long long)life[i], (unsigned long long)epoch[i]);
+    if (n < 2) {
+        sim.double_since_us[container] = 0;
+        return;
+    }
+    if (!sim.double_since_us[container])
+        sim.double_since_us[container] = sim.now_us + 1;
+    if (sim.now_us > sim.double_since_us[container] + DOUBLE_SERVING_MAX_US)
+        sim_fail("container %d is served twice for too long", container);
+}
+
+static void check_guest(int i)
+{
+    const struct sim_guest *g = &sim.guests[i];
+    struct rt_tether_view view;
+
+    if (!g->tether)
+        return;
+    for (int p = 0; p < RT_PROCS_MAX; p++)
+        for (int o = 0; g->tether->procs[p] && o < RT_OUTS; o++) {
+            const struct rt_ring *ring = &g->tether->procs[p]->ring[o];
+
+            if (ring->head - ring->base > ring->cap)
+                sim_fail("guest %d: a ring holds more than its size", i);
+        }
+    if (g->forked)
+        return;
+    rt_tether_view(g->tether, &view);
+    if (view.cls != RT_CLASS_OK && view.cls != RT_CLASS_RETRY_LATER && view.cls != RT_CLASS_STALE &&
+        view.cls != RT_CLASS_LOST)
+        sim_fail("honest guest %d is refused: %s %s", i, rt_class_name(view.cls), view.text);
+}
+
+void sim_check(void)
+{
+    for (int i = 0; i < sim.n_containers; i++)
+        check_serving(i);
+    for (int i = 0; i < SIM_GUESTS; i++)
+        check_guest(i);
+    for (int i = 0; i < SIM_AGENTS; i++) {
+        struct rt_agent_stats stats;
+
+        if (!sim.agents[i].agent)
+            continue;
+        rt_agent_stats(sim.agents[i].agent, &stats);
+        if (stats.links > RT_AGENT_LINKS_MAX || stats.sessions > RT_AGENT_SESSIONS_MAX ||
+            stats.held > RT_AGENT_HELD_MAX || stats.handshakes > RT_AGENT_HANDSHAKES_MAX)
+            sim_fail("host%d keeps more than a bound allows", i);
+    }
+    for (int i = 0; i < SIM_CONNS; i++)
+        if (sim.conns[i].used && sim.conns[i].to[0].in_flight > RT_LINK_HIGH_WATER + RT_LINK_BUDGET)
+            sim_fail("%zu bytes are queued on one link", sim.conns[i].to[0].in_flight);
+}
+
+static int guest_of(int container)
+{
+    for (int i = 0; i < SIM_GUESTS; i++)
+        if (sim.guests[i].running && sim.guests[i].container == container)
+            return i;
+    return -1;
+}
+
+/* A held attachment whose client has gone may rightly stop the process: only what reads is expected to get on. */
+void sim_check_live(void)
+{
+    for (int i = 0; i < sim.n_containers; i++) {
+        int guest = guest_of(i), served = 0;
+        struct rt_key key;
+        uint64_t life, epoch;
+
+        if (container_forked(i))
+            continue;
+        sim_key(i, &key);
+        for (int k = 0; k < SIM_AGENTS; k++)
+            served += rt_agent_serves(sim.agents[k].agent, &key, &life, &epoch);
+        if (served != 1)
+            sim_fail("container %d is served by %d agents, 10 s after the faults ended", i, served);
+        if (sim.guests[guest].tether->state != RT_TETHER_LIVE)
+            sim_fail("guest %d is in state %d, 10 s after the faults ended", guest, sim.guests[guest].tether->state);
+    }
+    for (int i = 0; i < SIM_CLIENTS; i++)
+        for (int k = 0; k < SIM_ATTS; k++) {
+            const struct sim_att *att = &sim.clients[i].atts[k];
+
+            if (att->att && !att->final && !att->attached && !container_forked(att->container))
+                sim_fail("client %d is not attached, 10 s after the faults ended", i);
+        }
+}
+
+static void check_att_drained(int client, const struct sim_att *att)
+{
+    const struct sim_guest *g = &sim.guests[guest_of(att->container)];
+    const struct sim_log *log = &sim.lines[g->line];
+    uint64_t applied = 0;
+
+    for (int s = 0; s < 2; s++)
+        if (rt_catt_offset(att->att, RT_STDOUT + (unsigned)s) != log->size[s])
+            sim_fail("client %d has consumed %llu of %zu bytes of stream %d", client,
+                     (unsigned long long)rt_catt_offset(att->att, RT_STDOUT + (unsigned)s), log->size[s], s + 1);
+    for (size_t i = 0; i < g->n_applied; i++)
+        if (memcmp(g->applied[i].id, att->id, RT_ID_SIZE) == 0)
+            applied = g->applied[i].count;
+    if (applied != att->written)
+        sim_fail("client %d wrote %llu bytes, the process has taken %llu", client, (unsigned long long)att->written,
+                 (unsigned long long)applied);
+}
+
+void sim_check_drained(void)
+{
+    for (int i = 0; i < SIM_CLIENTS; i++)
+        for (int k = 0; k < SIM_ATTS; k++) {
+            const struct sim_att *att = &sim.clients[i].atts[k];
+
+            if (att->att && !att->final && !container_forked(att->container))
+                check_att_drained(i, att);
+        }
+}
+
+void sim_check_ended(void)
+{
+    for (int i = 0; i < sim.n_containers; i++) {
+        int guest = guest_of(i);
+
+        if (container_forked(i)) {
+            bool live = false;
+
+            for (int k = 0; k < SIM_GUESTS; k++)
+                live = live || (sim.guests[k].used && sim.guests[k].container == i &&
+                                (!sim.guests[k].running || sim.guests[k].tether->state == RT_TETHER_LIVE));
+            if (!live)
+                sim_fail("no copy of container %d is served, long after the faults ended", i);
+            continue;
+        }
+        if (guest >= 0 && sim.guests[guest].exits)
+            sim_fail("guest %d has exited and is not over (end %s)", guest,
+                     sim.guests[guest].tether->end_ok ? "stored" : "not stored");
+        if (guest < 0 && sim_store_record(i)->state != RT_SESSION_ENDED)
+            sim_fail("container %d is over, its record says %s", i, rt_session_state_name(sim_store_record(i)->state));
+    }
+    for (int i = 0; i < SIM_CLIENTS; i++)
+        for (int k = 0; k < SIM_ATTS; k++) {
+            const struct sim_att *att = &sim.clients[i].atts[k];
+
+            if (att->att && !att->final && !att->exited && !container_forked(att->container) &&
+                guest_of(att->container) < 0)
+                sim_fail("client %d was not told the exit", i);
+        }
+}

@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "tests/sim/world.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Clients: the client's machine with an application that types, reads at its own pace, and checks every byte. */
+
+uint8_t sim_stdin_byte(const uint8_t id[RT_ID_SIZE], uint64_t offset)
+{
+    uint64_t x = offset * UINT64_C(0x9E3779B97F4A7C15) ^ rt_get_u64(id);
+
+    x ^= x >> 29;
+    return (uint8_t)(x * UINT64_C(0xBF58476D1CE4E5B9) >> 56);
+}
+
+static void on_reply(void *ctx, uint64_t request, int error, const struct rt_reply_msg *reply)
+{
+    (void)ctx;
+    (void)request;
+    (void)error;
+    (void)reply;
+}
+
+void sim_new_client(int client)
+{
+    struct sim_client *c = &sim.clients[client];
+    struct rt_client_config config = {
+        .name = "sim", .seed = sim_random(UINT64_MAX), .random = sim_random_bytes, .on_reply = on_reply};
+    uint32_t gen = c->gen;
+    int first = (int)sim_random(SIM_AGENTS);
+
+    memset(c, 0, sizeof *c);
+    c->gen = gen + 1;
+    c->used = true;
+    for (int i = 0; i < RT_CLIENT_AGENTS_MAX; i++)
+        c->conn[i] = -1;
+    c->client = rt_client_new(&config);
+    if (!c->client)
+        sim_fail("out of memory");
+    for (int i = 0; i < SIM_AGENTS; i++) {
+        char addr[RT_ADDR_MAX + 1];
+
+        sim_agent_addr((first + i) % SIM_AGENTS, addr);
+        if (rt_client_add_agent(c->client, addr) != 0)
+            sim_fail("a client takes no agent");
+    }
+    sim_post((struct sim_event){.kind = EV_APP, .node = NODE_CLIENT, .index = client, .gen = c->gen},
+             sim_random(50000));
+}
+
+void sim_free_client(int client)
+{
+    rt_client_free(sim.clients[client].client);
+    sim.clients[client].client = NULL;
+}
+
+void sim_client_crash(int client)
+{
+    struct sim_client *c = &sim.clients[client];
+
+    for (int i = 0; i < RT_CLIENT_AGENTS_MAX; i++)
+        if (c->conn[i] >= 0)
+            sim_cut(c->conn[i], 2);
+    sim_free_client(client);
+    c->used = false;
+    c->gen++;
+}
+
+void sim_client_pump(int client)
+{
+    static uint8_t out[2 * (RT_FRAME_HEADER + RT_FRAME_PAYLOAD_MAX)];
+    struct sim_client *c = &sim.clients[client];
+    struct rt_client_action a;
+    uint64_t deadline;
+
+    if (!c->client)
+        return;
+    while (rt_client_next(c->client, &a, sim_ms())) {
+        if (a.kind == RT_CLIENT_HANGUP) {
+            if (c->conn[a.agent] >= 0)
+                sim_close(c->conn[a.agent], 0);
+            c->conn[a.agent] = -1;
+            continue;
+        }
+        for (int i = 0; i < SIM_AGENTS; i++) {
+            char addr[RT_ADDR_MAX + 1];
+
+            sim_agent_addr(i, addr);
+            if (strcmp(addr, a.addr) == 0)
+                sim_post((struct sim_event){.kind = EV_DIALED,
+                                            .node = NODE_CLIENT,
+                                            .index = client,
+                                            .gen = c->gen,
+                                            .arg = i,
+                                            .side = (int)a.agent},
+                         sim.agents[i].agent ? 50 + sim_random(200) : 20);
+        }
+    }
+    for (unsigned i = 0; i < RT_CLIENT_AGENTS_MAX; i++)
+        while (c->conn[i] >= 0 && sim_in_flight(c->conn[i], 1) < SIM_WINDOW) {
+            size_t n = rt_client_output(c->client, i, out, sizeof out, sim_ms());
+
+            if (!n)
+                break;
+            sim_send(c->conn[i], 1, out, n);
+        }
+    deadline = rt_client_deadline(c->client);
+    if (deadline != UINT64_MAX) {
+        uint64_t at = deadline > 1000000 ? (deadline - 1000000) * 1000 : 0;
+
+        if (at <= sim.now_us)
+            at = sim.now_us + 1000;
+        if (!c->timer_us || at < c->timer_us || c->timer_us <= sim.now_us) {
+            c->timer_us = at;
+            sim_post((struct sim_event){.kind = EV_TIMER, .node = NODE_CLIENT, .index = client, .gen = c->gen},
+                     at - sim.now_us);
+        }
+    }
+}
+
+/* ---- the application ---- */
+
+static void attach(int client, struct sim_att *att)
+{
+    struct rt_attach_options options = {.want = 31, .from = sim_chance(50) ? RT_FROM_OLDEST : RT_FROM_NOW};
+    struct rt_key key;
+
+    memset(att, 0, sizeof *att);
+    att->container = (int)sim_random((uint64_t)sim.n_containers);
+    att->must_not_gap = sim_chance(50);
+    options.hold_ms = att->must_not_gap ? 3600000 : sim_random(3) * 500;
+    sim_key(att->container, &key);
+    strcpy(options.cid, key.cid);
+    att->lines = UINT64_MAX;
+    if (rt_client_attach(sim.clients[client].client, &options, sim_ms(), &att->att) != 0)
+        sim_fail("an attach was refused");
+    rt_catt_id(att->att, att->id);
+}
+
+/* Every byte that this attachment has ever consumed must fit one past of the container. */
+static void check_bytes(int client, struct sim_att *att, int s, const uint8_t *data, size_t size)
+{
+    uint64_t at = att->seen[s], fits = 0;
+
+    for (int i = 0; i < sim.n_lines && i < SIM_LINES; i++) {
+        const struct sim_log *log = &sim.lines[i];
+
+        if ((att->lines >> i & 1) && log->container == att->container && at + size <= log->size[s] &&
+            memcmp(log->data[s] + at, data, size) == 0)
+            fits |= UINT64_C(1) << i;
+    }
+    if (!fits)
+        sim_fail("client %d: bytes [%llu, %llu) of stream %d fit no past of the container: lost, repeated, changed or "
+                 "of two pasts",
+                 client, (unsigned long long)at, (unsigned long long)(at + size), s + 1);
+    att->lines = fits;
+}
+
+static void consume(int client, struct sim_att *att, int s)
+{
+    size_t size;
+    const uint8_t *data = rt_catt_peek(att->att, RT_STDOUT + (unsigned)s, &size);
+    size_t n;
+
+    if (size == 0)
+        return;
+    if (!att->start_known[s]) {
+        att->start_known[s] = true;
+        att->seen[s] = rt_catt_offset(att->att, RT_STDOUT + (unsigned)s);
+    }
+    if (rt_catt_offset(att->att, RT_STDOUT + (unsigned)s) != att->seen[s])
+        sim_fail("client %d: stream %d goes on at %llu instead of %llu without a gap", client, s + 1,
+                 (unsigned long long)rt_catt_offset(att->att, RT_STDOUT + (unsigned)s),
+                 (unsigned long long)att->seen[s]);
+    n = sim_chance(50) ? size : 1 + sim_random(size);
+    check_bytes(client, att, s, data, n);
+    att->seen[s] += n;
+    sim.stats.bytes_out += n;
+    rt_catt_consumed(att->att, RT_STDOUT + (unsigned)s, n, sim_ms());
+}
+
+static void on_gap(int client, struct sim_att *att, const struct rt_catt_event *ev)
+{
+    int s = (int)ev->stream - RT_STDOUT;
+
+    sim.stats.gaps++;
+    if (ev->stream == RT_CONTROL_UP)
+        return;
+    if (att->start_known[s] && ev->from != att->seen[s])
+        sim_fail("client %d: a gap from %llu where %llu was expected", client, (unsigned long long)ev->from,
+                 (unsigned long long)att->seen[s]);
+    if (att->must_not_gap && att->start_known[s])
+        sim_fail("client %d: a gap [%llu, %llu) although it holds", client, (unsigned long long)ev->from,
+                 (unsigned long long)ev->to);
+    att->start_known[s] = true;
+    att->seen[s] = ev->to;
+}
+
+static bool forked(int container)
+{
+    for (int i = 0; i < SIM_GUESTS; i++)
+        if (sim.guests[i].container == container && sim.guests[i].forked)
+            return true;
+    return false;
+}
+
+static void on_event(int client, struct sim_att *att, const struct rt_catt_event *ev)
+{
+    switch (ev->kind) {
+    case RT_CATT_ATTACHED:
+        att->attached = true;
+        sim.stats.attached++;
+        break;
+    case RT_CATT_RESUMED:
+        sim.stats.resumed++;
+        break;
+    case RT_CATT_GAP:
+        on_gap(client, att, ev);
+        break;
+    case RT_CATT_REWOUND:
+        sim.stats.rewound++;
+        att->final = true;
+        sim_log("client %d: rewound, stream %llu, %llu..%llu", client, (unsigned long long)ev->stream,
+                (unsigned long long)ev->from, (unsigned long long)ev->to);
+        if (!forked(att->container))
+            sim_fail("client %d: an honest container was called rewound: %s", client, ev->text);
+        break;
+    case RT_CATT_FAILED:
+        sim.stats.failed++;
+        att->final = true;
+        sim_log("client %d: failed: %s %s", client, rt_class_name(ev->cls), ev->text);
+        if (!forked(att->container) && ev->cls != RT_CLASS_ENDED && ev->cls != RT_CLASS_NOT_FOUND)
+            sim_fail("client %d: an attach of an honest container failed: %s: %s", client, rt_class_name(ev->cls),
+                     ev->text);
+        if (ev->cls == RT_CLASS_NOT_FOUND && att->attached && !forked(att->container))
+            sim_fail("client %d: an attach ended as NOT_FOUND after it had been attached", client);
+        break;
+    case RT_CATT_EXITED:
+        att->exited = true;
+        if (att->seen[0] != ev->out && att->start_known[0])
+            sim_fail("client %d: exit told at %llu of %llu bytes", client, (unsigned long long)att->seen[0],
+                     (unsigned long long)ev->out);
+        break;
+    case RT_CATT_INTERRUPTED:
+    case RT_CATT_EOF:
+    case RT_CATT_RESIZED:
+    case RT_CATT_INPUT_CLOSED:
+        break;
+    }
+}
+
+static void write_stdin(struct sim_att *att)
+{
+    uint8_t bytes[600];
+    size_t n = 1 + sim_random(sizeof bytes);
+
+    for (size_t i = 0; i < n; i++)
+        bytes[i] = sim_stdin_byte(att->id, att->written + i);
+    att->written += rt_catt_write(att->att, bytes, n);
+}
+
+static void events(int client, struct sim_att *att)
+{
+    struct rt_catt_event ev;
+
+    while (att->att && rt_catt_event(att->att, &ev))
+        on_event(client, att, &ev);
+}
+
+void sim_client_app(int client)
+{
+    struct sim_client *c = &sim.clients[client];
+    uint64_t stall = c->stalled_until_us > sim.now_us ? c->stalled_until_us - sim.now_us : 0;
+
+    if (!c->client)
+        return;
+    for (int i = 0; !stall && i < SIM_ATTS; i++) {
+        struct sim_att *att = &c->atts[i];
+
+        if (att->final && !sim.quiet && sim_chance(20)) {
+            rt_catt_free(att->att);
+            memset(att, 0, sizeof *att);
+        }
+        if (!att->att && !sim.quiet && sim_chance(30))
+            attach(client, att);
+        if (!att->att)
+            continue;
+        events(client, att);
+        if (att->final)
+            continue;
+        for (int s = 0; s < 2; s++)
+            if (sim_chance(80))
+                consume(client, att, s);
+        events(client, att);
+        if (!sim.quiet && sim_chance(30))
+            write_stdin(att);
+    }
+    sim_client_pump(client);
+    sim_post((struct sim_event){.kind = EV_APP, .node = NODE_CLIENT, .index = client, .gen = c->gen},
+             stall + 500 + sim_random(20000));
+}

@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "session/core/tether_internal.h"
+#include "tests/sim/world.h"
+
+#include <string.h>
+
+/* One fault at a time, drawn from the seed. */
+
+static int any_conn(int kind)
+{
+    int first = (int)sim_random(SIM_CONNS);
+
+    for (int i = 0; i < SIM_CONNS; i++) {
+        int conn = (first + i) % SIM_CONNS;
+        const struct sim_conn *c = &sim.conns[conn];
+
+        if (c->used && !c->cut && c->open[0] && (kind < 0 || (int)c->kind == kind))
+            return conn;
+    }
+    return -1;
+}
+
+static int any_guest(void)
+{
+    int first = (int)sim_random(SIM_GUESTS);
+
+    for (int i = 0; i < SIM_GUESTS; i++)
+        if (sim.guests[(first + i) % SIM_GUESTS].running)
+            return (first + i) % SIM_GUESTS;
+    return -1;
+}
+
+/* What a move does to the old connection: reset on both sides, only noticed by the guest, or by nobody (pings find it).
+ */
+static unsigned move_style(void)
+{
+    return sim_chance(60) ? 3 : sim_chance(70) ? 1 : 0;
+}
+
+static bool cut(unsigned tell)
+{
+    int conn = any_conn(-1);
+
+    if (conn < 0)
+        return false;
+    sim_log("fault: connection %d is cut, told to %u", conn, tell);
+    sim_cut(conn, tell);
+    return true;
+}
+
+static int other_host(int host)
+{
+    return (host + 1 + (int)sim_random(SIM_AGENTS - 1)) % SIM_AGENTS;
+}
+
+static void move_again(int arg)
+{
+    int guest = arg % SIM_GUESTS;
+
+    if (sim.guests[guest].running)
+        sim_guest_move(guest, arg / SIM_GUESTS, move_style());
+}
+
+static bool move(enum sim_fault fault)
+{
+    int guest = any_guest();
+    struct sim_guest *g = &sim.guests[guest < 0 ? 0 : guest];
+    int from = g->host, to = other_host(from);
+    struct sim_event again = {.kind = EV_CALL, .call = move_again};
+
+    if (guest < 0)
+        return false;
+    if (fault == FAULT_MOVE_ABORTED) { /* the guest stood still for a while and stays */
+        g->paused = true;
+        g->paused_until_us = sim.now_us + sim_random(300000);
+        return true;
+    }
+    sim_guest_move(guest, to, move_style());
+    if (fault == FAULT_MOVE)
+        return true;
+    again.arg = guest + SIM_GUESTS * (fault == FAULT_MOVE_TO_AND_FRO ? from : other_host(to));
+    sim_post(again, sim_random(fault == FAULT_MOVE_TO_AND_FRO ? 500 : 3000));
+    return true;
+}
+
+static void restart_agent(int agent)
+{
+    if (!sim.agents[agent].agent)
+        sim_start_agent(agent);
+}
+
+static bool agent_fault(enum sim_fault fault)
+{
+    int agent = (int)sim_random(SIM_AGENTS);
+    struct sim_agent *a = &sim.agents[agent];
+    int guest = any_guest();
+
+    if (guest >= 0 && sim_chance(70)) { /* rather one that serves */
+        agent = sim.guests[guest].host;
+        a = &sim.agents[agent];
+    }
+    if (!a->agent)
+        return false;
+    if (fault == FAULT_AGENT_PAUSE) {
+        a->paused = true;
+        a->paused_until_us = sim.now_us + sim_random(6000000);
+        sim_log("fault: host%d pauses", agent);
+        return true;
+    }
+    if (fault == FAULT_AGENT_STOP)
+        rt_agent_stop(a->agent, sim_ms());
+    sim_kill_agent(agent);
+    sim_post((struct sim_event){.kind = EV_CALL, .call = restart_agent, .arg = agent}, sim_random(3000000));
+    return true;
+}
+
+static void new_client(int client)
+{
+    if (!sim.clients[client].used)
+        sim_new_client(client);
+}
+
+/* Another process attaches with an id that is in use: the older attempts must not lose their binding to it. */
+static bool twice(int client)
+{
+    struct sim_client *c = &sim.clients[client];
+    struct sim_client *other = &sim.clients[(client + 1) % SIM_CLIENTS];
+    struct rt_attach_options options = {.want = 31, .from = RT_FROM_OLDEST};
+    struct sim_att *mine = &c->atts[0], *theirs = &other->atts[SIM_ATTS - 1];
+    struct rt_key key;
+
+    if (!other->client || theirs->att || !mine->att || mine->final || !mine->attached)
+        return false;
+    memset(theirs, 0, sizeof *theirs);
+    theirs->container = mine->container;
+    theirs->lines = UINT64_MAX;
+    sim_key(mine->container, &key);
+    strcpy(options.cid, key.cid);
+    memcpy(options.id, mine->id, RT_ID_SIZE);
+    if (rt_client_attach(other->client, &options, sim_ms(), &theirs->att) != 0)
+        return false;
+    rt_catt_free(theirs->att); /* it goes away again at once: only its ATTACH may be on the way */
+    memset(theirs, 0, sizeof *theirs);
+    return true;
+}
+
+static bool client_fault(enum sim_fault fault)
+{
+    int client = (int)sim_random(SIM_CLIENTS);
+    struct sim_client *c = &sim.clients[client];
+
+    if (!c->client)
+        return false;
+    switch (fault) {
+    case FAULT_CLIENT_STALL:
+        c->stalled_until_us = sim.now_us + sim_random(sim_chance(20) ? 60000000 : 3000000);
+        return true;
+    case FAULT_CLIENT_LATE: /* its machine stands still, links and all, and comes back to a world that went on */
+        c->stalled_until_us = sim.now_us + 1000000 + sim_random(9000000);
+        for (int i = 0; i < RT_CLIENT_AGENTS_MAX; i++)
+            if (c->conn[i] >= 0)
+                sim_cut(c->conn[i], 2);
+        return true;
+    case FAULT_CLIENT_TWICE:
+        return twice(client);
+    default:
+        for (int i = 0; i < SIM_ATTS; i++)
+            if (c->atts[i].att && c->atts[i].must_not_gap)
+                return false; /* would rightly block its container for an hour */
+        sim_client_crash(client);
+        sim_post((struct sim_event){.kind = EV_CALL, .call = new_client, .arg = client}, sim_random(2000000));
+        return true;
+    }
+}
+
+static void revert(int guest)
+{
+    struct sim_guest *g = &sim.guests[guest];
+
+    if (g->running && g->saved && sim_guest_revert(guest))
+        sim.stats.faults[FAULT_SNAPSHOT_REVERT]++;
+}
+
+static bool fork_fault(enum sim_fault fault)
+{
+    int guest = any_guest();
+    struct sim_guest *g = &sim.guests[guest < 0 ? 0 : guest];
+    int line, other;
+
+    if (guest < 0 || !sim.allow_forks || g->exited)
+        return false;
+    if (fault == FAULT_SNAPSHOT_REVERT) {
+        if (sim_guest_save(guest))
+            sim_post((struct sim_event){.kind = EV_CALL, .call = revert, .arg = guest}, sim_random(3000000));
+        return false; /* counted when it is carried out */
+    }
+    if (fault == FAULT_CLONE)
+        return sim_guest_clone(guest, other_host(g->host)) >= 0;
+    line = sim_new_line(g->container, -1, NULL);
+    other = line < 0 ? -1 : sim_new_guest(g->container, other_host(g->host), line);
+    if (other < 0)
+        return false;
+    sim_log("fault: container %d is started again as guest %d", g->container, other);
+    for (int i = 0; i < SIM_GUESTS; i++)
+        if (sim.guests[i].container == g->container)
+            sim.guests[i].forked = true;
+    if (sim_chance(50))
+        sim_guest_kill(guest);
+    else
+        sim_guest_pump(other);
+    return true;
+}
+
+static bool lose(int type)
+{
+    int guest = any_guest();
+
+    if (guest < 0 || sim.lose_next)
+        return false;
+    sim.lose_next = type;
+    sim_guest_move(guest, sim.guests[guest].host, 3); /* counted when it is carried out */
+    return false;
+}
+
+void sim_fault_once(void)
+{
+    enum sim_fault fault = (enum sim_fault)sim_random(SIM_FAULTS);
+    bool done = false;
+
+    if (sim_chance(30))
+        fault = FAULT_MOVE;
+    switch (fault) {
+    case FAULT_CUT:
+        done = cut(3);
+        break;
+    case FAULT_CUT_HALF_OPEN:
+        done = cut(1);
+        break;
+    case FAULT_HANG:
+        done = cut(0);
+        break;
+    case FAULT_MOVE:
+    case FAULT_MOVE_BACK_TO_BACK:
+    case FAULT_MOVE_ABORTED:
+    case FAULT_MOVE_TO_AND_FRO:
+        done = move(fault);
+        break;
+    case FAULT_AGENT_CRASH:
+    case FAULT_AGENT_PAUSE:
+    case FAULT_AGENT_STOP:
+        done = agent_fault(fault);
+        break;
+    case FAULT_STORE_SLOW:
+    case FAULT_STORE_OUT:
+    case FAULT_STORE_FAILOVER:
+    case FAULT_STORE_FLUSH:
+    case FAULT_STORE_REPLY_LOST:
+        sim_store_fault(fault);
+        sim_log("fault: %s", sim_fault_names[fault]);
+        done = true;
+        break;
+    case FAULT_NEWS_LOST:
+    case FAULT_NEWS_LATE:
+    case FAULT_NEWS_TWICE:
+        sim_store_fault(fault); /* counted when it is carried out */
+        break;
+    case FAULT_WELCOME_LOST:
+        done = lose(RT_WELCOME);
+        break;
+    case FAULT_CONFIRM_LOST:
+        done = lose(RT_CONFIRM);
+        break;
+    case FAULT_CLIENT_CRASH:
+    case FAULT_CLIENT_STALL:
+    case FAULT_CLIENT_LATE:
+    case FAULT_CLIENT_TWICE:
+        done = client_fault(fault);
+        break;
+    case FAULT_SNAPSHOT_REVERT:
+    case FAULT_CLONE:
+    case FAULT_RESTART_ELSEWHERE:
+        done = fork_fault(fault);
+        break;
+    case FAULT_GUEST_PAUSE: {
+        int guest = any_guest();
+
+        if (guest >= 0) {
+            sim.guests[guest].paused = true;
+            sim.guests[guest].paused_until_us = sim.now_us + sim_random(5000000);
+            done = true;
+        }
+        break;
+    }
+    case SIM_FAULTS:
+        break;
+    }
+    sim.stats.faults[fault] += done;
+}
+
+void sim_heal(void)
+{
+    sim.quiet = true;
+    sim.lose_next = 0;
+    sim_store_heal();
+    for (int i = 0; i < SIM_AGENTS; i++)
+        restart_agent(i);
+    for (int i = 0; i < SIM_CLIENTS; i++)
+        sim.clients[i].stalled_until_us = 0;
+    sim_log("the faults have ended");
+}

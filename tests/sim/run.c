@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "session/core/tether_internal.h"
+#include "tests/sim/world.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* One run: sets the cluster up, steps through events with faults, then without, and checks. */
+
+#define QUIET_US 10000000
+#define DRAIN_US 10000000
+#define END_US 15000000
+#define FORK_END_US 70000000
+
+static void set_up(const struct sim_options *options)
+{
+    sim.options = *options;
+    sim.rng = options->seed * UINT64_C(0x9E3779B97F4A7C15) + 0x1234567;
+    if (!sim.rng)
+        sim.rng = 1;
+    (void)sim_random(2);
+    sim_store_reset();
+    sim.n_containers = 1 + (int)sim_random(SIM_CONTAINERS);
+    sim.allow_forks = sim_chance(35);
+    for (int i = 0; i < SIM_AGENTS; i++)
+        sim_start_agent(i);
+    for (int i = 0; i < sim.n_containers; i++) {
+        int guest = sim_new_guest(i, (int)sim_random(SIM_AGENTS), sim_new_line(i, -1, NULL));
+
+        sim.guests[guest].exits = sim_chance(50);
+        sim_guest_pump(guest);
+    }
+    for (int i = 0; i < 2 + (int)sim_random(SIM_CLIENTS - 1); i++)
+        sim_new_client(i);
+    sim_post((struct sim_event){.kind = EV_FAULT}, sim_random(200000));
+}
+
+static uint64_t *paused_until(const struct sim_event *e)
+{
+    int agent = -1, guest = -1;
+
+    if (e->kind == EV_BYTES || e->kind == EV_CLOSED) {
+        const struct sim_conn *c = &sim.conns[e->conn];
+
+        if (!c->used || c->gen != e->gen)
+            return NULL;
+        if (e->side == 1)
+            agent = c->agent;
+        else if (c->kind == NODE_GUEST)
+            guest = c->peer;
+    } else if (e->kind == EV_NEWS || (e->kind == EV_STORE_REPLY && e->side == 1)) {
+        agent = e->index;
+    } else if (e->kind != EV_CALL && e->kind != EV_FAULT && e->kind != EV_STORE_REPLY) {
+        if (e->node == NODE_AGENT)
+            agent = e->index;
+        else if (e->node == NODE_GUEST)
+            guest = e->index;
+    }
+    if (agent >= 0 && sim.agents[agent].paused) {
+        if (sim.now_us < sim.agents[agent].paused_until_us)
+            return &sim.agents[agent].paused_until_us;
+        sim.agents[agent].paused = false;
+    }
+    if (guest >= 0 && sim.guests[guest].paused) {
+        if (sim.now_us < sim.guests[guest].paused_until_us)
+            return &sim.guests[guest].paused_until_us;
+        sim.guests[guest].paused = false;
+    }
+    return NULL;
+}
+
+static void dialed(const struct sim_event *e)
+{
+    int conn;
+
+    if (e->node == NODE_GUEST) {
+        struct sim_guest *g = &sim.guests[e->index];
+
+        if (g->gen != e->gen || !g->tether || g->tether->state != RT_TETHER_DIALING)
+            return;
+        conn = sim_connect(NODE_GUEST, e->index, 0, g->host);
+        g->conn = conn;
+        if (conn < 0)
+            rt_tether_lost(g->tether, sim_ms());
+        else
+            rt_tether_connected(g->tether, sim_ms());
+        sim_guest_pump(e->index);
+        return;
+    }
+    if (sim.clients[e->index].gen != e->gen || !sim.clients[e->index].client)
+        return;
+    if (sim.clients[e->index].conn[e->side] >= 0)
+        return;
+    conn = sim_connect(NODE_CLIENT, e->index, (unsigned)e->side, e->arg);
+    sim.clients[e->index].conn[e->side] = conn;
+    if (conn < 0)
+        rt_client_lost(sim.clients[e->index].client, (unsigned)e->side, sim_ms());
+    else
+        rt_client_connected(sim.clients[e->index].client, (unsigned)e->side, sim_ms());
+    sim_client_pump(e->index);
+}
+
+static void timer(const struct sim_event *e)
+{
+    if (e->node == NODE_GUEST) {
+        struct sim_guest *g = &sim.guests[e->index];
+
+        if (g->gen != e->gen || !g->tether)
+            return;
+        if (g->timer_us <= sim.now_us)
+            g->timer_us = 0;
+        rt_tether_tick(g->tether, sim_ms());
+        sim_guest_pump(e->index);
+    } else if (e->node == NODE_CLIENT) {
+        struct sim_client *c = &sim.clients[e->index];
+
+        if (c->gen != e->gen || !c->client)
+            return;
+        if (c->timer_us <= sim.now_us)
+            c->timer_us = 0;
+        rt_client_tick(c->client, sim_ms());
+        sim_client_pump(e->index);
+    } else {
+        struct sim_agent *a = &sim.agents[e->index];
+
+        if (a->gen != e->gen || !a->agent)
+            return;
+        if (a->timer_us <= sim.now_us)
+            a->timer_us = 0;
+        rt_agent_tick(a->agent, sim_ms());
+        sim_agent_timer(e->index);
+    }
+}
+
+static void dispatch(const struct sim_event *e)
+{
+    switch (e->kind) {
+    case EV_TIMER:
+        timer(e);
+        break;
+    case EV_BYTES:
+        sim_on_bytes(e);
+        break;
+    case EV_CLOSED:
+        sim_on_closed(e);
+        break;
+    case EV_APP:
+        if (e->node == NODE_GUEST && sim.guests[e->index].gen == e->gen)
+            sim_guest_app(e->index);
+        if (e->node == NODE_CLIENT && sim.clients[e->index].gen == e->gen)
+            sim_client_app(e->index);
+        break;
+    case EV_FAULT:
+        if (sim.quiet)
+            break;
+        sim_fault_once();
+        sim_post((struct sim_event){.kind = EV_FAULT}, sim_random(sim_chance(30) ? 3000 : 400000));
+        break;
+    case EV_DIALED:
+        dialed(e);
+        break;
+    case EV_STORE_REPLY:
+        sim_store_reply(e);
+        break;
+    case EV_NEWS:
+        sim_store_news(e);
+        break;
+    case EV_CALL:
+        e->call(e->arg);
+        break;
+    }
+}
+
+static void step(void)
+{
+    struct sim_event e;
+    uint64_t *until;
+
+    if (!sim_pop(&e))
+        sim_fail("nothing happens any more");
+    sim.now_us = e.at_us;
+    until = paused_until(&e);
+    if (until) {
+        sim_post(e, *until - sim.now_us);
+        return;
+    }
+    sim.stats.events++;
+    dispatch(&e);
+    free(e.bytes);
+    free(e.extra);
+    sim_check();
+}
+
+static void run_for(uint64_t us)
+{
+    uint64_t end = sim.now_us + us;
+
+    while (sim.now_us < end)
+        step();
+}
+
+void sim_run(const struct sim_options *options, struct sim_stats *total)
+{
+    bool forks;
+
+    memset(&sim, 0, sizeof sim);
+    set_up(options);
+    while (sim.stats.events < options->min_events || sim.stats.moves < 5)
+        step();
+    sim_heal();
+    run_for(QUIET_US);
+    sim_check_live();
+    sim.silent = true;
+    run_for(DRAIN_US);
+    sim_check_drained();
+    sim.ending = true;
+    forks = false;
+    for (int i = 0; i < SIM_GUESTS; i++)
+        forks = forks || (sim.guests[i].used && sim.guests[i].forked);
+    run_for(forks ? FORK_END_US : END_US);
+    sim_check_ended();
+    sim_clear();
+    total->events += sim.stats.events;
+    total->moves += sim.stats.moves;
+    for (int i = 0; i < SIM_FAULTS; i++)
+        total->faults[i] += sim.stats.faults[i];
+    total->bytes_out += sim.stats.bytes_out;
+    total->bytes_in += sim.stats.bytes_in;
+    total->rewound += sim.stats.rewound;
+    total->gaps += sim.stats.gaps;
+    total->attached += sim.stats.attached;
+    total->resumed += sim.stats.resumed;
+    total->failed += sim.stats.failed;
+}

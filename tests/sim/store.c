@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "tests/sim/world.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* The store as agents see it: the claim rules over a few records, with latency, outages, lost writes, a flush, lost
+ * answers, and news that are lost, late or repeated. The real one is held against the same rules by its own test. */
+
+struct record {
+    struct rt_store_record r;
+    struct rt_end_msg end;
+};
+
+static struct {
+    struct record records[SIM_CONTAINERS];
+    struct record older[SIM_CONTAINERS]; /* what a failover falls back to */
+    uint64_t born_ms;
+    uint64_t latency_us;
+    bool out;
+    bool lose_reply;
+    int lose_news, late_news, twice_news;
+} store;
+
+static uint64_t store_ms(void)
+{
+    return SIM_WALL_MS + sim_ms();
+}
+
+static bool whole(void)
+{
+    return store_ms() >= store.born_ms + RT_STORE_WHOLE_MS;
+}
+
+void sim_store_reset(void)
+{
+    memset(&store, 0, sizeof store);
+    store.latency_us = 100;
+    /* old enough: containers of a running cluster exist already */
+    store.born_ms = 1;
+}
+
+const struct rt_record *sim_store_record(int container)
+{
+    return &store.records[container].r.rule;
+}
+
+static int container_of_key(const struct rt_key *key)
+{
+    for (int i = 0; i < SIM_CONTAINERS; i++) {
+        struct rt_key mine;
+
+        sim_key(i, &mine);
+        if (rt_key_equal(&mine, key))
+            return i;
+    }
+    sim_fail("an agent asks for a container that there is not: %s/%s", key->tenant, key->cid);
+}
+
+static void news(int agent, struct rt_store_news *n, uint64_t delay_us)
+{
+    struct sim_event event = {.kind = EV_NEWS, .index = agent, .gen = sim.agents[agent].gen};
+    struct rt_store_news *copy = malloc(sizeof *copy);
+
+    if (!copy)
+        sim_fail("out of memory");
+    *copy = *n;
+    event.extra = copy;
+    sim_post(event, delay_us);
+}
+
+static void tell_host(int to, int about)
+{
+    struct rt_store_news n = {.kind = RT_STORE_HOST};
+
+    sim_agent_name(about, n.row.host);
+    sim_agent_addr(about, n.row.addr[0]);
+    n.row.n_addr = 1;
+    n.row.alive = sim.agents[about].agent != NULL;
+    news(to, &n, store.latency_us + sim_random(1000));
+}
+
+void sim_store_up(int agent, bool fresh)
+{
+    struct rt_store_news n = {.kind = RT_STORE_UP, .fresh = fresh, .whole = whole()};
+
+    if (store.out || !sim.agents[agent].agent)
+        return;
+    sim.agents[agent].store_up = true;
+    news(agent, &n, store.latency_us + sim_random(2000));
+    for (int i = 0; i < SIM_AGENTS; i++) {
+        tell_host(agent, i);
+        if (i != agent && sim.agents[i].agent)
+            tell_host(i, agent);
+    }
+}
+
+static void publish(int claimer, const struct rt_claim *claim, uint64_t life)
+{
+    struct rt_store_news n = {.kind = RT_STORE_CLAIMED, .key = claim->key, .life = life, .epoch = claim->epoch};
+
+    (void)claimer;
+    memcpy(n.host, claim->host, sizeof n.host);
+    for (int i = 0; i < SIM_AGENTS; i++) {
+        uint64_t delay = store.latency_us + sim_random(500);
+
+        if (!sim.agents[i].agent || !sim.agents[i].store_up)
+            continue;
+        if (store.lose_news > 0) {
+            store.lose_news--;
+            sim.stats.faults[FAULT_NEWS_LOST]++;
+            continue;
+        }
+        if (store.twice_news > 0) {
+            store.twice_news--;
+            sim.stats.faults[FAULT_NEWS_TWICE]++;
+            news(i, &n, delay + sim_random(2000000));
+        }
+        if (store.late_news > 0) {
+            store.late_news--;
+            sim.stats.faults[FAULT_NEWS_LATE]++;
+            delay += sim_random(3000000);
+        }
+        news(i, &n, delay);
+    }
+}
+
+/* ---- operations ---- */
+
+static void take(struct record *rec, const struct rt_store_op *op, const struct rt_claim_outcome *outcome)
+{
+    struct rt_store_record *r = &rec->r;
+    bool again = r->rule.exists && r->rule.life == outcome->life && r->rule.epoch == op->claim.epoch;
+
+    r->key = op->claim.key;
+    rt_claim_apply(&r->rule, &op->claim, outcome);
+    r->claimed_ms = store_ms();
+    if (again)
+        return;
+    r->moves += outcome->moved;
+    publish(0, &op->claim, outcome->life);
+}
+
+static bool current(const struct record *rec, const struct rt_store_op *op)
+{
+    return rec->r.rule.exists && rec->r.rule.life == op->life && rec->r.rule.epoch == op->epoch;
+}
+
+static void run(int agent, const struct rt_store_op *op, struct rt_store_reply *reply)
+{
+    struct record *rec;
+    char host[RT_HOST_MAX + 1];
+
+    sim_agent_name(agent, host);
+    if (op->kind == RT_STORE_HOSTS || op->kind == RT_STORE_FIND)
+        return;
+    rec = &store.records[container_of_key(op->kind == RT_STORE_TEST || op->kind == RT_STORE_TAKE ? &op->claim.key
+                                                                                                 : &op->key)];
+    switch (op->kind) {
+    case RT_STORE_TEST:
+    case RT_STORE_TAKE:
+        rt_claim_judge(&rec->r.rule, &op->claim, store_ms(), &reply->outcome);
+        if (op->kind == RT_STORE_TAKE && reply->outcome.verdict == RT_CLASS_OK)
+            take(rec, op, &reply->outcome);
+        break;
+    case RT_STORE_STATE:
+        if (!current(rec, op) || strcmp(rec->r.rule.host, host) != 0 || rec->r.rule.state == RT_SESSION_ENDED) {
+            reply->error = RT_ENOTFOUND;
+            break;
+        }
+        if (op->state == RT_SESSION_LOST && rec->r.rule.state != RT_SESSION_LOST)
+            rec->r.rule.lost_ms = store_ms();
+        rec->r.rule.state = op->state;
+        break;
+    case RT_STORE_REPORT:
+        if (!current(rec, op))
+            reply->error = RT_ENOTFOUND;
+        break;
+    case RT_STORE_END:
+        if (!rec->r.rule.exists || rec->r.rule.life != op->life) {
+            reply->error = RT_ENOTFOUND;
+            break;
+        }
+        rec->r.rule.state = RT_SESSION_ENDED;
+        rec->end = op->end;
+        rec->r.code = op->end.code;
+        rec->r.sig = op->end.sig;
+        rec->r.out = op->end.out;
+        rec->r.err = op->end.err;
+        reply->how = RT_END_STORED;
+        break;
+    case RT_STORE_GET:
+        reply->n_records = rec->r.rule.exists;
+        if (!rec->r.rule.exists)
+            reply->error = RT_ENOTFOUND;
+        break;
+    case RT_STORE_TAILS:
+        reply->end = rec->end;
+        break;
+    case RT_STORE_CREATE:
+    case RT_STORE_FIND:
+    case RT_STORE_HOSTS:
+        break;
+    }
+}
+
+struct answer {
+    struct rt_store_reply reply;
+    struct rt_store_record record;
+};
+
+/* The operation takes effect half of the latency after it was asked for; a lost answer has taken effect. */
+struct asked {
+    struct rt_store_op op;
+};
+
+int sim_store_submit(int agent, const struct rt_store_op *op)
+{
+    struct sim_event event = {.kind = EV_STORE_REPLY, .index = agent, .gen = sim.agents[agent].gen, .side = 0};
+    struct asked *asked;
+
+    if (store.out || !sim.agents[agent].store_up)
+        return RT_EUNAVAIL;
+    asked = malloc(sizeof *asked);
+    if (!asked)
+        sim_fail("out of memory");
+    asked->op = *op;
+    asked->op.report.size = asked->op.tail[0].size = asked->op.tail[1].size = 0;
+    event.extra = asked;
+    sim_post(event, store.latency_us / 2 + sim_random(50));
+    return 0;
+}
+
+void sim_store_reply(const struct sim_event *event)
+{
+    struct sim_agent *a = &sim.agents[event->index];
+    struct sim_event back = {.kind = EV_STORE_REPLY, .index = event->index, .gen = event->gen, .side = 1};
+    struct answer *answer = event->extra;
+
+    if (event->side == 1) {
+        if (a->gen != event->gen || !a->agent)
+            return;
+        if (answer->reply.n_records)
+            answer->reply.records = &answer->record;
+        rt_agent_store_reply(a->agent, &answer->reply, sim_ms());
+        sim_agent_timer(event->index);
+        return;
+    }
+    answer = calloc(1, sizeof *answer);
+    if (!answer)
+        sim_fail("out of memory");
+    answer->reply.id = ((struct asked *)event->extra)->op.id;
+    answer->reply.kind = ((struct asked *)event->extra)->op.kind;
+    if (store.out) {
+        answer->reply.error = RT_EUNAVAIL;
+    } else {
+        run(event->index, &((struct asked *)event->extra)->op, &answer->reply);
+        if (answer->reply.kind == RT_STORE_GET && answer->reply.n_records)
+            answer->record = store.records[container_of_key(&((struct asked *)event->extra)->op.key)].r;
+    }
+    back.extra = answer;
+    if (store.lose_reply) {
+        store.lose_reply = false;
+        answer->reply.error = RT_ETIMEDOUT;
+        sim_log("fault: the store's answer to host%d is lost", event->index);
+        sim_post(back, 1000000);
+        return;
+    }
+    sim_post(back, store.latency_us / 2 + sim_random(50));
+}
+
+void sim_store_news(const struct sim_event *event)
+{
+    struct sim_agent *a = &sim.agents[event->index];
+    struct rt_store_news *n = event->extra;
+
+    if (a->gen != event->gen || !a->agent)
+        return;
+    if (n->kind != RT_STORE_DOWN && !a->store_up)
+        return;
+    if (n->kind == RT_STORE_UP)
+        n->whole = whole();
+    rt_agent_store_news(a->agent, n, sim_ms());
+    sim_agent_timer(event->index);
+}
+
+/* ---- faults ---- */
+
+static void down_all(void)
+{
+    struct rt_store_news n = {.kind = RT_STORE_DOWN};
+
+    for (int i = 0; i < SIM_AGENTS; i++) {
+        if (sim.agents[i].agent)
+            news(i, &n, 0);
+        sim.agents[i].store_up = false;
+    }
+}
+
+static void up_all(int fresh)
+{
+    store.out = false;
+    for (int i = 0; i < SIM_AGENTS; i++)
+        sim_store_up(i, fresh != 0);
+}
+
+static void whole_now(int arg)
+{
+    struct rt_store_news n = {.kind = RT_STORE_UP, .whole = true};
+
+    (void)arg;
+    for (int i = 0; i < SIM_AGENTS; i++)
+        if (sim.agents[i].agent && sim.agents[i].store_up)
+            news(i, &n, 0);
+}
+
+static void keep_older(int arg)
+{
+    (void)arg;
+    memcpy(store.older, store.records, sizeof store.older);
+}
+
+static void normal_speed(int arg)
+{
+    (void)arg;
+    store.latency_us = 100;
+}
+
+void sim_store_fault(enum sim_fault fault)
+{
+    uint64_t pause_us = 1000 + sim_random(4000000);
+
+    switch (fault) {
+    case FAULT_STORE_SLOW:
+        store.latency_us = 20000 + sim_random(700000);
+        sim_post((struct sim_event){.kind = EV_CALL, .call = normal_speed}, pause_us);
+        break;
+    case FAULT_STORE_OUT:
+        store.out = true;
+        down_all();
+        sim_post((struct sim_event){.kind = EV_CALL, .call = up_all, .arg = 0}, pause_us);
+        break;
+    case FAULT_STORE_FAILOVER:
+        store.out = true;
+        down_all();
+        memcpy(store.records, store.older, sizeof store.records);
+        sim_post((struct sim_event){.kind = EV_CALL, .call = up_all, .arg = 1}, pause_us);
+        break;
+    case FAULT_STORE_FLUSH:
+        memset(store.records, 0, sizeof store.records);
+        memset(store.older, 0, sizeof store.older);
+        store.born_ms = store_ms();
+        down_all();
+        sim_post((struct sim_event){.kind = EV_CALL, .call = up_all, .arg = 1}, 1000 + sim_random(1000000));
+        sim_post((struct sim_event){.kind = EV_CALL, .call = whole_now}, RT_STORE_WHOLE_MS * 1000 + 1000);
+        break;
+    case FAULT_STORE_REPLY_LOST:
+        store.lose_reply = true;
+        break;
+    case FAULT_NEWS_LOST:
+        store.lose_news = 1 + (int)sim_random(4);
+        return;
+    case FAULT_NEWS_LATE:
+        store.late_news = 1 + (int)sim_random(4);
+        return;
+    case FAULT_NEWS_TWICE:
+        store.twice_news = 1 + (int)sim_random(4);
+        return;
+    default:
+        break;
+    }
+    if (sim_chance(50))
+        sim_post((struct sim_event){.kind = EV_CALL, .call = keep_older}, sim_random(3000000));
+}
+
+void sim_store_heal(void)
+{
+    bool was_out = store.out;
+
+    normal_speed(0);
+    store.lose_reply = false;
+    store.lose_news = store.late_news = store.twice_news = 0;
+    if (was_out)
+        up_all(1);
+}
