@@ -4,6 +4,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -25,18 +26,18 @@ struct row {
     const char *name;
     enum rt_session_state state; /* NONE: no record */
     enum inc inc;
-    int t; /* number of the ticket presented; 0: a join token */
+    uint64_t t; /* number of the ticket presented; 0: a join token */
     uint64_t life, epoch;
     /* What holds only where it is named. */
-    bool whole, same_vm, owner_dead, alpha, same_nonce;
-    int next;             /* the ticket of the welcome, 0: a fresh one */
     uint64_t lost_ms;     /* 0: LOST_MS */
-    uint64_t record_life; /* 0: LIFE */
+    uint64_t record_life; /* 0: LIFE; UINT64_MAX: none */
     uint64_t granted;
+    uint64_t next; /* the ticket of the welcome, 0: a fresh one */
+    bool whole, same_vm, owner_dead, alpha, same_nonce;
     /* What comes out. */
+    bool draining;
     enum rt_class verdict;
     uint64_t out_life; /* OK */
-    bool draining;
     uint64_t delay_ms; /* RETRY_LATER */
 };
 
@@ -161,7 +162,7 @@ static const struct row rows[] = {
      .out_life = LIFE},
 };
 
-static struct rt_id id_of(int n)
+static struct rt_id id_of(uint64_t n)
 {
     struct rt_id id = {{0}};
 
@@ -171,9 +172,9 @@ static struct rt_id id_of(int n)
 }
 
 /* The ticket number t with its ancestors on the line. */
-static size_t chain(int t, struct rt_id *id, struct rt_id ancestors[RT_ANCESTORS_MAX])
+static size_t chain(uint64_t t, struct rt_id *id, struct rt_id ancestors[RT_ANCESTORS_MAX])
 {
-    int parent = t >= BRANCH ? t - BRANCH : t - 1;
+    uint64_t parent = t >= BRANCH ? t - BRANCH : t - 1;
     size_t n = 0;
 
     *id = id_of(t);
@@ -181,6 +182,11 @@ static size_t chain(int t, struct rt_id *id, struct rt_id ancestors[RT_ANCESTORS
         ancestors[n++] = id_of(parent);
     }
     return n;
+}
+
+static void put_text(char text[RT_HOST_MAX + 1], const char *value)
+{
+    (void)snprintf(text, RT_HOST_MAX + 1, "%s", value);
 }
 
 static void build(const struct row *row, struct rt_record *record, struct rt_claim *claim)
@@ -197,8 +203,8 @@ static void build(const struct row *row, struct rt_record *record, struct rt_cla
         memset(record->inc.b, X, RT_ID_SIZE);
         record->n_ancestors = chain(C, &record->ticket, record->ancestors);
         record->nonce = id_of(NONCE);
-        strcpy(record->host, "alpha");
-        strcpy(record->bound_to, "vm-1");
+        put_text(record->host, "alpha");
+        put_text(record->bound_to, "vm-1");
     }
     if (row->state == RT_SESSION_LOST) {
         record->lost_ms = row->lost_ms ? row->lost_ms : LOST_MS;
@@ -210,9 +216,9 @@ static void build(const struct row *row, struct rt_record *record, struct rt_cla
     claim->nonce = id_of(row->same_nonce ? NONCE : NONCE + 1);
     claim->n_ancestors = row->t ? chain(row->t, &claim->ticket, claim->ancestors) : 0;
     claim->next = id_of(row->next ? row->next : 5000);
-    strcpy(claim->host, row->alpha ? "alpha" : "beta");
-    strcpy(claim->proof, row->same_vm ? "vm-1" : "vm-2");
-    strcpy(claim->dead_host, row->owner_dead ? "alpha" : "gamma");
+    put_text(claim->host, row->alpha ? "alpha" : "beta");
+    put_text(claim->proof, row->same_vm ? "vm-1" : "vm-2");
+    put_text(claim->dead_host, row->owner_dead ? "alpha" : "gamma");
     claim->store_whole = row->whole;
     claim->granted_life = row->granted;
 }

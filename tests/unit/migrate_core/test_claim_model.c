@@ -126,6 +126,15 @@ static void agent_name(int agent, char name[RT_HOST_MAX + 1])
     (void)snprintf(name, RT_HOST_MAX + 1, "host-%d", agent);
 }
 
+static bool same_record(const struct rt_record *a, const struct rt_record *b)
+{
+    return a->exists == b->exists && a->state == b->state && a->life == b->life && a->epoch == b->epoch &&
+           rt_id_equal(&a->inc, &b->inc) && rt_id_equal(&a->ticket, &b->ticket) && a->n_ancestors == b->n_ancestors &&
+           memcmp(a->ancestors, b->ancestors, a->n_ancestors * sizeof *a->ancestors) == 0 &&
+           rt_id_equal(&a->nonce, &b->nonce) && strcmp(a->host, b->host) == 0 && a->lost_ms == b->lost_ms &&
+           strcmp(a->bound_to, b->bound_to) == 0;
+}
+
 /* The number of the agent that the record names, or -1. */
 static int owner_of(const struct rt_record *record)
 {
@@ -176,7 +185,7 @@ static enum rt_class take(struct world *w, const struct rt_claim *claim)
     rt_claim_apply(record, claim, &out);
     CHECK(w, out.life == claim->granted_life);
     if (same && rt_id_equal(&before.ticket, &claim->next)) {
-        CHECK(w, memcmp(&before, record, sizeof before) == 0);
+        CHECK(w, same_record(&before, record));
         return RT_CLASS_OK;
     }
     check_position(w, claim, &before);
@@ -193,7 +202,7 @@ static enum rt_class take(struct world *w, const struct rt_claim *claim)
     rt_claim_judge(record, claim, w->now_ms, &again);
     CHECK(w, again.verdict == RT_CLASS_OK && again.life == out.life && !again.moved);
     rt_claim_apply(record, claim, &again);
-    CHECK(w, memcmp(&before, record, sizeof before) == 0);
+    CHECK(w, same_record(&before, record));
     return RT_CLASS_OK;
 }
 
@@ -527,7 +536,7 @@ static void walk(struct world *w)
     settled = w->store.record;
     for (int i = 0; i < QUIET_ROUNDS; i++) {
         CHECK(w, quiet_round(w) == served);
-        CHECK(w, memcmp(&settled, &w->store.record, sizeof settled) == 0);
+        CHECK(w, same_record(&settled, &w->store.record));
     }
 }
 
