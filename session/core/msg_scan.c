@@ -111,7 +111,7 @@ static const char *take_form(struct rt_cursor *cursor, struct rt_node *node, uin
         return "the payload ends within a value";
     }
     if (type == RT_NODE_UINT || type == RT_NODE_FLOAT) {
-        bool negative = forms[form].is_signed && (number >> (8 * bytes - 1) & 1) != 0;
+        bool negative = forms[form].is_signed && bytes > 0 && (number >> (8 * bytes - 1) & 1) != 0;
         node->type = negative ? RT_NODE_NEGATIVE : type;
         node->value = number;
         return NULL;

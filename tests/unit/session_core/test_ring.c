@@ -54,7 +54,7 @@ static void model_fill(struct model *model)
     assert_true(space <= room);
     assert_int_equal(space == 0, room == 0);
     assert_int_equal(to == NULL, space == 0);
-    if (space == 0) {
+    if (to == NULL) {
         return;
     }
     assert_true(to >= model->ring.data && to + space <= model->ring.data + model->ring.cap);
