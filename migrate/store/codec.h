@@ -40,7 +40,7 @@ RT_MUST_CHECK int rt_store_parse_outcome(const redisReply *reply, struct rt_clai
                                          char set[RT_HOST_MAX + 1]);
 RT_MUST_CHECK int rt_store_parse_created(const redisReply *reply, struct rt_claim_outcome *outcome,
                                          char set[RT_HOST_MAX + 1]);
-/* STATE, REPORT, END: *error is 0, RT_ENOTFOUND (no record) or RT_ESTATE (another claim: the outcome says which). */
+/* STATE, REPORT, END: *error is 0, or RT_ENOTFOUND when it was not written; the verdict says why. */
 RT_MUST_CHECK int rt_store_parse_written(const redisReply *reply, struct rt_claim_outcome *outcome, int *error);
 /* HGETALL. 1 and the record, or 0 when there is none. */
 RT_MUST_CHECK int rt_store_parse_record(const redisReply *reply, const struct rt_key *key,

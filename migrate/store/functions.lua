@@ -23,7 +23,7 @@ local EXPIRY_MS = 5000
 local HOSTS_MAX = 64
 local ID_HEX = 32
 
-local NO_ID = string.rep('0', ID_HEX)
+local NO_ID = '00000000000000000000000000000000'
 
 local function store_ms()
     local t = redis.call('TIME')

@@ -132,16 +132,16 @@ int rt_store_parse_created(const redisReply *reply, struct rt_claim_outcome *out
 
 int rt_store_parse_written(const redisReply *reply, struct rt_claim_outcome *outcome, int *error)
 {
-    static const int errors[] = {0, RT_ENOTFOUND, RT_ESTATE};
+    static const enum rt_class verdicts[] = {RT_CLASS_OK, RT_CLASS_NOT_FOUND, RT_CLASS_STALE};
     uint64_t code;
 
     memset(outcome, 0, sizeof *outcome);
-    if (integer(reply, 0, &code) || code >= sizeof errors / sizeof errors[0] || integer(reply, 1, &outcome->life) ||
+    if (integer(reply, 0, &code) || code >= sizeof verdicts / sizeof verdicts[0] || integer(reply, 1, &outcome->life) ||
         integer(reply, 2, &outcome->epoch) || text(reply, 3, outcome->host, sizeof outcome->host)) {
         return RT_EPROTO;
     }
-    outcome->verdict = code == 0 ? RT_CLASS_OK : code == 1 ? RT_CLASS_NOT_FOUND : RT_CLASS_STALE;
-    *error = errors[code];
+    outcome->verdict = verdicts[code];
+    *error = code == 0 ? 0 : RT_ENOTFOUND;
     return 0;
 }
 

@@ -79,7 +79,7 @@ static void load_cb(void *ctx, int error, const redisReply *reply)
     struct rt_store *store = ctx;
 
     /* Another agent may have been faster. */
-    if (!error && reply->type == REDIS_REPLY_ERROR && !strstr(reply->str, "already exists")) {
+    if (!error && reply->type == REDIS_REPLY_ERROR && !strstr(reply->str, "already exists") && !store->log_down) {
         rt_store_log(store, RT_STORE_ERROR, "cannot load the functions: %.200s", reply->str);
     }
 }

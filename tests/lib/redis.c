@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "tests/lib/redis.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define START_LIMIT_MS 10000
+#define STEP_MS 10
+#define PORT_TRIES 5
+
+static int fail(const char *what)
+{
+    fprintf(stderr, "redis fixture: %s: %s\n", what, strerror(errno));
+    return -1;
+}
+
+static void pause_ms(long ms)
+{
+    struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+
+    nanosleep(&time, NULL);
+}
+
+static int remove_one(const char *path, const struct stat *info, int type, struct FTW *place)
+{
+    (void)info;
+    (void)type;
+    (void)place;
+    remove(path);
+    return 0;
+}
+
+void rt_test_remove_tree(const char *path)
+{
+    nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+uint16_t rt_test_free_port(void)
+{
+    struct sockaddr_in addr = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof addr;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    uint16_t port = 0;
+
+    if (fd >= 0 && bind(fd, (struct sockaddr *)&addr, sizeof addr) == 0 &&
+        getsockname(fd, (struct sockaddr *)&addr, &size) == 0) {
+        port = ntohs(addr.sin_port);
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    return port;
+}
+
+int rt_test_redis_command(struct rt_test_redis *redis, const char *command, char *answer, size_t size)
+{
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    struct timeval limit = {.tv_sec = 5};
+    size_t got = 0;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int rc = -1;
+
+    snprintf(addr.sun_path, sizeof addr.sun_path, "%s", redis->socket);
+    if (fd < 0) {
+        return -1;
+    }
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    if (connect(fd, (struct sockaddr *)&addr, sizeof addr) == 0 &&
+        dprintf(fd, "%s\r\n", command) == (int)strlen(command) + 2) {
+        while (got + 1 < size) {
+            ssize_t n = read(fd, answer + got, size - 1 - got);
+
+            if (n <= 0) {
+                break;
+            }
+            got += (size_t)n;
+            if (memchr(answer, '\n', got)) {
+                rc = 0;
+                break;
+            }
+        }
+    }
+    answer[got] = '\0';
+    answer[strcspn(answer, "\r\n")] = '\0';
+    close(fd);
+    return rc;
+}
+
+static void child(const struct rt_test_redis *redis, pid_t parent)
+{
+    const char *argv[40] = {"redis-server",
+                            "--daemonize",
+                            "no",
+                            "--save",
+                            "",
+                            "--appendfsync",
+                            "always",
+                            "--bind",
+                            "127.0.0.1",
+                            "--repl-diskless-sync-delay",
+                            "0"};
+    char port[8], primary[32], log[80];
+    size_t n = 11;
+    int fd;
+
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent) {
+        _exit(1);
+    }
+    snprintf(port, sizeof port, "%u", redis->port);
+    snprintf(log, sizeof log, "%s/log", redis->dir);
+    argv[n++] = "--port";
+    argv[n++] = port;
+    argv[n++] = "--unixsocket";
+    argv[n++] = redis->socket;
+    argv[n++] = "--dir";
+    argv[n++] = redis->dir;
+    argv[n++] = "--appendonly";
+    argv[n++] = "yes";
+    if (redis->primary) {
+        snprintf(primary, sizeof primary, "127.0.0.1 %u", redis->primary);
+        argv[n++] = "--replicaof";
+        argv[n++] = primary;
+    }
+    for (size_t i = 0; i < RT_TEST_REDIS_OPTIONS_MAX && redis->options[i]; i++) {
+        argv[n++] = redis->options[i];
+    }
+    argv[n] = NULL;
+    fd = open(log, O_WRONLY | O_CREAT | O_APPEND, 0600);
+    if (fd >= 0) {
+        dup2(fd, STDOUT_FILENO);
+        dup2(fd, STDERR_FILENO);
+    }
+    execvp(argv[0], (char *const *)(uintptr_t)argv);
+    _exit(127);
+}
+
+static void show_log(const struct rt_test_redis *redis)
+{
+    char path[80], line[512];
+    FILE *file;
+
+    snprintf(path, sizeof path, "%s/log", redis->dir);
+    file = fopen(path, "r");
+    while (file && fgets(line, sizeof line, file)) {
+        fputs(line, stderr);
+    }
+    if (file) {
+        fclose(file);
+    }
+}
+
+static int spawn(struct rt_test_redis *redis)
+{
+    pid_t parent = getpid();
+    char answer[64];
+
+    unlink(redis->socket);
+    redis->pid = fork();
+    if (redis->pid < 0) {
+        redis->pid = 0;
+        return fail("fork");
+    }
+    if (redis->pid == 0) {
+        child(redis, parent);
+    }
+    for (int ms = 0; ms < START_LIMIT_MS; ms += STEP_MS) {
+        if (rt_test_redis_command(redis, "PING", answer, sizeof answer) == 0 && strcmp(answer, "+PONG") == 0) {
+            return 0;
+        }
+        if (waitpid(redis->pid, NULL, WNOHANG) == redis->pid) {
+            redis->pid = 0;
+            errno = ECHILD;
+            return -1; /* the port may have been taken meanwhile */
+        }
+        pause_ms(STEP_MS);
+    }
+    errno = ETIMEDOUT;
+    return fail("no answer");
+}
+
+int rt_test_redis_start(struct rt_test_redis *redis, const struct rt_test_redis *primary, const char *const *options)
+{
+    memset(redis, 0, sizeof *redis);
+    snprintf(redis->dir, sizeof redis->dir, "%s/rt-redis-XXXXXX", "/tmp");
+    if (!mkdtemp(redis->dir)) {
+        redis->dir[0] = '\0';
+        return fail("mkdtemp");
+    }
+    snprintf(redis->socket, sizeof redis->socket, "%s/socket", redis->dir);
+    snprintf(redis->unix_endpoint, sizeof redis->unix_endpoint, "unix:%s", redis->socket);
+    redis->primary = primary ? primary->port : 0;
+    for (size_t i = 0; options && options[i] && i < RT_TEST_REDIS_OPTIONS_MAX; i++) {
+        redis->options[i] = options[i];
+    }
+    for (int i = 0; i < PORT_TRIES; i++) {
+        redis->port = rt_test_free_port();
+        snprintf(redis->tcp_endpoint, sizeof redis->tcp_endpoint, "tcp:127.0.0.1:%u", redis->port);
+        if (spawn(redis) == 0) {
+            return 0;
+        }
+        if (redis->pid) {
+            break;
+        }
+    }
+    fail("cannot start redis-server");
+    show_log(redis);
+    rt_test_redis_stop(redis);
+    return -1;
+}
+
+static int send_signal(struct rt_test_redis *redis, int signal)
+{
+    if (redis->pid <= 0 || kill(redis->pid, signal)) {
+        return fail("kill");
+    }
+    return 0;
+}
+
+int rt_test_redis_pause(struct rt_test_redis *redis)
+{
+    return send_signal(redis, SIGSTOP);
+}
+
+int rt_test_redis_resume(struct rt_test_redis *redis)
+{
+    return send_signal(redis, SIGCONT);
+}
+
+int rt_test_redis_kill(struct rt_test_redis *redis)
+{
+    if (send_signal(redis, SIGKILL)) {
+        return -1;
+    }
+    while (waitpid(redis->pid, NULL, 0) < 0 && errno == EINTR) {
+    }
+    redis->pid = 0;
+    return 0;
+}
+
+int rt_test_redis_restart(struct rt_test_redis *redis, bool empty)
+{
+    char path[96];
+
+    if (empty) {
+        snprintf(path, sizeof path, "%s/appendonlydir", redis->dir);
+        rt_test_remove_tree(path);
+    }
+    if (spawn(redis)) {
+        show_log(redis);
+        return -1;
+    }
+    return 0;
+}
+
+int rt_test_redis_promote(struct rt_test_redis *redis)
+{
+    char answer[64];
+
+    redis->primary = 0;
+    return rt_test_redis_command(redis, "REPLICAOF NO ONE", answer, sizeof answer);
+}
+
+void rt_test_redis_stop(struct rt_test_redis *redis)
+{
+    if (redis->pid > 0) {
+        rt_test_redis_kill(redis);
+    }
+    if (redis->dir[0] != '\0') {
+        rt_test_remove_tree(redis->dir);
+        redis->dir[0] = '\0';
+    }
+}

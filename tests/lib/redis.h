@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#ifndef RETETHER_TESTS_LIB_REDIS_H
+#define RETETHER_TESTS_LIB_REDIS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* Private redis-server processes for tests: each in its own temporary directory, on its own unix socket and TCP port.
+ * They die with the thread that started them. All calls block; all return 0 or -1 with a text on stderr. */
+
+#define RT_TEST_REDIS_OPTIONS_MAX 8
+
+struct rt_test_redis {
+    pid_t pid; /* 0: not running */
+    char dir[64];
+    char socket[96];         /* unix socket */
+    char unix_endpoint[104]; /* "unix:" socket */
+    char tcp_endpoint[32];   /* "tcp:127.0.0.1:PORT" */
+    uint16_t port;
+    uint16_t primary;                                   /* port of the primary that it follows, or 0 */
+    const char *options[RT_TEST_REDIS_OPTIONS_MAX + 1]; /* NULL-terminated, e.g. "--appendonly", "no" */
+};
+
+/* Starts a server: append-only file on, fsync always. options: more for its command line (at most
+ * RT_TEST_REDIS_OPTIONS_MAX, NULL-terminated, or NULL); they live as long as the server. primary: whom to follow, or
+ * NULL. */
+int rt_test_redis_start(struct rt_test_redis *redis, const struct rt_test_redis *primary, const char *const *options);
+
+int rt_test_redis_pause(struct rt_test_redis *redis);
+int rt_test_redis_resume(struct rt_test_redis *redis);
+/* SIGKILL; also a paused one. Its files stay. */
+int rt_test_redis_kill(struct rt_test_redis *redis);
+/* Starts a killed one again at the same place, with its data or without. */
+int rt_test_redis_restart(struct rt_test_redis *redis, bool empty);
+/* Makes a replica the primary. */
+int rt_test_redis_promote(struct rt_test_redis *redis);
+/* Sends one inline command over the unix socket; the first line of the answer goes to `answer`. */
+int rt_test_redis_command(struct rt_test_redis *redis, const char *command, char *answer, size_t size);
+/* Kills it and removes its files. Safe on a zeroed struct, and twice. */
+void rt_test_redis_stop(struct rt_test_redis *redis);
+
+/* A TCP port of 127.0.0.1 that was free a moment ago, or 0. */
+uint16_t rt_test_free_port(void);
+/* Removes a directory with all that is in it. */
+void rt_test_remove_tree(const char *path);
+
+#endif
