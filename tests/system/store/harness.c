@@ -67,7 +67,6 @@ static void on_log(void *ctx, enum rt_store_level level, const char *text)
 {
     struct agent *agent = ctx;
 
-    print_message("  %s: %s\n", agent->store.self.host, text);
     agent->n_warnings += level == RT_STORE_WARNING;
     agent->n_errors_logged += level == RT_STORE_ERROR;
     if (agent->n_log < 64) {
@@ -120,6 +119,13 @@ bool is_down(struct agent *agent)
     return agent->store.phase != RT_STORE_ONLINE;
 }
 
+static void show_log(const struct agent *agent)
+{
+    for (size_t i = 0; i < agent->n_log; i++) {
+        print_message("  %s: %s\n", agent->store.self.host, agent->log[i]);
+    }
+}
+
 static bool is_ready(struct agent *agent)
 {
     return is_up(agent) && agent->store.ends.state == RT_REDIS_READY && agent->store.pubsub.state == RT_REDIS_READY;
@@ -132,7 +138,10 @@ struct agent *agent_start(const char *endpoint, const char *host)
 
     agent_config(&config, endpoint, host);
     agent = agent_new(&config);
-    assert_true(run_until(is_ready, agent, 5000));
+    if (!run_until(is_ready, agent, 5000)) {
+        show_log(agent);
+        fail();
+    }
     run_for(20); /* the subscription */
     return agent;
 }
