@@ -239,8 +239,7 @@ int rt_link_writev(struct rt_link *link, struct rt_buf *owner, const uv_buf_t *b
     if (size == 0) {
         return 0;
     }
-    /* A flight whose last bytes have gone out but whose callback is to come must stay ahead: no write past it. */
-    if (link->first == NULL) {
+    if (queued == 0) {
         sent = uv_try_write(&link->uv.stream, bufs, n);
         if (sent == UV_EAGAIN) {
             sent = 0;
