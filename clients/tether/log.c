@@ -9,7 +9,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LINE_MAX_BYTES 2048
+/* A reason and a host of nothing but escapes fit; PIPE_BUF, so that lines of two writers do not mix. */
+#define LINE_MAX_BYTES 4096
 
 static const char *const level_names[] = {"error", "warn", "info", "debug"};
 

@@ -80,7 +80,7 @@ int fake_setup(void **state)
         rt_digest_start(&agent->in[i].digest, 0);
         fake_append(&agent->in[i].data, &agent->in[i].size, &agent->in[i].cap, "", 0);
     }
-    snprintf(agent->dir, sizeof(agent->dir), "/tmp/retether-test-XXXXXX");
+    snprintf(agent->dir, sizeof(agent->dir), "/tmp/retether-tether-XXXXXX");
     assert_non_null(mkdtemp(agent->dir));
     *state = agent;
     return 0;

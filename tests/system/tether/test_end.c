@@ -65,7 +65,6 @@ static void test_no_agent(void **state)
     agent->options[1] = "300ms";
     fake_sh(agent, "exit 9");
     fake_finish(agent, 9, LIMIT_MS);
-    fake_listen(agent); /* what fake_teardown() removes */
 }
 
 static void test_end_not_confirmed(void **state)

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "clients/tether/log.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+/* The log goes to stderr: a pipe stands in for it. */
+
+static int from, saved;
+static struct tether_log tlog;
+static char text[65536];
+
+static int setup(void **state)
+{
+    int fds[2];
+
+    (void)state;
+    assert_int_equal(pipe2(fds, O_CLOEXEC | O_NONBLOCK), 0);
+    from = fds[0];
+    saved = dup(STDERR_FILENO);
+    dup2(fds[1], STDERR_FILENO);
+    close(fds[1]);
+    tether_log_init(&tlog, TETHER_LOG_INFO, false);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    dup2(saved, STDERR_FILENO);
+    close(saved);
+    close(from);
+    return 0;
+}
+
+/* What was written since the last call; returns the number of lines. */
+static unsigned lines(void)
+{
+    ssize_t n = read(from, text, sizeof(text) - 1);
+    unsigned count = 0;
+
+    text[n > 0 ? n : 0] = '\0';
+    for (const char *c = text; *c != '\0'; c++) {
+        count += *c == '\n';
+    }
+    return count;
+}
+
+static void tell(const char *a, const char *b, const char *reason, uint64_t now)
+{
+    struct retether_guest_event event = {.kind = RETETHER_GUEST_LINK,
+                                         .container = "c1",
+                                         .life = 2,
+                                         .epoch = 9,
+                                         .from = a,
+                                         .to = b,
+                                         .host = "",
+                                         .reason = reason};
+
+    tether_log_event(&tlog, &event, now);
+}
+
+static void test_json(void **state)
+{
+    (void)state;
+    tell("live", "down", "a \"quoted\\ \033[31m\nreason", 1);
+    assert_int_equal(lines(), 1);
+    assert_non_null(strstr(text, "\"level\":\"warn\",\"event\":\"link\",\"container\":\"c1\",\"life\":2,\"epoch\":9,"
+                                 "\"from\":\"live\",\"to\":\"down\","
+                                 "\"reason\":\"a \\u0022quoted\\u005c \\u001b[31m\\u000areason\"}\n"));
+}
+
+static void test_plain(void **state)
+{
+    (void)state;
+    tlog.json = false;
+    tell("live", "down", "\033[31m", 1);
+    assert_int_equal(lines(), 1);
+    assert_non_null(strstr(text, " tether: warn: event=link container=c1 life=2 epoch=9 from=live to=down reason="));
+    assert_null(strchr(text, '\033'));
+}
+
+static void test_absent_agent_is_told_once(void **state)
+{
+    (void)state;
+    for (uint64_t i = 0; i < 100; i++) {
+        tell("down", "dialing", "", i * 500);
+        tell("dialing", "down", "nobody there", i * 500);
+    }
+    assert_int_equal(lines(), 1);
+    tell("hello", "live", "", 60000);
+    tell("live", "down", "closed", 60001);
+    assert_int_equal(lines(), 2);
+}
+
+static void test_refusals_are_told_again_in_time(void **state)
+{
+    (void)state;
+    for (uint64_t i = 0; i < 24; i++) { /* two minutes */
+        tell("hello", "refused", "FORKED", i * 5000);
+        tell("refused", "down", "", i * 5000 + 1);
+    }
+    assert_int_equal(lines(), 2);
+    tell("hello", "refused", "REWOUND", 200000);
+    assert_int_equal(lines(), 1);
+}
+
+static void test_flood_is_bounded(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 1000; i++) {
+        tell("hello", "live", "", 1000);
+        tell("live", "down", "cut", 1000);
+    }
+    assert_int_equal(lines(), TETHER_LOG_BURST);
+    tell("hello", "live", "", 2000);
+    assert_int_equal(lines(), 1);
+    assert_non_null(strstr(text, "\"left_out\":1950"));
+}
+
+static void test_long_line_is_cut(void **state)
+{
+    static char reason[8000];
+
+    (void)state;
+    memset(reason, 'x', sizeof(reason) - 1);
+    tell("live", "down", reason, 1);
+    assert_int_equal(lines(), 1);
+    assert_true(strlen(text) <= 4096);
+}
+
+#define LOG_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        LOG_TEST(test_json),
+        LOG_TEST(test_plain),
+        LOG_TEST(test_absent_agent_is_told_once),
+        LOG_TEST(test_refusals_are_told_again_in_time),
+        LOG_TEST(test_flood_is_bounded),
+        LOG_TEST(test_long_line_is_cut),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

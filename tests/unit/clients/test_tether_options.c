@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "clients/tether/options.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static struct tether_options options;
+static char why[TETHER_WHY_MAX];
+
+static int read_args(const char *const *args)
+{
+    int n = 0;
+
+    while (args[n] != NULL) {
+        n++;
+    }
+    why[0] = '\0';
+    return tether_options_read(&options, n, (char **)args, why);
+}
+
+#define READ(...) read_args((const char *const[]){"tether", __VA_ARGS__, NULL})
+
+static int setup(void **state)
+{
+    (void)state;
+    unsetenv("RETETHER_CID");
+    unsetenv("RETETHER_TOKEN_FILE");
+    return setenv("RETETHER_TOKEN", "rtj1.Zm9v", 1);
+}
+
+static void test_durations(void **state)
+{
+    static const struct {
+        const char *text;
+        uint64_t ms;
+    } good[] = {{"0", 0}, {"0s", 0}, {"7ms", 7}, {"30s", 30000}, {"5m", 300000}, {"2h", 7200000}};
+    static const char *const bad[] = {"", "5", "s", "-1s", "1.5s", "1 s", "5d", "99999999999999999999s", "300000000h"};
+    uint64_t ms;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+        assert_int_equal(tether_read_duration(good[i].text, &ms), RT_OK);
+        assert_int_equal(ms, good[i].ms);
+    }
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        assert_int_equal(tether_read_duration(bad[i], &ms), RT_EINVAL);
+    }
+}
+
+static void test_bytes(void **state)
+{
+    static const char *const bad[] = {"", "K", "-1", "1KB", "1G", "99999999999999999999", "18446744073709551615K"};
+    size_t bytes;
+
+    (void)state;
+    assert_int_equal(tether_read_bytes("4096", &bytes), RT_OK);
+    assert_int_equal(bytes, 4096);
+    assert_int_equal(tether_read_bytes("64K", &bytes), RT_OK);
+    assert_int_equal(bytes, 65536);
+    assert_int_equal(tether_read_bytes("3m", &bytes), RT_OK);
+    assert_int_equal(bytes, 3 << 20);
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        assert_int_equal(tether_read_bytes(bad[i], &bytes), RT_EINVAL);
+    }
+}
+
+static void test_all_of_them(void **state)
+{
+    (void)state;
+    assert_int_equal(READ("--cid", "c", "--agent", "unix:/s", "--tty", "--cwd", "/d", "--ring", "8K", "--first-hold",
+                          "1s", "--drain-timeout", "2s", "--outage-hold", "3s", "--end-timeout", "4s", "--log-level",
+                          "debug", "--json-log", "--", "cmd", "--tty"),
+                     RT_OK);
+    assert_string_equal(options.guest.cid, "c");
+    assert_string_equal(options.guest.agent, "unix:/s");
+    assert_string_equal(options.guest.cwd, "/d");
+    assert_true(options.guest.tty);
+    assert_int_equal(options.guest.ring_bytes, 8192);
+    assert_int_equal(options.guest.first_hold_ms, 1000);
+    assert_int_equal(options.guest.drain_timeout_ms, 2000);
+    assert_int_equal(options.guest.outage_hold_ms, 3000);
+    assert_int_equal(options.guest.end_timeout_ms, 4000);
+    assert_int_equal(options.log_level, TETHER_LOG_DEBUG);
+    assert_true(options.json);
+    assert_string_equal(options.guest.argv[0], "cmd");
+    assert_string_equal(options.guest.argv[1], "--tty");
+    assert_null(options.guest.argv[2]);
+}
+
+/* What follows the command is the command's, also without "--". */
+static void test_command_keeps_its_options(void **state)
+{
+    (void)state;
+    assert_int_equal(READ("--cid", "c", "ls", "--tty", "--version"), RT_OK);
+    assert_false(options.guest.tty);
+    assert_int_equal(options.verb, TETHER_RUN);
+    assert_string_equal(options.guest.argv[2], "--version");
+}
+
+static void test_refused(void **state)
+{
+    (void)state;
+    assert_int_equal(READ("--cid", "c"), RT_EINVAL);
+    assert_non_null(strstr(why, "no command"));
+    assert_int_equal(READ("cmd"), RT_EINVAL);
+    assert_non_null(strstr(why, "RETETHER_CID"));
+    assert_int_equal(READ("--nonsense", "--cid", "c", "cmd"), RT_EINVAL);
+    assert_int_equal(READ("--cid"), RT_EINVAL);
+    assert_int_equal(READ("--log-level", "loud", "--cid", "c", "cmd"), RT_EINVAL);
+    assert_non_null(strstr(why, "loud"));
+}
+
+static void test_container_from_the_environment(void **state)
+{
+    (void)state;
+    setenv("RETETHER_CID", "from-env", 1);
+    assert_int_equal(READ("cmd"), RT_OK);
+    assert_string_equal(options.guest.cid, "from-env");
+    assert_int_equal(READ("--cid", "other", "--", "cmd"), RT_EINVAL); /* the token was taken by the first reading */
+    assert_string_equal(options.guest.cid, "other");
+}
+
+static void test_token_is_taken(void **state)
+{
+    const char *before = getenv("RETETHER_TOKEN");
+
+    (void)state;
+    assert_int_equal(READ("--cid", "c", "cmd"), RT_OK);
+    assert_string_equal(options.token, "rtj1.Zm9v");
+    assert_null(getenv("RETETHER_TOKEN"));
+    assert_int_equal(before[0], '\0'); /* the bytes too */
+    assert_int_equal(READ("--cid", "c", "cmd"), RT_EINVAL);
+    assert_non_null(strstr(why, "RETETHER_TOKEN_FILE"));
+}
+
+static void test_token_file(void **state)
+{
+    char path[] = "/tmp/retether-options-XXXXXX";
+    static const char big[TETHER_TOKEN_TEXT_MAX] = {1};
+    int fd = mkstemp(path);
+
+    (void)state;
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, "rtj1.YmFy\n", 10), 10);
+    setenv("RETETHER_TOKEN_FILE", path, 1);
+    assert_int_equal(READ("--cid", "c", "cmd"), RT_OK);
+    assert_string_equal(options.token, "rtj1.YmFy\n");
+    assert_null(getenv("RETETHER_TOKEN_FILE"));
+    assert_null(getenv("RETETHER_TOKEN"));
+    assert_int_equal(write(fd, big, sizeof(big)), sizeof(big));
+    setenv("RETETHER_TOKEN_FILE", path, 1);
+    assert_int_equal(READ("--cid", "c", "cmd"), RT_EINVAL);
+    close(fd);
+    unlink(path);
+    setenv("RETETHER_TOKEN_FILE", path, 1);
+    assert_int_equal(READ("--cid", "c", "cmd"), RT_EIO);
+    assert_non_null(strstr(why, path));
+}
+
+static void test_help_needs_nothing_else(void **state)
+{
+    (void)state;
+    assert_int_equal(READ("--help"), RT_OK);
+    assert_int_equal(options.verb, TETHER_HELP);
+    assert_int_equal(READ("--version"), RT_OK);
+    assert_int_equal(options.verb, TETHER_VERSION);
+}
+
+#define OPTIONS_TEST(name) cmocka_unit_test_setup(name, setup)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        OPTIONS_TEST(test_durations),
+        OPTIONS_TEST(test_bytes),
+        OPTIONS_TEST(test_all_of_them),
+        OPTIONS_TEST(test_command_keeps_its_options),
+        OPTIONS_TEST(test_refused),
+        OPTIONS_TEST(test_container_from_the_environment),
+        OPTIONS_TEST(test_token_is_taken),
+        OPTIONS_TEST(test_token_file),
+        OPTIONS_TEST(test_help_needs_nothing_else),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
