@@ -29,7 +29,8 @@
 #define RT_CLAIM_TIMEOUT_MS 200
 /* Bytes queued to a link above which its channels get no more credit; below half of it they do again. */
 #define RT_LINK_HIGH_WATER (1024 * 1024)
-/* What one channel may have on the way in one direction, and all channels of a link together; never under the initial credit. */
+/* What one channel may have on the way in one direction, and all channels of a link together; never under the initial
+ * credit. */
 #define RT_CHANNEL_BUDGET 262144
 #define RT_LINK_BUDGET (16 * 1024 * 1024)
 /* A served session whose guest is gone for this long is written lost. */
@@ -52,17 +53,17 @@ struct rt_peer { /* what the listener knows of who connected */
 };
 
 enum rt_agent_event_kind { /* for the log and the metrics; one per transition */
-    RT_AGENT_LINK_OPENED,
-    RT_AGENT_LINK_CLOSED,
-    RT_AGENT_REFUSED,
-    RT_AGENT_CLAIMED,
-    RT_AGENT_PROVISIONAL,
-    RT_AGENT_FORKED,
-    RT_AGENT_SESSION_STATE,
-    RT_AGENT_ATTACHED,
-    RT_AGENT_DETACHED,
-    RT_AGENT_ENDED,
-    RT_AGENT_STORE,
+                           RT_AGENT_LINK_OPENED,
+                           RT_AGENT_LINK_CLOSED,
+                           RT_AGENT_REFUSED,
+                           RT_AGENT_CLAIMED,
+                           RT_AGENT_PROVISIONAL,
+                           RT_AGENT_FORKED,
+                           RT_AGENT_SESSION_STATE,
+                           RT_AGENT_ATTACHED,
+                           RT_AGENT_DETACHED,
+                           RT_AGENT_ENDED,
+                           RT_AGENT_STORE,
 };
 
 struct rt_agent_event {
@@ -76,8 +77,9 @@ struct rt_agent_event {
 
 struct rt_agent_io {
     void *ctx;
-    /* Sends bytes on a link. data is good during the call only, but when `in_input` it points into the buffer given to the
-     * rt_agent_input() call that is under way, which the shell can keep instead of copying. Order is kept per link. */
+    /* Sends bytes on a link. data is good during the call only, but when `in_input` it points into the buffer given to
+     * the rt_agent_input() call that is under way, which the shell can keep instead of copying. Order is kept per link.
+     */
     void (*send)(void *ctx, rt_link_id link, const uint8_t *data, size_t size, bool in_input);
     /* Closes a link after what was sent has gone out (bounded). No rt_agent_closed() follows. */
     void (*close)(void *ctx, rt_link_id link, const char *reason);
@@ -85,7 +87,8 @@ struct rt_agent_io {
     int (*store)(void *ctx, const struct rt_store_op *op);
     void (*event)(void *ctx, const struct rt_agent_event *event);
     void (*random)(void *ctx, void *out, size_t size);
-    /* An ended session's status and tails onto this host's disk, fsynced, until the store has them. 0 or a negative code. */
+    /* An ended session's status and tails onto this host's disk, fsynced, until the store has them. 0 or a negative
+     * code. */
     int (*keep_end)(void *ctx, const struct rt_store_op *end);
     void (*drop_end)(void *ctx, const struct rt_key *key, uint64_t life);
 };
@@ -109,8 +112,8 @@ void rt_agent_free(struct rt_agent *agent);
 /* A link was accepted. 0 when a limit is reached (the shell closes it). */
 rt_link_id rt_agent_opened(struct rt_agent *agent, const struct rt_peer *peer, uint64_t now);
 /* Takes whole frames, and DATA frames also in part, from data (writable: headers are patched in place; at least
- * RT_FRAME_HEADER writable bytes lie before it, for the header of a split frame's rest). Returns the bytes used; the rest is
- * given again with more behind it. */
+ * RT_FRAME_HEADER writable bytes lie before it, for the header of a split frame's rest). Returns the bytes used; the
+ * rest is given again with more behind it. */
 size_t rt_agent_input(struct rt_agent *agent, rt_link_id link, uint8_t *data, size_t size, uint64_t now);
 /* The link was closed by the peer or by an error. */
 void rt_agent_closed(struct rt_agent *agent, rt_link_id link, const char *reason, uint64_t now);

@@ -1,0 +1,493 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "broker/core/agent.h"
+
+#include "broker/core/agent_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define SCRATCH (RT_FRAME_HEADER + RT_FRAME_PAYLOAD_MAX)
+
+static const char *const state_names[] = {"open",    "testing", "welcomed", "taking",
+                                          "serving", "ready",   "leaving",  "doomed"};
+
+struct rt_agent *rt_agent_new(const struct rt_agent_config *config, uint64_t now, uint64_t wall_ms)
+{
+    struct rt_agent *agent = calloc(1, sizeof *agent);
+
+    if (agent == NULL) {
+        return NULL;
+    }
+    agent->config = *config;
+    agent->now = now;
+    agent->wall_offset = wall_ms - now;
+    agent->whole_at = UINT64_MAX;
+    agent->kept_timer.kind = AG_TIMER_KEPT;
+    ag_list_init(&agent->idle);
+    ag_list_init(&agent->retakes);
+    ag_list_init(&agent->kept);
+    agent->links = calloc(AG_SLOTS, sizeof *agent->links);
+    agent->ops = calloc(AG_SLOTS, sizeof *agent->ops);
+    agent->scratch = malloc(SCRATCH);
+    agent->reply = malloc(sizeof *agent->reply);
+    agent->report = malloc(sizeof *agent->report);
+    if (agent->links == NULL || agent->ops == NULL || agent->scratch == NULL || agent->reply == NULL ||
+        agent->report == NULL) {
+        rt_agent_free(agent);
+        return NULL;
+    }
+    return agent;
+}
+
+static void link_free(struct ag_link *link)
+{
+    if (link->claim != NULL) {
+        free(link->claim);
+    }
+    free(link->report);
+    free(link);
+}
+
+void rt_agent_free(struct rt_agent *agent)
+{
+    struct ag_session *session, *next;
+    struct ag_list *node;
+
+    if (agent == NULL) {
+        return;
+    }
+    for (size_t i = 0; agent->links != NULL && i < AG_SLOTS; i++) {
+        struct ag_link *link = agent->links[i];
+        if (link == NULL) {
+            continue;
+        }
+        while (!ag_list_empty(&link->chans)) {
+            rt_ag_chan_free(agent, ag_of(link->chans.next, struct ag_chan, in[link->role == RT_PEER_CLIENT]));
+        }
+        while (!ag_list_empty(&link->held)) {
+            rt_ag_held_free(agent, ag_of(link->held.next, struct ag_held, in_link));
+        }
+        while (!ag_list_empty(&link->asks)) {
+            rt_ag_ask_free(agent, ag_of(link->asks.next, struct ag_ask, in_link));
+        }
+        if (link->end != NULL) {
+            rt_ag_end_free(agent, link->end);
+        }
+        link_free(link);
+    }
+    for (size_t i = 0; agent->ops != NULL && i < AG_SLOTS; i++) {
+        if (agent->ops[i] != NULL && agent->ops[i]->end != NULL) {
+            rt_ag_end_free(agent, agent->ops[i]->end);
+        }
+        free(agent->ops[i]);
+    }
+    while ((node = ag_list_pop(&agent->kept)) != NULL) {
+        rt_ag_end_free(agent, ag_of(node, struct ag_end, node));
+    }
+    HASH_ITER(hh, agent->sessions, session, next)
+    {
+        rt_ag_session_free(agent, session);
+    }
+    free(agent->links);
+    free(agent->ops);
+    free(agent->hosts);
+    free(agent->scratch);
+    free(agent->reply);
+    free(agent->report);
+    free(agent);
+}
+
+/* Time never runs backwards in here, whatever the shell's clock does. */
+static void advance(struct rt_agent *agent, uint64_t now)
+{
+    if (now > agent->now) {
+        agent->now = now;
+    }
+}
+
+struct ag_link *rt_ag_link(const struct rt_agent *agent, rt_link_id id)
+{
+    struct ag_link *link = agent->links[id % AG_SLOTS];
+
+    return link != NULL && link->id == id ? link : NULL;
+}
+
+void rt_ag_event(struct rt_agent *agent, enum rt_agent_event_kind kind, const struct ag_link *link,
+                 const struct ag_session *session, const char *from, const char *to, const char *reason)
+{
+    struct rt_agent_event event;
+
+    memset(&event, 0, sizeof event);
+    event.kind = kind;
+    event.link = link == NULL ? 0 : link->id;
+    if (session != NULL) {
+        event.key = session->key;
+        event.life = session->life;
+        event.epoch = session->epoch;
+    } else if (link != NULL && link->claim != NULL) {
+        event.key = link->claim->claim.key;
+        event.life = link->claim->life;
+        event.epoch = link->claim->claim.epoch;
+    }
+    rt_slice_copy(rt_slice_text(from), event.from, sizeof event.from);
+    rt_slice_copy(rt_slice_text(to), event.to, sizeof event.to);
+    rt_slice_copy(rt_slice_text(reason), event.reason, sizeof event.reason);
+    agent->config.io.event(agent->config.io.ctx, &event);
+}
+
+/* The one place where a link's state changes. */
+void rt_ag_link_state(struct rt_agent *agent, struct ag_link *link, enum ag_link_state state)
+{
+    bool shaking = link->state < AG_SERVING;
+
+    link->state = (uint8_t)state;
+    if (shaking && state >= AG_SERVING) {
+        agent->stats.handshakes--;
+    }
+    rt_ag_link_arm(agent, link);
+}
+
+static uint64_t ping_interval(const struct ag_link *link)
+{
+    return link->n_chans > 0 ? RT_PING_BUSY_MS : RT_PING_IDLE_MS;
+}
+
+void rt_ag_link_arm(struct rt_agent *agent, struct ag_link *link)
+{
+    uint64_t at;
+
+    if (link->state < AG_SERVING) {
+        at = link->opened + RT_HANDSHAKE_TIMEOUT_MS;
+        if (link->claim_at != 0 && link->claim_at < at) {
+            at = link->claim_at;
+        }
+    } else if (link->state == AG_LEAVING) {
+        at = link->opened + AG_LEAVING_MS;
+    } else if (link->state == AG_DOOMED) {
+        at = agent->now;
+    } else {
+        at = link->heard + (link->pings + 1) * ping_interval(link);
+    }
+    rt_ag_timer_set(&agent->timers, &link->timer, at);
+}
+
+rt_link_id rt_agent_opened(struct rt_agent *agent, const struct rt_peer *peer, uint64_t now)
+{
+    struct ag_link *link;
+    rt_link_id id = agent->last_link;
+
+    advance(agent, now);
+    if (agent->stopping || agent->stats.links >= RT_AGENT_LINKS_MAX ||
+        agent->stats.handshakes >= RT_AGENT_HANDSHAKES_MAX) {
+        return 0;
+    }
+    link = calloc(1, sizeof *link);
+    if (link == NULL) {
+        return 0;
+    }
+    do {
+        id++;
+    } while (id == 0 || agent->links[id % AG_SLOTS] != NULL);
+    agent->last_link = id;
+    agent->links[id % AG_SLOTS] = link;
+    link->id = id;
+    link->role = (uint8_t)peer->role;
+    link->opened = link->heard = agent->now;
+    link->timer.kind = AG_TIMER_LINK;
+    ag_list_init(&link->chans);
+    ag_list_init(&link->waiters);
+    ag_list_init(&link->held);
+    ag_list_init(&link->asks);
+    rt_slice_copy(rt_slice_text(peer->role == RT_PEER_CLIENT ? peer->tenant : peer->proof), link->who,
+                  sizeof link->who);
+    agent->stats.links++;
+    agent->stats.handshakes++;
+    if (peer->role == RT_PEER_GUEST) {
+        agent->stats.guests++;
+    } else {
+        agent->stats.clients++;
+    }
+    rt_ag_link_arm(agent, link);
+    rt_ag_event(agent, RT_AGENT_LINK_OPENED, link, NULL, "", "open", peer->name);
+    return id;
+}
+
+void rt_ag_flush(struct rt_agent *agent)
+{
+    rt_link_id id = agent->run_link;
+
+    if (id != 0) {
+        agent->run_link = 0;
+        agent->config.io.send(agent->config.io.ctx, id, agent->run, agent->run_size, true);
+    }
+}
+
+void rt_ag_send(struct rt_agent *agent, struct ag_link *link, const uint8_t *data, size_t size)
+{
+    if (agent->run_link == link->id) {
+        rt_ag_flush(agent);
+    }
+    agent->config.io.send(agent->config.io.ctx, link->id, data, size, false);
+}
+
+void rt_ag_send_frame(struct rt_agent *agent, struct ag_link *link, const struct rt_frame *frame,
+                      const uint8_t *payload)
+{
+    rt_frame_put(agent->scratch, frame);
+    if (frame->length > 0) {
+        memcpy(agent->scratch + RT_FRAME_HEADER, payload, frame->length);
+    }
+    rt_ag_send(agent, link, agent->scratch, RT_FRAME_HEADER + (size_t)frame->length);
+}
+
+int rt_ag_send_msg(struct rt_agent *agent, struct ag_link *link, const struct rt_frame *frame, enum rt_msg_kind kind,
+                   const void *msg)
+{
+    struct rt_frame whole = *frame;
+    int size = rt_msg_encode(kind, msg, agent->scratch + RT_FRAME_HEADER, RT_FRAME_PAYLOAD_MAX);
+
+    if (size < 0) {
+        return size;
+    }
+    whole.length = (uint32_t)size;
+    rt_frame_put(agent->scratch, &whole);
+    rt_ag_send(agent, link, agent->scratch, RT_FRAME_HEADER + (size_t)size);
+    rt_ag_answered(agent, link, RT_FRAME_HEADER + (size_t)size);
+    return 0;
+}
+
+void rt_ag_answered(struct rt_agent *agent, struct ag_link *link, size_t size)
+{
+    if (!link->congested || link->state == AG_DOOMED) {
+        return;
+    }
+    link->answers += size;
+    if (link->answers > AG_LINK_ANSWERS_MAX) {
+        rt_ag_link_state(agent, link, AG_DOOMED);
+    }
+}
+
+void rt_ag_refuse(struct rt_agent *agent, struct ag_link *link, uint32_t channel, const struct rt_refuse_msg *refuse)
+{
+    struct rt_frame frame = {.type = RT_REFUSE, .channel = channel};
+    struct rt_refuse_msg cut = *refuse;
+
+    if (cut.m.size > RT_TEXT_MAX) {
+        cut.m.size = RT_TEXT_MAX;
+    }
+    if (rt_ag_send_msg(agent, link, &frame, RT_MSG_REFUSE, &cut) != 0) {
+        struct rt_refuse_msg bare = {.c = refuse->c, .delay = refuse->delay};
+        (void)rt_ag_send_msg(agent, link, &frame, RT_MSG_REFUSE, &bare);
+    }
+}
+
+void rt_ag_refuse_text(struct rt_agent *agent, struct ag_link *link, uint32_t channel, enum rt_class cls,
+                       const char *text)
+{
+    struct rt_refuse_msg refuse = {.c = cls, .m = rt_slice_text(text)};
+
+    if (cls == RT_CLASS_RETRY_LATER) {
+        refuse.delay = AG_RETRY_DELAY_MS;
+    }
+    rt_ag_refuse(agent, link, channel, &refuse);
+}
+
+/* Undoes all that a link has. Its slot is free afterwards; the memory too. */
+static void link_end(struct rt_agent *agent, struct ag_link *link, const char *reason, bool tell_shell)
+{
+    struct rt_refuse_msg lost = {.c = RT_CLASS_LOST};
+    struct ag_session *session = link->session;
+
+    if (agent->run_link == link->id) {
+        rt_ag_flush(agent);
+    }
+    rt_ag_event(agent, RT_AGENT_LINK_CLOSED, link, session, state_names[link->state], "closed", reason);
+    if (tell_shell) {
+        agent->config.io.close(agent->config.io.ctx, link->id, reason);
+    }
+    agent->links[link->id % AG_SLOTS] = NULL;
+    rt_ag_timer_clear(&agent->timers, &link->timer);
+    rt_ag_chans_end(agent, link, &lost);
+    while (!ag_list_empty(&link->held)) {
+        rt_ag_held_free(agent, ag_of(link->held.next, struct ag_held, in_link));
+    }
+    while (!ag_list_empty(&link->asks)) {
+        rt_ag_ask_free(agent, ag_of(link->asks.next, struct ag_ask, in_link));
+    }
+    if (link->end != NULL) {
+        rt_ag_end_free(agent, link->end);
+    }
+    agent->stats.links--;
+    agent->stats.handshakes -= link->state < AG_SERVING;
+    if (link->role == RT_PEER_GUEST) {
+        agent->stats.guests--;
+    } else {
+        agent->stats.clients--;
+    }
+    link->session = NULL;
+    link_free(link);
+    if (session != NULL) {
+        rt_ag_session_guest_gone(agent, session);
+    }
+}
+
+void rt_ag_link_close(struct rt_agent *agent, struct ag_link *link, const char *reason)
+{
+    link_end(agent, link, reason, true);
+}
+
+void rt_agent_closed(struct rt_agent *agent, rt_link_id id, const char *reason, uint64_t now)
+{
+    struct ag_link *link = rt_ag_link(agent, id);
+
+    advance(agent, now);
+    if (link != NULL) {
+        link_end(agent, link, reason, false);
+    }
+}
+
+void rt_ag_link_refuse(struct rt_agent *agent, struct ag_link *link, const struct rt_refuse_msg *refuse)
+{
+    char text[RT_TEXT_MAX + 1];
+
+    rt_slice_copy(refuse->m, text, sizeof text);
+    agent->stats.refused++;
+    rt_ag_event(agent, RT_AGENT_REFUSED, link, link->session, state_names[link->state], rt_class_name(refuse->c), text);
+    rt_ag_refuse(agent, link, 0, refuse);
+    rt_ag_link_close(agent, link, rt_class_name(refuse->c));
+}
+
+void rt_ag_link_refuse_text(struct rt_agent *agent, struct ag_link *link, enum rt_class cls, const char *text)
+{
+    struct rt_refuse_msg refuse = {.c = cls, .m = rt_slice_text(text)};
+
+    if (cls == RT_CLASS_RETRY_LATER) {
+        refuse.delay = AG_RETRY_DELAY_MS;
+    }
+    rt_ag_link_refuse(agent, link, &refuse);
+}
+
+static void ping(struct rt_agent *agent, struct ag_link *link)
+{
+    struct rt_frame frame = {.type = RT_PING, .offset = link->pings};
+
+    rt_ag_send_frame(agent, link, &frame, NULL);
+}
+
+static void link_timer(struct rt_agent *agent, struct ag_link *link)
+{
+    if (link->state == AG_DOOMED) {
+        rt_ag_link_close(agent, link, "does not read what it asked for");
+    } else if (link->state == AG_LEAVING) {
+        rt_ag_link_close(agent, link, "moved");
+    } else if (link->state < AG_SERVING) {
+        if (agent->now >= link->opened + RT_HANDSHAKE_TIMEOUT_MS) {
+            rt_ag_link_refuse_text(agent, link, RT_CLASS_LIMIT, "the handshake took longer than 5 s");
+        } else if (link->claim_at != 0 && agent->now >= link->claim_at) {
+            rt_ag_guest_silent(agent, link);
+        } else {
+            rt_ag_link_arm(agent, link);
+        }
+    } else if (agent->now < link->heard + ping_interval(link)) {
+        link->pings = 0;
+        rt_ag_link_arm(agent, link);
+    } else if (++link->pings >= RT_PINGS_MISSED_MAX) {
+        rt_ag_link_close(agent, link, "silent");
+    } else {
+        ping(agent, link);
+        rt_ag_link_arm(agent, link);
+    }
+}
+
+void rt_agent_queued(struct rt_agent *agent, rt_link_id id, size_t queued, uint64_t now)
+{
+    struct ag_link *link = rt_ag_link(agent, id);
+
+    advance(agent, now);
+    if (link == NULL) {
+        return;
+    }
+    link->queued = queued;
+    if (queued > RT_LINK_HIGH_WATER) {
+        link->congested = true;
+    } else if (link->congested && queued < RT_LINK_HIGH_WATER / 2) {
+        link->congested = false;
+        link->answers = 0;
+        rt_ag_drained(agent, link);
+        rt_ag_asks_drained(agent, link);
+    }
+}
+
+uint64_t rt_agent_deadline(const struct rt_agent *agent)
+{
+    return agent->timers.root == NULL ? UINT64_MAX : agent->timers.root->at;
+}
+
+void rt_agent_tick(struct rt_agent *agent, uint64_t now)
+{
+    struct ag_timer *timer;
+
+    advance(agent, now);
+    while ((timer = rt_ag_timer_due(&agent->timers, agent->now)) != NULL) {
+        switch ((enum ag_timer_kind)timer->kind) {
+        case AG_TIMER_LINK:
+            link_timer(agent, ag_of(timer, struct ag_link, timer));
+            break;
+        case AG_TIMER_SESSION:
+            rt_ag_session_timer(agent, ag_of(timer, struct ag_session, timer));
+            break;
+        case AG_TIMER_HELD:
+            rt_ag_held_timer(agent, ag_of(timer, struct ag_held, timer));
+            break;
+        case AG_TIMER_ASK:
+            rt_ag_ask_timer(agent, ag_of(timer, struct ag_ask, timer));
+            break;
+        case AG_TIMER_KEPT:
+            rt_ag_kept_again(agent);
+            break;
+        }
+    }
+}
+
+void rt_agent_stop(struct rt_agent *agent, uint64_t now)
+{
+    struct ag_session *session, *next;
+
+    advance(agent, now);
+    agent->stopping = true;
+    HASH_ITER(hh, agent->sessions, session, next)
+    {
+        if (session->guest != NULL && session->report_dirty) {
+            rt_ag_session_write_report(agent, session);
+        }
+    }
+    for (size_t i = 0; i < AG_SLOTS; i++) {
+        if (agent->links[i] != NULL && agent->links[i]->role == RT_PEER_GUEST) {
+            rt_ag_link_close(agent, agent->links[i], "the agent stops");
+        }
+    }
+    for (size_t i = 0; i < AG_SLOTS; i++) {
+        if (agent->links[i] != NULL) {
+            rt_ag_link_refuse_text(agent, agent->links[i], RT_CLASS_LOST, "the agent stops");
+        }
+    }
+}
+
+void rt_agent_stats(const struct rt_agent *agent, struct rt_agent_stats *stats)
+{
+    *stats = agent->stats;
+    stats->sessions = agent->n_sessions;
+}
+
+bool rt_agent_serves(const struct rt_agent *agent, const struct rt_key *key, uint64_t *life, uint64_t *epoch)
+{
+    const struct ag_session *session = rt_ag_session_find((struct rt_agent *)(uintptr_t)agent, key);
+
+    if (session == NULL || session->guest == NULL) {
+        return false;
+    }
+    *life = session->life;
+    *epoch = session->epoch;
+    return true;
+}

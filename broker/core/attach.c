@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "broker/core/agent_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ATTACH: bound at once to a guest that is served here; else held while the store is asked, until the guest comes, goes
+ * elsewhere, or the client's time to wait is over. */
+
+static uint32_t channel_of(const struct ag_held *held)
+{
+    return (uint32_t)held->key;
+}
+
+struct ag_held *rt_ag_held_at(struct rt_agent *agent, const struct ag_link *link, uint32_t channel)
+{
+    uint64_t key = ag_chan_key(link->id, channel);
+    struct ag_held *held;
+
+    HASH_FIND_BYHASHVALUE(hh, agent->held, &key, sizeof key, ag_chan_hash(agent, key), held);
+    return held;
+}
+
+void rt_ag_held_free(struct rt_agent *agent, struct ag_held *held)
+{
+    struct ag_session *session = held->session;
+
+    rt_ag_forget_op(agent, held->op);
+    ag_list_remove(&held->in_link);
+    ag_list_remove(&held->in_session);
+    rt_ag_timer_clear(&agent->timers, &held->timer);
+    HASH_DELETE(hh, agent->held, held);
+    held->link->n_chans--;
+    agent->stats.held--;
+    free(held);
+    if (session != NULL) {
+        rt_ag_session_settle(agent, session);
+    }
+}
+
+static void held_refuse(struct rt_agent *agent, struct ag_held *held, const struct rt_refuse_msg *refuse)
+{
+    rt_ag_refuse(agent, held->link, channel_of(held), refuse);
+    rt_ag_held_free(agent, held);
+}
+
+static void held_refuse_text(struct rt_agent *agent, struct ag_held *held, enum rt_class cls, const char *text)
+{
+    rt_ag_refuse_text(agent, held->link, channel_of(held), cls, text);
+    rt_ag_held_free(agent, held);
+}
+
+static void refuse_ended(struct rt_agent *agent, struct ag_held *held)
+{
+    struct rt_refuse_msg ended = {.c = RT_CLASS_ENDED, .m = rt_slice_text("the container has ended")};
+
+    ended.code = held->code;
+    ended.sig = held->sig;
+    held_refuse(agent, held, &ended);
+}
+
+/* Nobody came in time. The client asks again, elsewhere if it knows an elsewhere. */
+static void give_up(struct rt_agent *agent, struct ag_held *held)
+{
+    struct rt_refuse_msg later = {.c = RT_CLASS_RETRY_LATER, .m = rt_slice_text("the container has no agent now")};
+
+    if (held->ended) {
+        refuse_ended(agent, held);
+        return;
+    }
+    later.delay = held->waited ? 0 : AG_RETRY_DELAY_MS;
+    held_refuse(agent, held, &later);
+}
+
+void rt_ag_held_timer(struct rt_agent *agent, struct ag_held *held)
+{
+    give_up(agent, held);
+}
+
+bool rt_ag_moved_msg(const struct rt_agent *agent, const struct ag_session *session, struct rt_refuse_msg *refuse)
+{
+    const struct rt_store_host *row;
+
+    memset(refuse, 0, sizeof *refuse);
+    if (!rt_ag_session_known(agent, session) || strcmp(session->host, agent->config.host) == 0) {
+        return false;
+    }
+    row = rt_ag_host(agent, session->host);
+    if (row == NULL || !row->alive || row->n_addr == 0) {
+        return false;
+    }
+    refuse->c = RT_CLASS_MOVED;
+    refuse->host = rt_slice_text(row->host);
+    refuse->n_addr = row->n_addr;
+    for (size_t i = 0; i < row->n_addr; i++) {
+        refuse->addr[i] = rt_slice_text(row->addr[i]);
+    }
+    refuse->life = session->life;
+    refuse->epoch = session->epoch;
+    return true;
+}
+
+static void bind(struct rt_agent *agent, struct ag_held *held)
+{
+    struct ag_session *session = held->session;
+    struct ag_chan *chan = rt_ag_chan_new(agent, session, held->link, channel_of(held));
+    struct rt_frame frame = {.type = RT_ATTACH, .length = (uint32_t)held->size};
+
+    if (chan == NULL) {
+        held_refuse_text(agent, held, RT_CLASS_RETRY_LATER, "this agent has no room for another channel");
+        return;
+    }
+    frame.channel = (uint32_t)chan->key[AG_GUEST];
+    rt_ag_send_frame(agent, session->guest, &frame, held->payload);
+    rt_ag_held_free(agent, held);
+}
+
+/* What is known without the store. True when the attach is answered, and freed. */
+static bool answer_known(struct rt_agent *agent, struct ag_held *held)
+{
+    struct ag_session *session = held->session;
+    struct rt_refuse_msg moved;
+
+    if (session->guest != NULL) {
+        bind(agent, held);
+        return true;
+    }
+    if (rt_ag_moved_msg(agent, session, &moved) &&
+        (session->life > held->klife || (session->life == held->klife && session->epoch > held->kepoch))) {
+        held_refuse(agent, held, &moved);
+        return true;
+    }
+    return false;
+}
+
+void rt_ag_held_bind(struct rt_agent *agent, struct ag_session *session)
+{
+    while (!ag_list_empty(&session->held) && session->guest != NULL) {
+        bind(agent, ag_of(session->held.next, struct ag_held, in_session));
+    }
+}
+
+void rt_ag_held_moved(struct rt_agent *agent, struct ag_session *session)
+{
+    struct ag_list *node = session->held.next, *next;
+
+    session->n_ops++; /* keeps it while its attaches go */
+    for (; node != &session->held; node = next) {
+        next = node->next;
+        (void)answer_known(agent, ag_of(node, struct ag_held, in_session));
+    }
+    session->n_ops--;
+}
+
+/* Asks the store where the session is. Without an answer the attach stays held. */
+static void look(struct rt_agent *agent, struct ag_held *held, uint64_t cursor)
+{
+    struct rt_store_op op = {.kind = RT_STORE_GET, .cursor = cursor};
+    struct ag_op about = {.session = held->session, .held = held};
+
+    if (held->session != NULL) {
+        op.key = held->session->key;
+    } else { /* an operator's plain name: every tenant's */
+        struct rt_attach_msg msg;
+        char why[RT_TEXT_MAX];
+        op.kind = RT_STORE_FIND;
+        if (rt_msg_decode(RT_MSG_ATTACH, held->payload, held->size, &msg, why, sizeof why) != 0) {
+            return;
+        }
+        rt_slice_copy(msg.cid, op.key.cid, sizeof op.key.cid);
+    }
+    held->op = rt_ag_store(agent, &op, &about);
+}
+
+void rt_ag_held_again(struct rt_agent *agent)
+{
+    struct ag_held *held, *next;
+
+    HASH_ITER(hh, agent->held, held, next)
+    {
+        if (held->op == 0) {
+            look(agent, held, 0);
+        }
+    }
+}
+
+/* A page of the search for an operator's plain name. */
+static void found_page(struct rt_agent *agent, struct ag_held *held, const struct rt_store_reply *reply)
+{
+    struct rt_attach_msg msg;
+    char why[RT_TEXT_MAX], cid[RT_CID_MAX + 1];
+    struct ag_session *session = NULL;
+
+    if (reply->error != 0 || rt_msg_decode(RT_MSG_ATTACH, held->payload, held->size, &msg, why, sizeof why) != 0) {
+        return;
+    }
+    rt_slice_copy(msg.cid, cid, sizeof cid);
+    for (size_t i = 0; i < reply->n_records; i++) {
+        if (strcmp(reply->records[i].key.cid, cid) != 0) {
+            continue;
+        }
+        if (held->candidate[0] != '\0' && strcmp(held->candidate, reply->records[i].key.tenant) != 0) {
+            held_refuse_text(agent, held, RT_CLASS_AMBIGUOUS, "several tenants have a container of this name");
+            return;
+        }
+        memcpy(held->candidate, reply->records[i].key.tenant, sizeof held->candidate);
+    }
+    if (reply->cursor != 0) {
+        look(agent, held, reply->cursor);
+        return;
+    }
+    if (held->candidate[0] != '\0') {
+        struct rt_key key;
+        memset(&key, 0, sizeof key);
+        memcpy(key.tenant, held->candidate, sizeof key.tenant);
+        memcpy(key.cid, cid, sizeof key.cid);
+        session = rt_ag_session_get(agent, &key);
+    } else if (rt_ag_whole(agent)) {
+        held_refuse_text(agent, held, RT_CLASS_NOT_FOUND, "there is no such container");
+        return;
+    }
+    if (session == NULL) {
+        give_up(agent, held);
+        return;
+    }
+    held->session = session;
+    ag_list_push(&session->held, &held->in_session);
+    rt_ag_session_settle(agent, session);
+    if (!answer_known(agent, held)) {
+        look(agent, held, 0);
+    }
+}
+
+static void found_record(struct rt_agent *agent, struct ag_held *held, const struct rt_store_record *record)
+{
+    struct ag_session *session = held->session;
+    const struct rt_record *rule = &record->rule;
+    bool ours = strcmp(rule->host, agent->config.host) == 0;
+
+    if (rule->host[0] != '\0' && session->guest == NULL) {
+        (void)rt_ag_session_note(agent, session, rule->life, rule->epoch, rule->host);
+    }
+    if (answer_known(agent, held)) {
+        return;
+    }
+    if (rule->state == RT_SESSION_ENDED) {
+        held->ended = true;
+        held->code = record->code;
+        held->sig = record->sig;
+        /* A client that was attached may not have had all; its guest is still there then, and on its way. */
+        if (!held->resume) {
+            refuse_ended(agent, held);
+            return;
+        }
+    } else if (ours && (rule->state == RT_SESSION_RUNNING || rule->state == RT_SESSION_MOVING)) {
+        rt_ag_session_orphan(agent, session, rule->life, rule->epoch);
+    }
+    if (!held->waited) {
+        give_up(agent, held);
+    }
+}
+
+void rt_ag_held_reply(struct rt_agent *agent, struct ag_held *held, const struct rt_store_reply *reply)
+{
+    struct ag_session *session = held->session;
+
+    if (session == NULL) {
+        found_page(agent, held, reply);
+    } else if (reply->error == 0 && reply->n_records > 0) {
+        found_record(agent, held, &reply->records[0]);
+    } else if (reply->error != 0 && reply->error != RT_ENOTFOUND) {
+        if (!held->waited) {
+            give_up(agent, held);
+        }
+    } else if (!rt_ag_session_known(agent, session) && rt_ag_whole(agent)) {
+        held_refuse_text(agent, held, RT_CLASS_NOT_FOUND, "there is no such container");
+    } else if (!held->waited) {
+        give_up(agent, held);
+    }
+}
+
+static struct ag_held *hold(struct rt_agent *agent, struct ag_link *link, uint32_t channel,
+                            const struct rt_attach_msg *msg, const uint8_t *payload, size_t size)
+{
+    struct ag_held *held = calloc(1, sizeof *held + size);
+    uint64_t wait = msg->wait > RT_WAIT_MAX_MS ? RT_WAIT_MAX_MS : msg->wait;
+
+    if (held == NULL) {
+        return NULL;
+    }
+    held->key = ag_chan_key(link->id, channel);
+    HASH_ADD_KEYPTR_BYHASHVALUE(hh, agent->held, &held->key, sizeof held->key, ag_chan_hash(agent, held->key), held);
+    if (held->hh.tbl == NULL) {
+        free(held);
+        return NULL;
+    }
+    held->link = link;
+    held->timer.kind = AG_TIMER_HELD;
+    held->klife = msg->klife;
+    held->kepoch = msg->kepoch;
+    held->waited = wait > 0;
+    held->resume = msg->mode != RT_ATTACH_NEW;
+    held->size = size;
+    memcpy(held->payload, payload, size);
+    ag_list_push(&link->held, &held->in_link);
+    link->n_chans++;
+    agent->stats.held++;
+    /* Without time to wait the store's first answer decides. */
+    rt_ag_timer_set(&agent->timers, &held->timer, agent->now + (wait > 0 ? wait : RT_CLAIM_TIMEOUT_MS));
+    return held;
+}
+
+/* Holds it first, whatever is known: one path for all. */
+static void hold_and_look(struct rt_agent *agent, struct ag_link *link, uint32_t channel, struct rt_attach_msg *msg,
+                          const struct rt_key *key, bool qualified, struct rt_slice payload)
+{
+    uint8_t plain[RT_HELLO_MAX];
+    struct ag_session *session = qualified ? rt_ag_session_get(agent, key) : NULL;
+    struct ag_held *held = NULL;
+
+    if (link->who[0] == '\0') { /* the guest knows itself without its tenant */
+        int size;
+        msg->cid = rt_slice_text(key->cid);
+        size = rt_msg_encode(RT_MSG_ATTACH, msg, plain, sizeof plain);
+        payload.data = plain;
+        payload.size = size < 0 ? 0 : (size_t)size;
+    }
+    if (payload.size == 0) {
+        rt_ag_refuse_text(agent, link, channel, RT_CLASS_INVALID, "this attach cannot be passed on");
+    } else if ((qualified && session == NULL) || agent->stats.held >= RT_AGENT_HELD_MAX) {
+        rt_ag_refuse_text(agent, link, channel, RT_CLASS_RETRY_LATER, "this agent holds too many requests");
+    } else {
+        held = hold(agent, link, channel, msg, payload.data, payload.size);
+        if (held == NULL) {
+            rt_ag_refuse_text(agent, link, channel, RT_CLASS_RETRY_LATER, rt_strerror(RT_ENOMEM));
+        }
+    }
+    if (held == NULL) {
+        if (session != NULL) {
+            rt_ag_session_settle(agent, session);
+        }
+        return;
+    }
+    if (session != NULL) {
+        held->session = session;
+        ag_list_push(&session->held, &held->in_session);
+        rt_ag_session_settle(agent, session);
+        if (answer_known(agent, held)) {
+            return;
+        }
+    }
+    if (link->n_chans == 1) {
+        link->heard = agent->now;
+        rt_ag_link_arm(agent, link);
+    }
+    look(agent, held, 0);
+}
+
+void rt_ag_attach(struct rt_agent *agent, struct ag_link *link, uint32_t channel, uint8_t *frame, size_t size)
+{
+    struct rt_attach_msg msg;
+    struct rt_key key;
+    struct rt_frame head;
+    struct ag_session *session;
+    struct ag_chan *chan;
+    char why[RT_TEXT_MAX];
+    bool qualified;
+
+    if (channel <= link->last_channel) {
+        rt_ag_link_refuse_text(agent, link, RT_CLASS_PROTOCOL, "ATTACH on a channel that is not above all before");
+        return;
+    }
+    link->last_channel = channel;
+    if (rt_msg_decode(RT_MSG_ATTACH, frame + RT_FRAME_HEADER, size - RT_FRAME_HEADER, &msg, why, sizeof why) != 0) {
+        rt_ag_link_refuse_text(agent, link, RT_CLASS_PROTOCOL, why);
+        return;
+    }
+    if (link->n_chans >= RT_LINK_CHANNELS_MAX) {
+        struct rt_refuse_msg limit = {
+            .c = RT_CLASS_LIMIT, .which = rt_slice_text("channels"), .max = RT_LINK_CHANNELS_MAX};
+        rt_ag_refuse(agent, link, channel, &limit);
+        return;
+    }
+    if (rt_ag_key(link, msg.cid, &key, &qualified) != 0 || msg.mode > RT_ATTACH_STEAL) {
+        rt_ag_refuse_text(agent, link, channel, RT_CLASS_INVALID, "no container ID, or a mode that does not exist");
+        return;
+    }
+    session = qualified ? rt_ag_session_find(agent, &key) : NULL;
+    if (session == NULL || session->guest == NULL || link->who[0] == '\0') {
+        struct rt_slice payload = {frame + RT_FRAME_HEADER, size - RT_FRAME_HEADER};
+        hold_and_look(agent, link, channel, &msg, &key, qualified, payload);
+        return;
+    }
+    chan = rt_ag_chan_new(agent, session, link, channel);
+    if (chan == NULL) {
+        rt_ag_refuse_text(agent, link, channel, RT_CLASS_RETRY_LATER, "this agent has no room for another channel");
+        return;
+    }
+    rt_frame_get(frame, &head);
+    head.channel = (uint32_t)chan->key[AG_GUEST];
+    rt_frame_put(frame, &head);
+    rt_ag_run(agent, session->guest, frame, size);
+}

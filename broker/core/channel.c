@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "broker/core/agent_internal.h"
+
+#include <stdlib.h>
+
+/* Channels: a pair of (link, channel) mapped to each other, from the ATTACH to a DETACH, a REFUSE or a lost link. */
+
+static void link_gains(struct rt_agent *agent, struct ag_link *link)
+{
+    link->n_chans++;
+    if (link->n_chans == 1) { /* from now on it is asked for life more often: not for the time before */
+        link->heard = agent->now;
+        link->pings = 0;
+        rt_ag_link_arm(agent, link);
+    }
+}
+
+static bool enter(struct rt_agent *agent, struct ag_chan *chan)
+{
+    HASH_ADD_KEYPTR_BYHASHVALUE(hh_guest, agent->by_guest, &chan->key[AG_GUEST], sizeof chan->key[AG_GUEST],
+                                ag_chan_hash(agent, chan->key[AG_GUEST]), chan);
+    if (chan->hh_guest.tbl == NULL) {
+        return false;
+    }
+    HASH_ADD_KEYPTR_BYHASHVALUE(hh_client, agent->by_client, &chan->key[AG_CLIENT], sizeof chan->key[AG_CLIENT],
+                                ag_chan_hash(agent, chan->key[AG_CLIENT]), chan);
+    if (chan->hh_client.tbl == NULL) {
+        HASH_DELETE(hh_guest, agent->by_guest, chan);
+        return false;
+    }
+    return true;
+}
+
+struct ag_chan *rt_ag_chan_new(struct rt_agent *agent, struct ag_session *session, struct ag_link *client,
+                               uint32_t channel)
+{
+    struct ag_link *guest = session->guest;
+    struct ag_chan *chan;
+
+    if (guest->last_channel == UINT32_MAX) {
+        return NULL;
+    }
+    chan = calloc(1, sizeof *chan);
+    if (chan == NULL) {
+        return NULL;
+    }
+    chan->key[AG_GUEST] = ag_chan_key(guest->id, guest->last_channel + 1);
+    chan->key[AG_CLIENT] = ag_chan_key(client->id, channel);
+    if (!enter(agent, chan)) {
+        free(chan);
+        return NULL;
+    }
+    guest->last_channel++;
+    chan->session = session;
+    chan->link[AG_GUEST] = guest;
+    chan->link[AG_CLIENT] = client;
+    ag_list_push(&guest->chans, &chan->in[AG_GUEST]);
+    ag_list_push(&client->chans, &chan->in[AG_CLIENT]);
+    link_gains(agent, guest);
+    link_gains(agent, client);
+    agent->stats.channels++;
+    rt_ag_event(agent, RT_AGENT_ATTACHED, client, session, "", "", "");
+    return chan;
+}
+
+void rt_ag_chan_free(struct rt_agent *agent, struct ag_chan *chan)
+{
+    HASH_DELETE(hh_guest, agent->by_guest, chan);
+    HASH_DELETE(hh_client, agent->by_client, chan);
+    for (int side = AG_GUEST; side <= AG_CLIENT; side++) {
+        ag_list_remove(&chan->in[side]);
+        ag_list_remove(&chan->wait[side]);
+        chan->link[side]->n_chans--;
+        if (chan->link[side]->cache == chan) {
+            chan->link[side]->cache = NULL;
+        }
+    }
+    agent->stats.channels--;
+    free(chan);
+}
+
+void rt_ag_chan_end(struct rt_agent *agent, struct ag_chan *chan, const struct ag_link *only,
+                    const struct rt_refuse_msg *refuse)
+{
+    for (int side = AG_GUEST; side <= AG_CLIENT; side++) {
+        if (only == NULL || only == chan->link[side]) {
+            rt_ag_refuse(agent, chan->link[side], (uint32_t)chan->key[side], refuse);
+        }
+    }
+    rt_ag_event(agent, RT_AGENT_DETACHED, chan->link[AG_CLIENT], chan->session, "", rt_class_name(refuse->c), "");
+    rt_ag_chan_free(agent, chan);
+}
+
+void rt_ag_chans_end(struct rt_agent *agent, struct ag_link *link, const struct rt_refuse_msg *refuse)
+{
+    int side = link->role == RT_PEER_GUEST ? AG_GUEST : AG_CLIENT;
+
+    while (!ag_list_empty(&link->chans)) {
+        struct ag_chan *chan = ag_of(link->chans.next, struct ag_chan, in[side]);
+        rt_ag_chan_end(agent, chan, chan->link[!side], refuse);
+    }
+}

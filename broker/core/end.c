@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "broker/core/agent_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* The end of a session: the tails of its output are collected, then stored with the exit status. What the store does
+ * not take now is kept on this host's disk, and in memory, until it does. */
+
+void rt_ag_end_free(struct rt_agent *agent, struct ag_end *end)
+{
+    ag_list_remove(&end->node);
+    free(end->tail[0]);
+    free(end->tail[1]);
+    free(end);
+    agent->n_ends--;
+}
+
+static struct ag_end *end_new(struct rt_agent *agent)
+{
+    struct ag_end *end = agent->n_ends >= RT_ENDS_MAX ? NULL : calloc(1, sizeof *end);
+
+    if (end != NULL) {
+        agent->n_ends++;
+    }
+    return end;
+}
+
+void rt_ag_tail(struct rt_agent *agent, struct ag_link *link, const struct rt_frame *frame, const uint8_t *data)
+{
+    unsigned i = frame->stream - (unsigned)RT_STDOUT;
+    struct ag_end *end;
+    uint8_t *more;
+
+    if (link->end_ready) {
+        return; /* belongs to an END that has come */
+    }
+    if (link->end == NULL) {
+        link->end = end_new(agent);
+    }
+    end = link->end;
+    if (end == NULL || frame->length == 0) {
+        return;
+    }
+    if (end->size[i] == 0 || frame->offset != end->offset[i] + end->size[i] ||
+        end->size[i] + frame->length > RT_TAIL_MAX) {
+        end->size[i] = 0; /* a new beginning: the guest repeats itself */
+        end->offset[i] = frame->offset;
+    }
+    more = realloc(end->tail[i], end->size[i] + frame->length);
+    if (more == NULL) {
+        end->size[i] = 0;
+        return;
+    }
+    end->tail[i] = more;
+    memcpy(more + end->size[i], data, frame->length);
+    end->size[i] += frame->length;
+}
+
+static void answer(struct rt_agent *agent, struct ag_link *link, enum rt_end_how how)
+{
+    struct rt_frame frame = {.type = RT_END_OK};
+    struct rt_end_ok_msg msg = {.how = how};
+
+    if (how == RT_END_LATER) {
+        msg.delay = AG_STORE_RETRY_MS;
+    }
+    link->end_ready = false;
+    (void)rt_ag_send_msg(agent, link, &frame, RT_MSG_END_OK, &msg);
+}
+
+static void store_op_of(const struct ag_end *end, struct rt_store_op *op)
+{
+    memset(op, 0, sizeof *op);
+    op->kind = RT_STORE_END;
+    op->key = end->key;
+    op->life = end->life;
+    op->epoch = end->epoch;
+    op->end = end->end;
+    for (unsigned i = 0; i < 2; i++) {
+        op->tail[i].data = end->tail[i];
+        op->tail[i].size = end->size[i];
+    }
+}
+
+static void kept_later(struct rt_agent *agent)
+{
+    if (!agent->kept_timer.set && !ag_list_empty(&agent->kept)) {
+        rt_ag_timer_set(&agent->timers, &agent->kept_timer, agent->now + AG_STORE_RETRY_MS);
+    }
+}
+
+static struct ag_end *kept_at(const struct rt_agent *agent, const struct rt_key *key, uint64_t life)
+{
+    struct ag_list *node;
+
+    for (node = agent->kept.next; node != &agent->kept; node = node->next) {
+        struct ag_end *end = ag_of(node, struct ag_end, node);
+        if (rt_key_equal(&end->key, key) && (life == 0 || end->life == life)) {
+            return end;
+        }
+    }
+    return NULL;
+}
+
+const struct ag_end *rt_ag_kept_find(const struct rt_agent *agent, const struct rt_key *key)
+{
+    return kept_at(agent, key, 0);
+}
+
+/* The store did not take it: onto the disk. True when it is safe there. Owns the end either way. */
+static bool keep(struct rt_agent *agent, struct ag_end *end)
+{
+    struct rt_store_op op;
+    struct ag_end *old = kept_at(agent, &end->key, end->life);
+
+    store_op_of(end, &op);
+    if (!end->kept && agent->config.io.keep_end(agent->config.io.ctx, &op) != 0) {
+        rt_ag_end_free(agent, end);
+        return false;
+    }
+    if (old != NULL && old != end) {
+        rt_ag_end_free(agent, old);
+    }
+    end->kept = true;
+    ag_list_push(&agent->kept, &end->node);
+    kept_later(agent);
+    return true;
+}
+
+/* Gives the end to the store; what it does not take at once is kept. Returns how the guest is answered now, or -1. */
+static int submit(struct rt_agent *agent, struct ag_end *end, rt_link_id link)
+{
+    struct rt_store_op op;
+    struct ag_op about = {.link = link, .end = end};
+
+    store_op_of(end, &op);
+    if (rt_ag_store(agent, &op, &about) != 0) {
+        return -1;
+    }
+    return keep(agent, end) ? RT_END_ON_DISK : RT_END_LATER;
+}
+
+void rt_ag_end_submit(struct rt_agent *agent, struct ag_link *link)
+{
+    struct ag_end *end = link->end;
+    int how;
+
+    link->end = NULL;
+    end->key = link->session->key;
+    end->life = link->session->life;
+    end->epoch = link->session->epoch;
+    how = submit(agent, end, link->id);
+    if (how >= 0) {
+        answer(agent, link, (enum rt_end_how)how);
+    }
+}
+
+void rt_ag_end(struct rt_agent *agent, struct ag_link *link, const struct rt_end_msg *msg)
+{
+    uint64_t final[2] = {msg->out, msg->err};
+
+    if (link->end_ready) {
+        return; /* told twice; it is under way */
+    }
+    if (link->end == NULL) {
+        link->end = end_new(agent);
+    }
+    if (link->end == NULL) {
+        answer(agent, link, RT_END_LATER);
+        return;
+    }
+    link->end->end = *msg;
+    for (unsigned i = 0; i < 2; i++) { /* a tail that does not lead to the end is none */
+        if (link->end->offset[i] + link->end->size[i] != final[i]) {
+            link->end->size[i] = 0;
+        }
+    }
+    link->end_ready = true;
+    if (link->state == AG_SERVING) {
+        rt_ag_end_submit(agent, link);
+    }
+}
+
+static void ended(struct rt_agent *agent, const struct rt_key *key, uint64_t life)
+{
+    struct ag_session *session = rt_ag_session_find(agent, key);
+
+    if (session != NULL && session->life == life && session->rule != NULL) {
+        session->rule->state = RT_SESSION_ENDED;
+        session->lost_at = session->write_at = 0;
+        rt_ag_session_state(agent, session, RT_SESSION_ENDED, "");
+        rt_ag_event(agent, RT_AGENT_ENDED, session->guest, session, "", "ended", "");
+        rt_ag_session_settle(agent, session);
+    }
+}
+
+void rt_ag_end_reply(struct rt_agent *agent, struct ag_op *op, const struct rt_store_reply *reply)
+{
+    struct ag_end *end = op->end;
+    struct ag_link *link = rt_ag_link(agent, op->link);
+    enum rt_end_how how = RT_END_LATER;
+    bool stored = reply->error == 0 && reply->how != RT_END_LATER;
+
+    op->end = NULL;
+    if (link != NULL && (link->state != AG_SERVING || !link->end_ready)) {
+        link = NULL;
+    }
+    if (stored || (reply->error == RT_ENOTFOUND && end->kept)) {
+        /* Not found: another life has taken over, or the record has expired. Nobody will ask for this end. */
+        if (end->kept) {
+            agent->config.io.drop_end(agent->config.io.ctx, &end->key, end->life);
+        }
+        if (stored) {
+            how = reply->how;
+            ended(agent, &end->key, end->life);
+        }
+        rt_ag_end_free(agent, end);
+    } else if (reply->error == RT_ENOTFOUND) {
+        rt_ag_end_free(agent, end); /* not claimed yet: the guest repeats it */
+    } else if (keep(agent, end)) {
+        how = RT_END_ON_DISK;
+    }
+    if (link != NULL) {
+        answer(agent, link, how);
+    }
+}
+
+void rt_ag_kept_again(struct rt_agent *agent)
+{
+    struct ag_list *node, again;
+
+    if (!agent->store_up) {
+        return; /* until it is up again */
+    }
+    rt_ag_timer_clear(&agent->timers, &agent->kept_timer);
+    ag_list_init(&again);
+    while ((node = ag_list_pop(&agent->kept)) != NULL) {
+        ag_list_push(&again, node);
+    }
+    while ((node = ag_list_pop(&again)) != NULL) {
+        (void)submit(agent, ag_of(node, struct ag_end, node), 0);
+    }
+}
+
+void rt_agent_kept_end(struct rt_agent *agent, const struct rt_store_op *op, uint64_t now)
+{
+    struct ag_end *end = end_new(agent);
+
+    if (now > agent->now) {
+        agent->now = now;
+    }
+    if (end == NULL) {
+        return; /* stays on disk for the next run */
+    }
+    end->key = op->key;
+    end->life = op->life;
+    end->epoch = op->epoch;
+    end->end = op->end;
+    end->kept = true;
+    for (unsigned i = 0; i < 2; i++) {
+        if (op->tail[i].size == 0 || op->tail[i].size > RT_TAIL_MAX) {
+            continue;
+        }
+        end->tail[i] = malloc(op->tail[i].size);
+        if (end->tail[i] == NULL) {
+            rt_ag_end_free(agent, end);
+            return;
+        }
+        memcpy(end->tail[i], op->tail[i].data, op->tail[i].size);
+        end->size[i] = op->tail[i].size;
+    }
+    ag_list_push(&agent->kept, &end->node);
+    if (agent->store_up) {
+        kept_later(agent);
+    }
+}

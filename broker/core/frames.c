@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "broker/core/agent_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* The frames that end at the agent. Which peer may send what in which state has been checked. */
+
+static void welcome_client(struct rt_agent *agent, struct ag_link *link)
+{
+    struct rt_frame frame = {.type = RT_WELCOME};
+    struct rt_welcome_msg *msg = calloc(1, sizeof *msg);
+    int err;
+
+    if (msg == NULL) {
+        rt_ag_link_refuse_text(agent, link, RT_CLASS_RETRY_LATER, rt_strerror(RT_ENOMEM));
+        return;
+    }
+    msg->v = RT_PROTOCOL_VERSION;
+    msg->host = rt_slice_text(agent->config.host);
+    msg->agents[0].host = msg->host;
+    msg->agents[0].n_addr = agent->config.n_addr;
+    for (size_t i = 0; i < agent->config.n_addr; i++) {
+        msg->agents[0].addr[i] = rt_slice_text(agent->config.addr[i]);
+    }
+    msg->n_agents = 1;
+    for (size_t i = 0; i < agent->n_hosts && msg->n_agents < RT_AGENTS_MAX; i++) {
+        const struct rt_store_host *row = &agent->hosts[i];
+        struct rt_host_msg *out = &msg->agents[msg->n_agents];
+        if (!row->alive || strcmp(row->host, agent->config.host) == 0) {
+            continue;
+        }
+        out->host = rt_slice_text(row->host);
+        out->n_addr = row->n_addr;
+        for (size_t k = 0; k < row->n_addr; k++) {
+            out->addr[k] = rt_slice_text(row->addr[k]);
+        }
+        msg->n_agents++;
+    }
+    err = rt_ag_send_msg(agent, link, &frame, RT_MSG_WELCOME, msg);
+    free(msg);
+    if (err != 0) {
+        rt_ag_link_refuse_text(agent, link, RT_CLASS_RETRY_LATER, rt_strerror(err));
+        return;
+    }
+    rt_ag_link_state(agent, link, AG_READY);
+}
+
+static void hello(struct rt_agent *agent, struct ag_link *link, const uint8_t *data, size_t size)
+{
+    struct rt_hello_msg msg;
+    char why[RT_TEXT_MAX];
+    bool guest = link->role == RT_PEER_GUEST;
+
+    if (rt_msg_decode(RT_MSG_HELLO, data, size, &msg, why, sizeof why) != 0) {
+        rt_ag_link_refuse_text(agent, link, RT_CLASS_PROTOCOL, why);
+    } else if (!rt_slice_equal(msg.role, rt_slice_text(guest ? "guest" : "client"))) {
+        rt_ag_link_refuse_text(agent, link, RT_CLASS_DENIED,
+                               guest ? "this address is for guests" : "this address is for clients");
+    } else if (msg.vmin > RT_PROTOCOL_VERSION || msg.vmax < RT_PROTOCOL_VERSION) {
+        rt_ag_link_refuse_text(agent, link, RT_CLASS_VERSION, "this agent speaks version 1");
+    } else if (guest) {
+        rt_ag_guest_hello(agent, link, &msg);
+    } else {
+        welcome_client(agent, link);
+    }
+}
+
+static void report(struct rt_agent *agent, struct ag_link *link, const uint8_t *data, size_t size)
+{
+    uint8_t *copy;
+
+    if (link->session != NULL) {
+        rt_ag_session_report(agent, link->session, data, size);
+        return;
+    }
+    if (link->state != AG_TAKING) {
+        return;
+    }
+    copy = realloc(link->report, size);
+    if (copy != NULL) {
+        memcpy(copy, data, size);
+        link->report = copy;
+        link->report_size = size;
+    }
+}
+
+static void pong(struct rt_agent *agent, struct ag_link *link, const struct rt_frame *ping)
+{
+    struct rt_frame frame = {.type = RT_PONG, .offset = ping->offset};
+
+    /* What is queued to it is sign of life enough. */
+    if (!link->congested) {
+        rt_ag_send_frame(agent, link, &frame, NULL);
+    }
+}
+
+static void end(struct rt_agent *agent, struct ag_link *link, const uint8_t *data, size_t size)
+{
+    struct rt_end_msg msg;
+    char why[RT_TEXT_MAX];
+
+    if (rt_msg_decode(RT_MSG_END, data, size, &msg, why, sizeof why) != 0) {
+        rt_ag_link_refuse_text(agent, link, RT_CLASS_PROTOCOL, why);
+        return;
+    }
+    rt_ag_end(agent, link, &msg);
+}
+
+static void leaving(struct rt_agent *agent, struct ag_link *link, const struct rt_frame *frame)
+{
+    if (frame->type == RT_PONG) {
+        agent->stats.forks++;
+        rt_ag_event(agent, RT_AGENT_FORKED, link, NULL, "serving", "closed",
+                    "it still runs, and another host claimed it");
+        rt_ag_link_close(agent, link, "another host claimed it");
+    }
+}
+
+void rt_ag_frame(struct rt_agent *agent, struct ag_link *link, const struct rt_frame *frame, uint8_t *p)
+{
+    uint8_t *payload = p + RT_FRAME_HEADER;
+
+    if (link->state == AG_LEAVING) {
+        leaving(agent, link, frame);
+        return;
+    }
+    switch (frame->type) {
+    case RT_HELLO:
+        hello(agent, link, payload, frame->length);
+        break;
+    case RT_CONFIRM:
+        rt_ag_guest_confirm(agent, link);
+        break;
+    case RT_REPORT:
+        report(agent, link, payload, frame->length);
+        break;
+    case RT_REFUSE:
+        rt_ag_link_close(agent, link, "refused by the peer");
+        break;
+    case RT_PING:
+        pong(agent, link, frame);
+        break;
+    case RT_REQUEST:
+        rt_ag_request(agent, link, frame->offset, payload, frame->length);
+        break;
+    case RT_TAIL:
+        rt_ag_tail(agent, link, frame, payload);
+        break;
+    case RT_END:
+        end(agent, link, payload, frame->length);
+        break;
+    case RT_ATTACH:
+        rt_ag_attach(agent, link, frame->channel, p, RT_FRAME_HEADER + (size_t)frame->length);
+        break;
+    default: /* PONG: its coming was all that counts */
+        break;
+    }
+}

@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "broker/core/agent_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A guest's handshake: HELLO, the store's verdict, WELCOME, CONFIRM. What happens from the confirm on is in take.c. */
+
+static int open_token(struct rt_agent *agent, struct ag_link *link, const struct rt_hello_msg *hello,
+                      struct rt_ticket *ticket, char why[RT_TEXT_MAX])
+{
+    char cid[RT_CID_MAX + 1];
+    const struct rt_sealer *sealer = &agent->config.sealer;
+    int err = sealer->open(sealer->ctx, hello->tok.data, hello->tok.size, agent->now + agent->wall_offset, ticket);
+
+    rt_slice_copy(hello->cid, cid, sizeof cid);
+    if (err == RT_EEXPIRED) {
+        snprintf(why, RT_TEXT_MAX, "the token has expired: create the container anew");
+    } else if (err != 0) {
+        snprintf(why, RT_TEXT_MAX, "the token is not one of this cluster: %s", rt_strerror(err));
+    } else if (strcmp(cid, ticket->key.cid) != 0) {
+        snprintf(why, RT_TEXT_MAX, "the token is another container's");
+        err = RT_EAUTH;
+    } else if (ticket->bound_to[0] != '\0' && strcmp(ticket->bound_to, link->who) != 0) {
+        snprintf(why, RT_TEXT_MAX, "the token is bound to another virtual machine");
+        err = RT_EAUTH;
+    } else if (!ticket->join && memcmp(ticket->inc.b, hello->inc.data, RT_ID_SIZE) != 0) {
+        snprintf(why, RT_TEXT_MAX, "the ticket is another incarnation's");
+        err = RT_EAUTH;
+    }
+    return err;
+}
+
+static struct ag_claim *make_claim(struct rt_agent *agent, const struct ag_link *link, const struct rt_hello_msg *hello,
+                                   const struct rt_ticket *ticket)
+{
+    struct ag_claim *made = calloc(1, sizeof *made);
+    struct rt_claim *claim;
+
+    if (made == NULL) {
+        return NULL;
+    }
+    claim = &made->claim;
+    claim->key = ticket->key;
+    claim->join = ticket->join;
+    memcpy(claim->inc.b, hello->inc.data, RT_ID_SIZE);
+    memcpy(claim->nonce.b, hello->nonce.data, RT_ID_SIZE);
+    claim->life = ticket->join ? 0 : ticket->life;
+    claim->epoch = hello->epoch;
+    if (!ticket->join) {
+        claim->ticket = ticket->id;
+        claim->n_ancestors = ticket->n_ancestors;
+        memcpy(claim->ancestors, ticket->ancestors, sizeof claim->ancestors);
+    }
+    agent->config.io.random(agent->config.io.ctx, claim->next.b, RT_ID_SIZE);
+    rt_slice_copy(rt_slice_text(agent->config.host), claim->host, sizeof claim->host);
+    rt_slice_copy(rt_slice_text(link->who), claim->proof, sizeof claim->proof);
+    claim->store_whole = rt_ag_whole(agent);
+    return made;
+}
+
+/* What this agent remembers decides only where it can be no older than the asker: a hello at or below the newest claim
+ * known of. With the store out it also holds the chain of a guest that it serves at this moment against a copy. */
+static enum rt_class remembered(struct rt_agent *agent, const struct rt_claim *claim, bool store_out,
+                                struct rt_claim_outcome *outcome)
+{
+    struct ag_session *session = rt_ag_session_find(agent, &claim->key);
+    bool older;
+
+    memset(outcome, 0, sizeof *outcome);
+    if (claim->join || session == NULL || session->known_at == 0 || !rt_ag_session_known(agent, session)) {
+        return RT_CLASS_OK;
+    }
+    older = claim->life < session->life || (claim->life == session->life && claim->epoch <= session->epoch);
+    if (!older && !(store_out && session->guest != NULL)) {
+        return RT_CLASS_OK;
+    }
+    if (session->rule != NULL) {
+        rt_claim_judge(session->rule, claim, 0, outcome);
+        return outcome->verdict == RT_CLASS_RETRY_LATER ? RT_CLASS_OK : outcome->verdict;
+    }
+    if (!older) {
+        return RT_CLASS_OK;
+    }
+    outcome->verdict = claim->life < session->life ? RT_CLASS_SUPERSEDED : RT_CLASS_STALE;
+    outcome->life = session->life;
+    outcome->epoch = session->epoch;
+    return outcome->verdict;
+}
+
+static const char *verdict_text(enum rt_class verdict)
+{
+    switch (verdict) {
+    case RT_CLASS_STALE:
+        return "a connection with this epoch or a newer one has been made: raise the epoch";
+    case RT_CLASS_REWOUND:
+        return "this guest has gone back in time: a later state of it was served (a reverted snapshot?)";
+    case RT_CLASS_FORKED:
+        return "another copy of this guest is served (a clone?)";
+    case RT_CLASS_SUPERSEDED:
+        return "a newer start of this container is served";
+    case RT_CLASS_RETRY_LATER:
+        return "another start of this container is served, or the store does not know yet";
+    default:
+        return "";
+    }
+}
+
+static void refuse_verdict(struct rt_agent *agent, struct ag_link *link, const struct rt_claim_outcome *outcome)
+{
+    struct rt_refuse_msg refuse = {.c = outcome->verdict, .m = rt_slice_text(verdict_text(outcome->verdict))};
+
+    if (outcome->verdict == RT_CLASS_STALE) {
+        refuse.life = link->claim->claim.life;
+        refuse.epoch = outcome->epoch;
+    } else if (outcome->verdict == RT_CLASS_RETRY_LATER) {
+        refuse.delay = outcome->delay_ms > 0 ? outcome->delay_ms : AG_RETRY_DELAY_MS;
+    }
+    rt_ag_link_refuse(agent, link, &refuse);
+}
+
+/* Asks the store; without one to ask the claim goes on at once as after the time-out. */
+static void test(struct rt_agent *agent, struct ag_link *link)
+{
+    struct rt_store_op op = {.kind = RT_STORE_TEST, .key = link->claim->claim.key, .claim = link->claim->claim};
+    struct ag_op about = {.link = link->id};
+
+    link->claim_at = agent->now + RT_CLAIM_TIMEOUT_MS;
+    rt_ag_link_state(agent, link, AG_TESTING);
+    link->op = rt_ag_store(agent, &op, &about);
+    if (link->op == 0) {
+        rt_ag_guest_silent(agent, link);
+    }
+}
+
+void rt_ag_guest_hello(struct rt_agent *agent, struct ag_link *link, const struct rt_hello_msg *hello)
+{
+    struct rt_ticket ticket;
+    struct rt_claim_outcome outcome;
+    char why[RT_TEXT_MAX];
+
+    if (!rt_cid_valid(hello->cid) || hello->inc.size != RT_ID_SIZE || hello->nonce.size != RT_ID_SIZE ||
+        hello->tok.size == 0 || hello->epoch == 0) {
+        rt_ag_link_refuse_text(agent, link, RT_CLASS_PROTOCOL, "a guest's hello needs cid, inc, epoch, tok and nonce");
+        return;
+    }
+    memset(&ticket, 0, sizeof ticket);
+    if (open_token(agent, link, hello, &ticket, why) != 0) {
+        rt_ag_link_refuse_text(agent, link, RT_CLASS_BAD_AUTH, why);
+        return;
+    }
+    link->claim = make_claim(agent, link, hello, &ticket);
+    if (link->claim == NULL) {
+        rt_ag_link_refuse_text(agent, link, RT_CLASS_RETRY_LATER, rt_strerror(RT_ENOMEM));
+        return;
+    }
+    rt_slice_copy(rt_slice_text(ticket.bound_to), link->claim->bound_to, sizeof link->claim->bound_to);
+#ifdef RT_MUTANT_EVICT_BEFORE_PROOF
+    struct ag_session *old = rt_ag_session_find(agent, &link->claim->claim.key);
+    if (old != NULL && old->guest != NULL) {
+        rt_ag_link_close(agent, old->guest, "another hello");
+    }
+#endif
+    if (remembered(agent, &link->claim->claim, false, &outcome) != RT_CLASS_OK) {
+        refuse_verdict(agent, link, &outcome);
+        return;
+    }
+    test(agent, link);
+}
+
+/* The child of what the guest presented, with the hello's epoch. */
+static int seal_ticket(struct rt_agent *agent, const struct ag_claim *made, uint8_t out[RT_TOKEN_MAX])
+{
+    const struct rt_claim *claim = &made->claim;
+    const struct rt_sealer *sealer = &agent->config.sealer;
+    struct rt_ticket parent, child;
+
+    memset(&parent, 0, sizeof parent);
+    parent.join = claim->join;
+    parent.key = claim->key;
+    parent.inc = claim->inc;
+    parent.id = claim->ticket;
+    parent.n_ancestors = claim->n_ancestors;
+    memcpy(parent.ancestors, claim->ancestors, sizeof parent.ancestors);
+    memcpy(parent.bound_to, made->bound_to, sizeof parent.bound_to);
+    rt_ticket_child(&parent, &claim->next, claim->epoch, &child);
+    child.join = false;
+    child.inc = claim->inc;
+    child.life = made->life;
+    rt_slice_copy(rt_slice_text(agent->config.host), child.issuer, sizeof child.issuer);
+    child.expires_ms =
+        agent->config.ticket_ttl_ms == 0 ? 0 : agent->now + agent->wall_offset + agent->config.ticket_ttl_ms;
+    return sealer->seal(sealer->ctx, &child, out, RT_TOKEN_MAX);
+}
+
+static void welcome(struct rt_agent *agent, struct ag_link *link)
+{
+    struct ag_claim *made = link->claim;
+    struct rt_frame frame = {.type = RT_WELCOME};
+    struct rt_welcome_msg *msg = calloc(1, sizeof *msg);
+    uint8_t token[RT_TOKEN_MAX];
+    int size = msg == NULL ? RT_ENOMEM : seal_ticket(agent, made, token);
+
+    if (size < 0) {
+        free(msg);
+        rt_ag_link_refuse_text(agent, link, RT_CLASS_RETRY_LATER, rt_strerror(size));
+        return;
+    }
+    msg->v = RT_PROTOCOL_VERSION;
+    msg->host = rt_slice_text(agent->config.host);
+    msg->life = made->life;
+    msg->epoch = made->claim.epoch;
+    msg->tkt.data = token;
+    msg->tkt.size = (size_t)size;
+    msg->drain = made->draining;
+    size = rt_ag_send_msg(agent, link, &frame, RT_MSG_WELCOME, msg);
+    free(msg);
+    if (size != 0) {
+        rt_ag_link_refuse_text(agent, link, RT_CLASS_RETRY_LATER, rt_strerror(size));
+        return;
+    }
+    link->claim_at = 0;
+    link->op = 0;
+    rt_ag_link_state(agent, link, AG_WELCOMED);
+#ifdef RT_MUTANT_CLAIM_AT_HELLO
+    rt_ag_take_start(agent, link);
+#endif
+}
+
+void rt_ag_guest_confirm(struct rt_agent *agent, struct ag_link *link)
+{
+#ifdef RT_MUTANT_CLAIM_AT_HELLO
+    if (link->state == AG_TAKING || link->state == AG_SERVING) {
+        return;
+    }
+#endif
+    if (link->state != AG_WELCOMED) {
+        rt_ag_link_refuse_text(agent, link, RT_CLASS_PROTOCOL, "CONFIRM without a WELCOME before it");
+        return;
+    }
+    rt_ag_take_start(agent, link);
+}
+
+void rt_ag_guest_silent(struct rt_agent *agent, struct ag_link *link)
+{
+    struct rt_claim_outcome outcome;
+
+    link->claim_at = 0;
+    link->op = 0;
+    if (link->state == AG_TAKING) {
+        rt_ag_serve(agent, link, false);
+    } else if (link->state != AG_TESTING) {
+        rt_ag_link_arm(agent, link);
+    } else if (link->claim->claim.join) {
+        rt_ag_link_refuse_text(agent, link, RT_CLASS_RETRY_LATER, "the session store does not answer");
+    } else if (remembered(agent, &link->claim->claim, true, &outcome) != RT_CLASS_OK) {
+        refuse_verdict(agent, link, &outcome);
+    } else {
+        link->claim->life = link->claim->claim.life;
+        welcome(agent, link);
+    }
+}
+
+/* Another host serves another start of this container: its join waits, unless that host is dead. Returns whether the
+ * test goes on. */
+static bool owner_looked_up(struct rt_agent *agent, struct ag_link *link, const char *owner)
+{
+    struct ag_claim *made = link->claim;
+    const struct rt_store_host *row = rt_ag_host(agent, owner);
+    struct rt_store_op op = {.kind = RT_STORE_HOSTS};
+    struct ag_op about = {.link = link->id};
+
+    if (owner[0] == '\0' || strcmp(owner, agent->config.host) == 0 || made->claim.dead_host[0] != '\0' ||
+        (row != NULL && row->alive)) {
+        return false;
+    }
+    if (row != NULL || made->looked) {
+        rt_slice_copy(rt_slice_text(owner), made->claim.dead_host, sizeof made->claim.dead_host);
+        test(agent, link);
+        return true;
+    }
+    made->looked = true;
+    link->op = rt_ag_store(agent, &op, &about);
+    if (link->op == 0) {
+        return false;
+    }
+    link->claim_at = agent->now + RT_CLAIM_TIMEOUT_MS;
+    rt_ag_link_arm(agent, link);
+    return true;
+}
+
+void rt_ag_guest_hosts_reply(struct rt_agent *agent, struct ag_link *link, const struct rt_store_reply *reply)
+{
+    if (reply->error != 0) {
+        rt_ag_guest_silent(agent, link);
+        return;
+    }
+    for (size_t i = 0; i < reply->n_hosts; i++) {
+        (void)rt_ag_host_note(agent, &reply->hosts[i]);
+    }
+    test(agent, link); /* names the owner again, and now its row is known, or there is none */
+}
+
+/* A join that this host's own record keeps out, while nobody serves it here: after a grace it is written lost. */
+static void find_orphan(struct rt_agent *agent, const struct rt_key *key)
+{
+    struct ag_session *session = rt_ag_session_get(agent, key);
+    struct rt_store_op op = {.kind = RT_STORE_GET, .key = *key};
+    struct ag_op about = {.session = session, .census = true};
+
+    if (session == NULL) {
+        return;
+    }
+    if (session->guest == NULL && session->lost_at == 0 && session->n_ops == 0) {
+        (void)rt_ag_store(agent, &op, &about);
+    }
+    rt_ag_session_settle(agent, session);
+}
+
+void rt_ag_test_reply(struct rt_agent *agent, const struct ag_op *op, const struct rt_store_reply *reply)
+{
+    struct ag_link *link = rt_ag_link(agent, op->link);
+    const struct rt_claim_outcome *outcome = &reply->outcome;
+
+    if (link == NULL || link->op != op->id || link->state != AG_TESTING) {
+        return;
+    }
+    if (reply->error != 0) {
+        rt_ag_guest_silent(agent, link);
+    } else if (outcome->verdict == RT_CLASS_OK) {
+        link->claim->life = outcome->life;
+        link->claim->draining = outcome->draining;
+        welcome(agent, link);
+    } else {
+        if (outcome->verdict == RT_CLASS_RETRY_LATER) {
+            if (owner_looked_up(agent, link, outcome->host)) {
+                return;
+            }
+            if (strcmp(outcome->host, agent->config.host) == 0) {
+                find_orphan(agent, &link->claim->claim.key);
+            }
+        }
+        refuse_verdict(agent, link, outcome);
+    }
+}

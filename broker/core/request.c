@@ -1,0 +1,574 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "broker/core/agent_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* REQUEST: what people and programs ask of the directory. Answered from the store, with what this agent serves itself
+ * laid over it. One ag_ask lives from the request to its last REPLY. */
+
+enum ag_what { ASK_CREATE, ASK_SHOW, ASK_LIST, ASK_HOSTS, ASK_TAILS, ASK_KINDS };
+
+static const char *const names[ASK_KINDS] = {"create", "show", "list", "hosts", "tails"};
+
+/* Records of one REPLY: at most 3 KiB each, so that they fit into a frame. */
+#define RECORDS_PER_REPLY 16
+/* The tenant that sessions of an operator belong to. */
+#define LOCAL_TENANT "local"
+
+void rt_ag_ask_free(struct rt_agent *agent, struct ag_ask *ask)
+{
+    struct ag_session *session = ask->session;
+
+    rt_ag_forget_op(agent, ask->op);
+    ag_list_remove(&ask->in_link);
+    ag_list_remove(&ask->in_session);
+    rt_ag_timer_clear(&agent->timers, &ask->timer);
+    ask->link->n_asks--;
+    free(ask->record);
+    free(ask);
+    if (session != NULL) {
+        rt_ag_session_settle(agent, session);
+    }
+}
+
+static void send_reply(struct rt_agent *agent, struct ag_link *link, uint64_t request, const struct rt_reply_msg *reply)
+{
+    struct rt_frame frame = {.type = RT_REPLY, .offset = request};
+
+    if (rt_ag_send_msg(agent, link, &frame, RT_MSG_REPLY, reply) != 0) {
+        struct rt_reply_msg *bare = agent->reply;
+        memset(bare, 0, sizeof *bare);
+        bare->c = RT_CLASS_LIMIT;
+        bare->m = rt_slice_text("the answer does not fit into a frame");
+        (void)rt_ag_send_msg(agent, link, &frame, RT_MSG_REPLY, bare);
+    }
+}
+
+static void refuse(struct rt_agent *agent, struct ag_link *link, uint64_t request, enum rt_class cls, const char *text)
+{
+    memset(agent->reply, 0, sizeof *agent->reply);
+    agent->reply->c = cls;
+    agent->reply->m = rt_slice_text(text);
+    send_reply(agent, link, request, agent->reply);
+}
+
+/* The ask is over with an error. */
+static void finish(struct rt_agent *agent, struct ag_ask *ask, enum rt_class cls, const char *text)
+{
+    refuse(agent, ask->link, ask->request, cls, text);
+    rt_ag_ask_free(agent, ask);
+}
+
+static void finish_error(struct rt_agent *agent, struct ag_ask *ask, int error)
+{
+    finish(agent, ask, error == RT_ENOTFOUND ? RT_CLASS_NOT_FOUND : RT_CLASS_RETRY_LATER,
+           error == RT_ENOTFOUND ? "there is no such container" : rt_strerror(error));
+}
+
+int rt_ag_key(const struct ag_link *link, struct rt_slice name, struct rt_key *key, bool *qualified)
+{
+    struct rt_slice tenant = rt_slice_text(link->who);
+
+    memset(key, 0, sizeof *key);
+    *qualified = true;
+    if (link->who[0] == '\0') {
+        const uint8_t *slash = name.size == 0 ? NULL : memchr(name.data, '/', name.size);
+        *qualified = slash != NULL;
+        if (slash != NULL) {
+            tenant.data = name.data;
+            tenant.size = (size_t)(slash - name.data);
+            name.size -= tenant.size + 1;
+            name.data = slash + 1;
+        }
+        if (tenant.size > RT_TENANT_MAX || (slash != NULL && tenant.size == 0)) {
+            return RT_EINVAL;
+        }
+    }
+    if (!rt_cid_valid(name)) {
+        return RT_EINVAL;
+    }
+    rt_slice_copy(tenant, key->tenant, sizeof key->tenant);
+    rt_slice_copy(name, key->cid, sizeof key->cid);
+    return 0;
+}
+
+/* Starts the ask's next store operation; the answer is given when there is none. */
+static void ask_store(struct rt_agent *agent, struct ag_ask *ask, struct rt_store_op *op)
+{
+    struct ag_op about = {.link = ask->link->id, .ask = ask};
+
+    ask->op = rt_ag_store(agent, op, &about);
+    if (ask->op == 0) {
+        struct rt_store_reply none = {.kind = op->kind, .error = RT_EUNAVAIL};
+        rt_ag_ask_reply(agent, ask, &none);
+    }
+}
+
+static void ask_page(struct rt_agent *agent, struct ag_ask *ask, uint64_t cursor)
+{
+    struct rt_store_op op = {.kind = RT_STORE_FIND, .key = ask->key, .cursor = cursor};
+
+    memcpy(op.host, ask->host, sizeof op.host);
+    ask_store(agent, ask, &op);
+}
+
+static void ask_get(struct rt_agent *agent, struct ag_ask *ask)
+{
+    struct rt_store_op op = {.kind = RT_STORE_GET, .key = ask->key};
+
+    ask_store(agent, ask, &op);
+}
+
+/* What this agent serves is newer here than in the store. */
+static void fill_record(struct rt_agent *agent, const struct rt_store_record *in, struct rt_record_msg *out)
+{
+    const struct ag_session *session = rt_ag_session_find(agent, &in->key);
+
+    memset(out, 0, sizeof *out);
+    out->cid = rt_slice_text(in->key.cid);
+    out->tenant = rt_slice_text(in->key.tenant);
+    out->label = rt_slice_text(in->label);
+    out->state = in->rule.state;
+    out->life = in->rule.life;
+    out->epoch = in->rule.epoch;
+    out->host = rt_slice_text(in->rule.host);
+    if (in->rule.life != 0) {
+        out->inc.data = in->rule.inc.b;
+        out->inc.size = RT_ID_SIZE;
+    }
+    out->made = in->made_ms;
+    out->claimed = in->claimed_ms;
+    out->moves = in->moves;
+    out->n_hist = in->n_hist;
+    for (size_t i = 0; i < in->n_hist; i++) {
+        out->hist[i].host = rt_slice_text(in->hist[i].host);
+        out->hist[i].life = in->hist[i].life;
+        out->hist[i].epoch = in->hist[i].epoch;
+        out->hist[i].at = in->hist[i].at_ms;
+    }
+    out->code = in->code;
+    out->sig = in->sig;
+    out->report.data = in->report;
+    out->report.size = in->report_size;
+    out->seen = in->seen_ms;
+    if (session != NULL && session->guest != NULL) {
+        out->state = session->state;
+        out->life = session->life;
+        out->epoch = session->epoch;
+        out->host = rt_slice_text(session->host);
+        out->inc.data = session->rule->inc.b;
+        out->inc.size = RT_ID_SIZE;
+        if (session->report_size > 0) {
+            out->report.data = session->report;
+            out->report.size = session->report_size;
+        }
+    }
+}
+
+static void finish_record(struct rt_agent *agent, struct ag_ask *ask, const struct rt_store_record *record)
+{
+    memset(agent->reply, 0, sizeof *agent->reply);
+    fill_record(agent, record, &agent->reply->recs[0]);
+    agent->reply->n_recs = 1;
+    send_reply(agent, ask->link, ask->request, agent->reply);
+    rt_ag_ask_free(agent, ask);
+}
+
+/* Waits until somebody serves the session, or the time is over. False when it need not or cannot. */
+static bool wait_for_guest(struct rt_agent *agent, struct ag_ask *ask, const struct rt_store_record *record)
+{
+    struct ag_session *session;
+
+    if (!ask->timer.set || ask->expired ||
+        (record != NULL && (record->rule.state == RT_SESSION_RUNNING || record->rule.state == RT_SESSION_ENDED))) {
+        return false;
+    }
+    session = rt_ag_session_get(agent, &ask->key);
+    if (session == NULL) {
+        return false;
+    }
+    ask->session = session;
+    ag_list_push(&session->asks, &ask->in_session);
+    rt_ag_session_settle(agent, session);
+    return true;
+}
+
+void rt_ag_asks_wake(struct rt_agent *agent, struct ag_session *session)
+{
+    struct ag_list *node;
+
+    session->n_ops++; /* keeps it while its asks go */
+    while ((node = ag_list_pop(&session->asks)) != NULL) {
+        struct ag_ask *ask = ag_of(node, struct ag_ask, in_session);
+        ask->session = NULL;
+        ask_get(agent, ask);
+    }
+    session->n_ops--;
+}
+
+void rt_ag_ask_timer(struct rt_agent *agent, struct ag_ask *ask)
+{
+    struct ag_session *session = ask->session;
+
+    ask->expired = true;
+    if (session != NULL) {
+        ag_list_remove(&ask->in_session);
+        ask->session = NULL;
+        rt_ag_session_settle(agent, session);
+        ask_get(agent, ask);
+    }
+}
+
+/* The store is out, but this agent serves the session: that much it can say. */
+static bool show_own(struct rt_agent *agent, struct ag_ask *ask)
+{
+    const struct ag_session *session = rt_ag_session_find(agent, &ask->key);
+    struct rt_store_record *record;
+
+    if (session == NULL || session->guest == NULL) {
+        return false;
+    }
+    record = calloc(1, sizeof *record);
+    if (record == NULL) {
+        return false;
+    }
+    record->key = session->key;
+    record->rule = *session->rule;
+    finish_record(agent, ask, record);
+    free(record);
+    return true;
+}
+
+static void finish_ambiguous(struct rt_agent *agent, struct ag_ask *ask)
+{
+    char text[RT_TEXT_MAX + 1];
+    size_t n = 0, most = sizeof ask->found / sizeof ask->found[0];
+
+    for (size_t i = 0; i < ask->n_found && i < most && n < RT_TEXT_MAX; i++) {
+        bool operator= ask->link->who[0] == '\0';
+        int size =
+            snprintf(text + n, sizeof text - n, "%s%s%s%s",
+                     i == 0 ? "" : ", ", operator? ask->found[i].tenant : "", operator? "/" : "", ask->found[i].cid);
+        n += size < 0 ? 0 : (size_t)size;
+    }
+    finish(agent, ask, RT_CLASS_AMBIGUOUS, text);
+}
+
+/* A page of the search by prefix, or for an operator's plain name in all tenants. */
+static void show_page(struct rt_agent *agent, struct ag_ask *ask, const struct rt_store_reply *reply)
+{
+    size_t most = sizeof ask->found / sizeof ask->found[0];
+
+    for (size_t i = 0; i < reply->n_records; i++) {
+        const struct rt_store_record *record = &reply->records[i];
+        if (!ask->prefix && strcmp(record->key.cid, ask->key.cid) != 0) {
+            continue;
+        }
+        if (ask->n_found < most) {
+            ask->found[ask->n_found] = record->key;
+        }
+        ask->n_found++;
+        if (ask->record == NULL) {
+            ask->record = malloc(sizeof *ask->record);
+            if (ask->record == NULL) {
+                finish_error(agent, ask, RT_ENOMEM);
+                return;
+            }
+            *ask->record = *record;
+        }
+    }
+    if (reply->cursor != 0 && ask->n_found <= most) {
+        ask_page(agent, ask, reply->cursor);
+    } else if (ask->n_found > 1) {
+        finish_ambiguous(agent, ask);
+    } else if (ask->n_found == 1) {
+        finish_record(agent, ask, ask->record);
+    } else if (rt_ag_whole(agent)) {
+        finish_error(agent, ask, RT_ENOTFOUND);
+    } else {
+        finish(agent, ask, RT_CLASS_RETRY_LATER, "the session store is being filled again");
+    }
+}
+
+static void show_reply(struct rt_agent *agent, struct ag_ask *ask, const struct rt_store_reply *reply)
+{
+    const struct rt_store_record *record = reply->error == 0 && reply->n_records > 0 ? &reply->records[0] : NULL;
+
+    if (reply->error != 0 && reply->error != RT_ENOTFOUND) {
+        if (!show_own(agent, ask)) {
+            finish_error(agent, ask, reply->error);
+        }
+    } else if (reply->kind == RT_STORE_FIND) {
+        show_page(agent, ask, reply);
+    } else if (record == NULL && ask->prefix) {
+        ask_page(agent, ask, 0);
+    } else if (!wait_for_guest(agent, ask, record)) {
+        if (record != NULL) {
+            finish_record(agent, ask, record);
+        } else if (show_own(agent, ask)) {
+            return;
+        } else if (rt_ag_whole(agent)) {
+            finish_error(agent, ask, RT_ENOTFOUND);
+        } else {
+            finish(agent, ask, RT_CLASS_RETRY_LATER, "the session store is being filled again");
+        }
+    }
+}
+
+static void list_reply(struct rt_agent *agent, struct ag_ask *ask, const struct rt_store_reply *reply)
+{
+    size_t at = 0;
+
+    if (reply->error != 0) {
+        finish_error(agent, ask, reply->error == RT_ENOTFOUND ? RT_EUNAVAIL : reply->error);
+        return;
+    }
+    do {
+        struct rt_reply_msg *out = agent->reply;
+        memset(out, 0, sizeof *out);
+        for (; at < reply->n_records && out->n_recs < RECORDS_PER_REPLY; at++) {
+            fill_record(agent, &reply->records[at], &out->recs[out->n_recs++]);
+        }
+        out->more = at < reply->n_records || reply->cursor != 0;
+        send_reply(agent, ask->link, ask->request, out);
+    } while (at < reply->n_records);
+    if (reply->cursor == 0) {
+        rt_ag_ask_free(agent, ask);
+    } else if (ask->link->congested) {
+        ask->parked = true;
+        ask->cursor = reply->cursor;
+    } else {
+        ask_page(agent, ask, reply->cursor);
+    }
+}
+
+void rt_ag_asks_drained(struct rt_agent *agent, struct ag_link *link)
+{
+    struct ag_list *node = link->asks.next, *next;
+
+    for (; node != &link->asks; node = next) {
+        struct ag_ask *ask = ag_of(node, struct ag_ask, in_link);
+        next = node->next;
+        if (ask->parked) {
+            ask->parked = false;
+            ask_page(agent, ask, ask->cursor);
+        }
+    }
+}
+
+static void hosts_reply(struct rt_agent *agent, struct ag_ask *ask, const struct rt_store_reply *reply)
+{
+    const struct rt_store_host *rows = reply->error == 0 ? reply->hosts : agent->hosts;
+    size_t n = reply->error == 0 ? reply->n_hosts : agent->n_hosts, at = 0;
+
+    do {
+        struct rt_reply_msg *out = agent->reply;
+        memset(out, 0, sizeof *out);
+        for (; at < n && out->n_hosts < RT_AGENTS_MAX; at++) {
+            struct rt_registry_msg *row = &out->hosts[out->n_hosts++];
+            row->host = rt_slice_text(rows[at].host);
+            row->n_addr = rows[at].n_addr;
+            for (size_t i = 0; i < row->n_addr; i++) {
+                row->addr[i] = rt_slice_text(rows[at].addr[i]);
+            }
+            row->ver = rt_slice_text(rows[at].version);
+            row->seq = rows[at].seq;
+            row->age = rows[at].age_ms;
+            row->alive = rows[at].alive;
+            row->sessions = rows[at].sessions;
+        }
+        out->more = at < n;
+        send_reply(agent, ask->link, ask->request, out);
+    } while (at < n);
+    rt_ag_ask_free(agent, ask);
+}
+
+static void send_tails(struct rt_agent *agent, struct ag_ask *ask, const struct rt_end_msg *end, bool lost,
+                       const struct rt_slice tail[2])
+{
+    struct rt_reply_msg *out = agent->reply;
+    uint64_t final[2] = {end->out, end->err};
+
+    memset(out, 0, sizeof *out);
+    out->code = end->code;
+    out->sig = end->sig;
+    out->out = end->out;
+    out->err = end->err;
+    out->lost = lost;
+    out->more = tail[0].size + tail[1].size > 0;
+    send_reply(agent, ask->link, ask->request, out);
+    for (unsigned i = 0; i < 2; i++) {
+        for (size_t at = 0; at < tail[i].size; at += out->data.size) {
+            size_t left = tail[i].size - at;
+            memset(out, 0, sizeof *out);
+            out->s = RT_STDOUT + i;
+            out->o = final[i] - left;
+            out->data.data = tail[i].data + at;
+            out->data.size = left > RT_TAIL_CHUNK ? RT_TAIL_CHUNK : left;
+            out->more = left > out->data.size || (i == 0 && tail[1].size > 0);
+            send_reply(agent, ask->link, ask->request, out);
+        }
+    }
+    rt_ag_ask_free(agent, ask);
+}
+
+static void tails_reply(struct rt_agent *agent, struct ag_ask *ask, const struct rt_store_reply *reply)
+{
+    const struct ag_end *kept = reply->error == 0 ? NULL : rt_ag_kept_find(agent, &ask->key);
+
+    if (reply->error == 0) {
+        send_tails(agent, ask, &reply->end, reply->lost, reply->tail);
+    } else if (kept != NULL) {
+        struct rt_slice tail[2] = {{kept->tail[0], kept->size[0]}, {kept->tail[1], kept->size[1]}};
+        send_tails(agent, ask, &kept->end, false, tail);
+    } else if (reply->error == RT_ENOTFOUND) {
+        finish(agent, ask, RT_CLASS_NOT_FOUND, "there is no such container, or it has not ended");
+    } else {
+        finish_error(agent, ask, reply->error);
+    }
+}
+
+static void create_reply(struct rt_agent *agent, struct ag_ask *ask, const struct rt_store_reply *reply)
+{
+    const struct rt_sealer *sealer = &agent->config.sealer;
+    struct rt_ticket ticket;
+    uint8_t token[RT_TOKEN_MAX];
+    int size;
+
+    if (reply->error != 0) {
+        finish_error(agent, ask, reply->error == RT_ENOTFOUND ? RT_EUNAVAIL : reply->error);
+        return;
+    }
+    if (reply->outcome.verdict != RT_CLASS_OK) {
+        finish(agent, ask, reply->outcome.verdict, "a container of this ID exists and has not ended");
+        return;
+    }
+    memset(&ticket, 0, sizeof ticket);
+    ticket.join = true;
+    ticket.key = ask->key;
+    rt_slice_copy(rt_slice_text(agent->config.host), ticket.issuer, sizeof ticket.issuer);
+    if (agent->config.ticket_ttl_ms != 0) {
+        ticket.expires_ms = agent->now + agent->wall_offset + agent->config.ticket_ttl_ms;
+    }
+    size = sealer->seal(sealer->ctx, &ticket, token, sizeof token);
+    if (size < 0) {
+        finish_error(agent, ask, size);
+        return;
+    }
+    memset(agent->reply, 0, sizeof *agent->reply);
+    agent->reply->tok.data = token;
+    agent->reply->tok.size = (size_t)size;
+    send_reply(agent, ask->link, ask->request, agent->reply);
+    rt_ag_ask_free(agent, ask);
+}
+
+void rt_ag_ask_reply(struct rt_agent *agent, struct ag_ask *ask, const struct rt_store_reply *reply)
+{
+    switch ((enum ag_what)ask->what) {
+    case ASK_CREATE:
+        create_reply(agent, ask, reply);
+        break;
+    case ASK_SHOW:
+        show_reply(agent, ask, reply);
+        break;
+    case ASK_LIST:
+        list_reply(agent, ask, reply);
+        break;
+    case ASK_HOSTS:
+        hosts_reply(agent, ask, reply);
+        break;
+    case ASK_TAILS:
+    case ASK_KINDS:
+        tails_reply(agent, ask, reply);
+        break;
+    }
+}
+
+/* Fills the ask's key and the operation that answers it. RT_EINVAL. */
+static int prepare(struct ag_ask *ask, const struct rt_request_msg *msg, struct rt_store_op *op)
+{
+    static const enum rt_store_op_kind kinds[ASK_KINDS] = {RT_STORE_CREATE, RT_STORE_GET, RT_STORE_FIND, RT_STORE_HOSTS,
+                                                           RT_STORE_TAILS};
+    bool qualified = true;
+
+    op->kind = kinds[ask->what];
+    if (ask->what == ASK_HOSTS || (ask->what == ASK_LIST && msg->cid.size == 0)) {
+        rt_slice_copy(rt_slice_text(ask->link->who), ask->key.tenant, sizeof ask->key.tenant);
+    } else if (rt_ag_key(ask->link, msg->cid, &ask->key, &qualified) != 0) {
+        return RT_EINVAL;
+    }
+    ask->prefix = msg->prefix;
+    rt_slice_copy(msg->host, ask->host, sizeof ask->host);
+    if (!qualified && ask->what == ASK_CREATE) {
+        memcpy(ask->key.tenant, LOCAL_TENANT, sizeof LOCAL_TENANT);
+    } else if (!qualified && ask->what == ASK_SHOW) {
+        op->kind = RT_STORE_FIND;
+    } else if (!qualified && ask->what == ASK_TAILS) {
+        memcpy(ask->key.tenant, LOCAL_TENANT, sizeof LOCAL_TENANT);
+    }
+    op->key = ask->key;
+    memcpy(op->host, ask->host, sizeof op->host);
+    op->label = msg->label;
+    op->ring = msg->ring;
+    if (msg->wait > 0 && ask->what == ASK_SHOW && qualified && !msg->prefix) {
+        ask->expired = false;
+    }
+    return 0;
+}
+
+static enum ag_what what_of(struct rt_slice op)
+{
+    enum ag_what what = ASK_CREATE;
+
+    while (what < ASK_KINDS && !rt_slice_equal(op, rt_slice_text(names[what]))) {
+        what++;
+    }
+    return what;
+}
+
+void rt_ag_request(struct rt_agent *agent, struct ag_link *link, uint64_t request, const uint8_t *data, size_t size)
+{
+    struct rt_request_msg msg;
+    struct rt_store_op op;
+    char why[RT_TEXT_MAX];
+    struct ag_ask *ask;
+    enum ag_what what;
+
+    if (rt_msg_decode(RT_MSG_REQUEST, data, size, &msg, why, sizeof why) != 0) {
+        rt_ag_link_refuse_text(agent, link, RT_CLASS_PROTOCOL, why);
+        return;
+    }
+    what = what_of(msg.op);
+    if (what == ASK_KINDS) {
+        refuse(agent, link, request, RT_CLASS_INVALID, "there is no such operation");
+        return;
+    }
+    if (link->n_asks >= AG_LINK_ASKS_MAX) {
+        refuse(agent, link, request, RT_CLASS_LIMIT, "too many requests without an answer on this link");
+        return;
+    }
+    ask = calloc(1, sizeof *ask);
+    if (ask == NULL) {
+        refuse(agent, link, request, RT_CLASS_RETRY_LATER, rt_strerror(RT_ENOMEM));
+        return;
+    }
+    ask->link = link;
+    ask->request = request;
+    ask->what = (uint8_t)what;
+    ask->timer.kind = AG_TIMER_ASK;
+    ag_list_push(&link->asks, &ask->in_link);
+    link->n_asks++;
+    memset(&op, 0, sizeof op);
+    if (prepare(ask, &msg, &op) != 0) {
+        finish(agent, ask, RT_CLASS_INVALID, "this is no container ID");
+        return;
+    }
+    if (what == ASK_SHOW && msg.wait > 0 && op.kind == RT_STORE_GET && !msg.prefix) {
+        uint64_t wait = msg.wait > RT_WAIT_MAX_MS ? RT_WAIT_MAX_MS : msg.wait;
+        rt_ag_timer_set(&agent->timers, &ask->timer, agent->now + wait);
+    }
+    ask_store(agent, ask, &op);
+}

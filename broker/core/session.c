@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "broker/core/agent_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* A session's entry holds what is known of it: the guest that serves it here, or the newest claim heard of, attaches
+ * that wait. It is forgotten when nothing holds it and its knowledge is a lease old: what an agent remembers may be
+ * wrong (a store that rolled back), so it must not speak for longer. */
+
+static unsigned key_hash(const struct rt_agent *agent, const struct rt_key *key)
+{
+    uint64_t seed = agent->config.seed ^ XXH64(key->tenant, strlen(key->tenant), agent->config.seed);
+
+    return (unsigned)XXH64(key->cid, strlen(key->cid), seed);
+}
+
+/* Keys compare as whole structs, so the bytes after the texts must be 0. */
+static void key_clean(const struct rt_key *key, struct rt_key *clean)
+{
+    memset(clean, 0, sizeof *clean);
+    memcpy(clean->tenant, key->tenant, strlen(key->tenant));
+    memcpy(clean->cid, key->cid, strlen(key->cid));
+}
+
+struct ag_session *rt_ag_session_find(struct rt_agent *agent, const struct rt_key *key)
+{
+    struct ag_session *session;
+    struct rt_key clean;
+
+    key_clean(key, &clean);
+    HASH_FIND_BYHASHVALUE(hh, agent->sessions, &clean, sizeof clean, key_hash(agent, &clean), session);
+    return session;
+}
+
+struct ag_session *rt_ag_session_get(struct rt_agent *agent, const struct rt_key *key)
+{
+    struct ag_session *session = rt_ag_session_find(agent, key);
+
+    if (session != NULL) {
+        return session;
+    }
+    if (agent->n_sessions >= RT_AGENT_SESSIONS_MAX) {
+        if (ag_list_empty(&agent->idle)) {
+            return NULL;
+        }
+        rt_ag_session_free(agent, ag_of(agent->idle.next, struct ag_session, idle));
+    }
+    session = calloc(1, sizeof *session);
+    if (session == NULL) {
+        return NULL;
+    }
+    key_clean(key, &session->key);
+    session->timer.kind = AG_TIMER_SESSION;
+    ag_list_init(&session->held);
+    ag_list_init(&session->asks);
+    HASH_ADD_KEYPTR_BYHASHVALUE(hh, agent->sessions, &session->key, sizeof session->key, key_hash(agent, &session->key),
+                                session);
+    if (session->hh.tbl == NULL) {
+        free(session);
+        return NULL;
+    }
+    agent->n_sessions++;
+    return session;
+}
+
+void rt_ag_session_free(struct rt_agent *agent, struct ag_session *session)
+{
+    HASH_DELETE(hh, agent->sessions, session);
+    agent->n_sessions--;
+    ag_list_remove(&session->idle);
+    ag_list_remove(&session->retake);
+    rt_ag_timer_clear(&agent->timers, &session->timer);
+    free(session->rule);
+    free(session->report);
+    free(session);
+}
+
+bool rt_ag_session_known(const struct rt_agent *agent, const struct ag_session *session)
+{
+    return session->guest != NULL || (session->known_at != 0 && agent->now - session->known_at < RT_LEASE_MS);
+}
+
+/* A write was refused as another claim holds the record: its news were lost. */
+static void overtaken(struct rt_agent *agent, struct ag_session *session, const struct rt_store_reply *reply)
+{
+    const struct rt_claim_outcome *outcome = &reply->outcome;
+
+    if (reply->error == RT_ENOTFOUND && outcome->verdict == RT_CLASS_STALE && outcome->host[0] != '\0') {
+        rt_ag_claimed_by(agent, session, outcome->life, outcome->epoch, outcome->host);
+    }
+}
+
+static void earliest(uint64_t *at, uint64_t deadline)
+{
+    if (deadline != 0 && deadline < *at) {
+        *at = deadline;
+    }
+}
+
+void rt_ag_session_settle(struct rt_agent *agent, struct ag_session *session)
+{
+    bool used = session->guest != NULL || session->n_ops > 0 || !ag_list_empty(&session->held) ||
+                !ag_list_empty(&session->asks) || session->lost_at != 0 || session->write_at != 0;
+    uint64_t at = UINT64_MAX;
+
+    earliest(&at, session->lost_at);
+    earliest(&at, session->take_at);
+    earliest(&at, session->report_at);
+    earliest(&at, session->write_at);
+    if (used) {
+        ag_list_remove(&session->idle);
+    } else if (!rt_ag_session_known(agent, session)) {
+        rt_ag_session_free(agent, session);
+        return;
+    } else {
+        if (!ag_listed(&session->idle)) {
+            ag_list_push(&agent->idle, &session->idle);
+        }
+        earliest(&at, session->known_at + RT_LEASE_MS);
+    }
+    if (at == UINT64_MAX) {
+        rt_ag_timer_clear(&agent->timers, &session->timer);
+    } else {
+        rt_ag_timer_set(&agent->timers, &session->timer, at);
+    }
+}
+
+bool rt_ag_session_note(struct rt_agent *agent, struct ag_session *session, uint64_t life, uint64_t epoch,
+                        const char *host)
+{
+    bool known = rt_ag_session_known(agent, session);
+
+    if (known && (life < session->life || (life == session->life && epoch < session->epoch))) {
+        return false;
+    }
+    if (life == session->life && epoch == session->epoch && strcmp(host, session->host) == 0) {
+        session->known_at = agent->now;
+        return !known;
+    }
+    if (session->guest != NULL && life == session->life && epoch == session->epoch) {
+        return false; /* of two claims at one epoch the one served here stays until the store decides */
+    }
+    session->life = life;
+    session->epoch = epoch;
+    session->known_at = agent->now;
+    rt_slice_copy(rt_slice_text(host), session->host, sizeof session->host);
+    free(session->rule);
+    session->rule = NULL;
+    return true;
+}
+
+static const char *const state_texts[] = {"none", "created", "running", "moving", "lost", "ended"};
+
+void rt_ag_session_state(struct rt_agent *agent, struct ag_session *session, enum rt_session_state state,
+                         const char *reason)
+{
+    if (session->state != (uint8_t)state) {
+        rt_ag_event(agent, RT_AGENT_SESSION_STATE, session->guest, session, state_texts[session->state],
+                    state_texts[state], reason);
+        session->state = (uint8_t)state;
+    }
+}
+
+/* Writes moving or lost; again after a while when the store does not answer, until somebody serves the session. */
+static void write_state(struct rt_agent *agent, struct ag_session *session, enum rt_session_state state)
+{
+    struct rt_store_op op = {.kind = RT_STORE_STATE, .key = session->key, .state = state};
+    struct ag_op about = {.session = session, .state = (uint8_t)state};
+
+    op.life = about.life = session->life;
+    op.epoch = about.epoch = session->epoch;
+    session->unwritten = (uint8_t)state;
+    session->write_at = 0;
+    if (rt_ag_store(agent, &op, &about) == 0) {
+        session->write_at = agent->now + AG_STORE_RETRY_MS;
+    }
+}
+
+void rt_ag_state_reply(struct rt_agent *agent, const struct ag_op *op, const struct rt_store_reply *reply)
+{
+    struct ag_session *session = op->session;
+
+    if (session->unwritten != op->state || session->life != op->life || session->epoch != op->epoch) {
+        return;
+    }
+    if (reply->error == RT_EUNAVAIL || reply->error == RT_ETIMEDOUT || reply->error == RT_ELIMIT) {
+        session->write_at = agent->now + AG_STORE_RETRY_MS;
+    } else {
+        session->unwritten = 0;
+        overtaken(agent, session, reply);
+    }
+}
+
+void rt_ag_session_guest_gone(struct rt_agent *agent, struct ag_session *session)
+{
+    session->guest = NULL;
+    session->take_at = 0;
+    session->report_at = 0;
+    session->known_at = agent->now;
+    ag_list_remove(&session->retake);
+    agent->stats.served--;
+    if (!session->claimed) {
+        agent->stats.provisional--;
+    }
+    /* An ended session stays ended; one that another host claimed is that host's to tell of. */
+    if (session->rule != NULL && session->claimed && session->state != RT_SESSION_ENDED) {
+        if (session->report_dirty) {
+            rt_ag_session_write_report(agent, session);
+        }
+        rt_ag_session_state(agent, session, RT_SESSION_MOVING, "the guest is gone");
+        write_state(agent, session, RT_SESSION_MOVING);
+        session->lost_at = agent->now + RT_LOST_AFTER_MS;
+    }
+    session->claimed = false;
+    rt_ag_session_settle(agent, session);
+}
+
+void rt_ag_session_orphan(struct rt_agent *agent, struct ag_session *session, uint64_t life, uint64_t epoch)
+{
+    if (session->guest != NULL || session->lost_at != 0) {
+        return;
+    }
+    (void)rt_ag_session_note(agent, session, life, epoch, agent->config.host);
+    if (session->life == life && session->epoch == epoch) {
+        session->lost_at = agent->now + RT_LOST_AFTER_MS;
+    }
+    rt_ag_session_settle(agent, session);
+}
+
+void rt_ag_session_timer(struct rt_agent *agent, struct ag_session *session)
+{
+    if (session->lost_at != 0 && agent->now >= session->lost_at) {
+        session->lost_at = 0;
+        /* Only while nobody is known to have taken it over. */
+        if (session->guest == NULL && strcmp(session->host, agent->config.host) == 0) {
+            rt_ag_session_state(agent, session, RT_SESSION_LOST, "the guest did not come back");
+            write_state(agent, session, RT_SESSION_LOST);
+        }
+    }
+    if (session->write_at != 0 && agent->now >= session->write_at) {
+        session->write_at = 0;
+        if (session->guest == NULL && strcmp(session->host, agent->config.host) == 0) {
+            write_state(agent, session, (enum rt_session_state)session->unwritten);
+        }
+    }
+    if (session->take_at != 0 && agent->now >= session->take_at) {
+        session->take_at = 0;
+        if (session->guest != NULL) {
+            rt_ag_take(agent, session->guest);
+        }
+    }
+    if (session->report_at != 0 && agent->now >= session->report_at) {
+        session->report_at = 0;
+        if (session->guest != NULL) {
+            rt_ag_session_write_report(agent, session);
+        }
+    }
+    rt_ag_session_settle(agent, session);
+}
+
+/* A report that does not fit is stored without its last attachments, then without its last processes. Returns its size,
+ * 0 for one that is malformed. */
+static size_t shorten(struct rt_agent *agent, const uint8_t *data, size_t size, uint8_t out[RT_REPORT_MAX])
+{
+    struct rt_report_msg *report = agent->report;
+    char why[RT_TEXT_MAX];
+    int used;
+
+    if (rt_msg_decode(RT_MSG_REPORT, data, size, report, why, sizeof why) != 0) {
+        return 0;
+    }
+    if (size <= RT_REPORT_MAX) {
+        memcpy(out, data, size);
+        return size;
+    }
+    used = rt_msg_encode(RT_MSG_REPORT, report, out, RT_REPORT_MAX);
+    while (used < 0 && (report->n_atts > 0 || report->n_procs > 0)) {
+        report->n_procs -= report->n_atts == 0;
+        report->n_atts -= report->n_atts > 0;
+        used = rt_msg_encode(RT_MSG_REPORT, report, out, RT_REPORT_MAX);
+    }
+    return used < 0 ? 0 : (size_t)used;
+}
+
+void rt_ag_session_write_report(struct rt_agent *agent, struct ag_session *session)
+{
+    struct rt_store_op op = {.kind = RT_STORE_REPORT, .key = session->key};
+    struct ag_op about = {.session = session};
+
+    session->report_at = 0;
+    if (!session->claimed) {
+        return; /* written with the take */
+    }
+    op.life = about.life = session->life;
+    op.epoch = about.epoch = session->epoch;
+    op.report.data = session->report;
+    op.report.size = session->report_size;
+    session->report_dirty = false;
+    session->report_next = agent->now + AG_REPORT_INTERVAL_MS;
+    if (rt_ag_store(agent, &op, &about) == 0) {
+        session->report_dirty = true;
+        session->report_at = session->report_next;
+    }
+}
+
+void rt_ag_report_reply(struct rt_agent *agent, const struct ag_op *op, const struct rt_store_reply *reply)
+{
+    struct ag_session *session = op->session;
+
+    if (reply->error != 0 && reply->error != RT_ENOTFOUND && session->guest != NULL && session->report_at == 0) {
+        session->report_dirty = true;
+        session->report_at = agent->now + AG_REPORT_INTERVAL_MS;
+        rt_ag_session_settle(agent, session);
+    } else {
+        overtaken(agent, session, reply);
+    }
+}
+
+void rt_ag_session_report(struct rt_agent *agent, struct ag_session *session, const uint8_t *data, size_t size)
+{
+    uint8_t small[RT_REPORT_MAX], *copy;
+
+    size = shorten(agent, data, size, small);
+    if (size == 0 || (size == session->report_size && memcmp(small, session->report, size) == 0)) {
+        return;
+    }
+    copy = size == session->report_size ? session->report : realloc(session->report, size);
+    if (copy == NULL) {
+        return; /* the next one comes within a second of a change */
+    }
+    memcpy(copy, small, size);
+    session->report = copy;
+    session->report_size = (uint32_t)size;
+    session->report_dirty = true;
+    if (agent->now >= session->report_next) {
+        rt_ag_session_write_report(agent, session);
+    } else if (session->report_at == 0) {
+        session->report_at = session->report_next;
+    }
+    rt_ag_session_settle(agent, session);
+}

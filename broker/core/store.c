@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "broker/core/agent_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* The agent's end of the store: operations under way, their replies, and news. */
+
+bool rt_ag_whole(const struct rt_agent *agent)
+{
+    return agent->store_up && agent->now >= agent->whole_at;
+}
+
+uint32_t rt_ag_store(struct rt_agent *agent, struct rt_store_op *op, const struct ag_op *about)
+{
+    struct ag_op *entry;
+    uint32_t id = agent->last_op;
+
+    if (agent->n_ops >= RT_STORE_OPS_MAX) {
+        return 0;
+    }
+    entry = malloc(sizeof *entry);
+    if (entry == NULL) {
+        return 0;
+    }
+    do {
+        id++;
+    } while (id == 0 || agent->ops[id % AG_SLOTS] != NULL);
+    agent->last_op = id;
+    *entry = *about;
+    entry->id = id;
+    entry->kind = (uint8_t)op->kind;
+    op->id = id;
+    agent->ops[id % AG_SLOTS] = entry;
+    agent->n_ops++;
+    if (entry->session != NULL) {
+        entry->session->n_ops++;
+    }
+    if (agent->config.io.store(agent->config.io.ctx, op) != 0) {
+        agent->ops[id % AG_SLOTS] = NULL;
+        agent->n_ops--;
+        if (entry->session != NULL) {
+            entry->session->n_ops--;
+        }
+        free(entry);
+        return 0;
+    }
+    return id;
+}
+
+void rt_ag_forget_op(struct rt_agent *agent, uint32_t id)
+{
+    struct ag_op *op = agent->ops[id % AG_SLOTS];
+
+    if (id != 0 && op != NULL && op->id == id) {
+        op->held = NULL;
+        op->ask = NULL;
+    }
+}
+
+const struct rt_store_host *rt_ag_host(const struct rt_agent *agent, const char *host)
+{
+    for (size_t i = 0; i < agent->n_hosts; i++) {
+        if (strcmp(agent->hosts[i].host, host) == 0) {
+            return &agent->hosts[i];
+        }
+    }
+    return NULL;
+}
+
+static struct rt_store_host *host_slot(struct rt_agent *agent)
+{
+    struct rt_store_host *more;
+
+    if (agent->n_hosts >= AG_HOSTS_MAX) {
+        for (size_t i = 0; i < agent->n_hosts; i++) {
+            if (!agent->hosts[i].alive) {
+                return &agent->hosts[i];
+            }
+        }
+        return NULL;
+    }
+    more = realloc(agent->hosts, (agent->n_hosts + 1) * sizeof *more);
+    if (more == NULL) {
+        return NULL;
+    }
+    agent->hosts = more;
+    return &agent->hosts[agent->n_hosts++];
+}
+
+bool rt_ag_host_note(struct rt_agent *agent, const struct rt_store_host *row)
+{
+    const struct rt_store_host *old = rt_ag_host(agent, row->host);
+    bool was_alive = old != NULL && old->alive;
+    struct rt_store_host *slot = old == NULL ? host_slot(agent) : &agent->hosts[old - agent->hosts];
+
+    if (slot == NULL) {
+        return false;
+    }
+    *slot = *row;
+    return row->alive && !was_alive;
+}
+
+/* A claim of another host that is newer than what is served here: this guest has gone, or it is a copy. A copy would
+ * still answer, so it is asked once more before its link is closed. */
+static void drop_guest(struct rt_agent *agent, struct ag_session *session)
+{
+    struct ag_link *link = session->guest;
+    struct rt_frame frame = {.type = RT_PING, .offset = session->epoch};
+    struct rt_refuse_msg moved;
+
+    if (!rt_ag_moved_msg(agent, session, &moved)) {
+        memset(&moved, 0, sizeof moved);
+        moved.c = RT_CLASS_LOST;
+    }
+    rt_ag_chans_end(agent, link, &moved);
+    link->session = NULL;
+    rt_ag_session_guest_gone(agent, session);
+    link->opened = agent->now;
+    rt_ag_send_frame(agent, link, &frame, NULL);
+    rt_ag_link_state(agent, link, AG_LEAVING);
+}
+
+void rt_ag_claimed_by(struct rt_agent *agent, struct ag_session *session, uint64_t life, uint64_t epoch,
+                      const char *host)
+{
+    /* What this agent claimed it knows from the reply. */
+    if (strcmp(host, agent->config.host) == 0) {
+        return;
+    }
+#ifdef RT_MUTANT_NEWS_IGNORED
+    if (session->guest != NULL) {
+        return;
+    }
+#endif
+    session->n_ops++; /* keeps it until the end */
+    if (rt_ag_session_note(agent, session, life, epoch, host)) {
+        agent->stats.moves++;
+        session->lost_at = 0;
+        session->write_at = 0;
+        if (session->guest != NULL) {
+            drop_guest(agent, session);
+        }
+        rt_ag_session_state(agent, session, RT_SESSION_RUNNING, host);
+        rt_ag_held_moved(agent, session);
+        rt_ag_asks_wake(agent, session);
+    }
+    session->n_ops--;
+    rt_ag_session_settle(agent, session);
+}
+
+static void news_claimed(struct rt_agent *agent, const struct rt_store_news *news)
+{
+    struct ag_session *session = rt_ag_session_get(agent, &news->key);
+
+    if (session != NULL) {
+        rt_ag_claimed_by(agent, session, news->life, news->epoch, news->host);
+    }
+}
+
+static void news_host(struct rt_agent *agent, const struct rt_store_news *news)
+{
+    struct ag_session *session, *next;
+
+    if (!rt_ag_host_note(agent, &news->row) || strcmp(news->row.host, agent->config.host) == 0) {
+        return;
+    }
+    HASH_ITER(hh, agent->sessions, session, next)
+    {
+        if (!ag_list_empty(&session->held) && strcmp(session->host, news->row.host) == 0) {
+            session->n_ops++; /* outlives its last attach until here */
+            rt_ag_held_moved(agent, session);
+            session->n_ops--;
+            rt_ag_session_settle(agent, session);
+        }
+    }
+}
+
+/* Records that name this host as their owner while nobody serves them here: left by an earlier run. Found once after
+ * the start and whenever the store is another one, a page at a time. */
+static void census(struct rt_agent *agent, uint64_t cursor)
+{
+    struct rt_store_op op = {.kind = RT_STORE_FIND, .cursor = cursor};
+    struct ag_op about = {.census = true};
+
+    rt_slice_copy(rt_slice_text(agent->config.host), op.host, sizeof op.host);
+    agent->census_done = rt_ag_store(agent, &op, &about) != 0;
+}
+
+static void census_reply(struct rt_agent *agent, const struct rt_store_reply *reply)
+{
+    if (reply->error != 0) {
+        agent->census_done = false;
+        return;
+    }
+    for (size_t i = 0; i < reply->n_records; i++) {
+        const struct rt_store_record *record = &reply->records[i];
+        struct ag_session *session;
+        if (strcmp(record->rule.host, agent->config.host) != 0 ||
+            (record->rule.state != RT_SESSION_RUNNING && record->rule.state != RT_SESSION_MOVING)) {
+            continue;
+        }
+        session = rt_ag_session_get(agent, &record->key);
+        if (session != NULL) {
+            rt_ag_session_orphan(agent, session, record->rule.life, record->rule.epoch);
+        }
+    }
+    if (reply->cursor != 0) {
+        census(agent, reply->cursor);
+    }
+}
+
+void rt_agent_store_news(struct rt_agent *agent, const struct rt_store_news *news, uint64_t now)
+{
+    if (now > agent->now) {
+        agent->now = now;
+    }
+    switch (news->kind) {
+    case RT_STORE_UP:
+        agent->whole_at = news->whole                                    ? agent->now
+                          : news->fresh || agent->whole_at == UINT64_MAX ? agent->now + RT_STORE_WHOLE_MS
+                                                                         : agent->whole_at;
+        agent->store_up = true;
+        rt_ag_event(agent, RT_AGENT_STORE, NULL, NULL, "down", "up", news->fresh ? "another store" : "");
+        rt_ag_retake_all(agent, news->fresh);
+        rt_ag_kept_again(agent);
+        rt_ag_held_again(agent);
+        if (news->fresh || !agent->census_done) {
+            census(agent, 0);
+        }
+        break;
+    case RT_STORE_DOWN:
+        agent->store_up = false;
+        rt_ag_event(agent, RT_AGENT_STORE, NULL, NULL, "up", "down", "");
+        break;
+    case RT_STORE_TAKEN:
+        rt_ag_event(agent, RT_AGENT_STORE, NULL, NULL, "", "taken", "another live agent goes by this host name");
+        break;
+    case RT_STORE_CLAIMED:
+        news_claimed(agent, news);
+        break;
+    case RT_STORE_HOST:
+        news_host(agent, news);
+        break;
+    }
+}
+
+static void dispatch(struct rt_agent *agent, struct ag_op *op, const struct rt_store_reply *reply)
+{
+    struct ag_link *link = rt_ag_link(agent, op->link);
+
+    if (op->ask != NULL) {
+        op->ask->op = 0;
+        rt_ag_ask_reply(agent, op->ask, reply);
+    } else if (op->held != NULL) {
+        op->held->op = 0;
+        rt_ag_held_reply(agent, op->held, reply);
+    } else if (op->census) {
+        census_reply(agent, reply);
+    } else if (op->kind == RT_STORE_TEST) {
+        rt_ag_test_reply(agent, op, reply);
+    } else if (op->kind == RT_STORE_TAKE) {
+        rt_ag_take_reply(agent, op, reply);
+    } else if (op->kind == RT_STORE_STATE) {
+        rt_ag_state_reply(agent, op, reply);
+    } else if (op->kind == RT_STORE_REPORT) {
+        rt_ag_report_reply(agent, op, reply);
+    } else if (op->kind == RT_STORE_END) {
+        rt_ag_end_reply(agent, op, reply);
+    } else if (op->kind == RT_STORE_HOSTS && link != NULL && link->op == op->id) {
+        rt_ag_guest_hosts_reply(agent, link, reply);
+    }
+}
+
+void rt_agent_store_reply(struct rt_agent *agent, const struct rt_store_reply *reply, uint64_t now)
+{
+    struct ag_op *op = reply->id > UINT32_MAX ? NULL : agent->ops[reply->id % AG_SLOTS];
+
+    if (now > agent->now) {
+        agent->now = now;
+    }
+    if (op == NULL || op->id != reply->id) {
+        return;
+    }
+    agent->ops[op->id % AG_SLOTS] = NULL;
+    agent->n_ops--;
+    /* Counted until the reply has been dealt with, so that the session outlives it. */
+    dispatch(agent, op, reply);
+    if (op->session != NULL) {
+        op->session->n_ops--;
+        rt_ag_session_settle(agent, op->session);
+    }
+    if (op->end != NULL) {
+        rt_ag_end_free(agent, op->end);
+    }
+    free(op);
+}

@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "broker/core/agent_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* From the CONFIRM on: the claim is taken, and only what was taken counts. A guest whose take the store has not
+ * answered is served unclaimed, and the take repeated until it is. */
+
+/* A claim of what is served already, for a store that may have lost it: its ticket proves it, so it is the same for one
+ * that began with a join token. Presented again to a store that has it, it changes nothing. */
+static void claim_again(const struct rt_agent *agent, const struct ag_session *session, struct rt_claim *claim)
+{
+    const struct rt_record *rule = session->rule;
+
+    memset(claim, 0, sizeof *claim);
+    claim->key = session->key;
+    claim->inc = rule->inc;
+    claim->life = rule->life;
+    claim->epoch = rule->epoch;
+    claim->nonce = rule->nonce;
+    claim->ticket = rule->ticket;
+    claim->next = rule->ticket;
+    claim->n_ancestors = rule->n_ancestors;
+    memcpy(claim->ancestors, rule->ancestors, sizeof claim->ancestors);
+    memcpy(claim->host, rule->host, sizeof claim->host);
+    memcpy(claim->proof, rule->bound_to, sizeof claim->proof);
+    claim->store_whole = rt_ag_whole(agent);
+}
+
+void rt_ag_take_start(struct rt_agent *agent, struct ag_link *link)
+{
+    struct rt_store_op op = {.kind = RT_STORE_TAKE, .key = link->claim->claim.key};
+    struct ag_op about = {.link = link->id, .key = op.key};
+
+    op.claim = link->claim->claim;
+    op.claim.granted_life = link->claim->life;
+    op.claim.store_whole = rt_ag_whole(agent);
+    about.life = link->claim->life;
+    about.epoch = op.claim.epoch;
+    link->claim_at = agent->now + RT_CLAIM_TIMEOUT_MS;
+    rt_ag_link_state(agent, link, AG_TAKING);
+    link->taking = rt_ag_store(agent, &op, &about) != 0;
+    if (!link->taking) {
+        rt_ag_guest_silent(agent, link);
+    }
+}
+
+static void take_later(struct rt_agent *agent, struct ag_session *session)
+{
+    uint32_t delay = session->take_delay == 0 ? AG_TAKE_BACKOFF_MIN_MS : session->take_delay * 2;
+
+    session->take_delay = delay > AG_TAKE_BACKOFF_MAX_MS ? AG_TAKE_BACKOFF_MAX_MS : delay;
+    session->take_at = agent->now + session->take_delay;
+    rt_ag_session_settle(agent, session);
+}
+
+/* Takes what link serves: the first time with the claim of its hello, later with its ticket. */
+void rt_ag_take(struct rt_agent *agent, struct ag_link *link)
+{
+    struct ag_session *session = link->session;
+    struct rt_store_op op = {.kind = RT_STORE_TAKE, .key = session->key};
+    struct ag_op about = {.link = link->id, .session = session, .key = session->key};
+
+    if (link->taking) {
+        return;
+    }
+    session->take_at = 0;
+    if (link->claim != NULL) {
+        op.claim = link->claim->claim;
+        op.claim.granted_life = link->claim->life;
+        op.claim.store_whole = rt_ag_whole(agent);
+    } else {
+        claim_again(agent, session, &op.claim);
+    }
+    about.life = session->life;
+    about.epoch = session->epoch;
+    link->taking = rt_ag_store(agent, &op, &about) != 0;
+    if (link->taking) {
+        agent->retake_flight++;
+        rt_ag_session_settle(agent, session);
+    } else {
+        take_later(agent, session);
+    }
+}
+
+/* Whether what the link wants to serve is older than what is served here meanwhile. */
+static bool outrun(const struct ag_session *session, const struct ag_claim *made)
+{
+    return session->guest != NULL &&
+           (made->life < session->life || (made->life == session->life && made->claim.epoch <= session->epoch));
+}
+
+static void evict(struct rt_agent *agent, struct ag_session *session, const struct ag_claim *made)
+{
+    struct ag_link *old = session->guest;
+    struct rt_refuse_msg refuse = {.c = RT_CLASS_SUPERSEDED, .m = rt_slice_text("a newer start of it is served")};
+
+    if (session->rule != NULL && rt_id_equal(&session->rule->inc, &made->claim.inc)) {
+        refuse.c = RT_CLASS_STALE;
+        refuse.m = rt_slice_text("a newer connection of it is served");
+        refuse.life = made->life;
+        refuse.epoch = made->claim.epoch;
+    }
+    session->claimed = false; /* nothing is written for it any more */
+    old->session = NULL;
+    agent->stats.served--;
+    agent->stats.provisional -= old->claim != NULL;
+    session->guest = NULL;
+    rt_ag_link_refuse(agent, old, &refuse);
+}
+
+/* What the session now knows of itself: the record as the store has it after the take. */
+static void remember(struct rt_agent *agent, struct ag_session *session, const struct ag_claim *made)
+{
+    struct rt_claim_outcome outcome;
+
+    memset(&outcome, 0, sizeof outcome);
+    memset(session->rule, 0, sizeof *session->rule);
+    outcome.life = made->life;
+    outcome.draining = made->draining;
+    rt_claim_apply(session->rule, &made->claim, &outcome);
+    session->life = made->life;
+    session->epoch = made->claim.epoch;
+    session->known_at = agent->now;
+    memcpy(session->host, session->rule->host, sizeof session->host);
+    session->lost_at = session->write_at = session->take_at = 0;
+    session->unwritten = 0;
+    session->take_delay = 0;
+}
+
+static void claimed(struct rt_agent *agent, struct ag_session *session, struct ag_link *link)
+{
+    session->claimed = true;
+    agent->stats.claims++;
+    rt_ag_event(agent, RT_AGENT_CLAIMED, link, session, "", link->claim->draining ? "draining" : "running", "");
+    free(link->claim);
+    link->claim = NULL;
+    if (session->report_dirty) {
+        rt_ag_session_write_report(agent, session);
+    }
+}
+
+void rt_ag_serve(struct rt_agent *agent, struct ag_link *link, bool is_claimed)
+{
+    struct ag_claim *made = link->claim;
+    struct ag_session *session = rt_ag_session_get(agent, &made->claim.key);
+
+    if (session != NULL && session->rule == NULL) {
+        session->rule = calloc(1, sizeof *session->rule);
+    }
+    if (session == NULL || session->rule == NULL) {
+        if (session != NULL) {
+            rt_ag_session_settle(agent, session);
+        }
+        rt_ag_link_refuse_text(agent, link, RT_CLASS_RETRY_LATER, "this agent has no room for another session");
+        return;
+    }
+    if (outrun(session, made)) {
+        struct rt_refuse_msg stale = {.c = RT_CLASS_STALE, .life = session->life, .epoch = session->epoch};
+        rt_ag_link_refuse(agent, link, &stale);
+        return;
+    }
+    if (session->guest != NULL) {
+        evict(agent, session, made);
+    }
+    remember(agent, session, made);
+    session->guest = link;
+    session->claimed = is_claimed;
+    session->report_next = 0;
+    link->session = session;
+    link->claim_at = 0;
+    agent->stats.served++;
+    rt_ag_session_state(agent, session, made->draining ? RT_SESSION_ENDED : RT_SESSION_RUNNING,
+                        is_claimed ? "claimed" : "unclaimed");
+    rt_ag_link_state(agent, link, AG_SERVING);
+    if (link->report != NULL) {
+        rt_ag_session_report(agent, session, link->report, link->report_size);
+        free(link->report);
+        link->report = NULL;
+    }
+    if (is_claimed) {
+        claimed(agent, session, link);
+    } else {
+        agent->stats.provisional++;
+        rt_ag_event(agent, RT_AGENT_PROVISIONAL, link, session, "taking", "serving", "the store does not answer");
+        if (!link->taking) {
+            take_later(agent, session);
+        }
+    }
+    rt_ag_held_bind(agent, session);
+    rt_ag_asks_wake(agent, session);
+    if (link->end_ready) {
+        rt_ag_end_submit(agent, link);
+    }
+    rt_ag_session_settle(agent, session);
+}
+
+/* The store refuses what is served here: somebody else is ahead, or this guest is a copy. */
+static void taken_away(struct rt_agent *agent, struct ag_link *link, const struct rt_claim_outcome *outcome)
+{
+    struct ag_session *session = link->session;
+    struct rt_refuse_msg refuse = {.c = outcome->verdict, .m = rt_slice_text("the session store gave it to another")};
+    bool forked = outcome->verdict == RT_CLASS_FORKED || outcome->verdict == RT_CLASS_REWOUND;
+
+    if (outcome->verdict == RT_CLASS_STALE) {
+        refuse.life = session == NULL ? link->claim->life : session->life;
+        refuse.epoch = outcome->epoch;
+    } else if (outcome->verdict == RT_CLASS_RETRY_LATER) {
+        refuse.delay = outcome->delay_ms > 0 ? outcome->delay_ms : AG_RETRY_DELAY_MS;
+    }
+    if (forked) {
+        agent->stats.forks++;
+        rt_ag_event(agent, RT_AGENT_FORKED, link, session, "", "", rt_class_name(outcome->verdict));
+    }
+    if (session != NULL) {
+        /* What was remembered of this claim is void. */
+        session->claimed = false;
+        agent->stats.provisional -= link->claim != NULL;
+        agent->stats.served--;
+        link->session = NULL;
+        session->guest = NULL;
+        session->known_at = 0;
+        session->life = session->epoch = 0;
+        session->host[0] = '\0';
+        free(session->rule);
+        session->rule = NULL;
+        session->take_at = session->report_at = 0;
+        ag_list_remove(&session->retake);
+    }
+    rt_ag_link_refuse(agent, link, &refuse);
+    if (session != NULL) {
+        rt_ag_session_settle(agent, session);
+    }
+}
+
+/* The take had its effect, but the guest's link is gone: the record names this host, which does not serve it. */
+static void taken_for_nobody(struct rt_agent *agent, const struct ag_op *op)
+{
+    struct ag_session *session = rt_ag_session_get(agent, &op->key);
+
+    if (session != NULL) {
+        rt_ag_session_orphan(agent, session, op->life, op->epoch);
+        rt_ag_session_settle(agent, session);
+    }
+}
+
+void rt_ag_take_reply(struct rt_agent *agent, const struct ag_op *op, const struct rt_store_reply *reply)
+{
+    struct ag_link *link = rt_ag_link(agent, op->link);
+    bool ok = reply->error == 0 && reply->outcome.verdict == RT_CLASS_OK;
+
+    if (op->session != NULL) {
+        agent->retake_flight--;
+    }
+    if (link == NULL || (link->state != AG_TAKING && link->state != AG_SERVING)) {
+        if (ok) {
+            taken_for_nobody(agent, op);
+        }
+        rt_ag_retake_pump(agent);
+        return;
+    }
+    link->taking = false;
+    if (reply->error != 0) {
+        if (link->state == AG_TAKING) {
+            rt_ag_guest_silent(agent, link);
+        } else {
+            take_later(agent, link->session);
+        }
+    } else if (!ok || reply->outcome.life != op->life) {
+        struct rt_claim_outcome outcome = reply->outcome;
+        if (ok) { /* another life was given: this guest must learn of it with a new hello */
+            outcome.verdict = RT_CLASS_STALE;
+            outcome.epoch = op->epoch;
+        }
+        taken_away(agent, link, &outcome);
+    } else if (link->state == AG_TAKING) {
+        link->claim->draining = reply->outcome.draining;
+        rt_ag_serve(agent, link, true);
+    } else if (link->claim != NULL) {
+        agent->stats.provisional--;
+        claimed(agent, link->session, link);
+    } else {
+        link->session->take_delay = 0;
+    }
+    rt_ag_retake_pump(agent);
+}
+
+void rt_ag_retake_pump(struct rt_agent *agent)
+{
+    while (agent->store_up && agent->retake_flight < AG_RETAKE_FLIGHT_MAX) {
+        struct ag_list *node = ag_list_pop(&agent->retakes);
+        struct ag_session *session;
+        if (node == NULL) {
+            break;
+        }
+        session = ag_of(node, struct ag_session, retake);
+        if (session->guest != NULL) {
+            rt_ag_take(agent, session->guest);
+        }
+    }
+}
+
+/* With a fresh store all that is served, else what the store has not confirmed. */
+void rt_ag_retake_all(struct rt_agent *agent, bool fresh)
+{
+    struct ag_session *session, *next;
+
+    HASH_ITER(hh, agent->sessions, session, next)
+    {
+        if (session->guest != NULL && (fresh || !session->claimed) && !ag_listed(&session->retake)) {
+            ag_list_push(&agent->retakes, &session->retake);
+        }
+        if (fresh && session->guest != NULL && session->report_size > 0) {
+            session->report_dirty = true;
+            session->report_at = agent->now + AG_REPORT_INTERVAL_MS;
+            rt_ag_session_settle(agent, session);
+        }
+    }
+    rt_ag_retake_pump(agent);
+}
