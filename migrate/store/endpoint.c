@@ -27,14 +27,14 @@ static int parse_port(const char *text, in_port_t *port)
     return 0;
 }
 
-int rt_endpoint_tcp(const char *host, const char *port, struct rt_endpoint *endpoint)
+int rt_store_endpoint_tcp(const char *host, const char *port, struct rt_store_endpoint *endpoint)
 {
     struct sockaddr_in *v4 = (struct sockaddr_in *)&endpoint->addr;
     struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&endpoint->addr;
     in_port_t number;
 
     memset(endpoint, 0, sizeof *endpoint);
-    endpoint->kind = RT_ENDPOINT_TCP;
+    endpoint->kind = RT_STORE_ENDPOINT_TCP;
     if (parse_port(port, &number)) {
         return RT_EINVAL;
     }
@@ -54,9 +54,9 @@ int rt_endpoint_tcp(const char *host, const char *port, struct rt_endpoint *endp
 }
 
 /* "HOST:PORT" or "[HOST]:PORT", size bytes of text. */
-static int parse_address(const char *text, size_t size, struct rt_endpoint *endpoint)
+static int parse_address(const char *text, size_t size, struct rt_store_endpoint *endpoint)
 {
-    char copy[RT_ENDPOINT_TEXT_MAX];
+    char copy[RT_STORE_ENDPOINT_TEXT_MAX];
     char *host = copy;
     char *colon;
 
@@ -79,10 +79,10 @@ static int parse_address(const char *text, size_t size, struct rt_endpoint *endp
     } else if (strchr(host, ':')) {
         return RT_EINVAL; /* IPv6 without brackets: where the port starts is a guess */
     }
-    return rt_endpoint_tcp(host, colon + 1, endpoint);
+    return rt_store_endpoint_tcp(host, colon + 1, endpoint);
 }
 
-static int parse_sentinels(const char *text, struct rt_endpoint *list, size_t *n)
+static int parse_sentinels(const char *text, struct rt_store_endpoint *list, size_t *n)
 {
     const char *at = strchr(text, '@');
     size_t name = at ? (size_t)(at - text) : 0;
@@ -94,7 +94,7 @@ static int parse_sentinels(const char *text, struct rt_endpoint *list, size_t *n
     at++;
     for (;;) {
         size_t size = strcspn(at, ",");
-        struct rt_endpoint *endpoint = &list[count];
+        struct rt_store_endpoint *endpoint = &list[count];
 
         if (count == RT_ENDPOINTS_MAX) {
             return RT_ELIMIT;
@@ -102,7 +102,7 @@ static int parse_sentinels(const char *text, struct rt_endpoint *list, size_t *n
         if (parse_address(at, size, endpoint)) {
             return RT_EINVAL;
         }
-        endpoint->kind = RT_ENDPOINT_SENTINEL;
+        endpoint->kind = RT_STORE_ENDPOINT_SENTINEL;
         memcpy(endpoint->master, text, name);
         endpoint->master[name] = '\0';
         snprintf(endpoint->text, sizeof endpoint->text, "sentinel:%.*s@%.*s", (int)name, text, (int)size, at);
@@ -115,9 +115,9 @@ static int parse_sentinels(const char *text, struct rt_endpoint *list, size_t *n
     }
 }
 
-int rt_endpoint_parse(const char *text, struct rt_endpoint list[RT_ENDPOINTS_MAX], size_t *n)
+int rt_store_endpoint_parse(const char *text, struct rt_store_endpoint list[RT_ENDPOINTS_MAX], size_t *n)
 {
-    struct rt_endpoint *endpoint = &list[*n];
+    struct rt_store_endpoint *endpoint = &list[*n];
     int rc = RT_EINVAL;
 
     if (*n >= RT_ENDPOINTS_MAX) {
@@ -130,7 +130,7 @@ int rt_endpoint_parse(const char *text, struct rt_endpoint list[RT_ENDPOINTS_MAX
         rc = parse_address(text + 4, strlen(text + 4), endpoint);
     } else if (strncmp(text, "unix:", 5) == 0 && text[5] != '\0' && strlen(text + 5) < sizeof endpoint->path) {
         memset(endpoint, 0, sizeof *endpoint);
-        endpoint->kind = RT_ENDPOINT_UNIX;
+        endpoint->kind = RT_STORE_ENDPOINT_UNIX;
         snprintf(endpoint->path, sizeof endpoint->path, "%s", text + 5);
         snprintf(endpoint->text, sizeof endpoint->text, "%s", text);
         rc = 0;

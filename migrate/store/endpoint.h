@@ -14,23 +14,23 @@
 /* Endpoints of one store, the Sentinels of a list counted one by one. One more is RT_ELIMIT. */
 #define RT_ENDPOINTS_MAX 8
 #define RT_MASTER_NAME_MAX 64
-#define RT_ENDPOINT_TEXT_MAX 160
+#define RT_STORE_ENDPOINT_TEXT_MAX 160
 
-enum rt_endpoint_kind { RT_ENDPOINT_UNIX, RT_ENDPOINT_TCP, RT_ENDPOINT_SENTINEL };
+enum rt_store_endpoint_kind { RT_STORE_ENDPOINT_UNIX, RT_STORE_ENDPOINT_TCP, RT_STORE_ENDPOINT_SENTINEL };
 
-struct rt_endpoint {
-    enum rt_endpoint_kind kind;
-    char path[108];                      /* unix */
-    struct sockaddr_storage addr;        /* tcp, sentinel */
-    char master[RT_MASTER_NAME_MAX + 1]; /* sentinel: the name that it is asked for */
-    char text[RT_ENDPOINT_TEXT_MAX];     /* for the log */
+struct rt_store_endpoint {
+    enum rt_store_endpoint_kind kind;
+    char path[108];                        /* unix */
+    struct sockaddr_storage addr;          /* tcp, sentinel */
+    char master[RT_MASTER_NAME_MAX + 1];   /* sentinel: the name that it is asked for */
+    char text[RT_STORE_ENDPOINT_TEXT_MAX]; /* for the log */
 };
 
 /* Appends to list[*n] what text names: "unix:PATH", "tcp:HOST:PORT", or "sentinel:NAME@HOST:PORT,HOST:PORT,..."; HOST
  * is an IPv4 address or an IPv6 address in brackets. Returns 0, RT_EINVAL or RT_ELIMIT; then *n is as it was. */
-RT_MUST_CHECK int rt_endpoint_parse(const char *text, struct rt_endpoint list[RT_ENDPOINTS_MAX], size_t *n);
+RT_MUST_CHECK int rt_store_endpoint_parse(const char *text, struct rt_store_endpoint list[RT_ENDPOINTS_MAX], size_t *n);
 
 /* A tcp endpoint from an address and a port as a Sentinel gives them. Returns 0 or RT_EINVAL. */
-RT_MUST_CHECK int rt_endpoint_tcp(const char *host, const char *port, struct rt_endpoint *endpoint);
+RT_MUST_CHECK int rt_store_endpoint_tcp(const char *host, const char *port, struct rt_store_endpoint *endpoint);
 
 #endif

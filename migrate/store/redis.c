@@ -226,7 +226,7 @@ static void sentinel_cb(void *ctx, int error, const redisReply *reply)
         note_error(redis, "sentinel", error, reply);
         return;
     }
-    if (rt_endpoint_tcp(reply->element[0]->str, reply->element[1]->str, &redis->resolved)) {
+    if (rt_store_endpoint_tcp(reply->element[0]->str, reply->element[1]->str, &redis->resolved)) {
         rt_redis_drop(redis, "sentinel: names an address that is not numeric");
         return;
     }
@@ -267,7 +267,7 @@ static int ask(struct rt_redis *redis, const char *master)
 /* The one that answered is asked first the next time. */
 static void move_to_front(struct rt_redis *redis)
 {
-    struct rt_endpoint front = redis->endpoints[redis->next];
+    struct rt_store_endpoint front = redis->endpoints[redis->next];
 
     memmove(&redis->endpoints[1], &redis->endpoints[0], redis->next * sizeof front);
     redis->endpoints[0] = front;
@@ -276,7 +276,7 @@ static void move_to_front(struct rt_redis *redis)
 
 void rt_redis_connected(struct rt_redis *redis)
 {
-    const struct rt_endpoint *endpoint = &redis->endpoints[redis->next];
+    const struct rt_store_endpoint *endpoint = &redis->endpoints[redis->next];
     int rc;
 
     redis->reader = redisReaderCreate();
@@ -285,7 +285,7 @@ void rt_redis_connected(struct rt_redis *redis)
         rt_redis_drop(redis, rt_strerror(RT_ENOMEM));
         return;
     }
-    if (endpoint->kind == RT_ENDPOINT_SENTINEL && !redis->use_resolved) {
+    if (endpoint->kind == RT_STORE_ENDPOINT_SENTINEL && !redis->use_resolved) {
         rc = ask(redis, endpoint->master);
     } else {
         rc = greet(redis);
@@ -477,7 +477,7 @@ void rt_redis_written(struct rt_redis *redis)
 
 static void dial(struct rt_redis *redis)
 {
-    const struct rt_endpoint *endpoint = redis->use_resolved ? &redis->resolved : &redis->endpoints[redis->next];
+    const struct rt_store_endpoint *endpoint = redis->use_resolved ? &redis->resolved : &redis->endpoints[redis->next];
 
     redis->state = RT_REDIS_DIALLING;
     redis->limit_ms = uv_now(redis->loop) + redis->config.connect_timeout_ms;

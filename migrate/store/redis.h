@@ -49,7 +49,7 @@ void rt_redis_text(struct rt_redis_args *args, const char *text);
 typedef void (*rt_redis_cb)(void *ctx, int error, const redisReply *reply);
 
 struct rt_redis_config {
-    const struct rt_endpoint *endpoints; /* copied */
+    const struct rt_store_endpoint *endpoints; /* copied */
     size_t n_endpoints;
     const char *user, *password; /* or NULL; not for Sentinels. Live as long as the connection. */
     uint64_t call_timeout_ms;    /* 0: RT_REDIS_CALL_MS */
@@ -77,12 +77,12 @@ struct rt_redis_call;
 struct rt_redis {
     uv_loop_t *loop;
     struct rt_redis_config config;
-    struct rt_endpoint endpoints[RT_ENDPOINTS_MAX];
+    struct rt_store_endpoint endpoints[RT_ENDPOINTS_MAX];
     enum rt_redis_state state;
 
     /* the stream of the dial under way; freed in its own close callback */
     struct rt_redis_stream *stream;
-    struct rt_endpoint resolved; /* what a Sentinel answered */
+    struct rt_store_endpoint resolved; /* what a Sentinel answered */
     bool use_resolved;
     size_t next; /* endpoint of the next dial */
     uint64_t backoff_ms;

@@ -15,7 +15,7 @@ struct rt_redis_call {
 };
 
 /* Dials; NULL when not even that can be begun. Ends in rt_redis_connected() or rt_redis_drop(). */
-struct rt_redis_stream *rt_redis_stream_dial(struct rt_redis *redis, const struct rt_endpoint *endpoint);
+struct rt_redis_stream *rt_redis_stream_dial(struct rt_redis *redis, const struct rt_store_endpoint *endpoint);
 /* Takes data over when it returns 0. */
 RT_MUST_CHECK int rt_redis_stream_write(struct rt_redis_stream *stream, char *data, size_t size);
 /* No call to its owner after this. */

@@ -490,11 +490,11 @@ static void heart_cb(uv_timer_t *timer)
 /* Start and stop. */
 
 static int copy_config(struct rt_store *store, const struct rt_store_config *config,
-                       struct rt_endpoint endpoints[RT_ENDPOINTS_MAX], size_t *n)
+                       struct rt_store_endpoint endpoints[RT_ENDPOINTS_MAX], size_t *n)
 {
     *n = 0;
     for (size_t i = 0; i < config->n_endpoints; i++) {
-        int rc = rt_endpoint_parse(config->endpoints[i], endpoints, n);
+        int rc = rt_store_endpoint_parse(config->endpoints[i], endpoints, n);
 
         if (rc) {
             return RT_ECONFIG;
@@ -528,7 +528,8 @@ static bool id_is_zero(const struct rt_id *id)
     return rt_id_equal(id, &zero);
 }
 
-static int init_connections(struct rt_store *store, uv_loop_t *loop, const struct rt_endpoint *endpoints, size_t n)
+static int init_connections(struct rt_store *store, uv_loop_t *loop, const struct rt_store_endpoint *endpoints,
+                            size_t n)
 {
     struct rt_redis_config config = {
         .endpoints = endpoints,
@@ -563,7 +564,7 @@ static int init_connections(struct rt_store *store, uv_loop_t *loop, const struc
 
 int rt_store_init(struct rt_store *store, uv_loop_t *loop, const struct rt_store_config *config)
 {
-    struct rt_endpoint endpoints[RT_ENDPOINTS_MAX];
+    struct rt_store_endpoint endpoints[RT_ENDPOINTS_MAX];
     size_t n;
     int rc;
 

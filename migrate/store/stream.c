@@ -95,10 +95,10 @@ static void connect_cb(uv_connect_t *req, int status)
     rt_redis_connected(stream->owner);
 }
 
-struct rt_redis_stream *rt_redis_stream_dial(struct rt_redis *redis, const struct rt_endpoint *endpoint)
+struct rt_redis_stream *rt_redis_stream_dial(struct rt_redis *redis, const struct rt_store_endpoint *endpoint)
 {
     struct rt_redis_stream *stream = malloc(sizeof *stream);
-    bool local = endpoint->kind == RT_ENDPOINT_UNIX;
+    bool local = endpoint->kind == RT_STORE_ENDPOINT_UNIX;
     int rc;
 
     if (!stream) {

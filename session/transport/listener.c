@@ -96,7 +96,7 @@ static void remove_socket(const struct rt_listener *listener)
     }
 }
 
-static void describe(struct rt_peer *peer, const struct rt_endpoint *from)
+static void describe(struct rt_listener_peer *peer, const struct rt_endpoint *from)
 {
     if (peer->kind == RT_ENDPOINT_UNIX) {
         (void)snprintf(peer->text, sizeof peer->text, "unix pid %ld uid %lu", (long)peer->pid,
@@ -107,7 +107,7 @@ static void describe(struct rt_peer *peer, const struct rt_endpoint *from)
 }
 
 /* Fills peer; false when the connection is gone already. */
-static bool identify(const struct rt_listener *listener, int fd, struct rt_peer *peer)
+static bool identify(const struct rt_listener *listener, int fd, struct rt_listener_peer *peer)
 {
     struct rt_endpoint from = {.kind = listener->config.endpoint.kind, .size = sizeof from.addr};
     struct ucred cred;
@@ -145,7 +145,7 @@ static void resume_cb(uv_timer_t *timer)
 
 static void take(struct rt_listener *listener, int fd)
 {
-    struct rt_peer peer;
+    struct rt_listener_peer peer;
 
     if (listener->n_open >= listener->config.max_open) {
         listener->refused++;

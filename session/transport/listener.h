@@ -22,7 +22,7 @@
 struct rt_listener;
 
 /* Who connected, as far as the transport proves it. */
-struct rt_peer {
+struct rt_listener_peer {
     enum rt_endpoint_kind kind;
     pid_t pid; /* unix: SO_PEERCRED at the time of connect */
     uid_t uid;
@@ -40,7 +40,7 @@ struct rt_listener_config {
 struct rt_listener_ops {
     /* A new connection. fd is non-blocking, close-on-exec and the callee's. It counts against max_open until
      * rt_listener_release. */
-    void (*on_accept)(struct rt_listener *listener, int fd, const struct rt_peer *peer);
+    void (*on_accept)(struct rt_listener *listener, int fd, const struct rt_listener_peer *peer);
     /* May be NULL. Exactly once after rt_listener_close: the memory is the caller's again. */
     void (*on_close)(struct rt_listener *listener);
 };

@@ -19,7 +19,7 @@ struct server {
     struct rt_listener listener;
     int fds[FDS_MAX];
     unsigned n;
-    struct rt_peer peer; /* the last one */
+    struct rt_listener_peer peer; /* the last one */
     bool accepted, closed;
 };
 
@@ -31,7 +31,7 @@ struct call {
     char text[RT_DIALER_TEXT_MAX];
 };
 
-static void on_accept(struct rt_listener *listener, int fd, const struct rt_peer *peer)
+static void on_accept(struct rt_listener *listener, int fd, const struct rt_listener_peer *peer)
 {
     struct server *server = listener->data;
 
