@@ -161,7 +161,7 @@ local function facts_of(r, c, now)
         diverges = rel == 'diverges',
         epoch_newer = c.ep > r.ep,
         same_hello = c.ep == r.ep and c.nonce == r.nonce and c.host == r.host,
-        life_newer = c.life > r.life or (c.life == r.life and id_above(c.inc, r.inc)),
+        life_newer = c.life > r.life or (c.life == r.life and r.st ~= CREATED and id_above(c.inc, r.inc)),
         same_vm = same_text(c.proof, r.bound),
         owner_dead = same_text(c.dead, r.host),
         lease_over = r.lost + LEASE_MS <= now,
@@ -294,14 +294,14 @@ local function claim(keys, args)
 end
 
 -- args: label, ring, host. -> verdict, host whose set listed it so far
--- Over an ended record the life goes on from it, so that a straggler of that life cannot pass for the new container.
+-- Over an ended record its life is kept, so that a straggler of that life cannot pass for the new container.
 local function create(keys, args)
     local r = read_record(keys[1])
     if r.exists and r.st ~= ENDED then
         return {LIMIT, r.set}
     end
     redis.call('DEL', keys[1], keys[2])
-    redis.call('HSET', keys[1], 'st', CREATED, 'life', str(r.exists and r.life + 1 or 0), 'ep', '0', 'made',
+    redis.call('HSET', keys[1], 'st', CREATED, 'life', str(r.life), 'ep', '0', 'made',
                str(store_ms()), 'label', args[1], 'ring', args[2], 'set', args[3])
     redis.call('PEXPIRE', keys[1], TTL_MS)
     return {OK, r.set}
