@@ -293,7 +293,7 @@ static void test_no_descriptors(void **state)
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
     assert_int_equal(server.n, 1);
     assert_in_range(server.listener.pauses, 1, 4);
-    fixture_sleep(fixture, 2 * RT_LISTENER_PAUSE_MS);
+    fixture_sleep(fixture, UINT64_C(2) * RT_LISTENER_PAUSE_MS);
     assert_int_equal(server.n, 3);
     assert_int_equal(server.listener.refused, 0);
     for (int i = 0; i < 3; i++) {

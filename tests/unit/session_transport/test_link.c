@@ -18,7 +18,7 @@ static void test_small(void **state)
 static void echo_frames(struct fixture *fixture, bool tcp, size_t frame, size_t piece)
 {
     struct end near = {.whole_frames = true}, far = {.echo = true};
-    size_t total = 6 * 1024 * 1024, bytes;
+    size_t total = 6 * MIB, bytes;
     uint8_t *stream = make_frames(total, frame, &bytes);
     int fds[2];
 
@@ -36,7 +36,7 @@ static void echo_frames(struct fixture *fixture, bool tcp, size_t frame, size_t 
         };
         assert_int_equal(rt_link_writev(&near.link, NULL, bufs, 3), 0);
         at += size;
-        if (rt_link_queued(&near.link) > 1024 * 1024) {
+        if (rt_link_queued(&near.link) > MIB) {
             (void)uv_run(&fixture->loop, UV_RUN_NOWAIT);
         }
     }
@@ -336,7 +336,7 @@ static void test_socket_options(void **state)
     pair_of(fds);
     open_end(fixture, &local, fds[0]);
     assert_int_equal(getsockopt(fds[0], SOL_SOCKET, SO_SNDBUF, &value, &size), 0);
-    assert_true(value >= 400 * 1024); /* 2 MiB where allowed, else what net.core.wmem_max leaves */
+    assert_true(value >= (int)(400 * KIB)); /* 2 MiB where allowed, else what net.core.wmem_max leaves */
     (void)close(fds[1]);
     close_end(fixture, &local);
     tcp_pair_of(fds);

@@ -10,7 +10,7 @@
 /* Each allocation of a link's life fails once: the link ends with RT_ENOMEM or the bytes arrive; nothing leaks or is
  * closed twice. What libuv allocates is not among them. */
 
-#define TOTAL ((size_t)3 * 1024 * 1024)
+#define TOTAL (3 * MIB)
 #define GRAIN 50000 /* the consumer takes multiples of this, so that tails are carried */
 
 struct end {

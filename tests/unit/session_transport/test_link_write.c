@@ -27,7 +27,7 @@ static void test_slow_reader(void **state)
 {
     struct fixture *fixture = *state;
     struct end relay = {0}, sink = {0}, slow = {0};
-    size_t total = 8 * 1024 * 1024, sent = 0;
+    size_t total = 8 * MIB, sent = 0;
     int in[2], out[2];
     uint8_t *bytes = malloc(total);
 
@@ -57,7 +57,7 @@ static void test_slow_reader(void **state)
     while (relay.link.received < total) {
         (void)uv_run(&fixture->loop, UV_RUN_NOWAIT);
     }
-    assert_true(rt_link_queued(&sink.link) > 4 * 1024 * 1024);
+    assert_true(rt_link_queued(&sink.link) > 4 * MIB);
     assert_int_equal(rt_link_sent_total(&sink.link) + rt_link_queued(&sink.link), total);
     assert_true(pool.n_live > 4); /* by reference */
     assert_int_equal(sink.drains, 0);
@@ -79,7 +79,7 @@ static void test_queue_limit(void **state)
 {
     struct fixture *fixture = *state;
     struct end end = {0};
-    size_t size = 1024 * 1024, taken = 0;
+    size_t size = MIB, taken = 0;
     char *bytes = calloc(1, size);
     uv_buf_t buf = uv_buf_init(bytes, (unsigned)size);
     int fds[2], err;
@@ -142,7 +142,7 @@ static void test_close_while_writing(void **state)
     setup_pool();
     pair_of(fds);
     open_end(fixture, &end, fds[0]);
-    bytes = fill_queue(&end, 4 * 1024 * 1024);
+    bytes = fill_queue(&end, 4 * MIB);
     rt_link_close(&end.link, RT_LINK_NOW, 0, "first");
     rt_link_close(&end.link, RT_LINK_NOW, RT_EIO, "second");
     fixture_run(fixture, &end.closed);
@@ -163,7 +163,7 @@ static void test_flush_close(void **state)
 
     setup_pool();
     pair_of(fds);
-    far.want = 4 * 1024 * 1024;
+    far.want = 4 * MIB;
     open_end(fixture, &end, fds[0]);
     bytes = fill_queue(&end, far.want);
     rt_link_close(&end.link, RT_LINK_AFTER, RT_EAUTH, "refused");
@@ -192,7 +192,7 @@ static void test_flush_has_a_deadline(void **state)
     setup_pool();
     pair_of(fds);
     open_end(fixture, &end, fds[0]);
-    bytes = fill_queue(&end, 4 * 1024 * 1024);
+    bytes = fill_queue(&end, 4 * MIB);
     start = uv_now(&fixture->loop);
     rt_link_close(&end.link, RT_LINK_AFTER, 0, "slow");
     fixture_run(fixture, &end.closed);
@@ -212,7 +212,7 @@ static void test_now_hastens_flush(void **state)
     setup_pool();
     pair_of(fds);
     open_end(fixture, &end, fds[0]);
-    bytes = fill_queue(&end, 4 * 1024 * 1024);
+    bytes = fill_queue(&end, 4 * MIB);
     rt_link_close(&end.link, RT_LINK_AFTER, 0, "flush");
     rt_link_close(&end.link, RT_LINK_NOW, RT_EIO, "now");
     assert_true(fixture_run_for(fixture, &end.closed, RT_LINK_LINGER_MS / 2));
@@ -280,7 +280,7 @@ static void test_peer_goes_with_a_queue(void **state)
     setup_pool();
     pair_of(fds);
     open_end(fixture, &end, fds[0]);
-    bytes = fill_queue(&end, 4 * 1024 * 1024);
+    bytes = fill_queue(&end, 4 * MIB);
     (void)close(fds[1]);
     fixture_run(fixture, &end.closed);
     assert_int_equal(end.closes, 1);

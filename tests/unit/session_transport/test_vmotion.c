@@ -130,7 +130,7 @@ static size_t get(int fd, size_t at, int *end)
 static void test_relays_both_ways(void **state)
 {
     struct world world;
-    size_t sent[2] = {0}, got[2] = {0}, total = 3 * 1024 * 1024;
+    size_t sent[2] = {0}, got[2] = {0}, total = 3 * MIB;
     int fd[2], end, rounds = 0;
 
     open_world(&world, *state);
@@ -146,7 +146,7 @@ static void test_relays_both_ways(void **state)
             idle++;
         }
     }
-    assert_true(sent[0] < 2 * 1024 * 1024);
+    assert_true(sent[0] < 2 * MIB);
     while (got[0] < total || got[1] < total) {
         for (int d = 0; d < 2; d++) {
             size_t size = total - sent[d] < 4096 ? total - sent[d] : 4096;
