@@ -7,17 +7,17 @@
 static void test_reuse_and_bound(void **state)
 {
     struct rt_buf_pool pool;
-    struct rt_buf *bufs[RT_BUF_FREE_MAX + 3];
-    const size_t n = sizeof bufs / sizeof *bufs;
+    enum { N = RT_BUF_FREE_MAX + 3 };
+    struct rt_buf *bufs[N];
 
     (void)state;
     rt_buf_pool_init(&pool);
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < N; i++) {
         bufs[i] = rt_buf_get(&pool);
         assert_non_null(bufs[i]);
     }
-    assert_int_equal(pool.n_live, n);
-    for (size_t i = 0; i < n; i++) {
+    assert_int_equal(pool.n_live, N);
+    for (size_t i = 0; i < N; i++) {
         rt_buf_unref(bufs[i]);
     }
     assert_int_equal(pool.n_live, 0);
