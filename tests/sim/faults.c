@@ -307,5 +307,10 @@ void sim_heal(void)
         restart_agent(i);
     for (int i = 0; i < SIM_CLIENTS; i++)
         sim.clients[i].stalled_until_us = 0;
+    for (int i = 0; i < SIM_CONNS; i++) /* the network answers again: what is dead is reset */
+        for (int side = 0; side < 2; side++)
+            if (sim.conns[i].used && sim.conns[i].cut && sim.conns[i].open[side])
+                sim_post((struct sim_event){.kind = EV_CLOSED, .conn = i, .gen = sim.conns[i].gen, .side = side},
+                         sim_random(1000000));
     sim_log("the faults have ended");
 }

@@ -209,6 +209,8 @@ void sim_run(const struct sim_options *options, struct sim_stats *total)
     while (sim.stats.events < options->min_events || sim.stats.moves < 5)
         step();
     sim_heal();
+    while (!sim_store_whole()) /* a flushed store takes no new container for a while, and says so */
+        step();
     run_for(QUIET_US);
     sim_check_live();
     sim.silent = true;

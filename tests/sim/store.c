@@ -28,7 +28,7 @@ static uint64_t store_ms(void)
     return SIM_WALL_MS + sim_ms();
 }
 
-static bool whole(void)
+bool sim_store_whole(void)
 {
     return store_ms() >= store.born_ms + RT_STORE_WHOLE_MS;
 }
@@ -70,20 +70,40 @@ static void news(int agent, struct rt_store_news *n, uint64_t delay_us)
     sim_post(event, delay_us);
 }
 
+/* A host's row in the registry; its heartbeat expires some time after its agent's end. */
+static void row_of(int about, struct rt_store_host *row)
+{
+    const struct sim_agent *a = &sim.agents[about];
+
+    memset(row, 0, sizeof *row);
+    sim_agent_name(about, row->host);
+    sim_agent_addr(about, row->addr[0]);
+    row->n_addr = 1;
+    row->age_ms = a->agent ? 0 : (sim.now_us - a->died_us) / 1000;
+    row->alive = row->age_ms < RT_HEARTBEAT_EXPIRY_MS;
+}
+
 static void tell_host(int to, int about)
 {
     struct rt_store_news n = {.kind = RT_STORE_HOST};
 
-    sim_agent_name(about, n.row.host);
-    sim_agent_addr(about, n.row.addr[0]);
-    n.row.n_addr = 1;
-    n.row.alive = sim.agents[about].agent != NULL;
+    row_of(about, &n.row);
     news(to, &n, store.latency_us + sim_random(1000));
+}
+
+/* An agent that was killed: the others hear of it when its heartbeat has expired. */
+void sim_store_host_died(int about)
+{
+    if (sim.agents[about].agent)
+        return;
+    for (int i = 0; i < SIM_AGENTS; i++)
+        if (i != about && sim.agents[i].agent && sim.agents[i].store_up)
+            tell_host(i, about);
 }
 
 void sim_store_up(int agent, bool fresh)
 {
-    struct rt_store_news n = {.kind = RT_STORE_UP, .fresh = fresh, .whole = whole()};
+    struct rt_store_news n = {.kind = RT_STORE_UP, .fresh = fresh, .whole = sim_store_whole()};
 
     if (store.out || !sim.agents[agent].agent)
         return;
@@ -208,6 +228,7 @@ static void run(int agent, const struct rt_store_op *op, struct rt_store_reply *
 struct answer {
     struct rt_store_reply reply;
     struct rt_store_record record;
+    struct rt_store_host hosts[SIM_AGENTS];
 };
 
 /* The operation takes effect half of the latency after it was asked for; a lost answer has taken effect. */
@@ -243,6 +264,7 @@ void sim_store_reply(const struct sim_event *event)
             return;
         if (answer->reply.n_records)
             answer->reply.records = &answer->record;
+        answer->reply.hosts = answer->hosts;
         rt_agent_store_reply(a->agent, &answer->reply, sim_ms());
         sim_agent_timer(event->index);
         return;
@@ -258,6 +280,11 @@ void sim_store_reply(const struct sim_event *event)
         run(event->index, &((struct asked *)event->extra)->op, &answer->reply);
         if (answer->reply.kind == RT_STORE_GET && answer->reply.n_records)
             answer->record = store.records[container_of_key(&((struct asked *)event->extra)->op.key)].r;
+    }
+    if (answer->reply.kind == RT_STORE_HOSTS && !answer->reply.error) {
+        answer->reply.n_hosts = SIM_AGENTS;
+        for (int i = 0; i < SIM_AGENTS; i++)
+            row_of(i, &answer->hosts[i]);
     }
     back.extra = answer;
     if (store.lose_reply) {
@@ -280,7 +307,7 @@ void sim_store_news(const struct sim_event *event)
     if (n->kind != RT_STORE_DOWN && !a->store_up)
         return;
     if (n->kind == RT_STORE_UP)
-        n->whole = whole();
+        n->whole = sim_store_whole();
     rt_agent_store_news(a->agent, n, sim_ms());
     sim_agent_timer(event->index);
 }

@@ -163,7 +163,7 @@ struct sim_agent {
     bool used, paused;
     uint32_t gen;
     struct rt_agent *agent; /* owned */
-    uint64_t timer_us, paused_until_us, down_until_us;
+    uint64_t timer_us, paused_until_us, died_us;
     bool store_up;
 };
 
@@ -261,6 +261,8 @@ void sim_store_reply(const struct sim_event *event);
 void sim_store_news(const struct sim_event *event);
 void sim_store_fault(enum sim_fault fault);
 void sim_store_heal(void);
+bool sim_store_whole(void);
+void sim_store_host_died(int about);
 const struct rt_record *sim_store_record(int container);
 
 /* faults.c */
