@@ -1,0 +1,476 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "session/core/client_internal.h"
+
+#include "tests/unit/session_core/test_client_fixture.h"
+
+/* What a client receives: acknowledgements, windows, gaps, ends, and what comes again after a resume. */
+
+static struct fx fx;
+static uint8_t pattern[2 * RT_CLIENT_WINDOW], got[2 * RT_CLIENT_WINDOW];
+
+static int make_pattern(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof pattern; i++)
+        pattern[i] = (uint8_t)(i * 2654435761U >> 13);
+    return 0;
+}
+
+/* The one ACK of a stream in what was just taken. */
+static const struct fx_frame *ack_of(unsigned stream)
+{
+    const struct fx_frame *found = NULL;
+    for (size_t i = 0; i < fx.n_frames; i++)
+        if (fx.frames[i].head.type == RT_ACK && fx.frames[i].head.stream == stream) {
+            assert_null(found);
+            found = &fx.frames[i];
+        }
+    return found;
+}
+
+static void assert_ack(unsigned stream, uint64_t consumed, uint64_t limit, uint64_t digest)
+{
+    const struct fx_frame *ack = ack_of(stream);
+    assert_non_null(ack);
+    assert_int_equal(ack->head.offset, consumed);
+    assert_int_equal(rt_get_u64(ack->payload), limit);
+    assert_int_equal(rt_get_u64(ack->payload + 8), digest);
+}
+
+static void test_first_acks_open_the_windows(void **state)
+{
+    (void)state;
+    struct rt_catt *att = fx_live(&fx, 1);
+    (void)att;
+    assert_ack(RT_STDOUT, 0, RT_CLIENT_WINDOW, fx_digest("", 0));
+    assert_ack(RT_STDERR, 0, RT_CLIENT_WINDOW, fx_digest("", 0));
+    assert_ack(RT_CONTROL_UP, 0, RT_INITIAL_CREDIT, fx_digest("", 0));
+    fx_close(&fx);
+}
+
+static void test_received_is_not_consumed(void **state)
+{
+    (void)state;
+    struct rt_catt *att = fx_live(&fx, 1);
+    fx_data(&fx, 0, 1, RT_STDOUT, 0, pattern, 60000);
+    fx_data(&fx, 0, 1, RT_STDOUT, 60000, pattern + 60000, 60000);
+    fx_run(&fx, 100, true);
+    (void)fx_take(&fx, 0);
+    assert_null(ack_of(RT_STDOUT));
+    assert_int_equal(rt_catt_offset(att, RT_STDOUT), 0);
+    assert_int_equal(fx_read(&fx, att, RT_STDOUT, got, 10), 10);
+    (void)fx_take(&fx, 0);
+    assert_null(ack_of(RT_STDOUT)); /* little: within 20 ms */
+    fx_run(&fx, 20, true);
+    (void)fx_take(&fx, 0);
+    assert_ack(RT_STDOUT, 10, RT_CLIENT_WINDOW + 10, fx_digest(pattern, 10));
+    fx_run(&fx, 50, true);
+    (void)fx_take(&fx, 0);
+    assert_null(ack_of(RT_STDOUT)); /* once */
+    assert_int_equal(fx_read(&fx, att, RT_STDOUT, got, RT_CLIENT_WINDOW / 4), RT_CLIENT_WINDOW / 4);
+    (void)fx_take(&fx, 0); /* a quarter: at once */
+    assert_ack(RT_STDOUT, RT_CLIENT_WINDOW / 4 + 10, RT_CLIENT_WINDOW + RT_CLIENT_WINDOW / 4 + 10,
+               fx_digest(pattern, RT_CLIENT_WINDOW / 4 + 10));
+    fx_close(&fx);
+}
+
+static void test_window_full_then_reopened_at_once(void **state)
+{
+    (void)state;
+    struct rt_catt *att = fx_live(&fx, 1);
+    for (size_t at = 0; at < RT_CLIENT_WINDOW; at += 65536)
+        fx_data(&fx, 0, 1, RT_STDOUT, at, pattern + at, 65536);
+    (void)fx_take(&fx, 0);
+    assert_null(ack_of(RT_STDOUT));
+    assert_int_equal(fx_read(&fx, att, RT_STDOUT, got, 1), 1); /* the sender stands: one byte is worth an ACK */
+    (void)fx_take(&fx, 0);
+    assert_ack(RT_STDOUT, 1, RT_CLIENT_WINDOW + 1, fx_digest(pattern, 1));
+    fx_data(&fx, 0, 1, RT_STDOUT, RT_CLIENT_WINDOW, pattern + RT_CLIENT_WINDOW, 1);
+    assert_int_equal(fx_read(&fx, att, RT_STDOUT, got + 1, sizeof got - 1), RT_CLIENT_WINDOW);
+    assert_memory_equal(got, pattern, RT_CLIENT_WINDOW + 1);
+    fx_close(&fx);
+}
+
+static void test_beyond_the_limit_is_refused(void **state)
+{
+    (void)state;
+    struct rt_attach_msg attach;
+    struct rt_attached_msg terms = fx_terms();
+    struct rt_catt *att = fx_live(&fx, 1);
+    for (uint32_t channel = 1; channel <= 2; channel++) {
+        for (size_t at = channel == 1 ? 0 : RT_CLIENT_WINDOW; at < RT_CLIENT_WINDOW; at += 65536)
+            fx_data(&fx, 0, channel, RT_STDOUT, at, pattern + at, 65536);
+        fx_data(&fx, 0, channel, RT_STDOUT, RT_CLIENT_WINDOW, pattern, 1);
+        if (channel == 2)
+            break;
+        assert_int_equal(fx_event(att, RT_CATT_INTERRUPTED).kind, RT_CATT_INTERRUPTED);
+        assert_int_equal(fx_take_attach(&fx, 0, &attach), 2);
+        const struct fx_frame *refuse = fx_frame(&fx, RT_REFUSE, 0);
+        struct rt_refuse_msg msg;
+        char why[64];
+        assert_int_equal(rt_msg_decode(RT_MSG_REFUSE, refuse->payload, refuse->head.length, &msg, why, sizeof why), 0);
+        assert_int_equal(msg.c, RT_CLASS_LIMIT);
+        terms.out[0].head = RT_CLIENT_WINDOW;
+        fx_attached(&fx, 0, 2, &terms);
+        (void)fx_take(&fx, 0);
+        assert_int_equal(fx_event(att, RT_CATT_RESUMED).kind, RT_CATT_RESUMED);
+    }
+    /* the same at the same place: told, after what was received has been read */
+    assert_int_equal(fx_read(&fx, att, RT_STDOUT, got, sizeof got), RT_CLIENT_WINDOW);
+    assert_int_equal(fx_event(att, RT_CATT_FAILED).cls, RT_CLASS_LIMIT);
+    fx_close(&fx);
+}
+
+static void test_jump_attaches_again_once(void **state)
+{
+    (void)state;
+    struct rt_attach_msg attach;
+    struct rt_attached_msg terms = fx_terms();
+    struct rt_catt *att = fx_live(&fx, 1);
+    fx_data(&fx, 0, 1, RT_STDOUT, 0, pattern, 10);
+    fx_data(&fx, 0, 1, RT_STDOUT, 11, pattern + 11, 10);
+    assert_int_equal(fx_take_attach(&fx, 0, &attach), 2);
+    assert_int_equal(attach.try_no, 2);
+    assert_int_equal(attach.n_out, 3);
+    assert_int_equal(attach.out[0].c, 0);
+    terms.out[0].head = 100;
+    fx_attached(&fx, 0, 2, &terms);
+    fx_data(&fx, 0, 2, RT_STDOUT, 0, pattern, 20);
+    assert_int_equal(fx_read(&fx, att, RT_STDOUT, got, sizeof got), 20);
+    assert_memory_equal(got, pattern, 20);
+    fx_data(&fx, 0, 2, RT_STDOUT, 21, pattern, 1); /* elsewhere: once more */
+    fx_run(&fx, 10, true);
+    assert_int_equal(fx_take_attach(&fx, 0, &attach), 3);
+    terms.out[0].c = 20;
+    fx_attached(&fx, 0, 3, &terms);
+    fx_data(&fx, 0, 3, RT_STDOUT, 21, pattern, 1);
+    (void)fx_event(att, RT_CATT_INTERRUPTED);
+    assert_int_equal(fx_event(att, RT_CATT_FAILED).cls, RT_CLASS_JUMP);
+    fx_quiet(att);
+    fx_close(&fx);
+}
+
+/* Cut after `have` of 40 bytes came and `read` of them were consumed; all comes again from there, in pieces. */
+static void resume_at(size_t have, size_t read, size_t piece)
+{
+    struct rt_attach_msg attach;
+    struct rt_attached_msg terms = fx_terms();
+    struct rt_catt *att = fx_live(&fx, 1);
+    memset(got, 0, sizeof got);
+    if (have > 0)
+        fx_data(&fx, 0, 1, RT_STDOUT, 0, pattern, have);
+    assert_int_equal(fx_read(&fx, att, RT_STDOUT, got, read), read);
+    uint32_t channel = fx_cut(&fx, &attach);
+    assert_int_equal(attach.out[0].c, read);
+    assert_int_equal(attach.out[0].df, 0);
+    assert_int_equal(attach.out[0].d, fx_digest(pattern, read));
+    terms.out[0].c = read;
+    terms.out[0].head = 40;
+    fx_attached(&fx, 0, channel, &terms);
+    for (size_t at = read; at < 40; at += piece)
+        fx_data(&fx, 0, channel, RT_STDOUT, at, pattern + at, 40 - at < piece ? 40 - at : piece);
+    assert_int_equal(fx_read(&fx, att, RT_STDOUT, got + read, sizeof got - read), 40 - read);
+    assert_memory_equal(got, pattern, 40);
+    (void)fx_event(att, RT_CATT_INTERRUPTED);
+    (void)fx_event(att, RT_CATT_RESUMED);
+    fx_quiet(att);
+    fx_run(&fx, 20, true);
+    (void)fx_take(&fx, 0);
+    assert_ack(RT_STDOUT, 40, RT_CLIENT_WINDOW + 40, fx_digest(pattern, 40));
+    fx_close(&fx);
+}
+
+static void test_duplicates_at_every_boundary(void **state)
+{
+    (void)state;
+    for (size_t have = 0; have <= 40; have += 4)
+        for (size_t read = 0; read <= have; read += 3)
+            for (size_t piece = 1; piece <= 40; piece += 13)
+                resume_at(have, read, piece);
+}
+
+static void test_frames_cut_at_every_byte(void **state)
+{
+    (void)state;
+    uint8_t frame[RT_FRAME_HEADER + 7];
+    rt_frame_put(frame, &(struct rt_frame){.length = 7, .type = RT_DATA, .stream = RT_STDOUT, .channel = 1});
+    memcpy(frame + RT_FRAME_HEADER, pattern, 7);
+    for (size_t cut = 0; cut < sizeof frame; cut++) {
+        struct rt_catt *att = fx_live(&fx, 1);
+        assert_int_equal(rt_client_input(fx.client, 0, frame, cut, fx.now), 0);
+        assert_int_equal(rt_client_input(fx.client, 0, frame, sizeof frame, fx.now), sizeof frame);
+        assert_int_equal(fx_read(&fx, att, RT_STDOUT, got, sizeof got), 7);
+        fx_close(&fx);
+    }
+}
+
+static void test_other_bytes_again_is_a_rewind(void **state)
+{
+    (void)state;
+    struct rt_attach_msg attach;
+    struct rt_attached_msg terms = fx_terms();
+    struct rt_catt *att = fx_live(&fx, 1);
+    fx_data(&fx, 0, 1, RT_STDOUT, 0, pattern, 40);
+    assert_int_equal(fx_read(&fx, att, RT_STDOUT, got, 10), 10);
+    uint32_t channel = fx_cut(&fx, &attach);
+    terms.out[0].c = 10;
+    terms.out[0].head = 40;
+    fx_attached(&fx, 0, channel, &terms);
+    fx_data(&fx, 0, channel, RT_STDOUT, 10, pattern + 10, 29);
+    fx_data(&fx, 0, channel, RT_STDOUT, 39, pattern, 1); /* not byte 39 */
+    (void)fx_event(att, RT_CATT_INTERRUPTED);
+    struct rt_catt_event event = fx_event(att, RT_CATT_REWOUND);
+    assert_int_equal(event.stream, RT_STDOUT);
+    assert_int_equal(event.from, 10);
+    assert_int_equal(event.to, 40);
+    (void)fx_take(&fx, 0);
+    assert_non_null(fx_frame(&fx, RT_REFUSE, 0));
+    fx_close(&fx);
+}
+
+static void test_gap_in_stream_order(void **state)
+{
+    (void)state;
+    struct rt_catt *att = fx_live(&fx, 1);
+    fx_data(&fx, 0, 1, RT_STDOUT, 0, pattern, 10);
+    fx_gap(&fx, 0, 1, RT_STDOUT, 10, 5000000);
+    (void)fx_take(&fx, 0); /* the gap went past the limit: a new one at once */
+    assert_ack(RT_STDOUT, 0, 5000000 + RT_CLIENT_WINDOW - 10, fx_digest("", 0));
+    fx_data(&fx, 0, 1, RT_STDOUT, 5000000, pattern, 5);
+    fx_quiet(att);
+    assert_int_equal(fx_read(&fx, att, RT_STDOUT, got, sizeof got), 10);
+    struct rt_catt_event event = fx_event(att, RT_CATT_GAP);
+    assert_int_equal(event.stream, RT_STDOUT);
+    assert_int_equal(event.from, 10);
+    assert_int_equal(event.to, 5000000);
+    assert_int_equal(fx_read(&fx, att, RT_STDOUT, got, sizeof got), 5);
+    assert_int_equal(rt_catt_offset(att, RT_STDOUT), 5000005);
+    fx_run(&fx, 20, true);
+    (void)fx_take(&fx, 0); /* the digest started anew after the gap */
+    assert_ack(RT_STDOUT, 5000005, 5000005 + RT_CLIENT_WINDOW, fx_digest(pattern, 5));
+    fx_close(&fx);
+}
+
+/* After a resume a gap may cover what is buffered: nothing of that is given up, and the digest starts anew at its end.
+ */
+static void test_gap_over_buffered_bytes(void **state)
+{
+    (void)state;
+    struct rt_attach_msg attach;
+    struct rt_attached_msg terms = fx_terms();
+    for (uint64_t to = 20; to <= 60; to += 20) {
+        struct rt_catt *att = fx_live(&fx, 1);
+        fx_data(&fx, 0, 1, RT_STDOUT, 0, pattern, 40);
+        uint32_t channel = fx_cut(&fx, &attach);
+        terms.out[0].base = to;
+        terms.out[0].head = 100;
+        fx_attached(&fx, 0, channel, &terms);
+        (void)fx_take(&fx, 0);
+        fx_gap(&fx, 0, channel, RT_STDOUT, 0, to);
+        fx_data(&fx, 0, channel, RT_STDOUT, to, pattern + to, 100 - to);
+        (void)fx_event(att, RT_CATT_INTERRUPTED);
+        (void)fx_event(att, RT_CATT_RESUMED);
+        size_t n = fx_read(&fx, att, RT_STDOUT, got, sizeof got);
+        if (to == 60) {
+            assert_int_equal(n, 40);
+            struct rt_catt_event event = fx_event(att, RT_CATT_GAP);
+            assert_int_equal(event.from, 40);
+            assert_int_equal(event.to, 60);
+            n = 60 + fx_read(&fx, att, RT_STDOUT, got + 60, sizeof got - 60);
+        }
+        assert_int_equal(n, 100);
+        assert_memory_equal(got + 60, pattern + 60, 40);
+        fx_quiet(att);
+        fx_run(&fx, 20, true);
+        (void)fx_take(&fx, 0);
+        assert_ack(RT_STDOUT, 100, 100 + RT_CLIENT_WINDOW, fx_digest(pattern + to, 100 - to));
+        fx_close(&fx);
+    }
+}
+
+/* More gaps than are kept: bytes are given up into them, exactly. */
+static void test_many_gaps_join(void **state)
+{
+    (void)state;
+    struct rt_catt *att = fx_live(&fx, 1);
+    uint64_t at = 0, lost = 0, read = 0;
+    unsigned gaps = 0;
+    for (unsigned i = 0; i < 3 * RT_RX_GAPS_MAX; i++) {
+        fx_data(&fx, 0, 1, RT_STDOUT, at, pattern + at, 10);
+        fx_gap(&fx, 0, 1, RT_STDOUT, at + 10, at + 15);
+        at += 15;
+    }
+    fx_data(&fx, 0, 1, RT_STDOUT, at, pattern + at, 10);
+    at += 10;
+    while (read + lost < at) {
+        uint64_t offset = rt_catt_offset(att, RT_STDOUT);
+        size_t n = fx_read(&fx, att, RT_STDOUT, got, sizeof got);
+        assert_memory_equal(got, pattern + offset, n);
+        read += n;
+        struct rt_catt_event event;
+        if (!rt_catt_event(att, &event))
+            break;
+        assert_int_equal(event.kind, RT_CATT_GAP);
+        assert_int_equal(event.from, read + lost);
+        lost += event.to - event.from;
+        gaps++;
+    }
+    assert_int_equal(read + lost, at);
+    assert_int_equal(gaps, RT_RX_GAPS_MAX);
+    fx_close(&fx);
+}
+
+static void test_fin_and_its_ack(void **state)
+{
+    (void)state;
+    struct rt_attach_msg attach;
+    struct rt_attached_msg terms = fx_terms();
+    struct rt_catt *att = fx_live(&fx, 1);
+    fx_data(&fx, 0, 1, RT_STDOUT, 0, pattern, 10);
+    fx_fin(&fx, 0, 1, RT_STDOUT, 10, 0);
+    fx_quiet(att);
+    assert_int_equal(fx_read(&fx, att, RT_STDOUT, got, sizeof got), 10);
+    assert_int_equal(fx_event(att, RT_CATT_EOF).from, 10);
+    (void)fx_take(&fx, 0);
+    assert_int_equal(ack_of(RT_STDOUT)->head.flags, RT_ACK_FIN);
+    uint32_t channel = fx_cut(&fx, &attach); /* that ACK may be lost: FIN comes again and is acknowledged again */
+    terms.out[0].c = terms.out[0].head = 10;
+    fx_attached(&fx, 0, channel, &terms);
+    (void)fx_take(&fx, 0);
+    fx_fin(&fx, 0, channel, RT_STDOUT, 10, 0);
+    (void)fx_take(&fx, 0);
+    assert_int_equal(ack_of(RT_STDOUT)->head.flags, RT_ACK_FIN);
+    fx_data(&fx, 0, channel, RT_STDOUT, 10, pattern, 1); /* beyond its own end */
+    (void)fx_event(att, RT_CATT_INTERRUPTED);
+    assert_int_equal(fx_event(att, RT_CATT_REWOUND).from, 10);
+    fx_close(&fx);
+}
+
+static void test_exit_comes_last(void **state)
+{
+    (void)state;
+    uint8_t item[64];
+    struct rt_up_item resized = {.t = RT_ITEM_RESIZED, .rows = 24, .cols = 80};
+    struct rt_up_item exited = {.t = RT_ITEM_EXITED, .code = 3, .out = 30, .err = 5};
+    for (size_t cut = 1; cut < 12; cut++) {
+        struct rt_catt *att = fx_live(&fx, 1);
+        size_t n = fx_item(item, &resized);
+        n += fx_item(item + n, &exited);
+        fx_data(&fx, 0, 1, RT_CONTROL_UP, 0, item, cut);
+        fx_data(&fx, 0, 1, RT_CONTROL_UP, cut, item + cut, n - cut);
+        assert_int_equal(fx_event(att, RT_CATT_RESIZED).cols, 80);
+        fx_quiet(att);
+        fx_data(&fx, 0, 1, RT_STDOUT, 0, pattern, 10);
+        fx_gap(&fx, 0, 1, RT_STDOUT, 10, 30);
+        fx_fin(&fx, 0, 1, RT_STDOUT, 30, 0);
+        fx_data(&fx, 0, 1, RT_STDERR, 0, pattern, 5);
+        fx_fin(&fx, 0, 1, RT_STDERR, 5, 0);
+        assert_int_equal(fx_read(&fx, att, RT_STDERR, got, sizeof got), 5);
+        assert_int_equal(fx_event(att, RT_CATT_EOF).stream, RT_STDERR);
+        fx_quiet(att);
+        assert_int_equal(fx_read(&fx, att, RT_STDOUT, got, sizeof got), 10);
+        assert_int_equal(fx_event(att, RT_CATT_GAP).to, 30);
+        assert_int_equal(fx_event(att, RT_CATT_EOF).stream, RT_STDOUT);
+        struct rt_catt_event event = fx_event(att, RT_CATT_EXITED);
+        assert_int_equal(event.code, 3);
+        assert_int_equal(event.out, 30);
+        fx_run(&fx, 20, true);
+        (void)fx_take(&fx, 0);
+        assert_ack(RT_CONTROL_UP, n, n + RT_INITIAL_CREDIT, fx_digest(item, n));
+        /* what happens to the link afterwards concerns nobody */
+        fx_refuse(&fx, 0, 1, &(struct rt_refuse_msg){.c = RT_CLASS_ENDED, .code = 3});
+        fx_quiet(att);
+        fx_close(&fx);
+    }
+}
+
+static void test_exit_known_at_attach(void **state)
+{
+    (void)state;
+    struct rt_attach_msg attach;
+    struct rt_attached_msg terms = fx_terms();
+    fx_open(&fx, 1);
+    struct rt_catt *att = fx_attach(&fx);
+    fx_up(&fx, 0);
+    assert_int_equal(fx_take_attach(&fx, 0, &attach), 1);
+    terms.st = 2;
+    terms.sig = 9;
+    terms.out[2].c = terms.out[2].base = terms.out[2].head = 77;
+    fx_attached(&fx, 0, 1, &terms);
+    (void)fx_event(att, RT_CATT_ATTACHED);
+    (void)fx_event(att, RT_CATT_EOF);
+    (void)fx_event(att, RT_CATT_EOF);
+    assert_int_equal(fx_event(att, RT_CATT_EXITED).sig, 9);
+    fx_close(&fx);
+}
+
+static void test_control_gap_skips_a_part_item(void **state)
+{
+    (void)state;
+    uint8_t item[64];
+    struct rt_attach_msg attach;
+    struct rt_attached_msg terms = fx_terms();
+    struct rt_up_item resized = {.t = RT_ITEM_RESIZED, .rows = 24, .cols = 80};
+    size_t n = fx_item(item, &resized);
+    struct rt_catt *att = fx_live(&fx, 1);
+    fx_data(&fx, 0, 1, RT_CONTROL_UP, 0, item, n - 1);
+    uint32_t channel = fx_cut(&fx, &attach);
+    assert_int_equal(attach.out[2].c, 0);
+    terms.out[2].head = 1000 + n;
+    fx_attached(&fx, 0, channel, &terms);
+    fx_gap(&fx, 0, channel, RT_CONTROL_UP, 0, 1000);
+    fx_data(&fx, 0, channel, RT_CONTROL_UP, 1000, item, n);
+    (void)fx_event(att, RT_CATT_INTERRUPTED);
+    (void)fx_event(att, RT_CATT_RESUMED);
+    assert_int_equal(fx_event(att, RT_CATT_RESIZED).rows, 24);
+    assert_int_equal(fx_event(att, RT_CATT_GAP).stream, RT_CONTROL_UP);
+    fx_quiet(att);
+    fx_close(&fx);
+}
+
+static void test_bad_items(void **state)
+{
+    (void)state;
+    static const uint8_t huge[] = {0xff, 0xff}, empty[] = {0, 0}, junk[] = {0, 2, 0xc1, 0xc1};
+    const struct {
+        const uint8_t *data;
+        size_t size;
+    } bad[] = {{huge, sizeof huge}, {empty, sizeof empty}, {junk, sizeof junk}};
+    struct rt_attach_msg attach;
+    struct rt_attached_msg terms = fx_terms();
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        struct rt_catt *att = fx_live(&fx, 1);
+        fx_data(&fx, 0, 1, RT_CONTROL_UP, 0, bad[i].data, bad[i].size);
+        assert_int_equal(fx_take_attach(&fx, 0, &attach), 2);
+        assert_non_null(fx_frame(&fx, RT_REFUSE, 0));
+        fx_attached(&fx, 0, 2, &terms);
+        fx_data(&fx, 0, 2, RT_CONTROL_UP, 0, bad[i].data, bad[i].size);
+        (void)fx_event(att, RT_CATT_INTERRUPTED);
+        assert_int_equal(fx_event(att, RT_CATT_FAILED).cls, RT_CLASS_PROTOCOL);
+        fx_close(&fx);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_first_acks_open_the_windows),
+        cmocka_unit_test(test_received_is_not_consumed),
+        cmocka_unit_test(test_window_full_then_reopened_at_once),
+        cmocka_unit_test(test_beyond_the_limit_is_refused),
+        cmocka_unit_test(test_jump_attaches_again_once),
+        cmocka_unit_test(test_duplicates_at_every_boundary),
+        cmocka_unit_test(test_frames_cut_at_every_byte),
+        cmocka_unit_test(test_other_bytes_again_is_a_rewind),
+        cmocka_unit_test(test_gap_in_stream_order),
+        cmocka_unit_test(test_gap_over_buffered_bytes),
+        cmocka_unit_test(test_many_gaps_join),
+        cmocka_unit_test(test_fin_and_its_ack),
+        cmocka_unit_test(test_exit_comes_last),
+        cmocka_unit_test(test_exit_known_at_attach),
+        cmocka_unit_test(test_control_gap_skips_a_part_item),
+        cmocka_unit_test(test_bad_items),
+    };
+    return cmocka_run_group_tests(tests, make_pattern, NULL);
+}
