@@ -82,6 +82,7 @@ struct rt_attach_options {
     uint8_t id[RT_ID_SIZE]; /* all zero: made at random */
     uint64_t want;          /* bit per stream */
     uint64_t from, n;       /* enum rt_attach_from */
+    uint64_t n_err;         /* RT_FROM_OFFSET: where stderr starts, as n for stdout */
     uint64_t hold_ms;
     bool once;
     bool steal;
@@ -96,7 +97,7 @@ void rt_catt_free(struct rt_catt *att);
 void rt_catt_id(const struct rt_catt *att, uint8_t out[RT_ID_SIZE]);
 
 enum rt_catt_event_kind {
-    RT_CATT_ATTACHED,    /* the first time: life, proc, tty, start offsets */
+    RT_CATT_ATTACHED,    /* the first time: life, proc, tty, out, err: start offsets, head: the guest's ends then */
     RT_CATT_INTERRUPTED, /* streams stand still; the machine is looking for the guest */
     RT_CATT_RESUMED,     /* they go on; `host` serves now */
     RT_CATT_GAP, /* [from, to) of stream will never come; told in stream order (after the bytes before it are consumed)
@@ -113,6 +114,7 @@ struct rt_catt_event {
     enum rt_catt_event_kind kind;
     uint64_t stream, from, to;
     uint64_t life, epoch, proc, code, sig, out, err, rows, cols;
+    uint64_t head[2]; /* stdout, stderr */
     bool tty;
     uint64_t cls; /* enum rt_class */
     char text[RT_TEXT_MAX + 1];

@@ -42,6 +42,7 @@ size_t rt_catt_put_attach(struct rt_catt *att, uint8_t *out, size_t cap)
         msg.mode = att->options.steal ? RT_ATTACH_STEAL : RT_ATTACH_NEW;
         msg.from = att->options.from;
         msg.n = att->options.n;
+        msg.ne = att->options.n_err;
     } else {
         fill_cursors(att, &msg);
     }
@@ -178,6 +179,8 @@ void rt_catt_on_attached(struct rt_catt *att, const uint8_t *payload, size_t siz
         att->tty = msg.tty;
         att->start[0] = rt_catt_rx(att, RT_STDOUT)->consumed;
         att->start[1] = rt_catt_rx(att, RT_STDERR)->consumed;
+        for (unsigned s = RT_STDOUT; s <= RT_STDERR; s++)
+            att->head[s - RT_STDOUT] = rt_catt_wants(att, s) ? find_out(&msg, s)->head : 0;
         learn_exit(att, &msg);
     }
     if (att->state != RT_CATT_LIVE)

@@ -32,6 +32,8 @@ static bool link_event(struct rt_catt *att, struct rt_catt_event *event)
         describe(att, event);
         event->out = att->start[0];
         event->err = att->start[1];
+        event->head[0] = att->head[0];
+        event->head[1] = att->head[1];
         return true;
     }
     if (att->exit_told)

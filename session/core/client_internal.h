@@ -187,7 +187,7 @@ struct rt_catt {
     struct rt_gap control_gap; /* to be told; from == to: none */
 
     bool attached_due, broke, shown_down, closed_due, resized_due, exit_told, final_due;
-    uint64_t start[2], rows, cols;
+    uint64_t start[2], head[2], rows, cols;
     struct rt_catt_event final; /* REWOUND or FAILED */
     struct {
         uint64_t cls;

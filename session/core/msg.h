@@ -180,7 +180,7 @@ struct rt_attach_in { /* one input stream as the client has it */
 struct rt_attach_msg {
     struct rt_slice cid, id;
     uint64_t try_no; /* key "try" */
-    uint64_t mode, p, want, from, n, hold;
+    uint64_t mode, p, want, from, n, ne, hold;
     bool once;
     struct rt_attach_out out[3];
     size_t n_out;

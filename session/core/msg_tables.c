@@ -150,6 +150,7 @@ static const struct rt_msg_field attach[] = {
     INT(ALWAYS, rt_attach_msg, want),
     INT(NEVER, rt_attach_msg, from),
     INT(NEVER, rt_attach_msg, n),
+    INT(NEVER, rt_attach_msg, ne),
     INT(NEVER, rt_attach_msg, hold),
     BOOL(NEVER, rt_attach_msg, once),
     MAPS(NEVER, rt_attach_msg, out, &attach_out_table),

@@ -110,14 +110,14 @@ static uint64_t last_lines(const struct rt_ring *ring, uint64_t n)
 }
 
 /* Where a new attachment starts in stdout or stderr. False: beyond the head. */
-static bool start_of(const struct rt_ring *ring, const struct rt_attach_msg *msg, uint64_t *start)
+static bool start_of(const struct rt_ring *ring, const struct rt_attach_msg *msg, unsigned stream, uint64_t *start)
 {
     switch (msg->from) {
     case RT_FROM_NOW:
         *start = ring->head;
         break;
     case RT_FROM_OFFSET:
-        *start = msg->n;
+        *start = stream == RT_STDERR ? msg->ne : msg->n;
         break;
     case RT_FROM_BYTES:
         *start = ring->head - ring->base > msg->n ? ring->head - msg->n : ring->base;
@@ -150,7 +150,7 @@ static bool start_new(const struct rt_proc *proc, struct rt_att *att, const stru
         out->wanted = wants(msg, o + RT_STDOUT);
         if (o + RT_STDOUT == RT_CONTROL_UP)
             start = ring->base;
-        else if (!start_of(ring, msg, &start))
+        else if (!start_of(ring, msg, o + RT_STDOUT, &start))
             return false;
         if (!att->ever_bound)
             place_out(out, ring, start);
