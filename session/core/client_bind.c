@@ -10,10 +10,12 @@ static void fill_cursors(struct rt_catt *att, struct rt_attach_msg *msg)
 {
     static const uint8_t inputs[] = {RT_STDIN, RT_CONTROL_DOWN};
     for (unsigned s = RT_STDOUT; s <= RT_CONTROL_UP; s++) {
-        const struct rt_rx *rx = rt_catt_rx(att, s);
-        if (rt_catt_wants(att, s))
-            msg->out[msg->n_out++] = (struct rt_attach_out){
-                .s = s, .c = rx->consumed, .d = rt_digest_value(&rx->digest), .df = rx->digest.from};
+        struct rt_rx *rx = rt_catt_rx(att, s);
+        if (!rt_catt_wants(att, s))
+            continue;
+        rt_rx_forget(rx, att->exited);
+        msg->out[msg->n_out++] =
+            (struct rt_attach_out){.s = s, .c = rx->consumed, .d = rt_digest_value(&rx->digest), .df = rx->digest.from};
     }
     for (unsigned i = 0; i < 2; i++) {
         const struct rt_tx *tx = &att->tx[i];

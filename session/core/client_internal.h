@@ -115,10 +115,8 @@ struct rt_rx {           /* stdout, stderr, control-up */
     size_t cap;          /* of the ring once it is allocated */
     uint64_t consumed;   /* <= next */
     uint64_t next;       /* end of what is buffered, gaps included */
-    uint64_t arrived;    /* <= next: end of what came on this channel; behind while a resume repeats */
     uint64_t told, told_limit;
     struct rt_digest digest; /* at consumed */
-    uint64_t restart_at;     /* the digest starts anew here; RT_NEVER */
     struct rt_gap gaps[RT_RX_GAPS_MAX];
     size_t n_gaps;
     uint64_t final; /* RT_NEVER until known */
@@ -294,6 +292,8 @@ void rt_catt_on_attached(struct rt_catt *att, const uint8_t *payload, size_t siz
 /* client_rx.c */
 void rt_rx_begin(struct rt_rx *rx, unsigned stream);
 void rt_rx_start(struct rt_rx *rx, uint64_t offset);
+/* At a new ATTACH: what was received and not consumed is dropped, it comes again. */
+void rt_rx_forget(struct rt_rx *rx, bool exited);
 void rt_rx_rebind(struct rt_rx *rx);
 void rt_rx_data(struct rt_catt *att, unsigned stream, uint64_t offset, const uint8_t *data, size_t size);
 void rt_rx_gap(struct rt_catt *att, unsigned stream, uint64_t from, uint64_t to);

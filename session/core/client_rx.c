@@ -7,14 +7,14 @@
 
 /* stdout, stderr and control-up as the client receives them: protocol.md section 3.
  *
- * [consumed, next) is buffered; gaps in it take no room in the ring. What comes again below `next` after a resume is
- * compared with what is buffered, then dropped. Limit = next + room, so it never falls. */
+ * [consumed, next) is buffered; gaps in it take no room in the ring. What is buffered counts only on the channel that
+ * brought it: a resume starts again at `consumed`, because what another guest (a clone, a reverted copy) wrote behind it
+ * must not be mixed with what comes then. Limit = next + room, so it never falls. */
 
 void rt_rx_begin(struct rt_rx *rx, unsigned stream)
 {
     rx->cap = stream == RT_CONTROL_UP ? RT_INITIAL_CREDIT : RT_CLIENT_WINDOW;
     rx->final = RT_NEVER;
-    rx->restart_at = RT_NEVER;
     rx->ack_at = RT_NEVER;
     rt_digest_start(&rx->digest, 0);
 }
@@ -25,9 +25,18 @@ void rt_rx_start(struct rt_rx *rx, uint64_t offset)
     rt_digest_start(&rx->digest, offset);
 }
 
+void rt_rx_forget(struct rt_rx *rx, bool exited)
+{
+    rx->ring.base = rx->ring.head;
+    rx->next = rx->consumed;
+    rx->n_gaps = 0;
+    rx->fin_seen = false;
+    if (!exited) /* else the exit item, which was consumed, has told it */
+        rx->final = RT_NEVER;
+}
+
 void rt_rx_rebind(struct rt_rx *rx)
 {
-    rx->arrived = rx->consumed;
     rx->told = rx->consumed;
     rx->told_limit = rx->consumed + RT_INITIAL_CREDIT;
     rx->fin_told = false;
@@ -55,7 +64,7 @@ static void plan_ack(struct rt_catt *att, struct rt_rx *rx)
 {
     if (att->state != RT_CATT_LIVE || rx->ack_now)
         return;
-    bool stopped = rx->arrived >= rx->told_limit && limit_of(rx) > rx->told_limit;
+    bool stopped = rx->next >= rx->told_limit && limit_of(rx) > rx->told_limit;
 #ifdef RT_MUTANT_ACK_ON_RECEIPT
     stopped = stopped || rx->next != rx->told;
 #endif
@@ -120,16 +129,10 @@ void rt_rx_consume(struct rt_catt *att, struct rt_rx *rx, size_t size)
         const uint8_t *data = rt_ring_peek(&rx->ring, rx->ring.base, &part);
         if (part > size)
             part = size;
-        if (rx->restart_at > rx->consumed && rx->restart_at - rx->consumed < part)
-            part = (size_t)(rx->restart_at - rx->consumed);
         rt_digest_extend(&rx->digest, data, part);
         rt_ring_drop(&rx->ring, rx->ring.base + part);
         rx->consumed += part;
         size -= part;
-        if (rx->consumed == rx->restart_at) {
-            rt_digest_start(&rx->digest, rx->consumed);
-            rx->restart_at = RT_NEVER;
-        }
     }
     att->progress = true;
     plan_ack(att, rx);
@@ -141,45 +144,10 @@ void rt_rx_skip_gap(struct rt_catt *att, struct rt_rx *rx)
     assert(rx->n_gaps > 0 && rx->gaps[0].from == rx->consumed);
     rx->consumed = rx->gaps[0].to;
     rt_digest_start(&rx->digest, rx->consumed);
-    if (rx->restart_at <= rx->consumed)
-        rx->restart_at = RT_NEVER;
     rx->n_gaps--;
     memmove(rx->gaps, rx->gaps + 1, rx->n_gaps * sizeof rx->gaps[0]);
     att->progress = true;
     plan_ack(att, rx);
-}
-
-/* Whether size bytes in the ring from position `at` are these. */
-static bool same_bytes(const struct rt_ring *ring, uint64_t at, const uint8_t *data, uint64_t size)
-{
-    while (size > 0) {
-        size_t part;
-        const uint8_t *have = rt_ring_peek(ring, at, &part);
-        if (part > size)
-            part = (size_t)size;
-        if (memcmp(have, data, part) != 0)
-            return false;
-        at += part;
-        data += part;
-        size -= part;
-    }
-    return true;
-}
-
-/* Whether [offset, end) agrees with what is buffered, as far as it is; walks the stretches between gaps. */
-static bool agrees(const struct rt_rx *rx, uint64_t offset, const uint8_t *data, uint64_t end)
-{
-    uint64_t from = rx->consumed, at = rx->ring.base;
-    for (size_t i = 0; i <= rx->n_gaps; i++) {
-        uint64_t to = i < rx->n_gaps ? rx->gaps[i].from : rx->next;
-        uint64_t low = offset > from ? offset : from, high = end < to ? end : to;
-        if (low < high && !same_bytes(&rx->ring, at + (low - from), data + (low - offset), high - low))
-            return false;
-        at += to - from;
-        if (i < rx->n_gaps)
-            from = rx->gaps[i].to;
-    }
-    return true;
 }
 
 /* The ring is made at the first byte, so that an idle attachment costs none. */
@@ -229,22 +197,19 @@ void rt_rx_data(struct rt_catt *att, unsigned stream, uint64_t offset, const uin
 {
     struct rt_rx *rx = rt_catt_rx(att, stream);
     uint64_t end = offset + size;
-    if (offset > rx->next) {
+#ifdef RT_MUTANT_DUPLICATES_PASS
+    bool jump = offset > rx->next;
+#else
+    bool jump = offset != rx->next;
+#endif
+    if (jump) {
         rt_catt_fault(att, RT_CLASS_JUMP, stream, rx->next);
     } else if (end > rx->told_limit) {
         rt_catt_fault(att, RT_CLASS_LIMIT, stream, rx->next);
     } else if (end > rx->final) {
         rt_catt_rewound(att, stream, rx->final, end);
-    } else if (!agrees(rx, offset, data, end)) {
-        rt_catt_rewound(att, stream, rx->consumed, rx->next);
     } else {
-        uint64_t skip = end < rx->next ? size : rx->next - offset;
-#ifdef RT_MUTANT_DUPLICATES_PASS
-        skip = 0;
-#endif
-        if (end > rx->arrived)
-            rx->arrived = end;
-        if (skip < size && !append(rx, data + skip, size - (size_t)skip)) {
+        if (!append(rx, data, size)) {
             rt_catt_fail_memory(att);
             return;
         }
@@ -255,7 +220,7 @@ void rt_rx_data(struct rt_catt *att, unsigned stream, uint64_t offset, const uin
     }
 }
 
-/* What is left of a gap beyond `next` goes into the buffer's order. */
+/* A gap goes into the buffer's order. */
 static void add_gap(struct rt_rx *rx, uint64_t to)
 {
     struct rt_gap *last = rx->n_gaps > 0 ? &rx->gaps[rx->n_gaps - 1] : NULL;
@@ -276,7 +241,6 @@ static void skip_control(struct rt_catt *att, struct rt_rx *rx, uint64_t to)
     att->control_gap.to = to;
     rx->ring.base = rx->ring.head;
     rx->consumed = rx->next = to;
-    rx->restart_at = RT_NEVER;
     rt_digest_start(&rx->digest, to);
 }
 
@@ -287,7 +251,7 @@ void rt_rx_gap(struct rt_catt *att, unsigned stream, uint64_t from, uint64_t to)
         rt_catt_fault(att, RT_CLASS_PROTOCOL, stream, from);
         return;
     }
-    if (from > rx->next) {
+    if (from != rx->next) {
         rt_catt_fault(att, RT_CLASS_JUMP, stream, rx->next);
         return;
     }
@@ -295,14 +259,10 @@ void rt_rx_gap(struct rt_catt *att, unsigned stream, uint64_t from, uint64_t to)
         rt_catt_rewound(att, stream, rx->final, to);
         return;
     }
-    if (to > rx->arrived)
-        rx->arrived = to;
-    if (to > rx->next && stream == RT_CONTROL_UP)
+    if (stream == RT_CONTROL_UP)
         skip_control(att, rx, to);
-    else if (to > rx->next)
+    else
         add_gap(rx, to);
-    if (to > rx->consumed)
-        rx->restart_at = to;
     plan_ack(att, rx);
 }
 
