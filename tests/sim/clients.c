@@ -133,7 +133,7 @@ static void attach(int client, struct sim_att *att)
     options.hold_ms = att->must_not_gap ? 3600000 : sim_random(3) * 500;
     sim_key(att->container, &key);
     strcpy(options.cid, key.cid);
-    att->lines = UINT64_MAX;
+    att->lines[0] = att->lines[1] = UINT64_MAX;
     if (rt_client_attach(sim.clients[client].client, &options, sim_ms(), &att->att) != 0)
         sim_fail("an attach was refused");
     rt_catt_id(att->att, att->id);
@@ -147,7 +147,7 @@ static void check_bytes(int client, struct sim_att *att, int s, const uint8_t *d
     for (int i = 0; i < sim.n_lines && i < SIM_LINES; i++) {
         const struct sim_log *log = &sim.lines[i];
 
-        if ((att->lines >> i & 1) && log->container == att->container && at + size <= log->size[s] &&
+        if ((att->lines[s] >> i & 1) && log->container == att->container && at + size <= log->size[s] &&
             memcmp(log->data[s] + at, data, size) == 0)
             fits |= UINT64_C(1) << i;
     }
@@ -155,7 +155,7 @@ static void check_bytes(int client, struct sim_att *att, int s, const uint8_t *d
         sim_fail("client %d: bytes [%llu, %llu) of stream %d fit no past of the container: lost, repeated, changed or "
                  "of two pasts",
                  client, (unsigned long long)at, (unsigned long long)(at + size), s + 1);
-    att->lines = fits;
+    att->lines[s] = fits;
 }
 
 static void consume(int client, struct sim_att *att, int s)

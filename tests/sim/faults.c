@@ -134,7 +134,6 @@ static bool twice(int client)
         return false;
     memset(theirs, 0, sizeof *theirs);
     theirs->container = mine->container;
-    theirs->lines = UINT64_MAX;
     sim_key(mine->container, &key);
     strcpy(options.cid, key.cid);
     memcpy(options.id, mine->id, RT_ID_SIZE);

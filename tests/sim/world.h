@@ -142,7 +142,7 @@ struct sim_att {
     bool attached;
     uint8_t id[RT_ID_SIZE];
     int container;
-    uint64_t lines; /* pasts that everything received fits, a bit each */
+    uint64_t lines[2]; /* per stream: pasts that everything received fits, a bit each */
     bool start_known[2];
     uint64_t seen[2];  /* consumed up to */
     uint64_t written;  /* stdin */
