@@ -411,7 +411,7 @@ int rt_link_open_fd(struct rt_link *link, uv_loop_t *loop, struct rt_buf_pool *p
     link->data = data;
     link->ops = ops;
     link->pool = pool;
-    link->high_water = RT_LINK_HIGH_WATER;
+    link->high_water = RT_LINK_QUEUE_HIGH;
     link->state = RT_LINK_OPEN;
     err = adopt(link, loop, fd, family);
     if (err != 0) {

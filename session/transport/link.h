@@ -25,7 +25,7 @@
 /* Bytes that wait for a slow peer; a write that would pass it is refused whole with RT_ELIMIT. */
 #define RT_LINK_QUEUE_MAX ((size_t)32 * 1024 * 1024)
 /* Default of high_water, bytes: a queue that was above it is told once when it has fallen under half. */
-#define RT_LINK_HIGH_WATER ((size_t)512 * 1024)
+#define RT_LINK_QUEUE_HIGH ((size_t)512 * 1024)
 /* FLUSH and LINGER last at most this long; what is unsent then is dropped. */
 #define RT_LINK_LINGER_MS 1000
 /* A queued piece smaller than this is copied, so that few bytes never pin a whole read buffer. */
