@@ -8,6 +8,18 @@
 
 /* Guests: the tether's machine with a process that writes noise and checks its input; moves, reverts, clones. */
 
+/* Whoever has received no more than the part that both pasts share fits the new one as well. */
+static void share_past(int from, int line, int s, size_t size)
+{
+    for (int i = 0; i < SIM_CLIENTS; i++)
+        for (int k = 0; k < SIM_ATTS; k++) {
+            struct sim_att *att = &sim.clients[i].atts[k];
+
+            if ((att->lines[s] >> from & 1) && att->seen[s] <= size)
+                att->lines[s] |= UINT64_C(1) << line;
+        }
+}
+
 int sim_new_line(int container, int from, const size_t *size)
 {
     struct sim_log *line;
@@ -24,6 +36,7 @@ int sim_new_line(int container, int from, const size_t *size)
         if (!line->data[s])
             sim_fail("out of memory");
         memcpy(line->data[s], sim.lines[from].data[s], size[s]);
+        share_past(from, i, s, size[s]);
     }
     return i;
 }
