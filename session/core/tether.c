@@ -117,7 +117,7 @@ void rt_tether_connected(struct rt_tether *t, uint64_t now)
     t->rx_at = t->ping_at = now;
     t->hello_due = true;
     t->config.random(t->config.ctx, t->nonce, sizeof t->nonce);
-    t->rejoin = t->ticket_size && t->may_rejoin && !t->rejoin;
+    t->rejoin = t->may_rejoin && !t->rejoin;
     if (t->rejoin)
         t->config.random(t->config.ctx, t->new_inc, sizeof t->new_inc);
 }

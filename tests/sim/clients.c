@@ -298,6 +298,8 @@ void sim_client_app(int client)
             write_stdin(att);
     }
     sim_client_pump(client);
+    if (stall > 100000)
+        stall = 100000; /* looks again, as the end of the faults ends stalls too */
     sim_post((struct sim_event){.kind = EV_APP, .node = NODE_CLIENT, .index = client, .gen = c->gen},
-             stall + 500 + sim_random(20000));
+             stall + 500 + sim_random(sim.ending ? 100000 : 20000));
 }

@@ -11,7 +11,7 @@
 #define QUIET_US 10000000
 #define DRAIN_US 10000000
 #define END_US 15000000
-#define FORK_END_US 70000000
+#define FORK_END_US 120000000 /* two slow retries after a lease */
 
 static void set_up(const struct sim_options *options)
 {
