@@ -15,10 +15,10 @@
  * level. The others share a bucket of TETHER_LOG_BURST lines that fills with TETHER_LOG_RATE lines a second; a line
  * that finds it empty is counted, and the next one says how many were left out. */
 
-#define TETHER_LOG_BURST 50
-#define TETHER_LOG_RATE 2
+#define TETHER_LOG_BURST UINT64_C(50)
+#define TETHER_LOG_RATE UINT64_C(2)
 /* A refusal that stays the same is told again after this. */
-#define TETHER_LOG_REPEAT_MS 60000
+#define TETHER_LOG_REPEAT_MS UINT64_C(60000)
 
 enum tether_log_level { TETHER_LOG_ERROR, TETHER_LOG_WARN, TETHER_LOG_INFO, TETHER_LOG_DEBUG };
 

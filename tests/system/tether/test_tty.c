@@ -84,6 +84,22 @@ static void test_job_control(void **state)
     fake_finish(agent, 6, LIMIT_MS);
 }
 
+/* A signal is for the job in the foreground, and for the shell. */
+static void test_signal_to_the_foreground(void **state)
+{
+    struct fake_agent *agent = *state;
+
+    fake_start(agent, (const char *const[]){"sh", "-m", "-c",
+                                            "trap 'echo trapped' USR1; sh -c 'echo job; exec sleep 50'; echo back $?; "
+                                            "exit 6",
+                                            NULL});
+    fake_until_text(agent, "job\r\n", LIMIT_MS);
+    fake_item(agent, &(struct rt_down_item){.t = RT_ITEM_SIGNAL, .sig = SIGUSR1});
+    fake_finish(agent, 6, LIMIT_MS);
+    assert_non_null(strstr(fake_text(agent), "trapped"));
+    assert_non_null(strstr(fake_text(agent), "back 138"));
+}
+
 static void test_end_of_input(void **state)
 {
     struct fake_agent *agent = *state;
@@ -156,11 +172,17 @@ static void test_last_bytes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TTY_TEST(test_size),          TTY_TEST(test_resize),
-        TTY_TEST(test_interrupt_key), TTY_TEST(test_controlling_terminal),
-        TTY_TEST(test_job_control),   TTY_TEST(test_end_of_input),
-        TTY_TEST(test_end_in_a_line), TTY_TEST(test_raw_binary),
-        TTY_TEST(test_opened_again),  cmocka_unit_test(test_last_bytes),
+        TTY_TEST(test_size),
+        TTY_TEST(test_resize),
+        TTY_TEST(test_interrupt_key),
+        TTY_TEST(test_controlling_terminal),
+        TTY_TEST(test_job_control),
+        TTY_TEST(test_signal_to_the_foreground),
+        TTY_TEST(test_end_of_input),
+        TTY_TEST(test_end_in_a_line),
+        TTY_TEST(test_raw_binary),
+        TTY_TEST(test_opened_again),
+        cmocka_unit_test(test_last_bytes),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -132,6 +132,10 @@ static void test_token_is_taken(void **state)
     const char *before = getenv("RETETHER_TOKEN");
 
     (void)state;
+    if (before == NULL) {
+        fail_msg("no token was set");
+        return;
+    }
     assert_int_equal(READ("--cid", "c", "cmd"), RT_OK);
     assert_string_equal(options.token, "rtj1.Zm9v");
     assert_null(getenv("RETETHER_TOKEN"));
