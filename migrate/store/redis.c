@@ -415,12 +415,17 @@ static uint64_t plan(struct rt_redis *redis, enum rt_redis_state from)
     return pause_ms;
 }
 
+const char *rt_redis_where(const struct rt_redis *redis)
+{
+    return redis->use_resolved ? redis->resolved.text : redis->endpoints[redis->next].text;
+}
+
 static void drop_now(struct rt_redis *redis)
 {
     enum rt_redis_state from = redis->state;
-    char why[RT_REDIS_TEXT_MAX];
+    char why[RT_STORE_ENDPOINT_TEXT_MAX + RT_REDIS_TEXT_MAX + 2];
 
-    memcpy(why, redis->why, sizeof why);
+    snprintf(why, sizeof why, "%s: %s", rt_redis_where(redis), redis->why);
     forget_stream(redis);
     redis->state = RT_REDIS_WAITING;
     redis->limit_ms = uv_now(redis->loop) + plan(redis, from);

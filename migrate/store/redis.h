@@ -128,6 +128,9 @@ RT_MUST_CHECK int rt_redis_send(struct rt_redis *redis, const char *command, siz
 /* The call as it goes over the wire, for rt_redis_send(); given back with redisFreeCommand(). NULL: no memory. */
 char *rt_redis_format(const struct rt_redis_args *args, size_t *size);
 
+/* The endpoint in use or tried last, for the log. */
+const char *rt_redis_where(const struct rt_redis *redis);
+
 /* Gives the connection up soon, and dials again. From any callback. */
 void rt_redis_drop(struct rt_redis *redis, const char *why);
 

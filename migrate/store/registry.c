@@ -190,7 +190,7 @@ static void online(struct rt_store *store, const struct beat *beat)
 
     if (fresh || store->phase != RT_STORE_ONLINE) {
         store->online_ms = uv_now(store->loop);
-        rt_store_log(store, RT_STORE_INFO, "store %s is up%s", store->commands.endpoints[0].text,
+        rt_store_log(store, RT_STORE_INFO, "store %s is up%s", rt_redis_where(&store->commands),
                      fresh && store->seen ? ", and new or rolled back" : "");
     }
     store->phase = RT_STORE_ONLINE;

@@ -419,7 +419,7 @@ static void commands_down_cb(void *ctx, const char *why)
     store->phase = RT_STORE_OFFLINE;
     if (!store->log_down) {
         store->log_down = true;
-        rt_store_log(store, RT_STORE_WARNING, "no store: %s: %s", store->commands.endpoints[0].text, why);
+        rt_store_log(store, RT_STORE_WARNING, "no store: %s", why);
     }
     if (was_online) {
         store->config.on_news(store->config.ctx, &news);

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#ifndef RETETHER_MIGRATE_STORE_EMBEDDED_H
+#define RETETHER_MIGRATE_STORE_EMBEDDED_H
+
+#include "session/core/error.h"
+
+#include <stdbool.h>
+#include <sys/types.h>
+#include <uv.h>
+
+/* The store of an agent that has none configured: a private redis-server for this host alone, on a unix socket and with
+ * an append-only file in the agent's state directory.
+ *
+ *     PROBING --PONG, and the pid file fits--> UP (adopted: left by an agent that died)
+ *        |nobody listens
+ *     STARTING --PONG--> UP --ended by itself--> STARTING        any --stop--> STOPPING --gone--> closed
+ *        |child ended, or 5 s
+ *     FAILED
+ *
+ * The server has a session of its own: signals to the agent's process group do not reach it, and it outlives an agent
+ * that is killed. A file lock keeps a second agent away from the same directory. */
+
+#define RT_EMBEDDED_START_MS 5000
+/* A server that has not saved and ended by then is killed. */
+#define RT_EMBEDDED_STOP_MS 5000
+/* One that ends by itself is started again, if it ran for as long as this. */
+#define RT_EMBEDDED_STEADY_MS 10000
+/* Its memory: beyond, writes are refused (RT_ELIMIT); ends stay with the agent until older ones have expired. */
+#define RT_EMBEDDED_MEMORY "512mb"
+#define RT_EMBEDDED_PATH_MAX 200
+
+struct rt_embedded_config {
+    const char *dir;     /* exists, writable; its path leaves room for "/redis.sock" within 107 bytes */
+    const char *program; /* NULL: "redis-server", looked for on PATH */
+    void *ctx;
+    /* It answers; endpoint ("unix:...") lives as long as the struct. Once. */
+    void (*on_up)(void *ctx, const char *endpoint, bool adopted);
+    /* It could not be started (RT_ENOTFOUND: no such program), or has ended by itself twice within
+     * RT_EMBEDDED_STEADY_MS; why is for people and says what to do. Once; then only stop is left. */
+    void (*on_failed)(void *ctx, int error, const char *why);
+};
+
+struct rt_embedded_probe;
+struct rt_embedded_child;
+
+struct rt_embedded {
+    struct rt_embedded_config config;
+    uv_loop_t *loop;
+    enum {
+        RT_EMBEDDED_PROBING,
+        RT_EMBEDDED_STARTING,
+        RT_EMBEDDED_UP,
+        RT_EMBEDDED_FAILED,
+        RT_EMBEDDED_STOPPING,
+    } state;
+    char dir[RT_EMBEDDED_PATH_MAX], program[RT_EMBEDDED_PATH_MAX], endpoint[RT_EMBEDDED_PATH_MAX];
+    int lock_fd;
+    pid_t pid;                       /* 0: none */
+    struct rt_embedded_child *child; /* NULL: adopted, or none */
+    struct rt_embedded_probe *probe; /* under way, or NULL */
+    uint64_t limit_ms;               /* loop time */
+    uint64_t up_ms;                  /* loop time */
+    bool told;                       /* on_up has been called */
+    uv_timer_t timer;
+    void (*closed)(struct rt_embedded *embedded);
+};
+
+/* Returns 0; then on_up or on_failed comes, later. Or RT_EINVAL (the directory's path is too long), RT_EEXIST (another
+ * agent has the directory), RT_EIO; `why` says it for people, and there is nothing to stop. */
+RT_MUST_CHECK int rt_embedded_start(struct rt_embedded *embedded, uv_loop_t *loop,
+                                    const struct rt_embedded_config *config, char *why, size_t why_size);
+
+/* SHUTDOWN by SIGTERM, which saves; the struct is free in `closed`. In every state after a start that succeeded. */
+void rt_embedded_stop(struct rt_embedded *embedded, void (*closed)(struct rt_embedded *embedded));
+/* Leaves the server running for the next agent. */
+void rt_embedded_abandon(struct rt_embedded *embedded, void (*closed)(struct rt_embedded *embedded));
+
+#endif

@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "tests/system/store/harness.h"
+
+#include <hiredis/hiredis.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Redis paused, killed, restarted, flushed, rolled back, failed over: news and replies. */
+
+static size_t count_news(const struct agent *agent, enum rt_store_news_kind kind)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < agent->n_news; i++) {
+        n += agent->news[i].kind == kind;
+    }
+    return n;
+}
+
+static const struct rt_store_news *last_up(const struct agent *agent)
+{
+    for (size_t i = agent->n_news; i > 0; i--) {
+        if (agent->news[i - 1].kind == RT_STORE_UP) {
+            return &agent->news[i - 1];
+        }
+    }
+    fail_msg("no UP");
+    return NULL;
+}
+
+static int get(struct agent *agent, const char *cid)
+{
+    struct rt_store_op op = {.kind = RT_STORE_GET, .key = key_of("t", cid)};
+
+    return submit(agent, &op);
+}
+
+static uint64_t join(struct agent *agent, const char *cid)
+{
+    struct rt_store_op op = join_op(RT_STORE_TAKE, key_of("t", cid), 7, 1, agent->store.self.host);
+
+    assert_int_equal(submit(agent, &op), 0);
+    assert_int_equal(agent->reply.outcome.verdict, RT_CLASS_OK);
+    return agent->reply.outcome.life;
+}
+
+static size_t ups;
+
+static bool is_up_again(struct agent *agent)
+{
+    return is_up(agent) && count_news(agent, RT_STORE_UP) > ups;
+}
+
+static void wait_up(struct agent *agent, uint64_t ms)
+{
+    assert_true(run_until(is_up_again, agent, ms));
+    ups = count_news(agent, RT_STORE_UP);
+}
+
+static void note_ups(struct agent *agent)
+{
+    ups = count_news(agent, RT_STORE_UP);
+}
+
+static void test_short_pause(void **state)
+{
+    struct agent *a = agent_start(redis.unix_endpoint, "hosta");
+    uint64_t start;
+
+    (void)state;
+    rt_test_redis_pause(&redis);
+    uv_update_time(&loop);
+    start = uv_now(&loop);
+    assert_int_equal(get(a, "x"), RT_ETIMEDOUT);
+    assert_in_range(uv_now(&loop) - start, 900, 1400);
+    assert_int_equal(get(a, "x"), RT_ETIMEDOUT);
+    rt_test_redis_resume(&redis);
+    /* The late answers are swallowed, the next ones are the right ones. */
+    assert_int_equal(get(a, "x"), 0);
+    assert_int_equal(a->reply.n_records, 0);
+    join(a, "x");
+    assert_int_equal(get(a, "x"), 0);
+    assert_int_equal(a->reply.n_records, 1);
+    assert_null(find_news(a, RT_STORE_DOWN, 0));
+    agent_stop(a);
+}
+
+static void test_long_pause(void **state)
+{
+    struct agent *a = agent_start(redis.unix_endpoint, "hosta");
+    struct rt_store_op op = {.kind = RT_STORE_GET, .key = key_of("t", "x")};
+    size_t replies;
+
+    (void)state;
+    note_ups(a);
+    rt_test_redis_pause(&redis);
+    for (int i = 0; i < 1000; i++) {
+        assert_int_equal(rt_store_submit(&a->store, &op), 0);
+    }
+    assert_true(run_until(is_down, a, 5000));
+    assert_int_equal(count_news(a, RT_STORE_DOWN), 1);
+    assert_int_equal(a->n_errors[-RT_ETIMEDOUT], 1000);
+    assert_int_equal(a->store.n_ops, 0);
+    assert_int_equal(rt_store_submit(&a->store, &op), RT_EUNAVAIL);
+    replies = a->n_replies;
+    run_for(3000); /* dials that connect and hear nothing */
+    assert_int_equal(a->store.commands.n_calls <= 2, 1);
+    rt_test_redis_resume(&redis);
+    wait_up(a, 5000);
+    assert_false(last_up(a)->fresh);
+    assert_int_equal(a->n_replies, replies);
+    assert_int_equal(get(a, "x"), 0);
+    assert_int_equal(count_news(a, RT_STORE_DOWN), 1);
+    agent_stop(a);
+}
+
+static void test_killed_and_back(void **state)
+{
+    struct agent *a = agent_start(redis.tcp_endpoint, "hosta");
+    struct agent *b = agent_start(redis.tcp_endpoint, "hostb");
+
+    (void)state;
+    run_for(1200);
+    join(a, "x");
+    note_ups(a);
+    rt_test_redis_kill(&redis);
+    assert_true(run_until(is_down, a, 500));
+    assert_int_equal(get(a, "x"), RT_EUNAVAIL);
+    run_for(RT_HEARTBEAT_EXPIRY_MS + 500); /* all rows grow old */
+    assert_int_equal(rt_test_redis_restart(&redis, false), 0);
+    wait_up(a, 3000);
+    assert_true(last_up(a)->fresh); /* a restart may have lost writes */
+    assert_false(last_up(a)->whole);
+    assert_int_equal(get(a, "x"), 0);
+    assert_int_equal(a->reply.n_records, 1);
+    run_for(2000);
+    for (size_t i = 0; i < a->n_news; i++) {
+        /* The outage made nobody dead. */
+        assert_true(a->news[i].kind != RT_STORE_HOST || a->news[i].row.alive);
+    }
+    agent_stop(a);
+    agent_stop(b);
+}
+
+static void test_restarted_empty_and_whole_later(void **state)
+{
+    struct agent *a = agent_start(redis.unix_endpoint, "hosta");
+
+    (void)state;
+    join(a, "x");
+    note_ups(a);
+    rt_test_redis_kill(&redis);
+    assert_int_equal(rt_test_redis_restart(&redis, true), 0);
+    wait_up(a, 3000);
+    assert_true(last_up(a)->fresh);
+    assert_false(last_up(a)->whole);
+    assert_int_equal(get(a, "x"), 0);
+    assert_int_equal(a->reply.n_records, 0);
+    run_for(200); /* the subscription */
+    note_ups(a);
+    wait_up(a, RT_STORE_WHOLE_MS + 2000);
+    assert_false(last_up(a)->fresh);
+    assert_true(last_up(a)->whole);
+    agent_stop(a);
+}
+
+static void test_flushed_and_rolled_back(void **state)
+{
+    struct agent *a = agent_start(redis.unix_endpoint, "hosta");
+    redisContext *context = redisConnectUnix(redis.socket);
+    redisReply *row;
+    char answer[64];
+
+    (void)state;
+    note_ups(a);
+    assert_int_equal(rt_test_redis_command(&redis, "FLUSHALL", answer, sizeof answer), 0);
+    wait_up(a, 1500);
+    assert_true(last_up(a)->fresh);
+    row = redisCommand(context, "HGET rt:reg hosta");
+    assert_non_null(row);
+    run_for(2500);
+    assert_int_equal(count_news(a, RT_STORE_UP), ups);
+    freeReplyObject(redisCommand(context, "HSET rt:reg hosta %b", row->str, row->len));
+    wait_up(a, 1500);
+    assert_true(last_up(a)->fresh); /* our sequence went back */
+    freeReplyObject(redisCommand(context, "HDEL rt:reg hosta"));
+    wait_up(a, 1500);
+    assert_true(last_up(a)->fresh); /* our row is missing */
+    freeReplyObject(row);
+    redisFree(context);
+    agent_stop(a);
+}
+
+static void test_resubscription_is_told(void **state)
+{
+    struct agent *a = agent_start(redis.unix_endpoint, "hosta");
+    char answer[64];
+    size_t claims;
+
+    (void)state;
+    note_ups(a);
+    assert_int_equal(rt_test_redis_command(&redis, "CLIENT KILL TYPE pubsub", answer, sizeof answer), 0);
+    wait_up(a, 1000);
+    assert_false(last_up(a)->fresh);
+    assert_null(find_news(a, RT_STORE_DOWN, 0));
+    claims = count_news(a, RT_STORE_CLAIMED);
+    join(a, "x");
+    run_for(50);
+    assert_int_equal(count_news(a, RT_STORE_CLAIMED), claims + 1);
+    agent_stop(a);
+}
+
+static struct agent *start_instance(uint8_t instance)
+{
+    struct rt_store_config config;
+
+    agent_config(&config, redis.unix_endpoint, "hosta");
+    config.instance = id_of(instance);
+    return agent_new(&config);
+}
+
+static bool is_taken(struct agent *agent)
+{
+    return count_news(agent, RT_STORE_TAKEN) > 0;
+}
+
+static void test_duplicate_name(void **state)
+{
+    struct agent *a = start_instance(1), *b, *c;
+    struct rt_store_op op = {.kind = RT_STORE_GET, .key = key_of("t", "x")};
+
+    (void)state;
+    assert_true(run_until(is_up, a, 2000));
+    b = start_instance(2);
+    assert_true(run_until(is_taken, b, 4000));
+    assert_false(is_up(b));
+    assert_int_equal(rt_store_submit(&b->store, &op), RT_EUNAVAIL);
+    run_for(2500);
+    assert_int_equal(count_news(b, RT_STORE_TAKEN), 1);
+    assert_int_equal(count_news(b, RT_STORE_UP), 0);
+    assert_true(is_up(a));
+    assert_int_equal(count_news(a, RT_STORE_TAKEN), 0);
+    agent_stop(b);
+    agent_stop(a);
+    /* The same installation comes back at once; another one waits until the row has expired, and calls nobody alive. */
+    a = start_instance(1);
+    assert_true(run_until(is_up, a, 500));
+    agent_stop(a);
+    c = start_instance(3);
+    assert_true(run_until(is_up, c, RT_HEARTBEAT_EXPIRY_MS + 2500));
+    assert_int_equal(count_news(c, RT_STORE_TAKEN), 0);
+    agent_stop(c);
+}
+
+static void test_endpoints_in_turn(void **state)
+{
+    struct rt_test_redis replica;
+    struct rt_store_config config;
+    struct rt_store_op op = {.kind = RT_STORE_END, .key = key_of("t", "x")};
+    struct agent *a;
+    char answer[64];
+    uint64_t start;
+
+    (void)state;
+    assert_int_equal(rt_test_redis_start(&replica, &redis, NULL), 0);
+    agent_config(&config, "unix:/nonexistent/socket", "hosta");
+    config.endpoints[1] = replica.tcp_endpoint; /* answers, but is not the primary */
+    config.endpoints[2] = redis.tcp_endpoint;
+    config.n_endpoints = 3;
+    a = agent_new(&config);
+    assert_true(run_until(is_up, a, 3000));
+    run_for(1500); /* the replica is in step */
+    op.life = join(a, "x");
+    assert_int_equal(submit(a, &op), 0);
+    assert_int_equal(a->reply.how, RT_END_REPLICATED);
+    rt_test_redis_pause(&replica);
+    uv_update_time(&loop);
+    start = uv_now(&loop);
+    assert_int_equal(submit(a, &op), 0);
+    assert_int_equal(a->reply.how, RT_END_STORED);
+    assert_in_range(uv_now(&loop) - start, RT_STORE_WAIT_MS - 50, RT_STORE_WAIT_MS + 700);
+    /* Many ends share the waits. */
+    for (int i = 0; i < 50; i++) {
+        assert_int_equal(rt_store_submit(&a->store, &op), 0);
+    }
+    assert_int_equal(get(a, "x"), 0); /* and nobody else waits */
+    run_for(2500);
+    assert_int_equal(a->store.n_ops, 0);
+    assert_int_equal(a->n_errors[0], a->n_replies);
+    rt_test_redis_resume(&replica);
+    run_for(500);
+
+    /* Failover: the primary dies, the replica is promoted. */
+    note_ups(a);
+    rt_test_redis_kill(&redis);
+    run_for(200);
+    assert_false(is_up(a));
+    assert_int_equal(rt_test_redis_promote(&replica), 0);
+    wait_up(a, 4000);
+    assert_true(last_up(a)->fresh);
+    assert_int_equal(get(a, "x"), 0);
+    assert_int_equal(a->reply.n_records, 1);
+
+    /* The old primary comes back as one, and the one in use is made its replica: found by READONLY. */
+    assert_int_equal(rt_test_redis_restart(&redis, false), 0);
+    run_for(1500); /* all connections are back */
+    assert_int_equal(count_news(a, RT_STORE_DOWN), 1);
+    snprintf(answer, sizeof answer, "REPLICAOF 127.0.0.1 %u", redis.port);
+    note_ups(a);
+    assert_int_equal(rt_test_redis_command(&replica, answer, answer, sizeof answer), 0);
+    wait_up(a, 5000);
+    assert_int_equal(count_news(a, RT_STORE_DOWN), 2);
+    assert_string_equal(rt_redis_where(&a->store.commands), redis.tcp_endpoint);
+    agent_stop(a);
+    rt_test_redis_stop(&replica);
+}
+
+static void test_warnings(void **state)
+{
+    static const char *const options[] = {"--maxmemory-policy", "allkeys-lru", "--requirepass", "secret", NULL};
+    struct rt_test_redis other = {.pid = 0};
+    struct rt_store_config config;
+    struct agent *a;
+    redisContext *context;
+
+    (void)state;
+    /* With a password the fixture's PING is refused; the server is set so when it runs. */
+    assert_int_equal(rt_test_redis_start(&other, NULL, NULL), 0);
+    context = redisConnectUnix(other.socket);
+    for (size_t i = 0; options[i]; i += 2) {
+        freeReplyObject(redisCommand(context, "CONFIG SET %s %s", options[i] + 2, options[i + 1]));
+    }
+    freeReplyObject(redisCommand(context, "AUTH secret"));
+    freeReplyObject(redisCommand(context, "CONFIG SET appendonly no"));
+    redisFree(context);
+
+    agent_config(&config, other.unix_endpoint, "hosta");
+    a = agent_new(&config);
+    run_for(500);
+    assert_false(is_up(a));
+    assert_true(logged(a, "NOAUTH"));
+    agent_stop(a);
+    config.password = "wrong";
+    a = agent_new(&config);
+    run_for(500);
+    assert_false(is_up(a));
+    assert_true(logged(a, "WRONGPASS"));
+    agent_stop(a);
+    config.user = "default";
+    config.password = "secret";
+    a = agent_new(&config);
+    assert_true(run_until(is_up, a, 2000));
+    assert_true(logged(a, "maxmemory-policy is allkeys-lru"));
+    assert_true(logged(a, "append-only"));
+    agent_stop(a);
+    rt_test_redis_stop(&other);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_short_pause, flush_setup),
+        cmocka_unit_test_setup(test_long_pause, flush_setup),
+        cmocka_unit_test_setup(test_killed_and_back, flush_setup),
+        cmocka_unit_test_setup(test_restarted_empty_and_whole_later, flush_setup),
+        cmocka_unit_test_setup(test_flushed_and_rolled_back, flush_setup),
+        cmocka_unit_test_setup(test_resubscription_is_told, flush_setup),
+        cmocka_unit_test_setup(test_duplicate_name, flush_setup),
+        cmocka_unit_test_setup(test_endpoints_in_turn, flush_setup),
+        cmocka_unit_test_setup(test_warnings, flush_setup),
+    };
+
+    return cmocka_run_group_tests(tests, group_setup, group_teardown);
+}
