@@ -228,7 +228,11 @@ static void watch_output(struct rt_guest_fd *fd)
     if (fd->fd < 0) {
         return;
     }
-    if (fd->pause && !uv_is_active((uv_handle_t *)&process->retry)) {
+    if (uv_is_active((uv_handle_t *)&process->retry)) {
+        watch(fd, 0); /* a pty without a slave is always ready, for nothing */
+        return;
+    }
+    if (fd->pause) {
         (void)rt_tether_space(process->guest->tether, process->id, stream_of(fd), &size, rt_guest_now(process->guest));
         fd->pause = size == 0;
     }

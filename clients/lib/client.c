@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "retether/client.h"
+
+#include "clients/lib/client_internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+uint64_t rt_sdk_now(const struct retether_client *client)
+{
+    return uv_now(client->loop);
+}
+
+static void timer_cb(uv_timer_t *timer);
+
+void rt_sdk_wake(struct retether_client *client)
+{
+    if (!client->awake && client->phase == RT_SDK_OPEN) {
+        client->awake = true;
+        /* The prepare handle may have run in this iteration already. */
+        (void)uv_timer_start(&client->timer, timer_cb, 0, 0);
+    }
+}
+
+/* ---- the step ---- */
+
+static bool carry_out(struct retether_client *client)
+{
+    struct rt_client_action action;
+    bool moved = false;
+
+    while (rt_client_next(client->machine, &action, rt_sdk_now(client))) {
+        moved = true;
+        if (action.kind == RT_CLIENT_DIAL) {
+            rt_sdk_conn_dial(client, &action);
+        } else {
+            rt_sdk_conn_hangup(client, &action);
+        }
+    }
+    return moved;
+}
+
+/* Until nothing moves. Returns whether that was reached. Applications are called in here. */
+static bool settle(struct retether_client *client)
+{
+    for (unsigned i = 0; i < RT_SDK_ROUNDS_MAX; i++) {
+        bool moved = carry_out(client);
+
+        moved = rt_sdk_requests_step(client) || moved;
+        for (struct retether_attachment *att = client->attachments; att != NULL && client->phase == RT_SDK_OPEN;
+             att = att->next) {
+            moved = (!att->closed && rt_sdk_attachment_step(att)) || moved;
+        }
+        if (client->phase != RT_SDK_OPEN || !moved) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void step(struct retether_client *client)
+{
+    uint64_t now = rt_sdk_now(client);
+    uint64_t deadline;
+    bool more = !settle(client);
+
+    if (client->phase != RT_SDK_OPEN) {
+        return;
+    }
+    rt_sdk_attachments_sweep(client);
+    more = rt_sdk_conn_pump(client) || more;
+    client->awake = false;
+    deadline = more ? now : rt_client_deadline(client->machine);
+    if (deadline == UINT64_MAX) {
+        (void)uv_timer_stop(&client->timer);
+    } else {
+        (void)uv_timer_start(&client->timer, timer_cb, deadline > now ? deadline - now : 0, 0);
+    }
+}
+
+static void timer_cb(uv_timer_t *timer)
+{
+    struct retether_client *client = timer->data;
+
+    rt_client_tick(client->machine, rt_sdk_now(client));
+    client->awake = true;
+}
+
+static void prepare_cb(uv_prepare_t *prepare)
+{
+    struct retether_client *client = prepare->data;
+
+    if (client->awake && client->phase == RT_SDK_OPEN) {
+        step(client);
+    }
+}
+
+/* ---- making and closing ---- */
+
+static void random_cb(void *ctx, void *out, size_t size)
+{
+    uint8_t *at = out;
+
+    (void)ctx;
+    while (size > 0) {
+        ssize_t n = getrandom(at, size, 0);
+
+        /* Ids that can be guessed would let others take attachments over. */
+        if (n < 0 && errno != EINTR) {
+            abort();
+        }
+        if (n > 0) {
+            at += n;
+            size -= (size_t)n;
+        }
+    }
+}
+
+int retether_client_new(uv_loop_t *loop, const char *name, const struct retether_client_callbacks *callbacks,
+                        struct retether_client **out)
+{
+    struct rt_client_config config = {.random = random_cb, .on_reply = rt_sdk_request_reply};
+    struct retether_client *client = calloc(1, sizeof(*client));
+
+    *out = NULL;
+    if (client == NULL) {
+        return RT_ENOMEM;
+    }
+    snprintf(config.name, sizeof(config.name), "%s", name);
+    random_cb(NULL, &config.seed, sizeof(config.seed));
+    config.ctx = client;
+    client->machine = rt_client_new(&config);
+    if (client->machine == NULL) {
+        free(client);
+        return RT_ENOMEM;
+    }
+    client->loop = loop;
+    if (callbacks != NULL) {
+        client->callbacks = *callbacks;
+    }
+    rt_buf_pool_init(&client->pool);
+    (void)uv_prepare_init(loop, &client->prepare);
+    (void)uv_timer_init(loop, &client->timer);
+    client->prepare.data = client;
+    client->timer.data = client;
+    client->open_handles = 2;
+    (void)uv_prepare_start(&client->prepare, prepare_cb);
+    *out = client;
+    return RT_OK;
+}
+
+int retether_client_add_agent(struct retether_client *client, const char *endpoint, char *why, size_t why_size)
+{
+    struct rt_endpoint parsed;
+    int rc = rt_endpoint_parse(&parsed, endpoint, why, why_size);
+
+    if (rc == RT_OK && (rc = rt_client_add_agent(client->machine, endpoint)) != RT_OK) {
+        snprintf(why, why_size, "%s: %s", endpoint,
+                 rc == RT_ELIMIT ? "no more agents can be given" : rt_strerror(rc));
+    }
+    if (rc == RT_OK) {
+        rt_sdk_wake(client);
+    }
+    return rc;
+}
+
+static void handle_closed_cb(uv_handle_t *handle)
+{
+    struct retether_client *client = handle->data;
+
+    client->open_handles--;
+    rt_sdk_release(client);
+}
+
+void rt_sdk_release(struct retether_client *client)
+{
+    void (*closed)(void *ctx) = client->closed;
+    void *ctx = client->closed_ctx;
+
+    if (client->phase != RT_SDK_CLOSING || client->open_handles > 0 || client->n_conns > 0) {
+        return;
+    }
+    rt_sdk_attachments_sweep(client);
+    if (client->out != NULL) {
+        rt_buf_unref(client->out);
+    }
+    rt_buf_pool_close(&client->pool);
+    rt_client_free(client->machine);
+    free(client);
+    if (closed != NULL) {
+        closed(ctx);
+    }
+}
+
+void retether_client_close(struct retether_client *client, void (*closed)(void *ctx), void *ctx)
+{
+    client->closed = closed;
+    client->closed_ctx = ctx;
+    rt_sdk_attachments_close(client);
+    rt_sdk_requests_close(client);
+    (void)rt_sdk_conn_pump(client); /* the farewells */
+    client->phase = RT_SDK_CLOSING;
+    rt_sdk_conn_finish(client);
+    uv_close((uv_handle_t *)&client->prepare, handle_closed_cb);
+    uv_close((uv_handle_t *)&client->timer, handle_closed_cb);
+}
+
+/* ---- names ---- */
+
+const char *retether_class_name(unsigned cls)
+{
+    return rt_class_name(cls);
+}
+
+const char *retether_state_name(unsigned state)
+{
+    return rt_session_state_name(state);
+}

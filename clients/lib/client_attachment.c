@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "clients/lib/client_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Attachments as applications see them. Callbacks come from rt_sdk_attachment_step() only; any of them may close its
+ * own or another attachment, which is then only marked, or the client. */
+
+#define DEFAULT_HOLD_MS 30000
+
+/* Calls one callback if the application has it. */
+#define CALL(att, name, ...)                                                                                           \
+    do {                                                                                                               \
+        if ((att)->callbacks.name != NULL) {                                                                           \
+            (att)->callbacks.name((att), __VA_ARGS__);                                                                 \
+        }                                                                                                              \
+    } while (0)
+
+void retether_attach_defaults(struct retether_attach_options *options)
+{
+    memset(options, 0, sizeof(*options));
+    options->input = true;
+    options->output = true;
+    options->from = RETETHER_FROM_NOW;
+    options->hold_ms = DEFAULT_HOLD_MS;
+}
+
+int rt_sdk_attach_options(const struct retether_attach_options *in, struct rt_attach_options *out)
+{
+    static const uint64_t from[] = {
+        [RETETHER_FROM_OLDEST] = RT_FROM_OLDEST, [RETETHER_FROM_NOW] = RT_FROM_NOW,
+        [RETETHER_FROM_OFFSET] = RT_FROM_OFFSET, [RETETHER_FROM_BYTES] = RT_FROM_BYTES,
+        [RETETHER_FROM_LINES] = RT_FROM_LINES,
+    };
+
+    memset(out, 0, sizeof(*out));
+    if (in->container == NULL || strlen(in->container) > RT_CID_MAX || in->process >= RT_PROC_ANY ||
+        (unsigned)in->from >= sizeof(from) / sizeof(from[0])) {
+        return RT_EINVAL;
+    }
+    snprintf(out->cid, sizeof(out->cid), "%s", in->container);
+    out->proc = in->process;
+    out->want = 1U << RT_CONTROL_UP | 1U << RT_CONTROL_DOWN;
+    if (in->input) {
+        out->want |= 1U << RT_STDIN;
+    }
+    if (in->output) {
+        out->want |= 1U << RT_STDOUT | 1U << RT_STDERR;
+    }
+    out->from = from[in->from];
+    out->n = in->start[0];
+    out->n_err = in->from == RETETHER_FROM_OFFSET ? in->start[1] : 0;
+    out->hold_ms = in->hold_ms;
+    out->once = in->input_once;
+    out->rows = in->rows;
+    out->cols = in->cols;
+    out->give_up_ms = in->give_up_ms;
+    if (in->take_id != NULL) {
+        memcpy(out->id, in->take_id, RT_ID_SIZE);
+        out->steal = true;
+    }
+    return RT_OK;
+}
+
+struct retether_attachment *rt_sdk_attachment_new(struct retether_client *client,
+                                                  const struct retether_attachment_callbacks *callbacks)
+{
+    struct retether_attachment *att = calloc(1, sizeof(*att));
+
+    if (att != NULL) {
+        att->client = client;
+        att->callbacks = *callbacks;
+    }
+    return att;
+}
+
+int retether_attach(struct retether_client *client, const struct retether_attach_options *options,
+                    const struct retether_attachment_callbacks *callbacks, struct retether_attachment **out)
+{
+    struct rt_attach_options wanted;
+    struct retether_attachment *att;
+    int rc = rt_sdk_attach_options(options, &wanted);
+
+    *out = NULL;
+    if (rc != RT_OK) {
+        return rc;
+    }
+    att = rt_sdk_attachment_new(client, callbacks);
+    if (att == NULL) {
+        return RT_ENOMEM;
+    }
+    rc = rt_client_attach(client->machine, &wanted, rt_sdk_now(client), &att->catt);
+    if (rc != RT_OK) {
+        free(att);
+        return rc;
+    }
+    att->next = client->attachments;
+    client->attachments = att;
+    rt_sdk_wake(client);
+    *out = att;
+    return RT_OK;
+}
+
+/* ---- telling ---- */
+
+static void tell_attached(struct retether_attachment *att, const struct rt_catt_event *event)
+{
+    struct retether_attached attached = {
+        .life = event->life,
+        .epoch = event->epoch,
+        .process = (uint32_t)event->proc,
+        .tty = event->tty,
+        .host = event->host,
+        .start = {event->out, event->err},
+        .head = {event->head[0], event->head[1]},
+    };
+
+    CALL(att, attached, &attached, att->callbacks.ctx);
+}
+
+void rt_sdk_attachment_fail(struct retether_attachment *att, const struct rt_catt_event *event)
+{
+    att->final = true;
+    if (event->kind == RT_CATT_REWOUND) {
+        CALL(att, rewound, (enum retether_stream)event->stream, event->from, event->to, att->callbacks.ctx);
+    } else {
+        CALL(att, failed, (unsigned)event->cls, event->text, (unsigned)event->code, (unsigned)event->sig,
+             att->callbacks.ctx);
+    }
+}
+
+static void tell(struct retether_attachment *att, const struct rt_catt_event *event)
+{
+    void *ctx = att->callbacks.ctx;
+    enum retether_stream stream = (enum retether_stream)event->stream;
+
+    switch (event->kind) {
+    case RT_CATT_ATTACHED:
+        tell_attached(att, event);
+        break;
+    case RT_CATT_INTERRUPTED:
+        CALL(att, interrupted, ctx);
+        break;
+    case RT_CATT_RESUMED:
+        CALL(att, resumed, event->host, ctx);
+        break;
+    case RT_CATT_GAP:
+        if (stream != RETETHER_CONTROL) { /* what it held, the newest state has told */
+            CALL(att, gap, stream, event->from, event->to, ctx);
+        }
+        break;
+    case RT_CATT_EOF:
+        CALL(att, eof, stream, event->from, ctx);
+        break;
+    case RT_CATT_RESIZED:
+        CALL(att, resized, (unsigned)event->rows, (unsigned)event->cols, ctx);
+        break;
+    case RT_CATT_INPUT_CLOSED:
+        CALL(att, input_closed, event->from, ctx);
+        break;
+    case RT_CATT_EXITED:
+        att->final = true;
+        CALL(att, exited, (unsigned)event->code, (unsigned)event->sig, ctx);
+        break;
+    case RT_CATT_REWOUND:
+    case RT_CATT_FAILED:
+        rt_sdk_attachment_fail(att, event);
+        break;
+    }
+}
+
+static bool alive(const struct retether_attachment *att)
+{
+    return !att->closed && !att->final && att->client->phase == RT_SDK_OPEN;
+}
+
+static bool hand_out(struct retether_attachment *att, unsigned stream)
+{
+    size_t size;
+    size_t took;
+    const uint8_t *data;
+
+    if (!alive(att) || att->paused[stream - RT_STDOUT]) {
+        return false;
+    }
+    data = rt_catt_peek(att->catt, stream, &size);
+    if (size == 0) {
+        return false;
+    }
+    took = att->callbacks.output == NULL
+               ? size
+               : att->callbacks.output(att, (enum retether_stream)stream, data, size, att->callbacks.ctx);
+    if (att->closed || att->client->phase != RT_SDK_OPEN) {
+        return true; /* the bytes are gone with the attachment */
+    }
+    if (took < size) {
+        att->paused[stream - RT_STDOUT] = true;
+    }
+    rt_catt_consumed(att->catt, stream, took < size ? took : size, rt_sdk_now(att->client));
+    return took > 0;
+}
+
+bool rt_sdk_attachment_step(struct retether_attachment *att)
+{
+    struct rt_catt_event event;
+    bool moved = false;
+
+    if (att->exec != NULL) {
+        return rt_sdk_exec_step(att);
+    }
+    while (alive(att) && rt_catt_event(att->catt, &event)) {
+        tell(att, &event);
+        moved = true;
+    }
+    for (unsigned stream = RT_STDOUT; stream <= RT_STDERR; stream++) {
+        moved = hand_out(att, stream) || moved;
+    }
+    if (alive(att) && att->starved && rt_catt_writable(att->catt) > 0) {
+        att->starved = false;
+        if (att->callbacks.writable != NULL) {
+            att->callbacks.writable(att, att->callbacks.ctx);
+        }
+        moved = true;
+    }
+    return moved;
+}
+
+/* ---- the end ---- */
+
+void retether_detach(struct retether_attachment *att)
+{
+    if (att->closed) {
+        return;
+    }
+    att->closed = true;
+    rt_catt_free(att->catt);
+    att->catt = NULL;
+    rt_sdk_exec_free(att->exec);
+    att->exec = NULL;
+    rt_sdk_wake(att->client);
+}
+
+void rt_sdk_attachments_sweep(struct retether_client *client)
+{
+    struct retether_attachment **at = &client->attachments;
+
+    while (*at != NULL) {
+        struct retether_attachment *att = *at;
+
+        if (att->closed) {
+            *at = att->next;
+            free(att);
+        } else {
+            at = &att->next;
+        }
+    }
+}
+
+void rt_sdk_attachments_close(struct retether_client *client)
+{
+    for (struct retether_attachment *att = client->attachments; att != NULL; att = att->next) {
+        retether_detach(att);
+    }
+}
+
+/* ---- what applications do ---- */
+
+void retether_resume(struct retether_attachment *att, enum retether_stream stream)
+{
+    if (stream == RETETHER_STDOUT || stream == RETETHER_STDERR) {
+        att->paused[stream - RETETHER_STDOUT] = false;
+        rt_sdk_wake(att->client);
+    }
+}
+
+size_t retether_write(struct retether_attachment *att, const void *data, size_t size)
+{
+    size_t took = att->catt != NULL ? rt_catt_write(att->catt, data, size) : 0;
+
+    if (took < size) {
+        att->starved = true;
+    }
+    rt_sdk_wake(att->client);
+    return took;
+}
+
+void retether_write_end(struct retether_attachment *att)
+{
+    if (att->catt != NULL) {
+        rt_catt_write_end(att->catt);
+        rt_sdk_wake(att->client);
+    }
+}
+
+int retether_resize(struct retether_attachment *att, unsigned rows, unsigned cols)
+{
+    rt_sdk_wake(att->client);
+    if (att->exec != NULL) {
+        att->exec->options.rows = rows;
+        att->exec->options.cols = cols;
+        return RT_OK;
+    }
+    return att->catt != NULL ? rt_catt_resize(att->catt, rows, cols) : RT_ESTATE;
+}
+
+int retether_signal(struct retether_attachment *att, unsigned signum)
+{
+    rt_sdk_wake(att->client);
+    return att->catt != NULL ? rt_catt_signal(att->catt, signum) : RT_ESTATE;
+}
+
+uint64_t retether_offset(const struct retether_attachment *att, enum retether_stream stream)
+{
+    bool output = stream == RETETHER_STDOUT || stream == RETETHER_STDERR;
+
+    return output && att->catt != NULL ? rt_catt_offset(att->catt, (unsigned)stream) : 0;
+}
+
+void retether_input(const struct retether_attachment *att, uint64_t *written, uint64_t *taken)
+{
+    *written = *taken = 0;
+    if (att->catt != NULL) {
+        rt_catt_input(att->catt, written, taken);
+    }
+}
+
+bool retether_applied(const struct retether_attachment *att)
+{
+    return att->catt != NULL && rt_catt_applied(att->catt);
+}
+
+void retether_attachment_id(const struct retether_attachment *att, uint8_t id[RETETHER_ATTACHMENT_ID_SIZE])
+{
+    if (att->catt != NULL) {
+        rt_catt_id(att->catt, id);
+    } else if (att->exec != NULL) {
+        memcpy(id, att->exec->options.id, RT_ID_SIZE);
+    } else {
+        memset(id, 0, RT_ID_SIZE);
+    }
+}

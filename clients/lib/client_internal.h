@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#ifndef RETETHER_CLIENTS_LIB_CLIENT_INTERNAL_H
+#define RETETHER_CLIENTS_LIB_CLIENT_INTERNAL_H
+
+#include "retether/client.h"
+#include "session/core/client.h"
+#include "session/transport/dialer.h"
+#include "session/transport/link.h"
+
+/* The client's own structures. The machine of session/core/client.h decides everything; these files carry it out:
+ * client_conn.c its links, client_attachment.c what applications see of attachments, client_exec.c how one is made by
+ * exec, client_request.c and client_record.c requests and answers, client.c the rest. Whoever called into the machine,
+ * or learnt that a link is ready again, calls rt_sdk_wake(); the step then runs once per loop iteration, just before
+ * the loop blocks, so that whatever came in one iteration leaves in one write. */
+
+/* Buffers given to one link in one step; what is left goes in the next iteration. */
+#define RT_SDK_BUFFERS_MAX 4
+/* Rounds of actions, answers and attachments in one step; as above. */
+#define RT_SDK_ROUNDS_MAX 8
+
+struct rt_sdk_conn {
+    struct retether_client *client;
+    unsigned agent; /* slot in the machine */
+    bool current;   /* the machine counts on it; else it is on its way down */
+    char address[RT_ADDR_MAX + 1];
+    struct rt_endpoint endpoint;
+    struct rt_dialer dialer;
+    struct rt_link link;
+};
+
+struct rt_sdk_exec { /* what client_exec.c needs until the process is there */
+    struct rt_catt *control; /* owned: on the main process; NULL when the item has arrived */
+    char **argv, **env;      /* owned */
+    char *cwd;               /* owned */
+    bool tty, sent;
+    struct rt_attach_options options; /* of the attachment to the new process */
+};
+
+struct retether_attachment {
+    struct retether_attachment *next;
+    struct retether_client *client;
+    struct retether_attachment_callbacks callbacks;
+    struct rt_catt *catt;     /* owned; NULL before an exec has arrived, and when closed */
+    struct rt_sdk_exec *exec; /* owned; NULL unless made by exec and not there yet */
+    bool closed;              /* freed when no callback can be below */
+    bool final;               /* the last callback has fired */
+    bool paused[2];           /* stdout, stderr: the application took less than it was given */
+    bool starved;             /* a write took less than it was given */
+};
+
+/* A request under way, and each part of its answer from the machine's callback to the application's. */
+struct rt_sdk_request {
+    struct rt_sdk_request *next;
+    uint64_t id;
+    retether_reply_cb cb;
+    void *ctx;
+    bool broken; /* there was no memory for a part: the answer is RT_ENOMEM */
+};
+
+struct rt_sdk_reply;
+
+enum rt_sdk_phase { RT_SDK_OPEN, RT_SDK_CLOSING };
+
+struct retether_client {
+    struct retether_client_callbacks callbacks;
+    enum rt_sdk_phase phase;
+    uv_loop_t *loop;
+    struct rt_client *machine; /* owned */
+    /* handles */
+    uv_prepare_t prepare;
+    uv_timer_t timer;
+    unsigned open_handles;
+    bool awake; /* a step is due */
+    /* links */
+    struct rt_buf_pool pool;
+    struct rt_buf *out; /* owned reference: the write buffer, or NULL */
+    struct rt_sdk_conn *conns[RT_CLIENT_AGENTS_MAX];
+    unsigned n_conns; /* with those on their way down */
+    /* owned lists */
+    struct retether_attachment *attachments;
+    struct rt_sdk_request *requests;
+    struct rt_sdk_reply *first_reply, *last_reply;
+    /* close */
+    void (*closed)(void *ctx);
+    void *closed_ctx;
+};
+
+/* client.c */
+void rt_sdk_wake(struct retether_client *client);
+uint64_t rt_sdk_now(const struct retether_client *client);
+/* Frees the client if it is closing and nothing of it is left open. */
+void rt_sdk_release(struct retether_client *client);
+
+/* client_conn.c */
+void rt_sdk_conn_dial(struct retether_client *client, const struct rt_client_action *action);
+void rt_sdk_conn_hangup(struct retether_client *client, const struct rt_client_action *action);
+/* Gives every link what there is to send. Returns whether there may be more that one would take. */
+bool rt_sdk_conn_pump(struct retether_client *client);
+/* Sends what was given to the links, then closes them. */
+void rt_sdk_conn_finish(struct retether_client *client);
+
+/* client_attachment.c */
+struct retether_attachment *rt_sdk_attachment_new(struct retether_client *client,
+                                                  const struct retether_attachment_callbacks *callbacks);
+/* Checks and translates. */
+RT_MUST_CHECK int rt_sdk_attach_options(const struct retether_attach_options *in, struct rt_attach_options *out);
+/* Tells the application what there is to tell. Returns whether anything moved. */
+bool rt_sdk_attachment_step(struct retether_attachment *att);
+void rt_sdk_attachment_fail(struct retether_attachment *att, const struct rt_catt_event *event);
+/* Frees those that are closed. Not below a callback. */
+void rt_sdk_attachments_sweep(struct retether_client *client);
+void rt_sdk_attachments_close(struct retether_client *client);
+
+/* client_exec.c */
+bool rt_sdk_exec_step(struct retether_attachment *att);
+void rt_sdk_exec_free(struct rt_sdk_exec *exec);
+
+/* client_request.c */
+void rt_sdk_request_reply(void *ctx, uint64_t id, int error, const struct rt_reply_msg *msg);
+bool rt_sdk_requests_step(struct retether_client *client);
+void rt_sdk_requests_close(struct retether_client *client);
+
+/* client_record.c */
+/* Fills a record, its report taken apart (left out when it cannot be read). Returns the allocation that its arrays are in,
+ * the caller's to free; without memory NULL, and the arrays are empty. */
+void *rt_sdk_record_fill(const struct rt_record_msg *msg, struct retether_record *record);
+void rt_sdk_host_fill(const struct rt_registry_msg *msg, struct retether_host *host);
+
+#endif
