@@ -180,7 +180,7 @@ static bool check_out(const struct rt_proc *proc, struct rt_att *att, const stru
         return false;
     }
     if (theirs->c < ring->base) { /* a gap is due */
-        place_out(out, ring, theirs->c);
+        out->acked = theirs->c;
         return true;
     }
     if (theirs->c < digest.at)
@@ -249,6 +249,8 @@ static bool resume(const struct rt_proc *proc, struct rt_att *att, const struct 
 /* Binding is atomic: what was received and not applied is dropped, the client has it. */
 static void bind(struct rt_tether *t, struct rt_att *att, uint32_t channel, const struct rt_attach_msg *msg)
 {
+    const struct rt_proc *proc = rt_tether_proc(t, att->proc);
+
     rt_tether_drop_segments(t, att);
     for (size_t i = 0; i < RT_INS; i++) {
         struct rt_in *in = &att->in[i];
@@ -267,6 +269,8 @@ static void bind(struct rt_tether *t, struct rt_att *att, uint32_t channel, cons
         out->sent = out->acked;
         out->limit = out->acked + RT_TETHER_INITIAL_CREDIT;
         out->fin_sent = false;
+        if (out->acked < proc->ring[o].base) /* the client gets a gap, and both sides start the digest behind it */
+            rt_digest_start(&out->digest, proc->ring[o].base);
     }
     att->try_no = msg->try_no;
     att->channel = channel;
