@@ -230,6 +230,7 @@ static void on_event(int client, struct sim_att *att, const struct rt_catt_event
     case RT_CATT_FAILED:
         sim.stats.failed++;
         att->final = true;
+        sim.orphaned[att->container] |= att->must_not_gap;
         sim_log("client %d: failed: %s %s", client, rt_class_name(ev->cls), ev->text);
         if (!forked(att->container) && ev->cls != RT_CLASS_ENDED && ev->cls != RT_CLASS_NOT_FOUND)
             sim_fail("client %d: an attach of an honest container failed: %s: %s", client, rt_class_name(ev->cls),
