@@ -159,8 +159,7 @@ int retether_client_add_agent(struct retether_client *client, const char *endpoi
     int rc = rt_endpoint_parse(&parsed, endpoint, why, why_size);
 
     if (rc == RT_OK && (rc = rt_client_add_agent(client->machine, endpoint)) != RT_OK) {
-        snprintf(why, why_size, "%s: %s", endpoint,
-                 rc == RT_ELIMIT ? "no more agents can be given" : rt_strerror(rc));
+        snprintf(why, why_size, "%s: %s", endpoint, rc == RT_ELIMIT ? "no more agents can be given" : rt_strerror(rc));
     }
     if (rc == RT_OK) {
         rt_sdk_wake(client);

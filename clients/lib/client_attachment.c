@@ -289,6 +289,7 @@ size_t retether_write(struct retether_attachment *att, const void *data, size_t 
 
 void retether_write_end(struct retether_attachment *att)
 {
+    att->ended = true;
     if (att->catt != NULL) {
         rt_catt_write_end(att->catt);
         rt_sdk_wake(att->client);

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* The links to agents. Each attempt has its own memory: a connection that the machine gave up may still be closing while
- * the next one is dialled. */
+/* The links to agents. Each attempt has its own memory: a connection that the machine gave up may still be closing
+ * while the next one is dialled. */
 
 static void conn_free(struct rt_sdk_conn *conn)
 {
@@ -160,8 +160,8 @@ static bool pump(struct retether_client *client, struct rt_sdk_conn *conn)
         if (client->out == NULL && (client->out = rt_buf_get(&client->pool)) == NULL) {
             return true;
         }
-        size = rt_client_output(client->machine, conn->agent, rt_buf_data(client->out), RT_BUF_SIZE,
-                                rt_sdk_now(client));
+        size =
+            rt_client_output(client->machine, conn->agent, rt_buf_data(client->out), RT_BUF_SIZE, rt_sdk_now(client));
         if (size == 0) {
             return false;
         }

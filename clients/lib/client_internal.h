@@ -29,7 +29,7 @@ struct rt_sdk_conn {
     struct rt_link link;
 };
 
-struct rt_sdk_exec { /* what client_exec.c needs until the process is there */
+struct rt_sdk_exec {         /* what client_exec.c needs until the process is there */
     struct rt_catt *control; /* owned: on the main process; NULL when the item has arrived */
     char **argv, **env;      /* owned */
     char *cwd;               /* owned */
@@ -47,6 +47,7 @@ struct retether_attachment {
     bool final;               /* the last callback has fired */
     bool paused[2];           /* stdout, stderr: the application took less than it was given */
     bool starved;             /* a write took less than it was given */
+    bool ended;               /* stdin was ended before an exec had arrived */
 };
 
 /* A request under way, and each part of its answer from the machine's callback to the application's. */
@@ -122,8 +123,8 @@ bool rt_sdk_requests_step(struct retether_client *client);
 void rt_sdk_requests_close(struct retether_client *client);
 
 /* client_record.c */
-/* Fills a record, its report taken apart (left out when it cannot be read). Returns the allocation that its arrays are in,
- * the caller's to free; without memory NULL, and the arrays are empty. */
+/* Fills a record, its report taken apart (left out when it cannot be read). Returns the allocation that its arrays are
+ * in, the caller's to free; without memory NULL, and the arrays are empty. */
 void *rt_sdk_record_fill(const struct rt_record_msg *msg, struct retether_record *record);
 void rt_sdk_host_fill(const struct rt_registry_msg *msg, struct retether_host *host);
 
