@@ -125,7 +125,8 @@ struct rt_catt_event {
 bool rt_catt_event(struct rt_catt *att, struct rt_catt_event *event);
 
 /* The contiguous received bytes of stdout or stderr not yet consumed (size 0: none), and telling that n were consumed:
- * handed to their final reader, so that they need never be sent again. */
+ * handed to their final reader, so that they need never be sent again. Both before the next call into the machine: at a
+ * resume what was not consumed is dropped here and comes again. */
 const uint8_t *rt_catt_peek(const struct rt_catt *att, unsigned stream, size_t *size);
 void rt_catt_consumed(struct rt_catt *att, unsigned stream, size_t n, uint64_t now);
 uint64_t rt_catt_offset(const struct rt_catt *att, unsigned stream); /* consumed so far, absolute */

@@ -118,9 +118,10 @@ static void ask(struct rt_catt *att, int slot)
         return;
     }
     rt_client_refer(client, &att->link, slot);
-    if (link->channels++ == 0 && link->ping_at > client->now + RT_CLIENT_PING_BUSY_MS) {
-        link->missed = 0; /* the shorter interval starts here, not in the past */
-        link->ping_at = client->now + RT_CLIENT_PING_BUSY_MS;
+    if (link->channels++ == 0) { /* the shorter interval starts here, not in the past */
+        link->missed = 0;
+        if (link->ping_at > client->now + RT_CLIENT_PING_BUSY_MS)
+            link->ping_at = client->now + RT_CLIENT_PING_BUSY_MS;
     }
     att->state = RT_CATT_ASKED;
     att->since = client->now;
@@ -224,8 +225,6 @@ static void seek(struct rt_catt *att)
         rt_client_wake(client, att->seek_at);
 }
 
-/* Back to SEEKING: at once after something that lasted or moved bytes, else with back-off, and not before `delay`. The
- * channel is gone already. */
 void rt_catt_again(struct rt_catt *att, uint64_t delay)
 {
     struct rt_client *client = att->client;
@@ -236,6 +235,8 @@ void rt_catt_again(struct rt_catt *att, uint64_t delay)
     att->progress = false;
     att->state = RT_CATT_SEEKING;
     uint64_t wait = rt_client_backoff(client, &att->backoff);
+    if (delay == RT_AT_ONCE)
+        delay = wait = wait <= RT_BACKOFF_FREE_MS ? 0 : wait;
     att->not_before = client->now + (delay > wait ? delay : wait);
     seek(att);
 }

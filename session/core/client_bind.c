@@ -10,12 +10,10 @@ static void fill_cursors(struct rt_catt *att, struct rt_attach_msg *msg)
 {
     static const uint8_t inputs[] = {RT_STDIN, RT_CONTROL_DOWN};
     for (unsigned s = RT_STDOUT; s <= RT_CONTROL_UP; s++) {
-        struct rt_rx *rx = rt_catt_rx(att, s);
-        if (!rt_catt_wants(att, s))
-            continue;
-        rt_rx_forget(rx, att->exited);
-        msg->out[msg->n_out++] =
-            (struct rt_attach_out){.s = s, .c = rx->consumed, .d = rt_digest_value(&rx->digest), .df = rx->digest.from};
+        const struct rt_rx *rx = rt_catt_rx(att, s);
+        if (rt_catt_wants(att, s))
+            msg->out[msg->n_out++] = (struct rt_attach_out){
+                .s = s, .c = rx->consumed, .d = rt_digest_value(&rx->digest), .df = rx->digest.from};
     }
     for (unsigned i = 0; i < 2; i++) {
         const struct rt_tx *tx = &att->tx[i];
@@ -132,6 +130,8 @@ static void bind_streams(struct rt_catt *att, const struct rt_attached_msg *msg,
             continue;
         if (first)
             rt_rx_start(rt_catt_rx(att, s), find_out(msg, s)->c);
+        else
+            rt_rx_forget(rt_catt_rx(att, s), att->exited);
         rt_rx_rebind(rt_catt_rx(att, s));
     }
     for (unsigned s = RT_STDIN; s <= RT_CONTROL_DOWN; s += RT_CONTROL_DOWN) {

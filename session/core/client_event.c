@@ -128,7 +128,9 @@ static bool drained(const struct rt_catt *att)
 bool rt_catt_event(struct rt_catt *att, struct rt_catt_event *event)
 {
     memset(event, 0, sizeof *event);
-    if (link_event(att, event) || control_event(att, event) || gap_event(att, event) || eof_event(att, event))
+    if (link_event(att, event) || control_event(att, event))
+        return true;
+    if (!rt_catt_frozen(att) && (gap_event(att, event) || eof_event(att, event)))
         return true;
     if (att->exited && !att->exit_told && output_done(att)) {
         att->exit_told = true;
@@ -153,7 +155,7 @@ const uint8_t *rt_catt_peek(const struct rt_catt *att, unsigned stream, size_t *
     assert(stream == RT_STDOUT || stream == RT_STDERR);
     const struct rt_rx *rx = &att->rx[stream - RT_STDOUT];
     *size = 0;
-    if (rx->ring.data == NULL || rx->ring.base == rx->ring.head)
+    if (rx->ring.data == NULL || rx->ring.base == rx->ring.head || rt_catt_frozen(att))
         return NULL;
     const uint8_t *data = rt_ring_peek(&rx->ring, rx->ring.base, size);
     if (rx->n_gaps > 0 && rx->gaps[0].from - rx->consumed < *size)
@@ -166,6 +168,7 @@ void rt_catt_consumed(struct rt_catt *att, unsigned stream, size_t n, uint64_t n
     assert(stream == RT_STDOUT || stream == RT_STDERR);
     struct rt_rx *rx = rt_catt_rx(att, stream);
     rt_client_at(att->client, now);
+    assert(!rt_catt_frozen(att) || n == 0);
     assert(n <= (rx->n_gaps > 0 ? rx->gaps[0].from : rx->next) - rx->consumed);
     rt_rx_consume(att, rx, n);
 }

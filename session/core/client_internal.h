@@ -24,6 +24,7 @@
 #define RT_CLIENT_PINGS_MAX 3 /* intervals without a frame; then the link is lost */
 #define RT_BACKOFF_MIN_MS 5
 #define RT_BACKOFF_MAX_MS 500
+#define RT_BACKOFF_FREE_MS 40    /* up to this wait, RT_AT_ONCE does not wait */
 #define RT_CLIENT_STABLE_MS 1000 /* what lasted this long starts its back-off anew */
 #define RT_CLIENT_REFUSED_MIN_MS 5000
 #define RT_CLIENT_REFUSED_MAX_MS 30000 /* longest delay a refusal can ask for */
@@ -32,6 +33,7 @@
 #define RT_REQUEST_DIALS_MAX 8 /* failed dials of every known agent after which a request is RT_ECONN */
 #define RT_REQUEST_MAX 1024    /* bytes of an encoded request */
 #define RT_NEVER UINT64_MAX
+#define RT_AT_ONCE UINT64_MAX
 #define RT_NO_SLOT (-1)
 
 struct rt_clist { /* a ring of nodes; a node that is in no list points to itself */
@@ -236,6 +238,12 @@ static inline struct rt_tx *rt_catt_tx(struct rt_catt *att, unsigned stream)
     return &att->tx[stream == RT_STDIN ? 0 : 1];
 }
 
+/* A resume is under way with cursors that must not change. */
+static inline bool rt_catt_frozen(const struct rt_catt *att)
+{
+    return att->attached && att->state == RT_CATT_ASKED && att->channel != 0;
+}
+
 static inline bool rt_catt_wants(const struct rt_catt *att, unsigned stream)
 {
     return (att->want >> stream & 1) != 0;
@@ -277,8 +285,8 @@ void rt_catt_hash(struct rt_catt *att);
 void rt_catt_leave(struct rt_catt *att);
 /* The last state; the event is told unless the exit was. */
 void rt_catt_over(struct rt_catt *att, const struct rt_catt_event *event);
-/* Back to SEEKING: at once after something that lasted or moved bytes, else with back-off, and not before `delay`. The
- * channel is gone already. */
+/* Back to SEEKING: at once after something that lasted or moved bytes, else with back-off, and not before `delay` ms
+ * (RT_AT_ONCE: without the short waits of the back-off). The channel is gone already. */
 void rt_catt_again(struct rt_catt *att, uint64_t delay);
 
 /* client_refuse.c */
@@ -292,7 +300,9 @@ void rt_catt_on_attached(struct rt_catt *att, const uint8_t *payload, size_t siz
 /* client_rx.c */
 void rt_rx_begin(struct rt_rx *rx, unsigned stream);
 void rt_rx_start(struct rt_rx *rx, uint64_t offset);
-/* At a new ATTACH: what was received and not consumed is dropped, it comes again. */
+/* At ATTACHED of a resume: what was received and not consumed is dropped, it comes again. From ATTACH until then
+ * nothing is consumed (the cursors are under way); if the answer is an end instead, what was received can still be
+ * read. */
 void rt_rx_forget(struct rt_rx *rx, bool exited);
 void rt_rx_rebind(struct rt_rx *rx);
 void rt_rx_data(struct rt_catt *att, unsigned stream, uint64_t offset, const uint8_t *data, size_t size);

@@ -17,19 +17,20 @@ static bool newer(const struct rt_catt *att, const struct rt_refuse_msg *msg)
 #endif
 }
 
+/* News that is newer is followed at once, but for a row of them that moves nothing. */
 static void moved(struct rt_catt *att, const struct rt_refuse_msg *msg)
 {
-    if (newer(att, msg)) {
-        int slot = rt_client_learn(att->client, msg->host, msg->addr, msg->n_addr);
-        if (slot != RT_NO_SLOT) {
-            att->k_life = msg->life;
-            att->k_epoch = msg->epoch;
-            rt_client_refer(att->client, &att->home, slot);
-            att->home_since = att->client->now;
-            att->avoid = RT_NO_SLOT;
-        }
+    int slot = newer(att, msg) ? rt_client_learn(att->client, msg->host, msg->addr, msg->n_addr) : RT_NO_SLOT;
+    if (slot == RT_NO_SLOT) {
+        rt_catt_again(att, 0);
+        return;
     }
-    rt_catt_again(att, 0);
+    att->k_life = msg->life;
+    att->k_epoch = msg->epoch;
+    rt_client_refer(att->client, &att->home, slot);
+    att->home_since = att->client->now;
+    att->avoid = RT_NO_SLOT;
+    rt_catt_again(att, RT_AT_ONCE);
 }
 
 /* The end of an attachment told by the other side. */

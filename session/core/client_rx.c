@@ -8,8 +8,8 @@
 /* stdout, stderr and control-up as the client receives them: protocol.md section 3.
  *
  * [consumed, next) is buffered; gaps in it take no room in the ring. What is buffered counts only on the channel that
- * brought it: a resume starts again at `consumed`, because what another guest (a clone, a reverted copy) wrote behind it
- * must not be mixed with what comes then. Limit = next + room, so it never falls. */
+ * brought it: a resume starts again at `consumed`, because what another guest (a clone, a reverted copy) wrote behind
+ * it must not be mixed with what comes then. Limit = next + room, so it never falls. */
 
 void rt_rx_begin(struct rt_rx *rx, unsigned stream)
 {
@@ -31,7 +31,7 @@ void rt_rx_forget(struct rt_rx *rx, bool exited)
     rx->next = rx->consumed;
     rx->n_gaps = 0;
     rx->fin_seen = false;
-    if (!exited) /* else the exit item, which was consumed, has told it */
+    if (!exited && !rx->eof_told) /* else it was consumed, and the digest holds it */
         rx->final = RT_NEVER;
 }
 
@@ -197,19 +197,18 @@ void rt_rx_data(struct rt_catt *att, unsigned stream, uint64_t offset, const uin
 {
     struct rt_rx *rx = rt_catt_rx(att, stream);
     uint64_t end = offset + size;
-#ifdef RT_MUTANT_DUPLICATES_PASS
-    bool jump = offset > rx->next;
-#else
-    bool jump = offset != rx->next;
-#endif
-    if (jump) {
+    if (offset > rx->next) {
         rt_catt_fault(att, RT_CLASS_JUMP, stream, rx->next);
     } else if (end > rx->told_limit) {
         rt_catt_fault(att, RT_CLASS_LIMIT, stream, rx->next);
     } else if (end > rx->final) {
         rt_catt_rewound(att, stream, rx->final, end);
     } else {
-        if (!append(rx, data, size)) {
+        uint64_t skip = end < rx->next ? size : rx->next - offset; /* is here already */
+#ifdef RT_MUTANT_DUPLICATES_PASS
+        skip = 0;
+#endif
+        if (skip < size && !append(rx, data + skip, size - (size_t)skip)) {
             rt_catt_fail_memory(att);
             return;
         }

@@ -38,10 +38,9 @@ struct fx {
     uint8_t out[FX_BUF];
     struct fx_frame frames[FX_FRAMES];
     size_t n_frames;
-    unsigned replies;
+    unsigned replies, pings;
     int reply_error;
     uint64_t reply_id, reply_class;
-    bool no_memory; /* calls may fail for want of memory */
 };
 
 static inline void fx_random(void *ctx, void *out, size_t size)
@@ -83,7 +82,7 @@ static inline void fx_next(struct fx *fx)
     }
 }
 
-/* All that the client has to send on a slot, parsed. */
+/* All that the client has to send on a slot but pings, parsed. */
 static inline size_t fx_take(struct fx *fx, unsigned slot)
 {
     size_t size = 0, n;
@@ -101,6 +100,10 @@ static inline size_t fx_take(struct fx *fx, unsigned slot)
         frame->payload = fx->out + at + RT_FRAME_HEADER;
         at += RT_FRAME_HEADER + frame->head.length;
         assert_true(at <= size);
+        if (frame->head.type == RT_PING) { /* counted, not kept */
+            fx->n_frames--;
+            fx->pings++;
+        }
     }
     return fx->n_frames;
 }

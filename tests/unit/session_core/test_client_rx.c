@@ -99,7 +99,7 @@ static void test_beyond_the_limit_is_refused(void **state)
     struct rt_attached_msg terms = fx_terms();
     struct rt_catt *att = fx_live(&fx, 1);
     for (uint32_t channel = 1; channel <= 2; channel++) {
-        for (size_t at = channel == 1 ? 0 : RT_CLIENT_WINDOW; at < RT_CLIENT_WINDOW; at += 65536)
+        for (size_t at = 0; at < RT_CLIENT_WINDOW; at += 65536)
             fx_data(&fx, 0, channel, RT_STDOUT, at, pattern + at, 65536);
         fx_data(&fx, 0, channel, RT_STDOUT, RT_CLIENT_WINDOW, pattern, 1);
         if (channel == 2)
@@ -205,7 +205,8 @@ static void test_frames_cut_at_every_byte(void **state)
     }
 }
 
-static void test_other_bytes_again_is_a_rewind(void **state)
+/* What was received from one past of the guest and not consumed is not mixed with another's. */
+static void test_two_pasts_are_not_mixed(void **state)
 {
     (void)state;
     struct rt_attach_msg attach;
@@ -214,19 +215,49 @@ static void test_other_bytes_again_is_a_rewind(void **state)
     fx_data(&fx, 0, 1, RT_STDOUT, 0, pattern, 40);
     assert_int_equal(fx_read(&fx, att, RT_STDOUT, got, 10), 10);
     uint32_t channel = fx_cut(&fx, &attach);
+    assert_int_equal(fx_read(&fx, att, RT_STDOUT, got, 10), 0); /* the cursor is under way */
     terms.out[0].c = 10;
-    terms.out[0].head = 40;
+    terms.out[0].head = 20;
     fx_attached(&fx, 0, channel, &terms);
-    fx_data(&fx, 0, channel, RT_STDOUT, 10, pattern + 10, 29);
-    fx_data(&fx, 0, channel, RT_STDOUT, 39, pattern, 1); /* not byte 39 */
-    (void)fx_event(att, RT_CATT_INTERRUPTED);
-    struct rt_catt_event event = fx_event(att, RT_CATT_REWOUND);
-    assert_int_equal(event.stream, RT_STDOUT);
-    assert_int_equal(event.from, 10);
-    assert_int_equal(event.to, 40);
-    (void)fx_take(&fx, 0);
-    assert_non_null(fx_frame(&fx, RT_REFUSE, 0));
+    assert_int_equal(fx_read(&fx, att, RT_STDOUT, got, 10), 0);
+    fx_data(&fx, 0, channel, RT_STDOUT, 10, pattern + 100, 20);
+    assert_int_equal(fx_read(&fx, att, RT_STDOUT, got, sizeof got), 20);
+    assert_memory_equal(got, pattern + 100, 20);
     fx_close(&fx);
+}
+
+/* A resume that is answered by the end leaves what was received to be read. */
+static void test_end_while_resuming_keeps_what_came(void **state)
+{
+    (void)state;
+    struct rt_attach_msg attach;
+    struct rt_catt *att = fx_live(&fx, 1);
+    fx_data(&fx, 0, 1, RT_STDOUT, 0, pattern, 40);
+    fx_gap(&fx, 0, 1, RT_STDOUT, 40, 50);
+    uint32_t channel = fx_cut(&fx, &attach);
+    (void)fx_event(att, RT_CATT_INTERRUPTED);
+    fx_refuse(&fx, 0, channel, &(struct rt_refuse_msg){.c = RT_CLASS_ENDED, .code = 1});
+    assert_int_equal(fx_read(&fx, att, RT_STDOUT, got, sizeof got), 40);
+    (void)fx_event(att, RT_CATT_GAP);
+    assert_int_equal(fx_event(att, RT_CATT_FAILED).code, 1);
+    fx_close(&fx);
+}
+
+/* On one channel: a part that is here already is dropped, at every cut. */
+static void test_overlaps_are_dropped(void **state)
+{
+    (void)state;
+    for (size_t back = 0; back <= 20; back++) {
+        struct rt_catt *att = fx_live(&fx, 1);
+        fx_data(&fx, 0, 1, RT_STDOUT, 0, pattern, 20);
+        fx_data(&fx, 0, 1, RT_STDOUT, 20 - back, pattern + 20 - back, 20);
+        fx_data(&fx, 0, 1, RT_STDOUT, 5, pattern + 5, 10);
+        fx_data(&fx, 0, 1, RT_STDOUT, 40 - back, pattern + 40 - back, 10);
+        assert_int_equal(fx_read(&fx, att, RT_STDOUT, got, sizeof got), 50 - back);
+        assert_memory_equal(got, pattern, 50 - back);
+        fx_quiet(att);
+        fx_close(&fx);
+    }
 }
 
 static void test_gap_in_stream_order(void **state)
@@ -252,9 +283,8 @@ static void test_gap_in_stream_order(void **state)
     fx_close(&fx);
 }
 
-/* After a resume a gap may cover what is buffered: nothing of that is given up, and the digest starts anew at its end.
- */
-static void test_gap_over_buffered_bytes(void **state)
+/* After a resume a gap may cover what was buffered: told whole, and the digest starts anew at its end. */
+static void test_gap_after_resume(void **state)
 {
     (void)state;
     struct rt_attach_msg attach;
@@ -262,25 +292,22 @@ static void test_gap_over_buffered_bytes(void **state)
     for (uint64_t to = 20; to <= 60; to += 20) {
         struct rt_catt *att = fx_live(&fx, 1);
         fx_data(&fx, 0, 1, RT_STDOUT, 0, pattern, 40);
+        assert_int_equal(fx_read(&fx, att, RT_STDOUT, got, 10), 10);
         uint32_t channel = fx_cut(&fx, &attach);
+        terms.out[0].c = to == 60 ? 60 : 10; /* a greater start needs the gap as well */
         terms.out[0].base = to;
         terms.out[0].head = 100;
         fx_attached(&fx, 0, channel, &terms);
         (void)fx_take(&fx, 0);
-        fx_gap(&fx, 0, channel, RT_STDOUT, 0, to);
+        fx_gap(&fx, 0, channel, RT_STDOUT, 10, to);
         fx_data(&fx, 0, channel, RT_STDOUT, to, pattern + to, 100 - to);
         (void)fx_event(att, RT_CATT_INTERRUPTED);
         (void)fx_event(att, RT_CATT_RESUMED);
-        size_t n = fx_read(&fx, att, RT_STDOUT, got, sizeof got);
-        if (to == 60) {
-            assert_int_equal(n, 40);
-            struct rt_catt_event event = fx_event(att, RT_CATT_GAP);
-            assert_int_equal(event.from, 40);
-            assert_int_equal(event.to, 60);
-            n = 60 + fx_read(&fx, att, RT_STDOUT, got + 60, sizeof got - 60);
-        }
-        assert_int_equal(n, 100);
-        assert_memory_equal(got + 60, pattern + 60, 40);
+        struct rt_catt_event event = fx_event(att, RT_CATT_GAP);
+        assert_int_equal(event.from, 10);
+        assert_int_equal(event.to, to);
+        assert_int_equal(fx_read(&fx, att, RT_STDOUT, got, sizeof got), 100 - to);
+        assert_memory_equal(got, pattern + to, 100 - to);
         fx_quiet(att);
         fx_run(&fx, 20, true);
         (void)fx_take(&fx, 0);
@@ -462,9 +489,11 @@ int main(void)
         cmocka_unit_test(test_jump_attaches_again_once),
         cmocka_unit_test(test_duplicates_at_every_boundary),
         cmocka_unit_test(test_frames_cut_at_every_byte),
-        cmocka_unit_test(test_other_bytes_again_is_a_rewind),
+        cmocka_unit_test(test_two_pasts_are_not_mixed),
+        cmocka_unit_test(test_end_while_resuming_keeps_what_came),
+        cmocka_unit_test(test_overlaps_are_dropped),
         cmocka_unit_test(test_gap_in_stream_order),
-        cmocka_unit_test(test_gap_over_buffered_bytes),
+        cmocka_unit_test(test_gap_after_resume),
         cmocka_unit_test(test_many_gaps_join),
         cmocka_unit_test(test_fin_and_its_ack),
         cmocka_unit_test(test_exit_comes_last),

@@ -153,8 +153,7 @@ static void test_fin_repeats_until_acknowledged(void **state)
         assert_null(fx_frame(&fx, RT_FIN, 1));
         assert_null(fx_frame(&fx, RT_DATA, 0));
     }
-    fx_ack(&fx, 0, fx_frame(&fx, RT_FIN, 0)->head.channel, RT_STDIN, 10, 50000,
-           fx_digest(pattern, 10), RT_ACK_FIN);
+    fx_ack(&fx, 0, fx_frame(&fx, RT_FIN, 0)->head.channel, RT_STDIN, 10, 50000, fx_digest(pattern, 10), RT_ACK_FIN);
     terms.in[0].closed = true; /* its own end: no event */
     fx_attached(&fx, 0, fx_cut(&fx, &attach), &terms);
     (void)fx_take(&fx, 0);

@@ -1,0 +1,547 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "session/core/client_internal.h"
+
+#include "tests/unit/session_core/test_client_fixture.h"
+
+/* Where a client attaches: every refusal in every state, moves, lost links, other agents, back-off. */
+
+static struct fx fx;
+
+/* What an attachment must do after a refusal. */
+enum after { AGAIN, FAILED, REWOUND };
+
+static struct rt_refuse_msg refusal(uint64_t cls)
+{
+    return (struct rt_refuse_msg){.c = cls, .m = rt_slice_text("because"), .code = 4, .s = 1, .at = 2, .got = 3};
+}
+
+static enum after expected(uint64_t cls, bool attached)
+{
+    switch (cls) {
+    case RT_CLASS_RETRY_LATER:
+    case RT_CLASS_MOVED: /* not newer */
+    case RT_CLASS_LOST:
+    case RT_CLASS_JUMP:
+    case RT_CLASS_STALE:
+    case RT_CLASS_FORKED:
+    case RT_CLASS_SUPERSEDED:
+        return AGAIN;
+    case RT_CLASS_NOT_FOUND:
+    case RT_CLASS_LIMIT:
+    case RT_CLASS_PROTOCOL:
+        return attached ? AGAIN : FAILED;
+    case RT_CLASS_REWOUND:
+        return REWOUND;
+    default:
+        return FAILED;
+    }
+}
+
+static void check_after(struct rt_catt *att, uint64_t cls, bool attached)
+{
+    struct rt_attach_msg attach;
+    enum after after = expected(cls, attached);
+    struct rt_catt_event event;
+    fx_run(&fx, 10, true);
+    if (after == AGAIN) {
+        assert_int_equal(fx_take_attach(&fx, 0, &attach), attached ? 3 : 2);
+        return;
+    }
+    (void)fx_take(&fx, 0);
+    assert_null(fx_frame(&fx, RT_ATTACH, 0));
+    do
+        assert_true(rt_catt_event(att, &event));
+    while (event.kind == RT_CATT_INTERRUPTED);
+    assert_int_equal(event.kind, after == REWOUND ? RT_CATT_REWOUND : RT_CATT_FAILED);
+    if (after == FAILED) {
+        assert_int_equal(event.cls, cls);
+        assert_string_equal(event.text, "because");
+        assert_int_equal(event.code, 4);
+    } else {
+        assert_int_equal(event.stream, 1);
+        assert_int_equal(event.from, 2);
+    }
+    fx_quiet(att);
+    fx_run(&fx, 61000, true);
+    (void)fx_take(&fx, 0);
+    assert_int_equal(fx.n_frames, 0);
+    assert_int_equal(fx.slot[0].hangups, 1); /* unused for a minute */
+}
+
+static void test_every_class_when_first_asked(void **state)
+{
+    (void)state;
+    for (uint64_t cls = 1; cls < RT_CLASSES + 2; cls++) {
+        struct rt_attach_msg attach;
+        struct rt_refuse_msg msg = refusal(cls);
+        fx_open(&fx, 1);
+        struct rt_catt *att = fx_attach(&fx);
+        fx_up(&fx, 0);
+        fx_refuse(&fx, 0, fx_take_attach(&fx, 0, &attach), &msg);
+        check_after(att, cls, false);
+        fx_close(&fx);
+    }
+}
+
+static void test_every_class_when_live_and_asked_again(void **state)
+{
+    (void)state;
+    for (uint64_t cls = 1; cls < RT_CLASSES + 2; cls++) {
+        struct rt_attach_msg attach;
+        struct rt_refuse_msg lost = {.c = RT_CLASS_LOST}, msg = refusal(cls);
+        struct rt_catt *att = fx_live(&fx, 1);
+        fx_refuse(&fx, 0, 1, &lost);
+        (void)fx_event(att, RT_CATT_INTERRUPTED);
+        assert_int_equal(fx_take_attach(&fx, 0, &attach), 2);
+        fx_refuse(&fx, 0, 2, &msg);
+        check_after(att, cls, true);
+        fx_close(&fx);
+
+        att = fx_live(&fx, 1);
+        fx_refuse(&fx, 0, 1, &lost);
+        assert_int_equal(fx_take_attach(&fx, 0, &attach), 2);
+        struct rt_attached_msg terms = fx_terms();
+        fx_attached(&fx, 0, 2, &terms);
+        (void)fx_take(&fx, 0);
+        fx_refuse(&fx, 0, 2, &msg); /* live */
+        check_after(att, cls, true);
+        fx_close(&fx);
+    }
+}
+
+static void test_ended_waits_for_the_reader(void **state)
+{
+    (void)state;
+    uint8_t buf[16];
+    struct rt_catt *att = fx_live(&fx, 1);
+    fx_data(&fx, 0, 1, RT_STDERR, 0, "last words", 10);
+    fx_refuse(&fx, 0, 1, &(struct rt_refuse_msg){.c = RT_CLASS_ENDED, .sig = 15});
+    fx_quiet(att);
+    assert_int_equal(fx_read(&fx, att, RT_STDERR, buf, sizeof buf), 10);
+    struct rt_catt_event event = fx_event(att, RT_CATT_FAILED);
+    assert_int_equal(event.sig, 15);
+    assert_string_equal(event.text, "ENDED");
+    fx_close(&fx);
+}
+
+static struct rt_refuse_msg moved(const char *host, const char *addr, uint64_t life, uint64_t epoch)
+{
+    return (struct rt_refuse_msg){.c = RT_CLASS_MOVED,
+                                  .host = rt_slice_text(host),
+                                  .addr = {rt_slice_text(addr)},
+                                  .n_addr = 1,
+                                  .life = life,
+                                  .epoch = epoch};
+}
+
+static void test_moved_is_followed_when_newer(void **state)
+{
+    (void)state;
+    struct rt_attach_msg attach;
+    struct rt_attached_msg terms = fx_terms();
+    struct rt_refuse_msg msg = moved("h1", "unix:/new", 5, 9);
+    struct rt_catt *att = fx_live(&fx, 1);
+    fx_refuse(&fx, 0, 1, &msg);
+    (void)fx_event(att, RT_CATT_INTERRUPTED);
+    assert_int_equal(fx.slot[1].dials, 1);
+    assert_string_equal(fx.slot[1].addr, "unix:/new");
+    assert_int_equal(fx_take(&fx, 0), 0);
+    fx_up(&fx, 1);
+    assert_int_equal(fx_take_attach(&fx, 1, &attach), 1);
+    assert_int_equal(attach.mode, RT_ATTACH_RESUME);
+    assert_int_equal(attach.try_no, 2);
+    assert_int_equal(attach.klife, 5);
+    assert_int_equal(attach.kepoch, 9);
+    fx_attached(&fx, 1, 1, &terms);
+    struct rt_catt_event event = fx_event(att, RT_CATT_RESUMED);
+    assert_string_equal(event.host, "h1");
+    assert_int_equal(event.epoch, 9);
+    (void)fx_take(&fx, 1);
+    /* older and equal news lead nowhere */
+    for (unsigned i = 0; i < 2; i++) {
+        msg = moved("h0", "unix:/a0", 5, 9 - i);
+        fx_refuse(&fx, 1, i + 1, &msg);
+        fx_run(&fx, 20, true);
+        assert_int_equal(fx_take(&fx, 0), 0);
+        assert_int_equal(fx_take_attach(&fx, 1, &attach), i + 2);
+        assert_int_equal(attach.kepoch, 9);
+        fx_attached(&fx, 1, i + 2, &terms);
+        (void)fx_take(&fx, 1);
+    }
+    msg = moved("h0", "", 6, 1);
+    msg.n_addr = 0; /* known by name */
+    fx_refuse(&fx, 1, 3, &msg);
+    fx_run(&fx, 20, true);
+    assert_int_equal(fx_take_attach(&fx, 0, &attach), 2);
+    assert_int_equal(attach.klife, 6);
+    fx_close(&fx);
+}
+
+static void test_another_life_is_a_rewind(void **state)
+{
+    (void)state;
+    struct rt_attach_msg attach;
+    struct rt_attached_msg terms = fx_terms();
+    struct rt_catt *att = fx_live(&fx, 1);
+    uint32_t channel = fx_cut(&fx, &attach);
+    terms.life = 6;
+    fx_attached(&fx, 0, channel, &terms);
+    (void)fx_event(att, RT_CATT_INTERRUPTED);
+    (void)fx_event(att, RT_CATT_REWOUND);
+    fx_close(&fx);
+}
+
+static void test_link_lost_in_every_state(void **state)
+{
+    (void)state;
+    struct rt_attach_msg attach;
+    struct rt_attached_msg terms = fx_terms();
+    fx_open(&fx, 1);
+    struct rt_catt *att = fx_attach(&fx);
+    fx_lost(&fx, 0); /* dialling */
+    fx_run(&fx, 20, true);
+    fx_up(&fx, 0);
+    assert_int_equal(fx_take_attach(&fx, 0, &attach), 1);
+    fx_lost(&fx, 0); /* asked */
+    fx_run(&fx, 20, true);
+    fx_up(&fx, 0);
+    assert_int_equal(fx_take_attach(&fx, 0, &attach), 1);
+    assert_int_equal(attach.mode, RT_ATTACH_NEW);
+    assert_int_equal(attach.try_no, 2);
+    fx_attached(&fx, 0, 1, &terms);
+    (void)fx_event(att, RT_CATT_ATTACHED);
+    assert_int_equal(fx_cut(&fx, &attach), 1); /* live */
+    assert_int_equal(attach.try_no, 3);
+    fx_lost(&fx, 0); /* asked to resume */
+    fx_run(&fx, 1000, true);
+    fx_up(&fx, 0);
+    assert_int_equal(fx_take_attach(&fx, 0, &attach), 1);
+    assert_int_equal(attach.try_no, 4);
+    fx_attached(&fx, 0, 1, &terms);
+    (void)fx_event(att, RT_CATT_INTERRUPTED);
+    (void)fx_event(att, RT_CATT_RESUMED);
+    fx_quiet(att);
+    fx_close(&fx);
+}
+
+/* The serving agent's link is lost: another live one is asked at once, and left again when the first returns. */
+static void test_other_agent_meanwhile(void **state)
+{
+    (void)state;
+    struct rt_attach_msg attach;
+    struct rt_attached_msg terms = fx_terms();
+    fx_open(&fx, 2);
+    struct rt_catt *att = fx_attach(&fx);
+    fx_run(&fx, 250, true); /* a dial that hangs: the second is dialled as well */
+    assert_true(fx.slot[0].dialing && fx.slot[1].dialing);
+    fx_up(&fx, 1);
+    fx_attached(&fx, 1, fx_take_attach(&fx, 1, &attach), &terms);
+    (void)fx_event(att, RT_CATT_ATTACHED);
+    (void)fx_take(&fx, 1);
+    fx_up(&fx, 0);
+    assert_int_equal(fx_take(&fx, 0), 0);
+    fx_lost(&fx, 1);
+    assert_int_equal(fx_take_attach(&fx, 0, &attach), 1);
+    assert_int_equal(attach.klife, 5);
+    assert_true(fx.slot[1].dialing);
+    fx_up(&fx, 1);
+    (void)fx_take(&fx, 0); /* withdrawn */
+    assert_int_equal(fx.n_frames, 1);
+    assert_int_equal(fx.frames[0].head.type, RT_REFUSE);
+    assert_int_equal(fx.frames[0].head.channel, 1);
+    assert_int_equal(fx_take_attach(&fx, 1, &attach), 1);
+    fx_attached(&fx, 0, 1, &terms); /* too late */
+    (void)fx_event(att, RT_CATT_INTERRUPTED);
+    fx_quiet(att);
+}
+
+static void test_other_agent_knows_better(void **state)
+{
+    (void)state;
+    struct rt_attach_msg attach;
+    struct rt_attached_msg terms = fx_terms();
+    struct rt_refuse_msg msg = moved("h2", "unix:/a2", 5, 3);
+    test_other_agent_meanwhile(state);
+    fx_lost(&fx, 1); /* asked there */
+    fx_run(&fx, 5, true);
+    uint32_t channel = fx_take_attach(&fx, 0, &attach);
+    fx_refuse(&fx, 0, channel, &msg);
+    assert_int_equal(fx.slot[2].dials, 1); /* newer: at once */
+    fx_up(&fx, 2);
+    fx_attached(&fx, 2, fx_take_attach(&fx, 2, &attach), &terms);
+    fx_close(&fx);
+}
+
+/* Even news that gets ever newer is followed at a bounded rate when it leads nowhere. */
+static void test_endless_moves_back_off(void **state)
+{
+    (void)state;
+    struct rt_catt *att = fx_live(&fx, 1);
+    uint64_t epoch = 1;
+    uint32_t channel = 1;
+    unsigned asked = 0;
+    for (uint64_t end = fx.now + 10000; fx.now < end; fx_run(&fx, 1, true)) {
+        for (unsigned i = 0; i < 100 && channel != 0; i++) {
+            struct rt_refuse_msg msg = moved("h0", "unix:/a0", 5, ++epoch);
+            fx_refuse(&fx, 0, channel, &msg);
+            (void)fx_take(&fx, 0);
+            channel = fx_frame(&fx, RT_ATTACH, 0) != NULL ? fx_frame(&fx, RT_ATTACH, 0)->head.channel : 0;
+            asked += channel != 0;
+        }
+        (void)fx_take(&fx, 0);
+        if (channel == 0 && fx_frame(&fx, RT_ATTACH, 0) != NULL) {
+            channel = fx_frame(&fx, RT_ATTACH, 0)->head.channel;
+            asked++;
+        }
+    }
+    assert_in_range(asked, 20, 60);
+    (void)att;
+    fx_close(&fx);
+}
+
+static void test_retry_later_elsewhere(void **state)
+{
+    (void)state;
+    struct rt_attach_msg attach;
+    struct rt_attached_msg terms = fx_terms();
+    struct rt_refuse_msg later = {.c = RT_CLASS_RETRY_LATER, .delay = 300};
+    fx_open(&fx, 2);
+    struct rt_catt *att = fx_attach(&fx);
+    fx_up(&fx, 0);
+    fx_attached(&fx, 0, fx_take_attach(&fx, 0, &attach), &terms);
+    (void)fx_event(att, RT_CATT_ATTACHED);
+    (void)fx_take(&fx, 0);
+    fx_refuse(&fx, 0, 1, &later);
+    assert_int_equal(fx_take(&fx, 0), 0);
+    fx_run(&fx, 299, true);
+    assert_int_equal(fx_take(&fx, 0), 0);
+    fx_run(&fx, 2, true); /* no elsewhere yet: the same again, and one is dialled */
+    assert_int_equal(fx_take_attach(&fx, 0, &attach), 2);
+    fx_up(&fx, 1);
+    later.delay = 0;
+    fx_run(&fx, 10000, true);
+    fx_refuse(&fx, 0, 2, &later);
+    assert_int_equal(fx_take(&fx, 0), 0);
+    uint32_t channel = fx_take_attach(&fx, 1, &attach); /* after having been held: at once */
+    fx_run(&fx, 10000, true);
+    fx_refuse(&fx, 1, channel, &later);
+    assert_int_equal(fx_take_attach(&fx, 0, &attach), 3); /* to and fro */
+    fx_run(&fx, RT_CLIENT_ASK_MS + 10, true);
+    (void)fx_take(&fx, 0); /* no answer: withdrawn, elsewhere */
+    assert_int_equal(fx.frames[0].head.type, RT_REFUSE);
+    assert_int_equal(fx_take_attach(&fx, 1, &attach), channel + 1);
+    fx_close(&fx);
+}
+
+static void test_not_found_has_a_grace(void **state)
+{
+    (void)state;
+    struct rt_catt_event event;
+    struct rt_refuse_msg msg = {.c = RT_CLASS_NOT_FOUND};
+    struct rt_catt *att = fx_live(&fx, 1);
+    uint64_t begun = fx.now;
+    uint32_t channel = 1;
+    unsigned tries = 0;
+    fx_refuse(&fx, 0, channel, &msg);
+    (void)fx_event(att, RT_CATT_INTERRUPTED);
+    while (!rt_catt_event(att, &event)) {
+        assert_true(++tries < 500);
+        fx_run(&fx, 250, true);
+        (void)fx_take(&fx, 0);
+        if (fx_frame(&fx, RT_ATTACH, 0) == NULL)
+            continue;
+        channel = fx_frame(&fx, RT_ATTACH, 0)->head.channel;
+        fx_refuse(&fx, 0, channel, &msg);
+    }
+    assert_int_equal(event.kind, RT_CATT_FAILED);
+    assert_int_equal(event.cls, RT_CLASS_NOT_FOUND);
+    assert_true(fx.now - begun >= RT_NOT_FOUND_GRACE_MS && fx.now - begun < RT_NOT_FOUND_GRACE_MS + 1000);
+    assert_true(channel < 250);
+    fx_close(&fx);
+}
+
+/* A guest or an agent that says LOST as fast as it is asked: at most 5 + 10 + ... ms apart, then one in 250..500 ms. */
+static void test_refusals_back_off(void **state)
+{
+    (void)state;
+    struct rt_attached_msg terms = fx_terms();
+    struct rt_refuse_msg msg = {.c = RT_CLASS_LOST};
+    for (unsigned live = 0; live < 2; live++) {
+        struct rt_catt *att = fx_live(&fx, 1);
+        fx_refuse(&fx, 0, 1, &msg);
+        unsigned asked = 0;
+        for (uint64_t end = fx.now + 10000; fx.now < end; fx_run(&fx, 1, true)) {
+            (void)fx_take(&fx, 0);
+            const struct fx_frame *attach = fx_frame(&fx, RT_ATTACH, 0);
+            if (attach == NULL)
+                continue;
+            uint32_t channel = attach->head.channel;
+            asked++;
+            if (live)
+                fx_attached(&fx, 0, channel, &terms);
+            fx_refuse(&fx, 0, channel, &msg);
+        }
+        assert_in_range(asked, 10000 / RT_BACKOFF_MAX_MS, 10000 / (RT_BACKOFF_MAX_MS / 2) + 12);
+        (void)att;
+        fx_close(&fx);
+    }
+}
+
+static void test_give_up(void **state)
+{
+    (void)state;
+    struct rt_attach_options options = {.cid = "box", .want = FX_WANT, .give_up_ms = 700};
+    struct rt_catt *att;
+    fx_open(&fx, 1);
+    assert_int_equal(rt_client_attach(fx.client, &options, fx.now, &att), 0);
+    fx_run(&fx, 699, true);
+    fx_quiet(att);
+    fx_run(&fx, 1, true);
+    assert_int_equal(fx_event(att, RT_CATT_FAILED).cls, RT_CLASS_LOST);
+    fx_close(&fx);
+    fx_open(&fx, 1);
+    assert_int_equal(rt_client_attach(fx.client, &options, fx.now, &att), 0);
+    fx_up(&fx, 0);
+    struct rt_attach_msg attach;
+    struct rt_refuse_msg msg = {.c = RT_CLASS_RETRY_LATER, .m = rt_slice_text("no guest yet")};
+    fx_refuse(&fx, 0, fx_take_attach(&fx, 0, &attach), &msg);
+    fx_run(&fx, 700, true);
+    struct rt_catt_event event = fx_event(att, RT_CATT_FAILED);
+    assert_int_equal(event.cls, RT_CLASS_RETRY_LATER);
+    assert_string_equal(event.text, "no guest yet");
+    fx_close(&fx);
+}
+
+static void test_free_says_detach(void **state)
+{
+    (void)state;
+    struct rt_attach_msg attach;
+    struct rt_catt *att = fx_live(&fx, 1);
+    rt_catt_free(att);
+    assert_int_equal(fx_take(&fx, 0), 1);
+    assert_int_equal(fx.frames[0].head.type, RT_DETACH);
+    assert_int_equal(fx.frames[0].head.channel, 1);
+    fx_data(&fx, 0, 1, RT_STDOUT, 0, "x", 1); /* under way: dropped */
+    att = fx_attach(&fx);
+    rt_catt_free(att); /* before ATTACH went out: nothing to say */
+    assert_int_equal(fx_take(&fx, 0), 0);
+    att = fx_attach(&fx);
+    assert_int_equal(fx_take_attach(&fx, 0, &attach), 2);
+    rt_catt_free(att);
+    assert_int_equal(fx_take(&fx, 0), 1);
+    assert_int_equal(fx.slot[0].hangups, 0);
+    fx_close(&fx);
+}
+
+static void test_bad_attached(void **state)
+{
+    (void)state;
+    struct rt_attach_msg attach;
+    struct rt_attached_msg good = fx_terms(), bad[4];
+    for (unsigned i = 0; i < 4; i++)
+        bad[i] = good;
+    bad[0].n_out = 2;    /* a wanted stream is missing */
+    bad[1].out[0].c = 4; /* starts before what was asked */
+    bad[2].out[0].head = 2;
+    bad[2].out[0].c = 5; /* the guest has less than was consumed */
+    bad[3].out[1].s = RT_STDOUT;
+    for (unsigned i = 0; i < 4; i++) {
+        uint8_t buf[8];
+        struct rt_catt *att = fx_live(&fx, 1);
+        fx_data(&fx, 0, 1, RT_STDOUT, 0, "hello", 5);
+        assert_int_equal(fx_read(&fx, att, RT_STDOUT, buf, sizeof buf), 5);
+        uint32_t channel = fx_cut(&fx, &attach);
+        fx_attached(&fx, 0, channel, &bad[i]);
+        (void)fx_event(att, RT_CATT_INTERRUPTED);
+        if (i == 2) {
+            assert_int_equal(fx_event(att, RT_CATT_REWOUND).from, 2);
+        } else {
+            fx_run(&fx, 20, true);
+            assert_int_equal(fx_take_attach(&fx, 0, &attach), channel + 1);
+            fx_attached(&fx, 0, channel + 1, &bad[i]);
+            assert_int_equal(fx_event(att, RT_CATT_FAILED).cls, RT_CLASS_PROTOCOL);
+        }
+        fx_close(&fx);
+    }
+}
+
+static void test_steal_raises_its_try(void **state)
+{
+    (void)state;
+    struct rt_attach_msg attach;
+    struct rt_attached_msg terms = fx_terms();
+    struct rt_refuse_msg msg = {.c = RT_CLASS_STOLEN};
+    struct rt_attach_options options = {.cid = "box", .id = {9}, .want = FX_WANT, .steal = true};
+    struct rt_catt *att;
+    fx_open(&fx, 1);
+    assert_int_equal(rt_client_attach(fx.client, &options, fx.now, &att), 0);
+    fx_up(&fx, 0);
+    uint64_t before = 0;
+    for (unsigned i = 0; i < 3; i++) {
+        fx_run(&fx, 20, true);
+        uint32_t channel = fx_take_attach(&fx, 0, &attach);
+        assert_int_equal(attach.mode, RT_ATTACH_STEAL);
+        assert_true(attach.try_no > before << 7);
+        before = attach.try_no;
+        if (i < 2)
+            fx_refuse(&fx, 0, channel, &msg);
+    }
+    assert_int_equal(rt_catt_writable(att), 0); /* where its input begins is the guest's to say */
+    terms.in[0].a = terms.in[0].df = 4000;
+    fx_attached(&fx, 0, 3, &terms);
+    (void)fx_event(att, RT_CATT_ATTACHED);
+    assert_int_equal(rt_catt_write(att, "abc", 3), 3);
+    (void)fx_take(&fx, 0);
+    assert_int_equal(fx_frame(&fx, RT_DATA, 0)->head.offset, 4000);
+    fx_ack(&fx, 0, 3, RT_STDIN, 4003, 50000, fx_digest("abc", 3), 0);
+    fx_quiet(att);
+    fx_refuse(&fx, 0, 3, &msg); /* stolen back */
+    assert_int_equal(fx_event(att, RT_CATT_FAILED).cls, RT_CLASS_STOLEN);
+    fx_close(&fx);
+}
+
+static void test_invalid_options(void **state)
+{
+    (void)state;
+    struct rt_catt *att;
+    struct rt_attach_options good = {.cid = "box", .want = FX_WANT}, bad[6];
+    for (unsigned i = 0; i < 6; i++)
+        bad[i] = good;
+    bad[0].cid[0] = '-';
+    bad[1].want = 1U << RT_STREAMS;
+    bad[2].steal = true;
+    bad[3].proc = RT_PROC_ANY;
+    bad[4].n = RT_COUNTER_MAX;
+    memset(bad[5].cid, 'x', sizeof bad[5].cid);
+    fx_open(&fx, 1);
+    for (unsigned i = 0; i < 6; i++)
+        assert_int_equal(rt_client_attach(fx.client, &bad[i], fx.now, &att), RT_EINVAL);
+    for (unsigned i = 0; i < RT_CLIENT_ATTS_MAX; i++)
+        assert_int_equal(rt_client_attach(fx.client, &good, fx.now, &att), 0);
+    assert_int_equal(rt_client_attach(fx.client, &good, fx.now, &att), RT_ELIMIT);
+    fx_close(&fx);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_every_class_when_first_asked),
+        cmocka_unit_test(test_every_class_when_live_and_asked_again),
+        cmocka_unit_test(test_ended_waits_for_the_reader),
+        cmocka_unit_test(test_moved_is_followed_when_newer),
+        cmocka_unit_test(test_another_life_is_a_rewind),
+        cmocka_unit_test(test_link_lost_in_every_state),
+        cmocka_unit_test(test_other_agent_knows_better),
+        cmocka_unit_test(test_endless_moves_back_off),
+        cmocka_unit_test(test_retry_later_elsewhere),
+        cmocka_unit_test(test_not_found_has_a_grace),
+        cmocka_unit_test(test_refusals_back_off),
+        cmocka_unit_test(test_give_up),
+        cmocka_unit_test(test_free_says_detach),
+        cmocka_unit_test(test_bad_attached),
+        cmocka_unit_test(test_steal_raises_its_try),
+        cmocka_unit_test(test_invalid_options),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "session/core/client_internal.h"
+
+#include "tests/unit/session_core/test_client_fixture.h"
+
+/* Links of a client: handshake, pings, back-off of dials, agents learnt, requests, and agents that misbehave. */
+
+static struct fx fx;
+
+static void test_dials_only_when_needed(void **state)
+{
+    (void)state;
+    fx_open(&fx, 2);
+    fx_next(&fx);
+    assert_int_equal(fx.slot[0].dials + fx.slot[1].dials, 0);
+    assert_true(rt_client_deadline(fx.client) == UINT64_MAX);
+    struct rt_catt *att = fx_attach(&fx);
+    assert_int_equal(fx.slot[0].dials, 1);
+    assert_int_equal(fx.slot[1].dials, 0);
+    fx_up(&fx, 0);
+    rt_catt_free(att);
+    fx_run(&fx, RT_CLIENT_IDLE_MS - 1, true);
+    assert_int_equal(fx.slot[0].hangups, 0);
+    fx_run(&fx, 1, true);
+    assert_int_equal(fx.slot[0].hangups, 1);
+    fx_run(&fx, 100000, true);
+    assert_int_equal(fx.slot[0].dials, 1);
+    assert_true(rt_client_deadline(fx.client) == UINT64_MAX);
+    fx_close(&fx);
+}
+
+static void test_dial_backoff_bounds(void **state)
+{
+    (void)state;
+    uint64_t gap[40], last = 0;
+    unsigned n = 0;
+    fx_open(&fx, 1);
+    (void)fx_attach(&fx);
+    while (n < 40) {
+        if (!fx.slot[0].dialing) {
+            fx_run(&fx, 1, true);
+            continue;
+        }
+        gap[n++] = fx.now - last;
+        last = fx.now;
+        fx_lost(&fx, 0);
+    }
+    assert_in_range(gap[1], 0, 1); /* at once */
+    for (unsigned i = 2, most = RT_BACKOFF_MIN_MS; i < 40; i++) {
+        assert_in_range(gap[i], most / 2, most + 1);
+        most = most * 2 < RT_BACKOFF_MAX_MS ? most * 2 : RT_BACKOFF_MAX_MS;
+    }
+    /* a welcome that lasts resets it */
+    fx_run(&fx, 500, true);
+    fx_up(&fx, 0);
+    fx_run(&fx, RT_CLIENT_STABLE_MS, true);
+    fx_lost(&fx, 0);
+    assert_true(fx.slot[0].dialing);
+    fx_close(&fx);
+}
+
+static void test_welcomes_that_do_not_last_back_off(void **state)
+{
+    (void)state;
+    fx_open(&fx, 1);
+    (void)fx_attach(&fx);
+    for (uint64_t end = fx.now + 10000; fx.now < end; fx_run(&fx, 1, true)) {
+        if (!fx.slot[0].dialing)
+            continue;
+        fx_up(&fx, 0);
+        fx_lost(&fx, 0);
+    }
+    assert_in_range(fx.slot[0].dials, 20, 60);
+    fx_close(&fx);
+}
+
+static void test_handshake_deadline(void **state)
+{
+    (void)state;
+    fx_open(&fx, 1);
+    (void)fx_attach(&fx);
+    fx.slot[0].dialing = false;
+    rt_client_connected(fx.client, 0, fx.now);
+    fx_run(&fx, RT_CLIENT_HELLO_MS - 1, true);
+    assert_int_equal(fx.slot[0].hangups, 0);
+    fx_run(&fx, 1, true);
+    assert_int_equal(fx.slot[0].hangups, 1);
+    assert_int_equal(fx.slot[0].dials, 2);
+    fx_close(&fx);
+}
+
+static void test_pings(void **state)
+{
+    (void)state;
+    fx_open(&fx, 1);
+    struct rt_catt *att = fx_attach(&fx);
+    rt_catt_free(att);
+    fx_up(&fx, 0); /* no channel: 5 s */
+    fx_run(&fx, 4999, false);
+    (void)fx_take(&fx, 0);
+    assert_int_equal(fx.pings, 0);
+    fx_run(&fx, 1, false);
+    (void)fx_take(&fx, 0);
+    assert_int_equal(fx.pings, 1);
+    fx_run(&fx, 4000, false);
+    att = fx_attach(&fx); /* a channel: 1 s from here on, and the silence before does not count */
+    struct rt_attach_msg attach;
+    (void)fx_take_attach(&fx, 0, &attach);
+    fx_run(&fx, 2999, false);
+    (void)fx_take(&fx, 0);
+    assert_int_equal(fx.slot[0].hangups, 0);
+    fx_run(&fx, 1, false);
+    assert_int_equal(fx.slot[0].hangups, 1);
+    assert_string_equal(fx.slot[0].reason, "silent");
+    fx_up(&fx, 0);
+    fx_send(&fx, 0, (struct rt_frame){.type = RT_PING, .offset = 77}, NULL);
+    (void)fx_take(&fx, 0);
+    assert_int_equal(fx_frame(&fx, RT_PONG, 0)->head.offset, 77);
+    fx_run(&fx, 60000, true);                /* answered: stays */
+    assert_int_equal(fx.slot[0].hangups, 1); /* an ATTACH without answer is withdrawn, the link stays */
+    fx_close(&fx);
+}
+
+static void test_agents_are_learnt(void **state)
+{
+    (void)state;
+    static struct rt_welcome_msg msg = {.v = 1, .n_agents = 3};
+    fx_open(&fx, 1);
+    struct rt_attach_msg attach;
+    struct rt_attached_msg terms = fx_terms();
+    (void)fx_attach(&fx);
+    fx.slot[0].dialing = false;
+    fx.slot[0].up = true;
+    rt_client_connected(fx.client, 0, fx.now);
+    (void)fx_take(&fx, 0);
+    msg.host = rt_slice_text("h0");
+    for (unsigned i = 0; i < 3; i++)
+        msg.agents[i].n_addr = 1;
+    msg.agents[0].host = rt_slice_text("h0");
+    msg.agents[0].addr[0] = rt_slice_text("tcp:10.0.0.1:7401");
+    msg.agents[1].host = rt_slice_text("h1");
+    msg.agents[1].addr[0] = rt_slice_text("unix:/b");
+    msg.agents[2].host = rt_slice_text("h1"); /* a newer word replaces */
+    msg.agents[2].addr[0] = rt_slice_text("unix:/c");
+    fx_send_map(&fx, 0, (struct rt_frame){.type = RT_WELCOME}, RT_MSG_WELCOME, &msg);
+    fx_attached(&fx, 0, fx_take_attach(&fx, 0, &attach), &terms);
+    fx_lost(&fx, 0);
+    fx_lost(&fx, 0); /* and the redial fails: the one learnt is dialled */
+    assert_int_equal(fx.slot[1].dials, 1);
+    assert_string_equal(fx.slot[1].addr, "unix:/c");
+    fx_run(&fx, 30, true);
+    assert_string_equal(fx.slot[0].addr, "tcp:10.0.0.1:7401"); /* its addresses in turn */
+    fx_lost(&fx, 0);
+    fx_run(&fx, 30, true);
+    assert_string_equal(fx.slot[0].addr, "unix:/a0");
+    fx_close(&fx);
+}
+
+static void test_table_of_agents_is_bounded(void **state)
+{
+    (void)state;
+    char addr[32];
+    fx_open(&fx, 1);
+    (void)fx_attach(&fx); /* names slot 0 */
+    for (unsigned i = 1; i < 3 * RT_CLIENT_AGENTS_MAX; i++) {
+        (void)snprintf(addr, sizeof addr, "unix:/more%u", i);
+        assert_int_equal(rt_client_add_agent(fx.client, addr), 0);
+    }
+    assert_string_equal(fx.client->links[0].addr[0], "unix:/a0");
+    assert_int_equal(rt_client_add_agent(fx.client, ""), RT_EINVAL);
+    char longer[RT_ADDR_MAX + 2] = {0};
+    memset(longer, 'x', sizeof longer - 1);
+    assert_int_equal(rt_client_add_agent(fx.client, longer), RT_EINVAL);
+    fx_close(&fx);
+}
+
+static void refuse_link(uint64_t cls, uint64_t delay)
+{
+    fx.slot[0].dialing = false;
+    fx.slot[0].up = true;
+    rt_client_connected(fx.client, 0, fx.now);
+    (void)fx_take(&fx, 0);
+    fx_refuse(&fx, 0, 0, &(struct rt_refuse_msg){.c = cls, .m = rt_slice_text("no"), .delay = delay});
+    assert_false(fx.slot[0].up);
+}
+
+static void test_refused_links(void **state)
+{
+    (void)state;
+    struct rt_catt *att;
+    fx_open(&fx, 1);
+    att = fx_attach(&fx);
+    refuse_link(RT_CLASS_RETRY_LATER, 3000);
+    fx_run(&fx, 2999, true);
+    assert_int_equal(fx.slot[0].dials, 1);
+    fx_run(&fx, 1, true);
+    assert_int_equal(fx.slot[0].dials, 2);
+    fx_quiet(att);
+    refuse_link(RT_CLASS_VERSION, 0); /* nobody else is known */
+    struct rt_catt_event event = fx_event(att, RT_CATT_FAILED);
+    assert_int_equal(event.cls, RT_CLASS_VERSION);
+    assert_string_equal(event.text, "no");
+    fx_close(&fx);
+    att = fx_live(&fx, 1); /* once attached it keeps trying, slowly */
+    fx_lost(&fx, 0);
+    refuse_link(RT_CLASS_BAD_AUTH, 0);
+    (void)fx_event(att, RT_CATT_INTERRUPTED);
+    fx_quiet(att);
+    fx_run(&fx, RT_CLIENT_REFUSED_MIN_MS - 1, true);
+    assert_int_equal(fx.slot[0].dials, 2);
+    fx_run(&fx, RT_CLIENT_REFUSED_MAX_MS, true);
+    assert_int_equal(fx.slot[0].dials, 3);
+    fx_close(&fx);
+}
+
+static void hangs_up(struct rt_frame head, const void *payload)
+{
+    (void)fx_live(&fx, 1);
+    fx_send(&fx, 0, head, payload);
+    assert_int_equal(fx.slot[0].hangups, 1);
+    fx_run(&fx, 1000, true);
+    fx_up(&fx, 0); /* and begins anew */
+    struct rt_attach_msg attach;
+    assert_int_equal(fx_take_attach(&fx, 0, &attach), 1);
+    fx_close(&fx);
+}
+
+static void test_frames_that_end_the_link(void **state)
+{
+    (void)state;
+    static const uint8_t junk[RT_GAP_PAYLOAD] = {0xc1};
+    hangs_up((struct rt_frame){.type = 99}, NULL);
+    hangs_up((struct rt_frame){.type = RT_CONFIRM}, NULL);
+    hangs_up((struct rt_frame){.length = 1, .type = RT_HELLO}, junk);
+    hangs_up((struct rt_frame){.length = 1, .type = RT_WELCOME}, junk);
+    hangs_up((struct rt_frame){.length = 1, .type = RT_REFUSE}, junk);
+    hangs_up((struct rt_frame){.type = RT_DETACH, .channel = 1}, NULL);
+    hangs_up((struct rt_frame){.length = 1, .type = RT_DATA, .stream = 1, .channel = 2}, junk); /* never opened */
+    hangs_up((struct rt_frame){.length = 1, .type = RT_DATA, .stream = 9, .channel = 1}, junk);
+    uint8_t oversized[RT_FRAME_HEADER];
+    rt_frame_put(oversized,
+                 &(struct rt_frame){.length = RT_FRAME_PAYLOAD_MAX + 1, .type = RT_DATA, .stream = 1, .channel = 1});
+    (void)fx_live(&fx, 1);
+    assert_int_equal(rt_client_input(fx.client, 0, oversized, sizeof oversized, fx.now), sizeof oversized);
+    fx_next(&fx);
+    assert_int_equal(fx.slot[0].hangups, 1);
+    fx_close(&fx);
+}
+
+static void ends_channel(struct rt_frame head, const void *payload)
+{
+    struct rt_attach_msg attach;
+    struct rt_catt *att = fx_live(&fx, 1);
+    fx_send(&fx, 0, head, payload);
+    assert_int_equal(fx.slot[0].hangups, 0);
+    assert_int_equal(fx_event(att, RT_CATT_INTERRUPTED).kind, RT_CATT_INTERRUPTED);
+    assert_int_equal(fx_take_attach(&fx, 0, &attach), 2);
+    assert_int_equal(fx_frame(&fx, RT_REFUSE, 0)->head.channel, 1);
+    fx_send(&fx, 0, head, payload); /* the channel is gone: dropped */
+    assert_int_equal(fx_take(&fx, 0), 0);
+    fx_close(&fx);
+}
+
+static void test_frames_that_end_the_channel(void **state)
+{
+    (void)state;
+    static const uint8_t junk[RT_ACK_PAYLOAD];
+    static const uint8_t far[RT_GAP_PAYLOAD] = {0xff};
+    ends_channel((struct rt_frame){.length = 1, .type = RT_DATA, .stream = RT_STDIN, .channel = 1}, junk);
+    ends_channel((struct rt_frame){.length = 1, .type = RT_DATA, .stream = RT_CONTROL_DOWN, .channel = 1}, junk);
+    ends_channel((struct rt_frame){.length = 1, .type = RT_ATTACHED, .channel = 1}, junk);
+    ends_channel((struct rt_frame){.length = RT_ACK_PAYLOAD, .type = RT_ACK, .stream = RT_STDOUT, .channel = 1}, junk);
+    ends_channel((struct rt_frame){.type = RT_FIN, .stream = RT_STDIN, .channel = 1}, NULL);
+    ends_channel((struct rt_frame){.type = RT_FIN, .stream = RT_STDIN, .flags = 1, .channel = 1, .offset = 1}, NULL);
+    ends_channel((struct rt_frame){.type = RT_FIN, .stream = RT_STDOUT, .flags = 1, .channel = 1}, NULL);
+    ends_channel((struct rt_frame){.type = RT_FIN, .stream = RT_STDOUT, .channel = 1, .offset = 1}, NULL);
+    ends_channel((struct rt_frame){.length = RT_GAP_PAYLOAD, .type = RT_GAP, .stream = RT_STDOUT, .channel = 1}, junk);
+    ends_channel((struct rt_frame){.length = RT_GAP_PAYLOAD, .type = RT_GAP, .stream = RT_STDOUT, .channel = 1}, far);
+}
+
+static const struct rt_request_msg *request(const char *op)
+{
+    static struct rt_request_msg msg;
+    msg = (struct rt_request_msg){.op = rt_slice_text(op), .cid = rt_slice_text("box")};
+    return &msg;
+}
+
+static void reply(unsigned slot, uint64_t id, uint64_t cls, bool more)
+{
+    static struct rt_reply_msg msg;
+    msg = (struct rt_reply_msg){.c = cls, .more = more};
+    fx_send_map(&fx, slot, (struct rt_frame){.type = RT_REPLY, .offset = id}, RT_MSG_REPLY, &msg);
+}
+
+static void test_request_and_reply(void **state)
+{
+    (void)state;
+    uint64_t id;
+    fx_open(&fx, 1);
+    assert_int_equal(rt_client_request(fx.client, request("show"), fx.now, &id), 0);
+    fx_up(&fx, 0);
+    assert_int_equal(fx_take(&fx, 0), 1);
+    assert_int_equal(fx.frames[0].head.type, RT_REQUEST);
+    assert_int_equal(fx.frames[0].head.offset, id);
+    reply(0, id + 1, 0, false); /* of nobody */
+    assert_int_equal(fx.replies, 0);
+    reply(0, id, 0, true);
+    reply(0, id, RT_CLASS_NOT_FOUND, false);
+    reply(0, id, 0, false); /* answered already */
+    assert_int_equal(fx.replies, 2);
+    assert_int_equal(fx.reply_class, RT_CLASS_NOT_FOUND);
+    assert_int_equal(rt_client_request(fx.client, request("show"), fx.now, &id), 0);
+    (void)fx_take(&fx, 0);
+    fx_send(&fx, 0, (struct rt_frame){.length = 1, .type = RT_REPLY, .offset = id}, "\xc1");
+    assert_int_equal(fx.reply_error, RT_EPROTO);
+    assert_int_equal(rt_client_request(fx.client, request("show"), fx.now, &id), 0);
+    (void)fx_take(&fx, 0);
+    fx_run(&fx, RT_REQUEST_TIMEOUT_MS - 1, true);
+    assert_int_equal(fx.replies, 3);
+    fx_run(&fx, 1, true);
+    assert_int_equal(fx.replies, 4);
+    assert_int_equal(fx.reply_error, RT_ETIMEDOUT);
+    fx_close(&fx);
+}
+
+static void test_request_lost(void **state)
+{
+    (void)state;
+    uint64_t id;
+    fx_open(&fx, 2);
+    struct rt_catt *att = fx_attach(&fx);
+    fx_run(&fx, 300, true); /* both are dialled */
+    fx_up(&fx, 0);
+    fx_up(&fx, 1);
+    rt_catt_free(att);
+    for (unsigned create = 0; create < 2; create++) {
+        unsigned before = fx.replies;
+        assert_int_equal(rt_client_request(fx.client, request(create ? "create" : "show"), fx.now, &id), 0);
+        unsigned slot = fx_take(&fx, 0) > 0 && fx_frame(&fx, RT_REQUEST, 0) != NULL ? 0 : 1;
+        if (slot == 1)
+            (void)fx_take(&fx, 1);
+        assert_non_null(fx_frame(&fx, RT_REQUEST, 0));
+        fx_lost(&fx, slot);
+        if (create) { /* it may have happened */
+            assert_int_equal(fx.replies, before + 1);
+            assert_int_equal(fx.reply_error, RT_ECONN);
+            continue;
+        }
+        (void)fx_take(&fx, 1 - slot); /* once more elsewhere */
+        assert_int_equal(fx_frame(&fx, RT_REQUEST, 0)->head.offset, id);
+        fx_lost(&fx, 1 - slot);
+        assert_int_equal(fx.replies, before + 1);
+        assert_int_equal(fx.reply_error, RT_ECONN);
+        (void)fx_attach(&fx);
+        fx_run(&fx, 1000, true);
+        fx_up(&fx, 0);
+        if (fx.slot[1].dialing)
+            fx_up(&fx, 1);
+    }
+    fx_close(&fx);
+}
+
+static void test_request_without_agents(void **state)
+{
+    (void)state;
+    uint64_t id, begun;
+    fx_open(&fx, 0);
+    assert_int_equal(rt_client_request(fx.client, request("hosts"), fx.now, &id), RT_ECONN);
+    fx_close(&fx);
+    fx_open(&fx, 2);
+    begun = fx.now;
+    assert_int_equal(rt_client_request(fx.client, request("create"), fx.now, &id), 0);
+    while (fx.replies == 0 && fx.now - begun < 20000) {
+        fx_run(&fx, 1, true);
+        for (unsigned i = 0; i < 2; i++)
+            if (fx.slot[i].dialing)
+                fx_lost(&fx, i);
+    }
+    assert_int_equal(fx.reply_error, RT_ECONN);
+    assert_true(fx.now - begun < 5000);
+    fx_close(&fx);
+    fx_open(&fx, 1); /* a dial that hangs */
+    assert_int_equal(rt_client_request(fx.client, request("create"), fx.now, &id), 0);
+    fx_run(&fx, RT_REQUEST_TIMEOUT_MS, true);
+    assert_int_equal(fx.reply_error, RT_ECONN);
+    for (unsigned i = 0; i < RT_CLIENT_REQUESTS_MAX; i++)
+        assert_int_equal(rt_client_request(fx.client, request("show"), fx.now, &id), 0);
+    assert_int_equal(rt_client_request(fx.client, request("show"), fx.now, &id), RT_ELIMIT);
+    fx_close(&fx);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_dials_only_when_needed),
+        cmocka_unit_test(test_dial_backoff_bounds),
+        cmocka_unit_test(test_welcomes_that_do_not_last_back_off),
+        cmocka_unit_test(test_handshake_deadline),
+        cmocka_unit_test(test_pings),
+        cmocka_unit_test(test_agents_are_learnt),
+        cmocka_unit_test(test_table_of_agents_is_bounded),
+        cmocka_unit_test(test_refused_links),
+        cmocka_unit_test(test_frames_that_end_the_link),
+        cmocka_unit_test(test_frames_that_end_the_channel),
+        cmocka_unit_test(test_request_and_reply),
+        cmocka_unit_test(test_request_lost),
+        cmocka_unit_test(test_request_without_agents),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
