@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#ifndef RETETHER_TESTS_UNIT_BROKER_CORE_FIXTURE_H
+#define RETETHER_TESTS_UNIT_BROKER_CORE_FIXTURE_H
+
+#include "broker/core/agent.h"
+
+/* An agent with scripted peers and a model of the store. Every frame that it sends is parsed at once: a link that ever
+ * gets something that is no whole frame fails the test. */
+
+#define FX_LINKS 64
+#define FX_OPS 256
+#define FX_RECORDS 64
+#define FX_BUF (1024 * 1024)
+
+enum fx_store { FX_STORE_UP, FX_STORE_SILENT, FX_STORE_DOWN };
+
+struct fx_link {
+    rt_link_id id;
+    bool closed;
+    char reason[RT_TEXT_MAX + 1];
+    uint8_t *out; /* owned: what the agent sent */
+    size_t out_size, out_read, sends;
+    uint8_t *in; /* owned: RT_FRAME_HEADER bytes of room, then what it has not taken yet */
+    size_t in_size;
+    size_t chunk; /* bytes per rt_agent_input() call, 0 all */
+};
+
+struct fx {
+    struct rt_agent *agent;
+    uint64_t now, store_ms;
+    struct fx_link links[FX_LINKS];
+    size_t n_links;
+    enum fx_store store;
+    struct rt_store_op ops[FX_OPS]; /* submitted, not answered */
+    size_t n_ops, n_submitted[RT_STORE_HOSTS + 1];
+    struct rt_store_op last[RT_STORE_HOSTS + 1];         /* the newest of each kind */
+    uint8_t report[RT_REPORT_MAX], tail[2][RT_TAIL_MAX]; /* of the newest REPORT, END */
+    size_t report_size, tail_size[2];
+    struct rt_store_record records[FX_RECORDS];
+    size_t n_records, page; /* page: records of one FIND reply */
+    size_t n_events[RT_AGENT_STORE + 1];
+    size_t n_kept, n_dropped;
+    bool disk_full;
+    uint8_t id_seed;
+};
+
+void fx_init(struct fx *fx); /* store up, whole */
+void fx_close(struct fx *fx);
+void fx_tick(struct fx *fx, uint64_t ms); /* time goes on, deadlines on its way are kept */
+void fx_answer(struct fx *fx);            /* replies to all operations under way, and to those that this starts */
+void fx_fail(struct fx *fx, int error);   /* the same with an error */
+void fx_up(struct fx *fx, bool fresh, bool whole);
+void fx_down(struct fx *fx);
+void fx_host(struct fx *fx, const char *host, bool alive);
+void fx_claimed(struct fx *fx, const char *cid, const char *host, uint64_t life, uint64_t epoch);
+struct rt_store_record *fx_record(struct fx *fx, const char *tenant, const char *cid); /* made when there is none */
+
+int fx_open(struct fx *fx, enum rt_peer_role role, const char *who);
+void fx_send(struct fx *fx, int link, const struct rt_frame *frame, const void *payload);
+void fx_bytes(struct fx *fx, int link, const void *data, size_t size);
+void fx_msg(struct fx *fx, int link, const struct rt_frame *frame, enum rt_msg_kind kind, const void *msg);
+void fx_lost(struct fx *fx, int link);
+
+/* The next frame that the link got; false when there is none. */
+bool fx_next(struct fx *fx, int link, struct rt_frame *frame, const uint8_t **payload);
+/* The next frame must be of this type; PING is skipped. Returns its payload. */
+const uint8_t *fx_want(struct fx *fx, int link, uint8_t type, struct rt_frame *frame);
+void fx_none(struct fx *fx, int link);
+void fx_want_refuse(struct fx *fx, int link, uint32_t channel, enum rt_class cls, struct rt_refuse_msg *refuse);
+bool fx_closed(const struct fx *fx, int link);
+
+struct fx_guest {
+    const char *cid;
+    uint8_t inc, nonce;
+    uint64_t life, epoch;
+    uint8_t token[RT_TOKEN_MAX];
+    size_t token_size;
+    int link;
+};
+
+/* Tokens of the model's sealer: plain tickets. */
+void fx_join_token(struct fx_guest *guest, const char *tenant, const char *cid, const char *bound_to);
+void fx_guest(struct fx_guest *guest, const char *cid, uint8_t inc);
+void fx_hello(struct fx *fx, struct fx_guest *guest); /* on a new link, with the next epoch */
+void fx_hello_on(struct fx *fx, struct fx_guest *guest);
+void fx_welcome(struct fx *fx, struct fx_guest *guest, struct rt_welcome_msg *welcome); /* takes the ticket */
+void fx_confirm(struct fx *fx, struct fx_guest *guest);
+void fx_serve(struct fx *fx, struct fx_guest *guest); /* all of it */
+int fx_client(struct fx *fx, const char *tenant);
+void fx_attach(struct fx *fx, int client, uint32_t channel, const char *cid, uint64_t wait, uint64_t klife,
+               uint64_t kepoch);
+bool fx_serves(const struct fx *fx, const char *cid);
+struct rt_agent_stats fx_stats(const struct fx *fx);
+void fx_request(struct fx *fx, int client, uint64_t id, const struct rt_request_msg *msg);
+void fx_reply(struct fx *fx, int client, uint64_t id, struct rt_reply_msg *reply);
+
+#endif
