@@ -195,8 +195,8 @@ uint64_t rt_tether_deadline(const struct rt_tether *t)
     if (t->final_at != RT_NO_TIME && !t->end_ok && t->config.end_timeout_ms)
         at = earlier(at, t->final_at + t->config.end_timeout_ms);
     for (size_t i = 0; i < RT_PROCS_MAX; i++)
-        if (t->procs[i] && t->procs[i]->state == RT_PROC_EXITED)
-            at = earlier(at, t->procs[i]->drain_at);
+        if (t->procs[i])
+            at = earlier(at, rt_tether_drain_deadline(t->procs[i]));
     return at;
 }
 

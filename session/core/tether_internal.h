@@ -46,7 +46,8 @@ struct rt_proc {
     bool kill_pending;  /* exec'd process of a container that has ended */
     bool close_pending; /* CLOSE_OUTPUT is to be handed out */
     unsigned code, sig;
-    uint64_t drain_at; /* when EXITED */
+    uint64_t drain_at;   /* when EXITED */
+    uint64_t blocked_at; /* since when a stream is blocked; EXITED: since the exit at the earliest */
     /* output */
     struct rt_ring ring[RT_OUTS]; /* owned */
     bool eof[2];
@@ -167,6 +168,7 @@ void rt_tether_free_proc(struct rt_proc *proc);
 void rt_tether_item_up(struct rt_tether *t, struct rt_proc *proc, const struct rt_up_item *item);
 void rt_tether_advance(struct rt_tether *t, struct rt_proc *proc, unsigned out, uint64_t base);
 void rt_tether_drop_segments(struct rt_tether *t, const struct rt_att *att);
+uint64_t rt_tether_drain_deadline(const struct rt_proc *proc); /* RT_NO_TIME: none, or not now */
 void rt_tether_settle(struct rt_tether *t, uint64_t now); /* finals, stdin ends: after anything changed */
 
 /* tether_hold.c */

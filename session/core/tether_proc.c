@@ -102,6 +102,24 @@ void rt_tether_advance(struct rt_tether *t, struct rt_proc *proc, unsigned o, ui
     rt_ring_drop(ring, base);
 }
 
+static bool is_blocked(const struct rt_proc *proc)
+{
+    return proc->blocked[0] || proc->blocked[1];
+}
+
+/* Sets whether an output stream is blocked. Time in which a full ring keeps the shell from reading is no part of the drain
+ * timeout: what the process wrote last is still in its pipe. It is bounded by the holds that keep the ring full. */
+static void set_blocked(struct rt_proc *proc, unsigned o, bool blocked, uint64_t now)
+{
+    bool before = is_blocked(proc);
+
+    proc->blocked[o] = blocked;
+    if (!before && blocked)
+        proc->blocked_at = now;
+    if (before && !is_blocked(proc) && proc->state == RT_PROC_EXITED)
+        proc->drain_at += now - proc->blocked_at;
+}
+
 uint8_t *rt_tether_space(struct rt_tether *t, uint32_t id, unsigned stream, size_t *size, uint64_t now)
 {
     struct rt_proc *proc = rt_tether_proc(t, id);
@@ -118,7 +136,7 @@ uint8_t *rt_tether_space(struct rt_tether *t, uint32_t id, unsigned stream, size
 
         rt_tether_charge(t, now);
         floor = rt_tether_floor(t, proc, o);
-        proc->blocked[o] = floor == ring->base;
+        set_blocked(proc, o, floor == ring->base, now);
         if (!proc->blocked[o])
             rt_tether_advance(t, proc, o, floor < want ? floor : want);
         rt_tether_find_blockers(t);
@@ -184,7 +202,7 @@ void rt_tether_eof(struct rt_tether *t, uint32_t id, unsigned stream, uint64_t n
     if (!proc || stream < RT_STDOUT || stream > RT_STDERR)
         return;
     proc->eof[stream - RT_STDOUT] = true;
-    proc->blocked[stream - RT_STDOUT] = false;
+    set_blocked(proc, stream - RT_STDOUT, false, now);
     rt_tether_settle(t, now);
 }
 
@@ -198,6 +216,7 @@ void rt_tether_exited(struct rt_tether *t, uint32_t id, unsigned code, unsigned 
     proc->code = code;
     proc->sig = sig;
     proc->drain_at = now + t->config.drain_timeout_ms;
+    proc->blocked_at = now;
     t->report_due = true;
     if (id == 0)
         for (size_t i = 1; i < RT_PROCS_MAX; i++)
@@ -253,6 +272,11 @@ static bool stdin_ended(const struct rt_tether *t, const struct rt_proc *proc)
     return ended && !open;
 }
 
+uint64_t rt_tether_drain_deadline(const struct rt_proc *proc)
+{
+    return proc->state != RT_PROC_EXITED || is_blocked(proc) ? RT_NO_TIME : proc->drain_at;
+}
+
 void rt_tether_settle(struct rt_tether *t, uint64_t now)
 {
     for (size_t i = 0; i < RT_PROCS_MAX; i++) {
@@ -262,7 +286,7 @@ void rt_tether_settle(struct rt_tether *t, uint64_t now)
             continue;
         if (!proc->stdin_end && !proc->stdin_closed && stdin_ended(t, proc))
             proc->stdin_end = true;
-        if (proc->state == RT_PROC_EXITED && ((proc->eof[0] && proc->eof[1]) || now >= proc->drain_at))
+        if (proc->state == RT_PROC_EXITED && ((proc->eof[0] && proc->eof[1]) || now >= rt_tether_drain_deadline(proc)))
             finish(t, proc, now);
     }
     rt_tether_find_blockers(t);
