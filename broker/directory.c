@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "broker/shell.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* The store: configured, or a private one. */
+
+#define PASSWORD_MAX 256
+
+int rt_shell_submit(void *ctx, const struct rt_store_op *op)
+{
+    struct rt_shell *shell = ctx;
+    int rc = shell->store_open ? rt_store_submit(&shell->store, op) : RT_EUNAVAIL;
+
+    if (rc == 0) {
+        shell->n_ops++;
+    }
+    return rc;
+}
+
+static void reply_cb(void *ctx, const struct rt_store_reply *reply)
+{
+    struct rt_shell *shell = ctx;
+
+    shell->n_ops--;
+    rt_agent_store_reply(shell->agent, reply, rt_shell_now(shell));
+    rt_shell_settle(shell);
+    rt_shell_progress(shell);
+}
+
+static void news_cb(void *ctx, const struct rt_store_news *news)
+{
+    struct rt_shell *shell = ctx;
+
+    if (news->kind == RT_STORE_UP && !shell->store_was_up) {
+        shell->store_was_up = true;
+        rt_log_note(&shell->log, RT_LOG_INFO, RT_LOG_AGENT, "ready", rt_shell_now(shell), "host %s is in the store",
+                    shell->settings.host_name);
+    }
+    rt_agent_store_news(shell->agent, news, rt_shell_now(shell));
+    rt_shell_settle(shell);
+    if (news->kind == RT_STORE_TAKEN && !shell->store_was_up && shell->phase == RT_SHELL_RUNNING) {
+        rt_log_note(&shell->log, RT_LOG_ERROR, RT_LOG_AGENT, "name-taken", rt_shell_now(shell),
+                    "another live agent goes by the name %s; give this one its own host.name (--host-name)",
+                    shell->settings.host_name);
+        rt_shell_stop(shell, 1);
+    }
+}
+
+static void log_cb(void *ctx, enum rt_store_level level, const char *text)
+{
+    struct rt_shell *shell = ctx;
+
+    rt_log_note(&shell->log,
+                level == RT_STORE_ERROR     ? RT_LOG_ERROR
+                : level == RT_STORE_WARNING ? RT_LOG_WARN
+                                            : RT_LOG_INFO,
+                RT_LOG_DIRECTORY, "store", rt_shell_now(shell), "%s", text);
+}
+
+/* The file's first line. */
+static int read_password(struct rt_shell *shell, char out[PASSWORD_MAX])
+{
+    const char *path = shell->settings.store_password_file;
+    FILE *file = fopen(path, "re");
+    bool good = file != NULL && fgets(out, PASSWORD_MAX, file) != NULL;
+
+    if (good) {
+        size_t size = strcspn(out, "\r\n");
+        good = size > 0 && (out[size] != '\0' || feof(file) != 0);
+        out[size] = '\0';
+    }
+    if (!good) {
+        rt_log_note(&shell->log, RT_LOG_ERROR, RT_LOG_DIRECTORY, "store", rt_shell_now(shell),
+                    "store.password_file %s: %s", path,
+                    file == NULL ? strerror(errno) : "wants a password of at most 254 bytes on its first line");
+    }
+    if (file != NULL) {
+        (void)fclose(file);
+    }
+    return good ? 0 : RT_ECONFIG;
+}
+
+static int connect_store(struct rt_shell *shell, const char *const *endpoints, size_t n)
+{
+    struct rt_store_config config = {.n_endpoints = n};
+    char password[PASSWORD_MAX] = "";
+    int rc;
+
+    for (size_t i = 0; i < n; i++) {
+        config.endpoints[i] = endpoints[i];
+    }
+    config.user = shell->settings.store_user[0] == '\0' ? NULL : shell->settings.store_user;
+    if (shell->settings.store_password_file[0] != '\0') {
+        rc = read_password(shell, password);
+        if (rc != 0) {
+            return rc;
+        }
+        config.password = password;
+    }
+    config.host = shell->settings.host_name;
+    config.n_addr = shell->addr.n;
+    for (size_t i = 0; i < shell->addr.n; i++) {
+        config.addr[i] = shell->addr.item[i];
+    }
+    config.version = RETETHER_VERSION;
+    config.instance = shell->instance;
+    config.op_timeout_ms = config.connect_timeout_ms = shell->settings.store_timeout_ms;
+    config.ctx = shell;
+    config.on_reply = reply_cb;
+    config.on_news = news_cb;
+    config.on_log = log_cb;
+    rc = rt_store_init(&shell->store, &shell->loop, &config);
+    explicit_bzero(password, sizeof password);
+    if (rc != 0) {
+        rt_log_note(&shell->log, RT_LOG_ERROR, RT_LOG_DIRECTORY, "store", rt_shell_now(shell), "%s", rt_strerror(rc));
+        return rc;
+    }
+    shell->store_open = true;
+    rt_store_start(&shell->store);
+    return 0;
+}
+
+static void embedded_up_cb(void *ctx, const char *endpoint, bool adopted)
+{
+    struct rt_shell *shell = ctx;
+
+    rt_log_note(&shell->log, RT_LOG_INFO, RT_LOG_DIRECTORY, "store", rt_shell_now(shell), "private redis-server %s: %s",
+                adopted ? "adopted from an earlier run" : "started", endpoint);
+    if (!shell->store_open && shell->phase < RT_SHELL_STOPPING && connect_store(shell, &endpoint, 1) != 0) {
+        rt_shell_stop(shell, 1);
+    }
+}
+
+static int start_embedded(struct rt_shell *shell);
+
+static void again_cb(uv_timer_t *timer)
+{
+    struct rt_shell *shell = timer->data;
+
+    if (start_embedded(shell) != 0) {
+        (void)uv_timer_start(&shell->again, again_cb, RT_SHELL_EMBEDDED_AGAIN_MS, 0);
+    }
+}
+
+static void embedded_gone_cb(struct rt_embedded *embedded)
+{
+    struct rt_shell *shell = embedded->config.ctx;
+
+    shell->embedded_open = false;
+    if (shell->phase < RT_SHELL_STOPPING) {
+        (void)uv_timer_start(&shell->again, again_cb, RT_SHELL_EMBEDDED_AGAIN_MS, 0);
+    }
+    rt_shell_progress(shell);
+}
+
+static void embedded_failed_cb(void *ctx, int error, const char *why)
+{
+    struct rt_shell *shell = ctx;
+
+    (void)error;
+    rt_log_note(&shell->log, RT_LOG_ERROR, RT_LOG_DIRECTORY, "store", rt_shell_now(shell), "%s", why);
+    if (shell->phase >= RT_SHELL_STOPPING) {
+        return;
+    }
+    if (!shell->store_was_up) {
+        rt_shell_stop(shell, 1);
+    } else {
+        rt_embedded_stop(&shell->embedded, embedded_gone_cb);
+    }
+}
+
+static int start_embedded(struct rt_shell *shell)
+{
+    char dir[RT_SETTING_TEXT_MAX + 16], why[RT_SETTING_WHY_MAX] = "";
+    struct rt_embedded_config config = {.dir = dir,
+                                        .program = shell->settings.redis_server,
+                                        .ctx = shell,
+                                        .on_up = embedded_up_cb,
+                                        .on_failed = embedded_failed_cb};
+    int rc;
+
+    (void)snprintf(dir, sizeof dir, "%s/redis", shell->settings.state_dir);
+    if (mkdir(dir, 0700) != 0 && errno != EEXIST) {
+        (void)snprintf(why, sizeof why, "%s: %s", dir, strerror(errno));
+        rc = RT_EIO;
+    } else {
+        rc = rt_embedded_start(&shell->embedded, &shell->loop, &config, why, sizeof why);
+    }
+    if (rc != 0) {
+        rt_log_note(&shell->log, RT_LOG_ERROR, RT_LOG_DIRECTORY, "store", rt_shell_now(shell),
+                    "no store is configured and the private one does not start: %s",
+                    why[0] == '\0' ? rt_strerror(rc) : why);
+        return rc;
+    }
+    shell->embedded_open = true;
+    return 0;
+}
+
+int rt_shell_open_store(struct rt_shell *shell)
+{
+    const char *endpoints[RT_SETTING_ITEMS_MAX];
+
+    if (shell->settings.store.n == 0) {
+        rt_log_note(&shell->log, RT_LOG_WARN, RT_LOG_DIRECTORY, "store", rt_shell_now(shell),
+                    "no store is configured: a private redis-server is used, for this host alone; containers cannot "
+                    "move to other hosts");
+        return start_embedded(shell);
+    }
+    for (size_t i = 0; i < shell->settings.store.n; i++) {
+        endpoints[i] = shell->settings.store.item[i];
+    }
+    return connect_store(shell, endpoints, shell->settings.store.n);
+}
+
+static void store_gone_cb(struct rt_store *store)
+{
+    struct rt_shell *shell = store->config.ctx;
+
+    shell->store_open = false;
+    rt_shell_close_store(shell);
+}
+
+/* The store first, then the private server; the last one tells. */
+void rt_shell_close_store(struct rt_shell *shell)
+{
+    if (shell->store_open) {
+        rt_store_stop(&shell->store, store_gone_cb);
+    } else if (shell->embedded_open) {
+        rt_embedded_stop(&shell->embedded, embedded_gone_cb);
+    } else {
+        rt_shell_progress(shell);
+    }
+}

@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "broker/ends.h"
+
+#include "session/core/digest.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* A file: magic, XXH64 of all that follows, tenant and cid padded with NULs, then life, epoch, code, sig, out, err, the
+ * two tails' sizes, the tails. Numbers are big-endian. */
+static const char magic[8] = "rt-end1";
+#define KEY_ROOM 136
+#define NUMBERS 8
+#define HEAD (sizeof magic + 8)
+#define FIXED (HEAD + 2 * (size_t)KEY_ROOM + 8 * (size_t)NUMBERS)
+#define TMP_SUFFIX ".tmp"
+
+_Static_assert(RT_CID_MAX < KEY_ROOM && RT_TENANT_MAX < KEY_ROOM, "room for the key");
+_Static_assert(FIXED <= 1024, "the head fits");
+
+static int fail(struct rt_ends *ends, int code, const char *what, const char *path, int error)
+{
+    (void)snprintf(ends->why, sizeof ends->why, "%s %s: %s", what, path,
+                   error == 0 ? rt_strerror(code) : strerror(error));
+    return code;
+}
+
+/* '+' is in no container ID and must not be in a tenant, so no two keys share a file. */
+static int path_of(struct rt_ends *ends, const struct rt_key *key, uint64_t life, char path[RT_ENDS_PATH_MAX])
+{
+    int n;
+
+    if (key->tenant[0] == '.' || strpbrk(key->tenant, "/+") != NULL || strpbrk(key->cid, "/+") != NULL) {
+        return fail(ends, RT_EINVAL, "keep the end of", key->cid, 0);
+    }
+    n = snprintf(path, RT_ENDS_PATH_MAX, "%s/%s+%s+%" PRIu64, ends->dir, key->tenant, key->cid, life);
+    if (n < 0 || n >= RT_ENDS_PATH_MAX - (int)sizeof TMP_SUFFIX) {
+        return fail(ends, RT_EINVAL, "keep the end of", key->cid, 0);
+    }
+    return 0;
+}
+
+static size_t encode(const struct rt_store_op *end, uint8_t out[RT_END_FILE_MAX])
+{
+    const uint64_t numbers[NUMBERS] = {end->life,    end->epoch,   end->end.code,     end->end.sig,
+                                       end->end.out, end->end.err, end->tail[0].size, end->tail[1].size};
+    size_t size = FIXED;
+    struct rt_digest digest;
+
+    memset(out, 0, FIXED);
+    memcpy(out, magic, sizeof magic);
+    memcpy(out + HEAD, end->key.tenant, strlen(end->key.tenant));
+    memcpy(out + HEAD + KEY_ROOM, end->key.cid, strlen(end->key.cid));
+    for (size_t i = 0; i < NUMBERS; i++) {
+        rt_put_u64(out + HEAD + 2 * (size_t)KEY_ROOM + 8 * i, numbers[i]);
+    }
+    for (size_t i = 0; i < 2; i++) {
+        if (end->tail[i].size > 0) {
+            memcpy(out + size, end->tail[i].data, end->tail[i].size);
+        }
+        size += end->tail[i].size;
+    }
+    rt_digest_start(&digest, 0);
+    rt_digest_extend(&digest, out + HEAD, size - HEAD);
+    rt_put_u64(out + sizeof magic, rt_digest_value(&digest));
+    return size;
+}
+
+static bool decode(const uint8_t *in, size_t size, struct rt_store_op *end)
+{
+    struct rt_digest digest;
+    uint64_t n[NUMBERS];
+
+    if (size < FIXED || memcmp(in, magic, sizeof magic) != 0) {
+        return false;
+    }
+    rt_digest_start(&digest, 0);
+    rt_digest_extend(&digest, in + HEAD, size - HEAD);
+    if (rt_digest_value(&digest) != rt_get_u64(in + sizeof magic)) {
+        return false;
+    }
+    for (size_t i = 0; i < NUMBERS; i++) {
+        n[i] = rt_get_u64(in + HEAD + 2 * (size_t)KEY_ROOM + 8 * i);
+    }
+    if (n[6] > RT_TAIL_MAX || n[7] > RT_TAIL_MAX || size != FIXED + n[6] + n[7]) {
+        return false;
+    }
+    memset(end, 0, sizeof *end);
+    end->kind = RT_STORE_END;
+    rt_slice_copy((struct rt_slice){in + HEAD, RT_TENANT_MAX}, end->key.tenant, sizeof end->key.tenant);
+    rt_slice_copy((struct rt_slice){in + HEAD + KEY_ROOM, RT_CID_MAX}, end->key.cid, sizeof end->key.cid);
+    end->life = n[0];
+    end->epoch = n[1];
+    end->end = (struct rt_end_msg){.code = n[2], .sig = n[3], .out = n[4], .err = n[5]};
+    end->tail[0] = (struct rt_slice){in + FIXED, (size_t)n[6]};
+    end->tail[1] = (struct rt_slice){in + FIXED + n[6], (size_t)n[7]};
+    return rt_cid_valid(rt_slice_text(end->key.cid));
+}
+
+static int sync_dir(const char *dir)
+{
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc;
+
+    if (fd < 0) {
+        return -1;
+    }
+    rc = fsync(fd);
+    (void)close(fd);
+    return rc;
+}
+
+static int write_all(int fd, const uint8_t *data, size_t size)
+{
+    while (size > 0) {
+        ssize_t n = write(fd, data, size);
+        if (n < 0 && errno != EINTR) {
+            return -1;
+        }
+        if (n > 0) {
+            data += n;
+            size -= (size_t)n;
+        }
+    }
+    return fsync(fd);
+}
+
+static int write_file(struct rt_ends *ends, const char *path, const uint8_t *data, size_t size)
+{
+    char tmp[RT_ENDS_PATH_MAX + sizeof TMP_SUFFIX];
+    int fd, rc;
+
+    (void)snprintf(tmp, sizeof tmp, "%s%s", path, TMP_SUFFIX);
+    fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0) {
+        return fail(ends, RT_EIO, "open", tmp, errno);
+    }
+    rc = write_all(fd, data, size);
+    if (close(fd) != 0 || rc != 0 || rename(tmp, path) != 0 || sync_dir(ends->dir) != 0) {
+        rc = fail(ends, RT_EIO, "write", path, errno);
+        (void)unlink(tmp);
+        return rc;
+    }
+    return 0;
+}
+
+int rt_ends_keep(struct rt_ends *ends, const struct rt_store_op *end)
+{
+    char path[RT_ENDS_PATH_MAX];
+    uint8_t *file;
+    bool there;
+    int rc = path_of(ends, &end->key, end->life, path);
+
+    if (rc != 0) {
+        return rc;
+    }
+    there = access(path, F_OK) == 0;
+    if (!there && ends->n >= ends->max) {
+        return fail(ends, RT_ELIMIT, "keep", path, 0);
+    }
+    if (end->tail[0].size > RT_TAIL_MAX || end->tail[1].size > RT_TAIL_MAX) {
+        return fail(ends, RT_EINVAL, "keep", path, 0);
+    }
+    file = malloc(RT_END_FILE_MAX);
+    if (file == NULL) {
+        return fail(ends, RT_ENOMEM, "keep", path, 0);
+    }
+    rc = write_file(ends, path, file, encode(end, file));
+    free(file);
+    ends->n += rc == 0 && !there;
+    return rc;
+}
+
+void rt_ends_drop(struct rt_ends *ends, const struct rt_key *key, uint64_t life)
+{
+    char path[RT_ENDS_PATH_MAX];
+
+    if (path_of(ends, key, life, path) == 0 && unlink(path) == 0 && ends->n > 0) {
+        ends->n--;
+    }
+}
+
+static ssize_t read_file(const char *path, uint8_t *out, size_t cap)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    size_t used = 0;
+    ssize_t n = -1;
+
+    while (fd >= 0 && used < cap && (n = read(fd, out + used, cap - used)) != 0) {
+        if (n < 0 && errno != EINTR) {
+            break;
+        }
+        used += n > 0 ? (size_t)n : 0;
+    }
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    return n < 0 ? -1 : (ssize_t)used;
+}
+
+struct reading {
+    rt_ends_cb each;
+    rt_ends_bad_cb bad;
+    void *ctx;
+    uint8_t *file; /* owned; one byte more than a good file has */
+};
+
+static void read_entry(struct rt_ends *ends, const char *name, const struct reading *reading)
+{
+    char path[RT_ENDS_PATH_MAX + 256];
+    size_t size = strlen(name), suffix = sizeof TMP_SUFFIX - 1;
+    struct rt_store_op end;
+    ssize_t n;
+
+    (void)snprintf(path, sizeof path, "%s/%s", ends->dir, name);
+    if (size > suffix && strcmp(name + size - suffix, TMP_SUFFIX) == 0) {
+        (void)unlink(path);
+        return;
+    }
+    ends->n++;
+    n = read_file(path, reading->file, RT_END_FILE_MAX + 1);
+    if (n < 0) {
+        reading->bad(reading->ctx, path, strerror(errno));
+    } else if (n > RT_END_FILE_MAX || !decode(reading->file, (size_t)n, &end)) {
+        reading->bad(reading->ctx, path, "it is no whole end of a session");
+    } else {
+        reading->each(reading->ctx, &end);
+    }
+}
+
+int rt_ends_open(struct rt_ends *ends, const char *dir, size_t max, rt_ends_cb each, rt_ends_bad_cb bad, void *ctx)
+{
+    struct reading reading = {each, bad, ctx, NULL};
+    struct dirent *entry;
+    DIR *list;
+
+    memset(ends, 0, sizeof *ends);
+    ends->max = max;
+    /* Room for a file's name behind it. */
+    if (strlen(dir) + RT_TENANT_MAX + RT_CID_MAX + 32 >= sizeof ends->dir) {
+        return fail(ends, RT_EINVAL, "the path is too long", dir, 0);
+    }
+    (void)snprintf(ends->dir, sizeof ends->dir, "%s", dir);
+    if (mkdir(dir, 0700) != 0 && errno != EEXIST) {
+        return fail(ends, RT_EIO, "make", dir, errno);
+    }
+    list = opendir(dir);
+    if (list == NULL) {
+        return fail(ends, RT_EIO, "read", dir, errno);
+    }
+    reading.file = malloc(RT_END_FILE_MAX + 1);
+    if (reading.file == NULL) {
+        (void)closedir(list);
+        return fail(ends, RT_ENOMEM, "read", dir, 0);
+    }
+    while ((entry = readdir(list)) != NULL) {
+        if (entry->d_name[0] != '.') {
+            read_entry(ends, entry->d_name, &reading);
+        }
+    }
+    free(reading.file);
+    (void)closedir(list);
+    return 0;
+}

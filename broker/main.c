@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "broker/settings.h"
+#include "broker/shell.h"
+
+#include <malloc.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+
+#define HELP_MAX 16384
+/* Read buffers of 276 KiB come and go with the load: from the heap, whose pages stay, they cost nothing. */
+#define HEAP_THRESHOLD (4 * 1024 * 1024)
+#define HEAP_TRIM (64 * 1024 * 1024)
+
+static int help(void)
+{
+    static char text[HELP_MAX];
+
+    if (rt_settings_help(text, sizeof text) == 0) {
+        return 1;
+    }
+    return fputs(text, stdout) < 0 || fflush(stdout) != 0 ? 1 : 0;
+}
+
+/* A link is a descriptor. */
+static void raise_limits(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
+    (void)mallopt(M_MMAP_THRESHOLD, HEAP_THRESHOLD);
+    (void)mallopt(M_TRIM_THRESHOLD, HEAP_TRIM);
+}
+
+int main(int argc, char **argv)
+{
+    static struct rt_settings settings;
+    static struct rt_shell shell;
+    enum rt_settings_verb verb;
+    char why[RT_SETTING_WHY_MAX] = "";
+
+    if (rt_settings_read(&settings, &verb, argc, argv, why) != 0) {
+        (void)fprintf(stderr, "retetherd: %s\n", why);
+        return 2;
+    }
+    switch (verb) {
+    case RT_SETTINGS_HELP:
+        return help();
+    case RT_SETTINGS_VERSION:
+        return puts("retetherd " RETETHER_VERSION) < 0 ? 1 : 0;
+    case RT_SETTINGS_CHECK:
+        return puts("retetherd: the settings are good") < 0 ? 1 : 0;
+    case RT_SETTINGS_RUN:
+        break;
+    }
+    (void)signal(SIGPIPE, SIG_IGN);
+    raise_limits();
+    rt_shell_start(&shell, &settings);
+    return rt_shell_run(&shell);
+}

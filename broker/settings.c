@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "broker/settings.h"
+
+#include "migrate/store/endpoint.h"
+#include "session/transport/endpoint.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define AT(member) offsetof(struct rt_settings, member)
+#define TTL_MAX_MS (UINT64_C(10) * 365 * 24 * 3600 * 1000)
+
+__attribute__((format(printf, 3, 4))) static int fail(char *why, size_t why_size, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    (void)vsnprintf(why, why_size, format, args);
+    va_end(args);
+    return RT_ECONFIG;
+}
+
+static int check_host(const char *text, char *why, size_t why_size)
+{
+    size_t size = strlen(text);
+
+    if (size == 0 || size > RT_HOST_MAX) {
+        return fail(why, why_size, "\"%s\": a host name has 1 to %d characters", text, RT_HOST_MAX);
+    }
+    for (const char *c = text; *c != '\0'; c++) {
+        if (*c <= ' ' || *c > '~') {
+            return fail(why, why_size, "\"%s\": a host name is printable ASCII without spaces", text);
+        }
+    }
+    return 0;
+}
+
+static int check_advertise(const char *text, char *why, size_t why_size)
+{
+    struct rt_endpoint endpoint;
+
+    if (rt_endpoint_parse(&endpoint, text, why, why_size) != 0) {
+        return RT_ECONFIG;
+    }
+    if (endpoint.kind == RT_ENDPOINT_VSOCK || strlen(text) > RT_ADDR_MAX) {
+        return fail(why, why_size, "%s: clients are told unix:PATH or tcp:ADDRESS:PORT, of at most %d bytes", text,
+                    RT_ADDR_MAX);
+    }
+    return 0;
+}
+
+static int check_guests(const char *text, char *why, size_t why_size)
+{
+    struct rt_endpoint endpoint;
+
+    if (rt_endpoint_parse(&endpoint, text, why, why_size) != 0) {
+        return RT_ECONFIG;
+    }
+    if (endpoint.kind == RT_ENDPOINT_TCP && !rt_endpoint_is_loopback(&endpoint) &&
+        !rt_endpoint_is_link_local(&endpoint)) {
+        return fail(why, why_size,
+                    "%s: guests on TCP beyond loopback and link-local addresses require TLS, which this version does "
+                    "not have; use a vSocket, a unix socket, 127.0.0.1 or 169.254.x.y",
+                    text);
+    }
+    return 0;
+}
+
+static int check_clients(const char *text, char *why, size_t why_size)
+{
+    struct rt_endpoint endpoint;
+
+    if (rt_endpoint_parse(&endpoint, text, why, why_size) != 0) {
+        return RT_ECONFIG;
+    }
+    if (endpoint.kind == RT_ENDPOINT_VSOCK) {
+        return fail(why, why_size, "%s: vSockets are for guests; clients use unix:PATH or tcp:ADDRESS:PORT", text);
+    }
+    if (endpoint.kind == RT_ENDPOINT_TCP && !rt_endpoint_is_loopback(&endpoint)) {
+        return fail(why, why_size,
+                    "%s: clients on TCP beyond loopback require TLS, which this version does not have; use a unix "
+                    "socket or a loopback address",
+                    text);
+    }
+    return 0;
+}
+
+static int check_store(const char *text, char *why, size_t why_size)
+{
+    struct rt_store_endpoint endpoints[RT_ENDPOINTS_MAX];
+    size_t n = 0;
+
+    if (rt_store_endpoint_parse(text, endpoints, &n) != 0) {
+        return fail(why, why_size,
+                    "\"%s\" is no store: wants unix:PATH, tcp:ADDRESS:PORT or sentinel:NAME@ADDRESS:PORT,... with "
+                    "numeric addresses, %d at most",
+                    text, RT_ENDPOINTS_MAX);
+    }
+    return 0;
+}
+
+static int check_path(const char *text, char *why, size_t why_size)
+{
+    if (text[0] != '/') {
+        return fail(why, why_size, "\"%s\" is not an absolute path", text);
+    }
+    return 0;
+}
+
+const struct rt_setting rt_settings_table[] = {
+    {"host.name", "host-name", "NAME", RT_SETTING_TEXT, AT(host_name), 0, 0, NULL, NULL, "the machine's name",
+     "this agent's name; no other live agent of the store may have it", check_host},
+    {"host.advertise", "advertise", "ENDPOINT", RT_SETTING_LIST, AT(advertise), 0, RT_ADDRS_MAX, NULL, NULL,
+     "the client listeners", "where clients of other hosts reach this agent", check_advertise},
+    {"listen.guests", "guests", "ENDPOINT", RT_SETTING_LIST, AT(guests), 0, RT_SETTING_ITEMS_MAX, NULL,
+     "unix:/run/retether/guest.sock", NULL,
+     "where guests connect: vsock::PORT, unix:PATH, tcp:ADDRESS:PORT (loopback and link-local only)", check_guests},
+    {"listen.clients", "clients", "ENDPOINT", RT_SETTING_LIST, AT(clients), 0, RT_SETTING_ITEMS_MAX, NULL,
+     "unix:/run/retether/client.sock", NULL, "where clients connect: unix:PATH, tcp:ADDRESS:PORT (loopback only)",
+     check_clients},
+    {"listen.max_guests", "max-guests", "N", RT_SETTING_NUMBER, AT(max_guests), 1, RT_AGENT_LINKS_MAX, NULL, "8192",
+     NULL, "guest connections of one listener; one more is closed at once", NULL},
+    {"listen.max_clients", "max-clients", "N", RT_SETTING_NUMBER, AT(max_clients), 1, RT_AGENT_LINKS_MAX, NULL, "4096",
+     NULL, "client connections of one listener; one more is closed at once", NULL},
+    {"store.endpoints", "store", "ENDPOINT", RT_SETTING_LIST, AT(store), 0, RT_ENDPOINTS_MAX, NULL, NULL,
+     "a private redis-server", "the Redis that all agents share: unix:PATH, tcp:ADDRESS:PORT, sentinel:NAME@...",
+     check_store},
+    {"store.user", "store-user", "NAME", RT_SETTING_TEXT, AT(store_user), 0, 63, NULL, NULL, NULL,
+     "user to authenticate as at the store", NULL},
+    {"store.password_file", "store-password-file", "FILE", RT_SETTING_TEXT, AT(store_password_file), 0, 0, NULL, NULL,
+     NULL, "file with the password for the store, on its first line", check_path},
+    {"store.timeout", "store-timeout", "TIME", RT_SETTING_DURATION, AT(store_timeout_ms), 50, 60000, NULL, "1s", NULL,
+     "how long an operation of the store, or connecting to it, may take", NULL},
+    {"store.redis_server", "redis-server", "PROGRAM", RT_SETTING_TEXT, AT(redis_server), 0, 0, NULL, "redis-server",
+     NULL, "the program of the private store", NULL},
+    {"state_dir", "state-dir", "DIR", RT_SETTING_TEXT, AT(state_dir), 0, 0, NULL, "/var/lib/retether", NULL,
+     "what outlives the agent: keys, ends not yet stored, the private store", check_path},
+    {"keys", "keys", "FILE", RT_SETTING_TEXT, AT(keys), 0, 0, NULL, NULL, "STATE_DIR/keys",
+     "the key ring, the same on all hosts; made when it is missing", check_path},
+    {"ticket_ttl", "ticket-ttl", "TIME", RT_SETTING_DURATION, AT(ticket_ttl_ms), 0, TTL_MAX_MS, NULL, "0", NULL,
+     "how long join tokens and tickets are good; 0: until their key is taken out", NULL},
+    {"socket_mode", "socket-mode", "MODE", RT_SETTING_MODE, AT(socket_mode), 0, 0777, NULL, "0660", NULL,
+     "permissions of the unix sockets, octal", NULL},
+    {"max_ends", "max-ends", "N", RT_SETTING_NUMBER, AT(max_ends), 0, 65536, NULL, "1024", NULL,
+     "ends kept in the state directory until the store has them; one more waits in its guest", NULL},
+    {"log.level", "log-level", "LEVEL", RT_SETTING_CHOICE, AT(log_level), 0, 0, rt_log_levels, "info", NULL,
+     "error, warn, info or debug", NULL},
+    {"log.format", "log-format", "FORMAT", RT_SETTING_CHOICE, AT(log_format), 0, 0, rt_log_formats, "auto", NULL,
+     "auto (text on a terminal, else json), text or json", NULL},
+};
+const size_t rt_settings_count = sizeof rt_settings_table / sizeof rt_settings_table[0];
+
+const struct rt_setting *rt_setting_by_key(const char *section, const char *name)
+{
+    char key[128];
+
+    (void)snprintf(key, sizeof key, "%s%s%s", section, section[0] == '\0' ? "" : ".", name);
+    for (size_t i = 0; i < rt_settings_count; i++) {
+        if (strcmp(rt_settings_table[i].key, key) == 0) {
+            return &rt_settings_table[i];
+        }
+    }
+    return NULL;
+}
+
+static void *place(const struct rt_setting *setting, struct rt_settings *settings)
+{
+    return (char *)settings + setting->offset;
+}
+
+/* A decimal number and what follows it. */
+static bool number(const char *text, int base, uint64_t *value, const char **rest)
+{
+    char *end;
+
+    if (isdigit((unsigned char)text[0]) == 0) {
+        return false;
+    }
+    errno = 0;
+    *value = strtoull(text, &end, base);
+    *rest = end;
+    return errno == 0;
+}
+
+static bool duration(const char *text, uint64_t *ms)
+{
+    static const struct {
+        const char *unit;
+        uint64_t ms;
+    } units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", 86400000}};
+    const char *rest;
+    uint64_t value;
+
+    if (!number(text, 10, &value, &rest)) {
+        return false;
+    }
+    *ms = 0;
+    if (value == 0 && rest[0] == '\0') {
+        return true;
+    }
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
+        if (strcmp(rest, units[i].unit) == 0 && value <= UINT64_MAX / units[i].ms) {
+            *ms = value * units[i].ms;
+            return true;
+        }
+    }
+    return false;
+}
+
+static int set_text(const struct rt_setting *setting, char *out, const char *text, char *why, size_t why_size)
+{
+    size_t max = setting->type == RT_SETTING_TEXT && setting->max > 0 ? setting->max : RT_SETTING_TEXT_MAX;
+
+    if (strlen(text) > max) {
+        return fail(why, why_size, "a text of %zu bytes, at most %zu are allowed", strlen(text), max);
+    }
+    if (text[0] == '\0') {
+        return fail(why, why_size, "an empty text");
+    }
+    if (setting->check != NULL && setting->check(text, why, why_size) != 0) {
+        return RT_ECONFIG;
+    }
+    (void)snprintf(out, RT_SETTING_TEXT_MAX + 1, "%s", text);
+    return 0;
+}
+
+static int set_list(const struct rt_setting *setting, struct rt_setting_list *list, const char *text, char *why,
+                    size_t why_size)
+{
+    if (list->n >= setting->max) {
+        return fail(why, why_size, "more than %" PRIu64 " items", setting->max);
+    }
+    for (size_t i = 0; i < list->n; i++) {
+        if (strcmp(list->item[i], text) == 0) {
+            return fail(why, why_size, "\"%s\" is there twice", text);
+        }
+    }
+    if (set_text(setting, list->item[list->n], text, why, why_size) != 0) {
+        return RT_ECONFIG;
+    }
+    list->n++;
+    return 0;
+}
+
+static int set_number(const struct rt_setting *setting, uint64_t *out, const char *text, char *why, size_t why_size)
+{
+    uint64_t value = 0;
+    const char *rest = "";
+    bool good;
+
+    if (setting->type == RT_SETTING_DURATION) {
+        good = duration(text, &value);
+        if (!good || value < setting->min || value > setting->max) {
+            return fail(why, why_size,
+                        "\"%s\" is no time from %" PRIu64 "ms to %" PRIu64 "ms (500ms, 2s, 5m, 12h, 30d)", text,
+                        setting->min, setting->max);
+        }
+    } else {
+        int base = setting->type == RT_SETTING_MODE ? 8 : 10;
+        good = number(text, base, &value, &rest) && rest[0] == '\0';
+        if (!good || value < setting->min || value > setting->max) {
+            return fail(why, why_size,
+                        base == 8 ? "\"%s\" is no octal number from %" PRIo64 " to %" PRIo64
+                                  : "\"%s\" is no number from %" PRIu64 " to %" PRIu64,
+                        text, setting->min, setting->max);
+        }
+    }
+    *out = value;
+    return 0;
+}
+
+static int set_choice(const struct rt_setting *setting, uint64_t *out, const char *text, char *why, size_t why_size)
+{
+    for (size_t i = 0; setting->choices[i] != NULL; i++) {
+        if (strcmp(setting->choices[i], text) == 0) {
+            *out = i;
+            return 0;
+        }
+    }
+    return fail(why, why_size, "\"%s\" is none of: %s", text, setting->help);
+}
+
+int rt_setting_set(const struct rt_setting *setting, struct rt_settings *settings, const char *text, char *why,
+                   size_t why_size)
+{
+    switch (setting->type) {
+    case RT_SETTING_TEXT:
+        return set_text(setting, place(setting, settings), text, why, why_size);
+    case RT_SETTING_LIST:
+        return set_list(setting, place(setting, settings), text, why, why_size);
+    case RT_SETTING_CHOICE:
+        return set_choice(setting, place(setting, settings), text, why, why_size);
+    case RT_SETTING_DURATION:
+    case RT_SETTING_NUMBER:
+    case RT_SETTING_MODE:
+        return set_number(setting, place(setting, settings), text, why, why_size);
+    }
+    return RT_ECONFIG;
+}
+
+void rt_setting_clear(const struct rt_setting *setting, struct rt_settings *settings)
+{
+    if (setting->type == RT_SETTING_LIST) {
+        ((struct rt_setting_list *)place(setting, settings))->n = 0;
+    } else if (setting->type == RT_SETTING_TEXT) {
+        *(char *)place(setting, settings) = '\0';
+    }
+}
+
+size_t rt_settings_help(char *out, size_t size)
+{
+    size_t used;
+    int n = snprintf(out, size,
+                     "Usage: retetherd [OPTION...]\n"
+                     "\n"
+                     "The agent of one hypervisor host: guests keep their containers' streams through it, clients "
+                     "attach to them.\n"
+                     "\n"
+                     "  --config FILE          read settings from FILE; flags win over it\n"
+                     "  --check-config         read the settings, say what is wrong with them, and end\n"
+                     "  --version, --help\n"
+                     "\n"
+                     "Settings (in the file under the name in brackets; a list's flag is given once per item):\n");
+
+    if (n < 0 || (size_t)n >= size) {
+        return 0;
+    }
+    used = (size_t)n;
+    for (size_t i = 0; i < rt_settings_count; i++) {
+        const struct rt_setting *s = &rt_settings_table[i];
+        const char *value = s->value != NULL ? s->value : s->computed != NULL ? s->computed : "none";
+        char left[64];
+
+        (void)snprintf(left, sizeof left, "--%s %s", s->flag, s->argument);
+        n = snprintf(out + used, size - used, "  %-22s %s\n%25s[%s] default: %s\n", left, s->help, "", s->key, value);
+        if (n < 0 || (size_t)n >= size - used) {
+            return 0;
+        }
+        used += (size_t)n;
+    }
+    n = snprintf(out + used, size - used,
+                 "\n"
+                 "SIGTERM or SIGINT: record, tell the clients, close, end within 3 s; a second one: at once.\n"
+                 "Exit status: 0 after a clean stop, 1 when it could not start, 2 for wrong flags or settings.\n");
+    return n < 0 || (size_t)n >= size - used ? 0 : used + (size_t)n;
+}

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#ifndef RETETHER_BROKER_SETTINGS_H
+#define RETETHER_BROKER_SETTINGS_H
+
+#include "broker/log.h"
+#include "session/core/error.h"
+#include "session/core/msg.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* The agent's settings: one table gives each its place in the configuration file, its flag, default, text and check.
+ * A flag wins over the file, the file over the default. */
+
+/* Items of a list; one more is an error. */
+#define RT_SETTING_ITEMS_MAX 8
+/* Bytes of a text or an item; a longer one is an error. */
+#define RT_SETTING_TEXT_MAX 255
+#define RT_SETTING_WHY_MAX 512
+
+struct rt_setting_list {
+    size_t n;
+    char item[RT_SETTING_ITEMS_MAX][RT_SETTING_TEXT_MAX + 1];
+};
+
+struct rt_settings {
+    char host_name[RT_SETTING_TEXT_MAX + 1];
+    struct rt_setting_list advertise;
+    struct rt_setting_list guests, clients;
+    struct rt_setting_list store;
+    char store_user[RT_SETTING_TEXT_MAX + 1];
+    char store_password_file[RT_SETTING_TEXT_MAX + 1];
+    char redis_server[RT_SETTING_TEXT_MAX + 1];
+    char state_dir[RT_SETTING_TEXT_MAX + 1];
+    char keys[RT_SETTING_TEXT_MAX + 1];
+    uint64_t store_timeout_ms;
+    uint64_t ticket_ttl_ms; /* 0: never */
+    uint64_t socket_mode;
+    uint64_t max_guests, max_clients, max_ends;
+    uint64_t log_level;  /* enum rt_log_level */
+    uint64_t log_format; /* enum rt_log_format */
+};
+
+enum rt_setting_type {
+    RT_SETTING_TEXT,
+    RT_SETTING_LIST,
+    RT_SETTING_DURATION, /* milliseconds */
+    RT_SETTING_NUMBER,
+    RT_SETTING_MODE, /* octal */
+    RT_SETTING_CHOICE,
+};
+
+struct rt_setting {
+    const char *key;      /* "section.name" or "name" */
+    const char *flag;     /* without the dashes */
+    const char *argument; /* as --help writes it */
+    enum rt_setting_type type;
+    size_t offset; /* in struct rt_settings */
+    uint64_t min, max;
+    const char *const *choices; /* NULL-terminated; the value is the index */
+    const char *value;          /* default as text; NULL: empty, or computed */
+    const char *computed;       /* what the default is when it is computed, for people */
+    const char *help;
+    /* NULL or a check of one text or item. Returns 0, or a negative code with `why`. */
+    int (*check)(const char *text, char *why, size_t why_size);
+};
+
+extern const struct rt_setting rt_settings_table[];
+extern const size_t rt_settings_count;
+
+enum rt_settings_verb { RT_SETTINGS_RUN, RT_SETTINGS_CHECK, RT_SETTINGS_HELP, RT_SETTINGS_VERSION };
+
+/* Reads flags, the file that --config names, and fills in what is left. Returns 0, or RT_ECONFIG with `why`, which
+ * names the file and the line, or the flag. */
+RT_MUST_CHECK int rt_settings_read(struct rt_settings *settings, enum rt_settings_verb *verb, int argc, char **argv,
+                                   char why[RT_SETTING_WHY_MAX]);
+
+/* One value from text: lists get it appended. RT_ECONFIG with `why`. */
+RT_MUST_CHECK int rt_setting_set(const struct rt_setting *setting, struct rt_settings *settings, const char *text,
+                                 char *why, size_t why_size);
+/* Empties a text or a list. */
+void rt_setting_clear(const struct rt_setting *setting, struct rt_settings *settings);
+/* section "": outside of all. NULL: there is none. */
+const struct rt_setting *rt_setting_by_key(const char *section, const char *name);
+
+/* Reads a file into the settings; those in `fixed` (indexed as the table) keep what they have. */
+RT_MUST_CHECK int rt_settings_file(struct rt_settings *settings, const char *path, const bool *fixed,
+                                   char why[RT_SETTING_WHY_MAX]);
+
+/* What --help prints. Returns its size, or 0 when it does not fit. */
+size_t rt_settings_help(char *out, size_t size);
+
+#endif

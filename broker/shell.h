@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#ifndef RETETHER_BROKER_SHELL_H
+#define RETETHER_BROKER_SHELL_H
+
+#include "broker/ends.h"
+#include "broker/log.h"
+#include "broker/settings.h"
+#include "migrate/seal/keyring.h"
+#include "migrate/store/embedded.h"
+#include "migrate/store/store.h"
+#include "session/transport/link.h"
+#include "session/transport/listener.h"
+
+/* The agent's shell: one libuv loop that carries bytes between links and the pure machine (broker/core/agent.h), runs
+ * its store operations, and keeps its timer.
+ *
+ *     STARTING --the private store answers, or at once--> RUNNING --TERM, INT--> STOPPING --all told--> CLOSING ->
+ * ended
+ *        '-- failure, name taken: exit code 1 ------------------------------------------------------------^
+ *
+ * After every call into the machine comes rt_shell_settle(): what it sent is written, with one writev for each link,
+ * and the timer is set. The machine's callbacks never call back into it. */
+
+/* Bytes of small frames that wait for the end of one call; more are written at once. */
+#define RT_SHELL_ARENA ((size_t)64 * 1024)
+/* Batches kept for the next call; one more goes back to malloc. */
+#define RT_SHELL_BATCHES_FREE_MAX 32
+#define RT_SHELL_LISTENERS_MAX (2 * RT_SETTING_ITEMS_MAX)
+/* Stopping: records and last words have this long; then links and store are closed; then the process ends anyway. */
+#define RT_SHELL_STOP_MS 1500
+#define RT_SHELL_END_MS 2800
+/* The private store, when it has ended by itself, is started again after this. */
+#define RT_SHELL_EMBEDDED_AGAIN_MS 1000
+
+struct rt_shell;
+struct rt_conn;
+
+/* What goes to one link at the end of a call. Pieces lie in the input or in the arena. */
+struct rt_batch {
+    struct rt_batch *next;
+    struct rt_conn *conn; /* NULL: it has been closed meanwhile */
+    unsigned n;
+    bool last_in_input;
+    uv_buf_t iov[RT_LINK_IOV_MAX];
+};
+
+struct rt_conn {
+    struct rt_link link;
+    struct rt_shell *shell;
+    struct rt_listener *listener;
+    struct rt_conn *prev, *next; /* in shell->conns_first */
+    rt_link_id id;               /* 0: the machine has done with it */
+    struct rt_batch *batch;
+    size_t queued; /* as the machine was told */
+};
+
+struct rt_shell_listener {
+    struct rt_listener listener;
+    enum rt_peer_role role;
+    uint64_t refused_told;
+};
+
+enum rt_shell_phase { RT_SHELL_STARTING, RT_SHELL_RUNNING, RT_SHELL_STOPPING, RT_SHELL_CLOSING };
+
+struct rt_shell {
+    uv_loop_t loop;
+    struct rt_settings settings;
+    struct rt_log log;
+    enum rt_shell_phase phase;
+    int exit_code;
+    uint64_t stop_at; /* loop time at which stopping began */
+
+    struct rt_agent *agent; /* owned */
+    struct rt_keyring ring;
+    struct rt_ends ends;
+    int lock_fd; /* of the state directory */
+
+    /* links */
+    struct rt_buf_pool pool;
+    struct rt_shell_listener listeners[RT_SHELL_LISTENERS_MAX];
+    size_t n_listeners;
+    struct rt_conn *conns[RT_AGENT_LINKS_MAX]; /* by id % size */
+    struct rt_conn *conns_first;               /* all, also those that are closing; owned */
+    size_t n_conns;
+
+    /* one call into the machine */
+    struct rt_buf *input;                /* being taken in, or NULL */
+    struct rt_batch *dirty, **dirty_end; /* owned; in order */
+    struct rt_batch *spare;              /* owned */
+    unsigned n_spare;
+    uint8_t arena[RT_SHELL_ARENA];
+    size_t arena_used;
+
+    /* store */
+    struct rt_store store;
+    struct rt_embedded embedded;
+    bool store_open, embedded_open;
+    bool store_was_up;
+    struct rt_setting_list addr; /* advertised */
+    struct rt_id instance;
+    size_t n_ops; /* replies owed to the machine */
+
+    uv_timer_t timer; /* the machine's */
+    uint64_t timer_at;
+    uv_timer_t beat;  /* once a second */
+    uv_timer_t again; /* the private store's next start; when stopping: deadline */
+    uv_signal_t signals[3];
+};
+
+/* Everything up to the running loop. settings are copied. What fails is said in the log; rt_shell_run() then only closes
+ * what was opened, and returns 1. */
+void rt_shell_start(struct rt_shell *shell, const struct rt_settings *settings);
+/* Until it has stopped. Returns the exit code. */
+int rt_shell_run(struct rt_shell *shell);
+/* Ends it with that exit code: tells everybody, records, closes. */
+void rt_shell_stop(struct rt_shell *shell, int exit_code);
+
+/* shell.c */
+uint64_t rt_shell_now(const struct rt_shell *shell);
+/* After each call into the machine. */
+void rt_shell_settle(struct rt_shell *shell);
+/* Something that stopping waits for is done. */
+void rt_shell_progress(struct rt_shell *shell);
+
+/* conn.c: links */
+int rt_shell_listen(struct rt_shell *shell);
+void rt_shell_unlisten(struct rt_shell *shell);
+void rt_shell_send(void *ctx, rt_link_id id, const uint8_t *data, size_t size, bool in_input);
+void rt_shell_hang_up(void *ctx, rt_link_id id, const char *reason);
+void rt_shell_flush(struct rt_shell *shell);
+void rt_shell_close_conns(struct rt_shell *shell);
+void rt_shell_free_batches(struct rt_shell *shell);
+
+/* directory.c: the store */
+int rt_shell_open_store(struct rt_shell *shell);
+void rt_shell_close_store(struct rt_shell *shell);
+int rt_shell_submit(void *ctx, const struct rt_store_op *op);
+
+/* state.c: the state directory */
+int rt_shell_open_state(struct rt_shell *shell);
+int rt_shell_open_ends(struct rt_shell *shell); /* once there is a machine */
+int rt_shell_keep_end(void *ctx, const struct rt_store_op *end);
+void rt_shell_drop_end(void *ctx, const struct rt_key *key, uint64_t life);
+
+#endif

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "broker/shell.h"
+
+#include "migrate/seal/crypto.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* The state directory: a lock, the installation's identity, the key ring, ends on disk. */
+
+__attribute__((format(printf, 2, 3))) static int fail(struct rt_shell *shell, const char *format, ...)
+{
+    char text[RT_SETTING_WHY_MAX];
+    va_list args;
+
+    va_start(args, format);
+    (void)vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    rt_log_note(&shell->log, RT_LOG_ERROR, RT_LOG_DISK, "state", rt_shell_now(shell), "%s", text);
+    return RT_EIO;
+}
+
+static int lock(struct rt_shell *shell)
+{
+    const char *dir = shell->settings.state_dir;
+    char path[RT_SETTING_TEXT_MAX + 16];
+
+    if (mkdir(dir, 0700) != 0 && errno != EEXIST) {
+        return fail(shell, "state_dir %s cannot be made: %s", dir, strerror(errno));
+    }
+    (void)snprintf(path, sizeof path, "%s/lock", dir);
+    shell->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (shell->lock_fd < 0) {
+        return fail(shell, "%s: %s", path, strerror(errno));
+    }
+    if (flock(shell->lock_fd, LOCK_EX | LOCK_NB) != 0) {
+        return fail(shell, "state_dir %s is in use: another retetherd runs with it", dir);
+    }
+    return 0;
+}
+
+/* 16 random bytes, made once: by them the store knows this installation again after a crash. */
+static int identify(struct rt_shell *shell)
+{
+    char path[RT_SETTING_TEXT_MAX + 16];
+    ssize_t n;
+    int fd;
+
+    (void)snprintf(path, sizeof path, "%s/instance", shell->settings.state_dir);
+    fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        return fail(shell, "%s: %s", path, strerror(errno));
+    }
+    n = read(fd, shell->instance.b, sizeof shell->instance.b);
+    if (n != (ssize_t)sizeof shell->instance.b) {
+        if (rt_crypto_random(shell->instance.b, sizeof shell->instance.b) != 0 ||
+            pwrite(fd, shell->instance.b, sizeof shell->instance.b, 0) != (ssize_t)sizeof shell->instance.b) {
+            (void)close(fd);
+            return fail(shell, "%s cannot be written", path);
+        }
+    }
+    (void)close(fd);
+    return 0;
+}
+
+static int load_keys(struct rt_shell *shell)
+{
+    const char *path = shell->settings.keys;
+    int rc = rt_keyring_load(&shell->ring, path);
+
+    if (rc == RT_ENOTFOUND) {
+        rc = rt_keyring_create(&shell->ring, path);
+        if (rc == RT_EEXIST) { /* another agent of this host was quicker */
+            rc = rt_keyring_load(&shell->ring, path);
+        } else if (rc == 0) {
+            rt_log_note(&shell->log, RT_LOG_WARN, RT_LOG_DISK, "keys", rt_shell_now(shell),
+                        "%s made: agents of other hosts need a copy of it", path);
+        }
+    }
+    return rc == 0 ? 0 : fail(shell, "%s", shell->ring.why);
+}
+
+static void kept_cb(void *ctx, const struct rt_store_op *end)
+{
+    struct rt_shell *shell = ctx;
+
+    rt_agent_kept_end(shell->agent, end, rt_shell_now(shell));
+}
+
+static void bad_cb(void *ctx, const char *path, const char *why)
+{
+    struct rt_shell *shell = ctx;
+
+    rt_log_note(&shell->log, RT_LOG_ERROR, RT_LOG_DISK, "end-unreadable", rt_shell_now(shell), "%s: %s", path, why);
+}
+
+int rt_shell_open_state(struct rt_shell *shell)
+{
+    int rc = lock(shell);
+
+    if (rc == 0) {
+        rc = identify(shell);
+    }
+    return rc == 0 ? load_keys(shell) : rc;
+}
+
+int rt_shell_open_ends(struct rt_shell *shell)
+{
+    char dir[RT_SETTING_TEXT_MAX + 16];
+
+    (void)snprintf(dir, sizeof dir, "%s/ends", shell->settings.state_dir);
+    if (rt_ends_open(&shell->ends, dir, shell->settings.max_ends, kept_cb, bad_cb, shell) != 0) {
+        return fail(shell, "%s", shell->ends.why);
+    }
+    if (shell->ends.n > 0) {
+        rt_log_note(&shell->log, RT_LOG_INFO, RT_LOG_DISK, "ends", rt_shell_now(shell),
+                    "%zu ends of an earlier run wait for the store", shell->ends.n);
+    }
+    return 0;
+}
+
+int rt_shell_keep_end(void *ctx, const struct rt_store_op *end)
+{
+    struct rt_shell *shell = ctx;
+    int rc = rt_ends_keep(&shell->ends, end);
+
+    if (rc != 0) {
+        rt_log_note(&shell->log, RT_LOG_ERROR, RT_LOG_DISK, "end-not-kept", rt_shell_now(shell), "%s", shell->ends.why);
+    }
+    return rc;
+}
+
+void rt_shell_drop_end(void *ctx, const struct rt_key *key, uint64_t life)
+{
+    struct rt_shell *shell = ctx;
+
+    rt_ends_drop(&shell->ends, key, life);
+}
