@@ -165,28 +165,25 @@ struct rt_catt {
     int avoid;        /* said RETRY_LATER: elsewhere next, if there is an elsewhere */
     unsigned turn;    /* next slot to try */
     uint32_t channel; /* 0 until ATTACH is written */
-    bool attach_due;
+    bool attach_due, attached /* once at least */, tty;
+    bool progress; /* bytes moved since ATTACHED */
     uint64_t home_since;
     uint64_t try_no;
     uint64_t k_life, k_epoch; /* newest claim known */
     uint64_t not_before;      /* no ATTACH before */
     uint64_t seek_at, ask_at, give_up_at, not_found_at;
     uint64_t backoff;
-    bool progress; /* bytes moved since ATTACHED */
     struct {
         uint64_t cls, stream, at;
     } fault; /* the last one that ended a channel: again at the same place is final */
 
-    bool attached; /* once at least */
-    bool tty;
     uint64_t life, proc;
     struct rt_rx rx[3]; /* stream 1, 2, 3 */
     struct rt_tx tx[2]; /* stream 0, 4 */
-    bool exited;
     struct rt_up_item exit;
     struct rt_gap control_gap; /* to be told; from == to: none */
 
-    bool attached_due, broke, shown_down, closed_due, resized_due, exit_told, final_due;
+    bool exited, attached_due, broke, shown_down, closed_due, resized_due, exit_told, final_due;
     uint64_t start[2], head[2], rows, cols;
     struct rt_catt_event final; /* REWOUND or FAILED */
     struct {
