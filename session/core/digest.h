@@ -9,8 +9,8 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-/* The running checksum of a stream (protocol.md section 3): XXH64, seed 0, over the bytes [from, at). Plain data: copy it to
- * keep a state, extend the copy to look ahead. */
+/* The running checksum of a stream (protocol.md section 3): XXH64, seed 0, over the bytes [from, at). Plain data: copy
+ * it to keep a state, extend the copy to look ahead. */
 struct rt_digest {
     uint64_t from; /* offset of the first byte covered */
     uint64_t at;   /* offset after the last byte covered */

@@ -68,8 +68,8 @@ struct rt_frame {
 void rt_frame_put(uint8_t out[RT_FRAME_HEADER], const struct rt_frame *frame);
 void rt_frame_get(const uint8_t in[RT_FRAME_HEADER], struct rt_frame *frame);
 
-/* Whether the header keeps every rule of the table in protocol.md section 1. Returns 0 or RT_EPROTO with `why` (a static
- * text that names the rule). Does not look at the payload. */
+/* Whether the header keeps every rule of the table in protocol.md section 1. Returns 0 or RT_EPROTO with `why` (a
+ * static text that names the rule). Does not look at the payload. */
 RT_MUST_CHECK int rt_frame_check(const struct rt_frame *frame, const char **why);
 
 /* The type's name in capitals as in protocol.md, or "?". */

@@ -311,7 +311,7 @@ static void set_terms(struct rt_att *att, const struct rt_attach_msg *msg)
     att->hold_left = att->hold_ms;
 }
 
-/* `new`: makes it, or rebinds one whose ATTACHED was lost (nothing of it was acknowledged or applied). */
+/* `new`: makes it, or rebinds one whose ATTACHED was lost: nothing of it was ever acknowledged or applied. */
 static bool attach_new(struct rt_tether *t, struct rt_att **found, const struct rt_attach_msg *msg,
                        struct rt_refusal *why, uint64_t now)
 {
@@ -322,7 +322,7 @@ static bool attach_new(struct rt_tether *t, struct rt_att **found, const struct 
         att = make(t, msg, why, now);
     if (!att)
         return false;
-    if (att->in[0].applied || att->in[1].applied) {
+    if (att->acked || att->in[0].applied || att->in[1].applied) {
         why->cls = RT_CLASS_INVALID;
         why->text = "this attachment has been used: resume it";
         return false;

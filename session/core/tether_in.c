@@ -104,6 +104,7 @@ static void on_ack(struct rt_tether *t, struct rt_att *att, const struct rt_fram
     uint64_t limit = rt_get_u64(payload), digest = rt_get_u64(payload + 8);
     bool caught_up = true;
 
+    att->acked = true;
     if (!out->wanted || !proc || frame->offset < out->acked)
         return;
     if (frame->offset > out->high ||

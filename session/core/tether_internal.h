@@ -94,6 +94,7 @@ struct rt_att {
     uint64_t try_no;
     bool once;
     bool ever_bound;
+    bool acked; /* its client is known to have an ATTACHED: from then on it resumes */
     /* binding */
     uint32_t channel; /* 0: unbound */
     bool need_attached;
@@ -169,7 +170,7 @@ void rt_tether_item_up(struct rt_tether *t, struct rt_proc *proc, const struct r
 void rt_tether_advance(struct rt_tether *t, struct rt_proc *proc, unsigned out, uint64_t base);
 void rt_tether_drop_segments(struct rt_tether *t, const struct rt_att *att);
 uint64_t rt_tether_drain_deadline(const struct rt_proc *proc); /* RT_NO_TIME: none, or not now */
-void rt_tether_settle(struct rt_tether *t, uint64_t now); /* finals, stdin ends: after anything changed */
+void rt_tether_settle(struct rt_tether *t, uint64_t now);      /* finals, stdin ends: after anything changed */
 
 /* tether_hold.c */
 void rt_tether_charge(struct rt_tether *t, uint64_t now);
