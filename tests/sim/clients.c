@@ -68,6 +68,30 @@ void sim_client_crash(int client)
     c->gen++;
 }
 
+/* Whether the guest takes it for a late duplicate or for bad use: it must never be bound. */
+bool sim_client_twin(int client, const struct rt_attach_options *options)
+{
+    struct sim_client *c = &sim.clients[client];
+
+    if (c->twin || rt_client_attach(c->client, options, sim_ms(), &c->twin) != 0)
+        return false;
+    sim_client_pump(client);
+    return true;
+}
+
+static void twin_events(int client)
+{
+    struct sim_client *c = &sim.clients[client];
+    struct rt_catt_event ev;
+
+    while (c->twin && rt_catt_event(c->twin, &ev)) {
+        if (ev.kind == RT_CATT_FAILED) {
+            rt_catt_free(c->twin);
+            c->twin = NULL;
+        }
+    }
+}
+
 void sim_client_pump(int client)
 {
     static uint8_t out[2 * (RT_FRAME_HEADER + RT_FRAME_PAYLOAD_MAX)];
@@ -277,6 +301,7 @@ void sim_client_app(int client)
 
     if (!c->client)
         return;
+    twin_events(client);
     for (int i = 0; !stall && i < SIM_ATTS; i++) {
         struct sim_att *att = &c->atts[i];
 

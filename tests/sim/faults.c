@@ -121,27 +121,31 @@ static void new_client(int client)
         sim_new_client(client);
 }
 
-/* Another process attaches with an id that is in use: the older attempts must not lose their binding to it. */
+/* An attachment of any client that has been attached and goes on, or NULL. */
+static const struct sim_att *any_attached(int first)
+{
+    for (int i = 0; i < SIM_CLIENTS * SIM_ATTS; i++) {
+        const struct sim_att *att = &sim.clients[(first + i / SIM_ATTS) % SIM_CLIENTS].atts[i % SIM_ATTS];
+
+        if (att->att && att->attached && !att->final)
+            return att;
+    }
+    return NULL;
+}
+
+/* Another process attaches with an id that is in use: the one that has it must not lose its binding, nor a byte. */
 static bool twice(int client)
 {
-    struct sim_client *c = &sim.clients[client];
-    struct sim_client *other = &sim.clients[(client + 1) % SIM_CLIENTS];
+    const struct sim_att *mine = any_attached(client);
     struct rt_attach_options options = {.want = 31, .from = RT_FROM_OLDEST};
-    struct sim_att *mine = &c->atts[0], *theirs = &other->atts[SIM_ATTS - 1];
     struct rt_key key;
 
-    if (!other->client || theirs->att || !mine->att || mine->final || !mine->attached)
+    if (!mine)
         return false;
-    memset(theirs, 0, sizeof *theirs);
-    theirs->container = mine->container;
     sim_key(mine->container, &key);
     strcpy(options.cid, key.cid);
     memcpy(options.id, mine->id, RT_ID_SIZE);
-    if (rt_client_attach(other->client, &options, sim_ms(), &theirs->att) != 0)
-        return false;
-    rt_catt_free(theirs->att); /* it goes away again at once: only its ATTACH may be on the way */
-    memset(theirs, 0, sizeof *theirs);
-    return true;
+    return sim_client_twin(client, &options);
 }
 
 static bool client_fault(enum sim_fault fault)

@@ -417,5 +417,7 @@ void sim_guest_app(int guest)
     }
     sim_guest_pump(guest);
     sim_post((struct sim_event){.kind = EV_APP, .node = NODE_GUEST, .index = guest, .gen = g->gen},
-             sim.ending ? 100000 : sim.quiet ? 5000 + sim_random(20000) : 500 + sim_random(20000));
+             sim.ending  ? 100000
+             : sim.quiet ? 5000 + sim_random(20000)
+                         : 500 + sim_random(20000));
 }

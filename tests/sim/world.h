@@ -157,6 +157,7 @@ struct sim_client {
     uint64_t timer_us, stalled_until_us;
     int conn[RT_CLIENT_AGENTS_MAX];
     struct sim_att atts[SIM_ATTS];
+    struct rt_catt *twin; /* another attachment's id, asked for again; owned by the client */
 };
 
 struct sim_agent {
@@ -193,7 +194,7 @@ struct sim_world {
     bool silent;                              /* processes write no more */
     bool ending;                              /* processes that exit do */
     int lose_next;                            /* frame type whose connection is cut when it is next sent, 0 none */
-    bool orphaned[SIM_CONTAINERS];             /* a client gave up an attachment that may hold for an hour */
+    bool orphaned[SIM_CONTAINERS];            /* a client gave up an attachment that may hold for an hour */
     uint64_t double_since_us[SIM_CONTAINERS]; /* two agents serve it, 0 not */
     struct sim_stats stats;
 };
@@ -241,6 +242,7 @@ void sim_new_client(int client);
 void sim_client_pump(int client);
 void sim_client_app(int client);
 void sim_client_crash(int client);
+bool sim_client_twin(int client, const struct rt_attach_options *options);
 void sim_free_client(int client);
 uint8_t sim_stdin_byte(const uint8_t id[RT_ID_SIZE], uint64_t offset);
 
