@@ -98,7 +98,6 @@ struct ag_flow {            /* one stream of a channel, from its sender to its r
     uint64_t granted;       /* the limit that the sender was told */
     uint64_t wanted;        /* the limit that the receiver told */
     uint64_t acked, digest; /* the receiver's last ACK */
-    bool known;
 };
 
 struct ag_chan {

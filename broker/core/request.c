@@ -248,10 +248,9 @@ static void finish_ambiguous(struct rt_agent *agent, struct ag_ask *ask)
     size_t n = 0, most = sizeof ask->found / sizeof ask->found[0];
 
     for (size_t i = 0; i < ask->n_found && i < most && n < RT_TEXT_MAX; i++) {
-        bool operator= ask->link->who[0] == '\0';
-        int size =
-            snprintf(text + n, sizeof text - n, "%s%s%s%s",
-                     i == 0 ? "" : ", ", operator? ask->found[i].tenant : "", operator? "/" : "", ask->found[i].cid);
+        bool boss = ask->link->who[0] == '\0';
+        int size = snprintf(text + n, sizeof text - n, "%s%s%s%s", i == 0 ? "" : ", ", boss ? ask->found[i].tenant : "",
+                            boss ? "/" : "", ask->found[i].cid);
         n += size < 0 ? 0 : (size_t)size;
     }
     finish(agent, ask, RT_CLASS_AMBIGUOUS, text);

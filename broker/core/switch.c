@@ -64,8 +64,7 @@ static uint64_t budget(const struct ag_link *to)
 /* A stream's first frame on this channel tells where it starts; the first 32 KiB from there need no grant. */
 static void flow_start(struct ag_flow *flow, uint64_t offset)
 {
-    if (!flow->known) {
-        flow->known = true;
+    if (flow->granted == 0) {
         flow->seen = flow->acked = offset;
         flow->granted = flow->wanted = offset + AG_INITIAL_CREDIT;
     }
@@ -125,7 +124,7 @@ void rt_ag_drained(struct rt_agent *agent, struct ag_link *link)
     while (!link->congested && (node = ag_list_pop(&link->waiters)) != NULL) {
         struct ag_chan *chan = ag_of(node, struct ag_chan, wait[side]);
         for (unsigned stream = 0; stream < RT_STREAMS; stream++) {
-            if (sender_of(stream) != side && chan->flow[stream].known) {
+            if (sender_of(stream) != side && chan->flow[stream].granted != 0) {
                 raise_limit(agent, chan, stream);
             }
         }

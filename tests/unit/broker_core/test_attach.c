@@ -1,0 +1,436 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "tests/unit/broker_core/fixture.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* Attaches: bound, held, sent elsewhere, refused; and the tenants that keep them apart. */
+
+static int setup(void **state)
+{
+    struct fx *fx = calloc(1, sizeof *fx);
+
+    assert_non_null(fx);
+    fx_init(fx);
+    assert_non_null(fx->agent);
+    *state = fx;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    fx_close(*state);
+    free(*state);
+    return 0;
+}
+
+static struct rt_store_record *owned(struct fx *fx, const char *cid, const char *host, enum rt_session_state session,
+                                     uint64_t life, uint64_t epoch)
+{
+    struct rt_store_record *record = fx_record(fx, "local", cid);
+
+    record->rule.exists = true;
+    record->rule.state = session;
+    record->rule.life = life;
+    record->rule.epoch = epoch;
+    (void)snprintf(record->rule.host, sizeof record->rule.host, "%s", host);
+    return record;
+}
+
+static void test_held_until_the_guest_comes(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+    struct rt_frame frame;
+    struct rt_attach_msg attach;
+    char why[RT_TEXT_MAX];
+    const uint8_t *payload;
+    int one = fx_client(fx, "local"), two = fx_client(fx, "local");
+
+    (void)owned(fx, "web", "", RT_SESSION_CREATED, 0, 0);
+    fx_attach(fx, one, 5, "web", 5000, 0, 0);
+    fx_attach(fx, two, 9, "web", 5000, 0, 0);
+    fx_answer(fx);
+    fx_none(fx, one);
+    assert_int_equal(fx_stats(fx).held, 2);
+    fx_guest(&guest, "web", 1);
+    fx_serve(fx, &guest);
+    payload = fx_want(fx, guest.link, RT_ATTACH, &frame);
+    assert_int_equal(frame.channel, 1);
+    assert_int_equal(rt_msg_decode(RT_MSG_ATTACH, payload, frame.length, &attach, why, sizeof why), 0);
+    assert_int_equal(attach.id.data[0], 5);
+    (void)fx_want(fx, guest.link, RT_ATTACH, &frame);
+    assert_int_equal(frame.channel, 2);
+    assert_int_equal(fx_stats(fx).held, 0);
+    assert_int_equal(fx_stats(fx).channels, 2);
+    fx_send(fx, guest.link, &(struct rt_frame){.type = RT_ATTACHED, .channel = 2, .length = 1}, "x");
+    (void)fx_want(fx, two, RT_ATTACHED, &frame);
+    assert_int_equal(frame.channel, 9);
+}
+
+static void test_wait_ends(void **state)
+{
+    struct fx *fx = *state;
+    int client = fx_client(fx, "local");
+    struct rt_refuse_msg refuse;
+
+    (void)owned(fx, "web", "", RT_SESSION_CREATED, 0, 0);
+    fx_attach(fx, client, 1, "web", 700, 0, 0);
+    fx_answer(fx);
+    fx_tick(fx, 699);
+    fx_none(fx, client);
+    fx_tick(fx, 1);
+    fx_want_refuse(fx, client, 1, RT_CLASS_RETRY_LATER, NULL);
+    fx_attach(fx, client, 2, "web", 0, 0, 0);
+    fx_answer(fx);
+    fx_want_refuse(fx, client, 2, RT_CLASS_RETRY_LATER, &refuse);
+    assert_true(refuse.delay > 0);
+    assert_int_equal(fx_stats(fx).held, 0);
+    fx_attach(fx, client, 3, "web", UINT64_C(1) << 40, 0, 0); /* more than anybody may */
+    fx_answer(fx);
+    for (unsigned i = 0; i < RT_WAIT_MAX_MS / 1000; i++) {
+        fx_send(fx, client, &(struct rt_frame){.type = RT_PING}, NULL);
+        (void)fx_want(fx, client, RT_PONG, &(struct rt_frame){0});
+        fx_tick(fx, 1000);
+    }
+    fx_want_refuse(fx, client, 3, RT_CLASS_RETRY_LATER, NULL);
+}
+
+static void test_not_found(void **state)
+{
+    struct fx *fx = *state;
+    int client = fx_client(fx, "local");
+
+    fx_attach(fx, client, 1, "web", 5000, 0, 0);
+    fx_answer(fx);
+    fx_want_refuse(fx, client, 1, RT_CLASS_NOT_FOUND, NULL);
+    fx_up(fx, true, false); /* a store that is not whole does not know */
+    fx_answer(fx);
+    fx_attach(fx, client, 2, "web", 300, 0, 0);
+    fx_answer(fx);
+    fx_none(fx, client);
+    fx_tick(fx, 300);
+    fx_want_refuse(fx, client, 2, RT_CLASS_RETRY_LATER, NULL);
+}
+
+static void test_known_is_not_not_found(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+    int client = fx_client(fx, "local");
+
+    fx_guest(&guest, "web", 1);
+    fx_serve(fx, &guest);
+    fx_lost(fx, guest.link);
+    fx_answer(fx);
+    fx->n_records = 0; /* the store has lost it */
+    fx_attach(fx, client, 1, "web", 3000, 0, 0);
+    fx_answer(fx);
+    fx_none(fx, client);
+    fx_serve(fx, &guest);
+    (void)fx_want(fx, guest.link, RT_ATTACH, &(struct rt_frame){0});
+}
+
+static void test_moved(void **state)
+{
+    struct fx *fx = *state;
+    int client = fx_client(fx, "local");
+    struct rt_refuse_msg refuse;
+
+    fx_host(fx, "there", true);
+    (void)owned(fx, "web", "there", RT_SESSION_RUNNING, 5, 7);
+    fx_attach(fx, client, 1, "web", 3000, 0, 0);
+    fx_answer(fx);
+    fx_want_refuse(fx, client, 1, RT_CLASS_MOVED, &refuse);
+    assert_true(rt_slice_equal(refuse.host, rt_slice_text("there")));
+    assert_int_equal(refuse.n_addr, 1);
+    assert_true(rt_slice_equal(refuse.addr[0], rt_slice_text("unix:/there")));
+    assert_int_equal(refuse.life, 5);
+    assert_int_equal(refuse.epoch, 7);
+    fx_attach(fx, client, 2, "web", 3000, 5, 6); /* now from memory */
+    assert_int_equal(fx->n_ops, 0);
+    fx_want_refuse(fx, client, 2, RT_CLASS_MOVED, NULL);
+    fx_attach(fx, client, 3, "web", 3000, 5, 7); /* knows that already: held */
+    fx_answer(fx);
+    fx_none(fx, client);
+    fx_claimed(fx, "web", "there", 5, 7); /* once more, late */
+    fx_claimed(fx, "web", "there", 5, 3);
+    fx_none(fx, client);
+    fx_claimed(fx, "web", "there", 5, 8);
+    fx_want_refuse(fx, client, 3, RT_CLASS_MOVED, &refuse);
+    assert_int_equal(refuse.epoch, 8);
+}
+
+static void test_not_moved_to_the_dead(void **state)
+{
+    struct fx *fx = *state;
+    int client = fx_client(fx, "local");
+
+    fx_host(fx, "there", false);
+    (void)owned(fx, "web", "there", RT_SESSION_RUNNING, 5, 7);
+    fx_attach(fx, client, 1, "web", 3000, 0, 0);
+    fx_answer(fx);
+    fx_none(fx, client);
+    fx_host(fx, "there", true); /* it is back */
+    fx_want_refuse(fx, client, 1, RT_CLASS_MOVED, NULL);
+}
+
+static void test_ended(void **state)
+{
+    struct fx *fx = *state;
+    int client = fx_client(fx, "local");
+    struct rt_refuse_msg refuse;
+    struct rt_store_record *record = owned(fx, "web", "here", RT_SESSION_ENDED, 5, 7);
+
+    record->code = 3;
+    fx_attach(fx, client, 1, "web", 3000, 0, 0);
+    fx_answer(fx);
+    fx_want_refuse(fx, client, 1, RT_CLASS_ENDED, &refuse);
+    assert_int_equal(refuse.code, 3);
+    /* Who was attached may have missed something: its guest may still come back to deliver it. */
+    fx_attach(fx, client, 2, "web", 1000, 5, 7);
+    fx_answer(fx);
+    fx_none(fx, client);
+    fx_tick(fx, 1000);
+    fx_want_refuse(fx, client, 2, RT_CLASS_ENDED, &refuse);
+    assert_int_equal(refuse.code, 3);
+}
+
+static void test_own_orphan_is_written_lost(void **state)
+{
+    struct fx *fx = *state;
+    int client = fx_client(fx, "local");
+    struct rt_store_record *record = owned(fx, "web", "here", RT_SESSION_RUNNING, 5, 7);
+
+    fx_attach(fx, client, 1, "web", 9000, 0, 0);
+    fx_answer(fx);
+    fx_tick(fx, RT_LOST_AFTER_MS - 1);
+    fx_answer(fx);
+    assert_int_equal(record->rule.state, RT_SESSION_RUNNING);
+    fx_tick(fx, 1);
+    fx_answer(fx);
+    assert_int_equal(record->rule.state, RT_SESSION_LOST);
+    assert_false(fx_closed(fx, client));
+}
+
+static void test_store_out(void **state)
+{
+    struct fx *fx = *state;
+    int client = fx_client(fx, "local");
+
+    (void)owned(fx, "web", "there", RT_SESSION_RUNNING, 5, 7);
+    fx_host(fx, "there", true);
+    fx_down(fx);
+    fx_attach(fx, client, 1, "web", 3000, 0, 0);
+    fx_none(fx, client);
+    fx_up(fx, false, true); /* looked up again by itself */
+    fx_answer(fx);
+    fx_want_refuse(fx, client, 1, RT_CLASS_MOVED, NULL);
+    fx_attach(fx, client, 2, "db", 3000, 0, 0);
+    fx_fail(fx, RT_ETIMEDOUT);
+    fx_none(fx, client);
+    fx_attach(fx, client, 3, "db", 0, 0, 0);
+    fx_fail(fx, RT_ETIMEDOUT);
+    fx_want_refuse(fx, client, 3, RT_CLASS_RETRY_LATER, NULL);
+}
+
+static void test_given_up_by_the_client(void **state)
+{
+    struct fx *fx = *state;
+    int client = fx_client(fx, "local");
+
+    fx_attach(fx, client, 1, "web", 3000, 0, 0);
+    fx_attach(fx, client, 2, "web", 3000, 0, 0);
+    fx_send(fx, client, &(struct rt_frame){.type = RT_DETACH, .channel = 1}, NULL);
+    assert_int_equal(fx_stats(fx).held, 1);
+    fx_lost(fx, client);
+    assert_int_equal(fx_stats(fx).held, 0);
+    fx_answer(fx); /* replies for nobody */
+    fx_tick(fx, 40000);
+    assert_int_equal(fx_stats(fx).sessions, 0);
+}
+
+static void test_invalid(void **state)
+{
+    struct fx *fx = *state;
+    int client = fx_client(fx, "local");
+    struct rt_attach_msg attach;
+    static const uint8_t id[RT_ID_SIZE];
+
+    fx_attach(fx, client, 1, "../web", 0, 0, 0);
+    fx_want_refuse(fx, client, 1, RT_CLASS_INVALID, NULL);
+    fx_attach(fx, client, 2, "other/web", 0, 0, 0);
+    fx_want_refuse(fx, client, 2, RT_CLASS_INVALID, NULL);
+    memset(&attach, 0, sizeof attach);
+    attach.cid = rt_slice_text("web");
+    attach.id = (struct rt_slice){id, sizeof id};
+    attach.mode = 9;
+    fx_msg(fx, client, &(struct rt_frame){.type = RT_ATTACH, .channel = 3}, RT_MSG_ATTACH, &attach);
+    fx_want_refuse(fx, client, 3, RT_CLASS_INVALID, NULL);
+    assert_false(fx_closed(fx, client));
+}
+
+static void test_channels_limit(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+    int client = fx_client(fx, "local");
+    struct rt_refuse_msg refuse;
+
+    fx_guest(&guest, "web", 1);
+    fx_serve(fx, &guest);
+    for (uint32_t i = 1; i <= RT_LINK_CHANNELS_MAX; i++) {
+        fx_attach(fx, client, i, "web", 0, 0, 0);
+    }
+    fx_none(fx, client);
+    fx_attach(fx, client, RT_LINK_CHANNELS_MAX + 1, "web", 0, 0, 0);
+    fx_want_refuse(fx, client, RT_LINK_CHANNELS_MAX + 1, RT_CLASS_LIMIT, &refuse);
+    assert_int_equal(refuse.max, RT_LINK_CHANNELS_MAX);
+}
+
+static void test_held_limit(void **state)
+{
+    struct fx *fx = *state;
+    uint32_t channel = 0;
+    int client = -1;
+
+    (void)owned(fx, "web", "", RT_SESSION_CREATED, 0, 0);
+    for (unsigned i = 0; i < RT_AGENT_HELD_MAX; i++) {
+        if (i % RT_LINK_CHANNELS_MAX == 0) {
+            client = fx_client(fx, "local");
+            channel = 0;
+        }
+        fx_attach(fx, client, ++channel, "web", 5000, 0, 0);
+        fx_answer(fx);
+    }
+    assert_int_equal(fx_stats(fx).held, RT_AGENT_HELD_MAX);
+    client = fx_client(fx, "local");
+    fx_attach(fx, client, 1, "web", 5000, 0, 0);
+    fx_want_refuse(fx, client, 1, RT_CLASS_RETRY_LATER, NULL);
+}
+
+static void test_sessions_limit(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+    char cid[32];
+
+    fx_guest(&guest, "web", 1);
+    fx_serve(fx, &guest);
+    for (unsigned i = 0; i < RT_AGENT_SESSIONS_MAX + 10; i++) {
+        (void)snprintf(cid, sizeof cid, "c%u", i);
+        fx_claimed(fx, cid, "there", 1, 1);
+    }
+    assert_int_equal(fx_stats(fx).sessions, RT_AGENT_SESSIONS_MAX);
+    assert_true(fx_serves(fx, "web"));
+}
+
+static void test_tenants(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+    int other = fx_client(fx, "other"), boss = fx_client(fx, "");
+    struct rt_frame frame;
+    struct rt_attach_msg attach;
+    char why[RT_TEXT_MAX];
+    const uint8_t *payload;
+
+    fx_guest(&guest, "web", 1);
+    fx_serve(fx, &guest);
+    fx_attach(fx, other, 1, "web", 0, 0, 0);
+    fx_answer(fx);
+    fx_want_refuse(fx, other, 1, RT_CLASS_NOT_FOUND, NULL);
+    fx_attach(fx, boss, 1, "local/web", 0, 0, 0);
+    payload = fx_want(fx, guest.link, RT_ATTACH, &frame);
+    assert_int_equal(rt_msg_decode(RT_MSG_ATTACH, payload, frame.length, &attach, why, sizeof why), 0);
+    assert_true(rt_slice_equal(attach.cid, rt_slice_text("web"))); /* the guest knows itself by this */
+    fx->page = 1;
+    fx_attach(fx, boss, 2, "web", 100, 0, 0);
+    fx_answer(fx);
+    (void)fx_want(fx, guest.link, RT_ATTACH, &frame);
+    assert_int_equal(frame.channel, 2);
+    (void)fx_record(fx, "local", "webshop");
+    (void)fx_record(fx, "other", "web");
+    fx_attach(fx, boss, 3, "web", 100, 0, 0);
+    fx_answer(fx);
+    fx_want_refuse(fx, boss, 3, RT_CLASS_AMBIGUOUS, NULL);
+    fx_attach(fx, boss, 4, "nothing", 100, 0, 0);
+    fx_answer(fx);
+    fx_want_refuse(fx, boss, 4, RT_CLASS_NOT_FOUND, NULL);
+    fx_attach(fx, boss, 5, "/web", 100, 0, 0);
+    fx_want_refuse(fx, boss, 5, RT_CLASS_INVALID, NULL);
+}
+
+static void test_byte_by_byte(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+    struct rt_frame frame;
+    int client = fx_client(fx, "local");
+
+    fx_guest(&guest, "web", 1);
+    fx_serve(fx, &guest);
+    fx->links[client].chunk = 1;
+    fx_attach(fx, client, 1, "web", 0, 0, 0);
+    (void)fx_want(fx, guest.link, RT_ATTACH, &frame);
+    assert_int_equal(frame.channel, 1);
+}
+
+static void test_welcome_lists_agents(void **state)
+{
+    struct fx *fx = *state;
+    static struct rt_welcome_msg welcome;
+    struct rt_frame frame;
+    struct rt_hello_msg hello;
+    char why[RT_TEXT_MAX];
+    const uint8_t *payload;
+    int link;
+
+    fx_host(fx, "dead", false);
+    fx_host(fx, "there", true);
+    fx_host(fx, "here", true);
+    link = fx_open(fx, RT_PEER_CLIENT, "local");
+    memset(&hello, 0, sizeof hello);
+    hello.vmin = hello.vmax = 1;
+    hello.role = rt_slice_text("client");
+    fx_msg(fx, link, &(struct rt_frame){.type = RT_HELLO}, RT_MSG_HELLO, &hello);
+    payload = fx_want(fx, link, RT_WELCOME, &frame);
+    assert_int_equal(rt_msg_decode(RT_MSG_WELCOME, payload, frame.length, &welcome, why, sizeof why), 0);
+    assert_int_equal(welcome.n_agents, 2);
+    assert_true(rt_slice_equal(welcome.agents[0].host, rt_slice_text("here")));
+    assert_true(rt_slice_equal(welcome.agents[0].addr[0], rt_slice_text("unix:/here")));
+    assert_true(rt_slice_equal(welcome.agents[1].host, rt_slice_text("there")));
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_held_until_the_guest_comes),
+        TEST(test_wait_ends),
+        TEST(test_not_found),
+        TEST(test_known_is_not_not_found),
+        TEST(test_moved),
+        TEST(test_not_moved_to_the_dead),
+        TEST(test_ended),
+        TEST(test_own_orphan_is_written_lost),
+        TEST(test_store_out),
+        TEST(test_given_up_by_the_client),
+        TEST(test_invalid),
+        TEST(test_channels_limit),
+        TEST(test_held_limit),
+        TEST(test_sessions_limit),
+        TEST(test_tenants),
+        TEST(test_byte_by_byte),
+        TEST(test_welcome_lists_agents),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

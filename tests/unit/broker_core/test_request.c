@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "tests/unit/broker_core/fixture.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* Requests of clients. */
+
+static int setup(void **state)
+{
+    struct fx *fx = calloc(1, sizeof *fx);
+
+    assert_non_null(fx);
+    fx_init(fx);
+    assert_non_null(fx->agent);
+    *state = fx;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    fx_close(*state);
+    free(*state);
+    return 0;
+}
+
+static struct rt_reply_msg reply; /* large */
+
+static struct rt_request_msg ask(const char *op, const char *cid)
+{
+    struct rt_request_msg msg;
+
+    memset(&msg, 0, sizeof msg);
+    msg.op = rt_slice_text(op);
+    msg.cid = rt_slice_text(cid);
+    return msg;
+}
+
+static void want(struct fx *fx, int client, uint64_t id, enum rt_class cls)
+{
+    fx_reply(fx, client, id, &reply);
+    assert_string_equal(rt_class_name(reply.c), rt_class_name(cls));
+}
+
+static void request(struct fx *fx, int client, uint64_t id, struct rt_request_msg msg)
+{
+    fx_request(fx, client, id, &msg);
+}
+
+static void running(struct fx *fx, const char *tenant, const char *cid, const char *host)
+{
+    struct rt_record *rule = &fx_record(fx, tenant, cid)->rule;
+
+    rule->exists = true;
+    rule->state = RT_SESSION_RUNNING;
+    rule->life = rule->epoch = 3;
+    (void)snprintf(rule->host, sizeof rule->host, "%s", host);
+}
+
+static void test_create(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+    struct rt_ticket ticket;
+    struct rt_request_msg msg = ask("create", "web");
+    int client = fx_client(fx, "local"), boss = fx_client(fx, "");
+
+    msg.label = rt_slice_text("shop");
+    msg.ring = 4096;
+    fx_request(fx, client, 1, &msg);
+    assert_int_equal(fx->last[RT_STORE_CREATE].ring, 4096);
+    assert_string_equal(fx->last[RT_STORE_CREATE].key.tenant, "local");
+    fx_answer(fx);
+    want(fx, client, 1, RT_CLASS_OK);
+    assert_int_equal(rt_ticket_decode(reply.tok.data, reply.tok.size, &ticket), 0);
+    assert_true(ticket.join);
+    assert_string_equal(ticket.key.tenant, "local");
+    assert_string_equal(ticket.key.cid, "web");
+    fx_guest(&guest, "web", 1);
+    memcpy(guest.token, reply.tok.data, reply.tok.size);
+    guest.token_size = reply.tok.size;
+    fx_serve(fx, &guest);
+    assert_true(fx_serves(fx, "web"));
+    request(fx, client, 2, ask("create", "web"));
+    fx_answer(fx);
+    want(fx, client, 2, RT_CLASS_LIMIT);
+    request(fx, client, 3, ask("create", "../web"));
+    want(fx, client, 3, RT_CLASS_INVALID);
+    request(fx, boss, 4, ask("create", "db"));
+    assert_string_equal(fx->last[RT_STORE_CREATE].key.tenant, "local");
+    fx_fail(fx, RT_EUNAVAIL);
+    want(fx, boss, 4, RT_CLASS_RETRY_LATER);
+}
+
+static void test_show(void **state)
+{
+    struct fx *fx = *state;
+    int client = fx_client(fx, "local"), other = fx_client(fx, "other");
+    struct fx_guest guest;
+
+    fx_guest(&guest, "web", 1);
+    fx_serve(fx, &guest);
+    fx_record(fx, "local", "web")->rule.state = RT_SESSION_MOVING; /* old news */
+    request(fx, client, 9, ask("show", "web"));
+    fx_answer(fx);
+    want(fx, client, 9, RT_CLASS_OK);
+    assert_int_equal(reply.n_recs, 1);
+    assert_true(rt_slice_equal(reply.recs[0].cid, rt_slice_text("web")));
+    assert_true(rt_slice_equal(reply.recs[0].tenant, rt_slice_text("local")));
+    assert_true(rt_slice_equal(reply.recs[0].host, rt_slice_text("here")));
+    assert_int_equal(reply.recs[0].state, RT_SESSION_RUNNING);
+    assert_int_equal(reply.recs[0].life, guest.life);
+    request(fx, client, 10, ask("show", "nothing"));
+    request(fx, other, 11, ask("show", "web"));
+    fx_answer(fx);
+    want(fx, client, 10, RT_CLASS_NOT_FOUND);
+    want(fx, other, 11, RT_CLASS_NOT_FOUND);
+    request(fx, client, 12, ask("show", "web"));
+    fx_fail(fx, RT_ETIMEDOUT); /* it serves it, so it can tell */
+    want(fx, client, 12, RT_CLASS_OK);
+    assert_int_equal(reply.recs[0].epoch, 1);
+    fx_down(fx);
+    request(fx, client, 13, ask("show", "web"));
+    want(fx, client, 13, RT_CLASS_OK);
+    request(fx, client, 14, ask("show", "db"));
+    want(fx, client, 14, RT_CLASS_RETRY_LATER);
+}
+
+static void test_show_prefix(void **state)
+{
+    struct fx *fx = *state;
+    int client = fx_client(fx, "local");
+    struct rt_request_msg msg = ask("show", "we");
+
+    msg.prefix = true;
+    running(fx, "local", "web", "there");
+    running(fx, "other", "website", "there");
+    fx_request(fx, client, 1, &msg);
+    fx_answer(fx);
+    want(fx, client, 1, RT_CLASS_OK);
+    assert_true(rt_slice_equal(reply.recs[0].cid, rt_slice_text("web")));
+    for (unsigned i = 0; i < 9; i++) {
+        char cid[8];
+        (void)snprintf(cid, sizeof cid, "web%u", i);
+        running(fx, "local", cid, "there");
+    }
+    fx->page = 2;
+    fx_request(fx, client, 2, &msg);
+    fx_answer(fx);
+    want(fx, client, 2, RT_CLASS_AMBIGUOUS);
+    assert_true(rt_slice_equal(reply.m, rt_slice_text("web, web0, web1, web2, web3")));
+    msg.cid = rt_slice_text("web"); /* whole: fits, whatever else begins with it */
+    fx_request(fx, client, 3, &msg);
+    fx_answer(fx);
+    want(fx, client, 3, RT_CLASS_OK);
+    assert_true(rt_slice_equal(reply.recs[0].cid, rt_slice_text("web")));
+    msg.cid = rt_slice_text("x");
+    fx_request(fx, client, 4, &msg);
+    fx_answer(fx);
+    want(fx, client, 4, RT_CLASS_NOT_FOUND);
+}
+
+static void test_show_across_tenants(void **state)
+{
+    struct fx *fx = *state;
+    int boss = fx_client(fx, "");
+
+    running(fx, "one", "web", "there");
+    running(fx, "one", "website", "there");
+    running(fx, "two", "db", "there");
+    request(fx, boss, 1, ask("show", "web"));
+    fx_answer(fx);
+    want(fx, boss, 1, RT_CLASS_OK);
+    assert_true(rt_slice_equal(reply.recs[0].tenant, rt_slice_text("one")));
+    request(fx, boss, 2, ask("show", "two/db"));
+    fx_answer(fx);
+    want(fx, boss, 2, RT_CLASS_OK);
+    running(fx, "two", "web", "there");
+    request(fx, boss, 3, ask("show", "web"));
+    fx_answer(fx);
+    want(fx, boss, 3, RT_CLASS_AMBIGUOUS);
+    assert_true(rt_slice_equal(reply.m, rt_slice_text("one/web, two/web")));
+}
+
+static void test_show_waits(void **state)
+{
+    struct fx *fx = *state;
+    int client = fx_client(fx, "local");
+    struct rt_request_msg msg = ask("show", "web");
+    struct fx_guest guest;
+
+    msg.wait = 2000;
+    fx_request(fx, client, 1, &msg);
+    fx_answer(fx);
+    fx_none(fx, client);
+    fx_guest(&guest, "web", 1);
+    fx_serve(fx, &guest);
+    want(fx, client, 1, RT_CLASS_OK);
+    assert_int_equal(reply.recs[0].state, RT_SESSION_RUNNING);
+    fx_request(fx, client, 2, &msg); /* nothing to wait for */
+    fx_answer(fx);
+    want(fx, client, 2, RT_CLASS_OK);
+    msg.cid = rt_slice_text("db");
+    fx_request(fx, client, 3, &msg);
+    fx_answer(fx);
+    fx_tick(fx, 1999);
+    fx_none(fx, client);
+    fx_tick(fx, 1);
+    fx_answer(fx);
+    want(fx, client, 3, RT_CLASS_NOT_FOUND);
+    fx_request(fx, client, 4, &msg);
+    fx_answer(fx);
+    running(fx, "local", "db", "there");
+    fx_claimed(fx, "db", "there", 3, 3);
+    fx_answer(fx);
+    want(fx, client, 4, RT_CLASS_OK);
+    msg.cid = rt_slice_text("mq");
+    fx_request(fx, client, 5, &msg);
+    fx_answer(fx);
+    fx_lost(fx, client);
+    fx_tick(fx, 5000);
+}
+
+static void test_list(void **state)
+{
+    struct fx *fx = *state;
+    int client = fx_client(fx, "local");
+    struct rt_request_msg msg = ask("list", "");
+    size_t n = 0;
+
+    request(fx, client, 1, msg);
+    fx_answer(fx);
+    want(fx, client, 1, RT_CLASS_OK);
+    assert_int_equal(reply.n_recs, 0);
+    assert_false(reply.more);
+    for (unsigned i = 0; i < 50; i++) {
+        char cid[8];
+        (void)snprintf(cid, sizeof cid, "c%02u", i);
+        running(fx, i % 10 == 9 ? "other" : "local", cid, i < 10 ? "there" : "here");
+    }
+    fx_request(fx, client, 2, &msg);
+    fx_answer(fx);
+    do {
+        want(fx, client, 2, RT_CLASS_OK);
+        n += reply.n_recs;
+    } while (reply.more);
+    assert_int_equal(n, 45);
+    fx_none(fx, client);
+    msg.cid = rt_slice_text("c0");
+    msg.host = rt_slice_text("there");
+    fx_request(fx, client, 3, &msg);
+    fx_answer(fx);
+    want(fx, client, 3, RT_CLASS_OK);
+    assert_int_equal(reply.n_recs, 9);
+    assert_false(reply.more);
+    request(fx, client, 4, ask("list", ""));
+    fx_fail(fx, RT_EUNAVAIL);
+    want(fx, client, 4, RT_CLASS_RETRY_LATER);
+}
+
+static void test_list_waits_for_the_reader(void **state)
+{
+    struct fx *fx = *state;
+    int client = fx_client(fx, "local");
+
+    running(fx, "local", "a", "there");
+    running(fx, "local", "b", "there");
+    fx->page = 1;
+    request(fx, client, 1, ask("list", ""));
+    rt_agent_queued(fx->agent, fx->links[client].id, RT_LINK_HIGH_WATER + 1, fx->now);
+    fx_answer(fx);
+    want(fx, client, 1, RT_CLASS_OK);
+    assert_true(reply.more);
+    fx_none(fx, client);
+    rt_agent_queued(fx->agent, fx->links[client].id, 0, fx->now);
+    fx_answer(fx);
+    want(fx, client, 1, RT_CLASS_OK);
+    assert_false(reply.more);
+}
+
+static void test_hosts(void **state)
+{
+    struct fx *fx = *state;
+    int client = fx_client(fx, "local");
+
+    request(fx, client, 1, ask("hosts", ""));
+    fx_answer(fx);
+    want(fx, client, 1, RT_CLASS_OK);
+    assert_int_equal(reply.n_hosts, 2);
+    fx_host(fx, "there", false);
+    fx_down(fx);
+    request(fx, client, 2, ask("hosts", "")); /* what it has heard */
+    want(fx, client, 2, RT_CLASS_OK);
+    assert_int_equal(reply.n_hosts, 1);
+    assert_false(reply.hosts[0].alive);
+}
+
+static void test_tails(void **state)
+{
+    struct fx *fx = *state;
+    struct rt_store_record *record;
+    int client = fx_client(fx, "local");
+    size_t got = 0;
+
+    running(fx, "local", "web", "here");
+    request(fx, client, 1, ask("tails", "web"));
+    fx_answer(fx);
+    want(fx, client, 1, RT_CLASS_NOT_FOUND);
+    record = fx_record(fx, "local", "web");
+    record->rule.state = RT_SESSION_ENDED;
+    record->code = 3;
+    record->out = 1000000;
+    record->err = 4;
+    fx->tail_size[0] = RT_TAIL_MAX;
+    fx->tail_size[1] = 4;
+    memset(fx->tail[0], 'o', RT_TAIL_MAX);
+    memset(fx->tail[1], 'e', 4);
+    request(fx, client, 2, ask("tails", "web"));
+    fx_answer(fx);
+    want(fx, client, 2, RT_CLASS_OK);
+    assert_int_equal(reply.code, 3);
+    assert_int_equal(reply.out, 1000000);
+    assert_true(reply.more);
+    while (got < RT_TAIL_MAX) {
+        want(fx, client, 2, RT_CLASS_OK);
+        assert_int_equal(reply.s, RT_STDOUT);
+        assert_int_equal(reply.o, 1000000 - RT_TAIL_MAX + got);
+        got += reply.data.size;
+        assert_true(reply.more);
+    }
+    want(fx, client, 2, RT_CLASS_OK);
+    assert_int_equal(reply.s, RT_STDERR);
+    assert_int_equal(reply.o, 0);
+    assert_int_equal(reply.data.size, 4);
+    assert_false(reply.more);
+}
+
+static void test_tails_of_a_kept_end(void **state)
+{
+    struct fx *fx = *state;
+    int client = fx_client(fx, "local");
+    struct rt_store_op op;
+
+    memset(&op, 0, sizeof op);
+    (void)snprintf(op.key.tenant, sizeof op.key.tenant, "local");
+    (void)snprintf(op.key.cid, sizeof op.key.cid, "web");
+    op.life = 5;
+    op.end.out = 2;
+    op.end.code = 8;
+    op.tail[0] = rt_slice_text("ab");
+    rt_agent_kept_end(fx->agent, &op, fx->now);
+    fx_down(fx);
+    request(fx, client, 1, ask("tails", "web"));
+    want(fx, client, 1, RT_CLASS_OK);
+    assert_int_equal(reply.code, 8);
+    want(fx, client, 1, RT_CLASS_OK);
+    assert_true(rt_slice_equal(reply.data, rt_slice_text("ab")));
+}
+
+static void test_bounds(void **state)
+{
+    struct fx *fx = *state;
+    int client = fx_client(fx, "local");
+
+    request(fx, client, 1, ask("destroy", "web"));
+    want(fx, client, 1, RT_CLASS_INVALID);
+    fx->store = FX_STORE_UP;
+    for (unsigned i = 0; i < 256; i++) {
+        request(fx, client, i, ask("show", "web"));
+        if (fx->n_ops == FX_OPS) {
+            break;
+        }
+    }
+    request(fx, client, 999, ask("hosts", ""));
+    want(fx, client, 999, RT_CLASS_LIMIT);
+    fx_lost(fx, client);
+    fx_answer(fx);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_create),
+        TEST(test_show),
+        TEST(test_show_prefix),
+        TEST(test_show_across_tenants),
+        TEST(test_show_waits),
+        TEST(test_list),
+        TEST(test_list_waits_for_the_reader),
+        TEST(test_hosts),
+        TEST(test_tails),
+        TEST(test_tails_of_a_kept_end),
+        TEST(test_bounds),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

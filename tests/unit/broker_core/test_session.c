@@ -1,0 +1,530 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "tests/unit/broker_core/fixture.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* A served session: news, loss, reports, a fresh store, its end, and the stop of the agent. */
+
+static int setup(void **state)
+{
+    struct fx *fx = calloc(1, sizeof *fx);
+
+    assert_non_null(fx);
+    fx_init(fx);
+    assert_non_null(fx->agent);
+    *state = fx;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    fx_close(*state);
+    free(*state);
+    return 0;
+}
+
+static void report(struct fx *fx, int link, unsigned n_atts, uint64_t head)
+{
+    static struct rt_report_msg msg;
+    static const uint8_t id[RT_ID_SIZE];
+
+    memset(&msg, 0, sizeof msg);
+    msg.n_procs = 1;
+    msg.procs[0].st = 1;
+    msg.procs[0].n_base = msg.procs[0].n_head = 3;
+    msg.procs[0].head[0] = head;
+    msg.n_atts = n_atts;
+    for (unsigned i = 0; i < n_atts; i++) {
+        msg.atts[i].id = (struct rt_slice){id, sizeof id};
+        msg.atts[i].n_cons = 3;
+        msg.atts[i].n_app = 2;
+    }
+    fx_msg(fx, link, &(struct rt_frame){.type = RT_REPORT}, RT_MSG_REPORT, &msg);
+}
+
+static void test_news_drop_the_guest(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+    struct rt_frame frame;
+    struct rt_refuse_msg refuse;
+    int client = fx_client(fx, "local");
+
+    fx_host(fx, "there", true);
+    fx_guest(&guest, "web", 1);
+    fx_serve(fx, &guest);
+    fx_attach(fx, client, 1, "web", 0, 0, 0);
+    (void)fx_want(fx, guest.link, RT_ATTACH, &frame);
+    fx_claimed(fx, "web", "there", guest.life, 1); /* not newer */
+    fx_claimed(fx, "web", "here", guest.life, 2);  /* one's own */
+    assert_true(fx_serves(fx, "web"));
+    fx_claimed(fx, "web", "there", guest.life, 2);
+    assert_false(fx_serves(fx, "web"));
+    fx_want_refuse(fx, client, 1, RT_CLASS_MOVED, &refuse);
+    assert_int_equal(refuse.epoch, 2);
+    assert_false(fx_closed(fx, guest.link)); /* asked once more: a copy would answer */
+    fx_tick(fx, 1000);
+    assert_true(fx_closed(fx, guest.link));
+    assert_int_equal(fx_stats(fx).forks, 0);
+    fx_answer(fx);
+    fx_tick(fx, RT_LOST_AFTER_MS);
+    fx_answer(fx);
+    assert_int_equal(fx->n_submitted[RT_STORE_STATE], 0); /* not this agent's to write */
+}
+
+static void test_news_of_a_fork(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+    struct rt_frame frame;
+
+    fx_guest(&guest, "web", 1);
+    fx_serve(fx, &guest);
+    fx_claimed(fx, "web", "there", guest.life, 2);
+    (void)fx_want(fx, guest.link, RT_PING, &frame);
+    fx_send(fx, guest.link, &(struct rt_frame){.type = RT_PONG, .offset = frame.offset}, NULL);
+    assert_true(fx_closed(fx, guest.link));
+    assert_int_equal(fx_stats(fx).forks, 1);
+    assert_int_equal(fx->n_events[RT_AGENT_FORKED], 1);
+}
+
+static void test_news_lost(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+    struct rt_store_record *record;
+
+    fx_guest(&guest, "web", 1);
+    fx_serve(fx, &guest);
+    record = fx_record(fx, "local", "web");
+    record->rule.epoch = 4;
+    (void)snprintf(record->rule.host, sizeof record->rule.host, "there");
+    report(fx, guest.link, 0, 5);
+    fx_answer(fx); /* the refused write tells of the claim */
+    assert_false(fx_serves(fx, "web"));
+}
+
+static void test_guest_lost(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+    struct rt_store_record *record;
+
+    fx_guest(&guest, "web", 1);
+    fx_serve(fx, &guest);
+    record = fx_record(fx, "local", "web");
+    fx_lost(fx, guest.link);
+    fx_answer(fx);
+    assert_int_equal(record->rule.state, RT_SESSION_MOVING);
+    fx_tick(fx, RT_LOST_AFTER_MS - 1);
+    fx_answer(fx);
+    assert_int_equal(record->rule.state, RT_SESSION_MOVING);
+    fx_tick(fx, 1);
+    fx_answer(fx);
+    assert_int_equal(record->rule.state, RT_SESSION_LOST);
+    fx_serve(fx, &guest);
+    assert_int_equal(record->rule.state, RT_SESSION_RUNNING);
+    fx_tick(fx, 2 * RT_LOST_AFTER_MS);
+    fx_answer(fx);
+    assert_int_equal(record->rule.state, RT_SESSION_RUNNING);
+}
+
+static void test_lost_is_written_when_the_store_is_back(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+
+    fx_guest(&guest, "web", 1);
+    fx_serve(fx, &guest);
+    fx_down(fx);
+    fx_lost(fx, guest.link);
+    fx_tick(fx, 4000);
+    fx_up(fx, false, true);
+    fx_answer(fx);
+    fx_tick(fx, 1000);
+    fx_answer(fx);
+    assert_int_equal(fx_record(fx, "local", "web")->rule.state, RT_SESSION_LOST);
+}
+
+static void test_reports(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+    size_t written;
+
+    fx_guest(&guest, "web", 1);
+    fx_hello(fx, &guest);
+    fx_answer(fx);
+    fx_welcome(fx, &guest, NULL);
+    fx_confirm(fx, &guest);
+    report(fx, guest.link, 1, 1); /* in the confirm's flight: before the take is answered */
+    assert_int_equal(fx->n_submitted[RT_STORE_REPORT], 0);
+    fx_answer(fx);
+    assert_int_equal(fx->n_submitted[RT_STORE_REPORT], 1);
+    report(fx, guest.link, 1, 1); /* nothing new */
+    fx_tick(fx, 1000);
+    assert_int_equal(fx->n_submitted[RT_STORE_REPORT], 1);
+    written = fx->n_submitted[RT_STORE_REPORT];
+    for (unsigned i = 0; i < 20; i++) {
+        report(fx, guest.link, 1, 10 + i);
+        fx_tick(fx, 100);
+        fx_answer(fx);
+    }
+    assert_true(fx->n_submitted[RT_STORE_REPORT] <= written + 3);
+    assert_true(fx->n_submitted[RT_STORE_REPORT] >= written + 2);
+    report(fx, guest.link, RT_ATTS_MAX, 99); /* shortened to what a record takes */
+    fx_tick(fx, 1000);
+    fx_answer(fx);
+    assert_true(fx->report_size <= RT_REPORT_MAX);
+    assert_true(fx->report_size > RT_REPORT_MAX / 2);
+    written = fx->n_submitted[RT_STORE_REPORT];
+    fx_send(fx, guest.link, &(struct rt_frame){.type = RT_REPORT, .length = 2}, "\xc1\xc1");
+    fx_tick(fx, 4000);
+    fx_answer(fx);
+    assert_int_equal(fx->n_submitted[RT_STORE_REPORT], written); /* an idle session writes nothing */
+}
+
+static void test_report_fails(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+
+    fx_guest(&guest, "web", 1);
+    fx_serve(fx, &guest);
+    report(fx, guest.link, 0, 1);
+    assert_int_equal(fx->n_submitted[RT_STORE_REPORT], 1);
+    fx_fail(fx, RT_ETIMEDOUT);
+    fx_tick(fx, 1000);
+    assert_int_equal(fx->n_submitted[RT_STORE_REPORT], 2);
+    fx_answer(fx);
+    fx_tick(fx, 3000);
+    assert_int_equal(fx->n_submitted[RT_STORE_REPORT], 2);
+}
+
+static void test_fresh_store(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest web, db;
+    size_t takes;
+
+    fx_guest(&web, "web", 1);
+    fx_guest(&db, "db", 2);
+    fx_serve(fx, &web);
+    fx_serve(fx, &web);
+    fx_serve(fx, &db);
+    takes = fx->n_submitted[RT_STORE_TAKE];
+    fx_up(fx, false, true); /* the same store: nothing to do */
+    fx_answer(fx);
+    assert_int_equal(fx->n_submitted[RT_STORE_TAKE], takes);
+    fx_up(fx, true, false);
+    fx_answer(fx);
+    assert_int_equal(fx->n_submitted[RT_STORE_TAKE], takes + 2);
+    fx->n_records = 0; /* flushed */
+    fx_up(fx, true, false);
+    fx_answer(fx);
+    assert_int_equal(fx->n_records, 2);
+    assert_int_equal(fx_record(fx, "local", "web")->rule.life, web.life);
+    assert_int_equal(fx_record(fx, "local", "web")->rule.epoch, 2);
+    assert_int_equal(fx_record(fx, "local", "db")->rule.life, db.life);
+    assert_int_equal(fx_stats(fx).served, 2);
+    fx_serve(fx, &web); /* its ticket descends from what was written */
+    assert_int_equal(fx_record(fx, "local", "web")->rule.epoch, 3);
+}
+
+static void test_fresh_store_refuses(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+    struct rt_record *rule;
+
+    fx_guest(&guest, "web", 1);
+    fx_serve(fx, &guest);
+    rule = &fx_record(fx, "local", "web")->rule;
+    rule->life += 100; /* another start was served meanwhile */
+    memset(rule->inc.b, 9, sizeof rule->inc.b);
+    (void)snprintf(rule->host, sizeof rule->host, "there");
+    fx_up(fx, true, true);
+    fx_answer(fx);
+    fx_want_refuse(fx, guest.link, 0, RT_CLASS_SUPERSEDED, NULL);
+    assert_false(fx_serves(fx, "web"));
+    assert_int_equal(fx_stats(fx).served, 0);
+}
+
+static void test_census(void **state)
+{
+    struct fx *fx = *state;
+    struct rt_record *rule;
+
+    for (unsigned i = 0; i < 5; i++) {
+        char cid[8];
+        (void)snprintf(cid, sizeof cid, "c%u", i);
+        rule = &fx_record(fx, "local", cid)->rule;
+        rule->exists = true;
+        rule->state = RT_SESSION_RUNNING;
+        rule->life = rule->epoch = 3;
+        (void)snprintf(rule->host, sizeof rule->host, i == 4 ? "there" : "here");
+    }
+    fx->page = 2;
+    fx_up(fx, true, true);
+    fx_answer(fx);
+    fx_tick(fx, RT_LOST_AFTER_MS);
+    fx_answer(fx);
+    for (unsigned i = 0; i < 5; i++) {
+        assert_int_equal(fx->records[i].rule.state, i == 4 ? RT_SESSION_RUNNING : RT_SESSION_LOST);
+    }
+}
+
+static void tail(struct fx *fx, int link, uint16_t stream, uint64_t offset, const void *bytes, uint32_t size)
+{
+    struct rt_frame frame = {.type = RT_TAIL, .stream = stream, .offset = offset, .length = size};
+
+    fx_send(fx, link, &frame, bytes);
+}
+
+static void end(struct fx *fx, int link, uint64_t code, uint64_t out, uint64_t err)
+{
+    struct rt_end_msg msg = {.code = code, .out = out, .err = err};
+
+    fx_msg(fx, link, &(struct rt_frame){.type = RT_END}, RT_MSG_END, &msg);
+}
+
+static void want_end_ok(struct fx *fx, int link, enum rt_end_how how)
+{
+    struct rt_end_ok_msg msg;
+    struct rt_frame frame;
+    char why[RT_TEXT_MAX];
+    const uint8_t *payload = fx_want(fx, link, RT_END_OK, &frame);
+
+    assert_int_equal(rt_msg_decode(RT_MSG_END_OK, payload, frame.length, &msg, why, sizeof why), 0);
+    assert_int_equal(msg.how, how);
+    assert_int_equal(msg.delay > 0, how == RT_END_LATER);
+}
+
+static void test_end_stored(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+
+    fx_guest(&guest, "web", 1);
+    fx_serve(fx, &guest);
+    tail(fx, guest.link, RT_STDOUT, 100, "last ", 5);
+    tail(fx, guest.link, RT_STDOUT, 105, "words", 5);
+    tail(fx, guest.link, RT_STDERR, 0, "oops", 4);
+    end(fx, guest.link, 3, 110, 4);
+    end(fx, guest.link, 3, 110, 4); /* twice: it is under way */
+    fx_none(fx, guest.link);
+    fx_answer(fx);
+    want_end_ok(fx, guest.link, RT_END_REPLICATED);
+    fx_none(fx, guest.link);
+    assert_int_equal(fx->tail_size[0], 10);
+    assert_memory_equal(fx->tail[0], "last words", 10);
+    assert_memory_equal(fx->tail[1], "oops", 4);
+    assert_int_equal(fx->last[RT_STORE_END].end.code, 3);
+    assert_int_equal(fx->last[RT_STORE_END].life, guest.life);
+    assert_int_equal(fx->n_events[RT_AGENT_ENDED], 1);
+    assert_true(fx_serves(fx, "web"));
+    end(fx, guest.link, 3, 110, 4); /* its answer was lost: again, now without tails */
+    fx_answer(fx);
+    want_end_ok(fx, guest.link, RT_END_REPLICATED);
+    fx_lost(fx, guest.link);
+    fx_tick(fx, 2 * RT_LOST_AFTER_MS);
+    fx_answer(fx);
+    assert_int_equal(fx_record(fx, "local", "web")->rule.state, RT_SESSION_ENDED);
+}
+
+static void test_end_right_after_confirm(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+
+    fx_guest(&guest, "web", 1);
+    fx_hello(fx, &guest);
+    fx_answer(fx);
+    fx_welcome(fx, &guest, NULL);
+    fx_confirm(fx, &guest);
+    tail(fx, guest.link, RT_STDOUT, 0, "hi\n", 3);
+    end(fx, guest.link, 0, 3, 0);
+    assert_int_equal(fx->n_submitted[RT_STORE_END], 0);
+    fx_answer(fx);
+    want_end_ok(fx, guest.link, RT_END_REPLICATED);
+    assert_memory_equal(fx->tail[0], "hi\n", 3);
+}
+
+static void test_end_tail_that_does_not_fit(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+    static uint8_t bytes[RT_TAIL_MAX];
+
+    fx_guest(&guest, "web", 1);
+    fx_serve(fx, &guest);
+    tail(fx, guest.link, RT_STDOUT, 0, bytes, RT_TAIL_MAX);
+    tail(fx, guest.link, RT_STDOUT, RT_TAIL_MAX, bytes, 10); /* more than there may be: begins anew */
+    tail(fx, guest.link, RT_STDERR, 7, bytes, 10);           /* does not lead to the end */
+    end(fx, guest.link, 0, RT_TAIL_MAX + 10, 4);
+    assert_int_equal(fx->tail_size[0], 10);
+    assert_int_equal(fx->tail_size[1], 0);
+    fx_answer(fx);
+    want_end_ok(fx, guest.link, RT_END_REPLICATED);
+}
+
+static void test_end_on_disk(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+
+    fx_guest(&guest, "web", 1);
+    fx_serve(fx, &guest);
+    fx_down(fx);
+    tail(fx, guest.link, RT_STDOUT, 0, "hi\n", 3);
+    end(fx, guest.link, 0, 3, 0);
+    want_end_ok(fx, guest.link, RT_END_ON_DISK);
+    assert_int_equal(fx->n_kept, 1);
+    fx_up(fx, false, true);
+    fx_answer(fx);
+    assert_int_equal(fx->n_dropped, 1);
+    assert_memory_equal(fx->tail[0], "hi\n", 3);
+    assert_int_equal(fx_record(fx, "local", "web")->rule.state, RT_SESSION_ENDED);
+}
+
+static void test_end_times_out(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+
+    fx_guest(&guest, "web", 1);
+    fx_serve(fx, &guest);
+    end(fx, guest.link, 0, 0, 0);
+    fx_fail(fx, RT_ETIMEDOUT);
+    want_end_ok(fx, guest.link, RT_END_ON_DISK);
+    fx_tick(fx, 1000); /* tried again by itself */
+    fx_answer(fx);
+    assert_int_equal(fx->n_dropped, 1);
+    fx->disk_full = true;
+    end(fx, guest.link, 0, 0, 0);
+    fx_fail(fx, RT_EUNAVAIL);
+    want_end_ok(fx, guest.link, RT_END_LATER);
+}
+
+static void test_end_not_found(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+
+    fx_guest(&guest, "web", 1);
+    fx_serve(fx, &guest);
+    fx->n_records = 0;
+    end(fx, guest.link, 0, 0, 0);
+    fx_answer(fx);
+    want_end_ok(fx, guest.link, RT_END_LATER);
+    fx_up(fx, true, false);
+    fx_answer(fx);
+    end(fx, guest.link, 0, 0, 0);
+    fx_answer(fx);
+    want_end_ok(fx, guest.link, RT_END_REPLICATED);
+}
+
+static void test_end_kept_by_an_earlier_run(void **state)
+{
+    struct fx *fx = *state;
+    struct rt_store_op op;
+    struct rt_record *rule = &fx_record(fx, "local", "web")->rule;
+
+    rule->exists = true;
+    rule->state = RT_SESSION_MOVING;
+    rule->life = 5;
+    memset(&op, 0, sizeof op);
+    (void)snprintf(op.key.tenant, sizeof op.key.tenant, "local");
+    (void)snprintf(op.key.cid, sizeof op.key.cid, "web");
+    op.life = 5;
+    op.end.out = 2;
+    op.tail[0] = rt_slice_text("ab");
+    rt_agent_kept_end(fx->agent, &op, fx->now);
+    (void)snprintf(op.key.cid, sizeof op.key.cid, "gone"); /* its record has expired */
+    rt_agent_kept_end(fx->agent, &op, fx->now);
+    fx_up(fx, true, true);
+    fx_answer(fx);
+    assert_int_equal(rule->state, RT_SESSION_ENDED);
+    assert_int_equal(fx->n_dropped, 2);
+}
+
+static void test_ends_limit(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+    struct rt_store_op op;
+
+    fx_guest(&guest, "web", 1);
+    fx_serve(fx, &guest);
+    fx_down(fx);
+    memset(&op, 0, sizeof op);
+    (void)snprintf(op.key.tenant, sizeof op.key.tenant, "local");
+    for (unsigned i = 0; i < RT_ENDS_MAX; i++) {
+        (void)snprintf(op.key.cid, sizeof op.key.cid, "c%u", i);
+        rt_agent_kept_end(fx->agent, &op, fx->now);
+    }
+    tail(fx, guest.link, RT_STDOUT, 0, "x", 1);
+    end(fx, guest.link, 0, 1, 0);
+    want_end_ok(fx, guest.link, RT_END_LATER);
+    assert_int_equal(fx->n_kept, 0);
+}
+
+static void test_stop(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+    struct rt_peer peer;
+    int client = fx_client(fx, "local");
+    size_t written;
+
+    fx_guest(&guest, "web", 1);
+    fx_serve(fx, &guest);
+    fx_attach(fx, client, 1, "web", 0, 0, 0);
+    report(fx, guest.link, 0, 1);
+    report(fx, guest.link, 0, 2);
+    written = fx->n_submitted[RT_STORE_REPORT];
+    rt_agent_stop(fx->agent, fx->now);
+    assert_int_equal(fx->n_submitted[RT_STORE_REPORT], written + 1);
+    assert_true(fx_closed(fx, guest.link));
+    fx_want_refuse(fx, client, 1, RT_CLASS_LOST, NULL);
+    fx_want_refuse(fx, client, 0, RT_CLASS_LOST, NULL);
+    assert_int_equal(fx_stats(fx).links, 0);
+    memset(&peer, 0, sizeof peer);
+    assert_int_equal(rt_agent_opened(fx->agent, &peer, fx->now), 0);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_news_drop_the_guest),
+        TEST(test_news_of_a_fork),
+        TEST(test_news_lost),
+        TEST(test_guest_lost),
+        TEST(test_lost_is_written_when_the_store_is_back),
+        TEST(test_reports),
+        TEST(test_report_fails),
+        TEST(test_fresh_store),
+        TEST(test_fresh_store_refuses),
+        TEST(test_census),
+        TEST(test_end_stored),
+        TEST(test_end_right_after_confirm),
+        TEST(test_end_tail_that_does_not_fit),
+        TEST(test_end_on_disk),
+        TEST(test_end_times_out),
+        TEST(test_end_not_found),
+        TEST(test_end_kept_by_an_earlier_run),
+        TEST(test_ends_limit),
+        TEST(test_stop),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
