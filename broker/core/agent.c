@@ -42,9 +42,7 @@ struct rt_agent *rt_agent_new(const struct rt_agent_config *config, uint64_t now
 
 static void link_free(struct ag_link *link)
 {
-    if (link->claim != NULL) {
-        free(link->claim);
-    }
+    free(link->claim);
     free(link->report);
     free(link);
 }
@@ -62,6 +60,7 @@ void rt_agent_free(struct rt_agent *agent)
         if (link == NULL) {
             continue;
         }
+        rt_ag_timer_clear(&agent->timers, &link->timer);
         while (!ag_list_empty(&link->chans)) {
             rt_ag_chan_free(agent, ag_of(link->chans.next, struct ag_chan, in[link->role == RT_PEER_CLIENT]));
         }
