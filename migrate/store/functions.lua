@@ -472,13 +472,18 @@ local function hosts(keys)
     return {store_ms(), rows(keys[1])}
 end
 
-redis.register_function('rt1_claim', claim)
-redis.register_function('rt1_create', create)
-redis.register_function('rt1_state', state)
-redis.register_function('rt1_report', report)
-redis.register_function('rt1_end', finish)
-redis.register_function('rt1_touch', touch)
-redis.register_function('rt1_prune', prune)
-redis.register_function('rt1_beat', beat)
-redis.register_function{function_name = 'rt1_tails', callback = tails, flags = {'no-writes'}}
-redis.register_function{function_name = 'rt1_hosts', callback = hosts, flags = {'no-writes'}}
+-- A server that is full refuses new sessions, reports and ends, but not what tells who lives and who serves.
+local function register(name, callback, ...)
+    redis.register_function{function_name = name, callback = callback, flags = {...}}
+end
+
+register('rt1_claim', claim, 'allow-oom')
+register('rt1_state', state, 'allow-oom')
+register('rt1_touch', touch, 'allow-oom')
+register('rt1_prune', prune, 'allow-oom')
+register('rt1_beat', beat, 'allow-oom')
+register('rt1_create', create)
+register('rt1_report', report)
+register('rt1_end', finish)
+register('rt1_tails', tails, 'no-writes')
+register('rt1_hosts', hosts, 'no-writes')

@@ -21,11 +21,15 @@
 #define REFRESH_BEATS (6 * 3600 * 1000 / RT_HEARTBEAT_MS)
 #define REFRESH_PAGE 256
 #define LOADS_MAX 3
+/* A beat that comes this long after the last one says that the store was away for others too: nobody counts as dead for
+ * a while. */
+#define BEAT_LATE_MS (2 * RT_HEARTBEAT_MS + RT_HEARTBEAT_MS / 2)
 
 bool rt_store_alive(const struct rt_store *store, uint64_t age_ms)
 {
     bool in_touch = store->phase == RT_STORE_ONLINE && store->seen &&
-                    uv_now(store->loop) - store->online_ms >= RT_HEARTBEAT_EXPIRY_MS;
+                    uv_now(store->loop) - store->online_ms >= RT_HEARTBEAT_EXPIRY_MS &&
+                    uv_now(store->loop) - store->beat_ms < BEAT_LATE_MS;
 
     return age_ms < RT_HEARTBEAT_EXPIRY_MS || !in_touch;
 }
@@ -188,8 +192,11 @@ static void online(struct rt_store *store, const struct beat *beat)
     bool whole = beat->now_ms >= beat->born_ms && beat->now_ms - beat->born_ms >= RT_STORE_WHOLE_MS;
     bool tell = fresh || whole != store->whole || store->phase != RT_STORE_ONLINE;
 
-    if (fresh || store->phase != RT_STORE_ONLINE) {
+    if (fresh || store->phase != RT_STORE_ONLINE || uv_now(store->loop) - store->beat_ms >= BEAT_LATE_MS) {
         store->online_ms = uv_now(store->loop);
+    }
+    store->beat_ms = uv_now(store->loop);
+    if (fresh || store->phase != RT_STORE_ONLINE) {
         rt_store_log(store, RT_STORE_INFO, "store %s is up%s", rt_redis_where(&store->commands),
                      fresh && store->seen ? ", and new or rolled back" : "");
     }

@@ -130,109 +130,6 @@ void rt_store_list(struct rt_store *store, const struct rt_key *key, const char 
     }
 }
 
-/* Ends. */
-
-static void fail_list(struct rt_store_run **list, int error)
-{
-    struct rt_store_run *run = *list;
-
-    *list = NULL;
-    while (run) {
-        struct rt_store_run *next = run->next;
-
-        rt_store_run_failed(run, error);
-        run = next;
-    }
-}
-
-static void wait_for_replicas(struct rt_store *store);
-
-static void waited(struct rt_store *store, enum rt_end_how how)
-{
-    struct rt_store_run *run = store->waited;
-
-    store->waited = NULL;
-    while (run) {
-        struct rt_store_run *next = run->next;
-        struct rt_store_reply reply = {.how = how, .outcome.verdict = RT_CLASS_OK};
-
-        rt_store_run_done(run, &reply);
-        run = next;
-    }
-    if (store->written) {
-        wait_for_replicas(store);
-    }
-}
-
-/* They are written, but whether a replica has them is not known: repeated ends do no harm. */
-static void wait_failed(struct rt_store *store, int error)
-{
-    fail_list(&store->waited, error);
-    fail_list(&store->written, error);
-}
-
-static void wait_cb(void *ctx, int error, const redisReply *reply)
-{
-    struct rt_store *store = ctx;
-
-    if (error || reply->type != REDIS_REPLY_INTEGER) {
-        wait_failed(store, error ? error : RT_EUNAVAIL);
-        return;
-    }
-    waited(store, reply->integer >= 1 ? RT_END_REPLICATED : RT_END_STORED);
-}
-
-static void replicas_cb(void *ctx, int error, const redisReply *reply)
-{
-    struct rt_store *store = ctx;
-    struct rt_redis_args args = {.n = 0};
-    char limit[24];
-    int rc;
-
-    if (error || reply->type != REDIS_REPLY_ARRAY || reply->elements < 3 ||
-        reply->element[2]->type != REDIS_REPLY_ARRAY) {
-        wait_failed(store, error ? error : RT_EUNAVAIL);
-        return;
-    }
-    if (reply->element[2]->elements == 0) {
-        waited(store, RT_END_STORED);
-        return;
-    }
-    snprintf(limit, sizeof limit, "%d", RT_STORE_WAIT_MS);
-    rt_redis_text(&args, "WAIT");
-    rt_redis_text(&args, "1");
-    rt_redis_text(&args, limit);
-    rc = rt_redis_call(&store->ends, &args, 0, wait_cb, store);
-    if (rc) {
-        wait_failed(store, RT_ETIMEDOUT);
-    }
-}
-
-/* One WAIT at a time, for all that is written: they would queue up behind each other in the server. */
-static void wait_for_replicas(struct rt_store *store)
-{
-    struct rt_redis_args args = {.n = 0};
-
-    assert(!store->waited);
-    store->waited = store->written;
-    store->written = NULL;
-    rt_redis_text(&args, "ROLE");
-    if (rt_redis_call(&store->ends, &args, 0, replicas_cb, store)) {
-        wait_failed(store, RT_ETIMEDOUT);
-    }
-}
-
-static void end_written(struct rt_store_run *run)
-{
-    struct rt_store *store = run->store;
-
-    run->next = store->written;
-    store->written = run;
-    if (!store->waited) {
-        wait_for_replicas(store);
-    }
-}
-
 /* Answers. */
 
 static int parse_hosts(struct rt_store *store, const redisReply *reply, struct rt_store_reply *out)
@@ -334,7 +231,7 @@ static void run_cb(void *ctx, int error, const redisReply *answer)
         reply.error = error;
         reply.n_records = 0;
     } else if (run->kind == RT_STORE_END && reply.error == 0) {
-        end_written(run);
+        rt_store_end_written(run);
         return;
     }
     records = reply.records;
@@ -478,8 +375,7 @@ static void ends_down_cb(void *ctx, const char *why)
     struct rt_store *store = ctx;
 
     (void)why;
-    fail_list(&store->waited, RT_ETIMEDOUT);
-    fail_list(&store->written, RT_ETIMEDOUT);
+    rt_store_ends_fail(store, RT_ETIMEDOUT);
 }
 
 static void heart_cb(uv_timer_t *timer)
@@ -639,6 +535,5 @@ void rt_store_stop(struct rt_store *store, void (*closed)(struct rt_store *store
     rt_redis_stop(&store->commands, redis_closed);
     rt_redis_stop(&store->pubsub, redis_closed);
     rt_redis_stop(&store->ends, redis_closed);
-    fail_list(&store->waited, RT_ECANCELED);
-    fail_list(&store->written, RT_ECANCELED);
+    rt_store_ends_fail(store, RT_ECANCELED);
 }

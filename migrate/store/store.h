@@ -68,7 +68,8 @@ struct rt_store {
     bool seen;         /* we have been up before: mark and seq mean something */
     bool whole;
     uint64_t seq;        /* of the row that we wrote last */
-    uint64_t online_ms;  /* loop time since when we have been up without a break */
+    uint64_t online_ms;  /* loop time since when beats have succeeded without a break */
+    uint64_t beat_ms;    /* loop time of the last that did */
     uint64_t beats;      /* answered on this connection */
     uint64_t refresh_at; /* index in our own set of what to refresh next */
     bool refreshing;

@@ -6,7 +6,8 @@
 #include "migrate/store/codec.h"
 #include "migrate/store/store.h"
 
-/* Between store.c (connections, operations), find.c (the operation of several steps) and registry.c (heartbeat, news).
+/* Between store.c (connections, operations), find.c and ends.c (operations of several steps) and registry.c (heartbeat,
+ * news).
  */
 
 /* One operation under way. Freed by rt_store_run_done(). */
@@ -32,6 +33,11 @@ bool rt_store_functions_missing(const redisReply *reply);
 /* Loads the function library; what is sent after it on any connection finds it. Returns 0 or why it could not be sent.
  */
 RT_MUST_CHECK int rt_store_load(struct rt_store *store, struct rt_redis *redis);
+
+/* The primary has the end; the run's reply comes when it is known whether a replica has it too. */
+void rt_store_end_written(struct rt_store_run *run);
+/* Ends all runs that wait for that. */
+void rt_store_ends_fail(struct rt_store *store, int error);
 
 /* Begins a FIND; as rt_store_submit(). run->find is made here, and freed by rt_store_find_free(). */
 RT_MUST_CHECK int rt_store_find_start(struct rt_store_run *run, const struct rt_store_op *op);

@@ -98,7 +98,7 @@ static void connect_cb(uv_connect_t *req, int status)
 struct rt_redis_stream *rt_redis_stream_dial(struct rt_redis *redis, const struct rt_store_endpoint *endpoint)
 {
     struct rt_redis_stream *stream = malloc(sizeof *stream);
-    bool local = endpoint->kind == RT_STORE_ENDPOINT_UNIX;
+    bool local = endpoint->path[0] != '\0';
     int rc;
 
     if (!stream) {

@@ -358,6 +358,31 @@ static void test_warnings(void **state)
     rt_test_redis_stop(&other);
 }
 
+/* No memory left: new sessions and ends are refused, moves and heartbeats go on, nobody looks dead. */
+static void test_full(void **state)
+{
+    struct agent *a = agent_start(redis.unix_endpoint, "hosta");
+    struct agent *b = agent_start(redis.unix_endpoint, "hostb");
+    struct rt_store_op op = {.kind = RT_STORE_CREATE, .key = key_of("t", "x")};
+    char answer[64];
+
+    (void)state;
+    run_for(1200);
+    assert_int_equal(rt_test_redis_command(&redis, "CONFIG SET maxmemory 1", answer, sizeof answer), 0);
+    assert_int_equal(submit(a, &op), RT_ELIMIT);
+    join(a, "x");
+    run_for(RT_HEARTBEAT_EXPIRY_MS + 1500);
+    for (size_t i = 0; i < a->n_news; i++) {
+        assert_true(a->news[i].kind != RT_STORE_HOST || a->news[i].row.alive);
+    }
+    op = (struct rt_store_op){.kind = RT_STORE_HOSTS};
+    assert_int_equal(submit(a, &op), 0);
+    assert_true(a->hosts[0].age_ms < 1500 && a->hosts[1].age_ms < 1500);
+    assert_int_equal(rt_test_redis_command(&redis, "CONFIG SET maxmemory 0", answer, sizeof answer), 0);
+    agent_stop(a);
+    agent_stop(b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -368,6 +393,7 @@ int main(void)
         cmocka_unit_test_setup(test_flushed_and_rolled_back, flush_setup),
         cmocka_unit_test_setup(test_resubscription_is_told, flush_setup),
         cmocka_unit_test_setup(test_duplicate_name, flush_setup),
+        cmocka_unit_test_setup(test_full, flush_setup),
         cmocka_unit_test_setup(test_endpoints_in_turn, flush_setup),
         cmocka_unit_test_setup(test_warnings, flush_setup),
     };

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "migrate/store/store_priv.h"
+
+#include <assert.h>
+#include <stdio.h>
+
+/* What comes after an end has been written: whether a replica has it. On a connection of its own, as WAIT stalls what
+ * is pipelined behind it.
+ *
+ *     written --no WAIT under way--> waited: ROLE --replicas--> WAIT --count--> REPLICATED or STORED
+ *                                                 --none------------------------> STORED */
+
+static void fail_list(struct rt_store_run **list, int error)
+{
+    struct rt_store_run *run = *list;
+
+    *list = NULL;
+    while (run) {
+        struct rt_store_run *next = run->next;
+
+        rt_store_run_failed(run, error);
+        run = next;
+    }
+}
+
+static void wait_for_replicas(struct rt_store *store);
+
+static void waited(struct rt_store *store, enum rt_end_how how)
+{
+    struct rt_store_run *run = store->waited;
+
+    store->waited = NULL;
+    while (run) {
+        struct rt_store_run *next = run->next;
+        struct rt_store_reply reply = {.how = how, .outcome.verdict = RT_CLASS_OK};
+
+        rt_store_run_done(run, &reply);
+        run = next;
+    }
+    if (store->written) {
+        wait_for_replicas(store);
+    }
+}
+
+/* They are written, but whether a replica has them is not known: repeated ends do no harm. */
+void rt_store_ends_fail(struct rt_store *store, int error)
+{
+    fail_list(&store->waited, error);
+    fail_list(&store->written, error);
+}
+
+static void wait_cb(void *ctx, int error, const redisReply *reply)
+{
+    struct rt_store *store = ctx;
+
+    if (error || reply->type != REDIS_REPLY_INTEGER) {
+        rt_store_ends_fail(store, error ? error : RT_EUNAVAIL);
+        return;
+    }
+    waited(store, reply->integer >= 1 ? RT_END_REPLICATED : RT_END_STORED);
+}
+
+static void replicas_cb(void *ctx, int error, const redisReply *reply)
+{
+    struct rt_store *store = ctx;
+    struct rt_redis_args args = {.n = 0};
+    char limit[24];
+    int rc;
+
+    if (error || reply->type != REDIS_REPLY_ARRAY || reply->elements < 3 ||
+        reply->element[2]->type != REDIS_REPLY_ARRAY) {
+        rt_store_ends_fail(store, error ? error : RT_EUNAVAIL);
+        return;
+    }
+    if (reply->element[2]->elements == 0) {
+        waited(store, RT_END_STORED);
+        return;
+    }
+    snprintf(limit, sizeof limit, "%d", RT_STORE_WAIT_MS);
+    rt_redis_text(&args, "WAIT");
+    rt_redis_text(&args, "1");
+    rt_redis_text(&args, limit);
+    rc = rt_redis_call(&store->ends, &args, 0, wait_cb, store);
+    if (rc) {
+        rt_store_ends_fail(store, RT_ETIMEDOUT);
+    }
+}
+
+/* One WAIT at a time, for all that is written: they would queue up behind each other in the server. */
+static void wait_for_replicas(struct rt_store *store)
+{
+    struct rt_redis_args args = {.n = 0};
+
+    assert(!store->waited);
+    store->waited = store->written;
+    store->written = NULL;
+    rt_redis_text(&args, "ROLE");
+    if (rt_redis_call(&store->ends, &args, 0, replicas_cb, store)) {
+        rt_store_ends_fail(store, RT_ETIMEDOUT);
+    }
+}
+
+void rt_store_end_written(struct rt_store_run *run)
+{
+    struct rt_store *store = run->store;
+
+    run->next = store->written;
+    store->written = run;
+    if (!store->waited) {
+        wait_for_replicas(store);
+    }
+}
