@@ -17,7 +17,7 @@
 /* The container's process in tests and demo: writes the numbered stream of workload_stream.h, checks the one that it
  * reads, and says at the end, on stderr, what it saw:
  *
- *   workload: out BYTES, in BYTES xxh64 HASH, longest pause MS ms
+ *   workload: out BYTES xxh64 HASH, in BYTES xxh64 HASH, longest pause MS ms
  *
  * The pause is the longest time for which it had something to write and stdout took none. */
 
@@ -38,6 +38,7 @@ struct program {
     double took_ms; /* when stdout took something last, or had nothing to take */
     double longest_ms;
     struct workload_check in;
+    struct rt_digest out_digest;
     bool in_ended;
     uint64_t echoed;
     uint8_t out[CHUNK];
@@ -47,7 +48,8 @@ struct program {
 static const char usage_text[] =
     "usage: workload [--out-bytes N] [--in-bytes N] [--rate BYTES/S] [--seed N] [--line] [--echo]\n"
     "  writes N numbered bytes to stdout, at a rate or as fast as they are taken; checks the stream of seed N + 1 on\n"
-    "  stdin, which must end after its N bytes (0: stdin is not read); --line: text; --echo: a line on stderr for each\n"
+    "  stdin, which must end after its N bytes (0: stdin is not read); --line: text; --echo: a line on stderr for "
+    "each\n"
     "  MiB read.\n"
     "  Sizes: 4096, 64K, 256M. Exit status 3: the input was wrong, stderr says where.\n";
 
@@ -62,9 +64,12 @@ static double now_ms(void)
 static bool parse(struct program *program, int argc, char **argv)
 {
     static const struct option options[] = {
-        {"out-bytes", required_argument, NULL, 'o'}, {"in-bytes", required_argument, NULL, 'i'},
-        {"rate", required_argument, NULL, 'r'},      {"seed", required_argument, NULL, 's'},
-        {"line", no_argument, NULL, 'l'},            {"echo", no_argument, NULL, 'e'},
+        {"out-bytes", required_argument, NULL, 'o'},
+        {"in-bytes", required_argument, NULL, 'i'},
+        {"rate", required_argument, NULL, 'r'},
+        {"seed", required_argument, NULL, 's'},
+        {"line", no_argument, NULL, 'l'},
+        {"echo", no_argument, NULL, 'e'},
         {NULL, 0, NULL, 0},
     };
     int option;
@@ -175,6 +180,7 @@ static bool write_output(struct program *program)
     if (n < 0) {
         return errno == EAGAIN || errno == EINTR;
     }
+    rt_digest_extend(&program->out_digest, program->out + program->out_from, (size_t)n);
     program->out_from += (size_t)n;
     program->written += (uint64_t)n;
     program->credit -= (double)n;
@@ -223,10 +229,14 @@ int main(int argc, char **argv)
     }
     (void)signal(SIGPIPE, SIG_IGN);
     workload_check_init(&program.in, program.seed + 1, program.form, 0);
+    rt_digest_start(&program.out_digest, 0);
     program.in_ended = program.expects_in && program.in_bytes == 0;
     program.credited_ms = program.took_ms = now_ms();
     status = run(&program);
-    (void)fprintf(stderr, "workload: out %" PRIu64 ", in %" PRIu64 " xxh64 %016" PRIx64 ", longest pause %.0f ms\n",
-                  program.written, program.in.offset, rt_digest_value(&program.in.digest), program.longest_ms);
+    (void)fprintf(stderr,
+                  "workload: out %" PRIu64 " xxh64 %016" PRIx64 ", in %" PRIu64 " xxh64 %016" PRIx64
+                  ", longest pause %.0f ms\n",
+                  program.written, rt_digest_value(&program.out_digest), program.in.offset,
+                  rt_digest_value(&program.in.digest), program.longest_ms);
     return status;
 }

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#ifndef RETETHER_TESTS_LIB_CLUSTER_H
+#define RETETHER_TESTS_LIB_CLUSTER_H
+
+#include "tests/lib/cluster_process.h"
+#include "tests/lib/redis.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+/* A whole cluster of real programs in a private directory: Redis with a replica, an agent per host, and VMs, each with
+ * a vMotion stand-in between its tether and the agents. Unix sockets only, but for Redis to its replica. Everything
+ * dies with the process that started it, and the directory goes; on failure the logs stay. Two clusters do not meet.
+ *
+ * Calls block for a bounded time and return 0 or -1 with a text on stderr, unless said otherwise. */
+
+#define RT_CLUSTER_HOSTS_MAX 4
+#define RT_CLUSTER_VMS_MAX 4
+#define RT_CLUSTER_ANSWER 512
+
+struct rt_cluster_host {
+    char name[16];
+    char guests[96], clients[96]; /* paths of its sockets */
+    char state[96], log[112];
+    pid_t pid; /* 0: not running */
+};
+
+struct rt_cluster_vm {
+    char cid[64];
+    char guest[96], control[96]; /* paths: what its tether dials, and where its stand-in is commanded */
+    char log[112], motion_log[112];
+    pid_t tether, motion; /* 0: not running */
+    int control_fd;       /* to the stand-in */
+    unsigned on;          /* index of the host */
+};
+
+struct rt_cluster {
+    char dir[64];
+    char agents_env[512]; /* "RETETHER_AGENTS=…", every host */
+    struct rt_test_redis redis, replica;
+    bool has_replica;
+    struct rt_cluster_host hosts[RT_CLUSTER_HOSTS_MAX];
+    unsigned n_hosts;
+    struct rt_cluster_vm vms[RT_CLUSTER_VMS_MAX];
+    unsigned n_vms;
+    struct rt_janitor janitor;
+};
+
+/* Hosts h0, h1, …, all agents answering. On failure all is stopped. */
+int rt_cluster_start(struct rt_cluster *cluster, unsigned n_hosts, bool replica);
+/* Ends all. keep_logs: says where they are; else nothing is left. Safe on a zeroed struct, and twice. */
+void rt_cluster_stop(struct rt_cluster *cluster, bool keep_logs);
+
+/* Starts a host's agent; does not wait until it answers. */
+int rt_cluster_agent_start(struct rt_cluster *cluster, unsigned host);
+/* Until its client socket takes connections. */
+int rt_cluster_agent_wait(struct rt_cluster *cluster, unsigned host, unsigned limit_ms);
+void rt_cluster_agent_kill(struct rt_cluster *cluster, unsigned host); /* SIGKILL */
+
+/* Creates the session, then starts a stand-in on host 0, and a tether (with these options of it, NULL-terminated, or
+ * NULL) that runs argv. */
+int rt_cluster_vm_start(struct rt_cluster *cluster, const char *cid, const char *const *tether_options,
+                        const char *const *argv, struct rt_cluster_vm **vm);
+/* Ends both programs. The slot stays. */
+void rt_cluster_vm_kill(struct rt_cluster_vm *vm);
+
+/* One command to the stand-in; -1 also when it answers with an error. answer may be NULL. */
+int rt_cluster_vm_command(struct rt_cluster_vm *vm, const char *command, char answer[RT_CLUSTER_ANSWER]);
+/* style: "reset", "eof", "hang". */
+int rt_cluster_vm_move(struct rt_cluster *cluster, struct rt_cluster_vm *vm, unsigned host, const char *style);
+
+/* Runs `retether ARGS…` (args[0] is "retether") against all agents of the cluster, to its end. */
+int rt_cluster_cli(struct rt_cluster *cluster, const char *const *args, const void *input, size_t input_size,
+                   unsigned limit_ms, struct rt_process_run *run);
+/* The environment that a retether of this cluster needs. */
+void rt_cluster_cli_env(const struct rt_cluster *cluster, struct rt_process_spec *spec);
+
+#endif
