@@ -197,18 +197,19 @@ void rt_rx_data(struct rt_catt *att, unsigned stream, uint64_t offset, const uin
 {
     struct rt_rx *rx = rt_catt_rx(att, stream);
     uint64_t end = offset + size;
-    if (offset > rx->next) {
+#ifdef RT_MUTANT_DUPLICATES_PASS
+    bool jump = offset > rx->next;
+#else
+    bool jump = offset != rx->next; /* also below: a guest set back within this link repeats offsets with other bytes */
+#endif
+    if (jump) {
         rt_catt_fault(att, RT_CLASS_JUMP, stream, rx->next);
     } else if (end > rx->told_limit) {
         rt_catt_fault(att, RT_CLASS_LIMIT, stream, rx->next);
     } else if (end > rx->final) {
         rt_catt_rewound(att, stream, rx->final, end);
     } else {
-        uint64_t skip = end < rx->next ? size : rx->next - offset; /* is here already */
-#ifdef RT_MUTANT_DUPLICATES_PASS
-        skip = 0;
-#endif
-        if (skip < size && !append(rx, data + skip, size - (size_t)skip)) {
+        if (!append(rx, data, size)) {
             rt_catt_fail_memory(att);
             return;
         }
