@@ -19,7 +19,8 @@
 static struct {
     struct rt_settings *settings;
     const bool *fixed;
-    bool *seen;
+    unsigned *taken;   /* values of each setting, indexed as the table */
+    const char **last; /* the newest of them, as libconfuse holds it */
     char *why;
     const char *path;
 } reading;
@@ -43,34 +44,46 @@ static const char *section_of(cfg_t *cfg)
     return name == NULL || strcmp(name, "root") == 0 ? "" : name;
 }
 
-/* Called after each value; the newest is the last. */
+/* One value of the file. What a flag overrides must be right too, but changes nothing. */
+static int take(cfg_t *cfg, const struct rt_setting *setting, const char *value)
+{
+    size_t index = (size_t)(setting - rt_settings_table);
+    struct rt_settings scratch, *out = reading.settings;
+    char text[384];
+
+    if (reading.fixed[index]) {
+        scratch = *reading.settings;
+        rt_setting_clear(setting, &scratch);
+        out = &scratch;
+    } else if (reading.taken[index] == 0) {
+        rt_setting_clear(setting, out);
+    }
+    reading.taken[index]++;
+    if (rt_setting_set(setting, out, value, text, sizeof text) != 0) {
+        cfg_error(cfg, "%s: %s", setting->key, text);
+        return -1;
+    }
+    return 0;
+}
+
+/* Called after each value, and for a list once more at its end. */
 static int value_cb(cfg_t *cfg, cfg_opt_t *opt)
 {
     const struct rt_setting *setting = rt_setting_by_key(section_of(cfg), cfg_opt_name(opt));
-    size_t index = (size_t)(setting - rt_settings_table);
-    unsigned size = cfg_opt_size(opt);
-    struct rt_settings scratch;
-    char text[384];
+    unsigned size = cfg_opt_size(opt), taken;
     const char *value = size == 0 ? NULL : cfg_opt_getnstr(opt, size - 1);
 
     assert(setting != NULL);
+    taken = reading.taken[setting - rt_settings_table];
     if (value == NULL) {
         return 0;
     }
-    if (reading.seen[index] && (setting->type != RT_SETTING_LIST || size == 1)) {
+    if (size > taken) {
+        reading.last[setting - rt_settings_table] = value;
+        return take(cfg, setting, value);
+    }
+    if (setting->type != RT_SETTING_LIST || size < taken || value != reading.last[setting - rt_settings_table]) {
         cfg_error(cfg, "%s: set twice", setting->key);
-        return -1;
-    }
-    /* Also what a flag overrides must be right. */
-    if (reading.fixed[index]) {
-        scratch = *reading.settings;
-    }
-    if (!reading.seen[index]) {
-        rt_setting_clear(setting, reading.fixed[index] ? &scratch : reading.settings);
-    }
-    reading.seen[index] = true;
-    if (rt_setting_set(setting, reading.fixed[index] ? &scratch : reading.settings, value, text, sizeof text) != 0) {
-        cfg_error(cfg, "%s: %s", setting->key, text);
         return -1;
     }
     return 0;
@@ -126,6 +139,31 @@ static void build(struct tree *tree)
     tree->sections[0].options[tree->sections[0].n] = end;
 }
 
+/* A setting's name as libconfuse writes it: section|name. */
+static void name_of(const struct rt_setting *setting, char out[64])
+{
+    (void)snprintf(out, 64, "%s", setting->key);
+    for (char *c = out; *c != '\0'; c++) {
+        *c = *c == '.' ? '|' : *c;
+    }
+}
+
+/* Lists that the file sets to {}: no value of theirs was seen. */
+static void clear_empty(cfg_t *cfg)
+{
+    for (size_t i = 0; i < rt_settings_count; i++) {
+        char name[64];
+        cfg_opt_t *option;
+
+        name_of(&rt_settings_table[i], name);
+        option = cfg_getopt(cfg, name);
+        if (rt_settings_table[i].type == RT_SETTING_LIST && option != NULL && (option->flags & CFGF_MODIFIED) != 0 &&
+            reading.taken[i] == 0 && !reading.fixed[i]) {
+            rt_setting_clear(&rt_settings_table[i], reading.settings);
+        }
+    }
+}
+
 static int parse(cfg_t *cfg, const char *path)
 {
     int rc;
@@ -134,10 +172,7 @@ static int parse(cfg_t *cfg, const char *path)
     for (size_t i = 0; i < rt_settings_count; i++) {
         char name[64];
 
-        (void)snprintf(name, sizeof name, "%s", rt_settings_table[i].key);
-        for (char *c = name; *c != '\0'; c++) {
-            *c = *c == '.' ? '|' : *c;
-        }
+        name_of(&rt_settings_table[i], name);
         (void)cfg_set_validate_func(cfg, name, value_cb);
     }
     errno = 0;
@@ -147,25 +182,31 @@ static int parse(cfg_t *cfg, const char *path)
     } else if (rc != CFG_SUCCESS && reading.why[0] == '\0') {
         (void)snprintf(reading.why, RT_SETTING_WHY_MAX, "%s: it cannot be read", path);
     }
-    return rc == CFG_SUCCESS && reading.why[0] == '\0' ? 0 : RT_ECONFIG;
+    if (rc != CFG_SUCCESS || reading.why[0] != '\0') {
+        return RT_ECONFIG;
+    }
+    clear_empty(cfg);
+    return 0;
 }
 
 int rt_settings_file(struct rt_settings *settings, const char *path, const bool *fixed, char why[RT_SETTING_WHY_MAX])
 {
     struct tree tree;
-    bool *seen = calloc(rt_settings_count, sizeof *seen);
+    unsigned *taken = calloc(rt_settings_count, sizeof *taken);
+    const char **last = calloc(rt_settings_count, sizeof *last);
     cfg_t *cfg;
     int rc = RT_ENOMEM;
 
     why[0] = '\0';
     build(&tree);
     cfg = cfg_init(tree.sections[0].options, CFGF_NONE);
-    if (cfg == NULL || seen == NULL) {
+    if (cfg == NULL || taken == NULL || last == NULL) {
         (void)snprintf(why, RT_SETTING_WHY_MAX, "%s", rt_strerror(RT_ENOMEM));
     } else {
         reading.settings = settings;
         reading.fixed = fixed;
-        reading.seen = seen;
+        reading.taken = taken;
+        reading.last = last;
         reading.why = why;
         reading.path = path;
         rc = parse(cfg, path);
@@ -174,6 +215,7 @@ int rt_settings_file(struct rt_settings *settings, const char *path, const bool 
     if (cfg != NULL) {
         cfg_free(cfg);
     }
-    free(seen);
+    free(taken);
+    free((void *)last);
     return rc;
 }
