@@ -37,7 +37,7 @@ void rt_store_member(const struct rt_key *key, char out[RT_STORE_MEMBER_MAX])
     snprintf(out, RT_STORE_MEMBER_MAX, "%s/%s", key->tenant, key->cid);
 }
 
-void rt_store_format_id(const struct rt_id *id, char out[2 * RT_ID_SIZE + 1])
+void rt_store_format_id(const struct rt_id *id, char out[RT_STORE_ID_HEX + 1])
 {
     static const char digits[] = "0123456789abcdef";
 
@@ -45,7 +45,7 @@ void rt_store_format_id(const struct rt_id *id, char out[2 * RT_ID_SIZE + 1])
         out[2 * i] = digits[id->b[i] >> 4];
         out[2 * i + 1] = digits[id->b[i] & 15];
     }
-    out[2 * RT_ID_SIZE] = '\0';
+    out[RT_STORE_ID_HEX] = '\0';
 }
 
 /* The arguments' room is sized for the largest command; see the static assertion in add_claim(). */
@@ -79,12 +79,12 @@ static void add_slice(struct rt_store_args *args, struct rt_slice slice)
 /* Ids in hex, end to end. */
 static void add_ids(struct rt_store_args *args, const struct rt_id *ids, size_t n)
 {
-    char *room = take(args, 2 * RT_ID_SIZE * n + 1);
+    char *room = take(args, RT_STORE_ID_HEX * n + 1);
 
     for (size_t i = 0; i < n; i++) {
-        rt_store_format_id(&ids[i], room + 2 * RT_ID_SIZE * i);
+        rt_store_format_id(&ids[i], room + RT_STORE_ID_HEX * i);
     }
-    rt_redis_arg(&args->redis, room, 2 * RT_ID_SIZE * n);
+    rt_redis_arg(&args->redis, room, RT_STORE_ID_HEX * n);
 }
 
 /* FCALL name 2 record tails */
@@ -103,7 +103,7 @@ static void add_function(struct rt_store_args *args, const char *name, const str
 }
 
 _Static_assert(sizeof((struct rt_store_args *)0)->scratch >
-                   2 * RT_STORE_KEY_MAX + 8 * 24 + (RT_ANCESTORS_MAX + 5) * (2 * RT_ID_SIZE + 1),
+                   2 * RT_STORE_KEY_MAX + 8 * 24 + (RT_ANCESTORS_MAX + 5) * (RT_STORE_ID_HEX + 1),
                "a claim fits");
 
 static int add_claim(struct rt_store_args *args, const struct rt_store_op *op)

@@ -11,6 +11,8 @@
 
 /* "rt:{" tenant "/" cid "}:r" */
 #define RT_STORE_KEY_MAX (RT_TENANT_MAX + RT_CID_MAX + 10)
+/* An id in hex */
+#define RT_STORE_ID_HEX ((size_t)32)
 #define RT_STORE_MEMBER_MAX (RT_TENANT_MAX + RT_CID_MAX + 2)
 #define RT_STORE_CHANNEL "rt:claimed"
 #define RT_STORE_REGISTRY "rt:reg"
@@ -62,7 +64,7 @@ size_t rt_store_format_row(const struct rt_store_host *host, char out[RT_STORE_R
 RT_MUST_CHECK int rt_store_parse_claimed(const char *text, size_t size, struct rt_store_news *news);
 
 RT_MUST_CHECK int rt_store_parse_id(const char *hex, size_t size, struct rt_id *id);
-void rt_store_format_id(const struct rt_id *id, char out[2 * RT_ID_SIZE + 1]);
+void rt_store_format_id(const struct rt_id *id, char out[RT_STORE_ID_HEX + 1]);
 
 /* Whether a text is fit to be a host's name or a version here: printable ASCII without spaces, not empty, <= max. */
 bool rt_store_word(const char *text, size_t max);

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,18 +55,19 @@ static void failed(struct rt_embedded *embedded, int error, const char *what)
 static pid_t read_pid(const struct rt_embedded *embedded)
 {
     char path[RT_EMBEDDED_PATH_MAX + 16];
+    char line[32];
     long pid = 0;
     FILE *file;
 
     snprintf(path, sizeof path, "%s/redis.pid", embedded->dir);
     file = fopen(path, "re");
     if (file) {
-        if (fscanf(file, "%ld", &pid) != 1 || pid <= 0) {
-            pid = 0;
+        if (fgets(line, sizeof line, file)) {
+            pid = strtol(line, NULL, 10);
         }
         fclose(file);
     }
-    return (pid_t)pid;
+    return pid > 0 && pid <= INT32_MAX ? (pid_t)pid : 0;
 }
 
 /* The probe: connect, PING, PONG. */

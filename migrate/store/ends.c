@@ -3,6 +3,7 @@
 #include "migrate/store/store_priv.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <stdio.h>
 
 /* What comes after an end has been written: whether a replica has it. On a connection of its own, as WAIT stalls what
@@ -77,7 +78,7 @@ static void replicas_cb(void *ctx, int error, const redisReply *reply)
         waited(store, RT_END_STORED);
         return;
     }
-    snprintf(limit, sizeof limit, "%d", RT_STORE_WAIT_MS);
+    snprintf(limit, sizeof limit, "%" PRIu64, RT_STORE_WAIT_MS);
     rt_redis_text(&args, "WAIT");
     rt_redis_text(&args, "1");
     rt_redis_text(&args, limit);

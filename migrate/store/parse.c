@@ -37,7 +37,7 @@ static int hex_digit(char c)
 
 int rt_store_parse_id(const char *hex, size_t size, struct rt_id *id)
 {
-    if (size != 2 * RT_ID_SIZE) {
+    if (size != RT_STORE_ID_HEX) {
         return RT_EPROTO;
     }
     for (size_t i = 0; i < RT_ID_SIZE; i++) {
@@ -200,11 +200,11 @@ static int parse_history(const char *value, size_t size, struct rt_store_record 
 
 static int parse_ancestors(const char *value, size_t size, struct rt_record *rule)
 {
-    if (size % (2 * RT_ID_SIZE) != 0 || size / (2 * RT_ID_SIZE) > RT_ANCESTORS_MAX) {
+    if (size % RT_STORE_ID_HEX != 0 || size / RT_STORE_ID_HEX > RT_ANCESTORS_MAX) {
         return RT_EPROTO;
     }
-    for (size_t at = 0; at < size; at += 2 * RT_ID_SIZE) {
-        if (rt_store_parse_id(value + at, 2 * RT_ID_SIZE, &rule->ancestors[rule->n_ancestors++])) {
+    for (size_t at = 0; at < size; at += RT_STORE_ID_HEX) {
+        if (rt_store_parse_id(value + at, RT_STORE_ID_HEX, &rule->ancestors[rule->n_ancestors++])) {
             return RT_EPROTO;
         }
     }

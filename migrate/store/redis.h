@@ -27,7 +27,7 @@
 #define RT_REDIS_CONNECT_MS 1000 /* defaults */
 #define RT_REDIS_CALL_MS 1000
 /* Bytes of calls not yet taken by the kernel. One call more is RT_ELIMIT. */
-#define RT_REDIS_QUEUE_MAX (16u * 1024 * 1024)
+#define RT_REDIS_QUEUE_MAX ((size_t)16 << 20)
 /* Calls not yet answered, late ones included: several for each operation. One more is RT_ELIMIT. */
 #define RT_REDIS_CALLS_MAX 65536u
 #define RT_REDIS_ARGS_MAX 24

@@ -257,7 +257,7 @@ static void send_beat(struct rt_store *store)
 {
     struct rt_redis_args args = {.n = 0};
     struct rt_id random;
-    char instance[2 * RT_ID_SIZE + 1], seq[24], mark[2 * RT_ID_SIZE + 1], row[RT_STORE_ROW_MAX];
+    char instance[RT_STORE_ID_HEX + 1], seq[24], mark[RT_STORE_ID_HEX + 1], row[RT_STORE_ROW_MAX];
     size_t size;
 
     if (uv_random(NULL, NULL, random.b, sizeof random.b, 0, NULL)) {

@@ -12,7 +12,7 @@
  * guard walks the same bytes first, keeps nothing of them, and refuses what goes beyond a bound. Pure. RESP2 only. */
 
 /* Bytes of one reply, elements declared in one reply, depth of arrays. Beyond: RT_ELIMIT, the connection is dropped. */
-#define RT_RESP_BYTES_MAX (4u * 1024 * 1024)
+#define RT_RESP_BYTES_MAX ((size_t)4 << 20)
 #define RT_RESP_NODES_MAX 65536u
 #define RT_RESP_DEPTH_MAX 6u
 /* A header or a simple string; errors of functions are the longest of them. */

@@ -105,6 +105,6 @@ void rt_store_set_sessions(struct rt_store *store, uint64_t sessions);
 /* Ends it all: replies owed come with RT_ECANCELED from within; the struct is free in `closed`. From any callback. */
 void rt_store_stop(struct rt_store *store, void (*closed)(struct rt_store *store));
 
-#define RT_STORE_WAIT_MS 500
+#define RT_STORE_WAIT_MS UINT64_C(500)
 
 #endif

@@ -33,18 +33,19 @@ static int make_dir(void **state)
 static pid_t pid_in_file(void)
 {
     char path[96];
+    char line[32];
     long pid = 0;
     FILE *file;
 
     snprintf(path, sizeof path, "%s/redis.pid", dir);
     file = fopen(path, "r");
     if (file) {
-        if (fscanf(file, "%ld", &pid) != 1) {
-            pid = 0;
+        if (fgets(line, sizeof line, file)) {
+            pid = strtol(line, NULL, 10);
         }
         fclose(file);
     }
-    return (pid_t)pid;
+    return pid > 0 && pid <= INT32_MAX ? (pid_t)pid : 0;
 }
 
 static int remove_dir(void **state)

@@ -221,6 +221,7 @@ static void test_end_keeps_status_and_tails(void **state)
     struct rt_store_op op = {.kind = RT_STORE_END, .key = key_of("t", "c")};
     struct rt_store_op tails = {.kind = RT_STORE_TAILS, .key = key_of("t", "c")};
     static uint8_t out[RT_TAIL_MAX];
+    const int ttl_ms = RT_END_TTL_MS;
     const struct rt_store_record *record;
 
     (void)state;
@@ -248,8 +249,8 @@ static void test_end_keeps_status_and_tails(void **state)
     assert_int_equal(record->rule.state, RT_SESSION_ENDED);
     assert_int_equal(record->code, 3);
     assert_int_equal(record->out, 70000);
-    assert_true(number("PTTL rt:{t/%s}:r", "c") <= RT_END_TTL_MS);
-    assert_true(number("PTTL rt:{t/%s}:t", "c") > RT_END_TTL_MS - 60000);
+    assert_true(number("PTTL rt:{t/%s}:r", "c") <= ttl_ms);
+    assert_true(number("PTTL rt:{t/%s}:t", "c") > ttl_ms - 60000);
 
     /* A guest that comes back drains; the status stays. */
     struct rt_store_op back = ticket_op(key_of("t", "c"), 7, op.life, 2, 1, 2, "hosta");
@@ -298,7 +299,7 @@ static size_t find_all(struct agent *agent, const char *tenant, const char *pref
         assert_int_equal(submit(agent, &op), 0);
         for (size_t i = 0; i < agent->reply.n_records; i++) {
             if (seen) {
-                seen[atoi(agent->records[i].key.cid + 2)]++;
+                seen[strtol(agent->records[i].key.cid + 2, NULL, 10)]++;
             }
         }
         total += agent->reply.n_records;

@@ -133,15 +133,15 @@ static void send_format(redisContext *context, const char *command)
 static void add_hex(struct rt_redis_args *args, const char *name, const struct rt_id *ids, size_t n, char *room)
 {
     for (size_t i = 0; i < n; i++) {
-        rt_store_format_id(&ids[i], room + 2 * RT_ID_SIZE * i);
+        rt_store_format_id(&ids[i], room + RT_STORE_ID_HEX * i);
     }
     rt_redis_text(args, name);
-    rt_redis_arg(args, room, 2 * RT_ID_SIZE * n);
+    rt_redis_arg(args, room, RT_STORE_ID_HEX * n);
 }
 
 static void send_record(redisContext *context, const struct rt_record *rule)
 {
-    char command[256], inc[64], ticket[64], nonce[64], ancestors[2 * RT_ID_SIZE * RT_ANCESTORS_MAX + 1];
+    char command[256], inc[64], ticket[64], nonce[64], ancestors[RT_STORE_ID_HEX * RT_ANCESTORS_MAX + 1];
     struct rt_redis_args args = {.n = 0};
 
     snprintf(command, sizeof command, "HSET rt:{t/twin}:r st %d life %" PRIu64 " ep %" PRIu64 " lost %" PRIu64,

@@ -14,6 +14,13 @@
 
 /* Replies as a hostile or broken store might give them. */
 
+static void append(char *text, size_t size, const char *more)
+{
+    size_t used = strlen(text);
+
+    snprintf(text + used, size - used, "%s", more);
+}
+
 static redisReply *parse(const char *text)
 {
     redisReader *reader = redisReaderCreate();
@@ -104,20 +111,20 @@ static void test_records(void **state)
     memset(name, 'h', RT_HOST_MAX);
     name[RT_HOST_MAX] = '\0';
     assert_int_equal(field("host", name), 1);
-    strcat(name, "h");
+    append(name, sizeof name, "h");
     assert_int_equal(field("host", name), RT_EPROTO);
     for (int i = 0; i < RT_ANCESTORS_MAX; i++) {
-        strcat(anc, "00112233445566778899aabbccddeeff");
+        append(anc, sizeof anc, "00112233445566778899aabbccddeeff");
     }
     assert_int_equal(field("anc", anc), 1);
-    strcat(anc, "00112233445566778899aabbccddeeff");
+    append(anc, sizeof anc, "00112233445566778899aabbccddeeff");
     assert_int_equal(field("anc", anc), RT_EPROTO);
     assert_int_equal(field("anc", "0011"), RT_EPROTO);
     for (int i = 0; i < RT_HISTORY_MAX; i++) {
-        strcat(hist, "1750000000000 3 1750000000001 host a\n");
+        append(hist, sizeof hist, "1750000000000 3 1750000000001 host a\n");
     }
     assert_int_equal(field("hist", hist), 1);
-    strcat(hist, "1 2 3 h\n");
+    append(hist, sizeof hist, "1 2 3 h\n");
     assert_int_equal(field("hist", hist), RT_EPROTO);
     assert_int_equal(field("hist", "1 2 3\n"), RT_EPROTO);
     assert_int_equal(field("hist", "\n"), RT_EPROTO);
@@ -145,9 +152,9 @@ static void test_rows(void **state)
     for (size_t cut = 0; cut < strlen(id) + 8; cut++) {
         assert_int_equal(rt_store_parse_row("h", 1, text, cut, 1500, &row), RT_EPROTO);
     }
-    strcat(text, "b\nc\nd\n");
+    append(text, sizeof text, "b\nc\nd\n");
     assert_int_equal(rt_store_parse_row("h", 1, text, strlen(text), 1500, &row), 0);
-    strcat(text, "e\n");
+    append(text, sizeof text, "e\n");
     assert_int_equal(rt_store_parse_row("h", 1, text, strlen(text), 1500, &row), RT_EPROTO);
     /* The largest row that an agent writes is one that others read. */
     memset(host.version, 'v', sizeof host.version - 1);
@@ -203,7 +210,7 @@ static void test_largest_claim(void **state)
     op.claim.n_ancestors = RT_ANCESTORS_MAX;
     assert_int_equal(rt_store_encode(&op, "h", &args), 0);
     assert_int_equal(args.redis.n, 21);
-    assert_int_equal(args.redis.size[12], 2 * RT_ID_SIZE * RT_ANCESTORS_MAX);
+    assert_int_equal(args.redis.size[12], RT_STORE_ID_HEX * RT_ANCESTORS_MAX);
     op.claim.n_ancestors++;
     assert_int_equal(rt_store_encode(&op, "h", &args), RT_EINVAL);
 }
