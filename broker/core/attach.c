@@ -237,11 +237,14 @@ static void found_record(struct rt_agent *agent, struct ag_held *held, const str
     struct ag_session *session = held->session;
     const struct rt_record *rule = &record->rule;
     bool ours = strcmp(rule->host, agent->config.host) == 0;
+    bool newer = rule->host[0] != '\0' && session->guest == NULL &&
+                 rt_ag_session_note(agent, session, rule->life, rule->epoch, rule->host);
+    bool answered = answer_known(agent, held);
 
-    if (rule->host[0] != '\0' && session->guest == NULL) {
-        (void)rt_ag_session_note(agent, session, rule->life, rule->epoch, rule->host);
+    if (newer) { /* the news of it will be none: whoever else waits for this session hears of it now */
+        rt_ag_held_moved(agent, session);
     }
-    if (answer_known(agent, held)) {
+    if (answered) {
         return;
     }
     if (rule->state == RT_SESSION_ENDED) {
