@@ -156,11 +156,9 @@ static void switch_data(struct rt_agent *agent, struct ag_link *link, struct rt_
     flow = &chan->flow[frame->stream];
     to = chan->link[!from];
     flow_start(flow, frame->offset);
-    if (frame->offset < flow->seen) {
-        if (frame->offset + length > flow->seen) {
-            end_channel(agent, chan, RT_CLASS_JUMP, "DATA went back over bytes that came before", 0);
-        }
-        return; /* the receiver has all of it */
+    if (frame->offset < flow->seen) { /* of another past, perhaps: the next attach compares digests */
+        end_channel(agent, chan, RT_CLASS_JUMP, "DATA went back over bytes that came before", 0);
+        return;
     }
     if (frame->offset + length > flow->granted) {
         end_channel(agent, chan, RT_CLASS_LIMIT, "DATA beyond the limit that was granted", flow->granted);
