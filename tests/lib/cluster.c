@@ -139,7 +139,7 @@ static int start_stores(struct rt_cluster *cluster, bool replica)
 
 int rt_cluster_start(struct rt_cluster *cluster, unsigned n_hosts, bool replica)
 {
-    char log[96];
+    char log[96], dir[sizeof cluster->dir];
 
     memset(cluster, 0, sizeof *cluster);
     (void)snprintf(cluster->dir, sizeof cluster->dir, "/tmp/retether-XXXXXX");
@@ -154,13 +154,15 @@ int rt_cluster_start(struct rt_cluster *cluster, unsigned n_hosts, bool replica)
         return fail("fork", strerror(errno));
     }
     rt_janitor_remove(&cluster->janitor, cluster->dir);
-    (void)snprintf(log, sizeof log, "%s/log", cluster->dir);
+    memcpy(dir, cluster->dir, sizeof dir);
+    (void)snprintf(log, sizeof log, "%s/log", dir);
     (void)mkdir(log, 0700);
     (void)snprintf(cluster->agents_env, sizeof cluster->agents_env, "RETETHER_AGENTS=");
     if (start_stores(cluster, replica) != 0) {
         rt_cluster_stop(cluster, false);
         return -1;
     }
+    (void)snprintf(cluster->guest_env, sizeof cluster->guest_env, "RETETHER_GUEST_AGENT=unix:%s/h0.guest", dir);
     cluster->n_hosts = n_hosts;
     for (unsigned i = 0; i < n_hosts; i++) {
         name_host(cluster, i);
@@ -197,7 +199,8 @@ void rt_cluster_stop(struct rt_cluster *cluster, bool keep_logs)
 void rt_cluster_cli_env(const struct rt_cluster *cluster, struct rt_process_spec *spec)
 {
     spec->env[0] = cluster->agents_env;
-    spec->env[1] = NULL;
+    spec->env[1] = cluster->guest_env;
+    spec->env[2] = NULL;
 }
 
 int rt_cluster_cli(struct rt_cluster *cluster, const char *const *args, const void *input, size_t input_size,

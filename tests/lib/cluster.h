@@ -39,6 +39,7 @@ struct rt_cluster_vm {
 struct rt_cluster {
     char dir[64];
     char agents_env[512]; /* "RETETHER_AGENTS=…", every host */
+    char guest_env[160];  /* "RETETHER_GUEST_AGENT=…", host 0 */
     struct rt_test_redis redis, replica;
     bool has_replica;
     struct rt_cluster_host hosts[RT_CLUSTER_HOSTS_MAX];
@@ -74,7 +75,7 @@ int rt_cluster_vm_move(struct rt_cluster *cluster, struct rt_cluster_vm *vm, uns
 /* Runs `retether ARGS…` (args[0] is "retether") against all agents of the cluster, to its end. */
 int rt_cluster_cli(struct rt_cluster *cluster, const char *const *args, const void *input, size_t input_size,
                    unsigned limit_ms, struct rt_process_run *run);
-/* The environment that a retether of this cluster needs. */
+/* Sets the environment that a retether of this cluster needs, in spec->env[0] and [1]. */
 void rt_cluster_cli_env(const struct rt_cluster *cluster, struct rt_process_spec *spec);
 
 #endif

@@ -16,9 +16,7 @@
 #include <unistd.h>
 
 #define STEP_MS 5
-#define CAPTURE_MAX (64 * 1024 * 1024)
-
-extern char **environ;
+#define CAPTURE_MAX ((size_t)64 << 20)
 
 uint64_t rt_process_now_ms(void)
 {

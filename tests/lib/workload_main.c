@@ -24,13 +24,11 @@
 #define CHUNK 65536
 /* A rated writer that was kept waiting may catch up this much of its time at once. */
 #define CATCH_UP_MS 20
-#define ECHO_EVERY (1024 * 1024)
 #define EXIT_WRONG_INPUT 3
 
 struct program {
     uint64_t out_bytes, in_bytes, rate, seed;
     bool expects_in; /* --in-bytes was given */
-    bool echo;
     enum workload_form form;
     uint64_t written;
     double credit; /* bytes that the rate allows now */
@@ -40,17 +38,14 @@ struct program {
     struct workload_check in;
     struct rt_digest out_digest;
     bool in_ended;
-    uint64_t echoed;
     uint8_t out[CHUNK];
     size_t out_from, out_until;
 };
 
 static const char usage_text[] =
-    "usage: workload [--out-bytes N] [--in-bytes N] [--rate BYTES/S] [--seed N] [--line] [--echo]\n"
+    "usage: workload [--out-bytes N] [--in-bytes N] [--rate BYTES/S] [--seed N] [--line]\n"
     "  writes N numbered bytes to stdout, at a rate or as fast as they are taken; checks the stream of seed N + 1 on\n"
-    "  stdin, which must end after its N bytes (0: stdin is not read); --line: text; --echo: a line on stderr for "
-    "each\n"
-    "  MiB read.\n"
+    "  stdin, which must end after its N bytes (0: stdin is not read); --line: text.\n"
     "  Sizes: 4096, 64K, 256M. Exit status 3: the input was wrong, stderr says where.\n";
 
 static double now_ms(void)
@@ -69,7 +64,6 @@ static bool parse(struct program *program, int argc, char **argv)
         {"rate", required_argument, NULL, 'r'},
         {"seed", required_argument, NULL, 's'},
         {"line", no_argument, NULL, 'l'},
-        {"echo", no_argument, NULL, 'e'},
         {NULL, 0, NULL, 0},
     };
     int option;
@@ -92,9 +86,6 @@ static bool parse(struct program *program, int argc, char **argv)
             break;
         case 'l':
             program->form = WORKLOAD_TEXT;
-            break;
-        case 'e':
-            program->echo = true;
             break;
         default:
             good = false;
@@ -134,11 +125,6 @@ static int read_input(struct program *program)
         }
         workload_check_explain(&program->in, why, sizeof why);
         return wrong(why);
-    }
-    while (program->echo && program->in.offset - program->echoed >= ECHO_EVERY) {
-        program->echoed = program->in.offset;
-        (void)fprintf(stderr, "in %" PRIu64 " xxh64 %016" PRIx64 "\n", program->in.offset,
-                      rt_digest_value(&program->in.digest));
     }
     return 0;
 }

@@ -193,3 +193,30 @@ bool workload_read_size(const char *text, uint64_t *value)
     *value <<= 10 * (unit - units + 1);
     return true;
 }
+
+/* The number behind the next `word`, after which *text then points. */
+static bool number_after(const char **text, const char *word, int base, uint64_t *value)
+{
+    const char *at = strstr(*text, word);
+    char *end;
+
+    if (at == NULL) {
+        return false;
+    }
+    *value = strtoull(at + strlen(word), &end, base);
+    *text = end;
+    return end > at + strlen(word);
+}
+
+bool workload_read_report(const char *text, struct workload_report *report)
+{
+    const char *last = NULL;
+
+    for (const char *at = text; (at = strstr(at, "workload: out ")) != NULL; at++) {
+        last = at;
+    }
+    return last != NULL && number_after(&last, "out ", 10, &report->out) &&
+           number_after(&last, "xxh64 ", 16, &report->out_hash) && number_after(&last, "in ", 10, &report->in) &&
+           number_after(&last, "xxh64 ", 16, &report->in_hash) &&
+           number_after(&last, "longest pause ", 10, &report->pause_ms);
+}

@@ -46,6 +46,14 @@ void workload_check_skip(struct workload_check *check, uint64_t offset);
 /* One line about what is wrong; to be asked when no more comes. */
 void workload_check_explain(struct workload_check *check, char *why, size_t size);
 
+/* What the program says at its end, see workload_main.c. */
+struct workload_report {
+    uint64_t out, out_hash, in, in_hash, pause_ms;
+};
+
+/* Finds the newest report in the text. False: there is none. */
+bool workload_read_report(const char *text, struct workload_report *report);
+
 /* "4096", "64K", "256M", "1G" (powers of 1024). False: neither. */
 bool workload_read_size(const char *text, uint64_t *value);
 

@@ -24,7 +24,7 @@
 #define DEMO_CID "demo"
 #define DEMO_SEED 7
 /* More than the windows of client (256 KiB), agent and pipes hold together. */
-#define DEMO_WINDOW (512u * 1024)
+#define DEMO_WINDOW ((uint64_t)512 << 10)
 #define DEMO_MOVES_MAX 10000
 #define DEMO_RECENT 6
 #define DEMO_TEXT 256

@@ -107,7 +107,7 @@ static bool plan(struct demo *demo)
     uint64_t least;
 
     demo->events = options->moves + options->kills;
-    least = (uint64_t)(demo->events + 1) * 2 * DEMO_WINDOW;
+    least = (demo->events + 1) * 2 * DEMO_WINDOW;
     if (options->bytes < least) {
         (void)fprintf(stderr, "demo: %u moves and %u kills need --bytes %" PRIu64 "M or more\n", options->moves,
                       options->kills, (least >> 20) + 1);

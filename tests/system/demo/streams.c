@@ -176,28 +176,24 @@ void demo_streams_close(struct demo *demo)
 
 void demo_compare(struct demo *demo)
 {
-    const char *last = NULL;
-    uint64_t out = 0, out_hash = 0, in = 0, in_hash = 0;
+    struct workload_report report;
     char why[128];
 
     if (demo->received.verdict != WORKLOAD_GOOD) {
         workload_check_explain(&demo->received, why, sizeof why);
         demo_fail(demo, "output: %s", why);
     }
-    for (const char *at = demo->stderr_text; (at = strstr(at, "workload: ")) != NULL; at++) {
-        last = at;
-    }
-    if (last == NULL || sscanf(last, "workload: out %" SCNu64 " xxh64 %" SCNx64 ", in %" SCNu64 " xxh64 %" SCNx64, &out,
-                               &out_hash, &in, &in_hash) != 4) {
+    if (!workload_read_report(demo->stderr_text, &report)) {
         demo_fail(demo, "the container did not say what it saw; the client's stderr ends: %.150s",
                   demo->stderr_text + (demo->stderr_size > 150 ? demo->stderr_size - 150 : 0));
-    } else if (out != demo->out_bytes || demo->received.offset != out) {
-        demo_fail(demo, "output: %" PRIu64 " bytes of %" PRIu64 " written, %" PRIu64 " received", out, demo->out_bytes,
-                  demo->received.offset);
-    } else if (in != demo->sent || demo->sent != demo->in_bytes) {
+    } else if (report.out != demo->out_bytes || demo->received.offset != report.out) {
+        demo_fail(demo, "output: %" PRIu64 " bytes of %" PRIu64 " written, %" PRIu64 " received", report.out,
+                  demo->out_bytes, demo->received.offset);
+    } else if (report.in != demo->sent || demo->sent != demo->in_bytes) {
         demo_fail(demo, "input: %" PRIu64 " bytes of %" PRIu64 " sent, %" PRIu64 " read", demo->sent, demo->in_bytes,
-                  in);
-    } else if (out_hash != rt_digest_value(&demo->received.digest) || in_hash != rt_digest_value(&demo->sent_digest)) {
+                  report.in);
+    } else if (report.out_hash != rt_digest_value(&demo->received.digest) ||
+               report.in_hash != rt_digest_value(&demo->sent_digest)) {
         demo_fail(demo, "the hashes of both ends differ");
     } else if (demo->attach_status != 0) {
         demo_fail(demo, "the client ended with status %d", demo->attach_status);

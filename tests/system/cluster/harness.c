@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "tests/system/cluster/harness.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct rt_cluster harness;
+
+void harness_cli(struct rt_process_run *run, const char *input, size_t input_size, const char *const *args)
+{
+    assert_int_equal(rt_cluster_cli(&harness, args, input, input_size, 2 * HARNESS_LIMIT_MS, run), 0);
+}
+
+void harness_expect(int status, const char *out, const char *const *args)
+{
+    struct rt_process_run run;
+
+    harness_cli(&run, NULL, 0, args);
+    if (run.status != status || (out != NULL && strcmp(run.out, out) != 0)) {
+        print_error("retether %s ...: status %d, wanted %d\nout: %.500s\nerr: %.500s\n", args[1], run.status, status,
+                    run.out, run.err);
+        fail();
+    }
+    rt_process_run_free(&run);
+}
+
+bool harness_json(const char *json, const char *field, char *out, size_t size)
+{
+    char key[64];
+    const char *at;
+    size_t n;
+
+    (void)snprintf(key, sizeof key, "\"%s\":", field);
+    at = strstr(json, key);
+    if (at == NULL) {
+        return false;
+    }
+    at += strlen(key);
+    n = at[0] == '"' ? strcspn(++at, "\"") : strcspn(at, ",}]\n");
+    (void)snprintf(out, size, "%.*s", (int)n, at);
+    return true;
+}
+
+/* A new store takes new containers only when every agent has had the time to rewrite what it serves. */
+static int wait_until_whole(void)
+{
+    struct rt_process_run run;
+    int rc = rt_cluster_cli(&harness, ARGS("run", "--", "true"), NULL, 0, 2 * HARNESS_LIMIT_MS, &run);
+
+    if (rc == 0 && run.status != 0) {
+        (void)fprintf(stderr, "retether run -- true: status %d: %s\n", run.status, run.err);
+        rc = -1;
+    }
+    rt_process_run_free(&run);
+    return rc;
+}
+
+int harness_main(unsigned hosts, bool replica, const char *name, const struct CMUnitTest *tests, size_t n)
+{
+    int failed;
+
+    (void)signal(SIGPIPE, SIG_IGN);
+    if (rt_cluster_start(&harness, hosts, replica) != 0) {
+        return 1;
+    }
+    if (wait_until_whole() != 0) {
+        rt_cluster_stop(&harness, true);
+        return 1;
+    }
+    failed = _cmocka_run_group_tests(name, tests, n, NULL, NULL);
+    rt_cluster_stop(&harness, failed != 0);
+    return failed;
+}

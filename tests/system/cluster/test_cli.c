@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "tests/lib/workload_stream.h"
+#include "tests/system/cluster/harness.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The commands on containers that run and that have ended. */
+
+/* A container of this name that runs a shell script. */
+static struct rt_cluster_vm *start(const char *cid, const char *script)
+{
+    const char *const options[] = {"--first-hold", "10s", NULL};
+    const char *const command[] = {"sh", "-c", script, NULL};
+    struct rt_cluster_vm *vm;
+
+    assert_int_equal(rt_cluster_vm_start(&harness, cid, options, command, &vm), 0);
+    return vm;
+}
+
+static void stop(struct rt_cluster_vm *vm, int status)
+{
+    assert_int_equal(rt_process_wait(vm->tether, HARNESS_LIMIT_MS), status);
+    vm->tether = 0;
+    rt_cluster_vm_kill(vm);
+    harness.n_vms--;
+}
+
+static void test_exec(void **state)
+{
+    struct rt_cluster_vm *vm = start("alpha-one", "trap 'exit 3' TERM; while :; do sleep 0.05; done");
+    struct harness_attach attach;
+    struct rt_process_run run;
+
+    (void)state;
+    harness_expect(7, "in\n", ARGS("exec", "alpha-one", "--", "sh", "-c", "echo in; exit 7"));
+    harness_expect(127, "", ARGS("exec", "alpha-one", "--", "no-such-command-here"));
+    harness_expect(126, "", ARGS("exec", "alpha-one", "--", "/etc/passwd"));
+    harness_expect(128 + SIGKILL, "", ARGS("exec", "alpha-one", "--", "sh", "-c", "kill -9 $$"));
+    harness_cli(&run, "to and fro\n", 11, ARGS("exec", "-i", "alpha-one", "--", "cat"));
+    assert_int_equal(run.status, 0);
+    assert_string_equal(run.out, "to and fro\n");
+    rt_process_run_free(&run);
+    harness_start(&attach, true, ARGS("exec", "-it", "alpha-one", "--", "sh", "-c", "stty size; tty; exit 5"));
+    assert_int_equal(harness_finish(&attach, HARNESS_LIMIT_MS), 5);
+    assert_non_null(strstr(attach.text, "24 80\r\n/dev/pts/"));
+    harness_close(&attach);
+    harness_expect(0, "", ARGS("signal", "alpha-one", "TERM"));
+    harness_expect(3, NULL, ARGS("wait", "alpha-one"));
+    stop(vm, 3);
+}
+
+static void test_logs_and_wait_after_the_end(void **state)
+{
+    struct rt_cluster_vm *vm = start("ended", "echo first; echo second; echo oops >&2; sleep 2; exit 6");
+    struct rt_process_run run;
+
+    (void)state;
+    rt_process_sleep_ms(700);
+    harness_cli(&run, NULL, 0, ARGS("logs", "ended"));
+    assert_int_equal(run.status, 0);
+    assert_string_equal(run.out, "first\nsecond\n");
+    assert_string_equal(run.err, "oops\n");
+    rt_process_run_free(&run);
+    harness_cli(&run, NULL, 0, ARGS("logs", "-f", "ended"));
+    assert_string_equal(run.out, "first\nsecond\n");
+    rt_process_run_free(&run);
+    stop(vm, 6);
+    harness_cli(&run, NULL, 0, ARGS("logs", "ended"));
+    assert_string_equal(run.out, "first\nsecond\n");
+    assert_string_equal(run.err, "oops\n");
+    rt_process_run_free(&run);
+    harness_cli(&run, NULL, 0, ARGS("wait", "ended"));
+    assert_non_null(strstr(run.out, "6"));
+    rt_process_run_free(&run);
+}
+
+static void test_prefixes(void **state)
+{
+    struct rt_cluster_vm *one = start("beta-one", "read line; echo $line; exit 0");
+    struct rt_cluster_vm *two = start("beta-two", "sleep 60");
+    struct rt_process_run run;
+
+    (void)state;
+    harness_cli(&run, NULL, 0, ARGS("show", "beta"));
+    assert_int_equal(run.status, 125);
+    assert_non_null(strstr(run.err, "beta-one"));
+    assert_non_null(strstr(run.err, "beta-two"));
+    rt_process_run_free(&run);
+    harness_cli(&run, NULL, 0, ARGS("show", "no-such"));
+    assert_int_equal(run.status, 125);
+    rt_process_run_free(&run);
+    harness_expect(0, NULL, ARGS("show", "beta-o"));
+    harness_cli(&run, "line\n", 5, ARGS("attach", "--since-offset", "oldest", "beta-on"));
+    assert_int_equal(run.status, 0);
+    assert_string_equal(run.out, "line\n");
+    rt_process_run_free(&run);
+    harness_expect(0, "", ARGS("signal", "beta-t", "9"));
+    stop(two, 128 + SIGKILL);
+    stop(one, 0);
+}
+
+/* What starts an attach again where it was interrupted, and continues without a hole. */
+static void test_interrupted_attach(void **state)
+{
+    struct rt_cluster_vm *vm =
+        start("gamma", "i=0; while [ $i -lt 60 ]; do echo line $i; i=$((i+1)); sleep 0.05; done");
+    struct harness_attach attach;
+    char offset[32], want[2048] = "", all[4096];
+    const char *hint;
+    size_t size = 0;
+
+    (void)state;
+    for (int i = 0; i < 60; i++) {
+        size += (size_t)snprintf(want + size, sizeof want - size, "line %d\n", i);
+    }
+    harness_start(&attach, false, ARGS("attach", "--since-offset", "oldest", "gamma"));
+    harness_until(&attach, "line 20\n");
+    assert_int_equal(kill(attach.pid, SIGINT), 0);
+    (void)harness_finish(&attach, HARNESS_LIMIT_MS);
+    hint = strstr(attach.err_text, "--since-offset ");
+    assert_non_null(hint);
+    (void)snprintf(offset, sizeof offset, "%llu", strtoull(hint + strlen("--since-offset "), NULL, 10));
+    assert_int_equal(strtoull(offset, NULL, 10), attach.size);
+    (void)snprintf(all, sizeof all, "%s", attach.text);
+    harness_close(&attach);
+    harness_start(&attach, false, ARGS("attach", "--since-offset", offset, "gamma"));
+    harness_type_end(&attach);
+    assert_int_equal(harness_finish(&attach, HARNESS_LIMIT_MS), 0);
+    (void)strncat(all, attach.text, sizeof all - strlen(all) - 1);
+    assert_string_equal(all, want);
+    harness_close(&attach);
+    stop(vm, 0);
+}
+
+static void test_moves_and_json(void **state)
+{
+    struct rt_cluster_vm *vm = start("delta", "read line; exit 0");
+    struct rt_process_run run;
+    char text[128];
+
+    (void)state;
+    for (unsigned i = 0; i < 4; i++) {
+        uint64_t until = rt_process_now_ms() + HARNESS_LIMIT_MS;
+        unsigned host = (i + 1) % 2;
+
+        assert_int_equal(rt_cluster_vm_move(&harness, vm, host, i % 2 == 0 ? "reset" : "eof"), 0);
+        do {
+            rt_process_sleep_ms(50);
+            harness_cli(&run, NULL, 0, ARGS("resolve", "--json", "delta"));
+            assert_true(harness_json(run.out, "host", text, sizeof text));
+            rt_process_run_free(&run);
+        } while (strcmp(text, harness.hosts[host].name) != 0 && rt_process_now_ms() < until);
+        assert_string_equal(text, harness.hosts[host].name);
+    }
+    harness_cli(&run, NULL, 0, ARGS("show", "--json", "delta"));
+    assert_int_equal(run.status, 0);
+    assert_true(harness_json(run.out, "moves", text, sizeof text));
+    assert_string_equal(text, "4");
+    assert_true(harness_json(run.out, "state", text, sizeof text));
+    assert_string_equal(text, "running");
+    rt_process_run_free(&run);
+    harness_expect(0, NULL, ARGS("moves", "delta"));
+    harness_expect(0, NULL, ARGS("hosts"));
+    harness_expect(0, NULL, ARGS("ls"));
+    harness_cli(&run, "x\n", 2, ARGS("attach", "delta"));
+    assert_int_equal(run.status, 0);
+    rt_process_run_free(&run);
+    stop(vm, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_exec),           cmocka_unit_test(test_logs_and_wait_after_the_end),
+        cmocka_unit_test(test_prefixes),       cmocka_unit_test(test_interrupted_attach),
+        cmocka_unit_test(test_moves_and_json),
+    };
+
+    return harness_main(2, false, "cli", tests, sizeof tests / sizeof tests[0]);
+}
