@@ -35,6 +35,8 @@
 #define RT_LINK_BUDGET (16 * 1024 * 1024)
 /* A served session whose guest is gone for this long is written lost. */
 #define RT_LOST_AFTER_MS 2000
+/* A served session's record is read this often: news of a newer claim may be lost, and a clone gives no other sign. */
+#define RT_AGENT_AUDIT_MS 15000
 #define RT_PING_BUSY_MS 1000
 #define RT_PING_IDLE_MS 5000
 #define RT_PINGS_MISSED_MAX 3

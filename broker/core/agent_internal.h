@@ -128,7 +128,7 @@ struct ag_session {
     uint64_t known_at; /* 0: nothing known */
     char host[RT_HOST_MAX + 1];
     struct rt_record *rule;                         /* owned; the whole of it when that claim was made here */
-    uint64_t lost_at, take_at, report_at, write_at; /* deadlines, 0 none */
+    uint64_t lost_at, take_at, report_at, write_at, audit_at; /* deadlines, 0 none */
     uint32_t take_delay;
     uint32_t report_size;
     uint8_t *report; /* owned; the newest, shortened */
@@ -282,6 +282,7 @@ void rt_ag_session_orphan(struct rt_agent *agent, struct ag_session *session, ui
 void rt_ag_session_timer(struct rt_agent *agent, struct ag_session *session);
 void rt_ag_session_report(struct rt_agent *agent, struct ag_session *session, const uint8_t *data, size_t size);
 void rt_ag_session_write_report(struct rt_agent *agent, struct ag_session *session);
+void rt_ag_audit_reply(struct rt_agent *agent, const struct ag_op *op, const struct rt_store_reply *reply);
 void rt_ag_state_reply(struct rt_agent *agent, const struct ag_op *op, const struct rt_store_reply *reply);
 void rt_ag_report_reply(struct rt_agent *agent, const struct ag_op *op, const struct rt_store_reply *reply);
 void rt_ag_session_state(struct rt_agent *agent, struct ag_session *session, enum rt_session_state state,

@@ -108,6 +108,7 @@ void rt_ag_session_settle(struct rt_agent *agent, struct ag_session *session)
     earliest(&at, session->lost_at);
     earliest(&at, session->take_at);
     earliest(&at, session->report_at);
+    earliest(&at, session->audit_at);
     earliest(&at, session->write_at);
     if (used) {
         ag_list_remove(&session->idle);
@@ -178,6 +179,27 @@ static void write_state(struct rt_agent *agent, struct ag_session *session, enum
     }
 }
 
+/* Reads the record of a served session. */
+static void audit(struct rt_agent *agent, struct ag_session *session)
+{
+    struct rt_store_op op = {.kind = RT_STORE_GET, .key = session->key};
+    struct ag_op about = {.session = session};
+
+    session->audit_at = agent->now + RT_AGENT_AUDIT_MS;
+    if (agent->store_up) {
+        (void)rt_ag_store(agent, &op, &about);
+    }
+}
+
+void rt_ag_audit_reply(struct rt_agent *agent, const struct ag_op *op, const struct rt_store_reply *reply)
+{
+    const struct rt_record *rule = reply->n_records > 0 ? &reply->records[0].rule : NULL;
+
+    if (reply->error == 0 && rule != NULL && rule->host[0] != '\0') {
+        rt_ag_claimed_by(agent, op->session, rule->life, rule->epoch, rule->host);
+    }
+}
+
 void rt_ag_state_reply(struct rt_agent *agent, const struct ag_op *op, const struct rt_store_reply *reply)
 {
     struct ag_session *session = op->session;
@@ -197,7 +219,7 @@ void rt_ag_session_guest_gone(struct rt_agent *agent, struct ag_session *session
 {
     session->guest = NULL;
     session->take_at = 0;
-    session->report_at = 0;
+    session->report_at = session->audit_at = 0;
     session->known_at = agent->now;
     ag_list_remove(&session->retake);
     agent->stats.served--;
@@ -250,6 +272,9 @@ void rt_ag_session_timer(struct rt_agent *agent, struct ag_session *session)
         if (session->guest != NULL) {
             rt_ag_take(agent, session->guest);
         }
+    }
+    if (session->audit_at != 0 && agent->now >= session->audit_at) {
+        audit(agent, session);
     }
     if (session->report_at != 0 && agent->now >= session->report_at) {
         session->report_at = 0;

@@ -258,6 +258,8 @@ static void dispatch(struct rt_agent *agent, struct ag_op *op, const struct rt_s
         rt_ag_held_reply(agent, op->held, reply);
     } else if (op->census) {
         census_reply(agent, reply);
+    } else if (op->kind == RT_STORE_GET) {
+        rt_ag_audit_reply(agent, op, reply);
     } else if (op->kind == RT_STORE_TEST) {
         rt_ag_test_reply(agent, op, reply);
     } else if (op->kind == RT_STORE_TAKE) {
