@@ -159,12 +159,26 @@ static void take(struct record *rec, const struct rt_store_op *op, const struct 
     if (again)
         return;
     r->moves += outcome->moved;
+    sim_log("store: %s takes %s at life %llu epoch %llu", op->claim.host, op->claim.key.cid,
+            (unsigned long long)outcome->life, (unsigned long long)op->claim.epoch);
     publish(0, &op->claim, outcome->life);
 }
 
-static bool current(const struct record *rec, const struct rt_store_op *op)
+/* Whether the record is at the claim that a write is made under; else says whose it is. */
+static bool current(const struct record *rec, const struct rt_store_op *op, struct rt_store_reply *reply)
 {
-    return rec->r.rule.exists && rec->r.rule.life == op->life && rec->r.rule.epoch == op->epoch;
+    const struct rt_record *rule = &rec->r.rule;
+
+    if (rule->exists && rule->life == op->life && rule->epoch == op->epoch)
+        return true;
+    reply->error = RT_ENOTFOUND;
+    if (rule->exists) {
+        reply->outcome.verdict = RT_CLASS_STALE;
+        reply->outcome.life = rule->life;
+        reply->outcome.epoch = rule->epoch;
+        memcpy(reply->outcome.host, rule->host, sizeof rule->host);
+    }
+    return false;
 }
 
 static void run(int agent, const struct rt_store_op *op, struct rt_store_reply *reply)
@@ -185,7 +199,7 @@ static void run(int agent, const struct rt_store_op *op, struct rt_store_reply *
             take(rec, op, &reply->outcome);
         break;
     case RT_STORE_STATE:
-        if (!current(rec, op) || strcmp(rec->r.rule.host, host) != 0 || rec->r.rule.state == RT_SESSION_ENDED) {
+        if (!current(rec, op, reply) || strcmp(rec->r.rule.host, host) != 0 || rec->r.rule.state == RT_SESSION_ENDED) {
             reply->error = RT_ENOTFOUND;
             break;
         }
@@ -194,8 +208,7 @@ static void run(int agent, const struct rt_store_op *op, struct rt_store_reply *
         rec->r.rule.state = op->state;
         break;
     case RT_STORE_REPORT:
-        if (!current(rec, op))
-            reply->error = RT_ENOTFOUND;
+        (void)current(rec, op, reply);
         break;
     case RT_STORE_END:
         if (!rec->r.rule.exists || rec->r.rule.life != op->life) {
