@@ -225,6 +225,13 @@ bool rt_sdk_attachment_step(struct retether_attachment *att)
         }
         moved = true;
     }
+    if (alive(att) && att->items && rt_catt_applied(att->catt)) {
+        att->items = false;
+        if (att->callbacks.applied != NULL) {
+            att->callbacks.applied(att, att->callbacks.ctx);
+        }
+        moved = true;
+    }
     return moved;
 }
 
@@ -304,12 +311,14 @@ int retether_resize(struct retether_attachment *att, unsigned rows, unsigned col
         att->exec->options.cols = cols;
         return RT_OK;
     }
+    att->items = true;
     return att->catt != NULL ? rt_catt_resize(att->catt, rows, cols) : RT_ESTATE;
 }
 
 int retether_signal(struct retether_attachment *att, unsigned signum)
 {
     rt_sdk_wake(att->client);
+    att->items = true;
     return att->catt != NULL ? rt_catt_signal(att->catt, signum) : RT_ESTATE;
 }
 
@@ -326,11 +335,6 @@ void retether_input(const struct retether_attachment *att, uint64_t *written, ui
     if (att->catt != NULL) {
         rt_catt_input(att->catt, written, taken);
     }
-}
-
-bool retether_applied(const struct retether_attachment *att)
-{
-    return att->catt != NULL && rt_catt_applied(att->catt);
 }
 
 void retether_attachment_id(const struct retether_attachment *att, uint8_t id[RETETHER_ATTACHMENT_ID_SIZE])

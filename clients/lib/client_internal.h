@@ -46,6 +46,7 @@ struct retether_attachment {
     bool closed;              /* freed when no callback can be below */
     bool final;               /* the last callback has fired */
     bool paused[2];           /* stdout, stderr: the application took less than it was given */
+    bool items;               /* a signal or resize is under way */
     bool starved;             /* a write took less than it was given */
     bool ended;               /* stdin was ended before an exec had arrived */
 };

@@ -131,6 +131,8 @@ struct retether_attachment_callbacks {
     void (*resized)(struct retether_attachment *att, unsigned rows, unsigned cols, void *ctx);
     /* After a retether_write() that took less than it was given: there is room again. */
     void (*writable)(struct retether_attachment *att, void *ctx);
+    /* Every signal and resize so far has arrived. */
+    void (*applied)(struct retether_attachment *att, void *ctx);
     /* The process takes no more stdin; it took `applied` bytes of this attachment's. */
     void (*input_closed)(struct retether_attachment *att, uint64_t applied, void *ctx);
     /* Streams stand still while the container is looked for; and go on, at `host`. Nothing needs to be done. */
@@ -183,8 +185,6 @@ int retether_signal(struct retether_attachment *att, unsigned signum);
 uint64_t retether_offset(const struct retether_attachment *att, enum retether_stream stream);
 /* Bytes of stdin written here, and how many of them the process is known to have taken. */
 void retether_input(const struct retether_attachment *att, uint64_t *written, uint64_t *taken);
-/* True when every signal and resize so far has arrived. */
-bool retether_applied(const struct retether_attachment *att);
 void retether_attachment_id(const struct retether_attachment *att, uint8_t id[RETETHER_ATTACHMENT_ID_SIZE]);
 
 /* ---- requests ---- */

@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "clients/cli/app.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+/* ---- saying ---- */
+
+static void say(const char *format, va_list args)
+{
+    char text[1024];
+    char line[1100];
+    int n;
+
+    (void)vsnprintf(text, sizeof(text), format, args);
+    n = snprintf(line, sizeof(line), "retether: %s\n", text);
+    if (n > 0) {
+        /* One write, so that lines of several programs do not mix. There is nobody to tell when it fails. */
+        ssize_t written = write(STDERR_FILENO, line, (size_t)n);
+        (void)written;
+    }
+}
+
+void cli_say(const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    say(format, args);
+    va_end(args);
+}
+
+void cli_fail(struct cli_app *app, const char *format, ...)
+{
+    va_list args;
+
+    if (app->over) {
+        return;
+    }
+    va_start(args, format);
+    say(format, args);
+    va_end(args);
+    cli_finish(app, CLI_EXIT_FAILED);
+}
+
+void cli_fail_unreachable(struct cli_app *app)
+{
+    if (app->over) {
+        return;
+    }
+    cli_say("no agent answers");
+    for (size_t i = 0; i < app->n_tries; i++) {
+        cli_say("  %s: %s", app->tries[i].address,
+                app->tries[i].reason[0] != '\0' ? app->tries[i].reason : "connected, but no answer in time");
+    }
+    if (!app->options->agents_given && app->options->agents_text != NULL && app->options->agents_text[0] == '\0') {
+        cli_fail(app, "start one with \"retetherd\", or name one with --agent or RETETHER_AGENTS");
+    } else {
+        cli_fail(app, "is \"retetherd\" running there? --agent (or RETETHER_AGENTS) names another");
+    }
+}
+
+void cli_say_class(struct cli_app *app, unsigned cls, const char *text)
+{
+    const char *name = app->container;
+
+    switch (cls) {
+    case RETETHER_NOT_FOUND:
+        cli_say("there is no container \"%s\"; retether ls lists them", name);
+        break;
+    case RETETHER_AMBIGUOUS:
+        cli_say("\"%s\" fits several containers: %s; type more of it", name, text);
+        break;
+    case RETETHER_DENIED:
+    case RETETHER_BAD_AUTH:
+        cli_say("not allowed: %s", text);
+        break;
+    case RETETHER_RETRY_LATER:
+        cli_say("not possible now: %s; try again in a while", text);
+        break;
+    case RETETHER_LOST:
+        cli_say("%s: no agent serves it now; retether show %s tells where it was last", name, name);
+        break;
+    case RETETHER_STOLEN:
+        cli_say("another client has taken this attachment over");
+        break;
+    default:
+        cli_say("%s%s%s", text[0] != '\0' ? text : "refused", text[0] != '\0' ? ": " : " as ",
+                retether_class_name(cls));
+        break;
+    }
+}
+
+void cli_fail_class(struct cli_app *app, unsigned cls, const char *text)
+{
+    if (!app->over) {
+        cli_say_class(app, cls, text);
+        cli_finish(app, CLI_EXIT_FAILED);
+    }
+}
+
+/* ---- agents ---- */
+
+static void link_cb(struct retether_client *client, const char *address, const char *reason, void *ctx)
+{
+    struct cli_app *app = ctx;
+    struct cli_try *try = NULL;
+
+    (void)client;
+    for (size_t i = 0; i < app->n_tries && try == NULL; i++) {
+        if (strcmp(app->tries[i].address, address) == 0) {
+            try = &app->tries[i];
+        }
+    }
+    if (try == NULL && app->n_tries < CLI_TRIES_MAX) {
+        try = &app->tries[app->n_tries++];
+        snprintf(try->address, sizeof(try->address), "%s", address);
+    }
+    if (try != NULL) {
+        snprintf(try->reason, sizeof(try->reason), "%s", reason != NULL ? reason : "");
+    }
+    if (app->options->verbose) {
+        cli_say("agent %s: %s", address, reason != NULL ? reason : "connected");
+    }
+}
+
+int cli_app_open(struct cli_app *app, const struct cli_options *options)
+{
+    const struct retether_client_callbacks callbacks = {.link = link_cb, .ctx = app};
+    char name[RETETHER_TEXT_MAX];
+    char why[CLI_WHY_MAX] = "";
+    int rc;
+
+    memset(app, 0, sizeof(*app));
+    app->options = options;
+    rc = uv_loop_init(&app->loop);
+    if (rc != 0) {
+        cli_say("%s", uv_strerror(rc));
+        return CLI_EXIT_FAILED;
+    }
+    (void)uv_timer_init(&app->loop, &app->timer);
+    app->timer.data = app;
+    snprintf(name, sizeof(name), "retether %s", cli_command_name(options->command));
+    rc = retether_client_new(&app->loop, name, &callbacks, &app->client);
+    if (rc != RT_OK) {
+        cli_fail(app, "%s", rt_strerror(rc));
+    }
+    for (size_t i = 0; i < options->n_agents && rc == RT_OK; i++) {
+        rc = retether_client_add_agent(app->client, options->agents[i], why, sizeof(why));
+        if (rc != RT_OK) {
+            cli_fail(app, "%s", why);
+        }
+    }
+    if (rc != RT_OK) {
+        return cli_app_run(app);
+    }
+    return 0;
+}
+
+void cli_finish(struct cli_app *app, int status)
+{
+    struct retether_client *client = app->client;
+
+    if (app->over) {
+        return;
+    }
+    app->over = true;
+    app->status = status;
+    if (app->on_end != NULL) {
+        app->on_end(app, status);
+    }
+    app->client = NULL;
+    uv_close((uv_handle_t *)&app->timer, NULL);
+    if (client != NULL) {
+        retether_client_close(client, NULL, NULL);
+    }
+}
+
+int cli_app_run(struct cli_app *app)
+{
+    (void)uv_run(&app->loop, UV_RUN_DEFAULT);
+    (void)uv_loop_close(&app->loop);
+    return app->status;
+}
+
+/* ---- requests ---- */
+
+static void timeout_cb(uv_timer_t *timer)
+{
+    cli_fail_unreachable(timer->data);
+}
+
+void cli_asked(struct cli_app *app, int rc)
+{
+    if (app->over) {
+        return;
+    }
+    if (rc == RT_EINVAL) {
+        cli_fail(app, "\"%s\" is no container ID: it has up to %d letters, digits, and _ . - behind the first",
+                 app->container, RETETHER_CONTAINER_MAX);
+    } else if (rc != RT_OK) {
+        cli_fail(app, "%s", rt_strerror(rc));
+    } else {
+        (void)uv_timer_start(&app->timer, timeout_cb, app->options->timeout_ms, 0);
+    }
+}
+
+bool cli_answered(struct cli_app *app, const struct retether_reply *reply)
+{
+    (void)uv_timer_stop(&app->timer);
+    if (reply->error == RT_ECONN || reply->error == RT_ETIMEDOUT) {
+        cli_fail_unreachable(app);
+    } else if (reply->error != 0) {
+        cli_fail(app, "the agent's answer is of no use: %s", rt_strerror(reply->error));
+    } else if (reply->cls != RETETHER_OK) {
+        cli_fail_class(app, reply->cls, reply->text);
+    } else {
+        return true;
+    }
+    return false;
+}
+
+static void found_cb(struct retether_client *client, const struct retether_reply *reply, void *ctx)
+{
+    struct cli_app *app = ctx;
+
+    (void)client;
+    if (reply->error == 0 && reply->cls == RETETHER_RETRY_LATER) {
+        (void)uv_timer_stop(&app->timer);
+        app->found(app, app->container, NULL);
+        return;
+    }
+    if (!cli_answered(app, reply)) {
+        return;
+    }
+    if (reply->n_records == 0) {
+        cli_fail_class(app, RETETHER_NOT_FOUND, "");
+        return;
+    }
+    snprintf(app->container, sizeof(app->container), "%s", reply->records[0].container);
+    app->found(app, app->container, &reply->records[0]);
+}
+
+void cli_find(struct cli_app *app, cli_found_cb found)
+{
+    app->found = found;
+    snprintf(app->container, sizeof(app->container), "%s", app->options->container);
+    cli_asked(app, retether_show(app->client, app->options->container, true, found_cb, app));
+}

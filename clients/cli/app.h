@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#ifndef RETETHER_CLIENTS_CLI_APP_H
+#define RETETHER_CLIENTS_CLI_APP_H
+
+#include "clients/cli/options.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+/* One run of the program: a loop, a client, and what is known of the agents that were tried. */
+
+/* Agents whose last failure is remembered for the error text. */
+#define CLI_TRIES_MAX 8
+#define CLI_REASON_MAX 192
+
+struct cli_try {
+    char address[RETETHER_ADDRESS_MAX + 1];
+    char reason[CLI_REASON_MAX]; /* "" while it is connected */
+};
+
+struct cli_app;
+
+/* The container that was meant. record is NULL when no agent could look it up now (the store is out): then the name is
+ * taken as typed. */
+typedef void (*cli_found_cb)(struct cli_app *app, const char *container, const struct retether_record *record);
+
+struct cli_app {
+    uv_loop_t loop;
+    const struct cli_options *options;
+    struct retether_client *client; /* owned; NULL once it is over */
+    uv_timer_t timer;               /* of the request under way */
+    int status;                     /* exit status */
+    bool over;
+    /* The command's. on_end is called once, before the client is closed, for what the command has on the loop. */
+    void *data;
+    void (*on_end)(struct cli_app *app, int status);
+
+    struct cli_try tries[CLI_TRIES_MAX];
+    size_t n_tries;
+
+    char container[RETETHER_CONTAINER_MAX + 2 + 64]; /* as typed, then whole */
+    cli_found_cb found;
+};
+
+/* Returns 0, or the exit status after it has said why. */
+int cli_app_open(struct cli_app *app, const struct cli_options *options);
+/* Runs the loop until cli_finish(), and everything is closed. Returns the exit status. */
+int cli_app_run(struct cli_app *app);
+
+/* Ends the program with this exit status. Later calls do nothing. */
+void cli_finish(struct cli_app *app, int status);
+
+/* "retether: TEXT" on stderr. */
+__attribute__((format(printf, 1, 2))) void cli_say(const char *format, ...);
+/* As cli_say(), then ends with CLI_EXIT_FAILED. */
+__attribute__((format(printf, 2, 3))) void cli_fail(struct cli_app *app, const char *format, ...);
+/* Ends because no agent could be reached: which were tried, why they did not answer, and what to do. */
+void cli_fail_unreachable(struct cli_app *app);
+/* Says a refusal, and what to do next; and ends. */
+void cli_say_class(struct cli_app *app, unsigned cls, const char *text);
+void cli_fail_class(struct cli_app *app, unsigned cls, const char *text);
+
+/* Looks up the container that was typed, by a unique beginning of its ID. */
+void cli_find(struct cli_app *app, cli_found_cb found);
+
+/* For a request's callback: true when it was answered; else it has been told why not and the program ends. */
+bool cli_answered(struct cli_app *app, const struct retether_reply *reply);
+/* For what a request function returned: the time for the answer begins, or the program ends. */
+void cli_asked(struct cli_app *app, int rc);
+
+#endif

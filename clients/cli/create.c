@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "clients/cli/commands.h"
+#include "clients/cli/stdio.h"
+#include "clients/cli/text.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static void created(struct retether_client *client, const struct retether_reply *reply, void *ctx)
+{
+    struct cli_app *app = ctx;
+    struct cli_text text = {0};
+
+    (void)client;
+    if (!cli_answered(app, reply)) {
+        return;
+    }
+    if (app->options->json) {
+        cli_json_open(&text);
+        cli_json_text(&text, "container", app->container);
+        cli_json_text(&text, "token", reply->token != NULL ? reply->token : "");
+        cli_json_close(&text);
+    } else {
+        cli_text_printf(&text, "%s\n", reply->token != NULL ? reply->token : "");
+    }
+    cli_text_flush(app, &text, 0);
+}
+
+void cli_create(struct cli_app *app)
+{
+    const struct cli_options *options = app->options;
+
+    snprintf(app->container, sizeof(app->container), "%s", options->container);
+    cli_asked(app, retether_create(app->client, options->container, options->label, options->ring, created, app));
+}

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "clients/cli/commands.h"
+#include "clients/cli/record.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ls, show, moves, hosts, resolve. */
+
+static struct {
+    struct cli_text text;
+    struct cli_table table;
+    struct retether_record record; /* resolve: without its arrays */
+} inspect;
+
+static bool colours(void)
+{
+    const char *none = getenv("NO_COLOR");
+    const char *term = getenv("TERM");
+
+    return isatty(STDOUT_FILENO) && (none == NULL || none[0] == '\0') && term != NULL && strcmp(term, "dumb") != 0;
+}
+
+/* ---- ls ---- */
+
+static void listed(struct retether_client *client, const struct retether_reply *reply, void *ctx)
+{
+    struct cli_app *app = ctx;
+
+    (void)client;
+    if (!cli_answered(app, reply)) {
+        return;
+    }
+    for (size_t i = 0; i < reply->n_records; i++) {
+        if (app->options->json) {
+            cli_record_json(&inspect.text, &reply->records[i], false);
+        } else {
+            cli_record_row(&inspect.table, &reply->records[i]);
+        }
+    }
+    if (reply->more) {
+        cli_asked(app, 0); /* the time for the next part */
+        return;
+    }
+    if (!app->options->json) {
+        cli_table_print(&inspect.table, &inspect.text, "");
+    }
+    cli_text_flush(app, &inspect.text, 0);
+}
+
+void cli_ls(struct cli_app *app)
+{
+    static char heads[] = "CONTAINER STATE HOST >AGE >MOVES >EPOCH >EXIT LABEL";
+
+    cli_table_init(&inspect.table, heads, colours());
+    if (app->options->container != NULL) {
+        snprintf(app->container, sizeof(app->container), "%s", app->options->container);
+    }
+    cli_asked(app, retether_list(app->client, app->options->container, app->options->host, listed, app));
+}
+
+/* ---- show, moves ---- */
+
+static bool known(struct cli_app *app, const struct retether_record *record)
+{
+    if (record == NULL) {
+        cli_fail(app,
+                 "the session store does not answer, and the agent does not serve \"%s\" itself; try again in a "
+                 "while, or another --agent",
+                 app->container);
+    }
+    return record != NULL;
+}
+
+static void shown(struct cli_app *app, const char *container, const struct retether_record *record)
+{
+    (void)container;
+    if (!known(app, record)) {
+        return;
+    }
+    if (app->options->json) {
+        cli_record_json(&inspect.text, record, true);
+    } else {
+        cli_record_page(&inspect.text, record, colours());
+    }
+    cli_text_flush(app, &inspect.text, 0);
+}
+
+void cli_show(struct cli_app *app)
+{
+    cli_find(app, shown);
+}
+
+static void moved(struct cli_app *app, const char *container, const struct retether_record *record)
+{
+    (void)container;
+    if (!known(app, record)) {
+        return;
+    }
+    if (app->options->json) {
+        cli_moves_json(&inspect.text, record);
+    } else {
+        cli_moves_page(&inspect.text, record, colours());
+    }
+    cli_text_flush(app, &inspect.text, 0);
+}
+
+void cli_moves(struct cli_app *app)
+{
+    cli_find(app, moved);
+}
+
+/* ---- hosts ---- */
+
+static void hosts_cb(struct retether_client *client, const struct retether_reply *reply, void *ctx)
+{
+    struct cli_app *app = ctx;
+
+    (void)client;
+    if (!cli_answered(app, reply)) {
+        return;
+    }
+    for (size_t i = 0; i < reply->n_hosts; i++) {
+        if (app->options->json) {
+            cli_host_json(&inspect.text, &reply->hosts[i]);
+        } else {
+            cli_host_row(&inspect.table, &reply->hosts[i]);
+        }
+    }
+    if (reply->more) {
+        cli_asked(app, 0);
+        return;
+    }
+    if (!app->options->json) {
+        cli_table_print(&inspect.table, &inspect.text, "");
+    }
+    cli_text_flush(app, &inspect.text, 0);
+}
+
+void cli_hosts(struct cli_app *app)
+{
+    static char heads[] = "HOST STATE >HEARTBEAT >SESSIONS VERSION ADDRESSES";
+
+    cli_table_init(&inspect.table, heads, colours());
+    cli_asked(app, retether_hosts(app->client, hosts_cb, app));
+}
+
+/* ---- resolve ---- */
+
+static void print_resolved(struct cli_app *app, const struct retether_host *host)
+{
+    const struct retether_record *record = &inspect.record;
+    struct cli_text *text = &inspect.text;
+    size_t n = host != NULL ? host->n_addresses : 0;
+
+    if (app->options->json) {
+        cli_json_open(text);
+        cli_json_text(text, "container", record->container);
+        cli_json_text(text, "state", retether_state_name(record->state));
+        if (record->host[0] != '\0') {
+            cli_json_text(text, "host", record->host);
+        } else {
+            cli_json_null(text, "host");
+        }
+        cli_json_number(text, "life", record->life);
+        cli_json_number(text, "epoch", record->epoch);
+        cli_json_begin(text, "addresses", '[');
+        for (size_t i = 0; i < n; i++) {
+            cli_json_text(text, NULL, host->address[i]);
+        }
+        cli_json_end(text, ']');
+        cli_json_close(text);
+    } else {
+        cli_text_printf(text, "%s  %s  %s", record->container, retether_state_name(record->state),
+                        record->host[0] != '\0' ? record->host : "-");
+        for (size_t i = 0; i < n; i++) {
+            cli_text_printf(text, "  %s", host->address[i]);
+        }
+        cli_text_printf(text, "\n");
+    }
+    cli_text_flush(app, text, 0);
+}
+
+static void resolve_hosts_cb(struct retether_client *client, const struct retether_reply *reply, void *ctx)
+{
+    struct cli_app *app = ctx;
+
+    (void)client;
+    if (!cli_answered(app, reply)) {
+        return;
+    }
+    for (size_t i = 0; i < reply->n_hosts; i++) {
+        if (strcmp(reply->hosts[i].name, inspect.record.host) == 0) {
+            print_resolved(app, &reply->hosts[i]);
+            return;
+        }
+    }
+    if (reply->more) {
+        cli_asked(app, 0);
+    } else {
+        print_resolved(app, NULL);
+    }
+}
+
+static void resolved(struct cli_app *app, const char *container, const struct retether_record *record)
+{
+    (void)container;
+    if (!known(app, record)) {
+        return;
+    }
+    inspect.record = *record;
+    inspect.record.n_history = inspect.record.n_processes = inspect.record.n_attachments = 0;
+    if (record->host[0] == '\0') {
+        print_resolved(app, NULL);
+    } else {
+        cli_asked(app, retether_hosts(app->client, resolve_hosts_cb, app));
+    }
+}
+
+void cli_resolve(struct cli_app *app)
+{
+    cli_find(app, resolved);
+}

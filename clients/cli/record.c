@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "clients/cli/record.h"
+
+#include "clients/cli/values.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char *const stream_names[] = {"stdout", "stderr", "control"};
+
+static void id_text(const uint8_t id[RETETHER_ATTACHMENT_ID_SIZE], char out[2 * RETETHER_ATTACHMENT_ID_SIZE + 1])
+{
+    for (size_t i = 0; i < RETETHER_ATTACHMENT_ID_SIZE; i++) {
+        snprintf(out + 2 * i, 3, "%02x", id[i]);
+    }
+}
+
+static const struct retether_process *process_of(const struct retether_record *record, uint32_t id)
+{
+    for (size_t i = 0; i < record->n_processes; i++) {
+        if (record->processes[i].id == id) {
+            return &record->processes[i];
+        }
+    }
+    return NULL;
+}
+
+/* What an attachment has still to consume; what is beyond the head of an older report is none. */
+static uint64_t lag(const struct retether_process *process, const struct retether_holder *att, unsigned s)
+{
+    return process != NULL && process->head[s] > att->consumed[s] ? process->head[s] - att->consumed[s] : 0;
+}
+
+/* ---- JSON ---- */
+
+static void text_or_null(struct cli_text *text, const char *name, const char *value)
+{
+    if (value[0] == '\0') {
+        cli_json_null(text, name);
+    } else {
+        cli_json_text(text, name, value);
+    }
+}
+
+static void history_json(struct cli_text *text, const struct retether_record *record)
+{
+    cli_json_begin(text, "history", '[');
+    for (size_t i = 0; i < record->n_history; i++) {
+        const struct retether_move *move = &record->history[i];
+
+        cli_json_begin(text, NULL, '{');
+        cli_json_text(text, "host", move->host);
+        cli_json_number(text, "life", move->life);
+        cli_json_number(text, "epoch", move->epoch);
+        cli_json_time(text, "at", move->at_ms);
+        cli_json_end(text, '}');
+    }
+    cli_json_end(text, ']');
+}
+
+static void process_json(struct cli_text *text, const struct retether_process *process)
+{
+    cli_json_begin(text, NULL, '{');
+    cli_json_number(text, "process", process->id);
+    cli_json_text(text, "state", process->exited ? "exited" : "running");
+    cli_json_bool(text, "tty", process->tty);
+    if (process->exited) {
+        cli_json_number(text, "code", process->code);
+    } else {
+        cli_json_null(text, "code");
+    }
+    cli_json_begin(text, "streams", '[');
+    for (unsigned s = 0; s < 3; s++) {
+        cli_json_begin(text, NULL, '{');
+        cli_json_text(text, "stream", stream_names[s]);
+        cli_json_number(text, "base", process->base[s]);
+        cli_json_number(text, "head", process->head[s]);
+        cli_json_end(text, '}');
+    }
+    cli_json_end(text, ']');
+    cli_json_end(text, '}');
+}
+
+static void holder_json(struct cli_text *text, const struct retether_record *record, const struct retether_holder *att)
+{
+    const struct retether_process *process = process_of(record, att->process);
+    char id[2 * RETETHER_ATTACHMENT_ID_SIZE + 1];
+
+    id_text(att->id, id);
+    cli_json_begin(text, NULL, '{');
+    cli_json_text(text, "id", id);
+    cli_json_number(text, "process", att->process);
+    cli_json_bool(text, "bound", att->bound);
+    cli_json_bool(text, "observer", att->observer);
+    cli_json_number(text, "hold_left_ms", att->hold_left_ms);
+    cli_json_begin(text, "streams", '[');
+    for (unsigned s = 0; s < 2; s++) {
+        cli_json_begin(text, NULL, '{');
+        cli_json_text(text, "stream", stream_names[s]);
+        cli_json_number(text, "consumed", att->consumed[s]);
+        cli_json_number(text, "lag", lag(process, att, s));
+        cli_json_end(text, '}');
+    }
+    cli_json_end(text, ']');
+    cli_json_number(text, "stdin_taken", att->applied[0]);
+    cli_json_end(text, '}');
+}
+
+static void exit_json(struct cli_text *text, const struct retether_record *record)
+{
+    bool ended = record->state == RETETHER_STATE_ENDED;
+
+    if (ended && record->signal == 0) {
+        cli_json_number(text, "code", record->code);
+    } else {
+        cli_json_null(text, "code");
+    }
+    if (ended && record->signal != 0) {
+        cli_json_number(text, "signal", record->signal);
+    } else {
+        cli_json_null(text, "signal");
+    }
+}
+
+void cli_record_json(struct cli_text *text, const struct retether_record *record, bool detail)
+{
+    cli_json_open(text);
+    cli_json_text(text, "container", record->container);
+    cli_json_text(text, "tenant", record->tenant);
+    text_or_null(text, "label", record->label);
+    cli_json_text(text, "state", retether_state_name(record->state));
+    text_or_null(text, "host", record->host);
+    cli_json_number(text, "life", record->life);
+    cli_json_number(text, "epoch", record->epoch);
+    cli_json_number(text, "moves", record->moves);
+    cli_json_time(text, "created", record->made_ms);
+    cli_json_time(text, "claimed", record->claimed_ms);
+    cli_json_time(text, "seen", record->seen_ms);
+    exit_json(text, record);
+    if (detail) {
+        history_json(text, record);
+        cli_json_begin(text, "processes", '[');
+        for (size_t i = 0; i < record->n_processes; i++) {
+            process_json(text, &record->processes[i]);
+        }
+        cli_json_end(text, ']');
+        cli_json_begin(text, "attachments", '[');
+        for (size_t i = 0; i < record->n_attachments; i++) {
+            holder_json(text, record, &record->attachments[i]);
+        }
+        cli_json_end(text, ']');
+    }
+    cli_json_close(text);
+}
+
+void cli_moves_json(struct cli_text *text, const struct retether_record *record)
+{
+    for (size_t i = 0; i < record->n_history; i++) {
+        const struct retether_move *move = &record->history[i];
+
+        cli_json_open(text);
+        cli_json_text(text, "container", record->container);
+        cli_json_text(text, "host", move->host);
+        cli_json_number(text, "life", move->life);
+        cli_json_number(text, "epoch", move->epoch);
+        cli_json_time(text, "at", move->at_ms);
+        cli_json_close(text);
+    }
+}
+
+void cli_host_json(struct cli_text *text, const struct retether_host *host)
+{
+    cli_json_open(text);
+    cli_json_text(text, "host", host->name);
+    cli_json_bool(text, "alive", host->alive);
+    cli_json_number(text, "age_ms", host->age_ms);
+    cli_json_number(text, "sessions", host->sessions);
+    cli_json_text(text, "version", host->version);
+    cli_json_number(text, "sequence", host->sequence);
+    cli_json_begin(text, "addresses", '[');
+    for (size_t i = 0; i < host->n_addresses; i++) {
+        cli_json_text(text, NULL, host->address[i]);
+    }
+    cli_json_end(text, ']');
+    cli_json_close(text);
+}
+
+/* ---- people ---- */
+
+enum cli_colour cli_state_colour(enum retether_state state)
+{
+    switch (state) {
+    case RETETHER_RUNNING:
+        return CLI_GREEN;
+    case RETETHER_MOVING:
+    case RETETHER_CREATED:
+        return CLI_YELLOW;
+    case RETETHER_STATE_LOST:
+        return CLI_RED;
+    default:
+        return CLI_DIM;
+    }
+}
+
+static void exit_text(const struct retether_record *record, char *out, size_t size)
+{
+    char name[24];
+
+    if (record->state != RETETHER_STATE_ENDED) {
+        snprintf(out, size, "-");
+    } else if (record->signal != 0) {
+        cli_signal_name(record->signal, name, sizeof(name));
+        snprintf(out, size, "%s", name);
+    } else {
+        snprintf(out, size, "%u", record->code);
+    }
+}
+
+static void ago_text(uint64_t then, char *out, size_t size)
+{
+    if (then == 0) {
+        snprintf(out, size, "-");
+    } else {
+        cli_age_text(cli_since(then), out, size);
+    }
+}
+
+/* CONTAINER STATE HOST >AGE >MOVES >EPOCH >EXIT LABEL */
+void cli_record_row(struct cli_table *table, const struct retether_record *record)
+{
+    char text[64];
+
+    cli_table_add(table, CLI_PLAIN, record->container);
+    cli_table_add(table, cli_state_colour(record->state), retether_state_name(record->state));
+    cli_table_add(table, CLI_PLAIN, record->host[0] != '\0' ? record->host : "-");
+    ago_text(record->made_ms, text, sizeof(text));
+    cli_table_add(table, CLI_PLAIN, text);
+    cli_table_addf(table, "%" PRIu64, record->moves);
+    cli_table_addf(table, "%" PRIu64, record->epoch);
+    exit_text(record, text, sizeof(text));
+    cli_table_add(table, CLI_PLAIN, text);
+    cli_table_add(table, CLI_PLAIN, record->label);
+}
+
+static void line(struct cli_table *table, const char *name, const char *value)
+{
+    cli_table_add(table, CLI_DIM, name);
+    cli_table_add(table, CLI_PLAIN, value);
+}
+
+static void times(struct cli_table *table, const char *name, uint64_t at)
+{
+    char date[48];
+    char age[32];
+    char both[96];
+
+    if (at == 0) {
+        line(table, name, "-");
+        return;
+    }
+    cli_time_text(at, date, sizeof(date));
+    ago_text(at, age, sizeof(age));
+    snprintf(both, sizeof(both), "%s ago (%s)", age, date);
+    line(table, name, both);
+}
+
+static void streams_page(struct cli_text *text, const struct retether_record *record, bool colours)
+{
+    char heads[] = "PROCESS STATE STREAM >BASE >HEAD >KEPT";
+    struct cli_table table;
+    char kept[32];
+
+    cli_table_init(&table, heads, colours);
+    for (size_t i = 0; i < record->n_processes; i++) {
+        const struct retether_process *process = &record->processes[i];
+
+        for (unsigned s = 0; s < 2; s++) {
+            if (s == 1 && process->tty) {
+                continue;
+            }
+            cli_table_addf(&table, "%" PRIu32, process->id);
+            if (process->exited) {
+                cli_table_addf(&table, "exited %u", process->code);
+            } else {
+                cli_table_add(&table, CLI_GREEN, process->tty ? "running, tty" : "running");
+            }
+            cli_table_add(&table, CLI_PLAIN, stream_names[s]);
+            cli_table_addf(&table, "%" PRIu64, process->base[s]);
+            cli_table_addf(&table, "%" PRIu64, process->head[s]);
+            cli_size_text(process->head[s] - process->base[s], kept, sizeof(kept));
+            cli_table_add(&table, CLI_PLAIN, kept);
+        }
+    }
+    cli_text_printf(text, "\n");
+    cli_table_print(&table, text, "");
+}
+
+static void holders_page(struct cli_text *text, const struct retether_record *record, bool colours)
+{
+    char heads[] = "ATTACHMENT PROCESS KIND STREAM >CONSUMED >LAG >HOLD";
+    struct cli_table table;
+    char id[2 * RETETHER_ATTACHMENT_ID_SIZE + 1];
+    char cell[32];
+
+    cli_table_init(&table, heads, colours);
+    for (size_t i = 0; i < record->n_attachments; i++) {
+        const struct retether_holder *att = &record->attachments[i];
+        const struct retether_process *process = process_of(record, att->process);
+
+        id_text(att->id, id);
+        for (unsigned s = 0; s < 2; s++) {
+            if (s == 1 && process != NULL && process->tty) {
+                continue;
+            }
+            cli_table_addf(&table, "%.8s", id);
+            cli_table_addf(&table, "%" PRIu32, att->process);
+            cli_table_addf(&table, "%s%s", att->observer ? "observer" : "holding", att->bound ? "" : ", away");
+            cli_table_add(&table, CLI_PLAIN, stream_names[s]);
+            cli_table_addf(&table, "%" PRIu64, att->consumed[s]);
+            cli_size_text(lag(process, att, s), cell, sizeof(cell));
+            cli_table_add(&table, CLI_PLAIN, cell);
+            cli_age_text(att->hold_left_ms, cell, sizeof(cell));
+            cli_table_add(&table, CLI_PLAIN, att->observer ? "-" : cell);
+        }
+    }
+    cli_text_printf(text, "\n");
+    cli_table_print(&table, text, "");
+}
+
+void cli_record_page(struct cli_text *text, const struct retether_record *record, bool colours)
+{
+    char heads[] = "CONTAINER .";
+    struct cli_table table;
+    char value[64];
+
+    cli_table_init(&table, heads, colours);
+    table.heads[1] = record->container;
+    cli_table_add(&table, CLI_DIM, "state");
+    cli_table_add(&table, cli_state_colour(record->state), retether_state_name(record->state));
+    if (record->state == RETETHER_STATE_ENDED) {
+        exit_text(record, value, sizeof(value));
+        line(&table, "exit", value);
+    }
+    line(&table, "host", record->host[0] != '\0' ? record->host : "-");
+    snprintf(value, sizeof(value), "%" PRIu64 " of life %" PRIu64, record->epoch, record->life);
+    line(&table, "epoch", value);
+    snprintf(value, sizeof(value), "%" PRIu64, record->moves);
+    line(&table, "moves", value);
+    times(&table, "created", record->made_ms);
+    times(&table, "claimed", record->claimed_ms);
+    times(&table, "reported", record->seen_ms);
+    line(&table, "tenant", record->tenant);
+    if (record->label[0] != '\0') {
+        line(&table, "label", record->label);
+    }
+    cli_table_print(&table, text, "");
+    if (record->n_processes > 0) {
+        streams_page(text, record, colours);
+    }
+    if (record->n_attachments > 0) {
+        holders_page(text, record, colours);
+    }
+}
+
+void cli_moves_page(struct cli_text *text, const struct retether_record *record, bool colours)
+{
+    char heads[] = "AT >AGO HOST >EPOCH >LIFE";
+    struct cli_table table;
+    char cell[48];
+
+    cli_table_init(&table, heads, colours);
+    for (size_t i = 0; i < record->n_history; i++) {
+        const struct retether_move *move = &record->history[i];
+
+        cli_time_text(move->at_ms, cell, sizeof(cell));
+        cli_table_add(&table, CLI_PLAIN, cell);
+        ago_text(move->at_ms, cell, sizeof(cell));
+        cli_table_add(&table, CLI_PLAIN, cell);
+        cli_table_add(&table, CLI_PLAIN, move->host);
+        cli_table_addf(&table, "%" PRIu64, move->epoch);
+        cli_table_addf(&table, "%" PRIu64, move->life);
+    }
+    cli_table_print(&table, text, "");
+}
+
+/* HOST STATE >HEARTBEAT >SESSIONS VERSION ADDRESSES */
+void cli_host_row(struct cli_table *table, const struct retether_host *host)
+{
+    char text[4 * (RETETHER_ADDRESS_MAX + 1) + 1] = "";
+    size_t used = 0;
+
+    cli_table_add(table, CLI_PLAIN, host->name);
+    cli_table_add(table, host->alive ? CLI_GREEN : CLI_RED, host->alive ? "alive" : "silent");
+    cli_age_text(host->age_ms, text, sizeof(text));
+    cli_table_add(table, CLI_PLAIN, text);
+    cli_table_addf(table, "%" PRIu64, host->sessions);
+    cli_table_add(table, CLI_PLAIN, host->version);
+    text[0] = '\0';
+    for (size_t i = 0; i < host->n_addresses && used < sizeof(text); i++) {
+        used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%s", i > 0 ? " " : "", host->address[i]);
+    }
+    cli_table_add(table, CLI_PLAIN, text);
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#ifndef RETETHER_CLIENTS_CLI_RECORD_H
+#define RETETHER_CLIENTS_CLI_RECORD_H
+
+#include "clients/cli/table.h"
+#include "clients/cli/text.h"
+
+/* Records and hosts, for programs and for people. docs/cli.md has the schema. */
+
+void cli_record_json(struct cli_text *text, const struct retether_record *record, bool detail);
+void cli_moves_json(struct cli_text *text, const struct retether_record *record);
+void cli_host_json(struct cli_text *text, const struct retether_host *host);
+
+enum cli_colour cli_state_colour(enum retether_state state);
+
+void cli_record_row(struct cli_table *table, const struct retether_record *record);
+void cli_record_page(struct cli_text *text, const struct retether_record *record, bool colours);
+void cli_moves_page(struct cli_text *text, const struct retether_record *record, bool colours);
+void cli_host_row(struct cli_table *table, const struct retether_host *host);
+
+#endif

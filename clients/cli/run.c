@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "clients/cli/commands.h"
+#include "clients/cli/stream.h"
+#include "clients/cli/values.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+/* run: a session is created, a tether started with its token, and attached to. The tether is a child in a session of
+ * its own, so that what the keyboard sends comes to it only once, through this program; and it outlives this program
+ * when that detaches. */
+
+/* How long the program waits for the tether at its end, and, when the attach failed, for it to go before it is killed.
+ */
+#define END_WAIT_MS 3000
+/* Output waits this long for the attach that follows. */
+#define FIRST_HOLD "30s"
+#define ARGS_MAX 24
+
+struct run {
+    struct cli_app *app;
+    struct cli_stream stream;
+    uv_process_t child;
+    uv_timer_t timer;
+    bool started, gone;
+    bool killed;
+    char tether[4096];
+};
+
+static struct run run;
+
+/* ---- the tether's end ---- */
+
+static void let_go(void)
+{
+    if (!uv_is_closing((uv_handle_t *)&run.child)) {
+        uv_close((uv_handle_t *)&run.child, NULL);
+        uv_close((uv_handle_t *)&run.timer, NULL);
+    }
+}
+
+static void timeout_cb(uv_timer_t *timer)
+{
+    (void)timer;
+    if (run.killed) {
+        (void)uv_process_kill(&run.child, SIGKILL);
+    }
+    let_go();
+}
+
+static void exit_cb(uv_process_t *child, int64_t status, int signum)
+{
+    (void)child;
+    run.gone = true;
+    if (run.app->over) {
+        let_go();
+        return;
+    }
+    if (run.stream.state == CLI_STREAM_OPEN) {
+        if (signum != 0) {
+            cli_say("the tether was killed by signal %d", signum);
+        } else {
+            cli_say("the tether ended with status %d before it could be attached to; -v shows its log", (int)status);
+        }
+        cli_stream_end(&run.stream, CLI_EXIT_FAILED);
+    }
+}
+
+static void end_cb(struct cli_stream *stream, int status)
+{
+    (void)status;
+    if (!run.started || run.gone) {
+        if (run.started) {
+            let_go();
+        }
+        return;
+    }
+    if (!stream->was_live) { /* nobody will ever read it */
+        run.killed = true;
+        (void)uv_process_kill(&run.child, SIGTERM);
+    } else if (!stream->ended) { /* detached: it goes on */
+        let_go();
+        return;
+    }
+    (void)uv_timer_start(&run.timer, timeout_cb, END_WAIT_MS, 0);
+}
+
+/* ---- the tether's beginning ---- */
+
+/* Beside this program, else wherever PATH has it. */
+static const char *find_tether(const struct cli_options *options)
+{
+    ssize_t n;
+    char *slash;
+
+    if (options->tether != NULL) {
+        return options->tether;
+    }
+    n = readlink("/proc/self/exe", run.tether, sizeof(run.tether) - sizeof("tether"));
+    if (n > 0) {
+        run.tether[n] = '\0';
+        slash = strrchr(run.tether, '/');
+        if (slash != NULL) {
+            snprintf(slash + 1, sizeof("tether"), "tether");
+            if (access(run.tether, X_OK) == 0) {
+                return run.tether;
+            }
+        }
+    }
+    return "tether";
+}
+
+static void fill_args(const char *args[], const struct cli_options *options, char ring[32])
+{
+    size_t n = 0;
+
+    args[n++] = find_tether(options);
+    args[n++] = "--cid";
+    args[n++] = run.app->container;
+    args[n++] = "--agent";
+    args[n++] = options->guest_agent;
+    args[n++] = "--first-hold";
+    args[n++] = FIRST_HOLD;
+    if (options->tty) {
+        args[n++] = "--tty";
+    }
+    if (options->cwd != NULL) {
+        args[n++] = "--cwd";
+        args[n++] = options->cwd;
+    }
+    if (options->ring != 0) {
+        snprintf(ring, 32, "%llu", (unsigned long long)options->ring);
+        args[n++] = "--ring";
+        args[n++] = ring;
+    }
+    args[n++] = "--";
+    args[n] = NULL;
+}
+
+static int spawn(const char *token)
+{
+    const struct cli_options *options = run.app->options;
+    const char *head[ARGS_MAX];
+    char ring[32];
+    size_t n = 0;
+    size_t n_command = 0;
+    const char **args;
+    uv_stdio_container_t stdio[3] = {{.flags = UV_IGNORE}, {.flags = UV_IGNORE}, {.flags = UV_IGNORE}};
+    uv_process_options_t child = {.exit_cb = exit_cb, .flags = UV_PROCESS_DETACHED, .stdio_count = 3, .stdio = stdio};
+    int rc;
+
+    fill_args(head, options, ring);
+    while (head[n] != NULL) {
+        n++;
+    }
+    while (options->argv[n_command] != NULL) {
+        n_command++;
+    }
+    args = (const char **)calloc(n + n_command + 1, sizeof(*args));
+    if (args == NULL || setenv("RETETHER_TOKEN", token, 1) != 0) {
+        free((void *)args);
+        return UV_ENOMEM;
+    }
+    memcpy((void *)args, (void *)head, n * sizeof(*args));
+    memcpy((void *)(args + n), (void *)options->argv, n_command * sizeof(*args));
+    if (options->verbose) {
+        stdio[2].flags = UV_INHERIT_FD;
+        stdio[2].data.fd = STDERR_FILENO;
+    }
+    child.file = args[0];
+    child.args = (char **)args;
+    (void)unsetenv("RETETHER_TOKEN_FILE");
+    (void)uv_timer_init(&run.app->loop, &run.timer);
+    rc = uv_spawn(&run.app->loop, &run.child, &child);
+    run.started = true; /* the handles are open even when it failed */
+    run.gone = rc != 0;
+    (void)unsetenv("RETETHER_TOKEN");
+    free((void *)args);
+    return rc;
+}
+
+static void created(struct retether_client *client, const struct retether_reply *reply, void *ctx)
+{
+    struct cli_app *app = ctx;
+    struct retether_attach_options options;
+    int rc;
+
+    (void)client;
+    if (!cli_answered(app, reply)) {
+        return;
+    }
+    snprintf(run.stream.container, sizeof(run.stream.container), "%.*s", RETETHER_CONTAINER_MAX, app->container);
+    run.stream.on_end = end_cb;
+    if (!cli_stream_open(&run.stream, app)) {
+        return;
+    }
+    rc = spawn(reply->token != NULL ? reply->token : "");
+    if (rc != 0) {
+        cli_say("cannot start \"%s\": %s; --tether PATH names the program", find_tether(app->options), uv_strerror(rc));
+        cli_stream_end(&run.stream, CLI_EXIT_FAILED);
+        return;
+    }
+    if (app->options->container == NULL && isatty(STDERR_FILENO)) {
+        cli_say("running as %s", app->container);
+    }
+    /* Without -i the process gets an empty stdin, as from /dev/null; a terminal just has nobody typing. */
+    run.stream.input = app->options->input;
+    cli_stream_options(&run.stream, &options);
+    options.input = app->options->input || !app->options->tty;
+    options.input_once = !app->options->input;
+    cli_stream_attach(&run.stream, &options);
+    if (!app->options->input && run.stream.att != NULL) {
+        retether_write_end(run.stream.att);
+    }
+}
+
+void cli_run(struct cli_app *app)
+{
+    const struct cli_options *options = app->options;
+
+    run.app = app;
+    if (options->container != NULL) {
+        snprintf(app->container, sizeof(app->container), "%s", options->container);
+    } else {
+        uint8_t seed[8];
+
+        if (getrandom(seed, sizeof(seed), 0) != sizeof(seed)) {
+            cli_fail(app, "there is no randomness for a name; give one with --name");
+            return;
+        }
+        cli_random_name(seed, app->container, sizeof(app->container));
+    }
+    cli_asked(app, retether_create(app->client, app->container, options->label, options->ring, created, app));
+}

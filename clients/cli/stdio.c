@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "clients/cli/stdio.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* ---- readiness ---- */
+
+static void poll_cb(uv_poll_t *poll, int status, int events)
+{
+    struct cli_waiter *waiter = poll->data;
+
+    (void)status; /* whatever it is, the read or write tells */
+    (void)events;
+    waiter->cb(waiter);
+}
+
+static void idle_cb(uv_idle_t *idle)
+{
+    struct cli_waiter *waiter = idle->data;
+
+    waiter->cb(waiter);
+}
+
+static int waiter_open(struct cli_waiter *waiter, uv_loop_t *loop, int fd, uint32_t events,
+                       void (*cb)(struct cli_waiter *waiter))
+{
+    struct epoll_event event = {.events = events};
+
+    memset(waiter, 0, sizeof(*waiter));
+    waiter->cb = cb;
+    waiter->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (waiter->epoll_fd < 0) {
+        return RT_EIO;
+    }
+    if (epoll_ctl(waiter->epoll_fd, EPOLL_CTL_ADD, fd, &event) != 0) {
+        int error = errno;
+
+        close(waiter->epoll_fd);
+        waiter->epoll_fd = -1;
+        if (error != EPERM) {
+            return RT_EIO;
+        }
+        (void)uv_idle_init(loop, &waiter->uv.idle);
+    } else if (uv_poll_init(loop, &waiter->uv.poll, waiter->epoll_fd) != 0) {
+        close(waiter->epoll_fd);
+        return RT_EIO;
+    }
+    waiter->uv.handle.data = waiter;
+    return RT_OK;
+}
+
+static void waiter_start(struct cli_waiter *waiter)
+{
+    if (waiter->active) {
+        return;
+    }
+    waiter->active = true;
+    if (waiter->epoll_fd >= 0) {
+        (void)uv_poll_start(&waiter->uv.poll, UV_READABLE, poll_cb); /* an epoll descriptor is "readable" when ready */
+    } else {
+        (void)uv_idle_start(&waiter->uv.idle, idle_cb);
+    }
+}
+
+static void waiter_stop(struct cli_waiter *waiter)
+{
+    if (!waiter->active) {
+        return;
+    }
+    waiter->active = false;
+    if (waiter->epoll_fd >= 0) {
+        (void)uv_poll_stop(&waiter->uv.poll);
+    } else {
+        (void)uv_idle_stop(&waiter->uv.idle);
+    }
+}
+
+static void waiter_close(struct cli_waiter *waiter)
+{
+    waiter_stop(waiter);
+    uv_close(&waiter->uv.handle, NULL);
+    if (waiter->epoll_fd >= 0) {
+        close(waiter->epoll_fd);
+        waiter->epoll_fd = -1;
+    }
+}
+
+/* ---- writing ---- */
+
+static void writable_cb(struct cli_waiter *waiter)
+{
+    struct cli_writer *writer = waiter->data;
+
+    waiter_stop(waiter);
+    writer->waiting = false;
+    writer->on_ready(writer);
+}
+
+static int reopen(int fd)
+{
+    char path[32];
+
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    return open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+}
+
+int cli_writer_open(struct cli_writer *writer, uv_loop_t *loop, int fd)
+{
+    struct stat st;
+
+    memset(writer, 0, sizeof(*writer));
+    writer->fd = fd;
+    writer->own_fd = -1;
+    if (fstat(fd, &st) != 0 || waiter_open(&writer->waiter, loop, fd, EPOLLOUT, writable_cb) != RT_OK) {
+        return RT_EIO;
+    }
+    writer->waiter.data = writer;
+    writer->socket = S_ISSOCK(st.st_mode);
+    writer->file = writer->waiter.epoll_fd < 0;
+    if (S_ISFIFO(st.st_mode) || isatty(fd)) {
+        writer->own_fd = reopen(fd);
+    }
+    return RT_OK;
+}
+
+/* One write that does not block, or where that cannot be had, hardly ever does. */
+static ssize_t write_some(const struct cli_writer *writer, const void *data, size_t size)
+{
+    if (writer->socket) {
+        return send(writer->fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+    }
+    if (writer->own_fd >= 0) {
+        return write(writer->own_fd, data, size);
+    }
+    if (!writer->file) {
+        struct pollfd ready = {.fd = writer->fd, .events = POLLOUT};
+
+        if (poll(&ready, 1, 0) == 0) {
+            errno = EAGAIN;
+            return -1;
+        }
+        size = size < PIPE_BUF ? size : PIPE_BUF;
+    }
+    return write(writer->fd, data, size);
+}
+
+ssize_t cli_writer_write(struct cli_writer *writer, const void *data, size_t size)
+{
+    size_t done = 0;
+
+    while (done < size && !writer->waiting) {
+        ssize_t n = write_some(writer, (const uint8_t *)data + done, size - done);
+
+        if (n > 0) {
+            done += (size_t)n;
+        } else if (n == 0 || errno == EAGAIN || errno == EWOULDBLOCK) {
+            writer->waiting = true;
+            waiter_start(&writer->waiter);
+        } else if (errno != EINTR) {
+            return done > 0 ? (ssize_t)done : -errno; /* the next write tells it again */
+        }
+    }
+    return (ssize_t)done;
+}
+
+void cli_writer_close(struct cli_writer *writer)
+{
+    waiter_close(&writer->waiter);
+    if (writer->own_fd >= 0) {
+        close(writer->own_fd);
+        writer->own_fd = -1;
+    }
+}
+
+int cli_write_all(int fd, const void *data, size_t size)
+{
+    const uint8_t *at = data;
+
+    while (size > 0) {
+        ssize_t n = write(fd, at, size);
+
+        if (n >= 0) {
+            at += n;
+            size -= (size_t)n;
+        } else if (errno == EAGAIN) { /* somebody else has set O_NONBLOCK */
+            struct pollfd ready = {.fd = fd, .events = POLLOUT};
+
+            (void)poll(&ready, 1, -1);
+        } else if (errno != EINTR) {
+            return -errno;
+        }
+    }
+    return 0;
+}
+
+/* ---- reading ---- */
+
+static void readable_cb(struct cli_waiter *waiter)
+{
+    struct cli_reader *reader = waiter->data;
+    ssize_t n = read(reader->fd, reader->buf, sizeof(reader->buf));
+
+    if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+        return;
+    }
+    if (n <= 0) {
+        cli_reader_stop(reader);
+    }
+    reader->on_data(reader, reader->buf, n > 0 ? (size_t)n : 0);
+}
+
+int cli_reader_open(struct cli_reader *reader, uv_loop_t *loop, int fd)
+{
+    int rc = waiter_open(&reader->waiter, loop, fd, EPOLLIN, readable_cb);
+
+    reader->fd = fd;
+    reader->waiter.data = reader;
+    return rc;
+}
+
+void cli_reader_start(struct cli_reader *reader)
+{
+    waiter_start(&reader->waiter);
+}
+
+void cli_reader_stop(struct cli_reader *reader)
+{
+    waiter_stop(&reader->waiter);
+}
+
+void cli_reader_close(struct cli_reader *reader)
+{
+    waiter_close(&reader->waiter);
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#ifndef RETETHER_CLIENTS_CLI_STDIO_H
+#define RETETHER_CLIENTS_CLI_STDIO_H
+
+#include "session/core/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <uv.h>
+
+/* The program's own stdin, stdout and stderr on a loop, whatever they are: terminals, pipes, sockets, files, /dev/null.
+ *
+ * They are shared: the shell that started this program, and others in its pipeline, have the same open file
+ * descriptions, and O_NONBLOCK belongs to the description. So it is never set on them. Readiness comes from an epoll
+ * descriptor of our own that watches the shared one (uv_poll would set O_NONBLOCK on what it watches: here that is the
+ * epoll descriptor). After it a read does not block. A write might, if it is larger than the room: so pipes and
+ * terminals are opened once more through /proc/self/fd, which makes a description of our own that may be non-blocking;
+ * sockets are sent to with MSG_DONTWAIT; where neither works, writes are PIPE_BUF bytes at most and each is preceded
+ * by a poll(2), which for pipes is enough. Files, and what epoll refuses, are always ready. */
+
+/* Bytes of one read. */
+#define CLI_READ_MAX 65536
+
+struct cli_waiter { /* tells that a descriptor is ready */
+    void *data;     /* the owner's */
+    void (*cb)(struct cli_waiter *waiter);
+    int epoll_fd; /* owned; -1: always ready */
+    union {
+        uv_handle_t handle;
+        uv_poll_t poll;
+        uv_idle_t idle;
+    } uv;
+    bool active;
+};
+
+struct cli_writer {
+    struct cli_waiter waiter;
+    int fd;     /* the shared one */
+    int own_fd; /* owned: non-blocking; -1: none */
+    bool socket, file;
+    bool waiting;
+    void *data;
+    void (*on_ready)(struct cli_writer *writer); /* after a short write */
+};
+
+/* Returns 0 or RT_EIO. closed(ctx) comes after cli_writer_close() only. */
+RT_MUST_CHECK int cli_writer_open(struct cli_writer *writer, uv_loop_t *loop, int fd);
+/* Writes what goes now. Returns the bytes written; fewer than size: on_ready comes. Or -errno. */
+ssize_t cli_writer_write(struct cli_writer *writer, const void *data, size_t size);
+void cli_writer_close(struct cli_writer *writer);
+
+struct cli_reader {
+    struct cli_waiter waiter;
+    int fd;
+    void *data;
+    /* size 0: the end of the input, or an error, which is one. Nothing more comes then. */
+    void (*on_data)(struct cli_reader *reader, const uint8_t *data, size_t size);
+    uint8_t buf[CLI_READ_MAX];
+};
+
+RT_MUST_CHECK int cli_reader_open(struct cli_reader *reader, uv_loop_t *loop, int fd);
+void cli_reader_start(struct cli_reader *reader);
+void cli_reader_stop(struct cli_reader *reader);
+void cli_reader_close(struct cli_reader *reader);
+
+/* Writes all, waiting as long as it takes. Returns 0 or -errno. */
+int cli_write_all(int fd, const void *data, size_t size);
+
+#endif

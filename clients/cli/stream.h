@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#ifndef RETETHER_CLIENTS_CLI_STREAM_H
+#define RETETHER_CLIENTS_CLI_STREAM_H
+
+#include "clients/cli/app.h"
+#include "clients/cli/stdio.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* One attachment carried between this program's stdin, stdout, stderr and signals: attach, run, exec and logs.
+ *
+ *     OPEN --attached--> LIVE --exited, detached, signal, failed--> CLOSED
+ *        \--failed, or a signal that is not passed on------------/
+ */
+
+#define CLI_SIGNALS 9
+
+enum cli_stream_state { CLI_STREAM_OPEN, CLI_STREAM_LIVE, CLI_STREAM_CLOSED };
+
+struct cli_stream {
+    struct cli_app *app;
+    struct retether_attachment *att; /* owned; NULL when closed */
+    enum cli_stream_state state;
+    enum retether_state record_state; /* as looked up; RETETHER_STATE_NONE when it is not known */
+    char container[RETETHER_CONTAINER_MAX + 1];
+    uint32_t process;
+    bool exec;
+    bool tty;             /* the process has one */
+    bool was_live, ended; /* it was attached; the process has exited */
+    /* input */
+    bool input;
+    bool input_end; /* nothing more comes of it */
+    struct cli_reader reader;
+    bool reader_open;
+    struct cli_keys keys;
+    uint8_t pending[CLI_READ_MAX + CLI_KEYS_MAX]; /* typed, and not yet taken by the attachment */
+    size_t pending_at, pending_size;
+    /* output: stdout, stderr */
+    struct cli_writer writer[2];
+    unsigned writers_open;
+    bool until_head; /* logs without -f: ends at head */
+    uint64_t head[2];
+    /* signals */
+    bool sig_proxy;
+    uv_signal_t signals[CLI_SIGNALS];
+    bool signals_open;
+    /* For run: before the program ends, with the exit status. May be NULL. */
+    void (*on_end)(struct cli_stream *stream, int status);
+    void *data;
+};
+
+/* Opens stdin, stdout, stderr and signals. Returns false when the program ends because that failed. */
+bool cli_stream_open(struct cli_stream *stream, struct cli_app *app);
+void cli_stream_attach(struct cli_stream *stream, const struct retether_attach_options *options);
+void cli_stream_exec(struct cli_stream *stream, const struct retether_attach_options *options,
+                     const struct retether_exec_options *exec);
+/* Ends the program. */
+void cli_stream_end(struct cli_stream *stream, int status);
+/* Fills options from the command line. */
+void cli_stream_options(const struct cli_stream *stream, struct retether_attach_options *options);
+
+/* The command that goes on where an attachment stopped. */
+void cli_resume_text(const struct cli_options *options, const char *container, uint32_t process, bool tty,
+                     const uint64_t offset[2], char *out, size_t size);
+
+#endif

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "clients/cli/table.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const colours[] = {[CLI_PLAIN] = "",
+                                      [CLI_GREEN] = "\033[32m",
+                                      [CLI_YELLOW] = "\033[33m",
+                                      [CLI_RED] = "\033[31m",
+                                      [CLI_DIM] = "\033[2m"};
+
+size_t cli_width(const char *text)
+{
+    size_t width = 0;
+
+    for (; *text != '\0'; text++) {
+        width += ((unsigned char)*text & 0xc0) != 0x80;
+    }
+    return width;
+}
+
+void cli_table_init(struct cli_table *table, char *heads, bool with_colours)
+{
+    char *rest = NULL;
+
+    memset(table, 0, sizeof(*table));
+    table->colours = with_colours;
+    for (char *head = strtok_r(heads, " ", &rest); head != NULL && table->columns < CLI_COLUMNS_MAX;
+         head = strtok_r(NULL, " ", &rest)) {
+        table->right[table->columns] = head[0] == '>';
+        table->heads[table->columns++] = head + (head[0] == '>');
+    }
+}
+
+void cli_table_add(struct cli_table *table, enum cli_colour colour, const char *text)
+{
+    char *copy;
+
+    if (table->n == table->cap) {
+        size_t cap = table->cap > 0 ? table->cap * 2 : 64;
+        struct cli_cell *more = realloc(table->cells, cap * sizeof(*more));
+
+        if (more == NULL) {
+            table->failed = true;
+            return;
+        }
+        table->cells = more;
+        table->cap = cap;
+    }
+    copy = strdup(text);
+    if (copy == NULL) {
+        table->failed = true;
+        return;
+    }
+    /* A label must not be able to speak to the terminal; 0x80 to 0x9f, as UTF-8, would be controls too. */
+    for (unsigned char *at = (unsigned char *)copy; *at != '\0'; at++) {
+        if (*at < 0x20 || *at == 0x7f || (*at == 0xc2 && at[1] >= 0x80 && at[1] < 0xa0)) {
+            *at = '?';
+        }
+    }
+    table->cells[table->n++] = (struct cli_cell){copy, colour};
+}
+
+void cli_table_addf(struct cli_table *table, const char *format, ...)
+{
+    char text[512];
+    va_list args;
+
+    va_start(args, format);
+    (void)vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    cli_table_add(table, CLI_PLAIN, text);
+}
+
+static void print_cell(const struct cli_table *table, struct cli_text *out, size_t column, const char *text,
+                       enum cli_colour colour, size_t width)
+{
+    size_t blanks = width - cli_width(text);
+    bool last = column + 1 == table->columns;
+
+    if (table->right[column]) {
+        cli_text_printf(out, "%*s", (int)blanks, "");
+    }
+    if (table->colours && colour != CLI_PLAIN) {
+        cli_text_printf(out, "%s%s\033[0m", colours[colour], text);
+    } else {
+        cli_text_add(out, text, strlen(text));
+    }
+    if (!last) {
+        cli_text_printf(out, "%*s", (int)((table->right[column] ? 0 : blanks) + 2), "");
+    }
+}
+
+void cli_table_print(struct cli_table *table, struct cli_text *out, const char *indent)
+{
+    size_t width[CLI_COLUMNS_MAX] = {0};
+
+    for (size_t c = 0; c < table->columns; c++) {
+        width[c] = cli_width(table->heads[c]);
+    }
+    for (size_t i = 0; i < table->n; i++) {
+        size_t w = cli_width(table->cells[i].text);
+
+        width[i % table->columns] = w > width[i % table->columns] ? w : width[i % table->columns];
+    }
+    cli_text_printf(out, "%s", indent);
+    for (size_t c = 0; c < table->columns; c++) {
+        print_cell(table, out, c, table->heads[c], CLI_DIM, width[c]);
+    }
+    for (size_t i = 0; i < table->n; i++) {
+        if (i % table->columns == 0) {
+            cli_text_printf(out, "\n%s", indent);
+        }
+        print_cell(table, out, i % table->columns, table->cells[i].text, table->cells[i].colour,
+                   width[i % table->columns]);
+        free(table->cells[i].text);
+    }
+    cli_text_add(out, "\n", 1);
+    out->failed = out->failed || table->failed;
+    free(table->cells);
+    memset(table, 0, sizeof(*table));
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#ifndef RETETHER_CLIENTS_CLI_TABLE_H
+#define RETETHER_CLIENTS_CLI_TABLE_H
+
+#include "clients/cli/text.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* A table for people: columns as wide as their widest cell, two blanks between, numbers aligned right. */
+
+#define CLI_COLUMNS_MAX 10
+
+enum cli_colour { CLI_PLAIN, CLI_GREEN, CLI_YELLOW, CLI_RED, CLI_DIM };
+
+struct cli_cell {
+    char *text; /* owned */
+    enum cli_colour colour;
+};
+
+struct cli_table {
+    size_t columns;
+    const char *heads[CLI_COLUMNS_MAX];
+    bool right[CLI_COLUMNS_MAX];
+    bool colours;
+    struct cli_cell *cells; /* owned, row by row */
+    size_t n, cap;
+    bool failed; /* without memory */
+};
+
+/* heads: names with a blank between, a leading > for a column of numbers: "CONTAINER >AGE". */
+void cli_table_init(struct cli_table *table, char *heads, bool colours);
+/* The next cell, from left to right and row to row. What is no printable UTF-8 is shown as ?. */
+void cli_table_add(struct cli_table *table, enum cli_colour colour, const char *text);
+__attribute__((format(printf, 2, 3))) void cli_table_addf(struct cli_table *table, const char *format, ...);
+/* Prints and frees it; each line begins with the indent. */
+void cli_table_print(struct cli_table *table, struct cli_text *out, const char *indent);
+
+/* Columns that text takes on a terminal, a wide character counted as one. */
+size_t cli_width(const char *text);
+
+#endif

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "clients/cli/tails.h"
+
+#include "clients/cli/stdio.h"
+#include "clients/cli/terminal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct fetch {
+    struct cli_app *app;
+    cli_tails_cb done;
+    void *ctx;
+    bool first;
+    struct cli_tails tails;
+};
+
+int cli_status(unsigned code, unsigned signal)
+{
+    return signal != 0 ? (int)(128 + signal) : (int)code;
+}
+
+void cli_gap(unsigned stream, uint64_t from, uint64_t to)
+{
+    char line[128];
+    int n = snprintf(line, sizeof(line), "[gap: %" PRIu64 " bytes lost at %" PRIu64 "%s]%s\n", to - from, from,
+                     stream == RETETHER_STDERR ? " of stderr" : "", cli_terminal_is_raw() ? "\r" : "");
+
+    if (n > 0) {
+        (void)cli_write_all(STDERR_FILENO, line, (size_t)n);
+    }
+}
+
+static void take(struct cli_tails *tails, const struct retether_reply *reply)
+{
+    unsigned s = reply->stream == RETETHER_STDERR;
+    size_t room = CLI_TAIL_MAX - tails->size[s];
+    size_t size = reply->size < room ? reply->size : room;
+
+    if (size > 0) {
+        memcpy(tails->data[s] + tails->size[s], reply->data, size);
+        tails->size[s] += size;
+    }
+}
+
+static void tails_cb(struct retether_client *client, const struct retether_reply *reply, void *ctx)
+{
+    struct fetch *fetch = ctx;
+    struct cli_tails *tails = &fetch->tails;
+
+    (void)client;
+    if (reply->error == 0 && reply->cls == RETETHER_NOT_FOUND) {
+        (void)uv_timer_stop(&fetch->app->timer);
+        fetch->done(fetch->app, NULL, fetch->ctx);
+        free(fetch);
+        return;
+    }
+    if (!cli_answered(fetch->app, reply)) {
+        free(fetch);
+        return;
+    }
+    if (fetch->first) {
+        fetch->first = false;
+        tails->code = reply->code;
+        tails->signal = reply->signal;
+        tails->lost = reply->lost;
+        tails->end[0] = reply->end[0];
+        tails->end[1] = reply->end[1];
+    } else {
+        take(tails, reply);
+    }
+    if (!reply->more) {
+        fetch->done(fetch->app, tails, fetch->ctx);
+        free(fetch);
+    }
+}
+
+void cli_tails_fetch(struct cli_app *app, const char *container, cli_tails_cb done, void *ctx)
+{
+    struct fetch *fetch = calloc(1, sizeof(*fetch));
+    int rc = RT_ENOMEM;
+
+    if (fetch != NULL) {
+        fetch->app = app;
+        fetch->done = done;
+        fetch->ctx = ctx;
+        fetch->first = true;
+        rc = retether_tails(app->client, container, tails_cb, fetch);
+    }
+    if (rc != RT_OK) {
+        free(fetch);
+    }
+    cli_asked(app, rc);
+}
+
+int cli_tails_print(const struct cli_tails *tails, const uint64_t from[2])
+{
+    static const int fds[2] = {STDOUT_FILENO, STDERR_FILENO};
+    int rc = 0;
+
+    for (unsigned s = 0; s < 2 && rc == 0; s++) {
+        uint64_t start = tails->end[s] - tails->size[s];
+        size_t skip = 0;
+
+        if (from[s] < start) {
+            cli_gap(RETETHER_STDOUT + s, from[s], start);
+        } else if (from[s] < tails->end[s]) {
+            skip = (size_t)(from[s] - start);
+        } else {
+            skip = tails->size[s];
+        }
+        rc = cli_write_all(fds[s], tails->data[s] + skip, tails->size[s] - skip);
+    }
+    return rc;
+}
+
+uint64_t cli_tails_start(const struct cli_tails *tails, unsigned stream, enum retether_from from, uint64_t n)
+{
+    unsigned s = stream == RETETHER_STDERR;
+    const uint8_t *data = tails->data[s];
+    size_t at = tails->size[s];
+
+    if (from == RETETHER_FROM_BYTES) {
+        return n < tails->size[s] ? tails->end[s] - n : tails->end[s] - tails->size[s];
+    }
+    if (from != RETETHER_FROM_LINES) {
+        return 0;
+    }
+    if (n == 0) {
+        return tails->end[s];
+    }
+    /* A newline that ends the stream ends the last line, and begins none. */
+    for (at = at > 0 ? at - 1 : 0; at > 0; at--) {
+        if (data[at - 1] == '\n' && n-- == 1) {
+            break;
+        }
+    }
+    return tails->end[s] - (tails->size[s] - at);
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#ifndef RETETHER_CLIENTS_CLI_TAILS_H
+#define RETETHER_CLIENTS_CLI_TAILS_H
+
+#include "clients/cli/app.h"
+
+#include <stdint.h>
+
+/* What is left of a container that has ended: its status and the end of its output. */
+
+/* Bytes kept of each stream; more than an agent has. */
+#define CLI_TAIL_MAX 65536
+
+struct cli_tails {
+    unsigned code, signal;
+    bool lost;       /* it never came back: there is no status */
+    uint64_t end[2]; /* stdout, stderr: final offsets */
+    uint8_t data[2][CLI_TAIL_MAX];
+    size_t size[2]; /* they are the bytes up to end */
+};
+
+/* Asks for them. done() comes once, also with NULL when the container has not ended or is not known; other failures end
+ * the program. */
+typedef void (*cli_tails_cb)(struct cli_app *app, const struct cli_tails *tails, void *ctx);
+void cli_tails_fetch(struct cli_app *app, const char *container, cli_tails_cb done, void *ctx);
+
+/* Writes them from these offsets on, told gaps included. Returns 0 or -errno. */
+int cli_tails_print(const struct cli_tails *tails, const uint64_t from[2]);
+/* Where the last n lines, or bytes, begin. */
+uint64_t cli_tails_start(const struct cli_tails *tails, unsigned stream, enum retether_from from, uint64_t n);
+
+/* "[gap: N bytes lost at OFFSET]" on stderr. */
+void cli_gap(unsigned stream, uint64_t from, uint64_t to);
+
+/* The exit status that a code or signal of a container means. */
+int cli_status(unsigned code, unsigned signal);
+
+#endif

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "clients/cli/text.h"
+
+#include "clients/cli/stdio.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define GROW_MIN 1024
+
+void cli_text_add(struct cli_text *text, const char *data, size_t size)
+{
+    if (text->failed) {
+        return;
+    }
+    if (text->size + size + 1 > text->cap) {
+        size_t cap = text->cap * 2 > text->size + size + GROW_MIN ? text->cap * 2 : text->size + size + GROW_MIN;
+        char *more = realloc(text->data, cap);
+
+        if (more == NULL) {
+            text->failed = true;
+            return;
+        }
+        text->data = more;
+        text->cap = cap;
+    }
+    if (size > 0) {
+        memcpy(text->data + text->size, data, size);
+    }
+    text->size += size;
+    text->data[text->size] = '\0';
+}
+
+void cli_text_printf(struct cli_text *text, const char *format, ...)
+{
+    char line[2048];
+    va_list args;
+    int n;
+
+    va_start(args, format);
+    n = vsnprintf(line, sizeof(line), format, args);
+    va_end(args);
+    if (n > 0) {
+        cli_text_add(text, line, (size_t)n < sizeof(line) ? (size_t)n : sizeof(line) - 1);
+    }
+}
+
+void cli_text_free(struct cli_text *text)
+{
+    free(text->data);
+    memset(text, 0, sizeof(*text));
+}
+
+void cli_text_flush(struct cli_app *app, struct cli_text *text, int status)
+{
+    bool failed = text->failed;
+    int rc = failed ? 0 : cli_write_all(STDOUT_FILENO, text->data, text->size);
+
+    cli_text_free(text);
+    if (failed) {
+        cli_fail(app, "%s", rt_strerror(RT_ENOMEM));
+    } else if (rc == -EPIPE) {
+        cli_finish(app, 128 + SIGPIPE);
+    } else if (rc != 0) {
+        cli_fail(app, "cannot write the output: %s", strerror(-rc));
+    } else {
+        cli_finish(app, status);
+    }
+}
+
+/* ---- numbers for people ---- */
+
+void cli_size_text(uint64_t bytes, char *out, size_t size)
+{
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
+    double value = (double)bytes;
+    size_t unit = 0;
+
+    /* What would be printed as 1024 of a unit is 1.0 of the next. */
+    while (value >= 1023.5 && unit + 1 < sizeof(units) / sizeof(units[0])) {
+        value /= 1024;
+        unit++;
+    }
+    if (unit > 0 && value < 9.95) {
+        snprintf(out, size, "%.1f %s", value, units[unit]);
+    } else {
+        snprintf(out, size, "%.0f %s", value, units[unit]);
+    }
+}
+
+void cli_age_text(uint64_t ms, char *out, size_t size)
+{
+    static const struct {
+        uint64_t below, unit;
+        const char *name;
+    } scale[] = {{1000, 1, "ms"},
+                 {UINT64_C(120) * 1000, 1000, "s"},
+                 {UINT64_C(120) * 60 * 1000, 60000, "min"},
+                 {UINT64_C(48) * 3600 * 1000, 3600000, "h"},
+                 {UINT64_MAX, 86400000, "d"}};
+    size_t i = 0;
+
+    while (ms >= scale[i].below && i + 1 < sizeof(scale) / sizeof(scale[0])) {
+        i++;
+    }
+    snprintf(out, size, "%" PRIu64 " %s", ms / scale[i].unit, scale[i].name);
+}
+
+void cli_time_text(uint64_t ms_since_1970, char *out, size_t size)
+{
+    time_t seconds = (time_t)(ms_since_1970 / 1000);
+    struct tm tm;
+    char date[32];
+
+    if (gmtime_r(&seconds, &tm) == NULL || strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &tm) == 0) {
+        snprintf(out, size, "?");
+        return;
+    }
+    snprintf(out, size, "%s.%03uZ", date, (unsigned)(ms_since_1970 % 1000));
+}
+
+uint64_t cli_now_ms(void)
+{
+    struct timespec now;
+
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+uint64_t cli_since(uint64_t then_ms)
+{
+    uint64_t now = cli_now_ms();
+
+    return now > then_ms ? now - then_ms : 0;
+}
+
+/* ---- JSON ---- */
+
+/* The bytes of a well-formed UTF-8 character (RFC 3629), 0 when it is none. */
+static size_t utf8(const unsigned char *at)
+{
+    size_t size = at[0] < 0x80                    ? 1
+                  : at[0] >= 0xc2 && at[0] < 0xe0 ? 2
+                  : at[0] >= 0xe0 && at[0] < 0xf0 ? 3
+                  : at[0] >= 0xf0 && at[0] < 0xf5 ? 4
+                                                  : 0;
+
+    for (size_t i = 1; i < size; i++) {
+        if ((at[i] & 0xc0) != 0x80) {
+            return 0;
+        }
+    }
+    if ((at[0] == 0xe0 && at[1] < 0xa0) || (at[0] == 0xed && at[1] > 0x9f) || (at[0] == 0xf0 && at[1] < 0x90) ||
+        (at[0] == 0xf4 && at[1] > 0x8f)) {
+        return 0;
+    }
+    return size;
+}
+
+static void add_string(struct cli_text *text, const char *value)
+{
+    const unsigned char *at = (const unsigned char *)value;
+
+    cli_text_add(text, "\"", 1);
+    while (*at != '\0') {
+        size_t size = utf8(at);
+
+        if (size == 0) {
+            cli_text_add(text, "\\ufffd", 6);
+            size = 1;
+        } else if (*at == '"' || *at == '\\') {
+            cli_text_printf(text, "\\%c", *at);
+        } else if (*at < 0x20 || *at == 0x7f) {
+            cli_text_printf(text, "\\u%04x", *at);
+        } else {
+            cli_text_add(text, (const char *)at, size);
+        }
+        at += size;
+    }
+    cli_text_add(text, "\"", 1);
+}
+
+static void add_name(struct cli_text *text, const char *name)
+{
+    if (text->comma) {
+        cli_text_add(text, ",", 1);
+    }
+    text->comma = true;
+    if (name != NULL) {
+        add_string(text, name);
+        cli_text_add(text, ":", 1);
+    }
+}
+
+void cli_json_open(struct cli_text *text)
+{
+    cli_text_add(text, "{", 1);
+    text->comma = false;
+}
+
+void cli_json_close(struct cli_text *text)
+{
+    cli_text_add(text, "}\n", 2);
+    text->comma = false;
+}
+
+void cli_json_text(struct cli_text *text, const char *name, const char *value)
+{
+    add_name(text, name);
+    add_string(text, value);
+}
+
+void cli_json_number(struct cli_text *text, const char *name, uint64_t value)
+{
+    add_name(text, name);
+    cli_text_printf(text, "%" PRIu64, value);
+}
+
+void cli_json_bool(struct cli_text *text, const char *name, bool value)
+{
+    add_name(text, name);
+    cli_text_printf(text, "%s", value ? "true" : "false");
+}
+
+void cli_json_null(struct cli_text *text, const char *name)
+{
+    add_name(text, name);
+    cli_text_add(text, "null", 4);
+}
+
+void cli_json_time(struct cli_text *text, const char *name, uint64_t ms)
+{
+    char at[48];
+
+    if (ms == 0) {
+        cli_json_null(text, name);
+        return;
+    }
+    cli_time_text(ms, at, sizeof(at));
+    cli_json_text(text, name, at);
+}
+
+void cli_json_begin(struct cli_text *text, const char *name, char bracket)
+{
+    add_name(text, name);
+    cli_text_add(text, &bracket, 1);
+    text->comma = false;
+}
+
+void cli_json_end(struct cli_text *text, char bracket)
+{
+    cli_text_add(text, &bracket, 1);
+    text->comma = true;
+}

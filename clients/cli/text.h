@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#ifndef RETETHER_CLIENTS_CLI_TEXT_H
+#define RETETHER_CLIENTS_CLI_TEXT_H
+
+#include "clients/cli/app.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* What the program prints of itself: text that grows, numbers for people, JSON for programs. */
+
+struct cli_text {
+    char *data; /* owned, NUL-terminated; NULL while empty */
+    size_t size, cap;
+    bool failed; /* without memory: nothing more was added */
+    bool comma;  /* JSON: a value stands before */
+};
+
+void cli_text_add(struct cli_text *text, const char *data, size_t size);
+__attribute__((format(printf, 2, 3))) void cli_text_printf(struct cli_text *text, const char *format, ...);
+void cli_text_free(struct cli_text *text);
+/* Writes it to stdout, frees it, and ends the program with the status, or with CLI_EXIT_FAILED when that failed. */
+void cli_text_flush(struct cli_app *app, struct cli_text *text, int status);
+
+/* "0 B", "512 B", "1.0 KiB", "12 MiB". */
+void cli_size_text(uint64_t bytes, char *out, size_t size);
+/* "350 ms", "12 s", "3 min", "5 h", "2 d". */
+void cli_age_text(uint64_t ms, char *out, size_t size);
+/* "2024-02-29T12:34:56.789Z". */
+void cli_time_text(uint64_t ms_since_1970, char *out, size_t size);
+uint64_t cli_now_ms(void);
+/* Milliseconds from then to now, 0 when that is in the future: clocks differ. */
+uint64_t cli_since(uint64_t then_ms);
+
+/* One object a line. name NULL: an element of an array. */
+void cli_json_open(struct cli_text *text);
+void cli_json_close(struct cli_text *text); /* with the line's end */
+void cli_json_text(struct cli_text *text, const char *name, const char *value);
+void cli_json_number(struct cli_text *text, const char *name, uint64_t value);
+void cli_json_bool(struct cli_text *text, const char *name, bool value);
+/* RFC 3339; null when 0. */
+void cli_json_time(struct cli_text *text, const char *name, uint64_t ms);
+void cli_json_null(struct cli_text *text, const char *name);
+void cli_json_begin(struct cli_text *text, const char *name, char bracket); /* '{' or '[' */
+void cli_json_end(struct cli_text *text, char bracket);                     /* '}' or ']' */
+
+#endif
