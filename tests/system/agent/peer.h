@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#ifndef RETETHER_TESTS_SYSTEM_AGENT_PEER_H
+#define RETETHER_TESTS_SYSTEM_AGENT_PEER_H
+
+#include "session/core/msg.h"
+
+#include <stdbool.h>
+
+/* One connection to an agent, made of the codecs and blocking calls. Calls assert (cmocka) unless said otherwise. */
+
+#define PEER_RX ((size_t)1 << 20)
+
+struct peer {
+    int fd;      /* -1: closed */
+    uint8_t *rx; /* owned */
+    size_t size; /* bytes in rx */
+    size_t used; /* of these, taken as frames */
+    bool eof;
+};
+
+void peer_open(struct peer *peer, const char *path);
+void peer_close(struct peer *peer);
+/* Raw bytes. Returns false when the agent has closed. */
+bool peer_write(struct peer *peer, const void *data, size_t size);
+void peer_send(struct peer *peer, const struct rt_frame *frame, const void *payload);
+void peer_send_msg(struct peer *peer, struct rt_frame frame, enum rt_msg_kind kind, const void *msg);
+/* The next whole frame that has come, NULL when there is none yet. Its payload lies behind the header and lives until
+ * the next read. Pings are answered and left out. */
+const uint8_t *peer_frame(struct peer *peer, struct rt_frame *frame);
+/* Reads what is there, waiting for at most limit_ms. */
+void peer_read(struct peer *peer, int limit_ms);
+/* Waits for a frame of this type; others before it are dropped. Returns its payload. */
+const uint8_t *peer_wait(struct peer *peer, enum rt_frame_type type, struct rt_frame *frame, int limit_ms);
+/* Waits for the agent to close. Returns the class of its REFUSE, or -1 when there was none. */
+int peer_refused(struct peer *peer, int limit_ms);
+
+/* A client's handshake. */
+void peer_client(struct peer *peer, const char *path);
+/* Asks for a session. Returns the reply's class; with OK its token. */
+unsigned peer_try_create(struct peer *client, const char *cid, uint8_t *token, size_t *size);
+/* Makes a session and returns the size of its join token. */
+size_t peer_create(struct peer *client, const char *cid, uint8_t token[RT_TOKEN_MAX]);
+/* A guest's hello with this token. */
+void peer_guest_hello(struct peer *guest, const char *cid, const uint8_t *token, size_t size, uint64_t life,
+                      uint64_t epoch);
+/* From the hello to the confirm and a first report. */
+void peer_guest(struct peer *guest, const char *path, const char *cid, const uint8_t *token, size_t size);
+
+#endif

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "tests/lib/redis.h"
+#include "tests/system/agent/pair.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+/* Starting, stopping, and what stands in the way of either. */
+
+static void write_config(const struct daemon *daemon, const char *text, char path[96])
+{
+    FILE *file;
+
+    (void)snprintf(path, 96, "%s/conf", daemon->dir);
+    file = fopen(path, "we");
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+static void test_check_config(void **state)
+{
+    const struct daemon *daemon = *state;
+    char path[96], out[4096], wanted[256];
+    const char *flags[] = {"--check-config", "--config", path, NULL};
+    static const struct {
+        const char *text, *message; /* after the path */
+    } bad[] = {
+        {"host {\n  name = h1\n  colour = red\n}\n", ":3: no such option 'colour'"},
+        {"listen {\n  clients = {\"tcp:192.0.2.1:7401\"}\n}\n",
+         ":2: listen.clients: tcp:192.0.2.1:7401: clients on TCP"},
+        {"listen {\n  guests = {\"udp:1\"}\n}\n", ":2: listen.guests: udp:1: wants unix:PATH"},
+    };
+
+    write_config(daemon, "host {\n  name = h1\n}\n", path);
+    assert_int_equal(daemon_run(flags, out, sizeof out), 0);
+    assert_string_equal(out, "retetherd: the settings are good\n");
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        write_config(daemon, bad[i].text, path);
+        assert_int_equal(daemon_run(flags, out, sizeof out), 2);
+        (void)snprintf(wanted, sizeof wanted, "retetherd: %s%s", path, bad[i].message);
+        if (strncmp(out, wanted, strlen(wanted)) != 0) {
+            fail_msg("it says %s instead of %s", out, wanted);
+        }
+    }
+    assert_int_equal(daemon_run((const char *[]){"--version", NULL}, out, sizeof out), 0);
+    assert_int_equal(strncmp(out, "retetherd ", 10), 0);
+    assert_int_equal(daemon_run((const char *[]){"--help", NULL}, out, sizeof out), 0);
+    assert_non_null(strstr(out, "--state-dir DIR"));
+    assert_int_equal(daemon_run((const char *[]){"--no-such", NULL}, out, sizeof out), 2);
+}
+
+static void assert_exit(int status, int code)
+{
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), code);
+}
+
+static void test_embedded(void **state)
+{
+    struct daemon *daemon = *state;
+    struct pair pair;
+    struct stat info;
+    pid_t redis;
+
+    daemon_up(daemon, NULL);
+    assert_int_equal(daemon_said(daemon, "no store is configured: a private redis-server is used"), 1);
+    redis = daemon_redis(daemon);
+    assert_true(redis > 0);
+    assert_int_equal(stat(daemon->client, &info), 0);
+    assert_int_equal(info.st_mode & 0777, 0660);
+    pair_start(&pair, daemon, "one");
+    pair_move(&pair, 1 << 20, 10000);
+    /* A crash leaves the server, and the sockets' files; both are taken over. */
+    daemon_kill(daemon);
+    pair_close(&pair);
+    assert_int_equal(kill(redis, 0), 0);
+    daemon_up(daemon, NULL);
+    assert_int_equal(daemon_said(daemon, "private redis-server adopted from an earlier run"), 1);
+    assert_int_equal(daemon_redis(daemon), redis);
+    /* If it ends by itself it is started again. */
+    assert_int_equal(kill(redis, SIGKILL), 0);
+    daemon_until(daemon, "private redis-server started", 2, 15000);
+    daemon_until(daemon, "\"from\":\"down\",\"to\":\"up\"", 3, 10000);
+    redis = daemon_redis(daemon);
+    pair_start(&pair, daemon, "two");
+    pair_move(&pair, 1 << 20, 10000);
+    /* A clean stop stops it. */
+    assert_int_equal(kill(daemon->pid, SIGTERM), 0);
+    assert_exit(daemon_wait(daemon, 3500), 0);
+    assert_int_equal(kill(redis, 0), -1);
+    assert_int_equal(errno, ESRCH);
+    assert_int_equal(stat(daemon->client, &info), -1);
+    pair_close(&pair);
+    /* Its data is still there: the id is taken. */
+    daemon_up(daemon, NULL);
+    peer_client(&pair.client, daemon->client);
+    assert_int_not_equal(peer_try_create(&pair.client, "two", NULL, NULL), RT_CLASS_OK);
+    peer_close(&pair.client);
+}
+
+static void test_no_redis(void **state)
+{
+    struct daemon *daemon = *state;
+
+    daemon_start(daemon, (const char *[]){"--redis-server", "/nonexistent/redis-server", NULL});
+    assert_exit(daemon_wait(daemon, 5000), 1);
+    assert_int_equal(daemon_said(daemon, "cannot start /nonexistent/redis-server"), 1);
+    assert_int_equal(daemon_said(daemon, "install redis-server, or configure a store"), 1);
+    assert_int_equal(access(daemon->client, F_OK), -1);
+}
+
+static void test_state_in_use(void **state)
+{
+    struct daemon *daemon = *state;
+    struct daemon second = *daemon;
+
+    daemon_up(daemon, NULL);
+    (void)snprintf(second.guest, sizeof second.guest, "%s/g2", daemon->dir);
+    (void)snprintf(second.client, sizeof second.client, "%s/c2", daemon->dir);
+    daemon_start(&second, (const char *[]){"--host-name", "h2", NULL});
+    assert_exit(daemon_wait(&second, 5000), 1);
+    assert_int_equal(daemon_said(daemon, "is in use: another retetherd runs with it"), 1);
+    /* The same sockets. */
+    second = *daemon;
+    (void)snprintf(second.state, sizeof second.state, "%s/state2", daemon->dir);
+    daemon_start(&second, NULL);
+    assert_exit(daemon_wait(&second, 5000), 1);
+    assert_true(daemon_said(daemon, "somebody answers there") == 1);
+    assert_int_equal(access(daemon->guest, F_OK), 0);
+}
+
+static void test_bad_keys(void **state)
+{
+    struct daemon *daemon = *state;
+    char keys[128];
+
+    (void)snprintf(keys, sizeof keys, "%s/keys", daemon->dir);
+    FILE *file = fopen(keys, "we");
+    assert_non_null(file);
+    assert_true(fputs("key one 00\n", file) >= 0);
+    assert_int_equal(fclose(file), 0);
+    daemon_start(daemon, (const char *[]){"--keys", keys, NULL});
+    assert_exit(daemon_wait(daemon, 5000), 1);
+    assert_true(daemon_said(daemon, keys) >= 1);
+}
+
+static void test_duplicate_name(void **state)
+{
+    struct daemon *daemon = *state;
+    struct daemon second = *daemon;
+    struct rt_test_redis redis;
+
+    assert_int_equal(rt_test_redis_start(&redis, NULL, NULL), 0);
+    daemon_up(daemon, (const char *[]){"--store", redis.unix_endpoint, NULL});
+    (void)snprintf(second.guest, sizeof second.guest, "%s/g2", daemon->dir);
+    (void)snprintf(second.client, sizeof second.client, "%s/c2", daemon->dir);
+    (void)snprintf(second.state, sizeof second.state, "%s/state2", daemon->dir);
+    daemon_start(&second, (const char *[]){"--store", redis.unix_endpoint, NULL});
+    assert_exit(daemon_wait(&second, 10000), 1);
+    assert_int_equal(daemon_said(daemon, "another live agent goes by the name h1"), 1);
+    assert_int_equal(daemon_said(daemon, "\"event\":\"ready\""), 1);
+    /* The first one, killed, is back at once: it is known as itself. */
+    daemon_kill(daemon);
+    daemon_start(daemon, (const char *[]){"--store", redis.unix_endpoint, NULL});
+    daemon_until(daemon, "\"event\":\"ready\"", 2, 2000);
+    assert_int_equal(kill(daemon->pid, SIGTERM), 0);
+    assert_exit(daemon_wait(daemon, 3500), 0);
+    rt_test_redis_stop(&redis);
+}
+
+/* TERM ends it in time whatever the store does, and tells the clients; a second one ends it at once. */
+static void test_term(void **state)
+{
+    struct daemon *daemon = *state;
+    struct rt_test_redis redis;
+    struct pair pair;
+    uint64_t since;
+
+    assert_int_equal(rt_test_redis_start(&redis, NULL, NULL), 0);
+    daemon_up(daemon, (const char *[]){"--store", redis.unix_endpoint, NULL});
+    pair_start(&pair, daemon, "t1");
+    pair_move(&pair, 1 << 20, 10000);
+    assert_int_equal(kill(daemon->pid, SIGHUP), 0);
+    daemon_until(daemon, "SIGHUP is ignored", 1, 2000);
+    pair_move(&pair, 1 << 20, 10000);
+    since = test_now_ms();
+    assert_int_equal(kill(daemon->pid, SIGTERM), 0);
+    assert_int_equal(peer_refused(&pair.client, 2000), RT_CLASS_LOST);
+    assert_exit(daemon_wait(daemon, 3500), 0);
+    assert_true(test_now_ms() - since < 1000);
+    pair_close(&pair);
+
+    daemon_start(daemon, (const char *[]){"--store", redis.unix_endpoint, NULL});
+    daemon_until(daemon, "\"event\":\"ready\"", 2, 8000);
+    pair_start(&pair, daemon, "t2");
+    assert_int_equal(rt_test_redis_pause(&redis), 0);
+    assert_int_equal(kill(daemon->pid, SIGINT), 0);
+    since = test_now_ms();
+    assert_exit(daemon_wait(daemon, 3500), 0);
+    pair_close(&pair);
+
+    daemon_start(daemon, (const char *[]){"--store", redis.unix_endpoint, NULL});
+    daemon_until(daemon, "\"event\":\"listener\"", 6, 8000);
+    test_pause(200);
+    pair.client.fd = -1;
+    assert_int_equal(kill(daemon->pid, SIGTERM), 0);
+    test_pause(20);
+    if (kill(daemon->pid, SIGTERM) == 0) {
+        int status = daemon_wait(daemon, 500);
+        assert_true(WIFEXITED(status));
+    }
+    rt_test_redis_stop(&redis);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_check_config, daemon_setup, daemon_teardown),
+        cmocka_unit_test_setup_teardown(test_embedded, daemon_setup, daemon_teardown),
+        cmocka_unit_test_setup_teardown(test_no_redis, daemon_setup, daemon_teardown),
+        cmocka_unit_test_setup_teardown(test_state_in_use, daemon_setup, daemon_teardown),
+        cmocka_unit_test_setup_teardown(test_bad_keys, daemon_setup, daemon_teardown),
+        cmocka_unit_test_setup_teardown(test_duplicate_name, daemon_setup, daemon_teardown),
+        cmocka_unit_test_setup_teardown(test_term, daemon_setup, daemon_teardown),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
