@@ -27,8 +27,8 @@ struct rt_agent *rt_agent_new(const struct rt_agent_config *config, uint64_t now
     ag_list_init(&agent->idle);
     ag_list_init(&agent->retakes);
     ag_list_init(&agent->kept);
-    agent->links = calloc(AG_SLOTS, sizeof *agent->links);
-    agent->ops = calloc(AG_SLOTS, sizeof *agent->ops);
+    agent->links = calloc(AG_SLOTS, sizeof(struct ag_link *));
+    agent->ops = calloc(AG_SLOTS, sizeof(struct ag_op *));
     agent->scratch = malloc(SCRATCH);
     agent->reply = malloc(sizeof *agent->reply);
     agent->report = malloc(sizeof *agent->report);

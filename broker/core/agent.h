@@ -28,11 +28,11 @@
 /* A claim without the store's answer for this long goes on without it (tickets), or RETRY_LATER (join tokens). */
 #define RT_CLAIM_TIMEOUT_MS 200
 /* Bytes queued to a link above which its channels get no more credit; below half of it they do again. */
-#define RT_LINK_HIGH_WATER (1024 * 1024)
+#define RT_LINK_HIGH_WATER 1048576
 /* What one channel may have on the way in one direction, and all channels of a link together; never under the initial
  * credit. */
 #define RT_CHANNEL_BUDGET 262144
-#define RT_LINK_BUDGET (16 * 1024 * 1024)
+#define RT_LINK_BUDGET 16777216
 /* A served session whose guest is gone for this long is written lost. */
 #define RT_LOST_AFTER_MS 2000
 /* A served session's record is read this often: news of a newer claim may be lost, and a clone gives no other sign. */

@@ -15,7 +15,7 @@
 /* Requests of one link without their answer; one more is answered with LIMIT. */
 #define AG_LINK_ASKS_MAX 256
 /* Answers sent to a link that is over RT_LINK_HIGH_WATER; a peer that asks for more without reading them is closed. */
-#define AG_LINK_ANSWERS_MAX (1024 * 1024)
+#define AG_LINK_ANSWERS_MAX 1048576
 /* Hosts remembered; one more replaces a dead one, or is not remembered. */
 #define AG_HOSTS_MAX 1024
 /* Takes under way when everything served is taken again. */

@@ -179,7 +179,7 @@ void rt_ag_held_again(struct rt_agent *agent)
 
     HASH_ITER(hh, agent->held, held, next)
     {
-        if (held->op == 0) {
+        if (held->op == 0 && agent->n_ops < RT_STORE_OPS_MAX / 2) { /* claims go before */
             look(agent, held, 0);
         }
     }

@@ -2,6 +2,7 @@
  * Copyright The retether authors */
 #include "broker/core/agent_internal.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 /* Channels: a pair of (link, channel) mapped to each other, from the ATTACH to a DETACH, a REFUSE or a lost link. */
@@ -69,6 +70,7 @@ void rt_ag_chan_free(struct rt_agent *agent, struct ag_chan *chan)
     HASH_DELETE(hh_guest, agent->by_guest, chan);
     HASH_DELETE(hh_client, agent->by_client, chan);
     for (int side = AG_GUEST; side <= AG_CLIENT; side++) {
+        assert(chan->link[side] != NULL);
         ag_list_remove(&chan->in[side]);
         ag_list_remove(&chan->wait[side]);
         chan->link[side]->n_chans--;

@@ -127,7 +127,7 @@ void fx_init(struct fx *fx)
     (void)snprintf(config.addr[0], sizeof config.addr[0], "unix:/here");
     config.n_addr = 1;
     config.seed = 42;
-    config.ticket_ttl_ms = 3600 * 1000;
+    config.ticket_ttl_ms = UINT64_C(3600000);
     config.sealer.seal = seal;
     config.sealer.open = open_ticket;
     config.io.ctx = fx;
@@ -465,11 +465,12 @@ bool fx_next(struct fx *fx, int link, struct rt_frame *frame, const uint8_t **pa
 
 const uint8_t *fx_want(struct fx *fx, int link, uint8_t type, struct rt_frame *frame)
 {
-    const uint8_t *payload;
+    const uint8_t *payload = NULL;
 
     do {
         if (!fx_next(fx, link, frame, &payload)) {
             fail_msg("link %d got no %s", link, rt_frame_name(type));
+            return NULL;
         }
     } while (frame->type == RT_PING && type != RT_PING);
     if (frame->type != type) {

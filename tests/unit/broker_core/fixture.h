@@ -11,7 +11,7 @@
 #define FX_LINKS 64
 #define FX_OPS 256
 #define FX_RECORDS 64
-#define FX_BUF (1024 * 1024)
+#define FX_BUF 1048576
 
 enum fx_store { FX_STORE_UP, FX_STORE_SILENT, FX_STORE_DOWN };
 

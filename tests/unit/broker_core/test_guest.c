@@ -69,7 +69,7 @@ static void test_ticket_of_welcome(void **state)
     assert_int_equal(ticket.epoch, 1);
     assert_int_equal(ticket.n_ancestors, 0);
     assert_string_equal(ticket.issuer, "here");
-    assert_int_equal(ticket.expires_ms, 1700000000000 + 3600 * 1000);
+    assert_int_equal(ticket.expires_ms, 1700000000000 + UINT64_C(3600000));
     fx_serve(fx, &guest);
     assert_int_equal(rt_ticket_decode(guest.token, guest.token_size, &ticket), 0);
     assert_int_equal(ticket.n_ancestors, 1);
@@ -114,7 +114,7 @@ static void test_newer_life_supersedes(void **state)
     fx_want_refuse(fx, new.link, 0, RT_CLASS_RETRY_LATER, NULL);
     assert_true(fx_serves(fx, "web"));
     fx_record(fx, "local", "web")->rule.state = RT_SESSION_LOST;
-    fx->store_ms += 10 * RT_LEASE_MS;
+    fx->store_ms += UINT64_C(10) * RT_LEASE_MS;
     fx_serve(fx, &new);
     fx_want_refuse(fx, old.link, 0, RT_CLASS_SUPERSEDED, NULL);
     assert_true(fx_serves(fx, "web"));
@@ -244,7 +244,7 @@ static void test_expired_and_stolen_tickets(void **state)
     fx_hello(fx, &thief);
     fx_want_refuse(fx, thief.link, 0, RT_CLASS_BAD_AUTH, NULL);
     fx_lost(fx, guest.link);
-    fx_tick(fx, 3600 * 1000);
+    fx_tick(fx, UINT64_C(3600000));
     fx_answer(fx);
     fx_hello(fx, &guest);
     fx_want_refuse(fx, guest.link, 0, RT_CLASS_BAD_AUTH, NULL);
@@ -581,7 +581,7 @@ static void test_draining(void **state)
     assert_true(fx_serves(fx, "web"));
     assert_int_equal(fx_record(fx, "local", "web")->rule.state, RT_SESSION_ENDED);
     fx_lost(fx, guest.link); /* stays ended */
-    fx_tick(fx, 2 * RT_LOST_AFTER_MS);
+    fx_tick(fx, UINT64_C(2) * RT_LOST_AFTER_MS);
     fx_answer(fx);
     assert_int_equal(fx_record(fx, "local", "web")->rule.state, RT_SESSION_ENDED);
 }

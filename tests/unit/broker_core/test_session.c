@@ -131,7 +131,7 @@ static void test_guest_lost(void **state)
     assert_int_equal(record->rule.state, RT_SESSION_LOST);
     fx_serve(fx, &guest);
     assert_int_equal(record->rule.state, RT_SESSION_RUNNING);
-    fx_tick(fx, 2 * RT_LOST_AFTER_MS);
+    fx_tick(fx, UINT64_C(2) * RT_LOST_AFTER_MS);
     fx_answer(fx);
     assert_int_equal(record->rule.state, RT_SESSION_RUNNING);
 }
@@ -334,7 +334,7 @@ static void test_end_stored(void **state)
     fx_answer(fx);
     want_end_ok(fx, guest.link, RT_END_REPLICATED);
     fx_lost(fx, guest.link);
-    fx_tick(fx, 2 * RT_LOST_AFTER_MS);
+    fx_tick(fx, UINT64_C(2) * RT_LOST_AFTER_MS);
     fx_answer(fx);
     assert_int_equal(fx_record(fx, "local", "web")->rule.state, RT_SESSION_ENDED);
 }

@@ -119,22 +119,22 @@ static void test_runs_are_one_send(void **state)
     size_t sends;
 
     attached(fx, &guest, &client);
-    for (unsigned i = 0; i < 3; i++) {
+    for (size_t i = 0; i < 3; i++) {
         uint8_t *p = buf + i * (RT_FRAME_HEADER + 4);
         frame = (struct rt_frame){.type = RT_DATA, .channel = 1, .stream = RT_STDOUT, .offset = 4 * i, .length = 4};
         rt_frame_put(p, &frame);
-        memcpy(p + RT_FRAME_HEADER, "abcd", 4);
+        memset(p + RT_FRAME_HEADER, (int)('a' + i), 4);
     }
     sends = fx->links[client].sends;
     fx_bytes(fx, guest.link, buf, sizeof buf);
     assert_int_equal(fx->links[client].sends, sends + 1);
-    for (unsigned i = 0; i < 3; i++) {
+    for (size_t i = 0; i < 3; i++) {
         (void)fx_want(fx, client, RT_DATA, &frame);
         assert_int_equal(frame.offset, 4 * i);
     }
     fx_none(fx, client);
     /* A frame in the middle that goes nowhere ends the run. */
-    for (unsigned i = 0; i < 3; i++) {
+    for (size_t i = 0; i < 3; i++) {
         frame = (struct rt_frame){
             .type = RT_DATA, .channel = 1 + (i == 1), .stream = RT_STDOUT, .offset = 12 + 4 * i, .length = 4};
         rt_frame_put(buf + i * (RT_FRAME_HEADER + 4), &frame);
@@ -314,7 +314,7 @@ static void test_credit_clamped(void **state)
     granted = want_ack(fx, guest.link, 0);
     assert_int_equal(granted, RT_CHANNEL_BUDGET);
     /* As it sends, the agent raises the limit by itself, and never beyond its budget. */
-    while (sent < 4 * RT_CHANNEL_BUDGET) {
+    while (sent < UINT64_C(4) * RT_CHANNEL_BUDGET) {
         const uint8_t *payload;
         assert_true(granted - sent >= 32768);
         data(fx, guest.link, 1, RT_STDOUT, sent, bytes, 32768);
@@ -576,7 +576,7 @@ static void test_pings(void **state)
     (void)fx_want(fx, guest.link, RT_PING, &frame);
     (void)fx_want(fx, client, RT_PING, &frame);
     fx_send(fx, guest.link, &(struct rt_frame){.type = RT_PONG, .offset = frame.offset}, NULL);
-    fx_tick(fx, 2 * RT_PING_BUSY_MS); /* the client misses its third */
+    fx_tick(fx, UINT64_C(2) * RT_PING_BUSY_MS); /* the client misses its third */
     assert_true(fx_closed(fx, client));
     assert_false(fx_closed(fx, guest.link));
     fx_want_refuse(fx, guest.link, 1, RT_CLASS_LOST, NULL);
@@ -584,7 +584,7 @@ static void test_pings(void **state)
     fx->links[guest.link].out_read = fx->links[guest.link].out_size;
     fx_tick(fx, RT_PING_IDLE_MS - 1); /* no channel any more */
     fx_none(fx, guest.link);
-    fx_tick(fx, 1 + 2 * RT_PING_IDLE_MS);
+    fx_tick(fx, 1 + UINT64_C(2) * RT_PING_IDLE_MS);
     assert_true(fx_closed(fx, guest.link));
     assert_false(fx_serves(fx, "web"));
 }
