@@ -127,7 +127,7 @@ struct ag_session {
     uint64_t life, epoch;
     uint64_t known_at; /* 0: nothing known */
     char host[RT_HOST_MAX + 1];
-    struct rt_record *rule;                         /* owned; the whole of it when that claim was made here */
+    struct rt_record *rule;                                   /* owned; the whole of it when that claim was made here */
     uint64_t lost_at, take_at, report_at, write_at, audit_at; /* deadlines, 0 none */
     uint32_t take_delay;
     uint32_t report_size;

@@ -650,7 +650,7 @@ void fx_request(struct fx *fx, int client, uint64_t id, const struct rt_request_
 
 void fx_reply(struct fx *fx, int client, uint64_t id, struct rt_reply_msg *reply)
 {
-    struct rt_frame frame;
+    struct rt_frame frame = {0};
     char why[RT_TEXT_MAX];
     const uint8_t *payload = fx_want(fx, client, RT_REPLY, &frame);
 
