@@ -25,7 +25,7 @@ static struct {
     const char *path;
 } reading;
 
-static void error_cb(cfg_t *cfg, const char *format, va_list args)
+__attribute__((format(printf, 2, 0))) static void error_cb(cfg_t *cfg, const char *format, va_list args)
 {
     char text[384];
 

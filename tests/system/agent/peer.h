@@ -12,10 +12,10 @@
 #define PEER_RX ((size_t)1 << 20)
 
 struct peer {
-    int fd;      /* -1: closed */
     uint8_t *rx; /* owned */
     size_t size; /* bytes in rx */
     size_t used; /* of these, taken as frames */
+    int fd;      /* -1: closed */
     bool eof;
 };
 

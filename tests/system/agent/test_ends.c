@@ -97,8 +97,8 @@ static void test_kept(void **state)
     flags[1] = redis.unix_endpoint;
     (void)snprintf(ends, sizeof ends, "%s/ends", daemon->state);
     daemon_up(daemon, flags);
-    pair_start(&pair, daemon, "e1");
-    pair_start(&second, daemon, "e2");
+    pair_start(&pair, daemon, "e1", 1);
+    pair_start(&second, daemon, "e2", 1);
     pair_run(&pair, 100);
     pair_run(&second, 100);
 

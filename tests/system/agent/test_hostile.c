@@ -61,7 +61,7 @@ static int setup(void **state)
     assert_int_equal(daemon_setup(state), 0);
     daemon = *state;
     daemon_up(daemon, NULL);
-    pair_start(&pair, daemon, "victim");
+    pair_start(&pair, daemon, "victim", 1);
     pair_move(&pair, 4 << 20, 20000);
     return 0;
 }
@@ -132,9 +132,9 @@ static void test_out_of_place(void **state)
     const struct daemon *daemon = *state;
 
     for (int which = 0; which < 2; which++) {
-        for (uint8_t type = RT_WELCOME; type <= RT_DETACH; type++) {
+        for (unsigned type = RT_WELCOME; type <= RT_DETACH; type++) {
             uint8_t frame[RT_FRAME_HEADER + 64] = {0};
-            struct rt_frame head = {.type = type, .channel = type >= RT_ATTACH ? 1 : 0};
+            struct rt_frame head = {.type = (uint8_t)type, .channel = type >= RT_ATTACH ? 1 : 0};
 
             head.length = type == RT_DATA ? 64 : type == RT_ACK ? RT_ACK_PAYLOAD : type == RT_GAP ? RT_GAP_PAYLOAD : 0;
             head.stream = type == RT_GAP ? 1 : 0;

@@ -80,7 +80,7 @@ static void test_embedded(void **state)
     assert_true(redis > 0);
     assert_int_equal(stat(daemon->client, &info), 0);
     assert_int_equal(info.st_mode & 0777, 0660);
-    pair_start(&pair, daemon, "one");
+    pair_start(&pair, daemon, "one", 1);
     pair_move(&pair, 1 << 20, 10000);
     /* A crash leaves the server, and the sockets' files; both are taken over. */
     daemon_kill(daemon);
@@ -94,7 +94,7 @@ static void test_embedded(void **state)
     daemon_until(daemon, "private redis-server started", 2, 15000);
     daemon_until(daemon, "\"from\":\"down\",\"to\":\"up\"", 3, 10000);
     redis = daemon_redis(daemon);
-    pair_start(&pair, daemon, "two");
+    pair_start(&pair, daemon, "two", 1);
     pair_move(&pair, 1 << 20, 10000);
     /* A clean stop stops it. */
     assert_int_equal(kill(daemon->pid, SIGTERM), 0);
@@ -190,7 +190,7 @@ static void test_term(void **state)
 
     assert_int_equal(rt_test_redis_start(&redis, NULL, NULL), 0);
     daemon_up(daemon, (const char *[]){"--store", redis.unix_endpoint, NULL});
-    pair_start(&pair, daemon, "t1");
+    pair_start(&pair, daemon, "t1", 1);
     pair_move(&pair, 1 << 20, 10000);
     assert_int_equal(kill(daemon->pid, SIGHUP), 0);
     daemon_until(daemon, "SIGHUP is ignored", 1, 2000);
@@ -204,24 +204,49 @@ static void test_term(void **state)
 
     daemon_start(daemon, (const char *[]){"--store", redis.unix_endpoint, NULL});
     daemon_until(daemon, "\"event\":\"ready\"", 2, 8000);
-    pair_start(&pair, daemon, "t2");
+    pair_start(&pair, daemon, "t2", 1);
     assert_int_equal(rt_test_redis_pause(&redis), 0);
     assert_int_equal(kill(daemon->pid, SIGINT), 0);
-    since = test_now_ms();
     assert_exit(daemon_wait(daemon, 3500), 0);
     pair_close(&pair);
 
     daemon_start(daemon, (const char *[]){"--store", redis.unix_endpoint, NULL});
     daemon_until(daemon, "\"event\":\"listener\"", 6, 8000);
-    test_pause(200);
-    pair.client.fd = -1;
+    assert_int_equal(rt_test_redis_resume(&redis), 0);
+    daemon_until(daemon, "\"event\":\"ready\"", 3, 8000);
+    pair_start(&pair, daemon, "t3", 1);
+    pair_run(&pair, 50);
+    assert_int_equal(rt_test_redis_pause(&redis), 0);
     assert_int_equal(kill(daemon->pid, SIGTERM), 0);
-    test_pause(20);
-    if (kill(daemon->pid, SIGTERM) == 0) {
-        int status = daemon_wait(daemon, 500);
-        assert_true(WIFEXITED(status));
-    }
+    daemon_until(daemon, "\"event\":\"stopping\"", 3, 1000);
+    assert_int_equal(kill(daemon->pid, SIGTERM), 0);
+    assert_exit(daemon_wait(daemon, 300), 128 + SIGTERM);
+    pair_close(&pair);
     rt_test_redis_stop(&redis);
+}
+
+/* Connections beyond the cap are closed at once; a place that becomes free is taken. */
+static void test_accept_cap(void **state)
+{
+    struct daemon *daemon = *state;
+    struct peer peers[3], more;
+
+    daemon_up(daemon, (const char *[]){"--max-clients", "3", NULL});
+    for (int i = 0; i < 3; i++) {
+        peer_client(&peers[i], daemon->client);
+    }
+    peer_open(&more, daemon->client);
+    assert_int_equal(peer_refused(&more, 1000), -1);
+    peer_close(&more);
+    daemon_until(daemon, "listener is full: 1 connections closed at once", 1, 3000);
+    for (int i = 0; i < 20; i++) {
+        peer_close(&peers[i % 3]);
+        test_pause(20);
+        peer_client(&peers[i % 3], daemon->client);
+    }
+    for (int i = 0; i < 3; i++) {
+        peer_close(&peers[i]);
+    }
 }
 
 int main(void)
@@ -233,6 +258,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_state_in_use, daemon_setup, daemon_teardown),
         cmocka_unit_test_setup_teardown(test_bad_keys, daemon_setup, daemon_teardown),
         cmocka_unit_test_setup_teardown(test_duplicate_name, daemon_setup, daemon_teardown),
+        cmocka_unit_test_setup_teardown(test_accept_cap, daemon_setup, daemon_teardown),
         cmocka_unit_test_setup_teardown(test_term, daemon_setup, daemon_teardown),
     };
 
