@@ -17,6 +17,19 @@ static void id_text(const uint8_t id[RETETHER_ATTACHMENT_ID_SIZE], char out[2 * 
     }
 }
 
+/* The last report of a container is older than its end. */
+static bool has_exited(const struct retether_record *record, const struct retether_process *process)
+{
+    return process->exited || record->state == RETETHER_STATE_ENDED;
+}
+
+static unsigned exit_code(const struct retether_record *record, const struct retether_process *process)
+{
+    bool main_one = process->id == 0 && record->state == RETETHER_STATE_ENDED && record->signal == 0;
+
+    return main_one ? record->code : process->code;
+}
+
 static const struct retether_process *process_of(const struct retether_record *record, uint32_t id)
 {
     for (size_t i = 0; i < record->n_processes; i++) {
@@ -60,14 +73,15 @@ static void history_json(struct cli_text *text, const struct retether_record *re
     cli_json_end(text, ']');
 }
 
-static void process_json(struct cli_text *text, const struct retether_process *process)
+static void process_json(struct cli_text *text, const struct retether_record *record,
+                         const struct retether_process *process)
 {
     cli_json_begin(text, NULL, '{');
     cli_json_number(text, "process", process->id);
-    cli_json_text(text, "state", process->exited ? "exited" : "running");
+    cli_json_text(text, "state", has_exited(record, process) ? "exited" : "running");
     cli_json_bool(text, "tty", process->tty);
-    if (process->exited) {
-        cli_json_number(text, "code", process->code);
+    if (has_exited(record, process)) {
+        cli_json_number(text, "code", exit_code(record, process));
     } else {
         cli_json_null(text, "code");
     }
@@ -143,7 +157,7 @@ void cli_record_json(struct cli_text *text, const struct retether_record *record
         history_json(text, record);
         cli_json_begin(text, "processes", '[');
         for (size_t i = 0; i < record->n_processes; i++) {
-            process_json(text, &record->processes[i]);
+            process_json(text, record, &record->processes[i]);
         }
         cli_json_end(text, ']');
         cli_json_begin(text, "attachments", '[');
@@ -281,8 +295,8 @@ static void streams_page(struct cli_text *text, const struct retether_record *re
                 continue;
             }
             cli_table_addf(&table, "%" PRIu32, process->id);
-            if (process->exited) {
-                cli_table_addf(&table, "exited %u", process->code);
+            if (has_exited(record, process)) {
+                cli_table_addf(&table, "exited %u", exit_code(record, process));
             } else {
                 cli_table_add(&table, CLI_GREEN, process->tty ? "running, tty" : "running");
             }

@@ -102,8 +102,7 @@ static void fail(struct cli_stream *stream, const char *text)
 
 static void check_head(struct cli_stream *stream)
 {
-    if (stream->until_head && stream->att != NULL && retether_offset(stream->att, RETETHER_STDOUT) >= stream->head[0] &&
-        retether_offset(stream->att, RETETHER_STDERR) >= stream->head[1]) {
+    if (stream->until_head && stream->reached[0] >= stream->head[0] && stream->reached[1] >= stream->head[1]) {
         cli_stream_end(stream, 0);
     }
 }
@@ -138,6 +137,8 @@ static size_t output_cb(struct retether_attachment *att, enum retether_stream fr
         write_failed(stream, (int)-n);
         return 0;
     }
+    stream->reached[s] = offset + (uint64_t)n;
+    check_head(stream);
     return (size_t)n;
 }
 
@@ -152,17 +153,25 @@ static void ready_cb(struct cli_writer *writer)
 
 static void gap_cb(struct retether_attachment *att, enum retether_stream from, uint64_t start, uint64_t end, void *ctx)
 {
+    struct cli_stream *stream = ctx;
+
     (void)att;
-    (void)ctx;
     cli_gap(from, start, end);
+    stream->reached[from - RETETHER_STDOUT] = end;
+    check_head(stream);
 }
 
 /* ---- input ---- */
 
 static void detached(struct cli_stream *stream)
 {
+    bool raw = cli_terminal_is_raw();
+
     cli_terminal_cooked();
     if (isatty(STDERR_FILENO)) {
+        if (raw) { /* wherever the cursor is */
+            (void)cli_write_all(STDERR_FILENO, "\n", 1);
+        }
         cli_say("detached; retether attach %s attaches again", stream->container);
     }
     cli_stream_end(stream, 0);
@@ -320,6 +329,8 @@ static void attached_cb(struct retether_attachment *att, const struct retether_a
     stream->process = attached->process;
     stream->head[0] = attached->head[0];
     stream->head[1] = attached->head[1];
+    stream->reached[0] = attached->start[0];
+    stream->reached[1] = attached->start[1];
     if (stream->app->options->verbose) {
         cli_say("attached to %s, served by %s", stream->container, attached->host);
     }

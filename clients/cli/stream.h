@@ -40,8 +40,8 @@ struct cli_stream {
     /* output: stdout, stderr */
     struct cli_writer writer[2];
     unsigned writers_open;
-    bool until_head; /* logs without -f: ends at head */
-    uint64_t head[2];
+    bool until_head;              /* logs without -f: ends at head */
+    uint64_t head[2], reached[2]; /* offsets: of the end at the attach, and here */
     /* signals */
     bool sig_proxy;
     uv_signal_t signals[CLI_SIGNALS];
