@@ -82,6 +82,7 @@ static void link_down(struct rt_tether *t, uint64_t now)
             rt_tether_unbind(&t->atts[i], now);
     t->hello_due = t->confirm_due = t->report_due = t->ping_due = t->pong_due = false;
     t->n_refusals = 0;
+    t->flooded = false;
     t->end_stage = 0;
     rt_tether_find_blockers(t);
 }
@@ -108,6 +109,17 @@ static uint64_t back_off(struct rt_tether *t)
     return delay;
 }
 
+/* After a link that was live: at once, unless such links keep ending as soon as they begin. */
+static uint64_t redial(struct rt_tether *t, uint64_t now)
+{
+    uint64_t delay;
+
+    if (now - t->live_at >= RT_LINK_STABLE_MS)
+        t->backoff_ms = RT_DIAL_BACKOFF_MIN_MS;
+    delay = back_off(t);
+    return delay <= RT_DIAL_FREE_MS ? 0 : delay;
+}
+
 void rt_tether_connected(struct rt_tether *t, uint64_t now)
 {
     if (t->state != RT_TETHER_DIALING)
@@ -117,7 +129,7 @@ void rt_tether_connected(struct rt_tether *t, uint64_t now)
     t->rx_at = t->ping_at = now;
     t->hello_due = true;
     t->config.random(t->config.ctx, t->nonce, sizeof t->nonce);
-    t->rejoin = t->may_rejoin && !t->rejoin;
+    t->rejoin = t->may_rejoin && !t->superseded && !t->rejoin;
     if (t->rejoin)
         t->config.random(t->config.ctx, t->new_inc, sizeof t->new_inc);
 }
@@ -130,7 +142,7 @@ void rt_tether_lost(struct rt_tether *t, uint64_t now)
 
     link_down(t, now);
     t->state = RT_TETHER_DOWN;
-    t->retry_at = live ? now : now + back_off(t);
+    t->retry_at = now + (live ? redial(t, now) : back_off(t));
 }
 
 /* ---- time ---- */
@@ -148,6 +160,11 @@ static uint64_t earlier(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
+static uint64_t later(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
 static uint64_t link_deadline(const struct rt_tether *t)
 {
     uint64_t interval = keepalive_ms(t);
@@ -159,7 +176,7 @@ static uint64_t link_deadline(const struct rt_tether *t)
     case RT_TETHER_HELLO:
         return t->hello_by;
     case RT_TETHER_LIVE:
-        return earlier(t->ping_at + interval, t->rx_at + interval * RT_KEEPALIVE_MISSED_MAX);
+        return earlier(later(t->ping_at, t->rx_at) + interval, t->rx_at + interval * RT_KEEPALIVE_MISSED_MAX);
     case RT_TETHER_DIALING:
     case RT_TETHER_IS_OVER:
         break;
@@ -167,17 +184,28 @@ static uint64_t link_deadline(const struct rt_tether *t)
     return RT_NO_TIME;
 }
 
+/* When an attachment is forgotten: 10 minutes after its hold would be spent, of time in which its client could have
+ * come back. One that still holds is not forgotten before: it was promised. */
+static uint64_t forget_at(const struct rt_tether *t, const struct rt_att *att)
+{
+    if (!att->used || att->channel || att->blocks || t->state != RT_TETHER_LIVE)
+        return RT_NO_TIME;
+    return later(att->unbound_at, t->live_at) + att->hold_left + RT_ATT_FORGET_MS;
+}
+
 static uint64_t forget_deadline(const struct rt_tether *t)
 {
     uint64_t at = RT_NO_TIME;
 
-    for (size_t i = 0; i < RT_ATTS_MAX; i++) {
-        const struct rt_att *att = &t->atts[i];
-
-        if (att->used && !att->channel && !att->blocks)
-            at = earlier(at, att->unbound_at + RT_ATT_FORGET_MS);
-    }
+    for (size_t i = 0; i < RT_ATTS_MAX; i++)
+        at = earlier(at, forget_at(t, &t->atts[i]));
     return at;
+}
+
+/* What had been due at the last tick already waits for the link, or for holds: no timer brings it about. */
+static uint64_t unless_due(const struct rt_tether *t, uint64_t at)
+{
+    return at > t->ticked_at ? at : RT_NO_TIME;
 }
 
 uint64_t rt_tether_deadline(const struct rt_tether *t)
@@ -189,11 +217,11 @@ uint64_t rt_tether_deadline(const struct rt_tether *t)
     at = earlier(link_deadline(t), forget_deadline(t));
     at = earlier(at, rt_tether_hold_deadline(t));
     if (t->state == RT_TETHER_LIVE && t->report_due)
-        at = earlier(at, t->report_at);
+        at = earlier(at, unless_due(t, t->report_at));
     if (t->state == RT_TETHER_LIVE && t->final_at != RT_NO_TIME && !t->end_ok && t->end_stage == 0)
-        at = earlier(at, t->end_at);
+        at = earlier(at, unless_due(t, t->end_at));
     if (t->final_at != RT_NO_TIME && !t->end_ok && t->config.end_timeout_ms)
-        at = earlier(at, t->final_at + t->config.end_timeout_ms);
+        at = earlier(at, unless_due(t, t->final_at + t->config.end_timeout_ms));
     for (size_t i = 0; i < RT_PROCS_MAX; i++)
         if (t->procs[i])
             at = earlier(at, rt_tether_drain_deadline(t->procs[i]));
@@ -214,24 +242,21 @@ static void tick_link(struct rt_tether *t, uint64_t now)
         rt_tether_hangup(t, "the agent is silent", now, now);
         return;
     }
-    if (now >= t->ping_at + interval) {
-        t->ping_due = now >= t->rx_at + interval;
+    if (now >= later(t->ping_at, t->rx_at) + interval) {
+        t->ping_due = true;
         t->ping_at = now;
     }
 }
 
 void rt_tether_tick(struct rt_tether *t, uint64_t now)
 {
+    t->ticked_at = now;
     tick_link(t, now);
     rt_tether_charge(t, now);
-    for (size_t i = 0; i < RT_ATTS_MAX; i++) {
-        struct rt_att *att = &t->atts[i];
-
-        if (att->used && !att->channel && !att->blocks && now >= att->unbound_at + RT_ATT_FORGET_MS)
-            rt_tether_remove_att(t, att);
-    }
+    for (size_t i = 0; i < RT_ATTS_MAX; i++)
+        if (now >= forget_at(t, &t->atts[i]))
+            rt_tether_remove_att(t, &t->atts[i]);
     rt_tether_settle(t, now);
-    rt_tether_find_blockers(t);
 }
 
 /* ---- actions ---- */
@@ -292,6 +317,8 @@ static bool signal_action(struct rt_tether *t, struct rt_tether_action *action, 
 bool rt_tether_next(struct rt_tether *t, struct rt_tether_action *action, uint64_t now)
 {
     memset(action, 0, sizeof *action);
+    if (t->flooded)
+        rt_tether_hangup(t, "too many refusals wait to be sent", now + RT_DIAL_BACKOFF_MAX_MS, now);
     if (t->hangup_pending) {
         t->hangup_pending = false;
         action->kind = RT_TETHER_HANGUP;
@@ -302,6 +329,8 @@ bool rt_tether_next(struct rt_tether *t, struct rt_tether_action *action, uint64
         return false;
     if (signal_action(t, action, now))
         return true;
+    if (t->unsettled)
+        rt_tether_settle(t, now);
     for (size_t i = 0; i < RT_PROCS_MAX; i++)
         if (t->procs[i] && proc_action(t->procs[i], action))
             return true;

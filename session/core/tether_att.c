@@ -24,8 +24,12 @@ struct rt_att *rt_tether_att_by_id(const struct rt_tether *t, const uint8_t id[R
 
 void rt_tether_refuse(struct rt_tether *t, const struct rt_refusal *refusal)
 {
+    if (refusal->channel == 0)
+        return; /* of an attachment that is not bound: nobody to tell */
     if (t->n_refusals < RT_TETHER_REFUSALS_MAX)
-        t->refusals[t->n_refusals++] = *refusal; /* at the limit rt_tether_input() hangs up */
+        t->refusals[t->n_refusals++] = *refusal;
+    else
+        t->flooded = true; /* rt_tether_input() and rt_tether_next() hang up */
 }
 
 void rt_tether_unbind(struct rt_att *att, uint64_t now)
@@ -41,6 +45,7 @@ void rt_tether_remove_att(struct rt_tether *t, struct rt_att *att)
         rt_ring_close(&att->in[i].ring);
     memset(att, 0, sizeof *att);
     t->report_due = true;
+    t->unsettled = true;
 }
 
 void rt_tether_end_att(struct rt_tether *t, struct rt_att *att, const struct rt_refusal *refusal)
@@ -138,22 +143,22 @@ static void place_out(struct rt_out *out, const struct rt_ring *ring, uint64_t o
     rt_digest_start(&out->digest, offset < ring->base ? ring->base : offset);
 }
 
-/* Sets wanted streams and their starts. */
-static bool start_new(const struct rt_proc *proc, struct rt_att *att, const struct rt_attach_msg *msg)
+/* Sets wanted streams and their starts; nothing when a start is wrong. */
+static bool start_new(const struct rt_proc *proc, struct rt_att *att, const struct rt_attach_msg *msg, bool made)
 {
-    uint64_t start;
+    uint64_t start[RT_OUTS] = {0};
+    /* One that was bound starts where it did then, one that an exec made at the first byte: else what has been
+     * overwritten since would be lost without a gap. */
+    bool stays = att->ever_bound || (!made && msg->from == RT_FROM_OLDEST);
 
-    for (unsigned o = 0; o < RT_OUTS; o++) {
-        struct rt_out *out = &att->out[o];
-        const struct rt_ring *ring = &proc->ring[o];
-
-        out->wanted = wants(msg, o + RT_STDOUT);
-        if (o + RT_STDOUT == RT_CONTROL_UP)
-            start = ring->base;
-        else if (!start_of(ring, msg, o + RT_STDOUT, &start))
+    for (unsigned o = 0; o < 2 && !stays; o++)
+        if (!start_of(&proc->ring[o], msg, o + RT_STDOUT, &start[o]))
             return false;
-        if (!att->ever_bound)
-            place_out(out, ring, start);
+    start[RT_CONTROL_UP - RT_STDOUT] = proc->ring[RT_CONTROL_UP - RT_STDOUT].base;
+    for (unsigned o = 0; o < RT_OUTS; o++) {
+        att->out[o].wanted = wants(msg, o + RT_STDOUT);
+        if (!stays)
+            place_out(&att->out[o], &proc->ring[o], start[o]);
     }
     att->in[RT_STDIN_IN].wanted = wants(msg, RT_STDIN) && proc->in;
     att->in[RT_CONTROL_IN].wanted = wants(msg, RT_CONTROL_DOWN);
@@ -166,7 +171,8 @@ static bool check_out(const struct rt_proc *proc, struct rt_att *att, const stru
     const unsigned o = (unsigned)theirs->s - RT_STDOUT;
     struct rt_out *out = &att->out[o];
     const struct rt_ring *ring = &proc->ring[o];
-    struct rt_digest digest = out->digest;
+    bool older = !out->confirmed && theirs->df == out->before.from;
+    struct rt_digest digest = older ? out->before : out->digest;
 
     why->s = theirs->s;
     why->at = out->acked;
@@ -180,11 +186,10 @@ static bool check_out(const struct rt_proc *proc, struct rt_att *att, const stru
         return false;
     }
     if (theirs->c < ring->base) { /* a gap is due */
+        out->digest = digest;
         out->acked = theirs->c;
         return true;
     }
-    if (theirs->c < digest.at)
-        return true;
     rt_ring_digest(ring, &digest, theirs->c);
 #ifndef RT_MUTANT_DIGEST_NOT_COMPARED
     if (digest.from != theirs->df || rt_digest_value(&digest) != theirs->d) {
@@ -193,7 +198,7 @@ static bool check_out(const struct rt_proc *proc, struct rt_att *att, const stru
     }
 #endif
     out->digest = digest;
-    out->acked = out->sent = theirs->c;
+    out->acked = theirs->c;
     return true;
 }
 
@@ -215,12 +220,27 @@ static bool check_in(struct rt_att *att, const struct rt_attach_in *theirs, stru
     return true;
 }
 
+/* A client that has nothing of the one it takes over from: it goes on behind what that one consumed. */
+static void take_over(const struct rt_proc *proc, struct rt_att *att)
+{
+    for (unsigned o = 0; o < RT_OUTS; o++) {
+        struct rt_out *out = &att->out[o];
+        uint64_t base = proc->ring[o].base;
+
+        rt_digest_start(&out->digest, out->acked < base ? base : out->acked);
+    }
+}
+
 /* The checks of a resume; places the cursors. */
 static bool resume(const struct rt_proc *proc, struct rt_att *att, const struct rt_attach_msg *msg,
                    struct rt_refusal *why)
 {
     unsigned seen = 0;
 
+    if (msg->mode == RT_ATTACH_STEAL && msg->n_out == 0 && msg->n_in == 0) {
+        take_over(proc, att);
+        return true;
+    }
     why->cls = RT_CLASS_INVALID;
     why->text = "resume: a stream is missing, named twice, or of the wrong kind";
     for (size_t i = 0; i < msg->n_out; i++) {
@@ -246,32 +266,42 @@ static bool resume(const struct rt_proc *proc, struct rt_att *att, const struct 
     return true;
 }
 
+static void bind_out(struct rt_out *out, const struct rt_ring *ring)
+{
+    out->sent = out->acked;
+    out->limit = out->acked + RT_TETHER_INITIAL_CREDIT;
+    out->fin_sent = false;
+    out->confirmed = false;
+    if (out->digest.at < ring->base) /* was not wanted until now */
+        rt_digest_start(&out->digest, ring->base);
+    out->before = out->digest;
+    if (out->acked < ring->base) /* the client gets a gap, and both sides start the digest behind it */
+        rt_digest_start(&out->digest, ring->base);
+}
+
 /* Binding is atomic: what was received and not applied is dropped, the client has it. */
 static void bind(struct rt_tether *t, struct rt_att *att, uint32_t channel, const struct rt_attach_msg *msg)
 {
     const struct rt_proc *proc = rt_tether_proc(t, att->proc);
 
+#ifndef RT_MUTANT_RESUME_REAPPLIES
     rt_tether_drop_segments(t, att);
+#endif
     for (size_t i = 0; i < RT_INS; i++) {
         struct rt_in *in = &att->in[i];
 
         in->next = in->applied;
+#ifndef RT_MUTANT_RESUME_REAPPLIES
         in->ring.base = in->ring.head = in->applied;
+#endif
         in->limit = in->applied + RT_TETHER_INITIAL_CREDIT;
         in->need_ack = in->wanted;
         in->closed_told = false;
         if (!in->fin_applied)
             in->fin = RT_NO_OFFSET;
     }
-    for (unsigned o = 0; o < RT_OUTS; o++) {
-        struct rt_out *out = &att->out[o];
-
-        out->sent = out->acked;
-        out->limit = out->acked + RT_TETHER_INITIAL_CREDIT;
-        out->fin_sent = false;
-        if (out->acked < proc->ring[o].base) /* the client gets a gap, and both sides start the digest behind it */
-            rt_digest_start(&out->digest, proc->ring[o].base);
-    }
+    for (unsigned o = 0; o < RT_OUTS; o++)
+        bind_out(&att->out[o], &proc->ring[o]);
     att->try_no = msg->try_no;
     att->channel = channel;
     att->need_attached = true;
@@ -327,7 +357,7 @@ static bool attach_new(struct rt_tether *t, struct rt_att **found, const struct 
         why->text = "this attachment has been used: resume it";
         return false;
     }
-    if (!start_new(rt_tether_proc(t, att->proc), att, msg)) {
+    if (!start_new(rt_tether_proc(t, att->proc), att, msg, made)) {
         why->cls = RT_CLASS_INVALID;
         why->text = "the start offset is beyond the end of the stream";
         if (made)
@@ -356,8 +386,10 @@ static bool admit(struct rt_tether *t, struct rt_att **att, const struct rt_atta
 {
     why->cls = RT_CLASS_STOLEN;
     why->text = "a newer attempt of this attachment has been seen";
+#ifndef RT_MUTANT_TRY_NOT_CHECKED
     if (*att && msg->try_no <= (*att)->try_no)
         return false;
+#endif
     if (msg->mode == RT_ATTACH_NEW)
         return attach_new(t, att, msg, why, now);
     why->cls = RT_CLASS_UNKNOWN_ATTACHMENT;
@@ -395,7 +427,8 @@ void rt_tether_attach(struct rt_tether *t, uint32_t channel, const struct rt_att
         rt_tether_refuse(
             t, &(struct rt_refusal){.channel = att->channel, .cls = stolen ? RT_CLASS_STOLEN : RT_CLASS_LOST});
     }
+    rt_tether_charge(t, now);
     bind(t, att, channel, msg);
     resize_for(t, att, msg);
-    rt_tether_find_blockers(t);
+    rt_tether_settle(t, now);
 }

@@ -50,13 +50,15 @@ static void on_data(struct rt_tether *t, struct rt_att *att, const struct rt_fra
     bool is_stdin = frame->stream == RT_STDIN;
     size_t size;
 
+    if (is_stdin && in->wanted && proc->stdin_closed)
+        return; /* the client is told how far it came; what it sent before it knew leads nowhere */
     if (!in->wanted || frame->offset > in->next || end > in->limit || end > in->fin) {
         bad_stream(t, att, frame->offset > in->next ? RT_CLASS_JUMP : RT_CLASS_INVALID, frame->stream, frame->offset,
                    "input that was not asked for, beyond the limit, after its end, or with bytes missing before it");
         rt_tether_unbind(att, now);
         return;
     }
-    if (end <= in->next || (is_stdin && (!proc || proc->stdin_closed)))
+    if (end <= in->next)
         return;
     if (!in->ring.data) {
         uint64_t at = in->next;
@@ -82,7 +84,10 @@ static void on_data(struct rt_tether *t, struct rt_att *att, const struct rt_fra
 static void on_fin(struct rt_tether *t, struct rt_att *att, const struct rt_frame *frame, uint64_t now)
 {
     struct rt_in *in = in_of(att, frame->stream);
+    struct rt_proc *proc = rt_tether_proc(t, att->proc);
 
+    if (frame->stream == RT_STDIN && in->wanted && proc->stdin_closed)
+        return;
     if (!in->wanted || frame->stream != RT_STDIN || frame->flags || frame->offset != in->next) {
         bad_stream(t, att, frame->offset > in->next ? RT_CLASS_JUMP : RT_CLASS_INVALID, frame->stream, frame->offset,
                    "an end that is not where the input ends");
@@ -90,7 +95,7 @@ static void on_fin(struct rt_tether *t, struct rt_att *att, const struct rt_fram
         return;
     }
     in->fin = frame->offset;
-    in->fin_applied = in->applied == in->fin;
+    rt_tether_reach_fin(proc, in);
     in->need_ack = true;
     rt_tether_settle(t, now);
 }
@@ -105,7 +110,8 @@ static void on_ack(struct rt_tether *t, struct rt_att *att, const struct rt_fram
     bool caught_up = true;
 
     att->acked = true;
-    if (!out->wanted || !proc || frame->offset < out->acked)
+    out->confirmed = true;
+    if (!out->wanted || frame->offset < out->acked)
         return;
     if (frame->offset > out->high ||
         (frame->offset >= out->digest.at &&
@@ -131,7 +137,7 @@ static void on_ack(struct rt_tether *t, struct rt_att *att, const struct rt_fram
         out->fin_acked = true;
     for (unsigned i = 0; i < RT_OUTS; i++)
         caught_up = caught_up && (!att->out[i].wanted || att->out[i].acked == proc->ring[i].head);
-    if (caught_up && att->hold_left < att->hold_ms)
+    if (caught_up && att->hold_left < att->hold_ms && t->final_at == RT_NO_TIME) /* at the end it is the last */
         att->hold_left = att->hold_ms;
     t->report_due = true;
     rt_tether_find_blockers(t);
@@ -144,8 +150,14 @@ static void exec(struct rt_tether *t, const struct rt_down_item *item, uint8_t *
     struct rt_proc *proc;
     struct rt_att *att;
 
-    if (item->id.size != RT_ID_SIZE || rt_tether_att_by_id(t, item->id.data) || item->n_argv == 0 ||
-        t->procs[0]->state != RT_PROC_RUNNING || rt_tether_add_proc(t, item->tty, item->in, &proc) != 0) {
+#ifdef RT_MUTANT_EXEC_TWICE
+    bool known = false;
+#else
+    bool known = rt_tether_att_by_id(t, item->id.data) != NULL;
+#endif
+
+    if (item->id.size != RT_ID_SIZE || known || item->n_argv == 0 || t->procs[0]->state != RT_PROC_RUNNING ||
+        rt_tether_add_proc(t, item->tty, item->in, &proc) != 0) {
         free(owned);
         return;
     }
@@ -288,8 +300,7 @@ static void on_link_refused(struct rt_tether *t, const struct rt_refuse_msg *msg
         t->epoch = msg->epoch;
     t->may_rejoin =
         msg->c == RT_CLASS_REWOUND || msg->c == RT_CLASS_FORKED || (t->may_rejoin && msg->c == RT_CLASS_RETRY_LATER);
-    if (msg->c == RT_CLASS_SUPERSEDED)
-        t->may_rejoin = false;
+    t->superseded = t->superseded || msg->c == RT_CLASS_SUPERSEDED;
     rt_tether_hangup(t, "refused", now + refusal_delay(t, msg), now);
     t->state = RT_TETHER_REFUSED;
 }
@@ -305,6 +316,7 @@ static void on_welcome(struct rt_tether *t, const struct rt_welcome_msg *msg, ui
         for (size_t i = 0; i < RT_ATTS_MAX; i++)
             if (t->atts[i].used)
                 rt_tether_remove_att(t, &t->atts[i]);
+        t->end_ok = false; /* of the other life */
     }
     rt_tether_charge(t, now);
     t->life = msg->life;
@@ -313,8 +325,8 @@ static void on_welcome(struct rt_tether *t, const struct rt_welcome_msg *msg, ui
     rt_slice_copy(msg->host, t->host, sizeof t->host);
     t->drain = msg->drain;
     t->state = RT_TETHER_LIVE;
-    t->backoff_ms = RT_DIAL_BACKOFF_MIN_MS;
-    t->may_rejoin = t->rejoin = false;
+    t->live_at = now;
+    t->may_rejoin = t->rejoin = t->superseded = false;
     t->refused_cls = RT_CLASS_OK;
     t->confirm_due = t->report_due = true;
     t->report_at = now;
@@ -357,10 +369,19 @@ static bool read_map(struct rt_tether *t, enum rt_msg_kind kind, const struct rt
     return false;
 }
 
+static void not_for_guests(struct rt_tether *t, uint64_t now)
+{
+    rt_tether_hangup(t, "the agent sent a frame that is not for guests", now + RT_DIAL_BACKOFF_MAX_MS, now);
+}
+
 static void on_channel_frame(struct rt_tether *t, const struct rt_frame *frame, const uint8_t *payload, uint64_t now)
 {
     struct rt_att *att = rt_tether_att_by_channel(t, frame->channel);
 
+    if (frame->type == RT_ATTACHED || frame->type == RT_GAP) {
+        not_for_guests(t, now);
+        return;
+    }
     if (!att)
         return; /* of a channel that has ended */
     switch (frame->type) {
@@ -384,7 +405,6 @@ static void on_channel_frame(struct rt_tether *t, const struct rt_frame *frame, 
         rt_tether_settle(t, now);
         break;
     default:
-        rt_tether_hangup(t, "the agent sent a frame that is not for guests", now + RT_DIAL_BACKOFF_MAX_MS, now);
         break;
     }
 }
@@ -408,10 +428,14 @@ static void on_frame(struct rt_tether *t, const struct rt_frame *frame, const ui
         if (read_map(t, RT_MSG_END_OK, frame, payload, &msg, now))
             on_end_ok(t, &msg.end_ok, now);
     } else if (frame->type == RT_ATTACH) {
-        if (read_map(t, RT_MSG_ATTACH, frame, payload, &msg, now))
+        if (rt_tether_att_by_channel(t, frame->channel))
+            rt_tether_hangup(t, "the agent used a channel twice", now + RT_DIAL_BACKOFF_MAX_MS, now);
+        else if (read_map(t, RT_MSG_ATTACH, frame, payload, &msg, now))
             rt_tether_attach(t, frame->channel, &msg.attach, now);
-    } else if (frame->type != RT_PONG) {
+    } else if (frame->channel) {
         on_channel_frame(t, frame, payload, now);
+    } else if (frame->type != RT_PONG) {
+        not_for_guests(t, now);
     }
 }
 
@@ -423,7 +447,7 @@ size_t rt_tether_input(struct rt_tether *t, const uint8_t *data, size_t size, ui
         struct rt_frame frame;
         const char *why = NULL;
 
-        if (t->n_refusals == RT_TETHER_REFUSALS_MAX)
+        if (t->flooded)
             rt_tether_hangup(t, "too many refusals wait to be sent", now + RT_DIAL_BACKOFF_MAX_MS, now);
         if (t->state != RT_TETHER_HELLO && t->state != RT_TETHER_LIVE)
             return size;

@@ -21,6 +21,8 @@
 #define RT_SEGMENTS_MAX (2 * RT_ATTS_MAX)
 #define RT_DIAL_BACKOFF_MIN_MS 5
 #define RT_DIAL_BACKOFF_MAX_MS 500
+#define RT_DIAL_FREE_MS 40     /* up to this back-off, a link that was lost is dialled again at once */
+#define RT_LINK_STABLE_MS 1000 /* a link that lived this long starts the back-off anew */
 #define RT_HELLO_TIMEOUT_MS 5000
 #define RT_REFUSED_MIN_MS 5000
 #define RT_REFUSED_MAX_MS 30000
@@ -73,6 +75,10 @@ struct rt_out { /* one output stream as an attachment sees it */
     uint64_t limit;
     /* At `acked`, or at the ring's base when that has passed it; from = at = base while a gap is due. */
     struct rt_digest digest;
+    /* Until the client is known to have this binding's ATTACHED it may go on with what an older one brought it, whose
+     * digest does not start anew behind the gap: kept as `digest` is, but never started anew. */
+    struct rt_digest before;
+    bool confirmed; /* an ACK has come in this binding: `before` is of no use any more */
 };
 
 struct rt_in { /* one input stream of an attachment */
@@ -122,6 +128,7 @@ struct rt_tether {
     const char *hangup_reason;
     uint64_t retry_at; /* DOWN, REFUSED */
     uint64_t backoff_ms;
+    uint64_t live_at;  /* LIVE: since when */
     uint64_t hello_by; /* HELLO: give up */
     uint64_t rx_at, ping_at;
     bool hello_due, confirm_due, report_due, ping_due, pong_due;
@@ -130,6 +137,7 @@ struct rt_tether {
     uint64_t outage_at; /* since when there is no agent, RT_NO_TIME while there is one */
     struct rt_refusal refusals[RT_TETHER_REFUSALS_MAX];
     size_t n_refusals;
+    bool flooded; /* a refusal found no room: the link ends */
     /* identity */
     uint8_t inc[RT_ID_SIZE], new_inc[RT_ID_SIZE], nonce[RT_ID_SIZE];
     uint64_t life, epoch;
@@ -137,6 +145,7 @@ struct rt_tether {
     size_t ticket_size;
     bool rejoin; /* this attempt presents the join token again, as a new incarnation */
     bool may_rejoin;
+    bool superseded; /* since the last welcome: no new incarnation any more */
     uint64_t refused_cls;
     char refused_text[RT_TEXT_MAX + 1];
     char host[RT_HOST_MAX + 1];
@@ -146,6 +155,7 @@ struct rt_tether {
     uint32_t next_proc;
     struct rt_att *atts; /* owned; RT_ATTS_MAX */
     size_t round;        /* where the next round of sending begins */
+    bool unsettled;      /* an attachment went: stdin may have ended with it */
     /* hold */
     uint64_t charged_at;
     uint64_t first_hold_left;
@@ -155,7 +165,8 @@ struct rt_tether {
     uint64_t end_at;    /* after END_OK "later": when to send again */
     bool end_ok;
     enum rt_end_how end_how;
-    uint64_t final_at; /* when the main process became final, RT_NO_TIME before */
+    uint64_t final_at;  /* when the main process became final, RT_NO_TIME before */
+    uint64_t ticked_at; /* what was due at the last tick waits for something else than time */
 };
 
 /* tether.c */
@@ -169,6 +180,8 @@ void rt_tether_free_proc(struct rt_proc *proc);
 void rt_tether_item_up(struct rt_tether *t, struct rt_proc *proc, const struct rt_up_item *item);
 void rt_tether_advance(struct rt_tether *t, struct rt_proc *proc, unsigned out, uint64_t base);
 void rt_tether_drop_segments(struct rt_tether *t, const struct rt_att *att);
+/* Notes whether this attachment's end of stdin has been reached. */
+void rt_tether_reach_fin(struct rt_proc *proc, struct rt_in *in);
 uint64_t rt_tether_drain_deadline(const struct rt_proc *proc); /* RT_NO_TIME: none, or not now */
 void rt_tether_settle(struct rt_tether *t, uint64_t now);      /* finals, stdin ends: after anything changed */
 

@@ -143,7 +143,7 @@ static void put_refusals(struct rt_tether *t, struct writer *w)
 {
     size_t done = 0;
 
-    while (done < t->n_refusals && (t->refusals[done].channel == 0 || put_refusal(w, &t->refusals[done])))
+    while (done < t->n_refusals && put_refusal(w, &t->refusals[done]))
         done++;
     t->n_refusals -= done;
     memmove(t->refusals, t->refusals + done, t->n_refusals * sizeof t->refusals[0]);
@@ -167,12 +167,12 @@ static bool put_attached(const struct rt_tether *t, struct rt_att *att, const st
                 .s = o + RT_STDOUT, .c = att->out[o].acked, .base = proc->ring[o].base, .head = proc->ring[o].head};
     for (unsigned i = 0; i < RT_INS; i++)
         if (att->in[i].wanted)
-            msg.in[msg.n_in++] =
-                (struct rt_attached_in){.s = i * RT_CONTROL_DOWN,
-                                        .a = att->in[i].applied,
-                                        .d = rt_digest_value(&att->in[i].digest),
-                                        .df = att->in[i].digest.from,
-                                        .closed = i == RT_STDIN_IN && (proc->stdin_closed || proc->stdin_end)};
+            msg.in[msg.n_in++] = (struct rt_attached_in){
+                .s = i * RT_CONTROL_DOWN,
+                .a = att->in[i].applied,
+                .d = rt_digest_value(&att->in[i].digest),
+                .df = att->in[i].digest.from,
+                .closed = i == RT_STDIN_IN && (proc->stdin_closed || (proc->stdin_end && !proc->tty))};
     if (!put_map(w, (struct rt_frame){.type = RT_ATTACHED, .channel = att->channel}, RT_MSG_ATTACHED, &msg))
         return false;
     att->need_attached = false;
@@ -232,7 +232,9 @@ static bool put_output(struct rt_att *att, struct rt_proc *proc, unsigned o, str
     if (out->sent < ring->base) {
         frame.type = RT_GAP;
         frame.length = RT_GAP_PAYLOAD;
+#ifndef RT_MUTANT_GAP_SILENT
         rt_put_u64(put(w, &frame), ring->base);
+#endif
         out->sent = ring->base;
         if (out->high < out->sent)
             out->high = out->sent;

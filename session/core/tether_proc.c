@@ -41,7 +41,7 @@ static struct rt_proc **free_place(struct rt_tether *t)
         if (!t->procs[i])
             return &t->procs[i];
     for (size_t i = 1; i < RT_PROCS_MAX; i++)
-        if (t->procs[i]->state == RT_PROC_FINAL && !has_atts(t, t->procs[i])) {
+        if (t->procs[i]->state == RT_PROC_FINAL && !t->procs[i]->close_pending && !has_atts(t, t->procs[i])) {
             rt_tether_free_proc(t->procs[i]);
             t->procs[i] = NULL;
             return &t->procs[i];
@@ -92,7 +92,11 @@ void rt_tether_advance(struct rt_tether *t, struct rt_proc *proc, unsigned o, ui
         struct rt_att *att = &t->atts[i];
         struct rt_out *out = &att->out[o];
 
-        if (!att->used || att->proc != proc->id || !out->wanted || out->digest.at >= base)
+        if (!att->used || att->proc != proc->id || !out->wanted)
+            continue;
+        if (!out->confirmed && out->before.at < base)
+            rt_ring_digest(ring, &out->before, base);
+        if (out->digest.at >= base)
             continue;
         if (out->sent < base)
             rt_digest_start(&out->digest, base);
@@ -107,8 +111,9 @@ static bool is_blocked(const struct rt_proc *proc)
     return proc->blocked[0] || proc->blocked[1];
 }
 
-/* Sets whether an output stream is blocked. Time in which a full ring keeps the shell from reading is no part of the drain
- * timeout: what the process wrote last is still in its pipe. It is bounded by the holds that keep the ring full. */
+/* Sets whether an output stream is blocked. Time in which a full ring keeps the shell from reading is no part of the
+ * drain timeout: what the process wrote last is still in its pipe. It is bounded by the holds that keep the ring full.
+ */
 static void set_blocked(struct rt_proc *proc, unsigned o, bool blocked, uint64_t now)
 {
     bool before = is_blocked(proc);
@@ -279,6 +284,8 @@ uint64_t rt_tether_drain_deadline(const struct rt_proc *proc)
 
 void rt_tether_settle(struct rt_tether *t, uint64_t now)
 {
+    t->unsettled = false;
+    rt_tether_charge(t, now); /* before anybody begins or ceases to block */
     for (size_t i = 0; i < RT_PROCS_MAX; i++) {
         struct rt_proc *proc = t->procs[i];
 
@@ -305,6 +312,15 @@ void rt_tether_drop_segments(struct rt_tether *t, const struct rt_att *att)
         if (proc->segments[i].att != index)
             proc->segments[kept++] = proc->segments[i];
     proc->n_segments = kept;
+}
+
+void rt_tether_reach_fin(struct rt_proc *proc, struct rt_in *in)
+{
+    bool before = in->fin_applied;
+
+    in->fin_applied = in->applied == in->fin;
+    if (in->fin_applied && !before && proc->stdin_end_told) /* a terminal, typed at again after its VEOF */
+        proc->stdin_end = proc->stdin_end_told = false;
 }
 
 const uint8_t *rt_tether_stdin(struct rt_tether *t, uint32_t id, size_t *size)
@@ -335,7 +351,7 @@ void rt_tether_stdin_taken(struct rt_tether *t, uint32_t id, size_t size, uint64
     in->applied += size;
     rt_ring_drop(&in->ring, in->applied);
     in->need_ack = true;
-    in->fin_applied = in->applied == in->fin;
+    rt_tether_reach_fin(proc, in);
     proc->segments[0].size -= (uint32_t)size;
     if (proc->segments[0].size == 0) {
         proc->n_segments--;
