@@ -111,6 +111,10 @@ static void record_cb(void *ctx, int error, const redisReply *reply)
             rt_store_log(run->store, RT_STORE_ERROR, "the record of %s/%s makes no sense", key->tenant, key->cid);
         } else if (rc == 0 || strcmp(set, host) != 0) {
             prune(run->store, key, host);
+            /* What comes after it in the set moves down by one before the next page is asked for. */
+            if (find->cursor && (find->cursor - 1) >> 32 == find->hits[hit].host) {
+                find->cursor--;
+            }
         } else {
             find->n_records++;
         }

@@ -33,12 +33,14 @@ static uint64_t random_below(uint64_t n)
     return random_state % n;
 }
 
-/* Few values, so that any two are often equal; ids differ in every byte or in the last only. */
+/* Few values, so that any two are often equal; ids differ in one byte or in two, on both sides of what Lua compares at
+ * once. */
 static struct rt_id some_id(void)
 {
-    struct rt_id id = id_of(random_below(2) ? 0x0a : 0xf3);
+    struct rt_id id = id_of(0x5a);
 
-    id.b[RT_ID_SIZE - 1] = (uint8_t)(random_below(3) * 0x7f);
+    id.b[random_below(2) ? 0 : 4] = (uint8_t)(random_below(3) * 0x7f);
+    id.b[RT_ID_SIZE - 1] = (uint8_t)(random_below(2) * 0xff);
     return id;
 }
 
@@ -61,6 +63,9 @@ static size_t some_ids(struct rt_id *ids)
 
 static uint64_t some_life(void)
 {
+    if (random_below(8) == 0) {
+        return RT_COUNTER_MAX - 7 + random_below(5); /* more digits than Lua prints by itself */
+    }
     return random_below(4) == 0 ? NOW_MS - 2 + random_below(5) : random_below(4);
 }
 
