@@ -197,6 +197,7 @@ static void read_capture(struct capture *capture)
         }
         capture->data = data;
         capture->room = room;
+        data[capture->size] = '\0';
     }
     n = read(capture->fd, capture->data + capture->size, capture->room - 1 - capture->size);
     if (n > 0) {

@@ -49,7 +49,7 @@ static void test_exec(void **state)
     assert_non_null(strstr(attach.text, "24 80\r\n/dev/pts/"));
     harness_close(&attach);
     harness_expect(0, "", ARGS("signal", "alpha-one", "TERM"));
-    harness_expect(3, NULL, ARGS("wait", "alpha-one"));
+    harness_expect(0, "3\n", ARGS("wait", "alpha-one"));
     stop(vm, 3);
 }
 
@@ -73,9 +73,8 @@ static void test_logs_and_wait_after_the_end(void **state)
     assert_string_equal(run.out, "first\nsecond\n");
     assert_string_equal(run.err, "oops\n");
     rt_process_run_free(&run);
-    harness_cli(&run, NULL, 0, ARGS("wait", "ended"));
-    assert_non_null(strstr(run.out, "6"));
-    rt_process_run_free(&run);
+    harness_expect(0, "6\n", ARGS("wait", "ended"));
+    harness_expect(6, "", ARGS("attach", "ended"));
 }
 
 static void test_prefixes(void **state)
@@ -136,6 +135,21 @@ static void test_interrupted_attach(void **state)
     stop(vm, 0);
 }
 
+static void wait_served(const char *cid, unsigned host)
+{
+    uint64_t until = rt_process_now_ms() + HARNESS_LIMIT_MS;
+    struct rt_process_run run;
+    char text[128] = "";
+
+    do {
+        rt_process_sleep_ms(50);
+        harness_cli(&run, NULL, 0, ARGS("resolve", "--json", cid));
+        (void)harness_json(run.out, "host", text, sizeof text);
+        rt_process_run_free(&run);
+    } while (strcmp(text, harness.hosts[host].name) != 0 && rt_process_now_ms() < until);
+    assert_string_equal(text, harness.hosts[host].name);
+}
+
 static void test_moves_and_json(void **state)
 {
     struct rt_cluster_vm *vm = start("delta", "read line; exit 0");
@@ -143,18 +157,10 @@ static void test_moves_and_json(void **state)
     char text[128];
 
     (void)state;
+    wait_served("delta", 0);
     for (unsigned i = 0; i < 4; i++) {
-        uint64_t until = rt_process_now_ms() + HARNESS_LIMIT_MS;
-        unsigned host = (i + 1) % 2;
-
-        assert_int_equal(rt_cluster_vm_move(&harness, vm, host, i % 2 == 0 ? "reset" : "eof"), 0);
-        do {
-            rt_process_sleep_ms(50);
-            harness_cli(&run, NULL, 0, ARGS("resolve", "--json", "delta"));
-            assert_true(harness_json(run.out, "host", text, sizeof text));
-            rt_process_run_free(&run);
-        } while (strcmp(text, harness.hosts[host].name) != 0 && rt_process_now_ms() < until);
-        assert_string_equal(text, harness.hosts[host].name);
+        assert_int_equal(rt_cluster_vm_move(&harness, vm, (i + 1) % 2, i % 2 == 0 ? "reset" : "eof"), 0);
+        wait_served("delta", (i + 1) % 2);
     }
     harness_cli(&run, NULL, 0, ARGS("show", "--json", "delta"));
     assert_int_equal(run.status, 0);

@@ -27,7 +27,8 @@ static uint64_t number(const char *json, const char *field)
 
 static void test_moves_and_kills(void **state)
 {
-    const char *argv[] = {"retether-demo", "--json", "--moves", "100", "--kills", "20", "--bytes", "256M", NULL};
+    const char *argv[] = {"retether-demo", "--json", "--moves", "100", "--kills", "20",
+                          "--bytes",       "256M",   "--pace",  "300", NULL};
     struct rt_process_spec spec;
     struct rt_process_run run;
     const char *last;

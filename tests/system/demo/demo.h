@@ -36,6 +36,7 @@
 
 struct demo_options {
     unsigned moves, kills;
+    unsigned pace_ms; /* of load for each event */
     uint64_t bytes;
     bool json, keep;
 };

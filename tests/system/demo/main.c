@@ -12,16 +12,17 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Load for this long, at least and for each move; the rates follow from the bytes. */
-#define FLOW_MIN_S 12.0
-#define FLOW_MOVE_S 0.25
+/* Load for this long, at least; the rates follow from the bytes. */
+#define FLOW_MIN_S 5.0
+#define PACE_MAX_MS 60000
+#define DEFAULT_PACE_MS 1200
 #define DRAW_MS 100
 #define DEFAULT_MOVES 12
 #define DEFAULT_KILLS 4
 #define DEFAULT_BYTES (UINT64_C(64) << 20)
 
 static const char usage_text[] =
-    "usage: retether-demo [--moves N] [--kills N] [--bytes SIZE] [--json] [--keep]\n"
+    "usage: retether-demo [--moves N] [--kills N] [--bytes SIZE] [--pace MS] [--json] [--keep]\n"
     "\n"
     "Starts a Redis with a replica, three agents, and a container that streams numbered bytes to an attached client "
     "and\n"
@@ -30,6 +31,9 @@ static const char usage_text[] =
     "  --moves N      how often the container moves (default 12)\n"
     "  --kills N      how often an agent is killed (default 4)\n"
     "  --bytes SIZE   of both directions together, three quarters of them output (default 64M)\n"
+    "  --pace MS      of load before each move and kill (default 1200); links that last less than a second are "
+    "dialled\n"
+    "                 again with a growing delay, which the blackouts then show\n"
     "  --json         a JSON line for each event, the last one with the result\n"
     "  --keep         keep the logs, also when all went well\n";
 
@@ -55,36 +59,44 @@ void demo_fail(struct demo *demo, const char *format, ...)
     demo->phase = DEMO_OVER;
 }
 
-static bool count(const char *text, unsigned *value)
+static bool count(const char *text, unsigned most, unsigned *value)
 {
     char *end;
     unsigned long number = strtoul(text, &end, 10);
 
     *value = (unsigned)number;
-    return text[0] >= '0' && text[0] <= '9' && *end == '\0' && number <= DEMO_MOVES_MAX;
+    return text[0] >= '0' && text[0] <= '9' && *end == '\0' && number <= most;
 }
 
 static bool parse(struct demo_options *options, int argc, char **argv)
 {
     static const struct option names[] = {
-        {"moves", required_argument, NULL, 'm'}, {"kills", required_argument, NULL, 'k'},
-        {"bytes", required_argument, NULL, 'b'}, {"json", no_argument, NULL, 'j'},
-        {"keep", no_argument, NULL, 'K'},        {NULL, 0, NULL, 0},
+        {"moves", required_argument, NULL, 'm'},
+        {"kills", required_argument, NULL, 'k'},
+        {"bytes", required_argument, NULL, 'b'},
+        {"pace", required_argument, NULL, 'p'},
+        {"json", no_argument, NULL, 'j'},
+        {"keep", no_argument, NULL, 'K'},
+        {NULL, 0, NULL, 0},
     };
     bool good = true;
     int option;
 
-    *options = (struct demo_options){.moves = DEFAULT_MOVES, .kills = DEFAULT_KILLS, .bytes = DEFAULT_BYTES};
+    *options = (struct demo_options){
+        .moves = DEFAULT_MOVES, .kills = DEFAULT_KILLS, .bytes = DEFAULT_BYTES, .pace_ms = DEFAULT_PACE_MS};
     while (good && (option = getopt_long(argc, argv, "", names, NULL)) != -1) {
         switch (option) {
         case 'm':
-            good = count(optarg, &options->moves);
+            good = count(optarg, DEMO_MOVES_MAX, &options->moves);
             break;
         case 'k':
-            good = count(optarg, &options->kills);
+            good = count(optarg, DEMO_MOVES_MAX, &options->kills);
             break;
         case 'b':
             good = workload_read_size(optarg, &options->bytes);
+            break;
+        case 'p':
+            good = count(optarg, PACE_MAX_MS, &options->pace_ms);
             break;
         case 'j':
             options->json = true;
@@ -103,11 +115,11 @@ static bool parse(struct demo_options *options, int argc, char **argv)
 static bool plan(struct demo *demo)
 {
     const struct demo_options *options = &demo->options;
-    double flow_s = FLOW_MOVE_S * (options->moves + options->kills);
+    double flow_s = options->pace_ms / 1000.0 * (options->moves + options->kills + 1);
     uint64_t least;
 
     demo->events = options->moves + options->kills;
-    least = (demo->events + 1) * 2 * DEMO_WINDOW;
+    least = 2 * DEMO_WINDOW * (demo->events + 1);
     if (options->bytes < least) {
         (void)fprintf(stderr, "demo: %u moves and %u kills need --bytes %" PRIu64 "M or more\n", options->moves,
                       options->kills, (least >> 20) + 1);
