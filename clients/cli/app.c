@@ -5,12 +5,11 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 /* ---- saying ---- */
 
-static void say(const char *format, va_list args)
+__attribute__((format(printf, 1, 0))) static void say(const char *format, va_list args)
 {
     char text[1024];
     char line[1100];
@@ -88,9 +87,12 @@ void cli_say_class(struct cli_app *app, unsigned cls, const char *text)
     case RETETHER_STOLEN:
         cli_say("another client has taken this attachment over");
         break;
+    case RETETHER_LIMIT:
+    case RETETHER_INVALID:
+        cli_say("%s", text[0] != '\0' ? text : retether_class_name(cls));
+        break;
     default:
-        cli_say("%s%s%s", text[0] != '\0' ? text : "refused", text[0] != '\0' ? ": " : " as ",
-                retether_class_name(cls));
+        cli_say("%s%s%s", retether_class_name(cls), text[0] != '\0' ? ": " : "", text);
         break;
     }
 }
@@ -105,12 +107,26 @@ void cli_fail_class(struct cli_app *app, unsigned cls, const char *text)
 
 /* ---- agents ---- */
 
+/* The dialer names the address again. */
+static const char *without_address(const char *reason, const char *address)
+{
+    static const char lead[] = "connect to ";
+    size_t size = strlen(address);
+
+    if (strncmp(reason, lead, sizeof(lead) - 1) == 0 && strncmp(reason + sizeof(lead) - 1, address, size) == 0 &&
+        strncmp(reason + sizeof(lead) - 1 + size, ": ", 2) == 0) {
+        return reason + sizeof(lead) - 1 + size + 2;
+    }
+    return reason;
+}
+
 static void link_cb(struct retether_client *client, const char *address, const char *reason, void *ctx)
 {
     struct cli_app *app = ctx;
     struct cli_try *try = NULL;
 
     (void)client;
+    reason = reason != NULL ? without_address(reason, address) : NULL;
     for (size_t i = 0; i < app->n_tries && try == NULL; i++) {
         if (strcmp(app->tries[i].address, address) == 0) {
             try = &app->tries[i];

@@ -61,8 +61,22 @@ void cli_stream_end(struct cli_stream *stream, int status);
 /* Fills options from the command line. */
 void cli_stream_options(const struct cli_stream *stream, struct retether_attach_options *options);
 
-/* The command that goes on where an attachment stopped. */
-void cli_resume_text(const struct cli_options *options, const char *container, uint32_t process, bool tty,
-                     const uint64_t offset[2], char *out, size_t size);
+/* stream_input.c */
+void cli_stream_start_input(struct cli_stream *stream);
+/* There is room for input again; no more of it is wanted. */
+void cli_stream_writable(struct cli_stream *stream);
+void cli_stream_input_closed(struct cli_stream *stream);
+void cli_stream_open_signals(struct cli_stream *stream);
+/* Tells the container the size of this terminal. */
+void cli_stream_resize(struct cli_stream *stream);
+
+/* stream_end.c */
+/* After an attach that did not end by itself: how to go on, and what was not taken of the input. */
+void cli_stream_tell_resume(struct cli_stream *stream);
+void cli_stream_write_failed(struct cli_stream *stream, int error);
+void cli_stream_rewound(struct retether_attachment *att, enum retether_stream from, uint64_t common, uint64_t ours,
+                        void *ctx);
+void cli_stream_failed(struct retether_attachment *att, unsigned cls, const char *text, unsigned code, unsigned signum,
+                       void *ctx);
 
 #endif

@@ -29,8 +29,11 @@ int cli_read_count(const char *text, uint64_t *value)
     X(HUP)                                                                                                             \
     X(INT)                                                                                                             \
     X(QUIT)                                                                                                            \
-    X(ILL) X(TRAP) X(ABRT) X(BUS) X(FPE) X(KILL) X(USR1) X(SEGV) X(USR2) X(PIPE) X(ALRM) X(TERM) X(CHLD) X(CONT)       \
-        X(STOP) X(TSTP) X(TTIN) X(TTOU) X(URG) X(XCPU) X(XFSZ) X(VTALRM) X(PROF) X(WINCH) X(IO) X(PWR) X(SYS)
+    X(ILL)                                                                                                             \
+    X(TRAP)                                                                                                            \
+    X(ABRT)                                                                                                            \
+    X(BUS) X(FPE) X(KILL) X(USR1) X(SEGV) X(USR2) X(PIPE) X(ALRM) X(TERM) X(CHLD) X(CONT) X(STOP) X(TSTP) X(TTIN)      \
+        X(TTOU) X(URG) X(XCPU) X(XFSZ) X(VTALRM) X(PROF) X(WINCH) X(IO) X(PWR) X(SYS)
 
 static const struct {
     const char *name;

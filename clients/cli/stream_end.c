@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "clients/cli/stream.h"
+
+#include "clients/cli/resume.h"
+#include "clients/cli/tails.h"
+#include "clients/cli/terminal.h"
+#include "clients/cli/values.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+/* How an attachment ends that does not end by itself: what is said, what is still fetched, the exit status. */
+
+/* After an attach that did not end by itself: how to go on, and what was not taken of the input. */
+void cli_stream_tell_resume(struct cli_stream *stream)
+{
+    uint64_t offset[2];
+    uint64_t written;
+    uint64_t taken;
+    char text[512];
+
+    if (stream->state != CLI_STREAM_LIVE || stream->until_head) {
+        return;
+    }
+    offset[0] = retether_offset(stream->att, RETETHER_STDOUT);
+    offset[1] = retether_offset(stream->att, RETETHER_STDERR);
+    retether_input(stream->att, &written, &taken);
+    written += stream->pending_size - stream->pending_at;
+    cli_terminal_cooked();
+    cli_resume_text(stream->app->options, stream->container, stream->process, stream->tty, offset, text, sizeof(text));
+    cli_say("interrupted; this goes on where it stopped:\n  %s", text);
+    if (written > taken) {
+        cli_say("%" PRIu64 " bytes of input were not taken", written - taken);
+    }
+}
+
+static void fail(struct cli_stream *stream, const char *text)
+{
+    cli_terminal_cooked();
+    cli_say("%s", text);
+    cli_stream_tell_resume(stream);
+    cli_stream_end(stream, CLI_EXIT_FAILED);
+}
+
+void cli_stream_write_failed(struct cli_stream *stream, int error)
+{
+    char text[160];
+
+    if (error == EPIPE) { /* whoever read this has seen enough */
+        cli_stream_end(stream, 128 + SIGPIPE);
+        return;
+    }
+    snprintf(text, sizeof(text), "cannot write the output: %s", strerror(error));
+    fail(stream, text);
+}
+
+void cli_stream_rewound(struct retether_attachment *att, enum retether_stream from, uint64_t common, uint64_t ours,
+                        void *ctx)
+{
+    static const char *const names[] = {"stdin", "stdout", "stderr", "control", "control"};
+    struct cli_stream *stream = ctx;
+    char text[320];
+
+    (void)att;
+    snprintf(text, sizeof(text),
+             "the container was set back (a reverted snapshot?): of its %s only the first %" PRIu64
+             " bytes still hold, %" PRIu64 " were seen here",
+             (unsigned)from < 5 ? names[from] : "?", common, ours);
+    cli_terminal_cooked();
+    cli_say("%s", text);
+    cli_stream_end(stream, CLI_EXIT_FAILED);
+}
+
+/* The guest has gone with output that had not come here yet: the agents keep its end. */
+static void tails_cb(struct cli_app *app, const struct cli_tails *tails, void *ctx)
+{
+    struct cli_stream *stream = ctx;
+    const struct cli_options *options = app->options;
+    uint64_t from[2] = {0, 0};
+    int rc;
+
+    if (tails == NULL) {
+        fail(stream, "the container has ended, and nothing of it is kept");
+        return;
+    }
+    for (unsigned s = 0; s < 2; s++) {
+        enum retether_stream which = (enum retether_stream)(RETETHER_STDOUT + s);
+
+        from[s] = stream->state == CLI_STREAM_LIVE ? retether_offset(stream->att, which)
+                                                   : cli_tails_start(tails, which, options->from, options->start[0]);
+    }
+    stream->ended = true;
+    cli_terminal_cooked();
+    rc = cli_tails_print(tails, from);
+    if (rc < 0) {
+        cli_stream_write_failed(stream, -rc);
+    } else if (tails->lost) {
+        cli_say("%s was lost: its machine never came back", stream->container);
+        cli_stream_end(stream, CLI_EXIT_FAILED);
+    } else {
+        cli_stream_end(stream, options->command == CLI_LOGS ? 0 : cli_status(tails->code, tails->signal));
+    }
+}
+
+static void tell_ended(struct cli_stream *stream, unsigned code, unsigned signum)
+{
+    char how[64];
+    char name[24];
+
+    cli_signal_name(signum, name, sizeof(name));
+    if (signum != 0) {
+        snprintf(how, sizeof(how), "by %s", name);
+    } else {
+        snprintf(how, sizeof(how), "with status %u", code);
+    }
+    cli_say("%s has ended %s; retether logs %s shows its last output", stream->container, how, stream->container);
+}
+
+static void ended(struct cli_stream *stream, unsigned code, unsigned signum)
+{
+    enum cli_command command = stream->app->options->command;
+
+    if (stream->exec || stream->process != 0) {
+        cli_terminal_cooked();
+        cli_say("%s has ended", stream->container);
+        cli_stream_end(stream, CLI_EXIT_FAILED);
+    } else if (command == CLI_ATTACH && stream->state == CLI_STREAM_OPEN) {
+        tell_ended(stream, code, signum);
+        cli_stream_end(stream, cli_status(code, signum));
+    } else {
+        cli_tails_fetch(stream->app, stream->container, tails_cb, stream);
+    }
+}
+
+/* Never attached, because nobody serves the container. */
+static void not_served(struct cli_stream *stream, const char *text)
+{
+    const char *name = stream->container;
+
+    if (stream->app->options->command == CLI_RUN) {
+        cli_say("the tether did not reach the agent at %s; -v shows its log, --guest-agent names another place",
+                stream->app->options->guest_agent);
+    } else if (stream->record_state == RETETHER_CREATED) {
+        cli_say("%s has been created, but its tether has not come: start it with the token that create printed; a "
+                "longer --timeout waits for it",
+                name);
+    } else {
+        cli_say("%s is not served by any agent now (%s); retether show %s tells where it was last, a longer --timeout "
+                "waits for it",
+                name, text, name);
+    }
+}
+
+void cli_stream_failed(struct retether_attachment *att, unsigned cls, const char *text, unsigned code, unsigned signum,
+                       void *ctx)
+{
+    struct cli_stream *stream = ctx;
+    bool live = stream->state == CLI_STREAM_LIVE;
+
+    (void)att;
+    if (cls == RETETHER_ENDED) {
+        ended(stream, code, signum);
+        return;
+    }
+    cli_terminal_cooked();
+    if (cls == RETETHER_UNKNOWN_ATTACHMENT && stream->exec && !live) {
+        cli_say("%s runs no more processes: at most %d at a time, and none behind its main one", stream->container,
+                RETETHER_PROCESSES_MAX);
+        cli_stream_end(stream, 126);
+        return;
+    }
+    if (!live && (cls == RETETHER_RETRY_LATER || cls == RETETHER_LOST)) {
+        not_served(stream, text);
+    } else if (live) {
+        cli_say("%s: %s", retether_class_name(cls), text);
+        cli_stream_tell_resume(stream);
+    } else {
+        cli_say_class(stream->app, cls, text);
+    }
+    cli_stream_end(stream, CLI_EXIT_FAILED);
+}

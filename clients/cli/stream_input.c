@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "clients/cli/stream.h"
+
+#include "clients/cli/terminal.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+/* What goes to the container: stdin with its detach keys, signals, the terminal's size. */
+
+static const int watched[CLI_SIGNALS] = {SIGINT,  SIGTERM,  SIGHUP,  SIGQUIT, SIGUSR1,
+                                         SIGUSR2, SIGWINCH, SIGTSTP, SIGCONT};
+
+/* ---- input ---- */
+
+static void detached(struct cli_stream *stream)
+{
+    bool raw = cli_terminal_is_raw();
+
+    cli_terminal_cooked();
+    if (isatty(STDERR_FILENO)) {
+        if (raw) { /* wherever the cursor is */
+            (void)cli_write_all(STDERR_FILENO, "\n", 1);
+        }
+        cli_say("detached; retether attach %s attaches again", stream->container);
+    }
+    cli_stream_end(stream, 0);
+}
+
+/* Gives the attachment what it takes; reads on when it took all. */
+static void push_input(struct cli_stream *stream)
+{
+    stream->pending_at +=
+        retether_write(stream->att, stream->pending + stream->pending_at, stream->pending_size - stream->pending_at);
+    if (stream->pending_at < stream->pending_size) {
+        cli_reader_stop(&stream->reader);
+        return;
+    }
+    stream->pending_at = stream->pending_size = 0;
+    if (stream->input_end) {
+        retether_write_end(stream->att);
+    } else {
+        cli_reader_start(&stream->reader);
+    }
+}
+
+static void input_cb(struct cli_reader *reader, const uint8_t *data, size_t size)
+{
+    struct cli_stream *stream = reader->data;
+    bool found = false;
+
+    if (size == 0) {
+        stream->input_end = true;
+        stream->pending_size = cli_keys_flush(&stream->keys, stream->pending);
+    } else {
+        stream->pending_size = cli_keys_filter(&stream->keys, data, size, stream->pending, &found);
+    }
+    stream->pending_at = 0;
+    if (found) {
+        (void)retether_write(stream->att, stream->pending, stream->pending_size);
+        detached(stream);
+        return;
+    }
+    push_input(stream);
+}
+
+void cli_stream_writable(struct cli_stream *stream)
+{
+    if (stream->reader_open && stream->pending_at < stream->pending_size) {
+        push_input(stream);
+    }
+}
+
+void cli_stream_input_closed(struct cli_stream *stream)
+{
+    if (stream->reader_open && !stream->tty) {
+        cli_reader_stop(&stream->reader);
+        stream->pending_at = stream->pending_size = 0;
+        stream->input_end = true;
+    }
+}
+
+void cli_stream_start_input(struct cli_stream *stream)
+{
+    if (!stream->input) {
+        return;
+    }
+    if (cli_reader_open(&stream->reader, &stream->app->loop, STDIN_FILENO) != RT_OK) {
+        retether_write_end(stream->att); /* stdin is closed */
+        return;
+    }
+    stream->reader_open = true;
+    stream->reader.data = stream;
+    stream->reader.on_data = input_cb;
+    if (isatty(STDIN_FILENO)) {
+        if (!stream->app->options->keys_given) {
+            (void)!cli_keys_parse(&stream->keys, "ctrl-p,ctrl-q");
+        }
+        if (stream->tty) {
+            (void)cli_terminal_raw();
+        }
+    }
+    cli_reader_start(&stream->reader);
+}
+
+/* ---- signals ---- */
+
+void cli_stream_resize(struct cli_stream *stream)
+{
+    unsigned rows;
+    unsigned cols;
+
+    if (stream->tty && stream->att != NULL && cli_terminal_size(&rows, &cols)) {
+        (void)!retether_resize(stream->att, rows, cols);
+    }
+}
+
+static void suspend(void)
+{
+    bool raw = cli_terminal_is_raw();
+
+    cli_terminal_cooked();
+    (void)raise(SIGSTOP);
+    if (raw) {
+        (void)cli_terminal_raw();
+    }
+}
+
+static void signal_cb(uv_signal_t *handle, int signum)
+{
+    struct cli_stream *stream = handle->data;
+    bool last = signum == SIGINT || signum == SIGTERM || signum == SIGHUP || signum == SIGQUIT;
+
+    if (signum == SIGWINCH || signum == SIGCONT) {
+        cli_stream_resize(stream);
+    } else if (signum == SIGTSTP) {
+        suspend();
+        cli_stream_resize(stream);
+    } else if (stream->sig_proxy && stream->att != NULL) {
+        (void)!retether_signal(stream->att, (unsigned)signum);
+    } else if (last) {
+        cli_stream_tell_resume(stream);
+        cli_stream_end(stream, 128 + signum);
+    }
+}
+
+void cli_stream_open_signals(struct cli_stream *stream)
+{
+    for (size_t i = 0; i < CLI_SIGNALS; i++) {
+        bool user = watched[i] == SIGUSR1 || watched[i] == SIGUSR2;
+
+        (void)uv_signal_init(&stream->app->loop, &stream->signals[i]);
+        stream->signals[i].data = stream;
+        /* What is not passed on keeps its default action. */
+        if (!user || stream->sig_proxy) {
+            (void)uv_signal_start(&stream->signals[i], signal_cb, watched[i]);
+        }
+    }
+    stream->signals_open = true;
+}
