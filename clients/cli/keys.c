@@ -18,7 +18,7 @@ static size_t read_key(const char *text, uint8_t *key)
         }
         return 0;
     }
-    if (text[0] > ' ' && text[0] <= '~') {
+    if (text[0] > ' ' && text[0] <= '~' && text[0] != ',') {
         *key = (uint8_t)text[0];
         return 1;
     }

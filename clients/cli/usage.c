@@ -97,7 +97,7 @@ static const char *const usages[] = {
     [CLI_SIGNAL] =
         "Usage: retether signal [OPTION...] CID SIGNAL\n"
         "\n"
-        "Sends a signal to a container's main process, exactly once. SIGNAL: TERM, SIGTERM or 15. " CONTAINER COMMON,
+        "Sends a signal to a container's main process, exactly once. SIGNAL: TERM, SIGTERM or 15.\n" CONTAINER COMMON,
     [CLI_RESOLVE] =
         "Usage: retether resolve [OPTION...] CID\n"
         "\n"

@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "clients/cli/options.h"
+#include "clients/cli/resume.h"
+#include "clients/cli/values.h"
+
+#include <signal.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static struct cli_options options;
+static char why[CLI_WHY_MAX];
+
+static int read_args(const char *const *args)
+{
+    int n = 0;
+
+    while (args[n] != NULL) {
+        n++;
+    }
+    cli_options_close(&options);
+    why[0] = '\0';
+    return cli_options_read(&options, n, (char **)args, why);
+}
+
+#define READ(...) read_args((const char *const[]){"retether", __VA_ARGS__, NULL})
+#define REFUSED(part, ...)                                                                                             \
+    do {                                                                                                               \
+        assert_int_equal(READ(__VA_ARGS__), RT_EINVAL);                                                                \
+        if (strstr(why, part) == NULL) {                                                                               \
+            fail_msg("\"%s\" is not in: %s", part, why);                                                               \
+        }                                                                                                              \
+    } while (0)
+
+static int setup(void **state)
+{
+    (void)state;
+    unsetenv("RETETHER_AGENTS");
+    unsetenv("RETETHER_GUEST_AGENT");
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    cli_options_close(&options);
+    return 0;
+}
+
+static void test_attach(void **state)
+{
+    (void)state;
+    assert_int_equal(READ("attach", "web"), 0);
+    assert_int_equal(options.command, CLI_ATTACH);
+    assert_string_equal(options.container, "web");
+    assert_true(options.input);
+    assert_false(options.sig_proxy);
+    assert_false(options.keys_given);
+    assert_int_equal(options.from, RETETHER_FROM_NOW);
+    assert_int_equal(options.hold_ms, 30000);
+    assert_int_equal(options.timeout_ms, 10000);
+    assert_int_equal(options.n_agents, 1);
+    assert_string_equal(options.agents[0], "unix:/run/retether/client.sock");
+    assert_false(options.agents_given);
+    assert_int_equal(READ("attach", "--no-stdin", "web", "--sig-proxy", "--hold", "0", "--timeout", "500ms",
+                          "--detach-keys", "none", "--process", "2", "--agent", "unix:/a", "--agent=tcp:[::1]:2"),
+                     0);
+    assert_false(options.input);
+    assert_true(options.sig_proxy);
+    assert_true(options.keys_given);
+    assert_int_equal(options.hold_ms, 0);
+    assert_int_equal(options.timeout_ms, 500);
+    assert_int_equal(options.process, 2);
+    assert_int_equal(options.n_agents, 2);
+    assert_string_equal(options.agents[1], "tcp:[::1]:2");
+    assert_true(options.agents_given);
+}
+
+static void test_starts(void **state)
+{
+    (void)state;
+    assert_int_equal(READ("attach", "web", "--since-offset", "77"), 0);
+    assert_int_equal(options.from, RETETHER_FROM_OFFSET);
+    assert_int_equal(options.start[0], 77);
+    assert_int_equal(options.start[1], 0);
+    assert_int_equal(READ("attach", "web", "--since-offset", "77,9007199254740991"), 0);
+    assert_int_equal(options.start[1], UINT64_C(9007199254740991));
+    assert_int_equal(READ("attach", "web", "--since-offset", "oldest"), 0);
+    assert_int_equal(options.from, RETETHER_FROM_OLDEST);
+    assert_int_equal(READ("logs", "web"), 0);
+    assert_int_equal(options.from, RETETHER_FROM_OLDEST);
+    assert_false(options.input);
+    assert_int_equal(READ("logs", "-fn", "20", "web"), 0);
+    assert_true(options.follow);
+    assert_int_equal(options.from, RETETHER_FROM_LINES);
+    assert_int_equal(options.start[0], 20);
+    assert_int_equal(READ("logs", "web", "--tail-bytes", "2K"), 0);
+    assert_int_equal(options.from, RETETHER_FROM_BYTES);
+    assert_int_equal(options.start[0], 2048);
+    REFUSED("--since-offset takes oldest", "attach", "web", "--since-offset", "-1");
+    REFUSED("--since-offset takes oldest", "attach", "web", "--since-offset", "1,");
+    REFUSED("--since-offset takes oldest", "attach", "web", "--since-offset", "1,2,3");
+    REFUSED("--since-offset takes oldest", "attach", "web", "--since-offset", "9007199254740992");
+    REFUSED("--tail takes a number", "attach", "web", "-n", "many");
+}
+
+/* What follows the command is the command's. */
+static void test_commands(void **state)
+{
+    (void)state;
+    assert_int_equal(READ("run", "-it", "--name", "web", "--", "sh", "-c", "x"), 0);
+    assert_true(options.input);
+    assert_true(options.tty);
+    assert_true(options.sig_proxy);
+    assert_string_equal(options.container, "web");
+    assert_string_equal(options.argv[0], "sh");
+    assert_string_equal(options.argv[2], "x");
+    assert_int_equal(READ("run", "ls", "--name", "-t"), 0);
+    assert_null(options.container);
+    assert_false(options.tty);
+    assert_string_equal(options.argv[1], "--name");
+    assert_int_equal(READ("exec", "-t", "web", "--env", "A=b", "--", "ls", "-i"), 0);
+    assert_string_equal(options.container, "web");
+    assert_false(options.input);
+    assert_int_equal(options.n_env, 1);
+    assert_string_equal(options.argv[1], "-i");
+    assert_int_equal(READ("exec", "web", "ls", "-i"), 0);
+    assert_false(options.input);
+    assert_string_equal(options.argv[0], "ls");
+    assert_int_equal(READ("exec", "--", "web", "ls"), 0);
+    assert_string_equal(options.container, "web");
+    assert_string_equal(options.argv[0], "ls");
+    REFUSED("no command to run", "run", "-i");
+    REFUSED("no command to run", "exec", "web");
+    REFUSED("no command to run", "exec", "--", "web");
+}
+
+static void test_refused(void **state)
+{
+    (void)state;
+    assert_int_equal(read_args((const char *const[]){"retether", NULL}), RT_EINVAL);
+    assert_non_null(strstr(why, "--help"));
+    REFUSED("no command \"foo\"", "foo");
+    REFUSED("which container", "attach");
+    REFUSED("one argument too many", "show", "a", "b");
+    REFUSED("one argument too many", "hosts", "a");
+    REFUSED("attach has no option --follow; it is one of: logs", "attach", "--follow", "web");
+    REFUSED("unknown option \"--nonsense\"", "attach", "--nonsense", "web");
+    REFUSED("unknown option \"-z\"", "attach", "-z", "web");
+    REFUSED("--hold needs a value", "attach", "web", "--hold");
+    REFUSED("-n needs a value", "attach", "web", "-n");
+    REFUSED("--no-stdin takes no value", "attach", "web", "--no-stdin=1");
+    REFUSED("--hold takes a duration", "attach", "web", "--hold", "5");
+    REFUSED("--ring takes bytes", "create", "web", "--ring", "big");
+    REFUSED("--env takes NAME=VALUE", "exec", "web", "--env", "A", "ls");
+    REFUSED("--process takes", "attach", "web", "--process", "4294967295");
+    REFUSED("--detach-keys takes", "attach", "web", "--detach-keys", "ctrl-");
+    REFUSED("no signal \"NOPE\"", "signal", "web", "NOPE");
+    REFUSED("which signal", "signal", "web");
+}
+
+static void test_help(void **state)
+{
+    (void)state;
+    assert_int_equal(READ("--help"), 0);
+    assert_int_equal(options.verb, CLI_HELP);
+    assert_int_equal(options.command, CLI_COMMANDS);
+    assert_int_equal(READ("help", "logs"), 0);
+    assert_int_equal(options.command, CLI_LOGS);
+    assert_int_equal(READ("attach", "-h"), 0);
+    assert_int_equal(options.verb, CLI_HELP);
+    assert_int_equal(options.command, CLI_ATTACH);
+    assert_int_equal(READ("--version"), 0);
+    assert_int_equal(options.verb, CLI_VERSION);
+    for (unsigned i = 0; i <= CLI_COMMANDS; i++) {
+        const char *usage = cli_usage((enum cli_command)i);
+
+        assert_non_null(strstr(usage, "Usage: retether "));
+        assert_non_null(strstr(usage, "--agent ENDPOINT"));
+        for (const char *line = usage; *line != '\0'; line += strcspn(line, "\n") + 1) {
+            if (strcspn(line, "\n") > 130) {
+                fail_msg("too long: %.*s", (int)strcspn(line, "\n"), line);
+            }
+        }
+    }
+}
+
+static void test_agents_of_the_environment(void **state)
+{
+    char many[512] = "";
+
+    (void)state;
+    setenv("RETETHER_AGENTS", "unix:/a, tcp:127.0.0.1:1  unix:/c", 1);
+    assert_int_equal(READ("ls"), 0);
+    assert_int_equal(options.n_agents, 3);
+    assert_string_equal(options.agents[1], "tcp:127.0.0.1:1");
+    assert_false(options.agents_given);
+    assert_int_equal(READ("ls", "--agent", "unix:/b"), 0);
+    assert_int_equal(options.n_agents, 1);
+    for (size_t i = 0; i <= CLI_AGENTS_MAX; i++) {
+        strcat(many, "unix:/x ");
+    }
+    setenv("RETETHER_AGENTS", many, 1);
+    REFUSED("at most 16 agents", "ls");
+    setenv("RETETHER_AGENTS", " ", 1);
+    assert_int_equal(READ("ls"), 0);
+    assert_string_equal(options.agents[0], "unix:/run/retether/client.sock");
+}
+
+static void test_signals(void **state)
+{
+    static const char *const bad[] = {"", "0", "65", "-9", "9x", "SIG", "TERMX"};
+    unsigned signum;
+    char name[24];
+
+    (void)state;
+    assert_int_equal(READ("signal", "web", "KILL"), 0);
+    assert_int_equal(options.signum, SIGKILL);
+    assert_int_equal(cli_read_signal("sigterm", &signum), 0);
+    assert_int_equal(signum, SIGTERM);
+    assert_int_equal(cli_read_signal("15", &signum), 0);
+    assert_int_equal(signum, 15);
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        assert_int_equal(cli_read_signal(bad[i], &signum), RT_EINVAL);
+    }
+    cli_signal_name(SIGINT, name, sizeof(name));
+    assert_string_equal(name, "SIGINT");
+    cli_signal_name(60, name, sizeof(name));
+    assert_string_equal(name, "signal 60");
+}
+
+/* The printed command, read again, begins where the other stopped. */
+static void test_resume_command(void **state)
+{
+    const uint64_t offset[2] = {123, 45};
+    char text[256];
+    const char *args[16];
+    size_t n = 0;
+    char *rest;
+
+    (void)state;
+    assert_int_equal(READ("attach", "web"), 0);
+    cli_resume_text(&options, "web", 0, true, offset, text, sizeof(text));
+    assert_string_equal(text, "retether attach web --since-offset 123");
+    assert_int_equal(READ("attach", "we", "--agent", "unix:/a"), 0);
+    cli_resume_text(&options, "web", 3, false, offset, text, sizeof(text));
+    assert_string_equal(text, "retether attach web --agent unix:/a --process 3 --since-offset 123,45");
+    for (char *word = strtok_r(text, " ", &rest); word != NULL; word = strtok_r(NULL, " ", &rest)) {
+        args[n++] = word;
+    }
+    args[n] = NULL;
+    assert_int_equal(read_args(args), 0);
+    assert_string_equal(options.container, "web");
+    assert_int_equal(options.process, 3);
+    assert_int_equal(options.from, RETETHER_FROM_OFFSET);
+    assert_int_equal(options.start[0], 123);
+    assert_int_equal(options.start[1], 45);
+    cli_resume_text(&options, "web", 3, false, offset, text, 20); /* cut, not beyond */
+    assert_int_equal(strlen(text), 19);
+}
+
+static void test_names(void **state)
+{
+    char name[64];
+    uint8_t seed[8];
+
+    (void)state;
+    for (unsigned i = 0; i < 256; i++) {
+        memset(seed, (int)i, sizeof(seed));
+        cli_random_name(seed, name, sizeof(name));
+        assert_true(strlen(name) >= 10 && strlen(name) <= 20);
+        assert_int_equal(strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-"), strlen(name));
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_attach, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_starts, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_commands, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_help, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_agents_of_the_environment, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_signals, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_resume_command, setup, teardown),
+        cmocka_unit_test(test_names),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "clients/cli/record.h"
+#include "clients/cli/table.h"
+#include "clients/cli/tails.h"
+#include "clients/cli/text.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static struct cli_text text;
+
+static int teardown(void **state)
+{
+    (void)state;
+    cli_text_free(&text);
+    return 0;
+}
+
+static void test_sizes(void **state)
+{
+    static const struct {
+        uint64_t bytes;
+        const char *text;
+    } rows[] = {{0, "0 B"},
+                {1, "1 B"},
+                {1023, "1023 B"},
+                {1024, "1.0 KiB"},
+                {1536, "1.5 KiB"},
+                {10137, "9.9 KiB"},
+                {10240, "10 KiB"},
+                {1048063, "1023 KiB"},
+                {1048064, "1.0 MiB"},
+                {UINT64_C(1) << 20, "1.0 MiB"},
+                {UINT64_C(256) << 20, "256 MiB"},
+                {UINT64_C(1) << 30, "1.0 GiB"},
+                {UINT64_C(9007199254740991), "8.0 PiB"}};
+    char out[32];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        cli_size_text(rows[i].bytes, out, sizeof(out));
+        assert_string_equal(out, rows[i].text);
+    }
+}
+
+static void test_ages(void **state)
+{
+    static const struct {
+        uint64_t ms;
+        const char *text;
+    } rows[] = {{0, "0 ms"},        {999, "999 ms"},
+                {1000, "1 s"},      {119999, "119 s"},
+                {120000, "2 min"},  {7199999, "119 min"},
+                {7200000, "2 h"},   {172799999, "47 h"},
+                {172800000, "2 d"}, {UINT64_C(86400000) * 400, "400 d"}};
+    char out[32];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        cli_age_text(rows[i].ms, out, sizeof(out));
+        assert_string_equal(out, rows[i].text);
+    }
+    assert_int_equal(cli_since(cli_now_ms() + 60000), 0);
+}
+
+static void test_times(void **state)
+{
+    char out[48];
+
+    (void)state;
+    cli_time_text(0, out, sizeof(out));
+    assert_string_equal(out, "1970-01-01T00:00:00.000Z");
+    cli_time_text(UINT64_C(1709210096789), out, sizeof(out));
+    assert_string_equal(out, "2024-02-29T12:34:56.789Z");
+}
+
+static void check_string(const char *value, const char *wants)
+{
+    cli_text_free(&text);
+    cli_json_open(&text);
+    cli_json_text(&text, "a", value);
+    cli_json_close(&text);
+    assert_string_equal(text.data, wants);
+}
+
+static void test_json_strings(void **state)
+{
+    (void)state;
+    check_string("plain", "{\"a\":\"plain\"}\n");
+    check_string("", "{\"a\":\"\"}\n");
+    check_string("\"\\/", "{\"a\":\"\\\"\\\\/\"}\n");
+    check_string("\n\t\033\177", "{\"a\":\"\\u000a\\u0009\\u001b\\u007f\"}\n");
+    check_string("\xc3\xa4 \xe2\x82\xac \xf0\x9f\x90\xa2", "{\"a\":\"\xc3\xa4 \xe2\x82\xac \xf0\x9f\x90\xa2\"}\n");
+    /* lone, cut, overlong, surrogate, beyond Unicode */
+    check_string("\x80", "{\"a\":\"\\ufffd\"}\n");
+    check_string("\xe2\x82", "{\"a\":\"\\ufffd\\ufffd\"}\n");
+    check_string("\xc0\xaf", "{\"a\":\"\\ufffd\\ufffd\"}\n");
+    check_string("\xe0\x9f\xbf", "{\"a\":\"\\ufffd\\ufffd\\ufffd\"}\n");
+    check_string("\xed\xa0\x80", "{\"a\":\"\\ufffd\\ufffd\\ufffd\"}\n");
+    check_string("\xf4\x90\x80\x80", "{\"a\":\"\\ufffd\\ufffd\\ufffd\\ufffd\"}\n");
+    check_string("\xf5x", "{\"a\":\"\\ufffdx\"}\n");
+}
+
+static void test_json_nesting(void **state)
+{
+    (void)state;
+    cli_json_open(&text);
+    cli_json_number(&text, "n", UINT64_MAX);
+    cli_json_begin(&text, "list", '[');
+    cli_json_text(&text, NULL, "x");
+    cli_json_begin(&text, NULL, '{');
+    cli_json_bool(&text, "b", true);
+    cli_json_end(&text, '}');
+    cli_json_end(&text, ']');
+    cli_json_begin(&text, "empty", '[');
+    cli_json_end(&text, ']');
+    cli_json_time(&text, "never", 0);
+    cli_json_time(&text, "then", 1);
+    cli_json_close(&text);
+    cli_json_open(&text);
+    cli_json_bool(&text, "second", false);
+    cli_json_close(&text);
+    assert_string_equal(text.data,
+                        "{\"n\":18446744073709551615,\"list\":[\"x\",{\"b\":true}],\"empty\":[],\"never\":null,"
+                        "\"then\":\"1970-01-01T00:00:00.001Z\"}\n{\"second\":false}\n");
+}
+
+static void test_table(void **state)
+{
+    char heads[] = "NAME >COUNT END";
+    struct cli_table table;
+
+    (void)state;
+    cli_table_init(&table, heads, false);
+    cli_table_add(&table, CLI_GREEN, "web");
+    cli_table_addf(&table, "%d", 7);
+    cli_table_add(&table, CLI_PLAIN, "");
+    cli_table_add(&table, CLI_PLAIN, "j\xc3\xa4ger-long");
+    cli_table_addf(&table, "%d", 1234567);
+    cli_table_add(&table, CLI_PLAIN, "x");
+    cli_table_print(&table, &text, "");
+    assert_string_equal(text.data, "NAME          COUNT  END\n"
+                                   "web               7  \n"
+                                   "j\xc3\xa4ger-long  1234567  x\n");
+}
+
+static void test_table_is_harmless(void **state)
+{
+    char heads[] = "A B";
+    struct cli_table table;
+
+    (void)state;
+    cli_table_init(&table, heads, true);
+    cli_table_add(&table, CLI_RED, "\033[2Jx\n");
+    cli_table_add(&table, CLI_PLAIN,
+                  "\xc2\x9b"
+                  "y");
+    cli_table_print(&table, &text, "");
+    assert_null(strstr(text.data, "\033[2J"));
+    assert_non_null(strstr(text.data, "\033[31m?[2Jx?\033[0m"));
+    assert_null(strstr(text.data, "\xc2\x9b"));
+}
+
+/* ---- records ---- */
+
+static const struct retether_move history[] = {
+    {.host = "h1", .life = 1700000000000, .epoch = 1, .at_ms = 1700000000000},
+    {.host = "h2", .life = 1700000000000, .epoch = 3, .at_ms = 1700000060000},
+};
+static const struct retether_process processes[] = {
+    {.id = 0, .base = {100, 0, 0}, .head = {1100, 7, 0}},
+    {.id = 2, .exited = true, .tty = true, .code = 4, .head = {5, 0, 20}},
+};
+static const struct retether_holder holders[] = {
+    {.id = {0xab, 0xcd}, .bound = true, .consumed = {600, 7, 0}, .applied = {12, 0}, .hold_left_ms = 29000},
+    {.id = {1}, .process = 2, .observer = true, .consumed = {5, 0, 20}},
+};
+
+static struct retether_record sample(void)
+{
+    struct retether_record record = {.container = "web",
+                                     .tenant = "local",
+                                     .label = "front \"end\"",
+                                     .host = "h2",
+                                     .state = RETETHER_RUNNING,
+                                     .life = 1700000000000,
+                                     .epoch = 3,
+                                     .moves = 1,
+                                     .made_ms = 1699999999000,
+                                     .claimed_ms = 1700000060000,
+                                     .seen_ms = 1700000061000,
+                                     .history = history,
+                                     .n_history = 2,
+                                     .processes = processes,
+                                     .n_processes = 2,
+                                     .attachments = holders,
+                                     .n_attachments = 2};
+
+    return record;
+}
+
+/* The schema of docs/cli.md, to the letter. */
+static void test_record_json(void **state)
+{
+    struct retether_record record = sample();
+
+    (void)state;
+    cli_record_json(&text, &record, false);
+    assert_string_equal(
+        text.data, "{\"container\":\"web\",\"tenant\":\"local\",\"label\":\"front \\\"end\\\"\",\"state\":\"running\","
+                   "\"host\":\"h2\",\"life\":1700000000000,\"epoch\":3,\"moves\":1,"
+                   "\"created\":\"2023-11-14T22:13:19.000Z\",\"claimed\":\"2023-11-14T22:14:20.000Z\","
+                   "\"seen\":\"2023-11-14T22:14:21.000Z\",\"code\":null,\"signal\":null}\n");
+    cli_text_free(&text);
+    cli_record_json(&text, &record, true);
+    assert_non_null(strstr(text.data, "\"history\":[{\"host\":\"h1\",\"life\":1700000000000,\"epoch\":1,"
+                                      "\"at\":\"2023-11-14T22:13:20.000Z\"},{\"host\":\"h2\""));
+    assert_non_null(strstr(text.data, "\"processes\":[{\"process\":0,\"state\":\"running\",\"tty\":false,\"code\":null,"
+                                      "\"streams\":[{\"stream\":\"stdout\",\"base\":100,\"head\":1100},"
+                                      "{\"stream\":\"stderr\",\"base\":0,\"head\":7},"
+                                      "{\"stream\":\"control\",\"base\":0,\"head\":0}]},"
+                                      "{\"process\":2,\"state\":\"exited\",\"tty\":true,\"code\":4,"));
+    assert_non_null(strstr(text.data, "\"attachments\":[{\"id\":\"abcd0000000000000000000000000000\",\"process\":0,"
+                                      "\"bound\":true,\"observer\":false,\"hold_left_ms\":29000,"
+                                      "\"streams\":[{\"stream\":\"stdout\",\"consumed\":600,\"lag\":500},"
+                                      "{\"stream\":\"stderr\",\"consumed\":7,\"lag\":0}],\"stdin_taken\":12},"));
+}
+
+static void test_ended_record(void **state)
+{
+    struct retether_record record = sample();
+
+    (void)state;
+    record.state = RETETHER_STATE_ENDED;
+    record.code = 9;
+    cli_record_json(&text, &record, true);
+    assert_non_null(strstr(text.data, "\"state\":\"ended\""));
+    assert_non_null(strstr(text.data, "\"code\":9,\"signal\":null"));
+    assert_non_null(strstr(text.data, "{\"process\":0,\"state\":\"exited\",\"tty\":false,\"code\":9,"));
+    cli_text_free(&text);
+    record.signal = 15;
+    record.host[0] = record.label[0] = '\0';
+    cli_record_json(&text, &record, false);
+    assert_non_null(strstr(text.data, "\"code\":null,\"signal\":15}"));
+    assert_non_null(strstr(text.data, "\"label\":null"));
+    assert_non_null(strstr(text.data, "\"host\":null"));
+    cli_text_free(&text);
+    cli_record_page(&text, &record, false);
+    assert_non_null(strstr(text.data, "exit       SIGTERM\n"));
+}
+
+static void test_record_pages(void **state)
+{
+    char heads[] = "CONTAINER STATE HOST >AGE >MOVES >EPOCH >EXIT LABEL";
+    struct retether_record record = sample();
+    struct cli_table table;
+
+    (void)state;
+    cli_record_page(&text, &record, false);
+    assert_non_null(strstr(text.data, "state      running\n"));
+    assert_non_null(strstr(text.data, "epoch      3 of life 1700000000000\n"));
+    assert_non_null(strstr(text.data, "PROCESS  STATE     STREAM  BASE  HEAD    KEPT\n"
+                                      "0        running   stdout   100  1100  1000 B\n"
+                                      "0        running   stderr     0     7     7 B\n"
+                                      "2        exited 4  stdout     0     5     5 B\n"));
+    assert_non_null(strstr(text.data, "abcd0000    0        holding         stdout       600  500 B  29 s\n"));
+    assert_non_null(strstr(text.data, "01000000    2        observer, away  stdout         5    0 B     -\n"));
+    cli_text_free(&text);
+    cli_table_init(&table, heads, false);
+    record.made_ms = cli_now_ms() + 1000;
+    cli_record_row(&table, &record);
+    cli_table_print(&table, &text, "");
+    assert_non_null(strstr(text.data, "web        running  h2    0 ms      1      3     -  front \"end\"\n"));
+    cli_text_free(&text);
+    cli_moves_json(&text, &record);
+    assert_non_null(strstr(text.data, "{\"container\":\"web\",\"host\":\"h2\",\"life\":1700000000000,\"epoch\":3,"
+                                      "\"at\":\"2023-11-14T22:14:20.000Z\"}\n"));
+}
+
+static void test_host(void **state)
+{
+    struct retether_host host = {.name = "h1",
+                                 .version = "0.1.0",
+                                 .address = {"tcp:127.0.0.1:7401", "unix:/a"},
+                                 .n_addresses = 2,
+                                 .sequence = 5,
+                                 .age_ms = 350,
+                                 .sessions = 12,
+                                 .alive = true};
+    char heads[] = "HOST STATE >HEARTBEAT >SESSIONS VERSION ADDRESSES";
+    struct cli_table table;
+
+    (void)state;
+    cli_host_json(&text, &host);
+    assert_string_equal(text.data,
+                        "{\"host\":\"h1\",\"alive\":true,\"age_ms\":350,\"sessions\":12,\"version\":\"0.1.0\","
+                        "\"sequence\":5,\"addresses\":[\"tcp:127.0.0.1:7401\",\"unix:/a\"]}\n");
+    cli_text_free(&text);
+    cli_table_init(&table, heads, false);
+    cli_host_row(&table, &host);
+    cli_table_print(&table, &text, "");
+    assert_non_null(strstr(text.data, "h1    alive     350 ms        12  0.1.0    tcp:127.0.0.1:7401 unix:/a\n"));
+}
+
+/* ---- tails ---- */
+
+static void test_tail_starts(void **state)
+{
+    static struct cli_tails tails;
+    static const char lines[] = "one\ntwo\nthree\n";
+
+    (void)state;
+    memcpy(tails.data[0], lines, sizeof(lines) - 1);
+    tails.size[0] = sizeof(lines) - 1;
+    tails.end[0] = 100 + tails.size[0];
+    assert_int_equal(cli_tails_start(&tails, RETETHER_STDOUT, RETETHER_FROM_OLDEST, 0), 0);
+    assert_int_equal(cli_tails_start(&tails, RETETHER_STDOUT, RETETHER_FROM_LINES, 0), 114);
+    assert_int_equal(cli_tails_start(&tails, RETETHER_STDOUT, RETETHER_FROM_LINES, 1), 108);
+    assert_int_equal(cli_tails_start(&tails, RETETHER_STDOUT, RETETHER_FROM_LINES, 2), 104);
+    assert_int_equal(cli_tails_start(&tails, RETETHER_STDOUT, RETETHER_FROM_LINES, 3), 100);
+    assert_int_equal(cli_tails_start(&tails, RETETHER_STDOUT, RETETHER_FROM_LINES, 99), 100);
+    assert_int_equal(cli_tails_start(&tails, RETETHER_STDOUT, RETETHER_FROM_BYTES, 6), 108);
+    assert_int_equal(cli_tails_start(&tails, RETETHER_STDOUT, RETETHER_FROM_BYTES, 600), 100);
+    assert_int_equal(cli_tails_start(&tails, RETETHER_STDERR, RETETHER_FROM_LINES, 5), 0);
+    assert_int_equal(cli_status(7, 0), 7);
+    assert_int_equal(cli_status(0, 9), 137);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_ages),
+        cmocka_unit_test(test_times),
+        cmocka_unit_test_teardown(test_json_strings, teardown),
+        cmocka_unit_test_teardown(test_json_nesting, teardown),
+        cmocka_unit_test_teardown(test_table, teardown),
+        cmocka_unit_test_teardown(test_table_is_harmless, teardown),
+        cmocka_unit_test_teardown(test_record_json, teardown),
+        cmocka_unit_test_teardown(test_ended_record, teardown),
+        cmocka_unit_test_teardown(test_record_pages, teardown),
+        cmocka_unit_test_teardown(test_host, teardown),
+        cmocka_unit_test(test_tail_starts),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
