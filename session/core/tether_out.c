@@ -281,20 +281,25 @@ static bool put_att(const struct rt_tether *t, struct rt_att *att, struct writer
     return sent;
 }
 
-/* Rounds over the attachments, one frame a stream and round, so that none starves another. */
+/* Rounds over the attachments, one frame a stream and round; the next begins behind the last that was served, so that
+ * none starves another however little room there is. */
 static void put_atts(struct rt_tether *t, struct writer *w)
 {
     bool sent = true;
 
     while (sent && room(w)) {
+        size_t first = t->round;
+
         sent = false;
         for (size_t i = 0; i < RT_ATTS_MAX; i++) {
-            struct rt_att *att = &t->atts[(t->round + i) % RT_ATTS_MAX];
+            size_t index = (first + i) % RT_ATTS_MAX;
+            struct rt_att *att = &t->atts[index];
 
-            if (att->used && att->channel)
-                sent = put_att(t, att, w) || sent;
+            if (att->used && att->channel && put_att(t, att, w)) {
+                sent = true;
+                t->round = (index + 1) % RT_ATTS_MAX;
+            }
         }
-        t->round = (t->round + 1) % RT_ATTS_MAX;
     }
 }
 

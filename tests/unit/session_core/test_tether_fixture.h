@@ -340,6 +340,18 @@ static inline size_t tx_produce(struct tx *tx, uint32_t proc, unsigned stream, s
     return done;
 }
 
+/* The same with bytes of the test's own. */
+static inline void tx_text(struct tx *tx, uint32_t proc, unsigned stream, const char *text)
+{
+    size_t size = strlen(text), room;
+    uint8_t *space = rt_tether_space(tx->tether, proc, stream, &room, tx->now);
+    assert_true(room >= size);
+    memcpy(space, text, size);
+    rt_tether_commit(tx->tether, proc, stream, size, tx->now);
+    tx->written[proc][stream - RT_STDOUT] += size;
+    tx_next(tx);
+}
+
 static inline bool tx_blocked(struct tx *tx, uint32_t proc, unsigned stream)
 {
     size_t room;
