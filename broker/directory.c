@@ -14,10 +14,20 @@
 int rt_shell_submit(void *ctx, const struct rt_store_op *op)
 {
     struct rt_shell *shell = ctx;
-    int rc = shell->store_open ? rt_store_submit(&shell->store, op) : RT_EUNAVAIL;
+    bool find = op->kind == RT_STORE_FIND;
+    int rc;
 
+    if (!shell->store_open) {
+        return RT_EUNAVAIL;
+    }
+    /* The agent's own look at what it left behind comes for every tenant, and must not fail for the clients' sake. */
+    if (find && shell->n_finds >= RT_SHELL_FINDS_MAX && op->key.tenant[0] != '\0') {
+        return RT_ELIMIT;
+    }
+    rc = rt_store_submit(&shell->store, op);
     if (rc == 0) {
         shell->n_ops++;
+        shell->n_finds += find;
     }
     return rc;
 }
@@ -27,6 +37,7 @@ static void reply_cb(void *ctx, const struct rt_store_reply *reply)
     struct rt_shell *shell = ctx;
 
     shell->n_ops--;
+    shell->n_finds -= reply->kind == RT_STORE_FIND;
     rt_agent_store_reply(shell->agent, reply, rt_shell_now(shell));
     rt_shell_settle(shell);
     rt_shell_progress(shell);

@@ -27,6 +27,8 @@
 /* Batches kept for the next call; one more goes back to malloc. */
 #define RT_SHELL_BATCHES_FREE_MAX 32
 #define RT_SHELL_LISTENERS_MAX (2 * RT_SETTING_ITEMS_MAX)
+/* Pages of listings under way, some 130 KB each; one more is answered with RETRY_LATER. */
+#define RT_SHELL_FINDS_MAX 64
 /* Stopping: records and last words have this long; then links and store are closed; then the process ends anyway. */
 #define RT_SHELL_STOP_MS 1500
 #define RT_SHELL_END_MS 2800
@@ -99,7 +101,8 @@ struct rt_shell {
     bool store_was_up;
     struct rt_setting_list addr; /* advertised */
     struct rt_id instance;
-    size_t n_ops; /* replies owed to the machine */
+    size_t n_ops;   /* replies owed to the machine */
+    size_t n_finds; /* of these, FIND */
 
     uv_timer_t timer; /* the machine's */
     uint64_t timer_at;
@@ -108,8 +111,8 @@ struct rt_shell {
     uv_signal_t signals[3];
 };
 
-/* Everything up to the running loop. settings are copied. What fails is said in the log; rt_shell_run() then only closes
- * what was opened, and returns 1. */
+/* Everything up to the running loop. settings are copied. What fails is said in the log; rt_shell_run() then only
+ * closes what was opened, and returns 1. */
 void rt_shell_start(struct rt_shell *shell, const struct rt_settings *settings);
 /* Until it has stopped. Returns the exit code. */
 int rt_shell_run(struct rt_shell *shell);

@@ -63,9 +63,11 @@ static void assert_tails(const struct daemon *daemon, const char *cid, uint64_t 
     struct rt_request_msg request = {.op = rt_slice_text("tails"), .cid = rt_slice_text(cid)};
     struct rt_frame frame = {.type = RT_REQUEST, .offset = 9};
     struct peer client;
-    char why[RT_TEXT_MAX], got[256] = "";
+    char why[RT_TEXT_MAX];
+    static char got[RT_TAIL_MAX + 1];
     bool more = true, first = true;
 
+    got[0] = '\0';
     peer_client(&client, daemon->client);
     peer_send_msg(&client, frame, RT_MSG_REQUEST, &request);
     while (more) {
@@ -91,6 +93,7 @@ static void test_kept(void **state)
     const char *flags[] = {"--store", NULL, "--store-timeout", "300ms", NULL};
     struct rt_test_redis redis;
     struct pair pair, second;
+    static char tail[RT_TAIL_MAX];
     char ends[128];
 
     assert_int_equal(rt_test_redis_start(&redis, NULL, NULL), 0);
@@ -103,9 +106,10 @@ static void test_kept(void **state)
     pair_run(&second, 100);
 
     /* with the store: at once */
-    assert_int_equal(end_session(&second.guest, "bye", 5), RT_END_STORED);
+    memset(tail, 'x', sizeof tail - 1);
+    assert_int_equal(end_session(&second.guest, tail, 5), RT_END_STORED);
     assert_int_equal(files_in(ends), 0);
-    assert_tails(daemon, "e2", 5, "bye");
+    assert_tails(daemon, "e2", 5, tail);
 
     /* without: on disk, and stored by the next agent after a crash */
     assert_int_equal(rt_test_redis_pause(&redis), 0);

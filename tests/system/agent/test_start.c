@@ -110,6 +110,21 @@ static void test_embedded(void **state)
     peer_close(&pair.client);
 }
 
+/* A private store that does not end: the agent does, in time. */
+static void test_stuck_redis(void **state)
+{
+    struct daemon *daemon = *state;
+    pid_t redis;
+
+    daemon_up(daemon, NULL);
+    redis = daemon_redis(daemon);
+    assert_true(redis > 0);
+    assert_int_equal(kill(redis, SIGSTOP), 0);
+    assert_int_equal(kill(daemon->pid, SIGTERM), 0);
+    assert_exit(daemon_wait(daemon, 3300), 0);
+    assert_int_equal(daemon_said(daemon, "the store does not close in time"), 1);
+}
+
 static void test_no_redis(void **state)
 {
     struct daemon *daemon = *state;
@@ -254,6 +269,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_check_config, daemon_setup, daemon_teardown),
         cmocka_unit_test_setup_teardown(test_embedded, daemon_setup, daemon_teardown),
+        cmocka_unit_test_setup_teardown(test_stuck_redis, daemon_setup, daemon_teardown),
         cmocka_unit_test_setup_teardown(test_no_redis, daemon_setup, daemon_teardown),
         cmocka_unit_test_setup_teardown(test_state_in_use, daemon_setup, daemon_teardown),
         cmocka_unit_test_setup_teardown(test_bad_keys, daemon_setup, daemon_teardown),

@@ -75,6 +75,31 @@ static void test_gathered(void **state)
     pair_close(&pair);
 }
 
+/* So do answers of the agent's own. */
+static void test_answers_gathered(void **state)
+{
+    struct daemon *daemon = *state;
+    static uint8_t pings[BURST * RT_FRAME_HEADER];
+    struct peer client;
+    uint64_t before;
+
+    daemon_up(daemon, NULL);
+    peer_client(&client, daemon->client);
+    for (size_t i = 0; i < BURST; i++) {
+        rt_frame_put(pings + i * RT_FRAME_HEADER, &(struct rt_frame){.type = RT_PING, .offset = i});
+    }
+    before = writes_of(daemon);
+    assert_true(peer_write(&client, pings, sizeof pings));
+    for (size_t i = 0; i < BURST; i++) {
+        struct rt_frame frame;
+
+        (void)peer_wait(&client, RT_PONG, &frame, 5000);
+        assert_int_equal(frame.offset, i);
+    }
+    assert_in_range(writes_of(daemon) - before, 1, 50);
+    peer_close(&client);
+}
+
 /* A client that does not read for a while: bounded, and every byte afterwards. Its link's queue holds references into
  * read buffers beside copies of small frames. */
 static void test_stalled_client(void **state)
@@ -107,6 +132,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_gathered, daemon_setup, daemon_teardown),
+        cmocka_unit_test_setup_teardown(test_answers_gathered, daemon_setup, daemon_teardown),
         cmocka_unit_test_setup_teardown(test_stalled_client, daemon_setup, daemon_teardown),
     };
 
