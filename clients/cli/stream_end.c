@@ -148,6 +148,10 @@ static void not_served(struct cli_stream *stream, const char *text)
         cli_say("%s has been created, but its tether has not come: start it with the token that create printed; a "
                 "longer --timeout waits for it",
                 name);
+    } else if (stream->record_state == RETETHER_STATE_LOST) {
+        cli_say("%s is lost: its machine has not come back; retether show %s tells where it was last, a longer "
+                "--timeout waits for it",
+                name, name);
     } else {
         cli_say("%s is not served by any agent now (%s); retether show %s tells where it was last, a longer --timeout "
                 "waits for it",
