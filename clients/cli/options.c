@@ -281,14 +281,15 @@ static int take_value(struct cli_options *options, int code, const char *value, 
 static int bad_option(const struct cli_options *options, int code, const char *argument, char why[CLI_WHY_MAX])
 {
     const char *command = cli_command_name(options->command);
-    size_t length = strcspn(argument + 2 * (argument[0] == '-' && argument[1] == '-'), "=");
-    const char *name = argument + 2;
+    bool is_long = strncmp(argument, "--", 2) == 0;
+    const char *name = is_long ? argument + 2 : argument;
+    size_t length = strcspn(name, "=");
     char usable[160] = "";
 
     if (code == ':') {
         return fail(why, "%s needs a value; retether %s --help says which", argument, command);
     }
-    for (size_t i = 0; strncmp(argument, "--", 2) == 0 && i < N_ROWS; i++) {
+    for (size_t i = 0; is_long && i < N_ROWS; i++) {
         if (strlen(rows[i].name) != length || strncmp(rows[i].name, name, length) != 0) {
             continue;
         }

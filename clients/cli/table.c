@@ -2,6 +2,7 @@
  * Copyright The retether authors */
 #include "clients/cli/table.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -99,6 +100,7 @@ void cli_table_print(struct cli_table *table, struct cli_text *out, const char *
 {
     size_t width[CLI_COLUMNS_MAX] = {0};
 
+    assert(table->columns > 0);
     for (size_t c = 0; c < table->columns; c++) {
         width[c] = cli_width(table->heads[c]);
     }

@@ -205,7 +205,7 @@ static void test_agents_of_the_environment(void **state)
     assert_int_equal(READ("ls", "--agent", "unix:/b"), 0);
     assert_int_equal(options.n_agents, 1);
     for (size_t i = 0; i <= CLI_AGENTS_MAX; i++) {
-        strcat(many, "unix:/x ");
+        memcpy(many + 8 * i, "unix:/x ", 9);
     }
     setenv("RETETHER_AGENTS", many, 1);
     REFUSED("at most 16 agents", "ls");
