@@ -217,9 +217,14 @@ unsigned peer_try_create(struct peer *client, const char *cid, uint8_t *token, s
 
 size_t peer_create(struct peer *client, const char *cid, uint8_t token[RT_TOKEN_MAX])
 {
+    uint64_t limit = test_now_ms() + 10000;
     size_t size = 0;
+    unsigned cls;
 
-    assert_int_equal(peer_try_create(client, cid, token, &size), RT_CLASS_OK);
+    while ((cls = peer_try_create(client, cid, token, &size)) == RT_CLASS_RETRY_LATER && test_now_ms() < limit) {
+        test_pause(50); /* the store is on its way up */
+    }
+    assert_int_equal(cls, RT_CLASS_OK);
     return size;
 }
 

@@ -40,13 +40,13 @@ static void test_gathered(void **state)
 {
     struct daemon *daemon = *state;
     struct pair pair;
-    static uint8_t burst[BURST * SMALL];
+    static uint8_t burst[(size_t)BURST * SMALL];
     uint64_t before, wanted;
 
     daemon_up(daemon, NULL);
     pair_start(&pair, daemon, "small", 1);
     pair_move(&pair, 1 << 20, 10000); /* the limit is up */
-    while (pair.queue > 0 || pair.channel[0].limit < pair.channel[0].sent + BURST * SMALL) {
+    while (pair.queue > 0 || pair.channel[0].limit < pair.channel[0].sent + (uint64_t)BURST * SMALL) {
         pair.piece = 1 + 1000000; /* nothing fits: it only drains */
         pair_run(&pair, 10);
     }
