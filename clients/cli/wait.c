@@ -11,6 +11,8 @@
 
 /* While nobody serves the container its record is looked at this often; twice lost in a row is taken as lost. */
 #define LOOK_MS 10000
+/* After the end of the process, until a signal counts as not arrived. */
+#define WORD_MS 500
 
 struct waiting {
     struct cli_app *app;
@@ -153,6 +155,15 @@ static void failed_cb(struct retether_attachment *att, unsigned cls, const char 
     }
 }
 
+static void begin(struct cli_app *app, const char *container)
+{
+    waiting.app = app;
+    snprintf(waiting.container, sizeof(waiting.container), "%s", container);
+    app->on_end = end_cb;
+    (void)uv_timer_init(&app->loop, &waiting.timer);
+    waiting.open = true;
+}
+
 static void wait_found(struct cli_app *app, const char *container, const struct retether_record *record)
 {
     struct retether_attachment_callbacks callbacks = {.attached = attached_cb,
@@ -165,12 +176,8 @@ static void wait_found(struct cli_app *app, const char *container, const struct 
     int rc;
 
     (void)record;
-    waiting.app = app;
-    snprintf(waiting.container, sizeof(waiting.container), "%s", container);
-    app->on_end = end_cb;
-    (void)uv_timer_init(&app->loop, &waiting.timer);
+    begin(app, container);
     (void)uv_timer_start(&waiting.timer, look_cb, LOOK_MS, LOOK_MS);
-    waiting.open = true;
     retether_attach_defaults(&options);
     options.container = waiting.container;
     options.input = options.output = false;
@@ -211,13 +218,23 @@ static void has_ended(const char *when)
     cli_fail(waiting.app, "%s %s; retether wait %s prints its status", waiting.container, when, waiting.container);
 }
 
+static void no_word_cb(uv_timer_t *timer)
+{
+    (void)timer;
+    has_ended("has ended, perhaps before the signal came");
+}
+
+/* The end may be the signal's doing, and overtake the word that it has arrived. */
 static void signal_exited_cb(struct retether_attachment *att, unsigned code, unsigned signum, void *ctx)
 {
     (void)att;
     (void)code;
-    (void)signum;
     (void)ctx;
-    has_ended("has ended before the signal came");
+    if (signum == waiting.app->options->signum) {
+        cli_finish(waiting.app, 0);
+    } else {
+        (void)uv_timer_start(&waiting.timer, no_word_cb, WORD_MS, 0);
+    }
 }
 
 static void signal_failed_cb(struct retether_attachment *att, unsigned cls, const char *text, unsigned code,
@@ -245,8 +262,7 @@ static void signal_found(struct cli_app *app, const char *container, const struc
     int rc;
 
     (void)record;
-    waiting.app = app;
-    snprintf(waiting.container, sizeof(waiting.container), "%s", container);
+    begin(app, container);
     retether_attach_defaults(&options);
     options.container = waiting.container;
     options.input = options.output = false;

@@ -225,7 +225,8 @@ bool rt_sdk_attachment_step(struct retether_attachment *att)
         }
         moved = true;
     }
-    if (alive(att) && att->items && rt_catt_applied(att->catt)) {
+    /* Also after the exit: a signal that ended the process is acknowledged a little later than the end. */
+    if (!att->closed && att->client->phase == RT_SDK_OPEN && att->items && rt_catt_applied(att->catt)) {
         att->items = false;
         if (att->callbacks.applied != NULL) {
             att->callbacks.applied(att, att->callbacks.ctx);

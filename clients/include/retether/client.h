@@ -131,7 +131,7 @@ struct retether_attachment_callbacks {
     void (*resized)(struct retether_attachment *att, unsigned rows, unsigned cols, void *ctx);
     /* After a retether_write() that took less than it was given: there is room again. */
     void (*writable)(struct retether_attachment *att, void *ctx);
-    /* Every signal and resize so far has arrived. */
+    /* Every signal and resize so far has arrived. May come after `exited`. */
     void (*applied)(struct retether_attachment *att, void *ctx);
     /* The process takes no more stdin; it took `applied` bytes of this attachment's. */
     void (*input_closed)(struct retether_attachment *att, uint64_t applied, void *ctx);
