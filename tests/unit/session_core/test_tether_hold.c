@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "session/core/tether_internal.h"
+
+#include "tests/unit/session_core/test_tether_fixture.h"
+
+/* Hold budgets: for how long an attachment may keep a full ring from overwriting. */
+
+static struct tx tx;
+
+static void bind(uint32_t channel, uint64_t hold)
+{
+    struct rt_attach_msg msg = tx_new((uint8_t)channel, 1);
+    msg.hold = hold;
+    tx_bind(&tx, channel, &msg);
+}
+
+static void fill(unsigned stream)
+{
+    (void)tx_produce(&tx, 0, stream, 10 * TX_RING);
+    assert_true(tx_blocked(&tx, 0, stream));
+}
+
+/* Runs until the stream has room; how long that took. */
+static uint64_t blocked_for(unsigned stream)
+{
+    uint64_t from = tx.now;
+    while (tx_blocked(&tx, 0, stream)) {
+        assert_true(tx.now - from < 2 * RT_HOLD_MAX_MS);
+        assert_true(tx_deadline(&tx) > tx.now);
+        tx_tick(&tx, tx_deadline(&tx));
+        if (tx.up)
+            tx_send(&tx, (struct rt_frame){.type = RT_PONG}, NULL);
+        else if (tx.dialing)
+            tx_lost(&tx);
+    }
+    return tx.now - from;
+}
+
+static void catch_up(uint32_t channel, struct tx_rx *rx)
+{
+    tx_drain(&tx, channel, RT_STDOUT, rx);
+    assert_int_equal(rx->next, tx.written[0][0]);
+}
+
+static void test_blocks_for_its_budget(void **state)
+{
+    (void)state;
+    struct tx_rx rx = tx_rx(0);
+    tx_live(&tx, NULL);
+    bind(1, 500);
+    tx.now += 700; /* time in which nothing is blocked costs nothing, however seldom the shell calls */
+    fill(RT_STDOUT);
+    assert_int_equal(blocked_for(RT_STDOUT), 500);
+    tx_drain(&tx, 1, RT_STDOUT, &rx); /* now an observer; nothing is lost yet but what was overwritten */
+    assert_int_equal(rx.gaps, 1);
+    assert_int_equal(rx.gap_from, 0);
+    assert_int_equal(rx.gap_to, TX_RING / 8);
+    assert_int_equal(rx.next, TX_RING);
+    fill(RT_STDOUT); /* it has caught up: the budget is whole again */
+    assert_int_equal(blocked_for(RT_STDOUT), 500);
+    assert_int_equal(tx_produce(&tx, 0, RT_STDOUT, TX_RING), TX_RING); /* spent: no more */
+    assert_int_equal(blocked_for(RT_STDOUT), 0);
+    tx_close(&tx);
+}
+
+static void test_partly_spent(void **state)
+{
+    (void)state;
+    struct tx_rx rx = tx_rx(0);
+    tx_live(&tx, NULL);
+    bind(1, 500);
+    fill(RT_STDOUT);
+    tx_run(&tx, 300, true);
+    (void)tx_take(&tx);
+    (void)tx_consume(&tx, 1, RT_STDOUT, &rx);
+    tx_ack(&tx, 1, RT_STDOUT, &rx, 0); /* some of it: goes on, but is not caught up */
+    assert_false(tx_blocked(&tx, 0, RT_STDOUT));
+    tx_run(&tx, 5000, true);
+    fill(RT_STDOUT);
+    assert_int_equal(blocked_for(RT_STDOUT), 200);
+    tx_close(&tx);
+}
+
+static void test_observers_and_others(void **state)
+{
+    (void)state;
+    struct rt_attach_msg msg = tx_new(2, 1);
+    tx_live(&tx, NULL);
+    assert_int_equal(tx_produce(&tx, 0, RT_STDOUT, 3 * TX_RING), 3 * TX_RING); /* nobody holds */
+    bind(1, 0);
+    assert_int_equal(tx_produce(&tx, 0, RT_STDOUT, 3 * TX_RING), 3 * TX_RING);
+    msg.want = 1 << RT_STDERR;
+    tx_bind(&tx, 2, &msg);
+    assert_int_equal(tx_produce(&tx, 0, RT_STDOUT, 3 * TX_RING), 3 * TX_RING);
+    fill(RT_STDERR);
+    assert_int_equal(blocked_for(RT_STDERR), 30000);
+    tx_close(&tx);
+}
+
+static void test_several(void **state)
+{
+    (void)state;
+    struct tx_rx rx = tx_rx(0);
+    tx_live(&tx, NULL);
+    bind(1, 500);
+    bind(2, 800);
+    bind(3, 100000);
+    fill(RT_STDOUT);
+    catch_up(3, &rx); /* it is not in the way */
+    assert_int_equal(blocked_for(RT_STDOUT), 800);
+    fill(RT_STDOUT); /* the third is, now */
+    assert_int_equal(blocked_for(RT_STDOUT), 100000);
+    tx_close(&tx);
+    tx_live(&tx, NULL);
+    bind(1, 500);
+    bind(2, 800);
+    fill(RT_STDOUT);
+    tx_run(&tx, 600, true);
+    assert_true(tx_blocked(&tx, 0, RT_STDOUT));
+    tx_detach(&tx, 2);
+    assert_false(tx_blocked(&tx, 0, RT_STDOUT));
+    tx_close(&tx);
+}
+
+static void test_unlimited_is_cut(void **state)
+{
+    (void)state;
+    struct rt_attach_msg msg = tx_new(1, 1);
+    struct rt_attached_msg attached;
+    tx_live(&tx, NULL);
+    msg.hold = RT_COUNTER_MAX - 1;
+    tx_attach(&tx, 1, &msg);
+    tx_attached(&tx, 1, &attached);
+    assert_int_equal(attached.hold, RT_HOLD_MAX_MS);
+    fill(RT_STDOUT);
+    assert_int_equal(blocked_for(RT_STDOUT), RT_HOLD_MAX_MS);
+    tx_close(&tx);
+}
+
+/* Without an agent no client can read: that is not charged, for as long as an outage may last. */
+static void test_outage(void **state)
+{
+    (void)state;
+    struct rt_tether_config config = tx_config(&tx);
+    config.outage_hold_ms = 4000;
+    tx_live(&tx, &config);
+    bind(1, 500);
+    fill(RT_STDOUT);
+    tx_run(&tx, 100, true);
+    tx_lost(&tx);
+    assert_int_equal(blocked_for(RT_STDOUT), 4400);
+    tx_close(&tx);
+    tx_live(&tx, &config);
+    bind(1, 500);
+    fill(RT_STDOUT);
+    for (unsigned i = 0; i < 5; i++) { /* each outage anew; the time between them counts */
+        tx_run(&tx, 90, true);
+        tx_lost(&tx);
+        for (uint64_t end = tx.now + 3000; tx.now < end;) {
+            tx_tick(&tx, tx_deadline(&tx) < end ? tx_deadline(&tx) : end);
+            if (tx.dialing && tx.now < end)
+                tx_lost(&tx);
+        }
+        tx_run(&tx, tx.dialing ? 0 : 600, false);
+        tx_up(&tx);
+    }
+    assert_int_equal(blocked_for(RT_STDOUT), 50);
+    tx_close(&tx);
+}
+
+/* A fresh tether that never met an agent. */
+static void test_first_hold(void **state)
+{
+    (void)state;
+    struct rt_tether_config config = tx_config(&tx);
+    config.first_hold_ms = 700;
+    config.outage_hold_ms = 2000;
+    tx_live(&tx, &config);
+    fill(RT_STDOUT);
+    assert_int_equal(blocked_for(RT_STDOUT), 700);
+    tx_close(&tx);
+    tx_open(&tx, &config);
+    fill(RT_STDOUT);
+    assert_int_equal(blocked_for(RT_STDOUT), 2700);
+    tx_close(&tx);
+    tx_live(&tx, &config); /* the first attachment ends it */
+    fill(RT_STDOUT);
+    bind(1, 0);
+    assert_false(tx_blocked(&tx, 0, RT_STDOUT));
+    tx_close(&tx);
+    config.first_hold_ms = 0;
+    tx_open(&tx, &config);
+    assert_int_equal(tx_produce(&tx, 0, RT_STDOUT, 3 * TX_RING), 3 * TX_RING);
+    tx_close(&tx);
+}
+
+/* The client is gone for good: its attachment is unbound and costs its budget once. */
+static void test_unbound_holds(void **state)
+{
+    (void)state;
+    struct rt_refuse_msg gone = {.c = RT_CLASS_LOST};
+    tx_live(&tx, NULL);
+    bind(1, 500);
+    tx_refuse(&tx, 1, &gone);
+    fill(RT_STDOUT);
+    assert_int_equal(blocked_for(RT_STDOUT), 500);
+    assert_int_equal(tx_produce(&tx, 0, RT_STDOUT, 9 * TX_RING), 9 * TX_RING);
+    tx_close(&tx);
+}
+
+/* A cursor below the base has its gap due: it holds what is behind it. */
+static void test_holds_from_its_gap(void **state)
+{
+    (void)state;
+    struct rt_attach_msg msg = tx_new(1, 1);
+    struct tx_rx rx = tx_rx(5);
+    tx_live(&tx, NULL);
+    assert_int_equal(tx_produce(&tx, 0, RT_STDOUT, 3 * TX_RING), 3 * TX_RING);
+    msg.from = RT_FROM_OFFSET;
+    msg.n = 5;
+    msg.hold = 600;
+    tx_bind(&tx, 1, &msg);
+    (void)tx_consume(&tx, 1, RT_STDOUT, &rx);
+    assert_int_equal(rx.gap_from, 5);
+    (void)tx_produce(&tx, 0, RT_STDOUT, TX_RING);
+    assert_int_equal(blocked_for(RT_STDOUT), 600);
+    tx_close(&tx);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_blocks_for_its_budget),
+        cmocka_unit_test(test_partly_spent),
+        cmocka_unit_test(test_observers_and_others),
+        cmocka_unit_test(test_several),
+        cmocka_unit_test(test_unlimited_is_cut),
+        cmocka_unit_test(test_outage),
+        cmocka_unit_test(test_first_hold),
+        cmocka_unit_test(test_unbound_holds),
+        cmocka_unit_test(test_holds_from_its_gap),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
