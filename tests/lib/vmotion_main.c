@@ -3,12 +3,17 @@
 #include "tests/lib/vmotion.h"
 #include "tests/lib/vmotion_control.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
-/* The stand-in for vMotion as a process. Prints "ready" on stdout when both sockets listen; TERM and INT end it. */
+/* The stand-in for vMotion as a process. Prints "ready" on stdout when both sockets listen; TERM and INT end it. With a
+ * command behind its options it tells a running one that, and prints the answer. */
 
 struct program {
     struct vmotion v;
@@ -20,7 +25,8 @@ struct program {
 static int usage(void)
 {
     (void)fprintf(stderr, "usage: vmotion --guest unix:PATH --host NAME=unix:PATH ... [--on NAME] --control unix:PATH\n"
-                          "then on the control socket, a line each:\n"
+                          "       vmotion --control unix:PATH COMMAND\n"
+                          "commands, also on the control socket, a line each:\n"
                           "  move NAME reset|eof|hang [lose-up N] [lose-down N]\n"
                           "  on NAME | stall | resume | release | stats\n"
                           "  cut-after up|down N [reset|eof|hang] | cut-never\n");
@@ -75,8 +81,38 @@ static bool parse(struct program *program, int argc, char **argv)
             return false;
         }
     }
-    return optind == argc && program->guest != NULL && program->control_path != NULL && program->v.n_hosts > 0 &&
+    if (optind < argc) {
+        return program->control_path != NULL && program->guest == NULL && program->v.n_hosts == 0;
+    }
+    return program->guest != NULL && program->control_path != NULL && program->v.n_hosts > 0 &&
            (program->on == NULL || vmotion_on(&program->v, program->on) == 0);
+}
+
+/* 0 when the answer was "ok". */
+static int tell(const char *path, char *const *words)
+{
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    char answer[2 * VMOTION_LINE_MAX] = "";
+    size_t got = 0;
+    ssize_t n;
+
+    (void)snprintf(addr.sun_path, sizeof addr.sun_path, "%s", path);
+    if (fd < 0 || connect(fd, (struct sockaddr *)&addr, sizeof addr) != 0) {
+        (void)fprintf(stderr, "vmotion: %s: %s\n", path, strerror(errno));
+        return 1;
+    }
+    while (*words != NULL) {
+        (void)dprintf(fd, "%s ", *words++);
+    }
+    (void)dprintf(fd, "\n");
+    while (strchr(answer, '\n') == NULL && (n = read(fd, answer + got, sizeof answer - 1 - got)) > 0) {
+        got += (size_t)n;
+        answer[got] = '\0';
+    }
+    (void)close(fd);
+    (void)fputs(answer, stdout);
+    return strncmp(answer, "ok", 2) == 0 ? 0 : 1;
 }
 
 static void signal_cb(uv_signal_t *handle, int signum)
@@ -100,6 +136,9 @@ int main(int argc, char **argv)
     vmotion_init(&program.v, loop);
     if (!parse(&program, argc, argv)) {
         return usage();
+    }
+    if (optind < argc) {
+        return tell(program.control_path, argv + optind);
     }
     err = vmotion_start(&program.v, program.guest);
     if (err != 0) {

@@ -44,6 +44,30 @@ bool harness_json(const char *json, const char *field, char *out, size_t size)
     return true;
 }
 
+void harness_json_fields(const char *json, char *out, size_t size)
+{
+    size_t used = 0;
+    int depth = 0;
+
+    out[0] = '\0';
+    for (const char *at = json; *at != '\0' && *at != '\n'; at++) {
+        size_t n;
+
+        if (*at == '{' || *at == '[') {
+            depth++;
+        } else if (*at == '}' || *at == ']') {
+            depth--;
+        } else if (*at == '"') {
+            n = strcspn(at + 1, "\"");
+            if (depth == 1 && at[n + 2] == ':') {
+                used += (size_t)snprintf(out + used, used < size ? size - used : 0, "%s%.*s", used == 0 ? "" : " ",
+                                         (int)n, at + 1);
+            }
+            at += n + 1;
+        }
+    }
+}
+
 /* A new store takes new containers only when every agent has had the time to rewrite what it serves. */
 static int wait_until_whole(void)
 {

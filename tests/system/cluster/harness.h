@@ -34,6 +34,9 @@ void harness_expect(int status, const char *out, const char *const *args);
 /* The text of a field in a line of JSON, without quotes; false: there is none. */
 bool harness_json(const char *json, const char *field, char *out, size_t size);
 
+/* The names of the fields of the outermost object of a line, in order, separated by spaces. */
+void harness_json_fields(const char *json, char *out, size_t size);
+
 /* A `retether` that runs: with pipes, or on a terminal of its own, where both outputs are one. */
 struct harness_attach {
     pid_t pid;

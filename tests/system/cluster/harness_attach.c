@@ -11,6 +11,8 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#define READ_SIZE ((size_t)65536)
+
 static void close_fd(int *fd)
 {
     if (*fd >= 0) {
@@ -84,12 +86,12 @@ static bool read_one(int *fd, char **text, size_t *size, size_t *room)
 {
     ssize_t n;
 
-    if (*size + 65536 >= *room) {
-        *room = *room * 2 + 2 * 65536;
+    if (*size + READ_SIZE >= *room) {
+        *room = (*room + READ_SIZE) * 2;
         *text = realloc(*text, *room);
         assert_non_null(*text);
     }
-    n = read(*fd, *text + *size, 65536);
+    n = read(*fd, *text + *size, READ_SIZE);
     if (n > 0) {
         *size += (size_t)n;
         (*text)[*size] = '\0';

@@ -178,12 +178,49 @@ static void test_moves_and_json(void **state)
     stop(vm, 0);
 }
 
+/* The schema that docs/cli.md gives to programs. */
+static void test_json_fields(void **state)
+{
+    static const struct {
+        const char *args[5], *fields;
+    } lines[] = {
+        {{"retether", "ls", "--json", "epsilon"},
+         "container tenant label state host life epoch moves created claimed seen code signal"},
+        {{"retether", "show", "--json", "epsilon"},
+         "container tenant label state host life epoch moves created claimed seen code signal history processes "
+         "attachments"},
+        {{"retether", "moves", "--json", "epsilon"}, "container host life epoch at"},
+        {{"retether", "resolve", "--json", "epsilon"}, "container state host life epoch addresses"},
+        {{"retether", "hosts", "--json"}, "host alive age_ms sessions version sequence addresses"},
+        {{"retether", "create", "--json", "zeta"}, "container token"},
+        {{"retether", "signal", "epsilon", "KILL"}, ""},
+        {{"retether", "wait", "--json", "epsilon"}, "container status code signal"},
+    };
+    struct rt_cluster_vm *vm = start("epsilon", "sleep 60");
+    struct rt_process_run run;
+    char fields[256];
+
+    (void)state;
+    wait_served("epsilon", 0);
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
+        harness_cli(&run, NULL, 0, lines[i].args);
+        if (run.status != 0) {
+            print_error("retether %s: status %d, %s\n", lines[i].args[1], run.status, run.err);
+            fail();
+        }
+        harness_json_fields(run.out, fields, sizeof fields);
+        assert_string_equal(fields, lines[i].fields);
+        rt_process_run_free(&run);
+    }
+    stop(vm, 128 + SIGKILL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_exec),           cmocka_unit_test(test_logs_and_wait_after_the_end),
         cmocka_unit_test(test_prefixes),       cmocka_unit_test(test_interrupted_attach),
-        cmocka_unit_test(test_moves_and_json),
+        cmocka_unit_test(test_moves_and_json), cmocka_unit_test(test_json_fields),
     };
 
     return harness_main(2, false, "cli", tests, sizeof tests / sizeof tests[0]);

@@ -95,6 +95,7 @@ struct demo {
     unsigned n_moves;
     double *outages; /* owned: of kills */
     unsigned n_outages;
+    unsigned last_killed;             /* host */
     uint64_t lost[2], interrupted[2]; /* stand-in's counters: up, down */
     uint64_t seed;
 

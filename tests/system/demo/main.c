@@ -15,7 +15,7 @@
 /* Load for this long, at least; the rates follow from the bytes. */
 #define FLOW_MIN_S 5.0
 #define PACE_MAX_MS 60000
-#define DEFAULT_PACE_MS 1200
+#define DEFAULT_PACE_MS 1500
 #define DRAW_MS 100
 #define DEFAULT_MOVES 12
 #define DEFAULT_KILLS 4
@@ -31,7 +31,7 @@ static const char usage_text[] =
     "  --moves N      how often the container moves (default 12)\n"
     "  --kills N      how often an agent is killed (default 4)\n"
     "  --bytes SIZE   of both directions together, three quarters of them output (default 64M)\n"
-    "  --pace MS      of load before each move and kill (default 1200); links that last less than a second are "
+    "  --pace MS      of load before each move and kill (default 1500); links that last less than a second are "
     "dialled\n"
     "                 again with a growing delay, which the blackouts then show\n"
     "  --json         a JSON line for each event, the last one with the result\n"

@@ -62,6 +62,7 @@ void demo_losses(struct demo *demo)
 static void kill_agent(struct demo *demo, unsigned host, uint64_t now)
 {
     demo->kills_done++;
+    demo->last_killed = host;
     demo->kills_serving += host == demo->vm->on;
     rt_cluster_agent_kill(&demo->cluster, host);
     demo->restart_ms[host] = now + RESTART_MIN_MS + random_below(demo, RESTART_SPAN_MS);

@@ -110,6 +110,12 @@ void demo_draw(struct demo *demo)
     bar(demo, "in", demo->sent, demo->in_bytes);
     line(demo, "%s", "");
     draw_moves(demo);
+    if (demo->n_outages > 0) {
+        line(demo, "  agents killed: %u, the last on h%u; bytes again %.1f ms after the last serving one",
+             demo->kills_done, demo->last_killed, demo->outages[demo->n_outages - 1]);
+    } else {
+        line(demo, "  agents killed: %u", demo->kills_done);
+    }
     (void)fflush(stdout);
 }
 
