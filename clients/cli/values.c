@@ -25,24 +25,19 @@ int cli_read_count(const char *text, uint64_t *value)
     return errno == 0 && end[0] == '\0' && *value < COUNT_MAX ? RT_OK : RT_EINVAL;
 }
 
-#define SIGNALS(X)                                                                                                     \
-    X(HUP)                                                                                                             \
-    X(INT)                                                                                                             \
-    X(QUIT)                                                                                                            \
-    X(ILL)                                                                                                             \
-    X(TRAP)                                                                                                            \
-    X(ABRT)                                                                                                            \
-    X(BUS) X(FPE) X(KILL) X(USR1) X(SEGV) X(USR2) X(PIPE) X(ALRM) X(TERM) X(CHLD) X(CONT) X(STOP) X(TSTP) X(TTIN)      \
-        X(TTOU) X(URG) X(XCPU) X(XFSZ) X(VTALRM) X(PROF) X(WINCH) X(IO) X(PWR) X(SYS)
+#define SIGNAL(name)                                                                                                   \
+    {                                                                                                                  \
+#name, SIG##name                                                                                               \
+    }
 
 static const struct {
     const char *name;
     unsigned signum;
-} signals[] = {
-#define ROW(name) {#name, SIG##name},
-    SIGNALS(ROW)
-#undef ROW
-};
+} signals[] = {SIGNAL(HUP),    SIGNAL(INT),  SIGNAL(QUIT),  SIGNAL(ILL),  SIGNAL(TRAP), SIGNAL(ABRT),
+               SIGNAL(BUS),    SIGNAL(FPE),  SIGNAL(KILL),  SIGNAL(USR1), SIGNAL(SEGV), SIGNAL(USR2),
+               SIGNAL(PIPE),   SIGNAL(ALRM), SIGNAL(TERM),  SIGNAL(CHLD), SIGNAL(CONT), SIGNAL(STOP),
+               SIGNAL(TSTP),   SIGNAL(TTIN), SIGNAL(TTOU),  SIGNAL(URG),  SIGNAL(XCPU), SIGNAL(XFSZ),
+               SIGNAL(VTALRM), SIGNAL(PROF), SIGNAL(WINCH), SIGNAL(IO),   SIGNAL(PWR),  SIGNAL(SYS)};
 
 int cli_read_signal(const char *text, unsigned *signum)
 {
