@@ -121,7 +121,7 @@ static inline void fx_send(struct fx *fx, unsigned slot, struct rt_frame head, c
 {
     static uint8_t buf[RT_FRAME_HEADER + RT_FRAME_PAYLOAD_MAX];
     rt_frame_put(buf, &head);
-    if (head.length > 0)
+    if (head.length > 0 && payload != NULL)
         memcpy(buf + RT_FRAME_HEADER, payload, head.length);
     assert_int_equal(rt_client_input(fx->client, slot, buf, RT_FRAME_HEADER + head.length, fx->now),
                      RT_FRAME_HEADER + head.length);
