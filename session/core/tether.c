@@ -114,7 +114,7 @@ static uint64_t redial(struct rt_tether *t, uint64_t now)
 {
     uint64_t delay;
 
-    if (now - t->live_at >= RT_LINK_STABLE_MS)
+    if (t->was_useful || now - t->live_at >= RT_LINK_STABLE_MS)
         t->backoff_ms = RT_DIAL_BACKOFF_MIN_MS;
     delay = back_off(t);
     return delay <= RT_DIAL_FREE_MS ? 0 : delay;

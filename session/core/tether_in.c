@@ -110,6 +110,7 @@ static void on_ack(struct rt_tether *t, struct rt_att *att, const struct rt_fram
     bool caught_up = true;
 
     att->acked = true;
+    t->was_useful = true;
     out->confirmed = true;
     if (!out->wanted || frame->offset < out->acked)
         return;
@@ -326,6 +327,7 @@ static void on_welcome(struct rt_tether *t, const struct rt_welcome_msg *msg, ui
     t->drain = msg->drain;
     t->state = RT_TETHER_LIVE;
     t->live_at = now;
+    t->was_useful = false;
     t->may_rejoin = t->rejoin = t->superseded = false;
     t->refused_cls = RT_CLASS_OK;
     t->confirm_due = t->report_due = true;

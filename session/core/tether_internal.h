@@ -129,6 +129,7 @@ struct rt_tether {
     uint64_t retry_at; /* DOWN, REFUSED */
     uint64_t backoff_ms;
     uint64_t live_at;  /* LIVE: since when */
+    bool was_useful;   /* a client acknowledged something on this link: a guest may move as often as it likes */
     uint64_t hello_by; /* HELLO: give up */
     uint64_t rx_at, ping_at;
     bool hello_due, confirm_due, report_due, ping_due, pong_due;

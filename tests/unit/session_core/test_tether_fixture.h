@@ -184,7 +184,7 @@ static inline void tx_send(struct tx *tx, struct rt_frame head, const void *payl
 {
     static uint8_t buf[RT_FRAME_HEADER + RT_FRAME_PAYLOAD_MAX];
     rt_frame_put(buf, &head);
-    if (head.length > 0)
+    if (head.length > 0 && payload != NULL)
         memcpy(buf + RT_FRAME_HEADER, payload, head.length);
     assert_int_equal(rt_tether_input(tx->tether, buf, RT_FRAME_HEADER + head.length, tx->now),
                      RT_FRAME_HEADER + head.length);
