@@ -157,7 +157,7 @@ static void exec(struct rt_tether *t, const struct rt_down_item *item, uint8_t *
     bool known = rt_tether_att_by_id(t, item->id.data) != NULL;
 #endif
 
-    if (item->id.size != RT_ID_SIZE || known || item->n_argv == 0 || t->procs[0]->state != RT_PROC_RUNNING ||
+    if (known || item->n_argv == 0 || t->procs[0]->state != RT_PROC_RUNNING ||
         rt_tether_add_proc(t, item->tty, item->in, &proc) != 0) {
         free(owned);
         return;

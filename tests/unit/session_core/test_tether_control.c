@@ -280,9 +280,6 @@ static void test_exec_once(void **state)
     assert_int_equal(tx.starts, 2);
     empty.n_argv = 0;
     send_item(1, &empty);
-    empty = exec_item(8, "ps");
-    empty.id = (struct rt_slice){0};
-    send_item(1, &empty);
     assert_int_equal(tx.starts, 2);
     (void)tx_take(&tx);
     assert_int_equal(tx_count(&tx, RT_REFUSE), 0);

@@ -1,0 +1,529 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "session/core/tether_internal.h"
+
+#include "tests/unit/session_core/test_tether_fixture.h"
+
+/* The end of a process and of the container: exit items, tails, END, and when it is over. */
+
+static struct tx tx;
+
+static void bind(uint32_t channel, uint64_t hold)
+{
+    struct rt_attach_msg msg = tx_new((uint8_t)channel, 1);
+    msg.hold = hold;
+    tx_bind(&tx, channel, &msg);
+}
+
+static void end_ok(enum rt_end_how how, uint64_t delay)
+{
+    struct rt_end_ok_msg msg = {.how = how, .delay = delay};
+    tx_send_map(&tx, (struct rt_frame){.type = RT_END_OK}, RT_MSG_END_OK, &msg);
+}
+
+/* The items of control-up that a take brought on a channel, decoded. Returns how many; the last one in `up`. */
+static unsigned items(uint32_t channel, struct rt_up_item *up)
+{
+    unsigned n = 0;
+    for (size_t i = 0; i < tx.n_frames; i++) {
+        const struct tx_frame *f = &tx.frames[i];
+        if (f->head.type != RT_DATA || f->head.stream != RT_CONTROL_UP || f->head.channel != channel)
+            continue;
+        for (size_t at = 0; at < f->head.length; n++) {
+            char why[RT_TEXT_MAX];
+            size_t size = (size_t)(f->payload[at] << 8 | f->payload[at + 1]);
+            assert_int_equal(rt_msg_decode(RT_MSG_UP_ITEM, f->payload + at + 2, size, up, why, sizeof why), 0);
+            at += 2 + size;
+        }
+    }
+    return n;
+}
+
+/* Acknowledges control-up up to its head. */
+static void ack_control(uint32_t channel, uint32_t proc)
+{
+    const struct rt_ring *ring = &rt_tether_proc(tx.tether, proc)->ring[RT_CONTROL_UP - RT_STDOUT];
+    struct rt_digest digest;
+    rt_digest_start(&digest, 0);
+    rt_ring_digest(ring, &digest, ring->head);
+    tx_ack_raw(&tx, channel, RT_CONTROL_UP, ring->head, ring->head + TX_INITIAL, rt_digest_value(&digest), 0);
+}
+
+/* Reads all there is on a channel of the main process, ends included. */
+static void read_all(uint32_t channel)
+{
+    struct tx_rx out = tx_rx(0), err = tx_rx(0);
+    tx_drain(&tx, channel, RT_STDOUT, &out);
+    tx.n_frames = 0;
+    (void)tx_take(&tx);
+    err.next = err.from = 0;
+    err.fin = true; /* nothing was written to it */
+    tx_ack(&tx, channel, RT_STDERR, &err, 10);
+    ack_control(channel, 0);
+}
+
+static void test_exit_item_and_end(void **state)
+{
+    (void)state;
+    struct rt_up_item up;
+    struct rt_end_msg end;
+    tx_live(&tx, NULL);
+    bind(1, 30000);
+    tx_produce(&tx, 0, RT_STDOUT, 100);
+    (void)tx_take(&tx);
+    rt_tether_exited(tx.tether, 0, 7, 0, tx.now);
+    tx_next(&tx);
+    tx_produce(&tx, 0, RT_STDOUT, 20); /* what was in the pipe */
+    (void)tx_take(&tx);
+    assert_int_equal(items(1, &up), 0);
+    rt_tether_eof(tx.tether, 0, RT_STDOUT, tx.now);
+    tx_next(&tx);
+    (void)tx_take(&tx);
+    assert_int_equal(tx_count(&tx, RT_END), 0);
+    rt_tether_eof(tx.tether, 0, RT_STDERR, tx.now);
+    (void)tx_take(&tx);
+    assert_int_equal(items(1, &up), 1);
+    assert_int_equal(up.t, RT_ITEM_EXITED);
+    assert_int_equal(up.code, 7);
+    assert_int_equal(up.out, 120);
+    assert_int_equal(up.err, 0);
+    assert_int_equal(tx_count(&tx, RT_FIN), 2);
+    assert_int_equal(tx_count(&tx, RT_TAIL), 1); /* none for a stream without a byte */
+    assert_int_equal(tx_frame(&tx, RT_TAIL, 0, 0)->head.length, 120);
+    tx_decode(tx_frame(&tx, RT_END, 0, 0), RT_MSG_END, &end);
+    assert_int_equal(end.code, 7);
+    assert_int_equal(end.out, 120);
+    assert_int_equal(tx.closes, 0);
+    end_ok(RT_END_REPLICATED, 0);
+    assert_int_equal(tx.overs, 0);
+    read_all(1);
+    assert_int_equal(tx.overs, 1);
+    assert_int_equal(tx_view(&tx).state, RT_TETHER_IS_OVER);
+    assert_int_equal(tx_view(&tx).code, 7);
+    assert_true(tx_view(&tx).end_ok);
+    assert_int_equal(tx_view(&tx).end_how, RT_END_REPLICATED);
+    assert_true(tx_deadline(&tx) == UINT64_MAX);
+    tx_next(&tx);
+    assert_int_equal(tx_take(&tx), 0);
+    tx_close(&tx);
+}
+
+/* Each of the three that are waited for comes last once. */
+static void test_over_needs_all(void **state)
+{
+    (void)state;
+    for (unsigned last = 0; last < 3; last++) {
+        tx_live(&tx, NULL);
+        bind(1, 30000);
+        tx_produce(&tx, 0, RT_STDOUT, 10);
+        tx_exit(&tx, 0, 0);
+        (void)tx_take(&tx);
+        struct tx_rx out = tx_rx(0), err = tx_rx(0);
+        (void)tx_consume(&tx, 1, RT_STDOUT, &out);
+        (void)tx_consume(&tx, 1, RT_STDERR, &err);
+        assert_true(out.fin && err.fin);
+        if (last != 0)
+            end_ok(RT_END_STORED, 0);
+        if (last != 1)
+            ack_control(1, 0);
+        tx_ack(&tx, 1, RT_STDERR, &err, 10);
+        out.fin = last != 2; /* all bytes, but not their end */
+        tx_ack(&tx, 1, RT_STDOUT, &out, 10);
+        assert_int_equal(tx.overs, 0);
+        out.fin = true;
+        if (last == 0)
+            end_ok(RT_END_STORED, 0);
+        else if (last == 1)
+            ack_control(1, 0);
+        else
+            tx_ack(&tx, 1, RT_STDOUT, &out, 10);
+        assert_int_equal(tx.overs, 1);
+        tx_close(&tx);
+    }
+}
+
+/* The tails are the last 64 KiB of each stream, also when the ring went round. */
+static void test_tails(void **state)
+{
+    (void)state;
+    struct rt_tether_config config = tx_config(&tx);
+    static const size_t sizes[] = {1, 65535, 65536, 65537, 100000, 500000};
+    config.ring_bytes = 131072;
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        tx_live(&tx, &config);
+        assert_int_equal(tx_produce(&tx, 0, RT_STDOUT, sizes[i]), sizes[i]);
+        assert_int_equal(tx_produce(&tx, 0, RT_STDERR, sizes[i] / 2), sizes[i] / 2);
+        tx_exit(&tx, 0, 0);
+        (void)tx_take(&tx);
+        size_t at = 0;
+        for (size_t k = 0; k < tx.n_frames; k++) { /* just before END */
+            const struct rt_frame *head = &tx.frames[k].head;
+            uint64_t size = head->stream == RT_STDOUT ? sizes[i] : sizes[i] / 2;
+            uint64_t tail = size < RT_TAIL_MAX ? size : RT_TAIL_MAX;
+            if (head->type == RT_END)
+                assert_int_equal(at, sizes[i] > 1 ? 2 : 1);
+            if (head->type != RT_TAIL)
+                continue;
+            assert_int_equal(head->length, tail);
+            assert_int_equal(head->offset, size - tail);
+            for (uint64_t b = 0; b < tail; b++)
+                if (tx.frames[k].payload[b] != tx_byte(head->stream, head->offset + b))
+                    fail_msg("the tail is not what was written");
+            at++;
+        }
+        assert_int_equal(tx_count(&tx, RT_END), 1);
+        end_ok(RT_END_STORED, 0);
+        assert_int_equal(tx.overs, 1); /* nobody is attached */
+        tx_close(&tx);
+    }
+}
+
+/* END without an answer: again at every reconnect, tails and all; "later": again when it says. */
+static void test_end_again(void **state)
+{
+    (void)state;
+    tx_live(&tx, NULL);
+    tx_produce(&tx, 0, RT_STDOUT, 10);
+    tx_exit(&tx, 0, 0);
+    for (unsigned i = 0; i < 3; i++) {
+        (void)tx_take(&tx);
+        assert_int_equal(tx_count(&tx, RT_END), i == 0);
+        tx_lost(&tx);
+        tx_run(&tx, tx.dialing ? 0 : 600, false);
+        struct rt_hello_msg hello;
+        tx_connect(&tx, &hello);
+        tx_welcome(&tx, 5, "ticket");
+        (void)tx_take(&tx);
+        assert_int_equal(tx_count(&tx, RT_TAIL), 1);
+        assert_int_equal(tx_count(&tx, RT_END), 1);
+    }
+    for (unsigned i = 0; i < 3; i++) {
+        uint64_t delay = i == 0 ? 0 : 2500, wait = delay ? delay : 1000;
+        end_ok(RT_END_LATER, delay);
+        assert_int_equal(tx.overs, 0);
+        tx_run(&tx, wait - 1, true);
+        (void)tx_take(&tx);
+        assert_int_equal(tx_count(&tx, RT_END), 0);
+        assert_true(tx_deadline(&tx) <= tx.now + 1);
+        tx_run(&tx, 1, true);
+        (void)tx_take(&tx);
+        assert_int_equal(tx_count(&tx, RT_TAIL), 1);
+        assert_int_equal(tx_count(&tx, RT_END), 1);
+    }
+    end_ok(RT_END_ON_DISK, 0);
+    assert_int_equal(tx.overs, 1);
+    tx_close(&tx);
+    tx_live(&tx, NULL);
+    end_ok(RT_END_STORED, 0); /* nothing has ended */
+    tx_exit(&tx, 0, 0);
+    assert_int_equal(tx.overs, 0);
+    tx_close(&tx);
+}
+
+/* Once it is stored, no reconnect says it again. */
+static void test_end_said_once(void **state)
+{
+    (void)state;
+    struct tx_rx out = tx_rx(0), err = tx_rx(0);
+    tx_live(&tx, NULL);
+    bind(1, 30000);
+    tx_produce(&tx, 0, RT_STDOUT, 10);
+    tx_exit(&tx, 0, 0);
+    (void)tx_take(&tx);
+    end_ok(RT_END_STORED, 0);
+    tx_cut(&tx);
+    assert_int_equal(tx_count(&tx, RT_END) + tx_count(&tx, RT_TAIL), 0);
+    struct rt_attach_msg msg = tx_resume(1, 2, &out, &err, 0, 0);
+    tx_bind(&tx, 2, &msg);
+    (void)tx_consume(&tx, 2, RT_STDOUT, &out);
+    (void)tx_consume(&tx, 2, RT_STDERR, &err);
+    assert_true(out.fin && err.fin); /* told again after the rebinding */
+    tx_ack(&tx, 2, RT_STDOUT, &out, 10);
+    tx_ack(&tx, 2, RT_STDERR, &err, 10);
+    assert_int_equal(tx.overs, 0);
+    ack_control(2, 0);
+    assert_int_equal(tx.overs, 1);
+    tx_close(&tx);
+}
+
+/* ---- who is waited for ---- */
+
+/* How long the container stays when everything but its attachments is done. */
+static uint64_t stays(void)
+{
+    uint64_t from;
+    tx_exit(&tx, 0, 0);
+    (void)tx_take(&tx);
+    end_ok(RT_END_STORED, 0);
+    from = tx.now;
+    while (!tx.overs) {
+        assert_true(tx_deadline(&tx) > tx.now);
+        tx_tick(&tx, tx_deadline(&tx));
+        if (tx.up && !tx.overs)
+            tx_send(&tx, (struct rt_frame){.type = RT_PONG}, NULL);
+    }
+    return tx.now - from;
+}
+
+static void test_waits_for_holds(void **state)
+{
+    (void)state;
+    struct rt_attach_msg msg = tx_new(3, 1);
+    tx_live(&tx, NULL);
+    tx_produce(&tx, 0, RT_STDOUT, 10);
+    assert_int_equal(stays(), 0);
+    tx_close(&tx);
+    tx_live(&tx, NULL);
+    tx_produce(&tx, 0, RT_STDOUT, 10);
+    bind(1, 3000);
+    bind(2, 7000);
+    assert_int_equal(stays(), 7000);
+    tx_close(&tx);
+    tx_live(&tx, NULL); /* an observer that is bound has a moment, however long it has been quiet before */
+    bind(1, 0);
+    tx.now += 4000;
+    tx_send(&tx, (struct rt_frame){.type = RT_PONG}, NULL);
+    tx_produce(&tx, 0, RT_STDOUT, 10);
+    assert_int_equal(stays(), RT_END_GRACE_MS);
+    tx_close(&tx);
+    tx_live(&tx, NULL); /* one that is not is not waited for */
+    tx_produce(&tx, 0, RT_STDOUT, 10);
+    bind(1, 0);
+    tx_cut(&tx);
+    assert_int_equal(stays(), 0);
+    tx_close(&tx);
+    tx_live(&tx, NULL); /* nobody wants anything */
+    msg.want = 0;
+    tx_bind(&tx, 1, &msg);
+    assert_int_equal(stays(), 0);
+    tx_close(&tx);
+}
+
+/* One that comes when all is over but somebody's hold has the same moment, once. */
+static void test_grace_for_who_comes_late(void **state)
+{
+    (void)state;
+    struct rt_attach_msg msg = tx_new(2, 1);
+    tx_live(&tx, NULL);
+    tx_produce(&tx, 0, RT_STDOUT, 10);
+    bind(1, 2000);
+    tx_exit(&tx, 0, 0);
+    (void)tx_take(&tx);
+    end_ok(RT_END_STORED, 0);
+    tx_run(&tx, 1900, true);
+    tx_send(&tx, (struct rt_frame){.type = RT_PONG}, NULL);
+    msg.hold = 0;
+    tx_bind(&tx, 2, &msg);
+    tx_run(&tx, RT_END_GRACE_MS - 1, true);
+    assert_int_equal(tx.overs, 0);
+    msg.try_no = 2;
+    tx_bind(&tx, 3, &msg);
+    tx_run(&tx, 1, true);
+    assert_int_equal(tx.overs, 1);
+    tx_close(&tx);
+}
+
+/* Acknowledging everything but the end does not buy time for ever. */
+static void test_no_refill_at_the_end(void **state)
+{
+    (void)state;
+    struct tx_rx out = tx_rx(0), err = tx_rx(0);
+    tx_live(&tx, NULL);
+    tx_produce(&tx, 0, RT_STDOUT, 10);
+    bind(1, 3000);
+    (void)tx_consume(&tx, 1, RT_STDOUT, &out);
+    tx_exit(&tx, 0, 0);
+    (void)tx_take(&tx);
+    end_ok(RT_END_STORED, 0);
+    for (uint64_t ms = 0; ms < 3000; ms += 100) {
+        assert_int_equal(tx.overs, 0);
+        out.fin = false;
+        tx_ack(&tx, 1, RT_STDOUT, &out, 10);
+        tx_ack(&tx, 1, RT_STDERR, &err, 10);
+        ack_control(1, 0);
+        tx_run(&tx, 100, true);
+    }
+    assert_int_equal(tx.overs, 1);
+    tx_close(&tx);
+}
+
+/* No agent ever confirms: given up after a while, but not before those who hold. */
+static void test_end_timeout(void **state)
+{
+    (void)state;
+    struct rt_tether_config config = tx_config(&tx);
+    config.end_timeout_ms = 4000;
+    tx_live(&tx, &config);
+    tx_exit(&tx, 0, 0);
+    tx_run(&tx, 3999, true);
+    assert_int_equal(tx.overs, 0);
+    tx_run(&tx, 1, true);
+    assert_int_equal(tx.overs, 1);
+    assert_false(tx_view(&tx).end_ok);
+    tx_close(&tx);
+    tx_live(&tx, &config);
+    bind(1, 9000);
+    tx_produce(&tx, 0, RT_STDOUT, 10);
+    tx_exit(&tx, 0, 0);
+    tx_run(&tx, 8999, true);
+    assert_int_equal(tx.overs, 0);
+    tx_run(&tx, 1, true);
+    assert_int_equal(tx.overs, 1);
+    tx_close(&tx);
+    config.end_timeout_ms = 0; /* never */
+    tx_open(&tx, &config);
+    tx_exit(&tx, 0, 0);
+    for (unsigned i = 0; i < 1000; i++) {
+        tx_lost(&tx);
+        tx_run(&tx, 600, false);
+        assert_int_equal(tx.overs, 0);
+    }
+    tx_close(&tx);
+}
+
+/* What was written before the first attachment is kept for its budget, also beyond the end. */
+static void test_first_hold_at_the_end(void **state)
+{
+    (void)state;
+    struct rt_tether_config config = tx_config(&tx);
+    config.first_hold_ms = 5000;
+    tx_live(&tx, &config);
+    tx_produce(&tx, 0, RT_STDOUT, 10);
+    assert_int_equal(stays(), 5000);
+    tx_close(&tx);
+}
+
+/* ---- pipes that stay open ---- */
+
+static void test_drain_timeout(void **state)
+{
+    (void)state;
+    struct rt_up_item up;
+    tx_live(&tx, NULL);
+    bind(1, 30000);
+    rt_tether_exited(tx.tether, 0, 0, 15, tx.now);
+    tx_next(&tx);
+    tx_run(&tx, 1000, true);
+    tx_produce(&tx, 0, RT_STDOUT, 30); /* a grandchild */
+    tx_run(&tx, 999, true);
+    assert_int_equal(tx.closes, 0);
+    tx_run(&tx, 1, true);
+    assert_int_equal(tx.closes, 1);
+    assert_int_equal(tx.close_proc, 0);
+    (void)tx_take(&tx);
+    assert_int_equal(items(1, &up), 1);
+    assert_int_equal(up.sig, 15);
+    assert_int_equal(up.out, 30);
+    assert_int_equal(tx_produce(&tx, 0, RT_STDOUT, 30), 0); /* no more */
+    rt_tether_eof(tx.tether, 0, RT_STDOUT, tx.now);
+    tx_next(&tx);
+    (void)tx_take(&tx);
+    assert_int_equal(items(1, &up), 0);
+    tx_close(&tx);
+}
+
+/* While a hold keeps the shell from reading, what the process wrote last still waits in its pipe. */
+static void test_drain_waits_for_holds(void **state)
+{
+    (void)state;
+    tx_live(&tx, NULL);
+    bind(1, 5000);
+    (void)tx_produce(&tx, 0, RT_STDOUT, 2 * TX_RING);
+    rt_tether_exited(tx.tether, 0, 0, 0, tx.now);
+    tx_next(&tx);
+    tx_run(&tx, 4999, true);
+    assert_int_equal(tx.closes, 0);
+    tx_run(&tx, 1, true);
+    assert_int_equal(tx_produce(&tx, 0, RT_STDOUT, 1000), 1000);
+    tx_run(&tx, 1999, true);
+    assert_int_equal(tx.closes, 0);
+    tx_run(&tx, 1, true);
+    assert_int_equal(tx.closes, 1);
+    tx_close(&tx);
+}
+
+/* A terminal has one output. */
+static void test_terminal_ends_with_one_stream(void **state)
+{
+    (void)state;
+    struct rt_tether_config config = tx_config(&tx);
+    config.tty = true;
+    tx_live(&tx, &config);
+    bind(1, 1000);
+    size_t room;
+    assert_null(rt_tether_space(tx.tether, 0, RT_STDERR, &room, tx.now));
+    rt_tether_exited(tx.tether, 0, 0, 0, tx.now);
+    rt_tether_eof(tx.tether, 0, RT_STDOUT, tx.now);
+    (void)tx_take(&tx);
+    assert_int_equal(tx_count(&tx, RT_END), 1);
+    tx_close(&tx);
+}
+
+static void test_command_that_cannot_start(void **state)
+{
+    (void)state;
+    struct rt_attach_msg msg = tx_new(1, 1);
+    struct rt_attached_msg attached;
+    struct rt_up_item up;
+    tx_open(&tx, NULL);
+    tx_close(&tx);
+    tx.starts = 0;
+    tx.dialing = false;
+    tx.start_code = 127;
+    tx.tether = rt_tether_new(&tx.config, tx.now);
+    tx_next(&tx);
+    tx_up(&tx);
+    assert_int_equal(tx_count(&tx, RT_END), 1);
+    tx_attach(&tx, 1, &msg);
+    tx_attached(&tx, 1, &attached);
+    assert_int_equal(attached.st, 2);
+    assert_int_equal(attached.code, 127);
+    assert_int_equal(items(1, &up), 1);
+    assert_int_equal(up.code, 127);
+    tx_close(&tx);
+}
+
+/* An exec'd process that ends is no end of the container; its attachment is waited for all the same. */
+static void test_exec_at_the_end(void **state)
+{
+    (void)state;
+    uint8_t bytes[512];
+    struct rt_down_item item = {
+        .t = RT_ITEM_EXEC, .id = tx_id(7), .argv = {rt_slice_text("sh")}, .n_argv = 1, .hold = 6000};
+    tx_live(&tx, NULL);
+    bind(1, 0);
+    tx_data(&tx, 1, RT_CONTROL_DOWN, 0, bytes, tx_item(bytes, &item));
+    tx_produce(&tx, 1, RT_STDOUT, 10);
+    tx_detach(&tx, 1);
+    tx_exit(&tx, 0, 0);
+    (void)tx_take(&tx);
+    end_ok(RT_END_STORED, 0);
+    tx_exit(&tx, 1, 0);
+    tx_run(&tx, 5999, true);
+    assert_int_equal(tx.overs, 0);
+    tx_run(&tx, 1, true);
+    assert_int_equal(tx.overs, 1);
+    tx_close(&tx);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_exit_item_and_end),
+        cmocka_unit_test(test_over_needs_all),
+        cmocka_unit_test(test_tails),
+        cmocka_unit_test(test_end_again),
+        cmocka_unit_test(test_end_said_once),
+        cmocka_unit_test(test_waits_for_holds),
+        cmocka_unit_test(test_grace_for_who_comes_late),
+        cmocka_unit_test(test_no_refill_at_the_end),
+        cmocka_unit_test(test_end_timeout),
+        cmocka_unit_test(test_first_hold_at_the_end),
+        cmocka_unit_test(test_drain_timeout),
+        cmocka_unit_test(test_drain_waits_for_holds),
+        cmocka_unit_test(test_terminal_ends_with_one_stream),
+        cmocka_unit_test(test_command_that_cannot_start),
+        cmocka_unit_test(test_exec_at_the_end),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
