@@ -213,8 +213,8 @@ int rt_cluster_cli(struct rt_cluster *cluster, const char *const *args, const vo
     return rt_process_run(&spec, input, input_size, limit_ms, run);
 }
 
-/* The join token of a new session; the store is not whole in its first seconds, so `create` may be told to wait. */
-static int create(struct rt_cluster *cluster, const char *cid, char *token, size_t size)
+/* The join token of a new session, or -1. Says why only when told to. */
+static int create_once(struct rt_cluster *cluster, const char *cid, char *token, size_t size, bool say)
 {
     const char *args[] = {"retether", "create", cid, NULL};
     struct rt_process_run run;
@@ -225,12 +225,28 @@ static int create(struct rt_cluster *cluster, const char *cid, char *token, size
         return -1;
     }
     run.out[strcspn(run.out, "\n")] = '\0';
-    rc = run.status == 0 && run.out_size > 0 && strlen(run.out) < size ? 0 : fail("retether create", run.err);
+    rc = run.status == 0 && run.out_size > 0 && strlen(run.out) < size ? 0 : -1;
     if (rc == 0) {
         (void)snprintf(token, size, "%s", run.out);
+    } else if (say) {
+        (void)fail("retether create", run.err);
     }
     rt_process_run_free(&run);
     return rc;
+}
+
+/* An agent listens before it has reached the store, and a store that is not whole makes no sessions. */
+static int create(struct rt_cluster *cluster, const char *cid, char *token, size_t size)
+{
+    uint64_t until = rt_process_now_ms() + CREATE_LIMIT_MS;
+
+    while (create_once(cluster, cid, token, size, false) != 0) {
+        if (rt_process_now_ms() >= until) {
+            return create_once(cluster, cid, token, size, true);
+        }
+        rt_process_sleep_ms(10 * STEP_MS);
+    }
+    return 0;
 }
 
 static int start_stand_in(struct rt_cluster *cluster, struct rt_cluster_vm *vm)
