@@ -24,11 +24,13 @@
 #define CHUNK 65536
 /* A rated writer that was kept waiting may catch up this much of its time at once. */
 #define CATCH_UP_MS 20
+#define SMALL_PIPE 4096
 #define EXIT_WRONG_INPUT 3
 
 struct program {
     uint64_t out_bytes, in_bytes, rate, seed;
-    bool expects_in; /* --in-bytes was given */
+    uint64_t bursts_ms; /* reads for so long, then not for so long; 0: always */
+    bool expects_in;    /* --in-bytes was given */
     enum workload_form form;
     uint64_t written;
     double credit; /* bytes that the rate allows now */
@@ -43,9 +45,10 @@ struct program {
 };
 
 static const char usage_text[] =
-    "usage: workload [--out-bytes N] [--in-bytes N] [--rate BYTES/S] [--seed N] [--line]\n"
+    "usage: workload [--out-bytes N] [--in-bytes N] [--rate BYTES/S] [--in-bursts MS] [--seed N] [--line]\n"
     "  writes N numbered bytes to stdout, at a rate or as fast as they are taken; checks the stream of seed N + 1 on\n"
     "  stdin, which must end after its N bytes (0: stdin is not read); --line: text.\n"
+    "  --in-bursts: by turns reads and does not read for so long, from a small pipe, so that input piles up.\n"
     "  Sizes: 4096, 64K, 256M. Exit status 3: the input was wrong, stderr says where.\n";
 
 static double now_ms(void)
@@ -61,6 +64,7 @@ static bool parse(struct program *program, int argc, char **argv)
     static const struct option options[] = {
         {"out-bytes", required_argument, NULL, 'o'},
         {"in-bytes", required_argument, NULL, 'i'},
+        {"in-bursts", required_argument, NULL, 'b'},
         {"rate", required_argument, NULL, 'r'},
         {"seed", required_argument, NULL, 's'},
         {"line", no_argument, NULL, 'l'},
@@ -80,6 +84,9 @@ static bool parse(struct program *program, int argc, char **argv)
             break;
         case 'r':
             good = workload_read_size(optarg, &program->rate);
+            break;
+        case 'b':
+            good = workload_read_size(optarg, &program->bursts_ms);
             break;
         case 's':
             good = workload_read_size(optarg, &program->seed);
@@ -177,20 +184,30 @@ static bool write_output(struct program *program)
     return true;
 }
 
+/* Whether stdin is left alone now. */
+static bool resting(const struct program *program)
+{
+    return program->bursts_ms > 0 && !program->in_ended && (uint64_t)now_ms() / program->bursts_ms % 2 == 1;
+}
+
 static int run(struct program *program)
 {
     int status = 0;
 
+    if (program->bursts_ms > 0) {
+        (void)fcntl(STDIN_FILENO, F_SETPIPE_SZ, SMALL_PIPE);
+    }
     (void)fcntl(STDOUT_FILENO, F_SETFL, fcntl(STDOUT_FILENO, F_GETFL) | O_NONBLOCK);
     while (status == 0 && !(program->in_ended && program->written == program->out_bytes)) {
         bool waits = program->out_from < program->out_until;
-        bool writes = program->written < program->out_bytes;
+        bool writes = program->written < program->out_bytes, rests = resting(program);
+        int limit_ms = rests || (writes && program->rate > 0) ? 1 : writes ? 0 : -1;
         struct pollfd fds[2] = {
-            {.fd = program->in_ended ? -1 : STDIN_FILENO, .events = POLLIN},
+            {.fd = program->in_ended || rests ? -1 : STDIN_FILENO, .events = POLLIN},
             {.fd = waits ? STDOUT_FILENO : -1, .events = POLLOUT},
         };
 
-        if (poll(fds, 2, waits || !writes ? -1 : program->rate > 0 ? 1 : 0) < 0 && errno != EINTR) {
+        if (poll(fds, 2, waits && !rests ? -1 : limit_ms) < 0 && errno != EINTR) {
             return 1;
         }
         if (fds[0].revents != 0) {

@@ -139,8 +139,8 @@ static bool plan(struct demo *demo)
 static int start_container(struct demo *demo)
 {
     char program[RT_PROCESS_PATH], bytes[32], in_bytes[32], rate[32], seed[16];
-    const char *command[] = {program,  "--out-bytes", bytes,    "--in-bytes", in_bytes,
-                             "--rate", rate,          "--seed", seed,         NULL};
+    const char *command[] = {program, "--out-bytes", bytes, "--in-bytes", in_bytes, "--in-bursts",
+                             "50",    "--rate",      rate,  "--seed",     seed,     NULL};
     const char *tether[] = {"--first-hold", "60s", NULL};
 
     rt_process_program("workload", program);
