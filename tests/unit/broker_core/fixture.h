@@ -47,6 +47,10 @@ struct fx {
 
 void fx_init(struct fx *fx); /* store up, whole */
 void fx_close(struct fx *fx);
+/* The same for cmocka: *state is the fixture. */
+int fx_setup(void **state);
+int fx_teardown(void **state);
+#define FX_TEST(name) cmocka_unit_test_setup_teardown(name, fx_setup, fx_teardown)
 void fx_tick(struct fx *fx, uint64_t ms); /* time goes on, deadlines on its way are kept */
 void fx_answer(struct fx *fx);            /* replies to all operations under way, and to those that this starts */
 void fx_fail(struct fx *fx, int error);   /* the same with an error */
@@ -54,6 +58,7 @@ void fx_up(struct fx *fx, bool fresh, bool whole);
 void fx_down(struct fx *fx);
 void fx_host(struct fx *fx, const char *host, bool alive);
 void fx_claimed(struct fx *fx, const char *cid, const char *host, uint64_t life, uint64_t epoch);
+int fx_store_submit(void *ctx, const struct rt_store_op *op);                          /* the agent's io.store */
 struct rt_store_record *fx_record(struct fx *fx, const char *tenant, const char *cid); /* made when there is none */
 
 int fx_open(struct fx *fx, enum rt_peer_role role, const char *who);
@@ -90,6 +95,10 @@ void fx_serve(struct fx *fx, struct fx_guest *guest); /* all of it */
 int fx_client(struct fx *fx, const char *tenant);
 void fx_attach(struct fx *fx, int client, uint32_t channel, const char *cid, uint64_t wait, uint64_t klife,
                uint64_t kepoch);
+/* A served guest "web" and a client with one channel: 7 at the client, 1 at the guest. */
+void fx_attached(struct fx *fx, struct fx_guest *guest, int *client);
+void fx_data(struct fx *fx, int link, uint32_t channel, uint16_t stream, uint64_t offset, const void *bytes,
+             uint32_t size);
 bool fx_serves(const struct fx *fx, const char *cid);
 struct rt_agent_stats fx_stats(const struct fx *fx);
 void fx_request(struct fx *fx, int client, uint64_t id, const struct rt_request_msg *msg);

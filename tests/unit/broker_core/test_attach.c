@@ -5,30 +5,11 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 /* Attaches: bound, held, sent elsewhere, refused; and the tenants that keep them apart. */
-
-static int setup(void **state)
-{
-    struct fx *fx = calloc(1, sizeof *fx);
-
-    assert_non_null(fx);
-    fx_init(fx);
-    assert_non_null(fx->agent);
-    *state = fx;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    fx_close(*state);
-    free(*state);
-    return 0;
-}
 
 static struct rt_store_record *owned(struct fx *fx, const char *cid, const char *host, enum rt_session_state session,
                                      uint64_t life, uint64_t epoch)
@@ -408,28 +389,26 @@ static void test_welcome_lists_agents(void **state)
     assert_true(rt_slice_equal(welcome.agents[1].host, rt_slice_text("there")));
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_held_until_the_guest_comes),
-        TEST(test_wait_ends),
-        TEST(test_not_found),
-        TEST(test_known_is_not_not_found),
-        TEST(test_moved),
-        TEST(test_not_moved_to_the_dead),
-        TEST(test_ended),
-        TEST(test_own_orphan_is_written_lost),
-        TEST(test_store_out),
-        TEST(test_given_up_by_the_client),
-        TEST(test_invalid),
-        TEST(test_channels_limit),
-        TEST(test_held_limit),
-        TEST(test_sessions_limit),
-        TEST(test_tenants),
-        TEST(test_byte_by_byte),
-        TEST(test_welcome_lists_agents),
+        FX_TEST(test_held_until_the_guest_comes),
+        FX_TEST(test_wait_ends),
+        FX_TEST(test_not_found),
+        FX_TEST(test_known_is_not_not_found),
+        FX_TEST(test_moved),
+        FX_TEST(test_not_moved_to_the_dead),
+        FX_TEST(test_ended),
+        FX_TEST(test_own_orphan_is_written_lost),
+        FX_TEST(test_store_out),
+        FX_TEST(test_given_up_by_the_client),
+        FX_TEST(test_invalid),
+        FX_TEST(test_channels_limit),
+        FX_TEST(test_held_limit),
+        FX_TEST(test_sessions_limit),
+        FX_TEST(test_tenants),
+        FX_TEST(test_byte_by_byte),
+        FX_TEST(test_welcome_lists_agents),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,30 +5,10 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include <cmocka.h>
 
-/* A guest's handshake and the claims: every row of what may come of it. */
-
-static int setup(void **state)
-{
-    struct fx *fx = calloc(1, sizeof *fx);
-
-    assert_non_null(fx);
-    fx_init(fx);
-    assert_non_null(fx->agent);
-    *state = fx;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    fx_close(*state);
-    free(*state);
-    return 0;
-}
+/* A guest's claims: every row of what may come of them. */
 
 static void test_join(void **state)
 {
@@ -203,270 +183,6 @@ static void test_news_epoch_makes_stale(void **state)
     assert_true(fx_serves(fx, "web"));
 }
 
-static void test_bad_hellos(void **state)
-{
-    struct fx *fx = *state;
-    struct fx_guest guest;
-
-    fx_guest(&guest, "web", 1);
-    guest.cid = "other";
-    fx_hello(fx, &guest);
-    fx_want_refuse(fx, guest.link, 0, RT_CLASS_BAD_AUTH, NULL);
-    guest.cid = "no such/id";
-    fx_hello(fx, &guest);
-    fx_want_refuse(fx, guest.link, 0, RT_CLASS_PROTOCOL, NULL);
-    fx_guest(&guest, "web", 1);
-    guest.token[0] ^= 0x40;
-    fx_hello(fx, &guest);
-    fx_want_refuse(fx, guest.link, 0, RT_CLASS_BAD_AUTH, NULL);
-    fx_guest(&guest, "web", 1);
-    guest.token_size = 0;
-    fx_hello(fx, &guest);
-    fx_want_refuse(fx, guest.link, 0, RT_CLASS_PROTOCOL, NULL);
-    fx_guest(&guest, "web", 1);
-    guest.epoch = UINT64_MAX; /* becomes 0 */
-    fx_hello(fx, &guest);
-    fx_want_refuse(fx, guest.link, 0, RT_CLASS_PROTOCOL, NULL);
-    assert_int_equal(fx_stats(fx).refused, 5);
-    assert_int_equal(fx_stats(fx).links, 0);
-    assert_int_equal(fx->n_submitted[RT_STORE_TEST], 0);
-}
-
-static void test_expired_and_stolen_tickets(void **state)
-{
-    struct fx *fx = *state;
-    struct fx_guest guest, thief;
-
-    fx_guest(&guest, "web", 1);
-    fx_serve(fx, &guest);
-    thief = guest;
-    thief.inc = 7;
-    fx_hello(fx, &thief);
-    fx_want_refuse(fx, thief.link, 0, RT_CLASS_BAD_AUTH, NULL);
-    fx_lost(fx, guest.link);
-    fx_tick(fx, UINT64_C(3600000));
-    fx_answer(fx);
-    fx_hello(fx, &guest);
-    fx_want_refuse(fx, guest.link, 0, RT_CLASS_BAD_AUTH, NULL);
-}
-
-static void test_bound_token(void **state)
-{
-    struct fx *fx = *state;
-    struct fx_guest guest;
-    struct rt_ticket ticket;
-
-    fx_guest(&guest, "web", 1);
-    fx_join_token(&guest, "local", "web", "vm-1");
-    fx_hello(fx, &guest);
-    fx_want_refuse(fx, guest.link, 0, RT_CLASS_BAD_AUTH, NULL);
-    guest.link = fx_open(fx, RT_PEER_GUEST, "vm-2");
-    fx_hello_on(fx, &guest);
-    fx_want_refuse(fx, guest.link, 0, RT_CLASS_BAD_AUTH, NULL);
-    guest.link = fx_open(fx, RT_PEER_GUEST, "vm-1");
-    fx_hello_on(fx, &guest);
-    fx_answer(fx);
-    fx_welcome(fx, &guest, NULL);
-    assert_int_equal(rt_ticket_decode(guest.token, guest.token_size, &ticket), 0);
-    assert_string_equal(ticket.bound_to, "vm-1");
-}
-
-static void hello_as(struct fx *fx, int link, const char *role, uint64_t vmin, uint64_t vmax)
-{
-    struct rt_hello_msg hello;
-
-    memset(&hello, 0, sizeof hello);
-    hello.vmin = vmin;
-    hello.vmax = vmax;
-    hello.role = rt_slice_text(role);
-    fx_msg(fx, link, &(struct rt_frame){.type = RT_HELLO}, RT_MSG_HELLO, &hello);
-}
-
-static void test_role_and_version(void **state)
-{
-    struct fx *fx = *state;
-    int link = fx_open(fx, RT_PEER_GUEST, "");
-
-    hello_as(fx, link, "client", 1, 1);
-    fx_want_refuse(fx, link, 0, RT_CLASS_DENIED, NULL);
-    link = fx_open(fx, RT_PEER_CLIENT, "local");
-    hello_as(fx, link, "guest", 1, 1);
-    fx_want_refuse(fx, link, 0, RT_CLASS_DENIED, NULL);
-    link = fx_open(fx, RT_PEER_CLIENT, "local");
-    hello_as(fx, link, "client", 2, 3);
-    fx_want_refuse(fx, link, 0, RT_CLASS_VERSION, NULL);
-    link = fx_open(fx, RT_PEER_CLIENT, "local");
-    hello_as(fx, link, "client", 1, 9);
-    fx_want(fx, link, RT_WELCOME, &(struct rt_frame){0});
-}
-
-static void test_handshake_deadline(void **state)
-{
-    struct fx *fx = *state;
-    struct fx_guest guest;
-    int silent = fx_open(fx, RT_PEER_CLIENT, "local");
-
-    fx_guest(&guest, "web", 1);
-    fx_hello(fx, &guest);
-    fx_answer(fx);
-    fx_welcome(fx, &guest, NULL);
-    fx_tick(fx, RT_HANDSHAKE_TIMEOUT_MS - 1);
-    assert_false(fx_closed(fx, silent));
-    fx_tick(fx, 1);
-    assert_true(fx_closed(fx, silent));
-    assert_true(fx_closed(fx, guest.link));
-    assert_int_equal(fx_stats(fx).links, 0);
-    assert_int_equal(fx_stats(fx).handshakes, 0);
-}
-
-static void test_handshakes_limit(void **state)
-{
-    struct fx *fx = *state;
-    struct rt_peer peer;
-    rt_link_id ids[RT_AGENT_HANDSHAKES_MAX];
-
-    memset(&peer, 0, sizeof peer);
-    peer.role = RT_PEER_GUEST;
-    for (size_t i = 0; i < RT_AGENT_HANDSHAKES_MAX; i++) {
-        ids[i] = rt_agent_opened(fx->agent, &peer, fx->now);
-        assert_int_not_equal(ids[i], 0);
-    }
-    assert_int_equal(rt_agent_opened(fx->agent, &peer, fx->now), 0);
-    rt_agent_closed(fx->agent, ids[5], "gone", fx->now);
-    assert_int_not_equal(rt_agent_opened(fx->agent, &peer, fx->now), 0);
-}
-
-static void test_store_silent(void **state)
-{
-    struct fx *fx = *state;
-    struct fx_guest guest, joins;
-
-    fx_guest(&joins, "new", 2);
-    fx_guest(&guest, "web", 1);
-    fx_serve(fx, &guest);
-    fx_lost(fx, guest.link);
-    fx_answer(fx);
-    fx_hello(fx, &joins);
-    fx_hello(fx, &guest);
-    fx_tick(fx, RT_CLAIM_TIMEOUT_MS - 1);
-    fx_none(fx, guest.link);
-    fx_tick(fx, 1);
-    fx_want_refuse(fx, joins.link, 0, RT_CLASS_RETRY_LATER, NULL);
-    fx_welcome(fx, &guest, NULL);
-    fx_answer(fx); /* too late */
-    fx_none(fx, guest.link);
-    fx_confirm(fx, &guest);
-    fx_tick(fx, RT_CLAIM_TIMEOUT_MS);
-    assert_true(fx_serves(fx, "web"));
-    assert_int_equal(fx_stats(fx).provisional, 1);
-    fx_answer(fx); /* the take's late reply */
-    assert_int_equal(fx_stats(fx).provisional, 0);
-    assert_int_equal(fx_stats(fx).claims, 2);
-}
-
-static void test_store_down(void **state)
-{
-    struct fx *fx = *state;
-    struct fx_guest guest, joins;
-
-    fx_guest(&guest, "web", 1);
-    fx_serve(fx, &guest);
-    fx_down(fx);
-    fx_guest(&joins, "new", 2);
-    fx_hello(fx, &joins);
-    fx_want_refuse(fx, joins.link, 0, RT_CLASS_RETRY_LATER, NULL);
-    fx_serve(fx, &guest); /* at once: nobody is asked */
-    assert_true(fx_serves(fx, "web"));
-    assert_int_equal(fx_stats(fx).provisional, 1);
-    fx_tick(fx, 5000);
-    fx_send(fx, guest.link, &(struct rt_frame){.type = RT_PONG}, NULL);
-    fx_up(fx, false, true);
-    fx_answer(fx);
-    assert_int_equal(fx_stats(fx).provisional, 0);
-    assert_int_equal(fx_record(fx, "local", "web")->rule.epoch, 2);
-}
-
-static void test_take_repeated(void **state)
-{
-    struct fx *fx = *state;
-    struct fx_guest guest;
-    size_t takes;
-
-    fx_guest(&guest, "web", 1);
-    fx_hello(fx, &guest);
-    fx_answer(fx);
-    fx_welcome(fx, &guest, NULL);
-    fx_confirm(fx, &guest);
-    fx_fail(fx, RT_ETIMEDOUT);
-    assert_true(fx_serves(fx, "web"));
-    takes = fx->n_submitted[RT_STORE_TAKE];
-    fx_tick(fx, 50);
-    assert_int_equal(fx->n_submitted[RT_STORE_TAKE], takes + 1);
-    fx_fail(fx, RT_ETIMEDOUT);
-    fx_tick(fx, 99);
-    assert_int_equal(fx->n_submitted[RT_STORE_TAKE], takes + 1);
-    fx_tick(fx, 1);
-    assert_int_equal(fx->n_submitted[RT_STORE_TAKE], takes + 2);
-    fx_tick(fx, 3000); /* one at a time, however long it takes */
-    assert_int_equal(fx->n_submitted[RT_STORE_TAKE], takes + 2);
-    fx_answer(fx);
-    assert_int_equal(fx_stats(fx).provisional, 0);
-    fx_tick(fx, 3000);
-    assert_int_equal(fx->n_submitted[RT_STORE_TAKE], takes + 2);
-}
-
-static void test_provisional_refused(void **state)
-{
-    struct fx *fx = *state;
-    struct fx_guest guest, clone;
-    int client;
-    struct rt_frame frame;
-
-    fx_guest(&guest, "web", 1);
-    fx_serve(fx, &guest);
-    fx_lost(fx, guest.link);
-    fx_answer(fx);
-    clone = guest;
-    fx_serve(fx, &guest);
-    fx_lost(fx, guest.link);
-    fx_answer(fx);
-    fx_tick(fx, RT_LEASE_MS); /* this agent has forgotten it */
-    fx_answer(fx);
-    fx_down(fx);
-    clone.epoch = 10;
-    fx_serve(fx, &clone);
-    assert_true(fx_serves(fx, "web"));
-    client = fx_client(fx, "local");
-    fx_attach(fx, client, 1, "web", 0, 0, 0);
-    (void)fx_want(fx, clone.link, RT_ATTACH, &frame);
-    fx_up(fx, false, true);
-    fx_answer(fx);
-    fx_want_refuse(fx, clone.link, 0, RT_CLASS_REWOUND, NULL);
-    fx_want_refuse(fx, client, 1, RT_CLASS_LOST, NULL);
-    assert_false(fx_serves(fx, "web"));
-    assert_int_equal(fx_stats(fx).provisional, 0);
-    assert_int_equal(fx_stats(fx).forks, 1);
-    fx_serve(fx, &guest); /* the honest one is welcome */
-    assert_true(fx_serves(fx, "web"));
-}
-
-static void test_out_chain_guarded_while_served(void **state)
-{
-    struct fx *fx = *state;
-    struct fx_guest guest, clone;
-
-    fx_guest(&guest, "web", 1);
-    fx_serve(fx, &guest);
-    clone = guest;
-    fx_serve(fx, &guest);
-    fx_down(fx);
-    clone.epoch = 50;
-    fx_hello(fx, &clone);
-    fx_want_refuse(fx, clone.link, 0, RT_CLASS_REWOUND, NULL);
-    fx_serve(fx, &guest);
-    assert_true(fx_serves(fx, "web"));
-}
-
 static void test_two_takes_newest_serves(void **state)
 {
     struct fx *fx = *state;
@@ -586,53 +302,22 @@ static void test_draining(void **state)
     assert_int_equal(fx_record(fx, "local", "web")->rule.state, RT_SESSION_ENDED);
 }
 
-static void test_byte_by_byte(void **state)
-{
-    struct fx *fx = *state;
-    struct fx_guest guest;
-
-    fx_guest(&guest, "web", 1);
-    guest.link = fx_open(fx, RT_PEER_GUEST, "");
-    fx->links[guest.link].chunk = 1;
-    guest.epoch = 1;
-    fx_hello_on(fx, &guest);
-    fx_answer(fx);
-    fx_welcome(fx, &guest, NULL);
-    fx_confirm(fx, &guest);
-    fx_answer(fx);
-    assert_true(fx_serves(fx, "web"));
-}
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_join),
-        TEST(test_ticket_of_welcome),
-        TEST(test_reconnect_evicts_after_take),
-        TEST(test_newer_life_supersedes),
-        TEST(test_rewound_and_forked),
-        TEST(test_stale_by_memory),
-        TEST(test_memory_heals),
-        TEST(test_news_epoch_makes_stale),
-        TEST(test_bad_hellos),
-        TEST(test_expired_and_stolen_tickets),
-        TEST(test_bound_token),
-        TEST(test_role_and_version),
-        TEST(test_handshake_deadline),
-        TEST(test_handshakes_limit),
-        TEST(test_store_silent),
-        TEST(test_store_down),
-        TEST(test_take_repeated),
-        TEST(test_provisional_refused),
-        TEST(test_out_chain_guarded_while_served),
-        TEST(test_two_takes_newest_serves),
-        TEST(test_take_for_nobody),
-        TEST(test_owner_dead),
-        TEST(test_own_orphan_becomes_lost),
-        TEST(test_draining),
-        TEST(test_byte_by_byte),
+        FX_TEST(test_join),
+        FX_TEST(test_ticket_of_welcome),
+        FX_TEST(test_reconnect_evicts_after_take),
+        FX_TEST(test_newer_life_supersedes),
+        FX_TEST(test_rewound_and_forked),
+        FX_TEST(test_stale_by_memory),
+        FX_TEST(test_memory_heals),
+        FX_TEST(test_news_epoch_makes_stale),
+        FX_TEST(test_two_takes_newest_serves),
+        FX_TEST(test_take_for_nobody),
+        FX_TEST(test_owner_dead),
+        FX_TEST(test_own_orphan_becomes_lost),
+        FX_TEST(test_draining),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

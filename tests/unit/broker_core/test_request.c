@@ -5,30 +5,11 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 /* Requests of clients. */
-
-static int setup(void **state)
-{
-    struct fx *fx = calloc(1, sizeof *fx);
-
-    assert_non_null(fx);
-    fx_init(fx);
-    assert_non_null(fx->agent);
-    *state = fx;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    fx_close(*state);
-    free(*state);
-    return 0;
-}
 
 static struct rt_reply_msg reply; /* large */
 
@@ -383,22 +364,20 @@ static void test_bounds(void **state)
     fx_answer(fx);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_create),
-        TEST(test_show),
-        TEST(test_show_prefix),
-        TEST(test_show_across_tenants),
-        TEST(test_show_waits),
-        TEST(test_list),
-        TEST(test_list_waits_for_the_reader),
-        TEST(test_hosts),
-        TEST(test_tails),
-        TEST(test_tails_of_a_kept_end),
-        TEST(test_bounds),
+        FX_TEST(test_create),
+        FX_TEST(test_show),
+        FX_TEST(test_show_prefix),
+        FX_TEST(test_show_across_tenants),
+        FX_TEST(test_show_waits),
+        FX_TEST(test_list),
+        FX_TEST(test_list_waits_for_the_reader),
+        FX_TEST(test_hosts),
+        FX_TEST(test_tails),
+        FX_TEST(test_tails_of_a_kept_end),
+        FX_TEST(test_bounds),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,30 +5,11 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 /* A served session: news, loss, reports, a fresh store, its end, and the stop of the agent. */
-
-static int setup(void **state)
-{
-    struct fx *fx = calloc(1, sizeof *fx);
-
-    assert_non_null(fx);
-    fx_init(fx);
-    assert_non_null(fx->agent);
-    *state = fx;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    fx_close(*state);
-    free(*state);
-    return 0;
-}
 
 static void report(struct fx *fx, int link, unsigned n_atts, uint64_t head)
 {
@@ -500,30 +481,28 @@ static void test_stop(void **state)
     assert_int_equal(rt_agent_opened(fx->agent, &peer, fx->now), 0);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_news_drop_the_guest),
-        TEST(test_news_of_a_fork),
-        TEST(test_news_lost),
-        TEST(test_guest_lost),
-        TEST(test_lost_is_written_when_the_store_is_back),
-        TEST(test_reports),
-        TEST(test_report_fails),
-        TEST(test_fresh_store),
-        TEST(test_fresh_store_refuses),
-        TEST(test_census),
-        TEST(test_end_stored),
-        TEST(test_end_right_after_confirm),
-        TEST(test_end_tail_that_does_not_fit),
-        TEST(test_end_on_disk),
-        TEST(test_end_times_out),
-        TEST(test_end_not_found),
-        TEST(test_end_kept_by_an_earlier_run),
-        TEST(test_ends_limit),
-        TEST(test_stop),
+        FX_TEST(test_news_drop_the_guest),
+        FX_TEST(test_news_of_a_fork),
+        FX_TEST(test_news_lost),
+        FX_TEST(test_guest_lost),
+        FX_TEST(test_lost_is_written_when_the_store_is_back),
+        FX_TEST(test_reports),
+        FX_TEST(test_report_fails),
+        FX_TEST(test_fresh_store),
+        FX_TEST(test_fresh_store_refuses),
+        FX_TEST(test_census),
+        FX_TEST(test_end_stored),
+        FX_TEST(test_end_right_after_confirm),
+        FX_TEST(test_end_tail_that_does_not_fit),
+        FX_TEST(test_end_on_disk),
+        FX_TEST(test_end_times_out),
+        FX_TEST(test_end_not_found),
+        FX_TEST(test_end_kept_by_an_earlier_run),
+        FX_TEST(test_ends_limit),
+        FX_TEST(test_stop),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "tests/unit/broker_core/fixture.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* The model of the store. */
+
+int fx_store_submit(void *ctx, const struct rt_store_op *op)
+{
+    struct fx *fx = ctx;
+
+    if (fx->store == FX_STORE_DOWN) {
+        return RT_EUNAVAIL;
+    }
+    assert_true(fx->n_ops < FX_OPS);
+    fx->ops[fx->n_ops++] = *op;
+    fx->n_submitted[op->kind]++;
+    fx->last[op->kind] = *op;
+    if (op->kind == RT_STORE_REPORT) {
+        assert_true(op->report.size <= RT_REPORT_MAX);
+        memcpy(fx->report, op->report.data, op->report.size);
+        fx->report_size = op->report.size;
+    }
+    for (unsigned i = 0; op->kind == RT_STORE_END && i < 2; i++) {
+        assert_true(op->tail[i].size <= RT_TAIL_MAX);
+        if (op->tail[i].size > 0) {
+            memcpy(fx->tail[i], op->tail[i].data, op->tail[i].size);
+        }
+        fx->tail_size[i] = op->tail[i].size;
+    }
+    return 0;
+}
+
+static struct rt_store_record *find(struct fx *fx, const struct rt_key *key)
+{
+    for (size_t i = 0; i < fx->n_records; i++) {
+        if (rt_key_equal(&fx->records[i].key, key)) {
+            return &fx->records[i];
+        }
+    }
+    return NULL;
+}
+
+struct rt_store_record *fx_record(struct fx *fx, const char *tenant, const char *cid)
+{
+    struct rt_key key;
+    struct rt_store_record *record;
+
+    memset(&key, 0, sizeof key);
+    (void)snprintf(key.tenant, sizeof key.tenant, "%s", tenant);
+    (void)snprintf(key.cid, sizeof key.cid, "%s", cid);
+    record = find(fx, &key);
+    if (record == NULL) {
+        assert_true(fx->n_records < FX_RECORDS);
+        record = &fx->records[fx->n_records++];
+        memset(record, 0, sizeof *record);
+        record->key = key;
+    }
+    return record;
+}
+
+static void run_claim(struct fx *fx, const struct rt_store_op *op, struct rt_store_reply *reply)
+{
+    struct rt_store_record none, *record = find(fx, &op->key);
+
+    if (record == NULL) {
+        memset(&none, 0, sizeof none);
+    }
+    rt_claim_judge(record == NULL ? &none.rule : &record->rule, &op->claim, fx->store_ms, &reply->outcome);
+    if (op->kind == RT_STORE_TAKE && reply->outcome.verdict == RT_CLASS_OK) {
+        record = fx_record(fx, op->key.tenant, op->key.cid);
+        rt_claim_apply(&record->rule, &op->claim, &reply->outcome);
+    }
+}
+
+static void run_find(struct fx *fx, const struct rt_store_op *op, struct rt_store_reply *reply,
+                     struct rt_store_record *out)
+{
+    size_t i = (size_t)op->cursor;
+
+    for (; i < fx->n_records && reply->n_records < fx->page; i++) {
+        const struct rt_store_record *record = &fx->records[i];
+        if ((op->key.tenant[0] == '\0' || strcmp(op->key.tenant, record->key.tenant) == 0) &&
+            strncmp(op->key.cid, record->key.cid, strlen(op->key.cid)) == 0 &&
+            (op->host[0] == '\0' || strcmp(op->host, record->rule.host) == 0)) {
+            out[reply->n_records++] = *record;
+        }
+    }
+    reply->records = out;
+    reply->cursor = i < fx->n_records ? i : 0;
+}
+
+static void run_write(struct fx *fx, const struct rt_store_op *op, struct rt_store_reply *reply)
+{
+    struct rt_store_record *record = find(fx, &op->key);
+
+    if (record == NULL) {
+        reply->error = RT_ENOTFOUND;
+        reply->outcome.verdict = RT_CLASS_NOT_FOUND;
+    } else if (record->rule.life != op->life || (op->kind != RT_STORE_END && record->rule.epoch != op->epoch)) {
+        reply->error = RT_ENOTFOUND;
+        reply->outcome.verdict = RT_CLASS_STALE;
+        reply->outcome.life = record->rule.life;
+        reply->outcome.epoch = record->rule.epoch;
+        memcpy(reply->outcome.host, record->rule.host, sizeof reply->outcome.host);
+    } else if (op->kind == RT_STORE_STATE) {
+        record->rule.state = op->state;
+    } else if (op->kind == RT_STORE_END) {
+        record->rule.state = RT_SESSION_ENDED;
+        record->code = op->end.code;
+        record->out = op->end.out;
+        record->err = op->end.err;
+        reply->how = RT_END_REPLICATED;
+    }
+}
+
+static void run(struct fx *fx, const struct rt_store_op *op, int error)
+{
+    static struct rt_store_record out[FX_RECORDS];
+    static struct rt_store_host hosts[3];
+    struct rt_store_reply reply;
+    struct rt_store_record *record = find(fx, &op->key);
+
+    memset(&reply, 0, sizeof reply);
+    reply.id = op->id;
+    reply.kind = op->kind;
+    reply.error = error;
+    if (error == 0 && (op->kind == RT_STORE_TEST || op->kind == RT_STORE_TAKE)) {
+        run_claim(fx, op, &reply);
+    } else if (error == 0 && op->kind == RT_STORE_FIND) {
+        run_find(fx, op, &reply, out);
+    } else if (error == 0 && op->kind == RT_STORE_GET) {
+        reply.records = record;
+        reply.n_records = record != NULL;
+    } else if (error == 0 && (op->kind == RT_STORE_STATE || op->kind == RT_STORE_END || op->kind == RT_STORE_REPORT)) {
+        run_write(fx, op, &reply);
+    } else if (error == 0 && op->kind == RT_STORE_CREATE) {
+        bool exists = record != NULL && record->rule.state != RT_SESSION_ENDED;
+        reply.outcome.verdict = exists ? RT_CLASS_LIMIT : RT_CLASS_OK;
+        record = fx_record(fx, op->key.tenant, op->key.cid);
+        if (!exists) {
+            record->rule.exists = true;
+            record->rule.state = RT_SESSION_CREATED;
+        }
+    } else if (error == 0 && op->kind == RT_STORE_TAILS) {
+        if (record == NULL || record->rule.state != RT_SESSION_ENDED) {
+            reply.error = RT_ENOTFOUND;
+        } else {
+            reply.end.code = record->code;
+            reply.end.out = record->out;
+            reply.end.err = record->err;
+            for (unsigned i = 0; i < 2; i++) {
+                reply.tail[i].data = fx->tail[i];
+                reply.tail[i].size = fx->tail_size[i];
+            }
+        }
+    } else if (error == 0 && op->kind == RT_STORE_HOSTS) {
+        memset(hosts, 0, sizeof hosts);
+        (void)snprintf(hosts[0].host, sizeof hosts[0].host, "here");
+        (void)snprintf(hosts[1].host, sizeof hosts[1].host, "living");
+        hosts[0].alive = hosts[1].alive = true;
+        reply.hosts = hosts;
+        reply.n_hosts = 2;
+    }
+    rt_agent_store_reply(fx->agent, &reply, fx->now);
+}
+
+static void answer_all(struct fx *fx, int error)
+{
+    while (fx->n_ops > 0) {
+        struct rt_store_op op = fx->ops[0];
+        fx->n_ops--;
+        memmove(fx->ops, fx->ops + 1, fx->n_ops * sizeof fx->ops[0]);
+        run(fx, &op, error);
+    }
+}
+
+void fx_answer(struct fx *fx)
+{
+    answer_all(fx, 0);
+}
+
+void fx_fail(struct fx *fx, int error)
+{
+    answer_all(fx, error);
+}
+
+static void news(struct fx *fx, const struct rt_store_news *item)
+{
+    rt_agent_store_news(fx->agent, item, fx->now);
+}
+
+void fx_up(struct fx *fx, bool fresh, bool whole)
+{
+    fx->store = FX_STORE_UP;
+    news(fx, &(struct rt_store_news){.kind = RT_STORE_UP, .fresh = fresh, .whole = whole});
+}
+
+void fx_down(struct fx *fx)
+{
+    fx->store = FX_STORE_DOWN;
+    news(fx, &(struct rt_store_news){.kind = RT_STORE_DOWN});
+}
+
+void fx_host(struct fx *fx, const char *host, bool alive)
+{
+    struct rt_store_news item;
+
+    memset(&item, 0, sizeof item);
+    item.kind = RT_STORE_HOST;
+    (void)snprintf(item.row.host, sizeof item.row.host, "%s", host);
+    (void)snprintf(item.row.addr[0], sizeof item.row.addr[0], "unix:/%.60s", host);
+    item.row.n_addr = 1;
+    item.row.alive = alive;
+    news(fx, &item);
+}
+
+void fx_claimed(struct fx *fx, const char *cid, const char *host, uint64_t life, uint64_t epoch)
+{
+    struct rt_store_news item;
+
+    memset(&item, 0, sizeof item);
+    item.kind = RT_STORE_CLAIMED;
+    (void)snprintf(item.key.tenant, sizeof item.key.tenant, "local");
+    (void)snprintf(item.key.cid, sizeof item.key.cid, "%s", cid);
+    (void)snprintf(item.host, sizeof item.host, "%s", host);
+    item.life = life;
+    item.epoch = epoch;
+    news(fx, &item);
+}

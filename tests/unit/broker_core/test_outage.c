@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "tests/unit/broker_core/fixture.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+/* Claims without the store: provisional service, what it becomes when the store is back, and what memory refuses. */
+
+static void test_store_silent(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest, joins;
+
+    fx_guest(&joins, "new", 2);
+    fx_guest(&guest, "web", 1);
+    fx_serve(fx, &guest);
+    fx_lost(fx, guest.link);
+    fx_answer(fx);
+    fx_hello(fx, &joins);
+    fx_hello(fx, &guest);
+    fx_tick(fx, RT_CLAIM_TIMEOUT_MS - 1);
+    fx_none(fx, guest.link);
+    fx_tick(fx, 1);
+    fx_want_refuse(fx, joins.link, 0, RT_CLASS_RETRY_LATER, NULL);
+    fx_welcome(fx, &guest, NULL);
+    fx_answer(fx); /* too late */
+    fx_none(fx, guest.link);
+    fx_confirm(fx, &guest);
+    fx_tick(fx, RT_CLAIM_TIMEOUT_MS);
+    assert_true(fx_serves(fx, "web"));
+    assert_int_equal(fx_stats(fx).provisional, 1);
+    fx_answer(fx); /* the take's late reply */
+    assert_int_equal(fx_stats(fx).provisional, 0);
+    assert_int_equal(fx_stats(fx).claims, 2);
+}
+
+static void test_store_down(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest, joins;
+
+    fx_guest(&guest, "web", 1);
+    fx_serve(fx, &guest);
+    fx_down(fx);
+    fx_guest(&joins, "new", 2);
+    fx_hello(fx, &joins);
+    fx_want_refuse(fx, joins.link, 0, RT_CLASS_RETRY_LATER, NULL);
+    fx_serve(fx, &guest); /* at once: nobody is asked */
+    assert_true(fx_serves(fx, "web"));
+    assert_int_equal(fx_stats(fx).provisional, 1);
+    fx_tick(fx, 5000);
+    fx_send(fx, guest.link, &(struct rt_frame){.type = RT_PONG}, NULL);
+    fx_up(fx, false, true);
+    fx_answer(fx);
+    assert_int_equal(fx_stats(fx).provisional, 0);
+    assert_int_equal(fx_record(fx, "local", "web")->rule.epoch, 2);
+}
+
+static void test_take_repeated(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+    size_t takes;
+
+    fx_guest(&guest, "web", 1);
+    fx_hello(fx, &guest);
+    fx_answer(fx);
+    fx_welcome(fx, &guest, NULL);
+    fx_confirm(fx, &guest);
+    fx_fail(fx, RT_ETIMEDOUT);
+    assert_true(fx_serves(fx, "web"));
+    takes = fx->n_submitted[RT_STORE_TAKE];
+    fx_tick(fx, 50);
+    assert_int_equal(fx->n_submitted[RT_STORE_TAKE], takes + 1);
+    fx_fail(fx, RT_ETIMEDOUT);
+    fx_tick(fx, 99);
+    assert_int_equal(fx->n_submitted[RT_STORE_TAKE], takes + 1);
+    fx_tick(fx, 1);
+    assert_int_equal(fx->n_submitted[RT_STORE_TAKE], takes + 2);
+    fx_tick(fx, 3000); /* one at a time, however long it takes */
+    assert_int_equal(fx->n_submitted[RT_STORE_TAKE], takes + 2);
+    fx_answer(fx);
+    assert_int_equal(fx_stats(fx).provisional, 0);
+    fx_tick(fx, 3000);
+    assert_int_equal(fx->n_submitted[RT_STORE_TAKE], takes + 2);
+}
+
+static void test_provisional_refused(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest, clone;
+    int client;
+    struct rt_frame frame;
+
+    fx_guest(&guest, "web", 1);
+    fx_serve(fx, &guest);
+    fx_lost(fx, guest.link);
+    fx_answer(fx);
+    clone = guest;
+    fx_serve(fx, &guest);
+    fx_lost(fx, guest.link);
+    fx_answer(fx);
+    fx_tick(fx, RT_LEASE_MS); /* this agent has forgotten it */
+    fx_answer(fx);
+    fx_down(fx);
+    clone.epoch = 10;
+    fx_serve(fx, &clone);
+    assert_true(fx_serves(fx, "web"));
+    client = fx_client(fx, "local");
+    fx_attach(fx, client, 1, "web", 0, 0, 0);
+    (void)fx_want(fx, clone.link, RT_ATTACH, &frame);
+    fx_up(fx, false, true);
+    fx_answer(fx);
+    fx_want_refuse(fx, clone.link, 0, RT_CLASS_REWOUND, NULL);
+    fx_want_refuse(fx, client, 1, RT_CLASS_LOST, NULL);
+    assert_false(fx_serves(fx, "web"));
+    assert_int_equal(fx_stats(fx).provisional, 0);
+    assert_int_equal(fx_stats(fx).forks, 1);
+    fx_serve(fx, &guest); /* the honest one is welcome */
+    assert_true(fx_serves(fx, "web"));
+}
+
+static void test_out_chain_guarded_while_served(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest, clone;
+
+    fx_guest(&guest, "web", 1);
+    fx_serve(fx, &guest);
+    clone = guest;
+    fx_serve(fx, &guest);
+    fx_down(fx);
+    clone.epoch = 50;
+    fx_hello(fx, &clone);
+    fx_want_refuse(fx, clone.link, 0, RT_CLASS_REWOUND, NULL);
+    fx_serve(fx, &guest);
+    assert_true(fx_serves(fx, "web"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        FX_TEST(test_store_silent),
+        FX_TEST(test_store_down),
+        FX_TEST(test_take_repeated),
+        FX_TEST(test_provisional_refused),
+        FX_TEST(test_out_chain_guarded_while_served),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
