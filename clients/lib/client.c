@@ -3,12 +3,11 @@
 #include "retether/client.h"
 
 #include "clients/lib/client_internal.h"
+#include "clients/lib/random.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 uint64_t rt_sdk_now(const struct retether_client *client)
 {
@@ -101,29 +100,10 @@ static void prepare_cb(uv_prepare_t *prepare)
 
 /* ---- making and closing ---- */
 
-static void random_cb(void *ctx, void *out, size_t size)
-{
-    uint8_t *at = out;
-
-    (void)ctx;
-    while (size > 0) {
-        ssize_t n = getrandom(at, size, 0);
-
-        /* Ids that can be guessed would let others take attachments over. */
-        if (n < 0 && errno != EINTR) {
-            abort();
-        }
-        if (n > 0) {
-            at += n;
-            size -= (size_t)n;
-        }
-    }
-}
-
 int retether_client_new(uv_loop_t *loop, const char *name, const struct retether_client_callbacks *callbacks,
                         struct retether_client **out)
 {
-    struct rt_client_config config = {.random = random_cb, .on_reply = rt_sdk_request_reply};
+    struct rt_client_config config = {.random = rt_random_fill, .on_reply = rt_sdk_request_reply};
     struct retether_client *client = calloc(1, sizeof(*client));
 
     *out = NULL;
@@ -131,7 +111,7 @@ int retether_client_new(uv_loop_t *loop, const char *name, const struct retether
         return RT_ENOMEM;
     }
     snprintf(config.name, sizeof(config.name), "%s", name);
-    random_cb(NULL, &config.seed, sizeof(config.seed));
+    rt_random_fill(NULL, &config.seed, sizeof(config.seed));
     config.ctx = client;
     client->machine = rt_client_new(&config);
     if (client->machine == NULL) {
@@ -142,7 +122,7 @@ int retether_client_new(uv_loop_t *loop, const char *name, const struct retether
     if (callbacks != NULL) {
         client->callbacks = *callbacks;
     }
-    rt_buf_pool_init(&client->pool);
+    rt_conn_set_init(&client->links, loop, &rt_sdk_conn_ops);
     (void)uv_prepare_init(loop, &client->prepare);
     (void)uv_timer_init(loop, &client->timer);
     client->prepare.data = client;
@@ -180,14 +160,11 @@ void rt_sdk_release(struct retether_client *client)
     void (*closed)(void *ctx) = client->closed;
     void *ctx = client->closed_ctx;
 
-    if (client->phase != RT_SDK_CLOSING || client->open_handles > 0 || client->n_conns > 0) {
+    if (client->phase != RT_SDK_CLOSING || client->open_handles > 0 || client->links.n > 0) {
         return;
     }
     rt_sdk_attachments_sweep(client);
-    if (client->out != NULL) {
-        rt_buf_unref(client->out);
-    }
-    rt_buf_pool_close(&client->pool);
+    rt_conn_set_close(&client->links);
     rt_client_free(client->machine);
     free(client);
     if (closed != NULL) {

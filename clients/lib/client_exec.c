@@ -2,10 +2,10 @@
  * Copyright The retether authors */
 #include "clients/lib/client_internal.h"
 #include "clients/lib/guest_internal.h"
+#include "clients/lib/random.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 /* An attachment made by exec: first an observer on the main process, whose control-down carries the item exactly once
  * and in spite of moves; when that has been applied, the attachment that the item named.
@@ -108,9 +108,7 @@ static int begin(struct retether_attachment *att, const struct retether_attach_o
     exec->options.n = 0;
     exec->options.n_err = 0;
     exec->options.steal = false;
-    if (getrandom(exec->options.id, RT_ID_SIZE, 0) != RT_ID_SIZE) {
-        return RT_EIO;
-    }
+    rt_random_fill(NULL, exec->options.id, RT_ID_SIZE);
     if ((rc = check_item(exec)) != RT_OK) {
         return rc;
     }

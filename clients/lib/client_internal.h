@@ -3,10 +3,9 @@
 #ifndef RETETHER_CLIENTS_LIB_CLIENT_INTERNAL_H
 #define RETETHER_CLIENTS_LIB_CLIENT_INTERNAL_H
 
+#include "clients/lib/conn.h"
 #include "retether/client.h"
 #include "session/core/client.h"
-#include "session/transport/dialer.h"
-#include "session/transport/link.h"
 
 /* The client's own structures. The machine of session/core/client.h decides everything; these files carry it out:
  * client_conn.c its links, client_attachment.c what applications see of attachments, client_exec.c how one is made by
@@ -14,19 +13,14 @@
  * or learnt that a link is ready again, calls rt_sdk_wake(); the step then runs once per loop iteration, just before
  * the loop blocks, so that whatever came in one iteration leaves in one write. */
 
-/* Buffers given to one link in one step; what is left goes in the next iteration. */
-#define RT_SDK_BUFFERS_MAX 4
-/* Rounds of actions, answers and attachments in one step; as above. */
+/* Rounds of actions, answers and attachments in one step; what is left goes in the next iteration. */
 #define RT_SDK_ROUNDS_MAX 8
 
 struct rt_sdk_conn {
+    struct rt_conn base; /* first: what rt_conn hands back is also this */
     struct retether_client *client;
     unsigned agent; /* slot in the machine */
-    bool current;   /* the machine counts on it; else it is on its way down */
     char address[RT_ADDR_MAX + 1];
-    struct rt_endpoint endpoint;
-    struct rt_dialer dialer;
-    struct rt_link link;
 };
 
 struct rt_sdk_exec {         /* what client_exec.c needs until the process is there */
@@ -75,10 +69,8 @@ struct retether_client {
     unsigned open_handles;
     bool awake; /* a step is due */
     /* links */
-    struct rt_buf_pool pool;
-    struct rt_buf *out; /* owned reference: the write buffer, or NULL */
-    struct rt_sdk_conn *conns[RT_CLIENT_AGENTS_MAX];
-    unsigned n_conns; /* with those on their way down */
+    struct rt_conn_set links;
+    struct rt_conn *conns[RT_CLIENT_AGENTS_MAX]; /* the current ones, each a struct rt_sdk_conn */
     /* owned lists */
     struct retether_attachment *attachments;
     struct rt_sdk_request *requests;
@@ -95,6 +87,7 @@ uint64_t rt_sdk_now(const struct retether_client *client);
 void rt_sdk_release(struct retether_client *client);
 
 /* client_conn.c */
+extern const struct rt_conn_ops rt_sdk_conn_ops;
 void rt_sdk_conn_dial(struct retether_client *client, const struct rt_client_action *action);
 void rt_sdk_conn_hangup(struct retether_client *client, const struct rt_client_action *action);
 /* Gives every link what there is to send. Returns whether there may be more that one would take. */

@@ -3,15 +3,14 @@
 #include "retether/guest.h"
 
 #include "clients/lib/guest_internal.h"
-#include "clients/lib/guest_token.h"
+#include "clients/lib/random.h"
+#include "migrate/core/token_text.h"
 
-#include <errno.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -242,25 +241,6 @@ static void child_cb(uv_signal_t *handle, int signum)
 
 /* ---- making, starting, stopping ---- */
 
-static void random_cb(void *ctx, void *out, size_t size)
-{
-    uint8_t *at = out;
-
-    (void)ctx;
-    while (size > 0) {
-        ssize_t n = getrandom(at, size, 0);
-
-        /* Before Linux 3.17 there is no such call; a guest that has no randomness at all must not pretend. */
-        if (n < 0 && errno != EINTR) {
-            abort();
-        }
-        if (n > 0) {
-            at += n;
-            size -= (size_t)n;
-        }
-    }
-}
-
 void retether_guest_defaults(struct retether_guest_options *options)
 {
     struct rt_tether_config config;
@@ -298,11 +278,14 @@ static int configure(struct retether_guest *guest, const struct retether_guest_o
                     "\"%s\" is no container ID: 1 to %d letters, digits, and _ . - behind the first",
                     options->cid != NULL ? options->cid : "", RT_CID_MAX);
     }
-    if (options->token == NULL ||
-        rt_token_decode(options->token, config->token, sizeof(config->token), &config->token_size) != 0) {
+    rc = options->token != NULL
+             ? rt_token_text_decode(options->token, strlen(options->token), config->token, sizeof(config->token))
+             : RT_EINVAL;
+    if (rc < 0) {
         return fail(RT_EINVAL, why, size, "the join token is none: it begins with \"%s\" and is one line",
-                    RETETHER_TOKEN_PREFIX);
+                    RT_TOKEN_PREFIX);
     }
+    config->token_size = (size_t)rc;
     if (options->ring_bytes < RT_RING_BYTES_MIN || options->ring_bytes > RT_RING_BYTES_MAX) {
         return fail(RT_EINVAL, why, size, "a ring has %d to %d bytes", RT_RING_BYTES_MIN, RT_RING_BYTES_MAX);
     }
@@ -313,8 +296,8 @@ static int configure(struct retether_guest *guest, const struct retether_guest_o
         return rc;
     }
     snprintf(config->cid, sizeof(config->cid), "%s", options->cid);
-    config->random = random_cb;
-    random_cb(NULL, &config->seed, sizeof(config->seed));
+    config->random = rt_random_fill;
+    rt_random_fill(NULL, &config->seed, sizeof(config->seed));
     config->ring_bytes = options->ring_bytes;
     config->first_hold_ms = options->first_hold_ms;
     config->drain_timeout_ms = options->drain_timeout_ms;
@@ -328,10 +311,7 @@ static int configure(struct retether_guest *guest, const struct retether_guest_o
 
 static void guest_free(struct retether_guest *guest)
 {
-    if (guest->out != NULL) {
-        rt_buf_unref(guest->out);
-    }
-    rt_buf_pool_close(&guest->pool);
+    rt_conn_set_close(&guest->links);
     rt_tether_free(guest->tether);
     free((void *)guest->argv);
     free((void *)guest->env);
@@ -355,7 +335,7 @@ int retether_guest_new(uv_loop_t *loop, const struct retether_guest_options *opt
     guest->callbacks = *callbacks;
     guest->reap_all = options->reap_all;
     guest->status = RETETHER_EXIT_FAILED;
-    rt_buf_pool_init(&guest->pool);
+    rt_conn_set_init(&guest->links, loop, &rt_guest_conn_ops);
     if ((rc = configure(guest, options, why, why_size)) != 0) {
         guest_free(guest);
         return rc;
@@ -424,7 +404,7 @@ void rt_guest_release(struct retether_guest *guest)
     void (*stopped)(void *ctx) = guest->stopped;
     void *ctx = guest->stopped_ctx;
 
-    if (guest->phase != RT_GUEST_STOPPING || guest->open_handles > 0 || guest->n_conns > 0 ||
+    if (guest->phase != RT_GUEST_STOPPING || guest->open_handles > 0 || guest->links.n > 0 ||
         guest->processes != NULL) {
         return;
     }

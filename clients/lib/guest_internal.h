@@ -3,11 +3,10 @@
 #ifndef RETETHER_CLIENTS_LIB_GUEST_INTERNAL_H
 #define RETETHER_CLIENTS_LIB_GUEST_INTERNAL_H
 
+#include "clients/lib/conn.h"
 #include "clients/lib/guest_spawn.h"
 #include "retether/guest.h"
 #include "session/core/tether.h"
-#include "session/transport/dialer.h"
-#include "session/transport/link.h"
 
 /* The runner's own structures. The machine of session/core/tether.h decides everything; these files carry it out:
  * guest_process.c its processes, guest_conn.c its link, guest.c the rest. Whoever called into the machine, or learnt
@@ -16,9 +15,7 @@
 
 /* Bytes read from, or written to, one descriptor before the others get their turn. */
 #define RT_GUEST_BUDGET 262144
-/* Buffers given to the link in one step; what is left goes in the next iteration. */
-#define RT_GUEST_BUFFERS_MAX 4
-/* Rounds of actions and input in one step; as above. */
+/* Rounds of actions and input in one step; what is left goes in the next iteration. */
 #define RT_GUEST_ROUNDS_MAX 8
 /* A pty whose last slave was closed while its process lives (a login does that) is tried again after this. */
 #define RT_GUEST_PTY_RETRY_MS 50
@@ -50,10 +47,8 @@ struct rt_guest_process {
 };
 
 struct rt_guest_conn {
+    struct rt_conn base; /* first: what rt_conn hands back is also this */
     struct retether_guest *guest;
-    bool current; /* the machine counts on it; else it is on its way down */
-    struct rt_dialer dialer;
-    struct rt_link link;
 };
 
 enum rt_guest_phase { RT_GUEST_NEW, RT_GUEST_RUNNING, RT_GUEST_OVER, RT_GUEST_STOPPING };
@@ -81,10 +76,8 @@ struct retether_guest {
     struct rt_guest_process *processes; /* owned list */
     /* link */
     struct rt_endpoint endpoint;
-    struct rt_buf_pool pool;
-    struct rt_guest_conn *conn;             /* the current one, or NULL */
-    struct rt_buf *out;                     /* owned reference: the write buffer, or NULL */
-    unsigned n_conns;                       /* with those on their way down */
+    struct rt_conn_set links;
+    struct rt_conn *conn;                   /* the current one, a struct rt_guest_conn, or NULL */
     char reason[RETETHER_GUEST_REASON_MAX]; /* of the newest loss */
     /* stop */
     void (*stopped)(void *ctx);
@@ -126,6 +119,7 @@ void rt_guest_process_settle(struct rt_guest_process *process);
 void rt_guest_process_drop(struct rt_guest_process *process);
 
 /* guest_conn.c */
+extern const struct rt_conn_ops rt_guest_conn_ops;
 void rt_guest_conn_dial(struct retether_guest *guest);
 void rt_guest_conn_hangup(struct retether_guest *guest, const char *reason);
 /* Gives the link what there is to send. Returns whether there may be more that it would take. */

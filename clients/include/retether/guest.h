@@ -14,8 +14,6 @@
  * The runner forks. It watches SIGCHLD, and waits for its own children only, unless `reap_all` says that every child of
  * the process is its to reap. SIGPIPE must be ignored by the process. */
 
-/* What the text form of a join token begins with. */
-#define RETETHER_TOKEN_PREFIX "rtj1."
 /* The exit status of a runner that failed by itself, as opposed to its command. */
 #define RETETHER_EXIT_FAILED 125
 #define RETETHER_GUEST_REASON_MAX 320
@@ -26,7 +24,7 @@ struct retether_guest_options {
     /* Text is copied by retether_guest_new(). */
     const char *agent;       /* vsock:CID:PORT, unix:PATH or tcp:ADDRESS:PORT */
     const char *cid;         /* container ID */
-    const char *token;       /* join token, text form */
+    const char *token;       /* join token, text form: "rtj1." and what only agents can open */
     const char *const *argv; /* the command, NULL-terminated */
     const char *const *env;  /* its environment, NULL-terminated; NULL: this process's */
     const char *cwd;         /* NULL: this process's */

@@ -73,10 +73,11 @@ static void test_too_long(void **state)
 static void test_refused(void **state)
 {
     static const char *const bad[] = {
-        "",           "rtj1.",        "rtj1",       "Zm9v",        "rtj2.Zm9v",
-        "RTJ1.Zm9v",  "rtj1.Z",       "rtj1.Zm9vY", "rtj1.Zh",     "rtj1.Zm9",
-        "rtj1.Zg==",  "rtj1.Zm+v",    "rtj1.Zm/v",  "rtj1.Zm 9v",  "rtj1.Zm\n9v",
-        "rtj1. Zm9v", "rtj1.Zm9\xc3", "  ",         "x rtj1.Zm9v",
+        "",           "rtj1.",          "rtj1",        "Zm9v",        "rtj2.Zm9v",
+        "RTJ1.Zm9v",  "rtj1.Z",         "rtj1.Zm9vY",  "rtj1.Zh",     "rtj1.Zm9",
+        "rtj1.Zg==",  "rtj1.Zm+v",      "rtj1.Zm/v",   "rtj1.Zm 9v",  "rtj1.Zm\n9v",
+        "rtj1. Zm9v", "rtj1.Zm9\xc3",   "  ",          "x rtj1.Zm9v", "rtj1 .Zm9v",
+        "rtj1..Zg",   "rtj1.Zm9v Zm9v", "rtj1.Zm9v\1",
     };
     uint8_t bytes[64];
 

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "clients/lib/conn.h"
+
+#include "session/core/error.h"
+
+#include <unistd.h>
+
+void rt_conn_set_init(struct rt_conn_set *set, uv_loop_t *loop, const struct rt_conn_ops *ops)
+{
+    set->loop = loop;
+    set->ops = ops;
+    set->out = NULL;
+    set->n = 0;
+    rt_buf_pool_init(&set->pool);
+}
+
+void rt_conn_set_close(struct rt_conn_set *set)
+{
+    if (set->out != NULL) {
+        rt_buf_unref(set->out);
+        set->out = NULL;
+    }
+    rt_buf_pool_close(&set->pool);
+}
+
+static void leave(struct rt_conn *conn)
+{
+    *conn->place = NULL;
+    conn->place = NULL;
+}
+
+/* The connection is over; unless it was given up before, the owner hears why. */
+static void end(struct rt_conn *conn, const char *reason)
+{
+    struct rt_conn_set *set = conn->set;
+
+    if (conn->place != NULL) {
+        leave(conn);
+        set->ops->lost(conn, reason);
+    }
+    set->n--;
+    set->ops->freed(conn); /* may free the set */
+}
+
+static size_t data_cb(struct rt_link *link, struct rt_buf *buf, uint8_t *data, size_t size)
+{
+    struct rt_conn *conn = link->data;
+
+    (void)buf;
+    return conn->place != NULL ? conn->set->ops->input(conn, data, size) : size;
+}
+
+static void drain_cb(struct rt_link *link)
+{
+    struct rt_conn *conn = link->data;
+
+    conn->set->ops->drained(conn);
+}
+
+static void close_cb(struct rt_link *link, int reason, const char *text)
+{
+    end(link->data, text != NULL && text[0] != '\0' ? text : rt_strerror(reason));
+}
+
+static const struct rt_link_ops link_ops = {.on_data = data_cb, .on_drain = drain_cb, .on_close = close_cb};
+
+static void dialed_cb(struct rt_dialer *dialer, int status, int fd, const char *text)
+{
+    struct rt_conn *conn = dialer->data;
+    struct rt_conn_set *set = conn->set;
+
+    if (status == RT_OK && conn->place != NULL &&
+        rt_link_open_fd(&conn->link, set->loop, &set->pool, fd, &link_ops) == RT_OK) {
+        set->ops->connected(conn);
+        return;
+    }
+    if (fd >= 0) {
+        close(fd);
+        text = "the connection cannot be used";
+    }
+    end(conn, text);
+}
+
+void rt_conn_dial(struct rt_conn *conn, struct rt_conn_set *set, struct rt_conn **place,
+                  const struct rt_endpoint *endpoint)
+{
+    conn->set = set;
+    conn->place = place;
+    conn->dialer.data = conn;
+    conn->link.data = conn;
+    *place = conn;
+    set->n++;
+    rt_dialer_start(&conn->dialer, set->loop, endpoint, 0, dialed_cb);
+}
+
+void rt_conn_hangup(struct rt_conn *conn, enum rt_link_how how, const char *reason)
+{
+    leave(conn);
+    rt_dialer_cancel(&conn->dialer);
+    rt_link_close(&conn->link, how, RT_OK, reason);
+}
+
+bool rt_conn_pump(struct rt_conn *conn)
+{
+    struct rt_conn_set *set = conn->set;
+
+    for (unsigned i = 0; i < RT_CONN_BUFFERS_MAX; i++) {
+        uv_buf_t piece;
+        size_t size;
+
+        if (conn->link.state != RT_LINK_OPEN || rt_link_queued(&conn->link) > 0) {
+            return false; /* the link, or its drain, wakes the owner */
+        }
+        /* A link keeps the buffer while it has not sent all of it. */
+        if (set->out != NULL && set->out->refs > 1) {
+            rt_buf_unref(set->out);
+            set->out = NULL;
+        }
+        if (set->out == NULL && (set->out = rt_buf_get(&set->pool)) == NULL) {
+            return true;
+        }
+        size = set->ops->output(conn, rt_buf_data(set->out), RT_BUF_SIZE);
+        if (size == 0) {
+            return false;
+        }
+        piece = uv_buf_init((char *)rt_buf_data(set->out), (unsigned)size);
+        if (rt_link_writev(&conn->link, set->out, &piece, 1) != RT_OK) {
+            return false; /* its close callback comes */
+        }
+    }
+    return true;
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#ifndef RETETHER_CLIENTS_LIB_CONN_H
+#define RETETHER_CLIENTS_LIB_CONN_H
+
+#include "session/transport/dialer.h"
+#include "session/transport/link.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* A connection to an agent, from its dialling to the end of its link: what both halves of the library share. Each
+ * attempt has its own memory: a connection that the machine gave up may still be closing while the next one is dialled.
+ *
+ *     dial --> CURRENT --(hangup; or lost, told by itself)--> on its way down --> free
+ *
+ * Only a current connection carries bytes; the pointer `*place` of its owner names it exactly as long. */
+
+/* Buffers given to one link in one step; what is left goes in the next iteration. */
+#define RT_CONN_BUFFERS_MAX 4
+
+struct rt_conn;
+
+struct rt_conn_ops {
+    /* The link is up. */
+    void (*connected)(struct rt_conn *conn);
+    /* Bytes that came; returns how many are consumed, as on_data of a link. */
+    size_t (*input)(struct rt_conn *conn, const uint8_t *data, size_t size);
+    /* Fills out with what there is to send; returns its bytes, 0 for nothing. */
+    size_t (*output)(struct rt_conn *conn, uint8_t *out, size_t cap);
+    /* The link would take more. Also of a connection on its way down. */
+    void (*drained)(struct rt_conn *conn);
+    /* A current connection has ended by itself; it is not current any more. Once. */
+    void (*lost)(struct rt_conn *conn, const char *reason);
+    /* Exactly once after rt_conn_dial, never from within a call of this file: the memory is the owner's again. */
+    void (*freed)(struct rt_conn *conn);
+};
+
+/* What the connections of one owner share. */
+struct rt_conn_set {
+    uv_loop_t *loop;
+    const struct rt_conn_ops *ops;
+    struct rt_buf_pool pool;
+    struct rt_buf *out; /* owned reference: the write buffer, or NULL */
+    unsigned n;         /* connections, with those on their way down */
+};
+
+struct rt_conn {
+    struct rt_conn_set *set;
+    struct rt_conn **place; /* the owner's; NULL: not current */
+    struct rt_dialer dialer;
+    struct rt_link link;
+};
+
+void rt_conn_set_init(struct rt_conn_set *set, uv_loop_t *loop, const struct rt_conn_ops *ops);
+/* Every connection has been freed. */
+void rt_conn_set_close(struct rt_conn_set *set);
+
+/* Makes a zeroed connection the current one of *place, which must be empty, and dials. */
+void rt_conn_dial(struct rt_conn *conn, struct rt_conn_set *set, struct rt_conn **place,
+                  const struct rt_endpoint *endpoint);
+
+/* Takes a current connection from its place and closes it; `lost` does not come. */
+void rt_conn_hangup(struct rt_conn *conn, enum rt_link_how how, const char *reason);
+
+/* Gives a current connection's link what there is to send. Returns whether there may be more that it would take. */
+bool rt_conn_pump(struct rt_conn *conn);
+
+#endif
