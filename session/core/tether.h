@@ -25,7 +25,7 @@
 #define RT_STDIN_WINDOW 262144
 #define RT_CONTROL_WINDOW 65536
 /* The longest hold granted; more is cut to it. */
-#define RT_HOLD_MAX_MS (24 * 3600 * 1000)
+#define RT_HOLD_MAX_MS UINT64_C(86400000)
 /* An unbound attachment that holds nothing is forgotten after this. */
 #define RT_ATT_FORGET_MS 600000
 /* When the container ends, bound attachments may take at least this long to read the rest. */

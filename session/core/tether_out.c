@@ -168,7 +168,7 @@ static bool put_attached(const struct rt_tether *t, struct rt_att *att, const st
     for (unsigned i = 0; i < RT_INS; i++)
         if (att->in[i].wanted)
             msg.in[msg.n_in++] = (struct rt_attached_in){
-                .s = i * RT_CONTROL_DOWN,
+                .s = (uint64_t)i * RT_CONTROL_DOWN,
                 .a = att->in[i].applied,
                 .d = rt_digest_value(&att->in[i].digest),
                 .df = att->in[i].digest.from,

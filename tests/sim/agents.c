@@ -136,7 +136,7 @@ void sim_kill_agent(int agent)
     a->store_up = false;
     a->died_us = sim.now_us;
     sim_post((struct sim_event){.kind = EV_CALL, .call = sim_store_host_died, .arg = agent},
-             RT_HEARTBEAT_EXPIRY_MS * 1000 + sim_random(RT_HEARTBEAT_MS * 1000));
+             UINT64_C(1000) * RT_HEARTBEAT_EXPIRY_MS + sim_random(UINT64_C(1000) * RT_HEARTBEAT_MS));
     for (int i = 0; i < SIM_CONNS; i++) {
         struct sim_conn *c = &sim.conns[i];
 

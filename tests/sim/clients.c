@@ -156,7 +156,7 @@ static void attach(int client, struct sim_att *att)
     att->must_not_gap = sim_chance(50);
     options.hold_ms = att->must_not_gap ? 3600000 : sim_random(3) * 500;
     sim_key(att->container, &key);
-    strcpy(options.cid, key.cid);
+    memcpy(options.cid, key.cid, sizeof options.cid);
     att->lines[0] = att->lines[1] = UINT64_MAX;
     if (rt_client_attach(sim.clients[client].client, &options, sim_ms(), &att->att) != 0)
         sim_fail("an attach was refused");
@@ -178,7 +178,7 @@ static void check_bytes(int client, struct sim_att *att, int s, const uint8_t *d
     if (!fits)
         sim_fail("client %d: bytes [%llu, %llu) of stream %d fit no past of the container: lost, repeated, changed or "
                  "of two pasts",
-                 client, (unsigned long long)at, (unsigned long long)(at + size), s + 1);
+                 client, (unsigned long long)at, (unsigned long long)at + size, s + 1);
     att->lines[s] = fits;
 }
 

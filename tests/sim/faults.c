@@ -143,7 +143,7 @@ static bool twice(int client)
     if (!mine)
         return false;
     sim_key(mine->container, &key);
-    strcpy(options.cid, key.cid);
+    memcpy(options.cid, key.cid, sizeof options.cid);
     memcpy(options.id, mine->id, RT_ID_SIZE);
     return sim_client_twin(client, &options);
 }

@@ -63,7 +63,7 @@ static struct rt_tether *new_tether(int container)
 
     rt_tether_defaults(&config);
     sim_key(container, &ticket.key);
-    strcpy(config.cid, ticket.key.cid);
+    memcpy(config.cid, ticket.key.cid, sizeof config.cid);
     n = sim_seal(NULL, &ticket, config.token, sizeof config.token);
     if (n < 0)
         sim_fail("the token does not fit");
@@ -373,7 +373,7 @@ static void process_reads(int guest)
     for (size_t i = 0; i < n; i++)
         if (data[i] != sim_stdin_byte(applied->id, applied->count + i))
             sim_fail("guest %d: stdin byte %llu is wrong: input was lost, repeated or changed", guest,
-                     (unsigned long long)(applied->count + i));
+                     (unsigned long long)applied->count + i);
     applied->count += n;
     sim.stats.bytes_in += n;
     rt_tether_stdin_taken(g->tether, 0, n, sim_ms());

@@ -37,7 +37,7 @@ int sim_connect(enum sim_node_kind kind, int peer, unsigned slot, int agent)
     c->open[0] = c->open[1] = true;
     c->latency_us = 20 + sim_random(sim_chance(10) ? 5000 : 300);
     c->to[0].deliver = c->to[1].deliver = -1;
-    strcpy(who.tenant, kind == NODE_CLIENT ? "local" : "");
+    rt_slice_copy(rt_slice_text(kind == NODE_CLIENT ? "local" : ""), who.tenant, sizeof who.tenant);
     c->link = rt_agent_opened(a->agent, &who, sim_ms());
     if (!c->link)
         sim_fail("an agent refused a link");

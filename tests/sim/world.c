@@ -120,11 +120,9 @@ bool sim_pop(struct sim_event *event)
 
 void sim_clear(void)
 {
-    struct sim_event event;
-
-    while (sim_pop(&event)) {
-        free(event.bytes);
-        free(event.extra);
+    for (size_t i = 0; i < sim.n_heap; i++) {
+        free(sim.heap[i].bytes);
+        free(sim.heap[i].extra);
     }
     free(sim.heap);
     for (int i = 0; i < SIM_GUESTS; i++)

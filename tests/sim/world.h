@@ -116,7 +116,7 @@ struct sim_applied { /* what one past's process took from one attachment */
     uint64_t count;
 };
 
-#define SIM_APPLIED (SIM_CLIENTS * SIM_ATTS * 16)
+#define SIM_APPLIED ((size_t)SIM_CLIENTS * SIM_ATTS * 16)
 
 struct sim_guest {
     bool used, running, paused;

@@ -185,7 +185,7 @@ static void test_each_byte_once(void **state)
             tx_lost(&tx);
             tx_up(&tx);
             resume(2, 1, 2, 0, 10);
-            tx_data(&tx, 2, RT_STDIN, n, "0123456789" + n, 10 - n + (n == 10));
+            tx_data(&tx, 2, RT_STDIN, n, &"0123456789"[n], 10 - n + (n == 10));
             n += tx_read(&tx, 0, buf + n, 100);
             assert_int_equal(n, 10 + (applied == 10));
             assert_memory_equal(buf, "0123456789", 10);
