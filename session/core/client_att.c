@@ -331,6 +331,7 @@ static struct rt_catt *make(struct rt_client *client, const struct rt_attach_opt
     att->home = att->alt = att->link = att->avoid = RT_NO_SLOT;
     att->since = client->now;
     att->seek_at = att->ask_at = att->not_found_at = RT_NEVER;
+    att->wait_ms = RT_CLIENT_WAIT_MIN_MS;
     att->give_up_at = options->give_up_ms == 0 ? RT_NEVER : client->now + options->give_up_ms;
     for (unsigned s = RT_STDOUT; s <= RT_CONTROL_UP; s++)
         rt_rx_begin(rt_catt_rx(att, s), s);

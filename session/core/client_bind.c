@@ -37,7 +37,7 @@ size_t rt_catt_put_attach(struct rt_catt *att, uint8_t *out, size_t cap)
                                 .cols = att->options.cols,
                                 .klife = att->k_life,
                                 .kepoch = att->k_epoch,
-                                .wait = RT_WAIT_MAX_MS};
+                                .wait = att->wait_ms};
     if (!att->attached) {
         msg.mode = att->options.steal ? RT_ATTACH_STEAL : RT_ATTACH_NEW;
         msg.from = att->options.from;
@@ -161,6 +161,7 @@ void rt_catt_on_attached(struct rt_catt *att, const uint8_t *payload, size_t siz
     att->state = RT_CATT_LIVE;
     att->since = client->now;
     att->ask_at = RT_NEVER;
+    att->wait_ms = RT_CLIENT_WAIT_MIN_MS;
     att->give_up_at = RT_NEVER;
     att->not_found_at = RT_NEVER;
     att->avoid = RT_NO_SLOT;

@@ -19,6 +19,9 @@
 #define RT_CLIENT_ASK_MS 15000  /* ATTACH without any answer; then withdrawn and asked elsewhere */
 #define RT_CLIENT_ALT_MS 200    /* an agent that is still being dialled after this is not waited for alone */
 #define RT_CLIENT_IDLE_MS 60000 /* an unused link is closed after this */
+/* An agent may hold an ATTACH for this long before another one is asked (with the store out, the one asked may never
+ * hear where the guest is); doubles with each that does not know, up to RT_WAIT_MAX_MS. */
+#define RT_CLIENT_WAIT_MIN_MS 500
 #define RT_CLIENT_PING_BUSY_MS 1000
 #define RT_CLIENT_PING_IDLE_MS 5000
 #define RT_CLIENT_PINGS_MAX 3 /* intervals without a frame; then the link is lost */
@@ -172,6 +175,7 @@ struct rt_catt {
     uint64_t k_life, k_epoch; /* newest claim known */
     uint64_t not_before;      /* no ATTACH before */
     uint64_t seek_at, ask_at, give_up_at, not_found_at;
+    uint64_t wait_ms; /* for which the next agent asked may hold the ATTACH */
     uint64_t backoff;
     struct {
         uint64_t cls, stream, at;

@@ -96,6 +96,7 @@ void rt_catt_refused(struct rt_catt *att, const uint8_t *payload, size_t size)
     switch (msg.c) {
     case RT_CLASS_RETRY_LATER:
         att->avoid = from;
+        att->wait_ms = att->wait_ms * 2 < RT_WAIT_MAX_MS ? att->wait_ms * 2 : RT_WAIT_MAX_MS;
         rt_catt_again(att, msg.delay < RT_CLIENT_REFUSED_MAX_MS ? msg.delay : RT_CLIENT_REFUSED_MAX_MS);
         return;
     case RT_CLASS_MOVED:

@@ -150,7 +150,7 @@ void rt_tether_lost(struct rt_tether *t, uint64_t now)
 static uint64_t keepalive_ms(const struct rt_tether *t)
 {
     for (size_t i = 0; i < RT_ATTS_MAX; i++)
-        if (t->atts[i].used && t->atts[i].channel)
+        if (t->atts[i].used) /* also unbound: its client may just be on the way back */
             return RT_KEEPALIVE_BUSY_MS;
     return RT_KEEPALIVE_IDLE_MS;
 }
