@@ -58,7 +58,7 @@ static void move_again(int arg)
 {
     int guest = arg % SIM_GUESTS;
 
-    if (sim.guests[guest].running)
+    if (sim.guests[guest].running && !sim.quiet)
         sim_guest_move(guest, arg / SIM_GUESTS, move_style());
 }
 
@@ -181,7 +181,7 @@ static void revert(int guest)
 {
     struct sim_guest *g = &sim.guests[guest];
 
-    if (g->running && g->saved && sim_guest_revert(guest))
+    if (g->running && g->saved && !sim.quiet && sim_guest_revert(guest))
         sim.stats.faults[FAULT_SNAPSHOT_REVERT]++;
 }
 
