@@ -171,7 +171,8 @@ static bool check_out(const struct rt_proc *proc, struct rt_att *att, const stru
     const unsigned o = (unsigned)theirs->s - RT_STDOUT;
     struct rt_out *out = &att->out[o];
     const struct rt_ring *ring = &proc->ring[o];
-    bool older = !out->confirmed && theirs->df == out->before.from;
+    bool older = !out->confirmed &&
+                 (theirs->df == out->before.from || (theirs->c < ring->base && theirs->df != out->digest.from));
     struct rt_digest digest = older ? out->before : out->digest;
 
     why->s = theirs->s;

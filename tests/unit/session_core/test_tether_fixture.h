@@ -435,9 +435,13 @@ static inline uint64_t tx_digest(unsigned stream, uint64_t from, uint64_t to)
 {
     struct rt_digest digest;
     rt_digest_start(&digest, from);
-    for (; from < to; from++) {
-        uint8_t byte = tx_byte(stream, from);
-        rt_digest_extend(&digest, &byte, 1);
+    while (from < to) {
+        uint8_t part[4096];
+        size_t n = to - from < sizeof part ? (size_t)(to - from) : sizeof part;
+        for (size_t i = 0; i < n; i++)
+            part[i] = tx_byte(stream, from + i);
+        rt_digest_extend(&digest, part, n);
+        from += n;
     }
     return rt_digest_value(&digest);
 }
