@@ -46,7 +46,8 @@ void cli_fail(struct cli_app *app, const char *format, ...)
     cli_finish(app, CLI_EXIT_FAILED);
 }
 
-void cli_fail_unreachable(struct cli_app *app)
+/* Ends because no agent could be reached: which were tried, why they did not answer, and what to do. */
+static void fail_unreachable(struct cli_app *app)
 {
     if (app->over) {
         return;
@@ -207,7 +208,7 @@ int cli_app_run(struct cli_app *app)
 
 static void timeout_cb(uv_timer_t *timer)
 {
-    cli_fail_unreachable(timer->data);
+    fail_unreachable(timer->data);
 }
 
 void cli_asked(struct cli_app *app, int rc)
@@ -229,7 +230,7 @@ bool cli_answered(struct cli_app *app, const struct retether_reply *reply)
 {
     (void)uv_timer_stop(&app->timer);
     if (reply->error == RT_ECONN || reply->error == RT_ETIMEDOUT) {
-        cli_fail_unreachable(app);
+        fail_unreachable(app);
     } else if (reply->error != 0) {
         cli_fail(app, "the agent's answer is of no use: %s", rt_strerror(reply->error));
     } else if (reply->cls != RETETHER_OK) {

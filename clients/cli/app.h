@@ -56,8 +56,6 @@ void cli_finish(struct cli_app *app, int status);
 __attribute__((format(printf, 1, 2))) void cli_say(const char *format, ...);
 /* As cli_say(), then ends with CLI_EXIT_FAILED. */
 __attribute__((format(printf, 2, 3))) void cli_fail(struct cli_app *app, const char *format, ...);
-/* Ends because no agent could be reached: which were tried, why they did not answer, and what to do. */
-void cli_fail_unreachable(struct cli_app *app);
 /* Says a refusal, and what to do next; and ends. */
 void cli_say_class(struct cli_app *app, unsigned cls, const char *text);
 void cli_fail_class(struct cli_app *app, unsigned cls, const char *text);

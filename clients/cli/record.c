@@ -203,7 +203,7 @@ void cli_host_json(struct cli_text *text, const struct retether_host *host)
 
 /* ---- people ---- */
 
-enum cli_colour cli_state_colour(enum retether_state state)
+static enum cli_colour state_colour(enum retether_state state)
 {
     switch (state) {
     case RETETHER_RUNNING:
@@ -247,7 +247,7 @@ void cli_record_row(struct cli_table *table, const struct retether_record *recor
     char text[64];
 
     cli_table_add(table, CLI_PLAIN, record->container);
-    cli_table_add(table, cli_state_colour(record->state), retether_state_name(record->state));
+    cli_table_add(table, state_colour(record->state), retether_state_name(record->state));
     cli_table_add(table, CLI_PLAIN, record->host[0] != '\0' ? record->host : "-");
     ago_text(record->made_ms, text, sizeof(text));
     cli_table_add(table, CLI_PLAIN, text);
@@ -352,7 +352,7 @@ void cli_record_page(struct cli_text *text, const struct retether_record *record
     cli_table_init(&table, heads, colours);
     table.heads[1] = record->container;
     cli_table_add(&table, CLI_DIM, "state");
-    cli_table_add(&table, cli_state_colour(record->state), retether_state_name(record->state));
+    cli_table_add(&table, state_colour(record->state), retether_state_name(record->state));
     if (record->state == RETETHER_STATE_ENDED) {
         exit_text(record, value, sizeof(value));
         line(&table, "exit", value);

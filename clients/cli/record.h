@@ -12,8 +12,6 @@ void cli_record_json(struct cli_text *text, const struct retether_record *record
 void cli_moves_json(struct cli_text *text, const struct retether_record *record);
 void cli_host_json(struct cli_text *text, const struct retether_host *host);
 
-enum cli_colour cli_state_colour(enum retether_state state);
-
 void cli_record_row(struct cli_table *table, const struct retether_record *record);
 void cli_record_page(struct cli_text *text, const struct retether_record *record, bool colours);
 void cli_moves_page(struct cli_text *text, const struct retether_record *record, bool colours);

@@ -14,7 +14,8 @@ static const char *const colours[] = {[CLI_PLAIN] = "",
                                       [CLI_RED] = "\033[31m",
                                       [CLI_DIM] = "\033[2m"};
 
-size_t cli_width(const char *text)
+/* Columns that text takes on a terminal, a wide character counted as one. */
+static size_t columns_of(const char *text)
 {
     size_t width = 0;
 
@@ -80,7 +81,7 @@ void cli_table_addf(struct cli_table *table, const char *format, ...)
 static void print_cell(const struct cli_table *table, struct cli_text *out, size_t column, const char *text,
                        enum cli_colour colour, size_t width)
 {
-    size_t blanks = width - cli_width(text);
+    size_t blanks = width - columns_of(text);
     bool last = column + 1 == table->columns;
 
     if (table->right[column]) {
@@ -102,10 +103,10 @@ void cli_table_print(struct cli_table *table, struct cli_text *out, const char *
 
     assert(table->columns > 0);
     for (size_t c = 0; c < table->columns; c++) {
-        width[c] = cli_width(table->heads[c]);
+        width[c] = columns_of(table->heads[c]);
     }
     for (size_t i = 0; i < table->n; i++) {
-        size_t w = cli_width(table->cells[i].text);
+        size_t w = columns_of(table->cells[i].text);
 
         width[i % table->columns] = w > width[i % table->columns] ? w : width[i % table->columns];
     }

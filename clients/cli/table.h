@@ -37,7 +37,4 @@ __attribute__((format(printf, 2, 3))) void cli_table_addf(struct cli_table *tabl
 /* Prints and frees it; each line begins with the indent. */
 void cli_table_print(struct cli_table *table, struct cli_text *out, const char *indent);
 
-/* Columns that text takes on a terminal, a wide character counted as one. */
-size_t cli_width(const char *text);
-
 #endif

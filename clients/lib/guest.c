@@ -58,7 +58,8 @@ void rt_guest_tell_process(struct retether_guest *guest, uint32_t id, const char
     tell(guest, &event, &view);
 }
 
-void rt_guest_tell_link(struct retether_guest *guest)
+/* Tells the link's state if it is another than last told. */
+static void tell_link(struct retether_guest *guest)
 {
     struct rt_tether_view view;
     char refusal[RETETHER_GUEST_REASON_MAX];
@@ -94,7 +95,7 @@ void rt_guest_tell_link(struct retether_guest *guest)
 static void over(struct retether_guest *guest)
 {
     guest->phase = RT_GUEST_OVER;
-    rt_guest_tell_link(guest);
+    tell_link(guest);
     rt_guest_conn_finish(guest);
     guest->callbacks.over(guest, guest->status, guest->callbacks.ctx);
 }
@@ -140,7 +141,7 @@ static void carry_out(struct retether_guest *guest, const struct rt_tether_actio
         break;
     }
     if (guest->phase == RT_GUEST_RUNNING) {
-        rt_guest_tell_link(guest);
+        tell_link(guest);
     }
 }
 
@@ -187,13 +188,13 @@ static void step(struct retether_guest *guest)
     bool more;
 
     guest->awake = false;
-    rt_guest_tell_link(guest);
+    tell_link(guest);
     more = !settle(guest);
     if (guest->phase != RT_GUEST_RUNNING) {
         return;
     }
     more = rt_guest_conn_pump(guest) || more;
-    rt_guest_tell_link(guest);
+    tell_link(guest);
     deadline = rt_tether_deadline(guest->tether);
     if (more) {
         deadline = now;

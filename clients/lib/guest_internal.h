@@ -89,8 +89,6 @@ void rt_guest_wake(struct retether_guest *guest);
 uint64_t rt_guest_now(const struct retether_guest *guest);
 void rt_guest_tell_process(struct retether_guest *guest, uint32_t id, const char *from, const char *to,
                            const char *reason);
-/* Tells the link's state if it is another than last told. */
-void rt_guest_tell_link(struct retether_guest *guest);
 /* Frees the runner if it is stopping and nothing of it is left open. */
 void rt_guest_release(struct retether_guest *guest);
 
