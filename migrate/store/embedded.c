@@ -434,10 +434,3 @@ void rt_embedded_stop(struct rt_embedded *embedded, void (*closed)(struct rt_emb
     }
     wake(embedded, 0);
 }
-
-void rt_embedded_abandon(struct rt_embedded *embedded, void (*closed)(struct rt_embedded *embedded))
-{
-    embedded->closed = closed;
-    embedded->state = RT_EMBEDDED_STOPPING;
-    finish(embedded);
-}

@@ -73,7 +73,5 @@ RT_MUST_CHECK int rt_embedded_start(struct rt_embedded *embedded, uv_loop_t *loo
 
 /* SHUTDOWN by SIGTERM, which saves; the struct is free in `closed`. In every state after a start that succeeded. */
 void rt_embedded_stop(struct rt_embedded *embedded, void (*closed)(struct rt_embedded *embedded));
-/* Leaves the server running for the next agent. */
-void rt_embedded_abandon(struct rt_embedded *embedded, void (*closed)(struct rt_embedded *embedded));
 
 #endif
