@@ -18,7 +18,6 @@
     X(RT_ETIMEDOUT, -10, "timed out")                                                                                  \
     X(RT_ECANCELED, -11, "canceled")                                                                                   \
     X(RT_ECONN, -12, "connection lost")                                                                                \
-    X(RT_EVERSION, -13, "no common version")                                                                           \
     X(RT_EEXIST, -14, "exists already")                                                                                \
     X(RT_ECONFIG, -15, "invalid configuration")                                                                        \
     X(RT_EUNAVAIL, -16, "the session store is not available")

@@ -146,7 +146,7 @@ static void on_ack(struct rt_tether *t, struct rt_att *att, const struct rt_fram
 
 /* ---- control-down ---- */
 
-static void exec(struct rt_tether *t, const struct rt_down_item *item, uint8_t *owned, size_t size, uint64_t now)
+static void exec(struct rt_tether *t, const struct rt_down_item *item, uint8_t *owned, uint64_t now)
 {
     struct rt_proc *proc;
     struct rt_att *att;
@@ -163,7 +163,6 @@ static void exec(struct rt_tether *t, const struct rt_down_item *item, uint8_t *
         return;
     }
     proc->exec_item = owned;
-    proc->exec_size = size;
     proc->rows = item->rows <= UINT16_MAX ? (unsigned)item->rows : 0;
     proc->cols = item->cols <= UINT16_MAX ? (unsigned)item->cols : 0;
     proc->decoded = malloc(sizeof *proc->decoded);
@@ -202,7 +201,7 @@ static unsigned carry_out(struct rt_tether *t, struct rt_att *att, uint8_t *owne
         return 0;
     }
     if (item.t == RT_ITEM_EXEC) {
-        exec(t, &item, owned, size, now);
+        exec(t, &item, owned, now);
         return 0;
     }
     if (item.t == RT_ITEM_SIGNAL && item.sig > 0 && item.sig < 65 && proc && proc->state == RT_PROC_RUNNING)

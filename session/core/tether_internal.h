@@ -61,8 +61,7 @@ struct rt_proc {
     bool stdin_end_told; /* STDIN_END was handed out */
     bool stdin_closed;   /* by the process */
     /* exec */
-    uint8_t *exec_item; /* owned; the encoded item until START is answered */
-    size_t exec_size;
+    uint8_t *exec_item;           /* owned; the encoded item until START is answered */
     struct rt_down_item *decoded; /* owned; points into exec_item */
 };
 

@@ -217,31 +217,6 @@ void rt_endpoint_print(const struct rt_endpoint *endpoint, char *out, size_t siz
     }
 }
 
-int rt_endpoint_from_sockaddr(struct rt_endpoint *endpoint, const struct sockaddr *addr, socklen_t size)
-{
-    memset(endpoint, 0, sizeof *endpoint);
-    if (size < sizeof addr->sa_family || size > sizeof endpoint->addr) {
-        return RT_EINVAL;
-    }
-    switch (addr->sa_family) {
-    case AF_UNIX:
-        endpoint->kind = RT_ENDPOINT_UNIX;
-        break;
-    case AF_INET:
-    case AF_INET6:
-        endpoint->kind = RT_ENDPOINT_TCP;
-        break;
-    case AF_VSOCK:
-        endpoint->kind = RT_ENDPOINT_VSOCK;
-        break;
-    default:
-        return RT_EINVAL;
-    }
-    memcpy(&endpoint->addr, addr, size);
-    endpoint->size = size;
-    return 0;
-}
-
 /* The IPv4 address of a TCP endpoint in host order, also one mapped into IPv6. */
 static bool ipv4_of(const struct rt_endpoint *endpoint, uint32_t *address)
 {

@@ -40,9 +40,6 @@ RT_MUST_CHECK int rt_endpoint_parse(struct rt_endpoint *endpoint, const char *te
 /* Prints in the form that rt_endpoint_parse reads, cut to size. */
 void rt_endpoint_print(const struct rt_endpoint *endpoint, char *out, size_t size);
 
-/* Takes over a socket address of a known family; RT_EINVAL otherwise. */
-RT_MUST_CHECK int rt_endpoint_from_sockaddr(struct rt_endpoint *endpoint, const struct sockaddr *addr, socklen_t size);
-
 /* TCP only, false for the other kinds: 127.0.0.0/8, ::1; 169.254.0.0/16, fe80::/10; also where mapped into IPv6. */
 bool rt_endpoint_is_loopback(const struct rt_endpoint *endpoint);
 bool rt_endpoint_is_link_local(const struct rt_endpoint *endpoint);
