@@ -15,7 +15,7 @@ void *__wrap_realloc(void *old, size_t size);
 
 /* Atomic: libuv's pool threads may allocate. [first, last] fail. */
 static atomic_bool running;
-static atomic_size_t first, last, count, largest, failures;
+static atomic_size_t first, last, count, failures;
 
 static void start(size_t from, size_t to)
 {
@@ -23,7 +23,6 @@ static void start(size_t from, size_t to)
     atomic_store(&first, from);
     atomic_store(&last, to);
     atomic_store(&count, 0);
-    atomic_store(&largest, 0);
     atomic_store(&failures, 0);
     atomic_store(&running, true);
 }
@@ -49,18 +48,10 @@ size_t rt_alloc_count(void)
     return atomic_load(&count);
 }
 
-size_t rt_alloc_largest(void)
-{
-    return atomic_load(&largest);
-}
-
-static bool refuses(size_t size)
+static bool refuses(void)
 {
     if (!atomic_load(&running)) {
         return false;
-    }
-    size_t seen = atomic_load(&largest);
-    while (size > seen && !atomic_compare_exchange_weak(&largest, &seen, size)) {
     }
     size_t n = atomic_fetch_add(&count, 1) + 1;
     if (n < atomic_load(&first) || n > atomic_load(&last)) {
@@ -72,15 +63,15 @@ static bool refuses(size_t size)
 
 void *__wrap_malloc(size_t size)
 {
-    return refuses(size) ? NULL : __real_malloc(size);
+    return refuses() ? NULL : __real_malloc(size);
 }
 
 void *__wrap_calloc(size_t n, size_t size)
 {
-    return refuses(size == 0 ? 0 : n > SIZE_MAX / size ? SIZE_MAX : n * size) ? NULL : __real_calloc(n, size);
+    return refuses() ? NULL : __real_calloc(n, size);
 }
 
 void *__wrap_realloc(void *old, size_t size)
 {
-    return size > 0 && refuses(size) ? NULL : __real_realloc(old, size);
+    return size > 0 && refuses() ? NULL : __real_realloc(old, size);
 }

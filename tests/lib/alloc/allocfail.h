@@ -28,7 +28,5 @@ bool rt_alloc_stop(void);
 
 /* Since the start, also after the stop until the next start. */
 size_t rt_alloc_count(void);
-/* Bytes of the largest request, failed ones included. */
-size_t rt_alloc_largest(void);
 
 #endif

@@ -13,7 +13,7 @@
 #define FX_RECORDS 64
 #define FX_BUF 1048576
 
-enum fx_store { FX_STORE_UP, FX_STORE_SILENT, FX_STORE_DOWN };
+enum fx_store { FX_STORE_UP, FX_STORE_DOWN };
 
 struct fx_link {
     rt_link_id id;
