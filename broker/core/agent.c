@@ -222,7 +222,7 @@ void rt_ag_flush(struct rt_agent *agent)
     }
 }
 
-void rt_ag_send(struct rt_agent *agent, struct ag_link *link, const uint8_t *data, size_t size)
+static void send_bytes(struct rt_agent *agent, struct ag_link *link, const uint8_t *data, size_t size)
 {
     if (agent->run_link == link->id) {
         rt_ag_flush(agent);
@@ -237,7 +237,19 @@ void rt_ag_send_frame(struct rt_agent *agent, struct ag_link *link, const struct
     if (frame->length > 0) {
         memcpy(agent->scratch + RT_FRAME_HEADER, payload, frame->length);
     }
-    rt_ag_send(agent, link, agent->scratch, RT_FRAME_HEADER + (size_t)frame->length);
+    send_bytes(agent, link, agent->scratch, RT_FRAME_HEADER + (size_t)frame->length);
+}
+
+/* A frame that answers the peer: counted, so that one who never reads cannot make it grow. */
+static void answered(struct rt_agent *agent, struct ag_link *link, size_t size)
+{
+    if (!link->congested || link->state == AG_DOOMED) {
+        return;
+    }
+    link->answers += size;
+    if (link->answers > AG_LINK_ANSWERS_MAX) {
+        rt_ag_link_state(agent, link, AG_DOOMED);
+    }
 }
 
 int rt_ag_send_msg(struct rt_agent *agent, struct ag_link *link, const struct rt_frame *frame, enum rt_msg_kind kind,
@@ -251,20 +263,9 @@ int rt_ag_send_msg(struct rt_agent *agent, struct ag_link *link, const struct rt
     }
     whole.length = (uint32_t)size;
     rt_frame_put(agent->scratch, &whole);
-    rt_ag_send(agent, link, agent->scratch, RT_FRAME_HEADER + (size_t)size);
-    rt_ag_answered(agent, link, RT_FRAME_HEADER + (size_t)size);
+    send_bytes(agent, link, agent->scratch, RT_FRAME_HEADER + (size_t)size);
+    answered(agent, link, RT_FRAME_HEADER + (size_t)size);
     return 0;
-}
-
-void rt_ag_answered(struct rt_agent *agent, struct ag_link *link, size_t size)
-{
-    if (!link->congested || link->state == AG_DOOMED) {
-        return;
-    }
-    link->answers += size;
-    if (link->answers > AG_LINK_ANSWERS_MAX) {
-        rt_ag_link_state(agent, link, AG_DOOMED);
-    }
 }
 
 void rt_ag_refuse(struct rt_agent *agent, struct ag_link *link, uint32_t channel, const struct rt_refuse_msg *refuse)
