@@ -53,6 +53,8 @@ struct ag_claim { /* from the hello to the answer of the take */
     uint64_t life; /* granted by the welcome */
     bool draining;
     bool looked;                    /* the owner's heartbeat was looked up */
+    bool provisional;               /* welcomed without the store */
+    uint8_t unproven;               /* of the ticket presented */
     char bound_to[RT_HOST_MAX + 1]; /* of the token presented */
 };
 

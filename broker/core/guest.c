@@ -50,6 +50,7 @@ static struct ag_claim *make_claim(struct rt_agent *agent, const struct ag_link 
     claim->life = ticket->join ? 0 : ticket->life;
     claim->epoch = hello->epoch;
     if (!ticket->join) {
+        made->unproven = ticket->unproven;
         claim->ticket = ticket->id;
         claim->n_ancestors = ticket->n_ancestors;
         memcpy(claim->ancestors, ticket->ancestors, sizeof claim->ancestors);
@@ -182,10 +183,14 @@ static int seal_ticket(struct rt_agent *agent, const struct ag_claim *made, uint
     parent.key = claim->key;
     parent.inc = claim->inc;
     parent.id = claim->ticket;
+    parent.unproven = made->unproven;
     parent.n_ancestors = claim->n_ancestors;
     memcpy(parent.ancestors, claim->ancestors, sizeof parent.ancestors);
     memcpy(parent.bound_to, made->bound_to, sizeof parent.bound_to);
     rt_ticket_child(&parent, &claim->next, claim->epoch, &child);
+    if (made->provisional) {
+        child.unproven = made->unproven < RT_ANCESTORS_MAX ? made->unproven + 1 : RT_ANCESTORS_MAX;
+    }
     child.join = false;
     child.inc = claim->inc;
     child.life = made->life;
@@ -259,6 +264,7 @@ void rt_ag_guest_silent(struct rt_agent *agent, struct ag_link *link)
         refuse_verdict(agent, link, &outcome);
     } else {
         link->claim->life = link->claim->claim.life;
+        link->claim->provisional = true;
         welcome(agent, link);
     }
 }

@@ -60,5 +60,9 @@ void rt_ticket_child(const struct rt_ticket *parent, const struct rt_id *id, uin
     child->epoch = epoch;
     if (!parent->join) {
         child->n_ancestors = rt_ticket_ancestry(&parent->id, parent->ancestors, parent->n_ancestors, child->ancestors);
+        /* The record stands at the last proven ticket: without it an honest guest would read as a copy. */
+        if (parent->unproven >= RT_ANCESTORS_MAX && parent->n_ancestors == RT_ANCESTORS_MAX) {
+            child->ancestors[RT_ANCESTORS_MAX - 1] = parent->ancestors[RT_ANCESTORS_MAX - 1];
+        }
     }
 }

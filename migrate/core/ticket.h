@@ -8,7 +8,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Ancestors a ticket carries, newest first. A chain longer than this that the store forgot reads as a fork. */
+/* Ancestors a ticket carries, newest first. The one that the store last had a part in stays among them however many
+ * were given without it; a chain longer than this that the store has lost after taking it reads as a fork. */
 #define RT_ANCESTORS_MAX 16
 
 struct rt_id {
@@ -35,6 +36,7 @@ struct rt_ticket {
     struct rt_id id;
     struct rt_id ancestors[RT_ANCESTORS_MAX]; /* parent first */
     size_t n_ancestors;
+    uint8_t unproven; /* tickets in a row, this one included, given without the store; from RT_ANCESTORS_MAX on that */
     uint64_t expires_ms;            /* ms since 1970; 0 never */
     char bound_to[RT_HOST_MAX + 1]; /* identity that the transport must prove, or "" */
     char issuer[RT_HOST_MAX + 1];   /* host that sealed it */
@@ -52,8 +54,9 @@ enum rt_relation rt_ticket_relation(const struct rt_id *t, const struct rt_id *t
 size_t rt_ticket_ancestry(const struct rt_id *id, const struct rt_id *ancestors, size_t n,
                           struct rt_id out[RT_ANCESTORS_MAX]);
 
-/* Fills child as the next ticket after parent: same key, inc, life, bound_to; given id and epoch; ancestors shifted.
- * The child of a join token has no ancestors; its inc and life are the caller's to fill in. */
+/* Fills child as the next ticket after parent: same key, inc, life, bound_to; given id and epoch; ancestors shifted, of
+ * which the last proven one is kept. Proven itself; the caller counts one that is not. The child of a join token has no
+ * ancestors; its inc and life are the caller's to fill in. */
 void rt_ticket_child(const struct rt_ticket *parent, const struct rt_id *id, uint64_t epoch, struct rt_ticket *child);
 
 /* Plain serialisation (fixed order, big-endian), for the seal. Returns bytes written or RT_ELIMIT / RT_EPROTO. */

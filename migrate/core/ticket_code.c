@@ -9,9 +9,9 @@
 /* The plain form of a token, before sealing. Numbers are big-endian; a text is its length in one byte, then its bytes.
  *
  *   kind u8 (1 join token, 2 ticket) | key_id u32 | expires_ms u64 | tenant | cid | bound_to | issuer
- *   a ticket goes on: life u64 | epoch u64 | inc 16 | id 16 | n_ancestors u8 | 16 each, parent first
+ *   a ticket goes on: life u64 | epoch u64 | inc 16 | id 16 | unproven u8 | n_ancestors u8 | 16 each, parent first
  *
- * A ticket takes at most 642 bytes. The seal says the version. */
+ * A ticket takes at most 643 bytes. The seal says the version. */
 enum { KIND_JOIN = 1, KIND_TICKET = 2 };
 
 struct writer {
@@ -69,7 +69,7 @@ int rt_ticket_encode(const struct rt_ticket *ticket, uint8_t *out, size_t cap)
     uint8_t key_id[4] = {(uint8_t)(ticket->key_id >> 24), (uint8_t)(ticket->key_id >> 16),
                          (uint8_t)(ticket->key_id >> 8), (uint8_t)ticket->key_id};
 
-    if (ticket->key.cid[0] == '\0' || ticket->n_ancestors > RT_ANCESTORS_MAX) {
+    if (ticket->key.cid[0] == '\0' || ticket->n_ancestors > RT_ANCESTORS_MAX || ticket->unproven > RT_ANCESTORS_MAX) {
         return RT_EPROTO;
     }
     put_u8(&w, ticket->join ? KIND_JOIN : KIND_TICKET);
@@ -84,6 +84,7 @@ int rt_ticket_encode(const struct rt_ticket *ticket, uint8_t *out, size_t cap)
         put_counter(&w, ticket->epoch);
         put(&w, ticket->inc.b, RT_ID_SIZE);
         put(&w, ticket->id.b, RT_ID_SIZE);
+        put_u8(&w, ticket->unproven);
         put_u8(&w, ticket->n_ancestors);
         put(&w, ticket->ancestors, ticket->n_ancestors * sizeof *ticket->ancestors);
     }
@@ -163,8 +164,9 @@ int rt_ticket_decode(const uint8_t *data, size_t size, struct rt_ticket *ticket)
         ticket->epoch = get_counter(&r);
         get(&r, ticket->inc.b, RT_ID_SIZE);
         get(&r, ticket->id.b, RT_ID_SIZE);
+        ticket->unproven = get_u8(&r);
         ticket->n_ancestors = get_u8(&r);
-        if (ticket->n_ancestors > RT_ANCESTORS_MAX) {
+        if (ticket->n_ancestors > RT_ANCESTORS_MAX || ticket->unproven > RT_ANCESTORS_MAX) {
             ticket->n_ancestors = 0;
             r.broken = true;
         }

@@ -88,6 +88,36 @@ static void test_take_repeated(void **state)
     assert_int_equal(fx->n_submitted[RT_STORE_TAKE], takes + 2);
 }
 
+/* However often a guest comes back while the store is out: no chain grows so long that it reads as a copy. */
+static void test_long_outage(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest, copy;
+
+    fx_guest(&guest, "web", 1);
+    fx_serve(fx, &guest);
+    fx_lost(fx, guest.link);
+    fx_answer(fx);
+    copy = guest;
+    fx_down(fx);
+    for (int i = 0; i < 3 * RT_ANCESTORS_MAX; i++) {
+        fx_tick(fx, RT_LEASE_MS); /* this agent has forgotten it, as another one would never have known it */
+        fx_serve(fx, &guest);
+        assert_true(fx_serves(fx, "web"));
+        fx_lost(fx, guest.link);
+    }
+    fx_up(fx, false, true);
+    fx_answer(fx);
+    fx_serve(fx, &guest);
+    assert_true(fx_serves(fx, "web"));
+    assert_int_equal(fx_record(fx, "local", "web")->rule.epoch, guest.epoch);
+    copy.epoch = guest.epoch + 1;
+    fx_hello(fx, &copy);
+    fx_answer(fx);
+    fx_want_refuse(fx, copy.link, 0, RT_CLASS_FORKED, NULL);
+    assert_true(fx_serves(fx, "web"));
+}
+
 static void test_provisional_refused(void **state)
 {
     struct fx *fx = *state;
@@ -143,11 +173,8 @@ static void test_out_chain_guarded_while_served(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        FX_TEST(test_store_silent),
-        FX_TEST(test_store_down),
-        FX_TEST(test_take_repeated),
-        FX_TEST(test_provisional_refused),
-        FX_TEST(test_out_chain_guarded_while_served),
+        FX_TEST(test_store_silent), FX_TEST(test_store_down),          FX_TEST(test_take_repeated),
+        FX_TEST(test_long_outage),  FX_TEST(test_provisional_refused), FX_TEST(test_out_chain_guarded_while_served),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -62,6 +62,30 @@ static void test_child_keeps_and_shifts(void **state)
     assert_true(rt_id_equal(&child.ancestors[0], &parent.id));
 }
 
+/* The last ticket that the store had a part in stays known, however many follow it without the store. */
+static void test_proven_stays(void **state)
+{
+    struct rt_ticket proven, ticket, next;
+
+    (void)state;
+    root(&proven, 1);
+    for (unsigned i = 2; i < 20; i++) {
+        grow(&proven, i, &next);
+        proven = next;
+    }
+    ticket = proven;
+    for (unsigned i = 20; i < 100; i++) {
+        grow(&ticket, i, &next);
+        next.unproven = ticket.unproven < RT_ANCESTORS_MAX ? ticket.unproven + 1 : RT_ANCESTORS_MAX;
+        assert_int_equal(relation(&next, &ticket), RT_DESCENDS);
+        assert_int_equal(relation(&next, &proven), RT_DESCENDS);
+        ticket = next;
+    }
+    grow(&ticket, 100, &next);
+    assert_int_equal(next.unproven, 0);
+    assert_int_equal(relation(&next, &proven), RT_DESCENDS);
+}
+
 /* On one line, every pair that is at most RT_ANCESTORS_MAX apart is known; beyond that they read as strangers. */
 static void test_relation_on_one_line(void **state)
 {
@@ -147,6 +171,7 @@ static void largest(struct rt_ticket *ticket)
         ticket->ancestors[i] = id_of(10 + i);
     }
     ticket->n_ancestors = RT_ANCESTORS_MAX;
+    ticket->unproven = RT_ANCESTORS_MAX;
 }
 
 static void assert_code_keeps(const struct rt_ticket *ticket)
@@ -194,6 +219,9 @@ static void test_encode_refuses(void **state)
     ticket.n_ancestors = RT_ANCESTORS_MAX + 1;
     assert_int_equal(rt_ticket_encode(&ticket, plain, sizeof plain), RT_EPROTO);
     largest(&ticket);
+    ticket.unproven = RT_ANCESTORS_MAX + 1;
+    assert_int_equal(rt_ticket_encode(&ticket, plain, sizeof plain), RT_EPROTO);
+    largest(&ticket);
     ticket.key.cid[0] = '\0';
     assert_int_equal(rt_ticket_encode(&ticket, plain, sizeof plain), RT_EPROTO);
     largest(&ticket);
@@ -205,7 +233,14 @@ static void test_encode_refuses(void **state)
 }
 
 /* Offsets into the encoded form of a ticket for tenant "acme", container "web-1", bound to "vm-1", issuer "". */
-enum { AT_KIND = 0, AT_EXPIRES = 5, AT_TENANT = 13, AT_LIFE = 13 + 5 + 6 + 5 + 1, AT_COUNT = AT_LIFE + 8 + 8 + 32 };
+enum {
+    AT_KIND = 0,
+    AT_EXPIRES = 5,
+    AT_TENANT = 13,
+    AT_LIFE = 13 + 5 + 6 + 5 + 1,
+    AT_UNPROVEN = AT_LIFE + 8 + 8 + 32,
+    AT_COUNT
+};
 
 static void test_decode_refuses(void **state)
 {
@@ -222,6 +257,7 @@ static void test_decode_refuses(void **state)
         {AT_TENANT + 2, 0}, /* a NUL within a text */
         {AT_LIFE, 1},
         {AT_LIFE + 8, 1},
+        {AT_UNPROVEN, RT_ANCESTORS_MAX + 1},
         {AT_COUNT, RT_ANCESTORS_MAX + 1},
         {AT_COUNT, 255},
         {AT_COUNT, 0}, /* trailing bytes */
@@ -249,10 +285,10 @@ static void test_decode_refuses(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_child_keeps_and_shifts), cmocka_unit_test(test_relation_on_one_line),
-        cmocka_unit_test(test_relation_of_branches),   cmocka_unit_test(test_ids_and_keys),
-        cmocka_unit_test(test_code_round_trip),        cmocka_unit_test(test_encode_refuses),
-        cmocka_unit_test(test_decode_refuses),
+        cmocka_unit_test(test_child_keeps_and_shifts), cmocka_unit_test(test_proven_stays),
+        cmocka_unit_test(test_relation_on_one_line),   cmocka_unit_test(test_relation_of_branches),
+        cmocka_unit_test(test_ids_and_keys),           cmocka_unit_test(test_code_round_trip),
+        cmocka_unit_test(test_encode_refuses),         cmocka_unit_test(test_decode_refuses),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
