@@ -2,10 +2,18 @@
  * Copyright The retether authors */
 #include "clients/cli/app.h"
 
+#include "clients/cli/text.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+
+/* Between two times of the same request. */
+#define PAUSE_MIN_MS 50
+#define PAUSE_MAX_MS 500
+/* A container whose record is not needed is looked up for so long; then its name is taken as typed. */
+#define FIND_MS 1000
 
 /* ---- saying ---- */
 
@@ -206,13 +214,71 @@ int cli_app_run(struct cli_app *app)
 
 /* ---- requests ---- */
 
+/* Ends because the request was refused until its time was over. */
+static void fail_later(struct cli_app *app)
+{
+    char time[32];
+
+    if (app->over) {
+        return;
+    }
+    cli_age_text(app->options->timeout_ms, time, sizeof(time));
+    cli_say("not possible for %s: %s", time, app->later);
+    cli_fail(app,
+             "can the agent reach its Redis? Its log tells; a longer --timeout waits longer, --agent asks another");
+}
+
 static void timeout_cb(uv_timer_t *timer)
 {
-    fail_unreachable(timer->data);
+    struct cli_app *app = timer->data;
+
+    if (app->ask != NULL && app->later[0] != '\0') {
+        fail_later(app);
+    } else {
+        fail_unreachable(app);
+    }
+}
+
+static void again_cb(uv_timer_t *timer)
+{
+    struct cli_app *app = timer->data;
+
+    app->ask(app);
+}
+
+void cli_ask(struct cli_app *app, cli_ask_cb ask)
+{
+    app->ask = ask;
+    app->ask_until_ms = uv_now(&app->loop) + app->options->timeout_ms;
+    app->pause_ms = PAUSE_MIN_MS;
+    app->later[0] = '\0';
+    ask(app);
+}
+
+/* The request was refused as RETRY_LATER: it is made again, or its time is over. */
+static void ask_again(struct cli_app *app, const char *why)
+{
+    (void)uv_timer_stop(&app->timer);
+    snprintf(app->later, sizeof(app->later), "%s", why);
+    if (app->options->verbose) {
+        cli_say("not now: %s", why);
+    }
+    if (uv_now(&app->loop) + app->pause_ms >= app->ask_until_ms) {
+        fail_later(app);
+        return;
+    }
+    (void)uv_timer_start(&app->timer, again_cb, app->pause_ms, 0);
+    app->pause_ms = app->pause_ms * 2 < PAUSE_MAX_MS ? app->pause_ms * 2 : PAUSE_MAX_MS;
 }
 
 void cli_asked(struct cli_app *app, int rc)
 {
+    uint64_t now = uv_now(&app->loop);
+    uint64_t left = app->options->timeout_ms;
+
+    if (app->ask != NULL) {
+        left = app->ask_until_ms > now ? app->ask_until_ms - now : 0;
+    }
     if (app->over) {
         return;
     }
@@ -222,7 +288,7 @@ void cli_asked(struct cli_app *app, int rc)
     } else if (rc != RT_OK) {
         cli_fail(app, "%s", rt_strerror(rc));
     } else {
-        (void)uv_timer_start(&app->timer, timeout_cb, app->options->timeout_ms, 0);
+        (void)uv_timer_start(&app->timer, timeout_cb, left, 0);
     }
 }
 
@@ -233,12 +299,21 @@ bool cli_answered(struct cli_app *app, const struct retether_reply *reply)
         fail_unreachable(app);
     } else if (reply->error != 0) {
         cli_fail(app, "the agent's answer is of no use: %s", rt_strerror(reply->error));
+    } else if (reply->cls == RETETHER_RETRY_LATER && app->ask != NULL) {
+        ask_again(app, reply->text);
     } else if (reply->cls != RETETHER_OK) {
         cli_fail_class(app, reply->cls, reply->text);
     } else {
+        app->ask = NULL;
         return true;
     }
     return false;
+}
+
+/* Commands that print the record, and nothing else. */
+static bool needs_record(enum cli_command command)
+{
+    return command == CLI_SHOW || command == CLI_MOVES || command == CLI_RESOLVE;
 }
 
 static void found_cb(struct retether_client *client, const struct retether_reply *reply, void *ctx)
@@ -246,8 +321,10 @@ static void found_cb(struct retether_client *client, const struct retether_reply
     struct cli_app *app = ctx;
 
     (void)client;
-    if (reply->error == 0 && reply->cls == RETETHER_RETRY_LATER) {
+    if (reply->error == 0 && reply->cls == RETETHER_RETRY_LATER && !needs_record(app->options->command) &&
+        uv_now(&app->loop) >= app->find_until_ms) {
         (void)uv_timer_stop(&app->timer);
+        app->ask = NULL;
         app->found(app, app->container, NULL);
         return;
     }
@@ -262,9 +339,15 @@ static void found_cb(struct retether_client *client, const struct retether_reply
     app->found(app, app->container, &reply->records[0]);
 }
 
+static void ask_find(struct cli_app *app)
+{
+    cli_asked(app, retether_show(app->client, app->container, true, found_cb, app));
+}
+
 void cli_find(struct cli_app *app, cli_found_cb found)
 {
     app->found = found;
+    app->find_until_ms = uv_now(&app->loop) + (app->options->timeout_ms < FIND_MS ? app->options->timeout_ms : FIND_MS);
     snprintf(app->container, sizeof(app->container), "%s", app->options->container);
-    cli_asked(app, retether_show(app->client, app->options->container, true, found_cb, app));
+    cli_ask(app, ask_find);
 }

@@ -22,6 +22,9 @@ struct cli_try {
 
 struct cli_app;
 
+/* Makes one request, and passes what the request function returned to cli_asked(). */
+typedef void (*cli_ask_cb)(struct cli_app *app);
+
 /* The container that was meant. record is NULL when no agent could look it up now (the store is out): then the name is
  * taken as typed. */
 typedef void (*cli_found_cb)(struct cli_app *app, const char *container, const struct retether_record *record);
@@ -30,7 +33,7 @@ struct cli_app {
     uv_loop_t loop;
     const struct cli_options *options;
     struct retether_client *client; /* owned; NULL once it is over */
-    uv_timer_t timer;               /* of the request under way */
+    uv_timer_t timer;               /* of the request under way, or until it is made again */
     int status;                     /* exit status */
     bool over;
     /* The command's. on_end is called once, before the client is closed, for what the command has on the loop. */
@@ -39,6 +42,12 @@ struct cli_app {
 
     struct cli_try tries[CLI_TRIES_MAX];
     size_t n_tries;
+
+    /* The request that is made again while it is refused as RETRY_LATER; NULL once it has been answered. */
+    cli_ask_cb ask;
+    uint64_t ask_until_ms, find_until_ms; /* of the loop's clock */
+    uint64_t pause_ms;                    /* before the next time */
+    char later[CLI_REASON_MAX];           /* why it was refused last; "": never */
 
     char container[RETETHER_CONTAINER_MAX + 2 + 64]; /* as typed, then whole */
     cli_found_cb found;
@@ -60,10 +69,14 @@ __attribute__((format(printf, 2, 3))) void cli_fail(struct cli_app *app, const c
 void cli_say_class(struct cli_app *app, unsigned cls, const char *text);
 void cli_fail_class(struct cli_app *app, unsigned cls, const char *text);
 
+/* Makes a request, and again while the answer is RETRY_LATER (an agent that has just started, a store that is out), for
+ * as long as the option --timeout says. Only for requests that may be made twice. */
+void cli_ask(struct cli_app *app, cli_ask_cb ask);
 /* Looks up the container that was typed, by a unique beginning of its ID. */
 void cli_find(struct cli_app *app, cli_found_cb found);
 
-/* For a request's callback: true when it was answered; else it has been told why not and the program ends. */
+/* For a request's callback: true when it was answered; else it is made again, or it has been told why not and the
+ * program ends. */
 bool cli_answered(struct cli_app *app, const struct retether_reply *reply);
 /* For what a request function returned: the time for the answer begins, or the program ends. */
 void cli_asked(struct cli_app *app, int rc);

@@ -14,6 +14,12 @@ static void created(struct retether_client *client, const struct retether_reply 
     struct cli_text text = {0};
 
     (void)client;
+    if (reply->error == 0 && reply->cls == RETETHER_LIMIT && app->later[0] != '\0') {
+        /* A store that answers too late may have made it after all; its token went nowhere. */
+        cli_fail(app, "%s; if it is not yours, this command made it when the answer was \"%s\": take another ID",
+                 reply->text, app->later);
+        return;
+    }
     if (!cli_answered(app, reply)) {
         return;
     }
@@ -28,10 +34,15 @@ static void created(struct retether_client *client, const struct retether_reply 
     cli_text_flush(app, &text, 0);
 }
 
-void cli_create(struct cli_app *app)
+static void ask_create(struct cli_app *app)
 {
     const struct cli_options *options = app->options;
 
-    snprintf(app->container, sizeof(app->container), "%s", options->container);
     cli_asked(app, retether_create(app->client, options->container, options->label, options->ring, created, app));
+}
+
+void cli_create(struct cli_app *app)
+{
+    snprintf(app->container, sizeof(app->container), "%s", app->options->container);
+    cli_ask(app, ask_create);
 }

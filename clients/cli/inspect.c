@@ -51,6 +51,11 @@ static void listed(struct retether_client *client, const struct retether_reply *
     cli_text_flush(app, &inspect.text, 0);
 }
 
+static void ask_list(struct cli_app *app)
+{
+    cli_asked(app, retether_list(app->client, app->options->container, app->options->host, listed, app));
+}
+
 void cli_ls(struct cli_app *app)
 {
     static char heads[] = "CONTAINER STATE HOST >AGE >MOVES >EPOCH >EXIT LABEL";
@@ -59,28 +64,14 @@ void cli_ls(struct cli_app *app)
     if (app->options->container != NULL) {
         snprintf(app->container, sizeof(app->container), "%s", app->options->container);
     }
-    cli_asked(app, retether_list(app->client, app->options->container, app->options->host, listed, app));
+    cli_ask(app, ask_list);
 }
 
 /* ---- show, moves ---- */
 
-static bool known(struct cli_app *app, const struct retether_record *record)
-{
-    if (record == NULL) {
-        cli_fail(app,
-                 "the session store does not answer, and the agent does not serve \"%s\" itself; try again in a "
-                 "while, or another --agent",
-                 app->container);
-    }
-    return record != NULL;
-}
-
 static void shown(struct cli_app *app, const char *container, const struct retether_record *record)
 {
     (void)container;
-    if (!known(app, record)) {
-        return;
-    }
     if (app->options->json) {
         cli_record_json(&inspect.text, record, true);
     } else {
@@ -97,9 +88,6 @@ void cli_show(struct cli_app *app)
 static void moved(struct cli_app *app, const char *container, const struct retether_record *record)
 {
     (void)container;
-    if (!known(app, record)) {
-        return;
-    }
     if (app->options->json) {
         cli_moves_json(&inspect.text, record);
     } else {
@@ -115,12 +103,22 @@ void cli_moves(struct cli_app *app)
 
 /* ---- hosts ---- */
 
+/* An agent that has not heard the store yet knows not even itself. */
+static bool hosts_answered(struct cli_app *app, const struct retether_reply *reply)
+{
+    const struct retether_reply none = {.cls = RETETHER_RETRY_LATER,
+                                        .text = "the agent has not heard of any host yet, not even of itself"};
+    bool empty = app->ask != NULL && reply->error == 0 && reply->cls == RETETHER_OK && reply->n_hosts == 0;
+
+    return cli_answered(app, empty ? &none : reply);
+}
+
 static void hosts_cb(struct retether_client *client, const struct retether_reply *reply, void *ctx)
 {
     struct cli_app *app = ctx;
 
     (void)client;
-    if (!cli_answered(app, reply)) {
+    if (!hosts_answered(app, reply)) {
         return;
     }
     for (size_t i = 0; i < reply->n_hosts; i++) {
@@ -140,12 +138,17 @@ static void hosts_cb(struct retether_client *client, const struct retether_reply
     cli_text_flush(app, &inspect.text, 0);
 }
 
+static void ask_hosts(struct cli_app *app)
+{
+    cli_asked(app, retether_hosts(app->client, hosts_cb, app));
+}
+
 void cli_hosts(struct cli_app *app)
 {
     static char heads[] = "HOST STATE >HEARTBEAT >SESSIONS VERSION ADDRESSES";
 
     cli_table_init(&inspect.table, heads, colours());
-    cli_asked(app, retether_hosts(app->client, hosts_cb, app));
+    cli_ask(app, ask_hosts);
 }
 
 /* ---- resolve ---- */
@@ -189,7 +192,7 @@ static void resolve_hosts_cb(struct retether_client *client, const struct reteth
     struct cli_app *app = ctx;
 
     (void)client;
-    if (!cli_answered(app, reply)) {
+    if (!hosts_answered(app, reply)) {
         return;
     }
     for (size_t i = 0; i < reply->n_hosts; i++) {
@@ -205,18 +208,20 @@ static void resolve_hosts_cb(struct retether_client *client, const struct reteth
     }
 }
 
+static void ask_resolve_hosts(struct cli_app *app)
+{
+    cli_asked(app, retether_hosts(app->client, resolve_hosts_cb, app));
+}
+
 static void resolved(struct cli_app *app, const char *container, const struct retether_record *record)
 {
     (void)container;
-    if (!known(app, record)) {
-        return;
-    }
     inspect.record = *record;
     inspect.record.n_history = inspect.record.n_processes = inspect.record.n_attachments = 0;
     if (record->host[0] == '\0') {
         print_resolved(app, NULL);
     } else {
-        cli_asked(app, retether_hosts(app->client, resolve_hosts_cb, app));
+        cli_ask(app, ask_resolve_hosts);
     }
 }
 

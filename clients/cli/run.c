@@ -219,11 +219,12 @@ static void created(struct retether_client *client, const struct retether_reply 
     }
 }
 
-void cli_run(struct cli_app *app)
+/* A name of its own choice is another one each time: the last one may have been taken, without that having been told.
+ */
+static void ask_create(struct cli_app *app)
 {
     const struct cli_options *options = app->options;
 
-    run.app = app;
     if (options->container != NULL) {
         snprintf(app->container, sizeof(app->container), "%s", options->container);
     } else {
@@ -236,4 +237,10 @@ void cli_run(struct cli_app *app)
         cli_random_name(seed, app->container, sizeof(app->container));
     }
     cli_asked(app, retether_create(app->client, app->container, options->label, options->ring, created, app));
+}
+
+void cli_run(struct cli_app *app)
+{
+    run.app = app;
+    cli_ask(app, ask_create);
 }

@@ -122,8 +122,7 @@ static void attached_cb(struct retether_attachment *att, const struct retether_a
     if (stream->app->options->verbose) {
         cli_say("attached to %s, served by %s", stream->container, attached->host);
     }
-    cli_stream_start_input(stream);
-    cli_stream_resize(stream);
+    cli_stream_start(stream);
     check_head(stream);
 }
 

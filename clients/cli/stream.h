@@ -62,13 +62,12 @@ void cli_stream_end(struct cli_stream *stream, int status);
 void cli_stream_options(const struct cli_stream *stream, struct retether_attach_options *options);
 
 /* stream_input.c */
-void cli_stream_start_input(struct cli_stream *stream);
+/* Once attached: reads stdin and sets the terminal. */
+void cli_stream_start(struct cli_stream *stream);
 /* There is room for input again; no more of it is wanted. */
 void cli_stream_writable(struct cli_stream *stream);
 void cli_stream_input_closed(struct cli_stream *stream);
 void cli_stream_open_signals(struct cli_stream *stream);
-/* Tells the container the size of this terminal. */
-void cli_stream_resize(struct cli_stream *stream);
 
 /* stream_end.c */
 /* After an attach that did not end by itself: how to go on, and what was not taken of the input. */

@@ -81,11 +81,31 @@ void cli_stream_input_closed(struct cli_stream *stream)
     }
 }
 
-void cli_stream_start_input(struct cli_stream *stream)
+/* ---- the terminal ---- */
+
+/* Tells the container the size of this one. */
+static void resize(struct cli_stream *stream)
 {
-    if (!stream->input) {
-        return;
+    unsigned rows;
+    unsigned cols;
+
+    if (stream->tty && stream->att != NULL && cli_terminal_size(&rows, &cols)) {
+        (void)!retether_resize(stream->att, rows, cols);
     }
+}
+
+/* A terminal there and one here: raw is what is forwarded, and not done twice. */
+static void set_terminal(struct cli_stream *stream)
+{
+    bool keys = stream->tty && stream->input && stream->reader_open && isatty(STDIN_FILENO);
+
+    if (stream->tty && !(keys && cli_terminal_raw())) {
+        (void)cli_terminal_raw_output();
+    }
+}
+
+static void start_input(struct cli_stream *stream)
+{
     if (cli_reader_open(&stream->reader, &stream->app->loop, STDIN_FILENO) != RT_OK) {
         retether_write_end(stream->att); /* stdin is closed */
         return;
@@ -97,46 +117,36 @@ void cli_stream_start_input(struct cli_stream *stream)
         if (!stream->app->options->keys_given) {
             (void)!cli_keys_parse(&stream->keys, "ctrl-p,ctrl-q");
         }
-        if (stream->tty) {
-            (void)cli_terminal_raw();
-        }
     }
     cli_reader_start(&stream->reader);
 }
 
+void cli_stream_start(struct cli_stream *stream)
+{
+    if (stream->input) {
+        start_input(stream);
+    }
+    set_terminal(stream);
+    resize(stream);
+}
+
 /* ---- signals ---- */
-
-void cli_stream_resize(struct cli_stream *stream)
-{
-    unsigned rows;
-    unsigned cols;
-
-    if (stream->tty && stream->att != NULL && cli_terminal_size(&rows, &cols)) {
-        (void)!retether_resize(stream->att, rows, cols);
-    }
-}
-
-static void suspend(void)
-{
-    bool raw = cli_terminal_is_raw();
-
-    cli_terminal_cooked();
-    (void)raise(SIGSTOP);
-    if (raw) {
-        (void)cli_terminal_raw();
-    }
-}
 
 static void signal_cb(uv_signal_t *handle, int signum)
 {
     struct cli_stream *stream = handle->data;
     bool last = signum == SIGINT || signum == SIGTERM || signum == SIGHUP || signum == SIGQUIT;
 
-    if (signum == SIGWINCH || signum == SIGCONT) {
-        cli_stream_resize(stream);
+    if (signum == SIGWINCH) {
+        resize(stream);
     } else if (signum == SIGTSTP) {
-        suspend();
-        cli_stream_resize(stream);
+        cli_terminal_cooked();
+        (void)raise(SIGSTOP); /* goes on with SIGCONT, which is watched too */
+    } else if (signum == SIGCONT) {
+        if (stream->state == CLI_STREAM_LIVE) {
+            set_terminal(stream);
+        }
+        resize(stream);
     } else if (stream->sig_proxy && stream->att != NULL) {
         (void)!retether_signal(stream->att, (unsigned)signum);
     } else if (last) {

@@ -7,17 +7,19 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 struct fetch {
-    struct cli_app *app;
     cli_tails_cb done;
     void *ctx;
+    char container[RETETHER_CONTAINER_MAX + 1];
     bool first;
     struct cli_tails tails;
 };
+
+/* One a program. */
+static struct fetch fetch;
 
 int cli_status(unsigned code, unsigned signal)
 {
@@ -49,22 +51,21 @@ static void take(struct cli_tails *tails, const struct retether_reply *reply)
 
 static void tails_cb(struct retether_client *client, const struct retether_reply *reply, void *ctx)
 {
-    struct fetch *fetch = ctx;
-    struct cli_tails *tails = &fetch->tails;
+    struct cli_app *app = ctx;
+    struct cli_tails *tails = &fetch.tails;
 
     (void)client;
     if (reply->error == 0 && reply->cls == RETETHER_NOT_FOUND) {
-        (void)uv_timer_stop(&fetch->app->timer);
-        fetch->done(fetch->app, NULL, fetch->ctx);
-        free(fetch);
+        (void)uv_timer_stop(&app->timer);
+        app->ask = NULL;
+        fetch.done(app, NULL, fetch.ctx);
         return;
     }
-    if (!cli_answered(fetch->app, reply)) {
-        free(fetch);
+    if (!cli_answered(app, reply)) {
         return;
     }
-    if (fetch->first) {
-        fetch->first = false;
+    if (fetch.first) {
+        fetch.first = false;
         tails->code = reply->code;
         tails->signal = reply->signal;
         tails->lost = reply->lost;
@@ -73,28 +74,26 @@ static void tails_cb(struct retether_client *client, const struct retether_reply
     } else {
         take(tails, reply);
     }
-    if (!reply->more) {
-        fetch->done(fetch->app, tails, fetch->ctx);
-        free(fetch);
+    if (reply->more) {
+        cli_asked(app, 0); /* the time for the next part */
+    } else {
+        fetch.done(app, tails, fetch.ctx);
     }
+}
+
+static void ask_tails(struct cli_app *app)
+{
+    cli_asked(app, retether_tails(app->client, fetch.container, tails_cb, app));
 }
 
 void cli_tails_fetch(struct cli_app *app, const char *container, cli_tails_cb done, void *ctx)
 {
-    struct fetch *fetch = calloc(1, sizeof(*fetch));
-    int rc = RT_ENOMEM;
-
-    if (fetch != NULL) {
-        fetch->app = app;
-        fetch->done = done;
-        fetch->ctx = ctx;
-        fetch->first = true;
-        rc = retether_tails(app->client, container, tails_cb, fetch);
-    }
-    if (rc != RT_OK) {
-        free(fetch);
-    }
-    cli_asked(app, rc);
+    memset(&fetch, 0, sizeof(fetch));
+    fetch.done = done;
+    fetch.ctx = ctx;
+    fetch.first = true;
+    snprintf(fetch.container, sizeof(fetch.container), "%s", container);
+    cli_ask(app, ask_tails);
 }
 
 int cli_tails_print(const struct cli_tails *tails, const uint64_t from[2])

@@ -12,13 +12,14 @@
 /* The only state of the process that a signal handler needs. */
 static struct termios before;
 static volatile sig_atomic_t is_raw;
+static volatile sig_atomic_t raw_fd; /* whose terminal it is */
 static bool prepared;
 
 void cli_terminal_cooked(void)
 {
     if (is_raw) {
         is_raw = 0;
-        (void)tcsetattr(STDIN_FILENO, TCSADRAIN, &before);
+        (void)tcsetattr(raw_fd, TCSADRAIN, &before);
     }
 }
 
@@ -27,7 +28,7 @@ static void crashed(int signum)
 {
     if (is_raw) {
         is_raw = 0;
-        (void)tcsetattr(STDIN_FILENO, TCSANOW, &before);
+        (void)tcsetattr(raw_fd, TCSANOW, &before);
     }
     (void)raise(signum); /* SA_RESETHAND: the default action */
 }
@@ -48,27 +49,51 @@ static void prepare(void)
     prepared = true;
 }
 
-bool cli_terminal_raw(void)
+static bool set(int fd, void (*change)(struct termios *termios))
 {
     struct termios raw;
 
     if (is_raw) {
         return true;
     }
-    if (tcgetattr(STDIN_FILENO, &before) != 0) {
+    if (tcgetattr(fd, &before) != 0) {
         return false;
     }
     if (!prepared) {
         prepare();
     }
     raw = before;
-    cfmakeraw(&raw);
+    change(&raw);
+    raw_fd = fd;
     is_raw = 1;
-    if (tcsetattr(STDIN_FILENO, TCSADRAIN, &raw) != 0) {
+    if (tcsetattr(fd, TCSADRAIN, &raw) != 0) {
         is_raw = 0;
         return false;
     }
     return true;
+}
+
+bool cli_terminal_raw(void)
+{
+    return set(STDIN_FILENO, cfmakeraw);
+}
+
+static void make_output_raw(struct termios *termios)
+{
+    termios->c_oflag &= ~(tcflag_t)OPOST;
+    termios->c_lflag &= ~(tcflag_t)(ECHO | ECHONL);
+}
+
+bool cli_terminal_raw_output(void)
+{
+    pid_t foreground = tcgetpgrp(STDOUT_FILENO);
+
+    /* In the background setting it would stop this program (SIGTTOU). A terminal that is not the controlling one has no
+     * foreground, and can be set. */
+    if (foreground > 0 && foreground != getpgrp()) {
+        return false;
+    }
+    return set(STDOUT_FILENO, make_output_raw);
 }
 
 bool cli_terminal_is_raw(void)
