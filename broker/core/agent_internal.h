@@ -22,6 +22,8 @@
 #define AG_RETAKE_FLIGHT_MAX 512
 #define AG_TAKE_BACKOFF_MIN_MS 50
 #define AG_TAKE_BACKOFF_MAX_MS 1000
+/* Of the sessions remembered, room that clients who wait cannot take: guests always find a place. */
+#define AG_SESSIONS_RESERVED 4096
 /* For everything else that failed at the store and is worth repeating. */
 #define AG_STORE_RETRY_MS 1000
 #define AG_REPORT_INTERVAL_MS 1000
@@ -269,6 +271,8 @@ static inline unsigned ag_chan_hash(const struct rt_agent *agent, uint64_t key)
 /* session.c */
 struct ag_session *rt_ag_session_find(struct rt_agent *agent, const struct rt_key *key);
 struct ag_session *rt_ag_session_get(struct rt_agent *agent, const struct rt_key *key); /* makes it; NULL: no room */
+/* The same for a client that waits: NULL also when only the room for guests is left. */
+struct ag_session *rt_ag_session_await(struct rt_agent *agent, const struct rt_key *key);
 /* Something that held it is gone, or its deadlines changed: sets its timer, may free it. */
 void rt_ag_session_settle(struct rt_agent *agent, struct ag_session *session);
 void rt_ag_session_free(struct rt_agent *agent, struct ag_session *session);

@@ -215,7 +215,7 @@ static void found_page(struct rt_agent *agent, struct ag_held *held, const struc
         memset(&key, 0, sizeof key);
         memcpy(key.tenant, held->candidate, sizeof key.tenant);
         memcpy(key.cid, cid, sizeof key.cid);
-        session = rt_ag_session_get(agent, &key);
+        session = rt_ag_session_await(agent, &key);
     } else if (rt_ag_whole(agent)) {
         held_refuse_text(agent, held, RT_CLASS_NOT_FOUND, "there is no such container");
         return;
@@ -319,7 +319,7 @@ static void hold_and_look(struct rt_agent *agent, struct ag_link *link, uint32_t
                           const struct rt_key *key, bool qualified, struct rt_slice payload)
 {
     uint8_t plain[RT_HELLO_MAX];
-    struct ag_session *session = qualified ? rt_ag_session_get(agent, key) : NULL;
+    struct ag_session *session = qualified ? rt_ag_session_await(agent, key) : NULL;
     struct ag_held *held = NULL;
 
     if (link->who[0] == '\0') { /* the guest knows itself without its tenant */

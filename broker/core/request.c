@@ -186,7 +186,7 @@ static bool wait_for_guest(struct rt_agent *agent, struct ag_ask *ask, const str
         (record != NULL && (record->rule.state == RT_SESSION_RUNNING || record->rule.state == RT_SESSION_ENDED))) {
         return false;
     }
-    session = rt_ag_session_get(agent, &ask->key);
+    session = rt_ag_session_await(agent, &ask->key);
     if (session == NULL) {
         return false;
     }

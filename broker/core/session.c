@@ -65,6 +65,22 @@ struct ag_session *rt_ag_session_get(struct rt_agent *agent, const struct rt_key
     return session;
 }
 
+struct ag_session *rt_ag_session_await(struct rt_agent *agent, const struct rt_key *key)
+{
+    struct ag_session *session = rt_ag_session_find(agent, key);
+
+    if (session != NULL) {
+        return session;
+    }
+    if (agent->n_sessions >= RT_AGENT_SESSIONS_MAX - AG_SESSIONS_RESERVED) {
+        if (ag_list_empty(&agent->idle)) {
+            return NULL;
+        }
+        rt_ag_session_free(agent, ag_of(agent->idle.next, struct ag_session, idle));
+    }
+    return rt_ag_session_get(agent, key);
+}
+
 void rt_ag_session_free(struct rt_agent *agent, struct ag_session *session)
 {
     HASH_DELETE(hh, agent->sessions, session);

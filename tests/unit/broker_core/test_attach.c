@@ -296,6 +296,36 @@ static void test_held_limit(void **state)
     fx_want_refuse(fx, client, 1, RT_CLASS_RETRY_LATER, NULL);
 }
 
+/* Clients that wait for what nobody serves do not keep a guest from being served. */
+static void test_room_for_guests(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+    char cid[32];
+    uint32_t channel = 0;
+    int client = -1;
+
+    fx_guest(&guest, "web", 1);
+    fx_serve(fx, &guest);
+    fx_lost(fx, guest.link);
+    fx_answer(fx);
+    fx_tick(fx, RT_LEASE_MS); /* this agent has forgotten it */
+    fx_answer(fx);
+    fx_down(fx);
+    for (unsigned i = 0; i < RT_AGENT_SESSIONS_MAX; i++) {
+        if (i % RT_LINK_CHANNELS_MAX == 0) {
+            client = fx_client(fx, "local");
+            channel = 0;
+        }
+        (void)snprintf(cid, sizeof cid, "c%u", i);
+        fx_attach(fx, client, ++channel, cid, 10000, 0, 0);
+    }
+    fx_want_refuse(fx, client, 1, RT_CLASS_RETRY_LATER, NULL);
+    assert_true(fx_stats(fx).sessions < RT_AGENT_SESSIONS_MAX);
+    fx_serve(fx, &guest);
+    assert_true(fx_serves(fx, "web"));
+}
+
 static void test_sessions_limit(void **state)
 {
     struct fx *fx = *state;
@@ -405,6 +435,7 @@ int main(void)
         FX_TEST(test_invalid),
         FX_TEST(test_channels_limit),
         FX_TEST(test_held_limit),
+        FX_TEST(test_room_for_guests),
         FX_TEST(test_sessions_limit),
         FX_TEST(test_tenants),
         FX_TEST(test_byte_by_byte),
