@@ -330,7 +330,7 @@ static struct rt_att *make(struct rt_tether *t, const struct rt_attach_msg *msg,
     if (!att) {
         why->cls = RT_CLASS_LIMIT;
         why->max = RT_ATTS_MAX;
-        why->text = "attachments of this container";
+        why->text = "this container takes no more attachments: at most 128, until one that holds nothing makes room";
     }
     return att;
 }
