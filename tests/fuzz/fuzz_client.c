@@ -1,0 +1,448 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "session/core/client_internal.h"
+#include "tests/fuzz/fuzz.h"
+
+#include <string.h>
+
+/* The client's machine between hostile agents and an application that keeps its contract: the fuzzer chooses frames,
+ * raw bytes, what the application does, and time. Bounds hold after every step. */
+
+#define LINKS 3
+#define ATTS 4
+#define CAP (RT_FRAME_HEADER + RT_FRAME_PAYLOAD_MAX)
+#define ACTIONS_MAX 4096
+
+struct in {
+    const uint8_t *data;
+    size_t size;
+};
+
+static struct app {
+    struct rt_client *client;
+    struct rt_catt *att[ATTS];
+    bool final[ATTS]; /* told that it is over */
+    uint64_t now;
+    bool dialing[RT_CLIENT_AGENTS_MAX], up[RT_CLIENT_AGENTS_MAX];
+    uint8_t left[RT_CLIENT_AGENTS_MAX][CAP];
+    size_t n_left[RT_CLIENT_AGENTS_MAX];
+    unsigned asked, answered;
+    uint8_t count;
+} app;
+
+static uint8_t byte(struct in *in)
+{
+    if (in->size == 0)
+        return 0;
+    in->size--;
+    return *in->data++;
+}
+
+static uint64_t number(struct in *in)
+{
+    uint64_t low = byte(in), high;
+    if (low < 224)
+        return low;
+    high = byte(in);
+    return low & 1 ? high << 8 | byte(in) : high << (low & 30); /* small, or large with few bits */
+}
+
+static void fuzz_random(void *ctx, void *out, size_t size)
+{
+    (void)ctx;
+    memset(out, ++app.count, size);
+}
+
+static void on_reply(void *ctx, uint64_t request, int error, const struct rt_reply_msg *reply)
+{
+    (void)ctx;
+    (void)request;
+    FUZZ_CHECK((error == 0) == (reply != NULL));
+    if (error != 0 || !reply->more)
+        app.answered++;
+    FUZZ_CHECK(app.answered <= app.asked);
+}
+
+static void run_actions(void)
+{
+    struct rt_client_action action;
+    for (unsigned i = 0; rt_client_next(app.client, &action, app.now); i++) {
+        FUZZ_CHECK(i < ACTIONS_MAX && action.agent < RT_CLIENT_AGENTS_MAX);
+        if (action.kind == RT_CLIENT_DIAL) {
+            FUZZ_CHECK(!app.dialing[action.agent] && !app.up[action.agent]);
+            FUZZ_CHECK(action.addr[0] != '\0');
+            app.dialing[action.agent] = true;
+            app.n_left[action.agent] = 0;
+        } else {
+            FUZZ_CHECK((app.dialing[action.agent] || app.up[action.agent]) && action.reason != NULL);
+            app.dialing[action.agent] = app.up[action.agent] = false;
+        }
+    }
+}
+
+static void run_events(void)
+{
+    for (unsigned i = 0; i < ATTS; i++) {
+        struct rt_catt_event event;
+        unsigned n = 0;
+        while (app.att[i] != NULL && rt_catt_event(app.att[i], &event)) {
+            FUZZ_CHECK(!app.final[i] && n++ < 64);
+            app.final[i] = event.kind == RT_CATT_REWOUND || event.kind == RT_CATT_FAILED;
+            FUZZ_CHECK(event.kind != RT_CATT_GAP || event.from < event.to);
+        }
+    }
+}
+
+static void check_bounds(void)
+{
+    for (unsigned i = 0; i < ATTS; i++) {
+        const struct rt_catt *att = app.att[i];
+        if (att == NULL)
+            continue;
+        for (unsigned s = 0; s < 3; s++) {
+            const struct rt_rx *rx = &att->rx[s];
+            uint64_t gaps = 0;
+            FUZZ_CHECK(rx->n_gaps <= RT_RX_GAPS_MAX && rx->consumed <= rx->next);
+            for (size_t g = 0; g < rx->n_gaps; g++)
+                gaps += rx->gaps[g].to - rx->gaps[g].from;
+            FUZZ_CHECK(rx->ring.head - rx->ring.base + gaps == rx->next - rx->consumed);
+            FUZZ_CHECK(rx->ring.head - rx->ring.base <= RT_CLIENT_WINDOW);
+        }
+        for (unsigned s = 0; s < 2; s++)
+            FUZZ_CHECK(att->tx[s].ring.head - att->tx[s].ring.base <= RT_CLIENT_WINDOW);
+    }
+}
+
+/* Bytes from an agent, after those that were not whole. */
+static void feed(unsigned link, const uint8_t *data, size_t size)
+{
+    static uint8_t buf[3 * CAP];
+    size_t used;
+    if (!app.up[link] || size > sizeof buf - app.n_left[link])
+        return;
+    memcpy(buf, app.left[link], app.n_left[link]);
+    memcpy(buf + app.n_left[link], data, size);
+    size += app.n_left[link];
+    used = rt_client_input(app.client, link, buf, size, app.now);
+    FUZZ_CHECK(used <= size && size - used < CAP);
+    app.n_left[link] = size - used;
+    memcpy(app.left[link], buf + used, app.n_left[link]);
+}
+
+static void feed_frame(unsigned link, struct in *in, const uint8_t *payload, size_t size)
+{
+    static uint8_t buf[CAP];
+    uint8_t kind = byte(in);
+    struct rt_frame frame = {.type = kind & 31,
+                             .flags = kind >> 6 & 1,
+                             .stream = byte(in) % 6,
+                             .channel = byte(in) % 8,
+                             .offset = number(in),
+                             .length = (uint32_t)size};
+    if (frame.type == RT_PING || frame.type == RT_PONG || frame.type == RT_FIN || frame.type == RT_DETACH)
+        frame.length = 0;
+    rt_frame_put(buf, &frame);
+    memcpy(buf + RT_FRAME_HEADER, payload, frame.length);
+    feed(link, buf, RT_FRAME_HEADER + frame.length);
+}
+
+static void feed_map(unsigned link, struct rt_frame frame, enum rt_msg_kind kind, const void *msg)
+{
+    static uint8_t buf[CAP];
+    int size = rt_msg_encode(kind, msg, buf + RT_FRAME_HEADER, RT_FRAME_PAYLOAD_MAX);
+    if (size <= 0)
+        return;
+    frame.length = (uint32_t)size;
+    rt_frame_put(buf, &frame);
+    feed(link, buf, RT_FRAME_HEADER + (size_t)size);
+}
+
+static void attached(unsigned link, struct in *in)
+{
+    const struct rt_catt *att = app.att[byte(in) % ATTS];
+    struct rt_attached_msg msg = {.life = 5 + byte(in) % 2, .p = byte(in) % 2, .n_out = 3, .n_in = 2};
+    msg.st = 1 + byte(in) % 2;
+    for (unsigned s = 0; s < 3; s++) {
+        uint64_t c = att != NULL ? att->rx[s].consumed : 0;
+        msg.out[s] = (struct rt_attached_out){.s = s + RT_STDOUT, .c = c + number(in)};
+        msg.out[s].head = msg.out[s].c + number(in);
+    }
+    for (unsigned s = 0; s < 2; s++) {
+        msg.in[s].s = s * RT_CONTROL_DOWN;
+        msg.in[s].a = (att != NULL ? att->tx[s].ring.base : 0) + number(in) % 3;
+        if (att != NULL && msg.in[s].a == att->tx[s].ring.base) {
+            msg.in[s].d = rt_digest_value(&att->tx[s].digest);
+            msg.in[s].df = att->tx[s].digest.from;
+        }
+        msg.in[s].closed = byte(in) % 5 == 4;
+    }
+    feed_map(link, (struct rt_frame){.type = RT_ATTACHED, .channel = att != NULL ? att->channel : 1}, RT_MSG_ATTACHED,
+             &msg);
+}
+
+/* Output where the attachment expects it, or a gap, an end, an acknowledgement. */
+static void stream_frame(unsigned link, struct in *in)
+{
+    static uint8_t buf[CAP];
+    const struct rt_catt *att = app.att[byte(in) % ATTS];
+    uint8_t what = byte(in);
+    unsigned s = what >> 6;
+    uint64_t size = number(in) * 64 + 1;
+    struct rt_frame frame = {.channel = att != NULL ? att->channel : 0};
+    if (att == NULL || frame.channel == 0)
+        return;
+    if (s < 3) {
+        frame.stream = (uint16_t)(s + RT_STDOUT);
+        frame.offset = att->rx[s].next;
+    }
+    memset(buf + RT_FRAME_HEADER, what, RT_FRAME_PAYLOAD_MAX);
+    switch (s < 3 ? what % 4 : 4) {
+    case 0:
+        frame.type = RT_GAP;
+        frame.length = RT_GAP_PAYLOAD;
+        rt_put_u64(buf + RT_FRAME_HEADER, frame.offset + size);
+        break;
+    case 1:
+        frame.type = RT_FIN;
+        break;
+    case 4:
+        frame.type = RT_ACK;
+        frame.stream = what & 1 ? RT_CONTROL_DOWN : RT_STDIN;
+        frame.flags = what >> 1 & 1;
+        frame.offset = att->tx[what & 1].ring.base;
+        frame.length = RT_ACK_PAYLOAD;
+        rt_put_u64(buf + RT_FRAME_HEADER, frame.offset + size * 64);
+        rt_put_u64(buf + RT_FRAME_HEADER + 8, rt_digest_value(&att->tx[what & 1].digest));
+        break;
+    default:
+        frame.type = RT_DATA;
+        frame.length = size < RT_FRAME_PAYLOAD_MAX ? (uint32_t)size : RT_FRAME_PAYLOAD_MAX;
+        break;
+    }
+    rt_frame_put(buf, &frame);
+    feed(link, buf, RT_FRAME_HEADER + frame.length);
+}
+
+static void up_item(unsigned link, struct in *in)
+{
+    static uint8_t buf[CAP];
+    const struct rt_catt *att = app.att[byte(in) % ATTS];
+    struct rt_up_item msg = {.t = 1 + byte(in) % 3, .code = byte(in), .rows = number(in), .cols = number(in)};
+    if (att == NULL || att->channel == 0)
+        return;
+    msg.out = att->rx[0].next + byte(in) % 2;
+    msg.err = att->rx[1].next;
+    int size = rt_msg_encode(RT_MSG_UP_ITEM, &msg, buf + RT_FRAME_HEADER + 2, RT_ITEM_MAX);
+    if (size <= 0)
+        return;
+    buf[RT_FRAME_HEADER] = (uint8_t)(size >> 8);
+    buf[RT_FRAME_HEADER + 1] = (uint8_t)size;
+    rt_frame_put(buf, &(struct rt_frame){.type = RT_DATA,
+                                         .stream = RT_CONTROL_UP,
+                                         .channel = att->channel,
+                                         .offset = att->rx[2].next,
+                                         .length = (uint32_t)size + 2});
+    feed(link, buf, RT_FRAME_HEADER + 2 + (size_t)size);
+}
+
+static void refuse(unsigned link, struct in *in)
+{
+    static const char *const hosts[] = {"h0", "h1", "h2", "elsewhere"};
+    const struct rt_catt *att = app.att[byte(in) % ATTS];
+    struct rt_refuse_msg msg = {.c = byte(in) % 21, .delay = number(in), .life = number(in), .epoch = number(in)};
+    msg.host = rt_slice_text(hosts[byte(in) % 4]);
+    msg.addr[0] = rt_slice_text(byte(in) % 2 ? "unix:/a1" : "unix:/new");
+    msg.n_addr = byte(in) % 2;
+    feed_map(link, (struct rt_frame){.type = RT_REFUSE, .channel = att != NULL && byte(in) % 4 ? att->channel : 0},
+             RT_MSG_REFUSE, &msg);
+}
+
+static void output(unsigned link)
+{
+    static uint8_t buf[CAP];
+    size_t n;
+    for (unsigned i = 0; app.up[link] && (n = rt_client_output(app.client, link, buf, CAP, app.now)) > 0; i++) {
+        FUZZ_CHECK(n <= CAP && i < 100000);
+        for (size_t at = 0; at < n;) {
+            struct rt_frame frame;
+            const char *why;
+            FUZZ_CHECK(n - at >= RT_FRAME_HEADER);
+            rt_frame_get(buf + at, &frame);
+            FUZZ_CHECK(rt_frame_check(&frame, &why) == 0);
+            at += RT_FRAME_HEADER + frame.length;
+            FUZZ_CHECK(at <= n);
+        }
+    }
+}
+
+static void link_event(unsigned link, struct in *in)
+{
+    static const char *const hosts[] = {"h0", "h1", "h2"};
+    struct rt_welcome_msg welcome = {.v = 1, .host = rt_slice_text(hosts[link])};
+    if (app.dialing[link] && byte(in) % 4) {
+        app.dialing[link] = false;
+        app.up[link] = true;
+        rt_client_connected(app.client, link, app.now);
+        output(link);
+        welcome.n_agents = byte(in) % 3;
+        for (size_t i = 0; i < welcome.n_agents; i++) {
+            welcome.agents[i].host = rt_slice_text(hosts[i]);
+            welcome.agents[i].addr[0] = rt_slice_text("unix:/a1");
+            welcome.agents[i].n_addr = 1;
+        }
+        feed_map(link, (struct rt_frame){.type = RT_WELCOME}, RT_MSG_WELCOME, &welcome);
+    } else if (app.dialing[link] || app.up[link]) {
+        app.dialing[link] = app.up[link] = false;
+        rt_client_lost(app.client, link, app.now);
+    }
+}
+
+static void new_attachment(struct in *in)
+{
+    unsigned i = byte(in) % ATTS;
+    struct rt_attach_options options = {.cid = "box", .want = byte(in) & 31, .from = byte(in) % 5, .n = number(in)};
+    uint8_t what = byte(in);
+    options.steal = what & 1;
+    options.proc = what & 2 ? RT_PROC_ANY : 0;
+    if (what & 7)
+        memset(options.id, (int)i + 1, RT_ID_SIZE);
+    options.once = what >> 3 & 1;
+    options.give_up_ms = number(in);
+    if (app.att[i] != NULL)
+        rt_catt_free(app.att[i]);
+    app.att[i] = NULL;
+    app.final[i] = false;
+    FUZZ_CHECK(rt_client_attach(app.client, &options, app.now, &app.att[i]) == 0 || app.att[i] == NULL);
+}
+
+static void use_attachment(struct in *in)
+{
+    static const uint8_t bytes[70000];
+    struct rt_catt *att = app.att[byte(in) % ATTS];
+    struct rt_down_item item = {.t = RT_ITEM_EXEC, .argv = {rt_slice_text("ls")}, .n_argv = 1};
+    uint8_t id[RT_ID_SIZE] = {7}, what = byte(in);
+    unsigned stream = RT_STDOUT + (what >> 7);
+    size_t size, n = (size_t)number(in) * 64;
+    if (att == NULL)
+        return;
+    item.id = (struct rt_slice){id, RT_ID_SIZE};
+    switch (what % 8) {
+    case 0:
+        (void)rt_catt_write(att, bytes, n < sizeof bytes ? n : sizeof bytes);
+        break;
+    case 1:
+        rt_catt_write_end(att);
+        break;
+    case 2:
+        (void)!rt_catt_resize(att, 1 + what, 80);
+        break;
+    case 3:
+        (void)!rt_catt_signal(att, what);
+        break;
+    case 4:
+        (void)!rt_catt_exec(att, &item);
+        break;
+    default:
+        if (rt_catt_peek(att, stream, &size) != NULL)
+            rt_catt_consumed(att, stream, n < size ? n : size, app.now);
+        break;
+    }
+}
+
+static void ask(struct in *in)
+{
+    uint64_t id;
+    struct rt_request_msg request = {.op = rt_slice_text("show"), .cid = rt_slice_text("box")};
+    static struct rt_reply_msg reply;
+    if (byte(in) % 2) {
+        app.asked++; /* before: the answer may not come within the call, but must be counted */
+        if (rt_client_request(app.client, &request, app.now, &id) != 0)
+            app.asked--;
+        return;
+    }
+    reply.c = byte(in) % 20;
+    reply.more = byte(in) & 1;
+    feed_map(byte(in) % LINKS, (struct rt_frame){.type = RT_REPLY, .offset = number(in)}, RT_MSG_REPLY, &reply);
+}
+
+static void pass_time(struct in *in)
+{
+    uint64_t at = rt_client_deadline(app.client), ms = number(in);
+    if (ms == 0 && at != UINT64_MAX)
+        app.now = at > app.now ? at : app.now;
+    else
+        app.now += ms;
+    rt_client_tick(app.client, app.now);
+}
+
+static void step(struct in *in)
+{
+    uint8_t what = byte(in);
+    unsigned link = what % LINKS;
+    size_t size;
+    switch (what >> 2 & 15) {
+    case 0:
+        size = byte(in);
+        size = size < in->size ? size : in->size;
+        feed(link, in->data, size);
+        in->data += size;
+        in->size -= size;
+        break;
+    case 1:
+        size = byte(in);
+        feed_frame(link, in, in->data, size < in->size ? size : in->size / 2);
+        break;
+    case 2:
+        attached(link, in);
+        break;
+    case 3:
+    case 4:
+        stream_frame(link, in);
+        break;
+    case 5:
+        up_item(link, in);
+        break;
+    case 6:
+        refuse(link, in);
+        break;
+    case 7:
+    case 8:
+        link_event(link, in);
+        break;
+    case 9:
+        new_attachment(in);
+        break;
+    case 10:
+        ask(in);
+        break;
+    case 11:
+        pass_time(in);
+        break;
+    case 12:
+        output(link);
+        break;
+    default:
+        use_attachment(in);
+        break;
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct in in = {.data = data, .size = size};
+    struct rt_client_config config = {.name = "fuzz", .seed = 1, .random = fuzz_random, .on_reply = on_reply};
+    memset(&app, 0, sizeof app);
+    app.now = 1;
+    app.client = rt_client_new(&config);
+    FUZZ_CHECK(app.client != NULL);
+    FUZZ_CHECK(rt_client_add_agent(app.client, "unix:/a0") == 0);
+    FUZZ_CHECK(rt_client_add_agent(app.client, "unix:/a1") == 0);
+    while (in.size > 0) {
+        step(&in);
+        run_actions();
+        run_events();
+        check_bounds();
+    }
+    rt_client_free(app.client);
+    return 0;
+}
