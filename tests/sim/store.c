@@ -240,9 +240,22 @@ static void run(int agent, const struct rt_store_op *op, struct rt_store_reply *
 
 struct answer {
     struct rt_store_reply reply;
-    struct rt_store_record record;
+    struct rt_store_record records[SIM_CONTAINERS];
     struct rt_store_host hosts[SIM_AGENTS];
 };
+
+/* The records that name this host as their owner, as an agent asks for after its start. */
+static void find(const struct rt_store_op *op, struct answer *answer)
+{
+    for (int i = 0; i < SIM_CONTAINERS; i++) {
+        const struct rt_record *rule = &store.records[i].r.rule;
+
+        if (!rule->exists || strcmp(rule->host, op->host) != 0)
+            continue;
+        answer->records[answer->reply.n_records] = store.records[i].r;
+        sim_key(i, &answer->records[answer->reply.n_records++].key);
+    }
+}
 
 /* The operation takes effect half of the latency after it was asked for; a lost answer has taken effect. */
 struct asked {
@@ -276,7 +289,7 @@ void sim_store_reply(const struct sim_event *event)
         if (a->gen != event->gen || !a->agent)
             return;
         if (answer->reply.n_records)
-            answer->reply.records = &answer->record;
+            answer->reply.records = answer->records;
         answer->reply.hosts = answer->hosts;
         rt_agent_store_reply(a->agent, &answer->reply, sim_ms());
         sim_agent_timer(event->index);
@@ -292,8 +305,10 @@ void sim_store_reply(const struct sim_event *event)
     } else {
         run(event->index, &((struct asked *)event->extra)->op, &answer->reply);
         if (answer->reply.kind == RT_STORE_GET && answer->reply.n_records)
-            answer->record = store.records[container_of_key(&((struct asked *)event->extra)->op.key)].r;
+            answer->records[0] = store.records[container_of_key(&((struct asked *)event->extra)->op.key)].r;
     }
+    if (answer->reply.kind == RT_STORE_FIND && !answer->reply.error)
+        find(&((struct asked *)event->extra)->op, answer);
     if (answer->reply.kind == RT_STORE_HOSTS && !answer->reply.error) {
         answer->reply.n_hosts = SIM_AGENTS;
         for (int i = 0; i < SIM_AGENTS; i++)
