@@ -225,7 +225,8 @@ static void fail_later(struct cli_app *app)
     cli_age_text(app->options->timeout_ms, time, sizeof(time));
     cli_say("not possible for %s: %s", time, app->later);
     cli_fail(app,
-             "can the agent reach its Redis? Its log tells; a longer --timeout waits longer, --agent asks another");
+             "can the agent reach its Redis? The log of retetherd tells; a longer --timeout waits longer, --agent asks "
+             "another agent");
 }
 
 static void timeout_cb(uv_timer_t *timer)
@@ -259,6 +260,9 @@ void cli_ask(struct cli_app *app, cli_ask_cb ask)
 static void ask_again(struct cli_app *app, const char *why)
 {
     (void)uv_timer_stop(&app->timer);
+    if (strcmp(why, rt_strerror(RT_ETIMEDOUT)) == 0) {
+        why = "the session store answers too late";
+    }
     snprintf(app->later, sizeof(app->later), "%s", why);
     if (app->options->verbose) {
         cli_say("not now: %s", why);

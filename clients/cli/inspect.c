@@ -107,7 +107,7 @@ void cli_moves(struct cli_app *app)
 static bool hosts_answered(struct cli_app *app, const struct retether_reply *reply)
 {
     const struct retether_reply none = {.cls = RETETHER_RETRY_LATER,
-                                        .text = "the agent has not heard of any host yet, not even of itself"};
+                                        .text = "the agent has heard of no host yet, or its session store is out"};
     bool empty = app->ask != NULL && reply->error == 0 && reply->cls == RETETHER_OK && reply->n_hosts == 0;
 
     return cli_answered(app, empty ? &none : reply);
@@ -192,6 +192,10 @@ static void resolve_hosts_cb(struct retether_client *client, const struct reteth
     struct cli_app *app = ctx;
 
     (void)client;
+    if (reply->error == 0 && reply->n_hosts == 0 && !reply->more && uv_now(&app->loop) >= app->find_until_ms) {
+        print_resolved(app, NULL); /* it is known where, though not how to get there */
+        return;
+    }
     if (!hosts_answered(app, reply)) {
         return;
     }

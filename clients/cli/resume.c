@@ -13,6 +13,9 @@ void cli_resume_text(const struct cli_options *options, const char *container, u
     for (size_t i = 0; options->agents_given && i < options->n_agents && used < size; i++) {
         used += (size_t)snprintf(out + used, size - used, " --agent %s", options->agents[i]);
     }
+    if (!options->input && used < size) {
+        used += (size_t)snprintf(out + used, size - used, " --no-stdin");
+    }
     if (process != 0 && used < size) {
         used += (size_t)snprintf(out + used, size - used, " --process %" PRIu32, process);
     }

@@ -70,6 +70,8 @@ void cli_stream_input_closed(struct cli_stream *stream);
 void cli_stream_open_signals(struct cli_stream *stream);
 
 /* stream_end.c */
+/* Restores the terminal, and moves to a new line on it, for what this program has to say. */
+void cli_stream_leave_terminal(void);
 /* After an attach that did not end by itself: how to go on, and what was not taken of the input. */
 void cli_stream_tell_resume(struct cli_stream *stream);
 void cli_stream_write_failed(struct cli_stream *stream, int error);

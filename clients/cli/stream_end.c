@@ -12,10 +12,20 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 /* How an attachment ends that does not end by itself: what is said, what is still fetched, the exit status. */
 
-/* After an attach that did not end by itself: how to go on, and what was not taken of the input. */
+void cli_stream_leave_terminal(void)
+{
+    bool raw = cli_terminal_is_raw();
+
+    cli_terminal_cooked();
+    if (raw && isatty(STDERR_FILENO)) { /* the cursor is wherever the container left it */
+        (void)cli_write_all(STDERR_FILENO, "\n", 1);
+    }
+}
+
 void cli_stream_tell_resume(struct cli_stream *stream)
 {
     uint64_t offset[2];
@@ -30,7 +40,7 @@ void cli_stream_tell_resume(struct cli_stream *stream)
     offset[1] = retether_offset(stream->att, RETETHER_STDERR);
     retether_input(stream->att, &written, &taken);
     written += stream->pending_size - stream->pending_at;
-    cli_terminal_cooked();
+    cli_stream_leave_terminal();
     cli_resume_text(stream->app->options, stream->container, stream->process, stream->tty, offset, text, sizeof(text));
     cli_say("interrupted; this goes on where it stopped:\n  %s", text);
     if (written > taken) {
@@ -40,7 +50,7 @@ void cli_stream_tell_resume(struct cli_stream *stream)
 
 static void fail(struct cli_stream *stream, const char *text)
 {
-    cli_terminal_cooked();
+    cli_stream_leave_terminal();
     cli_say("%s", text);
     cli_stream_tell_resume(stream);
     cli_stream_end(stream, CLI_EXIT_FAILED);
@@ -70,7 +80,7 @@ void cli_stream_rewound(struct retether_attachment *att, enum retether_stream fr
              "the container was set back (a reverted snapshot?): of its %s only the first %" PRIu64
              " bytes still hold, %" PRIu64 " were seen here",
              (unsigned)from < 5 ? names[from] : "?", common, ours);
-    cli_terminal_cooked();
+    cli_stream_leave_terminal();
     cli_say("%s", text);
     cli_stream_end(stream, CLI_EXIT_FAILED);
 }
@@ -94,11 +104,11 @@ static void tails_cb(struct cli_app *app, const struct cli_tails *tails, void *c
                                                    : cli_tails_start(tails, which, options->from, options->start[0]);
     }
     stream->ended = true;
-    cli_terminal_cooked();
     rc = cli_tails_print(tails, from);
     if (rc < 0) {
         cli_stream_write_failed(stream, -rc);
     } else if (tails->lost) {
+        cli_stream_leave_terminal();
         cli_say("%s was lost: its machine never came back", stream->container);
         cli_stream_end(stream, CLI_EXIT_FAILED);
     } else {
@@ -125,8 +135,8 @@ static void ended(struct cli_stream *stream, unsigned code, unsigned signum)
     enum cli_command command = stream->app->options->command;
 
     if (stream->exec || stream->process != 0) {
-        cli_terminal_cooked();
-        cli_say("%s has ended", stream->container);
+        cli_stream_leave_terminal();
+        cli_say(stream->exec ? "%s has ended, and runs no more commands" : "%s has ended", stream->container);
         cli_stream_end(stream, CLI_EXIT_FAILED);
     } else if (command == CLI_ATTACH && stream->state == CLI_STREAM_OPEN) {
         tell_ended(stream, code, signum);
@@ -144,6 +154,11 @@ static void not_served(struct cli_stream *stream, const char *text)
     if (stream->app->options->command == CLI_RUN) {
         cli_say("the tether did not reach the agent at %s; -v shows its log, --guest-agent names another place",
                 stream->app->options->guest_agent);
+    } else if (stream->record_state == RETETHER_STATE_NONE) {
+        cli_say(
+            "\"%s\" could not be looked up, as the session store is out, and no agent serves a container of exactly "
+            "this name; type the whole ID, a longer --timeout waits for it",
+            name);
     } else if (stream->record_state == RETETHER_CREATED) {
         cli_say("%s has been created, but its tether has not come: start it with the token that create printed; a "
                 "longer --timeout waits for it",
@@ -170,7 +185,7 @@ void cli_stream_failed(struct retether_attachment *att, unsigned cls, const char
         ended(stream, code, signum);
         return;
     }
-    cli_terminal_cooked();
+    cli_stream_leave_terminal();
     if (cls == RETETHER_UNKNOWN_ATTACHMENT && stream->exec && !live) {
         cli_say("%s runs no more processes: at most %d at a time, and none behind its main one", stream->container,
                 RETETHER_PROCESSES_MAX);

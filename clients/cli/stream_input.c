@@ -16,13 +16,8 @@ static const int watched[CLI_SIGNALS] = {SIGINT,  SIGTERM,  SIGHUP,  SIGQUIT, SI
 
 static void detached(struct cli_stream *stream)
 {
-    bool raw = cli_terminal_is_raw();
-
-    cli_terminal_cooked();
+    cli_stream_leave_terminal();
     if (isatty(STDERR_FILENO)) {
-        if (raw) { /* wherever the cursor is */
-            (void)cli_write_all(STDERR_FILENO, "\n", 1);
-        }
         cli_say("detached; retether attach %s attaches again", stream->container);
     }
     cli_stream_end(stream, 0);

@@ -6,7 +6,7 @@
     "\n"                                                                                                               \
     "  --agent ENDPOINT    an agent to ask: unix:PATH, tcp:ADDRESS:PORT or vsock:CID:PORT; may be given several\n"     \
     "                      times (default: RETETHER_AGENTS, or unix:/run/retether/client.sock)\n"                      \
-    "  --timeout DURATION  for an answer, and for the first attach (default 10s)\n"                                    \
+    "  --timeout DURATION  for an answer, and for the first attach (default 10s); until then it is asked again\n"      \
     "  -v, --verbose       say what the connections do\n"
 
 #define STREAM_OPTIONS                                                                                                 \

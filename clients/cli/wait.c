@@ -19,7 +19,7 @@ struct waiting {
     struct retether_attachment *att; /* owned */
     uv_timer_t timer;
     bool open;
-    bool live;     /* it is served */
+    bool live;     /* it is served; signal: it was, and the signal sent */
     unsigned lost; /* looks in a row that found it lost */
     char container[RETETHER_CONTAINER_MAX + 1];
 };
@@ -199,6 +199,7 @@ static void signal_attached_cb(struct retether_attachment *att, const struct ret
 {
     int rc = retether_signal(att, waiting.app->options->signum);
 
+    waiting.live = true;
     (void)attached;
     (void)ctx;
     if (rc != RT_OK) {
@@ -242,10 +243,11 @@ static void signal_failed_cb(struct retether_attachment *att, unsigned cls, cons
 {
     (void)att;
     (void)code;
-    (void)signum;
     (void)ctx;
-    if (cls == RETETHER_ENDED) {
-        has_ended("has ended");
+    if (cls == RETETHER_ENDED && waiting.live && signum == waiting.app->options->signum) {
+        cli_finish(waiting.app, 0); /* its machine went before the word came */
+    } else if (cls == RETETHER_ENDED) {
+        has_ended(waiting.live ? "has ended, perhaps before the signal came" : "has ended");
     } else {
         cli_fail_class(waiting.app, cls, text);
     }

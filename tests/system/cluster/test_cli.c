@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define SIGNALS 50
+
 /* The commands on containers that run and that have ended. */
 
 /* A container of this name that runs a shell script. */
@@ -215,12 +217,82 @@ static void test_json_fields(void **state)
     stop(vm, 128 + SIGKILL);
 }
 
+/* Commands wait for a store that is out, as long as they were told to, and then say what to do. */
+static void test_store_that_is_out(void **state)
+{
+    static const char *const commands[][6] = {
+        {"retether", "ls", NULL},
+        {"retether", "show", "out", NULL},
+        {"retether", "resolve", "out", NULL},
+        {"retether", "hosts", NULL},
+        {"retether", "logs", "out", NULL},
+        {"retether", "create", "--json", "out-new", NULL},
+        {"retether", "run", "--", "true", NULL},
+    };
+    enum { N = sizeof commands / sizeof commands[0] };
+    struct rt_cluster_vm *vm = start("out", "echo last; exit 4");
+    struct harness_attach runs[N];
+    struct rt_process_run run;
+
+    (void)state;
+    harness_expect(0, "4\n", ARGS("wait", "out"));
+    stop(vm, 4);
+    assert_int_equal(rt_test_redis_kill(&harness.redis), 0);
+    harness_cli(&run, NULL, 0, ARGS("create", "--timeout", "800ms", "out-never"));
+    assert_int_equal(run.status, 125);
+    assert_string_equal(run.out, "");
+    assert_non_null(strstr(run.err, "not possible for 800 ms"));
+    assert_non_null(strstr(run.err, "can the agent reach its Redis?"));
+    rt_process_run_free(&run);
+    for (size_t i = 0; i < N; i++) {
+        harness_start(&runs[i], false, commands[i]);
+    }
+    rt_process_sleep_ms(1200);
+    assert_int_equal(rt_test_redis_restart(&harness.redis, false), 0);
+    for (size_t i = 0; i < N; i++) {
+        int status = harness_finish(&runs[i], HARNESS_LIMIT_MS);
+
+        if (status != 0) {
+            print_error("retether %s: status %d, %s\n", commands[i][1], status, runs[i].err_text);
+            fail();
+        }
+        if (strcmp(commands[i][1], "logs") == 0) {
+            assert_string_equal(runs[i].text, "last\n");
+        }
+        harness_close(&runs[i]);
+    }
+    harness_expect(0, NULL, ARGS("show", "out-new"));
+    harness_expect(125, "", ARGS("create", "out-new"));
+    harness_expect(0, NULL, ARGS("create", "out-never")); /* the refusal meant that nothing was made */
+}
+
+/* The signal may end the process, its tether and its machine before the word that it came. */
+static void test_signals_that_end(void **state)
+{
+    char cid[16];
+
+    (void)state;
+    for (int i = 0; i < SIGNALS; i++) {
+        struct rt_cluster_vm *vm;
+
+        (void)snprintf(cid, sizeof cid, "kill-%d", i);
+        vm = start(cid, i % 2 == 0 ? "exec sleep 60" : "sleep 60");
+        harness_expect(0, "", ARGS("signal", cid, "KILL"));
+        stop(vm, 128 + SIGKILL);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_exec),           cmocka_unit_test(test_logs_and_wait_after_the_end),
-        cmocka_unit_test(test_prefixes),       cmocka_unit_test(test_interrupted_attach),
-        cmocka_unit_test(test_moves_and_json), cmocka_unit_test(test_json_fields),
+        cmocka_unit_test(test_exec),
+        cmocka_unit_test(test_logs_and_wait_after_the_end),
+        cmocka_unit_test(test_prefixes),
+        cmocka_unit_test(test_interrupted_attach),
+        cmocka_unit_test(test_moves_and_json),
+        cmocka_unit_test(test_json_fields),
+        cmocka_unit_test(test_signals_that_end),
+        cmocka_unit_test(test_store_that_is_out),
     };
 
     return harness_main(2, false, "cli", tests, sizeof tests / sizeof tests[0]);

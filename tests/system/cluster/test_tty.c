@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <termios.h>
+#include <unistd.h>
 
 #define TAIL_RUNS 40
 #define TAIL_BYTES 15040
@@ -97,6 +99,60 @@ static void test_detach_and_attach(void **state)
     harness_close(&attach);
 }
 
+/* Finishes it, and wants its terminal as it was. */
+static int finish_restored(struct harness_attach *attach)
+{
+    int fd = dup(attach->out), status;
+    struct termios after;
+
+    assert_true(fd >= 0);
+    status = harness_finish(attach, HARNESS_LIMIT_MS);
+    assert_int_equal(tcgetattr(fd, &after), 0); /* a master tells its slave's */
+    assert_true((after.c_oflag & OPOST) != 0);
+    assert_true((after.c_lflag & ECHO) != 0);
+    assert_true((after.c_lflag & ISIG) != 0);
+    (void)close(fd);
+    return status;
+}
+
+/* The container's terminal has ended its lines already: this one must not do it again, though it takes no keys. */
+static void test_without_input(void **state)
+{
+    struct harness_attach attach;
+
+    (void)state;
+    harness_start(&attach, true,
+                  ARGS("run", "-t", "--name", "watched", "--", "sh", "-c",
+                       "sleep 0.5; i=0; while :; do echo line $i; i=$((i+1)); sleep 0.1; done"));
+    harness_until(&attach, "line 3\r\n");
+    assert_null(strstr(attach.text, "\r\r\n"));
+    assert_int_equal(kill(attach.pid, SIGKILL), 0);
+    harness_close(&attach);
+    harness_start(&attach, true, ARGS("attach", "--no-stdin", "watched"));
+    harness_until(&attach, "\r\nline ");
+    assert_null(strstr(attach.text, "\r\r\n"));
+    harness_type(&attach, "\x03", 1);
+    assert_int_equal(finish_restored(&attach), 128 + SIGINT);
+    assert_non_null(strstr(attach.text, "attach watched --no-stdin --since-offset "));
+    harness_close(&attach);
+    harness_expect(0, "", ARGS("signal", "watched", "KILL"));
+}
+
+static void test_interrupt_without_input(void **state)
+{
+    struct harness_attach attach;
+
+    (void)state;
+    harness_start(&attach, true,
+                  ARGS("run", "-t", "--name", "passed", "--", "sh", "-c",
+                       "trap 'echo caught; exit 8' INT; echo ready; while :; do sleep 0.05; done"));
+    harness_until(&attach, "ready\r\n");
+    harness_type(&attach, "\x03", 1);
+    assert_int_equal(finish_restored(&attach), 8);
+    assert_non_null(strstr(attach.text, "caught\r\n"));
+    harness_close(&attach);
+}
+
 /* A terminal's newest bytes are in the kernel when its process ends. */
 static void test_last_bytes(void **state)
 {
@@ -136,6 +192,7 @@ int main(void)
         cmocka_unit_test(test_size_follows),      cmocka_unit_test(test_interrupt_key),
         cmocka_unit_test(test_end_of_file_key),   cmocka_unit_test(test_job_control),
         cmocka_unit_test(test_detach_and_attach), cmocka_unit_test(test_last_bytes),
+        cmocka_unit_test(test_without_input),     cmocka_unit_test(test_interrupt_without_input),
     };
 
     return harness_main(1, false, "tty", tests, sizeof tests / sizeof tests[0]);

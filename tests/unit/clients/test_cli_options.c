@@ -262,6 +262,9 @@ static void test_resume_command(void **state)
     assert_int_equal(options.from, RETETHER_FROM_OFFSET);
     assert_int_equal(options.start[0], 123);
     assert_int_equal(options.start[1], 45);
+    assert_int_equal(READ("attach", "--no-stdin", "web"), 0);
+    cli_resume_text(&options, "web", 0, true, offset, text, sizeof(text));
+    assert_string_equal(text, "retether attach web --no-stdin --since-offset 123");
     cli_resume_text(&options, "web", 3, false, offset, text, 20); /* cut, not beyond */
     assert_int_equal(strlen(text), 19);
 }
