@@ -26,7 +26,8 @@
 #define RT_CONTROL_WINDOW 65536
 /* The longest hold granted; more is cut to it. */
 #define RT_HOLD_MAX_MS UINT64_C(86400000)
-/* An unbound attachment that holds nothing is forgotten after this. */
+/* An unbound attachment that holds nothing is forgotten after this, one that holds after its hold and this; both of
+ * time with an agent. */
 #define RT_ATT_FORGET_MS 600000
 /* When the container ends, bound attachments may take at least this long to read the rest. */
 #define RT_END_GRACE_MS 1000

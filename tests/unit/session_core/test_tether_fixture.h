@@ -22,7 +22,7 @@
 #define TX_FRAMES 4096
 #define TX_RING 65536
 #define TX_WANT 0x1f
-#define TX_SIGS 64
+#define TX_SIGS 64 /* kept */
 #define TX_INITIAL 32768
 
 struct tx_frame {
@@ -44,7 +44,7 @@ struct tx {
         uint32_t proc;
         unsigned sig;
     } sig[TX_SIGS];
-    uint32_t start_proc, end_proc, close_proc;
+    uint32_t start_proc, close_proc;
     bool start_tty, start_in;
     unsigned rows, cols;      /* of the last START or RESIZE */
     char argv0[RT_ARG_MAX];   /* of the last exec'd START */
@@ -112,7 +112,6 @@ static inline void tx_next(struct tx *tx)
             break;
         case RT_TETHER_STDIN_END:
             tx->stdin_ends++;
-            tx->end_proc = action.proc;
             break;
         case RT_TETHER_CLOSE_OUTPUT:
             tx->closes++;
@@ -205,10 +204,7 @@ static inline void tx_refuse(struct tx *tx, uint32_t channel, const struct rt_re
     tx_send_map(tx, (struct rt_frame){.type = RT_REFUSE, .channel = channel}, RT_MSG_REFUSE, msg);
 }
 
-static inline uint64_t tx_deadline(const struct tx *tx)
-{
-    return rt_tether_deadline(tx->tether);
-}
+#define tx_deadline(tx) rt_tether_deadline((tx)->tether)
 
 static inline void tx_tick(struct tx *tx, uint64_t at)
 {
@@ -549,7 +545,7 @@ static inline void tx_detach(struct tx *tx, uint32_t channel)
     tx_send(tx, (struct rt_frame){.type = RT_DETACH, .channel = channel}, NULL);
 }
 
-/* The ACK of an input stream among the frames taken; NULL: none. The newest of several. */
+/* The newest ACK of an input stream among the frames taken; NULL: none. */
 static inline const struct tx_frame *tx_in_ack(const struct tx *tx, uint32_t channel, unsigned stream)
 {
     const struct tx_frame *found = NULL;

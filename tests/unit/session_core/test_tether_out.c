@@ -332,14 +332,62 @@ static void test_digest_of_a_binding_with_a_gap(void **state)
 
 /* ---- control-up ---- */
 
-/* Resizes by one client, seen by all: items that do not fit go whole, oldest first. */
+/* What a client of control-up alone has. */
+static struct {
+    uint8_t part[TX_CAP]; /* received, not a whole item yet */
+    size_t have;
+    uint64_t next, from;
+    unsigned gaps, items;
+} reader;
+
+/* Takes the whole items off; each must be one. */
+static void read_items(void)
+{
+    struct rt_up_item up;
+    char why[RT_TEXT_MAX];
+    while (reader.have >= 2) {
+        size_t size = (size_t)(reader.part[0] << 8 | reader.part[1]);
+        if (reader.have < 2 + size)
+            break;
+        assert_int_equal(rt_msg_decode(RT_MSG_UP_ITEM, reader.part + 2, size, &up, why, sizeof why), 0);
+        assert_int_equal(up.t, RT_ITEM_RESIZED);
+        reader.items++;
+        reader.have -= 2 + size;
+        memmove(reader.part, reader.part + 2 + size, reader.have);
+    }
+}
+
+static void read_control(uint32_t channel)
+{
+    struct rt_digest digest;
+    for (size_t i = 0; i < tx.n_frames; i++) {
+        const struct tx_frame *f = &tx.frames[i];
+        if (f->head.channel != channel || f->head.stream != RT_CONTROL_UP)
+            continue;
+        assert_int_equal(f->head.offset, reader.next);
+        if (f->head.type == RT_GAP) {
+            reader.next = reader.from = rt_get_u64(f->payload);
+            reader.gaps++;
+            reader.have = 0;
+        } else {
+            memcpy(reader.part + reader.have, f->payload, f->head.length);
+            reader.have += f->head.length;
+            reader.next += f->head.length;
+        }
+    }
+    read_items();
+    rt_digest_start(&digest, reader.from);
+    rt_ring_digest(&rt_tether_proc(tx.tether, 0)->ring[RT_CONTROL_UP - RT_STDOUT], &digest, reader.next);
+    tx_ack_raw(&tx, channel, RT_CONTROL_UP, reader.next, reader.next + 20000, rt_digest_value(&digest), 0);
+}
+
+/* Resizes by one client, told to another that does not listen: the oldest items go, whole. */
 static void test_control_up_overwritten(void **state)
 {
     (void)state;
     struct rt_tether_config config = tx_config(&tx);
     struct rt_attach_msg msg = tx_new(1, 1), slow = tx_new(2, 1);
-    uint64_t down = 0, next = 0, items = 0, from = 0;
-    unsigned gaps = 0;
+    uint64_t down = 0;
     config.tty = true;
     tx_live(&tx, &config);
     slow.want = 1 << RT_CONTROL_UP;
@@ -360,46 +408,13 @@ static void test_control_up_overwritten(void **state)
     slow.try_no = 2;
     tx_bind(&tx, 3, &slow);
     for (unsigned round = 0; round < 100; round++) {
-        static uint8_t part[TX_CAP];
-        static size_t have;
-        for (size_t i = 0; i < tx.n_frames; i++) {
-            const struct tx_frame *f = &tx.frames[i];
-            if (f->head.channel != 3 || f->head.stream != RT_CONTROL_UP)
-                continue;
-            if (f->head.type == RT_GAP) {
-                assert_int_equal(f->head.offset, next);
-                next = from = rt_get_u64(f->payload);
-                gaps++;
-                have = 0;
-            } else if (f->head.type == RT_DATA) {
-                assert_int_equal(f->head.offset, next);
-                memcpy(part + have, f->payload, f->head.length);
-                have += f->head.length;
-                next += f->head.length;
-            }
-        }
-        for (size_t at = 0; have >= 2;) { /* whole items, from the gap on */
-            struct rt_up_item up;
-            char why[RT_TEXT_MAX];
-            size_t size = (size_t)(part[at] << 8 | part[at + 1]);
-            if (have < 2 + size)
-                break;
-            assert_int_equal(rt_msg_decode(RT_MSG_UP_ITEM, part + 2, size, &up, why, sizeof why), 0);
-            assert_int_equal(up.t, RT_ITEM_RESIZED);
-            items++;
-            memmove(part, part + 2 + size, have - 2 - size);
-            have -= 2 + size;
-        }
-        struct rt_proc *proc = rt_tether_proc(tx.tether, 0);
-        struct rt_digest digest;
-        rt_digest_start(&digest, from);
-        rt_ring_digest(&proc->ring[2], &digest, next);
-        tx_ack_raw(&tx, 3, RT_CONTROL_UP, next, next + 20000, rt_digest_value(&digest), 0);
+        read_control(3);
         (void)tx_take(&tx);
         assert_int_equal(tx_count(&tx, RT_REFUSE), 0);
     }
-    assert_int_equal(gaps, 1);
-    assert_in_range(items, 2000, 8999);
+    assert_int_equal(reader.gaps, 1);
+    assert_in_range(reader.items, 2000, 8999);
+    assert_int_equal(reader.have, 0);
     tx_close(&tx);
 }
 
