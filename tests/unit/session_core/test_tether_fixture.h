@@ -22,7 +22,7 @@
 #define TX_FRAMES 4096
 #define TX_RING 65536
 #define TX_WANT 0x1f
-#define TX_SIGS 64 /* kept */
+#define TX_SIGS 64
 #define TX_INITIAL 32768
 
 struct tx_frame {
@@ -307,8 +307,7 @@ static inline void tx_lost(struct tx *tx)
     tx_next(tx);
 }
 
-/* The link is reset and comes back. */
-static inline void tx_cut(struct tx *tx)
+static inline void tx_cut(struct tx *tx) /* the link is reset and comes back */
 {
     tx_lost(tx);
     tx_run(tx, tx->dialing ? 0 : 600, false);
@@ -595,8 +594,7 @@ static inline size_t tx_item(uint8_t *out, const struct rt_down_item *item)
 static inline struct rt_tether_view tx_view(const struct tx *tx)
 {
     struct rt_tether_view view;
-    rt_tether_view(tx->tether, &view);
-    return view;
+    return rt_tether_view(tx->tether, &view), view;
 }
 
 #endif
