@@ -25,7 +25,8 @@
 #define RT_LABEL_MAX 256
 /* Processes of a tether; one exec more is refused (126). */
 #define RT_PROCS_MAX 64
-/* Attachments of a tether; one more evicts the oldest unbound one that no longer holds, else LIMIT. */
+/* Attachments of a tether; one more displaces the one that has been unbound for longest and holds nothing, or that
+ * has been for RT_ATT_DISPLACE_MS; else LIMIT. */
 #define RT_ATTS_MAX 128
 #define RT_AGENTS_MAX 64
 #define RT_HISTORY_MAX 16

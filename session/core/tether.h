@@ -25,10 +25,12 @@
 #define RT_STDIN_WINDOW 262144
 #define RT_CONTROL_WINDOW 65536
 /* The longest hold granted; more is cut to it. */
-#define RT_HOLD_MAX_MS UINT64_C(86400000)
+#define RT_HOLD_MAX_MS UINT64_C(600000)
 /* An unbound attachment that holds nothing is forgotten after this, one that holds after its hold and this; both of
  * time with an agent. */
 #define RT_ATT_FORGET_MS 600000
+/* In a full table one that holds makes room for a new one when it has been unbound for this long. */
+#define RT_ATT_DISPLACE_MS 30000
 /* When the container ends, bound attachments may take at least this long to read the rest. */
 #define RT_END_GRACE_MS 1000
 /* Refusals that wait for a reply; one more ends the link (the peer floods). */

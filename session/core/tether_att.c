@@ -54,6 +54,23 @@ void rt_tether_end_att(struct rt_tether *t, struct rt_att *att, const struct rt_
     rt_tether_remove_att(t, att);
 }
 
+/* In a full table the attachment that has been unbound for longest makes room: one that holds nothing at once, another
+ * one only when its client had the time to come back. NULL: none may go. */
+static struct rt_att *displaced(const struct rt_tether *t, uint64_t now)
+{
+    struct rt_att *found = NULL;
+
+    for (size_t i = 0; i < RT_ATTS_MAX; i++) {
+        struct rt_att *att = &t->atts[i];
+
+        if (att->channel || (att->hold_left > 0 && now < att->unbound_at + RT_ATT_DISPLACE_MS))
+            continue;
+        if (!found || att->unbound_at < found->unbound_at)
+            found = att;
+    }
+    return found;
+}
+
 struct rt_att *rt_tether_new_att(struct rt_tether *t, const uint8_t id[RT_ID_SIZE], const struct rt_proc *proc,
                                  uint64_t now)
 {
@@ -62,13 +79,8 @@ struct rt_att *rt_tether_new_att(struct rt_tether *t, const uint8_t id[RT_ID_SIZ
     for (size_t i = 0; i < RT_ATTS_MAX && !place; i++)
         if (!t->atts[i].used)
             place = &t->atts[i];
-    if (!place) { /* the one that has been unbound for longest and holds nothing makes room */
-        for (size_t i = 0; i < RT_ATTS_MAX; i++) {
-            struct rt_att *att = &t->atts[i];
-
-            if (!att->channel && att->hold_left == 0 && (!place || att->unbound_at < place->unbound_at))
-                place = att;
-        }
+    if (!place) {
+        place = displaced(t, now);
         if (!place)
             return NULL;
         rt_tether_remove_att(t, place);
@@ -330,7 +342,7 @@ static struct rt_att *make(struct rt_tether *t, const struct rt_attach_msg *msg,
     if (!att) {
         why->cls = RT_CLASS_LIMIT;
         why->max = RT_ATTS_MAX;
-        why->text = "this container takes no more attachments: at most 128, until one that holds nothing makes room";
+        why->text = "this container takes no more attachments: at most 128, until one without its client makes room";
     }
     return att;
 }

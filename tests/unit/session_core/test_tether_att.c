@@ -265,7 +265,7 @@ static void test_forgetting(void **state)
     assert_true(known(1));
     tx_run(&tx, 1, true);
     assert_false(known(1));
-    tx_run(&tx, 500000 - 1, true); /* a hold is a promise */
+    tx_run(&tx, RT_HOLD_MAX_MS - 1, true); /* a hold is a promise */
     assert_true(known(2));
     tx_run(&tx, 1, true);
     assert_false(known(2));
