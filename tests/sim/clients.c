@@ -154,7 +154,7 @@ static void attach(int client, struct sim_att *att)
     memset(att, 0, sizeof *att);
     att->container = (int)sim_random((uint64_t)sim.n_containers);
     att->must_not_gap = sim_chance(50);
-    options.hold_ms = att->must_not_gap ? 3600000 : sim_random(3) * 500;
+    options.hold_ms = att->must_not_gap ? 600000 : sim_random(3) * 500;
     sim_key(att->container, &key);
     memcpy(options.cid, key.cid, sizeof options.cid);
     att->lines[0] = att->lines[1] = UINT64_MAX;

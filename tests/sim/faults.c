@@ -170,7 +170,7 @@ static bool client_fault(enum sim_fault fault)
     default:
         for (int i = 0; i < SIM_ATTS; i++)
             if (c->atts[i].att && c->atts[i].must_not_gap)
-                return false; /* would rightly block its container for an hour */
+                return false; /* would rightly block its container for its whole hold */
         sim_client_crash(client);
         sim_post((struct sim_event){.kind = EV_CALL, .call = new_client, .arg = client}, sim_random(2000000));
         return true;

@@ -194,7 +194,7 @@ struct sim_world {
     bool silent;                              /* processes write no more */
     bool ending;                              /* processes that exit do */
     int lose_next;                            /* frame type whose connection is cut when it is next sent, 0 none */
-    bool orphaned[SIM_CONTAINERS];            /* a client gave up an attachment that may hold for an hour */
+    bool orphaned[SIM_CONTAINERS];            /* a client gave up an attachment that may hold for long */
     uint64_t double_since_us[SIM_CONTAINERS]; /* two agents serve it, 0 not */
     struct sim_stats stats;
 };
