@@ -21,25 +21,25 @@ enum rt_store_op_kind {
     RT_STORE_REPORT, /* offsets, only under the claimed (life, epoch) */
     RT_STORE_END,    /* status and tails, only under the claimed life; then WAIT */
     RT_STORE_GET,    /* one record, whole */
-    RT_STORE_FIND,   /* records of a tenant with a cid prefix, over all hosts (at most RT_LIST_MAX a reply, then more) */
-    RT_STORE_TAILS,  /* status and tails of an ended record */
-    RT_STORE_HOSTS,  /* the registry */
+    RT_STORE_FIND,  /* records of a tenant with a cid prefix, over all hosts (at most RT_LIST_MAX a reply, then more) */
+    RT_STORE_TAILS, /* status and tails of an ended record */
+    RT_STORE_HOSTS, /* the registry */
 };
 
 struct rt_store_op {
     enum rt_store_op_kind kind;
-    uint64_t id; /* the asker's; comes back in the reply */
-    struct rt_key key; /* FIND: cid is the prefix; tenant "" means every tenant (operators) */
-    struct rt_claim claim; /* TEST, TAKE */
-    uint64_t life, epoch;  /* STATE, REPORT, END */
+    uint64_t id;                 /* the asker's; comes back in the reply */
+    struct rt_key key;           /* FIND: cid is the prefix; tenant "" means every tenant (operators) */
+    struct rt_claim claim;       /* TEST, TAKE */
+    uint64_t life, epoch;        /* STATE, REPORT, END */
     enum rt_session_state state; /* STATE */
-    struct rt_slice label; /* CREATE; slices live until the call returns */
-    uint64_t ring;         /* CREATE, bytes */
-    struct rt_slice report; /* REPORT */
-    struct rt_end_msg end;  /* END */
-    struct rt_slice tail[2]; /* END: stdout, stderr; they end at the final offsets */
-    char host[RT_HOST_MAX + 1]; /* FIND: only this host, or "" */
-    uint64_t cursor; /* FIND: 0 first, then the reply's */
+    struct rt_slice label;       /* CREATE; slices live until the call returns */
+    uint64_t ring;               /* CREATE, bytes */
+    struct rt_slice report;      /* REPORT */
+    struct rt_end_msg end;       /* END */
+    struct rt_slice tail[2];     /* END: stdout, stderr; they end at the final offsets */
+    char host[RT_HOST_MAX + 1];  /* FIND: only this host, or "" */
+    uint64_t cursor;             /* FIND: 0 first, then the reply's */
 };
 
 /* A record as GET, FIND and (the owner's part) claims return it. Plain data. */
@@ -83,12 +83,12 @@ struct rt_store_reply {
     struct rt_claim_outcome outcome;
     struct rt_store_record *records; /* GET (0 or 1), FIND; live until the callback returns */
     size_t n_records;
-    uint64_t cursor; /* FIND: not 0 = there is more */
+    uint64_t cursor;             /* FIND: not 0 = there is more */
     struct rt_store_host *hosts; /* HOSTS; until the callback returns */
     size_t n_hosts;
-    enum rt_end_how how;   /* END */
-    struct rt_end_msg end; /* TAILS */
-    bool lost;             /* TAILS: ended as lost */
+    enum rt_end_how how;     /* END */
+    struct rt_end_msg end;   /* TAILS */
+    bool lost;               /* TAILS: ended as lost */
     struct rt_slice tail[2]; /* TAILS; until the callback returns */
 };
 
@@ -102,8 +102,8 @@ enum rt_store_news_kind {
 
 struct rt_store_news {
     enum rt_store_news_kind kind;
-    bool fresh; /* UP */
-    bool whole; /* UP: the birth mark is older than RT_STORE_WHOLE_MS */
+    bool fresh;        /* UP */
+    bool whole;        /* UP: the birth mark is older than RT_STORE_WHOLE_MS */
     struct rt_key key; /* CLAIMED */
     uint64_t life, epoch;
     char host[RT_HOST_MAX + 1];

@@ -18,8 +18,17 @@
 
 #define SILENT 1000
 #define GROWTH_MAX ((size_t)24 << 20)
-/* What may wait for one client, and room for the sanitizers' own. */
+/* What may wait for one client; AddressSanitizer's own for as many allocations comes to as much again. */
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define GREEDY_MAX ((size_t)32 << 20)
+#endif
+#elif defined(__SANITIZE_ADDRESS__)
+#define GREEDY_MAX ((size_t)32 << 20)
+#endif
+#ifndef GREEDY_MAX
 #define GREEDY_MAX ((size_t)16 << 20)
+#endif
 #define LOG_MAX ((size_t)1 << 20)
 
 static struct pair pair;

@@ -243,7 +243,8 @@ static void test_end_while_resuming_keeps_what_came(void **state)
     fx_close(&fx);
 }
 
-/* On one channel nothing comes twice: bytes below the next offset are another past's, so the digests are compared anew. */
+/* On one channel nothing comes twice: bytes below the next offset are another past's, so the digests are compared anew.
+ */
 static void test_overlaps_attach_again(void **state)
 {
     (void)state;
