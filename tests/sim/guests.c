@@ -35,7 +35,8 @@ int sim_new_line(int container, int from, const size_t *size)
         line->data[s] = malloc(size[s] + 1);
         if (!line->data[s])
             sim_fail("out of memory");
-        memcpy(line->data[s], sim.lines[from].data[s], size[s]);
+        if (size[s])
+            memcpy(line->data[s], sim.lines[from].data[s], size[s]);
         share_past(from, i, s, size[s]);
     }
     return i;
