@@ -50,6 +50,7 @@ size_t rt_catt_put_attach(struct rt_catt *att, uint8_t *out, size_t cap)
                                      : RT_ELIMIT;
     if (size <= 0)
         return 0;
+    att->cursors_told = att->attached;
     att->try_no++;
     att->channel = link->next_channel++;
     att->attach_due = false;
@@ -159,6 +160,7 @@ void rt_catt_on_attached(struct rt_catt *att, const uint8_t *payload, size_t siz
     if (!check(att, &msg))
         return;
     att->state = RT_CATT_LIVE;
+    att->cursors_told = false;
     att->since = client->now;
     att->ask_at = RT_NEVER;
     att->wait_ms = RT_CLIENT_WAIT_MIN_MS;

@@ -175,7 +175,8 @@ struct rt_catt {
     uint64_t k_life, k_epoch; /* newest claim known */
     uint64_t not_before;      /* no ATTACH before */
     uint64_t seek_at, ask_at, give_up_at, not_found_at;
-    uint64_t wait_ms; /* for which the next agent asked may hold the ATTACH */
+    bool cursors_told; /* in an ATTACH that has had no ATTACHED: what was received behind them must not be consumed */
+    uint64_t wait_ms;  /* for which the next agent asked may hold the ATTACH */
     uint64_t backoff;
     struct {
         uint64_t cls, stream, at;
@@ -242,7 +243,7 @@ static inline struct rt_tx *rt_catt_tx(struct rt_catt *att, unsigned stream)
 /* A resume is under way with cursors that must not change. */
 static inline bool rt_catt_frozen(const struct rt_catt *att)
 {
-    return att->attached && att->state == RT_CATT_ASKED && att->channel != 0;
+    return att->cursors_told && att->state != RT_CATT_OVER;
 }
 
 static inline bool rt_catt_wants(const struct rt_catt *att, unsigned stream)
