@@ -256,6 +256,9 @@ static void found_record(struct rt_agent *agent, struct ag_held *held, const str
             refuse_ended(agent, held);
             return;
         }
+        if (held->waited) { /* longer than it asked for: elsewhere nobody knows more */
+            rt_ag_timer_set(&agent->timers, &held->timer, agent->now + RT_WAIT_MAX_MS);
+        }
     } else if (ours && (rule->state == RT_SESSION_RUNNING || rule->state == RT_SESSION_MOVING)) {
         rt_ag_session_orphan(agent, session, rule->life, rule->epoch);
     }

@@ -178,6 +178,11 @@ static void test_ended(void **state)
     fx_attach(fx, client, 2, "web", 1000, 5, 7);
     fx_answer(fx);
     fx_none(fx, client);
+    for (int i = 1; i < RT_WAIT_MAX_MS / 1000; i++) { /* however short it asked to wait */
+        fx_tick(fx, 1000);
+        fx_send(fx, client, &(struct rt_frame){.type = RT_PING}, NULL);
+        (void)fx_want(fx, client, RT_PONG, &(struct rt_frame){0});
+    }
     fx_tick(fx, 1000);
     fx_want_refuse(fx, client, 2, RT_CLASS_ENDED, &refuse);
     assert_int_equal(refuse.code, 3);
