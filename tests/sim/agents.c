@@ -85,16 +85,23 @@ static void io_event(void *ctx, const struct rt_agent_event *event)
 
 static int io_keep_end(void *ctx, const struct rt_store_op *end)
 {
-    (void)ctx;
-    (void)end;
+    struct sim_agent *a = ctx;
+
+    if (a->n_ends == SIM_ENDS)
+        return RT_ELIMIT;
+    a->ends[a->n_ends] = *end;
+    a->ends[a->n_ends].tail[0].size = a->ends[a->n_ends].tail[1].size = 0; /* the model looks at the status only */
+    a->n_ends++;
     return 0;
 }
 
 static void io_drop_end(void *ctx, const struct rt_key *key, uint64_t life)
 {
-    (void)ctx;
-    (void)key;
-    (void)life;
+    struct sim_agent *a = ctx;
+
+    for (size_t i = a->n_ends; i-- > 0;)
+        if (rt_key_equal(&a->ends[i].key, key) && a->ends[i].life == life)
+            a->ends[i] = a->ends[--a->n_ends];
 }
 
 void sim_start_agent(int agent)
@@ -121,6 +128,8 @@ void sim_start_agent(int agent)
     a->store_up = false;
     a->timer_us = 0;
     sim_log("host%d starts", agent);
+    for (size_t i = 0; i < a->n_ends; i++)
+        rt_agent_kept_end(a->agent, &a->ends[i], sim_ms());
     sim_agent_timer(agent);
     sim_store_up(agent, true);
 }

@@ -230,6 +230,18 @@ static bool forked(int container)
     return false;
 }
 
+/* A container must not end before who holds it has read it to its end. */
+static void check_ended(int client, const struct sim_att *att)
+{
+    if (!att->attached || !att->must_not_gap || forked(att->container))
+        return;
+    for (int i = 0; i < sim.n_lines; i++)
+        for (int s = 0; s < 2; s++)
+            if (sim.lines[i].container == att->container && att->start_known[s] && att->seen[s] != sim.lines[i].size[s])
+                sim_fail("client %d: told the end at %llu of %zu bytes of stream %d", client,
+                         (unsigned long long)att->seen[s], sim.lines[i].size[s], s + 1);
+}
+
 static void on_event(int client, struct sim_att *att, const struct rt_catt_event *ev)
 {
     switch (ev->kind) {
@@ -254,7 +266,8 @@ static void on_event(int client, struct sim_att *att, const struct rt_catt_event
     case RT_CATT_FAILED:
         sim.stats.failed++;
         att->final = true;
-        sim.orphaned[att->container] |= att->must_not_gap;
+        if (ev->cls == RT_CLASS_ENDED)
+            check_ended(client, att);
         sim_log("client %d: failed: %s %s", client, rt_class_name(ev->cls), ev->text);
         if (!forked(att->container) && ev->cls != RT_CLASS_ENDED && ev->cls != RT_CLASS_NOT_FOUND)
             sim_fail("client %d: an attach of an honest container failed: %s: %s", client, rt_class_name(ev->cls),

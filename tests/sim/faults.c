@@ -295,6 +295,17 @@ void sim_fault_once(void)
         }
         break;
     }
+    case FAULT_EXIT: {
+        int guest = any_guest();
+
+        if (guest >= 0 && sim.guests[guest].started && !sim.guests[guest].exited && sim.stats.moves >= 5 &&
+            sim_chance(20)) {
+            sim_guest_exit(guest);
+            sim_guest_pump(guest);
+            done = true;
+        }
+        break;
+    }
     case SIM_FAULTS:
         break;
     }

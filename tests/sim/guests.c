@@ -398,6 +398,17 @@ static void process_writes(int guest)
     rt_tether_commit(g->tether, 0, RT_STDOUT + (unsigned)s, n, sim_ms());
 }
 
+void sim_guest_exit(int guest)
+{
+    struct sim_guest *g = &sim.guests[guest];
+
+    sim_log("the process of guest %d exits", guest);
+    g->exited = g->exits = true;
+    rt_tether_eof(g->tether, 0, RT_STDOUT, sim_ms());
+    rt_tether_eof(g->tether, 0, RT_STDERR, sim_ms());
+    rt_tether_exited(g->tether, 0, 7, 0, sim_ms());
+}
+
 void sim_guest_app(int guest)
 {
     struct sim_guest *g = &sim.guests[guest];
@@ -409,12 +420,8 @@ void sim_guest_app(int guest)
             process_writes(guest);
         if (sim_chance(70))
             process_reads(guest);
-        if (g->exits && sim.ending) {
-            g->exited = true;
-            rt_tether_eof(g->tether, 0, RT_STDOUT, sim_ms());
-            rt_tether_eof(g->tether, 0, RT_STDERR, sim_ms());
-            rt_tether_exited(g->tether, 0, 7, 0, sim_ms());
-        }
+        if (g->exits && sim.ending)
+            sim_guest_exit(guest);
     }
     sim_guest_pump(guest);
     sim_post((struct sim_event){.kind = EV_APP, .node = NODE_GUEST, .index = guest, .gen = g->gen},

@@ -192,6 +192,14 @@ static void step(void)
     sim_check();
 }
 
+static bool any_running(void)
+{
+    for (int i = 0; i < SIM_GUESTS; i++)
+        if (sim.guests[i].running)
+            return true;
+    return false;
+}
+
 static void run_for(uint64_t us)
 {
     uint64_t end = sim.now_us + us;
@@ -206,7 +214,7 @@ void sim_run(const struct sim_options *options, struct sim_stats *total)
 
     memset(&sim, 0, sizeof sim);
     set_up(options);
-    while (sim.stats.events < options->min_events || sim.stats.moves < 5)
+    while ((sim.stats.events < options->min_events || sim.stats.moves < 5) && any_running())
         step();
     sim_heal();
     while (!sim_store_whole()) /* a flushed store takes no new container for a while, and says so */

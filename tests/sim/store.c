@@ -397,12 +397,14 @@ void sim_store_fault(enum sim_fault fault)
         sim_post((struct sim_event){.kind = EV_CALL, .call = up_all, .arg = 0}, pause_us);
         break;
     case FAULT_STORE_FAILOVER:
+        sim.store_lost = true;
         store.out = true;
         down_all();
         memcpy(store.records, store.older, sizeof store.records);
         sim_post((struct sim_event){.kind = EV_CALL, .call = up_all, .arg = 1}, pause_us);
         break;
     case FAULT_STORE_FLUSH:
+        sim.store_lost = true;
         memset(store.records, 0, sizeof store.records);
         memset(store.older, 0, sizeof store.older);
         store.born_ms = store_ms();

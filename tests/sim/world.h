@@ -53,6 +53,7 @@ enum sim_fault {
     FAULT_CLONE,
     FAULT_RESTART_ELSEWHERE,
     FAULT_GUEST_PAUSE,
+    FAULT_EXIT, /* no fault, but it may come in the middle of others */
     SIM_FAULTS,
 };
 
@@ -160,7 +161,11 @@ struct sim_client {
     struct rt_catt *twin; /* another attachment's id, asked for again; owned by the client */
 };
 
+#define SIM_ENDS 8
+
 struct sim_agent {
+    struct rt_store_op ends[SIM_ENDS]; /* on its disk: they outlive it */
+    size_t n_ends;
     bool used, paused;
     uint32_t gen;
     struct rt_agent *agent; /* owned */
@@ -193,8 +198,8 @@ struct sim_world {
     bool quiet;                               /* faults have ended, clients type no more */
     bool silent;                              /* processes write no more */
     bool ending;                              /* processes that exit do */
+    bool store_lost;                          /* the store has lost writes */
     int lose_next;                            /* frame type whose connection is cut when it is next sent, 0 none */
-    bool orphaned[SIM_CONTAINERS];            /* a client gave up an attachment that may hold for long */
     uint64_t double_since_us[SIM_CONTAINERS]; /* two agents serve it, 0 not */
     struct sim_stats stats;
 };
@@ -229,6 +234,7 @@ int sim_new_guest(int container, int host, int line);
 int sim_new_line(int container, int from_line, const size_t *size);
 void sim_guest_pump(int guest);
 void sim_guest_app(int guest);
+void sim_guest_exit(int guest);
 void sim_guest_move(int guest, int host, unsigned tell);
 bool sim_guest_save(int guest);
 bool sim_guest_revert(int guest);
