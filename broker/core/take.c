@@ -169,7 +169,8 @@ void rt_ag_serve(struct rt_agent *agent, struct ag_link *link, bool is_claimed)
     session->guest = link;
     session->claimed = is_claimed;
     session->report_next = 0;
-    session->audit_at = agent->now + RT_AGENT_AUDIT_MS;
+    /* apart from the others': many sessions may have been claimed in one moment */
+    session->audit_at = agent->now + RT_AGENT_AUDIT_MS - session->hh.hashv % (RT_AGENT_AUDIT_MS / 2);
     link->session = session;
     link->claim_at = 0;
     agent->stats.served++;

@@ -23,7 +23,7 @@
 #define RT_TOKEN_MAX 1024
 #define RT_TEXT_MAX 256
 #define RT_LABEL_MAX 256
-/* Processes of a tether; one exec more is refused (126). */
+/* Processes of a tether; one exec more makes no attachment: attaching to it is UNKNOWN_ATTACHMENT. */
 #define RT_PROCS_MAX 64
 /* Attachments of a tether; one more displaces the one that has been unbound for longest and holds nothing, or that
  * has been for RT_ATT_DISPLACE_MS; else LIMIT. */

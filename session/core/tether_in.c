@@ -323,7 +323,6 @@ static void on_welcome(struct rt_tether *t, const struct rt_welcome_msg *msg, ui
     memcpy(t->ticket, msg->tkt.data, msg->tkt.size);
     t->ticket_size = msg->tkt.size;
     rt_slice_copy(msg->host, t->host, sizeof t->host);
-    t->drain = msg->drain;
     t->state = RT_TETHER_LIVE;
     t->live_at = now;
     t->was_useful = false;

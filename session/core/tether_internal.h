@@ -149,7 +149,6 @@ struct rt_tether {
     uint64_t refused_cls;
     char refused_text[RT_TEXT_MAX + 1];
     char host[RT_HOST_MAX + 1];
-    bool drain;
     /* processes and attachments */
     struct rt_proc *procs[RT_PROCS_MAX]; /* owned; [0] is the main process */
     uint32_t next_proc;
