@@ -3,6 +3,7 @@
 #include "clients/cli/commands.h"
 #include "clients/cli/stdio.h"
 #include "clients/cli/text.h"
+#include "migrate/core/token_text.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -12,6 +13,8 @@ static void created(struct retether_client *client, const struct retether_reply 
 {
     struct cli_app *app = ctx;
     struct cli_text text = {0};
+    char token[RETETHER_TOKEN_SIZE + 32];
+    int written;
 
     (void)client;
     if (reply->error == 0 && reply->cls == RETETHER_LIMIT && app->later[0] != '\0') {
@@ -23,13 +26,18 @@ static void created(struct retether_client *client, const struct retether_reply 
     if (!cli_answered(app, reply)) {
         return;
     }
+    written = snprintf(token, sizeof(token), "%s", reply->token != NULL ? reply->token : "");
+    if (app->options->ring != 0 && written > 0) { /* the tether reads it off the token */
+        (void)snprintf(token + written, sizeof(token) - (size_t)written, RT_TOKEN_RING "%llu",
+                       (unsigned long long)app->options->ring);
+    }
     if (app->options->json) {
         cli_json_open(&text);
         cli_json_text(&text, "container", app->container);
-        cli_json_text(&text, "token", reply->token != NULL ? reply->token : "");
+        cli_json_text(&text, "token", token);
         cli_json_close(&text);
     } else {
-        cli_text_printf(&text, "%s\n", reply->token != NULL ? reply->token : "");
+        cli_text_printf(&text, "%s\n", token);
     }
     cli_text_flush(app, &text, 0);
 }

@@ -248,7 +248,6 @@ void retether_guest_defaults(struct retether_guest_options *options)
 
     rt_tether_defaults(&config);
     memset(options, 0, sizeof(*options));
-    options->ring_bytes = config.ring_bytes;
     options->first_hold_ms = config.first_hold_ms;
     options->drain_timeout_ms = config.drain_timeout_ms;
     options->outage_hold_ms = config.outage_hold_ms;
@@ -268,7 +267,9 @@ __attribute__((format(printf, 4, 5))) static int fail(int code, char *why, size_
 static int configure(struct retether_guest *guest, const struct retether_guest_options *options, char *why, size_t size)
 {
     struct rt_tether_config *config = &guest->config;
-    int rc;
+    int rc = RT_EINVAL;
+    size_t token_size = 0;
+    uint64_t ring = 0;
 
     rt_tether_defaults(config);
     if (options->argv == NULL || options->argv[0] == NULL || options->argv[0][0] == '\0') {
@@ -279,15 +280,22 @@ static int configure(struct retether_guest *guest, const struct retether_guest_o
                     "\"%s\" is no container ID: 1 to %d letters, digits, and _ . - behind the first",
                     options->cid != NULL ? options->cid : "", RT_CID_MAX);
     }
-    rc = options->token != NULL
-             ? rt_token_text_decode(options->token, strlen(options->token), config->token, sizeof(config->token))
-             : RT_EINVAL;
+    if (options->token != NULL) {
+        token_size = strlen(options->token);
+        rc = rt_token_text_ring(options->token, &token_size, &ring);
+    }
+    if (rc == 0) {
+        rc = rt_token_text_decode(options->token, token_size, config->token, sizeof(config->token));
+    }
     if (rc < 0) {
         return fail(RT_EINVAL, why, size, "the join token is none: it begins with \"%s\" and is one line",
                     RT_TOKEN_PREFIX);
     }
     config->token_size = (size_t)rc;
-    if (options->ring_bytes < RT_RING_BYTES_MIN || options->ring_bytes > RT_RING_BYTES_MAX) {
+    if (options->ring_bytes != 0 || ring == 0) {
+        ring = options->ring_bytes != 0 ? options->ring_bytes : RT_RING_BYTES;
+    }
+    if (ring < RT_RING_BYTES_MIN || ring > RT_RING_BYTES_MAX) {
         return fail(RT_EINVAL, why, size, "a ring has %d to %d bytes", RT_RING_BYTES_MIN, RT_RING_BYTES_MAX);
     }
     if (options->agent == NULL) {
@@ -299,7 +307,7 @@ static int configure(struct retether_guest *guest, const struct retether_guest_o
     snprintf(config->cid, sizeof(config->cid), "%s", options->cid);
     config->random = rt_random_fill;
     rt_random_fill(NULL, &config->seed, sizeof(config->seed));
-    config->ring_bytes = options->ring_bytes;
+    config->ring_bytes = (size_t)ring;
     config->first_hold_ms = options->first_hold_ms;
     config->drain_timeout_ms = options->drain_timeout_ms;
     config->outage_hold_ms = options->outage_hold_ms;

@@ -27,7 +27,7 @@ const char tether_usage[] =
     "  --cwd DIRECTORY       run it there\n"
     "\n"
     "How much, and for how long (DURATION: 1500ms, 30s, 5m, 2h; BYTES: 65536, 64K, 1M):\n"
-    "  --ring BYTES          kept of stdout, and of stderr: 4K to 64M (default 1M)\n"
+    "  --ring BYTES          kept of stdout, and of stderr: 4K to 64M (default: what create asked for, or 1M)\n"
     "  --first-hold DURATION how long output may block until someone has attached (default 0: it may not;\n"
     "                        the oldest bytes make room)\n"
     "  --drain-timeout DURATION\n"

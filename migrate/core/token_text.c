@@ -73,3 +73,32 @@ int rt_token_text_decode(const char *text, size_t size, uint8_t *out, size_t cap
     }
     return (int)at;
 }
+
+int rt_token_text_ring(const char *text, size_t *size, uint64_t *ring)
+{
+    const size_t mark = sizeof RT_TOKEN_RING - 1;
+    size_t end = *size, at = 0;
+
+    *ring = 0;
+    while (end > 0 && blank(text[end - 1])) {
+        end--;
+    }
+    while (at + mark <= end && memcmp(text + at, RT_TOKEN_RING, mark) != 0) {
+        at++;
+    }
+    if (at + mark > end) {
+        return 0;
+    }
+    *size = at;
+    at += mark;
+    if (at == end || end - at > 15) {
+        return RT_EPROTO;
+    }
+    for (; at < end; at++) {
+        if (text[at] < '0' || text[at] > '9') {
+            return RT_EPROTO;
+        }
+        *ring = *ring * 10 + (uint64_t)(text[at] - '0');
+    }
+    return 0;
+}

@@ -22,4 +22,12 @@ RT_MUST_CHECK int rt_token_text_encode(const uint8_t *token, size_t size, char *
  * do not fit cap; RT_EPROTO when it is no such text. It says nothing about who made the token. */
 RT_MUST_CHECK int rt_token_text_decode(const char *text, size_t size, uint8_t *out, size_t cap);
 
+/* A token's text may be followed by this and a number: the bytes that its maker wants the tether to keep of each output
+ * stream. It is a wish, not part of what is sealed. */
+#define RT_TOKEN_RING ".ring="
+
+/* Cuts it off: *size becomes the size of the token's own text, *ring the number, 0 without one. Returns 0, or RT_EPROTO
+ * when what follows is no number of 1 to 15 digits. */
+RT_MUST_CHECK int rt_token_text_ring(const char *text, size_t *size, uint64_t *ring);
+
 #endif

@@ -99,11 +99,42 @@ static void test_blanks_around(void **state)
     assert_memory_equal(bytes, "foo", 3);
 }
 
+static void test_ring(void **state)
+{
+    static const struct {
+        const char *text;
+        size_t size;
+        uint64_t ring;
+        int rc;
+    } rows[] = {
+        {"rtj1.AAAA", 9, 0, 0},
+        {"rtj1.AAAA.ring=65536", 9, 65536, 0},
+        {"rtj1.AAAA.ring=65536 \n", 9, 65536, 0},
+        {"rtj1.AAAA.ring=", 9, 0, RT_EPROTO},
+        {"rtj1.AAAA.ring=64K", 9, 64, RT_EPROTO},
+        {"rtj1.AAAA.ring=-1", 9, 0, RT_EPROTO},
+        {"rtj1.AAAA.ring=1.ring=2", 9, 1, RT_EPROTO},
+        {"rtj1.AAAA.ring=999999999999999", 9, UINT64_C(999999999999999), 0},
+        {"rtj1.AAAA.ring=1000000000000000", 9, 0, RT_EPROTO},
+        {"", 0, 0, 0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        size_t size = strlen(rows[i].text);
+        uint64_t ring = 1;
+
+        assert_int_equal(rt_token_text_ring(rows[i].text, &size, &ring), rows[i].rc);
+        assert_int_equal(size, rows[i].size);
+        assert_int_equal(ring, rows[i].ring);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_examples), cmocka_unit_test(test_every_size),    cmocka_unit_test(test_too_long),
-        cmocka_unit_test(test_refused),  cmocka_unit_test(test_blanks_around),
+        cmocka_unit_test(test_ring),     cmocka_unit_test(test_examples), cmocka_unit_test(test_every_size),
+        cmocka_unit_test(test_too_long), cmocka_unit_test(test_refused),  cmocka_unit_test(test_blanks_around),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
