@@ -4,7 +4,9 @@
 
 #include "tests/system/agent/daemon.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,15 +21,34 @@
 
 static const uint8_t incarnation[RT_ID_SIZE] = {1, 2, 3};
 
-void peer_open(struct peer *peer, const char *path)
+static int open_unix(const char *path)
 {
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    assert_true(fd >= 0);
+    (void)snprintf(addr.sun_path, sizeof addr.sun_path, "%s", path);
+    assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof addr), 0);
+    return fd;
+}
+
+static int open_tcp(const char *port)
+{
+    struct sockaddr_in addr = {.sin_family = AF_INET, .sin_port = htons((uint16_t)strtoul(port, NULL, 10))};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    assert_true(fd >= 0);
+    addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof addr), 0);
+    return fd;
+}
+
+void peer_open(struct peer *peer, const char *address)
+{
+    size_t size = strlen(PEER_TCP);
 
     memset(peer, 0, sizeof *peer);
-    (void)snprintf(addr.sun_path, sizeof addr.sun_path, "%s", path);
-    peer->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_true(peer->fd >= 0);
-    assert_int_equal(connect(peer->fd, (struct sockaddr *)&addr, sizeof addr), 0);
+    peer->fd = strncmp(address, PEER_TCP, size) == 0 ? open_tcp(address + size) : open_unix(address);
 }
 
 void peer_close(struct peer *peer)
@@ -186,12 +207,12 @@ int peer_refused(struct peer *peer, int limit_ms)
     }
 }
 
-void peer_client(struct peer *peer, const char *path)
+void peer_client(struct peer *peer, const char *address)
 {
     struct rt_hello_msg hello = {.vmin = 1, .vmax = 1, .role = rt_slice_text("client"), .name = rt_slice_text("test")};
     struct rt_frame frame = {.type = RT_HELLO};
 
-    peer_open(peer, path);
+    peer_open(peer, address);
     peer_send_msg(peer, frame, RT_MSG_HELLO, &hello);
     (void)peer_wait(peer, RT_WELCOME, &frame, 5000);
 }
@@ -246,12 +267,12 @@ void peer_guest_hello(struct peer *guest, const char *cid, const uint8_t *token,
     peer_send_msg(guest, frame, RT_MSG_HELLO, &hello);
 }
 
-void peer_guest(struct peer *guest, const char *path, const char *cid, const uint8_t *token, size_t size)
+void peer_guest(struct peer *guest, const char *address, const char *cid, const uint8_t *token, size_t size)
 {
     static const struct rt_report_msg report = {.n_procs = 1, .procs = {{.st = 1, .n_base = 3, .n_head = 3}}};
     struct rt_frame frame = {.type = RT_CONFIRM};
 
-    peer_open(guest, path);
+    peer_open(guest, address);
     peer_guest_hello(guest, cid, token, size, 0, 1);
     (void)peer_wait(guest, RT_WELCOME, &frame, 5000);
     frame = (struct rt_frame){.type = RT_CONFIRM};

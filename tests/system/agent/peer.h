@@ -10,6 +10,8 @@
 /* One connection to an agent, made of the codecs and blocking calls. Calls assert (cmocka) unless said otherwise. */
 
 #define PEER_RX ((size_t)1 << 20)
+/* Before a port: an address that is not the path of a unix socket. */
+#define PEER_TCP "tcp:127.0.0.1:"
 
 struct peer {
     uint8_t *rx; /* owned */
@@ -19,7 +21,7 @@ struct peer {
     bool eof;
 };
 
-void peer_open(struct peer *peer, const char *path);
+void peer_open(struct peer *peer, const char *address);
 void peer_close(struct peer *peer);
 /* Raw bytes. Returns false when the agent has closed. */
 bool peer_write(struct peer *peer, const void *data, size_t size);
@@ -36,7 +38,7 @@ const uint8_t *peer_wait(struct peer *peer, enum rt_frame_type type, struct rt_f
 int peer_refused(struct peer *peer, int limit_ms);
 
 /* A client's handshake. */
-void peer_client(struct peer *peer, const char *path);
+void peer_client(struct peer *peer, const char *address);
 /* Asks for a session. Returns the reply's class; with OK its token. */
 unsigned peer_try_create(struct peer *client, const char *cid, uint8_t *token, size_t *size);
 /* Makes a session and returns the size of its join token. */
@@ -45,6 +47,6 @@ size_t peer_create(struct peer *client, const char *cid, uint8_t token[RT_TOKEN_
 void peer_guest_hello(struct peer *guest, const char *cid, const uint8_t *token, size_t size, uint64_t life,
                       uint64_t epoch);
 /* From the hello to the confirm and a first report. */
-void peer_guest(struct peer *guest, const char *path, const char *cid, const uint8_t *token, size_t size);
+void peer_guest(struct peer *guest, const char *address, const char *cid, const uint8_t *token, size_t size);
 
 #endif

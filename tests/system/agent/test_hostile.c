@@ -14,9 +14,12 @@
 
 #include <cmocka.h>
 
-/* Hostile input at both listeners while a session streams undisturbed. */
+/* Hostile input at every listener, of either role on a unix socket and on TCP, while a session streams undisturbed. */
 
 #define SILENT 1000
+/* Guests and clients on unix sockets, then the same on TCP. */
+#define UNIX_DOORS 2
+#define DOORS 4
 #define GROWTH_MAX ((size_t)24 << 20)
 /* What may wait for one client; AddressSanitizer's own for as many allocations comes to as much again. */
 #if defined(__has_feature)
@@ -32,6 +35,7 @@
 #define LOG_MAX ((size_t)1 << 20)
 
 static struct pair pair;
+static char tcp_guest[32], tcp_client[32];
 static uint64_t rng = 88172645463325252U;
 
 static uint64_t any(void)
@@ -44,7 +48,28 @@ static uint64_t any(void)
 
 static const char *listener(const struct daemon *daemon, int which)
 {
-    return which == 0 ? daemon->guest : daemon->client;
+    const char *const doors[DOORS] = {daemon->guest, daemon->client, tcp_guest, tcp_client};
+
+    return doors[which];
+}
+
+/* The address of the TCP listener, whose port the kernel chose: the log tells it. */
+static void find_tcp(const struct daemon *daemon, const char *whom, char *out, size_t size)
+{
+    const char *at = daemon_log(daemon);
+
+    while ((at = strstr(at, PEER_TCP)) != NULL) {
+        size_t length = strlen(PEER_TCP);
+
+        length += strspn(at + length, "0123456789");
+        if (strncmp(at + length, whom, strlen(whom)) == 0) {
+            assert_true(length < size);
+            (void)snprintf(out, size, "%.*s", (int)length, at);
+            return;
+        }
+        at += length;
+    }
+    fail_msg("no TCP listener%s in the log:\n%s", whom, daemon_log(daemon));
 }
 
 static void put_header(uint8_t out[RT_FRAME_HEADER], uint32_t length, uint8_t type)
@@ -53,12 +78,12 @@ static void put_header(uint8_t out[RT_FRAME_HEADER], uint32_t length, uint8_t ty
 }
 
 /* Sends bytes as the first of a connection; the agent must refuse and close. Returns the class. */
-static int refused(const char *path, const void *data, size_t size)
+static int refused(const char *address, const void *data, size_t size)
 {
     struct peer peer;
     int cls;
 
-    peer_open(&peer, path);
+    peer_open(&peer, address);
     (void)peer_write(&peer, data, size);
     cls = peer_refused(&peer, 2000);
     peer_close(&peer);
@@ -71,7 +96,9 @@ static int setup(void **state)
 
     assert_int_equal(daemon_setup(state), 0);
     daemon = *state;
-    daemon_up(daemon, NULL);
+    daemon_up(daemon, (const char *[]){"--guests", PEER_TCP "0", "--clients", PEER_TCP "0", NULL});
+    find_tcp(daemon, " for guests", tcp_guest, sizeof tcp_guest);
+    find_tcp(daemon, " for clients", tcp_client, sizeof tcp_client);
     pair_start(&pair, daemon, "victim", 1);
     pair_move(&pair, 4 << 20, 20000);
     return 0;
@@ -109,7 +136,7 @@ static void test_garbage(void **state)
         if (i % 2 == 0) {
             put_header(data, (uint32_t)(any() % 2048), RT_HELLO);
         }
-        peer_open(&peer, listener(daemon, i / 2 % 2));
+        peer_open(&peer, listener(daemon, i / 2 % DOORS));
         (void)peer_write(&peer, data, any() % sizeof data);
         if (i % 3 == 0) {
             pair_run(&pair, 1);
@@ -126,7 +153,7 @@ static void test_headers(void **state)
 {
     const struct daemon *daemon = *state;
 
-    for (int which = 0; which < 2; which++) {
+    for (int which = 0; which < DOORS; which++) {
         for (unsigned type = 0; type < 256; type++) {
             uint8_t header[RT_FRAME_HEADER];
 
@@ -142,7 +169,7 @@ static void test_out_of_place(void **state)
 {
     const struct daemon *daemon = *state;
 
-    for (int which = 0; which < 2; which++) {
+    for (int which = 0; which < DOORS; which++) {
         for (unsigned type = RT_WELCOME; type <= RT_DETACH; type++) {
             uint8_t frame[RT_FRAME_HEADER + 64] = {0};
             struct rt_frame head = {.type = (uint8_t)type, .channel = type >= RT_ATTACH ? 1 : 0};
@@ -180,7 +207,7 @@ static void test_bombs(void **state)
 
             put_header(frame, (uint32_t)bombs[i].size, RT_HELLO);
             memcpy(frame + RT_FRAME_HEADER, bombs[i].data, bombs[i].size);
-            assert_int_equal(refused(listener(daemon, round % 2), frame, RT_FRAME_HEADER + bombs[i].size),
+            assert_int_equal(refused(listener(daemon, round % DOORS), frame, RT_FRAME_HEADER + bombs[i].size),
                              RT_CLASS_PROTOCOL);
         }
         pair_run(&pair, 2);
@@ -199,7 +226,7 @@ static void test_half_frames(void **state)
     assert_true(size > 0);
     put_header(frame, (uint32_t)size, RT_HELLO);
     for (size_t cut = 0; cut < RT_FRAME_HEADER + (size_t)size; cut++) {
-        for (int which = 0; which < 2; which++) {
+        for (int which = 0; which < DOORS; which++) {
             struct peer peer;
 
             peer_open(&peer, listener(daemon, which));
@@ -210,41 +237,49 @@ static void test_half_frames(void **state)
     }
 }
 
-static void test_tokens(void **state)
+/* Tokens that do not fit, at these doors. */
+static void try_tokens(const char *guests, const char *clients, const char *cid, const char *other_cid)
 {
-    const struct daemon *daemon = *state;
     uint8_t token[RT_TOKEN_MAX], other[RT_TOKEN_MAX];
     struct peer client, guest;
     size_t size, other_size;
 
-    peer_client(&client, daemon->client);
-    size = peer_create(&client, "tok1", token);
-    other_size = peer_create(&client, "tok2", other);
+    peer_client(&client, clients);
+    size = peer_create(&client, cid, token);
+    other_size = peer_create(&client, other_cid, other);
     /* forged: any bit */
     for (size_t i = 0; i < size; i += 7) {
         token[i] ^= 0x10;
-        peer_open(&guest, daemon->guest);
-        peer_guest_hello(&guest, "tok1", token, size, 0, 1);
+        peer_open(&guest, guests);
+        peer_guest_hello(&guest, cid, token, size, 0, 1);
         assert_int_equal(peer_refused(&guest, 3000), RT_CLASS_BAD_AUTH);
         peer_close(&guest);
         token[i] ^= 0x10;
     }
     /* another container's */
-    peer_open(&guest, daemon->guest);
-    peer_guest_hello(&guest, "tok1", other, other_size, 0, 1);
+    peer_open(&guest, guests);
+    peer_guest_hello(&guest, cid, other, other_size, 0, 1);
     assert_int_equal(peer_refused(&guest, 3000), RT_CLASS_BAD_AUTH);
     peer_close(&guest);
     /* none at all */
-    peer_open(&guest, daemon->guest);
+    peer_open(&guest, guests);
     peer_guest_hello(&guest, "victim", NULL, 0, 0, 1);
     assert_int_not_equal(peer_refused(&guest, 3000), RT_CLASS_OK);
     peer_close(&guest);
     /* at the wrong door */
-    peer_open(&guest, daemon->client);
-    peer_guest_hello(&guest, "tok1", token, size, 0, 1);
+    peer_open(&guest, clients);
+    peer_guest_hello(&guest, cid, token, size, 0, 1);
     assert_int_equal(peer_refused(&guest, 3000), RT_CLASS_DENIED);
     peer_close(&guest);
     peer_close(&client);
+}
+
+static void test_tokens(void **state)
+{
+    const struct daemon *daemon = *state;
+
+    try_tokens(daemon->guest, daemon->client, "tok1", "tok2");
+    try_tokens(tcp_guest, tcp_client, "tok3", "tok4");
     assert_true(daemon_said(daemon, "BAD_AUTH") > 0);
 }
 
@@ -261,7 +296,7 @@ static void test_silent(void **state)
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &files), 0);
     files.rlim_cur = files.rlim_max;
     (void)setrlimit(RLIMIT_NOFILE, &files);
-    for (int which = 0; which < 2; which++) {
+    for (int which = 0; which < UNIX_DOORS; which++) {
         uint64_t since = test_now_ms();
 
         for (size_t i = 0; i < SILENT; i++) {
@@ -298,7 +333,7 @@ static void test_flood(void **state)
     for (int i = 0; i < 3000; i++) {
         struct peer peer;
 
-        peer_open(&peer, listener(daemon, i % 2));
+        peer_open(&peer, listener(daemon, i % DOORS));
         (void)peer_write(&peer, "\377\377\377\377\377\377\377\377\377\377\377\377\377\377\377\377\377\377\377\377", 20);
         peer_close(&peer);
     }
