@@ -8,13 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A client that stops reading holds the container up for its hold and no longer; another one gets every byte; the
- * sleeper is told exactly what it missed. */
+/* A client that reads nothing for a minute holds the container up for its hold and no longer; another one gets every
+ * byte; the sleeper is told exactly what it missed. */
 
-#define RATE (4 * 1048576)
-#define SECONDS 12
+#define RATE 1048576
+/* The stream outlasts the sleep. */
+#define SECONDS 66
 #define HOLD_MS 3000
-#define SLEEP_MS 8000
+#define SLEEP_MS 60000
 /* Scheduling of busy machines on top of the hold. */
 #define SLACK_MS 1500
 
