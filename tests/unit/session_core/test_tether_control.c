@@ -109,7 +109,7 @@ static void test_resize_last_wins(void **state)
     size_t size = 0;
     open_tty(true);
     for (unsigned i = 1; i < 5; i++)
-        size += tx_item(bytes + size, &(struct rt_down_item){.t = RT_ITEM_RESIZE, .rows = i, .cols = 10 * i});
+        size += tx_item(bytes + size, &(struct rt_down_item){.t = RT_ITEM_RESIZE, .rows = i, .cols = (uint64_t)10 * i});
     tx_data(&tx, 1, RT_CONTROL_DOWN, 0, bytes, size);
     down = size;
     assert_int_equal(tx.resizes, 1);

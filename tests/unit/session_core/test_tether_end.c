@@ -63,7 +63,7 @@ static void consumed_all(uint32_t channel, uint64_t out_size)
 static void test_exit_item_and_end(void **state)
 {
     (void)state;
-    struct rt_up_item up;
+    struct rt_up_item up = {0};
     struct rt_end_msg end;
     tx_live(&tx, NULL);
     bind(1, 30000);
@@ -396,7 +396,7 @@ static void test_first_hold_at_the_end(void **state)
 static void test_drain_timeout(void **state)
 {
     (void)state;
-    struct rt_up_item up;
+    struct rt_up_item up = {0};
     tx_live(&tx, NULL);
     bind(1, 30000);
     rt_tether_exited(tx.tether, 0, 0, 15, tx.now);
@@ -462,7 +462,7 @@ static void test_command_that_cannot_start(void **state)
     (void)state;
     struct rt_attach_msg msg = tx_new(1, 1);
     struct rt_attached_msg attached;
-    struct rt_up_item up;
+    struct rt_up_item up = {0};
     tx_open(&tx, NULL);
     tx_close(&tx);
     tx.starts = 0;

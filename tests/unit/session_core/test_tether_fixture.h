@@ -17,10 +17,10 @@
 /* A tether machine in virtual time. The test plays the agent, its clients and the container's processes: frames are
  * made and read by hand. The byte at an offset of an output stream is always tx_byte(stream, offset). */
 
-#define TX_CAP (2 * (RT_FRAME_HEADER + RT_FRAME_PAYLOAD_MAX)) /* the least that a shell may give */
+#define TX_CAP ((size_t)2 * (RT_FRAME_HEADER + RT_FRAME_PAYLOAD_MAX)) /* the least that a shell may give */
 #define TX_OUT (24 * TX_CAP)
 #define TX_FRAMES 4096
-#define TX_RING 65536
+#define TX_RING ((size_t)65536)
 #define TX_WANT 0x1f
 #define TX_SIGS 64
 #define TX_INITIAL 32768
@@ -341,7 +341,8 @@ static inline void tx_text(struct tx *tx, uint32_t proc, unsigned stream, const 
     size_t size = strlen(text), room;
     uint8_t *space = rt_tether_space(tx->tether, proc, stream, &room, tx->now);
     assert_true(room >= size);
-    memcpy(space, text, size);
+    for (size_t i = 0; i < size; i++)
+        space[i] = (uint8_t)text[i];
     rt_tether_commit(tx->tether, proc, stream, size, tx->now);
     tx->written[proc][stream - RT_STDOUT] += size;
     tx_next(tx);

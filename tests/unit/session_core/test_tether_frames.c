@@ -111,10 +111,11 @@ static void test_wrong_direction(void **state)
     struct rt_attach_msg attach = tx_new(1, 1);
     tx_live(&tx, NULL);
     tx_bind(&tx, 1, &attach);
-    for (uint16_t s = RT_STDOUT; s <= RT_CONTROL_UP; s++)
+    for (unsigned s = RT_STDOUT; s <= RT_CONTROL_UP; s++)
         tx_data(&tx, 1, s, 0, "x", 1);
-    for (uint16_t s = RT_STDIN; s <= RT_CONTROL_DOWN; s += RT_CONTROL_DOWN)
-        tx_send(&tx, (struct rt_frame){.type = RT_ACK, .stream = s, .channel = 1, .length = RT_ACK_PAYLOAD}, zero);
+    for (unsigned s = RT_STDIN; s <= RT_CONTROL_DOWN; s += RT_CONTROL_DOWN)
+        tx_send(&tx, (struct rt_frame){.type = RT_ACK, .stream = (uint16_t)s, .channel = 1, .length = RT_ACK_PAYLOAD},
+                zero);
     tx_fin(&tx, 1, RT_STDOUT, 0);
     tx_fin(&tx, 1, RT_STDERR, 0);
     (void)tx_take(&tx);

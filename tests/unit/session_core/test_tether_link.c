@@ -399,8 +399,8 @@ static uint64_t silence(uint64_t *first, unsigned *pings)
 static void test_pings(void **state)
 {
     (void)state;
-    uint64_t first;
-    unsigned pings;
+    uint64_t first = 0;
+    unsigned pings = 0;
     struct rt_attach_msg attach = tx_new(1, 1);
     tx_live(&tx, NULL);
     assert_int_equal(silence(&first, &pings), 15000);

@@ -114,7 +114,7 @@ static void test_fairness(void **state)
             least = seen[k] < least ? seen[k] : least;
             most = seen[k] > most ? seen[k] : most;
         }
-        assert_true(most - least <= 2 * RT_FRAME_PAYLOAD_MAX);
+        assert_true(most - least <= (size_t)2 * RT_FRAME_PAYLOAD_MAX);
     }
     tx_close(&tx);
 }
