@@ -96,13 +96,13 @@ RT_MUST_CHECK int rt_client_attach(struct rt_client *client, const struct rt_att
 void rt_catt_free(struct rt_catt *att);
 void rt_catt_id(const struct rt_catt *att, uint8_t out[RT_ID_SIZE]);
 
+/* EXITED and the two finals are the last: after them nothing is told, and nothing is left to peek at. */
 enum rt_catt_event_kind {
-    RT_CATT_ATTACHED,    /* the first time: life, proc, tty, out, err: start offsets, head: the guest's ends then */
-    RT_CATT_INTERRUPTED, /* streams stand still; the machine is looking for the guest */
-    RT_CATT_RESUMED,     /* they go on; `host` serves now */
-    RT_CATT_GAP, /* [from, to) of stream will never come; told in stream order (after the bytes before it are consumed)
-                  */
-    RT_CATT_EOF, /* stream ended at offset from, all before it consumed */
+    RT_CATT_ATTACHED,     /* the first time: life, proc, tty, out, err: start offsets, head: the guest's ends then */
+    RT_CATT_INTERRUPTED,  /* streams stand still; the machine is looking for the guest */
+    RT_CATT_RESUMED,      /* they go on; `host` serves now */
+    RT_CATT_GAP,          /* [from, to) of stream will never come; told after the bytes before it are consumed */
+    RT_CATT_EOF,          /* stream ended at offset from, all before it consumed */
     RT_CATT_RESIZED,      /* control-up */
     RT_CATT_EXITED,       /* code or sig, out, err: final offsets; comes after all output was consumed */
     RT_CATT_INPUT_CLOSED, /* the process takes no more stdin; it applied `from` bytes of this attachment */

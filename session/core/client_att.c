@@ -66,7 +66,7 @@ void rt_catt_over(struct rt_catt *att, const struct rt_catt_event *event)
     rt_client_refer(att->client, &att->alt, RT_NO_SLOT);
     att->state = RT_CATT_OVER;
     att->final = *event;
-    att->final_due = !att->exit_told; /* what was told whole cannot fail any more */
+    att->final_due = true; /* though not told when EXITED was: what ended whole cannot fail any more */
 }
 
 void rt_catt_fail(struct rt_catt *att, uint64_t cls, const char *text)

@@ -36,8 +36,6 @@ static bool link_event(struct rt_catt *att, struct rt_catt_event *event)
         event->head[1] = att->head[1];
         return true;
     }
-    if (att->exit_told)
-        return false; /* what happens after the end concerns nobody */
     if (att->broke && !att->shown_down) {
         att->broke = false;
         att->shown_down = true;
@@ -128,13 +126,14 @@ static bool drained(const struct rt_catt *att)
 bool rt_catt_event(struct rt_catt *att, struct rt_catt_event *event)
 {
     memset(event, 0, sizeof *event);
+    if (att->end_told)
+        return false; /* what happens after the end concerns nobody */
     if (link_event(att, event) || control_event(att, event))
         return true;
     if (!rt_catt_frozen(att) && (gap_event(att, event) || eof_event(att, event)))
         return true;
-    if (att->exited && !att->exit_told && output_done(att)) {
-        att->exit_told = true;
-        att->final_due = false;
+    if (att->exited && output_done(att)) {
+        att->end_told = true;
         event->kind = RT_CATT_EXITED;
         event->code = att->exit.code;
         event->sig = att->exit.sig;
@@ -143,7 +142,7 @@ bool rt_catt_event(struct rt_catt *att, struct rt_catt_event *event)
         return true;
     }
     if (att->final_due && (att->final.kind == RT_CATT_REWOUND || drained(att))) {
-        att->final_due = false;
+        att->end_told = true;
         *event = att->final;
         return true;
     }
@@ -155,7 +154,7 @@ const uint8_t *rt_catt_peek(const struct rt_catt *att, unsigned stream, size_t *
     assert(stream == RT_STDOUT || stream == RT_STDERR);
     const struct rt_rx *rx = &att->rx[stream - RT_STDOUT];
     *size = 0;
-    if (rx->ring.data == NULL || rx->ring.base == rx->ring.head || rt_catt_frozen(att))
+    if (rx->ring.data == NULL || rx->ring.base == rx->ring.head || rt_catt_frozen(att) || att->end_told)
         return NULL;
     const uint8_t *data = rt_ring_peek(&rx->ring, rx->ring.base, size);
     if (rx->n_gaps > 0 && rx->gaps[0].from - rx->consumed < *size)

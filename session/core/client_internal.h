@@ -188,7 +188,7 @@ struct rt_catt {
     struct rt_up_item exit;
     struct rt_gap control_gap; /* to be told; from == to: none */
 
-    bool exited, attached_due, broke, shown_down, closed_due, resized_due, exit_told, final_due;
+    bool exited, attached_due, broke, shown_down, closed_due, resized_due, final_due, end_told;
     uint64_t start[2], head[2], rows, cols;
     struct rt_catt_event final; /* REWOUND or FAILED */
     struct {

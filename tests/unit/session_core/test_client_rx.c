@@ -375,6 +375,22 @@ static void test_fin_and_its_ack(void **state)
     fx_close(&fx);
 }
 
+static void test_nothing_after_rewound(void **state)
+{
+    (void)state;
+    struct rt_catt *att = fx_live(&fx, 1);
+    size_t size;
+    fx_data(&fx, 0, 1, RT_STDOUT, 0, pattern, 10);
+    fx_gap(&fx, 0, 1, RT_STDOUT, 10, 20);
+    fx_data(&fx, 0, 1, RT_STDOUT, 20, pattern + 20, 10);
+    fx_fin(&fx, 0, 1, RT_STDOUT, 25, 0); /* less than it sent: what is buffered belongs to another past */
+    assert_int_equal(fx_event(att, RT_CATT_REWOUND).from, 25);
+    assert_null(rt_catt_peek(att, RT_STDOUT, &size));
+    assert_int_equal(size, 0);
+    fx_quiet(att);
+    fx_close(&fx);
+}
+
 static void test_exit_comes_last(void **state)
 {
     (void)state;
@@ -497,6 +513,7 @@ int main(void)
         cmocka_unit_test(test_gap_after_resume),
         cmocka_unit_test(test_many_gaps_join),
         cmocka_unit_test(test_fin_and_its_ack),
+        cmocka_unit_test(test_nothing_after_rewound),
         cmocka_unit_test(test_exit_comes_last),
         cmocka_unit_test(test_exit_known_at_attach),
         cmocka_unit_test(test_control_gap_skips_a_part_item),
