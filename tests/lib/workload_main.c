@@ -31,6 +31,7 @@ struct program {
     uint64_t out_bytes, in_bytes, rate, seed;
     uint64_t bursts_ms; /* reads for so long, then not for so long; 0: always */
     bool expects_in;    /* --in-bytes was given */
+    bool endless;       /* writes until its input ends */
     enum workload_form form;
     uint64_t written;
     double credit; /* bytes that the rate allows now */
@@ -45,9 +46,11 @@ struct program {
 };
 
 static const char usage_text[] =
-    "usage: workload [--out-bytes N] [--in-bytes N] [--rate BYTES/S] [--in-bursts MS] [--seed N] [--line]\n"
+    "usage: workload [--out-bytes N | --endless] [--in-bytes N] [--rate BYTES/S] [--in-bursts MS] [--seed N]\n"
+    "                [--line]\n"
     "  writes N numbered bytes to stdout, at a rate or as fast as they are taken; checks the stream of seed N + 1 on\n"
     "  stdin, which must end after its N bytes (0: stdin is not read); --line: text.\n"
+    "  --endless: writes until stdin has ended.\n"
     "  --in-bursts: by turns reads and does not read for so long, from a small pipe, so that input piles up.\n"
     "  Sizes: 4096, 64K, 256M. Exit status 3: the input was wrong, stderr says where.\n";
 
@@ -63,6 +66,7 @@ static bool parse(struct program *program, int argc, char **argv)
 {
     static const struct option options[] = {
         {"out-bytes", required_argument, NULL, 'o'},
+        {"endless", no_argument, NULL, 'e'},
         {"in-bytes", required_argument, NULL, 'i'},
         {"in-bursts", required_argument, NULL, 'b'},
         {"rate", required_argument, NULL, 'r'},
@@ -77,6 +81,10 @@ static bool parse(struct program *program, int argc, char **argv)
         switch (option) {
         case 'o':
             good = workload_read_size(optarg, &program->out_bytes);
+            break;
+        case 'e':
+            program->endless = true;
+            program->out_bytes = UINT64_MAX;
             break;
         case 'i':
             good = workload_read_size(optarg, &program->in_bytes);
@@ -119,6 +127,9 @@ static int read_input(struct program *program)
     }
     if (n <= 0) {
         program->in_ended = true;
+        if (program->endless) {
+            program->out_bytes = program->written + (program->out_until - program->out_from);
+        }
         if (program->expects_in && program->in.offset != program->in_bytes) {
             (void)snprintf(why, sizeof why, "ended at %" PRIu64 " of %" PRIu64 " bytes", program->in.offset,
                            program->in_bytes);
