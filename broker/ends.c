@@ -14,16 +14,19 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* A file: magic, XXH64 of all that follows, tenant and cid padded with NULs, then life, epoch, code, sig, out, err, the
- * two tails' sizes, the tails. Numbers are big-endian. */
-static const char magic[8] = "rt-end1";
+/* A file: magic, XXH64 of all that follows, the numbers (big-endian), tenant, cid and the claim's hosts padded with
+ * NULs, the claim's ids, the tails. */
+static const char magic[8] = "rt-end2";
 #define KEY_ROOM 136
-#define NUMBERS 8
+#define HOST_ROOM 72
+#define IDS (4 + (size_t)RT_ANCESTORS_MAX)
+#define NUMBERS 13
 #define HEAD (sizeof magic + 8)
-#define FIXED (HEAD + 2 * (size_t)KEY_ROOM + 8 * (size_t)NUMBERS)
+#define TEXTS (HEAD + 8 * (size_t)NUMBERS)
+#define FIXED (TEXTS + 2 * (size_t)KEY_ROOM + 3 * (size_t)HOST_ROOM + IDS * RT_ID_SIZE)
 #define TMP_SUFFIX ".tmp"
 
-_Static_assert(RT_CID_MAX < KEY_ROOM && RT_TENANT_MAX < KEY_ROOM, "room for the key");
+_Static_assert(RT_CID_MAX < KEY_ROOM && RT_TENANT_MAX < KEY_ROOM && RT_HOST_MAX < HOST_ROOM, "room for the texts");
 _Static_assert(FIXED <= 1024, "the head fits");
 
 static int fail(struct rt_ends *ends, int code, const char *what, const char *path, int error)
@@ -48,36 +51,88 @@ static int path_of(struct rt_ends *ends, const struct rt_key *key, uint64_t life
     return 0;
 }
 
+static uint8_t *put_text(uint8_t *out, const char *text, size_t room)
+{
+    memcpy(out, text, strlen(text));
+    return out + room;
+}
+
+static uint8_t *put_ids(uint8_t *out, const struct rt_id *ids, size_t n)
+{
+    memcpy(out, ids, n * sizeof *ids);
+    return out + n * sizeof *ids;
+}
+
 static size_t encode(const struct rt_store_op *end, uint8_t out[RT_END_FILE_MAX])
 {
-    const uint64_t numbers[NUMBERS] = {end->life,    end->epoch,   end->end.code,     end->end.sig,
-                                       end->end.out, end->end.err, end->tail[0].size, end->tail[1].size};
-    size_t size = FIXED;
+    const struct rt_claim *claim = &end->claim;
+    const uint64_t numbers[NUMBERS] = {end->life,    end->epoch,          end->end.code,     end->end.sig, end->end.out,
+                                       end->end.err, end->tail[0].size,   end->tail[1].size, claim->join,  claim->life,
+                                       claim->epoch, claim->granted_life, claim->n_ancestors};
     struct rt_digest digest;
+    uint8_t *at = out + TEXTS;
 
     memset(out, 0, FIXED);
     memcpy(out, magic, sizeof magic);
-    memcpy(out + HEAD, end->key.tenant, strlen(end->key.tenant));
-    memcpy(out + HEAD + KEY_ROOM, end->key.cid, strlen(end->key.cid));
     for (size_t i = 0; i < NUMBERS; i++) {
-        rt_put_u64(out + HEAD + 2 * (size_t)KEY_ROOM + 8 * i, numbers[i]);
+        rt_put_u64(out + HEAD + 8 * i, numbers[i]);
     }
+    at = put_text(at, end->key.tenant, KEY_ROOM);
+    at = put_text(at, end->key.cid, KEY_ROOM);
+    at = put_text(at, claim->host, HOST_ROOM);
+    at = put_text(at, claim->proof, HOST_ROOM);
+    at = put_text(at, claim->dead_host, HOST_ROOM);
+    at = put_ids(at, &claim->inc, 1);
+    at = put_ids(at, &claim->nonce, 1);
+    at = put_ids(at, &claim->ticket, 1);
+    at = put_ids(at, &claim->next, 1);
+    at = put_ids(at, claim->ancestors, RT_ANCESTORS_MAX);
     for (size_t i = 0; i < 2; i++) {
         if (end->tail[i].size > 0) {
-            memcpy(out + size, end->tail[i].data, end->tail[i].size);
+            memcpy(at, end->tail[i].data, end->tail[i].size);
         }
-        size += end->tail[i].size;
+        at += end->tail[i].size;
     }
     rt_digest_start(&digest, 0);
-    rt_digest_extend(&digest, out + HEAD, size - HEAD);
+    rt_digest_extend(&digest, out + HEAD, (size_t)(at - out) - HEAD);
     rt_put_u64(out + sizeof magic, rt_digest_value(&digest));
-    return size;
+    return (size_t)(at - out);
+}
+
+static const uint8_t *get_text(const uint8_t *in, size_t room, char *out, size_t size)
+{
+    rt_slice_copy((struct rt_slice){in, size - 1}, out, size);
+    return in + room;
+}
+
+static const uint8_t *get_ids(const uint8_t *in, struct rt_id *ids, size_t n)
+{
+    memcpy(ids, in, n * sizeof *ids);
+    return in + n * sizeof *ids;
+}
+
+static const uint8_t *decode_claim(const uint8_t *at, const uint64_t n[NUMBERS], struct rt_claim *claim)
+{
+    claim->join = n[8] == 1;
+    claim->life = n[9];
+    claim->epoch = n[10];
+    claim->granted_life = n[11];
+    claim->n_ancestors = (size_t)n[12];
+    at = get_text(at, HOST_ROOM, claim->host, sizeof claim->host);
+    at = get_text(at, HOST_ROOM, claim->proof, sizeof claim->proof);
+    at = get_text(at, HOST_ROOM, claim->dead_host, sizeof claim->dead_host);
+    at = get_ids(at, &claim->inc, 1);
+    at = get_ids(at, &claim->nonce, 1);
+    at = get_ids(at, &claim->ticket, 1);
+    at = get_ids(at, &claim->next, 1);
+    return get_ids(at, claim->ancestors, RT_ANCESTORS_MAX);
 }
 
 static bool decode(const uint8_t *in, size_t size, struct rt_store_op *end)
 {
     struct rt_digest digest;
     uint64_t n[NUMBERS];
+    const uint8_t *at = in + TEXTS;
 
     if (size < FIXED || memcmp(in, magic, sizeof magic) != 0) {
         return false;
@@ -88,20 +143,23 @@ static bool decode(const uint8_t *in, size_t size, struct rt_store_op *end)
         return false;
     }
     for (size_t i = 0; i < NUMBERS; i++) {
-        n[i] = rt_get_u64(in + HEAD + 2 * (size_t)KEY_ROOM + 8 * i);
+        n[i] = rt_get_u64(in + HEAD + 8 * i);
     }
-    if (n[6] > RT_TAIL_MAX || n[7] > RT_TAIL_MAX || size != FIXED + n[6] + n[7]) {
+    if (n[6] > RT_TAIL_MAX || n[7] > RT_TAIL_MAX || size != FIXED + n[6] + n[7] || n[8] > 1 ||
+        n[12] > RT_ANCESTORS_MAX) {
         return false;
     }
     memset(end, 0, sizeof *end);
     end->kind = RT_STORE_END;
-    rt_slice_copy((struct rt_slice){in + HEAD, RT_TENANT_MAX}, end->key.tenant, sizeof end->key.tenant);
-    rt_slice_copy((struct rt_slice){in + HEAD + KEY_ROOM, RT_CID_MAX}, end->key.cid, sizeof end->key.cid);
     end->life = n[0];
     end->epoch = n[1];
     end->end = (struct rt_end_msg){.code = n[2], .sig = n[3], .out = n[4], .err = n[5]};
-    end->tail[0] = (struct rt_slice){in + FIXED, (size_t)n[6]};
-    end->tail[1] = (struct rt_slice){in + FIXED + n[6], (size_t)n[7]};
+    at = get_text(at, KEY_ROOM, end->key.tenant, sizeof end->key.tenant);
+    at = get_text(at, KEY_ROOM, end->key.cid, sizeof end->key.cid);
+    at = decode_claim(at, n, &end->claim);
+    end->claim.key = end->key;
+    end->tail[0] = (struct rt_slice){at, (size_t)n[6]};
+    end->tail[1] = (struct rt_slice){at + n[6], (size_t)n[7]};
     return rt_cid_valid(rt_slice_text(end->key.cid));
 }
 

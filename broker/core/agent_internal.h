@@ -184,8 +184,9 @@ struct ag_end {
     uint8_t *tail[2]; /* owned */
     size_t size[2];
     uint64_t offset[2];
-    bool kept; /* on disk */
-    uint32_t op;
+    struct rt_claim claim; /* under which it was served */
+    bool kept;             /* on disk */
+    bool claim_tried;      /* since it was last begun with */
 };
 
 struct ag_op { /* a store operation under way */
@@ -309,6 +310,8 @@ void rt_ag_guest_hosts_reply(struct rt_agent *agent, struct ag_link *link, const
 /* take.c */
 void rt_ag_take_start(struct rt_agent *agent, struct ag_link *link);
 void rt_ag_take(struct rt_agent *agent, struct ag_link *link);
+/* The claim under which link serves its session. */
+void rt_ag_claim_of(const struct rt_agent *agent, const struct ag_link *link, struct rt_claim *claim);
 void rt_ag_take_reply(struct rt_agent *agent, const struct ag_op *op, const struct rt_store_reply *reply);
 void rt_ag_serve(struct rt_agent *agent, struct ag_link *link, bool claimed);
 void rt_ag_retake_all(struct rt_agent *agent, bool fresh);

@@ -6,7 +6,8 @@
 #include <string.h>
 
 /* The end of a session: the tails of its output are collected, then stored with the exit status. What the store does
- * not take now is kept on this host's disk, and in memory, until it does. */
+ * not take now is kept on this host's disk, and in memory, until it does; with the claim under which it was served,
+ * because the store may never have answered that claim's take, or have lost it, and then takes it first. */
 
 void rt_ag_end_free(struct rt_agent *agent, struct ag_end *end)
 {
@@ -78,6 +79,7 @@ static void store_op_of(const struct ag_end *end, struct rt_store_op *op)
     op->life = end->life;
     op->epoch = end->epoch;
     op->end = end->end;
+    op->claim = end->claim;
     for (unsigned i = 0; i < 2; i++) {
         op->tail[i].data = end->tail[i];
         op->tail[i].size = end->size[i];
@@ -142,6 +144,17 @@ static int submit(struct rt_agent *agent, struct ag_end *end, rt_link_id link)
     return keep(agent, end) ? RT_END_ON_DISK : RT_END_LATER;
 }
 
+/* There is no record at the end's life: its claim comes first. */
+static bool claim_first(struct rt_agent *agent, struct ag_end *end, rt_link_id link)
+{
+    struct rt_store_op op = {.kind = RT_STORE_TAKE, .key = end->key, .claim = end->claim};
+    struct ag_op about = {.link = link, .end = end};
+
+    end->claim_tried = true;
+    op.claim.store_whole = rt_ag_whole(agent);
+    return rt_ag_store(agent, &op, &about) != 0;
+}
+
 void rt_ag_end_submit(struct rt_agent *agent, struct ag_link *link)
 {
     struct ag_end *end = link->end;
@@ -151,6 +164,7 @@ void rt_ag_end_submit(struct rt_agent *agent, struct ag_link *link)
     end->key = link->session->key;
     end->life = link->session->life;
     end->epoch = link->session->epoch;
+    rt_ag_claim_of(agent, link, &end->claim);
     how = submit(agent, end, link->id);
     if (how >= 0) {
         answer(agent, link, (enum rt_end_how)how);
@@ -196,34 +210,52 @@ static void ended(struct rt_agent *agent, const struct rt_key *key, uint64_t lif
     }
 }
 
+/* The store has it, or nobody will ask for it. */
+static void settled(struct rt_agent *agent, struct ag_end *end, bool stored)
+{
+    if (end->kept) {
+        agent->config.io.drop_end(agent->config.io.ctx, &end->key, end->life);
+    }
+    if (stored) {
+        ended(agent, &end->key, end->life);
+    }
+    rt_ag_end_free(agent, end);
+}
+
+/* What comes next for an end after an answer of the store. Returns how its guest is answered now, or -1: not yet. */
+static int next_step(struct rt_agent *agent, struct ag_end *end, rt_link_id link, const struct rt_store_reply *reply)
+{
+    bool claimed = reply->kind == RT_STORE_TAKE && reply->error == 0;
+
+    if (reply->kind == RT_STORE_END && reply->error == 0 && reply->how != RT_END_LATER) {
+        settled(agent, end, true);
+        return (int)reply->how;
+    }
+    if (claimed && reply->outcome.verdict == RT_CLASS_OK && reply->outcome.life == end->life) {
+        return submit(agent, end, link);
+    }
+    if (claimed && reply->outcome.verdict != RT_CLASS_RETRY_LATER) { /* another life has taken over */
+        settled(agent, end, false);
+        return RT_END_LATER;
+    }
+    if (reply->kind == RT_STORE_END && reply->error == RT_ENOTFOUND && !end->claim_tried &&
+        claim_first(agent, end, link)) {
+        return -1;
+    }
+    return keep(agent, end) ? RT_END_ON_DISK : RT_END_LATER;
+}
+
 void rt_ag_end_reply(struct rt_agent *agent, struct ag_op *op, const struct rt_store_reply *reply)
 {
     struct ag_end *end = op->end;
-    struct ag_link *link = rt_ag_link(agent, op->link);
-    enum rt_end_how how = RT_END_LATER;
-    bool stored = reply->error == 0 && reply->how != RT_END_LATER;
+    struct ag_link *link;
+    int how;
 
     op->end = NULL;
-    if (link != NULL && (link->state != AG_SERVING || !link->end_ready)) {
-        link = NULL;
-    }
-    if (stored || (reply->error == RT_ENOTFOUND && end->kept)) {
-        /* Not found: another life has taken over, or the record has expired. Nobody will ask for this end. */
-        if (end->kept) {
-            agent->config.io.drop_end(agent->config.io.ctx, &end->key, end->life);
-        }
-        if (stored) {
-            how = reply->how;
-            ended(agent, &end->key, end->life);
-        }
-        rt_ag_end_free(agent, end);
-    } else if (reply->error == RT_ENOTFOUND) {
-        rt_ag_end_free(agent, end); /* not claimed yet: the guest repeats it */
-    } else if (keep(agent, end)) {
-        how = RT_END_ON_DISK;
-    }
-    if (link != NULL) {
-        answer(agent, link, how);
+    how = next_step(agent, end, op->link, reply);
+    link = rt_ag_link(agent, op->link);
+    if (how >= 0 && link != NULL && link->state == AG_SERVING && link->end_ready) {
+        answer(agent, link, (enum rt_end_how)how);
     }
 }
 
@@ -240,7 +272,9 @@ void rt_ag_kept_again(struct rt_agent *agent)
         ag_list_push(&again, node);
     }
     while ((node = ag_list_pop(&again)) != NULL) {
-        (void)submit(agent, ag_of(node, struct ag_end, node), 0);
+        struct ag_end *end = ag_of(node, struct ag_end, node);
+        end->claim_tried = false;
+        (void)submit(agent, end, 0);
     }
 }
 
@@ -258,6 +292,7 @@ void rt_agent_kept_end(struct rt_agent *agent, const struct rt_store_op *op, uin
     end->life = op->life;
     end->epoch = op->epoch;
     end->end = op->end;
+    end->claim = op->claim;
     end->kept = true;
     for (unsigned i = 0; i < 2; i++) {
         if (op->tail[i].size == 0 || op->tail[i].size > RT_TAIL_MAX) {

@@ -258,6 +258,8 @@ static void dispatch(struct rt_agent *agent, struct ag_op *op, const struct rt_s
         rt_ag_held_reply(agent, op->held, reply);
     } else if (op->census) {
         census_reply(agent, reply);
+    } else if (op->end != NULL) {
+        rt_ag_end_reply(agent, op, reply);
     } else if (op->kind == RT_STORE_GET) {
         rt_ag_audit_reply(agent, op, reply);
     } else if (op->kind == RT_STORE_TEST) {
@@ -268,8 +270,6 @@ static void dispatch(struct rt_agent *agent, struct ag_op *op, const struct rt_s
         rt_ag_state_reply(agent, op, reply);
     } else if (op->kind == RT_STORE_REPORT) {
         rt_ag_report_reply(agent, op, reply);
-    } else if (op->kind == RT_STORE_END) {
-        rt_ag_end_reply(agent, op, reply);
     } else if (op->kind == RT_STORE_HOSTS && link != NULL && link->op == op->id) {
         rt_ag_guest_hosts_reply(agent, link, reply);
     }

@@ -29,14 +29,23 @@ static void claim_again(const struct rt_agent *agent, const struct ag_session *s
     claim->store_whole = rt_ag_whole(agent);
 }
 
+void rt_ag_claim_of(const struct rt_agent *agent, const struct ag_link *link, struct rt_claim *claim)
+{
+    if (link->claim != NULL) {
+        *claim = link->claim->claim;
+        claim->granted_life = link->claim->life;
+        claim->store_whole = rt_ag_whole(agent);
+    } else {
+        claim_again(agent, link->session, claim);
+    }
+}
+
 void rt_ag_take_start(struct rt_agent *agent, struct ag_link *link)
 {
     struct rt_store_op op = {.kind = RT_STORE_TAKE, .key = link->claim->claim.key};
     struct ag_op about = {.link = link->id, .key = op.key};
 
-    op.claim = link->claim->claim;
-    op.claim.granted_life = link->claim->life;
-    op.claim.store_whole = rt_ag_whole(agent);
+    rt_ag_claim_of(agent, link, &op.claim);
     about.life = link->claim->life;
     about.epoch = op.claim.epoch;
     link->claim_at = agent->now + RT_CLAIM_TIMEOUT_MS;
@@ -67,13 +76,7 @@ void rt_ag_take(struct rt_agent *agent, struct ag_link *link)
         return;
     }
     session->take_at = 0;
-    if (link->claim != NULL) {
-        op.claim = link->claim->claim;
-        op.claim.granted_life = link->claim->life;
-        op.claim.store_whole = rt_ag_whole(agent);
-    } else {
-        claim_again(agent, session, &op.claim);
-    }
+    rt_ag_claim_of(agent, link, &op.claim);
     about.life = session->life;
     about.epoch = session->epoch;
     link->taking = rt_ag_store(agent, &op, &about) != 0;

@@ -30,7 +30,7 @@ struct rt_store_op {
     enum rt_store_op_kind kind;
     uint64_t id;                 /* the asker's; comes back in the reply */
     struct rt_key key;           /* FIND: cid is the prefix; tenant "" means every tenant (operators) */
-    struct rt_claim claim;       /* TEST, TAKE */
+    struct rt_claim claim;       /* TEST, TAKE; END: under which it was served, for what keeps it */
     uint64_t life, epoch;        /* STATE, REPORT, END */
     enum rt_session_state state; /* STATE */
     struct rt_slice label;       /* CREATE; slices live until the call returns */

@@ -246,11 +246,12 @@ static void on_event(int client, struct sim_att *att, const struct rt_catt_event
 {
     switch (ev->kind) {
     case RT_CATT_ATTACHED:
-        att->attached = true;
+        att->attached = att->bound = true;
         sim.stats.attached++;
         break;
     case RT_CATT_RESUMED:
         sim.stats.resumed++;
+        att->bound = true;
         break;
     case RT_CATT_GAP:
         on_gap(client, att, ev);
@@ -282,6 +283,8 @@ static void on_event(int client, struct sim_att *att, const struct rt_catt_event
                      (unsigned long long)ev->out);
         break;
     case RT_CATT_INTERRUPTED:
+        att->bound = false;
+        break;
     case RT_CATT_EOF:
     case RT_CATT_RESIZED:
     case RT_CATT_INPUT_CLOSED:

@@ -158,9 +158,13 @@ static bool client_fault(enum sim_fault fault)
     switch (fault) {
     case FAULT_CLIENT_STALL:
         c->stalled_until_us = sim.now_us + sim_random(sim_chance(20) ? 60000000 : 3000000);
+        c->stalled_for_ever = sim_chance(5);
+        if (c->stalled_for_ever)
+            c->stalled_until_us = UINT64_MAX;
         return true;
     case FAULT_CLIENT_LATE: /* its machine stands still, links and all, and comes back to a world that went on */
-        c->stalled_until_us = sim.now_us + 1000000 + sim_random(9000000);
+        if (!c->stalled_for_ever)
+            c->stalled_until_us = sim.now_us + 1000000 + sim_random(9000000);
         for (int i = 0; i < RT_CLIENT_AGENTS_MAX; i++)
             if (c->conn[i] >= 0)
                 sim_cut(c->conn[i], 2);
@@ -168,9 +172,6 @@ static bool client_fault(enum sim_fault fault)
     case FAULT_CLIENT_TWICE:
         return twice(client);
     default:
-        for (int i = 0; i < SIM_ATTS; i++)
-            if (c->atts[i].att && c->atts[i].must_not_gap)
-                return false; /* would rightly block its container for its whole hold */
         sim_client_crash(client);
         sim_post((struct sim_event){.kind = EV_CALL, .call = new_client, .arg = client}, sim_random(2000000));
         return true;
@@ -320,7 +321,8 @@ void sim_heal(void)
     for (int i = 0; i < SIM_AGENTS; i++)
         restart_agent(i);
     for (int i = 0; i < SIM_CLIENTS; i++)
-        sim.clients[i].stalled_until_us = 0;
+        if (!sim.clients[i].stalled_for_ever)
+            sim.clients[i].stalled_until_us = 0;
     for (int i = 0; i < SIM_CONNS; i++) /* the network answers again: what is dead is reset */
         for (int side = 0; side < 2; side++)
             if (sim.conns[i].used && sim.conns[i].cut && sim.conns[i].open[side])

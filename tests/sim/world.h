@@ -139,8 +139,9 @@ struct sim_guest {
 
 struct sim_att {
     struct rt_catt *att;
-    bool final; /* REWOUND or FAILED told, or detached */
-    bool attached;
+    bool final;    /* REWOUND or FAILED told, or detached */
+    bool attached; /* ever */
+    bool bound;    /* its streams go on, as far as it was told */
     uint8_t id[RT_ID_SIZE];
     int container;
     uint64_t lines[2]; /* per stream: pasts that everything received fits, a bit each */
@@ -156,6 +157,7 @@ struct sim_client {
     uint32_t gen;
     struct rt_client *client; /* owned */
     uint64_t timer_us, stalled_until_us;
+    bool stalled_for_ever;
     int conn[RT_CLIENT_AGENTS_MAX];
     struct sim_att atts[SIM_ATTS];
     struct rt_catt *twin; /* another attachment's id, asked for again; owned by the client */

@@ -83,6 +83,16 @@ static struct rt_store_op end_of(const char *tenant, const char *cid, uint64_t l
     op.end = (struct rt_end_msg){.code = 3, .sig = 0, .out = 70000, .err = 5};
     op.tail[0] = (struct rt_slice){tail, sizeof tail};
     op.tail[1] = (struct rt_slice){tail + 1, 5};
+    op.claim = (struct rt_claim){
+        .key = op.key, .join = true, .life = 11, .epoch = 12, .granted_life = life, .n_ancestors = RT_ANCESTORS_MAX};
+    memset(&op.claim.inc, 1, sizeof op.claim.inc);
+    memset(&op.claim.nonce, 2, sizeof op.claim.nonce);
+    memset(&op.claim.ticket, 3, sizeof op.claim.ticket);
+    memset(&op.claim.next, 4, sizeof op.claim.next);
+    memset(op.claim.ancestors, 5, sizeof op.claim.ancestors);
+    memset(op.claim.host, 'h', RT_HOST_MAX);
+    (void)snprintf(op.claim.proof, sizeof op.claim.proof, "cid:3");
+    (void)snprintf(op.claim.dead_host, sizeof op.claim.dead_host, "gone");
     return op;
 }
 
@@ -110,6 +120,7 @@ static void test_kept_and_dropped(void **state)
     assert_int_equal(seen.op[0].tail[0].size, sizeof tail);
     assert_memory_equal(seen.last_tail[0], tail, sizeof tail);
     assert_memory_equal(seen.last_tail[1], tail + 1, 5);
+    assert_memory_equal(&seen.op[0].claim, &op.claim, sizeof op.claim);
     rt_ends_drop(&ends, &op.key, 5);
     assert_int_equal(ends.n, 1);
     rt_ends_drop(&ends, &op.key, 4);

@@ -59,7 +59,7 @@ static int io_keep_end(void *ctx, const struct rt_store_op *end)
 {
     struct fx *fx = ctx;
 
-    (void)end;
+    fx->kept = *end;
     fx->n_kept += !fx->disk_full;
     return fx->disk_full ? RT_EIO : 0;
 }

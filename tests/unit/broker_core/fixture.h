@@ -41,6 +41,7 @@ struct fx {
     size_t n_records, page; /* page: records of one FIND reply */
     size_t n_events[RT_AGENT_STORE + 1];
     size_t n_kept, n_dropped;
+    struct rt_store_op kept; /* the last one; its slices are not */
     bool disk_full;
     uint8_t id_seed;
 };

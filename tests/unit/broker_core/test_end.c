@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "tests/unit/broker_core/fixture.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* The end of a session: stored, kept on disk while the store is out, and claimed first where it has no record. */
+
+static void tail(struct fx *fx, int link, uint16_t stream, uint64_t offset, const void *bytes, uint32_t size)
+{
+    struct rt_frame frame = {.type = RT_TAIL, .stream = stream, .offset = offset, .length = size};
+
+    fx_send(fx, link, &frame, bytes);
+}
+
+static void end(struct fx *fx, int link, uint64_t code, uint64_t out, uint64_t err)
+{
+    struct rt_end_msg msg = {.code = code, .out = out, .err = err};
+
+    fx_msg(fx, link, &(struct rt_frame){.type = RT_END}, RT_MSG_END, &msg);
+}
+
+static void want_end_ok(struct fx *fx, int link, enum rt_end_how how)
+{
+    struct rt_end_ok_msg msg;
+    struct rt_frame frame;
+    char why[RT_TEXT_MAX];
+    const uint8_t *payload = fx_want(fx, link, RT_END_OK, &frame);
+
+    assert_int_equal(rt_msg_decode(RT_MSG_END_OK, payload, frame.length, &msg, why, sizeof why), 0);
+    assert_int_equal(msg.how, how);
+    assert_int_equal(msg.delay > 0, how == RT_END_LATER);
+}
+
+static void test_end_stored(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+
+    fx_guest(&guest, "web", 1);
+    fx_serve(fx, &guest);
+    tail(fx, guest.link, RT_STDOUT, 100, "last ", 5);
+    tail(fx, guest.link, RT_STDOUT, 105, "words", 5);
+    tail(fx, guest.link, RT_STDERR, 0, "oops", 4);
+    end(fx, guest.link, 3, 110, 4);
+    end(fx, guest.link, 3, 110, 4); /* twice: it is under way */
+    fx_none(fx, guest.link);
+    fx_answer(fx);
+    want_end_ok(fx, guest.link, RT_END_REPLICATED);
+    fx_none(fx, guest.link);
+    assert_int_equal(fx->tail_size[0], 10);
+    assert_memory_equal(fx->tail[0], "last words", 10);
+    assert_memory_equal(fx->tail[1], "oops", 4);
+    assert_int_equal(fx->last[RT_STORE_END].end.code, 3);
+    assert_int_equal(fx->last[RT_STORE_END].life, guest.life);
+    assert_int_equal(fx->n_events[RT_AGENT_ENDED], 1);
+    assert_true(fx_serves(fx, "web"));
+    end(fx, guest.link, 3, 110, 4); /* its answer was lost: again, now without tails */
+    fx_answer(fx);
+    want_end_ok(fx, guest.link, RT_END_REPLICATED);
+    fx_lost(fx, guest.link);
+    fx_tick(fx, UINT64_C(2) * RT_LOST_AFTER_MS);
+    fx_answer(fx);
+    assert_int_equal(fx_record(fx, "local", "web")->rule.state, RT_SESSION_ENDED);
+}
+
+static void test_end_right_after_confirm(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+
+    fx_guest(&guest, "web", 1);
+    fx_hello(fx, &guest);
+    fx_answer(fx);
+    fx_welcome(fx, &guest, NULL);
+    fx_confirm(fx, &guest);
+    tail(fx, guest.link, RT_STDOUT, 0, "hi\n", 3);
+    end(fx, guest.link, 0, 3, 0);
+    assert_int_equal(fx->n_submitted[RT_STORE_END], 0);
+    fx_answer(fx);
+    want_end_ok(fx, guest.link, RT_END_REPLICATED);
+    assert_memory_equal(fx->tail[0], "hi\n", 3);
+}
+
+static void test_end_tail_that_does_not_fit(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+    static uint8_t bytes[RT_TAIL_MAX];
+
+    fx_guest(&guest, "web", 1);
+    fx_serve(fx, &guest);
+    tail(fx, guest.link, RT_STDOUT, 0, bytes, RT_TAIL_MAX);
+    tail(fx, guest.link, RT_STDOUT, RT_TAIL_MAX, bytes, 10); /* more than there may be: begins anew */
+    tail(fx, guest.link, RT_STDERR, 7, bytes, 10);           /* does not lead to the end */
+    end(fx, guest.link, 0, RT_TAIL_MAX + 10, 4);
+    assert_int_equal(fx->tail_size[0], 10);
+    assert_int_equal(fx->tail_size[1], 0);
+    fx_answer(fx);
+    want_end_ok(fx, guest.link, RT_END_REPLICATED);
+}
+
+static void test_end_on_disk(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+
+    fx_guest(&guest, "web", 1);
+    fx_serve(fx, &guest);
+    fx_down(fx);
+    tail(fx, guest.link, RT_STDOUT, 0, "hi\n", 3);
+    end(fx, guest.link, 0, 3, 0);
+    want_end_ok(fx, guest.link, RT_END_ON_DISK);
+    assert_int_equal(fx->n_kept, 1);
+    fx_up(fx, false, true);
+    fx_answer(fx);
+    assert_int_equal(fx->n_dropped, 1);
+    assert_memory_equal(fx->tail[0], "hi\n", 3);
+    assert_int_equal(fx_record(fx, "local", "web")->rule.state, RT_SESSION_ENDED);
+}
+
+static void test_end_times_out(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+
+    fx_guest(&guest, "web", 1);
+    fx_serve(fx, &guest);
+    end(fx, guest.link, 0, 0, 0);
+    fx_fail(fx, RT_ETIMEDOUT);
+    want_end_ok(fx, guest.link, RT_END_ON_DISK);
+    fx_tick(fx, 1000); /* tried again by itself */
+    fx_answer(fx);
+    assert_int_equal(fx->n_dropped, 1);
+    fx->disk_full = true;
+    end(fx, guest.link, 0, 0, 0);
+    fx_fail(fx, RT_EUNAVAIL);
+    want_end_ok(fx, guest.link, RT_END_LATER);
+}
+
+static void test_end_not_found(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+
+    fx_guest(&guest, "web", 1);
+    fx_serve(fx, &guest);
+    fx->n_records = 0; /* lost: its claim is taken again, then the end is stored */
+    end(fx, guest.link, 7, 0, 0);
+    fx_answer(fx);
+    want_end_ok(fx, guest.link, RT_END_REPLICATED);
+    assert_int_equal(fx_record(fx, "local", "web")->rule.life, guest.life);
+    assert_int_equal(fx_record(fx, "local", "web")->code, 7);
+    fx->n_records = 0;
+    end(fx, guest.link, 7, 0, 0);
+    fx_fail(fx, RT_ENOTFOUND);
+    fx_fail(fx, RT_EUNAVAIL); /* of the claim */
+    want_end_ok(fx, guest.link, RT_END_ON_DISK);
+}
+
+/* Served though the take was never answered: ends, and powers off, while the store is out. */
+static void end_unclaimed(struct fx *fx, struct fx_guest *guest)
+{
+    fx_guest(guest, "web", 1);
+    fx_hello(fx, guest);
+    fx_answer(fx);
+    fx_welcome(fx, guest, NULL);
+    fx_confirm(fx, guest);
+    fx_fail(fx, RT_ETIMEDOUT);
+    assert_true(fx_serves(fx, "web"));
+    fx_down(fx);
+    tail(fx, guest->link, RT_STDOUT, 0, "hi\n", 3);
+    end(fx, guest->link, 4, 3, 0);
+    want_end_ok(fx, guest->link, RT_END_ON_DISK);
+    assert_int_equal(fx->kept.claim.granted_life, guest->life);
+    fx_lost(fx, guest->link);
+}
+
+static void test_end_of_an_unclaimed_guest(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+
+    end_unclaimed(fx, &guest);
+    fx_up(fx, false, true);
+    fx_answer(fx);
+    assert_int_equal(fx->n_dropped, 1);
+    assert_memory_equal(fx->tail[0], "hi\n", 3);
+    assert_int_equal(fx_record(fx, "local", "web")->rule.life, guest.life);
+    assert_int_equal(fx_record(fx, "local", "web")->rule.state, RT_SESSION_ENDED);
+    assert_int_equal(fx_record(fx, "local", "web")->code, 4);
+}
+
+static void test_end_waits_until_it_may_claim(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+
+    end_unclaimed(fx, &guest);
+    fx->n_records = 0;
+    fx_up(fx, true, false); /* young: a join token proves nothing yet */
+    fx_answer(fx);
+    assert_int_equal(fx->n_dropped, 0);
+    fx_up(fx, false, true);
+    fx_answer(fx);
+    assert_int_equal(fx->n_dropped, 1);
+    assert_int_equal(fx_record(fx, "local", "web")->rule.state, RT_SESSION_ENDED);
+}
+
+static void test_end_of_a_life_that_is_over(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+    struct rt_record *rule;
+
+    fx_guest(&guest, "web", 1);
+    fx_serve(fx, &guest);
+    fx_down(fx);
+    end(fx, guest.link, 4, 0, 0);
+    want_end_ok(fx, guest.link, RT_END_ON_DISK);
+    fx_lost(fx, guest.link);
+    rule = &fx_record(fx, "local", "web")->rule; /* started anew elsewhere */
+    rule->life++;
+    memset(&rule->inc, 99, sizeof rule->inc);
+    fx_up(fx, false, true);
+    fx_answer(fx);
+    assert_int_equal(fx->n_dropped, 1);
+    assert_int_equal(rule->state, RT_SESSION_RUNNING);
+    assert_int_equal(rule->life, guest.life + 1);
+}
+
+static void test_end_kept_by_an_earlier_run(void **state)
+{
+    struct fx *fx = *state;
+    struct rt_store_op op;
+    struct rt_record *rule = &fx_record(fx, "local", "web")->rule;
+
+    rule->exists = true;
+    rule->state = RT_SESSION_MOVING;
+    rule->life = 5;
+    memset(&op, 0, sizeof op);
+    (void)snprintf(op.key.tenant, sizeof op.key.tenant, "local");
+    (void)snprintf(op.key.cid, sizeof op.key.cid, "web");
+    op.life = 5;
+    op.end.out = 2;
+    op.tail[0] = rt_slice_text("ab");
+    rt_agent_kept_end(fx->agent, &op, fx->now);
+    (void)snprintf(op.key.cid, sizeof op.key.cid, "gone"); /* its record has expired */
+    rt_agent_kept_end(fx->agent, &op, fx->now);
+    fx_up(fx, true, true);
+    fx_answer(fx);
+    assert_int_equal(rule->state, RT_SESSION_ENDED);
+    assert_int_equal(fx->n_dropped, 2);
+}
+
+static void test_ends_limit(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+    struct rt_store_op op;
+
+    fx_guest(&guest, "web", 1);
+    fx_serve(fx, &guest);
+    fx_down(fx);
+    memset(&op, 0, sizeof op);
+    (void)snprintf(op.key.tenant, sizeof op.key.tenant, "local");
+    for (unsigned i = 0; i < RT_ENDS_MAX; i++) {
+        (void)snprintf(op.key.cid, sizeof op.key.cid, "c%u", i);
+        rt_agent_kept_end(fx->agent, &op, fx->now);
+    }
+    tail(fx, guest.link, RT_STDOUT, 0, "x", 1);
+    end(fx, guest.link, 0, 1, 0);
+    want_end_ok(fx, guest.link, RT_END_LATER);
+    assert_int_equal(fx->n_kept, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        FX_TEST(test_end_stored),
+        FX_TEST(test_end_right_after_confirm),
+        FX_TEST(test_end_tail_that_does_not_fit),
+        FX_TEST(test_end_on_disk),
+        FX_TEST(test_end_times_out),
+        FX_TEST(test_end_not_found),
+        FX_TEST(test_end_of_an_unclaimed_guest),
+        FX_TEST(test_end_waits_until_it_may_claim),
+        FX_TEST(test_end_of_a_life_that_is_over),
+        FX_TEST(test_end_kept_by_an_earlier_run),
+        FX_TEST(test_ends_limit),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
