@@ -225,7 +225,8 @@ static void exit_cb(uv_process_t *process, int64_t status, int signal)
     }
 }
 
-static void start_server(struct rt_embedded *embedded)
+/* Returns 0 or libuv's code; then there is no child. */
+static int spawn(struct rt_embedded *embedded, struct rt_embedded_child *child)
 {
     char socket[RT_EMBEDDED_PATH_MAX + 16], pidfile[RT_EMBEDDED_PATH_MAX + 16], log[RT_EMBEDDED_PATH_MAX + 16];
     /* With the default listpack bound of 64 bytes a record takes 1.5 KiB instead of 0.6. */
@@ -264,22 +265,32 @@ static void start_server(struct rt_embedded *embedded)
                                     .flags = UV_PROCESS_DETACHED,
                                     .stdio_count = 3,
                                     .stdio = stdio};
-    struct rt_embedded_child *child = calloc(1, sizeof *child);
-    char what[RT_EMBEDDED_PATH_MAX + 100];
     int rc;
 
     snprintf(socket, sizeof socket, "%s", embedded->endpoint + strlen("unix:"));
     snprintf(pidfile, sizeof pidfile, "%s/redis.pid", embedded->dir);
     snprintf(log, sizeof log, "%s/redis.log", embedded->dir);
+    rc = uv_spawn(embedded->loop, &child->process, &options);
+    if (rc) {
+        uv_close((uv_handle_t *)&child->process, child_closed_cb);
+    }
+    return rc;
+}
+
+static void start_server(struct rt_embedded *embedded)
+{
+    struct rt_embedded_child *child = calloc(1, sizeof *child);
+    char what[RT_EMBEDDED_PATH_MAX + 100];
+    int rc;
+
     embedded->state = RT_EMBEDDED_STARTING;
     embedded->limit_ms = uv_now(embedded->loop) + RT_EMBEDDED_START_MS;
     if (!child) {
         failed(embedded, RT_ENOMEM, rt_strerror(RT_ENOMEM));
         return;
     }
-    rc = uv_spawn(embedded->loop, &child->process, &options);
+    rc = spawn(embedded, child);
     if (rc) {
-        uv_close((uv_handle_t *)&child->process, child_closed_cb);
         snprintf(what, sizeof what, "cannot start %s: %s; install redis-server, or configure a store",
                  embedded->program, uv_strerror(rc));
         failed(embedded, rc == UV_ENOENT ? RT_ENOTFOUND : RT_EIO, what);

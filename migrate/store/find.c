@@ -91,6 +91,12 @@ static int error_of(struct rt_store_run *run, int error, const redisReply *reply
     return error;
 }
 
+/* A key of that name that is no hash: nobody's record, and no reason to refuse all the others. */
+static bool is_no_record(const redisReply *reply)
+{
+    return reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "WRONGTYPE", 9) == 0;
+}
+
 static void record_cb(void *ctx, int error, const redisReply *reply)
 {
     struct rt_store_run *run = ctx;
@@ -100,12 +106,13 @@ static void record_cb(void *ctx, int error, const redisReply *reply)
     const struct rt_key *key = &find->hits[hit].key;
     const char *host = find->hosts[find->hits[hit].host];
     char set[RT_HOST_MAX + 1];
-    int rc = error_of(run, error, reply);
+    int rc = !error && is_no_record(reply) ? 0 : error_of(run, error, reply);
 
     find->pending--;
     if (rc) {
         find->error = find->error ? find->error : rc;
     } else {
+        /* An answer that is no array is none of a record's either. */
         rc = rt_store_parse_record(reply, key, record, set);
         if (rc < 0) {
             rt_store_log(run->store, RT_STORE_ERROR, "the record of %s/%s makes no sense", key->tenant, key->cid);

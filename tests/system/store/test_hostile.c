@@ -286,12 +286,46 @@ static void test_sentinel(void **state)
     fake_stop(&fake);
 }
 
+/* A record's key that somebody made into something else: the listing leaves it out, says so, and lists the rest. */
+static void test_key_of_another_type(void **state)
+{
+    static const char *const instead[] = {"SET rt:{t/b}:r x", "RPUSH rt:{t/b}:r st 2", "SADD rt:{t/b}:r st"};
+    struct agent *a = agent_start(redis.unix_endpoint, "hosta");
+    struct rt_store_op find = {.kind = RT_STORE_FIND, .key = key_of("t", "")};
+    char answer[64];
+
+    (void)state;
+    for (uint8_t i = 0; i < 3; i++) {
+        struct rt_store_op op = join_op(RT_STORE_TAKE, key_of("t", (const char *[]){"a", "b", "c"}[i]), i, 1, "hosta");
+
+        assert_int_equal(submit(a, &op), 0);
+        assert_int_equal(a->reply.outcome.verdict, RT_CLASS_OK);
+    }
+    assert_int_equal(submit(a, &find), 0);
+    assert_int_equal(a->reply.n_records, 3);
+    for (size_t i = 0; i < sizeof instead / sizeof instead[0]; i++) {
+        size_t errors = a->n_errors_logged;
+
+        assert_int_equal(rt_test_redis_command(&redis, "DEL rt:{t/b}:r", answer, sizeof answer), 0);
+        assert_int_equal(rt_test_redis_command(&redis, instead[i], answer, sizeof answer), 0);
+        assert_int_equal(submit(a, &find), 0);
+        assert_int_equal(a->reply.n_records, 2);
+        assert_string_equal(a->records[0].key.cid, "a");
+        assert_string_equal(a->records[1].key.cid, "c");
+        assert_int_equal(a->n_errors_logged, errors + 1);
+        assert_true(logged(a, "the record of t/b makes no sense"));
+    }
+    assert_true(is_up(a));
+    agent_stop(a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_no_redis),
         cmocka_unit_test(test_mad_after_the_greeting),
         cmocka_unit_test_setup(test_sentinel, flush_setup),
+        cmocka_unit_test_setup(test_key_of_another_type, flush_setup),
     };
 
     return cmocka_run_group_tests(tests, group_setup, group_teardown);
