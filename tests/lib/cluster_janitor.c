@@ -7,14 +7,16 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* A process of its own, so that also a SIGKILL leaves nothing behind. It reads lines: "+DIRECTORY" to remove, "-" to
- * forget all; the end of its input means that everybody is gone. */
+/* A process of its own, so that also a SIGKILL leaves nothing behind. It reads lines: "+DIRECTORY" to remove, "!FILE"
+ * that names a process to kill, "-" to forget all; the end of its input means that everybody is gone. */
 
 #define DIRECTORIES_MAX 16
+#define PID_FILES_MAX 16
 /* Processes that die with their parent may still be making files. */
 #define REMOVALS 5
 #define REMOVAL_STEP_MS 50
@@ -22,14 +24,35 @@
 struct list {
     char path[DIRECTORIES_MAX][RT_PROCESS_PATH];
     size_t n;
+    char pid_file[PID_FILES_MAX][RT_PROCESS_PATH];
+    size_t n_pid_files;
 };
 
 static void obey(struct list *list, const char *line)
 {
     if (line[0] == '-') {
-        list->n = 0;
+        list->n = list->n_pid_files = 0;
     } else if (line[0] == '+' && list->n < DIRECTORIES_MAX) {
         memcpy(list->path[list->n++], line + 1, strlen(line + 1) + 1);
+    } else if (line[0] == '!' && list->n_pid_files < PID_FILES_MAX) {
+        memcpy(list->pid_file[list->n_pid_files++], line + 1, strlen(line + 1) + 1);
+    }
+}
+
+static void kill_named(const char *pid_file)
+{
+    FILE *file = fopen(pid_file, "re");
+    char text[32] = "";
+    long pid;
+
+    if (file == NULL) {
+        return;
+    }
+    (void)!fgets(text, sizeof text, file);
+    (void)fclose(file);
+    pid = strtol(text, NULL, 10);
+    if (pid > 1) {
+        (void)kill((pid_t)pid, SIGKILL);
     }
 }
 
@@ -37,16 +60,24 @@ static _Noreturn void janitor_main(int fd)
 {
     static struct list list;
     char line[RT_PROCESS_PATH];
-    FILE *commands = fdopen(fd, "r");
-    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    FILE *commands;
+    int null;
 
+    /* Other janitors' pipes: each is to see the end of its own. */
+    (void)close_range(STDERR_FILENO + 1, (unsigned)fd - 1, 0);
+    (void)close_range((unsigned)fd + 1, ~0U, 0);
     (void)setsid(); /* a ctrl-C on the terminal is not for it */
+    commands = fdopen(fd, "r");
+    null = open("/dev/null", O_RDWR | O_CLOEXEC);
     for (int i = 0; i < 3; i++) {
         (void)dup2(null, i);
     }
     while (commands != NULL && fgets(line, sizeof line, commands) != NULL) {
         line[strcspn(line, "\n")] = '\0';
         obey(&list, line);
+    }
+    for (size_t i = 0; i < list.n_pid_files; i++) {
+        kill_named(list.pid_file[i]);
     }
     for (int round = 0; round < REMOVALS; round++) {
         bool left = false;
@@ -90,6 +121,13 @@ void rt_janitor_remove(struct rt_janitor *janitor, const char *directory)
 {
     if (janitor->fd >= 0) {
         (void)dprintf(janitor->fd, "+%s\n", directory);
+    }
+}
+
+void rt_janitor_kill(struct rt_janitor *janitor, const char *pid_file)
+{
+    if (janitor->fd >= 0) {
+        (void)dprintf(janitor->fd, "!%s\n", pid_file);
     }
 }
 

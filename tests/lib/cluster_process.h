@@ -61,9 +61,11 @@ struct rt_janitor {
 
 int rt_janitor_start(struct rt_janitor *janitor);
 void rt_janitor_remove(struct rt_janitor *janitor, const char *directory);
-/* Nothing will be removed. */
+/* SIGKILL first for the process whose number stands in this file then, if there is one. */
+void rt_janitor_kill(struct rt_janitor *janitor, const char *pid_file);
+/* Nothing will be removed or killed. */
 void rt_janitor_forget(struct rt_janitor *janitor);
-/* Removes what it was told, now, and waits for that. */
+/* Kills and removes what it was told, now, and waits for that. */
 void rt_janitor_finish(struct rt_janitor *janitor);
 
 #endif

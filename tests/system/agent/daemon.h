@@ -3,13 +3,15 @@
 #ifndef RETETHER_TESTS_SYSTEM_AGENT_DAEMON_H
 #define RETETHER_TESTS_SYSTEM_AGENT_DAEMON_H
 
+#include "tests/lib/cluster_process.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
 /* A real retetherd in a private directory: sockets `g` and `c`, state in `state`, JSON log in `log`. It dies with the
- * test. Calls assert (cmocka). */
+ * test, and its private redis-server and the directory go, however the test ends. Calls assert (cmocka). */
 
 #define DAEMON_ARGS_MAX 32
 #define DAEMON_LOG_MAX ((size_t)4 << 20)
@@ -18,6 +20,7 @@ struct daemon {
     char dir[64];
     char guest[96], client[96], state[96], log[96]; /* paths */
     pid_t pid;                                      /* 0: not running */
+    struct rt_janitor janitor;
 };
 
 /* cmocka fixture: *state is a struct daemon with its directory, not running. The teardown ends the daemon and a private

@@ -193,6 +193,8 @@ int peer_refused(struct peer *peer, int limit_ms)
 
             assert_int_equal(rt_msg_decode(RT_MSG_REFUSE, payload, frame.length, &refuse, why, sizeof why), 0);
             cls = (int)refuse.c;
+            rt_slice_copy(refuse.m, peer->why, sizeof peer->why);
+            peer->epoch = refuse.epoch;
         }
         if (payload != NULL) {
             continue;
@@ -267,16 +269,22 @@ void peer_guest_hello(struct peer *guest, const char *cid, const uint8_t *token,
     peer_send_msg(guest, frame, RT_MSG_HELLO, &hello);
 }
 
-void peer_guest(struct peer *guest, const char *address, const char *cid, const uint8_t *token, size_t size)
+void peer_guest_confirm(struct peer *guest)
 {
     static const struct rt_report_msg report = {.n_procs = 1, .procs = {{.st = 1, .n_base = 3, .n_head = 3}}};
     struct rt_frame frame = {.type = RT_CONFIRM};
 
-    peer_open(guest, address);
-    peer_guest_hello(guest, cid, token, size, 0, 1);
-    (void)peer_wait(guest, RT_WELCOME, &frame, 5000);
-    frame = (struct rt_frame){.type = RT_CONFIRM};
     peer_send(guest, &frame, NULL);
     frame = (struct rt_frame){.type = RT_REPORT};
     peer_send_msg(guest, frame, RT_MSG_REPORT, &report);
+}
+
+void peer_guest(struct peer *guest, const char *address, const char *cid, const uint8_t *token, size_t size)
+{
+    struct rt_frame frame;
+
+    peer_open(guest, address);
+    peer_guest_hello(guest, cid, token, size, 0, 1);
+    (void)peer_wait(guest, RT_WELCOME, &frame, 5000);
+    peer_guest_confirm(guest);
 }

@@ -19,6 +19,8 @@ struct peer {
     size_t used; /* of these, taken as frames */
     int fd;      /* -1: closed */
     bool eof;
+    char why[RT_TEXT_MAX + 1]; /* the text of the REFUSE that peer_refused() found */
+    uint64_t epoch;            /* and its epoch */
 };
 
 void peer_open(struct peer *peer, const char *address);
@@ -46,6 +48,8 @@ size_t peer_create(struct peer *client, const char *cid, uint8_t token[RT_TOKEN_
 /* A guest's hello with this token. */
 void peer_guest_hello(struct peer *guest, const char *cid, const uint8_t *token, size_t size, uint64_t life,
                       uint64_t epoch);
+/* Its confirm and a first report. */
+void peer_guest_confirm(struct peer *guest);
 /* From the hello to the confirm and a first report. */
 void peer_guest(struct peer *guest, const char *address, const char *cid, const uint8_t *token, size_t size);
 

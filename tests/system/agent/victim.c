@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "tests/system/agent/victim.h"
+
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include <cmocka.h>
+
+#define LOG_LIMIT_MS 20000
+
+struct victim victim;
+
+const char *victim_door(const struct daemon *daemon, int door)
+{
+    const char *const doors[VICTIM_DOORS] = {daemon->guest, daemon->client, victim.tcp_guest, victim.tcp_client};
+
+    return doors[door];
+}
+
+/* The address of the TCP listener, whose port the kernel chose: the log tells it. */
+static void find_tcp(const struct daemon *daemon, const char *whom, char *out, size_t size)
+{
+    const char *at = daemon_log(daemon);
+
+    while ((at = strstr(at, PEER_TCP)) != NULL) {
+        size_t length = strlen(PEER_TCP);
+
+        length += strspn(at + length, "0123456789");
+        if (strncmp(at + length, whom, strlen(whom)) == 0) {
+            assert_true(length < size);
+            (void)snprintf(out, size, "%.*s", (int)length, at);
+            return;
+        }
+        at += length;
+    }
+    fail_msg("no TCP listener%s in the log:\n%s", whom, daemon_log(daemon));
+}
+
+int victim_setup(void **state)
+{
+    struct daemon *daemon;
+
+    assert_int_equal(daemon_setup(state), 0);
+    daemon = *state;
+    daemon_up(daemon, (const char *[]){"--guests", PEER_TCP "0", "--clients", PEER_TCP "0", NULL});
+    find_tcp(daemon, " for guests", victim.tcp_guest, sizeof victim.tcp_guest);
+    find_tcp(daemon, " for clients", victim.tcp_client, sizeof victim.tcp_client);
+    pair_start(&victim.pair, daemon, "victim", 1);
+    pair_move(&victim.pair, 4 << 20, 20000);
+    return 0;
+}
+
+int victim_teardown(void **state)
+{
+    struct daemon *daemon = *state;
+    int status;
+
+    pair_move(&victim.pair, 1 << 20, 10000);
+    pair_close(&victim.pair);
+    assert_true(daemon->pid > 0);
+    assert_int_equal(kill(daemon->pid, SIGTERM), 0);
+    status = daemon_wait(daemon, 3500);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    return daemon_teardown(state);
+}
+
+int victim_refused(const char *address, const void *data, size_t size)
+{
+    struct peer peer;
+    int cls;
+
+    peer_open(&peer, address);
+    (void)peer_write(&peer, data, size);
+    cls = peer_refused(&peer, 2000);
+    peer_close(&peer);
+    return cls;
+}
+
+/* How many refusals a line of the log stands for. */
+static uint64_t refusals_of(const char *line)
+{
+    static const char more[] = "\"suppressed\":";
+    const char *at = strstr(line, more);
+
+    if (strstr(line, "\"event\":\"refused\"") == NULL) {
+        return 0;
+    }
+    return (strstr(line, "lines were suppressed") == NULL) + (at == NULL ? 0 : strtoull(at + strlen(more), NULL, 10));
+}
+
+uint64_t victim_refusals(const struct daemon *daemon)
+{
+    const char *at = daemon_log(daemon), *end;
+    char line[1024];
+    uint64_t n = 0;
+
+    for (; (end = strchr(at, '\n')) != NULL; at = end + 1) {
+        (void)snprintf(line, sizeof line, "%.*s", (int)(end - at), at);
+        n += refusals_of(line);
+    }
+    return n;
+}
+
+void victim_until_refusals(const struct daemon *daemon, uint64_t count)
+{
+    uint64_t limit = test_now_ms() + LOG_LIMIT_MS, n;
+
+    while ((n = victim_refusals(daemon)) < count && test_now_ms() < limit) {
+        pair_run(&victim.pair, 20);
+    }
+    if (n != count) {
+        fail_msg("the log tells of %llu refusals, %llu were made", (unsigned long long)n, (unsigned long long)count);
+    }
+}
