@@ -53,7 +53,7 @@ static int path_of(struct rt_ends *ends, const struct rt_key *key, uint64_t life
 
 static uint8_t *put_text(uint8_t *out, const char *text, size_t room)
 {
-    memcpy(out, text, strlen(text));
+    (void)snprintf((char *)out, room, "%s", text);
     return out + room;
 }
 

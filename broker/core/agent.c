@@ -383,7 +383,7 @@ static void link_timer(struct rt_agent *agent, struct ag_link *link)
         rt_ag_link_close(agent, link, "moved");
     } else if (link->state < AG_SERVING) {
         if (agent->now >= link->opened + RT_HANDSHAKE_TIMEOUT_MS) {
-            rt_ag_link_refuse_text(agent, link, RT_CLASS_LIMIT, "the handshake took longer than 5 s");
+            rt_ag_link_refuse_text(agent, link, RT_CLASS_RETRY_LATER, "the handshake took longer than 5 s");
         } else if (link->claim_at != 0 && agent->now >= link->claim_at) {
             rt_ag_guest_silent(agent, link);
         } else {

@@ -55,13 +55,6 @@ static void check_guest(int i)
 
     if (!g->tether)
         return;
-    for (int p = 0; p < RT_PROCS_MAX; p++)
-        for (int o = 0; g->tether->procs[p] && o < RT_OUTS; o++) {
-            const struct rt_ring *ring = &g->tether->procs[p]->ring[o];
-
-            if (ring->head - ring->base > ring->cap)
-                sim_fail("guest %d: a ring holds more than its size", i);
-        }
     if (g->forked)
         return;
     rt_tether_view(g->tether, &view);
@@ -76,19 +69,7 @@ void sim_check(void)
         check_serving(i);
     for (int i = 0; i < SIM_GUESTS; i++)
         check_guest(i);
-    for (int i = 0; i < SIM_AGENTS; i++) {
-        struct rt_agent_stats stats;
-
-        if (!sim.agents[i].agent)
-            continue;
-        rt_agent_stats(sim.agents[i].agent, &stats);
-        if (stats.links > RT_AGENT_LINKS_MAX || stats.sessions > RT_AGENT_SESSIONS_MAX ||
-            stats.held > RT_AGENT_HELD_MAX || stats.handshakes > RT_AGENT_HANDSHAKES_MAX)
-            sim_fail("host%d keeps more than a bound allows", i);
-    }
-    for (int i = 0; i < SIM_CONNS; i++)
-        if (sim.conns[i].used && sim.conns[i].to[0].in_flight > RT_LINK_HIGH_WATER + RT_LINK_BUDGET)
-            sim_fail("%zu bytes are queued on one link", sim.conns[i].to[0].in_flight);
+    sim_check_bounds();
 }
 
 static int guest_of(int container)

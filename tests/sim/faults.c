@@ -54,6 +54,18 @@ static int other_host(int host)
     return (host + 1 + (int)sim_random(SIM_AGENTS - 1)) % SIM_AGENTS;
 }
 
+/* A pause that is under way is not cut short: what was to happen meanwhile has been put off until its end. */
+static void pause_guest(int guest, uint64_t us)
+{
+    struct sim_guest *g = &sim.guests[guest];
+
+    g->paused = true;
+    if (g->paused_until_us < sim.now_us + us)
+        g->paused_until_us = sim.now_us + us;
+    sim_log("fault: guest %d stands still until %llu.%03llu ms", guest, (unsigned long long)g->paused_until_us / 1000,
+            (unsigned long long)g->paused_until_us % 1000);
+}
+
 static void move_again(int arg)
 {
     int guest = arg % SIM_GUESTS;
@@ -72,8 +84,7 @@ static bool move(enum sim_fault fault)
     if (guest < 0)
         return false;
     if (fault == FAULT_MOVE_ABORTED) { /* the guest stood still for a while and stays */
-        g->paused = true;
-        g->paused_until_us = sim.now_us + sim_random(300000);
+        pause_guest(guest, sim_random(300000));
         return true;
     }
     sim_guest_move(guest, to, move_style());
@@ -103,8 +114,10 @@ static bool agent_fault(enum sim_fault fault)
     if (!a->agent)
         return false;
     if (fault == FAULT_AGENT_PAUSE) {
+        uint64_t until = sim.now_us + sim_random(6000000);
         a->paused = true;
-        a->paused_until_us = sim.now_us + sim_random(6000000);
+        if (a->paused_until_us < until) /* as with a guest's */
+            a->paused_until_us = until;
         sim_log("fault: host%d pauses", agent);
         return true;
     }
@@ -290,8 +303,7 @@ void sim_fault_once(void)
         int guest = any_guest();
 
         if (guest >= 0) {
-            sim.guests[guest].paused = true;
-            sim.guests[guest].paused_until_us = sim.now_us + sim_random(5000000);
+            pause_guest(guest, sim_random(5000000));
             done = true;
         }
         break;

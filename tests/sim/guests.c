@@ -72,7 +72,7 @@ static struct rt_tether *new_tether(int container)
     config.seed = sim_random(UINT64_MAX);
     config.random = sim_random_bytes;
     config.ring_bytes = 8192 + sim_random(4) * 8192;
-    config.outage_hold_ms = 60000;
+    config.outage_hold_ms = sim_chance(30) ? 500 : 60000;
     config.drain_timeout_ms = 200;
     return rt_tether_new(&config, sim_ms());
 }
@@ -92,6 +92,7 @@ static int place(int container, int host, int line)
         g->host = host;
         g->line = line;
         g->conn = -1;
+        g->looked_us = sim.now_us;
         return i;
     }
     return -1;
@@ -211,6 +212,7 @@ bool sim_guest_revert(int guest)
     memcpy(g->applied, g->saved_applied, sizeof g->applied);
     g->n_applied = g->saved_n;
     g->line = line;
+    memset(g->holds, 0, sizeof g->holds);
     if (!keep) {
         if (g->conn >= 0)
             sim_cut(g->conn, 2);
@@ -388,6 +390,7 @@ static void process_writes(int guest)
     uint8_t *to = rt_tether_space(g->tether, 0, RT_STDOUT + (unsigned)s, &space, sim_ms());
     size_t n = 1 + sim_random(sim_chance(20) ? 8000 : 600);
 
+    g->stopped[s] = to == NULL;
     if (!to)
         return;
     if (n > space)

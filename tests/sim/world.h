@@ -5,6 +5,7 @@
 
 #include "broker/core/agent.h"
 #include "session/core/client.h"
+#include "session/core/msg.h"
 #include "session/core/tether.h"
 
 #include <stdbool.h>
@@ -117,6 +118,12 @@ struct sim_applied { /* what one past's process took from one attachment */
     uint64_t count;
 };
 
+struct sim_hold { /* of one attachment at a guest, as seen from outside */
+    uint8_t id[RT_ID_SIZE];
+    uint64_t us; /* for which it has stopped the process since it had caught up */
+    uint64_t goal[2];
+};
+
 #define SIM_APPLIED ((size_t)SIM_CLIENTS * SIM_ATTS * 16)
 
 struct sim_guest {
@@ -129,6 +136,9 @@ struct sim_guest {
     bool started, exits, exited;
     struct sim_applied applied[SIM_APPLIED];
     size_t n_applied;
+    bool stopped[2]; /* the process found no room for its output */
+    struct sim_hold holds[RT_ATTS_MAX];
+    uint64_t looked_us, dark_us; /* last looked at its holds; without an agent since */
     /* snapshot */
     struct rt_tether *saved; /* owned */
     size_t saved_size[2];
@@ -285,6 +295,9 @@ void sim_check(void);
 void sim_check_live(void);    /* 10 s after the faults: everything is attached again */
 void sim_check_drained(void); /* every byte written has arrived */
 void sim_check_ended(void);   /* containers that exited are over and recorded */
+
+/* bounds.c */
+void sim_check_bounds(void);
 
 /* run.c */
 void sim_run(const struct sim_options *options, struct sim_stats *total);

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "session/core/client_internal.h"
+#include "session/core/tether_internal.h"
+#include "tests/sim/world.h"
+
+#include <string.h>
+
+/* What each declared bound promises, measured from outside: for how long an attachment may stop a process, and how much
+ * a ring, a client and an agent may keep. */
+
+#define SAMPLE_US 2000       /* time between two looks at what stops a process */
+#define HOLD_SLACK_US 100000 /* samples, and timers that are late by a step */
+
+/* All that the attachment's cursor has to pass before its budget may be full again. */
+static bool caught_up(const struct rt_att *att, const struct sim_hold *hold)
+{
+    for (unsigned o = 0; o < 2; o++)
+        if (att->out[o].wanted && att->out[o].acked < hold->goal[o])
+            return false;
+    return true;
+}
+
+static bool stops(const struct sim_guest *g, const struct rt_att *att)
+{
+    const struct rt_proc *proc = g->tether->procs[0];
+
+    for (unsigned o = 0; o < 2; o++)
+        if (g->stopped[o] && att->out[o].wanted && att->out[o].acked <= proc->ring[o].base)
+            return true;
+    return false;
+}
+
+static void check_hold(int guest, const struct rt_att *att, struct sim_hold *hold, uint64_t us)
+{
+    struct sim_guest *g = &sim.guests[guest];
+
+    if (!att->used || memcmp(hold->id, att->id, RT_ID_SIZE) != 0) {
+        memset(hold, 0, sizeof *hold);
+        memcpy(hold->id, att->id, RT_ID_SIZE);
+    }
+    if (!att->used || att->proc != 0)
+        return;
+    if (caught_up(att, hold))
+        hold->us = 0;
+    if (att->hold_left == 0 || !stops(g, att)) /* spent: the process has only not tried again yet */
+        return;
+    hold->us += us;
+    for (unsigned o = 0; o < 2; o++)
+        hold->goal[o] = g->tether->procs[0]->ring[o].head;
+    if (hold->us > att->hold_ms * 1000 + HOLD_SLACK_US)
+        sim_fail("guest %d: an attachment with a hold of %llu ms has stopped its process for %llu ms", guest,
+                 (unsigned long long)att->hold_ms, (unsigned long long)hold->us / 1000);
+}
+
+/* Time since the last look that counts: not while the guest itself stood still, nor the first part of an outage. */
+static uint64_t time_that_counts(struct sim_guest *g)
+{
+    uint64_t from = g->looked_us, outage = g->tether->config.outage_hold_ms * 1000;
+
+    g->looked_us = sim.now_us;
+    if (g->paused_until_us > from)
+        from = g->paused_until_us < sim.now_us ? g->paused_until_us : sim.now_us;
+    if (g->tether->state != RT_TETHER_LIVE)
+        g->dark_us += sim.now_us - from;
+    return g->dark_us > 0 && g->dark_us <= outage ? 0 : sim.now_us - from;
+}
+
+static void check_holds(int guest)
+{
+    struct sim_guest *g = &sim.guests[guest];
+    uint64_t us;
+
+    if (g->tether->state == RT_TETHER_LIVE)
+        g->dark_us = 0;
+    if (sim.now_us < g->looked_us + SAMPLE_US)
+        return;
+    us = time_that_counts(g);
+    if (g->exited || (!g->stopped[0] && !g->stopped[1]))
+        return;
+    for (size_t i = 0; i < RT_ATTS_MAX; i++)
+        check_hold(guest, &g->tether->atts[i], &g->holds[i], us);
+}
+
+static void check_guest(int guest)
+{
+    const struct rt_tether *t = sim.guests[guest].tether;
+
+    for (int p = 0; p < RT_PROCS_MAX; p++)
+        for (int o = 0; t->procs[p] && o < RT_OUTS; o++)
+            if (t->procs[p]->ring[o].head - t->procs[p]->ring[o].base > t->procs[p]->ring[o].cap)
+                sim_fail("guest %d: a ring holds more than its size", guest);
+    check_holds(guest);
+}
+
+static void check_att(int client, const struct rt_catt *att)
+{
+    for (unsigned s = 0; s < 2; s++) {
+        const struct rt_rx *rx = &att->rx[s];
+
+        if (rx->ring.head - rx->ring.base > RT_CLIENT_WINDOW || rx->n_gaps > RT_RX_GAPS_MAX)
+            sim_fail("client %d keeps %llu bytes and %zu gaps of stream %u", client,
+                     (unsigned long long)(rx->ring.head - rx->ring.base), rx->n_gaps, s + 1);
+    }
+    if (att->tx[0].ring.head - att->tx[0].ring.base > RT_CLIENT_WINDOW)
+        sim_fail("client %d keeps %llu bytes of input", client,
+                 (unsigned long long)(att->tx[0].ring.head - att->tx[0].ring.base));
+}
+
+static void check_agent(int agent)
+{
+    struct rt_agent_stats stats;
+
+    rt_agent_stats(sim.agents[agent].agent, &stats);
+    if (stats.links > RT_AGENT_LINKS_MAX || stats.sessions > RT_AGENT_SESSIONS_MAX || stats.held > RT_AGENT_HELD_MAX ||
+        stats.handshakes > RT_AGENT_HANDSHAKES_MAX)
+        sim_fail("host%d keeps more than a bound allows", agent);
+}
+
+void sim_check_bounds(void)
+{
+    for (int i = 0; i < SIM_GUESTS; i++)
+        if (sim.guests[i].tether && sim.guests[i].running)
+            check_guest(i);
+    for (int i = 0; i < SIM_CLIENTS * SIM_ATTS; i++)
+        if (sim.clients[i / SIM_ATTS].client && sim.clients[i / SIM_ATTS].atts[i % SIM_ATTS].att)
+            check_att(i / SIM_ATTS, sim.clients[i / SIM_ATTS].atts[i % SIM_ATTS].att);
+    for (int i = 0; i < SIM_AGENTS; i++)
+        if (sim.agents[i].agent)
+            check_agent(i);
+    for (int i = 0; i < SIM_CONNS; i++)
+        if (sim.conns[i].used && sim.conns[i].to[0].in_flight > RT_LINK_HIGH_WATER + RT_LINK_BUDGET)
+            sim_fail("%zu bytes are queued on one link", sim.conns[i].to[0].in_flight);
+}
