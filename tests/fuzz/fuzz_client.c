@@ -10,13 +10,8 @@
 
 #define LINKS 3
 #define ATTS 4
-#define CAP (RT_FRAME_HEADER + RT_FRAME_PAYLOAD_MAX)
 #define ACTIONS_MAX 4096
-
-struct in {
-    const uint8_t *data;
-    size_t size;
-};
+#define WRITE_MAX 70000
 
 static struct app {
     struct rt_client *client;
@@ -24,34 +19,11 @@ static struct app {
     bool final[ATTS]; /* told that it is over */
     uint64_t now;
     bool dialing[RT_CLIENT_AGENTS_MAX], up[RT_CLIENT_AGENTS_MAX];
-    uint8_t left[RT_CLIENT_AGENTS_MAX][CAP];
-    size_t n_left[RT_CLIENT_AGENTS_MAX];
     unsigned asked, answered;
     uint8_t count;
 } app;
-
-static uint8_t byte(struct in *in)
-{
-    if (in->size == 0)
-        return 0;
-    in->size--;
-    return *in->data++;
-}
-
-static uint64_t number(struct in *in)
-{
-    uint64_t low = byte(in), high;
-    if (low < 224)
-        return low;
-    high = byte(in);
-    return low & 1 ? high << 8 | byte(in) : high << (low & 30); /* small, or large with few bits */
-}
-
-static void fuzz_random(void *ctx, void *out, size_t size)
-{
-    (void)ctx;
-    memset(out, ++app.count, size);
-}
+static struct fuzz_pipe pipes[LINKS];
+static struct fuzz_frame frame; /* the one that is made at the moment */
 
 static void on_reply(void *ctx, uint64_t request, int error, const struct rt_reply_msg *reply)
 {
@@ -72,7 +44,8 @@ static void run_actions(void)
             FUZZ_CHECK(!app.dialing[action.agent] && !app.up[action.agent]);
             FUZZ_CHECK(action.addr[0] != '\0');
             app.dialing[action.agent] = true;
-            app.n_left[action.agent] = 0;
+            if (action.agent < LINKS)
+                fuzz_pipe_reset(&pipes[action.agent]);
         } else {
             FUZZ_CHECK((app.dialing[action.agent] || app.up[action.agent]) && action.reason != NULL);
             app.dialing[action.agent] = app.up[action.agent] = false;
@@ -113,178 +86,142 @@ static void check_bounds(void)
     }
 }
 
-/* Bytes from an agent, after those that were not whole. */
+/* Bytes from an agent. */
 static void feed(unsigned link, const uint8_t *data, size_t size)
 {
-    static uint8_t buf[3 * CAP];
-    size_t used;
-    if (!app.up[link] || size > sizeof buf - app.n_left[link])
+    if (!app.up[link] || size == 0)
         return;
-    memcpy(buf, app.left[link], app.n_left[link]);
-    memcpy(buf + app.n_left[link], data, size);
-    size += app.n_left[link];
-    used = rt_client_input(app.client, link, buf, size, app.now);
-    FUZZ_CHECK(used <= size && size - used < CAP);
-    app.n_left[link] = size - used;
-    memcpy(app.left[link], buf + used, app.n_left[link]);
+    fuzz_pipe_add(&pipes[link], data, size);
+    fuzz_pipe_used(&pipes[link], rt_client_input(app.client, link, pipes[link].bytes, pipes[link].size, app.now));
 }
 
-static void feed_frame(unsigned link, struct in *in, const uint8_t *payload, size_t size)
+static void feed_map(unsigned link, struct rt_frame head, enum rt_msg_kind kind, const void *msg)
 {
-    static uint8_t buf[CAP];
-    uint8_t kind = byte(in);
-    struct rt_frame frame = {.type = kind & 31,
-                             .flags = kind >> 6 & 1,
-                             .stream = byte(in) % 6,
-                             .channel = byte(in) % 8,
-                             .offset = number(in),
-                             .length = (uint32_t)size};
-    if (frame.type == RT_PING || frame.type == RT_PONG || frame.type == RT_FIN || frame.type == RT_DETACH)
-        frame.length = 0;
-    rt_frame_put(buf, &frame);
-    memcpy(buf + RT_FRAME_HEADER, payload, frame.length);
-    feed(link, buf, RT_FRAME_HEADER + frame.length);
+    frame.head = head;
+    feed(link, frame.bytes, fuzz_frame_map(&frame, kind, msg));
 }
 
-static void feed_map(unsigned link, struct rt_frame frame, enum rt_msg_kind kind, const void *msg)
+static void attached(unsigned link, struct fuzz_in *in)
 {
-    static uint8_t buf[CAP];
-    int size = rt_msg_encode(kind, msg, buf + RT_FRAME_HEADER, RT_FRAME_PAYLOAD_MAX);
-    if (size <= 0)
-        return;
-    frame.length = (uint32_t)size;
-    rt_frame_put(buf, &frame);
-    feed(link, buf, RT_FRAME_HEADER + (size_t)size);
-}
-
-static void attached(unsigned link, struct in *in)
-{
-    const struct rt_catt *att = app.att[byte(in) % ATTS];
-    struct rt_attached_msg msg = {.life = 5 + byte(in) % 2, .p = byte(in) % 2, .n_out = 3, .n_in = 2};
-    msg.st = 1 + byte(in) % 2;
+    const struct rt_catt *att = app.att[fuzz_byte(in) % ATTS];
+    struct rt_attached_msg msg = {.life = 5 + fuzz_byte(in) % 2, .p = fuzz_byte(in) % 2, .n_out = 3, .n_in = 2};
+    msg.st = 1 + fuzz_byte(in) % 2;
     for (unsigned s = 0; s < 3; s++) {
         uint64_t c = att != NULL ? att->rx[s].consumed : 0;
-        msg.out[s] = (struct rt_attached_out){.s = s + RT_STDOUT, .c = c + number(in)};
-        msg.out[s].head = msg.out[s].c + number(in);
+        msg.out[s] = (struct rt_attached_out){.s = s + RT_STDOUT, .c = c + fuzz_number(in)};
+        msg.out[s].head = msg.out[s].c + fuzz_number(in);
     }
     for (unsigned s = 0; s < 2; s++) {
-        msg.in[s].s = s * RT_CONTROL_DOWN;
-        msg.in[s].a = (att != NULL ? att->tx[s].ring.base : 0) + number(in) % 3;
+        msg.in[s].s = s == 0 ? RT_STDIN : RT_CONTROL_DOWN;
+        msg.in[s].a = (att != NULL ? att->tx[s].ring.base : 0) + fuzz_number(in) % 3;
         if (att != NULL && msg.in[s].a == att->tx[s].ring.base) {
             msg.in[s].d = rt_digest_value(&att->tx[s].digest);
             msg.in[s].df = att->tx[s].digest.from;
         }
-        msg.in[s].closed = byte(in) % 5 == 4;
+        msg.in[s].closed = fuzz_byte(in) % 5 == 4;
     }
     feed_map(link, (struct rt_frame){.type = RT_ATTACHED, .channel = att != NULL ? att->channel : 1}, RT_MSG_ATTACHED,
              &msg);
 }
 
 /* Output where the attachment expects it, or a gap, an end, an acknowledgement. */
-static void stream_frame(unsigned link, struct in *in)
+static void stream_frame(unsigned link, struct fuzz_in *in)
 {
-    static uint8_t buf[CAP];
-    const struct rt_catt *att = app.att[byte(in) % ATTS];
-    uint8_t what = byte(in);
+    const struct rt_catt *att = app.att[fuzz_byte(in) % ATTS];
+    uint8_t what = fuzz_byte(in), *payload = frame.bytes + RT_FRAME_HEADER;
     unsigned s = what >> 6;
-    uint64_t size = number(in) * 64 + 1;
-    struct rt_frame frame = {.channel = att != NULL ? att->channel : 0};
-    if (att == NULL || frame.channel == 0)
-        return;
-    if (s < 3) {
-        frame.stream = (uint16_t)(s + RT_STDOUT);
-        frame.offset = att->rx[s].next;
-    }
-    memset(buf + RT_FRAME_HEADER, what, RT_FRAME_PAYLOAD_MAX);
-    switch (s < 3 ? what % 4 : 4) {
-    case 0:
-        frame.type = RT_GAP;
-        frame.length = RT_GAP_PAYLOAD;
-        rt_put_u64(buf + RT_FRAME_HEADER, frame.offset + size);
-        break;
-    case 1:
-        frame.type = RT_FIN;
-        break;
-    case 4:
-        frame.type = RT_ACK;
-        frame.stream = what & 1 ? RT_CONTROL_DOWN : RT_STDIN;
-        frame.flags = what >> 1 & 1;
-        frame.offset = att->tx[what & 1].ring.base;
-        frame.length = RT_ACK_PAYLOAD;
-        rt_put_u64(buf + RT_FRAME_HEADER, frame.offset + size * 64);
-        rt_put_u64(buf + RT_FRAME_HEADER + 8, rt_digest_value(&att->tx[what & 1].digest));
-        break;
-    default:
-        frame.type = RT_DATA;
-        frame.length = size < RT_FRAME_PAYLOAD_MAX ? (uint32_t)size : RT_FRAME_PAYLOAD_MAX;
-        break;
-    }
-    rt_frame_put(buf, &frame);
-    feed(link, buf, RT_FRAME_HEADER + frame.length);
-}
-
-static void up_item(unsigned link, struct in *in)
-{
-    static uint8_t buf[CAP];
-    const struct rt_catt *att = app.att[byte(in) % ATTS];
-    struct rt_up_item msg = {.t = 1 + byte(in) % 3, .code = byte(in), .rows = number(in), .cols = number(in)};
+    uint64_t size = (fuzz_number(in) << (what & 8)) + 1; /* the bit of value 8: up to a frame's worth */
     if (att == NULL || att->channel == 0)
         return;
-    msg.out = att->rx[0].next + byte(in) % 2;
-    msg.err = att->rx[1].next;
-    int size = rt_msg_encode(RT_MSG_UP_ITEM, &msg, buf + RT_FRAME_HEADER + 2, RT_ITEM_MAX);
-    if (size <= 0)
-        return;
-    buf[RT_FRAME_HEADER] = (uint8_t)(size >> 8);
-    buf[RT_FRAME_HEADER + 1] = (uint8_t)size;
-    rt_frame_put(buf, &(struct rt_frame){.type = RT_DATA,
-                                         .stream = RT_CONTROL_UP,
-                                         .channel = att->channel,
-                                         .offset = att->rx[2].next,
-                                         .length = (uint32_t)size + 2});
-    feed(link, buf, RT_FRAME_HEADER + 2 + (size_t)size);
+    frame.head = (struct rt_frame){.channel = att->channel};
+    if (s < 3) {
+        frame.head.stream = (uint16_t)(s + RT_STDOUT);
+        frame.head.offset = att->rx[s].next;
+    }
+    switch (s < 3 ? what % 4 : 4) {
+    case 0:
+        frame.head.type = RT_GAP;
+        frame.head.length = RT_GAP_PAYLOAD;
+        rt_put_u64(payload, frame.head.offset + size);
+        break;
+    case 1:
+        frame.head.type = RT_FIN;
+        break;
+    case 4:
+        frame.head.type = RT_ACK;
+        frame.head.stream = what & 1 ? RT_CONTROL_DOWN : RT_STDIN;
+        frame.head.flags = what >> 1 & 1;
+        frame.head.offset = att->tx[what & 1].ring.base;
+        frame.head.length = RT_ACK_PAYLOAD;
+        rt_put_u64(payload, frame.head.offset + size * 64);
+        rt_put_u64(payload + 8, rt_digest_value(&att->tx[what & 1].digest));
+        break;
+    default:
+        frame.head.type = RT_DATA;
+        frame.head.length = size < RT_FRAME_PAYLOAD_MAX ? (uint32_t)size : RT_FRAME_PAYLOAD_MAX;
+        memset(payload, what, frame.head.length);
+        break;
+    }
+    feed(link, frame.bytes, fuzz_frame_end(&frame));
 }
 
-static void refuse(unsigned link, struct in *in)
+static void up_item(unsigned link, struct fuzz_in *in)
+{
+    const struct rt_catt *att = app.att[fuzz_byte(in) % ATTS];
+    struct rt_up_item msg = {.t = 1 + fuzz_byte(in) % 3, .code = fuzz_byte(in)};
+    uint8_t *payload = frame.bytes + RT_FRAME_HEADER;
+    int size;
+    msg.rows = fuzz_number(in);
+    msg.cols = fuzz_number(in);
+    if (att == NULL || att->channel == 0)
+        return;
+    msg.out = att->rx[0].next + fuzz_byte(in) % 2;
+    msg.err = att->rx[1].next;
+    size = rt_msg_encode(RT_MSG_UP_ITEM, &msg, payload + 2, RT_ITEM_MAX);
+    if (size <= 0)
+        return;
+    payload[0] = (uint8_t)(size >> 8);
+    payload[1] = (uint8_t)size;
+    frame.head = (struct rt_frame){.type = RT_DATA, .stream = RT_CONTROL_UP, .channel = att->channel};
+    frame.head.offset = att->rx[2].next;
+    frame.head.length = (uint32_t)size + 2;
+    feed(link, frame.bytes, fuzz_frame_end(&frame));
+}
+
+static void refuse(unsigned link, struct fuzz_in *in)
 {
     static const char *const hosts[] = {"h0", "h1", "h2", "elsewhere"};
-    const struct rt_catt *att = app.att[byte(in) % ATTS];
-    struct rt_refuse_msg msg = {.c = byte(in) % 21, .delay = number(in), .life = number(in), .epoch = number(in)};
-    msg.host = rt_slice_text(hosts[byte(in) % 4]);
-    msg.addr[0] = rt_slice_text(byte(in) % 2 ? "unix:/a1" : "unix:/new");
-    msg.n_addr = byte(in) % 2;
-    feed_map(link, (struct rt_frame){.type = RT_REFUSE, .channel = att != NULL && byte(in) % 4 ? att->channel : 0},
+    const struct rt_catt *att = app.att[fuzz_byte(in) % ATTS];
+    struct rt_refuse_msg msg = {
+        .c = fuzz_byte(in) % 21, .delay = fuzz_number(in), .life = fuzz_number(in), .epoch = fuzz_number(in)};
+    msg.host = rt_slice_text(hosts[fuzz_byte(in) % 4]);
+    msg.addr[0] = rt_slice_text(fuzz_byte(in) % 2 ? "unix:/a1" : "unix:/new");
+    msg.n_addr = fuzz_byte(in) % 2;
+    feed_map(link,
+             (struct rt_frame){.type = RT_REFUSE, .channel = att != NULL && fuzz_byte(in) % 4 != 3 ? att->channel : 0},
              RT_MSG_REFUSE, &msg);
 }
 
 static void output(unsigned link)
 {
-    static uint8_t buf[CAP];
+    static uint8_t buf[FUZZ_FRAME_MAX];
     size_t n;
-    for (unsigned i = 0; app.up[link] && (n = rt_client_output(app.client, link, buf, CAP, app.now)) > 0; i++) {
-        FUZZ_CHECK(n <= CAP && i < 100000);
-        for (size_t at = 0; at < n;) {
-            struct rt_frame frame;
-            const char *why;
-            FUZZ_CHECK(n - at >= RT_FRAME_HEADER);
-            rt_frame_get(buf + at, &frame);
-            FUZZ_CHECK(rt_frame_check(&frame, &why) == 0);
-            at += RT_FRAME_HEADER + frame.length;
-            FUZZ_CHECK(at <= n);
-        }
+    for (unsigned i = 0; app.up[link] && (n = rt_client_output(app.client, link, buf, sizeof buf, app.now)) > 0; i++) {
+        FUZZ_CHECK(n <= sizeof buf && i < 100000);
+        fuzz_check_frames(buf, n);
     }
 }
 
-static void link_event(unsigned link, struct in *in)
+static void link_event(unsigned link, struct fuzz_in *in)
 {
     static const char *const hosts[] = {"h0", "h1", "h2"};
     struct rt_welcome_msg welcome = {.v = 1, .host = rt_slice_text(hosts[link])};
-    if (app.dialing[link] && byte(in) % 4) {
+    if (app.dialing[link] && fuzz_byte(in) % 4 != 3) {
         app.dialing[link] = false;
         app.up[link] = true;
         rt_client_connected(app.client, link, app.now);
         output(link);
-        welcome.n_agents = byte(in) % 3;
+        welcome.n_agents = fuzz_byte(in) % 3;
         for (size_t i = 0; i < welcome.n_agents; i++) {
             welcome.agents[i].host = rt_slice_text(hosts[i]);
             welcome.agents[i].addr[0] = rt_slice_text("unix:/a1");
@@ -297,17 +234,18 @@ static void link_event(unsigned link, struct in *in)
     }
 }
 
-static void new_attachment(struct in *in)
+static void new_attachment(struct fuzz_in *in)
 {
-    unsigned i = byte(in) % ATTS;
-    struct rt_attach_options options = {.cid = "box", .want = byte(in) & 31, .from = byte(in) % 5, .n = number(in)};
-    uint8_t what = byte(in);
+    unsigned i = fuzz_byte(in) % ATTS;
+    struct rt_attach_options options = {
+        .cid = "box", .want = ~fuzz_byte(in) & 31, .from = fuzz_byte(in) % 5, .n = fuzz_number(in)};
+    uint8_t what = fuzz_byte(in);
     options.steal = what & 1;
     options.proc = what & 2 ? RT_PROC_ANY : 0;
     if (what & 7)
         memset(options.id, (int)i + 1, RT_ID_SIZE);
     options.once = what >> 3 & 1;
-    options.give_up_ms = number(in);
+    options.give_up_ms = fuzz_number(in);
     if (app.att[i] != NULL)
         rt_catt_free(app.att[i]);
     app.att[i] = NULL;
@@ -315,14 +253,14 @@ static void new_attachment(struct in *in)
     FUZZ_CHECK(rt_client_attach(app.client, &options, app.now, &app.att[i]) == 0 || app.att[i] == NULL);
 }
 
-static void use_attachment(struct in *in)
+static void use_attachment(struct fuzz_in *in)
 {
-    static const uint8_t bytes[70000];
-    struct rt_catt *att = app.att[byte(in) % ATTS];
+    static const uint8_t bytes[WRITE_MAX];
+    struct rt_catt *att = app.att[fuzz_byte(in) % ATTS];
     struct rt_down_item item = {.t = RT_ITEM_EXEC, .argv = {rt_slice_text("ls")}, .n_argv = 1};
-    uint8_t id[RT_ID_SIZE] = {7}, what = byte(in);
+    uint8_t id[RT_ID_SIZE] = {7}, what = fuzz_byte(in);
     unsigned stream = RT_STDOUT + (what >> 7);
-    size_t size, n = (size_t)number(in) * 64;
+    size_t size, n = (size_t)fuzz_number(in) << (what >> 3 & 8);
     if (att == NULL)
         return;
     item.id = (struct rt_slice){id, RT_ID_SIZE};
@@ -349,25 +287,26 @@ static void use_attachment(struct in *in)
     }
 }
 
-static void ask(struct in *in)
+static void ask(struct fuzz_in *in)
 {
     uint64_t id;
     struct rt_request_msg request = {.op = rt_slice_text("show"), .cid = rt_slice_text("box")};
     static struct rt_reply_msg reply;
-    if (byte(in) % 2) {
+    if (fuzz_byte(in) % 2) {
         app.asked++; /* before: the answer may not come within the call, but must be counted */
         if (rt_client_request(app.client, &request, app.now, &id) != 0)
             app.asked--;
         return;
     }
-    reply.c = byte(in) % 20;
-    reply.more = byte(in) & 1;
-    feed_map(byte(in) % LINKS, (struct rt_frame){.type = RT_REPLY, .offset = number(in)}, RT_MSG_REPLY, &reply);
+    reply.c = fuzz_byte(in) % 20;
+    reply.more = fuzz_byte(in) & 1;
+    feed_map(fuzz_byte(in) % LINKS, (struct rt_frame){.type = RT_REPLY, .offset = fuzz_number(in)}, RT_MSG_REPLY,
+             &reply);
 }
 
-static void pass_time(struct in *in)
+static void pass_time(struct fuzz_in *in)
 {
-    uint64_t at = rt_client_deadline(app.client), ms = number(in);
+    uint64_t at = rt_client_deadline(app.client), ms = fuzz_number(in);
     if (ms == 0 && at != UINT64_MAX)
         app.now = at > app.now ? at : app.now;
     else
@@ -375,22 +314,18 @@ static void pass_time(struct in *in)
     rt_client_tick(app.client, app.now);
 }
 
-static void step(struct in *in)
+static void step(struct fuzz_in *in)
 {
-    uint8_t what = byte(in);
+    uint8_t what = fuzz_byte(in);
     unsigned link = what % LINKS;
-    size_t size;
+    struct rt_slice raw;
     switch (what >> 2 & 15) {
     case 0:
-        size = byte(in);
-        size = size < in->size ? size : in->size;
-        feed(link, in->data, size);
-        in->data += size;
-        in->size -= size;
+        raw = fuzz_bytes(in);
+        feed(link, raw.data, raw.size);
         break;
     case 1:
-        size = byte(in);
-        feed_frame(link, in, in->data, size < in->size ? size : in->size / 2);
+        feed(link, frame.bytes, fuzz_frame_any(in, &frame));
         break;
     case 2:
         attached(link, in);
@@ -427,22 +362,46 @@ static void step(struct in *in)
     }
 }
 
+static void after_step(void)
+{
+    run_actions();
+    run_events();
+    check_bounds();
+}
+
+/* An attachment as honest peers make it, so that an input of few bytes begins in the middle. */
+static void begin_attached(void)
+{
+    struct fuzz_in honest = {NULL, 0};
+    new_attachment(&honest);
+    after_step();
+    for (unsigned link = 0; link < 2; link++) {
+        link_event(link, &honest);
+        after_step();
+        output(link);
+        attached(link, &honest);
+        after_step();
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct in in = {.data = data, .size = size};
+    struct fuzz_in in = {.data = data, .size = size};
     struct rt_client_config config = {.name = "fuzz", .seed = 1, .random = fuzz_random, .on_reply = on_reply};
+    config.ctx = &app.count;
     memset(&app, 0, sizeof app);
     app.now = 1;
     app.client = rt_client_new(&config);
     FUZZ_CHECK(app.client != NULL);
     FUZZ_CHECK(rt_client_add_agent(app.client, "unix:/a0") == 0);
     FUZZ_CHECK(rt_client_add_agent(app.client, "unix:/a1") == 0);
+    if (fuzz_byte(&in) & 1)
+        begin_attached();
     while (in.size > 0) {
         step(&in);
-        run_actions();
-        run_events();
-        check_bounds();
+        after_step();
     }
     rt_client_free(app.client);
+    fuzz_pool_check();
     return 0;
 }

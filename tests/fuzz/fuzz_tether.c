@@ -9,44 +9,15 @@
 /* The tether's machine between a hostile agent, hostile processes and a shell that keeps its contract: the fuzzer
  * chooses frames, raw bytes, output, reads, exits and time. Bounds hold after every step. */
 
-#define CAP (2 * (RT_FRAME_HEADER + RT_FRAME_PAYLOAD_MAX))
 #define ACTIONS_MAX 4096 /* per call: far above what one input can bring about */
-
-struct in {
-    const uint8_t *data;
-    size_t size;
-};
 
 struct shell {
     struct rt_tether *tether;
     uint64_t now;
     bool dialing, up, over;
-    uint8_t left[RT_FRAME_HEADER + RT_FRAME_PAYLOAD_MAX];
-    size_t n_left; /* bytes the machine has not taken yet */
 };
-
-static uint8_t byte(struct in *in)
-{
-    if (in->size == 0)
-        return 0;
-    in->size--;
-    return *in->data++;
-}
-
-static uint64_t number(struct in *in)
-{
-    uint64_t low = byte(in), high;
-    if (low < 224)
-        return low;
-    high = byte(in);
-    return low & 1 ? high << 8 | byte(in) : high << (low & 30); /* small, or large with few bits */
-}
-
-static void fuzz_random(void *ctx, void *out, size_t size)
-{
-    uint8_t *count = ctx;
-    memset(out, ++*count, size);
-}
+static struct fuzz_pipe pipe;
+static struct fuzz_frame frame; /* the one that is made at the moment */
 
 static void check_bounds(const struct shell *sh)
 {
@@ -57,7 +28,7 @@ static void check_bounds(const struct shell *sh)
         size_t waiting = 0;
         if (proc == NULL)
             continue;
-        FUZZ_CHECK(proc->n_segments <= RT_SEGMENTS_MAX);
+        FUZZ_CHECK(proc->n_segments <= (size_t)RT_SEGMENTS_MAX);
         for (size_t k = 0; k < proc->n_segments; k++) {
             FUZZ_CHECK(t->atts[proc->segments[k].att].used && t->atts[proc->segments[k].att].proc == proc->id);
             waiting += proc->segments[k].size;
@@ -97,7 +68,7 @@ static void run_actions(struct shell *sh)
         case RT_TETHER_DIAL:
             FUZZ_CHECK(!sh->dialing && !sh->up);
             sh->dialing = true;
-            sh->n_left = 0;
+            fuzz_pipe_reset(&pipe);
             break;
         case RT_TETHER_HANGUP:
             FUZZ_CHECK((sh->dialing || sh->up) && action.reason != NULL);
@@ -124,47 +95,19 @@ static void run_actions(struct shell *sh)
     }
 }
 
-/* Bytes from the agent, after those that were not whole. */
+/* Bytes from the agent. */
 static void feed(struct shell *sh, const uint8_t *data, size_t size)
 {
-    static uint8_t buf[3 * (RT_FRAME_HEADER + RT_FRAME_PAYLOAD_MAX)];
-    size_t used;
-    if (!sh->up || size > sizeof buf - sh->n_left)
+    if (!sh->up || size == 0)
         return;
-    memcpy(buf, sh->left, sh->n_left);
-    memcpy(buf + sh->n_left, data, size);
-    size += sh->n_left;
-    used = rt_tether_input(sh->tether, buf, size, sh->now);
-    FUZZ_CHECK(used <= size && size - used < sizeof sh->left);
-    sh->n_left = size - used;
-    memcpy(sh->left, buf + used, sh->n_left);
-}
-
-static void feed_frame(struct shell *sh, struct in *in, const uint8_t *payload, size_t size)
-{
-    static uint8_t buf[RT_FRAME_HEADER + RT_FRAME_PAYLOAD_MAX];
-    uint8_t kind = byte(in);
-    struct rt_frame frame = {.type = kind & 31,
-                             .flags = kind >> 6 & 1,
-                             .stream = byte(in) % 6,
-                             .channel = byte(in) % 8,
-                             .offset = number(in),
-                             .length = (uint32_t)size};
-    if (frame.type == RT_PING || frame.type == RT_PONG || frame.type == RT_FIN || frame.type == RT_DETACH)
-        frame.length = 0;
-    rt_frame_put(buf, &frame);
-    memcpy(buf + RT_FRAME_HEADER, payload, frame.length);
-    feed(sh, buf, RT_FRAME_HEADER + frame.length);
+    fuzz_pipe_add(&pipe, data, size);
+    fuzz_pipe_used(&pipe, rt_tether_input(sh->tether, pipe.bytes, pipe.size, sh->now));
 }
 
 static void feed_map(struct shell *sh, uint8_t type, uint32_t channel, enum rt_msg_kind kind, const void *msg)
 {
-    static uint8_t buf[RT_FRAME_HEADER + RT_FRAME_PAYLOAD_MAX];
-    int size = rt_msg_encode(kind, msg, buf + RT_FRAME_HEADER, RT_FRAME_PAYLOAD_MAX);
-    if (size <= 0)
-        return;
-    rt_frame_put(buf, &(struct rt_frame){.type = type, .channel = channel, .length = (uint32_t)size});
-    feed(sh, buf, RT_FRAME_HEADER + (size_t)size);
+    frame.head = (struct rt_frame){.type = type, .channel = channel};
+    feed(sh, frame.bytes, fuzz_frame_map(&frame, kind, msg));
 }
 
 static struct rt_slice id_of(uint8_t n)
@@ -174,68 +117,67 @@ static struct rt_slice id_of(uint8_t n)
     return (struct rt_slice){ids[n % 8], RT_ID_SIZE};
 }
 
-static void attach(struct shell *sh, struct in *in)
+static void attach(struct shell *sh, struct fuzz_in *in)
 {
-    struct rt_attach_msg msg = {.cid = rt_slice_text("box"), .id = id_of(byte(in))};
-    uint32_t channel = 1 + byte(in) % 7;
-    msg.try_no = number(in);
-    msg.mode = byte(in) % 4;
-    msg.p = byte(in) % 3 == 2 ? RT_PROC_ANY : byte(in) % 4;
-    msg.want = byte(in) & 31;
-    msg.from = byte(in) % 6;
-    msg.n = number(in);
-    msg.ne = number(in);
-    msg.hold = number(in);
-    msg.once = byte(in) & 1;
-    msg.rows = number(in);
-    msg.cols = number(in);
-    msg.n_out = byte(in) % 4;
-    msg.n_in = byte(in) % 3;
+    struct rt_attach_msg msg = {.cid = rt_slice_text("box"), .id = id_of(fuzz_byte(in))};
+    uint32_t channel = 1 + fuzz_byte(in) % 7;
+    msg.try_no = 1 + fuzz_number(in);
+    msg.mode = fuzz_byte(in) % 4;
+    msg.p = fuzz_byte(in) % 3 == 2 ? RT_PROC_ANY : fuzz_byte(in) % 4;
+    msg.want = ~fuzz_byte(in) & 31;
+    msg.from = fuzz_byte(in) % 6;
+    msg.n = fuzz_number(in);
+    msg.ne = fuzz_number(in);
+    msg.hold = fuzz_number(in);
+    msg.once = fuzz_byte(in) & 1;
+    msg.rows = fuzz_number(in);
+    msg.cols = fuzz_number(in);
+    msg.n_out = fuzz_byte(in) % 4;
+    msg.n_in = fuzz_byte(in) % 3;
     for (size_t i = 0; i < msg.n_out; i++) {
         const struct rt_att *att = rt_tether_att_by_id(sh->tether, msg.id.data);
-        msg.out[i] = (struct rt_attach_out){.s = 1 + i, .c = number(in), .df = number(in)};
-        if (att != NULL && att->used && byte(in) % 2) { /* what an honest client would say */
+        msg.out[i] = (struct rt_attach_out){.s = 1 + i, .c = fuzz_number(in), .df = fuzz_number(in)};
+        if (att != NULL && att->used && fuzz_byte(in) % 2) { /* what an honest client would say */
             msg.out[i].c = att->out[i].acked;
             msg.out[i].df = att->out[i].digest.from;
             msg.out[i].d = rt_digest_value(&att->out[i].digest);
         }
     }
     for (size_t i = 0; i < msg.n_in; i++)
-        msg.in[i] = (struct rt_attach_in){.s = i * RT_CONTROL_DOWN, .a = number(in), .h = number(in)};
+        msg.in[i] = (struct rt_attach_in){.s = i * RT_CONTROL_DOWN, .a = fuzz_number(in), .h = fuzz_number(in)};
     feed_map(sh, RT_ATTACH, channel, RT_MSG_ATTACH, &msg);
 }
 
 /* An item of control-down, where the attachment expects it. */
-static void item(struct shell *sh, struct in *in)
+static void item(struct shell *sh, struct fuzz_in *in)
 {
-    static uint8_t buf[RT_FRAME_HEADER + 2 + RT_ITEM_MAX];
-    uint32_t channel = 1 + byte(in) % 7;
+    uint32_t channel = 1 + fuzz_byte(in) % 7;
     const struct rt_att *att = rt_tether_att_by_channel(sh->tether, channel);
-    struct rt_down_item msg = {.t = 1 + byte(in) % 3, .sig = number(in), .rows = number(in), .cols = number(in)};
-    msg.id = id_of(byte(in));
-    msg.hold = number(in);
-    msg.n_argv = byte(in) % 3;
+    uint8_t *payload = frame.bytes + RT_FRAME_HEADER;
+    struct rt_down_item msg = {
+        .t = 1 + fuzz_byte(in) % 3, .sig = fuzz_number(in), .rows = fuzz_number(in), .cols = fuzz_number(in)};
+    msg.id = id_of(fuzz_byte(in));
+    msg.hold = fuzz_number(in);
+    msg.n_argv = fuzz_byte(in) % 3;
     msg.argv[0] = msg.argv[1] = rt_slice_text("ls");
-    msg.in = byte(in) & 1;
-    msg.tty = byte(in) & 1;
-    int size = rt_msg_encode(RT_MSG_DOWN_ITEM, &msg, buf + RT_FRAME_HEADER + 2, RT_ITEM_MAX);
+    msg.in = fuzz_byte(in) & 1;
+    msg.tty = fuzz_byte(in) & 1;
+    int size = rt_msg_encode(RT_MSG_DOWN_ITEM, &msg, payload + 2, RT_ITEM_MAX);
     if (size <= 0 || att == NULL || !sh->up)
         return;
-    buf[RT_FRAME_HEADER] = (uint8_t)(size >> 8);
-    buf[RT_FRAME_HEADER + 1] = (uint8_t)size;
-    rt_frame_put(buf, &(struct rt_frame){.type = RT_DATA,
-                                         .stream = RT_CONTROL_DOWN,
-                                         .channel = channel,
-                                         .offset = att->in[RT_CONTROL_IN].next,
-                                         .length = (uint32_t)size + 2});
-    feed(sh, buf, RT_FRAME_HEADER + 2 + (size_t)size);
+    payload[0] = (uint8_t)(size >> 8);
+    payload[1] = (uint8_t)size;
+    frame.head = (struct rt_frame){.type = RT_DATA, .stream = RT_CONTROL_DOWN, .channel = channel};
+    frame.head.offset = att->in[RT_CONTROL_IN].next;
+    frame.head.length = (uint32_t)size + 2;
+    feed(sh, frame.bytes, fuzz_frame_end(&frame));
 }
 
-static void acknowledge(struct shell *sh, struct in *in)
+static void acknowledge(struct shell *sh, struct fuzz_in *in)
 {
-    uint8_t buf[RT_FRAME_HEADER + RT_ACK_PAYLOAD];
-    uint32_t channel = 1 + byte(in) % 7;
-    unsigned o = byte(in) % RT_OUTS;
+    uint8_t *payload = frame.bytes + RT_FRAME_HEADER;
+    uint32_t channel = 1 + fuzz_byte(in) % 7;
+    unsigned o = fuzz_byte(in) % RT_OUTS;
     const struct rt_att *att = rt_tether_att_by_channel(sh->tether, channel);
     if (att == NULL || !sh->up)
         return;
@@ -243,15 +185,32 @@ static void acknowledge(struct shell *sh, struct in *in)
     struct rt_digest digest = att->out[o].digest;
     if (att->out[o].wanted && digest.at <= att->out[o].sent)
         rt_ring_digest(ring, &digest, att->out[o].sent);
-    rt_frame_put(buf, &(struct rt_frame){.type = RT_ACK,
-                                         .flags = byte(in) & 1,
-                                         .stream = (uint16_t)(o + RT_STDOUT),
-                                         .channel = channel,
-                                         .offset = att->out[o].sent,
-                                         .length = RT_ACK_PAYLOAD});
-    rt_put_u64(buf + RT_FRAME_HEADER, att->out[o].sent + number(in) * 256);
-    rt_put_u64(buf + RT_FRAME_HEADER + 8, rt_digest_value(&digest));
-    feed(sh, buf, sizeof buf);
+    frame.head = (struct rt_frame){.type = RT_ACK, .stream = (uint16_t)(o + RT_STDOUT), .channel = channel};
+    frame.head.flags = fuzz_byte(in) & 1;
+    frame.head.offset = att->out[o].sent;
+    frame.head.length = RT_ACK_PAYLOAD;
+    rt_put_u64(payload, att->out[o].sent + fuzz_number(in) * 256);
+    rt_put_u64(payload + 8, rt_digest_value(&digest));
+    feed(sh, frame.bytes, fuzz_frame_end(&frame));
+}
+
+/* Input where the attachment expects it, or its end. */
+static void input(struct shell *sh, struct fuzz_in *in)
+{
+    uint32_t channel = 1 + fuzz_byte(in) % 7;
+    const struct rt_att *att = rt_tether_att_by_channel(sh->tether, channel);
+    uint8_t what = fuzz_byte(in);
+    uint64_t size = (fuzz_number(in) << (what & 8)) + 1; /* the bit of value 8: up to a frame's worth */
+    if (att == NULL || !sh->up)
+        return;
+    frame.head = (struct rt_frame){.type = RT_FIN, .stream = RT_STDIN, .channel = channel};
+    frame.head.offset = att->in[RT_STDIN_IN].next;
+    if (what % 8 != 7) {
+        frame.head.type = RT_DATA;
+        frame.head.length = size < RT_FRAME_PAYLOAD_MAX ? (uint32_t)size : RT_FRAME_PAYLOAD_MAX;
+        memset(frame.bytes + RT_FRAME_HEADER, what, frame.head.length);
+    }
+    feed(sh, frame.bytes, fuzz_frame_end(&frame));
 }
 
 static void produce(struct shell *sh, uint32_t proc, unsigned stream, size_t size)
@@ -275,22 +234,14 @@ static void take_stdin(struct shell *sh, uint32_t proc, size_t size)
         rt_tether_stdin_taken(sh->tether, proc, room < size ? room : size, sh->now);
 }
 
-/* All that there is to send, parsed as a receiver does. */
+/* All that there is to send. */
 static void output(struct shell *sh)
 {
-    static uint8_t buf[CAP];
+    static uint8_t buf[2 * FUZZ_FRAME_MAX];
     size_t n;
     for (unsigned i = 0; sh->up && (n = rt_tether_output(sh->tether, buf, sizeof buf, sh->now)) > 0; i++) {
         FUZZ_CHECK(n <= sizeof buf && i < 100000);
-        for (size_t at = 0; at < n;) {
-            struct rt_frame frame;
-            const char *why;
-            FUZZ_CHECK(n - at >= RT_FRAME_HEADER);
-            rt_frame_get(buf + at, &frame);
-            FUZZ_CHECK(rt_frame_check(&frame, &why) == 0);
-            at += RT_FRAME_HEADER + frame.length;
-            FUZZ_CHECK(at <= n);
-        }
+        fuzz_check_frames(buf, n);
     }
 }
 
@@ -310,22 +261,22 @@ static void pass_time(struct shell *sh, uint64_t ms)
     rt_tether_tick(sh->tether, sh->now);
 }
 
-static void link_event(struct shell *sh, struct in *in)
+static void link_event(struct shell *sh, struct fuzz_in *in)
 {
     struct rt_welcome_msg welcome = {.v = 1, .host = rt_slice_text("h"), .tkt = rt_slice_text("t"), .life = 5};
-    struct rt_refuse_msg refuse = {.c = byte(in) % 21, .delay = number(in), .epoch = number(in)};
-    struct rt_end_ok_msg end = {.how = byte(in) % 5, .delay = number(in)};
-    switch (byte(in) % 6) {
-    case 0:
+    struct rt_refuse_msg refuse = {.c = fuzz_byte(in) % 21, .delay = fuzz_number(in), .epoch = fuzz_number(in)};
+    struct rt_end_ok_msg end = {.how = fuzz_byte(in) % 5, .delay = fuzz_number(in)};
+    switch (fuzz_byte(in) % 6) {
+    case 3:
         if (sh->dialing || sh->up) {
             sh->dialing = sh->up = false;
             rt_tether_lost(sh->tether, sh->now);
         }
         break;
-    case 1:
-        feed_map(sh, RT_REFUSE, byte(in) % 8, RT_MSG_REFUSE, &refuse);
+    case 4:
+        feed_map(sh, RT_REFUSE, fuzz_byte(in) % 8, RT_MSG_REFUSE, &refuse);
         break;
-    case 2:
+    case 5:
         feed_map(sh, RT_END_OK, 0, RT_MSG_END_OK, &end);
         break;
     default:
@@ -340,10 +291,10 @@ static void link_event(struct shell *sh, struct in *in)
     }
 }
 
-static void process_event(struct shell *sh, struct in *in)
+static void process_event(struct shell *sh, struct fuzz_in *in)
 {
-    uint32_t proc = byte(in) % 4;
-    uint8_t what = byte(in);
+    uint32_t proc = fuzz_byte(in) % 4;
+    uint8_t what = fuzz_byte(in);
     switch (what % 8) {
     case 0:
         rt_tether_exited(sh->tether, proc, what >> 4, what >> 5, sh->now);
@@ -356,30 +307,24 @@ static void process_event(struct shell *sh, struct in *in)
         break;
     case 3:
     case 4:
-        take_stdin(sh, proc, 1 + number(in));
+        take_stdin(sh, proc, 1 + fuzz_number(in));
         break;
     default:
-        produce(sh, proc, RT_STDOUT + (what >> 4 & 1), (size_t)(number(in) % 2048) * 16); /* some rings' worth */
+        produce(sh, proc, RT_STDOUT + (what >> 4 & 1), (size_t)(fuzz_number(in) % 2048) * 16); /* some rings' worth */
         break;
     }
 }
 
-static void step(struct shell *sh, struct in *in)
+static void step(struct shell *sh, struct fuzz_in *in)
 {
-    uint8_t what = byte(in);
-    size_t size;
-    switch (what % 10) {
+    struct rt_slice raw;
+    switch (fuzz_byte(in) % 11) {
     case 0:
-        size = byte(in);
-        size = size < in->size ? size : in->size;
-        feed(sh, in->data, size);
-        in->data += size;
-        in->size -= size;
+        raw = fuzz_bytes(in);
+        feed(sh, raw.data, raw.size);
         break;
     case 1:
-        size = byte(in);
-        size = size < in->size ? size : in->size;
-        feed_frame(sh, in, in->data, size < in->size ? size : in->size / 2);
+        feed(sh, frame.bytes, fuzz_frame_any(in, &frame));
         break;
     case 2:
         attach(sh, in);
@@ -394,24 +339,42 @@ static void step(struct shell *sh, struct in *in)
         output(sh);
         break;
     case 6:
-        pass_time(sh, number(in));
+        pass_time(sh, fuzz_number(in));
         break;
     case 7:
         link_event(sh, in);
+        break;
+    case 8:
+        input(sh, in);
         break;
     default:
         process_event(sh, in);
         break;
     }
+    run_actions(sh);
+    check_bounds(sh);
+}
+
+/* A link and an attachment as honest peers make them, so that an input of few bytes begins in the middle. */
+static void begin_attached(struct shell *sh)
+{
+    struct fuzz_in honest = {NULL, 0};
+    link_event(sh, &honest);
+    run_actions(sh);
+    output(sh);
+    attach(sh, &honest);
+    run_actions(sh);
+    output(sh);
+    check_bounds(sh);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct shell shell;
-    static uint8_t count;
-    struct in in = {.data = data, .size = size};
+    uint8_t count = 0;
+    struct fuzz_in in = {.data = data, .size = size};
     struct rt_tether_config config;
-    uint8_t options = byte(&in);
+    uint8_t options = fuzz_byte(&in);
     rt_tether_defaults(&config);
     memcpy(config.cid, "box", 4);
     memcpy(config.token, "join", 4);
@@ -427,11 +390,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     shell.tether = rt_tether_new(&config, shell.now);
     FUZZ_CHECK(shell.tether != NULL);
     run_actions(&shell);
-    while (in.size > 0 && !shell.over) {
+    if (options & 4)
+        begin_attached(&shell);
+    while (in.size > 0 && !shell.over)
         step(&shell, &in);
-        run_actions(&shell);
-        check_bounds(&shell);
-    }
     rt_tether_free(shell.tether);
+    fuzz_pool_check();
     return 0;
 }
