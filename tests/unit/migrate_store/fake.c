@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "tests/unit/migrate_store/fake.h"
+
+#include "tests/lib/redis.h"
+#include "tests/system/store/harness.h"
+
+#include <hiredis/hiredis.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LINE_MAX_SIZE 400
+#define ANSWER_MAX (FAKE_ROWS_MAX + 512)
+
+struct fake_peer {
+    uv_pipe_t pipe;
+    struct fake_peer *next;
+    struct fake *fake;
+    redisReader *reader; /* owned; of the commands */
+    bool silent, subscribed;
+    char in[65536];
+};
+
+struct answer {
+    uv_write_t req;
+    char text[];
+};
+
+void fake_rule(struct fake *fake, const char *ask, const char *answer, enum fake_then then, size_t times)
+{
+    assert_true(fake->n_rules < FAKE_RULES_MAX);
+    fake->rules[fake->n_rules++] = (struct fake_rule){.ask = ask, .answer = answer, .then = then, .times = times};
+}
+
+void fake_no_rules(struct fake *fake)
+{
+    fake->n_rules = 0;
+}
+
+size_t fake_asked(const struct fake *fake, const char *part)
+{
+    size_t n = 0;
+
+    for (const char *at = fake->asked; (at = strstr(at, part)) != NULL; at = strchr(at, '\n')) {
+        n++;
+    }
+    return n;
+}
+
+void fake_forget(struct fake *fake)
+{
+    fake->n_asked = 0;
+    fake->asked[0] = '\0';
+}
+
+static void peer_closed_cb(uv_handle_t *handle)
+{
+    struct fake_peer *peer = handle->data;
+    struct fake_peer **at = &peer->fake->peers;
+
+    while (*at != peer) {
+        at = &(*at)->next;
+    }
+    *at = peer->next;
+    peer->fake->n_open--;
+    redisReaderFree(peer->reader);
+    free(peer);
+}
+
+static void peer_close(struct fake_peer *peer)
+{
+    if (!uv_is_closing((uv_handle_t *)&peer->pipe)) {
+        uv_close((uv_handle_t *)&peer->pipe, peer_closed_cb);
+    }
+}
+
+static void written_cb(uv_write_t *req, int status)
+{
+    (void)status;
+    free(req);
+}
+
+static void say(struct fake_peer *peer, const char *text)
+{
+    size_t size = strlen(text);
+    struct answer *answer = malloc(sizeof *answer + size + 1);
+    uv_buf_t buf;
+
+    assert_non_null(answer);
+    memcpy(answer->text, text, size + 1);
+    buf = uv_buf_init(answer->text, (unsigned)size);
+    if (size == 0 || uv_write(&answer->req, (uv_stream_t *)&peer->pipe, &buf, 1, written_cb)) {
+        free(answer);
+    }
+}
+
+/* What a server without anything in it says. beat: "FCALL rt1_beat 2 rt:reg rt:birth HOST INSTANCE SEQ ..." */
+static void say_usual(struct fake_peer *peer, const char *command)
+{
+    static const char *const usual[][2] = {
+        {"ROLE", FAKE_ROLE},
+        {"AUTH", "+OK\r\n"},
+        {"INFO", FAKE_INFO},
+        {"PING", "+PONG\r\n"},
+        {"SUBSCRIBE", "*3\r\n$9\r\nsubscribe\r\n$10\r\nrt:claimed\r\n:1\r\n"},
+        {"FUNCTION LOAD", "$10\r\nretether_1\r\n"},
+        {"WAIT", ":0\r\n"},
+        {"ZADD", ":1\r\n"},
+        {"ZREM", ":1\r\n"},
+        {"PEXPIRE", ":1\r\n"},
+        {"CONFIG", "*0\r\n"},
+        {"ZRANGE", "*0\r\n"},
+        {"HGETALL", "*0\r\n"},
+        {"FCALL rt1_prune", ":1\r\n"},
+        {"FCALL rt1_touch", ":1\r\n"},
+    };
+    const struct fake_beat *beat = &peer->fake->beat;
+    char text[ANSWER_MAX];
+    unsigned long long seq;
+
+    if (sscanf(command, "FCALL rt1_beat 2 rt:reg rt:birth %*s %*s %llu", &seq) == 1) { /* NOLINT(cert-err34-c) */
+        snprintf(text, sizeof text, "*8\r\n:%llu\r\n$32\r\n%s\r\n:%llu\r\n:%d\r\n$%zu\r\n%s\r\n:%llu\r\n:%llu\r\n%s",
+                 beat->now_ms, beat->mark, beat->born_ms, beat->taken, strlen(beat->instance), beat->instance,
+                 beat->seq_kept ? seq : beat->seq_found, seq + 1, beat->rows);
+        say(peer, text);
+        return;
+    }
+    for (size_t i = 0; i < sizeof usual / sizeof usual[0]; i++) {
+        if (strncmp(command, usual[i][0], strlen(usual[i][0])) == 0) {
+            say(peer, usual[i][1]);
+            return;
+        }
+    }
+    say(peer, "-ERR unknown command\r\n");
+}
+
+static void obey(struct fake_peer *peer, const char *command)
+{
+    struct fake *fake = peer->fake;
+
+    for (size_t i = fake->n_rules; i > 0; i--) {
+        struct fake_rule rule = fake->rules[i - 1];
+
+        if (!strstr(command, rule.ask)) {
+            continue;
+        }
+        if (rule.times > 0 && --fake->rules[i - 1].times == 0) {
+            fake->n_rules--;
+            memmove(&fake->rules[i - 1], &fake->rules[i], (fake->n_rules - (i - 1)) * sizeof rule);
+        }
+        say(peer, rule.answer);
+        peer->silent = rule.then != FAKE_GO_ON;
+        if (rule.then == FAKE_CLOSE) {
+            peer_close(peer);
+        }
+        return;
+    }
+    say_usual(peer, command);
+}
+
+/* The words of a command in one line, what is long or not text cut. */
+static void read_words(const redisReply *command, char line[LINE_MAX_SIZE])
+{
+    size_t at = 0;
+
+    assert_int_equal(command->type, REDIS_REPLY_ARRAY);
+    for (size_t i = 0; i < command->elements && at < LINE_MAX_SIZE - 1; i++) {
+        at += (size_t)snprintf(line + at, LINE_MAX_SIZE - at, "%s%.60s", i > 0 ? " " : "",
+                               command->element[i]->len < 200 ? command->element[i]->str : "...");
+    }
+    for (char *c = line; *c != '\0'; c++) {
+        *c = *c == '\n' ? '|' : *c;
+    }
+}
+
+static void note(struct fake *fake, const char *line)
+{
+    size_t size = strlen(line);
+
+    if (fake->n_asked + size + 2 > FAKE_ASKED_MAX) {
+        fake_forget(fake);
+    }
+    snprintf(fake->asked + fake->n_asked, FAKE_ASKED_MAX - fake->n_asked, "%s\n", line);
+    fake->n_asked += size + 1;
+}
+
+static void peer_alloc_cb(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
+{
+    struct fake_peer *peer = handle->data;
+
+    (void)suggested;
+    *buf = uv_buf_init(peer->in, sizeof peer->in);
+}
+
+static void peer_read_cb(uv_stream_t *stream, ssize_t size, const uv_buf_t *buf)
+{
+    struct fake_peer *peer = stream->data;
+    char line[LINE_MAX_SIZE];
+
+    if (size < 0) {
+        peer_close(peer);
+        return;
+    }
+    assert_int_equal(redisReaderFeed(peer->reader, buf->base, (size_t)size), REDIS_OK);
+    while (!uv_is_closing((uv_handle_t *)stream)) {
+        void *command = NULL;
+
+        assert_int_equal(redisReaderGetReply(peer->reader, &command), REDIS_OK);
+        if (!command) {
+            return;
+        }
+        read_words(command, line);
+        freeReplyObject(command);
+        note(peer->fake, line);
+        peer->subscribed |= strncmp(line, "SUBSCRIBE", 9) == 0;
+        if (!peer->silent) {
+            obey(peer, line);
+        }
+    }
+}
+
+static void accept_cb(uv_stream_t *listener, int status)
+{
+    struct fake *fake = listener->data;
+    struct fake_peer *peer = calloc(1, sizeof *peer);
+
+    assert_int_equal(status, 0);
+    assert_non_null(peer);
+    fake->n_connections++;
+    fake->n_open++;
+    peer->fake = fake;
+    peer->reader = redisReaderCreate();
+    assert_non_null(peer->reader);
+    peer->next = fake->peers;
+    fake->peers = peer;
+    uv_pipe_init(&loop, &peer->pipe, 0);
+    peer->pipe.data = peer;
+    assert_int_equal(uv_accept(listener, (uv_stream_t *)&peer->pipe), 0);
+    uv_read_start((uv_stream_t *)&peer->pipe, peer_alloc_cb, peer_read_cb);
+}
+
+int fake_group_setup(void **state)
+{
+    (void)state;
+    /* As every program on libuv does: it writes without MSG_NOSIGNAL. */
+    return signal(SIGPIPE, SIG_IGN) == SIG_ERR || uv_loop_init(&loop);
+}
+
+int fake_group_teardown(void **state)
+{
+    (void)state;
+    return uv_loop_close(&loop);
+}
+
+void fake_start(struct fake *fake)
+{
+    memset(fake, 0, sizeof *fake);
+
+    fake->beat = (struct fake_beat){.now_ms = 1000000,
+                                    .born_ms = 1000,
+                                    .mark = FAKE_MARK,
+                                    .instance = FAKE_OTHER,
+                                    .seq_kept = true,
+                                    .rows = "*0\r\n"};
+    snprintf(fake->dir, sizeof fake->dir, "/tmp/rt-fake-XXXXXX");
+    assert_non_null(mkdtemp(fake->dir));
+    snprintf(fake->path, sizeof fake->path, "%s/socket", fake->dir);
+    snprintf(fake->endpoint, sizeof fake->endpoint, "unix:%s", fake->path);
+    uv_pipe_init(&loop, &fake->listener, 0);
+    fake->listener.data = fake;
+    assert_int_equal(uv_pipe_bind(&fake->listener, fake->path), 0);
+    assert_int_equal(uv_listen((uv_stream_t *)&fake->listener, 16, accept_cb), 0);
+}
+
+void fake_say(struct fake *fake, const char *text)
+{
+    for (struct fake_peer *peer = fake->peers; peer; peer = peer->next) {
+        say(peer, text);
+    }
+}
+
+void fake_push(struct fake *fake, const char *text)
+{
+    for (struct fake_peer *peer = fake->peers; peer; peer = peer->next) {
+        if (peer->subscribed) {
+            say(peer, text);
+        }
+    }
+}
+
+void fake_cut(struct fake *fake)
+{
+    for (struct fake_peer *peer = fake->peers; peer; peer = peer->next) {
+        peer_close(peer);
+    }
+}
+
+static void closed_cb(uv_handle_t *handle)
+{
+    struct fake *fake = handle->data;
+
+    fake->closed = true;
+}
+
+void fake_stop(struct fake *fake)
+{
+    uv_close((uv_handle_t *)&fake->listener, closed_cb);
+    fake_cut(fake);
+    while (!fake->closed || fake->n_open > 0) {
+        uv_run(&loop, UV_RUN_ONCE);
+    }
+    rt_test_remove_tree(fake->dir);
+}
