@@ -225,22 +225,27 @@ static void settled(struct rt_agent *agent, struct ag_end *end, bool stored)
 /* What comes next for an end after an answer of the store. Returns how its guest is answered now, or -1: not yet. */
 static int next_step(struct rt_agent *agent, struct ag_end *end, rt_link_id link, const struct rt_store_reply *reply)
 {
-    bool claimed = reply->kind == RT_STORE_TAKE && reply->error == 0;
+    bool missing = reply->kind == RT_STORE_END && reply->error == RT_ENOTFOUND;
 
     if (reply->kind == RT_STORE_END && reply->error == 0 && reply->how != RT_END_LATER) {
         settled(agent, end, true);
         return (int)reply->how;
     }
-    if (claimed && reply->outcome.verdict == RT_CLASS_OK && reply->outcome.life == end->life) {
-        return submit(agent, end, link);
-    }
-    if (claimed && reply->outcome.verdict != RT_CLASS_RETRY_LATER) { /* another life has taken over */
+#ifdef RT_MUTANT_END_UNCLAIMED
+    if (missing) {
         settled(agent, end, false);
         return RT_END_LATER;
     }
-    if (reply->kind == RT_STORE_END && reply->error == RT_ENOTFOUND && !end->claim_tried &&
-        claim_first(agent, end, link)) {
+#endif
+    if (reply->kind == RT_STORE_TAKE && reply->error == 0 && reply->outcome.verdict != RT_CLASS_RETRY_LATER) {
+        return submit(agent, end, link); /* taken, or refused because there is a record now: its life decides */
+    }
+    if (missing && !end->claim_tried && claim_first(agent, end, link)) {
         return -1;
+    }
+    if (missing && end->claim_tried && reply->outcome.verdict == RT_CLASS_STALE) { /* another life has taken over */
+        settled(agent, end, false);
+        return RT_END_LATER;
     }
     return keep(agent, end) ? RT_END_ON_DISK : RT_END_LATER;
 }

@@ -98,6 +98,9 @@ void rt_tether_charge(struct rt_tether *t, uint64_t now)
     uint64_t dt = chargeable(t, now);
     bool spent = false;
 
+#ifdef RT_MUTANT_HOLD_NOT_CHARGED
+    dt = 0;
+#endif
     if (now > t->charged_at)
         t->charged_at = now;
     if (dt == 0)

@@ -167,7 +167,7 @@ void sim_check_ended(void)
         if (guest >= 0 && sim.guests[guest].exits && !held(sim.guests[guest].tether))
             sim_fail("guest %d has exited and is not over (end %s)", guest,
                      sim.guests[guest].tether->end_ok ? "stored" : "not stored");
-        if (guest < 0 && !sim.store_lost && sim_store_record(i)->state != RT_SESSION_ENDED)
+        if (guest < 0 && !sim_store_end_lost(i) && sim_store_record(i)->state != RT_SESSION_ENDED)
             sim_fail("container %d is over, its record says %s", i, rt_session_state_name(sim_store_record(i)->state));
     }
     for (int i = 0; i < SIM_CLIENTS; i++)
@@ -175,7 +175,8 @@ void sim_check_ended(void)
             const struct sim_att *att = &sim.clients[i].atts[k];
 
             if (att->att && !att->final && !att->exited && !sim.clients[i].stalled_for_ever &&
-                !container_forked(att->container) && guest_of(att->container) < 0 && !sim.store_lost)
+                !container_forked(att->container) && guest_of(att->container) < 0 &&
+                !sim_store_end_lost(att->container))
                 sim_fail("client %d was not told the exit", i);
         }
 }

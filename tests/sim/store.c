@@ -11,6 +11,7 @@
 struct record {
     struct rt_store_record r;
     struct rt_end_msg end;
+    uint64_t ended_life; /* whose end this is */
 };
 
 static struct {
@@ -21,6 +22,7 @@ static struct {
     bool out;
     bool lose_reply;
     int lose_news, late_news, twice_news;
+    bool end_lost[SIM_CONTAINERS]; /* an end that was stored is gone: nobody has it any more */
 } store;
 
 static uint64_t store_ms(void)
@@ -44,6 +46,11 @@ void sim_store_reset(void)
 const struct rt_record *sim_store_record(int container)
 {
     return &store.records[container].r.rule;
+}
+
+bool sim_store_end_lost(int container)
+{
+    return store.end_lost[container];
 }
 
 static int container_of_key(const struct rt_key *key)
@@ -213,6 +220,7 @@ static void run(int agent, const struct rt_store_op *op, struct rt_store_reply *
     case RT_STORE_END:
         if (!rec->r.rule.exists || rec->r.rule.life != op->life) {
             reply->error = RT_ENOTFOUND;
+            reply->outcome.verdict = rec->r.rule.exists ? RT_CLASS_STALE : RT_CLASS_NOT_FOUND;
             break;
         }
         rec->r.rule.state = RT_SESSION_ENDED;
@@ -221,7 +229,12 @@ static void run(int agent, const struct rt_store_op *op, struct rt_store_reply *
         rec->r.sig = op->end.sig;
         rec->r.out = op->end.out;
         rec->r.err = op->end.err;
-        reply->how = RT_END_STORED;
+        rec->ended_life = op->life;
+        sim_log("store: has the end of %s at life %llu from %s", op->key.cid, (unsigned long long)op->life, host);
+        store.end_lost[rec - store.records] = false;
+        reply->how = sim_chance(50) ? RT_END_REPLICATED : RT_END_STORED;
+        if (reply->how == RT_END_REPLICATED) /* the replica has it, and all that came before it */
+            memcpy(store.older, store.records, sizeof store.older);
         break;
     case RT_STORE_GET:
         reply->n_records = rec->r.rule.exists;
@@ -370,6 +383,26 @@ static void whole_now(int arg)
             news(i, &n, 0);
 }
 
+static bool has_end(const struct record *rec, uint64_t life)
+{
+    return rec->r.rule.exists && rec->r.rule.state == RT_SESSION_ENDED && rec->ended_life == life;
+}
+
+/* The records become those of `from`, or none. */
+static void fall_back_to(const struct record *from)
+{
+    static const struct record none;
+
+    for (int i = 0; i < SIM_CONTAINERS; i++) {
+        struct record *rec = &store.records[i];
+        const struct record *old = from ? &from[i] : &none;
+
+        if (has_end(rec, rec->ended_life) && !has_end(old, rec->ended_life))
+            store.end_lost[i] = true;
+        *rec = *old;
+    }
+}
+
 static void keep_older(int arg)
 {
     (void)arg;
@@ -397,15 +430,13 @@ void sim_store_fault(enum sim_fault fault)
         sim_post((struct sim_event){.kind = EV_CALL, .call = up_all, .arg = 0}, pause_us);
         break;
     case FAULT_STORE_FAILOVER:
-        sim.store_lost = true;
         store.out = true;
         down_all();
-        memcpy(store.records, store.older, sizeof store.records);
+        fall_back_to(store.older);
         sim_post((struct sim_event){.kind = EV_CALL, .call = up_all, .arg = 1}, pause_us);
         break;
     case FAULT_STORE_FLUSH:
-        sim.store_lost = true;
-        memset(store.records, 0, sizeof store.records);
+        fall_back_to(NULL);
         memset(store.older, 0, sizeof store.older);
         store.born_ms = store_ms();
         down_all();

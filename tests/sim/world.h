@@ -210,7 +210,6 @@ struct sim_world {
     bool quiet;                               /* faults have ended, clients type no more */
     bool silent;                              /* processes write no more */
     bool ending;                              /* processes that exit do */
-    bool store_lost;                          /* the store has lost writes */
     int lose_next;                            /* frame type whose connection is cut when it is next sent, 0 none */
     uint64_t double_since_us[SIM_CONTAINERS]; /* two agents serve it, 0 not */
     struct sim_stats stats;
@@ -284,6 +283,8 @@ void sim_store_fault(enum sim_fault fault);
 void sim_store_heal(void);
 bool sim_store_whole(void);
 void sim_store_host_died(int about);
+/* The store lost the end of this container after it had taken it: its agent keeps it no more. */
+bool sim_store_end_lost(int container);
 const struct rt_record *sim_store_record(int container);
 
 /* faults.c */

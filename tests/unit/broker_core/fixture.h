@@ -52,9 +52,10 @@ void fx_close(struct fx *fx);
 int fx_setup(void **state);
 int fx_teardown(void **state);
 #define FX_TEST(name) cmocka_unit_test_setup_teardown(name, fx_setup, fx_teardown)
-void fx_tick(struct fx *fx, uint64_t ms); /* time goes on, deadlines on its way are kept */
-void fx_answer(struct fx *fx);            /* replies to all operations under way, and to those that this starts */
-void fx_fail(struct fx *fx, int error);   /* the same with an error */
+void fx_tick(struct fx *fx, uint64_t ms);     /* time goes on, deadlines on its way are kept */
+void fx_answer(struct fx *fx);                /* replies to all operations under way, and to those that this starts */
+void fx_fail(struct fx *fx, int error);       /* the same with an error */
+void fx_answer_one(struct fx *fx, int error); /* only the oldest; error 0: as the model has it */
 void fx_up(struct fx *fx, bool fresh, bool whole);
 void fx_down(struct fx *fx);
 void fx_host(struct fx *fx, const char *host, bool alive);

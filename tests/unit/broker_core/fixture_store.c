@@ -171,24 +171,26 @@ static void run(struct fx *fx, const struct rt_store_op *op, int error)
     rt_agent_store_reply(fx->agent, &reply, fx->now);
 }
 
-static void answer_all(struct fx *fx, int error)
+void fx_answer_one(struct fx *fx, int error)
 {
-    while (fx->n_ops > 0) {
-        struct rt_store_op op = fx->ops[0];
-        fx->n_ops--;
-        memmove(fx->ops, fx->ops + 1, fx->n_ops * sizeof fx->ops[0]);
-        run(fx, &op, error);
-    }
+    struct rt_store_op op = fx->ops[0];
+
+    assert_true(fx->n_ops > 0);
+    fx->n_ops--;
+    memmove(fx->ops, fx->ops + 1, fx->n_ops * sizeof fx->ops[0]);
+    run(fx, &op, error);
 }
 
 void fx_answer(struct fx *fx)
 {
-    answer_all(fx, 0);
+    fx_fail(fx, 0);
 }
 
 void fx_fail(struct fx *fx, int error)
 {
-    answer_all(fx, error);
+    while (fx->n_ops > 0) {
+        fx_answer_one(fx, error);
+    }
 }
 
 static void news(struct fx *fx, const struct rt_store_news *item)

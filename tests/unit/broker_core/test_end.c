@@ -212,6 +212,33 @@ static void test_end_waits_until_it_may_claim(void **state)
     assert_int_equal(fx_record(fx, "local", "web")->rule.state, RT_SESSION_ENDED);
 }
 
+/* The record is made by a later connection of the same guest between the end's two questions. */
+static void test_end_after_a_later_epoch(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+    struct rt_store_record saved;
+    size_t takes;
+
+    fx_guest(&guest, "web", 1);
+    fx_serve(fx, &guest);
+    fx_down(fx);
+    end(fx, guest.link, 4, 0, 0);
+    want_end_ok(fx, guest.link, RT_END_ON_DISK);
+    fx_lost(fx, guest.link);
+    saved = *fx_record(fx, "local", "web");
+    saved.rule.epoch += 2;
+    fx_up(fx, false, true);
+    fx_answer_one(fx, RT_ENOTFOUND);
+    *fx_record(fx, "local", "web") = saved;
+    takes = fx->n_submitted[RT_STORE_TAKE];
+    fx_answer(fx);
+    assert_int_equal(fx->n_submitted[RT_STORE_TAKE], takes);
+    assert_int_equal(fx->n_dropped, 1);
+    assert_int_equal(fx_record(fx, "local", "web")->rule.state, RT_SESSION_ENDED);
+    assert_int_equal(fx_record(fx, "local", "web")->rule.epoch, saved.rule.epoch);
+}
+
 static void test_end_of_a_life_that_is_over(void **state)
 {
     struct fx *fx = *state;
@@ -290,6 +317,7 @@ int main(void)
         FX_TEST(test_end_not_found),
         FX_TEST(test_end_of_an_unclaimed_guest),
         FX_TEST(test_end_waits_until_it_may_claim),
+        FX_TEST(test_end_after_a_later_epoch),
         FX_TEST(test_end_of_a_life_that_is_over),
         FX_TEST(test_end_kept_by_an_earlier_run),
         FX_TEST(test_ends_limit),
