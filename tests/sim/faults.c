@@ -335,10 +335,9 @@ void sim_heal(void)
     for (int i = 0; i < SIM_CLIENTS; i++)
         if (!sim.clients[i].stalled_for_ever)
             sim.clients[i].stalled_until_us = 0;
-    for (int i = 0; i < SIM_CONNS; i++) /* the network answers again: what is dead is reset */
-        for (int side = 0; side < 2; side++)
-            if (sim.conns[i].used && sim.conns[i].cut && sim.conns[i].open[side])
-                sim_post((struct sim_event){.kind = EV_CLOSED, .conn = i, .gen = sim.conns[i].gen, .side = side},
-                         sim_random(1000000));
+    for (int i = 0; i < SIM_GUESTS; i++) {
+        const struct sim_conn *conn = &sim.conns[sim.guests[i].conn < 0 ? 0 : sim.guests[i].conn];
+        sim.guests[i].hung = sim.guests[i].conn >= 0 && conn->cut && conn->open[0];
+    }
     sim_log("the faults have ended");
 }

@@ -9,6 +9,7 @@
 /* One run: sets the cluster up, steps through events with faults, then without, and checks. */
 
 #define QUIET_US 10000000
+#define IDLE_HANG_US 16000000 /* a link without a channel that hangs silently: three pings of 5 s */
 #define DRAIN_US 10000000
 #define END_US 15000000
 #define FORK_END_US 120000000 /* two slow retries after a lease */
@@ -200,6 +201,21 @@ static bool any_running(void)
     return false;
 }
 
+/* What stands still goes on; a flushed store takes no new container for a while, and says so. */
+static bool fault_lasts(void)
+{
+    for (int i = 0; i < SIM_GUESTS; i++) {
+        const struct sim_guest *g = &sim.guests[i];
+
+        if (g->running && (sim.now_us < g->paused_until_us || (g->tether->life == 0 && !sim_store_whole())))
+            return true;
+    }
+    for (int i = 0; i < SIM_AGENTS; i++)
+        if (sim.now_us < sim.agents[i].paused_until_us)
+            return true;
+    return false;
+}
+
 static void run_for(uint64_t us)
 {
     uint64_t end = sim.now_us + us;
@@ -217,10 +233,12 @@ void sim_run(const struct sim_options *options, struct sim_stats *total)
     while ((sim.stats.events < options->min_events || sim.stats.moves < 5) && any_running())
         step();
     sim_heal();
-    while (!sim_store_whole()) /* a flushed store takes no new container for a while, and says so */
+    while (fault_lasts())
         step();
     run_for(QUIET_US);
-    sim_check_live();
+    sim_check_live(false);
+    run_for(IDLE_HANG_US - QUIET_US);
+    sim_check_live(true);
     sim.silent = true;
     run_for(DRAIN_US);
     sim_check_drained();

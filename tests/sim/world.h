@@ -134,6 +134,7 @@ struct sim_guest {
     uint64_t timer_us, paused_until_us;
     bool forked; /* it or its original was cloned, reverted or restarted: refusals are no violation */
     bool started, exits, exited;
+    bool hung; /* when the faults ended its link was dead, and nobody had told it */
     struct sim_applied applied[SIM_APPLIED];
     size_t n_applied;
     bool stopped[2]; /* the process found no room for its output */
@@ -293,7 +294,8 @@ void sim_heal(void);
 
 /* check.c */
 void sim_check(void);
-void sim_check_live(void);    /* 10 s after the faults: everything is attached again */
+/* Everything is attached again; all: also what nobody could miss while its link was silent. */
+void sim_check_live(bool all);
 void sim_check_drained(void); /* every byte written has arrived */
 void sim_check_ended(void);   /* containers that exited are over and recorded */
 
