@@ -10,6 +10,7 @@
  * own or another attachment, which is then only marked, or the client. */
 
 #define DEFAULT_HOLD_MS 30000
+#define SIGNAL_MAX 64 /* of Linux */
 
 /* Calls one callback if the application has it. */
 #define CALL(att, name, ...)                                                                                           \
@@ -284,9 +285,15 @@ void retether_resume(struct retether_attachment *att, enum retether_stream strea
     }
 }
 
+/* Whether anything may still be sent: the attachment is there, and its last callback has not fired. */
+static bool writable(const struct retether_attachment *att)
+{
+    return att->catt != NULL && !att->final;
+}
+
 size_t retether_write(struct retether_attachment *att, const void *data, size_t size)
 {
-    size_t took = att->catt != NULL ? rt_catt_write(att->catt, data, size) : 0;
+    size_t took = writable(att) ? rt_catt_write(att->catt, data, size) : 0;
 
     if (took < size) {
         att->starved = true;
@@ -298,29 +305,41 @@ size_t retether_write(struct retether_attachment *att, const void *data, size_t 
 void retether_write_end(struct retether_attachment *att)
 {
     att->ended = true;
-    if (att->catt != NULL) {
+    if (writable(att)) {
         rt_catt_write_end(att->catt);
         rt_sdk_wake(att->client);
     }
 }
 
+/* An item that was refused is none to wait for. */
+static int sent_item(struct retether_attachment *att, int rc)
+{
+    if (rc == RT_OK) {
+        att->items = true;
+        rt_sdk_wake(att->client);
+    }
+    return rc;
+}
+
 int retether_resize(struct retether_attachment *att, unsigned rows, unsigned cols)
 {
-    rt_sdk_wake(att->client);
-    if (att->exec != NULL) {
+    if (rows > UINT16_MAX || cols > UINT16_MAX) {
+        return RT_EINVAL;
+    }
+    if (att->exec != NULL && !att->final) {
         att->exec->options.rows = rows;
         att->exec->options.cols = cols;
         return RT_OK;
     }
-    att->items = true;
-    return att->catt != NULL ? rt_catt_resize(att->catt, rows, cols) : RT_ESTATE;
+    return sent_item(att, writable(att) ? rt_catt_resize(att->catt, rows, cols) : RT_ESTATE);
 }
 
 int retether_signal(struct retether_attachment *att, unsigned signum)
 {
-    rt_sdk_wake(att->client);
-    att->items = true;
-    return att->catt != NULL ? rt_catt_signal(att->catt, signum) : RT_ESTATE;
+    if (signum == 0 || signum > SIGNAL_MAX) {
+        return RT_EINVAL;
+    }
+    return sent_item(att, writable(att) ? rt_catt_signal(att->catt, signum) : RT_ESTATE);
 }
 
 uint64_t retether_offset(const struct retether_attachment *att, enum retether_stream stream)

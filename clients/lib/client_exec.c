@@ -197,15 +197,20 @@ bool rt_sdk_exec_step(struct retether_attachment *att)
     struct rt_catt_event event;
     bool moved = false;
 
-    while (att->exec != NULL && !att->closed && !att->final && rt_catt_event(att->exec->control, &event)) {
+    while (!att->closed && !att->final && rt_catt_event(att->exec->control, &event)) {
         moved = true;
         if (event.kind == RT_CATT_ATTACHED) {
-            send_item(att);
+            att->exec->attached = true;
         } else if (event.kind == RT_CATT_EXITED) {
             fail(att, RT_CLASS_ENDED, "the container's main process has ended", &event);
         } else if (event.kind == RT_CATT_REWOUND || event.kind == RT_CATT_FAILED) {
             rt_sdk_attachment_fail(att, &event);
         }
+    }
+    /* Not before all was heard that came with ATTACHED: its end is told as what it is. */
+    if (!att->closed && !att->final && att->exec->attached && !att->exec->sent) {
+        send_item(att);
+        moved = true;
     }
     if (att->exec != NULL && !att->closed && !att->final && att->exec->sent && rt_catt_applied(att->exec->control)) {
         arrived(att);

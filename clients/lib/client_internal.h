@@ -27,7 +27,7 @@ struct rt_sdk_exec {         /* what client_exec.c needs until the process is th
     struct rt_catt *control; /* owned: on the main process; NULL when the item has arrived */
     char **argv, **env;      /* owned */
     char *cwd;               /* owned */
-    bool tty, sent;
+    bool tty, attached, sent;
     struct rt_attach_options options; /* of the attachment to the new process */
 };
 

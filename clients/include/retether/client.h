@@ -174,10 +174,13 @@ void retether_detach(struct retether_attachment *att);
 
 void retether_resume(struct retether_attachment *att, enum retether_stream stream);
 
-/* stdin. Takes what fits into the window (256 KiB not yet taken by the process), returns how many bytes. */
+/* stdin. Takes what fits into the window (256 KiB not yet taken by the process), returns how many bytes: 0 also after
+ * the end of the input, and after a final callback. */
 size_t retether_write(struct retether_attachment *att, const void *data, size_t size);
 /* No more stdin follows. */
 void retether_write_end(struct retether_attachment *att);
+/* RT_EINVAL: more than 65,535 rows or columns, or no signal (1 to 64). RT_ESTATE: after a final callback; a signal also
+ * before the process of an exec is there. RT_ELIMIT: the container has not taken those sent before. */
 int retether_resize(struct retether_attachment *att, unsigned rows, unsigned cols);
 int retether_signal(struct retether_attachment *att, unsigned signum);
 

@@ -1,0 +1,447 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "tests/unit/clients/box_request.h"
+#include "tests/unit/clients/sdk.h"
+
+#include "migrate/core/token_text.h"
+
+/* Requests: what is asked, what comes back in how many parts, and how one ends that is not answered. */
+
+struct answer {
+    unsigned parts, last; /* callbacks; those without `more` */
+    int error;
+    unsigned cls;
+    char text[RETETHER_TEXT_MAX + 1], token[RETETHER_TOKEN_SIZE];
+    size_t records, hosts, bytes;
+    struct retether_record record; /* the first; its arrays are copied below */
+    struct retether_move move;
+    struct retether_process process;
+    struct retether_holder holder;
+    struct retether_host host;
+    uint64_t end[2];
+    unsigned code, signum;
+    uint64_t offset;
+    bool lost;
+    char data[256];
+    struct sdk *sdk;
+};
+
+static void copy_record(struct answer *answer, const struct retether_record *record)
+{
+    answer->record = *record;
+    if (record->n_history > 0) {
+        answer->move = record->history[0];
+    }
+    if (record->n_processes > 0) {
+        answer->process = record->processes[0];
+    }
+    if (record->n_attachments > 0) {
+        answer->holder = record->attachments[0];
+    }
+}
+
+static void reply_cb(struct retether_client *client, const struct retether_reply *reply, void *ctx)
+{
+    struct answer *answer = ctx;
+
+    assert_true(client == answer->sdk->client);
+    assert_int_equal(answer->last, 0);
+    answer->parts++;
+    answer->last += !reply->more;
+    answer->error = reply->error;
+    answer->cls = reply->cls;
+    snprintf(answer->text, sizeof(answer->text), "%s", reply->text);
+    snprintf(answer->token, sizeof(answer->token), "%s", reply->token != NULL ? reply->token : "");
+    if (reply->n_records > 0) {
+        copy_record(answer, &reply->records[0]);
+    }
+    answer->records += reply->n_records;
+    if (reply->n_hosts > 0) {
+        answer->host = reply->hosts[0];
+    }
+    answer->hosts += reply->n_hosts;
+    if (answer->parts == 1) {
+        memcpy(answer->end, reply->end, sizeof(answer->end));
+        answer->code = reply->code;
+        answer->signum = reply->signal;
+        answer->lost = reply->lost;
+    }
+    assert_true(answer->bytes + reply->size < sizeof(answer->data));
+    if (reply->size > 0) {
+        memcpy(answer->data + answer->bytes, reply->data, reply->size);
+        answer->offset = reply->offset;
+    }
+    answer->bytes += reply->size;
+}
+
+static void wait_answer(struct answer *answer)
+{
+    FIXTURE_UNTIL(answer->sdk->f, answer->last > 0);
+    fixture_settle(answer->sdk->f);
+    assert_int_equal(answer->last, 1);
+}
+
+static struct rt_request_msg asked;
+static char asked_text[3][RT_LABEL_MAX + 1];
+
+/* Notes what was asked; the box answers. */
+static bool note_request(struct box *box, struct link *link, uint64_t id, const struct rt_request_msg *request)
+{
+    (void)box;
+    (void)link;
+    (void)id;
+    asked = *request;
+    rt_slice_copy(request->op, asked_text[0], sizeof(asked_text[0]));
+    rt_slice_copy(request->cid, asked_text[1], sizeof(asked_text[1]));
+    rt_slice_copy(request->label, asked_text[2], sizeof(asked_text[2]));
+    return false;
+}
+
+/* ---- each of them ---- */
+
+static void test_create(void **state)
+{
+    struct sdk *sdk = *state;
+    struct answer answer = {.sdk = sdk};
+    uint8_t token[RT_TOKEN_MAX];
+
+    sdk->box->on_request = note_request;
+    assert_int_equal(retether_create(sdk->client, "box", "a label", 65536, reply_cb, &answer), RT_OK);
+    wait_answer(&answer);
+    assert_string_equal(asked_text[0], "create");
+    assert_string_equal(asked_text[1], "box");
+    assert_string_equal(asked_text[2], "a label");
+    assert_int_equal(asked.ring, 65536);
+    assert_int_equal(answer.error, 0);
+    assert_int_equal(rt_token_text_decode(answer.token, strlen(answer.token), token, sizeof(token)), 5);
+    assert_memory_equal(token, "token", 5);
+}
+
+static bool answer_record(struct box *box, struct link *link, uint64_t id, const struct rt_request_msg *request)
+{
+    static struct rt_reply_msg reply;
+    static struct rt_report_msg report;
+    static uint8_t bytes[RT_FRAME_PAYLOAD_MAX];
+    struct rt_record_msg *record = &reply.recs[0];
+    int size;
+
+    (void)note_request(box, link, id, request);
+    memset(&reply, 0, sizeof(reply));
+    memset(&report, 0, sizeof(report));
+    report.n_procs = 1;
+    report.procs[0] = (struct rt_report_proc){
+        .p = 3, .st = 2, .tty = true, .code = 8, .base = {1, 2, 3}, .head = {10, 20, 30}, .n_base = 3, .n_head = 3};
+    report.n_atts = 1;
+    report.atts[0] = (struct rt_report_att){.id = {(const uint8_t *)"0123456789abcdef", 16},
+                                            .p = 3,
+                                            .bound = true,
+                                            .cons = {4, 5, 6},
+                                            .n_cons = 3,
+                                            .app = {7, 8},
+                                            .n_app = 2,
+                                            .hold = 99,
+                                            .obs = true};
+    size = rt_msg_encode(RT_MSG_REPORT, &report, bytes, sizeof(bytes));
+    assert_true(size > 0);
+    reply.n_recs = 1;
+    box_record(box, record);
+    record->label = rt_slice_text("a label");
+    record->report = (struct rt_slice){bytes, (size_t)size};
+    record->n_hist = 1;
+    record->hist[0] = (struct rt_move_msg){.host = rt_slice_text("h7"), .life = 5, .epoch = 6, .at = 7};
+    record->claimed = 11;
+    record->moves = 12;
+    record->seen = 13;
+    box_reply(link, id, &reply);
+    return true;
+}
+
+static void test_show(void **state)
+{
+    struct sdk *sdk = *state;
+    struct answer answer = {.sdk = sdk};
+
+    sdk->box->on_request = answer_record;
+    assert_int_equal(retether_show(sdk->client, "we", true, reply_cb, &answer), RT_OK);
+    wait_answer(&answer);
+    assert_true(asked.prefix);
+    assert_int_equal(answer.records, 1);
+    assert_string_equal(answer.record.container, "web");
+    assert_string_equal(answer.record.tenant, "local");
+    assert_string_equal(answer.record.label, "a label");
+    assert_string_equal(answer.record.host, "h0");
+    assert_int_equal(answer.record.state, RETETHER_RUNNING);
+    assert_int_equal(answer.record.made_ms, 1700000000000);
+    assert_int_equal(answer.record.claimed_ms, 11);
+    assert_int_equal(answer.record.moves, 12);
+    assert_int_equal(answer.record.seen_ms, 13);
+    assert_int_equal(answer.record.n_history, 1);
+    assert_string_equal(answer.move.host, "h7");
+    assert_int_equal(answer.move.at_ms, 7);
+    assert_int_equal(answer.record.n_processes, 1);
+    assert_true(answer.process.exited && answer.process.tty);
+    assert_int_equal(answer.process.id, 3);
+    assert_int_equal(answer.process.code, 8);
+    assert_int_equal(answer.process.base[1], 2);
+    assert_int_equal(answer.process.head[2], 30);
+    assert_int_equal(answer.record.n_attachments, 1);
+    assert_memory_equal(answer.holder.id, "0123456789abcdef", 16);
+    assert_true(answer.holder.bound && answer.holder.observer);
+    assert_int_equal(answer.holder.consumed[1], 5);
+    assert_int_equal(answer.holder.applied[0], 7);
+    assert_int_equal(answer.holder.hold_left_ms, 99);
+}
+
+/* A report that cannot be read costs the record nothing else. */
+static bool answer_bad_report(struct box *box, struct link *link, uint64_t id, const struct rt_request_msg *request)
+{
+    static struct rt_reply_msg reply;
+
+    (void)request;
+    memset(&reply, 0, sizeof(reply));
+    reply.n_recs = 1;
+    box_record(box, &reply.recs[0]);
+    reply.recs[0].report = rt_slice_text("no report");
+    box_reply(link, id, &reply);
+    return true;
+}
+
+static void test_bad_report(void **state)
+{
+    struct sdk *sdk = *state;
+    struct answer answer = {.sdk = sdk};
+
+    sdk->box->on_request = answer_bad_report;
+    assert_int_equal(retether_show(sdk->client, "web", false, reply_cb, &answer), RT_OK);
+    wait_answer(&answer);
+    assert_int_equal(answer.records, 1);
+    assert_int_equal(answer.record.n_processes + answer.record.n_attachments + answer.record.n_history, 0);
+}
+
+/* As many as a part can have, in three parts. */
+static bool answer_list(struct box *box, struct link *link, uint64_t id, const struct rt_request_msg *request)
+{
+    static struct rt_reply_msg reply;
+
+    (void)note_request(box, link, id, request);
+    for (unsigned part = 0; part < 3; part++) {
+        memset(&reply, 0, sizeof(reply));
+        reply.more = part < 2;
+        reply.n_recs = RT_LIST_MAX;
+        for (size_t i = 0; i < RT_LIST_MAX; i++) {
+            box_record(box, &reply.recs[i]);
+        }
+        box_reply(link, id, &reply);
+    }
+    return true;
+}
+
+static void test_list(void **state)
+{
+    struct sdk *sdk = *state;
+    struct answer answer = {.sdk = sdk};
+
+    sdk->box->on_request = answer_list;
+    assert_int_equal(retether_list(sdk->client, NULL, NULL, reply_cb, &answer), RT_OK);
+    wait_answer(&answer);
+    assert_int_equal(answer.parts, 3);
+    assert_int_equal(answer.records, 3 * RT_LIST_MAX);
+    assert_int_equal(asked.cid.size + asked.host.size, 0);
+}
+
+static bool answer_hosts(struct box *box, struct link *link, uint64_t id, const struct rt_request_msg *request)
+{
+    static struct rt_reply_msg reply;
+
+    (void)note_request(box, link, id, request);
+    memset(&reply, 0, sizeof(reply));
+    reply.n_hosts = 1;
+    reply.hosts[0] = (struct rt_registry_msg){.host = rt_slice_text("h0"),
+                                              .addr = {rt_slice_text("unix:/a"), rt_slice_text("unix:/b")},
+                                              .n_addr = 2,
+                                              .ver = rt_slice_text("0.1.0"),
+                                              .seq = 1,
+                                              .age = 2,
+                                              .sessions = 3,
+                                              .alive = true};
+    box_reply(link, id, &reply);
+    return true;
+}
+
+static void test_hosts(void **state)
+{
+    struct sdk *sdk = *state;
+    struct answer answer = {.sdk = sdk};
+
+    sdk->box->on_request = answer_hosts;
+    assert_int_equal(retether_hosts(sdk->client, reply_cb, &answer), RT_OK);
+    wait_answer(&answer);
+    assert_int_equal(answer.hosts, 1);
+    assert_string_equal(answer.host.name, "h0");
+    assert_string_equal(answer.host.version, "0.1.0");
+    assert_int_equal(answer.host.n_addresses, 2);
+    assert_string_equal(answer.host.address[1], "unix:/b");
+    assert_int_equal(answer.host.sequence, 1);
+    assert_int_equal(answer.host.age_ms, 2);
+    assert_int_equal(answer.host.sessions, 3);
+    assert_true(answer.host.alive);
+}
+
+static void test_tails(void **state)
+{
+    struct sdk *sdk = *state;
+    struct answer answer = {.sdk = sdk};
+
+    sdk->box->state = RT_SESSION_ENDED;
+    sdk->box->tail_sig = 9;
+    sdk->box->tail_end[0] = 105;
+    sdk->box->tail_end[1] = 3;
+    sdk->box->tail[0] = "hello";
+    sdk->box->tail[1] = "err";
+    assert_int_equal(retether_tails(sdk->client, "web", reply_cb, &answer), RT_OK);
+    wait_answer(&answer);
+    assert_int_equal(answer.parts, 3);
+    assert_int_equal(answer.signum, 9);
+    assert_int_equal(answer.end[0], 105);
+    assert_int_equal(answer.end[1], 3);
+    assert_int_equal(answer.bytes, 8);
+    assert_memory_equal(answer.data, "helloerr", 8);
+}
+
+/* ---- when it goes wrong ---- */
+
+static void test_refused(void **state)
+{
+    struct sdk *sdk = *state;
+    struct answer answer = {.sdk = sdk};
+
+    assert_int_equal(retether_show(sdk->client, "nobody", false, reply_cb, &answer), RT_OK);
+    wait_answer(&answer);
+    assert_int_equal(answer.error, 0);
+    assert_int_equal(answer.cls, RETETHER_NOT_FOUND);
+    memset(&answer, 0, sizeof(answer));
+    answer.sdk = sdk;
+    sdk->box->later = 1;
+    assert_int_equal(retether_show(sdk->client, "web", false, reply_cb, &answer), RT_OK);
+    wait_answer(&answer);
+    assert_int_equal(answer.cls, RETETHER_RETRY_LATER);
+    assert_string_equal(answer.text, "the store is out");
+}
+
+static bool answer_nothing(struct box *box, struct link *link, uint64_t id, const struct rt_request_msg *request)
+{
+    (void)box;
+    (void)link;
+    (void)id;
+    (void)request;
+    return true;
+}
+
+static void test_times_out(void **state)
+{
+    struct sdk *sdk = *state;
+    struct answer answer = {.sdk = sdk};
+
+    sdk->box->on_request = answer_nothing;
+    assert_int_equal(retether_hosts(sdk->client, reply_cb, &answer), RT_OK);
+    FIXTURE_UNTIL(sdk->f, sdk->box->requests == 1);
+    assert_int_equal(answer.parts, 0);
+    rt_test_skew(11000);
+    wait_answer(&answer);
+    assert_int_equal(answer.error, RT_ETIMEDOUT);
+}
+
+static bool answer_garbage(struct box *box, struct link *link, uint64_t id, const struct rt_request_msg *request)
+{
+    (void)box;
+    (void)request;
+    link_send(link, (struct rt_frame){.type = RT_REPLY, .offset = id, .length = 3}, "???");
+    return true;
+}
+
+static void test_garbage(void **state)
+{
+    struct sdk *sdk = *state;
+    struct answer answer = {.sdk = sdk};
+
+    sdk->box->on_request = answer_garbage;
+    assert_int_equal(retether_hosts(sdk->client, reply_cb, &answer), RT_OK);
+    wait_answer(&answer);
+    assert_int_equal(answer.error, RT_EPROTO);
+}
+
+static bool answer_by_cutting(struct box *box, struct link *link, uint64_t id, const struct rt_request_msg *request)
+{
+    (void)id;
+    (void)box;
+    (void)request;
+    link_close(link);
+    return true;
+}
+
+/* Asked once more when the link goes before the answer; a create is not, as it may have been made. */
+static void test_cut(void **state)
+{
+    struct sdk *sdk = *state;
+    struct answer answer = {.sdk = sdk};
+
+    sdk->box->on_request = answer_by_cutting;
+    assert_int_equal(retether_hosts(sdk->client, reply_cb, &answer), RT_OK);
+    wait_answer(&answer);
+    assert_int_equal(answer.error, RT_ECONN);
+    assert_int_equal(sdk->box->requests, 2);
+    memset(&answer, 0, sizeof(answer));
+    answer.sdk = sdk;
+    assert_int_equal(retether_create(sdk->client, "box", NULL, 0, reply_cb, &answer), RT_OK);
+    wait_answer(&answer);
+    assert_int_equal(answer.error, RT_ECONN);
+    assert_int_equal(sdk->box->requests, 3);
+}
+
+static void test_nobody_listens(void **state)
+{
+    struct sdk *sdk = *state;
+    struct answer answer = {.sdk = sdk};
+
+    peer_deafen(&sdk->f->peer[0]);
+    assert_int_equal(retether_hosts(sdk->client, reply_cb, &answer), RT_OK);
+    wait_answer(&answer);
+    assert_int_equal(answer.error, RT_ECONN);
+}
+
+static void test_wrong_use(void **state)
+{
+    struct sdk *sdk = *state;
+    struct answer answer = {.sdk = sdk};
+    struct retether_client *client;
+    char label[RT_LABEL_MAX + 2];
+    int rc = RT_OK;
+
+    memset(label, 'x', sizeof(label) - 1);
+    label[sizeof(label) - 1] = '\0';
+    assert_int_equal(retether_create(sdk->client, "box", label, 0, reply_cb, &answer), RT_EINVAL);
+    assert_int_equal(retether_show(sdk->client, label, false, reply_cb, &answer), RT_EINVAL);
+    sdk->box->on_request = answer_nothing;
+    for (unsigned i = 0; i < 1000 && rc == RT_OK; i++) {
+        rc = retether_hosts(sdk->client, reply_cb, &answer);
+    }
+    assert_int_equal(rc, RT_ELIMIT);
+    /* No agent at all. */
+    assert_int_equal(retether_client_new(&sdk->f->loop, "x", NULL, &client), RT_OK);
+    assert_int_equal(retether_hosts(client, reply_cb, &answer), RT_ECONN);
+    retether_client_close(client, NULL, NULL);
+    assert_int_equal(answer.parts, 0);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, sdk_setup, sdk_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_create),  TEST(test_show),  TEST(test_bad_report),     TEST(test_list),
+        TEST(test_hosts),   TEST(test_tails), TEST(test_refused),        TEST(test_times_out),
+        TEST(test_garbage), TEST(test_cut),   TEST(test_nobody_listens), TEST(test_wrong_use),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
