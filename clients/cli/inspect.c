@@ -10,10 +10,47 @@
 
 /* ls, show, moves, hosts, resolve. */
 
+struct cli_rows {
+    void *data; /* owned */
+    size_t n, cap;
+    bool failed; /* without memory */
+};
+
+static void rows_add(struct cli_rows *rows, const void *row, size_t size)
+{
+    if (rows->n == rows->cap) {
+        size_t cap = rows->cap > 0 ? rows->cap * 2 : 64;
+        void *more = realloc(rows->data, cap * size);
+
+        if (more == NULL) {
+            rows->failed = true;
+            return;
+        }
+        rows->data = more;
+        rows->cap = cap;
+    }
+    memcpy((char *)rows->data + rows->n++ * size, row, size);
+}
+
+static void rows_sort(const struct cli_rows *rows, size_t size, int (*compare)(const void *a, const void *b))
+{
+    if (rows->n > 0) {
+        qsort(rows->data, rows->n, size, compare);
+    }
+}
+
+static void rows_free(struct cli_rows *rows)
+{
+    free(rows->data);
+    memset(rows, 0, sizeof(*rows));
+}
+
 static struct {
     struct cli_text text;
     struct cli_table table;
     struct retether_record record; /* resolve: without its arrays */
+    /* ls, hosts: all rows of the answer, which come by host and in parts */
+    struct cli_rows rows;
 } inspect;
 
 static bool colours(void)
@@ -24,7 +61,44 @@ static bool colours(void)
     return isatty(STDOUT_FILENO) && (none == NULL || none[0] == '\0') && term != NULL && strcmp(term, "dumb") != 0;
 }
 
+/* Prints what the rows were made into. */
+static void flush_rows(struct cli_app *app)
+{
+    if (!app->options->json) {
+        cli_table_print(&inspect.table, &inspect.text, "");
+    }
+    inspect.text.failed = inspect.text.failed || inspect.rows.failed;
+    rows_free(&inspect.rows);
+    cli_text_flush(app, &inspect.text, 0);
+}
+
 /* ---- ls ---- */
+
+/* By ID; an operator sees the same one of several tenants. */
+static int compare_records(const void *a, const void *b)
+{
+    const struct retether_record *first = a;
+    const struct retether_record *second = b;
+    int order = strcmp(first->container, second->container);
+
+    return order != 0 ? order : strcmp(first->tenant, second->tenant);
+}
+
+/* Rows are kept without their arrays, which are the reply's: neither form shows them. */
+static void print_list(struct cli_app *app)
+{
+    const struct retether_record *records = inspect.rows.data;
+
+    rows_sort(&inspect.rows, sizeof(*records), compare_records);
+    for (size_t i = 0; i < inspect.rows.n; i++) {
+        if (app->options->json) {
+            cli_record_json(&inspect.text, &records[i], false);
+        } else {
+            cli_record_row(&inspect.table, &records[i]);
+        }
+    }
+    flush_rows(app);
+}
 
 static void listed(struct retether_client *client, const struct retether_reply *reply, void *ctx)
 {
@@ -35,20 +109,13 @@ static void listed(struct retether_client *client, const struct retether_reply *
         return;
     }
     for (size_t i = 0; i < reply->n_records; i++) {
-        if (app->options->json) {
-            cli_record_json(&inspect.text, &reply->records[i], false);
-        } else {
-            cli_record_row(&inspect.table, &reply->records[i]);
-        }
+        rows_add(&inspect.rows, &reply->records[i], sizeof(reply->records[i]));
     }
     if (reply->more) {
         cli_asked(app, 0); /* the time for the next part */
-        return;
+    } else {
+        print_list(app);
     }
-    if (!app->options->json) {
-        cli_table_print(&inspect.table, &inspect.text, "");
-    }
-    cli_text_flush(app, &inspect.text, 0);
 }
 
 static void ask_list(struct cli_app *app)
@@ -113,6 +180,29 @@ static bool hosts_answered(struct cli_app *app, const struct retether_reply *rep
     return cli_answered(app, empty ? &none : reply);
 }
 
+static int compare_hosts(const void *a, const void *b)
+{
+    const struct retether_host *first = a;
+    const struct retether_host *second = b;
+
+    return strcmp(first->name, second->name);
+}
+
+static void print_hosts(struct cli_app *app)
+{
+    const struct retether_host *hosts = inspect.rows.data;
+
+    rows_sort(&inspect.rows, sizeof(*hosts), compare_hosts);
+    for (size_t i = 0; i < inspect.rows.n; i++) {
+        if (app->options->json) {
+            cli_host_json(&inspect.text, &hosts[i]);
+        } else {
+            cli_host_row(&inspect.table, &hosts[i]);
+        }
+    }
+    flush_rows(app);
+}
+
 static void hosts_cb(struct retether_client *client, const struct retether_reply *reply, void *ctx)
 {
     struct cli_app *app = ctx;
@@ -122,20 +212,13 @@ static void hosts_cb(struct retether_client *client, const struct retether_reply
         return;
     }
     for (size_t i = 0; i < reply->n_hosts; i++) {
-        if (app->options->json) {
-            cli_host_json(&inspect.text, &reply->hosts[i]);
-        } else {
-            cli_host_row(&inspect.table, &reply->hosts[i]);
-        }
+        rows_add(&inspect.rows, &reply->hosts[i], sizeof(reply->hosts[i]));
     }
     if (reply->more) {
         cli_asked(app, 0);
-        return;
+    } else {
+        print_hosts(app);
     }
-    if (!app->options->json) {
-        cli_table_print(&inspect.table, &inspect.text, "");
-    }
-    cli_text_flush(app, &inspect.text, 0);
 }
 
 static void ask_hosts(struct cli_app *app)

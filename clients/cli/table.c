@@ -64,6 +64,9 @@ void cli_table_add(struct cli_table *table, enum cli_colour colour, const char *
             *at = '?';
         }
     }
+    for (size_t size = strlen(copy); size > 0 && copy[size - 1] == ' '; size--) {
+        copy[size - 1] = '\0';
+    }
     table->cells[table->n++] = (struct cli_cell){copy, colour};
 }
 
@@ -78,28 +81,31 @@ void cli_table_addf(struct cli_table *table, const char *format, ...)
     cli_table_add(table, CLI_PLAIN, text);
 }
 
+/* *pad: blanks that stand before this cell; they are written only in front of something, so that no line ends in
+ * blanks. */
 static void print_cell(const struct cli_table *table, struct cli_text *out, size_t column, const char *text,
-                       enum cli_colour colour, size_t width)
+                       enum cli_colour colour, size_t width, size_t *pad)
 {
     size_t blanks = width - columns_of(text);
-    bool last = column + 1 == table->columns;
+    bool right = table->right[column];
 
-    if (table->right[column]) {
-        cli_text_printf(out, "%*s", (int)blanks, "");
+    *pad += right ? blanks : 0;
+    if (text[0] != '\0') {
+        cli_text_printf(out, "%*s", (int)*pad, "");
+        *pad = 0;
+        if (table->colours && colour != CLI_PLAIN) {
+            cli_text_printf(out, "%s%s\033[0m", colours[colour], text);
+        } else {
+            cli_text_add(out, text, strlen(text));
+        }
     }
-    if (table->colours && colour != CLI_PLAIN) {
-        cli_text_printf(out, "%s%s\033[0m", colours[colour], text);
-    } else {
-        cli_text_add(out, text, strlen(text));
-    }
-    if (!last) {
-        cli_text_printf(out, "%*s", (int)((table->right[column] ? 0 : blanks) + 2), "");
-    }
+    *pad += (right ? 0 : blanks) + 2;
 }
 
 void cli_table_print(struct cli_table *table, struct cli_text *out, const char *indent)
 {
     size_t width[CLI_COLUMNS_MAX] = {0};
+    size_t pad = 0;
 
     assert(table->columns > 0);
     for (size_t c = 0; c < table->columns; c++) {
@@ -112,14 +118,15 @@ void cli_table_print(struct cli_table *table, struct cli_text *out, const char *
     }
     cli_text_printf(out, "%s", indent);
     for (size_t c = 0; c < table->columns; c++) {
-        print_cell(table, out, c, table->heads[c], CLI_DIM, width[c]);
+        print_cell(table, out, c, table->heads[c], CLI_DIM, width[c], &pad);
     }
     for (size_t i = 0; i < table->n; i++) {
         if (i % table->columns == 0) {
             cli_text_printf(out, "\n%s", indent);
+            pad = 0;
         }
         print_cell(table, out, i % table->columns, table->cells[i].text, table->cells[i].colour,
-                   width[i % table->columns]);
+                   width[i % table->columns], &pad);
         free(table->cells[i].text);
     }
     cli_text_add(out, "\n", 1);

@@ -8,7 +8,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* A table for people: columns as wide as their widest cell, two blanks between, numbers aligned right. */
+/* A table for people: columns as wide as their widest cell, two blanks between, numbers aligned right. No
+ * line ends in blanks. */
 
 #define CLI_COLUMNS_MAX 10
 
@@ -31,7 +32,8 @@ struct cli_table {
 
 /* heads: names with a blank between, a leading > for a column of numbers: "CONTAINER >AGE". */
 void cli_table_init(struct cli_table *table, char *heads, bool colours);
-/* The next cell, from left to right and row to row. What is no printable UTF-8 is shown as ?. */
+/* The next cell, from left to right and row to row. What is no printable UTF-8 is shown as ?, blanks
+ * at its end are not shown. */
 void cli_table_add(struct cli_table *table, enum cli_colour colour, const char *text);
 __attribute__((format(printf, 2, 3))) void cli_table_addf(struct cli_table *table, const char *format, ...);
 /* Prints and frees it; each line begins with the indent. */

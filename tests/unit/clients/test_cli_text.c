@@ -147,7 +147,7 @@ static void test_table(void **state)
     cli_table_add(&table, CLI_PLAIN, "x");
     cli_table_print(&table, &text, "");
     assert_string_equal(text.data, "NAME          COUNT  END\n"
-                                   "web               7  \n"
+                                   "web               7\n"
                                    "j\xc3\xa4ger-long  1234567  x\n");
 }
 
