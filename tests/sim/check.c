@@ -156,34 +156,69 @@ static bool held(const struct rt_tether *tether)
     return false;
 }
 
+static void check_fork_served(int container)
+{
+    for (int k = 0; k < SIM_GUESTS; k++)
+        if (sim.guests[k].used && sim.guests[k].container == container &&
+            (!sim.guests[k].running || sim.guests[k].tether->state == RT_TETHER_LIVE))
+            return;
+    sim_fail("no copy of container %d is served, long after the faults ended", container);
+}
+
+/* Whoever is attached to one of several copies has all that this copy wrote, or was told why not. */
+static void check_fork_drained(int client, const struct sim_att *att)
+{
+    bool runs = false;
+
+    for (int k = 0; k < SIM_GUESTS; k++)
+        runs = runs || (sim.guests[k].running && sim.guests[k].container == att->container && !sim.guests[k].exited);
+    if (!runs)
+        return; /* all have ended, or hold their end up */
+    if (!att->bound)
+        sim_fail("client %d is not attached to any copy of container %d", client, att->container);
+    for (int s = 0; s < 2; s++) {
+        bool whole = false;
+
+        for (int i = 0; i < sim.n_lines; i++)
+            whole = whole || (sim.lines[i].container == att->container && (att->lines[s] >> i & 1) &&
+                              rt_catt_offset(att->att, RT_STDOUT + (unsigned)s) == sim.lines[i].size[s]);
+        if (!whole)
+            sim_fail("client %d has consumed %llu bytes of stream %d: no copy of container %d wrote just that", client,
+                     (unsigned long long)rt_catt_offset(att->att, RT_STDOUT + (unsigned)s), s + 1, att->container);
+    }
+}
+
+static void check_att_ended(int client, const struct sim_att *att)
+{
+    if (att->exited)
+        return;
+    if (container_forked(att->container))
+        check_fork_drained(client, att);
+    else if (guest_of(att->container) < 0 && !sim_store_end_lost(att->container))
+        sim_fail("client %d was not told the exit", client);
+}
+
+static void check_container_ended(int container)
+{
+    int guest = guest_of(container);
+    const struct rt_record *record = sim_store_record(container);
+
+    if (guest >= 0 && sim.guests[guest].exits && !held(sim.guests[guest].tether))
+        sim_fail("guest %d has exited and is not over (end %s)", guest,
+                 sim.guests[guest].tether->end_ok ? "stored" : "not stored");
+    if (guest < 0 && !sim_store_end_lost(container) && record->state != RT_SESSION_ENDED)
+        sim_fail("container %d is over, its record says %s", container, rt_session_state_name(record->state));
+}
+
 void sim_check_ended(void)
 {
-    for (int i = 0; i < sim.n_containers; i++) {
-        int guest = guest_of(i);
-
-        if (container_forked(i)) {
-            bool live = false;
-
-            for (int k = 0; k < SIM_GUESTS; k++)
-                live = live || (sim.guests[k].used && sim.guests[k].container == i &&
-                                (!sim.guests[k].running || sim.guests[k].tether->state == RT_TETHER_LIVE));
-            if (!live)
-                sim_fail("no copy of container %d is served, long after the faults ended", i);
-            continue;
-        }
-        if (guest >= 0 && sim.guests[guest].exits && !held(sim.guests[guest].tether))
-            sim_fail("guest %d has exited and is not over (end %s)", guest,
-                     sim.guests[guest].tether->end_ok ? "stored" : "not stored");
-        if (guest < 0 && !sim_store_end_lost(i) && sim_store_record(i)->state != RT_SESSION_ENDED)
-            sim_fail("container %d is over, its record says %s", i, rt_session_state_name(sim_store_record(i)->state));
-    }
+    for (int i = 0; i < sim.n_containers; i++)
+        if (container_forked(i))
+            check_fork_served(i);
+        else
+            check_container_ended(i);
     for (int i = 0; i < SIM_CLIENTS; i++)
-        for (int k = 0; k < SIM_ATTS; k++) {
-            const struct sim_att *att = &sim.clients[i].atts[k];
-
-            if (att->att && !att->final && !att->exited && !sim.clients[i].stalled_for_ever &&
-                !container_forked(att->container) && guest_of(att->container) < 0 &&
-                !sim_store_end_lost(att->container))
-                sim_fail("client %d was not told the exit", i);
-        }
+        for (int k = 0; k < SIM_ATTS; k++)
+            if (sim.clients[i].atts[k].att && !sim.clients[i].atts[k].final && !sim.clients[i].stalled_for_ever)
+                check_att_ended(i, &sim.clients[i].atts[k]);
 }
