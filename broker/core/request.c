@@ -15,6 +15,8 @@ static const char *const names[ASK_KINDS] = {"create", "show", "list", "hosts", 
 
 /* Records of one REPLY: at most 3 KiB each, so that they fit into a frame. */
 #define RECORDS_PER_REPLY 16
+/* Room for " and N more". */
+#define AMBIGUOUS_MORE 24
 /* The tenant that sessions of an operator belong to. */
 #define LOCAL_TENANT "local"
 
@@ -242,17 +244,31 @@ static bool show_own(struct rt_agent *agent, struct ag_ask *ask)
     return true;
 }
 
-static void finish_ambiguous(struct rt_agent *agent, struct ag_ask *ask)
+/* Names some of those that fit, and says that there are others: how many, if all have been seen. */
+static void finish_ambiguous(struct rt_agent *agent, struct ag_ask *ask, bool all)
 {
-    char text[RT_TEXT_MAX + 1];
-    size_t n = 0, most = sizeof ask->found / sizeof ask->found[0];
+    char text[RT_TEXT_MAX + 1], name[RT_TENANT_MAX + RT_CID_MAX + 8], more[AMBIGUOUS_MORE];
+    size_t n = 0, shown = 0, most = sizeof ask->found / sizeof ask->found[0];
+    bool boss = ask->link->who[0] == '\0';
 
-    for (size_t i = 0; i < ask->n_found && i < most && n < RT_TEXT_MAX; i++) {
-        bool boss = ask->link->who[0] == '\0';
-        int size = snprintf(text + n, sizeof text - n, "%s%s%s%s", i == 0 ? "" : ", ", boss ? ask->found[i].tenant : "",
-                            boss ? "/" : "", ask->found[i].cid);
-        n += size < 0 ? 0 : (size_t)size;
+    for (; shown < ask->n_found && shown < most; shown++) {
+        const struct rt_key *key = &ask->found[shown];
+        int size = snprintf(name, sizeof name, "%s%s%s%s", shown == 0 ? "" : ", ", boss ? key->tenant : "",
+                            boss ? "/" : "", key->cid);
+
+        if (size < 0 || n + (size_t)size + sizeof more > sizeof text) {
+            break;
+        }
+        memcpy(text + n, name, (size_t)size);
+        n += (size_t)size;
     }
+    more[0] = '\0';
+    if (ask->n_found > shown && all) {
+        snprintf(more, sizeof more, " and %u more", (unsigned)(ask->n_found - shown));
+    } else if (ask->n_found > shown) {
+        snprintf(more, sizeof more, " and more");
+    }
+    snprintf(text + n, sizeof text - n, "%s", more);
     finish(agent, ask, RT_CLASS_AMBIGUOUS, text);
 }
 
@@ -282,7 +298,7 @@ static void show_page(struct rt_agent *agent, struct ag_ask *ask, const struct r
     if (reply->cursor != 0 && ask->n_found <= most) {
         ask_page(agent, ask, reply->cursor);
     } else if (ask->n_found > 1) {
-        finish_ambiguous(agent, ask);
+        finish_ambiguous(agent, ask, reply->cursor == 0);
     } else if (ask->n_found == 1) {
         finish_record(agent, ask, ask->record);
     } else if (rt_ag_whole(agent)) {

@@ -4,6 +4,7 @@
 
 #include "clients/cli/values.h"
 #include "clients/tether/options.h"
+#include "session/core/tether.h"
 
 #include <getopt.h>
 #include <stdarg.h>
@@ -242,6 +243,16 @@ static int take_text(struct cli_options *options, int code, const char *value)
     }
 }
 
+static int read_ring(struct cli_options *options, const char *value, char why[CLI_WHY_MAX])
+{
+    int rc = read_bytes("ring", value, &options->ring, why);
+
+    if (rc == RT_OK && (options->ring < RT_RING_BYTES_MIN || options->ring > RT_RING_BYTES_MAX)) {
+        rc = bad_value("ring", value, "4K to 64M", why);
+    }
+    return rc;
+}
+
 static int take_value(struct cli_options *options, int code, const char *value, char why[CLI_WHY_MAX])
 {
     switch (code) {
@@ -271,7 +282,7 @@ static int take_value(struct cli_options *options, int code, const char *value, 
     case OPT_ENV:
         return add_env(options, value, why);
     case OPT_RING:
-        return read_bytes("ring", value, &options->ring, why);
+        return read_ring(options, value, why);
     default:
         return take_text(options, code, value);
     }

@@ -24,6 +24,9 @@ static void end_cb(struct cli_app *app, int status)
     if (stream->reader_open) {
         cli_reader_close(&stream->reader);
     }
+    if (stream->leave_open) {
+        uv_close((uv_handle_t *)&stream->leave, NULL);
+    }
     while (stream->writers_open > 0) {
         cli_writer_close(&stream->writer[--stream->writers_open]);
     }
@@ -106,6 +109,19 @@ static void input_closed_cb(struct retether_attachment *att, uint64_t applied, v
     cli_stream_input_closed(ctx);
 }
 
+/* Who wants all from the first byte on is told what is not kept any more. */
+static void tell_missed(const struct cli_stream *stream)
+{
+    const struct cli_options *options = stream->app->options;
+    bool all = stream->exec || (options->from == RETETHER_FROM_OLDEST && options->command != CLI_ATTACH);
+
+    for (unsigned s = 0; all && s < 2; s++) {
+        if (stream->reached[s] > 0) {
+            cli_gap(RETETHER_STDOUT + s, 0, stream->reached[s]);
+        }
+    }
+}
+
 static void attached_cb(struct retether_attachment *att, const struct retether_attached *attached, void *ctx)
 {
     struct cli_stream *stream = ctx;
@@ -119,6 +135,7 @@ static void attached_cb(struct retether_attachment *att, const struct retether_a
     stream->head[1] = attached->head[1];
     stream->reached[0] = attached->start[0];
     stream->reached[1] = attached->start[1];
+    tell_missed(stream);
     if (stream->app->options->verbose) {
         cli_say("attached to %s, served by %s", stream->container, attached->host);
     }

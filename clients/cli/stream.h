@@ -11,13 +11,17 @@
 
 /* One attachment carried between this program's stdin, stdout, stderr and signals: attach, run, exec and logs.
  *
- *     OPEN --attached--> LIVE --exited, detached, signal, failed--> CLOSED
- *        \--failed, or a signal that is not passed on------------/
+ *     OPEN --attached--> LIVE ----exited, signal, failed----------> CLOSED
+ *        |                 \--detach keys--> LEAVING --input taken,--/
+ *        |                                             2 s, as LIVE /
+ *        \--failed, or a signal that is not passed on--------------/
+ *
+ * LEAVING: what was typed before the detach keys is on its way.
  */
 
 #define CLI_SIGNALS 9
 
-enum cli_stream_state { CLI_STREAM_OPEN, CLI_STREAM_LIVE, CLI_STREAM_CLOSED };
+enum cli_stream_state { CLI_STREAM_OPEN, CLI_STREAM_LIVE, CLI_STREAM_LEAVING, CLI_STREAM_CLOSED };
 
 struct cli_stream {
     struct cli_app *app;
@@ -37,6 +41,9 @@ struct cli_stream {
     struct cli_keys keys;
     uint8_t pending[CLI_READ_MAX + CLI_KEYS_MAX]; /* typed, and not yet taken by the attachment */
     size_t pending_at, pending_size;
+    uv_timer_t leave; /* LEAVING */
+    uint64_t leave_until_ms;
+    bool leave_open;
     /* output: stdout, stderr */
     struct cli_writer writer[2];
     unsigned writers_open;
@@ -72,6 +79,8 @@ void cli_stream_open_signals(struct cli_stream *stream);
 /* stream_end.c */
 /* Restores the terminal, and moves to a new line on it, for what this program has to say. */
 void cli_stream_leave_terminal(void);
+/* What was not taken of the input, if anything. */
+void cli_stream_tell_untaken(const struct cli_stream *stream);
 /* After an attach that did not end by itself: how to go on, and what was not taken of the input. */
 void cli_stream_tell_resume(struct cli_stream *stream);
 void cli_stream_write_failed(struct cli_stream *stream, int error);

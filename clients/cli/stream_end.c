@@ -26,26 +26,32 @@ void cli_stream_leave_terminal(void)
     }
 }
 
+void cli_stream_tell_untaken(const struct cli_stream *stream)
+{
+    uint64_t written;
+    uint64_t taken;
+
+    retether_input(stream->att, &written, &taken);
+    written += stream->pending_size - stream->pending_at;
+    if (written > taken) {
+        cli_say("%" PRIu64 " bytes of input were not taken", written - taken);
+    }
+}
+
 void cli_stream_tell_resume(struct cli_stream *stream)
 {
     uint64_t offset[2];
-    uint64_t written;
-    uint64_t taken;
     char text[512];
 
-    if (stream->state != CLI_STREAM_LIVE || stream->until_head) {
+    if ((stream->state != CLI_STREAM_LIVE && stream->state != CLI_STREAM_LEAVING) || stream->until_head) {
         return;
     }
     offset[0] = retether_offset(stream->att, RETETHER_STDOUT);
     offset[1] = retether_offset(stream->att, RETETHER_STDERR);
-    retether_input(stream->att, &written, &taken);
-    written += stream->pending_size - stream->pending_at;
     cli_stream_leave_terminal();
     cli_resume_text(stream->app->options, stream->container, stream->process, stream->tty, offset, text, sizeof(text));
     cli_say("interrupted; this goes on where it stopped:\n  %s", text);
-    if (written > taken) {
-        cli_say("%" PRIu64 " bytes of input were not taken", written - taken);
-    }
+    cli_stream_tell_untaken(stream);
 }
 
 static void fail(struct cli_stream *stream, const char *text)
@@ -100,7 +106,7 @@ static void tails_cb(struct cli_app *app, const struct cli_tails *tails, void *c
     for (unsigned s = 0; s < 2; s++) {
         enum retether_stream which = (enum retether_stream)(RETETHER_STDOUT + s);
 
-        from[s] = stream->state == CLI_STREAM_LIVE ? retether_offset(stream->att, which)
+        from[s] = stream->state != CLI_STREAM_OPEN ? retether_offset(stream->att, which)
                                                    : cli_tails_start(tails, which, options->from, options->start[0]);
     }
     stream->ended = true;
@@ -178,7 +184,7 @@ void cli_stream_failed(struct retether_attachment *att, unsigned cls, const char
                        void *ctx)
 {
     struct cli_stream *stream = ctx;
-    bool live = stream->state == CLI_STREAM_LIVE;
+    bool live = stream->state != CLI_STREAM_OPEN;
 
     (void)att;
     if (cls == RETETHER_ENDED) {

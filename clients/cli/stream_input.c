@@ -12,16 +12,11 @@
 static const int watched[CLI_SIGNALS] = {SIGINT,  SIGTERM,  SIGHUP,  SIGQUIT, SIGUSR1,
                                          SIGUSR2, SIGWINCH, SIGTSTP, SIGCONT};
 
-/* ---- input ---- */
+/* For how long a detach waits until what was typed before it has been taken. */
+#define LEAVE_MS 2000
+#define LEAVE_STEP_MS 10
 
-static void detached(struct cli_stream *stream)
-{
-    cli_stream_leave_terminal();
-    if (isatty(STDERR_FILENO)) {
-        cli_say("detached; retether attach %s attaches again", stream->container);
-    }
-    cli_stream_end(stream, 0);
-}
+/* ---- input ---- */
 
 /* Gives the attachment what it takes; reads on when it took all. */
 static void push_input(struct cli_stream *stream)
@@ -33,11 +28,57 @@ static void push_input(struct cli_stream *stream)
         return;
     }
     stream->pending_at = stream->pending_size = 0;
+    if (stream->state == CLI_STREAM_LEAVING) {
+        return;
+    }
     if (stream->input_end) {
         retether_write_end(stream->att);
     } else {
         cli_reader_start(&stream->reader);
     }
+}
+
+static void detached(struct cli_stream *stream)
+{
+    cli_stream_leave_terminal();
+    cli_stream_tell_untaken(stream);
+    if (isatty(STDERR_FILENO)) {
+        cli_say("detached; retether attach %s attaches again", stream->container);
+    }
+    cli_stream_end(stream, 0);
+}
+
+/* Whether the process has taken all input, or takes no more. */
+static bool all_taken(const struct cli_stream *stream)
+{
+    uint64_t written, taken;
+
+    retether_input(stream->att, &written, &taken);
+    return stream->input_end || (stream->pending_at == stream->pending_size && taken == written);
+}
+
+static void leave_cb(uv_timer_t *timer)
+{
+    struct cli_stream *stream = timer->data;
+
+    if (all_taken(stream) || uv_now(timer->loop) >= stream->leave_until_ms) {
+        detached(stream);
+    }
+}
+
+/* A detach drops what is on its way, so it waits. */
+static void leave(struct cli_stream *stream)
+{
+    uv_loop_t *loop = &stream->app->loop;
+
+    stream->state = CLI_STREAM_LEAVING;
+    cli_reader_stop(&stream->reader);
+    push_input(stream);
+    stream->leave_until_ms = uv_now(loop) + LEAVE_MS;
+    (void)uv_timer_init(loop, &stream->leave);
+    stream->leave.data = stream;
+    stream->leave_open = true;
+    (void)uv_timer_start(&stream->leave, leave_cb, 0, LEAVE_STEP_MS);
 }
 
 static void input_cb(struct cli_reader *reader, const uint8_t *data, size_t size)
@@ -53,8 +94,7 @@ static void input_cb(struct cli_reader *reader, const uint8_t *data, size_t size
     }
     stream->pending_at = 0;
     if (found) {
-        (void)retether_write(stream->att, stream->pending, stream->pending_size);
-        detached(stream);
+        leave(stream);
         return;
     }
     push_input(stream);
@@ -138,7 +178,7 @@ static void signal_cb(uv_signal_t *handle, int signum)
         cli_terminal_cooked();
         (void)raise(SIGSTOP); /* goes on with SIGCONT, which is watched too */
     } else if (signum == SIGCONT) {
-        if (stream->state == CLI_STREAM_LIVE) {
+        if (stream->state != CLI_STREAM_OPEN) {
             set_terminal(stream);
         }
         resize(stream);

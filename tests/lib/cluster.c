@@ -19,6 +19,7 @@
 #define ANSWER_LIMIT_S 10
 #define STEP_MS 10
 #define ARGS_MAX 64
+#define CREATE_ARGS_MAX 12
 
 static int fail(const char *what, const char *why)
 {
@@ -216,9 +217,17 @@ int rt_cluster_cli(struct rt_cluster *cluster, const char *const *args, const vo
 /* The join token of a new session, or -1. Says why only when told to. */
 static int create_once(struct rt_cluster *cluster, const char *cid, char *token, size_t size, bool say)
 {
-    const char *args[] = {"retether", "create", cid, NULL};
+    const char *args[CREATE_ARGS_MAX] = {"retether", "create", cid};
     struct rt_process_run run;
+    size_t n = 3;
     int rc;
+
+    for (size_t i = 0; cluster->create_options != NULL && cluster->create_options[i] != NULL; i++) {
+        if (n == CREATE_ARGS_MAX - 1) {
+            return fail(cid, "too many options");
+        }
+        args[n++] = cluster->create_options[i];
+    }
 
     if (rt_cluster_cli(cluster, args, NULL, 0, CREATE_LIMIT_MS, &run) != 0) {
         rt_process_run_free(&run);

@@ -40,6 +40,8 @@ struct rt_cluster {
     char dir[64];
     char agents_env[512]; /* "RETETHER_AGENTS=…", every host */
     char guest_env[160];  /* "RETETHER_GUEST_AGENT=…", host 0 */
+    /* More options of `retether create` for VMs started from now on; NULL-terminated, or NULL. */
+    const char *const *create_options;
     struct rt_test_redis redis, replica;
     bool has_replica;
     struct rt_cluster_host hosts[RT_CLUSTER_HOSTS_MAX];

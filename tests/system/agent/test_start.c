@@ -4,19 +4,25 @@
 #include "tests/system/agent/pair.h"
 
 #include <errno.h>
+#include <grp.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 /* Starting, stopping, and what stands in the way of either. */
+
+#define NOBODY 65534
 
 static void write_config(const struct daemon *daemon, const char *text, char path[96])
 {
@@ -27,6 +33,66 @@ static void write_config(const struct daemon *daemon, const char *text, char pat
     assert_non_null(file);
     assert_true(fputs(text, file) >= 0);
     assert_int_equal(fclose(file), 0);
+}
+
+/* A connection as nobody, until it is killed; ends with the errno of a connect that failed. */
+static pid_t connect_as_nobody(const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    pid_t parent = getpid(), pid = fork();
+    int fd;
+
+    assert_true(pid >= 0);
+    if (pid > 0) {
+        return pid;
+    }
+    (void)snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
+    fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    if (setgroups(0, NULL) != 0 || setgid(NOBODY) != 0 || setuid(NOBODY) != 0 || fd < 0) {
+        _exit(255);
+    }
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* setuid clears it */
+    if (getppid() != parent || connect(fd, (struct sockaddr *)&address, sizeof address) != 0) {
+        _exit(errno);
+    }
+    for (;;) {
+        (void)pause();
+    }
+}
+
+/* Who may connect is decided by the sockets' permissions; who did is told with its uid. */
+static void test_other_users(void **state)
+{
+    struct daemon *daemon = *state;
+    const char *const doors[] = {daemon->guest, daemon->client};
+    int status;
+    pid_t pid;
+
+    if (geteuid() != 0) {
+        print_message("skipped: becoming another user needs root\n");
+        skip();
+    }
+    assert_int_equal(chmod(daemon->dir, 0711), 0);
+    daemon_up(daemon, NULL);
+    for (size_t i = 0; i < 2; i++) {
+        pid = connect_as_nobody(doors[i]);
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_true(WIFEXITED(status));
+        assert_int_equal(WEXITSTATUS(status), EACCES);
+    }
+    assert_int_equal(daemon_said(daemon, "uid 65534"), 0);
+    assert_int_equal(kill(daemon->pid, SIGTERM), 0);
+    assert_int_equal(daemon_wait(daemon, 5000), 0);
+    daemon_up(daemon, (const char *[]){"--socket-mode", "0666", NULL});
+    for (size_t i = 0; i < 2; i++) {
+        char line[64];
+
+        pid = connect_as_nobody(doors[i]);
+        (void)snprintf(line, sizeof line, "unix pid %ld uid %d", (long)pid, NOBODY);
+        daemon_until(daemon, line, 1, 5000);
+        assert_int_equal(kill(pid, SIGKILL), 0);
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+    }
 }
 
 static void test_check_config(void **state)
@@ -268,6 +334,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_check_config, daemon_setup, daemon_teardown),
+        cmocka_unit_test_setup_teardown(test_other_users, daemon_setup, daemon_teardown),
         cmocka_unit_test_setup_teardown(test_embedded, daemon_setup, daemon_teardown),
         cmocka_unit_test_setup_teardown(test_stuck_redis, daemon_setup, daemon_teardown),
         cmocka_unit_test_setup_teardown(test_no_redis, daemon_setup, daemon_teardown),

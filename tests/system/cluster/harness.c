@@ -68,6 +68,39 @@ void harness_json_fields(const char *json, char *out, size_t size)
     }
 }
 
+struct rt_cluster_vm *harness_vm(const char *cid, const char *script)
+{
+    const char *const options[] = {"--first-hold", "10s", NULL};
+    const char *const command[] = {"sh", "-c", script, NULL};
+    struct rt_cluster_vm *vm;
+
+    assert_int_equal(rt_cluster_vm_start(&harness, cid, options, command, &vm), 0);
+    return vm;
+}
+
+void harness_vm_end(struct rt_cluster_vm *vm, int status)
+{
+    assert_int_equal(rt_process_wait(vm->tether, HARNESS_LIMIT_MS), status);
+    vm->tether = 0;
+    rt_cluster_vm_kill(vm);
+    harness.n_vms--;
+}
+
+void harness_served(const char *cid, unsigned host)
+{
+    uint64_t until = rt_process_now_ms() + HARNESS_LIMIT_MS;
+    struct rt_process_run run;
+    char text[128] = "";
+
+    do {
+        rt_process_sleep_ms(50);
+        harness_cli(&run, NULL, 0, ARGS("resolve", "--json", cid));
+        (void)harness_json(run.out, "host", text, sizeof text);
+        rt_process_run_free(&run);
+    } while (strcmp(text, harness.hosts[host].name) != 0 && rt_process_now_ms() < until);
+    assert_string_equal(text, harness.hosts[host].name);
+}
+
 /* An agent listens before it has reached the store, and a store that is not whole takes no new containers. */
 static int wait_until_whole(void)
 {

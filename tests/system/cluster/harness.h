@@ -37,6 +37,13 @@ bool harness_json(const char *json, const char *field, char *out, size_t size);
 /* The names of the fields of the outermost object of a line, in order, separated by spaces. */
 void harness_json_fields(const char *json, char *out, size_t size);
 
+/* A container of this name that runs a shell script; its output waits 10 s for somebody to attach. */
+struct rt_cluster_vm *harness_vm(const char *cid, const char *script);
+/* Until its tether has ended with this status; forgets it. The VM started last goes first. */
+void harness_vm_end(struct rt_cluster_vm *vm, int status);
+/* Until the agents say that this host serves it. */
+void harness_served(const char *cid, unsigned host);
+
 /* A `retether` that runs: with pipes, or on a terminal of its own, where both outputs are one. */
 struct harness_attach {
     pid_t pid;

@@ -12,28 +12,9 @@
 
 /* The commands on containers that run and that have ended. */
 
-/* A container of this name that runs a shell script. */
-static struct rt_cluster_vm *start(const char *cid, const char *script)
-{
-    const char *const options[] = {"--first-hold", "10s", NULL};
-    const char *const command[] = {"sh", "-c", script, NULL};
-    struct rt_cluster_vm *vm;
-
-    assert_int_equal(rt_cluster_vm_start(&harness, cid, options, command, &vm), 0);
-    return vm;
-}
-
-static void stop(struct rt_cluster_vm *vm, int status)
-{
-    assert_int_equal(rt_process_wait(vm->tether, HARNESS_LIMIT_MS), status);
-    vm->tether = 0;
-    rt_cluster_vm_kill(vm);
-    harness.n_vms--;
-}
-
 static void test_exec(void **state)
 {
-    struct rt_cluster_vm *vm = start("alpha-one", "trap 'exit 3' TERM; while :; do sleep 0.05; done");
+    struct rt_cluster_vm *vm = harness_vm("alpha-one", "trap 'exit 3' TERM; while :; do sleep 0.05; done");
     struct harness_attach attach;
     struct rt_process_run run;
 
@@ -52,12 +33,12 @@ static void test_exec(void **state)
     harness_close(&attach);
     harness_expect(0, "", ARGS("signal", "alpha-one", "TERM"));
     harness_expect(0, "3\n", ARGS("wait", "alpha-one"));
-    stop(vm, 3);
+    harness_vm_end(vm, 3);
 }
 
 static void test_logs_and_wait_after_the_end(void **state)
 {
-    struct rt_cluster_vm *vm = start("ended", "echo first; echo second; echo oops >&2; sleep 2; exit 6");
+    struct rt_cluster_vm *vm = harness_vm("ended", "echo first; echo second; echo oops >&2; sleep 2; exit 6");
     struct rt_process_run run;
 
     (void)state;
@@ -70,7 +51,7 @@ static void test_logs_and_wait_after_the_end(void **state)
     harness_cli(&run, NULL, 0, ARGS("logs", "-f", "ended"));
     assert_string_equal(run.out, "first\nsecond\n");
     rt_process_run_free(&run);
-    stop(vm, 6);
+    harness_vm_end(vm, 6);
     harness_cli(&run, NULL, 0, ARGS("logs", "ended"));
     assert_string_equal(run.out, "first\nsecond\n");
     assert_string_equal(run.err, "oops\n");
@@ -81,8 +62,8 @@ static void test_logs_and_wait_after_the_end(void **state)
 
 static void test_prefixes(void **state)
 {
-    struct rt_cluster_vm *one = start("beta-one", "read line; echo $line; exit 0");
-    struct rt_cluster_vm *two = start("beta-two", "sleep 60");
+    struct rt_cluster_vm *one = harness_vm("beta-one", "read line; echo $line; exit 0");
+    struct rt_cluster_vm *two = harness_vm("beta-two", "sleep 60");
     struct rt_process_run run;
 
     (void)state;
@@ -100,15 +81,15 @@ static void test_prefixes(void **state)
     assert_string_equal(run.out, "line\n");
     rt_process_run_free(&run);
     harness_expect(0, "", ARGS("signal", "beta-t", "9"));
-    stop(two, 128 + SIGKILL);
-    stop(one, 0);
+    harness_vm_end(two, 128 + SIGKILL);
+    harness_vm_end(one, 0);
 }
 
 /* What starts an attach again where it was interrupted, and continues without a hole. */
 static void test_interrupted_attach(void **state)
 {
     struct rt_cluster_vm *vm =
-        start("gamma", "i=0; while [ $i -lt 60 ]; do echo line $i; i=$((i+1)); sleep 0.05; done");
+        harness_vm("gamma", "i=0; while [ $i -lt 60 ]; do echo line $i; i=$((i+1)); sleep 0.05; done");
     struct harness_attach attach;
     char offset[32], want[2048] = "", all[4096];
     const char *hint;
@@ -134,35 +115,20 @@ static void test_interrupted_attach(void **state)
     (void)strncat(all, attach.text, sizeof all - strlen(all) - 1);
     assert_string_equal(all, want);
     harness_close(&attach);
-    stop(vm, 0);
-}
-
-static void wait_served(const char *cid, unsigned host)
-{
-    uint64_t until = rt_process_now_ms() + HARNESS_LIMIT_MS;
-    struct rt_process_run run;
-    char text[128] = "";
-
-    do {
-        rt_process_sleep_ms(50);
-        harness_cli(&run, NULL, 0, ARGS("resolve", "--json", cid));
-        (void)harness_json(run.out, "host", text, sizeof text);
-        rt_process_run_free(&run);
-    } while (strcmp(text, harness.hosts[host].name) != 0 && rt_process_now_ms() < until);
-    assert_string_equal(text, harness.hosts[host].name);
+    harness_vm_end(vm, 0);
 }
 
 static void test_moves_and_json(void **state)
 {
-    struct rt_cluster_vm *vm = start("delta", "read line; exit 0");
+    struct rt_cluster_vm *vm = harness_vm("delta", "read line; exit 0");
     struct rt_process_run run;
     char text[128];
 
     (void)state;
-    wait_served("delta", 0);
+    harness_served("delta", 0);
     for (unsigned i = 0; i < 4; i++) {
         assert_int_equal(rt_cluster_vm_move(&harness, vm, (i + 1) % 2, i % 2 == 0 ? "reset" : "eof"), 0);
-        wait_served("delta", (i + 1) % 2);
+        harness_served("delta", (i + 1) % 2);
     }
     harness_cli(&run, NULL, 0, ARGS("show", "--json", "delta"));
     assert_int_equal(run.status, 0);
@@ -177,7 +143,7 @@ static void test_moves_and_json(void **state)
     harness_cli(&run, "x\n", 2, ARGS("attach", "delta"));
     assert_int_equal(run.status, 0);
     rt_process_run_free(&run);
-    stop(vm, 0);
+    harness_vm_end(vm, 0);
 }
 
 /* The schema that docs/cli.md gives to programs. */
@@ -198,12 +164,12 @@ static void test_json_fields(void **state)
         {{"retether", "signal", "epsilon", "KILL"}, ""},
         {{"retether", "wait", "--json", "epsilon"}, "container status code signal"},
     };
-    struct rt_cluster_vm *vm = start("epsilon", "sleep 60");
+    struct rt_cluster_vm *vm = harness_vm("epsilon", "sleep 60");
     struct rt_process_run run;
     char fields[256];
 
     (void)state;
-    wait_served("epsilon", 0);
+    harness_served("epsilon", 0);
     for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
         harness_cli(&run, NULL, 0, lines[i].args);
         if (run.status != 0) {
@@ -214,7 +180,7 @@ static void test_json_fields(void **state)
         assert_string_equal(fields, lines[i].fields);
         rt_process_run_free(&run);
     }
-    stop(vm, 128 + SIGKILL);
+    harness_vm_end(vm, 128 + SIGKILL);
 }
 
 /* Commands wait for a store that is out, as long as they were told to, and then say what to do. */
@@ -230,13 +196,13 @@ static void test_store_that_is_out(void **state)
         {"retether", "run", "--", "true", NULL},
     };
     enum { N = sizeof commands / sizeof commands[0] };
-    struct rt_cluster_vm *vm = start("out", "echo last; exit 4");
+    struct rt_cluster_vm *vm = harness_vm("out", "echo last; exit 4");
     struct harness_attach runs[N];
     struct rt_process_run run;
 
     (void)state;
     harness_expect(0, "4\n", ARGS("wait", "out"));
-    stop(vm, 4);
+    harness_vm_end(vm, 4);
     assert_int_equal(rt_test_redis_kill(&harness.redis), 0);
     harness_cli(&run, NULL, 0, ARGS("create", "--timeout", "800ms", "out-never"));
     assert_int_equal(run.status, 125);
@@ -276,9 +242,9 @@ static void test_signals_that_end(void **state)
         struct rt_cluster_vm *vm;
 
         (void)snprintf(cid, sizeof cid, "kill-%d", i);
-        vm = start(cid, i % 2 == 0 ? "exec sleep 60" : "sleep 60");
+        vm = harness_vm(cid, i % 2 == 0 ? "exec sleep 60" : "sleep 60");
         harness_expect(0, "", ARGS("signal", cid, "KILL"));
-        stop(vm, 128 + SIGKILL);
+        harness_vm_end(vm, 128 + SIGKILL);
     }
 }
 

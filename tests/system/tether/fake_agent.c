@@ -167,6 +167,17 @@ void fake_listen(struct fake_agent *agent)
     assert_int_equal(listen(agent->listener, 4), 0);
 }
 
+static void exec_in_namespace(const char *const *args)
+{
+    const char *all[ARGS_MAX + 6] = {"unshare", "--pid", "--fork", "--mount-proc", "--kill-child", TETHER_PROGRAM};
+    size_t n = 6;
+
+    for (size_t i = 1; args[i] != NULL; i++) {
+        all[n++] = args[i];
+    }
+    execvp(all[0], (char *const *)all);
+}
+
 static void run_tether(const struct fake_agent *agent, const char **args, const char *log)
 {
     int fd = open(log, O_WRONLY | O_CREAT | O_APPEND, 0600);
@@ -183,6 +194,9 @@ static void run_tether(const struct fake_agent *agent, const char **args, const 
         if (copy != NULL) {
             putenv(copy);
         }
+    }
+    if (agent->pid_1) {
+        exec_in_namespace(args);
     }
     execv(TETHER_PROGRAM, (char *const *)args);
     _exit(99);

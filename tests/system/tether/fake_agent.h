@@ -46,7 +46,8 @@ struct fake_agent {
     const char *options[16]; /* of the tether, NULL-terminated */
     const char *env[4];      /* more of its environment */
     bool subreaper;
-    bool deaf; /* do not listen yet: fake_listen() does */
+    bool pid_1; /* in a pid namespace of its own; needs root */
+    bool deaf;  /* do not listen yet: fake_listen() does */
     bool no_attach;
     bool slow_end; /* END is not answered */
     unsigned rows, cols;

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -108,6 +109,46 @@ static void test_orphans_reaped(void **state)
     assert_string_equal(fake_text(agent), "mine\ngone\n");
 }
 
+static bool namespaces_work(void)
+{
+    return geteuid() == 0 && system("unshare --pid --fork --mount-proc true 2>/dev/null") == 0;
+}
+
+/* As the init of its machine: orphans come to it and are reaped, the exit status passes, and nothing is left. */
+static void test_as_init(void **state)
+{
+    struct fake_agent *agent = *state;
+
+    if (!namespaces_work()) {
+        print_message("skipped: making a pid namespace needs root\n");
+        skip();
+    }
+    agent->pid_1 = true;
+    fake_sh(agent, "echo parent $PPID $(cat /proc/1/comm)\n"
+                   "p=$(sh -c 'sleep 0.2 >/dev/null & echo $!')\n"
+                   "grep -qx 'PPid:.1' /proc/$p/status && echo orphan\n"
+                   "while [ -e /proc/$p ]; do sleep 0.05; done\n"
+                   "echo gone\n"
+                   "sleep 60 >/dev/null 2>&1 &\n"
+                   "exit 42");
+    fake_finish(agent, 42, LIMIT_MS);
+    assert_string_equal(fake_text(agent), "parent 1 tether\norphan\ngone\n");
+}
+
+static void test_as_init_signal(void **state)
+{
+    struct fake_agent *agent = *state;
+
+    if (!namespaces_work()) {
+        print_message("skipped: making a pid namespace needs root\n");
+        skip();
+    }
+    agent->pid_1 = true;
+    fake_sh(agent, "echo bye; kill -KILL $$");
+    fake_finish(agent, 128 + SIGKILL, LIMIT_MS);
+    assert_string_equal(fake_text(agent), "bye\n");
+}
+
 static struct rt_down_item exec_item(const char *const *argv, const char *env, const char *cwd)
 {
     static const uint8_t id[RT_ID_SIZE] = "exec attachment";
@@ -183,7 +224,8 @@ int main(void)
         cmocka_unit_test(test_short_lived),  FAKE_TEST(test_no_agent),
         FAKE_TEST(test_end_not_confirmed),   FAKE_TEST(test_nobody_attached),
         FAKE_TEST(test_orphans_reaped),      FAKE_TEST(test_exec),
-        FAKE_TEST(test_exec_ends_with_main),
+        FAKE_TEST(test_exec_ends_with_main), FAKE_TEST(test_as_init),
+        FAKE_TEST(test_as_init_signal),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

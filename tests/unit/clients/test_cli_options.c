@@ -159,6 +159,8 @@ static void test_refused(void **state)
     REFUSED("--no-stdin takes no value", "attach", "web", "--no-stdin=1");
     REFUSED("--hold takes a duration", "attach", "web", "--hold", "5");
     REFUSED("--ring takes bytes", "create", "web", "--ring", "big");
+    REFUSED("--ring takes 4K to 64M", "create", "web", "--ring", "4095");
+    REFUSED("--ring takes 4K to 64M", "run", "--ring", "65M", "ls");
     REFUSED("--env takes NAME=VALUE", "exec", "web", "--env", "A", "ls");
     REFUSED("--process takes", "attach", "web", "--process", "4294967295");
     REFUSED("--detach-keys takes", "attach", "web", "--detach-keys", "ctrl-");
