@@ -55,11 +55,12 @@ void rt_agent_free(struct rt_agent *agent)
     if (agent == NULL) {
         return;
     }
-    for (size_t i = 0; agent->links != NULL && i < AG_SLOTS; i++) {
+    for (size_t i = 0; agent->stats.links > 0 && i < AG_SLOTS; i++) {
         struct ag_link *link = agent->links[i];
         if (link == NULL) {
             continue;
         }
+        agent->stats.links--;
         rt_ag_timer_clear(&agent->timers, &link->timer);
         while (!ag_list_empty(&link->chans)) {
             rt_ag_chan_free(agent, ag_of(link->chans.next, struct ag_chan, in[link->role == RT_PEER_CLIENT]));
@@ -75,8 +76,12 @@ void rt_agent_free(struct rt_agent *agent)
         }
         link_free(link);
     }
-    for (size_t i = 0; agent->ops != NULL && i < AG_SLOTS; i++) {
-        if (agent->ops[i] != NULL && agent->ops[i]->end != NULL) {
+    for (size_t i = 0; agent->n_ops > 0 && i < AG_SLOTS; i++) {
+        if (agent->ops[i] == NULL) {
+            continue;
+        }
+        agent->n_ops--;
+        if (agent->ops[i]->end != NULL) {
             rt_ag_end_free(agent, agent->ops[i]->end);
         }
         free(agent->ops[i]);

@@ -125,7 +125,7 @@ static void drop_guest(struct rt_agent *agent, struct ag_session *session)
 void rt_ag_claimed_by(struct rt_agent *agent, struct ag_session *session, uint64_t life, uint64_t epoch,
                       const char *host)
 {
-    /* What this agent claimed it knows from the reply. */
+    /* Its own record, read anew. */
     if (strcmp(host, agent->config.host) == 0) {
         return;
     }
@@ -152,8 +152,13 @@ void rt_ag_claimed_by(struct rt_agent *agent, struct ag_session *session, uint64
 
 static void news_claimed(struct rt_agent *agent, const struct rt_store_news *news)
 {
-    struct ag_session *session = rt_ag_session_get(agent, &news->key);
+    struct ag_session *session;
 
+    /* What this agent claimed it knows from the reply: no entry is made for it, which nothing would settle. */
+    if (strcmp(news->host, agent->config.host) == 0) {
+        return;
+    }
+    session = rt_ag_session_get(agent, &news->key);
     if (session != NULL) {
         rt_ag_claimed_by(agent, session, news->life, news->epoch, news->host);
     }

@@ -12,9 +12,8 @@
 
 #define LARGE ((size_t)96 * 1024)
 #define BLOCK ((size_t)512 * 1024)
-#define BLOCKS 64
-#define ROUND 8 /* of them are used in turn: few enough to stay in the cache, the others when these are taken */
-#define FENCE 4096
+#define BLOCKS 16 /* when all are in use, the next is mapped as it was without the pool */
+#define FENCE ((size_t)4096)
 
 void *__wrap_malloc(size_t size);
 void *__wrap_calloc(size_t n, size_t size);
@@ -25,42 +24,39 @@ void *__real_calloc(size_t n, size_t size);
 void *__real_realloc(void *old, size_t size);
 void __real_free(void *memory);
 
-static uint8_t *blocks[BLOCKS]; /* owned; NULL until it is first used */
-static size_t sizes[BLOCKS];    /* in use when not 0 */
-static size_t next;             /* where the search begins */
+static _Alignas(64) uint8_t blocks[BLOCKS][BLOCK];
+static size_t sizes[BLOCKS]; /* in use when not 0 */
+static size_t next;          /* where the search begins: one that was freed rests for a while */
+static bool fenced;
 
+/* BLOCKS for memory of the allocator's own. */
 static size_t block_of(const void *memory)
 {
-    size_t i = 0;
-    while (i < BLOCKS && (memory == NULL || blocks[i] == NULL || memory != blocks[i] + FENCE)) {
-        i++;
-    }
-    return i;
+    size_t at = (uintptr_t)memory - (uintptr_t)blocks;
+    return at < sizeof blocks ? at / BLOCK : BLOCKS;
 }
 
 static void *take(size_t size)
 {
+    if (!fenced) {
+        fenced = true;
+        __asan_poison_memory_region(blocks, sizeof blocks);
+    }
     for (size_t k = 0; k < BLOCKS; k++) {
         size_t i = (next + k) % BLOCKS;
-        if (sizes[i] != 0) {
-            continue;
+        if (sizes[i] == 0) {
+            sizes[i] = size;
+            next = i + 1;
+            __asan_unpoison_memory_region(blocks[i] + FENCE, size);
+            return blocks[i] + FENCE;
         }
-        if (blocks[i] == NULL) {
-            blocks[i] = __real_malloc(BLOCK);
-            FUZZ_CHECK(blocks[i] != NULL);
-            __asan_poison_memory_region(blocks[i], BLOCK);
-        }
-        sizes[i] = size;
-        next = (i + 1) % ROUND; /* one that was freed rests for a while */
-        __asan_unpoison_memory_region(blocks[i] + FENCE, size);
-        return blocks[i] + FENCE;
     }
     return NULL;
 }
 
 void *__wrap_malloc(size_t size)
 {
-    void *memory = size < LARGE || size > BLOCK - 2 * (size_t)FENCE ? NULL : take(size);
+    void *memory = size < LARGE || size > BLOCK - 2 * FENCE ? NULL : take(size);
     return memory == NULL ? __real_malloc(size) : memory;
 }
 
@@ -68,7 +64,7 @@ void *__wrap_calloc(size_t n, size_t size)
 {
     void *memory = NULL;
     size_t all;
-    if (!__builtin_mul_overflow(n, size, &all) && all >= LARGE && all <= BLOCK - 2 * (size_t)FENCE) {
+    if (!__builtin_mul_overflow(n, size, &all) && all >= LARGE && all <= BLOCK - 2 * FENCE) {
         memory = take(all);
     }
     return memory == NULL ? __real_calloc(n, size) : memset(memory, 0, all);
@@ -78,10 +74,12 @@ void __wrap_free(void *memory)
 {
     size_t i = block_of(memory);
     if (i == BLOCKS) {
-        __real_free(memory);
+        if (memory != NULL) { /* which the allocator would look into first, 16,384 times for one agent */
+            __real_free(memory);
+        }
         return;
     }
-    FUZZ_CHECK(sizes[i] != 0); /* else it is freed twice */
+    FUZZ_CHECK(sizes[i] != 0 && memory == blocks[i] + FENCE); /* else it is freed twice, or was never given */
     __asan_poison_memory_region(memory, sizes[i]);
     sizes[i] = 0;
 }

@@ -60,6 +60,15 @@ static void test_news_drop_the_guest(void **state)
     assert_int_equal(fx->n_submitted[RT_STORE_STATE], 0); /* not this agent's to write */
 }
 
+/* The session may be forgotten when they come: nothing is remembered that nobody would forget again. */
+static void test_news_of_ones_own_claim(void **state)
+{
+    struct fx *fx = *state;
+
+    fx_claimed(fx, "web", "here", 5, 1);
+    assert_int_equal(fx_stats(fx).sessions, 0);
+}
+
 static void test_news_of_a_fork(void **state)
 {
     struct fx *fx = *state;
@@ -290,6 +299,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         FX_TEST(test_news_drop_the_guest),
+        FX_TEST(test_news_of_ones_own_claim),
         FX_TEST(test_news_of_a_fork),
         FX_TEST(test_news_lost),
         FX_TEST(test_guest_lost),

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "tests/fuzz/agent_world.h"
+
+static size_t length(const struct ag_list *list)
+{
+    size_t n = 0;
+    for (const struct ag_list *node = list->next; node != list; node = node->next) {
+        FUZZ_CHECK(node->next->prev == node);
+        n++;
+    }
+    return n;
+}
+
+struct counted {
+    uint64_t links, guests, handshakes, chans[2], held, ends, served, provisional;
+};
+
+static void check_link(const struct ag_link *link, struct counted *n)
+{
+    bool guest = link->role == RT_PEER_GUEST;
+    size_t chans = length(&link->chans), held = length(&link->held);
+    n->links++;
+    n->guests += guest;
+    n->handshakes += link->state < AG_SERVING;
+    n->chans[guest ? AG_GUEST : AG_CLIENT] += chans;
+    n->held += held;
+    n->ends += link->end != NULL;
+    FUZZ_CHECK(link->timer.set);
+    FUZZ_CHECK(link->n_chans == chans + held && link->n_chans <= RT_LINK_CHANNELS_MAX);
+    FUZZ_CHECK(link->n_asks == length(&link->asks) && link->n_asks <= AG_LINK_ASKS_MAX);
+    FUZZ_CHECK(!guest || (held == 0 && link->n_asks == 0));
+    FUZZ_CHECK(guest ? link->state != AG_READY : link->state == AG_OPEN || link->state >= AG_READY);
+    FUZZ_CHECK(link->state != AG_SERVING || link->session != NULL);
+    FUZZ_CHECK(link->session == NULL || link->session->guest == link);
+    FUZZ_CHECK(link->state == AG_OPEN || link->state >= AG_SERVING || link->claim != NULL);
+}
+
+/* Of all operations under way those that are about this session. */
+static size_t ops_of(const struct ag_session *session, struct counted *n)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < world.n_ops; i++) {
+        const struct ag_op *op = world.agent->ops[world.ops[i].id % AG_SLOTS];
+        FUZZ_CHECK(op != NULL && op->id == world.ops[i].id && op->kind == world.ops[i].kind);
+        count += op->session == session;
+        n->ends += session == NULL && op->end != NULL;
+    }
+    return count;
+}
+
+static void check_session(const struct ag_session *session, struct counted *n)
+{
+    bool used = session->guest != NULL || session->n_ops > 0 || !ag_list_empty(&session->held) ||
+                !ag_list_empty(&session->asks) || session->lost_at != 0 || session->write_at != 0;
+    FUZZ_CHECK(session->n_ops == ops_of(session, n));
+    FUZZ_CHECK(used != ag_listed(&session->idle));
+    FUZZ_CHECK(used || session->timer.set); /* else it would never be forgotten */
+    FUZZ_CHECK(session->report_size <= RT_REPORT_MAX);
+    FUZZ_CHECK(session->guest == NULL || (session->guest->session == session && session->rule != NULL));
+    FUZZ_CHECK(session->guest == NULL || ag_list_empty(&session->held));
+    n->served += session->guest != NULL;
+    n->provisional += session->guest != NULL && !session->claimed;
+}
+
+static void check_chan(const struct ag_chan *chan)
+{
+    FUZZ_CHECK(chan->link[AG_GUEST]->role == RT_PEER_GUEST && chan->link[AG_CLIENT]->role == RT_PEER_CLIENT);
+    FUZZ_CHECK(chan->session->guest == chan->link[AG_GUEST]);
+    for (unsigned stream = 0; stream < RT_STREAMS; stream++) {
+        const struct ag_flow *flow = &chan->flow[stream];
+        FUZZ_CHECK(flow->granted <= flow->seen + RT_CHANNEL_BUDGET);
+        FUZZ_CHECK(flow->granted <= flow->wanted);
+    }
+}
+
+static void check_timers(const struct ag_timer *timer, uint64_t at, unsigned depth)
+{
+    for (; timer != NULL; timer = timer->next) {
+        FUZZ_CHECK(timer->set && timer->at >= at && depth < 1000);
+        FUZZ_CHECK(timer->next == NULL || timer->next->prev == timer);
+        check_timers(timer->child, timer->at, depth + 1);
+    }
+}
+
+void world_check(void)
+{
+    struct rt_agent *agent = world.agent;
+    const struct ag_session *session;
+    const struct ag_chan *chan;
+    struct rt_agent_stats stats;
+    struct counted n = {0};
+    for (unsigned i = 0; i < WORLD_PEERS; i++) {
+        const struct ag_link *link = world.peers[i].id == 0 ? NULL : rt_ag_link(agent, world.peers[i].id);
+        FUZZ_CHECK(world.peers[i].id == 0 || link != NULL);
+        if (link != NULL) {
+            check_link(link, &n);
+        }
+    }
+    for (session = agent->sessions; session != NULL; session = session->hh.next) {
+        check_session(session, &n);
+    }
+    for (chan = agent->by_guest; chan != NULL; chan = chan->hh_guest.next) {
+        check_chan(chan);
+    }
+    (void)ops_of(NULL, &n);
+    check_timers(agent->timers.root, 0, 0);
+    rt_agent_stats(agent, &stats);
+    FUZZ_CHECK(stats.links == n.links && stats.guests == n.guests && stats.clients == n.links - n.guests);
+    FUZZ_CHECK(stats.handshakes == n.handshakes);
+    FUZZ_CHECK(stats.sessions == HASH_CNT(hh, agent->sessions));
+    FUZZ_CHECK(stats.served == n.served && stats.provisional == n.provisional);
+    FUZZ_CHECK(stats.channels == HASH_CNT(hh_guest, agent->by_guest) && stats.channels == n.chans[AG_GUEST]);
+    FUZZ_CHECK(stats.channels == HASH_CNT(hh_client, agent->by_client) && stats.channels == n.chans[AG_CLIENT]);
+    FUZZ_CHECK(stats.held == HASH_CNT(hh, agent->held) && stats.held == n.held && stats.held <= RT_AGENT_HELD_MAX);
+    FUZZ_CHECK(agent->n_ops == world.n_ops && agent->retake_flight <= AG_RETAKE_FLIGHT_MAX);
+    FUZZ_CHECK(agent->n_ends == n.ends + length(&agent->kept) && agent->n_ends <= RT_ENDS_MAX);
+    FUZZ_CHECK(agent->n_hosts <= AG_HOSTS_MAX && agent->run_link == 0);
+}

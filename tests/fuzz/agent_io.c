@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "tests/fuzz/agent_world.h"
+
+#include <string.h>
+
+struct world world;
+struct fuzz_pipe world_pipes[WORLD_PEERS];
+
+void world_key(unsigned n, struct rt_key *key)
+{
+    static const char *const names[WORLD_KEYS][2] = {{"t", "box"}, {"t", "c1"}, {"u", "box"}, {"local", "box"}};
+    memset(key, 0, sizeof *key);
+    rt_slice_copy(rt_slice_text(names[n % WORLD_KEYS][0]), key->tenant, sizeof key->tenant);
+    rt_slice_copy(rt_slice_text(names[n % WORLD_KEYS][1]), key->cid, sizeof key->cid);
+}
+
+unsigned world_peer_of(rt_link_id id)
+{
+    unsigned i = 0;
+    while (i < WORLD_PEERS && (id == 0 || world.peers[i].id != id)) {
+        i++;
+    }
+    return i;
+}
+
+/* What the agent may say to a guest and to a client. */
+static bool may_hear(bool guest, const struct rt_frame *frame)
+{
+    bool output = frame->stream != RT_STDIN && frame->stream != RT_CONTROL_DOWN;
+    switch (frame->type) {
+    case RT_WELCOME:
+    case RT_REFUSE:
+    case RT_PING:
+    case RT_PONG:
+    case RT_FIN:
+        return true;
+    case RT_END_OK:
+    case RT_ATTACH:
+    case RT_DETACH:
+        return guest;
+    case RT_REPLY:
+    case RT_ATTACHED:
+    case RT_GAP:
+        return !guest;
+    case RT_DATA:
+        return output != guest;
+    case RT_ACK:
+        return output == guest;
+    default:
+        return false;
+    }
+}
+
+static void take_welcome(struct world_peer *peer, const uint8_t *payload, size_t size)
+{
+    static struct rt_welcome_msg msg;
+    char why[RT_TEXT_MAX];
+    FUZZ_CHECK(rt_msg_decode(RT_MSG_WELCOME, payload, size, &msg, why, sizeof why) == 0);
+    if (msg.tkt.size > 0) {
+        memcpy(peer->ticket, msg.tkt.data, msg.tkt.size);
+        peer->ticket_size = msg.tkt.size;
+    }
+}
+
+static void io_send(void *ctx, rt_link_id id, const uint8_t *data, size_t size, bool in_input)
+{
+    unsigned p = world_peer_of(id);
+    const struct fuzz_pipe *from = &world_pipes[world.feeding % WORLD_PEERS];
+    (void)ctx;
+    FUZZ_CHECK(p < WORLD_PEERS && size > 0);
+    if (in_input) {
+        FUZZ_CHECK(world.feeding < WORLD_PEERS);
+        FUZZ_CHECK(data >= from->before && data + size <= from->bytes + from->size);
+    }
+    fuzz_check_frames(data, size);
+    for (size_t at = 0; at < size;) {
+        struct rt_frame frame;
+        const struct ag_link *link = rt_ag_link(world.agent, id);
+        rt_frame_get(data + at, &frame);
+        FUZZ_CHECK(link != NULL && may_hear(p < WORLD_GUESTS, &frame));
+        FUZZ_CHECK(frame.channel <= link->last_channel);
+        if (frame.type == RT_WELCOME) {
+            take_welcome(&world.peers[p], data + at + RT_FRAME_HEADER, frame.length);
+        }
+        at += RT_FRAME_HEADER + (size_t)frame.length;
+    }
+}
+
+static void io_close(void *ctx, rt_link_id id, const char *reason)
+{
+    unsigned p = world_peer_of(id);
+    (void)ctx;
+    FUZZ_CHECK(p < WORLD_PEERS && reason != NULL);
+    world.peers[p].id = 0;
+}
+
+static void io_event(void *ctx, const struct rt_agent_event *event)
+{
+    (void)ctx;
+    FUZZ_CHECK(event->kind <= RT_AGENT_STORE);
+    FUZZ_CHECK(memchr(event->from, 0, sizeof event->from) != NULL && memchr(event->to, 0, sizeof event->to) != NULL);
+    FUZZ_CHECK(memchr(event->reason, 0, sizeof event->reason) != NULL);
+}
+
+static size_t kept_at(const struct rt_key *key, uint64_t life)
+{
+    size_t i = 0;
+    while (i < world.n_kept && (world.kept[i].life != life || !rt_key_equal(&world.kept[i].key, key))) {
+        i++;
+    }
+    return i;
+}
+
+static int io_keep_end(void *ctx, const struct rt_store_op *end)
+{
+    size_t i = kept_at(&end->key, end->life);
+    (void)ctx;
+    FUZZ_CHECK(end->tail[0].size <= RT_TAIL_MAX && end->tail[1].size <= RT_TAIL_MAX);
+    if (world.disk_full || i == WORLD_KEPT) {
+        return RT_EIO;
+    }
+    world.n_kept += i == world.n_kept;
+    world.kept[i].key = end->key;
+    world.kept[i].life = end->life;
+    return 0;
+}
+
+static void io_drop_end(void *ctx, const struct rt_key *key, uint64_t life)
+{
+    size_t i = kept_at(key, life);
+    (void)ctx;
+    if (i < world.n_kept) {
+        world.kept[i] = world.kept[--world.n_kept];
+    }
+}
+
+/* Sealing is a plain copy, so that the fuzzer can make any ticket; what the seal keeps out is fuzz_token's matter. */
+static int seal(void *ctx, const struct rt_ticket *ticket, uint8_t *out, size_t cap)
+{
+    (void)ctx;
+    return rt_ticket_encode(ticket, out, cap);
+}
+
+static int open_token(void *ctx, const uint8_t *token, size_t size, uint64_t wall_ms, struct rt_ticket *ticket)
+{
+    int rc = rt_ticket_decode(token, size, ticket);
+    (void)ctx;
+    if (rc == 0 && ticket->expires_ms != 0 && wall_ms >= ticket->expires_ms) {
+        rc = RT_EEXPIRED;
+    }
+    return rc;
+}
+
+void world_new(uint8_t options)
+{
+    struct rt_agent_config config;
+    memset(&world, 0, sizeof world);
+    memset(&config, 0, sizeof config);
+    world.now = 1;
+    world.feeding = WORLD_PEERS;
+    memcpy(config.host, "h0", 3);
+    memcpy(config.addr[0], "unix:/a0", 9);
+    config.n_addr = 1;
+    config.ticket_ttl_ms = options & 128 ? 1000 : 0;
+    config.sealer.seal = seal;
+    config.sealer.open = open_token;
+    config.io.ctx = &world.count;
+    config.io.send = io_send;
+    config.io.close = io_close;
+    config.io.store = world_store;
+    config.io.event = io_event;
+    config.io.random = fuzz_random;
+    config.io.keep_end = io_keep_end;
+    config.io.drop_end = io_drop_end;
+    world.agent = rt_agent_new(&config, world.now, WORLD_WALL_MS);
+    FUZZ_CHECK(world.agent != NULL);
+    for (unsigned i = 0; i < WORLD_PEERS; i++) {
+        fuzz_pipe_reset(&world_pipes[i]);
+        world.peers[i].inc = 1;
+    }
+}
+
+void world_free(void)
+{
+    rt_agent_free(world.agent);
+    fuzz_pool_check();
+}

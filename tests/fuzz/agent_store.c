@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "tests/fuzz/agent_world.h"
+
+#include "migrate/store/codec.h"
+
+#include <string.h>
+
+#define HOSTS 3
+
+static const char *const host_names[HOSTS] = {"h0", "h1", "h2"};
+static struct rt_store_record records[WORLD_KEYS + 1]; /* by world_key(); the last one stands for all others */
+static struct rt_store_record found[RT_LIST_MAX];
+static struct rt_store_host rows[HOSTS];
+
+void world_store_reset(void)
+{
+    memset(records, 0, sizeof records);
+}
+
+static struct rt_store_record *record_of(const struct rt_key *key)
+{
+    struct rt_key mine;
+    unsigned i = 0;
+    for (; i < WORLD_KEYS; i++) {
+        world_key(i, &mine);
+        if (rt_key_equal(&mine, key)) {
+            break;
+        }
+    }
+    return &records[i];
+}
+
+int world_store(void *ctx, const struct rt_store_op *op)
+{
+    static struct rt_store_args args;
+    (void)ctx;
+    FUZZ_CHECK(op->id != 0);
+    for (size_t i = 0; i < world.n_ops; i++) {
+        FUZZ_CHECK(world.ops[i].id != op->id);
+    }
+    FUZZ_CHECK(op->kind == RT_STORE_FIND || rt_store_encode(op, "h0", &args) != RT_EINVAL);
+    if (world.refusing) {
+        return RT_EUNAVAIL;
+    }
+    if (world.n_ops == WORLD_OPS) {
+        return RT_ELIMIT;
+    }
+    world.ops[world.n_ops++] = *op;
+    return 0;
+}
+
+static void row_of(unsigned host, bool alive, struct rt_store_host *row)
+{
+    memset(row, 0, sizeof *row);
+    rt_slice_copy(rt_slice_text(host_names[host]), row->host, sizeof row->host);
+    memcpy(row->addr[0], "unix:/a", 8);
+    row->n_addr = 1;
+    row->alive = alive;
+}
+
+/* Whether the record is at the claim that a write is made under; else says whose it is. */
+static void written(const struct rt_store_op *op, struct rt_store_reply *reply)
+{
+    struct rt_store_record *record = record_of(&op->key);
+    const struct rt_record *rule = &record->rule;
+    if (rule->exists && rule->life == op->life && (rule->epoch == op->epoch || op->kind == RT_STORE_END)) {
+        if (op->kind != RT_STORE_REPORT) {
+            record->rule.state = op->kind == RT_STORE_END ? RT_SESSION_ENDED : op->state;
+        }
+        reply->how = op->kind == RT_STORE_END ? RT_END_STORED : RT_END_LATER;
+        return;
+    }
+    reply->error = RT_ENOTFOUND;
+    reply->outcome.verdict = rule->exists ? RT_CLASS_STALE : RT_CLASS_NOT_FOUND;
+    reply->outcome.life = rule->life;
+    reply->outcome.epoch = rule->epoch;
+    memcpy(reply->outcome.host, rule->host, sizeof rule->host);
+}
+
+static void find(const struct rt_store_op *op, struct rt_store_reply *reply)
+{
+    for (unsigned i = 0; i < WORLD_KEYS; i++) {
+        if (records[i].rule.exists && (op->host[0] == '\0' || strcmp(op->host, records[i].rule.host) == 0)) {
+            found[reply->n_records] = records[i];
+            world_key(i, &found[reply->n_records++].key);
+        }
+    }
+}
+
+static void answer_by_the_rules(const struct rt_store_op *op, struct rt_store_reply *reply)
+{
+    bool claim = op->kind == RT_STORE_TEST || op->kind == RT_STORE_TAKE;
+    struct rt_store_record *record = record_of(claim ? &op->claim.key : &op->key);
+    switch (op->kind) {
+    case RT_STORE_CREATE:
+        reply->outcome.verdict = record->rule.exists ? RT_CLASS_LIMIT : RT_CLASS_OK;
+        break;
+    case RT_STORE_TEST:
+    case RT_STORE_TAKE:
+        rt_claim_judge(&record->rule, &op->claim, WORLD_WALL_MS + world.now, &reply->outcome);
+        if (op->kind == RT_STORE_TAKE && reply->outcome.verdict == RT_CLASS_OK) {
+            rt_claim_apply(&record->rule, &op->claim, &reply->outcome);
+        }
+        break;
+    case RT_STORE_STATE:
+    case RT_STORE_REPORT:
+    case RT_STORE_END:
+        written(op, reply);
+        break;
+    case RT_STORE_GET:
+    case RT_STORE_TAILS:
+        reply->error = record->rule.exists ? 0 : RT_ENOTFOUND;
+        reply->n_records = record->rule.exists && op->kind == RT_STORE_GET;
+        found[0] = *record;
+        found[0].key = op->key;
+        break;
+    case RT_STORE_FIND:
+        find(op, reply);
+        break;
+    case RT_STORE_HOSTS:
+        reply->n_hosts = HOSTS;
+        for (unsigned i = 0; i < HOSTS; i++) {
+            row_of(i, i < 2, &rows[i]);
+        }
+        break;
+    }
+}
+
+/* Any reply of the kind that its decoder lets pass. */
+static void answer_anything(const struct rt_store_op *op, struct rt_store_reply *reply, struct fuzz_in *in)
+{
+    static uint8_t tail[RT_TAIL_MAX];
+    struct rt_claim_outcome *outcome = &reply->outcome;
+    outcome->verdict = fuzz_byte(in) % RT_CLASSES;
+    outcome->draining = fuzz_byte(in) & 1;
+    outcome->moved = fuzz_byte(in) & 1;
+    outcome->life = fuzz_number(in);
+    outcome->epoch = fuzz_number(in);
+    outcome->delay_ms = fuzz_number(in);
+    rt_slice_copy(rt_slice_text(host_names[fuzz_byte(in) % HOSTS]), outcome->host, sizeof outcome->host);
+    reply->how = fuzz_byte(in) % 4;
+    if (op->kind == RT_STORE_GET || op->kind == RT_STORE_FIND) {
+        reply->n_records = fuzz_byte(in) % (op->kind == RT_STORE_GET ? 2 : RT_LIST_MAX + 1);
+        reply->cursor = op->kind == RT_STORE_FIND ? fuzz_number(in) : 0;
+    }
+    for (size_t i = 0; i < reply->n_records; i++) {
+        struct rt_record *rule = &found[i].rule;
+        found[i] = records[fuzz_byte(in) % WORLD_KEYS];
+        world_key(fuzz_byte(in), &found[i].key);
+        rule->exists = true;
+        rule->state = 1 + fuzz_byte(in) % RT_SESSION_ENDED;
+        rule->life = fuzz_number(in);
+        rule->epoch = fuzz_number(in);
+        rt_slice_copy(rt_slice_text(host_names[fuzz_byte(in) % HOSTS]), rule->host, sizeof rule->host);
+    }
+    if (op->kind == RT_STORE_TAILS) {
+        reply->end.out = fuzz_number(in) + RT_TAIL_MAX;
+        reply->end.err = fuzz_number(in) + RT_TAIL_MAX;
+        reply->tail[0] = (struct rt_slice){tail, (size_t)fuzz_number(in) % RT_TAIL_MAX};
+        reply->tail[1] = (struct rt_slice){tail, fuzz_byte(in)};
+    }
+}
+
+void world_store_answer(struct fuzz_in *in)
+{
+    static const int errors[] = {RT_EUNAVAIL, RT_ETIMEDOUT, RT_ELIMIT, RT_ENOTFOUND, RT_ECANCELED, RT_EPROTO};
+    struct rt_store_reply reply;
+    struct rt_store_op op;
+    uint8_t which = fuzz_byte(in), how = fuzz_byte(in) % 8;
+    memset(&reply, 0, sizeof reply);
+    reply.records = found;
+    reply.hosts = rows;
+    if (world.n_ops == 0 || which == 255) { /* a second answer, or none was asked for */
+        reply.id = world.answered;
+        rt_agent_store_reply(world.agent, &reply, world.now);
+        return;
+    }
+    which %= world.n_ops;
+    op = world.ops[which];
+    memmove(world.ops + which, world.ops + which + 1, (world.n_ops - which - 1) * sizeof op);
+    world.n_ops--;
+    reply.id = world.answered = op.id;
+    reply.kind = op.kind;
+    if (how < 5) {
+        answer_by_the_rules(&op, &reply);
+    } else if (how == 5) {
+        answer_anything(&op, &reply, in);
+    } else {
+        if (how == 6) { /* it had its effect, and the answer is lost */
+            answer_by_the_rules(&op, &reply);
+            reply.n_records = reply.n_hosts = 0;
+        }
+        reply.error = errors[fuzz_byte(in) % (sizeof errors / sizeof errors[0])];
+    }
+    rt_agent_store_reply(world.agent, &reply, world.now);
+}
+
+void world_store_up(bool fresh, bool whole)
+{
+    struct rt_store_news news = {.kind = RT_STORE_UP, .fresh = fresh, .whole = whole};
+    rt_agent_store_news(world.agent, &news, world.now);
+}
+
+void world_store_news(struct fuzz_in *in)
+{
+    struct rt_store_news news;
+    uint8_t what = fuzz_byte(in);
+    unsigned n = fuzz_byte(in);
+    memset(&news, 0, sizeof news);
+    switch (what % 8) {
+    case 0:
+        world_store_up(what & 16, what & 32);
+        return;
+    case 1:
+        news.kind = RT_STORE_DOWN;
+        break;
+    case 2:
+    case 3:
+        news.kind = RT_STORE_HOST;
+        row_of(n % HOSTS, what & 16, &news.row);
+        break;
+    case 4:
+        news.kind = RT_STORE_TAKEN;
+        break;
+    case 5:
+        world.refusing = what & 16;
+        world.disk_full = what & 32;
+        return;
+    default:
+        news.kind = RT_STORE_CLAIMED;
+        world_key(n, &news.key);
+        news.life = records[n % WORLD_KEYS].rule.life + fuzz_byte(in) % 2;
+        news.epoch = records[n % WORLD_KEYS].rule.epoch + fuzz_byte(in) % 4;
+        rt_slice_copy(rt_slice_text(host_names[n / WORLD_KEYS % HOSTS]), news.host, sizeof news.host);
+        break;
+    }
+    rt_agent_store_news(world.agent, &news, world.now);
+}
