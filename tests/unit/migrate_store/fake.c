@@ -165,6 +165,7 @@ static void read_words(const redisReply *command, char line[LINE_MAX_SIZE])
 {
     size_t at = 0;
 
+    line[0] = '\0';
     assert_int_equal(command->type, REDIS_REPLY_ARRAY);
     for (size_t i = 0; i < command->elements && at < LINE_MAX_SIZE - 1; i++) {
         at += (size_t)snprintf(line + at, LINE_MAX_SIZE - at, "%s%.60s", i > 0 ? " " : "",

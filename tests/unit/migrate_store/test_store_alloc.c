@@ -149,7 +149,8 @@ static void on_log(void *ctx, enum rt_store_level level, const char *text)
 {
     (void)ctx;
     (void)level;
-    assert_true(text[0] != '\0');
+    /* An answer that goes to another call than its own is one. */
+    assert_null(strstr(text, "makes no sense"));
 }
 
 static bool all_up(void)
