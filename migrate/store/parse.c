@@ -200,7 +200,7 @@ static int parse_history(const char *value, size_t size, struct rt_store_record 
 
 static int parse_ancestors(const char *value, size_t size, struct rt_record *rule)
 {
-    if (size % RT_STORE_ID_HEX != 0 || size / RT_STORE_ID_HEX > RT_ANCESTORS_MAX) {
+    if (size % RT_STORE_ID_HEX != 0 || size / RT_STORE_ID_HEX > RT_ANCESTORS_MAX - rule->n_ancestors) {
         return RT_EPROTO;
     }
     for (size_t at = 0; at < size; at += RT_STORE_ID_HEX) {

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
+#include "migrate/core/ticket.h"
+#include "migrate/core/token_text.h"
 #include "tests/vectors/vector.h"
 
 #include <stdio.h>
@@ -7,19 +9,65 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* Writes the vectors of one folder as the inputs that fuzz_frame and fuzz_msg read:  fuzz_seeds VECTORS OUT */
+/* Writes what the targets start from:  fuzz_seeds VECTORS OUT
+ * The vectors are the inputs of fuzz_frame and fuzz_msg; the others have few of their own. */
 
 struct output {
     const char *folder;
     int failed;
 };
 
-static void write_seed(struct output *output, const char *target, const struct rt_vector *vector, const void *head,
-                       size_t head_size)
+static const char *const targets[] = {"",           "fuzz_frame", "fuzz_msg",   "fuzz_tether", "fuzz_client",
+                                      "fuzz_agent", "fuzz_store", "fuzz_token", "fuzz_config"};
+
+#define ID "00112233445566778899aabbccddeeff"
+#define IDS ID ID ID ID
+
+/* The first byte is what the target chooses by: a machine that begins attached, a reply, a text. */
+static const struct {
+    const char *target, *name, *text;
+} texts[] = {
+    {"fuzz_tether", "attached", "\x04"},
+    {"fuzz_tether", "attached-tty", "\x05"},
+    {"fuzz_client", "attached", "\x01"},
+    {"fuzz_agent", "attached", "\x03"},
+    {"fuzz_agent", "store-up", "\x01"},
+    {"fuzz_store", "outcome", "\x10*8\r\n:0\r\n:1\r\n:7\r\n:0\r\n:0\r\n$1\r\na\r\n:1\r\n$1\r\nb\r\n"},
+    {"fuzz_store", "created", "\x10*2\r\n:0\r\n$1\r\na\r\n"},
+    {"fuzz_store", "written", "\x10*4\r\n:2\r\n:7\r\n:1\r\n$1\r\na\r\n"},
+    {"fuzz_store", "record",
+     "\x10*8\r\n$2\r\nst\r\n$1\r\n2\r\n$4\r\nlife\r\n$1\r\n7\r\n$2\r\nep\r\n$1\r\n1\r\n"
+     "$4\r\nhost\r\n$1\r\na\r\n"},
+    {"fuzz_store", "record-chain",
+     "\x10*6\r\n$2\r\nst\r\n$1\r\n2\r\n$3\r\ninc\r\n$32\r\n" ID "\r\n"
+     "$3\r\nanc\r\n$64\r\n" ID ID "\r\n"},
+    {"fuzz_store", "record-longest-chain",
+     "\x10*4\r\n$2\r\nst\r\n$1\r\n2\r\n$3\r\nanc\r\n$512\r\n" IDS IDS IDS IDS "\r\n"},
+    {"fuzz_store", "record-history",
+     "\x10*6\r\n$2\r\nst\r\n$1\r\n2\r\n$4\r\nhist\r\n$15\r\n1 1 5 a\n2 1 6 b\r\n"
+     "$3\r\nrep\r\n$1\r\nr\r\n"},
+    {"fuzz_store", "tails", "\x10*8\r\n:5\r\n:0\r\n:0\r\n:0\r\n:3\r\n:0\r\n$3\r\nabc\r\n$0\r\n\r\n"},
+    {"fuzz_store", "others", "\x10+OK\r\n-ERR no\r\n$-1\r\n*-1\r\n*0\r\n"},
+    {"fuzz_store", "row", "\x80" ID "\n7\n500\n3\n1.0\nunix:/a\nunix:/b\n"},
+    {"fuzz_store", "claimed",
+     "\x80"
+     "7\n1\nhost\ntenant\nbox\n"},
+    {"fuzz_store", "member", "\x80tenant/box"},
+    {"fuzz_store", "id", "\x80" ID},
+    {"fuzz_config", "whole",
+     "# a host\nhost {\n  name = \"esx-17\"\n  advertise = {\"unix:/run/c.sock\"}\n}\nlisten {\n"
+     "  guests = {\"vsock::7400\", \"unix:/run/g.sock\"}\n  clients = {\"tcp:127.0.0.1:7401\"}\n  max_guests = 10\n}\n"
+     "store {\n  endpoints = {\"sentinel:retether@10.0.0.11:26379,10.0.0.12:26379\"}\n  timeout = 1s\n}\n"
+     "state_dir = \"/var/lib/retether\"\nticket_ttl = 24h\nsocket_mode = 0660\nlog {\n  level = info\n"
+     "  format = json\n}\n"},
+    {"fuzz_config", "small", "keys = ${HOME}\nlisten { guests = {} }\n"},
+};
+
+static void write_file(struct output *output, const char *target, const char *name, const void *head, size_t head_size,
+                       const void *data, size_t size)
 {
     char path[512];
-    const char *base = strrchr(vector->path, '/');
-    (void)snprintf(path, sizeof(path), "%s/%s/%s", output->folder, target, base == NULL ? vector->path : base + 1);
+    (void)snprintf(path, sizeof(path), "%s/%s/%s", output->folder, target, name);
     FILE *file = fopen(path, "wb");
     if (file == NULL) {
         perror(path);
@@ -27,7 +75,7 @@ static void write_seed(struct output *output, const char *target, const struct r
         return;
     }
     bool written = fwrite(head, 1, head_size, file) == head_size;
-    written = fwrite(vector->bytes, 1, vector->size, file) == vector->size && written;
+    written = fwrite(data, 1, size, file) == size && written;
     if (fclose(file) != 0 || !written) {
         perror(path);
         output->failed = 1;
@@ -36,17 +84,44 @@ static void write_seed(struct output *output, const char *target, const struct r
 
 static void write_cb(const struct rt_vector *vector, void *data)
 {
+    const char *base = strrchr(vector->path, '/');
+    const char *name = base == NULL ? vector->path : base + 1;
     if (strcmp(vector->what, "frame") == 0) {
-        write_seed(data, "fuzz_frame", vector, "", 0);
+        write_file(data, "fuzz_frame", name, "", 0, vector->bytes, vector->size);
     } else {
         uint8_t kind = (uint8_t)rt_vector_kind(vector->name);
-        write_seed(data, "fuzz_msg", vector, &kind, 1);
+        write_file(data, "fuzz_msg", name, &kind, 1, vector->bytes, vector->size);
     }
+}
+
+static void write_tokens(struct output *output)
+{
+    static const char *const names[] = {"join", "ticket"};
+    struct rt_ticket ticket = {.key = {"t", "box"}, .key_id = 1, .issuer = "host", .bound_to = "vm"};
+    uint8_t plain[RT_TOKEN_MAX];
+    char text[RT_TOKEN_TEXT_MAX + 16] = "";
+    ticket.life = ticket.epoch = 5;
+    ticket.n_ancestors = 2;
+    for (int i = 0; i < 2; i++) {
+        ticket.join = i == 0;
+        int size = rt_ticket_encode(&ticket, plain, sizeof plain);
+        if (size > 0) {
+            write_file(output, "fuzz_token", names[i], "\x02", 1, plain, (size_t)size);
+            write_file(output, "fuzz_token", i == 0 ? "forged-join" : "forged", "\x01", 1, plain, (size_t)size);
+        }
+    }
+    int size = rt_token_text_encode(plain, 40, text, sizeof text);
+    if (size < 0) {
+        output->failed = 1;
+        return;
+    }
+    write_file(output, "fuzz_token", "text", "", 1, text, (size_t)size);
+    memcpy(text + size, RT_TOKEN_RING "4096\n", sizeof RT_TOKEN_RING "4096\n");
+    write_file(output, "fuzz_token", "text-ring", "", 1, text, strlen(text));
 }
 
 int main(int argc, char **argv)
 {
-    static const char *const targets[] = {"", "fuzz_frame", "fuzz_msg"};
     if (argc != 3) {
         (void)fprintf(stderr, "usage: fuzz_seeds VECTORS OUT\n");
         return EXIT_FAILURE;
@@ -58,5 +133,9 @@ int main(int argc, char **argv)
     }
     struct output output = {.folder = argv[2]};
     int rc = rt_vector_each(argv[1], write_cb, &output);
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        write_file(&output, texts[i].target, texts[i].name, "", 0, texts[i].text, strlen(texts[i].text));
+    }
+    write_tokens(&output);
     return rc < 0 || output.failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -131,6 +131,21 @@ static void test_records(void **state)
     assert_int_equal(field("hist", "x 2 3 h\n"), RT_EPROTO);
 }
 
+/* Redis gives each field once; a store that does not makes no chain longer than it may be. */
+static void test_chain_twice(void **state)
+{
+    static struct rt_store_record out;
+    char anc[1024] = "", text[4096];
+
+    (void)state;
+    for (int i = 0; i < RT_ANCESTORS_MAX; i++) {
+        append(anc, sizeof anc, "00112233445566778899aabbccddeeff");
+    }
+    snprintf(text, sizeof text, "*6\r\n$2\r\nst\r\n$1\r\n2\r\n$3\r\nanc\r\n$%zu\r\n%s\r\n$3\r\nanc\r\n$32\r\n%.32s\r\n",
+             strlen(anc), anc, anc);
+    assert_int_equal(record(text, &out), RT_EPROTO);
+}
+
 static void test_rows(void **state)
 {
     static const char id[] = "00112233445566778899aabbccddeeff";
@@ -218,8 +233,11 @@ static void test_largest_claim(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_outcomes),      cmocka_unit_test(test_records),
-        cmocka_unit_test(test_rows),          cmocka_unit_test(test_messages_and_members),
+        cmocka_unit_test(test_outcomes),
+        cmocka_unit_test(test_records),
+        cmocka_unit_test(test_chain_twice),
+        cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_messages_and_members),
         cmocka_unit_test(test_largest_claim),
     };
 

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "migrate/store/codec.h"
+#include "migrate/store/resp.h"
+#include "tests/fuzz/fuzz.h"
+
+#include <string.h>
+
+/* What a store says: replies through the guard and the parser behind it, then through the decoder of each kind of
+ * reply; rows, messages and names as texts. The first byte chooses: below 128 replies, cut in two at that many bytes.
+ */
+
+static void check_text(const char *text, size_t cap)
+{
+    FUZZ_CHECK(memchr(text, '\0', cap) != NULL);
+}
+
+static void check_record(const struct rt_store_record *record)
+{
+    const struct rt_record *rule = &record->rule;
+    FUZZ_CHECK(rule->exists && rule->state >= RT_SESSION_CREATED && rule->state <= RT_SESSION_ENDED);
+    FUZZ_CHECK(rule->life < RT_COUNTER_MAX && rule->epoch < RT_COUNTER_MAX);
+    FUZZ_CHECK(rule->n_ancestors <= RT_ANCESTORS_MAX && record->n_hist <= RT_HISTORY_MAX);
+    FUZZ_CHECK(record->report_size <= RT_REPORT_MAX);
+    check_text(rule->host, sizeof rule->host);
+    check_text(rule->bound_to, sizeof rule->bound_to);
+    check_text(record->label, sizeof record->label);
+    for (size_t i = 0; i < record->n_hist; i++) {
+        check_text(record->hist[i].host, sizeof record->hist[i].host);
+    }
+}
+
+static void check_outcome(const struct rt_claim_outcome *outcome)
+{
+    FUZZ_CHECK(outcome->verdict < RT_CLASSES);
+    FUZZ_CHECK(outcome->life < RT_COUNTER_MAX && outcome->epoch < RT_COUNTER_MAX);
+    check_text(outcome->host, sizeof outcome->host);
+}
+
+/* A reply may be of any kind: each decoder takes it or says RT_EPROTO. */
+static void decode(const redisReply *reply)
+{
+    static struct rt_store_record record;
+    static struct rt_store_reply tails;
+    const struct rt_key key = {"t", "box"};
+    struct rt_claim_outcome outcome;
+    char set[RT_HOST_MAX + 1] = "";
+    int rc = rt_store_parse_record(reply, &key, &record, set), error = 0;
+    FUZZ_CHECK(rc == 1 || rc == 0 || rc == RT_EPROTO);
+    if (rc == 1) {
+        check_record(&record);
+    }
+    check_text(set, sizeof set);
+    if (rt_store_parse_outcome(reply, &outcome, set) == 0) {
+        check_outcome(&outcome);
+        check_text(set, sizeof set);
+    }
+    if (rt_store_parse_created(reply, &outcome, set) == 0) {
+        check_outcome(&outcome);
+        check_text(set, sizeof set);
+    }
+    if (rt_store_parse_written(reply, &outcome, &error) == 0) {
+        check_outcome(&outcome);
+        FUZZ_CHECK(error == 0 || error == RT_ENOTFOUND);
+    }
+    rc = rt_store_parse_tails(reply, &tails);
+    FUZZ_CHECK(rc == 0 || rc == RT_ENOTFOUND || rc == RT_EPROTO);
+    if (rc == 0) {
+        FUZZ_CHECK(tails.tail[0].size <= RT_RESP_BYTES_MAX && tails.tail[1].size <= RT_RESP_BYTES_MAX);
+        FUZZ_CHECK(tails.end.out < RT_COUNTER_MAX && tails.end.err < RT_COUNTER_MAX);
+    }
+}
+
+static void replies(const char *data, size_t size, size_t cut)
+{
+    struct rt_resp guard, parts;
+    redisReader *reader;
+    void *reply = NULL;
+    uint64_t n = 0;
+    int rc, rc_parts;
+    rt_resp_init(&guard);
+    rt_resp_init(&parts);
+    rc = rt_resp_feed(&guard, data, size);
+    cut = cut < size ? cut : size;
+    rc_parts = rt_resp_feed(&parts, data, cut);
+    if (rc_parts == 0) {
+        rc_parts = rt_resp_feed(&parts, data + cut, size - cut);
+    }
+    FUZZ_CHECK(rc == rc_parts && (rc != 0 || guard.replies == parts.replies));
+    FUZZ_CHECK(rc == 0 || rc == RT_EPROTO || rc == RT_ELIMIT);
+    if (rc != 0) {
+        return;
+    }
+    FUZZ_CHECK(guard.depth <= RT_RESP_DEPTH_MAX && guard.nodes <= RT_RESP_NODES_MAX);
+    reader = redisReaderCreate();
+    FUZZ_CHECK(reader != NULL);
+    rc = redisReaderFeed(reader, data, size);
+    while (rc == REDIS_OK && (rc = redisReaderGetReply(reader, &reply)) == REDIS_OK && reply != NULL) {
+        decode(reply);
+        freeReplyObject(reply);
+        n++;
+    }
+    FUZZ_CHECK(rc == REDIS_OK ? n == guard.replies : n <= guard.replies);
+    redisReaderFree(reader);
+}
+
+static void texts(const char *data, size_t size)
+{
+    struct rt_store_news news;
+    struct rt_store_row row;
+    struct rt_key key;
+    struct rt_id id;
+    char member[RT_STORE_MEMBER_MAX], hex[RT_STORE_ID_HEX + 1];
+    if (rt_store_parse_row("h", 1, data, size, 1000, &row) == 0) {
+        FUZZ_CHECK(row.host.n_addr <= RT_ADDRS_MAX && row.host.seq < RT_COUNTER_MAX);
+        check_text(row.host.version, sizeof row.host.version);
+    }
+    if (rt_store_parse_claimed(data, size, &news) == 0) {
+        FUZZ_CHECK(news.kind == RT_STORE_CLAIMED && news.life < RT_COUNTER_MAX && news.epoch < RT_COUNTER_MAX);
+        check_text(news.host, sizeof news.host);
+        check_text(news.key.tenant, sizeof news.key.tenant);
+        check_text(news.key.cid, sizeof news.key.cid);
+    }
+    if (rt_store_parse_member(data, size, &key) == 0) {
+        rt_store_member(&key, member);
+        FUZZ_CHECK(strlen(member) == size && memcmp(member, data, size) == 0);
+    }
+    if (rt_store_parse_id(data, size, &id) == 0) {
+        rt_store_format_id(&id, hex);
+        FUZZ_CHECK(strlen(hex) == size && memcmp(hex, data, size) == 0);
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    char *copy;
+    if (size < 2) {
+        return 0;
+    }
+    copy = malloc(size - 1); /* of its own, so that a read past its end shows */
+    FUZZ_CHECK(copy != NULL);
+    memcpy(copy, data + 1, size - 1);
+    if (data[0] < 128) {
+        replies(copy, size - 1, data[0]);
+    } else {
+        texts(copy, size - 1);
+    }
+    free(copy);
+    return 0;
+}
