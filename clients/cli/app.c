@@ -323,10 +323,11 @@ static bool needs_record(enum cli_command command)
 static void found_cb(struct retether_client *client, const struct retether_reply *reply, void *ctx)
 {
     struct cli_app *app = ctx;
+    uint64_t now = uv_now(&app->loop);
+    bool last = now >= app->find_until_ms || now + app->pause_ms >= app->ask_until_ms;
 
     (void)client;
-    if (reply->error == 0 && reply->cls == RETETHER_RETRY_LATER && !needs_record(app->options->command) &&
-        uv_now(&app->loop) >= app->find_until_ms) {
+    if (reply->error == 0 && reply->cls == RETETHER_RETRY_LATER && !needs_record(app->options->command) && last) {
         (void)uv_timer_stop(&app->timer);
         app->ask = NULL;
         app->found(app, app->container, NULL);

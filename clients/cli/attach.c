@@ -15,6 +15,7 @@ static void found(struct cli_app *app, const char *container, const struct retet
     const struct cli_options *given = app->options;
 
     snprintf(stream.container, sizeof(stream.container), "%s", container);
+    stream.process = given->process;
     stream.record_state = record != NULL ? record->state : RETETHER_STATE_NONE;
     if (!cli_stream_open(&stream, app)) {
         return;

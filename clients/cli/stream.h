@@ -41,6 +41,8 @@ struct cli_stream {
     struct cli_keys keys;
     uint8_t pending[CLI_READ_MAX + CLI_KEYS_MAX]; /* typed, and not yet taken by the attachment */
     size_t pending_at, pending_size;
+    bool refused;     /* the process takes no more input */
+    uint64_t dropped; /* bytes typed that the attachment never took */
     uv_timer_t leave; /* LEAVING */
     uint64_t leave_until_ms;
     bool leave_open;

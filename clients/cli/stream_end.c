@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 /* How an attachment ends that does not end by itself: what is said, what is still fetched, the exit status. */
@@ -30,11 +31,19 @@ void cli_stream_tell_untaken(const struct cli_stream *stream)
 {
     uint64_t written;
     uint64_t taken;
+    uint64_t left;
+    int waiting = 0;
 
     retether_input(stream->att, &written, &taken);
-    written += stream->pending_size - stream->pending_at;
-    if (written > taken) {
-        cli_say("%" PRIu64 " bytes of input were not taken", written - taken);
+    left = written - taken + stream->dropped + stream->pending_size - stream->pending_at;
+    /* What nobody will read any more; a terminal's was read as it came. */
+    if (stream->refused && stream->reader_open && !isatty(STDIN_FILENO) &&
+        ioctl(STDIN_FILENO, FIONREAD, &waiting) == 0 && waiting > 0) {
+        left += (uint64_t)waiting;
+    }
+    if (left > 0) {
+        cli_say("%s%" PRIu64 " bytes of input were not taken",
+                stream->refused ? "the process takes no more input; " : "", left);
     }
 }
 

@@ -54,7 +54,7 @@ static bool all_taken(const struct cli_stream *stream)
     uint64_t written, taken;
 
     retether_input(stream->att, &written, &taken);
-    return stream->input_end || (stream->pending_at == stream->pending_size && taken == written);
+    return stream->input_end || stream->refused || (stream->pending_at == stream->pending_size && taken == written);
 }
 
 static void leave_cb(uv_timer_t *timer)
@@ -81,6 +81,18 @@ static void leave(struct cli_stream *stream)
     (void)uv_timer_start(&stream->leave, leave_cb, 0, LEAVE_STEP_MS);
 }
 
+/* What the process will never take. */
+static void drop_input(struct cli_stream *stream)
+{
+    stream->dropped += stream->pending_size - stream->pending_at;
+    stream->pending_at = stream->pending_size = 0;
+    if (stream->input_end || stream->state == CLI_STREAM_LEAVING) {
+        cli_reader_stop(&stream->reader);
+    } else {
+        cli_reader_start(&stream->reader);
+    }
+}
+
 static void input_cb(struct cli_reader *reader, const uint8_t *data, size_t size)
 {
     struct cli_stream *stream = reader->data;
@@ -95,9 +107,11 @@ static void input_cb(struct cli_reader *reader, const uint8_t *data, size_t size
     stream->pending_at = 0;
     if (found) {
         leave(stream);
-        return;
+    } else if (stream->refused) {
+        drop_input(stream);
+    } else {
+        push_input(stream);
     }
-    push_input(stream);
 }
 
 void cli_stream_writable(struct cli_stream *stream)
@@ -109,11 +123,13 @@ void cli_stream_writable(struct cli_stream *stream)
 
 void cli_stream_input_closed(struct cli_stream *stream)
 {
-    if (stream->reader_open && !stream->tty) {
-        cli_reader_stop(&stream->reader);
-        stream->pending_at = stream->pending_size = 0;
-        stream->input_end = true;
+    stream->refused = true;
+    if (!stream->reader_open) {
+        return;
     }
+    /* A terminal is still read, for the detach keys: raw, it has no others. */
+    stream->input_end = stream->input_end || !isatty(STDIN_FILENO);
+    drop_input(stream);
 }
 
 /* ---- the terminal ---- */

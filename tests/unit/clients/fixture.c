@@ -5,6 +5,7 @@
 #include "session/core/digest.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -30,6 +31,8 @@ void rt_test_skew(uint64_t ms)
 
 /* ---- the loop ---- */
 
+#define FX_FDS 512 /* no test has more */
+
 static void tick_cb(uv_timer_t *timer)
 {
     struct fixture *f = timer->data;
@@ -53,6 +56,24 @@ void fixture_step(struct fixture *f)
 void fixture_settle(struct fixture *f)
 {
     FIXTURE_UNTIL(f, f->ticks >= 3);
+}
+
+void fixture_grow(struct fixture *f)
+{
+    int fds[2];
+    uv_poll_t poll;
+    int high;
+
+    assert_int_equal(pipe(fds), 0);
+    high = fcntl(fds[0], F_DUPFD_CLOEXEC, FX_FDS);
+    assert_true(high >= FX_FDS);
+    assert_int_equal(uv_poll_init(&f->loop, &poll, high), 0);
+    (void)uv_poll_start(&poll, UV_READABLE, NULL);
+    uv_close((uv_handle_t *)&poll, NULL);
+    (void)uv_run(&f->loop, UV_RUN_NOWAIT);
+    close(high);
+    close(fds[0]);
+    close(fds[1]);
 }
 
 int fixture_setup(void **state)

@@ -98,6 +98,10 @@ void fixture_step(struct fixture *f);
 /* Whatever is under way on the loop now has happened after this. */
 void fixture_settle(struct fixture *f);
 
+/* libuv ends the program when the table of its watchers cannot grow: for tests of failing allocations it grows before.
+ */
+void fixture_grow(struct fixture *f);
+
 /* What uv_now() says to everything linked to the test runs ahead by this. */
 void rt_test_skew(uint64_t ms);
 

@@ -3,14 +3,8 @@
 #include "tests/lib/alloc/allocfail.h"
 #include "tests/unit/clients/sdk.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 /* Every allocation of a whole session of the client half fails in turn, libuv's own too: a call says RT_ENOMEM, or an
  * attachment or a request ends and says so, or a connection is made anew; no crash, no leak, no hang. */
-
-/* libuv ends the program when the table of its watchers cannot grow; so it has grown before. */
-#define FDS_MAX 512
 
 static uint8_t bytes[100000];
 static unsigned refused; /* calls that said RT_ENOMEM, ends for want of memory */
@@ -188,25 +182,7 @@ static void session(struct sdk *sdk, bool exec)
     FIXTURE_UNTIL(sdk->f, sdk->closed);
 }
 
-static void grow_watchers(uv_loop_t *loop)
-{
-    int fds[2];
-    uv_poll_t poll;
-    int high;
-
-    assert_int_equal(pipe(fds), 0);
-    high = fcntl(fds[0], F_DUPFD_CLOEXEC, FDS_MAX);
-    assert_true(high >= FDS_MAX);
-    assert_int_equal(uv_poll_init(loop, &poll, high), 0);
-    (void)uv_poll_start(&poll, UV_READABLE, NULL);
-    uv_close((uv_handle_t *)&poll, NULL);
-    (void)uv_run(loop, UV_RUN_NOWAIT);
-    close(high);
-    close(fds[0]);
-    close(fds[1]);
-}
-
-/* One session with its n-th allocation failing, or all from it on for as long as the session takes to end. Returns
+/* One session with its n-th allocation failing. Returns
  * whether one did. */
 static bool fails_at(size_t n, bool exec)
 {
@@ -219,7 +195,7 @@ static bool fails_at(size_t n, bool exec)
     sdk_close(sdk); /* it makes another, with the allocations counted */
     FIXTURE_UNTIL(sdk->f, sdk->closed);
     sdk->closed = false;
-    grow_watchers(&sdk->f->loop);
+    fixture_grow(sdk->f);
     refused = 0;
     rt_alloc_fail_at(n);
     session(sdk, exec);

@@ -1,0 +1,407 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "tests/unit/clients/program.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+/* How attach, exec, logs, run, wait, signal and create end when not everything goes well: text and status. */
+
+static const char *err(const struct program *p)
+{
+    return p->text[1].data;
+}
+
+static void has(const struct program *p, const char *text)
+{
+    if (strstr(err(p), text) == NULL) {
+        fail_msg("\"%s\" is not in \"%s\"", text, err(p));
+    }
+}
+
+static void wait_attached(struct program *p, unsigned proc)
+{
+    FIXTURE_UNTIL(p->f, (program_look(p), box_bound(p->box, proc)));
+}
+
+/* ---- before it is attached ---- */
+
+static void test_not_found(void **state)
+{
+    struct program *p = *state;
+
+    program_run(p, "attach nobody", 125);
+    has(p, "retether: there is no container \"nobody\"; retether ls lists them\n");
+    program_run(p, "attach -x", 125);
+    program_run(p, "attach no/good", 125);
+}
+
+static void test_unreachable(void **state)
+{
+    struct program *p = *state;
+
+    peer_deafen(&p->f->peer[0]);
+    program_run(p, "attach --timeout 100ms web", 125);
+    has(p, "retether: no agent answers\n");
+    has(p, p->f->peer[0].address);
+    has(p, "--agent (or RETETHER_AGENTS) names another\n");
+}
+
+static void test_no_answer(void **state)
+{
+    struct program *p = *state;
+
+    p->f->peer[0].silent = true;
+    program_run(p, "show --timeout 100ms web", 125);
+    has(p, "connected, but no answer in time");
+}
+
+static void refused_at_attach(struct program *p, uint64_t cls, const char *text)
+{
+    p->box->refuse = cls;
+    p->box->refusals = 1000;
+    program_run(p, "attach --timeout 200ms web", 125);
+    has(p, text);
+}
+
+static void test_refused_at_attach(void **state)
+{
+    struct program *p = *state;
+
+    refused_at_attach(p, RT_CLASS_DENIED, "retether: not allowed: as the test wants\n");
+    refused_at_attach(p, RT_CLASS_INVALID, "retether: as the test wants\n");
+    refused_at_attach(p, RT_CLASS_LIMIT, "retether: as the test wants\n");
+    refused_at_attach(p, RT_CLASS_RETRY_LATER, "web is not served by any agent now (as the test wants)");
+    p->box->state = RT_SESSION_CREATED;
+    refused_at_attach(p, RT_CLASS_RETRY_LATER, "web has been created, but its tether has not come");
+    p->box->state = RT_SESSION_LOST;
+    refused_at_attach(p, RT_CLASS_RETRY_LATER, "web is lost: its machine has not come back");
+}
+
+/* The store is out: the name is taken as typed; a command that needs the record says so. */
+static void test_store_out(void **state)
+{
+    struct program *p = *state;
+
+    p->box->later = 1000;
+    p->box->refuse = RT_CLASS_RETRY_LATER;
+    p->box->refusals = 1000;
+    program_run(p, "attach --timeout 200ms web", 125);
+    has(p, "\"web\" could not be looked up, as the session store is out");
+    program_run(p, "show --timeout 200ms web", 125);
+    has(p, "retether: not possible for 200 ms: the store is out\n");
+}
+
+static void test_ended_before(void **state)
+{
+    struct program *p = *state;
+
+    p->box->state = RT_SESSION_ENDED;
+    p->box->refuse = RT_CLASS_ENDED;
+    p->box->refusals = 1000;
+    p->box->code = 126;
+    program_run(p, "attach web", 126);
+    has(p, "retether: web has ended with status 126; retether logs web shows its last output\n");
+    p->box->code = 0;
+    p->box->sig = 15;
+    program_run(p, "attach web", 128 + 15);
+    has(p, "retether: web has ended by SIGTERM; retether logs web shows its last output\n");
+    program_run(p, "attach --process 2 web", 125);
+    has(p, "retether: web has ended\n");
+    program_run(p, "exec web -- true", 125);
+    has(p, "retether: web has ended, and runs no more commands\n");
+}
+
+/* ---- once attached ---- */
+
+static void refuse(struct program *p, uint64_t cls)
+{
+    struct box_att *att = box_att(p->box, 0);
+
+    link_refuse(att->link, att->channel,
+                &(struct rt_refuse_msg){
+                    .c = cls, .m = rt_slice_text("so it is"), .s = RT_STDOUT, .at = 3, .got = 5, .code = 7});
+    att->link = NULL;
+}
+
+static void test_stolen(void **state)
+{
+    struct program *p = *state;
+
+    program_start(p, "attach web");
+    wait_attached(p, 0);
+    refuse(p, RT_CLASS_STOLEN);
+    program_wait(p, 125);
+    has(p, "STOLEN: so it is\n");
+    has(p, "this goes on where it stopped");
+}
+
+static void test_rewound(void **state)
+{
+    struct program *p = *state;
+
+    program_start(p, "attach web");
+    wait_attached(p, 0);
+    refuse(p, RT_CLASS_REWOUND);
+    program_wait(p, 125);
+    has(p, "the container was set back (a reverted snapshot?): of its stdout only the first 3 bytes still hold, 5 were "
+           "seen here\n");
+}
+
+/* It ended while it was looked for: what the agents keep of its output is printed behind what was. */
+static void test_ended_while_away(void **state)
+{
+    struct program *p = *state;
+
+    program_start(p, "attach web");
+    wait_attached(p, 0);
+    box_write(p->box, 0, RT_STDOUT, "12345", 5);
+    program_until(p, 0, "12345");
+    p->box->state = RT_SESSION_ENDED;
+    p->box->tail[0] = "45678";
+    p->box->tail_end[0] = 8;
+    p->box->tail[1] = "late";
+    p->box->tail_end[1] = 10; /* six bytes of it are not kept */
+    p->box->tail_code = 9;
+    refuse(p, RT_CLASS_ENDED);
+    program_wait(p, 9);
+    assert_string_equal(p->text[0].data, "12345678");
+    assert_string_equal(err(p), "[gap: 6 bytes lost at 0 of stderr]\nlate");
+}
+
+static void test_lost_while_away(void **state)
+{
+    struct program *p = *state;
+
+    program_start(p, "attach web");
+    wait_attached(p, 0);
+    p->box->tail_lost = true;
+    refuse(p, RT_CLASS_ENDED);
+    program_wait(p, 125);
+    has(p, "retether: web was lost: its machine never came back\n");
+}
+
+static void test_nothing_is_kept(void **state)
+{
+    struct program *p = *state;
+
+    program_start(p, "attach web");
+    wait_attached(p, 0);
+    refuse(p, RT_CLASS_ENDED);
+    program_wait(p, 125);
+    has(p, "retether: the container has ended, and nothing of it is kept\n");
+}
+
+/* ---- exec ---- */
+
+static void test_exec(void **state)
+{
+    struct program *p = *state;
+
+    program_start(p, "exec -i web -- cat -A x");
+    wait_attached(p, 1);
+    assert_string_equal(p->box->text, "exec cat -A x;");
+    program_type(p, "in");
+    FIXTURE_UNTIL(p->f, (program_look(p), box_att(p->box, 1)->in[0].applied == 2));
+    box_write(p->box, 1, RT_STDOUT, "out", 3);
+    box_exit(p->box, 1, 127, 0);
+    program_wait(p, 127);
+    assert_string_equal(p->text[0].data, "out");
+}
+
+static void test_exec_full(void **state)
+{
+    struct program *p = *state;
+
+    program_start(p, "exec web -- true");
+    wait_attached(p, 0);
+    p->box->refuse = RT_CLASS_UNKNOWN_ATTACHMENT;
+    p->box->refusals = 1;
+    program_wait(p, 126);
+    has(p, "web runs no more processes: at most 64 at a time");
+}
+
+/* ---- logs ---- */
+
+static void test_logs(void **state)
+{
+    struct program *p = *state;
+
+    box_write(p->box, 0, RT_STDOUT, "one\ntwo\n", 8);
+    program_run(p, "logs web", 0); /* up to now: it still runs */
+    assert_string_equal(p->text[0].data, "one\ntwo\n");
+    assert_int_equal(box_att(p->box, 0)->hold, 0);
+    p->box->n_atts = 0;
+    program_start(p, "logs -f web");
+    wait_attached(p, 0);
+    box_write(p->box, 0, RT_STDOUT, "three\n", 6);
+    box_exit(p->box, 0, 5, 0);
+    program_wait(p, 0); /* not the container's status */
+    assert_string_equal(p->text[0].data, "one\ntwo\nthree\n");
+}
+
+static void test_logs_after_the_end(void **state)
+{
+    struct program *p = *state;
+
+    p->box->state = RT_SESSION_ENDED;
+    p->box->refuse = RT_CLASS_ENDED;
+    p->box->refusals = 1000;
+    p->box->tail_code = 5;
+    p->box->tail[0] = "one\ntwo\n";
+    p->box->tail_end[0] = 108;
+    program_run(p, "logs web", 0);
+    assert_string_equal(p->text[0].data, "one\ntwo\n");
+    assert_string_equal(err(p), "[gap: 100 bytes lost at 0]\n");
+    program_run(p, "logs -n 1 web", 0);
+    assert_string_equal(p->text[0].data, "two\n");
+    assert_string_equal(err(p), "");
+    program_run(p, "logs --tail-bytes 2 web", 0);
+    assert_string_equal(p->text[0].data, "o\n");
+}
+
+/* ---- run ---- */
+
+static void test_run_without_tether(void **state)
+{
+    struct program *p = *state;
+
+    program_run(p, "run --name web --tether /nonexistent/tether -- true", 125);
+    has(p,
+        "retether: cannot start \"/nonexistent/tether\": no such file or directory; --tether PATH names the program\n");
+}
+
+/* The tether ends by itself before anybody could attach. */
+static void test_run_tether_ends(void **state)
+{
+    struct program *p = *state;
+
+    p->box->refuse = RT_CLASS_RETRY_LATER;
+    p->box->refusals = UINT32_MAX;
+    program_run(p, "run --name web --tether /bin/false -- true", 125);
+    has(p, "retether: the tether ended with status 1 before it could be attached to; -v shows its log\n");
+}
+
+/* The box stands in for what the tether would serve. */
+static void test_run(void **state)
+{
+    struct program *p = *state;
+
+    program_start(p, "run --name web --tether /bin/true -- sh");
+    wait_attached(p, 0);
+    assert_true(box_att(p->box, 0)->once); /* an empty stdin */
+    FIXTURE_UNTIL(p->f, (program_look(p), box_att(p->box, 0)->in[0].fin));
+    box_write(p->box, 0, RT_STDOUT, "hi\n", 3);
+    box_exit(p->box, 0, 2, 0);
+    program_wait(p, 2);
+    assert_string_equal(p->text[0].data, "hi\n");
+}
+
+static void test_run_refused(void **state)
+{
+    struct program *p = *state;
+
+    p->box->later = 1000;
+    program_run(p, "run --timeout 150ms --tether /bin/true -- true", 125);
+    has(p, "not possible for 150 ms: the store is out");
+}
+
+/* ---- wait, signal, create ---- */
+
+static void test_wait(void **state)
+{
+    struct program *p = *state;
+
+    program_start(p, "wait web");
+    wait_attached(p, 0);
+    assert_int_equal(box_att(p->box, 0)->want, 0x18); /* no streams */
+    box_exit(p->box, 0, 0, 9);
+    program_wait(p, 0);
+    assert_string_equal(p->text[0].data, "137\n");
+    p->box->n_atts = 0;
+    program_run(p, "wait --json web", 0);
+    assert_string_equal(p->text[0].data, "{\"container\":\"web\",\"status\":137,\"code\":null,\"signal\":9}\n");
+}
+
+static void test_wait_after_the_end(void **state)
+{
+    struct program *p = *state;
+
+    p->box->refuse = RT_CLASS_ENDED;
+    p->box->refusals = 1000;
+    p->box->state = RT_SESSION_ENDED;
+    p->box->tail_code = 4;
+    program_run(p, "wait web", 0);
+    assert_string_equal(p->text[0].data, "4\n");
+    program_run(p, "wait --json web", 0);
+    assert_string_equal(p->text[0].data, "{\"container\":\"web\",\"status\":4,\"code\":4,\"signal\":null}\n");
+    p->box->tail_lost = true;
+    program_run(p, "wait web", 125);
+    has(p, "web is lost: its machine has not come back, so there is no status");
+    p->box->tail_lost = false;
+    p->box->state = RT_SESSION_RUNNING;
+    program_run(p, "wait web", 125);
+    has(p, "web has ended, and its status is not kept any more");
+}
+
+static void test_signal(void **state)
+{
+    struct program *p = *state;
+
+    program_run(p, "signal web TERM", 0);
+    assert_string_equal(p->box->text, "signal 15;");
+    p->box->n_atts = 0;
+    p->box->stalled = true;
+    program_start(p, "signal web 9");
+    FIXTURE_UNTIL(p->f, (program_look(p), box_att(p->box, 0) != NULL && box_att(p->box, 0)->in[1].received > 0));
+    box_exit(p->box, 0, 0, 9); /* of this signal: arrived */
+    program_wait(p, 0);
+    p->box->n_atts = 0;
+    program_run(p, "signal web INT", 125);
+    has(p, "web has ended, perhaps before the signal came; retether wait web prints its status\n");
+}
+
+static void test_create(void **state)
+{
+    struct program *p = *state;
+
+    program_run(p, "create new", 0);
+    assert_string_equal(p->text[0].data, "rtj1.dG9rZW4\n");
+    program_run(p, "create --ring 64K --json new", 0);
+    assert_string_equal(p->text[0].data, "{\"container\":\"new\",\"token\":\"rtj1.dG9rZW4.ring=65536\"}\n");
+    p->stdout_closed = true;
+    program_run(p, "create new", 141);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, program_setup, program_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_not_found),
+        TEST(test_unreachable),
+        TEST(test_no_answer),
+        TEST(test_refused_at_attach),
+        TEST(test_store_out),
+        TEST(test_ended_before),
+        TEST(test_stolen),
+        TEST(test_rewound),
+        TEST(test_ended_while_away),
+        TEST(test_lost_while_away),
+        TEST(test_nothing_is_kept),
+        TEST(test_exec),
+        TEST(test_exec_full),
+        TEST(test_logs),
+        TEST(test_logs_after_the_end),
+        TEST(test_run_without_tether),
+        TEST(test_run_tether_ends),
+        TEST(test_run),
+        TEST(test_run_refused),
+        TEST(test_wait),
+        TEST(test_wait_after_the_end),
+        TEST(test_signal),
+        TEST(test_create),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "tests/unit/clients/box_request.h"
+#include "tests/unit/clients/program.h"
+
+#include "clients/cli/table.h"
+#include "clients/cli/tails.h"
+#include "clients/cli/values.h"
+
+/* ls, show, moves, hosts, resolve against scripted answers; tables and values by themselves. */
+
+static struct rt_reply_msg reply;
+
+/* ---- ls ---- */
+
+/* By host, as agents answer, in two parts, and not in order. */
+static bool answer_list(struct box *box, struct link *link, uint64_t id, const struct rt_request_msg *request)
+{
+    static const char *const ids[] = {"web-2", "alpha", "web-10", "Zulu", "alpha", "m"};
+
+    if (!rt_slice_equal(request->op, rt_slice_text("list"))) {
+        return false;
+    }
+    for (unsigned part = 0; part < 2; part++) {
+        memset(&reply, 0, sizeof(reply));
+        reply.more = part == 0;
+        for (unsigned i = 0; i < 3; i++) {
+            struct rt_record_msg *record = &reply.recs[reply.n_recs++];
+
+            box_record(box, record);
+            record->cid = rt_slice_text(ids[part * 3 + i]);
+            record->tenant = rt_slice_text(part == 0 ? "zoo" : "ark");
+            record->made = 0;
+            record->host = rt_slice_text(part == 0 ? "h2" : "h1");
+        }
+        box_reply(link, id, &reply);
+    }
+    return true;
+}
+
+static void test_ls(void **state)
+{
+    struct program *p = *state;
+
+    p->box->on_request = answer_list;
+    program_run(p, "ls", 0);
+    assert_string_equal(p->text[0].data, "CONTAINER  STATE    HOST  AGE  MOVES  EPOCH  EXIT  LABEL\n"
+                                         "Zulu       running  h1      -      0      1     -\n"
+                                         "alpha      running  h1      -      0      1     -\n"
+                                         "alpha      running  h2      -      0      1     -\n"
+                                         "m          running  h1      -      0      1     -\n"
+                                         "web-10     running  h2      -      0      1     -\n"
+                                         "web-2      running  h2      -      0      1     -\n");
+    assert_string_equal(p->text[1].data, "");
+}
+
+/* Each object begins a line: the order of what stands behind `key` in them. */
+static void check_order(const char *text, const char *key, const char *const *values)
+{
+    for (size_t i = 0; values[i] != NULL; i++) {
+        char want[64];
+
+        snprintf(want, sizeof(want), "{\"%s\":\"%s\",", key, values[i]);
+        assert_memory_equal(text, want, strlen(want));
+        text = strchr(text, '\n');
+        assert_non_null(text);
+        text++;
+    }
+    assert_string_equal(text, "");
+}
+
+static void test_ls_json(void **state)
+{
+    static const char *const order[] = {"Zulu", "alpha", "alpha", "m", "web-10", "web-2", NULL};
+    struct program *p = *state;
+
+    p->box->on_request = answer_list;
+    program_run(p, "ls --json", 0);
+    check_order(p->text[0].data, "container", order);
+    assert_true(strstr(p->text[0].data, "\"ark\"") < strstr(p->text[0].data, "\"zoo\""));
+}
+
+static void test_ls_nothing(void **state)
+{
+    struct program *p = *state;
+
+    program_run(p, "ls", 0);
+    assert_string_equal(p->text[0].data, "CONTAINER  STATE  HOST  AGE  MOVES  EPOCH  EXIT  LABEL\n");
+    program_run(p, "ls --json", 0);
+    assert_string_equal(p->text[0].data, "");
+}
+
+/* Nothing is printed of a list that is cut off. */
+static bool answer_half(struct box *box, struct link *link, uint64_t id, const struct rt_request_msg *request)
+{
+    (void)request;
+    memset(&reply, 0, sizeof(reply));
+    reply.more = true;
+    reply.n_recs = 1;
+    box_record(box, &reply.recs[0]);
+    box_reply(link, id, &reply);
+    peer_deafen(link->peer);
+    link_close(link);
+    return true;
+}
+
+static void test_ls_cut(void **state)
+{
+    struct program *p = *state;
+
+    p->box->on_request = answer_half;
+    program_run(p, "ls", 125);
+    assert_string_equal(p->text[0].data, "");
+    assert_non_null(strstr(p->text[1].data, "retether: no agent answers\n"));
+}
+
+/* ---- hosts, resolve ---- */
+
+static bool answer_hosts(struct box *box, struct link *link, uint64_t id, const struct rt_request_msg *request)
+{
+    static const char *const names[] = {"h2", "h0", "h10"};
+
+    (void)box;
+    if (!rt_slice_equal(request->op, rt_slice_text("hosts"))) {
+        return false;
+    }
+    memset(&reply, 0, sizeof(reply));
+    for (size_t i = 0; i < 3; i++) {
+        struct rt_registry_msg *host = &reply.hosts[reply.n_hosts++];
+
+        host->host = rt_slice_text(names[i]);
+        host->ver = rt_slice_text("0.1.0");
+        host->alive = i != 2;
+        host->age = 350;
+        host->sessions = i;
+        host->addr[0] = rt_slice_text("unix:/a");
+        host->addr[1] = rt_slice_text("unix:/b");
+        host->n_addr = i < 2 ? 2 : 0;
+    }
+    box_reply(link, id, &reply);
+    return true;
+}
+
+static void test_hosts(void **state)
+{
+    static const char *const order[] = {"h0", "h10", "h2", NULL};
+    struct program *p = *state;
+
+    p->box->on_request = answer_hosts;
+    program_run(p, "hosts", 0);
+    assert_string_equal(p->text[0].data, "HOST  STATE   HEARTBEAT  SESSIONS  VERSION  ADDRESSES\n"
+                                         "h0    alive      350 ms         1  0.1.0    unix:/a unix:/b\n"
+                                         "h10   silent     350 ms         2  0.1.0\n"
+                                         "h2    alive      350 ms         0  0.1.0    unix:/a unix:/b\n");
+    program_run(p, "hosts --json", 0);
+    check_order(p->text[0].data, "host", order);
+}
+
+/* An agent that has heard of no host yet is asked again. */
+static void test_hosts_none(void **state)
+{
+    struct program *p = *state;
+
+    program_run(p, "hosts --timeout 120ms", 125);
+    assert_true(p->box->requests > 1);
+    assert_non_null(strstr(p->text[1].data, "the agent has heard of no host yet, or its session store is out"));
+}
+
+static void test_resolve(void **state)
+{
+    struct program *p = *state;
+
+    p->box->on_request = answer_hosts;
+    program_run(p, "resolve w", 0);
+    assert_string_equal(p->text[0].data, "web  running  h0  unix:/a  unix:/b\n");
+    program_run(p, "resolve --json web", 0);
+    assert_string_equal(p->text[0].data, "{\"container\":\"web\",\"state\":\"running\",\"host\":\"h0\",\"life\":5,"
+                                         "\"epoch\":1,\"addresses\":[\"unix:/a\",\"unix:/b\"]}\n");
+}
+
+/* ---- show, moves ---- */
+
+static bool answer_show(struct box *box, struct link *link, uint64_t id, const struct rt_request_msg *request)
+{
+    (void)request;
+    memset(&reply, 0, sizeof(reply));
+    reply.n_recs = 1;
+    box_record(box, &reply.recs[0]);
+    reply.recs[0].n_hist = 2;
+    reply.recs[0].hist[0] = (struct rt_move_msg){.host = rt_slice_text("h3"), .life = 5, .epoch = 1, .at = 1000};
+    reply.recs[0].hist[1] = (struct rt_move_msg){.host = rt_slice_text("h0"), .life = 5, .epoch = 2, .at = 2000};
+    box_reply(link, id, &reply);
+    return true;
+}
+
+static bool answer_ambiguous(struct box *box, struct link *link, uint64_t id, const struct rt_request_msg *request)
+{
+    (void)box;
+    (void)request;
+    memset(&reply, 0, sizeof(reply));
+    reply.c = RT_CLASS_AMBIGUOUS;
+    reply.m = rt_slice_text("web, wob");
+    box_reply(link, id, &reply);
+    return true;
+}
+
+static void no_trailing_blanks(const char *text)
+{
+    assert_null(strstr(text, " \n"));
+}
+
+static void test_show_and_moves(void **state)
+{
+    struct program *p = *state;
+
+    p->box->on_request = answer_show;
+    program_run(p, "show web", 0);
+    assert_non_null(strstr(p->text[0].data, "CONTAINER  web\nstate      running\n"));
+    no_trailing_blanks(p->text[0].data);
+    program_run(p, "show --json web", 0);
+    assert_non_null(strstr(p->text[0].data, "\"history\":[{\"host\":\"h3\",\"life\":5,\"epoch\":1,"));
+    program_run(p, "moves web", 0);
+    assert_non_null(strstr(p->text[0].data, "h3"));
+    no_trailing_blanks(p->text[0].data);
+    program_run(p, "moves --json web", 0);
+    assert_string_equal(p->text[0].data, "{\"container\":\"web\",\"host\":\"h3\",\"life\":5,\"epoch\":1,"
+                                         "\"at\":\"1970-01-01T00:00:01.000Z\"}\n"
+                                         "{\"container\":\"web\",\"host\":\"h0\",\"life\":5,\"epoch\":2,"
+                                         "\"at\":\"1970-01-01T00:00:02.000Z\"}\n");
+    p->box->on_request = answer_ambiguous;
+    program_run(p, "show w", 125);
+    assert_string_equal(p->text[1].data, "retether: \"w\" fits several containers: web, wob; type more of it\n");
+}
+
+/* A store that is out for a moment costs time, nothing else. */
+static void test_asked_again(void **state)
+{
+    struct program *p = *state;
+
+    p->box->later = 2;
+    program_run(p, "show -v web", 0);
+    assert_int_equal(p->box->requests, 3);
+    assert_non_null(strstr(p->text[1].data, "retether: not now: the store is out\n"));
+}
+
+/* ---- by themselves ---- */
+
+static void test_table_ends(void **state)
+{
+    char heads[] = "A >B C";
+    struct cli_text text = {0};
+    struct cli_table table;
+
+    (void)state;
+    cli_table_init(&table, heads, true);
+    for (unsigned i = 0; i < 2; i++) { /* empty cells, blank cells, cells that end in blanks */
+        cli_table_add(&table, CLI_PLAIN, i == 0 ? "x " : "");
+        cli_table_add(&table, CLI_RED, "");
+        cli_table_add(&table, CLI_GREEN, i == 0 ? "  " : "");
+    }
+    cli_table_print(&table, &text, "");
+    assert_string_equal(text.data, "\033[2mA\033[0m  \033[2mB\033[0m  \033[2mC\033[0m\nx\n\n");
+    cli_text_free(&text);
+}
+
+static void test_values(void **state)
+{
+    static const char *const counts[] = {"", "-1", "+1", " 1", "1x", "9007199254740992", "99999999999999999999"};
+    static const char *const bad[] = {"", "0", "65", "SIG", "SIGNOPE", "15x"};
+    static const uint8_t seed[8] = {0};
+    uint64_t value;
+    unsigned signum;
+    char text[64];
+
+    (void)state;
+    assert_int_equal(cli_read_count("9007199254740991", &value), RT_OK);
+    assert_int_equal(value, 9007199254740991);
+    for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
+        assert_int_equal(cli_read_count(counts[i], &value), RT_EINVAL);
+    }
+    for (unsigned i = 1; i <= 64; i++) { /* what is printed can be typed */
+        cli_signal_name(i, text, sizeof(text));
+        if (strncmp(text, "SIG", 3) == 0) {
+            assert_int_equal(cli_read_signal(text, &signum), RT_OK);
+            assert_int_equal(signum, i);
+            assert_int_equal(cli_read_signal(text + 3, &signum), RT_OK);
+            assert_int_equal(signum, i);
+        }
+    }
+    cli_signal_name(63, text, sizeof(text));
+    assert_string_equal(text, "signal 63");
+    assert_int_equal(cli_read_signal("sigterm", &signum), RT_OK);
+    assert_int_equal(signum, 15);
+    assert_int_equal(cli_read_signal("64", &signum), RT_OK);
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        assert_int_equal(cli_read_signal(bad[i], &signum), RT_EINVAL);
+    }
+    cli_random_name(seed, text, sizeof(text));
+    assert_true(rt_cid_valid(rt_slice_text(text)));
+}
+
+static void test_status(void **state)
+{
+    (void)state;
+    assert_int_equal(cli_status(0, 0), 0);
+    assert_int_equal(cli_status(125, 0), 125);
+    assert_int_equal(cli_status(255, 0), 255);
+    assert_int_equal(cli_status(0, 1), 129);
+    assert_int_equal(cli_status(0, 64), 192);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, program_setup, program_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_ls),
+        TEST(test_ls_json),
+        TEST(test_ls_nothing),
+        TEST(test_ls_cut),
+        TEST(test_hosts),
+        TEST(test_hosts_none),
+        TEST(test_resolve),
+        TEST(test_show_and_moves),
+        TEST(test_asked_again),
+        cmocka_unit_test(test_table_ends),
+        cmocka_unit_test(test_values),
+        cmocka_unit_test(test_status),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
