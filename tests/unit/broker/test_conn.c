@@ -160,6 +160,13 @@ static void test_handshake_deadline(void **state)
     }
     until_conns(4);
     for (size_t i = 0; i < 3; i++) {
+        static struct rt_refuse_msg refuse;
+        struct rt_frame frame;
+        char why[RT_TEXT_MAX];
+        size_t at = fx_until_frame(&late[i], RT_REFUSE, &frame);
+
+        assert_int_equal(rt_msg_decode(RT_MSG_REFUSE, late[i].in + at, frame.length, &refuse, why, sizeof why), 0);
+        assert_int_equal(refuse.c, RT_CLASS_RETRY_LATER); /* a VM may have been stopped in the middle of it */
         fx_until_closed(&late[i]);
         fx_close(&late[i]);
     }
