@@ -19,7 +19,12 @@
  *
  *   workload: out BYTES xxh64 HASH, in BYTES xxh64 HASH, longest pause MS ms
  *
- * The pause is the longest time for which it had something to write and stdout took none. */
+ * The pause is the longest time for which it had something to write and stdout took none.
+ *
+ * With WORKLOAD_FAULT=KIND:OFFSET in its environment it is at fault itself, so that those who check it can be tested:
+ * from that offset of its output on it leaves a block out ("lose"), or says one again ("repeat"), or one byte is
+ * another
+ * ("change"); or it takes the byte there of its input for another ("input"). */
 
 #define CHUNK 65536
 /* A rated writer that was kept waiting may catch up this much of its time at once. */
@@ -27,12 +32,21 @@
 #define SMALL_PIPE 4096
 #define EXIT_WRONG_INPUT 3
 
+enum fault_kind { NONE, LOSE, REPEAT, CHANGE, INPUT };
+
+struct fault {
+    enum fault_kind kind;
+    uint64_t at;
+};
+
 struct program {
     uint64_t out_bytes, in_bytes, rate, seed;
     uint64_t bursts_ms; /* reads for so long, then not for so long; 0: always */
     bool expects_in;    /* --in-bytes was given */
     bool endless;       /* writes until its input ends */
     enum workload_form form;
+    struct fault fault;
+    uint64_t skew; /* of what is said at an offset, modulo 2^64: 0 but for a fault */
     uint64_t written;
     double credit; /* bytes that the rate allows now */
     double credited_ms;
@@ -137,6 +151,9 @@ static int read_input(struct program *program)
         }
         return 0;
     }
+    if (program->fault.kind == INPUT && program->fault.at - program->in.offset < (uint64_t)n) {
+        buf[program->fault.at - program->in.offset] ^= 1;
+    }
     if (!workload_check_feed(&program->in, buf, (size_t)n)) {
         while ((n = read(STDIN_FILENO, buf, WORKLOAD_SAMPLE)) > 0 && program->in.sample_size < WORKLOAD_SAMPLE) {
             (void)workload_check_feed(&program->in, buf, (size_t)n);
@@ -164,6 +181,41 @@ static size_t allowance(struct program *program, double now)
     return left > CHUNK ? CHUNK : (size_t)left;
 }
 
+/* False: the variable makes no sense. */
+static bool read_fault(struct fault *fault)
+{
+    static const char *const kinds[] = {
+        [LOSE] = "lose:", [REPEAT] = "repeat:", [CHANGE] = "change:", [INPUT] = "input:"};
+    const char *text = getenv("WORKLOAD_FAULT");
+
+    for (int kind = LOSE; text != NULL && kind <= INPUT; kind++) {
+        if (strncmp(text, kinds[kind], strlen(kinds[kind])) == 0) {
+            fault->kind = (enum fault_kind)kind;
+            return workload_read_size(text + strlen(kinds[kind]), &fault->at);
+        }
+    }
+    return text == NULL;
+}
+
+/* Makes the next bytes of the output. Returns how many: a fault begins a piece of its own. */
+static size_t make_output(struct program *program, size_t size)
+{
+    struct fault *fault = &program->fault;
+    bool output = fault->kind != NONE && fault->kind != INPUT, now = output && program->written == fault->at;
+
+    if (output && program->written < fault->at && fault->at - program->written < size) {
+        size = (size_t)(fault->at - program->written);
+    }
+    if (now && fault->kind != CHANGE) {
+        program->skew = fault->kind == LOSE ? WORKLOAD_BLOCK : (uint64_t)-WORKLOAD_BLOCK;
+    }
+    workload_fill(program->seed, program->form, program->written + program->skew, program->out, size);
+    if (now && fault->kind == CHANGE) {
+        program->out[0] ^= 1;
+    }
+    return size;
+}
+
 static bool write_output(struct program *program)
 {
     double now = now_ms();
@@ -176,9 +228,8 @@ static bool write_output(struct program *program)
             program->took_ms = now;
             return true;
         }
-        workload_fill(program->seed, program->form, program->written, program->out, size);
         program->out_from = 0;
-        program->out_until = size;
+        program->out_until = make_output(program, size);
     }
     n = write(STDOUT_FILENO, program->out + program->out_from, program->out_until - program->out_from);
     if (n < 0) {
@@ -237,7 +288,7 @@ int main(int argc, char **argv)
     static struct program program;
     int status;
 
-    if (!parse(&program, argc, argv)) {
+    if (!parse(&program, argc, argv) || !read_fault(&program.fault)) {
         (void)fputs(usage_text, stderr);
         return 2;
     }

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "tests/system/cluster/harness.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* What the demo shows, and what it says when something breaks; that it can break is what makes it worth watching. */
+
+#define LIMIT_MS 60000
+#define OFFSET "1M"
+#define OPTIONS "--moves", "3", "--kills", "1", "--bytes", "8M", "--pace", "300"
+
+static void run(struct rt_process_run *result, const char *const *argv)
+{
+    struct rt_process_spec spec;
+
+    rt_process_spec_init(&spec, argv);
+    assert_int_equal(rt_process_run(&spec, NULL, 0, LIMIT_MS, result), 0);
+}
+#define RUN(result, ...) run(result, (const char *const[]){__VA_ARGS__, NULL})
+
+/* A demo that broke keeps its logs. */
+static void remove_logs(const char *said)
+{
+    static const char kept[] = "logs are kept in ";
+    const char *at = strstr(said, kept);
+    char directory[128];
+
+    assert_non_null(at);
+    at += strlen(kept);
+    (void)snprintf(directory, sizeof directory, "%.*s", (int)strcspn(at, "\n"), at);
+    assert_int_equal(strncmp(directory, "/tmp/", 5), 0);
+    *strrchr(directory, '/') = '\0'; /* the logs' own */
+    rt_test_remove_tree(directory);
+}
+
+static void test_broken(void **state)
+{
+    static const struct {
+        const char *fault, *said;
+    } faults[] = {
+        {"WORKLOAD_FAULT=lose:" OFFSET, "demo: broken: output: 64 bytes lost at offset 10485"},
+        {"WORKLOAD_FAULT=repeat:" OFFSET, "demo: broken: output: 64 bytes repeated at offset 10485"},
+        {"WORKLOAD_FAULT=change:" OFFSET, "demo: broken: output: bytes changed at offset 1048576\n"},
+        {"WORKLOAD_FAULT=input:" OFFSET, "workload: stdin: bytes changed at offset 1048576\n"},
+    };
+    char program[RT_PROCESS_PATH];
+    struct rt_process_run result;
+
+    (void)state;
+    rt_process_program("retether-demo", program);
+    for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++) {
+        RUN(&result, "env", faults[i].fault, program, OPTIONS);
+        if (result.status != 1 || strstr(result.err, faults[i].said) == NULL) {
+            print_error("%s: status %d\n%s\n%s\n", faults[i].fault, result.status, result.out, result.err);
+            fail();
+        }
+        assert_non_null(strstr(result.err, "demo: broken: "));
+        assert_null(strstr(result.out, "0 lost, 0 repeated"));
+        assert_null(strstr(result.out, "By hand"));
+        remove_logs(result.err);
+        rt_process_run_free(&result);
+    }
+    RUN(&result, "env", faults[0].fault, program, "--json", OPTIONS);
+    assert_int_equal(result.status, 1);
+    assert_non_null(strstr(result.out, "\"event\":\"demo\",\"ok\":false,"));
+    assert_non_null(strstr(result.out, "\"lost_bytes\":64,\"repeated_bytes\":0,"));
+    remove_logs(result.err);
+    rt_process_run_free(&result);
+}
+
+/* Not on a terminal: a line for each event, without any control sequence. */
+static void test_plain(void **state)
+{
+    static const char *const parts[] = {
+        "3 moves, 1 kills ...\n",
+        " s  move 1 of 3: h0 -> h",
+        " s  move 3 of 3: ",
+        ", blackout ",
+        " s  kill 1 of 1: the agent of h",
+        "\ndemo: 3 moves, 1 agent kills, 6291456 bytes out, 2097152 bytes in, ",
+        " replayed, 0 lost, 0 repeated, blackout p50 ",
+        "\nBy hand",
+    };
+    struct rt_process_run result;
+    const char *at;
+
+    (void)state;
+    RUN(&result, "retether-demo", OPTIONS);
+    assert_int_equal(result.status, 0);
+    assert_string_equal(result.err, "");
+    assert_null(strchr(result.out, '\033'));
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        at = strstr(result.out, parts[i]);
+        if (at == NULL) {
+            print_error("no \"%s\" in\n%s\n", parts[i], result.out);
+            fail();
+        }
+    }
+    rt_process_run_free(&result);
+}
+
+/* On a terminal: one picture, drawn over itself. */
+static void test_picture(void **state)
+{
+    static const char *const parts[] = {
+        "\033[?25l",
+        "retether demo",
+        " of 3 moves, ",
+        " of 1 agent kills",
+        "[h0",
+        " serves]",
+        "[h2",
+        " killed]",
+        "container ",
+        "  epoch 1 ",
+        "  offset ",
+        "starting",
+        "flowing",
+        "out  ",
+        "in   ",
+        "#####",
+        " of 6.0 MiB",
+        " of 2.0 MiB",
+        "move 1    h0 -> h",
+        "move 3    h",
+        " blackout ",
+        " ms",
+        "agents killed: 1",
+        "\033[?25h",
+        "\r\ndemo: 3 moves, 1 agent kills, ",
+        "\r\nBy hand",
+    };
+    struct harness_attach demo;
+
+    (void)state;
+    harness_start(&demo, true, (const char *const[]){"retether-demo", OPTIONS, NULL});
+    assert_int_equal(harness_finish(&demo, LIMIT_MS), 0);
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        if (strstr(demo.text, parts[i]) == NULL) {
+            print_error("no \"%s\" in\n%s\n", parts[i], demo.text);
+            fail();
+        }
+    }
+    assert_null(strstr(demo.text, " s  move 1 of 3"));
+    harness_close(&demo);
+}
+
+static void test_usage(void **state)
+{
+    static const char *const bad[][4] = {
+        {"retether-demo", "--moves", "-1", NULL},   {"retether-demo", "--moves", "10001", NULL},
+        {"retether-demo", "--bytes", "lots", NULL}, {"retether-demo", "--bytes", "1M", NULL},
+        {"retether-demo", "--nonsense", NULL},      {"retether-demo", "more", NULL},
+    };
+    struct rt_process_run result;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        run(&result, bad[i]);
+        assert_int_equal(result.status, 2);
+        assert_string_equal(result.out, "");
+        assert_non_null(strstr(result.err, "--bytes"));
+        rt_process_run_free(&result);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_broken),
+        cmocka_unit_test(test_plain),
+        cmocka_unit_test(test_picture),
+        cmocka_unit_test(test_usage),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
