@@ -271,6 +271,22 @@ size_t fx_until_frame(struct fx_peer *peer, enum rt_frame_type type, struct rt_f
     return search.at;
 }
 
+static bool has_frame_or_end(void *ctx)
+{
+    const struct search *search = ctx;
+
+    return has_frame(ctx) || search->peer->eof;
+}
+
+bool fx_frame_or_end(struct fx_peer *peer, enum rt_frame_type type)
+{
+    struct rt_frame frame = {.type = 0};
+    struct search search = {.peer = peer, .type = type, .frame = &frame};
+
+    fx_until(has_frame_or_end, &search);
+    return frame.type == type;
+}
+
 void fx_client_up(struct fx_peer *peer)
 {
     uint8_t hello[RT_HELLO_MAX];

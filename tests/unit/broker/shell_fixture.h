@@ -62,6 +62,8 @@ size_t fx_hello(uint8_t *out, size_t cap);
 /* Turns and reads until the agent has closed, or a frame of that type is there; then its offset in peer->in. */
 void fx_until_closed(struct fx_peer *peer);
 size_t fx_until_frame(struct fx_peer *peer, enum rt_frame_type type, struct rt_frame *frame);
+/* The same, whichever comes first; whether the frame has come. */
+bool fx_frame_or_end(struct fx_peer *peer, enum rt_frame_type type);
 /* From connect to welcome. */
 void fx_client_up(struct fx_peer *peer);
 /* Asks and is answered: that link lives. */
