@@ -265,7 +265,7 @@ static void dispatch(struct rt_agent *agent, struct ag_op *op, const struct rt_s
         census_reply(agent, reply);
     } else if (op->end != NULL) {
         rt_ag_end_reply(agent, op, reply);
-    } else if (op->kind == RT_STORE_GET) {
+    } else if (op->kind == RT_STORE_GET && op->session != NULL) { /* else who asked is gone */
         rt_ag_audit_reply(agent, op, reply);
     } else if (op->kind == RT_STORE_TEST) {
         rt_ag_test_reply(agent, op, reply);

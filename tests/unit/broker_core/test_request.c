@@ -344,6 +344,23 @@ static void test_tails_of_a_kept_end(void **state)
     assert_true(rt_slice_equal(reply.data, rt_slice_text("ab")));
 }
 
+/* The store answers a client that has left, about a session that this agent knows nothing of. */
+static void test_answers_for_nobody(void **state)
+{
+    static const char *const ops[] = {"create", "show", "list", "hosts", "tails"};
+    struct fx *fx = *state;
+
+    running(fx, "local", "web", "there");
+    for (size_t i = 0; i < sizeof ops / sizeof ops[0]; i++) {
+        int client = fx_client(fx, "local");
+        request(fx, client, 1, ask(ops[i], "web"));
+        fx_lost(fx, client);
+        fx_answer(fx);
+    }
+    assert_int_equal(fx_stats(fx).links, 0);
+    assert_int_equal(fx_stats(fx).sessions, 0);
+}
+
 static void test_bounds(void **state)
 {
     struct fx *fx = *state;
@@ -377,6 +394,7 @@ int main(void)
         FX_TEST(test_hosts),
         FX_TEST(test_tails),
         FX_TEST(test_tails_of_a_kept_end),
+        FX_TEST(test_answers_for_nobody),
         FX_TEST(test_bounds),
     };
 
