@@ -55,7 +55,8 @@ static bool steal_higher(struct rt_catt *att)
 
 static bool not_found_for_now(struct rt_catt *att)
 {
-    if (!att->attached)
+    bool known = att->attached || att->options.steal || att->options.proc == RT_PROC_ANY;
+    if (!known)
         return false;
     if (att->not_found_at == RT_NEVER)
         att->not_found_at = att->client->now;
@@ -96,6 +97,8 @@ void rt_catt_refused(struct rt_catt *att, const uint8_t *payload, size_t size)
     switch (msg.c) {
     case RT_CLASS_RETRY_LATER:
         att->avoid = from;
+        if (att->wait_ms == RT_WAIT_MAX_MS) /* in vain: what it knows may be of a past that the store has lost */
+            att->k_life = att->k_epoch = 0;
         att->wait_ms = att->wait_ms * 2 < RT_WAIT_MAX_MS ? att->wait_ms * 2 : RT_WAIT_MAX_MS;
         rt_catt_again(att, msg.delay < RT_CLIENT_REFUSED_MAX_MS ? msg.delay : RT_CLIENT_REFUSED_MAX_MS);
         return;

@@ -11,14 +11,6 @@
  * pings, or by asking the store again. */
 #define DOUBLE_SERVING_MAX_US 25000000
 
-static bool container_forked(int container)
-{
-    for (int i = 0; i < SIM_GUESTS; i++)
-        if (sim.guests[i].container == container && sim.guests[i].forked)
-            return true;
-    return false;
-}
-
 static void check_serving(int container)
 {
     struct rt_key key;
@@ -35,7 +27,7 @@ static void check_serving(int container)
     }
     for (int i = 0; i < SIM_AGENTS; i++)
         for (int k = i + 1; k < SIM_AGENTS; k++)
-            if (serves[i] && serves[k] && life[i] == life[k] && epoch[i] == epoch[k] && !container_forked(container))
+            if (serves[i] && serves[k] && life[i] == life[k] && epoch[i] == epoch[k] && !sim_forked(container))
                 sim_fail("container %d is served by host%d and host%d at (%llu, %llu)", container, i, k,
                          (unsigned long long)life[i], (unsigned long long)epoch[i]);
     if (n < 2) {
@@ -101,7 +93,7 @@ void sim_check_live(bool all)
     for (int i = 0; i < sim.n_containers; i++) {
         int guest = guest_of(i);
 
-        if (!container_forked(i) && guest >= 0 && (all || !sim.guests[guest].hung))
+        if (!sim_forked(i) && guest >= 0 && (all || !sim.guests[guest].hung))
             check_container_live(i, guest);
     }
     for (int i = 0; i < SIM_CLIENTS; i++)
@@ -110,7 +102,7 @@ void sim_check_live(bool all)
             int guest = guest_of(att->container);
 
             if (att->att && !att->final && !att->bound && !att->exited && !sim.clients[i].stalled_for_ever &&
-                !container_forked(att->container) && guest >= 0 && (all || !sim.guests[guest].hung))
+                !sim_forked(att->container) && guest >= 0 && (all || !sim.guests[guest].hung))
                 sim_fail("client %d is not attached, long after the faults ended", i);
         }
 }
@@ -128,21 +120,34 @@ static void check_att_drained(int client, const struct sim_att *att)
         if (rt_catt_offset(att->att, RT_STDOUT + (unsigned)s) != log->size[s])
             sim_fail("client %d has consumed %llu of %zu bytes of stream %d", client,
                      (unsigned long long)rt_catt_offset(att->att, RT_STDOUT + (unsigned)s), log->size[s], s + 1);
-    for (size_t i = 0; i < g->n_applied; i++)
-        if (memcmp(g->applied[i].id, att->id, RT_ID_SIZE) == 0)
-            applied = g->applied[i].count;
+    for (size_t i = 0; i < g->done.n_applied; i++)
+        if (memcmp(g->done.applied[i].id, att->id, RT_ID_SIZE) == 0)
+            applied = g->done.applied[i].count;
     if (applied != att->written)
         sim_fail("client %d wrote %llu bytes, the process has taken %llu", client, (unsigned long long)att->written,
                  (unsigned long long)applied);
 }
 
+/* A command that was asked for has been told its end, unless its container is over or a held end stops it. */
+static void check_command_told(int client)
+{
+    const struct sim_exec *exec = &sim.clients[client].exec;
+    int guest = guest_of(exec->container);
+
+    if ((exec->control != NULL || exec->att != NULL) && guest >= 0 && !sim.guests[guest].exited &&
+        !sim_forked(exec->container) && !sim.clients[client].stalled_for_ever)
+        sim_fail("client %d: its command has not ended, long after the faults did", client);
+}
+
 void sim_check_drained(void)
 {
+    for (int i = 0; i < SIM_CLIENTS; i++)
+        check_command_told(i);
     for (int i = 0; i < SIM_CLIENTS; i++)
         for (int k = 0; k < SIM_ATTS; k++) {
             const struct sim_att *att = &sim.clients[i].atts[k];
 
-            if (att->att && !att->final && !sim.clients[i].stalled_for_ever && !container_forked(att->container))
+            if (att->att && !att->final && !sim.clients[i].stalled_for_ever && !sim_forked(att->container))
                 check_att_drained(i, att);
         }
 }
@@ -192,7 +197,7 @@ static void check_att_ended(int client, const struct sim_att *att)
 {
     if (att->exited)
         return;
-    if (container_forked(att->container))
+    if (sim_forked(att->container))
         check_fork_drained(client, att);
     else if (guest_of(att->container) < 0 && !sim_store_end_lost(att->container))
         sim_fail("client %d was not told the exit", client);
@@ -213,7 +218,7 @@ static void check_container_ended(int container)
 void sim_check_ended(void)
 {
     for (int i = 0; i < sim.n_containers; i++)
-        if (container_forked(i))
+        if (sim_forked(i))
             check_fork_served(i);
         else
             check_container_ended(i);

@@ -222,18 +222,10 @@ static void on_gap(int client, struct sim_att *att, const struct rt_catt_event *
     att->seen[s] = ev->to;
 }
 
-static bool forked(int container)
-{
-    for (int i = 0; i < SIM_GUESTS; i++)
-        if (sim.guests[i].container == container && sim.guests[i].forked)
-            return true;
-    return false;
-}
-
 /* A container must not end before who holds it has read it to its end. */
 static void check_ended(int client, const struct sim_att *att)
 {
-    if (!att->attached || !att->must_not_gap || forked(att->container))
+    if (!att->attached || !att->must_not_gap || sim_forked(att->container))
         return;
     for (int i = 0; i < sim.n_lines; i++)
         for (int s = 0; s < 2; s++)
@@ -261,7 +253,7 @@ static void on_event(int client, struct sim_att *att, const struct rt_catt_event
         att->final = true;
         sim_log("client %d: rewound, stream %llu, %llu..%llu", client, (unsigned long long)ev->stream,
                 (unsigned long long)ev->from, (unsigned long long)ev->to);
-        if (!forked(att->container))
+        if (!sim_forked(att->container))
             sim_fail("client %d: an honest container was called rewound: %s", client, ev->text);
         break;
     case RT_CATT_FAILED:
@@ -270,10 +262,10 @@ static void on_event(int client, struct sim_att *att, const struct rt_catt_event
         if (ev->cls == RT_CLASS_ENDED)
             check_ended(client, att);
         sim_log("client %d: failed: %s %s", client, rt_class_name(ev->cls), ev->text);
-        if (!forked(att->container) && ev->cls != RT_CLASS_ENDED && ev->cls != RT_CLASS_NOT_FOUND)
+        if (!sim_forked(att->container) && ev->cls != RT_CLASS_ENDED && ev->cls != RT_CLASS_NOT_FOUND)
             sim_fail("client %d: an attach of an honest container failed: %s: %s", client, rt_class_name(ev->cls),
                      ev->text);
-        if (ev->cls == RT_CLASS_NOT_FOUND && att->attached && !forked(att->container))
+        if (ev->cls == RT_CLASS_NOT_FOUND && att->attached && !sim_forked(att->container))
             sim_fail("client %d: an attach ended as NOT_FOUND after it had been attached", client);
         break;
     case RT_CATT_EXITED:
@@ -339,6 +331,8 @@ void sim_client_app(int client)
         if (!sim.quiet && sim_chance(30))
             write_stdin(att);
     }
+    if (!stall)
+        sim_client_commands(client);
     sim_client_pump(client);
     if (stall > 100000)
         stall = 100000; /* looks again, as the end of the faults ends stalls too */

@@ -311,7 +311,7 @@ void sim_fault_once(void)
     case FAULT_EXIT: {
         int guest = any_guest();
 
-        if (guest >= 0 && sim.guests[guest].started && !sim.guests[guest].exited && sim.stats.moves >= 5 &&
+        if (guest >= 0 && sim.guests[guest].done.started && !sim.guests[guest].exited && sim.stats.moves >= 5 &&
             sim_chance(20)) {
             sim_guest_exit(guest);
             sim_guest_pump(guest);

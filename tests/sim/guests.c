@@ -179,15 +179,13 @@ bool sim_guest_save(int guest)
 {
     struct sim_guest *g = &sim.guests[guest];
 
-    if (g->tether->state == RT_TETHER_DIALING || !g->started)
+    if (g->tether->state == RT_TETHER_DIALING || !g->done.started)
         return false;
     rt_tether_free(g->saved);
     g->saved = sim_copy_tether(g->tether);
     for (int s = 0; s < 2; s++)
         g->saved_size[s] = sim.lines[g->line].size[s];
-    memcpy(g->saved_applied, g->applied, sizeof g->applied);
-    g->saved_n = g->n_applied;
-    g->saved_started = g->started;
+    g->saved_done = g->done;
     return true;
 }
 
@@ -209,8 +207,7 @@ bool sim_guest_revert(int guest)
     rt_tether_free(g->tether);
     g->tether = g->saved;
     g->saved = NULL;
-    memcpy(g->applied, g->saved_applied, sizeof g->applied);
-    g->n_applied = g->saved_n;
+    g->done = g->saved_done;
     g->line = line;
     memset(g->holds, 0, sizeof g->holds);
     if (!keep) {
@@ -233,16 +230,14 @@ int sim_guest_clone(int guest, int host)
     size_t size[2] = {sim.lines[g->line].size[0], sim.lines[g->line].size[1]};
     int line, i;
 
-    if (!g->started || g->exited || (line = sim_new_line(g->container, g->line, size)) < 0)
+    if (!g->done.started || g->exited || (line = sim_new_line(g->container, g->line, size)) < 0)
         return -1;
     i = place(g->container, host, line);
     if (i < 0)
         return -1;
     g = &sim.guests[guest];
     sim.guests[i].tether = sim_copy_tether(g->tether);
-    sim.guests[i].started = g->started;
-    memcpy(sim.guests[i].applied, g->applied, sizeof g->applied);
-    sim.guests[i].n_applied = g->n_applied;
+    sim.guests[i].done = g->done;
     sim.guests[i].tether->hangup_pending = false;
     rt_tether_lost(sim.guests[i].tether, sim_ms());
     sim.guests[i].tether->rng ^= sim_random(UINT64_MAX) | 1;
@@ -292,15 +287,22 @@ static void action(int guest, const struct rt_tether_action *a)
         g->conn = -1;
         break;
     case RT_TETHER_START:
-        g->started = true;
-        rt_tether_started(g->tether, a->proc, 0, sim_ms());
+        if (a->proc != 0) {
+            sim_command_start(guest, a->proc, a->exec->id.data);
+            break;
+        }
+        g->done.started = true;
+        rt_tether_started(g->tether, 0, 0, sim_ms());
         break;
     case RT_TETHER_SIGNAL:
-        rt_tether_eof(g->tether, a->proc, RT_STDOUT, sim_ms());
-        rt_tether_eof(g->tether, a->proc, RT_STDERR, sim_ms());
-        rt_tether_exited(g->tether, a->proc, 0, a->sig, sim_ms());
-        if (a->proc == 0)
-            g->exited = true;
+        if (a->proc != 0) {
+            sim_command_signal(guest, a->proc, a->sig);
+            break;
+        }
+        rt_tether_eof(g->tether, 0, RT_STDOUT, sim_ms());
+        rt_tether_eof(g->tether, 0, RT_STDERR, sim_ms());
+        rt_tether_exited(g->tether, 0, 0, a->sig, sim_ms());
+        g->exited = true;
         break;
     case RT_TETHER_OVER:
         sim_log("guest %d is over", guest);
@@ -350,7 +352,7 @@ void sim_guest_pump(int guest)
 
 /* ---- the process ---- */
 
-static struct sim_applied *applied_of(struct sim_guest *g, const uint8_t id[RT_ID_SIZE])
+static struct sim_applied *applied_of(struct sim_done *g, const uint8_t id[RT_ID_SIZE])
 {
     for (size_t i = 0; i < g->n_applied; i++)
         if (memcmp(g->applied[i].id, id, RT_ID_SIZE) == 0)
@@ -371,7 +373,7 @@ static void process_reads(int guest)
 
     if (size == 0)
         return;
-    applied = applied_of(g, g->tether->atts[g->tether->procs[0]->segments[0].att].id);
+    applied = applied_of(&g->done, g->tether->atts[g->tether->procs[0]->segments[0].att].id);
     n = 1 + sim_random(size);
     for (size_t i = 0; i < n; i++)
         if (data[i] != sim_stdin_byte(applied->id, applied->count + i))
@@ -418,7 +420,7 @@ void sim_guest_app(int guest)
 
     if (!g->tether || !g->running)
         return;
-    if (g->started && !g->exited) {
+    if (g->done.started && !g->exited) {
         if (!sim.silent && sim_chance(70))
             process_writes(guest);
         if (sim_chance(70))
@@ -426,6 +428,7 @@ void sim_guest_app(int guest)
         if (g->exits && sim.ending)
             sim_guest_exit(guest);
     }
+    sim_commands_work(guest);
     sim_guest_pump(guest);
     sim_post((struct sim_event){.kind = EV_APP, .node = NODE_GUEST, .index = guest, .gen = g->gen},
              sim.ending  ? 100000

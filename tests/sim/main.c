@@ -44,11 +44,12 @@ static int report(const struct sim_stats *s, uint64_t seeds, double seconds, boo
         }
     }
     printf("sim: %llu seeds, %llu events, %llu moves, %llu bytes out, %llu bytes in, %llu attached, %llu resumed, "
-           "%llu rewound, %llu gaps, %llu failed, in %.1f s (%.0f events/minute)\n",
+           "%llu rewound, %llu gaps, %llu failed, %llu of %llu commands told, in %.1f s (%.0f events/minute)\n",
            (unsigned long long)seeds, (unsigned long long)s->events, (unsigned long long)s->moves,
            (unsigned long long)s->bytes_out, (unsigned long long)s->bytes_in, (unsigned long long)s->attached,
            (unsigned long long)s->resumed, (unsigned long long)s->rewound, (unsigned long long)s->gaps,
-           (unsigned long long)s->failed, seconds, (double)s->events * 60 / (seconds > 0 ? seconds : 1));
+           (unsigned long long)s->failed, (unsigned long long)s->commands_told, (unsigned long long)s->commands,
+           seconds, (double)s->events * 60 / (seconds > 0 ? seconds : 1));
     return missing ? 3 : 0;
 }
 

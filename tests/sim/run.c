@@ -260,4 +260,6 @@ void sim_run(const struct sim_options *options, struct sim_stats *total)
     total->attached += sim.stats.attached;
     total->resumed += sim.stats.resumed;
     total->failed += sim.stats.failed;
+    total->commands += sim.stats.commands;
+    total->commands_told += sim.stats.commands_told;
 }

@@ -126,6 +126,23 @@ struct sim_hold { /* of one attachment at a guest, as seen from outside */
 
 #define SIM_APPLIED ((size_t)SIM_CLIENTS * SIM_ATTS * 16)
 
+struct sim_command { /* run by exec in one past */
+    uint8_t id[RT_ID_SIZE];
+    uint32_t proc;
+    uint64_t written;
+    bool over;
+};
+
+#define SIM_COMMANDS 256
+
+struct sim_done { /* what the processes of one past have done */
+    bool started;
+    struct sim_applied applied[SIM_APPLIED];
+    size_t n_applied;
+    struct sim_command commands[SIM_COMMANDS];
+    size_t n_commands;
+};
+
 struct sim_guest {
     bool used, running, paused;
     uint32_t gen;
@@ -133,19 +150,16 @@ struct sim_guest {
     struct rt_tether *tether; /* owned */
     uint64_t timer_us, paused_until_us;
     bool forked; /* it or its original was cloned, reverted or restarted: refusals are no violation */
-    bool started, exits, exited;
+    bool exits, exited;
     bool hung; /* when the faults ended its link was dead, and nobody had told it */
-    struct sim_applied applied[SIM_APPLIED];
-    size_t n_applied;
+    struct sim_done done;
     bool stopped[2]; /* the process found no room for its output */
     struct sim_hold holds[RT_ATTS_MAX];
     uint64_t looked_us, dark_us; /* last looked at its holds; without an agent since */
     /* snapshot */
     struct rt_tether *saved; /* owned */
     size_t saved_size[2];
-    struct sim_applied saved_applied[SIM_APPLIED];
-    size_t saved_n;
-    bool saved_started;
+    struct sim_done saved_done;
 };
 
 struct sim_att {
@@ -163,6 +177,14 @@ struct sim_att {
     bool exited;
 };
 
+struct sim_exec { /* a command that a client has asked for; its own are freed with it */
+    struct rt_catt *control, *att;
+    uint8_t id[RT_ID_SIZE];
+    int container;
+    bool attached, sent, stalled;
+    uint64_t began_us, looked_us, seen;
+};
+
 struct sim_client {
     bool used;
     uint32_t gen;
@@ -171,6 +193,7 @@ struct sim_client {
     bool stalled_for_ever;
     int conn[RT_CLIENT_AGENTS_MAX];
     struct sim_att atts[SIM_ATTS];
+    struct sim_exec exec;
     struct rt_catt *twin; /* another attachment's id, asked for again; owned by the client */
 };
 
@@ -188,6 +211,7 @@ struct sim_agent {
 
 struct sim_stats {
     uint64_t events, faults[SIM_FAULTS], moves, bytes_out, bytes_in, rewound, gaps, attached, resumed, failed;
+    uint64_t commands, commands_told;
 };
 
 struct sim_options {
@@ -229,6 +253,7 @@ void sim_fail(const char *format, ...) __attribute__((format(printf, 1, 2), nore
 void sim_post(struct sim_event event, uint64_t delay_us);
 bool sim_pop(struct sim_event *event);
 void sim_clear(void);
+bool sim_forked(int container); /* it was cloned, reverted or restarted */
 
 /* net.c */
 int sim_connect(enum sim_node_kind kind, int peer, unsigned slot, int agent);
@@ -263,6 +288,12 @@ void sim_client_crash(int client);
 bool sim_client_twin(int client, const struct rt_attach_options *options);
 void sim_free_client(int client);
 uint8_t sim_stdin_byte(const uint8_t id[RT_ID_SIZE], uint64_t offset);
+
+/* commands.c */
+void sim_command_start(int guest, uint32_t proc, const uint8_t id[RT_ID_SIZE]);
+void sim_command_signal(int guest, uint32_t proc, unsigned sig);
+void sim_commands_work(int guest);
+void sim_client_commands(int client);
 
 /* agents.c */
 void sim_start_agent(int agent);

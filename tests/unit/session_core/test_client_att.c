@@ -334,18 +334,44 @@ static void test_retry_later_elsewhere(void **state)
     fx_close(&fx);
 }
 
-static void test_not_found_has_a_grace(void **state)
+/* A store that has lost writes may have the guest served under an older claim than the client knows of. */
+static void test_what_is_known_is_forgotten(void **state)
 {
     (void)state;
+    struct rt_attach_msg attach;
+    struct rt_attached_msg terms = fx_terms();
+    struct rt_refuse_msg later = {.c = RT_CLASS_RETRY_LATER};
+    uint64_t waited = 0;
+    fx_open(&fx, 1);
+    struct rt_catt *att = fx_attach(&fx);
+    fx_up(&fx, 0);
+    fx_attached(&fx, 0, fx_take_attach(&fx, 0, &attach), &terms);
+    (void)fx_event(att, RT_CATT_ATTACHED);
+    fx_refuse(&fx, 0, 1, &later);
+    for (unsigned i = 0; i < 20 && waited < RT_WAIT_MAX_MS; i++) {
+        fx_run(&fx, 1000, true);
+        uint32_t channel = fx_take_attach(&fx, 0, &attach);
+        assert_int_equal(attach.klife, terms.life);
+        waited = attach.wait;
+        fx_refuse(&fx, 0, channel, &later);
+    }
+    assert_int_equal(waited, RT_WAIT_MAX_MS);
+    fx_run(&fx, 1000, true);
+    (void)fx_take_attach(&fx, 0, &attach);
+    assert_int_equal(attach.klife, 0);
+    assert_int_equal(attach.kepoch, 0);
+    assert_int_equal(attach.mode, RT_ATTACH_RESUME);
+    fx_close(&fx);
+}
+
+static void refuse_until_it_fails(struct rt_catt *att, uint32_t channel)
+{
     struct rt_catt_event event;
     struct rt_refuse_msg msg = {.c = RT_CLASS_NOT_FOUND};
-    struct rt_catt *att = fx_live(&fx, 1);
     uint64_t begun = fx.now;
-    uint32_t channel = 1;
     unsigned tries = 0;
     fx_refuse(&fx, 0, channel, &msg);
-    (void)fx_event(att, RT_CATT_INTERRUPTED);
-    while (!rt_catt_event(att, &event)) {
+    while (!rt_catt_event(att, &event) || event.kind == RT_CATT_INTERRUPTED) {
         assert_true(++tries < 500);
         fx_run(&fx, 250, true);
         (void)fx_take(&fx, 0);
@@ -358,7 +384,31 @@ static void test_not_found_has_a_grace(void **state)
     assert_int_equal(event.cls, RT_CLASS_NOT_FOUND);
     assert_true(fx.now - begun >= RT_NOT_FOUND_GRACE_MS && fx.now - begun < RT_NOT_FOUND_GRACE_MS + 1000);
     assert_true(channel < 250);
+}
+
+static void test_not_found_has_a_grace(void **state)
+{
+    (void)state;
+    refuse_until_it_fails(fx_live(&fx, 1), 1);
     fx_close(&fx);
+}
+
+/* Who names an attachment knows that its container is there. */
+static void test_not_found_has_a_grace_for_a_named_one(void **state)
+{
+    (void)state;
+    for (int steal = 0; steal < 2; steal++) {
+        struct rt_attach_options options = {
+            .cid = "box", .want = FX_WANT, .id = {1}, .steal = steal, .proc = steal ? 0 : RT_PROC_ANY};
+        struct rt_attach_msg attach;
+        struct rt_catt *att;
+        fx_open(&fx, 1);
+        assert_int_equal(rt_client_attach(fx.client, &options, fx.now, &att), 0);
+        fx_next(&fx);
+        fx_up(&fx, 0);
+        refuse_until_it_fails(att, fx_take_attach(&fx, 0, &attach));
+        fx_close(&fx);
+    }
 }
 
 /* A guest or an agent that says LOST as fast as it is asked: at most 5 + 10 + ... ms apart, then one in 250..500 ms. */
@@ -535,7 +585,9 @@ int main(void)
         cmocka_unit_test(test_other_agent_knows_better),
         cmocka_unit_test(test_endless_moves_back_off),
         cmocka_unit_test(test_retry_later_elsewhere),
+        cmocka_unit_test(test_what_is_known_is_forgotten),
         cmocka_unit_test(test_not_found_has_a_grace),
+        cmocka_unit_test(test_not_found_has_a_grace_for_a_named_one),
         cmocka_unit_test(test_refusals_back_off),
         cmocka_unit_test(test_give_up),
         cmocka_unit_test(test_free_says_detach),

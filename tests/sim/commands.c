@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "session/core/tether_internal.h"
+#include "tests/sim/world.h"
+
+#include <string.h>
+
+/* Commands run beside a container's process (exec): each runs at most once, wherever its container is meanwhile, and
+ * who asked for it gets its bytes and its status. What a command does follows from its id. */
+
+#define LENGTH_MAX 20000
+#define HOLD_MS 2000
+#define PATIENCE_US 20000000 /* a client that stalls for longer may find its command's attachment forgotten */
+
+static uint64_t length_of(const uint8_t id[RT_ID_SIZE])
+{
+    return id[8] % 5 == 0 ? 0 : rt_get_u64(id) % LENGTH_MAX;
+}
+
+static unsigned code_of(const uint8_t id[RT_ID_SIZE])
+{
+    return id[8] % 5 == 0 ? 127 : id[9] % 100;
+}
+
+/* ---- in the guest ---- */
+
+void sim_command_start(int guest, uint32_t proc, const uint8_t id[RT_ID_SIZE])
+{
+    struct sim_guest *g = &sim.guests[guest];
+    struct sim_done *done = &g->done;
+
+    for (size_t i = 0; i < done->n_commands; i++)
+        if (memcmp(done->commands[i].id, id, RT_ID_SIZE) == 0)
+            sim_fail("guest %d: a command was started twice", guest);
+    if (done->n_commands == SIM_COMMANDS)
+        sim_fail("more commands than the model keeps");
+    done->commands[done->n_commands] = (struct sim_command){.proc = proc, .over = code_of(id) == 127};
+    memcpy(done->commands[done->n_commands++].id, id, RT_ID_SIZE);
+    sim.stats.commands++;
+    rt_tether_started(g->tether, proc, code_of(id) == 127 ? 127 : 0, sim_ms());
+}
+
+static void end(struct sim_guest *g, struct sim_command *command, unsigned code, unsigned sig)
+{
+    command->over = true;
+    rt_tether_eof(g->tether, command->proc, RT_STDOUT, sim_ms());
+    rt_tether_eof(g->tether, command->proc, RT_STDERR, sim_ms());
+    rt_tether_exited(g->tether, command->proc, code, sig, sim_ms());
+}
+
+void sim_command_signal(int guest, uint32_t proc, unsigned sig)
+{
+    struct sim_done *done = &sim.guests[guest].done;
+
+    for (size_t i = 0; i < done->n_commands; i++)
+        if (done->commands[i].proc == proc && !done->commands[i].over)
+            end(&sim.guests[guest], &done->commands[i], 0, sig);
+}
+
+static void work(struct sim_guest *g, struct sim_command *command)
+{
+    uint64_t left = length_of(command->id) - command->written;
+    size_t space;
+    uint8_t *to = rt_tether_space(g->tether, command->proc, RT_STDOUT, &space, sim_ms());
+    size_t n = 1 + sim_random(5000);
+
+    if (to == NULL)
+        return;
+    if (n > space)
+        n = space;
+    if (n > left)
+        n = (size_t)left;
+    for (size_t i = 0; i < n; i++)
+        to[i] = sim_stdin_byte(command->id, command->written + i);
+    command->written += n;
+    rt_tether_commit(g->tether, command->proc, RT_STDOUT, n, sim_ms());
+    if (command->written == length_of(command->id))
+        end(g, command, code_of(command->id), 0);
+}
+
+void sim_commands_work(int guest)
+{
+    struct sim_guest *g = &sim.guests[guest];
+
+    for (size_t i = 0; i < g->done.n_commands; i++)
+        if (!g->done.commands[i].over && sim_chance(50))
+            work(g, &g->done.commands[i]);
+}
+
+/* ---- at the client ---- */
+
+static void ask(int client, struct sim_exec *exec)
+{
+    struct rt_attach_options options = {.want = 1U << RT_CONTROL_UP | 1U << RT_CONTROL_DOWN, .from = RT_FROM_NOW};
+    struct rt_key key;
+
+    memset(exec, 0, sizeof *exec);
+    exec->container = (int)sim_random((uint64_t)sim.n_containers);
+    exec->began_us = sim.now_us;
+    sim_random_bytes(NULL, exec->id, RT_ID_SIZE);
+    sim_key(exec->container, &key);
+    memcpy(options.cid, key.cid, sizeof options.cid);
+    if (rt_client_attach(sim.clients[client].client, &options, sim_ms(), &exec->control) != 0)
+        sim_fail("an attach was refused");
+}
+
+static void send_item(struct sim_exec *exec)
+{
+    struct rt_down_item item = {.t = RT_ITEM_EXEC, .n_argv = 1, .hold = HOLD_MS};
+
+    item.id = (struct rt_slice){exec->id, RT_ID_SIZE};
+    item.argv[0] = rt_slice_text("command");
+    if (rt_catt_exec(exec->control, &item) != 0)
+        sim_fail("an exec was refused");
+    exec->sent = true;
+}
+
+static void attach(int client, struct sim_exec *exec)
+{
+    struct rt_attach_options options = {
+        .want = 31 & ~(1U << RT_STDIN), .from = RT_FROM_OLDEST, .hold_ms = HOLD_MS, .proc = RT_PROC_ANY};
+    struct rt_key key;
+
+    sim_key(exec->container, &key);
+    memcpy(options.cid, key.cid, sizeof options.cid);
+    memcpy(options.id, exec->id, RT_ID_SIZE);
+    rt_catt_free(exec->control);
+    exec->control = NULL;
+    if (rt_client_attach(sim.clients[client].client, &options, sim_ms(), &exec->att) != 0)
+        sim_fail("an attach was refused");
+}
+
+static void over(struct sim_exec *exec)
+{
+    rt_catt_free(exec->control);
+    rt_catt_free(exec->att);
+    memset(exec, 0, sizeof *exec);
+}
+
+static bool may_fail(const struct sim_exec *exec, const struct rt_catt_event *ev)
+{
+    return sim_forked(exec->container) || ev->cls == RT_CLASS_ENDED ||
+           (exec->control != NULL && ev->cls == RT_CLASS_NOT_FOUND) ||
+           (exec->stalled && ev->cls == RT_CLASS_UNKNOWN_ATTACHMENT);
+}
+
+static void check_exit(int client, const struct sim_exec *exec, const struct rt_catt_event *ev)
+{
+    if (ev->sig != 0 || sim_forked(exec->container))
+        return; /* killed with its container */
+    if (ev->code != code_of(exec->id) || ev->out != length_of(exec->id) || exec->seen != ev->out)
+        sim_fail("client %d: a command ends with %llu after %llu of %llu bytes, instead of %u after %llu", client,
+                 (unsigned long long)ev->code, (unsigned long long)exec->seen, (unsigned long long)ev->out,
+                 code_of(exec->id), (unsigned long long)length_of(exec->id));
+    sim.stats.commands_told++;
+}
+
+static void control_events(int client, struct sim_exec *exec)
+{
+    struct rt_catt_event ev;
+
+    while (exec->control != NULL && rt_catt_event(exec->control, &ev)) {
+        exec->attached = exec->attached || ev.kind == RT_CATT_ATTACHED;
+        if ((ev.kind == RT_CATT_FAILED || ev.kind == RT_CATT_REWOUND) && !may_fail(exec, &ev))
+            sim_fail("client %d: no command can be asked for: %s %s", client, rt_class_name(ev.cls), ev.text);
+        if (ev.kind == RT_CATT_FAILED || ev.kind == RT_CATT_REWOUND || ev.kind == RT_CATT_EXITED)
+            over(exec);
+    }
+}
+
+static void att_events(int client, struct sim_exec *exec)
+{
+    struct rt_catt_event ev;
+
+    while (exec->att != NULL && rt_catt_event(exec->att, &ev)) {
+        if (ev.kind == RT_CATT_GAP && ev.stream == RT_STDOUT)
+            exec->seen = ev.to; /* it read too slowly: a declared bound */
+        if ((ev.kind == RT_CATT_FAILED || ev.kind == RT_CATT_REWOUND) && !may_fail(exec, &ev))
+            sim_fail("client %d: a command's attachment failed: %s %s", client, rt_class_name(ev.cls), ev.text);
+        if (ev.kind == RT_CATT_EXITED)
+            check_exit(client, exec, &ev);
+        if (ev.kind == RT_CATT_FAILED || ev.kind == RT_CATT_REWOUND || ev.kind == RT_CATT_EXITED)
+            over(exec);
+    }
+}
+
+static void consume(int client, struct sim_exec *exec)
+{
+    size_t size;
+    const uint8_t *data = rt_catt_peek(exec->att, RT_STDOUT, &size);
+
+    for (size_t i = 0; i < size; i++)
+        if (data[i] != sim_stdin_byte(exec->id, exec->seen + i))
+            sim_fail("client %d: byte %llu of a command is wrong: lost, repeated or changed", client,
+                     (unsigned long long)exec->seen + i);
+    exec->seen += size;
+    rt_catt_consumed(exec->att, RT_STDOUT, size, sim_ms());
+}
+
+void sim_client_commands(int client)
+{
+    struct sim_exec *exec = &sim.clients[client].exec;
+
+    if (exec->control == NULL && exec->att == NULL) {
+        if (!sim.quiet && sim_random(60) == 0)
+            ask(client, exec);
+        return;
+    }
+    if (sim.now_us - exec->looked_us > PATIENCE_US && exec->looked_us != 0)
+        exec->stalled = true;
+    exec->looked_us = sim.now_us;
+    control_events(client, exec);
+    if (exec->control != NULL && exec->attached && !exec->sent)
+        send_item(exec);
+    if (exec->control != NULL && exec->sent && rt_catt_applied(exec->control))
+        attach(client, exec);
+    att_events(client, exec);
+    if (exec->att != NULL && sim_chance(80)) {
+        consume(client, exec);
+        att_events(client, exec);
+    }
+}
