@@ -227,6 +227,7 @@ void rt_ag_state_reply(struct rt_agent *agent, const struct ag_op *op, const str
         session->write_at = agent->now + AG_STORE_RETRY_MS;
     } else {
         session->unwritten = 0;
+        session->write_at = 0; /* of an earlier one that was not answered */
         overtaken(agent, session, reply);
     }
 }

@@ -60,6 +60,37 @@ static void test_news_drop_the_guest(void **state)
     assert_int_equal(fx->n_submitted[RT_STORE_STATE], 0); /* not this agent's to write */
 }
 
+/* Of two writes of a state under way the first fails: nothing is left to write once the second is there. */
+static void test_state_written_twice(void **state)
+{
+    struct fx *fx = *state;
+    struct rt_store_reply failed = {.kind = RT_STORE_STATE, .error = RT_EUNAVAIL};
+    struct rt_record *rule = &fx_record(fx, "local", "web")->rule;
+    int client = fx_client(fx, "local");
+
+    rule->exists = true;
+    rule->state = RT_SESSION_RUNNING;
+    rule->life = rule->epoch = 3;
+    memcpy(rule->host, "here", sizeof "here");
+    fx_attach(fx, client, 1, "web", 0, 0, 0);
+    fx_answer(fx);
+    fx_tick(fx, RT_LOST_AFTER_MS);
+    assert_int_equal(fx->n_ops, 1);
+    failed.id = fx->last[RT_STORE_STATE].id;
+    fx->n_ops = 0; /* stays without an answer */
+    fx_attach(fx, client, 2, "web", 0, 0, 0);
+    fx_answer(fx);
+    fx_tick(fx, RT_LOST_AFTER_MS);
+    rt_agent_store_reply(fx->agent, &failed, fx->now);
+    fx_answer(fx);
+    assert_int_equal(rule->state, RT_SESSION_LOST);
+    fx_tick(fx, RT_LEASE_MS);
+    fx_answer(fx);
+    fx_tick(fx, RT_LEASE_MS);
+    assert_int_equal(fx->n_submitted[RT_STORE_STATE], 2);
+    assert_int_equal(fx_stats(fx).sessions, 0);
+}
+
 /* The session may be forgotten when they come: nothing is remembered that nobody would forget again. */
 static void test_news_of_ones_own_claim(void **state)
 {
@@ -299,6 +330,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         FX_TEST(test_news_drop_the_guest),
+        FX_TEST(test_state_written_twice),
         FX_TEST(test_news_of_ones_own_claim),
         FX_TEST(test_news_of_a_fork),
         FX_TEST(test_news_lost),
