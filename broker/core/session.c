@@ -156,8 +156,9 @@ bool rt_ag_session_note(struct rt_agent *agent, struct ag_session *session, uint
         session->known_at = agent->now;
         return !known;
     }
-    if (session->guest != NULL && life == session->life && epoch == session->epoch) {
-        return false; /* of two claims at one epoch the one served here stays until the store decides */
+    /* Two copies that were given one life, at one epoch: the store has decided, unless it still owes an answer. */
+    if (session->guest != NULL && !session->claimed && life == session->life && epoch == session->epoch) {
+        return false;
     }
     session->life = life;
     session->epoch = epoch;

@@ -234,6 +234,11 @@ local function history(key, c, o, now)
     return table.concat(lines, '\n', first) .. '\n'
 end
 
+-- Two copies may have been given one life, and come at one epoch.
+local function is_new(r, c, o)
+    return o.life ~= r.life or c.ep ~= r.ep or c.inc ~= r.inc or not r.exists
+end
+
 local function apply(keys, r, c, o, now)
     if repeated(r, c) then
         return
@@ -250,7 +255,7 @@ local function apply(keys, r, c, o, now)
         redis.call('HDEL', key, 'rep', 'seen', 'code', 'sig', 'out', 'err')
         redis.call('DEL', keys[2])
     end
-    if o.life ~= r.life or c.ep ~= r.ep or not r.exists then
+    if is_new(r, c, o) then
         redis.call('HSET', key, 'hist', history(key, c, o, now), 'claimed', str(now))
         if o.moved then
             redis.call('HINCRBY', key, 'moves', 1)
@@ -286,7 +291,7 @@ local function claim(keys, args)
     local o = judge(r, c, now)
     if args[1] == 'take' and o.verdict == OK then
         apply(keys, r, c, o, now)
-        if o.life ~= r.life or c.ep ~= r.ep or not r.exists then
+        if is_new(r, c, o) then
             redis.call('PUBLISH', 'rt:claimed', table.concat({str(o.life), str(c.ep), c.host, args[15], args[16]}, '\n'))
         end
     end

@@ -158,7 +158,8 @@ static void publish(int claimer, const struct rt_claim *claim, uint64_t life)
 static void take(struct record *rec, const struct rt_store_op *op, const struct rt_claim_outcome *outcome)
 {
     struct rt_store_record *r = &rec->r;
-    bool again = r->rule.exists && r->rule.life == outcome->life && r->rule.epoch == op->claim.epoch;
+    bool again = r->rule.exists && r->rule.life == outcome->life && r->rule.epoch == op->claim.epoch &&
+                 rt_id_equal(&r->rule.inc, &op->claim.inc);
 
     r->key = op->claim.key;
     rt_claim_apply(&r->rule, &op->claim, outcome);

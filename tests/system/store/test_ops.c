@@ -144,6 +144,30 @@ static void test_claim_moves_and_is_published(void **state)
     agent_stop(b);
 }
 
+/* Two copies that were given one life: the larger incarnation takes it, and that is told though no number rises. */
+static void test_claim_of_a_tie_is_published(void **state)
+{
+    struct agent *a = agent_start(redis.unix_endpoint, "hosta");
+    struct rt_store_op op;
+    size_t n = 0;
+    uint64_t life = join(a, "c", 7, "hosta");
+
+    (void)state;
+    op = ticket_op(key_of("t", "c"), 8, life, 1, 50, 51, "hostb");
+    assert_int_equal(submit(a, &op), 0);
+    assert_int_equal(a->reply.outcome.verdict, RT_CLASS_OK);
+    run_for(50);
+    for (const struct rt_store_news *news = find_news(a, RT_STORE_CLAIMED, 0); news != NULL;
+         news = find_news(a, RT_STORE_CLAIMED, (size_t)(news - a->news) + 1)) {
+        n++;
+        assert_string_equal(news->host, n == 1 ? "hosta" : "hostb");
+        assert_int_equal(news->epoch, 1);
+    }
+    assert_int_equal(n, 2);
+    assert_int_equal(get(a, "t", "c")->moves, 1);
+    agent_stop(a);
+}
+
 static void test_history_is_bounded(void **state)
 {
     struct agent *a = agent_start(redis.unix_endpoint, "hosta");
@@ -477,6 +501,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_create_and_get, flush_setup),
         cmocka_unit_test_setup(test_claim_moves_and_is_published, flush_setup),
+        cmocka_unit_test_setup(test_claim_of_a_tie_is_published, flush_setup),
         cmocka_unit_test_setup(test_history_is_bounded, flush_setup),
         cmocka_unit_test_setup(test_report_and_state_are_fenced, flush_setup),
         cmocka_unit_test_setup(test_end_keeps_status_and_tails, flush_setup),

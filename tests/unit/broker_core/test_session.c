@@ -43,7 +43,7 @@ static void test_news_drop_the_guest(void **state)
     fx_serve(fx, &guest);
     fx_attach(fx, client, 1, "web", 0, 0, 0);
     (void)fx_want(fx, guest.link, RT_ATTACH, &frame);
-    fx_claimed(fx, "web", "there", guest.life, 1); /* not newer */
+    fx_claimed(fx, "web", "there", guest.life, 0); /* not newer */
     fx_claimed(fx, "web", "here", guest.life, 2);  /* one's own */
     assert_true(fx_serves(fx, "web"));
     fx_claimed(fx, "web", "there", guest.life, 2);
@@ -114,6 +114,27 @@ static void test_news_of_a_fork(void **state)
     assert_true(fx_closed(fx, guest.link));
     assert_int_equal(fx_stats(fx).forks, 1);
     assert_int_equal(fx->n_events[RT_AGENT_FORKED], 1);
+}
+
+/* A copy that was given the same life took it at the same epoch: the larger incarnation has it. */
+static void test_news_of_a_tie(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+
+    fx_guest(&guest, "web", 1);
+    fx_hello(fx, &guest);
+    fx_answer(fx);
+    fx_welcome(fx, &guest, NULL);
+    fx_confirm(fx, &guest);
+    fx_fail(fx, RT_ETIMEDOUT);
+    fx_claimed(fx, "web", "there", guest.life, 1); /* this agent's take is not answered: the store decides */
+    assert_true(fx_serves(fx, "web"));
+    fx_tick(fx, 50);
+    fx_answer(fx);
+    assert_int_equal(fx_stats(fx).provisional, 0);
+    fx_claimed(fx, "web", "there", guest.life, 1);
+    assert_false(fx_serves(fx, "web"));
 }
 
 static void test_news_lost(void **state)
@@ -333,6 +354,7 @@ int main(void)
         FX_TEST(test_state_written_twice),
         FX_TEST(test_news_of_ones_own_claim),
         FX_TEST(test_news_of_a_fork),
+        FX_TEST(test_news_of_a_tie),
         FX_TEST(test_news_lost),
         FX_TEST(test_guest_lost),
         FX_TEST(test_lost_is_written_when_the_store_is_back),
