@@ -66,6 +66,7 @@ static void kill_agent(struct demo *demo, unsigned host, uint64_t now)
     demo->kills_serving += host == demo->vm->on;
     rt_cluster_agent_kill(&demo->cluster, host);
     demo->restart_ms[host] = now + RESTART_MIN_MS + random_below(demo, RESTART_SPAN_MS);
+    demo_draw(demo); /* it may be back before the next picture */
 }
 
 static void recover(struct demo *demo)

@@ -15,6 +15,7 @@ ALLOWED="
     memcpy memmove memset memcmp memchr memrchr memmem mempcpy explicit_bzero bcmp
     strlen strnlen strcmp strncmp strcasecmp strncasecmp strchr strchrnul strrchr strstr strspn strcspn strpbrk
     strcpy strncpy stpcpy stpncpy strcat strncat strdup strndup
+    htonl htons ntohl ntohs
     snprintf vsnprintf qsort bsearch abs labs llabs
     abort __assert_fail __stack_chk_fail __stack_chk_guard _GLOBAL_OFFSET_TABLE_
     __memcpy_chk __memmove_chk __memset_chk __mempcpy_chk __explicit_bzero_chk
