@@ -9,6 +9,11 @@
 
 static struct box the_box;
 
+static bool is_bound(const struct box_att *att)
+{
+    return att->link != NULL && att->link->open && att->link->serial == att->serial;
+}
+
 /* ---- output ---- */
 
 static void send_output(struct box_att *att, struct box_proc *proc, unsigned s)
@@ -45,7 +50,7 @@ void box_pump(struct box *box)
     for (size_t i = 0; i < box->n_atts; i++) {
         struct box_att *att = &box->att[i];
 
-        for (unsigned s = 0; s < 3 && att->link != NULL && att->link->open; s++) {
+        for (unsigned s = 0; s < 3 && is_bound(att); s++) {
             if ((att->want >> (s + 1) & 1) != 0) {
                 send_output(att, &box->proc[att->proc], s);
             }
@@ -348,6 +353,7 @@ static void take_attach(struct box *box, struct link *link, uint32_t channel, co
     att->rows = msg->rows;
     att->cols = msg->cols;
     att->link = link;
+    att->serial = link->serial;
     att->channel = channel;
     for (unsigned i = 0; i < 2; i++) {
         if (att->in[i].digest.at == 0) {
@@ -361,7 +367,7 @@ static void take_attach(struct box *box, struct link *link, uint32_t channel, co
 static struct box_att *bound(struct box *box, const struct link *link, uint32_t channel)
 {
     for (size_t i = 0; i < box->n_atts; i++) {
-        if (box->att[i].link == link && box->att[i].channel == channel) {
+        if (is_bound(&box->att[i]) && box->att[i].link == link && box->att[i].channel == channel) {
             return &box->att[i];
         }
     }
@@ -432,5 +438,5 @@ bool box_bound(struct box *box, unsigned proc)
 {
     const struct box_att *att = box_att(box, proc);
 
-    return att != NULL && att->link != NULL && att->link->open && att->tries > 0;
+    return att != NULL && is_bound(att);
 }

@@ -41,6 +41,7 @@ struct box_att {
     uint64_t proc, want, tries, mode, hold, rows, cols, resumes;
     bool once;
     struct link *link; /* NULL: not bound */
+    unsigned serial;   /* the link's, when it was bound */
     uint32_t channel;
     struct {
         uint64_t sent, limit, acked;

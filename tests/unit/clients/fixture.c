@@ -371,6 +371,7 @@ static void accept_cb(uv_poll_t *poll, int status, int events)
     link->peer = peer;
     link->fd = fd;
     link->open = true;
+    link->serial++;
     link->deaf = false;
     link->in_size = link->out_at = link->out_size = 0;
     assert_int_equal(uv_poll_init(&f->loop, &link->poll, fd), 0);

@@ -41,6 +41,7 @@ struct link { /* a connection that a peer has accepted */
     uv_poll_t poll;
     int fd;
     bool open, deaf; /* deaf: nothing is read of it */
+    unsigned serial; /* another for each connection: the memory is used again */
     uint8_t in[FX_IN_BYTES];
     size_t in_size;
     uint8_t out[FX_OUT_BYTES];

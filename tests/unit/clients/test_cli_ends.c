@@ -3,6 +3,7 @@
 #include "tests/unit/clients/program.h"
 
 #include <signal.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* How attach, exec, logs, run, wait, signal and create end when not everything goes well: text and status. */
@@ -282,17 +283,28 @@ static void test_run_tether_ends(void **state)
     has(p, "retether: the tether ended with status 1 before it could be attached to; -v shows its log\n");
 }
 
-/* The box stands in for what the tether would serve. */
+/* A tether that stays until the test lets it go; the box stands in for what it would serve. */
 static void test_run(void **state)
 {
     struct program *p = *state;
+    char path[96];
+    char args[160];
+    FILE *file;
 
-    program_start(p, "run --name web --tether /bin/true -- sh");
+    snprintf(path, sizeof(path), "%.64s/tether", p->f->dir);
+    file = fopen(path, "w");
+    assert_non_null(file);
+    assert_true(fputs("#!/bin/sh\nwhile [ -e \"$0\" ]; do sleep 0.02; done\n", file) >= 0);
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(chmod(path, 0700), 0);
+    snprintf(args, sizeof(args), "run --name web --tether %s -- sh", path);
+    program_start(p, args);
     wait_attached(p, 0);
     assert_true(box_att(p->box, 0)->once); /* an empty stdin */
     FIXTURE_UNTIL(p->f, (program_look(p), box_att(p->box, 0)->in[0].fin));
     box_write(p->box, 0, RT_STDOUT, "hi\n", 3);
     box_exit(p->box, 0, 2, 0);
+    (void)unlink(path);
     program_wait(p, 2);
     assert_string_equal(p->text[0].data, "hi\n");
 }

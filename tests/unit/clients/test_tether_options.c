@@ -22,7 +22,7 @@ static int read_args(const char *const *args)
         n++;
     }
     why[0] = '\0';
-    return tether_options_read(&options, n, (char **)args, why);
+    return tether_options_read(&options, n, (char **)args, false, why);
 }
 
 #define READ(...) read_args((const char *const[]){"tether", __VA_ARGS__, NULL})
