@@ -265,7 +265,8 @@ static void on_event(int client, struct sim_att *att, const struct rt_catt_event
         if (!sim_forked(att->container) && ev->cls != RT_CLASS_ENDED && ev->cls != RT_CLASS_NOT_FOUND)
             sim_fail("client %d: an attach of an honest container failed: %s: %s", client, rt_class_name(ev->cls),
                      ev->text);
-        if (ev->cls == RT_CLASS_NOT_FOUND && att->attached && !sim_forked(att->container))
+        if (ev->cls == RT_CLASS_NOT_FOUND && att->attached && !sim_forked(att->container) &&
+            !sim_store_end_lost(att->container))
             sim_fail("client %d: an attach ended as NOT_FOUND after it had been attached", client);
         break;
     case RT_CATT_EXITED:
