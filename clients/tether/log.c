@@ -141,6 +141,26 @@ void tether_log_error(const struct tether_log *log, const char *reason)
     finish(&line, log->json);
 }
 
+void tether_log_step(const struct tether_log *log, enum tether_log_level level, const char *step, const char *what,
+                     const char *reason)
+{
+    struct line line;
+
+    if (level > log->level) {
+        return;
+    }
+    begin(&line, log->json, level);
+    put_field(&line, log->json, "event", "init");
+    put_field(&line, log->json, "step", step);
+    if (what[0] != '\0') {
+        put_field(&line, log->json, "what", what);
+    }
+    if (reason[0] != '\0') {
+        put_field(&line, log->json, "reason", reason);
+    }
+    finish(&line, log->json);
+}
+
 static bool is(const char *a, const char *b)
 {
     return strcmp(a, b) == 0;

@@ -37,6 +37,10 @@ RT_MUST_CHECK int tether_log_level(const char *text, enum tether_log_level *leve
 void tether_log_init(struct tether_log *log, enum tether_log_level level, bool json);
 /* A failure of the program itself. */
 void tether_log_error(const struct tether_log *log, const char *reason);
+/* A step of an init: "mount", "module", ..., what it was about, and when it failed, why and what to do ("" otherwise).
+ */
+void tether_log_step(const struct tether_log *log, enum tether_log_level level, const char *step, const char *what,
+                     const char *reason);
 /* now: milliseconds of a monotonic clock. */
 void tether_log_event(struct tether_log *log, const struct retether_guest_event *event, uint64_t now);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
+#include "clients/tether/init.h"
 #include "clients/tether/log.h"
 #include "clients/tether/options.h"
 #include "retether/guest.h"
@@ -102,6 +103,25 @@ static int run(struct program *program, const struct tether_options *options)
     return program->status;
 }
 
+/* A process 1 must not exit, whatever happens. */
+static _Noreturn void run_init(struct program *program, const struct tether_options *options, int rc, const char *why)
+{
+    int console = tether_init_console();
+    int status = RETETHER_EXIT_FAILED;
+
+    tether_log_init(&program->log, options->log_level, options->json);
+    if (rc != RT_OK) {
+        tether_log_error(&program->log, why);
+    } else if (console != RT_OK) {
+        tether_log_error(&program->log, "there is no /dev/null: the kernel needs devtmpfs, or the root a /dev");
+    } else {
+        tether_init_boot(&options->boot, &program->log);
+        status = run(program, options);
+    }
+    /* A command that ends with this status by itself costs its machine two more seconds. */
+    tether_init_power_off(&program->log, status == RETETHER_EXIT_FAILED);
+}
+
 int main(int argc, char **argv)
 {
     static struct tether_options options;
@@ -109,11 +129,14 @@ int main(int argc, char **argv)
     char why[TETHER_WHY_MAX] = "";
     int rc;
 
+    (void)signal(SIGPIPE, SIG_IGN);
+    rc = tether_options_read(&options, argc, argv, getpid() == 1, why);
+    if (options.init) {
+        run_init(&program, &options, rc, why);
+    }
     if (hold_standard_fds() != RT_OK) {
         return RETETHER_EXIT_FAILED;
     }
-    (void)signal(SIGPIPE, SIG_IGN);
-    rc = tether_options_read(&options, argc, argv, why);
     tether_log_init(&program.log, options.log_level, options.json);
     if (rc != RT_OK) {
         tether_log_error(&program.log, why);

@@ -2,17 +2,13 @@
  * Copyright The retether authors */
 #include "clients/tether/options.h"
 
-#include <errno.h>
-#include <fcntl.h>
+#include "clients/tether/config.h"
+
 #include <getopt.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define DEFAULT_AGENT "vsock:2:7400"
-#define DURATION_MAX_MS (UINT64_C(10) * 365 * 24 * 3600 * 1000)
 
 const char tether_usage[] =
     "Usage: tether [OPTION...] --cid CID [--] COMMAND [ARGUMENT...]\n"
@@ -38,12 +34,23 @@ const char tether_usage[] =
     "                        after the end, how long to look for an agent that takes the exit status\n"
     "                        (default 5m; 0: for ever)\n"
     "\n"
+    "As process 1 of a machine:\n"
+    "  --init                mount /proc, /sys, /dev and what else is missing, and power off at the end\n"
+    "  --module FILE         load this kernel module first (repeated: in the order given)\n"
+    "  --link NAME=ADDRESS/PREFIX\n"
+    "                        bring this interface up, such as eth0=169.254.10.2/16 (repeatable)\n"
+    "  --hostname NAME\n"
+    "Without any argument, it is --init --config " TETHER_CONFIG_FILE ".\n"
+    "\n"
+    "  --config FILE         more options, one a line, without the dashes; the command as \"command PROGRAM\" and\n"
+    "                        \"argument TEXT\" lines\n"
+    "  --token-file FILE     where the join token is\n"
     "  --log-level LEVEL     error, warn, info (default) or debug\n"
     "  --json-log            log JSON lines on a terminal too\n"
     "  --version, --help\n"
     "\n"
-    "The join token comes from the file that RETETHER_TOKEN_FILE names, or from RETETHER_TOKEN; the command sees "
-    "neither.\n"
+    "Without --token-file, the join token comes from the file that RETETHER_TOKEN_FILE names, or from RETETHER_TOKEN;\n"
+    "the command sees neither. With --init also from " TETHER_TOKEN_FILE ".\n"
     "SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2 and SIGWINCH are passed on to the command.\n"
     "\n"
     "Exit status: the command's, or 128 + n when signal n ended it; 126 when it cannot be run, 127 when it is not "
@@ -62,6 +69,12 @@ enum {
     OPT_END,
     OPT_LEVEL,
     OPT_JSON,
+    OPT_INIT,
+    OPT_MODULE,
+    OPT_LINK,
+    OPT_HOSTNAME,
+    OPT_CONFIG,
+    OPT_TOKEN_FILE,
     OPT_VERSION,
     OPT_HELP,
 };
@@ -78,88 +91,59 @@ static const struct option long_options[] = {
     {"end-timeout", required_argument, NULL, OPT_END},
     {"log-level", required_argument, NULL, OPT_LEVEL},
     {"json-log", no_argument, NULL, OPT_JSON},
+    {"init", no_argument, NULL, OPT_INIT},
+    {"module", required_argument, NULL, OPT_MODULE},
+    {"link", required_argument, NULL, OPT_LINK},
+    {"hostname", required_argument, NULL, OPT_HOSTNAME},
+    {"config", required_argument, NULL, OPT_CONFIG},
+    {"token-file", required_argument, NULL, OPT_TOKEN_FILE},
     {"version", no_argument, NULL, OPT_VERSION},
     {"help", no_argument, NULL, OPT_HELP},
     {NULL, 0, NULL, 0},
 };
 
-__attribute__((format(printf, 3, 4))) static int fail(int code, char why[TETHER_WHY_MAX], const char *format, ...)
+/* What is for the init of a machine, and the files. */
+static int take_boot_option(struct tether_options *options, int option, const char *value, char why[TETHER_WHY_MAX])
 {
-    va_list args;
+    struct tether_init *boot = &options->boot;
 
-    va_start(args, format);
-    (void)vsnprintf(why, TETHER_WHY_MAX, format, args);
-    va_end(args);
-    return code;
-}
-
-static int read_number(const char *text, uint64_t *value, const char **rest)
-{
-    char *end;
-
-    if (text[0] < '0' || text[0] > '9') {
-        return RT_EINVAL;
-    }
-    errno = 0;
-    *value = strtoull(text, &end, 10);
-    *rest = end;
-    return errno == 0 ? RT_OK : RT_EINVAL;
-}
-
-int tether_read_duration(const char *text, uint64_t *ms)
-{
-    static const struct {
-        const char *unit;
-        uint64_t ms;
-    } units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}};
-    const char *rest;
-    uint64_t value;
-
-    if (read_number(text, &value, &rest) != 0) {
-        return RT_EINVAL;
-    }
-    if (value == 0 && rest[0] == '\0') {
-        *ms = 0;
+    switch (option) {
+    case OPT_INIT:
+        options->init = true;
         return RT_OK;
-    }
-    for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
-        if (strcmp(rest, units[i].unit) == 0 && value <= DURATION_MAX_MS / units[i].ms) {
-            *ms = value * units[i].ms;
-            return RT_OK;
+    case OPT_MODULE:
+        if (boot->n_modules == TETHER_MODULES_MAX) {
+            return tether_fail(RT_EINVAL, why, "more than %d modules", TETHER_MODULES_MAX);
         }
-    }
-    return RT_EINVAL;
-}
-
-int tether_read_bytes(const char *text, size_t *bytes)
-{
-    const char *rest;
-    uint64_t value;
-    unsigned shift;
-
-    if (read_number(text, &value, &rest) != 0 || (rest[0] != '\0' && rest[1] != '\0')) {
-        return RT_EINVAL;
-    }
-    switch (rest[0]) {
-    case '\0':
-        shift = 0;
-        break;
-    case 'K':
-    case 'k':
-        shift = 10;
-        break;
-    case 'M':
-    case 'm':
-        shift = 20;
-        break;
+        boot->modules[boot->n_modules++] = value;
+        return RT_OK;
+    case OPT_LINK:
+        if (boot->n_links == TETHER_LINKS_MAX) {
+            return tether_fail(RT_EINVAL, why, "more than %d links", TETHER_LINKS_MAX);
+        }
+        if (tether_read_link(value, &boot->links[boot->n_links++]) != 0) {
+            return tether_fail(RT_EINVAL, why, "\"%s\" is no link: NAME=ADDRESS/PREFIX, as in eth0=169.254.10.2/16",
+                               value);
+        }
+        return RT_OK;
+    case OPT_HOSTNAME:
+        boot->hostname = value;
+        if (value[0] == '\0' || strlen(value) > TETHER_HOSTNAME_MAX) {
+            return tether_fail(RT_EINVAL, why, "a hostname has 1 to %d bytes", TETHER_HOSTNAME_MAX);
+        }
+        return RT_OK;
+    case OPT_TOKEN_FILE:
+        options->token_file = value;
+        return RT_OK;
+    case OPT_CONFIG:
+        if (options->config_file != NULL) {
+            return tether_fail(RT_EINVAL, why, "there is more than one --config");
+        }
+        options->config_file = value;
+        return tether_config_read(options, value, why);
     default:
-        return RT_EINVAL;
+        return tether_fail(RT_EINVAL, why, "unknown option, or one without its value; see tether --help");
     }
-    if (value > (uint64_t)SIZE_MAX >> shift) {
-        return RT_EINVAL;
-    }
-    *bytes = (size_t)(value << shift);
-    return RT_OK;
 }
 
 static int take_option(struct tether_options *options, int option, const char *value, char why[TETHER_WHY_MAX])
@@ -208,92 +192,118 @@ static int take_option(struct tether_options *options, int option, const char *v
         options->verb = TETHER_HELP;
         break;
     default:
-        return fail(RT_EINVAL, why, "unknown option, or one without its value; see tether --help");
+        return take_boot_option(options, option, value, why);
     }
-    return rc == 0 ? RT_OK : fail(rc, why, "\"%s\" is not what its option takes; see tether --help", value);
+    return rc == 0 ? RT_OK : tether_fail(rc, why, "\"%s\" is not what its option takes; see tether --help", value);
 }
 
-static int read_token_file(const char *path, char *out, size_t size, char why[TETHER_WHY_MAX])
+int tether_options_set(struct tether_options *options, const char *name, const char *value, char why[TETHER_WHY_MAX])
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    size_t used = 0;
-    ssize_t n = -1;
-
-    while (fd >= 0 && (n = read(fd, out + used, size - used)) != 0) {
-        if (n > 0) {
-            used += (size_t)n;
+    for (const struct option *known = long_options; known->name != NULL; known++) {
+        if (strcmp(known->name, name) != 0 || known->val == OPT_CONFIG || known->val == OPT_VERSION ||
+            known->val == OPT_HELP) {
+            continue;
         }
-        if ((n < 0 && errno != EINTR) || used == size) {
-            break;
+        if (known->has_arg == no_argument && value[0] != '\0') {
+            return tether_fail(RT_EINVAL, why, "\"%s\" takes no value", name);
         }
-    }
-    if (n < 0) {
-        int error = errno;
-
-        if (fd >= 0) {
-            close(fd);
+        if (known->has_arg == required_argument && value[0] == '\0') {
+            return tether_fail(RT_EINVAL, why, "\"%s\" has no value", name);
         }
-        return fail(RT_EIO, why, "cannot read RETETHER_TOKEN_FILE %s: %s", path, strerror(error));
+        return take_option(options, known->val, value, why);
     }
-    close(fd);
-    if (used == size) {
-        return fail(RT_EINVAL, why, "RETETHER_TOKEN_FILE %s holds more than a token", path);
-    }
-    out[used] = '\0';
-    return RT_OK;
+    return tether_fail(RT_EINVAL, why, "\"%s\" is not known here; see tether --help", name);
 }
 
-static int read_token(struct tether_options *options, char why[TETHER_WHY_MAX])
+/* A kernel starts its init without arguments, or with the words of its command line that it did not know itself.
+ * Nothing but those can have come when no option is among them and the environment names no container. */
+static bool started_by_kernel(int argc, char **argv)
 {
-    const char *path = getenv("RETETHER_TOKEN_FILE");
-    char *text = getenv("RETETHER_TOKEN");
-    int rc = RT_OK;
-
-    if (path != NULL) {
-        rc = read_token_file(path, options->token, sizeof(options->token), why);
-    } else if (text == NULL) {
-        rc = fail(RT_EINVAL, why, "there is no join token: set RETETHER_TOKEN_FILE or RETETHER_TOKEN");
-    } else if (strlen(text) >= sizeof(options->token)) {
-        rc = fail(RT_EINVAL, why, "RETETHER_TOKEN holds more than a token");
-    } else {
-        snprintf(options->token, sizeof(options->token), "%s", text);
+    for (int i = 1; i < argc; i++) {
+        if (argv[i][0] == '-') {
+            return false;
+        }
     }
-    if (text != NULL) {
-        explicit_bzero(text, strlen(text)); /* /proc/PID/environ shows this memory */
-    }
-    (void)unsetenv("RETETHER_TOKEN");
-    (void)unsetenv("RETETHER_TOKEN_FILE");
-    options->guest.token = options->token;
-    return rc;
+    return argc <= 1 || getenv("RETETHER_CID") == NULL;
 }
 
-int tether_options_read(struct tether_options *options, int argc, char **argv, char why[TETHER_WHY_MAX])
+static void set_defaults(struct tether_options *options)
 {
-    int option;
-    int rc;
-
     memset(options, 0, sizeof(*options));
     retether_guest_defaults(&options->guest);
     options->guest.agent = DEFAULT_AGENT;
     options->guest.cid = getenv("RETETHER_CID");
     options->guest.reap_all = true;
     options->log_level = TETHER_LOG_INFO;
+}
+
+/* The first failure is told, but what comes after it is looked at all the same: an --init behind it decides what
+ * becomes of the machine. */
+static int read_command_line(struct tether_options *options, int argc, char **argv, char why[TETHER_WHY_MAX])
+{
+    char later[TETHER_WHY_MAX];
+    int option;
+    int rc = RT_OK;
+
     optind = 1;
     opterr = 0;
     while ((option = getopt_long(argc, argv, "+", long_options, NULL)) != -1) {
-        if ((rc = take_option(options, option, optarg, why)) != 0) {
-            return rc;
-        }
-        if (options->verb != TETHER_RUN) {
-            return RT_OK;
-        }
+        int failed = take_option(options, option, optarg, rc == RT_OK ? why : later);
+
+        rc = rc == RT_OK ? failed : rc;
     }
-    if (optind >= argc) {
-        return fail(RT_EINVAL, why, "there is no command to run; see tether --help");
+    if (optind < argc) {
+        options->guest.argv = (const char *const *)(argv + optind);
+    } else if (options->argc > 0) {
+        options->guest.argv = options->argv;
+    }
+    return rc;
+}
+
+/* What each option alone cannot say. */
+static int check(const struct tether_options *options, bool pid_1, char why[TETHER_WHY_MAX])
+{
+    const struct tether_init *boot = &options->boot;
+
+    if (options->init && !pid_1) {
+        return tether_fail(RT_EINVAL, why, "--init is for process 1 of a machine, and this is another one");
+    }
+    if (!options->init && (boot->n_modules > 0 || boot->n_links > 0 || boot->hostname != NULL)) {
+        return tether_fail(RT_EINVAL, why, "--module, --link and --hostname go with --init only");
+    }
+    if (options->guest.argv == NULL) {
+        return tether_fail(RT_EINVAL, why, "there is no command to run; see tether --help");
     }
     if (options->guest.cid == NULL) {
-        return fail(RT_EINVAL, why, "there is no container ID: give --cid or set RETETHER_CID");
+        return tether_fail(RT_EINVAL, why, "there is no container ID: give --cid or set RETETHER_CID");
     }
-    options->guest.argv = (const char *const *)(argv + optind);
-    return read_token(options, why);
+    return RT_OK;
+}
+
+int tether_options_read(struct tether_options *options, int argc, char **argv, bool pid_1, char why[TETHER_WHY_MAX])
+{
+    int rc;
+
+    set_defaults(options);
+    if (pid_1 && started_by_kernel(argc, argv)) {
+        options->init = true;
+        options->config_file = TETHER_CONFIG_FILE;
+        rc = tether_config_read(options, TETHER_CONFIG_FILE, why);
+        options->guest.argv = options->argc > 0 ? options->argv : NULL;
+    } else {
+        rc = read_command_line(options, argc, argv, why);
+    }
+    if (options->verb != TETHER_RUN && !options->init) {
+        return RT_OK;
+    }
+    if (rc == RT_OK) {
+        rc = check(options, pid_1, why);
+    }
+    options->init = options->init && pid_1;
+    if (rc != RT_OK) {
+        return rc;
+    }
+    options->verb = TETHER_RUN;
+    options->guest.token = options->token;
+    return tether_token_read(options->token_file, options->init ? TETHER_TOKEN_FILE : NULL, options->token, why);
 }

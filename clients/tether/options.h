@@ -3,35 +3,50 @@
 #ifndef RETETHER_CLIENTS_TETHER_OPTIONS_H
 #define RETETHER_CLIENTS_TETHER_OPTIONS_H
 
+#include "clients/tether/init.h"
 #include "clients/tether/log.h"
+#include "clients/tether/text.h"
+#include "clients/tether/token.h"
 #include "retether/guest.h"
 #include "session/core/error.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 
-#define TETHER_TOKEN_TEXT_MAX 2048
-#define TETHER_WHY_MAX 320
+/* Read by a process 1 that is given nothing else. */
+#define TETHER_CONFIG_FILE "/etc/retether/tether.conf"
+#define TETHER_CONFIG_MAX 65536 /* bytes of a configuration; a larger one is refused */
+#define TETHER_ARGV_MAX 128     /* command and arguments in a configuration; more are refused */
+#define TETHER_KEYS_MAX 32      /* options of different names */
 
 enum tether_verb { TETHER_RUN, TETHER_HELP, TETHER_VERSION };
 
 struct tether_options {
     enum tether_verb verb;
-    struct retether_guest_options guest; /* its text is of argv, the environment, and token */
+    struct retether_guest_options guest; /* its text is of argv, the environment, config, and token */
     enum tether_log_level log_level;
     bool json; /* also on a terminal */
+    bool init; /* process 1 is to be an init; told also when reading fails, as it must not exit then */
+    struct tether_init boot;
+    const char *config_file;
+    const char *token_file;
     char token[TETHER_TOKEN_TEXT_MAX];
+    char config[TETHER_CONFIG_MAX];
+    const char *argv[TETHER_ARGV_MAX + 1]; /* the configuration's command, NULL-terminated */
+    size_t argc;
 };
 
-/* Reads the command line, then, to run, the token from RETETHER_TOKEN_FILE or RETETHER_TOKEN; what concerns the tether
- * alone is taken out of the environment. Returns 0, or RT_EINVAL or RT_EIO with a sentence in `why`. */
-RT_MUST_CHECK int tether_options_read(struct tether_options *options, int argc, char **argv, char why[TETHER_WHY_MAX]);
+/* Reads the command line, then, to run, the token; what concerns the tether alone is taken out of the environment.
+ * pid_1: as the first process of a machine; when nothing on the command line is for it, it reads TETHER_CONFIG_FILE, as
+ * an init. Returns 0, or RT_EINVAL or RT_EIO with a sentence in `why`. */
+RT_MUST_CHECK int tether_options_read(struct tether_options *options, int argc, char **argv, bool pid_1,
+                                      char why[TETHER_WHY_MAX]);
+
+/* One option by its name, without dashes; value: "" when there is none. Those that make no sense in a configuration are
+ * refused. Returns as above. */
+RT_MUST_CHECK int tether_options_set(struct tether_options *options, const char *name, const char *value,
+                                     char why[TETHER_WHY_MAX]);
 
 extern const char tether_usage[];
-
-/* "1500ms", "30s", "5m", "2h"; a bare 0 needs no unit. RT_EINVAL otherwise. */
-RT_MUST_CHECK int tether_read_duration(const char *text, uint64_t *ms);
-/* "65536", "64K", "1M" (powers of 1024). RT_EINVAL otherwise. */
-RT_MUST_CHECK int tether_read_bytes(const char *text, size_t *bytes);
 
 #endif
