@@ -16,7 +16,7 @@
 
 /* Links of one agent; one more is refused at accept. */
 #define RT_AGENT_LINKS_MAX 16384
-/* Links whose handshake is not done; one more is refused with LIMIT. */
+/* Links whose handshake is not done; one more is closed at accept: its peer dials again. */
 #define RT_AGENT_HANDSHAKES_MAX 1024
 #define RT_HANDSHAKE_TIMEOUT_MS 5000
 /* Sessions remembered; when full the longest unused one that is not served is forgotten. */

@@ -15,6 +15,9 @@ static int fail(const struct rt_listener *listener, int error, const char *what,
 
     rt_endpoint_print(&listener->config.endpoint, where, sizeof where);
     (void)snprintf(why, why_size, "listen on %s: %s: %s", where, what, strerror(error));
+    if (error == ENOENT || error == ENODEV) {
+        return RT_EIO; /* who dials and finds that it is not there tries again: not so here */
+    }
     return rt_transport_code(error);
 }
 

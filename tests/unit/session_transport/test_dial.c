@@ -231,7 +231,7 @@ static void test_listen_errors(void **state)
     assert_int_equal(try_serve(fixture, &server, file, 1, why, sizeof why), RT_EEXIST);
     assert_non_null(strstr(why, "no socket"));
     assert_int_equal(access(rt_endpoint_path(&file), F_OK), 0);
-    assert_int_equal(try_serve(fixture, &server, nowhere, 1, why, sizeof why), RT_ECONN);
+    assert_int_equal(try_serve(fixture, &server, nowhere, 1, why, sizeof why), RT_EIO);
     assert_non_null(strstr(why, "No such file"));
     serve(fixture, &server, fixture_endpoint("tcp:127.0.0.1:0"), 1);
     assert_int_equal(try_serve(fixture, &other, server.listener.config.endpoint, 1, why, sizeof why), RT_EEXIST);
