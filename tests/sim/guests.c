@@ -210,6 +210,7 @@ bool sim_guest_revert(int guest)
     g->done = g->saved_done;
     g->line = line;
     memset(g->holds, 0, sizeof g->holds);
+    g->dark_us = 0;
     if (!keep) {
         if (g->conn >= 0)
             sim_cut(g->conn, 2);
