@@ -19,6 +19,7 @@
 #define ANSWER_LIMIT_S 10
 #define STEP_MS 10
 #define ARGS_MAX 64
+#define AGENT_ARGS_MAX 24
 #define CREATE_ARGS_MAX 12
 
 static int fail(const char *what, const char *why)
@@ -58,26 +59,35 @@ static int dial_within(const char *path, pid_t pid, unsigned limit_ms)
 int rt_cluster_agent_start(struct rt_cluster *cluster, unsigned host)
 {
     struct rt_cluster_host *h = &cluster->hosts[host];
-    char guests[128], clients[128], keys[128];
-    const char *argv[] = {"retetherd",
-                          "--host-name",
-                          h->name,
-                          "--guests",
-                          guests,
-                          "--clients",
-                          clients,
-                          "--state-dir",
-                          h->state,
-                          "--keys",
-                          keys,
-                          "--store",
-                          cluster->redis.unix_endpoint,
-                          NULL};
+    char guests[128], clients[128], keys[128], program[RT_PROCESS_PATH];
+    const char *argv[AGENT_ARGS_MAX] = {"ip", "netns", "exec", h->netns};
     struct rt_process_spec spec;
+    size_t n = h->netns[0] != '\0' ? 4 : 0;
+    const char *const common[] = {program,
+                                  "--host-name",
+                                  h->name,
+                                  "--guests",
+                                  guests,
+                                  "--clients",
+                                  clients,
+                                  "--state-dir",
+                                  h->state,
+                                  "--keys",
+                                  keys,
+                                  "--store",
+                                  cluster->redis.unix_endpoint};
 
+    rt_process_program("retetherd", program);
     (void)snprintf(guests, sizeof guests, "unix:%s", h->guests);
     (void)snprintf(clients, sizeof clients, "unix:%s", h->clients);
     (void)snprintf(keys, sizeof keys, "%s/keys", cluster->dir);
+    memcpy(&argv[n], common, sizeof common);
+    n += sizeof common / sizeof common[0];
+    if (h->more_guests[0] != '\0') {
+        argv[n++] = "--guests";
+        argv[n++] = h->more_guests;
+    }
+    argv[n] = NULL;
     rt_process_spec_init(&spec, argv);
     spec.log = h->log;
     h->pid = rt_process_start(&spec);
@@ -138,7 +148,7 @@ static int start_stores(struct rt_cluster *cluster, bool replica)
     return 0;
 }
 
-int rt_cluster_start(struct rt_cluster *cluster, unsigned n_hosts, bool replica)
+int rt_cluster_start_in(struct rt_cluster *cluster, unsigned n_hosts, bool replica, rt_cluster_prepare prepare)
 {
     char log[96], dir[sizeof cluster->dir];
 
@@ -168,12 +178,18 @@ int rt_cluster_start(struct rt_cluster *cluster, unsigned n_hosts, bool replica)
     for (unsigned i = 0; i < n_hosts; i++) {
         name_host(cluster, i);
         /* the first one makes the key ring */
-        if (rt_cluster_agent_start(cluster, i) != 0 || rt_cluster_agent_wait(cluster, i, AGENT_LIMIT_MS) != 0) {
+        if ((prepare != NULL && prepare(cluster, i) != 0) || rt_cluster_agent_start(cluster, i) != 0 ||
+            rt_cluster_agent_wait(cluster, i, AGENT_LIMIT_MS) != 0) {
             rt_cluster_stop(cluster, true);
             return -1;
         }
     }
     return 0;
+}
+
+int rt_cluster_start(struct rt_cluster *cluster, unsigned n_hosts, bool replica)
+{
+    return rt_cluster_start_in(cluster, n_hosts, replica, NULL);
 }
 
 void rt_cluster_stop(struct rt_cluster *cluster, bool keep_logs)
@@ -245,7 +261,7 @@ static int create_once(struct rt_cluster *cluster, const char *cid, char *token,
 }
 
 /* An agent listens before it has reached the store, and a store that is not whole makes no sessions. */
-static int create(struct rt_cluster *cluster, const char *cid, char *token, size_t size)
+int rt_cluster_create(struct rt_cluster *cluster, const char *cid, char *token, size_t size)
 {
     uint64_t until = rt_process_now_ms() + CREATE_LIMIT_MS;
 
@@ -335,7 +351,7 @@ int rt_cluster_vm_start(struct rt_cluster *cluster, const char *cid, const char 
     (void)snprintf(v->motion_log, sizeof v->motion_log, "%s/log/vmotion-%.32s", dir, cid);
     cluster->n_vms++;
     *vm = v;
-    return create(cluster, cid, token, sizeof token) != 0 || start_stand_in(cluster, v) != 0 ||
+    return rt_cluster_create(cluster, cid, token, sizeof token) != 0 || start_stand_in(cluster, v) != 0 ||
                    start_tether(v, token, tether_options, argv) != 0
                ? -1
                : 0;

@@ -24,7 +24,9 @@ struct rt_cluster_host {
     char name[16];
     char guests[96], clients[96]; /* paths of its sockets */
     char state[96], log[112];
-    pid_t pid; /* 0: not running */
+    char netns[32];       /* the network namespace that its agent runs in; empty: this one */
+    char more_guests[64]; /* one more listener for guests, or empty */
+    pid_t pid;            /* 0: not running */
 };
 
 struct rt_cluster_vm {
@@ -53,6 +55,10 @@ struct rt_cluster {
 
 /* Hosts h0, h1, …, all agents answering. On failure all is stopped. */
 int rt_cluster_start(struct rt_cluster *cluster, unsigned n_hosts, bool replica);
+/* The same, but asks before each host's first agent starts: it may set netns and more_guests. Not 0: that host cannot
+ * be had. */
+typedef int (*rt_cluster_prepare)(struct rt_cluster *cluster, unsigned host);
+int rt_cluster_start_in(struct rt_cluster *cluster, unsigned n_hosts, bool replica, rt_cluster_prepare prepare);
 /* Ends all. keep_logs: says where they are; else nothing is left. Safe on a zeroed struct, and twice. */
 void rt_cluster_stop(struct rt_cluster *cluster, bool keep_logs);
 
@@ -62,6 +68,8 @@ int rt_cluster_agent_start(struct rt_cluster *cluster, unsigned host);
 int rt_cluster_agent_wait(struct rt_cluster *cluster, unsigned host, unsigned limit_ms);
 void rt_cluster_agent_kill(struct rt_cluster *cluster, unsigned host); /* SIGKILL */
 
+/* The join token of a new session. Repeats it until the store is there. */
+int rt_cluster_create(struct rt_cluster *cluster, const char *cid, char *token, size_t size);
 /* Creates the session, then starts a stand-in on host 0, and a tether (with these options of it, NULL-terminated, or
  * NULL) that runs argv. */
 int rt_cluster_vm_start(struct rt_cluster *cluster, const char *cid, const char *const *tether_options,

@@ -9,14 +9,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 /* A process of its own, so that also a SIGKILL leaves nothing behind. It reads lines: "+DIRECTORY" to remove, "!FILE"
- * that names a process to kill, "-" to forget all; the end of its input means that everybody is gone. */
+ * that names a process to kill, "@NAME" of a network namespace to delete, "-" to forget all but namespaces; the end of
+ * its input means that everybody is gone. */
 
 #define DIRECTORIES_MAX 16
 #define PID_FILES_MAX 16
+#define NAMESPACES_MAX 8
 /* Processes that die with their parent may still be making files. */
 #define REMOVALS 5
 #define REMOVAL_STEP_MS 50
@@ -26,6 +29,8 @@ struct list {
     size_t n;
     char pid_file[PID_FILES_MAX][RT_PROCESS_PATH];
     size_t n_pid_files;
+    char netns[NAMESPACES_MAX][RT_PROCESS_PATH]; /* paths of their names */
+    size_t n_netns;
 };
 
 static void obey(struct list *list, const char *line)
@@ -36,6 +41,8 @@ static void obey(struct list *list, const char *line)
         memcpy(list->path[list->n++], line + 1, strlen(line + 1) + 1);
     } else if (line[0] == '!' && list->n_pid_files < PID_FILES_MAX) {
         memcpy(list->pid_file[list->n_pid_files++], line + 1, strlen(line + 1) + 1);
+    } else if (line[0] == '@' && list->n_netns < NAMESPACES_MAX) {
+        (void)snprintf(list->netns[list->n_netns++], RT_PROCESS_PATH, "/run/netns/%.64s", line + 1);
     }
 }
 
@@ -78,6 +85,11 @@ static _Noreturn void janitor_main(int fd)
     }
     for (size_t i = 0; i < list.n_pid_files; i++) {
         kill_named(list.pid_file[i]);
+    }
+    /* As `ip netns del` does; one that is used lives until its last process has died. */
+    for (size_t i = 0; i < list.n_netns; i++) {
+        (void)umount2(list.netns[i], MNT_DETACH);
+        (void)unlink(list.netns[i]);
     }
     for (int round = 0; round < REMOVALS; round++) {
         bool left = false;
@@ -128,6 +140,13 @@ void rt_janitor_kill(struct rt_janitor *janitor, const char *pid_file)
 {
     if (janitor->fd >= 0) {
         (void)dprintf(janitor->fd, "!%s\n", pid_file);
+    }
+}
+
+void rt_janitor_netns(struct rt_janitor *janitor, const char *name)
+{
+    if (janitor->fd >= 0) {
+        (void)dprintf(janitor->fd, "@%s\n", name);
     }
 }
 

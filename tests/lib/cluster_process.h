@@ -63,7 +63,9 @@ int rt_janitor_start(struct rt_janitor *janitor);
 void rt_janitor_remove(struct rt_janitor *janitor, const char *directory);
 /* SIGKILL first for the process whose number stands in this file then, if there is one. */
 void rt_janitor_kill(struct rt_janitor *janitor, const char *pid_file);
-/* Nothing will be removed or killed. */
+/* Deletes this network namespace then. */
+void rt_janitor_netns(struct rt_janitor *janitor, const char *name);
+/* Nothing will be removed or killed; namespaces are deleted all the same. */
 void rt_janitor_forget(struct rt_janitor *janitor);
 /* Kills and removes what it was told, now, and waits for that. */
 void rt_janitor_finish(struct rt_janitor *janitor);

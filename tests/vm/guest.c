@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "tests/vm/guest.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define RESUME_LIMIT_MS 30000
+#define IMAGE_LIMIT_MS 60000
+/* A SYN may be lost while the new host does not know the guest's address. */
+#define PROBES 10
+#define PROBE_WAIT_MS 100
+#define STEP_MS 2
+#define PATH_SIZE 256
+
+struct vm_host vm_hosts[VM_HOSTS];
+static struct vm_guest guests[VM_GUESTS_MAX];
+static unsigned n_guests;
+
+/* Where `./dev deps vm` and `./dev test vm` leave what guests are made of. */
+static const char *parts(void)
+{
+    const char *dir = getenv("RETETHER_VM_DIR");
+
+    return dir != NULL ? dir : "build/vm";
+}
+
+static bool readable(const char *dir, const char *file)
+{
+    char path[PATH_SIZE];
+
+    (void)snprintf(path, sizeof path, "%s/%s", dir, file);
+    return access(path, R_OK) == 0;
+}
+
+/* Why there can be no VM here, or NULL. */
+static const char *missing(void)
+{
+    struct rt_process_spec spec;
+    struct rt_process_run run;
+    int tun = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+    bool found;
+
+    if (geteuid() != 0) {
+        return "not root";
+    }
+    if (tun < 0) {
+        return "no /dev/net/tun";
+    }
+    (void)close(tun);
+    rt_process_spec_init(&spec, (const char *const[]){"qemu-system-x86_64", "--version", NULL});
+    found = rt_process_run(&spec, NULL, 0, IMAGE_LIMIT_MS, &run) == 0 && run.status == 0;
+    rt_process_run_free(&run);
+    if (!found) {
+        return "no qemu-system-x86_64 (./dev deps vm installs it)";
+    }
+    if (!readable(parts(), "kernel/vmlinuz")) {
+        return "no kernel for guests (./dev deps vm fetches it)";
+    }
+    return readable(parts(), "guest/bin/tether") ? NULL : "no static tether (./dev test vm builds it)";
+}
+
+static int prepare(struct rt_cluster *cluster, unsigned host)
+{
+    struct rt_cluster_host *h = &cluster->hosts[host];
+
+    if (vm_host_open(&vm_hosts[host], host, &cluster->janitor) != 0) {
+        return -1;
+    }
+    (void)snprintf(h->netns, sizeof h->netns, "%s", vm_hosts[host].netns);
+    (void)snprintf(h->more_guests, sizeof h->more_guests, "tcp:%s:%d", VM_HOST_ADDRESS, VM_HOST_PORT);
+    return 0;
+}
+
+static void close_hosts(void)
+{
+    for (unsigned i = 0; i < VM_HOSTS; i++) {
+        vm_host_close(&vm_hosts[i]);
+    }
+}
+
+int vm_main(const char *name, const struct CMUnitTest *tests, size_t n)
+{
+    const char *why = missing();
+    int failed;
+
+    if (why != NULL) {
+        (void)printf("%s: skipped, there can be no VM here: %s\n", name, why);
+        return VM_SKIPPED;
+    }
+    (void)signal(SIGPIPE, SIG_IGN);
+    (void)setvbuf(stdout, NULL, _IOLBF, 0);
+    if (rt_cluster_start_in(&harness, VM_HOSTS, false, prepare) != 0) {
+        close_hosts();
+        return 1;
+    }
+    failed = _cmocka_run_group_tests(name, tests, n, NULL, NULL);
+    vm_guests_end();
+    rt_cluster_stop(&harness, failed != 0);
+    close_hosts();
+    return failed;
+}
+
+static void write_file(const char *dir, const char *name, const char *text)
+{
+    char path[PATH_SIZE];
+    FILE *file;
+
+    (void)snprintf(path, sizeof path, "%s/%s", dir, name);
+    file = fopen(path, "we");
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+static void write_config(const struct vm_guest *guest, const struct vm_guest_options *options, const char *etc)
+{
+    char path[PATH_SIZE], line[128];
+    FILE *order, *config;
+
+    (void)snprintf(path, sizeof path, "%s/tether.conf", etc);
+    config = fopen(path, "we");
+    (void)snprintf(path, sizeof path, "%s/kernel/modules/order", parts());
+    order = fopen(path, "re");
+    assert_non_null(config);
+    assert_non_null(order);
+    while (fgets(line, sizeof line, order) != NULL) {
+        (void)fprintf(config, "module %s", line);
+    }
+    (void)fclose(order);
+    (void)fprintf(config, "hostname %s\ncid %s\nlink eth0=%s/16\nlink lo=127.0.0.1/8\nagent %s\n", guest->cid,
+                  guest->cid, guest->address, options->vsock ? "vsock:1:7400" : "tcp:" VM_HOST_ADDRESS ":7400");
+    for (size_t i = 0; options->lines[i] != NULL; i++) {
+        (void)fprintf(config, "%s\n", options->lines[i]);
+    }
+    assert_int_equal(fclose(config), 0);
+}
+
+/* With a vSocket the guest's first program starts the relay, then becomes the tether. */
+static const char vsock_init[] = "#!/bin/sh\n"
+                                 "/bin/relay " VM_HOST_ADDRESS " 7400 &\n"
+                                 "exec /bin/tether\n";
+
+static void make_initramfs(struct vm_guest *guest, const struct vm_guest_options *options, const char *token)
+{
+    char files[PATH_SIZE / 2], etc[PATH_SIZE - 32], kernel[PATH_SIZE], programs[PATH_SIZE], init[PATH_SIZE];
+    const char *argv[] = {RT_VM_SOURCE "/image.sh", "initramfs", kernel, programs, files, guest->initramfs, NULL};
+    struct rt_process_spec spec;
+    struct rt_process_run run;
+
+    (void)snprintf(files, sizeof files, "%s/%s.files", harness.dir, guest->cid);
+    (void)snprintf(etc, sizeof etc, "%s/etc", files);
+    assert_int_equal(mkdir(files, 0700), 0);
+    assert_int_equal(mkdir(etc, 0755), 0);
+    (void)snprintf(etc, sizeof etc, "%s/etc/retether", files);
+    assert_int_equal(mkdir(etc, 0755), 0);
+    write_config(guest, options, etc);
+    write_file(etc, "token", token);
+    if (options->vsock) {
+        write_file(files, "init", vsock_init);
+        (void)snprintf(init, sizeof init, "%s/init", files);
+        assert_int_equal(chmod(init, 0755), 0);
+    }
+    (void)snprintf(kernel, sizeof kernel, "%s/kernel", parts());
+    (void)snprintf(programs, sizeof programs, "%s/guest/bin", parts());
+    rt_process_spec_init(&spec, argv);
+    assert_int_equal(rt_process_run(&spec, NULL, 0, IMAGE_LIMIT_MS, &run), 0);
+    if (run.status != 0) {
+        print_error("image.sh: %s\n", run.err);
+        fail();
+    }
+    rt_process_run_free(&run);
+}
+
+void vm_guest_qemu(struct vm_guest *guest, unsigned host, bool incoming, struct vm_qemu *qemu)
+{
+    char log[PATH_SIZE], name[64], kernel[PATH_SIZE];
+    struct vm_qemu_options options = {.host = &vm_hosts[host],
+                                      .kernel = kernel,
+                                      .initramfs = guest->initramfs,
+                                      .tap = guest->tap,
+                                      .number = guest->number,
+                                      .dir = harness.dir,
+                                      .log_dir = log,
+                                      .name = name,
+                                      .incoming = incoming};
+
+    (void)snprintf(kernel, sizeof kernel, "%s/kernel/vmlinuz", parts());
+    (void)snprintf(log, sizeof log, "%s/log", harness.dir);
+    (void)snprintf(name, sizeof name, "%s-%u", guest->cid, guest->started++);
+    assert_int_equal(vm_host_tap(&vm_hosts[host], guest->tap), 0);
+    assert_int_equal(vm_qemu_start(qemu, &options), 0);
+}
+
+static void wait_served(const char *cid)
+{
+    uint64_t until = rt_process_now_ms() + VM_BOOT_LIMIT_MS;
+    struct rt_process_run run;
+    char state[32] = "";
+
+    do {
+        rt_process_sleep_ms(100);
+        harness_cli(&run, NULL, 0, ARGS("resolve", "--json", cid));
+        (void)harness_json(run.out, "state", state, sizeof state);
+        rt_process_run_free(&run);
+    } while (strcmp(state, "running") != 0 && rt_process_now_ms() < until);
+    assert_string_equal(state, "running");
+}
+
+struct vm_guest *vm_guest_start(const struct vm_guest_options *options)
+{
+    struct vm_guest *guest = &guests[n_guests];
+    char token[2048];
+
+    assert_true(n_guests < VM_GUESTS_MAX);
+    memset(guest, 0, sizeof *guest);
+    guest->number = n_guests++;
+    guest->qemu.qmp.fd = guest->next.qmp.fd = -1;
+    (void)snprintf(guest->cid, sizeof guest->cid, "%s", options->cid);
+    (void)snprintf(guest->address, sizeof guest->address, "169.254.10.%u", 2 + guest->number);
+    (void)snprintf(guest->tap, sizeof guest->tap, "tap%u", guest->number);
+    (void)snprintf(guest->initramfs, sizeof guest->initramfs, "%s/%s.cpio", harness.dir, options->cid);
+    assert_int_equal(rt_cluster_create(&harness, guest->cid, token, sizeof token), 0);
+    make_initramfs(guest, options, token);
+    vm_guest_qemu(guest, 0, false, &guest->qemu);
+    wait_served(guest->cid);
+    return guest;
+}
+
+void vm_guests_end(void)
+{
+    for (unsigned i = 0; i < n_guests; i++) {
+        vm_qemu_end(&guests[i].next);
+        vm_qemu_end(&guests[i].qemu);
+    }
+    n_guests = 0;
+}
+
+void vm_move_begin(struct vm_guest *guest, unsigned host, bool pause)
+{
+    guest->to = host;
+    vm_guest_qemu(guest, host, true, &guest->next);
+    assert_int_equal(vm_qemu_migrate(&guest->qemu, &guest->next, pause, 0), 0);
+    if (pause) {
+        assert_int_equal(vm_qemu_migrate_wait(&guest->qemu, "pre-switchover"), 0);
+    }
+}
+
+void vm_move_continue(struct vm_guest *guest)
+{
+    assert_int_equal(vm_qemu_migrate_continue(&guest->qemu), 0);
+}
+
+/* Whether the guest knows by now that none of these connections is left. */
+static bool is_reset(const struct vm_guest *guest, unsigned to, const struct vm_host_conn *old, size_t n)
+{
+    struct vm_host_conn now[VM_HOST_CONNS_MAX];
+    size_t n_now = vm_host_conns(&vm_hosts[to], guest->address, now);
+
+    (void)old;
+    return n == 0 || n_now > 0;
+}
+
+void vm_reset(const struct vm_guest *guest, unsigned from, unsigned to)
+{
+    struct vm_host_conn conns[VM_HOST_CONNS_MAX];
+    size_t n = vm_host_conns(&vm_hosts[from], guest->address, conns);
+
+    for (unsigned i = 0; i < PROBES; i++) {
+        for (size_t j = 0; j < n; j++) {
+            vm_host_probe(&vm_hosts[to], guest->address, conns[j].port);
+        }
+        if (i == 0) {
+            for (size_t j = 0; j < n; j++) {
+                vm_host_destroy(&vm_hosts[from], guest->address, &conns[j]);
+            }
+        }
+fprintf(stderr, "DBG %f probe %u n %zu\n", vm_now_ms(), i, n);
+        for (unsigned ms = 0; ms < PROBE_WAIT_MS; ms += STEP_MS) {
+            if (is_reset(guest, to, conns, n)) {
+fprintf(stderr, "DBG %f is reset\n", vm_now_ms());
+                return;
+            }
+            rt_process_sleep_ms(STEP_MS);
+        }
+    }
+}
+
+void vm_move_finish(struct vm_guest *guest, struct vm_migration *migration)
+{
+    assert_int_equal(vm_qmp_wait(&guest->next.qmp, "RESUME", &migration->resumed_ms, RESUME_LIMIT_MS), 0);
+fprintf(stderr, "DBG %f resume %f\n", vm_now_ms(), migration->resumed_ms);
+    vm_reset(guest, guest->on, guest->to);
+    assert_int_equal(vm_qemu_migrate_wait(&guest->qemu, "completed"), 0);
+    assert_int_equal(vm_qmp_wait(&guest->qemu.qmp, "STOP", &migration->stopped_ms, RESUME_LIMIT_MS), 0);
+    assert_int_equal(vm_qemu_migrate_times(&guest->qemu, migration), 0);
+    vm_qemu_end(&guest->qemu);
+    guest->qemu = guest->next;
+    guest->next = (struct vm_qemu){.qmp.fd = -1};
+    guest->on = guest->to;
+}
+
+void vm_move(struct vm_guest *guest, unsigned host, struct vm_migration *migration)
+{
+    vm_move_begin(guest, host, false);
+    vm_move_finish(guest, migration);
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#ifndef RETETHER_TESTS_VM_GUEST_H
+#define RETETHER_TESTS_VM_GUEST_H
+
+#include "tests/system/cluster/harness.h"
+#include "tests/vm/host.h"
+#include "tests/vm/qemu.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Guests on a cluster of two hosts, each a network namespace with its agent; Redis and the clients are outside and
+ * reach the agents over unix sockets. A guest is a real machine whose first process is our tether. Failures are
+ * cmocka's, but where 0 or -1 is returned. */
+
+#define VM_HOSTS 2
+#define VM_GUESTS_MAX 3
+#define VM_LINES_MAX 24
+/* Longest wait for a guest to boot, on a busy machine. */
+#define VM_BOOT_LIMIT_MS 120000
+/* What a skipped test ends with. */
+#define VM_SKIPPED 77
+
+extern struct vm_host vm_hosts[VM_HOSTS];
+
+struct vm_guest {
+    char cid[32];
+    unsigned number; /* from 0: its tap, MAC and address */
+    char address[20], tap[16];
+    char initramfs[VM_QEMU_PATH];
+    unsigned on;      /* index of the host */
+    unsigned started; /* QEMU processes so far */
+    struct vm_qemu qemu;
+    struct vm_qemu next; /* the other side of a migration */
+    unsigned to;         /* its host */
+};
+
+struct vm_guest_options {
+    const char *cid;
+    bool vsock;               /* its tether dials a relay in the guest on AF_VSOCK CID 1 */
+    const char *const *lines; /* more lines of tether.conf, NULL-terminated */
+};
+
+/* Starts the cluster, then runs the tests, then deletes all. Returns main's status, VM_SKIPPED with a text where there
+ * can be no VM. */
+int vm_main(const char *name, const struct CMUnitTest *tests, size_t n);
+
+/* Boots it on host 0 and waits until an agent serves it. The guest stays the harness's until vm_guests_end(). */
+struct vm_guest *vm_guest_start(const struct vm_guest_options *options);
+/* Ends every guest's QEMU and forgets them. */
+void vm_guests_end(void);
+/* A QEMU for this guest on a host, beside the one that it has. */
+void vm_guest_qemu(struct vm_guest *guest, unsigned host, bool incoming, struct vm_qemu *qemu);
+
+/* A live migration: begin; if paused, the guest stands still at the switch-over until vm_move_continue(); finish waits
+ * until it goes on there, then resets its connection as a hypervisor does a vSocket, and ends the old QEMU. */
+void vm_move_begin(struct vm_guest *guest, unsigned host, bool pause);
+void vm_move_continue(struct vm_guest *guest);
+void vm_move_finish(struct vm_guest *guest, struct vm_migration *migration);
+void vm_move(struct vm_guest *guest, unsigned host, struct vm_migration *migration);
+/* What finish does after the switch-over. */
+void vm_reset(const struct vm_guest *guest, unsigned from, unsigned to);
+
+#endif

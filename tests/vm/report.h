@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#ifndef RETETHER_TESTS_VM_REPORT_H
+#define RETETHER_TESTS_VM_REPORT_H
+
+#include "tests/vm/qemu.h"
+#include "tests/vm/stream.h"
+
+/* What a case measured, one line on stdout. Bytes that are lost or repeated fail the test before. */
+struct vm_case {
+    const char *name;
+    double downtime_ms; /* QEMU's, the longest */
+    double blackout_ms; /* at the client, on top of it, the longest */
+    unsigned moves;
+    uint64_t replayed; /* bytes under way when the connection was cut, which had to be sent again */
+    uint64_t out, in;  /* checked at both ends */
+};
+
+void vm_case_add(struct vm_case *c, const struct vm_migration *migration, double blackout_ms);
+void vm_case_say(const struct vm_case *c);
+
+#endif
