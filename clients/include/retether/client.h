@@ -169,8 +169,8 @@ int retether_exec(struct retether_client *client, const struct retether_attach_o
                   const struct retether_exec_options *exec, const struct retether_attachment_callbacks *callbacks,
                   struct retether_attachment **att);
 
-/* Ends the attachment here and tells the container. Input that has not been taken (retether_input()) is dropped: wait for
- * it first where that matters. No callback comes any more; `att` must not be used after. */
+/* Ends the attachment here and tells the container. Input that has not been taken (retether_input()) is dropped: wait
+ * for it first where that matters. No callback comes any more; `att` must not be used after. */
 void retether_detach(struct retether_attachment *att);
 
 void retether_resume(struct retether_attachment *att, enum retether_stream stream);
