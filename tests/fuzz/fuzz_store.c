@@ -7,8 +7,11 @@
 #include <string.h>
 
 /* What a store says: replies through the guard and the parser behind it, then through the decoder of each kind of
- * reply; rows, messages and names as texts. The first byte chooses: below 128 replies, cut in two at that many bytes.
- */
+ * reply; rows, messages and names as texts. The first byte chooses: below 128 replies, cut in two at that many bytes;
+ * below 160 a record whose fields are chosen; else texts. */
+
+#define FIELDS_MAX 24
+#define VALUE_MAX ((size_t)1024)
 
 static void check_text(const char *text, size_t cap)
 {
@@ -104,6 +107,56 @@ static void replies(const char *data, size_t size, size_t cut)
     redisReaderFree(reader);
 }
 
+/* One part of a value: an id in hex, a number, a move, or bytes as they are. Returns its size. */
+static size_t put_part(struct fuzz_in *in, uint8_t kind, char out[VALUE_MAX])
+{
+    struct rt_slice raw;
+    switch (kind % 4) {
+    case 0:
+        memset(out, '0', RT_STORE_ID_HEX);
+        return RT_STORE_ID_HEX;
+    case 1:
+        return (size_t)snprintf(out, VALUE_MAX, "%u", (unsigned)fuzz_number(in));
+    case 2:
+        return (size_t)snprintf(out, VALUE_MAX, "%u 2 3 host\n", fuzz_byte(in));
+    default:
+        raw = fuzz_bytes(in);
+        if (raw.size > 0) {
+            memcpy(out, raw.data, raw.size);
+        }
+        return raw.size;
+    }
+}
+
+/* A record with any fields in any order, also more than once. */
+static void chosen_record(struct fuzz_in *in)
+{
+    static const char *const names[] = {"st",    "life",  "ep",    "lost", "ring", "made", "claimed", "seen",
+                                        "moves", "code",  "sig",   "out",  "err",  "inc",  "tkt",     "nonce",
+                                        "host",  "bound", "label", "set",  "anc",  "hist", "rep",     "later"};
+    static char text[(size_t)FIELDS_MAX * (VALUE_MAX + 64)];
+    unsigned n = fuzz_byte(in) % FIELDS_MAX;
+    size_t at = (size_t)snprintf(text, sizeof text, "*%u\r\n$2\r\nst\r\n$1\r\n2\r\n", 2 * n + 2);
+    for (unsigned i = 0; i < n; i++) {
+        const char *name = names[fuzz_byte(in) % (sizeof names / sizeof names[0])];
+        char value[VALUE_MAX];
+        uint8_t kind = fuzz_byte(in);
+        size_t size = 0;
+        for (unsigned parts = 1 + kind / 4 % 32; parts > 0 && size < VALUE_MAX - 256; parts--) {
+            char part[VALUE_MAX];
+            size_t more = put_part(in, kind, part);
+            memcpy(value + size, part, more);
+            size += more;
+        }
+        at += (size_t)snprintf(text + at, sizeof text - at, "$%zu\r\n%s\r\n$%zu\r\n", strlen(name), name, size);
+        memcpy(text + at, value, size);
+        at += size;
+        text[at++] = '\r';
+        text[at++] = '\n';
+    }
+    replies(text, at, at / 2);
+}
+
 static void texts(const char *data, size_t size)
 {
     struct rt_store_news news;
@@ -142,6 +195,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memcpy(copy, data + 1, size - 1);
     if (data[0] < 128) {
         replies(copy, size - 1, data[0]);
+    } else if (data[0] < 160) {
+        chosen_record(&(struct fuzz_in){data + 1, size - 1});
     } else {
         texts(copy, size - 1);
     }

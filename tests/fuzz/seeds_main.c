@@ -48,12 +48,13 @@ static const struct {
      "$3\r\nrep\r\n$1\r\nr\r\n"},
     {"fuzz_store", "tails", "\x10*8\r\n:5\r\n:0\r\n:0\r\n:0\r\n:3\r\n:0\r\n$3\r\nabc\r\n$0\r\n\r\n"},
     {"fuzz_store", "others", "\x10+OK\r\n-ERR no\r\n$-1\r\n*-1\r\n*0\r\n"},
-    {"fuzz_store", "row", "\x80" ID "\n7\n500\n3\n1.0\nunix:/a\nunix:/b\n"},
+    {"fuzz_store", "record-chosen", "\x80\x02\x14\x3c\x01\x05"},
+    {"fuzz_store", "row", "\xa0" ID "\n7\n500\n3\n1.0\nunix:/a\nunix:/b\n"},
     {"fuzz_store", "claimed",
-     "\x80"
+     "\xa0"
      "7\n1\nhost\ntenant\nbox\n"},
-    {"fuzz_store", "member", "\x80tenant/box"},
-    {"fuzz_store", "id", "\x80" ID},
+    {"fuzz_store", "member", "\xa0tenant/box"},
+    {"fuzz_store", "id", "\xa0" ID},
     {"fuzz_config", "whole",
      "# a host\nhost {\n  name = \"esx-17\"\n  advertise = {\"unix:/run/c.sock\"}\n}\nlisten {\n"
      "  guests = {\"vsock::7400\", \"unix:/run/g.sock\"}\n  clients = {\"tcp:127.0.0.1:7401\"}\n  max_guests = 10\n}\n"
