@@ -24,7 +24,7 @@
 /* For the last lines to leave a serial console; a drain could wait for ever. After a failure people want to read them.
  */
 #define LINGER_MS 100
-#define LINGER_FAILED_MS 2000
+#define LINGER_FAILED_MS 1000
 /* For killed processes to be gone; one in the kernel's hands may never be. */
 #define REAP_STEP_MS 10
 #define REAP_MAX_MS 2000

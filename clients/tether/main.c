@@ -118,7 +118,7 @@ static _Noreturn void run_init(struct program *program, const struct tether_opti
         tether_init_boot(&options->boot, &program->log);
         status = run(program, options);
     }
-    /* A command that ends with this status by itself costs its machine two more seconds. */
+    /* A command that ends with this status by itself costs its machine a second. */
     tether_init_power_off(&program->log, status == RETETHER_EXIT_FAILED);
 }
 
