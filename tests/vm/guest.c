@@ -245,10 +245,12 @@ void vm_guests_end(void)
 void vm_move_begin(struct vm_guest *guest, unsigned host, bool pause)
 {
     guest->to = host;
+    vm_note_conns(guest);
     vm_guest_qemu(guest, host, true, &guest->next);
     assert_int_equal(vm_qemu_migrate(&guest->qemu, &guest->next, pause, 0), 0);
     if (pause) {
         assert_int_equal(vm_qemu_migrate_wait(&guest->qemu, "pre-switchover"), 0);
+        vm_note_conns(guest);
     }
 }
 
@@ -257,34 +259,46 @@ void vm_move_continue(struct vm_guest *guest)
     assert_int_equal(vm_qemu_migrate_continue(&guest->qemu), 0);
 }
 
-/* Whether the guest knows by now that none of these connections is left. */
-static bool is_reset(const struct vm_guest *guest, unsigned to, const struct vm_host_conn *old, size_t n)
+void vm_note_conns(struct vm_guest *guest)
 {
-    struct vm_host_conn now[VM_HOST_CONNS_MAX];
-    size_t n_now = vm_host_conns(&vm_hosts[to], guest->address, now);
-
-    (void)old;
-    return n == 0 || n_now > 0;
+    guest->n_conns = vm_host_conns(&vm_hosts[guest->on], guest->address, guest->conns);
 }
 
-void vm_reset(const struct vm_guest *guest, unsigned from, unsigned to)
+/* The noted ones and those that have come since. */
+static void note_more(struct vm_guest *guest)
 {
-    struct vm_host_conn conns[VM_HOST_CONNS_MAX];
-    size_t n = vm_host_conns(&vm_hosts[from], guest->address, conns);
+    struct vm_host_conn now[VM_HOST_CONNS_MAX];
+    size_t n = vm_host_conns(&vm_hosts[guest->on], guest->address, now);
 
-    for (unsigned i = 0; i < PROBES; i++) {
-        for (size_t j = 0; j < n; j++) {
-            vm_host_probe(&vm_hosts[to], guest->address, conns[j].port);
+    for (size_t i = 0; i < n; i++) {
+        size_t j = 0;
+
+        while (j < guest->n_conns && guest->conns[j].port != now[i].port) {
+            j++;
         }
-        if (i == 0) {
-            for (size_t j = 0; j < n; j++) {
-                vm_host_destroy(&vm_hosts[from], guest->address, &conns[j]);
+        if (j < VM_HOST_CONNS_MAX) {
+            guest->conns[j] = now[i];
+            guest->n_conns = j == guest->n_conns ? j + 1 : guest->n_conns;
+        }
+    }
+}
+
+void vm_reset(struct vm_guest *guest, unsigned to)
+{
+    struct vm_host_conn now[VM_HOST_CONNS_MAX];
+    uint64_t until = 0;
+
+    note_more(guest);
+    for (unsigned i = 0; i < PROBES; i++) {
+        for (size_t j = 0; j < guest->n_conns; j++) {
+            vm_host_probe(&vm_hosts[to], guest->address, guest->conns[j].port);
+            if (i == 0) {
+                vm_host_destroy(&vm_hosts[guest->on], guest->address, &guest->conns[j]);
             }
         }
-fprintf(stderr, "DBG %f probe %u n %zu\n", vm_now_ms(), i, n);
-        for (unsigned ms = 0; ms < PROBE_WAIT_MS; ms += STEP_MS) {
-            if (is_reset(guest, to, conns, n)) {
-fprintf(stderr, "DBG %f is reset\n", vm_now_ms());
+        until = rt_process_now_ms() + PROBE_WAIT_MS;
+        while (rt_process_now_ms() < until) {
+            if (guest->n_conns == 0 || vm_host_conns(&vm_hosts[to], guest->address, now) > 0) {
                 return;
             }
             rt_process_sleep_ms(STEP_MS);
@@ -295,8 +309,7 @@ fprintf(stderr, "DBG %f is reset\n", vm_now_ms());
 void vm_move_finish(struct vm_guest *guest, struct vm_migration *migration)
 {
     assert_int_equal(vm_qmp_wait(&guest->next.qmp, "RESUME", &migration->resumed_ms, RESUME_LIMIT_MS), 0);
-fprintf(stderr, "DBG %f resume %f\n", vm_now_ms(), migration->resumed_ms);
-    vm_reset(guest, guest->on, guest->to);
+    vm_reset(guest, guest->to);
     assert_int_equal(vm_qemu_migrate_wait(&guest->qemu, "completed"), 0);
     assert_int_equal(vm_qmp_wait(&guest->qemu.qmp, "STOP", &migration->stopped_ms, RESUME_LIMIT_MS), 0);
     assert_int_equal(vm_qemu_migrate_times(&guest->qemu, migration), 0);

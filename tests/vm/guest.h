@@ -32,8 +32,10 @@ struct vm_guest {
     unsigned on;      /* index of the host */
     unsigned started; /* QEMU processes so far */
     struct vm_qemu qemu;
-    struct vm_qemu next; /* the other side of a migration */
-    unsigned to;         /* its host */
+    struct vm_qemu next;                          /* the other side of a migration */
+    unsigned to;                                  /* its host */
+    struct vm_host_conn conns[VM_HOST_CONNS_MAX]; /* what the migration will have to reset */
+    size_t n_conns;
 };
 
 struct vm_guest_options {
@@ -59,7 +61,9 @@ void vm_move_begin(struct vm_guest *guest, unsigned host, bool pause);
 void vm_move_continue(struct vm_guest *guest);
 void vm_move_finish(struct vm_guest *guest, struct vm_migration *migration);
 void vm_move(struct vm_guest *guest, unsigned host, struct vm_migration *migration);
-/* What finish does after the switch-over. */
-void vm_reset(const struct vm_guest *guest, unsigned from, unsigned to);
+/* What begin and finish do about the connections: note those of the host that the guest is on; and, when it runs on
+ * another one, reset them. */
+void vm_note_conns(struct vm_guest *guest);
+void vm_reset(struct vm_guest *guest, unsigned to);
 
 #endif
