@@ -13,14 +13,14 @@
 
 static struct tether_options options;
 static char why[TETHER_WHY_MAX];
-static char path[] = "/tmp/retether-config-XXXXXX";
+static char path[32];
 
 static int setup(void **state)
 {
     int fd;
 
     (void)state;
-    memcpy(path + sizeof(path) - 7, "XXXXXX", 6);
+    snprintf(path, sizeof(path), "/tmp/retether-config-XXXXXX");
     fd = mkstemp(path);
     return fd >= 0 ? close(fd) : -1;
 }
@@ -140,16 +140,18 @@ static void test_rejected_lines(void **state)
 /* The command with as many arguments as fit, and one more. */
 static void test_arguments(void **state)
 {
-    char text[16 + (TETHER_ARGV_MAX + 1) * 16] = "command c\n";
+    static const char line[] = "argument a\n";
+    char text[16 + (TETHER_ARGV_MAX + 1) * sizeof(line)];
+    size_t used = (size_t)snprintf(text, sizeof(text), "command c\n");
 
     (void)state;
     for (size_t i = 1; i < TETHER_ARGV_MAX; i++) {
-        strcat(text, "argument a\n");
+        used += (size_t)snprintf(text + used, sizeof(text) - used, "%s", line);
     }
     assert_int_equal(read_text(text), RT_OK);
     assert_int_equal(options.argc, TETHER_ARGV_MAX);
     assert_null(options.argv[TETHER_ARGV_MAX]);
-    strcat(text, "argument a\n");
+    snprintf(text + used, sizeof(text) - used, "%s", line);
     assert_int_equal(read_text(text), RT_EINVAL);
     assert_non_null(strstr(why, ":129: more than 127 arguments"));
 }
