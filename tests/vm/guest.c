@@ -14,7 +14,7 @@
 #define RESUME_LIMIT_MS 30000
 #define IMAGE_LIMIT_MS 60000
 /* A SYN may be lost while the new host does not know the guest's address. */
-#define PROBES 10
+#define PROBES 3
 #define PROBE_WAIT_MS 100
 #define STEP_MS 2
 #define PATH_SIZE 256
@@ -144,7 +144,7 @@ static void write_config(const struct vm_guest *guest, const struct vm_guest_opt
 
 /* With a vSocket the guest's first program starts the relay, then becomes the tether. */
 static const char vsock_init[] = "#!/bin/sh\n"
-                                 "/bin/relay " VM_HOST_ADDRESS " 7400 &\n"
+                                 "/bin/relay " VM_HOST_ADDRESS " 7400\n"
                                  "exec /bin/tether\n";
 
 static void make_initramfs(struct vm_guest *guest, const struct vm_guest_options *options, const char *token)

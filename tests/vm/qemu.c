@@ -91,9 +91,13 @@ void vm_qemu_end(struct vm_qemu *qemu)
         return;
     }
     if (qemu->qmp.fd >= 0) {
-        (void)vm_qmp(&qemu->qmp, "{\"execute\":\"quit\"}", NULL, 0);
+        int status;
+
+        /* It may be gone already, or before it has answered. */
+        (void)dprintf(qemu->qmp.fd, "{\"execute\":\"quit\"}\n");
+        status = rt_process_wait(qemu->pid, QUIT_LIMIT_MS);
         vm_qmp_close(&qemu->qmp);
-        if (rt_process_wait(qemu->pid, QUIT_LIMIT_MS) != RT_PROCESS_LATE) {
+        if (status != RT_PROCESS_LATE) {
             qemu->pid = 0;
             return;
         }

@@ -15,9 +15,9 @@
 #include <time.h>
 #include <unistd.h>
 
-/* relay ADDRESS PORT: listens on AF_VSOCK PORT within a guest, and relays each connection to ADDRESS:PORT over TCP; a
- * process for each. So a tether that dials CID 1 has a real vSocket, with its resets and ends, though the emulator has
- * none.
+/* relay ADDRESS PORT: in the background, listens on AF_VSOCK PORT within a guest, and relays each connection to
+ * ADDRESS:PORT over TCP; a process for each. So a tether that dials CID 1 has a real vSocket, with its resets and ends,
+ * though the emulator has none.
  *
  * An end of either side is the end of both: a reset of the TCP side closes the vSocket with what may be unread in it.
  */
@@ -132,6 +132,10 @@ int main(int argc, char **argv)
         return 2;
     }
     to.sin_port = htons((uint16_t)strtoul(argv[2], NULL, 10));
+    /* A shell cannot do it without a /dev/null. */
+    if (fork() != 0) {
+        return 0;
+    }
     (void)signal(SIGCHLD, SIG_IGN);
     listener = listen_vsock(ntohs(to.sin_port));
     if (listener < 0) {
