@@ -41,6 +41,7 @@ static void tell(struct retether_guest *guest, struct retether_guest_event *even
     event->container = guest->config.cid;
     event->life = view->life;
     event->epoch = view->epoch;
+    event->resent = view->resent;
     event->host = view->host;
     if (guest->callbacks.event != NULL) {
         guest->callbacks.event(guest, event, guest->callbacks.ctx);

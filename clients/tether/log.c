@@ -233,6 +233,9 @@ void tether_log_event(struct tether_log *log, const struct retether_guest_event 
     if (event->reason[0] != '\0') {
         put_field(&line, log->json, "reason", event->reason);
     }
+    if (event->resent > 0) {
+        put_number(&line, log->json, "resent", event->resent);
+    }
     if (log->left_out > 0) {
         put_number(&line, log->json, "left_out", log->left_out);
         log->left_out = 0;

@@ -358,6 +358,7 @@ void rt_tether_view(const struct rt_tether *t, struct rt_tether_view *view)
     view->cls = t->refused_cls;
     memcpy(view->text, t->refused_text, sizeof view->text);
     memcpy(view->host, t->host, sizeof view->host);
+    view->resent = t->resent;
     view->end_ok = t->end_ok;
     view->end_how = t->end_how;
     view->code = t->procs[0]->code;

@@ -154,6 +154,7 @@ struct rt_tether {
     uint32_t next_proc;
     struct rt_att *atts; /* owned; RT_ATTS_MAX */
     size_t round;        /* where the next round of sending begins */
+    uint64_t resent;     /* bytes of output that a rebinding has to send again, so far */
     bool unsettled;      /* an attachment went: stdin may have ended with it */
     /* hold */
     uint64_t charged_at;

@@ -87,6 +87,23 @@ static void test_plain(void **state)
     assert_null(strchr(text, '\033'));
 }
 
+static void test_resent(void **state)
+{
+    struct retether_guest_event event = {.kind = RETETHER_GUEST_PROCESS,
+                                         .container = "c1",
+                                         .process = 3,
+                                         .resent = 4096,
+                                         .from = "running",
+                                         .to = "exited",
+                                         .host = "",
+                                         .reason = "status 0"};
+
+    (void)state;
+    tether_log_event(&tlog, &event, 1);
+    assert_int_equal(lines(), 1);
+    assert_non_null(strstr(text, "\"reason\":\"status 0\",\"resent\":4096}\n"));
+}
+
 static void test_absent_agent_is_told_once(void **state)
 {
     (void)state;
@@ -143,6 +160,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         LOG_TEST(test_json),
         LOG_TEST(test_plain),
+        LOG_TEST(test_resent),
         LOG_TEST(test_absent_agent_is_told_once),
         LOG_TEST(test_refusals_are_told_again_in_time),
         LOG_TEST(test_flood_is_bounded),

@@ -191,6 +191,32 @@ static void test_new_again_wants_more(void **state)
     tx_close(&tx);
 }
 
+/* What breaks cost is counted: bytes that were sent and have to be sent again. */
+static void test_resent(void **state)
+{
+    (void)state;
+    struct rt_attach_msg msg = tx_new(1, 1);
+    struct tx_rx rx = tx_rx(0), err = tx_rx(0), early;
+    tx_live(&tx, NULL);
+    tx_bind(&tx, 1, &msg);
+    assert_int_equal(tx_produce(&tx, 0, RT_STDOUT, 20), 20);
+    tx_drain(&tx, 1, RT_STDOUT, &rx);
+    early = rx;
+    assert_int_equal(tx_produce(&tx, 0, RT_STDOUT, 30), 30);
+    (void)tx_take(&tx);
+    assert_int_equal(tx_consume(&tx, 1, RT_STDOUT, &rx), 30);
+    assert_int_equal(tx_view(&tx).resent, 0);
+    tx_cut(&tx);
+    msg = tx_resume(1, 2, &early, &err, 0, 0);
+    tx_bind(&tx, 2, &msg);
+    assert_int_equal(tx_view(&tx).resent, 30);
+    tx_cut(&tx); /* its client has them after all */
+    msg = tx_resume(1, 3, &rx, &err, 0, 0);
+    tx_bind(&tx, 3, &msg);
+    assert_int_equal(tx_view(&tx).resent, 30);
+    tx_close(&tx);
+}
+
 /* ---- the table ---- */
 
 static void test_table_full(void **state)
@@ -545,6 +571,7 @@ int main(void)
         cmocka_unit_test(test_resume_streams),
         cmocka_unit_test(test_older_try),
         cmocka_unit_test(test_rebinding),
+        cmocka_unit_test(test_resent),
         cmocka_unit_test(test_steal),
         cmocka_unit_test(test_terminal_terms),
     };
