@@ -43,15 +43,22 @@ static void test_everything_missing(void **state)
                   "argument -c\n"
                   "argument while read -r dev dir type rest; do echo \"$dir=$type\"; done </proc/mounts"
                   "; stat -c %n:%a /tmp /run /dev/shm; cat /proc/sys/kernel/hostname; ip -o -4 addr"
-                  "; echo \"$PATH $HOME $PPID $(cat /proc/1/comm)\"; env; exit 3\n",
+                  "; echo \"$PPID $(cat /proc/1/comm)\"; env; exit 3\n",
     };
-    static const char *const wanted[] = {
-        "/dev=devtmpfs\n",      "/proc=proc\n",
-        "/sys=sysfs\n",         "/dev/pts=devpts\n",
-        "/dev/shm=tmpfs\n",     "/run=tmpfs\n",
-        "/tmp=tmpfs\n",         "/tmp:1777\n/run:755\n/dev/shm:1777\n",
-        "\nmachine-1\n",        "inet 127.0.0.1/8",
-        "inet 169.254.10.2/24", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin / 1 init\n"};
+    static const char *const wanted[] = {"/dev=devtmpfs\n",
+                                         "/proc=proc\n",
+                                         "/sys=sysfs\n",
+                                         "/dev/pts=devpts\n",
+                                         "/dev/shm=tmpfs\n",
+                                         "/run=tmpfs\n",
+                                         "/tmp=tmpfs\n",
+                                         "/tmp:1777\n/run:755\n/dev/shm:1777\n",
+                                         "\nmachine-1\n",
+                                         "inet 127.0.0.1/8",
+                                         "inet 169.254.10.2/24",
+                                         "\n1 init\n",
+                                         "\nPATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n",
+                                         "\nHOME=/\n"};
     struct rt_process_run run;
 
     (void)state;
