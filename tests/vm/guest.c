@@ -233,6 +233,34 @@ struct vm_guest *vm_guest_start(const struct vm_guest_options *options)
     return guest;
 }
 
+uint64_t vm_guest_resent(struct vm_guest *guest)
+{
+    static const char key[] = "resent=";
+    FILE *console = fopen(guest->qemu.console, "re");
+    uint64_t before = guest->resent;
+    char line[1024];
+
+    while (console != NULL && fgets(line, sizeof line, console) != NULL) {
+        const char *at = strstr(line, key);
+
+        if (at != NULL) {
+            guest->resent = strtoull(at + strlen(key), NULL, 10);
+        }
+    }
+    if (console != NULL) {
+        (void)fclose(console);
+    }
+    return guest->resent - before;
+}
+
+uint64_t vm_guest_lost_in(struct vm_guest *guest)
+{
+    uint64_t lost = guest->lost_in;
+
+    guest->lost_in = 0;
+    return lost;
+}
+
 void vm_guests_end(void)
 {
     for (unsigned i = 0; i < n_guests; i++) {
@@ -293,6 +321,7 @@ void vm_reset(struct vm_guest *guest, unsigned to)
         for (size_t j = 0; j < guest->n_conns; j++) {
             vm_host_probe(&vm_hosts[to], guest->address, guest->conns[j].port);
             if (i == 0) {
+                guest->lost_in += guest->conns[j].unacked;
                 vm_host_destroy(&vm_hosts[guest->on], guest->address, &guest->conns[j]);
             }
         }

@@ -36,6 +36,8 @@ struct vm_guest {
     unsigned to;                                  /* its host */
     struct vm_host_conn conns[VM_HOST_CONNS_MAX]; /* what the migration will have to reset */
     size_t n_conns;
+    uint64_t resent;  /* by its tether so far, when last asked */
+    uint64_t lost_in; /* bytes toward it that its cut connections took with them, so far */
 };
 
 struct vm_guest_options {
@@ -61,6 +63,10 @@ void vm_move_begin(struct vm_guest *guest, unsigned host, bool pause);
 void vm_move_continue(struct vm_guest *guest);
 void vm_move_finish(struct vm_guest *guest, struct vm_migration *migration);
 void vm_move(struct vm_guest *guest, unsigned host, struct vm_migration *migration);
+/* Bytes of output that its tether has sent again since this was asked last, from the tether's log; of input that was on
+ * its way on connections that were cut. */
+uint64_t vm_guest_resent(struct vm_guest *guest);
+uint64_t vm_guest_lost_in(struct vm_guest *guest);
 /* What begin and finish do about the connections: note those of the host that the guest is on; and, when it runs on
  * another one, reset them. */
 void vm_note_conns(struct vm_guest *guest);

@@ -15,6 +15,6 @@ void vm_case_add(struct vm_case *c, const struct vm_migration *migration, double
 void vm_case_say(const struct vm_case *c)
 {
     (void)printf("vm: %s: %u moves, downtime %.0f ms, blackout on top %.1f ms, %" PRIu64 " bytes out, %" PRIu64
-                 " in, %" PRIu64 " replayed, 0 lost, 0 repeated\n",
-                 c->name, c->moves, c->downtime_ms, c->blackout_ms, c->out, c->in, c->replayed);
+                 " in, %" PRIu64 " + %" PRIu64 " replayed, 0 lost, 0 repeated\n",
+                 c->name, c->moves, c->downtime_ms, c->blackout_ms, c->out, c->in, c->replayed_out, c->replayed_in);
 }

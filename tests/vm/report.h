@@ -12,8 +12,9 @@ struct vm_case {
     double downtime_ms; /* QEMU's, the longest */
     double blackout_ms; /* at the client, on top of it, the longest */
     unsigned moves;
-    uint64_t replayed; /* bytes under way when the connection was cut, which had to be sent again */
-    uint64_t out, in;  /* checked at both ends */
+    uint64_t replayed_out; /* bytes that the tether had to send again */
+    uint64_t replayed_in;  /* bytes toward the guest that cut connections took with them; headers are among them */
+    uint64_t out, in;      /* checked at both ends */
 };
 
 void vm_case_add(struct vm_case *c, const struct vm_migration *migration, double blackout_ms);

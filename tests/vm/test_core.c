@@ -41,6 +41,8 @@ static void end_load(struct vm_case *c)
     c->out = stream.received.offset;
     c->in = stream.sent;
     vm_stream_close(&stream);
+    c->replayed_out = vm_guest_resent(guest);
+    c->replayed_in = vm_guest_lost_in(guest);
     vm_case_say(c);
 }
 
