@@ -3,6 +3,7 @@
 #include "broker/ends.h"
 
 #include "session/core/digest.h"
+#include "session/core/frame.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -4,8 +4,10 @@
 #define RETETHER_BROKER_ENDS_H
 
 #include "migrate/core/store_op.h"
+#include "session/core/limits.h"
 
 #include <stddef.h>
+#include <stdint.h>
 
 /* Ends of sessions (status and tails) on this host's disk until the store has them: one file each, DIR/TENANT+CID+LIFE,
  * written whole or not at all and fsynced, for then the guest powers off. */

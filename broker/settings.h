@@ -5,7 +5,6 @@
 
 #include "broker/log.h"
 #include "session/core/error.h"
-#include "session/core/msg.h"
 
 #include <stdbool.h>
 #include <stddef.h>

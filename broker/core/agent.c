@@ -3,6 +3,7 @@
 #include "broker/core/agent.h"
 
 #include "broker/core/agent_internal.h"
+#include "session/core/msg.h"
 
 #include <stdlib.h>
 #include <string.h>

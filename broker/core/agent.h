@@ -4,7 +4,8 @@
 #define RETETHER_BROKER_CORE_AGENT_H
 
 #include "migrate/core/store_op.h"
-#include "session/core/msg.h"
+#include "migrate/core/ticket.h"
+#include "session/core/limits.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -6,10 +6,19 @@
 #include "broker/core/agent.h"
 #include "broker/core/list.h"
 #include "broker/core/timer.h"
+#include "session/core/class.h"
 #include "session/core/digest.h"
+#include "session/core/frame.h"
+#include "session/core/msg.h"
+#include "session/core/msg_hop.h"
+#include "session/core/msg_request.h"
+#include "session/core/slice.h"
 
 /* A failed insert leaves the element's table pointer NULL; inserts check that. */
 #define HASH_NONFATAL_OOM 1
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <uthash.h>
 
 /* Requests of one link without their answer; one more is answered with LIMIT. */

@@ -2,6 +2,9 @@
  * Copyright The retether authors */
 #include "broker/core/agent_internal.h"
 
+#include "session/core/msg.h"
+#include "session/core/msg_stream.h"
+
 #include <stdlib.h>
 #include <string.h>
 

@@ -2,6 +2,8 @@
  * Copyright The retether authors */
 #include "broker/core/agent_internal.h"
 
+#include "session/core/msg.h"
+
 #include <stdlib.h>
 #include <string.h>
 

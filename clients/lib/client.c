@@ -4,6 +4,7 @@
 
 #include "clients/lib/client_internal.h"
 #include "clients/lib/random.h"
+#include "session/core/class.h"
 
 #include <stdio.h>
 #include <stdlib.h>

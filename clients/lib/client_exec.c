@@ -3,6 +3,8 @@
 #include "clients/lib/client_internal.h"
 #include "clients/lib/guest_internal.h"
 #include "clients/lib/random.h"
+#include "session/core/class.h"
+#include "session/core/msg.h"
 
 #include <stdlib.h>
 #include <string.h>

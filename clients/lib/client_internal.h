@@ -6,6 +6,11 @@
 #include "clients/lib/conn.h"
 #include "retether/client.h"
 #include "session/core/client.h"
+#include "session/core/limits.h"
+#include "session/core/msg_request.h"
+
+#include <stdbool.h>
+#include <stdint.h>
 
 /* The client's own structures. The machine of session/core/client.h decides everything; these files carry it out:
  * client_conn.c its links, client_attachment.c what applications see of attachments, client_exec.c how one is made by

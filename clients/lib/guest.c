@@ -5,6 +5,7 @@
 #include "clients/lib/guest_internal.h"
 #include "clients/lib/random.h"
 #include "migrate/core/token_text.h"
+#include "session/core/class.h"
 
 #include <signal.h>
 #include <stdarg.h>

@@ -6,7 +6,12 @@
 #include "clients/lib/conn.h"
 #include "clients/lib/guest_spawn.h"
 #include "retether/guest.h"
+#include "session/core/slice.h"
 #include "session/core/tether.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 /* The runner's own structures. The machine of session/core/tether.h decides everything; these files carry it out:
  * guest_process.c its processes, guest_conn.c its link, guest.c the rest. Whoever called into the machine, or learnt

@@ -3,6 +3,7 @@
 #include "clients/lib/guest_internal.h"
 
 #include "clients/lib/guest_pty.h"
+#include "session/core/msg_stream.h"
 
 #include <errno.h>
 #include <signal.h>

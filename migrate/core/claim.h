@@ -4,7 +4,12 @@
 #define RETETHER_MIGRATE_CORE_CLAIM_H
 
 #include "migrate/core/ticket.h"
-#include "session/core/msg.h"
+#include "session/core/class.h"
+#include "session/core/limits.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 /* Who serves: the table of design section 6 as a pure function. migrate/store/functions.lua is its twin. */
 

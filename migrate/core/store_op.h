@@ -4,6 +4,12 @@
 #define RETETHER_MIGRATE_CORE_STORE_OP_H
 
 #include "migrate/core/claim.h"
+#include "session/core/msg_hop.h"
+#include "session/core/slice.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 /* What an agent asks of the session store and what comes back, as plain data. migrate/store runs them on Redis, the
  * simulation on a model of it. */

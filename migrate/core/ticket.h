@@ -3,9 +3,11 @@
 #ifndef RETETHER_MIGRATE_CORE_TICKET_H
 #define RETETHER_MIGRATE_CORE_TICKET_H
 
-#include "session/core/msg.h"
+#include "session/core/error.h"
+#include "session/core/limits.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* Ancestors a ticket carries, newest first. The one that the store last had a part in stays among them however many

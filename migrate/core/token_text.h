@@ -3,7 +3,8 @@
 #ifndef RETETHER_MIGRATE_CORE_TOKEN_TEXT_H
 #define RETETHER_MIGRATE_CORE_TOKEN_TEXT_H
 
-#include "session/core/msg.h"
+#include "session/core/error.h"
+#include "session/core/limits.h"
 
 #include <stddef.h>
 #include <stdint.h>

@@ -4,7 +4,8 @@
 #define RETETHER_MIGRATE_SEAL_KEYRING_H
 
 #include "migrate/seal/crypto.h"
-#include "session/core/msg.h"
+#include "session/core/error.h"
+#include "session/core/limits.h"
 
 #include <stddef.h>
 #include <stdint.h>

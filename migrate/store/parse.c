@@ -2,6 +2,8 @@
  * Copyright The retether authors */
 #include "migrate/store/codec.h"
 
+#include "session/core/frame.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>

@@ -3,7 +3,10 @@
 #ifndef RETETHER_SESSION_CORE_CLIENT_H
 #define RETETHER_SESSION_CORE_CLIENT_H
 
-#include "session/core/msg.h"
+#include "session/core/error.h"
+#include "session/core/limits.h"
+#include "session/core/msg_request.h"
+#include "session/core/msg_stream.h"
 
 #include <stdbool.h>
 #include <stddef.h>

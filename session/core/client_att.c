@@ -2,6 +2,8 @@
  * Copyright The retether authors */
 #include "session/core/client_internal.h"
 
+#include "session/core/class.h"
+
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>

@@ -2,6 +2,9 @@
  * Copyright The retether authors */
 #include "session/core/client_internal.h"
 
+#include "session/core/class.h"
+#include "session/core/msg.h"
+
 #include <string.h>
 
 /* ATTACH and ATTACHED: protocol.md sections 2 to 4. */

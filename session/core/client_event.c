@@ -2,6 +2,8 @@
  * Copyright The retether authors */
 #include "session/core/client_internal.h"
 
+#include "session/core/msg.h"
+
 #include <assert.h>
 #include <string.h>
 

@@ -5,7 +5,12 @@
 
 #include "session/core/client.h"
 #include "session/core/digest.h"
+#include "session/core/frame.h"
 #include "session/core/ring.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 /* Shared by the client machine's own files only: client.c (agents and links' lives), client_link.c (frames of a link),
  * client_att.c (where an attachment asks), client_refuse.c (what refusals mean), client_bind.c (ATTACH and ATTACHED),

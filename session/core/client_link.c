@@ -2,6 +2,10 @@
  * Copyright The retether authors */
 #include "session/core/client_internal.h"
 
+#include "session/core/class.h"
+#include "session/core/msg.h"
+#include "session/core/msg_hop.h"
+
 #include <assert.h>
 #include <string.h>
 

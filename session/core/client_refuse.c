@@ -2,6 +2,10 @@
  * Copyright The retether authors */
 #include "session/core/client_internal.h"
 
+#include "session/core/class.h"
+#include "session/core/msg.h"
+#include "session/core/msg_hop.h"
+
 /* What a refusal of a channel means for its attachment: protocol.md section 6. */
 
 static bool newer(const struct rt_catt *att, const struct rt_refuse_msg *msg)

@@ -2,6 +2,9 @@
  * Copyright The retether authors */
 #include "session/core/client_internal.h"
 
+#include "session/core/class.h"
+#include "session/core/msg.h"
+
 #include <assert.h>
 #include <string.h>
 

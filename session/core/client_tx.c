@@ -2,6 +2,8 @@
  * Copyright The retether authors */
 #include "session/core/client_internal.h"
 
+#include "session/core/class.h"
+
 #include <string.h>
 
 /* stdin and control-down as the client sends them: all that the guest has not applied is kept in [acked, head) and sent

@@ -2,8 +2,11 @@
  * Copyright The retether authors */
 #include "session/core/msg.h"
 
+#include "session/core/frame.h"
+#include "session/core/limits.h"
 #include "session/core/msg_scan.h"
 #include "session/core/msg_tables.h"
+#include "session/core/slice.h"
 
 #include <assert.h>
 #include <msgpack/pack.h>

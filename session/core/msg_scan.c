@@ -3,7 +3,7 @@
 #include "session/core/msg_scan.h"
 
 #include "session/core/frame.h"
-#include "session/core/msg.h"
+#include "session/core/limits.h"
 
 #include <assert.h>
 #include <string.h>

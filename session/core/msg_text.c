@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#include "session/core/msg.h"
+#include "session/core/class.h"
+#include "session/core/limits.h"
+#include "session/core/slice.h"
 
 #include <string.h>
 

@@ -3,7 +3,8 @@
 #ifndef RETETHER_SESSION_CORE_TETHER_H
 #define RETETHER_SESSION_CORE_TETHER_H
 
-#include "session/core/msg.h"
+#include "session/core/limits.h"
+#include "session/core/msg_hop.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -36,6 +37,7 @@
 /* Refusals that wait for a reply; one more ends the link (the peer floods). */
 #define RT_TETHER_REFUSALS_MAX 256
 
+struct rt_down_item;
 struct rt_tether;
 
 struct rt_tether_config {

@@ -2,6 +2,10 @@
  * Copyright The retether authors */
 #include "session/core/tether_internal.h"
 
+#include "session/core/class.h"
+#include "session/core/frame.h"
+#include "session/core/msg_stream.h"
+
 #include <string.h>
 
 /* Attachments of a tether: making, binding to a channel, resuming with the checks of protocol.md section 4. */

@@ -2,6 +2,8 @@
  * Copyright The retether authors */
 #include "session/core/tether_internal.h"
 
+#include "session/core/frame.h"
+
 /* Hold budgets: who may keep a full ring from overwriting, for how long, and when the tether is over. */
 
 static bool main_final(const struct rt_tether *t)

@@ -2,6 +2,11 @@
  * Copyright The retether authors */
 #include "session/core/tether_internal.h"
 
+#include "session/core/class.h"
+#include "session/core/frame.h"
+#include "session/core/msg.h"
+#include "session/core/msg_stream.h"
+
 #include <stdlib.h>
 #include <string.h>
 

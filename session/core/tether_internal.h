@@ -10,6 +10,9 @@
 /* The tether machine's own structures. Shared by the tether*.c files and by the simulation, which copies whole guests.
  */
 
+struct rt_attach_msg;
+struct rt_up_item;
+
 #define RT_NO_OFFSET UINT64_MAX
 #define RT_NO_TIME UINT64_MAX
 #define RT_OUTS 3 /* stdout, stderr, control-up: stream - 1 */

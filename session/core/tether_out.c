@@ -2,6 +2,11 @@
  * Copyright The retether authors */
 #include "session/core/tether_internal.h"
 
+#include "session/core/class.h"
+#include "session/core/frame.h"
+#include "session/core/msg.h"
+#include "session/core/msg_stream.h"
+
 #include <string.h>
 
 /* What the tether has to send, pulled by the shell: flags become frames, ring bytes become DATA. */

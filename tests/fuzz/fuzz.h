@@ -5,6 +5,7 @@
 
 #include "session/core/frame.h"
 #include "session/core/msg.h"
+#include "session/core/slice.h"
 
 #include <stddef.h>
 #include <stdint.h>

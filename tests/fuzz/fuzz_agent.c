@@ -2,6 +2,8 @@
  * Copyright The retether authors */
 #include "tests/fuzz/agent_world.h"
 
+#include "session/core/msg_stream.h"
+
 #include <string.h>
 
 /* The agent's machine between hostile guests, hostile clients and a store that answers late, wrongly or not at all:

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
 #include "session/core/client_internal.h"
+#include "session/core/msg_hop.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <string.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
+#include "session/core/msg_stream.h"
 #include "session/core/ring.h"
 #include "session/core/tether_internal.h"
 #include "tests/fuzz/fuzz.h"

@@ -2,6 +2,8 @@
  * Copyright The retether authors */
 #include "tests/sim/world.h"
 
+#include "session/core/frame.h"
+
 #include <stdlib.h>
 #include <string.h>
 

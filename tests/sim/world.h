@@ -4,8 +4,11 @@
 #define RETETHER_TESTS_SIM_WORLD_H
 
 #include "broker/core/agent.h"
+#include "migrate/core/claim.h"
+#include "migrate/core/store_op.h"
+#include "migrate/core/ticket.h"
 #include "session/core/client.h"
-#include "session/core/msg.h"
+#include "session/core/limits.h"
 #include "session/core/tether.h"
 
 #include <stdbool.h>

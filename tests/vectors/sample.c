@@ -2,6 +2,13 @@
  * Copyright The retether authors */
 #include "tests/vectors/sample.h"
 
+#include "session/core/class.h"
+#include "session/core/frame.h"
+#include "session/core/limits.h"
+#include "session/core/msg_hop.h"
+#include "session/core/msg_request.h"
+#include "session/core/msg_stream.h"
+
 #define TEXT(literal)                                                                                                  \
     {                                                                                                                  \
         .data = (const uint8_t *)(literal), .size = sizeof(literal) - 1                                                \

@@ -2,6 +2,9 @@
  * Copyright The retether authors */
 #include "tests/system/agent/pair.h"
 
+#include "session/core/msg_stream.h"
+#include "session/core/slice.h"
+
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>

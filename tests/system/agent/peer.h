@@ -3,9 +3,13 @@
 #ifndef RETETHER_TESTS_SYSTEM_AGENT_PEER_H
 #define RETETHER_TESTS_SYSTEM_AGENT_PEER_H
 
+#include "session/core/frame.h"
+#include "session/core/limits.h"
 #include "session/core/msg.h"
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 /* One connection to an agent, made of the codecs and blocking calls. Calls assert (cmocka) unless said otherwise. */
 

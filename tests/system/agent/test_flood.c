@@ -2,6 +2,9 @@
  * Copyright The retether authors */
 #include "tests/system/agent/victim.h"
 
+#include "session/core/msg_request.h"
+#include "session/core/slice.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>

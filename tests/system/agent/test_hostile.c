@@ -2,6 +2,10 @@
  * Copyright The retether authors */
 #include "tests/system/agent/victim.h"
 
+#include "session/core/class.h"
+#include "session/core/msg_hop.h"
+#include "session/core/slice.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>

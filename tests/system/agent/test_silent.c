@@ -2,6 +2,8 @@
  * Copyright The retether authors */
 #include "tests/system/agent/victim.h"
 
+#include "session/core/class.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>

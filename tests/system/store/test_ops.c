@@ -2,6 +2,8 @@
  * Copyright The retether authors */
 #include "tests/system/store/harness.h"
 
+#include "session/core/frame.h"
+
 #include <hiredis/hiredis.h>
 #include <stdio.h>
 #include <stdlib.h>

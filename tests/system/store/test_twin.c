@@ -2,6 +2,7 @@
  * Copyright The retether authors */
 #include "migrate/store/codec.h"
 #include "migrate/store/functions.h"
+#include "session/core/frame.h"
 #include "tests/system/store/harness.h"
 
 #include <hiredis/hiredis.h>

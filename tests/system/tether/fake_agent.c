@@ -2,6 +2,8 @@
  * Copyright The retether authors */
 #include "tests/system/tether/fake_agent.h"
 
+#include "session/core/msg.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>

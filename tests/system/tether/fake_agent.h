@@ -4,7 +4,9 @@
 #define RETETHER_TESTS_SYSTEM_TETHER_FAKE_AGENT_H
 
 #include "session/core/digest.h"
-#include "session/core/msg.h"
+#include "session/core/frame.h"
+#include "session/core/msg_hop.h"
+#include "session/core/msg_stream.h"
 
 #include <stdbool.h>
 #include <stddef.h>

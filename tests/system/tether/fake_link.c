@@ -2,6 +2,9 @@
  * Copyright The retether authors */
 #include "tests/system/tether/fake_agent.h"
 
+#include "session/core/class.h"
+#include "session/core/msg.h"
+
 #include <stdio.h>
 #include <string.h>
 

@@ -3,6 +3,8 @@
 #include "tests/unit/broker/shell_fixture.h"
 
 #include "session/core/msg.h"
+#include "session/core/msg_hop.h"
+#include "session/core/slice.h"
 #include "tests/lib/redis.h"
 
 #include <errno.h>

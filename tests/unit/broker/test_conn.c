@@ -2,6 +2,7 @@
  * Copyright The retether authors */
 #include "broker/shell.h"
 
+#include "session/core/msg.h"
 #include "tests/unit/broker/shell_fixture.h"
 
 #include <stdio.h>

@@ -2,6 +2,8 @@
  * Copyright The retether authors */
 #include "broker/shell.h"
 
+#include "session/core/msg.h"
+#include "session/core/msg_request.h"
 #include "tests/lib/redis.h"
 #include "tests/unit/broker/shell_fixture.h"
 #include "tests/unit/migrate_store/fake.h"

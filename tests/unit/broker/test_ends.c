@@ -2,6 +2,8 @@
  * Copyright The retether authors */
 #include "broker/ends.h"
 
+#include "session/core/frame.h"
+
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -4,6 +4,13 @@
 #define RETETHER_TESTS_UNIT_BROKER_CORE_FIXTURE_H
 
 #include "broker/core/agent.h"
+#include "session/core/frame.h"
+#include "session/core/msg.h"
+#include "session/core/msg_request.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 /* An agent with scripted peers and a model of the store. Every frame that it sends is parsed at once: a link that ever
  * gets something that is no whole frame fails the test. */

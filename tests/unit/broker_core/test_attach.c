@@ -2,6 +2,8 @@
  * Copyright The retether authors */
 #include "tests/unit/broker_core/fixture.h"
 
+#include "session/core/msg_stream.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
+#include "session/core/msg_stream.h"
+
 #include "tests/lib/alloc/allocfail.h"
 #include "tests/unit/broker_core/fixture.h"
 

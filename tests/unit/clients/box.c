@@ -2,6 +2,7 @@
  * Copyright The retether authors */
 #include "tests/unit/clients/box.h"
 
+#include "session/core/msg_stream.h"
 #include "tests/unit/clients/box_request.h"
 
 #define CHUNK 16384

@@ -3,8 +3,15 @@
 #ifndef RETETHER_TESTS_UNIT_CLIENTS_BOX_H
 #define RETETHER_TESTS_UNIT_CLIENTS_BOX_H
 
+#include "session/core/class.h"
 #include "session/core/digest.h"
+#include "session/core/limits.h"
+#include "session/core/msg_request.h"
 #include "tests/unit/clients/fixture.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 /* The container "web" behind the agents of a fixture, as clients see it: processes with output that the test writes,
  * attachments, input that is taken or not. Written from docs/protocol.md; it checks every offset and digest that a

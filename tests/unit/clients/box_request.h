@@ -3,7 +3,11 @@
 #ifndef RETETHER_TESTS_UNIT_CLIENTS_BOX_REQUEST_H
 #define RETETHER_TESTS_UNIT_CLIENTS_BOX_REQUEST_H
 
+#include "session/core/frame.h"
 #include "tests/unit/clients/box.h"
+
+#include <stdbool.h>
+#include <stdint.h>
 
 /* What the agents of a box know of it. */
 

@@ -4,7 +4,14 @@
 #define RETETHER_TESTS_UNIT_CLIENTS_CALLER_H
 
 #include "session/core/digest.h"
+#include "session/core/limits.h"
+#include "session/core/msg_hop.h"
+#include "session/core/msg_stream.h"
 #include "tests/unit/clients/fixture.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 /* The guest half's other side: an agent with one client of it. It attaches to the main process (and to what it asked to
  * be run), takes all output and checks its offsets, sends input, and answers END. Allocates nothing. */

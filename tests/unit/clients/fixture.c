@@ -2,6 +2,7 @@
  * Copyright The retether authors */
 #include "tests/unit/clients/fixture.h"
 
+#include "session/core/class.h"
 #include "session/core/digest.h"
 
 #include <errno.h>

@@ -3,7 +3,9 @@
 #ifndef RETETHER_TESTS_UNIT_CLIENTS_FIXTURE_H
 #define RETETHER_TESTS_UNIT_CLIENTS_FIXTURE_H
 
+#include "session/core/frame.h"
 #include "session/core/msg.h"
+#include "session/core/msg_hop.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -2,6 +2,8 @@
  * Copyright The retether authors */
 #include "tests/unit/clients/sdk.h"
 
+#include "session/core/msg_stream.h"
+
 /* One attachment through one agent: what comes out, what goes in, how it ends. */
 
 static uint8_t bytes[600 * 1000];

@@ -2,6 +2,8 @@
  * Copyright The retether authors */
 #include "tests/unit/clients/sdk.h"
 
+#include "session/core/msg_stream.h"
+
 /* An attachment over several connections and agents; what ends one; and wrong use. */
 
 static uint8_t bytes[300 * 1000];

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
 #include "retether/guest.h"
+#include "session/core/class.h"
+
 #include "tests/unit/clients/caller.h"
 
 #include <signal.h>

@@ -2,6 +2,8 @@
  * Copyright The retether authors */
 #include "migrate/core/ticket.h"
 
+#include "session/core/frame.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>

@@ -8,6 +8,8 @@
 
 #include "migrate/store/codec.h"
 
+#include "session/core/frame.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -2,6 +2,7 @@
  * Copyright The retether authors */
 #include "session/core/client_internal.h"
 
+#include "session/core/class.h"
 #include "tests/unit/session_core/test_client_fixture.h"
 
 /* Where a client attaches: every refusal in every state, moves, lost links, other agents, back-off. */

@@ -5,9 +5,15 @@
 
 #include "session/core/client.h"
 #include "session/core/digest.h"
+#include "session/core/frame.h"
+#include "session/core/msg.h"
+#include "session/core/msg_hop.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -2,6 +2,7 @@
  * Copyright The retether authors */
 #include "session/core/client_internal.h"
 
+#include "session/core/class.h"
 #include "tests/unit/session_core/test_client_fixture.h"
 
 /* Links of a client: handshake, pings, back-off of dials, agents learnt, requests, and agents that misbehave. */

@@ -3,7 +3,15 @@
 #ifndef RETETHER_TESTS_UNIT_SESSION_CORE_TEST_TETHER_FIXTURE_H
 #define RETETHER_TESTS_UNIT_SESSION_CORE_TEST_TETHER_FIXTURE_H
 
+#include "session/core/class.h"
+#include "session/core/frame.h"
+#include "session/core/msg.h"
+#include "session/core/msg_stream.h"
 #include "tests/unit/session_core/test_tether_fixture_machine.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 /* The clients of that tether: attachments, what they receive and acknowledge, and what they type. */
 

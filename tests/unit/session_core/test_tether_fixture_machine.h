@@ -4,10 +4,15 @@
 #define RETETHER_TESTS_UNIT_SESSION_CORE_TEST_TETHER_FIXTURE_MACHINE_H
 
 #include "session/core/digest.h"
+#include "session/core/frame.h"
+#include "session/core/msg.h"
 #include "session/core/tether.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
+#include "session/core/error.h"
 #include "session/core/frame.h"
 #include "session/core/msg.h"
+#include "session/core/msg_hop.h"
+#include "session/core/msg_request.h"
+#include "session/core/msg_stream.h"
+
 #include "tests/vectors/sample.h"
 #include "tests/vectors/vector.h"
 

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#ifndef RETETHER_SESSION_CORE_MSG_REQUEST_H
+#define RETETHER_SESSION_CORE_MSG_REQUEST_H
+
+#include "session/core/limits.h"
+#include "session/core/slice.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Requests of clients, and the rows of their replies. */
+
+struct rt_request_msg {
+    struct rt_slice op, cid, label;
+    uint64_t ring; /* bytes */
+    bool prefix;
+    uint64_t wait; /* ms */
+    struct rt_slice host;
+};
+
+struct rt_move_msg {
+    struct rt_slice host;
+    uint64_t life, epoch, at;
+};
+
+struct rt_record_msg {
+    struct rt_slice cid, tenant, label;
+    uint64_t state, life, epoch;
+    struct rt_slice host, inc;
+    uint64_t made, claimed, moves;
+    struct rt_move_msg hist[RT_HISTORY_MAX];
+    size_t n_hist;
+    uint64_t code, sig;
+    struct rt_slice report;
+    uint64_t seen;
+};
+
+struct rt_registry_msg {
+    struct rt_slice host;
+    struct rt_slice addr[RT_ADDRS_MAX];
+    size_t n_addr;
+    struct rt_slice ver;
+    uint64_t seq, age;
+    bool alive;
+    uint64_t sessions;
+};
+
+struct rt_reply_msg {
+    uint64_t c; /* enum rt_class */
+    struct rt_slice m;
+    bool more;
+    struct rt_slice tok;
+    struct rt_record_msg recs[RT_LIST_MAX]; /* key "recs"; op "show" has one */
+    size_t n_recs;
+    struct rt_registry_msg hosts[RT_AGENTS_MAX];
+    size_t n_hosts;
+    uint64_t code, sig, out, err;
+    bool lost;
+    uint64_t s, o;
+    struct rt_slice data;
+};
+
+#endif

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#ifndef RETETHER_SESSION_CORE_MSG_STREAM_H
+#define RETETHER_SESSION_CORE_MSG_STREAM_H
+
+#include "session/core/limits.h"
+#include "session/core/slice.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Messages from end to end, between a client and a guest: attaching, and the items of the control streams. */
+
+enum rt_attach_mode { RT_ATTACH_NEW, RT_ATTACH_RESUME, RT_ATTACH_STEAL };
+enum rt_attach_from { RT_FROM_OLDEST, RT_FROM_NOW, RT_FROM_OFFSET, RT_FROM_BYTES, RT_FROM_LINES };
+
+struct rt_attach_out { /* one output stream as the client has it */
+    uint64_t s, c, d, df;
+};
+
+struct rt_attach_in { /* one input stream as the client has it */
+    uint64_t s, a, h;
+};
+
+struct rt_attach_msg {
+    struct rt_slice cid, id;
+    uint64_t try_no; /* key "try" */
+    uint64_t mode, p, want, from, n, ne, hold;
+    bool once;
+    struct rt_attach_out out[3];
+    size_t n_out;
+    struct rt_attach_in in[2];
+    size_t n_in;
+    uint64_t rows, cols, klife, kepoch, wait;
+};
+
+struct rt_attached_out {
+    uint64_t s, c, base, head;
+};
+
+struct rt_attached_in {
+    uint64_t s, a, d, df;
+    bool closed;
+};
+
+struct rt_attached_msg {
+    uint64_t life, p, st, hold;
+    bool tty;
+    struct rt_attached_out out[3];
+    size_t n_out;
+    struct rt_attached_in in[2];
+    size_t n_in;
+    uint64_t code, sig;
+};
+
+enum rt_item_up { RT_ITEM_EXITED = 1, RT_ITEM_RESIZED };
+enum rt_item_down { RT_ITEM_RESIZE = 1, RT_ITEM_SIGNAL, RT_ITEM_EXEC };
+
+struct rt_up_item { /* control-up */
+    uint64_t t;     /* enum rt_item_up */
+    uint64_t code, sig, out, err, rows, cols;
+};
+
+struct rt_down_item { /* control-down */
+    uint64_t t;       /* enum rt_item_down */
+    uint64_t sig, rows, cols, hold;
+    struct rt_slice id;
+    struct rt_slice argv[RT_ARGS_MAX];
+    size_t n_argv;
+    struct rt_slice env[RT_ARGS_MAX];
+    size_t n_env;
+    struct rt_slice cwd;
+    bool tty;
+    bool in; /* key "stdin": the attachment opens stdin */
+};
+
+#endif
