@@ -2,8 +2,24 @@
  * Copyright The retether authors */
 #include "broker/core/agent.h"
 
-#include "broker/core/agent_internal.h"
+#include "broker/core/attach.h"
+#include "broker/core/channel.h"
+#include "broker/core/end.h"
+#include "broker/core/guest.h"
+#include "broker/core/link.h"
+#include "broker/core/list.h"
+#include "broker/core/machine.h"
+#include "broker/core/request.h"
+#include "broker/core/session.h"
+#include "broker/core/store.h"
+#include "broker/core/switch.h"
+#include "broker/core/timer.h"
+#include "session/core/class.h"
+#include "session/core/frame.h"
 #include "session/core/msg.h"
+#include "session/core/msg_hop.h"
+#include "session/core/msg_request.h"
+#include "session/core/slice.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#include "broker/core/agent_internal.h"
+#include "broker/core/channel.h"
+
+#include "broker/core/link.h"
+#include "broker/core/session.h"
+#include "session/core/class.h"
+#include "session/core/msg_hop.h"
 
 #include <assert.h>
 #include <stdlib.h>

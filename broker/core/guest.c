@@ -1,8 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#include "broker/core/agent_internal.h"
+#include "broker/core/guest.h"
 
+#include "broker/core/agent.h"
+#include "broker/core/link.h"
+#include "broker/core/machine.h"
+#include "broker/core/session.h"
+#include "broker/core/store.h"
+#include "broker/core/take.h"
+#include "migrate/core/store_op.h"
+#include "migrate/core/ticket.h"
+#include "session/core/class.h"
+#include "session/core/error.h"
+#include "session/core/frame.h"
 #include "session/core/msg.h"
+#include "session/core/msg_hop.h"
+#include "session/core/slice.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,8 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#include "broker/core/agent_internal.h"
+#include "broker/core/session.h"
 
+#include "broker/core/agent.h"
+#include "broker/core/machine.h"
+#include "broker/core/store.h"
+#include "broker/core/take.h"
+#include "migrate/core/claim.h"
+#include "migrate/core/store_op.h"
+#include "session/core/digest.h"
+#include "session/core/error.h"
 #include "session/core/msg.h"
+#include "session/core/msg_hop.h"
+#include "session/core/slice.h"
 
 #include <stdlib.h>
 #include <string.h>

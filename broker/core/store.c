@@ -1,6 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#include "broker/core/agent_internal.h"
+#include "broker/core/store.h"
+
+#include "broker/core/attach.h"
+#include "broker/core/channel.h"
+#include "broker/core/end.h"
+#include "broker/core/guest.h"
+#include "broker/core/link.h"
+#include "broker/core/list.h"
+#include "broker/core/machine.h"
+#include "broker/core/request.h"
+#include "broker/core/session.h"
+#include "broker/core/take.h"
+#include "migrate/core/store_op.h"
+#include "session/core/class.h"
+#include "session/core/frame.h"
+#include "session/core/msg_hop.h"
+#include "session/core/slice.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#include "broker/core/agent_internal.h"
+#include "broker/core/switch.h"
+
+#include "broker/core/agent.h"
+#include "broker/core/attach.h"
+#include "broker/core/channel.h"
+#include "broker/core/frames.h"
+#include "broker/core/link.h"
+#include "broker/core/list.h"
+#include "broker/core/machine.h"
+#include "session/core/class.h"
+#include "session/core/frame.h"
+#include "session/core/limits.h"
+#include "session/core/msg_hop.h"
+#include "session/core/slice.h"
 
 #include <string.h>
 

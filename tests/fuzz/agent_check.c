@@ -2,6 +2,17 @@
  * Copyright The retether authors */
 #include "tests/fuzz/agent_world.h"
 
+#include "broker/core/attach.h"
+#include "broker/core/channel.h"
+#include "broker/core/link.h"
+#include "broker/core/list.h"
+#include "broker/core/machine.h"
+#include "broker/core/request.h"
+#include "broker/core/session.h"
+#include "broker/core/store.h"
+#include "broker/core/take.h"
+#include "broker/core/timer.h"
+
 static size_t length(const struct ag_list *list)
 {
     size_t n = 0;

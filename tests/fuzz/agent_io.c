@@ -2,6 +2,8 @@
  * Copyright The retether authors */
 #include "tests/fuzz/agent_world.h"
 
+#include "broker/core/link.h"
+
 #include <string.h>
 
 struct world world;

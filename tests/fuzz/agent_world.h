@@ -3,8 +3,15 @@
 #ifndef RETETHER_TESTS_FUZZ_AGENT_WORLD_H
 #define RETETHER_TESTS_FUZZ_AGENT_WORLD_H
 
-#include "broker/core/agent_internal.h"
+#include "broker/core/agent.h"
+#include "migrate/core/store_op.h"
+#include "migrate/core/ticket.h"
+#include "session/core/limits.h"
 #include "tests/fuzz/fuzz.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 /* What fuzz_agent.c puts around the agent's machine: peers, of which the first half are guests, a store that may
  * answer anything, and the checks. */

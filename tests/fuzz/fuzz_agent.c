@@ -2,6 +2,9 @@
  * Copyright The retether authors */
 #include "tests/fuzz/agent_world.h"
 
+#include "broker/core/channel.h"
+#include "broker/core/link.h"
+#include "session/core/msg_request.h"
 #include "session/core/msg_stream.h"
 
 #include <string.h>

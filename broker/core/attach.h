@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#ifndef RETETHER_BROKER_CORE_ATTACH_H
+#define RETETHER_BROKER_CORE_ATTACH_H
+
+#include "broker/core/hash.h"
+#include "broker/core/list.h"
+#include "broker/core/timer.h"
+#include "session/core/limits.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* ATTACH: passed on, answered, or held until the guest appears. */
+
+struct ag_link;
+struct ag_session;
+struct rt_agent;
+struct rt_refuse_msg;
+struct rt_store_reply;
+
+struct ag_held {  /* an ATTACH that waits for the guest */
+    uint64_t key; /* link id << 32 | channel */
+    UT_hash_handle hh;
+    struct ag_list in_link, in_session;
+    struct ag_timer timer;
+    struct ag_link *link;
+    struct ag_session *session; /* NULL while an operator's plain name is looked for */
+    uint32_t op;
+    uint64_t klife, kepoch;
+    bool waited; /* the client gave time to wait */
+    bool resume; /* not new: an ended record may still have a guest that comes back */
+    bool ended;
+    uint64_t code, sig;
+    char candidate[RT_TENANT_MAX + 1]; /* an operator's plain name: whose it is */
+    size_t size;
+    uint8_t payload[];
+};
+
+void rt_ag_attach(struct rt_agent *agent, struct ag_link *link, uint32_t channel, uint8_t *frame, size_t size);
+void rt_ag_held_free(struct rt_agent *agent, struct ag_held *held);
+void rt_ag_held_bind(struct rt_agent *agent, struct ag_session *session);  /* somebody serves it here */
+void rt_ag_held_moved(struct rt_agent *agent, struct ag_session *session); /* elsewhere */
+void rt_ag_held_timer(struct rt_agent *agent, struct ag_held *held);
+void rt_ag_held_again(struct rt_agent *agent); /* the store is back: all are looked up anew */
+void rt_ag_held_reply(struct rt_agent *agent, struct ag_held *held, const struct rt_store_reply *reply);
+struct ag_held *rt_ag_held_at(struct rt_agent *agent, const struct ag_link *link, uint32_t channel);
+bool rt_ag_moved_msg(const struct rt_agent *agent, const struct ag_session *session, struct rt_refuse_msg *refuse);
+
+#endif

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#ifndef RETETHER_BROKER_CORE_CHANNEL_H
+#define RETETHER_BROKER_CORE_CHANNEL_H
+
+#include "broker/core/agent.h"
+#include "broker/core/hash.h"
+#include "broker/core/list.h"
+#include "broker/core/machine.h"
+#include "session/core/digest.h"
+#include "session/core/frame.h"
+
+#include <stdint.h>
+
+/* A channel: the pair of a guest link's and a client link's, and how far its streams are. */
+
+/* The two ends of a channel. */
+enum ag_side { AG_GUEST, AG_CLIENT };
+
+struct ag_link;
+struct ag_session;
+struct rt_refuse_msg;
+
+struct ag_flow {            /* one stream of a channel, from its sender to its receiver */
+    uint64_t seen;          /* the sender's offset after what came */
+    uint64_t granted;       /* the limit that the sender was told */
+    uint64_t wanted;        /* the limit that the receiver told */
+    uint64_t acked, digest; /* the receiver's last ACK */
+};
+
+struct ag_chan {
+    uint64_t key[2]; /* link id << 32 | channel, by enum ag_side */
+    struct ag_link *link[2];
+    struct ag_list in[2];   /* ag_link.chans */
+    struct ag_list wait[2]; /* ag_link.waiters of the side that the data would go to */
+    struct ag_session *session;
+    struct ag_flow flow[RT_STREAMS];
+    UT_hash_handle hh_guest, hh_client;
+};
+
+static inline uint64_t ag_chan_key(rt_link_id link, uint32_t channel)
+{
+    return (uint64_t)link << 32 | channel;
+}
+
+static inline unsigned ag_chan_hash(const struct rt_agent *agent, uint64_t key)
+{
+    return (unsigned)XXH64(&key, sizeof key, agent->config.seed);
+}
+
+struct ag_chan *rt_ag_chan_new(struct rt_agent *agent, struct ag_session *session, struct ag_link *client,
+                               uint32_t channel);
+void rt_ag_chan_free(struct rt_agent *agent, struct ag_chan *chan);
+/* Tells both sides, or the one whose link is given, and frees the channel. */
+void rt_ag_chan_end(struct rt_agent *agent, struct ag_chan *chan, const struct ag_link *only,
+                    const struct rt_refuse_msg *refuse);
+void rt_ag_chans_end(struct rt_agent *agent, struct ag_link *link, const struct rt_refuse_msg *refuse);
+
+#endif

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#ifndef RETETHER_BROKER_CORE_LINK_H
+#define RETETHER_BROKER_CORE_LINK_H
+
+#include "broker/core/agent.h"
+#include "broker/core/list.h"
+#include "broker/core/timer.h"
+#include "session/core/class.h"
+#include "session/core/limits.h"
+#include "session/core/msg.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* A link to a guest or a client: its state, and sending on it. */
+
+/* A guest that a newer claim made superfluous is told so after this, or at its next sign of life. */
+#define AG_LEAVING_MS 1000
+
+enum ag_link_state {
+    AG_OPEN,     /* waits for HELLO */
+    AG_TESTING,  /* guest: waits for the store's verdict */
+    AG_WELCOMED, /* guest: waits for CONFIRM */
+    AG_TAKING,   /* guest: waits for the store's take */
+    AG_SERVING,  /* guest: serves its session */
+    AG_READY,    /* client */
+    AG_LEAVING,  /* guest: another host has a newer claim; a pong now is the proof of a fork */
+    AG_DOOMED,   /* is closed at the next tick */
+};
+
+struct ag_chan;
+struct ag_claim;
+struct ag_end;
+struct ag_session;
+struct rt_frame;
+struct rt_refuse_msg;
+
+struct ag_link {
+    rt_link_id id;
+    uint8_t role;  /* enum rt_peer_role */
+    uint8_t state; /* enum ag_link_state */
+    bool congested;
+    bool taking;    /* guest: a take is under way */
+    bool end_ready; /* guest: END has come and waits for the take */
+    struct ag_timer timer;
+    uint64_t heard;            /* when the last byte came */
+    uint64_t opened;           /* or, when LEAVING, since then */
+    uint64_t claim_at;         /* deadline of the store's answer; 0 none */
+    uint32_t pings;            /* unanswered */
+    uint32_t op;               /* operation whose reply is awaited; 0 none */
+    char who[RT_HOST_MAX + 1]; /* client: tenant; guest: identity that the transport proves */
+    /* switch */
+    struct ag_list chans;   /* ag_chan.in */
+    struct ag_list waiters; /* ag_chan.wait: for more credit when this link has drained */
+    struct ag_chan *cache;  /* the last one looked up */
+    uint32_t n_chans;       /* mapped, and held attaches */
+    uint32_t last_channel;  /* the highest used */
+    uint32_t rest;          /* bytes of a split DATA frame still to come */
+    uint32_t rest_channel;
+    uint16_t rest_stream;
+    uint64_t rest_offset;
+    size_t queued, answers;
+    /* guest */
+    struct ag_session *session; /* while SERVING */
+    struct ag_claim *claim;     /* owned; NULL once taken */
+    struct ag_end *end;         /* owned */
+    uint8_t *report;            /* owned; one that came before the take was answered */
+    size_t report_size;
+    /* client */
+    struct ag_list held; /* ag_held.in_link */
+    struct ag_list asks; /* ag_ask.in_link */
+    uint32_t n_asks;
+};
+
+struct ag_link *rt_ag_link(const struct rt_agent *agent, rt_link_id id);
+void rt_ag_send_frame(struct rt_agent *agent, struct ag_link *link, const struct rt_frame *frame,
+                      const uint8_t *payload);
+int rt_ag_send_msg(struct rt_agent *agent, struct ag_link *link, const struct rt_frame *frame, enum rt_msg_kind kind,
+                   const void *msg);
+void rt_ag_refuse(struct rt_agent *agent, struct ag_link *link, uint32_t channel, const struct rt_refuse_msg *refuse);
+void rt_ag_refuse_text(struct rt_agent *agent, struct ag_link *link, uint32_t channel, enum rt_class cls,
+                       const char *text);
+/* REFUSE on channel 0, then the link is closed and freed. */
+void rt_ag_link_refuse(struct rt_agent *agent, struct ag_link *link, const struct rt_refuse_msg *refuse);
+void rt_ag_link_refuse_text(struct rt_agent *agent, struct ag_link *link, enum rt_class cls, const char *text);
+void rt_ag_link_close(struct rt_agent *agent, struct ag_link *link, const char *reason);
+void rt_ag_link_state(struct rt_agent *agent, struct ag_link *link, enum ag_link_state state);
+/* Sets the link's timer anew from its state. */
+void rt_ag_link_arm(struct rt_agent *agent, struct ag_link *link);
+
+#endif

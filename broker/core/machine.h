@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#ifndef RETETHER_BROKER_CORE_MACHINE_H
+#define RETETHER_BROKER_CORE_MACHINE_H
+
+#include "broker/core/agent.h"
+#include "broker/core/list.h"
+#include "broker/core/timer.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* The agent's own structure, shared by the files of this folder. */
+
+/* Links and operations sit at id % slots: 16,384 of each, as their limits say. */
+#define AG_SLOTS 16384
+#define AG_RETRY_DELAY_MS 500
+
+enum ag_timer_kind { AG_TIMER_LINK, AG_TIMER_SESSION, AG_TIMER_HELD, AG_TIMER_ASK, AG_TIMER_KEPT };
+
+struct ag_chan;
+struct ag_held;
+struct ag_link;
+struct ag_op;
+struct ag_session;
+
+struct rt_agent {
+    struct rt_agent_config config;
+    uint64_t now, wall_offset; /* wall = now + offset, modulo 2^64 */
+    struct ag_timers timers;
+    struct ag_link **links; /* [AG_SLOTS] */
+    struct ag_op **ops;     /* [AG_SLOTS] */
+    uint32_t last_link, last_op;
+    uint32_t n_ops;
+    struct ag_chan *by_guest, *by_client;
+    struct ag_held *held;
+    struct ag_session *sessions;
+    uint32_t n_sessions;
+    struct ag_list idle, retakes, kept;
+    uint32_t retake_flight, n_ends;
+    struct ag_timer kept_timer;
+    bool store_up, census_done, stopping;
+    uint64_t whole_at; /* the store is whole from here on; UINT64_MAX: not known */
+    struct rt_store_host *hosts;
+    size_t n_hosts;
+    rt_link_id run_link; /* frames of the input that wait to be sent with one call */
+    uint8_t *run;
+    size_t run_size;
+    uint8_t *scratch; /* [RT_FRAME_HEADER + RT_FRAME_PAYLOAD_MAX] */
+    struct rt_reply_msg *reply;
+    struct rt_report_msg *report;
+    struct rt_agent_stats stats;
+#ifdef RT_MUTANT_PARTIAL_FRAMES
+    uint8_t *rest_at;
+#endif
+};
+
+/* Sends the frames of the input that wait to be sent with one call. */
+void rt_ag_flush(struct rt_agent *agent);
+void rt_ag_event(struct rt_agent *agent, enum rt_agent_event_kind kind, const struct ag_link *link,
+                 const struct ag_session *session, const char *from, const char *to, const char *reason);
+
+#endif

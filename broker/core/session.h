@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#ifndef RETETHER_BROKER_CORE_SESSION_H
+#define RETETHER_BROKER_CORE_SESSION_H
+
+#include "broker/core/hash.h"
+#include "broker/core/list.h"
+#include "broker/core/timer.h"
+#include "migrate/core/ticket.h"
+#include "session/core/class.h"
+#include "session/core/limits.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* A session remembered: who serves it, as far as this agent knows, and what the store has not got of it. */
+
+/* Of the sessions remembered, room that clients who wait cannot take: guests always find a place. */
+#define AG_SESSIONS_RESERVED 4096
+#define AG_REPORT_INTERVAL_MS 1000
+
+struct ag_link;
+struct ag_op;
+struct rt_agent;
+struct rt_record;
+struct rt_store_reply;
+
+struct ag_session {
+    struct rt_key key;
+    UT_hash_handle hh;
+    struct ag_timer timer;
+    struct ag_list idle;   /* agent.idle: nothing holds it, may be forgotten */
+    struct ag_list retake; /* agent.retakes */
+    struct ag_list held;   /* ag_held.in_session */
+    struct ag_list asks;   /* ag_ask.in_session */
+    uint32_t n_ops;
+    struct ag_link *guest; /* serves it here */
+    uint8_t state;         /* enum rt_session_state, as last written or told */
+    bool claimed;          /* the store has confirmed what is served */
+    uint8_t unwritten;     /* a state that the store has not got, 0 none */
+    /* the newest claim known of */
+    uint64_t life, epoch;
+    uint64_t known_at; /* 0: nothing known */
+    char host[RT_HOST_MAX + 1];
+    struct rt_record *rule;                                   /* owned; the whole of it when that claim was made here */
+    uint64_t lost_at, take_at, report_at, write_at, audit_at; /* deadlines, 0 none */
+    uint32_t take_delay;
+    uint32_t report_size;
+    uint8_t *report; /* owned; the newest, shortened */
+    bool report_dirty;
+    uint64_t report_next; /* not written before */
+};
+
+struct ag_session *rt_ag_session_find(struct rt_agent *agent, const struct rt_key *key);
+struct ag_session *rt_ag_session_get(struct rt_agent *agent, const struct rt_key *key); /* makes it; NULL: no room */
+/* The same for a client that waits: NULL also when only the room for guests is left. */
+struct ag_session *rt_ag_session_await(struct rt_agent *agent, const struct rt_key *key);
+/* Something that held it is gone, or its deadlines changed: sets its timer, may free it. */
+void rt_ag_session_settle(struct rt_agent *agent, struct ag_session *session);
+void rt_ag_session_free(struct rt_agent *agent, struct ag_session *session);
+bool rt_ag_session_known(const struct rt_agent *agent, const struct ag_session *session);
+/* A claim somebody made, as heard or read. True when it is news. */
+bool rt_ag_session_note(struct rt_agent *agent, struct ag_session *session, uint64_t life, uint64_t epoch,
+                        const char *host);
+void rt_ag_session_guest_gone(struct rt_agent *agent, struct ag_session *session);
+void rt_ag_session_orphan(struct rt_agent *agent, struct ag_session *session, uint64_t life, uint64_t epoch);
+void rt_ag_session_timer(struct rt_agent *agent, struct ag_session *session);
+void rt_ag_session_report(struct rt_agent *agent, struct ag_session *session, const uint8_t *data, size_t size);
+void rt_ag_session_write_report(struct rt_agent *agent, struct ag_session *session);
+void rt_ag_audit_reply(struct rt_agent *agent, const struct ag_op *op, const struct rt_store_reply *reply);
+void rt_ag_state_reply(struct rt_agent *agent, const struct ag_op *op, const struct rt_store_reply *reply);
+void rt_ag_report_reply(struct rt_agent *agent, const struct ag_op *op, const struct rt_store_reply *reply);
+void rt_ag_session_state(struct rt_agent *agent, struct ag_session *session, enum rt_session_state state,
+                         const char *reason);
+
+#endif
