@@ -2,6 +2,8 @@
  * Copyright The retether authors */
 #include "clients/lib/client_internal.h"
 
+#include "session/core/msg_stream.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

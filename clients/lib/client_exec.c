@@ -5,6 +5,7 @@
 #include "clients/lib/random.h"
 #include "session/core/class.h"
 #include "session/core/msg.h"
+#include "session/core/msg_stream.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -5,7 +5,9 @@
 
 #include "clients/lib/conn.h"
 #include "retether/client.h"
+#include "session/core/attachment.h"
 #include "session/core/client.h"
+#include "session/core/error.h"
 #include "session/core/limits.h"
 #include "session/core/msg_request.h"
 

@@ -2,7 +2,13 @@
  * Copyright The retether authors */
 #include "session/core/client.h"
 
-#include "session/core/client_internal.h"
+#include "session/core/attachment.h"
+#include "session/core/client_att.h"
+#include "session/core/client_link.h"
+#include "session/core/client_machine.h"
+#include "session/core/client_request.h"
+#include "session/core/clist.h"
+#include "session/core/slice.h"
 
 #include <assert.h>
 #include <stdlib.h>

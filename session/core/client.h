@@ -5,8 +5,6 @@
 
 #include "session/core/error.h"
 #include "session/core/limits.h"
-#include "session/core/msg_request.h"
-#include "session/core/msg_stream.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -22,20 +20,14 @@
 
 /* Agents known; one more learnt from a welcome or MOVED replaces the longest unused one that has no attachment. */
 #define RT_CLIENT_AGENTS_MAX RT_AGENTS_MAX
-/* Attachments of one client; one more is RT_ELIMIT. */
-#define RT_CLIENT_ATTS_MAX 4096
 /* Requests without an answer; one more is RT_ELIMIT. */
 #define RT_CLIENT_REQUESTS_MAX 256
-/* Received and not consumed, and sent and not acknowledged, each per stream. */
-#define RT_CLIENT_WINDOW 262144
-#define RT_INITIAL_CREDIT 32768
 /* A request without an answer fails with RT_ETIMEDOUT after this. */
 #define RT_REQUEST_TIMEOUT_MS 10000
-/* Refused as NOT_FOUND after having been attached: keeps trying for this long. */
-#define RT_NOT_FOUND_GRACE_MS 60000
 
 struct rt_client;
-struct rt_catt; /* an attachment, client side; freed by rt_catt_free() */
+struct rt_reply_msg;
+struct rt_request_msg;
 
 struct rt_client_config {
     char name[RT_HOST_MAX + 1]; /* program name for the agents' logs */
@@ -78,77 +70,6 @@ size_t rt_client_input(struct rt_client *client, unsigned agent, const uint8_t *
 size_t rt_client_output(struct rt_client *client, unsigned agent, uint8_t *buf, size_t cap, uint64_t now);
 uint64_t rt_client_deadline(const struct rt_client *client); /* UINT64_MAX: none */
 void rt_client_tick(struct rt_client *client, uint64_t now);
-
-struct rt_attach_options {
-    char cid[RT_CID_MAX + 1];
-    uint64_t proc;          /* 0 main, RT_PROC_ANY with an id that an exec named */
-    uint8_t id[RT_ID_SIZE]; /* all zero: made at random */
-    uint64_t want;          /* bit per stream */
-    uint64_t from, n;       /* enum rt_attach_from */
-    uint64_t n_err;         /* RT_FROM_OFFSET: where stderr starts, as n for stdout */
-    uint64_t hold_ms;
-    bool once;
-    bool steal;
-    uint64_t rows, cols;
-    uint64_t give_up_ms; /* not once attached within this: FAILED; 0 never */
-};
-
-RT_MUST_CHECK int rt_client_attach(struct rt_client *client, const struct rt_attach_options *options, uint64_t now,
-                                   struct rt_catt **att);
-/* Tells the guest that this attachment is over (best effort) and forgets it. */
-void rt_catt_free(struct rt_catt *att);
-void rt_catt_id(const struct rt_catt *att, uint8_t out[RT_ID_SIZE]);
-
-/* EXITED and the two finals are the last: after them nothing is told, and nothing is left to peek at. */
-enum rt_catt_event_kind {
-    RT_CATT_ATTACHED,     /* the first time: life, proc, tty, out, err: start offsets, head: the guest's ends then */
-    RT_CATT_INTERRUPTED,  /* streams stand still; the machine is looking for the guest */
-    RT_CATT_RESUMED,      /* they go on; `host` serves now */
-    RT_CATT_GAP,          /* [from, to) of stream will never come; told after the bytes before it are consumed */
-    RT_CATT_EOF,          /* stream ended at offset from, all before it consumed */
-    RT_CATT_RESIZED,      /* control-up */
-    RT_CATT_EXITED,       /* code or sig, out, err: final offsets; comes after all output was consumed */
-    RT_CATT_INPUT_CLOSED, /* the process takes no more stdin; it applied `from` bytes of this attachment */
-    RT_CATT_REWOUND, /* a past that was seen is no longer true: stream, from = last common offset, to = ours. Final. */
-    RT_CATT_FAILED,  /* cls, text. Final. ENDED has code, sig */
-};
-
-struct rt_catt_event {
-    enum rt_catt_event_kind kind;
-    uint64_t stream, from, to;
-    uint64_t life, epoch, proc, code, sig, out, err, rows, cols;
-    uint64_t head[2]; /* stdout, stderr */
-    bool tty;
-    uint64_t cls; /* enum rt_class */
-    char text[RT_TEXT_MAX + 1];
-    char host[RT_HOST_MAX + 1];
-};
-
-/* The next event, false when there is none. At most one of each kind and stream is pending: bounded. */
-bool rt_catt_event(struct rt_catt *att, struct rt_catt_event *event);
-
-/* The contiguous received bytes of stdout or stderr not yet consumed (size 0: none), and telling that n were consumed:
- * handed to their final reader, so that they need never be sent again. Both before the next call into the machine: at a
- * resume what was not consumed is dropped here and comes again. */
-const uint8_t *rt_catt_peek(const struct rt_catt *att, unsigned stream, size_t *size);
-void rt_catt_consumed(struct rt_catt *att, unsigned stream, size_t n, uint64_t now);
-uint64_t rt_catt_offset(const struct rt_catt *att, unsigned stream); /* consumed so far, absolute */
-
-/* stdin. Takes what fits in the window, returns how many. */
-size_t rt_catt_write(struct rt_catt *att, const void *data, size_t size);
-void rt_catt_write_end(struct rt_catt *att); /* after all written: FIN */
-size_t rt_catt_writable(const struct rt_catt *att);
-/* Bytes of stdin written here, and how many of them the process is known to have taken. */
-void rt_catt_input(const struct rt_catt *att, uint64_t *written, uint64_t *applied);
-
-/* Items of control-down, in order, exactly once. RT_ELIMIT when RT_CLIENT_WINDOW is full of unapplied items. A resize
- * replaces one that has not been sent. */
-RT_MUST_CHECK int rt_catt_resize(struct rt_catt *att, unsigned rows, unsigned cols);
-RT_MUST_CHECK int rt_catt_signal(struct rt_catt *att, unsigned sig);
-/* item->id names the attachment wanted; then rt_client_attach() with that id and RT_PROC_ANY. */
-RT_MUST_CHECK int rt_catt_exec(struct rt_catt *att, const struct rt_down_item *item);
-/* True when every item given so far has been applied by the guest. */
-bool rt_catt_applied(const struct rt_catt *att);
 
 /* Sends a request to any agent that answers. */
 RT_MUST_CHECK int rt_client_request(struct rt_client *client, const struct rt_request_msg *request, uint64_t now,

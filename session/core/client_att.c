@@ -1,8 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#include "session/core/client_internal.h"
+#include "session/core/client_att.h"
 
 #include "session/core/class.h"
+#include "session/core/client.h"
+#include "session/core/client_link.h"
+#include "session/core/client_machine.h"
+#include "session/core/error.h"
+#include "session/core/ring.h"
+#include "session/core/slice.h"
 
 #include <assert.h>
 #include <stdlib.h>

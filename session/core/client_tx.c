@@ -1,8 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#include "session/core/client_internal.h"
+#include "session/core/client_tx.h"
 
+#include "session/core/attachment.h"
 #include "session/core/class.h"
+#include "session/core/client_att.h"
+#include "session/core/client_machine.h"
+#include "session/core/clist.h"
+#include "session/core/error.h"
+#include "session/core/frame.h"
+#include "session/core/msg_stream.h"
 
 #include <string.h>
 

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#include "session/core/client_internal.h"
+#include "broker/core/agent.h"
+#include "session/core/attachment.h"
+#include "session/core/client_att.h"
+#include "session/core/client_rx.h"
+#include "session/core/limits.h"
+#include "session/core/tether.h"
 #include "session/core/tether_internal.h"
 #include "tests/sim/world.h"
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
+#include "session/core/attachment.h"
 #include "session/core/frame.h"
 #include "session/core/tether_internal.h"
 #include "tests/sim/world.h"

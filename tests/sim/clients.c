@@ -2,7 +2,10 @@
  * Copyright The retether authors */
 #include "tests/sim/world.h"
 
+#include "session/core/attachment.h"
 #include "session/core/frame.h"
+#include "session/core/msg_request.h"
+#include "session/core/msg_stream.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -18,6 +18,8 @@
 /* A whole cluster in virtual time: guests, clients and agents are the product's own machines; the network, the store
  * and the processes in the guests are models with faults. One seed, one run, always the same. */
 
+struct rt_attach_options;
+
 #define SIM_AGENTS 3
 #define SIM_GUESTS 6 /* instances: originals, clones, restarted copies */
 #define SIM_CLIENTS 5

@@ -1,8 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#include "session/core/client_internal.h"
-
+#include "session/core/attachment.h"
 #include "session/core/class.h"
+#include "session/core/client_att.h"
+#include "session/core/client_machine.h"
+#include "session/core/error.h"
+#include "session/core/frame.h"
+#include "session/core/limits.h"
+#include "session/core/msg_hop.h"
+#include "session/core/msg_stream.h"
+#include "session/core/slice.h"
+
 #include "tests/unit/session_core/test_client_fixture.h"
 
 /* Where a client attaches: every refusal in every state, moves, lost links, other agents, back-off. */

@@ -3,11 +3,16 @@
 #ifndef RETETHER_TESTS_UNIT_SESSION_CORE_TEST_CLIENT_FIXTURE_H
 #define RETETHER_TESTS_UNIT_SESSION_CORE_TEST_CLIENT_FIXTURE_H
 
+#include "session/core/attachment.h"
 #include "session/core/client.h"
 #include "session/core/digest.h"
 #include "session/core/frame.h"
+#include "session/core/limits.h"
 #include "session/core/msg.h"
 #include "session/core/msg_hop.h"
+#include "session/core/msg_request.h"
+#include "session/core/msg_stream.h"
+#include "session/core/slice.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

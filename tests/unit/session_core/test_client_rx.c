@@ -1,8 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#include "session/core/client_internal.h"
-
+#include "session/core/attachment.h"
 #include "session/core/class.h"
+#include "session/core/client.h"
+#include "session/core/client_rx.h"
+#include "session/core/frame.h"
+#include "session/core/msg.h"
+#include "session/core/msg_hop.h"
+#include "session/core/msg_stream.h"
+
 #include "tests/unit/session_core/test_client_fixture.h"
 
 /* What a client receives: acknowledgements, windows, gaps, ends, and what comes again after a resume. */

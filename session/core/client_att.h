@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#ifndef RETETHER_SESSION_CORE_CLIENT_ATT_H
+#define RETETHER_SESSION_CORE_CLIENT_ATT_H
+
+#include "session/core/attachment.h"
+#include "session/core/client_rx.h"
+#include "session/core/client_tx.h"
+#include "session/core/clist.h"
+#include "session/core/frame.h"
+#include "session/core/limits.h"
+#include "session/core/msg_stream.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* An attachment as the machine has it: where it asks, its binding, its streams. */
+
+#define RT_CLIENT_ASK_MS 15000 /* ATTACH without any answer; then withdrawn and asked elsewhere */
+/* An agent may hold an ATTACH for this long before another one is asked (with the store out, the one asked may never
+ * hear where the guest is); doubles with each that does not know, up to RT_WAIT_MAX_MS. */
+#define RT_CLIENT_WAIT_MIN_MS 500
+
+/*  SEEKING --a link is chosen--> ASKED --ATTACHED--> LIVE; both back to SEEKING when refused for now or lost; all to
+ * OVER. Waiting: SEEKING (seek_at, a link's change), ASKED (ask_at, an answer), LIVE (frames), OVER (freed by the
+ * application). */
+enum rt_catt_state { RT_CATT_SEEKING, RT_CATT_ASKED, RT_CATT_LIVE, RT_CATT_OVER };
+
+struct rt_client;
+
+struct rt_catt {
+    struct rt_client *client;
+    struct rt_clist all, control, data;
+    struct rt_catt *hash_next;
+
+    char cid[RT_CID_MAX + 1];
+    uint8_t id[RT_ID_SIZE];
+    struct rt_attach_options options;
+    uint64_t want; /* with control-up always */
+
+    enum rt_catt_state state;
+    uint64_t since;   /* of ASKED or LIVE */
+    int home;         /* the agent that the newest claim names or that served last */
+    int alt;          /* another that is dialled meanwhile */
+    int link;         /* ASKED, LIVE */
+    int avoid;        /* said RETRY_LATER: elsewhere next, if there is an elsewhere */
+    unsigned turn;    /* next slot to try */
+    uint32_t channel; /* 0 until ATTACH is written */
+    bool attach_due, attached /* once at least */, tty;
+    bool progress; /* bytes moved since ATTACHED */
+    uint64_t home_since;
+    uint64_t try_no;
+    uint64_t k_life, k_epoch; /* newest claim known */
+    uint64_t not_before;      /* no ATTACH before */
+    uint64_t seek_at, ask_at, give_up_at, not_found_at;
+    bool cursors_told; /* in an ATTACH that has had no ATTACHED: what was received behind them must not be consumed */
+    uint64_t wait_ms;  /* for which the next agent asked may hold the ATTACH */
+    uint64_t backoff;
+    struct {
+        uint64_t cls, stream, at;
+    } fault; /* the last one that ended a channel: again at the same place is final */
+
+    uint64_t life, proc;
+    struct rt_rx rx[3]; /* stream 1, 2, 3 */
+    struct rt_tx tx[2]; /* stream 0, 4 */
+    struct rt_up_item exit;
+    struct rt_gap control_gap; /* to be told; from == to: none */
+
+    bool exited, attached_due, broke, shown_down, closed_due, resized_due, final_due, end_told;
+    uint64_t start[2], head[2], rows, cols;
+    struct rt_catt_event final; /* REWOUND or FAILED */
+    struct {
+        uint64_t cls;
+        char text[RT_TEXT_MAX + 1];
+    } last; /* the last refusal, for give_up */
+};
+
+static inline struct rt_rx *rt_catt_rx(struct rt_catt *att, unsigned stream)
+{
+    return &att->rx[stream - RT_STDOUT];
+}
+
+static inline struct rt_tx *rt_catt_tx(struct rt_catt *att, unsigned stream)
+{
+    return &att->tx[stream == RT_STDIN ? 0 : 1];
+}
+
+/* A resume is under way with cursors that must not change. */
+static inline bool rt_catt_frozen(const struct rt_catt *att)
+{
+    return att->cursors_told && att->state != RT_CATT_OVER;
+}
+
+static inline bool rt_catt_wants(const struct rt_catt *att, unsigned stream)
+{
+    return (att->want >> stream & 1) != 0;
+}
+
+void rt_catt_link_up(struct rt_catt *att, int slot);
+void rt_catt_link_down(struct rt_catt *att, int slot);
+void rt_catt_tick(struct rt_catt *att);
+uint64_t rt_catt_deadline(const struct rt_catt *att);
+/* Ends the channel with REFUSE cls and attaches again; the same at the same place twice is final. */
+void rt_catt_fault(struct rt_catt *att, uint64_t cls, uint64_t stream, uint64_t at);
+void rt_catt_rewound(struct rt_catt *att, uint64_t stream, uint64_t from, uint64_t to);
+void rt_catt_fail(struct rt_catt *att, uint64_t cls, const char *text);
+void rt_catt_fail_memory(struct rt_catt *att);
+struct rt_catt *rt_catt_find(struct rt_client *client, int slot, uint32_t channel);
+void rt_catt_hash(struct rt_catt *att);
+
+/* Off its link, without a word. */
+void rt_catt_leave(struct rt_catt *att);
+/* The last state; the event is told unless the exit was. */
+void rt_catt_over(struct rt_catt *att, const struct rt_catt_event *event);
+/* Back to SEEKING: at once after something that lasted or moved bytes, else with back-off, and not before `delay` ms
+ * (RT_AT_ONCE: without the short waits of the back-off). The channel is gone already. */
+void rt_catt_again(struct rt_catt *att, uint64_t delay);
+
+#endif

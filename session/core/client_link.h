@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#ifndef RETETHER_SESSION_CORE_CLIENT_LINK_H
+#define RETETHER_SESSION_CORE_CLIENT_LINK_H
+
+#include "session/core/clist.h"
+#include "session/core/limits.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* An agent and the link to it. */
+
+#define RT_CLIENT_HELLO_MS 5000 /* handshake; then the link is hung up */
+#define RT_CLIENT_IDLE_MS 60000 /* an unused link is closed after this */
+#define RT_CLIENT_PING_BUSY_MS 1000
+#define RT_CLIENT_PING_IDLE_MS 5000
+#define RT_CLIENT_PINGS_MAX 3 /* intervals without a frame; then the link is lost */
+#define RT_CLIENT_REFUSED_MIN_MS 5000
+#define RT_CLIENT_REFUSED_MAX_MS 30000 /* longest delay a refusal can ask for */
+
+struct rt_client;
+
+/*  DOWN --DIAL--> DIALING --connected--> HELLO --WELCOME--> LIVE; any of them back to DOWN when lost or hung up.
+ *  Waiting: DOWN (retry_at), DIALING (the shell's dial), HELLO (RT_CLIENT_HELLO_MS), LIVE (pings, idle). */
+enum rt_clink_state { RT_CLINK_DOWN, RT_CLINK_DIALING, RT_CLINK_HELLO, RT_CLINK_LIVE };
+
+struct rt_closing { /* a channel's end that is still to be told */
+    uint32_t channel;
+    uint8_t type; /* RT_DETACH or RT_REFUSE */
+    uint64_t cls, stream, at, got;
+};
+
+struct rt_clink { /* an agent known (n_addr > 0) and the link to it */
+    enum rt_clink_state state;
+    uint64_t since; /* of the state */
+    char addr[RT_ADDRS_MAX][RT_ADDR_MAX + 1];
+    size_t n_addr;
+    size_t addr_turn;           /* which is dialled next, modulo n_addr */
+    bool configured;            /* addr[0] was given by the application */
+    char host[RT_HOST_MAX + 1]; /* "" until it is known */
+    unsigned refs;              /* attachments and requests that name this slot */
+    uint64_t unused_since;      /* valid while refs is 0 */
+
+    uint64_t retry_at, backoff;
+    unsigned failures; /* since the last WELCOME; a lost LIVE link counts as one */
+    uint64_t refused;  /* enum rt_class of a final refusal of the link, 0 none */
+    char refused_text[RT_TEXT_MAX + 1];
+    const char *hangup; /* HANGUP to be told to the shell */
+
+    uint64_t ping_at, ping_token, pong_token;
+    unsigned missed;
+    bool hello_due, ping_due, pong_due;
+    uint32_t next_channel;
+    size_t channels;             /* attachments asked or live here */
+    struct rt_closing *closings; /* owned; room for n_closings + channels is kept */
+    size_t n_closings, cap_closings;
+    struct rt_clist control, data; /* attachments with something to write, in turn */
+};
+
+/* The link ends here: its attachments seek, its requests go elsewhere. hangup: why, when the shell must close it. */
+void rt_clink_down(struct rt_client *client, int slot, const char *hangup);
+uint64_t rt_clink_interval(const struct rt_clink *link);
+void rt_clink_welcome(struct rt_client *client, int slot, const uint8_t *payload, size_t size);
+void rt_clink_refused(struct rt_client *client, int slot, const uint8_t *payload, size_t size);
+size_t rt_put_refuse(uint8_t *out, size_t cap, const struct rt_closing *closing);
+
+#endif

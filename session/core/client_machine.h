@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#ifndef RETETHER_SESSION_CORE_CLIENT_MACHINE_H
+#define RETETHER_SESSION_CORE_CLIENT_MACHINE_H
+
+#include "session/core/client.h"
+#include "session/core/client_link.h"
+#include "session/core/clist.h"
+#include "session/core/slice.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* The client machine's own structure, shared by the client*.c files only: client.c (agents and links' lives),
+ * client_link.c (frames of a link), client_att.c (where an attachment asks), client_refuse.c (what refusals mean),
+ * client_bind.c (ATTACH and ATTACHED), client_rx.c and client_tx.c (streams), client_event.c (what the application
+ * sees), client_request.c. */
+
+#define RT_CLIENT_HASH 1024  /* buckets of (link, channel); longer chains beyond */
+#define RT_CLIENT_ALT_MS 200 /* an agent that is still being dialled after this is not waited for alone */
+#define RT_BACKOFF_MIN_MS 5
+#define RT_BACKOFF_MAX_MS 500
+#define RT_BACKOFF_FREE_MS 40    /* up to this wait, RT_AT_ONCE does not wait */
+#define RT_CLIENT_STABLE_MS 1000 /* what lasted this long starts its back-off anew */
+#define RT_NEVER UINT64_MAX
+#define RT_AT_ONCE UINT64_MAX
+#define RT_NO_SLOT (-1)
+
+struct rt_catt;
+
+struct rt_client {
+    struct rt_client_config config;
+    uint64_t now, random, deadline; /* deadline: never later than that of any attachment or request */
+    struct rt_clink links[RT_CLIENT_AGENTS_MAX];
+    struct rt_clist atts, requests;
+    size_t n_atts, n_requests;
+    uint64_t request_id;
+    unsigned request_turn;
+    struct rt_catt *hash[RT_CLIENT_HASH];
+};
+
+static inline void rt_client_wake(struct rt_client *client, uint64_t at)
+{
+    if (at < client->deadline)
+        client->deadline = at;
+}
+
+static inline void rt_client_at(struct rt_client *client, uint64_t now)
+{
+    if (now > client->now)
+        client->now = now;
+}
+
+uint64_t rt_client_random(struct rt_client *client, uint64_t below); /* below > 0 */
+/* The next delay of a back-off: at once, then jittered from RT_BACKOFF_MIN_MS doubling to RT_BACKOFF_MAX_MS. */
+uint64_t rt_client_backoff(struct rt_client *client, uint64_t *backoff);
+/* Makes *slot name another agent (or RT_NO_SLOT) and counts. */
+void rt_client_refer(struct rt_client *client, int *slot, int to);
+/* The slot of an agent by host name or address, made if need be; RT_NO_SLOT when there is no room. */
+int rt_client_learn(struct rt_client *client, struct rt_slice host, const struct rt_slice *addr, size_t n_addr);
+/* A slot that is not live, for somebody who needs any agent: the one that may be dialled first. */
+int rt_client_candidate(const struct rt_client *client, int except, unsigned turn);
+
+#endif

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#ifndef RETETHER_SESSION_CORE_CLIENT_REQUEST_H
+#define RETETHER_SESSION_CORE_CLIENT_REQUEST_H
+
+#include "session/core/clist.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Requests without an answer. */
+
+#define RT_REQUEST_DIALS_MAX 8 /* failed dials of every known agent after which a request is RT_ECONN */
+#define RT_REQUEST_MAX 1024    /* bytes of an encoded request */
+
+struct rt_client;
+
+struct rt_creq {
+    struct rt_clist all;
+    uint64_t id, deadline;
+    int slot;                    /* where it is or will be sent */
+    int lost;                    /* where it was lost once */
+    bool sent, create, answered; /* answered: at least one part came */
+    size_t size;
+    uint8_t payload[]; /* the encoded map */
+};
+
+void rt_creq_link_up(struct rt_client *client, int slot);
+void rt_creq_link_down(struct rt_client *client, int slot);
+void rt_creq_tick(struct rt_client *client);
+uint64_t rt_creq_deadline(const struct rt_client *client);
+size_t rt_creq_put(struct rt_client *client, int slot, uint8_t *out, size_t cap);
+void rt_creq_reply(struct rt_client *client, int slot, uint64_t id, const uint8_t *payload, size_t size);
+void rt_creq_free_all(struct rt_client *client);
+
+#endif
