@@ -2,7 +2,12 @@
  * Copyright The retether authors */
 #include "session/core/tether.h"
 
-#include "session/core/tether_internal.h"
+#include "session/core/ring.h"
+#include "session/core/tether_att.h"
+#include "session/core/tether_hold.h"
+#include "session/core/tether_in.h"
+#include "session/core/tether_machine.h"
+#include "session/core/tether_proc.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#include "session/core/tether_internal.h"
+#include "session/core/tether_proc.h"
 
+#include "session/core/digest.h"
 #include "session/core/frame.h"
 #include "session/core/msg.h"
 #include "session/core/msg_stream.h"
+#include "session/core/tether.h"
+#include "session/core/tether_att.h"
+#include "session/core/tether_hold.h"
+#include "session/core/tether_machine.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -6,7 +6,9 @@
 #include "session/core/client_rx.h"
 #include "session/core/limits.h"
 #include "session/core/tether.h"
-#include "session/core/tether_internal.h"
+#include "session/core/tether_att.h"
+#include "session/core/tether_machine.h"
+#include "session/core/tether_proc.h"
 #include "tests/sim/world.h"
 
 #include <string.h>

@@ -1,8 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
+#include "broker/core/agent.h"
+#include "migrate/core/claim.h"
+#include "migrate/core/ticket.h"
 #include "session/core/attachment.h"
+#include "session/core/class.h"
 #include "session/core/frame.h"
-#include "session/core/tether_internal.h"
+#include "session/core/limits.h"
+#include "session/core/tether.h"
+#include "session/core/tether_machine.h"
 #include "tests/sim/world.h"
 
 #include <string.h>

@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
+#include "migrate/core/ticket.h"
 #include "session/core/attachment.h"
+#include "session/core/class.h"
 #include "session/core/frame.h"
+#include "session/core/limits.h"
 #include "session/core/msg_stream.h"
-#include "session/core/tether_internal.h"
+#include "session/core/slice.h"
+#include "session/core/tether.h"
 #include "tests/sim/world.h"
 
 #include <string.h>

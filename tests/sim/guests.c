@@ -1,8 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
+#include "migrate/core/ticket.h"
 #include "session/core/frame.h"
+#include "session/core/limits.h"
 #include "session/core/msg_stream.h"
-#include "session/core/tether_internal.h"
+#include "session/core/ring.h"
+#include "session/core/tether.h"
+#include "session/core/tether_att.h"
+#include "session/core/tether_machine.h"
+#include "session/core/tether_proc.h"
 #include "tests/sim/world.h"
 
 #include <stdlib.h>

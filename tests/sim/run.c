@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#include "session/core/tether_internal.h"
+#include "broker/core/agent.h"
+#include "session/core/client.h"
+#include "session/core/tether.h"
+#include "session/core/tether_machine.h"
 #include "tests/sim/world.h"
 
 #include <stdlib.h>

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#ifndef RETETHER_SESSION_CORE_TETHER_ATT_H
+#define RETETHER_SESSION_CORE_TETHER_ATT_H
+
+#include "session/core/digest.h"
+#include "session/core/limits.h"
+#include "session/core/ring.h"
+#include "session/core/tether_proc.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* An attachment at the tether: what its client has of each stream, and its hold budget. */
+
+#define RT_NO_OFFSET UINT64_MAX
+#define RT_INS 2 /* stdin, control-down: stream / 4 */
+#define RT_STDIN_IN 0
+#define RT_CONTROL_IN 1
+#define RT_TETHER_INITIAL_CREDIT 32768
+
+struct rt_attach_msg;
+struct rt_tether;
+
+struct rt_out { /* one output stream as an attachment sees it */
+    bool wanted;
+    bool fin_sent, fin_acked;
+    uint64_t sent;  /* next offset to send; below the ring's base: a gap is due */
+    uint64_t high;  /* offset after the last byte ever sent: after a rebinding `sent` starts again at `acked` */
+    uint64_t acked; /* consumed by the client */
+    uint64_t limit;
+    /* At `acked`, or at the ring's base when that has passed it; from = at = base while a gap is due. */
+    struct rt_digest digest;
+    /* Until the client is known to have this binding's ATTACHED it may go on with what an older one brought it, whose
+     * digest does not start anew behind the gap: kept as `digest` is, but never started anew. */
+    struct rt_digest before;
+    bool confirmed; /* an ACK has come in this binding: `before` is of no use any more */
+};
+
+struct rt_in { /* one input stream of an attachment */
+    bool wanted;
+    bool need_ack, closed_told;
+    uint64_t next;    /* offset after the last byte received */
+    uint64_t applied; /* consumed: given to the process, or carried out */
+    uint64_t limit;   /* told to the client */
+    uint64_t fin;     /* final offset, or RT_NO_OFFSET */
+    bool fin_applied;
+    struct rt_ring ring;     /* owned; [applied, next); allocated with the first byte */
+    struct rt_digest digest; /* over what was applied */
+};
+
+struct rt_att {
+    bool used;
+    uint8_t id[RT_ID_SIZE];
+    uint32_t proc;
+    uint64_t try_no;
+    bool once;
+    bool ever_bound;
+    bool acked; /* its client is known to have an ATTACHED: from then on it resumes */
+    /* binding */
+    uint32_t channel; /* 0: unbound */
+    bool need_attached;
+    uint64_t unbound_at;
+    /* hold budget */
+    uint64_t hold_ms, hold_left;
+    bool blocks; /* being charged */
+    bool graced; /* had its end grace */
+    struct rt_out out[RT_OUTS];
+    struct rt_in in[RT_INS];
+};
+
+struct rt_refusal {
+    uint32_t channel;
+    uint64_t cls, s, at, got, max;
+    const char *text; /* static */
+};
+
+struct rt_att *rt_tether_att_by_channel(const struct rt_tether *t, uint32_t channel);
+struct rt_att *rt_tether_att_by_id(const struct rt_tether *t, const uint8_t id[RT_ID_SIZE]);
+struct rt_att *rt_tether_new_att(struct rt_tether *t, const uint8_t id[RT_ID_SIZE], const struct rt_proc *proc,
+                                 uint64_t now);
+void rt_tether_remove_att(struct rt_tether *t, struct rt_att *att);
+void rt_tether_unbind(struct rt_att *att, uint64_t now);
+void rt_tether_attach(struct rt_tether *t, uint32_t channel, const struct rt_attach_msg *msg, uint64_t now);
+void rt_tether_refuse(struct rt_tether *t, const struct rt_refusal *refusal);
+void rt_tether_end_att(struct rt_tether *t, struct rt_att *att, const struct rt_refusal *refusal);
+
+#endif

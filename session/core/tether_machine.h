@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#ifndef RETETHER_SESSION_CORE_TETHER_MACHINE_H
+#define RETETHER_SESSION_CORE_TETHER_MACHINE_H
+
+#include "session/core/limits.h"
+#include "session/core/msg_hop.h"
+#include "session/core/tether.h"
+#include "session/core/tether_att.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* The tether machine's own structure. Shared by the tether*.c files and by the simulation, which copies whole guests.
+ */
+
+#define RT_NO_TIME UINT64_MAX
+#define RT_DIAL_BACKOFF_MIN_MS 5
+#define RT_DIAL_BACKOFF_MAX_MS 500
+#define RT_DIAL_FREE_MS 40     /* up to this back-off, a link that was lost is dialled again at once */
+#define RT_LINK_STABLE_MS 1000 /* a link that lived this long starts the back-off anew */
+#define RT_HELLO_TIMEOUT_MS 5000
+#define RT_REFUSED_MIN_MS 5000
+#define RT_REFUSED_MAX_MS 30000
+#define RT_REPORT_INTERVAL_MS 1000
+#define RT_KEEPALIVE_BUSY_MS 1000
+#define RT_KEEPALIVE_IDLE_MS 5000
+#define RT_KEEPALIVE_MISSED_MAX 3
+
+struct rt_proc;
+
+struct rt_tether {
+    struct rt_tether_config config;
+    uint64_t rng;
+    /* link */
+    enum rt_tether_state state;
+    bool hangup_pending;
+    const char *hangup_reason;
+    uint64_t retry_at; /* DOWN, REFUSED */
+    uint64_t backoff_ms;
+    uint64_t live_at;  /* LIVE: since when */
+    bool was_useful;   /* a client acknowledged something on this link: a guest may move as often as it likes */
+    uint64_t hello_by; /* HELLO: give up */
+    uint64_t rx_at, ping_at;
+    bool hello_due, confirm_due, report_due, ping_due, pong_due;
+    uint64_t pong_token;
+    uint64_t report_at; /* the next report may go */
+    uint64_t outage_at; /* since when there is no agent, RT_NO_TIME while there is one */
+    struct rt_refusal refusals[RT_TETHER_REFUSALS_MAX];
+    size_t n_refusals;
+    bool flooded; /* a refusal found no room: the link ends */
+    /* identity */
+    uint8_t inc[RT_ID_SIZE], new_inc[RT_ID_SIZE], nonce[RT_ID_SIZE];
+    uint64_t life, epoch;
+    uint8_t ticket[RT_TOKEN_MAX];
+    size_t ticket_size;
+    bool rejoin; /* this attempt presents the join token again, as a new incarnation */
+    bool may_rejoin;
+    bool superseded; /* since the last welcome: no new incarnation any more */
+    uint64_t refused_cls;
+    char refused_text[RT_TEXT_MAX + 1];
+    char host[RT_HOST_MAX + 1];
+    /* processes and attachments */
+    struct rt_proc *procs[RT_PROCS_MAX]; /* owned; [0] is the main process */
+    uint32_t next_proc;
+    struct rt_att *atts; /* owned; RT_ATTS_MAX */
+    size_t round;        /* where the next round of sending begins */
+    uint64_t resent;     /* bytes of output that a rebinding has to send again, so far */
+    bool unsettled;      /* an attachment went: stdin may have ended with it */
+    /* hold */
+    uint64_t charged_at;
+    uint64_t first_hold_left;
+    bool first_blocks, attached_once;
+    /* end */
+    unsigned end_stage; /* 0 nothing sent on this link, 1..2 tails, 3 all sent */
+    uint64_t end_at;    /* after END_OK "later": when to send again */
+    bool end_ok;
+    enum rt_end_how end_how;
+    uint64_t final_at;  /* when the main process became final, RT_NO_TIME before */
+    uint64_t ticked_at; /* what was due at the last tick waits for something else than time */
+};
+
+uint64_t rt_tether_random(struct rt_tether *t, uint64_t below);
+void rt_tether_hangup(struct rt_tether *t, const char *reason, uint64_t retry_at, uint64_t now);
+
+#endif

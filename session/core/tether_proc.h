@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#ifndef RETETHER_SESSION_CORE_TETHER_PROC_H
+#define RETETHER_SESSION_CORE_TETHER_PROC_H
+
+#include "session/core/error.h"
+#include "session/core/limits.h"
+#include "session/core/ring.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* A process of the container: its output rings, and the runs of input that wait for it. */
+
+#define RT_OUTS 3 /* stdout, stderr, control-up: stream - 1 */
+/* Runs of input of one attachment that wait for the process; from half of it on, runs of one attachment are joined. */
+#define RT_SEGMENTS_MAX (2 * RT_ATTS_MAX)
+
+enum rt_proc_state { RT_PROC_STARTING, RT_PROC_RUNNING, RT_PROC_EXITED, RT_PROC_FINAL };
+
+struct rt_att;
+struct rt_down_item;
+struct rt_in;
+struct rt_tether;
+struct rt_up_item;
+
+struct rt_segment {
+    uint16_t att; /* index in tether.atts */
+    uint32_t size;
+};
+
+struct rt_proc {
+    uint32_t id;
+    enum rt_proc_state state;
+    bool tty, in;
+    bool start_told; /* START was handed out */
+    unsigned rows, cols;
+    bool resize_pending;
+    bool kill_pending;  /* exec'd process of a container that has ended */
+    bool close_pending; /* CLOSE_OUTPUT is to be handed out */
+    unsigned code, sig;
+    uint64_t drain_at;   /* when EXITED */
+    uint64_t blocked_at; /* since when a stream is blocked; EXITED: since the exit at the earliest */
+    /* output */
+    struct rt_ring ring[RT_OUTS]; /* owned */
+    bool eof[2];
+    bool blocked[2]; /* the shell found no space, and would if nobody held */
+    /* input */
+    struct rt_segment segments[RT_SEGMENTS_MAX];
+    size_t n_segments;
+    bool stdin_end;      /* EOF is due once all input is taken */
+    bool stdin_end_told; /* STDIN_END was handed out */
+    bool stdin_closed;   /* by the process */
+    /* exec */
+    uint8_t *exec_item;           /* owned; the encoded item until START is answered */
+    struct rt_down_item *decoded; /* owned; points into exec_item */
+};
+
+struct rt_proc *rt_tether_proc(const struct rt_tether *t, uint32_t id);
+RT_MUST_CHECK int rt_tether_add_proc(struct rt_tether *t, bool tty, bool in, struct rt_proc **proc);
+void rt_tether_free_proc(struct rt_proc *proc);
+void rt_tether_item_up(struct rt_tether *t, struct rt_proc *proc, const struct rt_up_item *item);
+void rt_tether_advance(struct rt_tether *t, struct rt_proc *proc, unsigned out, uint64_t base);
+void rt_tether_drop_segments(struct rt_tether *t, const struct rt_att *att);
+/* Notes whether this attachment's end of stdin has been reached. */
+void rt_tether_reach_fin(struct rt_proc *proc, struct rt_in *in);
+uint64_t rt_tether_drain_deadline(const struct rt_proc *proc); /* RT_NO_TIME: none, or not now */
+void rt_tether_settle(struct rt_tether *t, uint64_t now);      /* finals, stdin ends: after anything changed */
+
+#endif
