@@ -348,6 +348,23 @@ void vm_move_finish(struct vm_guest *guest, struct vm_migration *migration)
     guest->on = guest->to;
 }
 
+void vm_guest_save(struct vm_guest *guest, const char *path)
+{
+    vm_note_conns(guest);
+    assert_int_equal(vm_qemu_save(&guest->qemu, path), 0);
+}
+
+void vm_guest_restore(struct vm_guest *guest, unsigned host, const char *path, double *resumed_ms)
+{
+    note_more(guest);
+    vm_qemu_end(&guest->qemu);
+    vm_guest_qemu(guest, host, true, &guest->qemu);
+    assert_int_equal(vm_qemu_restore(&guest->qemu, path), 0);
+    assert_int_equal(vm_qmp_wait(&guest->qemu.qmp, "RESUME", resumed_ms, RESUME_LIMIT_MS), 0);
+    vm_reset(guest, host);
+    guest->on = host;
+}
+
 void vm_move(struct vm_guest *guest, unsigned host, struct vm_migration *migration)
 {
     vm_move_begin(guest, host, false);

@@ -63,6 +63,10 @@ void vm_move_begin(struct vm_guest *guest, unsigned host, bool pause);
 void vm_move_continue(struct vm_guest *guest);
 void vm_move_finish(struct vm_guest *guest, struct vm_migration *migration);
 void vm_move(struct vm_guest *guest, unsigned host, struct vm_migration *migration);
+/* The guest stands still and is in the file. vm_qemu_cont() lets it go on where it is. */
+void vm_guest_save(struct vm_guest *guest, const char *path);
+/* Ends what runs of it, and starts it from the file on a host; resets its connections. */
+void vm_guest_restore(struct vm_guest *guest, unsigned host, const char *path, double *resumed_ms);
 /* Bytes of output that its tether has sent again since this was asked last, from the tether's log; of input that was on
  * its way on connections that were cut. */
 uint64_t vm_guest_resent(struct vm_guest *guest);

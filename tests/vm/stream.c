@@ -283,15 +283,9 @@ double vm_stream_blackout(struct vm_stream *stream, double resumed_ms)
 static void compare(struct vm_stream *stream, int status)
 {
     struct workload_report report;
-    char why[128] = "";
-    bool good = workload_read_report(stream->text, &report) && status == 0;
 
-    if (stream->received.verdict != WORKLOAD_GOOD) {
-        workload_check_explain(&stream->received, why, sizeof why);
-        good = false;
-    }
-    if (!good || strstr(stream->text, "[gap: ") != NULL) {
-        print_error("stream: status %d %s\n%s\n", status, why, stream->text);
+    if (status != 0 || !workload_read_report(stream->text, &report) || strstr(stream->text, "[gap: ") != NULL) {
+        print_error("stream: status %d\n%s\n", status, stream->text);
         fail();
     }
     assert_int_equal(stream->received.offset, report.out);
@@ -300,15 +294,13 @@ static void compare(struct vm_stream *stream, int status)
     assert_int_equal(rt_digest_value(&stream->sent_digest), report.in_hash);
 }
 
-void vm_stream_finish(struct vm_stream *stream)
+int vm_stream_wait(struct vm_stream *stream)
 {
     uint64_t limit = rt_process_now_ms() + END_LIMIT_MS;
     bool over = false;
+    char why[128];
     int status;
 
-    (void)pthread_mutex_lock(&stream->lock);
-    stream->closing = true;
-    (void)pthread_mutex_unlock(&stream->lock);
     while (!over && rt_process_now_ms() < limit) {
         (void)pthread_mutex_lock(&stream->lock);
         over = stream->over;
@@ -325,7 +317,20 @@ void vm_stream_finish(struct vm_stream *stream)
     if (status != RT_PROCESS_LATE) {
         stream->pid = 0;
     }
-    compare(stream, status);
+    if (stream->received.verdict != WORKLOAD_GOOD) {
+        workload_check_explain(&stream->received, why, sizeof why);
+        print_error("stream: %s\n%s\n", why, stream->text);
+        fail();
+    }
+    return status;
+}
+
+void vm_stream_finish(struct vm_stream *stream)
+{
+    (void)pthread_mutex_lock(&stream->lock);
+    stream->closing = true;
+    (void)pthread_mutex_unlock(&stream->lock);
+    compare(stream, vm_stream_wait(stream));
 }
 
 void vm_stream_close(struct vm_stream *stream)

@@ -74,6 +74,8 @@ void vm_stream_mark(struct vm_stream *stream);
  */
 double vm_stream_blackout(struct vm_stream *stream, double resumed_ms);
 
+/* Waits for the end of one that ends by itself; its exit status. What came until then has no wrong byte. */
+int vm_stream_wait(struct vm_stream *stream);
 /* Ends its input, waits for its end and compares both ends' counts and hashes: nothing lost, nothing repeated. Fails
  * through cmocka. */
 void vm_stream_finish(struct vm_stream *stream);

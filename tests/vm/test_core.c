@@ -1,76 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#include "tests/vm/guest.h"
-#include "tests/vm/report.h"
-#include "tests/vm/stream.h"
+#include "tests/vm/load.h"
 
 #include <stdio.h>
 #include <string.h>
 
 /* One VM, migrated live again and again; each case has a workload of its own in it, with a stream each way. */
 
-#define LOAD_RATE "1M"
-#define IN_RATE ((uint64_t)128 << 10)
-#define BEFORE ((uint64_t)512 << 10)
 #define ABSENT_MS 1500
 #define STOPPED_MS 5000
 #define IDLE_MS 1000
 /* So that it is still under way when it is aborted. */
 #define SLOW_BYTES ((uint64_t)16 << 20)
-#define AGENT_LIMIT_MS 20000
 #define POWER_OFF_LIMIT_MS 60000
 
 static struct vm_guest *guest;
 static struct vm_stream stream;
-
-static void start_load(uint64_t seed)
-{
-    char text[16];
-
-    (void)snprintf(text, sizeof text, "%u", (unsigned)seed);
-    vm_stream_start(
-        &stream,
-        ARGS("exec", "-i", guest->cid, "--", "/bin/workload", "--endless", "--rate", LOAD_RATE, "--seed", text), seed,
-        IN_RATE);
-    vm_stream_until(&stream, BEFORE);
-}
-
-static void end_load(struct vm_case *c)
-{
-    vm_stream_finish(&stream);
-    c->out = stream.received.offset;
-    c->in = stream.sent;
-    vm_stream_close(&stream);
-    c->replayed_out = vm_guest_resent(guest);
-    c->replayed_in = vm_guest_lost_in(guest);
-    vm_case_say(c);
-}
-
-static void agent_start(unsigned host)
-{
-    assert_int_equal(rt_cluster_agent_start(&harness, host), 0);
-    assert_int_equal(rt_cluster_agent_wait(&harness, host, AGENT_LIMIT_MS), 0);
-}
-
-static void there_and_back(struct vm_case *c, int times)
-{
-    struct vm_migration migration;
-
-    for (int i = 0; i < 2 * times; i++) {
-        vm_stream_mark(&stream);
-        vm_move(guest, 1 - guest->on, &migration);
-        vm_case_add(c, &migration, vm_stream_blackout(&stream, migration.resumed_ms));
-    }
-}
 
 static void test_under_load(void **state)
 {
     struct vm_case c = {.name = "there and back three times under load"};
 
     (void)state;
-    start_load(11);
-    there_and_back(&c, 3);
-    end_load(&c);
+    vm_load_start(&stream, guest, VM_LOAD_RATE, 11);
+    for (int i = 0; i < 6; i++) {
+        vm_load_move(&stream, guest, &c);
+    }
+    vm_load_end(&stream, guest, &c);
 }
 
 /* Nothing is said around the move; then both sides are there. The blackout is the time of the first word and its echo.
@@ -116,27 +72,27 @@ static void test_aborted(void **state)
     uint16_t port;
 
     (void)state;
-    start_load(12);
+    vm_load_start(&stream, guest, VM_LOAD_RATE, 12);
     port = connection();
     vm_guest_qemu(guest, 1 - guest->on, true, &guest->next);
     assert_int_equal(vm_qemu_migrate(&guest->qemu, &guest->next, false, SLOW_BYTES), 0);
-    vm_stream_more(&stream, BEFORE);
+    vm_stream_more(&stream, VM_LOAD_SOME);
     assert_int_equal(vm_qemu_migrate_cancel(&guest->qemu), 0);
     assert_int_equal(vm_qemu_migrate_wait(&guest->qemu, "cancelled"), 0);
     vm_qemu_end(&guest->next);
-    vm_stream_more(&stream, BEFORE);
+    vm_stream_more(&stream, VM_LOAD_SOME);
     assert_int_equal(connection(), port);
 
     vm_guest_qemu(guest, 1 - guest->on, true, &guest->next);
     assert_int_equal(vm_qemu_migrate(&guest->qemu, &guest->next, false, SLOW_BYTES), 0);
-    vm_stream_more(&stream, BEFORE);
+    vm_stream_more(&stream, VM_LOAD_SOME);
     rt_process_kill(guest->next.pid);
     guest->next.pid = 0;
     vm_qmp_close(&guest->next.qmp);
     assert_int_equal(vm_qemu_migrate_wait(&guest->qemu, "failed"), 0);
-    vm_stream_more(&stream, BEFORE);
+    vm_stream_more(&stream, VM_LOAD_SOME);
     assert_int_equal(connection(), port);
-    end_load(&c);
+    vm_load_end(&stream, guest, &c);
 }
 
 static void test_agent_absent(void **state)
@@ -146,16 +102,16 @@ static void test_agent_absent(void **state)
     unsigned to = 1 - guest->on;
 
     (void)state;
-    start_load(13);
+    vm_load_start(&stream, guest, VM_LOAD_RATE, 13);
     rt_cluster_agent_kill(&harness, to);
     vm_stream_mark(&stream);
     vm_move(guest, to, &migration);
     while (vm_now_ms() < migration.resumed_ms + ABSENT_MS) {
         rt_process_sleep_ms(1);
     }
-    agent_start(to);
+    vm_load_agent(to);
     vm_case_add(&c, &migration, vm_stream_blackout(&stream, migration.resumed_ms));
-    end_load(&c);
+    vm_load_end(&stream, guest, &c);
 }
 
 /* Kills an agent while the guest stands still between both hosts. */
@@ -164,15 +120,15 @@ static void kill_at_switch_over(struct vm_case *c, uint64_t seed, bool source)
     struct vm_migration migration;
     unsigned to = 1 - guest->on, victim = source ? guest->on : to;
 
-    start_load(seed);
+    vm_load_start(&stream, guest, VM_LOAD_RATE, seed);
     vm_stream_mark(&stream);
     vm_move_begin(guest, to, true);
     rt_cluster_agent_kill(&harness, victim);
     vm_move_continue(guest);
     vm_move_finish(guest, &migration);
-    agent_start(victim);
+    vm_load_agent(victim);
     vm_case_add(c, &migration, vm_stream_blackout(&stream, migration.resumed_ms));
-    end_load(c);
+    vm_load_end(&stream, guest, c);
 }
 
 static void test_source_killed(void **state)
@@ -197,7 +153,7 @@ static void test_stopped(void **state)
     struct vm_migration times = {0};
 
     (void)state;
-    start_load(16);
+    vm_load_start(&stream, guest, VM_LOAD_RATE, 16);
     vm_stream_mark(&stream);
     vm_qmp_forget(&guest->qemu.qmp);
     assert_int_equal(vm_qemu_stop(&guest->qemu), 0);
@@ -207,7 +163,7 @@ static void test_stopped(void **state)
     assert_int_equal(vm_qmp_wait(&guest->qemu.qmp, "RESUME", &times.resumed_ms, HARNESS_LIMIT_MS), 0);
     times.downtime_ms = times.resumed_ms - times.stopped_ms;
     vm_case_add(&c, &times, vm_stream_blackout(&stream, times.resumed_ms));
-    end_load(&c);
+    vm_load_end(&stream, guest, &c);
 }
 
 /* The main process ends, is reported, and the machine is off. */
@@ -224,22 +180,20 @@ static void test_power_off(void **state)
 
 static void test_boot(void **state)
 {
-    const char *const lines[] = {"command /bin/sleep", "argument 100000", NULL};
-
     (void)state;
-    guest = vm_guest_start(&(struct vm_guest_options){.cid = "core", .lines = lines});
+    guest = vm_load_guest("core", false);
 }
 
 static void test_vsock(void **state)
 {
-    const char *const lines[] = {"command /bin/sleep", "argument 100000", NULL};
     struct vm_case c = {.name = "AF_VSOCK, there and back under load"};
 
     (void)state;
-    guest = vm_guest_start(&(struct vm_guest_options){.cid = "vsock", .vsock = true, .lines = lines});
-    start_load(17);
-    there_and_back(&c, 1);
-    end_load(&c);
+    guest = vm_load_guest("vsock", true);
+    vm_load_start(&stream, guest, VM_LOAD_RATE, 17);
+    vm_load_move(&stream, guest, &c);
+    vm_load_move(&stream, guest, &c);
+    vm_load_end(&stream, guest, &c);
 }
 
 int main(void)
