@@ -13,7 +13,14 @@
 #include "session/core/slice.h"
 
 #include "tests/lib/alloc/allocfail.h"
-#include "tests/unit/session_core/test_client_fixture.h"
+#include "tests/unit/session_core/client_fixture.h"
+#include "tests/unit/session_core/client_streams.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
 
 /* Every allocation of a whole session fails in turn: the call fails, or that attachment ends with LIMIT "memory", or
  * the link is dialled again; nothing else happens. */

@@ -11,7 +11,14 @@
 #include "session/core/msg_stream.h"
 #include "session/core/slice.h"
 
-#include "tests/unit/session_core/test_client_fixture.h"
+#include "tests/unit/session_core/client_fixture.h"
+#include "tests/unit/session_core/client_streams.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
 
 /* Where a client attaches: every refusal in every state, moves, lost links, other agents, back-off. */
 

@@ -14,7 +14,15 @@
 #include "session/core/msg_stream.h"
 #include "session/core/slice.h"
 
-#include "tests/unit/session_core/test_client_fixture.h"
+#include "tests/unit/session_core/client_fixture.h"
+#include "tests/unit/session_core/client_streams.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
 
 /* Links of a client: handshake, pings, back-off of dials, agents learnt, requests, and agents that misbehave. */
 

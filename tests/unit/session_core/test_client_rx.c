@@ -9,7 +9,14 @@
 #include "session/core/msg_hop.h"
 #include "session/core/msg_stream.h"
 
-#include "tests/unit/session_core/test_client_fixture.h"
+#include "tests/unit/session_core/client_fixture.h"
+#include "tests/unit/session_core/client_streams.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
 
 /* What a client receives: acknowledgements, windows, gaps, ends, and what comes again after a resume. */
 

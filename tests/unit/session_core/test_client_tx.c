@@ -10,7 +10,14 @@
 #include "session/core/msg_stream.h"
 #include "session/core/slice.h"
 
-#include "tests/unit/session_core/test_client_fixture.h"
+#include "tests/unit/session_core/client_fixture.h"
+#include "tests/unit/session_core/client_streams.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
 
 /* What a client sends: windows, replay of what was not applied, digests of the guest, ends, items exactly once. */
 

@@ -10,7 +10,15 @@
 #include "session/core/tether.h"
 
 #include "tests/lib/alloc/allocfail.h"
-#include "tests/unit/session_core/test_tether_fixture.h"
+#include "tests/unit/session_core/tether_clients.h"
+#include "tests/unit/session_core/tether_fixture.h"
+#include "tests/unit/session_core/tether_process.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
 
 /* Every allocation of a whole session fails in turn: there is no tether, or a channel ends as LOST and comes again, or
  * an exec does not run, or an item waits for memory; nothing that was applied is ever lost or applied twice. */

@@ -9,7 +9,14 @@
 #include "session/core/tether.h"
 #include "session/core/tether_att.h"
 
-#include "tests/unit/session_core/test_tether_fixture.h"
+#include "tests/unit/session_core/tether_clients.h"
+#include "tests/unit/session_core/tether_fixture.h"
+#include "tests/unit/session_core/tether_process.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
 
 /* Control-down: resize, signal, exec; each item once and in order. */
 

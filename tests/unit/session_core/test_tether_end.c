@@ -11,7 +11,14 @@
 #include "session/core/tether.h"
 #include "session/core/tether_proc.h"
 
-#include "tests/unit/session_core/test_tether_fixture.h"
+#include "tests/unit/session_core/tether_clients.h"
+#include "tests/unit/session_core/tether_fixture.h"
+#include "tests/unit/session_core/tether_process.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
 
 /* The end of a process and of the container: exit items, tails, END, and when it is over. */
 

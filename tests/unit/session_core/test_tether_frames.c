@@ -8,7 +8,15 @@
 #include "session/core/slice.h"
 #include "session/core/tether.h"
 
-#include "tests/unit/session_core/test_tether_fixture.h"
+#include "tests/unit/session_core/tether_clients.h"
+#include "tests/unit/session_core/tether_fixture.h"
+#include "tests/unit/session_core/tether_process.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
 
 /* Frames that an agent must not send, cut frames, floods: the link ends or nothing happens, never anything worse. */
 

@@ -6,7 +6,14 @@
 #include "session/core/msg_stream.h"
 #include "session/core/tether.h"
 
-#include "tests/unit/session_core/test_tether_fixture.h"
+#include "tests/unit/session_core/tether_clients.h"
+#include "tests/unit/session_core/tether_fixture.h"
+#include "tests/unit/session_core/tether_process.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
 
 /* Hold budgets: for how long an attachment may keep a full ring from overwriting. */
 

@@ -7,7 +7,14 @@
 #include "session/core/msg_stream.h"
 #include "session/core/tether.h"
 
-#include "tests/unit/session_core/test_tether_fixture.h"
+#include "tests/unit/session_core/tether_clients.h"
+#include "tests/unit/session_core/tether_fixture.h"
+#include "tests/unit/session_core/tether_process.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
 
 /* Input: every byte once and in order, whatever happens to the channel; the end of stdin. */
 

@@ -10,7 +10,15 @@
 #include "session/core/tether.h"
 #include "session/core/tether_machine.h"
 
-#include "tests/unit/session_core/test_tether_fixture.h"
+#include "tests/unit/session_core/tether_clients.h"
+#include "tests/unit/session_core/tether_fixture.h"
+#include "tests/unit/session_core/tether_process.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
 
 /* The tether's link to its agent: dialling, hello, refusals, new incarnations, liveness. */
 

@@ -8,7 +8,16 @@
 #include "session/core/msg_stream.h"
 #include "session/core/tether.h"
 
-#include "tests/unit/session_core/test_tether_fixture.h"
+#include "tests/unit/session_core/tether_clients.h"
+#include "tests/unit/session_core/tether_fixture.h"
+#include "tests/unit/session_core/tether_process.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
 
 /* Random walks: a process that writes and reads, clients that read, type and stall, links and channels that are lost at
  * any point. The oracle knows every byte: what a client consumes is what was written at that offset, or lies in a gap

@@ -12,7 +12,15 @@
 #include "session/core/tether_att.h"
 #include "session/core/tether_proc.h"
 
-#include "tests/unit/session_core/test_tether_fixture.h"
+#include "tests/unit/session_core/tether_clients.h"
+#include "tests/unit/session_core/tether_fixture.h"
+#include "tests/unit/session_core/tether_process.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
 
 /* Output: credit, acknowledgements, gaps and the digest's way over them. */
 

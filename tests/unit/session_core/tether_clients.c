@@ -1,48 +1,43 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#ifndef RETETHER_TESTS_UNIT_SESSION_CORE_TEST_TETHER_FIXTURE_H
-#define RETETHER_TESTS_UNIT_SESSION_CORE_TEST_TETHER_FIXTURE_H
+#include "tests/unit/session_core/tether_clients.h"
 
-#include "session/core/class.h"
+#include "session/core/digest.h"
 #include "session/core/frame.h"
+#include "session/core/limits.h"
 #include "session/core/msg.h"
-#include "session/core/msg_stream.h"
-#include "tests/unit/session_core/test_tether_fixture_machine.h"
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
 
-/* The clients of that tether: attachments, what they receive and acknowledge, and what they type. */
+#include <cmocka.h>
 
-/* A stable 16-byte id. */
-static inline struct rt_slice tx_id(uint8_t n)
+struct rt_slice tx_id(uint8_t n)
 {
     static uint8_t ids[256][RT_ID_SIZE];
     memset(ids[n], n, RT_ID_SIZE);
     return (struct rt_slice){.data = ids[n], .size = RT_ID_SIZE};
 }
 
-static inline struct rt_attach_msg tx_new(uint8_t id, uint64_t try_no)
+struct rt_attach_msg tx_new(uint8_t id, uint64_t try_no)
 {
     return (struct rt_attach_msg){
         .cid = rt_slice_text("box"), .id = tx_id(id), .try_no = try_no, .want = TX_WANT, .hold = 30000};
 }
 
-static inline void tx_attach(struct tx *tx, uint32_t channel, const struct rt_attach_msg *msg)
+void tx_attach(struct tx *tx, uint32_t channel, const struct rt_attach_msg *msg)
 {
     tx_send_map(tx, (struct rt_frame){.type = RT_ATTACH, .channel = channel}, RT_MSG_ATTACH, msg);
 }
 
-/* Takes the output; ATTACHED must be in it. */
-static inline void tx_attached(struct tx *tx, uint32_t channel, struct rt_attached_msg *msg)
+void tx_attached(struct tx *tx, uint32_t channel, struct rt_attached_msg *msg)
 {
     (void)tx_take(tx);
     tx_decode(tx_frame(tx, RT_ATTACHED, channel, 0), RT_MSG_ATTACHED, msg);
 }
 
-/* Takes the output; a refusal of the channel must be in it, of this class. */
-static inline struct rt_refuse_msg tx_refused(struct tx *tx, uint32_t channel, enum rt_class cls)
+struct rt_refuse_msg tx_refused(struct tx *tx, uint32_t channel, enum rt_class cls)
 {
     struct rt_refuse_msg msg;
     (void)tx_take(tx);
@@ -51,15 +46,14 @@ static inline struct rt_refuse_msg tx_refused(struct tx *tx, uint32_t channel, e
     return msg;
 }
 
-/* A new attachment with these terms, bound; its ATTACHED taken. */
-static inline void tx_bind(struct tx *tx, uint32_t channel, const struct rt_attach_msg *msg)
+void tx_bind(struct tx *tx, uint32_t channel, const struct rt_attach_msg *msg)
 {
     struct rt_attached_msg attached;
     tx_attach(tx, channel, msg);
     tx_attached(tx, channel, &attached);
 }
 
-static inline uint64_t tx_digest(unsigned stream, uint64_t from, uint64_t to)
+uint64_t tx_digest(unsigned stream, uint64_t from, uint64_t to)
 {
     struct rt_digest digest;
     rt_digest_start(&digest, from);
@@ -74,8 +68,8 @@ static inline uint64_t tx_digest(unsigned stream, uint64_t from, uint64_t to)
     return rt_digest_value(&digest);
 }
 
-static inline void tx_ack_raw(struct tx *tx, uint32_t channel, unsigned stream, uint64_t consumed, uint64_t limit,
-                              uint64_t digest, uint8_t flags)
+void tx_ack_raw(struct tx *tx, uint32_t channel, unsigned stream, uint64_t consumed, uint64_t limit, uint64_t digest,
+                uint8_t flags)
 {
     uint8_t payload[RT_ACK_PAYLOAD];
     rt_put_u64(payload, limit);
@@ -90,23 +84,12 @@ static inline void tx_ack_raw(struct tx *tx, uint32_t channel, unsigned stream, 
             payload);
 }
 
-/* An output stream as a client receives it. */
-struct tx_rx {
-    uint64_t next; /* all below is consumed */
-    uint64_t from; /* of the digest */
-    uint64_t limit;
-    unsigned gaps;
-    uint64_t gap_from, gap_to; /* the last */
-    bool fin;
-};
-
-static inline struct tx_rx tx_rx(uint64_t start)
+struct tx_rx tx_rx(uint64_t start)
 {
     return (struct tx_rx){.next = start, .from = start, .limit = start + TX_INITIAL};
 }
 
-/* Consumes what the frames taken bring of a stdout or stderr, checking every byte. Returns how many bytes came. */
-static inline uint64_t tx_consume(struct tx *tx, uint32_t channel, unsigned stream, struct tx_rx *rx)
+uint64_t tx_consume(struct tx *tx, uint32_t channel, unsigned stream, struct tx_rx *rx)
 {
     uint64_t came = 0;
     for (size_t i = 0; i < tx->n_frames; i++) {
@@ -135,8 +118,7 @@ static inline uint64_t tx_consume(struct tx *tx, uint32_t channel, unsigned stre
     return came;
 }
 
-/* Says what was consumed, and that `window` bytes more are welcome. */
-static inline void tx_ack(struct tx *tx, uint32_t channel, unsigned stream, struct tx_rx *rx, uint64_t window)
+void tx_ack(struct tx *tx, uint32_t channel, unsigned stream, struct tx_rx *rx, uint64_t window)
 {
     if (rx->limit < rx->next + window)
         rx->limit = rx->next + window;
@@ -144,8 +126,7 @@ static inline void tx_ack(struct tx *tx, uint32_t channel, unsigned stream, stru
                rx->fin ? RT_ACK_FIN : 0);
 }
 
-/* Takes and acknowledges until nothing more comes. */
-static inline void tx_drain(struct tx *tx, uint32_t channel, unsigned stream, struct tx_rx *rx)
+void tx_drain(struct tx *tx, uint32_t channel, unsigned stream, struct tx_rx *rx)
 {
     do {
         (void)tx_take(tx);
@@ -154,8 +135,7 @@ static inline void tx_drain(struct tx *tx, uint32_t channel, unsigned stream, st
     } while (tx_count(tx, RT_DATA) + tx_count(tx, RT_GAP) + tx_count(tx, RT_FIN) > 0);
 }
 
-static inline void tx_data(struct tx *tx, uint32_t channel, unsigned stream, uint64_t offset, const void *data,
-                           size_t size)
+void tx_data(struct tx *tx, uint32_t channel, unsigned stream, uint64_t offset, const void *data, size_t size)
 {
     tx_send(tx,
             (struct rt_frame){.length = (uint32_t)size,
@@ -166,19 +146,18 @@ static inline void tx_data(struct tx *tx, uint32_t channel, unsigned stream, uin
             data);
 }
 
-static inline void tx_fin(struct tx *tx, uint32_t channel, unsigned stream, uint64_t offset)
+void tx_fin(struct tx *tx, uint32_t channel, unsigned stream, uint64_t offset)
 {
     tx_send(tx, (struct rt_frame){.type = RT_FIN, .stream = (uint16_t)stream, .channel = channel, .offset = offset},
             NULL);
 }
 
-static inline void tx_detach(struct tx *tx, uint32_t channel)
+void tx_detach(struct tx *tx, uint32_t channel)
 {
     tx_send(tx, (struct rt_frame){.type = RT_DETACH, .channel = channel}, NULL);
 }
 
-/* The newest ACK of an input stream among the frames taken; NULL: none. */
-static inline const struct tx_frame *tx_in_ack(const struct tx *tx, uint32_t channel, unsigned stream)
+const struct tx_frame *tx_in_ack(const struct tx *tx, uint32_t channel, unsigned stream)
 {
     const struct tx_frame *found = NULL;
     for (size_t i = 0; i < tx->n_frames; i++)
@@ -188,7 +167,7 @@ static inline const struct tx_frame *tx_in_ack(const struct tx *tx, uint32_t cha
     return found;
 }
 
-static inline uint64_t tx_bytes_digest(const void *data, size_t size)
+uint64_t tx_bytes_digest(const void *data, size_t size)
 {
     struct rt_digest digest;
     rt_digest_start(&digest, 0);
@@ -196,9 +175,8 @@ static inline uint64_t tx_bytes_digest(const void *data, size_t size)
     return rt_digest_value(&digest);
 }
 
-/* A resume from these cursors; `in` offsets are what was acknowledged and written of stdin. Control streams at 0. */
-static inline struct rt_attach_msg tx_resume(uint8_t id, uint64_t try_no, const struct tx_rx *out,
-                                             const struct tx_rx *err, uint64_t acked, uint64_t head)
+struct rt_attach_msg tx_resume(uint8_t id, uint64_t try_no, const struct tx_rx *out, const struct tx_rx *err,
+                               uint64_t acked, uint64_t head)
 {
     struct rt_attach_msg msg = tx_new(id, try_no);
     msg.mode = RT_ATTACH_RESUME;
@@ -214,8 +192,7 @@ static inline struct rt_attach_msg tx_resume(uint8_t id, uint64_t try_no, const 
     return msg;
 }
 
-/* An item of control-down as its bytes. */
-static inline size_t tx_item(uint8_t *out, const struct rt_down_item *item)
+size_t tx_item(uint8_t *out, const struct rt_down_item *item)
 {
     int size = rt_msg_encode(RT_MSG_DOWN_ITEM, item, out + 2, RT_ITEM_MAX);
     assert_true(size > 0);
@@ -224,10 +201,8 @@ static inline size_t tx_item(uint8_t *out, const struct rt_down_item *item)
     return 2 + (size_t)size;
 }
 
-static inline struct rt_tether_view tx_view(const struct tx *tx)
+struct rt_tether_view tx_view(const struct tx *tx)
 {
     struct rt_tether_view view;
     return rt_tether_view(tx->tether, &view), view;
 }
-
-#endif
