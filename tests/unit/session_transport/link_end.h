@@ -3,13 +3,13 @@
 #ifndef RETETHER_TESTS_UNIT_SESSION_TRANSPORT_LINK_END_H
 #define RETETHER_TESTS_UNIT_SESSION_TRANSPORT_LINK_END_H
 
+#include "session/transport/buf.h"
 #include "session/transport/link.h"
-
 #include "tests/unit/session_transport/fixture.h"
 
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 /* A link at each end of a socket pair, or a link and a bare descriptor. Frames of this test: length u32, then bytes of
  * one numbered sequence, so that any byte lost, repeated or moved shows. */
@@ -33,158 +33,21 @@ struct end {
     char text[RT_LINK_TEXT_MAX];
 };
 
-static struct rt_buf_pool pool;
+extern struct rt_buf_pool pool;
+extern const struct rt_link_ops ops;
 
-static inline uint8_t byte_at(uint64_t i)
-{
-    return (uint8_t)(i * 131 + (i >> 8) * 7 + (i >> 16));
-}
-
-static inline void check_payload(struct end *end, const uint8_t *data, size_t size)
-{
-    for (size_t i = 0; i < size; i++) {
-        if (data[i] != byte_at(end->seen + i)) {
-            fail_msg("byte %llu differs", (unsigned long long)(end->seen + i));
-        }
-    }
-    end->seen += size;
-}
-
-static inline size_t take_frames(struct end *end, const uint8_t *data, size_t size)
-{
-    size_t used = 0;
-
-    while (size - used >= 4) {
-        uint32_t length;
-        memcpy(&length, data + used, 4);
-        if (size - used - 4 < length) {
-            break;
-        }
-        check_payload(end, data + used + 4, length);
-        end->frames++;
-        used += 4 + length;
-    }
-    if (size - used > end->biggest_tail) {
-        end->biggest_tail = size - used;
-    }
-    return used;
-}
-
-static inline size_t on_data(struct rt_link *link, struct rt_buf *buf, uint8_t *data, size_t size)
-{
-    struct end *end = link->data;
-    size_t used = size;
-    uv_buf_t out;
-
-    if (end->whole_frames) {
-        used = take_frames(end, data, size);
-    } else if (!end->echo && end->pass_to == NULL) {
-        check_payload(end, data, size);
-    }
-    out = uv_buf_init((char *)data, (unsigned)used);
-    if (end->echo && used > 0) {
-        assert_int_equal(rt_link_writev(link, buf, &out, 1), 0);
-    }
-    if (end->pass_to != NULL && used > 0) {
-        assert_int_equal(rt_link_writev(&end->pass_to->link, buf, &out, 1), 0);
-    }
-    memset(data - RT_FRAME_HEADER, 0xee, RT_FRAME_HEADER); /* the promised headroom */
-    if (end->want != 0 && end->seen >= end->want) {
-        end->got_all = true;
-    }
-    return used;
-}
-
-static inline void on_drain(struct rt_link *link)
-{
-    struct end *end = link->data;
-
-    end->drains++;
-}
-
-static inline void on_close(struct rt_link *link, int reason, const char *text)
-{
-    struct end *end = link->data;
-
-    end->closes++;
-    end->closed = true;
-    end->reason = reason;
-    (void)snprintf(end->text, sizeof end->text, "%s", text);
-    memset(link, 0x5a, sizeof *link); /* nobody may use it any more */
-}
-
-static const struct rt_link_ops ops = {on_data, on_drain, on_close};
-
-static inline void open_end(struct fixture *fixture, struct end *end, int fd)
-{
-    end->fixture = fixture;
-    end->link.data = end;
-    assert_int_equal(rt_link_open_fd(&end->link, &fixture->loop, &pool, fd, &ops), 0);
-}
-
-static inline void pair_of(int fds[2])
-{
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
-}
-
-static inline void tcp_pair_of(int fds[2])
-{
-    struct rt_endpoint any = fixture_endpoint("tcp:127.0.0.1:0");
-    int listener = socket(AF_INET, SOCK_STREAM, 0);
-
-    assert_int_equal(bind(listener, &any.addr.any, any.size), 0);
-    assert_int_equal(listen(listener, 1), 0);
-    assert_int_equal(getsockname(listener, &any.addr.any, &any.size), 0);
-    fds[0] = socket(AF_INET, SOCK_STREAM, 0);
-    assert_int_equal(connect(fds[0], &any.addr.any, any.size), 0);
-    fds[1] = accept(listener, NULL, NULL);
-    assert_true(fds[1] >= 0);
-    (void)close(listener);
-}
-
-static inline void close_end(struct fixture *fixture, struct end *end)
-{
-    if (!end->closed) { /* as it is when its peer went first */
-        rt_link_close(&end->link, RT_LINK_NOW, 0, "done");
-    }
-    fixture_run(fixture, &end->closed);
-    assert_int_equal(end->closes, 1);
-}
-
-static inline void nonblocking(int fd)
-{
-    assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
-}
-
+uint8_t byte_at(uint64_t i);
+void check_payload(struct end *end, const uint8_t *data, size_t size);
+void on_close(struct rt_link *link, int reason, const char *text);
+void open_end(struct fixture *fixture, struct end *end, int fd);
+void pair_of(int fds[2]);
+void tcp_pair_of(int fds[2]);
+void close_end(struct fixture *fixture, struct end *end);
+void nonblocking(int fd);
 /* `total` bytes of the sequence in frames of `size`; returns bytes, to be freed. */
-static inline uint8_t *make_frames(size_t total, size_t size, size_t *bytes)
-{
-    uint8_t *out = malloc(total + 4 * (total / size + 1)), *at = out;
-
-    assert_non_null(out);
-    for (size_t done = 0; done < total;) {
-        uint32_t length = (uint32_t)(total - done < size ? total - done : size);
-        memcpy(at, &length, 4);
-        at += 4;
-        for (uint32_t i = 0; i < length; i++) {
-            *at++ = byte_at(done + i);
-        }
-        done += length;
-    }
-    *bytes = (size_t)(at - out);
-    return out;
-}
-
-static inline void setup_pool(void)
-{
-    rt_buf_pool_init(&pool);
-}
-
-static inline void close_pool(void)
-{
-    rt_buf_pool_close(&pool);
-    assert_int_equal(pool.n_live, 0);
-}
+uint8_t *make_frames(size_t total, size_t size, size_t *bytes);
+void setup_pool(void);
+void close_pool(void);
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 

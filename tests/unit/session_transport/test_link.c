@@ -1,10 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
+#include "session/core/error.h"
 #include "session/transport/link.h"
 
 #include "tests/unit/session_transport/link_end.h"
 
+#include <fcntl.h>
+#include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include <cmocka.h>
 
 /* What a link reads and carries over. */
 

@@ -1,10 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
+#include "session/core/error.h"
 #include "session/transport/link.h"
 
 #include "tests/unit/session_transport/link_end.h"
 
 #include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include <cmocka.h>
 
 /* What waits for a slow peer, and how a link ends. */
 
