@@ -1,5 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
+#include "tests/sim/agents.h"
+
+#include "broker/core/agent.h"
+#include "migrate/core/ticket.h"
+#include "session/core/error.h"
+#include "tests/sim/event.h"
+#include "tests/sim/net.h"
+#include "tests/sim/store.h"
 #include "tests/sim/world.h"
 
 #include <stdio.h>

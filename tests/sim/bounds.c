@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
+#include "tests/sim/bounds.h"
+
 #include "broker/core/agent.h"
 #include "session/core/attachment.h"
 #include "session/core/client_att.h"
@@ -9,6 +11,10 @@
 #include "session/core/tether_att.h"
 #include "session/core/tether_machine.h"
 #include "session/core/tether_proc.h"
+#include "tests/sim/agents.h"
+#include "tests/sim/clients.h"
+#include "tests/sim/guests.h"
+#include "tests/sim/net.h"
 #include "tests/sim/world.h"
 
 #include <string.h>

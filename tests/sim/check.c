@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
+#include "tests/sim/check.h"
+
 #include "broker/core/agent.h"
 #include "migrate/core/claim.h"
 #include "migrate/core/ticket.h"
@@ -9,6 +11,11 @@
 #include "session/core/limits.h"
 #include "session/core/tether.h"
 #include "session/core/tether_machine.h"
+#include "tests/sim/agents.h"
+#include "tests/sim/bounds.h"
+#include "tests/sim/clients.h"
+#include "tests/sim/guests.h"
+#include "tests/sim/store.h"
 #include "tests/sim/world.h"
 
 #include <string.h>

@@ -1,11 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#include "tests/sim/world.h"
+#include "tests/sim/clients.h"
 
+#include "migrate/core/ticket.h"
 #include "session/core/attachment.h"
+#include "session/core/class.h"
 #include "session/core/frame.h"
 #include "session/core/msg_request.h"
 #include "session/core/msg_stream.h"
+#include "tests/sim/agents.h"
+#include "tests/sim/commands.h"
+#include "tests/sim/event.h"
+#include "tests/sim/guests.h"
+#include "tests/sim/net.h"
+#include "tests/sim/store.h"
+#include "tests/sim/world.h"
 
 #include <stdlib.h>
 #include <string.h>

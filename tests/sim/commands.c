@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
+#include "tests/sim/commands.h"
+
 #include "migrate/core/ticket.h"
 #include "session/core/attachment.h"
 #include "session/core/class.h"
@@ -8,6 +10,9 @@
 #include "session/core/msg_stream.h"
 #include "session/core/slice.h"
 #include "session/core/tether.h"
+#include "tests/sim/agents.h"
+#include "tests/sim/clients.h"
+#include "tests/sim/guests.h"
 #include "tests/sim/world.h"
 
 #include <string.h>

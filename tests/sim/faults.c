@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
+#include "tests/sim/faults.h"
+
 #include "broker/core/agent.h"
 #include "migrate/core/ticket.h"
 #include "session/core/attachment.h"
@@ -7,6 +9,12 @@
 #include "session/core/frame.h"
 #include "session/core/limits.h"
 #include "session/core/msg_stream.h"
+#include "tests/sim/agents.h"
+#include "tests/sim/clients.h"
+#include "tests/sim/event.h"
+#include "tests/sim/guests.h"
+#include "tests/sim/net.h"
+#include "tests/sim/store.h"
 #include "tests/sim/world.h"
 
 #include <string.h>

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
+#include "tests/sim/guests.h"
+
 #include "migrate/core/ticket.h"
 #include "session/core/frame.h"
 #include "session/core/limits.h"
@@ -9,6 +11,9 @@
 #include "session/core/tether_att.h"
 #include "session/core/tether_machine.h"
 #include "session/core/tether_proc.h"
+#include "tests/sim/agents.h"
+#include "tests/sim/event.h"
+#include "tests/sim/net.h"
 #include "tests/sim/world.h"
 
 #include <stdlib.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#include "tests/sim/world.h"
+#include "tests/sim/faults.h"
+#include "tests/sim/run.h"
 
 #include <getopt.h>
 #include <stdbool.h>

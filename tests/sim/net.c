@@ -1,8 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#include "tests/sim/world.h"
+#include "tests/sim/net.h"
 
+#include "session/core/client.h"
 #include "session/core/frame.h"
+#include "session/core/slice.h"
+#include "session/core/tether.h"
+#include "tests/sim/agents.h"
+#include "tests/sim/clients.h"
+#include "tests/sim/faults.h"
+#include "tests/sim/guests.h"
+#include "tests/sim/world.h"
 
 #include <stdlib.h>
 #include <string.h>

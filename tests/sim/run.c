@@ -1,9 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
+#include "tests/sim/run.h"
+
 #include "broker/core/agent.h"
 #include "session/core/client.h"
 #include "session/core/tether.h"
 #include "session/core/tether_machine.h"
+#include "tests/sim/agents.h"
+#include "tests/sim/check.h"
+#include "tests/sim/clients.h"
+#include "tests/sim/event.h"
+#include "tests/sim/guests.h"
+#include "tests/sim/net.h"
+#include "tests/sim/store.h"
 #include "tests/sim/world.h"
 
 #include <stdlib.h>

@@ -1,5 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
+#include "tests/sim/store.h"
+
+#include "broker/core/agent.h"
+#include "migrate/core/claim.h"
+#include "migrate/core/store_op.h"
+#include "migrate/core/ticket.h"
+#include "session/core/class.h"
+#include "session/core/error.h"
+#include "session/core/limits.h"
+#include "session/core/msg_hop.h"
+#include "tests/sim/agents.h"
+#include "tests/sim/event.h"
 #include "tests/sim/world.h"
 
 #include <stdlib.h>

@@ -2,6 +2,11 @@
  * Copyright The retether authors */
 #include "tests/sim/world.h"
 
+#include "broker/core/agent.h"
+#include "tests/sim/event.h"
+#include "tests/sim/faults.h"
+#include "tests/sim/store.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#ifndef RETETHER_TESTS_SIM_AGENTS_H
+#define RETETHER_TESTS_SIM_AGENTS_H
+
+#include "migrate/core/store_op.h"
+#include "session/core/limits.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Agents, and the disk that outlives them. */
+
+#define SIM_AGENTS 3
+#define SIM_ENDS 8
+
+struct rt_agent;
+struct rt_key;
+struct rt_ticket;
+
+struct sim_agent {
+    struct rt_store_op ends[SIM_ENDS]; /* on its disk: they outlive it */
+    size_t n_ends;
+    bool used, paused;
+    uint32_t gen;
+    struct rt_agent *agent; /* owned */
+    uint64_t timer_us, paused_until_us, died_us;
+    bool store_up;
+};
+
+void sim_start_agent(int agent);
+void sim_kill_agent(int agent);
+void sim_agent_timer(int agent);
+void sim_agent_name(int agent, char out[RT_HOST_MAX + 1]);
+void sim_agent_addr(int agent, char out[RT_ADDR_MAX + 1]);
+int sim_seal(void *ctx, const struct rt_ticket *ticket, uint8_t *out, size_t cap);
+int sim_open(void *ctx, const uint8_t *token, size_t size, uint64_t wall_ms, struct rt_ticket *ticket);
+void sim_key(int container, struct rt_key *key);
+
+#endif

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#ifndef RETETHER_TESTS_SIM_CLIENTS_H
+#define RETETHER_TESTS_SIM_CLIENTS_H
+
+#include "session/core/client.h"
+#include "session/core/limits.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Clients: what they were given, byte for byte, and what they type. */
+
+#define SIM_CLIENTS 5
+#define SIM_ATTS 2 /* attachments of one client */
+
+struct rt_attach_options;
+struct rt_catt;
+
+struct sim_att {
+    struct rt_catt *att;
+    bool final;    /* REWOUND or FAILED told, or detached */
+    bool attached; /* ever */
+    bool bound;    /* its streams go on, as far as it was told */
+    uint8_t id[RT_ID_SIZE];
+    int container;
+    uint64_t lines[2]; /* per stream: pasts that everything received fits, a bit each */
+    bool start_known[2];
+    uint64_t seen[2];  /* consumed up to */
+    uint64_t written;  /* stdin */
+    bool must_not_gap; /* never stalled, large hold */
+    bool exited;
+};
+
+struct sim_exec { /* a command that a client has asked for; its own are freed with it */
+    struct rt_catt *control, *att;
+    uint8_t id[RT_ID_SIZE];
+    int container;
+    bool attached, sent, stalled;
+    uint64_t began_us, looked_us, seen;
+};
+
+struct sim_client {
+    bool used;
+    uint32_t gen;
+    struct rt_client *client; /* owned */
+    uint64_t timer_us, stalled_until_us;
+    bool stalled_for_ever;
+    int conn[RT_CLIENT_AGENTS_MAX];
+    struct sim_att atts[SIM_ATTS];
+    struct sim_exec exec;
+    struct rt_catt *twin; /* another attachment's id, asked for again; owned by the client */
+};
+
+void sim_new_client(int client);
+void sim_client_pump(int client);
+void sim_client_app(int client);
+void sim_client_crash(int client);
+bool sim_client_twin(int client, const struct rt_attach_options *options);
+void sim_free_client(int client);
+uint8_t sim_stdin_byte(const uint8_t id[RT_ID_SIZE], uint64_t offset);
+
+#endif

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#ifndef RETETHER_TESTS_SIM_FAULTS_H
+#define RETETHER_TESTS_SIM_FAULTS_H
+
+/* What may go wrong. */
+
+enum sim_fault {
+    FAULT_CUT,
+    FAULT_CUT_HALF_OPEN,
+    FAULT_HANG,
+    FAULT_MOVE,
+    FAULT_MOVE_BACK_TO_BACK,
+    FAULT_MOVE_ABORTED,
+    FAULT_MOVE_TO_AND_FRO,
+    FAULT_AGENT_CRASH,
+    FAULT_AGENT_PAUSE,
+    FAULT_AGENT_STOP,
+    FAULT_STORE_SLOW,
+    FAULT_STORE_OUT,
+    FAULT_STORE_FAILOVER,
+    FAULT_STORE_FLUSH,
+    FAULT_STORE_REPLY_LOST,
+    FAULT_NEWS_LOST,
+    FAULT_NEWS_LATE,
+    FAULT_NEWS_TWICE,
+    FAULT_WELCOME_LOST,
+    FAULT_CONFIRM_LOST,
+    FAULT_CLIENT_CRASH,
+    FAULT_CLIENT_STALL,
+    FAULT_CLIENT_LATE,
+    FAULT_CLIENT_TWICE,
+    FAULT_SNAPSHOT_REVERT,
+    FAULT_CLONE,
+    FAULT_RESTART_ELSEWHERE,
+    FAULT_GUEST_PAUSE,
+    FAULT_EXIT, /* no fault, but it may come in the middle of others */
+    SIM_FAULTS,
+};
+
+extern const char *const sim_fault_names[SIM_FAULTS];
+
+void sim_fault_once(void);
+void sim_heal(void);
+
+#endif

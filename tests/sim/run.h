@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#ifndef RETETHER_TESTS_SIM_RUN_H
+#define RETETHER_TESTS_SIM_RUN_H
+
+#include "tests/sim/faults.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* One run of a cluster from a seed. */
+
+struct sim_stats {
+    uint64_t events, faults[SIM_FAULTS], moves, bytes_out, bytes_in, rewound, gaps, attached, resumed, failed;
+    uint64_t commands, commands_told;
+};
+
+struct sim_options {
+    uint64_t seed;
+    bool verbose;
+    uint64_t min_events; /* of all kinds, faults go on until then */
+};
+
+void sim_run(const struct sim_options *options, struct sim_stats *total);
+
+#endif

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#ifndef RETETHER_TESTS_SIM_STORE_H
+#define RETETHER_TESTS_SIM_STORE_H
+
+#include "tests/sim/faults.h"
+
+#include <stdbool.h>
+
+/* A model of the store: it may be slow, out, lose writes, or forget all. */
+
+struct rt_record;
+struct rt_store_op;
+struct sim_event;
+
+void sim_store_reset(void);
+void sim_store_up(int agent, bool fresh);
+int sim_store_submit(int agent, const struct rt_store_op *op);
+void sim_store_reply(const struct sim_event *event);
+void sim_store_news(const struct sim_event *event);
+void sim_store_fault(enum sim_fault fault);
+void sim_store_heal(void);
+bool sim_store_whole(void);
+void sim_store_host_died(int about);
+/* The store lost the end of this container after it had taken it: its agent keeps it no more. */
+bool sim_store_end_lost(int container);
+const struct rt_record *sim_store_record(int container);
+
+#endif
