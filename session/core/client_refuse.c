@@ -88,6 +88,18 @@ static bool fault_for_now(struct rt_catt *att, uint64_t cls)
     return !twice && (att->attached || cls == RT_CLASS_JUMP);
 }
 
+/* A machine started anew, or a copy that became a life of its own: what it writes is not what was attached to. */
+static bool other_life(struct rt_catt *att, const struct rt_refuse_msg *msg)
+{
+    struct rt_catt_event event = {.kind = RT_CATT_REWOUND, .stream = RT_STDOUT};
+    if (!att->attached || msg->life == 0 || msg->life == att->life)
+        return false;
+    event.to = rt_catt_rx(att, RT_STDOUT)->consumed;
+    event.from = msg->at < event.to ? msg->at : event.to;
+    rt_catt_over(att, &event);
+    return true;
+}
+
 void rt_catt_refused(struct rt_catt *att, const uint8_t *payload, size_t size)
 {
     struct rt_refuse_msg msg;
@@ -128,6 +140,10 @@ void rt_catt_refused(struct rt_catt *att, const uint8_t *payload, size_t size)
             rt_catt_again(att, 0);
             return;
         }
+        break;
+    case RT_CLASS_UNKNOWN_ATTACHMENT:
+        if (other_life(att, &msg))
+            return;
         break;
     case RT_CLASS_STOLEN:
         if (!live && steal_higher(att))

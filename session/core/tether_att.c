@@ -408,6 +408,28 @@ static void resize_for(struct rt_tether *t, const struct rt_att *att, const stru
     proc->resize_pending = true;
 }
 
+void rt_tether_note_past(struct rt_tether *t, const struct rt_att *att)
+{
+    const struct rt_out *out = &att->out[0];
+    struct rt_past *past = &t->past[t->n_past++];
+
+    memcpy(past->id, att->id, sizeof past->id);
+    past->acked = out->wanted ? out->acked : 0;
+}
+
+/* Its client can tell by the life whether this is the container that it was attached to, and how much of what it has
+ * seen this one has written too. */
+static void unknown(const struct rt_tether *t, const struct rt_attach_msg *msg, struct rt_refusal *why)
+{
+    why->cls = RT_CLASS_UNKNOWN_ATTACHMENT;
+    why->text = "this container does not know the attachment any more";
+    why->life = t->life;
+    why->s = RT_STDOUT;
+    for (size_t i = 0; i < t->n_past; i++)
+        if (memcmp(t->past[i].id, msg->id.data, RT_ID_SIZE) == 0)
+            why->at = t->past[i].acked;
+}
+
 static bool admit(struct rt_tether *t, struct rt_att **att, const struct rt_attach_msg *msg, struct rt_refusal *why,
                   uint64_t now)
 {
@@ -419,10 +441,10 @@ static bool admit(struct rt_tether *t, struct rt_att **att, const struct rt_atta
 #endif
     if (msg->mode == RT_ATTACH_NEW)
         return attach_new(t, att, msg, why, now);
-    why->cls = RT_CLASS_UNKNOWN_ATTACHMENT;
-    why->text = "this container does not know the attachment any more";
-    if (msg->mode > RT_ATTACH_STEAL || !*att)
+    if (msg->mode > RT_ATTACH_STEAL || !*att) {
+        unknown(t, msg, why);
         return false;
+    }
     if (resume(rt_tether_proc(t, (*att)->proc), *att, msg, why))
         return true;
     if (why->cls == RT_CLASS_REWOUND) {

@@ -70,9 +70,16 @@ struct rt_att {
     struct rt_in in[RT_INS];
 };
 
+/* What is left of an attachment to the life before: how much of its stdout its client has certainly had from here. */
+struct rt_past {
+    uint8_t id[RT_ID_SIZE];
+    uint64_t acked;
+};
+
 struct rt_refusal {
     uint32_t channel;
     uint64_t cls, s, at, got, max;
+    uint64_t life;    /* UNKNOWN_ATTACHMENT: the one that does not know it */
     const char *text; /* static */
 };
 
@@ -81,6 +88,8 @@ struct rt_att *rt_tether_att_by_id(const struct rt_tether *t, const uint8_t id[R
 struct rt_att *rt_tether_new_att(struct rt_tether *t, const uint8_t id[RT_ID_SIZE], const struct rt_proc *proc,
                                  uint64_t now);
 void rt_tether_remove_att(struct rt_tether *t, struct rt_att *att);
+/* Notes it, at the start of another life; at most RT_ATTS_MAX times. */
+void rt_tether_note_past(struct rt_tether *t, const struct rt_att *att);
 void rt_tether_unbind(struct rt_att *att, uint64_t now);
 void rt_tether_attach(struct rt_tether *t, uint32_t channel, const struct rt_attach_msg *msg, uint64_t now);
 void rt_tether_refuse(struct rt_tether *t, const struct rt_refusal *refusal);

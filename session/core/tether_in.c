@@ -328,9 +328,12 @@ static void on_welcome(struct rt_tether *t, const struct rt_welcome_msg *msg, ui
     }
     if (t->rejoin) { /* another life: nothing that was attached to the old one goes on unseen */
         memcpy(t->inc, t->new_inc, sizeof t->inc);
+        t->n_past = 0;
         for (size_t i = 0; i < RT_ATTS_MAX; i++)
-            if (t->atts[i].used)
+            if (t->atts[i].used) {
+                rt_tether_note_past(t, &t->atts[i]);
                 rt_tether_remove_att(t, &t->atts[i]);
+            }
         t->end_ok = false; /* of the other life */
     }
     rt_tether_charge(t, now);

@@ -65,9 +65,11 @@ struct rt_tether {
     struct rt_proc *procs[RT_PROCS_MAX]; /* owned; [0] is the main process */
     uint32_t next_proc;
     struct rt_att *atts; /* owned; RT_ATTS_MAX */
-    size_t round;        /* where the next round of sending begins */
-    uint64_t resent;     /* bytes of output that a rebinding has to send again, so far */
-    bool unsettled;      /* an attachment went: stdin may have ended with it */
+    struct rt_past past[RT_ATTS_MAX];
+    size_t n_past;
+    size_t round;    /* where the next round of sending begins */
+    uint64_t resent; /* bytes of output that a rebinding has to send again, so far */
+    bool unsettled;  /* an attachment went: stdin may have ended with it */
     /* hold */
     uint64_t charged_at;
     uint64_t first_hold_left;

@@ -229,6 +229,25 @@ static void test_rewound_by_guest(void **state)
     assert_int_equal(sdk->ours, 90);
 }
 
+/* A machine of another life knows no attachment: that is no pause after which the stream goes on. */
+static void test_rewound_by_another_life(void **state)
+{
+    struct sdk *sdk = *state;
+    struct box_att *att;
+    const struct rt_refuse_msg unknown = {.c = RT_CLASS_UNKNOWN_ATTACHMENT, .life = 6, .s = RT_STDOUT, .at = 60};
+
+    sdk_attach(sdk);
+    box_write(sdk->box, 0, RT_STDOUT, bytes, 100);
+    sdk_wait_output(sdk, 0, 100, 0);
+    att = box_att(sdk->box, 0);
+    link_refuse(att->link, att->channel, &unknown);
+    att->link = NULL;
+    sdk_wait(sdk, SDK_REWOUND, 1);
+    assert_int_equal(sdk->stream, RETETHER_STDOUT);
+    assert_int_equal(sdk->common, 60);
+    assert_int_equal(sdk->ours, 100);
+}
+
 /* This end finds it: the guest that comes back has less than was taken here. The guest is told. */
 static void test_rewound_here(void **state)
 {
@@ -435,6 +454,7 @@ int main(void)
         TEST(test_not_found_once_attached),
         TEST(test_refused_for_good),
         TEST(test_rewound_by_guest),
+        TEST(test_rewound_by_another_life),
         TEST(test_rewound_here),
         TEST(test_gives_up),
         TEST(test_denied_by_all),

@@ -287,7 +287,10 @@ static void new_incarnation(enum rt_class cls)
     (void)tx_take(&tx);
     attach.mode = RT_ATTACH_RESUME;
     tx_attach(&tx, 1, &attach);
-    (void)tx_refused(&tx, 1, RT_CLASS_UNKNOWN_ATTACHMENT);
+    struct rt_refuse_msg refuse = tx_refused(&tx, 1, RT_CLASS_UNKNOWN_ATTACHMENT);
+    assert_int_equal(refuse.life, 6); /* its client sees that it is another one */
+    assert_int_equal(refuse.s, RT_STDOUT);
+    assert_int_equal(refuse.at, 0);
     tx_lost(&tx);
     assert_false(joins(&hello));
     assert_memory_equal(hello.inc.data, inc, sizeof inc);
@@ -300,6 +303,36 @@ static void test_new_incarnation(void **state)
     (void)state;
     new_incarnation(RT_CLASS_REWOUND);
     new_incarnation(RT_CLASS_FORKED);
+}
+
+/* Whoever was attached before learns that this is another life, and how much of what came still holds. */
+static void test_new_incarnation_tells(void **state)
+{
+    (void)state;
+    struct rt_hello_msg hello;
+    struct rt_attach_msg attach = tx_new(1, 1);
+    struct rt_refuse_msg refuse;
+    struct tx_rx rx = tx_rx(0), err = tx_rx(0);
+    tx_live(&tx, NULL);
+    tx_bind(&tx, 1, &attach);
+    assert_int_equal(tx_produce(&tx, 0, RT_STDOUT, 20), 20);
+    tx_drain(&tx, 1, RT_STDOUT, &rx);
+    assert_int_equal(tx_produce(&tx, 0, RT_STDOUT, 5), 5);
+    (void)tx_take(&tx);
+    assert_int_equal(tx_consume(&tx, 1, RT_STDOUT, &rx), 5); /* it may have these, or others */
+    tx_lost(&tx);
+    assert_false(joins(&hello));
+    refuse_again(RT_CLASS_REWOUND);
+    assert_true(joins(&hello));
+    tx_welcome(&tx, 6, "other");
+    (void)tx_take(&tx);
+    attach = tx_resume(1, 2, &rx, &err, 0, 0);
+    tx_attach(&tx, 1, &attach);
+    refuse = tx_refused(&tx, 1, RT_CLASS_UNKNOWN_ATTACHMENT);
+    assert_int_equal(refuse.life, 6);
+    assert_int_equal(refuse.s, RT_STDOUT);
+    assert_int_equal(refuse.at, 20);
+    tx_close(&tx);
 }
 
 /* The old identity is welcome again: a verdict that was wrong heals, attachments and all. */
@@ -520,6 +553,7 @@ int main(void)
         cmocka_unit_test(test_stale_raises_the_epoch),
         cmocka_unit_test(test_refused_when_live),
         cmocka_unit_test(test_new_incarnation),
+        cmocka_unit_test(test_new_incarnation_tells),
         cmocka_unit_test(test_verdict_heals),
         cmocka_unit_test(test_superseded_never_joins),
         cmocka_unit_test(test_new_life_ends_again),
