@@ -4,9 +4,11 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #define AGENT_LIMIT_MS 20000
 #define ARGS_MAX 12
+#define STEP_MS 20
 
 void vm_load_start(struct vm_stream *stream, const struct vm_guest *guest, const char *rate, uint64_t seed)
 {
@@ -49,6 +51,34 @@ struct vm_guest *vm_load_guest(const char *cid, bool vsock)
     const char *const lines[] = {"command /bin/sleep", "argument 100000", NULL};
 
     return vm_guest_start(&(struct vm_guest_options){.cid = cid, .vsock = vsock, .lines = lines});
+}
+
+static bool log_has(const char *path, const char *text)
+{
+    FILE *file = fopen(path, "re");
+    char line[4096];
+    bool found = false;
+
+    while (file != NULL && !found && fgets(line, sizeof line, file) != NULL) {
+        found = strstr(line, text) != NULL;
+    }
+    if (file != NULL) {
+        (void)fclose(file);
+    }
+    return found;
+}
+
+void vm_log_until(const char *path, const char *text, unsigned limit_ms)
+{
+    uint64_t until = rt_process_now_ms() + limit_ms;
+
+    while (!log_has(path, text)) {
+        if (rt_process_now_ms() >= until) {
+            print_error("%s: no \"%s\"\n", path, text);
+            fail();
+        }
+        rt_process_sleep_ms(STEP_MS);
+    }
 }
 
 void vm_load_agent(unsigned host)
