@@ -78,15 +78,23 @@ static int teardown(void **state)
 
 static struct rt_store_op end_of(const char *tenant, const char *cid, uint64_t life)
 {
-    struct rt_store_op op = {.kind = RT_STORE_END, .life = life, .epoch = 9};
+    struct rt_store_op op;
 
+    memset(&op, 0, sizeof op); /* padding too: claims are compared as bytes */
+    op.kind = RT_STORE_END;
+    op.life = life;
+    op.epoch = 9;
     (void)snprintf(op.key.tenant, sizeof op.key.tenant, "%s", tenant);
     (void)snprintf(op.key.cid, sizeof op.key.cid, "%s", cid);
     op.end = (struct rt_end_msg){.code = 3, .sig = 0, .out = 70000, .err = 5};
     op.tail[0] = (struct rt_slice){tail, sizeof tail};
     op.tail[1] = (struct rt_slice){tail + 1, 5};
-    op.claim = (struct rt_claim){
-        .key = op.key, .join = true, .life = 11, .epoch = 12, .granted_life = life, .n_ancestors = RT_ANCESTORS_MAX};
+    op.claim.key = op.key;
+    op.claim.join = true;
+    op.claim.life = 11;
+    op.claim.epoch = 12;
+    op.claim.granted_life = life;
+    op.claim.n_ancestors = RT_ANCESTORS_MAX;
     memset(&op.claim.inc, 1, sizeof op.claim.inc);
     memset(&op.claim.nonce, 2, sizeof op.claim.nonce);
     memset(&op.claim.ticket, 3, sizeof op.claim.ticket);
