@@ -2,7 +2,7 @@
  * Copyright The retether authors */
 #include "tests/vm/load.h"
 
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* One VM, migrated live again and again; each case has a workload of its own in it, with a stream each way. */
@@ -27,6 +27,7 @@ static void test_under_load(void **state)
         vm_load_move(&stream, guest, &c);
     }
     vm_load_end(&stream, guest, &c);
+    vm_case_draw(&c, &stream, getenv("RETETHER_VM_SVG"));
 }
 
 /* Nothing is said around the move; then both sides are there. The blackout is the time of the first word and its echo.
