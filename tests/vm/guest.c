@@ -150,7 +150,8 @@ static const char vsock_init[] = "#!/bin/sh\n"
 static void make_initramfs(struct vm_guest *guest, const struct vm_guest_options *options, const char *token)
 {
     char files[PATH_SIZE / 2], etc[PATH_SIZE - 32], kernel[PATH_SIZE], programs[PATH_SIZE], init[PATH_SIZE];
-    const char *argv[] = {RT_VM_SOURCE "/image.sh", "initramfs", kernel, programs, files, guest->initramfs, NULL};
+    const char *argv[6 + VM_PROGRAMS_MAX + 1] = {RT_VM_SOURCE "/image.sh", "initramfs", kernel, programs, files,
+                                                 guest->initramfs};
     struct rt_process_spec spec;
     struct rt_process_run run;
 
@@ -169,6 +170,9 @@ static void make_initramfs(struct vm_guest *guest, const struct vm_guest_options
     }
     (void)snprintf(kernel, sizeof kernel, "%s/kernel", parts());
     (void)snprintf(programs, sizeof programs, "%s/guest/bin", parts());
+    for (size_t i = 0; options->programs != NULL && options->programs[i] != NULL && i < VM_PROGRAMS_MAX; i++) {
+        argv[6 + i] = options->programs[i];
+    }
     rt_process_spec_init(&spec, argv);
     assert_int_equal(rt_process_run(&spec, NULL, 0, IMAGE_LIMIT_MS, &run), 0);
     if (run.status != 0) {

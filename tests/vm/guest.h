@@ -16,7 +16,7 @@
 
 #define VM_HOSTS 2
 #define VM_GUESTS_MAX 3
-#define VM_LINES_MAX 24
+#define VM_PROGRAMS_MAX 8
 /* Longest wait for a guest to boot, on a busy machine. */
 #define VM_BOOT_LIMIT_MS 120000
 /* What a skipped test ends with. */
@@ -42,8 +42,9 @@ struct vm_guest {
 
 struct vm_guest_options {
     const char *cid;
-    bool vsock;               /* its tether dials a relay in the guest on AF_VSOCK CID 1 */
-    const char *const *lines; /* more lines of tether.conf, NULL-terminated */
+    bool vsock;                  /* its tether dials a relay in the guest on AF_VSOCK CID 1 */
+    const char *const *programs; /* more for its /bin, with their libraries; NULL-terminated, or NULL */
+    const char *const *lines;    /* more lines of tether.conf, NULL-terminated */
 };
 
 /* Starts the cluster, then runs the tests, then deletes all. Returns main's status, VM_SKIPPED with a text where there

@@ -5,9 +5,10 @@
 # What a test's guest boots from.
 #
 #   image.sh kernel DEB DIR             the package's kernel and the modules of tether.conf: DIR/vmlinuz, DIR/modules/
-#   image.sh initramfs DIR BIN FILES OUT
+#   image.sh initramfs DIR BIN FILES OUT [PROGRAM...]
 #                                       DIR: as above; BIN: folder with the static programs tether, workload, relay;
-#                                       FILES: a folder whose files come on top (configuration, token, other programs)
+#                                       FILES: a folder whose files come on top (configuration, token); PROGRAMs come
+#                                       with the libraries that they need
 set -eu
 
 # In the order in which they can be loaded.
@@ -38,6 +39,7 @@ kernel() {
 
 initramfs() {
     dir=$1 bin=$2 files=$3 out=$4
+    shift 4
     root=$out.root
     rm -rf "$root"
     for sub in bin etc/retether lib/modules proc sys dev tmp run root; do
@@ -45,11 +47,18 @@ initramfs() {
     done
     cp "$dir"/modules/*.ko "$root/lib/modules/"
     cp "$(command -v busybox)" "$root/bin/busybox"
-    for applet in sh cat echo sleep stty top vi mount ps kill dd; do
+    for applet in sh cat echo sleep stty top vi mount ps kill dd mkdir rm grep; do
         ln -s busybox "$root/bin/$applet"
     done
     cp "$bin/tether" "$bin/workload" "$bin/relay" "$root/bin/"
     ln -s bin/tether "$root/init"
+    for program in "$@"; do
+        cp "$program" "$root/bin/"
+        ldd "$program" | grep -o '/[^ ]*' | while read -r library; do
+            mkdir -p "$root$(dirname "$library")"
+            cp -n "$library" "$root$library"
+        done
+    done
     cp -R --remove-destination "$files/." "$root/"
     (cd "$root" && find . | cpio -o -H newc --quiet) >"$out"
     rm -rf "$root"
