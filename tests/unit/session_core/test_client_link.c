@@ -124,7 +124,7 @@ static void test_pings(void **state)
     (void)fx_take(&fx, 0);
     assert_int_equal(fx.pings, 1);
     fx_run(&fx, 4000, false);
-    att = fx_attach(&fx); /* a channel: 1 s from here on, and the silence before does not count */
+    (void)fx_attach(&fx); /* a channel: 1 s from here on, and the silence before does not count */
     struct rt_attach_msg attach;
     (void)fx_take_attach(&fx, 0, &attach);
     fx_run(&fx, 2999, false);
