@@ -147,11 +147,12 @@ static const char vsock_init[] = "#!/bin/sh\n"
                                  "/bin/relay " VM_HOST_ADDRESS " 7400\n"
                                  "exec /bin/tether\n";
 
+static const char image_script[] = RT_VM_SOURCE "/image.sh";
+
 static void make_initramfs(struct vm_guest *guest, const struct vm_guest_options *options, const char *token)
 {
     char files[PATH_SIZE / 2], etc[PATH_SIZE - 32], kernel[PATH_SIZE], programs[PATH_SIZE], init[PATH_SIZE];
-    const char *argv[6 + VM_PROGRAMS_MAX + 1] = {RT_VM_SOURCE "/image.sh", "initramfs", kernel, programs, files,
-                                                 guest->initramfs};
+    const char *argv[6 + VM_PROGRAMS_MAX + 1] = {image_script, "initramfs", kernel, programs, files, guest->initramfs};
     struct rt_process_spec spec;
     struct rt_process_run run;
 

@@ -282,7 +282,7 @@ double vm_stream_blackout(struct vm_stream *stream, double resumed_ms)
 
 static void compare(struct vm_stream *stream, int status)
 {
-    struct workload_report report;
+    struct workload_report report = {0};
 
     if (status != 0 || !workload_read_report(stream->text, &report) || strstr(stream->text, "[gap: ") != NULL) {
         print_error("stream: status %d\n%s\n", status, stream->text);

@@ -52,7 +52,7 @@ static void test_boot(void **state)
 static void test_streams(void **state)
 {
     struct workload_check received;
-    struct workload_report report;
+    struct workload_report report = {0};
     struct rt_process_run run;
     struct rt_digest sent;
     uint8_t *input = malloc(SIZE);

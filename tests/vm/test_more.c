@@ -23,6 +23,9 @@ static void test_boot(void **state)
     guest = vm_load_guest("more", false);
 }
 
+static const char make_dirt[] = "while [ ! -e /tmp/stop ]; do dd if=/dev/zero of=/tmp/dirt bs=1M count=24 conv=notrunc "
+                                "2>/dev/null; done; echo stopped";
+
 /* As much output as it can make, and memory written all the time, so that much is copied again and again. */
 static void test_bulk(void **state)
 {
@@ -30,11 +33,7 @@ static void test_bulk(void **state)
     struct harness_attach dirt;
 
     (void)state;
-    harness_start(
-        &dirt, false,
-        ARGS("exec", guest->cid, "--", "/bin/sh", "-c",
-             "while [ ! -e /tmp/stop ]; do dd if=/dev/zero of=/tmp/dirt bs=1M count=24 conv=notrunc 2>/dev/null; "
-             "done; echo stopped"));
+    harness_start(&dirt, false, ARGS("exec", guest->cid, "--", "/bin/sh", "-c", make_dirt));
     vm_load_start(&stream, guest, NULL, 21);
     for (int i = 0; i < 2; i++) {
         vm_load_move(&stream, guest, &c);
