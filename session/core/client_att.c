@@ -140,12 +140,27 @@ static void ask(struct rt_catt *att, int slot)
     rt_client_wake(client, att->ask_at);
 }
 
-/* Another agent that is live, in turn; RT_NO_SLOT when there is none. */
+_Static_assert(RT_CLIENT_AGENTS_MAX <= 64, "a bit for each slot");
+
+static bool in_vain(const struct rt_catt *att, int slot)
+{
+    return (att->in_vain >> slot & 1) != 0;
+}
+
+void rt_catt_in_vain(struct rt_catt *att, int slot, bool yes)
+{
+    if (slot == RT_NO_SLOT)
+        return;
+    att->in_vain &= ~(UINT64_C(1) << slot);
+    att->in_vain |= (uint64_t)yes << slot;
+}
+
+/* An agent that is live and has not been asked in this round, in turn; RT_NO_SLOT when there is none. */
 static int live_other(const struct rt_catt *att)
 {
     for (unsigned i = 0; i < RT_CLIENT_AGENTS_MAX; i++) {
         int slot = (int)((att->turn + i) % RT_CLIENT_AGENTS_MAX);
-        if (att->client->links[slot].state == RT_CLINK_LIVE && slot != att->avoid)
+        if (att->client->links[slot].state == RT_CLINK_LIVE && !in_vain(att, slot))
             return slot;
     }
     return RT_NO_SLOT;
@@ -155,14 +170,14 @@ static int live_other(const struct rt_catt *att)
  * way, but for asking another that is live when it was lost. */
 static bool home_is_fresh(const struct rt_catt *att)
 {
-    if (att->home == RT_NO_SLOT || att->home == att->avoid)
+    if (att->home == RT_NO_SLOT || in_vain(att, att->home))
         return false;
     return att->client->links[att->home].failures == 0 && att->client->now - att->home_since < RT_CLIENT_ALT_MS;
 }
 
 static bool home_is_redialled(const struct rt_catt *att)
 {
-    if (att->home == RT_NO_SLOT || att->home == att->avoid)
+    if (att->home == RT_NO_SLOT || in_vain(att, att->home))
         return false;
     const struct rt_clink *home = &att->client->links[att->home];
     return home->failures == 1 && att->client->now - home->since < RT_CLIENT_ALT_MS;
@@ -200,7 +215,7 @@ static void dial_another(struct rt_catt *att)
         att->turn = (unsigned)slot + 1;
 }
 
-/* A live agent other than home; when there is none, another is dialled, and one that said RETRY_LATER has to do. */
+/* The next live agent of this round; when there is none, another is dialled, and a new round begins. */
 static int elsewhere(struct rt_catt *att)
 {
     int slot = live_other(att);
@@ -210,9 +225,8 @@ static int elsewhere(struct rt_catt *att)
     }
     if (!home_is_redialled(att))
         dial_another(att);
-    if (att->avoid != RT_NO_SLOT && att->client->links[att->avoid].state == RT_CLINK_LIVE)
-        return att->avoid;
-    return RT_NO_SLOT;
+    att->in_vain = 0;
+    return live_other(att);
 }
 
 /* SEEKING: asks the best live agent, else has agents dialled and waits. */
@@ -222,7 +236,7 @@ static void seek(struct rt_catt *att)
     int slot = RT_NO_SLOT;
     att->seek_at = client->now < att->not_before ? att->not_before : client->now + RT_CLIENT_ALT_MS;
     if (client->now >= att->not_before) {
-        if (att->home != RT_NO_SLOT && att->home != att->avoid && client->links[att->home].state == RT_CLINK_LIVE)
+        if (att->home != RT_NO_SLOT && !in_vain(att, att->home) && client->links[att->home].state == RT_CLINK_LIVE)
             slot = att->home;
         else if (!home_is_fresh(att))
             slot = elsewhere(att);
@@ -266,12 +280,12 @@ void rt_catt_link_up(struct rt_catt *att, int slot)
 {
     if (att->state == RT_CATT_ASKED && att->home == slot && att->link != slot) {
         close_channel(att, (struct rt_closing){.type = RT_REFUSE, .cls = RT_CLASS_LOST});
-        att->avoid = RT_NO_SLOT;
+        rt_catt_in_vain(att, slot, false);
         rt_client_refer(att->client, &att->alt, RT_NO_SLOT);
         ask(att, slot);
     } else if (att->state == RT_CATT_SEEKING) {
         if (att->home == slot)
-            att->avoid = RT_NO_SLOT;
+            rt_catt_in_vain(att, slot, false);
         seek(att);
     }
 }
@@ -280,8 +294,7 @@ void rt_catt_link_down(struct rt_catt *att, int slot)
 {
     if (att->link == slot) {
         rt_catt_leave(att);
-        if (att->avoid == slot)
-            att->avoid = RT_NO_SLOT;
+        rt_catt_in_vain(att, slot, false);
         rt_catt_again(att, 0);
     } else if (att->state == RT_CATT_SEEKING) {
         seek(att);
@@ -304,7 +317,7 @@ void rt_catt_tick(struct rt_catt *att)
     } else if (att->state == RT_CATT_SEEKING && now >= att->seek_at) {
         seek(att);
     } else if (att->state == RT_CATT_ASKED && now >= att->ask_at) {
-        att->avoid = att->link;
+        rt_catt_in_vain(att, att->link, true);
         close_channel(att, (struct rt_closing){.type = RT_REFUSE, .cls = RT_CLASS_LOST});
         rt_catt_again(att, 0);
     } else if (att->state == RT_CATT_LIVE) {
@@ -336,7 +349,7 @@ static struct rt_catt *make(struct rt_client *client, const struct rt_attach_opt
     att->want = options->want | 1U << RT_CONTROL_UP; /* this machine reads it */
     memcpy(att->cid, options->cid, sizeof att->cid);
     memcpy(att->id, options->id, sizeof att->id);
-    att->home = att->alt = att->link = att->avoid = RT_NO_SLOT;
+    att->home = att->alt = att->link = RT_NO_SLOT;
     att->since = client->now;
     att->seek_at = att->ask_at = att->not_found_at = RT_NEVER;
     att->wait_ms = RT_CLIENT_WAIT_MIN_MS;

@@ -44,7 +44,7 @@ struct rt_catt {
     int home;         /* the agent that the newest claim names or that served last */
     int alt;          /* another that is dialled meanwhile */
     int link;         /* ASKED, LIVE */
-    int avoid;        /* said RETRY_LATER: elsewhere next, if there is an elsewhere */
+    uint64_t in_vain; /* bit per slot: asked in this round of agents; the next begins when all that are live were */
     unsigned turn;    /* next slot to try */
     uint32_t channel; /* 0 until ATTACH is written */
     bool attach_due, attached /* once at least */, tty;
@@ -111,6 +111,8 @@ void rt_catt_hash(struct rt_catt *att);
 
 /* Off its link, without a word. */
 void rt_catt_leave(struct rt_catt *att);
+/* The agent of this slot (or RT_NO_SLOT) has been asked in vain in this round of agents, or may be asked again. */
+void rt_catt_in_vain(struct rt_catt *att, int slot, bool yes);
 /* The last state; the event is told unless the exit was. */
 void rt_catt_over(struct rt_catt *att, const struct rt_catt_event *event);
 /* Back to SEEKING: at once after something that lasted or moved bytes, else with back-off, and not before `delay` ms

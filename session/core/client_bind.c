@@ -181,7 +181,7 @@ void rt_catt_on_attached(struct rt_catt *att, const uint8_t *payload, size_t siz
     att->wait_ms = RT_CLIENT_WAIT_MIN_MS;
     att->give_up_at = RT_NEVER;
     att->not_found_at = RT_NEVER;
-    att->avoid = RT_NO_SLOT;
+    att->in_vain = 0;
     att->attached = true;
     att->progress = false;
     rt_client_refer(client, &att->home, att->link);

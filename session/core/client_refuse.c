@@ -29,7 +29,7 @@ static bool newer(const struct rt_catt *att, const struct rt_refuse_msg *msg)
 }
 
 /* News that is newer is followed at once, but for a row of them that moves nothing. */
-static void moved(struct rt_catt *att, const struct rt_refuse_msg *msg)
+static void moved(struct rt_catt *att, int from, const struct rt_refuse_msg *msg)
 {
     int slot = newer(att, msg) ? rt_client_learn(att->client, msg->host, msg->addr, msg->n_addr) : RT_NO_SLOT;
     if (slot == RT_NO_SLOT) {
@@ -40,7 +40,8 @@ static void moved(struct rt_catt *att, const struct rt_refuse_msg *msg)
     att->k_epoch = msg->epoch;
     rt_client_refer(att->client, &att->home, slot);
     att->home_since = att->client->now;
-    att->avoid = RT_NO_SLOT;
+    rt_catt_in_vain(att, from, true); /* what it says may be old: not again in this round */
+    rt_catt_in_vain(att, slot, false);
     rt_catt_again(att, RT_AT_ONCE);
 }
 
@@ -119,14 +120,14 @@ void rt_catt_refused(struct rt_catt *att, const uint8_t *payload, size_t size)
     rt_slice_copy(msg.m, att->last.text, sizeof att->last.text);
     switch (msg.c) {
     case RT_CLASS_RETRY_LATER:
-        att->avoid = from;
+        rt_catt_in_vain(att, from, true);
         if (att->wait_ms == RT_WAIT_MAX_MS) /* in vain: what it knows may be of a past that the store has lost */
             att->k_life = att->k_epoch = 0;
         att->wait_ms = att->wait_ms * 2 < RT_WAIT_MAX_MS ? att->wait_ms * 2 : RT_WAIT_MAX_MS;
         rt_catt_again(att, msg.delay < RT_CLIENT_REFUSED_MAX_MS ? msg.delay : RT_CLIENT_REFUSED_MAX_MS);
         return;
     case RT_CLASS_MOVED:
-        moved(att, &msg);
+        moved(att, from, &msg);
         return;
     case RT_CLASS_LOST:
     case RT_CLASS_STALE:
@@ -136,7 +137,7 @@ void rt_catt_refused(struct rt_catt *att, const uint8_t *payload, size_t size)
         return;
     case RT_CLASS_NOT_FOUND:
         if (not_found_for_now(att)) {
-            att->avoid = from;
+            rt_catt_in_vain(att, from, true);
             rt_catt_again(att, 0);
             return;
         }

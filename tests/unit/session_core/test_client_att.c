@@ -350,6 +350,64 @@ static void test_retry_later_elsewhere(void **state)
     fx_close(&fx);
 }
 
+/* What the agents do while the store is out: each holds an ATTACH for as long as it may, and knows nothing; one says
+ * where the container once was. */
+struct holding {
+    bool due, stale;
+    uint64_t at;
+    uint32_t channel;
+    unsigned asked;
+};
+
+static void hold_or_refuse(struct holding *h, unsigned slot)
+{
+    struct rt_refuse_msg later = {.c = RT_CLASS_RETRY_LATER};
+    const struct fx_frame *frame;
+    struct rt_attach_msg attach;
+    char why[128];
+    (void)fx_take(&fx, slot);
+    if ((frame = fx_frame(&fx, RT_ATTACH, 0)) != NULL) {
+        assert_int_equal(rt_msg_decode(RT_MSG_ATTACH, frame->payload, frame->head.length, &attach, why, sizeof why), 0);
+        h->asked++;
+        h->due = true;
+        h->channel = frame->head.channel;
+        h->at = fx.now + attach.wait;
+        if (h->stale && attach.klife == 0) {
+            struct rt_refuse_msg old = moved("h0", "unix:/a0", 5, 1);
+            h->due = false;
+            fx_refuse(&fx, slot, h->channel, &old);
+        }
+    }
+    if (h->due && fx.now >= h->at) {
+        h->due = false;
+        fx_refuse(&fx, slot, h->channel, &later);
+    }
+}
+
+static void test_every_agent_is_asked(void **state)
+{
+    (void)state;
+    for (int stale = 0; stale < 2; stale++) {
+        struct holding agents[3] = {{.stale = false}, {.stale = stale != 0}, {.stale = false}};
+        struct rt_refuse_msg lost = {.c = RT_CLASS_LOST};
+        (void)fx_live(&fx, 3);
+        fx_refuse(&fx, 0, 1, &lost);
+        for (unsigned i = 0; i < 120000 / 50; i++) {
+            for (unsigned slot = 0; slot < 3; slot++) {
+                fx_next(&fx);
+                if (fx.slot[slot].dialing)
+                    fx_up(&fx, slot);
+                if (fx.slot[slot].up)
+                    hold_or_refuse(&agents[slot], slot);
+            }
+            fx_run(&fx, 50, true);
+        }
+        for (unsigned slot = 0; slot < 3; slot++)
+            assert_in_range(agents[slot].asked, 3, 20);
+        fx_close(&fx);
+    }
+}
+
 /* A store that has lost writes may have the guest served under an older claim than the client knows of. */
 static void test_what_is_known_is_forgotten(void **state)
 {
@@ -601,6 +659,7 @@ int main(void)
         cmocka_unit_test(test_other_agent_knows_better),
         cmocka_unit_test(test_endless_moves_back_off),
         cmocka_unit_test(test_retry_later_elsewhere),
+        cmocka_unit_test(test_every_agent_is_asked),
         cmocka_unit_test(test_what_is_known_is_forgotten),
         cmocka_unit_test(test_not_found_has_a_grace),
         cmocka_unit_test(test_not_found_has_a_grace_for_a_named_one),
