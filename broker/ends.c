@@ -248,7 +248,7 @@ void rt_ends_drop(struct rt_ends *ends, const struct rt_key *key, uint64_t life)
 
 static ssize_t read_file(const char *path, uint8_t *out, size_t cap)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK); /* a FIFO does not hold up the start */
     size_t used = 0;
     ssize_t n = -1;
 
@@ -271,6 +271,14 @@ struct reading {
     uint8_t *file; /* owned; one byte more than a good file has */
 };
 
+/* Under another name it could never be dropped. */
+static bool has_its_name(struct rt_ends *ends, const struct rt_store_op *end, const char *path)
+{
+    char own[RT_ENDS_PATH_MAX];
+
+    return path_of(ends, &end->key, end->life, own) == 0 && strcmp(own, path) == 0;
+}
+
 static void read_entry(struct rt_ends *ends, const char *name, const struct reading *reading)
 {
     char path[RT_ENDS_PATH_MAX + 256];
@@ -287,7 +295,7 @@ static void read_entry(struct rt_ends *ends, const char *name, const struct read
     n = read_file(path, reading->file, RT_END_FILE_MAX + 1);
     if (n < 0) {
         reading->bad(reading->ctx, path, strerror(errno));
-    } else if (n > RT_END_FILE_MAX || !decode(reading->file, (size_t)n, &end)) {
+    } else if (n > RT_END_FILE_MAX || !decode(reading->file, (size_t)n, &end) || !has_its_name(ends, &end, path)) {
         reading->bad(reading->ctx, path, "it is no whole end of a session");
     } else {
         reading->each(reading->ctx, &end);

@@ -2,6 +2,8 @@
  * Copyright The retether authors */
 #include "broker/settings.h"
 
+#include "broker/core/agent.h"
+
 #include "migrate/store/endpoint.h"
 #include "session/transport/endpoint.h"
 
@@ -147,7 +149,7 @@ const struct rt_setting rt_settings_table[] = {
      "how long join tokens and tickets are good; 0: until their key is taken out", NULL},
     {"socket_mode", "socket-mode", "MODE", RT_SETTING_MODE, AT(socket_mode), 0, 0777, NULL, "0660", NULL,
      "permissions of the unix sockets, octal", NULL},
-    {"max_ends", "max-ends", "N", RT_SETTING_NUMBER, AT(max_ends), 0, 65536, NULL, "1024", NULL,
+    {"max_ends", "max-ends", "N", RT_SETTING_NUMBER, AT(max_ends), 0, RT_ENDS_MAX, NULL, "256", NULL,
      "ends kept in the state directory until the store has them; one more waits in its guest", NULL},
     {"log.level", "log-level", "LEVEL", RT_SETTING_CHOICE, AT(log_level), 0, 0, rt_log_levels, "info", NULL,
      "error, warn, info or debug", NULL},

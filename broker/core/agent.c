@@ -399,6 +399,7 @@ static void ping(struct rt_agent *agent, struct ag_link *link)
 
 static void link_timer(struct rt_agent *agent, struct ag_link *link)
 {
+    rt_ag_end_late(agent, link);
     if (link->state == AG_DOOMED) {
         rt_ag_link_close(agent, link, "does not read what it asked for");
     } else if (link->state == AG_LEAVING) {

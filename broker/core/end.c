@@ -37,6 +37,7 @@ static struct ag_end *end_new(struct rt_agent *agent)
     struct ag_end *end = agent->n_ends >= RT_ENDS_MAX ? NULL : calloc(1, sizeof *end);
 
     if (end != NULL) {
+        end->began = agent->now;
         agent->n_ends++;
     }
     return end;
@@ -71,6 +72,14 @@ void rt_ag_tail(struct rt_agent *agent, struct ag_link *link, const struct rt_fr
     end->tail[i] = more;
     memcpy(more + end->size[i], data, frame->length);
     end->size[i] += frame->length;
+}
+
+void rt_ag_end_late(struct rt_agent *agent, struct ag_link *link)
+{
+    if (link->end != NULL && !link->end_ready && agent->now >= link->end->began + AG_TAILS_MS) {
+        rt_ag_end_free(agent, link->end);
+        link->end = NULL;
+    }
 }
 
 static void answer(struct rt_agent *agent, struct ag_link *link, enum rt_end_how how)
@@ -145,20 +154,9 @@ static bool keep(struct rt_agent *agent, struct ag_end *end)
     return true;
 }
 
-/* Gives the end to the store; what it does not take at once is kept. Returns how the guest is answered now, or -1. */
-static int submit(struct rt_agent *agent, struct ag_end *end, rt_link_id link)
-{
-    struct rt_store_op op;
-    struct ag_op about = {.link = link, .end = end};
-
-    store_op_of(end, &op);
-    if (rt_ag_store(agent, &op, &about) != 0) {
-        return -1;
-    }
-    return keep(agent, end) ? RT_END_ON_DISK : RT_END_LATER;
-}
-
-/* There is no record at the end's life: its claim comes first. */
+/* The claim comes before an end that the store may not know: one that was served unclaimed or is kept, or that the
+ * store has no record for. A later connection of the same life may have it meanwhile, a copy or another life must not.
+ */
 static bool claim_first(struct rt_agent *agent, struct ag_end *end, rt_link_id link)
 {
     struct rt_store_op op = {.kind = RT_STORE_TAKE, .key = end->key, .claim = end->claim};
@@ -167,6 +165,23 @@ static bool claim_first(struct rt_agent *agent, struct ag_end *end, rt_link_id l
     end->claim_tried = true;
     op.claim.store_whole = rt_ag_whole(agent);
     return rt_ag_store(agent, &op, &about) != 0;
+}
+
+/* Gives the end to the store; what it does not take at once is kept. Returns how the guest is answered now, or -1. */
+static int submit(struct rt_agent *agent, struct ag_end *end, rt_link_id link)
+{
+    struct rt_store_op op;
+    struct ag_op about = {.link = link, .end = end};
+    bool claims = !end->claim_tried && (end->kept || end->unclaimed);
+
+#ifdef RT_MUTANT_END_UNCLAIMED
+    claims = false;
+#endif
+    store_op_of(end, &op);
+    if (claims ? claim_first(agent, end, link) : rt_ag_store(agent, &op, &about) != 0) {
+        return -1;
+    }
+    return keep(agent, end) ? RT_END_ON_DISK : RT_END_LATER;
 }
 
 void rt_ag_end_submit(struct rt_agent *agent, struct ag_link *link)
@@ -178,7 +193,8 @@ void rt_ag_end_submit(struct rt_agent *agent, struct ag_link *link)
     end->key = link->session->key;
     end->life = link->session->life;
     end->epoch = link->session->epoch;
-    rt_ag_claim_of(agent, link, &end->claim);
+    end->unclaimed = link->claim != NULL;
+    rt_ag_claim_again(agent, link->session, &end->claim);
     how = submit(agent, end, link->id);
     if (how >= 0) {
         answer(agent, link, (enum rt_end_how)how);
@@ -236,31 +252,43 @@ static void settled(struct rt_agent *agent, struct ag_end *end, bool stored)
     rt_ag_end_free(agent, end);
 }
 
+/* After a take that the store has answered. */
+static int claimed(struct rt_agent *agent, struct ag_end *end, rt_link_id link, uint64_t verdict)
+{
+    if (verdict == RT_CLASS_FORKED || verdict == RT_CLASS_SUPERSEDED) {
+        settled(agent, end, false);
+        return RT_END_LATER;
+    }
+    return submit(agent, end, link); /* taken, or a later connection of this life has it */
+}
+
 /* What comes next for an end after an answer of the store. Returns how its guest is answered now, or -1: not yet. */
 static int next_step(struct rt_agent *agent, struct ag_end *end, rt_link_id link, const struct rt_store_reply *reply)
 {
+    const struct rt_claim_outcome *outcome = &reply->outcome;
     bool missing = reply->kind == RT_STORE_END && reply->error == RT_ENOTFOUND;
 
     if (reply->kind == RT_STORE_END && reply->error == 0 && reply->how != RT_END_LATER) {
         settled(agent, end, true);
         return (int)reply->how;
     }
-#ifdef RT_MUTANT_END_UNCLAIMED
+    if (reply->kind == RT_STORE_TAKE && reply->error == 0 && outcome->verdict != RT_CLASS_RETRY_LATER) {
+        return claimed(agent, end, link, outcome->verdict);
+    }
+    if (missing && outcome->verdict == RT_CLASS_STALE && outcome->life >= end->life) { /* another life has taken over */
+        settled(agent, end, false);
+        return RT_END_LATER;
+    }
+#ifndef RT_MUTANT_END_UNCLAIMED
+    if (missing && !end->claim_tried && claim_first(agent, end, link)) {
+        return -1;
+    }
+#else
     if (missing) {
         settled(agent, end, false);
         return RT_END_LATER;
     }
 #endif
-    if (reply->kind == RT_STORE_TAKE && reply->error == 0 && reply->outcome.verdict != RT_CLASS_RETRY_LATER) {
-        return submit(agent, end, link); /* taken, or refused because there is a record now: its life decides */
-    }
-    if (missing && !end->claim_tried && claim_first(agent, end, link)) {
-        return -1;
-    }
-    if (missing && end->claim_tried && reply->outcome.verdict == RT_CLASS_STALE) { /* another life has taken over */
-        settled(agent, end, false);
-        return RT_END_LATER;
-    }
     return keep(agent, end) ? RT_END_ON_DISK : RT_END_LATER;
 }
 

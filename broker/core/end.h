@@ -20,6 +20,9 @@ struct rt_agent;
 struct rt_frame;
 struct rt_store_reply;
 
+/* Tails whose END has not come after this are forgotten. */
+#define AG_TAILS_MS 10000
+
 struct ag_end {
     struct ag_list node; /* agent.kept */
     struct rt_key key;
@@ -29,11 +32,15 @@ struct ag_end {
     size_t size[2];
     uint64_t offset[2];
     struct rt_claim claim; /* under which it was served */
+    uint64_t began;        /* when its first part came */
     bool kept;             /* on disk */
     bool claim_tried;      /* since it was last begun with */
+    bool unclaimed;        /* when its guest told it */
 };
 
 void rt_ag_tail(struct rt_agent *agent, struct ag_link *link, const struct rt_frame *frame, const uint8_t *data);
+/* Forgets tails whose END does not follow: they keep a place that others may need. */
+void rt_ag_end_late(struct rt_agent *agent, struct ag_link *link);
 void rt_ag_end(struct rt_agent *agent, struct ag_link *link, const struct rt_end_msg *end);
 void rt_ag_end_submit(struct rt_agent *agent, struct ag_link *link);
 void rt_ag_end_reply(struct rt_agent *agent, struct ag_op *op, const struct rt_store_reply *reply);

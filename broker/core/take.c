@@ -27,7 +27,7 @@
 
 /* A claim of what is served already, for a store that may have lost it: its ticket proves it, so it is the same for one
  * that began with a join token. Presented again to a store that has it, it changes nothing. */
-static void claim_again(const struct rt_agent *agent, const struct ag_session *session, struct rt_claim *claim)
+void rt_ag_claim_again(const struct rt_agent *agent, const struct ag_session *session, struct rt_claim *claim)
 {
     const struct rt_record *rule = session->rule;
 
@@ -46,14 +46,15 @@ static void claim_again(const struct rt_agent *agent, const struct ag_session *s
     claim->store_whole = rt_ag_whole(agent);
 }
 
-void rt_ag_claim_of(const struct rt_agent *agent, const struct ag_link *link, struct rt_claim *claim)
+/* The claim under which link serves its session. */
+static void claim_of(const struct rt_agent *agent, const struct ag_link *link, struct rt_claim *claim)
 {
     if (link->claim != NULL) {
         *claim = link->claim->claim;
         claim->granted_life = link->claim->life;
         claim->store_whole = rt_ag_whole(agent);
     } else {
-        claim_again(agent, link->session, claim);
+        rt_ag_claim_again(agent, link->session, claim);
     }
 }
 
@@ -62,7 +63,7 @@ void rt_ag_take_start(struct rt_agent *agent, struct ag_link *link)
     struct rt_store_op op = {.kind = RT_STORE_TAKE, .key = link->claim->claim.key};
     struct ag_op about = {.link = link->id, .key = op.key};
 
-    rt_ag_claim_of(agent, link, &op.claim);
+    claim_of(agent, link, &op.claim);
     about.life = link->claim->life;
     about.epoch = op.claim.epoch;
     link->claim_at = agent->now + RT_CLAIM_TIMEOUT_MS;
@@ -93,7 +94,7 @@ void rt_ag_take(struct rt_agent *agent, struct ag_link *link)
         return;
     }
     session->take_at = 0;
-    rt_ag_claim_of(agent, link, &op.claim);
+    claim_of(agent, link, &op.claim);
     about.life = session->life;
     about.epoch = session->epoch;
     link->taking = rt_ag_store(agent, &op, &about) != 0;

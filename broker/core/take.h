@@ -14,14 +14,15 @@
 
 struct ag_link;
 struct ag_op;
+struct ag_session;
 struct rt_agent;
 struct rt_claim;
 struct rt_store_reply;
 
 void rt_ag_take_start(struct rt_agent *agent, struct ag_link *link);
 void rt_ag_take(struct rt_agent *agent, struct ag_link *link);
-/* The claim under which link serves its session. */
-void rt_ag_claim_of(const struct rt_agent *agent, const struct ag_link *link, struct rt_claim *claim);
+/* A claim of what is served already. */
+void rt_ag_claim_again(const struct rt_agent *agent, const struct ag_session *session, struct rt_claim *claim);
 void rt_ag_take_reply(struct rt_agent *agent, const struct ag_op *op, const struct rt_store_reply *reply);
 void rt_ag_serve(struct rt_agent *agent, struct ag_link *link, bool claimed);
 void rt_ag_retake_all(struct rt_agent *agent, bool fresh);

@@ -220,6 +220,31 @@ static void test_damage(void **state)
     assert_int_equal(access(path, F_OK), -1);
 }
 
+/* What is no regular file, and a good one under another name, are left alone. */
+static void test_foreign_entries(void **state)
+{
+    static uint8_t good[RT_END_FILE_MAX];
+    struct rt_store_op op = end_of("local", "c", 1);
+    char path[160];
+    size_t size;
+    FILE *file;
+
+    (void)state;
+    op.tail[0].size = 10;
+    assert_int_equal(rt_ends_keep(&ends, &op), 0);
+    (void)snprintf(path, sizeof path, "%s/local+c+1", dir);
+    file = fopen(path, "re");
+    assert_non_null(file);
+    size = fread(good, 1, sizeof good, file);
+    (void)fclose(file);
+    write_file("local+c+1.bak", good, size);
+    (void)snprintf(path, sizeof path, "%s/pipe", dir);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_int_equal(reopen(4), 0);
+    assert_int_equal(seen.n, 1);
+    assert_int_equal(seen.n_bad, 2);
+}
+
 static void test_no_directory(void **state)
 {
     struct rt_store_op op = end_of("local", "c", 1);
@@ -239,6 +264,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_kept_and_dropped, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bounds, setup, teardown),
         cmocka_unit_test_setup_teardown(test_damage, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_foreign_entries, setup, teardown),
         cmocka_unit_test_setup_teardown(test_no_directory, setup, teardown),
     };
 

@@ -177,7 +177,7 @@ static void end_unclaimed(struct fx *fx, struct fx_guest *guest)
     tail(fx, guest->link, RT_STDOUT, 0, "hi\n", 3);
     end(fx, guest->link, 4, 3, 0);
     want_end_ok(fx, guest->link, RT_END_ON_DISK);
-    assert_int_equal(fx->kept.claim.granted_life, guest->life);
+    assert_int_equal(fx->kept.claim.life, guest->life);
     fx_lost(fx, guest->link);
 }
 
@@ -196,29 +196,76 @@ static void test_end_of_an_unclaimed_guest(void **state)
     assert_int_equal(fx_record(fx, "local", "web")->code, 4);
 }
 
-static void test_end_waits_until_it_may_claim(void **state)
+/* Its ticket proves its life: a store that is empty and young takes it. */
+static void test_end_in_a_young_store(void **state)
 {
     struct fx *fx = *state;
     struct fx_guest guest;
 
     end_unclaimed(fx, &guest);
     fx->n_records = 0;
-    fx_up(fx, true, false); /* young: a join token proves nothing yet */
-    fx_answer(fx);
-    assert_int_equal(fx->n_dropped, 0);
-    fx_up(fx, false, true);
+    fx_up(fx, true, false);
     fx_answer(fx);
     assert_int_equal(fx->n_dropped, 1);
     assert_int_equal(fx_record(fx, "local", "web")->rule.state, RT_SESSION_ENDED);
 }
 
-/* The record is made by a later connection of the same guest between the end's two questions. */
+/* Started anew elsewhere with the same join token, while this end waited for the store. */
+static void test_end_of_an_older_start(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+    struct rt_record *rule;
+
+    end_unclaimed(fx, &guest);
+    rule = &fx_record(fx, "local", "web")->rule;
+    rule->exists = true;
+    rule->state = RT_SESSION_RUNNING;
+    rule->life = guest.life + 1000;
+    memset(&rule->inc, 99, sizeof rule->inc);
+    fx_up(fx, false, true);
+    fx_answer(fx);
+    assert_int_equal(fx->n_dropped, 1);
+    assert_int_equal(rule->state, RT_SESSION_RUNNING);
+}
+
+/* A copy of it was claimed elsewhere, from the ticket that both had: its session does not end with this one. */
+static void test_end_of_a_copy(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+    struct rt_record *rule;
+    struct rt_id parent;
+
+    fx_guest(&guest, "web", 1);
+    fx_serve(fx, &guest);
+    parent = fx_record(fx, "local", "web")->rule.ticket;
+    fx_down(fx);
+    fx_lost(fx, guest.link);
+    fx_serve(fx, &guest); /* unclaimed */
+    assert_int_equal(fx_stats(fx).provisional, 1);
+    end(fx, guest.link, 4, 0, 0);
+    want_end_ok(fx, guest.link, RT_END_ON_DISK);
+    rule = &fx_record(fx, "local", "web")->rule;
+    rule->ancestors[0] = parent;
+    rule->n_ancestors = 1;
+    memset(&rule->ticket, 77, sizeof rule->ticket);
+    memset(&rule->nonce, 78, sizeof rule->nonce);
+    rule->epoch += 5;
+    (void)snprintf(rule->host, sizeof rule->host, "there");
+    fx_up(fx, false, true);
+    fx_answer(fx);
+    assert_int_equal(rule->state, RT_SESSION_RUNNING);
+    assert_string_equal(rule->host, "there");
+    assert_int_equal(fx->n_dropped, 1);
+}
+
+/* The guest was served elsewhere after it had told its end here: that is the same life, and it ends. */
 static void test_end_after_a_later_epoch(void **state)
 {
     struct fx *fx = *state;
     struct fx_guest guest;
-    struct rt_store_record saved;
-    size_t takes;
+    struct rt_record *rule;
 
     fx_guest(&guest, "web", 1);
     fx_serve(fx, &guest);
@@ -226,17 +273,18 @@ static void test_end_after_a_later_epoch(void **state)
     end(fx, guest.link, 4, 0, 0);
     want_end_ok(fx, guest.link, RT_END_ON_DISK);
     fx_lost(fx, guest.link);
-    saved = *fx_record(fx, "local", "web");
-    saved.rule.epoch += 2;
+    rule = &fx_record(fx, "local", "web")->rule;
+    rule->ancestors[0] = rule->ticket;
+    rule->n_ancestors = 1;
+    memset(&rule->ticket, 77, sizeof rule->ticket);
+    rule->epoch += 2;
     fx_up(fx, false, true);
-    fx_answer_one(fx, RT_ENOTFOUND);
-    *fx_record(fx, "local", "web") = saved;
-    takes = fx->n_submitted[RT_STORE_TAKE];
+    fx_answer_one(fx, 0);
+    assert_int_equal(fx->n_submitted[RT_STORE_TAKE], 2); /* as the first one: refused, for the record is there */
     fx_answer(fx);
-    assert_int_equal(fx->n_submitted[RT_STORE_TAKE], takes);
     assert_int_equal(fx->n_dropped, 1);
-    assert_int_equal(fx_record(fx, "local", "web")->rule.state, RT_SESSION_ENDED);
-    assert_int_equal(fx_record(fx, "local", "web")->rule.epoch, saved.rule.epoch);
+    assert_int_equal(rule->state, RT_SESSION_ENDED);
+    assert_int_equal(rule->epoch, 3);
 }
 
 static void test_end_of_a_life_that_is_over(void **state)
@@ -273,16 +321,50 @@ static void test_end_kept_by_an_earlier_run(void **state)
     memset(&op, 0, sizeof op);
     (void)snprintf(op.key.tenant, sizeof op.key.tenant, "local");
     (void)snprintf(op.key.cid, sizeof op.key.cid, "web");
-    op.life = 5;
+    op.life = op.claim.life = 5;
     op.end.out = 2;
     op.tail[0] = rt_slice_text("ab");
     rt_agent_kept_end(fx->agent, &op, fx->now);
-    (void)snprintf(op.key.cid, sizeof op.key.cid, "gone"); /* its record has expired */
+    (void)snprintf(op.key.cid, sizeof op.key.cid, "gone"); /* its record is lost */
     rt_agent_kept_end(fx->agent, &op, fx->now);
     fx_up(fx, true, true);
     fx_answer(fx);
     assert_int_equal(rule->state, RT_SESSION_ENDED);
     assert_int_equal(fx->n_dropped, 2);
+}
+
+static void test_tails_without_an_end(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest idle, guest;
+    struct rt_store_op op;
+    struct rt_frame frame;
+    const uint8_t *payload;
+
+    fx_guest(&idle, "idle", 1);
+    fx_guest(&guest, "web", 2);
+    fx_serve(fx, &idle);
+    fx_serve(fx, &guest);
+    fx_down(fx);
+    memset(&op, 0, sizeof op);
+    (void)snprintf(op.key.tenant, sizeof op.key.tenant, "local");
+    for (unsigned i = 0; i < RT_ENDS_MAX - 1; i++) {
+        (void)snprintf(op.key.cid, sizeof op.key.cid, "c%u", i);
+        rt_agent_kept_end(fx->agent, &op, fx->now);
+    }
+    tail(fx, idle.link, RT_STDOUT, 0, "x", 1);
+    end(fx, guest.link, 0, 0, 0);
+    want_end_ok(fx, guest.link, RT_END_LATER);
+    for (unsigned i = 0; i < 15; i++) {
+        fx_tick(fx, 1000);
+        fx_send(fx, idle.link, &(struct rt_frame){.type = RT_PONG}, NULL);
+        fx_send(fx, guest.link, &(struct rt_frame){.type = RT_PONG}, NULL);
+    }
+    while (fx_next(fx, guest.link, &frame, &payload)) { /* pings */
+    }
+    end(fx, guest.link, 0, 0, 0);
+    want_end_ok(fx, guest.link, RT_END_ON_DISK);
+    assert_true(fx_serves(fx, "idle"));
 }
 
 static void test_ends_limit(void **state)
@@ -316,10 +398,13 @@ int main(void)
         FX_TEST(test_end_times_out),
         FX_TEST(test_end_not_found),
         FX_TEST(test_end_of_an_unclaimed_guest),
-        FX_TEST(test_end_waits_until_it_may_claim),
+        FX_TEST(test_end_in_a_young_store),
+        FX_TEST(test_end_of_an_older_start),
+        FX_TEST(test_end_of_a_copy),
         FX_TEST(test_end_after_a_later_epoch),
         FX_TEST(test_end_of_a_life_that_is_over),
         FX_TEST(test_end_kept_by_an_earlier_run),
+        FX_TEST(test_tails_without_an_end),
         FX_TEST(test_ends_limit),
     };
 
