@@ -13,10 +13,11 @@
 void vm_load_start(struct vm_stream *stream, const struct vm_guest *guest, const char *rate, uint64_t seed)
 {
     char text[24];
-    const char *args[ARGS_MAX] = {"retether",      "exec",      "-i",     guest->cid, "--",
-                                  "/bin/workload", "--endless", "--seed", text};
+    const char *args[ARGS_MAX] = {"retether", "exec", "-i", NULL, "--", "/bin/workload", "--endless", "--seed", text};
     size_t n = 9;
 
+    assert_non_null(guest); /* it has booted */
+    args[3] = guest->cid;
     (void)snprintf(text, sizeof text, "%" PRIu64, seed);
     if (rate != NULL) {
         args[n++] = "--rate";

@@ -170,6 +170,7 @@ void vm_stream_start(struct vm_stream *stream, const char *const *args, uint64_t
     int in[2], out[2], err[2];
     struct rt_process_spec spec;
 
+    vm_stream_close(stream); /* of a case that failed */
     memset(stream, 0, sizeof *stream);
     (void)pthread_mutex_init(&stream->lock, NULL);
     stream->seed = seed;

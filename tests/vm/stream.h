@@ -60,8 +60,8 @@ struct vm_stream {
     double step_ms; /* between two of them */
 };
 
-/* Starts `retether ARGS…` (args[0] is "retether") on the cluster of the tests. The workload in the guest has this seed
- * and gets what is typed. */
+/* Zeroed, or used before. Starts `retether ARGS…` (args[0] is "retether") on the cluster of the tests. The workload in
+ * the guest has this seed and gets what is typed. */
 void vm_stream_start(struct vm_stream *stream, const char *const *args, uint64_t seed, uint64_t rate);
 /* Until so many bytes have come since its start. */
 void vm_stream_until(struct vm_stream *stream, uint64_t bytes);
