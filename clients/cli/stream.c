@@ -5,6 +5,7 @@
 #include "clients/cli/tails.h"
 #include "clients/cli/terminal.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -18,6 +19,9 @@ static void end_cb(struct cli_app *app, int status)
     stream->state = CLI_STREAM_CLOSED;
     cli_terminal_cooked();
     if (stream->att != NULL) {
+        if (stream->was_live && stream->input && app->options->verbose) {
+            cli_say("%" PRIu64 " bytes of input were sent again after breaks", retether_resent(stream->att));
+        }
         retether_detach(stream->att);
         stream->att = NULL;
     }

@@ -359,6 +359,11 @@ void retether_input(const struct retether_attachment *att, uint64_t *written, ui
     }
 }
 
+uint64_t retether_resent(const struct retether_attachment *att)
+{
+    return att->catt != NULL ? rt_catt_resent(att->catt) : 0;
+}
+
 void retether_attachment_id(const struct retether_attachment *att, uint8_t id[RETETHER_ATTACHMENT_ID_SIZE])
 {
     if (att->catt != NULL) {

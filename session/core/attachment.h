@@ -85,6 +85,8 @@ void rt_catt_write_end(struct rt_catt *att); /* after all written: FIN */
 size_t rt_catt_writable(const struct rt_catt *att);
 /* Bytes of stdin written here, and how many of them the process is known to have taken. */
 void rt_catt_input(const struct rt_catt *att, uint64_t *written, uint64_t *applied);
+/* Bytes of stdin that were sent again because of breaks, so far. */
+uint64_t rt_catt_resent(const struct rt_catt *att);
 
 /* Items of control-down, in order, exactly once. RT_ELIMIT when RT_CLIENT_WINDOW is full of unapplied items. A resize
  * replaces one that has not been sent. */

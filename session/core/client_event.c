@@ -231,6 +231,11 @@ void rt_catt_input(const struct rt_catt *att, uint64_t *written, uint64_t *appli
     *applied = att->tx[0].ring.base;
 }
 
+uint64_t rt_catt_resent(const struct rt_catt *att)
+{
+    return att->tx[0].resent;
+}
+
 static int put_item(struct rt_catt *att, const struct rt_down_item *item)
 {
     uint8_t buf[2 + RT_ITEM_MAX];

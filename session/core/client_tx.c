@@ -180,6 +180,8 @@ static size_t put_stream(struct rt_catt *att, unsigned stream, uint8_t *out, siz
                                              .channel = att->channel,
                                              .offset = tx->sent});
         (void)rt_ring_copy(&tx->ring, tx->sent, out + RT_FRAME_HEADER, (size_t)size);
+        if (tx->sent < tx->sent_max)
+            tx->resent += tx->sent_max - tx->sent < size ? tx->sent_max - tx->sent : size;
         tx->sent += size;
         if (tx->sent > tx->sent_max)
             tx->sent_max = tx->sent;

@@ -22,6 +22,7 @@ struct rt_tx {           /* stdin, control-down */
     struct rt_ring ring; /* [acked, head); no data pointer until the first write */
     uint64_t sent;       /* on this channel */
     uint64_t sent_max;   /* on any channel */
+    uint64_t resent;     /* bytes sent on more than one channel: again for each after the first */
     uint64_t limit;
     struct rt_digest digest; /* at acked */
     bool checkable;          /* the digest covers all since the guest's digest-from */

@@ -130,7 +130,7 @@ struct rt_tether_view {
     uint64_t cls;               /* REFUSED: enum rt_class of the newest refusal */
     char text[RT_TEXT_MAX + 1]; /* its text */
     char host[RT_HOST_MAX + 1]; /* the agent's, when LIVE */
-    uint64_t resent;            /* bytes of output sent, or to be sent, again after breaks, in all */
+    uint64_t resent;            /* bytes of stdout and stderr sent again after breaks, in all */
     bool end_ok;
     enum rt_end_how end_how;
     unsigned code, sig; /* of the main process, when it exited */

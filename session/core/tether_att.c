@@ -321,14 +321,8 @@ static void bind(struct rt_tether *t, struct rt_att *att, uint32_t channel, cons
         if (!in->fin_applied)
             in->fin = RT_NO_OFFSET;
     }
-    for (unsigned o = 0; o < RT_OUTS; o++) {
-        const struct rt_out *out = &att->out[o];
-        uint64_t from = out->acked < proc->ring[o].base ? proc->ring[o].base : out->acked;
-
-        if (out->wanted && out->high > from)
-            t->resent += out->high - from;
+    for (unsigned o = 0; o < RT_OUTS; o++)
         bind_out(&att->out[o], &proc->ring[o]);
-    }
     att->try_no = msg->try_no;
     att->channel = channel;
     att->need_attached = true;

@@ -68,7 +68,7 @@ struct rt_tether {
     struct rt_past past[RT_ATTS_MAX];
     size_t n_past;
     size_t round;    /* where the next round of sending begins */
-    uint64_t resent; /* bytes of output that a rebinding has to send again, so far */
+    uint64_t resent; /* bytes of stdout and stderr sent more than once to an attachment, so far */
     bool unsettled;  /* an attachment went: stdin may have ended with it */
     /* hold */
     uint64_t charged_at;

@@ -231,8 +231,18 @@ static void put_inputs(struct rt_att *att, const struct rt_proc *proc, struct wr
     }
 }
 
+/* [out->sent, end) goes out. What lies below `high` went before a break. */
+static void passed(struct rt_tether *t, struct rt_out *out, unsigned stream, uint64_t end)
+{
+    if (stream != RT_CONTROL_UP && out->sent < out->high)
+        t->resent += (end < out->high ? end : out->high) - out->sent;
+    out->sent = end;
+    if (out->high < end)
+        out->high = end;
+}
+
 /* Sends up to one frame of an output stream. Returns whether it sent one. */
-static bool put_output(struct rt_att *att, struct rt_proc *proc, unsigned o, struct writer *w)
+static bool put_output(struct rt_tether *t, struct rt_att *att, struct rt_proc *proc, unsigned o, struct writer *w)
 {
     struct rt_out *out = &att->out[o];
     const struct rt_ring *ring = &proc->ring[o];
@@ -267,9 +277,7 @@ static bool put_output(struct rt_att *att, struct rt_proc *proc, unsigned o, str
         frame.type = RT_DATA;
         frame.length = (uint32_t)size;
         memcpy(put(w, &frame), data, size);
-        out->sent += size;
-        if (out->high < out->sent)
-            out->high = out->sent;
+        passed(t, out, frame.stream, out->sent + size);
         return true;
     }
     if (out->sent == ring->head && proc->state == RT_PROC_FINAL && !out->fin_sent && frame.stream != RT_CONTROL_UP) {
@@ -281,7 +289,7 @@ static bool put_output(struct rt_att *att, struct rt_proc *proc, unsigned o, str
     return false;
 }
 
-static bool put_att(const struct rt_tether *t, struct rt_att *att, struct writer *w)
+static bool put_att(struct rt_tether *t, struct rt_att *att, struct writer *w)
 {
     struct rt_proc *proc = rt_tether_proc(t, att->proc);
     bool sent = false;
@@ -290,7 +298,7 @@ static bool put_att(const struct rt_tether *t, struct rt_att *att, struct writer
         return false;
     put_inputs(att, proc, w);
     for (unsigned o = RT_OUTS; o-- > 0;) /* control-up first */
-        sent = put_output(att, proc, o, w) || sent;
+        sent = put_output(t, att, proc, o, w) || sent;
     return sent;
 }
 

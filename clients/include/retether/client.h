@@ -189,6 +189,8 @@ int retether_signal(struct retether_attachment *att, unsigned signum);
 uint64_t retether_offset(const struct retether_attachment *att, enum retether_stream stream);
 /* Bytes of stdin written here, and how many of them the process is known to have taken. */
 void retether_input(const struct retether_attachment *att, uint64_t *written, uint64_t *taken);
+/* Bytes of stdin sent again because of breaks, so far. */
+uint64_t retether_resent(const struct retether_attachment *att);
 void retether_attachment_id(const struct retether_attachment *att, uint8_t id[RETETHER_ATTACHMENT_ID_SIZE]);
 
 /* ---- requests ---- */

@@ -54,7 +54,7 @@ struct retether_guest_event {
     const char *container;
     uint64_t life, epoch;
     uint32_t process; /* PROCESS: 0 is the main one */
-    uint64_t resent;  /* bytes of output that breaks of the link have made it send again, in all */
+    uint64_t resent;  /* bytes of stdout and stderr sent again because of breaks, in all */
     const char *from;
     const char *to;
     const char *host;   /* the agent's; "" when unknown */

@@ -29,6 +29,8 @@
 #define DEMO_RECENT 6
 #define DEMO_TEXT 256
 #define DEMO_STDERR_MAX 8192
+/* Of the client's stderr, in what is said of a failure. */
+#define DEMO_QUOTE 150
 /* Neither a byte nor an event for so long: it hangs. */
 #define DEMO_STUCK_MS 60000
 /* Smallest loss of a direction that certainly held stream bytes: pings and acknowledgements of a stun are less. */
@@ -97,6 +99,7 @@ struct demo {
     unsigned n_outages;
     unsigned last_killed;             /* host */
     uint64_t lost[2], interrupted[2]; /* stand-in's counters: up, down */
+    uint64_t resent_out, resent_in;   /* what the tether and the client say that breaks made them send again */
     uint64_t seed;
 
     /* of the tether's log */
@@ -104,6 +107,7 @@ struct demo {
     char log_line[2048];
     size_t log_size;
     uint64_t epoch;
+    bool exited; /* the container's process; nothing is sent again after its output has come */
     char serving[16];
 
     /* the picture */
@@ -122,6 +126,8 @@ __attribute__((format(printf, 2, 3))) void demo_fail(struct demo *demo, const ch
 int demo_attach(struct demo *demo);
 void demo_type(struct demo *demo); /* as much input as the rate allows */
 void demo_streams_close(struct demo *demo);
+/* What is worth quoting of the client's stderr: what the container complains of, else its end. */
+const char *demo_said(const struct demo *demo);
 /* After the end: compares both ends' counts and hashes. */
 void demo_compare(struct demo *demo);
 

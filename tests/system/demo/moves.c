@@ -187,8 +187,8 @@ static void check_attach(struct demo *demo)
     if (status != RT_PROCESS_LATE) {
         demo->attach_status = status;
         if (demo->phase < DEMO_ENDING && demo->event < demo->events) {
-            demo_fail(demo, "the attached client ended early with status %d: %.150s", status,
-                      demo->stderr_text + (demo->stderr_size > 150 ? demo->stderr_size - 150 : 0));
+            demo_fail(demo, "the attached client ended early with status %d: %.*s", status, DEMO_QUOTE,
+                      demo_said(demo));
         }
     }
 }
@@ -240,7 +240,7 @@ void demo_step(struct demo *demo)
         }
         break;
     case DEMO_ENDING:
-        if (demo->attach_status != -2 && demo->out_over && demo->err_over) {
+        if (demo->attach_status != -2 && demo->out_over && demo->err_over && demo->exited) {
             demo->phase = DEMO_OVER;
         }
         break;
@@ -252,8 +252,12 @@ void demo_step(struct demo *demo)
 static void log_line(struct demo *demo)
 {
     const char *live = strstr(demo->log_line, "\"to\":\"live\""), *epoch = strstr(demo->log_line, "\"epoch\":");
-    const char *host = strstr(demo->log_line, "\"host\":\"");
+    const char *host = strstr(demo->log_line, "\"host\":\""), *resent = strstr(demo->log_line, "\"resent\":");
 
+    demo->exited = demo->exited || strstr(demo->log_line, "\"to\":\"exited\"") != NULL;
+    if (resent != NULL) {
+        demo->resent_out = strtoull(resent + strlen("\"resent\":"), NULL, 10);
+    }
     if (live != NULL && epoch != NULL && host != NULL) {
         demo->epoch = strtoull(epoch + 8, NULL, 10);
         (void)snprintf(demo->serving, sizeof demo->serving, "%.*s", (int)strcspn(host + 8, "\""), host + 8);

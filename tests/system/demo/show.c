@@ -80,8 +80,11 @@ static void draw_moves(struct demo *demo)
 
         if (first + i < demo->n_moves) {
             const struct demo_move *move = &demo->moves[first + i];
-            line(demo, "  move %-4u h%u -> h%u  %-6s at %-12" PRIu64 " blackout %8.1f ms%s", first + i + 1, move->from,
-                 move->to, demo_styles[move->style], move->offset, move->blackout_ms,
+            char at[32];
+
+            demo_size(move->offset, at);
+            line(demo, "  move %-4u h%u -> h%u  %-6s at %-10s blackout %8.1f ms%s", first + i + 1, move->from, move->to,
+                 demo_styles[move->style], at, move->blackout_ms,
                  move->source_killed ? "  (and the old agent was killed)" : "");
         } else {
             line(demo, "%s", "");
@@ -93,6 +96,7 @@ void demo_draw(struct demo *demo)
 {
     static const char *const phases[] = {"starting", "flowing", "the VM is stunned", "cut, waiting for bytes",
                                          "ending",   "over"};
+    char offset[32];
 
     if (!demo->live) {
         return;
@@ -104,8 +108,9 @@ void demo_draw(struct demo *demo)
          demo->options.kills);
     line(demo, "%s", "");
     draw_hosts(demo);
-    line(demo, "  container %s%s%s  epoch %" PRIu64 "  offset %" PRIu64 "  %s", BOLD, DEMO_CID, PLAIN, demo->epoch,
-         demo->received.offset, phases[demo->phase]);
+    demo_size(demo->received.offset, offset);
+    line(demo, "  container %s%s%s  epoch %" PRIu64 "  offset %s  %s", BOLD, DEMO_CID, PLAIN, demo->epoch, offset,
+         phases[demo->phase]);
     bar(demo, "out", demo->received.offset, demo->out_bytes);
     bar(demo, "in", demo->sent, demo->in_bytes);
     line(demo, "%s", "");
@@ -195,12 +200,13 @@ static void summary_json(const struct demo *demo, double *sorted)
     unsigned n = blackouts(demo, -1, sorted);
 
     (void)printf("{\"event\":\"demo\",\"ok\":%s,\"moves\":%u,\"kills\":%u,\"kills_serving\":%u,\"out_bytes\":%" PRIu64
-                 ",\"in_bytes\":%" PRIu64 ",\"replayed_bytes\":%" PRIu64 ",\"lost_bytes\":%" PRIu64
-                 ",\"repeated_bytes\":%" PRIu64 ",\"interrupted_out\":%" PRIu64 ",\"interrupted_in\":%" PRIu64
-                 ",\"xxh64_out\":\"%016" PRIx64 "\",\"xxh64_in\":\"%016" PRIx64 "\",\"seconds\":%.1f",
+                 ",\"in_bytes\":%" PRIu64 ",\"replayed_bytes\":%" PRIu64 ",\"replayed_out\":%" PRIu64
+                 ",\"replayed_in\":%" PRIu64 ",\"lost_bytes\":%" PRIu64 ",\"repeated_bytes\":%" PRIu64
+                 ",\"interrupted_out\":%" PRIu64 ",\"interrupted_in\":%" PRIu64 ",\"xxh64_out\":\"%016" PRIx64
+                 "\",\"xxh64_in\":\"%016" PRIx64 "\",\"seconds\":%.1f",
                  demo->failure[0] == '\0' ? "true" : "false", demo->n_moves, demo->kills_done, demo->kills_serving,
-                 demo->received.offset, demo->sent, demo->lost[0] + demo->lost[1],
-                 demo->received.verdict == WORKLOAD_LOST ? demo->received.amount : 0,
+                 demo->received.offset, demo->sent, demo->resent_out + demo->resent_in, demo->resent_out,
+                 demo->resent_in, demo->received.verdict == WORKLOAD_LOST ? demo->received.amount : 0,
                  demo->received.verdict == WORKLOAD_REPEATED ? demo->received.amount : 0, demo->interrupted[0],
                  demo->interrupted[1], rt_digest_value(&demo->received.digest), rt_digest_value(&demo->sent_digest),
                  (demo_now_ms() - demo->began_ms) / 1000.0);
@@ -230,8 +236,8 @@ void demo_summary(struct demo *demo)
         n = blackouts(demo, -1, sorted);
         (void)printf("demo: %u moves, %u agent kills, %" PRIu64 " bytes out, %" PRIu64 " bytes in, %" PRIu64
                      " replayed, 0 lost, 0 repeated, blackout p50 %.1f ms p99 %.1f ms\n",
-                     demo->n_moves, demo->kills_done, demo->received.offset, demo->sent, demo->lost[0] + demo->lost[1],
-                     percentile(sorted, n, 0.5), percentile(sorted, n, 0.99));
+                     demo->n_moves, demo->kills_done, demo->received.offset, demo->sent,
+                     demo->resent_out + demo->resent_in, percentile(sorted, n, 0.5), percentile(sorted, n, 0.99));
     }
     free(sorted);
 }

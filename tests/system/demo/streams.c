@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -130,7 +131,7 @@ static int open_end(struct demo *demo, uv_pipe_t *pipe, int fd)
 
 int demo_attach(struct demo *demo)
 {
-    const char *argv[] = {"retether", "attach", "--since-offset", "oldest", "--hold", "10m", DEMO_CID, NULL};
+    const char *argv[] = {"retether", "attach", "-v", "--since-offset", "oldest", "--hold", "10m", DEMO_CID, NULL};
     struct rt_process_spec spec;
     int in[2], out[2], err[2];
 
@@ -174,18 +175,44 @@ void demo_streams_close(struct demo *demo)
     }
 }
 
+const char *demo_said(const struct demo *demo)
+{
+    const char *complaint = strstr(demo->stderr_text, "workload: stdin");
+
+    return complaint != NULL
+               ? complaint
+               : demo->stderr_text + (demo->stderr_size > DEMO_QUOTE ? demo->stderr_size - DEMO_QUOTE : 0);
+}
+
+/* The client's last words. */
+static bool read_resent(struct demo *demo)
+{
+    static const char words[] = " bytes of input were sent again";
+    const char *at = strstr(demo->stderr_text, words), *digits = at;
+
+    while (at != NULL && digits > demo->stderr_text && digits[-1] >= '0' && digits[-1] <= '9') {
+        digits--;
+    }
+    if (at == NULL || digits == at) {
+        return false;
+    }
+    demo->resent_in = strtoull(digits, NULL, 10);
+    return true;
+}
+
 void demo_compare(struct demo *demo)
 {
     struct workload_report report;
     char why[128];
+    bool told = read_resent(demo);
 
     if (demo->received.verdict != WORKLOAD_GOOD) {
         workload_check_explain(&demo->received, why, sizeof why);
         demo_fail(demo, "output: %s", why);
     }
     if (!workload_read_report(demo->stderr_text, &report)) {
-        demo_fail(demo, "the container did not say what it saw; the client's stderr ends: %.150s",
-                  demo->stderr_text + (demo->stderr_size > 150 ? demo->stderr_size - 150 : 0));
+        demo_fail(demo, "the container did not say what it saw; the client's stderr: %.*s", DEMO_QUOTE,
+                  demo_said(demo));
     } else if (report.out != demo->out_bytes || demo->received.offset != report.out) {
         demo_fail(demo, "output: %" PRIu64 " bytes of %" PRIu64 " written, %" PRIu64 " received", report.out,
                   demo->out_bytes, demo->received.offset);
@@ -197,5 +224,7 @@ void demo_compare(struct demo *demo)
         demo_fail(demo, "the hashes of both ends differ");
     } else if (demo->attach_status != 0) {
         demo_fail(demo, "the client ended with status %d", demo->attach_status);
+    } else if (!told) {
+        demo_fail(demo, "the client did not say how much input it sent again");
     }
 }

@@ -2,7 +2,9 @@
  * Copyright The retether authors */
 #include "tests/system/cluster/harness.h"
 
+#include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* What the demo shows, and what it says when something breaks; that it can break is what makes it worth watching. */
@@ -83,6 +85,7 @@ static void test_plain(void **state)
         " replayed, 0 lost, 0 repeated, blackout p50 ",
         "\nBy hand",
     };
+    static const char in[] = " bytes in, ";
     struct rt_process_run result;
     const char *at;
 
@@ -98,6 +101,33 @@ static void test_plain(void **state)
             fail();
         }
     }
+    at = strstr(result.out, in);
+    assert_non_null(at);
+    assert_true(at[sizeof in - 1] >= '1' && at[sizeof in - 1] <= '9'); /* cuts under load: something was replayed */
+    rt_process_run_free(&result);
+}
+
+static uint64_t number(const char *json, const char *key)
+{
+    const char *at = strstr(json, key);
+
+    assert_non_null(at);
+    return strtoull(at + strlen(key), NULL, 10);
+}
+
+/* What was replayed is what tether and client say that they sent again: of it, the stand-in threw away a part. */
+static void test_replayed(void **state)
+{
+    struct rt_process_run result;
+    uint64_t out, in;
+
+    (void)state;
+    RUN(&result, "retether-demo", "--json", OPTIONS);
+    assert_int_equal(result.status, 0);
+    out = number(result.out, "\"replayed_out\":");
+    in = number(result.out, "\"replayed_in\":");
+    assert_true(out > 0 && in > 0);
+    assert_int_equal(number(result.out, "\"replayed_bytes\":"), out + in);
     rt_process_run_free(&result);
 }
 
@@ -125,7 +155,7 @@ static void test_picture(void **state)
         " of 2.0 MiB",
         "move 1    h0 -> h",
         "move 3    h",
-        " blackout ",
+        " MiB    blackout ",
         " ms",
         "agents killed: 1",
         "\033[?25h",
@@ -169,10 +199,8 @@ static void test_usage(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_broken),
-        cmocka_unit_test(test_plain),
-        cmocka_unit_test(test_picture),
-        cmocka_unit_test(test_usage),
+        cmocka_unit_test(test_broken),  cmocka_unit_test(test_plain), cmocka_unit_test(test_replayed),
+        cmocka_unit_test(test_picture), cmocka_unit_test(test_usage),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -92,8 +92,36 @@ static void test_replay_from_acknowledged(void **state)
         memset(sent, 0, sizeof sent);
         assert_int_equal(collect(RT_STDIN, applied), 1000);
         assert_memory_equal(sent + applied, pattern + applied, 1000 - applied);
+        assert_int_equal(rt_catt_resent(att), 1000 - applied);
         fx_close(&fx);
     }
+}
+
+/* Counted is what goes out again: each time, however little of it fits before the next break, and nothing new. */
+static void test_resent(void **state)
+{
+    (void)state;
+    struct rt_attach_msg attach;
+    struct rt_attached_msg terms = fx_terms();
+    struct rt_catt *att = fx_live(&fx, 1);
+    assert_int_equal(rt_catt_write(att, pattern, RT_INITIAL_CREDIT + 500), RT_INITIAL_CREDIT + 500);
+    (void)fx_take(&fx, 0);
+    assert_int_equal(rt_catt_resent(att), 0);
+    uint32_t channel = fx_cut(&fx, &attach);
+    fx_attached(&fx, 0, channel, &terms);
+    assert_int_equal(rt_catt_resent(att), 0); /* not sent yet */
+    channel = fx_cut(&fx, &attach);           /* and never on this channel */
+    terms.in[0].a = 200;
+    terms.in[0].d = fx_digest(pattern, 200);
+    fx_attached(&fx, 0, channel, &terms);
+    (void)fx_take(&fx, 0);
+    assert_int_equal(collect(RT_STDIN, 200), RT_INITIAL_CREDIT + 200);
+    assert_int_equal(rt_catt_resent(att), RT_INITIAL_CREDIT - 200);
+    channel = fx_cut(&fx, &attach);
+    fx_attached(&fx, 0, channel, &terms);
+    (void)fx_take(&fx, 0);
+    assert_int_equal(rt_catt_resent(att), 2 * RT_INITIAL_CREDIT - 200);
+    fx_close(&fx);
 }
 
 static void rewound_by(uint64_t a, uint64_t digest, uint64_t df)
@@ -355,6 +383,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_window_and_limit),
         cmocka_unit_test(test_replay_from_acknowledged),
+        cmocka_unit_test(test_resent),
         cmocka_unit_test(test_impossible_applied_is_a_rewind),
         cmocka_unit_test(test_ack_digest_is_checked),
         cmocka_unit_test(test_fin_repeats_until_acknowledged),

@@ -222,11 +222,18 @@ static void test_resent(void **state)
     assert_int_equal(tx_view(&tx).resent, 0);
     tx_cut(&tx);
     msg = tx_resume(1, 2, &early, &err, 0, 0);
-    tx_bind(&tx, 2, &msg);
+    tx_attach(&tx, 2, &msg);
+    assert_int_equal(tx_view(&tx).resent, 0); /* not sent yet */
+    tx_cut(&tx);
+    msg.try_no = 3;
+    tx_bind(&tx, 3, &msg);
+    tx_drain(&tx, 3, RT_STDOUT, &early);
     assert_int_equal(tx_view(&tx).resent, 30);
     tx_cut(&tx); /* its client has them after all */
-    msg = tx_resume(1, 3, &rx, &err, 0, 0);
-    tx_bind(&tx, 3, &msg);
+    msg = tx_resume(1, 4, &rx, &err, 0, 0);
+    tx_bind(&tx, 4, &msg);
+    assert_int_equal(tx_produce(&tx, 0, RT_STDOUT, 10), 10);
+    tx_drain(&tx, 4, RT_STDOUT, &rx);
     assert_int_equal(tx_view(&tx).resent, 30);
     tx_close(&tx);
 }
