@@ -236,7 +236,7 @@ static bool fork_fault(enum sim_fault fault)
     for (int i = 0; i < SIM_GUESTS; i++)
         if (sim.guests[i].container == g->container)
             sim.guests[i].forked = true;
-    if (sim_chance(50))
+    if (fault == FAULT_RESTART_AFTER_DEATH)
         sim_guest_kill(guest);
     else
         sim_guest_pump(other);
@@ -311,6 +311,7 @@ void sim_fault_once(void)
     case FAULT_SNAPSHOT_REVERT:
     case FAULT_CLONE:
     case FAULT_RESTART_ELSEWHERE:
+    case FAULT_RESTART_AFTER_DEATH:
         done = fork_fault(fault);
         break;
     case FAULT_GUEST_PAUSE: {

@@ -32,7 +32,8 @@ enum sim_fault {
     FAULT_CLIENT_TWICE,
     FAULT_SNAPSHOT_REVERT,
     FAULT_CLONE,
-    FAULT_RESTART_ELSEWHERE,
+    FAULT_RESTART_ELSEWHERE,   /* while the old copy runs on */
+    FAULT_RESTART_AFTER_DEATH, /* of its host */
     FAULT_GUEST_PAUSE,
     FAULT_EXIT, /* no fault, but it may come in the middle of others */
     SIM_FAULTS,

@@ -20,6 +20,8 @@
 
 /* One run: sets the cluster up, steps through events with faults, then without, and checks. */
 
+#define EVENTS_LEAST 500 /* of a run worth its name, and moves */
+#define MOVES_LEAST 5
 #define QUIET_US 10000000
 #define IDLE_HANG_US 16000000 /* a link without a channel that hangs silently: three pings of 5 s */
 #define DRAIN_US 10000000
@@ -242,7 +244,7 @@ void sim_run(const struct sim_options *options, struct sim_stats *total)
 
     memset(&sim, 0, sizeof sim);
     set_up(options);
-    while ((sim.stats.events < options->min_events || sim.stats.moves < 5) && any_running())
+    while ((sim.stats.events < options->min_events || sim.stats.moves < MOVES_LEAST) && any_running())
         step();
     sim_heal();
     while (fault_lasts())
@@ -260,6 +262,9 @@ void sim_run(const struct sim_options *options, struct sim_stats *total)
         forks = forks || (sim.guests[i].used && sim.guests[i].forked);
     run_for(forks ? FORK_END_US : END_US);
     sim_check_ended();
+    if (sim.stats.events < EVENTS_LEAST || sim.stats.moves < MOVES_LEAST)
+        sim_fail("a run of only %llu events and %llu moves", (unsigned long long)sim.stats.events,
+                 (unsigned long long)sim.stats.moves);
     sim_clear();
     total->events += sim.stats.events;
     total->moves += sim.stats.moves;

@@ -24,6 +24,7 @@ struct record {
     struct rt_store_record r;
     struct rt_end_msg end;
     uint64_t ended_life; /* whose end this is */
+    int past;            /* to agents, bytes that they give back: the container's number */
 };
 
 static struct {
@@ -135,11 +136,10 @@ void sim_store_up(int agent, bool fresh)
     }
 }
 
-static void publish(int claimer, const struct rt_claim *claim, uint64_t life)
+static void publish(const struct rt_claim *claim, uint64_t life)
 {
     struct rt_store_news n = {.kind = RT_STORE_CLAIMED, .key = claim->key, .life = life, .epoch = claim->epoch};
 
-    (void)claimer;
     memcpy(n.host, claim->host, sizeof n.host);
     for (int i = 0; i < SIM_AGENTS; i++) {
         uint64_t delay = store.latency_us + sim_random(500);
@@ -176,12 +176,14 @@ static void take(struct record *rec, const struct rt_store_op *op, const struct 
     r->key = op->claim.key;
     rt_claim_apply(&r->rule, &op->claim, outcome);
     r->claimed_ms = store_ms();
+    if (op->past.size != 0 && (op->past.size != sizeof(int) || memcmp(op->past.data, &rec->past, sizeof(int)) != 0))
+        sim_fail("%s gives a past that is not this container's", op->claim.host);
     if (again)
         return;
     r->moves += outcome->moved;
     sim_log("store: %s takes %s at life %llu epoch %llu", op->claim.host, op->claim.key.cid,
             (unsigned long long)outcome->life, (unsigned long long)op->claim.epoch);
-    publish(0, &op->claim, outcome->life);
+    publish(&op->claim, outcome->life);
 }
 
 /* Whether the record is at the claim that a write is made under; else says whose it is. */
@@ -215,8 +217,11 @@ static void run(int agent, const struct rt_store_op *op, struct rt_store_reply *
     case RT_STORE_TEST:
     case RT_STORE_TAKE:
         rt_claim_judge(&rec->r.rule, &op->claim, store_ms(), &reply->outcome);
-        if (op->kind == RT_STORE_TAKE && reply->outcome.verdict == RT_CLASS_OK)
+        if (op->kind == RT_STORE_TAKE && reply->outcome.verdict == RT_CLASS_OK) {
+            rec->past = (int)(rec - store.records);
             take(rec, op, &reply->outcome);
+            reply->past = (struct rt_slice){(const uint8_t *)&rec->past, sizeof rec->past};
+        }
         break;
     case RT_STORE_STATE:
         if (!current(rec, op, reply) || strcmp(rec->r.rule.host, host) != 0 || rec->r.rule.state == RT_SESSION_ENDED) {
@@ -286,6 +291,7 @@ static void find(const struct rt_store_op *op, struct answer *answer)
 /* The operation takes effect half of the latency after it was asked for; a lost answer has taken effect. */
 struct asked {
     struct rt_store_op op;
+    int past;
 };
 
 int sim_store_submit(int agent, const struct rt_store_op *op)
@@ -300,6 +306,9 @@ int sim_store_submit(int agent, const struct rt_store_op *op)
         sim_fail("out of memory");
     asked->op = *op;
     asked->op.report.size = asked->op.tail[0].size = asked->op.tail[1].size = 0;
+    asked->op.past.data = (const uint8_t *)&asked->past;
+    if (op->past.size == sizeof asked->past)
+        memcpy(&asked->past, op->past.data, sizeof asked->past);
     event.extra = asked;
     sim_post(event, store.latency_us / 2 + sim_random(50));
     return 0;

@@ -22,7 +22,7 @@ const char *const sim_fault_names[SIM_FAULTS] = {
     "store slow",   "store out",         "failover",    "flush",        "reply lost",
     "news lost",    "news late",         "news twice",  "welcome lost", "confirm lost",
     "client crash", "client stall",      "client late", "client twice", "revert",
-    "clone",        "restart elsewhere", "guest pause", "exit"};
+    "clone",        "restart elsewhere", "restarted",   "guest pause",  "exit"};
 
 uint64_t sim_random(uint64_t below)
 {
