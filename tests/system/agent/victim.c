@@ -13,6 +13,8 @@
 #include <cmocka.h>
 
 #define LOG_LIMIT_MS 20000
+/* A guard against hanging. */
+#define LIMIT_MS 10000
 
 struct victim victim;
 
@@ -77,24 +79,46 @@ int victim_refused(const char *address, const void *data, size_t size)
 
     peer_open(&peer, address);
     (void)peer_write(&peer, data, size);
-    cls = peer_refused(&peer, 2000);
+    cls = peer_refused(&peer, LIMIT_MS);
     peer_close(&peer);
     return cls;
 }
 
-/* How many refusals a line of the log stands for. */
-static uint64_t refusals_of(const char *line)
+static size_t settled_rss(const struct daemon *daemon)
 {
-    static const char more[] = "\"suppressed\":";
-    const char *at = strstr(line, more);
-
-    if (strstr(line, "\"event\":\"refused\"") == NULL) {
-        return 0;
-    }
-    return (strstr(line, "lines were suppressed") == NULL) + (at == NULL ? 0 : strtoull(at + strlen(more), NULL, 10));
+    pair_move(&victim.pair, 1 << 20, 10000);
+    return daemon_rss(daemon);
 }
 
-uint64_t victim_refusals(const struct daemon *daemon)
+void victim_twice(const struct daemon *daemon, void (*load)(const struct daemon *daemon))
+{
+    size_t before = settled_rss(daemon), warm, after;
+
+    load(daemon);
+    warm = settled_rss(daemon);
+    load(daemon);
+    after = settled_rss(daemon);
+    print_message("memory of the agent: %zu KiB, %zu after the first round, %zu after the second\n", before >> 10,
+                  warm >> 10, after >> 10);
+    assert_true(warm < before + VICTIM_GROWTH_MAX);
+    assert_true(after <= warm + VICTIM_LEAK_MAX);
+}
+
+/* How many lines of an event a line of the log stands for. */
+static uint64_t lines_of(const char *line, const char *event)
+{
+    static const char more[] = "\"suppressed\":", kind[] = "\"event\":\"";
+    const char *at = strstr(line, kind), *suppressed = strstr(line, more);
+
+    if (at == NULL || strncmp(at + strlen(kind), event, strlen(event)) != 0 ||
+        at[strlen(kind) + strlen(event)] != '"') {
+        return 0;
+    }
+    return (strstr(line, "lines were suppressed") == NULL) +
+           (suppressed == NULL ? 0 : strtoull(suppressed + strlen(more), NULL, 10));
+}
+
+uint64_t victim_told(const struct daemon *daemon, const char *event)
 {
     const char *at = daemon_log(daemon), *end;
     char line[1024];
@@ -102,19 +126,29 @@ uint64_t victim_refusals(const struct daemon *daemon)
 
     for (; (end = strchr(at, '\n')) != NULL; at = end + 1) {
         (void)snprintf(line, sizeof line, "%.*s", (int)(end - at), at);
-        n += refusals_of(line);
+        n += lines_of(line, event);
     }
     return n;
 }
 
-void victim_until_refusals(const struct daemon *daemon, uint64_t count)
+void victim_until(const struct daemon *daemon, const char *event, uint64_t count)
 {
     uint64_t limit = test_now_ms() + LOG_LIMIT_MS, n;
 
-    while ((n = victim_refusals(daemon)) < count && test_now_ms() < limit) {
+    while ((n = victim_told(daemon, event)) < count && test_now_ms() < limit) {
         pair_run(&victim.pair, 20);
     }
     if (n != count) {
-        fail_msg("the log tells of %llu refusals, %llu were made", (unsigned long long)n, (unsigned long long)count);
+        fail_msg("the log tells of %llu %s, not of %llu", (unsigned long long)n, event, (unsigned long long)count);
     }
+}
+
+uint64_t victim_refusals(const struct daemon *daemon)
+{
+    return victim_told(daemon, "refused");
+}
+
+void victim_until_refusals(const struct daemon *daemon, uint64_t count)
+{
+    victim_until(daemon, "refused", count);
 }

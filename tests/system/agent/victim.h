@@ -11,8 +11,12 @@
 /* Guests, clients; then the same on TCP. */
 #define VICTIM_DOORS 4
 #define VICTIM_IS_CLIENTS(door) ((door) % 2 == 1)
-/* Memory of the agent that no number of hostile peers may add. */
+/* Memory of the agent that no number of hostile peers may add, while they are there and after. */
 #define VICTIM_GROWTH_MAX ((size_t)24 << 20)
+/* Memory that the same peers may add when they come a second time: 8 KiB of each of them would be more. */
+#define VICTIM_LEAK_MAX ((size_t)1 << 20)
+/* In place of a class: closed without a word. */
+#define VICTIM_CLOSED (-1)
 
 struct victim {
     struct pair pair;
@@ -32,6 +36,14 @@ const char *victim_door(const struct daemon *daemon, int door);
 /* Sends bytes as the first of a connection, which the agent must refuse and close. Returns the class. */
 int victim_refused(const char *address, const void *data, size_t size);
 
+/* A load, and the same again, which finds all buffers and pools as large as it needs them: it may add VICTIM_LEAK_MAX.
+ * The session streams on. */
+void victim_twice(const struct daemon *daemon, void (*load)(const struct daemon *daemon));
+
+/* How many lines of this event the log has so far, those that were suppressed included; until it has exactly so many.
+ */
+uint64_t victim_told(const struct daemon *daemon, const char *event);
+void victim_until(const struct daemon *daemon, const char *event, uint64_t count);
 /* How many refusals the log has told of so far, those included whose lines were suppressed. */
 uint64_t victim_refusals(const struct daemon *daemon);
 /* Streams until the log has told of exactly so many. */
