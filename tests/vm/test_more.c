@@ -65,31 +65,30 @@ static void test_saved(void **state)
     vm_load_end(&stream, guest, &c);
 }
 
-static bool is_running(void)
+static bool is_running(const char *cid)
 {
     struct rt_process_run run;
     char text[32] = "";
 
-    harness_cli(&run, NULL, 0, ARGS("resolve", "--json", guest->cid));
+    harness_cli(&run, NULL, 0, ARGS("resolve", "--json", cid));
     (void)harness_json(run.out, "state", text, sizeof text);
     rt_process_run_free(&run);
     return strcmp(text, "running") == 0;
 }
 
 /* Every packet is dropped, nobody is told. */
-static void test_silent(void **state)
+static void silent(const char *name, uint64_t seed)
 {
-    struct vm_case c = {.name = "silent hang; downtime: until the agent had found it"};
+    struct vm_case c = {.name = name};
     struct vm_migration times = {0};
     uint64_t until;
 
-    (void)state;
-    vm_load_start(&stream, guest, VM_LOAD_RATE, 23);
+    vm_load_start(&stream, guest, VM_LOAD_RATE, seed);
     vm_stream_mark(&stream);
     assert_int_equal(vm_host_link(&vm_hosts[guest->on], guest->tap, false), 0);
     times.stopped_ms = vm_now_ms();
     until = rt_process_now_ms() + FOUND_LIMIT_MS;
-    while (is_running() && rt_process_now_ms() < until) {
+    while (is_running(guest->cid) && rt_process_now_ms() < until) {
         rt_process_sleep_ms(STEP_MS);
     }
     times.downtime_ms = vm_now_ms() - times.stopped_ms;
@@ -98,6 +97,21 @@ static void test_silent(void **state)
     times.resumed_ms = vm_now_ms();
     vm_case_add(&c, &times, vm_stream_blackout(&stream, times.resumed_ms));
     vm_load_end(&stream, guest, &c);
+}
+
+static void test_silent(void **state)
+{
+    (void)state;
+    silent("silent hang; downtime: until the agent had found it", 23);
+}
+
+/* The tether's vSocket stays open all the while. */
+static void test_silent_vsock(void **state)
+{
+    (void)state;
+    vm_guests_end();
+    guest = vm_load_guest("silent", true);
+    silent("silent hang, AF_VSOCK; downtime: until the agent had found it", 26);
 }
 
 /* Two guests change places. */
@@ -133,7 +147,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_boot),   cmocka_unit_test(test_bulk),     cmocka_unit_test(test_saved),
-        cmocka_unit_test(test_silent), cmocka_unit_test(test_crossing),
+        cmocka_unit_test(test_silent), cmocka_unit_test(test_crossing), cmocka_unit_test(test_silent_vsock),
     };
 
     return vm_main("vm_more", tests, sizeof tests / sizeof tests[0]);
