@@ -239,11 +239,14 @@ void rt_agent_store_news(struct rt_agent *agent, const struct rt_store_news *new
     }
     switch (news->kind) {
     case RT_STORE_UP:
+        rt_ag_event(agent, RT_AGENT_STORE, NULL, NULL, "down", "up",
+                    agent->whole_at == UINT64_MAX ? "first connection"
+                    : news->fresh                 ? "another store"
+                                                  : "");
         agent->whole_at = news->whole                                    ? agent->now
                           : news->fresh || agent->whole_at == UINT64_MAX ? agent->now + RT_STORE_WHOLE_MS
                                                                          : agent->whole_at;
         agent->store_up = true;
-        rt_ag_event(agent, RT_AGENT_STORE, NULL, NULL, "down", "up", news->fresh ? "another store" : "");
         rt_ag_retake_all(agent, news->fresh);
         rt_ag_kept_again(agent);
         rt_ag_held_again(agent);

@@ -287,8 +287,7 @@ void cli_asked(struct cli_app *app, int rc)
         return;
     }
     if (rc == RT_EINVAL) {
-        cli_fail(app, "\"%s\" is no container ID: it has up to %d letters, digits, and _ . - behind the first",
-                 app->container, RETETHER_CONTAINER_MAX);
+        cli_fail(app, "no agent can be asked that: an argument is too long");
     } else if (rc != RT_OK) {
         cli_fail(app, "%s", rt_strerror(rc));
     } else {

@@ -19,4 +19,9 @@ void cli_show(struct cli_app *app);
 void cli_moves(struct cli_app *app);
 void cli_hosts(struct cli_app *app);
 
+/* create, run --name: looks whether app->container has ended, which its creation replaces; then asks to create it. */
+void cli_create_over(struct cli_app *app, cli_ask_cb create);
+/* Once it has been created: what was replaced, if anything. */
+void cli_tell_replaced(const struct cli_app *app);
+
 #endif

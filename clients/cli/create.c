@@ -2,12 +2,50 @@
  * Copyright The retether authors */
 #include "clients/cli/commands.h"
 #include "clients/cli/stdio.h"
+#include "clients/cli/tails.h"
 #include "clients/cli/text.h"
 #include "migrate/core/token_text.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+
+/* What was there before, as far as it could be looked up. */
+static struct {
+    cli_ask_cb create;
+    bool ended;
+    unsigned code, signal;
+} before;
+
+static void looked_cb(struct retether_client *client, const struct retether_reply *reply, void *ctx)
+{
+    struct cli_app *app = ctx;
+    bool known = reply->error == 0 && reply->cls == RETETHER_OK && reply->n_records == 1;
+
+    (void)client;
+    (void)uv_timer_stop(&app->timer);
+    before.ended = known && reply->records[0].state == RETETHER_STATE_ENDED;
+    if (before.ended) {
+        before.code = reply->records[0].code;
+        before.signal = reply->records[0].signal;
+    }
+    cli_ask(app, before.create); /* also when it could not be looked up: that is told by the create */
+}
+
+void cli_create_over(struct cli_app *app, cli_ask_cb create)
+{
+    before.create = create;
+    cli_asked(app, retether_show(app->client, app->container, false, looked_cb, app));
+}
+
+/* Only what has ended is replaced, so that a creation that went well has replaced what was seen. */
+void cli_tell_replaced(const struct cli_app *app)
+{
+    if (before.ended) {
+        cli_say("replaces the ended container %s (status %d); its output is gone", app->container,
+                cli_status(before.code, before.signal));
+    }
+}
 
 static void created(struct retether_client *client, const struct retether_reply *reply, void *ctx)
 {
@@ -26,6 +64,7 @@ static void created(struct retether_client *client, const struct retether_reply 
     if (!cli_answered(app, reply)) {
         return;
     }
+    cli_tell_replaced(app);
     written = snprintf(token, sizeof(token), "%s", reply->token != NULL ? reply->token : "");
     if (app->options->ring != 0 && written > 0) { /* the tether reads it off the token */
         (void)snprintf(token + written, sizeof(token) - (size_t)written, RT_TOKEN_RING "%llu",
@@ -52,5 +91,5 @@ static void ask_create(struct cli_app *app)
 void cli_create(struct cli_app *app)
 {
     snprintf(app->container, sizeof(app->container), "%s", app->options->container);
-    cli_ask(app, ask_create);
+    cli_create_over(app, ask_create);
 }

@@ -84,6 +84,21 @@ static int compare_records(const void *a, const void *b)
     return order != 0 ? order : strcmp(first->tenant, second->tenant);
 }
 
+/* An empty table may be a mistyped name. */
+static void tell_none(const struct cli_options *options)
+{
+    bool prefix = options->container != NULL && options->container[0] != '\0';
+
+    if (options->host != NULL) {
+        cli_say("no container is, or was last, on a host \"%s\"%s%s; retether hosts lists them", options->host,
+                prefix ? " with an ID that begins with " : "", prefix ? options->container : "");
+    } else if (prefix) {
+        cli_say("no container has an ID that begins with \"%s\"", options->container);
+    } else {
+        cli_say("no container is known");
+    }
+}
+
 /* Rows are kept without their arrays, which are the reply's: neither form shows them. */
 static void print_list(struct cli_app *app)
 {
@@ -96,6 +111,9 @@ static void print_list(struct cli_app *app)
         } else {
             cli_record_row(&inspect.table, &records[i]);
         }
+    }
+    if (inspect.rows.n == 0 && !app->options->json) {
+        tell_none(app->options);
     }
     flush_rows(app);
 }

@@ -4,6 +4,8 @@
 
 #include "clients/cli/values.h"
 #include "clients/tether/options.h"
+#include "session/core/limits.h"
+#include "session/core/slice.h"
 #include "session/core/tether.h"
 
 #include <getopt.h>
@@ -127,12 +129,25 @@ static int read_bytes(const char *option, const char *value, uint64_t *bytes, ch
     return RT_OK;
 }
 
+/* Several options say where to begin; each may be repeated, but not mixed with another. */
+static int choose_start(struct cli_options *options, const char *option, char why[CLI_WHY_MAX])
+{
+    if (options->start_option != NULL && strcmp(options->start_option, option) != 0) {
+        return fail(why, "--%s and --%s exclude each other: both say where to begin", options->start_option, option);
+    }
+    options->start_option = option;
+    return RT_OK;
+}
+
 static int read_since(struct cli_options *options, const char *value, char why[CLI_WHY_MAX])
 {
     char first[32];
     const char *comma = strchr(value, ',');
     size_t size = comma != NULL ? (size_t)(comma - value) : strlen(value);
 
+    if (choose_start(options, "since-offset", why) != RT_OK) {
+        return RT_EINVAL;
+    }
     if (strcmp(value, "oldest") == 0 || strcmp(value, "now") == 0) {
         options->from = value[0] == 'o' ? RETETHER_FROM_OLDEST : RETETHER_FROM_NOW;
         return RT_OK;
@@ -149,6 +164,21 @@ static int read_since(struct cli_options *options, const char *value, char why[C
     }
     return bad_value("since-offset", value, "oldest, now, or an offset in stdout (and with a comma one in stderr)",
                      why);
+}
+
+static int read_tail(struct cli_options *options, int code, const char *value, char why[CLI_WHY_MAX])
+{
+    bool lines = code == 'n';
+
+    if (choose_start(options, lines ? "tail" : "tail-bytes", why) != RT_OK) {
+        return RT_EINVAL;
+    }
+    options->from = lines ? RETETHER_FROM_LINES : RETETHER_FROM_BYTES;
+    if (!lines) {
+        return read_bytes("tail-bytes", value, &options->start[0], why);
+    }
+    return cli_read_count(value, &options->start[0]) == RT_OK ? RT_OK
+                                                              : bad_value("tail", value, "a number of lines", why);
 }
 
 static int read_process(struct cli_options *options, const char *value, char why[CLI_WHY_MAX])
@@ -260,22 +290,20 @@ static int take_value(struct cli_options *options, int code, const char *value, 
         options->agents_given = true;
         return add_agent(options, value, why);
     case OPT_TIMEOUT:
+        options->timeout_text = value;
         return read_duration("timeout", value, &options->timeout_ms, why);
     case OPT_DETACH_KEYS:
-        options->keys_given = true;
+        options->keys_text = value;
         return cli_keys_parse(&options->keys, value) == RT_OK
                    ? RT_OK
                    : bad_value("detach-keys", value, "keys such as ctrl-p,ctrl-q, or none", why);
     case OPT_SINCE:
         return read_since(options, value, why);
     case 'n':
-        options->from = RETETHER_FROM_LINES;
-        return cli_read_count(value, &options->start[0]) == RT_OK ? RT_OK
-                                                                  : bad_value("tail", value, "a number of lines", why);
     case OPT_TAIL_BYTES:
-        options->from = RETETHER_FROM_BYTES;
-        return read_bytes("tail-bytes", value, &options->start[0], why);
+        return read_tail(options, code, value, why);
     case OPT_HOLD:
+        options->hold_text = value;
         return read_duration("hold", value, &options->hold_ms, why);
     case OPT_PROCESS:
         return read_process(options, value, why);
@@ -418,6 +446,15 @@ static int complete(struct cli_options *options, char why[CLI_WHY_MAX])
 
     if (options->container == NULL && !free) {
         return fail(why, "which container? retether %s --help shows how, retether ls lists them", command);
+    }
+    /* A beginning of an ID is one too. */
+    if (options->container != NULL && options->command != CLI_LS && !rt_cid_valid(rt_slice_text(options->container))) {
+        return fail(why,
+                    "\"%s\" is no container ID, which is a letter or digit, then up to %d letters, digits, and _ . -",
+                    options->container, RETETHER_CONTAINER_MAX - 1);
+    }
+    if (options->label != NULL && strlen(options->label) > RT_LABEL_MAX) {
+        return fail(why, "--label takes up to %d bytes", RT_LABEL_MAX);
     }
     if ((options->command == CLI_RUN || options->command == CLI_EXEC) && options->argv == NULL) {
         return fail(why, "there is no command to run: retether %s %s-- COMMAND [ARGUMENT...]", command,

@@ -12,6 +12,9 @@
 #include <stdint.h>
 
 #define CLI_EXIT_FAILED 125
+/* A command that was not run, as shells tell it. */
+#define CLI_EXIT_CANNOT_RUN 126
+#define CLI_EXIT_NOT_FOUND 127
 /* Agents given by options; one more is refused. */
 #define CLI_AGENTS_MAX 16
 #define CLI_WHY_MAX 400
@@ -50,8 +53,9 @@ struct cli_options {
     unsigned signum;
     /* streams */
     bool input, tty, sig_proxy, follow;
-    bool keys_given;
     struct cli_keys keys;
+    const char *timeout_text, *hold_text, *keys_text; /* as given, for a printed command; NULL: not given */
+    const char *start_option;                         /* that says where to begin; NULL: none */
     enum retether_from from;
     uint64_t start[2];
     uint64_t hold_ms;

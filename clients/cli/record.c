@@ -2,6 +2,7 @@
  * Copyright The retether authors */
 #include "clients/cli/record.h"
 
+#include "clients/cli/tails.h"
 #include "clients/cli/values.h"
 
 #include <inttypes.h>
@@ -23,11 +24,23 @@ static bool has_exited(const struct retether_record *record, const struct reteth
     return process->exited || record->state == RETETHER_STATE_ENDED;
 }
 
-static unsigned exit_code(const struct retether_record *record, const struct retether_process *process)
+/* As tethers report it: 128 + n for signal n. */
+static unsigned exit_status(const struct retether_record *record, const struct retether_process *process)
 {
-    bool main_one = process->id == 0 && record->state == RETETHER_STATE_ENDED && record->signal == 0;
+    bool main_one = process->id == 0 && record->state == RETETHER_STATE_ENDED;
 
-    return main_one ? record->code : process->code;
+    return main_one ? (unsigned)cli_status(record->code, record->signal) : process->code;
+}
+
+/* Nobody is attached any more to what has ended, nor holds it up, whatever the last report says. */
+static bool is_bound(const struct retether_record *record, const struct retether_holder *att)
+{
+    return att->bound && record->state != RETETHER_STATE_ENDED;
+}
+
+static uint64_t hold_left_ms(const struct retether_record *record, const struct retether_holder *att)
+{
+    return record->state != RETETHER_STATE_ENDED ? att->hold_left_ms : 0;
 }
 
 static const struct retether_process *process_of(const struct retether_record *record, uint32_t id)
@@ -81,7 +94,7 @@ static void process_json(struct cli_text *text, const struct retether_record *re
     cli_json_text(text, "state", has_exited(record, process) ? "exited" : "running");
     cli_json_bool(text, "tty", process->tty);
     if (has_exited(record, process)) {
-        cli_json_number(text, "code", exit_code(record, process));
+        cli_json_number(text, "code", exit_status(record, process));
     } else {
         cli_json_null(text, "code");
     }
@@ -106,9 +119,9 @@ static void holder_json(struct cli_text *text, const struct retether_record *rec
     cli_json_begin(text, NULL, '{');
     cli_json_text(text, "id", id);
     cli_json_number(text, "process", att->process);
-    cli_json_bool(text, "bound", att->bound);
+    cli_json_bool(text, "bound", is_bound(record, att));
     cli_json_bool(text, "observer", att->observer);
-    cli_json_number(text, "hold_left_ms", att->hold_left_ms);
+    cli_json_number(text, "hold_left_ms", hold_left_ms(record, att));
     cli_json_begin(text, "streams", '[');
     for (unsigned s = 0; s < 2; s++) {
         cli_json_begin(text, NULL, '{');
@@ -296,7 +309,7 @@ static void streams_page(struct cli_text *text, const struct retether_record *re
             }
             cli_table_addf(&table, "%" PRIu32, process->id);
             if (has_exited(record, process)) {
-                cli_table_addf(&table, "exited %u", exit_code(record, process));
+                cli_table_addf(&table, "exited %u", exit_status(record, process));
             } else {
                 cli_table_add(&table, CLI_GREEN, process->tty ? "running, tty" : "running");
             }
@@ -330,12 +343,13 @@ static void holders_page(struct cli_text *text, const struct retether_record *re
             }
             cli_table_addf(&table, "%.8s", id);
             cli_table_addf(&table, "%" PRIu32, att->process);
-            cli_table_addf(&table, "%s%s", att->observer ? "observer" : "holding", att->bound ? "" : ", away");
+            cli_table_addf(&table, "%s%s", att->observer ? "observer" : "holding",
+                           is_bound(record, att) ? "" : ", away");
             cli_table_add(&table, CLI_PLAIN, stream_names[s]);
             cli_table_addf(&table, "%" PRIu64, att->consumed[s]);
             cli_size_text(lag(process, att, s), cell, sizeof(cell));
             cli_table_add(&table, CLI_PLAIN, cell);
-            cli_age_text(att->hold_left_ms, cell, sizeof(cell));
+            cli_age_text(hold_left_ms(record, att), cell, sizeof(cell));
             cli_table_add(&table, CLI_PLAIN, att->observer ? "-" : cell);
         }
     }
@@ -355,6 +369,11 @@ void cli_record_page(struct cli_text *text, const struct retether_record *record
     cli_table_add(&table, state_colour(record->state), retether_state_name(record->state));
     if (record->state == RETETHER_STATE_ENDED) {
         exit_text(record, value, sizeof(value));
+        if (record->signal != 0) { /* as its process has it below */
+            size_t used = strlen(value);
+
+            snprintf(value + used, sizeof(value) - used, " (status %d)", cli_status(record->code, record->signal));
+        }
         line(&table, "exit", value);
     }
     line(&table, "host", record->host[0] != '\0' ? record->host : "-");

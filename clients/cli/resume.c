@@ -3,26 +3,66 @@
 #include "clients/cli/resume.h"
 
 #include <inttypes.h>
-#include <stdio.h>
+#include <string.h>
 
-void cli_resume_text(const struct cli_options *options, const char *container, uint32_t process, bool tty,
-                     const uint64_t offset[2], char *out, size_t size)
+/* Characters that mean nothing to a shell, wherever they stand in a word behind its first option. */
+#define PLAIN "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_./:,+@%-"
+
+/* One word: as it is, or in single quotes, where only a single quote needs help (POSIX, Shell Command Language 2.2.2).
+ */
+static void add_word(struct cli_text *out, const char *word)
 {
-    size_t used = (size_t)snprintf(out, size, "retether attach %s", container);
+    if (word[0] != '\0' && word[strspn(word, PLAIN)] == '\0') {
+        cli_text_add(out, word, strlen(word));
+        return;
+    }
+    cli_text_add(out, "'", 1);
+    while (*word != '\0') {
+        size_t size = strcspn(word, "'");
 
-    for (size_t i = 0; options->agents_given && i < options->n_agents && used < size; i++) {
-        used += (size_t)snprintf(out + used, size - used, " --agent %s", options->agents[i]);
+        cli_text_add(out, word, size);
+        word += size;
+        if (*word == '\'') {
+            cli_text_add(out, "'\\''", 4);
+            word++;
+        }
     }
-    if (!options->input && used < size) {
-        used += (size_t)snprintf(out + used, size - used, " --no-stdin");
+    cli_text_add(out, "'", 1);
+}
+
+static void add_option(struct cli_text *out, const char *name, const char *value)
+{
+    if (value != NULL) {
+        cli_text_printf(out, " --%s ", name);
+        add_word(out, value);
     }
-    if (process != 0 && used < size) {
-        used += (size_t)snprintf(out + used, size - used, " --process %" PRIu32, process);
+}
+
+void cli_resume_text(const struct cli_options *options, const struct cli_resume *from, struct cli_text *out)
+{
+    bool logs = options->command == CLI_LOGS; /* never holds the container up */
+
+    cli_text_printf(out, "retether attach %s", from->container);
+    for (size_t i = 0; options->agents_given && i < options->n_agents; i++) {
+        add_option(out, "agent", options->agents[i]);
     }
-    if (used < size) {
-        used += (size_t)snprintf(out + used, size - used, " --since-offset %" PRIu64, offset[0]);
+    add_option(out, "timeout", options->timeout_text);
+    if (options->verbose) {
+        cli_text_printf(out, " --verbose");
     }
-    if (!tty && offset[1] > 0 && used < size) {
-        (void)snprintf(out + used, size - used, ",%" PRIu64, offset[1]);
+    if (!options->input) {
+        cli_text_printf(out, " --no-stdin");
+    }
+    add_option(out, "hold", logs ? "0" : options->hold_text);
+    add_option(out, "detach-keys", options->keys_text);
+    if (options->sig_proxy) {
+        cli_text_printf(out, " --sig-proxy");
+    }
+    if (from->process != 0) {
+        cli_text_printf(out, " --process %" PRIu32, from->process);
+    }
+    cli_text_printf(out, " --since-offset %" PRIu64, from->offset[0]);
+    if (!from->tty && from->offset[1] > 0) {
+        cli_text_printf(out, ",%" PRIu64, from->offset[1]);
     }
 }

@@ -4,9 +4,20 @@
 #define RETETHER_CLIENTS_CLI_RESUME_H
 
 #include "clients/cli/options.h"
+#include "clients/cli/text.h"
 
-/* The command that goes on where an attachment stopped: offset in stdout, stderr. */
-void cli_resume_text(const struct cli_options *options, const char *container, uint32_t process, bool tty,
-                     const uint64_t offset[2], char *out, size_t size);
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Where an attachment stopped. */
+struct cli_resume {
+    const char *container;
+    uint32_t process;
+    bool tty;
+    uint64_t offset[2]; /* in stdout, stderr */
+};
+
+/* Adds the command that goes on there as these options had it, quoted for a POSIX shell. */
+void cli_resume_text(const struct cli_options *options, const struct cli_resume *from, struct cli_text *out);
 
 #endif

@@ -194,6 +194,7 @@ static void created(struct retether_client *client, const struct retether_reply 
     if (!cli_answered(app, reply)) {
         return;
     }
+    cli_tell_replaced(app);
     snprintf(run.stream.container, sizeof(run.stream.container), "%.*s", RETETHER_CONTAINER_MAX, app->container);
     run.stream.on_end = end_cb;
     if (!cli_stream_open(&run.stream, app)) {
@@ -225,9 +226,7 @@ static void ask_create(struct cli_app *app)
 {
     const struct cli_options *options = app->options;
 
-    if (options->container != NULL) {
-        snprintf(app->container, sizeof(app->container), "%s", options->container);
-    } else {
+    if (options->container == NULL) {
         uint8_t seed[8];
 
         if (getrandom(seed, sizeof(seed), 0) != sizeof(seed)) {
@@ -242,5 +241,10 @@ static void ask_create(struct cli_app *app)
 void cli_run(struct cli_app *app)
 {
     run.app = app;
-    cli_ask(app, ask_create);
+    if (app->options->container == NULL) {
+        cli_ask(app, ask_create);
+        return;
+    }
+    snprintf(app->container, sizeof(app->container), "%s", app->options->container);
+    cli_create_over(app, ask_create);
 }

@@ -171,8 +171,9 @@ static void exited_cb(struct retether_attachment *att, unsigned code, unsigned s
 {
     struct cli_stream *stream = ctx;
 
-    (void)att;
     stream->ended = true;
+    cli_stream_tell_unstarted(stream, signum == 0 ? code : 0,
+                              retether_offset(att, RETETHER_STDOUT) + retether_offset(att, RETETHER_STDERR));
     cli_stream_end(stream, stream->app->options->command == CLI_LOGS ? 0 : cli_status(code, signum));
 }
 

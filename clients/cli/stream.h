@@ -85,6 +85,8 @@ void cli_stream_leave_terminal(void);
 void cli_stream_tell_untaken(const struct cli_stream *stream);
 /* After an attach that did not end by itself: how to go on, and what was not taken of the input. */
 void cli_stream_tell_resume(struct cli_stream *stream);
+/* Why there was no output at all, when the code is that of a command that was not run. output: bytes. */
+void cli_stream_tell_unstarted(const struct cli_stream *stream, unsigned code, uint64_t output);
 void cli_stream_write_failed(struct cli_stream *stream, int error);
 void cli_stream_rewound(struct retether_attachment *att, enum retether_stream from, uint64_t common, uint64_t ours,
                         void *ctx);

@@ -5,6 +5,7 @@
 #include "clients/cli/resume.h"
 #include "clients/cli/tails.h"
 #include "clients/cli/terminal.h"
+#include "clients/cli/text.h"
 #include "clients/cli/values.h"
 
 #include <errno.h>
@@ -49,17 +50,24 @@ void cli_stream_tell_untaken(const struct cli_stream *stream)
 
 void cli_stream_tell_resume(struct cli_stream *stream)
 {
-    uint64_t offset[2];
-    char text[512];
+    struct cli_resume from = {.container = stream->container, .process = stream->process, .tty = stream->tty};
+    struct cli_text text = {0};
 
     if ((stream->state != CLI_STREAM_LIVE && stream->state != CLI_STREAM_LEAVING) || stream->until_head) {
         return;
     }
-    offset[0] = retether_offset(stream->att, RETETHER_STDOUT);
-    offset[1] = retether_offset(stream->att, RETETHER_STDERR);
+    from.offset[0] = retether_offset(stream->att, RETETHER_STDOUT);
+    from.offset[1] = retether_offset(stream->att, RETETHER_STDERR);
     cli_stream_leave_terminal();
-    cli_resume_text(stream->app->options, stream->container, stream->process, stream->tty, offset, text, sizeof(text));
-    cli_say("interrupted; this goes on where it stopped:\n  %s", text);
+    cli_text_printf(&text, "retether: interrupted; this goes on where it stopped:\n  ");
+    cli_resume_text(stream->app->options, &from, &text);
+    cli_text_add(&text, "\n", 1);
+    if (text.failed) {
+        cli_say("interrupted: %s", rt_strerror(RT_ENOMEM));
+    } else {
+        (void)cli_write_all(STDERR_FILENO, text.data, text.size); /* there is nobody to tell when it fails */
+    }
+    cli_text_free(&text);
     cli_stream_tell_untaken(stream);
 }
 
@@ -100,6 +108,28 @@ void cli_stream_rewound(struct retether_attachment *att, enum retether_stream fr
     cli_stream_end(stream, CLI_EXIT_FAILED);
 }
 
+/* The code alone comes here, not the reason: a command that ran may have said it with an output, and is believed. */
+void cli_stream_tell_unstarted(const struct cli_stream *stream, unsigned code, uint64_t output)
+{
+    const struct cli_options *options = stream->app->options;
+    bool given = stream->exec || options->command == CLI_RUN;
+
+    if (!given || output > 0 || (code != CLI_EXIT_CANNOT_RUN && code != CLI_EXIT_NOT_FOUND)) {
+        return;
+    }
+    cli_stream_leave_terminal();
+    if (code == CLI_EXIT_NOT_FOUND) {
+        cli_say("%s: command not found, or it ended with status %d by itself", options->argv[0], CLI_EXIT_NOT_FOUND);
+    } else if (options->cwd != NULL) {
+        cli_say("%s: cannot be run: it is not executable, or %s is no directory there; or it ended with status %d by "
+                "itself",
+                options->argv[0], options->cwd, CLI_EXIT_CANNOT_RUN);
+    } else {
+        cli_say("%s: cannot be run: it is not executable; or it ended with status %d by itself", options->argv[0],
+                CLI_EXIT_CANNOT_RUN);
+    }
+}
+
 /* The guest has gone with output that had not come here yet: the agents keep its end. */
 static void tails_cb(struct cli_app *app, const struct cli_tails *tails, void *ctx)
 {
@@ -127,6 +157,7 @@ static void tails_cb(struct cli_app *app, const struct cli_tails *tails, void *c
         cli_say("%s was lost: its machine never came back", stream->container);
         cli_stream_end(stream, CLI_EXIT_FAILED);
     } else {
+        cli_stream_tell_unstarted(stream, tails->signal == 0 ? tails->code : 0, tails->end[0] + tails->end[1]);
         cli_stream_end(stream, options->command == CLI_LOGS ? 0 : cli_status(tails->code, tails->signal));
     }
 }
@@ -149,9 +180,12 @@ static void ended(struct cli_stream *stream, unsigned code, unsigned signum)
 {
     enum cli_command command = stream->app->options->command;
 
-    if (stream->exec || stream->process != 0) {
+    if (stream->exec && stream->state == CLI_STREAM_OPEN) {
+        cli_say("%s has ended, and runs no more commands", stream->container);
+        cli_stream_end(stream, CLI_EXIT_CANNOT_RUN);
+    } else if (stream->exec || stream->process != 0) { /* a status of its own is not kept */
         cli_stream_leave_terminal();
-        cli_say(stream->exec ? "%s has ended, and runs no more commands" : "%s has ended", stream->container);
+        cli_say("%s has ended", stream->container);
         cli_stream_end(stream, CLI_EXIT_FAILED);
     } else if (command == CLI_ATTACH && stream->state == CLI_STREAM_OPEN) {
         tell_ended(stream, code, signum);
@@ -204,7 +238,7 @@ void cli_stream_failed(struct retether_attachment *att, unsigned cls, const char
     if (cls == RETETHER_UNKNOWN_ATTACHMENT && stream->exec && !live) {
         cli_say("%s runs no more processes: at most %d at a time, and none behind its main one", stream->container,
                 RETETHER_PROCESSES_MAX);
-        cli_stream_end(stream, 126);
+        cli_stream_end(stream, CLI_EXIT_CANNOT_RUN);
         return;
     }
     if (!live && (cls == RETETHER_RETRY_LATER || cls == RETETHER_LOST)) {

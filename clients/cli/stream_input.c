@@ -165,7 +165,7 @@ static void start_input(struct cli_stream *stream)
     stream->reader.data = stream;
     stream->reader.on_data = input_cb;
     if (isatty(STDIN_FILENO)) {
-        if (!stream->app->options->keys_given) {
+        if (stream->app->options->keys_text == NULL) {
             (void)!cli_keys_parse(&stream->keys, "ctrl-p,ctrl-q");
         }
     }

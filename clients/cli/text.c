@@ -99,19 +99,23 @@ void cli_size_text(uint64_t bytes, char *out, size_t size)
 void cli_age_text(uint64_t ms, char *out, size_t size)
 {
     static const struct {
-        uint64_t below, unit;
+        uint64_t ms;
         const char *name;
-    } scale[] = {{1000, 1, "ms"},
-                 {UINT64_C(120) * 1000, 1000, "s"},
-                 {UINT64_C(120) * 60 * 1000, 60000, "min"},
-                 {UINT64_C(48) * 3600 * 1000, 3600000, "h"},
-                 {UINT64_MAX, 86400000, "d"}};
+    } units[] = {{86400000, "d"}, {3600000, "h"}, {60000, "min"}, {1000, "s"}, {1, "ms"}};
+    enum { SECONDS = 3, LAST };
     size_t i = 0;
+    uint64_t rest;
 
-    while (ms >= scale[i].below && i + 1 < sizeof(scale) / sizeof(scale[0])) {
+    while (i < LAST && ms < units[i].ms) {
         i++;
     }
-    snprintf(out, size, "%" PRIu64 " %s", ms / scale[i].unit, scale[i].name);
+    rest = ms % units[i].ms;
+    if (i < SECONDS && rest >= units[i + 1].ms) {
+        snprintf(out, size, "%" PRIu64 " %s %" PRIu64 " %s", ms / units[i].ms, units[i].name, rest / units[i + 1].ms,
+                 units[i + 1].name);
+    } else {
+        snprintf(out, size, "%" PRIu64 " %s", ms / units[i].ms, units[i].name);
+    }
 }
 
 void cli_time_text(uint64_t ms_since_1970, char *out, size_t size)

@@ -26,7 +26,7 @@ void cli_text_flush(struct cli_app *app, struct cli_text *text, int status);
 
 /* "0 B", "512 B", "1.0 KiB", "12 MiB". */
 void cli_size_text(uint64_t bytes, char *out, size_t size);
-/* "350 ms", "12 s", "3 min", "5 h", "2 d". */
+/* Rounded down: one unit below a minute, then two: "350 ms", "12 s", "1 min 59 s", "5 h 20 min", "2 d". */
 void cli_age_text(uint64_t ms, char *out, size_t size);
 /* "2024-02-29T12:34:56.789Z". */
 void cli_time_text(uint64_t ms_since_1970, char *out, size_t size);

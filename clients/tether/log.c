@@ -161,6 +161,44 @@ void tether_log_step(const struct tether_log *log, enum tether_log_level level, 
     finish(&line, log->json);
 }
 
+/* As options take it. */
+static void duration(uint64_t ms, char *out, size_t size)
+{
+    static const struct {
+        uint64_t ms;
+        const char *unit;
+    } units[] = {{3600000, "h"}, {60000, "m"}, {1000, "s"}, {1, "ms"}};
+    size_t i = 0;
+
+    while (ms % units[i].ms != 0) {
+        i++;
+    }
+    snprintf(out, size, "%" PRIu64 "%s", ms / units[i].ms, units[i].unit);
+}
+
+void tether_log_stay(const struct tether_log *log, const char *container, uint64_t end_timeout_ms)
+{
+    struct line line;
+    char time[32];
+    char reason[160];
+
+    if (log->level < TETHER_LOG_WARN) {
+        return;
+    }
+    duration(end_timeout_ms, time, sizeof(time));
+    snprintf(reason, sizeof(reason),
+             "the command has ended, and there is no agent to take its exit status: stays %s%s for one",
+             end_timeout_ms > 0 ? "up to " : "as long as it takes", end_timeout_ms > 0 ? time : "");
+    begin(&line, log->json, TETHER_LOG_WARN);
+    put_field(&line, log->json, "event", "end");
+    put_field(&line, log->json, "container", container);
+    put_field(&line, log->json, "reason", reason);
+    if (end_timeout_ms > 0) {
+        put_field(&line, log->json, "option", "--end-timeout");
+    }
+    finish(&line, log->json);
+}
+
 static bool is(const char *a, const char *b)
 {
     return strcmp(a, b) == 0;

@@ -41,6 +41,8 @@ void tether_log_error(const struct tether_log *log, const char *reason);
  */
 void tether_log_step(const struct tether_log *log, enum tether_log_level level, const char *step, const char *what,
                      const char *reason);
+/* The command has ended while no agent is there to take its exit status: how long it stays for one. 0: for ever. */
+void tether_log_stay(const struct tether_log *log, const char *container, uint64_t end_timeout_ms);
 /* now: milliseconds of a monotonic clock. */
 void tether_log_event(struct tether_log *log, const struct retether_guest_event *event, uint64_t now);
 

@@ -21,6 +21,9 @@ struct program {
     uv_signal_t signals[N_FORWARDED];
     struct tether_log log;
     struct retether_guest *guest; /* owned; NULL once it is being stopped */
+    uint64_t end_timeout_ms;
+    bool live, ended; /* an agent serves; the command has ended */
+    bool stay_told;   /* since the last agent */
     int status;
 };
 
@@ -33,12 +36,29 @@ static void signal_cb(uv_signal_t *handle, int signum)
     }
 }
 
+/* Whoever ended the command may wonder why this program stays. */
+static void tell_stay(struct program *program, const struct retether_guest_event *event)
+{
+    if (event->kind == RETETHER_GUEST_LINK) {
+        program->live = strcmp(event->to, "live") == 0;
+        program->stay_told = program->stay_told && !program->live;
+        program->ended = program->ended && strcmp(event->to, "over") != 0;
+    } else if (event->process == 0 && (strcmp(event->to, "exited") == 0 || strcmp(event->to, "failed") == 0)) {
+        program->ended = true;
+    }
+    if (program->ended && !program->live && !program->stay_told) {
+        program->stay_told = true;
+        tether_log_stay(&program->log, event->container, program->end_timeout_ms);
+    }
+}
+
 static void event_cb(struct retether_guest *guest, const struct retether_guest_event *event, void *ctx)
 {
     struct program *program = ctx;
 
     (void)guest;
     tether_log_event(&program->log, event, uv_now(&program->loop));
+    tell_stay(program, event);
 }
 
 static void close_signals(struct program *program)
@@ -79,6 +99,7 @@ static int run(struct program *program, const struct tether_options *options)
     char why[TETHER_WHY_MAX] = "";
     int rc = uv_loop_init(&program->loop);
 
+    program->end_timeout_ms = options->guest.end_timeout_ms;
     if (rc != 0) {
         tether_log_error(&program->log, uv_strerror(rc));
         return RETETHER_EXIT_FAILED;

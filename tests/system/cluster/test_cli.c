@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define SIGNALS 50
 
@@ -116,6 +117,171 @@ static void test_interrupted_attach(void **state)
     assert_string_equal(all, want);
     harness_close(&attach);
     harness_vm_end(vm, 0);
+}
+
+/* The agents of the command that is printed: each by a path that a shell would take apart. */
+#define AGENTS 7
+
+/* Runs what was printed as whoever reads it would. */
+static void start_printed(struct harness_attach *attach, const char *said)
+{
+    char program[RT_PROCESS_PATH], script[4096];
+    const char *line = strstr(said, "\n  retether attach ");
+
+    assert_non_null(line);
+    rt_process_program("retether", program);
+    assert_true(snprintf(script, sizeof script, "retether() { exec '%s' \"$@\"; }; %.*s", program,
+                         (int)strcspn(line + 3, "\n"), line + 3) < (int)sizeof script);
+    harness_start(attach, false, (const char *const[]){"sh", "-c", script, NULL});
+}
+
+static void wait_observed(const char *cid)
+{
+    uint64_t until = rt_process_now_ms() + HARNESS_LIMIT_MS;
+    struct rt_process_run run;
+    bool observed;
+
+    do {
+        rt_process_sleep_ms(100);
+        harness_cli(&run, NULL, 0, ARGS("show", "--json", cid));
+        observed = strstr(run.out, "\"bound\":true,\"observer\":true") != NULL;
+        assert_null(strstr(run.out, "\"observer\":false"));
+        rt_process_run_free(&run);
+    } while (!observed && rt_process_now_ms() < until);
+    assert_true(observed);
+}
+
+/* Seven long and odd names of an agent, an observer, keys: the printed command has them all, and goes on. */
+static void test_printed_command(void **state)
+{
+    const char *args[2 * AGENTS + 11] = {"retether", "attach", "theta",         "--since-offset", "oldest",
+                                         "--hold",   "0",      "--detach-keys", "ctrl-x,',;",     "--no-stdin"};
+    static char agents[AGENTS][144], go[160], script[320];
+    struct harness_attach attach, again;
+    struct rt_cluster_vm *vm;
+    size_t n = 10;
+    FILE *file;
+
+    (void)state;
+    (void)snprintf(go, sizeof go, "%s/go", harness.dir);
+    (void)snprintf(script, sizeof script, "echo first; while [ ! -e %s ]; do sleep 0.05; done; echo second; exit 5",
+                   go);
+    for (unsigned i = 0; i < AGENTS; i++) {
+        (void)snprintf(agents[i], sizeof agents[i], "unix:%s/it's $HOME; %u %030u.client", harness.dir, i, i);
+        assert_int_equal(symlink(harness.hosts[0].clients, agents[i] + strlen("unix:")), 0);
+        args[n++] = "--agent";
+        args[n++] = agents[i];
+    }
+    args[n] = NULL;
+    vm = harness_vm("theta", script);
+    harness_served("theta", 0);
+    harness_start(&attach, false, args);
+    harness_until(&attach, "first\n");
+    assert_int_equal(kill(attach.pid, SIGINT), 0);
+    assert_int_equal(harness_finish(&attach, HARNESS_LIMIT_MS), 128 + SIGINT);
+    start_printed(&again, attach.err_text);
+    wait_observed("theta");
+    file = fopen(go, "w");
+    assert_non_null(file);
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(harness_finish(&again, HARNESS_LIMIT_MS), 5);
+    assert_string_equal(again.text, "second\n");
+    assert_string_equal(again.err_text, "");
+    harness_close(&again);
+    harness_close(&attach);
+    harness_vm_end(vm, 5);
+}
+
+static void fails(int status, const char *text, const char *const *args)
+{
+    struct rt_process_run run;
+
+    harness_cli(&run, NULL, 0, args);
+    if (run.status != status || strstr(run.err, text) == NULL || run.out[0] != '\0') {
+        print_error("status %d, wanted %d; \"%s\" is not in: %s\n", run.status, status, text, run.err);
+        fail();
+    }
+    rt_process_run_free(&run);
+}
+
+/* A status that says that nothing was run comes with a word. */
+static void test_commands_that_cannot_be_run(void **state)
+{
+    struct rt_cluster_vm *vm = harness_vm("iota", "sleep 60");
+
+    (void)state;
+    fails(127, "retether: nosuch: command not found", ARGS("run", "--", "nosuch"));
+    fails(126, "retether: /etc/passwd: cannot be run", ARGS("run", "--", "/etc/passwd"));
+    fails(126, "or /nope is no directory there", ARGS("run", "--cwd", "/nope", "--", "true"));
+    fails(127, "retether: nosuch: command not found", ARGS("exec", "iota", "--", "nosuch"));
+    fails(126, "or /nope is no directory there", ARGS("exec", "--cwd", "/nope", "iota", "--", "true"));
+    harness_expect(0, "", ARGS("signal", "iota", "KILL"));
+    harness_vm_end(vm, 128 + SIGKILL);
+    fails(126, "retether: iota has ended, and runs no more commands", ARGS("exec", "iota", "--", "true"));
+}
+
+/* An ended container by all its views; then its ID is taken anew, and that is told. */
+static void test_ended_by_a_signal(void **state)
+{
+    struct rt_cluster_vm *vm = harness_vm("kappa", "exec sleep 60");
+    struct rt_process_run run;
+
+    (void)state;
+    harness_expect(0, "", ARGS("signal", "kappa", "INT"));
+    harness_vm_end(vm, 128 + SIGINT);
+    harness_expect(0, "130\n", ARGS("wait", "kappa"));
+    harness_cli(&run, NULL, 0, ARGS("show", "kappa"));
+    assert_non_null(strstr(run.out, "exit       SIGINT (status 130)\n"));
+    assert_null(strstr(run.out, "exited 0"));
+    rt_process_run_free(&run);
+    harness_cli(&run, NULL, 0, ARGS("show", "--json", "kappa"));
+    assert_null(strstr(run.out, "\"bound\":true"));
+    assert_null(strstr(run.out, "\"code\":0"));
+    rt_process_run_free(&run);
+    harness_cli(&run, NULL, 0, ARGS("create", "kappa"));
+    assert_int_equal(run.status, 0);
+    assert_string_equal(run.err, "retether: replaces the ended container kappa (status 130); its output is gone\n");
+    rt_process_run_free(&run);
+}
+
+/* No agent: the command runs and ends, and the tether says why it stays. */
+static void test_tether_that_stays(void **state)
+{
+    char endpoint[128], token[96];
+    struct harness_attach tether;
+    FILE *file;
+
+    (void)state;
+    (void)snprintf(endpoint, sizeof endpoint, "unix:%s/nobody.guest", harness.dir);
+    (void)snprintf(token, sizeof token, "%s/token", harness.dir);
+    file = fopen(token, "w");
+    assert_non_null(file);
+    assert_true(fputs("rtj1.AAAA\n", file) >= 0);
+    assert_int_equal(fclose(file), 0);
+    harness_start(&tether, false,
+                  (const char *const[]){"tether", "--cid", "lambda", "--agent", endpoint, "--token-file", token,
+                                        "--end-timeout", "1500ms", "--", "sleep", "60", NULL});
+    harness_until_err(&tether, "\"to\":\"running\"");
+    assert_int_equal(kill(tether.pid, SIGTERM), 0);
+    harness_until_err(&tether, "there is no agent to take its exit status: stays up to 1500ms for one");
+    assert_int_equal(harness_finish(&tether, HARNESS_LIMIT_MS), 128 + SIGTERM);
+    harness_close(&tether);
+}
+
+/* The first connection of an agent to its store is none to another store. */
+static void test_first_connection(void **state)
+{
+    char text[8192];
+    FILE *log = fopen(harness.hosts[1].log, "r");
+    size_t n;
+
+    (void)state;
+    assert_non_null(log);
+    n = fread(text, 1, sizeof text - 1, log);
+    text[n] = '\0';
+    assert_int_equal(fclose(log), 0);
+    assert_non_null(strstr(text, "first connection"));
+    assert_null(strstr(text, "another store"));
 }
 
 static void test_moves_and_json(void **state)
@@ -255,6 +421,11 @@ int main(void)
         cmocka_unit_test(test_logs_and_wait_after_the_end),
         cmocka_unit_test(test_prefixes),
         cmocka_unit_test(test_interrupted_attach),
+        cmocka_unit_test(test_printed_command),
+        cmocka_unit_test(test_commands_that_cannot_be_run),
+        cmocka_unit_test(test_ended_by_a_signal),
+        cmocka_unit_test(test_tether_that_stays),
+        cmocka_unit_test(test_first_connection),
         cmocka_unit_test(test_moves_and_json),
         cmocka_unit_test(test_json_fields),
         cmocka_unit_test(test_signals_that_end),

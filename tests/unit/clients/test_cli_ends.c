@@ -109,7 +109,7 @@ static void test_ended_before(void **state)
     has(p, "retether: web has ended by SIGTERM; retether logs web shows its last output\n");
     program_run(p, "attach --process 2 web", 125);
     has(p, "retether: web has ended\n");
-    program_run(p, "exec web -- true", 125);
+    program_run(p, "exec web -- true", 126);
     has(p, "retether: web has ended, and runs no more commands\n");
 }
 
@@ -220,6 +220,58 @@ static void test_exec_full(void **state)
     p->box->refusals = 1;
     program_wait(p, 126);
     has(p, "web runs no more processes: at most 64 at a time");
+}
+
+/* A command that was not run prints nothing: its code tells why. */
+static void unstarted(struct program *p, const char *args, unsigned code, const char *text)
+{
+    program_start(p, args);
+    wait_attached(p, 1);
+    box_exit(p->box, 1, code, 0);
+    program_wait(p, (int)code);
+    assert_string_equal(err(p), text);
+}
+
+static void test_not_found_there(void **state)
+{
+    unstarted(*state, "exec web -- nosuch", 127,
+              "retether: nosuch: command not found, or it ended with status 127 by itself\n");
+}
+
+static void test_cannot_be_run(void **state)
+{
+    unstarted(*state, "exec web -- /etc/passwd", 126,
+              "retether: /etc/passwd: cannot be run: it is not executable; or it ended with status 126 by itself\n");
+}
+
+static void test_no_directory(void **state)
+{
+    unstarted(*state, "exec --cwd /nope web -- true", 126,
+              "retether: true: cannot be run: it is not executable, or /nope is no directory there; or it ended with "
+              "status 126 by itself\n");
+}
+
+static void test_other_status(void **state)
+{
+    unstarted(*state, "exec web -- sh", 125, "");
+}
+
+/* It ran, and has said why it ended so; and a container's end is no command's of this program. */
+static void test_status_of_its_own(void **state)
+{
+    struct program *p = *state;
+
+    program_start(p, "exec web -- sh");
+    wait_attached(p, 1);
+    box_write(p->box, 1, RT_STDERR, "sh: 1: x: not found\n", 20);
+    box_exit(p->box, 1, 127, 0);
+    program_wait(p, 127);
+    assert_string_equal(err(p), "sh: 1: x: not found\n");
+    program_start(p, "attach web");
+    wait_attached(p, 0);
+    box_exit(p->box, 0, 127, 0);
+    program_wait(p, 127);
+    assert_string_equal(err(p), "");
 }
 
 /* ---- logs ---- */
@@ -381,8 +433,27 @@ static void test_create(void **state)
     assert_string_equal(p->text[0].data, "rtj1.dG9rZW4\n");
     program_run(p, "create --ring 64K --json new", 0);
     assert_string_equal(p->text[0].data, "{\"container\":\"new\",\"token\":\"rtj1.dG9rZW4.ring=65536\"}\n");
+    assert_string_equal(err(p), "");
     p->stdout_closed = true;
     program_run(p, "create new", 141);
+}
+
+/* What has ended may be created anew, and what is lost by that is told. */
+static void test_create_over(void **state)
+{
+    struct program *p = *state;
+
+    p->box->state = RT_SESSION_ENDED;
+    p->box->tail_code = 3;
+    program_run(p, "create web", 0);
+    assert_string_equal(p->text[0].data, "rtj1.dG9rZW4\n");
+    assert_string_equal(err(p), "retether: replaces the ended container web (status 3); its output is gone\n");
+    p->box->tail_sig = 9;
+    program_run(p, "run --name web --tether /nonexistent/tether -- true", 125);
+    has(p, "retether: replaces the ended container web (status 137); its output is gone\n");
+    p->box->later = 3; /* the look, and two times the creation */
+    program_run(p, "create web", 0);
+    assert_string_equal(err(p), "");
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, program_setup, program_teardown)
@@ -403,6 +474,11 @@ int main(void)
         TEST(test_nothing_is_kept),
         TEST(test_exec),
         TEST(test_exec_full),
+        TEST(test_not_found_there),
+        TEST(test_cannot_be_run),
+        TEST(test_no_directory),
+        TEST(test_other_status),
+        TEST(test_status_of_its_own),
         TEST(test_logs),
         TEST(test_logs_after_the_end),
         TEST(test_run_without_tether),
@@ -413,6 +489,7 @@ int main(void)
         TEST(test_wait_after_the_end),
         TEST(test_signal),
         TEST(test_create),
+        TEST(test_create_over),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -86,8 +86,18 @@ static void test_ls_nothing(void **state)
 
     program_run(p, "ls", 0);
     assert_string_equal(p->text[0].data, "CONTAINER  STATE  HOST  AGE  MOVES  EPOCH  EXIT  LABEL\n");
+    assert_string_equal(p->text[1].data, "retether: no container is known\n");
+    program_run(p, "ls zzz", 0);
+    assert_string_equal(p->text[1].data, "retether: no container has an ID that begins with \"zzz\"\n");
+    program_run(p, "ls --host nope", 0);
+    assert_string_equal(p->text[1].data,
+                        "retether: no container is, or was last, on a host \"nope\"; retether hosts lists them\n");
+    program_run(p, "ls --host nope zzz", 0);
+    assert_string_equal(p->text[1].data, "retether: no container is, or was last, on a host \"nope\" with an ID that "
+                                         "begins with zzz; retether hosts lists them\n");
     program_run(p, "ls --json", 0);
     assert_string_equal(p->text[0].data, "");
+    assert_string_equal(p->text[1].data, "");
 }
 
 /* Nothing is printed of a list that is cut off. */

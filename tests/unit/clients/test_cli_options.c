@@ -17,6 +17,7 @@
 
 static struct cli_options options;
 static char why[CLI_WHY_MAX];
+static struct cli_text printed;
 
 static int read_args(const char *const *args)
 {
@@ -51,6 +52,7 @@ static int teardown(void **state)
 {
     (void)state;
     cli_options_close(&options);
+    cli_text_free(&printed);
     return 0;
 }
 
@@ -62,7 +64,7 @@ static void test_attach(void **state)
     assert_string_equal(options.container, "web");
     assert_true(options.input);
     assert_false(options.sig_proxy);
-    assert_false(options.keys_given);
+    assert_null(options.keys_text);
     assert_int_equal(options.from, RETETHER_FROM_NOW);
     assert_int_equal(options.hold_ms, 30000);
     assert_int_equal(options.timeout_ms, 10000);
@@ -74,7 +76,7 @@ static void test_attach(void **state)
                      0);
     assert_false(options.input);
     assert_true(options.sig_proxy);
-    assert_true(options.keys_given);
+    assert_string_equal(options.keys_text, "none");
     assert_int_equal(options.hold_ms, 0);
     assert_int_equal(options.timeout_ms, 500);
     assert_int_equal(options.process, 2);
@@ -168,6 +170,33 @@ static void test_refused(void **state)
     REFUSED("which signal", "signal", "web");
 }
 
+/* Options that say the same in different ways, and names that are none. */
+static void test_exclusive(void **state)
+{
+    static char longest[300];
+
+    (void)state;
+    REFUSED("--tail and --since-offset exclude each other", "attach", "--tail", "3", "--since-offset", "4", "web");
+    REFUSED("--since-offset and --tail-bytes exclude each other", "attach", "--since-offset", "now", "--tail-bytes",
+            "4", "web");
+    REFUSED("--tail and --tail-bytes exclude each other", "logs", "-n", "3", "--tail-bytes", "4", "web");
+    assert_int_equal(READ("logs", "-n", "3", "-n", "4", "web"), 0); /* the last one counts */
+    assert_int_equal(options.start[0], 4);
+    REFUSED("\"-x\" is no container ID, which is a letter or digit, then up to 127 letters", "create", "--", "-x");
+    REFUSED("\"\" is no container ID", "show", "");
+    REFUSED("\"a b\" is no container ID", "run", "--name", "a b", "--", "true");
+    assert_int_equal(READ("ls", ""), 0);
+    memset(longest, 'x', 257);
+    REFUSED("--label takes up to 256 bytes", "create", "--label", longest, "web");
+    longest[256] = '\0';
+    assert_int_equal(READ("create", "--label", longest, "web"), 0);
+    longest[128] = '\0';
+    assert_int_equal(READ("show", longest), 0);
+    longest[128] = 'x';
+    longest[129] = '\0';
+    REFUSED("is no container ID", "show", longest);
+}
+
 static void test_help(void **state)
 {
     (void)state;
@@ -238,37 +267,129 @@ static void test_signals(void **state)
     assert_string_equal(name, "signal 60");
 }
 
-/* The printed command, read again, begins where the other stopped. */
-static void test_resume_command(void **state)
-{
-    const uint64_t offset[2] = {123, 45};
-    char text[256];
-    const char *args[16];
-    size_t n = 0;
-    char *rest;
+/* ---- the printed command ---- */
 
-    (void)state;
-    assert_int_equal(READ("attach", "web"), 0);
-    cli_resume_text(&options, "web", 0, true, offset, text, sizeof(text));
-    assert_string_equal(text, "retether attach web --since-offset 123");
-    assert_int_equal(READ("attach", "we", "--agent", "unix:/a"), 0);
-    cli_resume_text(&options, "web", 3, false, offset, text, sizeof(text));
-    assert_string_equal(text, "retether attach web --agent unix:/a --process 3 --since-offset 123,45");
-    for (char *word = strtok_r(text, " ", &rest); word != NULL; word = strtok_r(NULL, " ", &rest)) {
+#define WORDS_MAX 80
+
+static char words[32768];
+
+static const char *resume_text(uint32_t process, bool tty, uint64_t out, uint64_t err)
+{
+    const struct cli_resume from = {.container = "web", .process = process, .tty = tty, .offset = {out, err}};
+
+    cli_text_free(&printed);
+    cli_resume_text(&options, &from, &printed);
+    assert_false(printed.failed);
+    return printed.data;
+}
+
+/* Reads the command as the shell does that it was printed for. */
+static void read_printed(void)
+{
+    static const char lead[] = "retether() { printf '%s\\0' retether \"$@\"; }; ";
+    const char *args[WORDS_MAX];
+    size_t n = 0;
+    size_t size;
+    char *command = malloc(sizeof(lead) + printed.size);
+    FILE *shell;
+
+    assert_non_null(command);
+    memcpy(command, lead, sizeof(lead));
+    memcpy(command + sizeof(lead) - 1, printed.data, printed.size + 1);
+    shell = popen(command, "r"); /* sh -c */
+    assert_non_null(shell);
+    size = fread(words, 1, sizeof(words), shell);
+    assert_true(size < sizeof(words));
+    assert_int_equal(pclose(shell), 0);
+    free(command);
+    for (const char *word = words; word < words + size; word += strlen(word) + 1) {
+        assert_true(n < WORDS_MAX - 1);
         args[n++] = word;
     }
     args[n] = NULL;
     assert_int_equal(read_args(args), 0);
+    assert_int_equal(options.command, CLI_ATTACH);
     assert_string_equal(options.container, "web");
-    assert_int_equal(options.process, 3);
     assert_int_equal(options.from, RETETHER_FROM_OFFSET);
+}
+
+static void test_resume_command(void **state)
+{
+    (void)state;
+    assert_int_equal(READ("attach", "web"), 0);
+    assert_string_equal(resume_text(0, true, 123, 45), "retether attach web --since-offset 123");
+    assert_int_equal(READ("attach", "we", "--agent", "unix:/a"), 0);
+    assert_string_equal(resume_text(3, false, 123, 45),
+                        "retether attach web --agent unix:/a --process 3 --since-offset 123,45");
+    read_printed();
+    assert_int_equal(options.process, 3);
     assert_int_equal(options.start[0], 123);
     assert_int_equal(options.start[1], 45);
+    assert_true(options.input);
+    assert_false(options.sig_proxy);
     assert_int_equal(READ("attach", "--no-stdin", "web"), 0);
-    cli_resume_text(&options, "web", 0, true, offset, text, sizeof(text));
-    assert_string_equal(text, "retether attach web --no-stdin --since-offset 123");
-    cli_resume_text(&options, "web", 3, false, offset, text, 20); /* cut, not beyond */
-    assert_int_equal(strlen(text), 19);
+    assert_string_equal(resume_text(0, true, 123, 45), "retether attach web --no-stdin --since-offset 123");
+}
+
+/* What it was started with, it goes on with. */
+static void test_resume_options(void **state)
+{
+    struct cli_keys keys;
+
+    (void)state;
+    assert_int_equal(READ("attach", "web", "--no-stdin", "--hold", "0", "--sig-proxy", "--timeout", "90s", "-v",
+                          "--detach-keys", "',\",$,ctrl-\\,;", "--process", "7", "--tail", "3"),
+                     0);
+    keys = options.keys;
+    (void)resume_text(7, false, 0, 9);
+    read_printed();
+    assert_false(options.input);
+    assert_true(options.sig_proxy);
+    assert_true(options.verbose);
+    assert_int_equal(options.hold_ms, 0);
+    assert_int_equal(options.timeout_ms, 90000);
+    assert_int_equal(options.process, 7);
+    assert_int_equal(options.start[0], 0);
+    assert_int_equal(options.start[1], 9);
+    assert_int_equal(options.keys.n, keys.n);
+    assert_memory_equal(options.keys.key, keys.key, keys.n);
+    assert_int_equal(READ("logs", "-f", "web"), 0); /* an observer stays one */
+    (void)resume_text(0, false, 5, 0);
+    read_printed();
+    assert_int_equal(options.hold_ms, 0);
+    assert_false(options.input);
+    assert_int_equal(READ("exec", "-i", "--hold", "2m", "web", "--", "sh"), 0);
+    (void)resume_text(4, false, 5, 0);
+    read_printed();
+    assert_int_equal(options.hold_ms, 120000);
+    assert_int_equal(options.process, 4);
+    assert_true(options.input);
+}
+
+/* As many agents as may be given, as long and as odd as they come. */
+static void test_resume_agents(void **state)
+{
+    static char agents[CLI_AGENTS_MAX][112];
+    static char first[CLI_AGENTS_MAX][112];
+    const char *args[2 * CLI_AGENTS_MAX + 4] = {"retether", "attach", "web"};
+    size_t n = 3;
+
+    (void)state;
+    for (unsigned i = 0; i < CLI_AGENTS_MAX; i++) {
+        snprintf(agents[i], sizeof(agents[i]), "unix:/tmp/it's %u; \"$HOME\" `id` * ~ \\ \n#%060u.client", i, i);
+        args[n++] = "--agent";
+        args[n++] = agents[i];
+    }
+    memcpy(first, agents, sizeof(first));
+    args[n] = NULL;
+    assert_int_equal(read_args(args), 0);
+    (void)resume_text(0, false, 1, 2);
+    read_printed();
+    assert_int_equal(options.n_agents, CLI_AGENTS_MAX);
+    for (unsigned i = 0; i < CLI_AGENTS_MAX; i++) {
+        assert_string_equal(options.agents[i], first[i]);
+    }
+    assert_int_equal(options.start[1], 2); /* the end of it is there */
 }
 
 static void test_names(void **state)
@@ -295,7 +416,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_help, setup, teardown),
         cmocka_unit_test_setup_teardown(test_agents_of_the_environment, setup, teardown),
         cmocka_unit_test_setup_teardown(test_signals, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_exclusive, setup, teardown),
         cmocka_unit_test_setup_teardown(test_resume_command, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_resume_options, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_resume_agents, setup, teardown),
         cmocka_unit_test(test_names),
     };
 

@@ -55,11 +55,11 @@ static void test_ages(void **state)
     static const struct {
         uint64_t ms;
         const char *text;
-    } rows[] = {{0, "0 ms"},        {999, "999 ms"},
-                {1000, "1 s"},      {119999, "119 s"},
-                {120000, "2 min"},  {7199999, "119 min"},
-                {7200000, "2 h"},   {172799999, "47 h"},
-                {172800000, "2 d"}, {UINT64_C(86400000) * 400, "400 d"}};
+    } rows[] = {
+        {0, "0 ms"},       {999, "999 ms"},         {1000, "1 s"},      {59999, "59 s"},
+        {60000, "1 min"},  {119999, "1 min 59 s"},  {120000, "2 min"},  {3599999, "59 min 59 s"},
+        {3600000, "1 h"},  {7199999, "1 h 59 min"}, {7200000, "2 h"},   {86399999, "23 h 59 min"},
+        {86400000, "1 d"}, {172799999, "1 d 23 h"}, {172800000, "2 d"}, {UINT64_C(86400000) * 400 + 3599999, "400 d"}};
     char out[32];
 
     (void)state;
@@ -253,7 +253,28 @@ static void test_ended_record(void **state)
     assert_non_null(strstr(text.data, "\"host\":null"));
     cli_text_free(&text);
     cli_record_page(&text, &record, false);
-    assert_non_null(strstr(text.data, "exit       SIGTERM\n"));
+    assert_non_null(strstr(text.data, "exit       SIGTERM (status 143)\n"));
+}
+
+/* Its last report is older than its end: what it says of a process that runs and an attachment that is bound is over.
+ */
+static void test_ended_by_a_signal(void **state)
+{
+    struct retether_record record = sample();
+
+    (void)state;
+    record.state = RETETHER_STATE_ENDED;
+    record.signal = 2;
+    cli_record_json(&text, &record, true);
+    assert_non_null(strstr(text.data, "\"code\":null,\"signal\":2,"));
+    assert_non_null(strstr(text.data, "{\"process\":0,\"state\":\"exited\",\"tty\":false,\"code\":130,"));
+    assert_null(strstr(text.data, "\"bound\":true"));
+    assert_non_null(strstr(text.data, "\"bound\":false,\"observer\":false,\"hold_left_ms\":0,"));
+    cli_text_free(&text);
+    cli_record_page(&text, &record, false);
+    assert_non_null(strstr(text.data, "exit       SIGINT (status 130)\n"));
+    assert_non_null(strstr(text.data, "\n0        exited 130  stdout"));
+    assert_non_null(strstr(text.data, "abcd0000    0        holding, away   stdout       600  500 B  0 ms\n"));
 }
 
 static void test_record_pages(void **state)
@@ -345,6 +366,7 @@ int main(void)
         cmocka_unit_test_teardown(test_table_is_harmless, teardown),
         cmocka_unit_test_teardown(test_record_json, teardown),
         cmocka_unit_test_teardown(test_ended_record, teardown),
+        cmocka_unit_test_teardown(test_ended_by_a_signal, teardown),
         cmocka_unit_test_teardown(test_record_pages, teardown),
         cmocka_unit_test_teardown(test_host, teardown),
         cmocka_unit_test(test_tail_starts),

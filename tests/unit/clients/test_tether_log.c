@@ -153,6 +153,31 @@ static void test_long_line_is_cut(void **state)
     assert_true(strlen(text) <= 4096);
 }
 
+static void test_stay(void **state)
+{
+    static const struct {
+        uint64_t ms;
+        const char *text;
+    } rows[] = {{300000, "stays up to 5m for one\",\"option\":\"--end-timeout\"}\n"},
+                {7200000, "stays up to 2h for one\""},
+                {90000, "stays up to 90s for one\""},
+                {1500, "stays up to 1500ms for one\""},
+                {0, "stays as long as it takes for one\"}\n"}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        tether_log_stay(&tlog, "c1", rows[i].ms);
+        assert_int_equal(lines(), 1);
+        assert_non_null(strstr(text,
+                               "\"level\":\"warn\",\"event\":\"end\",\"container\":\"c1\",\"reason\":\"the command "
+                               "has ended, and there is no agent to take its exit status: "));
+        assert_non_null(strstr(text, rows[i].text));
+    }
+    tlog.level = TETHER_LOG_ERROR;
+    tether_log_stay(&tlog, "c1", 0);
+    assert_int_equal(lines(), 0);
+}
+
 #define LOG_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -165,6 +190,7 @@ int main(void)
         LOG_TEST(test_refusals_are_told_again_in_time),
         LOG_TEST(test_flood_is_bounded),
         LOG_TEST(test_long_line_is_cut),
+        LOG_TEST(test_stay),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
