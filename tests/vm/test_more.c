@@ -24,7 +24,7 @@ static void test_boot(void **state)
 }
 
 static const char make_dirt[] = "while [ ! -e /tmp/stop ]; do dd if=/dev/zero of=/tmp/dirt bs=1M count=24 conv=notrunc "
-                                "2>/dev/null; done; echo stopped";
+                                "2>/dev/null; sleep 0.1; done; echo stopped";
 
 /* As much output as it can make, and memory written all the time, so that much is copied again and again. */
 static void test_bulk(void **state)
