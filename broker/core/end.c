@@ -163,6 +163,7 @@ static bool claim_first(struct rt_agent *agent, struct ag_end *end, rt_link_id l
     struct ag_op about = {.link = link, .end = end};
 
     end->claim_tried = true;
+    op.past = rt_ag_session_past(rt_ag_session_find(agent, &end->key));
     op.claim.store_whole = rt_ag_whole(agent);
     return rt_ag_store(agent, &op, &about) != 0;
 }

@@ -102,6 +102,7 @@ void rt_ag_session_free(struct rt_agent *agent, struct ag_session *session)
     rt_ag_timer_clear(&agent->timers, &session->timer);
     free(session->rule);
     free(session->report);
+    free(session->past);
     free(session);
 }
 
@@ -243,6 +244,36 @@ void rt_ag_state_reply(struct rt_agent *agent, const struct ag_op *op, const str
         session->write_at = 0; /* of an earlier one that was not answered */
         overtaken(agent, session, reply);
     }
+}
+
+struct rt_slice rt_ag_session_past(const struct ag_session *session)
+{
+    struct rt_slice past = {NULL, 0};
+
+    if (session != NULL && session->past != NULL) {
+        past.data = session->past;
+        past.size = session->past_size;
+    }
+    return past;
+}
+
+void rt_ag_session_past_note(struct ag_session *session, struct rt_slice past)
+{
+    uint8_t *copy = session->past;
+
+    if (past.size == 0 || past.size > RT_PAST_MAX) {
+        return;
+    }
+    if (past.size != session->past_size) {
+        copy = malloc(past.size);
+        if (copy == NULL) {
+            return; /* the older one is better than none */
+        }
+        free(session->past);
+    }
+    memcpy(copy, past.data, past.size);
+    session->past = copy;
+    session->past_size = (uint32_t)past.size;
 }
 
 void rt_ag_session_guest_gone(struct rt_agent *agent, struct ag_session *session)

@@ -9,6 +9,7 @@
 #include "migrate/core/ticket.h"
 #include "session/core/class.h"
 #include "session/core/limits.h"
+#include "session/core/slice.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -49,7 +50,9 @@ struct ag_session {
     uint32_t report_size;
     uint8_t *report; /* owned; the newest, shortened */
     bool report_dirty;
+    uint32_t past_size;
     uint64_t report_next; /* not written before */
+    uint8_t *past;        /* owned; its record's, as the store told it with the newest take here */
 };
 
 struct ag_session *rt_ag_session_find(struct rt_agent *agent, const struct rt_key *key);
@@ -63,6 +66,10 @@ bool rt_ag_session_known(const struct rt_agent *agent, const struct ag_session *
 /* A claim somebody made, as heard or read. True when it is news. */
 bool rt_ag_session_note(struct rt_agent *agent, struct ag_session *session, uint64_t life, uint64_t epoch,
                         const char *host);
+/* The past of its record, for a take in a store that may have lost it: one that has it knows better. Of NULL: none. */
+struct rt_slice rt_ag_session_past(const struct ag_session *session);
+/* What the store tells of it is kept; an empty or too long one says nothing. */
+void rt_ag_session_past_note(struct ag_session *session, struct rt_slice past);
 void rt_ag_session_guest_gone(struct rt_agent *agent, struct ag_session *session);
 void rt_ag_session_orphan(struct rt_agent *agent, struct ag_session *session, uint64_t life, uint64_t epoch);
 void rt_ag_session_timer(struct rt_agent *agent, struct ag_session *session);

@@ -66,6 +66,7 @@ void rt_ag_take_start(struct rt_agent *agent, struct ag_link *link)
     claim_of(agent, link, &op.claim);
     about.life = link->claim->life;
     about.epoch = op.claim.epoch;
+    op.past = rt_ag_session_past(rt_ag_session_find(agent, &op.key));
     link->claim_at = agent->now + RT_CLAIM_TIMEOUT_MS;
     rt_ag_link_state(agent, link, AG_TAKING);
     link->taking = rt_ag_store(agent, &op, &about) != 0;
@@ -97,6 +98,7 @@ void rt_ag_take(struct rt_agent *agent, struct ag_link *link)
     claim_of(agent, link, &op.claim);
     about.life = session->life;
     about.epoch = session->epoch;
+    op.past = rt_ag_session_past(session);
     link->taking = rt_ag_store(agent, &op, &about) != 0;
     if (link->taking) {
         agent->retake_flight++;
@@ -269,6 +271,16 @@ static void taken_for_nobody(struct rt_agent *agent, const struct ag_op *op)
     }
 }
 
+/* What the record became with a take that had its effect. */
+static void note_past(struct rt_agent *agent, const struct rt_key *key, struct rt_slice past)
+{
+    struct ag_session *session = rt_ag_session_find(agent, key);
+
+    if (session != NULL) {
+        rt_ag_session_past_note(session, past);
+    }
+}
+
 void rt_ag_take_reply(struct rt_agent *agent, const struct ag_op *op, const struct rt_store_reply *reply)
 {
     struct ag_link *link = rt_ag_link(agent, op->link);
@@ -306,6 +318,9 @@ void rt_ag_take_reply(struct rt_agent *agent, const struct ag_op *op, const stru
         claimed(agent, link->session, link);
     } else {
         link->session->take_delay = 0;
+    }
+    if (ok) {
+        note_past(agent, &op->key, reply->past);
     }
     rt_ag_retake_pump(agent);
 }

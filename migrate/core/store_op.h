@@ -17,6 +17,9 @@
 /* Operations under way from one agent; one more fails at once with RT_ELIMIT. */
 #define RT_STORE_OPS_MAX 16384
 #define RT_REPORT_MAX 640 /* bytes of report kept in a record */
+/* Bytes of a record's past: label, ring size, when it was made, moves and history, as a text of the store's own that
+ * nobody else reads. Longer ones go without their oldest history. */
+#define RT_PAST_MAX 1024
 #define RT_END_TTL_MS (24 * 3600 * 1000)
 
 enum rt_store_op_kind {
@@ -37,6 +40,7 @@ struct rt_store_op {
     uint64_t id;                 /* the asker's; comes back in the reply */
     struct rt_key key;           /* FIND: cid is the prefix; tenant "" means every tenant (operators) */
     struct rt_claim claim;       /* TEST, TAKE; END: under which it was served, for what keeps it */
+    struct rt_slice past;        /* TAKE: that of the newest reply, for a store that has lost the record; or none */
     uint64_t life, epoch;        /* STATE, REPORT, END */
     enum rt_session_state state; /* STATE */
     struct rt_slice label;       /* CREATE; slices live until the call returns */
@@ -87,6 +91,7 @@ struct rt_store_reply {
     /* TEST, TAKE; CREATE: verdict only; STATE, REPORT, END with RT_ENOTFOUND: NOT_FOUND, or STALE when the record is at
      * another claim: its life, epoch and host. */
     struct rt_claim_outcome outcome;
+    struct rt_slice past;            /* TAKE with verdict OK: of the record as it is now; until the callback returns */
     struct rt_store_record *records; /* GET (0 or 1), FIND; live until the callback returns */
     size_t n_records;
     uint64_t cursor;             /* FIND: not 0 = there is more */

@@ -40,6 +40,8 @@ RT_MUST_CHECK int rt_store_parse_member(const char *text, size_t size, struct rt
 /* Replies. `set` is the host in whose set the session is listed, or "". */
 RT_MUST_CHECK int rt_store_parse_outcome(const redisReply *reply, struct rt_claim_outcome *outcome,
                                          char set[RT_HOST_MAX + 1]);
+/* The past that such a reply ends with, at most RT_PAST_MAX bytes; points into the reply. */
+RT_MUST_CHECK int rt_store_parse_past(const redisReply *reply, struct rt_slice *past);
 RT_MUST_CHECK int rt_store_parse_created(const redisReply *reply, struct rt_claim_outcome *outcome,
                                          char set[RT_HOST_MAX + 1]);
 /* STATE, REPORT, END: *error is 0, or RT_ENOTFOUND when it was not written; the verdict says why. */

@@ -1,4 +1,4 @@
-#!lua name=retether_1
+#!lua name=retether_2
 -- SPDX-License-Identifier: Apache-2.0
 -- Copyright The retether authors
 --
@@ -17,6 +17,10 @@ local LEASE_MS = 30000
 local RETRY_MS = 1000
 local ANCESTORS_MAX = 16
 local HISTORY_MAX = 16
+local PAST_MAX = 1024
+local LABEL_MAX = 256
+local HOST_MAX = 64
+local NUMBER_MAX = 9007199254740991
 local TTL_MS = 7 * 24 * 3600 * 1000
 local END_TTL_MS = 24 * 3600 * 1000
 local EXPIRY_MS = 5000
@@ -234,6 +238,54 @@ local function history(key, c, o, now)
     return table.concat(lines, '\n', first) .. '\n'
 end
 
+-- A record's past is what no claim tells: "made moves ring bytes-of-label\n", the label, hist. Each take gives it to the
+-- agent, which keeps the text as it is and gives it back with the next one: a store that has lost the record has its
+-- past again. hist is given without its oldest lines where all would be longer than PAST_MAX.
+
+local function past_of(key)
+    local v = redis.call('HMGET', key, 'made', 'moves', 'ring', 'label', 'hist')
+    local label, hist = v[4] or '', v[5] or ''
+    local head = table.concat({v[1] or '0', v[2] or '0', v[3] or '0', str(#label)}, ' ') .. '\n' .. label
+    while hist ~= '' and #head + #hist > PAST_MAX do
+        hist = string.match(hist, '^[^\n]*\n(.*)$') or ''
+    end
+    return #head <= PAST_MAX and head .. hist or ''
+end
+
+local function is_number(digits)
+    return #digits <= 16 and tonumber(digits) <= NUMBER_MAX
+end
+
+local function is_history(hist)
+    local lines, at = 0, 1
+    while at <= #hist do
+        local life, ep, ms, host, after = string.match(hist, '^(%d+) (%d+) (%d+) ([!-~]+)\n()', at)
+        lines = lines + 1
+        if not life or not is_number(life) or not is_number(ep) or not is_number(ms) or #host > HOST_MAX or
+            lines > HISTORY_MAX then
+            return false
+        end
+        at = after
+    end
+    return true
+end
+
+-- Writes the past that an agent gave; nothing of one that past_of() could not have written.
+local function restore(key, past, now)
+    local made, moves, ring, size, rest = string.match(past, '^(%d+) (%d+) (%d+) (%d+)\n(.*)$')
+    if #past > PAST_MAX or not made or not is_number(made) or not is_number(moves) or not is_number(ring) or
+        not is_number(size) then
+        return
+    end
+    size = tonumber(size)
+    local label, hist = string.sub(rest, 1, size), string.sub(rest, size + 1)
+    if size > LABEL_MAX or #label ~= size or string.find(label, '%z') or not is_history(hist) then
+        return
+    end
+    redis.call('HSET', key, 'made', str(math.min(tonumber(made), now)), 'moves', moves, 'ring', ring, 'label', label,
+               'hist', hist)
+end
+
 -- Two copies may have been given one life, and come at one epoch.
 local function is_new(r, c, o)
     return o.life ~= r.life or c.ep ~= r.ep or c.inc ~= r.inc or not r.exists
@@ -250,6 +302,7 @@ local function apply(keys, r, c, o, now)
     end
     if not r.exists then
         redis.call('HSET', key, 'made', str(now))
+        restore(key, c.past, now)
     end
     if o.life ~= r.life or c.inc ~= r.inc then
         redis.call('HDEL', key, 'rep', 'seen', 'code', 'sig', 'out', 'err')
@@ -268,8 +321,8 @@ local function apply(keys, r, c, o, now)
 end
 
 -- args: "test" or "take"; join, inc, life, epoch, nonce, ticket, ancestors, next ticket, host, proof, dead host,
--- store whole, granted life; tenant, cid (for the message).
--- -> verdict, draining, life, epoch, delay, host before, moved, host whose set lists it so far
+-- store whole, granted life; tenant, cid (for the message); past, used where there is no record.
+-- -> verdict, draining, life, epoch, delay, host before, moved, host whose set lists it so far, past (once taken)
 local function claim(keys, args)
     local now = store_ms()
     local r = read_record(keys[1])
@@ -287,15 +340,18 @@ local function claim(keys, args)
         dead = args[12],
         whole = args[13] == '1',
         granted = tonumber(args[14]),
+        past = args[17],
     }
     local o = judge(r, c, now)
+    local past = ''
     if args[1] == 'take' and o.verdict == OK then
         apply(keys, r, c, o, now)
+        past = past_of(keys[1])
         if is_new(r, c, o) then
             redis.call('PUBLISH', 'rt:claimed', table.concat({str(o.life), str(c.ep), c.host, args[15], args[16]}, '\n'))
         end
     end
-    return {o.verdict, o.draining and 1 or 0, o.life, o.ep, o.delay, o.host, o.moved and 1 or 0, r.set}
+    return {o.verdict, o.draining and 1 or 0, o.life, o.ep, o.delay, o.host, o.moved and 1 or 0, r.set, past}
 end
 
 -- args: label, ring, host. -> verdict, host whose set listed it so far
@@ -482,13 +538,13 @@ local function register(name, callback, ...)
     redis.register_function{function_name = name, callback = callback, flags = {...}}
 end
 
-register('rt1_claim', claim, 'allow-oom')
-register('rt1_state', state, 'allow-oom')
-register('rt1_touch', touch, 'allow-oom')
-register('rt1_prune', prune, 'allow-oom')
-register('rt1_beat', beat, 'allow-oom')
-register('rt1_create', create)
-register('rt1_report', report)
-register('rt1_end', finish)
-register('rt1_tails', tails, 'no-writes')
-register('rt1_hosts', hosts, 'no-writes')
+register('rt2_claim', claim, 'allow-oom')
+register('rt2_state', state, 'allow-oom')
+register('rt2_touch', touch, 'allow-oom')
+register('rt2_prune', prune, 'allow-oom')
+register('rt2_beat', beat, 'allow-oom')
+register('rt2_create', create)
+register('rt2_report', report)
+register('rt2_end', finish)
+register('rt2_tails', tails, 'no-writes')
+register('rt2_hosts', hosts, 'no-writes')

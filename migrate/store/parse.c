@@ -120,6 +120,17 @@ int rt_store_parse_outcome(const redisReply *reply, struct rt_claim_outcome *out
     return 0;
 }
 
+int rt_store_parse_past(const redisReply *reply, struct rt_slice *past)
+{
+    const redisReply *item = element(reply, 8, REDIS_REPLY_STRING);
+
+    if (!item || item->len > RT_PAST_MAX) {
+        return RT_EPROTO;
+    }
+    *past = (struct rt_slice){(const uint8_t *)item->str, item->len};
+    return 0;
+}
+
 int rt_store_parse_created(const redisReply *reply, struct rt_claim_outcome *outcome, char set[RT_HOST_MAX + 1])
 {
     uint64_t verdict;

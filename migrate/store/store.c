@@ -172,6 +172,9 @@ static int parse(struct rt_store_run *run, const redisReply *reply, struct rt_st
     case RT_STORE_TAKE:
         rc = run->kind == RT_STORE_CREATE ? rt_store_parse_created(reply, &out->outcome, set)
                                           : rt_store_parse_outcome(reply, &out->outcome, set);
+        if (!rc && run->kind == RT_STORE_TAKE) {
+            rc = rt_store_parse_past(reply, &out->past);
+        }
         if (!rc && run->kind != RT_STORE_TEST && out->outcome.verdict == RT_CLASS_OK) {
             rt_store_list(run->store, &run->key, set);
         }

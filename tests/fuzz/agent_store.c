@@ -12,6 +12,7 @@ static const char *const host_names[HOSTS] = {"h0", "h1", "h2"};
 static struct rt_store_record records[WORLD_KEYS + 1]; /* by world_key(); the last one stands for all others */
 static struct rt_store_record found[RT_LIST_MAX];
 static struct rt_store_host rows[HOSTS];
+static uint8_t past[RT_PAST_MAX + 1];
 
 void world_store_reset(void)
 {
@@ -101,6 +102,8 @@ static void answer_by_the_rules(const struct rt_store_op *op, struct rt_store_re
         rt_claim_judge(&record->rule, &op->claim, WORLD_WALL_MS + world.now, &reply->outcome);
         if (op->kind == RT_STORE_TAKE && reply->outcome.verdict == RT_CLASS_OK) {
             rt_claim_apply(&record->rule, &op->claim, &reply->outcome);
+            reply->past =
+                (struct rt_slice){past, (size_t)(op->claim.epoch % (sizeof past + 1))}; /* one byte too many */
         }
         break;
     case RT_STORE_STATE:

@@ -47,6 +47,7 @@ static void decode(const redisReply *reply)
     static struct rt_store_reply tails;
     const struct rt_key key = {"t", "box"};
     struct rt_claim_outcome outcome;
+    struct rt_slice past;
     char set[RT_HOST_MAX + 1] = "";
     int rc = rt_store_parse_record(reply, &key, &record, set), error = 0;
     FUZZ_CHECK(rc == 1 || rc == 0 || rc == RT_EPROTO);
@@ -57,6 +58,9 @@ static void decode(const redisReply *reply)
     if (rt_store_parse_outcome(reply, &outcome, set) == 0) {
         check_outcome(&outcome);
         check_text(set, sizeof set);
+    }
+    if (rt_store_parse_past(reply, &past) == 0) {
+        FUZZ_CHECK(past.size <= RT_PAST_MAX && (past.size == 0 || past.data != NULL));
     }
     if (rt_store_parse_created(reply, &outcome, set) == 0) {
         check_outcome(&outcome);

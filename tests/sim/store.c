@@ -24,8 +24,11 @@ struct record {
     struct rt_store_record r;
     struct rt_end_msg end;
     uint64_t ended_life; /* whose end this is */
-    int past;            /* to agents, bytes that they give back: the container's number */
 };
+
+/* The records' pasts, to agents bytes that they keep and give back. */
+static const int pasts[] = {1000, 1001};
+_Static_assert(sizeof pasts / sizeof pasts[0] == SIM_CONTAINERS, "one each");
 
 static struct {
     struct record records[SIM_CONTAINERS];
@@ -170,13 +173,14 @@ static void publish(const struct rt_claim *claim, uint64_t life)
 static void take(struct record *rec, const struct rt_store_op *op, const struct rt_claim_outcome *outcome)
 {
     struct rt_store_record *r = &rec->r;
+    const int *past = &pasts[rec - store.records];
     bool again = r->rule.exists && r->rule.life == outcome->life && r->rule.epoch == op->claim.epoch &&
                  rt_id_equal(&r->rule.inc, &op->claim.inc);
 
     r->key = op->claim.key;
     rt_claim_apply(&r->rule, &op->claim, outcome);
     r->claimed_ms = store_ms();
-    if (op->past.size != 0 && (op->past.size != sizeof(int) || memcmp(op->past.data, &rec->past, sizeof(int)) != 0))
+    if (op->past.size != 0 && (op->past.size != sizeof(int) || memcmp(op->past.data, past, sizeof(int)) != 0))
         sim_fail("%s gives a past that is not this container's", op->claim.host);
     if (again)
         return;
@@ -218,9 +222,8 @@ static void run(int agent, const struct rt_store_op *op, struct rt_store_reply *
     case RT_STORE_TAKE:
         rt_claim_judge(&rec->r.rule, &op->claim, store_ms(), &reply->outcome);
         if (op->kind == RT_STORE_TAKE && reply->outcome.verdict == RT_CLASS_OK) {
-            rec->past = (int)(rec - store.records);
             take(rec, op, &reply->outcome);
-            reply->past = (struct rt_slice){(const uint8_t *)&rec->past, sizeof rec->past};
+            reply->past = (struct rt_slice){(const uint8_t *)&pasts[rec - store.records], sizeof pasts[0]};
         }
         break;
     case RT_STORE_STATE:

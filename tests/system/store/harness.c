@@ -51,6 +51,11 @@ static void on_reply(void *ctx, const struct rt_store_reply *reply)
         }
         agent->reply.tail[i].data = agent->tails[i];
     }
+    assert_true(reply->past.size <= RT_PAST_MAX);
+    if (reply->past.size) {
+        memcpy(agent->past, reply->past.data, reply->past.size);
+    }
+    agent->reply.past.data = agent->past;
     agent->reply.records = agent->records;
     agent->reply.hosts = agent->hosts;
 }

@@ -22,11 +22,12 @@ struct agent {
     bool stopped;
     uint64_t last_id;
 
-    /* the newest reply, copied; its slices point into tails */
+    /* the newest reply, copied; its slices point into tails and past */
     struct rt_store_reply reply;
     struct rt_store_record records[RECORDS_MAX];
     struct rt_store_host hosts[RT_AGENTS_MAX];
     uint8_t tails[2][RT_TAIL_MAX];
+    uint8_t past[RT_PAST_MAX];
     size_t n_replies;    /* all so far */
     size_t n_errors[32]; /* by -code */
 

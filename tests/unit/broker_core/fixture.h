@@ -20,6 +20,11 @@
 #define FX_RECORDS 64
 #define FX_BUF 1048576
 
+struct fx_past {
+    uint8_t data[RT_PAST_MAX];
+    size_t size;
+};
+
 enum fx_store { FX_STORE_UP, FX_STORE_DOWN };
 
 struct fx_link {
@@ -44,7 +49,10 @@ struct fx {
     struct rt_store_op last[RT_STORE_HOSTS + 1];         /* the newest of each kind */
     uint8_t report[RT_REPORT_MAX], tail[2][RT_TAIL_MAX]; /* of the newest REPORT, END */
     size_t report_size, tail_size[2];
+    struct fx_past pasts[FX_OPS]; /* those of the newest takes */
+    size_t n_pasts;
     struct rt_store_record records[FX_RECORDS];
+    struct fx_past record_pasts[FX_RECORDS];
     size_t n_records, page; /* page: records of one FIND reply */
     size_t n_events[RT_AGENT_STORE + 1];
     size_t n_kept, n_dropped;
@@ -69,6 +77,7 @@ void fx_host(struct fx *fx, const char *host, bool alive);
 void fx_claimed(struct fx *fx, const char *cid, const char *host, uint64_t life, uint64_t epoch);
 int fx_store_submit(void *ctx, const struct rt_store_op *op);                          /* the agent's io.store */
 struct rt_store_record *fx_record(struct fx *fx, const char *tenant, const char *cid); /* made when there is none */
+struct fx_past *fx_record_past(struct fx *fx, const char *tenant, const char *cid);
 
 int fx_open(struct fx *fx, enum rt_peer_role role, const char *who);
 void fx_send(struct fx *fx, int link, const struct rt_frame *frame, const void *payload);

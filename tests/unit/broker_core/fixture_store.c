@@ -27,6 +27,15 @@ int fx_store_submit(void *ctx, const struct rt_store_op *op)
         memcpy(fx->report, op->report.data, op->report.size);
         fx->report_size = op->report.size;
     }
+    if (op->kind == RT_STORE_TAKE) { /* what it points at lives until here */
+        struct fx_past *past = &fx->pasts[fx->n_pasts++ % FX_OPS];
+        assert_true(op->past.size <= RT_PAST_MAX);
+        past->size = op->past.size;
+        if (past->size > 0) {
+            memcpy(past->data, op->past.data, past->size);
+        }
+        fx->ops[fx->n_ops - 1].past.data = fx->last[RT_STORE_TAKE].past.data = past->data;
+    }
     for (unsigned i = 0; op->kind == RT_STORE_END && i < 2; i++) {
         assert_true(op->tail[i].size <= RT_TAIL_MAX);
         if (op->tail[i].size > 0) {
@@ -61,8 +70,14 @@ struct rt_store_record *fx_record(struct fx *fx, const char *tenant, const char 
         record = &fx->records[fx->n_records++];
         memset(record, 0, sizeof *record);
         record->key = key;
+        fx_record_past(fx, tenant, cid)->size = 0;
     }
     return record;
+}
+
+struct fx_past *fx_record_past(struct fx *fx, const char *tenant, const char *cid)
+{
+    return &fx->record_pasts[fx_record(fx, tenant, cid) - fx->records];
 }
 
 static void run_claim(struct fx *fx, const struct rt_store_op *op, struct rt_store_reply *reply)
@@ -74,6 +89,12 @@ static void run_claim(struct fx *fx, const struct rt_store_op *op, struct rt_sto
     }
     rt_claim_judge(record == NULL ? &none.rule : &record->rule, &op->claim, fx->store_ms, &reply->outcome);
     if (op->kind == RT_STORE_TAKE && reply->outcome.verdict == RT_CLASS_OK) {
+        struct fx_past *past = fx_record_past(fx, op->key.tenant, op->key.cid);
+        if (record == NULL && op->past.size > 0) {
+            memcpy(past->data, op->past.data, op->past.size);
+            past->size = op->past.size;
+        }
+        reply->past = (struct rt_slice){past->data, past->size};
         record = fx_record(fx, op->key.tenant, op->key.cid);
         rt_claim_apply(&record->rule, &op->claim, &reply->outcome);
     }

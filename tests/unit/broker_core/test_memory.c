@@ -126,6 +126,7 @@ static void answer(struct script *s)
             rt_claim_judge(&s->record.rule, &op.claim, s->now, &reply.outcome);
             if (op.kind == RT_STORE_TAKE && reply.outcome.verdict == RT_CLASS_OK) {
                 rt_claim_apply(&s->record.rule, &op.claim, &reply.outcome);
+                reply.past = rt_slice_text("its past");
                 s->record.key = op.key;
             }
         } else if (op.kind == RT_STORE_GET || op.kind == RT_STORE_FIND) {

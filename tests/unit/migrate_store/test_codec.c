@@ -69,6 +69,38 @@ static void test_outcomes(void **state)
     assert_int_equal(outcome("*-1\r\n", &out, set), RT_EPROTO);
 }
 
+static int past(const char *text, struct rt_slice *out, size_t *size)
+{
+    redisReply *reply = parse(text);
+    int rc = rt_store_parse_past(reply, out);
+
+    *size = rc ? 0 : out->size;
+    freeReplyObject(reply);
+    return rc;
+}
+
+/* It points into the reply; its text is nobody's business but its length. */
+static void test_past(void **state)
+{
+    char text[RT_PAST_MAX + 200];
+    struct rt_slice out;
+    size_t size;
+
+    (void)state;
+    for (size_t length = 0; length <= RT_PAST_MAX + 1; length += length == 0 ? RT_PAST_MAX : 1) {
+        snprintf(text, sizeof text, "*9\r\n:0\r\n:1\r\n:7\r\n:0\r\n:0\r\n$1\r\na\r\n:1\r\n$1\r\nb\r\n$%zu\r\n%.*d\r\n",
+                 length, (int)length, 0);
+        if (length == 0) {
+            snprintf(strstr(text, "$0"), 8, "$0\r\n\r\n");
+        }
+        assert_int_equal(past(text, &out, &size), length <= RT_PAST_MAX ? 0 : RT_EPROTO);
+        assert_int_equal(size, length <= RT_PAST_MAX ? length : 0);
+    }
+    assert_int_equal(past("*8\r\n:0\r\n:1\r\n:7\r\n:0\r\n:0\r\n$1\r\na\r\n:1\r\n$1\r\nb\r\n", &out, &size), RT_EPROTO);
+    assert_int_equal(past("*9\r\n:0\r\n:1\r\n:7\r\n:0\r\n:0\r\n:0\r\n:1\r\n:0\r\n:1\r\n", &out, &size), RT_EPROTO);
+    assert_int_equal(past("+OK\r\n", &out, &size), RT_EPROTO);
+}
+
 static int record(const char *text, struct rt_store_record *out)
 {
     struct rt_key key = {"t", "c"};
@@ -212,6 +244,7 @@ static void test_messages_and_members(void **state)
 /* The largest claim fits its room. */
 static void test_largest_claim(void **state)
 {
+    static const uint8_t past_text[RT_PAST_MAX + 1];
     struct rt_store_op op;
     struct rt_store_args args;
 
@@ -225,21 +258,23 @@ static void test_largest_claim(void **state)
     memset(op.claim.dead_host, 'd', RT_HOST_MAX);
     op.claim.life = op.claim.epoch = op.claim.granted_life = RT_COUNTER_MAX - 1;
     op.claim.n_ancestors = RT_ANCESTORS_MAX;
+    op.past = (struct rt_slice){past_text, RT_PAST_MAX};
     assert_int_equal(rt_store_encode(&op, "h", &args), 0);
-    assert_int_equal(args.redis.n, 21);
+    assert_int_equal(args.redis.n, 22);
+    assert_int_equal(args.redis.size[21], RT_PAST_MAX);
     assert_int_equal(args.redis.size[12], RT_STORE_ID_HEX * RT_ANCESTORS_MAX);
     op.claim.n_ancestors++;
+    assert_int_equal(rt_store_encode(&op, "h", &args), RT_EINVAL);
+    op.claim.n_ancestors--;
+    op.past.size++;
     assert_int_equal(rt_store_encode(&op, "h", &args), RT_EINVAL);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_outcomes),
-        cmocka_unit_test(test_records),
-        cmocka_unit_test(test_chain_twice),
-        cmocka_unit_test(test_rows),
-        cmocka_unit_test(test_messages_and_members),
+        cmocka_unit_test(test_outcomes),      cmocka_unit_test(test_past), cmocka_unit_test(test_records),
+        cmocka_unit_test(test_chain_twice),   cmocka_unit_test(test_rows), cmocka_unit_test(test_messages_and_members),
         cmocka_unit_test(test_largest_claim),
     };
 
