@@ -176,20 +176,17 @@ static void restart_agents(struct demo *demo, uint64_t now)
     }
 }
 
+/* What it had to say has come when its stderr has ended. */
 static void check_attach(struct demo *demo)
 {
-    int status;
+    if (demo->attach_status == -2) {
+        int status = rt_process_wait(demo->attach, 0);
 
-    if (demo->attach_status != -2) {
-        return;
+        demo->attach_status = status == RT_PROCESS_LATE ? -2 : status;
     }
-    status = rt_process_wait(demo->attach, 0);
-    if (status != RT_PROCESS_LATE) {
-        demo->attach_status = status;
-        if (demo->phase < DEMO_ENDING && demo->event < demo->events) {
-            demo_fail(demo, "the attached client ended early with status %d: %.*s", status, DEMO_QUOTE,
-                      demo_said(demo));
-        }
+    if (demo->attach_status != -2 && demo->err_over && demo->phase < DEMO_ENDING && demo->event < demo->events) {
+        demo_fail(demo, "the attached client ended early with status %d: %.*s", demo->attach_status, DEMO_QUOTE,
+                  demo_said(demo));
     }
 }
 

@@ -80,7 +80,10 @@ static void written_cb(uv_write_t *request, int status)
     struct demo *demo = request->data;
 
     demo->writing = false;
-    if (status != 0 && status != UV_ECANCELED) {
+    if (status == UV_EPIPE && !demo->in_over) {
+        demo->in_over = true; /* it has ended: its status and its last words will say why */
+        uv_close((uv_handle_t *)&demo->in, NULL);
+    } else if (status != 0 && status != UV_ECANCELED) {
         demo_fail(demo, "the client takes no more input: %s", uv_strerror(status));
     }
 }
