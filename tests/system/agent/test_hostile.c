@@ -181,7 +181,7 @@ static void throw_all(const struct daemon *daemon)
 
 static void test_garbage(void **state)
 {
-    victim_twice(*state, throw_all);
+    victim_again(*state, throw_all);
 }
 
 /* ---- frames ---- */
@@ -206,7 +206,7 @@ static void break_headers(const struct daemon *daemon)
 
 static void test_headers(void **state)
 {
-    victim_twice(*state, break_headers);
+    victim_again(*state, break_headers);
 }
 
 /* Frames that are right in themselves and out of place before the welcome. */
@@ -235,7 +235,7 @@ static void misplace(const struct daemon *daemon)
 
 static void test_out_of_place(void **state)
 {
-    victim_twice(*state, misplace);
+    victim_again(*state, misplace);
 }
 
 static void bomb(const struct daemon *daemon)
@@ -273,7 +273,7 @@ static void bomb(const struct daemon *daemon)
 
 static void test_bombs(void **state)
 {
-    victim_twice(*state, bomb);
+    victim_again(*state, bomb);
 }
 
 /* ---- half frames ---- */
@@ -307,7 +307,7 @@ static void cut_and_end(const struct daemon *daemon)
 
 static void test_half_frames_ended(void **state)
 {
-    victim_twice(*state, cut_and_end);
+    victim_again(*state, cut_and_end);
 }
 
 /* The same of a peer that then waits: at the deadline of a handshake it is told so, and closed. */
@@ -339,7 +339,7 @@ static void cut_and_wait(const struct daemon *daemon)
 
 static void test_half_frames_held(void **state)
 {
-    victim_twice(*state, cut_and_wait);
+    victim_again(*state, cut_and_wait);
 }
 
 int main(void)

@@ -13,8 +13,10 @@
 #define VICTIM_IS_CLIENTS(door) ((door) % 2 == 1)
 /* Memory of the agent that no number of hostile peers may add, while they are there and after. */
 #define VICTIM_GROWTH_MAX ((size_t)24 << 20)
-/* Memory that the same peers may add when they come a second time: 8 KiB of each of them would be more. */
+/* Memory that the same peers may add when they come once more: 8 KiB of each of them would be more. A round may be the
+ * first in which so many were there at once; what leaks adds up in each of them. */
 #define VICTIM_LEAK_MAX ((size_t)1 << 20)
+#define VICTIM_ROUNDS_MAX 5
 /* In place of a class: closed without a word. */
 #define VICTIM_CLOSED (-1)
 
@@ -36,9 +38,9 @@ const char *victim_door(const struct daemon *daemon, int door);
 /* Sends bytes as the first of a connection, which the agent must refuse and close. Returns the class. */
 int victim_refused(const char *address, const void *data, size_t size);
 
-/* A load, and the same again, which finds all buffers and pools as large as it needs them: it may add VICTIM_LEAK_MAX.
- * The session streams on. */
-void victim_twice(const struct daemon *daemon, void (*load)(const struct daemon *daemon));
+/* A load, and the same again until a round adds no more than VICTIM_LEAK_MAX, as buffers and pools are as large as they
+ * need to be; one of VICTIM_ROUNDS_MAX has to. The session streams on. */
+void victim_again(const struct daemon *daemon, void (*load)(const struct daemon *daemon));
 
 /* How many lines of this event the log has so far, those that were suppressed included; until it has exactly so many.
  */
