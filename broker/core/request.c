@@ -137,56 +137,10 @@ static void ask_get(struct rt_agent *agent, struct ag_ask *ask)
     ask_store(agent, ask, &op);
 }
 
-/* What this agent serves is newer here than in the store. */
-static void fill_record(struct rt_agent *agent, const struct rt_store_record *in, struct rt_record_msg *out)
-{
-    const struct ag_session *session = rt_ag_session_find(agent, &in->key);
-
-    memset(out, 0, sizeof *out);
-    out->cid = rt_slice_text(in->key.cid);
-    out->tenant = rt_slice_text(in->key.tenant);
-    out->label = rt_slice_text(in->label);
-    out->state = in->rule.state;
-    out->life = in->rule.life;
-    out->epoch = in->rule.epoch;
-    out->host = rt_slice_text(in->rule.host);
-    if (in->rule.life != 0) {
-        out->inc.data = in->rule.inc.b;
-        out->inc.size = RT_ID_SIZE;
-    }
-    out->made = in->made_ms;
-    out->claimed = in->claimed_ms;
-    out->moves = in->moves;
-    out->n_hist = in->n_hist;
-    for (size_t i = 0; i < in->n_hist; i++) {
-        out->hist[i].host = rt_slice_text(in->hist[i].host);
-        out->hist[i].life = in->hist[i].life;
-        out->hist[i].epoch = in->hist[i].epoch;
-        out->hist[i].at = in->hist[i].at_ms;
-    }
-    out->code = in->code;
-    out->sig = in->sig;
-    out->report.data = in->report;
-    out->report.size = in->report_size;
-    out->seen = in->seen_ms;
-    if (session != NULL && session->guest != NULL) {
-        out->state = session->state;
-        out->life = session->life;
-        out->epoch = session->epoch;
-        out->host = rt_slice_text(session->host);
-        out->inc.data = session->rule->inc.b;
-        out->inc.size = RT_ID_SIZE;
-        if (session->report_size > 0) {
-            out->report.data = session->report;
-            out->report.size = session->report_size;
-        }
-    }
-}
-
 static void finish_record(struct rt_agent *agent, struct ag_ask *ask, const struct rt_store_record *record)
 {
     memset(agent->reply, 0, sizeof *agent->reply);
-    fill_record(agent, record, &agent->reply->recs[0]);
+    rt_ag_fill_record(agent, record, &agent->reply->recs[0]);
     agent->reply->n_recs = 1;
     send_reply(agent, ask->link, ask->request, agent->reply);
     rt_ag_ask_free(agent, ask);
@@ -358,7 +312,7 @@ static void list_reply(struct rt_agent *agent, struct ag_ask *ask, const struct 
         struct rt_reply_msg *out = agent->reply;
         memset(out, 0, sizeof *out);
         for (; at < reply->n_records && out->n_recs < RECORDS_PER_REPLY; at++) {
-            fill_record(agent, &reply->records[at], &out->recs[out->n_recs++]);
+            rt_ag_fill_record(agent, &reply->records[at], &out->recs[out->n_recs++]);
         }
         out->more = at < reply->n_records || reply->cursor != 0;
         send_reply(agent, ask->link, ask->request, out);

@@ -25,6 +25,7 @@ struct ag_session;
 struct rt_agent;
 struct rt_store_record;
 struct rt_store_reply;
+struct rt_record_msg;
 
 struct ag_ask { /* a REQUEST without its answer */
     struct ag_list in_link, in_session;
@@ -50,6 +51,8 @@ void rt_ag_ask_free(struct rt_agent *agent, struct ag_ask *ask);
 void rt_ag_ask_timer(struct rt_agent *agent, struct ag_ask *ask);
 void rt_ag_asks_wake(struct rt_agent *agent, struct ag_session *session);
 void rt_ag_asks_drained(struct rt_agent *agent, struct ag_link *link);
+/* record.c: the store's record, which `out` points into, with what is newer here because this agent serves it. */
+void rt_ag_fill_record(struct rt_agent *agent, const struct rt_store_record *in, struct rt_record_msg *out);
 /* "tenant/cid" or "cid" as the peer named it. RT_EINVAL; qualified false: an operator's plain name. */
 int rt_ag_key(const struct ag_link *link, struct rt_slice name, struct rt_key *key, bool *qualified);
 

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "broker/core/machine.h"
+#include "broker/core/request.h"
+#include "broker/core/session.h"
+#include "migrate/core/store_op.h"
+#include "session/core/msg_request.h"
+
+#include <string.h>
+
+/* A session's record as clients are told it. */
+
+void rt_ag_fill_record(struct rt_agent *agent, const struct rt_store_record *in, struct rt_record_msg *out)
+{
+    const struct ag_session *session = rt_ag_session_find(agent, &in->key);
+
+    memset(out, 0, sizeof *out);
+    out->cid = rt_slice_text(in->key.cid);
+    out->tenant = rt_slice_text(in->key.tenant);
+    out->label = rt_slice_text(in->label);
+    out->state = in->rule.state;
+    out->life = in->rule.life;
+    out->epoch = in->rule.epoch;
+    out->host = rt_slice_text(in->rule.host);
+    if (in->rule.life != 0) {
+        out->inc.data = in->rule.inc.b;
+        out->inc.size = RT_ID_SIZE;
+    }
+    out->made = in->made_ms;
+    out->claimed = in->claimed_ms;
+    out->moves = in->moves;
+    out->n_hist = in->n_hist;
+    for (size_t i = 0; i < in->n_hist; i++) {
+        out->hist[i].host = rt_slice_text(in->hist[i].host);
+        out->hist[i].life = in->hist[i].life;
+        out->hist[i].epoch = in->hist[i].epoch;
+        out->hist[i].at = in->hist[i].at_ms;
+    }
+    out->code = in->code;
+    out->sig = in->sig;
+    out->report.data = in->report;
+    out->report.size = in->report_size;
+    out->seen = in->seen_ms;
+    if (session != NULL && session->guest != NULL) {
+        out->state = session->state;
+        out->life = session->life;
+        out->epoch = session->epoch;
+        out->host = rt_slice_text(session->host);
+        out->inc.data = session->rule->inc.b;
+        out->inc.size = RT_ID_SIZE;
+        if (session->report_size > 0) {
+            out->report.data = session->report;
+            out->report.size = session->report_size;
+        }
+    }
+}
