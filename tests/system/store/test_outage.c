@@ -69,6 +69,18 @@ static void wait_up(struct agent *agent, uint64_t ms)
     ups = count_news(agent, RT_STORE_UP);
 }
 
+static bool is_fresh_again(struct agent *agent)
+{
+    return is_up_again(agent) && last_up(agent)->fresh;
+}
+
+/* Another store. The old one may have been told whole just before it went: that is no news of this one. */
+static void wait_fresh(struct agent *agent, uint64_t ms)
+{
+    assert_true(run_until(is_fresh_again, agent, ms));
+    ups = count_news(agent, RT_STORE_UP);
+}
+
 static void note_ups(struct agent *agent)
 {
     ups = count_news(agent, RT_STORE_UP);
@@ -140,8 +152,7 @@ static void test_killed_and_back(void **state)
     assert_int_equal(get(a, "x"), RT_EUNAVAIL);
     run_for(RT_HEARTBEAT_EXPIRY_MS + 500); /* all rows grow old */
     assert_int_equal(rt_test_redis_restart(&redis, false), 0);
-    wait_up(a, 3000);
-    assert_true(last_up(a)->fresh); /* a restart may have lost writes */
+    wait_fresh(a, 3000); /* a restart may have lost writes */
     assert_false(last_up(a)->whole);
     assert_int_equal(get(a, "x"), 0);
     assert_int_equal(a->reply.n_records, 1);
@@ -163,8 +174,7 @@ static void test_restarted_empty_and_whole_later(void **state)
     note_ups(a);
     rt_test_redis_kill(&redis);
     assert_int_equal(rt_test_redis_restart(&redis, true), 0);
-    wait_up(a, 3000);
-    assert_true(last_up(a)->fresh);
+    wait_fresh(a, 3000);
     assert_false(last_up(a)->whole);
     assert_int_equal(get(a, "x"), 0);
     assert_int_equal(a->reply.n_records, 0);
@@ -186,18 +196,15 @@ static void test_flushed_and_rolled_back(void **state)
     (void)state;
     note_ups(a);
     assert_int_equal(rt_test_redis_command(&redis, "FLUSHALL", answer, sizeof answer), 0);
-    wait_up(a, 1500);
-    assert_true(last_up(a)->fresh);
+    wait_fresh(a, 1500);
     row = redisCommand(context, "HGET rt:reg hosta");
     assert_non_null(row);
     run_for(2500);
     assert_int_equal(count_news(a, RT_STORE_UP), ups);
     freeReplyObject(redisCommand(context, "HSET rt:reg hosta %b", row->str, row->len));
-    wait_up(a, 1500);
-    assert_true(last_up(a)->fresh); /* our sequence went back */
+    wait_fresh(a, 1500); /* our sequence went back */
     freeReplyObject(redisCommand(context, "HDEL rt:reg hosta"));
-    wait_up(a, 1500);
-    assert_true(last_up(a)->fresh); /* our row is missing */
+    wait_fresh(a, 1500); /* our row is missing */
     freeReplyObject(row);
     redisFree(context);
     agent_stop(a);
@@ -308,8 +315,7 @@ static void test_endpoints_in_turn(void **state)
     run_for(200);
     assert_false(is_up(a));
     assert_int_equal(rt_test_redis_promote(&replica), 0);
-    wait_up(a, 4000);
-    assert_true(last_up(a)->fresh);
+    wait_fresh(a, 4000);
     assert_int_equal(get(a, "x"), 0);
     assert_int_equal(a->reply.n_records, 1);
 
