@@ -79,8 +79,12 @@ static void finish(struct rt_agent *agent, struct ag_ask *ask, enum rt_class cls
 
 static void finish_error(struct rt_agent *agent, struct ag_ask *ask, int error)
 {
-    finish(agent, ask, error == RT_ENOTFOUND ? RT_CLASS_NOT_FOUND : RT_CLASS_RETRY_LATER,
-           error == RT_ENOTFOUND ? "there is no such container" : rt_strerror(error));
+    if (error == RT_ENOTFOUND) {
+        finish(agent, ask, RT_CLASS_NOT_FOUND, "there is no such container");
+    } else {
+        finish(agent, ask, RT_CLASS_RETRY_LATER,
+               error == RT_ETIMEDOUT ? "the session store answers too late" : rt_strerror(error));
+    }
 }
 
 int rt_ag_key(const struct ag_link *link, struct rt_slice name, struct rt_key *key, bool *qualified)

@@ -260,9 +260,6 @@ void cli_ask(struct cli_app *app, cli_ask_cb ask)
 static void ask_again(struct cli_app *app, const char *why)
 {
     (void)uv_timer_stop(&app->timer);
-    if (strcmp(why, rt_strerror(RT_ETIMEDOUT)) == 0) {
-        why = "the session store answers too late";
-    }
     snprintf(app->later, sizeof(app->later), "%s", why);
     if (app->options->verbose) {
         cli_say("not now: %s", why);

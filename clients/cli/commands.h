@@ -24,4 +24,7 @@ void cli_create_over(struct cli_app *app, cli_ask_cb create);
 /* Once it has been created: what was replaced, if anything. */
 void cli_tell_replaced(const struct cli_app *app);
 
+/* Runs the command to its end. Returns the program's exit status. Once a process. */
+int cli_command_run(const struct cli_options *options);
+
 #endif

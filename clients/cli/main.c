@@ -27,23 +27,6 @@ static int print(const char *text)
     return fputs(text, stdout) < 0 || fflush(stdout) != 0 ? CLI_EXIT_FAILED : 0;
 }
 
-static int run(const struct cli_options *options)
-{
-    static void (*const commands[CLI_COMMANDS])(struct cli_app * app) = {
-        [CLI_CREATE] = cli_create, [CLI_RUN] = cli_run,   [CLI_ATTACH] = cli_attach, [CLI_EXEC] = cli_exec,
-        [CLI_LOGS] = cli_logs,     [CLI_WAIT] = cli_wait, [CLI_SIGNAL] = cli_signal, [CLI_RESOLVE] = cli_resolve,
-        [CLI_LS] = cli_ls,         [CLI_SHOW] = cli_show, [CLI_MOVES] = cli_moves,   [CLI_HOSTS] = cli_hosts,
-    };
-    static struct cli_app app;
-    int status = cli_app_open(&app, options);
-
-    if (status != 0) {
-        return status;
-    }
-    commands[options->command](&app);
-    return cli_app_run(&app);
-}
-
 int main(int argc, char **argv)
 {
     static struct cli_options options;
@@ -62,7 +45,7 @@ int main(int argc, char **argv)
     } else if (options.verb == CLI_VERSION) {
         status = print("retether " RETETHER_VERSION "\n");
     } else {
-        status = run(&options);
+        status = cli_command_run(&options);
     }
     cli_options_close(&options);
     return status;

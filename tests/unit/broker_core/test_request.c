@@ -77,6 +77,10 @@ static void test_create(void **state)
     assert_string_equal(fx->last[RT_STORE_CREATE].key.tenant, "local");
     fx_fail(fx, RT_EUNAVAIL);
     want(fx, boss, 4, RT_CLASS_RETRY_LATER);
+    request(fx, boss, 5, ask("create", "db"));
+    fx_fail(fx, RT_ETIMEDOUT); /* it may have been made after all: people are told so by this text */
+    want(fx, boss, 5, RT_CLASS_RETRY_LATER);
+    assert_true(rt_slice_equal(reply.m, rt_slice_text("the session store answers too late")));
 }
 
 static void test_show(void **state)

@@ -18,23 +18,6 @@
 
 /* ---- in the child ---- */
 
-static int command(const struct cli_options *options)
-{
-    static void (*const commands[CLI_COMMANDS])(struct cli_app * app) = {
-        [CLI_CREATE] = cli_create, [CLI_RUN] = cli_run,   [CLI_ATTACH] = cli_attach, [CLI_EXEC] = cli_exec,
-        [CLI_LOGS] = cli_logs,     [CLI_WAIT] = cli_wait, [CLI_SIGNAL] = cli_signal, [CLI_RESOLVE] = cli_resolve,
-        [CLI_LS] = cli_ls,         [CLI_SHOW] = cli_show, [CLI_MOVES] = cli_moves,   [CLI_HOSTS] = cli_hosts,
-    };
-    static struct cli_app app;
-    int status = cli_app_open(&app, options);
-
-    if (status != 0) {
-        return status;
-    }
-    commands[options->command](&app);
-    return cli_app_run(&app);
-}
-
 /* The agents' ends, which only the test may hold. Not all: libuv keeps a pipe of its own from before. */
 static void close_inherited(void)
 {
@@ -66,7 +49,7 @@ __attribute__((noreturn)) static void child(int argc, char **argv, const int fds
     close_inherited();
     (void)setenv("TERM", "dumb", 1);
     if (cli_options_read(&options, argc, argv, why) == RT_OK) {
-        status = command(&options);
+        status = cli_command_run(&options);
     } else {
         cli_say("%s", why);
     }
