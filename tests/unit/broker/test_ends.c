@@ -183,23 +183,33 @@ static void write_file(const char *name, const void *data, size_t size)
     close(fd);
 }
 
-/* A file cut or changed at any byte is told as bad, and what a crash left half-written is removed. */
-static void test_damage(void **state)
+/* The file of a small end of local/c, life 1. Returns its size. */
+static size_t keep_and_read(uint8_t *out, size_t cap)
 {
-    static uint8_t good[RT_END_FILE_MAX + 8];
     struct rt_store_op op = end_of("local", "c", 1);
     char path[160];
     size_t size;
     FILE *file;
 
-    (void)state;
     op.tail[0].size = 10;
     assert_int_equal(rt_ends_keep(&ends, &op), 0);
     (void)snprintf(path, sizeof path, "%s/local+c+1", dir);
     file = fopen(path, "re");
     assert_non_null(file);
-    size = fread(good, 1, sizeof good, file);
-    fclose(file);
+    size = fread(out, 1, cap, file);
+    (void)fclose(file);
+    return size;
+}
+
+/* A file cut or changed at any byte is told as bad, and what a crash left half-written is removed. */
+static void test_damage(void **state)
+{
+    static uint8_t good[RT_END_FILE_MAX + 8];
+    char path[160];
+    size_t size;
+
+    (void)state;
+    size = keep_and_read(good, sizeof good);
     for (size_t i = 0; i < size; i++) {
         write_file("local+c+1", good, i);
         assert_int_equal(reopen(4), 0);
@@ -224,19 +234,11 @@ static void test_damage(void **state)
 static void test_foreign_entries(void **state)
 {
     static uint8_t good[RT_END_FILE_MAX];
-    struct rt_store_op op = end_of("local", "c", 1);
     char path[160];
     size_t size;
-    FILE *file;
 
     (void)state;
-    op.tail[0].size = 10;
-    assert_int_equal(rt_ends_keep(&ends, &op), 0);
-    (void)snprintf(path, sizeof path, "%s/local+c+1", dir);
-    file = fopen(path, "re");
-    assert_non_null(file);
-    size = fread(good, 1, sizeof good, file);
-    (void)fclose(file);
+    size = keep_and_read(good, sizeof good);
     write_file("local+c+1.bak", good, size);
     (void)snprintf(path, sizeof path, "%s/pipe", dir);
     assert_int_equal(mkfifo(path, 0600), 0);

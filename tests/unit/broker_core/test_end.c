@@ -260,6 +260,17 @@ static void test_end_of_a_copy(void **state)
     assert_int_equal(fx->n_dropped, 1);
 }
 
+/* Served and claimed; ends, and powers off, while the store is out. */
+static void end_in_an_outage(struct fx *fx, struct fx_guest *guest)
+{
+    fx_guest(guest, "web", 1);
+    fx_serve(fx, guest);
+    fx_down(fx);
+    end(fx, guest->link, 4, 0, 0);
+    want_end_ok(fx, guest->link, RT_END_ON_DISK);
+    fx_lost(fx, guest->link);
+}
+
 /* The guest was served elsewhere after it had told its end here: that is the same life, and it ends. */
 static void test_end_after_a_later_epoch(void **state)
 {
@@ -267,12 +278,7 @@ static void test_end_after_a_later_epoch(void **state)
     struct fx_guest guest;
     struct rt_record *rule;
 
-    fx_guest(&guest, "web", 1);
-    fx_serve(fx, &guest);
-    fx_down(fx);
-    end(fx, guest.link, 4, 0, 0);
-    want_end_ok(fx, guest.link, RT_END_ON_DISK);
-    fx_lost(fx, guest.link);
+    end_in_an_outage(fx, &guest);
     rule = &fx_record(fx, "local", "web")->rule;
     rule->ancestors[0] = rule->ticket;
     rule->n_ancestors = 1;
@@ -293,12 +299,7 @@ static void test_end_of_a_life_that_is_over(void **state)
     struct fx_guest guest;
     struct rt_record *rule;
 
-    fx_guest(&guest, "web", 1);
-    fx_serve(fx, &guest);
-    fx_down(fx);
-    end(fx, guest.link, 4, 0, 0);
-    want_end_ok(fx, guest.link, RT_END_ON_DISK);
-    fx_lost(fx, guest.link);
+    end_in_an_outage(fx, &guest);
     rule = &fx_record(fx, "local", "web")->rule; /* started anew elsewhere */
     rule->life++;
     memset(&rule->inc, 99, sizeof rule->inc);
