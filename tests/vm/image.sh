@@ -4,6 +4,7 @@
 #
 # What a test's guest boots from.
 #
+#   image.sh fetch PACKAGE DIR          downloads the kernel package that this one depends on, then as below
 #   image.sh kernel DEB DIR             the package's kernel and the modules of tether.conf: DIR/vmlinuz, DIR/modules/
 #   image.sh initramfs DIR BIN FILES OUT [PROGRAM...]
 #                                       DIR: as above; BIN: folder with the static programs tether, workload, relay;
@@ -37,6 +38,20 @@ kernel() {
     mv "$dir.new" "$dir"
 }
 
+fetch() {
+    name=$(LC_ALL=C apt-cache depends "$1" | sed -n 's/^ *Depends: \(linux-image-.*\)/\1/p' | head -n 1)
+    if [ -z "$name" ]; then
+        echo "image.sh: apt-cache knows no $1; is this Debian on amd64?" >&2
+        exit 1
+    fi
+    download=$2.download
+    rm -rf "$download"
+    mkdir -p "$download"
+    (cd "$download" && apt-get -q -o Acquire::Retries=3 download "$name")
+    kernel "$(ls "$download"/*.deb)" "$2"
+    rm -rf "$download"
+}
+
 initramfs() {
     dir=$1 bin=$2 files=$3 out=$4
     shift 4
@@ -67,9 +82,9 @@ initramfs() {
 verb=$1
 shift
 case $verb in
-kernel | initramfs) "$verb" "$@" ;;
+fetch | kernel | initramfs) "$verb" "$@" ;;
 *)
-    echo "usage: image.sh kernel|initramfs ..." >&2
+    echo "usage: image.sh fetch|kernel|initramfs ..." >&2
     exit 2
     ;;
 esac
