@@ -155,7 +155,8 @@ static void write_config(const struct vm_guest *guest, const struct vm_guest_opt
     }
     (void)fclose(order);
     (void)fprintf(config, "hostname %s\ncid %s\nlink eth0=%s/16\nlink lo=127.0.0.1/8\nagent %s\n", guest->cid,
-                  guest->cid, guest->address, options->vsock ? "vsock:1:7400" : "tcp:" VM_HOST_ADDRESS ":7400");
+                  guest->cid, guest->address,
+                  options->link == VM_TCP ? "tcp:" VM_HOST_ADDRESS ":7400" : "vsock:1:7400");
     for (size_t i = 0; options->lines[i] != NULL; i++) {
         (void)fprintf(config, "%s\n", options->lines[i]);
     }
@@ -163,9 +164,10 @@ static void write_config(const struct vm_guest *guest, const struct vm_guest_opt
 }
 
 /* With a vSocket the guest's first program starts the relay, then becomes the tether. */
-static const char vsock_init[] = "#!/bin/sh\n"
-                                 "/bin/relay " VM_HOST_ADDRESS " 7400\n"
-                                 "exec /bin/tether\n";
+static const char *const inits[] = {
+    [VM_VSOCK] = "#!/bin/sh\n/bin/relay " VM_HOST_ADDRESS " 7400\nexec /bin/tether\n",
+    [VM_VSOCK_PORT] = "#!/bin/sh\n/bin/relay '/dev/vport*p*' 7400\nexec /bin/tether\n",
+};
 
 static const char image_script[] = RT_VM_SOURCE "/image.sh";
 
@@ -184,8 +186,8 @@ static void make_initramfs(struct vm_guest *guest, const struct vm_guest_options
     assert_int_equal(mkdir(etc, 0755), 0);
     write_config(guest, options, etc);
     write_file(etc, "token", token);
-    if (options->vsock) {
-        write_file(files, "init", vsock_init);
+    if (options->link != VM_TCP) {
+        write_file(files, "init", inits[options->link]);
         (void)snprintf(init, sizeof init, "%s/init", files);
         assert_int_equal(chmod(init, 0755), 0);
     }
@@ -214,6 +216,7 @@ void vm_guest_qemu(struct vm_guest *guest, unsigned host, bool incoming, struct 
                                       .dir = harness.dir,
                                       .log_dir = log,
                                       .name = name,
+                                      .port = guest->port.path[0] != '\0' ? guest->port.path : NULL,
                                       .incoming = incoming};
 
     (void)snprintf(kernel, sizeof kernel, "%s/kernel/vmlinuz", parts());
@@ -253,6 +256,10 @@ struct vm_guest *vm_guest_start(const struct vm_guest_options *options)
     (void)snprintf(guest->initramfs, sizeof guest->initramfs, "%s/%s.cpio", harness.dir, options->cid);
     assert_int_equal(rt_cluster_create(&harness, guest->cid, token, sizeof token), 0);
     make_initramfs(guest, options, token);
+    if (options->link == VM_VSOCK_PORT) {
+        (void)snprintf(guest->port.path, sizeof guest->port.path, "%s/%s.port", harness.dir, options->cid);
+        assert_int_equal(vm_port_open(&guest->port, harness.hosts[0].guests), 0);
+    }
     vm_guest_qemu(guest, 0, false, &guest->qemu);
     wait_served(guest->cid);
     return guest;
@@ -291,6 +298,7 @@ void vm_guests_end(void)
     for (unsigned i = 0; i < n_guests; i++) {
         vm_qemu_end(&guests[i].next);
         vm_qemu_end(&guests[i].qemu);
+        vm_port_close(&guests[i].port);
     }
     n_guests = 0;
 }
@@ -367,10 +375,7 @@ void vm_move_finish(struct vm_guest *guest, struct vm_migration *migration)
     assert_int_equal(vm_qemu_migrate_wait(&guest->qemu, "completed"), 0);
     assert_int_equal(vm_qmp_wait(&guest->qemu.qmp, "STOP", &migration->stopped_ms, RESUME_LIMIT_MS), 0);
     assert_int_equal(vm_qemu_migrate_times(&guest->qemu, migration), 0);
-    vm_qemu_end(&guest->qemu);
-    guest->qemu = guest->next;
-    guest->next = (struct vm_qemu){.qmp.fd = -1};
-    guest->on = guest->to;
+    vm_guest_next(guest);
 }
 
 void vm_guest_save(struct vm_guest *guest, const char *path)
@@ -379,15 +384,24 @@ void vm_guest_save(struct vm_guest *guest, const char *path)
     assert_int_equal(vm_qemu_save(&guest->qemu, path), 0);
 }
 
-void vm_guest_restore(struct vm_guest *guest, unsigned host, const char *path, double *resumed_ms)
+void vm_guest_next(struct vm_guest *guest)
 {
+    vm_qemu_end(&guest->qemu);
+    guest->qemu = guest->next;
+    guest->next = (struct vm_qemu){.qmp.fd = -1};
+    guest->on = guest->to;
+}
+
+void vm_guest_restore(struct vm_guest *guest, const char *path, double *resumed_ms)
+{
+    guest->to = 1 - guest->on;
+    vm_guest_qemu(guest, guest->to, true, &guest->next);
     note_more(guest);
     vm_qemu_end(&guest->qemu);
-    vm_guest_qemu(guest, host, true, &guest->qemu);
-    assert_int_equal(vm_qemu_restore(&guest->qemu, path), 0);
-    assert_int_equal(vm_qmp_wait(&guest->qemu.qmp, "RESUME", resumed_ms, RESUME_LIMIT_MS), 0);
-    vm_reset(guest, host);
-    guest->on = host;
+    assert_int_equal(vm_qemu_restore(&guest->next, path), 0);
+    assert_int_equal(vm_qmp_wait(&guest->next.qmp, "RESUME", resumed_ms, RESUME_LIMIT_MS), 0);
+    vm_reset(guest, guest->to);
+    vm_guest_next(guest);
 }
 
 void vm_move(struct vm_guest *guest, unsigned host, struct vm_migration *migration)

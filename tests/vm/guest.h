@@ -5,6 +5,7 @@
 
 #include "tests/system/cluster/harness.h"
 #include "tests/vm/host.h"
+#include "tests/vm/port.h"
 #include "tests/vm/qemu.h"
 
 #include <stdbool.h>
@@ -24,6 +25,13 @@
 
 extern struct vm_host vm_hosts[VM_HOSTS];
 
+/* What the tether dials, and where that leads. */
+enum vm_link {
+    VM_TCP,        /* the host's agent */
+    VM_VSOCK,      /* AF_VSOCK CID 1: a relay in the guest, which dials the host's agent over TCP */
+    VM_VSOCK_PORT, /* the same relay, on a virtio serial port: the connection survives what happens to the machine */
+};
+
 struct vm_guest {
     char cid[32];
     unsigned number; /* from 0: its tap, MAC and address */
@@ -31,6 +39,7 @@ struct vm_guest {
     char initramfs[VM_QEMU_PATH];
     unsigned on;      /* index of the host */
     unsigned started; /* QEMU processes so far */
+    struct vm_port port;
     struct vm_qemu qemu;
     struct vm_qemu next;                          /* the other side of a migration */
     unsigned to;                                  /* its host */
@@ -42,7 +51,7 @@ struct vm_guest {
 
 struct vm_guest_options {
     const char *cid;
-    bool vsock;                  /* its tether dials a relay in the guest on AF_VSOCK CID 1 */
+    enum vm_link link;
     const char *const *programs; /* more for its /bin, with their libraries; NULL-terminated, or NULL */
     const char *const *lines;    /* more lines of tether.conf, NULL-terminated */
 };
@@ -66,12 +75,14 @@ void vm_move_finish(struct vm_guest *guest, struct vm_migration *migration);
 void vm_move(struct vm_guest *guest, unsigned host, struct vm_migration *migration);
 /* The guest stands still and is in the file. vm_qemu_cont() lets it go on where it is. */
 void vm_guest_save(struct vm_guest *guest, const char *path);
-/* Ends what runs of it, and starts it from the file on a host; resets its connections. */
-void vm_guest_restore(struct vm_guest *guest, unsigned host, const char *path, double *resumed_ms);
+/* Ends what runs of it, and starts it from the file on the other host; resets its TCP connections. */
+void vm_guest_restore(struct vm_guest *guest, const char *path, double *resumed_ms);
 /* Bytes of output that its tether has sent again since this was asked last, from the tether's log; of input that was on
  * its way on connections that were cut. */
 uint64_t vm_guest_resent(struct vm_guest *guest);
 uint64_t vm_guest_lost_in(struct vm_guest *guest);
+/* What a restore or a finished migration ends with: what ran of it ends, `next` is the guest now, on the host `to`. */
+void vm_guest_next(struct vm_guest *guest);
 /* What begin and finish do about the connections: note those of the host that the guest is on; and, when it runs on
  * another one, reset them. */
 void vm_note_conns(struct vm_guest *guest);

@@ -4,6 +4,7 @@
 #
 # What a test's guest boots from.
 #
+#   image.sh has DIR                    0: all of `kernel` is there
 #   image.sh fetch PACKAGE DIR          downloads the kernel package that this one depends on, then as below
 #   image.sh kernel DEB DIR             the package's kernel and the modules of tether.conf: DIR/vmlinuz, DIR/modules/
 #   image.sh initramfs DIR BIN FILES OUT [PROGRAM...]
@@ -14,7 +15,7 @@ set -eu
 
 # In the order in which they can be loaded.
 modules="virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci failover net_failover virtio_net
-    vsock vmw_vsock_virtio_transport_common vsock_loopback"
+    vsock vmw_vsock_virtio_transport_common vsock_loopback virtio_console"
 
 kernel() {
     deb=$1 dir=$2
@@ -36,6 +37,12 @@ kernel() {
     done
     rm -rf "$dir.new/deb" "$dir"
     mv "$dir.new" "$dir"
+}
+
+has() {
+    for name in vmlinuz $(printf 'modules/%s.ko ' $modules); do
+        [ -e "$1/$name" ] || exit 1
+    done
 }
 
 fetch() {
@@ -62,7 +69,7 @@ initramfs() {
     done
     cp "$dir"/modules/*.ko "$root/lib/modules/"
     cp "$(command -v busybox)" "$root/bin/busybox"
-    for applet in sh cat echo sleep stty top vi mount ps kill dd mkdir rm grep; do
+    for applet in sh cat echo sleep stty top vi mount ps kill dd mkdir rm grep tail; do
         ln -s busybox "$root/bin/$applet"
     done
     cp "$bin/tether" "$bin/workload" "$bin/relay" "$root/bin/"
@@ -82,9 +89,9 @@ initramfs() {
 verb=$1
 shift
 case $verb in
-fetch | kernel | initramfs) "$verb" "$@" ;;
+has | fetch | kernel | initramfs) "$verb" "$@" ;;
 *)
-    echo "usage: image.sh fetch|kernel|initramfs ..." >&2
+    echo "usage: image.sh has|fetch|kernel|initramfs ..." >&2
     exit 2
     ;;
 esac

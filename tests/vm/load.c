@@ -47,11 +47,11 @@ void vm_load_move(struct vm_stream *stream, struct vm_guest *guest, struct vm_ca
     vm_case_add(c, &migration, vm_stream_blackout(stream, migration.resumed_ms));
 }
 
-struct vm_guest *vm_load_guest(const char *cid, bool vsock)
+struct vm_guest *vm_load_guest(const char *cid, enum vm_link link)
 {
     const char *const lines[] = {"command /bin/sleep", "argument 100000", NULL};
 
-    return vm_guest_start(&(struct vm_guest_options){.cid = cid, .vsock = vsock, .lines = lines});
+    return vm_guest_start(&(struct vm_guest_options){.cid = cid, .link = link, .lines = lines});
 }
 
 static bool log_has(const char *path, const char *text)

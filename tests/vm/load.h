@@ -23,7 +23,7 @@ void vm_load_end(struct vm_stream *stream, struct vm_guest *guest, struct vm_cas
 void vm_load_move(struct vm_stream *stream, struct vm_guest *guest, struct vm_case *c);
 
 /* A guest whose main process only sleeps; what is measured runs beside it. */
-struct vm_guest *vm_load_guest(const char *cid, bool vsock);
+struct vm_guest *vm_load_guest(const char *cid, enum vm_link link);
 /* Until this text stands in a log. */
 void vm_log_until(const char *path, const char *text, unsigned limit_ms);
 /* Starts a host's agent again, until it answers. */

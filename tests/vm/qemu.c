@@ -23,6 +23,7 @@ static const char kernel_arguments[] =
 int vm_qemu_start(struct vm_qemu *qemu, const struct vm_qemu_options *options)
 {
     char monitor[VM_QEMU_PATH + 32], monitor_path[VM_QEMU_PATH], serial[VM_QEMU_PATH + 16], netdev[96], device[96];
+    char port[VM_QEMU_PATH + 32] = "null,id=port";
     const char *argv[] = {"ip",
                           "netns",
                           "exec",
@@ -54,6 +55,12 @@ int vm_qemu_start(struct vm_qemu *qemu, const struct vm_qemu_options *options)
                           netdev,
                           "-device",
                           device,
+                          "-chardev",
+                          port,
+                          "-device",
+                          "virtio-serial-pci",
+                          "-device",
+                          "virtserialport,chardev=port",
                           options->incoming ? "-incoming" : NULL,
                           "defer",
                           NULL};
@@ -71,6 +78,9 @@ int vm_qemu_start(struct vm_qemu *qemu, const struct vm_qemu_options *options)
     (void)snprintf(netdev, sizeof netdev, "tap,id=net0,ifname=%s,script=no,downscript=no", options->tap);
     (void)snprintf(device, sizeof device, "virtio-net-pci,netdev=net0,romfile=,mac=02:72:74:00:01:%02x",
                    options->number & 0xff);
+    if (options->port != NULL) {
+        (void)snprintf(port, sizeof port, "socket,id=port,path=%s", options->port);
+    }
     rt_process_spec_init(&spec, argv);
     spec.log = qemu->log;
     qemu->pid = rt_process_start(&spec);

@@ -23,7 +23,8 @@ struct vm_qemu_options {
     const char *dir; /* for sockets */
     const char *log_dir;
     const char *name; /* of its files; one for each process */
-    bool incoming;    /* waits for vm_qemu_accept() */
+    const char *port; /* the unix socket of its virtio serial port, or NULL */
+    bool incoming;    /* waits for a migration or a restore */
 };
 
 struct vm_qemu {

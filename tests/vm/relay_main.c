@@ -2,6 +2,8 @@
  * Copyright The retether authors */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <glob.h>
 #include <linux/vm_sockets.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -15,9 +17,9 @@
 #include <time.h>
 #include <unistd.h>
 
-/* relay ADDRESS PORT: in the background, listens on AF_VSOCK PORT within a guest, and relays each connection to
- * ADDRESS:PORT over TCP; a process for each. So a tether that dials CID 1 has a real vSocket, with its resets and ends,
- * though the emulator has none.
+/* relay ADDRESS|DEVICE PORT: in the background, listens on AF_VSOCK PORT within a guest, and relays each connection to
+ * ADDRESS:PORT over TCP, or to a device (a pattern that begins with a slash); a process for each. So a tether that
+ * dials CID 1 has a real vSocket, with its resets and ends, though the emulator has none.
  *
  * An end of either side is the end of both: a reset of the TCP side closes the vSocket with what may be unread in it.
  */
@@ -36,6 +38,15 @@ static void pause_ms(long ms)
     struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
 
     (void)nanosleep(&time, NULL);
+}
+
+static int open_device(const char *pattern)
+{
+    glob_t found = {0};
+    int fd = glob(pattern, 0, NULL, &found) == 0 ? open(found.gl_pathv[0], O_RDWR | O_CLOEXEC) : -1;
+
+    globfree(&found);
+    return fd;
 }
 
 static int dial(const struct sockaddr_in *to)
@@ -66,7 +77,7 @@ static bool step(struct half *half, short from_ready, short to_ready)
     ssize_t n;
 
     if (half->begin == half->end && from_ready != 0) {
-        n = recv(half->from, half->data, sizeof half->data, MSG_DONTWAIT);
+        n = read(half->from, half->data, sizeof half->data);
         if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
             return false;
         }
@@ -74,7 +85,7 @@ static bool step(struct half *half, short from_ready, short to_ready)
         half->end = n > 0 ? (size_t)n : 0;
     }
     if (half->begin < half->end) {
-        n = send(half->to, half->data + half->begin, half->end - half->begin, MSG_DONTWAIT | MSG_NOSIGNAL);
+        n = write(half->to, half->data + half->begin, half->end - half->begin);
         if (n < 0 && errno != EAGAIN && errno != EINTR) {
             return false;
         }
@@ -86,7 +97,7 @@ static bool step(struct half *half, short from_ready, short to_ready)
 static void relay(int guest, int agent)
 {
     static struct half up, down;
-    bool good = true;
+    bool good = fcntl(guest, F_SETFL, O_NONBLOCK) == 0 && fcntl(agent, F_SETFL, O_NONBLOCK) == 0;
 
     up = (struct half){.from = guest, .to = agent};
     down = (struct half){.from = agent, .to = guest};
@@ -127,8 +138,8 @@ int main(int argc, char **argv)
     struct sockaddr_in to = {.sin_family = AF_INET};
     int listener, guest, agent;
 
-    if (argc != 3 || inet_pton(AF_INET, argv[1], &to.sin_addr) != 1) {
-        (void)fputs("usage: relay ADDRESS PORT\n", stderr);
+    if (argc != 3 || (argv[1][0] != '/' && inet_pton(AF_INET, argv[1], &to.sin_addr) != 1)) {
+        (void)fputs("usage: relay ADDRESS|DEVICE PORT\n", stderr);
         return 2;
     }
     to.sin_port = htons((uint16_t)strtoul(argv[2], NULL, 10));
@@ -137,6 +148,7 @@ int main(int argc, char **argv)
         return 0;
     }
     (void)signal(SIGCHLD, SIG_IGN);
+    (void)signal(SIGPIPE, SIG_IGN);
     listener = listen_vsock(ntohs(to.sin_port));
     if (listener < 0) {
         (void)fputs("relay: no vSockets here\n", stderr);
@@ -144,7 +156,7 @@ int main(int argc, char **argv)
     }
     while ((guest = accept(listener, NULL, NULL)) >= 0 || errno == EINTR || errno == ECONNABORTED) {
         if (guest >= 0 && fork() == 0) {
-            agent = dial(&to);
+            agent = argv[1][0] == '/' ? open_device(argv[1]) : dial(&to);
             if (agent >= 0) {
                 relay(guest, agent);
             }

@@ -182,7 +182,7 @@ static void test_power_off(void **state)
 static void test_boot(void **state)
 {
     (void)state;
-    guest = vm_load_guest("core", false);
+    guest = vm_load_guest("core", VM_TCP);
 }
 
 static void test_vsock(void **state)
@@ -190,7 +190,7 @@ static void test_vsock(void **state)
     struct vm_case c = {.name = "AF_VSOCK, there and back under load"};
 
     (void)state;
-    guest = vm_load_guest("vsock", true);
+    guest = vm_load_guest("vsock", VM_VSOCK);
     vm_load_start(&stream, guest, VM_LOAD_RATE, 17);
     vm_load_move(&stream, guest, &c);
     vm_load_move(&stream, guest, &c);

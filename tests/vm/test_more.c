@@ -20,7 +20,7 @@ static struct vm_stream stream, other_stream;
 static void test_boot(void **state)
 {
     (void)state;
-    guest = vm_load_guest("more", false);
+    guest = vm_load_guest("more", VM_TCP);
 }
 
 static const char make_dirt[] = "while [ ! -e /tmp/stop ]; do dd if=/dev/zero of=/tmp/dirt bs=1M count=24 conv=notrunc "
@@ -58,7 +58,7 @@ static void test_saved(void **state)
     vm_guest_save(guest, path);
     assert_int_equal(vm_qmp_wait(&guest->qemu.qmp, "STOP", &times.stopped_ms, HARNESS_LIMIT_MS), 0);
     rt_process_sleep_ms(SAVED_MS);
-    vm_guest_restore(guest, 1 - guest->on, path, &times.resumed_ms);
+    vm_guest_restore(guest, path, &times.resumed_ms);
     (void)unlink(path);
     times.downtime_ms = times.resumed_ms - times.stopped_ms;
     vm_case_add(&c, &times, vm_stream_blackout(&stream, times.resumed_ms));
@@ -110,7 +110,7 @@ static void test_silent_vsock(void **state)
 {
     (void)state;
     vm_guests_end();
-    guest = vm_load_guest("silent", true);
+    guest = vm_load_guest("silent", VM_VSOCK);
     silent("silent hang, AF_VSOCK; downtime: until the agent had found it", 26);
 }
 
@@ -121,7 +121,7 @@ static void test_crossing(void **state)
     struct vm_migration one, two;
 
     (void)state;
-    other = vm_load_guest("cross", false);
+    other = vm_load_guest("cross", VM_TCP);
     if (guest->on == other->on) {
         vm_move(other, 1 - other->on, &two);
     }

@@ -89,7 +89,7 @@ static void test_editor(void **state)
     char moved_file[512], still_file[512];
 
     (void)state;
-    guest = vm_load_guest("tty", false);
+    guest = vm_load_guest("tty", VM_TCP);
     session("/tmp/x", 0, &c, &still, still_file, sizeof still_file);
     harness_expect(0, "", ARGS("exec", guest->cid, "--", "/bin/sh", "-c", "exec rm /tmp/x"));
     session("/tmp/x", 2, &c, &moved, moved_file, sizeof moved_file);
