@@ -340,6 +340,19 @@ void sim_fault_once(void)
     sim.stats.faults[fault] += done;
 }
 
+/* Of the guest's links, the one that counts or an earlier one. */
+static bool a_link_hangs(int guest)
+{
+    for (int i = 0; i < SIM_CONNS; i++) {
+        const struct sim_conn *c = &sim.conns[i];
+
+        if (c->used && c->cut && c->kind == NODE_GUEST && c->peer == guest && c->peer_gen == sim.guests[guest].gen &&
+            (c->open[0] || c->open[1]))
+            return true;
+    }
+    return false;
+}
+
 void sim_heal(void)
 {
     sim.quiet = true;
@@ -350,9 +363,7 @@ void sim_heal(void)
     for (int i = 0; i < SIM_CLIENTS; i++)
         if (!sim.clients[i].stalled_for_ever)
             sim.clients[i].stalled_until_us = 0;
-    for (int i = 0; i < SIM_GUESTS; i++) {
-        const struct sim_conn *conn = &sim.conns[sim.guests[i].conn < 0 ? 0 : sim.guests[i].conn];
-        sim.guests[i].hung = sim.guests[i].conn >= 0 && conn->cut && conn->open[0];
-    }
+    for (int i = 0; i < SIM_GUESTS; i++)
+        sim.guests[i].hung = a_link_hangs(i);
     sim_log("the faults have ended");
 }

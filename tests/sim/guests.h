@@ -53,7 +53,7 @@ struct sim_guest {
     uint64_t timer_us, paused_until_us;
     bool forked; /* it or its original was cloned, reverted or restarted: refusals are no violation */
     bool exits, exited;
-    bool hung; /* when the faults ended its link was dead, and nobody had told it */
+    bool hung; /* when the faults ended a link of its was dead, and one end had not been told */
     struct sim_done done;
     bool stopped[2]; /* the process found no room for its output */
     struct sim_hold holds[RT_ATTS_MAX];
