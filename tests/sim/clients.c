@@ -82,7 +82,8 @@ void sim_client_crash(int client)
     c->gen++;
 }
 
-/* Whether the guest takes it for a late duplicate or for bad use: it must never be bound. */
+/* The guest takes it for a late duplicate or for bad use, unless nothing of the attachment has been acknowledged or
+ * applied: then it cannot be told from a repeated `new`, and who had it is told STOLEN. */
 bool sim_client_twin(int client, const struct rt_attach_options *options)
 {
     struct sim_client *c = &sim.clients[client];
@@ -93,12 +94,27 @@ bool sim_client_twin(int client, const struct rt_attach_options *options)
     return true;
 }
 
+static void taken_over(const struct rt_catt *twin)
+{
+    uint8_t id[RT_ID_SIZE];
+
+    rt_catt_id(twin, id);
+    for (int i = 0; i < SIM_CLIENTS * SIM_ATTS; i++) {
+        struct sim_att *att = &sim.clients[i / SIM_ATTS].atts[i % SIM_ATTS];
+
+        if (att->att && memcmp(att->id, id, RT_ID_SIZE) == 0)
+            att->taken = true;
+    }
+}
+
 static void twin_events(int client)
 {
     struct sim_client *c = &sim.clients[client];
     struct rt_catt_event ev;
 
     while (c->twin && rt_catt_event(c->twin, &ev)) {
+        if (ev.kind == RT_CATT_ATTACHED)
+            taken_over(c->twin);
         if (ev.kind == RT_CATT_FAILED) {
             rt_catt_free(c->twin);
             c->twin = NULL;
@@ -279,7 +295,8 @@ static void on_event(int client, struct sim_att *att, const struct rt_catt_event
         if (ev->cls == RT_CLASS_ENDED)
             check_ended(client, att);
         sim_log("client %d: failed: %s %s", client, rt_class_name(ev->cls), ev->text);
-        if (!sim_forked(att->container) && ev->cls != RT_CLASS_ENDED && ev->cls != RT_CLASS_NOT_FOUND)
+        if (!sim_forked(att->container) && ev->cls != RT_CLASS_ENDED && ev->cls != RT_CLASS_NOT_FOUND &&
+            !(ev->cls == RT_CLASS_STOLEN && att->taken))
             sim_fail("client %d: an attach of an honest container failed: %s: %s", client, rt_class_name(ev->cls),
                      ev->text);
         if (ev->cls == RT_CLASS_NOT_FOUND && att->attached && !sim_forked(att->container) &&

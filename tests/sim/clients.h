@@ -22,6 +22,7 @@ struct sim_att {
     bool final;    /* REWOUND or FAILED told, or detached */
     bool attached; /* ever */
     bool bound;    /* its streams go on, as far as it was told */
+    bool taken;    /* by another process with the same id, before anything of it was used */
     uint8_t id[RT_ID_SIZE];
     int container;
     uint64_t lines[2]; /* per stream: pasts that everything received fits, a bit each */

@@ -28,6 +28,8 @@ struct sim_event {
 };
 
 void sim_post(struct sim_event event, uint64_t delay_us);
+/* Puts off an event that was popped; it stays before all that were made after it and come at the same time. */
+void sim_hold(struct sim_event event, uint64_t until_us);
 bool sim_pop(struct sim_event *event);
 void sim_clear(void);
 

@@ -223,6 +223,7 @@ bool sim_guest_revert(int guest)
     g->done = g->saved_done;
     g->line = line;
     memset(g->holds, 0, sizeof g->holds);
+    memset(g->stopped, 0, sizeof g->stopped); /* until its process tries again */
     g->dark_us = 0;
     if (!keep) {
         if (g->conn >= 0)

@@ -197,7 +197,7 @@ static void step(void)
     sim.now_us = e.at_us;
     until = paused_until(&e);
     if (until) {
-        sim_post(e, *until - sim.now_us);
+        sim_hold(e, *until);
         return;
     }
     sim.stats.events++;

@@ -92,7 +92,7 @@ static bool before(const struct sim_event *a, const struct sim_event *b)
     return a->at_us != b->at_us ? a->at_us < b->at_us : a->seq < b->seq;
 }
 
-void sim_post(struct sim_event event, uint64_t delay_us)
+static void put(struct sim_event event)
 {
     size_t i = sim.n_heap++;
 
@@ -102,13 +102,24 @@ void sim_post(struct sim_event event, uint64_t delay_us)
         if (!sim.heap)
             sim_fail("the simulation is out of memory");
     }
-    event.at_us = sim.now_us + delay_us;
-    event.seq = sim.seq++;
     while (i > 0 && before(&event, &sim.heap[(i - 1) / 2])) {
         sim.heap[i] = sim.heap[(i - 1) / 2];
         i = (i - 1) / 2;
     }
     sim.heap[i] = event;
+}
+
+void sim_post(struct sim_event event, uint64_t delay_us)
+{
+    event.at_us = sim.now_us + delay_us;
+    event.seq = sim.seq++;
+    put(event);
+}
+
+void sim_hold(struct sim_event event, uint64_t until_us)
+{
+    event.at_us = until_us;
+    put(event);
 }
 
 bool sim_pop(struct sim_event *event)
