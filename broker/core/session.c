@@ -287,8 +287,9 @@ void rt_ag_session_guest_gone(struct rt_agent *agent, struct ag_session *session
     if (!session->claimed) {
         agent->stats.provisional--;
     }
-    /* An ended session stays ended; one that another host claimed is that host's to tell of. */
-    if (session->rule != NULL && session->claimed && session->state != RT_SESSION_ENDED) {
+    /* An ended session stays ended; one that another host claimed is that host's to tell of. Unclaimed, its take may
+     * have had its effect all the same: the store knows, and refuses the word of who has no claim. */
+    if (session->rule != NULL && session->state != RT_SESSION_ENDED) {
         if (session->report_dirty) {
             rt_ag_session_write_report(agent, session);
         }

@@ -260,7 +260,8 @@ static void taken_away(struct rt_agent *agent, struct ag_link *link, const struc
     }
 }
 
-/* The take had its effect, but the guest's link is gone: the record names this host, which does not serve it. */
+/* The take had its effect, or may have had it, but the guest's link is gone: the record names this host, which does not
+ * serve it. */
 static void taken_for_nobody(struct rt_agent *agent, const struct ag_op *op)
 {
     struct ag_session *session = rt_ag_session_get(agent, &op->key);
@@ -290,7 +291,7 @@ void rt_ag_take_reply(struct rt_agent *agent, const struct ag_op *op, const stru
         agent->retake_flight--;
     }
     if (link == NULL || (link->state != AG_TAKING && link->state != AG_SERVING)) {
-        if (ok) {
+        if (ok || reply->error != 0) {
             taken_for_nobody(agent, op);
         }
         rt_ag_retake_pump(agent);

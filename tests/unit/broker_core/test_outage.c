@@ -4,6 +4,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -86,6 +87,45 @@ static void test_take_repeated(void **state)
     assert_int_equal(fx_stats(fx).provisional, 0);
     fx_tick(fx, 3000);
     assert_int_equal(fx->n_submitted[RT_STORE_TAKE], takes + 2);
+}
+
+/* A take that had its effect though its answer was lost, of a guest that has gone: another start of the container waits
+ * until the record says so. */
+static void test_take_unanswered(void **state)
+{
+    struct fx *fx = *state;
+
+    for (int serving = 0; serving < 2; serving++) {
+        const char *cid = serving ? "web" : "db";
+        struct rt_record *rule = &fx_record(fx, "local", cid)->rule;
+        struct fx_guest guest;
+
+        fx_guest(&guest, cid, 1);
+        fx_hello(fx, &guest);
+        fx_answer(fx);
+        fx_welcome(fx, &guest, NULL);
+        fx_confirm(fx, &guest);
+        rule->exists = true;
+        rule->state = RT_SESSION_RUNNING;
+        rule->life = guest.life;
+        rule->epoch = guest.epoch;
+        memcpy(rule->host, "here", sizeof "here");
+        if (serving) {
+            fx_fail(fx, RT_ETIMEDOUT);
+            assert_true(fx_serves(fx, cid));
+            fx_lost(fx, guest.link);
+            fx_answer(fx);
+            assert_int_equal(rule->state, RT_SESSION_MOVING);
+        } else {
+            fx_lost(fx, guest.link);
+            fx_fail(fx, RT_ETIMEDOUT);
+        }
+        fx_tick(fx, RT_LOST_AFTER_MS);
+        fx_answer(fx);
+        assert_int_equal(rule->state, RT_SESSION_LOST);
+    }
+    fx_tick(fx, RT_LEASE_MS);
+    assert_int_equal(fx_stats(fx).sessions, 0);
 }
 
 /* However often a guest comes back while the store is out: no chain grows so long that it reads as a copy. */
@@ -173,8 +213,13 @@ static void test_out_chain_guarded_while_served(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        FX_TEST(test_store_silent), FX_TEST(test_store_down),          FX_TEST(test_take_repeated),
-        FX_TEST(test_long_outage),  FX_TEST(test_provisional_refused), FX_TEST(test_out_chain_guarded_while_served),
+        FX_TEST(test_store_silent),
+        FX_TEST(test_store_down),
+        FX_TEST(test_take_repeated),
+        FX_TEST(test_take_unanswered),
+        FX_TEST(test_long_outage),
+        FX_TEST(test_provisional_refused),
+        FX_TEST(test_out_chain_guarded_while_served),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
