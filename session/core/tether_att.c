@@ -349,6 +349,7 @@ static struct rt_att *make(struct rt_tether *t, const struct rt_attach_msg *msg,
     att = rt_tether_new_att(t, msg->id.data, proc, now);
     if (!att) {
         why->cls = RT_CLASS_LIMIT;
+        why->which = "attachments";
         why->max = RT_ATTS_MAX;
         why->text = "this container takes no more attachments: at most 128, until one without its client makes room";
     }
@@ -389,17 +390,6 @@ static bool attach_new(struct rt_tether *t, struct rt_att **found, const struct 
         set_terms(att, msg);
     *found = att;
     return true;
-}
-
-static void resize_for(struct rt_tether *t, const struct rt_att *att, const struct rt_attach_msg *msg)
-{
-    struct rt_proc *proc = rt_tether_proc(t, att->proc);
-
-    if (!proc || !proc->tty || !msg->rows || !msg->cols || msg->rows > UINT16_MAX || msg->cols > UINT16_MAX)
-        return;
-    proc->rows = (unsigned)msg->rows;
-    proc->cols = (unsigned)msg->cols;
-    proc->resize_pending = true;
 }
 
 void rt_tether_note_past(struct rt_tether *t, const struct rt_att *att)
@@ -472,6 +462,6 @@ void rt_tether_attach(struct rt_tether *t, uint32_t channel, const struct rt_att
     }
     rt_tether_charge(t, now);
     bind(t, att, channel, msg);
-    resize_for(t, att, msg);
+    rt_tether_resize(t, rt_tether_proc(t, att->proc), msg->rows, msg->cols);
     rt_tether_settle(t, now);
 }

@@ -79,8 +79,9 @@ struct rt_past {
 struct rt_refusal {
     uint32_t channel;
     uint64_t cls, s, at, got, max;
-    uint64_t life;    /* UNKNOWN_ATTACHMENT: the one that does not know it */
-    const char *text; /* static */
+    uint64_t life;     /* UNKNOWN_ATTACHMENT: the one that does not know it */
+    const char *which; /* LIMIT: of what; static */
+    const char *text;  /* static */
 };
 
 struct rt_att *rt_tether_att_by_channel(const struct rt_tether *t, uint32_t channel);

@@ -221,16 +221,8 @@ static unsigned carry_out(struct rt_tether *t, struct rt_att *att, uint8_t *owne
     }
     if (item.t == RT_ITEM_SIGNAL && item.sig > 0 && item.sig < 65 && proc && proc->state == RT_PROC_RUNNING)
         sig = (unsigned)item.sig;
-    if (item.t == RT_ITEM_RESIZE && proc && proc->tty && item.rows && item.cols && item.rows <= UINT16_MAX &&
-        item.cols <= UINT16_MAX) {
-        struct rt_up_item up = {.t = RT_ITEM_RESIZED, .rows = item.rows, .cols = item.cols};
-
-        proc->rows = (unsigned)item.rows;
-        proc->cols = (unsigned)item.cols;
-        proc->resize_pending = true;
-        if (proc->state != RT_PROC_FINAL)
-            rt_tether_item_up(t, proc, &up);
-    }
+    if (item.t == RT_ITEM_RESIZE)
+        rt_tether_resize(t, proc, item.rows, item.cols);
     free(owned);
     return sig;
 }
@@ -252,6 +244,7 @@ static int take_item(struct rt_tether *t, struct rt_att *att, unsigned *sig, uin
         rt_tether_end_att(t, att,
                           &(struct rt_refusal){.channel = att->channel,
                                                .cls = RT_CLASS_LIMIT,
+                                               .which = "item",
                                                .max = RT_ITEM_MAX,
                                                .text = "bytes of an item of control-down"});
         return 0;

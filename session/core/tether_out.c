@@ -144,7 +144,7 @@ static bool put_refusal(struct writer *w, const struct rt_refusal *refusal)
         .c = refusal->cls, .life = refusal->life, .s = refusal->s, .at = refusal->at, .got = refusal->got};
 
     if (refusal->cls == RT_CLASS_LIMIT) {
-        msg.which = rt_slice_text("attach");
+        msg.which = rt_slice_text(refusal->which);
         msg.max = refusal->max;
     }
     if (refusal->text)

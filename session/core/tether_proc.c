@@ -190,6 +190,20 @@ void rt_tether_item_up(struct rt_tether *t, struct rt_proc *proc, const struct r
     t->report_due = true;
 }
 
+void rt_tether_resize(struct rt_tether *t, struct rt_proc *proc, uint64_t rows, uint64_t cols)
+{
+    struct rt_up_item item = {.t = RT_ITEM_RESIZED, .rows = rows, .cols = cols};
+
+    if (!proc || !proc->tty || rows == 0 || cols == 0 || rows > UINT16_MAX || cols > UINT16_MAX ||
+        (rows == proc->rows && cols == proc->cols))
+        return;
+    proc->rows = (unsigned)rows;
+    proc->cols = (unsigned)cols;
+    proc->resize_pending = true;
+    if (proc->state != RT_PROC_FINAL)
+        rt_tether_item_up(t, proc, &item);
+}
+
 /* ---- start, end of file, exit ---- */
 
 void rt_tether_started(struct rt_tether *t, uint32_t id, unsigned code, uint64_t now)

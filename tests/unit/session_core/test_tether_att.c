@@ -256,6 +256,7 @@ static void test_table_full(void **state)
     tx_attach(&tx, 500, &msg);
     struct rt_refuse_msg refuse = tx_refused(&tx, 500, RT_CLASS_LIMIT);
     assert_int_equal(refuse.max, RT_ATTS_MAX);
+    assert_true(rt_slice_equal(refuse.which, rt_slice_text("attachments")));
     tx_refuse(&tx, 1 + 100, &gone); /* unbound, but it holds */
     tx_attach(&tx, 501, &msg);
     (void)tx_refused(&tx, 501, RT_CLASS_LIMIT);

@@ -115,7 +115,7 @@ static void test_items_once_over_a_cut(void **state)
     }
 }
 
-/* Sizes of several clients: the last one counts, and each is told to all. */
+/* Sizes of several clients, by item and by attach: the last one counts, and each that is another is told to all. */
 static void test_resize_last_wins(void **state)
 {
     (void)state;
@@ -131,11 +131,18 @@ static void test_resize_last_wins(void **state)
     assert_int_equal(tx.cols, 40);
     send_item(1, &(struct rt_down_item){.t = RT_ITEM_RESIZE, .rows = 0, .cols = 10});
     send_item(1, &(struct rt_down_item){.t = RT_ITEM_RESIZE, .rows = 65536, .cols = 10});
+    send_item(1, &(struct rt_down_item){.t = RT_ITEM_RESIZE, .rows = 4, .cols = 40}); /* which it has */
     assert_int_equal(tx.resizes, 1);
+    struct rt_attach_msg other = tx_new(2, 1);
+    other.rows = 5;
+    other.cols = 50;
+    tx_attach(&tx, 2, &other);
     (void)tx_take(&tx);
+    assert_int_equal(tx.resizes, 2);
     unsigned told = 0;
     for (size_t i = 0; i < tx.n_frames; i++)
-        if (tx.frames[i].head.type == RT_DATA && tx.frames[i].head.stream == RT_CONTROL_UP)
+        if (tx.frames[i].head.type == RT_DATA && tx.frames[i].head.stream == RT_CONTROL_UP &&
+            tx.frames[i].head.channel == 1)
             for (size_t at = 0; at < tx.frames[i].head.length; told++) {
                 const uint8_t *p = tx.frames[i].payload + at;
                 struct rt_up_item up;
@@ -146,7 +153,7 @@ static void test_resize_last_wins(void **state)
                 assert_int_equal(up.rows, told + 1);
                 at += 2 + n;
             }
-    assert_int_equal(told, 4);
+    assert_int_equal(told, 5);
     tx_close(&tx);
     open_tty(false);
     send_item(1, &(struct rt_down_item){.t = RT_ITEM_RESIZE, .rows = 2, .cols = 10});
@@ -178,7 +185,8 @@ static void test_bad_items(void **state)
         tx_data(&tx, 1, RT_STDIN, 0, "a", 1);
         tx_data(&tx, 2, RT_STDIN, 0, "b", 1);
         tx_data(&tx, 1, RT_CONTROL_DOWN, 0, rows[i].bytes, rows[i].size);
-        (void)tx_refused(&tx, 1, rows[i].cls);
+        struct rt_refuse_msg why = tx_refused(&tx, 1, rows[i].cls);
+        assert_true(rt_slice_equal(why.which, rt_slice_text(rows[i].cls == RT_CLASS_LIMIT ? "item" : "")));
         assert_null(rt_tether_att_by_id(tx.tether, tx_id(1).data));
         assert_int_equal(tx_read(&tx, 0, &byte, 1), 1);
         assert_int_equal(byte, 'b');
