@@ -219,6 +219,23 @@ static void test_bad_attached(void **state)
     }
 }
 
+/* One that cannot be read ends its own attachment alone. */
+static void test_unreadable_attached(void **state)
+{
+    (void)state;
+    static const uint8_t junk[] = {0xc1};
+    struct rt_attach_msg attach;
+    struct rt_catt *other = fx_live(&fx, 1), *att = fx_attach(&fx);
+    uint32_t channel = fx_take_attach(&fx, 0, &attach);
+    fx_send(&fx, 0, (struct rt_frame){.type = RT_ATTACHED, .channel = channel, .length = sizeof junk}, junk);
+    assert_int_equal(fx_event(att, RT_CATT_FAILED).cls, RT_CLASS_PROTOCOL);
+    assert_int_equal(rt_catt_write(other, "abc", 3), 3);
+    (void)fx_take(&fx, 0);
+    assert_int_equal(fx_frame(&fx, RT_REFUSE, 0)->head.channel, channel);
+    assert_int_equal(fx_frame(&fx, RT_DATA, 0)->head.channel, 1);
+    fx_close(&fx);
+}
+
 static void test_steal_raises_its_try(void **state)
 {
     (void)state;
@@ -285,6 +302,7 @@ int main(void)
         cmocka_unit_test(test_give_up),
         cmocka_unit_test(test_free_says_detach),
         cmocka_unit_test(test_bad_attached),
+        cmocka_unit_test(test_unreadable_attached),
         cmocka_unit_test(test_steal_raises_its_try),
         cmocka_unit_test(test_invalid_options),
     };
