@@ -194,15 +194,17 @@ void rt_ag_session_state(struct rt_agent *agent, struct ag_session *session, enu
     }
 }
 
-/* Writes moving or lost; again after a while when the store does not answer, until somebody serves the session. */
-static void write_state(struct rt_agent *agent, struct ag_session *session, enum rt_session_state state)
+/* Writes moving or lost, under this claim alone; again after a while when the store does not answer, until somebody
+ * serves the session. */
+static void write_state(struct rt_agent *agent, struct ag_session *session, enum rt_session_state state, uint64_t life,
+                        uint64_t epoch)
 {
-    struct rt_store_op op = {.kind = RT_STORE_STATE, .key = session->key, .state = state};
-    struct ag_op about = {.session = session, .state = (uint8_t)state};
+    struct rt_store_op op = {.kind = RT_STORE_STATE, .key = session->key, .state = state, .life = life, .epoch = epoch};
+    struct ag_op about = {.session = session, .state = (uint8_t)state, .life = life, .epoch = epoch};
 
-    op.life = about.life = session->life;
-    op.epoch = about.epoch = session->epoch;
     session->unwritten = (uint8_t)state;
+    session->unwritten_life = life;
+    session->unwritten_epoch = epoch;
     session->write_at = 0;
     if (rt_ag_store(agent, &op, &about) == 0) {
         session->write_at = agent->now + AG_STORE_RETRY_MS;
@@ -234,7 +236,8 @@ void rt_ag_state_reply(struct rt_agent *agent, const struct ag_op *op, const str
 {
     struct ag_session *session = op->session;
 
-    if (session->unwritten != op->state || session->life != op->life || session->epoch != op->epoch) {
+    if (session->unwritten != op->state || session->unwritten_life != op->life ||
+        session->unwritten_epoch != op->epoch) {
         return;
     }
     if (reply->error == RT_EUNAVAIL || reply->error == RT_ETIMEDOUT || reply->error == RT_ELIMIT) {
@@ -294,7 +297,7 @@ void rt_ag_session_guest_gone(struct rt_agent *agent, struct ag_session *session
             rt_ag_session_write_report(agent, session);
         }
         rt_ag_session_state(agent, session, RT_SESSION_MOVING, "the guest is gone");
-        write_state(agent, session, RT_SESSION_MOVING);
+        write_state(agent, session, RT_SESSION_MOVING, session->life, session->epoch);
         session->lost_at = agent->now + RT_LOST_AFTER_MS;
     }
     session->claimed = false;
@@ -303,11 +306,15 @@ void rt_ag_session_guest_gone(struct rt_agent *agent, struct ag_session *session
 
 void rt_ag_session_orphan(struct rt_agent *agent, struct ag_session *session, uint64_t life, uint64_t epoch)
 {
-    if (session->guest != NULL || session->lost_at != 0) {
+    if (session->guest != NULL) {
         return;
     }
     (void)rt_ag_session_note(agent, session, life, epoch, agent->config.host);
-    if (session->life == life && session->epoch == epoch) {
+    if (session->life != life || session->epoch != epoch) {
+        /* The store has fallen back to a time before what is known: whoever served since either takes it again, which
+         * heals the record, or has gone, and then nobody else would ever tell. */
+        write_state(agent, session, RT_SESSION_LOST, life, epoch);
+    } else if (session->lost_at == 0) {
         session->lost_at = agent->now + RT_LOST_AFTER_MS;
     }
     rt_ag_session_settle(agent, session);
@@ -320,13 +327,14 @@ void rt_ag_session_timer(struct rt_agent *agent, struct ag_session *session)
         /* Only while nobody is known to have taken it over. */
         if (session->guest == NULL && strcmp(session->host, agent->config.host) == 0) {
             rt_ag_session_state(agent, session, RT_SESSION_LOST, "the guest did not come back");
-            write_state(agent, session, RT_SESSION_LOST);
+            write_state(agent, session, RT_SESSION_LOST, session->life, session->epoch);
         }
     }
     if (session->write_at != 0 && agent->now >= session->write_at) {
         session->write_at = 0;
-        if (session->guest == NULL && strcmp(session->host, agent->config.host) == 0) {
-            write_state(agent, session, (enum rt_session_state)session->unwritten);
+        if (session->guest == NULL) {
+            write_state(agent, session, (enum rt_session_state)session->unwritten, session->unwritten_life,
+                        session->unwritten_epoch);
         }
     }
     if (session->take_at != 0 && agent->now >= session->take_at) {

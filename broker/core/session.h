@@ -39,7 +39,8 @@ struct ag_session {
     struct ag_link *guest; /* serves it here */
     uint8_t state;         /* enum rt_session_state, as last written or told */
     bool claimed;          /* the store has confirmed what is served */
-    uint8_t unwritten;     /* a state that the store has not got, 0 none */
+    uint8_t unwritten;     /* a state that the store has not got, 0 none; of this claim: */
+    uint64_t unwritten_life, unwritten_epoch;
     /* the newest claim known of */
     uint64_t life, epoch;
     uint64_t known_at; /* 0: nothing known */
@@ -71,6 +72,7 @@ struct rt_slice rt_ag_session_past(const struct ag_session *session);
 /* What the store tells of it is kept; an empty or too long one says nothing. */
 void rt_ag_session_past_note(struct ag_session *session, struct rt_slice past);
 void rt_ag_session_guest_gone(struct rt_agent *agent, struct ag_session *session);
+/* The record names this host under this claim, and nobody serves it here: it becomes lost. */
 void rt_ag_session_orphan(struct rt_agent *agent, struct ag_session *session, uint64_t life, uint64_t epoch);
 void rt_ag_session_timer(struct rt_agent *agent, struct ag_session *session);
 void rt_ag_session_report(struct rt_agent *agent, struct ag_session *session, const uint8_t *data, size_t size);

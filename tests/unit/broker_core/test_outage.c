@@ -128,6 +128,31 @@ static void test_take_unanswered(void **state)
     assert_int_equal(fx_stats(fx).sessions, 0);
 }
 
+/* The store falls back to when this host had the container, and its next host has lost it since: nobody else would
+ * tell.
+ */
+static void test_fallen_back(void **state)
+{
+    struct fx *fx = *state;
+    struct rt_record *rule = &fx_record(fx, "local", "web")->rule;
+
+    fx_claimed(fx, "web", "there", 5, 4);
+    rule->exists = true;
+    rule->state = RT_SESSION_RUNNING;
+    rule->life = 5;
+    rule->epoch = 3;
+    memcpy(rule->host, "here", sizeof "here");
+    fx_down(fx);
+    fx_up(fx, true, false);
+    fx_answer_one(fx, 0); /* the census */
+    assert_int_equal(fx->last[RT_STORE_STATE].epoch, 3);
+    fx_fail(fx, RT_ETIMEDOUT);
+    fx_tick(fx, RT_LOST_AFTER_MS);
+    fx_answer(fx);
+    assert_int_equal(rule->state, RT_SESSION_LOST);
+    assert_int_equal(fx->n_submitted[RT_STORE_STATE], 2);
+}
+
 /* However often a guest comes back while the store is out: no chain grows so long that it reads as a copy. */
 static void test_long_outage(void **state)
 {
@@ -213,13 +238,10 @@ static void test_out_chain_guarded_while_served(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        FX_TEST(test_store_silent),
-        FX_TEST(test_store_down),
-        FX_TEST(test_take_repeated),
-        FX_TEST(test_take_unanswered),
-        FX_TEST(test_long_outage),
-        FX_TEST(test_provisional_refused),
-        FX_TEST(test_out_chain_guarded_while_served),
+        FX_TEST(test_store_silent),        FX_TEST(test_store_down),
+        FX_TEST(test_take_repeated),       FX_TEST(test_take_unanswered),
+        FX_TEST(test_fallen_back),         FX_TEST(test_long_outage),
+        FX_TEST(test_provisional_refused), FX_TEST(test_out_chain_guarded_while_served),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
