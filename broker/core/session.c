@@ -111,13 +111,19 @@ bool rt_ag_session_known(const struct rt_agent *agent, const struct ag_session *
     return session->guest != NULL || (session->known_at != 0 && agent->now - session->known_at < RT_LEASE_MS);
 }
 
-/* A write was refused as another claim holds the record: its news were lost. */
-static void overtaken(struct rt_agent *agent, struct ag_session *session, const struct rt_store_reply *reply)
+/* A write was refused as another claim holds the record: its news were lost, or it is an older one of this host, that
+ * the store has not got past since. */
+static void overtaken(struct rt_agent *agent, const struct ag_op *op, const struct rt_store_reply *reply)
 {
     const struct rt_claim_outcome *outcome = &reply->outcome;
 
-    if (reply->error == RT_ENOTFOUND && outcome->verdict == RT_CLASS_STALE && outcome->host[0] != '\0') {
-        rt_ag_claimed_by(agent, session, outcome->life, outcome->epoch, outcome->host);
+    if (reply->error != RT_ENOTFOUND || outcome->verdict != RT_CLASS_STALE || outcome->host[0] == '\0') {
+        return;
+    }
+    if (strcmp(outcome->host, agent->config.host) != 0) {
+        rt_ag_claimed_by(agent, op->session, outcome->life, outcome->epoch, outcome->host);
+    } else if (outcome->life != op->life || outcome->epoch != op->epoch) { /* else it has ended */
+        rt_ag_session_orphan(agent, op->session, outcome->life, outcome->epoch);
     }
 }
 
@@ -245,7 +251,7 @@ void rt_ag_state_reply(struct rt_agent *agent, const struct ag_op *op, const str
     } else {
         session->unwritten = 0;
         session->write_at = 0; /* of an earlier one that was not answered */
-        overtaken(agent, session, reply);
+        overtaken(agent, op, reply);
     }
 }
 
@@ -409,7 +415,7 @@ void rt_ag_report_reply(struct rt_agent *agent, const struct ag_op *op, const st
         session->report_at = agent->now + AG_REPORT_INTERVAL_MS;
         rt_ag_session_settle(agent, session);
     } else {
-        overtaken(agent, session, reply);
+        overtaken(agent, op, reply);
     }
 }
 

@@ -83,7 +83,8 @@ void sim_client_crash(int client)
 }
 
 /* The guest takes it for a late duplicate or for bad use, unless nothing of the attachment has been acknowledged or
- * applied: then it cannot be told from a repeated `new`, and who had it is told STOLEN. */
+ * applied: then it cannot be told from a repeated `new`, and who had it is told STOLEN, or REWOUND where a gap has
+ * taken the other one further. */
 bool sim_client_twin(int client, const struct rt_attach_options *options)
 {
     struct sim_client *c = &sim.clients[client];
@@ -286,7 +287,7 @@ static void on_event(int client, struct sim_att *att, const struct rt_catt_event
         att->final = true;
         sim_log("client %d: rewound, stream %llu, %llu..%llu", client, (unsigned long long)ev->stream,
                 (unsigned long long)ev->from, (unsigned long long)ev->to);
-        if (!sim_forked(att->container))
+        if (!sim_forked(att->container) && !att->taken)
             sim_fail("client %d: an honest container was called rewound: %s", client, ev->text);
         break;
     case RT_CATT_FAILED:

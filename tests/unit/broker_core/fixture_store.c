@@ -124,7 +124,8 @@ static void run_write(struct fx *fx, const struct rt_store_op *op, struct rt_sto
     if (record == NULL) {
         reply->error = RT_ENOTFOUND;
         reply->outcome.verdict = RT_CLASS_NOT_FOUND;
-    } else if (record->rule.life != op->life || (op->kind != RT_STORE_END && record->rule.epoch != op->epoch)) {
+    } else if (record->rule.life != op->life || (op->kind != RT_STORE_END && record->rule.epoch != op->epoch) ||
+               (op->kind == RT_STORE_STATE && record->rule.state == RT_SESSION_ENDED)) {
         reply->error = RT_ENOTFOUND;
         reply->outcome.verdict = RT_CLASS_STALE;
         reply->outcome.life = record->rule.life;

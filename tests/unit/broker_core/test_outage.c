@@ -153,6 +153,35 @@ static void test_fallen_back(void **state)
     assert_int_equal(fx->n_submitted[RT_STORE_STATE], 2);
 }
 
+/* A guest that came back while the store was out, and went: the record still has its claim of before. */
+static void test_gone_unclaimed(void **state)
+{
+    struct fx *fx = *state;
+
+    for (int ended = 0; ended < 2; ended++) {
+        const char *cid = ended ? "db" : "web";
+        struct rt_record *rule = &fx_record(fx, "local", cid)->rule;
+        struct fx_guest guest;
+
+        fx_guest(&guest, cid, (uint8_t)(1 + ended));
+        fx_serve(fx, &guest);
+        fx_down(fx);
+        fx_serve(fx, &guest);
+        assert_int_equal(fx_stats(fx).provisional, 1);
+        fx_lost(fx, guest.link);
+        if (ended)
+            rule->state = RT_SESSION_ENDED;
+        fx_up(fx, false, true);
+        fx_tick(fx, RT_LOST_AFTER_MS);
+        fx_answer(fx);
+        assert_int_equal(rule->epoch, 1);
+        assert_int_equal(rule->state, ended ? RT_SESSION_ENDED : RT_SESSION_LOST);
+        fx_tick(fx, RT_LEASE_MS);
+        fx_answer(fx);
+        assert_int_equal(fx->n_ops, 0);
+    }
+}
+
 /* However often a guest comes back while the store is out: no chain grows so long that it reads as a copy. */
 static void test_long_outage(void **state)
 {
@@ -238,10 +267,9 @@ static void test_out_chain_guarded_while_served(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        FX_TEST(test_store_silent),        FX_TEST(test_store_down),
-        FX_TEST(test_take_repeated),       FX_TEST(test_take_unanswered),
-        FX_TEST(test_fallen_back),         FX_TEST(test_long_outage),
-        FX_TEST(test_provisional_refused), FX_TEST(test_out_chain_guarded_while_served),
+        FX_TEST(test_store_silent),    FX_TEST(test_store_down),          FX_TEST(test_take_repeated),
+        FX_TEST(test_take_unanswered), FX_TEST(test_fallen_back),         FX_TEST(test_gone_unclaimed),
+        FX_TEST(test_long_outage),     FX_TEST(test_provisional_refused), FX_TEST(test_out_chain_guarded_while_served),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
