@@ -193,14 +193,15 @@ void rt_tether_item_up(struct rt_tether *t, struct rt_proc *proc, const struct r
 void rt_tether_resize(struct rt_tether *t, struct rt_proc *proc, uint64_t rows, uint64_t cols)
 {
     struct rt_up_item item = {.t = RT_ITEM_RESIZED, .rows = rows, .cols = cols};
+    bool another;
 
-    if (!proc || !proc->tty || rows == 0 || cols == 0 || rows > UINT16_MAX || cols > UINT16_MAX ||
-        (rows == proc->rows && cols == proc->cols))
+    if (!proc || !proc->tty || rows == 0 || cols == 0 || rows > UINT16_MAX || cols > UINT16_MAX)
         return;
+    another = rows != proc->rows || cols != proc->cols;
     proc->rows = (unsigned)rows;
     proc->cols = (unsigned)cols;
     proc->resize_pending = true;
-    if (proc->state != RT_PROC_FINAL)
+    if (another && proc->state != RT_PROC_FINAL)
         rt_tether_item_up(t, proc, &item);
 }
 

@@ -61,8 +61,8 @@ struct rt_proc *rt_tether_proc(const struct rt_tether *t, uint32_t id);
 RT_MUST_CHECK int rt_tether_add_proc(struct rt_tether *t, bool tty, bool in, struct rt_proc **proc);
 void rt_tether_free_proc(struct rt_proc *proc);
 void rt_tether_item_up(struct rt_tether *t, struct rt_proc *proc, const struct rt_up_item *item);
-/* A size that the terminal does not have yet, told to all who are attached. Others, and of a process without one, are
- * ignored. proc: may be NULL. */
+/* Sets the terminal's size, also again: the process may have changed it. One that is another than the last is told to
+ * all who are attached. Sizes that do not exist, and a process without a terminal, are ignored. proc: may be NULL. */
 void rt_tether_resize(struct rt_tether *t, struct rt_proc *proc, uint64_t rows, uint64_t cols);
 void rt_tether_advance(struct rt_tether *t, struct rt_proc *proc, unsigned out, uint64_t base);
 void rt_tether_drop_segments(struct rt_tether *t, const struct rt_att *att);

@@ -545,39 +545,6 @@ static void test_steal(void **state)
     tx_close(&tx);
 }
 
-/* ---- terminals ---- */
-
-static void test_terminal_terms(void **state)
-{
-    (void)state;
-    struct rt_tether_config config = tx_config(&tx);
-    struct rt_attached_msg attached;
-    struct rt_attach_msg msg = tx_new(1, 1);
-    config.tty = true;
-    config.rows = 24;
-    config.cols = 80;
-    tx_live(&tx, &config);
-    assert_true(tx.start_tty && tx.start_in);
-    assert_int_equal(tx.rows, 24);
-    msg.rows = 50;
-    msg.cols = 100;
-    tx_attach(&tx, 1, &msg);
-    tx_attached(&tx, 1, &attached);
-    assert_true(attached.tty);
-    assert_int_equal(tx.resizes, 1);
-    assert_int_equal(tx.rows, 50);
-    assert_int_equal(tx.cols, 100);
-    msg = tx_new(2, 1);
-    msg.rows = 70000;
-    msg.cols = 10;
-    tx_bind(&tx, 2, &msg);
-    msg = tx_new(3, 1);
-    msg.rows = 10;
-    tx_bind(&tx, 3, &msg);
-    assert_int_equal(tx.resizes, 1); /* sizes that make no sense */
-    tx_close(&tx);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -595,7 +562,6 @@ int main(void)
         cmocka_unit_test(test_rebinding),
         cmocka_unit_test(test_resent),
         cmocka_unit_test(test_steal),
-        cmocka_unit_test(test_terminal_terms),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,7 +18,7 @@
 
 #include <cmocka.h>
 
-/* Control-down: resize, signal, exec; each item once and in order. */
+/* Control-down: resize, signal, exec; each item once and in order. The size of a terminal, by item or by attach. */
 
 static struct tx tx;
 static uint64_t down; /* offset of the next item of attachment 1 */
@@ -115,6 +115,37 @@ static void test_items_once_over_a_cut(void **state)
     }
 }
 
+static void test_terminal_terms(void **state)
+{
+    (void)state;
+    struct rt_tether_config config = tx_config(&tx);
+    struct rt_attached_msg attached;
+    struct rt_attach_msg msg = tx_new(1, 1);
+    config.tty = true;
+    config.rows = 24;
+    config.cols = 80;
+    tx_live(&tx, &config);
+    assert_true(tx.start_tty && tx.start_in);
+    assert_int_equal(tx.rows, 24);
+    msg.rows = 50;
+    msg.cols = 100;
+    tx_attach(&tx, 1, &msg);
+    tx_attached(&tx, 1, &attached);
+    assert_true(attached.tty);
+    assert_int_equal(tx.resizes, 1);
+    assert_int_equal(tx.rows, 50);
+    assert_int_equal(tx.cols, 100);
+    msg = tx_new(2, 1);
+    msg.rows = 70000;
+    msg.cols = 10;
+    tx_bind(&tx, 2, &msg);
+    msg = tx_new(3, 1);
+    msg.rows = 10;
+    tx_bind(&tx, 3, &msg);
+    assert_int_equal(tx.resizes, 1); /* sizes that make no sense */
+    tx_close(&tx);
+}
+
 /* Sizes of several clients, by item and by attach: the last one counts, and each that is another is told to all. */
 static void test_resize_last_wins(void **state)
 {
@@ -131,14 +162,14 @@ static void test_resize_last_wins(void **state)
     assert_int_equal(tx.cols, 40);
     send_item(1, &(struct rt_down_item){.t = RT_ITEM_RESIZE, .rows = 0, .cols = 10});
     send_item(1, &(struct rt_down_item){.t = RT_ITEM_RESIZE, .rows = 65536, .cols = 10});
-    send_item(1, &(struct rt_down_item){.t = RT_ITEM_RESIZE, .rows = 4, .cols = 40}); /* which it has */
-    assert_int_equal(tx.resizes, 1);
+    send_item(1, &(struct rt_down_item){.t = RT_ITEM_RESIZE, .rows = 4, .cols = 40}); /* set again, not told */
+    assert_int_equal(tx.resizes, 2);
     struct rt_attach_msg other = tx_new(2, 1);
     other.rows = 5;
     other.cols = 50;
     tx_attach(&tx, 2, &other);
     (void)tx_take(&tx);
-    assert_int_equal(tx.resizes, 2);
+    assert_int_equal(tx.resizes, 3);
     unsigned told = 0;
     for (size_t i = 0; i < tx.n_frames; i++)
         if (tx.frames[i].head.type == RT_DATA && tx.frames[i].head.stream == RT_CONTROL_UP &&
@@ -431,6 +462,7 @@ int main(void)
         cmocka_unit_test(test_signals_in_order),
         cmocka_unit_test(test_items_cut_anywhere),
         cmocka_unit_test(test_items_once_over_a_cut),
+        cmocka_unit_test(test_terminal_terms),
         cmocka_unit_test(test_resize_last_wins),
         cmocka_unit_test(test_bad_items),
         cmocka_unit_test(test_exec),
