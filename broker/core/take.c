@@ -268,7 +268,6 @@ static void taken_for_nobody(struct rt_agent *agent, const struct ag_op *op)
 
     if (session != NULL) {
         rt_ag_session_orphan(agent, session, op->life, op->epoch);
-        rt_ag_session_settle(agent, session);
     }
 }
 
