@@ -117,7 +117,7 @@ static int add_claim(struct rt_store_args *args, const struct rt_store_op *op)
         !rt_store_word(claim->host, RT_HOST_MAX)) {
         return RT_EINVAL;
     }
-    add_function(args, "rt2_claim", &claim->key);
+    add_function(args, "rt3_claim", &claim->key);
     rt_redis_text(&args->redis, op->kind == RT_STORE_TAKE ? "take" : "test");
     add_flag(args, claim->join);
     add_ids(args, &claim->inc, 1);
@@ -143,7 +143,7 @@ static int add_create(struct rt_store_args *args, const struct rt_store_op *op, 
     if (op->label.size > RT_LABEL_MAX || op->ring >= RT_COUNTER_MAX) {
         return RT_EINVAL;
     }
-    add_function(args, "rt2_create", &op->key);
+    add_function(args, "rt3_create", &op->key);
     add_slice(args, op->label);
     add_number(args, op->ring);
     rt_redis_text(&args->redis, host);
@@ -158,7 +158,7 @@ static int add_fenced(struct rt_store_args *args, const struct rt_store_op *op, 
                : op->state != RT_SESSION_RUNNING && op->state != RT_SESSION_MOVING && op->state != RT_SESSION_LOST) {
         return RT_EINVAL;
     }
-    add_function(args, report ? "rt2_report" : "rt2_state", &op->key);
+    add_function(args, report ? "rt3_report" : "rt3_state", &op->key);
     add_number(args, op->life);
     add_number(args, op->epoch);
     rt_redis_text(&args->redis, host);
@@ -178,7 +178,7 @@ static int add_end(struct rt_store_args *args, const struct rt_store_op *op)
         end->sig >= RT_COUNTER_MAX || end->out >= RT_COUNTER_MAX || end->err >= RT_COUNTER_MAX) {
         return RT_EINVAL;
     }
-    add_function(args, "rt2_end", &op->key);
+    add_function(args, "rt3_end", &op->key);
     add_number(args, op->life);
     add_number(args, end->code);
     add_number(args, end->sig);
@@ -230,11 +230,11 @@ int rt_store_encode(const struct rt_store_op *op, const char *host, struct rt_st
         add_get(args, key);
         return 0;
     case RT_STORE_TAILS:
-        add_function(args, "rt2_tails", key);
+        add_function(args, "rt3_tails", key);
         return 0;
     case RT_STORE_HOSTS:
         rt_redis_text(&args->redis, "FCALL");
-        rt_redis_text(&args->redis, "rt2_hosts");
+        rt_redis_text(&args->redis, "rt3_hosts");
         rt_redis_text(&args->redis, "1");
         rt_redis_text(&args->redis, RT_STORE_REGISTRY);
         return 0;

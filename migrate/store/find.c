@@ -72,7 +72,7 @@ static void prune(struct rt_store *store, const struct rt_key *key, const char *
     rt_store_key(key, 'r', record);
     rt_store_member(key, member);
     rt_redis_text(&args, "FCALL");
-    rt_redis_text(&args, "rt2_prune");
+    rt_redis_text(&args, "rt3_prune");
     rt_redis_text(&args, "2");
     rt_redis_text(&args, set);
     rt_redis_text(&args, record);

@@ -1,4 +1,4 @@
-#!lua name=retether_2
+#!lua name=retether_3
 -- SPDX-License-Identifier: Apache-2.0
 -- Copyright The retether authors
 --
@@ -538,13 +538,13 @@ local function register(name, callback, ...)
     redis.register_function{function_name = name, callback = callback, flags = {...}}
 end
 
-register('rt2_claim', claim, 'allow-oom')
-register('rt2_state', state, 'allow-oom')
-register('rt2_touch', touch, 'allow-oom')
-register('rt2_prune', prune, 'allow-oom')
-register('rt2_beat', beat, 'allow-oom')
-register('rt2_create', create)
-register('rt2_report', report)
-register('rt2_end', finish)
-register('rt2_tails', tails, 'no-writes')
-register('rt2_hosts', hosts, 'no-writes')
+register('rt3_claim', claim, 'allow-oom')
+register('rt3_state', state, 'allow-oom')
+register('rt3_touch', touch, 'allow-oom')
+register('rt3_prune', prune, 'allow-oom')
+register('rt3_beat', beat, 'allow-oom')
+register('rt3_create', create)
+register('rt3_report', report)
+register('rt3_end', finish)
+register('rt3_tails', tails, 'no-writes')
+register('rt3_hosts', hosts, 'no-writes')

@@ -268,7 +268,7 @@ static void send_beat(struct rt_store *store)
     snprintf(seq, sizeof seq, "%" PRIu64, store->seq);
     size = rt_store_format_row(&store->self, row);
     rt_redis_text(&args, "FCALL");
-    rt_redis_text(&args, "rt2_beat");
+    rt_redis_text(&args, "rt3_beat");
     rt_redis_text(&args, "2");
     rt_redis_text(&args, RT_STORE_REGISTRY);
     rt_redis_text(&args, RT_STORE_BIRTH);
@@ -396,7 +396,7 @@ static void touch(struct rt_store *store, const struct rt_key *key)
 
     rt_store_key(key, 'r', record);
     rt_redis_text(&args, "FCALL");
-    rt_redis_text(&args, "rt2_touch");
+    rt_redis_text(&args, "rt3_touch");
     rt_redis_text(&args, "1");
     rt_redis_text(&args, record);
     rt_redis_text(&args, store->self.host);

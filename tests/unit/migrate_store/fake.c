@@ -96,7 +96,7 @@ static void say(struct fake_peer *peer, const char *text)
     }
 }
 
-/* What a server without anything in it says. beat: "FCALL rt2_beat 2 rt:reg rt:birth HOST INSTANCE SEQ ..." */
+/* What a server without anything in it says. beat: "FCALL rt3_beat 2 rt:reg rt:birth HOST INSTANCE SEQ ..." */
 static void say_usual(struct fake_peer *peer, const char *command)
 {
     static const char *const usual[][2] = {
@@ -105,7 +105,7 @@ static void say_usual(struct fake_peer *peer, const char *command)
         {"INFO", FAKE_INFO},
         {"PING", "+PONG\r\n"},
         {"SUBSCRIBE", "*3\r\n$9\r\nsubscribe\r\n$10\r\nrt:claimed\r\n:1\r\n"},
-        {"FUNCTION LOAD", "$10\r\nretether_2\r\n"},
+        {"FUNCTION LOAD", "$10\r\nretether_3\r\n"},
         {"WAIT", ":0\r\n"},
         {"ZADD", ":1\r\n"},
         {"ZREM", ":1\r\n"},
@@ -113,14 +113,14 @@ static void say_usual(struct fake_peer *peer, const char *command)
         {"CONFIG", "*0\r\n"},
         {"ZRANGE", "*0\r\n"},
         {"HGETALL", "*0\r\n"},
-        {"FCALL rt2_prune", ":1\r\n"},
-        {"FCALL rt2_touch", ":1\r\n"},
+        {"FCALL rt3_prune", ":1\r\n"},
+        {"FCALL rt3_touch", ":1\r\n"},
     };
     const struct fake_beat *beat = &peer->fake->beat;
     char text[ANSWER_MAX];
     unsigned long long seq;
 
-    if (sscanf(command, "FCALL rt2_beat 2 rt:reg rt:birth %*s %*s %llu", &seq) == 1) { /* NOLINT(cert-err34-c) */
+    if (sscanf(command, "FCALL rt3_beat 2 rt:reg rt:birth %*s %*s %llu", &seq) == 1) { /* NOLINT(cert-err34-c) */
         snprintf(text, sizeof text, "*8\r\n:%llu\r\n$32\r\n%s\r\n:%llu\r\n:%d\r\n$%zu\r\n%s\r\n:%llu\r\n:%llu\r\n%s",
                  beat->now_ms, beat->mark, beat->born_ms, beat->taken, strlen(beat->instance), beat->instance,
                  beat->seq_kept ? seq : beat->seq_found, seq + 1, beat->rows);

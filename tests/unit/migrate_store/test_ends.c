@@ -21,7 +21,7 @@ static int setup(void **state)
     (void)state;
     fake_start(&fake);
     agent = agent_start(fake.endpoint, "hosta");
-    fake_rule(&fake, "rt2_end", WRITTEN, FAKE_GO_ON, 0);
+    fake_rule(&fake, "rt3_end", WRITTEN, FAKE_GO_ON, 0);
     fake_forget(&fake);
     return 0;
 }
@@ -91,13 +91,13 @@ static void test_rejected(void **state)
         {"WAIT", "*0\r\n", FAKE_GO_ON, RT_EUNAVAIL},
         {"WAIT", ":", FAKE_CLOSE, RT_ETIMEDOUT},
         {"WAIT", "", FAKE_SILENCE, RT_ETIMEDOUT},
-        {"rt2_end", "*4\r\n:0\r\n", FAKE_CLOSE, RT_ETIMEDOUT},
+        {"rt3_end", "*4\r\n:0\r\n", FAKE_CLOSE, RT_ETIMEDOUT},
     };
 
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         fake_no_rules(&fake);
-        fake_rule(&fake, "rt2_end", WRITTEN, FAKE_GO_ON, 0);
+        fake_rule(&fake, "rt3_end", WRITTEN, FAKE_GO_ON, 0);
         fake_rule(&fake, "ROLE", TWO_REPLICAS, FAKE_GO_ON, 0);
         fake_rule(&fake, cases[i].ask, cases[i].answer, cases[i].then, 1);
         if (end() != cases[i].error) {
@@ -164,7 +164,7 @@ static void test_lost(void **state)
     assert_true(run_until(is_up, agent, 10000));
     /* Stopped with one waited for and one written. */
     assert_true(run_until(is_ready, agent, 10000));
-    fake_rule(&fake, "rt2_end", WRITTEN, FAKE_GO_ON, 0);
+    fake_rule(&fake, "rt3_end", WRITTEN, FAKE_GO_ON, 0);
     fake_rule(&fake, "ROLE", "", FAKE_SILENCE, 0);
     assert_int_equal(rt_store_submit(&agent->store, &op), 0);
     assert_int_equal(rt_store_submit(&agent->store, &op), 0);

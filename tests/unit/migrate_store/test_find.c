@@ -112,15 +112,15 @@ static void test_bad_records(void **state)
         assert_int_equal(agent->n_errors_logged, errors + 1);
     }
     assert_true(logged(agent, "the record of t/b makes no sense"));
-    assert_int_equal(fake_asked(&fake, "rt2_prune"), 0); /* left for people to look at */
+    assert_int_equal(fake_asked(&fake, "rt3_prune"), 0); /* left for people to look at */
     /* Gone, or listed by another host: taken out of the set. */
     fake_rule(&fake, "HGETALL rt:{t/a}:r", RECORD("hostb"), FAKE_GO_ON, 1);
     fake_rule(&fake, "HGETALL rt:{t/b}:r", "*0\r\n", FAKE_GO_ON, 1);
     assert_int_equal(list("t", "", "", 0), 0);
     assert_int_equal(agent->reply.n_records, 1);
     run_for(10);
-    assert_int_equal(fake_asked(&fake, "rt2_prune 2 rt:host:{hosta} rt:{t/a}:r t/a hosta"), 1);
-    assert_int_equal(fake_asked(&fake, "rt2_prune 2 rt:host:{hosta} rt:{t/b}:r t/b hosta"), 1);
+    assert_int_equal(fake_asked(&fake, "rt3_prune 2 rt:host:{hosta} rt:{t/a}:r t/a hosta"), 1);
+    assert_int_equal(fake_asked(&fake, "rt3_prune 2 rt:host:{hosta} rt:{t/b}:r t/b hosta"), 1);
 }
 
 /* Errors of either step, whole or of one call among several. */

@@ -21,16 +21,16 @@ static const struct {
     enum rt_store_op_kind kind;
     const char *ask, *right;
 } kinds[] = {
-    {RT_STORE_CREATE, "rt2_create", "*2\r\n:0\r\n" NO_TEXT},
-    {RT_STORE_TEST, "rt2_claim", "*8\r\n:0\r\n:0\r\n:7\r\n:1\r\n:0\r\n" STR("5", "hosta") ":1\r\n" NO_TEXT},
-    {RT_STORE_TAKE, "rt2_claim",
+    {RT_STORE_CREATE, "rt3_create", "*2\r\n:0\r\n" NO_TEXT},
+    {RT_STORE_TEST, "rt3_claim", "*8\r\n:0\r\n:0\r\n:7\r\n:1\r\n:0\r\n" STR("5", "hosta") ":1\r\n" NO_TEXT},
+    {RT_STORE_TAKE, "rt3_claim",
      "*9\r\n:0\r\n:0\r\n:7\r\n:1\r\n:0\r\n" STR("5", "hosta") ":1\r\n" NO_TEXT STR("4", "past")},
-    {RT_STORE_STATE, "rt2_state", "*4\r\n:0\r\n:7\r\n:1\r\n" STR("5", "hosta")},
-    {RT_STORE_REPORT, "rt2_report", "*4\r\n:0\r\n:7\r\n:1\r\n" STR("5", "hosta")},
-    {RT_STORE_END, "rt2_end", "*4\r\n:0\r\n:7\r\n:1\r\n" STR("5", "hosta")},
+    {RT_STORE_STATE, "rt3_state", "*4\r\n:0\r\n:7\r\n:1\r\n" STR("5", "hosta")},
+    {RT_STORE_REPORT, "rt3_report", "*4\r\n:0\r\n:7\r\n:1\r\n" STR("5", "hosta")},
+    {RT_STORE_END, "rt3_end", "*4\r\n:0\r\n:7\r\n:1\r\n" STR("5", "hosta")},
     {RT_STORE_GET, "HGETALL", "*2\r\n" STR("2", "st") STR("1", "2")},
-    {RT_STORE_TAILS, "rt2_tails", "*8\r\n:5\r\n:0\r\n:3\r\n:0\r\n:10\r\n:0\r\n" STR("2", "hi") NO_TEXT},
-    {RT_STORE_HOSTS, "rt2_hosts", "*2\r\n:1000\r\n*0\r\n"},
+    {RT_STORE_TAILS, "rt3_tails", "*8\r\n:5\r\n:0\r\n:3\r\n:0\r\n:10\r\n:0\r\n" STR("2", "hi") NO_TEXT},
+    {RT_STORE_HOSTS, "rt3_hosts", "*2\r\n:1000\r\n*0\r\n"},
 };
 #define KINDS (sizeof kinds / sizeof kinds[0])
 
@@ -81,7 +81,7 @@ static void test_right_answers(void **state)
     for (size_t i = 0; i < KINDS; i++) {
         assert_int_equal(ask_with(kinds[i].kind, kinds[i].ask, kinds[i].right), 0);
     }
-    assert_int_equal(ask_with(RT_STORE_TAKE, "rt2_claim", kinds[2].right), 0);
+    assert_int_equal(ask_with(RT_STORE_TAKE, "rt3_claim", kinds[2].right), 0);
     assert_int_equal(agent->reply.outcome.verdict, RT_CLASS_OK);
     assert_int_equal(agent->reply.outcome.life, 7);
     assert_true(agent->reply.outcome.moved);
@@ -90,7 +90,7 @@ static void test_right_answers(void **state)
     assert_true(fake_asked(&fake, "ZADD rt:host:{hosta} 0 t/box") > 0);
     assert_int_equal(ask_with(RT_STORE_GET, "HGETALL", "*0\r\n"), 0);
     assert_int_equal(agent->reply.n_records, 0);
-    assert_int_equal(ask_with(RT_STORE_TAILS, "rt2_tails", kinds[7].right), 0);
+    assert_int_equal(ask_with(RT_STORE_TAILS, "rt3_tails", kinds[7].right), 0);
     assert_int_equal(agent->reply.end.code, 3);
     assert_int_equal(agent->reply.tail[0].size, 2);
     assert_int_equal(agent->n_errors_logged, 0);
@@ -128,19 +128,19 @@ static void test_values_out_of_range(void **state)
         enum rt_store_op_kind kind;
         const char *ask, *answer;
     } cases[] = {
-        {RT_STORE_CREATE, "rt2_create", "*2\r\n:99\r\n" NO_TEXT},
-        {RT_STORE_CREATE, "rt2_create", "*2\r\n:-1\r\n" NO_TEXT},
-        {RT_STORE_CREATE, "rt2_create",
+        {RT_STORE_CREATE, "rt3_create", "*2\r\n:99\r\n" NO_TEXT},
+        {RT_STORE_CREATE, "rt3_create", "*2\r\n:-1\r\n" NO_TEXT},
+        {RT_STORE_CREATE, "rt3_create",
          "*2\r\n:0\r\n" STR("70", "0123456789012345678901234567890123456789"
                                   "012345678901234567890123456789")},
-        {RT_STORE_TAKE, "rt2_claim", CLAIM(":99\r\n", ":1\r\n", ":1\r\n", NO_TEXT)},
-        {RT_STORE_TAKE, "rt2_claim", CLAIM(":0\r\n", ":-1\r\n", ":1\r\n", NO_TEXT)},
-        {RT_STORE_TAKE, "rt2_claim", CLAIM(":0\r\n", ":9007199254740992\r\n", ":1\r\n", NO_TEXT)},
-        {RT_STORE_TAKE, "rt2_claim", CLAIM(":0\r\n", ":1\r\n", ":9007199254740992\r\n", NO_TEXT)},
-        {RT_STORE_TAKE, "rt2_claim", CLAIM(":0\r\n", ":1\r\n", ":1\r\n", ":1\r\n")},
-        {RT_STORE_STATE, "rt2_state", "*4\r\n:3\r\n:7\r\n:1\r\n" NO_TEXT},
-        {RT_STORE_REPORT, "rt2_report", "*4\r\n:0\r\n:-7\r\n:1\r\n" NO_TEXT},
-        {RT_STORE_END, "rt2_end", "*4\r\n:0\r\n:7\r\n:1\r\n:1\r\n"},
+        {RT_STORE_TAKE, "rt3_claim", CLAIM(":99\r\n", ":1\r\n", ":1\r\n", NO_TEXT)},
+        {RT_STORE_TAKE, "rt3_claim", CLAIM(":0\r\n", ":-1\r\n", ":1\r\n", NO_TEXT)},
+        {RT_STORE_TAKE, "rt3_claim", CLAIM(":0\r\n", ":9007199254740992\r\n", ":1\r\n", NO_TEXT)},
+        {RT_STORE_TAKE, "rt3_claim", CLAIM(":0\r\n", ":1\r\n", ":9007199254740992\r\n", NO_TEXT)},
+        {RT_STORE_TAKE, "rt3_claim", CLAIM(":0\r\n", ":1\r\n", ":1\r\n", ":1\r\n")},
+        {RT_STORE_STATE, "rt3_state", "*4\r\n:3\r\n:7\r\n:1\r\n" NO_TEXT},
+        {RT_STORE_REPORT, "rt3_report", "*4\r\n:0\r\n:-7\r\n:1\r\n" NO_TEXT},
+        {RT_STORE_END, "rt3_end", "*4\r\n:0\r\n:7\r\n:1\r\n:1\r\n"},
         {RT_STORE_GET, "HGETALL", "*3\r\n" STR("2", "st") STR("1", "2") STR("4", "life")},
         {RT_STORE_GET, "HGETALL", "*2\r\n" STR("2", "st") ":2\r\n"},
         {RT_STORE_GET, "HGETALL", "*2\r\n" STR("2", "st") STR("1", "9")},
@@ -153,11 +153,11 @@ static void test_values_out_of_range(void **state)
         {RT_STORE_GET, "HGETALL", FIELD("3", "anc", "3", "abc")},
         {RT_STORE_GET, "HGETALL", FIELD("4", "hist", "5", "1 2 3")},
         {RT_STORE_GET, "HGETALL", FIELD("4", "hist", "7", "1 2 x h")},
-        {RT_STORE_TAILS, "rt2_tails", TAILS(":5\r\n", ":-1\r\n", NO_TEXT)},
-        {RT_STORE_TAILS, "rt2_tails", TAILS(":5\r\n", ":0\r\n", ":1\r\n")},
-        {RT_STORE_TAILS, "rt2_tails", TAILS("+5\r\n", ":0\r\n", NO_TEXT)},
-        {RT_STORE_HOSTS, "rt2_hosts", "*2\r\n:-1\r\n*0\r\n"},
-        {RT_STORE_HOSTS, "rt2_hosts", "*2\r\n:1\r\n:0\r\n"},
+        {RT_STORE_TAILS, "rt3_tails", TAILS(":5\r\n", ":-1\r\n", NO_TEXT)},
+        {RT_STORE_TAILS, "rt3_tails", TAILS(":5\r\n", ":0\r\n", ":1\r\n")},
+        {RT_STORE_TAILS, "rt3_tails", TAILS("+5\r\n", ":0\r\n", NO_TEXT)},
+        {RT_STORE_HOSTS, "rt3_hosts", "*2\r\n:-1\r\n*0\r\n"},
+        {RT_STORE_HOSTS, "rt3_hosts", "*2\r\n:1\r\n:0\r\n"},
     };
 
     (void)state;
@@ -173,16 +173,16 @@ static void test_values_out_of_range(void **state)
 static void test_told_why(void **state)
 {
     (void)state;
-    assert_int_equal(ask_with(RT_STORE_STATE, "rt2_state", "*4\r\n:1\r\n:0\r\n:0\r\n" NO_TEXT), RT_ENOTFOUND);
+    assert_int_equal(ask_with(RT_STORE_STATE, "rt3_state", "*4\r\n:1\r\n:0\r\n:0\r\n" NO_TEXT), RT_ENOTFOUND);
     assert_int_equal(agent->reply.outcome.verdict, RT_CLASS_NOT_FOUND);
-    assert_int_equal(ask_with(RT_STORE_END, "rt2_end", "*4\r\n:2\r\n:9\r\n:4\r\n" STR("5", "hostb")), RT_ENOTFOUND);
+    assert_int_equal(ask_with(RT_STORE_END, "rt3_end", "*4\r\n:2\r\n:9\r\n:4\r\n" STR("5", "hostb")), RT_ENOTFOUND);
     assert_int_equal(agent->reply.outcome.verdict, RT_CLASS_STALE);
     assert_int_equal(agent->reply.outcome.life, 9);
     assert_string_equal(agent->reply.outcome.host, "hostb");
     assert_int_equal(
-        ask_with(RT_STORE_TAILS, "rt2_tails", "*8\r\n:2\r\n:0\r\n:0\r\n:0\r\n:0\r\n:0\r\n" NO_TEXT NO_TEXT),
+        ask_with(RT_STORE_TAILS, "rt3_tails", "*8\r\n:2\r\n:0\r\n:0\r\n:0\r\n:0\r\n:0\r\n" NO_TEXT NO_TEXT),
         RT_ENOTFOUND);
-    assert_int_equal(ask_with(RT_STORE_CREATE, "rt2_create", "*2\r\n:13\r\n" NO_TEXT), 0);
+    assert_int_equal(ask_with(RT_STORE_CREATE, "rt3_create", "*2\r\n:13\r\n" NO_TEXT), 0);
     assert_int_equal(agent->reply.outcome.verdict, RT_CLASS_LIMIT);
     assert_int_equal(agent->n_errors_logged, 0);
 }
@@ -217,7 +217,7 @@ static void test_error_replies(void **state)
     assert_true(is_up(agent));
     /* Read-only: whoever is the primary now has to be found. */
     fake_no_rules(&fake);
-    fake_rule(&fake, "rt2_state", "-READONLY You can't write against a read only replica.\r\n", FAKE_GO_ON, 1);
+    fake_rule(&fake, "rt3_state", "-READONLY You can't write against a read only replica.\r\n", FAKE_GO_ON, 1);
     assert_int_equal(ask(RT_STORE_STATE), RT_EUNAVAIL);
     assert_true(run_until(is_down, agent, 5000));
     assert_true(run_until(is_up, agent, 5000));
@@ -236,14 +236,14 @@ static void test_functions_missing(void **state)
         fake_forget(&fake);
         fake_rule(&fake, kinds[i].ask, kinds[i].right, FAKE_GO_ON, 0);
         fake_rule(&fake, kinds[i].ask, "-ERR Function not found\r\n", FAKE_GO_ON, 1);
-        fake_rule(&fake, "FUNCTION LOAD", "-ERR Library 'retether_2' already exists\r\n", FAKE_GO_ON, 0);
+        fake_rule(&fake, "FUNCTION LOAD", "-ERR Library 'retether_3' already exists\r\n", FAKE_GO_ON, 0);
         assert_int_equal(ask(kinds[i].kind), 0); /* somebody else was faster */
         assert_int_equal(fake_asked(&fake, "FUNCTION LOAD"), 1);
         assert_int_equal(agent->n_errors_logged, 0);
     }
     fake_forget(&fake);
     fake_rule(&fake, "FUNCTION LOAD", "-NOPERM no\r\n", FAKE_GO_ON, 0);
-    fake_rule(&fake, "rt2_state", "-ERR Function not found\r\n", FAKE_GO_ON, 0);
+    fake_rule(&fake, "rt3_state", "-ERR Function not found\r\n", FAKE_GO_ON, 0);
     assert_int_equal(ask(RT_STORE_STATE), RT_EUNAVAIL);
     assert_int_equal(fake_asked(&fake, "FUNCTION LOAD"), 1);
     assert_true(logged(agent, "cannot load the functions: NOPERM"));

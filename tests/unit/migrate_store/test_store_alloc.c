@@ -51,14 +51,14 @@ static void add_rules(struct fake *fake)
 
     snprintf(fake->beat.rows, FAKE_ROWS_MAX, "*2\r\n$5\r\nhostb\r\n$%zu\r\n%s\r\n", strlen(row), row);
     fake_rule(fake, "SUBSCRIBE", "*3\r\n$9\r\nsubscribe\r\n$10\r\nrt:claimed\r\n:1\r\n" CLAIMED, FAKE_GO_ON, 0);
-    fake_rule(fake, "rt2_create", "*2\r\n:0\r\n$5\r\nhostb\r\n", FAKE_GO_ON, 0);
-    fake_rule(fake, "rt2_claim", "*9\r\n:0\r\n:0\r\n:7\r\n:1\r\n:0\r\n$5\r\nhosta\r\n:1\r\n$5\r\nhostb\r\n$1\r\np\r\n",
+    fake_rule(fake, "rt3_create", "*2\r\n:0\r\n$5\r\nhostb\r\n", FAKE_GO_ON, 0);
+    fake_rule(fake, "rt3_claim", "*9\r\n:0\r\n:0\r\n:7\r\n:1\r\n:0\r\n$5\r\nhosta\r\n:1\r\n$5\r\nhostb\r\n$1\r\np\r\n",
               FAKE_GO_ON, 0);
-    fake_rule(fake, "rt2_state", "*4\r\n:0\r\n:7\r\n:1\r\n$5\r\nhosta\r\n", FAKE_GO_ON, 0);
-    fake_rule(fake, "rt2_report", "-ERR Function not found\r\n", FAKE_GO_ON, 0);
-    fake_rule(fake, "rt2_end", "*4\r\n:0\r\n:7\r\n:1\r\n$5\r\nhosta\r\n", FAKE_GO_ON, 0);
-    fake_rule(fake, "rt2_tails", "*8\r\n:5\r\n:0\r\n:3\r\n:0\r\n:10\r\n:0\r\n$2\r\nhi\r\n$0\r\n\r\n", FAKE_GO_ON, 0);
-    fake_rule(fake, "rt2_hosts", "*2\r\n:1000\r\n*2\r\n$1\r\nh\r\n$1\r\nx\r\n", FAKE_GO_ON, 0);
+    fake_rule(fake, "rt3_state", "*4\r\n:0\r\n:7\r\n:1\r\n$5\r\nhosta\r\n", FAKE_GO_ON, 0);
+    fake_rule(fake, "rt3_report", "-ERR Function not found\r\n", FAKE_GO_ON, 0);
+    fake_rule(fake, "rt3_end", "*4\r\n:0\r\n:7\r\n:1\r\n$5\r\nhosta\r\n", FAKE_GO_ON, 0);
+    fake_rule(fake, "rt3_tails", "*8\r\n:5\r\n:0\r\n:3\r\n:0\r\n:10\r\n:0\r\n$2\r\nhi\r\n$0\r\n\r\n", FAKE_GO_ON, 0);
+    fake_rule(fake, "rt3_hosts", "*2\r\n:1000\r\n*2\r\n$1\r\nh\r\n$1\r\nx\r\n", FAKE_GO_ON, 0);
     fake_rule(fake, "HGETALL", RECORD, FAKE_GO_ON, 0);
     fake_rule(fake, "HGETALL rt:{t/gone}:r", "*0\r\n", FAKE_GO_ON, 0);
     fake_rule(fake, "ZRANGE", "*2\r\n$5\r\nt/box\r\n$6\r\nt/gone\r\n", FAKE_GO_ON, 0);
