@@ -17,6 +17,8 @@
 /* Agents: the agent's machine, plugged to the modelled network and store. Sealing is a plain copy here: what it keeps
  * out is tested with migrate/seal. */
 
+#define ADDR_PREFIX "unix:/sim/host"
+
 void sim_agent_name(int agent, char out[RT_HOST_MAX + 1])
 {
     (void)snprintf(out, RT_HOST_MAX + 1, "host%d", agent);
@@ -24,7 +26,18 @@ void sim_agent_name(int agent, char out[RT_HOST_MAX + 1])
 
 void sim_agent_addr(int agent, char out[RT_ADDR_MAX + 1])
 {
-    (void)snprintf(out, RT_ADDR_MAX + 1, "unix:/sim/host%d", agent);
+    (void)snprintf(out, RT_ADDR_MAX + 1, ADDR_PREFIX "%d", agent);
+}
+
+int sim_agent_at(const char *addr)
+{
+    char *end;
+    long agent =
+        strncmp(addr, ADDR_PREFIX, strlen(ADDR_PREFIX)) == 0 ? strtol(addr + strlen(ADDR_PREFIX), &end, 10) : -1;
+
+    if (agent < 0 || agent >= sim.n_agents || *end != '\0')
+        sim_fail("a client dials %s, where no agent ever was", addr);
+    return (int)agent;
 }
 
 void sim_key(int container, struct rt_key *key)
@@ -48,7 +61,7 @@ int sim_open(void *ctx, const uint8_t *token, size_t size, uint64_t wall_ms, str
 
 static int conn_of(int agent, rt_link_id link)
 {
-    for (int i = 0; i < SIM_CONNS; i++) {
+    for (int i = 0; i < sim.top_conn; i++) {
         const struct sim_conn *c = &sim.conns[i];
 
         if (c->used && c->agent == agent && c->agent_gen == sim.agents[agent].gen && c->link == link)
@@ -97,6 +110,10 @@ static int io_keep_end(void *ctx, const struct rt_store_op *end)
 
     if (a->n_ends == SIM_ENDS)
         return RT_ELIMIT;
+    if (!a->ends)
+        a->ends = calloc(SIM_ENDS, sizeof *a->ends);
+    if (!a->ends)
+        sim_fail("out of memory");
     a->ends[a->n_ends] = *end;
     a->ends[a->n_ends].tail[0].size = a->ends[a->n_ends].tail[1].size = 0; /* the model looks at the status only */
     a->n_ends++;
@@ -110,6 +127,13 @@ static void io_drop_end(void *ctx, const struct rt_key *key, uint64_t life)
     for (size_t i = a->n_ends; i-- > 0;)
         if (rt_key_equal(&a->ends[i].key, key) && a->ends[i].life == life)
             a->ends[i] = a->ends[--a->n_ends];
+}
+
+void sim_touch(int agent)
+{
+    if (!sim.agents[agent].touched)
+        sim.touched[sim.n_touched++] = agent;
+    sim.agents[agent].touched = true;
 }
 
 void sim_start_agent(int agent)
@@ -152,9 +176,10 @@ void sim_kill_agent(int agent)
     a->gen++;
     a->store_up = false;
     a->died_us = sim.now_us;
+    sim_touch(agent);
     sim_post((struct sim_event){.kind = EV_CALL, .call = sim_store_host_died, .arg = agent},
              UINT64_C(1000) * RT_HEARTBEAT_EXPIRY_MS + sim_random(UINT64_C(1000) * RT_HEARTBEAT_MS));
-    for (int i = 0; i < SIM_CONNS; i++) {
+    for (int i = 0; i < sim.top_conn; i++) {
         struct sim_conn *c = &sim.conns[i];
 
         if (!c->used || c->agent != agent)
@@ -174,6 +199,7 @@ void sim_agent_timer(int agent)
     uint64_t deadline = a->agent ? rt_agent_deadline(a->agent) : UINT64_MAX;
     uint64_t at;
 
+    sim_touch(agent);
     if (deadline == UINT64_MAX)
         return;
     at = deadline > 1000000 ? (deadline - 1000000) * 1000 : 0;

@@ -12,7 +12,8 @@
 
 /* Agents, and the disk that outlives them. */
 
-#define SIM_AGENTS 3
+#define SIM_AGENTS 3       /* of most runs */
+#define SIM_AGENTS_MAX 300 /* of a large one, see sim_options */
 #define SIM_ENDS 8
 
 struct rt_agent;
@@ -20,9 +21,10 @@ struct rt_key;
 struct rt_ticket;
 
 struct sim_agent {
-    struct rt_store_op ends[SIM_ENDS]; /* on its disk: they outlive it */
+    struct rt_store_op *ends; /* owned; SIM_ENDS, made when first needed: its disk, which outlives it */
     size_t n_ends;
     bool used, paused;
+    bool touched; /* its machine was called since the last check */
     uint32_t gen;
     struct rt_agent *agent; /* owned */
     uint64_t timer_us, paused_until_us, died_us;
@@ -32,8 +34,10 @@ struct sim_agent {
 void sim_start_agent(int agent);
 void sim_kill_agent(int agent);
 void sim_agent_timer(int agent);
+void sim_touch(int agent); /* the next check looks at it */
 void sim_agent_name(int agent, char out[RT_HOST_MAX + 1]);
 void sim_agent_addr(int agent, char out[RT_ADDR_MAX + 1]);
+int sim_agent_at(const char *addr);
 int sim_seal(void *ctx, const struct rt_ticket *ticket, uint8_t *out, size_t cap);
 int sim_open(void *ctx, const uint8_t *token, size_t size, uint64_t wall_ms, struct rt_ticket *ticket);
 void sim_key(int container, struct rt_key *key);

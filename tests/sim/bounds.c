@@ -99,11 +99,14 @@ static void check_guest(int guest)
 {
     const struct rt_tether *t = sim.guests[guest].tether;
 
+    check_holds(guest);
+    if (!sim.guests[guest].touched)
+        return;
+    sim.guests[guest].touched = false;
     for (int p = 0; p < RT_PROCS_MAX; p++)
         for (int o = 0; t->procs[p] && o < RT_OUTS; o++)
             if (t->procs[p]->ring[o].head - t->procs[p]->ring[o].base > t->procs[p]->ring[o].cap)
                 sim_fail("guest %d: a ring holds more than its size", guest);
-    check_holds(guest);
 }
 
 static void check_att(int client, const struct rt_catt *att)
@@ -138,10 +141,10 @@ void sim_check_bounds(void)
     for (int i = 0; i < SIM_CLIENTS * SIM_ATTS; i++)
         if (sim.clients[i / SIM_ATTS].client && sim.clients[i / SIM_ATTS].atts[i % SIM_ATTS].att)
             check_att(i / SIM_ATTS, sim.clients[i / SIM_ATTS].atts[i % SIM_ATTS].att);
-    for (int i = 0; i < SIM_AGENTS; i++)
-        if (sim.agents[i].agent)
-            check_agent(i);
-    for (int i = 0; i < SIM_CONNS; i++)
+    for (int i = 0; i < sim.n_touched; i++)
+        if (sim.agents[sim.touched[i]].agent)
+            check_agent(sim.touched[i]);
+    for (int i = 0; i < sim.top_conn; i++)
         if (sim.conns[i].used && sim.conns[i].to[0].in_flight > RT_LINK_HIGH_WATER + RT_LINK_BUDGET)
             sim_fail("%zu bytes are queued on one link", sim.conns[i].to[0].in_flight);
 }

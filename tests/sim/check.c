@@ -26,25 +26,46 @@
  * pings, or by asking the store again. */
 #define DOUBLE_SERVING_MAX_US 25000000
 
-static void check_serving(int container)
+/* What an agent whose machine was called serves now. */
+static void note_served(int container, int agent)
 {
+    struct sim_served *served = &sim.served[container];
+    uint64_t life, epoch;
     struct rt_key key;
-    uint64_t life[SIM_AGENTS], epoch[SIM_AGENTS];
-    bool serves[SIM_AGENTS];
-    int n = 0;
+    int i = 0;
 
     sim_key(container, &key);
-    for (int i = 0; i < SIM_AGENTS; i++) {
-        serves[i] = sim.agents[i].agent && rt_agent_serves(sim.agents[i].agent, &key, &life[i], &epoch[i]);
-        if (sim.agents[i].paused || !sim.agents[i].store_up)
-            continue;
-        n += serves[i];
+    while (i < served->n && served->by[i].agent != agent)
+        i++;
+    if (sim.agents[agent].agent && rt_agent_serves(sim.agents[agent].agent, &key, &life, &epoch)) {
+        if (i == SIM_SERVERS_MAX)
+            sim_fail("more than %d agents serve container %d", SIM_SERVERS_MAX, container);
+        served->n += i == served->n;
+        served->by[i].agent = agent;
+        served->by[i].life = life;
+        served->by[i].epoch = epoch;
+    } else if (i < served->n) {
+        served->by[i] = served->by[--served->n];
     }
-    for (int i = 0; i < SIM_AGENTS; i++)
-        for (int k = i + 1; k < SIM_AGENTS; k++)
-            if (serves[i] && serves[k] && life[i] == life[k] && epoch[i] == epoch[k] && !sim_forked(container))
-                sim_fail("container %d is served by host%d and host%d at (%llu, %llu)", container, i, k,
-                         (unsigned long long)life[i], (unsigned long long)epoch[i]);
+}
+
+static void check_serving(int container)
+{
+    const struct sim_served *served = &sim.served[container];
+    int n = 0;
+
+    for (int i = 0; i < served->n; i++) {
+        const struct sim_agent *a = &sim.agents[served->by[i].agent];
+
+        n += !a->paused && a->store_up;
+    }
+    for (int i = 0; i < served->n; i++)
+        for (int k = i + 1; k < served->n; k++)
+            if (served->by[i].life == served->by[k].life && served->by[i].epoch == served->by[k].epoch &&
+                !sim_forked(container))
+                sim_fail("container %d is served by host%d and host%d at (%llu, %llu)", container, served->by[i].agent,
+                         served->by[k].agent, (unsigned long long)served->by[i].life,
+                         (unsigned long long)served->by[i].epoch);
     if (n < 2) {
         sim.double_since_us[container] = 0;
         return;
@@ -72,11 +93,17 @@ static void check_guest(int i)
 
 void sim_check(void)
 {
-    for (int i = 0; i < sim.n_containers; i++)
+    for (int i = 0; i < sim.n_containers; i++) {
+        for (int k = 0; k < sim.n_touched; k++)
+            note_served(i, sim.touched[k]);
         check_serving(i);
+    }
     for (int i = 0; i < SIM_GUESTS; i++)
         check_guest(i);
     sim_check_bounds();
+    for (int i = 0; i < sim.n_touched; i++)
+        sim.agents[sim.touched[i]].touched = false;
+    sim.n_touched = 0;
 }
 
 static int guest_of(int container)
@@ -89,15 +116,9 @@ static int guest_of(int container)
 
 static void check_container_live(int container, int guest)
 {
-    int served = 0;
-    struct rt_key key;
-    uint64_t life, epoch;
-
-    sim_key(container, &key);
-    for (int k = 0; k < SIM_AGENTS; k++)
-        served += rt_agent_serves(sim.agents[k].agent, &key, &life, &epoch);
-    if (served != 1)
-        sim_fail("container %d is served by %d agents, long after the faults ended", container, served);
+    if (sim.served[container].n != 1)
+        sim_fail("container %d is served by %d agents, long after the faults ended", container,
+                 sim.served[container].n);
     if (sim.guests[guest].tether->state != RT_TETHER_LIVE)
         sim_fail("guest %d is in state %d, long after the faults ended", guest, sim.guests[guest].tether->state);
 }

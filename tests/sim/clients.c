@@ -43,7 +43,7 @@ void sim_new_client(int client)
     struct rt_client_config config = {
         .name = "sim", .seed = sim_random(UINT64_MAX), .random = sim_random_bytes, .on_reply = on_reply};
     uint32_t gen = c->gen;
-    int first = (int)sim_random(SIM_AGENTS);
+    int first = (int)sim_random((uint64_t)sim.n_agents);
 
     memset(c, 0, sizeof *c);
     c->gen = gen + 1;
@@ -53,10 +53,10 @@ void sim_new_client(int client)
     c->client = rt_client_new(&config);
     if (!c->client)
         sim_fail("out of memory");
-    for (int i = 0; i < SIM_AGENTS; i++) {
+    for (int i = 0; i < SIM_AGENTS; i++) { /* in a large run the others' welcomes name more */
         char addr[RT_ADDR_MAX + 1];
 
-        sim_agent_addr((first + i) % SIM_AGENTS, addr);
+        sim_agent_addr((first + i) % sim.n_agents, addr);
         if (rt_client_add_agent(c->client, addr) != 0)
             sim_fail("a client takes no agent");
     }
@@ -129,6 +129,7 @@ void sim_client_pump(int client)
     struct sim_client *c = &sim.clients[client];
     struct rt_client_action a;
     uint64_t deadline;
+    int agent;
 
     if (!c->client)
         return;
@@ -139,19 +140,14 @@ void sim_client_pump(int client)
             c->conn[a.agent] = -1;
             continue;
         }
-        for (int i = 0; i < SIM_AGENTS; i++) {
-            char addr[RT_ADDR_MAX + 1];
-
-            sim_agent_addr(i, addr);
-            if (strcmp(addr, a.addr) == 0)
-                sim_post((struct sim_event){.kind = EV_DIALED,
-                                            .node = NODE_CLIENT,
-                                            .index = client,
-                                            .gen = c->gen,
-                                            .arg = i,
-                                            .side = (int)a.agent},
-                         sim.agents[i].agent ? 50 + sim_random(200) : 20);
-        }
+        agent = sim_agent_at(a.addr);
+        sim_post((struct sim_event){.kind = EV_DIALED,
+                                    .node = NODE_CLIENT,
+                                    .index = client,
+                                    .gen = c->gen,
+                                    .arg = agent,
+                                    .side = (int)a.agent},
+                 sim.agents[agent].agent ? 50 + sim_random(200) : 20);
     }
     for (unsigned i = 0; i < RT_CLIENT_AGENTS_MAX; i++)
         while (c->conn[i] >= 0 && sim_in_flight(c->conn[i], 1) < SIM_WINDOW) {

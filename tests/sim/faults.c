@@ -21,12 +21,67 @@
 
 /* One fault at a time, drawn from the seed. */
 
+const struct sim_fault_kind sim_fault_kinds[SIM_FAULTS] = {
+    [FAULT_CUT] = {"cut", true},
+    [FAULT_CUT_HALF_OPEN] = {"cut half-open", true},
+    [FAULT_HANG] = {"hang", true},
+    [FAULT_MOVE] = {"move", true},
+    [FAULT_MOVE_BACK_TO_BACK] = {"move back to back", true},
+    [FAULT_MOVE_ABORTED] = {"move aborted", true},
+    [FAULT_MOVE_TO_AND_FRO] = {"to and fro", true},
+    [FAULT_AGENT_CRASH] = {"agent crash", true},
+    [FAULT_AGENT_PAUSE] = {"agent pause", true},
+    [FAULT_AGENT_STOP] = {"agent stop", true},
+    [FAULT_STORE_SLOW] = {"store slow", true},
+    [FAULT_STORE_OUT] = {"store out", true},
+    [FAULT_STORE_FAILOVER] = {"failover", true},
+    [FAULT_STORE_FLUSH] = {"flush", true},
+    [FAULT_STORE_REPLY_LOST] = {"reply lost", true},
+    [FAULT_NEWS_LOST] = {"news lost", true},
+    [FAULT_NEWS_LATE] = {"news late", true},
+    [FAULT_NEWS_TWICE] = {"news twice", true},
+    [FAULT_WELCOME_LOST] = {"welcome lost", true},
+    [FAULT_CONFIRM_LOST] = {"confirm lost", true},
+    [FAULT_CLIENT_CRASH] = {"client crash", true},
+    [FAULT_CLIENT_STALL] = {"client stall", true},
+    [FAULT_CLIENT_LATE] = {"client late", true},
+    [FAULT_CLIENT_TWICE] = {"client twice", true},
+    [FAULT_SNAPSHOT_REVERT] = {"revert", true},
+    [FAULT_CLONE] = {"clone", true},
+    [FAULT_RESTART_ELSEWHERE] = {"restart elsewhere", true},
+    [FAULT_RESTART_AFTER_DEATH] = {"restarted", true},
+    [FAULT_GUEST_PAUSE] = {"guest pause", true},
+    [FAULT_EXIT] = {"exit", true},
+};
+
+int sim_fault_named(const char *name)
+{
+    for (int i = 0; i < SIM_FAULTS; i++)
+        if (strcmp(sim_fault_kinds[i].name, name) == 0)
+            return i;
+    return -1;
+}
+
+uint64_t sim_faults_on(void)
+{
+    uint64_t on = 0;
+
+    for (int i = 0; i < SIM_FAULTS; i++)
+        on |= (uint64_t)sim_fault_kinds[i].on << i;
+    return on;
+}
+
+bool sim_draws(enum sim_fault fault)
+{
+    return sim.options.faults >> fault & 1;
+}
+
 static int any_conn(int kind)
 {
-    int first = (int)sim_random(SIM_CONNS);
+    int first = (int)sim_random((uint64_t)sim.top_conn);
 
-    for (int i = 0; i < SIM_CONNS; i++) {
-        int conn = (first + i) % SIM_CONNS;
+    for (int i = 0; i < sim.top_conn; i++) {
+        int conn = (first + i) % sim.top_conn;
         const struct sim_conn *c = &sim.conns[conn];
 
         if (c->used && !c->cut && c->open[0] && (kind < 0 || (int)c->kind == kind))
@@ -65,7 +120,7 @@ static bool cut(unsigned tell)
 
 static int other_host(int host)
 {
-    return (host + 1 + (int)sim_random(SIM_AGENTS - 1)) % SIM_AGENTS;
+    return (host + 1 + (int)sim_random((uint64_t)sim.n_agents - 1)) % sim.n_agents;
 }
 
 /* A pause that is under way is not cut short: what was to happen meanwhile has been put off until its end. */
@@ -117,7 +172,7 @@ static void restart_agent(int agent)
 
 static bool agent_fault(enum sim_fault fault)
 {
-    int agent = (int)sim_random(SIM_AGENTS);
+    int agent = (int)sim_random((uint64_t)sim.n_agents);
     struct sim_agent *a = &sim.agents[agent];
     int guest = any_guest();
 
@@ -261,6 +316,8 @@ void sim_fault_once(void)
 
     if (sim_chance(30))
         fault = FAULT_MOVE;
+    if (!sim_draws(fault))
+        return;
     switch (fault) {
     case FAULT_CUT:
         done = cut(3);
@@ -288,7 +345,7 @@ void sim_fault_once(void)
     case FAULT_STORE_FLUSH:
     case FAULT_STORE_REPLY_LOST:
         sim_store_fault(fault);
-        sim_log("fault: %s", sim_fault_names[fault]);
+        sim_log("fault: %s", sim_fault_kinds[fault].name);
         done = true;
         break;
     case FAULT_NEWS_LOST:
@@ -343,7 +400,7 @@ void sim_fault_once(void)
 /* Of the guest's links, the one that counts or an earlier one. */
 static bool a_link_hangs(int guest)
 {
-    for (int i = 0; i < SIM_CONNS; i++) {
+    for (int i = 0; i < sim.top_conn; i++) {
         const struct sim_conn *c = &sim.conns[i];
 
         if (c->used && c->cut && c->kind == NODE_GUEST && c->peer == guest && c->peer_gen == sim.guests[guest].gen &&
@@ -358,7 +415,7 @@ void sim_heal(void)
     sim.quiet = true;
     sim.lose_next = 0;
     sim_store_heal();
-    for (int i = 0; i < SIM_AGENTS; i++)
+    for (int i = 0; i < sim.n_agents; i++)
         restart_agent(i);
     for (int i = 0; i < SIM_CLIENTS; i++)
         if (!sim.clients[i].stalled_for_ever)

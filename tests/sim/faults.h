@@ -3,6 +3,9 @@
 #ifndef RETETHER_TESTS_SIM_FAULTS_H
 #define RETETHER_TESTS_SIM_FAULTS_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 /* What may go wrong. */
 
 enum sim_fault {
@@ -39,8 +42,18 @@ enum sim_fault {
     SIM_FAULTS,
 };
 
-extern const char *const sim_fault_names[SIM_FAULTS];
+struct sim_fault_kind {
+    const char *name;
+    bool on; /* drawn unless --without says otherwise; else only with --fault */
+};
 
+extern const struct sim_fault_kind sim_fault_kinds[SIM_FAULTS];
+
+/* The kind of this name, or -1. */
+int sim_fault_named(const char *name);
+/* A bit for each kind that is drawn by default. */
+uint64_t sim_faults_on(void);
+bool sim_draws(enum sim_fault fault);
 void sim_fault_once(void);
 void sim_heal(void);
 

@@ -343,6 +343,7 @@ void sim_guest_pump(int guest)
 
     if (!g->tether)
         return;
+    g->touched = true;
     while (rt_tether_next(g->tether, &a, sim_ms()))
         action(guest, &a);
     while (g->conn >= 0 && sim_in_flight(g->conn, 1) < SIM_WINDOW) {

@@ -47,6 +47,7 @@ struct sim_done { /* what the processes of one past have done */
 
 struct sim_guest {
     bool used, running, paused;
+    bool touched; /* its machine was called since the last check */
     uint32_t gen;
     int container, line, host, conn;
     struct rt_tether *tether; /* owned */

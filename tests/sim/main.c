@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
+#include "tests/sim/agents.h"
 #include "tests/sim/faults.h"
 #include "tests/sim/run.h"
 
@@ -15,7 +16,9 @@ static const char usage[] = "rt-sim: whole clusters in virtual time, with faults
                             "  --first S    the first of them (default 1)\n"
                             "  --seed S     only this one\n"
                             "  --events N   events with faults in each run, at least (default 4000)\n"
+                            "  --agents N   in each run (default: 3, in one of 50 runs 100 to 300)\n"
                             "  --every-fault  a kind of fault that never happened counts in short runs too\n"
+                            "  --fault NAME, --without NAME   also, or not, this kind of fault; may be repeated\n"
                             "  -v           tell what happens\n"
                             "\n"
                             "Exits with 1 when an invariant is violated, and prints the seed; with 3 when a kind of "
@@ -33,13 +36,27 @@ static bool number(const char *text, uint64_t *value)
     return text[0] >= '0' && text[0] <= '9' && *end == '\0';
 }
 
-static int report(const struct sim_stats *s, uint64_t seeds, double seconds, bool every_fault)
+static bool fault_option(const char *name, bool on, uint64_t *faults)
+{
+    int fault = sim_fault_named(name);
+
+    if (fault < 0) {
+        fprintf(stderr, "rt-sim: there is no fault '%s'\n", name);
+        return false;
+    }
+    *faults = on ? *faults | UINT64_C(1) << fault : *faults & ~(UINT64_C(1) << fault);
+    return true;
+}
+
+static int report(const struct sim_stats *s, const struct sim_options *o, uint64_t seeds, double seconds)
 {
     int missing = 0;
 
     for (int i = 0; i < SIM_FAULTS; i++) {
-        printf("  %-18s %8llu\n", sim_fault_names[i], (unsigned long long)s->faults[i]);
-        if (!s->faults[i] && (every_fault || seeds >= FULL_RUN)) {
+        if (!(o->faults >> i & 1))
+            continue;
+        printf("  %-18s %8llu\n", sim_fault_kinds[i].name, (unsigned long long)s->faults[i]);
+        if (!s->faults[i] && (o->every_fault || seeds >= FULL_RUN)) {
             printf("  ^ never happened\n");
             missing++;
         }
@@ -56,18 +73,17 @@ static int report(const struct sim_stats *s, uint64_t seeds, double seconds, boo
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {{"seeds", required_argument, NULL, 'n'},
-                                            {"first", required_argument, NULL, 'f'},
-                                            {"seed", required_argument, NULL, 's'},
-                                            {"events", required_argument, NULL, 'e'},
-                                            {"every-fault", no_argument, NULL, 'a'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {NULL, 0, NULL, 0}};
-    struct sim_options o = {.min_events = 4000};
+    static const struct option options[] = {
+        {"seeds", required_argument, NULL, 'n'}, {"first", required_argument, NULL, 'f'},
+        {"seed", required_argument, NULL, 's'},  {"events", required_argument, NULL, 'e'},
+        {"every-fault", no_argument, NULL, 'a'}, {"agents", required_argument, NULL, 'g'},
+        {"fault", required_argument, NULL, 'w'}, {"without", required_argument, NULL, 'o'},
+        {"help", no_argument, NULL, 'h'},        {NULL, 0, NULL, 0}};
+    struct sim_options o = {.min_events = 4000, .faults = sim_faults_on()};
     struct sim_stats total = {0};
     uint64_t first = 1, seeds = 100;
     struct timespec begin, end;
-    bool every_fault = false, good = true;
+    bool good = true;
     int c;
 
     while (good && (c = getopt_long(argc, argv, "vh", options, NULL)) != -1) {
@@ -86,7 +102,14 @@ int main(int argc, char **argv)
             good = number(optarg, &o.min_events);
             break;
         case 'a':
-            every_fault = true;
+            o.every_fault = true;
+            break;
+        case 'g':
+            good = number(optarg, &o.agents) && o.agents >= SIM_AGENTS && o.agents <= SIM_AGENTS_MAX;
+            break;
+        case 'w':
+        case 'o':
+            good = fault_option(optarg, c == 'w', &o.faults);
             break;
         case 'v':
             o.verbose = true;
@@ -108,6 +131,5 @@ int main(int argc, char **argv)
         sim_run(&o, &total);
     }
     (void)clock_gettime(CLOCK_MONOTONIC, &end);
-    return report(&total, seeds, (double)(end.tv_sec - begin.tv_sec) + (double)(end.tv_nsec - begin.tv_nsec) / 1e9,
-                  every_fault);
+    return report(&total, &o, seeds, (double)(end.tv_sec - begin.tv_sec) + (double)(end.tv_nsec - begin.tv_nsec) / 1e9);
 }

@@ -32,6 +32,8 @@ int sim_connect(enum sim_node_kind kind, int peer, unsigned slot, int agent)
             c = &sim.conns[i];
     if (!c)
         sim_fail("more than %d connections", SIM_CONNS);
+    if (c - sim.conns >= sim.top_conn)
+        sim.top_conn = (int)(c - sim.conns) + 1;
     gen = c->gen + 1;
     free(c->to[0].rx);
     free(c->to[1].rx);

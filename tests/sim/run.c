@@ -36,12 +36,13 @@ static void set_up(const struct sim_options *options)
         sim.rng = 1;
     (void)sim_random(2);
     sim_store_reset();
+    sim.n_agents = options->agents != 0 ? (int)options->agents : SIM_AGENTS;
     sim.n_containers = 1 + (int)sim_random(SIM_CONTAINERS);
     sim.allow_forks = sim_chance(35);
-    for (int i = 0; i < SIM_AGENTS; i++)
+    for (int i = 0; i < sim.n_agents; i++)
         sim_start_agent(i);
     for (int i = 0; i < sim.n_containers; i++) {
-        int guest = sim_new_guest(i, (int)sim_random(SIM_AGENTS), sim_new_line(i, -1, NULL));
+        int guest = sim_new_guest(i, (int)sim_random((uint64_t)sim.n_agents), sim_new_line(i, -1, NULL));
 
         sim.guests[guest].exits = sim_chance(50);
         sim_guest_pump(guest);
@@ -224,7 +225,7 @@ static bool fault_lasts(void)
         if (g->running && (sim.now_us < g->paused_until_us || (g->tether->life == 0 && !sim_store_whole())))
             return true;
     }
-    for (int i = 0; i < SIM_AGENTS; i++)
+    for (int i = 0; i < sim.n_agents; i++)
         if (sim.now_us < sim.agents[i].paused_until_us)
             return true;
     return false;

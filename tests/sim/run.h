@@ -19,6 +19,9 @@ struct sim_options {
     uint64_t seed;
     bool verbose;
     uint64_t min_events; /* of all kinds, faults go on until then */
+    uint64_t agents;     /* 0: as the seed decides */
+    uint64_t faults;     /* a bit for each kind that is drawn */
+    bool every_fault;
 };
 
 void sim_run(const struct sim_options *options, struct sim_stats *total);

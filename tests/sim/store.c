@@ -119,7 +119,7 @@ void sim_store_host_died(int about)
 {
     if (sim.agents[about].agent)
         return;
-    for (int i = 0; i < SIM_AGENTS; i++)
+    for (int i = 0; i < sim.n_agents; i++)
         if (i != about && sim.agents[i].agent && sim.agents[i].store_up)
             tell_host(i, about);
 }
@@ -132,7 +132,7 @@ void sim_store_up(int agent, bool fresh)
         return;
     sim.agents[agent].store_up = true;
     news(agent, &n, store.latency_us + sim_random(2000));
-    for (int i = 0; i < SIM_AGENTS; i++) {
+    for (int i = 0; i < sim.n_agents; i++) {
         tell_host(agent, i);
         if (i != agent && sim.agents[i].agent)
             tell_host(i, agent);
@@ -144,7 +144,7 @@ static void publish(const struct rt_claim *claim, uint64_t life)
     struct rt_store_news n = {.kind = RT_STORE_CLAIMED, .key = claim->key, .life = life, .epoch = claim->epoch};
 
     memcpy(n.host, claim->host, sizeof n.host);
-    for (int i = 0; i < SIM_AGENTS; i++) {
+    for (int i = 0; i < sim.n_agents; i++) {
         uint64_t delay = store.latency_us + sim_random(500);
 
         if (!sim.agents[i].agent || !sim.agents[i].store_up)
@@ -275,7 +275,7 @@ static void run(int agent, const struct rt_store_op *op, struct rt_store_reply *
 struct answer {
     struct rt_store_reply reply;
     struct rt_store_record records[SIM_CONTAINERS];
-    struct rt_store_host hosts[SIM_AGENTS];
+    struct rt_store_host hosts[SIM_AGENTS_MAX];
 };
 
 /* The records that name this host as their owner, as an agent asks for after its start. */
@@ -348,8 +348,8 @@ void sim_store_reply(const struct sim_event *event)
     if (answer->reply.kind == RT_STORE_FIND && !answer->reply.error)
         find(&((struct asked *)event->extra)->op, answer);
     if (answer->reply.kind == RT_STORE_HOSTS && !answer->reply.error) {
-        answer->reply.n_hosts = SIM_AGENTS;
-        for (int i = 0; i < SIM_AGENTS; i++)
+        answer->reply.n_hosts = (size_t)sim.n_agents;
+        for (int i = 0; i < sim.n_agents; i++)
             row_of(i, &answer->hosts[i]);
     }
     back.extra = answer;
@@ -384,7 +384,7 @@ static void down_all(void)
 {
     struct rt_store_news n = {.kind = RT_STORE_DOWN};
 
-    for (int i = 0; i < SIM_AGENTS; i++) {
+    for (int i = 0; i < sim.n_agents; i++) {
         if (sim.agents[i].agent)
             news(i, &n, 0);
         sim.agents[i].store_up = false;
@@ -394,7 +394,7 @@ static void down_all(void)
 static void up_all(int fresh)
 {
     store.out = false;
-    for (int i = 0; i < SIM_AGENTS; i++)
+    for (int i = 0; i < sim.n_agents; i++)
         sim_store_up(i, fresh != 0);
 }
 
@@ -403,7 +403,7 @@ static void whole_now(int arg)
     struct rt_store_news n = {.kind = RT_STORE_UP, .whole = true};
 
     (void)arg;
-    for (int i = 0; i < SIM_AGENTS; i++)
+    for (int i = 0; i < sim.n_agents; i++)
         if (sim.agents[i].agent && sim.agents[i].store_up)
             news(i, &n, 0);
 }

@@ -16,14 +16,6 @@
 
 struct sim_world sim;
 
-const char *const sim_fault_names[SIM_FAULTS] = {
-    "cut",          "cut half-open",     "hang",        "move",         "move back to back",
-    "move aborted", "to and fro",        "agent crash", "agent pause",  "agent stop",
-    "store slow",   "store out",         "failover",    "flush",        "reply lost",
-    "news lost",    "news late",         "news twice",  "welcome lost", "confirm lost",
-    "client crash", "client stall",      "client late", "client twice", "revert",
-    "clone",        "restart elsewhere", "restarted",   "guest pause",  "exit"};
-
 uint64_t sim_random(uint64_t below)
 {
     sim.rng ^= sim.rng << 13;
@@ -154,9 +146,11 @@ void sim_clear(void)
         sim_free_guest(i);
     for (int i = 0; i < SIM_CLIENTS; i++)
         sim_free_client(i);
-    for (int i = 0; i < SIM_AGENTS; i++)
+    for (int i = 0; i < sim.n_agents; i++) {
         rt_agent_free(sim.agents[i].agent);
-    for (int i = 0; i < SIM_CONNS; i++) {
+        free(sim.agents[i].ends);
+    }
+    for (int i = 0; i < sim.top_conn; i++) {
         free(sim.conns[i].to[0].rx);
         free(sim.conns[i].to[1].rx);
     }

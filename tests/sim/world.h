@@ -17,9 +17,18 @@
  * and the processes in the guests are models with faults. One seed, one run, always the same. */
 
 #define SIM_CONTAINERS 2
+#define SIM_SERVERS_MAX 32
 #define SIM_WALL_MS UINT64_C(1700000000000)
 
 struct sim_event;
+
+struct sim_served { /* a container's agents, as of the last check */
+    struct {
+        int agent;
+        uint64_t life, epoch;
+    } by[SIM_SERVERS_MAX];
+    int n;
+};
 
 struct sim_world {
     struct sim_options options;
@@ -29,9 +38,12 @@ struct sim_world {
     struct sim_conn conns[SIM_CONNS];
     struct sim_guest guests[SIM_GUESTS];
     struct sim_client clients[SIM_CLIENTS];
-    struct sim_agent agents[SIM_AGENTS];
+    struct sim_agent agents[SIM_AGENTS_MAX];
     struct sim_log lines[SIM_LINES];
-    int n_containers, n_lines;
+    int n_agents, n_containers, n_lines;
+    int top_conn; /* above the highest connection ever used */
+    int touched[SIM_AGENTS_MAX], n_touched;
+    struct sim_served served[SIM_CONTAINERS];
     bool allow_forks;                         /* this seed may revert, clone, restart */
     bool quiet;                               /* faults have ended, clients type no more */
     bool silent;                              /* processes write no more */
