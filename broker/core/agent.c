@@ -19,6 +19,7 @@
 #include "session/core/msg.h"
 #include "session/core/msg_hop.h"
 #include "session/core/msg_request.h"
+#include "session/core/pings.h"
 #include "session/core/slice.h"
 
 #include <stdlib.h>
@@ -390,10 +391,12 @@ void rt_ag_link_refuse_text(struct rt_agent *agent, struct ag_link *link, enum r
     rt_ag_link_refuse(agent, link, &refuse);
 }
 
-static void ping(struct rt_agent *agent, struct ag_link *link)
+void rt_ag_link_ping(struct rt_agent *agent, struct ag_link *link)
 {
-    struct rt_frame frame = {.type = RT_PING, .offset = link->pings};
+    struct rt_frame frame = {.type = RT_PING};
 
+    agent->config.io.random(agent->config.io.ctx, &frame.offset, sizeof frame.offset);
+    rt_pings_sent(&link->pinged, frame.offset);
     rt_ag_send_frame(agent, link, &frame, NULL);
 }
 
@@ -418,7 +421,7 @@ static void link_timer(struct rt_agent *agent, struct ag_link *link)
     } else if (++link->pings >= RT_PINGS_MISSED_MAX) {
         rt_ag_link_close(agent, link, "silent");
     } else {
-        ping(agent, link);
+        rt_ag_link_ping(agent, link);
         rt_ag_link_arm(agent, link);
     }
 }

@@ -171,7 +171,7 @@ void rt_ag_frame(struct rt_agent *agent, struct ag_link *link, const struct rt_f
     case RT_ATTACH:
         rt_ag_attach(agent, link, frame->channel, p, RT_FRAME_HEADER + (size_t)frame->length);
         break;
-    default: /* PONG: its coming was all that counts */
+    default: /* PONG: that it answers a ping was all that counts */
         break;
     }
 }

@@ -9,6 +9,7 @@
 #include "session/core/class.h"
 #include "session/core/limits.h"
 #include "session/core/msg.h"
+#include "session/core/pings.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -45,10 +46,11 @@ struct ag_link {
     bool taking;    /* guest: a take is under way */
     bool end_ready; /* guest: END has come and waits for the take */
     struct ag_timer timer;
-    uint64_t heard;            /* when the last byte came */
-    uint64_t opened;           /* or, when LEAVING, since then */
-    uint64_t claim_at;         /* deadline of the store's answer; 0 none */
-    uint32_t pings;            /* unanswered */
+    uint64_t heard;    /* when the last byte came */
+    uint64_t opened;   /* or, when LEAVING, since then */
+    uint64_t claim_at; /* deadline of the store's answer; 0 none */
+    uint32_t pings;    /* intervals without a sign of life */
+    struct rt_pings pinged;
     uint32_t op;               /* operation whose reply is awaited; 0 none */
     char who[RT_HOST_MAX + 1]; /* client: tenant; guest: identity that the transport proves */
     /* switch */
@@ -89,5 +91,6 @@ void rt_ag_link_close(struct rt_agent *agent, struct ag_link *link, const char *
 void rt_ag_link_state(struct rt_agent *agent, struct ag_link *link, enum ag_link_state state);
 /* Sets the link's timer anew from its state. */
 void rt_ag_link_arm(struct rt_agent *agent, struct ag_link *link);
+void rt_ag_link_ping(struct rt_agent *agent, struct ag_link *link);
 
 #endif

@@ -16,6 +16,7 @@
 #include "session/core/class.h"
 #include "session/core/frame.h"
 #include "session/core/msg_hop.h"
+#include "session/core/pings.h"
 #include "session/core/slice.h"
 
 #include <stdlib.h>
@@ -123,7 +124,6 @@ bool rt_ag_host_note(struct rt_agent *agent, const struct rt_store_host *row)
 static void drop_guest(struct rt_agent *agent, struct ag_session *session)
 {
     struct ag_link *link = session->guest;
-    struct rt_frame frame = {.type = RT_PING, .offset = session->epoch};
     struct rt_refuse_msg moved;
 
     if (!rt_ag_moved_msg(agent, session, &moved)) {
@@ -134,7 +134,8 @@ static void drop_guest(struct rt_agent *agent, struct ag_session *session)
     link->session = NULL;
     rt_ag_session_guest_gone(agent, session);
     link->opened = agent->now;
-    rt_ag_send_frame(agent, link, &frame, NULL);
+    rt_pings_clear(&link->pinged); /* what answers an earlier one may have been sent before the claim */
+    rt_ag_link_ping(agent, link);
     rt_ag_link_state(agent, link, AG_LEAVING);
 }
 

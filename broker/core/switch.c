@@ -13,6 +13,7 @@
 #include "session/core/frame.h"
 #include "session/core/limits.h"
 #include "session/core/msg_hop.h"
+#include "session/core/pings.h"
 #include "session/core/slice.h"
 
 #include <string.h>
@@ -329,6 +330,17 @@ static void bad_frame(struct rt_agent *agent, struct ag_link *link, const struct
     rt_ag_link_refuse(agent, link, &refuse);
 }
 
+/* Whether the frame is one to heed; it is a sign of life then. A PONG that answers no ping of this link is neither. */
+static bool heed(struct rt_agent *agent, struct ag_link *link, const struct rt_frame *frame)
+{
+    if (frame->type == RT_PONG && !rt_pings_answered(&link->pinged, frame->offset)) {
+        return false;
+    }
+    link->heard = agent->now;
+    link->pings = 0;
+    return true;
+}
+
 /* One frame at p. Returns the bytes used, 0 when more are needed. The link may be gone afterwards. */
 static size_t take_frame(struct rt_agent *agent, struct ag_link *link, uint8_t *p, size_t size)
 {
@@ -349,6 +361,9 @@ static size_t take_frame(struct rt_agent *agent, struct ag_link *link, uint8_t *
         return size;
     }
     whole = RT_FRAME_HEADER + (size_t)frame.length;
+    if (!heed(agent, link, &frame)) {
+        return whole;
+    }
     if (frame.type == RT_DATA) {
         uint32_t length = frame.length, n = length;
         if (size == RT_FRAME_HEADER) {
@@ -386,9 +401,9 @@ size_t rt_agent_input(struct rt_agent *agent, rt_link_id id, uint8_t *data, size
     if (link == NULL || link->state == AG_DOOMED) {
         return size;
     }
-    link->heard = agent->now;
-    link->pings = 0;
     if (link->rest > 0 && size > 0) {
+        link->heard = agent->now;
+        link->pings = 0;
         used = take_rest(agent, link, data, size);
     }
     while (used < size && link != NULL && link->state != AG_DOOMED) {

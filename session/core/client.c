@@ -8,6 +8,7 @@
 #include "session/core/client_machine.h"
 #include "session/core/client_request.h"
 #include "session/core/clist.h"
+#include "session/core/pings.h"
 #include "session/core/slice.h"
 
 #include <assert.h>
@@ -253,6 +254,7 @@ void rt_client_connected(struct rt_client *client, unsigned agent, uint64_t now)
     link->state = RT_CLINK_HELLO;
     link->since = client->now;
     link->hello_due = true;
+    rt_pings_clear(&link->pinged);
     link->ping_due = false;
     link->pong_due = false;
     link->next_channel = 1;

@@ -14,6 +14,7 @@
 #include "session/core/frame.h"
 #include "session/core/msg.h"
 #include "session/core/msg_hop.h"
+#include "session/core/pings.h"
 #include "session/core/slice.h"
 
 #include <assert.h>
@@ -156,6 +157,12 @@ static bool link_frame(struct rt_client *client, int slot, const struct rt_frame
     return true;
 }
 
+/* A PONG that answers no ping of this link is ignored, and no sign of life. */
+static bool is_heeded(struct rt_clink *link, const struct rt_frame *frame)
+{
+    return frame->type != RT_PONG || rt_pings_answered(&link->pinged, frame->offset);
+}
+
 size_t rt_client_input(struct rt_client *client, unsigned agent, const uint8_t *data, size_t size, uint64_t now)
 {
     assert(agent < RT_CLIENT_AGENTS_MAX);
@@ -174,6 +181,10 @@ size_t rt_client_input(struct rt_client *client, unsigned agent, const uint8_t *
         }
         if (frame.length > size - used - RT_FRAME_HEADER)
             return used;
+        if (!is_heeded(link, &frame)) {
+            used += RT_FRAME_HEADER;
+            continue;
+        }
         link->missed = 0;
         if (!link_frame(client, (int)agent, &frame, data + used + RT_FRAME_HEADER, &why)) {
             rt_clink_down(client, (int)agent, why);
@@ -290,8 +301,11 @@ size_t rt_client_output(struct rt_client *client, unsigned agent, uint8_t *buf, 
     link->pong_due = false;
     if (link->state != RT_CLINK_LIVE)
         return used;
-    if (link->ping_due)
-        used += put_plain(buf + used, RT_PING, 0, ++link->ping_token);
+    if (link->ping_due) {
+        uint64_t token = rt_client_random(client, UINT64_MAX);
+        used += put_plain(buf + used, RT_PING, 0, token);
+        rt_pings_sent(&link->pinged, token);
+    }
     link->ping_due = false;
     used += put_closings(link, buf + used, cap - used);
     if (link->n_closings > 0)

@@ -5,6 +5,7 @@
 
 #include "session/core/clist.h"
 #include "session/core/limits.h"
+#include "session/core/pings.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -49,7 +50,8 @@ struct rt_clink { /* an agent known (n_addr > 0) and the link to it */
     char refused_text[RT_TEXT_MAX + 1];
     const char *hangup; /* HANGUP to be told to the shell */
 
-    uint64_t ping_at, ping_token, pong_token;
+    uint64_t ping_at, pong_token;
+    struct rt_pings pinged;
     unsigned missed;
     bool hello_due, ping_due, pong_due;
     uint32_t next_channel;

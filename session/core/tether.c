@@ -2,6 +2,7 @@
  * Copyright The retether authors */
 #include "session/core/tether.h"
 
+#include "session/core/pings.h"
 #include "session/core/ring.h"
 #include "session/core/tether_att.h"
 #include "session/core/tether_hold.h"
@@ -85,6 +86,7 @@ static void link_down(struct rt_tether *t, uint64_t now)
     for (size_t i = 0; i < RT_ATTS_MAX; i++)
         if (t->atts[i].used && t->atts[i].channel)
             rt_tether_unbind(&t->atts[i], now);
+    rt_pings_clear(&t->pinged);
     t->hello_due = t->confirm_due = t->report_due = t->ping_due = t->pong_due = false;
     t->n_refusals = 0;
     t->flooded = false;

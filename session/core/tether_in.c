@@ -9,6 +9,7 @@
 #include "session/core/msg.h"
 #include "session/core/msg_hop.h"
 #include "session/core/msg_stream.h"
+#include "session/core/pings.h"
 #include "session/core/ring.h"
 #include "session/core/slice.h"
 #include "session/core/tether.h"
@@ -450,6 +451,12 @@ static void on_frame(struct rt_tether *t, const struct rt_frame *frame, const ui
     }
 }
 
+/* A PONG that answers no ping of this link is ignored, and no sign of life. */
+static bool is_heeded(struct rt_tether *t, const struct rt_frame *frame)
+{
+    return frame->type != RT_PONG || t->state != RT_TETHER_LIVE || rt_pings_answered(&t->pinged, frame->offset);
+}
+
 size_t rt_tether_input(struct rt_tether *t, const uint8_t *data, size_t size, uint64_t now)
 {
     size_t used = 0;
@@ -469,8 +476,10 @@ size_t rt_tether_input(struct rt_tether *t, const uint8_t *data, size_t size, ui
         }
         if (size - used - RT_FRAME_HEADER < frame.length)
             break;
-        t->rx_at = now;
-        on_frame(t, &frame, data + used + RT_FRAME_HEADER, now);
+        if (is_heeded(t, &frame)) {
+            t->rx_at = now;
+            on_frame(t, &frame, data + used + RT_FRAME_HEADER, now);
+        }
         used += RT_FRAME_HEADER + frame.length;
     }
     return used;

@@ -5,6 +5,7 @@
 
 #include "session/core/limits.h"
 #include "session/core/msg_hop.h"
+#include "session/core/pings.h"
 #include "session/core/tether.h"
 #include "session/core/tether_att.h"
 
@@ -45,6 +46,7 @@ struct rt_tether {
     uint64_t rx_at, ping_at;
     bool hello_due, confirm_due, report_due, ping_due, pong_due;
     uint64_t pong_token;
+    struct rt_pings pinged;
     uint64_t report_at; /* the next report may go */
     uint64_t outage_at; /* since when there is no agent, RT_NO_TIME while there is one */
     struct rt_refusal refusals[RT_TETHER_REFUSALS_MAX];

@@ -7,6 +7,7 @@
 #include "session/core/msg.h"
 #include "session/core/msg_hop.h"
 #include "session/core/msg_stream.h"
+#include "session/core/pings.h"
 #include "session/core/ring.h"
 #include "session/core/slice.h"
 #include "session/core/tether.h"
@@ -133,7 +134,10 @@ static void put_hop(struct rt_tether *t, struct writer *w, uint64_t now)
         t->pong_due = false;
     }
     if (t->ping_due && room(w)) {
-        (void)put(w, &(struct rt_frame){.type = RT_PING, .offset = t->epoch});
+        uint64_t token = rt_tether_random(t, UINT64_MAX);
+
+        (void)put(w, &(struct rt_frame){.type = RT_PING, .offset = token});
+        rt_pings_sent(&t->pinged, token);
         t->ping_due = false;
     }
 }

@@ -358,8 +358,8 @@ static void test_tails_without_an_end(void **state)
     want_end_ok(fx, guest.link, RT_END_LATER);
     for (unsigned i = 0; i < 15; i++) {
         fx_tick(fx, 1000);
-        fx_send(fx, idle.link, &(struct rt_frame){.type = RT_PONG}, NULL);
-        fx_send(fx, guest.link, &(struct rt_frame){.type = RT_PONG}, NULL);
+        fx_send(fx, idle.link, &(struct rt_frame){.type = RT_PING}, NULL);
+        fx_send(fx, guest.link, &(struct rt_frame){.type = RT_PING}, NULL);
     }
     while (fx_next(fx, guest.link, &frame, &payload)) { /* pings */
     }

@@ -53,7 +53,7 @@ static void test_store_down(void **state)
     assert_true(fx_serves(fx, "web"));
     assert_int_equal(fx_stats(fx).provisional, 1);
     fx_tick(fx, 5000);
-    fx_send(fx, guest.link, &(struct rt_frame){.type = RT_PONG}, NULL);
+    fx_send(fx, guest.link, &(struct rt_frame){.type = RT_PING}, NULL);
     fx_up(fx, false, true);
     fx_answer(fx);
     assert_int_equal(fx_stats(fx).provisional, 0);

@@ -170,19 +170,42 @@ static void test_pings(void **state)
     fx_attached(fx, &guest, &client);
     fx_tick(fx, RT_PING_BUSY_MS);
     (void)fx_want(fx, guest.link, RT_PING, &frame);
-    (void)fx_want(fx, client, RT_PING, &frame);
     fx_send(fx, guest.link, &(struct rt_frame){.type = RT_PONG, .offset = frame.offset}, NULL);
+    (void)fx_want(fx, client, RT_PING, &frame);
     fx_tick(fx, UINT64_C(2) * RT_PING_BUSY_MS); /* the client misses its third */
     assert_true(fx_closed(fx, client));
     assert_false(fx_closed(fx, guest.link));
     fx_want_refuse(fx, guest.link, 1, RT_CLASS_LOST, NULL);
-    fx_send(fx, guest.link, &(struct rt_frame){.type = RT_PONG, .offset = frame.offset}, NULL);
+    fx_send(fx, guest.link, &(struct rt_frame){.type = RT_PING}, NULL);
     fx->links[guest.link].out_read = fx->links[guest.link].out_size;
     fx_tick(fx, RT_PING_IDLE_MS - 1); /* no channel any more */
     fx_none(fx, guest.link);
     fx_tick(fx, 1 + UINT64_C(2) * RT_PING_IDLE_MS);
     assert_true(fx_closed(fx, guest.link));
     assert_false(fx_serves(fx, "web"));
+}
+
+/* Neither a PONG of a token that was never sent nor the same one twice keeps a silent link. */
+static void test_pongs_that_answer_nothing(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+    struct rt_frame frame;
+    int client;
+
+    fx_attached(fx, &guest, &client);
+    fx_tick(fx, RT_PING_BUSY_MS);
+    (void)fx_want(fx, guest.link, RT_PING, &frame);
+    fx_send(fx, guest.link, &(struct rt_frame){.type = RT_PONG, .offset = frame.offset}, NULL);
+    fx_tick(fx, RT_PING_BUSY_MS);
+    fx_send(fx, guest.link, &(struct rt_frame){.type = RT_PONG, .offset = frame.offset}, NULL);
+    fx_send(fx, guest.link, &(struct rt_frame){.type = RT_PONG, .offset = 1}, NULL);
+    fx_send(fx, client, &(struct rt_frame){.type = RT_PING}, NULL);
+    fx_tick(fx, RT_PING_BUSY_MS);
+    fx_send(fx, guest.link, &(struct rt_frame){.type = RT_PONG, .offset = frame.offset}, NULL);
+    assert_false(fx_closed(fx, guest.link));
+    fx_tick(fx, RT_PING_BUSY_MS);
+    assert_true(fx_closed(fx, guest.link));
 }
 
 static void test_attach_to_an_idle_guest_keeps_it(void **state)
@@ -229,6 +252,7 @@ int main(void)
         FX_TEST(test_client_lost),
         FX_TEST(test_refuse_from_peers),
         FX_TEST(test_pings),
+        FX_TEST(test_pongs_that_answer_nothing),
         FX_TEST(test_attach_to_an_idle_guest_keeps_it),
         FX_TEST(test_ping_flood_unread),
     };

@@ -116,6 +116,30 @@ static void test_news_of_a_fork(void **state)
     assert_int_equal(fx->n_events[RT_AGENT_FORKED], 1);
 }
 
+/* What the guest said before the claim was made, or says without having been asked, proves nothing. */
+static void test_old_pongs_prove_no_fork(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+    struct rt_frame old, fresh;
+
+    fx_guest(&guest, "web", 1);
+    fx_serve(fx, &guest);
+    fx_tick(fx, RT_PING_IDLE_MS);
+    (void)fx_want(fx, guest.link, RT_PING, &old);
+    fx_claimed(fx, "web", "there", guest.life, 2);
+    (void)fx_want(fx, guest.link, RT_PING, &fresh);
+    assert_true(old.offset != fresh.offset);
+    fx_send(fx, guest.link, &(struct rt_frame){.type = RT_PONG, .offset = old.offset}, NULL);
+    fx_send(fx, guest.link, &(struct rt_frame){.type = RT_PONG, .offset = 1}, NULL);
+    fx_send(fx, guest.link, &(struct rt_frame){.type = RT_PONG, .offset = guest.epoch}, NULL);
+    assert_false(fx_closed(fx, guest.link));
+    fx_tick(fx, 1000);
+    assert_true(fx_closed(fx, guest.link));
+    assert_int_equal(fx_stats(fx).forks, 0);
+    assert_int_equal(fx->n_events[RT_AGENT_FORKED], 0);
+}
+
 /* A copy that was given the same life took it at the same epoch: the larger incarnation has it. */
 static void test_news_of_a_tie(void **state)
 {
@@ -354,6 +378,7 @@ int main(void)
         FX_TEST(test_state_written_twice),
         FX_TEST(test_news_of_ones_own_claim),
         FX_TEST(test_news_of_a_fork),
+        FX_TEST(test_old_pongs_prove_no_fork),
         FX_TEST(test_news_of_a_tie),
         FX_TEST(test_news_lost),
         FX_TEST(test_guest_lost),

@@ -142,6 +142,26 @@ static void test_pings(void **state)
     fx_close(&fx);
 }
 
+static void test_pongs_that_answer_nothing(void **state)
+{
+    (void)state;
+    fx_open(&fx, 1);
+    struct rt_catt *att = fx_attach(&fx);
+    fx_up(&fx, 0);
+    struct rt_attach_msg attach;
+    (void)fx_take_attach(&fx, 0, &attach);
+    for (unsigned i = 0; i < 3; i++) {
+        fx_run(&fx, 999, false);
+        fx_send(&fx, 0, (struct rt_frame){.type = RT_PONG, .offset = i}, NULL);
+        assert_int_equal(fx.slot[0].hangups, 0);
+        fx_run(&fx, 1, false);
+    }
+    assert_int_equal(fx.slot[0].hangups, 1);
+    assert_string_equal(fx.slot[0].reason, "silent");
+    rt_catt_free(att);
+    fx_close(&fx);
+}
+
 static void test_agents_are_learnt(void **state)
 {
     (void)state;
@@ -418,6 +438,7 @@ int main(void)
         cmocka_unit_test(test_welcomes_that_do_not_last_back_off),
         cmocka_unit_test(test_handshake_deadline),
         cmocka_unit_test(test_pings),
+        cmocka_unit_test(test_pongs_that_answer_nothing),
         cmocka_unit_test(test_agents_are_learnt),
         cmocka_unit_test(test_table_of_agents_is_bounded),
         cmocka_unit_test(test_refused_links),

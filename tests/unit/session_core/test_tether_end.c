@@ -274,7 +274,7 @@ static uint64_t stays(void)
         assert_true(tx_deadline(&tx) > tx.now);
         tx_tick(&tx, tx_deadline(&tx));
         if (tx.up && !tx.overs)
-            tx_send(&tx, (struct rt_frame){.type = RT_PONG}, NULL);
+            tx_send(&tx, (struct rt_frame){.type = RT_PING}, NULL);
     }
     return tx.now - from;
 }
@@ -296,7 +296,7 @@ static void test_waits_for_holds(void **state)
     tx_live(&tx, NULL); /* an observer that is bound has a moment, however long it has been quiet before */
     bind(1, 0);
     tx.now += 4000;
-    tx_send(&tx, (struct rt_frame){.type = RT_PONG}, NULL);
+    tx_send(&tx, (struct rt_frame){.type = RT_PING}, NULL);
     tx_produce(&tx, 0, RT_STDOUT, 10);
     assert_int_equal(stays(), RT_END_GRACE_MS);
     tx_close(&tx);
@@ -325,7 +325,7 @@ static void test_grace_for_who_comes_late(void **state)
     (void)tx_take(&tx);
     end_ok(RT_END_STORED, 0);
     tx_run(&tx, 1900, true);
-    tx_send(&tx, (struct rt_frame){.type = RT_PONG}, NULL);
+    tx_send(&tx, (struct rt_frame){.type = RT_PING}, NULL);
     msg.hold = 0;
     tx_bind(&tx, 2, &msg);
     tx_run(&tx, RT_END_GRACE_MS - 1, true);

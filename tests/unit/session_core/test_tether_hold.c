@@ -41,7 +41,7 @@ static uint64_t blocked_for(unsigned stream)
         assert_true(tx_deadline(&tx) > tx.now);
         tx_tick(&tx, tx_deadline(&tx));
         if (tx.up)
-            tx_send(&tx, (struct rt_frame){.type = RT_PONG}, NULL);
+            tx_send(&tx, (struct rt_frame){.type = RT_PING}, NULL);
         else if (tx.dialing)
             tx_lost(&tx);
     }

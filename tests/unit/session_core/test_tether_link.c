@@ -480,6 +480,32 @@ static void test_any_frame_is_life(void **state)
     tx_close(&tx);
 }
 
+/* A PONG is life only as the answer to a ping of this link, once. */
+static void test_pongs(void **state)
+{
+    (void)state;
+    uint64_t token;
+    tx_live(&tx, NULL);
+    tx_tick(&tx, tx.now + 5000);
+    (void)tx_take(&tx);
+    token = tx_frame(&tx, RT_PING, 0, 0)->head.offset;
+    tx_send(&tx, (struct rt_frame){.type = RT_PONG, .offset = token}, NULL);
+    tx_tick(&tx, tx.now + 5000);
+    (void)tx_take(&tx);
+    assert_true(tx_frame(&tx, RT_PING, 0, 0)->head.offset != token);
+    tx_send(&tx, (struct rt_frame){.type = RT_PONG, .offset = token}, NULL);
+    tx_send(&tx, (struct rt_frame){.type = RT_PONG, .offset = 1}, NULL);
+    tx_tick(&tx, tx.now + 9999);
+    (void)tx_take(&tx);
+    assert_int_equal(tx.hangups, 0);
+    tx_send(&tx, (struct rt_frame){.type = RT_PONG, .offset = token}, NULL);
+    tx_tick(&tx, tx.now + 1);
+    (void)tx_take(&tx);
+    assert_int_equal(tx.hangups, 1);
+    assert_string_equal(tx.reason, "the agent is silent");
+    tx_close(&tx);
+}
+
 /* A link that takes nothing for a while costs no timer that has passed. */
 static void test_no_spinning_when_congested(void **state)
 {
@@ -490,7 +516,7 @@ static void test_no_spinning_when_congested(void **state)
     for (uint64_t end = tx.now + 10000; tx_deadline(&tx) < end; ticks++) {
         assert_true(tx_deadline(&tx) > tx.now);
         tx_tick(&tx, tx_deadline(&tx));
-        tx_send(&tx, (struct rt_frame){.type = RT_PONG}, NULL); /* it still hears */
+        tx_send(&tx, (struct rt_frame){.type = RT_PING}, NULL); /* it still hears */
     }
     assert_true(ticks < 10);
     (void)tx_take(&tx);
@@ -560,6 +586,7 @@ int main(void)
         cmocka_unit_test(test_bad_welcomes),
         cmocka_unit_test(test_pings),
         cmocka_unit_test(test_any_frame_is_life),
+        cmocka_unit_test(test_pongs),
         cmocka_unit_test(test_no_spinning_when_congested),
         cmocka_unit_test(test_reports_once_a_second),
         cmocka_unit_test(test_late_calls),

@@ -172,7 +172,7 @@ void tx_run(struct tx *tx, uint64_t ms, bool answer)
             tx->now = tx_deadline(tx);
         tx_tick(tx, tx->now);
         if (answer && tx->up)
-            tx_send(tx, (struct rt_frame){.type = RT_PONG}, NULL);
+            tx_send(tx, (struct rt_frame){.type = RT_PING}, NULL);
         assert_true(tx_deadline(tx) > tx->now);
     }
     tx_tick(tx, end);
