@@ -170,8 +170,8 @@ static void switch_data(struct rt_agent *agent, struct ag_link *link, struct rt_
     flow = &chan->flow[frame->stream];
     to = chan->link[!from];
     flow_start(flow, frame->offset);
-    if (frame->offset < flow->seen) { /* of another past, perhaps: the next attach compares digests */
-        end_channel(agent, chan, RT_CLASS_JUMP, "DATA went back over bytes that came before", 0);
+    if (frame->offset != flow->seen) { /* of another past, perhaps: the next attach compares digests */
+        end_channel(agent, chan, RT_CLASS_JUMP, "DATA went back, or left bytes out", 0);
         return;
     }
     if (frame->offset + length > flow->granted) {
@@ -254,6 +254,10 @@ static void switch_frame(struct rt_agent *agent, struct ag_link *link, struct rt
         struct ag_flow *flow = &chan->flow[frame->stream];
         uint64_t to = rt_get_u64(p + RT_FRAME_HEADER);
         flow_start(flow, frame->offset);
+        if (frame->offset != flow->seen) {
+            end_channel(agent, chan, RT_CLASS_JUMP, "a GAP that does not begin where the bytes end", 0);
+            return;
+        }
         if (to > flow->seen && to < RT_COUNTER_MAX) {
             flow->seen = to;
         }

@@ -65,7 +65,7 @@ struct rt_catt {
     struct rt_rx rx[3]; /* stream 1, 2, 3 */
     struct rt_tx tx[2]; /* stream 0, 4 */
     struct rt_up_item exit;
-    struct rt_gap control_gap; /* to be told; from == to: none */
+    struct rt_gap control_gap; /* of control-up, to be told; from == to: none */
 
     bool exited, attached_due, broke, shown_down, closed_due, resized_due, final_due, end_told;
     uint64_t start[2], head[2], rows, cols;

@@ -70,6 +70,7 @@ static bool gap_event(struct rt_catt *att, struct rt_catt_event *event)
         event->from = att->control_gap.from;
         event->to = att->control_gap.to;
         att->control_gap.from = att->control_gap.to;
+        rt_rx_items(att);
         return true;
     }
     for (unsigned s = RT_STDOUT; s <= RT_STDERR; s++) {

@@ -171,16 +171,41 @@ static bool append(struct rt_rx *rx, const uint8_t *data, size_t size)
     return took == size;
 }
 
-/* Takes the whole items off control-up. */
-static void read_items(struct rt_catt *att)
+/* A gap in control-up that is next: told before anything behind it is read. The items that are gone were about states
+ * that ATTACHED told anew; one received in part goes with them. */
+static void take_control_gap(struct rt_catt *att, struct rt_rx *rx)
+{
+    uint64_t part = rx->gaps[0].from - rx->consumed;
+    if (att->control_gap.from == att->control_gap.to)
+        att->control_gap.from = rx->consumed;
+    att->control_gap.to = rx->gaps[0].to;
+    rt_ring_drop(&rx->ring, rx->ring.base + part);
+    rx->consumed += part;
+    rt_rx_skip_gap(att, rx);
+}
+
+void rt_rx_items(struct rt_catt *att)
 {
     struct rt_rx *rx = rt_catt_rx(att, RT_CONTROL_UP);
     uint8_t item[2 + RT_ITEM_MAX];
-    while (att->state == RT_CATT_LIVE && rx->ring.data != NULL) {
-        size_t have = rt_ring_copy(&rx->ring, rx->ring.base, item, sizeof item);
+    while (att->state == RT_CATT_LIVE) {
+        uint64_t end = rx->n_gaps > 0 ? rx->gaps[0].from : rx->next;
+        bool told = att->control_gap.from == att->control_gap.to;
+#ifdef RT_MUTANT_CONTROL_GAPS_JOIN
+        told = true;
+#endif
+        if (!told && end != rx->consumed)
+            return; /* the gap that waits to be told comes first */
+        size_t have = end - rx->consumed < sizeof item ? (size_t)(end - rx->consumed) : sizeof item;
+        if (have > 0)
+            (void)rt_ring_copy(&rx->ring, rx->ring.base, item, have);
         size_t size = have >= 2 ? (size_t)item[0] << 8 | item[1] : 0;
-        if (have < 2 || (size <= RT_ITEM_MAX && have < 2 + size))
-            return;
+        if (have < 2 || (size <= RT_ITEM_MAX && have < 2 + size)) {
+            if (rx->n_gaps == 0)
+                return;
+            take_control_gap(att, rx);
+            continue;
+        }
         struct rt_up_item up;
         char why[RT_TEXT_MAX];
         int error =
@@ -225,7 +250,7 @@ void rt_rx_data(struct rt_catt *att, unsigned stream, uint64_t offset, const uin
             return;
         }
         if (stream == RT_CONTROL_UP)
-            read_items(att);
+            rt_rx_items(att);
         if (att->state == RT_CATT_LIVE)
             plan_ack(att, rx);
     }
@@ -244,17 +269,6 @@ static void add_gap(struct rt_rx *rx, uint64_t to)
     rx->next = to;
 }
 
-/* Items that are gone were about states that ATTACHED told anew; an item received in part goes with them. */
-static void skip_control(struct rt_catt *att, struct rt_rx *rx, uint64_t to)
-{
-    if (att->control_gap.from == att->control_gap.to)
-        att->control_gap.from = rx->consumed;
-    att->control_gap.to = to;
-    rx->ring.base = rx->ring.head;
-    rx->consumed = rx->next = to;
-    rt_digest_start(&rx->digest, to);
-}
-
 void rt_rx_gap(struct rt_catt *att, unsigned stream, uint64_t from, uint64_t to)
 {
     struct rt_rx *rx = rt_catt_rx(att, stream);
@@ -270,11 +284,11 @@ void rt_rx_gap(struct rt_catt *att, unsigned stream, uint64_t from, uint64_t to)
         rt_catt_rewound(att, stream, rx->final, to);
         return;
     }
+    add_gap(rx, to);
     if (stream == RT_CONTROL_UP)
-        skip_control(att, rx, to);
-    else
-        add_gap(rx, to);
-    plan_ack(att, rx);
+        rt_rx_items(att);
+    if (att->state == RT_CATT_LIVE)
+        plan_ack(att, rx);
 }
 
 /* A stream's final offset, from FIN or from the exit item. False: the attachment is over. */

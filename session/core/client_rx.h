@@ -52,6 +52,8 @@ void rt_rx_data(struct rt_catt *att, unsigned stream, uint64_t offset, const uin
 void rt_rx_gap(struct rt_catt *att, unsigned stream, uint64_t from, uint64_t to);
 void rt_rx_fin(struct rt_catt *att, unsigned stream, uint64_t offset);
 void rt_rx_exit(struct rt_catt *att, const struct rt_up_item *item);
+/* Reads the items of control-up that have come whole, up to a gap that is to be told. */
+void rt_rx_items(struct rt_catt *att);
 void rt_rx_consume(struct rt_catt *att, struct rt_rx *rx, size_t size);
 void rt_rx_skip_gap(struct rt_catt *att, struct rt_rx *rx);
 void rt_rx_tick(struct rt_catt *att);

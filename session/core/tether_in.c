@@ -68,14 +68,23 @@ static void on_data(struct rt_tether *t, struct rt_att *att, const struct rt_fra
 
     if (is_stdin && in->wanted && proc->stdin_closed)
         return; /* the client is told how far it came; what it sent before it knew leads nowhere */
-    if (!in->wanted || frame->offset > in->next || end > in->limit || end > in->fin) {
-        bad_stream(t, att, frame->offset > in->next ? RT_CLASS_JUMP : RT_CLASS_INVALID, frame->stream, frame->offset,
-                   "input that was not asked for, beyond the limit, after its end, or with bytes missing before it");
+#ifdef RT_MUTANT_INPUT_BACK_DROPPED
+    if (in->wanted && end <= in->next)
+        return;
+#endif
+    /* Also what goes back: a client sends again only behind a new ATTACH. */
+    if (in->wanted && frame->offset != in->next) {
+        bad_stream(t, att, RT_CLASS_JUMP, frame->stream, frame->offset,
+                   "input that goes back, or with bytes missing before it");
         rt_tether_unbind(att, now);
         return;
     }
-    if (end <= in->next)
+    if (!in->wanted || end > in->limit || end > in->fin) {
+        bad_stream(t, att, RT_CLASS_INVALID, frame->stream, frame->offset,
+                   "input that was not asked for, beyond the limit, or after its end");
+        rt_tether_unbind(att, now);
         return;
+    }
     if (!in->ring.data) {
         uint64_t at = in->next;
 
@@ -86,8 +95,7 @@ static void on_data(struct rt_tether *t, struct rt_att *att, const struct rt_fra
         }
         in->ring.base = in->ring.head = at;
     }
-    data += in->next - frame->offset;
-    size = rt_ring_append(&in->ring, data, (size_t)(end - in->next));
+    size = rt_ring_append(&in->ring, data, frame->length);
     in->next += size;
     if (is_stdin)
         add_segment(t, proc, att, size);

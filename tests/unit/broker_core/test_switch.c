@@ -219,9 +219,8 @@ static void test_channel_ends_in_a_frame(void **state)
     assert_int_equal(frame.offset, 3);
 }
 
-static void test_data_goes_back(void **state)
+static void data_jumps_to(struct fx *fx, uint64_t offset)
 {
-    struct fx *fx = *state;
     struct fx_guest guest;
     struct rt_frame frame;
     int client;
@@ -229,9 +228,37 @@ static void test_data_goes_back(void **state)
     fx_attached(fx, &guest, &client);
     fx_data(fx, guest.link, 1, RT_STDOUT, 0, "abcd", 4);
     (void)fx_want(fx, client, RT_DATA, &frame);
-    fx_data(fx, guest.link, 1, RT_STDOUT, 0, "efgh", 4); /* a past that has changed */
+    fx_data(fx, guest.link, 1, RT_STDOUT, offset, "efgh", 4);
     fx_want_refuse(fx, client, 7, RT_CLASS_JUMP, NULL);
     fx_want_refuse(fx, guest.link, 1, RT_CLASS_JUMP, NULL);
+}
+
+static void test_gap_elsewhere(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+    struct rt_frame frame = {.type = RT_GAP, .channel = 1, .stream = RT_STDOUT, .offset = 2, .length = RT_GAP_PAYLOAD};
+    uint8_t to[RT_GAP_PAYLOAD];
+    int client;
+
+    fx_attached(fx, &guest, &client);
+    fx_data(fx, guest.link, 1, RT_STDOUT, 0, "abcd", 4);
+    (void)fx_want(fx, client, RT_DATA, &(struct rt_frame){0});
+    rt_put_u64(to, 100);
+    fx_send(fx, guest.link, &frame, to);
+    fx_want_refuse(fx, client, 7, RT_CLASS_JUMP, NULL);
+    fx_want_refuse(fx, guest.link, 1, RT_CLASS_JUMP, NULL);
+}
+
+/* A past that has changed. */
+static void test_data_goes_back(void **state)
+{
+    data_jumps_to(*state, 0);
+}
+
+static void test_data_leaves_bytes_out(void **state)
+{
+    data_jumps_to(*state, 5);
 }
 
 int main(void)
@@ -239,6 +266,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         FX_TEST(test_passes_both_ways),      FX_TEST(test_runs_are_one_send),       cmocka_unit_test(test_cut_anywhere),
         FX_TEST(test_guest_dies_in_a_frame), FX_TEST(test_channel_ends_in_a_frame), FX_TEST(test_data_goes_back),
+        FX_TEST(test_data_leaves_bytes_out), FX_TEST(test_gap_elsewhere),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -481,8 +481,70 @@ static void test_control_gap_skips_a_part_item(void **state)
     fx_data(&fx, 0, channel, RT_CONTROL_UP, 1000, item, n);
     (void)fx_event(att, RT_CATT_INTERRUPTED);
     (void)fx_event(att, RT_CATT_RESUMED);
-    assert_int_equal(fx_event(att, RT_CATT_RESIZED).rows, 24);
     assert_int_equal(fx_event(att, RT_CATT_GAP).stream, RT_CONTROL_UP);
+    assert_int_equal(fx_event(att, RT_CATT_RESIZED).rows, 24);
+    fx_quiet(att);
+    fx_close(&fx);
+}
+
+/* Gaps with items between them are told one by one, each before what lies behind it; the items count. */
+static void test_control_gaps_with_items_between(void **state)
+{
+    (void)state;
+    uint8_t item[64];
+    struct rt_up_item resized = {.t = RT_ITEM_RESIZED, .rows = 24, .cols = 80};
+    struct rt_up_item exited = {.t = RT_ITEM_EXITED, .code = 3};
+    size_t n = fx_item(item, &resized), m;
+    struct rt_catt *att = fx_live(&fx, 1);
+    struct rt_catt_event event;
+    fx_gap(&fx, 0, 1, RT_CONTROL_UP, 0, 100);
+    fx_gap(&fx, 0, 1, RT_CONTROL_UP, 100, 200); /* nothing between: one gap */
+    fx_data(&fx, 0, 1, RT_CONTROL_UP, 200, item, n);
+    fx_data(&fx, 0, 1, RT_CONTROL_UP, 200 + n, item, n - 1);
+    fx_gap(&fx, 0, 1, RT_CONTROL_UP, 200 + 2 * n - 1, 400);
+    m = fx_item(item, &exited);
+    fx_data(&fx, 0, 1, RT_CONTROL_UP, 400, item, m);
+    fx_fin(&fx, 0, 1, RT_STDOUT, 0, 0);
+    fx_fin(&fx, 0, 1, RT_STDERR, 0, 0);
+    event = fx_event(att, RT_CATT_GAP);
+    assert_int_equal(event.from, 0);
+    assert_int_equal(event.to, 200);
+    assert_int_equal(fx_event(att, RT_CATT_RESIZED).rows, 24);
+    event = fx_event(att, RT_CATT_GAP);
+    assert_int_equal(event.from, 200 + n);
+    assert_int_equal(event.to, 400);
+    (void)fx_event(att, RT_CATT_EOF);
+    (void)fx_event(att, RT_CATT_EOF);
+    assert_int_equal(fx_event(att, RT_CATT_EXITED).code, 3);
+    fx_run(&fx, 20, true);
+    (void)fx_take(&fx, 0);
+    assert_ack(RT_CONTROL_UP, 400 + m, 400 + m + RT_INITIAL_CREDIT, fx_digest(item, m));
+    fx_close(&fx);
+}
+
+/* A cut while a gap waits to be told: what lies behind it comes again. */
+static void test_control_gap_untold_at_a_cut(void **state)
+{
+    (void)state;
+    uint8_t item[64];
+    struct rt_attach_msg attach;
+    struct rt_attached_msg terms = fx_terms();
+    struct rt_up_item resized = {.t = RT_ITEM_RESIZED, .rows = 24, .cols = 80};
+    size_t n = fx_item(item, &resized);
+    struct rt_catt *att = fx_live(&fx, 1);
+    uint32_t channel;
+    fx_gap(&fx, 0, 1, RT_CONTROL_UP, 0, 100);
+    fx_data(&fx, 0, 1, RT_CONTROL_UP, 100, item, n);
+    channel = fx_cut(&fx, &attach);
+    assert_int_equal(attach.out[2].c, 100);
+    terms.out[2].c = 100;
+    terms.out[2].head = 100 + n;
+    fx_attached(&fx, 0, channel, &terms);
+    fx_data(&fx, 0, channel, RT_CONTROL_UP, 100, item, n);
+    (void)fx_event(att, RT_CATT_INTERRUPTED);
+    (void)fx_event(att, RT_CATT_RESUMED);
+    assert_int_equal(fx_event(att, RT_CATT_GAP).to, 100);
+    assert_int_equal(fx_event(att, RT_CATT_RESIZED).rows, 24);
     fx_quiet(att);
     fx_close(&fx);
 }
@@ -531,6 +593,8 @@ int main(void)
         cmocka_unit_test(test_exit_comes_last),
         cmocka_unit_test(test_exit_known_at_attach),
         cmocka_unit_test(test_control_gap_skips_a_part_item),
+        cmocka_unit_test(test_control_gaps_with_items_between),
+        cmocka_unit_test(test_control_gap_untold_at_a_cut),
         cmocka_unit_test(test_bad_items),
     };
     return cmocka_run_group_tests(tests, make_pattern, NULL);

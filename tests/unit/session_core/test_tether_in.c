@@ -13,6 +13,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -90,30 +91,39 @@ static void test_many_attachments(void **state)
     tx_close(&tx);
 }
 
-static void test_duplicates_dropped(void **state)
-{
-    (void)state;
-    tx_live(&tx, NULL);
-    bind(1, 1);
-    tx_data(&tx, 1, RT_STDIN, 0, "hello", 5);
-    tx_data(&tx, 1, RT_STDIN, 0, "hello", 5);
-    tx_data(&tx, 1, RT_STDIN, 3, "loX", 3);
-    assert_int_equal(tx_read(&tx, 0, buf, 100), 6);
-    tx_data(&tx, 1, RT_STDIN, 2, "lloXY", 5);
-    assert_int_equal(tx_read(&tx, 0, buf + 6, 100), 1);
-    assert_memory_equal(buf, "helloXY", 7);
-    tx_close(&tx);
-}
-
-static void refused(uint32_t channel, enum rt_class cls, uint64_t at, uint64_t got)
+/* The channel was refused; `kept` bytes that came before still reach the process. */
+static void refused(uint32_t channel, enum rt_class cls, uint64_t at, uint64_t got, size_t kept)
 {
     struct rt_refuse_msg refuse = tx_refused(&tx, channel, cls);
     assert_int_equal(refuse.at, at);
     assert_int_equal(refuse.got, got);
     tx_data(&tx, channel, RT_STDIN, at, "zz", 2); /* the channel has ended */
-    assert_int_equal(tx_read(&tx, 0, buf, 100), 0);
+    assert_int_equal(tx_read(&tx, 0, buf, 100), kept);
     (void)tx_take(&tx);
     assert_null(tx_frame(&tx, RT_REFUSE, channel, 0));
+}
+
+/* Bytes that came before, in whole or in part: what they say now may be of another past. */
+static void test_input_goes_back(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t offset;
+        const char *bytes;
+    } back[] = {{0, "hello"}, {3, "loX"}, {4, "o"}, {2, "lloXY"}};
+    for (size_t i = 0; i < sizeof back / sizeof back[0]; i++) {
+        tx_live(&tx, NULL);
+        bind(1, 1);
+        tx_data(&tx, 1, RT_STDIN, 0, "hello", 5);
+        tx_data(&tx, 1, RT_STDIN, back[i].offset, back[i].bytes, strlen(back[i].bytes));
+        refused(1, RT_CLASS_JUMP, 5, back[i].offset, 5);
+        assert_memory_equal(buf, "hello", 5);
+        resume(2, 1, 2, 0, 7); /* the attachment lives on */
+        tx_data(&tx, 2, RT_STDIN, 5, "XY", 2);
+        assert_int_equal(tx_read(&tx, 0, buf, 100), 2);
+        assert_memory_equal(buf, "XY", 2);
+        tx_close(&tx);
+    }
 }
 
 static void test_jump_and_beyond(void **state)
@@ -125,7 +135,7 @@ static void test_jump_and_beyond(void **state)
     tx_data(&tx, 1, RT_STDIN, 0, "ab", 2);
     assert_int_equal(tx_read(&tx, 0, buf, 100), 2);
     tx_data(&tx, 1, RT_STDIN, 3, "d", 1);
-    refused(1, RT_CLASS_JUMP, 2, 3);
+    refused(1, RT_CLASS_JUMP, 2, 3, 0);
     resume(2, 1, 2, 0, 3); /* the attachment lives on */
     tx_data(&tx, 2, RT_STDIN, 2, "cd", 2);
     assert_int_equal(tx_read(&tx, 0, buf, 100), 2);
@@ -138,7 +148,7 @@ static void test_jump_and_beyond(void **state)
     struct rt_attach_msg msg = tx_new(1, 1);
     tx_attach(&tx, 1, &msg);
     tx_data(&tx, 1, RT_STDIN, 0, many, TX_INITIAL + 1);
-    refused(1, RT_CLASS_INVALID, 0, 0);
+    refused(1, RT_CLASS_INVALID, 0, 0, 0);
     tx_close(&tx);
 }
 
@@ -177,7 +187,7 @@ static void test_not_wanted(void **state)
     tx_attached(&tx, 1, &attached);
     assert_int_equal(attached.n_in, 0);
     tx_data(&tx, 1, RT_STDIN, 0, "x", 1);
-    refused(1, RT_CLASS_INVALID, 0, 0);
+    refused(1, RT_CLASS_INVALID, 0, 0, 0);
     tx_close(&tx);
 }
 
@@ -330,7 +340,7 @@ static void test_wrong_fins(void **state)
     bind(2, 2);
     tx_fin(&tx, 1, RT_STDIN, 0);
     tx_data(&tx, 1, RT_STDIN, 0, "x", 1); /* after its own end */
-    refused(1, RT_CLASS_INVALID, 0, 0);
+    refused(1, RT_CLASS_INVALID, 0, 0, 0);
     tx_close(&tx);
 }
 
@@ -485,7 +495,7 @@ int main(void)
         cmocka_unit_test(test_order_among_attachments),
         cmocka_unit_test(test_many_runs),
         cmocka_unit_test(test_many_attachments),
-        cmocka_unit_test(test_duplicates_dropped),
+        cmocka_unit_test(test_input_goes_back),
         cmocka_unit_test(test_jump_and_beyond),
         cmocka_unit_test(test_window),
         cmocka_unit_test(test_not_wanted),
