@@ -103,6 +103,26 @@ size_t rt_ring_copy(const struct rt_ring *ring, uint64_t offset, void *out, size
     return done;
 }
 
+uint64_t rt_ring_last_lines(const struct rt_ring *ring, uint64_t n, size_t look)
+{
+    uint64_t at = ring->head, end = ring->head - ring->base > look ? ring->head - look : ring->base;
+
+    while (n > 0 && at > end) {
+        /* The piece that ends at `at`: its bytes lie together, the ring wraps before it. */
+        size_t left = (size_t)((at - 1) % ring->cap) + 1;
+        const uint8_t *piece = ring->data + left;
+
+        left = left < at - end ? left : (size_t)(at - end);
+        for (size_t i = 1; i <= left; i++) {
+            if (piece[-(ptrdiff_t)i] == '\n' && at - i + 1 != ring->head && --n == 0) {
+                return at - i + 1;
+            }
+        }
+        at -= left;
+    }
+    return n == 0 ? ring->head : end;
+}
+
 void rt_ring_digest(const struct rt_ring *ring, struct rt_digest *digest, uint64_t offset)
 {
     assert(digest->at >= ring->base && offset <= ring->head);

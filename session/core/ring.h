@@ -34,6 +34,9 @@ void rt_ring_drop(struct rt_ring *ring, uint64_t offset);
 const uint8_t *rt_ring_peek(const struct rt_ring *ring, uint64_t offset, size_t *size);
 /* Copies up to size bytes from offset, returns how many. */
 size_t rt_ring_copy(const struct rt_ring *ring, uint64_t offset, void *out, size_t size);
+/* The offset at which the last n lines begin; a line that is not ended yet counts. It looks at no more than the newest
+ * `look` bytes: where these hold fewer lines, at the first of them. */
+uint64_t rt_ring_last_lines(const struct rt_ring *ring, uint64_t n, size_t look);
 /* Extends digest from its `at` (>= base) to offset (<= head). */
 void rt_ring_digest(const struct rt_ring *ring, struct rt_digest *digest, uint64_t offset);
 

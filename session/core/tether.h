@@ -22,6 +22,9 @@
 #define RT_RING_BYTES_MIN 4096
 #define RT_RING_BYTES_MAX 67108864
 #define RT_CONTROL_RING 65536
+/* How far back the start of the last n lines is looked for: one ATTACH takes a millisecond or two of the guest's loop
+ * at most. With fewer lines in them the attachment starts at the first of these bytes. */
+#define RT_LINES_LOOK_MAX 4194304
 /* Received and not applied, per attachment: the limit told to clients. */
 #define RT_STDIN_WINDOW 262144
 #define RT_CONTROL_WINDOW 65536

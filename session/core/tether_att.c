@@ -116,24 +116,6 @@ static bool wants(const struct rt_attach_msg *msg, unsigned stream)
     return (msg->want >> stream & 1) != 0;
 }
 
-/* The offset after the n-th newline from the end, not counting one that ends the stream. */
-static uint64_t last_lines(const struct rt_ring *ring, uint64_t n)
-{
-    uint64_t at = ring->head;
-
-    if (n == 0)
-        return at;
-    while (at > ring->base) {
-        size_t size;
-        const uint8_t *byte = rt_ring_peek(ring, at - 1, &size);
-
-        if (*byte == '\n' && at != ring->head && n-- == 1)
-            return at;
-        at--;
-    }
-    return at;
-}
-
 /* Where a new attachment starts in stdout or stderr. False: beyond the head. */
 static bool start_of(const struct rt_ring *ring, const struct rt_attach_msg *msg, unsigned stream, uint64_t *start)
 {
@@ -148,7 +130,7 @@ static bool start_of(const struct rt_ring *ring, const struct rt_attach_msg *msg
         *start = ring->head - ring->base > msg->n ? ring->head - msg->n : ring->base;
         break;
     case RT_FROM_LINES:
-        *start = last_lines(ring, msg->n);
+        *start = rt_ring_last_lines(ring, msg->n, RT_LINES_LOOK_MAX);
         break;
     default:
         *start = ring->base;

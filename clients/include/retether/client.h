@@ -86,7 +86,7 @@ enum retether_from {
     RETETHER_FROM_NOW,
     RETETHER_FROM_OFFSET, /* start[0] in stdout, start[1] in stderr */
     RETETHER_FROM_BYTES,  /* the last start[0] bytes of each */
-    RETETHER_FROM_LINES,  /* the last start[0] lines of each */
+    RETETHER_FROM_LINES,  /* the last start[0] lines of each, looked for in its newest 4 MiB */
 };
 
 struct retether_attach_options {

@@ -218,11 +218,53 @@ static void test_no_memory(void **state)
     assert_int_equal(ring.cap, 0);
 }
 
+/* What rt_ring_last_lines() is, byte by byte. */
+static uint64_t lines_slowly(const struct rt_ring *ring, const uint8_t *bytes, uint64_t n, size_t look)
+{
+    uint64_t end = ring->head - ring->base > look ? ring->head - look : ring->base;
+    uint64_t at = ring->head;
+
+    for (; at > end && n > 0; at--) {
+        if (bytes[at - 1] == '\n' && at != ring->head && --n == 0) {
+            return at;
+        }
+    }
+    return n == 0 ? ring->head : end;
+}
+
+/* Wherever the ring wraps, however many lines, however far it may look. */
+static void test_last_lines(void **state)
+{
+    (void)state;
+    static const uint64_t counts[] = {0, 1, 2, 3, 7, 100, UINT64_MAX};
+    static const size_t looks[] = {0, 1, 5, 63, 64, 65, SIZE_MAX};
+    uint8_t bytes[300];
+    struct rt_ring ring;
+
+    for (size_t i = 0; i < sizeof(bytes); i++) {
+        bytes[i] = i % 13 == 4 || i % 7 == 2 || (i > 100 && i < 120) ? '\n' : 'x';
+    }
+    assert_int_equal(rt_ring_init(&ring, 64), 0);
+    for (size_t i = 0; i < sizeof(bytes); i++) {
+        if (rt_ring_room(&ring) == 0) {
+            rt_ring_drop(&ring, ring.base + 1 + i % 3);
+        }
+        assert_int_equal(rt_ring_append(&ring, bytes + i, 1), 1);
+        for (size_t n = 0; n < sizeof(counts) / sizeof(counts[0]); n++) {
+            for (size_t l = 0; l < sizeof(looks) / sizeof(looks[0]); l++) {
+                assert_int_equal(rt_ring_last_lines(&ring, counts[n], looks[l]),
+                                 lines_slowly(&ring, bytes, counts[n], looks[l]));
+            }
+        }
+    }
+    rt_ring_close(&ring);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_model),       cmocka_unit_test(test_full),      cmocka_unit_test(test_wrap),
-        cmocka_unit_test(test_digest_part), cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_last_lines), cmocka_unit_test(test_model),       cmocka_unit_test(test_full),
+        cmocka_unit_test(test_wrap),       cmocka_unit_test(test_digest_part), cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -76,6 +76,18 @@ static void test_starts(void **state)
     tx_close(&tx);
 }
 
+/* A ring larger than what is looked through for lines. */
+static void test_lines_are_looked_for_nearby(void **state)
+{
+    (void)state;
+    struct rt_tether_config config = tx_config(&tx);
+    config.ring_bytes = (size_t)RT_LINES_LOOK_MAX + 100000;
+    tx_live(&tx, &config);
+    assert_int_equal(tx_produce(&tx, 0, RT_STDOUT, config.ring_bytes), config.ring_bytes);
+    assert_int_equal(starts(RT_FROM_LINES, UINT64_C(1) << 40, 0).out[0].c, 100000);
+    tx_close(&tx);
+}
+
 /* Streams whose beginning is overwritten. */
 static void test_starts_behind_the_base(void **state)
 {
@@ -549,6 +561,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_starts),
+        cmocka_unit_test(test_lines_are_looked_for_nearby),
         cmocka_unit_test(test_starts_behind_the_base),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_new_again),
