@@ -12,6 +12,7 @@
 #include "session/core/msg_hop.h"
 #include "tests/sim/agents.h"
 #include "tests/sim/event.h"
+#include "tests/sim/store_model.h"
 #include "tests/sim/world.h"
 
 #include <stdlib.h>
@@ -20,53 +21,38 @@
 /* The store as agents see it: the claim rules over a few records, with latency, outages, lost writes, a flush, lost
  * answers, and news that are lost, late or repeated. The real one is held against the same rules by its own test. */
 
-struct record {
-    struct rt_store_record r;
-    struct rt_end_msg end;
-    uint64_t ended_life; /* whose end this is */
-};
-
 /* The records' pasts, to agents bytes that they keep and give back. */
 static const int pasts[] = {1000, 1001};
 _Static_assert(sizeof pasts / sizeof pasts[0] == SIM_CONTAINERS, "one each");
 
-static struct {
-    struct record records[SIM_CONTAINERS];
-    struct record older[SIM_CONTAINERS]; /* what a failover falls back to */
-    uint64_t born_ms;
-    uint64_t latency_us;
-    bool out;
-    bool lose_reply;
-    int lose_news, late_news, twice_news;
-    bool end_lost[SIM_CONTAINERS]; /* an end that was stored is gone: nobody has it any more */
-} store;
+struct sim_db sim_db;
 
-static uint64_t store_ms(void)
+uint64_t sim_db_ms(void)
 {
     return SIM_WALL_MS + sim_ms();
 }
 
 bool sim_store_whole(void)
 {
-    return store_ms() >= store.born_ms + RT_STORE_WHOLE_MS;
+    return sim_db_ms() >= sim_db.born_ms + RT_STORE_WHOLE_MS;
 }
 
 void sim_store_reset(void)
 {
-    memset(&store, 0, sizeof store);
-    store.latency_us = 100;
+    memset(&sim_db, 0, sizeof sim_db);
+    sim_db.latency_us = 100;
     /* old enough: containers of a running cluster exist already */
-    store.born_ms = 1;
+    sim_db.born_ms = 1;
 }
 
 const struct rt_record *sim_store_record(int container)
 {
-    return &store.records[container].r.rule;
+    return &sim_db.records[container].r.rule;
 }
 
 bool sim_store_end_lost(int container)
 {
-    return store.end_lost[container];
+    return sim_db.end_lost[container];
 }
 
 static int container_of_key(const struct rt_key *key)
@@ -81,7 +67,7 @@ static int container_of_key(const struct rt_key *key)
     sim_fail("an agent asks for a container that there is not: %s/%s", key->tenant, key->cid);
 }
 
-static void news(int agent, struct rt_store_news *n, uint64_t delay_us)
+void sim_db_news(int agent, struct rt_store_news *n, uint64_t delay_us)
 {
     struct sim_event event = {.kind = EV_NEWS, .index = agent, .gen = sim.agents[agent].gen};
     struct rt_store_news *copy = malloc(sizeof *copy);
@@ -111,7 +97,7 @@ static void tell_host(int to, int about)
     struct rt_store_news n = {.kind = RT_STORE_HOST};
 
     row_of(about, &n.row);
-    news(to, &n, store.latency_us + sim_random(1000));
+    sim_db_news(to, &n, sim_db.latency_us + sim_random(1000));
 }
 
 /* An agent that was killed: the others hear of it when its heartbeat has expired. */
@@ -128,10 +114,10 @@ void sim_store_up(int agent, bool fresh)
 {
     struct rt_store_news n = {.kind = RT_STORE_UP, .fresh = fresh, .whole = sim_store_whole()};
 
-    if (store.out || !sim.agents[agent].agent)
+    if (sim_db.out || !sim.agents[agent].agent)
         return;
     sim.agents[agent].store_up = true;
-    news(agent, &n, store.latency_us + sim_random(2000));
+    sim_db_news(agent, &n, sim_db.latency_us + sim_random(2000));
     for (int i = 0; i < sim.n_agents; i++) {
         tell_host(agent, i);
         if (i != agent && sim.agents[i].agent)
@@ -145,41 +131,41 @@ static void publish(const struct rt_claim *claim, uint64_t life)
 
     memcpy(n.host, claim->host, sizeof n.host);
     for (int i = 0; i < sim.n_agents; i++) {
-        uint64_t delay = store.latency_us + sim_random(500);
+        uint64_t delay = sim_db.latency_us + sim_random(500);
 
         if (!sim.agents[i].agent || !sim.agents[i].store_up)
             continue;
-        if (store.lose_news > 0) {
-            store.lose_news--;
+        if (sim_db.lose_news > 0) {
+            sim_db.lose_news--;
             sim.stats.faults[FAULT_NEWS_LOST]++;
             continue;
         }
-        if (store.twice_news > 0) {
-            store.twice_news--;
+        if (sim_db.twice_news > 0) {
+            sim_db.twice_news--;
             sim.stats.faults[FAULT_NEWS_TWICE]++;
-            news(i, &n, delay + sim_random(2000000));
+            sim_db_news(i, &n, delay + sim_random(2000000));
         }
-        if (store.late_news > 0) {
-            store.late_news--;
+        if (sim_db.late_news > 0) {
+            sim_db.late_news--;
             sim.stats.faults[FAULT_NEWS_LATE]++;
             delay += sim_random(3000000);
         }
-        news(i, &n, delay);
+        sim_db_news(i, &n, delay);
     }
 }
 
 /* ---- operations ---- */
 
-static void take(struct record *rec, const struct rt_store_op *op, const struct rt_claim_outcome *outcome)
+static void take(struct sim_record *rec, const struct rt_store_op *op, const struct rt_claim_outcome *outcome)
 {
     struct rt_store_record *r = &rec->r;
-    const int *past = &pasts[rec - store.records];
+    const int *past = &pasts[rec - sim_db.records];
     bool again = r->rule.exists && r->rule.life == outcome->life && r->rule.epoch == op->claim.epoch &&
                  rt_id_equal(&r->rule.inc, &op->claim.inc);
 
     r->key = op->claim.key;
     rt_claim_apply(&r->rule, &op->claim, outcome);
-    r->claimed_ms = store_ms();
+    r->claimed_ms = sim_db_ms();
     if (op->past.size != 0 && (op->past.size != sizeof(int) || memcmp(op->past.data, past, sizeof(int)) != 0))
         sim_fail("%s gives a past that is not this container's", op->claim.host);
     if (again)
@@ -191,7 +177,7 @@ static void take(struct record *rec, const struct rt_store_op *op, const struct 
 }
 
 /* Whether the record is at the claim that a write is made under; else says whose it is. */
-static bool current(const struct record *rec, const struct rt_store_op *op, struct rt_store_reply *reply)
+static bool current(const struct sim_record *rec, const struct rt_store_op *op, struct rt_store_reply *reply)
 {
     const struct rt_record *rule = &rec->r.rule;
 
@@ -209,21 +195,21 @@ static bool current(const struct record *rec, const struct rt_store_op *op, stru
 
 static void run(int agent, const struct rt_store_op *op, struct rt_store_reply *reply)
 {
-    struct record *rec;
+    struct sim_record *rec;
     char host[RT_HOST_MAX + 1];
 
     sim_agent_name(agent, host);
     if (op->kind == RT_STORE_HOSTS || op->kind == RT_STORE_FIND)
         return;
-    rec = &store.records[container_of_key(op->kind == RT_STORE_TEST || op->kind == RT_STORE_TAKE ? &op->claim.key
-                                                                                                 : &op->key)];
+    rec = &sim_db.records[container_of_key(op->kind == RT_STORE_TEST || op->kind == RT_STORE_TAKE ? &op->claim.key
+                                                                                                  : &op->key)];
     switch (op->kind) {
     case RT_STORE_TEST:
     case RT_STORE_TAKE:
-        rt_claim_judge(&rec->r.rule, &op->claim, store_ms(), &reply->outcome);
+        rt_claim_judge(&rec->r.rule, &op->claim, sim_db_ms(), &reply->outcome);
         if (op->kind == RT_STORE_TAKE && reply->outcome.verdict == RT_CLASS_OK) {
             take(rec, op, &reply->outcome);
-            reply->past = (struct rt_slice){(const uint8_t *)&pasts[rec - store.records], sizeof pasts[0]};
+            reply->past = (struct rt_slice){(const uint8_t *)&pasts[rec - sim_db.records], sizeof pasts[0]};
         }
         break;
     case RT_STORE_STATE:
@@ -232,7 +218,7 @@ static void run(int agent, const struct rt_store_op *op, struct rt_store_reply *
             break;
         }
         if (op->state == RT_SESSION_LOST && rec->r.rule.state != RT_SESSION_LOST)
-            rec->r.rule.lost_ms = store_ms();
+            rec->r.rule.lost_ms = sim_db_ms();
         rec->r.rule.state = op->state;
         break;
     case RT_STORE_REPORT:
@@ -252,10 +238,10 @@ static void run(int agent, const struct rt_store_op *op, struct rt_store_reply *
         rec->r.err = op->end.err;
         rec->ended_life = op->life;
         sim_log("store: has the end of %s at life %llu from %s", op->key.cid, (unsigned long long)op->life, host);
-        store.end_lost[rec - store.records] = false;
+        sim_db.end_lost[rec - sim_db.records] = false;
         reply->how = sim_chance(50) ? RT_END_REPLICATED : RT_END_STORED;
         if (reply->how == RT_END_REPLICATED) /* the replica has it, and all that came before it */
-            memcpy(store.older, store.records, sizeof store.older);
+            memcpy(sim_db.older, sim_db.records, sizeof sim_db.older);
         break;
     case RT_STORE_GET:
         reply->n_records = rec->r.rule.exists;
@@ -282,11 +268,11 @@ struct answer {
 static void find(const struct rt_store_op *op, struct answer *answer)
 {
     for (int i = 0; i < SIM_CONTAINERS; i++) {
-        const struct rt_record *rule = &store.records[i].r.rule;
+        const struct rt_record *rule = &sim_db.records[i].r.rule;
 
         if (!rule->exists || strcmp(rule->host, op->host) != 0)
             continue;
-        answer->records[answer->reply.n_records] = store.records[i].r;
+        answer->records[answer->reply.n_records] = sim_db.records[i].r;
         sim_key(i, &answer->records[answer->reply.n_records++].key);
     }
 }
@@ -302,7 +288,7 @@ int sim_store_submit(int agent, const struct rt_store_op *op)
     struct sim_event event = {.kind = EV_STORE_REPLY, .index = agent, .gen = sim.agents[agent].gen, .side = 0};
     struct asked *asked;
 
-    if (store.out || !sim.agents[agent].store_up)
+    if (sim_db.out || !sim.agents[agent].store_up)
         return RT_EUNAVAIL;
     asked = malloc(sizeof *asked);
     if (!asked)
@@ -313,7 +299,7 @@ int sim_store_submit(int agent, const struct rt_store_op *op)
     if (op->past.size == sizeof asked->past)
         memcpy(&asked->past, op->past.data, sizeof asked->past);
     event.extra = asked;
-    sim_post(event, store.latency_us / 2 + sim_random(50));
+    sim_post(event, sim_db.latency_us / 2 + sim_random(50));
     return 0;
 }
 
@@ -338,12 +324,12 @@ void sim_store_reply(const struct sim_event *event)
         sim_fail("out of memory");
     answer->reply.id = ((struct asked *)event->extra)->op.id;
     answer->reply.kind = ((struct asked *)event->extra)->op.kind;
-    if (store.out) {
+    if (sim_db.out) {
         answer->reply.error = RT_EUNAVAIL;
     } else {
         run(event->index, &((struct asked *)event->extra)->op, &answer->reply);
         if (answer->reply.kind == RT_STORE_GET && answer->reply.n_records)
-            answer->records[0] = store.records[container_of_key(&((struct asked *)event->extra)->op.key)].r;
+            answer->records[0] = sim_db.records[container_of_key(&((struct asked *)event->extra)->op.key)].r;
     }
     if (answer->reply.kind == RT_STORE_FIND && !answer->reply.error)
         find(&((struct asked *)event->extra)->op, answer);
@@ -353,14 +339,14 @@ void sim_store_reply(const struct sim_event *event)
             row_of(i, &answer->hosts[i]);
     }
     back.extra = answer;
-    if (store.lose_reply) {
-        store.lose_reply = false;
+    if (sim_db.lose_reply) {
+        sim_db.lose_reply = false;
         answer->reply.error = RT_ETIMEDOUT;
         sim_log("fault: the store's answer to host%d is lost", event->index);
         sim_post(back, 1000000);
         return;
     }
-    sim_post(back, store.latency_us / 2 + sim_random(50));
+    sim_post(back, sim_db.latency_us / 2 + sim_random(50));
 }
 
 void sim_store_news(const struct sim_event *event)
@@ -376,124 +362,4 @@ void sim_store_news(const struct sim_event *event)
         n->whole = sim_store_whole();
     rt_agent_store_news(a->agent, n, sim_ms());
     sim_agent_timer(event->index);
-}
-
-/* ---- faults ---- */
-
-static void down_all(void)
-{
-    struct rt_store_news n = {.kind = RT_STORE_DOWN};
-
-    for (int i = 0; i < sim.n_agents; i++) {
-        if (sim.agents[i].agent)
-            news(i, &n, 0);
-        sim.agents[i].store_up = false;
-    }
-}
-
-static void up_all(int fresh)
-{
-    store.out = false;
-    for (int i = 0; i < sim.n_agents; i++)
-        sim_store_up(i, fresh != 0);
-}
-
-static void whole_now(int arg)
-{
-    struct rt_store_news n = {.kind = RT_STORE_UP, .whole = true};
-
-    (void)arg;
-    for (int i = 0; i < sim.n_agents; i++)
-        if (sim.agents[i].agent && sim.agents[i].store_up)
-            news(i, &n, 0);
-}
-
-static bool has_end(const struct record *rec, uint64_t life)
-{
-    return rec->r.rule.exists && rec->r.rule.state == RT_SESSION_ENDED && rec->ended_life == life;
-}
-
-/* The records become those of `from`, or none. */
-static void fall_back_to(const struct record *from)
-{
-    static const struct record none;
-
-    for (int i = 0; i < SIM_CONTAINERS; i++) {
-        struct record *rec = &store.records[i];
-        const struct record *old = from ? &from[i] : &none;
-
-        if (has_end(rec, rec->ended_life) && !has_end(old, rec->ended_life))
-            store.end_lost[i] = true;
-        *rec = *old;
-    }
-}
-
-static void keep_older(int arg)
-{
-    (void)arg;
-    memcpy(store.older, store.records, sizeof store.older);
-}
-
-static void normal_speed(int arg)
-{
-    (void)arg;
-    store.latency_us = 100;
-}
-
-void sim_store_fault(enum sim_fault fault)
-{
-    uint64_t pause_us = 1000 + sim_random(4000000);
-
-    switch (fault) {
-    case FAULT_STORE_SLOW:
-        store.latency_us = 20000 + sim_random(700000);
-        sim_post((struct sim_event){.kind = EV_CALL, .call = normal_speed}, pause_us);
-        break;
-    case FAULT_STORE_OUT:
-        store.out = true;
-        down_all();
-        sim_post((struct sim_event){.kind = EV_CALL, .call = up_all, .arg = 0}, pause_us);
-        break;
-    case FAULT_STORE_FAILOVER:
-        store.out = true;
-        down_all();
-        fall_back_to(store.older);
-        sim_post((struct sim_event){.kind = EV_CALL, .call = up_all, .arg = 1}, pause_us);
-        break;
-    case FAULT_STORE_FLUSH:
-        fall_back_to(NULL);
-        memset(store.older, 0, sizeof store.older);
-        store.born_ms = store_ms();
-        down_all();
-        sim_post((struct sim_event){.kind = EV_CALL, .call = up_all, .arg = 1}, 1000 + sim_random(1000000));
-        sim_post((struct sim_event){.kind = EV_CALL, .call = whole_now}, RT_STORE_WHOLE_MS * 1000 + 1000);
-        break;
-    case FAULT_STORE_REPLY_LOST:
-        store.lose_reply = true;
-        break;
-    case FAULT_NEWS_LOST:
-        store.lose_news = 1 + (int)sim_random(4);
-        return;
-    case FAULT_NEWS_LATE:
-        store.late_news = 1 + (int)sim_random(4);
-        return;
-    case FAULT_NEWS_TWICE:
-        store.twice_news = 1 + (int)sim_random(4);
-        return;
-    default:
-        break;
-    }
-    if (sim_chance(50))
-        sim_post((struct sim_event){.kind = EV_CALL, .call = keep_older}, sim_random(3000000));
-}
-
-void sim_store_heal(void)
-{
-    bool was_out = store.out;
-
-    normal_speed(0);
-    store.lose_reply = false;
-    store.lose_news = store.late_news = store.twice_news = 0;
-    if (was_out)
-        up_all(1);
 }

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "tests/sim/store_model.h"
+
+#include "tests/sim/agents.h"
+#include "tests/sim/event.h"
+#include "tests/sim/store.h"
+#include "tests/sim/world.h"
+
+#include <string.h>
+
+/* What goes wrong with the store. */
+
+static void down_all(void)
+{
+    struct rt_store_news n = {.kind = RT_STORE_DOWN};
+
+    for (int i = 0; i < sim.n_agents; i++) {
+        if (sim.agents[i].agent)
+            sim_db_news(i, &n, 0);
+        sim.agents[i].store_up = false;
+    }
+}
+
+static void up_all(int fresh)
+{
+    sim_db.out = false;
+    for (int i = 0; i < sim.n_agents; i++)
+        sim_store_up(i, fresh != 0);
+}
+
+static void whole_now(int arg)
+{
+    struct rt_store_news n = {.kind = RT_STORE_UP, .whole = true};
+
+    (void)arg;
+    for (int i = 0; i < sim.n_agents; i++)
+        if (sim.agents[i].agent && sim.agents[i].store_up)
+            sim_db_news(i, &n, 0);
+}
+
+static bool has_end(const struct sim_record *rec, uint64_t life)
+{
+    return rec->r.rule.exists && rec->r.rule.state == RT_SESSION_ENDED && rec->ended_life == life;
+}
+
+/* The records become those of `from`, or none. */
+static void fall_back_to(const struct sim_record *from)
+{
+    static const struct sim_record none;
+
+    for (int i = 0; i < SIM_CONTAINERS; i++) {
+        struct sim_record *rec = &sim_db.records[i];
+        const struct sim_record *old = from ? &from[i] : &none;
+
+        if (has_end(rec, rec->ended_life) && !has_end(old, rec->ended_life))
+            sim_db.end_lost[i] = true;
+        *rec = *old;
+    }
+}
+
+static void keep_older(int arg)
+{
+    (void)arg;
+    memcpy(sim_db.older, sim_db.records, sizeof sim_db.older);
+}
+
+static void normal_speed(int arg)
+{
+    (void)arg;
+    sim_db.latency_us = 100;
+}
+
+void sim_store_fault(enum sim_fault fault)
+{
+    uint64_t pause_us = 1000 + sim_random(4000000);
+
+    switch (fault) {
+    case FAULT_STORE_SLOW:
+        sim_db.latency_us = 20000 + sim_random(700000);
+        sim_post((struct sim_event){.kind = EV_CALL, .call = normal_speed}, pause_us);
+        break;
+    case FAULT_STORE_OUT:
+        sim_db.out = true;
+        down_all();
+        sim_post((struct sim_event){.kind = EV_CALL, .call = up_all, .arg = 0}, pause_us);
+        break;
+    case FAULT_STORE_FAILOVER:
+        sim_db.out = true;
+        down_all();
+        fall_back_to(sim_db.older);
+        sim_post((struct sim_event){.kind = EV_CALL, .call = up_all, .arg = 1}, pause_us);
+        break;
+    case FAULT_STORE_FLUSH:
+        fall_back_to(NULL);
+        memset(sim_db.older, 0, sizeof sim_db.older);
+        sim_db.born_ms = sim_db_ms();
+        down_all();
+        sim_post((struct sim_event){.kind = EV_CALL, .call = up_all, .arg = 1}, 1000 + sim_random(1000000));
+        sim_post((struct sim_event){.kind = EV_CALL, .call = whole_now}, RT_STORE_WHOLE_MS * 1000 + 1000);
+        break;
+    case FAULT_STORE_REPLY_LOST:
+        sim_db.lose_reply = true;
+        break;
+    case FAULT_NEWS_LOST:
+        sim_db.lose_news = 1 + (int)sim_random(4);
+        return;
+    case FAULT_NEWS_LATE:
+        sim_db.late_news = 1 + (int)sim_random(4);
+        return;
+    case FAULT_NEWS_TWICE:
+        sim_db.twice_news = 1 + (int)sim_random(4);
+        return;
+    default:
+        break;
+    }
+    if (sim_chance(50))
+        sim_post((struct sim_event){.kind = EV_CALL, .call = keep_older}, sim_random(3000000));
+}
+
+void sim_store_heal(void)
+{
+    bool was_out = sim_db.out;
+
+    normal_speed(0);
+    sim_db.lose_reply = false;
+    sim_db.lose_news = sim_db.late_news = sim_db.twice_news = 0;
+    if (was_out)
+        up_all(1);
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#ifndef RETETHER_TESTS_SIM_STORE_MODEL_H
+#define RETETHER_TESTS_SIM_STORE_MODEL_H
+
+#include "migrate/core/store_op.h"
+#include "session/core/msg_hop.h"
+#include "tests/sim/agents.h"
+#include "tests/sim/world.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Inside the model of the store. */
+
+struct sim_record {
+    struct rt_store_record r;
+    struct rt_end_msg end;
+    uint64_t ended_life; /* whose end this is */
+};
+
+struct sim_db {
+    struct sim_record records[SIM_CONTAINERS];
+    struct sim_record older[SIM_CONTAINERS]; /* what a failover falls back to */
+    uint64_t born_ms;
+    uint64_t latency_us;
+    bool out;
+    bool lose_reply;
+    int lose_news, late_news, twice_news;
+    bool end_lost[SIM_CONTAINERS]; /* an end that was stored is gone: nobody has it any more */
+};
+
+extern struct sim_db sim_db;
+
+uint64_t sim_db_ms(void); /* its clock */
+void sim_db_news(int agent, struct rt_store_news *n, uint64_t delay_us);
+
+#endif
