@@ -79,7 +79,8 @@ static void tell_link(struct retether_guest *guest)
         static const char *const how[] = {[RT_END_LATER] = "not stored",
                                           [RT_END_REPLICATED] = "stored and replicated",
                                           [RT_END_STORED] = "stored",
-                                          [RT_END_ON_DISK] = "kept by the agent"};
+                                          [RT_END_ON_DISK] = "kept by the agent",
+                                          [RT_END_OTHER] = "not stored: its life had ended in another way before"};
 
         event.reason = view.end_ok && (size_t)view.end_how < sizeof(how) / sizeof(how[0]) ? how[view.end_how]
                                                                                           : "not told to an agent";

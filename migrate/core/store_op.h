@@ -97,7 +97,7 @@ struct rt_store_reply {
     uint64_t cursor;             /* FIND: not 0 = there is more */
     struct rt_store_host *hosts; /* HOSTS; until the callback returns */
     size_t n_hosts;
-    enum rt_end_how how;     /* END */
+    enum rt_end_how how;     /* END; OTHER: nothing was written */
     struct rt_end_msg end;   /* TAILS */
     bool lost;               /* TAILS: ended as lost */
     struct rt_slice tail[2]; /* TAILS; until the callback returns */

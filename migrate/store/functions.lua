@@ -368,8 +368,9 @@ local function create(keys, args)
     return {OK, r.set}
 end
 
--- What a write under a claim is answered: 0 written, 1 no record, 2 the record is at another claim; then that claim.
-local WRITTEN, NO_RECORD, OTHER_CLAIM = 0, 1, 2
+-- What a write under a claim is answered: 0 written, 1 no record, 2 the record is at another claim, 3 this life has ended
+-- in another way; then the record's claim.
+local WRITTEN, NO_RECORD, OTHER_CLAIM, OTHER_END = 0, 1, 2, 3
 
 local function answer(code, r)
     return {code, r.life, r.ep, r.host}
@@ -416,14 +417,41 @@ local function report(keys, args)
     return answer(code, r)
 end
 
+-- Whether the life's end is stored already and is another one. The same one has its status and final offsets, and of
+-- each stream the tail that is stored; a tail that is missing on one side makes it no other.
+local function is_other_end(keys, args)
+    local v = redis.call('HMGET', keys[1], 'code', 'sig', 'out', 'err')
+    local t = redis.call('HMGET', keys[2], '1', '2')
+    for i = 1, 4 do
+        if v[i] and v[i] ~= args[1 + i] then
+            return true
+        end
+    end
+    for i = 1, 2 do
+        local stored, tail = t[i] or '', args[5 + i]
+        if stored ~= '' and tail ~= '' and stored ~= tail then
+            return true
+        end
+    end
+    return false
+end
+
 -- args: life, code, sig, out, err, tail of stdout, tail of stderr
+-- The first end of a life stands. The same one again adds the tails that are missing.
 local function finish(keys, args)
     local r = read_record(keys[1])
     local code = fence(r, args[1])
+    if code == WRITTEN and r.st == ENDED and is_other_end(keys, args) then
+        code = OTHER_END
+    end
     if code == WRITTEN then
         redis.call('HSET', keys[1], 'st', ENDED, 'code', args[2], 'sig', args[3], 'out', args[4], 'err', args[5], 'seen',
                    str(store_ms()), 'lost', '0')
-        redis.call('HSET', keys[2], '1', args[6], '2', args[7])
+        for i = 1, 2 do
+            if args[5 + i] ~= '' then
+                redis.call('HSET', keys[2], str(i), args[5 + i])
+            end
+        end
         redis.call('PEXPIRE', keys[1], END_TTL_MS)
         redis.call('PEXPIRE', keys[2], END_TTL_MS)
     end

@@ -145,7 +145,7 @@ int rt_store_parse_created(const redisReply *reply, struct rt_claim_outcome *out
 
 int rt_store_parse_written(const redisReply *reply, struct rt_claim_outcome *outcome, int *error)
 {
-    static const enum rt_class verdicts[] = {RT_CLASS_OK, RT_CLASS_NOT_FOUND, RT_CLASS_STALE};
+    static const enum rt_class verdicts[] = {RT_CLASS_OK, RT_CLASS_NOT_FOUND, RT_CLASS_STALE, RT_CLASS_ENDED};
     uint64_t code;
 
     memset(outcome, 0, sizeof *outcome);
@@ -154,7 +154,7 @@ int rt_store_parse_written(const redisReply *reply, struct rt_claim_outcome *out
         return RT_EPROTO;
     }
     outcome->verdict = verdicts[code];
-    *error = code == 0 ? 0 : RT_ENOTFOUND;
+    *error = verdicts[code] == RT_CLASS_NOT_FOUND || verdicts[code] == RT_CLASS_STALE ? RT_ENOTFOUND : 0;
     return 0;
 }
 

@@ -182,7 +182,8 @@ static int parse(struct rt_store_run *run, const redisReply *reply, struct rt_st
     case RT_STORE_STATE:
     case RT_STORE_REPORT:
     case RT_STORE_END:
-        return rt_store_parse_written(reply, &out->outcome, &out->error);
+        rc = rt_store_parse_written(reply, &out->outcome, &out->error);
+        return !rc && out->outcome.verdict == RT_CLASS_ENDED && run->kind != RT_STORE_END ? RT_EPROTO : rc;
     case RT_STORE_GET:
         out->records = malloc(sizeof *out->records);
         if (!out->records) {
@@ -233,9 +234,11 @@ static void run_cb(void *ctx, int error, const redisReply *answer)
     if (error) {
         reply.error = error;
         reply.n_records = 0;
-    } else if (run->kind == RT_STORE_END && reply.error == 0) {
+    } else if (run->kind == RT_STORE_END && reply.error == 0 && reply.outcome.verdict == RT_CLASS_OK) {
         rt_store_end_written(run);
         return;
+    } else if (run->kind == RT_STORE_END && reply.error == 0) {
+        reply.how = RT_END_OTHER;
     }
     records = reply.records;
     hosts = reply.hosts;

@@ -92,8 +92,9 @@ void rt_store_start(struct rt_store *store);
 /* Returns 0; then one reply comes, later. Or RT_EUNAVAIL (not up), RT_ELIMIT (too many under way), RT_EINVAL (a bound
  * is broken), RT_ENOMEM; then none comes. What the operation points at is not used after the call.
  *
- * - END replies how = RT_END_REPLICATED when a replica had acknowledged within RT_STORE_WAIT_MS, else RT_END_STORED. It
- * is idempotent; a record that is missing is RT_ENOTFOUND (claim first: then it has an owner again).
+ * - END replies how = RT_END_REPLICATED when a replica had acknowledged within RT_STORE_WAIT_MS, else RT_END_STORED.
+ * The same end again is answered alike; another one of the same life changes nothing: RT_END_OTHER. A record that is
+ *   missing is RT_ENOTFOUND (claim first: then it has an owner again).
  * - TAILS of a session that has neither ended nor been lost for RT_LEASE_MS is RT_ENOTFOUND.
  * - FIND pages are not a snapshot: what changes hosts meanwhile may come twice or not at all. A page may be empty and
  *   yet have a cursor. */

@@ -82,7 +82,8 @@ struct rt_end_msg {
     uint64_t out, err; /* final offsets */
 };
 
-enum rt_end_how { RT_END_LATER, RT_END_REPLICATED, RT_END_STORED, RT_END_ON_DISK };
+/* OTHER: this life has ended already, in another way, which stands. */
+enum rt_end_how { RT_END_LATER, RT_END_REPLICATED, RT_END_STORED, RT_END_ON_DISK, RT_END_OTHER };
 
 struct rt_end_ok_msg {
     uint64_t how;   /* enum rt_end_how */

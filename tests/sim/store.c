@@ -193,6 +193,12 @@ static bool current(const struct sim_record *rec, const struct rt_store_op *op, 
     return false;
 }
 
+/* Tails are not modelled. */
+static bool same_end(const struct rt_end_msg *a, const struct rt_end_msg *b)
+{
+    return a->code == b->code && a->sig == b->sig && a->out == b->out && a->err == b->err;
+}
+
 static void run(int agent, const struct rt_store_op *op, struct rt_store_reply *reply)
 {
     struct sim_record *rec;
@@ -228,6 +234,12 @@ static void run(int agent, const struct rt_store_op *op, struct rt_store_reply *
         if (!rec->r.rule.exists || rec->r.rule.life != op->life) {
             reply->error = RT_ENOTFOUND;
             reply->outcome.verdict = rec->r.rule.exists ? RT_CLASS_STALE : RT_CLASS_NOT_FOUND;
+            break;
+        }
+        if (rec->r.rule.state == RT_SESSION_ENDED && rec->ended_life == op->life && !same_end(&rec->end, &op->end)) {
+            reply->outcome.verdict = RT_CLASS_ENDED;
+            reply->how = RT_END_OTHER;
+            sim_log("store: keeps the first end of %s, not that of %s", op->key.cid, host);
             break;
         }
         rec->r.rule.state = RT_SESSION_ENDED;

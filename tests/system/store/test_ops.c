@@ -241,81 +241,6 @@ static void test_report_and_state_are_fenced(void **state)
     agent_stop(a);
 }
 
-static void test_end_keeps_status_and_tails(void **state)
-{
-    struct agent *a = agent_start(redis.unix_endpoint, "hosta");
-    struct rt_store_op op = {.kind = RT_STORE_END, .key = key_of("t", "c")};
-    struct rt_store_op tails = {.kind = RT_STORE_TAILS, .key = key_of("t", "c")};
-    static uint8_t out[RT_TAIL_MAX];
-    const int ttl_ms = RT_END_TTL_MS;
-    const struct rt_store_record *record;
-
-    (void)state;
-    for (size_t i = 0; i < sizeof out; i++) {
-        out[i] = (uint8_t)(i * 31);
-    }
-    assert_int_equal(submit(a, &tails), RT_ENOTFOUND);
-    op.end = (struct rt_end_msg){.code = 3, .sig = 0, .out = 70000, .err = 2};
-    op.tail[0] = (struct rt_slice){out, sizeof out};
-    op.tail[1] = slice("no");
-    assert_int_equal(submit(a, &op), RT_ENOTFOUND);
-    op.life = join(a, "c", 7, "hosta");
-    assert_int_equal(submit(a, &tails), RT_ENOTFOUND);
-    assert_int_equal(submit(a, &op), 0);
-    assert_int_equal(a->reply.how, RT_END_STORED); /* no replica */
-    assert_int_equal(submit(a, &op), 0);           /* idempotent */
-    assert_int_equal(submit(a, &tails), 0);
-    assert_false(a->reply.lost);
-    assert_int_equal(a->reply.end.code, 3);
-    assert_int_equal(a->reply.end.out, 70000);
-    assert_int_equal(a->reply.tail[0].size, sizeof out);
-    assert_memory_equal(a->reply.tail[0].data, out, sizeof out);
-    assert_int_equal(a->reply.tail[1].size, 2);
-    record = get(a, "t", "c");
-    assert_int_equal(record->rule.state, RT_SESSION_ENDED);
-    assert_int_equal(record->code, 3);
-    assert_int_equal(record->out, 70000);
-    assert_true(number("PTTL rt:{t/%s}:r", "c") <= ttl_ms);
-    assert_true(number("PTTL rt:{t/%s}:t", "c") > ttl_ms - 60000);
-
-    /* A guest that comes back drains; the status stays. */
-    struct rt_store_op back = ticket_op(key_of("t", "c"), 7, op.life, 2, 1, 2, "hosta");
-    assert_int_equal(submit(a, &back), 0);
-    assert_true(a->reply.outcome.draining);
-    assert_int_equal(submit(a, &tails), 0);
-
-    /* Created again: the life is kept against stragglers, the tails are gone. */
-    assert_int_equal(create(a, "t", "c", ""), 0);
-    assert_int_equal(a->reply.outcome.verdict, RT_CLASS_OK);
-    assert_int_equal(get(a, "t", "c")->rule.life, op.life);
-    assert_int_equal(number("EXISTS rt:{t/%s}:t", "c"), 0);
-    assert_int_equal(submit(a, &tails), RT_ENOTFOUND);
-    back.claim.epoch = 3;
-    assert_int_equal(submit(a, &back), 0);
-    assert_int_equal(a->reply.outcome.verdict, RT_CLASS_SUPERSEDED);
-    op.tail[0].size = RT_TAIL_MAX + 1;
-    assert_int_equal(submit(a, &op), RT_EINVAL);
-    agent_stop(a);
-}
-
-static void test_lost_is_told_after_its_lease(void **state)
-{
-    struct agent *a = agent_start(redis.unix_endpoint, "hosta");
-    struct rt_store_op op = {.kind = RT_STORE_STATE, .key = key_of("t", "c"), .epoch = 1, .state = RT_SESSION_LOST};
-    struct rt_store_op tails = {.kind = RT_STORE_TAILS, .key = key_of("t", "c")};
-    char answer[64];
-
-    (void)state;
-    op.life = join(a, "c", 7, "hosta");
-    assert_int_equal(submit(a, &op), 0);
-    assert_int_equal(submit(a, &tails), RT_ENOTFOUND);
-    assert_int_equal(rt_test_redis_command(&redis, "HSET rt:{t/c}:r lost 1000", answer, sizeof answer), 0);
-    assert_int_equal(submit(a, &op), 0); /* again: the lease is not started anew */
-    assert_int_equal(submit(a, &tails), 0);
-    assert_true(a->reply.lost);
-    agent_stop(a);
-}
-
 static size_t find_all(struct agent *agent, const char *tenant, const char *prefix, const char *host, char *seen)
 {
     struct rt_store_op op = {.kind = RT_STORE_FIND, .key = key_of(tenant, prefix)};
@@ -506,8 +431,6 @@ int main(void)
         cmocka_unit_test_setup(test_claim_of_a_tie_is_published, flush_setup),
         cmocka_unit_test_setup(test_history_is_bounded, flush_setup),
         cmocka_unit_test_setup(test_report_and_state_are_fenced, flush_setup),
-        cmocka_unit_test_setup(test_end_keeps_status_and_tails, flush_setup),
-        cmocka_unit_test_setup(test_lost_is_told_after_its_lease, flush_setup),
         cmocka_unit_test_setup(test_find_by_prefix_over_hosts, flush_setup),
         cmocka_unit_test_setup(test_hosts, flush_setup),
         cmocka_unit_test_setup(test_bad_operations, flush_setup),

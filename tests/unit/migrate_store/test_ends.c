@@ -72,6 +72,18 @@ static void test_who_has_it(void **state)
     assert_int_equal(agent->n_errors_logged, 0);
 }
 
+/* Nothing was written, so nobody is waited for. */
+static void test_another_end(void **state)
+{
+    (void)state;
+    fake_rule(&fake, "ROLE", TWO_REPLICAS, FAKE_GO_ON, 0);
+    fake_rule(&fake, "rt3_end", "*4\r\n:3\r\n:7\r\n:1\r\n$5\r\nhosta\r\n", FAKE_GO_ON, 0);
+    assert_int_equal(end(), 0);
+    assert_int_equal(agent->reply.how, RT_END_OTHER);
+    assert_int_equal(agent->reply.outcome.verdict, RT_CLASS_ENDED);
+    assert_int_equal(fake_asked(&fake, "ROLE"), 0);
+}
+
 /* Every answer on the way that is not to be: the asker is told, and may ask again. */
 static void test_rejected(void **state)
 {
@@ -176,10 +188,8 @@ static void test_lost(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WITH_AGENT(test_who_has_it),
-        WITH_AGENT(test_rejected),
-        WITH_AGENT(test_shared_wait),
-        WITH_AGENT(test_lost),
+        WITH_AGENT(test_who_has_it),  WITH_AGENT(test_another_end), WITH_AGENT(test_rejected),
+        WITH_AGENT(test_shared_wait), WITH_AGENT(test_lost),
     };
 
     return cmocka_run_group_tests(tests, fake_group_setup, fake_group_teardown);

@@ -141,6 +141,7 @@ static void test_values_out_of_range(void **state)
         {RT_STORE_STATE, "rt3_state", "*4\r\n:3\r\n:7\r\n:1\r\n" NO_TEXT},
         {RT_STORE_REPORT, "rt3_report", "*4\r\n:0\r\n:-7\r\n:1\r\n" NO_TEXT},
         {RT_STORE_END, "rt3_end", "*4\r\n:0\r\n:7\r\n:1\r\n:1\r\n"},
+        {RT_STORE_END, "rt3_end", "*4\r\n:4\r\n:7\r\n:1\r\n" NO_TEXT},
         {RT_STORE_GET, "HGETALL", "*3\r\n" STR("2", "st") STR("1", "2") STR("4", "life")},
         {RT_STORE_GET, "HGETALL", "*2\r\n" STR("2", "st") ":2\r\n"},
         {RT_STORE_GET, "HGETALL", "*2\r\n" STR("2", "st") STR("1", "9")},

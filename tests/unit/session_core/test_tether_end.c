@@ -227,6 +227,14 @@ static void test_end_again(void **state)
     end_ok(RT_END_ON_DISK, 0);
     assert_int_equal(tx.overs, 1);
     tx_close(&tx);
+    for (unsigned later = 0; later < 2; later++) { /* its life has ended in another way: that is final too */
+        tx_live(&tx, NULL);
+        tx_exit(&tx, 0, 0);
+        tx_run(&tx, 1, true);
+        end_ok(RT_END_OTHER, later ? 500 : 0);
+        assert_int_equal(tx.overs, 1);
+        tx_close(&tx);
+    }
     tx_live(&tx, NULL);
     end_ok(RT_END_STORED, 0); /* nothing has ended */
     tx_exit(&tx, 0, 0);

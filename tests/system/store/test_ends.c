@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "tests/system/store/harness.h"
+
+#include "session/core/frame.h"
+
+#include <hiredis/hiredis.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Ends of sessions, and their tails, on a real server. */
+
+static redisContext *connect_redis(void)
+{
+    redisContext *context = redisConnectUnix(redis.socket);
+
+    assert_non_null(context);
+    assert_int_equal(context->err, 0);
+    return context;
+}
+
+static long long number(const char *format, const char *arg)
+{
+    redisContext *context = connect_redis();
+    redisReply *reply = redisCommand(context, format, arg);
+    long long value;
+
+    assert_non_null(reply);
+    assert_int_equal(reply->type, REDIS_REPLY_INTEGER);
+    value = reply->integer;
+    freeReplyObject(reply);
+    redisFree(context);
+    return value;
+}
+
+static struct rt_slice slice(const char *text)
+{
+    return (struct rt_slice){(const uint8_t *)text, strlen(text)};
+}
+
+static int create(struct agent *agent, const char *tenant, const char *cid, const char *label)
+{
+    struct rt_store_op op = {.kind = RT_STORE_CREATE, .key = key_of(tenant, cid), .label = slice(label), .ring = 4096};
+
+    return submit(agent, &op);
+}
+
+static const struct rt_store_record *get(struct agent *agent, const char *tenant, const char *cid)
+{
+    struct rt_store_op op = {.kind = RT_STORE_GET, .key = key_of(tenant, cid)};
+
+    assert_int_equal(submit(agent, &op), 0);
+    return agent->reply.n_records ? &agent->records[0] : NULL;
+}
+
+/* Takes the session for the first time and returns its life. */
+static uint64_t join(struct agent *agent, const char *cid, uint8_t inc, const char *host)
+{
+    struct rt_store_op op = join_op(RT_STORE_TAKE, key_of("t", cid), inc, 1, host);
+
+    assert_int_equal(submit(agent, &op), 0);
+    assert_int_equal(agent->reply.outcome.verdict, RT_CLASS_OK);
+    return agent->reply.outcome.life;
+}
+
+static void test_end_keeps_status_and_tails(void **state)
+{
+    struct agent *a = agent_start(redis.unix_endpoint, "hosta");
+    struct rt_store_op op = {.kind = RT_STORE_END, .key = key_of("t", "c")};
+    struct rt_store_op tails = {.kind = RT_STORE_TAILS, .key = key_of("t", "c")};
+    static uint8_t out[RT_TAIL_MAX];
+    const int ttl_ms = RT_END_TTL_MS;
+    const struct rt_store_record *record;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof out; i++) {
+        out[i] = (uint8_t)(i * 31);
+    }
+    assert_int_equal(submit(a, &tails), RT_ENOTFOUND);
+    op.end = (struct rt_end_msg){.code = 3, .sig = 0, .out = 70000, .err = 2};
+    op.tail[0] = (struct rt_slice){out, sizeof out};
+    op.tail[1] = slice("no");
+    assert_int_equal(submit(a, &op), RT_ENOTFOUND);
+    op.life = join(a, "c", 7, "hosta");
+    assert_int_equal(submit(a, &tails), RT_ENOTFOUND);
+    assert_int_equal(submit(a, &op), 0);
+    assert_int_equal(a->reply.how, RT_END_STORED); /* no replica */
+    assert_int_equal(submit(a, &op), 0);           /* idempotent */
+    assert_int_equal(submit(a, &tails), 0);
+    assert_false(a->reply.lost);
+    assert_int_equal(a->reply.end.code, 3);
+    assert_int_equal(a->reply.end.out, 70000);
+    assert_int_equal(a->reply.tail[0].size, sizeof out);
+    assert_memory_equal(a->reply.tail[0].data, out, sizeof out);
+    assert_int_equal(a->reply.tail[1].size, 2);
+    record = get(a, "t", "c");
+    assert_int_equal(record->rule.state, RT_SESSION_ENDED);
+    assert_int_equal(record->code, 3);
+    assert_int_equal(record->out, 70000);
+    assert_true(number("PTTL rt:{t/%s}:r", "c") <= ttl_ms);
+    assert_true(number("PTTL rt:{t/%s}:t", "c") > ttl_ms - 60000);
+
+    /* A guest that comes back drains; the status stays. */
+    struct rt_store_op back = ticket_op(key_of("t", "c"), 7, op.life, 2, 1, 2, "hosta");
+    assert_int_equal(submit(a, &back), 0);
+    assert_true(a->reply.outcome.draining);
+    assert_int_equal(submit(a, &tails), 0);
+
+    /* Created again: the life is kept against stragglers, the tails are gone. */
+    assert_int_equal(create(a, "t", "c", ""), 0);
+    assert_int_equal(a->reply.outcome.verdict, RT_CLASS_OK);
+    assert_int_equal(get(a, "t", "c")->rule.life, op.life);
+    assert_int_equal(number("EXISTS rt:{t/%s}:t", "c"), 0);
+    assert_int_equal(submit(a, &tails), RT_ENOTFOUND);
+    back.claim.epoch = 3;
+    assert_int_equal(submit(a, &back), 0);
+    assert_int_equal(a->reply.outcome.verdict, RT_CLASS_SUPERSEDED);
+    op.tail[0].size = RT_TAIL_MAX + 1;
+    assert_int_equal(submit(a, &op), RT_EINVAL);
+    agent_stop(a);
+}
+
+/* What `wait` and `logs` were told stays true: the same end is stored again, whatever tails are missing, another is
+ * not. */
+static void test_the_first_end_stands(void **state)
+{
+    struct agent *a = agent_start(redis.unix_endpoint, "hosta");
+    const struct rt_end_msg first = {.code = 3, .sig = 0, .out = 5, .err = 2};
+    const struct rt_end_msg others[] = {
+        {4, 0, 5, 2}, {3, 9, 5, 2}, {3, 0, 6, 2}, {3, 0, 5, 3}, {0, 0, 0, 0},
+    };
+    struct rt_store_op op = {.kind = RT_STORE_END, .key = key_of("t", "c"), .end = first};
+    struct rt_store_op tails = {.kind = RT_STORE_TAILS, .key = key_of("t", "c")};
+
+    (void)state;
+    op.life = join(a, "c", 7, "hosta");
+    op.tail[0] = slice("hello");
+    assert_int_equal(submit(a, &op), 0);
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        op.end = others[i];
+        assert_int_equal(submit(a, &op), 0);
+        assert_int_equal(a->reply.how, RT_END_OTHER);
+    }
+    op.end = first;
+    op.tail[0] = slice("jello");
+    op.tail[1] = slice("no");
+    assert_int_equal(submit(a, &op), 0);
+    assert_int_equal(a->reply.how, RT_END_OTHER);
+    assert_int_equal(submit(a, &tails), 0);
+    assert_int_equal(a->reply.end.code, 3);
+    assert_int_equal(a->reply.tail[0].size, 5);
+    assert_memory_equal(a->reply.tail[0].data, "hello", 5);
+    assert_int_equal(a->reply.tail[1].size, 0);
+
+    /* The tail that was missing comes, then both stay also when it comes without. */
+    op.tail[0] = slice("hello");
+    assert_int_equal(submit(a, &op), 0);
+    assert_int_equal(a->reply.how, RT_END_STORED);
+    op.tail[0] = op.tail[1] = slice("");
+    assert_int_equal(submit(a, &op), 0);
+    assert_int_equal(a->reply.how, RT_END_STORED);
+    assert_int_equal(submit(a, &tails), 0);
+    assert_memory_equal(a->reply.tail[0].data, "hello", 5);
+    assert_int_equal(a->reply.tail[1].size, 2);
+
+    /* Another life has its own. */
+    op.life = join(a, "c", 8, "hosta");
+    op.end = others[0];
+    assert_int_equal(submit(a, &op), 0);
+    assert_int_equal(a->reply.how, RT_END_STORED);
+    assert_int_equal(submit(a, &tails), 0);
+    assert_int_equal(a->reply.end.code, 4);
+    assert_int_equal(a->reply.tail[0].size, 0);
+    agent_stop(a);
+}
+
+static void test_lost_is_told_after_its_lease(void **state)
+{
+    struct agent *a = agent_start(redis.unix_endpoint, "hosta");
+    struct rt_store_op op = {.kind = RT_STORE_STATE, .key = key_of("t", "c"), .epoch = 1, .state = RT_SESSION_LOST};
+    struct rt_store_op tails = {.kind = RT_STORE_TAILS, .key = key_of("t", "c")};
+    char answer[64];
+
+    (void)state;
+    op.life = join(a, "c", 7, "hosta");
+    assert_int_equal(submit(a, &op), 0);
+    assert_int_equal(submit(a, &tails), RT_ENOTFOUND);
+    assert_int_equal(rt_test_redis_command(&redis, "HSET rt:{t/c}:r lost 1000", answer, sizeof answer), 0);
+    assert_int_equal(submit(a, &op), 0); /* again: the lease is not started anew */
+    assert_int_equal(submit(a, &tails), 0);
+    assert_true(a->reply.lost);
+    agent_stop(a);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_end_keeps_status_and_tails, flush_setup),
+        cmocka_unit_test_setup(test_the_first_end_stands, flush_setup),
+        cmocka_unit_test_setup(test_lost_is_told_after_its_lease, flush_setup),
+    };
+
+    return cmocka_run_group_tests(tests, group_setup, group_teardown);
+}
