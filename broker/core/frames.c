@@ -153,9 +153,6 @@ void rt_ag_frame(struct rt_agent *agent, struct ag_link *link, const struct rt_f
     case RT_REPORT:
         report(agent, link, payload, frame->length);
         break;
-    case RT_REFUSE:
-        rt_ag_link_close(agent, link, "refused by the peer");
-        break;
     case RT_PING:
         pong(agent, link, frame);
         break;

@@ -258,7 +258,7 @@ static void switch_frame(struct rt_agent *agent, struct ag_link *link, struct rt
             end_channel(agent, chan, RT_CLASS_JUMP, "a GAP that does not begin where the bytes end", 0);
             return;
         }
-        if (to > flow->seen && to < RT_COUNTER_MAX) {
+        if (to > flow->seen) {
             flow->seen = to;
         }
     }
@@ -276,14 +276,10 @@ static void switch_frame(struct rt_agent *agent, struct ag_link *link, struct rt
 #define CHANNEL_TYPES                                                                                                  \
     (BIT(RT_ATTACHED) | BIT(RT_DATA) | BIT(RT_ACK) | BIT(RT_FIN) | BIT(RT_GAP) | BIT(RT_DETACH) | BIT(RT_REFUSE))
 
-/* What a peer may send, by its link's state. */
+/* What a peer may send now, by its link's state: of what goes its way at all. */
 static bool may_send(const struct ag_link *link, const struct rt_frame *frame)
 {
-    static const uint32_t always =
-        BIT(RT_REFUSE) | BIT(RT_PING) | BIT(RT_PONG) | BIT(RT_DATA) | BIT(RT_ACK) | BIT(RT_FIN);
-    static const uint32_t guest = BIT(RT_REPORT) | BIT(RT_TAIL) | BIT(RT_END) | BIT(RT_ATTACHED) | BIT(RT_GAP);
-    static const uint32_t client = BIT(RT_REQUEST) | BIT(RT_ATTACH) | BIT(RT_DETACH);
-    bool from_guest = link->role == RT_PEER_GUEST;
+    static const uint32_t handshake = BIT(RT_HELLO) | BIT(RT_CONFIRM);
     uint32_t types = 0;
 
     switch ((enum ag_link_state)link->state) {
@@ -300,20 +296,13 @@ static bool may_send(const struct ag_link *link, const struct rt_frame *frame)
     case AG_LEAVING:
     case AG_DOOMED:
     case AG_READY:
-        types = always | (from_guest ? guest : client);
+        types = ~handshake;
 #ifdef RT_MUTANT_CLAIM_AT_HELLO
         types |= BIT(RT_CONFIRM);
 #endif
         break;
     }
-    if ((types & BIT(frame->type)) == 0) {
-        return false;
-    }
-    /* Data goes one way in a stream, its acknowledgements the other. */
-    if (frame->type == RT_DATA) {
-        return (sender_of(frame->stream) == AG_GUEST) == from_guest;
-    }
-    return frame->type != RT_ACK || (sender_of(frame->stream) == AG_GUEST) != from_guest;
+    return (types & BIT(frame->type)) != 0;
 }
 
 static void bad_frame(struct rt_agent *agent, struct ag_link *link, const struct rt_frame *frame, const char *why)
@@ -356,12 +345,12 @@ static size_t take_frame(struct rt_agent *agent, struct ag_link *link, uint8_t *
         return 0;
     }
     rt_frame_get(p, &frame);
-    if (rt_frame_check(&frame, &why) != 0) {
+    if (rt_frame_check(&frame, link->role == RT_PEER_GUEST ? RT_WAY_GUEST_AGENT : RT_WAY_CLIENT_AGENT, &why) != 0) {
         bad_frame(agent, link, &frame, why);
         return size;
     }
     if (!may_send(link, &frame)) {
-        bad_frame(agent, link, &frame, "not from this peer, or not now");
+        bad_frame(agent, link, &frame, "not now");
         return size;
     }
     whole = RT_FRAME_HEADER + (size_t)frame.length;
@@ -385,6 +374,10 @@ static size_t take_frame(struct rt_agent *agent, struct ag_link *link, uint8_t *
     }
     if (size < whole) {
         return 0;
+    }
+    if (rt_frame_check_numbers(&frame, p + RT_FRAME_HEADER, &why) != 0) {
+        bad_frame(agent, link, &frame, why);
+        return size;
     }
     if (frame.channel != 0 && (BIT(frame.type) & CHANNEL_TYPES) != 0) {
         switch_frame(agent, link, &frame, p);

@@ -91,13 +91,10 @@ static void channel_frame(struct rt_client *client, int slot, const struct rt_fr
         rt_catt_refused(att, payload, frame->length);
         return;
     }
-    bool up = frame->stream >= RT_STDOUT && frame->stream <= RT_CONTROL_UP;
     bool closed = frame->type == RT_FIN && (frame->flags & RT_FIN_CLOSED) != 0;
-    bool inward = frame->type == RT_DATA || frame->type == RT_GAP || (frame->type == RT_FIN && !closed);
     if (frame->type == RT_ATTACHED && att->state == RT_CATT_ASKED) {
         rt_catt_on_attached(att, payload, frame->length);
-    } else if (att->state != RT_CATT_LIVE || frame->type == RT_ATTACHED || up != inward ||
-               !rt_catt_wants(att, frame->stream)) {
+    } else if (att->state != RT_CATT_LIVE || frame->type == RT_ATTACHED || !rt_catt_wants(att, frame->stream)) {
         rt_catt_fault(att, RT_CLASS_PROTOCOL, frame->stream, frame->offset);
     } else if (frame->type == RT_DATA) {
         rt_rx_data(att, frame->stream, frame->offset, payload, frame->length);
@@ -175,7 +172,7 @@ size_t rt_client_input(struct rt_client *client, unsigned agent, const uint8_t *
         struct rt_frame frame;
         const char *why = NULL;
         rt_frame_get(data + used, &frame);
-        if (rt_frame_check(&frame, &why) != 0) {
+        if (rt_frame_check(&frame, RT_WAY_AGENT_CLIENT, &why) != 0) {
             rt_clink_down(client, (int)agent, why);
             return size;
         }
@@ -186,7 +183,8 @@ size_t rt_client_input(struct rt_client *client, unsigned agent, const uint8_t *
             continue;
         }
         link->missed = 0;
-        if (!link_frame(client, (int)agent, &frame, data + used + RT_FRAME_HEADER, &why)) {
+        if (rt_frame_check_numbers(&frame, data + used + RT_FRAME_HEADER, &why) != 0 ||
+            !link_frame(client, (int)agent, &frame, data + used + RT_FRAME_HEADER, &why)) {
             rt_clink_down(client, (int)agent, why);
             return size;
         }

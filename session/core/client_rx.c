@@ -272,10 +272,6 @@ static void add_gap(struct rt_rx *rx, uint64_t to)
 void rt_rx_gap(struct rt_catt *att, unsigned stream, uint64_t from, uint64_t to)
 {
     struct rt_rx *rx = rt_catt_rx(att, stream);
-    if (from >= to || to >= RT_COUNTER_MAX) {
-        rt_catt_fault(att, RT_CLASS_PROTOCOL, stream, from);
-        return;
-    }
     if (from != rx->next) {
         rt_catt_fault(att, RT_CLASS_JUMP, stream, rx->next);
         return;

@@ -109,7 +109,7 @@ void rt_tx_ack(struct rt_catt *att, const struct rt_frame *frame, const uint8_t 
 {
     struct rt_tx *tx = rt_catt_tx(att, frame->stream);
     uint64_t limit = rt_get_u64(payload), value = rt_get_u64(payload + 8);
-    if (frame->offset > tx->sent || limit >= RT_COUNTER_MAX) {
+    if (frame->offset > tx->sent) {
         rt_catt_fault(att, RT_CLASS_PROTOCOL, frame->stream, frame->offset);
         return;
     }

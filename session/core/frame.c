@@ -2,7 +2,13 @@
  * Copyright The retether authors */
 #include "session/core/frame.h"
 
-enum channel_rule { CHANNEL_ZERO, CHANNEL_SET, CHANNEL_ANY };
+#include <stdbool.h>
+
+enum channel_rule {
+    CHANNEL_ZERO,
+    CHANNEL_SET,
+    CHANNEL_REFUSE, /* from an agent any; a guest and a client say nothing of their link but close it */
+};
 
 enum offset_rule {
     OFFSET_ZERO,
@@ -11,42 +17,60 @@ enum offset_rule {
     OFFSET_TOKEN,   /* any 64 bits */
 };
 
+/* Streams (bit s: stream s) that a type may name on its way toward the client, and toward the guest. */
+struct streams {
+    uint8_t up, down;
+};
+
 /* A row of the table in protocol.md section 1. Types without a row have name NULL and are refused. */
 struct frame_rule {
     const char *name;
     uint32_t length_min, length_max; /* bytes */
-    uint8_t streams;                 /* bit s: stream s is allowed */
-    uint8_t flags;                   /* bits that may be set */
+    uint8_t ways;                    /* enum rt_way */
     uint8_t channel;                 /* enum channel_rule */
     uint8_t offset;                  /* enum offset_rule */
+    struct streams plain, flagged;   /* flags 0; bit 0 set: a type without any has no flag */
 };
 
-#define ONLY_ZERO (1 << RT_STDIN)
-#define TAILS ((1 << RT_STDOUT) | (1 << RT_STDERR))
-#define ALL ((1 << RT_STREAMS) - 1)
-#define MAX RT_FRAME_PAYLOAD_MAX
+#define UP (RT_WAY_GUEST_AGENT | RT_WAY_AGENT_CLIENT)
+#define DOWN (RT_WAY_CLIENT_AGENT | RT_WAY_AGENT_GUEST)
+#define TO_AGENT (RT_WAY_GUEST_AGENT | RT_WAY_CLIENT_AGENT)
+#define FROM_AGENT (RT_WAY_AGENT_GUEST | RT_WAY_AGENT_CLIENT)
 
-/* A map takes at least one byte. */
+#define ZERO (1 << RT_STDIN)
+#define NO_STREAM                                                                                                      \
+    {                                                                                                                  \
+        ZERO, ZERO                                                                                                     \
+    }
+#define OUTPUT ((1 << RT_STDOUT) | (1 << RT_STDERR))
+#define FROM_GUEST (OUTPUT | (1 << RT_CONTROL_UP))
+#define FROM_CLIENT ((1 << RT_STDIN) | (1 << RT_CONTROL_DOWN))
+#define MAX RT_FRAME_PAYLOAD_MAX
+#define ACK_SIZE RT_ACK_PAYLOAD
+#define GAP_SIZE RT_GAP_PAYLOAD
+
+/* A map takes at least one byte. Data goes one way in a stream, its acknowledgements and "I take no more" the other. */
 static const struct frame_rule rules[] = {
-    [RT_HELLO] = {"HELLO", 1, RT_HELLO_MAX, ONLY_ZERO, 0, CHANNEL_ZERO, OFFSET_ZERO},
-    [RT_WELCOME] = {"WELCOME", 1, MAX, ONLY_ZERO, 0, CHANNEL_ZERO, OFFSET_ZERO},
-    [RT_CONFIRM] = {"CONFIRM", 0, 0, ONLY_ZERO, 0, CHANNEL_ZERO, OFFSET_ZERO},
-    [RT_REPORT] = {"REPORT", 1, MAX, ONLY_ZERO, 0, CHANNEL_ZERO, OFFSET_ZERO},
-    [RT_REFUSE] = {"REFUSE", 1, MAX, ONLY_ZERO, 0, CHANNEL_ANY, OFFSET_ZERO},
-    [RT_PING] = {"PING", 0, 0, ONLY_ZERO, 0, CHANNEL_ZERO, OFFSET_TOKEN},
-    [RT_PONG] = {"PONG", 0, 0, ONLY_ZERO, 0, CHANNEL_ZERO, OFFSET_TOKEN},
-    [RT_REQUEST] = {"REQUEST", 1, MAX, ONLY_ZERO, 0, CHANNEL_ZERO, OFFSET_COUNTER},
-    [RT_REPLY] = {"REPLY", 1, MAX, ONLY_ZERO, 0, CHANNEL_ZERO, OFFSET_COUNTER},
-    [RT_TAIL] = {"TAIL", 0, MAX, TAILS, 0, CHANNEL_ZERO, OFFSET_SPAN},
-    [RT_END] = {"END", 1, MAX, ONLY_ZERO, 0, CHANNEL_ZERO, OFFSET_ZERO},
-    [RT_END_OK] = {"END_OK", 1, MAX, ONLY_ZERO, 0, CHANNEL_ZERO, OFFSET_ZERO},
-    [RT_ATTACH] = {"ATTACH", 1, MAX, ONLY_ZERO, 0, CHANNEL_SET, OFFSET_ZERO},
-    [RT_ATTACHED] = {"ATTACHED", 1, MAX, ONLY_ZERO, 0, CHANNEL_SET, OFFSET_ZERO},
-    [RT_DATA] = {"DATA", 1, MAX, ALL, 0, CHANNEL_SET, OFFSET_SPAN},
-    [RT_ACK] = {"ACK", RT_ACK_PAYLOAD, RT_ACK_PAYLOAD, ALL, RT_ACK_FIN, CHANNEL_SET, OFFSET_COUNTER},
-    [RT_FIN] = {"FIN", 0, 0, ALL & ~(1 << RT_CONTROL_UP), RT_FIN_CLOSED, CHANNEL_SET, OFFSET_COUNTER},
-    [RT_GAP] = {"GAP", RT_GAP_PAYLOAD, RT_GAP_PAYLOAD, TAILS | (1 << RT_CONTROL_UP), 0, CHANNEL_SET, OFFSET_COUNTER},
-    [RT_DETACH] = {"DETACH", 0, 0, ONLY_ZERO, 0, CHANNEL_SET, OFFSET_ZERO},
+    [RT_HELLO] = {"HELLO", 1, RT_HELLO_MAX, TO_AGENT, CHANNEL_ZERO, OFFSET_ZERO, NO_STREAM, {0}},
+    [RT_WELCOME] = {"WELCOME", 1, MAX, FROM_AGENT, CHANNEL_ZERO, OFFSET_ZERO, NO_STREAM, {0}},
+    [RT_CONFIRM] = {"CONFIRM", 0, 0, RT_WAY_GUEST_AGENT, CHANNEL_ZERO, OFFSET_ZERO, NO_STREAM, {0}},
+    [RT_REPORT] = {"REPORT", 1, MAX, RT_WAY_GUEST_AGENT, CHANNEL_ZERO, OFFSET_ZERO, NO_STREAM, {0}},
+    [RT_REFUSE] = {"REFUSE", 1, MAX, RT_WAY_ANY, CHANNEL_REFUSE, OFFSET_ZERO, NO_STREAM, {0}},
+    [RT_PING] = {"PING", 0, 0, RT_WAY_ANY, CHANNEL_ZERO, OFFSET_TOKEN, NO_STREAM, {0}},
+    [RT_PONG] = {"PONG", 0, 0, RT_WAY_ANY, CHANNEL_ZERO, OFFSET_TOKEN, NO_STREAM, {0}},
+    [RT_REQUEST] = {"REQUEST", 1, MAX, RT_WAY_CLIENT_AGENT, CHANNEL_ZERO, OFFSET_COUNTER, NO_STREAM, {0}},
+    [RT_REPLY] = {"REPLY", 1, MAX, RT_WAY_AGENT_CLIENT, CHANNEL_ZERO, OFFSET_COUNTER, NO_STREAM, {0}},
+    [RT_TAIL] = {"TAIL", 0, MAX, RT_WAY_GUEST_AGENT, CHANNEL_ZERO, OFFSET_SPAN, {OUTPUT, 0}, {0}},
+    [RT_END] = {"END", 1, MAX, RT_WAY_GUEST_AGENT, CHANNEL_ZERO, OFFSET_ZERO, NO_STREAM, {0}},
+    [RT_END_OK] = {"END_OK", 1, MAX, RT_WAY_AGENT_GUEST, CHANNEL_ZERO, OFFSET_ZERO, NO_STREAM, {0}},
+    [RT_ATTACH] = {"ATTACH", 1, MAX, DOWN, CHANNEL_SET, OFFSET_ZERO, NO_STREAM, {0}},
+    [RT_ATTACHED] = {"ATTACHED", 1, MAX, UP, CHANNEL_SET, OFFSET_ZERO, NO_STREAM, {0}},
+    [RT_DATA] = {"DATA", 1, MAX, RT_WAY_ANY, CHANNEL_SET, OFFSET_SPAN, {FROM_GUEST, FROM_CLIENT}, {0}},
+    [RT_ACK] =
+        {"ACK", ACK_SIZE, ACK_SIZE, RT_WAY_ANY, CHANNEL_SET, OFFSET_COUNTER, {FROM_CLIENT, FROM_GUEST}, {ZERO, OUTPUT}},
+    [RT_FIN] = {"FIN", 0, 0, RT_WAY_ANY, CHANNEL_SET, OFFSET_COUNTER, {OUTPUT, ZERO}, {ZERO, 0}},
+    [RT_GAP] = {"GAP", GAP_SIZE, GAP_SIZE, UP, CHANNEL_SET, OFFSET_COUNTER, {FROM_GUEST, 0}, {0}},
+    [RT_DETACH] = {"DETACH", 0, 0, DOWN, CHANNEL_SET, OFFSET_ZERO, NO_STREAM, {0}},
 };
 
 static const struct frame_rule *rule_of(uint8_t type)
@@ -127,28 +151,59 @@ static const char *check_offset(const struct rt_frame *frame, enum offset_rule r
     return NULL;
 }
 
-int rt_frame_check(const struct rt_frame *frame, const char **why)
+static bool has_flag(const struct frame_rule *rule)
+{
+    return (rule->flagged.up | rule->flagged.down) != 0;
+}
+
+static bool check_stream(const struct rt_frame *frame, const struct frame_rule *rule, unsigned ways)
+{
+    const struct streams *streams = frame->flags != 0 ? &rule->flagged : &rule->plain;
+    unsigned allowed = ((ways & UP) != 0 ? streams->up : 0U) | ((ways & DOWN) != 0 ? streams->down : 0U);
+    return frame->stream < RT_STREAMS && (allowed >> frame->stream & 1) != 0;
+}
+
+int rt_frame_check(const struct rt_frame *frame, unsigned ways, const char **why)
 {
     const struct frame_rule *rule = rule_of(frame->type);
+#ifdef RT_MUTANT_FRAMES_ANY_WAY
+    ways = RT_WAY_ANY;
+#endif
     *why = NULL;
     if (rule == NULL) {
         *why = "unknown frame type";
+    } else if ((rule->ways & ways) == 0) {
+        *why = "this type does not go this way";
     } else if (frame->length > RT_FRAME_PAYLOAD_MAX) {
         *why = "payload is longer than 65536 bytes";
     } else if (frame->length < rule->length_min) {
         *why = "payload is too short for this type";
     } else if (frame->length > rule->length_max) {
         *why = "payload is too long for this type";
-    } else if ((frame->flags & ~rule->flags) != 0) {
+    } else if (frame->flags > (has_flag(rule) ? 1 : 0)) {
         *why = "unknown flag for this type";
-    } else if (frame->stream >= RT_STREAMS || (rule->streams >> frame->stream & 1) == 0) {
-        *why = "stream is not allowed for this type";
+    } else if (!check_stream(frame, rule, rule->ways & ways)) {
+        *why = "stream is not allowed for this type, with these flags, this way";
     } else if (rule->channel == CHANNEL_ZERO && frame->channel != 0) {
         *why = "channel must be 0 for this type";
-    } else if (rule->channel == CHANNEL_SET && frame->channel == 0) {
-        *why = "channel must not be 0 for this type";
+    } else if (frame->channel == 0 &&
+               (rule->channel == CHANNEL_SET || (rule->channel == CHANNEL_REFUSE && (ways & FROM_AGENT) == 0))) {
+        *why = "channel must not be 0 for this type, this way";
     } else {
         *why = check_offset(frame, (enum offset_rule)rule->offset);
+    }
+    return *why == NULL ? 0 : RT_EPROTO;
+}
+
+int rt_frame_check_numbers(const struct rt_frame *frame, const uint8_t *payload, const char **why)
+{
+    *why = NULL;
+    if (frame->type == RT_ACK && rt_get_u64(payload) >= RT_COUNTER_MAX) {
+        *why = "limit is not below 2^53";
+    } else if (frame->type == RT_GAP && rt_get_u64(payload) >= RT_COUNTER_MAX) {
+        *why = "its end is not below 2^53";
+    } else if (frame->type == RT_GAP && rt_get_u64(payload) <= frame->offset) {
+        *why = "it ends where it begins, or before";
     }
     return *why == NULL ? 0 : RT_EPROTO;
 }

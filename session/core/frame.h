@@ -56,6 +56,15 @@ enum rt_stream_id {
     RT_STREAMS,
 };
 
+/* Which way a frame goes: who sends it to whom. */
+enum rt_way {
+    RT_WAY_GUEST_AGENT = 1,
+    RT_WAY_AGENT_GUEST = 2,
+    RT_WAY_CLIENT_AGENT = 4,
+    RT_WAY_AGENT_CLIENT = 8,
+    RT_WAY_ANY = 15,
+};
+
 struct rt_frame {
     uint32_t length; /* bytes of payload that follow the header */
     uint8_t type;    /* enum rt_frame_type */
@@ -68,9 +77,13 @@ struct rt_frame {
 void rt_frame_put(uint8_t out[RT_FRAME_HEADER], const struct rt_frame *frame);
 void rt_frame_get(const uint8_t in[RT_FRAME_HEADER], struct rt_frame *frame);
 
-/* Whether the header keeps every rule of the table in protocol.md section 1. Returns 0 or RT_EPROTO with `why` (a
- * static text that names the rule). Does not look at the payload. */
-RT_MUST_CHECK int rt_frame_check(const struct rt_frame *frame, const char **why);
+/* Whether the header keeps every rule of the table in protocol.md section 1 on one of `ways` (enum rt_way). Returns 0
+ * or RT_EPROTO with `why` (a static text that names the rule). Does not look at the payload. */
+RT_MUST_CHECK int rt_frame_check(const struct rt_frame *frame, unsigned ways, const char **why);
+
+/* The same for the numbers that the payload of an ACK or a GAP has, once it is there and its header has passed. Other
+ * types pass. */
+RT_MUST_CHECK int rt_frame_check_numbers(const struct rt_frame *frame, const uint8_t *payload, const char **why);
 
 /* The type's name in capitals as in protocol.md, or "?". */
 const char *rt_frame_name(uint8_t type);

@@ -110,9 +110,9 @@ static void on_fin(struct rt_tether *t, struct rt_att *att, const struct rt_fram
     struct rt_in *in = in_of(att, frame->stream);
     struct rt_proc *proc = rt_tether_proc(t, att->proc);
 
-    if (frame->stream == RT_STDIN && in->wanted && proc->stdin_closed)
+    if (in->wanted && proc->stdin_closed)
         return;
-    if (!in->wanted || frame->stream != RT_STDIN || frame->flags || frame->offset != in->next) {
+    if (!in->wanted || frame->offset != in->next) {
         bad_stream(t, att, frame->offset > in->next ? RT_CLASS_JUMP : RT_CLASS_INVALID, frame->stream, frame->offset,
                    "an end that is not where the input ends");
         rt_tether_unbind(att, now);
@@ -389,33 +389,21 @@ static bool read_map(struct rt_tether *t, enum rt_msg_kind kind, const struct rt
     return false;
 }
 
-static void not_for_guests(struct rt_tether *t, uint64_t now)
-{
-    rt_tether_hangup(t, "the agent sent a frame that is not for guests", now + RT_DIAL_BACKOFF_MAX_MS, now);
-}
-
 static void on_channel_frame(struct rt_tether *t, const struct rt_frame *frame, const uint8_t *payload, uint64_t now)
 {
     struct rt_att *att = rt_tether_att_by_channel(t, frame->channel);
 
-    if (frame->type == RT_ATTACHED || frame->type == RT_GAP) {
-        not_for_guests(t, now);
-        return;
-    }
     if (!att)
         return; /* of a channel that has ended */
     switch (frame->type) {
     case RT_DATA:
-        if (frame->stream == RT_STDIN || frame->stream == RT_CONTROL_DOWN)
-            on_data(t, att, frame, payload, now);
+        on_data(t, att, frame, payload, now);
         break;
     case RT_ACK:
-        if (frame->stream >= RT_STDOUT && frame->stream <= RT_CONTROL_UP)
-            on_ack(t, att, frame, payload, now);
+        on_ack(t, att, frame, payload, now);
         break;
     case RT_FIN:
-        if (frame->stream == RT_STDIN || frame->stream == RT_CONTROL_DOWN)
-            on_fin(t, att, frame, now);
+        on_fin(t, att, frame, now);
         break;
     case RT_REFUSE:
         rt_tether_unbind(att, now);
@@ -454,8 +442,8 @@ static void on_frame(struct rt_tether *t, const struct rt_frame *frame, const ui
             rt_tether_attach(t, frame->channel, &msg.attach, now);
     } else if (frame->channel) {
         on_channel_frame(t, frame, payload, now);
-    } else if (frame->type != RT_PONG) {
-        not_for_guests(t, now);
+    } else if (frame->type == RT_WELCOME) {
+        rt_tether_hangup(t, "a second welcome", now + RT_DIAL_BACKOFF_MAX_MS, now);
     }
 }
 
@@ -478,12 +466,16 @@ size_t rt_tether_input(struct rt_tether *t, const uint8_t *data, size_t size, ui
         if (t->state != RT_TETHER_HELLO && t->state != RT_TETHER_LIVE)
             return size;
         rt_frame_get(data + used, &frame);
-        if (rt_frame_check(&frame, &why) != 0) {
+        if (rt_frame_check(&frame, RT_WAY_AGENT_GUEST, &why) != 0) {
             rt_tether_hangup(t, why, now + RT_DIAL_BACKOFF_MAX_MS, now);
             return size;
         }
         if (size - used - RT_FRAME_HEADER < frame.length)
             break;
+        if (rt_frame_check_numbers(&frame, data + used + RT_FRAME_HEADER, &why) != 0) {
+            rt_tether_hangup(t, why, now + RT_DIAL_BACKOFF_MAX_MS, now);
+            return size;
+        }
         if (is_heeded(t, &frame)) {
             t->rx_at = now;
             on_frame(t, &frame, data + used + RT_FRAME_HEADER, now);

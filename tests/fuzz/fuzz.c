@@ -156,7 +156,7 @@ void fuzz_check_frames(const uint8_t *data, size_t size)
         const char *why;
         FUZZ_CHECK(size - at >= RT_FRAME_HEADER);
         rt_frame_get(data + at, &frame);
-        FUZZ_CHECK(rt_frame_check(&frame, &why) == 0);
+        FUZZ_CHECK(rt_frame_check(&frame, RT_WAY_ANY, &why) == 0);
         at += RT_FRAME_HEADER + frame.length;
         FUZZ_CHECK(at <= size);
     }

@@ -45,7 +45,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         const char *why;
         rt_frame_get(data, &frame);
         check_frame(&frame, data);
-        int rc = rt_frame_check(&frame, &why);
+        int rc = rt_frame_check(&frame, RT_WAY_ANY, &why);
         FUZZ_CHECK(rc == 0 || (rc == RT_EPROTO && why != NULL));
         if (rc != 0 || frame.length > size - RT_FRAME_HEADER) {
             break;

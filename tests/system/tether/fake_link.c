@@ -198,7 +198,7 @@ void fake_frame(struct fake_agent *agent, const struct rt_frame *frame, const ui
     struct rt_refuse_msg refuse;
     char text[256] = "refused";
 
-    if (rt_frame_check(frame, &why) != 0) {
+    if (rt_frame_check(frame, RT_WAY_GUEST_AGENT, &why) != 0) {
         fake_error(agent, why, frame->type, 0);
         return;
     }

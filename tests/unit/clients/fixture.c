@@ -310,7 +310,7 @@ static void take_frames(struct link *link)
         const char *why;
 
         rt_frame_get(link->in + used, &head);
-        if (rt_frame_check(&head, &why) != RT_OK) {
+        if (rt_frame_check(&head, RT_WAY_ANY, &why) != RT_OK) {
             fail_msg("a frame breaks the protocol: %s", why);
         }
         if (link->in_size - used < RT_FRAME_HEADER + head.length) {

@@ -68,7 +68,7 @@ size_t fx_take(struct fx *fx, unsigned slot)
         struct fx_frame *frame = &fx->frames[fx->n_frames++];
         assert_true(fx->n_frames <= FX_FRAMES && size - at >= RT_FRAME_HEADER);
         rt_frame_get(fx->out + at, &frame->head);
-        assert_int_equal(rt_frame_check(&frame->head, &why), 0);
+        assert_int_equal(rt_frame_check(&frame->head, RT_WAY_CLIENT_AGENT, &why), 0);
         frame->payload = fx->out + at + RT_FRAME_HEADER;
         at += RT_FRAME_HEADER + frame->head.length;
         assert_true(at <= size);

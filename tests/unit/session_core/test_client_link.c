@@ -269,7 +269,7 @@ static void hangs_up(struct rt_frame head, const void *payload)
 static void test_frames_that_end_the_link(void **state)
 {
     (void)state;
-    static const uint8_t junk[RT_GAP_PAYLOAD] = {0xc1};
+    static const uint8_t junk[RT_GAP_PAYLOAD] = {0xc1}, zero[RT_ACK_PAYLOAD], far[RT_ACK_PAYLOAD] = {0xff};
     hangs_up((struct rt_frame){.type = 99}, NULL);
     hangs_up((struct rt_frame){.type = RT_CONFIRM}, NULL);
     hangs_up((struct rt_frame){.length = 1, .type = RT_HELLO}, junk);
@@ -278,6 +278,15 @@ static void test_frames_that_end_the_link(void **state)
     hangs_up((struct rt_frame){.type = RT_DETACH, .channel = 1}, NULL);
     hangs_up((struct rt_frame){.length = 1, .type = RT_DATA, .stream = 1, .channel = 2}, junk); /* never opened */
     hangs_up((struct rt_frame){.length = 1, .type = RT_DATA, .stream = 9, .channel = 1}, junk);
+    hangs_up((struct rt_frame){.type = RT_REFUSE, .length = 1, .stream = 1, .channel = 1}, junk);
+    hangs_up((struct rt_frame){.length = 1, .type = RT_DATA, .stream = RT_STDIN, .channel = 1}, zero);
+    hangs_up((struct rt_frame){.length = 1, .type = RT_DATA, .stream = RT_CONTROL_DOWN, .channel = 1}, zero);
+    hangs_up((struct rt_frame){.length = RT_ACK_PAYLOAD, .type = RT_ACK, .stream = RT_STDOUT, .channel = 1}, zero);
+    hangs_up((struct rt_frame){.type = RT_FIN, .stream = RT_STDIN, .channel = 1}, NULL);
+    hangs_up((struct rt_frame){.type = RT_FIN, .stream = RT_STDOUT, .flags = 1, .channel = 1}, NULL);
+    hangs_up((struct rt_frame){.length = RT_GAP_PAYLOAD, .type = RT_GAP, .stream = RT_STDOUT, .channel = 1}, zero);
+    hangs_up((struct rt_frame){.length = RT_GAP_PAYLOAD, .type = RT_GAP, .stream = RT_STDOUT, .channel = 1}, far);
+    hangs_up((struct rt_frame){.length = RT_ACK_PAYLOAD, .type = RT_ACK, .channel = 1}, far);
     uint8_t oversized[RT_FRAME_HEADER];
     rt_frame_put(oversized,
                  &(struct rt_frame){.length = RT_FRAME_PAYLOAD_MAX + 1, .type = RT_DATA, .stream = 1, .channel = 1});
@@ -306,17 +315,9 @@ static void test_frames_that_end_the_channel(void **state)
 {
     (void)state;
     static const uint8_t junk[RT_ACK_PAYLOAD];
-    static const uint8_t far[RT_GAP_PAYLOAD] = {0xff};
-    ends_channel((struct rt_frame){.length = 1, .type = RT_DATA, .stream = RT_STDIN, .channel = 1}, junk);
-    ends_channel((struct rt_frame){.length = 1, .type = RT_DATA, .stream = RT_CONTROL_DOWN, .channel = 1}, junk);
     ends_channel((struct rt_frame){.length = 1, .type = RT_ATTACHED, .channel = 1}, junk);
-    ends_channel((struct rt_frame){.length = RT_ACK_PAYLOAD, .type = RT_ACK, .stream = RT_STDOUT, .channel = 1}, junk);
-    ends_channel((struct rt_frame){.type = RT_FIN, .stream = RT_STDIN, .channel = 1}, NULL);
     ends_channel((struct rt_frame){.type = RT_FIN, .stream = RT_STDIN, .flags = 1, .channel = 1, .offset = 1}, NULL);
-    ends_channel((struct rt_frame){.type = RT_FIN, .stream = RT_STDOUT, .flags = 1, .channel = 1}, NULL);
     ends_channel((struct rt_frame){.type = RT_FIN, .stream = RT_STDOUT, .channel = 1, .offset = 1}, NULL);
-    ends_channel((struct rt_frame){.length = RT_GAP_PAYLOAD, .type = RT_GAP, .stream = RT_STDOUT, .channel = 1}, junk);
-    ends_channel((struct rt_frame){.length = RT_GAP_PAYLOAD, .type = RT_GAP, .stream = RT_STDOUT, .channel = 1}, far);
 }
 
 static const struct rt_request_msg *request(const char *op)

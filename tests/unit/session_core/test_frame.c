@@ -5,6 +5,8 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -12,42 +14,57 @@
 /* The table of protocol.md section 1 a second time, as it reads there. */
 struct row {
     const char *name;
-    uint32_t min, max;   /* payload bytes */
-    const char *streams; /* digits */
-    uint8_t type, flags;
-    char channel; /* '0', '+' not 0, '?' any */
+    uint32_t min, max;                     /* payload bytes */
+    const char *ways;                      /* gG guest to agent and back, cC client to agent and back */
+    const char *up, *down;                 /* streams toward the client, toward the guest */
+    const char *up_flagged, *down_flagged; /* the same with bit 0 of the flags */
+    uint8_t type;
+    char channel; /* '0', '+' not 0, '?' any from an agent, else not 0 */
     char offset;  /* '0', 'c' counter, 's' counter of the first byte, 't' token */
 };
 
 static const struct row rows[] = {
-    {"HELLO", 1, 2048, "0", 1, 0, '0', '0'},      {"WELCOME", 1, 65536, "0", 2, 0, '0', '0'},
-    {"CONFIRM", 0, 0, "0", 3, 0, '0', '0'},       {"REPORT", 1, 65536, "0", 4, 0, '0', '0'},
-    {"REFUSE", 1, 65536, "0", 5, 0, '?', '0'},    {"PING", 0, 0, "0", 6, 0, '0', 't'},
-    {"PONG", 0, 0, "0", 7, 0, '0', 't'},          {"REQUEST", 1, 65536, "0", 8, 0, '0', 'c'},
-    {"REPLY", 1, 65536, "0", 9, 0, '0', 'c'},     {"TAIL", 0, 65536, "12", 10, 0, '0', 's'},
-    {"END", 1, 65536, "0", 11, 0, '0', '0'},      {"END_OK", 1, 65536, "0", 12, 0, '0', '0'},
-    {"ATTACH", 1, 65536, "0", 16, 0, '+', '0'},   {"ATTACHED", 1, 65536, "0", 17, 0, '+', '0'},
-    {"DATA", 1, 65536, "01234", 18, 0, '+', 's'}, {"ACK", 16, 16, "01234", 19, 1, '+', 'c'},
-    {"FIN", 0, 0, "0124", 20, 1, '+', 'c'},       {"GAP", 8, 8, "123", 21, 0, '+', 'c'},
-    {"DETACH", 0, 0, "0", 22, 0, '+', '0'},
+    {"HELLO", 1, 2048, "gc", "0", "0", "", "", 1, '0', '0'},
+    {"WELCOME", 1, 65536, "GC", "0", "0", "", "", 2, '0', '0'},
+    {"CONFIRM", 0, 0, "g", "0", "0", "", "", 3, '0', '0'},
+    {"REPORT", 1, 65536, "g", "0", "0", "", "", 4, '0', '0'},
+    {"REFUSE", 1, 65536, "gGcC", "0", "0", "", "", 5, '?', '0'},
+    {"PING", 0, 0, "gGcC", "0", "0", "", "", 6, '0', 't'},
+    {"PONG", 0, 0, "gGcC", "0", "0", "", "", 7, '0', 't'},
+    {"REQUEST", 1, 65536, "c", "0", "0", "", "", 8, '0', 'c'},
+    {"REPLY", 1, 65536, "C", "0", "0", "", "", 9, '0', 'c'},
+    {"TAIL", 0, 65536, "g", "12", "", "", "", 10, '0', 's'},
+    {"END", 1, 65536, "g", "0", "0", "", "", 11, '0', '0'},
+    {"END_OK", 1, 65536, "G", "0", "0", "", "", 12, '0', '0'},
+    {"ATTACH", 1, 65536, "Gc", "0", "0", "", "", 16, '+', '0'},
+    {"ATTACHED", 1, 65536, "gC", "0", "0", "", "", 17, '+', '0'},
+    {"DATA", 1, 65536, "gGcC", "123", "04", "", "", 18, '+', 's'},
+    {"ACK", 16, 16, "gGcC", "04", "123", "0", "12", 19, '+', 'c'},
+    {"FIN", 0, 0, "gGcC", "12", "0", "0", "", 20, '+', 'c'},
+    {"GAP", 8, 8, "gC", "123", "", "", "", 21, '+', 'c'},
+    {"DETACH", 0, 0, "Gc", "0", "0", "", "", 22, '+', '0'},
 };
 
 #define ROWS (sizeof(rows) / sizeof(rows[0]))
+#define UP (RT_WAY_GUEST_AGENT | RT_WAY_AGENT_CLIENT)
+
+static const unsigned ways[] = {RT_WAY_GUEST_AGENT, RT_WAY_AGENT_GUEST, RT_WAY_CLIENT_AGENT, RT_WAY_AGENT_CLIENT};
 
 static struct rt_frame good(const struct row *row)
 {
+    const char *streams = row->up[0] != '\0' ? row->up : row->down;
     return (struct rt_frame){
         .length = row->min,
         .type = row->type,
-        .stream = (uint16_t)(row->streams[0] - '0'),
+        .stream = (uint16_t)(streams[0] - '0'),
         .channel = row->channel == '+' ? 1 : 0,
     };
 }
 
-static bool passes(const struct rt_frame *frame)
+static bool passes_on(const struct rt_frame *frame, unsigned on)
 {
     const char *why = "unset";
-    int rc = rt_frame_check(frame, &why);
+    int rc = rt_frame_check(frame, on, &why);
     if (rc == 0) {
         assert_null(why);
     } else {
@@ -57,10 +74,15 @@ static bool passes(const struct rt_frame *frame)
     return rc == 0;
 }
 
+static bool passes(const struct rt_frame *frame)
+{
+    return passes_on(frame, RT_WAY_ANY);
+}
+
 static void expect_why(const struct rt_frame *frame, const char *part)
 {
     const char *why = NULL;
-    assert_int_equal(rt_frame_check(frame, &why), RT_EPROTO);
+    assert_int_equal(rt_frame_check(frame, RT_WAY_ANY, &why), RT_EPROTO);
     assert_non_null(strstr(why, part));
 }
 
@@ -136,32 +158,145 @@ static void test_lengths(void **state)
     }
 }
 
-static void test_streams(void **state)
+static bool in(const char *digits, unsigned stream)
+{
+    return stream < 10 && strchr(digits, '0' + (int)stream) != NULL;
+}
+
+/* Every type, flag and stream on every way. */
+static void test_ways(void **state)
 {
     (void)state;
     for (size_t i = 0; i < ROWS; i++) {
-        struct rt_frame frame = good(&rows[i]);
-        for (unsigned stream = 0; stream <= UINT16_MAX; stream++) {
-            frame.stream = (uint16_t)stream;
-            bool allowed = stream < 10 && strchr(rows[i].streams, '0' + (int)stream) != NULL;
-            assert_int_equal(passes(&frame), allowed);
+        for (size_t w = 0; w < sizeof(ways) / sizeof(ways[0]); w++) {
+            bool goes = strchr(rows[i].ways, "gGcC"[w]) != NULL, up = (ways[w] & UP) != 0;
+            struct rt_frame frame = good(&rows[i]);
+            frame.channel = rows[i].channel != '0';
+            for (unsigned flags = 0; flags <= UINT8_MAX; flags++) {
+                const char *streams = flags == 0   ? (up ? rows[i].up : rows[i].down)
+                                      : flags == 1 ? (up ? rows[i].up_flagged : rows[i].down_flagged)
+                                                   : "";
+                frame.flags = (uint8_t)flags;
+                for (unsigned stream = 0; stream <= RT_STREAMS + 1; stream++) {
+                    frame.stream = (uint16_t)stream;
+                    assert_int_equal(passes_on(&frame, ways[w]), goes && in(streams, stream));
+                }
+            }
+            if (!goes) {
+                const char *why;
+                assert_int_equal(rt_frame_check(&frame, ways[w], &why), RT_EPROTO);
+                assert_non_null(strstr(why, "does not go this way"));
+            }
         }
-        frame.stream = RT_STREAMS;
-        expect_why(&frame, "stream is not allowed");
     }
 }
 
-static void test_flags(void **state)
+/* The numbers in a payload are counters too. */
+static void test_numbers(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < ROWS; i++) {
-        struct rt_frame frame = good(&rows[i]);
-        for (unsigned flags = 0; flags <= UINT8_MAX; flags++) {
-            frame.flags = (uint8_t)flags;
-            assert_int_equal(passes(&frame), flags == 0 || flags == rows[i].flags);
-        }
-        expect_why(&frame, "unknown flag");
+    uint8_t payload[RT_ACK_PAYLOAD];
+    struct rt_frame ack = {.type = RT_ACK, .length = RT_ACK_PAYLOAD, .channel = 1, .offset = 7};
+    struct rt_frame gap = {.type = RT_GAP, .length = RT_GAP_PAYLOAD, .stream = 1, .channel = 1, .offset = 7};
+    const char *why;
+    memset(payload, 0xff, sizeof(payload)); /* a digest may have all bits */
+    rt_put_u64(payload, RT_COUNTER_MAX - 1);
+    assert_int_equal(rt_frame_check_numbers(&ack, payload, &why), 0);
+    assert_int_equal(rt_frame_check_numbers(&gap, payload, &why), 0);
+    rt_put_u64(payload, RT_COUNTER_MAX);
+    assert_int_equal(rt_frame_check_numbers(&ack, payload, &why), RT_EPROTO);
+    assert_string_equal(why, "limit is not below 2^53");
+    assert_int_equal(rt_frame_check_numbers(&gap, payload, &why), RT_EPROTO);
+    assert_string_equal(why, "its end is not below 2^53");
+    rt_put_u64(payload, 7);
+    assert_int_equal(rt_frame_check_numbers(&ack, payload, &why), 0);
+    assert_int_equal(rt_frame_check_numbers(&gap, payload, &why), RT_EPROTO);
+    assert_string_equal(why, "it ends where it begins, or before");
+    rt_put_u64(payload, 8);
+    assert_int_equal(rt_frame_check_numbers(&gap, payload, &why), 0);
+    assert_null(why);
+}
+
+/* The next cell of a row of a markdown table, without the blanks around it. */
+static bool cell(char **at, char *out, size_t size)
+{
+    char *end = strchr(*at, '|');
+    if (end == NULL) {
+        return false;
     }
+    size_t from = strspn(*at, " "), to = (size_t)(end - *at);
+    while (to > from && (*at)[to - 1] == ' ') {
+        to--;
+    }
+    assert_true(to - from < size);
+    memcpy(out, *at + from, to - from);
+    out[to - from] = '\0';
+    *at = end + 1;
+    return true;
+}
+
+/* What the text of a direction says, in the letters of `rows`. */
+static const char *ways_of(const char *text)
+{
+    static const char *const known[][2] = {
+        {"any", "gGcC"},
+        {"guest, client -> agent", "gc"},
+        {"agent -> guest, client", "GC"},
+        {"guest -> agent", "g"},
+        {"agent -> guest", "G"},
+        {"client -> agent", "c"},
+        {"agent -> client", "C"},
+        {"client -> agent -> guest", "Gc"},
+        {"guest -> agent -> client", "gC"},
+    };
+    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+        if (strcmp(known[i][0], text) == 0) {
+            return known[i][1];
+        }
+    }
+    return "?";
+}
+
+static void streams_of(const char *text, char digits[8])
+{
+    size_t n = 0;
+    for (; *text != '\0'; text++) {
+        if (*text >= '0' && *text <= '9') {
+            digits[n++] = *text;
+        }
+    }
+    digits[n] = '\0';
+}
+
+/* protocol.md says the same. */
+static void test_text(void **state)
+{
+    (void)state;
+    char line[512], what[64], digits[8];
+    size_t found = 0;
+    FILE *file = fopen("docs/protocol.md", "r");
+    assert_non_null(file);
+    while (found < ROWS && fgets(line, sizeof(line), file) != NULL) {
+        const struct row *row = &rows[found];
+        char *at = line + 1, *end;
+        if (line[0] != '|' || !cell(&at, what, sizeof(what)) || strtoul(what, &end, 10) != row->type || *end != '\0') {
+            continue;
+        }
+        assert_true(cell(&at, what, sizeof(what)));
+        assert_string_equal(what, row->name);
+        assert_true(cell(&at, what, sizeof(what)));
+        assert_string_equal(ways_of(what), row->ways);
+        assert_true(cell(&at, what, sizeof(what)));
+        assert_true(row->channel == (strcmp(what, "0") == 0 ? '0' : strcmp(what, "yes") == 0 ? '+' : '?'));
+        for (int way = 0; way < 2; way++) {
+            assert_true(cell(&at, what, sizeof(what)));
+            streams_of(what, digits);
+            assert_string_equal(digits, way == 0 ? row->up : row->down);
+        }
+        found++;
+    }
+    (void)fclose(file);
+    assert_int_equal(found, ROWS);
 }
 
 static void test_channels(void **state)
@@ -171,6 +306,11 @@ static void test_channels(void **state)
         struct rt_frame frame = good(&rows[i]);
         frame.channel = 0;
         assert_int_equal(passes(&frame), rows[i].channel != '+');
+        if (rows[i].channel == '?') {
+            for (size_t w = 0; w < sizeof(ways) / sizeof(ways[0]); w++) {
+                assert_int_equal(passes_on(&frame, ways[w]), "gGcC"[w] < 'a');
+            }
+        }
         frame.channel = 1;
         assert_int_equal(passes(&frame), rows[i].channel != '0');
         frame.channel = UINT32_MAX;
@@ -206,8 +346,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_layout),   cmocka_unit_test(test_u64),     cmocka_unit_test(test_types),
-        cmocka_unit_test(test_lengths),  cmocka_unit_test(test_streams), cmocka_unit_test(test_flags),
-        cmocka_unit_test(test_channels), cmocka_unit_test(test_offsets),
+        cmocka_unit_test(test_lengths),  cmocka_unit_test(test_ways),    cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_channels), cmocka_unit_test(test_offsets), cmocka_unit_test(test_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

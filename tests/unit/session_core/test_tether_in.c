@@ -304,27 +304,17 @@ static void test_wrong_fins(void **state)
 {
     (void)state;
     static const struct {
-        uint16_t stream;
-        uint8_t flags;
         uint64_t offset;
         enum rt_class cls;
     } rows[] = {
-        {RT_STDIN, 0, 3, RT_CLASS_JUMP},
-        {RT_STDIN, 0, 1, RT_CLASS_INVALID},
-        {RT_STDIN, RT_FIN_CLOSED, 2, RT_CLASS_INVALID},
-        {RT_CONTROL_DOWN, 0, 0, RT_CLASS_INVALID},
+        {3, RT_CLASS_JUMP},
+        {1, RT_CLASS_INVALID},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         tx_live(&tx, NULL);
         bind(1, 1);
         tx_data(&tx, 1, RT_STDIN, 0, "ab", 2);
-        tx_send(&tx,
-                (struct rt_frame){.type = RT_FIN,
-                                  .channel = 1,
-                                  .stream = rows[i].stream,
-                                  .flags = rows[i].flags,
-                                  .offset = rows[i].offset},
-                NULL);
+        tx_fin(&tx, 1, RT_STDIN, rows[i].offset);
         (void)tx_refused(&tx, 1, rows[i].cls);
         assert_int_equal(tx.hangups, 0);
         tx_close(&tx);

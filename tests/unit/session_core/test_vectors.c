@@ -75,7 +75,7 @@ static const char *check_ok_frame(const struct rt_frame *frame, const struct rt_
     if (strcmp(rt_frame_name(frame->type), vector->name) != 0) {
         return "another type";
     }
-    if (rt_frame_check(frame, &why) != 0) {
+    if (rt_frame_check(frame, RT_WAY_ANY, &why) != 0) {
         return why;
     }
     rt_frame_put(header, frame);
@@ -100,7 +100,7 @@ static void check_frame(struct tally *tally, const struct rt_vector *vector)
     rt_frame_get(vector->bytes, &frame);
     if (vector->expect == RT_VECTOR_REJECT) {
         tally->rejected_frames++;
-        if (rt_frame_check(&frame, &why) != RT_EPROTO || strstr(why, vector->why) == NULL) {
+        if (rt_frame_check(&frame, RT_WAY_ANY, &why) != RT_EPROTO || strstr(why, vector->why) == NULL) {
             fault(tally, vector, why == NULL ? "passes" : why);
         }
         return;

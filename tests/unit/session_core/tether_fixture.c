@@ -87,7 +87,7 @@ void tx_parse(struct tx *tx)
         struct tx_frame *frame = &tx->frames[tx->n_frames++];
         assert_true(tx->n_frames <= TX_FRAMES && tx->out_size - at >= RT_FRAME_HEADER);
         rt_frame_get(tx->out + at, &frame->head);
-        assert_int_equal(rt_frame_check(&frame->head, &why), 0);
+        assert_int_equal(rt_frame_check(&frame->head, RT_WAY_GUEST_AGENT, &why), 0);
         frame->payload = tx->out + at + RT_FRAME_HEADER;
         at += RT_FRAME_HEADER + frame->head.length;
         assert_true(at <= tx->out_size);
