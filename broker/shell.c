@@ -62,6 +62,15 @@ static void random_cb(void *ctx, void *out, size_t size)
     }
 }
 
+static uint64_t wall_cb(void *ctx)
+{
+    struct timespec wall;
+
+    (void)ctx;
+    (void)clock_gettime(CLOCK_REALTIME, &wall);
+    return (uint64_t)wall.tv_sec * 1000 + (uint64_t)wall.tv_nsec / 1000000;
+}
+
 static void beat_cb(uv_timer_t *timer)
 {
     struct rt_shell *shell = timer->data;
@@ -90,8 +99,7 @@ static void signal_cb(uv_signal_t *handle, int number)
     struct rt_shell *shell = handle->data;
 
     if (number == SIGHUP) {
-        rt_log_note(&shell->log, RT_LOG_INFO, RT_LOG_AGENT, "agent", rt_shell_now(shell),
-                    "SIGHUP is ignored: settings are read at the start only");
+        rt_shell_reload_keys(shell);
     } else if (shell->phase >= RT_SHELL_STOPPING) {
         rt_log_note(&shell->log, RT_LOG_WARN, RT_LOG_AGENT, "stopped", rt_shell_now(shell),
                     "a second signal: ended at once");
@@ -105,7 +113,6 @@ static void signal_cb(uv_signal_t *handle, int number)
 static int make_agent(struct rt_shell *shell)
 {
     struct rt_agent_config config = {.n_addr = shell->addr.n, .ticket_ttl_ms = shell->settings.ticket_ttl_ms};
-    struct timespec wall;
 
     (void)snprintf(config.host, sizeof config.host, "%.*s", RT_HOST_MAX, shell->settings.host_name);
     for (size_t i = 0; i < shell->addr.n; i++) {
@@ -118,12 +125,11 @@ static int make_agent(struct rt_shell *shell)
                                      .store = rt_shell_submit,
                                      .event = event_cb,
                                      .random = random_cb,
+                                     .wall_ms = wall_cb,
                                      .keep_end = rt_shell_keep_end,
                                      .drop_end = rt_shell_drop_end};
     random_cb(shell, &config.seed, sizeof config.seed);
-    (void)clock_gettime(CLOCK_REALTIME, &wall);
-    shell->agent =
-        rt_agent_new(&config, rt_shell_now(shell), (uint64_t)wall.tv_sec * 1000 + (uint64_t)wall.tv_nsec / 1000000);
+    shell->agent = rt_agent_new(&config, rt_shell_now(shell));
     return shell->agent == NULL ? RT_ENOMEM : 0;
 }
 

@@ -142,6 +142,7 @@ int rt_shell_submit(void *ctx, const struct rt_store_op *op);
 
 /* state.c: the state directory */
 int rt_shell_open_state(struct rt_shell *shell);
+void rt_shell_reload_keys(struct rt_shell *shell);
 int rt_shell_open_ends(struct rt_shell *shell); /* once there is a machine */
 int rt_shell_keep_end(void *ctx, const struct rt_store_op *end);
 void rt_shell_drop_end(void *ctx, const struct rt_key *key, uint64_t life);

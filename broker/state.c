@@ -86,6 +86,17 @@ static int load_keys(struct rt_shell *shell)
     return rc == 0 ? 0 : fail(shell, "%s", shell->ring.why);
 }
 
+/* A file that is not right changes nothing: the ring stays as it was. */
+void rt_shell_reload_keys(struct rt_shell *shell)
+{
+    if (rt_keyring_load(&shell->ring, shell->settings.keys) != 0) {
+        (void)fail(shell, "%s; the keys read before stay in use", shell->ring.why);
+        return;
+    }
+    rt_log_note(&shell->log, RT_LOG_INFO, RT_LOG_DISK, "keys", rt_shell_now(shell), "%s read: %zu keys, key %u seals",
+                shell->settings.keys, shell->ring.n_keys, (unsigned)shell->ring.active);
+}
+
 static void kept_cb(void *ctx, const struct rt_store_op *end)
 {
     struct rt_shell *shell = ctx;

@@ -30,7 +30,7 @@
 static const char *const state_names[] = {"open",    "testing", "welcomed", "taking",
                                           "serving", "ready",   "leaving",  "doomed"};
 
-struct rt_agent *rt_agent_new(const struct rt_agent_config *config, uint64_t now, uint64_t wall_ms)
+struct rt_agent *rt_agent_new(const struct rt_agent_config *config, uint64_t now)
 {
     struct rt_agent *agent = calloc(1, sizeof *agent);
 
@@ -39,7 +39,6 @@ struct rt_agent *rt_agent_new(const struct rt_agent_config *config, uint64_t now
     }
     agent->config = *config;
     agent->now = now;
-    agent->wall_offset = wall_ms - now;
     agent->whole_at = UINT64_MAX;
     agent->kept_timer.kind = AG_TIMER_KEPT;
     ag_list_init(&agent->idle);
@@ -126,6 +125,11 @@ static void advance(struct rt_agent *agent, uint64_t now)
     if (now > agent->now) {
         agent->now = now;
     }
+}
+
+uint64_t rt_ag_wall(const struct rt_agent *agent)
+{
+    return agent->config.io.wall_ms(agent->config.io.ctx);
 }
 
 struct ag_link *rt_ag_link(const struct rt_agent *agent, rt_link_id id)

@@ -90,6 +90,8 @@ struct rt_agent_io {
     int (*store)(void *ctx, const struct rt_store_op *op);
     void (*event)(void *ctx, const struct rt_agent_event *event);
     void (*random)(void *ctx, void *out, size_t size);
+    /* Milliseconds since 1970, for the expiry of tokens. It may be set at any time. */
+    uint64_t (*wall_ms)(void *ctx);
     /* An ended session's status and tails onto this host's disk, fsynced, until the store has them. 0 or a negative
      * code. */
     int (*keep_end)(void *ctx, const struct rt_store_op *end);
@@ -108,8 +110,8 @@ struct rt_agent_config {
 
 struct rt_agent;
 
-/* wall_ms: milliseconds since 1970 at `now`, for token expiry. NULL without memory. */
-struct rt_agent *rt_agent_new(const struct rt_agent_config *config, uint64_t now, uint64_t wall_ms);
+/* NULL without memory. */
+struct rt_agent *rt_agent_new(const struct rt_agent_config *config, uint64_t now);
 void rt_agent_free(struct rt_agent *agent);
 
 /* A link was accepted. 0 when a limit is reached (the shell closes it). */

@@ -28,11 +28,13 @@ static int open_token(struct rt_agent *agent, struct ag_link *link, const struct
 {
     char cid[RT_CID_MAX + 1];
     const struct rt_sealer *sealer = &agent->config.sealer;
-    int err = sealer->open(sealer->ctx, hello->tok.data, hello->tok.size, agent->now + agent->wall_offset, ticket);
+    int err = sealer->open(sealer->ctx, hello->tok.data, hello->tok.size, rt_ag_wall(agent), ticket);
 
     rt_slice_copy(hello->cid, cid, sizeof cid);
     if (err == RT_EEXPIRED) {
         snprintf(why, RT_TEXT_MAX, "the token has expired: create the container anew");
+    } else if (err == RT_ENOTFOUND) {
+        snprintf(why, RT_TEXT_MAX, "this agent's key ring lacks the key of the token: give it the other agents' ring");
     } else if (err != 0) {
         snprintf(why, RT_TEXT_MAX, "the token is not one of this cluster: %s", rt_strerror(err));
     } else if (strcmp(cid, ticket->key.cid) != 0) {
@@ -151,11 +153,27 @@ static void test(struct rt_agent *agent, struct ag_link *link)
     }
 }
 
+/* A key that this agent has not got may be one that it gets in a moment: the ring is brought to one host after the
+ * other. Any other fault of a token stays. */
+static void refuse_token(struct rt_agent *agent, struct ag_link *link, int err, const char *why)
+{
+    struct rt_refuse_msg refuse = {.c = RT_CLASS_BAD_AUTH, .m = rt_slice_text(why)};
+
+#ifndef RT_MUTANT_UNKNOWN_KEY_FINAL
+    if (err == RT_ENOTFOUND) {
+        refuse.c = RT_CLASS_RETRY_LATER;
+        refuse.delay = AG_UNKNOWN_KEY_DELAY_MS;
+    }
+#endif
+    rt_ag_link_refuse(agent, link, &refuse);
+}
+
 void rt_ag_guest_hello(struct rt_agent *agent, struct ag_link *link, const struct rt_hello_msg *hello)
 {
     struct rt_ticket ticket;
     struct rt_claim_outcome outcome;
     char why[RT_TEXT_MAX];
+    int err;
 
     if (!rt_cid_valid(hello->cid) || hello->inc.size != RT_ID_SIZE || hello->nonce.size != RT_ID_SIZE ||
         hello->tok.size == 0 || hello->epoch == 0) {
@@ -163,8 +181,9 @@ void rt_ag_guest_hello(struct rt_agent *agent, struct ag_link *link, const struc
         return;
     }
     memset(&ticket, 0, sizeof ticket);
-    if (open_token(agent, link, hello, &ticket, why) != 0) {
-        rt_ag_link_refuse_text(agent, link, RT_CLASS_BAD_AUTH, why);
+    err = open_token(agent, link, hello, &ticket, why);
+    if (err != 0) {
+        refuse_token(agent, link, err, why);
         return;
     }
     link->claim = make_claim(agent, link, hello, &ticket);
@@ -210,8 +229,7 @@ static int seal_ticket(struct rt_agent *agent, const struct ag_claim *made, uint
     child.inc = claim->inc;
     child.life = made->life;
     rt_slice_copy(rt_slice_text(agent->config.host), child.issuer, sizeof child.issuer);
-    child.expires_ms =
-        agent->config.ticket_ttl_ms == 0 ? 0 : agent->now + agent->wall_offset + agent->config.ticket_ttl_ms;
+    child.expires_ms = agent->config.ticket_ttl_ms == 0 ? 0 : rt_ag_wall(agent) + agent->config.ticket_ttl_ms;
     return sealer->seal(sealer->ctx, &child, out, RT_TOKEN_MAX);
 }
 

@@ -11,6 +11,9 @@
 
 /* A guest's handshake, from its hello to its confirm. */
 
+/* When a guest asks again whose token is sealed under a key that this agent does not have. */
+#define AG_UNKNOWN_KEY_DELAY_MS 1000
+
 struct ag_link;
 struct ag_op;
 struct rt_agent;

@@ -27,7 +27,7 @@ struct ag_session;
 
 struct rt_agent {
     struct rt_agent_config config;
-    uint64_t now, wall_offset; /* wall = now + offset, modulo 2^64 */
+    uint64_t now;
     struct ag_timers timers;
     struct ag_link **links; /* [AG_SLOTS] */
     struct ag_op **ops;     /* [AG_SLOTS] */
@@ -58,6 +58,8 @@ struct rt_agent {
 
 /* Sends the frames of the input that wait to be sent with one call. */
 void rt_ag_flush(struct rt_agent *agent);
+/* Milliseconds since 1970, for the expiry of tokens: may jump, so it is read when it is needed. */
+uint64_t rt_ag_wall(const struct rt_agent *agent);
 void rt_ag_event(struct rt_agent *agent, enum rt_agent_event_kind kind, const struct ag_link *link,
                  const struct ag_session *session, const char *from, const char *to, const char *reason);
 

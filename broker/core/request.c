@@ -437,7 +437,7 @@ static void create_reply(struct rt_agent *agent, struct ag_ask *ask, const struc
     ticket.key = ask->key;
     rt_slice_copy(rt_slice_text(agent->config.host), ticket.issuer, sizeof ticket.issuer);
     if (agent->config.ticket_ttl_ms != 0) {
-        ticket.expires_ms = agent->now + agent->wall_offset + agent->config.ticket_ttl_ms;
+        ticket.expires_ms = rt_ag_wall(agent) + agent->config.ticket_ttl_ms;
     }
     size = sealer->seal(sealer->ctx, &ticket, token, sizeof token);
     if (size < 0) {

@@ -70,7 +70,8 @@ struct rt_sealer {
     void *ctx;
     /* Returns the token's bytes (<= RT_TOKEN_MAX) or a negative code. */
     int (*seal)(void *ctx, const struct rt_ticket *ticket, uint8_t *out, size_t cap);
-    /* RT_EAUTH when it was not sealed under the ring, RT_EEXPIRED after its time, RT_EPROTO when it is no token. */
+    /* RT_ENOTFOUND when its key is not in the ring, RT_EAUTH when it was not sealed under it, RT_EEXPIRED after its
+     * time, RT_EPROTO when it is no token. */
     int (*open)(void *ctx, const uint8_t *token, size_t size, uint64_t wall_ms, struct rt_ticket *ticket);
 };
 

@@ -25,6 +25,9 @@ int rt_keyring_add(struct rt_keyring *ring, uint32_t id, const uint8_t secret[RT
     if (ring->n_keys == RT_KEYRING_MAX) {
         return RT_ELIMIT;
     }
+    if (ring->n_keys == 0) {
+        ring->active = id;
+    }
     ring->keys[ring->n_keys].id = id;
     memcpy(ring->keys[ring->n_keys].secret, secret, RT_SECRET_SIZE);
     ring->n_keys++;
@@ -41,14 +44,11 @@ const uint8_t *rt_keyring_find(const struct rt_keyring *ring, uint32_t id)
     return NULL;
 }
 
-uint32_t rt_keyring_newest(const struct rt_keyring *ring)
+int rt_keyring_activate(struct rt_keyring *ring, uint32_t id)
 {
-    uint32_t newest = 0;
-
-    for (size_t i = 0; i < ring->n_keys; i++) {
-        if (ring->keys[i].id > newest) {
-            newest = ring->keys[i].id;
-        }
+    if (rt_keyring_find(ring, id) == NULL) {
+        return RT_ENOTFOUND;
     }
-    return newest;
+    ring->active = id;
+    return 0;
 }

@@ -15,12 +15,12 @@
  * The file, of mode 0600, at most RT_KEYRING_FILE_MAX bytes:
  *
  *     # anything after a # is a comment; empty lines are skipped
- *     key 1 8f2c…                  the word, the key's id (1 to 4294967295), 64 hex digits
+ *     key 1 8f2c… active           the word, the key's id (1 to 4294967295), 64 hex digits, the mark
  *     key 2 03b7…
  *
- * The key with the highest id seals, all open. To change keys, append one with a higher id, bring the file to every
- * host and then have the agents load it: until an agent has it, tokens sealed under it are refused there, and the
- * guests ask again. Take an old key out when the tokens under it have expired. */
+ * The one key that is marked seals, all open. A lone key needs no mark. To change keys, append the new one without the
+ * mark, bring the file to every host and have its agent load it; then move the mark, and do the same: so nobody seals
+ * under a key that somebody else has not got. docs/operations.md has the steps. */
 
 /* Keys of a ring; a file with more is refused. */
 #define RT_KEYRING_MAX 16
@@ -32,6 +32,7 @@ struct rt_keyring {
         uint8_t secret[RT_SECRET_SIZE];
     } keys[RT_KEYRING_MAX];
     size_t n_keys;
+    uint32_t active;       /* id of the key that seals, 0 when the ring is empty */
     char why[RT_TEXT_MAX]; /* the last failure, for people */
 };
 
@@ -41,14 +42,15 @@ void rt_keyring_init(struct rt_keyring *ring);
 /* Erases the secrets; the ring is empty then. */
 void rt_keyring_close(struct rt_keyring *ring);
 
-/* RT_ELIMIT: full. RT_EEXIST: the id is there. RT_EINVAL: id 0. */
+/* The first key of a ring is its active one, until another is. RT_ELIMIT: full. RT_EEXIST: the id is there. RT_EINVAL:
+ * id 0. */
 RT_MUST_CHECK int rt_keyring_add(struct rt_keyring *ring, uint32_t id, const uint8_t secret[RT_SECRET_SIZE]);
 
 /* NULL: no such key. */
 const uint8_t *rt_keyring_find(const struct rt_keyring *ring, uint32_t id);
 
-/* The id of the key that seals, 0 when the ring is empty. */
-uint32_t rt_keyring_newest(const struct rt_keyring *ring);
+/* From now on the key of this id seals. RT_ENOTFOUND: there is none. */
+RT_MUST_CHECK int rt_keyring_activate(struct rt_keyring *ring, uint32_t id);
 
 /* Replaces the ring by the file's. On failure the ring stays as it was and `why` names path and reason: RT_ENOTFOUND;
  * RT_EAUTH when others than its owner may read or write it, or it is neither this user's nor root's; RT_ECONFIG for its

@@ -79,11 +79,12 @@ static uint32_t parse_id(const char *word)
     return *word == '\0' && id <= UINT32_MAX ? (uint32_t)id : 0;
 }
 
-/* Returns NULL or what is wrong with the line. Never quotes it: it holds a secret. */
-static const char *parse_line(struct rt_keyring *ring, char *line)
+/* Returns NULL or what is wrong with the line. Never quotes it: it holds a secret. *active becomes its key's id when it
+ * has the mark. */
+static const char *parse_line(struct rt_keyring *ring, char *line, uint32_t *active)
 {
     uint8_t secret[RT_SECRET_SIZE];
-    char *rest = NULL, *word, *id_word, *secret_word;
+    char *rest = NULL, *word, *id_word, *secret_word, *mark;
     const char *wrong = NULL;
     uint32_t id;
     int error;
@@ -95,8 +96,13 @@ static const char *parse_line(struct rt_keyring *ring, char *line)
     }
     id_word = strtok_r(NULL, " \t\r", &rest);
     secret_word = strtok_r(NULL, " \t\r", &rest);
-    if (strcmp(word, "key") != 0 || id_word == NULL || secret_word == NULL || strtok_r(NULL, " \t\r", &rest)) {
-        return "expected: key ID SECRET";
+    mark = secret_word == NULL ? NULL : strtok_r(NULL, " \t\r", &rest);
+    if (strcmp(word, "key") != 0 || secret_word == NULL || (mark != NULL && strcmp(mark, "active") != 0) ||
+        (mark != NULL && strtok_r(NULL, " \t\r", &rest) != NULL)) {
+        return "expected: key ID SECRET, or key ID SECRET active";
+    }
+    if (mark != NULL && *active != 0) {
+        return "another key is marked active already";
     }
     id = parse_id(id_word);
     if (id == 0) {
@@ -110,6 +116,8 @@ static const char *parse_line(struct rt_keyring *ring, char *line)
         wrong = "a key of this id came before";
     } else if (error) {
         wrong = "too many keys";
+    } else if (mark != NULL) {
+        *active = id;
     }
     rt_crypto_wipe(secret, sizeof secret);
     return wrong;
@@ -119,6 +127,7 @@ static const char *parse_line(struct rt_keyring *ring, char *line)
 static int parse(struct rt_keyring *ring, const char *path, char *text, size_t size, struct rt_keyring *loaded)
 {
     unsigned number = 0;
+    uint32_t active = 0;
 
     if (strlen(text) != size) {
         return fail(ring, path, RT_ECONFIG, "this is not a text file");
@@ -127,12 +136,18 @@ static int parse(struct rt_keyring *ring, const char *path, char *text, size_t s
         char *line = strsep(&text, "\n");
         const char *wrong;
         number++;
-        wrong = parse_line(loaded, line);
+        wrong = parse_line(loaded, line, &active);
         if (wrong) {
             return fail(ring, path, RT_ECONFIG, "line %u: %s", number, wrong);
         }
     }
-    return loaded->n_keys > 0 ? 0 : fail(ring, path, RT_ECONFIG, "it holds no key");
+    if (loaded->n_keys == 0) {
+        return fail(ring, path, RT_ECONFIG, "it holds no key");
+    }
+    if (active == 0 && loaded->n_keys > 1) {
+        return fail(ring, path, RT_ECONFIG, "it does not say which of its keys seals: mark one as active");
+    }
+    return active == 0 ? 0 : rt_keyring_activate(loaded, active);
 }
 
 /* Whether nobody but its owner can reach the open file, and the owner is one to trust. */
@@ -254,7 +269,7 @@ static int new_text(char *text, size_t cap)
     for (size_t i = 0; i < sizeof secret; i++) {
         at += snprintf(text + at, cap - (size_t)at, "%02x", secret[i]);
     }
-    at += snprintf(text + at, cap - (size_t)at, "\n");
+    at += snprintf(text + at, cap - (size_t)at, " active\n");
     rt_crypto_wipe(secret, sizeof secret);
     return at;
 }

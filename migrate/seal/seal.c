@@ -28,7 +28,7 @@ static void box_of(const uint8_t *token, const uint8_t *secret, struct rt_crypto
 int rt_seal(const struct rt_keyring *ring, const struct rt_ticket *ticket, uint8_t *out, size_t cap)
 {
     uint8_t plain[RT_TOKEN_MAX - AROUND];
-    uint32_t id = rt_keyring_newest(ring);
+    uint32_t id = ring->active;
     struct rt_ticket named = *ticket;
     struct rt_crypto_box box;
     int size, error;
@@ -77,7 +77,7 @@ int rt_unseal(const struct rt_keyring *ring, const uint8_t *token, size_t size, 
     }
     secret = rt_keyring_find(ring, id);
     if (secret == NULL) {
-        return RT_EAUTH;
+        return RT_ENOTFOUND;
     }
     box_of(token, secret, &box);
     error = rt_crypto_open(&box, token + AT_SEALED, size - AROUND, token + size - RT_TAG_SIZE, plain);

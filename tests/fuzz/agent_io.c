@@ -144,6 +144,12 @@ static int seal(void *ctx, const struct rt_ticket *ticket, uint8_t *out, size_t 
     return rt_ticket_encode(ticket, out, cap);
 }
 
+static uint64_t io_wall(void *ctx)
+{
+    (void)ctx;
+    return WORLD_WALL_MS + world.now;
+}
+
 static int open_token(void *ctx, const uint8_t *token, size_t size, uint64_t wall_ms, struct rt_ticket *ticket)
 {
     int rc = rt_ticket_decode(token, size, ticket);
@@ -173,9 +179,10 @@ void world_new(uint8_t options)
     config.io.store = world_store;
     config.io.event = io_event;
     config.io.random = fuzz_random;
+    config.io.wall_ms = io_wall;
     config.io.keep_end = io_keep_end;
     config.io.drop_end = io_drop_end;
-    world.agent = rt_agent_new(&config, world.now, WORLD_WALL_MS);
+    world.agent = rt_agent_new(&config, world.now);
     FUZZ_CHECK(world.agent != NULL);
     for (unsigned i = 0; i < WORLD_PEERS; i++) {
         fuzz_pipe_reset(&world_pipes[i]);

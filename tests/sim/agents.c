@@ -104,6 +104,12 @@ static void io_event(void *ctx, const struct rt_agent_event *event)
             event->reason);
 }
 
+static uint64_t io_wall(void *ctx)
+{
+    (void)ctx;
+    return SIM_WALL_MS + sim_ms();
+}
+
 static int io_keep_end(void *ctx, const struct rt_store_op *end)
 {
     struct sim_agent *a = ctx;
@@ -151,9 +157,10 @@ void sim_start_agent(int agent)
     config.io.store = io_store;
     config.io.event = io_event;
     config.io.random = sim_random_bytes;
+    config.io.wall_ms = io_wall;
     config.io.keep_end = io_keep_end;
     config.io.drop_end = io_drop_end;
-    a->agent = rt_agent_new(&config, sim_ms(), SIM_WALL_MS + sim_ms());
+    a->agent = rt_agent_new(&config, sim_ms());
     if (!a->agent)
         sim_fail("out of memory");
     a->used = true;

@@ -6,6 +6,7 @@
 #include "tests/system/agent/victim.h"
 
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -126,7 +127,7 @@ static void join_tokens(const struct daemon *daemon, int door, const char *cid, 
 
     ticket.expires_ms = 0;
     rt_keyring_init(&foreign);
-    assert_int_equal(rt_keyring_add(&foreign, rt_keyring_newest(&ring), secret), 0);
+    assert_int_equal(rt_keyring_add(&foreign, ring.active, secret), 0);
     bad = sealed(&foreign, &ticket);
     refused(daemon, door, cid, &bad, 1, RT_CLASS_BAD_AUTH, NOT_OURS);
     rt_keyring_close(&foreign);
@@ -214,11 +215,71 @@ static void test_tickets(void **state)
     rt_keyring_close(&ring);
 }
 
+/* Writes the daemon's ring file anew, with the key of that id marked, and has it read. */
+static void new_ring(struct daemon *daemon, const struct rt_keyring *keys, uint32_t active, unsigned times)
+{
+    char path[128], said[64];
+    FILE *file;
+
+    (void)snprintf(path, sizeof path, "%s/keys", daemon->state);
+    file = fopen(path, "w"); /* it stays 0600 */
+    assert_non_null(file);
+    for (size_t i = 0; i < keys->n_keys; i++) {
+        (void)fprintf(file, "key %u ", (unsigned)keys->keys[i].id);
+        for (size_t k = 0; k < RT_SECRET_SIZE; k++) {
+            (void)fprintf(file, "%02x", keys->keys[i].secret[k]);
+        }
+        (void)fprintf(file, "%s\n", keys->keys[i].id == active ? " active" : "");
+    }
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(kill(daemon->pid, SIGHUP), 0);
+    (void)snprintf(said, sizeof said, "2 keys, key %u seals", (unsigned)active);
+    daemon_until(daemon, said, times, LIMIT_MS);
+}
+
+/* A new key is everywhere before anybody seals under it; who is ahead of a host's ring is told to come again. */
+static void test_change_of_keys(void **state)
+{
+    struct daemon *daemon = *state;
+    uint8_t secret[RT_SECRET_SIZE] = {7};
+    struct rt_ticket ticket;
+    struct rt_keyring both;
+    struct rt_frame frame;
+    struct token token;
+    struct peer guest;
+
+    load_ring(daemon);
+    both = ring;
+    assert_int_equal(rt_keyring_add(&both, 2, secret), 0);
+    token = created(daemon, 0, "turn");
+    ticket = opened(&token);
+    assert_int_equal(rt_keyring_activate(&both, 2), 0);
+    token = sealed(&both, &ticket);
+    refused(daemon, 0, "turn", &token, 1, RT_CLASS_RETRY_LATER, "this agent's key ring lacks the key of the token");
+
+    new_ring(daemon, &both, 1, 1);
+    peer_open(&guest, victim_door(daemon, 0));
+    peer_guest_hello(&guest, "turn", token.data, token.size, 0, 1);
+    (void)peer_wait(&guest, RT_WELCOME, &frame, LIMIT_MS);
+    peer_close(&guest);
+    token = created(daemon, 0, "before");
+    assert_int_equal(opened(&token).key_id, 1);
+
+    new_ring(daemon, &both, 2, 1);
+    token = created(daemon, 0, "after");
+    rt_keyring_close(&ring);
+    ring = both;
+    assert_int_equal(opened(&token).key_id, 2);
+
+    rt_keyring_close(&ring);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_join_tokens, victim_setup, victim_teardown),
         cmocka_unit_test_setup_teardown(test_tickets, victim_setup, victim_teardown),
+        cmocka_unit_test_setup_teardown(test_change_of_keys, victim_setup, victim_teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

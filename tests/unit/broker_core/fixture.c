@@ -55,6 +55,13 @@ static void io_random(void *ctx, void *out, size_t size)
     memset(out, fx->id_seed, size);
 }
 
+static uint64_t io_wall(void *ctx)
+{
+    const struct fx *fx = ctx;
+
+    return fx->wall_ms + fx->now;
+}
+
 static int io_keep_end(void *ctx, const struct rt_store_op *end)
 {
     struct fx *fx = ctx;
@@ -73,17 +80,21 @@ static void io_drop_end(void *ctx, const struct rt_key *key, uint64_t life)
 
 static int seal(void *ctx, const struct rt_ticket *ticket, uint8_t *out, size_t cap)
 {
-    (void)ctx;
-    return rt_ticket_encode(ticket, out, cap);
+    struct rt_ticket named = *ticket;
+
+    named.key_id = ((struct fx *)ctx)->active_key;
+    return rt_ticket_encode(&named, out, cap);
 }
 
 static int open_ticket(void *ctx, const uint8_t *token, size_t size, uint64_t wall_ms, struct rt_ticket *ticket)
 {
     int err = rt_ticket_decode(token, size, ticket);
 
-    (void)ctx;
     if (err != 0) {
         return RT_EAUTH;
+    }
+    if (ticket->key_id > ((struct fx *)ctx)->known_key) {
+        return RT_ENOTFOUND;
     }
     return ticket->expires_ms != 0 && wall_ms >= ticket->expires_ms ? RT_EEXPIRED : 0;
 }
@@ -96,12 +107,14 @@ void fx_init(struct fx *fx)
     memset(&config, 0, sizeof config);
     fx->now = 1000;
     fx->store_ms = 1000000;
+    fx->wall_ms = 1700000000000 - fx->now;
     fx->page = RT_LIST_MAX;
     (void)snprintf(config.host, sizeof config.host, "here");
     (void)snprintf(config.addr[0], sizeof config.addr[0], "unix:/here");
     config.n_addr = 1;
     config.seed = 42;
     config.ticket_ttl_ms = UINT64_C(3600000);
+    config.sealer.ctx = fx;
     config.sealer.seal = seal;
     config.sealer.open = open_ticket;
     config.io.ctx = fx;
@@ -110,9 +123,10 @@ void fx_init(struct fx *fx)
     config.io.store = fx_store_submit;
     config.io.event = io_event;
     config.io.random = io_random;
+    config.io.wall_ms = io_wall;
     config.io.keep_end = io_keep_end;
     config.io.drop_end = io_drop_end;
-    fx->agent = rt_agent_new(&config, fx->now, 1700000000000);
+    fx->agent = rt_agent_new(&config, fx->now);
     if (fx->agent == NULL) {
         return;
     }

@@ -41,6 +41,8 @@ struct fx_link {
 struct fx {
     struct rt_agent *agent;
     uint64_t now, store_ms;
+    uint64_t wall_ms;               /* 1970 to the moment at which now was 0 */
+    uint32_t active_key, known_key; /* what seals; the highest that the ring has, all below it too */
     struct fx_link links[FX_LINKS];
     size_t n_links;
     enum fx_store store;

@@ -57,6 +57,47 @@ static void test_expired_and_stolen_tickets(void **state)
     fx_want_refuse(fx, guest.link, 0, RT_CLASS_BAD_AUTH, NULL);
 }
 
+/* The key ring is brought to one host after the other: a guest that is ahead of it asks again soon. */
+static void test_unknown_key(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+    struct rt_refuse_msg refuse;
+
+    fx->active_key = 2;
+    fx->known_key = 2;
+    fx_guest(&guest, "web", 1);
+    fx_serve(fx, &guest);
+    fx_lost(fx, guest.link);
+    fx->known_key = 1; /* as the ring of another host */
+    fx_hello(fx, &guest);
+    fx_want_refuse(fx, guest.link, 0, RT_CLASS_RETRY_LATER, &refuse);
+    assert_in_range(refuse.delay, 1, 1000);
+    fx->known_key = 2;
+    fx_serve(fx, &guest);
+    assert_true(fx_serves(fx, "web"));
+}
+
+/* The clock is set after the start of the agent: what it seals from then on expires by the new time. */
+static void test_clock_set_later(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+
+    fx->wall_ms += UINT64_C(86400000);
+    fx_guest(&guest, "web", 1);
+    fx_serve(fx, &guest);
+    fx_lost(fx, guest.link);
+    fx_tick(fx, UINT64_C(3600000) - 1);
+    fx_answer(fx);
+    fx_serve(fx, &guest);
+    assert_true(fx_serves(fx, "web"));
+    fx_lost(fx, guest.link);
+    fx->wall_ms += UINT64_C(3600000);
+    fx_hello(fx, &guest);
+    fx_want_refuse(fx, guest.link, 0, RT_CLASS_BAD_AUTH, NULL);
+}
+
 static void test_bound_token(void **state)
 {
     struct fx *fx = *state;
@@ -163,8 +204,10 @@ static void test_byte_by_byte(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        FX_TEST(test_bad_hellos),       FX_TEST(test_expired_and_stolen_tickets), FX_TEST(test_bound_token),
-        FX_TEST(test_role_and_version), FX_TEST(test_handshake_deadline),         FX_TEST(test_handshakes_limit),
+        FX_TEST(test_bad_hellos),         FX_TEST(test_expired_and_stolen_tickets),
+        FX_TEST(test_bound_token),        FX_TEST(test_unknown_key),
+        FX_TEST(test_clock_set_later),    FX_TEST(test_role_and_version),
+        FX_TEST(test_handshake_deadline), FX_TEST(test_handshakes_limit),
         FX_TEST(test_byte_by_byte),
     };
 

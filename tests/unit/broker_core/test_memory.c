@@ -85,6 +85,12 @@ static void io_drop_end(void *ctx, const struct rt_key *key, uint64_t life)
     (void)life;
 }
 
+static uint64_t io_wall(void *ctx)
+{
+    (void)ctx;
+    return 0;
+}
+
 static int seal(void *ctx, const struct rt_ticket *ticket, uint8_t *out, size_t cap)
 {
     (void)ctx;
@@ -106,10 +112,11 @@ static void start(struct script *s)
     memset(s, 0, sizeof *s);
     s->now = 1;
     memcpy(config.host, "here", 5);
-    config.io = (struct rt_agent_io){s, io_send, io_close, io_store, io_event, io_random, io_keep_end, io_drop_end};
+    config.io =
+        (struct rt_agent_io){s, io_send, io_close, io_store, io_event, io_random, io_wall, io_keep_end, io_drop_end};
     config.sealer.seal = seal;
     config.sealer.open = open_ticket;
-    s->agent = rt_agent_new(&config, s->now, 0);
+    s->agent = rt_agent_new(&config, s->now);
 }
 
 static void answer(struct script *s)

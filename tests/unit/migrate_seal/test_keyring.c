@@ -64,21 +64,21 @@ static void put_file(const struct folder *folder, const char *text, size_t size,
 static void test_load(void **state)
 {
     struct folder *folder = *state;
-    static const char text[] = "# ours\n\n  key 2 " HEX_B " # newer\r\n\tkey\t1  " HEX_A;
+    static const char text[] = "# ours\n\n  key 2 " HEX_B " active # newer\r\n\tkey\t1  " HEX_A;
     struct rt_keyring ring;
 
     rt_keyring_init(&ring);
     put_file(folder, text, sizeof text - 1, 0600);
     assert_int_equal(rt_keyring_load(&ring, folder->file), 0);
     assert_int_equal(ring.n_keys, 2);
-    assert_int_equal(rt_keyring_newest(&ring), 2);
+    assert_int_equal(ring.active, 2);
     assert_int_equal(rt_keyring_find(&ring, 1)[1], 0x11);
     assert_int_equal(rt_keyring_find(&ring, 2)[1], 0xee);
     assert_null(rt_keyring_find(&ring, 3));
     put_file(folder, text, sizeof text - 1, 0400);
     assert_int_equal(rt_keyring_load(&ring, folder->file), 0);
     rt_keyring_close(&ring);
-    assert_int_equal(rt_keyring_newest(&ring), 0);
+    assert_int_equal(ring.active, 0);
     assert_null(rt_keyring_find(&ring, 0));
 }
 
@@ -109,6 +109,10 @@ static void test_load_refuses_texts(void **state)
         {"key 1", "expected"},
         {"key", "expected"},
         {"key 1 " HEX_A " more", "expected"},
+        {"key 1 " HEX_A " active more", "expected"},
+        {"key 1 active", "64 hex"},
+        {"key 1 " HEX_A " active\nkey 2 " HEX_B " active", "line 2: another key is marked"},
+        {"key 1 " HEX_A "\nkey 2 " HEX_B, "which of its keys seals"},
         {"key 0 " HEX_A, "id"},
         {"key x1 " HEX_A, "id"},
         {"key 1x " HEX_A, "id"},
@@ -135,7 +139,7 @@ static void test_load_refuses_texts(void **state)
             fail_msg("row %zu: %s", i, ring.why);
         }
         assert_null(strstr(ring.why, "112233")); /* no secret in a message */
-        assert_int_equal(rt_keyring_newest(&ring), 8);
+        assert_int_equal(ring.active, 8);
     }
     put_file(folder, "key 1 " HEX_A "\n\0", 72, 0600);
     assert_int_equal(rt_keyring_load(&ring, folder->file), RT_ECONFIG);
@@ -151,12 +155,13 @@ static void test_load_bounds(void **state)
 
     rt_keyring_init(&ring);
     for (int i = 1; i <= RT_KEYRING_MAX; i++) {
-        at += (size_t)snprintf(text + at, sizeof text - at, "key %d " HEX_A "\n", i);
+        at += (size_t)snprintf(text + at, sizeof text - at, "key %d " HEX_A "%s\n", i, i == 7 ? " active" : "");
     }
     memset(text + at, '\n', sizeof text - at);
     put_file(folder, text, RT_KEYRING_FILE_MAX, 0600);
     assert_int_equal(rt_keyring_load(&ring, folder->file), 0);
     assert_int_equal(ring.n_keys, RT_KEYRING_MAX);
+    assert_int_equal(ring.active, 7);
     put_file(folder, text, RT_KEYRING_FILE_MAX + 1, 0600);
     assert_int_equal(rt_keyring_load(&ring, folder->file), RT_ECONFIG);
     assert_non_null(strstr(ring.why, "longer"));
@@ -208,7 +213,7 @@ static void test_create(void **state)
     assert_int_equal(stat(folder->file, &st), 0);
     assert_int_equal(st.st_mode & 07777, 0600);
     assert_int_equal(files_in(folder), 1);
-    assert_int_equal(rt_keyring_newest(&ring), 1);
+    assert_int_equal(ring.active, 1);
     assert_int_equal(rt_keyring_load(&again, folder->file), 0);
     assert_memory_equal(rt_keyring_find(&again, 1), rt_keyring_find(&ring, 1), RT_SECRET_SIZE);
 
@@ -252,7 +257,11 @@ static void test_add(void **state)
         assert_int_equal(rt_keyring_add(&ring, id, secret), RT_EEXIST);
     }
     assert_int_equal(rt_keyring_add(&ring, 99, secret), RT_ELIMIT);
-    assert_int_equal(rt_keyring_newest(&ring), RT_KEYRING_MAX);
+    assert_int_equal(ring.active, RT_KEYRING_MAX); /* the first */
+    assert_int_equal(rt_keyring_activate(&ring, 3), 0);
+    assert_int_equal(ring.active, 3);
+    assert_int_equal(rt_keyring_activate(&ring, 99), RT_ENOTFOUND);
+    assert_int_equal(ring.active, 3);
 }
 
 int main(void)
