@@ -91,6 +91,29 @@ static void check_guest(int i)
         sim_fail("honest guest %d is refused: %s %s", i, rt_class_name(view.cls), view.text);
 }
 
+/* An owner that has been in touch with the store for so long counts as alive with everybody. */
+#define STEADY_US (UINT64_C(2000) * RT_HEARTBEAT_EXPIRY_MS)
+
+void sim_check_take(int container, int agent, const struct rt_claim *claim)
+{
+    const struct rt_record *record = sim_store_record(container);
+    const struct sim_served *served = &sim.served[container];
+
+    if (!record->exists || rt_id_equal(&record->inc, &claim->inc) || (!claim->join && claim->n_ancestors > 0))
+        return;
+    for (int i = 0; i < served->n; i++) {
+        const struct sim_agent *owner = &sim.agents[served->by[i].agent];
+        char host[RT_HOST_MAX + 1];
+
+        sim_agent_name(served->by[i].agent, host);
+        if (served->by[i].agent != agent && record->state == RT_SESSION_RUNNING && strcmp(host, record->host) == 0 &&
+            record->life == served->by[i].life && record->epoch == served->by[i].epoch && owner->store_up &&
+            !owner->paused && sim.now_us > owner->up_us + STEADY_US && sim.now_us > owner->paused_until_us + STEADY_US)
+            sim_fail("container %d is given to a start at host%d while %s serves another one and lives", container,
+                     agent, host);
+    }
+}
+
 void sim_check(void)
 {
     for (int i = 0; i < sim.n_containers; i++) {
@@ -175,8 +198,28 @@ static void check_command_told(int client)
         sim_fail("client %d: its command has not ended, long after the faults did", client);
 }
 
+/* The table says who serves, whatever the store has lost: the audit has found it by now. */
+static void check_record(int container)
+{
+    const struct rt_record *record = sim_store_record(container);
+    const struct sim_served *served = &sim.served[container];
+    char host[RT_HOST_MAX + 1];
+
+    if (served->n != 1 || sim_forked(container))
+        return;
+    sim_agent_name(served->by[0].agent, host);
+    if (!record->exists)
+        sim_fail("%s serves container %d, and there is no record of it, long after the faults ended", host, container);
+    if (record->life != served->by[0].life || record->epoch != served->by[0].epoch || strcmp(record->host, host) != 0)
+        sim_fail("%s serves container %d at (%llu, %llu), its record says %s at (%llu, %llu)", host, container,
+                 (unsigned long long)served->by[0].life, (unsigned long long)served->by[0].epoch, record->host,
+                 (unsigned long long)record->life, (unsigned long long)record->epoch);
+}
+
 void sim_check_drained(void)
 {
+    for (int i = 0; i < sim.n_containers; i++)
+        check_record(i);
     for (int i = 0; i < SIM_CLIENTS; i++)
         check_command_told(i);
     for (int i = 0; i < SIM_CLIENTS; i++)

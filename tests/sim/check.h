@@ -5,9 +5,13 @@
 
 #include <stdbool.h>
 
+struct rt_claim;
+
 /* What must hold after each step, and once the faults have stopped. */
 
 void sim_check(void);
+/* An agent takes a container: not from under a start that is served, by a host that the store hears of. */
+void sim_check_take(int container, int agent, const struct rt_claim *claim);
 /* Everything is attached again; all: also what nobody could miss while its link was silent. */
 void sim_check_live(bool all);
 void sim_check_drained(void); /* every byte written has arrived */

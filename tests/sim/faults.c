@@ -37,6 +37,10 @@ const struct sim_fault_kind sim_fault_kinds[SIM_FAULTS] = {
     [FAULT_STORE_FAILOVER] = {"failover", true},
     [FAULT_STORE_FLUSH] = {"flush", true},
     [FAULT_STORE_REPLY_LOST] = {"reply lost", true},
+    [FAULT_STORE_SLOWER] = {"store slower", false},
+    [FAULT_STORE_FULL] = {"store full", false},
+    [FAULT_STORE_CLOCK] = {"store clock", false},
+    [FAULT_RECORD_LOST] = {"record lost", false},
     [FAULT_NEWS_LOST] = {"news lost", true},
     [FAULT_NEWS_LATE] = {"news late", true},
     [FAULT_NEWS_TWICE] = {"news twice", true},
@@ -344,14 +348,15 @@ void sim_fault_once(void)
     case FAULT_STORE_FAILOVER:
     case FAULT_STORE_FLUSH:
     case FAULT_STORE_REPLY_LOST:
-        sim_store_fault(fault);
-        sim_log("fault: %s", sim_fault_kinds[fault].name);
-        done = true;
-        break;
-    case FAULT_NEWS_LOST:
+    case FAULT_STORE_SLOWER:
+    case FAULT_STORE_FULL:
+    case FAULT_STORE_CLOCK:
+    case FAULT_RECORD_LOST:
+    case FAULT_NEWS_LOST: /* the news' are counted when they are carried out */
     case FAULT_NEWS_LATE:
     case FAULT_NEWS_TWICE:
-        sim_store_fault(fault); /* counted when it is carried out */
+        done = sim_store_fault(fault);
+        sim_log("fault: %s", sim_fault_kinds[fault].name);
         break;
     case FAULT_WELCOME_LOST:
         done = lose(RT_WELCOME);

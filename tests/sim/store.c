@@ -11,6 +11,7 @@
 #include "session/core/limits.h"
 #include "session/core/msg_hop.h"
 #include "tests/sim/agents.h"
+#include "tests/sim/check.h"
 #include "tests/sim/event.h"
 #include "tests/sim/store_model.h"
 #include "tests/sim/world.h"
@@ -29,7 +30,39 @@ struct sim_db sim_db;
 
 uint64_t sim_db_ms(void)
 {
-    return SIM_WALL_MS + sim_ms();
+    return (uint64_t)((int64_t)(SIM_WALL_MS + sim_ms()) + sim_db.clock_ms);
+}
+
+bool sim_db_has_end(const struct sim_record *rec, uint64_t life)
+{
+    return rec->r.rule.exists && rec->r.rule.state == RT_SESSION_ENDED && rec->ended_life == life;
+}
+
+/* One record goes, alone. */
+void sim_db_forget(int container, bool replica_too)
+{
+    static const struct sim_record none;
+    struct sim_record *rec = &sim_db.records[container];
+
+    if (sim_db_has_end(rec, rec->ended_life))
+        sim_db.end_lost[container] = true;
+    *rec = none;
+    if (replica_too)
+        sim_db.older[container] = none;
+}
+
+void sim_db_expire(void)
+{
+    for (int i = 0; i < SIM_CONTAINERS; i++)
+        if (sim_db.records[i].r.rule.exists && sim_db.records[i].expires_ms <= sim_db_ms()) {
+            sim_log("store: the record of container %d expires", i);
+            sim_db_forget(i, true);
+        }
+}
+
+static void refresh(struct sim_record *rec)
+{
+    rec->expires_ms = sim_db_ms() + (rec->r.rule.state == RT_SESSION_ENDED ? RT_END_TTL_MS : SIM_RECORD_TTL_MS);
 }
 
 bool sim_store_whole(void)
@@ -116,6 +149,8 @@ void sim_store_up(int agent, bool fresh)
 
     if (sim_db.out || !sim.agents[agent].agent)
         return;
+    if (!sim.agents[agent].store_up)
+        sim.agents[agent].up_us = sim.now_us;
     sim.agents[agent].store_up = true;
     sim_db_news(agent, &n, sim_db.latency_us + sim_random(2000));
     for (int i = 0; i < sim.n_agents; i++) {
@@ -166,6 +201,7 @@ static void take(struct sim_record *rec, const struct rt_store_op *op, const str
     r->key = op->claim.key;
     rt_claim_apply(&r->rule, &op->claim, outcome);
     r->claimed_ms = sim_db_ms();
+    refresh(rec);
     if (op->past.size != 0 && (op->past.size != sizeof(int) || memcmp(op->past.data, past, sizeof(int)) != 0))
         sim_fail("%s gives a past that is not this container's", op->claim.host);
     if (again)
@@ -199,6 +235,12 @@ static bool same_end(const struct rt_end_msg *a, const struct rt_end_msg *b)
     return a->code == b->code && a->sig == b->sig && a->out == b->out && a->err == b->err;
 }
 
+/* What Redis refuses when it is full: the functions that are not flagged allow-oom. */
+static bool grows(enum rt_store_op_kind kind)
+{
+    return kind == RT_STORE_CREATE || kind == RT_STORE_REPORT || kind == RT_STORE_END;
+}
+
 static void run(int agent, const struct rt_store_op *op, struct rt_store_reply *reply)
 {
     struct sim_record *rec;
@@ -207,6 +249,11 @@ static void run(int agent, const struct rt_store_op *op, struct rt_store_reply *
     sim_agent_name(agent, host);
     if (op->kind == RT_STORE_HOSTS || op->kind == RT_STORE_FIND)
         return;
+    sim_db_expire();
+    if (sim_db.full && grows(op->kind)) {
+        reply->error = RT_ELIMIT;
+        return;
+    }
     rec = &sim_db.records[container_of_key(op->kind == RT_STORE_TEST || op->kind == RT_STORE_TAKE ? &op->claim.key
                                                                                                   : &op->key)];
     switch (op->kind) {
@@ -214,6 +261,7 @@ static void run(int agent, const struct rt_store_op *op, struct rt_store_reply *
     case RT_STORE_TAKE:
         rt_claim_judge(&rec->r.rule, &op->claim, sim_db_ms(), &reply->outcome);
         if (op->kind == RT_STORE_TAKE && reply->outcome.verdict == RT_CLASS_OK) {
+            sim_check_take((int)(rec - sim_db.records), agent, &op->claim);
             take(rec, op, &reply->outcome);
             reply->past = (struct rt_slice){(const uint8_t *)&pasts[rec - sim_db.records], sizeof pasts[0]};
         }
@@ -226,9 +274,11 @@ static void run(int agent, const struct rt_store_op *op, struct rt_store_reply *
         if (op->state == RT_SESSION_LOST && rec->r.rule.state != RT_SESSION_LOST)
             rec->r.rule.lost_ms = sim_db_ms();
         rec->r.rule.state = op->state;
+        refresh(rec);
         break;
     case RT_STORE_REPORT:
-        (void)current(rec, op, reply);
+        if (current(rec, op, reply))
+            refresh(rec);
         break;
     case RT_STORE_END:
         if (!rec->r.rule.exists || rec->r.rule.life != op->life) {
@@ -249,6 +299,7 @@ static void run(int agent, const struct rt_store_op *op, struct rt_store_reply *
         rec->r.out = op->end.out;
         rec->r.err = op->end.err;
         rec->ended_life = op->life;
+        refresh(rec);
         sim_log("store: has the end of %s at life %llu from %s", op->key.cid, (unsigned long long)op->life, host);
         sim_db.end_lost[rec - sim_db.records] = false;
         reply->how = sim_chance(50) ? RT_END_REPLICATED : RT_END_STORED;
@@ -273,7 +324,7 @@ static void run(int agent, const struct rt_store_op *op, struct rt_store_reply *
 struct answer {
     struct rt_store_reply reply;
     struct rt_store_record records[SIM_CONTAINERS];
-    struct rt_store_host hosts[SIM_AGENTS_MAX];
+    struct rt_store_host hosts[]; /* HOSTS: as many as there are agents */
 };
 
 /* The records that name this host as their owner, as an agent asks for after its start. */
@@ -292,8 +343,23 @@ static void find(const struct rt_store_op *op, struct answer *answer)
 /* The operation takes effect half of the latency after it was asked for; a lost answer has taken effect. */
 struct asked {
     struct rt_store_op op;
+    bool late; /* whoever asked was told that it timed out */
     int past;
 };
+
+static void time_out(struct sim_event event, const struct rt_store_op *op)
+{
+    struct answer *answer = calloc(1, sizeof *answer);
+
+    if (!answer)
+        sim_fail("out of memory");
+    answer->reply.id = op->id;
+    answer->reply.kind = op->kind;
+    answer->reply.error = RT_ETIMEDOUT;
+    event.side = 1;
+    event.extra = answer;
+    sim_post(event, SIM_STORE_TIMEOUT_US);
+}
 
 int sim_store_submit(int agent, const struct rt_store_op *op)
 {
@@ -306,6 +372,9 @@ int sim_store_submit(int agent, const struct rt_store_op *op)
     if (!asked)
         sim_fail("out of memory");
     asked->op = *op;
+    asked->late = sim_db.latency_us > SIM_STORE_TIMEOUT_US;
+    if (asked->late)
+        time_out(event, op);
     asked->op.report.size = asked->op.tail[0].size = asked->op.tail[1].size = 0;
     asked->op.past.data = (const uint8_t *)&asked->past;
     if (op->past.size == sizeof asked->past)
@@ -319,6 +388,7 @@ void sim_store_reply(const struct sim_event *event)
 {
     struct sim_agent *a = &sim.agents[event->index];
     struct sim_event back = {.kind = EV_STORE_REPLY, .index = event->index, .gen = event->gen, .side = 1};
+    const struct asked *asked = event->extra;
     struct answer *answer = event->extra;
 
     if (event->side == 1) {
@@ -331,24 +401,29 @@ void sim_store_reply(const struct sim_event *event)
         sim_agent_timer(event->index);
         return;
     }
-    answer = calloc(1, sizeof *answer);
+    answer = calloc(1, sizeof *answer +
+                           (asked->op.kind == RT_STORE_HOSTS ? (size_t)sim.n_agents * sizeof answer->hosts[0] : 0));
     if (!answer)
         sim_fail("out of memory");
-    answer->reply.id = ((struct asked *)event->extra)->op.id;
-    answer->reply.kind = ((struct asked *)event->extra)->op.kind;
+    answer->reply.id = asked->op.id;
+    answer->reply.kind = asked->op.kind;
     if (sim_db.out) {
         answer->reply.error = RT_EUNAVAIL;
     } else {
-        run(event->index, &((struct asked *)event->extra)->op, &answer->reply);
+        run(event->index, &asked->op, &answer->reply);
         if (answer->reply.kind == RT_STORE_GET && answer->reply.n_records)
-            answer->records[0] = sim_db.records[container_of_key(&((struct asked *)event->extra)->op.key)].r;
+            answer->records[0] = sim_db.records[container_of_key(&asked->op.key)].r;
     }
     if (answer->reply.kind == RT_STORE_FIND && !answer->reply.error)
-        find(&((struct asked *)event->extra)->op, answer);
+        find(&asked->op, answer);
     if (answer->reply.kind == RT_STORE_HOSTS && !answer->reply.error) {
         answer->reply.n_hosts = (size_t)sim.n_agents;
         for (int i = 0; i < sim.n_agents; i++)
             row_of(i, &answer->hosts[i]);
+    }
+    if (asked->late) {
+        free(answer);
+        return;
     }
     back.extra = answer;
     if (sim_db.lose_reply) {

@@ -18,7 +18,7 @@ void sim_store_up(int agent, bool fresh);
 int sim_store_submit(int agent, const struct rt_store_op *op);
 void sim_store_reply(const struct sim_event *event);
 void sim_store_news(const struct sim_event *event);
-void sim_store_fault(enum sim_fault fault);
+bool sim_store_fault(enum sim_fault fault);
 void sim_store_heal(void);
 bool sim_store_whole(void);
 void sim_store_host_died(int about);

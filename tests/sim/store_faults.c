@@ -11,6 +11,8 @@
 
 /* What goes wrong with the store. */
 
+#define SIM_CLOCK_BACK_MAX_MS (5 * 60 * 1000)
+
 static void down_all(void)
 {
     struct rt_store_news n = {.kind = RT_STORE_DOWN};
@@ -39,11 +41,6 @@ static void whole_now(int arg)
             sim_db_news(i, &n, 0);
 }
 
-static bool has_end(const struct sim_record *rec, uint64_t life)
-{
-    return rec->r.rule.exists && rec->r.rule.state == RT_SESSION_ENDED && rec->ended_life == life;
-}
-
 /* The records become those of `from`, or none. */
 static void fall_back_to(const struct sim_record *from)
 {
@@ -53,7 +50,7 @@ static void fall_back_to(const struct sim_record *from)
         struct sim_record *rec = &sim_db.records[i];
         const struct sim_record *old = from ? &from[i] : &none;
 
-        if (has_end(rec, rec->ended_life) && !has_end(old, rec->ended_life))
+        if (sim_db_has_end(rec, rec->ended_life) && !sim_db_has_end(old, rec->ended_life))
             sim_db.end_lost[i] = true;
         *rec = *old;
     }
@@ -71,13 +68,58 @@ static void normal_speed(int arg)
     sim_db.latency_us = 100;
 }
 
-void sim_store_fault(enum sim_fault fault)
+/* An operator's DEL, an eviction: one record, and nobody is told. */
+static bool record_lost(void)
+{
+    int container = (int)sim_random((uint64_t)sim.n_containers);
+
+    if (!sim_db.records[container].r.rule.exists)
+        return false;
+    sim_log("fault: the record of container %d is lost", container);
+    sim_db_forget(container, sim_chance(50));
+    return true;
+}
+
+static void not_full(int arg)
+{
+    (void)arg;
+    sim_db.full = false;
+}
+
+/* Forth by up to ten days: what has a time to live shorter than that is gone at once. Back by minutes: a birth that
+ * lies ahead then is another birth, as the heartbeats find within a second. */
+static void clock_step(void)
+{
+    uint64_t step_ms = sim_chance(50) ? sim_random(UINT64_C(10) * 24 * 3600 * 1000) : sim_random(3600000);
+
+    if (sim_chance(50)) {
+        step_ms = sim_random(SIM_CLOCK_BACK_MAX_MS);
+        sim_db.clock_ms -= (int64_t)step_ms;
+        sim_db.back_ms += step_ms;
+        sim_log("fault: the store's clock goes back by %llu ms", (unsigned long long)step_ms);
+        if (sim_db.born_ms > sim_db_ms()) {
+            sim_db.born_ms = sim_db_ms();
+            sim_post((struct sim_event){.kind = EV_CALL, .call = up_all, .arg = 1}, sim_random(1000000));
+            sim_post((struct sim_event){.kind = EV_CALL, .call = whole_now}, RT_STORE_WHOLE_MS * 1000 + 1000);
+        }
+    } else {
+        sim_db.clock_ms += (int64_t)step_ms;
+        sim_log("fault: the store's clock goes forth by %llu ms", (unsigned long long)step_ms);
+        sim_db_expire();
+    }
+}
+
+bool sim_store_fault(enum sim_fault fault)
 {
     uint64_t pause_us = 1000 + sim_random(4000000);
 
     switch (fault) {
     case FAULT_STORE_SLOW:
         sim_db.latency_us = 20000 + sim_random(700000);
+        sim_post((struct sim_event){.kind = EV_CALL, .call = normal_speed}, pause_us);
+        break;
+    case FAULT_STORE_SLOWER: /* than agents wait */
+        sim_db.latency_us = 700000 + sim_random(3000000);
         sim_post((struct sim_event){.kind = EV_CALL, .call = normal_speed}, pause_us);
         break;
     case FAULT_STORE_OUT:
@@ -102,20 +144,32 @@ void sim_store_fault(enum sim_fault fault)
     case FAULT_STORE_REPLY_LOST:
         sim_db.lose_reply = true;
         break;
+    case FAULT_RECORD_LOST:
+        if (!record_lost())
+            return false;
+        break;
+    case FAULT_STORE_FULL:
+        sim_db.full = true;
+        sim_post((struct sim_event){.kind = EV_CALL, .call = not_full}, 2 * pause_us);
+        break;
+    case FAULT_STORE_CLOCK:
+        clock_step();
+        break;
     case FAULT_NEWS_LOST:
         sim_db.lose_news = 1 + (int)sim_random(4);
-        return;
+        return false;
     case FAULT_NEWS_LATE:
         sim_db.late_news = 1 + (int)sim_random(4);
-        return;
+        return false;
     case FAULT_NEWS_TWICE:
         sim_db.twice_news = 1 + (int)sim_random(4);
-        return;
+        return false;
     default:
         break;
     }
     if (sim_chance(50))
         sim_post((struct sim_event){.kind = EV_CALL, .call = keep_older}, sim_random(3000000));
+    return true;
 }
 
 void sim_store_heal(void)
@@ -123,6 +177,7 @@ void sim_store_heal(void)
     bool was_out = sim_db.out;
 
     normal_speed(0);
+    not_full(0);
     sim_db.lose_reply = false;
     sim_db.lose_news = sim_db.late_news = sim_db.twice_news = 0;
     if (was_out)

@@ -13,10 +13,15 @@
 
 /* Inside the model of the store. */
 
+/* An operation that takes longer is answered as timed out, and has its effect all the same. */
+#define SIM_STORE_TIMEOUT_US 1000000
+#define SIM_RECORD_TTL_MS (UINT64_C(7) * 24 * 3600 * 1000)
+
 struct sim_record {
     struct rt_store_record r;
     struct rt_end_msg end;
     uint64_t ended_life; /* whose end this is */
+    uint64_t expires_ms; /* by the store's clock */
 };
 
 struct sim_db {
@@ -24,7 +29,10 @@ struct sim_db {
     struct sim_record older[SIM_CONTAINERS]; /* what a failover falls back to */
     uint64_t born_ms;
     uint64_t latency_us;
+    uint64_t back_ms; /* by all steps back together */
+    int64_t clock_ms; /* how far its clock has been stepped */
     bool out;
+    bool full; /* what grows is refused */
     bool lose_reply;
     int lose_news, late_news, twice_news;
     bool end_lost[SIM_CONTAINERS]; /* an end that was stored is gone: nobody has it any more */
@@ -33,6 +41,9 @@ struct sim_db {
 extern struct sim_db sim_db;
 
 uint64_t sim_db_ms(void); /* its clock */
+void sim_db_expire(void);
+void sim_db_forget(int container, bool replica_too);
+bool sim_db_has_end(const struct sim_record *rec, uint64_t life);
 void sim_db_news(int agent, struct rt_store_news *n, uint64_t delay_us);
 
 #endif
