@@ -56,6 +56,17 @@ void sim_log(const char *format, ...)
     putchar('\n');
 }
 
+static void print_options(void)
+{
+    uint64_t other = sim.options.faults ^ sim_faults_on();
+
+    if (sim.options.agents)
+        fprintf(stderr, " --agents %llu", (unsigned long long)sim.options.agents);
+    for (int i = 0; i < SIM_FAULTS; i++)
+        if (other >> i & 1)
+            fprintf(stderr, " --%s '%s'", sim_draws((enum sim_fault)i) ? "fault" : "without", sim_fault_kinds[i].name);
+}
+
 void sim_fail(const char *format, ...)
 {
     va_list args;
@@ -67,7 +78,9 @@ void sim_fail(const char *format, ...)
     /* Two programs are built of this file, and clang-tidy's second look at it does not know va_start any more. */
     vfprintf(stderr, format, args); /* NOLINT(clang-analyzer-valist.Uninitialized) */
     va_end(args);
-    fprintf(stderr, "\nsim: replay with: ./dev sim --seed %llu -v\n", (unsigned long long)sim.options.seed);
+    fprintf(stderr, "\nsim: replay with: ./dev sim --seed %llu", (unsigned long long)sim.options.seed);
+    print_options();
+    fprintf(stderr, " -v\n");
     exit(1);
 }
 
