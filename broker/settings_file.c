@@ -19,8 +19,7 @@
 static struct {
     struct rt_settings *settings;
     const bool *fixed;
-    unsigned *taken;   /* values of each setting, indexed as the table */
-    const char **last; /* the newest of them, as libconfuse holds it */
+    unsigned *taken; /* values of each setting, indexed as the table */
     char *why;
     const char *path;
 } reading;
@@ -66,27 +65,20 @@ static int take(cfg_t *cfg, const struct rt_setting *setting, const char *value)
     return 0;
 }
 
-/* Called after each value, and for a list once more at its end. */
-static int value_cb(cfg_t *cfg, cfg_opt_t *opt)
+/* Called for each value, once it has a place and before it is stored there. libconfuse itself lets the later of two
+ * settings win: it empties a list at each equals sign. So a first place, when values were taken already, is a second
+ * setting. */
+static int value_cb(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *result)
 {
     const struct rt_setting *setting = rt_setting_by_key(section_of(cfg), cfg_opt_name(opt));
-    unsigned size = cfg_opt_size(opt), taken;
-    const char *value = size == 0 ? NULL : cfg_opt_getnstr(opt, size - 1);
 
     assert(setting != NULL);
-    taken = reading.taken[setting - rt_settings_table];
-    if (value == NULL) {
-        return 0;
-    }
-    if (size > taken) {
-        reading.last[setting - rt_settings_table] = value;
-        return take(cfg, setting, value);
-    }
-    if (setting->type != RT_SETTING_LIST || size < taken || value != reading.last[setting - rt_settings_table]) {
+    if (reading.taken[setting - rt_settings_table] > 0 && cfg_opt_size(opt) == 1) {
         cfg_error(cfg, "%s: set twice", setting->key);
         return -1;
     }
-    return 0;
+    *(const char **)result = value;
+    return take(cfg, setting, value);
 }
 
 struct tree {
@@ -100,7 +92,8 @@ struct tree {
 
 static void add_option(struct tree *tree, const struct rt_setting *setting)
 {
-    static const cfg_opt_t text = CFG_STR("", NULL, CFGF_NODEFAULT), list = CFG_STR_LIST("", NULL, CFGF_NODEFAULT);
+    static const cfg_opt_t text = CFG_STR_CB("", NULL, CFGF_NODEFAULT, value_cb),
+                           list = CFG_STR_LIST_CB("", NULL, CFGF_NODEFAULT, value_cb);
     const char *dot = strchr(setting->key, '.');
     size_t size = dot == NULL ? 0 : (size_t)(dot - setting->key), at = 0;
     cfg_opt_t *option;
@@ -148,8 +141,8 @@ static void name_of(const struct rt_setting *setting, char out[64])
     }
 }
 
-/* Lists that the file sets to {}: no value of theirs was seen. */
-static void clear_empty(cfg_t *cfg)
+/* Lists that the file sets to {}: no value of theirs was seen, or they had been set before. */
+static int check_empty(cfg_t *cfg)
 {
     for (size_t i = 0; i < rt_settings_count; i++) {
         char name[64];
@@ -157,11 +150,20 @@ static void clear_empty(cfg_t *cfg)
 
         name_of(&rt_settings_table[i], name);
         option = cfg_getopt(cfg, name);
-        if (rt_settings_table[i].type == RT_SETTING_LIST && option != NULL && (option->flags & CFGF_MODIFIED) != 0 &&
-            reading.taken[i] == 0 && !reading.fixed[i]) {
+        if (rt_settings_table[i].type != RT_SETTING_LIST || option == NULL || (option->flags & CFGF_MODIFIED) == 0 ||
+            cfg_opt_size(option) > 0) {
+            continue;
+        }
+        if (reading.taken[i] > 0) {
+            (void)snprintf(reading.why, RT_SETTING_WHY_MAX, "%s: %s: set twice", reading.path,
+                           rt_settings_table[i].key);
+            return RT_ECONFIG;
+        }
+        if (!reading.fixed[i]) {
             rt_setting_clear(&rt_settings_table[i], reading.settings);
         }
     }
+    return 0;
 }
 
 static int parse(cfg_t *cfg, const char *path)
@@ -169,12 +171,6 @@ static int parse(cfg_t *cfg, const char *path)
     int rc;
 
     (void)cfg_set_error_function(cfg, error_cb);
-    for (size_t i = 0; i < rt_settings_count; i++) {
-        char name[64];
-
-        name_of(&rt_settings_table[i], name);
-        (void)cfg_set_validate_func(cfg, name, value_cb);
-    }
     errno = 0;
     rc = cfg_parse(cfg, path);
     if (rc == CFG_FILE_ERROR && reading.why[0] == '\0') {
@@ -185,28 +181,25 @@ static int parse(cfg_t *cfg, const char *path)
     if (rc != CFG_SUCCESS || reading.why[0] != '\0') {
         return RT_ECONFIG;
     }
-    clear_empty(cfg);
-    return 0;
+    return check_empty(cfg);
 }
 
 int rt_settings_file(struct rt_settings *settings, const char *path, const bool *fixed, char why[RT_SETTING_WHY_MAX])
 {
     struct tree tree;
     unsigned *taken = calloc(rt_settings_count, sizeof *taken);
-    const char **last = calloc(rt_settings_count, sizeof *last);
     cfg_t *cfg;
     int rc = RT_ENOMEM;
 
     why[0] = '\0';
     build(&tree);
     cfg = cfg_init(tree.sections[0].options, CFGF_NONE);
-    if (cfg == NULL || taken == NULL || last == NULL) {
+    if (cfg == NULL || taken == NULL) {
         (void)snprintf(why, RT_SETTING_WHY_MAX, "%s", rt_strerror(RT_ENOMEM));
     } else {
         reading.settings = settings;
         reading.fixed = fixed;
         reading.taken = taken;
-        reading.last = last;
         reading.why = why;
         reading.path = path;
         rc = parse(cfg, path);
@@ -216,6 +209,5 @@ int rt_settings_file(struct rt_settings *settings, const char *path, const bool 
         cfg_free(cfg);
     }
     free(taken);
-    free((void *)last);
     return rc;
 }
