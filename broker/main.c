@@ -2,6 +2,7 @@
  * Copyright The retether authors */
 #include "broker/settings.h"
 #include "broker/shell.h"
+#include "session/transport/program.h"
 
 #include <malloc.h>
 #include <signal.h>
@@ -14,14 +15,16 @@
 #define HEAP_THRESHOLD (4 * 1024 * 1024)
 #define HEAP_TRIM (64 * 1024 * 1024)
 
+static int print(const char *text)
+{
+    return rt_program_print(text) != RT_OK ? 1 : 0;
+}
+
 static int help(void)
 {
     static char text[HELP_MAX];
 
-    if (rt_settings_help(text, sizeof text) == 0) {
-        return 1;
-    }
-    return fputs(text, stdout) < 0 || fflush(stdout) != 0 ? 1 : 0;
+    return rt_settings_help(text, sizeof text) == 0 ? 1 : print(text);
 }
 
 /* A link is a descriptor. */
@@ -44,6 +47,9 @@ int main(int argc, char **argv)
     enum rt_settings_verb verb;
     char why[RT_SETTING_WHY_MAX] = "";
 
+    if (rt_program_hold_fds() != RT_OK) {
+        return 1;
+    }
     if (rt_settings_read(&settings, &verb, argc, argv, why) != 0) {
         (void)fprintf(stderr, "retetherd: %s\n", why);
         return 2;
@@ -52,9 +58,9 @@ int main(int argc, char **argv)
     case RT_SETTINGS_HELP:
         return help();
     case RT_SETTINGS_VERSION:
-        return puts("retetherd " RETETHER_VERSION) < 0 ? 1 : 0;
+        return print("retetherd " RETETHER_VERSION "\n");
     case RT_SETTINGS_CHECK:
-        return puts("retetherd: the settings are good") < 0 ? 1 : 0;
+        return print("retetherd: the settings are good\n");
     case RT_SETTINGS_RUN:
         break;
     }

@@ -1,30 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
 #include "clients/cli/commands.h"
+#include "session/transport/program.h"
 
-#include <fcntl.h>
 #include <signal.h>
-#include <stdio.h>
-#include <unistd.h>
-
-/* Descriptors 0 to 2 must be taken, or sockets would get their numbers. */
-static int hold_standard_fds(void)
-{
-    int fd;
-
-    do {
-        fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-    } while (fd >= 0 && fd <= STDERR_FILENO);
-    if (fd < 0) {
-        return RT_EIO;
-    }
-    close(fd);
-    return RT_OK;
-}
 
 static int print(const char *text)
 {
-    return fputs(text, stdout) < 0 || fflush(stdout) != 0 ? CLI_EXIT_FAILED : 0;
+    return rt_program_print(text) != RT_OK ? CLI_EXIT_FAILED : 0;
 }
 
 int main(int argc, char **argv)
@@ -33,7 +16,7 @@ int main(int argc, char **argv)
     char why[CLI_WHY_MAX] = "";
     int status;
 
-    if (hold_standard_fds() != RT_OK) {
+    if (rt_program_hold_fds() != RT_OK) {
         return CLI_EXIT_FAILED;
     }
     (void)signal(SIGPIPE, SIG_IGN);

@@ -4,8 +4,8 @@
 #include "clients/tether/log.h"
 #include "clients/tether/options.h"
 #include "retether/guest.h"
+#include "session/transport/program.h"
 
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -78,21 +78,6 @@ static void over_cb(struct retether_guest *guest, int status, void *ctx)
     retether_guest_stop(guest, NULL, NULL);
 }
 
-/* Descriptors 0 to 2 must be taken, or sockets and pipes would get their numbers. */
-static int hold_standard_fds(void)
-{
-    int fd;
-
-    do {
-        fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-    } while (fd >= 0 && fd <= STDERR_FILENO);
-    if (fd < 0) {
-        return RT_EIO;
-    }
-    close(fd);
-    return RT_OK;
-}
-
 static int run(struct program *program, const struct tether_options *options)
 {
     const struct retether_guest_callbacks callbacks = {.event = event_cb, .over = over_cb, .ctx = program};
@@ -155,7 +140,7 @@ int main(int argc, char **argv)
     if (options.init) {
         run_init(&program, &options, rc, why);
     }
-    if (hold_standard_fds() != RT_OK) {
+    if (rt_program_hold_fds() != RT_OK) {
         return RETETHER_EXIT_FAILED;
     }
     tether_log_init(&program.log, options.log_level, options.json);
@@ -164,10 +149,10 @@ int main(int argc, char **argv)
         return RETETHER_EXIT_FAILED;
     }
     if (options.verb == TETHER_HELP) {
-        return fputs(tether_usage, stdout) < 0 ? RETETHER_EXIT_FAILED : 0;
+        return rt_program_print(tether_usage) != RT_OK ? RETETHER_EXIT_FAILED : 0;
     }
     if (options.verb == TETHER_VERSION) {
-        return puts("tether " RETETHER_VERSION) < 0 ? RETETHER_EXIT_FAILED : 0;
+        return rt_program_print("tether " RETETHER_VERSION "\n") != RT_OK ? RETETHER_EXIT_FAILED : 0;
     }
     return run(&program, &options);
 }

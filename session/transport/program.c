@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "session/transport/program.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+int rt_program_hold_fds(void)
+{
+    int fd;
+
+    do {
+        fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    } while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd < 0) {
+        return RT_EIO;
+    }
+    close(fd);
+    return RT_OK;
+}
+
+int rt_program_print(const char *text)
+{
+    return fputs(text, stdout) < 0 || fflush(stdout) != 0 ? RT_EIO : RT_OK;
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#ifndef RETETHER_SESSION_TRANSPORT_PROGRAM_H
+#define RETETHER_SESSION_TRANSPORT_PROGRAM_H
+
+#include "session/core/error.h"
+
+/* What each program does with its standard descriptors. */
+
+/* Opens /dev/null on those of 0 to 2 that are closed: else sockets get their numbers, which libuv must not close, and
+ * what is meant for stderr goes to a peer. Returns 0 or RT_EIO. */
+RT_MUST_CHECK int rt_program_hold_fds(void);
+
+/* Writes text to stdout. Returns 0, or RT_EIO when not all of it went (a full disk). */
+RT_MUST_CHECK int rt_program_print(const char *text);
+
+#endif
