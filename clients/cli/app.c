@@ -2,6 +2,7 @@
  * Copyright The retether authors */
 #include "clients/cli/app.h"
 
+#include "clients/cli/terminal.h"
 #include "clients/cli/text.h"
 
 #include <stdarg.h>
@@ -24,7 +25,8 @@ __attribute__((format(printf, 1, 0))) static void say(const char *format, va_lis
     int n;
 
     (void)vsnprintf(text, sizeof(text), format, args);
-    n = snprintf(line, sizeof(line), "retether: %s\n", text);
+    /* On a raw terminal the cursor is wherever the container left it, and a newline only moves it down. */
+    n = snprintf(line, sizeof(line), cli_terminal_is_raw() ? "\r\nretether: %s\r\n" : "retether: %s\n", text);
     if (n > 0) {
         /* One write, so that lines of several programs do not mix. There is nobody to tell when it fails. */
         ssize_t written = write(STDERR_FILENO, line, (size_t)n);

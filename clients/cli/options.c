@@ -41,6 +41,8 @@ enum {
     OPT_SINCE,
     OPT_TAIL_BYTES,
     OPT_HOLD,
+    OPT_ALLOW_GAP,
+    OPT_LOST_TIMEOUT,
     OPT_PROCESS,
     OPT_CWD,
     OPT_ENV,
@@ -79,6 +81,8 @@ static const struct row {
     {"tail", required_argument, 'n', ON(CLI_ATTACH) | ON(CLI_LOGS)},
     {"tail-bytes", required_argument, OPT_TAIL_BYTES, ON(CLI_ATTACH) | ON(CLI_LOGS)},
     {"hold", required_argument, OPT_HOLD, STREAMS},
+    {"allow-gap", no_argument, OPT_ALLOW_GAP, STREAMS},
+    {"lost-timeout", required_argument, OPT_LOST_TIMEOUT, STREAMS | ON(CLI_LOGS)},
     {"process", required_argument, OPT_PROCESS, ON(CLI_ATTACH)},
     {"follow", no_argument, 'f', ON(CLI_LOGS)},
     {"cwd", required_argument, OPT_CWD, ON(CLI_RUN) | ON(CLI_EXEC)},
@@ -239,6 +243,9 @@ static int take_plain(struct cli_options *options, int code)
     case OPT_SIG_PROXY:
         options->sig_proxy = true;
         return RT_OK;
+    case OPT_ALLOW_GAP:
+        options->allow_gap = true;
+        return RT_OK;
     case 'f':
         options->follow = true;
         return RT_OK;
@@ -305,6 +312,9 @@ static int take_value(struct cli_options *options, int code, const char *value, 
     case OPT_HOLD:
         options->hold_text = value;
         return read_duration("hold", value, &options->hold_ms, why);
+    case OPT_LOST_TIMEOUT:
+        options->lost_timeout_text = value;
+        return read_duration("lost-timeout", value, &options->lost_timeout_ms, why);
     case OPT_PROCESS:
         return read_process(options, value, why);
     case OPT_ENV:
@@ -490,6 +500,20 @@ static int default_agents(struct cli_options *options, char why[CLI_WHY_MAX])
     return rc;
 }
 
+/* What a person always wants; the option goes first. */
+static int default_keys(struct cli_options *options, char why[CLI_WHY_MAX])
+{
+    const char *text = getenv("RETETHER_DETACH_KEYS");
+
+    if (options->keys_text != NULL || text == NULL || text[0] == '\0') {
+        return RT_OK;
+    }
+    options->keys_text = text;
+    return cli_keys_parse(&options->keys, text) == RT_OK
+               ? RT_OK
+               : fail(why, "RETETHER_DETACH_KEYS is keys such as ctrl-p,ctrl-q, or none, not \"%s\"", text);
+}
+
 static void set_defaults(struct cli_options *options)
 {
     const char *guest = getenv("RETETHER_GUEST_AGENT");
@@ -549,6 +573,9 @@ int cli_options_read(struct cli_options *options, int argc, char **argv, char wh
     }
     if (rc == RT_OK && options->verb == CLI_DO) {
         rc = complete(options, why);
+    }
+    if (rc == RT_OK && options->verb == CLI_DO && (ON(options->command) & STREAMS) != 0) {
+        rc = default_keys(options, why);
     }
     return rc == RT_OK && options->verb == CLI_DO ? default_agents(options, why) : rc;
 }

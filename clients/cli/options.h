@@ -11,6 +11,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* The command's status was 0, but bytes of its output were lost. */
+#define CLI_EXIT_GAP 123
+/* The container has been lost for --lost-timeout. */
+#define CLI_EXIT_LOST 124
 #define CLI_EXIT_FAILED 125
 /* A command that was not run, as shells tell it. */
 #define CLI_EXIT_CANNOT_RUN 126
@@ -54,11 +58,13 @@ struct cli_options {
     /* streams */
     bool input, tty, sig_proxy, follow;
     struct cli_keys keys;
-    const char *timeout_text, *hold_text, *keys_text; /* as given, for a printed command; NULL: not given */
-    const char *start_option;                         /* that says where to begin; NULL: none */
+    const char *timeout_text, *hold_text, *keys_text, *lost_timeout_text; /* as given, for a printed command; NULL: not
+                                                                           * given */
+    const char *start_option;                                             /* that says where to begin; NULL: none */
     enum retether_from from;
     uint64_t start[2];
-    uint64_t hold_ms;
+    uint64_t hold_ms, lost_timeout_ms;
+    bool allow_gap;
     uint32_t process;
     const char *cwd;
     const char *env[64 + 1];

@@ -55,6 +55,10 @@ void cli_resume_text(const struct cli_options *options, const struct cli_resume 
     }
     add_option(out, "hold", logs ? "0" : options->hold_text);
     add_option(out, "detach-keys", options->keys_text);
+    add_option(out, "lost-timeout", options->lost_timeout_text);
+    if (options->allow_gap) {
+        cli_text_printf(out, " --allow-gap");
+    }
     if (options->sig_proxy) {
         cli_text_printf(out, " --sig-proxy");
     }

@@ -2,6 +2,7 @@
  * Copyright The retether authors */
 #include "clients/cli/commands.h"
 #include "clients/cli/stream.h"
+#include "clients/cli/terminal.h"
 #include "clients/cli/values.h"
 
 #include <signal.h>
@@ -115,8 +116,9 @@ static const char *find_tether(const struct cli_options *options)
     return "tether";
 }
 
-static void fill_args(const char *args[], const struct cli_options *options, char ring[32])
+static void fill_args(const char *args[], const struct cli_options *options, char ring[32], char tty_size[32])
 {
+    unsigned rows, cols;
     size_t n = 0;
 
     args[n++] = find_tether(options);
@@ -128,6 +130,11 @@ static void fill_args(const char *args[], const struct cli_options *options, cha
     args[n++] = FIRST_HOLD;
     if (options->tty) {
         args[n++] = "--tty";
+        if (cli_terminal_size(&rows, &cols)) {
+            snprintf(tty_size, 32, "%ux%u", rows, cols);
+            args[n++] = "--tty-size";
+            args[n++] = tty_size;
+        }
     }
     if (options->cwd != NULL) {
         args[n++] = "--cwd";
@@ -146,7 +153,7 @@ static int spawn(const char *token)
 {
     const struct cli_options *options = run.app->options;
     const char *head[ARGS_MAX];
-    char ring[32];
+    char ring[32], tty_size[32];
     size_t n = 0;
     size_t n_command = 0;
     const char **args;
@@ -154,7 +161,7 @@ static int spawn(const char *token)
     uv_process_options_t child = {.exit_cb = exit_cb, .flags = UV_PROCESS_DETACHED, .stdio_count = 3, .stdio = stdio};
     int rc;
 
-    fill_args(head, options, ring);
+    fill_args(head, options, ring, tty_size);
     while (head[n] != NULL) {
         n++;
     }

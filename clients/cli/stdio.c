@@ -106,6 +106,14 @@ static void writable_cb(struct cli_waiter *waiter)
     writer->on_ready(writer);
 }
 
+static void gone_cb(struct cli_waiter *waiter)
+{
+    struct cli_writer *writer = waiter->data;
+
+    waiter_stop(waiter);
+    writer->on_gone(writer);
+}
+
 static int reopen(int fd)
 {
     char path[32];
@@ -129,6 +137,12 @@ int cli_writer_open(struct cli_writer *writer, uv_loop_t *loop, int fd)
     writer->file = writer->waiter.epoll_fd < 0;
     if (S_ISFIFO(st.st_mode) || isatty(fd)) {
         writer->own_fd = reopen(fd);
+    }
+    /* Of no event it wants epoll tells EPOLLERR and EPOLLHUP all the same: a pipe without readers, a socket whose peer
+     * has closed it. */
+    if ((S_ISFIFO(st.st_mode) || writer->socket) && waiter_open(&writer->gone, loop, fd, 0, gone_cb) == RT_OK) {
+        writer->gone.data = writer;
+        writer->watched = true;
     }
     return RT_OK;
 }
@@ -154,6 +168,14 @@ static ssize_t write_some(const struct cli_writer *writer, const void *data, siz
     return write(writer->fd, data, size);
 }
 
+void cli_writer_watch(struct cli_writer *writer, void (*on_gone)(struct cli_writer *writer))
+{
+    writer->on_gone = on_gone;
+    if (writer->watched) {
+        waiter_start(&writer->gone);
+    }
+}
+
 ssize_t cli_writer_write(struct cli_writer *writer, const void *data, size_t size)
 {
     size_t done = 0;
@@ -163,11 +185,13 @@ ssize_t cli_writer_write(struct cli_writer *writer, const void *data, size_t siz
 
         if (n > 0) {
             done += (size_t)n;
-        } else if (n == 0 || errno == EAGAIN || errno == EWOULDBLOCK) {
+        } else if (n < 0 && errno == EINTR) {
+            continue;
+        } else if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && done == 0) {
+            return -errno;
+        } else { /* full; or it has failed behind what went, which the next write tells: its end counts as ready */
             writer->waiting = true;
             waiter_start(&writer->waiter);
-        } else if (errno != EINTR) {
-            return done > 0 ? (ssize_t)done : -errno; /* the next write tells it again */
         }
     }
     return (ssize_t)done;
@@ -176,6 +200,9 @@ ssize_t cli_writer_write(struct cli_writer *writer, const void *data, size_t siz
 void cli_writer_close(struct cli_writer *writer)
 {
     waiter_close(&writer->waiter);
+    if (writer->watched) {
+        waiter_close(&writer->gone);
+    }
     if (writer->own_fd >= 0) {
         close(writer->own_fd);
         writer->own_fd = -1;
@@ -214,6 +241,7 @@ static void readable_cb(struct cli_waiter *waiter)
         return;
     }
     if (n <= 0) {
+        reader->error = n < 0 ? errno : 0;
         cli_reader_stop(reader);
     }
     reader->on_data(reader, reader->buf, n > 0 ? (size_t)n : 0);
@@ -224,6 +252,7 @@ int cli_reader_open(struct cli_reader *reader, uv_loop_t *loop, int fd)
     int rc = waiter_open(&reader->waiter, loop, fd, EPOLLIN, readable_cb);
 
     reader->fd = fd;
+    reader->error = 0;
     reader->waiter.data = reader;
     return rc;
 }

@@ -38,25 +38,30 @@ struct cli_waiter { /* tells that a descriptor is ready */
 
 struct cli_writer {
     struct cli_waiter waiter;
-    int fd;     /* the shared one */
-    int own_fd; /* owned: non-blocking; -1: none */
-    bool socket, file;
+    struct cli_waiter gone; /* of a pipe or socket */
+    int fd;                 /* the shared one */
+    int own_fd;             /* owned: non-blocking; -1: none */
+    bool socket, file, watched;
     bool waiting;
     void *data;
     void (*on_ready)(struct cli_writer *writer); /* after a short write */
+    void (*on_gone)(struct cli_writer *writer);  /* once, when nobody reads it any more */
 };
 
-/* Returns 0 or RT_EIO. closed(ctx) comes after cli_writer_close() only. */
+/* Returns 0 or RT_EIO. */
 RT_MUST_CHECK int cli_writer_open(struct cli_writer *writer, uv_loop_t *loop, int fd);
-/* Writes what goes now. Returns the bytes written; fewer than size: on_ready comes. Or -errno. */
+/* Writes what goes now. Returns the bytes written; fewer than size: on_ready comes. Or -errno, when none were. */
 ssize_t cli_writer_write(struct cli_writer *writer, const void *data, size_t size);
+/* From now on tells when nobody reads a pipe or socket any more, also while nothing is written. */
+void cli_writer_watch(struct cli_writer *writer, void (*on_gone)(struct cli_writer *writer));
 void cli_writer_close(struct cli_writer *writer);
 
 struct cli_reader {
     struct cli_waiter waiter;
     int fd;
+    int error; /* errno of a read that failed */
     void *data;
-    /* size 0: the end of the input, or an error, which is one. Nothing more comes then. */
+    /* size 0: the end of the input, or when `error` is set, a failure. Nothing more comes then. */
     void (*on_data)(struct cli_reader *reader, const uint8_t *data, size_t size);
     uint8_t buf[CLI_READ_MAX];
 };

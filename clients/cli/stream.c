@@ -5,6 +5,7 @@
 #include "clients/cli/tails.h"
 #include "clients/cli/terminal.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -27,10 +28,12 @@ static void end_cb(struct cli_app *app, int status)
     }
     if (stream->reader_open) {
         cli_reader_close(&stream->reader);
+        uv_close((uv_handle_t *)&stream->held, NULL);
     }
     if (stream->leave_open) {
         uv_close((uv_handle_t *)&stream->leave, NULL);
     }
+    cli_lost_close(&stream->lost);
     while (stream->writers_open > 0) {
         cli_writer_close(&stream->writer[--stream->writers_open]);
     }
@@ -74,6 +77,9 @@ static size_t output_cb(struct retether_attachment *att, enum retether_stream fr
         cli_stream_write_failed(stream, (int)-n);
         return 0;
     }
+    if (s == 1 && n > 0) {
+        stream->mid_line = ((const char *)data)[n - 1] != '\n';
+    }
     stream->reached[s] = offset + (uint64_t)n;
     check_head(stream);
     return (size_t)n;
@@ -88,12 +94,20 @@ static void ready_cb(struct cli_writer *writer)
     }
 }
 
+/* Whoever only reads what a container writes has no more to do when nobody reads that. */
+static void gone_cb(struct cli_writer *writer)
+{
+    cli_stream_write_failed(writer->data, EPIPE);
+}
+
 static void gap_cb(struct retether_attachment *att, enum retether_stream from, uint64_t start, uint64_t end, void *ctx)
 {
     struct cli_stream *stream = ctx;
 
     (void)att;
     cli_gap(from, start, end);
+    stream->lost_bytes += end - start;
+    stream->mid_line = false;
     stream->reached[from - RETETHER_STDOUT] = end;
     check_head(stream);
 }
@@ -113,15 +127,19 @@ static void input_closed_cb(struct retether_attachment *att, uint64_t applied, v
     cli_stream_input_closed(ctx);
 }
 
-/* Who wants all from the first byte on is told what is not kept any more. */
-static void tell_missed(const struct cli_stream *stream)
+/* Who wants all from the first byte on is told what is not kept any more: of a command of its own it is lost. */
+static void tell_missed(struct cli_stream *stream)
 {
     const struct cli_options *options = stream->app->options;
-    bool all = stream->exec || (options->from == RETETHER_FROM_OLDEST && options->command != CLI_ATTACH);
+    bool own = stream->exec || options->command == CLI_RUN;
+    bool all = own || (options->from == RETETHER_FROM_OLDEST && options->command == CLI_LOGS);
 
     for (unsigned s = 0; all && s < 2; s++) {
-        if (stream->reached[s] > 0) {
+        if (stream->reached[s] > 0 && own) {
             cli_gap(RETETHER_STDOUT + s, 0, stream->reached[s]);
+            stream->lost_bytes += stream->reached[s];
+        } else if (stream->reached[s] > 0) {
+            cli_not_kept(RETETHER_STDOUT + s, stream->reached[s]);
         }
     }
 }
@@ -152,6 +170,7 @@ static void interrupted_cb(struct retether_attachment *att, void *ctx)
     struct cli_stream *stream = ctx;
 
     (void)att;
+    cli_lost_interrupted(&stream->lost);
     if (stream->app->options->verbose && !cli_terminal_is_raw()) {
         cli_say("interrupted; looking for %s", stream->container);
     }
@@ -162,6 +181,7 @@ static void resumed_cb(struct retether_attachment *att, const char *host, void *
     struct cli_stream *stream = ctx;
 
     (void)att;
+    cli_lost_resumed(&stream->lost, host);
     if (stream->app->options->verbose && !cli_terminal_is_raw()) {
         cli_say("resumed, served by %s", host);
     }
@@ -174,7 +194,7 @@ static void exited_cb(struct retether_attachment *att, unsigned code, unsigned s
     stream->ended = true;
     cli_stream_tell_unstarted(stream, signum == 0 ? code : 0,
                               retether_offset(att, RETETHER_STDOUT) + retether_offset(att, RETETHER_STDERR));
-    cli_stream_end(stream, stream->app->options->command == CLI_LOGS ? 0 : cli_status(code, signum));
+    cli_stream_exited(stream, code, signum);
 }
 
 static const struct retether_attachment_callbacks callbacks = {
@@ -210,8 +230,13 @@ bool cli_stream_open(struct cli_stream *stream, struct cli_app *app)
         stream->writers_open = s + 1;
         stream->writer[s].data = stream;
         stream->writer[s].on_ready = ready_cb;
+        if (app->options->command == CLI_ATTACH || app->options->command == CLI_LOGS) {
+            cli_writer_watch(&stream->writer[s], gone_cb);
+        }
     }
     cli_stream_open_signals(stream);
+    cli_lost_open(&stream->lost, app, stream->container, cli_stream_lost);
+    stream->lost.data = stream;
     return true;
 }
 

@@ -4,6 +4,7 @@
 #define RETETHER_CLIENTS_CLI_STREAM_H
 
 #include "clients/cli/app.h"
+#include "clients/cli/lost.h"
 #include "clients/cli/stdio.h"
 
 #include <stdbool.h>
@@ -39,6 +40,7 @@ struct cli_stream {
     struct cli_reader reader;
     bool reader_open;
     struct cli_keys keys;
+    uv_timer_t held;                              /* with reader_open: keys that may be the first of the detach keys */
     uint8_t pending[CLI_READ_MAX + CLI_KEYS_MAX]; /* typed, and not yet taken by the attachment */
     size_t pending_at, pending_size;
     bool refused;     /* the process takes no more input */
@@ -51,6 +53,9 @@ struct cli_stream {
     unsigned writers_open;
     bool until_head;              /* logs without -f: ends at head */
     uint64_t head[2], reached[2]; /* offsets: of the end at the attach, and here */
+    uint64_t lost_bytes;          /* told as gaps */
+    bool mid_line;                /* what came last on stderr ends no line */
+    struct cli_lost lost;         /* while nobody serves it */
     /* signals */
     bool sig_proxy;
     uv_signal_t signals[CLI_SIGNALS];
@@ -67,6 +72,8 @@ void cli_stream_exec(struct cli_stream *stream, const struct retether_attach_opt
                      const struct retether_exec_options *exec);
 /* Ends the program. */
 void cli_stream_end(struct cli_stream *stream, int status);
+/* Ends it with what the command ended with, if its output came whole. */
+void cli_stream_exited(struct cli_stream *stream, unsigned code, unsigned signum);
 /* Fills options from the command line. */
 void cli_stream_options(const struct cli_stream *stream, struct retether_attach_options *options);
 
@@ -88,8 +95,9 @@ void cli_stream_tell_resume(struct cli_stream *stream);
 /* Why there was no output at all, when the code is that of a command that was not run. output: bytes. */
 void cli_stream_tell_unstarted(const struct cli_stream *stream, unsigned code, uint64_t output);
 void cli_stream_write_failed(struct cli_stream *stream, int error);
-void cli_stream_rewound(struct retether_attachment *att, enum retether_stream from, uint64_t common, uint64_t ours,
-                        void *ctx);
+void cli_stream_read_failed(struct cli_stream *stream, int error);
+void cli_stream_lost(struct cli_lost *lost);
+void cli_stream_rewound(struct retether_attachment *att, const struct retether_rewound *rewound, void *ctx);
 void cli_stream_failed(struct retether_attachment *att, unsigned cls, const char *text, unsigned code, unsigned signum,
                        void *ctx);
 

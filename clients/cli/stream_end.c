@@ -91,20 +91,62 @@ void cli_stream_write_failed(struct cli_stream *stream, int error)
     fail(stream, text);
 }
 
-void cli_stream_rewound(struct retether_attachment *att, enum retether_stream from, uint64_t common, uint64_t ours,
-                        void *ctx)
+/* It is no end of the input: the process must not take what came for all of it. */
+void cli_stream_read_failed(struct cli_stream *stream, int error)
+{
+    char text[160];
+
+    snprintf(text, sizeof(text), "cannot read stdin: %s", strerror(error));
+    fail(stream, text);
+}
+
+void cli_stream_exited(struct cli_stream *stream, unsigned code, unsigned signum)
+{
+    int status = cli_status(code, signum);
+
+    if (stream->app->options->command == CLI_LOGS) {
+        cli_stream_end(stream, 0);
+        return;
+    }
+    if (stream->lost_bytes > 0) {
+        bool changed = status == 0 && !stream->app->options->allow_gap;
+
+        cli_stream_leave_terminal();
+        if (stream->mid_line) {
+            (void)cli_write_all(STDERR_FILENO, "\n", 1);
+        }
+        cli_say("%" PRIu64 " bytes of the output were lost%s", stream->lost_bytes,
+                changed ? ", so the status is not the command's 0; --allow-gap keeps it" : "");
+        status = changed ? CLI_EXIT_GAP : status;
+    }
+    cli_stream_end(stream, status);
+}
+
+void cli_stream_lost(struct cli_lost *lost)
+{
+    struct cli_stream *stream = lost->data;
+
+    cli_stream_leave_terminal();
+    cli_say("%s has been lost for %s; it is not waited for any longer", stream->container,
+            stream->app->options->lost_timeout_text);
+    cli_stream_tell_resume(stream);
+    cli_stream_end(stream, CLI_EXIT_LOST);
+}
+
+void cli_stream_rewound(struct retether_attachment *att, const struct retether_rewound *rewound, void *ctx)
 {
     static const char *const names[] = {"stdin", "stdout", "stderr", "control", "control"};
     struct cli_stream *stream = ctx;
-    char text[320];
 
     (void)att;
-    snprintf(text, sizeof(text),
-             "the container was set back (a reverted snapshot?): of its %s only the first %" PRIu64
-             " bytes still hold, %" PRIu64 " were seen here",
-             (unsigned)from < 5 ? names[from] : "?", common, ours);
     cli_stream_leave_terminal();
-    cli_say("%s", text);
+    if (rewound->anew) {
+        cli_say("%s was started anew; what was seen here is of its life before", stream->container);
+    } else {
+        cli_say("the container was set back (a reverted snapshot?): of its %s only the first %" PRIu64
+                " bytes still hold, %" PRIu64 " were seen here",
+                (unsigned)rewound->stream < 5 ? names[rewound->stream] : "?", rewound->common, rewound->ours);
+    }
     cli_stream_end(stream, CLI_EXIT_FAILED);
 }
 
@@ -135,6 +177,7 @@ static void tails_cb(struct cli_app *app, const struct cli_tails *tails, void *c
 {
     struct cli_stream *stream = ctx;
     const struct cli_options *options = app->options;
+    bool unkept = options->command == CLI_LOGS && stream->state == CLI_STREAM_OPEN;
     uint64_t from[2] = {0, 0};
     int rc;
 
@@ -149,16 +192,21 @@ static void tails_cb(struct cli_app *app, const struct cli_tails *tails, void *c
                                                    : cli_tails_start(tails, which, options->from, options->start[0]);
     }
     stream->ended = true;
-    rc = cli_tails_print(tails, from);
+    rc = cli_tails_print(tails, from, unkept ? NULL : &stream->lost_bytes);
     if (rc < 0) {
         cli_stream_write_failed(stream, -rc);
-    } else if (tails->lost) {
+        return;
+    }
+    if (tails->size[1] > 0) {
+        stream->mid_line = tails->data[1][tails->size[1] - 1] != '\n';
+    }
+    if (tails->lost) {
         cli_stream_leave_terminal();
         cli_say("%s was lost: its machine never came back", stream->container);
         cli_stream_end(stream, CLI_EXIT_FAILED);
     } else {
         cli_stream_tell_unstarted(stream, tails->signal == 0 ? tails->code : 0, tails->end[0] + tails->end[1]);
-        cli_stream_end(stream, options->command == CLI_LOGS ? 0 : cli_status(tails->code, tails->signal));
+        cli_stream_exited(stream, tails->code, tails->signal);
     }
 }
 

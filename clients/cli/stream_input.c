@@ -15,6 +15,8 @@ static const int watched[CLI_SIGNALS] = {SIGINT,  SIGTERM,  SIGHUP,  SIGQUIT, SI
 /* For how long a detach waits until what was typed before it has been taken. */
 #define LEAVE_MS 2000
 #define LEAVE_STEP_MS 10
+/* For how long a key that may be the first of the detach keys is held back: a person types the next one sooner. */
+#define KEYS_MS 300
 
 /* ---- input ---- */
 
@@ -93,11 +95,38 @@ static void drop_input(struct cli_stream *stream)
     }
 }
 
+/* Passes on what was read, or drops it when the process takes no more. */
+static void pass_input(struct cli_stream *stream)
+{
+    if (stream->refused) {
+        drop_input(stream);
+    } else {
+        push_input(stream);
+    }
+}
+
+/* The next key did not come: what was held back was typed for the container. */
+static void keys_cb(uv_timer_t *timer)
+{
+    struct cli_stream *stream = timer->data;
+
+    if (stream->state != CLI_STREAM_LIVE) {
+        return;
+    }
+    stream->pending_size += cli_keys_flush(&stream->keys, stream->pending + stream->pending_size);
+    pass_input(stream);
+}
+
 static void input_cb(struct cli_reader *reader, const uint8_t *data, size_t size)
 {
     struct cli_stream *stream = reader->data;
     bool found = false;
 
+    if (size == 0 && reader->error != 0) {
+        cli_stream_read_failed(stream, reader->error);
+        return;
+    }
+    (void)uv_timer_stop(&stream->held);
     if (size == 0) {
         stream->input_end = true;
         stream->pending_size = cli_keys_flush(&stream->keys, stream->pending);
@@ -107,10 +136,11 @@ static void input_cb(struct cli_reader *reader, const uint8_t *data, size_t size
     stream->pending_at = 0;
     if (found) {
         leave(stream);
-    } else if (stream->refused) {
-        drop_input(stream);
-    } else {
-        push_input(stream);
+        return;
+    }
+    pass_input(stream);
+    if (stream->keys.seen > 0) {
+        (void)uv_timer_start(&stream->held, keys_cb, KEYS_MS, 0);
     }
 }
 
@@ -164,10 +194,10 @@ static void start_input(struct cli_stream *stream)
     stream->reader_open = true;
     stream->reader.data = stream;
     stream->reader.on_data = input_cb;
-    if (isatty(STDIN_FILENO)) {
-        if (stream->app->options->keys_text == NULL) {
-            (void)!cli_keys_parse(&stream->keys, "ctrl-p,ctrl-q");
-        }
+    (void)uv_timer_init(&stream->app->loop, &stream->held);
+    stream->held.data = stream;
+    if (isatty(STDIN_FILENO) && stream->app->options->keys_text == NULL) {
+        (void)!cli_keys_parse(&stream->keys, "ctrl-p,ctrl-q");
     }
     cli_reader_start(&stream->reader);
 }

@@ -6,6 +6,7 @@
 #include "clients/cli/terminal.h"
 
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -26,15 +27,32 @@ int cli_status(unsigned code, unsigned signal)
     return signal != 0 ? (int)(128 + signal) : (int)code;
 }
 
-void cli_gap(unsigned stream, uint64_t from, uint64_t to)
+/* In its place in the stream. */
+__attribute__((format(printf, 1, 2))) static void put_line(const char *format, ...)
 {
     char line[128];
-    int n = snprintf(line, sizeof(line), "[gap: %" PRIu64 " bytes lost at %" PRIu64 "%s]%s\n", to - from, from,
-                     stream == RETETHER_STDERR ? " of stderr" : "", cli_terminal_is_raw() ? "\r" : "");
+    va_list args;
+    int n;
 
-    if (n > 0) {
+    va_start(args, format);
+    n = vsnprintf(line, sizeof(line) - 2, format, args);
+    va_end(args);
+    if (n > 0 && (size_t)n < sizeof(line) - 2) {
+        n += snprintf(line + n, sizeof(line) - (size_t)n, "%s\n", cli_terminal_is_raw() ? "\r" : "");
         (void)cli_write_all(STDERR_FILENO, line, (size_t)n);
     }
+}
+
+void cli_gap(unsigned stream, uint64_t from, uint64_t to)
+{
+    put_line("[gap: %" PRIu64 " bytes lost at %" PRIu64 "%s]", to - from, from,
+             stream == RETETHER_STDERR ? " of stderr" : "");
+}
+
+void cli_not_kept(unsigned stream, uint64_t size)
+{
+    put_line("[the first %" PRIu64 " bytes%s are not kept any more]", size,
+             stream == RETETHER_STDERR ? " of stderr" : "");
 }
 
 static void take(struct cli_tails *tails, const struct retether_reply *reply)
@@ -96,7 +114,7 @@ void cli_tails_fetch(struct cli_app *app, const char *container, cli_tails_cb do
     cli_ask(app, ask_tails);
 }
 
-int cli_tails_print(const struct cli_tails *tails, const uint64_t from[2])
+int cli_tails_print(const struct cli_tails *tails, const uint64_t from[2], uint64_t *lost)
 {
     static const int fds[2] = {STDOUT_FILENO, STDERR_FILENO};
     int rc = 0;
@@ -105,8 +123,11 @@ int cli_tails_print(const struct cli_tails *tails, const uint64_t from[2])
         uint64_t start = tails->end[s] - tails->size[s];
         size_t skip = 0;
 
-        if (from[s] < start) {
+        if (from[s] < start && lost == NULL) {
+            cli_not_kept(RETETHER_STDOUT + s, start);
+        } else if (from[s] < start) {
             cli_gap(RETETHER_STDOUT + s, from[s], start);
+            *lost += start - from[s];
         } else if (from[s] < tails->end[s]) {
             skip = (size_t)(from[s] - start);
         } else {

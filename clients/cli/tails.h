@@ -25,13 +25,16 @@ struct cli_tails {
 typedef void (*cli_tails_cb)(struct cli_app *app, const struct cli_tails *tails, void *ctx);
 void cli_tails_fetch(struct cli_app *app, const char *container, cli_tails_cb done, void *ctx);
 
-/* Writes them from these offsets on, told gaps included. Returns 0 or -errno. */
-int cli_tails_print(const struct cli_tails *tails, const uint64_t from[2]);
+/* Writes them from these offsets on. Of what they do not have from there on, *lost counts the bytes: it is told as a
+ * gap, or, when `lost` is NULL, as no longer kept. Returns 0 or -errno. */
+int cli_tails_print(const struct cli_tails *tails, const uint64_t from[2], uint64_t *lost);
 /* Where the last n lines, or bytes, begin. */
 uint64_t cli_tails_start(const struct cli_tails *tails, unsigned stream, enum retether_from from, uint64_t n);
 
 /* "[gap: N bytes lost at OFFSET]" on stderr. */
 void cli_gap(unsigned stream, uint64_t from, uint64_t to);
+/* "[the first N bytes are not kept any more]": of output from before anybody asked for it. */
+void cli_not_kept(unsigned stream, uint64_t size);
 
 /* The exit status that a code or signal of a container means. */
 int cli_status(unsigned code, unsigned signal);

@@ -24,7 +24,7 @@ void cli_terminal_cooked(void)
 }
 
 /* tcsetattr is async-signal-safe. */
-static void crashed(int signum)
+static void killed(int signum)
 {
     if (is_raw) {
         is_raw = 0;
@@ -35,15 +35,20 @@ static void crashed(int signum)
 
 static void prepare(void)
 {
-    static const int crashes[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
-    struct sigaction action;
+    struct sigaction action, before_it;
 
     memset(&action, 0, sizeof(action));
-    action.sa_handler = crashed;
+    action.sa_handler = killed;
     action.sa_flags = (int)(SA_RESETHAND | SA_NODEFER);
     (void)sigemptyset(&action.sa_mask);
-    for (size_t i = 0; i < sizeof(crashes) / sizeof(crashes[0]); i++) {
-        (void)sigaction(crashes[i], &action, NULL);
+    for (int signum = 1; signum <= SIGRTMAX; signum++) {
+        /* Handled already, ignored, or none that ends a process. */
+        if (sigaction(signum, NULL, &before_it) != 0 || before_it.sa_handler != SIG_DFL || signum == SIGCHLD ||
+            signum == SIGCONT || signum == SIGURG || signum == SIGWINCH || signum == SIGTSTP || signum == SIGTTIN ||
+            signum == SIGTTOU) {
+            continue;
+        }
+        (void)sigaction(signum, &action, NULL);
     }
     (void)atexit(cli_terminal_cooked);
     prepared = true;

@@ -10,11 +10,13 @@
     "  -v, --verbose       say what the connections do\n"
 
 #define STREAM_OPTIONS                                                                                                 \
-    "  --detach-keys KEYS  typed in a row they detach: ctrl-p,ctrl-q by default when stdin is a terminal, else "       \
-    "none;\n"                                                                                                          \
-    "                      none turns them off\n"                                                                      \
+    "  --detach-keys KEYS  typed in a row they detach: RETETHER_DETACH_KEYS, or ctrl-p,ctrl-q when stdin is a\n"       \
+    "                      terminal; none turns them off\n"                                                            \
     "  --hold DURATION     how long the container may be held up when this end does not keep up, before bytes are\n"   \
-    "                      given up and told as a gap (default 30s; 0: never held up)\n"
+    "                      given up and told as a gap (default 30s; 0: never held up)\n"                               \
+    "  --allow-gap         output that was lost does not change a status of 0 (else it is 123)\n"                      \
+    "  --lost-timeout DURATION\n"                                                                                      \
+    "                      end with 124 once the container has been lost for so long (default: wait for ever)\n"
 
 #define CONTAINER "CID is a container ID, or a beginning of one that fits no other.\n"
 
@@ -69,7 +71,8 @@ static const char *const usages[] = {
         "\n"
         "Exit status: the container's, 128 + n when signal n ended it, 126 or 127 when its command could not be run; "
         "0\n"
-        "after a detach; 125 when retether itself failed; 128 + n when signal n ended the attach.\n",
+        "after a detach; 123 when it would be 0, but output was lost; 124 after --lost-timeout; 125 when retether\n"
+        "itself failed; 128 + n when signal n ended the attach.\n",
     [CLI_EXEC] =
         "Usage: retether exec [OPTION...] CID [--] COMMAND [ARGUMENT...]\n"
         "\n"
@@ -88,7 +91,10 @@ static const char *const usages[] = {
         "Never holds the container up. " CONTAINER "\n"
         "  -f, --follow        go on with what comes, until the container ends\n"
         "  -n, --tail LINES    begin with the last lines\n"
-        "  --tail-bytes BYTES  begin with the last bytes\n" COMMON,
+        "  --tail-bytes BYTES  begin with the last bytes\n"
+        "  --lost-timeout DURATION\n"
+        "                      end with 124 once the container has been lost for so long (default: wait for "
+        "ever)\n" COMMON,
     [CLI_WAIT] =
         "Usage: retether wait [OPTION...] CID\n"
         "\n"

@@ -9,8 +9,8 @@
 
 /* wait and signal: an attachment without streams on the main process. */
 
-/* While nobody serves the container its record is looked at this often; twice lost in a row is taken as lost. */
-#define LOOK_MS 10000
+/* While nobody serves the container, agents are asked this often whether it has been lost for its lease. */
+#define LOOK_MS 5000
 /* After the end of the process, until a signal counts as not arrived. */
 #define WORD_MS 500
 
@@ -19,8 +19,7 @@ struct waiting {
     struct retether_attachment *att; /* owned */
     uv_timer_t timer;
     bool open;
-    bool live;     /* it is served; signal: it was, and the signal sent */
-    unsigned lost; /* looks in a row that found it lost */
+    bool live; /* it is served; signal: it was, and the signal sent */
     char container[RETETHER_CONTAINER_MAX + 1];
 };
 
@@ -81,13 +80,9 @@ static void tails_cb(struct cli_app *app, const struct cli_tails *tails, void *c
 
 static void looked_cb(struct retether_client *client, const struct retether_reply *reply, void *ctx)
 {
-    bool lost = reply->error == 0 && reply->cls == RETETHER_OK && reply->n_records == 1 &&
-                reply->records[0].state == RETETHER_STATE_LOST;
-
     (void)client;
     (void)ctx;
-    waiting.lost = lost && !waiting.live ? waiting.lost + 1 : 0;
-    if (waiting.lost == 2) {
+    if (reply->error == 0 && reply->cls == RETETHER_OK && reply->lost && !waiting.live) {
         fail_lost();
     }
 }
@@ -96,7 +91,7 @@ static void look_cb(uv_timer_t *timer)
 {
     (void)timer;
     if (!waiting.live) {
-        (void)!retether_show(waiting.app->client, waiting.container, false, looked_cb, NULL);
+        (void)!retether_tails(waiting.app->client, waiting.container, looked_cb, NULL);
     }
 }
 
@@ -130,15 +125,13 @@ static void exited_cb(struct retether_attachment *att, unsigned code, unsigned s
     print_status(code, signum);
 }
 
-static void rewound_cb(struct retether_attachment *att, enum retether_stream stream, uint64_t common, uint64_t ours,
-                       void *ctx)
+static void rewound_cb(struct retether_attachment *att, const struct retether_rewound *rewound, void *ctx)
 {
     (void)att;
-    (void)stream;
-    (void)common;
-    (void)ours;
     (void)ctx;
-    cli_fail(waiting.app, "%s was set back (a reverted snapshot?); wait again", waiting.container);
+    cli_fail(waiting.app,
+             rewound->anew ? "%s was started anew; wait again" : "%s was set back (a reverted snapshot?); wait again",
+             waiting.container);
 }
 
 static void failed_cb(struct retether_attachment *att, unsigned cls, const char *text, unsigned code, unsigned signum,

@@ -128,7 +128,12 @@ void rt_sdk_attachment_fail(struct retether_attachment *att, const struct rt_cat
 {
     att->final = true;
     if (event->kind == RT_CATT_REWOUND) {
-        CALL(att, rewound, (enum retether_stream)event->stream, event->from, event->to, att->callbacks.ctx);
+        struct retether_rewound rewound = {.anew = event->anew,
+                                           .stream = (enum retether_stream)event->stream,
+                                           .common = event->from,
+                                           .ours = event->to};
+
+        CALL(att, rewound, &rewound, att->callbacks.ctx);
     } else {
         CALL(att, failed, (unsigned)event->cls, event->text, (unsigned)event->code, (unsigned)event->sig,
              att->callbacks.ctx);

@@ -20,6 +20,7 @@ const char tether_usage[] =
     "  --cid CID             the container ID (or RETETHER_CID)\n"
     "  --agent ENDPOINT      the agent: vsock:CID:PORT, unix:PATH or tcp:ADDRESS:PORT (default " DEFAULT_AGENT ")\n"
     "  --tty                 give the command a terminal\n"
+    "  --tty-size ROWSxCOLS  of this size until someone attaches (default 24x80)\n"
     "  --cwd DIRECTORY       run it there\n"
     "\n"
     "How much, and for how long (DURATION: 1500ms, 30s, 5m, 2h; BYTES: 65536, 64K, 1M):\n"
@@ -61,6 +62,7 @@ enum {
     OPT_AGENT = 256,
     OPT_CID,
     OPT_TTY,
+    OPT_TTY_SIZE,
     OPT_CWD,
     OPT_RING,
     OPT_FIRST_HOLD,
@@ -83,6 +85,7 @@ static const struct option long_options[] = {
     {"agent", required_argument, NULL, OPT_AGENT},
     {"cid", required_argument, NULL, OPT_CID},
     {"tty", no_argument, NULL, OPT_TTY},
+    {"tty-size", required_argument, NULL, OPT_TTY_SIZE},
     {"cwd", required_argument, NULL, OPT_CWD},
     {"ring", required_argument, NULL, OPT_RING},
     {"first-hold", required_argument, NULL, OPT_FIRST_HOLD},
@@ -160,6 +163,9 @@ static int take_option(struct tether_options *options, int option, const char *v
         break;
     case OPT_TTY:
         guest->tty = true;
+        break;
+    case OPT_TTY_SIZE:
+        rc = tether_read_size(value, &guest->rows, &guest->cols);
         break;
     case OPT_CWD:
         guest->cwd = value;

@@ -61,6 +61,20 @@ int tether_read_duration(const char *text, uint64_t *ms)
     return RT_EINVAL;
 }
 
+int tether_read_size(const char *text, unsigned *rows, unsigned *cols)
+{
+    uint64_t row, col;
+    const char *rest;
+
+    if (read_number(text, &row, &rest) != 0 || rest[0] != 'x' || read_number(rest + 1, &col, &rest) != 0 ||
+        rest[0] != '\0' || row == 0 || col == 0 || row > UINT16_MAX || col > UINT16_MAX) {
+        return RT_EINVAL;
+    }
+    *rows = (unsigned)row;
+    *cols = (unsigned)col;
+    return RT_OK;
+}
+
 int tether_read_bytes(const char *text, size_t *bytes)
 {
     const char *rest;

@@ -17,6 +17,8 @@ __attribute__((format(printf, 3, 4))) int tether_fail(int code, char why[TETHER_
 
 /* "1500ms", "30s", "5m", "2h"; a bare 0 needs no unit. RT_EINVAL otherwise. */
 RT_MUST_CHECK int tether_read_duration(const char *text, uint64_t *ms);
+/* "24x80": rows and columns, 1 to 65535. RT_EINVAL otherwise. */
+RT_MUST_CHECK int tether_read_size(const char *text, unsigned *rows, unsigned *cols);
 /* "65536", "64K", "1M" (powers of 1024). RT_EINVAL otherwise. */
 RT_MUST_CHECK int tether_read_bytes(const char *text, size_t *bytes);
 

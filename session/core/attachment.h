@@ -64,6 +64,7 @@ struct rt_catt_event {
     uint64_t life, epoch, proc, code, sig, out, err, rows, cols;
     uint64_t head[2]; /* stdout, stderr */
     bool tty;
+    bool anew;    /* REWOUND: by a machine started anew */
     uint64_t cls; /* enum rt_class */
     char text[RT_TEXT_MAX + 1];
     char host[RT_HOST_MAX + 1];

@@ -97,6 +97,7 @@ static bool other_life(struct rt_catt *att, const struct rt_refuse_msg *msg)
         return false;
     event.to = rt_catt_rx(att, RT_STDOUT)->consumed;
     event.from = msg->at < event.to ? msg->at : event.to;
+    event.anew = msg->at == 0;
     rt_catt_over(att, &event);
     return true;
 }

@@ -117,6 +117,14 @@ struct retether_attached {
     uint64_t start[2], head[2]; /* stdout, stderr: first byte to come, and the end when the process was asked */
 };
 
+/* How far what was seen no longer holds. */
+struct retether_rewound {
+    bool anew; /* the machine was started anew (after the death of its host, say); else a snapshot was reverted */
+    enum retether_stream stream;
+    uint64_t common; /* last offset that both sides agree on */
+    uint64_t ours;   /* seen here */
+};
+
 struct retether_attachment_callbacks {
     /* Each may be NULL; output then takes everything. */
     void (*attached)(struct retether_attachment *att, const struct retether_attached *attached, void *ctx);
@@ -140,10 +148,8 @@ struct retether_attachment_callbacks {
     void (*resumed)(struct retether_attachment *att, const char *host, void *ctx);
     /* The process has ended and all its output was taken. signal 0: code counts. Final. */
     void (*exited)(struct retether_attachment *att, unsigned code, unsigned signal, void *ctx);
-    /* A past that was seen is no longer true (a reverted snapshot): `common` is the last offset that both sides agree
-     * on, `ours` what was seen here. Final. */
-    void (*rewound)(struct retether_attachment *att, enum retether_stream stream, uint64_t common, uint64_t ours,
-                    void *ctx);
+    /* A past that was seen is no longer true. Final. */
+    void (*rewound)(struct retether_attachment *att, const struct retether_rewound *rewound, void *ctx);
     /* With RETETHER_ENDED, code or signal tell how. Final. */
     void (*failed)(struct retether_attachment *att, unsigned cls, const char *text, unsigned code, unsigned signal,
                    void *ctx);

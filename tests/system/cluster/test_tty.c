@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #define TAIL_RUNS 40
+#define SIZE_RUNS 20
 #define TAIL_BYTES 15040
 #define TAIL_LINES (TAIL_BYTES / WORKLOAD_BLOCK)
 
@@ -32,6 +33,26 @@ static void test_size_follows(void **state)
     harness_until(&attach, "41 120\r\n");
     assert_int_equal(harness_finish(&attach, HARNESS_LIMIT_MS), 4);
     harness_close(&attach);
+}
+
+/* The command begins at the size of the terminal here, not at another that is mended later. */
+static void test_first_size(void **state)
+{
+    char program[RT_PROCESS_PATH], script[RT_PROCESS_PATH + 128];
+    const char *const argv[] = {"sh", "-c", script, NULL};
+
+    (void)state;
+    rt_process_program("retether", program);
+    assert_true(snprintf(script, sizeof script, "stty rows 31 cols 97; exec '%s' run -it -- stty size", program) <
+                (int)sizeof script);
+    for (int i = 0; i < SIZE_RUNS; i++) {
+        struct harness_attach attach;
+
+        harness_start(&attach, true, argv);
+        assert_int_equal(harness_finish(&attach, HARNESS_LIMIT_MS), 0);
+        assert_non_null(strstr(attach.text, "31 97\r\n"));
+        harness_close(&attach);
+    }
 }
 
 static void test_interrupt_key(void **state)
@@ -189,10 +210,15 @@ static void test_last_bytes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_size_follows),      cmocka_unit_test(test_interrupt_key),
-        cmocka_unit_test(test_end_of_file_key),   cmocka_unit_test(test_job_control),
-        cmocka_unit_test(test_detach_and_attach), cmocka_unit_test(test_last_bytes),
-        cmocka_unit_test(test_without_input),     cmocka_unit_test(test_interrupt_without_input),
+        cmocka_unit_test(test_size_follows),
+        cmocka_unit_test(test_interrupt_key),
+        cmocka_unit_test(test_first_size),
+        cmocka_unit_test(test_end_of_file_key),
+        cmocka_unit_test(test_job_control),
+        cmocka_unit_test(test_detach_and_attach),
+        cmocka_unit_test(test_last_bytes),
+        cmocka_unit_test(test_without_input),
+        cmocka_unit_test(test_interrupt_without_input),
     };
 
     return harness_main(1, false, "tty", tests, sizeof tests / sizeof tests[0]);

@@ -154,6 +154,11 @@ static void open_fds(struct program *p, int theirs[3])
         assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
         theirs[0] = fds[0];
         p->in = fds[1];
+        if (p->stdin_path != NULL) {
+            close(theirs[0]);
+            theirs[0] = open(p->stdin_path, O_RDONLY | O_CLOEXEC);
+            assert_true(theirs[0] >= 0);
+        }
         assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
         theirs[1] = fds[1];
         p->out[0] = fds[0];

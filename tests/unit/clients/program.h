@@ -23,8 +23,9 @@ struct program {
         char data[PROGRAM_BYTES]; /* NUL-terminated */
         size_t size;
     } text[2];
-    bool tty;           /* set before it is started: its stdin and stdout are a terminal, whose other end is `in` */
-    bool stdout_closed; /* nobody reads it */
+    bool tty;               /* set before it is started: its stdin and stdout are a terminal, whose other end is `in` */
+    bool stdout_closed;     /* nobody reads it */
+    const char *stdin_path; /* set before it is started: its stdin; NULL: a pipe or the terminal */
 };
 
 /* cmocka: *state is a program, with the first agent listening. The teardown kills it if it is still there. */

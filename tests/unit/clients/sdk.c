@@ -119,15 +119,15 @@ static void exited_cb(struct retether_attachment *att, unsigned code, unsigned s
     note(sdk, SDK_EXITED);
 }
 
-static void rewound_cb(struct retether_attachment *att, enum retether_stream stream, uint64_t common, uint64_t ours,
-                       void *ctx)
+static void rewound_cb(struct retether_attachment *att, const struct retether_rewound *rewound, void *ctx)
 {
     struct sdk *sdk = ctx;
 
     (void)att;
-    sdk->stream = stream;
-    sdk->common = common;
-    sdk->ours = ours;
+    sdk->stream = rewound->stream;
+    sdk->common = rewound->common;
+    sdk->ours = rewound->ours;
+    sdk->anew = rewound->anew;
     note(sdk, SDK_REWOUND);
 }
 

@@ -49,6 +49,7 @@ struct sdk {
     } out[2];
     unsigned rows, cols, code, signum, cls;
     uint64_t applied, common, ours;
+    bool anew;
     enum retether_stream stream;
     char text[RETETHER_TEXT_MAX + 1];
     /* Called at each event, last; it may free what it likes. */

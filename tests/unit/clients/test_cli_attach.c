@@ -2,7 +2,13 @@
  * Copyright The retether authors */
 #include "tests/unit/clients/program.h"
 
+#include "clients/cli/options.h"
+
+#include <fcntl.h>
 #include <signal.h>
+#include <stdlib.h>
+#include <termios.h>
+#include <unistd.h>
 
 /* attach, exec, logs and run: what stdout and stderr say, and the exit status. */
 
@@ -75,12 +81,11 @@ static void test_starts(void **state)
 }
 
 /* What was given up is told in its place. */
-static void test_gaps(void **state)
+static void with_gaps(struct program *p, const char *args, unsigned code, int status)
 {
-    struct program *p = *state;
     struct box_att *att;
 
-    program_start(p, "attach web");
+    program_start(p, args);
     wait_attached(p);
     att = box_att(p->box, 0);
     box_write(p->box, 0, RT_STDOUT, "0123", 4);
@@ -92,11 +97,39 @@ static void test_gaps(void **state)
     box_forget(p->box, 0, RT_STDERR, 5);
     att->out[0].limit = att->out[1].limit = 1000;
     box_pump(p->box);
-    box_exit(p->box, 0, 0, 0);
-    program_wait(p, 0);
+    box_exit(p->box, 0, code, 0);
+    program_wait(p, status);
     assert_string_equal(p->text[0].data, "0123789");
     assert_non_null(strstr(p->text[1].data, "[gap: 3 bytes lost at 4]\n"));
-    assert_non_null(strstr(p->text[1].data, "[gap: 5 bytes lost at 0 of stderr]\n"));
+    assert_non_null(strstr(p->text[1].data, "[gap: 5 bytes lost at 0 of stderr]\n9\n"));
+}
+
+static void ends_with(const struct program *p, const char *line)
+{
+    size_t size = strlen(line);
+
+    assert_true(p->text[1].size >= size);
+    assert_string_equal(p->text[1].data + p->text[1].size - size, line);
+}
+
+/* A command that went well, but whose output was cut, did not go well here. */
+static void test_gaps(void **state)
+{
+    with_gaps(*state, "attach web", 0, CLI_EXIT_GAP);
+    ends_with(*state, "retether: 8 bytes of the output were lost, so the status is not the command's 0; --allow-gap "
+                      "keeps it\n");
+}
+
+static void test_gaps_allowed(void **state)
+{
+    with_gaps(*state, "attach --allow-gap web", 0, 0);
+    ends_with(*state, "retether: 8 bytes of the output were lost\n");
+}
+
+static void test_gaps_of_a_failure(void **state)
+{
+    with_gaps(*state, "attach web", 3, 3);
+    ends_with(*state, "retether: 8 bytes of the output were lost\n");
 }
 
 /* A move is none of the user's business. */
@@ -219,12 +252,49 @@ static void test_nobody_reads(void **state)
     struct program *p = *state;
 
     p->stdout_closed = true;
-    program_start(p, "attach web");
-    wait_attached(p);
-    (void)signal(SIGPIPE, SIG_IGN);
-    box_write(p->box, 0, RT_STDOUT, "x", 1);
+    program_start(p, "exec web -- cat");
+    FIXTURE_UNTIL(p->f, (program_look(p), box_bound(p->box, 1)));
+    box_write(p->box, 1, RT_STDOUT, "x", 1);
     program_wait(p, 141);
     assert_string_equal(p->text[1].data, "");
+}
+
+/* Who only watches is not kept by a container that says nothing. */
+static void test_nobody_reads_silence(void **state)
+{
+    struct program *p = *state;
+
+    p->stdout_closed = true;
+    program_run(p, "attach web", 141);
+    program_run(p, "logs -f web", 141);
+    assert_string_equal(p->text[1].data, "");
+}
+
+/* Nobody reads any more while a part of what came has been written. */
+static void test_nobody_reads_the_rest(void **state)
+{
+    static uint8_t data[200000];
+    struct program *p = *state;
+
+    program_start(p, "exec web -- yes");
+    FIXTURE_UNTIL(p->f, (program_look(p), box_bound(p->box, 1)));
+    box_write(p->box, 1, RT_STDOUT, data, sizeof(data));
+    FIXTURE_UNTIL(p->f, box_att(p->box, 1)->out[0].acked > 0); /* the pipe is full */
+    close(p->out[0]);
+    p->out[0] = -1;
+    program_wait(p, 141);
+}
+
+/* What cannot be read is not the end of what was to be read. */
+static void test_unreadable_stdin(void **state)
+{
+    struct program *p = *state;
+
+    p->stdin_path = "/";
+    program_run(p, "exec -i web -- wc -c", 125);
+    assert_non_null(strstr(p->text[1].data, "retether: cannot read stdin: Is a directory\n"));
+    FIXTURE_UNTIL(p->f, p->box->detached > 0);
+    assert_false(box_att(p->box, 1)->in[0].fin);
 }
 
 /* ---- terminals ---- */
@@ -246,6 +316,56 @@ static void test_terminal(void **state)
     program_wait(p, 0);
     FIXTURE_UNTIL(p->f, p->box->detached == 1);
     assert_int_equal(box_att(p->box, 0)->in[0].applied, 2);
+}
+
+/* A key that may be the first of the detach keys goes through when it was not. */
+static void test_first_detach_key(void **state)
+{
+    struct program *p = *state;
+
+    p->tty = true;
+    p->box->proc[0].tty = true;
+    program_start(p, "attach web");
+    wait_attached(p);
+    program_type(p, "a\020");
+    wait_taken(p, 0, 2);
+    program_type(p, "\020");
+    wait_taken(p, 0, 3);
+    program_type(p, "\020\021");
+    program_wait(p, 0);
+    assert_memory_equal(box_att(p->box, 0)->in[0].data, "a\020\020", 3);
+}
+
+static bool is_raw(const struct program *p)
+{
+    struct termios termios;
+
+    assert_int_equal(tcgetattr(p->in, &termios), 0); /* of the terminal whose other end this is */
+    return (termios.c_lflag & ICANON) == 0;
+}
+
+/* However a signal ends the program, its terminal is as it was. */
+static void test_terminal_after_signals(void **state)
+{
+    static const int signals[] = {SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGIO, SIGTERM};
+    struct program *p = *state;
+
+    p->tty = true;
+    p->box->proc[0].tty = true;
+    for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
+        int slave;
+
+        p->box->n_atts = 0;
+        program_start(p, "attach web");
+        slave = open(ptsname(p->in), O_RDWR | O_NOCTTY | O_CLOEXEC); /* its settings go with the last */
+        assert_true(slave >= 0);
+        wait_attached(p);
+        FIXTURE_UNTIL(p->f, (program_look(p), is_raw(p)));
+        assert_int_equal(kill(p->pid, signals[i]), 0);
+        program_wait(p, 128 + signals[i]);
+        assert_false(is_raw(p));
+        close(slave);
+    }
 }
 
 /* The detach keys work though the process takes no input. */
@@ -275,6 +395,8 @@ int main(void)
         TEST(test_input),
         TEST(test_starts),
         TEST(test_gaps),
+        TEST(test_gaps_allowed),
+        TEST(test_gaps_of_a_failure),
         TEST(test_moved),
         TEST(test_interrupted),
         TEST(test_input_not_taken),
@@ -282,7 +404,12 @@ int main(void)
         TEST(test_process_closes_stdin),
         TEST(test_signals_passed_on),
         TEST(test_nobody_reads),
+        TEST(test_nobody_reads_silence),
+        TEST(test_nobody_reads_the_rest),
+        TEST(test_unreadable_stdin),
         TEST(test_terminal),
+        TEST(test_first_detach_key),
+        TEST(test_terminal_after_signals),
         TEST(test_terminal_without_stdin),
     };
 

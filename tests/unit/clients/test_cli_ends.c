@@ -2,6 +2,8 @@
  * Copyright The retether authors */
 #include "tests/unit/clients/program.h"
 
+#include "clients/cli/options.h"
+
 #include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -167,7 +169,82 @@ static void test_ended_while_away(void **state)
     refuse(p, RT_CLASS_ENDED);
     program_wait(p, 9);
     assert_string_equal(p->text[0].data, "12345678");
-    assert_string_equal(err(p), "[gap: 6 bytes lost at 0 of stderr]\nlate");
+    assert_string_equal(err(p),
+                        "[gap: 6 bytes lost at 0 of stderr]\nlate\nretether: 6 bytes of the output were lost\n");
+}
+
+/* The machine came back without what it had. */
+static void test_started_anew(void **state)
+{
+    struct program *p = *state;
+    struct box_att *att;
+
+    program_start(p, "attach web");
+    wait_attached(p, 0);
+    box_write(p->box, 0, RT_STDOUT, "12345", 5);
+    program_until(p, 0, "12345");
+    att = box_att(p->box, 0);
+    link_refuse(att->link, att->channel,
+                &(struct rt_refuse_msg){.c = RT_CLASS_UNKNOWN_ATTACHMENT, .life = p->box->life + 1, .s = RT_STDOUT});
+    att->link = NULL;
+    program_wait(p, 125);
+    has(p, "retether: web was started anew; what was seen here is of its life before\n");
+}
+
+/* Nobody serves it any more: that is told, once, and so is its coming back. */
+static void lose(struct program *p)
+{
+    p->box->state = RT_SESSION_LOST;
+    p->box->refuse = RT_CLASS_RETRY_LATER;
+    p->box->refusals = UINT32_MAX;
+    refuse(p, RT_CLASS_LOST);
+    program_until(p, 1, "retether: web is lost since ");
+    has(p, "its machine is not heard from; waiting for it\n");
+}
+
+static void test_lost_and_back(void **state)
+{
+    struct program *p = *state;
+    const char *first;
+
+    program_start(p, "attach web");
+    wait_attached(p, 0);
+    lose(p);
+    p->box->refusals = 0;
+    p->box->state = RT_SESSION_RUNNING;
+    program_until(p, 1, "retether: web is back, served by ");
+    box_write(p->box, 0, RT_STDOUT, "on", 2);
+    box_exit(p->box, 0, 0, 0);
+    program_wait(p, 0);
+    assert_string_equal(p->text[0].data, "on");
+    first = strstr(err(p), "is lost since");
+    assert_null(strstr(first + 1, "is lost since"));
+}
+
+static void test_lost_timeout(void **state)
+{
+    struct program *p = *state;
+
+    program_start(p, "attach --lost-timeout 10ms web");
+    wait_attached(p, 0);
+    lose(p);
+    program_wait(p, CLI_EXIT_LOST);
+    has(p, "retether: web has been lost for 10ms; it is not waited for any longer\n");
+    has(p, "this goes on where it stopped");
+    has(p, " --lost-timeout 10ms ");
+}
+
+/* It is waited for until it has been lost for its lease, which an agent tells. */
+static void test_wait_for_the_lost(void **state)
+{
+    struct program *p = *state;
+
+    p->box->state = RT_SESSION_LOST;
+    p->box->refuse = RT_CLASS_RETRY_LATER;
+    p->box->refusals = UINT32_MAX;
+    p->box->tail_lost = true;
+    program_run(p, "wait web", 125);
+    has(p, "web is lost: its machine has not come back, so there is no status");
 }
 
 static void test_lost_while_away(void **state)
@@ -305,7 +382,7 @@ static void test_logs_after_the_end(void **state)
     p->box->tail_end[0] = 108;
     program_run(p, "logs web", 0);
     assert_string_equal(p->text[0].data, "one\ntwo\n");
-    assert_string_equal(err(p), "[gap: 100 bytes lost at 0]\n");
+    assert_string_equal(err(p), "[the first 100 bytes are not kept any more]\n");
     program_run(p, "logs -n 1 web", 0);
     assert_string_equal(p->text[0].data, "two\n");
     assert_string_equal(err(p), "");
@@ -469,6 +546,10 @@ int main(void)
         TEST(test_ended_before),
         TEST(test_stolen),
         TEST(test_rewound),
+        TEST(test_started_anew),
+        TEST(test_lost_and_back),
+        TEST(test_lost_timeout),
+        TEST(test_wait_for_the_lost),
         TEST(test_ended_while_away),
         TEST(test_lost_while_away),
         TEST(test_nothing_is_kept),

@@ -44,6 +44,7 @@ static int setup(void **state)
 {
     (void)state;
     unsetenv("RETETHER_AGENTS");
+    unsetenv("RETETHER_DETACH_KEYS");
     unsetenv("RETETHER_GUEST_AGENT");
     return 0;
 }
@@ -245,6 +246,22 @@ static void test_agents_of_the_environment(void **state)
     assert_string_equal(options.agents[0], "unix:/run/retether/client.sock");
 }
 
+static void test_keys_of_the_environment(void **state)
+{
+    (void)state;
+    setenv("RETETHER_DETACH_KEYS", "ctrl-]", 1);
+    assert_int_equal(READ("attach", "web"), 0);
+    assert_int_equal(options.keys.n, 1);
+    assert_int_equal(READ("attach", "--detach-keys", "a,b", "web"), 0);
+    assert_int_equal(options.keys.n, 2);
+    setenv("RETETHER_DETACH_KEYS", "ctrl-", 1);
+    REFUSED("RETETHER_DETACH_KEYS is keys such as", "attach", "web");
+    assert_int_equal(READ("ls"), 0); /* none of its business */
+    setenv("RETETHER_DETACH_KEYS", "", 1);
+    assert_int_equal(READ("attach", "web"), 0);
+    assert_null(options.keys_text);
+}
+
 static void test_signals(void **state)
 {
     static const char *const bad[] = {"", "0", "65", "-9", "9x", "SIG", "TERMX"};
@@ -415,6 +432,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(test_help, setup, teardown),
         cmocka_unit_test_setup_teardown(test_agents_of_the_environment, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_keys_of_the_environment, setup, teardown),
         cmocka_unit_test_setup_teardown(test_signals, setup, teardown),
         cmocka_unit_test_setup_teardown(test_exclusive, setup, teardown),
         cmocka_unit_test_setup_teardown(test_resume_command, setup, teardown),

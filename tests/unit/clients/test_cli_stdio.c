@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include <setjmp.h>
@@ -26,6 +27,7 @@ struct fixture {
     uint8_t got[1 << 20];
     size_t n_got;
     bool eof;
+    unsigned gone;
 };
 
 static struct fixture fx;
@@ -206,6 +208,64 @@ static void test_errors(void **state)
     assert_int_not_equal(cli_reader_open(&fx.reader, &fx.loop, -1), 0);
 }
 
+/* A write that fails behind a part that went: who waits to go on is told so by the next one. */
+static void test_error_behind_a_part(void **state)
+{
+    char path[] = "/tmp/rt-stdio-XXXXXX";
+    struct rlimit before, limit;
+    int fd = mkstemp(path);
+
+    (void)state;
+    assert_true(fd >= 0);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    limit = before;
+    limit.rlim_cur = 10;
+    (void)signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    open_writer(fd);
+    assert_int_equal(cli_writer_write(&fx.writer, "0123456789abcdef", 16), 10);
+    (void)uv_run(&fx.loop, UV_RUN_ONCE);
+    assert_int_equal(fx.ready, 1);
+    assert_int_equal(cli_writer_write(&fx.writer, "abcdef", 6), -EFBIG);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    close_writer();
+    close(fd);
+}
+
+static void gone_cb(struct cli_writer *writer)
+{
+    (void)writer;
+    fx.gone++;
+}
+
+/* That nobody reads any more is told while nothing is written. */
+static void watch(int fd, int other)
+{
+    open_writer(fd);
+    cli_writer_watch(&fx.writer, gone_cb);
+    (void)uv_run(&fx.loop, UV_RUN_NOWAIT);
+    assert_int_equal(fx.gone, 0);
+    close(other);
+    (void)uv_run(&fx.loop, UV_RUN_ONCE);
+    (void)uv_run(&fx.loop, UV_RUN_NOWAIT);
+    assert_int_equal(fx.gone, 1);
+    fx.gone = 0;
+    close_writer();
+    close(fd);
+}
+
+static void test_gone(void **state)
+{
+    int fds[2];
+
+    (void)state;
+    assert_int_equal(pipe(fds), 0);
+    watch(fds[1], fds[0]);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+    watch(fds[1], fds[0]);
+}
+
 static void read_all(int fd)
 {
     assert_int_equal(cli_reader_open(&fx.reader, &fx.loop, fd), 0);
@@ -245,6 +305,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_socket, setup, teardown),
         cmocka_unit_test_setup_teardown(test_file, setup, teardown),
         cmocka_unit_test_setup_teardown(test_errors, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_error_behind_a_part, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_gone, setup, teardown),
         cmocka_unit_test_setup_teardown(test_reading, setup, teardown),
     };
 

@@ -230,11 +230,10 @@ static void test_rewound_by_guest(void **state)
 }
 
 /* A machine of another life knows no attachment: that is no pause after which the stream goes on. */
-static void test_rewound_by_another_life(void **state)
+static void rewound_by_another_life(struct sdk *sdk, uint64_t at)
 {
-    struct sdk *sdk = *state;
     struct box_att *att;
-    const struct rt_refuse_msg unknown = {.c = RT_CLASS_UNKNOWN_ATTACHMENT, .life = 6, .s = RT_STDOUT, .at = 60};
+    const struct rt_refuse_msg unknown = {.c = RT_CLASS_UNKNOWN_ATTACHMENT, .life = 6, .s = RT_STDOUT, .at = at};
 
     sdk_attach(sdk);
     box_write(sdk->box, 0, RT_STDOUT, bytes, 100);
@@ -244,8 +243,25 @@ static void test_rewound_by_another_life(void **state)
     att->link = NULL;
     sdk_wait(sdk, SDK_REWOUND, 1);
     assert_int_equal(sdk->stream, RETETHER_STDOUT);
-    assert_int_equal(sdk->common, 60);
+    assert_int_equal(sdk->common, at);
     assert_int_equal(sdk->ours, 100);
+}
+
+static void test_rewound_by_another_life(void **state)
+{
+    struct sdk *sdk = *state;
+
+    rewound_by_another_life(sdk, 60);
+    assert_false(sdk->anew);
+}
+
+/* It has nothing in common with what was seen: no copy, a machine started anew. */
+static void test_started_anew(void **state)
+{
+    struct sdk *sdk = *state;
+
+    rewound_by_another_life(sdk, 0);
+    assert_true(sdk->anew);
 }
 
 /* This end finds it: the guest that comes back has less than was taken here. The guest is told. */
@@ -455,6 +471,7 @@ int main(void)
         TEST(test_refused_for_good),
         TEST(test_rewound_by_guest),
         TEST(test_rewound_by_another_life),
+        TEST(test_started_anew),
         TEST(test_rewound_here),
         TEST(test_gives_up),
         TEST(test_denied_by_all),
