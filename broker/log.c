@@ -2,6 +2,8 @@
  * Copyright The retether authors */
 #include "broker/log.h"
 
+#include "session/core/text.h"
+
 #include <inttypes.h>
 #include <poll.h>
 #include <stdarg.h>
@@ -66,47 +68,19 @@ static void put_text(struct line *line, const char *text)
     put(line, text, strlen(text));
 }
 
-/* The bytes of the UTF-8 character at text, 0 when it is none. */
-static size_t utf8(const unsigned char *text)
-{
-    size_t size = text[0] >= 0xc2 && text[0] <= 0xdf   ? 2
-                  : text[0] >= 0xe0 && text[0] <= 0xef ? 3
-                  : text[0] >= 0xf0 && text[0] <= 0xf4 ? 4
-                                                       : 0;
-
-    for (size_t i = 1; i < size; i++) {
-        if ((text[i] & 0xc0) != 0x80) {
-            return 0;
-        }
-    }
-    if (size == 3 && ((text[0] == 0xe0 && text[1] < 0xa0) || (text[0] == 0xed && text[1] > 0x9f))) {
-        return 0;
-    }
-    if (size == 4 && ((text[0] == 0xf0 && text[1] < 0x90) || (text[0] == 0xf4 && text[1] > 0x8f))) {
-        return 0;
-    }
-    return size;
-}
-
-/* What came from a peer must neither steer a terminal nor break a line: controls (C1 too) and what is no UTF-8 become
- * \u00XX. */
 static void put_quoted(struct line *line, const char *text)
 {
-    const unsigned char *p = (const unsigned char *)text;
+    const uint8_t *at = (const uint8_t *)text;
+    size_t left = strlen(text);
 
     put_text(line, "\"");
-    while (*p != '\0' && line->used + 8 < sizeof line->text - 4) {
-        size_t size = *p < 0x80 ? 1 : utf8(p);
-        char escape[8];
+    while (left > 0 && line->used + RT_TEXT_JSON_MAX < sizeof line->text - 4) {
+        char json[RT_TEXT_JSON_MAX + 1];
+        size_t n, used = rt_text_json(at, left, json, &n);
 
-        if (size == 0 || *p < 0x20 || *p == 0x7f || *p == '"' || *p == '\\' || (*p == 0xc2 && p[1] < 0xa0)) {
-            size = size == 2 ? 2 : 1;
-            (void)snprintf(escape, sizeof escape, "\\u%04x", p[size - 1]);
-            put_text(line, escape);
-        } else {
-            put(line, (const char *)p, size);
-        }
-        p += size;
+        put(line, json, n);
+        at += used;
+        left -= used;
     }
     put_text(line, "\"");
 }

@@ -2,6 +2,8 @@
  * Copyright The retether authors */
 #include "clients/cli/table.h"
 
+#include "session/core/text.h"
+
 #include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -53,17 +55,12 @@ void cli_table_add(struct cli_table *table, enum cli_colour colour, const char *
         table->cells = more;
         table->cap = cap;
     }
-    copy = strdup(text);
+    copy = malloc(strlen(text) + 1);
     if (copy == NULL) {
         table->failed = true;
         return;
     }
-    /* A label must not be able to speak to the terminal; 0x80 to 0x9f, as UTF-8, would be controls too. */
-    for (unsigned char *at = (unsigned char *)copy; *at != '\0'; at++) {
-        if (*at < 0x20 || *at == 0x7f || (*at == 0xc2 && at[1] >= 0x80 && at[1] < 0xa0)) {
-            *at = '?';
-        }
-    }
+    (void)rt_text_copy(rt_slice_text(text), copy, strlen(text) + 1);
     for (size_t size = strlen(copy); size > 0 && copy[size - 1] == ' '; size--) {
         copy[size - 1] = '\0';
     }

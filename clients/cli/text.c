@@ -3,6 +3,7 @@
 #include "clients/cli/text.h"
 
 #include "clients/cli/stdio.h"
+#include "session/core/text.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -148,46 +149,19 @@ uint64_t cli_since(uint64_t then_ms)
 
 /* ---- JSON ---- */
 
-/* The bytes of a well-formed UTF-8 character (RFC 3629), 0 when it is none. */
-static size_t utf8(const unsigned char *at)
-{
-    size_t size = at[0] < 0x80                    ? 1
-                  : at[0] >= 0xc2 && at[0] < 0xe0 ? 2
-                  : at[0] >= 0xe0 && at[0] < 0xf0 ? 3
-                  : at[0] >= 0xf0 && at[0] < 0xf5 ? 4
-                                                  : 0;
-
-    for (size_t i = 1; i < size; i++) {
-        if ((at[i] & 0xc0) != 0x80) {
-            return 0;
-        }
-    }
-    if ((at[0] == 0xe0 && at[1] < 0xa0) || (at[0] == 0xed && at[1] > 0x9f) || (at[0] == 0xf0 && at[1] < 0x90) ||
-        (at[0] == 0xf4 && at[1] > 0x8f)) {
-        return 0;
-    }
-    return size;
-}
-
 static void add_string(struct cli_text *text, const char *value)
 {
-    const unsigned char *at = (const unsigned char *)value;
+    const uint8_t *at = (const uint8_t *)value;
+    size_t left = strlen(value);
 
     cli_text_add(text, "\"", 1);
-    while (*at != '\0') {
-        size_t size = utf8(at);
+    while (left > 0) {
+        char json[RT_TEXT_JSON_MAX + 1];
+        size_t n, used = rt_text_json(at, left, json, &n);
 
-        if (size == 0) {
-            cli_text_add(text, "\\ufffd", 6);
-            size = 1;
-        } else if (*at == '"' || *at == '\\') {
-            cli_text_printf(text, "\\%c", *at);
-        } else if (*at < 0x20 || *at == 0x7f) {
-            cli_text_printf(text, "\\u%04x", *at);
-        } else {
-            cli_text_add(text, (const char *)at, size);
-        }
-        at += size;
+        cli_text_add(text, json, n);
+        at += used;
+        left -= used;
     }
     cli_text_add(text, "\"", 1);
 }

@@ -4,6 +4,7 @@
 
 #include "session/core/msg.h"
 #include "session/core/msg_hop.h"
+#include "session/core/text.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -84,10 +85,10 @@ void *rt_sdk_record_fill(const struct rt_record_msg *msg, struct retether_record
 
     _Static_assert(sizeof(struct retether_move) % 8 == 0, "what follows in the block is aligned");
     memset(record, 0, sizeof(*record));
-    rt_slice_copy(msg->cid, record->container, sizeof(record->container));
-    rt_slice_copy(msg->tenant, record->tenant, sizeof(record->tenant));
-    rt_slice_copy(msg->label, record->label, sizeof(record->label));
-    rt_slice_copy(msg->host, record->host, sizeof(record->host));
+    (void)rt_text_copy(msg->cid, record->container, sizeof(record->container));
+    (void)rt_text_copy(msg->tenant, record->tenant, sizeof(record->tenant));
+    (void)rt_text_copy(msg->label, record->label, sizeof(record->label));
+    (void)rt_text_copy(msg->host, record->host, sizeof(record->host));
     record->state = (enum retether_state)msg->state;
     record->life = msg->life;
     record->epoch = msg->epoch;
@@ -102,7 +103,7 @@ void *rt_sdk_record_fill(const struct rt_record_msg *msg, struct retether_record
     for (size_t i = 0; i < msg->n_hist; i++) {
         struct retether_move *move = &arrays.history[i];
 
-        rt_slice_copy(msg->hist[i].host, move->host, sizeof(move->host));
+        (void)rt_text_copy(msg->hist[i].host, move->host, sizeof(move->host));
         move->life = msg->hist[i].life;
         move->epoch = msg->hist[i].epoch;
         move->at_ms = msg->hist[i].at;
@@ -114,11 +115,11 @@ void *rt_sdk_record_fill(const struct rt_record_msg *msg, struct retether_record
 void rt_sdk_host_fill(const struct rt_registry_msg *msg, struct retether_host *host)
 {
     memset(host, 0, sizeof(*host));
-    rt_slice_copy(msg->host, host->name, sizeof(host->name));
-    rt_slice_copy(msg->ver, host->version, sizeof(host->version));
+    (void)rt_text_copy(msg->host, host->name, sizeof(host->name));
+    (void)rt_text_copy(msg->ver, host->version, sizeof(host->version));
     host->n_addresses = msg->n_addr;
     for (size_t i = 0; i < msg->n_addr; i++) {
-        rt_slice_copy(msg->addr[i], host->address[i], sizeof(host->address[i]));
+        (void)rt_text_copy(msg->addr[i], host->address[i], sizeof(host->address[i]));
     }
     host->sequence = msg->seq;
     host->age_ms = msg->age;

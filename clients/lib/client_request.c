@@ -2,6 +2,7 @@
  * Copyright The retether authors */
 #include "clients/lib/client_internal.h"
 #include "migrate/core/token_text.h"
+#include "session/core/text.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -98,7 +99,7 @@ static int copy_rest(struct rt_sdk_reply *reply, const struct rt_reply_msg *msg)
     public->end[1] = msg->err;
     public->stream = (enum retether_stream)msg->s;
     public->offset = msg->o;
-    rt_slice_copy(msg->m, reply->text, sizeof(reply->text));
+    (void)rt_text_copy(msg->m, reply->text, sizeof(reply->text));
     if (msg->tok.size > 0) {
         if (rt_token_text_encode(msg->tok.data, msg->tok.size, reply->token, sizeof(reply->token)) < 0) {
             return RT_EPROTO;

@@ -2,6 +2,8 @@
  * Copyright The retether authors */
 #include "clients/tether/log.h"
 
+#include "session/core/text.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -52,22 +54,32 @@ static void put_text(struct line *line, const char *text)
     put(line, text, strlen(text));
 }
 
-/* What came from a peer must not steer a terminal or break a line: control characters become \u00XX. */
 static void put_quoted(struct line *line, const char *text)
 {
-    put_text(line, "\"");
-    for (; *text != '\0'; text++) {
-        unsigned char c = (unsigned char)*text;
-        char escape[8];
+    const uint8_t *at = (const uint8_t *)text;
+    size_t left = strlen(text);
 
-        if (c < 0x20 || c == 0x7f || c == '"' || c == '\\') {
-            snprintf(escape, sizeof(escape), "\\u%04x", c);
-            put_text(line, escape);
-        } else {
-            put(line, text, 1);
-        }
+    put_text(line, "\"");
+    while (left > 0) {
+        char json[RT_TEXT_JSON_MAX + 1];
+        size_t n, used = rt_text_json(at, left, json, &n);
+
+        put(line, json, n);
+        at += used;
+        left -= used;
     }
     put_text(line, "\"");
+}
+
+/* Words of plain ASCII need no quotes. */
+static bool is_word(const char *value)
+{
+    bool word = value[0] != '\0';
+
+    for (const char *c = value; *c != '\0'; c++) {
+        word = word && *c > ' ' && *c < 0x7f && *c != '"' && *c != '\\';
+    }
+    return word;
 }
 
 static void put_field(struct line *line, bool json, const char *name, const char *value)
@@ -75,7 +87,7 @@ static void put_field(struct line *line, bool json, const char *name, const char
     put_text(line, json ? ",\"" : " ");
     put_text(line, name);
     put_text(line, json ? "\":" : "=");
-    if (json || value[0] == '\0' || strpbrk(value, " \"\\\n\t\r\033") != NULL) {
+    if (json || !is_word(value)) {
         put_quoted(line, value);
     } else {
         put_text(line, value);

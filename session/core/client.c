@@ -10,6 +10,7 @@
 #include "session/core/clist.h"
 #include "session/core/pings.h"
 #include "session/core/slice.h"
+#include "session/core/text.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -142,7 +143,7 @@ static void set_addresses(struct rt_clink *link, const struct rt_slice *addr, si
             continue;
         if (link->configured && rt_slice_equal(rt_slice_text(link->addr[0]), addr[i]))
             continue;
-        rt_slice_copy(addr[i], link->addr[n++], sizeof link->addr[0]);
+        (void)rt_text_copy(addr[i], link->addr[n++], sizeof link->addr[0]);
     }
     if (n > 0)
         link->n_addr = n;
@@ -162,7 +163,7 @@ int rt_client_learn(struct rt_client *client, struct rt_slice host, const struct
     if (slot == RT_NO_SLOT)
         return RT_NO_SLOT;
     if (host.size > 0)
-        rt_slice_copy(host, client->links[slot].host, sizeof client->links[slot].host);
+        (void)rt_text_copy(host, client->links[slot].host, sizeof client->links[slot].host);
     set_addresses(&client->links[slot], addr, n_addr);
     return slot;
 }

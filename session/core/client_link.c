@@ -16,6 +16,7 @@
 #include "session/core/msg_hop.h"
 #include "session/core/pings.h"
 #include "session/core/slice.h"
+#include "session/core/text.h"
 
 #include <assert.h>
 #include <string.h>
@@ -41,7 +42,7 @@ void rt_clink_welcome(struct rt_client *client, int slot, const uint8_t *payload
         rt_clink_down(client, slot, error == RT_ENOMEM ? "out of memory" : "bad welcome");
         return;
     }
-    rt_slice_copy(msg.host, link->host, sizeof link->host);
+    (void)rt_text_copy(msg.host, link->host, sizeof link->host);
     link->refs++; /* what is learnt must not push out the teacher */
     learn_all(client, &msg);
     link->refs--;
@@ -67,7 +68,7 @@ void rt_clink_refused(struct rt_client *client, int slot, const uint8_t *payload
     uint64_t delay = 0;
     if (msg.c == RT_CLASS_VERSION || msg.c == RT_CLASS_BAD_AUTH || msg.c == RT_CLASS_DENIED) {
         link->refused = msg.c;
-        rt_slice_copy(msg.m, link->refused_text, sizeof link->refused_text);
+        (void)rt_text_copy(msg.m, link->refused_text, sizeof link->refused_text);
         delay = RT_CLIENT_REFUSED_MIN_MS +
                 rt_client_random(client, RT_CLIENT_REFUSED_MAX_MS - RT_CLIENT_REFUSED_MIN_MS + 1);
     } else if (msg.c == RT_CLASS_RETRY_LATER) {

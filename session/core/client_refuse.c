@@ -12,6 +12,7 @@
 #include "session/core/msg.h"
 #include "session/core/msg_hop.h"
 #include "session/core/slice.h"
+#include "session/core/text.h"
 
 /* What a refusal of a channel means for its attachment: protocol.md section 6. */
 
@@ -49,7 +50,7 @@ static void moved(struct rt_catt *att, int from, const struct rt_refuse_msg *msg
 static void refused_for_good(struct rt_catt *att, const struct rt_refuse_msg *msg)
 {
     struct rt_catt_event event = {.kind = RT_CATT_FAILED, .cls = msg->c, .code = msg->code, .sig = msg->sig};
-    rt_slice_copy(msg->m.size > 0 ? msg->m : rt_slice_text(rt_class_name(msg->c)), event.text, sizeof event.text);
+    (void)rt_text_copy(msg->m.size > 0 ? msg->m : rt_slice_text(rt_class_name(msg->c)), event.text, sizeof event.text);
     if (msg->c == RT_CLASS_REWOUND)
         event = (struct rt_catt_event){.kind = RT_CATT_REWOUND, .stream = msg->s, .from = msg->at, .to = msg->got};
     rt_catt_over(att, &event);
@@ -118,7 +119,7 @@ void rt_catt_refused(struct rt_catt *att, const uint8_t *payload, size_t size)
         return;
     }
     att->last.cls = msg.c;
-    rt_slice_copy(msg.m, att->last.text, sizeof att->last.text);
+    (void)rt_text_copy(msg.m, att->last.text, sizeof att->last.text);
     switch (msg.c) {
     case RT_CLASS_RETRY_LATER:
         rt_catt_in_vain(att, from, true);

@@ -4,6 +4,7 @@
 
 #include "session/core/frame.h"
 #include "session/core/limits.h"
+#include "session/core/text.h"
 
 #include <assert.h>
 #include <string.h>
@@ -32,26 +33,12 @@ struct scan {
 
 bool rt_utf8_valid(const uint8_t *data, size_t size)
 {
-    size_t at = 0;
-    while (at < size) {
-        uint8_t lead = data[at++];
-        if (lead < 0x80) {
-            continue;
-        }
-        /* RFC 3629 section 4: the second byte's range excludes overlong forms, surrogates and what is above U+10FFFF.
-         */
-        size_t more = lead >= 0xf0 ? 3 : lead >= 0xe0 ? 2 : 1;
-        uint8_t low = lead == 0xe0 ? 0xa0 : lead == 0xf0 ? 0x90 : 0x80;
-        uint8_t high = lead == 0xed ? 0x9f : lead == 0xf4 ? 0x8f : 0xbf;
-        if (lead < 0xc2 || lead > 0xf4 || more > size - at || data[at] < low || data[at] > high) {
+    for (size_t at = 0; at < size;) {
+        uint32_t point;
+        at += rt_text_char(data + at, size - at, &point);
+        if (point == RT_TEXT_BAD) {
             return false;
         }
-        for (size_t i = 1; i < more; i++) {
-            if ((data[at + i] & 0xc0) != 0x80) {
-                return false;
-            }
-        }
-        at += more;
     }
     return true;
 }

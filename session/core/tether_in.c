@@ -17,6 +17,7 @@
 #include "session/core/tether_hold.h"
 #include "session/core/tether_machine.h"
 #include "session/core/tether_proc.h"
+#include "session/core/text.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -312,7 +313,7 @@ static uint64_t refusal_delay(struct rt_tether *t, const struct rt_refuse_msg *m
 static void on_link_refused(struct rt_tether *t, const struct rt_refuse_msg *msg, uint64_t now)
 {
     t->refused_cls = msg->c;
-    rt_slice_copy(msg->m, t->refused_text, sizeof t->refused_text);
+    (void)rt_text_copy(msg->m, t->refused_text, sizeof t->refused_text);
     if (msg->c == RT_CLASS_STALE && msg->epoch > t->epoch)
         t->epoch = msg->epoch;
     t->may_rejoin =
@@ -342,7 +343,7 @@ static void on_welcome(struct rt_tether *t, const struct rt_welcome_msg *msg, ui
     t->life = msg->life;
     memcpy(t->ticket, msg->tkt.data, msg->tkt.size);
     t->ticket_size = msg->tkt.size;
-    rt_slice_copy(msg->host, t->host, sizeof t->host);
+    (void)rt_text_copy(msg->host, t->host, sizeof t->host);
     t->state = RT_TETHER_LIVE;
     t->live_at = now;
     t->was_useful = false;

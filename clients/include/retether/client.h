@@ -264,9 +264,9 @@ struct retether_host {
 };
 
 struct retether_reply {
-    int error;    /* 0, or RT_ECONN: no agent could be reached; RT_ETIMEDOUT; RT_EPROTO */
-    unsigned cls; /* enum retether_class, when error is 0 */
-    const char *text;
+    int error;                             /* 0, or RT_ECONN: no agent could be reached; RT_ETIMEDOUT; RT_EPROTO */
+    unsigned cls;                          /* enum retether_class, when error is 0 */
+    const char *text;                      /* as all names and labels here: without control characters, may be shown */
     bool more;                             /* another part follows */
     const char *token;                     /* create: the join token's text */
     const struct retether_record *records; /* show: one; list */

@@ -325,8 +325,10 @@ static void take_attach(struct box *box, struct link *link, uint32_t channel, co
     struct box_att *att = find(box, msg->id);
 
     if (box->refusals > 0) {
-        const struct rt_refuse_msg refuse = {
-            .c = box->refuse, .m = rt_slice_text("as the test wants"), .code = box->code, .sig = box->sig};
+        const struct rt_refuse_msg refuse = {.c = box->refuse,
+                                             .m = rt_slice_text(box->words != NULL ? box->words : "as the test wants"),
+                                             .code = box->code,
+                                             .sig = box->sig};
 
         box->refusals--;
         link_refuse(link, channel, &refuse);

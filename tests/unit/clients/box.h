@@ -67,6 +67,7 @@ struct box {
     bool deaf;            /* answers no ATTACH: they are kept as frames */
     uint64_t refuse;      /* the next ATTACHs are refused as this class */
     unsigned refusals;    /* so many times */
+    const char *words;    /* of those; NULL: "as the test wants" */
     uint64_t code, sig;   /* with ENDED */
     unsigned runs;        /* processes that exec has made */
     unsigned detached;    /* DETACHs */

@@ -74,17 +74,18 @@ static void test_json(void **state)
     assert_int_equal(lines(), 1);
     assert_non_null(strstr(text, "\"level\":\"warn\",\"event\":\"link\",\"container\":\"c1\",\"life\":2,\"epoch\":9,"
                                  "\"from\":\"live\",\"to\":\"down\","
-                                 "\"reason\":\"a \\u0022quoted\\u005c \\u001b[31m\\u000areason\"}\n"));
+                                 "\"reason\":\"a \\\"quoted\\\\ \\u001b[31m\\u000areason\"}\n"));
 }
 
 static void test_plain(void **state)
 {
     (void)state;
     tlog.json = false;
-    tell("live", "down", "\033[31m", 1);
+    tell("live", "down", "\033[31m\xc2\x9b\xe2\x80\xae", 1);
     assert_int_equal(lines(), 1);
     assert_non_null(strstr(text, " tether: warn: event=link container=c1 life=2 epoch=9 from=live to=down reason="));
     assert_null(strchr(text, '\033'));
+    assert_non_null(strstr(text, "\\u001b[31m\\u009b\\u202e"));
 }
 
 static void test_resent(void **state)

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#ifndef RETETHER_SESSION_CORE_TEXT_H
+#define RETETHER_SESSION_CORE_TEXT_H
+
+#include "session/core/slice.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Texts that a peer sent and that people will read: refusals, names of hosts, labels. They must neither steer a
+ * terminal, nor break a line, nor show themselves in another order than they are read in. Every such text passes
+ * through rt_text_copy() where it leaves its message; what is written as JSON through rt_text_json(). A container's
+ * output is no such text. */
+
+/* What a byte that belongs to no character counts as. */
+#define RT_TEXT_BAD UINT32_MAX
+/* Bytes of a character written by rt_text_json(). */
+#define RT_TEXT_JSON_MAX 12
+
+/* The bytes of the character at data (1 for a byte that belongs to none: RFC 3629) and its code point. size > 0. */
+size_t rt_text_char(const uint8_t *data, size_t size, uint32_t *point);
+
+/* Whether a character may stand in a text for people: no control (C0, DEL, C1), no end of line or paragraph, nothing
+ * that turns the direction of what follows, no mark of byte order, no tag, not RT_TEXT_BAD. */
+bool rt_text_plain(uint32_t point);
+
+/* Copies a text into out, NUL-terminated: what is not plain as one '?', cut between two characters. Returns its bytes
+ * without the NUL. size > 0. */
+size_t rt_text_copy(struct rt_slice text, char *out, size_t size);
+
+/* The character at data as it stands in a JSON string: what is not plain as \uXXXX, a byte that belongs to none as
+ * \ufffd, '"' and '\' behind a '\'. Returns its bytes in data, those in out in *n. size > 0. */
+size_t rt_text_json(const uint8_t *data, size_t size, char out[RT_TEXT_JSON_MAX + 1], size_t *n);
+
+#endif
