@@ -2,8 +2,11 @@
  * Copyright The retether authors */
 #include "session/core/tether.h"
 
+#include "session/core/class.h"
+#include "session/core/frame.h"
 #include "session/core/pings.h"
 #include "session/core/ring.h"
+#include "session/core/slice.h"
 #include "session/core/tether_att.h"
 #include "session/core/tether_hold.h"
 #include "session/core/tether_in.h"
@@ -105,7 +108,7 @@ void rt_tether_hangup(struct rt_tether *t, const char *reason, uint64_t retry_at
     t->retry_at = retry_at;
 }
 
-static uint64_t back_off(struct rt_tether *t)
+uint64_t rt_tether_back_off(struct rt_tether *t)
 {
     uint64_t half = t->backoff_ms / 2;
     uint64_t delay = half + rt_tether_random(t, half + 1);
@@ -123,7 +126,7 @@ static uint64_t redial(struct rt_tether *t, uint64_t now)
 
     if (t->was_useful || now - t->live_at >= RT_LINK_STABLE_MS)
         t->backoff_ms = RT_DIAL_BACKOFF_MIN_MS;
-    delay = back_off(t);
+    delay = rt_tether_back_off(t);
     return delay <= RT_DIAL_FREE_MS ? 0 : delay;
 }
 
@@ -149,7 +152,7 @@ void rt_tether_lost(struct rt_tether *t, uint64_t now)
 
     link_down(t, now);
     t->state = RT_TETHER_DOWN;
-    t->retry_at = now + (live ? redial(t, now) : back_off(t));
+    t->retry_at = now + (live ? redial(t, now) : rt_tether_back_off(t));
 }
 
 /* ---- time ---- */
@@ -240,7 +243,7 @@ static void tick_link(struct rt_tether *t, uint64_t now)
     uint64_t interval = keepalive_ms(t);
 
     if (t->state == RT_TETHER_HELLO && now >= t->hello_by) {
-        rt_tether_hangup(t, "no welcome in time", now + back_off(t), now);
+        rt_tether_hangup(t, "no welcome in time", now + rt_tether_back_off(t), now);
         return;
     }
     if (t->state != RT_TETHER_LIVE)
@@ -321,6 +324,16 @@ static bool signal_action(struct rt_tether *t, struct rt_tether_action *action, 
     return true;
 }
 
+/* A hello could carry no newer epoch. The process runs on, and ends as without an agent. */
+static void out_of_epochs(struct rt_tether *t)
+{
+    t->state = RT_TETHER_REFUSED;
+    t->retry_at = RT_NO_TIME;
+    t->refused_cls = RT_CLASS_LIMIT;
+    rt_slice_copy(rt_slice_text("no epoch is left to connect with: only a new start of this container can be served"),
+                  t->refused_text, sizeof t->refused_text);
+}
+
 bool rt_tether_next(struct rt_tether *t, struct rt_tether_action *action, uint64_t now)
 {
     memset(action, 0, sizeof *action);
@@ -348,6 +361,10 @@ bool rt_tether_next(struct rt_tether *t, struct rt_tether_action *action, uint64
         return true;
     }
     if ((t->state == RT_TETHER_DOWN || t->state == RT_TETHER_REFUSED) && now >= t->retry_at) {
+        if (t->epoch >= RT_COUNTER_MAX - 1) {
+            out_of_epochs(t);
+            return false;
+        }
         t->state = RT_TETHER_DIALING;
         t->epoch++;
         action->kind = RT_TETHER_DIAL;

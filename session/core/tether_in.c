@@ -297,29 +297,50 @@ unsigned rt_tether_take_items(struct rt_tether *t, uint32_t *proc, uint64_t now)
 
 /* ---- per hop ---- */
 
-static uint64_t refusal_delay(struct rt_tether *t, const struct rt_refuse_msg *msg)
+static uint64_t long_delay(struct rt_tether *t)
+{
+    return RT_REFUSED_MIN_MS + rt_tether_random(t, RT_REFUSED_MAX_MS - RT_REFUSED_MIN_MS);
+}
+
+/* `again`: the same verdict as the last time. What is answered at once is so only once: no agent makes a guest dial in
+ * a tight circle. */
+static uint64_t refusal_delay(struct rt_tether *t, const struct rt_refuse_msg *msg, bool again)
 {
     switch (msg->c) {
     case RT_CLASS_RETRY_LATER:
+        if (msg->delay == 0)
+            return rt_tether_back_off(t);
         return (msg->delay < RT_REFUSED_MAX_MS ? msg->delay : RT_REFUSED_MAX_MS) + rt_tether_random(t, 20);
     case RT_CLASS_STALE:
     case RT_CLASS_LOST:
-        return rt_tether_random(t, RT_DIAL_BACKOFF_MIN_MS + 1);
+        return again ? rt_tether_back_off(t) : rt_tether_random(t, RT_DIAL_BACKOFF_MIN_MS + 1);
     default:
-        return RT_REFUSED_MIN_MS + rt_tether_random(t, RT_REFUSED_MAX_MS - RT_REFUSED_MIN_MS);
+        return long_delay(t);
     }
 }
 
 static void on_link_refused(struct rt_tether *t, const struct rt_refuse_msg *msg, uint64_t now)
 {
+    bool again = t->refused_cls == msg->c;
+    uint64_t delay;
+
     t->refused_cls = msg->c;
     (void)rt_text_copy(msg->m, t->refused_text, sizeof t->refused_text);
-    if (msg->c == RT_CLASS_STALE && msg->epoch > t->epoch)
-        t->epoch = msg->epoch;
+    delay = refusal_delay(t, msg, again);
+    if (msg->c == RT_CLASS_STALE && msg->epoch > t->epoch) {
+#ifndef RT_MUTANT_EPOCH_BELIEVED
+        if (msg->epoch >= RT_COUNTER_MAX - RT_EPOCH_ROOM) {
+            rt_slice_copy(rt_slice_text("the agent names an epoch that leaves no room for newer ones"), t->refused_text,
+                          sizeof t->refused_text);
+            delay = long_delay(t);
+        } else
+#endif
+            t->epoch = msg->epoch;
+    }
     t->may_rejoin =
         msg->c == RT_CLASS_REWOUND || msg->c == RT_CLASS_FORKED || (t->may_rejoin && msg->c == RT_CLASS_RETRY_LATER);
     t->superseded = t->superseded || msg->c == RT_CLASS_SUPERSEDED;
-    rt_tether_hangup(t, "refused", now + refusal_delay(t, msg), now);
+    rt_tether_hangup(t, "refused", now + delay, now);
     t->state = RT_TETHER_REFUSED;
 }
 
@@ -327,6 +348,10 @@ static void on_welcome(struct rt_tether *t, const struct rt_welcome_msg *msg, ui
 {
     if (msg->v != RT_PROTOCOL_VERSION || msg->tkt.size == 0 || msg->life == 0) {
         rt_tether_hangup(t, "a welcome without version, ticket or life", now + RT_REFUSED_MIN_MS, now);
+        return;
+    }
+    if (!t->rejoin && t->ticket_size && msg->life != t->life) {
+        rt_tether_hangup(t, "a welcome to another life than the ticket's", now + RT_REFUSED_MIN_MS, now);
         return;
     }
     if (t->rejoin) { /* another life: nothing that was attached to the old one goes on unseen */
@@ -360,10 +385,16 @@ static void on_end_ok(struct rt_tether *t, const struct rt_end_ok_msg *msg, uint
 {
     if (t->final_at == RT_NO_TIME || t->end_ok)
         return;
+    if (msg->how > RT_END_OTHER) {
+        rt_tether_hangup(t, "the agent keeps the end in a way that nobody knows", now + RT_REFUSED_MIN_MS, now);
+        return;
+    }
     t->end_how = (enum rt_end_how)msg->how;
     if (msg->how == RT_END_LATER) {
+        uint64_t delay = msg->delay ? msg->delay : RT_REPORT_INTERVAL_MS;
+
         t->end_stage = 0;
-        t->end_at = now + (msg->delay ? msg->delay : RT_REPORT_INTERVAL_MS);
+        t->end_at = now + (delay < RT_REFUSED_MAX_MS ? delay : RT_REFUSED_MAX_MS);
         return;
     }
     t->end_ok = true;

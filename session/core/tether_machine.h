@@ -24,6 +24,9 @@
 #define RT_HELLO_TIMEOUT_MS 5000
 #define RT_REFUSED_MIN_MS 5000
 #define RT_REFUSED_MAX_MS 30000
+/* An epoch that an agent names is believed while it leaves room for this many attempts: at one each 500 ms they take 68
+ * years. A higher one is not taken: the tether says so and tries again as after any refusal. */
+#define RT_EPOCH_ROOM (UINT64_C(1) << 32)
 #define RT_REPORT_INTERVAL_MS 1000
 #define RT_KEEPALIVE_BUSY_MS 1000
 #define RT_KEEPALIVE_IDLE_MS 5000
@@ -86,6 +89,7 @@ struct rt_tether {
 };
 
 uint64_t rt_tether_random(struct rt_tether *t, uint64_t below);
+uint64_t rt_tether_back_off(struct rt_tether *t); /* ms until the next attempt; the one after that waits longer */
 void rt_tether_hangup(struct rt_tether *t, const char *reason, uint64_t retry_at, uint64_t now);
 
 #endif
