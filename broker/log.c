@@ -5,7 +5,6 @@
 #include "session/core/text.h"
 
 #include <inttypes.h>
-#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -48,7 +47,7 @@ struct line {
 void rt_log_init(struct rt_log *log, int fd, enum rt_log_level level, enum rt_log_format format)
 {
     memset(log, 0, sizeof *log);
-    log->fd = fd;
+    rt_line_out_init(&log->out, fd);
     log->level = level;
     log->json = format == RT_LOG_JSON || (format == RT_LOG_AUTO && isatty(fd) == 0);
 }
@@ -132,18 +131,12 @@ static void begin(struct line *line, bool json, enum rt_log_level level, const c
 
 static void finish(struct rt_log *log, struct line *line)
 {
-    struct pollfd fd = {.fd = log->fd, .events = POLLOUT};
-
-    if (log->unwritten > 0) {
-        put_number(line, "unwritten", log->unwritten);
+    if (log->out.unwritten > 0) {
+        put_number(line, "unwritten", log->out.unwritten);
     }
     memcpy(line->text + line->used, line->json ? "}\n" : "\n", line->json ? 2 : 1);
     line->used += line->json ? 2 : 1;
-    if (poll(&fd, 1, 0) == 1 && (fd.revents & POLLOUT) != 0 && write(log->fd, line->text, line->used) >= 0) {
-        log->unwritten = 0;
-    } else {
-        log->unwritten++;
-    }
+    rt_line_out_put(&log->out, line->text, line->used);
 }
 
 static bool admit(struct rt_log *log, unsigned kind, uint64_t now)

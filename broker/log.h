@@ -4,6 +4,7 @@
 #define RETETHER_BROKER_LOG_H
 
 #include "broker/core/agent.h"
+#include "session/transport/line_out.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -31,7 +32,7 @@ enum rt_log_kind {
 };
 
 struct rt_log {
-    int fd;
+    struct rt_line_out out;
     enum rt_log_level level;
     bool json;
     struct {
@@ -39,7 +40,6 @@ struct rt_log {
         uint64_t filled_ms; /* 0: never used */
         uint64_t suppressed;
     } buckets[RT_LOG_KINDS];
-    uint64_t unwritten; /* lines that the descriptor did not take */
 };
 
 extern const char *const rt_log_levels[];  /* NULL-terminated */

@@ -55,7 +55,7 @@ static void sleep_ms(unsigned ms)
     }
 }
 
-static void tell(const struct tether_log *log, const char *step, const char *what, int error, const char *advice)
+static void tell(struct tether_log *log, const char *step, const char *what, int error, const char *advice)
 {
     char reason[TETHER_WHY_MAX] = "";
 
@@ -88,6 +88,24 @@ static int mount_one(const struct mount_point *point)
     return mount(point->type, point->path, point->type, point->flags, point->data) == 0 ? 0 : errno;
 }
 
+/* A console must not stop the log, and there is no /proc yet to open it anew (line_out.h): where stderr is the console,
+ * it becomes one of its own that does not wait. */
+static void unblock_console(const char *path)
+{
+    struct stat console, given;
+    int fd;
+
+    if (stat(path, &console) != 0 || fstat(STDERR_FILENO, &given) != 0 || !S_ISCHR(given.st_mode) ||
+        given.st_rdev != console.st_rdev) {
+        return;
+    }
+    fd = open(path, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+    if (fd >= 0) {
+        (void)dup2(fd, STDERR_FILENO);
+        close(fd);
+    }
+}
+
 int tether_init_console(void)
 {
     const char *const devices[] = {"/dev/console", "/dev/null"};
@@ -102,6 +120,7 @@ int tether_init_console(void)
         } while (fd >= 0 && fd <= STDERR_FILENO);
         if (fd >= 0) {
             close(fd);
+            unblock_console(devices[i]);
             return RT_OK;
         }
     }
@@ -123,7 +142,7 @@ static int load_module(const char *path)
     return error;
 }
 
-static void load_modules(const struct tether_init *init, const struct tether_log *log)
+static void load_modules(const struct tether_init *init, struct tether_log *log)
 {
     for (size_t i = 0; i < init->n_modules; i++) {
         const char *path = init->modules[i];
@@ -172,7 +191,7 @@ static int bring_up(int fd, const struct tether_link *link)
     return ioctl(fd, SIOCSIFFLAGS, &data) == 0 ? 0 : errno;
 }
 
-static void bring_links_up(const struct tether_init *init, const struct tether_log *log)
+static void bring_links_up(const struct tether_init *init, struct tether_log *log)
 {
     static const struct tether_link loopback = {.name = "lo"}; /* the kernel gives it its address */
     int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -191,7 +210,7 @@ static void bring_links_up(const struct tether_init *init, const struct tether_l
     close(fd);
 }
 
-void tether_init_boot(const struct tether_init *init, const struct tether_log *log)
+void tether_init_boot(const struct tether_init *init, struct tether_log *log)
 {
     for (size_t i = 0; i < N_MOUNTS; i++) {
         tell(log, "mount", mounts[i].path, mount_one(&mounts[i]),
@@ -221,7 +240,7 @@ static void reap(void)
     }
 }
 
-_Noreturn void tether_init_power_off(const struct tether_log *log, bool failed)
+_Noreturn void tether_init_power_off(struct tether_log *log, bool failed)
 {
     /* kill(-1) and reboot() mean the whole machine, and are this process's to call only as its init. */
     assert(getpid() == 1);

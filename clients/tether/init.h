@@ -30,11 +30,11 @@ struct tether_init {
 RT_MUST_CHECK int tether_init_console(void);
 
 /* Mounts, PATH and HOME where there are none, hostname, modules, links. */
-void tether_init_boot(const struct tether_init *init, const struct tether_log *log);
+void tether_init_boot(const struct tether_init *init, struct tether_log *log);
 
 /* Kills what is left, syncs, and powers the machine off; in a pid namespace, ends that. Only for process 1: any other
  * one is aborted. failed: leave people time to read why on the console. A process that may not power off stays for
  * ever, as process 1 must never exit. */
-_Noreturn void tether_init_power_off(const struct tether_log *log, bool failed);
+_Noreturn void tether_init_power_off(struct tether_log *log, bool failed);
 
 #endif

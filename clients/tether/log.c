@@ -11,14 +11,11 @@
 #include <time.h>
 #include <unistd.h>
 
-/* A reason and a host of nothing but escapes fit; PIPE_BUF, so that lines of two writers do not mix. */
-#define LINE_MAX_BYTES 4096
-
 static const char *const level_names[] = {"error", "warn", "info", "debug"};
 
 struct line {
-    char text[LINE_MAX_BYTES];
-    size_t used; /* at most the size less one; what does not fit is cut */
+    char text[RT_LINE_OUT_MAX]; /* a reason and a host of nothing but escapes fit */
+    size_t used;                /* at most the size less one; what does not fit is cut */
 };
 
 int tether_log_level(const char *text, enum tether_log_level *level)
@@ -38,6 +35,7 @@ void tether_log_init(struct tether_log *log, enum tether_log_level level, bool j
     log->level = level;
     log->json = json || isatty(STDERR_FILENO) == 0;
     log->tokens = TETHER_LOG_BURST * 1000;
+    rt_line_out_init(&log->out, STDERR_FILENO);
 }
 
 static void put(struct line *line, const char *text, size_t size)
@@ -130,30 +128,33 @@ static void begin(struct line *line, bool json, enum tether_log_level level)
     }
 }
 
-static void finish(struct line *line, bool json)
+static void finish(struct tether_log *log, struct line *line)
 {
+    char unwritten[64];
+    int n = log->out.unwritten > 0
+                ? snprintf(unwritten, sizeof(unwritten), log->json ? ",\"unwritten\":%" PRIu64 : " unwritten=%" PRIu64,
+                           log->out.unwritten)
+                : 0;
     /* A line that was cut still ends as one. */
-    size_t limit = sizeof(line->text) - 4;
+    size_t limit = sizeof(line->text) - 4 - (size_t)n;
 
     line->used = line->used < limit ? line->used : limit;
-    put_text(line, json ? "}\n" : "\n");
-    /* Nobody reads a log that cannot be written. */
-    if (write(STDERR_FILENO, line->text, line->used) < 0) {
-        return;
-    }
+    put(line, unwritten, (size_t)n);
+    put_text(line, log->json ? "}\n" : "\n");
+    rt_line_out_put(&log->out, line->text, line->used);
 }
 
-void tether_log_error(const struct tether_log *log, const char *reason)
+void tether_log_error(struct tether_log *log, const char *reason)
 {
     struct line line;
 
     begin(&line, log->json, TETHER_LOG_ERROR);
     put_field(&line, log->json, "event", "failed");
     put_field(&line, log->json, "reason", reason);
-    finish(&line, log->json);
+    finish(log, &line);
 }
 
-void tether_log_step(const struct tether_log *log, enum tether_log_level level, const char *step, const char *what,
+void tether_log_step(struct tether_log *log, enum tether_log_level level, const char *step, const char *what,
                      const char *reason)
 {
     struct line line;
@@ -170,7 +171,7 @@ void tether_log_step(const struct tether_log *log, enum tether_log_level level, 
     if (reason[0] != '\0') {
         put_field(&line, log->json, "reason", reason);
     }
-    finish(&line, log->json);
+    finish(log, &line);
 }
 
 /* As options take it. */
@@ -188,7 +189,7 @@ static void duration(uint64_t ms, char *out, size_t size)
     snprintf(out, size, "%" PRIu64 "%s", ms / units[i].ms, units[i].unit);
 }
 
-void tether_log_stay(const struct tether_log *log, const char *container, uint64_t end_timeout_ms)
+void tether_log_stay(struct tether_log *log, const char *container, uint64_t end_timeout_ms)
 {
     struct line line;
     char time[32];
@@ -208,7 +209,7 @@ void tether_log_stay(const struct tether_log *log, const char *container, uint64
     if (end_timeout_ms > 0) {
         put_field(&line, log->json, "option", "--end-timeout");
     }
-    finish(&line, log->json);
+    finish(log, &line);
 }
 
 static bool is(const char *a, const char *b)
@@ -290,5 +291,5 @@ void tether_log_event(struct tether_log *log, const struct retether_guest_event 
         put_number(&line, log->json, "left_out", log->left_out);
         log->left_out = 0;
     }
-    finish(&line, log->json);
+    finish(log, &line);
 }

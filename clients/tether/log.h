@@ -5,6 +5,7 @@
 
 #include "retether/guest.h"
 #include "session/core/error.h"
+#include "session/transport/line_out.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -13,7 +14,8 @@
  *
  * While no agent answers, or one refuses, the same transitions come again and again: those are told once, then at debug
  * level. The others share a bucket of TETHER_LOG_BURST lines that fills with TETHER_LOG_RATE lines a second; a line
- * that finds it empty is counted, and the next one says how many were left out. */
+ * that finds it empty is counted, and the next one says how many were left out. A stderr that takes nothing (a serial
+ * console that is held up) loses lines rather than stop the container; the next one says how many. */
 
 #define TETHER_LOG_BURST UINT64_C(50)
 #define TETHER_LOG_RATE UINT64_C(2)
@@ -31,18 +33,19 @@ struct tether_log {
     uint64_t tokens;     /* of the bucket, in thousandths of a line */
     uint64_t filled_at;  /* ms */
     uint64_t left_out;   /* lines */
+    struct rt_line_out out;
 };
 
 RT_MUST_CHECK int tether_log_level(const char *text, enum tether_log_level *level);
 void tether_log_init(struct tether_log *log, enum tether_log_level level, bool json);
 /* A failure of the program itself. */
-void tether_log_error(const struct tether_log *log, const char *reason);
+void tether_log_error(struct tether_log *log, const char *reason);
 /* A step of an init: "mount", "module", ..., what it was about, and when it failed, why and what to do ("" otherwise).
  */
-void tether_log_step(const struct tether_log *log, enum tether_log_level level, const char *step, const char *what,
+void tether_log_step(struct tether_log *log, enum tether_log_level level, const char *step, const char *what,
                      const char *reason);
 /* The command has ended while no agent is there to take its exit status: how long it stays for one. 0: for ever. */
-void tether_log_stay(const struct tether_log *log, const char *container, uint64_t end_timeout_ms);
+void tether_log_stay(struct tether_log *log, const char *container, uint64_t end_timeout_ms);
 /* now: milliseconds of a monotonic clock. */
 void tether_log_event(struct tether_log *log, const struct retether_guest_event *event, uint64_t now);
 

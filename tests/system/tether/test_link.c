@@ -2,12 +2,14 @@
  * Copyright The retether authors */
 #include "tests/system/tether/fake_agent.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -125,11 +127,40 @@ static void test_hold_blocks(void **state)
 
 #define FAKE_TEST(name) cmocka_unit_test_setup_teardown(name, fake_setup, fake_teardown)
 
+/* Its stderr is a pipe that is full and stays so: the container is served all the same, to its end. */
+static void test_full_log(void **state)
+{
+    struct fake_agent *agent = *state;
+    char path[128];
+    char zero[4096] = {0};
+    int reader;
+    int writer;
+
+    snprintf(path, sizeof(path), "%s/log", agent->dir);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    reader = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    writer = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+    assert_true(reader >= 0 && writer >= 0);
+    while (write(writer, zero, sizeof(zero)) > 0) {
+    }
+    agent->options[0] = "--log-level";
+    agent->options[1] = "debug";
+    fake_start(agent, (const char *const[]){"cat", NULL});
+    fake_until(agent, is_attached, NULL, LIMIT_MS);
+    fake_cut(agent);
+    fake_input(agent, "still\n", 6);
+    fake_input_end(agent);
+    fake_finish(agent, 0, LIMIT_MS);
+    assert_string_equal(fake_text(agent), "still\n");
+    close(reader);
+    close(writer);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         FAKE_TEST(test_late_agent), FAKE_TEST(test_cut_under_load), FAKE_TEST(test_cut_in_handshakes),
-        FAKE_TEST(test_garbage),    FAKE_TEST(test_hold_blocks),
+        FAKE_TEST(test_garbage),    FAKE_TEST(test_hold_blocks),    FAKE_TEST(test_full_log),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,6 +6,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -34,6 +35,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
+    rt_line_out_close(&tlog.out);
     dup2(saved, STDERR_FILENO);
     close(saved);
     close(from);
@@ -154,6 +156,31 @@ static void test_long_line_is_cut(void **state)
     assert_true(strlen(text) <= 4096);
 }
 
+/* Nobody reads stderr, which waits: lines are lost, the next one says how many, whole as it is. */
+static void test_full_stderr(void **state)
+{
+    char *expected;
+
+    (void)state;
+    assert_int_equal(fcntl(STDERR_FILENO, F_SETFL, 0), 0);
+    (void)fcntl(STDERR_FILENO, F_SETPIPE_SZ, 4096);
+    rt_line_out_init(&tlog.out, STDERR_FILENO);
+    for (unsigned i = 0; i < 2000; i++) {
+        tether_log_error(&tlog, "nobody reads this, over and over again");
+    }
+    assert_true(tlog.out.unwritten > 1000);
+    assert_true(
+        asprintf(&expected, ",\"reason\":\"read\",\"unwritten\":%llu}\n", (unsigned long long)tlog.out.unwritten) > 0);
+    assert_true(lines() + tlog.out.unwritten == 2000);
+    tether_log_error(&tlog, "read");
+    assert_int_equal(lines(), 1);
+    assert_non_null(strstr(text, expected));
+    free(expected);
+    tether_log_error(&tlog, "read");
+    assert_int_equal(lines(), 1);
+    assert_null(strstr(text, "unwritten"));
+}
+
 static void test_stay(void **state)
 {
     static const struct {
@@ -191,6 +218,7 @@ int main(void)
         LOG_TEST(test_refusals_are_told_again_in_time),
         LOG_TEST(test_flood_is_bounded),
         LOG_TEST(test_long_line_is_cut),
+        LOG_TEST(test_full_stderr),
         LOG_TEST(test_stay),
     };
 
