@@ -173,9 +173,9 @@ static void test_nobody_reads_any_more(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_pipe),   cmocka_unit_test(test_pipe_that_cannot_be_opened_anew),
+        cmocka_unit_test(test_pipe),     cmocka_unit_test(test_pipe_that_cannot_be_opened_anew),
         cmocka_unit_test(test_terminal), cmocka_unit_test(test_socket),
-        cmocka_unit_test(test_file),   cmocka_unit_test(test_nobody_reads_any_more),
+        cmocka_unit_test(test_file),     cmocka_unit_test(test_nobody_reads_any_more),
     };
 
     (void)signal(SIGPIPE, SIG_IGN);
