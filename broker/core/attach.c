@@ -173,9 +173,9 @@ void rt_ag_held_moved(struct rt_agent *agent, struct ag_session *session)
 }
 
 /* Asks the store where the session is. Without an answer the attach stays held. */
-static void look(struct rt_agent *agent, struct ag_held *held, uint64_t cursor)
+static void look(struct rt_agent *agent, struct ag_held *held, const struct rt_store_cursor *cursor)
 {
-    struct rt_store_op op = {.kind = RT_STORE_GET, .cursor = cursor};
+    struct rt_store_op op = {.kind = RT_STORE_GET};
     struct ag_op about = {.session = held->session, .held = held};
 
     if (held->session != NULL) {
@@ -184,6 +184,10 @@ static void look(struct rt_agent *agent, struct ag_held *held, uint64_t cursor)
         struct rt_attach_msg msg;
         char why[RT_TEXT_MAX];
         op.kind = RT_STORE_FIND;
+        op.every = true;
+        if (cursor != NULL) {
+            op.cursor = *cursor;
+        }
         if (rt_msg_decode(RT_MSG_ATTACH, held->payload, held->size, &msg, why, sizeof why) != 0) {
             return;
         }
@@ -199,7 +203,7 @@ void rt_ag_held_again(struct rt_agent *agent)
     HASH_ITER(hh, agent->held, held, next)
     {
         if (held->op == 0 && agent->n_ops < RT_STORE_OPS_MAX / 2) { /* claims go before */
-            look(agent, held, 0);
+            look(agent, held, NULL);
         }
     }
 }
@@ -225,8 +229,8 @@ static void found_page(struct rt_agent *agent, struct ag_held *held, const struc
         }
         memcpy(held->candidate, reply->records[i].key.tenant, sizeof held->candidate);
     }
-    if (reply->cursor != 0) {
-        look(agent, held, reply->cursor);
+    if (reply->cursor.host[0] != '\0') {
+        look(agent, held, &reply->cursor);
         return;
     }
     if (held->candidate[0] != '\0') {
@@ -247,7 +251,7 @@ static void found_page(struct rt_agent *agent, struct ag_held *held, const struc
     ag_list_push(&session->held, &held->in_session);
     rt_ag_session_settle(agent, session);
     if (!answer_known(agent, held)) {
-        look(agent, held, 0);
+        look(agent, held, NULL);
     }
 }
 
@@ -379,7 +383,7 @@ static void hold_and_look(struct rt_agent *agent, struct ag_link *link, uint32_t
         link->heard = agent->now;
         rt_ag_link_arm(agent, link);
     }
-    look(agent, held, 0);
+    look(agent, held, NULL);
 }
 
 void rt_ag_attach(struct rt_agent *agent, struct ag_link *link, uint32_t channel, uint8_t *frame, size_t size)

@@ -126,9 +126,11 @@ static void ask_store(struct rt_agent *agent, struct ag_ask *ask, struct rt_stor
     }
 }
 
-static void ask_page(struct rt_agent *agent, struct ag_ask *ask, uint64_t cursor)
+/* The page behind ask->cursor. */
+static void ask_page(struct rt_agent *agent, struct ag_ask *ask)
 {
-    struct rt_store_op op = {.kind = RT_STORE_FIND, .key = ask->key, .cursor = cursor};
+    struct rt_store_op op = {
+        .kind = RT_STORE_FIND, .key = ask->key, .cursor = ask->cursor, .every = ask->what == ASK_SHOW};
 
     memcpy(op.host, ask->host, sizeof op.host);
     ask_store(agent, ask, &op);
@@ -243,14 +245,26 @@ static void finish_ambiguous(struct rt_agent *agent, struct ag_ask *ask, bool al
     finish(agent, ask, RT_CLASS_AMBIGUOUS, text);
 }
 
+/* One that moves may be found on both hosts. */
+static bool found_before(const struct ag_ask *ask, const struct rt_key *key)
+{
+    for (size_t i = 0; i < ask->n_found && i < sizeof ask->found / sizeof ask->found[0]; i++) {
+        if (rt_key_equal(&ask->found[i], key)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* A page of the search by prefix, or for an operator's plain name in all tenants. */
 static void show_page(struct rt_agent *agent, struct ag_ask *ask, const struct rt_store_reply *reply)
 {
     size_t most = sizeof ask->found / sizeof ask->found[0];
+    bool more = reply->cursor.host[0] != '\0';
 
     for (size_t i = 0; i < reply->n_records; i++) {
         const struct rt_store_record *record = &reply->records[i];
-        if (!ask->prefix && strcmp(record->key.cid, ask->key.cid) != 0) {
+        if ((!ask->prefix && strcmp(record->key.cid, ask->key.cid) != 0) || found_before(ask, &record->key)) {
             continue;
         }
         if (ask->n_found < most) {
@@ -266,10 +280,11 @@ static void show_page(struct rt_agent *agent, struct ag_ask *ask, const struct r
             *ask->record = *record;
         }
     }
-    if (reply->cursor != 0 && ask->n_found <= most) {
-        ask_page(agent, ask, reply->cursor);
+    ask->cursor = reply->cursor;
+    if (more && ask->n_found <= most) {
+        ask_page(agent, ask);
     } else if (ask->n_found > 1) {
-        finish_ambiguous(agent, ask, reply->cursor == 0);
+        finish_ambiguous(agent, ask, !more);
     } else if (ask->n_found == 1) {
         finish_record(agent, ask, ask->record);
     } else if (rt_ag_whole(agent)) {
@@ -290,7 +305,7 @@ static void show_reply(struct rt_agent *agent, struct ag_ask *ask, const struct 
     } else if (reply->kind == RT_STORE_FIND) {
         show_page(agent, ask, reply);
     } else if (record == NULL && ask->prefix) {
-        ask_page(agent, ask, 0);
+        ask_page(agent, ask);
     } else if (!wait_for_guest(agent, ask, record)) {
         if (record != NULL) {
             finish_record(agent, ask, record);
@@ -306,28 +321,31 @@ static void show_reply(struct rt_agent *agent, struct ag_ask *ask, const struct 
 
 static void list_reply(struct rt_agent *agent, struct ag_ask *ask, const struct rt_store_reply *reply)
 {
+    bool more = reply->cursor.host[0] != '\0';
     size_t at = 0;
 
     if (reply->error != 0) {
         finish_error(agent, ask, reply->error == RT_ENOTFOUND ? RT_EUNAVAIL : reply->error);
         return;
     }
-    do {
+    while (at < reply->n_records || !more) {
         struct rt_reply_msg *out = agent->reply;
         memset(out, 0, sizeof *out);
         for (; at < reply->n_records && out->n_recs < RECORDS_PER_REPLY; at++) {
             rt_ag_fill_record(agent, &reply->records[at], &out->recs[out->n_recs++]);
         }
-        out->more = at < reply->n_records || reply->cursor != 0;
+        out->more = more || at < reply->n_records;
         send_reply(agent, ask->link, ask->request, out);
-    } while (at < reply->n_records);
-    if (reply->cursor == 0) {
-        rt_ag_ask_free(agent, ask);
-    } else if (ask->link->congested) {
+        if (!out->more) {
+            rt_ag_ask_free(agent, ask);
+            return;
+        }
+    }
+    ask->cursor = reply->cursor;
+    if (ask->link->congested) {
         ask->parked = true;
-        ask->cursor = reply->cursor;
     } else {
-        ask_page(agent, ask, reply->cursor);
+        ask_page(agent, ask);
     }
 }
 
@@ -340,7 +358,7 @@ void rt_ag_asks_drained(struct rt_agent *agent, struct ag_link *link)
         next = node->next;
         if (ask->parked) {
             ask->parked = false;
-            ask_page(agent, ask, ask->cursor);
+            ask_page(agent, ask);
         }
     }
 }
@@ -496,6 +514,7 @@ static int prepare(struct ag_ask *ask, const struct rt_request_msg *msg, struct 
         memcpy(ask->key.tenant, LOCAL_TENANT, sizeof LOCAL_TENANT);
     }
     op->key = ask->key;
+    op->every = ask->what == ASK_SHOW;
     memcpy(op->host, ask->host, sizeof op->host);
     op->label = msg->label;
     op->ring = msg->ring;

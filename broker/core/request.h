@@ -5,6 +5,7 @@
 
 #include "broker/core/list.h"
 #include "broker/core/timer.h"
+#include "migrate/core/store_op.h"
 #include "migrate/core/ticket.h"
 #include "session/core/limits.h"
 #include "session/core/slice.h"
@@ -23,8 +24,6 @@
 struct ag_link;
 struct ag_session;
 struct rt_agent;
-struct rt_store_record;
-struct rt_store_reply;
 struct rt_record_msg;
 
 struct ag_ask { /* a REQUEST without its answer */
@@ -38,7 +37,7 @@ struct ag_ask { /* a REQUEST without its answer */
     bool prefix, parked, expired;
     struct rt_key key;
     char host[RT_HOST_MAX + 1];
-    uint64_t cursor;
+    struct rt_store_cursor cursor;
     /* of a search for one record by prefix or across tenants */
     uint32_t n_found;
     struct rt_key found[5];

@@ -220,7 +220,7 @@ static void write_state(struct rt_agent *agent, struct ag_session *session, enum
 /* Reads the record of a served session. */
 static void audit(struct rt_agent *agent, struct ag_session *session)
 {
-    struct rt_store_op op = {.kind = RT_STORE_GET, .key = session->key};
+    struct rt_store_op op = {.kind = RT_STORE_GET, .key = session->key, .audit = true};
     struct ag_op about = {.session = session};
 
     session->audit_at = agent->now + RT_AGENT_AUDIT_MS;

@@ -201,11 +201,14 @@ static void news_host(struct rt_agent *agent, const struct rt_store_news *news)
 
 /* Records that name this host as their owner while nobody serves them here: left by an earlier run. Found once after
  * the start and whenever the store is another one, a page at a time. */
-static void census(struct rt_agent *agent, uint64_t cursor)
+static void census(struct rt_agent *agent, const struct rt_store_cursor *cursor)
 {
-    struct rt_store_op op = {.kind = RT_STORE_FIND, .cursor = cursor};
+    struct rt_store_op op = {.kind = RT_STORE_FIND, .every = true};
     struct ag_op about = {.census = true};
 
+    if (cursor != NULL) {
+        op.cursor = *cursor;
+    }
     rt_slice_copy(rt_slice_text(agent->config.host), op.host, sizeof op.host);
     agent->census_done = rt_ag_store(agent, &op, &about) != 0;
 }
@@ -228,8 +231,8 @@ static void census_reply(struct rt_agent *agent, const struct rt_store_reply *re
             rt_ag_session_orphan(agent, session, record->rule.life, record->rule.epoch);
         }
     }
-    if (reply->cursor != 0) {
-        census(agent, reply->cursor);
+    if (reply->cursor.host[0] != '\0') {
+        census(agent, &reply->cursor);
     }
 }
 
@@ -252,7 +255,7 @@ void rt_agent_store_news(struct rt_agent *agent, const struct rt_store_news *new
         rt_ag_kept_again(agent);
         rt_ag_held_again(agent);
         if (news->fresh || !agent->census_done) {
-            census(agent, 0);
+            census(agent, NULL);
         }
         break;
     case RT_STORE_DOWN:

@@ -35,6 +35,15 @@ enum rt_store_op_kind {
     RT_STORE_HOSTS, /* the registry */
 };
 
+/* Where a FIND goes on: behind this member of that host's set. Sets come in the order of their hosts' names, members in
+ * their own, so what does not move is found once, whatever else comes, goes or moves meanwhile. All zero: at the
+ * beginning; of a reply: that there is no more. */
+struct rt_store_cursor {
+    char host[RT_HOST_MAX + 1];
+    char member[RT_TENANT_MAX + RT_CID_MAX + 2]; /* "tenant/cid"; "": before the first */
+    uint64_t since_ms; /* store's clock when the search began: what has moved since may have been told already */
+};
+
 struct rt_store_op {
     enum rt_store_op_kind kind;
     uint64_t id;                 /* the asker's; comes back in the reply */
@@ -49,7 +58,11 @@ struct rt_store_op {
     struct rt_end_msg end;       /* END */
     struct rt_slice tail[2];     /* END: stdout, stderr; they end at the final offsets */
     char host[RT_HOST_MAX + 1];  /* FIND: only this host, or "" */
-    uint64_t cursor;             /* FIND: 0 first, then the reply's */
+    struct rt_store_cursor cursor;
+    /* FIND: a search for one, which must not miss who moves at this moment; the same record may come twice. A listing
+     * (false) tells each once, and may miss one that moves while it runs. */
+    bool every;
+    bool audit; /* GET: of a session served here: it is listed again where it is not */
 };
 
 /* A record as GET, FIND and (the owner's part) claims return it. Plain data. */
@@ -94,7 +107,7 @@ struct rt_store_reply {
     struct rt_slice past;            /* TAKE with verdict OK: of the record as it is now; until the callback returns */
     struct rt_store_record *records; /* GET (0 or 1), FIND; live until the callback returns */
     size_t n_records;
-    uint64_t cursor;             /* FIND: not 0 = there is more */
+    struct rt_store_cursor cursor;
     struct rt_store_host *hosts; /* HOSTS; until the callback returns */
     size_t n_hosts;
     enum rt_end_how how;     /* END; OTHER: nothing was written */

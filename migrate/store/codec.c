@@ -138,7 +138,7 @@ static int add_claim(struct rt_store_args *args, const struct rt_store_op *op)
     return 0;
 }
 
-static int add_create(struct rt_store_args *args, const struct rt_store_op *op, const char *host)
+static int add_create(struct rt_store_args *args, const struct rt_store_op *op)
 {
     if (op->label.size > RT_LABEL_MAX || op->ring >= RT_COUNTER_MAX) {
         return RT_EINVAL;
@@ -146,7 +146,8 @@ static int add_create(struct rt_store_args *args, const struct rt_store_op *op, 
     add_function(args, "rt3_create", &op->key);
     add_slice(args, op->label);
     add_number(args, op->ring);
-    rt_redis_text(&args->redis, host);
+    rt_redis_text(&args->redis, op->key.tenant);
+    rt_redis_text(&args->redis, op->key.cid);
     return 0;
 }
 
@@ -217,7 +218,7 @@ int rt_store_encode(const struct rt_store_op *op, const char *host, struct rt_st
     }
     switch (op->kind) {
     case RT_STORE_CREATE:
-        return add_create(args, op, host);
+        return add_create(args, op);
     case RT_STORE_TEST:
     case RT_STORE_TAKE:
         return add_claim(args, op);

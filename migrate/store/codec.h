@@ -17,8 +17,8 @@
 #define RT_STORE_CHANNEL "rt:claimed"
 #define RT_STORE_REGISTRY "rt:reg"
 #define RT_STORE_BIRTH "rt:birth"
-/* What nobody refreshes is gone after this. As TTL_MS in functions.lua. */
-#define RT_STORE_TTL_MS (7LL * 24 * 3600 * 1000)
+/* A set of sessions that its agent does not walk over any more is gone after this. As SET_TTL_MS in functions.lua. */
+#define RT_STORE_SET_TTL_MS (8LL * 24 * 3600 * 1000)
 /* A registry row: text lines. A longer one is not looked at. */
 #define RT_STORE_ROW_MAX 1024
 
@@ -42,8 +42,7 @@ RT_MUST_CHECK int rt_store_parse_outcome(const redisReply *reply, struct rt_clai
                                          char set[RT_HOST_MAX + 1]);
 /* The past that such a reply ends with, at most RT_PAST_MAX bytes; points into the reply. */
 RT_MUST_CHECK int rt_store_parse_past(const redisReply *reply, struct rt_slice *past);
-RT_MUST_CHECK int rt_store_parse_created(const redisReply *reply, struct rt_claim_outcome *outcome,
-                                         char set[RT_HOST_MAX + 1]);
+RT_MUST_CHECK int rt_store_parse_created(const redisReply *reply, struct rt_claim_outcome *outcome);
 /* STATE, REPORT, END: *error is 0, or RT_ENOTFOUND when it was not written; the verdict says why. */
 RT_MUST_CHECK int rt_store_parse_written(const redisReply *reply, struct rt_claim_outcome *outcome, int *error);
 /* HGETALL. 1 and the record, or 0 when there is none. */
@@ -62,7 +61,7 @@ RT_MUST_CHECK int rt_store_parse_row(const char *host, size_t host_size, const c
                                      struct rt_store_row *row);
 /* The part of a row that the agent writes: sessions, version, addresses. Returns its size. */
 size_t rt_store_format_row(const struct rt_store_host *host, char out[RT_STORE_ROW_MAX]);
-/* A message on RT_STORE_CHANNEL. */
+/* A message on RT_STORE_CHANNEL; life 0 and host "": the record was made where there was none. */
 RT_MUST_CHECK int rt_store_parse_claimed(const char *text, size_t size, struct rt_store_news *news);
 
 RT_MUST_CHECK int rt_store_parse_id(const char *hex, size_t size, struct rt_id *id);

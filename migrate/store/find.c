@@ -6,24 +6,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* FIND: first the ranges of all hosts' sets, in the order of the hosts' names, until the page is full; then the
- * records. Both are pipelined; answers come in the order of the calls. The cursor is 1 + (host's index << 32 | index in
- * its set). */
+/* FIND: ranges of the hosts' sets, in the order of the hosts' names, until the page is full or there is no more; then
+ * the records. A few hosts' ranges are asked for together, then twice as many, so that neither a page out of one large
+ * set nor a search over a thousand small ones asks for much that it has no use for. */
 
-#define HOSTS_MAX (RT_AGENTS_MAX + 1)
+#define FIRST_BATCH 4
+#define BATCH_MAX 256
 
 struct rt_store_find {
     char tenant[RT_TENANT_MAX + 1]; /* "" any */
     char prefix[RT_CID_MAX + 1];
-    char hosts[HOSTS_MAX][RT_HOST_MAX + 1];
+    bool every;
+    struct rt_store_cursor from, next; /* this page's, the next one's */
+    char (*hosts)[RT_HOST_MAX + 1];    /* owned; from the cursor's on */
     size_t n_hosts;
-    size_t first_host; /* where this page starts */
-    uint64_t first_at;
-    size_t pending;  /* calls under way in this step */
-    size_t answered; /* of this step */
-    int error;       /* the first */
+    size_t at, batch; /* hosts asked so far, and at once with the next step */
+    size_t pending;   /* calls under way in this step */
+    size_t answered;  /* of this step */
+    int error;        /* the first */
     bool full;
-    uint64_t cursor;
     struct {
         struct rt_key key;
         size_t host;
@@ -37,13 +38,9 @@ void rt_store_find_free(struct rt_store_find *find)
 {
     if (find) {
         free(find->records);
+        free(find->hosts);
         free(find);
     }
-}
-
-static uint64_t cursor_of(size_t host, uint64_t at)
-{
-    return 1 + ((uint64_t)host << 32 | at);
 }
 
 static void finish(struct rt_store_run *run)
@@ -55,32 +52,11 @@ static void finish(struct rt_store_run *run)
     if (!find->error) {
         reply.records = records;
         reply.n_records = find->n_records;
-        reply.cursor = find->cursor;
+        reply.cursor = find->next;
     }
     find->records = NULL;
     rt_store_run_done(run, &reply);
     free(records);
-}
-
-/* The set lists what is gone, or what another host lists. */
-static void prune(struct rt_store *store, const struct rt_key *key, const char *host)
-{
-    struct rt_redis_args args = {.n = 0};
-    char set[RT_HOST_MAX + 16], record[RT_STORE_KEY_MAX], member[RT_STORE_MEMBER_MAX];
-
-    rt_store_host_key(host, set);
-    rt_store_key(key, 'r', record);
-    rt_store_member(key, member);
-    rt_redis_text(&args, "FCALL");
-    rt_redis_text(&args, "rt3_prune");
-    rt_redis_text(&args, "2");
-    rt_redis_text(&args, set);
-    rt_redis_text(&args, record);
-    rt_redis_text(&args, member);
-    rt_redis_text(&args, host);
-    if (rt_redis_call(&store->commands, &args, 0, NULL, NULL)) {
-        return; /* the next listing tries again */
-    }
 }
 
 static int error_of(struct rt_store_run *run, int error, const redisReply *reply)
@@ -95,6 +71,37 @@ static int error_of(struct rt_store_run *run, int error, const redisReply *reply
 static bool is_no_record(const redisReply *reply)
 {
     return reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "WRONGTYPE", 9) == 0;
+}
+
+/* Whether the search may have told it before: it has moved since, and was on a host that comes before this one. */
+static bool told_before(const struct rt_store_find *find, const struct rt_store_record *record, const char *host)
+{
+#ifdef RT_MUTANT_TOLD_TWICE
+    return false;
+#endif
+    if (record->claimed_ms <= find->from.since_ms) {
+        return false;
+    }
+    for (size_t i = record->n_hist; i-- > 0;) {
+        if (strcmp(record->hist[i].host, host) < 0) {
+            return true;
+        }
+        if (record->hist[i].at_ms <= find->from.since_ms) {
+            return false; /* where it was when the search began */
+        }
+    }
+    return record->n_hist == RT_HISTORY_MAX; /* nobody knows where it was */
+}
+
+/* The set may list what has gone to another host, or comes to this one: a listing tells it where its record says that
+ * it is listed. */
+static bool wanted(const struct rt_store_find *find, const struct rt_store_record *record, const char *set,
+                   const char *host)
+{
+    if (find->every) {
+        return true;
+    }
+    return strcmp(set[0] == '\0' ? record->rule.host : set, host) == 0 && !told_before(find, record, host);
 }
 
 static void record_cb(void *ctx, int error, const redisReply *reply)
@@ -116,13 +123,7 @@ static void record_cb(void *ctx, int error, const redisReply *reply)
         rc = rt_store_parse_record(reply, key, record, set);
         if (rc < 0) {
             rt_store_log(run->store, RT_STORE_ERROR, "the record of %s/%s makes no sense", key->tenant, key->cid);
-        } else if (rc == 0 || strcmp(set, host) != 0) {
-            prune(run->store, key, host);
-            /* What comes after it in the set moves down by one before the next page is asked for. */
-            if (find->cursor && (find->cursor - 1) >> 32 == find->hits[hit].host) {
-                find->cursor--;
-            }
-        } else {
+        } else if (rc > 0 && wanted(find, record, set, host)) {
             find->n_records++;
         }
     }
@@ -166,35 +167,52 @@ static bool fits(const struct rt_store_find *find, const struct rt_key *key)
            strncmp(find->prefix, key->cid, strlen(find->prefix)) == 0;
 }
 
-static void gather(struct rt_store_find *find, size_t host, uint64_t at, const redisReply *reply)
+static void set_next(struct rt_store_find *find, size_t host, const redisReply *member)
 {
+    memcpy(find->next.host, find->hosts[host], sizeof find->next.host);
+    find->next.member[0] = '\0';
+    if (member) {
+        memcpy(find->next.member, member->str, member->len);
+        find->next.member[member->len] = '\0';
+    }
+    find->next.since_ms = find->from.since_ms;
+    find->full = true;
+}
+
+static void gather(struct rt_store_find *find, size_t host, const redisReply *reply)
+{
+    const redisReply *last = NULL;
+
     for (size_t i = 0; i < reply->elements && !find->full; i++) {
         const redisReply *member = reply->element[i];
         struct rt_key key;
 
-        if (member->type != REDIS_REPLY_STRING || rt_store_parse_member(member->str, member->len, &key) ||
-            !fits(find, &key)) {
-            continue;
+        if (member->type != REDIS_REPLY_STRING || rt_store_parse_member(member->str, member->len, &key)) {
+            continue; /* nobody's, and no place to go on from */
         }
-        if (find->n_hits == RT_LIST_MAX) {
-            find->full = true;
-            find->cursor = cursor_of(host, at + i);
-            return;
+        last = member;
+        if (!fits(find, &key)) {
+            continue;
         }
         find->hits[find->n_hits].key = key;
         find->hits[find->n_hits++].host = host;
+        if (find->n_hits == RT_LIST_MAX) {
+            set_next(find, host, member);
+        }
     }
-    if (!find->full && reply->elements == RT_LIST_MAX) {
-        find->full = true;
-        find->cursor = cursor_of(host, at + reply->elements);
+    /* Of what is nobody's the owner's walk makes an end; a whole page of it hides the rest of this set until then. */
+    if (!find->full && reply->elements == RT_LIST_MAX && last) {
+        set_next(find, host, last);
     }
 }
+
+static void next_batch(struct rt_store_run *run);
 
 static void range_cb(void *ctx, int error, const redisReply *reply)
 {
     struct rt_store_run *run = ctx;
     struct rt_store_find *find = run->find;
-    size_t host = find->first_host + find->answered++;
+    size_t host = find->at - find->batch + find->answered++;
     int rc = error_of(run, error, reply);
 
     find->pending--;
@@ -203,19 +221,19 @@ static void range_cb(void *ctx, int error, const redisReply *reply)
     }
     if (rc) {
         find->error = find->error ? find->error : rc;
-    } else {
-        gather(find, host, host == find->first_host ? find->first_at : 0, reply);
+    } else if (!find->full) {
+        gather(find, host, reply);
     }
     if (find->pending == 0) {
-        get_records(run);
+        next_batch(run);
     }
 }
 
-static int send_range(struct rt_store_run *run, size_t host, uint64_t at)
+static int send_range(struct rt_store_run *run, size_t host)
 {
     struct rt_store_find *find = run->find;
     struct rt_redis_args args = {.n = 0};
-    char set[RT_HOST_MAX + 16], low[RT_STORE_MEMBER_MAX + 8], high[RT_STORE_MEMBER_MAX + 8], offset[24], count[24];
+    char set[RT_HOST_MAX + 16], low[RT_STORE_MEMBER_MAX + 8], high[RT_STORE_MEMBER_MAX + 8], count[24];
 
     rt_store_host_key(find->hosts[host], set);
     if (find->tenant[0] == '\0') {
@@ -225,16 +243,61 @@ static int send_range(struct rt_store_run *run, size_t host, uint64_t at)
         snprintf(low, sizeof low, "[%s/%s", find->tenant, find->prefix);
         snprintf(high, sizeof high, "(%s/%s\x7f", find->tenant, find->prefix);
     }
-    snprintf(offset, sizeof offset, "%llu", (unsigned long long)at);
+    if (find->from.member[0] != '\0' && strcmp(find->hosts[host], find->from.host) == 0) {
+        snprintf(low, sizeof low, "(%s", find->from.member);
+    }
     snprintf(count, sizeof count, "%d", RT_LIST_MAX);
     rt_redis_text(&args, "ZRANGEBYLEX");
     rt_redis_text(&args, set);
     rt_redis_text(&args, low);
     rt_redis_text(&args, high);
     rt_redis_text(&args, "LIMIT");
-    rt_redis_text(&args, offset);
+    rt_redis_text(&args, "0");
     rt_redis_text(&args, count);
     return rt_redis_call(run->redis, &args, 0, range_cb, run);
+}
+
+static void next_batch(struct rt_store_run *run)
+{
+    struct rt_store_find *find = run->find;
+    size_t left = find->n_hosts - find->at, twice = find->batch * 2;
+
+    if (find->error || find->full || left == 0) {
+        get_records(run);
+        return;
+    }
+    twice = twice > BATCH_MAX ? BATCH_MAX : twice;
+    find->batch = find->at == 0 ? FIRST_BATCH : twice;
+    find->batch = find->batch > left ? left : find->batch;
+    find->answered = 0;
+    for (size_t i = 0; i < find->batch && !find->error; i++) {
+        find->error = send_range(run, find->at + i);
+        find->pending += !find->error;
+    }
+    find->at += find->batch;
+    /* Once a call is under way, the error comes with the last answer. */
+    if (find->pending == 0) {
+        get_records(run);
+    }
+}
+
+/* [seconds, microseconds] */
+static void time_cb(void *ctx, int error, const redisReply *reply)
+{
+    struct rt_store_run *run = ctx;
+    struct rt_store_find *find = run->find;
+
+    find->error = error_of(run, error, reply);
+    if (!find->error &&
+        (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 || reply->element[0]->type != REDIS_REPLY_STRING ||
+         reply->element[1]->type != REDIS_REPLY_STRING)) {
+        find->error = RT_EUNAVAIL;
+    }
+    if (!find->error && find->from.since_ms == 0) {
+        find->from.since_ms =
+            strtoull(reply->element[0]->str, NULL, 10) * 1000 + strtoull(reply->element[1]->str, NULL, 10) / 1000;
+    }
+    next_batch(run);
 }
 
 static int by_name(const void *a, const void *b)
@@ -242,25 +305,37 @@ static int by_name(const void *a, const void *b)
     return strcmp(a, b);
 }
 
-static void choose_hosts(struct rt_store_run *run, const struct rt_store_op *op)
+/* Those from the cursor's on; a host that has gone meanwhile is passed over. */
+static int choose_hosts(struct rt_store_run *run, const struct rt_store_op *op)
 {
     const struct rt_store *store = run->store;
     struct rt_store_find *find = run->find;
 
+    find->hosts = calloc(store->n_rows + 1, sizeof *find->hosts);
+    if (!find->hosts) {
+        return RT_ENOMEM;
+    }
     if (op->host[0] != '\0') {
         memcpy(find->hosts[find->n_hosts++], op->host, sizeof op->host);
-        return;
+        return 0;
     }
-    memcpy(find->hosts[find->n_hosts++], store->self.host, sizeof store->self.host);
+    if (strcmp(store->self.host, op->cursor.host) >= 0) {
+        memcpy(find->hosts[find->n_hosts++], store->self.host, sizeof store->self.host);
+    }
     for (size_t i = 0; i < store->n_rows; i++) {
-        memcpy(find->hosts[find->n_hosts++], store->rows[i].host.host, sizeof store->rows[i].host.host);
+        if (strcmp(store->rows[i].host.host, op->cursor.host) >= 0) {
+            memcpy(find->hosts[find->n_hosts++], store->rows[i].host.host, sizeof store->rows[i].host.host);
+        }
     }
     qsort(find->hosts, find->n_hosts, sizeof find->hosts[0], by_name);
+    return 0;
 }
 
 int rt_store_find_start(struct rt_store_run *run, const struct rt_store_op *op)
 {
     struct rt_store_find *find = calloc(1, sizeof *find);
+    struct rt_redis_args args = {.n = 0};
+    int rc;
 
     if (!find) {
         return RT_ENOMEM;
@@ -268,18 +343,12 @@ int rt_store_find_start(struct rt_store_run *run, const struct rt_store_op *op)
     run->find = find;
     snprintf(find->tenant, sizeof find->tenant, "%s", op->key.tenant);
     snprintf(find->prefix, sizeof find->prefix, "%s", op->key.cid);
-    choose_hosts(run, op);
-    if (op->cursor > 0) {
-        find->first_host = (size_t)((op->cursor - 1) >> 32);
-        find->first_at = (op->cursor - 1) & UINT32_MAX;
+    find->every = op->every;
+    find->from = op->cursor;
+    rc = choose_hosts(run, op);
+    if (rc) {
+        return rc;
     }
-    if (find->first_host >= find->n_hosts) {
-        return RT_EINVAL;
-    }
-    for (size_t host = find->first_host; host < find->n_hosts && !find->error; host++) {
-        find->error = send_range(run, host, host == find->first_host ? find->first_at : 0);
-        find->pending += !find->error;
-    }
-    /* Once a call is under way, the error comes in the reply. */
-    return find->pending ? 0 : find->error;
+    rt_redis_text(&args, "TIME");
+    return rt_redis_call(run->redis, &args, 0, time_cb, run);
 }

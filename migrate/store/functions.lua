@@ -9,7 +9,10 @@
 -- hex. Fields of a record:
 --   st state, life, ep epoch, inc, tkt confirmed ticket, anc its ancestors (hex, end to end), nonce, host owner,
 --   lost (ms), bound; label, ring, made, claimed, seen (ms), moves, hist ("life epoch at host\n" each, oldest first),
---   rep the newest report, code, sig, out, err of the end; set = the host whose set lists the session.
+--   rep the newest report, code, sig, out, err of the end; set = the host whose set lists the session: written once it
+--   is in that set, so it is listed before, while and after it moves.
+--
+-- A host's set is changed by that host's agent alone.
 
 local CREATED, RUNNING, MOVING, LOST, ENDED = 1, 2, 3, 4, 5
 local OK, RETRY_LATER, STALE, REWOUND, FORKED, SUPERSEDED, LIMIT = 0, 1, 3, 4, 5, 6, 13
@@ -22,6 +25,9 @@ local LABEL_MAX = 256
 local HOST_MAX = 64
 local NUMBER_MAX = 9007199254740991
 local TTL_MS = 7 * 24 * 3600 * 1000
+local SET_TTL_MS = TTL_MS + 24 * 3600 * 1000
+-- For so long a session stays in the set of the host that it left, so that a search finds it in one of the two.
+local LINGER_MS = 60000
 local END_TTL_MS = 24 * 3600 * 1000
 local EXPIRY_MS = 5000
 local HOSTS_MAX = 64
@@ -302,6 +308,9 @@ local function apply(keys, r, c, o, now)
     end
     if not r.exists then
         redis.call('HSET', key, 'made', str(now))
+    end
+    -- A record made anew over a lost one of a container that is served is that container's.
+    if not r.exists or (r.st == CREATED and not c.join) then
         restore(key, c.past, now)
     end
     if o.life ~= r.life or c.inc ~= r.inc then
@@ -315,8 +324,7 @@ local function apply(keys, r, c, o, now)
         end
     end
     redis.call('HSET', key, 'st', o.draining and ENDED or RUNNING, 'life', str(o.life), 'ep', str(c.ep), 'inc', c.inc,
-               'tkt', c.next, 'anc', anc, 'nonce', c.nonce, 'host', c.host, 'bound', c.proof, 'lost', '0', 'set',
-               c.host)
+               'tkt', c.next, 'anc', anc, 'nonce', c.nonce, 'host', c.host, 'bound', c.proof, 'lost', '0')
     redis.call('PEXPIRE', key, o.draining and END_TTL_MS or TTL_MS)
 end
 
@@ -354,18 +362,39 @@ local function claim(keys, args)
     return {o.verdict, o.draining and 1 or 0, o.life, o.ep, o.delay, o.host, o.moved and 1 or 0, r.set, past}
 end
 
--- args: label, ring, host. -> verdict, host whose set listed it so far
+-- args: label, ring; tenant, cid (for the message). -> verdict
 -- Over an ended record its life is kept, so that a straggler of that life cannot pass for the new container.
 local function create(keys, args)
     local r = read_record(keys[1])
     if r.exists and r.st ~= ENDED then
-        return {LIMIT, r.set}
+        return {LIMIT}
     end
     redis.call('DEL', keys[1], keys[2])
     redis.call('HSET', keys[1], 'st', CREATED, 'life', str(r.life), 'ep', '0', 'made',
-               str(store_ms()), 'label', args[1], 'ring', args[2], 'set', args[3])
+               str(store_ms()), 'label', args[1], 'ring', args[2])
     redis.call('PEXPIRE', keys[1], TTL_MS)
-    return {OK, r.set}
+    -- Whoever serves it all the same, because the store lost the record, takes it again at once.
+    if not r.exists then
+        redis.call('PUBLISH', 'rt:claimed', table.concat({'0', '0', '', args[3], args[4]}, '\n'))
+    end
+    return {OK}
+end
+
+-- Takes a session into a host's set. KEYS: the set. args: member
+local function list(keys, args)
+    redis.call('ZADD', keys[1], 0, args[1])
+    redis.call('PEXPIRE', keys[1], SET_TTL_MS)
+    return 1
+end
+
+-- From here on the session is listed by that host. args: host. -> 1; 0: it is not that host's (any more)
+local function listed(keys, args)
+    local r = read_record(keys[1])
+    if not r.exists or (r.host ~= args[1] and r.st ~= CREATED) then
+        return 0
+    end
+    redis.call('HSET', keys[1], 'set', args[1])
+    return 1
 end
 
 -- What a write under a claim is answered: 0 written, 1 no record, 2 the record is at another claim, 3 this life has ended
@@ -468,26 +497,20 @@ local function tails(keys)
             t[1] or '', t[2] or ''}
 end
 
--- Keeps a record that nothing writes from expiring while its agent lives. args: host. -> 1 when it is that host's
+-- A look at a session that a host's set lists, in the course of that agent's walk over it. Keeps a record that nothing
+-- writes from expiring while its container lives. args: host. -> 1; 0: it is to be taken out of the set
 local function touch(keys, args)
     local r = read_record(keys[1])
-    if r.exists and r.set == args[1] then
-        if r.st ~= ENDED then
-            redis.call('PEXPIRE', keys[1], TTL_MS)
-        end
-        return 1
+    if not r.exists then
+        return 0
+    elseif r.set ~= '' and r.set ~= args[1] and r.host ~= args[1] then
+        local since = tonumber(redis.call('HGET', keys[1], r.st == CREATED and 'made' or 'claimed') or 0) or 0
+        return store_ms() - since < LINGER_MS and 1 or 0
     end
-    return 0
-end
-
--- Takes a session out of a host's set when its record is gone or listed elsewhere. KEYS: the set, the record; the only
--- function besides beat that is not about one session's keys. args: member, host
-local function prune(keys, args)
-    local set = redis.call('HGET', keys[2], 'set')
-    if set ~= args[2] then
-        return redis.call('ZREM', keys[1], args[1])
+    if r.st ~= ENDED and r.st ~= LOST and redis.call('PTTL', keys[1]) < TTL_MS / 2 then
+        redis.call('PEXPIRE', keys[1], TTL_MS)
     end
-    return 0
+    return 1
 end
 
 -- The registry. A row: instance, seq, time (ms), then what the agent gave (sessions, version, addresses), one a line.
@@ -569,7 +592,8 @@ end
 register('rt3_claim', claim, 'allow-oom')
 register('rt3_state', state, 'allow-oom')
 register('rt3_touch', touch, 'allow-oom')
-register('rt3_prune', prune, 'allow-oom')
+register('rt3_list', list, 'allow-oom')
+register('rt3_listed', listed, 'allow-oom')
 register('rt3_beat', beat, 'allow-oom')
 register('rt3_create', create)
 register('rt3_report', report)

@@ -131,12 +131,12 @@ int rt_store_parse_past(const redisReply *reply, struct rt_slice *past)
     return 0;
 }
 
-int rt_store_parse_created(const redisReply *reply, struct rt_claim_outcome *outcome, char set[RT_HOST_MAX + 1])
+int rt_store_parse_created(const redisReply *reply, struct rt_claim_outcome *outcome)
 {
     uint64_t verdict;
 
     memset(outcome, 0, sizeof *outcome);
-    if (integer(reply, 0, &verdict) || text(reply, 1, set, RT_HOST_MAX + 1) || verdict >= RT_CLASSES) {
+    if (integer(reply, 0, &verdict) || reply->elements != 1 || verdict >= RT_CLASSES) {
         return RT_EPROTO;
     }
     outcome->verdict = (enum rt_class)verdict;

@@ -18,8 +18,6 @@
  * restart and a flush all show as another mark; a sequence below ours, or no row, as a store that went back otherwise.
  */
 
-#define REFRESH_BEATS (6 * 3600 * 1000 / RT_HEARTBEAT_MS)
-#define REFRESH_PAGE 256
 #define LOADS_MAX 3
 /* A beat that comes this long after the last one says that the store was away for others too: nobody counts as dead for
  * a while. */
@@ -248,8 +246,8 @@ static void beat_cb(void *ctx, int error, const redisReply *reply)
     if (store->phase == RT_STORE_ONLINE) {
         read_rows(store, beat.rows, beat.now_ms);
     }
-    if (store->phase == RT_STORE_ONLINE && (store->refreshing || store->beats % REFRESH_BEATS == 0)) {
-        rt_store_refresh(store);
+    if (store->phase == RT_STORE_ONLINE) {
+        rt_store_walk(store);
     }
 }
 
@@ -384,68 +382,5 @@ void rt_store_registry_ready(struct rt_store *store)
     rt_redis_text(&args, "INFO");
     if (rt_redis_call(&store->commands, &args, 0, info_cb, store)) {
         rt_redis_drop(&store->commands, "INFO cannot be sent");
-    }
-}
-
-/* The refresh. */
-
-static void touch(struct rt_store *store, const struct rt_key *key)
-{
-    struct rt_redis_args args = {.n = 0};
-    char record[RT_STORE_KEY_MAX];
-
-    rt_store_key(key, 'r', record);
-    rt_redis_text(&args, "FCALL");
-    rt_redis_text(&args, "rt3_touch");
-    rt_redis_text(&args, "1");
-    rt_redis_text(&args, record);
-    rt_redis_text(&args, store->self.host);
-    if (rt_redis_call(&store->commands, &args, 0, NULL, NULL)) {
-        return; /* TTL_MS holds many refreshes */
-    }
-}
-
-static void refresh_cb(void *ctx, int error, const redisReply *reply)
-{
-    struct rt_store *store = ctx;
-
-    if (error || reply->type != REDIS_REPLY_ARRAY || store->phase != RT_STORE_ONLINE) {
-        return;
-    }
-    for (size_t i = 0; i < reply->elements; i++) {
-        const redisReply *member = reply->element[i];
-        struct rt_key key;
-
-        if (member->type == REDIS_REPLY_STRING && rt_store_parse_member(member->str, member->len, &key) == 0) {
-            touch(store, &key);
-        }
-    }
-    store->refresh_at += reply->elements;
-    store->refreshing = reply->elements == REFRESH_PAGE;
-}
-
-void rt_store_refresh(struct rt_store *store)
-{
-    struct rt_redis_args range = {.n = 0}, expire = {.n = 0};
-    char set[RT_HOST_MAX + 16], from[24], to[24], ttl[24];
-
-    if (!store->refreshing) {
-        store->refresh_at = 0;
-        store->refreshing = true;
-    }
-    rt_store_host_key(store->self.host, set);
-    snprintf(from, sizeof from, "%" PRIu64, store->refresh_at);
-    snprintf(to, sizeof to, "%" PRIu64, store->refresh_at + REFRESH_PAGE - 1);
-    snprintf(ttl, sizeof ttl, "%lld", RT_STORE_TTL_MS);
-    rt_redis_text(&range, "ZRANGE");
-    rt_redis_text(&range, set);
-    rt_redis_text(&range, from);
-    rt_redis_text(&range, to);
-    rt_redis_text(&expire, "PEXPIRE");
-    rt_redis_text(&expire, set);
-    rt_redis_text(&expire, ttl);
-    if (rt_redis_call(&store->commands, &range, 0, refresh_cb, store) ||
-        rt_redis_call(&store->commands, &expire, 0, NULL, NULL)) {
-        return; /* the next beat goes on */
     }
 }

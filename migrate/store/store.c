@@ -16,6 +16,7 @@
  *
  *     submit --> sent --answer--> reply
  *                  |  functions missing: loaded, sent once more
+ *                  |  CREATE: written --> listed (sets.c) --> reply
  *                  |  FIND: ranges of host sets --> records --> reply (find.c)
  *                  |  END: written --> ROLE, WAIT (shared with all ends written by then) --> reply */
 
@@ -95,41 +96,6 @@ int rt_store_load(struct rt_store *store, struct rt_redis *redis)
     return rt_redis_call(redis, &args, 0, load_cb, store);
 }
 
-/* ZADD and ZREM are not part of the atomic step, as sets belong to hosts: if they are lost, listings miss the session
- * until its next claim, and find.c drops what is listed twice. */
-void rt_store_list(struct rt_store *store, const struct rt_key *key, const char *before)
-{
-    struct rt_redis_args add = {.n = 0}, expire = {.n = 0}, rem = {.n = 0};
-    char member[RT_STORE_MEMBER_MAX];
-    char set[RT_HOST_MAX + 16], old[RT_HOST_MAX + 16], ttl[24];
-    int rc;
-
-    rt_store_member(key, member);
-    rt_store_host_key(store->self.host, set);
-    snprintf(ttl, sizeof ttl, "%lld", RT_STORE_TTL_MS);
-    rt_redis_text(&add, "ZADD");
-    rt_redis_text(&add, set);
-    rt_redis_text(&add, "0");
-    rt_redis_text(&add, member);
-    rt_redis_text(&expire, "PEXPIRE");
-    rt_redis_text(&expire, set);
-    rt_redis_text(&expire, ttl);
-    rc = rt_redis_call(&store->commands, &add, 0, NULL, NULL);
-    if (!rc) {
-        rc = rt_redis_call(&store->commands, &expire, 0, NULL, NULL);
-    }
-    if (!rc && before[0] != '\0' && strcmp(before, store->self.host) != 0) {
-        rt_store_host_key(before, old);
-        rt_redis_text(&rem, "ZREM");
-        rt_redis_text(&rem, old);
-        rt_redis_text(&rem, member);
-        rc = rt_redis_call(&store->commands, &rem, 0, NULL, NULL);
-    }
-    if (rc) {
-        rt_store_log(store, RT_STORE_WARNING, "cannot list %s: %s", member, rt_strerror(rc));
-    }
-}
-
 /* Answers. */
 
 static int parse_hosts(struct rt_store *store, const redisReply *reply, struct rt_store_reply *out)
@@ -168,15 +134,16 @@ static int parse(struct rt_store_run *run, const redisReply *reply, struct rt_st
 
     switch (run->kind) {
     case RT_STORE_CREATE:
+        return rt_store_parse_created(reply, &out->outcome);
     case RT_STORE_TEST:
     case RT_STORE_TAKE:
-        rc = run->kind == RT_STORE_CREATE ? rt_store_parse_created(reply, &out->outcome, set)
-                                          : rt_store_parse_outcome(reply, &out->outcome, set);
+        rc = rt_store_parse_outcome(reply, &out->outcome, set);
         if (!rc && run->kind == RT_STORE_TAKE) {
             rc = rt_store_parse_past(reply, &out->past);
         }
-        if (!rc && run->kind != RT_STORE_TEST && out->outcome.verdict == RT_CLASS_OK) {
-            rt_store_list(run->store, &run->key, set);
+        if (!rc && run->kind == RT_STORE_TAKE && out->outcome.verdict == RT_CLASS_OK &&
+            strcmp(set, run->store->self.host) != 0) {
+            (void)rt_store_list(run->store, &run->key, NULL); /* the audit lists it then */
         }
         return rc;
     case RT_STORE_STATE:
@@ -191,6 +158,9 @@ static int parse(struct rt_store_run *run, const redisReply *reply, struct rt_st
         }
         rc = rt_store_parse_record(reply, &run->key, out->records, set);
         out->n_records = rc > 0;
+        if (rc > 0 && run->audit) {
+            rt_store_audit(run->store, out->records, set);
+        }
         return rc < 0 ? rc : 0;
     case RT_STORE_TAILS:
         out->error = rt_store_parse_tails(reply, out);
@@ -239,6 +209,11 @@ static void run_cb(void *ctx, int error, const redisReply *answer)
         return;
     } else if (run->kind == RT_STORE_END && reply.error == 0) {
         reply.how = RT_END_OTHER;
+    } else if (run->kind == RT_STORE_CREATE && reply.outcome.verdict == RT_CLASS_OK) {
+        reply.error = rt_store_list(run->store, &run->key, run);
+        if (!reply.error) {
+            return; /* answered when it is listed: nobody lists it anew but its first start */
+        }
     }
     records = reply.records;
     hosts = reply.hosts;
@@ -285,6 +260,7 @@ int rt_store_submit(struct rt_store *store, const struct rt_store_op *op)
     run->store = store;
     run->id = op->id;
     run->kind = op->kind;
+    run->audit = op->audit;
     run->key = claim ? op->claim.key : op->key;
     run->redis = op->kind == RT_STORE_END ? &store->ends : &store->commands;
     rc = start_run(run, op);

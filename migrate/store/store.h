@@ -67,18 +67,22 @@ struct rt_store {
     struct rt_id mark; /* birth mark that we know */
     bool seen;         /* we have been up before: mark and seq mean something */
     bool whole;
-    uint64_t seq;        /* of the row that we wrote last */
-    uint64_t online_ms;  /* loop time since when beats have succeeded without a break */
-    uint64_t beat_ms;    /* loop time of the last that did */
-    uint64_t beats;      /* answered on this connection */
-    uint64_t refresh_at; /* index in our own set of what to refresh next */
-    bool refreshing;
+    uint64_t seq;       /* of the row that we wrote last */
+    uint64_t online_ms; /* loop time since when beats have succeeded without a break */
+    uint64_t beat_ms;   /* loop time of the last that did */
+    uint64_t beats;     /* answered on this connection */
     bool taken_told;
     struct rt_id rival; /* who holds our row, and its sequence when we looked last */
     uint64_t rival_seq;
     struct rt_store_row *rows; /* owned: other hosts as last told, RT_AGENTS_MAX */
     size_t n_rows;
     bool log_down; /* the loss has been logged */
+
+    /* the walk over our own set; loop time of its start, the last member looked at, answers owed */
+    bool walking;
+    uint64_t walks, walk_ms;
+    char walk_at[RT_TENANT_MAX + RT_CID_MAX + 2];
+    size_t walk_steps;
 
     int closing;
     void (*closed)(struct rt_store *store);
@@ -96,8 +100,8 @@ void rt_store_start(struct rt_store *store);
  * The same end again is answered alike; another one of the same life changes nothing: RT_END_OTHER. A record that is
  *   missing is RT_ENOTFOUND (claim first: then it has an owner again).
  * - TAILS of a session that has neither ended nor been lost for RT_LEASE_MS is RT_ENOTFOUND.
- * - FIND pages are not a snapshot: what changes hosts meanwhile may come twice or not at all. A page may be empty and
- *   yet have a cursor. */
+ * - FIND pages are not a snapshot (struct rt_store_cursor, rt_store_op.every). A page may be empty and yet have a
+ *   cursor. */
 RT_MUST_CHECK int rt_store_submit(struct rt_store *store, const struct rt_store_op *op);
 
 /* How many sessions this agent serves, for its row in the registry. */

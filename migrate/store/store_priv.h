@@ -6,8 +6,8 @@
 #include "migrate/store/codec.h"
 #include "migrate/store/store.h"
 
-/* Between store.c (connections, operations), find.c and ends.c (operations of several steps) and registry.c (heartbeat,
- * news).
+/* Between store.c (connections, operations), find.c, sets.c and ends.c (operations of several steps) and registry.c
+ * (heartbeat, news).
  */
 
 /* One operation under way. Freed by rt_store_run_done(). */
@@ -22,6 +22,7 @@ struct rt_store_run {
     size_t size;
     bool repeated;
     struct rt_store_find *find; /* owned; FIND */
+    bool audit;                 /* GET */
 };
 
 /* Sends the reply, whose id and kind are filled in here, and frees the run. */
@@ -43,17 +44,19 @@ void rt_store_ends_fail(struct rt_store *store, int error);
 RT_MUST_CHECK int rt_store_find_start(struct rt_store_run *run, const struct rt_store_op *op);
 void rt_store_find_free(struct rt_store_find *find);
 
-/* Lists the session in our set, and takes it out of the set of the host that listed it so far. */
-void rt_store_list(struct rt_store *store, const struct rt_key *key, const char *before);
+/* Lists the session in our set; `run`, or NULL, is answered when that is done. After an error nothing follows. */
+int rt_store_list(struct rt_store *store, const struct rt_key *key, struct rt_store_run *run);
+/* The record of a session served here, which says that `set` lists it: lists it where our set does not. */
+void rt_store_audit(struct rt_store *store, const struct rt_store_record *record, const char *set);
+/* With each heartbeat: a page of the walk over our set. Keeps the records of idle sessions from expiring, and takes out
+ * what has none, or has gone to another host. */
+void rt_store_walk(struct rt_store *store);
 
 /* The connection for commands is ready; is lost; a second has passed. */
 void rt_store_registry_ready(struct rt_store *store);
 void rt_store_registry_beat(struct rt_store *store);
 bool rt_store_alive(const struct rt_store *store, uint64_t age_ms);
 void rt_store_news_up(struct rt_store *store, bool fresh);
-
-/* Refreshes, a page each time, the records that our set lists, so that an idle one does not expire. */
-void rt_store_refresh(struct rt_store *store);
 
 void rt_store_log(struct rt_store *store, enum rt_store_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

@@ -145,7 +145,7 @@ static void answer_anything(const struct rt_store_op *op, struct rt_store_reply 
     reply->how = fuzz_byte(in) % 4;
     if (op->kind == RT_STORE_GET || op->kind == RT_STORE_FIND) {
         reply->n_records = fuzz_byte(in) % (op->kind == RT_STORE_GET ? 2 : RT_LIST_MAX + 1);
-        reply->cursor = op->kind == RT_STORE_FIND ? fuzz_number(in) : 0;
+        reply->cursor.host[0] = op->kind == RT_STORE_FIND && fuzz_byte(in) % 2 ? 'h' : '\0';
     }
     for (size_t i = 0; i < reply->n_records; i++) {
         struct rt_record *rule = &found[i].rule;

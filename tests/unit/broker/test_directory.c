@@ -103,13 +103,13 @@ static void test_no_store(void **state)
 static void test_store_comes_and_goes(void **state)
 {
     (void)state;
-    fake_rule(&fake, "rt3_create", "*2\r\n:0\r\n$0\r\n\r\n", FAKE_GO_ON, 0);
+    fake_rule(&fake, "rt3_create", "*1\r\n:0\r\n", FAKE_GO_ON, 0);
     fx_start();
     fx_client_up(&one);
     fx_until(is_up, NULL);
     assert_true(shell.store_was_up);
     assert_int_equal(create(&one, 1), RT_CLASS_OK);
-    fake_rule(&fake, "rt3_create", "*2\r\n:13\r\n$0\r\n\r\n", FAKE_GO_ON, 1);
+    fake_rule(&fake, "rt3_create", "*1\r\n:13\r\n", FAKE_GO_ON, 1);
     assert_int_not_equal(create(&one, 2), RT_CLASS_OK); /* there is one of that name */
     fake_rule(&fake, "rt3_create", "*9\r\n", FAKE_CLOSE, 1);
     assert_int_equal(create(&one, 3), RT_CLASS_RETRY_LATER);

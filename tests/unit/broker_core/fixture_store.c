@@ -103,7 +103,7 @@ static void run_claim(struct fx *fx, const struct rt_store_op *op, struct rt_sto
 static void run_find(struct fx *fx, const struct rt_store_op *op, struct rt_store_reply *reply,
                      struct rt_store_record *out)
 {
-    size_t i = (size_t)op->cursor;
+    size_t i = op->cursor.host[0] == '\0' ? 0 : (size_t)op->cursor.since_ms;
 
     for (; i < fx->n_records && reply->n_records < fx->page; i++) {
         const struct rt_store_record *record = &fx->records[i];
@@ -114,7 +114,10 @@ static void run_find(struct fx *fx, const struct rt_store_op *op, struct rt_stor
         }
     }
     reply->records = out;
-    reply->cursor = i < fx->n_records ? i : 0;
+    if (i < fx->n_records) {
+        memcpy(reply->cursor.host, "any", sizeof "any");
+        reply->cursor.since_ms = i;
+    }
 }
 
 static void run_write(struct fx *fx, const struct rt_store_op *op, struct rt_store_reply *reply)

@@ -107,13 +107,15 @@ static void say_usual(struct fake_peer *peer, const char *command)
         {"SUBSCRIBE", "*3\r\n$9\r\nsubscribe\r\n$10\r\nrt:claimed\r\n:1\r\n"},
         {"FUNCTION LOAD", "$10\r\nretether_3\r\n"},
         {"WAIT", ":0\r\n"},
-        {"ZADD", ":1\r\n"},
         {"ZREM", ":1\r\n"},
         {"PEXPIRE", ":1\r\n"},
         {"CONFIG", "*0\r\n"},
         {"ZRANGE", "*0\r\n"},
+        {"ZSCORE", "$1\r\n0\r\n"},
+        {"TIME", "*2\r\n$4\r\n1000\r\n$6\r\n000000\r\n"},
         {"HGETALL", "*0\r\n"},
-        {"FCALL rt3_prune", ":1\r\n"},
+        {"FCALL rt3_list ", ":1\r\n"},
+        {"FCALL rt3_listed ", ":1\r\n"},
         {"FCALL rt3_touch", ":1\r\n"},
     };
     const struct fake_beat *beat = &peer->fake->beat;

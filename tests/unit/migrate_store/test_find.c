@@ -17,6 +17,7 @@
 
 static struct fake fake;
 static struct agent *agent;
+static bool every;
 
 static int setup(void **state)
 {
@@ -50,10 +51,14 @@ static void add_host(void)
     assert_true(run_until(has_row, agent, 10000));
 }
 
-static int list(const char *tenant, const char *prefix, const char *host, uint64_t cursor)
+/* cursor: where to go on, or NULL */
+static int list(const char *tenant, const char *prefix, const char *host, const struct rt_store_cursor *cursor)
 {
-    struct rt_store_op op = {.kind = RT_STORE_FIND, .key = key_of(tenant, prefix), .cursor = cursor};
+    struct rt_store_op op = {.kind = RT_STORE_FIND, .key = key_of(tenant, prefix), .every = every};
 
+    if (cursor) {
+        op.cursor = *cursor;
+    }
     snprintf(op.host, sizeof op.host, "%s", host);
     return submit(agent, &op);
 }
@@ -62,15 +67,23 @@ static void test_ranges_asked(void **state)
 {
     (void)state;
     add_host();
-    assert_int_equal(list("t", "web", "", 0), 0);
+    assert_int_equal(list("t", "web", "", NULL), 0);
     assert_int_equal(agent->reply.n_records, 0);
-    assert_int_equal(agent->reply.cursor, 0);
+    assert_string_equal(agent->reply.cursor.host, "");
     assert_int_equal(fake_asked(&fake, SET_A " [t/web (t/web\x7f LIMIT 0 "), 1);
     assert_int_equal(fake_asked(&fake, SET_B " [t/web (t/web\x7f LIMIT 0 "), 1);
-    assert_int_equal(list("", "", "hostb", 0), 0);
+    assert_int_equal(list("", "", "hostb", NULL), 0);
     assert_int_equal(fake_asked(&fake, SET_B " - + LIMIT 0 "), 1);
     assert_int_equal(fake_asked(&fake, SET_A " - + LIMIT 0 "), 0);
-    assert_int_equal(list("", "", "hostb", 1 + ((uint64_t)1 << 32)), RT_EINVAL); /* no second host */
+    /* From the cursor's host on, and there behind its member. */
+    fake_forget(&fake);
+    assert_int_equal(list("t", "web", "", &(struct rt_store_cursor){"hosta", "t/web7", 1}), 0);
+    assert_int_equal(fake_asked(&fake, SET_A " (t/web7 (t/web\x7f LIMIT 0 "), 1);
+    assert_int_equal(fake_asked(&fake, SET_B " [t/web (t/web\x7f LIMIT 0 "), 1);
+    fake_forget(&fake);
+    assert_int_equal(list("", "", "", &(struct rt_store_cursor){"hostab", "t/web7", 1}), 0); /* it has gone since */
+    assert_int_equal(fake_asked(&fake, SET_A), 0);
+    assert_int_equal(fake_asked(&fake, SET_B " - + LIMIT 0 "), 1);
 }
 
 /* What does not fit or is no member is passed over. */
@@ -80,7 +93,7 @@ static void test_members(void **state)
     fake_rule(&fake, "HGETALL", RECORD("hosta"), FAKE_GO_ON, 0);
     fake_rule(&fake, SET_A, "*6\r\n$4\r\nt/w1\r\n:7\r\n$7\r\nnoslash\r\n$4\r\nu/w2\r\n$4\r\nt/x3\r\n$4\r\nt/w4\r\n",
               FAKE_GO_ON, 0);
-    assert_int_equal(list("t", "w", "", 0), 0);
+    assert_int_equal(list("t", "w", "", NULL), 0);
     assert_int_equal(agent->reply.n_records, 2);
     assert_string_equal(agent->records[0].key.cid, "w1");
     assert_string_equal(agent->records[1].key.cid, "w4");
@@ -106,21 +119,54 @@ static void test_bad_records(void **state)
 
         fake_rule(&fake, "HGETALL", RECORD("hosta"), FAKE_GO_ON, 0);
         fake_rule(&fake, "HGETALL rt:{t/b}:r", bad[i], FAKE_GO_ON, 1);
-        assert_int_equal(list("t", "", "", 0), 0);
+        assert_int_equal(list("t", "", "", NULL), 0);
         assert_int_equal(agent->reply.n_records, 2);
         assert_string_equal(agent->records[1].key.cid, "c");
         assert_int_equal(agent->n_errors_logged, errors + 1);
     }
     assert_true(logged(agent, "the record of t/b makes no sense"));
-    assert_int_equal(fake_asked(&fake, "rt3_prune"), 0); /* left for people to look at */
-    /* Gone, or listed by another host: taken out of the set. */
+    /* Gone, or listed by another host: not told; the owner of the set takes it out. */
     fake_rule(&fake, "HGETALL rt:{t/a}:r", RECORD("hostb"), FAKE_GO_ON, 1);
     fake_rule(&fake, "HGETALL rt:{t/b}:r", "*0\r\n", FAKE_GO_ON, 1);
-    assert_int_equal(list("t", "", "", 0), 0);
+    assert_int_equal(list("t", "", "", NULL), 0);
     assert_int_equal(agent->reply.n_records, 1);
-    run_for(10);
-    assert_int_equal(fake_asked(&fake, "rt3_prune 2 rt:host:{hosta} rt:{t/a}:r t/a hosta"), 1);
-    assert_int_equal(fake_asked(&fake, "rt3_prune 2 rt:host:{hosta} rt:{t/b}:r t/b hosta"), 1);
+    /* A search for one does not care where it is listed. */
+    every = true;
+    fake_rule(&fake, "HGETALL rt:{t/a}:r", RECORD("hostb"), FAKE_GO_ON, 1);
+    assert_int_equal(list("t", "", "", NULL), 0);
+    assert_int_equal(agent->reply.n_records, 3);
+    every = false;
+}
+
+#define HISTORY(claimed, size, hist)                                                                                   \
+    "*8\r\n$2\r\nst\r\n$1\r\n2\r\n$3\r\nset\r\n$5\r\nhosta\r\n$7\r\nclaimed\r\n$4\r\n" claimed                         \
+    "\r\n$4\r\nhist\r\n$" size "\r\n" hist "\r\n"
+
+/* What has moved since the listing began is not told again where it has come from a host that comes before. */
+static void test_told_once(void **state)
+{
+    static const struct {
+        const char *record;
+        size_t told;
+    } cases[] = {
+        {HISTORY("5000", "14", "1 1 100 hosta\n"), 1},                              /* reconnected */
+        {HISTORY("5000", "29", "1 1 100 hostb\n1 2 5000 hosta\n"), 1},              /* from a later one */
+        {HISTORY("5000", "26", "1 1 100 h0\n1 2 5000 hosta\n"), 0},                 /* from an earlier one */
+        {HISTORY("5000", "41", "1 1 100 hostb\n1 2 4000 h0\n1 3 5000 hosta\n"), 0}, /* by way of one */
+        {HISTORY("5000", "40", "1 1 100 h0\n1 2 900 hostb\n1 3 5000 hosta\n"), 1},  /* before it began */
+        {HISTORY("1000", "26", "1 1 100 h0\n1 2 1000 hosta\n"), 1},
+    };
+    struct rt_store_cursor from = {"hosta", "", 1000};
+
+    (void)state;
+    fake_rule(&fake, SET_A, "*1\r\n$3\r\nt/a\r\n", FAKE_GO_ON, 0);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        fake_rule(&fake, "HGETALL rt:{t/a}:r", cases[i].record, FAKE_GO_ON, 1);
+        assert_int_equal(list("t", "", "", &from), 0);
+        if (agent->reply.n_records != cases[i].told) {
+            fail_msg("case %zu: %zu", i, agent->reply.n_records);
+        }
+    }
 }
 
 /* Errors of either step, whole or of one call among several. */
@@ -138,6 +184,8 @@ static void test_failures(void **state)
         {SET_B, "-OOM\r\n", FAKE_GO_ON, RT_ELIMIT},
         {SET_B, "*2\r\n$3\r\nt/", FAKE_CLOSE, RT_ETIMEDOUT},
         {SET_A, "", FAKE_SILENCE, RT_ETIMEDOUT},
+        {"TIME", "+OK\r\n", FAKE_GO_ON, RT_EUNAVAIL},
+        {"TIME", "-NOPERM no\r\n", FAKE_GO_ON, RT_EUNAVAIL},
         {"HGETALL rt:{t/b}:r", "-LOADING wait\r\n", FAKE_GO_ON, RT_EUNAVAIL},
         {"HGETALL rt:{t/a}:r", "-NOPERM no\r\n", FAKE_GO_ON, RT_EUNAVAIL},
         {"HGETALL rt:{t/a}:r", "*2\r\n$2\r\nst", FAKE_CLOSE, RT_ETIMEDOUT},
@@ -152,7 +200,8 @@ static void test_failures(void **state)
         fake_rule(&fake, SET_B, "*0\r\n", FAKE_GO_ON, 0);
         fake_rule(&fake, "HGETALL", RECORD("hosta"), FAKE_GO_ON, 0);
         fake_rule(&fake, cases[i].ask, cases[i].answer, cases[i].then, 1);
-        if (list("t", "", "", 0) != cases[i].error || agent->reply.n_records > 0 || agent->reply.cursor != 0) {
+        if (list("t", "", "", NULL) != cases[i].error || agent->reply.n_records > 0 ||
+            agent->reply.cursor.host[0] != '\0') {
             fail_msg("case %zu: %d", i, agent->reply.error);
         }
         if (cases[i].then != FAKE_GO_ON) {
@@ -160,7 +209,7 @@ static void test_failures(void **state)
             assert_true(run_until(is_down, agent, 10000));
         }
         assert_true(run_until(is_up, agent, 10000));
-        assert_int_equal(list("t", "", "", 0), 0); /* none of it stays */
+        assert_int_equal(list("t", "", "", NULL), 0); /* none of it stays */
         assert_int_equal(agent->reply.n_records, 2);
     }
 }
@@ -179,26 +228,36 @@ static char *members(size_t first, size_t n)
     return text;
 }
 
-/* A full page says where to go on, and less of it when entries were taken out of the set meanwhile. */
+static void assert_next(const char *host, const char *member)
+{
+    assert_string_equal(agent->reply.cursor.host, host);
+    assert_string_equal(agent->reply.cursor.member, member);
+    assert_int_equal(agent->reply.cursor.since_ms, 1000000);
+}
+
+/* A full page says where to go on, whatever has become of its records meanwhile. */
 static void test_pages(void **state)
 {
-    char *full = members(0, RT_LIST_MAX), *rest = members(RT_LIST_MAX, 2), next[64];
+    char *full = members(0, RT_LIST_MAX), *rest = members(RT_LIST_MAX, 2), last[32], next[96];
+    struct rt_store_cursor cursor;
 
     (void)state;
-    snprintf(next, sizeof next, SET_A " [t/ (t/\x7f LIMIT %d ", RT_LIST_MAX);
+    snprintf(last, sizeof last, "t/c%04d", RT_LIST_MAX - 1);
+    snprintf(next, sizeof next, SET_A " (%s (t/\x7f LIMIT 0 ", last);
     fake_rule(&fake, "HGETALL", RECORD("hosta"), FAKE_GO_ON, 0);
     fake_rule(&fake, SET_A, full, FAKE_GO_ON, 0);
     fake_rule(&fake, next, rest, FAKE_GO_ON, 0);
-    assert_int_equal(list("t", "", "", 0), 0);
+    assert_int_equal(list("t", "", "", NULL), 0);
     assert_int_equal(agent->reply.n_records, RT_LIST_MAX);
-    assert_int_equal(agent->reply.cursor, 1 + RT_LIST_MAX);
-    assert_int_equal(list("t", "", "", agent->reply.cursor), 0);
+    assert_next("hosta", last);
+    cursor = agent->reply.cursor;
+    assert_int_equal(list("t", "", "", &cursor), 0);
     assert_int_equal(agent->reply.n_records, 2);
-    assert_int_equal(agent->reply.cursor, 0);
+    assert_string_equal(agent->reply.cursor.host, "");
     fake_rule(&fake, "HGETALL rt:{t/c0003}:r", "*0\r\n", FAKE_GO_ON, 1);
-    assert_int_equal(list("t", "", "", 0), 0);
+    assert_int_equal(list("t", "", "", NULL), 0);
     assert_int_equal(agent->reply.n_records, RT_LIST_MAX - 1);
-    assert_int_equal(agent->reply.cursor, RT_LIST_MAX);
+    assert_next("hosta", last);
     /* More hosts than the page has room for. */
     add_host();
     fake_rule(&fake, SET_A, rest, FAKE_GO_ON, 0);
@@ -206,9 +265,16 @@ static void test_pages(void **state)
     fake_rule(&fake, "HGETALL rt:{t/c00", RECORD("hostb"), FAKE_GO_ON, 0);
     snprintf(next, sizeof next, "HGETALL rt:{t/c%04d}", RT_LIST_MAX);
     fake_rule(&fake, next, RECORD("hosta"), FAKE_GO_ON, 0);
-    assert_int_equal(list("t", "", "", 0), 0);
-    assert_int_equal(agent->reply.cursor, 1 + ((uint64_t)1 << 32) + RT_LIST_MAX - 2);
+    assert_int_equal(list("t", "", "", NULL), 0);
+    snprintf(last, sizeof last, "t/c%04d", RT_LIST_MAX - 3);
+    assert_next("hostb", last);
     assert_int_equal(agent->reply.n_records, RT_LIST_MAX - 1); /* the other of hosta's has gone to hostb */
+    /* A page of other tenants' has nothing, and yet there is more. */
+    fake_rule(&fake, SET_A, full, FAKE_GO_ON, 0);
+    assert_int_equal(list("", "d", "hosta", NULL), 0);
+    assert_int_equal(agent->reply.n_records, 0);
+    snprintf(last, sizeof last, "t/c%04d", RT_LIST_MAX - 1);
+    assert_next("hosta", last);
     free(full);
     free(rest);
 }
@@ -238,6 +304,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH_AGENT(test_ranges_asked), WITH_AGENT(test_members), WITH_AGENT(test_bad_records),
         WITH_AGENT(test_failures),     WITH_AGENT(test_pages),   WITH_AGENT(test_stopped),
+        WITH_AGENT(test_told_once),
     };
 
     return cmocka_run_group_tests(tests, fake_group_setup, fake_group_teardown);

@@ -409,34 +409,6 @@ static void test_subscription(void **state)
     assert_int_equal(count(RT_STORE_DOWN), 0);
 }
 
-static bool is_refreshed(struct agent *a)
-{
-    return !a->store.refreshing;
-}
-
-static void test_refresh(void **state)
-{
-    static char page[16384];
-    size_t at;
-
-    (void)state;
-    start();
-    at = (size_t)snprintf(page, sizeof page, "*256\r\n");
-    for (int i = 0; i < 256; i++) {
-        at += (size_t)snprintf(page + at, sizeof page - at, "$6\r\nt/c%03d\r\n", i);
-    }
-    fake_rule(&fake, "ZRANGE rt:host:{hosta} 256 511", "*3\r\n$7\r\nnonsens\r\n:1\r\n$6\r\nt/last\r\n", FAKE_GO_ON, 1);
-    fake_rule(&fake, "ZRANGE rt:host:{hosta} 256 511", "-ERR not now\r\n", FAKE_GO_ON, 1);
-    fake_rule(&fake, "ZRANGE rt:host:{hosta} 0 255", page, FAKE_GO_ON, 1);
-    fake_forget(&fake);
-    rt_store_refresh(&agent->store);
-    assert_true(run_until(is_refreshed, agent, HANG_MS)); /* each page with a heartbeat */
-    assert_int_equal(fake_asked(&fake, "ZRANGE"), 3);
-    run_for(10);
-    assert_int_equal(fake_asked(&fake, "rt3_touch 1 rt:{t/last}:r hosta"), 1);
-    assert_true(is_up(agent));
-}
-
 #define WITH_FAKE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -445,7 +417,7 @@ int main(void)
         WITH_FAKE(test_up),           WITH_FAKE(test_whole),         WITH_FAKE(test_senseless_beats),
         WITH_FAKE(test_functions),    WITH_FAKE(test_refused_beats), WITH_FAKE(test_info),
         WITH_FAKE(test_name_taken),   WITH_FAKE(test_hosts),         WITH_FAKE(test_bad_rows),
-        WITH_FAKE(test_claims_heard), WITH_FAKE(test_subscription),  WITH_FAKE(test_refresh),
+        WITH_FAKE(test_claims_heard), WITH_FAKE(test_subscription),
     };
 
     return cmocka_run_group_tests(tests, fake_group_setup, fake_group_teardown);

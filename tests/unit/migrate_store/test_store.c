@@ -21,7 +21,7 @@ static const struct {
     enum rt_store_op_kind kind;
     const char *ask, *right;
 } kinds[] = {
-    {RT_STORE_CREATE, "rt3_create", "*2\r\n:0\r\n" NO_TEXT},
+    {RT_STORE_CREATE, "rt3_create", "*1\r\n:0\r\n"},
     {RT_STORE_TEST, "rt3_claim", "*8\r\n:0\r\n:0\r\n:7\r\n:1\r\n:0\r\n" STR("5", "hosta") ":1\r\n" NO_TEXT},
     {RT_STORE_TAKE, "rt3_claim",
      "*9\r\n:0\r\n:0\r\n:7\r\n:1\r\n:0\r\n" STR("5", "hosta") ":1\r\n" NO_TEXT STR("4", "past")},
@@ -87,7 +87,7 @@ static void test_right_answers(void **state)
     assert_true(agent->reply.outcome.moved);
     assert_int_equal(agent->reply.past.size, 4);
     assert_memory_equal(agent->reply.past.data, "past", 4);
-    assert_true(fake_asked(&fake, "ZADD rt:host:{hosta} 0 t/box") > 0);
+    assert_true(fake_asked(&fake, "rt3_list 1 rt:host:{hosta} t/box") > 0);
     assert_int_equal(ask_with(RT_STORE_GET, "HGETALL", "*0\r\n"), 0);
     assert_int_equal(agent->reply.n_records, 0);
     assert_int_equal(ask_with(RT_STORE_TAILS, "rt3_tails", kinds[7].right), 0);
@@ -100,8 +100,8 @@ static void test_right_answers(void **state)
 static void test_senseless_answers(void **state)
 {
     static const char *const wrong[] = {
-        ":1\r\n",       "+OK\r\n",      "$-1\r\n",       "*-1\r\n",
-        "*1\r\n*0\r\n", "*1\r\n:0\r\n", "$3\r\nabc\r\n", "*3\r\n:0\r\n:0\r\n:0\r\n",
+        ":1\r\n",       "+OK\r\n",       "$-1\r\n",       "*-1\r\n",
+        "*1\r\n*0\r\n", "*1\r\n:99\r\n", "$3\r\nabc\r\n", "*3\r\n:0\r\n:0\r\n:0\r\n",
     };
 
     (void)state;
@@ -128,11 +128,8 @@ static void test_values_out_of_range(void **state)
         enum rt_store_op_kind kind;
         const char *ask, *answer;
     } cases[] = {
-        {RT_STORE_CREATE, "rt3_create", "*2\r\n:99\r\n" NO_TEXT},
-        {RT_STORE_CREATE, "rt3_create", "*2\r\n:-1\r\n" NO_TEXT},
-        {RT_STORE_CREATE, "rt3_create",
-         "*2\r\n:0\r\n" STR("70", "0123456789012345678901234567890123456789"
-                                  "012345678901234567890123456789")},
+        {RT_STORE_CREATE, "rt3_create", "*1\r\n:99\r\n"},
+        {RT_STORE_CREATE, "rt3_create", "*1\r\n:-1\r\n"},
         {RT_STORE_TAKE, "rt3_claim", CLAIM(":99\r\n", ":1\r\n", ":1\r\n", NO_TEXT)},
         {RT_STORE_TAKE, "rt3_claim", CLAIM(":0\r\n", ":-1\r\n", ":1\r\n", NO_TEXT)},
         {RT_STORE_TAKE, "rt3_claim", CLAIM(":0\r\n", ":9007199254740992\r\n", ":1\r\n", NO_TEXT)},
@@ -183,7 +180,7 @@ static void test_told_why(void **state)
     assert_int_equal(
         ask_with(RT_STORE_TAILS, "rt3_tails", "*8\r\n:2\r\n:0\r\n:0\r\n:0\r\n:0\r\n:0\r\n" NO_TEXT NO_TEXT),
         RT_ENOTFOUND);
-    assert_int_equal(ask_with(RT_STORE_CREATE, "rt3_create", "*2\r\n:13\r\n" NO_TEXT), 0);
+    assert_int_equal(ask_with(RT_STORE_CREATE, "rt3_create", "*1\r\n:13\r\n"), 0);
     assert_int_equal(agent->reply.outcome.verdict, RT_CLASS_LIMIT);
     assert_int_equal(agent->n_errors_logged, 0);
 }

@@ -51,7 +51,7 @@ static void add_rules(struct fake *fake)
 
     snprintf(fake->beat.rows, FAKE_ROWS_MAX, "*2\r\n$5\r\nhostb\r\n$%zu\r\n%s\r\n", strlen(row), row);
     fake_rule(fake, "SUBSCRIBE", "*3\r\n$9\r\nsubscribe\r\n$10\r\nrt:claimed\r\n:1\r\n" CLAIMED, FAKE_GO_ON, 0);
-    fake_rule(fake, "rt3_create", "*2\r\n:0\r\n$5\r\nhostb\r\n", FAKE_GO_ON, 0);
+    fake_rule(fake, "rt3_create", "*1\r\n:0\r\n", FAKE_GO_ON, 0);
     fake_rule(fake, "rt3_claim", "*9\r\n:0\r\n:0\r\n:7\r\n:1\r\n:0\r\n$5\r\nhosta\r\n:1\r\n$5\r\nhostb\r\n$1\r\np\r\n",
               FAKE_GO_ON, 0);
     fake_rule(fake, "rt3_state", "*4\r\n:0\r\n:7\r\n:1\r\n$5\r\nhosta\r\n", FAKE_GO_ON, 0);
@@ -228,7 +228,7 @@ static void session(void)
     }
     run(false);
     run(true);
-    rt_store_refresh(&s.store);
+    rt_store_walk(&s.store);
     rt_store_registry_beat(&s.store);
     submit_one(RT_STORE_FIND);
     submit_one(RT_STORE_END);

@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "migrate/store/store_priv.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The sets that list sessions, one for each host, changed by that host's agent alone. A set and a record are apart (in
+ * a cluster on two servers), so there is an order:
+ *
+ *     a claim is taken --> rt3_list: into our set --answered--> rt3_listed: the record says so
+ *
+ * Until the last step the session is listed where it was, and it is taken out there later still, by the walk: an agent
+ * goes over its own set, a page with each heartbeat, and takes out whose record is gone or listed elsewhere. That is
+ * all that shrinks a set, and it depends on nobody who lists. What a lost connection leaves undone the audit of a
+ * served session finds. */
+
+#define WALK_MS 60000 /* a walk begins no sooner after the one before it */
+#define WALK_PAGE "16"
+
+struct listing {
+    struct rt_store *store;
+    struct rt_key key;
+    struct rt_store_run *run; /* its operation is answered when it is listed; or NULL */
+};
+
+static int call(struct rt_store *store, const char *function, const char *key, const char *arg, rt_redis_cb cb,
+                void *ctx)
+{
+    struct rt_redis_args args = {.n = 0};
+
+    rt_redis_text(&args, "FCALL");
+    rt_redis_text(&args, function);
+    rt_redis_text(&args, "1");
+    rt_redis_text(&args, key);
+    rt_redis_text(&args, arg);
+    return rt_redis_call(&store->commands, &args, 0, cb, ctx);
+}
+
+/* What an answer that should be a number says; what is none is an error. */
+static int number(struct rt_store *store, int error, const redisReply *reply, long long *out)
+{
+    if (!error && reply->type == REDIS_REPLY_ERROR) {
+        error = rt_store_error_of(store, reply);
+    }
+    if (!error && reply->type != REDIS_REPLY_INTEGER) {
+        error = RT_EUNAVAIL;
+    }
+    if (!error) {
+        *out = reply->integer;
+    }
+    return error;
+}
+
+/* Into the set. */
+
+static void listing_done(struct listing *listing, int error)
+{
+    struct rt_store *store = listing->store;
+    struct rt_store_reply reply = {.error = error, .outcome.verdict = error ? RT_CLASS_NOT_FOUND : RT_CLASS_OK};
+
+    if (error && store->phase == RT_STORE_ONLINE) {
+        rt_store_log(store, RT_STORE_WARNING, "cannot list %s/%s: %s", listing->key.tenant, listing->key.cid,
+                     rt_strerror(error));
+    }
+    if (listing->run) {
+        rt_store_run_done(listing->run, &reply);
+    }
+    free(listing);
+}
+
+static void listed_cb(void *ctx, int error, const redisReply *reply)
+{
+    struct listing *listing = ctx;
+    long long ours;
+
+    listing_done(listing, number(listing->store, error, reply, &ours));
+}
+
+static void added_cb(void *ctx, int error, const redisReply *reply)
+{
+    struct listing *listing = ctx;
+    char record[RT_STORE_KEY_MAX];
+    long long added;
+
+    error = number(listing->store, error, reply, &added);
+#ifdef RT_MUTANT_LISTED_UNANSWERED
+    error = 0;
+#endif
+    rt_store_key(&listing->key, 'r', record);
+    if (!error) {
+        error = call(listing->store, "rt3_listed", record, listing->store->self.host, listed_cb, listing);
+    }
+    if (error) {
+        listing_done(listing, error);
+    }
+}
+
+int rt_store_list(struct rt_store *store, const struct rt_key *key, struct rt_store_run *run)
+{
+    struct listing *listing = malloc(sizeof *listing);
+    char set[RT_HOST_MAX + 16], member[RT_STORE_MEMBER_MAX];
+    int rc = RT_ENOMEM;
+
+    if (listing) {
+        *listing = (struct listing){.store = store, .key = *key, .run = run};
+        rt_store_host_key(store->self.host, set);
+        rt_store_member(key, member);
+        rc = call(store, "rt3_list", set, member, added_cb, listing);
+    }
+    if (rc) {
+        free(listing);
+        rt_store_log(store, RT_STORE_WARNING, "cannot list %s/%s: %s", key->tenant, key->cid, rt_strerror(rc));
+    }
+    return rc;
+}
+
+/* The audit. */
+
+static void score_cb(void *ctx, int error, const redisReply *reply)
+{
+    struct listing *listing = ctx;
+
+    if (!error && reply->type == REDIS_REPLY_NIL && listing->store->phase == RT_STORE_ONLINE) {
+        (void)rt_store_list(listing->store, &listing->key, NULL); /* the next audit looks again */
+    }
+    free(listing);
+}
+
+void rt_store_audit(struct rt_store *store, const struct rt_store_record *record, const char *set)
+{
+    struct rt_redis_args args = {.n = 0};
+    char key[RT_HOST_MAX + 16], member[RT_STORE_MEMBER_MAX];
+    struct listing *listing;
+
+    if (strcmp(record->rule.host, store->self.host) != 0) {
+        return;
+    }
+    if (strcmp(set, store->self.host) != 0) {
+        (void)rt_store_list(store, &record->key, NULL); /* the next audit looks again */
+        return;
+    }
+    listing = malloc(sizeof *listing);
+    if (!listing) {
+        return;
+    }
+    *listing = (struct listing){.store = store, .key = record->key};
+    rt_store_host_key(store->self.host, key);
+    rt_store_member(&record->key, member);
+    rt_redis_text(&args, "ZSCORE");
+    rt_redis_text(&args, key);
+    rt_redis_text(&args, member);
+    if (rt_redis_call(&store->commands, &args, 0, score_cb, listing)) {
+        free(listing);
+    }
+}
+
+/* The walk. */
+
+struct step {
+    struct rt_store *store;
+    char member[RT_STORE_MEMBER_MAX];
+};
+
+static void take_out(struct rt_store *store, const char *member, size_t size)
+{
+    struct rt_redis_args args = {.n = 0};
+    char set[RT_HOST_MAX + 16];
+
+    rt_store_host_key(store->self.host, set);
+    rt_redis_text(&args, "ZREM");
+    rt_redis_text(&args, set);
+    rt_redis_arg(&args, member, size);
+    if (rt_redis_call(&store->commands, &args, 0, NULL, NULL)) {
+        return; /* the next walk finds it again */
+    }
+}
+
+/* Answers come in the order of the calls: whoever is taken out here was not taken into the set by this agent between
+ * the look at the record and now, or the look would have seen it. */
+static void step_cb(void *ctx, int error, const redisReply *reply)
+{
+    struct step *step = ctx;
+    struct rt_store *store = step->store;
+
+    store->walk_steps--;
+#ifdef RT_MUTANT_SET_NEVER_SHRINKS
+    error = RT_EUNAVAIL;
+#endif
+    if (!error && reply->type == REDIS_REPLY_INTEGER && reply->integer == 0) {
+        take_out(store, step->member, strlen(step->member));
+    }
+    free(step);
+}
+
+static void touch(struct rt_store *store, const char *member, const struct rt_key *key)
+{
+    struct step *step = malloc(sizeof *step);
+    char record[RT_STORE_KEY_MAX];
+
+    if (!step) {
+        return; /* the next walk comes by again */
+    }
+    step->store = store;
+    snprintf(step->member, sizeof step->member, "%s", member);
+    rt_store_key(key, 'r', record);
+    if (call(store, "rt3_touch", record, store->self.host, step_cb, step)) {
+        free(step);
+    } else {
+        store->walk_steps++;
+    }
+}
+
+static void page_cb(void *ctx, int error, const redisReply *reply)
+{
+    struct rt_store *store = ctx;
+    size_t n = error || reply->type != REDIS_REPLY_ARRAY ? 0 : reply->elements;
+
+    store->walk_steps--;
+    if (error || reply->type != REDIS_REPLY_ARRAY) {
+        return; /* the same page with the next heartbeat */
+    }
+    for (size_t i = 0; i < n; i++) {
+        const redisReply *member = reply->element[i];
+        struct rt_key key;
+
+        if (member->type != REDIS_REPLY_STRING) {
+            continue;
+        }
+        if (rt_store_parse_member(member->str, member->len, &key) == 0) {
+            snprintf(store->walk_at, sizeof store->walk_at, "%s", member->str);
+            touch(store, store->walk_at, &key);
+        } else {
+            take_out(store, member->str, member->len); /* nobody's */
+        }
+    }
+    store->walking = n > 0;
+}
+
+void rt_store_walk(struct rt_store *store)
+{
+    struct rt_redis_args args = {.n = 0}, expire = {.n = 0};
+    char set[RT_HOST_MAX + 16], low[RT_STORE_MEMBER_MAX + 1], ttl[24];
+
+    if (store->walk_steps > 0) {
+        return; /* a slow store */
+    }
+    rt_store_host_key(store->self.host, set);
+    if (!store->walking) {
+        if (store->walks > 0 && uv_now(store->loop) - store->walk_ms < WALK_MS) {
+            return;
+        }
+        store->walks++;
+        store->walking = true;
+        store->walk_ms = uv_now(store->loop);
+        store->walk_at[0] = '\0';
+        snprintf(ttl, sizeof ttl, "%lld", RT_STORE_SET_TTL_MS);
+        rt_redis_text(&expire, "PEXPIRE");
+        rt_redis_text(&expire, set);
+        rt_redis_text(&expire, ttl);
+        if (rt_redis_call(&store->commands, &expire, 0, NULL, NULL)) {
+            return; /* not connected: goes on with the next heartbeat */
+        }
+    }
+    snprintf(low, sizeof low, "(%s", store->walk_at);
+    rt_redis_text(&args, "ZRANGEBYLEX");
+    rt_redis_text(&args, set);
+    rt_redis_text(&args, store->walk_at[0] ? low : "-");
+    rt_redis_text(&args, "+");
+    rt_redis_text(&args, "LIMIT");
+    rt_redis_text(&args, "0");
+    rt_redis_text(&args, WALK_PAGE);
+    if (rt_redis_call(&store->commands, &args, 0, page_cb, store) == 0) {
+        store->walk_steps++;
+    }
+}
