@@ -184,7 +184,8 @@ static void overdue_cb(uv_timer_t *timer)
     struct rt_shell *shell = timer->data;
 
     rt_log_note(&shell->log, RT_LOG_WARN, RT_LOG_AGENT, "stopped", rt_shell_now(shell),
-                "the store does not close in time; ended without waiting for it");
+                "the %s does not answer in time; ended without waiting for it",
+                rt_disk_idle(&shell->disk) ? "store" : "disk");
     _exit(shell->exit_code);
 }
 
@@ -210,9 +211,11 @@ static void close_handle_cb(uv_handle_t *handle, void *ctx)
 
 void rt_shell_progress(struct rt_shell *shell)
 {
-    if (shell->phase == RT_SHELL_STOPPING && shell->n_conns == 0 && shell->n_ops == 0) {
+    bool is_quiet = shell->n_conns == 0 && rt_disk_idle(&shell->disk);
+
+    if (shell->phase == RT_SHELL_STOPPING && is_quiet && shell->n_ops == 0) {
         close_all(shell);
-    } else if (shell->phase == RT_SHELL_CLOSING && shell->n_conns == 0 && !shell->store_open && !shell->embedded_open) {
+    } else if (shell->phase == RT_SHELL_CLOSING && is_quiet && !shell->store_open && !shell->embedded_open) {
         uv_walk(&shell->loop, close_handle_cb, NULL); /* only our own timers and signals are left */
     }
 }

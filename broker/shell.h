@@ -3,6 +3,7 @@
 #ifndef RETETHER_BROKER_SHELL_H
 #define RETETHER_BROKER_SHELL_H
 
+#include "broker/disk.h"
 #include "broker/ends.h"
 #include "broker/log.h"
 #include "broker/settings.h"
@@ -29,7 +30,8 @@
 #define RT_SHELL_LISTENERS_MAX (2 * RT_SETTING_ITEMS_MAX)
 /* Pages of listings under way, some 130 KB each; one more is answered with RETRY_LATER. */
 #define RT_SHELL_FINDS_MAX 64
-/* Stopping: records and last words have this long; then links and store are closed; then the process ends anyway. */
+/* Stopping: records, ends on their way to the disk and last words have this long; then links and store are closed; then
+ * the process ends anyway. */
 #define RT_SHELL_STOP_MS 1500
 #define RT_SHELL_END_MS 2800
 /* The private store, when it has ended by itself, is started again after this. */
@@ -76,6 +78,7 @@ struct rt_shell {
     struct rt_agent *agent; /* owned */
     struct rt_keyring ring;
     struct rt_ends ends;
+    struct rt_disk disk;
     int lock_fd; /* of the state directory */
 
     /* links */
@@ -144,7 +147,7 @@ int rt_shell_submit(void *ctx, const struct rt_store_op *op);
 int rt_shell_open_state(struct rt_shell *shell);
 void rt_shell_reload_keys(struct rt_shell *shell);
 int rt_shell_open_ends(struct rt_shell *shell); /* once there is a machine */
-int rt_shell_keep_end(void *ctx, const struct rt_store_op *end);
+int rt_shell_keep_end(void *ctx, uint32_t id, const struct rt_store_op *end);
 void rt_shell_drop_end(void *ctx, const struct rt_key *key, uint64_t life);
 
 #endif

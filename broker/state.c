@@ -121,11 +121,34 @@ int rt_shell_open_state(struct rt_shell *shell)
     return rc == 0 ? load_keys(shell) : rc;
 }
 
+static void not_kept(struct rt_shell *shell, const char *why)
+{
+    rt_log_note(&shell->log, RT_LOG_ERROR, RT_LOG_DISK, "end-not-kept", rt_shell_now(shell), "%s", why);
+}
+
+static void written_cb(void *ctx, uint32_t id, int error, const char *why)
+{
+    struct rt_shell *shell = ctx;
+
+    if (error != 0) {
+        not_kept(shell, why);
+    }
+    rt_agent_disk_reply(shell->agent, id, error, rt_shell_now(shell));
+    rt_shell_settle(shell);
+}
+
+static void progress_cb(void *ctx)
+{
+    rt_shell_progress(ctx);
+}
+
+/* Before anybody is served, so on the loop. */
 int rt_shell_open_ends(struct rt_shell *shell)
 {
     char dir[RT_SETTING_TEXT_MAX + 16];
 
     (void)snprintf(dir, sizeof dir, "%s/ends", shell->settings.state_dir);
+    rt_disk_init(&shell->disk, &shell->loop, &shell->ends, written_cb, progress_cb, shell);
     if (rt_ends_open(&shell->ends, dir, shell->settings.max_ends, kept_cb, bad_cb, shell) != 0) {
         return fail(shell, "%s", shell->ends.why);
     }
@@ -136,13 +159,13 @@ int rt_shell_open_ends(struct rt_shell *shell)
     return 0;
 }
 
-int rt_shell_keep_end(void *ctx, const struct rt_store_op *end)
+int rt_shell_keep_end(void *ctx, uint32_t id, const struct rt_store_op *end)
 {
     struct rt_shell *shell = ctx;
-    int rc = rt_ends_keep(&shell->ends, end);
+    int rc = rt_disk_keep(&shell->disk, id, end);
 
     if (rc != 0) {
-        rt_log_note(&shell->log, RT_LOG_ERROR, RT_LOG_DISK, "end-not-kept", rt_shell_now(shell), "%s", shell->ends.why);
+        not_kept(shell, rc == RT_ELIMIT ? "the disk is slow: too many ends wait for it" : rt_strerror(rc));
     }
     return rc;
 }
@@ -151,5 +174,5 @@ void rt_shell_drop_end(void *ctx, const struct rt_key *key, uint64_t life)
 {
     struct rt_shell *shell = ctx;
 
-    rt_ends_drop(&shell->ends, key, life);
+    rt_disk_drop(&shell->disk, key, life);
 }

@@ -43,7 +43,8 @@ struct rt_agent *rt_agent_new(const struct rt_agent_config *config, uint64_t now
     agent->kept_timer.kind = AG_TIMER_KEPT;
     ag_list_init(&agent->idle);
     ag_list_init(&agent->retakes);
-    ag_list_init(&agent->kept);
+    ag_list_init(&agent->ends);
+    agent->kept_delay = AG_STORE_RETRY_MS;
     agent->links = calloc(AG_SLOTS, sizeof(struct ag_link *));
     agent->ops = calloc(AG_SLOTS, sizeof(struct ag_op *));
     agent->scratch = malloc(SCRATCH);
@@ -98,12 +99,9 @@ void rt_agent_free(struct rt_agent *agent)
             continue;
         }
         agent->n_ops--;
-        if (agent->ops[i]->end != NULL) {
-            rt_ag_end_free(agent, agent->ops[i]->end);
-        }
         free(agent->ops[i]);
     }
-    while ((node = ag_list_pop(&agent->kept)) != NULL) {
+    while ((node = ag_list_pop(&agent->ends)) != NULL) {
         rt_ag_end_free(agent, ag_of(node, struct ag_end, node));
     }
     HASH_ITER(hh, agent->sessions, session, next)
@@ -474,7 +472,7 @@ void rt_agent_tick(struct rt_agent *agent, uint64_t now)
             rt_ag_ask_timer(agent, ag_of(timer, struct ag_ask, timer));
             break;
         case AG_TIMER_KEPT:
-            rt_ag_kept_again(agent);
+            rt_ag_kept_timer(agent);
             break;
         }
     }

@@ -41,7 +41,7 @@
 #define RT_PING_BUSY_MS 1000
 #define RT_PING_IDLE_MS 5000
 #define RT_PINGS_MISSED_MAX 3
-/* Ends being collected (tails in memory); one more gets END_OK "later". */
+/* Ends being collected, stored and kept (tails in memory); one more gets END_OK "later". */
 #define RT_ENDS_MAX 256
 
 typedef uint32_t rt_link_id; /* never 0 for a link, not reused while the agent lives */
@@ -92,9 +92,10 @@ struct rt_agent_io {
     void (*random)(void *ctx, void *out, size_t size);
     /* Milliseconds since 1970, for the expiry of tokens. It may be set at any time. */
     uint64_t (*wall_ms)(void *ctx);
-    /* An ended session's status and tails onto this host's disk, fsynced, until the store has them. 0 or a negative
-     * code. */
-    int (*keep_end)(void *ctx, const struct rt_store_op *end);
+    /* An ended session's status and tails onto this host's disk, fsynced, until the store has them. What `end` points
+     * at is not used after the call. 0: exactly one rt_agent_disk_reply(id) follows, later. Negative: none does. */
+    int (*keep_end)(void *ctx, uint32_t id, const struct rt_store_op *end);
+    /* After all that was asked before it. No reply: what cannot be removed is found, and settled, by the next run. */
     void (*drop_end)(void *ctx, const struct rt_key *key, uint64_t life);
 };
 
@@ -127,6 +128,8 @@ void rt_agent_queued(struct rt_agent *agent, rt_link_id link, size_t queued, uin
 
 void rt_agent_store_reply(struct rt_agent *agent, const struct rt_store_reply *reply, uint64_t now);
 void rt_agent_store_news(struct rt_agent *agent, const struct rt_store_news *news, uint64_t now);
+/* What keep_end() came to: 0 when it is on the disk, else a negative code. */
+void rt_agent_disk_reply(struct rt_agent *agent, uint32_t id, int error, uint64_t now);
 /* An end kept on disk by an earlier run of this agent, to be stored. Slices are copied. */
 void rt_agent_kept_end(struct rt_agent *agent, const struct rt_store_op *end, uint64_t now);
 

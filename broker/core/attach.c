@@ -4,6 +4,7 @@
 
 #include "broker/core/agent.h"
 #include "broker/core/channel.h"
+#include "broker/core/end.h"
 #include "broker/core/link.h"
 #include "broker/core/machine.h"
 #include "broker/core/request.h"
@@ -255,6 +256,31 @@ static void found_page(struct rt_agent *agent, struct ag_held *held, const struc
     }
 }
 
+/* It has ended, in this way. True when the attach is answered, and freed. */
+static bool has_ended(struct rt_agent *agent, struct ag_held *held, uint64_t code, uint64_t sig)
+{
+    held->ended = true;
+    held->code = code;
+    held->sig = sig;
+    /* A client that was attached may not have had all; its guest is still there then, and on its way. */
+    if (!held->resume) {
+        refuse_ended(agent, held);
+        return true;
+    }
+    if (held->waited) { /* longer than it asked for: elsewhere nobody knows more */
+        rt_ag_timer_set(&agent->timers, &held->timer, agent->now + RT_WAIT_MAX_MS);
+    }
+    return false;
+}
+
+/* The same, where the store does not know it and this host's disk does. */
+static bool has_ended_here(struct rt_agent *agent, struct ag_held *held)
+{
+    const struct ag_end *kept = rt_ag_kept(agent, &held->session->key, 0);
+
+    return kept != NULL && kept->life >= held->session->life && has_ended(agent, held, kept->end.code, kept->end.sig);
+}
+
 static void found_record(struct rt_agent *agent, struct ag_held *held, const struct rt_store_record *record)
 {
     struct ag_session *session = held->session;
@@ -263,6 +289,7 @@ static void found_record(struct rt_agent *agent, struct ag_held *held, const str
     bool newer = rule->host[0] != '\0' && session->guest == NULL &&
                  rt_ag_session_note(agent, session, rule->life, rule->epoch, rule->host);
     bool answered = answer_known(agent, held);
+    const struct ag_end *kept = rt_ag_kept_beyond(agent, &record->key, rule);
 
     if (newer) { /* the news of it will be none: whoever else waits for this session hears of it now */
         rt_ag_held_moved(agent, session);
@@ -271,16 +298,12 @@ static void found_record(struct rt_agent *agent, struct ag_held *held, const str
         return;
     }
     if (rule->state == RT_SESSION_ENDED) {
-        held->ended = true;
-        held->code = record->code;
-        held->sig = record->sig;
-        /* A client that was attached may not have had all; its guest is still there then, and on its way. */
-        if (!held->resume) {
-            refuse_ended(agent, held);
+        if (has_ended(agent, held, record->code, record->sig)) {
             return;
         }
-        if (held->waited) { /* longer than it asked for: elsewhere nobody knows more */
-            rt_ag_timer_set(&agent->timers, &held->timer, agent->now + RT_WAIT_MAX_MS);
+    } else if (kept != NULL) {
+        if (has_ended(agent, held, kept->end.code, kept->end.sig)) {
+            return;
         }
     } else if (ours && (rule->state == RT_SESSION_RUNNING || rule->state == RT_SESSION_MOVING)) {
         rt_ag_session_orphan(agent, session, rule->life, rule->epoch);
@@ -298,11 +321,13 @@ void rt_ag_held_reply(struct rt_agent *agent, struct ag_held *held, const struct
         found_page(agent, held, reply);
     } else if (reply->error == 0 && reply->n_records > 0) {
         found_record(agent, held, &reply->records[0]);
+    } else if (has_ended_here(agent, held)) {
+        return;
     } else if (reply->error != 0 && reply->error != RT_ENOTFOUND) {
         if (!held->waited) {
             give_up(agent, held);
         }
-    } else if (!rt_ag_session_known(agent, session) && rt_ag_whole(agent)) {
+    } else if (!held->ended && !rt_ag_session_known(agent, session) && rt_ag_whole(agent)) {
         held_refuse_text(agent, held, RT_CLASS_NOT_FOUND, "there is no such container");
     } else if (!held->waited) {
         give_up(agent, held);
@@ -375,7 +400,7 @@ static void hold_and_look(struct rt_agent *agent, struct ag_link *link, uint32_t
         held->session = session;
         ag_list_push(&session->held, &held->in_session);
         rt_ag_session_settle(agent, session);
-        if (answer_known(agent, held)) {
+        if (answer_known(agent, held) || (!agent->store_up && has_ended_here(agent, held))) {
             return;
         }
     }

@@ -37,9 +37,12 @@ struct rt_agent {
     struct ag_held *held;
     struct ag_session *sessions;
     uint32_t n_sessions;
-    struct ag_list idle, retakes, kept;
-    uint32_t retake_flight, n_ends;
+    struct ag_list idle, retakes;
+    uint32_t retake_flight;
+    struct ag_list ends; /* ag_end.node */
+    uint32_t n_ends, last_end;
     struct ag_timer kept_timer;
+    uint32_t kept_delay; /* ms */
     bool store_up, census_done, stopping;
     uint64_t whole_at; /* the store is whole from here on; UINT64_MAX: not known */
     struct rt_store_host *hosts;

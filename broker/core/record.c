@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
+#include "broker/core/end.h"
 #include "broker/core/machine.h"
 #include "broker/core/request.h"
 #include "broker/core/session.h"
@@ -13,6 +14,7 @@
 void rt_ag_fill_record(struct rt_agent *agent, const struct rt_store_record *in, struct rt_record_msg *out)
 {
     const struct ag_session *session = rt_ag_session_find(agent, &in->key);
+    const struct ag_end *kept;
 
     memset(out, 0, sizeof *out);
     out->cid = rt_slice_text(in->key.cid);
@@ -52,5 +54,11 @@ void rt_ag_fill_record(struct rt_agent *agent, const struct rt_store_record *in,
             out->report.data = session->report;
             out->report.size = session->report_size;
         }
+    }
+    kept = rt_ag_kept_beyond(agent, &in->key, &in->rule);
+    if (kept != NULL) { /* the store may say anything else: it has not got this end */
+        out->state = RT_SESSION_ENDED;
+        out->code = kept->end.code;
+        out->sig = kept->end.sig;
     }
 }

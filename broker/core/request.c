@@ -158,6 +158,7 @@ static bool wait_for_guest(struct rt_agent *agent, struct ag_ask *ask, const str
     struct ag_session *session;
 
     if (!ask->timer.set || ask->expired ||
+        rt_ag_kept_beyond(agent, &ask->key, record == NULL ? NULL : &record->rule) != NULL ||
         (record != NULL && (record->rule.state == RT_SESSION_RUNNING || record->rule.state == RT_SESSION_ENDED))) {
         return false;
     }
@@ -197,21 +198,30 @@ void rt_ag_ask_timer(struct rt_agent *agent, struct ag_ask *ask)
     }
 }
 
-/* The store is out, but this agent serves the session: that much it can say. */
+/* The store is out, but this agent serves the session, or has its end: that much it can say. */
 static bool show_own(struct rt_agent *agent, struct ag_ask *ask)
 {
     const struct ag_session *session = rt_ag_session_find(agent, &ask->key);
+    const struct ag_end *kept = rt_ag_kept(agent, &ask->key, 0);
+    bool served = session != NULL && session->guest != NULL;
     struct rt_store_record *record;
 
-    if (session == NULL || session->guest == NULL) {
+    if (!served && kept == NULL) {
         return false;
     }
     record = calloc(1, sizeof *record);
     if (record == NULL) {
         return false;
     }
-    record->key = session->key;
-    record->rule = *session->rule;
+    record->key = ask->key;
+    if (served) {
+        record->rule = *session->rule;
+    } else {
+        record->rule.life = kept->life;
+        record->rule.epoch = kept->epoch;
+        record->rule.inc = kept->claim.inc;
+        memcpy(record->rule.host, agent->config.host, sizeof record->rule.host);
+    }
     finish_record(agent, ask, record);
     free(record);
     return true;
@@ -421,13 +431,14 @@ static void send_tails(struct rt_agent *agent, struct ag_ask *ask, const struct 
 
 static void tails_reply(struct rt_agent *agent, struct ag_ask *ask, const struct rt_store_reply *reply)
 {
-    const struct ag_end *kept = reply->error == 0 ? NULL : rt_ag_kept_find(agent, &ask->key);
+    const struct ag_end *kept = rt_ag_kept(agent, &ask->key, 0);
+    bool has_all = reply->error == 0 && !reply->lost && reply->outcome.host[0] == '\0';
 
-    if (reply->error == 0) {
-        send_tails(agent, ask, &reply->end, reply->lost, reply->tail);
-    } else if (kept != NULL) {
+    if (kept != NULL && kept->life + !has_all > reply->outcome.life) { /* what the store has not got */
         struct rt_slice tail[2] = {{kept->tail[0], kept->size[0]}, {kept->tail[1], kept->size[1]}};
         send_tails(agent, ask, &kept->end, false, tail);
+    } else if (reply->error == 0) {
+        send_tails(agent, ask, &reply->end, reply->lost, reply->tail);
     } else if (reply->error == RT_ENOTFOUND) {
         finish(agent, ask, RT_CLASS_NOT_FOUND, "there is no such container, or it has not ended");
     } else {

@@ -3,6 +3,7 @@
 #include "broker/core/session.h"
 
 #include "broker/core/agent.h"
+#include "broker/core/end.h"
 #include "broker/core/machine.h"
 #include "broker/core/store.h"
 #include "broker/core/take.h"
@@ -296,6 +297,9 @@ void rt_ag_session_guest_gone(struct rt_agent *agent, struct ag_session *session
     if (!session->claimed) {
         agent->stats.provisional--;
     }
+    if (rt_ag_kept(agent, &session->key, session->life) != NULL) {
+        rt_ag_session_state(agent, session, RT_SESSION_ENDED, "its end is on this host's disk");
+    }
     /* An ended session stays ended; one that another host claimed is that host's to tell of. Unclaimed, its take may
      * have had its effect all the same: the store knows, and refuses the word of who has no claim. */
     if (session->rule != NULL && session->state != RT_SESSION_ENDED) {
@@ -312,8 +316,8 @@ void rt_ag_session_guest_gone(struct rt_agent *agent, struct ag_session *session
 
 void rt_ag_session_orphan(struct rt_agent *agent, struct ag_session *session, uint64_t life, uint64_t epoch)
 {
-    if (session->guest != NULL) {
-        return;
+    if (session->guest != NULL || rt_ag_kept(agent, &session->key, life) != NULL) {
+        return; /* what has ended is not lost */
     }
     (void)rt_ag_session_note(agent, session, life, epoch, agent->config.host);
     if (session->life != life || session->epoch != epoch) {
@@ -331,7 +335,8 @@ void rt_ag_session_timer(struct rt_agent *agent, struct ag_session *session)
     if (session->lost_at != 0 && agent->now >= session->lost_at) {
         session->lost_at = 0;
         /* Only while nobody is known to have taken it over. */
-        if (session->guest == NULL && strcmp(session->host, agent->config.host) == 0) {
+        if (session->guest == NULL && strcmp(session->host, agent->config.host) == 0 &&
+            rt_ag_kept(agent, &session->key, session->life) == NULL) {
             rt_ag_session_state(agent, session, RT_SESSION_LOST, "the guest did not come back");
             write_state(agent, session, RT_SESSION_LOST, session->life, session->epoch);
         }

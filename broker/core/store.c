@@ -321,8 +321,5 @@ void rt_agent_store_reply(struct rt_agent *agent, const struct rt_store_reply *r
         op->session->n_ops--;
         rt_ag_session_settle(agent, op->session);
     }
-    if (op->end != NULL) {
-        rt_ag_end_free(agent, op->end);
-    }
     free(op);
 }

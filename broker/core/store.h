@@ -30,7 +30,7 @@ struct ag_op { /* a store operation under way */
     struct ag_session *session; /* counted in n_ops */
     struct ag_held *held;
     struct ag_ask *ask;
-    struct ag_end *end; /* owned */
+    struct ag_end *end; /* which is `asked` */
     uint64_t life, epoch;
     uint8_t state; /* STATE */
     bool census;   /* FIND, GET: for records that name this host as their owner */

@@ -29,6 +29,7 @@ enum rt_store_op_kind {
     RT_STORE_STATE,  /* state moving or lost, only while the record is at (life, epoch) of this host */
     RT_STORE_REPORT, /* offsets, only under the claimed (life, epoch) */
     RT_STORE_END,    /* status and tails, only under the claimed life; then WAIT */
+    RT_STORE_MARK,   /* an end's status alone, for a store without room for tails: they are on this host's disk */
     RT_STORE_GET,    /* one record, whole */
     RT_STORE_FIND,  /* records of a tenant with a cid prefix, over all hosts (at most RT_LIST_MAX a reply, then more) */
     RT_STORE_TAILS, /* status and tails of an ended record */
@@ -50,12 +51,12 @@ struct rt_store_op {
     struct rt_key key;           /* FIND: cid is the prefix; tenant "" means every tenant (operators) */
     struct rt_claim claim;       /* TEST, TAKE; END: under which it was served, for what keeps it */
     struct rt_slice past;        /* TAKE: that of the newest reply, for a store that has lost the record; or none */
-    uint64_t life, epoch;        /* STATE, REPORT, END */
+    uint64_t life, epoch;        /* STATE, REPORT, END, MARK */
     enum rt_session_state state; /* STATE */
     struct rt_slice label;       /* CREATE; slices live until the call returns */
     uint64_t ring;               /* CREATE, bytes */
     struct rt_slice report;      /* REPORT */
-    struct rt_end_msg end;       /* END */
+    struct rt_end_msg end;       /* END, MARK */
     struct rt_slice tail[2];     /* END: stdout, stderr; they end at the final offsets */
     char host[RT_HOST_MAX + 1];  /* FIND: only this host, or "" */
     struct rt_store_cursor cursor;
@@ -101,8 +102,9 @@ struct rt_store_reply {
     uint64_t id;
     enum rt_store_op_kind kind;
     int error; /* 0; RT_EUNAVAIL, RT_ETIMEDOUT (it may have happened), RT_ELIMIT, RT_ENOTFOUND */
-    /* TEST, TAKE; CREATE: verdict only; STATE, REPORT, END with RT_ENOTFOUND: NOT_FOUND, or STALE when the record is at
-     * another claim: its life, epoch and host. */
+    /* TEST, TAKE; CREATE: verdict only; STATE, REPORT, END, MARK with RT_ENOTFOUND: NOT_FOUND, or STALE when the record
+     * is at another claim: its life, epoch and host; TAILS: the record's life, and the host that has the tails on its
+     * disk as the store had no room for them, or "". */
     struct rt_claim_outcome outcome;
     struct rt_slice past;            /* TAKE with verdict OK: of the record as it is now; until the callback returns */
     struct rt_store_record *records; /* GET (0 or 1), FIND; live until the callback returns */
@@ -110,7 +112,7 @@ struct rt_store_reply {
     struct rt_store_cursor cursor;
     struct rt_store_host *hosts; /* HOSTS; until the callback returns */
     size_t n_hosts;
-    enum rt_end_how how;     /* END; OTHER: nothing was written */
+    enum rt_end_how how;     /* END, MARK; OTHER: nothing was written */
     struct rt_end_msg end;   /* TAILS */
     bool lost;               /* TAILS: ended as lost */
     struct rt_slice tail[2]; /* TAILS; until the callback returns */

@@ -171,7 +171,7 @@ static int add_fenced(struct rt_store_args *args, const struct rt_store_op *op, 
     return 0;
 }
 
-static int add_end(struct rt_store_args *args, const struct rt_store_op *op)
+static int add_end(struct rt_store_args *args, const struct rt_store_op *op, const char *host)
 {
     const struct rt_end_msg *end = &op->end;
 
@@ -179,7 +179,7 @@ static int add_end(struct rt_store_args *args, const struct rt_store_op *op)
         end->sig >= RT_COUNTER_MAX || end->out >= RT_COUNTER_MAX || end->err >= RT_COUNTER_MAX) {
         return RT_EINVAL;
     }
-    add_function(args, "rt3_end", &op->key);
+    add_function(args, op->kind == RT_STORE_END ? "rt3_end" : "rt3_mark", &op->key);
     add_number(args, op->life);
     add_number(args, end->code);
     add_number(args, end->sig);
@@ -187,6 +187,9 @@ static int add_end(struct rt_store_args *args, const struct rt_store_op *op)
     add_number(args, end->err);
     add_slice(args, op->tail[0]);
     add_slice(args, op->tail[1]);
+    if (op->kind == RT_STORE_MARK) {
+        rt_redis_text(&args->redis, host);
+    }
     return 0;
 }
 
@@ -226,7 +229,8 @@ int rt_store_encode(const struct rt_store_op *op, const char *host, struct rt_st
     case RT_STORE_REPORT:
         return add_fenced(args, op, host);
     case RT_STORE_END:
-        return add_end(args, op);
+    case RT_STORE_MARK:
+        return add_end(args, op, host);
     case RT_STORE_GET:
         add_get(args, key);
         return 0;

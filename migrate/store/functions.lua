@@ -9,8 +9,8 @@
 -- hex. Fields of a record:
 --   st state, life, ep epoch, inc, tkt confirmed ticket, anc its ancestors (hex, end to end), nonce, host owner,
 --   lost (ms), bound; label, ring, made, claimed, seen (ms), moves, hist ("life epoch at host\n" each, oldest first),
---   rep the newest report, code, sig, out, err of the end; set = the host whose set lists the session: written once it
---   is in that set, so it is listed before, while and after it moves.
+--   rep the newest report, code, sig, out, err of the end, keeper the host that has its tails; set = the host whose set
+--   lists the session: written once it is in that set, so it is listed before, while and after it moves.
 --
 -- A host's set is changed by that host's agent alone.
 
@@ -314,7 +314,7 @@ local function apply(keys, r, c, o, now)
         restore(key, c.past, now)
     end
     if o.life ~= r.life or c.inc ~= r.inc then
-        redis.call('HDEL', key, 'rep', 'seen', 'code', 'sig', 'out', 'err')
+        redis.call('HDEL', key, 'rep', 'seen', 'code', 'sig', 'out', 'err', 'keeper')
         redis.call('DEL', keys[2])
     end
     if is_new(r, c, o) then
@@ -465,6 +465,12 @@ local function is_other_end(keys, args)
     return false
 end
 
+local function write_end(key, args)
+    redis.call('HSET', key, 'st', ENDED, 'code', args[2], 'sig', args[3], 'out', args[4], 'err', args[5], 'seen',
+               str(store_ms()), 'lost', '0')
+    redis.call('PEXPIRE', key, END_TTL_MS)
+end
+
 -- args: life, code, sig, out, err, tail of stdout, tail of stderr
 -- The first end of a life stands. The same one again adds the tails that are missing.
 local function finish(keys, args)
@@ -474,27 +480,40 @@ local function finish(keys, args)
         code = OTHER_END
     end
     if code == WRITTEN then
-        redis.call('HSET', keys[1], 'st', ENDED, 'code', args[2], 'sig', args[3], 'out', args[4], 'err', args[5], 'seen',
-                   str(store_ms()), 'lost', '0')
+        write_end(keys[1], args)
+        redis.call('HDEL', keys[1], 'keeper')
         for i = 1, 2 do
             if args[5 + i] ~= '' then
                 redis.call('HSET', keys[2], str(i), args[5 + i])
             end
         end
-        redis.call('PEXPIRE', keys[1], END_TTL_MS)
         redis.call('PEXPIRE', keys[2], END_TTL_MS)
     end
     return answer(code, r)
 end
 
--- -> state (0 none), lost for its lease, code, sig, out, err, tails
+-- args: life, code, sig, out, err, nothing, nothing, host
+-- The status alone, for a server that has no room for the tails: they are on that host's disk until it has.
+local function mark(keys, args)
+    local r = read_record(keys[1])
+    local code = fence(r, args[1])
+    if code == WRITTEN and r.st == ENDED then
+        return answer(is_other_end(keys, args) and OTHER_END or WRITTEN, r)
+    elseif code == WRITTEN then
+        write_end(keys[1], args)
+        redis.call('HSET', keys[1], 'keeper', args[8])
+    end
+    return answer(code, r)
+end
+
+-- -> state (0 none), lost for its lease, code, sig, out, err, tails, life, host that has the tails on its disk
 local function tails(keys)
-    local v = redis.call('HMGET', keys[1], 'st', 'lost', 'code', 'sig', 'out', 'err')
+    local v = redis.call('HMGET', keys[1], 'st', 'lost', 'code', 'sig', 'out', 'err', 'life', 'keeper')
     local t = redis.call('HMGET', keys[2], '1', '2')
     local st = tonumber(v[1] or 0)
     local gone = st == LOST and tonumber(v[2] or 0) + LEASE_MS <= store_ms()
     return {st, gone and 1 or 0, tonumber(v[3] or 0), tonumber(v[4] or 0), tonumber(v[5] or 0), tonumber(v[6] or 0),
-            t[1] or '', t[2] or ''}
+            t[1] or '', t[2] or '', tonumber(v[7] or 0), v[8] or ''}
 end
 
 -- A look at a session that a host's set lists, in the course of that agent's walk over it. Keeps a record that nothing
@@ -584,13 +603,15 @@ local function hosts(keys)
     return {store_ms(), rows(keys[1])}
 end
 
--- A server that is full refuses new sessions, reports and ends, but not what tells who lives and who serves.
+-- A server that is full refuses new sessions, reports and tails, but not what tells who lives, who serves and who has
+-- ended.
 local function register(name, callback, ...)
     redis.register_function{function_name = name, callback = callback, flags = {...}}
 end
 
 register('rt3_claim', claim, 'allow-oom')
 register('rt3_state', state, 'allow-oom')
+register('rt3_mark', mark, 'allow-oom')
 register('rt3_touch', touch, 'allow-oom')
 register('rt3_list', list, 'allow-oom')
 register('rt3_listed', listed, 'allow-oom')

@@ -332,7 +332,8 @@ int rt_store_parse_tails(const redisReply *reply, struct rt_store_reply *out)
 
     if (integer(reply, 0, &state) || integer(reply, 1, &lost) || integer(reply, 2, &out->end.code) ||
         integer(reply, 3, &out->end.sig) || integer(reply, 4, &out->end.out) || integer(reply, 5, &out->end.err) ||
-        !tails[0] || !tails[1]) {
+        !tails[0] || !tails[1] || integer(reply, 8, &out->outcome.life) ||
+        text(reply, 9, out->outcome.host, sizeof out->outcome.host)) {
         return RT_EPROTO;
     }
     if (state != RT_SESSION_ENDED && !lost) {

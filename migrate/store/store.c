@@ -126,6 +126,11 @@ static int parse_hosts(struct rt_store *store, const redisReply *reply, struct r
     return 0;
 }
 
+static bool is_end(enum rt_store_op_kind kind)
+{
+    return kind == RT_STORE_END || kind == RT_STORE_MARK;
+}
+
 /* Fills the reply; RT_EPROTO when the answer is not one of our functions'. */
 static int parse(struct rt_store_run *run, const redisReply *reply, struct rt_store_reply *out)
 {
@@ -149,8 +154,9 @@ static int parse(struct rt_store_run *run, const redisReply *reply, struct rt_st
     case RT_STORE_STATE:
     case RT_STORE_REPORT:
     case RT_STORE_END:
+    case RT_STORE_MARK:
         rc = rt_store_parse_written(reply, &out->outcome, &out->error);
-        return !rc && out->outcome.verdict == RT_CLASS_ENDED && run->kind != RT_STORE_END ? RT_EPROTO : rc;
+        return !rc && out->outcome.verdict == RT_CLASS_ENDED && !is_end(run->kind) ? RT_EPROTO : rc;
     case RT_STORE_GET:
         out->records = malloc(sizeof *out->records);
         if (!out->records) {
@@ -207,8 +213,8 @@ static void run_cb(void *ctx, int error, const redisReply *answer)
     } else if (run->kind == RT_STORE_END && reply.error == 0 && reply.outcome.verdict == RT_CLASS_OK) {
         rt_store_end_written(run);
         return;
-    } else if (run->kind == RT_STORE_END && reply.error == 0) {
-        reply.how = RT_END_OTHER;
+    } else if (is_end(run->kind) && reply.error == 0) {
+        reply.how = reply.outcome.verdict == RT_CLASS_ENDED ? RT_END_OTHER : RT_END_STORED;
     } else if (run->kind == RT_STORE_CREATE && reply.outcome.verdict == RT_CLASS_OK) {
         reply.error = rt_store_list(run->store, &run->key, run);
         if (!reply.error) {

@@ -24,7 +24,7 @@ static size_t length(const struct ag_list *list)
 }
 
 struct counted {
-    uint64_t links, guests, handshakes, chans[2], held, ends, served, provisional;
+    uint64_t links, guests, handshakes, chans[2], held, ends, asked, served, provisional;
 };
 
 static void check_link(const struct ag_link *link, struct counted *n)
@@ -55,7 +55,8 @@ static size_t ops_of(const struct ag_session *session, struct counted *n)
         const struct ag_op *op = world.agent->ops[world.ops[i].id % AG_SLOTS];
         FUZZ_CHECK(op != NULL && op->id == world.ops[i].id && op->kind == world.ops[i].kind);
         count += op->session == session;
-        n->ends += session == NULL && op->end != NULL;
+        n->asked += session == NULL && op->end != NULL;
+        FUZZ_CHECK(op->end == NULL || op->end->asked);
     }
     return count;
 }
@@ -94,6 +95,20 @@ static void check_timers(const struct ag_timer *timer, uint64_t at, unsigned dep
     }
 }
 
+static void check_ends(const struct rt_agent *agent, const struct counted *n)
+{
+    size_t asked = 0, writing = 0;
+    for (const struct ag_list *node = agent->ends.next; node != &agent->ends; node = node->next) {
+        const struct ag_end *end = ag_of(node, struct ag_end, node);
+        asked += end->asked;
+        writing += end->disk == AG_DISK_WRITING;
+        FUZZ_CHECK(end->asked || end->disk != AG_DISK_NONE); /* else nothing would bring it further */
+        FUZZ_CHECK(!end->over || end->disk != AG_DISK_KEPT);
+    }
+    FUZZ_CHECK(asked == n->asked && writing == world.n_writes);
+    FUZZ_CHECK(agent->n_ends == n->ends + length(&agent->ends) && agent->n_ends <= RT_ENDS_MAX);
+}
+
 void world_check(void)
 {
     struct rt_agent *agent = world.agent;
@@ -125,6 +140,6 @@ void world_check(void)
     FUZZ_CHECK(stats.channels == HASH_CNT(hh_client, agent->by_client) && stats.channels == n.chans[AG_CLIENT]);
     FUZZ_CHECK(stats.held == HASH_CNT(hh, agent->held) && stats.held == n.held && stats.held <= RT_AGENT_HELD_MAX);
     FUZZ_CHECK(agent->n_ops == world.n_ops && agent->retake_flight <= AG_RETAKE_FLIGHT_MAX);
-    FUZZ_CHECK(agent->n_ends == n.ends + length(&agent->kept) && agent->n_ends <= RT_ENDS_MAX);
+    check_ends(agent, &n);
     FUZZ_CHECK(agent->n_hosts <= AG_HOSTS_MAX && agent->run_link == 0);
 }

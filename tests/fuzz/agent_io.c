@@ -114,18 +114,40 @@ static size_t kept_at(const struct rt_key *key, uint64_t life)
     return i;
 }
 
-static int io_keep_end(void *ctx, const struct rt_store_op *end)
+static int io_keep_end(void *ctx, uint32_t id, const struct rt_store_op *end)
 {
-    size_t i = kept_at(&end->key, end->life);
     (void)ctx;
     FUZZ_CHECK(end->tail[0].size <= RT_TAIL_MAX && end->tail[1].size <= RT_TAIL_MAX);
-    if (world.disk_full || i == WORLD_KEPT) {
-        return RT_EIO;
+    if (world.n_writes == WORLD_WRITES) {
+        return RT_ELIMIT;
     }
-    world.n_kept += i == world.n_kept;
-    world.kept[i].key = end->key;
-    world.kept[i].life = end->life;
+    world.writes[world.n_writes].id = id;
+    world.writes[world.n_writes].key = end->key;
+    world.writes[world.n_writes++].life = end->life;
     return 0;
+}
+
+/* In the order asked. */
+void world_disk_answer(void)
+{
+    size_t i;
+    uint32_t id;
+    int error = 0;
+    if (world.n_writes == 0) {
+        return;
+    }
+    id = world.writes[0].id;
+    i = kept_at(&world.writes[0].key, world.writes[0].life);
+    if (world.disk_full || i == WORLD_KEPT) {
+        error = RT_EIO;
+    } else {
+        world.n_kept += i == world.n_kept;
+        world.kept[i].key = world.writes[0].key;
+        world.kept[i].life = world.writes[0].life;
+    }
+    world.n_writes--;
+    memmove(world.writes, world.writes + 1, world.n_writes * sizeof world.writes[0]);
+    rt_agent_disk_reply(world.agent, id, error, world.now);
 }
 
 static void io_drop_end(void *ctx, const struct rt_key *key, uint64_t life)

@@ -65,11 +65,12 @@ static void written(const struct rt_store_op *op, struct rt_store_reply *reply)
 {
     struct rt_store_record *record = record_of(&op->key);
     const struct rt_record *rule = &record->rule;
-    if (rule->exists && rule->life == op->life && (rule->epoch == op->epoch || op->kind == RT_STORE_END)) {
+    bool end = op->kind == RT_STORE_END || op->kind == RT_STORE_MARK;
+    if (rule->exists && rule->life == op->life && (rule->epoch == op->epoch || end)) {
         if (op->kind != RT_STORE_REPORT) {
-            record->rule.state = op->kind == RT_STORE_END ? RT_SESSION_ENDED : op->state;
+            record->rule.state = end ? RT_SESSION_ENDED : op->state;
         }
-        reply->how = op->kind == RT_STORE_END ? RT_END_STORED : RT_END_LATER;
+        reply->how = end ? RT_END_STORED : RT_END_LATER;
         return;
     }
     reply->error = RT_ENOTFOUND;
@@ -109,6 +110,7 @@ static void answer_by_the_rules(const struct rt_store_op *op, struct rt_store_re
     case RT_STORE_STATE:
     case RT_STORE_REPORT:
     case RT_STORE_END:
+    case RT_STORE_MARK:
         written(op, reply);
         break;
     case RT_STORE_GET:
@@ -142,7 +144,7 @@ static void answer_anything(const struct rt_store_op *op, struct rt_store_reply 
     outcome->epoch = fuzz_number(in);
     outcome->delay_ms = fuzz_number(in);
     rt_slice_copy(rt_slice_text(host_names[fuzz_byte(in) % HOSTS]), outcome->host, sizeof outcome->host);
-    reply->how = fuzz_byte(in) % 4;
+    reply->how = fuzz_byte(in) % (RT_END_OTHER + 1);
     if (op->kind == RT_STORE_GET || op->kind == RT_STORE_FIND) {
         reply->n_records = fuzz_byte(in) % (op->kind == RT_STORE_GET ? 2 : RT_LIST_MAX + 1);
         reply->cursor.host[0] = op->kind == RT_STORE_FIND && fuzz_byte(in) % 2 ? 'h' : '\0';

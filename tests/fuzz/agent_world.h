@@ -22,6 +22,7 @@
 /* Store operations that wait for their answer; one more is refused. */
 #define WORLD_OPS 64
 #define WORLD_KEPT 64
+#define WORLD_WRITES 8
 #define WORLD_WALL_MS UINT64_C(1700000000000)
 
 struct world_peer {
@@ -48,6 +49,12 @@ struct world {
         uint64_t life;
     } kept[WORLD_KEPT];
     size_t n_kept;
+    struct {
+        uint32_t id;
+        struct rt_key key;
+        uint64_t life;
+    } writes[WORLD_WRITES]; /* under way */
+    size_t n_writes;
     uint8_t count; /* of fuzz_random() */
 };
 extern struct world world;
@@ -60,6 +67,7 @@ unsigned world_peer_of(rt_link_id id);
 /* agent_io.c: what the agent asks of its shell */
 void world_new(uint8_t options);
 void world_free(void);
+void world_disk_answer(void);
 
 /* agent_store.c: the store remembers claims until world_store_reset() and answers by the rules, or as it likes. */
 void world_store_reset(void);

@@ -337,6 +337,9 @@ static void step(struct fuzz_in *in)
     case 17:
         channel_frame(in);
         break;
+    case 18:
+        world_disk_answer();
+        break;
     default:
         world_store_answer(in);
         break;

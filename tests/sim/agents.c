@@ -5,6 +5,7 @@
 #include "broker/core/agent.h"
 #include "migrate/core/ticket.h"
 #include "session/core/error.h"
+#include "tests/sim/disk.h"
 #include "tests/sim/event.h"
 #include "tests/sim/net.h"
 #include "tests/sim/store.h"
@@ -110,29 +111,14 @@ static uint64_t io_wall(void *ctx)
     return SIM_WALL_MS + sim_ms();
 }
 
-static int io_keep_end(void *ctx, const struct rt_store_op *end)
+static int io_keep_end(void *ctx, uint32_t id, const struct rt_store_op *end)
 {
-    struct sim_agent *a = ctx;
-
-    if (a->n_ends == SIM_ENDS)
-        return RT_ELIMIT;
-    if (!a->ends)
-        a->ends = calloc(SIM_ENDS, sizeof *a->ends);
-    if (!a->ends)
-        sim_fail("out of memory");
-    a->ends[a->n_ends] = *end;
-    a->ends[a->n_ends].tail[0].size = a->ends[a->n_ends].tail[1].size = 0; /* the model looks at the status only */
-    a->n_ends++;
-    return 0;
+    return sim_disk_keep((int)((struct sim_agent *)ctx - sim.agents), id, end);
 }
 
 static void io_drop_end(void *ctx, const struct rt_key *key, uint64_t life)
 {
-    struct sim_agent *a = ctx;
-
-    for (size_t i = a->n_ends; i-- > 0;)
-        if (rt_key_equal(&a->ends[i].key, key) && a->ends[i].life == life)
-            a->ends[i] = a->ends[--a->n_ends];
+    sim_disk_drop((int)((struct sim_agent *)ctx - sim.agents), key, life);
 }
 
 void sim_touch(int agent)
@@ -183,6 +169,7 @@ void sim_kill_agent(int agent)
     a->gen++;
     a->store_up = false;
     a->died_us = sim.now_us;
+    sim_disk_killed(agent);
     sim_touch(agent);
     sim_post((struct sim_event){.kind = EV_CALL, .call = sim_store_host_died, .arg = agent},
              UINT64_C(1000) * RT_HEARTBEAT_EXPIRY_MS + sim_random(UINT64_C(1000) * RT_HEARTBEAT_MS));

@@ -23,6 +23,8 @@ struct rt_ticket;
 struct sim_agent {
     struct rt_store_op *ends; /* owned; SIM_ENDS, made when first needed: its disk, which outlives it */
     size_t n_ends;
+    uint64_t disk_free_us, disk_slow_until_us;
+    int disk_fails; /* that many writes */
     bool used, paused;
     bool touched; /* its machine was called since the last check */
     uint32_t gen;

@@ -9,7 +9,18 @@
 
 /* What happens next, in the order of virtual time. */
 
-enum sim_event_kind { EV_TIMER, EV_BYTES, EV_CLOSED, EV_APP, EV_FAULT, EV_DIALED, EV_STORE_REPLY, EV_NEWS, EV_CALL };
+enum sim_event_kind {
+    EV_TIMER,
+    EV_BYTES,
+    EV_CLOSED,
+    EV_APP,
+    EV_FAULT,
+    EV_DIALED,
+    EV_STORE_REPLY,
+    EV_NEWS,
+    EV_DISK,
+    EV_CALL
+};
 enum sim_node_kind { NODE_GUEST, NODE_CLIENT, NODE_AGENT };
 
 struct sim_event {

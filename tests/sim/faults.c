@@ -11,6 +11,7 @@
 #include "session/core/msg_stream.h"
 #include "tests/sim/agents.h"
 #include "tests/sim/clients.h"
+#include "tests/sim/disk.h"
 #include "tests/sim/event.h"
 #include "tests/sim/guests.h"
 #include "tests/sim/net.h"
@@ -41,6 +42,9 @@ const struct sim_fault_kind sim_fault_kinds[SIM_FAULTS] = {
     [FAULT_STORE_FULL] = {"store full", true},
     [FAULT_STORE_CLOCK] = {"store clock", true},
     [FAULT_RECORD_LOST] = {"record lost", false},
+    [FAULT_DISK_SLOW] = {"disk slow", true},
+    [FAULT_DISK_FAILS] = {"disk fails", true},
+    [FAULT_DISK_KILLED] = {"disk killed", true},
     [FAULT_NEWS_LOST] = {"news lost", true},
     [FAULT_NEWS_LATE] = {"news late", true},
     [FAULT_NEWS_TWICE] = {"news twice", true},
@@ -313,6 +317,46 @@ static bool lose(int type)
     return false;
 }
 
+/* A process exits, in the middle of whatever else happens. Returns its guest, or -1. */
+static int exit_one(void)
+{
+    int guest = any_guest();
+
+    if (guest < 0 || !sim.guests[guest].done.started || sim.guests[guest].exited || sim.stats.moves < 5 ||
+        !sim_chance(20))
+        return -1;
+    sim_guest_exit(guest);
+    sim_guest_pump(guest);
+    return guest;
+}
+
+static void crash(int agent)
+{
+    if (!sim.agents[agent].agent || sim.quiet)
+        return;
+    sim_kill_agent(agent);
+    sim.stats.faults[FAULT_AGENT_CRASH]++;
+    sim_post((struct sim_event){.kind = EV_CALL, .call = restart_agent, .arg = agent}, sim_random(3000000));
+}
+
+/* A disk is used only for ends that come while the store takes none. */
+static void disk_fault(enum sim_fault fault)
+{
+    int guest = exit_one();
+    int agent = guest < 0 ? 0 : sim.guests[guest].host;
+
+    if (guest < 0)
+        return;
+    sim_store_fault(FAULT_STORE_OUT);
+    sim.stats.faults[FAULT_STORE_OUT]++;
+    if (fault == FAULT_DISK_FAILS)
+        sim_disk_fail(agent);
+    else
+        sim_disk_slow(agent);
+    if (fault == FAULT_DISK_KILLED)
+        sim_post((struct sim_event){.kind = EV_CALL, .call = crash, .arg = agent}, sim_random(3000000));
+}
+
 void sim_fault_once(void)
 {
     enum sim_fault fault = (enum sim_fault)sim_random(SIM_FAULTS);
@@ -385,17 +429,14 @@ void sim_fault_once(void)
         }
         break;
     }
-    case FAULT_EXIT: {
-        int guest = any_guest();
-
-        if (guest >= 0 && sim.guests[guest].done.started && !sim.guests[guest].exited && sim.stats.moves >= 5 &&
-            sim_chance(20)) {
-            sim_guest_exit(guest);
-            sim_guest_pump(guest);
-            done = true;
-        }
+    case FAULT_DISK_SLOW:
+    case FAULT_DISK_FAILS:
+    case FAULT_DISK_KILLED:
+        disk_fault(fault); /* counted when it is carried out */
         break;
-    }
+    case FAULT_EXIT:
+        done = exit_one() >= 0;
+        break;
     case SIM_FAULTS:
         break;
     }
@@ -420,6 +461,8 @@ void sim_heal(void)
     sim.quiet = true;
     sim.lose_next = 0;
     sim_store_heal();
+    for (int i = 0; i < sim.n_agents; i++)
+        sim_disk_heal(i);
     for (int i = 0; i < sim.n_agents; i++)
         restart_agent(i);
     for (int i = 0; i < SIM_CLIENTS; i++)

@@ -28,6 +28,9 @@ enum sim_fault {
     FAULT_STORE_FULL,
     FAULT_STORE_CLOCK,
     FAULT_RECORD_LOST,
+    FAULT_DISK_SLOW,
+    FAULT_DISK_FAILS,
+    FAULT_DISK_KILLED, /* the agent, while it writes */
     FAULT_NEWS_LOST,
     FAULT_NEWS_LATE,
     FAULT_NEWS_TWICE,

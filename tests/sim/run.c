@@ -9,6 +9,7 @@
 #include "tests/sim/agents.h"
 #include "tests/sim/check.h"
 #include "tests/sim/clients.h"
+#include "tests/sim/disk.h"
 #include "tests/sim/event.h"
 #include "tests/sim/guests.h"
 #include "tests/sim/net.h"
@@ -65,7 +66,7 @@ static uint64_t *paused_until(const struct sim_event *e)
             agent = c->agent;
         else if (c->kind == NODE_GUEST)
             guest = c->peer;
-    } else if (e->kind == EV_NEWS || (e->kind == EV_STORE_REPLY && e->side == 1)) {
+    } else if (e->kind == EV_NEWS || e->kind == EV_DISK || (e->kind == EV_STORE_REPLY && e->side == 1)) {
         agent = e->index;
     } else if (e->kind != EV_CALL && e->kind != EV_FAULT && e->kind != EV_STORE_REPLY) {
         if (e->node == NODE_AGENT)
@@ -181,6 +182,9 @@ static void dispatch(const struct sim_event *e)
         break;
     case EV_NEWS:
         sim_store_news(e);
+        break;
+    case EV_DISK:
+        sim_disk_event(e);
         break;
     case EV_CALL:
         e->call(e->arg);

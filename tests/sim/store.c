@@ -281,6 +281,7 @@ static void run(int agent, const struct rt_store_op *op, struct rt_store_reply *
             refresh(rec);
         break;
     case RT_STORE_END:
+    case RT_STORE_MARK: /* tails are not modelled */
         if (!rec->r.rule.exists || rec->r.rule.life != op->life) {
             reply->error = RT_ENOTFOUND;
             reply->outcome.verdict = rec->r.rule.exists ? RT_CLASS_STALE : RT_CLASS_NOT_FOUND;

@@ -193,11 +193,73 @@ static void test_lost_is_told_after_its_lease(void **state)
     agent_stop(a);
 }
 
+static void set_maxmemory(const char *value)
+{
+    char command[64], answer[64];
+
+    (void)snprintf(command, sizeof command, "CONFIG SET maxmemory %s", value);
+    assert_int_equal(rt_test_redis_command(&redis, command, answer, sizeof answer), 0);
+}
+
+/* A server without room takes the status, and who keeps the tails; the end itself once there is room. */
+static void test_full(void **state)
+{
+    struct agent *a = agent_start(redis.unix_endpoint, "hosta");
+    struct agent *b = agent_start(redis.unix_endpoint, "hostb");
+    struct rt_store_op op = {.kind = RT_STORE_END, .key = key_of("t", "c"), .end = {.code = 3, .out = 5}};
+    struct rt_store_op mark, tails = {.kind = RT_STORE_TAILS, .key = key_of("t", "c")};
+
+    (void)state;
+    op.life = join(a, "c", 7, "hosta");
+    op.tail[0] = slice("hello");
+    mark = op;
+    mark.kind = RT_STORE_MARK;
+    mark.tail[0].size = 0;
+    mark.life++;
+    assert_int_equal(submit(a, &mark), RT_ENOTFOUND);
+    mark.life--;
+    set_maxmemory("1");
+    assert_int_equal(submit(a, &op), RT_ELIMIT);
+    assert_int_equal(submit(a, &mark), 0);
+    assert_int_equal(a->reply.how, RT_END_STORED);
+    assert_int_equal(submit(a, &mark), 0); /* again */
+    assert_int_equal(a->reply.how, RT_END_STORED);
+    assert_int_equal(get(b, "t", "c")->rule.state, RT_SESSION_ENDED);
+    assert_int_equal(get(b, "t", "c")->code, 3);
+    assert_true(number("PTTL rt:{t/%s}:r", "c") <= RT_END_TTL_MS);
+    assert_int_equal(submit(b, &tails), 0);
+    assert_int_equal(b->reply.end.code, 3);
+    assert_int_equal(b->reply.tail[0].size, 0);
+    assert_int_equal(b->reply.outcome.life, op.life);
+    assert_string_equal(b->reply.outcome.host, "hosta");
+    mark.end.code = 4; /* the first end stands, also as a mark */
+    assert_int_equal(submit(b, &mark), 0);
+    assert_int_equal(b->reply.how, RT_END_OTHER);
+    set_maxmemory("0");
+    op.end.code = 4;
+    assert_int_equal(submit(a, &op), 0);
+    assert_int_equal(a->reply.how, RT_END_OTHER);
+    op.end.code = 3;
+    assert_int_equal(submit(a, &op), 0);
+    assert_int_equal(a->reply.how, RT_END_STORED);
+    assert_int_equal(submit(b, &tails), 0);
+    assert_int_equal(b->reply.tail[0].size, 5);
+    assert_string_equal(b->reply.outcome.host, "");
+    mark.end.code = 3; /* one that was late changes nothing */
+    assert_int_equal(submit(a, &mark), 0);
+    assert_int_equal(submit(b, &tails), 0);
+    assert_int_equal(b->reply.tail[0].size, 5);
+    assert_string_equal(b->reply.outcome.host, "");
+    agent_stop(a);
+    agent_stop(b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_end_keeps_status_and_tails, flush_setup),
         cmocka_unit_test_setup(test_the_first_end_stands, flush_setup),
+        cmocka_unit_test_setup(test_full, flush_setup),
         cmocka_unit_test_setup(test_lost_is_told_after_its_lease, flush_setup),
     };
 

@@ -191,30 +191,83 @@ static struct rt_store_op end_op(uint64_t life)
     return op;
 }
 
+static bool disk_is_idle(void *ctx)
+{
+    (void)ctx;
+    return rt_disk_idle(&shell.disk);
+}
+
+static bool has_end(uint64_t life)
+{
+    char name[64];
+
+    (void)snprintf(name, sizeof name, "state/ends/t+box+%llu", (unsigned long long)life);
+    return access(fx_path(name), F_OK) == 0;
+}
+
+static void keep(const struct rt_store_op *op)
+{
+    assert_int_equal(rt_shell_keep_end(&shell, 1, op), 0);
+    fx_until(disk_is_idle, NULL);
+}
+
 static void test_ends_kept(void **state)
 {
     struct rt_store_op op;
 
     (void)state;
-    begin(&shell);
-    assert_int_equal(rt_shell_open_state(&shell), 0);
-    assert_int_equal(rt_shell_open_ends(&shell), 0);
-    for (uint64_t life = 1; life <= fx_settings.max_ends; life++) {
+    fx_settings.log_level = RT_LOG_ERROR;
+    fx_start();
+    for (uint64_t life = 1; life <= fx_settings.max_ends + 1; life++) {
         op = end_op(life);
-        assert_int_equal(rt_shell_keep_end(&shell, &op), 0);
+        keep(&op);
+        assert_int_equal(has_end(life), life <= fx_settings.max_ends); /* one too many */
     }
-    op = end_op(99);
-    assert_int_equal(rt_shell_keep_end(&shell, &op), RT_ELIMIT);
     rt_shell_drop_end(&shell, &op.key, 98); /* none of that life */
     rt_shell_drop_end(&shell, &op.key, 1);
-    assert_int_equal(rt_shell_keep_end(&shell, &op), 0);
-    snprintf(op.key.tenant, sizeof op.key.tenant, "../t");
-    assert_int_equal(rt_shell_keep_end(&shell, &op), RT_EINVAL);
-    op = end_op(2);
-    rt_shell_drop_end(&shell, &op.key, 2);
-    rt_test_remove_tree(fx_path("state/ends"));
-    assert_int_equal(rt_shell_keep_end(&shell, &op), RT_EIO);
-    end(&shell);
+    keep(&op);
+    assert_false(has_end(1));
+    assert_true(has_end(fx_settings.max_ends + 1));
+    fx_stop(0);
+}
+
+static uv_sem_t disk_may; /* each time it is posted, the disk does one thing */
+
+static int stuck_keep(struct rt_ends *ends, const struct rt_store_op *end)
+{
+    uv_sem_wait(&disk_may);
+    return rt_ends_keep(ends, end);
+}
+
+static bool has_closed(void *ctx)
+{
+    (void)ctx;
+    return shell.phase == RT_SHELL_CLOSING || uv_loop_alive(&shell.loop) == 0;
+}
+
+/* A disk that hangs holds nobody up; a stop waits for it. */
+static void test_disk_hangs(void **state)
+{
+    static struct fx_peer client;
+    struct rt_store_op op = end_op(1);
+
+    (void)state;
+    assert_int_equal(uv_sem_init(&disk_may, 0), 0);
+    fx_start();
+    shell.disk.keep = stuck_keep;
+    assert_int_equal(rt_shell_keep_end(&shell, 1, &op), 0);
+    fx_client_up(&client);
+    fx_assert_alive(&client);
+    assert_false(rt_disk_idle(&shell.disk));
+    assert_false(has_end(1));
+    fx_close(&client);
+    rt_shell_stop(&shell, 0);
+    fx_until(has_closed, NULL); /* it has had RT_SHELL_STOP_MS */
+    assert_true(uv_loop_alive(&shell.loop) != 0);
+    uv_sem_post(&disk_may);
+    fx_stop(0);
+    assert_true(has_end(1));
+    uv_sem_destroy(&disk_may);
 }
 
 #define WITH_DIR(test) cmocka_unit_test_setup_teardown(test, fx_setup, fx_teardown)
@@ -224,7 +277,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH_DIR(test_made_and_found_again), WITH_DIR(test_locked),           WITH_DIR(test_no_directory),
         WITH_DIR(test_unreadable_files),     WITH_DIR(test_garbled_identity), WITH_DIR(test_bad_keys),
-        WITH_DIR(test_garbage_among_ends),   WITH_DIR(test_ends_kept),
+        WITH_DIR(test_garbage_among_ends),   WITH_DIR(test_ends_kept),        WITH_DIR(test_disk_hangs),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

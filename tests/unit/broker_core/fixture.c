@@ -62,13 +62,29 @@ static uint64_t io_wall(void *ctx)
     return fx->wall_ms + fx->now;
 }
 
-static int io_keep_end(void *ctx, const struct rt_store_op *end)
+static int io_keep_end(void *ctx, uint32_t id, const struct rt_store_op *end)
 {
     struct fx *fx = ctx;
 
+    if (fx->disk_busy) {
+        return RT_ELIMIT;
+    }
+    assert_true(fx->n_writes < FX_WRITES);
     fx->kept = *end;
-    fx->n_kept += !fx->disk_full;
-    return fx->disk_full ? RT_EIO : 0;
+    fx->writes[fx->n_writes++] = id;
+    return 0;
+}
+
+void fx_disk(struct fx *fx, int error)
+{
+    while (fx->n_writes > 0) {
+        uint32_t id = fx->writes[0];
+
+        fx->n_writes--;
+        memmove(fx->writes, fx->writes + 1, fx->n_writes * sizeof fx->writes[0]);
+        fx->n_kept += error == 0;
+        rt_agent_disk_reply(fx->agent, id, error, fx->now);
+    }
 }
 
 static void io_drop_end(void *ctx, const struct rt_key *key, uint64_t life)

@@ -19,6 +19,7 @@
 #define FX_OPS 256
 #define FX_RECORDS 64
 #define FX_BUF 1048576
+#define FX_WRITES 512
 
 struct fx_past {
     uint8_t data[RT_PAST_MAX];
@@ -59,7 +60,9 @@ struct fx {
     size_t n_events[RT_AGENT_STORE + 1];
     size_t n_kept, n_dropped;
     struct rt_store_op kept; /* the last one; its slices are not */
-    bool disk_full;
+    bool disk_busy;          /* takes nothing more */
+    uint32_t writes[FX_WRITES];
+    size_t n_writes; /* under way */
     uint8_t id_seed;
 };
 
@@ -73,6 +76,7 @@ void fx_tick(struct fx *fx, uint64_t ms);     /* time goes on, deadlines on its 
 void fx_answer(struct fx *fx);                /* replies to all operations under way, and to those that this starts */
 void fx_fail(struct fx *fx, int error);       /* the same with an error */
 void fx_answer_one(struct fx *fx, int error); /* only the oldest; error 0: as the model has it */
+void fx_disk(struct fx *fx, int error);       /* the disk has done, or has failed to do, what it was given */
 void fx_up(struct fx *fx, bool fresh, bool whole);
 void fx_down(struct fx *fx);
 void fx_host(struct fx *fx, const char *host, bool alive);

@@ -127,7 +127,8 @@ static void run_write(struct fx *fx, const struct rt_store_op *op, struct rt_sto
     if (record == NULL) {
         reply->error = RT_ENOTFOUND;
         reply->outcome.verdict = RT_CLASS_NOT_FOUND;
-    } else if (record->rule.life != op->life || (op->kind != RT_STORE_END && record->rule.epoch != op->epoch) ||
+    } else if (record->rule.life != op->life ||
+               (op->kind != RT_STORE_END && op->kind != RT_STORE_MARK && record->rule.epoch != op->epoch) ||
                (op->kind == RT_STORE_STATE && record->rule.state == RT_SESSION_ENDED)) {
         reply->error = RT_ENOTFOUND;
         reply->outcome.verdict = RT_CLASS_STALE;
@@ -136,7 +137,10 @@ static void run_write(struct fx *fx, const struct rt_store_op *op, struct rt_sto
         memcpy(reply->outcome.host, record->rule.host, sizeof reply->outcome.host);
     } else if (op->kind == RT_STORE_STATE) {
         record->rule.state = op->state;
-    } else if (op->kind == RT_STORE_END) {
+    } else if (op->kind != RT_STORE_REPORT && record->rule.state == RT_SESSION_ENDED &&
+               (record->code != op->end.code || record->out != op->end.out || record->err != op->end.err)) {
+        reply->how = RT_END_OTHER;
+    } else if (op->kind == RT_STORE_END || op->kind == RT_STORE_MARK) {
         record->rule.state = RT_SESSION_ENDED;
         record->code = op->end.code;
         record->out = op->end.out;
@@ -163,7 +167,8 @@ static void run(struct fx *fx, const struct rt_store_op *op, int error)
     } else if (error == 0 && op->kind == RT_STORE_GET) {
         reply.records = record;
         reply.n_records = record != NULL;
-    } else if (error == 0 && (op->kind == RT_STORE_STATE || op->kind == RT_STORE_END || op->kind == RT_STORE_REPORT)) {
+    } else if (error == 0 && (op->kind == RT_STORE_STATE || op->kind == RT_STORE_END || op->kind == RT_STORE_MARK ||
+                              op->kind == RT_STORE_REPORT)) {
         run_write(fx, op, &reply);
     } else if (error == 0 && op->kind == RT_STORE_CREATE) {
         bool exists = record != NULL && record->rule.state != RT_SESSION_ENDED;
@@ -174,7 +179,9 @@ static void run(struct fx *fx, const struct rt_store_op *op, int error)
             record->rule.state = RT_SESSION_CREATED;
         }
     } else if (error == 0 && op->kind == RT_STORE_TAILS) {
-        if (record == NULL || record->rule.state != RT_SESSION_ENDED) {
+        reply.outcome.life = record == NULL ? 0 : record->rule.life;
+        reply.lost = record != NULL && record->rule.state == RT_SESSION_LOST;
+        if (record == NULL || (record->rule.state != RT_SESSION_ENDED && !reply.lost)) {
             reply.error = RT_ENOTFOUND;
         } else {
             reply.end.code = record->code;

@@ -115,6 +115,7 @@ static void test_end_on_disk(void **state)
     fx_down(fx);
     tail(fx, guest.link, RT_STDOUT, 0, "hi\n", 3);
     end(fx, guest.link, 0, 3, 0);
+    fx_disk(fx, 0);
     want_end_ok(fx, guest.link, RT_END_ON_DISK);
     assert_int_equal(fx->n_kept, 1);
     fx_up(fx, false, true);
@@ -133,11 +134,16 @@ static void test_end_times_out(void **state)
     fx_serve(fx, &guest);
     end(fx, guest.link, 0, 0, 0);
     fx_fail(fx, RT_ETIMEDOUT);
+    fx_disk(fx, 0);
     want_end_ok(fx, guest.link, RT_END_ON_DISK);
     fx_tick(fx, 1000); /* tried again by itself */
     fx_answer(fx);
     assert_int_equal(fx->n_dropped, 1);
-    fx->disk_full = true;
+    end(fx, guest.link, 0, 0, 0);
+    fx_fail(fx, RT_EUNAVAIL);
+    fx_disk(fx, RT_EIO);
+    want_end_ok(fx, guest.link, RT_END_LATER);
+    fx->disk_busy = true;
     end(fx, guest.link, 0, 0, 0);
     fx_fail(fx, RT_EUNAVAIL);
     want_end_ok(fx, guest.link, RT_END_LATER);
@@ -160,6 +166,7 @@ static void test_end_not_found(void **state)
     end(fx, guest.link, 7, 0, 0);
     fx_fail(fx, RT_ENOTFOUND);
     fx_fail(fx, RT_EUNAVAIL); /* of the claim */
+    fx_disk(fx, 0);
     want_end_ok(fx, guest.link, RT_END_ON_DISK);
 }
 
@@ -176,6 +183,7 @@ static void end_unclaimed(struct fx *fx, struct fx_guest *guest)
     fx_down(fx);
     tail(fx, guest->link, RT_STDOUT, 0, "hi\n", 3);
     end(fx, guest->link, 4, 3, 0);
+    fx_disk(fx, 0);
     want_end_ok(fx, guest->link, RT_END_ON_DISK);
     assert_int_equal(fx->kept.claim.life, guest->life);
     fx_lost(fx, guest->link);
@@ -245,6 +253,7 @@ static void test_end_of_a_copy(void **state)
     fx_serve(fx, &guest); /* unclaimed */
     assert_int_equal(fx_stats(fx).provisional, 1);
     end(fx, guest.link, 4, 0, 0);
+    fx_disk(fx, 0);
     want_end_ok(fx, guest.link, RT_END_ON_DISK);
     rule = &fx_record(fx, "local", "web")->rule;
     rule->ancestors[0] = parent;
@@ -267,6 +276,7 @@ static void end_in_an_outage(struct fx *fx, struct fx_guest *guest)
     fx_serve(fx, guest);
     fx_down(fx);
     end(fx, guest->link, 4, 0, 0);
+    fx_disk(fx, 0);
     want_end_ok(fx, guest->link, RT_END_ON_DISK);
     fx_lost(fx, guest->link);
 }
@@ -308,6 +318,149 @@ static void test_end_of_a_life_that_is_over(void **state)
     assert_int_equal(fx->n_dropped, 1);
     assert_int_equal(rule->state, RT_SESSION_RUNNING);
     assert_int_equal(rule->life, guest.life + 1);
+}
+
+/* A disk may take seconds: nothing is told before it has the end, and the store is asked meanwhile. */
+static void test_end_on_a_slow_disk(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+
+    fx_guest(&guest, "web", 1);
+    fx_serve(fx, &guest);
+    fx_down(fx);
+    end(fx, guest.link, 4, 0, 0);
+    fx_tick(fx, 3000);
+    fx_send(fx, guest.link, &(struct rt_frame){.type = RT_PONG}, NULL);
+    fx_none(fx, guest.link);
+    fx_up(fx, false, true);
+    fx_answer(fx);
+    want_end_ok(fx, guest.link, RT_END_REPLICATED);
+    assert_int_equal(fx_record(fx, "local", "web")->rule.state, RT_SESSION_ENDED);
+    end(fx, guest.link, 4, 0, 0); /* its answer was lost; the file that is still to come must not stay */
+    want_end_ok(fx, guest.link, RT_END_REPLICATED);
+    assert_int_equal(fx->n_dropped, 0);
+    fx_disk(fx, 0);
+    assert_int_equal(fx->n_dropped, 1);
+    fx_none(fx, guest.link);
+    end(fx, guest.link, 4, 0, 0);
+    fx_answer(fx);
+    want_end_ok(fx, guest.link, RT_END_REPLICATED);
+}
+
+/* The disk fails while the store is asked: that answer decides, also when it is no. */
+static void test_end_when_both_fail(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+
+    fx_guest(&guest, "web", 1);
+    fx_serve(fx, &guest);
+    fx_down(fx);
+    end(fx, guest.link, 4, 0, 0);
+    fx_up(fx, false, true);
+    fx_disk(fx, RT_EIO);
+    fx_none(fx, guest.link);
+    fx_fail(fx, RT_ETIMEDOUT);
+    fx_none(fx, guest.link); /* the disk is tried again */
+    fx_disk(fx, RT_EIO);
+    want_end_ok(fx, guest.link, RT_END_LATER);
+    end(fx, guest.link, 4, 0, 0);
+    fx_answer(fx);
+    want_end_ok(fx, guest.link, RT_END_REPLICATED);
+    assert_int_equal(fx->n_kept, 0);
+}
+
+/* The guest comes back, on another connection, while its end is under way. */
+static void test_end_again_meanwhile(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+
+    fx_guest(&guest, "web", 1);
+    fx_serve(fx, &guest);
+    fx_down(fx);
+    end(fx, guest.link, 4, 3, 0);
+    fx_lost(fx, guest.link);
+    fx_serve(fx, &guest);
+    end(fx, guest.link, 5, 3, 0); /* not decided yet */
+    want_end_ok(fx, guest.link, RT_END_LATER);
+    tail(fx, guest.link, RT_STDOUT, 0, "hi\n", 3);
+    end(fx, guest.link, 4, 3, 0);
+    fx_none(fx, guest.link);
+    fx_disk(fx, 0);
+    want_end_ok(fx, guest.link, RT_END_ON_DISK);
+    fx_none(fx, guest.link);
+    assert_int_equal(fx->n_kept, 1);
+    fx_up(fx, false, true);
+    fx_answer(fx);
+    assert_memory_equal(fx->tail[0], "hi\n", 3);
+    assert_int_equal(fx_record(fx, "local", "web")->code, 4);
+}
+
+/* The first end of a life stands, on the disk as in the store. */
+static void test_end_told_otherwise(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+
+    fx_guest(&guest, "web", 1);
+    fx_serve(fx, &guest);
+    fx_down(fx);
+    tail(fx, guest.link, RT_STDOUT, 0, "hi\n", 3);
+    end(fx, guest.link, 4, 3, 0);
+    fx_disk(fx, 0);
+    want_end_ok(fx, guest.link, RT_END_ON_DISK);
+    end(fx, guest.link, 4, 3, 0);
+    want_end_ok(fx, guest.link, RT_END_ON_DISK);
+    end(fx, guest.link, 5, 3, 0);
+    want_end_ok(fx, guest.link, RT_END_OTHER);
+    tail(fx, guest.link, RT_STDOUT, 0, "ho\n", 3);
+    end(fx, guest.link, 4, 3, 0);
+    want_end_ok(fx, guest.link, RT_END_OTHER);
+    fx_up(fx, false, true);
+    fx_answer(fx);
+    assert_int_equal(fx_record(fx, "local", "web")->code, 4);
+    assert_memory_equal(fx->tail[0], "hi\n", 3);
+    end(fx, guest.link, 5, 3, 0);
+    fx_answer(fx);
+    want_end_ok(fx, guest.link, RT_END_OTHER);
+    assert_int_equal(fx_record(fx, "local", "web")->code, 4);
+    assert_int_equal(fx->n_kept, 1);
+}
+
+/* A store that is full has no room for tails: it takes the status, and the end is offered again. */
+static void test_end_in_a_full_store(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+
+    fx_guest(&guest, "web", 1);
+    fx_serve(fx, &guest);
+    tail(fx, guest.link, RT_STDOUT, 0, "hi\n", 3);
+    end(fx, guest.link, 4, 3, 0);
+    fx_answer_one(fx, RT_ELIMIT);
+    fx_disk(fx, 0);
+    want_end_ok(fx, guest.link, RT_END_ON_DISK);
+    assert_int_equal(fx->n_submitted[RT_STORE_MARK], 1);
+    assert_int_equal(fx->last[RT_STORE_MARK].tail[0].size, 0);
+    fx_answer(fx);
+    assert_int_equal(fx_record(fx, "local", "web")->rule.state, RT_SESSION_ENDED);
+    assert_int_equal(fx_record(fx, "local", "web")->code, 4);
+    assert_int_equal(fx->n_dropped, 0);
+    fx_lost(fx, guest.link);
+    for (unsigned i = 0; i < 5; i++) { /* again and again, each time later, marked once */
+        fx_tick(fx, UINT64_C(1000) << i);
+        fx_answer_one(fx, 0); /* the take */
+        assert_int_equal(fx->n_submitted[RT_STORE_END], 2 + i);
+        fx_answer_one(fx, RT_ELIMIT);
+    }
+    assert_int_equal(fx->n_submitted[RT_STORE_MARK], 1);
+    assert_int_equal(fx->n_submitted[RT_STORE_STATE], 0);
+    fx_tick(fx, 30000);
+    fx_answer(fx);
+    assert_int_equal(fx->n_dropped, 1);
+    assert_memory_equal(fx->tail[0], "hi\n", 3);
 }
 
 static void test_end_kept_by_an_earlier_run(void **state)
@@ -364,6 +517,7 @@ static void test_tails_without_an_end(void **state)
     while (fx_next(fx, guest.link, &frame, &payload)) { /* pings */
     }
     end(fx, guest.link, 0, 0, 0);
+    fx_disk(fx, 0);
     want_end_ok(fx, guest.link, RT_END_ON_DISK);
     assert_true(fx_serves(fx, "idle"));
 }
@@ -404,6 +558,11 @@ int main(void)
         FX_TEST(test_end_of_a_copy),
         FX_TEST(test_end_after_a_later_epoch),
         FX_TEST(test_end_of_a_life_that_is_over),
+        FX_TEST(test_end_on_a_slow_disk),
+        FX_TEST(test_end_when_both_fail),
+        FX_TEST(test_end_again_meanwhile),
+        FX_TEST(test_end_told_otherwise),
+        FX_TEST(test_end_in_a_full_store),
         FX_TEST(test_end_kept_by_an_earlier_run),
         FX_TEST(test_tails_without_an_end),
         FX_TEST(test_ends_limit),

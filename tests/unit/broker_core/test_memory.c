@@ -24,6 +24,7 @@ struct script {
     struct rt_store_record record;
     struct rt_store_op ops[64];
     size_t n_ops;
+    uint32_t writing; /* an end onto the disk, 0 none */
     uint8_t welcome[RT_FRAME_PAYLOAD_MAX];
     size_t welcome_size;
     bool refused, closed;
@@ -71,10 +72,10 @@ static void io_random(void *ctx, void *out, size_t size)
     memset(out, 7, size);
 }
 
-static int io_keep_end(void *ctx, const struct rt_store_op *end)
+static int io_keep_end(void *ctx, uint32_t id, const struct rt_store_op *end)
 {
-    (void)ctx;
     (void)end;
+    ((struct script *)ctx)->writing = id;
     return 0;
 }
 
@@ -121,7 +122,13 @@ static void start(struct script *s)
 
 static void answer(struct script *s)
 {
-    while (s->n_ops > 0) {
+    while (s->n_ops > 0 || s->writing != 0) {
+        if (s->writing != 0) {
+            uint32_t id = s->writing;
+            s->writing = 0;
+            rt_agent_disk_reply(s->agent, id, 0, s->now);
+            continue;
+        }
         struct rt_store_op op = s->ops[0];
         struct rt_store_reply reply;
         s->n_ops--;

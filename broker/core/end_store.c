@@ -1,0 +1,443 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "broker/core/agent.h"
+#include "broker/core/end.h"
+#include "broker/core/link.h"
+#include "broker/core/machine.h"
+#include "broker/core/session.h"
+#include "broker/core/store.h"
+#include "broker/core/timer.h"
+#include "migrate/core/store_op.h"
+#include "session/core/class.h"
+#include "session/core/error.h"
+#include "session/core/limits.h"
+#include "session/core/slice.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* An end goes into the store. What the store does not take now goes onto this host's disk, and stays in memory, until
+ * it does; with the claim under which it was served, because the store may never have answered that claim's take, or
+ * have lost it, and then takes it first.
+ *
+ *     begun --store: took it--------------------------------------> told STORED, over
+ *       |  '--store: has another end of this life-----------------> told OTHER, over
+ *       |  '--store: the life is another's------------------------> told LATER, over
+ *       '-----store: out, late, full--> WRITING --failed----------> told LATER, over
+ *                                          '------fsynced--> KEPT, told ON_DISK --store, later--> over
+ *
+ * The store is asked again also while the disk writes (it may hang), so the two may be owed at once: the first that has
+ * it answers the guest. What is over is freed with the last answer that is owed; until then it answers for its life, so
+ * that no second end of that life is written behind the first one's removal.
+ *
+ * An end that lies on the disk is no loss: the session has ended for everybody who asks this agent. A store that is
+ * full (it refuses what needs room) takes the status alone, and who keeps the tails: so it has ended for all. */
+
+static void event(struct rt_agent *agent, const struct ag_end *end, const char *to, const char *reason)
+{
+    struct rt_agent_event event;
+
+    memset(&event, 0, sizeof event);
+    event.kind = RT_AGENT_ENDED;
+    event.link = end->link;
+    event.key = end->key;
+    event.life = end->life;
+    event.epoch = end->epoch;
+    rt_slice_copy(rt_slice_text(to), event.to, sizeof event.to);
+    rt_slice_copy(rt_slice_text(reason), event.reason, sizeof event.reason);
+    agent->config.io.event(agent->config.io.ctx, &event);
+}
+
+static struct ag_end *end_at(const struct rt_agent *agent, const struct rt_key *key, uint64_t life)
+{
+    struct ag_list *node;
+
+    for (node = agent->ends.next; node != &agent->ends; node = node->next) {
+        struct ag_end *end = ag_of(node, struct ag_end, node);
+        if (end->life == life && rt_key_equal(&end->key, key)) {
+            return end;
+        }
+    }
+    return NULL;
+}
+
+const struct ag_end *rt_ag_kept(const struct rt_agent *agent, const struct rt_key *key, uint64_t life)
+{
+    const struct ag_end *newest = NULL;
+    struct ag_list *node;
+
+#ifdef RT_MUTANT_KEPT_IS_LOST
+    return NULL;
+#endif
+    for (node = agent->ends.next; node != &agent->ends; node = node->next) {
+        const struct ag_end *end = ag_of(node, struct ag_end, node);
+        if (end->disk == AG_DISK_KEPT && (life == 0 || end->life == life) && rt_key_equal(&end->key, key) &&
+            (newest == NULL || end->life > newest->life)) {
+            newest = end;
+        }
+    }
+    return newest;
+}
+
+const struct ag_end *rt_ag_kept_beyond(const struct rt_agent *agent, const struct rt_key *key,
+                                       const struct rt_record *rule)
+{
+    if (rule != NULL && (rule->state == RT_SESSION_CREATED || rule->state == RT_SESSION_ENDED)) {
+        return NULL; /* one that is created anew has the number of its last life until its first claim */
+    }
+    return rt_ag_kept(agent, key, rule == NULL ? 0 : rule->life);
+}
+
+/* Its guest, if it still waits here. */
+static void tell(struct rt_agent *agent, struct ag_end *end, enum rt_end_how how)
+{
+    struct ag_link *link = rt_ag_link(agent, end->link);
+
+    end->link = 0;
+    end->how = (uint8_t)how;
+    if (link != NULL && link->state == AG_SERVING && link->end_ready) {
+        rt_ag_end_answer(agent, link, how);
+    }
+}
+
+/* Nobody needs it any more. */
+static void over(struct rt_agent *agent, struct ag_end *end)
+{
+    end->over = true;
+    if (end->disk == AG_DISK_KEPT) {
+        end->disk = AG_DISK_NONE;
+        agent->config.io.drop_end(agent->config.io.ctx, &end->key, end->life);
+    }
+    if (!end->asked && end->disk == AG_DISK_NONE) {
+        rt_ag_end_free(agent, end);
+    }
+}
+
+static void store_op_of(const struct ag_end *end, struct rt_store_op *op)
+{
+    memset(op, 0, sizeof *op);
+    op->kind = RT_STORE_END;
+    op->key = end->key;
+    op->life = end->life;
+    op->epoch = end->epoch;
+    op->end = end->end;
+    op->claim = end->claim;
+    for (unsigned i = 0; i < 2; i++) {
+        op->tail[i].data = end->tail[i];
+        op->tail[i].size = end->size[i];
+    }
+}
+
+static void kept_later(struct rt_agent *agent)
+{
+    if (!agent->kept_timer.set) {
+        rt_ag_timer_set(&agent->timers, &agent->kept_timer, agent->now + agent->kept_delay);
+    }
+}
+
+/* The session is over as far as this agent can tell. */
+static void ended(struct rt_agent *agent, const struct ag_end *end)
+{
+    struct ag_session *session = rt_ag_session_find(agent, &end->key);
+
+    if (session != NULL && session->life == end->life && session->rule != NULL) {
+        session->rule->state = RT_SESSION_ENDED;
+        session->lost_at = session->write_at = 0;
+        rt_ag_session_state(agent, session, RT_SESSION_ENDED, "");
+        rt_ag_session_settle(agent, session);
+    }
+}
+
+static void ask(struct rt_agent *agent, struct ag_end *end, struct rt_store_op *op)
+{
+    struct ag_op about = {.end = end};
+
+    end->asked = rt_ag_store(agent, op, &about) != 0;
+}
+
+/* The store is full: it may still take what needs next to no room. */
+static void mark(struct rt_agent *agent, struct ag_end *end)
+{
+    struct rt_store_op op;
+
+    if (end->full && !end->marked && !end->asked) {
+        store_op_of(end, &op);
+        op.kind = RT_STORE_MARK;
+        op.tail[0].size = op.tail[1].size = 0;
+        ask(agent, end, &op);
+    }
+}
+
+static void keep(struct rt_agent *agent, struct ag_end *end)
+{
+    struct rt_store_op op;
+
+    if (end->disk == AG_DISK_NONE) {
+        store_op_of(end, &op);
+        if (agent->config.io.keep_end(agent->config.io.ctx, end->id, &op) != 0) {
+            tell(agent, end, RT_END_LATER);
+            over(agent, end);
+            return;
+        }
+        end->disk = AG_DISK_WRITING;
+#ifdef RT_MUTANT_END_BEFORE_DISK
+        tell(agent, end, RT_END_ON_DISK);
+#endif
+    } else if (end->disk == AG_DISK_KEPT) {
+        mark(agent, end);
+    }
+    kept_later(agent);
+}
+
+void rt_agent_disk_reply(struct rt_agent *agent, uint32_t id, int error, uint64_t now)
+{
+    struct ag_end *end = NULL;
+    struct ag_list *node;
+
+    if (now > agent->now) {
+        agent->now = now;
+    }
+    for (node = agent->ends.next; node != &agent->ends && end == NULL; node = node->next) {
+        end = ag_of(node, struct ag_end, node);
+        end = end->id == id && end->disk == AG_DISK_WRITING ? end : NULL;
+    }
+    if (end == NULL) {
+        return;
+    }
+    end->disk = error == 0 ? AG_DISK_KEPT : AG_DISK_NONE;
+    if (end->over) {
+        over(agent, end);
+    } else if (error == 0) {
+        event(agent, end, "kept", "on this host's disk, until the store has it");
+        tell(agent, end, RT_END_ON_DISK);
+        ended(agent, end);
+        agent->kept_delay = AG_STORE_RETRY_MS;
+        keep(agent, end);
+    } else if (!end->asked) { /* else the store's answer decides */
+        tell(agent, end, RT_END_LATER);
+        over(agent, end);
+    }
+}
+
+/* The claim comes before an end that the store may not know: one that was served unclaimed or is kept, or that the
+ * store has no record for. A later connection of the same life may have it meanwhile, a copy or another life must not.
+ */
+static void claim_first(struct rt_agent *agent, struct ag_end *end)
+{
+    struct rt_store_op op = {.kind = RT_STORE_TAKE, .key = end->key, .claim = end->claim};
+
+    end->claim_tried = true;
+    op.past = rt_ag_session_past(rt_ag_session_find(agent, &end->key));
+    op.claim.store_whole = rt_ag_whole(agent);
+    ask(agent, end, &op);
+}
+
+/* Gives the end to the store; what it does not take at once is kept. */
+static void submit(struct rt_agent *agent, struct ag_end *end)
+{
+    bool claims = !end->claim_tried && (end->disk != AG_DISK_NONE || end->unclaimed);
+
+#ifdef RT_MUTANT_END_UNCLAIMED
+    claims = false;
+#endif
+    if (claims) {
+        claim_first(agent, end);
+    } else {
+        struct rt_store_op op;
+        store_op_of(end, &op);
+        ask(agent, end, &op);
+    }
+    if (!end->asked) {
+        keep(agent, end);
+    }
+}
+
+static bool same(const struct ag_end *a, const struct ag_end *b)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        if (a->size[i] > 0 && b->size[i] > 0 &&
+            (a->size[i] != b->size[i] || memcmp(a->tail[i], b->tail[i], a->size[i]) != 0)) {
+            return false;
+        }
+    }
+    return a->end.code == b->end.code && a->end.sig == b->end.sig && a->end.out == b->end.out &&
+           a->end.err == b->end.err;
+}
+
+/* A life has one end. `first` is on its way while its guest tells an end again. */
+static void again(struct rt_agent *agent, struct ag_end *first, struct ag_end *end)
+{
+    struct ag_link *link = rt_ag_link(agent, end->link);
+    bool is_safe = first->how != RT_END_LATER && first->how != RT_END_OTHER;
+
+    if (same(first, end)) {
+        for (unsigned i = 0; i < 2; i++) { /* a tail that was missing; a file on the disk stays as it is */
+            if (first->size[i] == 0 && end->size[i] > 0) {
+                free(first->tail[i]);
+                first->tail[i] = end->tail[i];
+                first->size[i] = end->size[i];
+                end->tail[i] = NULL;
+            }
+        }
+        if (first->over || first->how != RT_END_LATER) {
+            rt_ag_end_answer(agent, link, (enum rt_end_how)first->how);
+        } else {
+            first->link = end->link; /* answered with it */
+        }
+    } else {
+        if (is_safe) {
+            event(agent, end, "refused", "this life has ended already, in another way");
+        }
+        rt_ag_end_answer(agent, link, is_safe ? RT_END_OTHER : RT_END_LATER);
+    }
+    rt_ag_end_free(agent, end);
+}
+
+void rt_ag_end_begin(struct rt_agent *agent, struct ag_end *end)
+{
+    struct ag_end *first = end_at(agent, &end->key, end->life);
+
+#ifdef RT_MUTANT_END_TWICE
+    first = NULL;
+#endif
+    if (first != NULL) {
+        again(agent, first, end);
+        return;
+    }
+    ag_list_push(&agent->ends, &end->node);
+    submit(agent, end);
+}
+
+/* After a take that the store has answered. */
+static void claimed(struct rt_agent *agent, struct ag_end *end, uint64_t verdict)
+{
+    if (verdict == RT_CLASS_FORKED || verdict == RT_CLASS_SUPERSEDED) {
+        tell(agent, end, RT_END_LATER);
+        over(agent, end);
+        return;
+    }
+    submit(agent, end); /* taken, or a later connection of this life has it */
+}
+
+/* The store has an end of this life: this one or, with OTHER, another. */
+static void stored(struct rt_agent *agent, struct ag_end *end, enum rt_end_how how)
+{
+    if (how == RT_END_OTHER) {
+        event(agent, end, "refused", "this life has ended already, in another way");
+    } else {
+        event(agent, end, "ended", "");
+    }
+    ended(agent, end);
+    tell(agent, end, how);
+    over(agent, end);
+}
+
+void rt_ag_end_reply(struct rt_agent *agent, struct ag_op *op, const struct rt_store_reply *reply)
+{
+    const struct rt_claim_outcome *outcome = &reply->outcome;
+    bool missing = reply->kind == RT_STORE_END && reply->error == RT_ENOTFOUND;
+    struct ag_end *end = op->end;
+
+    op->end = NULL;
+    end->asked = false;
+    if (end->over) {
+        over(agent, end);
+        return;
+    }
+    if (reply->kind == RT_STORE_MARK && (reply->error != 0 || reply->how != RT_END_OTHER)) {
+        end->marked = reply->error == 0;
+        return;
+    }
+    if (reply->kind != RT_STORE_TAKE && reply->error == 0) {
+        stored(agent, end, reply->how);
+        return;
+    }
+    if (reply->kind == RT_STORE_TAKE && reply->error == 0 && outcome->verdict != RT_CLASS_RETRY_LATER) {
+        claimed(agent, end, outcome->verdict);
+        return;
+    }
+    if (missing && outcome->verdict == RT_CLASS_STALE && outcome->life >= end->life) { /* another life has taken over */
+        tell(agent, end, RT_END_LATER);
+        over(agent, end);
+        return;
+    }
+#ifndef RT_MUTANT_END_UNCLAIMED
+    if (missing && !end->claim_tried) {
+        claim_first(agent, end);
+    }
+#else
+    if (missing) {
+        tell(agent, end, RT_END_LATER);
+        over(agent, end);
+        return;
+    }
+#endif
+    if (!end->asked) {
+        end->full = reply->error == RT_ELIMIT;
+        keep(agent, end);
+    }
+}
+
+static void offer_all(struct rt_agent *agent)
+{
+    struct ag_list *node = agent->ends.next, *next;
+
+    for (; node != &agent->ends; node = next) {
+        struct ag_end *end = ag_of(node, struct ag_end, node);
+        next = node->next;
+        if (!end->asked && !end->over) {
+            end->claim_tried = false;
+            submit(agent, end);
+        }
+    }
+}
+
+void rt_ag_kept_again(struct rt_agent *agent)
+{
+    agent->kept_delay = AG_STORE_RETRY_MS;
+    rt_ag_timer_clear(&agent->timers, &agent->kept_timer);
+    offer_all(agent);
+}
+
+void rt_ag_kept_timer(struct rt_agent *agent)
+{
+    agent->kept_delay = agent->kept_delay > AG_KEPT_RETRY_MAX_MS / 2 ? AG_KEPT_RETRY_MAX_MS : agent->kept_delay * 2;
+    if (agent->store_up) { /* else when it is up again */
+        offer_all(agent);
+    }
+}
+
+void rt_agent_kept_end(struct rt_agent *agent, const struct rt_store_op *op, uint64_t now)
+{
+    struct ag_end *end = rt_ag_end_new(agent);
+
+    if (now > agent->now) {
+        agent->now = now;
+    }
+    if (end == NULL) {
+        return; /* stays on disk for the next run */
+    }
+    end->key = op->key;
+    end->life = op->life;
+    end->epoch = op->epoch;
+    end->end = op->end;
+    end->claim = op->claim;
+    end->disk = AG_DISK_KEPT;
+    end->how = RT_END_ON_DISK;
+    for (unsigned i = 0; i < 2; i++) {
+        if (op->tail[i].size == 0 || op->tail[i].size > RT_TAIL_MAX) {
+            continue;
+        }
+        end->tail[i] = malloc(op->tail[i].size);
+        if (end->tail[i] == NULL) {
+            rt_ag_end_free(agent, end);
+            return;
+        }
+        memcpy(end->tail[i], op->tail[i].data, op->tail[i].size);
+        end->size[i] = op->tail[i].size;
+    }
+    ag_list_push(&agent->ends, &end->node);
+    if (agent->store_up) {
+        kept_later(agent);
+    }
+}

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "tests/sim/disk.h"
+
+#include "broker/core/agent.h"
+#include "session/core/error.h"
+#include "tests/sim/agents.h"
+#include "tests/sim/event.h"
+#include "tests/sim/faults.h"
+#include "tests/sim/world.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* One thing after the other, in the order asked; a write has had its effect half-way, and its agent may be killed
+ * before and after that. */
+
+struct job {
+    bool keeps;
+    uint32_t id;
+    int error;
+    uint64_t us; /* it takes */
+    struct rt_store_op end;
+};
+
+static void queue(int agent, const struct job *job)
+{
+    struct sim_agent *a = &sim.agents[agent];
+    struct sim_event event = {.kind = EV_DISK, .index = agent, .gen = a->gen, .side = 0};
+    struct job *copy = malloc(sizeof *copy);
+    uint64_t at = a->disk_free_us > sim.now_us ? a->disk_free_us : sim.now_us;
+
+    if (!copy)
+        sim_fail("out of memory");
+    *copy = *job;
+    copy->us = sim.now_us < a->disk_slow_until_us ? 20000 + sim_random(3000000) : 200 + sim_random(2000);
+    a->disk_free_us = at + copy->us;
+    event.extra = copy;
+    sim_post(event, at + copy->us / 2 - sim.now_us);
+}
+
+int sim_disk_keep(int agent, uint32_t id, const struct rt_store_op *end)
+{
+    struct job job = {.keeps = true, .id = id, .end = *end};
+
+    job.end.tail[0].size = job.end.tail[1].size = 0; /* the model looks at the status only */
+    queue(agent, &job);
+    return 0;
+}
+
+void sim_disk_drop(int agent, const struct rt_key *key, uint64_t life)
+{
+    struct job job = {.end.key = *key, .end.life = life};
+
+    queue(agent, &job);
+}
+
+static void forget(struct sim_agent *a, const struct rt_store_op *end)
+{
+    for (size_t i = a->n_ends; i-- > 0;)
+        if (rt_key_equal(&a->ends[i].key, &end->key) && a->ends[i].life == end->life)
+            a->ends[i] = a->ends[--a->n_ends];
+}
+
+static int write_end(struct sim_agent *a, const struct rt_store_op *end)
+{
+    if (a->disk_fails > 0) {
+        a->disk_fails--;
+        sim.stats.faults[FAULT_DISK_FAILS]++;
+        return RT_EIO;
+    }
+    forget(a, end);
+    if (a->n_ends == SIM_ENDS)
+        return RT_ELIMIT;
+    if (!a->ends)
+        a->ends = calloc(SIM_ENDS, sizeof *a->ends);
+    if (!a->ends)
+        sim_fail("out of memory");
+    a->ends[a->n_ends++] = *end;
+    return 0;
+}
+
+void sim_disk_event(const struct sim_event *event)
+{
+    struct sim_agent *a = &sim.agents[event->index];
+    struct sim_event back = *event;
+    struct job *job = event->extra;
+
+    if (a->gen != event->gen || !a->agent) {
+        if (job->keeps)
+            sim.stats.faults[FAULT_DISK_KILLED]++;
+        return;
+    }
+    if (event->side == 1) {
+        rt_agent_disk_reply(a->agent, job->id, job->error, sim_ms());
+        sim_agent_timer(event->index);
+    } else if (!job->keeps) {
+        forget(a, &job->end);
+    } else {
+        job->error = write_end(a, &job->end);
+        sim.stats.faults[FAULT_DISK_SLOW] += job->us >= 20000;
+        back.side = 1;
+        back.extra = malloc(sizeof *job);
+        if (!back.extra)
+            sim_fail("out of memory");
+        memcpy(back.extra, job, sizeof *job);
+        sim_post(back, job->us / 2);
+    }
+}
+
+void sim_disk_slow(int agent)
+{
+    sim.agents[agent].disk_slow_until_us = sim.now_us + 1000000 + sim_random(5000000);
+    sim_log("fault: the disk of host%d is slow", agent);
+}
+
+void sim_disk_fail(int agent)
+{
+    sim.agents[agent].disk_fails = 1 + (int)sim_random(3);
+    sim_log("fault: the disk of host%d fails", agent);
+}
+
+void sim_disk_heal(int agent)
+{
+    sim.agents[agent].disk_slow_until_us = 0;
+    sim.agents[agent].disk_fails = 0;
+}
+
+void sim_disk_killed(int agent)
+{
+    sim.agents[agent].disk_free_us = 0;
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#ifndef RETETHER_TESTS_SIM_DISK_H
+#define RETETHER_TESTS_SIM_DISK_H
+
+#include "migrate/core/store_op.h"
+
+#include <stdint.h>
+
+/* The disk of an agent's host, for ends. */
+
+struct sim_event;
+
+int sim_disk_keep(int agent, uint32_t id, const struct rt_store_op *end);
+void sim_disk_drop(int agent, const struct rt_key *key, uint64_t life);
+void sim_disk_event(const struct sim_event *event);
+void sim_disk_slow(int agent); /* for a while */
+void sim_disk_fail(int agent); /* the next writes do */
+void sim_disk_heal(int agent);
+void sim_disk_killed(int agent); /* what was under way is not */
+
+#endif
