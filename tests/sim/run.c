@@ -265,7 +265,7 @@ void sim_run(const struct sim_options *options, struct sim_stats *total)
     forks = false;
     for (int i = 0; i < SIM_GUESTS; i++)
         forks = forks || (sim.guests[i].used && sim.guests[i].forked);
-    run_for(forks ? FORK_END_US : END_US);
+    run_for(forks ? FORK_END_US + 1000 * sim_store_back_ms() : END_US); /* a lease lasts longer by that */
     sim_check_ended();
     if (sim.stats.events < EVENTS_LEAST || sim.stats.moves < MOVES_LEAST)
         sim_fail("a run of only %llu events and %llu moves", (unsigned long long)sim.stats.events,

@@ -11,7 +11,12 @@
 
 /* What goes wrong with the store. */
 
-#define SIM_CLOCK_BACK_MAX_MS (5 * 60 * 1000)
+#define SIM_CLOCK_BACK_MAX_MS (2 * 60 * 1000)
+
+uint64_t sim_store_back_ms(void)
+{
+    return sim_db.back_ms;
+}
 
 static void down_all(void)
 {
@@ -90,7 +95,8 @@ static void not_full(int arg)
  * lies ahead then is another birth, as the heartbeats find within a second. */
 static void clock_step(void)
 {
-    uint64_t step_ms = sim_chance(50) ? sim_random(UINT64_C(10) * 24 * 3600 * 1000) : sim_random(3600000);
+    uint64_t days = sim_draws(FAULT_RECORD_LOST) ? 10 : 6;
+    uint64_t step_ms = sim_chance(50) ? sim_random(days * 24 * 3600 * 1000) : sim_random(3600000);
 
     if (sim_chance(50)) {
         step_ms = sim_random(SIM_CLOCK_BACK_MAX_MS);
