@@ -47,17 +47,58 @@ void sim_key(int container, struct rt_key *key)
     (void)snprintf(key->cid, sizeof key->cid, "container%d", container);
 }
 
+/* ctx: the agent, or NULL for who creates containers, with the first key. */
 int sim_seal(void *ctx, const struct rt_ticket *ticket, uint8_t *out, size_t cap)
 {
-    (void)ctx;
-    return rt_ticket_encode(ticket, out, cap);
+    const struct sim_agent *a = ctx;
+    struct rt_ticket sealed = *ticket;
+
+    sealed.key_id = a ? a->active_key : 0;
+    return rt_ticket_encode(&sealed, out, cap);
 }
 
 int sim_open(void *ctx, const uint8_t *token, size_t size, uint64_t wall_ms, struct rt_ticket *ticket)
 {
-    (void)ctx;
-    (void)wall_ms;
-    return rt_ticket_decode(token, size, ticket);
+    const struct sim_agent *a = ctx;
+    int rc = rt_ticket_decode(token, size, ticket);
+
+    if (rc != 0)
+        return rc;
+    if (ticket->key_id > a->newest_key) {
+        sim_log("host%d does not know key %u yet", (int)(a - sim.agents), ticket->key_id);
+        return RT_ENOTFOUND;
+    }
+    return ticket->expires_ms != 0 && ticket->expires_ms <= wall_ms ? RT_EEXPIRED : 0;
+}
+
+static void learn_key(int agent)
+{
+    sim.agents[agent].newest_key = sim.newest_key;
+}
+
+static void use_key(int agent)
+{
+    learn_key(agent);
+    sim.agents[agent].active_key = sim.newest_key;
+}
+
+bool sim_change_key(void)
+{
+    uint64_t known_us = sim_random(2000000);
+
+    for (int i = 0; i < sim.n_agents; i++)
+        if (sim.agents[i].active_key != sim.newest_key)
+            return false; /* one change at a time */
+    sim.newest_key++;
+    sim_log("fault: key %u is made", sim.newest_key);
+    for (int i = 0; i < sim.n_agents; i++) {
+        uint64_t at = sim_random(known_us + 1);
+
+        sim_post((struct sim_event){.kind = EV_CALL, .call = learn_key, .arg = i}, at);
+        sim_post((struct sim_event){.kind = EV_CALL, .call = use_key, .arg = i},
+                 (sim_chance(70) ? known_us : at) + sim_random(2000000)); /* in haste: others do not know it yet */
+    }
+    return true;
 }
 
 static int conn_of(int agent, rt_link_id link)
@@ -135,6 +176,8 @@ void sim_start_agent(int agent)
 
     sim_agent_name(agent, config.host);
     sim_agent_addr(agent, config.addr[0]);
+    config.ticket_ttl_ms = sim.ticket_ttl_ms;
+    config.sealer.ctx = a;
     config.sealer.seal = sim_seal;
     config.sealer.open = sim_open;
     config.io.ctx = a;
@@ -190,10 +233,11 @@ void sim_kill_agent(int agent)
 void sim_agent_timer(int agent)
 {
     struct sim_agent *a = &sim.agents[agent];
-    uint64_t deadline = a->agent ? rt_agent_deadline(a->agent) : UINT64_MAX;
-    uint64_t at;
+    uint64_t deadline, at;
 
+    sim_tell_queued(agent);
     sim_touch(agent);
+    deadline = a->agent ? rt_agent_deadline(a->agent) : UINT64_MAX;
     if (deadline == UINT64_MAX)
         return;
     at = deadline > 1000000 ? (deadline - 1000000) * 1000 : 0;

@@ -32,6 +32,8 @@ struct sim_agent {
     uint64_t timer_us, paused_until_us, died_us;
     uint64_t up_us; /* in touch with the store since */
     bool store_up;
+    bool gone;                       /* its host has died for good */
+    uint32_t newest_key, active_key; /* of its ring, a file that outlives it */
 };
 
 void sim_start_agent(int agent);
@@ -41,6 +43,9 @@ void sim_touch(int agent); /* the next check looks at it */
 void sim_agent_name(int agent, char out[RT_HOST_MAX + 1]);
 void sim_agent_addr(int agent, char out[RT_ADDR_MAX + 1]);
 int sim_agent_at(const char *addr);
+/* A new key is made, reaches every host's ring, and is made active there, mostly once all have it. False while the last
+ * change goes on. */
+bool sim_change_key(void);
 int sim_seal(void *ctx, const struct rt_ticket *ticket, uint8_t *out, size_t cap);
 int sim_open(void *ctx, const uint8_t *token, size_t size, uint64_t wall_ms, struct rt_ticket *ticket);
 void sim_key(int container, struct rt_key *key);

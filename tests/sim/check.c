@@ -274,7 +274,7 @@ static void check_fork_drained(int client, const struct sim_att *att)
 
 static void check_att_ended(int client, const struct sim_att *att)
 {
-    if (att->exited)
+    if (att->exited || sim.dead_us[att->container])
         return;
     if (sim_forked(att->container))
         check_fork_drained(client, att);
@@ -294,10 +294,21 @@ static void check_container_ended(int container)
         sim_fail("container %d is over, its record says %s", container, rt_session_state_name(record->state));
 }
 
+/* A container whose host died, and that nobody started again: who asks is told that it is lost. */
+static void check_dead_told(int container)
+{
+    enum rt_session_state state = sim_store_record(container)->state;
+
+    if (sim_store_record(container)->exists && state != RT_SESSION_LOST && state != RT_SESSION_ENDED)
+        sim_fail("container %d died with its host, its record says %s", container, rt_session_state_name(state));
+}
+
 void sim_check_ended(void)
 {
     for (int i = 0; i < sim.n_containers; i++)
-        if (sim_forked(i))
+        if (sim.dead_us[i])
+            check_dead_told(i);
+        else if (sim_forked(i))
             check_fork_served(i);
         else
             check_container_ended(i);

@@ -8,6 +8,7 @@
 #include "session/core/frame.h"
 #include "session/core/msg_request.h"
 #include "session/core/msg_stream.h"
+#include "session/core/slice.h"
 #include "tests/sim/agents.h"
 #include "tests/sim/commands.h"
 #include "tests/sim/event.h"
@@ -31,17 +32,36 @@ uint8_t sim_stdin_byte(const uint8_t id[RT_ID_SIZE], uint64_t offset)
 
 static void on_reply(void *ctx, uint64_t request, int error, const struct rt_reply_msg *reply)
 {
-    (void)ctx;
+    struct sim_client *c = ctx;
+
     (void)request;
-    (void)error;
-    (void)reply;
+    if (error != 0 || !reply->more)
+        c->asked = 0;
+}
+
+/* Whoever waits for the end of a container asks for it now and then. */
+static void ask_for_dead(int client)
+{
+    struct sim_client *c = &sim.clients[client];
+
+    for (int i = 0; i < sim.n_containers && !c->asked; i++) {
+        struct rt_request_msg msg = {.op = rt_slice_text("show"), .wait = 1000};
+        struct rt_key key;
+
+        if (!sim.dead_us[i])
+            continue;
+        sim_key(i, &key);
+        msg.cid = rt_slice_text(key.cid);
+        if (rt_client_request(c->client, &msg, sim_ms(), &c->asked) != 0)
+            sim_fail("client %d cannot ask", client);
+    }
 }
 
 void sim_new_client(int client)
 {
     struct sim_client *c = &sim.clients[client];
     struct rt_client_config config = {
-        .name = "sim", .seed = sim_random(UINT64_MAX), .random = sim_random_bytes, .on_reply = on_reply};
+        .ctx = c, .name = "sim", .seed = sim_random(UINT64_MAX), .random = sim_random_bytes, .on_reply = on_reply};
     uint32_t gen = c->gen;
     int first = (int)sim_random((uint64_t)sim.n_agents);
 
@@ -264,6 +284,16 @@ static void check_ended(int client, const struct sim_att *att)
                          (unsigned long long)att->seen[s], sim.lines[i].size[s], s + 1);
 }
 
+/* A status that a past of the container ended with, of an honest one its only past. */
+static void check_code(int client, const struct sim_att *att, const struct rt_catt_event *ev)
+{
+    for (int i = 0; i < sim.n_lines && i < SIM_LINES; i++)
+        if (sim.lines[i].container == att->container && ev->sig == 0 && ev->code == SIM_CODE + (uint64_t)i)
+            return;
+    sim_fail("client %d: told that container %d ended with %llu, signal %llu", client, att->container,
+             (unsigned long long)ev->code, (unsigned long long)ev->sig);
+}
+
 static void on_event(int client, struct sim_att *att, const struct rt_catt_event *ev)
 {
     switch (ev->kind) {
@@ -302,6 +332,7 @@ static void on_event(int client, struct sim_att *att, const struct rt_catt_event
         break;
     case RT_CATT_EXITED:
         att->exited = true;
+        check_code(client, att, ev);
         if (att->seen[0] != ev->out && att->start_known[0])
             sim_fail("client %d: exit told at %llu of %llu bytes", client, (unsigned long long)att->seen[0],
                      (unsigned long long)ev->out);
@@ -365,6 +396,8 @@ void sim_client_app(int client)
     }
     if (!stall)
         sim_client_commands(client);
+    if (sim.quiet && !stall)
+        ask_for_dead(client);
     sim_client_pump(client);
     if (stall > 100000)
         stall = 100000; /* looks again, as the end of the faults ends stalls too */

@@ -50,6 +50,7 @@ struct sim_client {
     int conn[RT_CLIENT_AGENTS_MAX];
     struct sim_att atts[SIM_ATTS];
     struct sim_exec exec;
+    uint64_t asked;       /* a request without an answer, 0 none */
     struct rt_catt *twin; /* another attachment's id, asked for again; owned by the client */
 };
 

@@ -26,6 +26,7 @@ const struct sim_fault_kind sim_fault_kinds[SIM_FAULTS] = {
     [FAULT_CUT] = {"cut", true},
     [FAULT_CUT_HALF_OPEN] = {"cut half-open", true},
     [FAULT_HANG] = {"hang", true},
+    [FAULT_LINK_SLOW] = {"link slow", false},
     [FAULT_MOVE] = {"move", true},
     [FAULT_MOVE_BACK_TO_BACK] = {"move back to back", true},
     [FAULT_MOVE_ABORTED] = {"move aborted", true},
@@ -33,6 +34,9 @@ const struct sim_fault_kind sim_fault_kinds[SIM_FAULTS] = {
     [FAULT_AGENT_CRASH] = {"agent crash", true},
     [FAULT_AGENT_PAUSE] = {"agent pause", true},
     [FAULT_AGENT_STOP] = {"agent stop", true},
+    [FAULT_HOST_GONE] = {"host gone", false},
+    [FAULT_KEY_CHANGE] = {"key change", true},
+    [FAULT_TICKET_TTL] = {"ticket ttl", false},
     [FAULT_STORE_SLOW] = {"store slow", true},
     [FAULT_STORE_OUT] = {"store out", true},
     [FAULT_STORE_FAILOVER] = {"failover", true},
@@ -58,6 +62,8 @@ const struct sim_fault_kind sim_fault_kinds[SIM_FAULTS] = {
     [FAULT_CLONE] = {"clone", true},
     [FAULT_RESTART_ELSEWHERE] = {"restart elsewhere", true},
     [FAULT_RESTART_AFTER_DEATH] = {"restarted", true},
+    [FAULT_JOIN_RACE] = {"join race", false},
+    [FAULT_END_AGAIN] = {"end again", true},
     [FAULT_GUEST_PAUSE] = {"guest pause", true},
     [FAULT_EXIT] = {"exit", true},
 };
@@ -98,7 +104,7 @@ static int any_conn(int kind)
     return -1;
 }
 
-static int any_guest(void)
+int sim_any_guest(void)
 {
     int first = (int)sim_random(SIM_GUESTS);
 
@@ -126,9 +132,23 @@ static bool cut(unsigned tell)
     return true;
 }
 
-static int other_host(int host)
+int sim_other_host(int host)
 {
-    return (host + 1 + (int)sim_random((uint64_t)sim.n_agents - 1)) % sim.n_agents;
+    int other = (host + 1 + (int)sim_random((uint64_t)sim.n_agents - 1)) % sim.n_agents;
+
+    while (sim.agents[other].gone)
+        other = (other + 1) % sim.n_agents;
+    return other;
+}
+
+static bool slow(void)
+{
+    int conn = any_conn(-1);
+
+    if (conn < 0)
+        return false;
+    sim_slow(conn, 20000 + sim_random(2000000), sim_random(3000000));
+    return true;
 }
 
 /* A pause that is under way is not cut short: what was to happen meanwhile has been put off until its end. */
@@ -153,9 +173,9 @@ static void move_again(int arg)
 
 static bool move(enum sim_fault fault)
 {
-    int guest = any_guest();
+    int guest = sim_any_guest();
     struct sim_guest *g = &sim.guests[guest < 0 ? 0 : guest];
-    int from = g->host, to = other_host(from);
+    int from = g->host, to = sim_other_host(from);
     struct sim_event again = {.kind = EV_CALL, .call = move_again};
 
     if (guest < 0)
@@ -167,14 +187,14 @@ static bool move(enum sim_fault fault)
     sim_guest_move(guest, to, move_style());
     if (fault == FAULT_MOVE)
         return true;
-    again.arg = guest + SIM_GUESTS * (fault == FAULT_MOVE_TO_AND_FRO ? from : other_host(to));
+    again.arg = guest + SIM_GUESTS * (fault == FAULT_MOVE_TO_AND_FRO ? from : sim_other_host(to));
     sim_post(again, sim_random(fault == FAULT_MOVE_TO_AND_FRO ? 500 : 3000));
     return true;
 }
 
 static void restart_agent(int agent)
 {
-    if (!sim.agents[agent].agent)
+    if (!sim.agents[agent].agent && !sim.agents[agent].gone)
         sim_start_agent(agent);
 }
 
@@ -182,7 +202,7 @@ static bool agent_fault(enum sim_fault fault)
 {
     int agent = (int)sim_random((uint64_t)sim.n_agents);
     struct sim_agent *a = &sim.agents[agent];
-    int guest = any_guest();
+    int guest = sim_any_guest();
 
     if (guest >= 0 && sim_chance(70)) { /* rather one that serves */
         agent = sim.guests[guest].host;
@@ -276,39 +296,23 @@ static void revert(int guest)
         sim.stats.faults[FAULT_SNAPSHOT_REVERT]++;
 }
 
-static bool fork_fault(enum sim_fault fault)
+static bool copy_fault(enum sim_fault fault)
 {
-    int guest = any_guest();
+    int guest = sim_any_guest();
     struct sim_guest *g = &sim.guests[guest < 0 ? 0 : guest];
-    int line, other;
 
     if (guest < 0 || !sim.allow_forks || g->exited)
         return false;
-    if (fault == FAULT_SNAPSHOT_REVERT) {
-        if (sim_guest_save(guest))
-            sim_post((struct sim_event){.kind = EV_CALL, .call = revert, .arg = guest}, sim_random(3000000));
-        return false; /* counted when it is carried out */
-    }
     if (fault == FAULT_CLONE)
-        return sim_guest_clone(guest, other_host(g->host)) >= 0;
-    line = sim_new_line(g->container, -1, NULL);
-    other = line < 0 ? -1 : sim_new_guest(g->container, other_host(g->host), line);
-    if (other < 0)
-        return false;
-    sim_log("fault: container %d is started again as guest %d", g->container, other);
-    for (int i = 0; i < SIM_GUESTS; i++)
-        if (sim.guests[i].container == g->container)
-            sim.guests[i].forked = true;
-    if (fault == FAULT_RESTART_AFTER_DEATH)
-        sim_guest_kill(guest);
-    else
-        sim_guest_pump(other);
-    return true;
+        return sim_guest_clone(guest, sim_other_host(g->host)) >= 0;
+    if (sim_guest_save(guest))
+        sim_post((struct sim_event){.kind = EV_CALL, .call = revert, .arg = guest}, sim_random(3000000));
+    return false; /* counted when it is carried out */
 }
 
 static bool lose(int type)
 {
-    int guest = any_guest();
+    int guest = sim_any_guest();
 
     if (guest < 0 || sim.lose_next)
         return false;
@@ -320,7 +324,7 @@ static bool lose(int type)
 /* A process exits, in the middle of whatever else happens. Returns its guest, or -1. */
 static int exit_one(void)
 {
-    int guest = any_guest();
+    int guest = sim_any_guest();
 
     if (guest < 0 || !sim.guests[guest].done.started || sim.guests[guest].exited || sim.stats.moves < 5 ||
         !sim_chance(20))
@@ -416,12 +420,25 @@ void sim_fault_once(void)
         break;
     case FAULT_SNAPSHOT_REVERT:
     case FAULT_CLONE:
+        done = copy_fault(fault);
+        break;
     case FAULT_RESTART_ELSEWHERE:
     case FAULT_RESTART_AFTER_DEATH:
-        done = fork_fault(fault);
+    case FAULT_JOIN_RACE:
+    case FAULT_HOST_GONE:
+    case FAULT_END_AGAIN:
+        done = sim_start_fault(fault);
+        break;
+    case FAULT_KEY_CHANGE:
+        done = sim_change_key();
+        break;
+    case FAULT_TICKET_TTL: /* drawn with the run */
+        break;
+    case FAULT_LINK_SLOW:
+        done = slow();
         break;
     case FAULT_GUEST_PAUSE: {
-        int guest = any_guest();
+        int guest = sim_any_guest();
 
         if (guest >= 0) {
             pause_guest(guest, sim_random(5000000));

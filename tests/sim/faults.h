@@ -12,6 +12,7 @@ enum sim_fault {
     FAULT_CUT,
     FAULT_CUT_HALF_OPEN,
     FAULT_HANG,
+    FAULT_LINK_SLOW,
     FAULT_MOVE,
     FAULT_MOVE_BACK_TO_BACK,
     FAULT_MOVE_ABORTED,
@@ -19,6 +20,9 @@ enum sim_fault {
     FAULT_AGENT_CRASH,
     FAULT_AGENT_PAUSE,
     FAULT_AGENT_STOP,
+    FAULT_HOST_GONE,
+    FAULT_KEY_CHANGE,
+    FAULT_TICKET_TTL, /* tickets expire within the run, unless they are renewed */
     FAULT_STORE_SLOW,
     FAULT_STORE_OUT,
     FAULT_STORE_FAILOVER,
@@ -44,6 +48,8 @@ enum sim_fault {
     FAULT_CLONE,
     FAULT_RESTART_ELSEWHERE,   /* while the old copy runs on */
     FAULT_RESTART_AFTER_DEATH, /* of its host */
+    FAULT_JOIN_RACE,
+    FAULT_END_AGAIN, /* of a guest that was set back behind its end, with another status */
     FAULT_GUEST_PAUSE,
     FAULT_EXIT, /* no fault, but it may come in the middle of others */
     SIM_FAULTS,
@@ -62,6 +68,9 @@ int sim_fault_named(const char *name);
 uint64_t sim_faults_on(void);
 bool sim_draws(enum sim_fault fault);
 void sim_fault_once(void);
+int sim_other_host(int host); /* that is not gone */
+int sim_any_guest(void);      /* that runs, or -1 */
+bool sim_start_fault(enum sim_fault fault);
 void sim_heal(void);
 
 #endif

@@ -427,7 +427,8 @@ void sim_guest_exit(int guest)
     g->exited = g->exits = true;
     rt_tether_eof(g->tether, 0, RT_STDOUT, sim_ms());
     rt_tether_eof(g->tether, 0, RT_STDERR, sim_ms());
-    rt_tether_exited(g->tether, 0, 7 + (unsigned)g->line, 0, sim_ms()); /* a reverted one ends otherwise */
+    rt_tether_exited(g->tether, 0, SIM_CODE + (unsigned)g->line, 0, sim_ms());
+    /* a reverted one ends otherwise */ /* a reverted one ends otherwise */
 }
 
 void sim_guest_app(int guest)

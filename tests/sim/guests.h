@@ -65,6 +65,8 @@ struct sim_guest {
     struct sim_done saved_done;
 };
 
+#define SIM_CODE 7 /* what a process exits with, and the number of its past */
+
 int sim_new_guest(int container, int host, int line);
 int sim_new_line(int container, int from_line, const size_t *size);
 void sim_guest_pump(int guest);

@@ -17,12 +17,15 @@
 
 /* Connections: bytes with latency, cut at any byte, noticed by both sides, one, or none. */
 
+#define TELL_ABOVE 65536 /* bytes queued, of which an agent is told at once; of less as they arrive */
+
 int sim_connect(enum sim_node_kind kind, int peer, unsigned slot, int agent)
 {
     struct rt_peer who = {.role = kind == NODE_GUEST ? RT_PEER_GUEST : RT_PEER_CLIENT};
     struct sim_agent *a = &sim.agents[agent];
     struct sim_conn *c = NULL;
     uint32_t gen;
+    bool untold;
     int i;
 
     if (!a->agent)
@@ -35,11 +38,13 @@ int sim_connect(enum sim_node_kind kind, int peer, unsigned slot, int agent)
     if (c - sim.conns >= sim.top_conn)
         sim.top_conn = (int)(c - sim.conns) + 1;
     gen = c->gen + 1;
+    untold = c->untold; /* its place in the list is this one's now */
     free(c->to[0].rx);
     free(c->to[1].rx);
     memset(c, 0, sizeof *c);
     c->used = true;
     c->gen = gen;
+    c->untold = untold;
     c->kind = kind;
     c->peer = peer;
     c->agent = agent;
@@ -86,13 +91,44 @@ void sim_send(int conn, int to, const uint8_t *bytes, size_t size)
         return;
     if (at < half->last_us)
         at = half->last_us;
+    if (sim.now_us < c->slow_us)
+        at += size * 1000000 / c->rate;
     half->last_us = at;
     half->in_flight += size;
+    if (to == 0 && half->in_flight > TELL_ABOVE && !c->untold) {
+        c->untold = true;
+        sim.untold[sim.n_untold++] = conn;
+    }
     event.bytes = malloc(size);
     if (!event.bytes)
         sim_fail("out of memory");
     memcpy(event.bytes, bytes, size);
     sim_post(event, at - sim.now_us);
+}
+
+void sim_slow(int conn, uint64_t rate, uint64_t us)
+{
+    struct sim_conn *c = &sim.conns[conn];
+
+    sim_log("fault: connection %d passes %llu bytes a second", conn, (unsigned long long)rate);
+    c->slow_us = sim.now_us + us;
+    c->rate = rate;
+}
+
+/* Telling may make it send more. */
+void sim_tell_queued(int agent)
+{
+    for (int i = 0; i < sim.n_untold; i++) {
+        int conn = sim.untold[i];
+        struct sim_conn *c = &sim.conns[conn];
+
+        if (c->used && c->agent != agent)
+            continue;
+        sim.untold[i--] = sim.untold[--sim.n_untold];
+        c->untold = false;
+        if (c->used && !c->cut && c->open[1] && sim.agents[agent].agent && c->agent_gen == sim.agents[agent].gen)
+            rt_agent_queued(sim.agents[agent].agent, c->link, c->to[0].in_flight, sim_ms());
+    }
 }
 
 /* One side closes: the other notices after what is in flight. */

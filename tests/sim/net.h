@@ -34,6 +34,8 @@ struct sim_conn {
     bool cut;
     bool open[2]; /* side 0 the dialler, side 1 the agent: believes it is open */
     uint64_t latency_us;
+    uint64_t slow_us, rate; /* until slow_us only so many bytes a second */
+    bool untold;            /* its agent is to be told what is queued */
     struct sim_half to[2];
 };
 
@@ -43,6 +45,10 @@ size_t sim_in_flight(int conn, int to);
 void sim_close(int conn, int side);
 /* Cuts a connection at a random byte in either direction. tell: bit per side that notices. */
 void sim_cut(int conn, unsigned tell);
+/* Lets only so many bytes a second pass, for a while. */
+void sim_slow(int conn, uint64_t rate, uint64_t us);
+/* Tells the agent what its links have queued since it was last told. */
+void sim_tell_queued(int agent);
 void sim_on_bytes(const struct sim_event *event);
 void sim_on_closed(const struct sim_event *event);
 void sim_free_conn(int conn);

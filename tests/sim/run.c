@@ -25,6 +25,7 @@
 #define MOVES_LEAST 5
 #define QUIET_US 10000000
 #define IDLE_HANG_US 16000000 /* a link without a channel that hangs silently: three pings of 5 s */
+#define MOVED_US 5000000      /* a move of a cluster without faults is long over */
 #define DRAIN_US 10000000
 #define END_US 15000000
 #define FORK_END_US 120000000 /* two slow retries after a lease */
@@ -40,6 +41,10 @@ static void set_up(const struct sim_options *options)
     sim.n_agents = options->agents != 0 ? (int)options->agents : SIM_AGENTS;
     sim.n_containers = 1 + (int)sim_random(SIM_CONTAINERS);
     sim.allow_forks = sim_chance(35);
+    if (sim_draws(FAULT_TICKET_TTL) && sim_chance(30)) {
+        sim.ticket_ttl_ms = 40000 + sim_random(20000);
+        sim.stats.faults[FAULT_TICKET_TTL]++;
+    }
     for (int i = 0; i < sim.n_agents; i++)
         sim_start_agent(i);
     for (int i = 0; i < sim.n_containers; i++) {
@@ -243,6 +248,17 @@ static void run_for(uint64_t us)
         step();
 }
 
+/* Who was connected for longer than a ticket is good for moves on all the same. */
+static void outlive_tickets(void)
+{
+    run_for(1000 * sim.ticket_ttl_ms + MOVED_US);
+    for (int i = 0; i < SIM_GUESTS; i++)
+        if (sim.guests[i].running)
+            sim_guest_move(i, sim_other_host(sim.guests[i].host), 3);
+    run_for(MOVED_US);
+    sim_check_live(true);
+}
+
 void sim_run(const struct sim_options *options, struct sim_stats *total)
 {
     bool forks;
@@ -261,10 +277,14 @@ void sim_run(const struct sim_options *options, struct sim_stats *total)
     sim.silent = true;
     run_for(DRAIN_US);
     sim_check_drained();
+    if (sim.ticket_ttl_ms != 0)
+        outlive_tickets();
     sim.ending = true;
     forks = false;
     for (int i = 0; i < SIM_GUESTS; i++)
         forks = forks || (sim.guests[i].used && sim.guests[i].forked);
+    for (int i = 0; i < sim.n_containers; i++)
+        forks = forks || sim.dead_us[i];
     run_for(forks ? FORK_END_US + 1000 * sim_store_back_ms() : END_US); /* a lease lasts longer by that */
     sim_check_ended();
     if (sim.stats.events < EVENTS_LEAST || sim.stats.moves < MOVES_LEAST)

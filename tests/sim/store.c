@@ -88,6 +88,12 @@ bool sim_store_end_lost(int container)
     return sim_db.end_lost[container];
 }
 
+void sim_store_end_gone(int container)
+{
+    if (sim_db.records[container].r.rule.state != RT_SESSION_ENDED)
+        sim_db.end_lost[container] = true;
+}
+
 static int container_of_key(const struct rt_key *key)
 {
     for (int i = 0; i < SIM_CONTAINERS; i++) {

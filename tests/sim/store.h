@@ -26,6 +26,7 @@ uint64_t sim_store_back_ms(void); /* by how much its clock has gone back, in all
 void sim_store_host_died(int about);
 /* The store lost the end of this container after it had taken it: its agent keeps it no more. */
 bool sim_store_end_lost(int container);
+void sim_store_end_gone(int container); /* with the disk that kept it */
 const struct rt_record *sim_store_record(int container);
 
 #endif

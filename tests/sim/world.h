@@ -43,7 +43,11 @@ struct sim_world {
     int n_agents, n_containers, n_lines;
     int top_conn; /* above the highest connection ever used */
     int touched[SIM_AGENTS_MAX], n_touched;
+    int untold[SIM_CONNS], n_untold; /* connections */
     struct sim_served served[SIM_CONTAINERS];
+    uint64_t ticket_ttl_ms; /* 0: they never expire */
+    uint32_t newest_key;
+    uint64_t dead_us[SIM_CONTAINERS];         /* its host has died for good, and nobody starts it again; 0 not */
     bool allow_forks;                         /* this seed may revert, clone, restart */
     bool quiet;                               /* faults have ended, clients type no more */
     bool silent;                              /* processes write no more */
