@@ -21,6 +21,12 @@ static void found(struct cli_app *app, const char *container, const struct retet
         return;
     }
     stream.input = given->input;
+    if (given->command == CLI_ATTACH && stream.input && cli_stdin_is_empty()) {
+        stream.input = false;
+        if (given->verbose) {
+            cli_say("stdin is closed or /dev/null: that of %s is not opened", container);
+        }
+    }
     cli_stream_options(&stream, &options);
     if (given->command == CLI_LOGS) {
         options.hold_ms = 0;

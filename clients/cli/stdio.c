@@ -209,6 +209,14 @@ void cli_writer_close(struct cli_writer *writer)
     }
 }
 
+bool cli_stdin_is_empty(void)
+{
+    struct stat in, null;
+
+    return fstat(STDIN_FILENO, &in) == 0 && stat("/dev/null", &null) == 0 && S_ISCHR(in.st_mode) &&
+           in.st_rdev == null.st_rdev;
+}
+
 int cli_write_all(int fd, const void *data, size_t size)
 {
     const uint8_t *at = data;

@@ -71,6 +71,9 @@ void cli_reader_start(struct cli_reader *reader);
 void cli_reader_stop(struct cli_reader *reader);
 void cli_reader_close(struct cli_reader *reader);
 
+/* Whether it is /dev/null: so is one that was closed when the program began. */
+bool cli_stdin_is_empty(void);
+
 /* Writes all, waiting as long as it takes. Returns 0 or -errno. */
 int cli_write_all(int fd, const void *data, size_t size);
 

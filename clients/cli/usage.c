@@ -57,7 +57,7 @@ static const char *const usages[] = {
         "Connects stdin, stdout and stderr with a container's, wherever it runs, and stays connected when it moves. "
         "Begins\n"
         "with what comes from now on. " CONTAINER "\n"
-        "  --no-stdin          only watch\n"
+        "  --no-stdin          only watch, as when stdin is closed or /dev/null\n"
         "  --since-offset N[,M]|oldest|now\n"
         "                      begin at byte N of stdout (and M of stderr, 0 if not given), at the oldest byte kept,\n"
         "                      or now\n"

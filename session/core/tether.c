@@ -234,7 +234,7 @@ uint64_t rt_tether_deadline(const struct rt_tether *t)
         at = earlier(at, unless_due(t, t->final_at + t->config.end_timeout_ms));
     for (size_t i = 0; i < RT_PROCS_MAX; i++)
         if (t->procs[i])
-            at = earlier(at, rt_tether_drain_deadline(t->procs[i]));
+            at = earlier(at, earlier(rt_tether_drain_deadline(t->procs[i]), t->procs[i]->redraw_at));
     return at;
 }
 
@@ -266,6 +266,11 @@ void rt_tether_tick(struct rt_tether *t, uint64_t now)
     for (size_t i = 0; i < RT_ATTS_MAX; i++)
         if (now >= forget_at(t, &t->atts[i]))
             rt_tether_remove_att(t, &t->atts[i]);
+    for (size_t i = 0; i < RT_PROCS_MAX; i++)
+        if (t->procs[i] && now >= t->procs[i]->redraw_at) {
+            t->procs[i]->redraw_at = RT_NO_TIME;
+            t->procs[i]->resize_pending = true;
+        }
     rt_tether_settle(t, now);
 }
 
@@ -294,7 +299,7 @@ static bool proc_action(struct rt_proc *proc, struct rt_tether_action *action)
     if (proc->state == RT_PROC_RUNNING && proc->resize_pending) {
         proc->resize_pending = false;
         action->kind = RT_TETHER_RESIZE;
-        action->rows = proc->rows;
+        action->rows = proc->redraw_at == RT_NO_TIME ? proc->rows : proc->rows > 1 ? proc->rows - 1 : 2;
         action->cols = proc->cols;
         return true;
     }
@@ -303,8 +308,11 @@ static bool proc_action(struct rt_proc *proc, struct rt_tether_action *action)
         action->kind = RT_TETHER_CLOSE_OUTPUT;
         return true;
     }
-    if (proc->state == RT_PROC_RUNNING && proc->stdin_end && !proc->stdin_end_told && proc->n_segments == 0) {
+    if (proc->state == RT_PROC_RUNNING && proc->stdin_end && !proc->stdin_end_told &&
+        (proc->n_segments == 0 || proc->stdin_end_now)) {
         proc->stdin_end_told = true;
+        if (!proc->tty)
+            proc->n_segments = 0;
         proc->stdin_closed = !proc->tty; /* a terminal can be typed at after VEOF, a closed pipe can not */
         action->kind = RT_TETHER_STDIN_END;
         return true;

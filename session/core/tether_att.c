@@ -48,6 +48,12 @@ void rt_tether_unbind(struct rt_att *att, uint64_t now)
 
 void rt_tether_remove_att(struct rt_tether *t, struct rt_att *att)
 {
+    struct rt_proc *proc = rt_tether_proc(t, att->proc);
+
+#ifndef RT_MUTANT_STDIN_ENDS_WITH_WHO_GOES
+    if (proc && att->in[RT_STDIN_IN].wanted && !att->in[RT_STDIN_IN].fin_applied)
+        proc->stdin_kept = true;
+#endif
     rt_tether_drop_segments(t, att);
     for (size_t i = 0; i < RT_INS; i++)
         rt_ring_close(&att->in[i].ring);
@@ -146,7 +152,7 @@ static void place_out(struct rt_out *out, const struct rt_ring *ring, uint64_t o
 }
 
 /* Sets wanted streams and their starts; nothing when a start is wrong. */
-static bool start_new(const struct rt_proc *proc, struct rt_att *att, const struct rt_attach_msg *msg, bool made)
+static bool start_new(struct rt_proc *proc, struct rt_att *att, const struct rt_attach_msg *msg, bool made)
 {
     uint64_t start[RT_OUTS] = {0};
     /* One that was bound starts where it did then, one that an exec made at the first byte: else what has been
@@ -163,6 +169,8 @@ static bool start_new(const struct rt_proc *proc, struct rt_att *att, const stru
             place_out(&att->out[o], &proc->ring[o], start[o]);
     }
     att->in[RT_STDIN_IN].wanted = wants(msg, RT_STDIN) && proc->in;
+    if (made && att->in[RT_STDIN_IN].wanted)
+        proc->stdin_kept = false; /* it takes the place of who went */
     att->in[RT_CONTROL_IN].wanted = wants(msg, RT_CONTROL_DOWN);
     return true;
 }
@@ -425,6 +433,7 @@ void rt_tether_attach(struct rt_tether *t, uint32_t channel, const struct rt_att
 {
     struct rt_refusal why = {.channel = channel};
     struct rt_att *att = rt_tether_att_by_id(t, msg->id.data);
+    struct rt_proc *proc;
 
     if (!rt_slice_equal(msg->cid, rt_slice_text(t->config.cid))) {
         why.cls = RT_CLASS_NOT_FOUND;
@@ -443,7 +452,12 @@ void rt_tether_attach(struct rt_tether *t, uint32_t channel, const struct rt_att
             t, &(struct rt_refusal){.channel = att->channel, .cls = stolen ? RT_CLASS_STOLEN : RT_CLASS_LOST});
     }
     rt_tether_charge(t, now);
+    proc = rt_tether_proc(t, att->proc);
+    /* Who comes to a terminal that others have seen has an empty screen before the eyes. */
+    if (!att->ever_bound && proc->seen && msg->rows == proc->rows && msg->cols == proc->cols)
+        rt_tether_redraw(t, proc, now);
+    proc->seen = true;
     bind(t, att, channel, msg);
-    rt_tether_resize(t, rt_tether_proc(t, att->proc), msg->rows, msg->cols);
+    rt_tether_resize(t, proc, msg->rows, msg->cols);
     rt_tether_settle(t, now);
 }

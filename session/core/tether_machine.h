@@ -19,6 +19,8 @@
 #define RT_NO_TIME UINT64_MAX
 #define RT_DIAL_BACKOFF_MIN_MS 5
 #define RT_DIAL_BACKOFF_MAX_MS 500
+/* For so long a terminal has another size, so that its program draws its screen anew. */
+#define RT_REDRAW_MS 100
 #define RT_DIAL_FREE_MS 40     /* up to this back-off, a link that was lost is dialled again at once */
 #define RT_LINK_STABLE_MS 1000 /* a link that lived this long starts the back-off anew */
 #define RT_HELLO_TIMEOUT_MS 5000

@@ -72,6 +72,7 @@ int rt_tether_add_proc(struct rt_tether *t, bool tty, bool in, struct rt_proc **
     proc->id = t->next_proc;
     proc->tty = tty;
     proc->in = in;
+    proc->redraw_at = RT_NO_TIME;
     proc->eof[1] = tty; /* a pty has one output stream */
     for (size_t i = 0; i < RT_OUTS; i++) {
         size_t cap = i + 1 == RT_CONTROL_UP ? RT_CONTROL_RING : t->config.ring_bytes;
@@ -205,6 +206,15 @@ void rt_tether_resize(struct rt_tether *t, struct rt_proc *proc, uint64_t rows, 
         rt_tether_item_up(t, proc, &item);
 }
 
+void rt_tether_redraw(struct rt_tether *t, struct rt_proc *proc, uint64_t now)
+{
+    if (!proc->tty || proc->rows == 0 || proc->state != RT_PROC_RUNNING)
+        return;
+    proc->resize_pending = true;
+    proc->redraw_at = now + RT_REDRAW_MS;
+    t->report_due = true;
+}
+
 /* ---- start, end of file, exit ---- */
 
 void rt_tether_started(struct rt_tether *t, uint32_t id, unsigned code, uint64_t now)
@@ -280,11 +290,11 @@ static void finish(struct rt_tether *t, struct rt_proc *proc, uint64_t now)
     }
 }
 
-/* The process sees the end of its input when every attachment that opened stdin has ended it, or one that says `once`.
- */
-static bool stdin_ended(const struct rt_tether *t, const struct rt_proc *proc)
+/* The process sees the end of its input when every attachment that opened stdin has ended it, or one that says `once`:
+ * then at once, and what others have sent is not taken any more. */
+static bool stdin_ended(const struct rt_tether *t, struct rt_proc *proc)
 {
-    bool ended = false, open = false;
+    bool ended = false, open = proc->stdin_kept;
 
     for (size_t i = 0; i < RT_ATTS_MAX; i++) {
         const struct rt_att *att = &t->atts[i];
@@ -294,7 +304,7 @@ static bool stdin_ended(const struct rt_tether *t, const struct rt_proc *proc)
         if (!att->in[RT_STDIN_IN].fin_applied)
             open = true;
         else if (att->once)
-            return true;
+            return proc->stdin_end_now = true;
         else
             ended = true;
     }

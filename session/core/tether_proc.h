@@ -37,6 +37,8 @@ struct rt_proc {
     bool start_told; /* START was handed out */
     unsigned rows, cols;
     bool resize_pending;
+    bool seen;          /* it had an attachment that was bound */
+    uint64_t redraw_at; /* RT_NO_TIME, or the terminal has another size until then */
     bool kill_pending;  /* exec'd process of a container that has ended */
     bool close_pending; /* CLOSE_OUTPUT is to be handed out */
     unsigned code, sig;
@@ -49,7 +51,9 @@ struct rt_proc {
     /* input */
     struct rt_segment segments[RT_SEGMENTS_MAX];
     size_t n_segments;
+    bool stdin_kept;     /* an attachment went that had not ended it, and none has come since */
     bool stdin_end;      /* EOF is due once all input is taken */
+    bool stdin_end_now;  /* whatever others have sent */
     bool stdin_end_told; /* STDIN_END was handed out */
     bool stdin_closed;   /* by the process */
     /* exec */
@@ -61,6 +65,9 @@ struct rt_proc *rt_tether_proc(const struct rt_tether *t, uint32_t id);
 RT_MUST_CHECK int rt_tether_add_proc(struct rt_tether *t, bool tty, bool in, struct rt_proc **proc);
 void rt_tether_free_proc(struct rt_proc *proc);
 void rt_tether_item_up(struct rt_tether *t, struct rt_proc *proc, const struct rt_up_item *item);
+/* Makes a program on a terminal of this size draw its screen for who has just come: it gets another size for a moment,
+ * as a program that finds its size unchanged may leave the screen as it is. */
+void rt_tether_redraw(struct rt_tether *t, struct rt_proc *proc, uint64_t now);
 /* Sets the terminal's size, also again: the process may have changed it. One that is another than the last is told to
  * all who are attached. Sizes that do not exist, and a process without a terminal, are ignored. proc: may be NULL. */
 void rt_tether_resize(struct rt_tether *t, struct rt_proc *proc, uint64_t rows, uint64_t cols);

@@ -58,7 +58,7 @@ static void test_label_and_ring(void **state)
     workload_fill(0, WORKLOAD_BINARY, 0, want, sizeof want);
     assert_int_equal(run.out_size, OUTPUT - base);
     assert_memory_equal(run.out, want + base, OUTPUT - base);
-    (void)snprintf(gap, sizeof gap, "[gap: %llu bytes lost at 0]\n", (unsigned long long)base);
+    (void)snprintf(gap, sizeof gap, "[the first %llu bytes are not kept any more]\n", (unsigned long long)base);
     assert_string_equal(run.err, gap);
     rt_process_run_free(&run);
     harness_cli(&run, NULL, 0, ARGS("ls"));

@@ -285,6 +285,25 @@ static void test_nobody_reads_the_rest(void **state)
     program_wait(p, 141);
 }
 
+/* An attach that has nothing to type must not end what others type. */
+static void test_empty_stdin(void **state)
+{
+    struct program *p = *state;
+
+    p->stdin_path = "/dev/null";
+    program_start(p, "exec -i web -- cat"); /* its own process has its end */
+    FIXTURE_UNTIL(p->f, (program_look(p), box_bound(p->box, 1) && box_att(p->box, 1)->in[0].fin));
+    box_exit(p->box, 1, 0, 0);
+    program_wait(p, 0);
+    p->box->n_atts = 0;
+    program_start(p, "attach -v web");
+    wait_attached(p);
+    assert_int_equal(box_att(p->box, 0)->want, 0x1e);
+    box_exit(p->box, 0, 0, 0);
+    program_wait(p, 0);
+    assert_non_null(strstr(p->text[1].data, "retether: stdin is closed or /dev/null: that of web is not opened\n"));
+}
+
 /* What cannot be read is not the end of what was to be read. */
 static void test_unreadable_stdin(void **state)
 {
@@ -406,6 +425,7 @@ int main(void)
         TEST(test_nobody_reads),
         TEST(test_nobody_reads_silence),
         TEST(test_nobody_reads_the_rest),
+        TEST(test_empty_stdin),
         TEST(test_unreadable_stdin),
         TEST(test_terminal),
         TEST(test_first_detach_key),

@@ -146,6 +146,40 @@ static void test_terminal_terms(void **state)
     tx_close(&tx);
 }
 
+/* Who comes to a terminal of the same size sees it drawn: it has another size for a moment. The first one has seen all,
+ * and another size is drawn anyway. */
+static void test_redraw(void **state)
+{
+    (void)state;
+    struct rt_tether_config config = tx_config(&tx);
+    struct rt_attach_msg msg;
+    config.tty = true;
+    config.rows = 24;
+    config.cols = 80;
+    tx_live(&tx, &config);
+    for (uint8_t i = 1; i < 4; i++) {
+        msg = tx_new(i, 1);
+        msg.rows = 24;
+        msg.cols = 80;
+        tx_bind(&tx, i, &msg);
+        assert_int_equal(tx.resizes, i == 1 ? 1 : i * 2 - 2);
+        assert_int_equal(tx.rows, i == 1 ? 24 : 23);
+        tx_run(&tx, 1000, true);
+        assert_int_equal(tx.resizes, i * 2 - 1);
+        assert_int_equal(tx.rows, 24);
+    }
+    tx_cut(&tx);
+    msg = tx_new(4, 1);
+    msg.rows = 10;
+    msg.cols = 80;
+    tx_bind(&tx, 4, &msg);
+    assert_int_equal(tx.resizes, 6);
+    tx_run(&tx, 1000, true);
+    assert_int_equal(tx.resizes, 6);
+    assert_int_equal(tx.rows, 10);
+    tx_close(&tx);
+}
+
 /* Sizes of several clients, by item and by attach: the last one counts, and each that is another is told to all. */
 static void test_resize_last_wins(void **state)
 {
@@ -463,6 +497,7 @@ int main(void)
         cmocka_unit_test(test_items_cut_anywhere),
         cmocka_unit_test(test_items_once_over_a_cut),
         cmocka_unit_test(test_terminal_terms),
+        cmocka_unit_test(test_redraw),
         cmocka_unit_test(test_resize_last_wins),
         cmocka_unit_test(test_bad_items),
         cmocka_unit_test(test_exec),

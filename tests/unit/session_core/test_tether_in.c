@@ -349,7 +349,7 @@ static void test_all_must_end(void **state)
     tx_fin(&tx, 2, RT_STDIN, 1);
     assert_int_equal(tx_read(&tx, 0, buf, 1), 1);
     assert_int_equal(tx.stdin_ends, 0);
-    tx_detach(&tx, 3); /* the last that had not */
+    tx_fin(&tx, 3, RT_STDIN, 0); /* the last that had not */
     assert_int_equal(tx.stdin_ends, 1);
     tx_close(&tx);
     tx_live(&tx, NULL);
@@ -359,17 +359,39 @@ static void test_all_must_end(void **state)
     tx_close(&tx);
 }
 
-/* An attachment that is thrown out may be the one that was waited for. */
-static void test_end_after_throwing_out(void **state)
+/* Whoever goes without having ended stdin, in whichever way, leaves it open: what others have done before must not end
+ * a container. Who comes later takes the place. */
+static void test_who_goes_ends_nothing(void **state)
 {
     (void)state;
-    tx_live(&tx, NULL);
-    bind(1, 1);
-    bind(2, 2);
-    tx_fin(&tx, 1, RT_STDIN, 0);
-    tx_data(&tx, 2, RT_CONTROL_DOWN, 0, "\0\0", 2);
-    assert_int_equal(tx.stdin_ends, 1);
-    tx_close(&tx);
+    struct rt_attach_msg msg;
+
+    for (int way = 0; way < 3; way++) {
+        tx_live(&tx, NULL);
+        bind(1, 1);
+        bind(2, 2);
+        tx_fin(&tx, 1, RT_STDIN, 0);
+        if (way == 0) {
+            tx_detach(&tx, 2);
+        } else if (way == 1) {
+            tx_data(&tx, 2, RT_CONTROL_DOWN, 0, "\0\0", 2); /* thrown out */
+        } else {
+            tx_refuse(&tx, 2, &(struct rt_refuse_msg){.c = RT_CLASS_LOST}); /* forgotten in the end */
+            tx_run(&tx, 1200000, true);
+        }
+        assert_int_equal(tx.stdin_ends, 0);
+        msg = tx_new(9, 1);
+        msg.want = 1 << RT_STDOUT; /* opens no stdin: takes no place */
+        tx_bind(&tx, 9, &msg);
+        assert_int_equal(tx.stdin_ends, 0);
+        bind(3, 3);
+        tx_detach(&tx, 3);
+        assert_int_equal(tx.stdin_ends, 0);
+        bind(4, 4);
+        tx_fin(&tx, 4, RT_STDIN, 0);
+        assert_int_equal(tx.stdin_ends, 1);
+        tx_close(&tx);
+    }
 }
 
 static void test_once(void **state)
@@ -383,9 +405,11 @@ static void test_once(void **state)
     tx_data(&tx, 2, RT_STDIN, 0, "last", 4);
     tx_data(&tx, 1, RT_STDIN, 0, "x", 1);
     tx_fin(&tx, 1, RT_STDIN, 1);
+    tx_data(&tx, 2, RT_STDIN, 4, "too late", 8); /* the end does not wait for it */
     assert_int_equal(tx.stdin_ends, 0);
-    assert_int_equal(tx_read(&tx, 0, buf, 100), 5);
+    assert_int_equal(tx_read(&tx, 0, buf, 5), 5);
     assert_int_equal(tx.stdin_ends, 1);
+    assert_int_equal(tx_read(&tx, 0, buf, 100), 0);
     (void)tx_take(&tx);
     const struct tx_frame *fin = tx_frame(&tx, RT_FIN, 2, 0); /* the others are told how far they came */
     assert_non_null(fin);
@@ -496,7 +520,7 @@ int main(void)
         cmocka_unit_test(test_fin_lost_and_repeated),
         cmocka_unit_test(test_wrong_fins),
         cmocka_unit_test(test_all_must_end),
-        cmocka_unit_test(test_end_after_throwing_out),
+        cmocka_unit_test(test_who_goes_ends_nothing),
         cmocka_unit_test(test_once),
         cmocka_unit_test(test_closed_by_the_process),
         cmocka_unit_test(test_terminal_ends_again),
