@@ -373,6 +373,20 @@ void rt_ag_asks_drained(struct rt_agent *agent, struct ag_link *link)
     }
 }
 
+static void fill_host(const struct rt_store_host *in, struct rt_registry_msg *out)
+{
+    out->host = rt_slice_text(in->host);
+    out->n_addr = in->n_addr;
+    for (size_t i = 0; i < in->n_addr; i++) {
+        out->addr[i] = rt_slice_text(in->addr[i]);
+    }
+    out->ver = rt_slice_text(in->version);
+    out->seq = in->seq;
+    out->age = in->age_ms;
+    out->alive = in->alive;
+    out->sessions = in->sessions;
+}
+
 static void hosts_reply(struct rt_agent *agent, struct ag_ask *ask, const struct rt_store_reply *reply)
 {
     const struct rt_store_host *rows = reply->error == 0 ? reply->hosts : agent->hosts;
@@ -382,17 +396,7 @@ static void hosts_reply(struct rt_agent *agent, struct ag_ask *ask, const struct
         struct rt_reply_msg *out = agent->reply;
         memset(out, 0, sizeof *out);
         for (; at < n && out->n_hosts < RT_AGENTS_MAX; at++) {
-            struct rt_registry_msg *row = &out->hosts[out->n_hosts++];
-            row->host = rt_slice_text(rows[at].host);
-            row->n_addr = rows[at].n_addr;
-            for (size_t i = 0; i < row->n_addr; i++) {
-                row->addr[i] = rt_slice_text(rows[at].addr[i]);
-            }
-            row->ver = rt_slice_text(rows[at].version);
-            row->seq = rows[at].seq;
-            row->age = rows[at].age_ms;
-            row->alive = rows[at].alive;
-            row->sessions = rows[at].sessions;
+            fill_host(&rows[at], &out->hosts[out->n_hosts++]);
         }
         out->more = at < n;
         send_reply(agent, ask->link, ask->request, out);
@@ -400,13 +404,31 @@ static void hosts_reply(struct rt_agent *agent, struct ag_ask *ask, const struct
     rt_ag_ask_free(agent, ask);
 }
 
+/* Another host has the tails on its disk: its agent may be asked for them. */
+static void name_keeper(const struct rt_agent *agent, const char *keeper, struct rt_reply_msg *out)
+{
+    const struct rt_store_host *row = rt_ag_host(agent, keeper);
+    struct rt_registry_msg *host = &out->hosts[0];
+
+    if (keeper[0] == '\0' || strcmp(keeper, agent->config.host) == 0) {
+        return;
+    }
+    out->n_hosts = 1;
+    if (row != NULL) {
+        fill_host(row, host);
+    } else {
+        host->host = rt_slice_text(keeper);
+    }
+}
+
 static void send_tails(struct rt_agent *agent, struct ag_ask *ask, const struct rt_end_msg *end, bool lost,
-                       const struct rt_slice tail[2])
+                       const struct rt_slice tail[2], const char *keeper)
 {
     struct rt_reply_msg *out = agent->reply;
     uint64_t final[2] = {end->out, end->err};
 
     memset(out, 0, sizeof *out);
+    name_keeper(agent, keeper, out);
     out->code = end->code;
     out->sig = end->sig;
     out->out = end->out;
@@ -436,9 +458,9 @@ static void tails_reply(struct rt_agent *agent, struct ag_ask *ask, const struct
 
     if (kept != NULL && kept->life + !has_all > reply->outcome.life) { /* what the store has not got */
         struct rt_slice tail[2] = {{kept->tail[0], kept->size[0]}, {kept->tail[1], kept->size[1]}};
-        send_tails(agent, ask, &kept->end, false, tail);
+        send_tails(agent, ask, &kept->end, false, tail, "");
     } else if (reply->error == 0) {
-        send_tails(agent, ask, &reply->end, reply->lost, reply->tail);
+        send_tails(agent, ask, &reply->end, reply->lost, reply->tail, reply->outcome.host);
     } else if (reply->error == RT_ENOTFOUND) {
         finish(agent, ask, RT_CLASS_NOT_FOUND, "there is no such container, or it has not ended");
     } else {

@@ -172,6 +172,18 @@ void cli_stream_tell_unstarted(const struct cli_stream *stream, unsigned code, u
     }
 }
 
+/* Why there is less of the output than there could be. */
+static void tell_missing(const struct cli_stream *stream, const struct cli_tails *tails)
+{
+    if (tails->kept_at[0] != '\0') {
+        cli_stream_leave_terminal();
+        cli_say(
+            "the last output of %s lies with the agent of %s, which could not be asked; the session store had no room "
+            "for it",
+            stream->container, tails->kept_at);
+    }
+}
+
 /* The guest has gone with output that had not come here yet: the agents keep its end. */
 static void tails_cb(struct cli_app *app, const struct cli_tails *tails, void *ctx)
 {
@@ -205,6 +217,7 @@ static void tails_cb(struct cli_app *app, const struct cli_tails *tails, void *c
         cli_say("%s was lost: its machine never came back", stream->container);
         cli_stream_end(stream, CLI_EXIT_FAILED);
     } else {
+        tell_missing(stream, tails);
         cli_stream_tell_unstarted(stream, tails->signal == 0 ? tails->code : 0, tails->end[0] + tails->end[1]);
         cli_stream_exited(stream, tails->code, tails->signal);
     }

@@ -87,6 +87,9 @@ static void tails_cb(struct retether_client *client, const struct retether_reply
         tails->code = reply->code;
         tails->signal = reply->signal;
         tails->lost = reply->lost;
+        if (reply->n_hosts > 0) {
+            snprintf(tails->kept_at, sizeof(tails->kept_at), "%s", reply->hosts[0].name);
+        }
         tails->end[0] = reply->end[0];
         tails->end[1] = reply->end[1];
     } else {

@@ -14,8 +14,9 @@
 
 struct cli_tails {
     unsigned code, signal;
-    bool lost;       /* it never came back: there is no status */
-    uint64_t end[2]; /* stdout, stderr: final offsets */
+    bool lost;        /* it never came back: there is no status */
+    char kept_at[65]; /* the host whose agent has the output, and did not answer; "" none */
+    uint64_t end[2];  /* stdout, stderr: final offsets */
     uint8_t data[2][CLI_TAIL_MAX];
     size_t size[2]; /* they are the bytes up to end */
 };

@@ -2,6 +2,7 @@
  * Copyright The retether authors */
 #include "session/core/client_request.h"
 
+#include "session/core/class.h"
 #include "session/core/client.h"
 #include "session/core/client_link.h"
 #include "session/core/client_machine.h"
@@ -16,7 +17,8 @@
 #include <string.h>
 
 /* Requests: to any live agent; lost before the answer, once more to another. A create is not repeated after it was
- * sent: it may have happened. */
+ * sent: it may have happened. Tails may lie on another host's disk: its agent is asked once, and where that fails the
+ * first answer, which has the status, is the answer. */
 
 static struct rt_creq *request_of(struct rt_clist *node)
 {
@@ -28,14 +30,27 @@ static void end(struct rt_client *client, struct rt_creq *req)
     rt_client_refer(client, &req->slot, RT_NO_SLOT);
     rt_clist_remove(&req->all);
     client->n_requests--;
+    free(req->kept);
     free(req);
+}
+
+static int decode(const uint8_t *payload, size_t size, struct rt_reply_msg *reply)
+{
+    char why[RT_TEXT_MAX];
+    return rt_msg_decode(RT_MSG_REPLY, payload, size, reply, why, sizeof why);
 }
 
 static void fail(struct rt_client *client, struct rt_creq *req, int error)
 {
+    struct rt_reply_msg reply;
     uint64_t id = req->id;
+    uint8_t *kept = req->kept;
+    if (kept != NULL)
+        error = decode(kept, req->kept_size, &reply);
+    req->kept = NULL;
     end(client, req);
-    client->config.on_reply(client->config.ctx, id, error, NULL);
+    client->config.on_reply(client->config.ctx, id, error, error == 0 ? &reply : NULL);
+    free(kept);
 }
 
 /* No agent is left that could be hoped for. */
@@ -81,6 +96,7 @@ int rt_client_request(struct rt_client *client, const struct rt_request_msg *req
                             .slot = RT_NO_SLOT,
                             .lost = RT_NO_SLOT,
                             .create = rt_slice_equal(request->op, rt_slice_text("create")),
+                            .tails = rt_slice_equal(request->op, rt_slice_text("tails")),
                             .size = (size_t)size};
     memcpy(req->payload, buf, req->size);
     rt_clist_init(&req->all);
@@ -100,7 +116,7 @@ void rt_creq_link_up(struct rt_client *client, int slot)
 {
     for (struct rt_clist *node = client->requests.next; node != &client->requests; node = node->next) {
         struct rt_creq *req = request_of(node);
-        if (!req->sent && client->links[req->slot].state != RT_CLINK_LIVE)
+        if (!req->sent && !req->led && client->links[req->slot].state != RT_CLINK_LIVE)
             rt_client_refer(client, &req->slot, slot);
     }
 }
@@ -112,7 +128,7 @@ void rt_creq_link_down(struct rt_client *client, int slot)
         next = node->next;
         if (req->slot != slot)
             continue;
-        if (req->sent && (req->create || req->answered || req->lost != RT_NO_SLOT)) {
+        if (req->led || (req->sent && (req->create || req->answered || req->lost != RT_NO_SLOT))) {
             fail(client, req, RT_ECONN);
             continue;
         }
@@ -163,10 +179,26 @@ size_t rt_creq_put(struct rt_client *client, int slot, uint8_t *out, size_t cap)
     return used;
 }
 
-static int decode(const uint8_t *payload, size_t size, struct rt_reply_msg *reply)
+/* Whether the answer names the host that has the tails, and it is asked now. */
+static bool lead(struct rt_client *client, struct rt_creq *req, const struct rt_reply_msg *reply,
+                 const uint8_t *payload, size_t size)
 {
-    char why[RT_TEXT_MAX];
-    return rt_msg_decode(RT_MSG_REPLY, payload, size, reply, why, sizeof why);
+    const struct rt_registry_msg *host = &reply->hosts[0];
+    if (!req->tails || req->led || reply->more || reply->n_hosts != 1)
+        return false;
+    int slot = rt_client_learn(client, host->host, host->addr, host->n_addr);
+    uint8_t *kept = slot == RT_NO_SLOT || slot == req->slot ? NULL : malloc(size);
+    if (kept == NULL)
+        return false;
+    memcpy(kept, payload, size);
+    req->kept = kept;
+    req->kept_size = size;
+    req->led = true;
+    req->sent = false;
+    req->deadline = client->now + RT_REQUEST_LED_MS;
+    rt_client_refer(client, &req->slot, slot);
+    rt_client_wake(client, req->deadline);
+    return true;
 }
 
 void rt_creq_reply(struct rt_client *client, int slot, uint64_t id, const uint8_t *payload, size_t size)
@@ -179,10 +211,14 @@ void rt_creq_reply(struct rt_client *client, int slot, uint64_t id, const uint8_
         return; /* timed out here meanwhile */
     struct rt_reply_msg reply;
     int error = decode(payload, size, &reply);
-    if (error != 0) {
+    if (error != 0 || (req->kept != NULL && reply.c != RT_CLASS_OK)) {
         fail(client, req, error);
         return;
     }
+    if (lead(client, req, &reply, payload, size))
+        return;
+    free(req->kept);
+    req->kept = NULL;
     if (reply.more) {
         req->answered = true;
         req->deadline = client->now + RT_REQUEST_TIMEOUT_MS;

@@ -13,6 +13,7 @@
 
 #define RT_REQUEST_DIALS_MAX 8 /* failed dials of every known agent after which a request is RT_ECONN */
 #define RT_REQUEST_MAX 1024    /* bytes of an encoded request */
+#define RT_REQUEST_LED_MS 3000 /* for the agent that an answer names; then that answer has to do */
 
 struct rt_client;
 
@@ -22,6 +23,9 @@ struct rt_creq {
     int slot;                    /* where it is or will be sent */
     int lost;                    /* where it was lost once */
     bool sent, create, answered; /* answered: at least one part came */
+    bool tails, led;             /* led: it has gone where an answer sent it */
+    uint8_t *kept;               /* owned; that answer */
+    size_t kept_size;
     size_t size;
     uint8_t payload[]; /* the encoded map */
 };

@@ -59,8 +59,9 @@ struct fx {
     size_t n_records, page; /* page: records of one FIND reply */
     size_t n_events[RT_AGENT_STORE + 1];
     size_t n_kept, n_dropped;
-    struct rt_store_op kept; /* the last one; its slices are not */
-    bool disk_busy;          /* takes nothing more */
+    struct rt_store_op kept;      /* the last one; its slices are not */
+    bool disk_busy;               /* takes nothing more */
+    char keeper[RT_HOST_MAX + 1]; /* of the tails, as the store has it */
     uint32_t writes[FX_WRITES];
     size_t n_writes; /* under way */
     uint8_t id_seed;

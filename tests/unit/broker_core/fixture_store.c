@@ -181,6 +181,7 @@ static void run(struct fx *fx, const struct rt_store_op *op, int error)
     } else if (error == 0 && op->kind == RT_STORE_TAILS) {
         reply.outcome.life = record == NULL ? 0 : record->rule.life;
         reply.lost = record != NULL && record->rule.state == RT_SESSION_LOST;
+        memcpy(reply.outcome.host, fx->keeper, sizeof reply.outcome.host);
         if (record == NULL || (record->rule.state != RT_SESSION_ENDED && !reply.lost)) {
             reply.error = RT_ENOTFOUND;
         } else {

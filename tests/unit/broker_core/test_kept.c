@@ -199,13 +199,44 @@ static void test_asked_about_a_later_life(void **state)
     }
 }
 
+/* The store had no room for the tails: whoever is asked elsewhere has the status, and says who has them. */
+static void test_asked_elsewhere(void **state)
+{
+    static const char *const keepers[] = {"there", "unheard-of", "here", ""};
+    static struct rt_reply_msg reply;
+    struct fx *fx = *state;
+    struct rt_store_record *record = fx_record(fx, "local", "web");
+    int client = fx_client(fx, "local");
+
+    fx_host(fx, "there", true);
+    record->rule = (struct rt_record){.exists = true, .state = RT_SESSION_ENDED, .life = 5};
+    record->code = 4;
+    record->out = 3;
+    for (size_t i = 0; i < sizeof keepers / sizeof keepers[0]; i++) {
+        struct rt_request_msg msg = request("tails", "web");
+        bool elsewhere = keepers[i][0] != '\0' && strcmp(keepers[i], "here") != 0;
+
+        (void)snprintf(fx->keeper, sizeof fx->keeper, "%s", keepers[i]);
+        fx_request(fx, client, i, &msg);
+        fx_answer(fx);
+        fx_reply(fx, client, i, &reply);
+        assert_int_equal(reply.c, RT_CLASS_OK);
+        assert_int_equal(reply.code, 4);
+        assert_false(reply.more);
+        assert_int_equal(reply.n_hosts, elsewhere);
+        if (elsewhere) {
+            assert_true(rt_slice_equal(reply.hosts[0].host, rt_slice_text(keepers[i])));
+            assert_int_equal(reply.hosts[0].n_addr, i == 0);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        FX_TEST(test_kept_is_not_lost),
-        FX_TEST(test_asked_where_it_is_kept),
-        FX_TEST(test_asked_without_a_record),
-        FX_TEST(test_asked_about_a_later_life),
+        FX_TEST(test_kept_is_not_lost),       FX_TEST(test_asked_where_it_is_kept),
+        FX_TEST(test_asked_without_a_record), FX_TEST(test_asked_about_a_later_life),
+        FX_TEST(test_asked_elsewhere),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

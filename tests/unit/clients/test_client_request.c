@@ -308,6 +308,74 @@ static void test_tails(void **state)
     assert_memory_equal(answer.data, "helloerr", 8);
 }
 
+static enum { KEEPER_HAS_IT, KEEPER_HAS_NOT, KEEPER_IS_CUT } keeper;
+
+/* The first agent has the status, and names the second for the tails. */
+static bool answer_with_keeper(struct box *box, struct link *link, uint64_t id, const struct rt_request_msg *request)
+{
+    struct rt_frame head = {.type = RT_REPLY, .offset = id};
+    static struct rt_reply_msg reply;
+    struct peer *other = &link->f->peer[1];
+
+    assert_true(rt_slice_equal(request->op, rt_slice_text("tails")));
+    box->requests++;
+    memset(&reply, 0, sizeof(reply));
+    reply.code = 7;
+    reply.out = 5;
+    if (link->peer == other && keeper == KEEPER_IS_CUT) {
+        link_close(link);
+        return true;
+    }
+    if (link->peer == other && keeper == KEEPER_HAS_NOT) {
+        reply.c = RT_CLASS_RETRY_LATER;
+    } else if (link->peer == other) {
+        reply.more = true;
+        link_send_map(link, head, RT_MSG_REPLY, &reply);
+        reply = (struct rt_reply_msg){.s = RT_STDOUT, .data = rt_slice_text("hello")};
+    } else {
+        reply.n_hosts = 1;
+        reply.hosts[0].host = rt_slice_text(other->host);
+        reply.hosts[0].n_addr = 1;
+        reply.hosts[0].addr[0] = rt_slice_text(other->address);
+    }
+    link_send_map(link, head, RT_MSG_REPLY, &reply);
+    return true;
+}
+
+/* Tails that lie on another host's disk are fetched there; when they cannot be, the status has come all the same. */
+static void test_tails_elsewhere(void **state)
+{
+    struct sdk *sdk = *state;
+
+    sdk->box->on_request = answer_with_keeper;
+    sdk->f->peer[0].alone = true;
+    for (unsigned i = 0; i < 4; i++) {
+        struct answer answer = {.sdk = sdk};
+        bool has_it = i == 1;
+
+        if (i > 0) { /* at first nobody listens there */
+            keeper = i == 1 ? KEEPER_HAS_IT : i == 2 ? KEEPER_HAS_NOT : KEEPER_IS_CUT;
+            peer_listen(&sdk->f->peer[1]);
+        }
+        assert_int_equal(retether_tails(sdk->client, "web", reply_cb, &answer), RT_OK);
+        wait_answer(&answer);
+        assert_int_equal(answer.error, 0);
+        assert_int_equal(answer.cls, RETETHER_OK);
+        assert_int_equal(answer.code, 7);
+        assert_int_equal(answer.parts, has_it ? 2 : 1);
+        assert_int_equal(answer.bytes, has_it ? 5 : 0);
+        assert_int_equal(answer.hosts, has_it ? 0 : 1);
+        if (!has_it) {
+            assert_string_equal(answer.host.name, sdk->f->peer[1].host);
+        }
+        if (i > 0) {
+            peer_cut(&sdk->f->peer[1]);
+            peer_deafen(&sdk->f->peer[1]);
+            fixture_settle(sdk->f);
+        }
+    }
+}
+
 /* ---- when it goes wrong ---- */
 
 static void test_refused(void **state)
@@ -438,9 +506,19 @@ static void test_wrong_use(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_create),  TEST(test_show),  TEST(test_bad_report),     TEST(test_list),
-        TEST(test_hosts),   TEST(test_tails), TEST(test_refused),        TEST(test_times_out),
-        TEST(test_garbage), TEST(test_cut),   TEST(test_nobody_listens), TEST(test_wrong_use),
+        TEST(test_create),
+        TEST(test_show),
+        TEST(test_bad_report),
+        TEST(test_list),
+        TEST(test_hosts),
+        TEST(test_tails),
+        TEST(test_tails_elsewhere),
+        TEST(test_refused),
+        TEST(test_times_out),
+        TEST(test_garbage),
+        TEST(test_cut),
+        TEST(test_nobody_listens),
+        TEST(test_wrong_use),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
