@@ -17,11 +17,15 @@
 #define RT_TOKEN_MAX 1024
 #define RT_TEXT_MAX 256
 #define RT_LABEL_MAX 256
-/* Processes of a tether; one exec more makes no attachment: attaching to it is UNKNOWN_ATTACHMENT. */
+/* Processes of a tether that have not ended; one exec more makes no attachment: attaching to it is UNKNOWN_ATTACHMENT.
+ */
 #define RT_PROCS_MAX 64
 /* Attachments of a tether; one more displaces the one that has been unbound for longest and holds nothing, or that
  * has been for RT_ATT_DISPLACE_MS; else LIMIT. */
 #define RT_ATTS_MAX 128
+/* Exec'd processes of a tether that have ended and are remembered; one more, and the oldest that nobody is attached to
+ * is forgotten. */
+#define RT_FINISHED_MAX RT_ATTS_MAX
 #define RT_AGENTS_MAX 64
 #define RT_HISTORY_MAX 16
 #define RT_NAME_MAX 64

@@ -8,16 +8,51 @@
 
 /* The byte of offset o lies at data[o % cap]: a drop moves no bytes, and an offset keeps its place while it is held. */
 
-int rt_ring_init(struct rt_ring *ring, size_t cap)
+void rt_ring_init_empty(struct rt_ring *ring, size_t cap)
 {
     assert(cap > 0);
     memset(ring, 0, sizeof(*ring));
-    ring->data = malloc(cap);
-    if (ring->data == NULL) {
+    ring->cap = cap;
+}
+
+int rt_ring_make(struct rt_ring *ring)
+{
+    if (ring->data == NULL && ring->cap > 0) {
+        ring->data = malloc(ring->cap);
+    }
+    return ring->data != NULL ? 0 : RT_ENOMEM;
+}
+
+int rt_ring_init(struct rt_ring *ring, size_t cap)
+{
+    rt_ring_init_empty(ring, cap);
+    if (rt_ring_make(ring) != 0) {
+        ring->cap = 0;
         return RT_ENOMEM;
     }
-    ring->cap = cap;
     return 0;
+}
+
+void rt_ring_shrink(struct rt_ring *ring)
+{
+    size_t held = (size_t)(ring->head - ring->base);
+    uint8_t *data = held > 0 ? malloc(held) : NULL;
+
+    if (held > 0) {
+        if (data == NULL) {
+            return;
+        }
+        for (size_t done = 0, part; done < held; done += part) {
+            const uint8_t *from = rt_ring_peek(ring, ring->base + done, &part);
+            size_t at = (size_t)((ring->base + done) % held);
+
+            part = part < held - at ? part : held - at;
+            memcpy(data + at, from, part);
+        }
+    }
+    free(ring->data);
+    ring->data = data;
+    ring->cap = held;
 }
 
 void rt_ring_close(struct rt_ring *ring)
@@ -37,8 +72,8 @@ size_t rt_ring_room(const struct rt_ring *ring)
 
 uint8_t *rt_ring_space(const struct rt_ring *ring, size_t *size)
 {
-    size_t room = rt_ring_room(ring);
-    size_t at = (size_t)(ring->head % ring->cap);
+    size_t room = ring->data != NULL ? rt_ring_room(ring) : 0;
+    size_t at = ring->cap > 0 ? (size_t)(ring->head % ring->cap) : 0;
     *size = room < ring->cap - at ? room : ring->cap - at;
     return *size == 0 ? NULL : ring->data + at;
 }
@@ -79,6 +114,10 @@ const uint8_t *rt_ring_peek(const struct rt_ring *ring, uint64_t offset, size_t 
 {
     assert(offset >= ring->base && offset <= ring->head);
     uint64_t left = ring->head - offset;
+    if (left == 0) {
+        *size = 0;
+        return ring->data;
+    }
     size_t at = (size_t)(offset % ring->cap);
     *size = left < ring->cap - at ? (size_t)left : ring->cap - at;
     return ring->data + at;

@@ -11,7 +11,7 @@
 
 /* The newest bytes of a stream with absolute offsets: [base, head), head - base <= cap. */
 struct rt_ring {
-    uint8_t *data; /* owned; allocated at init, touched as it fills */
+    uint8_t *data; /* owned; allocated at init or later, touched as it fills */
     size_t cap;    /* bytes */
     uint64_t base;
     uint64_t head;
@@ -19,6 +19,12 @@ struct rt_ring {
 
 /* cap > 0. RT_ENOMEM when memory is short; the ring is then zeroed and needs no close. */
 RT_MUST_CHECK int rt_ring_init(struct rt_ring *ring, size_t cap);
+/* The same without memory yet: rt_ring_make() gets it, before there is space. */
+void rt_ring_init_empty(struct rt_ring *ring, size_t cap);
+RT_MUST_CHECK int rt_ring_make(struct rt_ring *ring);
+/* Keeps memory for the bytes that are held and no more: nothing can be appended any more. Without memory to do so the
+ * ring stays as it was. */
+void rt_ring_shrink(struct rt_ring *ring);
 void rt_ring_close(struct rt_ring *ring);
 
 /* Bytes that can be appended without giving up any below head. */

@@ -8,6 +8,7 @@
 #include "session/core/ring.h"
 #include "session/core/slice.h"
 #include "session/core/tether_att.h"
+#include "session/core/tether_done.h"
 #include "session/core/tether_hold.h"
 #include "session/core/tether_in.h"
 #include "session/core/tether_machine.h"
@@ -57,7 +58,8 @@ struct rt_tether *rt_tether_new(const struct rt_tether_config *config, uint64_t 
     t->final_at = RT_NO_TIME;
     config->random(config->ctx, t->inc, sizeof t->inc);
     t->atts = calloc(RT_ATTS_MAX, sizeof *t->atts);
-    if (!t->atts || rt_tether_add_proc(t, config->tty, true, &proc) != 0) {
+    if (!t->atts || rt_tether_add_proc(t, config->tty, true, &proc) != 0 || rt_ring_make(&proc->ring[0]) != 0 ||
+        rt_ring_make(&proc->ring[1]) != 0) {
         rt_tether_free(t);
         return NULL;
     }
@@ -76,6 +78,8 @@ void rt_tether_free(struct rt_tether *t)
     free(t->atts);
     for (size_t i = 0; i < RT_PROCS_MAX; i++)
         rt_tether_free_proc(t->procs[i]);
+    for (size_t i = 0; i < t->n_finished; i++)
+        rt_tether_free_proc(t->finished[i]);
     free(t);
 }
 
@@ -88,7 +92,7 @@ static void link_down(struct rt_tether *t, uint64_t now)
         t->outage_at = now;
     for (size_t i = 0; i < RT_ATTS_MAX; i++)
         if (t->atts[i].used && t->atts[i].channel)
-            rt_tether_unbind(&t->atts[i], now);
+            rt_tether_unbind(t, &t->atts[i], now);
     rt_pings_clear(&t->pinged);
     t->hello_due = t->confirm_due = t->report_due = t->ping_due = t->pong_due = false;
     t->n_refusals = 0;
@@ -194,13 +198,15 @@ static uint64_t link_deadline(const struct rt_tether *t)
     return RT_NO_TIME;
 }
 
-/* When an attachment is forgotten: 10 minutes after its hold would be spent, of time in which its client could have
- * come back. One that still holds is not forgotten before: it was promised. */
+/* When an attachment is forgotten: 10 minutes after its hold would be spent, of time with an agent, in which its client
+ * could have come back. One that still holds is not forgotten before: it was promised. */
 static uint64_t forget_at(const struct rt_tether *t, const struct rt_att *att)
 {
+    uint64_t after = att->hold_left + RT_ATT_FORGET_MS;
+
     if (!att->used || att->channel || att->blocks || t->state != RT_TETHER_LIVE)
         return RT_NO_TIME;
-    return later(att->unbound_at, t->live_at) + att->hold_left + RT_ATT_FORGET_MS;
+    return t->charged_at + (after > att->away_ms ? after - att->away_ms : 0);
 }
 
 static uint64_t forget_deadline(const struct rt_tether *t)
@@ -362,6 +368,7 @@ bool rt_tether_next(struct rt_tether *t, struct rt_tether_action *action, uint64
     for (size_t i = 0; i < RT_PROCS_MAX; i++)
         if (t->procs[i] && proc_action(t->procs[i], action))
             return true;
+    rt_tether_retire(t);
     if (rt_tether_is_over(t, now)) {
         link_down(t, now);
         t->state = RT_TETHER_IS_OVER;

@@ -33,7 +33,8 @@
 /* An unbound attachment that holds nothing is forgotten after this, one that holds after its hold and this; both of
  * time with an agent. */
 #define RT_ATT_FORGET_MS 600000
-/* In a full table one that holds makes room for a new one when it has been unbound for this long. */
+/* In a full table one that holds makes room for a new one when it has been unbound for this long, of time with an
+ * agent. The output of a process that has ended is kept for as long for an attachment whose client is away. */
 #define RT_ATT_DISPLACE_MS 30000
 /* When the container ends, bound attachments may take at least this long to read the rest. */
 #define RT_END_GRACE_MS 1000

@@ -40,10 +40,13 @@ void rt_tether_refuse(struct rt_tether *t, const struct rt_refusal *refusal)
         t->flooded = true; /* rt_tether_input() and rt_tether_next() hang up */
 }
 
-void rt_tether_unbind(struct rt_att *att, uint64_t now)
+void rt_tether_unbind(struct rt_tether *t, struct rt_att *att, uint64_t now)
 {
+    rt_tether_charge(t, now);
     att->channel = 0;
     att->unbound_at = now;
+    att->away_ms = 0;
+    t->unsettled = true; /* of a process that has ended it holds from now on */
 }
 
 void rt_tether_remove_att(struct rt_tether *t, struct rt_att *att)
@@ -68,16 +71,16 @@ void rt_tether_end_att(struct rt_tether *t, struct rt_att *att, const struct rt_
     rt_tether_remove_att(t, att);
 }
 
-/* In a full table the attachment that has been unbound for longest makes room: one that holds nothing at once, another
- * one only when its client had the time to come back. NULL: none may go. */
-static struct rt_att *displaced(const struct rt_tether *t, uint64_t now)
+/* In a full table the attachment that has been unbound for longest makes room: one that holds nothing, or has all, at
+ * once, another one only when its client had the time to come back. NULL: none may go. */
+static struct rt_att *displaced(const struct rt_tether *t)
 {
     struct rt_att *found = NULL;
 
     for (size_t i = 0; i < RT_ATTS_MAX; i++) {
         struct rt_att *att = &t->atts[i];
 
-        if (att->channel || (att->hold_left > 0 && now < att->unbound_at + RT_ATT_DISPLACE_MS))
+        if (att->channel || (att->hold_left > 0 && att->away_ms < RT_ATT_DISPLACE_MS && !rt_tether_att_done(t, att)))
             continue;
         if (!found || att->unbound_at < found->unbound_at)
             found = att;
@@ -90,11 +93,12 @@ struct rt_att *rt_tether_new_att(struct rt_tether *t, const uint8_t id[RT_ID_SIZ
 {
     struct rt_att *place = NULL;
 
+    rt_tether_charge(t, now);
     for (size_t i = 0; i < RT_ATTS_MAX && !place; i++)
         if (!t->atts[i].used)
             place = &t->atts[i];
     if (!place) {
-        place = displaced(t, now);
+        place = displaced(t);
         if (!place)
             return NULL;
         rt_tether_remove_att(t, place);

@@ -62,6 +62,7 @@ struct rt_att {
     uint32_t channel; /* 0: unbound */
     bool need_attached;
     uint64_t unbound_at;
+    uint64_t away_ms; /* unbound for so long, of time with an agent */
     /* hold budget */
     uint64_t hold_ms, hold_left;
     bool blocks; /* being charged */
@@ -91,7 +92,7 @@ struct rt_att *rt_tether_new_att(struct rt_tether *t, const uint8_t id[RT_ID_SIZ
 void rt_tether_remove_att(struct rt_tether *t, struct rt_att *att);
 /* Notes it, at the start of another life; at most RT_ATTS_MAX times. */
 void rt_tether_note_past(struct rt_tether *t, const struct rt_att *att);
-void rt_tether_unbind(struct rt_att *att, uint64_t now);
+void rt_tether_unbind(struct rt_tether *t, struct rt_att *att, uint64_t now);
 void rt_tether_attach(struct rt_tether *t, uint32_t channel, const struct rt_attach_msg *msg, uint64_t now);
 void rt_tether_refuse(struct rt_tether *t, const struct rt_refusal *refusal);
 void rt_tether_end_att(struct rt_tether *t, struct rt_att *att, const struct rt_refusal *refusal);

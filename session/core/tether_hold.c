@@ -65,8 +65,8 @@ bool rt_tether_att_done(const struct rt_tether *t, const struct rt_att *att)
     return true;
 }
 
-/* Marks the attachments whose budget runs: those at the floor of a ring that is full and blocks its process, and at the
- * end of the container all that are not done. */
+/* Marks the attachments whose budget runs: those at the floor of a ring that is full and blocks its process, those of a
+ * process that has ended whose client is away, and at the end of the container all that are not done. */
 void rt_tether_find_blockers(struct rt_tether *t)
 {
     t->first_blocks = first_holds(t) && (main_final(t) || t->procs[0]->blocked[0] || t->procs[0]->blocked[1]);
@@ -82,6 +82,8 @@ void rt_tether_find_blockers(struct rt_tether *t)
             continue;
         }
         proc = rt_tether_proc(t, att->proc);
+        if (proc && proc->id != 0 && proc->state == RT_PROC_FINAL)
+            att->blocks = !att->channel && !rt_tether_att_done(t, att);
         for (unsigned o = 0; proc && o < 2; o++)
             if (proc->blocked[o] && att->out[o].wanted && att->out[o].acked <= proc->ring[o].base)
                 att->blocks = true;
@@ -101,8 +103,14 @@ static uint64_t chargeable(const struct rt_tether *t, uint64_t now)
 
 void rt_tether_charge(struct rt_tether *t, uint64_t now)
 {
-    uint64_t dt = chargeable(t, now);
+    uint64_t dt = chargeable(t, now), live = 0;
     bool spent = false;
+
+    if (t->state == RT_TETHER_LIVE && now > t->charged_at)
+        live = now - t->charged_at;
+    for (size_t i = 0; live && i < RT_ATTS_MAX; i++)
+        if (t->atts[i].used && !t->atts[i].channel)
+            t->atts[i].away_ms += live;
 
 #ifdef RT_MUTANT_HOLD_NOT_CHARGED
     dt = 0;

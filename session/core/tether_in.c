@@ -77,13 +77,13 @@ static void on_data(struct rt_tether *t, struct rt_att *att, const struct rt_fra
     if (in->wanted && frame->offset != in->next) {
         bad_stream(t, att, RT_CLASS_JUMP, frame->stream, frame->offset,
                    "input that goes back, or with bytes missing before it");
-        rt_tether_unbind(att, now);
+        rt_tether_unbind(t, att, now);
         return;
     }
     if (!in->wanted || end > in->limit || end > in->fin) {
         bad_stream(t, att, RT_CLASS_INVALID, frame->stream, frame->offset,
                    "input that was not asked for, beyond the limit, or after its end");
-        rt_tether_unbind(att, now);
+        rt_tether_unbind(t, att, now);
         return;
     }
     if (!in->ring.data) {
@@ -91,7 +91,7 @@ static void on_data(struct rt_tether *t, struct rt_att *att, const struct rt_fra
 
         if (rt_ring_init(&in->ring, is_stdin ? RT_STDIN_WINDOW : RT_CONTROL_WINDOW) != 0) {
             bad_stream(t, att, RT_CLASS_LOST, frame->stream, frame->offset, "out of memory");
-            rt_tether_unbind(att, now);
+            rt_tether_unbind(t, att, now);
             return;
         }
         in->ring.base = in->ring.head = at;
@@ -116,7 +116,7 @@ static void on_fin(struct rt_tether *t, struct rt_att *att, const struct rt_fram
     if (!in->wanted || frame->offset != in->next) {
         bad_stream(t, att, frame->offset > in->next ? RT_CLASS_JUMP : RT_CLASS_INVALID, frame->stream, frame->offset,
                    "an end that is not where the input ends");
-        rt_tether_unbind(att, now);
+        rt_tether_unbind(t, att, now);
         return;
     }
     in->fin = frame->offset;
@@ -163,8 +163,8 @@ static void on_ack(struct rt_tether *t, struct rt_att *att, const struct rt_fram
         out->fin_acked = true;
     for (unsigned i = 0; i < RT_OUTS; i++)
         caught_up = caught_up && (!att->out[i].wanted || att->out[i].acked == proc->ring[i].head);
-    if (caught_up && att->hold_left < att->hold_ms && t->final_at == RT_NO_TIME) /* at the end it is the last */
-        att->hold_left = att->hold_ms;
+    if (caught_up && att->hold_left < att->hold_ms && t->final_at == RT_NO_TIME && proc->state != RT_PROC_FINAL)
+        att->hold_left = att->hold_ms; /* at the end it is the last */
     t->report_due = true;
     rt_tether_find_blockers(t);
 }
@@ -438,7 +438,7 @@ static void on_channel_frame(struct rt_tether *t, const struct rt_frame *frame, 
         on_fin(t, att, frame, now);
         break;
     case RT_REFUSE:
-        rt_tether_unbind(att, now);
+        rt_tether_unbind(t, att, now);
         break;
     case RT_DETACH:
         rt_tether_remove_att(t, att);

@@ -69,7 +69,9 @@ struct rt_tether {
     char refused_text[RT_TEXT_MAX + 1];
     char host[RT_HOST_MAX + 1];
     /* processes and attachments */
-    struct rt_proc *procs[RT_PROCS_MAX]; /* owned; [0] is the main process */
+    struct rt_proc *procs[RT_PROCS_MAX];       /* owned; [0] is the main process, the others have not ended */
+    struct rt_proc *finished[RT_FINISHED_MAX]; /* owned; exec'd and final, the oldest first */
+    size_t n_finished;
     uint32_t next_proc;
     struct rt_att *atts; /* owned; RT_ATTS_MAX */
     struct rt_past past[RT_ATTS_MAX];

@@ -21,6 +21,9 @@ struct rt_proc *rt_tether_proc(const struct rt_tether *t, uint32_t id)
     for (size_t i = 0; i < RT_PROCS_MAX; i++)
         if (t->procs[i] && t->procs[i]->id == id)
             return t->procs[i];
+    for (size_t i = 0; i < t->n_finished; i++)
+        if (t->finished[i]->id == id)
+            return t->finished[i];
     return NULL;
 }
 
@@ -30,39 +33,33 @@ void rt_tether_free_proc(struct rt_proc *proc)
         return;
     for (size_t i = 0; i < RT_OUTS; i++)
         rt_ring_close(&proc->ring[i]);
+    free(proc->segments);
     free(proc->exec_item);
     free(proc->decoded);
     free(proc);
 }
 
-static bool has_atts(const struct rt_tether *t, const struct rt_proc *proc)
-{
-    for (size_t i = 0; i < RT_ATTS_MAX; i++)
-        if (t->atts[i].used && t->atts[i].proc == proc->id)
-            return true;
-    return false;
-}
-
-/* A free place in the table; a final exec'd process that nobody is attached to makes room. */
+/* A free place in the table: those that are finished are elsewhere. */
 static struct rt_proc **free_place(struct rt_tether *t)
 {
     for (size_t i = 0; i < RT_PROCS_MAX; i++)
         if (!t->procs[i])
             return &t->procs[i];
-    for (size_t i = 1; i < RT_PROCS_MAX; i++)
-        if (t->procs[i]->state == RT_PROC_FINAL && !t->procs[i]->close_pending && !has_atts(t, t->procs[i])) {
-            rt_tether_free_proc(t->procs[i]);
-            t->procs[i] = NULL;
-            return &t->procs[i];
-        }
     return NULL;
+}
+
+/* A process that writes nothing costs no ring; but that it has ended can always be told. */
+static int make_rings(struct rt_proc *proc, size_t ring_bytes)
+{
+    rt_ring_init_empty(&proc->ring[0], ring_bytes);
+    rt_ring_init_empty(&proc->ring[1], proc->tty ? 1 : ring_bytes);
+    return rt_ring_init(&proc->ring[RT_CONTROL_UP - RT_STDOUT], RT_CONTROL_RING);
 }
 
 int rt_tether_add_proc(struct rt_tether *t, bool tty, bool in, struct rt_proc **out)
 {
     struct rt_proc **place = free_place(t);
     struct rt_proc *proc;
-    int rc;
 
     if (!place)
         return RT_ELIMIT;
@@ -74,14 +71,10 @@ int rt_tether_add_proc(struct rt_tether *t, bool tty, bool in, struct rt_proc **
     proc->in = in;
     proc->redraw_at = RT_NO_TIME;
     proc->eof[1] = tty; /* a pty has one output stream */
-    for (size_t i = 0; i < RT_OUTS; i++) {
-        size_t cap = i + 1 == RT_CONTROL_UP ? RT_CONTROL_RING : t->config.ring_bytes;
-
-        rc = rt_ring_init(&proc->ring[i], i == 1 && tty ? 1 : cap);
-        if (rc != 0) {
-            rt_tether_free_proc(proc);
-            return rc;
-        }
+    proc->segments = calloc(RT_SEGMENTS_MAX, sizeof *proc->segments);
+    if (!proc->segments || make_rings(proc, t->config.ring_bytes) != 0) {
+        rt_tether_free_proc(proc);
+        return RT_ENOMEM;
     }
     t->next_proc++;
     t->report_due = true;
@@ -156,6 +149,8 @@ uint8_t *rt_tether_space(struct rt_tether *t, uint32_t id, unsigned stream, size
             rt_tether_advance(t, proc, o, floor < want ? floor : want);
         rt_tether_find_blockers(t);
     }
+    if (rt_ring_make(ring) != 0)
+        return NULL; /* asked again: its process waits for memory */
     return rt_ring_space(ring, size);
 }
 
@@ -274,6 +269,7 @@ static void finish(struct rt_tether *t, struct rt_proc *proc, uint64_t now)
     proc->state = RT_PROC_FINAL;
     item.out = proc->ring[0].head;
     item.err = proc->ring[1].head;
+    proc->exit_at = proc->ring[RT_CONTROL_UP - RT_STDOUT].head;
     rt_tether_item_up(t, proc, &item);
     if (proc->id != 0)
         return;
@@ -409,7 +405,7 @@ void rt_tether_stdin_closed(struct rt_tether *t, uint32_t id, uint64_t now)
         if (!t->atts[i].used || t->atts[i].proc != id)
             continue;
         in->next = in->applied;
-        in->ring.base = in->ring.head = in->applied;
+        rt_ring_close(&in->ring);
     }
     rt_tether_settle(t, now);
 }

@@ -47,9 +47,11 @@ struct rt_proc {
     /* output */
     struct rt_ring ring[RT_OUTS]; /* owned */
     bool eof[2];
-    bool blocked[2]; /* the shell found no space, and would if nobody held */
+    uint64_t exit_at; /* FINAL: where the item `exited` begins in control-up */
+    bool shrunk;      /* finished: no output is kept any more, but that item */
+    bool blocked[2];  /* the shell found no space, and would if nobody held */
     /* input */
-    struct rt_segment segments[RT_SEGMENTS_MAX];
+    struct rt_segment *segments; /* owned; RT_SEGMENTS_MAX, until it is finished */
     size_t n_segments;
     bool stdin_kept;     /* an attachment went that had not ended it, and none has come since */
     bool stdin_end;      /* EOF is due once all input is taken */

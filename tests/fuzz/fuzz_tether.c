@@ -33,6 +33,13 @@ static void check_bounds(const struct shell *sh)
 {
     const struct rt_tether *t = sh->tether;
     FUZZ_CHECK(t->n_refusals <= RT_TETHER_REFUSALS_MAX);
+    FUZZ_CHECK(t->n_finished <= RT_FINISHED_MAX);
+    for (size_t i = 0; i < t->n_finished; i++) {
+        const struct rt_proc *proc = t->finished[i];
+        FUZZ_CHECK(proc->id != 0 && proc->state == RT_PROC_FINAL && proc->segments == NULL && proc->n_segments == 0);
+        for (unsigned o = 0; o < RT_OUTS; o++)
+            FUZZ_CHECK(proc->ring[o].head - proc->ring[o].base <= proc->ring[o].cap);
+    }
     for (size_t i = 0; i < RT_PROCS_MAX; i++) {
         const struct rt_proc *proc = t->procs[i];
         size_t waiting = 0;

@@ -23,6 +23,7 @@
  * a ring, a client and an agent may keep. */
 
 #define SAMPLE_US 2000       /* time between two looks at what stops a process */
+#define FINISHED_BYTES 128   /* of a command that has ended: the item that says so */
 #define HOLD_SLACK_US 100000 /* samples, and timers that are late by a step */
 
 /* All that the attachment's cursor has to pass before its budget may be full again. */
@@ -95,6 +96,29 @@ static void check_holds(int guest)
         check_hold(guest, &g->tether->atts[i], &g->holds[i], us);
 }
 
+/* A command that has ended and that nobody is attached to is a status: it takes no place, and next to no memory. */
+static void check_finished(int guest)
+{
+    const struct rt_tether *t = sim.guests[guest].tether;
+
+    if (t->n_finished > RT_FINISHED_MAX)
+        sim_fail("guest %d remembers %zu commands that have ended", guest, t->n_finished);
+    for (int p = 1; p < RT_PROCS_MAX; p++)
+        if (t->procs[p] && t->procs[p]->state == RT_PROC_FINAL && !t->procs[p]->close_pending)
+            sim_fail("guest %d: a command that has ended takes the place of one that runs", guest);
+    for (size_t p = 0; p < t->n_finished; p++) {
+        size_t kept = 0;
+        bool attached = false;
+
+        for (int i = 0; i < RT_ATTS_MAX; i++)
+            attached = attached || (t->atts[i].used && t->atts[i].proc == t->finished[p]->id);
+        for (int o = 0; o < RT_OUTS; o++)
+            kept += t->finished[p]->ring[o].data ? t->finished[p]->ring[o].cap : 0;
+        if (!attached && kept > FINISHED_BYTES)
+            sim_fail("guest %d keeps %zu bytes of a command that has ended", guest, kept);
+    }
+}
+
 static void check_guest(int guest)
 {
     const struct rt_tether *t = sim.guests[guest].tether;
@@ -107,6 +131,7 @@ static void check_guest(int guest)
         for (int o = 0; t->procs[p] && o < RT_OUTS; o++)
             if (t->procs[p]->ring[o].head - t->procs[p]->ring[o].base > t->procs[p]->ring[o].cap)
                 sim_fail("guest %d: a ring holds more than its size", guest);
+    check_finished(guest);
 }
 
 static void check_att(int client, const struct rt_catt *att)

@@ -159,6 +159,28 @@ static void copy_ring(struct rt_ring *ring)
     memcpy(ring->data, data, ring->cap);
 }
 
+static struct rt_proc *copy_proc(const struct rt_proc *from)
+{
+    struct rt_proc *proc = from ? malloc(sizeof *proc) : NULL;
+
+    if (!from)
+        return NULL;
+    if (!proc)
+        sim_fail("out of memory");
+    *proc = *from;
+    proc->exec_item = NULL; /* copies are taken between steps: no START is under way */
+    proc->decoded = NULL;
+    if (from->segments) {
+        proc->segments = malloc(RT_SEGMENTS_MAX * sizeof *proc->segments);
+        if (!proc->segments)
+            sim_fail("out of memory");
+        memcpy(proc->segments, from->segments, RT_SEGMENTS_MAX * sizeof *proc->segments);
+    }
+    for (int o = 0; o < RT_OUTS; o++)
+        copy_ring(&proc->ring[o]);
+    return proc;
+}
+
 struct rt_tether *sim_copy_tether(const struct rt_tether *from)
 {
     struct rt_tether *t = malloc(sizeof *t);
@@ -173,18 +195,10 @@ struct rt_tether *sim_copy_tether(const struct rt_tether *from)
     for (int i = 0; i < RT_ATTS_MAX; i++)
         for (int s = 0; s < RT_INS; s++)
             copy_ring(&t->atts[i].in[s].ring);
-    for (int i = 0; i < RT_PROCS_MAX; i++) {
-        if (!from->procs[i])
-            continue;
-        t->procs[i] = malloc(sizeof *t->procs[i]);
-        if (!t->procs[i])
-            sim_fail("out of memory");
-        *t->procs[i] = *from->procs[i];
-        t->procs[i]->exec_item = NULL; /* copies are taken between steps: no START is under way */
-        t->procs[i]->decoded = NULL;
-        for (int o = 0; o < RT_OUTS; o++)
-            copy_ring(&t->procs[i]->ring[o]);
-    }
+    for (int i = 0; i < RT_PROCS_MAX; i++)
+        t->procs[i] = copy_proc(from->procs[i]);
+    for (size_t i = 0; i < from->n_finished; i++)
+        t->finished[i] = copy_proc(from->finished[i]);
     return t;
 }
 

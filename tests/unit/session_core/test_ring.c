@@ -260,11 +260,49 @@ static void test_last_lines(void **state)
     rt_ring_close(&ring);
 }
 
+/* What is held stays where it is; a ring without memory has no space until it gets some. */
+static void test_shrink(void **state)
+{
+    (void)state;
+    uint8_t got[64];
+    size_t size;
+    struct rt_ring ring;
+
+    for (unsigned drop = 0; drop <= 60; drop++) {
+        rt_ring_init_empty(&ring, 64);
+        assert_null(rt_ring_space(&ring, &size));
+        assert_int_equal(rt_ring_append(&ring, "x", 1), 0);
+        assert_int_equal(rt_ring_make(&ring), 0);
+        for (unsigned i = 0; i < 100; i++) {
+            uint8_t byte = (uint8_t)i;
+
+            if (rt_ring_room(&ring) == 0) {
+                rt_ring_drop(&ring, ring.base + 1);
+            }
+            assert_int_equal(rt_ring_append(&ring, &byte, 1), 1);
+        }
+        rt_ring_drop(&ring, 40 + drop);
+        rt_ring_shrink(&ring);
+        assert_int_equal(ring.cap, 60 - drop);
+        assert_int_equal(rt_ring_room(&ring), 0);
+        assert_null(rt_ring_space(&ring, &size));
+        assert_int_equal(size, 0);
+        assert_int_equal(rt_ring_copy(&ring, 40 + drop, got, sizeof(got)), 60 - drop);
+        for (unsigned i = 0; i < 60 - drop; i++) {
+            assert_int_equal(got[i], 40 + drop + i);
+        }
+        (void)rt_ring_peek(&ring, 100, &size);
+        assert_int_equal(size, 0);
+        rt_ring_close(&ring);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_last_lines), cmocka_unit_test(test_model),       cmocka_unit_test(test_full),
-        cmocka_unit_test(test_wrap),       cmocka_unit_test(test_digest_part), cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_last_lines), cmocka_unit_test(test_shrink), cmocka_unit_test(test_model),
+        cmocka_unit_test(test_full),       cmocka_unit_test(test_wrap),   cmocka_unit_test(test_digest_part),
+        cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
