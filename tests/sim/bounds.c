@@ -13,6 +13,7 @@
 #include "session/core/tether_proc.h"
 #include "tests/sim/agents.h"
 #include "tests/sim/clients.h"
+#include "tests/sim/floods.h"
 #include "tests/sim/guests.h"
 #include "tests/sim/net.h"
 #include "tests/sim/world.h"
@@ -22,6 +23,9 @@
 /* What each declared bound promises, measured from outside: for how long an attachment may stop a process, and how much
  * a ring, a client and an agent may keep. */
 
+/* Queued to a link that floods only use, and do not come from: from RT_LINK_HIGH_WATER on only what is newest is kept.
+ */
+#define PLAIN_MAX (2 * RT_LINK_HIGH_WATER)
 #define SAMPLE_US 2000       /* time between two looks at what stops a process */
 #define FINISHED_BYTES 128   /* of a command that has ended: the item that says so */
 #define HOLD_SLACK_US 100000 /* samples, and timers that are late by a step */
@@ -172,4 +176,8 @@ void sim_check_bounds(void)
     for (int i = 0; i < sim.top_conn; i++)
         if (sim.conns[i].used && sim.conns[i].to[0].in_flight > RT_LINK_HIGH_WATER + RT_LINK_BUDGET)
             sim_fail("%zu bytes are queued on one link", sim.conns[i].to[0].in_flight);
+    for (int i = 0; sim.flood && i < sim.top_conn; i++)
+        if (sim.conns[i].used && !sim_hostile_conn(i) && sim.conns[i].to[0].plain > PLAIN_MAX)
+            sim_fail("%zu bytes in frames without credit are queued on one link in a flood of %s",
+                     sim.conns[i].to[0].plain, sim.flood);
 }

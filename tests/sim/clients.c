@@ -12,6 +12,7 @@
 #include "tests/sim/agents.h"
 #include "tests/sim/commands.h"
 #include "tests/sim/event.h"
+#include "tests/sim/floods.h"
 #include "tests/sim/guests.h"
 #include "tests/sim/net.h"
 #include "tests/sim/store.h"
@@ -60,8 +61,11 @@ static void ask_for_dead(int client)
 void sim_new_client(int client)
 {
     struct sim_client *c = &sim.clients[client];
-    struct rt_client_config config = {
-        .ctx = c, .name = "sim", .seed = sim_random(UINT64_MAX), .random = sim_random_bytes, .on_reply = on_reply};
+    struct rt_client_config config = {.ctx = c,
+                                      .name = "sim",
+                                      .seed = sim_random(UINT64_MAX),
+                                      .random = client == SIM_CLIENTS ? sim_hostile_bytes : sim_random_bytes,
+                                      .on_reply = on_reply};
     uint32_t gen = c->gen;
     int first = (int)sim_random((uint64_t)sim.n_agents);
 
@@ -339,6 +343,9 @@ static void on_event(int client, struct sim_att *att, const struct rt_catt_event
         break;
     case RT_CATT_INTERRUPTED:
         att->bound = false;
+        if (sim.flood && !sim_forked(att->container))
+            sim_fail("client %d: an attachment to container %d is interrupted by a flood of %s", client, att->container,
+                     sim.flood);
         break;
     case RT_CATT_EOF:
     case RT_CATT_RESIZED:
@@ -365,6 +372,36 @@ static void events(int client, struct sim_att *att)
         on_event(client, att, &ev);
 }
 
+/* What comes of the hostile container is nothing to rely on. */
+static void other_app(struct sim_client *c)
+{
+    struct rt_catt_event ev;
+    bool over = false;
+
+    while (c->other && rt_catt_event(c->other, &ev))
+        over = over || ev.kind == RT_CATT_FAILED || ev.kind == RT_CATT_REWOUND || ev.kind == RT_CATT_EXITED;
+    for (unsigned s = RT_STDOUT; c->other && s <= RT_STDERR; s++) {
+        size_t size;
+
+        (void)rt_catt_peek(c->other, s, &size);
+        if (size != 0)
+            rt_catt_consumed(c->other, s, size, sim_ms());
+    }
+    if (over) {
+        rt_catt_free(c->other);
+        c->other = NULL;
+    }
+    if (!c->other && sim_chance(30)) {
+        struct rt_attach_options options = {.want = 31, .from = RT_FROM_NOW};
+        struct rt_key key;
+
+        sim_key(SIM_HOSTILE, &key);
+        memcpy(options.cid, key.cid, sizeof options.cid);
+        if (rt_client_attach(c->client, &options, sim_ms(), &c->other) != 0)
+            sim_fail("an attach was refused");
+    }
+}
+
 void sim_client_app(int client)
 {
     struct sim_client *c = &sim.clients[client];
@@ -372,8 +409,10 @@ void sim_client_app(int client)
 
     if (!c->client)
         return;
+    if (client == SIM_CLIENTS)
+        sim_hostile_app();
     twin_events(client);
-    for (int i = 0; !stall && i < SIM_ATTS; i++) {
+    for (int i = 0; !stall && client != SIM_CLIENTS && i < SIM_ATTS; i++) {
         struct sim_att *att = &c->atts[i];
 
         if (att->final && !sim.quiet && sim_chance(20)) {
@@ -394,9 +433,11 @@ void sim_client_app(int client)
         if (!sim.quiet && sim_chance(30))
             write_stdin(att);
     }
-    if (!stall)
+    if (sim.hostile && client != SIM_CLIENTS && !stall && !sim.ending)
+        other_app(c);
+    if (!stall && client != SIM_CLIENTS)
         sim_client_commands(client);
-    if (sim.quiet && !stall)
+    if (sim.quiet && !stall && client != SIM_CLIENTS)
         ask_for_dead(client);
     sim_client_pump(client);
     if (stall > 100000)

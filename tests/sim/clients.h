@@ -50,8 +50,9 @@ struct sim_client {
     int conn[RT_CLIENT_AGENTS_MAX];
     struct sim_att atts[SIM_ATTS];
     struct sim_exec exec;
-    uint64_t asked;       /* a request without an answer, 0 none */
-    struct rt_catt *twin; /* another attachment's id, asked for again; owned by the client */
+    struct rt_catt *other; /* to the hostile container; owned by the client */
+    uint64_t asked;        /* a request without an answer, 0 none */
+    struct rt_catt *twin;  /* another attachment's id, asked for again; owned by the client */
 };
 
 void sim_new_client(int client);

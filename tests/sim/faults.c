@@ -13,6 +13,7 @@
 #include "tests/sim/clients.h"
 #include "tests/sim/disk.h"
 #include "tests/sim/event.h"
+#include "tests/sim/floods.h"
 #include "tests/sim/guests.h"
 #include "tests/sim/net.h"
 #include "tests/sim/store.h"
@@ -62,6 +63,7 @@ const struct sim_fault_kind sim_fault_kinds[SIM_FAULTS] = {
     [FAULT_CLONE] = {"clone", true},
     [FAULT_RESTART_ELSEWHERE] = {"restart elsewhere", true},
     [FAULT_RESTART_AFTER_DEATH] = {"restarted", true},
+    [FAULT_FLOOD] = {"flood", false},
     [FAULT_JOIN_RACE] = {"join race", false},
     [FAULT_END_AGAIN] = {"end again", true},
     [FAULT_GUEST_PAUSE] = {"guest pause", true},
@@ -428,6 +430,9 @@ void sim_fault_once(void)
     case FAULT_HOST_GONE:
     case FAULT_END_AGAIN:
         done = sim_start_fault(fault);
+        break;
+    case FAULT_FLOOD:
+        done = sim_flood_some();
         break;
     case FAULT_KEY_CHANGE:
         done = sim_change_key();

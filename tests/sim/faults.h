@@ -48,6 +48,7 @@ enum sim_fault {
     FAULT_CLONE,
     FAULT_RESTART_ELSEWHERE,   /* while the old copy runs on */
     FAULT_RESTART_AFTER_DEATH, /* of its host */
+    FAULT_FLOOD,               /* each frame type from either side is counted apart */
     FAULT_JOIN_RACE,
     FAULT_END_AGAIN, /* of a guest that was set back behind its end, with another status */
     FAULT_GUEST_PAUSE,

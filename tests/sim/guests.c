@@ -13,6 +13,7 @@
 #include "session/core/tether_proc.h"
 #include "tests/sim/agents.h"
 #include "tests/sim/event.h"
+#include "tests/sim/floods.h"
 #include "tests/sim/net.h"
 #include "tests/sim/world.h"
 
@@ -90,9 +91,12 @@ static struct rt_tether *new_tether(int container)
     return rt_tether_new(&config, sim_ms());
 }
 
+/* The hostile one has the last place. */
 static int place(int container, int host, int line)
 {
-    for (int i = 0; i < SIM_GUESTS; i++) {
+    int first = container == SIM_HOSTILE ? SIM_GUESTS : 0;
+
+    for (int i = first; i < (first ? SIM_GUESTS + 1 : SIM_GUESTS); i++) {
         struct sim_guest *g = &sim.guests[i];
         uint32_t gen = g->gen;
 
@@ -403,6 +407,10 @@ static void process_reads(int guest)
 
     if (size == 0)
         return;
+    if (sim_hostile_id(g->tether->atts[g->tether->procs[0]->segments[0].att].id)) {
+        rt_tether_stdin_taken(g->tether, 0, size, sim_ms());
+        return;
+    }
     applied = applied_of(&g->done, g->tether->atts[g->tether->procs[0]->segments[0].att].id);
     n = 1 + sim_random(size);
     for (size_t i = 0; i < n; i++)

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
+#include "session/core/frame.h"
 #include "tests/sim/agents.h"
 #include "tests/sim/faults.h"
+#include "tests/sim/floods.h"
 #include "tests/sim/run.h"
 
 #include <getopt.h>
@@ -57,6 +59,19 @@ static int report(const struct sim_stats *s, const struct sim_options *o, uint64
             continue;
         printf("  %-18s %8llu\n", sim_fault_kinds[i].name, (unsigned long long)s->faults[i]);
         if (!s->faults[i] && (o->every_fault || seeds >= FULL_RUN)) {
+            printf("  ^ never happened\n");
+            missing++;
+        }
+    }
+    for (int i = 0; i < 2 * SIM_FLOODS_MAX && (o->faults >> FAULT_FLOOD & 1); i++) {
+        uint64_t n = s->floods[i / SIM_FLOODS_MAX][i % SIM_FLOODS_MAX];
+        uint8_t type = sim_flood_types[i / SIM_FLOODS_MAX][i % SIM_FLOODS_MAX];
+
+        if (type == 0)
+            continue;
+        printf("  %s floods %-9s %6llu\n", i < SIM_FLOODS_MAX ? "guest " : "client", rt_frame_name(type),
+               (unsigned long long)n);
+        if (!n && (o->every_fault || seeds >= FULL_RUN)) {
             printf("  ^ never happened\n");
             missing++;
         }

@@ -74,6 +74,23 @@ size_t sim_in_flight(int conn, int to)
     return sim.conns[conn].to[to].in_flight;
 }
 
+/* Bytes of all frames but DATA: an agent sends whole frames. */
+static int without_credit(const uint8_t *bytes, size_t size)
+{
+    size_t at = 0, sum = 0;
+
+    while (at < size) {
+        struct rt_frame frame;
+
+        if (size - at < RT_FRAME_HEADER)
+            sim_fail("an agent sends a part of a frame");
+        rt_frame_get(bytes + at, &frame);
+        sum += frame.type == RT_DATA ? 0 : RT_FRAME_HEADER + frame.length;
+        at += RT_FRAME_HEADER + frame.length;
+    }
+    return (int)sum;
+}
+
 void sim_send(int conn, int to, const uint8_t *bytes, size_t size)
 {
     struct sim_conn *c = &sim.conns[conn];
@@ -95,6 +112,8 @@ void sim_send(int conn, int to, const uint8_t *bytes, size_t size)
         at += size * 1000000 / c->rate;
     half->last_us = at;
     half->in_flight += size;
+    event.arg = to == 0 && sim.hostile ? without_credit(bytes, size) : 0;
+    half->plain += (size_t)event.arg;
     if (to == 0 && half->in_flight > TELL_ABOVE && !c->untold) {
         c->untold = true;
         sim.untold[sim.n_untold++] = conn;
@@ -237,6 +256,7 @@ void sim_on_bytes(const struct sim_event *event)
     if (!c->used || c->gen != event->gen)
         return;
     half->in_flight -= size;
+    half->plain -= (size_t)event->arg;
     if (half->deliver >= 0) {
         if ((int64_t)size > half->deliver)
             size = (size_t)half->deliver;

@@ -18,6 +18,7 @@
 struct sim_half {     /* what travels towards one side */
     uint64_t last_us; /* arrival of the newest */
     size_t in_flight;
+    size_t plain;    /* of these in frames without credit, to one side 0 */
     int64_t deliver; /* bytes still to be delivered after a cut, -1 all */
     uint8_t *rx;     /* arrived and not taken; owned */
     size_t rx_size, rx_cap;

@@ -11,6 +11,7 @@
 #include "tests/sim/clients.h"
 #include "tests/sim/disk.h"
 #include "tests/sim/event.h"
+#include "tests/sim/floods.h"
 #include "tests/sim/guests.h"
 #include "tests/sim/net.h"
 #include "tests/sim/store.h"
@@ -55,6 +56,8 @@ static void set_up(const struct sim_options *options)
     }
     for (int i = 0; i < 2 + (int)sim_random(SIM_CLIENTS - 1); i++)
         sim_new_client(i);
+    if (sim_draws(FAULT_FLOOD) && sim_chance(15))
+        sim_start_hostile();
     sim_post((struct sim_event){.kind = EV_FAULT}, sim_random(200000));
 }
 
@@ -279,6 +282,8 @@ void sim_run(const struct sim_options *options, struct sim_stats *total)
     sim_check_drained();
     if (sim.ticket_ttl_ms != 0)
         outlive_tickets();
+    if (sim.hostile)
+        sim_floods(run_for);
     sim.ending = true;
     forks = false;
     for (int i = 0; i < SIM_GUESTS; i++)
@@ -302,6 +307,9 @@ void sim_run(const struct sim_options *options, struct sim_stats *total)
     total->attached += sim.stats.attached;
     total->resumed += sim.stats.resumed;
     total->failed += sim.stats.failed;
+    for (int i = 0; i < 2 * SIM_FLOODS_MAX; i++)
+        total->floods[i / SIM_FLOODS_MAX][i % SIM_FLOODS_MAX] +=
+            sim.stats.floods[i / SIM_FLOODS_MAX][i % SIM_FLOODS_MAX];
     total->commands += sim.stats.commands;
     total->commands_told += sim.stats.commands_told;
 }

@@ -4,6 +4,7 @@
 #define RETETHER_TESTS_SIM_RUN_H
 
 #include "tests/sim/faults.h"
+#include "tests/sim/floods.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -13,6 +14,7 @@
 struct sim_stats {
     uint64_t events, faults[SIM_FAULTS], moves, bytes_out, bytes_in, rewound, gaps, attached, resumed, failed;
     uint64_t commands, commands_told;
+    uint64_t floods[2][SIM_FLOODS_MAX]; /* of a guest, of a client, by sim_flood_types */
 };
 
 struct sim_options {

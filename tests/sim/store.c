@@ -23,8 +23,8 @@
  * answers, and news that are lost, late or repeated. The real one is held against the same rules by its own test. */
 
 /* The records' pasts, to agents bytes that they keep and give back. */
-static const int pasts[] = {1000, 1001};
-_Static_assert(sizeof pasts / sizeof pasts[0] == SIM_CONTAINERS, "one each");
+static const int pasts[] = {1000, 1001, 1002};
+_Static_assert(sizeof pasts / sizeof pasts[0] == SIM_KEYS, "one each");
 
 struct sim_db sim_db;
 
@@ -53,7 +53,7 @@ void sim_db_forget(int container, bool replica_too)
 
 void sim_db_expire(void)
 {
-    for (int i = 0; i < SIM_CONTAINERS; i++)
+    for (int i = 0; i < SIM_KEYS; i++)
         if (sim_db.records[i].r.rule.exists && sim_db.records[i].expires_ms <= sim_db_ms()) {
             sim_log("store: the record of container %d expires", i);
             sim_db_forget(i, true);
@@ -96,7 +96,7 @@ void sim_store_end_gone(int container)
 
 static int container_of_key(const struct rt_key *key)
 {
-    for (int i = 0; i < SIM_CONTAINERS; i++) {
+    for (int i = 0; i < SIM_KEYS; i++) {
         struct rt_key mine;
 
         sim_key(i, &mine);
@@ -330,14 +330,14 @@ static void run(int agent, const struct rt_store_op *op, struct rt_store_reply *
 
 struct answer {
     struct rt_store_reply reply;
-    struct rt_store_record records[SIM_CONTAINERS];
+    struct rt_store_record records[SIM_KEYS];
     struct rt_store_host hosts[]; /* HOSTS: as many as there are agents */
 };
 
 /* The records that name this host as their owner, as an agent asks for after its start. */
 static void find(const struct rt_store_op *op, struct answer *answer)
 {
-    for (int i = 0; i < SIM_CONTAINERS; i++) {
+    for (int i = 0; i < SIM_KEYS; i++) {
         const struct rt_record *rule = &sim_db.records[i].r.rule;
 
         if (!rule->exists || strcmp(rule->host, op->host) != 0)

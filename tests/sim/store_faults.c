@@ -51,7 +51,7 @@ static void fall_back_to(const struct sim_record *from)
 {
     static const struct sim_record none;
 
-    for (int i = 0; i < SIM_CONTAINERS; i++) {
+    for (int i = 0; i < SIM_KEYS; i++) {
         struct sim_record *rec = &sim_db.records[i];
         const struct sim_record *old = from ? &from[i] : &none;
 

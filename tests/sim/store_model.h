@@ -25,8 +25,8 @@ struct sim_record {
 };
 
 struct sim_db {
-    struct sim_record records[SIM_CONTAINERS];
-    struct sim_record older[SIM_CONTAINERS]; /* what a failover falls back to */
+    struct sim_record records[SIM_KEYS];
+    struct sim_record older[SIM_KEYS]; /* what a failover falls back to */
     uint64_t born_ms;
     uint64_t latency_us;
     uint64_t back_ms; /* by all steps back together */
@@ -35,7 +35,7 @@ struct sim_db {
     bool full; /* what grows is refused */
     bool lose_reply;
     int lose_news, late_news, twice_news;
-    bool end_lost[SIM_CONTAINERS]; /* an end that was stored is gone: nobody has it any more */
+    bool end_lost[SIM_KEYS]; /* an end that was stored is gone: nobody has it any more */
 };
 
 extern struct sim_db sim_db;

@@ -155,9 +155,9 @@ void sim_clear(void)
         free(sim.heap[i].extra);
     }
     free(sim.heap);
-    for (int i = 0; i < SIM_GUESTS; i++)
+    for (int i = 0; i <= SIM_GUESTS; i++)
         sim_free_guest(i);
-    for (int i = 0; i < SIM_CLIENTS; i++)
+    for (int i = 0; i <= SIM_CLIENTS; i++)
         sim_free_client(i);
     for (int i = 0; i < sim.n_agents; i++) {
         rt_agent_free(sim.agents[i].agent);

@@ -17,6 +17,8 @@
  * and the processes in the guests are models with faults. One seed, one run, always the same. */
 
 #define SIM_CONTAINERS 2
+#define SIM_HOSTILE SIM_CONTAINERS /* one more container, whose guest floods; no check is for it */
+#define SIM_KEYS (SIM_CONTAINERS + 1)
 #define SIM_SERVERS_MAX 32
 #define SIM_WALL_MS UINT64_C(1700000000000)
 
@@ -36,18 +38,20 @@ struct sim_world {
     struct sim_event *heap; /* owned */
     size_t n_heap, cap_heap;
     struct sim_conn conns[SIM_CONNS];
-    struct sim_guest guests[SIM_GUESTS];
-    struct sim_client clients[SIM_CLIENTS];
+    struct sim_guest guests[SIM_GUESTS + 1];    /* the last is hostile */
+    struct sim_client clients[SIM_CLIENTS + 1]; /* the last is hostile */
     struct sim_agent agents[SIM_AGENTS_MAX];
     struct sim_log lines[SIM_LINES];
     int n_agents, n_containers, n_lines;
     int top_conn; /* above the highest connection ever used */
     int touched[SIM_AGENTS_MAX], n_touched;
     int untold[SIM_CONNS], n_untold; /* connections */
-    struct sim_served served[SIM_CONTAINERS];
+    struct sim_served served[SIM_KEYS];
     uint64_t ticket_ttl_ms; /* 0: they never expire */
     uint32_t newest_key;
-    uint64_t dead_us[SIM_CONTAINERS];         /* its host has died for good, and nobody starts it again; 0 not */
+    uint64_t dead_us[SIM_KEYS];               /* its host has died for good, and nobody starts it again; 0 not */
+    bool hostile;                             /* a guest and a client that flood are about */
+    const char *flood;                        /* the one that is under way while nothing else goes wrong, or NULL */
     bool allow_forks;                         /* this seed may revert, clone, restart */
     bool quiet;                               /* faults have ended, clients type no more */
     bool silent;                              /* processes write no more */
