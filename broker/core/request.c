@@ -2,6 +2,7 @@
  * Copyright The retether authors */
 #include "broker/core/request.h"
 
+#include "broker/core/audit.h"
 #include "broker/core/end.h"
 #include "broker/core/link.h"
 #include "broker/core/machine.h"
@@ -468,6 +469,21 @@ static void tails_reply(struct rt_agent *agent, struct ag_ask *ask, const struct
     }
 }
 
+static const char exists_text[] = "a container of this ID exists and has not ended";
+
+/* Whatever the store knows: if it has lost the record, it has it again now. */
+static bool served_here(struct rt_agent *agent, const struct rt_key *key)
+{
+    struct ag_session *session = rt_ag_session_find(agent, key);
+
+    if (session == NULL || session->guest == NULL || session->state == RT_SESSION_ENDED) {
+        return false;
+    }
+    rt_ag_audit(agent, session);
+    rt_ag_session_settle(agent, session);
+    return true;
+}
+
 static void create_reply(struct rt_agent *agent, struct ag_ask *ask, const struct rt_store_reply *reply)
 {
     const struct rt_sealer *sealer = &agent->config.sealer;
@@ -480,7 +496,7 @@ static void create_reply(struct rt_agent *agent, struct ag_ask *ask, const struc
         return;
     }
     if (reply->outcome.verdict != RT_CLASS_OK) {
-        finish(agent, ask, reply->outcome.verdict, "a container of this ID exists and has not ended");
+        finish(agent, ask, reply->outcome.verdict, exists_text);
         return;
     }
     memset(&ticket, 0, sizeof ticket);
@@ -602,6 +618,10 @@ void rt_ag_request(struct rt_agent *agent, struct ag_link *link, uint64_t reques
     memset(&op, 0, sizeof op);
     if (prepare(ask, &msg, &op) != 0) {
         finish(agent, ask, RT_CLASS_INVALID, "this is no container ID");
+        return;
+    }
+    if (what == ASK_CREATE && served_here(agent, &ask->key)) {
+        finish(agent, ask, RT_CLASS_LIMIT, exists_text);
         return;
     }
     if (what == ASK_SHOW && msg.wait > 0 && op.kind == RT_STORE_GET && !msg.prefix) {

@@ -3,6 +3,7 @@
 #include "broker/core/session.h"
 
 #include "broker/core/agent.h"
+#include "broker/core/audit.h"
 #include "broker/core/end.h"
 #include "broker/core/machine.h"
 #include "broker/core/store.h"
@@ -112,22 +113,6 @@ bool rt_ag_session_known(const struct rt_agent *agent, const struct ag_session *
     return session->guest != NULL || (session->known_at != 0 && agent->now - session->known_at < RT_LEASE_MS);
 }
 
-/* A write was refused as another claim holds the record: its news were lost, or it is an older one of this host, that
- * the store has not got past since. */
-static void overtaken(struct rt_agent *agent, const struct ag_op *op, const struct rt_store_reply *reply)
-{
-    const struct rt_claim_outcome *outcome = &reply->outcome;
-
-    if (reply->error != RT_ENOTFOUND || outcome->verdict != RT_CLASS_STALE || outcome->host[0] == '\0') {
-        return;
-    }
-    if (strcmp(outcome->host, agent->config.host) != 0) {
-        rt_ag_claimed_by(agent, op->session, outcome->life, outcome->epoch, outcome->host);
-    } else if (outcome->life != op->life || outcome->epoch != op->epoch) { /* else it has ended */
-        rt_ag_session_orphan(agent, op->session, outcome->life, outcome->epoch);
-    }
-}
-
 static void earliest(uint64_t *at, uint64_t deadline)
 {
     if (deadline != 0 && deadline < *at) {
@@ -201,10 +186,8 @@ void rt_ag_session_state(struct rt_agent *agent, struct ag_session *session, enu
     }
 }
 
-/* Writes moving or lost, under this claim alone; again after a while when the store does not answer, until somebody
- * serves the session. */
-static void write_state(struct rt_agent *agent, struct ag_session *session, enum rt_session_state state, uint64_t life,
-                        uint64_t epoch)
+void rt_ag_session_write_state(struct rt_agent *agent, struct ag_session *session, enum rt_session_state state,
+                               uint64_t life, uint64_t epoch)
 {
     struct rt_store_op op = {.kind = RT_STORE_STATE, .key = session->key, .state = state, .life = life, .epoch = epoch};
     struct ag_op about = {.session = session, .state = (uint8_t)state, .life = life, .epoch = epoch};
@@ -215,27 +198,6 @@ static void write_state(struct rt_agent *agent, struct ag_session *session, enum
     session->write_at = 0;
     if (rt_ag_store(agent, &op, &about) == 0) {
         session->write_at = agent->now + AG_STORE_RETRY_MS;
-    }
-}
-
-/* Reads the record of a served session. */
-static void audit(struct rt_agent *agent, struct ag_session *session)
-{
-    struct rt_store_op op = {.kind = RT_STORE_GET, .key = session->key, .audit = true};
-    struct ag_op about = {.session = session};
-
-    session->audit_at = agent->now + RT_AGENT_AUDIT_MS;
-    if (agent->store_up) {
-        (void)rt_ag_store(agent, &op, &about);
-    }
-}
-
-void rt_ag_audit_reply(struct rt_agent *agent, const struct ag_op *op, const struct rt_store_reply *reply)
-{
-    const struct rt_record *rule = reply->n_records > 0 ? &reply->records[0].rule : NULL;
-
-    if (reply->error == 0 && rule != NULL && rule->host[0] != '\0') {
-        rt_ag_claimed_by(agent, op->session, rule->life, rule->epoch, rule->host);
     }
 }
 
@@ -252,7 +214,7 @@ void rt_ag_state_reply(struct rt_agent *agent, const struct ag_op *op, const str
     } else {
         session->unwritten = 0;
         session->write_at = 0; /* of an earlier one that was not answered */
-        overtaken(agent, op, reply);
+        rt_ag_write_refused(agent, op, reply);
     }
 }
 
@@ -307,7 +269,7 @@ void rt_ag_session_guest_gone(struct rt_agent *agent, struct ag_session *session
             rt_ag_session_write_report(agent, session);
         }
         rt_ag_session_state(agent, session, RT_SESSION_MOVING, "the guest is gone");
-        write_state(agent, session, RT_SESSION_MOVING, session->life, session->epoch);
+        rt_ag_session_write_state(agent, session, RT_SESSION_MOVING, session->life, session->epoch);
         session->lost_at = agent->now + RT_LOST_AFTER_MS;
     }
     session->claimed = false;
@@ -323,7 +285,7 @@ void rt_ag_session_orphan(struct rt_agent *agent, struct ag_session *session, ui
     if (session->life != life || session->epoch != epoch) {
         /* The store has fallen back to a time before what is known: whoever served since either takes it again, which
          * heals the record, or has gone, and then nobody else would ever tell. */
-        write_state(agent, session, RT_SESSION_LOST, life, epoch);
+        rt_ag_session_write_state(agent, session, RT_SESSION_LOST, life, epoch);
     } else if (session->lost_at == 0) {
         session->lost_at = agent->now + RT_LOST_AFTER_MS;
     }
@@ -338,14 +300,14 @@ void rt_ag_session_timer(struct rt_agent *agent, struct ag_session *session)
         if (session->guest == NULL && strcmp(session->host, agent->config.host) == 0 &&
             rt_ag_kept(agent, &session->key, session->life) == NULL) {
             rt_ag_session_state(agent, session, RT_SESSION_LOST, "the guest did not come back");
-            write_state(agent, session, RT_SESSION_LOST, session->life, session->epoch);
+            rt_ag_session_write_state(agent, session, RT_SESSION_LOST, session->life, session->epoch);
         }
     }
     if (session->write_at != 0 && agent->now >= session->write_at) {
         session->write_at = 0;
         if (session->guest == NULL) {
-            write_state(agent, session, (enum rt_session_state)session->unwritten, session->unwritten_life,
-                        session->unwritten_epoch);
+            rt_ag_session_write_state(agent, session, (enum rt_session_state)session->unwritten,
+                                      session->unwritten_life, session->unwritten_epoch);
         }
     }
     if (session->take_at != 0 && agent->now >= session->take_at) {
@@ -355,7 +317,7 @@ void rt_ag_session_timer(struct rt_agent *agent, struct ag_session *session)
         }
     }
     if (session->audit_at != 0 && agent->now >= session->audit_at) {
-        audit(agent, session);
+        rt_ag_audit(agent, session);
     }
     if (session->report_at != 0 && agent->now >= session->report_at) {
         session->report_at = 0;
@@ -420,7 +382,7 @@ void rt_ag_report_reply(struct rt_agent *agent, const struct ag_op *op, const st
         session->report_at = agent->now + AG_REPORT_INTERVAL_MS;
         rt_ag_session_settle(agent, session);
     } else {
-        overtaken(agent, op, reply);
+        rt_ag_write_refused(agent, op, reply);
     }
 }
 

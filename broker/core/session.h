@@ -77,9 +77,12 @@ void rt_ag_session_orphan(struct rt_agent *agent, struct ag_session *session, ui
 void rt_ag_session_timer(struct rt_agent *agent, struct ag_session *session);
 void rt_ag_session_report(struct rt_agent *agent, struct ag_session *session, const uint8_t *data, size_t size);
 void rt_ag_session_write_report(struct rt_agent *agent, struct ag_session *session);
-void rt_ag_audit_reply(struct rt_agent *agent, const struct ag_op *op, const struct rt_store_reply *reply);
 void rt_ag_state_reply(struct rt_agent *agent, const struct ag_op *op, const struct rt_store_reply *reply);
 void rt_ag_report_reply(struct rt_agent *agent, const struct ag_op *op, const struct rt_store_reply *reply);
+/* Writes the state into the record, under this claim alone; moving and lost again after a while when the store does not
+ * answer, until somebody serves the session. */
+void rt_ag_session_write_state(struct rt_agent *agent, struct ag_session *session, enum rt_session_state state,
+                               uint64_t life, uint64_t epoch);
 void rt_ag_session_state(struct rt_agent *agent, struct ag_session *session, enum rt_session_state state,
                          const char *reason);
 

@@ -3,6 +3,7 @@
 #include "broker/core/store.h"
 
 #include "broker/core/attach.h"
+#include "broker/core/audit.h"
 #include "broker/core/channel.h"
 #include "broker/core/end.h"
 #include "broker/core/guest.h"
@@ -171,6 +172,13 @@ static void news_claimed(struct rt_agent *agent, const struct rt_store_news *new
 {
     struct ag_session *session;
 
+    if (news->life == 0) { /* a record was made where there was none */
+        session = rt_ag_session_find(agent, &news->key);
+        if (session != NULL) {
+            rt_ag_record_lost(agent, session);
+        }
+        return;
+    }
     /* What this agent claimed it knows from the reply: no entry is made for it, which nothing would settle. */
     if (strcmp(news->host, agent->config.host) == 0) {
         return;

@@ -119,11 +119,13 @@ struct rt_store_reply {
 };
 
 enum rt_store_news_kind {
-    RT_STORE_UP,      /* connected, functions loaded; `fresh`: another store than before, or rolled back: rewrite all */
-    RT_STORE_DOWN,    /* operations fail with RT_EUNAVAIL until UP */
-    RT_STORE_CLAIMED, /* some agent took (life, epoch) of key; may come late, twice, or not at all */
-    RT_STORE_HOST,    /* the registry row of a host changed: addresses, or alive */
-    RT_STORE_TAKEN,   /* another live agent goes by our host name: no UP comes while it lives */
+    RT_STORE_UP,   /* connected, functions loaded; `fresh`: another store than before, or rolled back: rewrite all */
+    RT_STORE_DOWN, /* operations fail with RT_EUNAVAIL until UP */
+    /* Some agent took (life, epoch) of key; life 0: its record was made where there was none. May come late, twice, or
+     * not at all. */
+    RT_STORE_CLAIMED,
+    RT_STORE_HOST,  /* the registry row of a host changed: addresses, or alive */
+    RT_STORE_TAKEN, /* another live agent goes by our host name: no UP comes while it lives */
 };
 
 struct rt_store_news {

@@ -84,6 +84,7 @@ void fx_host(struct fx *fx, const char *host, bool alive);
 void fx_claimed(struct fx *fx, const char *cid, const char *host, uint64_t life, uint64_t epoch);
 int fx_store_submit(void *ctx, const struct rt_store_op *op);                          /* the agent's io.store */
 struct rt_store_record *fx_record(struct fx *fx, const char *tenant, const char *cid); /* made when there is none */
+void fx_record_lose(struct fx *fx, const char *cid);                                   /* of the tenant "local" */
 struct fx_past *fx_record_past(struct fx *fx, const char *tenant, const char *cid);
 
 int fx_open(struct fx *fx, enum rt_peer_role role, const char *who);

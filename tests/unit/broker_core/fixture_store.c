@@ -75,6 +75,14 @@ struct rt_store_record *fx_record(struct fx *fx, const char *tenant, const char 
     return record;
 }
 
+void fx_record_lose(struct fx *fx, const char *cid)
+{
+    size_t i = (size_t)(fx_record(fx, "local", cid) - fx->records), after = --fx->n_records - i;
+
+    memmove(&fx->records[i], &fx->records[i + 1], after * sizeof fx->records[0]);
+    memmove(&fx->record_pasts[i], &fx->record_pasts[i + 1], after * sizeof fx->record_pasts[0]);
+}
+
 struct fx_past *fx_record_past(struct fx *fx, const char *tenant, const char *cid)
 {
     return &fx->record_pasts[fx_record(fx, tenant, cid) - fx->records];

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "broker/core/audit.h"
+
+#include "broker/core/agent.h"
+#include "broker/core/machine.h"
+#include "broker/core/session.h"
+#include "broker/core/store.h"
+#include "broker/core/take.h"
+#include "migrate/core/store_op.h"
+#include "session/core/class.h"
+#include "session/core/error.h"
+
+#include <string.h>
+
+/* What the store says of a record, against the claim that this agent serves, or served last. It is read in the audit
+ * of every served session, and told when a write under that claim is refused:
+ *
+ *     newer, by another host            the news of it were lost: as if they came now
+ *     none, made anew, or an older one  the store has lost it, this record alone or more: what is served is taken
+ * again, with the record's past; of a guest that has just gone, so that it is known as moving or lost at another claim
+ * of this host     one that nobody serves any more: lost
+ *
+ * An ended session is not taken again: that would say that it runs. */
+
+static bool older(const struct ag_session *session, uint64_t life, uint64_t epoch)
+{
+    return life < session->life || (life == session->life && epoch < session->epoch);
+}
+
+static bool served(const struct ag_session *session)
+{
+    return session->guest != NULL && session->claimed && session->state != RT_SESSION_ENDED;
+}
+
+void rt_ag_record_lost(struct rt_agent *agent, struct ag_session *session)
+{
+#ifdef RT_MUTANT_RECORD_LOST_IGNORED
+    return;
+#endif
+    if (!served(session)) {
+        return;
+    }
+    rt_ag_take(agent, session->guest);
+    if (session->report_size > 0 && session->report_at == 0) {
+        session->report_dirty = true;
+        session->report_at = agent->now + AG_REPORT_INTERVAL_MS;
+        rt_ag_session_settle(agent, session);
+    }
+}
+
+/* The guest has gone, and now its record too: a start elsewhere would begin a new past, and the name would be free.
+ * What comes of the take is told as of one whose guest has gone meanwhile. */
+static void lost_unserved(struct rt_agent *agent, struct ag_session *session, const struct ag_op *write)
+{
+    struct rt_store_op op = {.kind = RT_STORE_TAKE, .key = session->key, .past = rt_ag_session_past(session)};
+    struct ag_op about = {.key = session->key, .life = write->life, .epoch = write->epoch};
+
+    if (session->guest != NULL || session->rule == NULL || session->life != write->life ||
+        session->epoch != write->epoch || session->state == RT_SESSION_ENDED) {
+        return;
+    }
+    rt_ag_claim_again(agent, session, &op.claim);
+    (void)rt_ag_store(agent, &op, &about); /* else the guest's next agent makes a record, without this past */
+}
+
+static void differs(struct rt_agent *agent, struct ag_session *session, uint64_t life, uint64_t epoch, const char *host)
+{
+    bool ours = strcmp(host, agent->config.host) == 0;
+
+    if (host[0] != '\0' && !ours && !(served(session) && older(session, life, epoch))) {
+        rt_ag_claimed_by(agent, session, life, epoch, host);
+    } else if (host[0] == '\0' || older(session, life, epoch)) {
+        rt_ag_record_lost(agent, session);
+    }
+}
+
+void rt_ag_write_refused(struct rt_agent *agent, const struct ag_op *op, const struct rt_store_reply *reply)
+{
+    const struct rt_claim_outcome *outcome = &reply->outcome;
+    struct ag_session *session = op->session;
+
+    if (reply->error != RT_ENOTFOUND) {
+        return;
+    }
+    if (outcome->verdict != RT_CLASS_STALE) {
+        rt_ag_record_lost(agent, session);
+        lost_unserved(agent, session, op);
+    } else if (session->guest == NULL && strcmp(outcome->host, agent->config.host) == 0) {
+        if (outcome->life != op->life || outcome->epoch != op->epoch) { /* else it has ended */
+            rt_ag_session_orphan(agent, session, outcome->life, outcome->epoch);
+        }
+    } else {
+        differs(agent, session, outcome->life, outcome->epoch, outcome->host);
+    }
+}
+
+void rt_ag_audit(struct rt_agent *agent, struct ag_session *session)
+{
+    struct rt_store_op op = {.kind = RT_STORE_GET, .key = session->key, .audit = true};
+    struct ag_op about = {.session = session};
+
+    session->audit_at = agent->now + RT_AGENT_AUDIT_MS;
+    if (agent->store_up) {
+        (void)rt_ag_store(agent, &op, &about);
+    }
+}
+
+void rt_ag_audit_reply(struct rt_agent *agent, const struct ag_op *op, const struct rt_store_reply *reply)
+{
+    const struct rt_record *rule = reply->n_records > 0 ? &reply->records[0].rule : NULL;
+    struct ag_session *session = op->session;
+
+    if (reply->error != 0 && reply->error != RT_ENOTFOUND) {
+        return;
+    }
+    if (rule == NULL) {
+        rt_ag_record_lost(agent, session);
+        return;
+    }
+    differs(agent, session, rule->life, rule->epoch, rule->host);
+    /* Another agent took this host for dead. */
+    if (served(session) && rule->life == session->life && rule->epoch == session->epoch &&
+        strcmp(rule->host, agent->config.host) == 0 &&
+        (rule->state == RT_SESSION_MOVING || rule->state == RT_SESSION_LOST)) {
+        rt_ag_session_write_state(agent, session, RT_SESSION_RUNNING, session->life, session->epoch);
+    }
+}

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "session/core/msg_stream.h"
+#include "tests/unit/broker_core/fixture.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* Records that the store has lost alone, made anew or set back while their guests are served. */
+
+static struct rt_store_record *web(struct fx *fx)
+{
+    return fx_record(fx, "local", "web");
+}
+
+/* Serves "web", whose record has a past. */
+static void serve(struct fx *fx, struct fx_guest *guest)
+{
+    struct fx_past *past = fx_record_past(fx, "local", "web");
+
+    memcpy(past->data, "past", 4);
+    past->size = 4;
+    fx_guest(guest, "web", 1);
+    fx_serve(fx, guest);
+    assert_true(fx_serves(fx, "web"));
+}
+
+static void audit(struct fx *fx, const struct fx_guest *guest)
+{
+    fx_tick(fx, RT_AGENT_AUDIT_MS / 3);
+    fx_send(fx, guest->link, &(struct rt_frame){.type = RT_PING}, NULL);
+    fx_tick(fx, RT_AGENT_AUDIT_MS / 3);
+    fx_send(fx, guest->link, &(struct rt_frame){.type = RT_PING}, NULL);
+    fx_tick(fx, RT_AGENT_AUDIT_MS / 3);
+    fx_send(fx, guest->link, &(struct rt_frame){.type = RT_PING}, NULL);
+    assert_true(fx->last[RT_STORE_GET].audit);
+    fx_answer(fx);
+}
+
+static void report(struct fx *fx, const struct fx_guest *guest, uint64_t head)
+{
+    static struct rt_report_msg msg;
+
+    memset(&msg, 0, sizeof msg);
+    msg.n_procs = 1;
+    msg.procs[0].n_base = msg.procs[0].n_head = 3;
+    msg.procs[0].head[0] = head;
+    fx_msg(fx, guest->link, &(struct rt_frame){.type = RT_REPORT}, RT_MSG_REPORT, &msg);
+}
+
+static void assert_back(struct fx *fx, const struct fx_guest *guest)
+{
+    assert_true(web(fx)->rule.exists);
+    assert_int_equal(web(fx)->rule.state, RT_SESSION_RUNNING);
+    assert_int_equal(web(fx)->rule.life, guest->life);
+    assert_int_equal(web(fx)->rule.epoch, guest->epoch);
+    assert_true(fx_serves(fx, "web"));
+}
+
+/* The audit finds no record: it is there again, with its past and the newest report. */
+static void test_lost_found_by_audit(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+    size_t reports;
+
+    serve(fx, &guest);
+    report(fx, &guest, 1);
+    fx_answer(fx);
+    reports = fx->n_submitted[RT_STORE_REPORT];
+    fx_record_lose(fx, "web");
+    audit(fx, &guest);
+    assert_back(fx, &guest);
+    assert_memory_equal(fx_record_past(fx, "local", "web")->data, "past", 4);
+    fx_tick(fx, 1000);
+    assert_int_equal(fx->n_submitted[RT_STORE_REPORT], reports + 1);
+}
+
+/* So does a report that is refused, at once; and it is written again. */
+static void test_lost_found_by_report(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+    size_t reports;
+
+    serve(fx, &guest);
+    fx_record_lose(fx, "web");
+    report(fx, &guest, 1);
+    reports = fx->n_submitted[RT_STORE_REPORT];
+    fx_answer(fx);
+    assert_back(fx, &guest);
+    fx_tick(fx, 1000);
+    assert_int_equal(fx->n_submitted[RT_STORE_REPORT], reports + 1);
+}
+
+/* Made anew where it was lost: who serves it is told, and has it again. */
+static void test_made_anew(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+
+    serve(fx, &guest);
+    fx_record_lose(fx, "web");
+    web(fx)->rule.exists = true;
+    web(fx)->rule.state = RT_SESSION_CREATED;
+    fx_claimed(fx, "web", "", 0, 0);
+    fx_answer(fx);
+    assert_back(fx, &guest);
+    /* Also when the news of it are lost. */
+    memset(&web(fx)->rule, 0, sizeof web(fx)->rule);
+    web(fx)->rule.exists = true;
+    web(fx)->rule.state = RT_SESSION_CREATED;
+    audit(fx, &guest);
+    assert_back(fx, &guest);
+    fx_claimed(fx, "db", "", 0, 0); /* not served here */
+    assert_int_equal(fx_stats(fx).sessions, 1);
+}
+
+/* At an older claim of this host or another. */
+static void test_set_back(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+
+    serve(fx, &guest);
+    fx_lost(fx, guest.link);
+    fx_answer(fx);
+    fx_serve(fx, &guest);
+    for (int other = 0; other < 2; other++) {
+        struct rt_record *rule = &web(fx)->rule;
+
+        rule->epoch = 1;
+        rule->ticket = rule->ancestors[0];
+        rule->n_ancestors = 0;
+        memset(rule->nonce.b, 9, sizeof rule->nonce.b);
+        if (other) {
+            memcpy(rule->host, "other", sizeof "other");
+        }
+        audit(fx, &guest);
+        assert_back(fx, &guest);
+        assert_string_equal(web(fx)->rule.host, "here");
+    }
+}
+
+/* A container that has ended would seem to run. */
+static void test_ended_is_not_taken_again(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+    struct rt_end_msg end = {.code = 3};
+    size_t takes;
+
+    serve(fx, &guest);
+    fx_msg(fx, guest.link, &(struct rt_frame){.type = RT_END}, RT_MSG_END, &end);
+    fx_answer(fx);
+    assert_int_equal(web(fx)->rule.state, RT_SESSION_ENDED);
+    takes = fx->n_submitted[RT_STORE_TAKE];
+    fx_record_lose(fx, "web");
+    report(fx, &guest, 1);
+    fx_answer(fx);
+    audit(fx, &guest);
+    assert_int_equal(fx->n_submitted[RT_STORE_TAKE], takes);
+}
+
+/* The guest has just gone when its record is found missing: it is there again, and lost if the guest does not come. */
+static void test_lost_while_moving(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+
+    serve(fx, &guest);
+    fx_record_lose(fx, "web");
+    fx_lost(fx, guest.link);
+    fx_answer(fx);
+    assert_true(web(fx)->rule.exists);
+    assert_memory_equal(fx_record_past(fx, "local", "web")->data, "past", 4);
+    fx_tick(fx, RT_LOST_AFTER_MS);
+    fx_answer(fx);
+    assert_int_equal(web(fx)->rule.state, RT_SESSION_LOST);
+    fx_serve(fx, &guest);
+    assert_back(fx, &guest);
+}
+
+/* Its name is not given away here meanwhile, and the record is there again. */
+static void test_create_of_what_is_served(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+    struct rt_request_msg msg = {.op = rt_slice_text("create"), .cid = rt_slice_text("local/web")};
+    struct rt_reply_msg reply;
+    int client = fx_client(fx, "");
+
+    serve(fx, &guest);
+    fx_record_lose(fx, "web");
+    fx_request(fx, client, 5, &msg);
+    fx_answer(fx);
+    fx_reply(fx, client, 5, &reply);
+    assert_int_equal(reply.c, RT_CLASS_LIMIT);
+    assert_back(fx, &guest);
+}
+
+/* Somebody took this host for dead. */
+static void test_written_lost_by_another(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+
+    serve(fx, &guest);
+    web(fx)->rule.state = RT_SESSION_LOST;
+    audit(fx, &guest);
+    assert_back(fx, &guest);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        FX_TEST(test_lost_found_by_audit),
+        FX_TEST(test_lost_found_by_report),
+        FX_TEST(test_made_anew),
+        FX_TEST(test_set_back),
+        FX_TEST(test_ended_is_not_taken_again),
+        FX_TEST(test_lost_while_moving),
+        FX_TEST(test_create_of_what_is_served),
+        FX_TEST(test_written_lost_by_another),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
