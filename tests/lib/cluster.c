@@ -13,10 +13,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define AGENT_LIMIT_MS 20000
-#define CREATE_LIMIT_MS 20000
-#define STAND_IN_LIMIT_MS 5000
-#define ANSWER_LIMIT_S 10
+#define AGENT_LIMIT_MS 120000
+#define CREATE_LIMIT_MS 120000
+#define STAND_IN_LIMIT_MS 60000
+#define ANSWER_LIMIT_S 60
 #define STEP_MS 10
 #define ARGS_MAX 64
 #define AGENT_ARGS_MAX 24

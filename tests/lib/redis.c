@@ -18,7 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define START_LIMIT_MS 10000
+#define START_LIMIT_MS 60000
 #define STEP_MS 10
 #define PORT_TRIES 5
 

@@ -140,7 +140,7 @@ size_t daemon_said(const struct daemon *daemon, const char *part)
 
 void daemon_until(struct daemon *daemon, const char *part, unsigned times, unsigned limit_ms)
 {
-    uint64_t limit = test_now_ms() + limit_ms;
+    uint64_t limit = test_now_ms() + (uint64_t)limit_ms * TEST_PATIENCE;
     bool ended = false;
 
     while (daemon_said(daemon, part) < times) {
@@ -166,13 +166,14 @@ void daemon_up(struct daemon *daemon, const char *const *more)
 
 int daemon_wait(struct daemon *daemon, unsigned limit_ms)
 {
-    uint64_t limit = test_now_ms() + limit_ms;
+    uint64_t limit = test_now_ms() + (uint64_t)limit_ms * TEST_PATIENCE;
     int status = 0;
 
     assert_true(daemon->pid > 0);
     while (waitpid(daemon->pid, &status, WNOHANG) != daemon->pid) {
         if (test_now_ms() > limit) {
-            fail_msg("the agent has not ended after %u ms; its log:\n%s", limit_ms, daemon_log(daemon));
+            fail_msg("the agent has not ended after %d times %u ms; its log:\n%s", TEST_PATIENCE, limit_ms,
+                     daemon_log(daemon));
         }
         test_pause(5);
     }

@@ -14,6 +14,8 @@
  * test, and its private redis-server and the directory go, however the test ends. Calls assert (cmocka). */
 
 #define DAEMON_ARGS_MAX 32
+/* Limits of time are what a quiet machine needs; a test fails after so many times as much, as a hang. */
+#define TEST_PATIENCE 10
 #define DAEMON_LOG_MAX ((size_t)4 << 20)
 
 struct daemon {

@@ -189,7 +189,7 @@ void pair_run(struct pair *pair, unsigned ms)
 
 void pair_move(struct pair *pair, uint64_t bytes, unsigned limit_ms)
 {
-    uint64_t limit = test_now_ms() + limit_ms, wanted = pair->got + bytes;
+    uint64_t limit = test_now_ms() + (uint64_t)limit_ms * TEST_PATIENCE, wanted = pair->got + bytes;
 
     while (pair->got < wanted) {
         step(pair);

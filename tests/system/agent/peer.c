@@ -155,7 +155,7 @@ const uint8_t *peer_frame(struct peer *peer, struct rt_frame *frame)
 
 const uint8_t *peer_wait(struct peer *peer, enum rt_frame_type type, struct rt_frame *frame, int limit_ms)
 {
-    uint64_t limit = test_now_ms() + (uint64_t)limit_ms;
+    uint64_t limit = test_now_ms() + (uint64_t)limit_ms * TEST_PATIENCE;
 
     for (;;) {
         const uint8_t *payload = peer_frame(peer, frame);
@@ -184,7 +184,7 @@ const uint8_t *peer_wait(struct peer *peer, enum rt_frame_type type, struct rt_f
 
 int peer_refused(struct peer *peer, int limit_ms)
 {
-    uint64_t limit = test_now_ms() + (uint64_t)limit_ms;
+    uint64_t limit = test_now_ms() + (uint64_t)limit_ms * TEST_PATIENCE;
     int cls = -1;
 
     for (;;) {
@@ -207,7 +207,7 @@ int peer_refused(struct peer *peer, int limit_ms)
             return cls;
         }
         if (test_now_ms() > limit) {
-            fail_msg("the agent did not close the link within %d ms", limit_ms);
+            fail_msg("the agent did not close the link within %d times %d ms", TEST_PATIENCE, limit_ms);
         }
         peer_read(peer, 50);
     }

@@ -189,7 +189,7 @@ static void test_stuck_redis(void **state)
     assert_int_equal(kill(redis, SIGSTOP), 0);
     assert_int_equal(kill(daemon->pid, SIGTERM), 0);
     assert_exit(daemon_wait(daemon, 3300), 0);
-    assert_int_equal(daemon_said(daemon, "the store does not close in time"), 1);
+    assert_int_equal(daemon_said(daemon, "the store does not answer in time"), 1);
 }
 
 static void test_no_redis(void **state)

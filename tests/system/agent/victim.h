@@ -42,7 +42,7 @@ int victim_refused(const char *address, const void *data, size_t size);
  * need to be; one of VICTIM_ROUNDS_MAX has to. The session streams on. */
 void victim_again(const struct daemon *daemon, void (*load)(const struct daemon *daemon));
 
-/* How many lines of this event the log has so far, those that were suppressed included; until it has exactly so many.
+/* How many lines of this event the log has so far, those that were suppressed included; until it has so many.
  */
 uint64_t victim_told(const struct daemon *daemon, const char *event);
 void victim_until(const struct daemon *daemon, const char *event, uint64_t count);

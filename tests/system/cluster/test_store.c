@@ -17,7 +17,7 @@
 #define CROSSING ((size_t)1 << 20)
 #define PIECE 4096
 /* Until the table is whole after the store came back empty: birth mark, heartbeats, claims. */
-#define WHOLE_LIMIT_MS 20000
+#define WHOLE_LIMIT_MS 120000
 #define ROWS ((size_t)3)
 
 static struct rt_cluster_vm *vm;

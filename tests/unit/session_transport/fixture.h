@@ -21,7 +21,7 @@
 
 /* A loop with a temporary folder, and a way to run until something has happened. */
 
-#define FIXTURE_LIMIT_MS 20000
+#define FIXTURE_LIMIT_MS 60000
 #define KIB ((size_t)1024)
 #define MIB (KIB * KIB)
 
