@@ -62,6 +62,7 @@ enum rt_agent_event_kind { /* for the log and the metrics; one per transition */
                            RT_AGENT_CLAIMED,
                            RT_AGENT_PROVISIONAL,
                            RT_AGENT_FORKED,
+                           RT_AGENT_FORBIDDEN, /* a peer said what it may not say to the other one */
                            RT_AGENT_SESSION_STATE,
                            RT_AGENT_ATTACHED,
                            RT_AGENT_DETACHED,
@@ -142,6 +143,7 @@ void rt_agent_stop(struct rt_agent *agent, uint64_t now);
 struct rt_agent_stats {
     uint64_t links, guests, clients, handshakes, sessions, served, channels, held, provisional;
     uint64_t frames, bytes_up, bytes_down, refused, claims, moves, forks;
+    uint64_t forbidden; /* channels that a peer ended by saying what it may not say */
 };
 void rt_agent_stats(const struct rt_agent *agent, struct rt_agent_stats *stats);
 

@@ -427,7 +427,7 @@ void rt_ag_attach(struct rt_agent *agent, struct ag_link *link, uint32_t channel
     }
     link->last_channel = channel;
     if (rt_msg_decode(RT_MSG_ATTACH, frame + RT_FRAME_HEADER, size - RT_FRAME_HEADER, &msg, why, sizeof why) != 0) {
-        rt_ag_link_refuse_text(agent, link, RT_CLASS_PROTOCOL, why);
+        rt_ag_refuse_text(agent, link, channel, RT_CLASS_INVALID, why);
         return;
     }
     if (link->n_chans >= RT_LINK_CHANNELS_MAX) {
@@ -436,8 +436,8 @@ void rt_ag_attach(struct rt_agent *agent, struct ag_link *link, uint32_t channel
         rt_ag_refuse(agent, link, channel, &limit);
         return;
     }
-    if (rt_ag_key(link, msg.cid, &key, &qualified) != 0 || msg.mode > RT_ATTACH_STEAL) {
-        rt_ag_refuse_text(agent, link, channel, RT_CLASS_INVALID, "no container ID, or a mode that does not exist");
+    if (rt_ag_key(link, msg.cid, &key, &qualified) != 0) {
+        rt_ag_refuse_text(agent, link, channel, RT_CLASS_INVALID, "attach.cid: this is no container ID");
         return;
     }
     session = qualified ? rt_ag_session_find(agent, &key) : NULL;

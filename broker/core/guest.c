@@ -248,8 +248,8 @@ static void welcome(struct rt_agent *agent, struct ag_link *link)
     }
     msg->v = RT_PROTOCOL_VERSION;
     msg->host = rt_slice_text(agent->config.host);
-    msg->life = made->life;
-    msg->epoch = made->claim.epoch;
+    msg->life = link->life = made->life;
+    msg->epoch = link->epoch = made->claim.epoch;
     msg->tkt.data = token;
     msg->tkt.size = (size_t)size;
     msg->drain = made->draining;

@@ -43,13 +43,14 @@ struct ag_link {
     uint8_t role;  /* enum rt_peer_role */
     uint8_t state; /* enum ag_link_state */
     bool congested;
-    bool taking;    /* guest: a take is under way */
-    bool end_ready; /* guest: END has come and waits for the take */
+    bool taking;          /* guest: a take is under way */
+    bool end_ready;       /* guest: END has come and waits for the take */
+    uint16_t rest_stream; /* of the split DATA frame */
+    uint32_t pings;       /* unanswered */
     struct ag_timer timer;
     uint64_t heard;    /* when the last byte came */
     uint64_t opened;   /* or, when LEAVING, since then */
     uint64_t claim_at; /* deadline of the store's answer; 0 none */
-    uint32_t pings;    /* intervals without a sign of life */
     struct rt_pings pinged;
     uint32_t op;               /* operation whose reply is awaited; 0 none */
     char who[RT_HOST_MAX + 1]; /* client: tenant; guest: identity that the transport proves */
@@ -61,10 +62,10 @@ struct ag_link {
     uint32_t last_channel;  /* the highest used */
     uint32_t rest;          /* bytes of a split DATA frame still to come */
     uint32_t rest_channel;
-    uint16_t rest_stream;
     uint64_t rest_offset;
     size_t queued, answers;
     /* guest */
+    uint64_t life, epoch;       /* that its WELCOME granted */
     struct ag_session *session; /* while SERVING */
     struct ag_claim *claim;     /* owned; NULL once taken */
     struct ag_end *end;         /* owned */

@@ -592,7 +592,7 @@ void rt_ag_request(struct rt_agent *agent, struct ag_link *link, uint64_t reques
     enum ag_what what;
 
     if (rt_msg_decode(RT_MSG_REQUEST, data, size, &msg, why, sizeof why) != 0) {
-        rt_ag_link_refuse_text(agent, link, RT_CLASS_PROTOCOL, why);
+        refuse(agent, link, request, RT_CLASS_INVALID, why);
         return;
     }
     what = what_of(msg.op);

@@ -9,6 +9,7 @@
 #include "broker/core/link.h"
 #include "broker/core/list.h"
 #include "broker/core/machine.h"
+#include "broker/core/pass.h"
 #include "session/core/class.h"
 #include "session/core/frame.h"
 #include "session/core/limits.h"
@@ -248,6 +249,14 @@ static void switch_frame(struct rt_agent *agent, struct ag_link *link, struct rt
         }
         return;
     }
+    if (frame->type == RT_REFUSE) {
+        agent->stats.frames++;
+        rt_ag_pass_refuse(agent, chan, link, p + RT_FRAME_HEADER, frame->length);
+        return;
+    }
+    if (frame->type == RT_ATTACHED && !rt_ag_pass_attached(agent, chan, p + RT_FRAME_HEADER, frame->length)) {
+        return;
+    }
     if (frame->type == RT_ACK) {
         switch_ack(agent, chan, frame, p + RT_FRAME_HEADER);
     } else if (frame->type == RT_GAP) {
@@ -266,7 +275,7 @@ static void switch_frame(struct rt_agent *agent, struct ag_link *link, struct rt
     rt_frame_put(p, frame);
     rt_ag_run(agent, chan->link[!from], p, RT_FRAME_HEADER + (size_t)frame->length);
     agent->stats.frames++;
-    if (over) {
+    if (frame->type == RT_DETACH) {
         rt_ag_event(agent, RT_AGENT_DETACHED, chan->link[AG_CLIENT], chan->session, "", rt_frame_name(frame->type), "");
         rt_ag_chan_free(agent, chan);
     }

@@ -187,9 +187,9 @@ void rt_catt_on_attached(struct rt_catt *att, const uint8_t *payload, size_t siz
     rt_client_refer(client, &att->home, att->link);
     rt_client_refer(client, &att->alt, RT_NO_SLOT);
     att->home_since = client->now;
-    if (msg.life > att->k_life) {
+    if (msg.life > att->k_life || (msg.life == att->k_life && msg.epoch > att->k_epoch)) {
         att->k_life = msg.life;
-        att->k_epoch = 0;
+        att->k_epoch = msg.epoch;
     }
     bind_streams(att, &msg, first);
     if (first) {

@@ -11,6 +11,7 @@
 #include "session/core/limits.h"
 #include "session/core/msg.h"
 #include "session/core/msg_hop.h"
+#include "session/core/say.h"
 #include "session/core/slice.h"
 #include "session/core/text.h"
 
@@ -118,6 +119,10 @@ void rt_catt_refused(struct rt_catt *att, const uint8_t *payload, size_t size)
             rt_catt_fail(att, RT_CLASS_PROTOCOL, why);
         return;
     }
+    if (!rt_may_say(RT_SAY_AGENT_CLIENT, msg.c) && !rt_may_say(RT_SAY_GUEST_CLIENT, msg.c)) {
+        rt_catt_fail(att, RT_CLASS_PROTOCOL, "refused with a class that nobody may say here");
+        return;
+    }
     att->last.cls = msg.c;
     (void)rt_text_copy(msg.m, att->last.text, sizeof att->last.text);
     switch (msg.c) {
@@ -132,9 +137,6 @@ void rt_catt_refused(struct rt_catt *att, const uint8_t *payload, size_t size)
         moved(att, from, &msg);
         return;
     case RT_CLASS_LOST:
-    case RT_CLASS_STALE:
-    case RT_CLASS_FORKED:
-    case RT_CLASS_SUPERSEDED: /* of the guest behind the channel, not of this attachment */
         rt_catt_again(att, 0);
         return;
     case RT_CLASS_NOT_FOUND:

@@ -11,6 +11,7 @@
 #include "session/core/limits.h"
 #include "session/core/msg.h"
 #include "session/core/msg_request.h"
+#include "session/core/say.h"
 #include "session/core/slice.h"
 
 #include <stdlib.h>
@@ -211,6 +212,8 @@ void rt_creq_reply(struct rt_client *client, int slot, uint64_t id, const uint8_
         return; /* timed out here meanwhile */
     struct rt_reply_msg reply;
     int error = decode(payload, size, &reply);
+    if (error == 0 && !rt_may_say(RT_SAY_REPLY, reply.c))
+        error = RT_EPROTO;
     if (error != 0 || (req->kept != NULL && reply.c != RT_CLASS_OK)) {
         fail(client, req, error);
         return;

@@ -45,7 +45,7 @@ struct rt_attached_in {
 };
 
 struct rt_attached_msg {
-    uint64_t life, p, st, hold;
+    uint64_t life, epoch, p, st, hold;
     bool tty;
     struct rt_attached_out out[3];
     size_t n_out;

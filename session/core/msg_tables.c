@@ -184,6 +184,7 @@ static const struct rt_msg_table attached_in_table = SUB_TABLE(rt_attached_in, a
 
 static const struct rt_msg_field attached[] = {
     INT(ALWAYS, rt_attached_msg, life),
+    INT(ALWAYS, rt_attached_msg, epoch),
     INT(ALWAYS, rt_attached_msg, p),
     INT(ALWAYS, rt_attached_msg, st),
     INT(NEVER, rt_attached_msg, hold),

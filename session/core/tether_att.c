@@ -440,7 +440,7 @@ void rt_tether_attach(struct rt_tether *t, uint32_t channel, const struct rt_att
     struct rt_proc *proc;
 
     if (!rt_slice_equal(msg->cid, rt_slice_text(t->config.cid))) {
-        why.cls = RT_CLASS_NOT_FOUND;
+        why.cls = RT_CLASS_INVALID;
         why.text = "this is another container";
         rt_tether_refuse(t, &why);
         return;

@@ -421,6 +421,20 @@ static bool read_map(struct rt_tether *t, enum rt_msg_kind kind, const struct rt
     return false;
 }
 
+/* One that cannot be read is its client's fault: it costs that client its channel, nobody else anything. */
+static void on_attach(struct rt_tether *t, const struct rt_frame *frame, const uint8_t *payload,
+                      struct rt_attach_msg *msg, uint64_t now)
+{
+    char why[RT_TEXT_MAX];
+
+    if (rt_msg_decode(RT_MSG_ATTACH, payload, frame->length, msg, why, sizeof why) == 0)
+        rt_tether_attach(t, frame->channel, msg, now);
+    else
+        rt_tether_refuse(t, &(struct rt_refusal){.channel = frame->channel,
+                                                 .cls = RT_CLASS_INVALID,
+                                                 .text = "an ATTACH that cannot be read, or breaks a bound"});
+}
+
 static void on_channel_frame(struct rt_tether *t, const struct rt_frame *frame, const uint8_t *payload, uint64_t now)
 {
     struct rt_att *att = rt_tether_att_by_channel(t, frame->channel);
@@ -470,8 +484,8 @@ static void on_frame(struct rt_tether *t, const struct rt_frame *frame, const ui
     } else if (frame->type == RT_ATTACH) {
         if (rt_tether_att_by_channel(t, frame->channel))
             rt_tether_hangup(t, "the agent used a channel twice", now + RT_DIAL_BACKOFF_MAX_MS, now);
-        else if (read_map(t, RT_MSG_ATTACH, frame, payload, &msg, now))
-            rt_tether_attach(t, frame->channel, &msg.attach, now);
+        else
+            on_attach(t, frame, payload, &msg.attach, now);
     } else if (frame->channel) {
         on_channel_frame(t, frame, payload, now);
     } else if (frame->type == RT_WELCOME) {

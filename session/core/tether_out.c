@@ -171,6 +171,7 @@ static void put_refusals(struct rt_tether *t, struct writer *w)
 static bool put_attached(const struct rt_tether *t, struct rt_att *att, const struct rt_proc *proc, struct writer *w)
 {
     struct rt_attached_msg msg = {.life = t->life,
+                                  .epoch = t->epoch,
                                   .p = proc->id,
                                   .st = proc->state == RT_PROC_FINAL ? 2 : 1,
                                   .hold = att->hold_left,

@@ -173,16 +173,21 @@ static void report(unsigned at, bool attached)
 
 static void guest_frame(unsigned at, const struct rt_frame *frame, const uint8_t *payload)
 {
-    static const struct rt_attached_msg attached = {.life = 1,
-                                                    .st = 1,
-                                                    .hold = 30000,
-                                                    .n_out = 3,
-                                                    .out = {{.s = RT_STDOUT}, {.s = RT_STDERR}, {.s = RT_CONTROL_UP}},
-                                                    .n_in = 2,
-                                                    .in = {{.s = RT_STDIN}, {.s = RT_CONTROL_DOWN}}};
+    static uint64_t lives[SESSIONS_MAX];
+    static struct rt_welcome_msg welcome;
+    const struct rt_attached_msg attached = {.life = lives[at],
+                                             .epoch = 1,
+                                             .st = 1,
+                                             .hold = 30000,
+                                             .n_out = 3,
+                                             .out = {{.s = RT_STDOUT}, {.s = RT_STDERR}, {.s = RT_CONTROL_UP}},
+                                             .n_in = 2,
+                                             .in = {{.s = RT_STDIN}, {.s = RT_CONTROL_DOWN}}};
 
     switch (frame->type) {
     case RT_WELCOME:
+        decode(RT_MSG_WELCOME, frame, payload, &welcome);
+        lives[at] = welcome.life;
         send_frame(&guests[at], (struct rt_frame){.type = RT_CONFIRM}, NULL, 0);
         report(at, false);
         attach(at);

@@ -29,29 +29,8 @@ unsigned world_peer_of(rt_link_id id)
 /* What the agent may say to a guest and to a client. */
 static bool may_hear(bool guest, const struct rt_frame *frame)
 {
-    bool output = frame->stream != RT_STDIN && frame->stream != RT_CONTROL_DOWN;
-    switch (frame->type) {
-    case RT_WELCOME:
-    case RT_REFUSE:
-    case RT_PING:
-    case RT_PONG:
-    case RT_FIN:
-        return true;
-    case RT_END_OK:
-    case RT_ATTACH:
-    case RT_DETACH:
-        return guest;
-    case RT_REPLY:
-    case RT_ATTACHED:
-    case RT_GAP:
-        return !guest;
-    case RT_DATA:
-        return output != guest;
-    case RT_ACK:
-        return output == guest;
-    default:
-        return false;
-    }
+    const char *why;
+    return rt_frame_check(frame, guest ? RT_WAY_AGENT_GUEST : RT_WAY_AGENT_CLIENT, &why) == 0;
 }
 
 static void take_welcome(struct world_peer *peer, const uint8_t *payload, size_t size)

@@ -215,7 +215,16 @@ static void channel_frame(struct fuzz_in *in)
     } else {
         frame.head.stream = type == RT_FIN ? (uint16_t)stream : 0;
         frame.head.offset = type == RT_FIN ? frame.head.offset : 0;
-        frame.head.length = type == RT_ATTACHED || type == RT_REFUSE;
+    }
+    if (type == RT_ATTACHED && (what & 4) == 0) {
+        const struct ag_link *guest = chan->link[AG_GUEST];
+        struct rt_attached_msg msg = {.life = guest->life, .epoch = guest->epoch + (what & 2 ? 1 : 0), .st = 1};
+        (void)fuzz_frame_map(&frame, RT_MSG_ATTACHED, &msg);
+    } else if (type == RT_REFUSE && (what & 4) == 0) {
+        struct rt_refuse_msg msg = {.c = size % (RT_CLASSES + 2), .m = rt_slice_text("\033"), .life = size};
+        (void)fuzz_frame_map(&frame, RT_MSG_REFUSE, &msg);
+    } else if (type == RT_ATTACHED || type == RT_REFUSE) {
+        frame.head.length = 1;
     }
     feed(world_peer_of(chan->link[side]->id), frame.bytes, fuzz_frame_end(&frame));
 }

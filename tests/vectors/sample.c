@@ -122,6 +122,7 @@ static const struct rt_attach_msg attach = {
 
 static const struct rt_attached_msg attached = {
     .life = 1700000000003,
+    .epoch = 4,
     .p = 1,
     .st = 2,
     .hold = 1500,

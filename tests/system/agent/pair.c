@@ -28,7 +28,8 @@ static void attach(struct pair *pair, const char *cid, unsigned at)
     uint8_t id[RT_ID_SIZE] = {7, (uint8_t)at};
     struct rt_attach_msg msg = {
         .cid = rt_slice_text(cid), .id = {id, RT_ID_SIZE}, .try_no = 1, .want = 2, .wait = 5000};
-    struct rt_attached_msg attached = {.life = 1, .st = 1, .n_out = 1, .out = {{.s = RT_STDOUT}}};
+    struct rt_attached_msg attached = {
+        .life = pair->guest.life, .epoch = 1, .st = 1, .n_out = 1, .out = {{.s = RT_STDOUT}}};
     struct rt_frame frame = {.type = RT_ATTACH, .channel = at + 1};
 
     peer_send_msg(&pair->client, frame, RT_MSG_ATTACH, &msg);

@@ -285,10 +285,15 @@ void peer_guest_confirm(struct peer *guest)
 
 void peer_guest(struct peer *guest, const char *address, const char *cid, const uint8_t *token, size_t size)
 {
+    static struct rt_welcome_msg welcome;
     struct rt_frame frame;
+    const uint8_t *payload;
+    char why[RT_TEXT_MAX];
 
     peer_open(guest, address);
     peer_guest_hello(guest, cid, token, size, 0, 1);
-    (void)peer_wait(guest, RT_WELCOME, &frame, 5000);
+    payload = peer_wait(guest, RT_WELCOME, &frame, 5000);
+    assert_int_equal(rt_msg_decode(RT_MSG_WELCOME, payload, frame.length, &welcome, why, sizeof why), 0);
+    guest->life = welcome.life;
     peer_guest_confirm(guest);
 }

@@ -25,6 +25,7 @@ struct peer {
     bool eof;
     char why[RT_TEXT_MAX + 1]; /* the text of the REFUSE that peer_refused() found */
     uint64_t epoch;            /* and its epoch */
+    uint64_t life;             /* a guest's, of its WELCOME; peer_guest() sets it */
 };
 
 void peer_open(struct peer *peer, const char *address);

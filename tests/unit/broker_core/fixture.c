@@ -2,6 +2,8 @@
  * Copyright The retether authors */
 #include "tests/unit/broker_core/fixture.h"
 
+#include "session/core/say.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -204,6 +206,7 @@ int fx_open(struct fx *fx, enum rt_peer_role role, const char *who)
     (void)snprintf(peer.name, sizeof peer.name, "test");
     (void)snprintf(role == RT_PEER_CLIENT ? peer.tenant : peer.proof, RT_HOST_MAX, "%s", who);
     link->id = rt_agent_opened(fx->agent, &peer, fx->now);
+    link->role = role;
     link->out = calloc(1, FX_BUF);
     link->in = calloc(1, FX_BUF);
     assert_non_null(link->out);
@@ -270,6 +273,27 @@ void fx_lost(struct fx *fx, int link)
     rt_agent_closed(fx->agent, fx->links[link].id, "reset", fx->now);
 }
 
+/* The agent itself says only what it may say there: protocol.md section 6. */
+static void check_class(const struct fx_link *link, const struct rt_frame *frame, const uint8_t *payload)
+{
+    bool guest = link->role == RT_PEER_GUEST, passed = false;
+    struct rt_refuse_msg refuse;
+    enum rt_say say = guest ? RT_SAY_LINK_GUEST : RT_SAY_LINK_CLIENT;
+    char why[RT_TEXT_MAX];
+
+    if (frame->type != RT_REFUSE) {
+        return;
+    }
+    assert_int_equal(rt_msg_decode(RT_MSG_REFUSE, payload, frame->length, &refuse, why, sizeof why), 0);
+    if (frame->channel != 0) {
+        say = guest ? RT_SAY_AGENT_GUEST : RT_SAY_AGENT_CLIENT;
+        passed = rt_may_say(guest ? RT_SAY_CLIENT_GUEST : RT_SAY_GUEST_CLIENT, refuse.c);
+    }
+    if (!passed && !rt_may_say(say, refuse.c)) {
+        fail_msg("%s said to a %s", rt_class_name(refuse.c), guest ? "guest" : "client");
+    }
+}
+
 bool fx_next(struct fx *fx, int link, struct rt_frame *frame, const uint8_t **payload)
 {
     struct fx_link *l = &fx->links[link];
@@ -283,6 +307,7 @@ bool fx_next(struct fx *fx, int link, struct rt_frame *frame, const uint8_t **pa
     assert_int_equal(rt_frame_check(frame, RT_WAY_AGENT_GUEST | RT_WAY_AGENT_CLIENT, &why), 0);
     assert_true(l->out_size - l->out_read >= RT_FRAME_HEADER + (size_t)frame->length);
     *payload = l->out + l->out_read + RT_FRAME_HEADER;
+    check_class(l, frame, *payload);
     l->out_read += RT_FRAME_HEADER + (size_t)frame->length;
     return true;
 }

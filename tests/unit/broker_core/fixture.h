@@ -30,6 +30,7 @@ enum fx_store { FX_STORE_UP, FX_STORE_DOWN };
 
 struct fx_link {
     rt_link_id id;
+    enum rt_peer_role role;
     bool closed;
     char reason[RT_TEXT_MAX + 1];
     uint8_t *out; /* owned: what the agent sent */
@@ -121,6 +122,8 @@ void fx_serve(struct fx *fx, struct fx_guest *guest); /* all of it */
 int fx_client(struct fx *fx, const char *tenant);
 void fx_attach(struct fx *fx, int client, uint32_t channel, const char *cid, uint64_t wait, uint64_t klife,
                uint64_t kepoch);
+/* The guest's answer to an ATTACH, of the life and epoch that it was given; with stdout from 0. */
+void fx_say_attached(struct fx *fx, const struct fx_guest *guest, uint32_t channel);
 /* A served guest "web" and a client with one channel: 7 at the client, 1 at the guest. */
 void fx_attached(struct fx *fx, struct fx_guest *guest, int *client);
 void fx_data(struct fx *fx, int link, uint32_t channel, uint16_t stream, uint64_t offset, const void *bytes,

@@ -161,6 +161,14 @@ void fx_reply(struct fx *fx, int client, uint64_t id, struct rt_reply_msg *reply
     }
 }
 
+void fx_say_attached(struct fx *fx, const struct fx_guest *guest, uint32_t channel)
+{
+    struct rt_attached_msg attached = {
+        .life = guest->life, .epoch = guest->epoch, .st = 1, .out = {{.s = RT_STDOUT}}, .n_out = 1};
+
+    fx_msg(fx, guest->link, &(struct rt_frame){.type = RT_ATTACHED, .channel = channel}, RT_MSG_ATTACHED, &attached);
+}
+
 /* A served guest and a client with one channel: 7 at the client, 1 at the guest. */
 void fx_attached(struct fx *fx, struct fx_guest *guest, int *client)
 {

@@ -52,7 +52,7 @@ static void test_held_until_the_guest_comes(void **state)
     assert_int_equal(frame.channel, 2);
     assert_int_equal(fx_stats(fx).held, 0);
     assert_int_equal(fx_stats(fx).channels, 2);
-    fx_send(fx, guest.link, &(struct rt_frame){.type = RT_ATTACHED, .channel = 2, .length = 1}, "x");
+    fx_say_attached(fx, &guest, 2);
     (void)fx_want(fx, two, RT_ATTACHED, &frame);
     assert_int_equal(frame.channel, 9);
 }
@@ -248,19 +248,20 @@ static void test_invalid(void **state)
 {
     struct fx *fx = *state;
     int client = fx_client(fx, "local");
-    struct rt_attach_msg attach;
-    static const uint8_t id[RT_ID_SIZE];
+    struct rt_refuse_msg refuse;
+    uint8_t junk[40];
 
     fx_attach(fx, client, 1, "../web", 0, 0, 0);
     fx_want_refuse(fx, client, 1, RT_CLASS_INVALID, NULL);
     fx_attach(fx, client, 2, "other/web", 0, 0, 0);
     fx_want_refuse(fx, client, 2, RT_CLASS_INVALID, NULL);
-    memset(&attach, 0, sizeof attach);
-    attach.cid = rt_slice_text("web");
-    attach.id = (struct rt_slice){id, sizeof id};
-    attach.mode = 9;
-    fx_msg(fx, client, &(struct rt_frame){.type = RT_ATTACH, .channel = 3}, RT_MSG_ATTACH, &attach);
-    fx_want_refuse(fx, client, 3, RT_CLASS_INVALID, NULL);
+    for (uint32_t size = 1; size < 40; size++) { /* what cannot be read costs its channel only */
+        memset(junk, (int)(0xc1 + size), sizeof junk);
+        fx_send(fx, client, &(struct rt_frame){.type = RT_ATTACH, .channel = 3 + size, .length = size}, junk);
+        fx_want_refuse(fx, client, 3 + size, RT_CLASS_INVALID, &refuse);
+        assert_true(refuse.m.size > 0);
+    }
+    assert_int_equal(fx_stats(fx).held, 0);
     assert_false(fx_closed(fx, client));
 }
 

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
+#include "session/core/say.h"
 #include "tests/unit/broker_core/fixture.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -73,8 +75,9 @@ static void test_clients_that_break_rules(void **state)
         {.type = RT_GAP, .channel = 1, .stream = 1, .length = RT_GAP_PAYLOAD},
         {.type = RT_DATA, .channel = 1, .stream = RT_STDOUT, .length = 1},
         {.type = RT_ACK, .channel = 1, .stream = RT_STDIN, .length = RT_ACK_PAYLOAD},
-        {.type = RT_ATTACH, .channel = 1, .length = 1},
-        {.type = RT_REQUEST, .length = 1},
+        {.type = RT_REFUSE, .length = 1},
+        {.type = RT_FIN, .channel = 1, .stream = RT_STDOUT},
+        {.type = RT_FIN, .channel = 1, .flags = RT_FIN_CLOSED},
     };
 
     fx_attached(fx, &guest, &good);
@@ -145,19 +148,129 @@ static void test_client_lost(void **state)
     assert_true(fx_serves(fx, "web"));
 }
 
-static void test_refuse_from_peers(void **state)
+/* All that a REFUSE can carry, in a text that would steer a terminal. */
+static struct rt_refuse_msg everything(uint64_t cls)
+{
+    return (struct rt_refuse_msg){.c = cls,
+                                  .m = rt_slice_text("so\033[2J"),
+                                  .delay = 1,
+                                  .host = rt_slice_text("evil"),
+                                  .addr = {rt_slice_text("tcp:10.0.0.1:1")},
+                                  .n_addr = 1,
+                                  .life = 1700000000000,
+                                  .epoch = 99,
+                                  .code = 3,
+                                  .which = rt_slice_text("which"),
+                                  .max = 5,
+                                  .s = 1,
+                                  .at = 6,
+                                  .got = 7};
+}
+
+/* One class, said by one peer to the other: what may be said goes on as the agent's own frame, the rest ends the
+ * channel on both sides, and nothing else. */
+static void says(uint64_t cls, bool from_guest)
+{
+    struct fx *fx = malloc(sizeof *fx);
+    struct fx_guest guest;
+    struct rt_refuse_msg msg = everything(cls), got, want = everything(cls);
+    int client, from, to;
+
+    assert_non_null(fx);
+    fx_init(fx);
+    fx_attached(fx, &guest, &client);
+    from = from_guest ? guest.link : client;
+    to = from_guest ? client : guest.link;
+    fx_msg(fx, from, &(struct rt_frame){.type = RT_REFUSE, .channel = from_guest ? 1 : 7}, RT_MSG_REFUSE, &msg);
+    if (rt_may_say(from_guest ? RT_SAY_GUEST_CLIENT : RT_SAY_CLIENT_GUEST, cls)) {
+        fx_want_refuse(fx, to, from_guest ? 7 : 1, (enum rt_class)cls, &got);
+        rt_refuse_trim(&want);
+        assert_int_equal(got.m.size, 6);
+        assert_memory_equal(got.m.data, "so?[2J", 6);
+        assert_int_equal(got.n_addr + got.host.size + got.delay + got.epoch + got.code, 0);
+        assert_int_equal(got.life, cls == RT_CLASS_UNKNOWN_ATTACHMENT ? guest.life : 0);
+        assert_int_equal(got.which.size, want.which.size);
+        assert_int_equal(got.max, want.max);
+        assert_int_equal(got.at, want.at);
+        assert_int_equal(fx_stats(fx).forbidden, 0);
+        fx_none(fx, from);
+    } else {
+        fx_want_refuse(fx, to, from_guest ? 7 : 1, RT_CLASS_PROTOCOL, &got);
+        assert_int_equal(got.n_addr + got.host.size + got.life + got.epoch, 0);
+        fx_want_refuse(fx, from, from_guest ? 1 : 7, RT_CLASS_PROTOCOL, NULL);
+        assert_int_equal(fx_stats(fx).forbidden, 1);
+        assert_int_equal(fx->n_events[RT_AGENT_FORBIDDEN], 1);
+    }
+    assert_int_equal(fx_stats(fx).channels, 0);
+    assert_false(fx_closed(fx, guest.link));
+    assert_false(fx_closed(fx, client));
+    fx_attach(fx, client, 9, "web", 0, 0, 0); /* all else goes on */
+    (void)fx_want(fx, guest.link, RT_ATTACH, &(struct rt_frame){0});
+    fx_close(fx);
+    free(fx);
+}
+
+static void test_what_peers_may_say(void **state)
+{
+    (void)state;
+    for (uint64_t cls = 0; cls <= RT_CLASSES + 1; cls++) {
+        says(cls, true);
+        says(cls, false);
+    }
+}
+
+/* What cannot be read, and an ATTACHED of a life or an epoch that the guest was not given. */
+static void test_what_guests_may_not_say(void **state)
 {
     struct fx *fx = *state;
     struct fx_guest guest;
-    struct rt_refuse_msg refuse = {.c = RT_CLASS_STOLEN};
+    int client;
+    struct rt_frame frame;
+    uint8_t refuse[] = {0x81, 0xa1, 'c', 0xff};
+
+    fx_attached(fx, &guest, &client);
+    for (uint32_t i = 0; i < 6; i++) {
+        uint32_t at = 10 + i, channel = 2 + i;
+        struct fx_guest liar = guest;
+
+        fx_attach(fx, client, at, "web", 0, 0, 0);
+        (void)fx_want(fx, guest.link, RT_ATTACH, &frame);
+        assert_int_equal(frame.channel, channel);
+        liar.life += i == 0;
+        liar.life -= i == 1;
+        liar.epoch += i == 2;
+        liar.epoch -= i == 3;
+        if (i < 4) {
+            fx_say_attached(fx, &liar, channel);
+        } else {
+            frame = (struct rt_frame){
+                .type = i == 4 ? RT_ATTACHED : RT_REFUSE, .channel = channel, .length = sizeof refuse};
+            fx_send(fx, guest.link, &frame, refuse);
+        }
+        fx_want_refuse(fx, client, at, RT_CLASS_PROTOCOL, NULL);
+        fx_want_refuse(fx, guest.link, channel, RT_CLASS_PROTOCOL, NULL);
+        assert_int_equal(fx_stats(fx).forbidden, i + 1);
+    }
+    fx_say_attached(fx, &guest, 1);
+    (void)fx_want(fx, client, RT_ATTACHED, &frame);
+    assert_int_equal(frame.channel, 7);
+    assert_int_equal(fx_stats(fx).channels, 1);
+}
+
+/* Of their link peers say nothing: they close it. */
+static void test_refuse_of_a_link(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+    struct rt_refuse_msg refuse = {.c = RT_CLASS_LOST};
     int client;
 
     fx_attached(fx, &guest, &client);
-    fx_msg(fx, guest.link, &(struct rt_frame){.type = RT_REFUSE, .channel = 1}, RT_MSG_REFUSE, &refuse);
-    fx_want_refuse(fx, client, 7, RT_CLASS_STOLEN, NULL);
-    assert_int_equal(fx_stats(fx).channels, 0);
+    fx_msg(fx, guest.link, &(struct rt_frame){.type = RT_REFUSE}, RT_MSG_REFUSE, &refuse);
+    fx_want_refuse(fx, guest.link, 0, RT_CLASS_PROTOCOL, NULL);
+    fx_want_refuse(fx, client, 7, RT_CLASS_LOST, NULL);
     fx_msg(fx, client, &(struct rt_frame){.type = RT_REFUSE}, RT_MSG_REFUSE, &refuse);
-    assert_true(fx_closed(fx, client));
+    fx_want_refuse(fx, client, 0, RT_CLASS_PROTOCOL, NULL);
 }
 
 static void test_pings(void **state)
@@ -250,7 +363,9 @@ int main(void)
         FX_TEST(test_frames_before_the_handshake),
         FX_TEST(test_channels_rise),
         FX_TEST(test_client_lost),
-        FX_TEST(test_refuse_from_peers),
+        cmocka_unit_test(test_what_peers_may_say),
+        FX_TEST(test_what_guests_may_not_say),
+        FX_TEST(test_refuse_of_a_link),
         FX_TEST(test_pings),
         FX_TEST(test_pongs_that_answer_nothing),
         FX_TEST(test_attach_to_an_idle_guest_keeps_it),

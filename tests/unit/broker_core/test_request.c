@@ -385,9 +385,24 @@ static void test_bounds(void **state)
     fx_answer(fx);
 }
 
+/* A request that cannot be read is answered; what else the client has on its link goes on. */
+static void test_unreadable(void **state)
+{
+    struct fx *fx = *state;
+    int client = fx_client(fx, "local");
+    struct rt_reply_msg answer;
+
+    fx_send(fx, client, &(struct rt_frame){.type = RT_REQUEST, .offset = 9, .length = 1}, "\x80");
+    fx_reply(fx, client, 9, &answer);
+    assert_int_equal(answer.c, RT_CLASS_INVALID);
+    assert_non_null(strstr((const char *)answer.m.data, "request.op: is missing"));
+    assert_false(fx_closed(fx, client));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        FX_TEST(test_unreadable),
         FX_TEST(test_create),
         FX_TEST(test_show),
         FX_TEST(test_show_prefix),

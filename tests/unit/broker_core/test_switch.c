@@ -19,8 +19,8 @@ static void test_passes_both_ways(void **state)
     int client;
 
     fx_attached(fx, &guest, &client);
-    fx_send(fx, guest.link, &(struct rt_frame){.type = RT_ATTACHED, .channel = 1, .length = 1}, "x");
-    assert_int_equal(fx_want(fx, client, RT_ATTACHED, &frame)[0], 'x');
+    fx_say_attached(fx, &guest, 1);
+    assert_int_equal(fx_want(fx, client, RT_ATTACHED, &frame)[0], 0x85); /* a map of 5: as it came */
     assert_int_equal(frame.channel, 7);
     fx_data(fx, guest.link, 1, RT_STDOUT, 100, "hello", 5);
     assert_memory_equal(fx_want(fx, client, RT_DATA, &frame), "hello", 5);
@@ -88,7 +88,7 @@ static size_t script(uint8_t *out)
     struct rt_frame frame;
     size_t n = 0, at = 0;
     const struct rt_frame frames[] = {
-        {.type = RT_ATTACHED, .channel = 1, .length = 3},
+        {.type = RT_FIN, .flags = RT_FIN_CLOSED, .channel = 1},
         {.type = RT_DATA, .channel = 1, .stream = RT_STDOUT, .length = 30},
         {.type = RT_DATA, .channel = 1, .stream = RT_STDOUT, .offset = 30, .length = 1},
         {.type = RT_PING, .offset = 99},

@@ -282,6 +282,7 @@ static void attached(struct box *box, struct box_att *att, const struct rt_attac
 {
     const struct box_proc *proc = &box->proc[att->proc];
     struct rt_attached_msg terms = {.life = box->life,
+                                    .epoch = 1,
                                     .p = att->proc,
                                     .st = proc->exited ? 2 : 1,
                                     .hold = msg->hold,

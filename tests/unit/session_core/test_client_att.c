@@ -25,7 +25,7 @@
 static struct fx fx;
 
 /* What an attachment must do after a refusal. */
-enum after { AGAIN, FAILED, REWOUND };
+enum after { AGAIN, FAILED, REWOUND, UNHEARD /* nobody may say it there */ };
 
 static struct rt_refuse_msg refusal(uint64_t cls)
 {
@@ -39,9 +39,6 @@ static enum after expected(uint64_t cls, bool attached)
     case RT_CLASS_MOVED: /* not newer */
     case RT_CLASS_LOST:
     case RT_CLASS_JUMP:
-    case RT_CLASS_STALE:
-    case RT_CLASS_FORKED:
-    case RT_CLASS_SUPERSEDED:
         return AGAIN;
     case RT_CLASS_NOT_FOUND:
     case RT_CLASS_LIMIT:
@@ -49,8 +46,14 @@ static enum after expected(uint64_t cls, bool attached)
         return attached ? AGAIN : FAILED;
     case RT_CLASS_REWOUND:
         return REWOUND;
+    case RT_CLASS_STALE: /* of a guest's link */
+    case RT_CLASS_FORKED:
+    case RT_CLASS_SUPERSEDED:
+    case RT_CLASS_BAD_AUTH:
+    case RT_CLASS_VERSION:
+        return UNHEARD;
     default:
-        return FAILED;
+        return cls < RT_CLASSES ? FAILED : UNHEARD;
     }
 }
 
@@ -70,7 +73,10 @@ static void check_after(struct rt_catt *att, uint64_t cls, bool attached)
         assert_true(rt_catt_event(att, &event));
     while (event.kind == RT_CATT_INTERRUPTED);
     assert_int_equal(event.kind, after == REWOUND ? RT_CATT_REWOUND : RT_CATT_FAILED);
-    if (after == FAILED) {
+    if (after == UNHEARD) {
+        assert_int_equal(event.cls, RT_CLASS_PROTOCOL);
+        assert_int_equal(event.code, 0);
+    } else if (after == FAILED) {
         assert_int_equal(event.cls, cls);
         assert_string_equal(event.text, "because");
         assert_int_equal(event.code, 4);

@@ -131,7 +131,7 @@ static void test_refusals(void **state)
     tx_produce(&tx, 0, RT_STDOUT, 10);
     msg = tx_new(1, 1);
     msg.cid = rt_slice_text("bo");
-    refused(msg, RT_CLASS_NOT_FOUND);
+    refused(msg, RT_CLASS_INVALID);
     msg = tx_new(1, 1);
     msg.p = 3;
     refused(msg, RT_CLASS_INVALID);

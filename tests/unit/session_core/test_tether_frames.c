@@ -105,7 +105,12 @@ static void live(uint8_t type, uint32_t channel, bool unbound)
     }
     tx_bind(&tx, 7, &attach);
     tx_send(&tx, frame, payload);
-    assert_int_equal(tx.hangups, !known(type) || ends_live(type));
+    if (type == RT_ATTACH && channel != 7) { /* its client's fault, not the agent's */
+        (void)tx_refused(&tx, channel, RT_CLASS_INVALID);
+        assert_int_equal(tx.hangups, 0);
+    } else {
+        assert_int_equal(tx.hangups, !known(type) || ends_live(type));
+    }
     (void)tx_take(&tx);
     tx_close(&tx);
 }
@@ -151,7 +156,7 @@ static void test_headers_that_break_rules(void **state)
 static void test_maps_that_cannot_be_read(void **state)
 {
     (void)state;
-    static const uint8_t types[] = {RT_WELCOME, RT_REFUSE, RT_END_OK, RT_ATTACH};
+    static const uint8_t types[] = {RT_WELCOME, RT_REFUSE, RT_END_OK};
     for (size_t i = 0; i < sizeof types; i++)
         for (uint32_t size = 1; size < 40; size++) {
             uint8_t payload[64];
@@ -162,11 +167,31 @@ static void test_maps_that_cannot_be_read(void **state)
             tx_connect(&tx, &hello);
             if (types[i] != RT_WELCOME)
                 tx_welcome(&tx, 5, "ticket");
-            tx_send(&tx, (struct rt_frame){.type = types[i], .channel = types[i] == RT_ATTACH ? 1 : 0, .length = size},
-                    payload);
+            tx_send(&tx, (struct rt_frame){.type = types[i], .length = size}, payload);
             assert_int_equal(tx.hangups, 1);
             tx_close(&tx);
         }
+}
+
+/* An ATTACH that cannot be read costs who sent it its channel; the other attachments go on. */
+static void test_attach_that_cannot_be_read(void **state)
+{
+    (void)state;
+    struct rt_attach_msg attach = tx_new(1, 1);
+    uint8_t got[2];
+    tx_live(&tx, NULL);
+    tx_bind(&tx, 1, &attach);
+    for (uint32_t size = 1; size < 40; size++) {
+        uint8_t payload[64];
+        for (size_t k = 0; k < sizeof payload; k++)
+            payload[k] = (uint8_t)(0xc1 + k * 37 * size);
+        tx_send(&tx, (struct rt_frame){.type = RT_ATTACH, .channel = 1 + size, .length = size}, payload);
+        assert_true(tx_refused(&tx, 1 + size, RT_CLASS_INVALID).m.size > 0);
+    }
+    tx_data(&tx, 1, RT_STDIN, 0, "x", 1);
+    assert_int_equal(tx_read(&tx, 0, got, 2), 1);
+    assert_int_equal(tx.hangups, 0);
+    tx_close(&tx);
 }
 
 static void test_channel_used_twice(void **state)
@@ -374,6 +399,7 @@ int main(void)
         cmocka_unit_test(test_each_type_when_live),
         cmocka_unit_test(test_headers_that_break_rules),
         cmocka_unit_test(test_maps_that_cannot_be_read),
+        cmocka_unit_test(test_attach_that_cannot_be_read),
         cmocka_unit_test(test_channel_used_twice),
         cmocka_unit_test(test_flood_of_refusals),
         cmocka_unit_test(test_cut_at_every_byte),
