@@ -31,6 +31,7 @@
 static const char ID_PREFIX[8] = "hostile"; /* of its attachments' ids */
 
 #define BURST 65536
+#define PAYLOAD_MAX 2048
 #define BURST_EVERY_US 500
 #define UNDER_WAY_MAX 262144 /* then the network takes no more of it */
 #define SHORT_FLOOD 300000   /* bytes */
@@ -243,11 +244,11 @@ static bool on_channel(uint8_t type)
     return type == RT_REFUSE || type >= RT_ATTACH;
 }
 
-/* One frame into out, of at least RT_HELLO_MAX bytes and a header. */
+/* One frame into out, of at least PAYLOAD_MAX bytes and a header. */
 static size_t make_frame(int conn, uint8_t *out)
 {
     struct rt_frame frame = {.type = flood.type};
-    int size = payload(flood.client, flood.type, out + RT_FRAME_HEADER, RT_HELLO_MAX);
+    int size = payload(flood.client, flood.type, out + RT_FRAME_HEADER, PAYLOAD_MAX);
 
     if (size < 0)
         sim_fail("a flood of %s cannot be made", rt_frame_name(flood.type));
@@ -281,7 +282,7 @@ static int live_conn(bool client)
 
 static void burst(int arg)
 {
-    static uint8_t bytes[BURST + RT_FRAME_HEADER + RT_HELLO_MAX];
+    static uint8_t bytes[BURST + RT_FRAME_HEADER + PAYLOAD_MAX];
     int conn = live_conn(flood.client);
     size_t size = 0;
 
