@@ -120,6 +120,8 @@ static int connect_store(struct rt_shell *shell, const char *const *endpoints, s
     }
     config.version = RETETHER_VERSION;
     config.instance = shell->instance;
+    config.tails_host = shell->settings.store_tails_host;
+    config.tails_all = shell->settings.store_tails;
     config.op_timeout_ms = config.connect_timeout_ms = shell->settings.store_timeout_ms;
     config.ctx = shell;
     config.on_reply = reply_cb;

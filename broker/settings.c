@@ -15,6 +15,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Bytes of tails: one end's at least. */
+#define RT_TAILS_LEAST 262144
+#define RT_TAILS_MOST (UINT64_C(1) << 40)
 #define AT(member) offsetof(struct rt_settings, member)
 #define TTL_MAX_MS (UINT64_C(10) * 365 * 24 * 3600 * 1000)
 
@@ -139,6 +142,10 @@ const struct rt_setting rt_settings_table[] = {
      NULL, "file with the password for the store, on its first line", check_path},
     {"store.timeout", "store-timeout", "TIME", RT_SETTING_DURATION, AT(store_timeout_ms), 50, 60000, NULL, "1s", NULL,
      "how long an operation of the store, or connecting to it, may take", NULL},
+    {"store.tails", "store-tails", "BYTES", RT_SETTING_NUMBER, AT(store_tails), RT_TAILS_LEAST, RT_TAILS_MOST, NULL,
+     "33554432", NULL, "last output of ended containers in the store, of all hosts; beyond it the oldest goes", NULL},
+    {"store.tails_host", "store-tails-host", "BYTES", RT_SETTING_NUMBER, AT(store_tails_host), RT_TAILS_LEAST,
+     RT_TAILS_MOST, NULL, "16777216", NULL, "the same, of this host", NULL},
     {"store.redis_server", "redis-server", "PROGRAM", RT_SETTING_TEXT, AT(redis_server), 0, 0, NULL, "redis-server",
      NULL, "the program of the private store", NULL},
     {"state_dir", "state-dir", "DIR", RT_SETTING_TEXT, AT(state_dir), 0, 0, NULL, "/var/lib/retether", NULL,

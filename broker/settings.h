@@ -38,8 +38,9 @@ struct rt_settings {
     uint64_t ticket_ttl_ms; /* 0: never */
     uint64_t socket_mode;
     uint64_t max_guests, max_clients, max_ends;
-    uint64_t log_level;  /* enum rt_log_level */
-    uint64_t log_format; /* enum rt_log_format */
+    uint64_t store_tails, store_tails_host; /* bytes */
+    uint64_t log_level;                     /* enum rt_log_level */
+    uint64_t log_format;                    /* enum rt_log_format */
 };
 
 enum rt_setting_type {

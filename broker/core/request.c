@@ -422,19 +422,29 @@ static void name_keeper(const struct rt_agent *agent, const char *keeper, struct
     }
 }
 
-static void send_tails(struct rt_agent *agent, struct ag_ask *ask, const struct rt_end_msg *end, bool lost,
-                       const struct rt_slice tail[2], const char *keeper)
+/* What the first REPLY says; tail[] is what follows it. */
+struct last_words {
+    const struct rt_end_msg *end;
+    bool lost, cut;
+    const char *keeper; /* who has the tails, "" nobody else */
+    struct rt_slice tail[2];
+};
+
+static void send_tails(struct rt_agent *agent, struct ag_ask *ask, const struct last_words *words)
 {
+    const struct rt_end_msg *end = words->end;
+    const struct rt_slice *tail = words->tail;
     struct rt_reply_msg *out = agent->reply;
     uint64_t final[2] = {end->out, end->err};
 
     memset(out, 0, sizeof *out);
-    name_keeper(agent, keeper, out);
+    name_keeper(agent, words->keeper, out);
     out->code = end->code;
     out->sig = end->sig;
     out->out = end->out;
     out->err = end->err;
-    out->lost = lost;
+    out->lost = words->lost;
+    out->cut = words->cut;
     out->more = tail[0].size + tail[1].size > 0;
     send_reply(agent, ask->link, ask->request, out);
     for (unsigned i = 0; i < 2; i++) {
@@ -458,10 +468,18 @@ static void tails_reply(struct rt_agent *agent, struct ag_ask *ask, const struct
     bool has_all = reply->error == 0 && !reply->lost && reply->outcome.host[0] == '\0';
 
     if (kept != NULL && kept->life + !has_all > reply->outcome.life) { /* what the store has not got */
-        struct rt_slice tail[2] = {{kept->tail[0], kept->size[0]}, {kept->tail[1], kept->size[1]}};
-        send_tails(agent, ask, &kept->end, false, tail, "");
+        struct last_words words = {.end = &kept->end, .keeper = ""};
+        for (unsigned i = 0; i < 2; i++) {
+            words.tail[i] = (struct rt_slice){kept->tail[i], kept->size[i]};
+        }
+        send_tails(agent, ask, &words);
     } else if (reply->error == 0) {
-        send_tails(agent, ask, &reply->end, reply->lost, reply->tail, reply->outcome.host);
+        struct last_words words = {.end = &reply->end,
+                                   .lost = reply->lost,
+                                   .cut = reply->cut,
+                                   .keeper = reply->outcome.host,
+                                   .tail = {reply->tail[0], reply->tail[1]}};
+        send_tails(agent, ask, &words);
     } else if (reply->error == RT_ENOTFOUND) {
         finish(agent, ask, RT_CLASS_NOT_FOUND, "there is no such container, or it has not ended");
     } else {

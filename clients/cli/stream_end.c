@@ -175,7 +175,13 @@ void cli_stream_tell_unstarted(const struct cli_stream *stream, unsigned code, u
 /* Why there is less of the output than there could be. */
 static void tell_missing(const struct cli_stream *stream, const struct cli_tails *tails)
 {
-    if (tails->kept_at[0] != '\0') {
+    if (tails->cut) {
+        cli_stream_leave_terminal();
+        cli_say(
+            "the last output of %s was given up: the session store keeps that of the containers that ended last, as "
+            "much as its budget takes",
+            stream->container);
+    } else if (tails->kept_at[0] != '\0') {
         cli_stream_leave_terminal();
         cli_say(
             "the last output of %s lies with the agent of %s, which could not be asked; the session store had no room "

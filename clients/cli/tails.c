@@ -87,6 +87,7 @@ static void tails_cb(struct retether_client *client, const struct retether_reply
         tails->code = reply->code;
         tails->signal = reply->signal;
         tails->lost = reply->lost;
+        tails->cut = reply->cut;
         if (reply->n_hosts > 0) {
             snprintf(tails->kept_at, sizeof(tails->kept_at), "%s", reply->hosts[0].name);
         }

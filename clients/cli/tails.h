@@ -15,6 +15,7 @@
 struct cli_tails {
     unsigned code, signal;
     bool lost;        /* it never came back: there is no status */
+    bool cut;         /* the output was given up: there was too much of it in the store */
     char kept_at[65]; /* the host whose agent has the output, and did not answer; "" none */
     uint64_t end[2];  /* stdout, stderr: final offsets */
     uint8_t data[2][CLI_TAIL_MAX];

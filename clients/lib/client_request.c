@@ -95,6 +95,7 @@ static int copy_rest(struct rt_sdk_reply *reply, const struct rt_reply_msg *msg)
     public->code = (unsigned)msg->code;
     public->signal = (unsigned)msg->sig;
     public->lost = msg->lost;
+    public->cut = msg->cut;
     public->end[0] = msg->out;
     public->end[1] = msg->err;
     public->stream = (enum retether_stream)msg->s;

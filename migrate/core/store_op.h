@@ -115,6 +115,7 @@ struct rt_store_reply {
     enum rt_end_how how;     /* END, MARK; OTHER: nothing was written */
     struct rt_end_msg end;   /* TAILS */
     bool lost;               /* TAILS: ended as lost */
+    bool cut;                /* TAILS: they were given up, over the budget */
     struct rt_slice tail[2]; /* TAILS; until the callback returns */
 };
 

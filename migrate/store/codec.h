@@ -13,6 +13,7 @@
 #define RT_STORE_KEY_MAX (RT_TENANT_MAX + RT_CID_MAX + 10)
 /* An id in hex */
 #define RT_STORE_ID_HEX ((size_t)32)
+#define RT_STORE_TAILS_KEY_MAX (RT_HOST_MAX + 24)
 #define RT_STORE_MEMBER_MAX (RT_TENANT_MAX + RT_CID_MAX + 2)
 #define RT_STORE_CHANNEL "rt:claimed"
 #define RT_STORE_REGISTRY "rt:reg"

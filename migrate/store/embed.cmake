@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright The retether authors
-# Turns the text file IN into the C file OUT with its content as `rt_store_functions_lua`, one source line a line.
+# Turns the text files IN and REST into the C file OUT with their content, end to end, as `rt_store_functions_lua`, one
+# source line a line.
 file(READ ${IN} text)
+file(READ ${REST} rest)
+string(APPEND text "${rest}")
 string(REPLACE "\\" "\\\\" text "${text}")
 string(REPLACE "\"" "\\\"" text "${text}")
 string(REPLACE "\n" "\\n\"\n    \"" text "${text}")

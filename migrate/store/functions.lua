@@ -5,11 +5,13 @@
 -- The atomic logic of the session store. A change of what a function takes, gives or does needs a new version, in the
 -- library's name and in each function's: agents of two versions then work on one store, side by side.
 --
+-- ends.lua is the rest of this library.
+--
 -- A session's record is the hash KEYS[1], its tails the hash KEYS[2]. Numbers are decimal text below 2^53, ids lowercase
 -- hex. Fields of a record:
 --   st state, life, ep epoch, inc, tkt confirmed ticket, anc its ancestors (hex, end to end), nonce, host owner,
 --   lost (ms), bound; label, ring, made, claimed, seen (ms), moves, hist ("life epoch at host\n" each, oldest first),
---   rep the newest report, code, sig, out, err of the end, keeper the host that has its tails; set = the host whose set
+--   rep the newest report, code, sig, out, err of the end, keeper the host that has its tails, cut: they were given up; set = the host whose set
 --   lists the session: written once it is in that set, so it is listed before, while and after it moves.
 --
 -- A host's set is changed by that host's agent alone.
@@ -314,7 +316,7 @@ local function apply(keys, r, c, o, now)
         restore(key, c.past, now)
     end
     if o.life ~= r.life or c.inc ~= r.inc then
-        redis.call('HDEL', key, 'rep', 'seen', 'code', 'sig', 'out', 'err', 'keeper')
+        redis.call('HDEL', key, 'rep', 'seen', 'code', 'sig', 'out', 'err', 'keeper', 'cut')
         redis.call('DEL', keys[2])
     end
     if is_new(r, c, o) then
@@ -446,76 +448,6 @@ local function report(keys, args)
     return answer(code, r)
 end
 
--- Whether the life's end is stored already and is another one. The same one has its status and final offsets, and of
--- each stream the tail that is stored; a tail that is missing on one side makes it no other.
-local function is_other_end(keys, args)
-    local v = redis.call('HMGET', keys[1], 'code', 'sig', 'out', 'err')
-    local t = redis.call('HMGET', keys[2], '1', '2')
-    for i = 1, 4 do
-        if v[i] and v[i] ~= args[1 + i] then
-            return true
-        end
-    end
-    for i = 1, 2 do
-        local stored, tail = t[i] or '', args[5 + i]
-        if stored ~= '' and tail ~= '' and stored ~= tail then
-            return true
-        end
-    end
-    return false
-end
-
-local function write_end(key, args)
-    redis.call('HSET', key, 'st', ENDED, 'code', args[2], 'sig', args[3], 'out', args[4], 'err', args[5], 'seen',
-               str(store_ms()), 'lost', '0')
-    redis.call('PEXPIRE', key, END_TTL_MS)
-end
-
--- args: life, code, sig, out, err, tail of stdout, tail of stderr
--- The first end of a life stands. The same one again adds the tails that are missing.
-local function finish(keys, args)
-    local r = read_record(keys[1])
-    local code = fence(r, args[1])
-    if code == WRITTEN and r.st == ENDED and is_other_end(keys, args) then
-        code = OTHER_END
-    end
-    if code == WRITTEN then
-        write_end(keys[1], args)
-        redis.call('HDEL', keys[1], 'keeper')
-        for i = 1, 2 do
-            if args[5 + i] ~= '' then
-                redis.call('HSET', keys[2], str(i), args[5 + i])
-            end
-        end
-        redis.call('PEXPIRE', keys[2], END_TTL_MS)
-    end
-    return answer(code, r)
-end
-
--- args: life, code, sig, out, err, nothing, nothing, host
--- The status alone, for a server that has no room for the tails: they are on that host's disk until it has.
-local function mark(keys, args)
-    local r = read_record(keys[1])
-    local code = fence(r, args[1])
-    if code == WRITTEN and r.st == ENDED then
-        return answer(is_other_end(keys, args) and OTHER_END or WRITTEN, r)
-    elseif code == WRITTEN then
-        write_end(keys[1], args)
-        redis.call('HSET', keys[1], 'keeper', args[8])
-    end
-    return answer(code, r)
-end
-
--- -> state (0 none), lost for its lease, code, sig, out, err, tails, life, host that has the tails on its disk
-local function tails(keys)
-    local v = redis.call('HMGET', keys[1], 'st', 'lost', 'code', 'sig', 'out', 'err', 'life', 'keeper')
-    local t = redis.call('HMGET', keys[2], '1', '2')
-    local st = tonumber(v[1] or 0)
-    local gone = st == LOST and tonumber(v[2] or 0) + LEASE_MS <= store_ms()
-    return {st, gone and 1 or 0, tonumber(v[3] or 0), tonumber(v[4] or 0), tonumber(v[5] or 0), tonumber(v[6] or 0),
-            t[1] or '', t[2] or '', tonumber(v[7] or 0), v[8] or ''}
-end
-
 -- A look at a session that a host's set lists, in the course of that agent's walk over it. Keeps a record that nothing
 -- writes from expiring while its container lives. args: host. -> 1; 0: it is to be taken out of the set
 local function touch(keys, args)
@@ -611,13 +543,10 @@ end
 
 register('rt3_claim', claim, 'allow-oom')
 register('rt3_state', state, 'allow-oom')
-register('rt3_mark', mark, 'allow-oom')
 register('rt3_touch', touch, 'allow-oom')
 register('rt3_list', list, 'allow-oom')
 register('rt3_listed', listed, 'allow-oom')
 register('rt3_beat', beat, 'allow-oom')
 register('rt3_create', create)
 register('rt3_report', report)
-register('rt3_end', finish)
-register('rt3_tails', tails, 'no-writes')
 register('rt3_hosts', hosts, 'no-writes')

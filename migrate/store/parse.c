@@ -328,18 +328,19 @@ int rt_store_parse_record(const redisReply *reply, const struct rt_key *key, str
 int rt_store_parse_tails(const redisReply *reply, struct rt_store_reply *out)
 {
     const redisReply *tails[2] = {element(reply, 6, REDIS_REPLY_STRING), element(reply, 7, REDIS_REPLY_STRING)};
-    uint64_t state, lost;
+    uint64_t state, lost, cut;
 
     if (integer(reply, 0, &state) || integer(reply, 1, &lost) || integer(reply, 2, &out->end.code) ||
         integer(reply, 3, &out->end.sig) || integer(reply, 4, &out->end.out) || integer(reply, 5, &out->end.err) ||
         !tails[0] || !tails[1] || integer(reply, 8, &out->outcome.life) ||
-        text(reply, 9, out->outcome.host, sizeof out->outcome.host)) {
+        text(reply, 9, out->outcome.host, sizeof out->outcome.host) || integer(reply, 10, &cut)) {
         return RT_EPROTO;
     }
     if (state != RT_SESSION_ENDED && !lost) {
         return RT_ENOTFOUND;
     }
     out->lost = lost != 0;
+    out->cut = cut != 0;
     for (size_t i = 0; i < 2; i++) {
         out->tail[i] = (struct rt_slice){(const uint8_t *)tails[i]->str, tails[i]->len};
     }

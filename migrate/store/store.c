@@ -244,7 +244,10 @@ static int start_run(struct rt_store_run *run, const struct rt_store_op *op)
     if (!run->command) {
         return RT_ENOMEM;
     }
-    return rt_redis_send(run->redis, run->command, run->size, 0, run_cb, run);
+    if (op->kind == RT_STORE_END) {
+        rc = rt_store_tails_count(run->store, op);
+    }
+    return rc ? rc : rt_redis_send(run->redis, run->command, run->size, 0, run_cb, run);
 }
 
 int rt_store_submit(struct rt_store *store, const struct rt_store_op *op)
@@ -369,6 +372,7 @@ static void ends_down_cb(void *ctx, const char *why)
 static void heart_cb(uv_timer_t *timer)
 {
     rt_store_registry_beat(timer->data);
+    rt_store_tails_beat(timer->data);
 }
 
 /* Start and stop. */
@@ -456,6 +460,8 @@ int rt_store_init(struct rt_store *store, uv_loop_t *loop, const struct rt_store
     store->loop = loop;
     store->config = *config;
     store->instance = config->instance;
+    store->tails.host_max = config->tails_host ? config->tails_host : RT_TAILS_HOST_BYTES;
+    store->tails.store_max = config->tails_all ? config->tails_all : RT_TAILS_ALL_BYTES;
     if (config->n_endpoints == 0 || config->n_endpoints > RT_ENDPOINTS_MAX || !config->host || !config->version ||
         !config->on_reply || !config->on_news) {
         return RT_EINVAL;

@@ -27,6 +27,9 @@ struct rt_store_config {
     struct rt_id instance;
     uint64_t op_timeout_ms;      /* 0: RT_REDIS_CALL_MS */
     uint64_t connect_timeout_ms; /* 0: RT_REDIS_CONNECT_MS */
+    /* Bytes of ended sessions' tails, of this host's and of all; 0: RT_TAILS_HOST_BYTES, RT_TAILS_ALL_BYTES. Beyond
+     * them the oldest are given up: exit status and offsets stay. The same for all hosts. */
+    uint64_t tails_host, tails_all;
 
     void *ctx;
     void (*on_reply)(void *ctx, const struct rt_store_reply *reply);
@@ -84,6 +87,17 @@ struct rt_store {
     char walk_at[RT_TENANT_MAX + RT_CID_MAX + 2];
     size_t walk_steps;
 
+    /* the budget of tails */
+    struct {
+        uint64_t host_max, store_max; /* bytes */
+        char host[RT_HOST_MAX + 1];   /* whose tails are swept now */
+        bool sweeping, due;           /* due: again after this one */
+        bool asked, failed;
+        size_t cutting;    /* removals under way */
+        uint64_t given_up; /* and not logged yet */
+        uint64_t beats;
+    } tails;
+
     int closing;
     void (*closed)(struct rt_store *store);
 };
@@ -111,5 +125,7 @@ void rt_store_set_sessions(struct rt_store *store, uint64_t sessions);
 void rt_store_stop(struct rt_store *store, void (*closed)(struct rt_store *store));
 
 #define RT_STORE_WAIT_MS UINT64_C(500)
+#define RT_TAILS_HOST_BYTES (UINT64_C(16) << 20)
+#define RT_TAILS_ALL_BYTES (UINT64_C(32) << 20)
 
 #endif

@@ -58,6 +58,11 @@ void rt_store_registry_beat(struct rt_store *store);
 bool rt_store_alive(const struct rt_store *store, uint64_t age_ms);
 void rt_store_news_up(struct rt_store *store, bool fresh);
 
+/* Counts the tails of an end that is about to be written on the same connection. Returns 0 or why it could not. */
+RT_MUST_CHECK int rt_store_tails_count(struct rt_store *store, const struct rt_store_op *end);
+/* A second has passed. */
+void rt_store_tails_beat(struct rt_store *store);
+
 void rt_store_log(struct rt_store *store, enum rt_store_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

@@ -57,7 +57,7 @@ struct rt_reply_msg {
     struct rt_registry_msg hosts[RT_AGENTS_MAX];
     size_t n_hosts;
     uint64_t code, sig, out, err;
-    bool lost;
+    bool lost, cut;
     uint64_t s, o;
     struct rt_slice data;
 };

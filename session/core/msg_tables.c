@@ -280,6 +280,7 @@ static const struct rt_msg_field reply[] = {
     INT(NEVER, rt_reply_msg, out),
     INT(NEVER, rt_reply_msg, err),
     BOOL(NEVER, rt_reply_msg, lost),
+    BOOL(NEVER, rt_reply_msg, cut),
     STREAM(NEVER, rt_reply_msg, s),
     INT(NEVER, rt_reply_msg, o),
     BIN(NEVER, rt_reply_msg, data, RT_TAIL_CHUNK),

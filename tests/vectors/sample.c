@@ -209,6 +209,7 @@ static const struct rt_reply_msg reply = {
     .out = 6,
     .err = 7,
     .lost = true,
+    .cut = true,
     .s = 2,
     .o = 65536,
     .data = BIN(tail),

@@ -273,9 +273,11 @@ struct retether_reply {
     size_t n_records;
     const struct retether_host *hosts;
     size_t n_hosts;
-    /* tails: the first part has the exit and the final offsets, each other a piece of stream at offset */
+    /* tails: the first part has the exit and the final offsets, each other a piece of stream at offset. A first part
+     * with a host is all: that host's agent has the output, and could not be asked */
     unsigned code, signal;
     bool lost;
+    bool cut; /* the output was given up, as the session store keeps only so much of it */
     uint64_t end[2];
     enum retether_stream stream;
     uint64_t offset;

@@ -77,8 +77,9 @@ struct box {
     enum rt_session_state state; /* in its record; RT_SESSION_NONE: there is none */
     uint64_t tail_code, tail_sig, tail_end[2];
     const char *tail[2];
-    bool tail_lost;
-    uint64_t later; /* so many requests are refused as RETRY_LATER */
+    bool tail_lost, tail_cut;
+    const char *tail_keeper; /* who has them, and cannot be dialled */
+    uint64_t later;          /* so many requests are refused as RETRY_LATER */
     unsigned requests;
     /* May be NULL. Returns whether it has answered. */
     bool (*on_request)(struct box *box, struct link *link, uint64_t id, const struct rt_request_msg *request);

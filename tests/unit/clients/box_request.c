@@ -50,6 +50,11 @@ static void tails(struct box *box, struct link *link, uint64_t id)
     reply.out = box->tail_end[0];
     reply.err = box->tail_end[1];
     reply.lost = box->tail_lost;
+    reply.cut = box->tail_cut;
+    if (box->tail_keeper != NULL) {
+        reply.n_hosts = 1;
+        reply.hosts[0].host = rt_slice_text(box->tail_keeper);
+    }
     reply.more = box->tail[0] != NULL || box->tail[1] != NULL;
     box_reply(link, id, &reply);
     for (unsigned s = 0; s < 2; s++) {

@@ -390,6 +390,31 @@ static void test_logs_after_the_end(void **state)
     assert_string_equal(p->text[0].data, "o\n");
 }
 
+/* Status and offsets are there, the output is not: given up, or with an agent that cannot be asked. */
+static void test_logs_without_output(void **state)
+{
+    struct program *p = *state;
+
+    p->box->state = RT_SESSION_ENDED;
+    p->box->refuse = RT_CLASS_ENDED;
+    p->box->refusals = 1000;
+    p->box->tail_code = 5;
+    p->box->tail_end[0] = 108;
+    p->box->tail_cut = true;
+    program_run(p, "logs web", 0);
+    assert_string_equal(p->text[0].data, "");
+    has(p, "108 bytes");
+    has(p, "retether: the last output of web was given up");
+    program_run(p, "wait web", 0);
+    assert_string_equal(p->text[0].data, "5\n");
+    p->box->tail_cut = false;
+    p->box->tail_keeper = "esx-7";
+    program_run(p, "logs web", 0);
+    has(p, "retether: the last output of web lies with the agent of esx-7");
+    program_run(p, "wait web", 0);
+    assert_string_equal(p->text[0].data, "5\n");
+}
+
 /* ---- run ---- */
 
 static void test_run_without_tether(void **state)
@@ -562,6 +587,7 @@ int main(void)
         TEST(test_status_of_its_own),
         TEST(test_logs),
         TEST(test_logs_after_the_end),
+        TEST(test_logs_without_output),
         TEST(test_run_without_tether),
         TEST(test_run_tether_ends),
         TEST(test_run),

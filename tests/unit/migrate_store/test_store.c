@@ -30,7 +30,7 @@ static const struct {
     {RT_STORE_END, "rt3_end", "*4\r\n:0\r\n:7\r\n:1\r\n" STR("5", "hosta")},
     {RT_STORE_GET, "HGETALL", "*2\r\n" STR("2", "st") STR("1", "2")},
     {RT_STORE_TAILS, "rt3_tails",
-     "*10\r\n:5\r\n:0\r\n:3\r\n:0\r\n:10\r\n:0\r\n" STR("2", "hi") NO_TEXT ":7\r\n" STR("5", "hostb")},
+     "*11\r\n:5\r\n:0\r\n:3\r\n:0\r\n:10\r\n:0\r\n" STR("2", "hi") NO_TEXT ":7\r\n" STR("5", "hostb") ":1\r\n"},
     {RT_STORE_MARK, "rt3_mark", "*4\r\n:0\r\n:7\r\n:1\r\n" STR("5", "hosta")},
     {RT_STORE_HOSTS, "rt3_hosts", "*2\r\n:1000\r\n*0\r\n"},
 };
@@ -95,6 +95,8 @@ static void test_right_answers(void **state)
     assert_int_equal(ask_with(RT_STORE_TAILS, "rt3_tails", kinds[7].right), 0);
     assert_int_equal(agent->reply.end.code, 3);
     assert_int_equal(agent->reply.tail[0].size, 2);
+    assert_string_equal(agent->reply.outcome.host, "hostb");
+    assert_true(agent->reply.cut);
     assert_int_equal(agent->n_errors_logged, 0);
 }
 
@@ -125,7 +127,8 @@ static void test_values_out_of_range(void **state)
 {
 #define CLAIM(verdict, life, epoch, host) "*9\r\n" verdict ":0\r\n" life epoch ":0\r\n" host ":0\r\n" NO_TEXT NO_TEXT
 #define FIELD(name_size, name, size, value) "*4\r\n" STR("2", "st") STR("1", "2") STR(name_size, name) STR(size, value)
-#define TAILS(state, code, tail) "*10\r\n" state ":0\r\n" code ":0\r\n:10\r\n:0\r\n" tail NO_TEXT ":7\r\n" NO_TEXT
+#define TAILS(state, code, tail)                                                                                       \
+    "*11\r\n" state ":0\r\n" code ":0\r\n:10\r\n:0\r\n" tail NO_TEXT ":7\r\n" NO_TEXT ":0\r\n"
     static const struct {
         enum rt_store_op_kind kind;
         const char *ask, *answer;
@@ -156,8 +159,10 @@ static void test_values_out_of_range(void **state)
         {RT_STORE_TAILS, "rt3_tails", TAILS(":5\r\n", ":-1\r\n", NO_TEXT)},
         {RT_STORE_TAILS, "rt3_tails", TAILS(":5\r\n", ":0\r\n", ":1\r\n")},
         {RT_STORE_TAILS, "rt3_tails", TAILS("+5\r\n", ":0\r\n", NO_TEXT)},
-        {RT_STORE_TAILS, "rt3_tails", "*10\r\n:5\r\n:0\r\n:0\r\n:0\r\n:0\r\n:0\r\n" NO_TEXT NO_TEXT ":-7\r\n" NO_TEXT},
-        {RT_STORE_TAILS, "rt3_tails", "*10\r\n:5\r\n:0\r\n:0\r\n:0\r\n:0\r\n:0\r\n" NO_TEXT NO_TEXT ":7\r\n:1\r\n"},
+        {RT_STORE_TAILS, "rt3_tails",
+         "*11\r\n:5\r\n:0\r\n:0\r\n:0\r\n:0\r\n:0\r\n" NO_TEXT NO_TEXT ":-7\r\n" NO_TEXT ":0\r\n"},
+        {RT_STORE_TAILS, "rt3_tails",
+         "*11\r\n:5\r\n:0\r\n:0\r\n:0\r\n:0\r\n:0\r\n" NO_TEXT NO_TEXT ":7\r\n:1\r\n:0\r\n"},
         {RT_STORE_HOSTS, "rt3_hosts", "*2\r\n:-1\r\n*0\r\n"},
         {RT_STORE_HOSTS, "rt3_hosts", "*2\r\n:1\r\n:0\r\n"},
     };
@@ -182,7 +187,7 @@ static void test_told_why(void **state)
     assert_int_equal(agent->reply.outcome.life, 9);
     assert_string_equal(agent->reply.outcome.host, "hostb");
     assert_int_equal(ask_with(RT_STORE_TAILS, "rt3_tails",
-                              "*10\r\n:2\r\n:0\r\n:0\r\n:0\r\n:0\r\n:0\r\n" NO_TEXT NO_TEXT ":7\r\n" NO_TEXT),
+                              "*11\r\n:2\r\n:0\r\n:0\r\n:0\r\n:0\r\n:0\r\n" NO_TEXT NO_TEXT ":7\r\n" NO_TEXT ":0\r\n"),
                      RT_ENOTFOUND);
     assert_int_equal(ask_with(RT_STORE_CREATE, "rt3_create", "*1\r\n:13\r\n"), 0);
     assert_int_equal(agent->reply.outcome.verdict, RT_CLASS_LIMIT);

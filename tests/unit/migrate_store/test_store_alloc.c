@@ -58,8 +58,9 @@ static void add_rules(struct fake *fake)
     fake_rule(fake, "rt3_report", "-ERR Function not found\r\n", FAKE_GO_ON, 0);
     fake_rule(fake, "rt3_end", "*4\r\n:0\r\n:7\r\n:1\r\n$5\r\nhosta\r\n", FAKE_GO_ON, 0);
     fake_rule(fake, "rt3_mark", "*4\r\n:0\r\n:7\r\n:1\r\n$5\r\nhosta\r\n", FAKE_GO_ON, 0);
-    fake_rule(fake, "rt3_tails", "*10\r\n:5\r\n:0\r\n:3\r\n:0\r\n:10\r\n:0\r\n$2\r\nhi\r\n$0\r\n\r\n:7\r\n$0\r\n\r\n",
-              FAKE_GO_ON, 0);
+    fake_rule(fake, "rt3_tails",
+              "*11\r\n:5\r\n:0\r\n:3\r\n:0\r\n:10\r\n:0\r\n$2\r\nhi\r\n$0\r\n\r\n:7\r\n$0\r\n\r\n:0\r\n", FAKE_GO_ON,
+              0);
     fake_rule(fake, "rt3_hosts", "*2\r\n:1000\r\n*2\r\n$1\r\nh\r\n$1\r\nx\r\n", FAKE_GO_ON, 0);
     fake_rule(fake, "HGETALL", RECORD, FAKE_GO_ON, 0);
     fake_rule(fake, "HGETALL rt:{t/gone}:r", "*0\r\n", FAKE_GO_ON, 0);
