@@ -71,6 +71,23 @@ static uint64_t wall_cb(void *ctx)
     return (uint64_t)wall.tv_sec * 1000 + (uint64_t)wall.tv_nsec / 1000000;
 }
 
+/* A socket file that somebody has removed leaves the agent unreachable. */
+static void look_after(struct rt_shell *shell, struct rt_shell_listener *at, uint64_t now)
+{
+    char why[RT_TEXT_MAX], where[RT_ENDPOINT_TEXT_MAX];
+    int rc = rt_listener_renew(&at->listener, why, sizeof why);
+
+    if (rc > 0) {
+        rt_endpoint_print(&at->listener.config.endpoint, where, sizeof where);
+        rt_log_note(&shell->log, RT_LOG_WARN, RT_LOG_LISTENER, "listener", now,
+                    "%s: somebody has removed the socket; made anew", where);
+    } else if (rc < 0 && !at->gone_told) {
+        rt_log_note(&shell->log, RT_LOG_ERROR, RT_LOG_LISTENER, "listener", now,
+                    "the socket has been removed, and cannot be made anew, which is tried each second: %s", why);
+    }
+    at->gone_told = rc < 0;
+}
+
 static void beat_cb(uv_timer_t *timer)
 {
     struct rt_shell *shell = timer->data;
@@ -89,6 +106,9 @@ static void beat_cb(uv_timer_t *timer)
                         at->role == RT_PEER_GUEST ? "a guests'" : "a clients'",
                         (unsigned long long)(at->listener.refused - at->refused_told));
             at->refused_told = at->listener.refused;
+        }
+        if (shell->phase == RT_SHELL_RUNNING) {
+            look_after(shell, at, now);
         }
     }
     rt_log_flush(&shell->log, now);

@@ -63,6 +63,7 @@ struct rt_shell_listener {
     struct rt_listener listener;
     enum rt_peer_role role;
     uint64_t refused_told;
+    bool gone_told; /* that its socket file is gone, and cannot be made anew */
 };
 
 enum rt_shell_phase { RT_SHELL_STARTING, RT_SHELL_RUNNING, RT_SHELL_STOPPING, RT_SHELL_CLOSING };

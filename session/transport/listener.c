@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -35,7 +36,7 @@ static bool answers(const struct rt_endpoint *endpoint)
     return yes;
 }
 
-static int bind_unix(struct rt_listener *listener, char *why, size_t why_size)
+static int bind_unix(struct rt_listener *listener, int fd, char *why, size_t why_size)
 {
     const struct rt_endpoint *endpoint = &listener->config.endpoint;
     const char *path = rt_endpoint_path(endpoint);
@@ -52,7 +53,7 @@ static int bind_unix(struct rt_listener *listener, char *why, size_t why_size)
             return fail(listener, errno, "remove the old socket", why, why_size);
         }
     }
-    if (bind(listener->fd, &endpoint->addr.any, endpoint->size) != 0) {
+    if (bind(fd, &endpoint->addr.any, endpoint->size) != 0) {
         return fail(listener, errno, "bind", why, why_size);
     }
     /* Before listen(2) nobody can connect, so there is no moment with other permissions. */
@@ -87,15 +88,19 @@ static int bind_inet(struct rt_listener *listener, char *why, size_t why_size)
     return 0;
 }
 
-/* The socket file, unless another one has taken its place. */
-static void remove_socket(const struct rt_listener *listener)
+/* Whether the socket file is there, and no other one has taken its place. */
+static bool has_socket(const struct rt_listener *listener)
 {
-    const char *path = rt_endpoint_path(&listener->config.endpoint);
     struct stat info;
 
-    if (listener->socket_ino != 0 && lstat(path, &info) == 0 && info.st_dev == listener->socket_dev &&
-        info.st_ino == listener->socket_ino) {
-        (void)unlink(path);
+    return listener->socket_ino != 0 && lstat(rt_endpoint_path(&listener->config.endpoint), &info) == 0 &&
+           info.st_dev == listener->socket_dev && info.st_ino == listener->socket_ino;
+}
+
+static void remove_socket(const struct rt_listener *listener)
+{
+    if (has_socket(listener)) {
+        (void)unlink(rt_endpoint_path(&listener->config.endpoint));
     }
 }
 
@@ -198,7 +203,7 @@ int rt_listener_open(struct rt_listener *listener, uv_loop_t *loop, const struct
     if (listener->fd < 0) {
         return fail(listener, errno, "socket", why, why_size);
     }
-    err = config->endpoint.kind == RT_ENDPOINT_UNIX ? bind_unix(listener, why, why_size)
+    err = config->endpoint.kind == RT_ENDPOINT_UNIX ? bind_unix(listener, listener->fd, why, why_size)
                                                     : bind_inet(listener, why, why_size);
     if (err != 0) {
         goto err_socket;
@@ -225,6 +230,36 @@ err_socket:
     (void)close(listener->fd);
     listener->fd = -1;
     return err;
+}
+
+int rt_listener_renew(struct rt_listener *listener, char *why, size_t why_size)
+{
+    int fd, rc;
+
+    if (listener->config.endpoint.kind != RT_ENDPOINT_UNIX || listener->fd < 0 || has_socket(listener)) {
+        return 0;
+    }
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        return fail(listener, errno, "socket", why, why_size);
+    }
+    rc = bind_unix(listener, fd, why, why_size);
+    if (rc == 0 && listen(fd, RT_LISTENER_BACKLOG) != 0) {
+        rc = fail(listener, errno, "listen", why, why_size);
+        remove_socket(listener);
+    }
+    if (rc != 0) {
+        (void)close(fd);
+        return rc;
+    }
+    /* Those who connected before the file went are still in the old socket's backlog. */
+    accept_cb(&listener->poll, 0, UV_READABLE);
+    (void)uv_timer_stop(&listener->timer);
+    (void)uv_poll_stop(&listener->poll);
+    rc = dup3(fd, listener->fd, O_CLOEXEC) < 0 ? fail(listener, errno, "dup", why, why_size) : 1;
+    (void)close(fd);
+    (void)uv_poll_start(&listener->poll, UV_READABLE, accept_cb);
+    return rc;
 }
 
 void rt_listener_release(struct rt_listener *listener)

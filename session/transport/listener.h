@@ -68,6 +68,11 @@ RT_MUST_CHECK int rt_listener_open(struct rt_listener *listener, uv_loop_t *loop
                                    const struct rt_listener_config *config, const struct rt_listener_ops *ops,
                                    char *why, size_t why_size);
 
+/* Whether a unix socket's file is still there, and ours: else nobody can connect any more, and nothing else tells. Then
+ * it is made anew, without an end for open connections. Returns 0 (there is nothing to do; other kinds of socket), 1
+ * (made anew), or a code as rt_listener_open() with `why` filled: try again later. */
+RT_MUST_CHECK int rt_listener_renew(struct rt_listener *listener, char *why, size_t why_size);
+
 /* One accepted connection has ended. Also allowed after the close, as long as the memory is there. */
 void rt_listener_release(struct rt_listener *listener);
 

@@ -331,6 +331,19 @@ static void test_accept_cap(void **state)
     }
 }
 
+/* Somebody cleans up too much: a socket that is gone is made anew. */
+static void test_removed_socket(void **state)
+{
+    struct daemon *daemon = *state;
+    struct peer peer;
+
+    daemon_up(daemon, NULL);
+    assert_int_equal(unlink(daemon->client), 0);
+    daemon_until(daemon, "somebody has removed the socket; made anew", 1, 5000);
+    peer_client(&peer, daemon->client);
+    peer_close(&peer);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -343,6 +356,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_bad_keys, daemon_setup, daemon_teardown),
         cmocka_unit_test_setup_teardown(test_duplicate_name, daemon_setup, daemon_teardown),
         cmocka_unit_test_setup_teardown(test_accept_cap, daemon_setup, daemon_teardown),
+        cmocka_unit_test_setup_teardown(test_removed_socket, daemon_setup, daemon_teardown),
         cmocka_unit_test_setup_teardown(test_term, daemon_setup, daemon_teardown),
     };
 
