@@ -328,30 +328,6 @@ void rt_ag_session_timer(struct rt_agent *agent, struct ag_session *session)
     rt_ag_session_settle(agent, session);
 }
 
-/* A report that does not fit is stored without its last attachments, then without its last processes. Returns its size,
- * 0 for one that is malformed. */
-static size_t shorten(struct rt_agent *agent, const uint8_t *data, size_t size, uint8_t out[RT_REPORT_MAX])
-{
-    struct rt_report_msg *report = agent->report;
-    char why[RT_TEXT_MAX];
-    int used;
-
-    if (rt_msg_decode(RT_MSG_REPORT, data, size, report, why, sizeof why) != 0) {
-        return 0;
-    }
-    if (size <= RT_REPORT_MAX) {
-        memcpy(out, data, size);
-        return size;
-    }
-    used = rt_msg_encode(RT_MSG_REPORT, report, out, RT_REPORT_MAX);
-    while (used < 0 && (report->n_atts > 0 || report->n_procs > 0)) {
-        report->n_procs -= report->n_atts == 0;
-        report->n_atts -= report->n_atts > 0;
-        used = rt_msg_encode(RT_MSG_REPORT, report, out, RT_REPORT_MAX);
-    }
-    return used < 0 ? 0 : (size_t)used;
-}
-
 void rt_ag_session_write_report(struct rt_agent *agent, struct ag_session *session)
 {
     struct rt_store_op op = {.kind = RT_STORE_REPORT, .key = session->key};
@@ -390,7 +366,7 @@ void rt_ag_session_report(struct rt_agent *agent, struct ag_session *session, co
 {
     uint8_t small[RT_REPORT_MAX], *copy;
 
-    size = shorten(agent, data, size, small);
+    size = rt_ag_report_shorten(agent, data, size, small);
     if (size == 0 || (size == session->report_size && memcmp(small, session->report, size) == 0)) {
         return;
     }

@@ -6,6 +6,7 @@
 #include "broker/core/hash.h"
 #include "broker/core/list.h"
 #include "broker/core/timer.h"
+#include "migrate/core/store_op.h"
 #include "migrate/core/ticket.h"
 #include "session/core/class.h"
 #include "session/core/limits.h"
@@ -76,6 +77,9 @@ void rt_ag_session_guest_gone(struct rt_agent *agent, struct ag_session *session
 void rt_ag_session_orphan(struct rt_agent *agent, struct ag_session *session, uint64_t life, uint64_t epoch);
 void rt_ag_session_timer(struct rt_agent *agent, struct ag_session *session);
 void rt_ag_session_report(struct rt_agent *agent, struct ag_session *session, const uint8_t *data, size_t size);
+/* The report as a record takes it: what runs, and who is there, goes last; what is left out is counted. Returns its
+ * size, 0 for one that is malformed. */
+size_t rt_ag_report_shorten(struct rt_agent *agent, const uint8_t *data, size_t size, uint8_t out[RT_REPORT_MAX]);
 void rt_ag_session_write_report(struct rt_agent *agent, struct ag_session *session);
 void rt_ag_state_reply(struct rt_agent *agent, const struct ag_op *op, const struct rt_store_reply *reply);
 void rt_ag_report_reply(struct rt_agent *agent, const struct ag_op *op, const struct rt_store_reply *reply);

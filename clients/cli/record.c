@@ -173,11 +173,14 @@ void cli_record_json(struct cli_text *text, const struct retether_record *record
             process_json(text, record, &record->processes[i]);
         }
         cli_json_end(text, ']');
+        cli_json_number(text, "processes_exited", record->processes_exited);
+        cli_json_number(text, "processes_more", record->processes_more);
         cli_json_begin(text, "attachments", '[');
         for (size_t i = 0; i < record->n_attachments; i++) {
             holder_json(text, record, &record->attachments[i]);
         }
         cli_json_end(text, ']');
+        cli_json_number(text, "attachments_more", record->attachments_more);
     }
     cli_json_close(text);
 }
@@ -357,6 +360,14 @@ static void holders_page(struct cli_text *text, const struct retether_record *re
     cli_table_print(&table, text, "");
 }
 
+/* What stands for rows that are not there. */
+static void more_line(struct cli_text *text, uint64_t n, const char *one, const char *many)
+{
+    if (n > 0) {
+        cli_text_printf(text, "and %" PRIu64 " more %s\n", n, n == 1 ? one : many);
+    }
+}
+
 void cli_record_page(struct cli_text *text, const struct retether_record *record, bool colours)
 {
     char heads[] = "CONTAINER .";
@@ -392,9 +403,12 @@ void cli_record_page(struct cli_text *text, const struct retether_record *record
     if (record->n_processes > 0) {
         streams_page(text, record, colours);
     }
+    more_line(text, record->processes_more, "process", "processes");
+    more_line(text, record->processes_exited, "command, which has ended", "commands, which have ended");
     if (record->n_attachments > 0) {
         holders_page(text, record, colours);
     }
+    more_line(text, record->attachments_more, "attachment", "attachments");
 }
 
 void cli_moves_page(struct cli_text *text, const struct retether_record *record, bool colours)

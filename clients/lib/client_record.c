@@ -69,6 +69,9 @@ static void fill_report(const struct rt_slice *report, struct arrays *arrays, st
     if (report->size == 0 || rt_msg_decode(RT_MSG_REPORT, report->data, report->size, &msg, why, sizeof(why)) != 0) {
         return;
     }
+    record->processes_exited = msg.done;
+    record->processes_more = msg.pmore;
+    record->attachments_more = msg.amore;
     record->n_processes = msg.n_procs;
     for (size_t i = 0; i < msg.n_procs; i++) {
         fill_process(&msg.procs[i], &arrays->processes[i]);

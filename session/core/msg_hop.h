@@ -61,6 +61,8 @@ struct rt_report_msg {
     size_t n_procs;
     struct rt_report_att atts[RT_ATTS_MAX];
     size_t n_atts;
+    uint64_t done;         /* exec'd processes that have ended and are not among procs */
+    uint64_t pmore, amore; /* processes and attachments that there was no room for */
 };
 
 struct rt_refuse_msg {

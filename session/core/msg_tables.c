@@ -101,6 +101,9 @@ static const struct rt_msg_table report_att_table = SUB_TABLE(rt_report_att, rep
 static const struct rt_msg_field report[] = {
     MAPS(ALWAYS, rt_report_msg, procs, &report_proc_table),
     MAPS(ALWAYS, rt_report_msg, atts, &report_att_table),
+    INT(NEVER, rt_report_msg, done),
+    INT(NEVER, rt_report_msg, pmore),
+    INT(NEVER, rt_report_msg, amore),
 };
 
 static const struct rt_msg_field refuse[] = {

@@ -20,7 +20,7 @@
  * forgotten when RT_FINISHED_MAX newer ones are there and nobody is attached to it. The main process stays as it is:
  * its output is the container's last words. */
 
-static bool is_attached(const struct rt_tether *t, const struct rt_proc *proc)
+bool rt_tether_is_attached(const struct rt_tether *t, const struct rt_proc *proc)
 {
     for (size_t i = 0; i < RT_ATTS_MAX; i++)
         if (t->atts[i].used && t->atts[i].proc == proc->id)
@@ -73,7 +73,7 @@ static void keep(struct rt_tether *t, struct rt_proc *proc)
     if (t->n_finished == RT_FINISHED_MAX) {
         size_t oldest = 0;
 
-        while (oldest < t->n_finished && is_attached(t, t->finished[oldest]))
+        while (oldest < t->n_finished && rt_tether_is_attached(t, t->finished[oldest]))
             oldest++;
         if (oldest == t->n_finished) {
             rt_tether_free_proc(proc);

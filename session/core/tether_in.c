@@ -199,6 +199,7 @@ static void exec(struct rt_tether *t, const struct rt_down_item *item, uint8_t *
             if (t->procs[i] == proc)
                 t->procs[i] = NULL;
         rt_tether_free_proc(proc);
+        t->next_proc--;
         return;
     }
     att->hold_ms = item->hold < RT_HOLD_MAX_MS ? item->hold : RT_HOLD_MAX_MS;

@@ -12,6 +12,7 @@
 #include "session/core/slice.h"
 #include "session/core/tether.h"
 #include "session/core/tether_att.h"
+#include "session/core/tether_done.h"
 #include "session/core/tether_machine.h"
 #include "session/core/tether_proc.h"
 
@@ -112,6 +113,10 @@ static void put_report(struct rt_tether *t, struct writer *w, uint64_t now)
     for (size_t i = 0; i < RT_PROCS_MAX; i++)
         if (t->procs[i])
             report_proc(t->procs[i], &report.procs[report.n_procs++]);
+    for (size_t i = 0; i < t->n_finished && report.n_procs < RT_PROCS_MAX; i++)
+        if (rt_tether_is_attached(t, t->finished[i]))
+            report_proc(t->finished[i], &report.procs[report.n_procs++]);
+    report.done = t->next_proc - report.n_procs;
     for (size_t i = 0; i < RT_ATTS_MAX; i++)
         if (t->atts[i].used)
             report_att(&t->atts[i], &report.atts[report.n_atts++]);

@@ -72,6 +72,9 @@ static const struct rt_report_msg report = {
               .obs = true},
              {.id = BIN(nonce), .n_cons = 3, .n_app = 2}},
     .n_atts = 2,
+    .done = 995,
+    .pmore = 3,
+    .amore = 40,
 };
 
 static const struct rt_refuse_msg refuse = {

@@ -252,6 +252,8 @@ struct retether_record {
     size_t n_processes;
     const struct retether_holder *attachments;
     size_t n_attachments;
+    /* Commands that have ended and are not listed; processes and attachments that the report had no room for. */
+    uint64_t processes_exited, processes_more, attachments_more;
 };
 
 struct retether_host {

@@ -293,6 +293,19 @@ static void test_record_pages(void **state)
                                       "2        exited 4  stdout     0     5     5 B\n"));
     assert_non_null(strstr(text.data, "abcd0000    0        holding         stdout       600  500 B  29 s\n"));
     assert_non_null(strstr(text.data, "01000000    2        observer, away  stdout         5    0 B     -\n"));
+    assert_null(strstr(text.data, "more"));
+    cli_text_free(&text);
+    record.processes_exited = 995;
+    record.processes_more = 1;
+    record.attachments_more = 3;
+    cli_record_page(&text, &record, false);
+    assert_non_null(
+        strstr(text.data, "     5 B\nand 1 more process\nand 995 more commands, which have ended\n\nATTACHMENT"));
+    assert_non_null(strstr(text.data, "     -\nand 3 more attachments\n"));
+    cli_text_free(&text);
+    cli_record_json(&text, &record, true);
+    assert_non_null(strstr(text.data, "],\"processes_exited\":995,\"processes_more\":1,\"attachments\":["));
+    assert_non_null(strstr(text.data, "],\"attachments_more\":3}"));
     cli_text_free(&text);
     cli_table_init(&table, heads, false);
     record.made_ms = cli_now_ms() + 1000;

@@ -141,6 +141,9 @@ static bool answer_record(struct box *box, struct link *link, uint64_t id, const
                                             .n_app = 2,
                                             .hold = 99,
                                             .obs = true};
+    report.done = 14;
+    report.pmore = 15;
+    report.amore = 16;
     size = rt_msg_encode(RT_MSG_REPORT, &report, bytes, sizeof(bytes));
     assert_true(size > 0);
     reply.n_recs = 1;
@@ -184,6 +187,9 @@ static void test_show(void **state)
     assert_int_equal(answer.process.code, 8);
     assert_int_equal(answer.process.base[1], 2);
     assert_int_equal(answer.process.head[2], 30);
+    assert_int_equal(answer.record.processes_exited, 14);
+    assert_int_equal(answer.record.processes_more, 15);
+    assert_int_equal(answer.record.attachments_more, 16);
     assert_int_equal(answer.record.n_attachments, 1);
     assert_memory_equal(answer.holder.id, "0123456789abcdef", 16);
     assert_true(answer.holder.bound && answer.holder.observer);

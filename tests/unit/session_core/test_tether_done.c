@@ -4,6 +4,7 @@
 #include "session/core/frame.h"
 #include "session/core/limits.h"
 #include "session/core/msg.h"
+#include "session/core/msg_hop.h"
 #include "session/core/msg_stream.h"
 #include "session/core/slice.h"
 #include "session/core/tether.h"
@@ -343,6 +344,37 @@ static void test_attached_are_remembered(void **state)
     tx_close(&tx);
 }
 
+/* A report lists what runs and what somebody is attached to; the rest is a number. */
+static void test_report(void **state)
+{
+    (void)state;
+    static struct rt_report_msg report;
+    uint32_t attached, runs;
+    open_box();
+    attached = exec(200, HOLD);
+    attach(200, HOLD);
+    tx_exit(&tx, attached, 0);
+    for (unsigned i = 0; i < 30; i++) {
+        uint32_t proc = exec((uint8_t)(2 + i), HOLD);
+        attach((uint8_t)(2 + i), HOLD);
+        tx_exit(&tx, proc, 0);
+        tx_detach(&tx, channel);
+    }
+    runs = exec(201, HOLD);
+    tx_run(&tx, RT_REPORT_INTERVAL_MS, true);
+    (void)tx_take(&tx);
+    tx_decode(tx_frame(&tx, RT_REPORT, 0, 0), RT_MSG_REPORT, &report);
+    assert_int_equal(report.n_procs, 3);
+    assert_int_equal(report.procs[0].p, 0);
+    assert_int_equal(report.procs[1].p, runs);
+    assert_int_equal(report.procs[1].st, 1);
+    assert_int_equal(report.procs[2].p, attached);
+    assert_int_equal(report.procs[2].st, 2);
+    assert_int_equal(report.done, 30);
+    assert_int_equal(report.n_atts, 3);
+    tx_close(&tx);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -354,6 +386,7 @@ int main(void)
         cmocka_unit_test(test_observer_comes_late),
         cmocka_unit_test(test_forgotten_in_spite_of_moves),
         cmocka_unit_test(test_attached_are_remembered),
+        cmocka_unit_test(test_report),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
