@@ -32,6 +32,7 @@ const struct sim_fault_kind sim_fault_kinds[SIM_FAULTS] = {
     [FAULT_MOVE_BACK_TO_BACK] = {"move back to back", true},
     [FAULT_MOVE_ABORTED] = {"move aborted", true},
     [FAULT_MOVE_TO_AND_FRO] = {"to and fro", true},
+    [FAULT_MANY_AGENTS] = {"many agents", true},
     [FAULT_AGENT_CRASH] = {"agent crash", true},
     [FAULT_AGENT_PAUSE] = {"agent pause", true},
     [FAULT_AGENT_STOP] = {"agent stop", true},
@@ -438,6 +439,7 @@ void sim_fault_once(void)
         done = sim_change_key();
         break;
     case FAULT_TICKET_TTL: /* drawn with the run */
+    case FAULT_MANY_AGENTS:
         break;
     case FAULT_LINK_SLOW:
         done = slow();

@@ -17,6 +17,7 @@ enum sim_fault {
     FAULT_MOVE_BACK_TO_BACK,
     FAULT_MOVE_ABORTED,
     FAULT_MOVE_TO_AND_FRO,
+    FAULT_MANY_AGENTS, /* no fault: runs with some hundred */
     FAULT_AGENT_CRASH,
     FAULT_AGENT_PAUSE,
     FAULT_AGENT_STOP,

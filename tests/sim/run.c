@@ -31,6 +31,17 @@
 #define END_US 15000000
 #define FORK_END_US 120000000 /* two slow retries after a lease */
 
+/* One run of 50 has hundreds. */
+static int how_many_agents(const struct sim_options *options)
+{
+    if (options->agents != 0)
+        return (int)options->agents;
+    if (!sim_draws(FAULT_MANY_AGENTS) || sim_random(50) != 0)
+        return SIM_AGENTS;
+    sim.stats.faults[FAULT_MANY_AGENTS]++;
+    return 100 + (int)sim_random(SIM_AGENTS_MAX - 99);
+}
+
 static void set_up(const struct sim_options *options)
 {
     sim.options = *options;
@@ -39,7 +50,7 @@ static void set_up(const struct sim_options *options)
         sim.rng = 1;
     (void)sim_random(2);
     sim_store_reset();
-    sim.n_agents = options->agents != 0 ? (int)options->agents : SIM_AGENTS;
+    sim.n_agents = how_many_agents(options);
     sim.n_containers = 1 + (int)sim_random(SIM_CONTAINERS);
     sim.allow_forks = sim_chance(35);
     if (sim_draws(FAULT_TICKET_TTL) && sim_chance(30)) {
