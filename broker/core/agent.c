@@ -6,6 +6,7 @@
 #include "broker/core/channel.h"
 #include "broker/core/end.h"
 #include "broker/core/guest.h"
+#include "broker/core/hosts.h"
 #include "broker/core/link.h"
 #include "broker/core/list.h"
 #include "broker/core/machine.h"
@@ -44,6 +45,8 @@ struct rt_agent *rt_agent_new(const struct rt_agent_config *config, uint64_t now
     ag_list_init(&agent->idle);
     ag_list_init(&agent->retakes);
     ag_list_init(&agent->ends);
+    ag_list_init(&agent->wanted);
+    agent->walk_first = true;
     agent->kept_delay = AG_STORE_RETRY_MS;
     agent->links = calloc(AG_SLOTS, sizeof(struct ag_link *));
     agent->ops = calloc(AG_SLOTS, sizeof(struct ag_op *));
@@ -110,7 +113,7 @@ void rt_agent_free(struct rt_agent *agent)
     }
     free(agent->links);
     free(agent->ops);
-    free(agent->hosts);
+    rt_ag_hosts_free(agent);
     free(agent->scratch);
     free(agent->reply);
     free(agent->report);

@@ -5,6 +5,7 @@
 #include "broker/core/agent.h"
 #include "broker/core/channel.h"
 #include "broker/core/end.h"
+#include "broker/core/hosts.h"
 #include "broker/core/link.h"
 #include "broker/core/machine.h"
 #include "broker/core/request.h"
@@ -106,8 +107,8 @@ bool rt_ag_moved_msg(const struct rt_agent *agent, const struct ag_session *sess
     if (!rt_ag_session_known(agent, session) || strcmp(session->host, agent->config.host) == 0) {
         return false;
     }
-    row = rt_ag_host(agent, session->host);
-    if (row == NULL || !row->alive || row->n_addr == 0) {
+    row = rt_ag_host_reach(agent, session->host);
+    if (row == NULL) {
         return false;
     }
     refuse->c = RT_CLASS_MOVED;

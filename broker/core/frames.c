@@ -6,6 +6,7 @@
 #include "broker/core/attach.h"
 #include "broker/core/end.h"
 #include "broker/core/guest.h"
+#include "broker/core/hosts.h"
 #include "broker/core/link.h"
 #include "broker/core/machine.h"
 #include "broker/core/request.h"
@@ -23,6 +24,32 @@
 #include <string.h>
 
 /* The frames that end at the agent. Which peer may send what in which state has been checked. */
+
+/* The hosts whose names follow this one's, and around: so the clients of a large cluster are spread over it. */
+static void list_agents(struct rt_agent *agent, struct rt_welcome_msg *msg)
+{
+    size_t first = rt_ag_hosts_behind(agent, agent->config.host);
+
+    for (size_t i = 0; i < agent->n_hosts; i++) {
+        const struct ag_host *known = agent->hosts[(first + i) % agent->n_hosts];
+        const struct rt_store_host *row = rt_ag_host_reach(agent, known->row.host);
+        struct rt_host_msg *out = &msg->agents[msg->n_agents];
+
+        if (row == NULL) {
+            continue;
+        }
+        if (msg->n_agents == RT_AGENTS_MAX) {
+            msg->more = true;
+            return;
+        }
+        out->host = rt_slice_text(row->host);
+        out->n_addr = row->n_addr;
+        for (size_t k = 0; k < row->n_addr; k++) {
+            out->addr[k] = rt_slice_text(row->addr[k]);
+        }
+        msg->n_agents++;
+    }
+}
 
 static void welcome_client(struct rt_agent *agent, struct ag_link *link)
 {
@@ -42,19 +69,7 @@ static void welcome_client(struct rt_agent *agent, struct ag_link *link)
         msg->agents[0].addr[i] = rt_slice_text(agent->config.addr[i]);
     }
     msg->n_agents = 1;
-    for (size_t i = 0; i < agent->n_hosts && msg->n_agents < RT_AGENTS_MAX; i++) {
-        const struct rt_store_host *row = &agent->hosts[i];
-        struct rt_host_msg *out = &msg->agents[msg->n_agents];
-        if (!row->alive || strcmp(row->host, agent->config.host) == 0) {
-            continue;
-        }
-        out->host = rt_slice_text(row->host);
-        out->n_addr = row->n_addr;
-        for (size_t k = 0; k < row->n_addr; k++) {
-            out->addr[k] = rt_slice_text(row->addr[k]);
-        }
-        msg->n_agents++;
-    }
+    list_agents(agent, msg);
     err = rt_ag_send_msg(agent, link, &frame, RT_MSG_WELCOME, msg);
     free(msg);
     if (err != 0) {

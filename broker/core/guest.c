@@ -3,6 +3,7 @@
 #include "broker/core/guest.h"
 
 #include "broker/core/agent.h"
+#include "broker/core/hosts.h"
 #include "broker/core/link.h"
 #include "broker/core/machine.h"
 #include "broker/core/session.h"
@@ -181,6 +182,10 @@ void rt_ag_guest_hello(struct rt_agent *agent, struct ag_link *link, const struc
         return;
     }
     memset(&ticket, 0, sizeof ticket);
+    if (agent->taken) {
+        rt_ag_link_refuse_text(agent, link, RT_CLASS_RETRY_LATER, "another live agent goes by this host's name");
+        return;
+    }
     err = open_token(agent, link, hello, &ticket, why);
     if (err != 0) {
         refuse_token(agent, link, err, why);
@@ -304,42 +309,16 @@ void rt_ag_guest_silent(struct rt_agent *agent, struct ag_link *link)
 
 /* Another host serves another start of this container: its join waits, unless that host is dead. Returns whether the
  * test goes on. */
-static bool owner_looked_up(struct rt_agent *agent, struct ag_link *link, const char *owner)
+static bool owner_is_dead(struct rt_agent *agent, struct ag_link *link, const char *owner)
 {
-    struct ag_claim *made = link->claim;
-    const struct rt_store_host *row = rt_ag_host(agent, owner);
-    struct rt_store_op op = {.kind = RT_STORE_HOSTS};
-    struct ag_op about = {.link = link->id};
+    struct rt_claim *claim = &link->claim->claim;
 
-    if (owner[0] == '\0' || strcmp(owner, agent->config.host) == 0 || made->claim.dead_host[0] != '\0' ||
-        (row != NULL && row->alive)) {
+    if (owner[0] == '\0' || claim->dead_host[0] != '\0' || !rt_ag_host_dead(agent, owner)) {
         return false;
     }
-    if (row != NULL || made->looked) {
-        rt_slice_copy(rt_slice_text(owner), made->claim.dead_host, sizeof made->claim.dead_host);
-        test(agent, link);
-        return true;
-    }
-    made->looked = true;
-    link->op = rt_ag_store(agent, &op, &about);
-    if (link->op == 0) {
-        return false;
-    }
-    link->claim_at = agent->now + RT_CLAIM_TIMEOUT_MS;
-    rt_ag_link_arm(agent, link);
+    rt_slice_copy(rt_slice_text(owner), claim->dead_host, sizeof claim->dead_host);
+    test(agent, link);
     return true;
-}
-
-void rt_ag_guest_hosts_reply(struct rt_agent *agent, struct ag_link *link, const struct rt_store_reply *reply)
-{
-    if (reply->error != 0) {
-        rt_ag_guest_silent(agent, link);
-        return;
-    }
-    for (size_t i = 0; i < reply->n_hosts; i++) {
-        (void)rt_ag_host_note(agent, &reply->hosts[i]);
-    }
-    test(agent, link); /* names the owner again, and now its row is known, or there is none */
 }
 
 /* A join that this host's own record keeps out, while nobody serves it here: after a grace it is written lost. */
@@ -374,7 +353,7 @@ void rt_ag_test_reply(struct rt_agent *agent, const struct ag_op *op, const stru
         welcome(agent, link);
     } else {
         if (outcome->verdict == RT_CLASS_RETRY_LATER) {
-            if (owner_looked_up(agent, link, outcome->host)) {
+            if (owner_is_dead(agent, link, outcome->host)) {
                 return;
             }
             if (strcmp(outcome->host, agent->config.host) == 0) {

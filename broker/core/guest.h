@@ -24,7 +24,6 @@ struct ag_claim { /* from the hello to the answer of the take */
     struct rt_claim claim;
     uint64_t life; /* granted by the welcome */
     bool draining;
-    bool looked;                    /* the owner's heartbeat was looked up */
     bool provisional;               /* welcomed without the store */
     uint8_t unproven;               /* of the ticket presented */
     char bound_to[RT_HOST_MAX + 1]; /* of the token presented */
@@ -34,6 +33,5 @@ void rt_ag_guest_hello(struct rt_agent *agent, struct ag_link *link, const struc
 void rt_ag_guest_confirm(struct rt_agent *agent, struct ag_link *link);
 void rt_ag_guest_silent(struct rt_agent *agent, struct ag_link *link); /* the store did not answer in time */
 void rt_ag_test_reply(struct rt_agent *agent, const struct ag_op *op, const struct rt_store_reply *reply);
-void rt_ag_guest_hosts_reply(struct rt_agent *agent, struct ag_link *link, const struct rt_store_reply *reply);
 
 #endif

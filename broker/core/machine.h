@@ -6,6 +6,7 @@
 #include "broker/core/agent.h"
 #include "broker/core/list.h"
 #include "broker/core/timer.h"
+#include "migrate/core/watch.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -21,6 +22,7 @@ enum ag_timer_kind { AG_TIMER_LINK, AG_TIMER_SESSION, AG_TIMER_HELD, AG_TIMER_AS
 
 struct ag_chan;
 struct ag_held;
+struct ag_host;
 struct ag_link;
 struct ag_op;
 struct ag_session;
@@ -45,9 +47,15 @@ struct rt_agent {
     uint32_t kept_delay; /* ms */
     bool store_up, census_done, stopping;
     uint64_t whole_at; /* the store is whole from here on; UINT64_MAX: not known */
-    struct rt_store_host *hosts;
+    bool taken;        /* another agent goes by this host's name: nobody is served */
+    /* hosts.c */
+    struct ag_host **hosts; /* owned, in the order of the names */
     size_t n_hosts;
-    rt_link_id run_link; /* frames of the input that wait to be sent with one call */
+    struct ag_list wanted; /* ag_host.wanted */
+    struct rt_touch touch;
+    bool walking, walk_first;
+    char walked[RT_HOST_MAX + 1]; /* the walk through the registry goes on behind it */
+    rt_link_id run_link;          /* frames of the input that wait to be sent with one call */
     uint8_t *run;
     size_t run_size;
     uint8_t *scratch; /* [RT_FRAME_HEADER + RT_FRAME_PAYLOAD_MAX] */

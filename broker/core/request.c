@@ -4,6 +4,7 @@
 
 #include "broker/core/audit.h"
 #include "broker/core/end.h"
+#include "broker/core/hosts.h"
 #include "broker/core/link.h"
 #include "broker/core/machine.h"
 #include "broker/core/session.h"
@@ -50,7 +51,7 @@ void rt_ag_ask_free(struct rt_agent *agent, struct ag_ask *ask)
     }
 }
 
-static void send_reply(struct rt_agent *agent, struct ag_link *link, uint64_t request, const struct rt_reply_msg *reply)
+void rt_ag_ask_send(struct rt_agent *agent, struct ag_link *link, uint64_t request, const struct rt_reply_msg *reply)
 {
     struct rt_frame frame = {.type = RT_REPLY, .offset = request};
 
@@ -68,7 +69,7 @@ static void refuse(struct rt_agent *agent, struct ag_link *link, uint64_t reques
     memset(agent->reply, 0, sizeof *agent->reply);
     agent->reply->c = cls;
     agent->reply->m = rt_slice_text(text);
-    send_reply(agent, link, request, agent->reply);
+    rt_ag_ask_send(agent, link, request, agent->reply);
 }
 
 /* The ask is over with an error. */
@@ -116,7 +117,7 @@ int rt_ag_key(const struct ag_link *link, struct rt_slice name, struct rt_key *k
 }
 
 /* Starts the ask's next store operation; the answer is given when there is none. */
-static void ask_store(struct rt_agent *agent, struct ag_ask *ask, struct rt_store_op *op)
+void rt_ag_ask_store(struct rt_agent *agent, struct ag_ask *ask, struct rt_store_op *op)
 {
     struct ag_op about = {.link = ask->link->id, .ask = ask};
 
@@ -134,14 +135,14 @@ static void ask_page(struct rt_agent *agent, struct ag_ask *ask)
         .kind = RT_STORE_FIND, .key = ask->key, .cursor = ask->cursor, .every = ask->what == ASK_SHOW};
 
     memcpy(op.host, ask->host, sizeof op.host);
-    ask_store(agent, ask, &op);
+    rt_ag_ask_store(agent, ask, &op);
 }
 
 static void ask_get(struct rt_agent *agent, struct ag_ask *ask)
 {
     struct rt_store_op op = {.kind = RT_STORE_GET, .key = ask->key};
 
-    ask_store(agent, ask, &op);
+    rt_ag_ask_store(agent, ask, &op);
 }
 
 static void finish_record(struct rt_agent *agent, struct ag_ask *ask, const struct rt_store_record *record)
@@ -149,7 +150,7 @@ static void finish_record(struct rt_agent *agent, struct ag_ask *ask, const stru
     memset(agent->reply, 0, sizeof *agent->reply);
     rt_ag_fill_record(agent, record, &agent->reply->recs[0]);
     agent->reply->n_recs = 1;
-    send_reply(agent, ask->link, ask->request, agent->reply);
+    rt_ag_ask_send(agent, ask->link, ask->request, agent->reply);
     rt_ag_ask_free(agent, ask);
 }
 
@@ -346,7 +347,7 @@ static void list_reply(struct rt_agent *agent, struct ag_ask *ask, const struct 
             rt_ag_fill_record(agent, &reply->records[at], &out->recs[out->n_recs++]);
         }
         out->more = more || at < reply->n_records;
-        send_reply(agent, ask->link, ask->request, out);
+        rt_ag_ask_send(agent, ask->link, ask->request, out);
         if (!out->more) {
             rt_ag_ask_free(agent, ask);
             return;
@@ -369,56 +370,28 @@ void rt_ag_asks_drained(struct rt_agent *agent, struct ag_link *link)
         next = node->next;
         if (ask->parked) {
             ask->parked = false;
-            ask_page(agent, ask);
+            if (ask->what == ASK_HOSTS) {
+                rt_ag_ask_hosts(agent, ask);
+            } else {
+                ask_page(agent, ask);
+            }
         }
     }
-}
-
-static void fill_host(const struct rt_store_host *in, struct rt_registry_msg *out)
-{
-    out->host = rt_slice_text(in->host);
-    out->n_addr = in->n_addr;
-    for (size_t i = 0; i < in->n_addr; i++) {
-        out->addr[i] = rt_slice_text(in->addr[i]);
-    }
-    out->ver = rt_slice_text(in->version);
-    out->seq = in->seq;
-    out->age = in->age_ms;
-    out->alive = in->alive;
-    out->sessions = in->sessions;
-}
-
-static void hosts_reply(struct rt_agent *agent, struct ag_ask *ask, const struct rt_store_reply *reply)
-{
-    const struct rt_store_host *rows = reply->error == 0 ? reply->hosts : agent->hosts;
-    size_t n = reply->error == 0 ? reply->n_hosts : agent->n_hosts, at = 0;
-
-    do {
-        struct rt_reply_msg *out = agent->reply;
-        memset(out, 0, sizeof *out);
-        for (; at < n && out->n_hosts < RT_AGENTS_MAX; at++) {
-            fill_host(&rows[at], &out->hosts[out->n_hosts++]);
-        }
-        out->more = at < n;
-        send_reply(agent, ask->link, ask->request, out);
-    } while (at < n);
-    rt_ag_ask_free(agent, ask);
 }
 
 /* Another host has the tails on its disk: its agent may be asked for them. */
 static void name_keeper(const struct rt_agent *agent, const char *keeper, struct rt_reply_msg *out)
 {
-    const struct rt_store_host *row = rt_ag_host(agent, keeper);
-    struct rt_registry_msg *host = &out->hosts[0];
+    const struct ag_host *known = rt_ag_host(agent, keeper);
 
     if (keeper[0] == '\0' || strcmp(keeper, agent->config.host) == 0) {
         return;
     }
     out->n_hosts = 1;
-    if (row != NULL) {
-        fill_host(row, host);
+    if (known != NULL) {
+        rt_ag_fill_host(agent, &known->row, &out->hosts[0]);
     } else {
-        host->host = rt_slice_text(keeper);
+        out->hosts[0].host = rt_slice_text(keeper);
     }
 }
 
@@ -446,7 +419,7 @@ static void send_tails(struct rt_agent *agent, struct ag_ask *ask, const struct 
     out->lost = words->lost;
     out->cut = words->cut;
     out->more = tail[0].size + tail[1].size > 0;
-    send_reply(agent, ask->link, ask->request, out);
+    rt_ag_ask_send(agent, ask->link, ask->request, out);
     for (unsigned i = 0; i < 2; i++) {
         for (size_t at = 0; at < tail[i].size; at += out->data.size) {
             size_t left = tail[i].size - at;
@@ -456,7 +429,7 @@ static void send_tails(struct rt_agent *agent, struct ag_ask *ask, const struct 
             out->data.data = tail[i].data + at;
             out->data.size = left > RT_TAIL_CHUNK ? RT_TAIL_CHUNK : left;
             out->more = left > out->data.size || (i == 0 && tail[1].size > 0);
-            send_reply(agent, ask->link, ask->request, out);
+            rt_ag_ask_send(agent, ask->link, ask->request, out);
         }
     }
     rt_ag_ask_free(agent, ask);
@@ -532,7 +505,7 @@ static void create_reply(struct rt_agent *agent, struct ag_ask *ask, const struc
     memset(agent->reply, 0, sizeof *agent->reply);
     agent->reply->tok.data = token;
     agent->reply->tok.size = (size_t)size;
-    send_reply(agent, ask->link, ask->request, agent->reply);
+    rt_ag_ask_send(agent, ask->link, ask->request, agent->reply);
     rt_ag_ask_free(agent, ask);
 }
 
@@ -549,7 +522,7 @@ void rt_ag_ask_reply(struct rt_agent *agent, struct ag_ask *ask, const struct rt
         list_reply(agent, ask, reply);
         break;
     case ASK_HOSTS:
-        hosts_reply(agent, ask, reply);
+        rt_ag_ask_hosts_reply(agent, ask, reply);
         break;
     case ASK_TAILS:
     case ASK_KINDS:
@@ -572,7 +545,9 @@ static int prepare(struct ag_ask *ask, const struct rt_request_msg *msg, struct 
         return RT_EINVAL;
     }
     ask->prefix = msg->prefix;
-    rt_slice_copy(msg->host, ask->host, sizeof ask->host);
+    if (ask->what == ASK_LIST) {
+        rt_slice_copy(msg->host, ask->host, sizeof ask->host);
+    }
     if (!qualified && ask->what == ASK_CREATE) {
         memcpy(ask->key.tenant, LOCAL_TENANT, sizeof LOCAL_TENANT);
     } else if (!qualified && ask->what == ASK_SHOW) {
@@ -646,5 +621,5 @@ void rt_ag_request(struct rt_agent *agent, struct ag_link *link, uint64_t reques
         uint64_t wait = msg.wait > RT_WAIT_MAX_MS ? RT_WAIT_MAX_MS : msg.wait;
         rt_ag_timer_set(&agent->timers, &ask->timer, agent->now + wait);
     }
-    ask_store(agent, ask, &op);
+    rt_ag_ask_store(agent, ask, &op);
 }

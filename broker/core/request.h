@@ -25,6 +25,12 @@ struct ag_link;
 struct ag_session;
 struct rt_agent;
 struct rt_record_msg;
+struct rt_registry_msg;
+struct rt_reply_msg;
+struct rt_store_host;
+struct rt_store_op;
+struct rt_store_record;
+struct rt_store_reply;
 
 struct ag_ask { /* a REQUEST without its answer */
     struct ag_list in_link, in_session;
@@ -49,6 +55,13 @@ void rt_ag_ask_reply(struct rt_agent *agent, struct ag_ask *ask, const struct rt
 void rt_ag_ask_free(struct rt_agent *agent, struct ag_ask *ask);
 void rt_ag_ask_timer(struct rt_agent *agent, struct ag_ask *ask);
 void rt_ag_asks_wake(struct rt_agent *agent, struct ag_session *session);
+/* For the files of requests: starts the ask's next store operation, and the answer is given when there is none. */
+void rt_ag_ask_store(struct rt_agent *agent, struct ag_ask *ask, struct rt_store_op *op);
+void rt_ag_ask_send(struct rt_agent *agent, struct ag_link *link, uint64_t request, const struct rt_reply_msg *reply);
+/* request_hosts.c */
+void rt_ag_fill_host(const struct rt_agent *agent, const struct rt_store_host *in, struct rt_registry_msg *out);
+void rt_ag_ask_hosts(struct rt_agent *agent, struct ag_ask *ask);
+void rt_ag_ask_hosts_reply(struct rt_agent *agent, struct ag_ask *ask, const struct rt_store_reply *reply);
 void rt_ag_asks_drained(struct rt_agent *agent, struct ag_link *link);
 /* record.c: the store's record, which `out` points into, with what is newer here because this agent serves it. */
 void rt_ag_fill_record(struct rt_agent *agent, const struct rt_store_record *in, struct rt_record_msg *out);

@@ -7,6 +7,7 @@
 #include "broker/core/channel.h"
 #include "broker/core/end.h"
 #include "broker/core/guest.h"
+#include "broker/core/hosts.h"
 #include "broker/core/link.h"
 #include "broker/core/list.h"
 #include "broker/core/machine.h"
@@ -24,6 +25,8 @@
 #include <string.h>
 
 /* The agent's end of the store: operations under way, their replies, and news. */
+
+#define TAKEN_TEXT "another live agent goes by this host's name"
 
 bool rt_ag_whole(const struct rt_agent *agent)
 {
@@ -75,49 +78,6 @@ void rt_ag_forget_op(struct rt_agent *agent, uint32_t id)
         op->held = NULL;
         op->ask = NULL;
     }
-}
-
-const struct rt_store_host *rt_ag_host(const struct rt_agent *agent, const char *host)
-{
-    for (size_t i = 0; i < agent->n_hosts; i++) {
-        if (strcmp(agent->hosts[i].host, host) == 0) {
-            return &agent->hosts[i];
-        }
-    }
-    return NULL;
-}
-
-static struct rt_store_host *host_slot(struct rt_agent *agent)
-{
-    struct rt_store_host *more;
-
-    if (agent->n_hosts >= AG_HOSTS_MAX) {
-        for (size_t i = 0; i < agent->n_hosts; i++) {
-            if (!agent->hosts[i].alive) {
-                return &agent->hosts[i];
-            }
-        }
-        return NULL;
-    }
-    more = realloc(agent->hosts, (agent->n_hosts + 1) * sizeof *more);
-    if (more == NULL) {
-        return NULL;
-    }
-    agent->hosts = more;
-    return &agent->hosts[agent->n_hosts++];
-}
-
-bool rt_ag_host_note(struct rt_agent *agent, const struct rt_store_host *row)
-{
-    const struct rt_store_host *old = rt_ag_host(agent, row->host);
-    bool was_alive = old != NULL && old->alive;
-    struct rt_store_host *slot = old == NULL ? host_slot(agent) : &agent->hosts[old - agent->hosts];
-
-    if (slot == NULL) {
-        return false;
-    }
-    *slot = *row;
-    return row->alive && !was_alive;
 }
 
 /* A claim of another host that is newer than what is served here: this guest has gone, or it is a copy. A copy would
@@ -189,20 +149,20 @@ static void news_claimed(struct rt_agent *agent, const struct rt_store_news *new
     }
 }
 
-static void news_host(struct rt_agent *agent, const struct rt_store_news *news)
+/* Another agent goes by this host's name, and has what is in the store under it: this one may serve nobody, as their
+ * writes could not be told apart. Guests dial again, and find the other one or wait. */
+static void taken(struct rt_agent *agent)
 {
-    struct ag_session *session, *next;
-
-    if (!rt_ag_host_note(agent, &news->row) || strcmp(news->row.host, agent->config.host) == 0) {
-        return;
-    }
-    HASH_ITER(hh, agent->sessions, session, next)
-    {
-        if (!ag_list_empty(&session->held) && strcmp(session->host, news->row.host) == 0) {
-            session->n_ops++; /* outlives its last attach until here */
-            rt_ag_held_moved(agent, session);
-            session->n_ops--;
-            rt_ag_session_settle(agent, session);
+    rt_ag_event(agent, RT_AGENT_STORE, NULL, NULL, "", "taken", TAKEN_TEXT);
+    agent->store_up = false;
+    agent->taken = true;
+    rt_ag_hosts_break(agent);
+#ifdef RT_MUTANT_TAKEN_SERVES_ON
+    return;
+#endif
+    for (size_t i = 0; i < AG_SLOTS; i++) {
+        if (agent->links[i] != NULL && agent->links[i]->role == RT_PEER_GUEST) {
+            rt_ag_link_refuse_text(agent, agent->links[i], RT_CLASS_RETRY_LATER, TAKEN_TEXT);
         }
     }
 }
@@ -259,6 +219,10 @@ void rt_agent_store_news(struct rt_agent *agent, const struct rt_store_news *new
                           : news->fresh || agent->whole_at == UINT64_MAX ? agent->now + RT_STORE_WHOLE_MS
                                                                          : agent->whole_at;
         agent->store_up = true;
+        agent->taken = false;
+        if (news->fresh) {
+            rt_ag_hosts_break(agent);
+        }
         rt_ag_retake_all(agent, news->fresh);
         rt_ag_kept_again(agent);
         rt_ag_held_again(agent);
@@ -268,24 +232,26 @@ void rt_agent_store_news(struct rt_agent *agent, const struct rt_store_news *new
         break;
     case RT_STORE_DOWN:
         agent->store_up = false;
+        rt_ag_hosts_break(agent);
         rt_ag_event(agent, RT_AGENT_STORE, NULL, NULL, "up", "down", "");
         break;
+    case RT_STORE_TOUCH:
+        rt_ag_hosts_touch(agent);
+        break;
     case RT_STORE_TAKEN:
-        rt_ag_event(agent, RT_AGENT_STORE, NULL, NULL, "", "taken", "another live agent goes by this host name");
+        taken(agent);
         break;
     case RT_STORE_CLAIMED:
         news_claimed(agent, news);
         break;
     case RT_STORE_HOST:
-        news_host(agent, news);
+        rt_ag_host_notice(agent, &news->row);
         break;
     }
 }
 
 static void dispatch(struct rt_agent *agent, struct ag_op *op, const struct rt_store_reply *reply)
 {
-    struct ag_link *link = rt_ag_link(agent, op->link);
-
     if (op->ask != NULL) {
         op->ask->op = 0;
         rt_ag_ask_reply(agent, op->ask, reply);
@@ -306,8 +272,8 @@ static void dispatch(struct rt_agent *agent, struct ag_op *op, const struct rt_s
         rt_ag_state_reply(agent, op, reply);
     } else if (op->kind == RT_STORE_REPORT) {
         rt_ag_report_reply(agent, op, reply);
-    } else if (op->kind == RT_STORE_HOSTS && link != NULL && link->op == op->id) {
-        rt_ag_guest_hosts_reply(agent, link, reply);
+    } else if (op->kind == RT_STORE_HOST_ROW || op->walk) {
+        rt_ag_hosts_reply(agent, op, reply);
     }
 }
 

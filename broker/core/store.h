@@ -11,8 +11,6 @@
 
 /* Operations on the store, and its news. */
 
-/* Hosts remembered; one more replaces a dead one, or is not remembered. */
-#define AG_HOSTS_MAX 1024
 /* What failed at the store and is worth repeating comes again after this; takes have their own back-off. */
 #define AG_STORE_RETRY_MS 1000
 
@@ -20,7 +18,6 @@ struct ag_ask;
 struct ag_end;
 struct ag_held;
 struct ag_session;
-struct rt_store_host;
 struct rt_store_op;
 
 struct ag_op { /* a store operation under way */
@@ -34,16 +31,16 @@ struct ag_op { /* a store operation under way */
     uint64_t life, epoch;
     uint8_t state; /* STATE */
     bool census;   /* FIND, GET: for records that name this host as their owner */
+    bool walk;     /* HOSTS: of the walk through the registry */
     struct rt_key key;
+    uint64_t asked;             /* HOSTS, HOST_ROW: when it was started */
+    char host[RT_HOST_MAX + 1]; /* HOST_ROW; HOSTS: behind which it begins */
 };
 
 /* Starts op with what the reply is for (copied). Returns its id, or 0 when none could be started: no reply follows. */
 uint32_t rt_ag_store(struct rt_agent *agent, struct rt_store_op *op, const struct ag_op *about);
 void rt_ag_forget_op(struct rt_agent *agent, uint32_t id); /* its held, ask are gone */
 bool rt_ag_whole(const struct rt_agent *agent);
-
-const struct rt_store_host *rt_ag_host(const struct rt_agent *agent, const char *host);
-bool rt_ag_host_note(struct rt_agent *agent, const struct rt_store_host *row); /* true when it came alive or is new */
 
 /* Another host claimed a session: its attaches go there, and a guest that is served here is let go. */
 void rt_ag_claimed_by(struct rt_agent *agent, struct ag_session *session, uint64_t life, uint64_t epoch,

@@ -200,11 +200,24 @@ void cli_moves_json(struct cli_text *text, const struct retether_record *record)
     }
 }
 
+static const char *host_state(const struct retether_host *host)
+{
+    switch (host->state) {
+    case RETETHER_HOST_ALIVE:
+        return "alive";
+    case RETETHER_HOST_DEAD:
+        return "dead";
+    case RETETHER_HOST_UNKNOWN:
+        break;
+    }
+    return "unknown";
+}
+
 void cli_host_json(struct cli_text *text, const struct retether_host *host)
 {
     cli_json_open(text);
     cli_json_text(text, "host", host->name);
-    cli_json_bool(text, "alive", host->alive);
+    cli_json_text(text, "state", host_state(host));
     cli_json_number(text, "age_ms", host->age_ms);
     cli_json_number(text, "sessions", host->sessions);
     cli_json_text(text, "version", host->version);
@@ -439,7 +452,11 @@ void cli_host_row(struct cli_table *table, const struct retether_host *host)
     size_t used = 0;
 
     cli_table_add(table, CLI_PLAIN, host->name);
-    cli_table_add(table, host->alive ? CLI_GREEN : CLI_RED, host->alive ? "alive" : "silent");
+    cli_table_add(table,
+                  host->state == RETETHER_HOST_ALIVE  ? CLI_GREEN
+                  : host->state == RETETHER_HOST_DEAD ? CLI_RED
+                                                      : CLI_PLAIN,
+                  host_state(host));
     cli_age_text(host->age_ms, text, sizeof(text));
     cli_table_add(table, CLI_PLAIN, text);
     cli_table_addf(table, "%" PRIu64, host->sessions);

@@ -128,7 +128,8 @@ static const char *const usages[] = {
                   "  --json              one object a line\n" COMMON,
     [CLI_HOSTS] = "Usage: retether hosts [OPTION...]\n"
                   "\n"
-                  "Lists the agents: whether they are alive, when they were last heard, and what they serve.\n"
+                  "Lists the agents: whether they are alive (as the agent that is asked judges), when they\n"
+                  "were last heard, and what they serve.\n"
                   "\n"
                   "  --json              one object a line\n" COMMON,
     [CLI_COMMANDS] =

@@ -4,6 +4,7 @@
 #define RETETHER_MIGRATE_CORE_STORE_OP_H
 
 #include "migrate/core/claim.h"
+#include "migrate/core/watch.h"
 #include "session/core/msg_hop.h"
 #include "session/core/slice.h"
 
@@ -33,7 +34,8 @@ enum rt_store_op_kind {
     RT_STORE_GET,    /* one record, whole */
     RT_STORE_FIND,  /* records of a tenant with a cid prefix, over all hosts (at most RT_LIST_MAX a reply, then more) */
     RT_STORE_TAILS, /* status and tails of an ended record */
-    RT_STORE_HOSTS, /* the registry */
+    RT_STORE_HOSTS, /* a page of the registry, in the order of the names */
+    RT_STORE_HOST_ROW, /* one host's row of it, by its name */
 };
 
 /* Where a FIND goes on: behind this member of that host's set. Sets come in the order of their hosts' names, members in
@@ -58,7 +60,7 @@ struct rt_store_op {
     struct rt_slice report;      /* REPORT */
     struct rt_end_msg end;       /* END, MARK */
     struct rt_slice tail[2];     /* END: stdout, stderr; they end at the final offsets */
-    char host[RT_HOST_MAX + 1];  /* FIND: only this host, or "" */
+    char host[RT_HOST_MAX + 1];  /* FIND: only this host, or ""; HOSTS: the page begins behind it; HOST_ROW */
     struct rt_store_cursor cursor;
     /* FIND: a search for one, which must not miss who moves at this moment; the same record may come twice. A listing
      * (false) tells each once, and may miss one that moves while it runs. */
@@ -90,13 +92,13 @@ struct rt_store_host {
     size_t n_addr;
     char version[32];
     uint64_t seq;
-    uint64_t age_ms; /* since its last heartbeat */
-    bool alive;      /* younger than RT_HEARTBEAT_EXPIRY_MS */
+    uint64_t age_ms; /* since its last heartbeat, by the store's clock: for people */
     uint64_t sessions;
+    struct rt_id instance; /* of the agent that wrote it */
 };
 
-#define RT_HEARTBEAT_MS 1000
-#define RT_HEARTBEAT_EXPIRY_MS 5000
+/* Rows of one page of the registry. */
+#define RT_HOSTS_PAGE 32
 
 struct rt_store_reply {
     uint64_t id;
@@ -110,13 +112,14 @@ struct rt_store_reply {
     struct rt_store_record *records; /* GET (0 or 1), FIND; live until the callback returns */
     size_t n_records;
     struct rt_store_cursor cursor;
-    struct rt_store_host *hosts; /* HOSTS; until the callback returns */
+    struct rt_store_host *hosts; /* HOSTS, HOST_ROW (0 or 1); until the callback returns */
     size_t n_hosts;
-    enum rt_end_how how;     /* END, MARK; OTHER: nothing was written */
-    struct rt_end_msg end;   /* TAILS */
-    bool lost;               /* TAILS: ended as lost */
-    bool cut;                /* TAILS: they were given up, over the budget */
-    struct rt_slice tail[2]; /* TAILS; until the callback returns */
+    char next[RT_HOST_MAX + 1]; /* HOSTS: not "" = there may be more, behind this name */
+    enum rt_end_how how;        /* END, MARK; OTHER: nothing was written */
+    struct rt_end_msg end;      /* TAILS */
+    bool lost;                  /* TAILS: ended as lost */
+    bool cut;                   /* TAILS: they were given up, over the budget */
+    struct rt_slice tail[2];    /* TAILS; until the callback returns */
 };
 
 enum rt_store_news_kind {
@@ -125,8 +128,9 @@ enum rt_store_news_kind {
     /* Some agent took (life, epoch) of key; life 0: its record was made where there was none. May come late, twice, or
      * not at all. */
     RT_STORE_CLAIMED,
-    RT_STORE_HOST,  /* the registry row of a host changed: addresses, or alive */
-    RT_STORE_TAKEN, /* another live agent goes by our host name: no UP comes while it lives */
+    RT_STORE_TOUCH, /* a heartbeat of ours was answered */
+    RT_STORE_HOST,  /* a host says that it has come, or come back, or has other addresses; may get lost */
+    RT_STORE_TAKEN, /* another live agent goes by our host name; the store is out for us until the next UP */
 };
 
 struct rt_store_news {
@@ -137,6 +141,7 @@ struct rt_store_news {
     uint64_t life, epoch;
     char host[RT_HOST_MAX + 1];
     struct rt_store_host row; /* HOST */
+    uint64_t store_ms;        /* TOUCH: the store's clock */
 };
 
 #define RT_STORE_WHOLE_MS 10000

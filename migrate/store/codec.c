@@ -202,6 +202,26 @@ static void add_get(struct rt_store_args *args, const struct rt_key *key)
     rt_redis_text(&args->redis, name);
 }
 
+static int add_registry(struct rt_store_args *args, const struct rt_store_op *op)
+{
+    const char *host = op->host;
+
+    if (op->kind == RT_STORE_HOST_ROW) {
+        rt_redis_text(&args->redis, "HGET");
+        rt_redis_text(&args->redis, RT_STORE_REGISTRY);
+        rt_redis_text(&args->redis, host);
+        return rt_store_word(host, RT_HOST_MAX) ? 0 : RT_EINVAL;
+    }
+    rt_redis_text(&args->redis, "FCALL");
+    rt_redis_text(&args->redis, "rt3_hosts");
+    rt_redis_text(&args->redis, "2");
+    rt_redis_text(&args->redis, RT_STORE_REGISTRY);
+    rt_redis_text(&args->redis, RT_STORE_NAMES);
+    rt_redis_text(&args->redis, host);
+    add_number(args, RT_HOSTS_PAGE);
+    return host[0] == '\0' || rt_store_word(host, RT_HOST_MAX) ? 0 : RT_EINVAL;
+}
+
 int rt_store_encode(const struct rt_store_op *op, const char *host, struct rt_store_args *args)
 {
     bool claim = op->kind == RT_STORE_TEST || op->kind == RT_STORE_TAKE;
@@ -209,8 +229,10 @@ int rt_store_encode(const struct rt_store_op *op, const char *host, struct rt_st
 
     args->redis.n = 0;
     args->used = 0;
-    if (op->kind != RT_STORE_HOSTS &&
-        !rt_cid_valid((struct rt_slice){(const uint8_t *)key->cid, strnlen(key->cid, RT_CID_MAX)})) {
+    if (op->kind == RT_STORE_HOSTS || op->kind == RT_STORE_HOST_ROW) {
+        return add_registry(args, op);
+    }
+    if (!rt_cid_valid((struct rt_slice){(const uint8_t *)key->cid, strnlen(key->cid, RT_CID_MAX)})) {
         return RT_EINVAL;
     }
     if (key->tenant[0] != '\0' && !rt_store_word(key->tenant, RT_TENANT_MAX)) {
@@ -238,11 +260,7 @@ int rt_store_encode(const struct rt_store_op *op, const char *host, struct rt_st
         add_function(args, "rt3_tails", key);
         return 0;
     case RT_STORE_HOSTS:
-        rt_redis_text(&args->redis, "FCALL");
-        rt_redis_text(&args->redis, "rt3_hosts");
-        rt_redis_text(&args->redis, "1");
-        rt_redis_text(&args->redis, RT_STORE_REGISTRY);
-        return 0;
+    case RT_STORE_HOST_ROW:
     case RT_STORE_FIND:
         break;
     }

@@ -16,7 +16,9 @@
 #define RT_STORE_TAILS_KEY_MAX (RT_HOST_MAX + 24)
 #define RT_STORE_MEMBER_MAX (RT_TENANT_MAX + RT_CID_MAX + 2)
 #define RT_STORE_CHANNEL "rt:claimed"
+#define RT_STORE_HOSTS_CHANNEL "rt:hosts"
 #define RT_STORE_REGISTRY "rt:reg"
+#define RT_STORE_NAMES "rt:names"
 #define RT_STORE_BIRTH "rt:birth"
 /* A set of sessions that its agent does not walk over any more is gone after this. As SET_TTL_MS in functions.lua. */
 #define RT_STORE_SET_TTL_MS (8LL * 24 * 3600 * 1000)
@@ -52,16 +54,13 @@ RT_MUST_CHECK int rt_store_parse_record(const redisReply *reply, const struct rt
 /* 0; RT_ENOTFOUND when it has neither ended nor been lost for its lease. Tails point into the reply. */
 RT_MUST_CHECK int rt_store_parse_tails(const redisReply *reply, struct rt_store_reply *out);
 
-/* A host's row as the registry has it. */
-struct rt_store_row {
-    struct rt_store_host host; /* age_ms by now_ms; alive is left false */
-    struct rt_id instance;
-};
-
+/* A host's row as the registry has it; its age by now_ms, 0 when that is not known. */
 RT_MUST_CHECK int rt_store_parse_row(const char *host, size_t host_size, const char *text, size_t size, uint64_t now_ms,
-                                     struct rt_store_row *row);
+                                     struct rt_store_host *row);
 /* The part of a row that the agent writes: sessions, version, addresses. Returns its size. */
 size_t rt_store_format_row(const struct rt_store_host *host, char out[RT_STORE_ROW_MAX]);
+/* A message on RT_STORE_HOSTS_CHANNEL: the host's name, then its row. */
+RT_MUST_CHECK int rt_store_parse_host(const char *text, size_t size, struct rt_store_news *news);
 /* A message on RT_STORE_CHANNEL; life 0 and host "": the record was made where there was none. */
 RT_MUST_CHECK int rt_store_parse_claimed(const char *text, size_t size, struct rt_store_news *news);
 

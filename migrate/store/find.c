@@ -300,34 +300,27 @@ static void time_cb(void *ctx, int error, const redisReply *reply)
     next_batch(run);
 }
 
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(a, b);
-}
-
 /* Those from the cursor's on; a host that has gone meanwhile is passed over. */
 static int choose_hosts(struct rt_store_run *run, const struct rt_store_op *op)
 {
-    const struct rt_store *store = run->store;
+    struct rt_store *store = run->store;
     struct rt_store_find *find = run->find;
+    bool one = op->host[0] != '\0';
 
-    find->hosts = calloc(store->n_rows + 1, sizeof *find->hosts);
+    rt_store_names_add(store, store->self.host);
+    find->hosts = calloc(store->n_names + 1, sizeof *find->hosts);
     if (!find->hosts) {
         return RT_ENOMEM;
     }
-    if (op->host[0] != '\0') {
+    if (one) {
         memcpy(find->hosts[find->n_hosts++], op->host, sizeof op->host);
         return 0;
     }
-    if (strcmp(store->self.host, op->cursor.host) >= 0) {
-        memcpy(find->hosts[find->n_hosts++], store->self.host, sizeof store->self.host);
-    }
-    for (size_t i = 0; i < store->n_rows; i++) {
-        if (strcmp(store->rows[i].host.host, op->cursor.host) >= 0) {
-            memcpy(find->hosts[find->n_hosts++], store->rows[i].host.host, sizeof store->rows[i].host.host);
+    for (size_t i = 0; i < store->n_names; i++) {
+        if (strcmp(store->names[i], op->cursor.host) >= 0) {
+            memcpy(find->hosts[find->n_hosts++], store->names[i], sizeof store->names[i]);
         }
     }
-    qsort(find->hosts, find->n_hosts, sizeof find->hosts[0], by_name);
     return 0;
 }
 

@@ -31,8 +31,6 @@ local SET_TTL_MS = TTL_MS + 24 * 3600 * 1000
 -- For so long a session stays in the set of the host that it left, so that a search finds it in one of the two.
 local LINGER_MS = 60000
 local END_TTL_MS = 24 * 3600 * 1000
-local EXPIRY_MS = 5000
-local HOSTS_MAX = 64
 local ID_HEX = 32
 
 local NO_ID = '00000000000000000000000000000000'
@@ -464,43 +462,13 @@ local function touch(keys, args)
     return 1
 end
 
--- The registry. A row: instance, seq, time (ms), then what the agent gave (sessions, version, addresses), one a line.
+-- The registry: rt:reg, a row for each host, and rt:names, the hosts' names in their order. A row: instance, seq, time
+-- (ms), then what the agent gave (sessions, version, addresses), one a line. The time is for people, and for rows that
+-- nobody has written for TTL_MS: who lives is judged by the sequence, by who looks (migrate/core/watch.h).
 
 local function parse_row(row)
     local instance, seq, at = string.match(row or '', '^(%x+)\n(%d+)\n(%d+)\n')
     return instance, tonumber(seq or 0), tonumber(at or 0)
-end
-
--- At most HOSTS_MAX rows, the most recent ones; flat: host, row, host, row.
-local function rows(key)
-    local all = redis.call('HGETALL', key)
-    local list = {}
-    for i = 1, #all, 2 do
-        local _, _, at = parse_row(all[i + 1])
-        list[#list + 1] = {all[i], all[i + 1], at}
-    end
-    table.sort(list, function(a, b)
-        if a[3] ~= b[3] then
-            return a[3] > b[3]
-        end
-        return a[1] < b[1]
-    end)
-    local flat = {}
-    for i = 1, math.min(#list, HOSTS_MAX) do
-        flat[#flat + 1] = list[i][1]
-        flat[#flat + 1] = list[i][2]
-    end
-    return flat
-end
-
-local function forget_old_rows(key, now)
-    local all = redis.call('HGETALL', key)
-    for i = 1, #all, 2 do
-        local _, _, at = parse_row(all[i + 1])
-        if now - at > TTL_MS then
-            redis.call('HDEL', key, all[i])
-        end
-    end
 end
 
 -- The store's birth mark, "random:ms:run id". Another run of the server may have lost what the last one acknowledged
@@ -515,24 +483,58 @@ local function birth(key, candidate, run, now)
     return mark, at
 end
 
--- KEYS: registry, birth mark. args: host, instance, seq, run id, random, payload of the row.
--- -> now, mark, its ms, taken (then nothing was written), instance and seq found in our row, seq written, rows
-local function beat(keys, args)
-    local now = store_ms()
-    local mark, born = birth(keys[2], args[5], args[4], now)
-    local instance, seq, at = parse_row(redis.call('HGET', keys[1], args[1]))
-    local taken = instance and instance ~= args[2] and now - at < EXPIRY_MS
-    local new_seq = math.max(seq, tonumber(args[3])) + 1
-    if not taken then
-        forget_old_rows(keys[1], now)
-        redis.call('HSET', keys[1], args[1], table.concat({args[2], str(new_seq), str(now), args[6]}, '\n'))
-    end
-    return {now, mark, born, taken and 1 or 0, instance or '', seq, new_seq, rows(keys[1])}
+-- What others remember of a row: version and addresses.
+local function told_of(payload)
+    return string.match(payload or '', '^%d+\n(.*)$')
 end
 
--- KEYS: registry. -> now, rows
-local function hosts(keys)
-    return {store_ms(), rows(keys[1])}
+-- Writes our row, and no other: its cost does not grow with the number of hosts. A row that is held by another instance
+-- is left, unless it is still the one that we have found dead. The row is published when there was none or another
+-- one, when it says something else than before, and when the agent wants it told.
+-- KEYS: registry, names, birth mark. args: host, instance, seq, run id, random, payload of the row, tell, instance and
+-- seq of the dead one. -> now, mark, its ms, taken (then nothing was written), instance and seq found, seq written
+local function beat(keys, args)
+    local now = store_ms()
+    local mark, born = birth(keys[3], args[5], args[4], now)
+    local old = redis.call('HGET', keys[1], args[1])
+    local instance, seq = parse_row(old)
+    local taken = instance and instance ~= args[2] and not (instance == args[8] and str(seq) == args[9])
+    local new_seq = math.max(seq, tonumber(args[3])) + 1
+    if not taken then
+        local row = table.concat({args[2], str(new_seq), str(now), args[6]}, '\n')
+        redis.call('HSET', keys[1], args[1], row)
+        redis.call('ZADD', keys[2], 0, args[1])
+        if args[7] == '1' or instance ~= args[2] or
+            told_of(string.match(old, '^%x+\n%d+\n%d+\n(.*)$')) ~= told_of(args[6]) then
+            redis.call('PUBLISH', 'rt:hosts', args[1] .. '\n' .. row)
+        end
+    end
+    return {now, mark, born, taken and 1 or 0, instance or '', seq, new_seq}
+end
+
+-- A page of the registry, in the order of the names; rows that nobody has written for TTL_MS go with it.
+-- KEYS: registry, names. args: the name behind which it begins ('' first), how many at most.
+-- -> now, the last name when there may be more, else '', rows (flat: host, row, host, row)
+local function hosts(keys, args)
+    local now = store_ms()
+    local from = args[1] == '' and '-' or '(' .. args[1]
+    local names = redis.call('ZRANGEBYLEX', keys[2], from, '+', 'LIMIT', 0, args[2])
+    local flat = {}
+    if #names == 0 then
+        return {now, '', flat}
+    end
+    local found = redis.call('HMGET', keys[1], unpack(names))
+    for i, name in ipairs(names) do
+        local _, _, at = parse_row(found[i] or '')
+        if not found[i] or now - at > TTL_MS then
+            redis.call('HDEL', keys[1], name)
+            redis.call('ZREM', keys[2], name)
+        else
+            flat[#flat + 1] = name
+            flat[#flat + 1] = found[i]
+        end
+    end
+    return {now, #names == tonumber(args[2]) and names[#names] or '', flat}
 end
 
 -- A server that is full refuses new sessions, reports and tails, but not what tells who lives, who serves and who has
@@ -549,4 +551,4 @@ register('rt3_listed', listed, 'allow-oom')
 register('rt3_beat', beat, 'allow-oom')
 register('rt3_create', create)
 register('rt3_report', report)
-register('rt3_hosts', hosts, 'no-writes')
+register('rt3_hosts', hosts, 'allow-oom')

@@ -358,7 +358,7 @@ size_t rt_store_format_row(const struct rt_store_host *host, char out[RT_STORE_R
 }
 
 int rt_store_parse_row(const char *host, size_t host_size, const char *row_text, size_t size, uint64_t now_ms,
-                       struct rt_store_row *row)
+                       struct rt_store_host *row)
 {
     const char *end = row_text + size;
     const char *line;
@@ -366,23 +366,36 @@ int rt_store_parse_row(const char *host, size_t host_size, const char *row_text,
     uint64_t at_ms;
 
     memset(row, 0, sizeof *row);
-    if (size > RT_STORE_ROW_MAX + 128 || host_size == 0 ||
-        copy_text(host, host_size, row->host.host, sizeof row->host.host) ||
+    if (size > RT_STORE_ROW_MAX + 128 || host_size == 0 || copy_text(host, host_size, row->host, sizeof row->host) ||
         !next_line(&row_text, end, &line, &length) || rt_store_parse_id(line, length, &row->instance) ||
-        !next_line(&row_text, end, &line, &length) || parse_number(line, length, &row->host.seq) ||
+        !next_line(&row_text, end, &line, &length) || parse_number(line, length, &row->seq) ||
         !next_line(&row_text, end, &line, &length) || parse_number(line, length, &at_ms) ||
-        !next_line(&row_text, end, &line, &length) || parse_number(line, length, &row->host.sessions) ||
-        !next_line(&row_text, end, &line, &length) ||
-        copy_text(line, length, row->host.version, sizeof row->host.version)) {
+        !next_line(&row_text, end, &line, &length) || parse_number(line, length, &row->sessions) ||
+        !next_line(&row_text, end, &line, &length) || copy_text(line, length, row->version, sizeof row->version)) {
         return RT_EPROTO;
     }
     while (next_line(&row_text, end, &line, &length)) {
-        if (row->host.n_addr == RT_ADDRS_MAX ||
-            copy_text(line, length, row->host.addr[row->host.n_addr++], RT_ADDR_MAX + 1)) {
+        if (row->n_addr == RT_ADDRS_MAX || copy_text(line, length, row->addr[row->n_addr++], RT_ADDR_MAX + 1)) {
             return RT_EPROTO;
         }
     }
-    row->host.age_ms = now_ms > at_ms ? now_ms - at_ms : 0;
+    row->age_ms = now_ms > at_ms ? now_ms - at_ms : 0;
+    return 0;
+}
+
+int rt_store_parse_host(const char *message, size_t size, struct rt_store_news *news)
+{
+    const char *end = message + size;
+    const char *name;
+    size_t length;
+
+    memset(news, 0, sizeof *news);
+    news->kind = RT_STORE_HOST;
+    if (!next_line(&message, end, &name, &length) ||
+        rt_store_parse_row(name, length, message, (size_t)(end - message), 0, &news->row)) {
+        return RT_EPROTO;
+    }
+    memcpy(news->host, news->row.host, sizeof news->host);
     return 0;
 }
 

@@ -10,115 +10,21 @@
 /* The heartbeat, and what it finds.
  *
  *     OFFLINE --connected, INFO--> CHECKING --a beat that wrote our row--> ONLINE
- *        ^                            |                                       |
- *        +-----------------connection lost-----------------------------------+
+ *        ^                            |  ^                                    |
+ *        |                            |  +--another living agent of our name--+
+ *        +-----------------connection lost------------------------------------+
  *
  * CHECKING waits while another agent of our name lives. Each beat writes our row with the next sequence number and
- * reads the birth mark and all rows. The mark belongs to one run of the server (functions.lua), so a failover, a
+ * reads the birth mark, and nothing else. The mark belongs to one run of the server (functions.lua), so a failover, a
  * restart and a flush all show as another mark; a sequence below ours, or no row, as a store that went back otherwise.
  */
 
 #define LOADS_MAX 3
-/* A beat that comes this long after the last one says that the store was away for others too: nobody counts as dead for
- * a while. */
-#define BEAT_LATE_MS (2 * RT_HEARTBEAT_MS + RT_HEARTBEAT_MS / 2)
-
-bool rt_store_alive(const struct rt_store *store, uint64_t age_ms)
-{
-    bool in_touch = store->phase == RT_STORE_ONLINE && store->seen &&
-                    uv_now(store->loop) - store->online_ms >= RT_HEARTBEAT_EXPIRY_MS &&
-                    uv_now(store->loop) - store->beat_ms < BEAT_LATE_MS;
-
-    return age_ms < RT_HEARTBEAT_EXPIRY_MS || !in_touch;
-}
-
 void rt_store_news_up(struct rt_store *store, bool fresh)
 {
     struct rt_store_news news = {.kind = RT_STORE_UP, .fresh = fresh, .whole = store->whole};
 
     store->config.on_news(store->config.ctx, &news);
-}
-
-/* Rows of other hosts. */
-
-static bool same_addresses(const struct rt_store_host *a, const struct rt_store_host *b)
-{
-    if (a->n_addr != b->n_addr) {
-        return false;
-    }
-    for (size_t i = 0; i < a->n_addr; i++) {
-        if (strcmp(a->addr[i], b->addr[i]) != 0) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static struct rt_store_row *find_row(struct rt_store_row *rows, size_t n, const char *host)
-{
-    for (size_t i = 0; i < n; i++) {
-        if (strcmp(rows[i].host.host, host) == 0) {
-            return &rows[i];
-        }
-    }
-    return NULL;
-}
-
-static void tell_host(struct rt_store *store, const struct rt_store_row *row)
-{
-    struct rt_store_news news = {.kind = RT_STORE_HOST, .row = row->host};
-
-    memcpy(news.host, row->host.host, sizeof news.host);
-    store->config.on_news(store->config.ctx, &news);
-}
-
-/* Takes the rows of a beat as the new picture, and tells what differs from the old one. Telling may stop the store. */
-static void compare_rows(struct rt_store *store, struct rt_store_row *rows, size_t n)
-{
-    struct rt_store_row *old = store->rows;
-    size_t n_old = store->n_rows;
-
-    store->rows = rows;
-    store->n_rows = n;
-    for (size_t i = 0; i < n && store->phase == RT_STORE_ONLINE; i++) {
-        const struct rt_store_row *before = find_row(old, n_old, rows[i].host.host);
-
-        if (!before || before->host.alive != rows[i].host.alive || !same_addresses(&before->host, &rows[i].host)) {
-            struct rt_store_row row = rows[i];
-
-            tell_host(store, &row);
-        }
-    }
-    for (size_t i = 0; i < n_old && store->phase == RT_STORE_ONLINE; i++) {
-        if (!find_row(rows, n, old[i].host.host) && old[i].host.alive) {
-            old[i].host.alive = false;
-            tell_host(store, &old[i]);
-        }
-    }
-    free(old);
-}
-
-static void read_rows(struct rt_store *store, const redisReply *reply, uint64_t now_ms)
-{
-    struct rt_store_row *rows = calloc(RT_AGENTS_MAX, sizeof *rows);
-    size_t n = 0;
-
-    if (!rows) {
-        return;
-    }
-    for (size_t i = 0; i + 1 < reply->elements && n < RT_AGENTS_MAX; i += 2) {
-        const redisReply *name = reply->element[i], *text = reply->element[i + 1];
-        struct rt_store_row *row = &rows[n];
-
-        if (name->type != REDIS_REPLY_STRING || text->type != REDIS_REPLY_STRING ||
-            rt_store_parse_row(name->str, name->len, text->str, text->len, now_ms, row) ||
-            strcmp(row->host.host, store->self.host) == 0) {
-            continue;
-        }
-        row->host.alive = rt_store_alive(store, row->host.age_ms);
-        n++;
-    }
-    compare_rows(store, rows, n);
 }
 
 /* The beat. */
@@ -130,13 +36,12 @@ struct beat {
     bool had_row;
     struct rt_id instance; /* in our row before the beat */
     uint64_t seq_found, seq;
-    const redisReply *rows;
 };
 
 static int parse_beat(const redisReply *reply, struct beat *beat)
 {
     static const int types[] = {REDIS_REPLY_INTEGER, REDIS_REPLY_STRING,  REDIS_REPLY_INTEGER, REDIS_REPLY_INTEGER,
-                                REDIS_REPLY_STRING,  REDIS_REPLY_INTEGER, REDIS_REPLY_INTEGER, REDIS_REPLY_ARRAY};
+                                REDIS_REPLY_STRING,  REDIS_REPLY_INTEGER, REDIS_REPLY_INTEGER};
     const size_t n = sizeof types / sizeof types[0];
 
     memset(beat, 0, sizeof *beat);
@@ -156,7 +61,6 @@ static int parse_beat(const redisReply *reply, struct beat *beat)
     beat->had_row = reply->element[4]->len > 0;
     beat->seq_found = (uint64_t)reply->element[5]->integer;
     beat->seq = (uint64_t)reply->element[6]->integer;
-    beat->rows = reply->element[7];
     if (rt_store_parse_id(reply->element[1]->str, reply->element[1]->len, &beat->mark) ||
         (beat->had_row && rt_store_parse_id(reply->element[4]->str, reply->element[4]->len, &beat->instance))) {
         return RT_EPROTO;
@@ -164,17 +68,21 @@ static int parse_beat(const redisReply *reply, struct beat *beat)
     return 0;
 }
 
-/* Our row is held by another instance and is young. While we check, that may be our own predecessor, dead a moment ago:
- * only a row that moves proves a living one. When we are online it has replaced ours, so it lives. */
+/* Our row is held by another instance. It may be our own predecessor, dead a moment ago: only a row that moves proves a
+ * living one, or one that has replaced ours since, in this very run of the server. One that stands still for as long as
+ * any host is given is dead, and the next beat replaces it. */
 static void rival(struct rt_store *store, const struct beat *beat)
 {
     struct rt_store_news news = {.kind = RT_STORE_TAKEN};
-    bool lives = store->phase == RT_STORE_ONLINE ||
-                 (rt_id_equal(&store->rival, &beat->instance) && store->rival_seq != beat->seq_found);
+    struct rt_look look = {.there = true, .instance = beat->instance, .seq = beat->seq_found, .asked = store->beat_at};
+    bool replaced = store->phase == RT_STORE_ONLINE && rt_id_equal(&store->mark, &beat->mark);
 
-    store->rival = beat->instance;
-    store->rival_seq = beat->seq_found;
-    if (!lives || store->taken_told) {
+    rt_watch_look(&store->rival, &store->touch, &look, uv_now(store->loop));
+    if (!replaced && store->rival.state != RT_WATCH_ALIVE) {
+        return;
+    }
+    store->phase = RT_STORE_CHECKING;
+    if (store->taken_told) {
         return;
     }
     store->taken_told = true;
@@ -183,17 +91,28 @@ static void rival(struct rt_store *store, const struct beat *beat)
     store->config.on_news(store->config.ctx, &news);
 }
 
+/* The store's clock says how old the mark is only to who comes to it later: one that we have seen being made is as old
+ * as our own clock says. */
+static bool is_whole(struct rt_store *store, const struct beat *beat)
+{
+    uint64_t now = uv_now(store->loop);
+
+    if (!store->seen || !rt_id_equal(&store->mark, &beat->mark)) {
+        store->born_here = store->seen;
+        store->mark_ms = now;
+    }
+    return now - store->mark_ms >= RT_STORE_WHOLE_MS ||
+           (!store->born_here && beat->now_ms >= beat->born_ms && beat->now_ms - beat->born_ms >= RT_STORE_WHOLE_MS);
+}
+
 static void online(struct rt_store *store, const struct beat *beat)
 {
-    bool fresh =
-        !store->seen || !rt_id_equal(&store->mark, &beat->mark) || !beat->had_row || beat->seq_found < store->seq;
-    bool whole = beat->now_ms >= beat->born_ms && beat->now_ms - beat->born_ms >= RT_STORE_WHOLE_MS;
+    struct rt_store_news touch = {.kind = RT_STORE_TOUCH, .store_ms = beat->now_ms};
+    bool fresh = !store->seen || store->taken_told || !rt_id_equal(&store->mark, &beat->mark) || !beat->had_row ||
+                 beat->seq_found < store->seq;
+    bool whole = is_whole(store, beat);
     bool tell = fresh || whole != store->whole || store->phase != RT_STORE_ONLINE;
 
-    if (fresh || store->phase != RT_STORE_ONLINE || uv_now(store->loop) - store->beat_ms >= BEAT_LATE_MS) {
-        store->online_ms = uv_now(store->loop);
-    }
-    store->beat_ms = uv_now(store->loop);
     if (fresh || store->phase != RT_STORE_ONLINE) {
         rt_store_log(store, RT_STORE_INFO, "store %s is up%s", rt_redis_where(&store->commands),
                      fresh && store->seen ? ", and new or rolled back" : "");
@@ -201,12 +120,17 @@ static void online(struct rt_store *store, const struct beat *beat)
     store->phase = RT_STORE_ONLINE;
     store->log_down = false;
     store->taken_told = false;
+    store->announce = false;
+    store->rival = (struct rt_watch){.state = RT_WATCH_UNKNOWN};
     store->seen = true;
     store->whole = whole;
     store->mark = beat->mark;
     store->seq = beat->seq;
     if (tell) {
         rt_store_news_up(store, fresh);
+    }
+    if (store->phase == RT_STORE_ONLINE) { /* telling may have stopped it */
+        store->config.on_news(store->config.ctx, &touch);
     }
 }
 
@@ -238,13 +162,11 @@ static void beat_cb(void *ctx, int error, const redisReply *reply)
     }
     store->loads = 0;
     store->beats++;
+    rt_touch_beat(&store->touch, uv_now(store->loop));
     if (beat.taken) {
         rival(store, &beat);
     } else {
         online(store, &beat);
-    }
-    if (store->phase == RT_STORE_ONLINE) {
-        read_rows(store, beat.rows, beat.now_ms);
     }
     if (store->phase == RT_STORE_ONLINE) {
         rt_store_walk(store);
@@ -256,6 +178,7 @@ static void send_beat(struct rt_store *store)
     struct rt_redis_args args = {.n = 0};
     struct rt_id random;
     char instance[RT_STORE_ID_HEX + 1], seq[24], mark[RT_STORE_ID_HEX + 1], row[RT_STORE_ROW_MAX];
+    char dead[RT_STORE_ID_HEX + 1], dead_seq[24];
     size_t size;
 
     if (uv_random(NULL, NULL, random.b, sizeof random.b, 0, NULL)) {
@@ -264,11 +187,14 @@ static void send_beat(struct rt_store *store)
     rt_store_format_id(&store->instance, instance);
     rt_store_format_id(&random, mark);
     snprintf(seq, sizeof seq, "%" PRIu64, store->seq);
+    rt_store_format_id(&store->rival.instance, dead);
+    snprintf(dead_seq, sizeof dead_seq, "%" PRIu64, store->rival.seq);
     size = rt_store_format_row(&store->self, row);
     rt_redis_text(&args, "FCALL");
     rt_redis_text(&args, "rt3_beat");
-    rt_redis_text(&args, "2");
+    rt_redis_text(&args, "3");
     rt_redis_text(&args, RT_STORE_REGISTRY);
+    rt_redis_text(&args, RT_STORE_NAMES);
     rt_redis_text(&args, RT_STORE_BIRTH);
     rt_redis_text(&args, store->self.host);
     rt_redis_text(&args, instance);
@@ -276,6 +202,10 @@ static void send_beat(struct rt_store *store)
     rt_redis_text(&args, store->run_id);
     rt_redis_text(&args, mark);
     rt_redis_arg(&args, row, size);
+    rt_redis_text(&args, store->announce ? "1" : "0");
+    rt_redis_text(&args, store->rival.state == RT_WATCH_DEAD ? dead : "");
+    rt_redis_text(&args, dead_seq);
+    store->beat_at = uv_now(store->loop);
     if (rt_redis_call(&store->commands, &args, 0, beat_cb, store)) {
         return; /* lost, or too much under way: the next one tries again */
     }
@@ -370,6 +300,7 @@ static void info_cb(void *ctx, int error, const redisReply *reply)
         }
     }
     store->phase = RT_STORE_CHECKING;
+    store->announce = true;
     store->beats = 0;
     store->loads = 0;
     send_beat(store);

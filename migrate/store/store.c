@@ -98,32 +98,50 @@ int rt_store_load(struct rt_store *store, struct rt_redis *redis)
 
 /* Answers. */
 
-static int parse_hosts(struct rt_store *store, const redisReply *reply, struct rt_store_reply *out)
+static int parse_hosts(struct rt_store_run *run, const redisReply *reply, struct rt_store_reply *out)
 {
     const redisReply *rows;
     uint64_t now_ms;
 
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 || reply->element[0]->type != REDIS_REPLY_INTEGER ||
-        reply->element[1]->type != REDIS_REPLY_ARRAY || reply->element[0]->integer < 0) {
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 3 || reply->element[0]->type != REDIS_REPLY_INTEGER ||
+        reply->element[1]->type != REDIS_REPLY_STRING || reply->element[1]->len >= sizeof out->next ||
+        reply->element[2]->type != REDIS_REPLY_ARRAY || reply->element[0]->integer < 0) {
         return RT_EPROTO;
     }
     now_ms = (uint64_t)reply->element[0]->integer;
-    rows = reply->element[1];
-    out->hosts = calloc(RT_AGENTS_MAX, sizeof *out->hosts);
+    rows = reply->element[2];
+    out->hosts = calloc(RT_HOSTS_PAGE, sizeof *out->hosts);
     if (!out->hosts) {
         return RT_ENOMEM;
     }
-    for (size_t i = 0; i + 1 < rows->elements && out->n_hosts < RT_AGENTS_MAX; i += 2) {
+    memcpy(out->next, reply->element[1]->str, reply->element[1]->len + 1);
+    for (size_t i = 0; i + 1 < rows->elements && out->n_hosts < RT_HOSTS_PAGE; i += 2) {
         const redisReply *name = rows->element[i], *text = rows->element[i + 1];
-        struct rt_store_row row;
 
         if (name->type == REDIS_REPLY_STRING && text->type == REDIS_REPLY_STRING &&
-            rt_store_parse_row(name->str, name->len, text->str, text->len, now_ms, &row) == 0) {
-            out->hosts[out->n_hosts] = row.host;
-            out->hosts[out->n_hosts++].alive = rt_store_alive(store, row.host.age_ms);
+            rt_store_parse_row(name->str, name->len, text->str, text->len, now_ms, &out->hosts[out->n_hosts]) == 0) {
+            out->n_hosts++;
         }
     }
+    rt_store_names_page(run->store, run->host, out->next, out->hosts, out->n_hosts);
     return 0;
+}
+
+/* HGET: the row, or nil. */
+static int parse_host_row(struct rt_store_run *run, const redisReply *reply, struct rt_store_reply *out)
+{
+    if (reply->type == REDIS_REPLY_NIL) {
+        return 0;
+    }
+    if (reply->type != REDIS_REPLY_STRING) {
+        return RT_EPROTO;
+    }
+    out->hosts = calloc(1, sizeof *out->hosts);
+    if (!out->hosts) {
+        return RT_ENOMEM;
+    }
+    out->n_hosts = 1;
+    return rt_store_parse_row(run->host, strlen(run->host), reply->str, reply->len, 0, &out->hosts[0]);
 }
 
 static bool is_end(enum rt_store_op_kind kind)
@@ -172,7 +190,9 @@ static int parse(struct rt_store_run *run, const redisReply *reply, struct rt_st
         out->error = rt_store_parse_tails(reply, out);
         return out->error == RT_ENOTFOUND ? 0 : out->error;
     case RT_STORE_HOSTS:
-        return parse_hosts(run->store, reply, out);
+        return parse_hosts(run, reply, out);
+    case RT_STORE_HOST_ROW:
+        return parse_host_row(run, reply, out);
     case RT_STORE_FIND:
         break;
     }
@@ -209,7 +229,7 @@ static void run_cb(void *ctx, int error, const redisReply *answer)
     }
     if (error) {
         reply.error = error;
-        reply.n_records = 0;
+        reply.n_records = reply.n_hosts = 0;
     } else if (run->kind == RT_STORE_END && reply.error == 0 && reply.outcome.verdict == RT_CLASS_OK) {
         rt_store_end_written(run);
         return;
@@ -271,6 +291,7 @@ int rt_store_submit(struct rt_store *store, const struct rt_store_op *op)
     run->kind = op->kind;
     run->audit = op->audit;
     run->key = claim ? op->claim.key : op->key;
+    memcpy(run->host, op->host, sizeof run->host);
     run->redis = op->kind == RT_STORE_END ? &store->ends : &store->commands;
     rc = start_run(run, op);
     if (rc) {
@@ -305,12 +326,22 @@ static void commands_down_cb(void *ctx, const char *why)
         return;
     }
     store->phase = RT_STORE_OFFLINE;
+    rt_touch_break(&store->touch);
     if (!store->log_down) {
         store->log_down = true;
         rt_store_log(store, RT_STORE_WARNING, "no store: %s", why);
     }
     if (was_online) {
         store->config.on_news(store->config.ctx, &news);
+    }
+}
+
+static void hosts_subscribed_cb(void *ctx, int error, const redisReply *reply)
+{
+    struct rt_store *store = ctx;
+
+    if (!error && reply->type != REDIS_REPLY_ARRAY) {
+        rt_redis_drop(&store->pubsub, "cannot subscribe");
     }
 }
 
@@ -328,11 +359,14 @@ static void subscribed_cb(void *ctx, int error, const redisReply *reply)
 static void pubsub_ready_cb(void *ctx)
 {
     struct rt_store *store = ctx;
-    struct rt_redis_args args = {.n = 0};
+    struct rt_redis_args args = {.n = 0}, claims = {.n = 0};
 
     rt_redis_text(&args, "SUBSCRIBE");
-    rt_redis_text(&args, RT_STORE_CHANNEL);
-    if (rt_redis_call(&store->pubsub, &args, 0, subscribed_cb, store)) {
+    rt_redis_text(&args, RT_STORE_HOSTS_CHANNEL);
+    rt_redis_text(&claims, "SUBSCRIBE");
+    rt_redis_text(&claims, RT_STORE_CHANNEL);
+    if (rt_redis_call(&store->pubsub, &args, 0, hosts_subscribed_cb, store) ||
+        rt_redis_call(&store->pubsub, &claims, 0, subscribed_cb, store)) {
         rt_redis_drop(&store->pubsub, "cannot subscribe");
     }
 }
@@ -340,13 +374,23 @@ static void pubsub_ready_cb(void *ctx)
 static void pushed_cb(void *ctx, const redisReply *reply)
 {
     struct rt_store *store = ctx;
-    const redisReply *message = reply->element[2];
+    const redisReply *channel = reply->element[1], *message = reply->element[2];
     struct rt_store_news news;
+    bool host;
 
-    if (message->type == REDIS_REPLY_STRING && rt_store_parse_claimed(message->str, message->len, &news) == 0 &&
-        store->phase != RT_STORE_STOPPING) {
-        store->config.on_news(store->config.ctx, &news);
+    if (channel->type != REDIS_REPLY_STRING || message->type != REDIS_REPLY_STRING ||
+        store->phase == RT_STORE_STOPPING) {
+        return;
     }
+    host = strcmp(channel->str, RT_STORE_HOSTS_CHANNEL) == 0;
+    if (host ? rt_store_parse_host(message->str, message->len, &news)
+             : rt_store_parse_claimed(message->str, message->len, &news)) {
+        return;
+    }
+    if (host) {
+        rt_store_names_add(store, news.host);
+    }
+    store->config.on_news(store->config.ctx, &news);
 }
 
 static void pubsub_down_cb(void *ctx, const char *why)
@@ -473,17 +517,12 @@ int rt_store_init(struct rt_store *store, uv_loop_t *loop, const struct rt_store
     if (id_is_zero(&store->instance) && uv_random(NULL, NULL, store->instance.b, sizeof store->instance.b, 0, NULL)) {
         return RT_EIO;
     }
-    store->rows = calloc(RT_AGENTS_MAX, sizeof *store->rows);
-    if (!store->rows) {
-        return RT_ENOMEM;
-    }
     rc = init_connections(store, loop, endpoints, n);
     if (!rc && uv_timer_init(loop, &store->heart)) {
         rc = RT_EIO;
     }
     /* libuv's init of timers and idles cannot fail; were it to, the loop would be unusable anyway. */
     if (rc) {
-        free(store->rows);
         return rc;
     }
     store->heart.data = store;
@@ -503,8 +542,8 @@ void rt_store_start(struct rt_store *store)
 static void part_closed(struct rt_store *store)
 {
     if (--store->closing == 0) {
-        free(store->rows);
-        store->rows = NULL;
+        free(store->names);
+        store->names = NULL;
         store->closed(store);
     }
 }

@@ -39,15 +39,14 @@ struct rt_store_config {
      * - `whole` has changed;
      * - the subscription to claims is back: of the claims published meanwhile none is told again, so whoever serves
      *   something must check its record.
-     * HOST tells every other host of the registry after the first UP, then each change. A host counts as dead only
-     * after this agent itself has been in touch with the store for RT_HEARTBEAT_EXPIRY_MS: after an outage of the store
-     * everyone's row is old. */
+     * TOUCH comes with every answered heartbeat, after UP. HOST comes when another host writes its first row on a
+     * connection, or one with other addresses. TAKEN while we are up says that the store is out for us, as DOWN does:
+     * our name, and all that is written under it, is another agent's now. */
     void (*on_news)(void *ctx, const struct rt_store_news *news);
     void (*on_log)(void *ctx, enum rt_store_level level, const char *text);
 };
 
 struct rt_store_run;
-struct rt_store_row;
 
 struct rt_store {
     uv_loop_t *loop;
@@ -70,15 +69,17 @@ struct rt_store {
     struct rt_id mark; /* birth mark that we know */
     bool seen;         /* we have been up before: mark and seq mean something */
     bool whole;
-    uint64_t seq;       /* of the row that we wrote last */
-    uint64_t online_ms; /* loop time since when beats have succeeded without a break */
-    uint64_t beat_ms;   /* loop time of the last that did */
-    uint64_t beats;     /* answered on this connection */
+    uint64_t mark_ms; /* loop time at which we saw that mark first */
+    bool born_here;   /* it was made after we had seen another */
+    uint64_t seq;     /* of the row that we wrote last */
+    bool announce;    /* the next row that is written is told to all */
+    uint64_t beat_at; /* loop time at which the newest beat was sent */
+    uint64_t beats;   /* answered on this connection */
+    struct rt_touch touch;
     bool taken_told;
-    struct rt_id rival; /* who holds our row, and its sequence when we looked last */
-    uint64_t rival_seq;
-    struct rt_store_row *rows; /* owned: other hosts as last told, RT_AGENTS_MAX */
-    size_t n_rows;
+    struct rt_watch rival;          /* who holds our row */
+    char (*names)[RT_HOST_MAX + 1]; /* owned: hosts of the registry, in the order of their names; for FIND */
+    size_t n_names;
     bool log_down; /* the loss has been logged */
 
     /* the walk over our own set; loop time of its start, the last member looked at, answers owed */

@@ -17,8 +17,9 @@ struct rt_store_run {
     uint64_t id;
     enum rt_store_op_kind kind;
     struct rt_key key;
-    struct rt_redis *redis; /* the connection it goes over */
-    char *command;          /* owned; kept for the one repetition after the functions were found missing */
+    char host[RT_HOST_MAX + 1]; /* the operation's */
+    struct rt_redis *redis;     /* the connection it goes over */
+    char *command;              /* owned; kept for the one repetition after the functions were found missing */
     size_t size;
     bool repeated;
     struct rt_store_find *find; /* owned; FIND */
@@ -52,10 +53,15 @@ void rt_store_audit(struct rt_store *store, const struct rt_store_record *record
  * what has none, or has gone to another host. */
 void rt_store_walk(struct rt_store *store);
 
+/* Rows as a page of the registry or a notice brought them: who there is to list. A page holds all names behind `after`
+ * up to its last one; without a last one, all. */
+void rt_store_names_page(struct rt_store *store, const char *after, const char *last, const struct rt_store_host *rows,
+                         size_t n);
+void rt_store_names_add(struct rt_store *store, const char *host);
+
 /* The connection for commands is ready; is lost; a second has passed. */
 void rt_store_registry_ready(struct rt_store *store);
 void rt_store_registry_beat(struct rt_store *store);
-bool rt_store_alive(const struct rt_store *store, uint64_t age_ms);
 void rt_store_news_up(struct rt_store *store, bool fresh);
 
 /* Counts the tails of an end that is about to be written on the same connection. Returns 0 or why it could not. */

@@ -34,6 +34,7 @@ struct rt_welcome_msg {
     bool drain;
     struct rt_host_msg agents[RT_AGENTS_MAX];
     size_t n_agents;
+    bool more; /* agents than these */
 };
 
 struct rt_report_proc {

@@ -37,13 +37,16 @@ struct rt_record_msg {
     uint64_t seen;
 };
 
+/* Whether a host's agent lives, as the agent judges that was asked. */
+enum rt_host_state { RT_HOST_UNKNOWN, RT_HOST_ALIVE, RT_HOST_DEAD };
+
 struct rt_registry_msg {
     struct rt_slice host;
     struct rt_slice addr[RT_ADDRS_MAX];
     size_t n_addr;
     struct rt_slice ver;
     uint64_t seq, age;
-    bool alive;
+    uint64_t state; /* enum rt_host_state */
     uint64_t sessions;
 };
 

@@ -83,6 +83,7 @@ static const struct rt_msg_field welcome[] = {
     BIN(NEVER, rt_welcome_msg, tkt, RT_TOKEN_MAX),
     BOOL(NEVER, rt_welcome_msg, drain),
     MAPS(NEVER, rt_welcome_msg, agents, &agent_table),
+    BOOL(NEVER, rt_welcome_msg, more),
 };
 
 static const struct rt_msg_field report_proc[] = {
@@ -266,7 +267,7 @@ static const struct rt_msg_field registry[] = {
     STR(ALWAYS, rt_registry_msg, ver, WORD_MAX),
     INT(ALWAYS, rt_registry_msg, seq),
     INT(ALWAYS, rt_registry_msg, age),
-    BOOL(ALWAYS, rt_registry_msg, alive),
+    INT(ALWAYS, rt_registry_msg, state),
     INT(ALWAYS, rt_registry_msg, sessions),
 };
 static const struct rt_msg_table registry_table = SUB_TABLE(rt_registry_msg, registry);

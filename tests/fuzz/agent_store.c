@@ -11,7 +11,7 @@
 static const char *const host_names[HOSTS] = {"h0", "h1", "h2"};
 static struct rt_store_record records[WORLD_KEYS + 1]; /* by world_key(); the last one stands for all others */
 static struct rt_store_record found[RT_LIST_MAX];
-static struct rt_store_host rows[HOSTS];
+static struct rt_store_host rows[RT_HOSTS_PAGE];
 static uint8_t past[RT_PAST_MAX + 1];
 
 void world_store_reset(void)
@@ -51,13 +51,16 @@ int world_store(void *ctx, const struct rt_store_op *op)
     return 0;
 }
 
-static void row_of(unsigned host, bool alive, struct rt_store_host *row)
+/* A host whose row has been seen to move with what the fuzzer chose. */
+static void row_of(unsigned host, bool moves, struct rt_store_host *row)
 {
+    static uint64_t seqs[HOSTS];
     memset(row, 0, sizeof *row);
     rt_slice_copy(rt_slice_text(host_names[host]), row->host, sizeof row->host);
     memcpy(row->addr[0], "unix:/a", 8);
     row->n_addr = 1;
-    row->alive = alive;
+    seqs[host] += moves;
+    row->seq = seqs[host];
 }
 
 /* Whether the record is at the claim that a write is made under; else says whose it is. */
@@ -124,9 +127,12 @@ static void answer_by_the_rules(const struct rt_store_op *op, struct rt_store_re
         find(op, reply);
         break;
     case RT_STORE_HOSTS:
-        reply->n_hosts = HOSTS;
+    case RT_STORE_HOST_ROW:
         for (unsigned i = 0; i < HOSTS; i++) {
-            row_of(i, i < 2, &rows[i]);
+            int order = strcmp(host_names[i], op->host);
+            if (op->kind == RT_STORE_HOSTS ? order > 0 : order == 0) {
+                row_of(i, i < 2, &rows[reply->n_hosts++]);
+            }
         }
         break;
     }
@@ -226,7 +232,7 @@ void world_store_news(struct fuzz_in *in)
         row_of(n % HOSTS, what & 16, &news.row);
         break;
     case 4:
-        news.kind = RT_STORE_TAKEN;
+        news.kind = what & 16 ? RT_STORE_TAKEN : RT_STORE_TOUCH;
         break;
     case 5:
         world.refusing = what & 16;

@@ -211,11 +211,8 @@ void sim_kill_agent(int agent)
     a->agent = NULL;
     a->gen++;
     a->store_up = false;
-    a->died_us = sim.now_us;
     sim_disk_killed(agent);
     sim_touch(agent);
-    sim_post((struct sim_event){.kind = EV_CALL, .call = sim_store_host_died, .arg = agent},
-             UINT64_C(1000) * RT_HEARTBEAT_EXPIRY_MS + sim_random(UINT64_C(1000) * RT_HEARTBEAT_MS));
     for (int i = 0; i < sim.top_conn; i++) {
         struct sim_conn *c = &sim.conns[i];
 

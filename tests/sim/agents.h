@@ -29,7 +29,7 @@ struct sim_agent {
     bool touched; /* its machine was called since the last check */
     uint32_t gen;
     struct rt_agent *agent; /* owned */
-    uint64_t timer_us, paused_until_us, died_us;
+    uint64_t timer_us, paused_until_us;
     uint64_t up_us; /* in touch with the store since */
     bool store_up;
     bool gone;                       /* its host has died for good */

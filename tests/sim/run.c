@@ -14,6 +14,7 @@
 #include "tests/sim/floods.h"
 #include "tests/sim/guests.h"
 #include "tests/sim/net.h"
+#include "tests/sim/registry.h"
 #include "tests/sim/store.h"
 #include "tests/sim/world.h"
 
@@ -57,6 +58,7 @@ static void set_up(const struct sim_options *options)
         sim.ticket_ttl_ms = 40000 + sim_random(20000);
         sim.stats.faults[FAULT_TICKET_TTL]++;
     }
+    sim_registry_reset();
     for (int i = 0; i < sim.n_agents; i++)
         sim_start_agent(i);
     for (int i = 0; i < sim.n_containers; i++) {

@@ -13,6 +13,7 @@
 #include "tests/sim/agents.h"
 #include "tests/sim/check.h"
 #include "tests/sim/event.h"
+#include "tests/sim/registry.h"
 #include "tests/sim/store_model.h"
 #include "tests/sim/world.h"
 
@@ -118,63 +119,26 @@ void sim_db_news(int agent, struct rt_store_news *n, uint64_t delay_us)
     sim_post(event, delay_us);
 }
 
-/* A host's row in the registry; its heartbeat expires some time after its agent's end. */
-static void row_of(int about, struct rt_store_host *row)
-{
-    const struct sim_agent *a = &sim.agents[about];
-
-    memset(row, 0, sizeof *row);
-    sim_agent_name(about, row->host);
-    sim_agent_addr(about, row->addr[0]);
-    row->n_addr = 1;
-    row->age_ms = a->agent ? 0 : (sim.now_us - a->died_us) / 1000;
-    row->alive = row->age_ms < RT_HEARTBEAT_EXPIRY_MS;
-}
-
-static void tell_host(int to, int about)
-{
-    struct rt_store_news n = {.kind = RT_STORE_HOST};
-
-    row_of(about, &n.row);
-    sim_db_news(to, &n, sim_db.latency_us + sim_random(1000));
-}
-
-/* An agent that was killed: the others hear of it when its heartbeat has expired. */
-void sim_store_host_died(int about)
-{
-    if (sim.agents[about].agent)
-        return;
-    for (int i = 0; i < sim.n_agents; i++)
-        if (i != about && sim.agents[i].agent && sim.agents[i].store_up)
-            tell_host(i, about);
-}
-
 void sim_store_up(int agent, bool fresh)
 {
     struct rt_store_news n = {.kind = RT_STORE_UP, .fresh = fresh, .whole = sim_store_whole()};
+    uint64_t delay_us = sim_db.latency_us + sim_random(2000);
 
     if (sim_db.out || !sim.agents[agent].agent)
         return;
     if (!sim.agents[agent].store_up)
         sim.agents[agent].up_us = sim.now_us;
     sim.agents[agent].store_up = true;
-    sim_db_news(agent, &n, sim_db.latency_us + sim_random(2000));
-    for (int i = 0; i < sim.n_agents; i++) {
-        tell_host(agent, i);
-        if (i != agent && sim.agents[i].agent)
-            tell_host(i, agent);
-    }
+    sim_db_news(agent, &n, delay_us);
+    sim_registry_up(agent, delay_us + 1);
 }
 
-static void publish(const struct rt_claim *claim, uint64_t life)
+void sim_db_publish(struct rt_store_news *n, int but)
 {
-    struct rt_store_news n = {.kind = RT_STORE_CLAIMED, .key = claim->key, .life = life, .epoch = claim->epoch};
-
-    memcpy(n.host, claim->host, sizeof n.host);
     for (int i = 0; i < sim.n_agents; i++) {
         uint64_t delay = sim_db.latency_us + sim_random(500);
 
-        if (!sim.agents[i].agent || !sim.agents[i].store_up)
+        if (i == but || !sim.agents[i].agent || !sim.agents[i].store_up)
             continue;
         if (sim_db.lose_news > 0) {
             sim_db.lose_news--;
@@ -184,15 +148,23 @@ static void publish(const struct rt_claim *claim, uint64_t life)
         if (sim_db.twice_news > 0) {
             sim_db.twice_news--;
             sim.stats.faults[FAULT_NEWS_TWICE]++;
-            sim_db_news(i, &n, delay + sim_random(2000000));
+            sim_db_news(i, n, delay + sim_random(2000000));
         }
         if (sim_db.late_news > 0) {
             sim_db.late_news--;
             sim.stats.faults[FAULT_NEWS_LATE]++;
             delay += sim_random(3000000);
         }
-        sim_db_news(i, &n, delay);
+        sim_db_news(i, n, delay);
     }
+}
+
+static void publish(const struct rt_claim *claim, uint64_t life)
+{
+    struct rt_store_news n = {.kind = RT_STORE_CLAIMED, .key = claim->key, .life = life, .epoch = claim->epoch};
+
+    memcpy(n.host, claim->host, sizeof n.host);
+    sim_db_publish(&n, -1);
 }
 
 /* ---- operations ---- */
@@ -253,7 +225,7 @@ static void run(int agent, const struct rt_store_op *op, struct rt_store_reply *
     char host[RT_HOST_MAX + 1];
 
     sim_agent_name(agent, host);
-    if (op->kind == RT_STORE_HOSTS || op->kind == RT_STORE_FIND)
+    if (op->kind == RT_STORE_HOSTS || op->kind == RT_STORE_HOST_ROW || op->kind == RT_STORE_FIND)
         return;
     sim_db_expire();
     if (sim_db.full && grows(op->kind)) {
@@ -324,6 +296,7 @@ static void run(int agent, const struct rt_store_op *op, struct rt_store_reply *
     case RT_STORE_CREATE:
     case RT_STORE_FIND:
     case RT_STORE_HOSTS:
+    case RT_STORE_HOST_ROW:
         break;
     }
 }
@@ -331,7 +304,7 @@ static void run(int agent, const struct rt_store_op *op, struct rt_store_reply *
 struct answer {
     struct rt_store_reply reply;
     struct rt_store_record records[SIM_KEYS];
-    struct rt_store_host hosts[]; /* HOSTS: as many as there are agents */
+    struct rt_store_host hosts[RT_HOSTS_PAGE];
 };
 
 /* The records that name this host as their owner, as an agent asks for after its start. */
@@ -408,8 +381,7 @@ void sim_store_reply(const struct sim_event *event)
         sim_agent_timer(event->index);
         return;
     }
-    answer = calloc(1, sizeof *answer +
-                           (asked->op.kind == RT_STORE_HOSTS ? (size_t)sim.n_agents * sizeof answer->hosts[0] : 0));
+    answer = calloc(1, sizeof *answer);
     if (!answer)
         sim_fail("out of memory");
     answer->reply.id = asked->op.id;
@@ -423,11 +395,8 @@ void sim_store_reply(const struct sim_event *event)
     }
     if (answer->reply.kind == RT_STORE_FIND && !answer->reply.error)
         find(&asked->op, answer);
-    if (answer->reply.kind == RT_STORE_HOSTS && !answer->reply.error) {
-        answer->reply.n_hosts = (size_t)sim.n_agents;
-        for (int i = 0; i < sim.n_agents; i++)
-            row_of(i, &answer->hosts[i]);
-    }
+    if ((answer->reply.kind == RT_STORE_HOSTS || answer->reply.kind == RT_STORE_HOST_ROW) && !answer->reply.error)
+        sim_registry_run(&asked->op, &answer->reply, answer->hosts);
     if (asked->late) {
         free(answer);
         return;

@@ -23,7 +23,6 @@ bool sim_store_fault(enum sim_fault fault);
 void sim_store_heal(void);
 bool sim_store_whole(void);
 uint64_t sim_store_back_ms(void); /* by how much its clock has gone back, in all */
-void sim_store_host_died(int about);
 /* The store lost the end of this container after it had taken it: its agent keeps it no more. */
 bool sim_store_end_lost(int container);
 void sim_store_end_gone(int container); /* with the disk that kept it */

@@ -4,6 +4,7 @@
 
 #include "tests/sim/agents.h"
 #include "tests/sim/event.h"
+#include "tests/sim/registry.h"
 #include "tests/sim/store.h"
 #include "tests/sim/world.h"
 
@@ -142,6 +143,7 @@ bool sim_store_fault(enum sim_fault fault)
     case FAULT_STORE_FLUSH:
         fall_back_to(NULL);
         memset(sim_db.older, 0, sizeof sim_db.older);
+        sim_registry_flush();
         sim_db.born_ms = sim_db_ms();
         down_all();
         sim_post((struct sim_event){.kind = EV_CALL, .call = up_all, .arg = 1}, 1000 + sim_random(1000000));

@@ -35,7 +35,13 @@ struct sim_db {
     bool full; /* what grows is refused */
     bool lose_reply;
     int lose_news, late_news, twice_news;
-    bool end_lost[SIM_KEYS]; /* an end that was stored is gone: nobody has it any more */
+    struct {
+        bool there;
+        uint8_t instance;
+        uint64_t seq;
+    } rows[SIM_AGENTS_MAX];    /* of the registry */
+    int order[SIM_AGENTS_MAX]; /* agents in the order of their names */
+    bool end_lost[SIM_KEYS];   /* an end that was stored is gone: nobody has it any more */
 };
 
 extern struct sim_db sim_db;
@@ -45,5 +51,7 @@ void sim_db_expire(void);
 void sim_db_forget(int container, bool replica_too);
 bool sim_db_has_end(const struct sim_record *rec, uint64_t life);
 void sim_db_news(int agent, struct rt_store_news *n, uint64_t delay_us);
+/* To all agents that listen, but `but`; it may get lost, or come late or twice. */
+void sim_db_publish(struct rt_store_news *n, int but);
 
 #endif

@@ -54,6 +54,7 @@ static const struct rt_welcome_msg welcome = {
                 .n_addr = 2},
                {.host = TEXT("esx-02")}},
     .n_agents = 2,
+    .more = true,
 };
 
 static const struct rt_report_msg report = {
@@ -203,7 +204,7 @@ static const struct rt_reply_msg reply = {
                .ver = TEXT("0.1.0"),
                .seq = 1000,
                .age = 250,
-               .alive = true,
+               .state = RT_HOST_ALIVE,
                .sessions = 3},
               {.host = TEXT("esx-09"), .age = 99999}},
     .n_hosts = 2,

@@ -256,13 +256,16 @@ struct retether_record {
     uint64_t processes_exited, processes_more, attachments_more;
 };
 
+/* As the agent that was asked judges: unknown is one that it has not watched for long enough. */
+enum retether_host_state { RETETHER_HOST_UNKNOWN, RETETHER_HOST_ALIVE, RETETHER_HOST_DEAD };
+
 struct retether_host {
     char name[65];
     char version[33];
     char address[4][RETETHER_ADDRESS_MAX + 1];
     size_t n_addresses;
     uint64_t sequence, age_ms, sessions;
-    bool alive;
+    enum retether_host_state state;
 };
 
 struct retether_reply {

@@ -25,7 +25,7 @@ struct agent {
     /* the newest reply, copied; its slices point into tails and past */
     struct rt_store_reply reply;
     struct rt_store_record records[RECORDS_MAX];
-    struct rt_store_host hosts[RT_AGENTS_MAX];
+    struct rt_store_host hosts[RT_HOSTS_PAGE];
     uint8_t tails[2][RT_TAIL_MAX];
     uint8_t past[RT_PAST_MAX];
     size_t n_replies;    /* all so far */

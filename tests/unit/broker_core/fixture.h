@@ -18,6 +18,7 @@
 #define FX_LINKS 64
 #define FX_OPS 256
 #define FX_RECORDS 64
+#define FX_HOSTS 80
 #define FX_BUF 1048576
 #define FX_WRITES 512
 
@@ -49,8 +50,8 @@ struct fx {
     size_t n_links;
     enum fx_store store;
     struct rt_store_op ops[FX_OPS]; /* submitted, not answered */
-    size_t n_ops, n_submitted[RT_STORE_HOSTS + 1];
-    struct rt_store_op last[RT_STORE_HOSTS + 1];         /* the newest of each kind */
+    size_t n_ops, n_submitted[RT_STORE_HOST_ROW + 1];
+    struct rt_store_op last[RT_STORE_HOST_ROW + 1];      /* the newest of each kind */
     uint8_t report[RT_REPORT_MAX], tail[2][RT_TAIL_MAX]; /* of the newest REPORT, END */
     size_t report_size, tail_size[2];
     struct fx_past pasts[FX_OPS]; /* those of the newest takes */
@@ -58,6 +59,11 @@ struct fx {
     struct rt_store_record records[FX_RECORDS];
     struct fx_past record_pasts[FX_RECORDS];
     size_t n_records, page; /* page: records of one FIND reply */
+    struct fx_host {
+        struct rt_store_host row;
+        bool alive; /* its sequence moves with each beat */
+    } hosts[FX_HOSTS];
+    size_t n_hosts;
     size_t n_events[RT_AGENT_STORE + 1];
     size_t n_kept, n_dropped;
     struct rt_store_op kept;      /* the last one; its slices are not */
@@ -81,7 +87,10 @@ void fx_answer_one(struct fx *fx, int error); /* only the oldest; error 0: as th
 void fx_disk(struct fx *fx, int error);       /* the disk has done, or has failed to do, what it was given */
 void fx_up(struct fx *fx, bool fresh, bool whole);
 void fx_down(struct fx *fx);
+/* The registry has a row of it from now on, in the order of the names: its notice is heard, or it stands still. */
 void fx_host(struct fx *fx, const char *host, bool alive);
+/* n seconds: rows of the living move, the agent's heartbeats are answered and all that it asks. */
+void fx_beats(struct fx *fx, unsigned n);
 void fx_claimed(struct fx *fx, const char *cid, const char *host, uint64_t life, uint64_t epoch);
 int fx_store_submit(void *ctx, const struct rt_store_op *op);                          /* the agent's io.store */
 struct rt_store_record *fx_record(struct fx *fx, const char *tenant, const char *cid); /* made when there is none */

@@ -157,10 +157,27 @@ static void run_write(struct fx *fx, const struct rt_store_op *op, struct rt_sto
     }
 }
 
+static void run_registry(struct fx *fx, const struct rt_store_op *op, struct rt_store_reply *reply)
+{
+    for (size_t i = 0; i < fx->n_hosts; i++) {
+        const struct rt_store_host *row = &fx->hosts[i].row;
+        int order = strcmp(row->host, op->host);
+
+        if (op->kind == RT_STORE_HOST_ROW ? order != 0 : order <= 0) {
+            continue;
+        }
+        if (reply->n_hosts == RT_HOSTS_PAGE) {
+            memcpy(reply->next, reply->hosts[RT_HOSTS_PAGE - 1].host, sizeof reply->next);
+            return;
+        }
+        reply->hosts[reply->n_hosts++] = *row;
+    }
+}
+
 static void run(struct fx *fx, const struct rt_store_op *op, int error)
 {
     static struct rt_store_record out[FX_RECORDS];
-    static struct rt_store_host hosts[3];
+    static struct rt_store_host hosts[RT_HOSTS_PAGE];
     struct rt_store_reply reply;
     struct rt_store_record *record = find(fx, &op->key);
 
@@ -201,13 +218,9 @@ static void run(struct fx *fx, const struct rt_store_op *op, int error)
                 reply.tail[i].size = fx->tail_size[i];
             }
         }
-    } else if (error == 0 && op->kind == RT_STORE_HOSTS) {
-        memset(hosts, 0, sizeof hosts);
-        (void)snprintf(hosts[0].host, sizeof hosts[0].host, "here");
-        (void)snprintf(hosts[1].host, sizeof hosts[1].host, "living");
-        hosts[0].alive = hosts[1].alive = true;
+    } else if (error == 0 && (op->kind == RT_STORE_HOSTS || op->kind == RT_STORE_HOST_ROW)) {
         reply.hosts = hosts;
-        reply.n_hosts = 2;
+        run_registry(fx, op, &reply);
     }
     rt_agent_store_reply(fx->agent, &reply, fx->now);
 }
@@ -251,17 +264,48 @@ void fx_down(struct fx *fx)
     news(fx, &(struct rt_store_news){.kind = RT_STORE_DOWN});
 }
 
+static struct fx_host *host_at(struct fx *fx, const char *host)
+{
+    size_t at = 0;
+
+    while (at < fx->n_hosts && strcmp(fx->hosts[at].row.host, host) < 0) {
+        at++;
+    }
+    if (at == fx->n_hosts || strcmp(fx->hosts[at].row.host, host) != 0) {
+        assert_true(fx->n_hosts < FX_HOSTS);
+        memmove(&fx->hosts[at + 1], &fx->hosts[at], (fx->n_hosts - at) * sizeof fx->hosts[0]);
+        fx->n_hosts++;
+        memset(&fx->hosts[at], 0, sizeof fx->hosts[at]);
+        (void)snprintf(fx->hosts[at].row.host, sizeof fx->hosts[at].row.host, "%s", host);
+        (void)snprintf(fx->hosts[at].row.addr[0], sizeof fx->hosts[at].row.addr[0], "unix:/%.60s", host);
+        fx->hosts[at].row.n_addr = 1;
+    }
+    return &fx->hosts[at];
+}
+
 void fx_host(struct fx *fx, const char *host, bool alive)
 {
-    struct rt_store_news item;
+    struct fx_host *at = host_at(fx, host);
+    struct rt_store_news item = {.kind = RT_STORE_HOST};
 
-    memset(&item, 0, sizeof item);
-    item.kind = RT_STORE_HOST;
-    (void)snprintf(item.row.host, sizeof item.row.host, "%s", host);
-    (void)snprintf(item.row.addr[0], sizeof item.row.addr[0], "unix:/%.60s", host);
-    item.row.n_addr = 1;
-    item.row.alive = alive;
-    news(fx, &item);
+    at->alive = alive;
+    if (alive) {
+        at->row.seq++;
+        item.row = at->row;
+        news(fx, &item);
+    }
+}
+
+void fx_beats(struct fx *fx, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        fx_tick(fx, RT_HEARTBEAT_MS);
+        for (size_t k = 0; k < fx->n_hosts; k++) {
+            fx->hosts[k].row.seq += fx->hosts[k].alive;
+        }
+        news(fx, &(struct rt_store_news){.kind = RT_STORE_TOUCH, .store_ms = fx->store_ms});
+        fx_answer(fx);
+    }
 }
 
 void fx_claimed(struct fx *fx, const char *cid, const char *host, uint64_t life, uint64_t epoch)

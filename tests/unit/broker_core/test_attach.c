@@ -153,9 +153,11 @@ static void test_moved(void **state)
 static void test_not_moved_to_the_dead(void **state)
 {
     struct fx *fx = *state;
-    int client = fx_client(fx, "local");
+    int client;
 
     fx_host(fx, "there", false);
+    fx_beats(fx, 8);
+    client = fx_client(fx, "local");
     (void)owned(fx, "web", "there", RT_SESSION_RUNNING, 5, 7);
     fx_attach(fx, client, 1, "web", 3000, 0, 0);
     fx_answer(fx);
@@ -414,6 +416,7 @@ static void test_welcome_lists_agents(void **state)
     fx_host(fx, "dead", false);
     fx_host(fx, "there", true);
     fx_host(fx, "here", true);
+    fx_beats(fx, 8);
     link = fx_open(fx, RT_PEER_CLIENT, "local");
     memset(&hello, 0, sizeof hello);
     hello.vmin = hello.vmax = 1;
@@ -422,6 +425,7 @@ static void test_welcome_lists_agents(void **state)
     payload = fx_want(fx, link, RT_WELCOME, &frame);
     assert_int_equal(rt_msg_decode(RT_MSG_WELCOME, payload, frame.length, &welcome, why, sizeof why), 0);
     assert_int_equal(welcome.n_agents, 2);
+    assert_false(welcome.more);
     assert_true(rt_slice_equal(welcome.agents[0].host, rt_slice_text("here")));
     assert_true(rt_slice_equal(welcome.agents[0].addr[0], rt_slice_text("unix:/here")));
     assert_true(rt_slice_equal(welcome.agents[1].host, rt_slice_text("there")));

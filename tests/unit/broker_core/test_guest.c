@@ -226,35 +226,125 @@ static void test_take_for_nobody(void **state)
     assert_int_equal(fx_record(fx, "local", "web")->rule.state, RT_SESSION_LOST);
 }
 
+static void owned_by(struct fx *fx, const char *cid, const char *host)
+{
+    struct rt_record *rule = &fx_record(fx, "local", cid)->rule;
+
+    rule->exists = true;
+    rule->state = RT_SESSION_RUNNING;
+    rule->life = 5;
+    (void)snprintf(rule->host, sizeof rule->host, "%s", host);
+}
+
+static void want_later(struct fx *fx, struct fx_guest *guest)
+{
+    fx_hello(fx, guest);
+    fx_answer(fx);
+    fx_want_refuse(fx, guest->link, 0, RT_CLASS_RETRY_LATER, NULL);
+}
+
+/* A second start waits for as long as the owner's own row moves, or has not been seen standing still for the lease:
+ * a host that nobody knows is not dead. */
 static void test_owner_dead(void **state)
 {
     struct fx *fx = *state;
+    struct fx_guest gone, still, living;
+
+    owned_by(fx, "web", "gone"); /* without a row */
+    owned_by(fx, "db", "still");
+    owned_by(fx, "box", "living");
+    fx_host(fx, "living", true);
+    fx_host(fx, "still", true);
+    fx_beats(fx, 1);
+    fx_host(fx, "still", false);
+    fx_guest(&gone, "web", 1);
+    fx_guest(&still, "db", 2);
+    fx_guest(&living, "box", 3);
+    want_later(fx, &gone);
+    assert_int_equal(fx->n_submitted[RT_STORE_HOST_ROW], 1); /* looked at, at once */
+    for (int i = 0; i < 4; i++) {
+        want_later(fx, &gone);
+        want_later(fx, &still);
+        fx_beats(fx, 1);
+    }
+    fx_beats(fx, 2);
+    fx_hello(fx, &gone);
+    fx_answer(fx);
+    fx_welcome(fx, &gone, NULL);
+    fx_hello(fx, &still);
+    fx_answer(fx);
+    fx_welcome(fx, &still, NULL);
+    want_later(fx, &living);
+    fx_beats(fx, 8);
+    want_later(fx, &living);
+}
+
+/* While this agent is out of touch with the store, nobody's standing still counts. */
+static void test_owner_dead_out_of_touch(void **state)
+{
+    struct fx *fx = *state;
     struct fx_guest guest;
-    struct rt_record *rule = &fx_record(fx, "local", "web")->rule;
 
-    rule->exists = true;
-    rule->state = RT_SESSION_RUNNING;
-    rule->life = 5;
-    (void)snprintf(rule->host, sizeof rule->host, "dead");
-    fx_guest(&guest, "web", 1);
-    fx_hello(fx, &guest);
-    fx_answer(fx); /* unknown, so the registry is asked: not there */
-    assert_int_equal(fx->n_submitted[RT_STORE_HOSTS], 1);
-    fx_welcome(fx, &guest, NULL);
-
-    rule = &fx_record(fx, "local", "db")->rule;
-    rule->exists = true;
-    rule->state = RT_SESSION_RUNNING;
-    rule->life = 5;
-    (void)snprintf(rule->host, sizeof rule->host, "living");
+    owned_by(fx, "db", "still");
+    fx_host(fx, "still", true);
+    fx_beats(fx, 1);
+    fx_host(fx, "still", false);
     fx_guest(&guest, "db", 2);
-    fx_hello(fx, &guest);
-    fx_answer(fx);
-    fx_want_refuse(fx, guest.link, 0, RT_CLASS_RETRY_LATER, NULL);
-    fx_host(fx, "living", false);
+    want_later(fx, &guest);
+    fx_tick(fx, 2 * RT_HEARTBEAT_EXPIRY_MS); /* no heartbeat is answered */
+    want_later(fx, &guest);
+    fx_beats(fx, 2);
+    want_later(fx, &guest);
+    fx_beats(fx, 6);
     fx_hello(fx, &guest);
     fx_answer(fx);
     fx_welcome(fx, &guest, NULL);
+}
+
+/* More hosts than any page or list holds: those that nothing is known of are looked at, and live. */
+static void test_owner_among_many(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+    char name[16];
+
+    for (unsigned i = 0; i < FX_HOSTS; i++) {
+        (void)snprintf(name, sizeof name, "host%02u", i);
+        fx_host(fx, name, true);
+    }
+    owned_by(fx, "box", "host79");
+    fx_guest(&guest, "box", 3);
+    for (int i = 0; i < 20; i++) {
+        want_later(fx, &guest);
+        fx_beats(fx, 1);
+    }
+    fx_host(fx, "host79", false);
+    fx_beats(fx, 1);
+    want_later(fx, &guest);
+    fx_beats(fx, 7);
+    fx_hello(fx, &guest);
+    fx_answer(fx);
+    fx_welcome(fx, &guest, NULL);
+}
+
+/* Another agent has this one's name: it serves nobody until the store is its own again. */
+static void test_name_taken(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+    struct rt_store_news taken = {.kind = RT_STORE_TAKEN};
+
+    fx_guest(&guest, "web", 1);
+    fx_serve(fx, &guest);
+    fx->store = FX_STORE_DOWN;
+    rt_agent_store_news(fx->agent, &taken, fx->now);
+    fx_want_refuse(fx, guest.link, 0, RT_CLASS_RETRY_LATER, NULL);
+    assert_true(fx->links[guest.link].closed);
+    fx_hello(fx, &guest); /* with its ticket, which is served in an outage */
+    fx_want_refuse(fx, guest.link, 0, RT_CLASS_RETRY_LATER, NULL);
+    fx_up(fx, true, true);
+    fx_answer(fx);
+    fx_serve(fx, &guest);
 }
 
 static void test_own_orphan_becomes_lost(void **state)
@@ -316,6 +406,9 @@ int main(void)
         FX_TEST(test_two_takes_newest_serves),
         FX_TEST(test_take_for_nobody),
         FX_TEST(test_owner_dead),
+        FX_TEST(test_owner_dead_out_of_touch),
+        FX_TEST(test_owner_among_many),
+        FX_TEST(test_name_taken),
         FX_TEST(test_own_orphan_becomes_lost),
         FX_TEST(test_draining),
     };

@@ -237,7 +237,6 @@ static void play(struct script *s)
     rt_agent_store_news(s->agent, &news, s->now);
     news.kind = RT_STORE_HOST;
     memcpy(news.row.host, "there", 6);
-    news.row.alive = true;
     news.row.n_addr = 1;
     rt_agent_store_news(s->agent, &news, s->now);
     peer.role = RT_PEER_CLIENT;

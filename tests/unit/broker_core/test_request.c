@@ -269,21 +269,47 @@ static void test_list_waits_for_the_reader(void **state)
     assert_false(reply.more);
 }
 
+/* Page by page, in the order of the names, with what this agent judges of each. */
 static void test_hosts(void **state)
 {
     struct fx *fx = *state;
-    int client = fx_client(fx, "local");
+    char name[16];
+    size_t n = 0;
+    int client;
 
+    for (unsigned i = 0; i < FX_HOSTS - 2; i++) {
+        (void)snprintf(name, sizeof name, "host%02u", i);
+        fx_host(fx, name, true);
+    }
+    fx_host(fx, "here", true);
+    fx_beats(fx, 2);
+    fx_host(fx, "host01", false);
+    fx_beats(fx, 25);
+    fx_host(fx, "unknown", false); /* came without being heard */
+    client = fx_client(fx, "local");
     request(fx, client, 1, ask("hosts", ""));
-    fx_answer(fx);
-    want(fx, client, 1, RT_CLASS_OK);
-    assert_int_equal(reply.n_hosts, 2);
-    fx_host(fx, "there", false);
+    do {
+        fx_answer_one(fx, 0);
+        want(fx, client, 1, RT_CLASS_OK);
+        for (size_t i = 0; i < reply.n_hosts; i++) {
+            assert_true(rt_slice_equal(reply.hosts[i].host, rt_slice_text(fx->hosts[n].row.host)));
+            assert_int_equal(reply.hosts[i].state,
+                             rt_slice_equal(reply.hosts[i].host, rt_slice_text("host01"))    ? RT_HOST_DEAD
+                             : rt_slice_equal(reply.hosts[i].host, rt_slice_text("unknown")) ? RT_HOST_UNKNOWN
+                                                                                             : RT_HOST_ALIVE);
+            n++;
+        }
+    } while (reply.more);
+    assert_int_equal(n, FX_HOSTS);
+    assert_int_equal(fx->n_ops, 0);
     fx_down(fx);
     request(fx, client, 2, ask("hosts", "")); /* what it has heard */
-    want(fx, client, 2, RT_CLASS_OK);
-    assert_int_equal(reply.n_hosts, 1);
-    assert_false(reply.hosts[0].alive);
+    n = 0;
+    do {
+        want(fx, client, 2, RT_CLASS_OK);
+        n += reply.n_hosts;
+    } while (reply.more);
+    assert_int_equal(n, FX_HOSTS - 2);
 }
 
 static void test_tails(void **state)

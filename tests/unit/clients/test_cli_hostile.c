@@ -90,8 +90,8 @@ static bool rows(struct box *box, struct link *link, uint64_t id, const struct r
     evil = rt_slice_text(EVIL);
     if (rt_slice_equal(request->op, rt_slice_text("hosts"))) {
         reply.n_hosts = 1;
-        reply.hosts[0] =
-            (struct rt_registry_msg){.host = evil, .addr = {evil}, .n_addr = 1, .ver = {evil.data, 20}, .alive = true};
+        reply.hosts[0] = (struct rt_registry_msg){
+            .host = evil, .addr = {evil}, .n_addr = 1, .ver = {evil.data, 20}, .state = RT_HOST_ALIVE};
     } else {
         reply.n_recs = 1;
         box_record(box, &reply.recs[0]);

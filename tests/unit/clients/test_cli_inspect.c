@@ -140,7 +140,7 @@ static bool answer_hosts(struct box *box, struct link *link, uint64_t id, const 
 
         host->host = rt_slice_text(names[i]);
         host->ver = rt_slice_text("0.1.0");
-        host->alive = i != 2;
+        host->state = i == 0 ? RT_HOST_UNKNOWN : i == 1 ? RT_HOST_ALIVE : RT_HOST_DEAD;
         host->age = 350;
         host->sessions = i;
         host->addr[0] = rt_slice_text("unix:/a");
@@ -158,10 +158,10 @@ static void test_hosts(void **state)
 
     p->box->on_request = answer_hosts;
     program_run(p, "hosts", 0);
-    assert_string_equal(p->text[0].data, "HOST  STATE   HEARTBEAT  SESSIONS  VERSION  ADDRESSES\n"
-                                         "h0    alive      350 ms         1  0.1.0    unix:/a unix:/b\n"
-                                         "h10   silent     350 ms         2  0.1.0\n"
-                                         "h2    alive      350 ms         0  0.1.0    unix:/a unix:/b\n");
+    assert_string_equal(p->text[0].data, "HOST  STATE    HEARTBEAT  SESSIONS  VERSION  ADDRESSES\n"
+                                         "h0    alive       350 ms         1  0.1.0    unix:/a unix:/b\n"
+                                         "h10   dead        350 ms         2  0.1.0\n"
+                                         "h2    unknown     350 ms         0  0.1.0    unix:/a unix:/b\n");
     program_run(p, "hosts --json", 0);
     check_order(p->text[0].data, "host", order);
 }

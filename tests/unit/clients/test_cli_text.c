@@ -327,14 +327,14 @@ static void test_host(void **state)
                                  .sequence = 5,
                                  .age_ms = 350,
                                  .sessions = 12,
-                                 .alive = true};
+                                 .state = RETETHER_HOST_ALIVE};
     char heads[] = "HOST STATE >HEARTBEAT >SESSIONS VERSION ADDRESSES";
     struct cli_table table;
 
     (void)state;
     cli_host_json(&text, &host);
     assert_string_equal(text.data,
-                        "{\"host\":\"h1\",\"alive\":true,\"age_ms\":350,\"sessions\":12,\"version\":\"0.1.0\","
+                        "{\"host\":\"h1\",\"state\":\"alive\",\"age_ms\":350,\"sessions\":12,\"version\":\"0.1.0\","
                         "\"sequence\":5,\"addresses\":[\"tcp:127.0.0.1:7401\",\"unix:/a\"]}\n");
     cli_text_free(&text);
     cli_table_init(&table, heads, false);

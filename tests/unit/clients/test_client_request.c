@@ -269,7 +269,7 @@ static bool answer_hosts(struct box *box, struct link *link, uint64_t id, const 
                                               .seq = 1,
                                               .age = 2,
                                               .sessions = 3,
-                                              .alive = true};
+                                              .state = RT_HOST_DEAD};
     box_reply(link, id, &reply);
     return true;
 }
@@ -290,7 +290,7 @@ static void test_hosts(void **state)
     assert_int_equal(answer.host.sequence, 1);
     assert_int_equal(answer.host.age_ms, 2);
     assert_int_equal(answer.host.sessions, 3);
-    assert_true(answer.host.alive);
+    assert_int_equal(answer.host.state, RETETHER_HOST_DEAD);
 }
 
 static void test_tails(void **state)

@@ -12,7 +12,7 @@
 #include <string.h>
 
 #define LINE_MAX_SIZE 400
-#define ANSWER_MAX (FAKE_ROWS_MAX + 512)
+#define ANSWER_MAX 512
 
 struct fake_peer {
     uv_pipe_t pipe;
@@ -96,7 +96,7 @@ static void say(struct fake_peer *peer, const char *text)
     }
 }
 
-/* What a server without anything in it says. beat: "FCALL rt3_beat 2 rt:reg rt:birth HOST INSTANCE SEQ ..." */
+/* What a server without anything in it says. beat: "FCALL rt3_beat 3 rt:reg rt:names rt:birth HOST INSTANCE SEQ ..." */
 static void say_usual(struct fake_peer *peer, const char *command)
 {
     static const char *const usual[][2] = {
@@ -122,10 +122,11 @@ static void say_usual(struct fake_peer *peer, const char *command)
     char text[ANSWER_MAX];
     unsigned long long seq;
 
-    if (sscanf(command, "FCALL rt3_beat 2 rt:reg rt:birth %*s %*s %llu", &seq) == 1) { /* NOLINT(cert-err34-c) */
-        snprintf(text, sizeof text, "*8\r\n:%llu\r\n$32\r\n%s\r\n:%llu\r\n:%d\r\n$%zu\r\n%s\r\n:%llu\r\n:%llu\r\n%s",
+    if (sscanf(command, "FCALL rt3_beat 3 rt:reg rt:names rt:birth %*s %*s %llu", &seq) ==
+        1) { /* NOLINT(cert-err34-c) */
+        snprintf(text, sizeof text, "*7\r\n:%llu\r\n$32\r\n%s\r\n:%llu\r\n:%d\r\n$%zu\r\n%s\r\n:%llu\r\n:%llu\r\n",
                  beat->now_ms, beat->mark, beat->born_ms, beat->taken, strlen(beat->instance), beat->instance,
-                 beat->seq_kept ? seq : beat->seq_found, seq + 1, beat->rows);
+                 beat->seq_kept ? seq : beat->seq_found, seq + 1);
         say(peer, text);
         return;
     }
@@ -261,12 +262,8 @@ void fake_start(struct fake *fake)
 {
     memset(fake, 0, sizeof *fake);
 
-    fake->beat = (struct fake_beat){.now_ms = 1000000,
-                                    .born_ms = 1000,
-                                    .mark = FAKE_MARK,
-                                    .instance = FAKE_OTHER,
-                                    .seq_kept = true,
-                                    .rows = "*0\r\n"};
+    fake->beat = (struct fake_beat){
+        .now_ms = 1000000, .born_ms = 1000, .mark = FAKE_MARK, .instance = FAKE_OTHER, .seq_kept = true};
     snprintf(fake->dir, sizeof fake->dir, "/tmp/rt-fake-XXXXXX");
     assert_non_null(mkdtemp(fake->dir));
     snprintf(fake->path, sizeof fake->path, "%s/socket", fake->dir);

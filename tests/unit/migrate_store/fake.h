@@ -11,7 +11,6 @@
  * answered in its turn: by the newest rule whose `ask` it contains, else as a sound and empty server would. */
 
 #define FAKE_RULES_MAX 32
-#define FAKE_ROWS_MAX 4096
 #define FAKE_ASKED_MAX 16384
 
 #define FAKE_ROLE "*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n"
@@ -41,7 +40,6 @@ struct fake_beat {
     char instance[33]; /* "": no row before */
     unsigned long long seq_found;
     bool seq_kept; /* seq_found is what the asker says, whatever it is */
-    char rows[FAKE_ROWS_MAX];
 };
 
 struct fake_peer;

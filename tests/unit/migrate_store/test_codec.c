@@ -185,19 +185,19 @@ static void test_rows(void **state)
     static const char id[] = "00112233445566778899aabbccddeeff";
     struct rt_store_host host = {.host = "h", .version = "1.2", .sessions = 3, .n_addr = 1, .addr = {"tcp:a:1"}};
     char payload[RT_STORE_ROW_MAX], text[RT_STORE_ROW_MAX + 100];
-    struct rt_store_row row;
+    struct rt_store_host row;
 
     (void)state;
     rt_store_format_row(&host, payload);
     snprintf(text, sizeof text, "%s\n7\n1000\n%s", id, payload);
     assert_int_equal(rt_store_parse_row("h", 1, text, strlen(text), 1500, &row), 0);
-    assert_int_equal(row.host.seq, 7);
-    assert_int_equal(row.host.age_ms, 500);
-    assert_int_equal(row.host.sessions, 3);
-    assert_int_equal(row.host.n_addr, 1);
-    assert_string_equal(row.host.addr[0], "tcp:a:1");
+    assert_int_equal(row.seq, 7);
+    assert_int_equal(row.age_ms, 500);
+    assert_int_equal(row.sessions, 3);
+    assert_int_equal(row.n_addr, 1);
+    assert_string_equal(row.addr[0], "tcp:a:1");
     assert_int_equal(rt_store_parse_row("h", 1, text, strlen(text), 900, &row), 0);
-    assert_int_equal(row.host.age_ms, 0); /* the clock went back */
+    assert_int_equal(row.age_ms, 0); /* the clock went back */
     for (size_t cut = 0; cut < strlen(id) + 8; cut++) {
         assert_int_equal(rt_store_parse_row("h", 1, text, cut, 1500, &row), RT_EPROTO);
     }
@@ -214,7 +214,7 @@ static void test_rows(void **state)
     rt_store_format_row(&host, payload);
     snprintf(text, sizeof text, "%s\n9007199254740991\n9007199254740991\n%s", id, payload);
     assert_int_equal(rt_store_parse_row("h", 1, text, strlen(text), 1500, &row), 0);
-    assert_int_equal(row.host.n_addr, RT_ADDRS_MAX);
+    assert_int_equal(row.n_addr, RT_ADDRS_MAX);
 }
 
 static int claimed(const char *text, struct rt_store_news *news)

@@ -82,50 +82,31 @@ static const struct rt_store_news *newest(enum rt_store_news_kind kind)
     return NULL;
 }
 
-/* Rows for the next beats: n of them, RESP text of an array. */
-static void set_rows(size_t n, const char *const hosts[], const char *const texts[])
-{
-    size_t at = (size_t)snprintf(fake.beat.rows, FAKE_ROWS_MAX, "*%zu\r\n", 2 * n);
-
-    for (size_t i = 0; i < n; i++) {
-        at += (size_t)snprintf(fake.beat.rows + at, FAKE_ROWS_MAX - at, "$%zu\r\n%s\r\n$%zu\r\n%s\r\n",
-                               strlen(hosts[i]), hosts[i], strlen(texts[i]), texts[i]);
-        assert_true(at < FAKE_ROWS_MAX);
-    }
-}
-
-static void set_row(const char *host, const char *text)
-{
-    set_rows(1, &host, &text);
-}
-
-#define ROW(at, addr) FAKE_OTHER "\n3\n" at "\n12\n0.1\n" addr "\n"
-
 static void test_up(void **state)
 {
     (void)state;
     start();
     /* UP fresh, then the subscription is there, or the other way round */
     assert_true(agent->news[0].kind == RT_STORE_UP && agent->news[0].fresh && agent->news[0].whole);
-    size_t before = agent->n_news;
+    size_t before = count(RT_STORE_UP);
     beat();
     beat();
-    assert_int_equal(agent->n_news, before); /* nothing new, nothing told */
+    assert_int_equal(count(RT_STORE_UP), before); /* nothing new, nothing told */
     snprintf(fake.beat.mark, sizeof fake.beat.mark, "%s", FAKE_OTHER);
     beat();
-    assert_int_equal(agent->n_news, before + 1);
+    assert_int_equal(count(RT_STORE_UP), before + 1);
     assert_true(newest(RT_STORE_UP)->fresh);
     fake.beat.seq_kept = false; /* rolled back: our row is an older one */
     fake.beat.seq_found = 1;
     beat();
-    assert_int_equal(agent->n_news, before + 2);
+    assert_int_equal(count(RT_STORE_UP), before + 2);
     assert_true(newest(RT_STORE_UP)->fresh);
     fake.beat.seq_kept = true;
     beat();
-    assert_int_equal(agent->n_news, before + 2);
+    assert_int_equal(count(RT_STORE_UP), before + 2);
     fake.beat.instance[0] = '\0'; /* our row was gone */
     beat();
-    assert_int_equal(agent->n_news, before + 3);
+    assert_int_equal(count(RT_STORE_UP), before + 3);
     assert_true(newest(RT_STORE_UP)->fresh);
 }
 
@@ -152,18 +133,17 @@ static void test_whole(void **state)
  */
 static void test_senseless_beats(void **state)
 {
-#define BEAT(now, mark, instance, rows) "*8\r\n" now "$32\r\n" mark "\r\n:1\r\n:0\r\n" instance ":1\r\n:2\r\n" rows
+#define BEAT(now, mark, instance) "*7\r\n" now "$32\r\n" mark "\r\n:1\r\n:0\r\n" instance ":1\r\n:2\r\n"
 #define NO_ROW "$0\r\n\r\n"
     static const char *const wrong[] = {
         "+OK\r\n",
         "*0\r\n",
         "*1\r\n:1\r\n",
-        BEAT(":-1\r\n", FAKE_MARK, NO_ROW, "*0\r\n"),
-        BEAT("+1\r\n", FAKE_MARK, NO_ROW, "*0\r\n"),
-        BEAT(":1\r\n", "0011223344556677 899aabbccddeeff", NO_ROW, "*0\r\n"),
-        BEAT(":1\r\n", FAKE_MARK, "$3\r\nabc\r\n", "*0\r\n"),
-        BEAT(":1\r\n", FAKE_MARK, NO_ROW, ":0\r\n"),
-        BEAT(":1\r\n", FAKE_MARK, ":0\r\n", "*0\r\n"),
+        BEAT(":-1\r\n", FAKE_MARK, NO_ROW),
+        BEAT("+1\r\n", FAKE_MARK, NO_ROW),
+        BEAT(":1\r\n", "0011223344556677 899aabbccddeeff", NO_ROW),
+        BEAT(":1\r\n", FAKE_MARK, "$3\r\nabc\r\n"),
+        BEAT(":1\r\n", FAKE_MARK, ":0\r\n"),
     };
 
     (void)state;
@@ -200,7 +180,7 @@ static void test_refused_beats(void **state)
     assert_true(run_until(has_refused, agent, HANG_MS));
     assert_true(logged(agent, "refuses: NOPERM") && logged(agent, "out of memory"));
     beat();
-    assert_int_equal(agent->n_news, news);
+    assert_int_equal(agent->n_news, news + 1); /* the touch */
     fake_rule(&fake, "rt3_beat", "", FAKE_SILENCE, 1);
     rt_store_registry_beat(&agent->store);
     assert_true(run_until(is_down, agent, HANG_MS));
@@ -260,7 +240,15 @@ static void test_info(void **state)
     assert_int_equal(agent->n_warnings, 3);
 }
 
-/* Two agents of one name: the row of a dead one does not move, that of a living one does. */
+static void stand_still(void)
+{
+    agent->store.rival.since -= RT_HEARTBEAT_EXPIRY_MS;
+    agent->store.touch.since -= RT_HEARTBEAT_EXPIRY_MS;
+    beat();
+}
+
+/* Two agents of one name: the row of a dead one does not move, that of a living one does. The store's clock has no part
+ * in it. */
 static void test_name_taken(void **state)
 {
     struct rt_store_config config;
@@ -286,81 +274,144 @@ static void test_name_taken(void **state)
     fake.beat.taken = false;
     beat();
     assert_true(is_up(agent));
-    /* Online, nobody but a living one can take it away. */
+    assert_true(newest(RT_STORE_UP)->fresh);
+    /* Online, nobody but a living one can take it away: from then on the store is another's. */
     fake.beat.taken = true;
     beat();
     assert_int_equal(count(RT_STORE_TAKEN), 2);
+    assert_false(is_up(agent));
 }
 
-static void test_hosts(void **state)
+/* One that stands still for the lease is named to the store as dead; so is none before, and none of another store's
+ * past. */
+static void test_dead_name(void **state)
+{
+    struct rt_store_config config;
+
+    (void)state;
+    fake.beat.taken = true;
+    fake.beat.seq_kept = false;
+    fake.beat.seq_found = 5;
+    agent_config(&config, fake.endpoint, "hosta");
+    agent = agent_new(&config);
+    beat();
+    beat();
+    assert_int_equal(fake_asked(&fake, FAKE_OTHER " 5"), 0);
+    stand_still();
+    beat();
+    assert_true(fake_asked(&fake, FAKE_OTHER " 5") > 0);
+    assert_int_equal(count(RT_STORE_TAKEN), 0);
+    fake.beat.taken = false;
+    beat();
+    assert_true(is_up(agent));
+    /* A store that fell back to a time before: nobody lives there yet. */
+    snprintf(fake.beat.mark, sizeof fake.beat.mark, "%s", FAKE_OTHER);
+    fake.beat.taken = true;
+    beat();
+    beat();
+    assert_int_equal(count(RT_STORE_TAKEN), 0);
+    assert_true(is_up(agent));
+    fake.beat.seq_found = 6;
+    beat();
+    assert_int_equal(count(RT_STORE_TAKEN), 1);
+    assert_false(is_up(agent));
+}
+
+/* A heartbeat asks for nothing but its own row, and is told on. */
+static void test_touch(void **state)
 {
     (void)state;
-    fake.beat.now_ms = 1000000;
-    set_row("hostb", ROW("999900", "tcp:192.0.2.7:7401"));
     start();
-    const struct rt_store_news *news = newest(RT_STORE_HOST);
-    assert_string_equal(news->host, "hostb");
-    assert_true(news->row.alive);
-    assert_int_equal(news->row.age_ms, 100);
-    assert_int_equal(news->row.sessions, 12);
-    assert_int_equal(news->row.n_addr, 1);
-    size_t told = count(RT_STORE_HOST);
+    assert_int_equal(newest(RT_STORE_TOUCH)->store_ms, fake.beat.now_ms);
+    size_t told = count(RT_STORE_TOUCH);
+    fake_forget(&fake);
     beat();
-    assert_int_equal(count(RT_STORE_HOST), told);
-    set_row("hostb", ROW("999900", "tcp:192.0.2.8:7401"));
-    beat();
-    assert_int_equal(count(RT_STORE_HOST), told + 1);
-    assert_string_equal(newest(RT_STORE_HOST)->row.addr[0], "tcp:192.0.2.8:7401");
-    set_row("hostb", ROW("999900", "tcp:192.0.2.8:7401\ntcp:192.0.2.9:7401"));
-    beat();
-    assert_int_equal(count(RT_STORE_HOST), told + 2);
-    /* Old rows mean nothing until we ourselves have been in touch for as long. */
-    set_row("hostb", ROW("1", "tcp:192.0.2.8:7401\ntcp:192.0.2.9:7401"));
-    beat();
-    assert_int_equal(count(RT_STORE_HOST), told + 2);
-    for (int i = 0; i < 5 && count(RT_STORE_HOST) < told + 3; i++) { /* a beat that comes late starts the time anew */
-        agent->store.online_ms = uv_now(&loop) - RT_HEARTBEAT_EXPIRY_MS;
-        beat();
-    }
-    assert_int_equal(count(RT_STORE_HOST), told + 3);
-    assert_false(newest(RT_STORE_HOST)->row.alive);
-    set_row("hostb", ROW("999900", "tcp:192.0.2.8:7401"));
-    beat();
-    assert_true(newest(RT_STORE_HOST)->row.alive);
-    set_rows(0, NULL, NULL); /* gone */
-    beat();
-    assert_int_equal(count(RT_STORE_HOST), told + 5);
-    assert_false(newest(RT_STORE_HOST)->row.alive);
-    beat();
-    assert_int_equal(count(RT_STORE_HOST), told + 5);
+    assert_int_equal(count(RT_STORE_TOUCH), told + 1);
+    assert_int_equal(fake_asked(&fake, "rt:reg"), 1);
+    assert_int_equal(fake_asked(&fake, "rt3_hosts"), 0);
+    /* The first one of a connection is told to all. */
+    assert_int_equal(fake_asked(&fake, "|0.1-test|"), 1);
+    rt_redis_drop(&agent->store.commands, "test");
+    assert_true(run_until(is_down, agent, HANG_MS));
+    assert_true(run_until(is_up, agent, HANG_MS));
+    assert_int_equal(count(RT_STORE_TOUCH), told + 2);
 }
 
-/* Rows that are none are not looked at; the others are. */
-static void test_bad_rows(void **state)
+static void push_host(const char *text)
+{
+    char push[RT_STORE_ROW_MAX + 512];
+
+    snprintf(push, sizeof push, "*3\r\n$7\r\nmessage\r\n$8\r\nrt:hosts\r\n$%zu\r\n%s\r\n", strlen(text), text);
+    fake_push(&fake, push);
+}
+
+#define ROW FAKE_OTHER "\n3\n999900\n12\n0.1\ntcp:192.0.2.7:7401\n"
+
+/* Notices of hosts that come; those that are none say nothing. */
+static void test_notices(void **state)
 {
     static char longest[RT_STORE_ROW_MAX + 256];
-    static const char *const hosts[] = {"hosta", "hostb", "hostc", "hostd", "hoste", "hostf", "hostg", "hosth", ""};
-    const char *texts[] = {ROW("999900", "a"),
-                           "",
-                           "nonsense",
-                           FAKE_OTHER "\n3\n999900\n",
-                           FAKE_OTHER "\n-3\n999900\n12\n0.1\n",
-                           FAKE_OTHER "\n3\n999900\n12\n0.1-0123456789012345678901234567890123456789\n",
-                           longest,
-                           ROW("999900", "a"),
-                           ROW("999900", "a")};
+    static const char *const wrong[] = {"",
+                                        "hostb",
+                                        "hostb\n",
+                                        "\n" ROW,
+                                        "hostb\nnonsense",
+                                        "hostb\n" FAKE_OTHER "\n3\n999900\n",
+                                        "hostb\n" FAKE_OTHER "\n-3\n999900\n12\n0.1\n",
+                                        "hostb\n" FAKE_OTHER "\n3\n999900\n12\n"
+                                        "0.1-0123456789012345678901234567890123456789\n",
+                                        longest};
 
     (void)state;
     memset(longest, 'x', sizeof longest - 1);
-    set_rows(sizeof hosts / sizeof hosts[0], hosts, texts);
+    memcpy(longest, "hostb\n", 6);
     start();
+    size_t told = agent->n_news;
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        push_host(wrong[i]);
+    }
+    fake_push(&fake, "*3\r\n$7\r\nmessage\r\n$8\r\nrt:hosts\r\n:1\r\n");
+    push_host("hostc\n" ROW);
+    until_news(told + 1);
+    const struct rt_store_news *news = newest(RT_STORE_HOST);
+    assert_string_equal(news->host, "hostc");
+    assert_int_equal(news->row.seq, 3);
+    assert_int_equal(news->row.sessions, 12);
+    assert_int_equal(news->row.n_addr, 1);
+    assert_string_equal(news->row.addr[0], "tcp:192.0.2.7:7401");
     assert_int_equal(count(RT_STORE_HOST), 1);
-    assert_string_equal(newest(RT_STORE_HOST)->host, "hosth");
-    /* An odd one out, and a row that is no text. */
-    snprintf(fake.beat.rows, FAKE_ROWS_MAX, "*3\r\n$5\r\nhosth\r\n:1\r\n$5\r\nhosti\r\n");
-    beat();
-    assert_int_equal(count(RT_STORE_HOST), 2);
-    assert_false(newest(RT_STORE_HOST)->row.alive);
+    assert_int_equal(agent->store.n_names, 1);
+}
+
+static void page(const char *after, const char *last, const char *first, const char *second)
+{
+    struct rt_store_host rows[2];
+
+    memset(rows, 0, sizeof rows);
+    snprintf(rows[0].host, sizeof rows[0].host, "%s", first);
+    snprintf(rows[1].host, sizeof rows[1].host, "%s", second);
+    rt_store_names_page(&agent->store, after, last, rows, (size_t)(first[0] != '\0') + (second[0] != '\0'));
+}
+
+/* Who there is to list: a page takes out those of its stretch that it does not have. */
+static void test_names(void **state)
+{
+    (void)state;
+    start();
+    page("", "c", "a", "c");
+    rt_store_names_add(&agent->store, "b");
+    rt_store_names_add(&agent->store, "e");
+    rt_store_names_add(&agent->store, "b");
+    assert_int_equal(agent->store.n_names, 4);
+    page("", "c", "a", "c"); /* b has gone */
+    assert_int_equal(agent->store.n_names, 3);
+    assert_string_equal(agent->store.names[2], "e");
+    page("c", "", "d", "f");
+    assert_int_equal(agent->store.n_names, 4);
+    assert_string_equal(agent->store.names[0], "a");
+    assert_string_equal(agent->store.names[2], "d");
+    page("", "", "", "");
+    assert_int_equal(agent->store.n_names, 0);
 }
 
 #define CLAIM "7\n2\nhostb\nt\nbox\n"
@@ -399,14 +450,23 @@ static void test_subscription(void **state)
     start();
     size_t ups = count(RT_STORE_UP);
     fake_forget(&fake);
-    fake_rule(&fake, "SUBSCRIBE", ":1\r\n", FAKE_GO_ON, 1);
-    fake_rule(&fake, "SUBSCRIBE", "-NOPERM no\r\n", FAKE_GO_ON, 1);
+    fake_rule(&fake, "SUBSCRIBE rt:claimed", ":1\r\n", FAKE_GO_ON, 1);
+    fake_rule(&fake, "SUBSCRIBE rt:claimed", "-NOPERM no\r\n", FAKE_GO_ON, 1);
     rt_redis_drop(&agent->store.pubsub, "test");
-    until_news(agent->n_news + 1);
+    while (count(RT_STORE_UP) < ups + 1) {
+        until_news(agent->n_news + 1);
+    }
     assert_int_equal(count(RT_STORE_UP), ups + 1);
     assert_false(newest(RT_STORE_UP)->fresh);
-    assert_int_equal(fake_asked(&fake, "SUBSCRIBE"), 3);
+    assert_int_equal(fake_asked(&fake, "SUBSCRIBE rt:claimed"), 3);
     assert_int_equal(count(RT_STORE_DOWN), 0);
+    /* So is the one to the hosts' notices. */
+    fake_forget(&fake);
+    fake_rule(&fake, "SUBSCRIBE rt:hosts", "-NOPERM no\r\n", FAKE_GO_ON, 1);
+    rt_redis_drop(&agent->store.pubsub, "test");
+    while (fake_asked(&fake, "SUBSCRIBE rt:hosts") < 2) {
+        run_for(20);
+    }
 }
 
 #define WITH_FAKE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -416,8 +476,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH_FAKE(test_up),           WITH_FAKE(test_whole),         WITH_FAKE(test_senseless_beats),
         WITH_FAKE(test_functions),    WITH_FAKE(test_refused_beats), WITH_FAKE(test_info),
-        WITH_FAKE(test_name_taken),   WITH_FAKE(test_hosts),         WITH_FAKE(test_bad_rows),
-        WITH_FAKE(test_claims_heard), WITH_FAKE(test_subscription),
+        WITH_FAKE(test_name_taken),   WITH_FAKE(test_dead_name),     WITH_FAKE(test_touch),
+        WITH_FAKE(test_notices),      WITH_FAKE(test_names),         WITH_FAKE(test_claims_heard),
+        WITH_FAKE(test_subscription),
     };
 
     return cmocka_run_group_tests(tests, fake_group_setup, fake_group_teardown);

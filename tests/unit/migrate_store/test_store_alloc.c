@@ -47,10 +47,14 @@ static void orphaned_cb(uv_poll_t *poll, int status, int events)
 
 static void add_rules(struct fake *fake)
 {
-    static const char row[] = FAKE_OTHER "\n3\n999900\n12\n0.1\ntcp:192.0.2.7:7401\n";
-
-    snprintf(fake->beat.rows, FAKE_ROWS_MAX, "*2\r\n$5\r\nhostb\r\n$%zu\r\n%s\r\n", strlen(row), row);
+#define ROW FAKE_OTHER "\n3\n999900\n12\n0.1\na\n" /* 51 bytes */
+    fake_rule(fake, "rt3_hosts", "*3\r\n:1\r\n$0\r\n\r\n*2\r\n$5\r\nhostb\r\n$51\r\n" ROW "\r\n", FAKE_GO_ON, 0);
+    fake_rule(fake, "HGET rt:reg", "$51\r\n" ROW "\r\n", FAKE_GO_ON, 0);
     fake_rule(fake, "SUBSCRIBE", "*3\r\n$9\r\nsubscribe\r\n$10\r\nrt:claimed\r\n:1\r\n" CLAIMED, FAKE_GO_ON, 0);
+    fake_rule(fake, "SUBSCRIBE rt:hosts",
+              "*3\r\n$9\r\nsubscribe\r\n$8\r\nrt:hosts\r\n:1\r\n"
+              "*3\r\n$7\r\nmessage\r\n$8\r\nrt:hosts\r\n$57\r\nhostc\n" ROW "\r\n",
+              FAKE_GO_ON, 0);
     fake_rule(fake, "rt3_create", "*1\r\n:0\r\n", FAKE_GO_ON, 0);
     fake_rule(fake, "rt3_claim", "*9\r\n:0\r\n:0\r\n:7\r\n:1\r\n:0\r\n$5\r\nhosta\r\n:1\r\n$5\r\nhostb\r\n$1\r\np\r\n",
               FAKE_GO_ON, 0);
@@ -61,7 +65,6 @@ static void add_rules(struct fake *fake)
     fake_rule(fake, "rt3_tails",
               "*11\r\n:5\r\n:0\r\n:3\r\n:0\r\n:10\r\n:0\r\n$2\r\nhi\r\n$0\r\n\r\n:7\r\n$0\r\n\r\n:0\r\n", FAKE_GO_ON,
               0);
-    fake_rule(fake, "rt3_hosts", "*2\r\n:1000\r\n*2\r\n$1\r\nh\r\n$1\r\nx\r\n", FAKE_GO_ON, 0);
     fake_rule(fake, "HGETALL", RECORD, FAKE_GO_ON, 0);
     fake_rule(fake, "HGETALL rt:{t/gone}:r", "*0\r\n", FAKE_GO_ON, 0);
     fake_rule(fake, "ZRANGE", "*2\r\n$5\r\nt/box\r\n$6\r\nt/gone\r\n", FAKE_GO_ON, 0);
@@ -190,6 +193,7 @@ static void submit_one(enum rt_store_op_kind kind)
     op.key = op.claim.key;
     op.life = 7;
     op.state = RT_SESSION_MOVING;
+    snprintf(op.host, sizeof op.host, "%s", kind == RT_STORE_HOST_ROW ? "hostb" : "");
     rc = rt_store_submit(&s.store, &op);
     if (rc) {
         assert_true(rc == RT_ENOMEM || rc == RT_EUNAVAIL);
@@ -221,12 +225,12 @@ static void session(void)
     }
     rt_store_start(&s.store);
     run(true);
-    for (enum rt_store_op_kind kind = RT_STORE_CREATE; kind <= RT_STORE_HOSTS; kind++) {
+    for (enum rt_store_op_kind kind = RT_STORE_CREATE; kind <= RT_STORE_HOST_ROW; kind++) {
         submit_one(kind);
         run(false); /* one by one */
         run(true);
     }
-    for (enum rt_store_op_kind kind = RT_STORE_CREATE; kind <= RT_STORE_HOSTS; kind++) {
+    for (enum rt_store_op_kind kind = RT_STORE_CREATE; kind <= RT_STORE_HOST_ROW; kind++) {
         submit_one(kind); /* all together */
     }
     run(false);

@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "broker/core/hosts.h"
+
+#include "broker/core/attach.h"
+#include "broker/core/machine.h"
+#include "broker/core/session.h"
+#include "broker/core/store.h"
+#include "session/core/slice.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* agent.hosts is in the order of the names, as the registry's pages are. This agent's own host is not in it. */
+
+static bool is_self(const struct rt_agent *agent, const char *host)
+{
+    return strcmp(host, agent->config.host) == 0;
+}
+
+/* Where name is, or belongs. */
+static size_t place(const struct rt_agent *agent, const char *name)
+{
+    size_t low = 0, high = agent->n_hosts;
+
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+
+        if (strcmp(agent->hosts[middle]->row.host, name) < 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+size_t rt_ag_hosts_behind(const struct rt_agent *agent, const char *name)
+{
+    size_t at = place(agent, name);
+
+    return at < agent->n_hosts && strcmp(agent->hosts[at]->row.host, name) == 0 ? at + 1 : at;
+}
+
+static struct ag_host *find(const struct rt_agent *agent, const char *name)
+{
+    size_t at = place(agent, name);
+
+    return at < agent->n_hosts && strcmp(agent->hosts[at]->row.host, name) == 0 ? agent->hosts[at] : NULL;
+}
+
+const struct ag_host *rt_ag_host(const struct rt_agent *agent, const char *host)
+{
+    return find(agent, host);
+}
+
+static void forget(struct rt_agent *agent, size_t at)
+{
+    struct ag_host *host = agent->hosts[at];
+
+    ag_list_remove(&host->wanted);
+    agent->n_hosts--;
+    memmove(&agent->hosts[at], &agent->hosts[at + 1], (agent->n_hosts - at) * sizeof(struct ag_host *));
+    free(host);
+}
+
+/* Makes room for one more. Only a registry of more hosts than any store is designed for gets here. */
+static bool displace(struct rt_agent *agent)
+{
+    size_t oldest = agent->n_hosts;
+
+    for (size_t i = 0; i < agent->n_hosts; i++) {
+        if (!ag_listed(&agent->hosts[i]->wanted) &&
+            (oldest == agent->n_hosts || agent->hosts[i]->used < agent->hosts[oldest]->used)) {
+            oldest = i;
+        }
+    }
+    if (oldest == agent->n_hosts) {
+        return false;
+    }
+    forget(agent, oldest);
+    return true;
+}
+
+/* Makes it when it is not known. NULL: no room. */
+static struct ag_host *get(struct rt_agent *agent, const char *name)
+{
+    struct ag_host *host = find(agent, name), **more;
+    size_t at;
+
+    if (host != NULL) {
+        return host;
+    }
+    if (agent->n_hosts == AG_HOSTS_MAX && !displace(agent)) {
+        return NULL;
+    }
+    host = calloc(1, sizeof *host);
+    more = realloc(agent->hosts, (agent->n_hosts + 1) * sizeof(struct ag_host *));
+    if (more != NULL) {
+        agent->hosts = more;
+    }
+    if (host == NULL || more == NULL) {
+        free(host);
+        return NULL;
+    }
+    at = place(agent, name);
+    memmove(&agent->hosts[at + 1], &agent->hosts[at], (agent->n_hosts - at) * sizeof(struct ag_host *));
+    agent->hosts[at] = host;
+    agent->n_hosts++;
+    rt_slice_copy(rt_slice_text(name), host->row.host, sizeof host->row.host);
+    host->used = agent->now;
+    return host;
+}
+
+static bool reachable(const struct ag_host *host)
+{
+    return host->row.n_addr > 0 && host->watch.state != RT_WATCH_DEAD;
+}
+
+const struct rt_store_host *rt_ag_host_reach(const struct rt_agent *agent, const char *host)
+{
+    const struct ag_host *known = find(agent, host);
+
+    return known != NULL && reachable(known) ? &known->row : NULL;
+}
+
+enum rt_watch_state rt_ag_host_state(const struct rt_agent *agent, const char *host)
+{
+    const struct ag_host *known = find(agent, host);
+
+    if (is_self(agent, host)) {
+        return RT_WATCH_ALIVE;
+    }
+    return known == NULL ? RT_WATCH_UNKNOWN : known->watch.state;
+}
+
+/* It can be reached now: who waits for a session that it has goes there. */
+static void came(struct rt_agent *agent, const struct ag_host *host)
+{
+    struct ag_session *session, *next;
+    char name[RT_HOST_MAX + 1];
+
+    memcpy(name, host->row.host, sizeof name);
+    HASH_ITER(hh, agent->sessions, session, next)
+    {
+        if (!ag_list_empty(&session->held) && strcmp(session->host, name) == 0) {
+            session->n_ops++; /* outlives its last attach until here */
+            rt_ag_held_moved(agent, session);
+            session->n_ops--;
+            rt_ag_session_settle(agent, session);
+        }
+    }
+}
+
+/* What a look at host's row has shown. row: NULL, there is none. */
+static void note(struct rt_agent *agent, const char *name, const struct rt_store_host *row, uint64_t asked, bool notice)
+{
+    struct rt_look look = {.there = row != NULL, .asked = asked, .notice = notice};
+    struct ag_host *host = is_self(agent, name) ? NULL : get(agent, name);
+    bool before;
+
+    if (host == NULL) {
+        return;
+    }
+    before = reachable(host);
+    if (row != NULL) {
+        look.instance = row->instance;
+        look.seq = row->seq;
+        host->row = *row;
+        host->used = agent->now;
+    }
+    rt_watch_look(&host->watch, &agent->touch, &look, agent->now);
+    if (!before && reachable(host)) {
+        came(agent, host);
+    }
+}
+
+void rt_ag_host_notice(struct rt_agent *agent, const struct rt_store_host *row)
+{
+    note(agent, row->host, row, agent->now, true);
+}
+
+/* Looks. */
+
+static void look(struct rt_agent *agent, struct ag_host *host)
+{
+    struct rt_store_op op = {.kind = RT_STORE_HOST_ROW};
+    struct ag_op about = {.asked = agent->now};
+
+    memcpy(op.host, host->row.host, sizeof op.host);
+    memcpy(about.host, op.host, sizeof about.host);
+    host->op = rt_ag_store(agent, &op, &about);
+}
+
+bool rt_ag_host_dead(struct rt_agent *agent, const char *name)
+{
+    struct ag_host *host = is_self(agent, name) ? NULL : get(agent, name);
+
+    if (host == NULL) {
+        return false;
+    }
+    host->used = agent->now;
+    host->wanted_until = agent->now + AG_HOST_WANTED_MS;
+    if (!ag_listed(&host->wanted)) {
+        ag_list_push(&agent->wanted, &host->wanted);
+    }
+    if (rt_watch_dead(&host->watch, &agent->touch, agent->now)) {
+        return true;
+    }
+#ifdef RT_MUTANT_NOT_LISTED_IS_DEAD
+    if (host->watch.state == RT_WATCH_UNKNOWN) {
+        return true;
+    }
+#endif
+    if (host->op == 0 && agent->store_up &&
+        (host->watch.state == RT_WATCH_UNKNOWN || agent->now - host->watch.looked >= RT_HEARTBEAT_MS)) {
+        look(agent, host);
+    }
+    return false;
+}
+
+/* The walk. */
+
+static void walk(struct rt_agent *agent)
+{
+    struct rt_store_op op = {.kind = RT_STORE_HOSTS};
+    struct ag_op about = {.asked = agent->now, .walk = true};
+
+    if (agent->walking) {
+        return;
+    }
+    memcpy(op.host, agent->walked, sizeof op.host);
+    memcpy(about.host, op.host, sizeof about.host);
+    agent->walking = rt_ag_store(agent, &op, &about) != 0;
+}
+
+static const struct rt_store_host *row_of(const struct rt_store_reply *page, const char *name)
+{
+    for (size_t i = 0; i < page->n_hosts; i++) {
+        if (strcmp(page->hosts[i].host, name) == 0) {
+            return &page->hosts[i];
+        }
+    }
+    return NULL;
+}
+
+void rt_ag_hosts_page(struct rt_agent *agent, const char *after, const struct rt_store_reply *reply, uint64_t asked)
+{
+    size_t at = rt_ag_hosts_behind(agent, after);
+
+    while (at < agent->n_hosts && (reply->next[0] == '\0' || strcmp(agent->hosts[at]->row.host, reply->next) <= 0)) {
+        struct ag_host *host = agent->hosts[at];
+
+        if (row_of(reply, host->row.host) == NULL) {
+            note(agent, host->row.host, NULL, asked, false);
+        }
+        /* One whose row has gone is remembered while anybody asks, and for as long as a lease. */
+        if (!host->watch.there && host->op == 0 && !ag_listed(&host->wanted) &&
+            agent->now - host->used >= RT_LEASE_MS) {
+            forget(agent, at);
+        } else {
+            at++;
+        }
+    }
+    for (size_t i = 0; i < reply->n_hosts; i++) {
+        note(agent, reply->hosts[i].host, &reply->hosts[i], asked, false);
+    }
+}
+
+void rt_ag_hosts_reply(struct rt_agent *agent, const struct ag_op *op, const struct rt_store_reply *reply)
+{
+    struct ag_host *host = find(agent, op->host);
+
+    if (!op->walk) {
+        if (host != NULL && host->op == op->id) {
+            host->op = 0;
+        }
+        if (reply->error == 0) {
+            note(agent, op->host, reply->n_hosts > 0 ? &reply->hosts[0] : NULL, op->asked, false);
+        }
+        return;
+    }
+    agent->walking = false;
+    if (reply->error != 0) {
+        return;
+    }
+    rt_ag_hosts_page(agent, op->host, reply, op->asked);
+    memcpy(agent->walked, reply->next, sizeof agent->walked);
+    /* The first time around it does not wait for heartbeats: until then hosts are missing here. */
+    if (agent->walked[0] == '\0') {
+        agent->walk_first = false;
+    } else if (agent->walk_first) {
+        walk(agent);
+    }
+}
+
+void rt_ag_hosts_touch(struct rt_agent *agent)
+{
+    const struct ag_list *last = agent->wanted.prev;
+    unsigned looks = 0;
+
+    rt_touch_beat(&agent->touch, agent->now);
+    walk(agent);
+    while (!ag_list_empty(&agent->wanted) && looks < AG_HOST_LOOKS_MAX) {
+        struct ag_list *node = ag_list_pop(&agent->wanted);
+        struct ag_host *host = ag_of(node, struct ag_host, wanted);
+
+        if (agent->now < host->wanted_until) {
+            ag_list_push(&agent->wanted, node); /* behind those that have had no turn yet */
+            looks++;
+            if (host->op == 0) {
+                look(agent, host);
+            }
+        }
+        if (node == last) {
+            break;
+        }
+    }
+}
+
+void rt_ag_hosts_break(struct rt_agent *agent)
+{
+    rt_touch_break(&agent->touch);
+    agent->walk_first = true;
+}
+
+void rt_ag_hosts_free(struct rt_agent *agent)
+{
+    while (agent->n_hosts > 0) {
+        forget(agent, agent->n_hosts - 1);
+    }
+    free(agent->hosts);
+    agent->hosts = NULL;
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#ifndef RETETHER_BROKER_CORE_HOSTS_H
+#define RETETHER_BROKER_CORE_HOSTS_H
+
+#include "broker/core/list.h"
+#include "migrate/core/store_op.h"
+#include "migrate/core/watch.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* The other hosts, as this agent knows them: where they are, and whether they live (migrate/core/watch.h). It hears of
+ * one by that host's own notice, by walking through the registry a page with each heartbeat, and by looking at one row
+ * by its name, at once, when it is asked about. Who is not known is unknown, never dead. */
+
+/* Hosts remembered: four times what a store is designed for. One more displaces the one that has not been asked about
+ * for longest, which is unknown then. */
+#define AG_HOSTS_MAX 4096
+/* A host that was asked about is looked at with each heartbeat for so long: a verdict takes RT_HEARTBEAT_EXPIRY_MS. */
+#define AG_HOST_WANTED_MS (RT_HEARTBEAT_EXPIRY_MS + 3 * RT_HEARTBEAT_MS)
+/* Looks of one heartbeat; the others have their turn with the next ones. */
+#define AG_HOST_LOOKS_MAX 64
+
+struct ag_op;
+struct rt_agent;
+
+struct ag_host {
+    struct rt_store_host row; /* the newest that was there; without addresses: none yet */
+    struct rt_watch watch;
+    struct ag_list wanted; /* agent.wanted */
+    uint64_t wanted_until;
+    uint64_t used; /* asked about, or seen in the registry */
+    uint32_t op;   /* the look under way; 0 none */
+};
+
+/* NULL when it is not known. */
+const struct ag_host *rt_ag_host(const struct rt_agent *agent, const char *host);
+/* Whether host is dead. When that is not known it is looked at until it is, so that who asks again will be told. */
+bool rt_ag_host_dead(struct rt_agent *agent, const char *host);
+/* What people are told of a host's life. */
+enum rt_watch_state rt_ag_host_state(const struct rt_agent *agent, const char *host);
+/* Where clients can reach it: its row, unless it is dead or unknown. */
+const struct rt_store_host *rt_ag_host_reach(const struct rt_agent *agent, const char *host);
+/* The index of the first host behind this name. */
+size_t rt_ag_hosts_behind(const struct rt_agent *agent, const char *name);
+
+/* A heartbeat was answered: the walk goes on, and so do the looks. */
+void rt_ag_hosts_touch(struct rt_agent *agent);
+/* The store is out of reach, or another one. */
+void rt_ag_hosts_break(struct rt_agent *agent);
+void rt_ag_host_notice(struct rt_agent *agent, const struct rt_store_host *row);
+/* The answer to a look, or to a page of the walk. */
+void rt_ag_hosts_reply(struct rt_agent *agent, const struct ag_op *op, const struct rt_store_reply *reply);
+/* A page of the registry behind `after`, asked for at `asked`. */
+void rt_ag_hosts_page(struct rt_agent *agent, const char *after, const struct rt_store_reply *reply, uint64_t asked);
+void rt_ag_hosts_free(struct rt_agent *agent);
+
+#endif

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "broker/core/hosts.h"
+#include "broker/core/link.h"
+#include "broker/core/machine.h"
+#include "broker/core/request.h"
+#include "migrate/core/store_op.h"
+#include "session/core/msg_request.h"
+#include "session/core/slice.h"
+
+#include <string.h>
+
+/* REQUEST `hosts`: the registry, a page of the store's for each REPLY. */
+
+static enum rt_host_state host_state(const struct rt_agent *agent, const char *host)
+{
+    switch (rt_ag_host_state(agent, host)) {
+    case RT_WATCH_ALIVE:
+        return RT_HOST_ALIVE;
+    case RT_WATCH_DEAD:
+        return RT_HOST_DEAD;
+    case RT_WATCH_UNKNOWN:
+    case RT_WATCH_WATCHING:
+        break;
+    }
+    return RT_HOST_UNKNOWN;
+}
+
+void rt_ag_fill_host(const struct rt_agent *agent, const struct rt_store_host *in, struct rt_registry_msg *out)
+{
+    out->host = rt_slice_text(in->host);
+    out->n_addr = in->n_addr;
+    for (size_t i = 0; i < in->n_addr; i++) {
+        out->addr[i] = rt_slice_text(in->addr[i]);
+    }
+    out->ver = rt_slice_text(in->version);
+    out->seq = in->seq;
+    out->age = in->age_ms;
+    out->state = host_state(agent, in->host);
+    out->sessions = in->sessions;
+}
+
+/* The store is out: what is known here. */
+static void hosts_known(struct rt_agent *agent, struct ag_ask *ask)
+{
+    size_t at = ask->host[0] == '\0' ? 0 : rt_ag_hosts_behind(agent, ask->host);
+
+    do {
+        struct rt_reply_msg *out = agent->reply;
+
+        memset(out, 0, sizeof *out);
+        for (; at < agent->n_hosts && out->n_hosts < RT_HOSTS_PAGE; at++) {
+            rt_ag_fill_host(agent, &agent->hosts[at]->row, &out->hosts[out->n_hosts++]);
+        }
+        out->more = at < agent->n_hosts;
+        rt_ag_ask_send(agent, ask->link, ask->request, out);
+    } while (at < agent->n_hosts);
+    rt_ag_ask_free(agent, ask);
+}
+
+void rt_ag_ask_hosts(struct rt_agent *agent, struct ag_ask *ask)
+{
+    struct rt_store_op op = {.kind = RT_STORE_HOSTS};
+
+    memcpy(op.host, ask->host, sizeof op.host);
+    rt_ag_ask_store(agent, ask, &op);
+}
+
+void rt_ag_ask_hosts_reply(struct rt_agent *agent, struct ag_ask *ask, const struct rt_store_reply *reply)
+{
+    struct rt_reply_msg *out = agent->reply;
+
+    if (reply->error != 0) {
+        hosts_known(agent, ask);
+        return;
+    }
+    memset(out, 0, sizeof *out);
+    for (size_t i = 0; i < reply->n_hosts && i < RT_HOSTS_PAGE; i++) {
+        rt_ag_fill_host(agent, &reply->hosts[i], &out->hosts[out->n_hosts++]);
+    }
+    out->more = reply->next[0] != '\0';
+    rt_ag_ask_send(agent, ask->link, ask->request, out);
+    if (reply->next[0] == '\0') {
+        rt_ag_ask_free(agent, ask);
+        return;
+    }
+    memcpy(ask->host, reply->next, sizeof ask->host);
+    if (ask->link->congested) {
+        ask->parked = true;
+    } else {
+        rt_ag_ask_hosts(agent, ask);
+    }
+}
