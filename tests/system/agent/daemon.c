@@ -75,7 +75,7 @@ static void keep_little_freed(void)
     (void)setenv("ASAN_OPTIONS", text, 1);
 }
 
-static void run_child(const char *const *argv, int out, pid_t parent)
+static void run_child(const char *gate, const char *const *argv, int out, pid_t parent)
 {
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent) {
@@ -84,6 +84,10 @@ static void run_child(const char *const *argv, int out, pid_t parent)
     (void)dup2(out, STDOUT_FILENO);
     (void)dup2(out, STDERR_FILENO);
     keep_little_freed();
+    if (gate[0] != '\0') {
+        (void)setenv("LD_PRELOAD", DISK_GATE, 1);
+        (void)setenv("RT_DISK_GATE", gate, 1);
+    }
     (void)execv(argv[0], (char *const *)(uintptr_t)argv);
     _exit(126);
 }
@@ -109,7 +113,7 @@ void daemon_start(struct daemon *daemon, const char *const *more)
     daemon->pid = fork();
     assert_true(daemon->pid >= 0);
     if (daemon->pid == 0) {
-        run_child(argv, out, parent);
+        run_child(daemon->gate, argv, out, parent);
     }
     (void)close(out);
 }
@@ -238,7 +242,7 @@ int daemon_run(const char *const *flags, char *out, size_t size)
     pid = fork();
     assert_true(pid >= 0);
     if (pid == 0) {
-        run_child(argv, ends[1], parent);
+        run_child("", argv, ends[1], parent);
     }
     (void)close(ends[1]);
     while (used < size - 1 && (n = read(ends[0], out + used, size - 1 - used)) > 0) {

@@ -22,6 +22,7 @@ struct daemon {
     char dir[64];
     char guest[96], client[96], state[96], log[96]; /* paths */
     pid_t pid;                                      /* 0: not running */
+    char gate[96];                                  /* path; when not empty: its fsync lasts until that file is there */
     struct rt_janitor janitor;
 };
 

@@ -130,6 +130,62 @@ static void test_kept(void **state)
     rt_test_redis_stop(&redis);
 }
 
+static void send_end(struct peer *guest, uint64_t code)
+{
+    struct rt_end_msg end = {.code = code};
+
+    peer_send_msg(guest, (struct rt_frame){.type = RT_END}, RT_MSG_END, &end);
+}
+
+/* A disk that does not answer: everybody else is served meanwhile, and the guest is told when it has. */
+static void test_slow_disk(void **state)
+{
+    struct daemon *daemon = *state;
+    const char *flags[] = {"--store", NULL, "--store-timeout", "300ms", NULL};
+    static struct rt_reply_msg reply;
+    struct rt_request_msg request = {.op = rt_slice_text("hosts")};
+    struct rt_test_redis redis;
+    struct rt_end_ok_msg ok;
+    struct peer client;
+    struct pair pair;
+    struct rt_frame frame;
+    char why[RT_TEXT_MAX];
+    const uint8_t *payload;
+    FILE *gate;
+
+    assert_int_equal(rt_test_redis_start(&redis, NULL, NULL), 0);
+    flags[1] = redis.unix_endpoint;
+    (void)snprintf(daemon->gate, sizeof daemon->gate, "%s/gate", daemon->dir);
+    gate = fopen(daemon->gate, "we"); /* open at the start: keys are made */
+    assert_non_null(gate);
+    (void)fclose(gate);
+    daemon_up(daemon, flags);
+    pair_start(&pair, daemon, "e1", 1);
+    assert_int_equal(unlink(daemon->gate), 0);
+    assert_int_equal(rt_test_redis_pause(&redis), 0);
+    send_end(&pair.guest, 7);
+    test_pause(600); /* the store has had its time */
+    peer_client(&client, daemon->client);
+    peer_send_msg(&client, (struct rt_frame){.type = RT_REQUEST, .offset = 1}, RT_MSG_REQUEST, &request);
+    payload = peer_wait(&client, RT_REPLY, &frame, 5000);
+    assert_int_equal(rt_msg_decode(RT_MSG_REPLY, payload, frame.length, &reply, why, sizeof why), 0);
+    assert_int_equal(reply.c, RT_CLASS_OK);
+    peer_read(&pair.guest, 1);
+    while (peer_frame(&pair.guest, &frame) != NULL) {
+        assert_int_not_equal(frame.type, RT_END_OK);
+    }
+    gate = fopen(daemon->gate, "we");
+    assert_non_null(gate);
+    (void)fclose(gate);
+    payload = peer_wait(&pair.guest, RT_END_OK, &frame, 5000);
+    assert_int_equal(rt_msg_decode(RT_MSG_END_OK, payload, frame.length, &ok, why, sizeof why), 0);
+    assert_int_equal(ok.how, RT_END_ON_DISK);
+    peer_close(&client);
+    pair_close(&pair);
+    assert_int_equal(rt_test_redis_resume(&redis), 0);
+    rt_test_redis_stop(&redis);
+}
+
 /* A damaged file is told and left alone. */
 static void test_damaged(void **state)
 {
@@ -154,6 +210,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_kept, daemon_setup, daemon_teardown),
+        cmocka_unit_test_setup_teardown(test_slow_disk, daemon_setup, daemon_teardown),
         cmocka_unit_test_setup_teardown(test_damaged, daemon_setup, daemon_teardown),
     };
 
