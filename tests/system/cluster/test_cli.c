@@ -322,7 +322,7 @@ static void test_json_fields(void **state)
          "container tenant label state host life epoch moves created claimed seen code signal"},
         {{"retether", "show", "--json", "epsilon"},
          "container tenant label state host life epoch moves created claimed seen code signal history processes "
-         "attachments"},
+         "processes_exited processes_more attachments attachments_more"},
         {{"retether", "moves", "--json", "epsilon"}, "container host life epoch at"},
         {{"retether", "resolve", "--json", "epsilon"}, "container state host life epoch addresses"},
         {{"retether", "hosts", "--json"}, "host state age_ms sessions version sequence addresses"},
