@@ -17,7 +17,7 @@
 #define HOLD_MS 3000
 #define SLEEP_MS 60000
 /* Scheduling of busy machines on top of the hold. */
-#define SLACK_MS 1500
+#define SLACK_MS 20000
 
 static struct harness_attach reader, sleeper;
 
