@@ -185,7 +185,7 @@ static bool alive(const struct retether_attachment *att)
     return !att->closed && !att->final && att->client->phase == RT_SDK_OPEN;
 }
 
-static bool hand_out(struct retether_attachment *att, unsigned stream)
+static bool hand_out(struct retether_attachment *att, unsigned stream, size_t limit)
 {
     size_t size;
     size_t took;
@@ -195,6 +195,7 @@ static bool hand_out(struct retether_attachment *att, unsigned stream)
         return false;
     }
     data = rt_catt_peek(att->catt, stream, &size);
+    size = size < limit ? size : limit;
     if (size == 0) {
         return false;
     }
@@ -211,6 +212,19 @@ static bool hand_out(struct retether_attachment *att, unsigned stream)
     return took > 0;
 }
 
+/* What was written first goes first, unless the application does not take that stream now. */
+static bool hand_out_first(struct retether_attachment *att)
+{
+    size_t size;
+    unsigned first;
+
+    if (!alive(att)) {
+        return false;
+    }
+    first = rt_catt_first(att->catt, &size);
+    return hand_out(att, first, size) || hand_out(att, RT_STDOUT + RT_STDERR - first, SIZE_MAX);
+}
+
 bool rt_sdk_attachment_step(struct retether_attachment *att)
 {
     struct rt_catt_event event;
@@ -223,8 +237,8 @@ bool rt_sdk_attachment_step(struct retether_attachment *att)
         tell(att, &event);
         moved = true;
     }
-    for (unsigned stream = RT_STDOUT; stream <= RT_STDERR; stream++) {
-        moved = hand_out(att, stream) || moved;
+    for (unsigned i = 0; i < RT_SDK_PARTS_MAX && hand_out_first(att); i++) {
+        moved = true;
     }
     if (alive(att) && att->starved && rt_catt_writable(att->catt) > 0) {
         att->starved = false;

@@ -22,6 +22,8 @@
 
 /* Rounds of actions, answers and attachments in one step; what is left goes in the next iteration. */
 #define RT_SDK_ROUNDS_MAX 8
+/* Parts of an attachment's output handed out in one go, before it is another's turn. */
+#define RT_SDK_PARTS_MAX 64
 
 struct rt_sdk_conn {
     struct rt_conn base; /* first: what rt_conn hands back is also this */

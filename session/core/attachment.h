@@ -73,6 +73,9 @@ struct rt_catt_event {
 /* The next event, false when there is none. At most one of each kind and stream is pending: bounded. */
 bool rt_catt_event(struct rt_catt *att, struct rt_catt_event *event);
 
+/* Whether what came first of what was received is stdout's or stderr's, and how many bytes of that stream came before
+ * the other's turn (SIZE_MAX: all that there are). Who wants the order in which they were written takes them so. */
+unsigned rt_catt_first(const struct rt_catt *att, size_t *size);
 /* The contiguous received bytes of stdout or stderr not yet consumed (size 0: none), and telling that n were consumed:
  * handed to their final reader, so that they need never be sent again. Both before the next call into the machine: at a
  * resume what was not consumed is dropped here and comes again. */

@@ -402,6 +402,7 @@ void rt_catt_free(struct rt_catt *att)
     att->client->n_atts--;
     for (int i = 0; i < 3; i++)
         rt_ring_close(&att->rx[i].ring);
+    rt_order_clear(&att->order);
     for (int i = 0; i < 2; i++)
         rt_ring_close(&att->tx[i].ring);
     free(att);

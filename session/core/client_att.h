@@ -10,6 +10,7 @@
 #include "session/core/frame.h"
 #include "session/core/limits.h"
 #include "session/core/msg_stream.h"
+#include "session/core/order.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -62,8 +63,9 @@ struct rt_catt {
     } fault; /* the last one that ended a channel: again at the same place is final */
 
     uint64_t life, proc;
-    struct rt_rx rx[3]; /* stream 1, 2, 3 */
-    struct rt_tx tx[2]; /* stream 0, 4 */
+    struct rt_rx rx[3];    /* stream 1, 2, 3 */
+    struct rt_order order; /* in which stdout's and stderr's bytes came */
+    struct rt_tx tx[2];    /* stream 0, 4 */
     struct rt_up_item exit;
     struct rt_gap control_gap; /* of control-up, to be told; from == to: none */
 

@@ -141,6 +141,7 @@ static void learn_exit(struct rt_catt *att, const struct rt_attached_msg *msg)
 
 static void bind_streams(struct rt_catt *att, const struct rt_attached_msg *msg, bool first)
 {
+    rt_order_clear(&att->order);
     for (unsigned s = RT_STDOUT; s <= RT_CONTROL_UP; s++) {
         if (!rt_catt_wants(att, s))
             continue;

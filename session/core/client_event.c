@@ -173,6 +173,16 @@ const uint8_t *rt_catt_peek(const struct rt_catt *att, unsigned stream, size_t *
     return *size > 0 ? data : NULL;
 }
 
+unsigned rt_catt_first(const struct rt_catt *att, size_t *size)
+{
+    const uint64_t at[2] = {att->rx[0].consumed, att->rx[1].consumed};
+    uint64_t to;
+    unsigned first = rt_order_next(&att->order, at, &to);
+
+    *size = to == UINT64_MAX ? SIZE_MAX : (size_t)(to - at[first]);
+    return first + RT_STDOUT;
+}
+
 void rt_catt_consumed(struct rt_catt *att, unsigned stream, size_t n, uint64_t now)
 {
     assert(stream == RT_STDOUT || stream == RT_STDERR);

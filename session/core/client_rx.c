@@ -251,6 +251,8 @@ void rt_rx_data(struct rt_catt *att, unsigned stream, uint64_t offset, const uin
         }
         if (stream == RT_CONTROL_UP)
             rt_rx_items(att);
+        else
+            rt_order_add(&att->order, stream - RT_STDOUT, end);
         if (att->state == RT_CATT_LIVE)
             plan_ack(att, rx);
     }

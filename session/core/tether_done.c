@@ -54,6 +54,7 @@ static void shrink(struct rt_tether *t, struct rt_proc *proc)
         rt_tether_advance(t, proc, o, control ? proc->exit_at : proc->ring[o].head);
         rt_ring_shrink(&proc->ring[o]);
     }
+    rt_order_clear(&proc->order);
     proc->shrunk = true;
     t->report_due = true;
 }

@@ -251,8 +251,9 @@ static void passed(struct rt_tether *t, struct rt_out *out, unsigned stream, uin
         out->high = end;
 }
 
-/* Sends up to one frame of an output stream. Returns whether it sent one. */
-static bool put_output(struct rt_tether *t, struct rt_att *att, struct rt_proc *proc, unsigned o, struct writer *w)
+/* Sends up to one frame of an output stream, of bytes below `to`. Returns whether it sent one. */
+static bool put_output(struct rt_tether *t, struct rt_att *att, struct rt_proc *proc, unsigned o, uint64_t to,
+                       struct writer *w)
 {
     struct rt_out *out = &att->out[o];
     const struct rt_ring *ring = &proc->ring[o];
@@ -277,6 +278,8 @@ static bool put_output(struct rt_tether *t, struct rt_att *att, struct rt_proc *
     if (size > 0 && out->sent < out->limit) {
         if (size > out->limit - out->sent)
             size = (size_t)(out->limit - out->sent);
+        if (to > out->sent && size > to - out->sent)
+            size = (size_t)(to - out->sent);
         if (size > RT_FRAME_PAYLOAD_MAX)
             size = RT_FRAME_PAYLOAD_MAX;
         if (size > room(w)) {
@@ -299,6 +302,16 @@ static bool put_output(struct rt_tether *t, struct rt_att *att, struct rt_proc *
     return false;
 }
 
+/* Of stdout and stderr what was written first goes first, unless that one's reader does not keep up. */
+static bool put_in_order(struct rt_tether *t, struct rt_att *att, struct rt_proc *proc, struct writer *w)
+{
+    const uint64_t at[2] = {att->out[0].sent, att->out[1].sent};
+    uint64_t to;
+    unsigned first = rt_order_next(&proc->order, at, &to);
+
+    return put_output(t, att, proc, first, to, w) || put_output(t, att, proc, 1 - first, UINT64_MAX, w);
+}
+
 static bool put_att(struct rt_tether *t, struct rt_att *att, struct writer *w)
 {
     struct rt_proc *proc = rt_tether_proc(t, att->proc);
@@ -307,12 +320,11 @@ static bool put_att(struct rt_tether *t, struct rt_att *att, struct writer *w)
     if (!proc || !att->channel || (att->need_attached && !put_attached(t, att, proc, w)))
         return false;
     put_inputs(att, proc, w);
-    for (unsigned o = RT_OUTS; o-- > 0;) /* control-up first */
-        sent = put_output(t, att, proc, o, w) || sent;
-    return sent;
+    sent = put_output(t, att, proc, RT_CONTROL_UP - RT_STDOUT, UINT64_MAX, w);
+    return put_in_order(t, att, proc, w) || sent;
 }
 
-/* Rounds over the attachments, one frame a stream and round; the next begins behind the last that was served, so that
+/* Rounds over the attachments, one frame of output a round; the next begins behind the last that was served, so that
  * none starves another however little room there is. */
 static void put_atts(struct rt_tether *t, struct writer *w)
 {

@@ -33,6 +33,7 @@ void rt_tether_free_proc(struct rt_proc *proc)
         return;
     for (size_t i = 0; i < RT_OUTS; i++)
         rt_ring_close(&proc->ring[i]);
+    rt_order_clear(&proc->order);
     free(proc->segments);
     free(proc->exec_item);
     free(proc->decoded);
@@ -162,6 +163,7 @@ void rt_tether_commit(struct rt_tether *t, uint32_t id, unsigned stream, size_t 
     if (!proc || stream < RT_STDOUT || stream > RT_STDERR)
         return;
     rt_ring_commit(&proc->ring[stream - RT_STDOUT], size);
+    rt_order_add(&proc->order, stream - RT_STDOUT, proc->ring[stream - RT_STDOUT].head);
     t->report_due = true;
 }
 

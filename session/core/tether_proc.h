@@ -5,6 +5,7 @@
 
 #include "session/core/error.h"
 #include "session/core/limits.h"
+#include "session/core/order.h"
 #include "session/core/ring.h"
 
 #include <stdbool.h>
@@ -46,6 +47,7 @@ struct rt_proc {
     uint64_t blocked_at; /* since when a stream is blocked; EXITED: since the exit at the earliest */
     /* output */
     struct rt_ring ring[RT_OUTS]; /* owned */
+    struct rt_order order;        /* of stdout's and stderr's bytes */
     bool eof[2];
     uint64_t exit_at; /* FINAL: where the item `exited` begins in control-up */
     bool shrunk;      /* finished: no output is kept any more, but that item */

@@ -180,6 +180,12 @@ static struct rt_proc *copy_proc(const struct rt_proc *from)
             sim_fail("out of memory");
         memcpy(proc->segments, from->segments, RT_SEGMENTS_MAX * sizeof *proc->segments);
     }
+    if (from->order.end) {
+        proc->order.end = malloc(RT_ORDER_RUNS_MAX * sizeof *proc->order.end);
+        if (!proc->order.end)
+            sim_fail("out of memory");
+        memcpy(proc->order.end, from->order.end, RT_ORDER_RUNS_MAX * sizeof *proc->order.end);
+    }
     for (int o = 0; o < RT_OUTS; o++)
         copy_ring(&proc->ring[o]);
     return proc;

@@ -61,6 +61,36 @@ static void test_logs_and_wait_after_the_end(void **state)
     harness_expect(6, "", ARGS("attach", "ended"));
 }
 
+/* Both streams in one: in the order in which they were written. */
+static void test_logs_in_order(void **state)
+{
+    static const char want[] = "out 1\nerr 1\nout 2\nerr 2\nout 3\nerr 3\nout 4\nerr 4\n";
+    struct rt_cluster_vm *vm =
+        harness_vm("order", "for i in 1 2 3 4; do echo out $i; sleep 0.2; echo err $i >&2; sleep 0.2; done; "
+                            "sleep 60");
+    char program[RT_PROCESS_PATH], script[RT_PROCESS_PATH + 64];
+    uint64_t until = rt_process_now_ms() + HARNESS_LIMIT_MS;
+    struct rt_process_run run;
+    bool whole;
+
+    (void)state;
+    rt_process_program("retether", program);
+    assert_true(snprintf(script, sizeof script, "exec '%s' logs order 2>&1", program) < (int)sizeof script);
+    do {
+        harness_cli(&run, NULL, 0, (const char *const[]){"sh", "-c", script, NULL});
+        assert_int_equal(run.status, 0);
+        whole = run.out_size >= sizeof want - 1;
+        if (whole) {
+            assert_string_equal(run.out, want);
+        }
+        rt_process_run_free(&run);
+        rt_process_sleep_ms(100);
+        assert_true(rt_process_now_ms() < until);
+    } while (!whole);
+    harness_expect(0, "", ARGS("signal", "order", "KILL"));
+    harness_vm_end(vm, 128 + SIGKILL);
+}
+
 static void test_prefixes(void **state)
 {
     struct rt_cluster_vm *one = harness_vm("beta-one", "read line; echo $line; exit 0");
@@ -419,6 +449,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_exec),
         cmocka_unit_test(test_logs_and_wait_after_the_end),
+        cmocka_unit_test(test_logs_in_order),
         cmocka_unit_test(test_prefixes),
         cmocka_unit_test(test_interrupted_attach),
         cmocka_unit_test(test_printed_command),

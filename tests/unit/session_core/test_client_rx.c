@@ -89,6 +89,27 @@ static void test_received_is_not_consumed(void **state)
     fx_close(&fx);
 }
 
+/* What came first is known until it is consumed. */
+static void test_order(void **state)
+{
+    (void)state;
+    struct rt_catt *att = fx_live(&fx, 1);
+    size_t size;
+    fx_data(&fx, 0, 1, RT_STDERR, 0, pattern, 10);
+    fx_data(&fx, 0, 1, RT_STDERR, 10, pattern + 10, 5);
+    fx_data(&fx, 0, 1, RT_STDOUT, 0, pattern, 20);
+    fx_data(&fx, 0, 1, RT_STDERR, 15, pattern + 15, 7);
+    assert_int_equal(rt_catt_first(att, &size), RT_STDERR);
+    assert_int_equal(size, 15);
+    assert_int_equal(fx_read(&fx, att, RT_STDERR, got, 15), 15);
+    assert_int_equal(rt_catt_first(att, &size), RT_STDOUT);
+    assert_int_equal(size, 20);
+    assert_int_equal(fx_read(&fx, att, RT_STDOUT, got, 20), 20);
+    assert_int_equal(rt_catt_first(att, &size), RT_STDERR);
+    assert_true(size == SIZE_MAX);
+    fx_close(&fx);
+}
+
 static void test_window_full_then_reopened_at_once(void **state)
 {
     (void)state;
@@ -577,6 +598,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_first_acks_open_the_windows),
         cmocka_unit_test(test_received_is_not_consumed),
+        cmocka_unit_test(test_order),
         cmocka_unit_test(test_window_full_then_reopened_at_once),
         cmocka_unit_test(test_beyond_the_limit_is_refused),
         cmocka_unit_test(test_jump_attaches_again_once),

@@ -169,7 +169,7 @@ static void test_read_and_left(void **state)
     assert_int_equal(attached.out[0].head, 1000);
     assert_int_equal(told_exit().code, 3);
     assert_int_equal(told_exit().out, 1000);
-    assert_int_equal(tx_frame(&tx, RT_FIN, channel, 1)->head.offset, 1000); /* behind stderr's */
+    assert_int_equal(tx_frame(&tx, RT_FIN, channel, 0)->head.offset, 1000); /* before stderr's */
     tx_close(&tx);
 }
 

@@ -57,6 +57,38 @@ static void test_credit(void **state)
     tx_close(&tx);
 }
 
+/* stdout and stderr go out in the order in which they were written, frame by frame; one whose reader has no more credit
+ * does not hold the other up. */
+static void test_order(void **state)
+{
+    (void)state;
+    static const unsigned stream[] = {RT_STDERR, RT_STDOUT, RT_STDERR, RT_STDOUT, RT_STDERR};
+    static const size_t size[] = {10, 20, 30, 40, 2000};
+    uint64_t at[2] = {0, 0};
+    size_t n = 0;
+    tx_live(&tx, NULL);
+    for (size_t i = 0; i < 4; i++)
+        tx_produce(&tx, 0, stream[i], size[i]);
+    struct rt_attach_msg msg = tx_new(1, 1);
+    tx_attach(&tx, 1, &msg);
+    (void)tx_take(&tx);
+    for (size_t i = 0; i < tx.n_frames; i++) {
+        const struct rt_frame *head = &tx.frames[i].head;
+        if (head->type != RT_DATA || head->stream > RT_STDERR)
+            continue;
+        assert_int_equal(head->stream, stream[n]);
+        assert_int_equal(head->length, size[n]);
+        assert_int_equal(head->offset, at[head->stream - RT_STDOUT]);
+        at[head->stream - RT_STDOUT] += size[n++];
+    }
+    assert_int_equal(n, 4);
+    tx_produce(&tx, 0, RT_STDERR, TX_INITIAL + 1000); /* more than may come */
+    tx_produce(&tx, 0, RT_STDOUT, 5);
+    (void)tx_take(&tx);
+    assert_int_equal(tx_count(&tx, RT_DATA), 2);
+    tx_close(&tx);
+}
+
 /* An acknowledgement of less than before is old news, limit and all. */
 static void test_ack_falls(void **state)
 {
@@ -440,6 +472,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_credit),
+        cmocka_unit_test(test_order),
         cmocka_unit_test(test_ack_falls),
         cmocka_unit_test(test_ack_rewound),
         cmocka_unit_test(test_fairness),
