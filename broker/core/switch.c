@@ -73,7 +73,7 @@ static uint64_t budget(const struct ag_link *to)
 {
     uint64_t share = RT_LINK_BUDGET / (to->n_chans > 0 ? to->n_chans : 1);
 
-    return share > RT_CHANNEL_BUDGET ? RT_CHANNEL_BUDGET : share < AG_INITIAL_CREDIT ? AG_INITIAL_CREDIT : share;
+    return share > RT_CHANNEL_BUDGET ? RT_CHANNEL_BUDGET : share < RT_INITIAL_CREDIT ? RT_INITIAL_CREDIT : share;
 }
 
 /* A stream's first frame on this channel tells where it starts; the first 32 KiB from there need no grant. */
@@ -81,7 +81,7 @@ static void flow_start(struct ag_flow *flow, uint64_t offset)
 {
     if (flow->granted == 0) {
         flow->seen = flow->acked = offset;
-        flow->granted = flow->wanted = offset + AG_INITIAL_CREDIT;
+        flow->granted = flow->wanted = offset + RT_INITIAL_CREDIT;
     }
 }
 
@@ -193,7 +193,7 @@ static void switch_data(struct rt_agent *agent, struct ag_link *link, struct rt_
     rt_ag_run(agent, to, p, RT_FRAME_HEADER + (size_t)n);
     agent->stats.frames++;
     *(from == AG_GUEST ? &agent->stats.bytes_up : &agent->stats.bytes_down) += n;
-    if (flow->wanted > flow->granted && flow->granted - flow->seen < AG_INITIAL_CREDIT / 2) {
+    if (flow->wanted > flow->granted && flow->granted - flow->seen < RT_INITIAL_CREDIT / 2) {
         raise_limit(agent, chan, frame->stream);
     }
 }

@@ -8,8 +8,6 @@
 
 /* DATA and ACK from one side of a channel to the other. */
 
-#define AG_INITIAL_CREDIT 32768
-
 struct ag_link;
 struct rt_agent;
 

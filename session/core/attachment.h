@@ -16,7 +16,8 @@
 #define RT_CLIENT_ATTS_MAX 4096
 /* Received and not consumed, and sent and not acknowledged, each per stream. */
 #define RT_CLIENT_WINDOW 262144
-#define RT_INITIAL_CREDIT 32768
+/* The same of control-up. */
+#define RT_CLIENT_CONTROL_WINDOW 32768
 /* Refused as NOT_FOUND after having been attached: keeps trying for this long. */
 #define RT_NOT_FOUND_GRACE_MS 60000
 

@@ -24,7 +24,7 @@
 
 void rt_rx_begin(struct rt_rx *rx, unsigned stream)
 {
-    rx->cap = stream == RT_CONTROL_UP ? RT_INITIAL_CREDIT : RT_CLIENT_WINDOW;
+    rx->cap = stream == RT_CONTROL_UP ? RT_CLIENT_CONTROL_WINDOW : RT_CLIENT_WINDOW;
     rx->final = RT_NEVER;
     rx->ack_at = RT_NEVER;
     rt_digest_start(&rx->digest, 0);

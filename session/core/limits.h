@@ -39,6 +39,9 @@
 #define RT_TAIL_MAX 65536
 #define RT_TAIL_CHUNK 60000
 #define RT_WAIT_MAX_MS 10000
+/* Bytes of a stream that may come before its first ACK. Small: it is promised for each stream of each channel, also for
+ * those that never say a word, and an agent must be able to hold all that is promised. */
+#define RT_INITIAL_CREDIT 1024
 /* A process id in ATTACH: whatever process the attachment belongs to. */
 #define RT_PROC_ANY UINT32_MAX
 /* Depth, nodes: beyond is a decode error. */

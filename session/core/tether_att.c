@@ -284,7 +284,7 @@ static bool resume(const struct rt_proc *proc, struct rt_att *att, const struct 
 static void bind_out(struct rt_out *out, const struct rt_ring *ring)
 {
     out->sent = out->acked;
-    out->limit = out->acked + RT_TETHER_INITIAL_CREDIT;
+    out->limit = out->acked + RT_INITIAL_CREDIT;
     out->fin_sent = false;
     out->confirmed = false;
     if (out->digest.at < ring->base) /* was not wanted until now */
@@ -309,7 +309,7 @@ static void bind(struct rt_tether *t, struct rt_att *att, uint32_t channel, cons
 #ifndef RT_MUTANT_RESUME_REAPPLIES
         in->ring.base = in->ring.head = in->applied;
 #endif
-        in->limit = in->applied + RT_TETHER_INITIAL_CREDIT;
+        in->limit = in->applied + RT_INITIAL_CREDIT;
         in->need_ack = in->wanted;
         in->closed_told = false;
         if (!in->fin_applied)

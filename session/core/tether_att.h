@@ -18,7 +18,6 @@
 #define RT_INS 2 /* stdin, control-down: stream / 4 */
 #define RT_STDIN_IN 0
 #define RT_CONTROL_IN 1
-#define RT_TETHER_INITIAL_CREDIT 32768
 
 struct rt_attach_msg;
 struct rt_tether;

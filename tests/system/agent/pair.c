@@ -35,7 +35,7 @@ static void attach(struct pair *pair, const char *cid, unsigned at)
     peer_send_msg(&pair->client, frame, RT_MSG_ATTACH, &msg);
     (void)peer_wait(&pair->guest, RT_ATTACH, &frame, 5000);
     pair->channel[at].guest = frame.channel;
-    pair->channel[at].limit = 32768;
+    pair->channel[at].limit = RT_INITIAL_CREDIT;
     frame = (struct rt_frame){.type = RT_ATTACHED, .channel = pair->channel[at].guest};
     peer_send_msg(&pair->guest, frame, RT_MSG_ATTACHED, &attached);
     (void)peer_wait(&pair->client, RT_ATTACHED, &frame, 5000);

@@ -104,7 +104,7 @@ static void on_attached(struct fake_agent *agent, const struct rt_frame *frame, 
         }
         in->acked = msg.in[i].a;
         in->sent = in->acked;
-        in->limit = in->acked + 32768;
+        in->limit = in->acked + RT_INITIAL_CREDIT;
         in->fin_sent = false;
         in->closed = in->closed || msg.in[i].closed;
     }

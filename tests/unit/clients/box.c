@@ -275,7 +275,7 @@ static void bind_output(struct box_att *att, const struct box_out *out, const st
         }
     }
     att->out[s].acked = att->out[s].sent;
-    att->out[s].limit = att->out[s].sent + 32768;
+    att->out[s].limit = att->out[s].sent + RT_INITIAL_CREDIT;
 }
 
 static void attached(struct box *box, struct box_att *att, const struct rt_attach_msg *msg)

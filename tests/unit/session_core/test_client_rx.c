@@ -59,7 +59,7 @@ static void test_first_acks_open_the_windows(void **state)
     (void)att;
     assert_ack(RT_STDOUT, 0, RT_CLIENT_WINDOW, fx_digest("", 0));
     assert_ack(RT_STDERR, 0, RT_CLIENT_WINDOW, fx_digest("", 0));
-    assert_ack(RT_CONTROL_UP, 0, RT_INITIAL_CREDIT, fx_digest("", 0));
+    assert_ack(RT_CONTROL_UP, 0, RT_CLIENT_CONTROL_WINDOW, fx_digest("", 0));
     fx_close(&fx);
 }
 
@@ -456,7 +456,7 @@ static void test_exit_comes_last(void **state)
         assert_int_equal(event.out, 30);
         fx_run(&fx, 20, true);
         (void)fx_take(&fx, 0);
-        assert_ack(RT_CONTROL_UP, n, n + RT_INITIAL_CREDIT, fx_digest(item, n));
+        assert_ack(RT_CONTROL_UP, n, n + RT_CLIENT_CONTROL_WINDOW, fx_digest(item, n));
         /* what happens to the link afterwards concerns nobody */
         fx_refuse(&fx, 0, 1, &(struct rt_refuse_msg){.c = RT_CLASS_ENDED, .code = 3});
         fx_quiet(att);
@@ -539,7 +539,7 @@ static void test_control_gaps_with_items_between(void **state)
     assert_int_equal(fx_event(att, RT_CATT_EXITED).code, 3);
     fx_run(&fx, 20, true);
     (void)fx_take(&fx, 0);
-    assert_ack(RT_CONTROL_UP, 400 + m, 400 + m + RT_INITIAL_CREDIT, fx_digest(item, m));
+    assert_ack(RT_CONTROL_UP, 400 + m, 400 + m + RT_CLIENT_CONTROL_WINDOW, fx_digest(item, m));
     fx_close(&fx);
 }
 

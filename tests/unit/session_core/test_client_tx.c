@@ -215,6 +215,7 @@ static void test_guest_closes_input(void **state)
     struct rt_attached_msg terms = fx_terms();
     struct rt_catt *att = fx_live(&fx, 1);
     assert_int_equal(rt_catt_write(att, pattern, 50000), 50000);
+    fx_ack(&fx, 0, 1, RT_STDIN, 0, 32768, fx_digest("", 0), 0);
     (void)fx_take(&fx, 0);
     fx_fin(&fx, 0, 1, RT_STDIN, 20000, RT_FIN_CLOSED);
     assert_int_equal(fx_event(att, RT_CATT_INPUT_CLOSED).from, 20000);
@@ -353,7 +354,8 @@ static void test_turns(void **state)
         channel[i] = fx.frames[i].head.channel;
         assert_int_equal(channel[i], i + 1);
         fx_attached(&fx, 0, channel[i], &terms);
-        assert_true(rt_catt_write(att[i], pattern, RT_INITIAL_CREDIT) > 0);
+        fx_ack(&fx, 0, channel[i], RT_STDIN, 0, 32768, fx_digest("", 0), 0);
+        assert_int_equal(rt_catt_write(att[i], pattern, 32768), 32768);
     }
     size_t size = rt_client_output(fx.client, 0, buf, sizeof buf, fx.now);
     uint64_t per[N] = {0};
@@ -374,7 +376,7 @@ static void test_turns(void **state)
     for (size_t i = 0; i < fx.n_frames; i++)
         per[fx.frames[i].head.channel - 1] += fx.frames[i].head.length;
     for (int i = 0; i < N; i++)
-        assert_int_equal(per[i], RT_INITIAL_CREDIT);
+        assert_int_equal(per[i], 32768);
     fx_close(&fx);
 }
 

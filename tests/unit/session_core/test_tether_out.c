@@ -177,6 +177,7 @@ static void test_gap_of_an_observer(void **state)
     (void)state;
     struct tx_rx rx = tx_rx(0);
     open_reader(0);
+    tx_ack(&tx, 1, RT_STDOUT, &rx, TX_WINDOW);
     tx_produce(&tx, 0, RT_STDOUT, 20000);
     (void)tx_take(&tx);
     assert_int_equal(tx_consume(&tx, 1, RT_STDOUT, &rx), 20000); /* received, not acknowledged */
@@ -231,6 +232,7 @@ static void test_gap_lost_and_resumed(void **state)
     struct tx_rx rx = tx_rx(0), lost, err = tx_rx(0);
     struct rt_attach_msg msg;
     open_reader(0);
+    tx_ack(&tx, 1, RT_STDOUT, &rx, TX_WINDOW);
     tx_produce(&tx, 0, RT_STDOUT, 20000);
     (void)tx_take(&tx);
     (void)tx_consume(&tx, 1, RT_STDOUT, &rx);
@@ -319,7 +321,7 @@ static void test_digest_of_an_older_binding(void **state)
         rx.next = 60000;
         msg = tx_resume(1, 4, &rx, &err, 0, 0);
         tx_attach(&tx, 4, &msg);
-        rx.limit = rx.next + TX_INITIAL;
+        tx_ack(&tx, 4, RT_STDOUT, &rx, TX_WINDOW);
         (void)tx_take(&tx);
         assert_int_equal(tx_count(&tx, RT_REFUSE), 0);
         assert_int_equal(tx_consume(&tx, 4, RT_STDOUT, &rx), turn > 0 ? 26384 : 10000);
@@ -355,6 +357,7 @@ static void test_digest_of_a_binding_with_a_gap(void **state)
     struct tx_rx rx = tx_rx(0), err = tx_rx(0);
     struct rt_attach_msg msg;
     open_reader(0);
+    tx_ack(&tx, 1, RT_STDOUT, &rx, TX_WINDOW);
     assert_int_equal(tx_produce(&tx, 0, RT_STDOUT, 20000), 20000);
     (void)tx_take(&tx);
     (void)tx_consume(&tx, 1, RT_STDOUT, &rx);
@@ -375,8 +378,11 @@ static void test_digest_of_a_binding_with_a_gap(void **state)
     rx.next = 100000;
     msg = tx_resume(1, 3, &rx, &err, 0, 0);
     tx_bind(&tx, 3, &msg);
-    rx.limit = rx.next + TX_INITIAL;
-    assert_int_equal(tx_consume(&tx, 3, RT_STDOUT, &rx), 20000);
+    tx_ack(&tx, 3, RT_STDOUT, &rx, TX_WINDOW);
+    (void)tx_consume(&tx, 3, RT_STDOUT, &rx); /* its initial credit */
+    (void)tx_take(&tx);
+    (void)tx_consume(&tx, 3, RT_STDOUT, &rx);
+    assert_int_equal(rx.next, 120000);
     tx_close(&tx);
 }
 

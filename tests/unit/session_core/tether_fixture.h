@@ -21,7 +21,8 @@
 #define TX_RING ((size_t)65536)
 #define TX_WANT 0x1f
 #define TX_SIGS 64
-#define TX_INITIAL 32768
+#define TX_INITIAL RT_INITIAL_CREDIT
+#define TX_WINDOW 32768
 
 struct tx_frame {
     struct rt_frame head;
