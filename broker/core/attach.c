@@ -370,7 +370,7 @@ static struct ag_held *hold(struct rt_agent *agent, struct ag_link *link, uint32
 static void hold_and_look(struct rt_agent *agent, struct ag_link *link, uint32_t channel, struct rt_attach_msg *msg,
                           const struct rt_key *key, bool qualified, struct rt_slice payload)
 {
-    uint8_t plain[RT_HELLO_MAX];
+    uint8_t plain[RT_SHORT_MAX];
     struct ag_session *session = qualified ? rt_ag_session_await(agent, key) : NULL;
     struct ag_held *held = NULL;
 

@@ -13,8 +13,9 @@
 #define RT_FRAME_HEADER 20
 /* A longer payload is a protocol error: the link ends. */
 #define RT_FRAME_PAYLOAD_MAX 65536
-/* A longer hello is a protocol error. */
-#define RT_HELLO_MAX 2048
+/* Of the maps that list nothing (HELLO, REFUSE, REQUEST, END, END_OK, ATTACH, ATTACHED), some of which an agent keeps;
+ * a longer one is a protocol error. */
+#define RT_SHORT_MAX 2048
 /* Counters and offsets at or above this are a protocol error (Lua in the store compares doubles). */
 #define RT_COUNTER_MAX (UINT64_C(1) << 53)
 #define RT_ACK_PAYLOAD 16

@@ -291,7 +291,7 @@ static const struct rt_msg_field reply[] = {
 };
 
 static const struct rt_msg_table tables[RT_MSG_KINDS] = {
-    [RT_MSG_HELLO] = TABLE("hello", rt_hello_msg, hello, RT_HELLO_MAX),
+    [RT_MSG_HELLO] = TABLE("hello", rt_hello_msg, hello, RT_SHORT_MAX),
     [RT_MSG_WELCOME] = TABLE("welcome", rt_welcome_msg, welcome, RT_FRAME_PAYLOAD_MAX),
     [RT_MSG_REPORT] = TABLE("report", rt_report_msg, report, RT_FRAME_PAYLOAD_MAX),
     [RT_MSG_REFUSE] = TABLE("refuse", rt_refuse_msg, refuse, RT_FRAME_PAYLOAD_MAX),

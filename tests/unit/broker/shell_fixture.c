@@ -291,7 +291,7 @@ bool fx_frame_or_end(struct fx_peer *peer, enum rt_frame_type type)
 
 void fx_client_up(struct fx_peer *peer)
 {
-    uint8_t hello[RT_HELLO_MAX];
+    uint8_t hello[RT_SHORT_MAX];
     size_t size = fx_hello(hello, sizeof hello);
     struct rt_frame frame;
 

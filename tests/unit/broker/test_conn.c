@@ -61,7 +61,7 @@ static void test_accepted_and_let_go(void **state)
 /* A handshake that comes byte by byte is one handshake. */
 static void test_byte_by_byte(void **state)
 {
-    uint8_t hello[RT_HELLO_MAX];
+    uint8_t hello[RT_SHORT_MAX];
     size_t size = fx_hello(hello, sizeof hello);
     struct rt_frame frame;
 
@@ -148,7 +148,7 @@ static void test_cap_of_handshakes(void **state)
 /* Who does not finish in time is closed, however little or much is missing; who has finished stays. */
 static void test_handshake_deadline(void **state)
 {
-    uint8_t hello[RT_HELLO_MAX];
+    uint8_t hello[RT_SHORT_MAX];
     size_t size = fx_hello(hello, sizeof hello);
     static struct fx_peer late[3];
 
@@ -182,7 +182,7 @@ static void test_handshake_deadline(void **state)
 static void test_oversized(void **state)
 {
     static const struct rt_frame frames[] = {
-        {.type = RT_HELLO, .length = RT_HELLO_MAX + 1},
+        {.type = RT_HELLO, .length = RT_SHORT_MAX + 1},
         {.type = RT_HELLO, .length = UINT32_MAX},
         {.type = 200, .length = 4},
         {.type = RT_DATA, .length = 100, .channel = 1, .stream = RT_STDIN},

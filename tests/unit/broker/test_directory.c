@@ -190,7 +190,7 @@ static struct rt_welcome_msg welcome;
 /* The agents that a new client is told of. */
 static void greet(void)
 {
-    uint8_t hello[RT_HELLO_MAX];
+    uint8_t hello[RT_SHORT_MAX];
     size_t size = fx_hello(hello, sizeof hello), at;
     struct rt_frame frame;
     char why[RT_TEXT_MAX];

@@ -176,7 +176,7 @@ static void test_kind_sizes(void **state)
             assert_int_equal(rt_msg_decode(RT_MSG_DOWN_ITEM, bytes, RT_ITEM_MAX + 1, &msg, why, sizeof(why)),
                              RT_EPROTO);
             assert_string_equal(why, "down_item: 4097 bytes, wants at most 4096");
-            assert_int_equal(rt_msg_decode(RT_MSG_HELLO, bytes, RT_HELLO_MAX + 1, &msg, why, sizeof(why)), RT_EPROTO);
+            assert_int_equal(rt_msg_decode(RT_MSG_HELLO, bytes, RT_SHORT_MAX + 1, &msg, why, sizeof(why)), RT_EPROTO);
             assert_string_equal(why, "hello: 2049 bytes, wants at most 2048");
             assert_int_equal(rt_msg_decode(RT_MSG_REPORT, bytes, RT_FRAME_PAYLOAD_MAX + 1, &msg, why, sizeof(why)),
                              RT_EPROTO);
