@@ -5,11 +5,13 @@
 #include "broker/core/attach.h"
 #include "broker/core/channel.h"
 #include "broker/core/end.h"
+#include "broker/core/flow.h"
 #include "broker/core/guest.h"
 #include "broker/core/hosts.h"
 #include "broker/core/link.h"
 #include "broker/core/list.h"
 #include "broker/core/machine.h"
+#include "broker/core/queue.h"
 #include "broker/core/request.h"
 #include "broker/core/session.h"
 #include "broker/core/store.h"
@@ -63,6 +65,10 @@ struct rt_agent *rt_agent_new(const struct rt_agent_config *config, uint64_t now
 
 static void link_free(struct ag_link *link)
 {
+    rt_ag_byes_free(link);
+    if (link->who[0] != '\0') {
+        free((void *)(uintptr_t)link->who);
+    }
     free(link->claim);
     free(link->report);
     free(link);
@@ -76,6 +82,7 @@ void rt_agent_free(struct rt_agent *agent)
     if (agent == NULL) {
         return;
     }
+    agent->stopping = true;
     for (size_t i = 0; agent->stats.links > 0 && i < AG_SLOTS; i++) {
         struct ag_link *link = agent->links[i];
         if (link == NULL) {
@@ -89,9 +96,7 @@ void rt_agent_free(struct rt_agent *agent)
         while (!ag_list_empty(&link->held)) {
             rt_ag_held_free(agent, ag_of(link->held.next, struct ag_held, in_link));
         }
-        while (!ag_list_empty(&link->asks)) {
-            rt_ag_ask_free(agent, ag_of(link->asks.next, struct ag_ask, in_link));
-        }
+        rt_ag_asks_free(agent, link);
         if (link->end != NULL) {
             rt_ag_end_free(agent, link->end);
         }
@@ -180,6 +185,13 @@ static uint64_t ping_interval(const struct ag_link *link)
     return link->n_chans > 0 ? RT_PING_BUSY_MS : RT_PING_IDLE_MS;
 }
 
+/* Whether attaches wait that only time may let go on. */
+static bool waits_for_credit(const struct ag_link *link)
+{
+    return !link->congested &&
+           (!ag_list_empty(&link->parked) || (link->session != NULL && !ag_list_empty(&link->session->held)));
+}
+
 void rt_ag_link_arm(struct rt_agent *agent, struct ag_link *link)
 {
     uint64_t at;
@@ -195,8 +207,32 @@ void rt_ag_link_arm(struct rt_agent *agent, struct ag_link *link)
         at = agent->now;
     } else {
         at = link->heard + (link->pings + 1) * ping_interval(link);
+        if (waits_for_credit(link) && at > agent->now + AG_GROWN_MS) {
+            at = agent->now + AG_GROWN_MS;
+        }
     }
     rt_ag_timer_set(&agent->timers, &link->timer, at);
+}
+
+static struct ag_link *link_new(const char *who)
+{
+    struct ag_link *link = calloc(1, sizeof *link);
+
+    if (link == NULL) {
+        return NULL;
+    }
+    link->who = "";
+    if (who[0] != '\0') {
+        size_t size = strlen(who) + 1;
+        char *copy = malloc(size);
+        if (copy == NULL) {
+            free(link);
+            return NULL;
+        }
+        memcpy(copy, who, size);
+        link->who = copy;
+    }
+    return link;
 }
 
 rt_link_id rt_agent_opened(struct rt_agent *agent, const struct rt_peer *peer, uint64_t now)
@@ -209,7 +245,7 @@ rt_link_id rt_agent_opened(struct rt_agent *agent, const struct rt_peer *peer, u
         agent->stats.handshakes >= RT_AGENT_HANDSHAKES_MAX) {
         return 0;
     }
-    link = calloc(1, sizeof *link);
+    link = link_new(peer->role == RT_PEER_CLIENT ? peer->tenant : peer->proof);
     if (link == NULL) {
         return 0;
     }
@@ -225,9 +261,12 @@ rt_link_id rt_agent_opened(struct rt_agent *agent, const struct rt_peer *peer, u
     ag_list_init(&link->chans);
     ag_list_init(&link->waiters);
     ag_list_init(&link->held);
+    ag_list_init(&link->parked);
+    ag_list_init(&link->byes);
     ag_list_init(&link->asks);
-    rt_slice_copy(rt_slice_text(peer->role == RT_PEER_CLIENT ? peer->tenant : peer->proof), link->who,
-                  sizeof link->who);
+    ag_list_init(&link->requests);
+    link->generation = 2; /* a flow's 0 is of long ago */
+    link->grown_at = agent->now;
     agent->stats.links++;
     agent->stats.handshakes++;
     if (peer->role == RT_PEER_GUEST) {
@@ -250,11 +289,12 @@ void rt_ag_flush(struct rt_agent *agent)
     }
 }
 
-static void send_bytes(struct rt_agent *agent, struct ag_link *link, const uint8_t *data, size_t size)
+void rt_ag_send_bytes(struct rt_agent *agent, struct ag_link *link, const uint8_t *data, size_t size)
 {
     if (agent->run_link == link->id) {
         rt_ag_flush(agent);
     }
+    ag_queue(link, size);
     agent->config.io.send(agent->config.io.ctx, link->id, data, size, false);
 }
 
@@ -265,23 +305,22 @@ void rt_ag_send_frame(struct rt_agent *agent, struct ag_link *link, const struct
     if (frame->length > 0) {
         memcpy(agent->scratch + RT_FRAME_HEADER, payload, frame->length);
     }
-    send_bytes(agent, link, agent->scratch, RT_FRAME_HEADER + (size_t)frame->length);
+    rt_ag_send_bytes(agent, link, agent->scratch, RT_FRAME_HEADER + (size_t)frame->length);
 }
 
-/* A frame that answers the peer: counted, so that one who never reads cannot make it grow. */
-static void answered(struct rt_agent *agent, struct ag_link *link, size_t size)
+void rt_ag_answered(struct rt_agent *agent, struct ag_link *link, size_t size)
 {
     if (!link->congested || link->state == AG_DOOMED) {
         return;
     }
-    link->answers += size;
+    link->answers += (uint32_t)size;
     if (link->answers > AG_LINK_ANSWERS_MAX) {
         rt_ag_link_state(agent, link, AG_DOOMED);
     }
 }
 
-int rt_ag_send_msg(struct rt_agent *agent, struct ag_link *link, const struct rt_frame *frame, enum rt_msg_kind kind,
-                   const void *msg)
+/* Writes the whole frame to scratch. Returns its size or a negative code. */
+static int put_msg(struct rt_agent *agent, const struct rt_frame *frame, enum rt_msg_kind kind, const void *msg)
 {
     struct rt_frame whole = *frame;
     int size = rt_msg_encode(kind, msg, agent->scratch + RT_FRAME_HEADER, RT_FRAME_PAYLOAD_MAX);
@@ -291,8 +330,18 @@ int rt_ag_send_msg(struct rt_agent *agent, struct ag_link *link, const struct rt
     }
     whole.length = (uint32_t)size;
     rt_frame_put(agent->scratch, &whole);
-    send_bytes(agent, link, agent->scratch, RT_FRAME_HEADER + (size_t)size);
-    answered(agent, link, RT_FRAME_HEADER + (size_t)size);
+    return RT_FRAME_HEADER + size;
+}
+
+int rt_ag_send_msg(struct rt_agent *agent, struct ag_link *link, const struct rt_frame *frame, enum rt_msg_kind kind,
+                   const void *msg)
+{
+    int size = put_msg(agent, frame, kind, msg);
+
+    if (size < 0) {
+        return size;
+    }
+    rt_ag_send_bytes(agent, link, agent->scratch, (size_t)size);
     return 0;
 }
 
@@ -300,14 +349,25 @@ void rt_ag_refuse(struct rt_agent *agent, struct ag_link *link, uint32_t channel
 {
     struct rt_frame frame = {.type = RT_REFUSE, .channel = channel};
     struct rt_refuse_msg cut = *refuse;
+    int size;
 
     if (cut.m.size > RT_TEXT_MAX) {
         cut.m.size = RT_TEXT_MAX;
     }
-    if (rt_ag_send_msg(agent, link, &frame, RT_MSG_REFUSE, &cut) != 0) {
+    size = put_msg(agent, &frame, RT_MSG_REFUSE, &cut);
+    if (size < 0) {
         struct rt_refuse_msg bare = {.c = refuse->c, .delay = refuse->delay};
-        (void)rt_ag_send_msg(agent, link, &frame, RT_MSG_REFUSE, &bare);
+        size = put_msg(agent, &frame, RT_MSG_REFUSE, &bare);
     }
+    if (size < 0) {
+        return;
+    }
+    if (channel != 0 && link->n_chans < RT_LINK_CHANNELS_MAX) {
+        rt_ag_bye(agent, link, agent->scratch, (size_t)size);
+        return;
+    }
+    rt_ag_send_bytes(agent, link, agent->scratch, (size_t)size);
+    rt_ag_answered(agent, link, (size_t)size);
 }
 
 void rt_ag_refuse_text(struct rt_agent *agent, struct ag_link *link, uint32_t channel, enum rt_class cls,
@@ -336,13 +396,11 @@ static void link_end(struct rt_agent *agent, struct ag_link *link, const char *r
     }
     agent->links[link->id % AG_SLOTS] = NULL;
     rt_ag_timer_clear(&agent->timers, &link->timer);
-    rt_ag_chans_end(agent, link, &lost);
     while (!ag_list_empty(&link->held)) {
         rt_ag_held_free(agent, ag_of(link->held.next, struct ag_held, in_link));
     }
-    while (!ag_list_empty(&link->asks)) {
-        rt_ag_ask_free(agent, ag_of(link->asks.next, struct ag_ask, in_link));
-    }
+    rt_ag_chans_end(agent, link, &lost);
+    rt_ag_asks_free(agent, link);
     if (link->end != NULL) {
         rt_ag_end_free(agent, link->end);
     }
@@ -408,6 +466,10 @@ void rt_ag_link_ping(struct rt_agent *agent, struct ag_link *link)
 static void link_timer(struct rt_agent *agent, struct ag_link *link)
 {
     rt_ag_end_late(agent, link);
+    rt_ag_attaches_drained(agent, link);
+    if (link->session != NULL) {
+        rt_ag_held_bind(agent, link->session);
+    }
     if (link->state == AG_DOOMED) {
         rt_ag_link_close(agent, link, "does not read what it asked for");
     } else if (link->state == AG_LEAVING) {
@@ -426,7 +488,9 @@ static void link_timer(struct rt_agent *agent, struct ag_link *link)
     } else if (++link->pings >= RT_PINGS_MISSED_MAX) {
         rt_ag_link_close(agent, link, "silent");
     } else {
-        rt_ag_link_ping(agent, link);
+        if (!link->congested) { /* else it is asked when it has drained */
+            rt_ag_link_ping(agent, link);
+        }
         rt_ag_link_arm(agent, link);
     }
 }
@@ -439,14 +503,12 @@ void rt_agent_queued(struct rt_agent *agent, rt_link_id id, size_t queued, uint6
     if (link == NULL) {
         return;
     }
-    link->queued = queued;
-    if (queued > RT_LINK_HIGH_WATER) {
-        link->congested = true;
-    } else if (link->congested && queued < RT_LINK_HIGH_WATER / 2) {
+    link->queued = 0;
+    ag_queue(link, queued);
+    if (link->congested && queued < RT_LINK_HIGH_WATER / 2) {
         link->congested = false;
         link->answers = 0;
         rt_ag_drained(agent, link);
-        rt_ag_asks_drained(agent, link);
     }
 }
 

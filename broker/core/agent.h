@@ -22,18 +22,25 @@
 #define RT_HANDSHAKE_TIMEOUT_MS 5000
 /* Sessions remembered; when full the longest unused one that is not served is forgotten. */
 #define RT_AGENT_SESSIONS_MAX 16384
-/* Channels of one client link; one more is refused with LIMIT. */
+/* Channels of one link, with the attaches that it waits for and the refusals that it has not read; one more is refused,
+ * with LIMIT of a client's link, as RETRY_LATER of a guest's. */
 #define RT_LINK_CHANNELS_MAX 4096
+/* Bytes of held attaches, of a link and of all; one more gets RETRY_LATER. */
+#define RT_LINK_HELD_BYTES_MAX 2097152
+#define RT_AGENT_HELD_BYTES_MAX 16777216
 /* Attaches and requests held until a guest appears, per agent; one more gets RETRY_LATER. */
 #define RT_AGENT_HELD_MAX 16384
 /* A claim without the store's answer for this long goes on without it (tickets), or RETRY_LATER (join tokens). */
 #define RT_CLAIM_TIMEOUT_MS 200
-/* Bytes queued to a link above which its channels get no more credit; below half of it they do again. */
+/* Bytes queued to a link above which it is congested: its channels get no more credit, and what needs no credit waits;
+ * below half of it all goes on. */
 #define RT_LINK_HIGH_WATER 1048576
-/* What one channel may have on the way in one direction, and all channels of a link together; never under the initial
- * credit. */
+/* Credit that the senders of one stream, and those of all streams to one link, have and have not used; a stream never
+ * has less than the initial credit. */
 #define RT_CHANNEL_BUDGET 262144
-#define RT_LINK_BUDGET 16777216
+#define RT_LINK_BUDGET 12582912
+/* Bytes queued to one link, whoever sends what: never more. */
+#define RT_LINK_QUEUED_MAX 16777216
 /* A served session whose guest is gone for this long is written lost. */
 #define RT_LOST_AFTER_MS 2000
 /* A served session's record is read this often: news of a newer claim may be lost, and a clone gives no other sign. */

@@ -5,6 +5,7 @@
 #include "broker/core/agent.h"
 #include "broker/core/channel.h"
 #include "broker/core/end.h"
+#include "broker/core/flow.h"
 #include "broker/core/hosts.h"
 #include "broker/core/link.h"
 #include "broker/core/machine.h"
@@ -53,6 +54,8 @@ void rt_ag_held_free(struct rt_agent *agent, struct ag_held *held)
     rt_ag_timer_clear(&agent->timers, &held->timer);
     HASH_DELETE(hh, agent->held, held);
     held->link->n_chans--;
+    held->link->held_bytes -= held->size;
+    agent->held_bytes -= held->size;
     agent->stats.held--;
     free(held);
     if (session != NULL) {
@@ -137,14 +140,21 @@ static void bind(struct rt_agent *agent, struct ag_held *held)
     rt_ag_held_free(agent, held);
 }
 
-/* What is known without the store. True when the attach is answered, and freed. */
+bool rt_ag_guest_open(struct rt_agent *agent, struct ag_link *guest)
+{
+    return !guest->congested && guest->unanswered < AG_UNANSWERED_MAX && rt_ag_flow_room(agent, guest);
+}
+
+/* What is known without the store. True when the attach is answered, and freed, or waits for its guest's link. */
 static bool answer_known(struct rt_agent *agent, struct ag_held *held)
 {
     struct ag_session *session = held->session;
     struct rt_refuse_msg moved;
 
     if (session->guest != NULL) {
-        bind(agent, held);
+        if (rt_ag_guest_open(agent, session->guest)) {
+            bind(agent, held);
+        }
         return true;
     }
     if (rt_ag_moved_msg(agent, session, &moved) &&
@@ -157,7 +167,7 @@ static bool answer_known(struct rt_agent *agent, struct ag_held *held)
 
 void rt_ag_held_bind(struct rt_agent *agent, struct ag_session *session)
 {
-    while (!ag_list_empty(&session->held) && session->guest != NULL) {
+    while (!ag_list_empty(&session->held) && session->guest != NULL && rt_ag_guest_open(agent, session->guest)) {
         bind(agent, ag_of(session->held.next, struct ag_held, in_session));
     }
 }
@@ -339,7 +349,6 @@ static struct ag_held *hold(struct rt_agent *agent, struct ag_link *link, uint32
                             const struct rt_attach_msg *msg, const uint8_t *payload, size_t size)
 {
     struct ag_held *held = calloc(1, sizeof *held + size);
-    uint64_t wait = msg->wait > RT_WAIT_MAX_MS ? RT_WAIT_MAX_MS : msg->wait;
 
     if (held == NULL) {
         return NULL;
@@ -354,15 +363,40 @@ static struct ag_held *hold(struct rt_agent *agent, struct ag_link *link, uint32
     held->timer.kind = AG_TIMER_HELD;
     held->klife = msg->klife;
     held->kepoch = msg->kepoch;
-    held->waited = wait > 0;
+    held->waited = msg->wait > 0;
     held->resume = msg->mode != RT_ATTACH_NEW;
     held->size = size;
     memcpy(held->payload, payload, size);
     ag_list_push(&link->held, &held->in_link);
     link->n_chans++;
+    link->held_bytes += size;
+    agent->held_bytes += size;
     agent->stats.held++;
-    /* Without time to wait the store's first answer decides. */
-    rt_ag_timer_set(&agent->timers, &held->timer, agent->now + (wait > 0 ? wait : RT_CLAIM_TIMEOUT_MS));
+    if (link->n_chans == 1) { /* from now on it is asked for life more often */
+        link->heard = agent->now;
+        rt_ag_link_arm(agent, link);
+    }
+    return held;
+}
+
+/* The same, or a refusal where the bounds of what is held are reached. */
+static struct ag_held *hold_or_refuse(struct rt_agent *agent, struct ag_link *link, uint32_t channel,
+                                      const struct rt_attach_msg *msg, struct rt_slice payload)
+{
+    struct ag_held *held;
+
+    if (agent->stats.held >= RT_AGENT_HELD_MAX || agent->held_bytes + payload.size > RT_AGENT_HELD_BYTES_MAX) {
+        rt_ag_refuse_text(agent, link, channel, RT_CLASS_RETRY_LATER, "this agent holds too many requests");
+        return NULL;
+    }
+    if (link->held_bytes + payload.size > RT_LINK_HELD_BYTES_MAX) {
+        rt_ag_refuse_text(agent, link, channel, RT_CLASS_RETRY_LATER, "this link has too many attaches that wait");
+        return NULL;
+    }
+    held = hold(agent, link, channel, msg, payload.data, payload.size);
+    if (held == NULL) {
+        rt_ag_refuse_text(agent, link, channel, RT_CLASS_RETRY_LATER, rt_strerror(RT_ENOMEM));
+    }
     return held;
 }
 
@@ -373,6 +407,7 @@ static void hold_and_look(struct rt_agent *agent, struct ag_link *link, uint32_t
     uint8_t plain[RT_SHORT_MAX];
     struct ag_session *session = qualified ? rt_ag_session_await(agent, key) : NULL;
     struct ag_held *held = NULL;
+    uint64_t wait;
 
     if (link->who[0] == '\0') { /* the guest knows itself without its tenant */
         int size;
@@ -383,13 +418,10 @@ static void hold_and_look(struct rt_agent *agent, struct ag_link *link, uint32_t
     }
     if (payload.size == 0) {
         rt_ag_refuse_text(agent, link, channel, RT_CLASS_INVALID, "this attach cannot be passed on");
-    } else if ((qualified && session == NULL) || agent->stats.held >= RT_AGENT_HELD_MAX) {
+    } else if (qualified && session == NULL) {
         rt_ag_refuse_text(agent, link, channel, RT_CLASS_RETRY_LATER, "this agent holds too many requests");
     } else {
-        held = hold(agent, link, channel, msg, payload.data, payload.size);
-        if (held == NULL) {
-            rt_ag_refuse_text(agent, link, channel, RT_CLASS_RETRY_LATER, rt_strerror(RT_ENOMEM));
-        }
+        held = hold_or_refuse(agent, link, channel, msg, payload);
     }
     if (held == NULL) {
         if (session != NULL) {
@@ -397,6 +429,9 @@ static void hold_and_look(struct rt_agent *agent, struct ag_link *link, uint32_t
         }
         return;
     }
+    /* Without time to wait the store's first answer decides. */
+    wait = msg->wait > RT_WAIT_MAX_MS ? RT_WAIT_MAX_MS : msg->wait;
+    rt_ag_timer_set(&agent->timers, &held->timer, agent->now + (wait > 0 ? wait : RT_CLAIM_TIMEOUT_MS));
     if (session != NULL) {
         held->session = session;
         ag_list_push(&session->held, &held->in_session);
@@ -405,46 +440,28 @@ static void hold_and_look(struct rt_agent *agent, struct ag_link *link, uint32_t
             return;
         }
     }
-    if (link->n_chans == 1) {
-        link->heard = agent->now;
-        rt_ag_link_arm(agent, link);
-    }
     look(agent, held, NULL);
 }
 
-void rt_ag_attach(struct rt_agent *agent, struct ag_link *link, uint32_t channel, uint8_t *frame, size_t size)
+/* Its link can take an answer: to the guest, where it is served and open, else held. `frame` is the whole frame, which
+ * is passed on where it lies, or NULL. */
+static void place(struct rt_agent *agent, struct ag_link *link, uint32_t channel, struct rt_attach_msg *msg,
+                  struct rt_slice payload, uint8_t *frame)
 {
-    struct rt_attach_msg msg;
     struct rt_key key;
     struct rt_frame head;
     struct ag_session *session;
     struct ag_chan *chan;
-    char why[RT_TEXT_MAX];
     bool qualified;
 
-    if (channel <= link->last_channel) {
-        rt_ag_link_refuse_text(agent, link, RT_CLASS_PROTOCOL, "ATTACH on a channel that is not above all before");
-        return;
-    }
-    link->last_channel = channel;
-    if (rt_msg_decode(RT_MSG_ATTACH, frame + RT_FRAME_HEADER, size - RT_FRAME_HEADER, &msg, why, sizeof why) != 0) {
-        rt_ag_refuse_text(agent, link, channel, RT_CLASS_INVALID, why);
-        return;
-    }
-    if (link->n_chans >= RT_LINK_CHANNELS_MAX) {
-        struct rt_refuse_msg limit = {
-            .c = RT_CLASS_LIMIT, .which = rt_slice_text("channels"), .max = RT_LINK_CHANNELS_MAX};
-        rt_ag_refuse(agent, link, channel, &limit);
-        return;
-    }
-    if (rt_ag_key(link, msg.cid, &key, &qualified) != 0) {
+    if (rt_ag_key(link, msg->cid, &key, &qualified) != 0) {
         rt_ag_refuse_text(agent, link, channel, RT_CLASS_INVALID, "attach.cid: this is no container ID");
         return;
     }
     session = qualified ? rt_ag_session_find(agent, &key) : NULL;
-    if (session == NULL || session->guest == NULL || link->who[0] == '\0') {
-        struct rt_slice payload = {frame + RT_FRAME_HEADER, size - RT_FRAME_HEADER};
-        hold_and_look(agent, link, channel, &msg, &key, qualified, payload);
+    if (frame == NULL || session == NULL || session->guest == NULL || link->who[0] == '\0' ||
+        !rt_ag_guest_open(agent, session->guest)) {
+        hold_and_look(agent, link, channel, msg, &key, qualified, payload);
         return;
     }
     chan = rt_ag_chan_new(agent, session, link, channel);
@@ -455,5 +472,67 @@ void rt_ag_attach(struct rt_agent *agent, struct ag_link *link, uint32_t channel
     rt_frame_get(frame, &head);
     head.channel = (uint32_t)chan->key[AG_GUEST];
     rt_frame_put(frame, &head);
-    rt_ag_run(agent, session->guest, frame, size);
+    rt_ag_run(agent, session->guest, frame, RT_FRAME_HEADER + payload.size);
+}
+
+/* The place of a parked one is counted already. */
+static bool has_room(struct rt_agent *agent, struct ag_link *link)
+{
+    bool room;
+
+    link->n_chans--;
+    room = rt_ag_flow_room(agent, link);
+    link->n_chans++;
+    return room;
+}
+
+/* In the order in which they came, until the link is congested again, or nothing more may be promised. */
+void rt_ag_attaches_drained(struct rt_agent *agent, struct ag_link *link)
+{
+    while (!link->congested && !ag_list_empty(&link->parked) && has_room(agent, link)) {
+        struct ag_held *held = ag_of(link->parked.next, struct ag_held, in_session);
+        uint32_t channel = channel_of(held);
+        uint8_t payload[RT_SHORT_MAX];
+        struct rt_slice slice = {payload, held->size};
+        struct rt_attach_msg msg;
+        char why[RT_TEXT_MAX];
+
+        memcpy(payload, held->payload, held->size);
+        rt_ag_held_free(agent, held);
+        if (rt_msg_decode(RT_MSG_ATTACH, payload, slice.size, &msg, why, sizeof why) == 0) { /* as it did before */
+            place(agent, link, channel, &msg, slice, NULL);
+        }
+    }
+}
+
+void rt_ag_attach(struct rt_agent *agent, struct ag_link *link, uint32_t channel, uint8_t *frame, size_t size)
+{
+    struct rt_slice payload = {frame + RT_FRAME_HEADER, size - RT_FRAME_HEADER};
+    struct rt_attach_msg msg;
+    char why[RT_TEXT_MAX];
+
+    if (channel <= link->last_channel) {
+        rt_ag_link_refuse_text(agent, link, RT_CLASS_PROTOCOL, "ATTACH on a channel that is not above all before");
+        return;
+    }
+    link->last_channel = channel;
+    if (rt_msg_decode(RT_MSG_ATTACH, payload.data, payload.size, &msg, why, sizeof why) != 0) {
+        rt_ag_refuse_text(agent, link, channel, RT_CLASS_INVALID, why);
+        return;
+    }
+    if (link->n_chans >= RT_LINK_CHANNELS_MAX) {
+        struct rt_refuse_msg limit = {
+            .c = RT_CLASS_LIMIT, .which = rt_slice_text("channels"), .max = RT_LINK_CHANNELS_MAX};
+        rt_ag_refuse(agent, link, channel, &limit);
+        return;
+    }
+    if (link->congested || !ag_list_empty(&link->parked) || !rt_ag_flow_room(agent, link)) {
+        struct ag_held *held = hold_or_refuse(agent, link, channel, &msg, payload);
+        if (held != NULL) {
+            ag_list_push(&link->parked, &held->in_session);
+            rt_ag_link_arm(agent, link);
+        }
+        return;
+    }
+    place(agent, link, channel, &msg, payload, frame);
 }

@@ -20,10 +20,13 @@ struct rt_agent;
 struct rt_refuse_msg;
 struct rt_store_reply;
 
-struct ag_held {  /* an ATTACH that waits for the guest */
+/* Attaches that a guest has not answered; one more waits at the agent. */
+#define AG_UNANSWERED_MAX 256
+
+struct ag_held {  /* an ATTACH that waits for the guest, or, parked, until its own link has drained */
     uint64_t key; /* link id << 32 | channel */
     UT_hash_handle hh;
-    struct ag_list in_link, in_session;
+    struct ag_list in_link, in_session; /* in_session: of ag_session.held or ag_link.parked */
     struct ag_timer timer;
     struct ag_link *link;
     struct ag_session *session; /* NULL while an operator's plain name is looked for */
@@ -40,11 +43,14 @@ struct ag_held {  /* an ATTACH that waits for the guest */
 
 void rt_ag_attach(struct rt_agent *agent, struct ag_link *link, uint32_t channel, uint8_t *frame, size_t size);
 void rt_ag_held_free(struct rt_agent *agent, struct ag_held *held);
-void rt_ag_held_bind(struct rt_agent *agent, struct ag_session *session);  /* somebody serves it here */
+void rt_ag_held_bind(struct rt_agent *agent, struct ag_session *session);  /* its guest may be asked now */
+void rt_ag_attaches_drained(struct rt_agent *agent, struct ag_link *link); /* parked ones go on */
 void rt_ag_held_moved(struct rt_agent *agent, struct ag_session *session); /* elsewhere */
 void rt_ag_held_timer(struct rt_agent *agent, struct ag_held *held);
 void rt_ag_held_again(struct rt_agent *agent); /* the store is back: all are looked up anew */
 void rt_ag_held_reply(struct rt_agent *agent, struct ag_held *held, const struct rt_store_reply *reply);
+/* Whether an ATTACH may be sent to the guest now. */
+bool rt_ag_guest_open(struct rt_agent *agent, struct ag_link *guest);
 struct ag_held *rt_ag_held_at(struct rt_agent *agent, const struct ag_link *link, uint32_t channel);
 bool rt_ag_moved_msg(const struct rt_agent *agent, const struct ag_session *session, struct rt_refuse_msg *refuse);
 

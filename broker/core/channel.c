@@ -2,7 +2,10 @@
  * Copyright The retether authors */
 #include "broker/core/channel.h"
 
+#include "broker/core/attach.h"
+#include "broker/core/flow.h"
 #include "broker/core/link.h"
+#include "broker/core/queue.h"
 #include "broker/core/session.h"
 #include "session/core/class.h"
 #include "session/core/msg_hop.h"
@@ -44,7 +47,7 @@ struct ag_chan *rt_ag_chan_new(struct rt_agent *agent, struct ag_session *sessio
     struct ag_link *guest = session->guest;
     struct ag_chan *chan;
 
-    if (guest->last_channel == UINT32_MAX) {
+    if (guest->last_channel == UINT32_MAX || guest->n_chans >= RT_LINK_CHANNELS_MAX) {
         return NULL;
     }
     chan = calloc(1, sizeof *chan);
@@ -66,18 +69,34 @@ struct ag_chan *rt_ag_chan_new(struct rt_agent *agent, struct ag_session *sessio
     link_gains(agent, guest);
     link_gains(agent, client);
     agent->stats.channels++;
+    guest->unanswered++;
     rt_ag_event(agent, RT_AGENT_ATTACHED, client, session, "", "", "");
     return chan;
 }
 
+void rt_ag_chan_answered(struct ag_chan *chan)
+{
+    if (!chan->attached) {
+        chan->attached = true;
+        chan->link[AG_GUEST]->unanswered--;
+    }
+}
+
 void rt_ag_chan_free(struct rt_agent *agent, struct ag_chan *chan)
 {
+    struct ag_session *session = chan->session;
+    struct ag_link *guest = chan->link[AG_GUEST];
+    bool answered = chan->attached;
+
+    rt_ag_chan_answered(chan);
+    rt_ag_flows_forget(chan);
     HASH_DELETE(hh_guest, agent->by_guest, chan);
     HASH_DELETE(hh_client, agent->by_client, chan);
     for (int side = AG_GUEST; side <= AG_CLIENT; side++) {
         assert(chan->link[side] != NULL);
         ag_list_remove(&chan->in[side]);
         ag_list_remove(&chan->wait[side]);
+        rt_ag_kept_free(chan, side);
         chan->link[side]->n_chans--;
         if (chan->link[side]->cache == chan) {
             chan->link[side]->cache = NULL;
@@ -85,18 +104,24 @@ void rt_ag_chan_free(struct rt_agent *agent, struct ag_chan *chan)
     }
     agent->stats.channels--;
     free(chan);
+    if (!answered && !agent->stopping && session->guest == guest && rt_ag_link(agent, guest->id) == guest) {
+        rt_ag_held_bind(agent, session);
+    }
 }
 
 void rt_ag_chan_end(struct rt_agent *agent, struct ag_chan *chan, const struct ag_link *only,
                     const struct rt_refuse_msg *refuse)
 {
+    struct ag_link *links[2] = {chan->link[AG_GUEST], chan->link[AG_CLIENT]};
+    uint32_t channels[2] = {(uint32_t)chan->key[AG_GUEST], (uint32_t)chan->key[AG_CLIENT]};
+
+    rt_ag_event(agent, RT_AGENT_DETACHED, chan->link[AG_CLIENT], chan->session, "", rt_class_name(refuse->c), "");
+    rt_ag_chan_free(agent, chan); /* before: what refuses it takes its place */
     for (int side = AG_GUEST; side <= AG_CLIENT; side++) {
-        if (only == NULL || only == chan->link[side]) {
-            rt_ag_refuse(agent, chan->link[side], (uint32_t)chan->key[side], refuse);
+        if (only == NULL || only == links[side]) {
+            rt_ag_refuse(agent, links[side], channels[side], refuse);
         }
     }
-    rt_ag_event(agent, RT_AGENT_DETACHED, chan->link[AG_CLIENT], chan->session, "", rt_class_name(refuse->c), "");
-    rt_ag_chan_free(agent, chan);
 }
 
 void rt_ag_chans_end(struct rt_agent *agent, struct ag_link *link, const struct rt_refuse_msg *refuse)

@@ -10,6 +10,8 @@
 #include "session/core/digest.h"
 #include "session/core/frame.h"
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* A channel: the pair of a guest link's and a client link's, and how far its streams are. */
@@ -17,6 +19,10 @@
 /* The two ends of a channel. */
 enum ag_side { AG_GUEST, AG_CLIENT };
 
+/* Streams that flow to a client. */
+#define AG_FLOWS_UP 3
+
+struct ag_kept;
 struct ag_link;
 struct ag_session;
 struct rt_refuse_msg;
@@ -31,8 +37,14 @@ struct ag_flow {            /* one stream of a channel, from its sender to its r
 struct ag_chan {
     uint64_t key[2]; /* link id << 32 | channel, by enum ag_side */
     struct ag_link *link[2];
-    struct ag_list in[2];   /* ag_link.chans */
-    struct ag_list wait[2]; /* ag_link.waiters of the side that the data would go to */
+    struct ag_list in[2];    /* ag_link.chans */
+    struct ag_list wait[2];  /* ag_link.waiters of the side that it is for */
+    struct ag_kept *kept[2]; /* owned; by the side that it is for; NULL: nothing */
+    uint32_t jammed[2];      /* bytes of DATA since that side became congested for the jam-th time */
+    uint16_t jam[2];
+    uint32_t counted[2], generation[2]; /* bytes in ag_link.grown of that side, and in which */
+    uint16_t window[RT_STREAMS];        /* KiB that a flow was last given; 0: never more than the initial credit */
+    bool attached;                      /* the guest has answered */
     struct ag_session *session;
     struct ag_flow flow[RT_STREAMS];
     UT_hash_handle hh_guest, hh_client;
@@ -50,6 +62,8 @@ static inline unsigned ag_chan_hash(const struct rt_agent *agent, uint64_t key)
 
 struct ag_chan *rt_ag_chan_new(struct rt_agent *agent, struct ag_session *session, struct ag_link *client,
                                uint32_t channel);
+/* The guest has answered its ATTACH, or never will: another may be asked of it. */
+void rt_ag_chan_answered(struct ag_chan *chan);
 void rt_ag_chan_free(struct rt_agent *agent, struct ag_chan *chan);
 /* Tells both sides, or the one whose link is given, and frees the channel. */
 void rt_ag_chan_end(struct rt_agent *agent, struct ag_chan *chan, const struct ag_link *only,

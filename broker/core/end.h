@@ -55,6 +55,8 @@ struct ag_end {
 void rt_ag_tail(struct rt_agent *agent, struct ag_link *link, const struct rt_frame *frame, const uint8_t *data);
 /* Forgets tails whose END does not follow: they keep a place that others may need. */
 void rt_ag_end_late(struct rt_agent *agent, struct ag_link *link);
+/* The link has drained: the newest answer that waited goes. */
+void rt_ag_end_drained(struct rt_agent *agent, struct ag_link *link);
 void rt_ag_end(struct rt_agent *agent, struct ag_link *link, const struct rt_end_msg *end);
 /* The link serves its session: what its guest told of its end counts. */
 void rt_ag_end_submit(struct rt_agent *agent, struct ag_link *link);

@@ -52,18 +52,24 @@ struct ag_link {
     uint64_t opened;   /* or, when LEAVING, since then */
     uint64_t claim_at; /* deadline of the store's answer; 0 none */
     struct rt_pings pinged;
-    uint32_t op;               /* operation whose reply is awaited; 0 none */
-    char who[RT_HOST_MAX + 1]; /* client: tenant; guest: identity that the transport proves */
+    uint32_t op;     /* operation whose reply is awaited; 0 none */
+    const char *who; /* owned, or ""; client: tenant; guest: identity that the transport proves */
     /* switch */
     struct ag_list chans;   /* ag_chan.in */
-    struct ag_list waiters; /* ag_chan.wait: for more credit when this link has drained */
+    struct ag_list waiters; /* ag_chan.wait: kept frames, more credit, when this link has drained */
     struct ag_chan *cache;  /* the last one looked up */
-    uint32_t n_chans;       /* mapped, and held attaches */
+    uint32_t n_chans;       /* mapped, held attaches, byes */
     uint32_t last_channel;  /* the highest used */
     uint32_t rest;          /* bytes of a split DATA frame still to come */
     uint32_t rest_channel;
     uint64_t rest_offset;
-    size_t queued, answers;
+    uint32_t queued;     /* bytes, as the shell told it, and what was sent since */
+    uint32_t answers;    /* bytes of refusals since it is congested */
+    uint32_t jam;        /* how often it has become congested */
+    uint32_t generation; /* of what is counted in: */
+    uint64_t grown_at;   /* when it began */
+    uint32_t grown[2];   /* bytes of credit above the initial, by generation & 1 */
+    struct ag_list byes; /* ag_bye */
     /* guest */
     uint64_t life, epoch;       /* that its WELCOME granted */
     struct ag_session *session; /* while SERVING */
@@ -71,17 +77,27 @@ struct ag_link {
     struct ag_end *end;         /* owned */
     uint8_t *report;            /* owned; one that came before the take was answered */
     size_t report_size;
+    uint32_t unanswered; /* attaches that it has not answered */
+    uint8_t end_due;     /* END_OK that waits until it has drained: 1 + its `how`; 0 none */
     /* client */
-    struct ag_list held; /* ag_held.in_link */
-    struct ag_list asks; /* ag_ask.in_link */
-    uint32_t n_asks;
+    struct ag_list held;     /* ag_held.in_link */
+    struct ag_list parked;   /* ag_held.in_session, of those that wait until this link has drained */
+    struct ag_list asks;     /* ag_ask.in_link */
+    struct ag_list requests; /* ag_waiting */
+    uint32_t n_asks;         /* both */
+    size_t held_bytes;
+    size_t replies; /* bytes kept free for those to come */
 };
 
 struct ag_link *rt_ag_link(const struct rt_agent *agent, rt_link_id id);
+void rt_ag_send_bytes(struct rt_agent *agent, struct ag_link *link, const uint8_t *data, size_t size);
 void rt_ag_send_frame(struct rt_agent *agent, struct ag_link *link, const struct rt_frame *frame,
                       const uint8_t *payload);
 int rt_ag_send_msg(struct rt_agent *agent, struct ag_link *link, const struct rt_frame *frame, enum rt_msg_kind kind,
                    const void *msg);
+/* A frame that refuses what the peer sends beyond a limit: counted, so that one who never reads cannot make it grow. */
+void rt_ag_answered(struct rt_agent *agent, struct ag_link *link, size_t size);
+/* The last word on a channel that is gone, or was never mapped. */
 void rt_ag_refuse(struct rt_agent *agent, struct ag_link *link, uint32_t channel, const struct rt_refuse_msg *refuse);
 void rt_ag_refuse_text(struct rt_agent *agent, struct ag_link *link, uint32_t channel, enum rt_class cls,
                        const char *text);

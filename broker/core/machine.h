@@ -37,6 +37,7 @@ struct rt_agent {
     uint32_t n_ops;
     struct ag_chan *by_guest, *by_client;
     struct ag_held *held;
+    size_t held_bytes;
     struct ag_session *sessions;
     uint32_t n_sessions;
     struct ag_list idle, retakes;

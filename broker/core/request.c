@@ -35,6 +35,11 @@ static const char *const names[ASK_KINDS] = {"create", "show", "list", "hosts", 
 /* The tenant that sessions of an operator belong to. */
 #define LOCAL_TENANT "local"
 
+/* Bytes of REPLYs that may come in one go, by what was asked: a record; a page of them, or two tails; all hosts. */
+#define ROOM_RECORD ((size_t)4096)
+#define ROOM_PAGE ((size_t)163840)
+#define ROOM_HOSTS ((size_t)720896)
+
 void rt_ag_ask_free(struct rt_agent *agent, struct ag_ask *ask)
 {
     struct ag_session *session = ask->session;
@@ -44,6 +49,7 @@ void rt_ag_ask_free(struct rt_agent *agent, struct ag_ask *ask)
     ag_list_remove(&ask->in_session);
     rt_ag_timer_clear(&agent->timers, &ask->timer);
     ask->link->n_asks--;
+    ask->link->replies -= ask->room;
     free(ask->record);
     free(ask);
     if (session != NULL) {
@@ -64,7 +70,8 @@ void rt_ag_ask_send(struct rt_agent *agent, struct ag_link *link, uint64_t reque
     }
 }
 
-static void refuse(struct rt_agent *agent, struct ag_link *link, uint64_t request, enum rt_class cls, const char *text)
+void rt_ag_request_refuse(struct rt_agent *agent, struct ag_link *link, uint64_t request, enum rt_class cls,
+                          const char *text)
 {
     memset(agent->reply, 0, sizeof *agent->reply);
     agent->reply->c = cls;
@@ -75,7 +82,7 @@ static void refuse(struct rt_agent *agent, struct ag_link *link, uint64_t reques
 /* The ask is over with an error. */
 static void finish(struct rt_agent *agent, struct ag_ask *ask, enum rt_class cls, const char *text)
 {
-    refuse(agent, ask->link, ask->request, cls, text);
+    rt_ag_request_refuse(agent, ask->link, ask->request, cls, text);
     rt_ag_ask_free(agent, ask);
 }
 
@@ -361,21 +368,12 @@ static void list_reply(struct rt_agent *agent, struct ag_ask *ask, const struct 
     }
 }
 
-void rt_ag_asks_drained(struct rt_agent *agent, struct ag_link *link)
+void rt_ag_ask_again(struct rt_agent *agent, struct ag_ask *ask)
 {
-    struct ag_list *node = link->asks.next, *next;
-
-    for (; node != &link->asks; node = next) {
-        struct ag_ask *ask = ag_of(node, struct ag_ask, in_link);
-        next = node->next;
-        if (ask->parked) {
-            ask->parked = false;
-            if (ask->what == ASK_HOSTS) {
-                rt_ag_ask_hosts(agent, ask);
-            } else {
-                ask_page(agent, ask);
-            }
-        }
+    if (ask->what == ASK_HOSTS) {
+        rt_ag_ask_hosts(agent, ask);
+    } else {
+        ask_page(agent, ask);
     }
 }
 
@@ -576,40 +574,39 @@ static enum ag_what what_of(struct rt_slice op)
     return what;
 }
 
-void rt_ag_request(struct rt_agent *agent, struct ag_link *link, uint64_t request, const uint8_t *data, size_t size)
+size_t rt_ag_request_room(struct rt_slice op)
 {
-    struct rt_request_msg msg;
-    struct rt_store_op op;
-    char why[RT_TEXT_MAX];
-    struct ag_ask *ask;
-    enum ag_what what;
+    enum ag_what what = what_of(op);
 
-    if (rt_msg_decode(RT_MSG_REQUEST, data, size, &msg, why, sizeof why) != 0) {
-        refuse(agent, link, request, RT_CLASS_INVALID, why);
-        return;
-    }
-    what = what_of(msg.op);
+    return what == ASK_HOSTS ? ROOM_HOSTS : what == ASK_LIST || what == ASK_TAILS ? ROOM_PAGE : ROOM_RECORD;
+}
+
+void rt_ag_request_start(struct rt_agent *agent, struct ag_link *link, uint64_t request,
+                         const struct rt_request_msg *msg)
+{
+    enum ag_what what = what_of(msg->op);
+    struct rt_store_op op;
+    struct ag_ask *ask;
+
     if (what == ASK_KINDS) {
-        refuse(agent, link, request, RT_CLASS_INVALID, "there is no such operation");
-        return;
-    }
-    if (link->n_asks >= AG_LINK_ASKS_MAX) {
-        refuse(agent, link, request, RT_CLASS_LIMIT, "too many requests without an answer on this link");
+        rt_ag_request_refuse(agent, link, request, RT_CLASS_INVALID, "there is no such operation");
         return;
     }
     ask = calloc(1, sizeof *ask);
     if (ask == NULL) {
-        refuse(agent, link, request, RT_CLASS_RETRY_LATER, rt_strerror(RT_ENOMEM));
+        rt_ag_request_refuse(agent, link, request, RT_CLASS_RETRY_LATER, rt_strerror(RT_ENOMEM));
         return;
     }
     ask->link = link;
     ask->request = request;
     ask->what = (uint8_t)what;
+    ask->room = rt_ag_request_room(msg->op);
     ask->timer.kind = AG_TIMER_ASK;
     ag_list_push(&link->asks, &ask->in_link);
     link->n_asks++;
+    link->replies += ask->room;
     memset(&op, 0, sizeof op);
-    if (prepare(ask, &msg, &op) != 0) {
+    if (prepare(ask, msg, &op) != 0) {
         finish(agent, ask, RT_CLASS_INVALID, "this is no container ID");
         return;
     }
@@ -617,8 +614,8 @@ void rt_ag_request(struct rt_agent *agent, struct ag_link *link, uint64_t reques
         finish(agent, ask, RT_CLASS_LIMIT, exists_text);
         return;
     }
-    if (what == ASK_SHOW && msg.wait > 0 && op.kind == RT_STORE_GET && !msg.prefix) {
-        uint64_t wait = msg.wait > RT_WAIT_MAX_MS ? RT_WAIT_MAX_MS : msg.wait;
+    if (what == ASK_SHOW && msg->wait > 0 && op.kind == RT_STORE_GET && !msg->prefix) {
+        uint64_t wait = msg->wait > RT_WAIT_MAX_MS ? RT_WAIT_MAX_MS : msg->wait;
         rt_ag_timer_set(&agent->timers, &ask->timer, agent->now + wait);
     }
     rt_ag_ask_store(agent, ask, &op);

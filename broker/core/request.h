@@ -7,6 +7,7 @@
 #include "broker/core/timer.h"
 #include "migrate/core/store_op.h"
 #include "migrate/core/ticket.h"
+#include "session/core/class.h"
 #include "session/core/limits.h"
 #include "session/core/slice.h"
 
@@ -14,12 +15,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* REQUESTs of clients, and those that wait for their answer. */
+/* REQUESTs of clients: those that wait for their answer, and (waiting.c) to be begun with. */
 
-/* Requests of one link without their answer; one more is answered with LIMIT. */
+/* Requests of one link without their answer, also those that wait; one more is answered with LIMIT. */
 #define AG_LINK_ASKS_MAX 256
-/* Answers sent to a link that is over RT_LINK_HIGH_WATER; a peer that asks for more without reading them is closed. */
-#define AG_LINK_ANSWERS_MAX 1048576
 
 struct ag_link;
 struct ag_session;
@@ -31,6 +30,7 @@ struct rt_store_host;
 struct rt_store_op;
 struct rt_store_record;
 struct rt_store_reply;
+struct rt_request_msg;
 
 struct ag_ask { /* a REQUEST without its answer */
     struct ag_list in_link, in_session;
@@ -44,6 +44,7 @@ struct ag_ask { /* a REQUEST without its answer */
     struct rt_key key;
     char host[RT_HOST_MAX + 1];
     struct rt_store_cursor cursor;
+    size_t room; /* bytes of its link's `replies` */
     /* of a search for one record by prefix or across tenants */
     uint32_t n_found;
     struct rt_key found[5];
@@ -51,6 +52,14 @@ struct ag_ask { /* a REQUEST without its answer */
 };
 
 void rt_ag_request(struct rt_agent *agent, struct ag_link *link, uint64_t request, const uint8_t *data, size_t size);
+/* Of a link that is not congested, and has room for the answer. */
+void rt_ag_request_start(struct rt_agent *agent, struct ag_link *link, uint64_t request,
+                         const struct rt_request_msg *msg);
+/* Bytes that the answer may take at a time. */
+size_t rt_ag_request_room(struct rt_slice op);
+void rt_ag_request_refuse(struct rt_agent *agent, struct ag_link *link, uint64_t request, enum rt_class cls,
+                          const char *text);
+void rt_ag_ask_again(struct rt_agent *agent, struct ag_ask *ask); /* one that waited with its next page */
 void rt_ag_ask_reply(struct rt_agent *agent, struct ag_ask *ask, const struct rt_store_reply *reply);
 void rt_ag_ask_free(struct rt_agent *agent, struct ag_ask *ask);
 void rt_ag_ask_timer(struct rt_agent *agent, struct ag_ask *ask);
@@ -62,7 +71,9 @@ void rt_ag_ask_send(struct rt_agent *agent, struct ag_link *link, uint64_t reque
 void rt_ag_fill_host(const struct rt_agent *agent, const struct rt_store_host *in, struct rt_registry_msg *out);
 void rt_ag_ask_hosts(struct rt_agent *agent, struct ag_ask *ask);
 void rt_ag_ask_hosts_reply(struct rt_agent *agent, struct ag_ask *ask, const struct rt_store_reply *reply);
-void rt_ag_asks_drained(struct rt_agent *agent, struct ag_link *link);
+/* The link may have room for more answers: what waits for that goes on. */
+void rt_ag_requests_drained(struct rt_agent *agent, struct ag_link *link);
+void rt_ag_asks_free(struct rt_agent *agent, struct ag_link *link); /* all of a link */
 /* record.c: the store's record, which `out` points into, with what is newer here because this agent serves it. */
 void rt_ag_fill_record(struct rt_agent *agent, const struct rt_store_record *in, struct rt_record_msg *out);
 /* "tenant/cid" or "cid" as the peer named it. RT_EINVAL; qualified false: an operator's plain name. */

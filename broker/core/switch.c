@@ -5,12 +5,15 @@
 #include "broker/core/agent.h"
 #include "broker/core/attach.h"
 #include "broker/core/channel.h"
+#include "broker/core/flow.h"
 #include "broker/core/frames.h"
 #include "broker/core/link.h"
 #include "broker/core/list.h"
 #include "broker/core/machine.h"
 #include "broker/core/pass.h"
+#include "broker/core/queue.h"
 #include "session/core/class.h"
+#include "session/core/error.h"
 #include "session/core/frame.h"
 #include "session/core/limits.h"
 #include "session/core/msg_hop.h"
@@ -23,16 +26,9 @@
  * are sent with one call. A DATA frame that the input cuts goes on as a shorter one; its rest gets a header of its own
  * in the bytes before the next input. So a link never sees a frame that is not whole, whatever happens to the other. */
 
-#define OUTPUTS ((1 << RT_STDOUT) | (1 << RT_STDERR) | (1 << RT_CONTROL_UP))
-
-/* Which side sends a stream's data. */
-static enum ag_side sender_of(unsigned stream)
-{
-    return (OUTPUTS >> stream & 1) != 0 ? AG_GUEST : AG_CLIENT;
-}
-
 void rt_ag_run(struct rt_agent *agent, struct ag_link *to, uint8_t *data, size_t size)
 {
+    ag_queue(to, size);
     if (agent->run_link == to->id && agent->run + agent->run_size == data) {
         agent->run_size += size;
         return;
@@ -68,84 +64,6 @@ static struct ag_chan *find_chan(struct rt_agent *agent, struct ag_link *link, u
     return chan;
 }
 
-/* What one channel may have on its way to the link. */
-static uint64_t budget(const struct ag_link *to)
-{
-    uint64_t share = RT_LINK_BUDGET / (to->n_chans > 0 ? to->n_chans : 1);
-
-    return share > RT_CHANNEL_BUDGET ? RT_CHANNEL_BUDGET : share < RT_INITIAL_CREDIT ? RT_INITIAL_CREDIT : share;
-}
-
-/* A stream's first frame on this channel tells where it starts; the first 32 KiB from there need no grant. */
-static void flow_start(struct ag_flow *flow, uint64_t offset)
-{
-    if (flow->granted == 0) {
-        flow->seen = flow->acked = offset;
-        flow->granted = flow->wanted = offset + RT_INITIAL_CREDIT;
-    }
-}
-
-/* The highest limit that the sender may be told now. A channel that wants more waits for its receiver's link to drain.
- */
-static uint64_t allowed(struct ag_chan *chan, unsigned stream)
-{
-    struct ag_flow *flow = &chan->flow[stream];
-    enum ag_side to = sender_of(stream) == AG_GUEST ? AG_CLIENT : AG_GUEST;
-    struct ag_link *link = chan->link[to];
-    uint64_t limit;
-
-#ifdef RT_MUTANT_CREDIT_UNCLAMPED
-    return flow->wanted;
-#endif
-    if (flow->wanted <= flow->granted) {
-        return flow->granted;
-    }
-    if (link->congested) {
-        if (!ag_listed(&chan->wait[to])) {
-            ag_list_push(&link->waiters, &chan->wait[to]);
-        }
-        return flow->granted;
-    }
-    limit = flow->seen + budget(link);
-    limit = limit < flow->wanted ? limit : flow->wanted;
-    return limit > flow->granted ? limit : flow->granted;
-}
-
-/* Tells the sender of a limit that it was not told when the receiver's ACK passed. */
-static void raise_limit(struct rt_agent *agent, struct ag_chan *chan, unsigned stream)
-{
-    struct ag_flow *flow = &chan->flow[stream];
-    enum ag_side from = sender_of(stream);
-    uint64_t limit = allowed(chan, stream);
-    uint8_t payload[RT_ACK_PAYLOAD];
-    struct rt_frame ack = {.type = RT_ACK, .length = RT_ACK_PAYLOAD, .stream = (uint16_t)stream};
-
-    if (limit <= flow->granted) {
-        return;
-    }
-    flow->granted = limit;
-    ack.channel = (uint32_t)chan->key[from];
-    ack.offset = flow->acked;
-    rt_put_u64(payload, limit);
-    rt_put_u64(payload + 8, flow->digest);
-    rt_ag_send_frame(agent, chan->link[from], &ack, payload);
-}
-
-void rt_ag_drained(struct rt_agent *agent, struct ag_link *link)
-{
-    enum ag_side side = link->role == RT_PEER_GUEST ? AG_GUEST : AG_CLIENT;
-    struct ag_list *node;
-
-    while (!link->congested && (node = ag_list_pop(&link->waiters)) != NULL) {
-        struct ag_chan *chan = ag_of(node, struct ag_chan, wait[side]);
-        for (unsigned stream = 0; stream < RT_STREAMS; stream++) {
-            if (sender_of(stream) != side && chan->flow[stream].granted != 0) {
-                raise_limit(agent, chan, stream);
-            }
-        }
-    }
-}
-
 static void end_channel(struct rt_agent *agent, struct ag_chan *chan, enum rt_class cls, const char *text, uint64_t max)
 {
     struct rt_refuse_msg refuse = {.c = cls, .m = rt_slice_text(text), .max = max};
@@ -170,7 +88,7 @@ static void switch_data(struct rt_agent *agent, struct ag_link *link, struct rt_
     }
     flow = &chan->flow[frame->stream];
     to = chan->link[!from];
-    flow_start(flow, frame->offset);
+    ag_flow_start(flow, frame->offset);
     if (frame->offset != flow->seen) { /* of another past, perhaps: the next attach compares digests */
         end_channel(agent, chan, RT_CLASS_JUMP, "DATA went back, or left bytes out", 0);
         return;
@@ -178,6 +96,13 @@ static void switch_data(struct rt_agent *agent, struct ag_link *link, struct rt_
     if (frame->offset + length > flow->granted) {
         end_channel(agent, chan, RT_CLASS_LIMIT, "DATA beyond the limit that was granted", flow->granted);
         return;
+    }
+    if (!ag_fits(chan, !from, RT_FRAME_HEADER + (size_t)n + rt_ag_kept_size(chan, !from))) {
+        end_channel(agent, chan, RT_CLASS_LOST, "too many small frames for who reads so slowly", 0);
+        return;
+    }
+    if (chan->kept[!from] != NULL) {
+        rt_ag_kept_flush(agent, chan, !from);
     }
     flow->seen = frame->offset + n;
     frame->channel = (uint32_t)chan->key[!from];
@@ -193,8 +118,10 @@ static void switch_data(struct rt_agent *agent, struct ag_link *link, struct rt_
     rt_ag_run(agent, to, p, RT_FRAME_HEADER + (size_t)n);
     agent->stats.frames++;
     *(from == AG_GUEST ? &agent->stats.bytes_up : &agent->stats.bytes_down) += n;
-    if (flow->wanted > flow->granted && flow->granted - flow->seen < RT_INITIAL_CREDIT / 2) {
-        raise_limit(agent, chan, frame->stream);
+    if (flow->wanted > flow->granted && ag_flow_low(chan, frame->stream)) {
+        rt_ag_flow_raise(agent, chan, frame->stream);
+    } else {
+        rt_ag_flow_count(agent, chan, !from);
     }
 }
 
@@ -217,21 +144,74 @@ static size_t take_rest(struct rt_agent *agent, struct ag_link *link, uint8_t *d
     return n;
 }
 
-static void switch_ack(struct rt_agent *agent, struct ag_chan *chan, const struct rt_frame *frame, uint8_t *payload)
+/* Reads an ACK, and lowers its limit to what may be granted. False: it is old news, and goes no further where it would
+ * take the newest's place. */
+static bool switch_ack(struct rt_agent *agent, struct ag_chan *chan, const struct rt_frame *frame, uint8_t *payload)
 {
     struct ag_flow *flow = &chan->flow[frame->stream];
     uint64_t limit = rt_get_u64(payload);
+    bool newest;
 
-    (void)agent;
-    flow_start(flow, frame->offset);
-    flow->acked = frame->offset;
-    flow->digest = rt_get_u64(payload + 8);
+    ag_flow_start(flow, frame->offset);
+    newest = frame->offset >= flow->acked;
+    if (newest) {
+        flow->acked = frame->offset;
+        flow->digest = rt_get_u64(payload + 8);
+    }
     if (limit > flow->wanted) {
         flow->wanted = limit;
     }
-    flow->granted = allowed(chan, frame->stream);
+    flow->granted = rt_ag_flow_allowed(agent, chan, frame->stream);
+    rt_ag_flow_count(agent, chan, !ag_sender_of(frame->stream));
     if (limit > flow->granted) {
         rt_put_u64(payload, flow->granted);
+    }
+    return newest;
+}
+
+/* A GAP begins where the bytes end. */
+static bool switch_gap(struct rt_agent *agent, struct ag_chan *chan, const struct rt_frame *frame,
+                       const uint8_t *payload)
+{
+    struct ag_flow *flow = &chan->flow[frame->stream];
+    uint64_t to = rt_get_u64(payload);
+
+    ag_flow_start(flow, frame->offset);
+    if (frame->offset != flow->seen) {
+        end_channel(agent, chan, RT_CLASS_JUMP, "a GAP that does not begin where the bytes end", 0);
+        return false;
+    }
+    if (to > flow->seen) {
+        flow->seen = to;
+        rt_ag_flow_count(agent, chan, AG_CLIENT);
+    }
+    return true;
+}
+
+/* The guest's answer to the ATTACH: one. */
+static bool switch_attached(struct rt_agent *agent, struct ag_chan *chan)
+{
+    if (chan->attached) {
+        end_channel(agent, chan, RT_CLASS_PROTOCOL, "a second ATTACHED", 0);
+        return false;
+    }
+    rt_ag_chan_answered(chan);
+    rt_ag_held_bind(agent, chan->session);
+    return true;
+}
+
+/* The last frame of a channel that is passed: DETACH. */
+static void switch_last(struct rt_agent *agent, struct ag_chan *chan, enum ag_side to, const struct rt_frame *frame,
+                        uint8_t *p)
+{
+    struct ag_link *link = chan->link[to];
+
+    rt_ag_event(agent, RT_AGENT_DETACHED, chan->link[AG_CLIENT], chan->session, "", rt_frame_name(frame->type), "");
+    rt_ag_chan_free(agent, chan);
+    if (link->congested) {
+        rt_ag_bye(agent, link, p, RT_FRAME_HEADER + (size_t)frame->length);
+    } else {
+        rt_ag_run(agent, link, p, RT_FRAME_HEADER + (size_t)frame->length);
     }
 }
 
@@ -239,8 +219,9 @@ static void switch_ack(struct rt_agent *agent, struct ag_chan *chan, const struc
 static void switch_frame(struct rt_agent *agent, struct ag_link *link, struct rt_frame *frame, uint8_t *p)
 {
     struct ag_chan *chan = find_chan(agent, link, frame->channel);
-    enum ag_side from = link->role == RT_PEER_GUEST ? AG_GUEST : AG_CLIENT;
-    bool over = frame->type == RT_DETACH || frame->type == RT_REFUSE;
+    enum ag_side to = link->role == RT_PEER_GUEST ? AG_CLIENT : AG_GUEST;
+    bool over = frame->type == RT_DETACH || frame->type == RT_REFUSE, newest = true;
+    uint8_t *payload = p + RT_FRAME_HEADER;
 
     if (chan == NULL) {
         struct ag_held *held = over ? rt_ag_held_at(agent, link, frame->channel) : NULL;
@@ -258,26 +239,20 @@ static void switch_frame(struct rt_agent *agent, struct ag_link *link, struct rt
         return;
     }
     if (frame->type == RT_ACK) {
-        switch_ack(agent, chan, frame, p + RT_FRAME_HEADER);
-    } else if (frame->type == RT_GAP) {
-        struct ag_flow *flow = &chan->flow[frame->stream];
-        uint64_t to = rt_get_u64(p + RT_FRAME_HEADER);
-        flow_start(flow, frame->offset);
-        if (frame->offset != flow->seen) {
-            end_channel(agent, chan, RT_CLASS_JUMP, "a GAP that does not begin where the bytes end", 0);
-            return;
-        }
-        if (to > flow->seen) {
-            flow->seen = to;
-        }
+        newest = switch_ack(agent, chan, frame, payload);
+    } else if ((frame->type == RT_GAP && !switch_gap(agent, chan, frame, payload)) ||
+               (frame->type == RT_ATTACHED && !switch_attached(agent, chan))) {
+        return;
     }
-    frame->channel = (uint32_t)chan->key[!from];
+    frame->channel = (uint32_t)chan->key[to];
     rt_frame_put(p, frame);
-    rt_ag_run(agent, chan->link[!from], p, RT_FRAME_HEADER + (size_t)frame->length);
     agent->stats.frames++;
     if (frame->type == RT_DETACH) {
-        rt_ag_event(agent, RT_AGENT_DETACHED, chan->link[AG_CLIENT], chan->session, "", rt_frame_name(frame->type), "");
-        rt_ag_chan_free(agent, chan);
+        switch_last(agent, chan, to, frame, p);
+    } else if (!chan->link[to]->congested) {
+        rt_ag_run(agent, chan->link[to], p, RT_FRAME_HEADER + (size_t)frame->length);
+    } else if (newest && !rt_ag_keep(agent, chan, to, frame, payload)) {
+        end_channel(agent, chan, RT_CLASS_LOST, rt_strerror(RT_ENOMEM), 0);
     }
 }
 

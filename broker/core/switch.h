@@ -6,12 +6,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* DATA and ACK from one side of a channel to the other. */
+/* Frames from one side of a channel to the other. */
 
 struct ag_link;
 struct rt_agent;
 
-void rt_ag_drained(struct rt_agent *agent, struct ag_link *link);
 void rt_ag_run(struct rt_agent *agent, struct ag_link *to, uint8_t *data, size_t size);
 
 #endif

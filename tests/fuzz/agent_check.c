@@ -7,6 +7,7 @@
 #include "broker/core/link.h"
 #include "broker/core/list.h"
 #include "broker/core/machine.h"
+#include "broker/core/queue.h"
 #include "broker/core/request.h"
 #include "broker/core/session.h"
 #include "broker/core/store.h"
@@ -24,13 +25,30 @@ static size_t length(const struct ag_list *list)
 }
 
 struct counted {
-    uint64_t links, guests, handshakes, chans[2], held, ends, asked, served, provisional;
+    uint64_t links, guests, handshakes, chans[2], held, held_bytes, ends, asked, served, provisional;
 };
 
 static void check_link(const struct ag_link *link, struct counted *n)
 {
     bool guest = link->role == RT_PEER_GUEST;
-    size_t chans = length(&link->chans), held = length(&link->held);
+    size_t chans = length(&link->chans), held = length(&link->held), byes = length(&link->byes);
+    size_t held_bytes = 0, replies = 0, unanswered = 0;
+    for (const struct ag_list *node = link->held.next; node != &link->held; node = node->next) {
+        held_bytes += ag_of(node, struct ag_held, in_link)->size;
+    }
+    for (const struct ag_list *node = link->asks.next; node != &link->asks; node = node->next) {
+        replies += ag_of(node, struct ag_ask, in_link)->room;
+    }
+    for (const struct ag_list *node = link->chans.next; guest && node != &link->chans; node = node->next) {
+        unanswered += !ag_of(node, struct ag_chan, in[AG_GUEST])->attached;
+    }
+    FUZZ_CHECK(link->held_bytes == held_bytes && held_bytes <= RT_LINK_HELD_BYTES_MAX);
+    FUZZ_CHECK(link->replies == replies && replies <= AG_LINK_REPLIES_MAX);
+    FUZZ_CHECK(link->unanswered == unanswered && unanswered <= AG_UNANSWERED_MAX);
+    FUZZ_CHECK(link->queued <= RT_LINK_QUEUED_MAX);
+    FUZZ_CHECK(link->grown[0] + link->grown[1] <= RT_LINK_BUDGET / 2);
+    FUZZ_CHECK(link->congested || (byes == 0 && ag_list_empty(&link->waiters)));
+    n->held_bytes += held_bytes;
     n->links++;
     n->guests += guest;
     n->handshakes += link->state < AG_SERVING;
@@ -38,8 +56,8 @@ static void check_link(const struct ag_link *link, struct counted *n)
     n->held += held;
     n->ends += link->end != NULL;
     FUZZ_CHECK(link->timer.set);
-    FUZZ_CHECK(link->n_chans == chans + held && link->n_chans <= RT_LINK_CHANNELS_MAX);
-    FUZZ_CHECK(link->n_asks == length(&link->asks) && link->n_asks <= AG_LINK_ASKS_MAX);
+    FUZZ_CHECK(link->n_chans == chans + held + byes && link->n_chans <= RT_LINK_CHANNELS_MAX);
+    FUZZ_CHECK(link->n_asks == length(&link->asks) + length(&link->requests) && link->n_asks <= AG_LINK_ASKS_MAX);
     FUZZ_CHECK(!guest || (held == 0 && link->n_asks == 0));
     FUZZ_CHECK(guest ? link->state != AG_READY : link->state == AG_OPEN || link->state >= AG_READY);
     FUZZ_CHECK(link->state != AG_SERVING || link->session != NULL);
@@ -70,7 +88,8 @@ static void check_session(const struct ag_session *session, struct counted *n)
     FUZZ_CHECK(used || session->timer.set); /* else it would never be forgotten */
     FUZZ_CHECK(session->report_size <= RT_REPORT_MAX);
     FUZZ_CHECK(session->guest == NULL || (session->guest->session == session && session->rule != NULL));
-    FUZZ_CHECK(session->guest == NULL || ag_list_empty(&session->held));
+    FUZZ_CHECK(session->guest == NULL || ag_list_empty(&session->held) ||
+               !rt_ag_guest_open(world.agent, session->guest));
     n->served += session->guest != NULL;
     n->provisional += session->guest != NULL && !session->claimed;
 }
@@ -139,6 +158,7 @@ void world_check(void)
     FUZZ_CHECK(stats.channels == HASH_CNT(hh_guest, agent->by_guest) && stats.channels == n.chans[AG_GUEST]);
     FUZZ_CHECK(stats.channels == HASH_CNT(hh_client, agent->by_client) && stats.channels == n.chans[AG_CLIENT]);
     FUZZ_CHECK(stats.held == HASH_CNT(hh, agent->held) && stats.held == n.held && stats.held <= RT_AGENT_HELD_MAX);
+    FUZZ_CHECK(agent->held_bytes == n.held_bytes && n.held_bytes <= RT_AGENT_HELD_BYTES_MAX);
     FUZZ_CHECK(agent->n_ops == world.n_ops && agent->retake_flight <= AG_RETAKE_FLIGHT_MAX);
     check_ends(agent, &n);
     FUZZ_CHECK(agent->n_hosts <= AG_HOSTS_MAX && agent->run_link == 0);

@@ -340,7 +340,7 @@ static void step(struct fuzz_in *in)
         world.cut = fuzz_number(in) % CUT_MAX;
         break;
     case 15:
-        rt_agent_queued(world.agent, world.peers[p].id, fuzz_number(in) << 13, world.now);
+        rt_agent_queued(world.agent, world.peers[p].id, (fuzz_number(in) << 13) % (2 * RT_LINK_HIGH_WATER), world.now);
         break;
     case 16:
     case 17:

@@ -174,7 +174,7 @@ void sim_check_bounds(void)
         if (sim.agents[sim.touched[i]].agent)
             check_agent(sim.touched[i]);
     for (int i = 0; i < sim.top_conn; i++)
-        if (sim.conns[i].used && sim.conns[i].to[0].in_flight > RT_LINK_HIGH_WATER + RT_LINK_BUDGET)
+        if (sim.conns[i].used && sim.conns[i].to[0].in_flight > RT_LINK_QUEUED_MAX)
             sim_fail("%zu bytes are queued on one link", sim.conns[i].to[0].in_flight);
     for (int i = 0; sim.flood && i < sim.top_conn; i++)
         if (sim.conns[i].used && !sim_hostile_conn(i) && sim.conns[i].to[0].plain > PLAIN_MAX)

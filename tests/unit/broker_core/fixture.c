@@ -33,6 +33,9 @@ static void io_send(void *ctx, rt_link_id id, const uint8_t *data, size_t size, 
     memcpy(link->out + link->out_size, data, size);
     link->out_size += size;
     link->sends++;
+    link->queued += size;
+    link->most_queued = link->queued > link->most_queued ? link->queued : link->most_queued;
+    assert_true(link->queued <= RT_LINK_QUEUED_MAX);
 }
 
 static void io_close(void *ctx, rt_link_id id, const char *reason)
@@ -193,6 +196,26 @@ void fx_tick(struct fx *fx, uint64_t ms)
     fx->store_ms += until - fx->now;
     fx->now = until;
     rt_agent_tick(fx->agent, fx->now);
+    fx_settle(fx);
+}
+
+void fx_settle(struct fx *fx)
+{
+    for (size_t i = 0; i < fx->n_links; i++) {
+        struct fx_link *link = &fx->links[i];
+        while (!link->closed && link->queued > 0 && !link->stalled) { /* being told so, it may send more */
+            link->queued = 0;
+            rt_agent_queued(fx->agent, link->id, 0, fx->now);
+        }
+    }
+}
+
+void fx_queued(struct fx *fx, int link, size_t queued)
+{
+    fx->links[link].stalled = queued > 0;
+    fx->links[link].queued = queued;
+    rt_agent_queued(fx->agent, fx->links[link].id, queued, fx->now);
+    fx_settle(fx);
 }
 
 int fx_open(struct fx *fx, enum rt_peer_role role, const char *who)
@@ -231,6 +254,7 @@ static void feed(struct fx *fx, struct fx_link *link, const uint8_t *data, size_
     assert_true(link->in_size < RT_FRAME_HEADER + RT_FRAME_PAYLOAD_MAX);
     memcpy(link->in, copy + RT_FRAME_HEADER + used, link->in_size);
     free(copy);
+    fx_settle(fx);
 }
 
 void fx_bytes(struct fx *fx, int link, const void *data, size_t size)
@@ -271,6 +295,7 @@ void fx_lost(struct fx *fx, int link)
 {
     fx->links[link].closed = true;
     rt_agent_closed(fx->agent, fx->links[link].id, "reset", fx->now);
+    fx_settle(fx);
 }
 
 /* The agent itself says only what it may say there: protocol.md section 6. */

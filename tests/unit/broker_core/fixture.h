@@ -39,6 +39,8 @@ struct fx_link {
     uint8_t *in; /* owned: RT_FRAME_HEADER bytes of room, then what it has not taken yet */
     size_t in_size;
     size_t chunk; /* bytes per rt_agent_input() call, 0 all */
+    bool stalled; /* reads nothing: what it is sent stays queued, and the agent is told so */
+    size_t queued, most_queued;
 };
 
 struct fx {
@@ -102,6 +104,10 @@ void fx_send(struct fx *fx, int link, const struct rt_frame *frame, const void *
 void fx_bytes(struct fx *fx, int link, const void *data, size_t size);
 void fx_msg(struct fx *fx, int link, const struct rt_frame *frame, enum rt_msg_kind kind, const void *msg);
 void fx_lost(struct fx *fx, int link);
+/* From now on it has so much queued, and reads nothing; 0: it reads all again. */
+void fx_queued(struct fx *fx, int link, size_t queued);
+/* Tells the agent what its links have queued, as a shell does after each call. */
+void fx_settle(struct fx *fx);
 
 /* The next frame that the link got; false when there is none. */
 bool fx_next(struct fx *fx, int link, struct rt_frame *frame, const uint8_t **payload);
@@ -133,6 +139,8 @@ void fx_attach(struct fx *fx, int client, uint32_t channel, const char *cid, uin
                uint64_t kepoch);
 /* The guest's answer to an ATTACH, of the life and epoch that it was given; with stdout from 0. */
 void fx_say_attached(struct fx *fx, const struct fx_guest *guest, uint32_t channel);
+/* An ATTACH up to the guest's ATTACHED. Returns the channel at the guest. */
+uint32_t fx_bound(struct fx *fx, const struct fx_guest *guest, int client, uint32_t channel);
 /* A served guest "web" and a client with one channel: 7 at the client, 1 at the guest. */
 void fx_attached(struct fx *fx, struct fx_guest *guest, int *client);
 void fx_data(struct fx *fx, int link, uint32_t channel, uint16_t stream, uint64_t offset, const void *bytes,

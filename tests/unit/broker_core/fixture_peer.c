@@ -125,6 +125,16 @@ void fx_attach(struct fx *fx, int client, uint32_t channel, const char *cid, uin
     fx_msg(fx, client, &(struct rt_frame){.type = RT_ATTACH, .channel = channel}, RT_MSG_ATTACH, &attach);
 }
 
+uint32_t fx_bound(struct fx *fx, const struct fx_guest *guest, int client, uint32_t channel)
+{
+    struct rt_frame frame;
+
+    fx_attach(fx, client, channel, guest->cid, 0, 0, 0);
+    (void)fx_want(fx, guest->link, RT_ATTACH, &frame);
+    fx_say_attached(fx, guest, frame.channel);
+    return frame.channel;
+}
+
 bool fx_serves(const struct fx *fx, const char *cid)
 {
     struct rt_key key;

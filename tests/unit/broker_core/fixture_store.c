@@ -223,6 +223,7 @@ static void run(struct fx *fx, const struct rt_store_op *op, int error)
         run_registry(fx, op, &reply);
     }
     rt_agent_store_reply(fx->agent, &reply, fx->now);
+    fx_settle(fx);
 }
 
 void fx_answer_one(struct fx *fx, int error)

@@ -40,14 +40,28 @@ static void test_initial_credit(void **state)
     int client;
 
     fx_attached(fx, &guest, &client);
-    fx_data(fx, guest.link, 1, RT_STDOUT, 5000, bytes, 32768);
+    fx_data(fx, guest.link, 1, RT_STDOUT, 5000, bytes, RT_INITIAL_CREDIT);
     (void)fx_want(fx, client, RT_DATA, &frame);
-    fx_data(fx, guest.link, 1, RT_STDOUT, 5000 + 32768, bytes, 1);
+    fx_data(fx, guest.link, 1, RT_STDOUT, 5000 + RT_INITIAL_CREDIT, bytes, 1);
     fx_want_refuse(fx, client, 7, RT_CLASS_LIMIT, &refuse);
     fx_want_refuse(fx, guest.link, 1, RT_CLASS_LIMIT, NULL);
     assert_false(fx_closed(fx, guest.link));
     assert_false(fx_closed(fx, client));
     assert_int_equal(fx_stats(fx).channels, 0);
+}
+
+/* The newest limit that the sender was told. */
+static uint64_t newest_limit(struct fx *fx, int link, uint64_t granted)
+{
+    struct rt_frame frame;
+    const uint8_t *payload;
+
+    while (fx_next(fx, link, &frame, &payload)) {
+        assert_int_equal(frame.type, RT_ACK);
+        assert_true(rt_get_u64(payload) >= granted);
+        granted = rt_get_u64(payload);
+    }
+    return granted;
 }
 
 static void test_credit_clamped(void **state)
@@ -56,82 +70,138 @@ static void test_credit_clamped(void **state)
     struct fx_guest guest;
     static uint8_t bytes[RT_FRAME_PAYLOAD_MAX];
     struct rt_frame frame;
-    uint64_t limit, sent = 0, granted;
+    uint64_t sent = 0, granted, most = 0;
     int client;
 
     fx_attached(fx, &guest, &client);
     ack(fx, client, 7, RT_STDOUT, 0, RT_COUNTER_MAX - 1);
     granted = want_ack(fx, guest.link, 0);
-    assert_int_equal(granted, RT_CHANNEL_BUDGET);
+    assert_int_equal(granted, RT_INITIAL_CREDIT); /* as long as it says nothing */
     /* As it sends, the agent raises the limit by itself, and never beyond its budget. */
     while (sent < UINT64_C(4) * RT_CHANNEL_BUDGET) {
-        const uint8_t *payload;
-        assert_true(granted - sent >= 32768);
-        fx_data(fx, guest.link, 1, RT_STDOUT, sent, bytes, 32768);
-        sent += 32768;
+        uint32_t n = granted - sent < 32768 ? (uint32_t)(granted - sent) : 32768;
+        assert_true(n > 0);
+        fx_data(fx, guest.link, 1, RT_STDOUT, sent, bytes, n);
+        sent += n;
         (void)fx_want(fx, client, RT_DATA, &frame);
         fx->links[client].out_size = fx->links[client].out_read = 0;
-        while (fx_next(fx, guest.link, &frame, &payload)) {
-            assert_int_equal(frame.type, RT_ACK);
-            limit = rt_get_u64(payload);
-            assert_true(limit > granted);
-            assert_true(limit <= sent + RT_CHANNEL_BUDGET);
-            granted = limit;
-        }
+        granted = newest_limit(fx, guest.link, granted);
+        assert_true(granted - sent <= RT_CHANNEL_BUDGET);
+        most = granted - sent > most ? granted - sent : most;
+    }
+    assert_int_equal(most, RT_CHANNEL_BUDGET);
+}
+
+#define SHARED 400
+
+/* A channel sends all that it may. */
+static void use_up(struct fx *fx, const struct fx_guest *guest, uint32_t channel, uint64_t sent, uint64_t granted)
+{
+    static uint8_t bytes[RT_FRAME_PAYLOAD_MAX];
+
+    for (; sent < granted; sent += RT_FRAME_PAYLOAD_MAX) {
+        uint64_t left = granted - sent;
+        fx_data(fx, guest->link, channel, RT_STDOUT, sent, bytes,
+                left < RT_FRAME_PAYLOAD_MAX ? (uint32_t)left : RT_FRAME_PAYLOAD_MAX);
     }
 }
 
+/* Many busy channels of one link: each has its part, nobody less than at first, all together no more than the budget.
+ * Then the client reads no more, and they send all that they may. */
 static void test_credit_shared(void **state)
 {
     struct fx *fx = *state;
     struct fx_guest guest;
-    struct rt_frame frame;
+    uint64_t granted[SHARED], all = 0;
+    uint32_t channel[SHARED];
+    static uint8_t bytes[RT_INITIAL_CREDIT];
     int client;
-    uint64_t limit;
 
     fx_attached(fx, &guest, &client);
-    for (uint32_t i = 8; i < 8 + 255; i++) {
-        fx_attach(fx, client, i, "web", 0, 0, 0);
-        (void)fx_want(fx, guest.link, RT_ATTACH, &frame);
+    for (uint32_t i = 0; i < SHARED; i++) {
+        channel[i] = fx_bound(fx, &guest, client, 8 + i);
+        ack(fx, client, 8 + i, RT_STDOUT, 0, RT_COUNTER_MAX - 1);
+        granted[i] = want_ack(fx, guest.link, 0);
+        fx_data(fx, guest.link, channel[i], RT_STDOUT, 0, bytes, RT_INITIAL_CREDIT);
+        granted[i] = newest_limit(fx, guest.link, granted[i]);
+        assert_true(granted[i] >= UINT64_C(2) * RT_INITIAL_CREDIT);
+        all += granted[i] - RT_INITIAL_CREDIT;
+        fx->links[client].out_size = fx->links[client].out_read = 0;
     }
-    ack(fx, client, 7, RT_STDOUT, 0, RT_COUNTER_MAX - 1);
-    limit = want_ack(fx, guest.link, 0);
-    assert_int_equal(limit, RT_LINK_BUDGET / 256);
-    for (uint32_t i = 300; i < 300 + 512; i++) {
-        fx_attach(fx, client, i, "web", 0, 0, 0);
-        (void)fx_want(fx, guest.link, RT_ATTACH, &frame);
+    assert_int_equal(granted[0], RT_INITIAL_CREDIT + RT_CHANNEL_BUDGET);
+    assert_true(granted[SHARED - 1] < granted[0]);
+    assert_true(all > RT_LINK_BUDGET / 3);
+    assert_true(all <= RT_LINK_BUDGET / 2 + SHARED * RT_INITIAL_CREDIT);
+    fx_queued(fx, client, RT_LINK_HIGH_WATER + 1);
+    for (uint32_t i = 0; i < SHARED; i++) {
+        use_up(fx, &guest, channel[i], RT_INITIAL_CREDIT, granted[i]);
+        fx->links[client].out_size = fx->links[client].out_read = 0;
     }
-    ack(fx, client, 8, RT_STDOUT, 0, RT_COUNTER_MAX - 1);
-    limit = want_ack(fx, guest.link, 0);
-    assert_int_equal(limit, 32768); /* never under the initial credit */
+    assert_int_equal(fx_stats(fx).channels, SHARED + 1); /* promised, so none is dropped */
+    assert_true(fx->links[client].queued > RT_LINK_HIGH_WATER + all);
+}
+
+/* What fell silent with a large window does not keep it from others for long. */
+static void test_idle_credit_is_forgotten(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+    uint64_t granted = 0;
+    static uint8_t bytes[RT_INITIAL_CREDIT];
+    int client;
+
+    fx_attached(fx, &guest, &client);
+    for (uint32_t i = 0; i < 200; i++) {
+        uint32_t channel = fx_bound(fx, &guest, client, 8 + i);
+        ack(fx, client, 8 + i, RT_STDOUT, 0, RT_COUNTER_MAX - 1);
+        granted = want_ack(fx, guest.link, 0);
+        if (i == 199) {
+            fx_send(fx, client, &(struct rt_frame){.type = RT_PING}, NULL);
+            fx_send(fx, guest.link, &(struct rt_frame){.type = RT_PING}, NULL);
+            fx_tick(fx, 500);
+            fx_send(fx, client, &(struct rt_frame){.type = RT_PING}, NULL);
+            fx_send(fx, guest.link, &(struct rt_frame){.type = RT_PING}, NULL);
+            fx_tick(fx, 1500);
+            fx->links[guest.link].out_read = fx->links[guest.link].out_size;
+        }
+        fx_data(fx, guest.link, channel, RT_STDOUT, 0, bytes, RT_INITIAL_CREDIT);
+        granted = newest_limit(fx, guest.link, granted);
+        assert_true(i < 50 || i == 199 || granted < RT_CHANNEL_BUDGET / 2);
+        fx->links[client].out_size = fx->links[client].out_read = 0;
+    }
+    assert_int_equal(granted, RT_INITIAL_CREDIT + RT_CHANNEL_BUDGET);
 }
 
 static void test_congested_gets_no_credit(void **state)
 {
     struct fx *fx = *state;
     struct fx_guest guest;
-    struct rt_frame frame;
+    static uint8_t bytes[RT_INITIAL_CREDIT];
     int client;
 
     fx_attached(fx, &guest, &client);
-    fx_attach(fx, client, 8, "web", 0, 0, 0);
-    (void)fx_want(fx, guest.link, RT_ATTACH, &frame);
-    rt_agent_queued(fx->agent, fx->links[client].id, RT_LINK_HIGH_WATER + 1, fx->now);
+    (void)fx_bound(fx, &guest, client, 8);
+    fx_queued(fx, client, RT_LINK_HIGH_WATER + 1);
+    fx_data(fx, guest.link, 2, RT_STDOUT, 0, bytes, RT_INITIAL_CREDIT);
+    fx_data(fx, guest.link, 1, RT_STDOUT, 0, bytes, RT_INITIAL_CREDIT);
     ack(fx, client, 8, RT_STDOUT, 0, 200000);
-    assert_int_equal(want_ack(fx, guest.link, 0), 32768);
+    assert_int_equal(want_ack(fx, guest.link, 0), RT_INITIAL_CREDIT);
     ack(fx, client, 7, RT_STDOUT, 10, 200010);
-    assert_int_equal(want_ack(fx, guest.link, 10), 32768 + 10);
-    rt_agent_queued(fx->agent, fx->links[client].id, RT_LINK_HIGH_WATER / 2 + 1, fx->now);
+    assert_int_equal(want_ack(fx, guest.link, 10), RT_INITIAL_CREDIT);
+    fx_queued(fx, client, RT_LINK_HIGH_WATER / 2 + 1);
     fx_none(fx, guest.link);
-    rt_agent_queued(fx->agent, fx->links[client].id, RT_LINK_HIGH_WATER / 2 - 1, fx->now);
+    fx_queued(fx, client, RT_LINK_HIGH_WATER / 2 - 1);
     assert_int_equal(want_ack(fx, guest.link, 0), 200000); /* channel 8 waited first */
     assert_int_equal(want_ack(fx, guest.link, 10), 200010);
     fx_none(fx, guest.link);
+    fx_queued(fx, client, 0);
     /* The other way: stdin towards the guest. */
-    rt_agent_queued(fx->agent, fx->links[guest.link].id, RT_LINK_HIGH_WATER + 1, fx->now);
+    fx->links[client].out_read = fx->links[client].out_size;
+    fx_queued(fx, guest.link, RT_LINK_HIGH_WATER + 1);
+    fx_data(fx, client, 7, RT_STDIN, 0, bytes, RT_INITIAL_CREDIT);
     ack(fx, guest.link, 1, RT_STDIN, 0, 100000);
-    assert_int_equal(want_ack(fx, client, 0), 32768);
-    rt_agent_queued(fx->agent, fx->links[guest.link].id, 0, fx->now);
+    assert_int_equal(want_ack(fx, client, 0), RT_INITIAL_CREDIT);
+    fx_queued(fx, guest.link, 0);
     assert_int_equal(want_ack(fx, client, 0), 100000);
 }
 
@@ -139,21 +209,23 @@ static void test_limit_never_falls(void **state)
 {
     struct fx *fx = *state;
     struct fx_guest guest;
+    static uint8_t bytes[RT_INITIAL_CREDIT];
     int client;
 
     fx_attached(fx, &guest, &client);
+    fx_data(fx, guest.link, 1, RT_STDOUT, 0, bytes, RT_INITIAL_CREDIT);
     ack(fx, client, 7, RT_STDOUT, 0, 100000);
     assert_int_equal(want_ack(fx, guest.link, 0), 100000);
-    rt_agent_queued(fx->agent, fx->links[client].id, RT_LINK_HIGH_WATER + 1, fx->now);
-    ack(fx, client, 7, RT_STDOUT, 50000, 150000);
-    assert_int_equal(want_ack(fx, guest.link, 50000), 100000);
+    fx_queued(fx, client, RT_LINK_HIGH_WATER + 1);
+    ack(fx, client, 7, RT_STDOUT, 1000, 150000);
+    assert_int_equal(want_ack(fx, guest.link, 1000), 100000);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        FX_TEST(test_initial_credit),           FX_TEST(test_credit_clamped),    FX_TEST(test_credit_shared),
-        FX_TEST(test_congested_gets_no_credit), FX_TEST(test_limit_never_falls),
+        FX_TEST(test_initial_credit),           FX_TEST(test_credit_clamped),           FX_TEST(test_credit_shared),
+        FX_TEST(test_idle_credit_is_forgotten), FX_TEST(test_congested_gets_no_credit), FX_TEST(test_limit_never_falls),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -342,7 +342,7 @@ static void test_ping_flood_unread(void **state)
     struct rt_request_msg request;
     int client = fx_client(fx, "local");
 
-    rt_agent_queued(fx->agent, fx->links[client].id, RT_LINK_HIGH_WATER + 1, fx->now);
+    fx_queued(fx, client, RT_LINK_HIGH_WATER + 1);
     fx_send(fx, client, &(struct rt_frame){.type = RT_PING}, NULL);
     fx_none(fx, client);
     memset(&request, 0, sizeof request);

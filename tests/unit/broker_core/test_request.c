@@ -258,12 +258,12 @@ static void test_list_waits_for_the_reader(void **state)
     running(fx, "local", "b", "there");
     fx->page = 1;
     request(fx, client, 1, ask("list", ""));
-    rt_agent_queued(fx->agent, fx->links[client].id, RT_LINK_HIGH_WATER + 1, fx->now);
+    fx_queued(fx, client, RT_LINK_HIGH_WATER + 1);
     fx_answer(fx);
     want(fx, client, 1, RT_CLASS_OK);
     assert_true(reply.more);
     fx_none(fx, client);
-    rt_agent_queued(fx->agent, fx->links[client].id, 0, fx->now);
+    fx_queued(fx, client, 0);
     fx_answer(fx);
     want(fx, client, 1, RT_CLASS_OK);
     assert_false(reply.more);

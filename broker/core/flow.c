@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "broker/core/flow.h"
+
+#include "broker/core/machine.h"
+#include "broker/core/queue.h"
+
+/* What has been promised must be held when its receiver stops reading: all promises of a link together stay within
+ * RT_LINK_BUDGET.
+ *
+ *     |<----------------------- RT_LINK_BUDGET ------------------------>|
+ *     | initial: 3 KiB a channel -->     ...      <-- grown: at most half |
+ *
+ * - Initial credit (RT_INITIAL_CREDIT a stream) comes with the channel and is counted as long as the channel is there,
+ *   used or not. An ATTACH for which there is none left waits: half of the budget, 2,048 channels, is its own, so only
+ * one beyond that ever does, for one or two seconds. As all channels that a link may have fit in, a flow can always
+ * have so much again: none starves.
+ * - A flow grows once it has used half of what it had: those that say nothing, most control and error streams, keep
+ *   nothing from the others. It may then have a quarter of what is left to grow, at most RT_CHANNEL_BUDGET: n busy
+ * flows come to have 1 / (n + 4) of it each.
+ * - Credit cannot be taken back, and a flow may fall silent with all of it. After a second or two it is not counted any
+ *   more, else some dozens of such would keep everybody else small for ever. Should many of these wake up together
+ * while their receiver does not read, ag_fits() is what keeps the bound.
+ *
+ * Two sums by generation do the forgetting: what was touched in this one, and in the one before. */
+
+/* Begins another generation when it is time. What the last but one had is forgotten. */
+static void turn(struct ag_link *link, uint64_t now)
+{
+    uint64_t past = now - link->grown_at;
+
+    if (past < AG_GROWN_MS) {
+        return;
+    }
+    link->generation++;
+    link->grown[link->generation & 1] = 0;
+    if (past >= UINT64_C(2) * AG_GROWN_MS) {
+        link->generation++;
+        link->grown[link->generation & 1] = 0;
+    }
+    link->grown_at = now;
+}
+
+static void uncount(struct ag_chan *chan, enum ag_side to)
+{
+    struct ag_link *link = chan->link[to];
+
+    if (chan->counted[to] > 0 && link->generation - chan->generation[to] < 2) {
+        link->grown[chan->generation[to] & 1] -= chan->counted[to];
+    }
+    chan->counted[to] = 0;
+}
+
+static uint32_t grown(const struct ag_flow *flow)
+{
+    return flow->granted > flow->seen + RT_INITIAL_CREDIT ? (uint32_t)(flow->granted - flow->seen - RT_INITIAL_CREDIT)
+                                                          : 0;
+}
+
+void rt_ag_flow_count(struct rt_agent *agent, struct ag_chan *chan, enum ag_side to)
+{
+    struct ag_link *link = chan->link[to];
+    const struct ag_flow *flow = chan->flow;
+
+    turn(link, agent->now);
+    uncount(chan, to);
+    chan->counted[to] = to == AG_CLIENT
+                            ? grown(&flow[RT_STDOUT]) + grown(&flow[RT_STDERR]) + grown(&flow[RT_CONTROL_UP])
+                            : grown(&flow[RT_STDIN]) + grown(&flow[RT_CONTROL_DOWN]);
+    chan->generation[to] = link->generation;
+    link->grown[link->generation & 1] += chan->counted[to];
+}
+
+void rt_ag_flows_forget(struct ag_chan *chan)
+{
+    uncount(chan, AG_GUEST);
+    uncount(chan, AG_CLIENT);
+}
+
+static uint64_t initial(const struct ag_link *link)
+{
+    return (uint64_t)link->n_chans * AG_FLOWS_UP * RT_INITIAL_CREDIT;
+}
+
+bool rt_ag_flow_room(struct rt_agent *agent, struct ag_link *link)
+{
+    turn(link, agent->now);
+    return initial(link) + link->grown[0] + link->grown[1] + AG_FLOWS_UP * RT_INITIAL_CREDIT <= RT_LINK_BUDGET;
+}
+
+/* What one flow may have on its way to the link. */
+static uint32_t share(const struct ag_link *to)
+{
+    uint64_t used = to->grown[0] + to->grown[1], left = RT_LINK_BUDGET - initial(to), window;
+
+    left = left < RT_LINK_BUDGET / 2 ? left : RT_LINK_BUDGET / 2;
+    window = used < left ? (left - used) / 4 : 0;
+    window = window < RT_CHANNEL_BUDGET ? window : RT_CHANNEL_BUDGET;
+    return window > RT_INITIAL_CREDIT ? (uint32_t)window : RT_INITIAL_CREDIT;
+}
+
+uint64_t rt_ag_flow_allowed(struct rt_agent *agent, struct ag_chan *chan, unsigned stream)
+{
+    struct ag_flow *flow = &chan->flow[stream];
+    enum ag_side to = !ag_sender_of(stream);
+    struct ag_link *link = chan->link[to];
+    uint64_t limit;
+
+#ifdef RT_MUTANT_CREDIT_UNCLAMPED
+    return flow->wanted;
+#endif
+    if (flow->wanted <= flow->granted || (chan->window[stream] == 0 && !ag_flow_low(chan, stream))) {
+        return flow->granted;
+    }
+    if (link->congested) {
+        if (!ag_listed(&chan->wait[to])) {
+            ag_list_push(&link->waiters, &chan->wait[to]);
+        }
+        return flow->granted;
+    }
+    turn(link, agent->now);
+    uncount(chan, to);
+    chan->window[stream] = (uint16_t)(share(link) / 1024);
+    limit = flow->seen + chan->window[stream] * UINT64_C(1024);
+    limit = limit < flow->wanted ? limit : flow->wanted;
+    return limit > flow->granted ? limit : flow->granted;
+}
+
+void rt_ag_flow_raise(struct rt_agent *agent, struct ag_chan *chan, unsigned stream)
+{
+    struct ag_flow *flow = &chan->flow[stream];
+    enum ag_side from = ag_sender_of(stream);
+    uint64_t limit = rt_ag_flow_allowed(agent, chan, stream);
+    uint8_t payload[RT_ACK_PAYLOAD];
+    struct rt_frame ack = {.type = RT_ACK, .length = RT_ACK_PAYLOAD, .stream = (uint16_t)stream};
+    bool more = limit > flow->granted;
+
+    flow->granted = limit;
+    rt_ag_flow_count(agent, chan, !from);
+    if (!more) {
+        return;
+    }
+    ack.channel = (uint32_t)chan->key[from];
+    ack.offset = flow->acked;
+    rt_put_u64(payload, limit);
+    rt_put_u64(payload + 8, flow->digest);
+    if (chan->link[from]->congested) {
+        (void)rt_ag_keep(agent, chan, from, &ack, payload); /* without memory: with the receiver's next ACK */
+    } else {
+        rt_ag_send_frame(agent, chan->link[from], &ack, payload);
+    }
+}

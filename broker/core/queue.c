@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "broker/core/queue.h"
+
+#include "broker/core/agent.h"
+#include "broker/core/attach.h"
+#include "broker/core/end.h"
+#include "broker/core/flow.h"
+#include "broker/core/machine.h"
+#include "broker/core/request.h"
+#include "broker/core/session.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Whatever peers send, a link has at most RT_LINK_QUEUED_MAX queued. A link is *congested* from RT_LINK_HIGH_WATER on,
+ * until it has less than half of that. While it is, only this is sent to it:
+ *
+ *     DATA        what its sender has credit for (flow.c), headers within ag_fits()
+ *     REPLY       to REQUESTs that were taken before (request.c)
+ *     REFUSE      of channels and requests beyond a limit, AG_LINK_ANSWERS_MAX of them
+ *     WELCOME, REFUSE on channel 0    once in a link's life
+ *
+ * What needs no credit is state or an answer, and waits here:
+ *
+ *     ACK         the newest of each stream: it says all that those before it said
+ *     FIN         one for each stream
+ *     GAP         one for each stream: those that follow each other without DATA between are one gap
+ *     ATTACHED    one for each channel; a second one ends the channel
+ *     REFUSE, DETACH    one for each channel; the channel is gone, its place is taken until this is sent
+ *     END_OK      the newest; PING and PONG not at all: one PING once it has drained
+ *     ATTACH      waits at its own link while that is congested (parked), and for a guest whose link is, or that has
+ *                 AG_UNANSWERED_MAX to answer (attach.c); REQUEST likewise (request.c)
+ *
+ * Order. Of one channel nothing overtakes but a newer ACK, which replaces an older one:
+ *
+ *     guest sends       GAP [0,5)   ACK 10   GAP [5,9)   ACK 20   FIN err   DATA 9..        ACK 30
+ *     congested         kept        kept     kept        kept     kept      -> all go first  kept
+ *     client gets                                                 GAP [0,9) FIN ACK 20 DATA 9..   -- drained --> ACK 30
+ *
+ * DATA that has credit is not kept: what is kept of its channel is sent before it, and counts as DATA in ag_fits().
+ * When a channel ends, what was kept of it is dropped: its next ATTACH says all of that again.
+ *
+ * Who floods a congested link costs it nothing, then: what is kept has its place in the channel. One link's flood never
+ * closes another link. */
+
+#define KEPT_FRAMES_MAX (RT_STREAMS * (3 * RT_FRAME_HEADER + RT_ACK_PAYLOAD + RT_GAP_PAYLOAD))
+
+_Static_assert(RT_LINK_CHANNELS_MAX *AG_FLOWS_UP *RT_INITIAL_CREDIT <= RT_LINK_BUDGET,
+               "initial credit has its place in the budget");
+_Static_assert(RT_LINK_HIGH_WATER + RT_LINK_BUDGET <= AG_LINK_DATA_MAX, "what is promised has its place in the queue");
+
+static struct ag_kept *kept_of(struct ag_chan *chan, enum ag_side to)
+{
+    if (chan->kept[to] == NULL) {
+        chan->kept[to] = calloc(1, sizeof *chan->kept[to]);
+    }
+    return chan->kept[to];
+}
+
+void rt_ag_kept_free(struct ag_chan *chan, enum ag_side side)
+{
+    if (chan->kept[side] != NULL) {
+        free(chan->kept[side]->attached);
+        free(chan->kept[side]);
+        chan->kept[side] = NULL;
+    }
+}
+
+static bool keep_attached(struct ag_kept *kept, const struct rt_frame *frame, const uint8_t *payload)
+{
+    kept->attached = malloc(frame->length);
+    if (kept->attached == NULL) {
+        return false;
+    }
+    memcpy(kept->attached, payload, frame->length);
+    kept->attached_size = frame->length;
+    return true;
+}
+
+bool rt_ag_keep(struct rt_agent *agent, struct ag_chan *chan, enum ag_side to, const struct rt_frame *frame,
+                const uint8_t *payload)
+{
+    struct ag_kept *kept = kept_of(chan, to);
+    struct ag_link *link = chan->link[to];
+    unsigned bit = 1U << frame->stream, flagged = frame->flags != 0 ? bit : 0;
+
+    (void)agent;
+    if (kept == NULL) {
+        return false;
+    }
+    if (!ag_listed(&chan->wait[to])) {
+        ag_list_push(&link->waiters, &chan->wait[to]);
+    }
+    switch (frame->type) {
+    case RT_ACK:
+        kept->acks |= (uint8_t)bit;
+        kept->fin_acks |= (uint8_t)flagged;
+        return true;
+    case RT_FIN:
+        kept->fins |= (uint8_t)bit;
+        kept->closed = (uint8_t)((kept->closed & ~bit) | flagged);
+        kept->final[frame->stream] = frame->offset;
+        return true;
+    case RT_GAP:
+        if ((kept->gaps & bit) == 0) {
+            kept->gaps |= (uint8_t)bit;
+            kept->gap[frame->stream][0] = frame->offset;
+        }
+        kept->gap[frame->stream][1] = rt_get_u64(payload);
+        return true;
+    default:
+        return keep_attached(kept, frame, payload);
+    }
+}
+
+size_t rt_ag_kept_size(const struct ag_chan *chan, enum ag_side to)
+{
+    return chan->kept[to] == NULL ? 0 : KEPT_FRAMES_MAX + RT_FRAME_HEADER + chan->kept[to]->attached_size;
+}
+
+/* One stream's kept frames at out, a GAP first. Returns their size. */
+static size_t put_stream(const struct ag_chan *chan, enum ag_side to, unsigned stream, uint8_t *out)
+{
+    const struct ag_kept *kept = chan->kept[to];
+    struct rt_frame frame = {.stream = (uint16_t)stream, .channel = (uint32_t)chan->key[to]};
+    size_t n = 0;
+
+    if ((kept->gaps >> stream & 1) != 0) {
+        frame.type = RT_GAP;
+        frame.offset = kept->gap[stream][0];
+        frame.length = RT_GAP_PAYLOAD;
+        rt_frame_put(out, &frame);
+        rt_put_u64(out + RT_FRAME_HEADER, kept->gap[stream][1]);
+        n += RT_FRAME_HEADER + RT_GAP_PAYLOAD;
+    }
+    if ((kept->fins >> stream & 1) != 0) {
+        frame.type = RT_FIN;
+        frame.flags = (kept->closed >> stream & 1) != 0 ? RT_FIN_CLOSED : 0;
+        frame.offset = kept->final[stream];
+        frame.length = 0;
+        rt_frame_put(out + n, &frame);
+        n += RT_FRAME_HEADER;
+    }
+    if ((kept->acks >> stream & 1) != 0) {
+        frame.type = RT_ACK;
+        frame.flags = (kept->fin_acks >> stream & 1) != 0 ? RT_ACK_FIN : 0;
+        frame.offset = chan->flow[stream].acked;
+        frame.length = RT_ACK_PAYLOAD;
+        rt_frame_put(out + n, &frame);
+        rt_put_u64(out + n + RT_FRAME_HEADER, chan->flow[stream].granted);
+        rt_put_u64(out + n + RT_FRAME_HEADER + 8, chan->flow[stream].digest);
+        n += RT_FRAME_HEADER + RT_ACK_PAYLOAD;
+    }
+    return n;
+}
+
+void rt_ag_kept_flush(struct rt_agent *agent, struct ag_chan *chan, enum ag_side to)
+{
+    uint8_t out[KEPT_FRAMES_MAX];
+    size_t n = 0;
+
+    if (chan->kept[to] == NULL) {
+        return;
+    }
+    if (chan->kept[to]->attached != NULL) {
+        struct rt_frame frame = {.type = RT_ATTACHED, .channel = (uint32_t)chan->key[to]};
+        frame.length = chan->kept[to]->attached_size;
+        rt_ag_send_frame(agent, chan->link[to], &frame, chan->kept[to]->attached);
+    }
+    for (unsigned stream = 0; stream < RT_STREAMS; stream++) {
+        n += put_stream(chan, to, stream, out + n);
+    }
+    if (n > 0) {
+        rt_ag_send_bytes(agent, chan->link[to], out, n);
+    }
+    rt_ag_kept_free(chan, to);
+}
+
+void rt_ag_bye(struct rt_agent *agent, struct ag_link *link, const uint8_t *bytes, size_t size)
+{
+    struct ag_bye *bye = NULL;
+
+    if (!link->congested) {
+        rt_ag_send_bytes(agent, link, bytes, size);
+        return;
+    }
+    bye = malloc(sizeof *bye + size);
+    if (bye == NULL) { /* its peer would wait for ever */
+        rt_ag_link_state(agent, link, AG_DOOMED);
+        return;
+    }
+    bye->size = size;
+    memcpy(bye->bytes, bytes, size);
+    ag_list_push(&link->byes, &bye->node);
+    link->n_chans++;
+}
+
+void rt_ag_byes_free(struct ag_link *link)
+{
+    struct ag_list *node;
+
+    while ((node = ag_list_pop(&link->byes)) != NULL) {
+        link->n_chans--;
+        free(ag_of(node, struct ag_bye, node));
+    }
+}
+
+static void drain_chan(struct rt_agent *agent, struct ag_chan *chan, enum ag_side side)
+{
+    rt_ag_kept_flush(agent, chan, side);
+    for (unsigned stream = 0; stream < RT_STREAMS; stream++) {
+        if (ag_sender_of(stream) != side && chan->flow[stream].granted != 0) {
+            rt_ag_flow_raise(agent, chan, stream);
+        }
+    }
+}
+
+void rt_ag_drained(struct rt_agent *agent, struct ag_link *link)
+{
+    enum ag_side side = link->role == RT_PEER_GUEST ? AG_GUEST : AG_CLIENT;
+    struct ag_list *node;
+
+    while (!link->congested && (node = ag_list_pop(&link->byes)) != NULL) {
+        struct ag_bye *bye = ag_of(node, struct ag_bye, node);
+        link->n_chans--;
+        rt_ag_send_bytes(agent, link, bye->bytes, bye->size);
+        free(bye);
+    }
+    while (!link->congested && (node = ag_list_pop(&link->waiters)) != NULL) {
+        drain_chan(agent, ag_of(node, struct ag_chan, wait[side]), side);
+    }
+    if (link->pings > 0 && link->state >= AG_SERVING && link->state != AG_DOOMED && !link->congested) {
+        rt_ag_link_ping(agent, link);
+    }
+    if (side == AG_GUEST) {
+        rt_ag_end_drained(agent, link);
+        if (link->session != NULL) {
+            rt_ag_held_bind(agent, link->session);
+        }
+    } else {
+        rt_ag_attaches_drained(agent, link);
+        rt_ag_requests_drained(agent, link);
+    }
+}

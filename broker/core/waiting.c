@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "broker/core/agent.h"
+#include "broker/core/link.h"
+#include "broker/core/list.h"
+#include "broker/core/queue.h"
+#include "broker/core/request.h"
+#include "session/core/class.h"
+#include "session/core/error.h"
+#include "session/core/msg.h"
+#include "session/core/msg_request.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* REQUESTs that have come and are not begun with: an answer has its place kept free before it is asked for, so that
+ * however many come together, no more than AG_LINK_REPLIES_MAX is ever on its way to a link that does not read. */
+
+/* A REQUEST that waits until its link has drained, or has room for another answer. */
+struct ag_waiting {
+    struct ag_list node; /* ag_link.requests */
+    uint64_t request;
+    size_t room, size;
+    uint8_t payload[];
+};
+
+/* Pages that waited until the link had drained. */
+static void pages_drained(struct rt_agent *agent, struct ag_link *link)
+{
+    struct ag_list *node = link->asks.next, *next;
+
+    for (; node != &link->asks; node = next) {
+        struct ag_ask *ask = ag_of(node, struct ag_ask, in_link);
+        next = node->next;
+        if (ask->parked && !link->congested) {
+            ask->parked = false;
+            rt_ag_ask_again(agent, ask);
+        }
+    }
+}
+
+/* In the order in which they came, as long as their answers have room. */
+void rt_ag_requests_drained(struct rt_agent *agent, struct ag_link *link)
+{
+    pages_drained(agent, link);
+    while (!link->congested && !ag_list_empty(&link->requests)) {
+        struct ag_waiting *first = ag_of(link->requests.next, struct ag_waiting, node);
+        struct rt_request_msg msg;
+        char why[RT_TEXT_MAX];
+
+        if (link->replies + first->room > AG_LINK_REPLIES_MAX) {
+            break;
+        }
+        ag_list_remove(&first->node);
+        link->n_asks--;
+        if (rt_msg_decode(RT_MSG_REQUEST, first->payload, first->size, &msg, why, sizeof why) == 0) { /* as before */
+            rt_ag_request_start(agent, link, first->request, &msg);
+        }
+        free(first);
+    }
+}
+
+void rt_ag_asks_free(struct rt_agent *agent, struct ag_link *link)
+{
+    struct ag_list *node;
+
+    while (!ag_list_empty(&link->asks)) {
+        rt_ag_ask_free(agent, ag_of(link->asks.next, struct ag_ask, in_link));
+    }
+    while ((node = ag_list_pop(&link->requests)) != NULL) {
+        link->n_asks--;
+        free(ag_of(node, struct ag_waiting, node));
+    }
+}
+
+/* Nothing that could wait: answered at once, while one reads what is said. */
+static void answer_now(struct rt_agent *agent, struct ag_link *link, uint64_t request, enum rt_class cls,
+                       const char *text)
+{
+    size_t before = link->queued;
+
+    rt_ag_request_refuse(agent, link, request, cls, text);
+    rt_ag_answered(agent, link, link->queued - before);
+}
+
+void rt_ag_request(struct rt_agent *agent, struct ag_link *link, uint64_t request, const uint8_t *data, size_t size)
+{
+    struct rt_request_msg msg;
+    struct ag_waiting *waiting;
+    char why[RT_TEXT_MAX];
+    size_t room;
+
+    if (rt_msg_decode(RT_MSG_REQUEST, data, size, &msg, why, sizeof why) != 0) {
+        answer_now(agent, link, request, RT_CLASS_INVALID, why);
+        return;
+    }
+    if (link->n_asks >= AG_LINK_ASKS_MAX) {
+        answer_now(agent, link, request, RT_CLASS_LIMIT, "too many requests without an answer on this link");
+        return;
+    }
+    room = rt_ag_request_room(msg.op);
+    if (!link->congested && ag_list_empty(&link->requests) && link->replies + room <= AG_LINK_REPLIES_MAX) {
+        rt_ag_request_start(agent, link, request, &msg);
+        return;
+    }
+    waiting = malloc(sizeof *waiting + size);
+    if (waiting == NULL) {
+        answer_now(agent, link, request, RT_CLASS_RETRY_LATER, rt_strerror(RT_ENOMEM));
+        return;
+    }
+    waiting->request = request;
+    waiting->room = room;
+    waiting->size = size;
+    memcpy(waiting->payload, data, size);
+    ag_list_push(&link->requests, &waiting->node);
+    link->n_asks++;
+}
