@@ -154,13 +154,11 @@ void rt_shell_hang_up(void *ctx, rt_link_id id, const char *reason)
     rt_link_close(&conn->link, RT_LINK_AFTER, 0, reason);
 }
 
+/* Also what has not changed: the machine counts what it sends until it is told anew. */
 static void report_queued(struct rt_shell *shell, struct rt_conn *conn)
 {
-    size_t queued = rt_link_queued(&conn->link);
-
-    if (conn->id != 0 && queued != conn->queued) {
-        conn->queued = queued;
-        rt_agent_queued(shell->agent, conn->id, queued, rt_shell_now(shell));
+    if (conn->id != 0) {
+        rt_agent_queued(shell->agent, conn->id, rt_link_queued(&conn->link), rt_shell_now(shell));
     }
 }
 

@@ -56,7 +56,6 @@ struct rt_conn {
     struct rt_conn *prev, *next; /* in shell->conns_first */
     rt_link_id id;               /* 0: the machine has done with it */
     struct rt_batch *batch;
-    size_t queued; /* as the machine was told */
 };
 
 struct rt_shell_listener {

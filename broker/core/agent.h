@@ -131,7 +131,8 @@ rt_link_id rt_agent_opened(struct rt_agent *agent, const struct rt_peer *peer, u
 size_t rt_agent_input(struct rt_agent *agent, rt_link_id link, uint8_t *data, size_t size, uint64_t now);
 /* The link was closed by the peer or by an error. */
 void rt_agent_closed(struct rt_agent *agent, rt_link_id link, const char *reason, uint64_t now);
-/* How many bytes are still queued to the link after a write or a drain. */
+/* How many bytes are still queued to the link: after everything that was sent in a call, and after a drain. In between
+ * the machine counts what it sends itself. */
 void rt_agent_queued(struct rt_agent *agent, rt_link_id link, size_t queued, uint64_t now);
 
 void rt_agent_store_reply(struct rt_agent *agent, const struct rt_store_reply *reply, uint64_t now);

@@ -249,7 +249,11 @@ static void switch_frame(struct rt_agent *agent, struct ag_link *link, struct rt
     agent->stats.frames++;
     if (frame->type == RT_DETACH) {
         switch_last(agent, chan, to, frame, p);
+#ifdef RT_MUTANT_FRAMES_UNKEPT
+    } else if (true) {
+#else
     } else if (!chan->link[to]->congested) {
+#endif
         rt_ag_run(agent, chan->link[to], p, RT_FRAME_HEADER + (size_t)frame->length);
     } else if (newest && !rt_ag_keep(agent, chan, to, frame, payload)) {
         end_channel(agent, chan, RT_CLASS_LOST, rt_strerror(RT_ENOMEM), 0);

@@ -29,7 +29,11 @@ static void io_send(void *ctx, rt_link_id id, const uint8_t *data, size_t size, 
 
     (void)in_input;
     assert_false(link->closed);
-    assert_true(link->out_size + size <= FX_BUF);
+    if (link->out_size + size > link->out_cap) {
+        link->out_cap = 2 * (link->out_size + size);
+        link->out = realloc(link->out, link->out_cap);
+        assert_non_null(link->out);
+    }
     memcpy(link->out + link->out_size, data, size);
     link->out_size += size;
     link->sends++;
@@ -231,6 +235,7 @@ int fx_open(struct fx *fx, enum rt_peer_role role, const char *who)
     link->id = rt_agent_opened(fx->agent, &peer, fx->now);
     link->role = role;
     link->out = calloc(1, FX_BUF);
+    link->out_cap = FX_BUF;
     link->in = calloc(1, FX_BUF);
     assert_non_null(link->out);
     assert_non_null(link->in);

@@ -35,7 +35,7 @@ struct fx_link {
     bool closed;
     char reason[RT_TEXT_MAX + 1];
     uint8_t *out; /* owned: what the agent sent */
-    size_t out_size, out_read, sends;
+    size_t out_size, out_read, out_cap, sends;
     uint8_t *in; /* owned: RT_FRAME_HEADER bytes of room, then what it has not taken yet */
     size_t in_size;
     size_t chunk; /* bytes per rt_agent_input() call, 0 all */

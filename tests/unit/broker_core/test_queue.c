@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "tests/unit/broker_core/fixture.h"
+
+#include "broker/core/attach.h"
+#include "session/core/msg_stream.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* What a congested link is sent later: kept once, in order; and what waits until it may be asked. */
+
+static void ack(struct fx *fx, int link, uint32_t channel, uint16_t stream, uint64_t consumed, uint8_t flags)
+{
+    struct rt_frame frame = {
+        .type = RT_ACK, .flags = flags, .channel = channel, .stream = stream, .offset = consumed, .length = 16};
+    uint8_t payload[RT_ACK_PAYLOAD];
+
+    rt_put_u64(payload, consumed + RT_INITIAL_CREDIT);
+    rt_put_u64(payload + 8, consumed * 3);
+    fx_send(fx, link, &frame, payload);
+}
+
+static void gap(struct fx *fx, int link, uint32_t channel, uint64_t from, uint64_t to)
+{
+    uint8_t payload[RT_GAP_PAYLOAD];
+    struct rt_frame frame = {.type = RT_GAP, .channel = channel, .stream = RT_STDOUT, .offset = from, .length = 8};
+
+    rt_put_u64(payload, to);
+    fx_send(fx, link, &frame, payload);
+}
+
+static void want_ack(struct fx *fx, int link, uint32_t channel, uint64_t consumed, uint8_t flags)
+{
+    struct rt_frame frame;
+    const uint8_t *payload = fx_want(fx, link, RT_ACK, &frame);
+
+    assert_int_equal(frame.channel, channel);
+    assert_int_equal(frame.offset, consumed);
+    assert_int_equal(frame.flags, flags);
+    assert_int_equal(rt_get_u64(payload + 8), consumed * 3);
+}
+
+static void test_newest_and_in_order(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+    struct rt_frame frame;
+    int client;
+
+    fx_attached(fx, &guest, &client);
+    fx_queued(fx, client, RT_LINK_HIGH_WATER + 1);
+    gap(fx, guest.link, 1, 0, 5);
+    ack(fx, guest.link, 1, RT_STDIN, 10, RT_ACK_FIN);
+    gap(fx, guest.link, 1, 5, 9);
+    ack(fx, guest.link, 1, RT_STDIN, 20, 0);
+    ack(fx, guest.link, 1, RT_STDIN, 15, 0); /* old news */
+    fx_send(fx, guest.link, &(struct rt_frame){.type = RT_FIN, .channel = 1, .stream = RT_STDERR, .offset = 4}, NULL);
+    fx_none(fx, client);
+    fx_data(fx, guest.link, 1, RT_STDOUT, 9, "abc", 3); /* has credit: what came before it goes before it */
+    want_ack(fx, client, 7, 20, RT_ACK_FIN);
+    assert_int_equal(rt_get_u64(fx_want(fx, client, RT_GAP, &frame)), 9);
+    assert_int_equal(frame.offset, 0);
+    (void)fx_want(fx, client, RT_FIN, &frame);
+    assert_int_equal(frame.offset, 4);
+    assert_memory_equal(fx_want(fx, client, RT_DATA, &frame), "abc", 3);
+    ack(fx, guest.link, 1, RT_STDIN, 30, 0);
+    gap(fx, guest.link, 1, 12, 40);
+    fx_send(fx, guest.link, &(struct rt_frame){.type = RT_FIN, .channel = 1, .stream = RT_STDOUT, .offset = 40}, NULL);
+    fx_none(fx, client);
+    fx_queued(fx, client, 0);
+    want_ack(fx, client, 7, 30, 0);
+    assert_int_equal(rt_get_u64(fx_want(fx, client, RT_GAP, &frame)), 40);
+    assert_int_equal(frame.offset, 12);
+    (void)fx_want(fx, client, RT_FIN, &frame);
+    fx_none(fx, client);
+    ack(fx, guest.link, 1, RT_STDIN, 31, 0); /* and now at once */
+    want_ack(fx, client, 7, 31, 0);
+}
+
+static void test_last_words(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+    struct rt_refuse_msg refuse = {.c = RT_CLASS_STOLEN};
+    struct rt_frame frame;
+    int client;
+
+    fx_attached(fx, &guest, &client);
+    (void)fx_bound(fx, &guest, client, 8);
+    fx->links[client].out_read = fx->links[client].out_size;
+    fx_queued(fx, client, RT_LINK_HIGH_WATER + 1);
+    ack(fx, guest.link, 1, RT_STDIN, 10, 0);
+    fx_msg(fx, guest.link, &(struct rt_frame){.type = RT_REFUSE, .channel = 1}, RT_MSG_REFUSE, &refuse);
+    fx_data(fx, guest.link, 2, RT_STDOUT, 0, "abc", 3);
+    fx_data(fx, guest.link, 2, RT_STDOUT, 0, "abc", 3); /* JUMP */
+    (void)fx_want(fx, client, RT_DATA, &frame);
+    fx_none(fx, client);
+    assert_int_equal(fx_stats(fx).channels, 0);
+    fx_want_refuse(fx, guest.link, 2, RT_CLASS_JUMP, NULL);
+    fx_queued(fx, client, 0);
+    fx_want_refuse(fx, client, 7, RT_CLASS_STOLEN, NULL); /* what was kept of it is said by its next ATTACH */
+    fx_want_refuse(fx, client, 8, RT_CLASS_JUMP, NULL);
+    fx_none(fx, client);
+    /* The other way: a DETACH. */
+    (void)fx_bound(fx, &guest, client, 9);
+    fx_queued(fx, guest.link, RT_LINK_HIGH_WATER + 1);
+    fx_send(fx, client, &(struct rt_frame){.type = RT_DETACH, .channel = 9}, NULL);
+    fx_none(fx, guest.link);
+    fx_queued(fx, guest.link, 0);
+    (void)fx_want(fx, guest.link, RT_DETACH, &frame);
+    assert_int_equal(frame.channel, 3);
+}
+
+static void test_attached_once(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+    struct rt_frame frame;
+    int client;
+
+    fx_attached(fx, &guest, &client);
+    fx_queued(fx, client, RT_LINK_HIGH_WATER + 1);
+    fx_say_attached(fx, &guest, 1);
+    fx_none(fx, client);
+    fx_data(fx, guest.link, 1, RT_STDOUT, 0, "abc", 3);
+    (void)fx_want(fx, client, RT_ATTACHED, &frame);
+    assert_int_equal(frame.channel, 7);
+    (void)fx_want(fx, client, RT_DATA, &frame);
+    fx_say_attached(fx, &guest, 1);
+    fx_want_refuse(fx, guest.link, 1, RT_CLASS_PROTOCOL, NULL);
+    fx_queued(fx, client, 0);
+    fx_want_refuse(fx, client, 7, RT_CLASS_PROTOCOL, NULL);
+    assert_false(fx_closed(fx, guest.link));
+}
+
+/* A guest is asked AG_UNANSWERED_MAX things at a time; whoever comes later waits for its answers, in order. */
+static void test_unanswered(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+    struct rt_frame frame;
+    int client;
+
+    fx_attached(fx, &guest, &client);
+    for (uint32_t i = 0; i < AG_UNANSWERED_MAX + 1; i++) {
+        fx_attach(fx, client, 8 + i, "web", RT_WAIT_MAX_MS, 0, 0);
+    }
+    for (uint32_t i = 1; i < AG_UNANSWERED_MAX; i++) {
+        (void)fx_want(fx, guest.link, RT_ATTACH, &frame);
+    }
+    fx_none(fx, guest.link);
+    assert_int_equal(fx_stats(fx).held, 2);
+    fx_say_attached(fx, &guest, 1);
+    (void)fx_want(fx, guest.link, RT_ATTACH, &frame);
+    fx_none(fx, guest.link);
+    fx_send(fx, client, &(struct rt_frame){.type = RT_DETACH, .channel = 8}, NULL); /* not answered, and gone */
+    (void)fx_want(fx, guest.link, RT_ATTACH, &frame);
+    (void)fx_want(fx, guest.link, RT_DETACH, &frame);
+    assert_int_equal(fx_stats(fx).held, 0);
+}
+
+/* While the client's link is congested its attaches wait where they came; while the guest's is, before it. */
+static void test_attaches_wait(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+    struct rt_frame frame;
+    int client;
+
+    fx_attached(fx, &guest, &client);
+    fx_queued(fx, client, RT_LINK_HIGH_WATER + 1);
+    fx_attach(fx, client, 8, "web", 0, 0, 0);
+    fx_attach(fx, client, 9, "web", 0, 0, 0);
+    fx_attach(fx, client, 10, "web", 0, 0, 0);
+    fx_send(fx, client, &(struct rt_frame){.type = RT_DETACH, .channel = 9}, NULL);
+    fx_none(fx, guest.link);
+    fx_queued(fx, client, 0);
+    (void)fx_want(fx, guest.link, RT_ATTACH, &frame);
+    assert_int_equal(frame.channel, 2);
+    (void)fx_want(fx, guest.link, RT_ATTACH, &frame);
+    fx_none(fx, guest.link);
+    fx_queued(fx, guest.link, RT_LINK_HIGH_WATER + 1);
+    fx_attach(fx, client, 11, "web", RT_WAIT_MAX_MS, 0, 0);
+    fx_none(fx, guest.link);
+    fx_attach(fx, client, 12, "web", 100, 0, 0);
+    fx_tick(fx, 100);
+    fx_want_refuse(fx, client, 12, RT_CLASS_RETRY_LATER, NULL);
+    fx_queued(fx, guest.link, 0);
+    (void)fx_want(fx, guest.link, RT_ATTACH, &frame);
+    assert_int_equal(fx_stats(fx).held, 0);
+}
+
+static void test_held_bytes(void **state)
+{
+    struct fx *fx = *state;
+    uint8_t payload[RT_SHORT_MAX], id[RT_ID_SIZE] = {1};
+    struct rt_attach_msg attach = {.cid = rt_slice_text("none"), .id = {id, sizeof id}, .try_no = 1, .wait = 10000};
+    struct rt_frame frame = {.type = RT_ATTACH};
+    int size = rt_msg_encode(RT_MSG_ATTACH, &attach, payload, sizeof payload), client = fx_client(fx, "local");
+
+    assert_true(size > 0 && size < 1000);
+    payload[0]++; /* one key more, that nobody knows */
+    memcpy(payload + size, "\xa2zz\xc5\x04\x00", 6);
+    frame.length = (uint32_t)size + 6 + 1024;
+    memset(payload + size + 6, 'z', 1024);
+    for (uint32_t i = 1; i <= RT_LINK_HELD_BYTES_MAX / frame.length; i++) {
+        frame.channel = i;
+        fx_send(fx, client, &frame, payload);
+        if (i % 100 == 0) {
+            fx_fail(fx, RT_ETIMEDOUT);
+        }
+    }
+    fx_none(fx, client);
+    frame.channel++;
+    fx_send(fx, client, &frame, payload);
+    fx_want_refuse(fx, client, frame.channel, RT_CLASS_RETRY_LATER, NULL);
+    frame.channel++;
+    frame.length = RT_SHORT_MAX + 1;
+    fx_send(fx, client, &frame, payload);
+    fx_want_refuse(fx, client, 0, RT_CLASS_PROTOCOL, NULL);
+    assert_int_equal(fx_stats(fx).held, 0);
+}
+
+/* Answers have their place before they are asked for: a client that asks for much and reads nothing is not closed. */
+static void test_requests_wait(void **state)
+{
+    struct fx *fx = *state;
+    struct rt_request_msg msg;
+    int client = fx_client(fx, "local");
+    size_t asked = fx->n_submitted[RT_STORE_FIND];
+    uint64_t next = 0;
+
+    memset(&msg, 0, sizeof msg);
+    msg.op = rt_slice_text("list");
+    for (uint64_t i = 0; i < 100; i++) {
+        fx_request(fx, client, i, &msg);
+    }
+    assert_true(fx->n_submitted[RT_STORE_FIND] - asked < 20);
+    fx_queued(fx, client, RT_LINK_HIGH_WATER + 1);
+    fx_answer(fx); /* those that were under way; no other is begun with */
+    assert_true(fx->n_submitted[RT_STORE_FIND] - asked < 20);
+    fx_queued(fx, client, 0);
+    fx_answer(fx);
+    while (next < 100) {
+        struct rt_frame frame;
+        (void)fx_want(fx, client, RT_REPLY, &frame);
+        assert_int_equal(frame.offset, next++);
+    }
+    fx_none(fx, client);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        FX_TEST(test_newest_and_in_order), FX_TEST(test_last_words),    FX_TEST(test_attached_once),
+        FX_TEST(test_unanswered),          FX_TEST(test_attaches_wait), FX_TEST(test_held_bytes),
+        FX_TEST(test_requests_wait),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
