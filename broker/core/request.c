@@ -35,10 +35,9 @@ static const char *const names[ASK_KINDS] = {"create", "show", "list", "hosts", 
 /* The tenant that sessions of an operator belong to. */
 #define LOCAL_TENANT "local"
 
-/* Bytes of REPLYs that may come in one go, by what was asked: a record; a page of them, or two tails; all hosts. */
+/* Bytes of REPLYs that may come in one go, by what was asked: a record; a page of them or of hosts, or two tails. */
 #define ROOM_RECORD ((size_t)4096)
 #define ROOM_PAGE ((size_t)163840)
-#define ROOM_HOSTS ((size_t)720896)
 
 void rt_ag_ask_free(struct rt_agent *agent, struct ag_ask *ask)
 {
@@ -578,7 +577,7 @@ size_t rt_ag_request_room(struct rt_slice op)
 {
     enum ag_what what = what_of(op);
 
-    return what == ASK_HOSTS ? ROOM_HOSTS : what == ASK_LIST || what == ASK_TAILS ? ROOM_PAGE : ROOM_RECORD;
+    return what == ASK_HOSTS || what == ASK_LIST || what == ASK_TAILS ? ROOM_PAGE : ROOM_RECORD;
 }
 
 void rt_ag_request_start(struct rt_agent *agent, struct ag_link *link, uint64_t request,

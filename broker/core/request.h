@@ -71,7 +71,7 @@ void rt_ag_ask_send(struct rt_agent *agent, struct ag_link *link, uint64_t reque
 void rt_ag_fill_host(const struct rt_agent *agent, const struct rt_store_host *in, struct rt_registry_msg *out);
 void rt_ag_ask_hosts(struct rt_agent *agent, struct ag_ask *ask);
 void rt_ag_ask_hosts_reply(struct rt_agent *agent, struct ag_ask *ask, const struct rt_store_reply *reply);
-/* The link may have room for more answers: what waits for that goes on. */
+/* The link, which may be NULL, may have room for more answers: what waits for that goes on. */
 void rt_ag_requests_drained(struct rt_agent *agent, struct ag_link *link);
 void rt_ag_asks_free(struct rt_agent *agent, struct ag_link *link); /* all of a link */
 /* record.c: the store's record, which `out` points into, with what is newer here because this agent serves it. */

@@ -54,6 +54,11 @@ static void hosts_known(struct rt_agent *agent, struct ag_ask *ask)
         }
         out->more = at < agent->n_hosts;
         rt_ag_ask_send(agent, ask->link, ask->request, out);
+        if (out->more && ask->link->congested) { /* goes on behind this one */
+            rt_slice_copy(out->hosts[out->n_hosts - 1].host, ask->host, sizeof ask->host);
+            ask->parked = true;
+            return;
+        }
     } while (at < agent->n_hosts);
     rt_ag_ask_free(agent, ask);
 }

@@ -255,10 +255,7 @@ static void dispatch(struct rt_agent *agent, struct ag_op *op, const struct rt_s
     if (op->ask != NULL) {
         op->ask->op = 0;
         rt_ag_ask_reply(agent, op->ask, reply);
-        link = rt_ag_link(agent, op->link);
-        if (link != NULL) {
-            rt_ag_requests_drained(agent, link);
-        }
+        rt_ag_requests_drained(agent, rt_ag_link(agent, op->link));
     } else if (op->held != NULL) {
         op->held->op = 0;
         rt_ag_held_reply(agent, op->held, reply);

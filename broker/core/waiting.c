@@ -42,6 +42,9 @@ static void pages_drained(struct rt_agent *agent, struct ag_link *link)
 /* In the order in which they came, as long as their answers have room. */
 void rt_ag_requests_drained(struct rt_agent *agent, struct ag_link *link)
 {
+    if (link == NULL) {
+        return;
+    }
     pages_drained(agent, link);
     while (!link->congested && !ag_list_empty(&link->requests)) {
         struct ag_waiting *first = ag_of(link->requests.next, struct ag_waiting, node);
