@@ -4,6 +4,8 @@
 
 #include "broker/core/attach.h"
 #include "broker/core/channel.h"
+#include "broker/core/end.h"
+#include "broker/core/hosts.h"
 #include "broker/core/link.h"
 #include "broker/core/list.h"
 #include "broker/core/machine.h"
