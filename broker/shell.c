@@ -231,7 +231,7 @@ static void close_handle_cb(uv_handle_t *handle, void *ctx)
 
 void rt_shell_progress(struct rt_shell *shell)
 {
-    bool is_quiet = shell->n_conns == 0 && rt_disk_idle(&shell->disk);
+    bool is_quiet = shell->n_conns == 0 && rt_disk_idle(&shell->disk) && !shell->keys.reading;
 
     if (shell->phase == RT_SHELL_STOPPING && is_quiet && shell->n_ops == 0) {
         close_all(shell);

@@ -77,6 +77,12 @@ struct rt_shell {
 
     struct rt_agent *agent; /* owned */
     struct rt_keyring ring;
+    struct { /* being read anew */
+        uv_work_t work;
+        struct rt_keyring ring; /* the worker's while `reading` */
+        int error;
+        bool reading, due; /* due: once more after this */
+    } keys;
     struct rt_ends ends;
     struct rt_disk disk;
     int lock_fd; /* of the state directory */

@@ -86,15 +86,44 @@ static int load_keys(struct rt_shell *shell)
     return rc == 0 ? 0 : fail(shell, "%s", shell->ring.why);
 }
 
+/* On a thread of libuv's pool: a disk may hang. */
+static void read_keys_cb(uv_work_t *work)
+{
+    struct rt_shell *shell = work->data;
+
+    shell->keys.error = rt_keyring_load(&shell->keys.ring, shell->settings.keys);
+}
+
 /* A file that is not right changes nothing: the ring stays as it was. */
+static void keys_read_cb(uv_work_t *work, int status)
+{
+    struct rt_shell *shell = work->data;
+
+    (void)status; /* nothing is cancelled */
+    if (shell->keys.error != 0) {
+        (void)fail(shell, "%s; the keys read before stay in use", shell->keys.ring.why);
+    } else {
+        shell->ring = shell->keys.ring;
+        rt_log_note(&shell->log, RT_LOG_INFO, RT_LOG_DISK, "keys", rt_shell_now(shell),
+                    "%s read: %zu keys, key %u seals", shell->settings.keys, shell->ring.n_keys,
+                    (unsigned)shell->ring.active);
+    }
+    rt_keyring_close(&shell->keys.ring);
+    shell->keys.reading = false;
+    if (shell->keys.due) {
+        rt_shell_reload_keys(shell);
+    }
+    rt_shell_progress(shell);
+}
+
 void rt_shell_reload_keys(struct rt_shell *shell)
 {
-    if (rt_keyring_load(&shell->ring, shell->settings.keys) != 0) {
-        (void)fail(shell, "%s; the keys read before stay in use", shell->ring.why);
-        return;
+    shell->keys.due = shell->keys.reading; /* it may have been written since it was opened */
+    if (!shell->keys.reading) {
+        rt_keyring_init(&shell->keys.ring);
+        shell->keys.work.data = shell;
+        shell->keys.reading = uv_queue_work(&shell->loop, &shell->keys.work, read_keys_cb, keys_read_cb) == 0;
     }
-    rt_log_note(&shell->log, RT_LOG_INFO, RT_LOG_DISK, "keys", rt_shell_now(shell), "%s read: %zu keys, key %u seals",
-                shell->settings.keys, shell->ring.n_keys, (unsigned)shell->ring.active);
 }
 
 static void kept_cb(void *ctx, const struct rt_store_op *end)
