@@ -205,7 +205,7 @@ static void check_record(int container)
     const struct sim_served *served = &sim.served[container];
     char host[RT_HOST_MAX + 1];
 
-    if (served->n != 1 || sim_forked(container))
+    if (served->n != 1 || sim_forked(container) || sim_store_end_lost(container))
         return;
     sim_agent_name(served->by[0].agent, host);
     if (!record->exists)
