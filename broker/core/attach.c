@@ -9,6 +9,7 @@
 #include "broker/core/hosts.h"
 #include "broker/core/link.h"
 #include "broker/core/machine.h"
+#include "broker/core/owner.h"
 #include "broker/core/request.h"
 #include "broker/core/session.h"
 #include "broker/core/store.h"
@@ -318,6 +319,8 @@ static void found_record(struct rt_agent *agent, struct ag_held *held, const str
         }
     } else if (ours && (rule->state == RT_SESSION_RUNNING || rule->state == RT_SESSION_MOVING)) {
         rt_ag_session_orphan(agent, session, rule->life, rule->epoch);
+    } else {
+        rt_ag_owner_check(agent, record);
     }
     if (!held->waited) {
         give_up(agent, held);

@@ -122,7 +122,7 @@ void rt_ag_audit_reply(struct rt_agent *agent, const struct ag_op *op, const str
     /* Another agent took this host for dead. */
     if (served(session) && rule->life == session->life && rule->epoch == session->epoch &&
         strcmp(rule->host, agent->config.host) == 0 &&
-        (rule->state == RT_SESSION_MOVING || rule->state == RT_SESSION_LOST)) {
+        (rule->state == RT_SESSION_MOVING || rule->state == RT_SESSION_LOST || rule->lost_ms != 0)) {
         rt_ag_session_write_state(agent, session, RT_SESSION_RUNNING, session->life, session->epoch);
     }
 }

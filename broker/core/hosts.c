@@ -4,6 +4,7 @@
 
 #include "broker/core/attach.h"
 #include "broker/core/machine.h"
+#include "broker/core/owner.h"
 #include "broker/core/session.h"
 #include "broker/core/store.h"
 #include "session/core/slice.h"
@@ -157,12 +158,13 @@ static void note(struct rt_agent *agent, const char *name, const struct rt_store
 {
     struct rt_look look = {.there = row != NULL, .asked = asked, .notice = notice};
     struct ag_host *host = is_self(agent, name) ? NULL : get(agent, name);
-    bool before;
+    bool before, dead;
 
     if (host == NULL) {
         return;
     }
     before = reachable(host);
+    dead = host->watch.state == RT_WATCH_DEAD;
     if (row != NULL) {
         look.instance = row->instance;
         look.seq = row->seq;
@@ -172,6 +174,8 @@ static void note(struct rt_agent *agent, const char *name, const struct rt_store
     rt_watch_look(&host->watch, &agent->touch, &look, agent->now);
     if (!before && reachable(host)) {
         came(agent, host);
+    } else if (!dead && host->watch.state == RT_WATCH_DEAD) {
+        rt_ag_owner_died(agent, host->row.host);
     }
 }
 

@@ -24,6 +24,9 @@ void rt_ag_fill_record(struct rt_agent *agent, const struct rt_store_record *in,
     out->tenant = rt_slice_text(in->key.tenant);
     out->label = rt_slice_text(in->label);
     out->state = in->rule.state;
+    if (in->rule.lost_ms != 0 && in->rule.state != RT_SESSION_ENDED) { /* its owner was found dead (owner.c) */
+        out->state = RT_SESSION_LOST;
+    }
     out->life = in->rule.life;
     out->epoch = in->rule.epoch;
     out->host = rt_slice_text(in->rule.host);

@@ -7,6 +7,7 @@
 #include "broker/core/hosts.h"
 #include "broker/core/link.h"
 #include "broker/core/machine.h"
+#include "broker/core/owner.h"
 #include "broker/core/session.h"
 #include "broker/core/store.h"
 #include "migrate/core/store_op.h"
@@ -316,6 +317,9 @@ static void show_reply(struct rt_agent *agent, struct ag_ask *ask, const struct 
 {
     const struct rt_store_record *record = reply->error == 0 && reply->n_records > 0 ? &reply->records[0] : NULL;
 
+    if (record != NULL && reply->kind == RT_STORE_GET) {
+        rt_ag_owner_check(agent, record);
+    }
     if (reply->error != 0 && reply->error != RT_ENOTFOUND) {
         if (!show_own(agent, ask)) {
             finish_error(agent, ask, reply->error);
@@ -350,6 +354,7 @@ static void list_reply(struct rt_agent *agent, struct ag_ask *ask, const struct 
         struct rt_reply_msg *out = agent->reply;
         memset(out, 0, sizeof *out);
         for (; at < reply->n_records && out->n_recs < RECORDS_PER_REPLY; at++) {
+            rt_ag_owner_check(agent, &reply->records[at]);
             rt_ag_fill_record(agent, &reply->records[at], &out->recs[out->n_recs++]);
         }
         out->more = more || at < reply->n_records;
@@ -451,13 +456,14 @@ static void tails_reply(struct rt_agent *agent, struct ag_ask *ask, const struct
                                    .tail = {reply->tail[0], reply->tail[1]}};
         send_tails(agent, ask, &words);
     } else if (reply->error == RT_ENOTFOUND) {
+        rt_ag_owner_look(agent, &ask->key);
         finish(agent, ask, RT_CLASS_NOT_FOUND, "there is no such container, or it has not ended");
     } else {
         finish_error(agent, ask, reply->error);
     }
 }
 
-static const char exists_text[] = "a container of this ID exists and has not ended";
+static const char exists_text[] = "a container of this ID exists, and has neither ended nor been lost for 30 s";
 
 /* Whatever the store knows: if it has lost the record, it has it again now. */
 static bool served_here(struct rt_agent *agent, const struct rt_key *key)
@@ -484,6 +490,7 @@ static void create_reply(struct rt_agent *agent, struct ag_ask *ask, const struc
         return;
     }
     if (reply->outcome.verdict != RT_CLASS_OK) {
+        rt_ag_owner_look(agent, &ask->key);
         finish(agent, ask, reply->outcome.verdict, exists_text);
         return;
     }

@@ -11,6 +11,7 @@
 #include "broker/core/link.h"
 #include "broker/core/list.h"
 #include "broker/core/machine.h"
+#include "broker/core/owner.h"
 #include "broker/core/request.h"
 #include "broker/core/session.h"
 #include "broker/core/take.h"
@@ -261,6 +262,8 @@ static void dispatch(struct rt_agent *agent, struct ag_op *op, const struct rt_s
         rt_ag_held_reply(agent, op->held, reply);
     } else if (op->census) {
         census_reply(agent, reply);
+    } else if (op->owner) {
+        rt_ag_owner_reply(agent, reply);
     } else if (op->end != NULL) {
         rt_ag_end_reply(agent, op, reply);
     } else if (op->kind == RT_STORE_GET && op->session != NULL) { /* else who asked is gone */

@@ -32,6 +32,7 @@ struct ag_op { /* a store operation under way */
     uint8_t state; /* STATE */
     bool census;   /* FIND, GET: for records that name this host as their owner */
     bool walk;     /* HOSTS: of the walk through the registry */
+    bool owner;    /* GET, STATE: for the owner of another host's record */
     struct rt_key key;
     uint64_t asked;             /* HOSTS, HOST_ROW: when it was started */
     char host[RT_HOST_MAX + 1]; /* HOST_ROW; HOSTS: behind which it begins */

@@ -28,9 +28,11 @@ struct rt_record {
     struct rt_id ticket; /* the confirmed ticket's id */
     struct rt_id ancestors[RT_ANCESTORS_MAX];
     size_t n_ancestors;
-    struct rt_id nonce;             /* of the hello that the claim took effect for */
-    char host[RT_HOST_MAX + 1];     /* owner */
-    uint64_t lost_ms;               /* store's time at which it was written lost */
+    struct rt_id nonce;         /* of the hello that the claim took effect for */
+    char host[RT_HOST_MAX + 1]; /* owner */
+    /* Store's time at which it was written lost; of one that is running or moving: at which its owner was found dead.
+     */
+    uint64_t lost_ms;
     char bound_to[RT_HOST_MAX + 1]; /* identity proved by the transport at the last claim, or "" */
 };
 

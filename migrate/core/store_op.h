@@ -60,7 +60,9 @@ struct rt_store_op {
     struct rt_slice report;      /* REPORT */
     struct rt_end_msg end;       /* END, MARK */
     struct rt_slice tail[2];     /* END: stdout, stderr; they end at the final offsets */
-    char host[RT_HOST_MAX + 1];  /* FIND: only this host, or ""; HOSTS: the page begins behind it; HOST_ROW */
+    char host[RT_HOST_MAX + 1];  /* FIND: only this host, or ""; HOSTS: the page begins behind it; HOST_ROW. STATE
+                                  * lost: the owner, when it is another host, which is dead: the record keeps its state
+                                  * and is  marked with the time; or "" */
     struct rt_store_cursor cursor;
     /* FIND: a search for one, which must not miss who moves at this moment; the same record may come twice. A listing
      * (false) tells each once, and may miss one that moves while it runs. */

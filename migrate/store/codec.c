@@ -154,7 +154,11 @@ static int add_create(struct rt_store_args *args, const struct rt_store_op *op)
 static int add_fenced(struct rt_store_args *args, const struct rt_store_op *op, const char *host)
 {
     bool report = op->kind == RT_STORE_REPORT;
+    bool other = !report && op->host[0] != '\0';
 
+    if (other && (op->state != RT_SESSION_LOST || !rt_store_word(op->host, RT_HOST_MAX))) {
+        return RT_EINVAL;
+    }
     if (report ? op->report.size > RT_REPORT_MAX
                : op->state != RT_SESSION_RUNNING && op->state != RT_SESSION_MOVING && op->state != RT_SESSION_LOST) {
         return RT_EINVAL;
@@ -162,11 +166,12 @@ static int add_fenced(struct rt_store_args *args, const struct rt_store_op *op, 
     add_function(args, report ? "rt3_report" : "rt3_state", &op->key);
     add_number(args, op->life);
     add_number(args, op->epoch);
-    rt_redis_text(&args->redis, host);
+    rt_redis_text(&args->redis, other ? op->host : host);
     if (report) {
         add_slice(args, op->report);
     } else {
         add_number(args, op->state);
+        add_flag(args, other);
     }
     return 0;
 }

@@ -70,7 +70,7 @@ local function tails(keys)
     local v = redis.call('HMGET', keys[1], 'st', 'lost', 'code', 'sig', 'out', 'err', 'life', 'keeper', 'cut')
     local t = redis.call('HMGET', keys[2], '1', '2')
     local st = tonumber(v[1] or 0)
-    local gone = st == LOST and tonumber(v[2] or 0) + LEASE_MS <= store_ms()
+    local gone = is_gone({exists = st > 0, st = st, lost = tonumber(v[2] or 0)})
     return {st, gone and 1 or 0, tonumber(v[3] or 0), tonumber(v[4] or 0), tonumber(v[5] or 0), tonumber(v[6] or 0),
             t[1] or '', t[2] or '', tonumber(v[7] or 0), v[8] or '', v[9] and 1 or 0}
 end

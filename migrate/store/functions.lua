@@ -362,11 +362,16 @@ local function claim(keys, args)
     return {o.verdict, o.draining and 1 or 0, o.life, o.ep, o.delay, o.host, o.moved and 1 or 0, r.set, past}
 end
 
+-- Whether it has been lost for its lease, or its owner been found dead that long ago.
+local function is_gone(r)
+    return r.exists and r.st ~= ENDED and r.lost > 0 and r.lost + LEASE_MS <= store_ms()
+end
+
 -- args: label, ring; tenant, cid (for the message). -> verdict
--- Over an ended record its life is kept, so that a straggler of that life cannot pass for the new container.
+-- Over a record that has ended, or is lost for its lease, its life is kept, so that a straggler of that life cannot pass for the new container.
 local function create(keys, args)
     local r = read_record(keys[1])
-    if r.exists and r.st ~= ENDED then
+    if r.exists and r.st ~= ENDED and not is_gone(r) then
         return {LIMIT}
     end
     redis.call('DEL', keys[1], keys[2])
@@ -414,7 +419,8 @@ local function fence(r, life, ep, host)
     return WRITTEN
 end
 
--- args: life, epoch, host, state
+-- args: life, epoch, host, state, whether another host writes it: its owner is dead. Then the record keeps its state, so
+-- that its next start has no lease to wait for, and is marked with the time, from which on it counts as lost.
 local function state(keys, args)
     local r = read_record(keys[1])
     local code = fence(r, args[1], args[2], args[3])
@@ -423,6 +429,12 @@ local function state(keys, args)
     end
     if code == WRITTEN then
         local st = tonumber(args[4])
+        if args[5] == '1' then
+            if r.lost == 0 then
+                redis.call('HSET', keys[1], 'lost', str(store_ms()))
+            end
+            return answer(code, r)
+        end
         -- A lease that runs is not started anew by a repetition.
         if st == LOST and r.st ~= LOST then
             redis.call('HSET', keys[1], 'lost', str(store_ms()))

@@ -70,7 +70,9 @@ static void written(const struct rt_store_op *op, struct rt_store_reply *reply)
     const struct rt_record *rule = &record->rule;
     bool end = op->kind == RT_STORE_END || op->kind == RT_STORE_MARK;
     if (rule->exists && rule->life == op->life && (rule->epoch == op->epoch || end)) {
-        if (op->kind != RT_STORE_REPORT) {
+        if (op->kind == RT_STORE_STATE && op->host[0] != '\0') {
+            record->rule.lost_ms = WORLD_WALL_MS + world.now;
+        } else if (op->kind != RT_STORE_REPORT) {
             record->rule.state = end ? RT_SESSION_ENDED : op->state;
         }
         reply->how = end ? RT_END_STORED : RT_END_LATER;

@@ -245,12 +245,20 @@ static void run(int agent, const struct rt_store_op *op, struct rt_store_reply *
         }
         break;
     case RT_STORE_STATE:
-        if (!current(rec, op, reply) || strcmp(rec->r.rule.host, host) != 0 || rec->r.rule.state == RT_SESSION_ENDED) {
+        if (!current(rec, op, reply) || strcmp(rec->r.rule.host, op->host[0] ? op->host : host) != 0 ||
+            rec->r.rule.state == RT_SESSION_ENDED) {
             reply->error = RT_ENOTFOUND;
+            break;
+        }
+        if (op->host[0]) {
+            if (rec->r.rule.lost_ms == 0)
+                rec->r.rule.lost_ms = sim_db_ms();
             break;
         }
         if (op->state == RT_SESSION_LOST && rec->r.rule.state != RT_SESSION_LOST)
             rec->r.rule.lost_ms = sim_db_ms();
+        else if (op->state != RT_SESSION_LOST)
+            rec->r.rule.lost_ms = 0;
         rec->r.rule.state = op->state;
         refresh(rec);
         break;

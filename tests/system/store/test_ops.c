@@ -401,6 +401,51 @@ static void test_a_thousand_hosts(void **state)
     agent_stop(a);
 }
 
+/* Marked as lost by another host, as its owner is dead: the state stays, a lease later it counts as lost. */
+static void test_owner_dead(void **state)
+{
+    struct agent *a = agent_start(redis.unix_endpoint, "hosta");
+    struct rt_store_op take = join_op(RT_STORE_TAKE, key_of("t", "x"), 1, 1, "hostb");
+    struct rt_store_op mark = {
+        .kind = RT_STORE_STATE, .key = key_of("t", "x"), .state = RT_SESSION_LOST, .host = "hostb"};
+    struct rt_store_op get = {.kind = RT_STORE_GET, .key = key_of("t", "x")};
+    struct rt_store_op tails = {.kind = RT_STORE_TAILS, .key = key_of("t", "x")};
+    struct rt_store_op create = {.kind = RT_STORE_CREATE, .key = key_of("t", "x")};
+    char answer[64];
+    uint64_t marked;
+
+    (void)state;
+    assert_int_equal(submit(a, &take), 0);
+    mark.life = a->reply.outcome.life;
+    mark.epoch = take.claim.epoch;
+    memcpy(mark.host, "hostc", 6);
+    assert_int_equal(submit(a, &mark), RT_ENOTFOUND); /* another's */
+    memcpy(mark.host, "hostb", 6);
+    mark.epoch++;
+    assert_int_equal(submit(a, &mark), RT_ENOTFOUND);
+    mark.epoch--;
+    assert_int_equal(submit(a, &mark), 0);
+    assert_int_equal(submit(a, &get), 0);
+    assert_int_equal(a->records[0].rule.state, RT_SESSION_RUNNING);
+    marked = a->records[0].rule.lost_ms;
+    assert_int_not_equal(marked, 0);
+    run_for(5);
+    assert_int_equal(submit(a, &mark), 0); /* the lease is not started anew */
+    assert_int_equal(submit(a, &get), 0);
+    assert_int_equal(a->records[0].rule.lost_ms, marked);
+    assert_int_equal(submit(a, &tails), RT_ENOTFOUND);
+    assert_int_equal(submit(a, &create), 0);
+    assert_int_equal(a->reply.outcome.verdict, RT_CLASS_LIMIT);
+    assert_int_equal(rt_test_redis_command(&redis, "HSET rt:{t/x}:r lost 1", answer, sizeof answer), 0);
+    assert_int_equal(submit(a, &tails), 0);
+    assert_true(a->reply.lost);
+    assert_int_equal(submit(a, &create), 0);
+    assert_int_equal(a->reply.outcome.verdict, RT_CLASS_OK);
+    mark.state = RT_SESSION_RUNNING;
+    assert_int_equal(submit(a, &mark), RT_EINVAL);
+    agent_stop(a);
+}
+
 static void test_bad_operations(void **state)
 {
     struct agent *a = agent_start(redis.unix_endpoint, "hosta");
@@ -498,6 +543,7 @@ int main(void)
         cmocka_unit_test_setup(test_find_by_prefix_over_hosts, flush_setup),
         cmocka_unit_test_setup(test_hosts, flush_setup),
         cmocka_unit_test_setup(test_a_thousand_hosts, flush_setup),
+        cmocka_unit_test_setup(test_owner_dead, flush_setup),
         cmocka_unit_test_setup(test_bad_operations, flush_setup),
         cmocka_unit_test_setup(test_functions_come_back, flush_setup),
         cmocka_unit_test_setup(test_poisoned_record, flush_setup),

@@ -143,8 +143,12 @@ static void run_write(struct fx *fx, const struct rt_store_op *op, struct rt_sto
         reply->outcome.life = record->rule.life;
         reply->outcome.epoch = record->rule.epoch;
         memcpy(reply->outcome.host, record->rule.host, sizeof reply->outcome.host);
+    } else if (op->kind == RT_STORE_STATE && op->host[0] != '\0') {
+        assert_string_equal(op->host, record->rule.host);
+        record->rule.lost_ms = fx->store_ms;
     } else if (op->kind == RT_STORE_STATE) {
         record->rule.state = op->state;
+        record->rule.lost_ms = op->state == RT_SESSION_LOST ? fx->store_ms : 0;
     } else if (op->kind != RT_STORE_REPORT && record->rule.state == RT_SESSION_ENDED &&
                (record->code != op->end.code || record->out != op->end.out || record->err != op->end.err)) {
         reply->how = RT_END_OTHER;

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "broker/core/owner.h"
+
+#include "broker/core/hosts.h"
+#include "broker/core/machine.h"
+#include "broker/core/session.h"
+#include "broker/core/store.h"
+#include "migrate/core/store_op.h"
+
+#include <string.h>
+
+/* A record that is marked keeps its state, and gets the time at which it was found: a second start must not have to
+ * wait for a lease because somebody has asked (a dead owner's session is free at once), while whoever waits for the
+ * container is told after that lease that it is lost. The owner takes the mark away if it is still there, at its next
+ * look at its own record, and so does every claim. */
+
+void rt_ag_owner_check(struct rt_agent *agent, const struct rt_store_record *record)
+{
+    const struct rt_record *rule = &record->rule;
+    struct rt_store_op op = {.kind = RT_STORE_STATE, .key = record->key, .state = RT_SESSION_LOST};
+    struct ag_op about = {.owner = true};
+
+#ifdef RT_MUTANT_DEAD_OWNER_RUNS
+    return;
+#endif
+    if ((rule->state != RT_SESSION_RUNNING && rule->state != RT_SESSION_MOVING) || rule->lost_ms != 0 ||
+        rule->host[0] == '\0' || !rt_ag_host_dead(agent, rule->host)) {
+        return;
+    }
+    op.life = rule->life;
+    op.epoch = rule->epoch;
+    memcpy(op.host, rule->host, sizeof op.host);
+    (void)rt_ag_store(agent, &op, &about); /* who asks again tries again */
+}
+
+void rt_ag_owner_look(struct rt_agent *agent, const struct rt_key *key)
+{
+    struct rt_store_op op = {.kind = RT_STORE_GET, .key = *key};
+    struct ag_op about = {.owner = true};
+
+    (void)rt_ag_store(agent, &op, &about);
+}
+
+void rt_ag_owner_reply(struct rt_agent *agent, const struct rt_store_reply *reply)
+{
+    if (reply->kind == RT_STORE_GET && reply->error == 0 && reply->n_records > 0) {
+        rt_ag_owner_check(agent, &reply->records[0]);
+    }
+}
+
+void rt_ag_owner_died(struct rt_agent *agent, const char *host)
+{
+    struct ag_session *session, *next;
+
+    HASH_ITER(hh, agent->sessions, session, next)
+    {
+        if ((!ag_list_empty(&session->held) || !ag_list_empty(&session->asks)) && strcmp(session->host, host) == 0 &&
+            agent->n_ops < RT_STORE_OPS_MAX / 2) { /* claims go before */
+            rt_ag_owner_look(agent, &session->key);
+        }
+    }
+}
