@@ -18,7 +18,9 @@
  * So a host that is gone keeps nothing for long. A sweep that fails is begun anew with the next end, or within a
  * minute; two agents that sweep one host do the same twice. */
 
-#define SWEEP_BEATS 60    /* what has expired is looked for once in so many heartbeats */
+#define SWEEP_BEATS 60 /* what has expired is looked for once in so many heartbeats */
+/* Steps of one sweep, each a page at most; what is left is for the next one. */
+#define SWEEP_STEPS_MAX 64
 #define SESSION_BYTES 512 /* what a session's tails cost besides */
 
 struct victim {
@@ -50,6 +52,7 @@ static void over(struct rt_store *store)
     bool again = store->tails.due && store->phase == RT_STORE_ONLINE;
 
     store->tails.sweeping = store->tails.due = false;
+    store->tails.steps = 0;
     if (again) {
         begin(store, store->self.host, 0);
     }
@@ -86,8 +89,8 @@ static void totalled_cb(void *ctx, int error, const redisReply *reply)
     all = reply->element[0]->integer > 0 ? (uint64_t)reply->element[0]->integer : 0;
     oldest = reply->element[1];
     /* Who was asked to give up, and had nothing, is not asked again. */
-    if (all > store->tails.store_max && oldest->len > 0 && oldest->len <= RT_HOST_MAX &&
-        (!store->tails.asked || strcmp(oldest->str, store->tails.host) != 0)) {
+    if (all > store->tails.store_max && store->tails.steps < SWEEP_STEPS_MAX && oldest->len > 0 &&
+        oldest->len <= RT_HOST_MAX && (!store->tails.asked || strcmp(oldest->str, store->tails.host) != 0)) {
         char host[RT_HOST_MAX + 1];
 
         snprintf(host, sizeof host, "%s", oldest->str);
@@ -124,7 +127,7 @@ static void victim_done(struct victim *victim, bool gone)
     if (--store->tails.cutting > 0) {
         return;
     }
-    if (store->tails.failed || store->phase != RT_STORE_ONLINE) {
+    if (store->tails.failed || store->phase != RT_STORE_ONLINE || store->tails.steps >= SWEEP_STEPS_MAX) {
         over(store);
     } else {
         char host[RT_HOST_MAX + 1];
@@ -237,10 +240,12 @@ static void begin(struct rt_store *store, const char *host, uint64_t give_up)
 
     snprintf(store->tails.host, sizeof store->tails.host, "%s", host);
     store->tails.sweeping = true;
+    store->tails.steps++;
     store->tails.asked = give_up > 0;
     store->tails.failed = false;
     if (count(store, &store->commands, host, give_up, none, swept_cb)) {
         store->tails.sweeping = store->tails.due = false;
+        store->tails.steps = 0;
     }
 }
 

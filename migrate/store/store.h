@@ -94,6 +94,7 @@ struct rt_store {
         char host[RT_HOST_MAX + 1];   /* whose tails are swept now */
         bool sweeping, due;           /* due: again after this one */
         bool asked, failed;
+        unsigned steps;    /* of this sweep */
         size_t cutting;    /* removals under way */
         uint64_t given_up; /* and not logged yet */
         uint64_t beats;
