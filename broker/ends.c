@@ -17,11 +17,12 @@
 
 /* A file: magic, XXH64 of all that follows, the numbers (big-endian), tenant, cid and the claim's hosts padded with
  * NULs, the claim's ids, the tails. */
-static const char magic[8] = "rt-end2";
+static const char magic[8] = "rt-end3";
 #define KEY_ROOM 136
 #define HOST_ROOM 72
 #define IDS (4 + (size_t)RT_ANCESTORS_MAX)
 #define NUMBERS 13
+enum { CLAIM_JOIN = 1, CLAIM_TAKEN = 2 }; /* bits of the number n[8] */
 #define HEAD (sizeof magic + 8)
 #define TEXTS (HEAD + 8 * (size_t)NUMBERS)
 #define FIXED (TEXTS + 2 * (size_t)KEY_ROOM + 3 * (size_t)HOST_ROOM + IDS * RT_ID_SIZE)
@@ -67,8 +68,9 @@ static uint8_t *put_ids(uint8_t *out, const struct rt_id *ids, size_t n)
 static size_t encode(const struct rt_store_op *end, uint8_t out[RT_END_FILE_MAX])
 {
     const struct rt_claim *claim = &end->claim;
+    const uint64_t flags = (claim->join ? CLAIM_JOIN : 0U) | (claim->taken ? CLAIM_TAKEN : 0U);
     const uint64_t numbers[NUMBERS] = {end->life,    end->epoch,          end->end.code,     end->end.sig, end->end.out,
-                                       end->end.err, end->tail[0].size,   end->tail[1].size, claim->join,  claim->life,
+                                       end->end.err, end->tail[0].size,   end->tail[1].size, flags,        claim->life,
                                        claim->epoch, claim->granted_life, claim->n_ancestors};
     struct rt_digest digest;
     uint8_t *at = out + TEXTS;
@@ -114,7 +116,8 @@ static const uint8_t *get_ids(const uint8_t *in, struct rt_id *ids, size_t n)
 
 static const uint8_t *decode_claim(const uint8_t *at, const uint64_t n[NUMBERS], struct rt_claim *claim)
 {
-    claim->join = n[8] == 1;
+    claim->join = (n[8] & CLAIM_JOIN) != 0;
+    claim->taken = (n[8] & CLAIM_TAKEN) != 0;
     claim->life = n[9];
     claim->epoch = n[10];
     claim->granted_life = n[11];
@@ -146,7 +149,7 @@ static bool decode(const uint8_t *in, size_t size, struct rt_store_op *end)
     for (size_t i = 0; i < NUMBERS; i++) {
         n[i] = rt_get_u64(in + HEAD + 8 * i);
     }
-    if (n[6] > RT_TAIL_MAX || n[7] > RT_TAIL_MAX || size != FIXED + n[6] + n[7] || n[8] > 1 ||
+    if (n[6] > RT_TAIL_MAX || n[7] > RT_TAIL_MAX || size != FIXED + n[6] + n[7] || n[8] > (CLAIM_JOIN | CLAIM_TAKEN) ||
         n[12] > RT_ANCESTORS_MAX) {
         return false;
     }

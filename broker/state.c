@@ -103,10 +103,16 @@ static void keys_read_cb(uv_work_t *work, int status)
     if (shell->keys.error != 0) {
         (void)fail(shell, "%s; the keys read before stay in use", shell->keys.ring.why);
     } else {
+        bool another = shell->ring.active != shell->keys.ring.active;
+
         shell->ring = shell->keys.ring;
         rt_log_note(&shell->log, RT_LOG_INFO, RT_LOG_DISK, "keys", rt_shell_now(shell),
                     "%s read: %zu keys, key %u seals", shell->settings.keys, shell->ring.n_keys,
                     (unsigned)shell->ring.active);
+        if (another && shell->phase == RT_SHELL_RUNNING) {
+            rt_agent_rekeyed(shell->agent, rt_shell_now(shell));
+            rt_shell_settle(shell);
+        }
     }
     rt_keyring_close(&shell->keys.ring);
     shell->keys.reading = false;

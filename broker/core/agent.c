@@ -16,6 +16,7 @@
 #include "broker/core/session.h"
 #include "broker/core/store.h"
 #include "broker/core/switch.h"
+#include "broker/core/ticket.h"
 #include "broker/core/timer.h"
 #include "session/core/class.h"
 #include "session/core/frame.h"
@@ -209,6 +210,9 @@ void rt_ag_link_arm(struct rt_agent *agent, struct ag_link *link)
         at = link->heard + (link->pings + 1) * ping_interval(link);
         if (waits_for_credit(link) && at > agent->now + AG_GROWN_MS) {
             at = agent->now + AG_GROWN_MS;
+        }
+        if (link->renew_at != 0 && link->renew_at < at) {
+            at = link->renew_at;
         }
     }
     rt_ag_timer_set(&agent->timers, &link->timer, at);
@@ -470,6 +474,9 @@ static void link_timer(struct rt_agent *agent, struct ag_link *link)
     if (link->session != NULL) {
         rt_ag_held_bind(agent, link->session);
     }
+    if (link->state == AG_SERVING && rt_ag_ticket_ages(agent, link)) {
+        rt_ag_ticket_renew(agent, link);
+    }
     if (link->state == AG_DOOMED) {
         rt_ag_link_close(agent, link, "does not read what it asked for");
     } else if (link->state == AG_LEAVING) {
@@ -484,6 +491,8 @@ static void link_timer(struct rt_agent *agent, struct ag_link *link)
         }
     } else if (agent->now < link->heard + ping_interval(link)) {
         link->pings = 0;
+        rt_ag_link_arm(agent, link);
+    } else if (agent->now < link->heard + (link->pings + 1) * ping_interval(link)) {
         rt_ag_link_arm(agent, link);
     } else if (++link->pings >= RT_PINGS_MISSED_MAX) {
         rt_ag_link_close(agent, link, "silent");

@@ -142,6 +142,9 @@ void rt_agent_disk_reply(struct rt_agent *agent, uint32_t id, int error, uint64_
 /* An end kept on disk by an earlier run of this agent, to be stored. Slices are copied. */
 void rt_agent_kept_end(struct rt_agent *agent, const struct rt_store_op *end, uint64_t now);
 
+/* The sealer seals under another key from now on: guests get their tickets anew, within some seconds. */
+void rt_agent_rekeyed(struct rt_agent *agent, uint64_t now);
+
 uint64_t rt_agent_deadline(const struct rt_agent *agent);
 void rt_agent_tick(struct rt_agent *agent, uint64_t now);
 

@@ -316,7 +316,9 @@ static void claimed(struct rt_agent *agent, struct ag_end *end, uint64_t verdict
         over(agent, end);
         return;
     }
-    submit(agent, end); /* taken, or a later connection of this life has it */
+    /* Taken, or a later connection of this life has it; or another start was taken before it: the store says whether
+     * that is a newer one, which ends this, or an older one, whose place will be free. */
+    submit(agent, end);
 }
 
 /* The store has an end of this life: this one or, with OTHER, another. */
@@ -352,7 +354,8 @@ void rt_ag_end_reply(struct rt_agent *agent, struct ag_op *op, const struct rt_s
         stored(agent, end, reply->how);
         return;
     }
-    if (reply->kind == RT_STORE_TAKE && reply->error == 0 && outcome->verdict != RT_CLASS_RETRY_LATER) {
+    if (reply->kind == RT_STORE_TAKE && reply->error == 0 &&
+        (outcome->verdict != RT_CLASS_RETRY_LATER || outcome->host[0] != '\0')) {
         claimed(agent, end, outcome->verdict);
         return;
     }

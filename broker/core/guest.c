@@ -9,6 +9,7 @@
 #include "broker/core/session.h"
 #include "broker/core/store.h"
 #include "broker/core/take.h"
+#include "broker/core/ticket.h"
 #include "migrate/core/store_op.h"
 #include "migrate/core/ticket.h"
 #include "session/core/class.h"
@@ -51,6 +52,15 @@ static int open_token(struct rt_agent *agent, struct ag_link *link, const struct
     return err;
 }
 
+/* Whether the store is known to have taken a claim of this ticket's chain. */
+static bool was_taken(struct rt_agent *agent, const struct rt_ticket *ticket)
+{
+    const struct ag_session *session = rt_ag_session_find(agent, &ticket->key);
+
+    return ticket->taken || (session != NULL && session->rule != NULL && session->taken &&
+                             rt_id_equal(&session->rule->inc, &ticket->inc));
+}
+
 static struct ag_claim *make_claim(struct rt_agent *agent, const struct ag_link *link, const struct rt_hello_msg *hello,
                                    const struct rt_ticket *ticket)
 {
@@ -69,6 +79,7 @@ static struct ag_claim *make_claim(struct rt_agent *agent, const struct ag_link 
     claim->epoch = hello->epoch;
     if (!ticket->join) {
         made->unproven = ticket->unproven;
+        claim->taken = was_taken(agent, ticket);
         claim->ticket = ticket->id;
         claim->n_ancestors = ticket->n_ancestors;
         memcpy(claim->ancestors, ticket->ancestors, sizeof claim->ancestors);
@@ -92,13 +103,16 @@ static enum rt_class remembered(struct rt_agent *agent, const struct rt_claim *c
     if (claim->join || session == NULL || session->known_at == 0 || !rt_ag_session_known(agent, session)) {
         return RT_CLASS_OK;
     }
+    if (session->rule == NULL && !claim->taken) {
+        return RT_CLASS_OK; /* as for its join token: the store alone knows */
+    }
     older = claim->life < session->life || (claim->life == session->life && claim->epoch <= session->epoch);
     if (!older && !(store_out && session->guest != NULL)) {
         return RT_CLASS_OK;
     }
     if (session->rule != NULL) {
         rt_claim_judge(session->rule, claim, 0, outcome);
-        return outcome->verdict == RT_CLASS_RETRY_LATER ? RT_CLASS_OK : outcome->verdict;
+        return outcome->verdict == RT_CLASS_RETRY_LATER && !store_out ? RT_CLASS_OK : outcome->verdict;
     }
     if (!older) {
         return RT_CLASS_OK;
@@ -196,7 +210,7 @@ void rt_ag_guest_hello(struct rt_agent *agent, struct ag_link *link, const struc
         rt_ag_link_refuse_text(agent, link, RT_CLASS_RETRY_LATER, rt_strerror(RT_ENOMEM));
         return;
     }
-    rt_slice_copy(rt_slice_text(ticket.bound_to), link->claim->bound_to, sizeof link->claim->bound_to);
+    link->bound = ticket.bound_to[0] != '\0';
 #ifdef RT_MUTANT_EVICT_BEFORE_PROOF
     struct ag_session *old = rt_ag_session_find(agent, &link->claim->claim.key);
     if (old != NULL && old->guest != NULL) {
@@ -210,41 +224,13 @@ void rt_ag_guest_hello(struct rt_agent *agent, struct ag_link *link, const struc
     test(agent, link);
 }
 
-/* The child of what the guest presented, with the hello's epoch. */
-static int seal_ticket(struct rt_agent *agent, const struct ag_claim *made, uint8_t out[RT_TOKEN_MAX])
-{
-    const struct rt_claim *claim = &made->claim;
-    const struct rt_sealer *sealer = &agent->config.sealer;
-    struct rt_ticket parent, child;
-
-    memset(&parent, 0, sizeof parent);
-    parent.join = claim->join;
-    parent.key = claim->key;
-    parent.inc = claim->inc;
-    parent.id = claim->ticket;
-    parent.unproven = made->unproven;
-    parent.n_ancestors = claim->n_ancestors;
-    memcpy(parent.ancestors, claim->ancestors, sizeof parent.ancestors);
-    memcpy(parent.bound_to, made->bound_to, sizeof parent.bound_to);
-    rt_ticket_child(&parent, &claim->next, claim->epoch, &child);
-    if (made->provisional) {
-        child.unproven = made->unproven < RT_ANCESTORS_MAX ? made->unproven + 1 : RT_ANCESTORS_MAX;
-    }
-    child.join = false;
-    child.inc = claim->inc;
-    child.life = made->life;
-    rt_slice_copy(rt_slice_text(agent->config.host), child.issuer, sizeof child.issuer);
-    child.expires_ms = agent->config.ticket_ttl_ms == 0 ? 0 : rt_ag_wall(agent) + agent->config.ticket_ttl_ms;
-    return sealer->seal(sealer->ctx, &child, out, RT_TOKEN_MAX);
-}
-
 static void welcome(struct rt_agent *agent, struct ag_link *link)
 {
     struct ag_claim *made = link->claim;
     struct rt_frame frame = {.type = RT_WELCOME};
     struct rt_welcome_msg *msg = calloc(1, sizeof *msg);
     uint8_t token[RT_TOKEN_MAX];
-    int size = msg == NULL ? RT_ENOMEM : seal_ticket(agent, made, token);
+    int size = msg == NULL ? RT_ENOMEM : rt_ag_ticket_child(agent, link, token);
 
     if (size < 0) {
         free(msg);

@@ -24,9 +24,8 @@ struct ag_claim { /* from the hello to the answer of the take */
     struct rt_claim claim;
     uint64_t life; /* granted by the welcome */
     bool draining;
-    bool provisional;               /* welcomed without the store */
-    uint8_t unproven;               /* of the ticket presented */
-    char bound_to[RT_HOST_MAX + 1]; /* of the token presented */
+    bool provisional; /* welcomed without the store */
+    uint8_t unproven; /* of the ticket presented */
 };
 
 void rt_ag_guest_hello(struct rt_agent *agent, struct ag_link *link, const struct rt_hello_msg *hello);

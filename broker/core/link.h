@@ -44,6 +44,7 @@ struct ag_link {
     uint8_t state; /* enum ag_link_state */
     bool congested;
     bool taking;          /* guest: a take is under way */
+    bool bound;           /* guest: its token is bound to who it is */
     bool end_ready;       /* guest: END has come and waits for the take */
     uint16_t rest_stream; /* of the split DATA frame */
     uint32_t pings;       /* unanswered */
@@ -74,6 +75,8 @@ struct ag_link {
     uint64_t life, epoch;       /* that its WELCOME granted */
     struct ag_session *session; /* while SERVING */
     struct ag_claim *claim;     /* owned; NULL once taken */
+    uint64_t renew_at;          /* when its ticket is to be renewed at the latest; 0: stays as it is */
+    uint64_t expires_ms;        /* of its ticket, on the wall clock; 0 never */
     struct ag_end *end;         /* owned */
     uint8_t *report;            /* owned; one that came before the take was answered */
     size_t report_size;

@@ -171,6 +171,7 @@ bool rt_ag_session_note(struct rt_agent *agent, struct ag_session *session, uint
     rt_slice_copy(rt_slice_text(host), session->host, sizeof session->host);
     free(session->rule);
     session->rule = NULL;
+    session->taken = false;
     return true;
 }
 

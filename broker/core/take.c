@@ -12,6 +12,7 @@
 #include "broker/core/request.h"
 #include "broker/core/session.h"
 #include "broker/core/store.h"
+#include "broker/core/ticket.h"
 #include "migrate/core/claim.h"
 #include "migrate/core/store_op.h"
 #include "migrate/core/ticket.h"
@@ -43,6 +44,9 @@ void rt_ag_claim_again(const struct rt_agent *agent, const struct ag_session *se
     memcpy(claim->ancestors, rule->ancestors, sizeof claim->ancestors);
     memcpy(claim->host, rule->host, sizeof claim->host);
     memcpy(claim->proof, rule->bound_to, sizeof claim->proof);
+#ifndef RT_MUTANT_TAKEN_FORGOTTEN
+    claim->taken = session->taken;
+#endif
     claim->store_whole = rt_ag_whole(agent);
 }
 
@@ -115,6 +119,14 @@ static bool outrun(const struct ag_session *session, const struct ag_claim *made
            (made->life < session->life || (made->life == session->life && made->claim.epoch <= session->epoch));
 }
 
+/* Whether another start is served here, and only the store can say that this one, which it has not taken yet, may take
+ * its place. */
+static bool not_yet(const struct ag_session *session, const struct ag_claim *made)
+{
+    return session->guest != NULL && !rt_id_equal(&session->rule->inc, &made->claim.inc) &&
+           (made->claim.join || !made->claim.taken);
+}
+
 static void evict(struct rt_agent *agent, struct ag_session *session, const struct ag_claim *made)
 {
     struct ag_link *old = session->guest;
@@ -139,6 +151,7 @@ static void remember(struct rt_agent *agent, struct ag_session *session, const s
 {
     struct rt_claim_outcome outcome;
 
+    session->taken = made->claim.taken;
     memset(&outcome, 0, sizeof outcome);
     memset(session->rule, 0, sizeof *session->rule);
     outcome.life = made->life;
@@ -155,13 +168,18 @@ static void remember(struct rt_agent *agent, struct ag_session *session, const s
 
 static void claimed(struct rt_agent *agent, struct ag_session *session, struct ag_link *link)
 {
-    session->claimed = true;
+    bool first = !link->claim->claim.taken;
+
+    session->claimed = session->taken = true;
     agent->stats.claims++;
     rt_ag_event(agent, RT_AGENT_CLAIMED, link, session, "", link->claim->draining ? "draining" : "running", "");
     free(link->claim);
     link->claim = NULL;
     if (session->report_dirty) {
         rt_ag_session_write_report(agent, session);
+    }
+    if (first) { /* its ticket says of itself that it may be a mere join's */
+        rt_ag_ticket_renew(agent, link);
     }
 }
 
@@ -183,6 +201,10 @@ void rt_ag_serve(struct rt_agent *agent, struct ag_link *link, bool is_claimed)
     if (outrun(session, made)) {
         struct rt_refuse_msg stale = {.c = RT_CLASS_STALE, .life = session->life, .epoch = session->epoch};
         rt_ag_link_refuse(agent, link, &stale);
+        return;
+    }
+    if (!is_claimed && not_yet(session, made)) {
+        rt_ag_link_refuse_text(agent, link, RT_CLASS_RETRY_LATER, "another start of this container is served");
         return;
     }
     if (session->guest != NULL) {
@@ -234,6 +256,8 @@ static void taken_away(struct rt_agent *agent, struct ag_link *link, const struc
         refuse.epoch = outcome->epoch;
     } else if (outcome->verdict == RT_CLASS_RETRY_LATER) {
         refuse.delay = outcome->delay_ms > 0 ? outcome->delay_ms : AG_RETRY_DELAY_MS;
+        /* Another start was taken: the ticket of this one's welcome stands for nothing but the token it came from. */
+        refuse.drop = outcome->host[0] != '\0';
     }
     if (forked) {
         agent->stats.forks++;
@@ -251,6 +275,7 @@ static void taken_away(struct rt_agent *agent, struct ag_link *link, const struc
         session->host[0] = '\0';
         free(session->rule);
         session->rule = NULL;
+        session->taken = false;
         session->take_at = session->report_at = 0;
         ag_list_remove(&session->retake);
     }

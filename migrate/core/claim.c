@@ -15,7 +15,8 @@ enum {
     REC_ANY = REC_NONE | REC_CREATED | REC_CLAIMED,
 };
 
-/* Who asks. Same and other compare incarnations; without a claimed record everyone is other. */
+/* Who asks. Same and other compare incarnations; without a claimed record everyone is other. A ticket of a chain of
+ * which nothing was ever taken counts as the join token that the chain began with. */
 enum {
     BY_SAME = 1,
     BY_OTHER_TICKET = 2,
@@ -49,6 +50,10 @@ enum life { LIFE_NONE, LIFE_RECORDED, LIFE_OF_TICKET, LIFE_NEXT };
  *   no newer than that: then the guest belongs to the container that create has replaced.
  * - A join token of the record's own incarnation is the root of its chain: a guest has its first ticket in hand before
  *   it confirms, so it went back in time. ticket_facts() makes it an ancestor.
+ * - Of two starts with one token both may be welcomed before either confirms. The one that is taken serves; the other's
+ *   ticket, whose life may be newer, must not take it over, nor a place that the store has lost and the one that served
+ *   will ask for. So an untaken ticket is judged as a join wherever the record is not its own, but for the number of
+ *   its life, which clients may know.
  * - An owner whose heartbeat has expired cannot write lost, so no lease would ever start: its sessions are free at
  *   once. A session that was written lost waits for its lease whoever wrote it: its guest may be on its way. */
 static const struct rule {
@@ -122,7 +127,11 @@ static unsigned asker_bit(const struct rt_record *record, const struct rt_claim 
     if ((record_bit(record) & REC_CLAIMED) && rt_id_equal(&record->inc, &claim->inc)) {
         return BY_SAME;
     }
+#ifdef RT_MUTANT_UNTAKEN_SUPERSEDES
     return claim->join ? BY_OTHER_JOIN : BY_OTHER_TICKET;
+#else
+    return claim->join || !claim->taken ? BY_OTHER_JOIN : BY_OTHER_TICKET;
+#endif
 }
 
 /* Facts about the guest's own claim against the record: place in the chain, epoch, life. */
@@ -216,13 +225,16 @@ static uint64_t retry_delay(const struct rt_record *record, uint64_t store_ms)
 }
 
 /* The number of a new life. The welcome has named it at the test, so the take keeps that one; 0 when another life has
- * reached it meanwhile. */
+ * reached it meanwhile. An untaken ticket keeps the number that it has while that is new. */
 static uint64_t next_life(const struct rt_record *record, const struct rt_claim *claim, uint64_t store_ms)
 {
     uint64_t least = record->life + 1;
 
     if (claim->granted_life != 0) {
         return claim->granted_life >= least ? claim->granted_life : 0;
+    }
+    if (!claim->join && claim->life >= least) {
+        return claim->life;
     }
     return least > store_ms ? least : store_ms;
 }

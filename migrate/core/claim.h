@@ -49,6 +49,7 @@ struct rt_claim {
     struct rt_id ticket; /* t: the ticket presented (ticket claims only) */
     struct rt_id ancestors[RT_ANCESTORS_MAX];
     size_t n_ancestors;
+    bool taken;        /* ticket claims: the ticket says so, or the asking agent has had this incarnation taken */
     struct rt_id next; /* the ticket given in the welcome: becomes the record's on take */
     char host[RT_HOST_MAX + 1];
     char proof[RT_HOST_MAX + 1];     /* identity that the transport proves for this link, or "" */

@@ -55,6 +55,7 @@ void rt_ticket_child(const struct rt_ticket *parent, const struct rt_id *id, uin
     child->key = parent->key;
     child->inc = parent->inc;
     child->life = parent->life;
+    child->taken = parent->taken;
     memcpy(child->bound_to, parent->bound_to, sizeof child->bound_to);
     child->id = *id;
     child->epoch = epoch;

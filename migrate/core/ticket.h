@@ -38,6 +38,10 @@ struct rt_ticket {
     struct rt_id id;
     struct rt_id ancestors[RT_ANCESTORS_MAX]; /* parent first */
     size_t n_ancestors;
+    /* A ticket before it in its chain, or it itself, is known to have been taken. One that is not stands for the join
+     * token that its chain began with: whoever was welcomed, and not taken, has no right that the token does not give.
+     */
+    bool taken;
     uint8_t unproven; /* tickets in a row, this one included, given without the store; from RT_ANCESTORS_MAX on that */
     uint64_t expires_ms;            /* ms since 1970; 0 never */
     char bound_to[RT_HOST_MAX + 1]; /* identity that the transport must prove, or "" */
@@ -56,9 +60,9 @@ enum rt_relation rt_ticket_relation(const struct rt_id *t, const struct rt_id *t
 size_t rt_ticket_ancestry(const struct rt_id *id, const struct rt_id *ancestors, size_t n,
                           struct rt_id out[RT_ANCESTORS_MAX]);
 
-/* Fills child as the next ticket after parent: same key, inc, life, bound_to; given id and epoch; ancestors shifted, of
- * which the last proven one is kept. Proven itself; the caller counts one that is not. The child of a join token has no
- * ancestors; its inc and life are the caller's to fill in. */
+/* Fills child as the next ticket after parent: same key, inc, life, bound_to; taken if it is; given id and epoch;
+ * ancestors shifted, of which the last proven one is kept. Proven itself; the caller counts one that is not. The child
+ * of a join token has no ancestors; its inc and life are the caller's to fill in. */
 void rt_ticket_child(const struct rt_ticket *parent, const struct rt_id *id, uint64_t epoch, struct rt_ticket *child);
 
 /* Plain serialisation (fixed order, big-endian), for the seal. Returns bytes written or RT_ELIMIT / RT_EPROTO. */

@@ -9,9 +9,10 @@
 /* The plain form of a token, before sealing. Numbers are big-endian; a text is its length in one byte, then its bytes.
  *
  *   kind u8 (1 join token, 2 ticket) | key_id u32 | expires_ms u64 | tenant | cid | bound_to | issuer
- *   a ticket goes on: life u64 | epoch u64 | inc 16 | id 16 | unproven u8 | n_ancestors u8 | 16 each, parent first
+ *   a ticket goes on: life u64 | epoch u64 | inc 16 | id 16 | taken u8 (0, 1) | unproven u8 | n_ancestors u8 |
+ *   16 each, parent first
  *
- * A ticket takes at most 643 bytes. The seal says the version. */
+ * A ticket takes at most 644 bytes. The seal says the version. */
 enum { KIND_JOIN = 1, KIND_TICKET = 2 };
 
 struct writer {
@@ -84,6 +85,7 @@ int rt_ticket_encode(const struct rt_ticket *ticket, uint8_t *out, size_t cap)
         put_counter(&w, ticket->epoch);
         put(&w, ticket->inc.b, RT_ID_SIZE);
         put(&w, ticket->id.b, RT_ID_SIZE);
+        put_u8(&w, ticket->taken);
         put_u8(&w, ticket->unproven);
         put_u8(&w, ticket->n_ancestors);
         put(&w, ticket->ancestors, ticket->n_ancestors * sizeof *ticket->ancestors);
@@ -147,7 +149,7 @@ static void get_text(struct reader *r, char *text, size_t max)
 int rt_ticket_decode(const uint8_t *data, size_t size, struct rt_ticket *ticket)
 {
     struct reader r = {.data = data, .size = size};
-    uint8_t kind, key_id[4];
+    uint8_t kind, taken, key_id[4];
 
     memset(ticket, 0, sizeof *ticket);
     kind = get_u8(&r);
@@ -164,9 +166,11 @@ int rt_ticket_decode(const uint8_t *data, size_t size, struct rt_ticket *ticket)
         ticket->epoch = get_counter(&r);
         get(&r, ticket->inc.b, RT_ID_SIZE);
         get(&r, ticket->id.b, RT_ID_SIZE);
+        taken = get_u8(&r);
+        ticket->taken = taken == 1;
         ticket->unproven = get_u8(&r);
         ticket->n_ancestors = get_u8(&r);
-        if (ticket->n_ancestors > RT_ANCESTORS_MAX || ticket->unproven > RT_ANCESTORS_MAX) {
+        if (ticket->n_ancestors > RT_ANCESTORS_MAX || ticket->unproven > RT_ANCESTORS_MAX || taken > 1) {
             ticket->n_ancestors = 0;
             r.broken = true;
         }

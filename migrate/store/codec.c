@@ -135,6 +135,7 @@ static int add_claim(struct rt_store_args *args, const struct rt_store_op *op)
     rt_redis_text(&args->redis, claim->key.tenant);
     rt_redis_text(&args->redis, claim->key.cid);
     add_slice(args, op->past);
+    add_flag(args, claim->taken);
     return 0;
 }
 

@@ -180,7 +180,7 @@ end
 
 local function find_rule(r, c, now)
     local kind = record_kind(r)
-    local by = c.join and BY_OTHER_JOIN or BY_OTHER_TICKET
+    local by = (c.join or not c.taken) and BY_OTHER_JOIN or BY_OTHER_TICKET
     if CLAIMED[kind] and r.inc == c.inc then
         by = BY_SAME
     end
@@ -196,6 +196,9 @@ local function next_life(r, c, now)
     local least = r.exists and r.life + 1 or 1
     if c.granted ~= 0 then
         return c.granted >= least and c.granted or 0
+    end
+    if not c.join and c.life >= least then
+        return c.life
     end
     return math.max(least, now)
 end
@@ -329,7 +332,7 @@ local function apply(keys, r, c, o, now)
 end
 
 -- args: "test" or "take"; join, inc, life, epoch, nonce, ticket, ancestors, next ticket, host, proof, dead host,
--- store whole, granted life; tenant, cid (for the message); past, used where there is no record.
+-- store whole, granted life; tenant, cid (for the message); past, used where there is no record; taken.
 -- -> verdict, draining, life, epoch, delay, host before, moved, host whose set lists it so far, past (once taken)
 local function claim(keys, args)
     local now = store_ms()
@@ -349,6 +352,7 @@ local function claim(keys, args)
         whole = args[13] == '1',
         granted = tonumber(args[14]),
         past = args[17],
+        taken = args[18] == '1',
     }
     local o = judge(r, c, now)
     local past = ''

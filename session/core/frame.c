@@ -2,6 +2,8 @@
  * Copyright The retether authors */
 #include "session/core/frame.h"
 
+#include "session/core/limits.h"
+
 #include <stdbool.h>
 
 enum channel_rule {
@@ -64,6 +66,7 @@ static const struct frame_rule rules[] = {
     [RT_TAIL] = {"TAIL", 0, MAX, RT_WAY_GUEST_AGENT, CHANNEL_ZERO, OFFSET_SPAN, {OUTPUT, 0}, {0}},
     [RT_END] = {"END", 1, SHORT, RT_WAY_GUEST_AGENT, CHANNEL_ZERO, OFFSET_ZERO, NO_STREAM, {0}},
     [RT_END_OK] = {"END_OK", 1, SHORT, RT_WAY_AGENT_GUEST, CHANNEL_ZERO, OFFSET_ZERO, NO_STREAM, {0}},
+    [RT_TICKET] = {"TICKET", 1, RT_TOKEN_MAX, RT_WAY_AGENT_GUEST, CHANNEL_ZERO, OFFSET_ZERO, NO_STREAM, {0}},
     [RT_ATTACH] = {"ATTACH", 1, SHORT, DOWN, CHANNEL_SET, OFFSET_ZERO, NO_STREAM, {0}},
     [RT_ATTACHED] = {"ATTACHED", 1, SHORT, UP, CHANNEL_SET, OFFSET_ZERO, NO_STREAM, {0}},
     [RT_DATA] = {"DATA", 1, MAX, RT_WAY_ANY, CHANNEL_SET, OFFSET_SPAN, {FROM_GUEST, FROM_CLIENT}, {0}},

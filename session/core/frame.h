@@ -34,6 +34,7 @@ enum rt_frame_type {
     RT_TAIL,
     RT_END,
     RT_END_OK,
+    RT_TICKET,
     RT_ATTACH = 16,
     RT_ATTACHED,
     RT_DATA,

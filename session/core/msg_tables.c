@@ -122,6 +122,7 @@ static const struct rt_msg_field refuse[] = {
     STREAM(NEVER, rt_refuse_msg, s),
     INT(NEVER, rt_refuse_msg, at),
     INT(NEVER, rt_refuse_msg, got),
+    BOOL(NEVER, rt_refuse_msg, drop),
 };
 
 static const struct rt_msg_field end[] = {

@@ -11,8 +11,8 @@
  * which ping the peer has read: that it lives, or lived, since that one was sent. A PONG with another token answers
  * nothing and is ignored; it is no sign of life either. */
 
-/* More than a link sends before it is given up as silent; one more makes the oldest unknown. */
-#define RT_PINGS_WAITING_MAX 4
+/* As many as a link sends before it is given up as silent; one more makes the oldest unknown. */
+#define RT_PINGS_WAITING_MAX 2
 
 struct rt_pings {
     uint64_t token[RT_PINGS_WAITING_MAX]; /* oldest first */

@@ -341,6 +341,12 @@ static void on_link_refused(struct rt_tether *t, const struct rt_refuse_msg *msg
     t->may_rejoin =
         msg->c == RT_CLASS_REWOUND || msg->c == RT_CLASS_FORKED || (t->may_rejoin && msg->c == RT_CLASS_RETRY_LATER);
     t->superseded = t->superseded || msg->c == RT_CLASS_SUPERSEDED;
+#ifndef RT_MUTANT_TICKET_NOT_DROPPED
+    if (msg->drop) { /* another start was taken: the join token is all that this one has */
+        t->ticket_size = 0;
+        t->life = 0;
+    }
+#endif
     rt_tether_hangup(t, "refused", now + delay, now);
     t->state = RT_TETHER_REFUSED;
 }
@@ -380,6 +386,13 @@ static void on_welcome(struct rt_tether *t, const struct rt_welcome_msg *msg, ui
     t->outage_at = RT_NO_TIME;
     t->end_at = now;
     rt_tether_find_blockers(t);
+}
+
+/* The same place in the chain with a later expiry, so it counts at once and nothing answers it. */
+static void on_ticket(struct rt_tether *t, const struct rt_frame *frame, const uint8_t *ticket)
+{
+    memcpy(t->ticket, ticket, frame->length);
+    t->ticket_size = frame->length;
 }
 
 static void on_end_ok(struct rt_tether *t, const struct rt_end_ok_msg *msg, uint64_t now)
@@ -479,6 +492,8 @@ static void on_frame(struct rt_tether *t, const struct rt_frame *frame, const ui
     } else if (frame->type == RT_PING) {
         t->pong_due = true;
         t->pong_token = frame->offset;
+    } else if (frame->type == RT_TICKET) {
+        on_ticket(t, frame, payload);
     } else if (frame->type == RT_END_OK) {
         if (read_map(t, RT_MSG_END_OK, frame, payload, &msg, now))
             on_end_ok(t, &msg.end_ok, now);

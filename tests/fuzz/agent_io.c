@@ -63,6 +63,9 @@ static void io_send(void *ctx, rt_link_id id, const uint8_t *data, size_t size, 
         FUZZ_CHECK(frame.channel <= link->last_channel);
         if (frame.type == RT_WELCOME) {
             take_welcome(&world.peers[p], data + at + RT_FRAME_HEADER, frame.length);
+        } else if (frame.type == RT_TICKET) {
+            memcpy(world.peers[p].ticket, data + at + RT_FRAME_HEADER, frame.length);
+            world.peers[p].ticket_size = frame.length;
         }
         at += RT_FRAME_HEADER + (size_t)frame.length;
     }

@@ -283,7 +283,9 @@ static void link_event(struct shell *sh, struct fuzz_in *in)
     struct rt_welcome_msg welcome = {.v = 1, .host = rt_slice_text("h"), .tkt = rt_slice_text("t"), .life = 5};
     struct rt_refuse_msg refuse = {.c = fuzz_byte(in) % 21, .delay = fuzz_number(in), .epoch = fuzz_number(in)};
     struct rt_end_ok_msg end = {.how = fuzz_byte(in) % 5, .delay = fuzz_number(in)};
-    switch (fuzz_byte(in) % 6) {
+    uint8_t ticket[RT_FRAME_HEADER + 16] = {0};
+    refuse.drop = refuse.delay % 2 == 1;
+    switch (fuzz_byte(in) % 7) {
     case 3:
         if (sh->dialing || sh->up) {
             sh->dialing = sh->up = false;
@@ -295,6 +297,10 @@ static void link_event(struct shell *sh, struct fuzz_in *in)
         break;
     case 5:
         feed_map(sh, RT_END_OK, 0, RT_MSG_END_OK, &end);
+        break;
+    case 6:
+        rt_frame_put(ticket, &(struct rt_frame){.type = RT_TICKET, .length = 16});
+        feed(sh, ticket, sizeof ticket);
         break;
     default:
         if (sh->dialing) {

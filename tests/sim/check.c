@@ -99,7 +99,7 @@ void sim_check_take(int container, int agent, const struct rt_claim *claim)
     const struct rt_record *record = sim_store_record(container);
     const struct sim_served *served = &sim.served[container];
 
-    if (!record->exists || rt_id_equal(&record->inc, &claim->inc) || (!claim->join && claim->n_ancestors > 0))
+    if (!record->exists || rt_id_equal(&record->inc, &claim->inc) || (!claim->join && claim->taken))
         return;
     for (int i = 0; i < served->n; i++) {
         const struct sim_agent *owner = &sim.agents[served->by[i].agent];

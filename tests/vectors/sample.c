@@ -94,6 +94,7 @@ static const struct rt_refuse_msg refuse = {
     .s = 4,
     .at = 4096,
     .got = 4095,
+    .drop = true,
 };
 
 static const struct rt_end_msg end = {.code = 255, .sig = 15, .out = RT_COUNTER_MAX - 1, .err = 256};

@@ -283,5 +283,6 @@ struct rt_store_op ticket_op(struct rt_key key, uint8_t inc, uint64_t life, uint
     op.claim.life = life;
     op.claim.epoch = epoch;
     op.claim.ticket = id_of(t);
+    op.claim.taken = true;
     return op;
 }

@@ -113,6 +113,7 @@ static void generate_claim(struct rt_store_op *op, const struct rt_record *rule)
     if (!claim->join) {
         claim->ticket = random_below(3) == 0 ? rule->ticket : some_id();
         claim->n_ancestors = some_ids(claim->ancestors);
+        claim->taken = random_below(2);
     }
     claim->next = random_below(3) == 0 ? rule->ticket : some_id();
     some_host(claim->host, false);

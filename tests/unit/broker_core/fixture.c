@@ -342,6 +342,11 @@ bool fx_next(struct fx *fx, int link, struct rt_frame *frame, const uint8_t **pa
     return true;
 }
 
+bool fx_by_itself(const struct rt_frame *frame)
+{
+    return frame->type == RT_PING || frame->type == RT_TICKET;
+}
+
 const uint8_t *fx_want(struct fx *fx, int link, uint8_t type, struct rt_frame *frame)
 {
     const uint8_t *payload = NULL;
@@ -351,7 +356,7 @@ const uint8_t *fx_want(struct fx *fx, int link, uint8_t type, struct rt_frame *f
             fail_msg("link %d got no %s", link, rt_frame_name(type));
             return NULL;
         }
-    } while (frame->type == RT_PING && type != RT_PING);
+    } while (frame->type != type && fx_by_itself(frame));
     if (frame->type != type) {
         fail_msg("link %d got %s instead of %s", link, rt_frame_name(frame->type), rt_frame_name(type));
     }
@@ -364,7 +369,7 @@ void fx_none(struct fx *fx, int link)
     const uint8_t *payload;
 
     while (fx_next(fx, link, &frame, &payload)) {
-        if (frame.type != RT_PING) {
+        if (!fx_by_itself(&frame)) {
             fail_msg("link %d got a %s too many", link, rt_frame_name(frame.type));
         }
     }

@@ -111,7 +111,9 @@ void fx_settle(struct fx *fx);
 
 /* The next frame that the link got; false when there is none. */
 bool fx_next(struct fx *fx, int link, struct rt_frame *frame, const uint8_t **payload);
-/* The next frame must be of this type; PING is skipped. Returns its payload. */
+/* Whether an agent sends it by itself to a guest that is served: PING, TICKET. */
+bool fx_by_itself(const struct rt_frame *frame);
+/* The next frame must be of this type; PING and TICKET are skipped. Returns its payload. */
 const uint8_t *fx_want(struct fx *fx, int link, uint8_t type, struct rt_frame *frame);
 void fx_none(struct fx *fx, int link);
 void fx_want_refuse(struct fx *fx, int link, uint32_t channel, enum rt_class cls, struct rt_refuse_msg *refuse);
@@ -134,6 +136,8 @@ void fx_hello_on(struct fx *fx, struct fx_guest *guest);
 void fx_welcome(struct fx *fx, struct fx_guest *guest, struct rt_welcome_msg *welcome); /* takes the ticket */
 void fx_confirm(struct fx *fx, struct fx_guest *guest);
 void fx_serve(struct fx *fx, struct fx_guest *guest); /* all of it */
+/* Takes its renewed ticket, when that is what it got next. */
+bool fx_renewed(struct fx *fx, struct fx_guest *guest);
 int fx_client(struct fx *fx, const char *tenant);
 void fx_attach(struct fx *fx, int client, uint32_t channel, const char *cid, uint64_t wait, uint64_t klife,
                uint64_t kepoch);

@@ -83,6 +83,25 @@ void fx_confirm(struct fx *fx, struct fx_guest *guest)
     fx_send(fx, guest->link, &(struct rt_frame){.type = RT_CONFIRM}, NULL);
 }
 
+bool fx_renewed(struct fx *fx, struct fx_guest *guest)
+{
+    const struct fx_link *link = &fx->links[guest->link];
+    const uint8_t *payload = NULL;
+    struct rt_frame frame;
+
+    if (link->out_read == link->out_size) {
+        return false;
+    }
+    rt_frame_get(link->out + link->out_read, &frame);
+    if (frame.type != RT_TICKET) {
+        return false;
+    }
+    (void)fx_next(fx, guest->link, &frame, &payload);
+    memcpy(guest->token, payload, frame.length);
+    guest->token_size = frame.length;
+    return true;
+}
+
 void fx_serve(struct fx *fx, struct fx_guest *guest)
 {
     fx_hello(fx, guest);
@@ -90,6 +109,7 @@ void fx_serve(struct fx *fx, struct fx_guest *guest)
     fx_welcome(fx, guest, NULL);
     fx_confirm(fx, guest);
     fx_answer(fx);
+    (void)fx_renewed(fx, guest);
 }
 
 int fx_client(struct fx *fx, const char *tenant)

@@ -34,6 +34,7 @@ struct row {
     uint64_t granted;
     uint64_t next; /* the ticket of the welcome, 0: a fresh one */
     bool whole, same_vm, owner_dead, alpha, same_nonce;
+    bool untaken; /* nothing of the ticket's chain has been taken */
     /* What comes out. */
     bool draining;
     enum rt_class verdict;
@@ -132,6 +133,32 @@ static const struct row rows[] = {
      .verdict = RT_CLASS_SUPERSEDED},
     {"older life, ended", RT_SESSION_ENDED, LARGER, C, LIFE - 1, EPOCH + 1, .verdict = RT_CLASS_SUPERSEDED},
 
+    /* A ticket that was only welcomed is worth its join token, but for the number of its life. */
+    {"untaken, newer life", RT_SESSION_RUNNING, LARGER, 1, LIFE + 1, 1, .untaken = true, LATER},
+    {"untaken, newer life, with ancestors", RT_SESSION_RUNNING, LARGER, C + 9, LIFE + 1, 1, .untaken = true, LATER},
+    {"untaken, newer life, moving", RT_SESSION_MOVING, LARGER, 1, LIFE + 1, 1, .untaken = true, LATER},
+    {"untaken, owner dead", RT_SESSION_RUNNING, SMALLER, 1, LIFE + 7, 1, .untaken = true, .owner_dead = true, OK,
+     .out_life = LIFE + 7},
+    {"untaken, same VM", RT_SESSION_RUNNING, SMALLER, 1, LIFE + 7, 1, .untaken = true, .same_vm = true, OK,
+     .out_life = LIFE + 7},
+    {"untaken, older life, owner dead", RT_SESSION_RUNNING, SMALLER, 1, LIFE - 7, 1, .untaken = true,
+     .owner_dead = true, OK, NEXT},
+    {"untaken, just lost", RT_SESSION_LOST, LARGER, 1, LIFE + 1, 1, .untaken = true, .lost_ms = STORE_MS, LATER},
+    {"untaken, lost for a lease", RT_SESSION_LOST, LARGER, 1, LIFE + 1, 1, .untaken = true, OK, .out_life = LIFE + 1},
+    {"untaken, ended", RT_SESSION_ENDED, LARGER, 1, LIFE, 1, .untaken = true, OK, NEXT},
+    {"untaken, its granted life reached meanwhile", RT_SESSION_ENDED, LARGER, 1, LIFE, 1, .untaken = true,
+     .granted = LIFE, LATER},
+    {"untaken, none, not whole", RT_SESSION_NONE, X, 1, LIFE, 1, .untaken = true, LATER},
+    {"untaken, none, whole", RT_SESSION_NONE, X, 1, LIFE, 1, .untaken = true, .whole = true, OK, .out_life = LIFE},
+    {"untaken, created", RT_SESSION_CREATED, X, 1, LIFE, 1, .untaken = true, .record_life = UINT64_MAX, OK,
+     .out_life = LIFE},
+    {"untaken, created over a later ended life", RT_SESSION_CREATED, X, 1, LIFE - 1, 1, .untaken = true, OK, NEXT},
+    {"untaken, c itself", RT_SESSION_RUNNING, X, C, LIFE, EPOCH + 1, .untaken = true, OK, .out_life = LIFE},
+    {"untaken, an ancestor of c", RT_SESSION_RUNNING, X, C - 1, LIFE, EPOCH + 1, .untaken = true,
+     .verdict = RT_CLASS_REWOUND},
+    {"untaken, beside c", RT_SESSION_RUNNING, X, BRANCH + C - 1, LIFE, EPOCH + 1, .untaken = true,
+     .verdict = RT_CLASS_FORKED},
+
     /* Another incarnation's join token. */
     {"served: join", RT_SESSION_RUNNING, LARGER, 0, 0, 1, LATER},
     {"served: join, whole", RT_SESSION_RUNNING, LARGER, 0, 0, 1, .whole = true, LATER},
@@ -210,6 +237,7 @@ static void build(const struct row *row, struct rt_record *record, struct rt_cla
         record->lost_ms = row->lost_ms ? row->lost_ms : LOST_MS;
     }
     claim->join = row->t == 0;
+    claim->taken = row->t != 0 && !row->untaken;
     memset(claim->inc.b, (int)row->inc, RT_ID_SIZE);
     claim->life = row->life;
     claim->epoch = row->epoch;

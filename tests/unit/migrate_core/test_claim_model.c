@@ -11,9 +11,11 @@
 #include <cmocka.h>
 
 /* Random walks of the claim rules alone: up to two copies of a guest, three agents, one store. A hello is judged, its
- * welcome and its confirm may be lost, its take may come late, twice or not at all, the store may forget or go back.
- * In an honest walk no copy is ever made: there the guest must get through. */
-#define WALKS 24000
+ * welcome, its confirm and the renewal of its ticket may be lost, its take may come late, twice or not at all, the
+ * store may be silent, forget or go back. In an honest walk no copy is ever made: there the guest must get through. In
+ * a race two VMs were started with one token: the one that is taken serves, and keeps its place. */
+#define WALKS 60000
+enum kind { HONEST, RACE, COPIES, KINDS };
 #define STEPS 60
 #define AGENTS 3
 #define GUESTS 2
@@ -43,18 +45,20 @@ struct store {
 
 struct world {
     uint64_t seed, random;
-    bool honest;
+    enum kind kind;
     uint64_t now_ms, born_ms;
     struct store store, old; /* old: what a roll-back goes back to */
     struct guest guests[GUESTS], saved;
     struct {
         bool up;
         uint64_t down_ms;
+        struct rt_id had; /* the incarnation that it last had taken, while it runs */
     } agents[AGENTS];
     struct rt_claim late[LATE_MAX]; /* confirms still on their way */
     size_t n_late;
     uint32_t ids;
     uint32_t depth[IDS_MAX]; /* of each ticket, by its number: how many welcomes after the join */
+    bool taken[IDS_MAX];     /* whether some store has ever taken it */
 };
 
 enum seen {
@@ -71,6 +75,12 @@ enum seen {
     SEEN_DRAINING,
     SEEN_DEAD_OWNER,
     SEEN_CREATED_AGAIN,
+    SEEN_PROVISIONAL,
+    SEEN_RENEWED,
+    SEEN_RENEWAL_LOST,
+    SEEN_SECOND_START,
+    SEEN_UNTAKEN_REFUSED,
+    SEEN_UNTAKEN_SERVED,
     SEEN_VERDICT,
     SEEN_MAX = SEEN_VERDICT + RT_CLASSES,
 };
@@ -112,12 +122,28 @@ static struct rt_id ticket_id(struct world *w, uint32_t depth)
     return id;
 }
 
-static uint32_t depth_of(const struct world *w, const struct rt_id *id)
+static uint32_t number_of(const struct rt_id *id)
 {
     uint32_t number;
 
     memcpy(&number, id->b, sizeof number);
-    return w->depth[number];
+    return number;
+}
+
+static uint32_t depth_of(const struct world *w, const struct rt_id *id)
+{
+    return w->depth[number_of(id)];
+}
+
+/* Whether a store has ever taken the ticket presented, or one before it. */
+static bool was_taken(const struct world *w, const struct rt_claim *claim)
+{
+    bool taken = !claim->join && w->taken[number_of(&claim->ticket)];
+
+    for (size_t i = 0; i < claim->n_ancestors; i++) {
+        taken |= w->taken[number_of(&claim->ancestors[i])];
+    }
+    return taken;
 }
 
 static void agent_name(int agent, char name[RT_HOST_MAX + 1])
@@ -151,12 +177,12 @@ static bool serves(const struct world *w, const struct guest *guest)
 }
 
 /* One position in the chain has one successor. The root of it, a join, has no name but its incarnation: that may join
- * again once another has been served in between. */
+ * again once another has been served in between, by its join token or with a ticket that counts as that. */
 static void check_position(struct world *w, const struct rt_claim *claim, const struct rt_record *before)
 {
     struct store *store = &w->store;
 
-    if (claim->join) {
+    if (claim->join || (!claim->taken && before->exists && !rt_id_equal(&before->inc, &claim->inc))) {
         CHECK(w, !rt_id_equal(&before->inc, &claim->inc));
         CHECK(w, before->state != RT_SESSION_LOST || before->lost_ms + RT_LEASE_MS <= w->now_ms);
         return;
@@ -171,6 +197,22 @@ static void check_position(struct world *w, const struct rt_claim *claim, const 
     store->taken[store->n_taken++] = claim->ticket;
 }
 
+/* What was only welcomed takes nobody's place: not that of a start that is served, nor one that a young store may have
+ * lost. */
+static void check_right(struct world *w, const struct rt_claim *claim, const struct rt_record *before)
+{
+    bool same = before->exists && rt_id_equal(&before->inc, &claim->inc);
+    int owner = owner_of(before);
+
+    if (same || was_taken(w, claim) || w->kind == COPIES) {
+        return; /* of copies one may be known to an agent by what the other has had taken */
+    }
+    CHECK(w, before->exists || claim->store_whole);
+    if (before->state == RT_SESSION_RUNNING || before->state == RT_SESSION_MOVING) {
+        CHECK(w, owner < 0 || strcmp(claim->dead_host, before->host) == 0);
+    }
+}
+
 /* The store runs one take. Returns the verdict. */
 static enum rt_class take(struct world *w, const struct rt_claim *claim)
 {
@@ -180,10 +222,15 @@ static enum rt_class take(struct world *w, const struct rt_claim *claim)
 
     rt_claim_judge(record, claim, w->now_ms, &out);
     if (out.verdict != RT_CLASS_OK) {
+        seen[SEEN_UNTAKEN_REFUSED] += !claim->join && !was_taken(w, claim);
         return out.verdict;
     }
+    check_right(w, claim, &before);
+    seen[SEEN_UNTAKEN_SERVED] += !claim->join && !was_taken(w, claim);
+    w->taken[number_of(&claim->next)] = true;
     rt_claim_apply(record, claim, &out);
-    CHECK(w, out.life == claim->granted_life);
+    /* Else an earlier take of it, or of its copy, came first, late, and the agent has the guest come again. */
+    CHECK(w, out.life == claim->granted_life || w->kind != HONEST);
     if (same && rt_id_equal(&before.ticket, &claim->next)) {
         CHECK(w, same_record(&before, record));
         return RT_CLASS_OK;
@@ -219,8 +266,10 @@ static void fill_claim(struct world *w, const struct guest *guest, int agent, bo
     if (!claim->join) {
         claim->life = guest->ticket.life;
         claim->ticket = guest->ticket.id;
+        claim->taken = guest->ticket.taken || rt_id_equal(&w->agents[agent].had, &guest->inc);
         claim->n_ancestors = guest->ticket.n_ancestors;
         memcpy(claim->ancestors, guest->ticket.ancestors, sizeof claim->ancestors);
+        CHECK(w, !claim->taken || was_taken(w, claim) || w->kind == COPIES);
     }
     agent_name(agent, claim->host);
     if (owner >= 0 && !w->agents[owner].up && w->now_ms - w->agents[owner].down_ms >= HEARTBEAT_MS) {
@@ -252,7 +301,7 @@ static void told(struct guest *guest, const struct rt_claim_outcome *out)
 }
 
 /* The guest takes the welcome: from here on it is what it was told. */
-static void welcome(struct world *w, struct guest *guest, struct rt_claim *claim, uint64_t life)
+static void welcome(struct world *w, struct guest *guest, struct rt_claim *claim, uint64_t life, bool provisional)
 {
     struct rt_ticket join = {.join = true}, next;
     uint32_t depth = claim->join ? 0 : depth_of(w, &guest->ticket.id) + 1;
@@ -260,6 +309,11 @@ static void welcome(struct world *w, struct guest *guest, struct rt_claim *claim
     claim->next = ticket_id(w, depth);
     claim->granted_life = life;
     rt_ticket_child(claim->join ? &join : &guest->ticket, &claim->next, claim->epoch, &next);
+    if (provisional) {
+        next.unproven =
+            (uint8_t)(guest->ticket.unproven < RT_ANCESTORS_MAX ? guest->ticket.unproven + 1 : RT_ANCESTORS_MAX);
+    }
+    next.taken = claim->taken;
     next.life = life;
     next.inc = claim->inc;
     guest->ticket = next;
@@ -268,19 +322,58 @@ static void welcome(struct world *w, struct guest *guest, struct rt_claim *claim
     guest->refused = false;
 }
 
+/* The answer of the take reached the agent that the guest is linked to, or it did not. */
+static void taken(struct world *w, struct guest *guest, int agent, const struct rt_claim *claim, unsigned faults)
+{
+    for (size_t i = 0; i < GUESTS; i++) { /* the one that it served before is told to go */
+        w->guests[i].link = w->guests[i].link == agent ? -1 : w->guests[i].link;
+    }
+    guest->link = agent;
+    w->agents[agent].had = claim->inc;
+    if (rnd(w, 100) < faults) {
+        seen[SEEN_RENEWAL_LOST]++;
+    } else {
+        guest->ticket.taken = true;
+        guest->ticket.unproven = 0;
+        seen[SEEN_RENEWED]++;
+    }
+    if (rnd(w, 100) < faults && w->n_late < LATE_MAX) {
+        seen[SEEN_REPLY_LOST]++; /* the agent asks again some time */
+        w->late[w->n_late++] = *claim;
+    }
+}
+
+/* The store is silent: a ticket is welcomed all the same, and taken some time later, or never. */
+static void attempt_unasked(struct world *w, struct guest *guest, struct rt_claim *claim)
+{
+    if (claim->join) {
+        return;
+    }
+    seen[SEEN_PROVISIONAL]++;
+    welcome(w, guest, claim, claim->life, true);
+    if (rnd(w, 2) && w->n_late < LATE_MAX) {
+        w->late[w->n_late++] = *claim;
+    }
+}
+
 /* One connection attempt. faults: in percent, how often each message is lost. */
 static void attempt(struct world *w, struct guest *guest, int agent, unsigned faults)
 {
     bool anew = guest->refused && guest->attempts++ % 2 == 1;
     struct rt_claim claim;
     struct rt_claim_outcome out;
+    enum rt_class verdict;
 
     guest->link = -1;
     guest->epoch++;
     fill_claim(w, guest, agent, anew, &claim);
+    if (rnd(w, 100) < faults / 3) {
+        attempt_unasked(w, guest, &claim);
+        return;
+    }
     rt_claim_judge(&w->store.record, &claim, w->now_ms, &out);
     seen[SEEN_VERDICT + out.verdict]++;
-    if (w->honest) {
+    if (w->kind == HONEST) {
         check_honest(w, &claim, out.verdict);
     }
     if (out.verdict != RT_CLASS_OK) {
@@ -291,7 +384,7 @@ static void attempt(struct world *w, struct guest *guest, int agent, unsigned fa
         seen[SEEN_WELCOME_LOST]++;
         return;
     }
-    welcome(w, guest, &claim, out.life);
+    welcome(w, guest, &claim, out.life, false);
     if (rnd(w, 100) < faults) {
         if (rnd(w, 2) && w->n_late < LATE_MAX) {
             w->late[w->n_late++] = claim;
@@ -300,14 +393,11 @@ static void attempt(struct world *w, struct guest *guest, int agent, unsigned fa
         }
         return;
     }
-    if (take(w, &claim) != RT_CLASS_OK) {
-        CHECK(w, !w->honest || claim.join); /* nothing came between */
-        return;
-    }
-    guest->link = agent;
-    if (rnd(w, 100) < faults && w->n_late < LATE_MAX) {
-        seen[SEEN_REPLY_LOST]++; /* the agent asks again some time */
-        w->late[w->n_late++] = claim;
+    verdict = take(w, &claim);
+    if (verdict == RT_CLASS_OK) {
+        taken(w, guest, agent, &claim, faults);
+    } else {
+        CHECK(w, w->kind != HONEST || claim.join); /* nothing came between */
     }
 }
 
@@ -333,10 +423,12 @@ static void rewrite(struct world *w, const struct guest *guest)
     enum rt_class verdict;
 
     fill_claim(w, guest, guest->link, false, &claim);
+    CHECK(w, claim.taken); /* the agent that serves it has had it taken */
     claim.next = guest->ticket.id;
     claim.granted_life = guest->ticket.life;
     verdict = take(w, &claim);
-    if (w->honest) {
+    if (w->kind == HONEST) {
+        CHECK(w, verdict != RT_CLASS_RETRY_LATER);
         check_honest(w, &claim, verdict);
     }
     seen[SEEN_REWRITTEN] += verdict == RT_CLASS_OK;
@@ -416,12 +508,22 @@ static void copy_fault(struct world *w)
     }
 }
 
+/* The VM is started a second time while the first one may run. */
+static void second_start(struct world *w)
+{
+    if (!w->guests[1].alive) {
+        restart(w, &w->guests[1]);
+        seen[SEEN_SECOND_START]++;
+    }
+}
+
 static void agent_fault(struct world *w)
 {
     int agent = (int)rnd(w, AGENTS);
 
     w->agents[agent].up = !w->agents[agent].up;
     w->agents[agent].down_ms = w->now_ms;
+    memset(&w->agents[agent].had, 0, sizeof w->agents[agent].had);
     for (size_t i = 0; i < GUESTS; i++) {
         if (w->guests[i].link == agent) {
             w->guests[i].link = -1;
@@ -457,8 +559,10 @@ static void step(struct world *w)
         if (serves(w, guest)) {
             w->store.record.state = RT_SESSION_ENDED;
         }
-    } else if (!w->honest) {
+    } else if (w->kind == COPIES) {
         copy_fault(w);
+    } else if (w->kind == RACE) {
+        second_start(w);
     }
 }
 
@@ -467,7 +571,7 @@ static void start(struct world *w, uint64_t seed)
     memset(w, 0, sizeof *w);
     w->seed = seed;
     w->random = seed * 977;
-    w->honest = seed % 2 == 0;
+    w->kind = (enum kind)(seed % KINDS);
     w->now_ms = 1000000;
     for (int i = 0; i < AGENTS; i++) {
         w->agents[i].up = true;
@@ -478,7 +582,10 @@ static void start(struct world *w, uint64_t seed)
     w->guests[0].alive = true;
     w->guests[0].inc = random_id(w);
     w->saved = w->guests[0];
-    w->store.record.exists = seed % 4 < 3;
+    if (w->kind == RACE) {
+        second_start(w);
+    }
+    w->store.record.exists = rnd(w, 4) > 0;
     w->store.record.state = RT_SESSION_CREATED;
     w->old = w->store;
 }
@@ -511,7 +618,7 @@ static bool all_superseded(const struct world *w)
             return false;
         }
     }
-    return !w->honest;
+    return w->kind != HONEST;
 }
 
 static void walk(struct world *w)
@@ -528,7 +635,7 @@ static void walk(struct world *w)
     for (int i = 0; i < AGENTS; i++) {
         w->agents[i].up = true;
     }
-    for (int i = 0; i < QUIET_ROUNDS && !(w->honest && served); i++) {
+    for (int i = 0; i < QUIET_ROUNDS && !(w->kind == HONEST && served); i++) {
         served = quiet_round(w);
     }
     CHECK(w, served || all_superseded(w));

@@ -240,7 +240,8 @@ enum {
     AT_EXPIRES = 5,
     AT_TENANT = 13,
     AT_LIFE = 13 + 5 + 6 + 5 + 1,
-    AT_UNPROVEN = AT_LIFE + 8 + 8 + 32,
+    AT_TAKEN = AT_LIFE + 8 + 8 + 32,
+    AT_UNPROVEN,
     AT_COUNT
 };
 
@@ -259,6 +260,7 @@ static void test_decode_refuses(void **state)
         {AT_TENANT + 2, 0}, /* a NUL within a text */
         {AT_LIFE, 1},
         {AT_LIFE + 8, 1},
+        {AT_TAKEN, 2},
         {AT_UNPROVEN, RT_ANCESTORS_MAX + 1},
         {AT_COUNT, RT_ANCESTORS_MAX + 1},
         {AT_COUNT, 255},

@@ -260,7 +260,7 @@ static void test_largest_claim(void **state)
     op.claim.n_ancestors = RT_ANCESTORS_MAX;
     op.past = (struct rt_slice){past_text, RT_PAST_MAX};
     assert_int_equal(rt_store_encode(&op, "h", &args), 0);
-    assert_int_equal(args.redis.n, 22);
+    assert_int_equal(args.redis.n, 23);
     assert_int_equal(args.redis.size[21], RT_PAST_MAX);
     assert_int_equal(args.redis.size[12], RT_STORE_ID_HEX * RT_ANCESTORS_MAX);
     op.claim.n_ancestors++;

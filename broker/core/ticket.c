@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "broker/core/ticket.h"
+
+#include "broker/core/agent.h"
+#include "broker/core/guest.h"
+#include "broker/core/link.h"
+#include "broker/core/machine.h"
+#include "broker/core/session.h"
+#include "migrate/core/claim.h"
+#include "migrate/core/ticket.h"
+#include "session/core/frame.h"
+#include "session/core/slice.h"
+
+#include <string.h>
+
+/* All guests get a ticket under a new key within this time, not at once. */
+#define AG_REKEY_SPREAD_MS 5000
+#define AG_RENEW_RETRY_MS 1000
+
+/* Of the ticket that the claim's welcome gives. */
+static uint8_t unproven(const struct ag_claim *made)
+{
+    if (!made->provisional) {
+        return 0;
+    }
+    return made->unproven < RT_ANCESTORS_MAX ? made->unproven + 1 : RT_ANCESTORS_MAX;
+}
+
+/* Adds what all tickets say, and when this one is to be renewed: somewhat before half of its time, so that not all that
+ * were given in one moment are renewed in one. */
+static int seal(struct rt_agent *agent, struct ag_link *link, struct rt_ticket *ticket, uint8_t out[RT_TOKEN_MAX])
+{
+    const struct rt_sealer *sealer = &agent->config.sealer;
+    uint64_t ttl = agent->config.ticket_ttl_ms, jitter;
+
+    link->renew_at = 0;
+    if (link->bound) {
+        rt_slice_copy(rt_slice_text(link->who), ticket->bound_to, sizeof ticket->bound_to);
+    }
+    rt_slice_copy(rt_slice_text(agent->config.host), ticket->issuer, sizeof ticket->issuer);
+    if (ttl != 0) {
+        agent->config.io.random(agent->config.io.ctx, &jitter, sizeof jitter);
+        ticket->expires_ms = rt_ag_wall(agent) + ttl;
+        link->renew_at = agent->now + ttl / 2 - jitter % (ttl / 8 + 1);
+    }
+    link->expires_ms = ticket->expires_ms;
+    return sealer->seal(sealer->ctx, ticket, out, RT_TOKEN_MAX);
+}
+
+int rt_ag_ticket_child(struct rt_agent *agent, struct ag_link *link, uint8_t out[RT_TOKEN_MAX])
+{
+    const struct ag_claim *made = link->claim;
+    const struct rt_claim *claim = &made->claim;
+    struct rt_ticket parent, child;
+
+    memset(&parent, 0, sizeof parent);
+    parent.join = claim->join;
+    parent.key = claim->key;
+    parent.inc = claim->inc;
+    parent.id = claim->ticket;
+    parent.taken = claim->taken;
+    parent.unproven = made->unproven;
+    parent.n_ancestors = claim->n_ancestors;
+    memcpy(parent.ancestors, claim->ancestors, sizeof parent.ancestors);
+    rt_ticket_child(&parent, &claim->next, claim->epoch, &child);
+    child.unproven = unproven(made);
+    child.join = false;
+    child.inc = claim->inc;
+    child.life = made->life;
+    return seal(agent, link, &child, out);
+}
+
+bool rt_ag_ticket_ages(const struct rt_agent *agent, const struct ag_link *link)
+{
+    if (link->renew_at != 0 && agent->now >= link->renew_at) {
+        return true;
+    }
+    /* By the wall clock too: it may have been set forward. */
+    return link->expires_ms != 0 && rt_ag_wall(agent) + agent->config.ticket_ttl_ms / 2 >= link->expires_ms;
+}
+
+void rt_agent_rekeyed(struct rt_agent *agent, uint64_t now)
+{
+    struct ag_session *session, *next;
+
+    agent->now = now > agent->now ? now : agent->now;
+    HASH_ITER(hh, agent->sessions, session, next)
+    {
+        struct ag_link *link = session->guest;
+        if (link != NULL) {
+            link->renew_at = agent->now + 1 + session->hh.hashv % AG_REKEY_SPREAD_MS;
+            rt_ag_link_arm(agent, link);
+        }
+    }
+}
+
+void rt_ag_ticket_renew(struct rt_agent *agent, struct ag_link *link)
+{
+    const struct rt_record *rule = link->session->rule;
+    struct rt_frame frame = {.type = RT_TICKET};
+    uint64_t expires_ms = link->expires_ms;
+    struct rt_ticket ticket;
+    uint8_t token[RT_TOKEN_MAX];
+    int size;
+
+    memset(&ticket, 0, sizeof ticket);
+    ticket.key = link->session->key;
+    ticket.life = rule->life;
+    ticket.epoch = rule->epoch;
+    ticket.inc = rule->inc;
+    ticket.id = rule->ticket;
+    ticket.n_ancestors = rule->n_ancestors;
+    memcpy(ticket.ancestors, rule->ancestors, sizeof ticket.ancestors);
+    ticket.taken = link->session->taken;
+    ticket.unproven = link->claim == NULL ? 0 : unproven(link->claim);
+    size = seal(agent, link, &ticket, token);
+    if (size < 0) { /* the guest has one that is good for half of its time yet */
+        link->expires_ms = expires_ms;
+        link->renew_at = agent->now + AG_RENEW_RETRY_MS;
+        return;
+    }
+#ifdef RT_MUTANT_TICKET_NOT_RENEWED
+    return;
+#endif
+    frame.length = (uint32_t)size;
+    rt_ag_send_frame(agent, link, &frame, token);
+}
