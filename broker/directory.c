@@ -96,10 +96,25 @@ static int read_password(struct rt_shell *shell, char out[PASSWORD_MAX])
     return good ? 0 : RT_ECONFIG;
 }
 
+/* What all that share a kernel and its file names agree on. 0, or RT_EIO where there is none. */
+static int read_machine(char out[RT_MACHINE_MAX + 2])
+{
+    FILE *file = fopen("/proc/sys/kernel/random/boot_id", "re");
+    bool good = file != NULL && fgets(out, RT_MACHINE_MAX + 2, file) != NULL;
+
+    if (good) {
+        out[strcspn(out, "\n")] = '\0';
+    }
+    if (file != NULL) {
+        (void)fclose(file);
+    }
+    return good && out[0] != '\0' ? 0 : RT_EIO;
+}
+
 static int connect_store(struct rt_shell *shell, const char *const *endpoints, size_t n)
 {
     struct rt_store_config config = {.n_endpoints = n};
-    char password[PASSWORD_MAX] = "";
+    char password[PASSWORD_MAX] = "", machine[RT_MACHINE_MAX + 2] = "";
     int rc;
 
     for (size_t i = 0; i < n; i++) {
@@ -119,6 +134,7 @@ static int connect_store(struct rt_shell *shell, const char *const *endpoints, s
         config.addr[i] = shell->addr.item[i];
     }
     config.version = RETETHER_VERSION;
+    config.machine = read_machine(machine) == 0 ? machine : NULL;
     config.instance = shell->instance;
     config.tails_host = shell->settings.store_tails_host;
     config.tails_all = shell->settings.store_tails;

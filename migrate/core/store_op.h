@@ -88,11 +88,14 @@ struct rt_store_record {
     size_t report_size;
 };
 
+#define RT_MACHINE_MAX 36
+
 struct rt_store_host {
     char host[RT_HOST_MAX + 1];
     char addr[RT_ADDRS_MAX][RT_ADDR_MAX + 1];
     size_t n_addr;
     char version[32];
+    char machine[RT_MACHINE_MAX + 1]; /* whose unix sockets and loopback it means; "-": not known */
     uint64_t seq;
     uint64_t age_ms; /* since its last heartbeat, by the store's clock: for people */
     uint64_t sessions;

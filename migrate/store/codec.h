@@ -57,7 +57,10 @@ RT_MUST_CHECK int rt_store_parse_tails(const redisReply *reply, struct rt_store_
 /* A host's row as the registry has it; its age by now_ms, 0 when that is not known. */
 RT_MUST_CHECK int rt_store_parse_row(const char *host, size_t host_size, const char *text, size_t size, uint64_t now_ms,
                                      struct rt_store_host *row);
-/* The part of a row that the agent writes: sessions, version, addresses. Returns its size. */
+/* Takes the addresses out of a row that mean nothing on this machine, as they are another's unix sockets or loopback.
+ */
+void rt_store_reachable(const char *machine, struct rt_store_host *row);
+/* The part of a row that the agent writes: sessions, version, machine, addresses. Returns its size. */
 size_t rt_store_format_row(const struct rt_store_host *host, char out[RT_STORE_ROW_MAX]);
 /* A message on RT_STORE_HOSTS_CHANNEL: the host's name, then its row. */
 RT_MUST_CHECK int rt_store_parse_host(const char *text, size_t size, struct rt_store_news *news);

@@ -349,12 +349,40 @@ int rt_store_parse_tails(const redisReply *reply, struct rt_store_reply *out)
 
 size_t rt_store_format_row(const struct rt_store_host *host, char out[RT_STORE_ROW_MAX])
 {
-    size_t size = (size_t)snprintf(out, RT_STORE_ROW_MAX, "%" PRIu64 "\n%s\n", host->sessions, host->version);
+    size_t size =
+        (size_t)snprintf(out, RT_STORE_ROW_MAX, "%" PRIu64 "\n%s\n%s\n", host->sessions, host->version, host->machine);
 
     for (size_t i = 0; i < host->n_addr; i++) {
         size += (size_t)snprintf(out + size, RT_STORE_ROW_MAX - size, "%s\n", host->addr[i]);
     }
     return size;
+}
+
+static bool is_local(const char *addr)
+{
+    static const char *const local[] = {"unix:", "tcp:127.", "tcp:[::1]:"};
+
+    for (size_t i = 0; i < sizeof local / sizeof local[0]; i++) {
+        if (strncmp(addr, local[i], strlen(local[i])) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void rt_store_reachable(const char *machine, struct rt_store_host *row)
+{
+    size_t n = 0;
+
+    if (strcmp(row->machine, machine) == 0 && strcmp(machine, "-") != 0) {
+        return;
+    }
+    for (size_t i = 0; i < row->n_addr; i++) {
+        if (!is_local(row->addr[i])) {
+            memmove(row->addr[n++], row->addr[i], sizeof row->addr[i]);
+        }
+    }
+    row->n_addr = n;
 }
 
 int rt_store_parse_row(const char *host, size_t host_size, const char *row_text, size_t size, uint64_t now_ms,
@@ -371,7 +399,8 @@ int rt_store_parse_row(const char *host, size_t host_size, const char *row_text,
         !next_line(&row_text, end, &line, &length) || parse_number(line, length, &row->seq) ||
         !next_line(&row_text, end, &line, &length) || parse_number(line, length, &at_ms) ||
         !next_line(&row_text, end, &line, &length) || parse_number(line, length, &row->sessions) ||
-        !next_line(&row_text, end, &line, &length) || copy_text(line, length, row->version, sizeof row->version)) {
+        !next_line(&row_text, end, &line, &length) || copy_text(line, length, row->version, sizeof row->version) ||
+        !next_line(&row_text, end, &line, &length) || copy_text(line, length, row->machine, sizeof row->machine)) {
         return RT_EPROTO;
     }
     while (next_line(&row_text, end, &line, &length)) {

@@ -120,6 +120,7 @@ static int parse_hosts(struct rt_store_run *run, const redisReply *reply, struct
 
         if (name->type == REDIS_REPLY_STRING && text->type == REDIS_REPLY_STRING &&
             rt_store_parse_row(name->str, name->len, text->str, text->len, now_ms, &out->hosts[out->n_hosts]) == 0) {
+            rt_store_reachable(run->store->self.machine, &out->hosts[out->n_hosts]);
             out->n_hosts++;
         }
     }
@@ -130,6 +131,8 @@ static int parse_hosts(struct rt_store_run *run, const redisReply *reply, struct
 /* HGET: the row, or nil. */
 static int parse_host_row(struct rt_store_run *run, const redisReply *reply, struct rt_store_reply *out)
 {
+    int rc;
+
     if (reply->type == REDIS_REPLY_NIL) {
         return 0;
     }
@@ -141,7 +144,11 @@ static int parse_host_row(struct rt_store_run *run, const redisReply *reply, str
         return RT_ENOMEM;
     }
     out->n_hosts = 1;
-    return rt_store_parse_row(run->host, strlen(run->host), reply->str, reply->len, 0, &out->hosts[0]);
+    rc = rt_store_parse_row(run->host, strlen(run->host), reply->str, reply->len, 0, &out->hosts[0]);
+    if (rc == 0) {
+        rt_store_reachable(run->store->self.machine, &out->hosts[0]);
+    }
+    return rc;
 }
 
 static bool is_end(enum rt_store_op_kind kind)
@@ -389,6 +396,7 @@ static void pushed_cb(void *ctx, const redisReply *reply)
     }
     if (host) {
         rt_store_names_add(store, news.host);
+        rt_store_reachable(store->self.machine, &news.row);
     }
     store->config.on_news(store->config.ctx, &news);
 }
@@ -433,11 +441,12 @@ static int copy_config(struct rt_store *store, const struct rt_store_config *con
         }
     }
     if (!rt_store_word(config->host, RT_HOST_MAX) || !rt_store_word(config->version, sizeof store->self.version - 1) ||
-        config->n_addr > RT_ADDRS_MAX) {
+        (config->machine && !rt_store_word(config->machine, RT_MACHINE_MAX)) || config->n_addr > RT_ADDRS_MAX) {
         return RT_ECONFIG;
     }
     snprintf(store->self.host, sizeof store->self.host, "%s", config->host);
     snprintf(store->self.version, sizeof store->self.version, "%s", config->version);
+    snprintf(store->self.machine, sizeof store->self.machine, "%s", config->machine ? config->machine : "-");
     for (size_t i = 0; i < config->n_addr; i++) {
         if (!rt_store_word(config->addr[i], RT_ADDR_MAX)) {
             return RT_ECONFIG;

@@ -97,9 +97,11 @@ static int find_agent(const struct rt_client *client, struct rt_slice host, cons
     }
     if (found != RT_NO_SLOT)
         return found;
+    /* An address counts with its host only: two may name the same path, each on a machine of its own. */
     for (int i = 0; i < RT_CLIENT_AGENTS_MAX; i++)
         for (size_t k = 0; k < n_addr; k++)
-            if (addr[k].size > 0 && link_has_addr(&client->links[i], addr[k]))
+            if (addr[k].size > 0 && link_has_addr(&client->links[i], addr[k]) &&
+                (host.size == 0 || client->links[i].host[0] == '\0'))
                 return i;
     return RT_NO_SLOT;
 }

@@ -42,6 +42,11 @@ void rt_clink_welcome(struct rt_client *client, int slot, const uint8_t *payload
         rt_clink_down(client, slot, error == RT_ENOMEM ? "out of memory" : "bad welcome");
         return;
     }
+    /* Learnt as another's: who answers there is not the one that is looked for. */
+    if (!link->configured && link->host[0] != '\0' && !rt_slice_equal(rt_slice_text(link->host), msg.host)) {
+        rt_clink_down(client, slot, "an agent of another host answers there");
+        return;
+    }
     (void)rt_text_copy(msg.host, link->host, sizeof link->host);
     link->refs++; /* what is learnt must not push out the teacher */
     learn_all(client, &msg);

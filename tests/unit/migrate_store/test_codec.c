@@ -183,7 +183,8 @@ static void test_chain_twice(void **state)
 static void test_rows(void **state)
 {
     static const char id[] = "00112233445566778899aabbccddeeff";
-    struct rt_store_host host = {.host = "h", .version = "1.2", .sessions = 3, .n_addr = 1, .addr = {"tcp:a:1"}};
+    struct rt_store_host host = {
+        .host = "h", .version = "1.2", .machine = "m", .sessions = 3, .n_addr = 1, .addr = {"tcp:a:1"}};
     char payload[RT_STORE_ROW_MAX], text[RT_STORE_ROW_MAX + 100];
     struct rt_store_host row;
 
@@ -207,6 +208,7 @@ static void test_rows(void **state)
     assert_int_equal(rt_store_parse_row("h", 1, text, strlen(text), 1500, &row), RT_EPROTO);
     /* The largest row that an agent writes is one that others read. */
     memset(host.version, 'v', sizeof host.version - 1);
+    memset(host.machine, 'm', sizeof host.machine - 1);
     host.sessions = RT_COUNTER_MAX - 1;
     for (host.n_addr = 0; host.n_addr < RT_ADDRS_MAX; host.n_addr++) {
         memset(host.addr[host.n_addr], 'a', RT_ADDR_MAX);
@@ -215,6 +217,25 @@ static void test_rows(void **state)
     snprintf(text, sizeof text, "%s\n9007199254740991\n9007199254740991\n%s", id, payload);
     assert_int_equal(rt_store_parse_row("h", 1, text, strlen(text), 1500, &row), 0);
     assert_int_equal(row.n_addr, RT_ADDRS_MAX);
+}
+
+/* The path of a socket is good on its own machine only. */
+static void test_reachable(void **state)
+{
+    static const struct rt_store_host from = {
+        .host = "h", .machine = "m", .n_addr = 4, .addr = {"unix:/a", "tcp:b:1", "tcp:127.0.0.1:2", "tcp:[::1]:3"}};
+    struct rt_store_host row = from;
+
+    (void)state;
+    rt_store_reachable("m", &row);
+    assert_int_equal(row.n_addr, 4);
+    rt_store_reachable("n", &row);
+    assert_int_equal(row.n_addr, 1);
+    assert_string_equal(row.addr[0], "tcp:b:1");
+    row = from;
+    (void)strcpy(row.machine, "-");
+    rt_store_reachable("-", &row);
+    assert_int_equal(row.n_addr, 1);
 }
 
 static int claimed(const char *text, struct rt_store_news *news)
@@ -273,8 +294,13 @@ static void test_largest_claim(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_outcomes),      cmocka_unit_test(test_past), cmocka_unit_test(test_records),
-        cmocka_unit_test(test_chain_twice),   cmocka_unit_test(test_rows), cmocka_unit_test(test_messages_and_members),
+        cmocka_unit_test(test_outcomes),
+        cmocka_unit_test(test_past),
+        cmocka_unit_test(test_records),
+        cmocka_unit_test(test_chain_twice),
+        cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_reachable),
+        cmocka_unit_test(test_messages_and_members),
         cmocka_unit_test(test_largest_claim),
     };
 

@@ -197,6 +197,44 @@ static void test_agents_are_learnt(void **state)
     fx_close(&fx);
 }
 
+/* The path of a socket of another host: whoever answers there is not taken for that host. */
+static void test_an_address_counts_with_its_host(void **state)
+{
+    (void)state;
+    static struct rt_welcome_msg msg = {.v = 1, .n_agents = 2};
+    fx_open(&fx, 1);
+    struct rt_attach_msg attach;
+    (void)fx_attach(&fx);
+    fx.slot[0].dialing = false;
+    fx.slot[0].up = true;
+    rt_client_connected(fx.client, 0, fx.now);
+    (void)fx_take(&fx, 0);
+    msg.host = msg.agents[0].host = rt_slice_text("h0");
+    msg.agents[1].host = rt_slice_text("h1");
+    for (unsigned i = 0; i < 2; i++) {
+        msg.agents[i].n_addr = 1;
+        msg.agents[i].addr[0] = rt_slice_text("unix:/a0");
+    }
+    fx_send_map(&fx, 0, (struct rt_frame){.type = RT_WELCOME}, RT_MSG_WELCOME, &msg);
+    uint32_t channel = fx_take_attach(&fx, 0, &attach);
+    fx_refuse(&fx, 0, channel,
+              &(struct rt_refuse_msg){.c = RT_CLASS_MOVED,
+                                      .host = msg.agents[1].host,
+                                      .n_addr = 1,
+                                      .life = 9,
+                                      .epoch = 9,
+                                      .addr = {rt_slice_text("unix:/a0")}});
+    assert_int_equal(fx.slot[1].dials, 1);
+    fx.slot[1].dialing = false;
+    fx.slot[1].up = true;
+    rt_client_connected(fx.client, 1, fx.now);
+    (void)fx_take(&fx, 1);
+    fx_send_map(&fx, 1, (struct rt_frame){.type = RT_WELCOME}, RT_MSG_WELCOME, &msg);
+    assert_int_equal(fx.slot[1].hangups, 1);
+    assert_string_equal(fx.slot[1].reason, "an agent of another host answers there");
+    fx_close(&fx);
+}
+
 static void test_table_of_agents_is_bounded(void **state)
 {
     (void)state;
@@ -441,6 +479,7 @@ int main(void)
         cmocka_unit_test(test_pings),
         cmocka_unit_test(test_pongs_that_answer_nothing),
         cmocka_unit_test(test_agents_are_learnt),
+        cmocka_unit_test(test_an_address_counts_with_its_host),
         cmocka_unit_test(test_table_of_agents_is_bounded),
         cmocka_unit_test(test_refused_links),
         cmocka_unit_test(test_frames_that_end_the_link),
