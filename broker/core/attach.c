@@ -85,10 +85,21 @@ static void refuse_ended(struct rt_agent *agent, struct ag_held *held)
     held_refuse(agent, held, &ended);
 }
 
+/* Served where clients of this agent cannot go is for people to mend. */
+static const char *why_nobody(const struct rt_agent *agent, const struct ag_held *held)
+{
+    const struct ag_host *host = held->session == NULL ? NULL : rt_ag_host(agent, held->session->host);
+
+    if (host != NULL && host->row.seq > 0 && host->row.n_addr == 0) {
+        return "the agent that serves the container tells no address for clients of other machines (host.advertise)";
+    }
+    return "the container has no agent now";
+}
+
 /* Nobody came in time. The client asks again, elsewhere if it knows an elsewhere. */
 static void give_up(struct rt_agent *agent, struct ag_held *held)
 {
-    struct rt_refuse_msg later = {.c = RT_CLASS_RETRY_LATER, .m = rt_slice_text("the container has no agent now")};
+    struct rt_refuse_msg later = {.c = RT_CLASS_RETRY_LATER, .m = rt_slice_text(why_nobody(agent, held))};
 
     if (held->ended) {
         refuse_ended(agent, held);
