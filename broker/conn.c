@@ -264,19 +264,38 @@ static struct rt_conn *adopt(struct rt_shell *shell, struct rt_shell_listener *a
     return conn;
 }
 
+/* For its part of the places: a vSocket's CID, a user at this listener, a TCP address. */
+static void identify(const struct rt_shell *shell, const struct rt_shell_listener *at,
+                     const struct rt_listener_peer *who, struct rt_peer *peer)
+{
+    const char *port = strrchr(who->text, ':');
+
+    if (who->kind == RT_ENDPOINT_VSOCK) {
+        (void)snprintf(peer->identity, sizeof peer->identity, "vsock:%lu", (unsigned long)who->cid);
+    } else if (who->kind == RT_ENDPOINT_UNIX) {
+        (void)snprintf(peer->identity, sizeof peer->identity, "unix:%ld uid %lu", (long)(at - shell->listeners),
+                       (unsigned long)who->uid);
+    } else {
+        (void)snprintf(peer->identity, sizeof peer->identity, "%.*s",
+                       port == NULL ? RT_IDENTITY_MAX : (int)(port - who->text), who->text);
+    }
+    peer->lone = who->kind == RT_ENDPOINT_VSOCK || (who->kind == RT_ENDPOINT_TCP && !who->loopback);
+}
+
 static void accept_cb(struct rt_listener *listener, int fd, const struct rt_listener_peer *who)
 {
     struct rt_shell *shell = listener->data;
     struct rt_shell_listener *at = (struct rt_shell_listener *)(void *)listener;
     struct rt_peer peer = {.role = at->role};
 
+    identify(shell, at, who, &peer);
     if (at->role == RT_PEER_CLIENT) {
         (void)snprintf(peer.tenant, sizeof peer.tenant, "local");
     }
     (void)snprintf(peer.name, sizeof peer.name, "%s %s", at->role == RT_PEER_GUEST ? "guest" : "client", who->text);
     if (adopt(shell, at, fd, &peer) == NULL) {
         rt_log_note(&shell->log, RT_LOG_WARN, RT_LOG_LISTENER, "listener", rt_shell_now(shell),
-                    "%s: not taken, too many connections or handshakes", peer.name);
+                    "%s: turned away, there are too many connections", peer.name);
         (void)close(fd);
         rt_listener_release(listener);
     }
@@ -307,7 +326,8 @@ static int listen_on(struct rt_shell *shell, const char *text, enum rt_peer_role
     char why[RT_SETTING_WHY_MAX];
     int rc = rt_endpoint_parse(&config.endpoint, text, why, sizeof why);
 
-    config.max_open = (unsigned)(role == RT_PEER_GUEST ? shell->settings.max_guests : shell->settings.max_clients);
+    config.max_open = 2 * RT_AGENT_LINKS_MAX; /* the machine has the limits; here those that are closing count too */
+    config.max_fd = shell->max_fd;
     if (rc == 0) {
         make_dir(&config.endpoint);
         at->listener.data = shell;

@@ -2,7 +2,10 @@
  * Copyright The retether authors */
 #include "broker/settings.h"
 
+#include "broker/core/agent.h"
+
 #include <getopt.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -62,6 +65,12 @@ static int compute(struct rt_settings *settings, char why[RT_SETTING_WHY_MAX])
     }
     if (settings->guests.n == 0 && settings->clients.n == 0) {
         (void)snprintf(why, RT_SETTING_WHY_MAX, "neither listen.guests nor listen.clients has an endpoint");
+        return RT_ECONFIG;
+    }
+    if (settings->max_guests + settings->max_clients > RT_AGENT_LINKS_MAX) {
+        (void)snprintf(why, RT_SETTING_WHY_MAX,
+                       "listen.max_guests and listen.max_clients together are %" PRIu64 ", at most %d are possible",
+                       settings->max_guests + settings->max_clients, RT_AGENT_LINKS_MAX);
         return RT_ECONFIG;
     }
     return 0;

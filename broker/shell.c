@@ -5,10 +5,12 @@
 #include "migrate/seal/crypto.h"
 #include "migrate/seal/seal.h"
 
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -88,6 +90,49 @@ static void look_after(struct rt_shell *shell, struct rt_shell_listener *at, uin
     at->gone_told = rc < 0;
 }
 
+/* Nobody can be accepted, or not without what the store and the state directory need. */
+static void tell_shortage(struct rt_shell *shell, struct rt_shell_listener *at, uint64_t now)
+{
+    const struct rt_listener *listener = &at->listener;
+    uint64_t times = listener->pauses + listener->short_of_fds;
+
+    if (times != at->short_told) {
+        rt_log_note(
+            &shell->log, RT_LOG_ERROR, RT_LOG_LISTENER, "listener", now,
+            "%s connections cannot be taken, %llu times: %s; raise the limit of open files (LimitNOFILE=, ulimit "
+            "-Hn) or lower listen.max_guests and listen.max_clients",
+            at->role == RT_PEER_GUEST ? "guests'" : "clients'", (unsigned long long)(times - at->short_told),
+            listener->pauses > 0 ? strerror(listener->pause_error) : "too few descriptors are left");
+        at->short_told = times;
+    }
+}
+
+/* What is counted, unless all is as it was told. */
+static void tell_stats(struct rt_shell *shell, const struct rt_agent_stats *stats, uint64_t now)
+{
+    uint64_t short_of_fds = 0;
+
+    shell->stats_at = now;
+    if (memcmp(stats, &shell->stats_told, sizeof *stats) == 0) {
+        return;
+    }
+    shell->stats_told = *stats;
+    for (size_t i = 0; i < shell->n_listeners; i++) {
+        short_of_fds += shell->listeners[i].short_told;
+    }
+#define N(value) (unsigned long long)(value)
+    rt_log_note(
+        &shell->log, RT_LOG_INFO, RT_LOG_AGENT, "stats", now,
+        "guests %llu clients %llu handshakes %llu sessions %llu served %llu provisional %llu channels %llu held "
+        "%llu claims %llu moves %llu forks %llu refused %llu forbidden %llu evicted-guests %llu evicted-clients "
+        "%llu turned-away-guests %llu turned-away-clients %llu short-of-descriptors %llu",
+        N(stats->guests), N(stats->clients), N(stats->handshakes), N(stats->sessions), N(stats->served),
+        N(stats->provisional), N(stats->channels), N(stats->held), N(stats->claims), N(stats->moves), N(stats->forks),
+        N(stats->refused), N(stats->forbidden), N(stats->evicted[RT_PEER_GUEST]), N(stats->evicted[RT_PEER_CLIENT]),
+        N(stats->turned_away[RT_PEER_GUEST]), N(stats->turned_away[RT_PEER_CLIENT]), N(short_of_fds));
+#undef N
+}
+
 static void beat_cb(uv_timer_t *timer)
 {
     struct rt_shell *shell = timer->data;
@@ -100,16 +145,13 @@ static void beat_cb(uv_timer_t *timer)
     }
     for (size_t i = 0; i < shell->n_listeners; i++) {
         struct rt_shell_listener *at = &shell->listeners[i];
-        if (at->listener.refused != at->refused_told) {
-            rt_log_note(&shell->log, RT_LOG_WARN, RT_LOG_LISTENER, "listener", now,
-                        "%s listener is full: %llu connections closed at once",
-                        at->role == RT_PEER_GUEST ? "a guests'" : "a clients'",
-                        (unsigned long long)(at->listener.refused - at->refused_told));
-            at->refused_told = at->listener.refused;
-        }
+        tell_shortage(shell, at, now);
         if (shell->phase == RT_SHELL_RUNNING) {
             look_after(shell, at, now);
         }
+    }
+    if (now >= shell->stats_at + RT_SHELL_STATS_MS) {
+        tell_stats(shell, &stats, now);
     }
     rt_log_flush(&shell->log, now);
 }
@@ -138,6 +180,8 @@ static int make_agent(struct rt_shell *shell)
     for (size_t i = 0; i < shell->addr.n; i++) {
         (void)snprintf(config.addr[i], sizeof config.addr[i], "%.*s", RT_ADDR_MAX, shell->addr.item[i]);
     }
+    config.links_max[RT_PEER_GUEST] = (uint32_t)shell->settings.max_guests;
+    config.links_max[RT_PEER_CLIENT] = (uint32_t)shell->settings.max_clients;
     config.sealer = rt_keyring_sealer(&shell->ring);
     config.io = (struct rt_agent_io){.ctx = shell,
                                      .send = rt_shell_send,
@@ -151,6 +195,26 @@ static int make_agent(struct rt_shell *shell)
     random_cb(shell, &config.seed, sizeof config.seed);
     shell->agent = rt_agent_new(&config, rt_shell_now(shell));
     return shell->agent == NULL ? RT_ENOMEM : 0;
+}
+
+/* A connection is a descriptor. Some are left to the store and the state directory, whoever connects. */
+static void look_at_descriptors(struct rt_shell *shell)
+{
+    uint64_t wanted = shell->settings.max_guests + shell->settings.max_clients + RT_SHELL_FDS_RESERVED;
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY || limit.rlim_cur > INT_MAX) {
+        return;
+    }
+    shell->max_fd = limit.rlim_cur > 2 * RT_SHELL_FDS_RESERVED ? (int)limit.rlim_cur - RT_SHELL_FDS_RESERVED
+                                                               : (int)(limit.rlim_cur / 2);
+    if (limit.rlim_cur < wanted) {
+        rt_log_note(
+            &shell->log, RT_LOG_WARN, RT_LOG_AGENT, "descriptors", rt_shell_now(shell),
+            "%llu open files are allowed, and listen.max_guests and listen.max_clients want %llu: raise the limit "
+            "(LimitNOFILE=, ulimit -Hn) or lower these",
+            (unsigned long long)limit.rlim_cur, (unsigned long long)wanted);
+    }
 }
 
 static void init_handles(struct rt_shell *shell)
@@ -188,6 +252,7 @@ void rt_shell_start(struct rt_shell *shell, const struct rt_settings *settings)
     rt_log_note(&shell->log, RT_LOG_INFO, RT_LOG_AGENT, "starting", rt_shell_now(shell),
                 "retetherd " RETETHER_VERSION " as host %s, pid %ld, state in %s", settings->host_name, (long)getpid(),
                 settings->state_dir);
+    look_at_descriptors(shell);
     if ((rc = rt_shell_open_state(shell)) != 0 || (rc = rt_shell_listen(shell)) != 0 || (rc = make_agent(shell)) != 0 ||
         (rc = rt_shell_open_ends(shell)) != 0 || (rc = rt_shell_open_store(shell)) != 0) {
         rt_log_note(&shell->log, RT_LOG_ERROR, RT_LOG_AGENT, "not-started", rt_shell_now(shell), "%s", rt_strerror(rc));

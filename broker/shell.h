@@ -28,6 +28,11 @@
 /* Batches kept for the next call; one more goes back to malloc. */
 #define RT_SHELL_BATCHES_FREE_MAX 32
 #define RT_SHELL_LISTENERS_MAX (2 * RT_SETTING_ITEMS_MAX)
+/* Descriptors that no connection takes: the loop, listeners, the store and its replies, files of the state directory.
+ */
+#define RT_SHELL_FDS_RESERVED 64
+/* What the agent counts is logged this often, where it has changed. */
+#define RT_SHELL_STATS_MS 60000
 /* Pages of listings under way, some 130 KB each; one more is answered with RETRY_LATER. */
 #define RT_SHELL_FINDS_MAX 64
 /* Stopping: records, ends on their way to the disk and last words have this long; then links and store are closed; then
@@ -61,7 +66,7 @@ struct rt_conn {
 struct rt_shell_listener {
     struct rt_listener listener;
     enum rt_peer_role role;
-    uint64_t refused_told;
+    uint64_t short_told;
     bool gone_told; /* that its socket file is gone, and cannot be made anew */
 };
 
@@ -91,6 +96,7 @@ struct rt_shell {
     struct rt_buf_pool pool;
     struct rt_shell_listener listeners[RT_SHELL_LISTENERS_MAX];
     size_t n_listeners;
+    int max_fd;                                /* connections' descriptors are below; 0: no limit is known */
     struct rt_conn *conns[RT_AGENT_LINKS_MAX]; /* by id % size */
     struct rt_conn *conns_first;               /* all, also those that are closing; owned */
     size_t n_conns;
@@ -115,8 +121,10 @@ struct rt_shell {
 
     uv_timer_t timer; /* the machine's */
     uint64_t timer_at;
-    uv_timer_t beat;  /* once a second */
-    uv_timer_t again; /* the private store's next start; when stopping: deadline */
+    uv_timer_t beat; /* once a second */
+    struct rt_agent_stats stats_told;
+    uint64_t stats_at; /* when they were */
+    uv_timer_t again;  /* the private store's next start; when stopping: deadline */
     uv_signal_t signals[3];
 };
 

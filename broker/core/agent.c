@@ -4,6 +4,7 @@
 
 #include "broker/core/attach.h"
 #include "broker/core/channel.h"
+#include "broker/core/door.h"
 #include "broker/core/end.h"
 #include "broker/core/flow.h"
 #include "broker/core/guest.h"
@@ -45,6 +46,12 @@ struct rt_agent *rt_agent_new(const struct rt_agent_config *config, uint64_t now
     agent->now = now;
     agent->whole_at = UINT64_MAX;
     agent->kept_timer.kind = AG_TIMER_KEPT;
+    for (unsigned role = 0; role < RT_PEER_ROLES; role++) {
+        ag_list_init(&agent->shaking[role]);
+        if (agent->config.links_max[role] == 0) {
+            agent->config.links_max[role] = RT_AGENT_LINKS_MAX;
+        }
+    }
     ag_list_init(&agent->idle);
     ag_list_init(&agent->retakes);
     ag_list_init(&agent->ends);
@@ -90,6 +97,7 @@ void rt_agent_free(struct rt_agent *agent)
             continue;
         }
         agent->stats.links--;
+        rt_ag_door_leave(agent, link);
         rt_ag_timer_clear(&agent->timers, &link->timer);
         while (!ag_list_empty(&link->chans)) {
             rt_ag_chan_free(agent, ag_of(link->chans.next, struct ag_chan, in[link->role == RT_PEER_CLIENT]));
@@ -177,6 +185,7 @@ void rt_ag_link_state(struct rt_agent *agent, struct ag_link *link, enum ag_link
     link->state = (uint8_t)state;
     if (shaking && state >= AG_SERVING) {
         agent->stats.handshakes--;
+        rt_ag_door_proved(agent, link);
     }
     rt_ag_link_arm(agent, link);
 }
@@ -225,6 +234,7 @@ static struct ag_link *link_new(const char *who)
     if (link == NULL) {
         return NULL;
     }
+    ag_list_init(&link->byes);
     link->who = "";
     if (who[0] != '\0') {
         size_t size = strlen(who) + 1;
@@ -242,15 +252,20 @@ static struct ag_link *link_new(const char *who)
 rt_link_id rt_agent_opened(struct rt_agent *agent, const struct rt_peer *peer, uint64_t now)
 {
     struct ag_link *link;
+    struct ag_who *who;
     rt_link_id id = agent->last_link;
 
     advance(agent, now);
-    if (agent->stopping || agent->stats.links >= RT_AGENT_LINKS_MAX ||
-        agent->stats.handshakes >= RT_AGENT_HANDSHAKES_MAX) {
+    if (agent->stopping) {
         return 0;
     }
     link = link_new(peer->role == RT_PEER_CLIENT ? peer->tenant : peer->proof);
     if (link == NULL) {
+        return 0;
+    }
+    who = rt_ag_door_open(agent, peer);
+    if (who == NULL) {
+        link_free(link);
         return 0;
     }
     do {
@@ -266,11 +281,11 @@ rt_link_id rt_agent_opened(struct rt_agent *agent, const struct rt_peer *peer, u
     ag_list_init(&link->waiters);
     ag_list_init(&link->held);
     ag_list_init(&link->parked);
-    ag_list_init(&link->byes);
     ag_list_init(&link->asks);
     ag_list_init(&link->requests);
     link->generation = 2; /* a flow's 0 is of long ago */
     link->grown_at = agent->now;
+    rt_ag_door_enter(agent, link, who);
     agent->stats.links++;
     agent->stats.handshakes++;
     if (peer->role == RT_PEER_GUEST) {
@@ -410,6 +425,7 @@ static void link_end(struct rt_agent *agent, struct ag_link *link, const char *r
     }
     agent->stats.links--;
     agent->stats.handshakes -= link->state < AG_SERVING;
+    rt_ag_door_leave(agent, link);
     if (link->role == RT_PEER_GUEST) {
         agent->stats.guests--;
     } else {

@@ -15,10 +15,14 @@
  * and client links. It holds nothing that is not also elsewhere. The shell carries bytes, runs store operations and
  * keeps one timer. docs/architecture.md has the states. */
 
-/* Links of one agent; one more is refused at accept. */
+/* Links of one agent; one more is turned away, unless there is a handshake that can give way. */
 #define RT_AGENT_LINKS_MAX 16384
-/* Links whose handshake is not done; one more is closed at accept: its peer dials again. */
+/* Guests' links whose handshake is not done, and clients'; for one more the oldest is closed: its peer dials again. */
 #define RT_AGENT_HANDSHAKES_MAX 1024
+/* The same of one peer that is a machine of its own. */
+#define RT_PEER_HANDSHAKES_MAX 16
+/* Who the transport says a peer is. */
+#define RT_IDENTITY_MAX 63
 #define RT_HANDSHAKE_TIMEOUT_MS 5000
 /* Sessions remembered; when full the longest unused one that is not served is forgotten. */
 #define RT_AGENT_SESSIONS_MAX 16384
@@ -53,13 +57,15 @@
 
 typedef uint32_t rt_link_id; /* never 0 for a link, not reused while the agent lives */
 
-enum rt_peer_role { RT_PEER_GUEST, RT_PEER_CLIENT };
+enum rt_peer_role { RT_PEER_GUEST, RT_PEER_CLIENT, RT_PEER_ROLES };
 
 struct rt_peer { /* what the listener knows of who connected */
     enum rt_peer_role role;
-    char tenant[RT_TENANT_MAX + 1]; /* client: its tenant; "" = operator, sees all */
-    char proof[RT_HOST_MAX + 1];    /* guest: identity that the transport proves, or "" */
-    char name[RT_TEXT_MAX];         /* for the log */
+    char tenant[RT_TENANT_MAX + 1];     /* client: its tenant; "" = operator, sees all */
+    char proof[RT_HOST_MAX + 1];        /* guest: identity that the transport proves, or "" */
+    char name[RT_TEXT_MAX];             /* for the log */
+    char identity[RT_IDENTITY_MAX + 1]; /* for its part of the places: vSocket CID, listener and user, address */
+    bool lone;                          /* that is one machine, not many peers */
 };
 
 enum rt_agent_event_kind { /* for the log and the metrics; one per transition */
@@ -111,6 +117,7 @@ struct rt_agent_config {
     char host[RT_HOST_MAX + 1];
     char addr[RT_ADDRS_MAX][RT_ADDR_MAX + 1]; /* advertised to clients */
     size_t n_addr;
+    uint32_t links_max[RT_PEER_ROLES]; /* by role; 0: RT_AGENT_LINKS_MAX */
     uint64_t seed;
     uint64_t ticket_ttl_ms;
     struct rt_sealer sealer;
@@ -155,6 +162,8 @@ struct rt_agent_stats {
     uint64_t links, guests, clients, handshakes, sessions, served, channels, held, provisional;
     uint64_t frames, bytes_up, bytes_down, refused, claims, moves, forks;
     uint64_t forbidden; /* channels that a peer ended by saying what it may not say */
+    /* By role: handshakes under way; those that gave way to another one; links that found no place. */
+    uint64_t shaking[RT_PEER_ROLES], evicted[RT_PEER_ROLES], turned_away[RT_PEER_ROLES];
 };
 void rt_agent_stats(const struct rt_agent *agent, struct rt_agent_stats *stats);
 

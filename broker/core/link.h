@@ -35,6 +35,7 @@ struct ag_chan;
 struct ag_claim;
 struct ag_end;
 struct ag_session;
+struct ag_who;
 struct rt_frame;
 struct rt_refuse_msg;
 
@@ -49,9 +50,11 @@ struct ag_link {
     uint16_t rest_stream; /* of the split DATA frame */
     uint32_t pings;       /* unanswered */
     struct ag_timer timer;
-    uint64_t heard;    /* when the last byte came */
-    uint64_t opened;   /* or, when LEAVING, since then */
-    uint64_t claim_at; /* deadline of the store's answer; 0 none */
+    struct ag_list shaking; /* agent.shaking, while its handshake is not done */
+    struct ag_who *peer;    /* a guest's: as long */
+    uint64_t heard;         /* when the last byte came */
+    uint64_t opened;        /* or, when LEAVING, since then */
+    uint64_t claim_at;      /* deadline of the store's answer; 0 none */
     struct rt_pings pinged;
     uint32_t op;     /* operation whose reply is awaited; 0 none */
     const char *who; /* owned, or ""; client: tenant; guest: identity that the transport proves */

@@ -26,11 +26,14 @@ struct ag_host;
 struct ag_link;
 struct ag_op;
 struct ag_session;
+struct ag_who;
 
 struct rt_agent {
     struct rt_agent_config config;
     uint64_t now;
     struct ag_timers timers;
+    struct ag_list shaking[RT_PEER_ROLES]; /* oldest first */
+    struct ag_who *whos;
     struct ag_link **links; /* [AG_SLOTS] */
     struct ag_op **ops;     /* [AG_SLOTS] */
     uint32_t last_link, last_op;

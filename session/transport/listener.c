@@ -137,6 +137,7 @@ static bool identify(const struct rt_listener *listener, int fd, struct rt_liste
         if (peer->kind == RT_ENDPOINT_VSOCK) {
             peer->cid = from.addr.vm.svm_cid;
         }
+        peer->loopback = peer->kind == RT_ENDPOINT_TCP && rt_endpoint_is_loopback(&from);
     }
     describe(peer, &from);
     return true;
@@ -157,6 +158,9 @@ static void take(struct rt_listener *listener, int fd)
 
     if (listener->n_open >= listener->config.max_open) {
         listener->refused++;
+        (void)close(fd);
+    } else if (listener->config.max_fd > 0 && fd >= listener->config.max_fd) {
+        listener->short_of_fds++;
         (void)close(fd);
     } else if (!identify(listener, fd, &peer)) {
         (void)close(fd);
@@ -182,6 +186,7 @@ static void accept_cb(uv_poll_t *poll, int status, int events)
         } else if (errno != EINTR && errno != ECONNABORTED && errno != EPROTO) {
             /* No descriptors or no memory: those who wait stay in the backlog; trying again at once would spin. */
             listener->pauses++;
+            listener->pause_error = errno;
             (void)uv_poll_stop(&listener->poll);
             (void)uv_timer_start(&listener->timer, resume_cb, RT_LISTENER_PAUSE_MS, 0);
             return;

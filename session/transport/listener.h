@@ -5,6 +5,7 @@
 
 #include "session/transport/endpoint.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 #include <uv.h>
@@ -28,6 +29,7 @@ struct rt_listener_peer {
     uid_t uid;
     gid_t gid;
     uint32_t cid;                    /* vSocket */
+    bool loopback;                   /* TCP: this machine, or whoever is tunnelled to it */
     char text[RT_ENDPOINT_TEXT_MAX]; /* for the log: "unix pid 12 uid 0", "tcp:127.0.0.1:40312", "vsock:3:1024" */
 };
 
@@ -35,6 +37,7 @@ struct rt_listener_config {
     struct rt_endpoint endpoint;
     unsigned mode;     /* unix: permission bits of the socket, for example 0660 */
     unsigned max_open; /* connections held at a time; one more is closed at once and counted in refused */
+    int max_fd;        /* a descriptor from here on is not used: closed at once, and counted in short_of_fds; 0: any */
 };
 
 struct rt_listener_ops {
@@ -58,7 +61,9 @@ struct rt_listener {
     ino_t socket_ino;
 
     unsigned n_open;
-    uint64_t accepted, refused, pauses; /* counts since open */
+    /* Counts since open. pauses: nobody could be accepted, those who wait stay in the backlog; the last one's errno. */
+    uint64_t accepted, refused, short_of_fds, pauses;
+    int pause_error;
 };
 
 /* Listens. A unix socket file left behind is replaced when nobody answers on it. Returns 0, or with `why` filled and no

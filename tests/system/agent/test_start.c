@@ -320,7 +320,7 @@ static void test_accept_cap(void **state)
     peer_open(&more, daemon->client);
     assert_int_equal(peer_refused(&more, 1000), -1);
     peer_close(&more);
-    daemon_until(daemon, "listener is full: 1 connections closed at once", 1, 3000);
+    daemon_until(daemon, "turned away, there are too many connections", 1, 3000);
     for (int i = 0; i < 20; i++) {
         peer_close(&peers[i % 3]);
         test_pause(20);

@@ -93,7 +93,7 @@ static void test_cap_of_a_listener(void **state)
     fx_connect(&third, fx_client);
     fx_until_closed(&third);
     assert_int_equal(shell.n_conns, 2);
-    assert_int_equal(shell.listeners[1].listener.refused, 1);
+    assert_int_equal(stats().turned_away[RT_PEER_CLIENT], 1);
     fx_close(&third);
     fx_assert_alive(&one);
     fx_close(&two);
@@ -104,11 +104,14 @@ static void test_cap_of_a_listener(void **state)
     fx_stop(0);
 }
 
-/* One handshake more than there may be: not taken, and those that are done are not disturbed. */
+/* More connections of one user that say nothing than one may have: the oldest go, whoever comes gets in, those that are
+ * done are not disturbed, and neither is who comes to the other door. */
 static void test_cap_of_handshakes(void **state)
 {
+    enum { MOST = RT_AGENT_HANDSHAKES_MAX - RT_AGENT_HANDSHAKES_MAX / 4 };
     struct rlimit files, before;
-    struct fx_peer *silent = calloc(RT_AGENT_HANDSHAKES_MAX, sizeof *silent);
+    struct fx_peer *silent = calloc(MOST, sizeof *silent);
+    static struct fx_peer third;
 
     (void)state;
     assert_non_null(silent);
@@ -119,30 +122,69 @@ static void test_cap_of_handshakes(void **state)
     assert_true(files.rlim_cur > 2 * RT_AGENT_HANDSHAKES_MAX + 64);
     fx_start();
     fx_client_up(&one);
-    for (size_t i = 0; i < RT_AGENT_HANDSHAKES_MAX; i++) {
-        fx_connect(&silent[i], fx_guest);
+    for (size_t i = 0; i < MOST; i++) {
+        fx_connect(&silent[i], fx_client);
         if (i % 100 == 99) {
             until_conns(i + 2);
         }
     }
-    until_conns(RT_AGENT_HANDSHAKES_MAX + 1);
-    fx_connect(&two, fx_client);
-    fx_until_closed(&two);
-    assert_int_equal(shell.n_conns, RT_AGENT_HANDSHAKES_MAX + 1);
+    until_conns(MOST + 1);
+    fx_connect(&two, fx_guest);
+    until_conns(MOST + 2);
+    assert_int_equal(stats().evicted[RT_PEER_CLIENT], 0);
+    fx_connect(&third, fx_client);
+    fx_until_closed(&silent[0]);
+    fx_close(&third);
+    fx_client_up(&third);
+    fx_until_closed(&silent[1]);
+    assert_int_equal(stats().evicted[RT_PEER_CLIENT], 2);
+    assert_int_equal(stats().turned_away[RT_PEER_CLIENT], 0);
     fx_assert_alive(&one);
-    fx_close(&silent[0]);
-    until_conns(RT_AGENT_HANDSHAKES_MAX);
-    fx_close(&two);
-    fx_client_up(&two);
-    for (size_t i = 0; i < RT_AGENT_HANDSHAKES_MAX; i++) {
+    for (size_t i = 0; i < MOST; i++) {
         fx_close(&silent[i]);
     }
-    until_conns(2);
-    fx_close(&one);
     fx_close(&two);
+    fx_close(&third);
+    until_conns(1);
+    fx_close(&one);
     fx_stop(0);
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
     free(silent);
+}
+
+/* Connections leave descriptors to the store and the state directory; those for whom none is left are closed, counted
+ * and told. */
+static void test_descriptors(void **state)
+{
+    struct rlimit files, before;
+    static struct fx_peer many[200];
+    size_t n = 0;
+    int last;
+
+    (void)state;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    files = before;
+    files.rlim_cur = 200;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &files), 0);
+    fx_start();
+    assert_int_equal(shell.max_fd, 200 - RT_SHELL_FDS_RESERVED);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0); /* the peers are in this process too */
+    last = dup(0);
+    assert_true(last >= 0);
+    (void)close(last);
+    while (shell.listeners[1].listener.short_of_fds == 0 && n < 200) {
+        fx_connect(&many[n++], fx_client);
+        fx_turn_for(1);
+    }
+    assert_true(n < 200);
+    fx_until_closed(&many[n - 1]);
+    while (n > 0) {
+        fx_close(&many[--n]);
+    }
+    until_conns(0);
+    fx_client_up(&one);
+    fx_close(&one);
+    fx_stop(0);
 }
 
 /* Who does not finish in time is closed, however little or much is missing; who has finished stays. */
@@ -346,10 +388,9 @@ static void test_stop_with_peers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WITH_DIR(test_accepted_and_let_go), WITH_DIR(test_byte_by_byte),
-        WITH_DIR(test_cap_of_a_listener),   WITH_DIR(test_cap_of_handshakes),
-        WITH_DIR(test_handshake_deadline),  WITH_DIR(test_oversized),
-        WITH_DIR(test_gathered_writes),     WITH_DIR(test_hung_up),
+        WITH_DIR(test_accepted_and_let_go), WITH_DIR(test_byte_by_byte),    WITH_DIR(test_cap_of_a_listener),
+        WITH_DIR(test_cap_of_handshakes),   WITH_DIR(test_descriptors),     WITH_DIR(test_handshake_deadline),
+        WITH_DIR(test_oversized),           WITH_DIR(test_gathered_writes), WITH_DIR(test_hung_up),
         WITH_DIR(test_listeners_refused),   WITH_DIR(test_stop_with_peers),
     };
 

@@ -181,6 +181,8 @@ static void test_bad_flags(void **state)
     assert_int_equal(read_flags("--clients", "tcp:[::]:7401", NULL), RT_ECONFIG);
     assert_non_null(strstr(why, "--clients: tcp:[::]:7401: clients on TCP beyond loopback require TLS"));
     assert_int_equal(read_flags("--log-level", "", NULL), RT_ECONFIG);
+    assert_int_equal(read_flags("--max-guests", "12000", "--max-clients", "5000", NULL), RT_ECONFIG);
+    assert_non_null(strstr(why, "together are 17000, at most 16384"));
 }
 
 /* A setting that is overridden by a flag must be right all the same. */

@@ -19,8 +19,7 @@ static struct fx_link *link_of(struct fx *fx, rt_link_id id)
             return &fx->links[i];
         }
     }
-    fail_msg("the agent names link %u, which is not there", id);
-    return NULL;
+    return NULL; /* one that a test has opened by itself */
 }
 
 static void io_send(void *ctx, rt_link_id id, const uint8_t *data, size_t size, bool in_input)
@@ -28,6 +27,9 @@ static void io_send(void *ctx, rt_link_id id, const uint8_t *data, size_t size, 
     struct fx_link *link = link_of(ctx, id);
 
     (void)in_input;
+    if (link == NULL) {
+        return;
+    }
     assert_false(link->closed);
     if (link->out_size + size > link->out_cap) {
         link->out_cap = 2 * (link->out_size + size);
@@ -46,6 +48,9 @@ static void io_close(void *ctx, rt_link_id id, const char *reason)
 {
     struct fx_link *link = link_of(ctx, id);
 
+    if (link == NULL) {
+        return;
+    }
     assert_false(link->closed);
     link->closed = true;
     (void)snprintf(link->reason, sizeof link->reason, "%s", reason);
@@ -222,18 +227,13 @@ void fx_queued(struct fx *fx, int link, size_t queued)
     fx_settle(fx);
 }
 
-int fx_open(struct fx *fx, enum rt_peer_role role, const char *who)
+int fx_open_as(struct fx *fx, const struct rt_peer *peer)
 {
-    struct rt_peer peer;
     struct fx_link *link = &fx->links[fx->n_links];
 
     assert_true(fx->n_links < FX_LINKS);
-    memset(&peer, 0, sizeof peer);
-    peer.role = role;
-    (void)snprintf(peer.name, sizeof peer.name, "test");
-    (void)snprintf(role == RT_PEER_CLIENT ? peer.tenant : peer.proof, RT_HOST_MAX, "%s", who);
-    link->id = rt_agent_opened(fx->agent, &peer, fx->now);
-    link->role = role;
+    link->id = rt_agent_opened(fx->agent, peer, fx->now);
+    link->role = peer->role;
     link->out = calloc(1, FX_BUF);
     link->out_cap = FX_BUF;
     link->in = calloc(1, FX_BUF);
@@ -241,6 +241,17 @@ int fx_open(struct fx *fx, enum rt_peer_role role, const char *who)
     assert_non_null(link->in);
     link->closed = link->id == 0;
     return (int)fx->n_links++;
+}
+
+int fx_open(struct fx *fx, enum rt_peer_role role, const char *who)
+{
+    struct rt_peer peer;
+
+    memset(&peer, 0, sizeof peer);
+    peer.role = role;
+    (void)snprintf(peer.name, sizeof peer.name, "test");
+    (void)snprintf(role == RT_PEER_CLIENT ? peer.tenant : peer.proof, RT_HOST_MAX, "%s", who);
+    return fx_open_as(fx, &peer);
 }
 
 static void feed(struct fx *fx, struct fx_link *link, const uint8_t *data, size_t size)

@@ -99,6 +99,7 @@ struct rt_store_record *fx_record(struct fx *fx, const char *tenant, const char 
 void fx_record_lose(struct fx *fx, const char *cid);                                   /* of the tenant "local" */
 struct fx_past *fx_record_past(struct fx *fx, const char *tenant, const char *cid);
 
+int fx_open_as(struct fx *fx, const struct rt_peer *peer);
 int fx_open(struct fx *fx, enum rt_peer_role role, const char *who);
 void fx_send(struct fx *fx, int link, const struct rt_frame *frame, const void *payload);
 void fx_bytes(struct fx *fx, int link, const void *data, size_t size);

@@ -4,6 +4,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -167,21 +168,94 @@ static void test_handshake_deadline(void **state)
     assert_int_equal(fx_stats(fx).handshakes, 0);
 }
 
+static struct rt_peer peer_of(enum rt_peer_role role, unsigned n, bool lone)
+{
+    struct rt_peer peer;
+
+    memset(&peer, 0, sizeof peer);
+    peer.role = role;
+    peer.lone = lone;
+    (void)snprintf(peer.identity, sizeof peer.identity, "peer %u", n);
+    return peer;
+}
+
+/* So many connections that say nothing. */
+static void crowd(struct fx *fx, const struct rt_peer *peer, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        fx_open_as(fx, peer);
+    }
+}
+
+/* A peer that is one machine has few handshakes: its oldest one goes, nobody else's. */
+static void test_handshakes_of_one_machine(void **state)
+{
+    struct fx *fx = *state;
+    struct rt_peer bad = peer_of(RT_PEER_GUEST, 1, true), good = peer_of(RT_PEER_GUEST, 2, true);
+    int link = fx_open_as(fx, &good), first = fx_open_as(fx, &bad);
+
+    crowd(fx, &bad, RT_PEER_HANDSHAKES_MAX - 1);
+    assert_false(fx_closed(fx, first));
+    crowd(fx, &bad, 1);
+    assert_true(fx_closed(fx, first));
+    assert_false(fx_closed(fx, first + 1));
+    crowd(fx, &bad, 20);
+    assert_false(fx_closed(fx, link));
+    assert_int_equal(fx_stats(fx).shaking[RT_PEER_GUEST], RT_PEER_HANDSHAKES_MAX + 1);
+    assert_int_equal(fx_stats(fx).evicted[RT_PEER_GUEST], 21);
+    assert_int_equal(fx_stats(fx).turned_away[RT_PEER_GUEST], 0);
+}
+
+/* However many connections there are, of whomever: who comes gets in, and is through before he is the oldest. Guests
+ * and clients do not take each other's places. */
 static void test_handshakes_limit(void **state)
 {
     struct fx *fx = *state;
-    struct rt_peer peer;
-    rt_link_id ids[RT_AGENT_HANDSHAKES_MAX];
+    struct rt_peer peer = peer_of(RT_PEER_GUEST, 0, false);
+    struct fx_guest guest;
 
-    memset(&peer, 0, sizeof peer);
-    peer.role = RT_PEER_GUEST;
-    for (size_t i = 0; i < RT_AGENT_HANDSHAKES_MAX; i++) {
-        ids[i] = rt_agent_opened(fx->agent, &peer, fx->now);
-        assert_int_not_equal(ids[i], 0);
+    for (unsigned i = 0; i < 3 * RT_AGENT_HANDSHAKES_MAX; i++) {
+        peer = peer_of(RT_PEER_GUEST, i % 5, false);
+        assert_int_not_equal(rt_agent_opened(fx->agent, &peer, fx->now), 0);
     }
-    assert_int_equal(rt_agent_opened(fx->agent, &peer, fx->now), 0);
-    rt_agent_closed(fx->agent, ids[5], "gone", fx->now);
-    assert_int_not_equal(rt_agent_opened(fx->agent, &peer, fx->now), 0);
+    assert_int_equal(fx_stats(fx).shaking[RT_PEER_GUEST], RT_AGENT_HANDSHAKES_MAX);
+    assert_int_equal(fx_stats(fx).shaking[RT_PEER_CLIENT], 0);
+    (void)fx_client(fx, "local");
+    fx_guest(&guest, "web", 1);
+    fx_serve(fx, &guest);
+    assert_true(fx_serves(fx, "web"));
+    assert_int_equal(fx_stats(fx).turned_away[RT_PEER_GUEST], 0);
+}
+
+/* One user does not take all places, of handshakes and of links, from the others. */
+static void test_places_of_one_user(void **state)
+{
+    struct fx *fx = *state;
+    struct rt_peer bad = peer_of(RT_PEER_CLIENT, 1, false), good = peer_of(RT_PEER_CLIENT, 2, false);
+    struct rt_hello_msg hello;
+    unsigned n = 0, most = RT_AGENT_LINKS_MAX - RT_AGENT_LINKS_MAX / 4;
+    rt_link_id id;
+
+    for (unsigned i = 0; i < 2 * RT_AGENT_HANDSHAKES_MAX; i++) {
+        assert_int_not_equal(rt_agent_opened(fx->agent, &bad, fx->now), 0);
+    }
+    assert_int_equal(fx_stats(fx).shaking[RT_PEER_CLIENT], RT_AGENT_HANDSHAKES_MAX - RT_AGENT_HANDSHAKES_MAX / 4);
+    fx_tick(fx, RT_HANDSHAKE_TIMEOUT_MS);
+    memset(&hello, 0, sizeof hello);
+    hello.vmin = hello.vmax = 1;
+    hello.role = rt_slice_text("client");
+    for (; n < most; n++) { /* without the fixture's books: they are many */
+        uint8_t bytes[2 * RT_FRAME_HEADER + 256];
+        int size = rt_msg_encode(RT_MSG_HELLO, &hello, bytes + 2 * RT_FRAME_HEADER, 256);
+        assert_true(size > 0);
+        rt_frame_put(bytes + RT_FRAME_HEADER, &(struct rt_frame){.type = RT_HELLO, .length = (uint32_t)size});
+        id = rt_agent_opened(fx->agent, &bad, fx->now);
+        assert_int_not_equal(id, 0);
+        (void)rt_agent_input(fx->agent, id, bytes + RT_FRAME_HEADER, RT_FRAME_HEADER + (size_t)size, fx->now);
+    }
+    assert_int_equal(rt_agent_opened(fx->agent, &bad, fx->now), 0);
+    assert_int_equal(fx_stats(fx).turned_away[RT_PEER_CLIENT], 1);
+    assert_int_not_equal(rt_agent_opened(fx->agent, &good, fx->now), 0);
 }
 
 static void test_byte_by_byte(void **state)
@@ -204,10 +278,16 @@ static void test_byte_by_byte(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        FX_TEST(test_bad_hellos),         FX_TEST(test_expired_and_stolen_tickets),
-        FX_TEST(test_bound_token),        FX_TEST(test_unknown_key),
-        FX_TEST(test_clock_set_later),    FX_TEST(test_role_and_version),
-        FX_TEST(test_handshake_deadline), FX_TEST(test_handshakes_limit),
+        FX_TEST(test_bad_hellos),
+        FX_TEST(test_expired_and_stolen_tickets),
+        FX_TEST(test_bound_token),
+        FX_TEST(test_unknown_key),
+        FX_TEST(test_clock_set_later),
+        FX_TEST(test_role_and_version),
+        FX_TEST(test_handshake_deadline),
+        FX_TEST(test_handshakes_limit),
+        FX_TEST(test_handshakes_of_one_machine),
+        FX_TEST(test_places_of_one_user),
         FX_TEST(test_byte_by_byte),
     };
 

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "broker/core/door.h"
+
+#include "broker/core/link.h"
+#include "broker/core/list.h"
+#include "broker/core/machine.h"
+#include "session/core/digest.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Guests and clients do not take each other's places: each role has its own links (`links_max`) and its own
+ * RT_AGENT_HANDSHAKES_MAX handshakes. Within a role, what nobody has proved a right to gives way:
+ *
+ *     a handshake more than its role may have     the oldest one of the role is closed
+ *     ... than this peer may have                 the oldest one of this peer
+ *     a link more than its role may have          the oldest handshake of the role; without one: it is turned away
+ *     a client's link more than its peer may have it is turned away
+ *
+ * A handshake takes milliseconds, and who only waits is the oldest sooner or later; so an honest peer comes in however
+ * many connections another one makes. A peer is who the transport says: a vSocket CID, a user on a unix socket, a TCP
+ * address. A machine of its own (a CID, an address) has few handshakes; users and the loopback address may stand for
+ * many peers, and have three quarters. A guest's link that is served has proved a session, of which there is one link
+ * at a time; clients prove no more than who they are, so their links count for their peer. */
+
+static uint32_t most_handshakes(const struct rt_peer *peer)
+{
+    return peer->lone ? RT_PEER_HANDSHAKES_MAX : RT_AGENT_HANDSHAKES_MAX - RT_AGENT_HANDSHAKES_MAX / 4;
+}
+
+static struct ag_who *who_of(struct rt_agent *agent, const char *name)
+{
+    size_t size = strlen(name);
+    unsigned hash = (unsigned)XXH64(name, size, agent->config.seed);
+    struct ag_who *who;
+
+    HASH_FIND_BYHASHVALUE(hh, agent->whos, name, size, hash, who);
+    if (who != NULL) {
+        return who;
+    }
+    who = calloc(1, sizeof *who);
+    if (who == NULL) {
+        return NULL;
+    }
+    memcpy(who->name, name, size);
+    HASH_ADD_KEYPTR_BYHASHVALUE(hh, agent->whos, who->name, size, hash, who);
+    if (who->hh.tbl == NULL) {
+        free(who);
+        return NULL;
+    }
+    return who;
+}
+
+static void settle(struct rt_agent *agent, struct ag_who *who)
+{
+    if (who->links == 0 && who->handshakes == 0) {
+        HASH_DELETE(hh, agent->whos, who);
+        free(who);
+    }
+}
+
+/* Closes the oldest handshake of the role, or of one peer. False: there is none. */
+static bool evict(struct rt_agent *agent, enum rt_peer_role role, const struct ag_who *of)
+{
+    struct ag_list *node = agent->shaking[role].next;
+
+    for (; node != &agent->shaking[role]; node = node->next) {
+        struct ag_link *link = ag_of(node, struct ag_link, shaking);
+        if (of == NULL || link->peer == of) {
+            agent->stats.evicted[role]++;
+            rt_ag_link_close(agent, link, "too many handshakes: the oldest goes");
+            return true;
+        }
+    }
+    return false;
+}
+
+struct ag_who *rt_ag_door_open(struct rt_agent *agent, const struct rt_peer *peer)
+{
+    const struct rt_agent_stats *stats = &agent->stats;
+    enum rt_peer_role role = peer->role;
+    uint32_t most = agent->config.links_max[role];
+    uint64_t links;
+    char name[RT_IDENTITY_MAX + 2];
+    struct ag_who *who;
+
+    name[0] = role == RT_PEER_GUEST ? 'g' : 'c';
+    memcpy(name + 1, peer->identity, RT_IDENTITY_MAX + 1);
+    name[sizeof name - 1] = '\0';
+    who = who_of(agent, name);
+    if (who == NULL) {
+        return NULL;
+    }
+    who->handshakes++; /* keeps it meanwhile */
+    if (role == RT_PEER_CLIENT && who->links >= most - most / 4) {
+        goto full;
+    }
+#ifdef RT_MUTANT_NEWEST_TURNED_AWAY
+    if (who->handshakes > most_handshakes(peer) || stats->shaking[role] >= RT_AGENT_HANDSHAKES_MAX) {
+        goto full;
+    }
+#endif
+    if (who->handshakes > most_handshakes(peer)) {
+        (void)evict(agent, role, who);
+    } else if (stats->shaking[role] >= RT_AGENT_HANDSHAKES_MAX) {
+        (void)evict(agent, role, NULL);
+    }
+    links = role == RT_PEER_GUEST ? stats->guests : stats->clients;
+    if (links >= most && !evict(agent, role, NULL)) {
+        goto full;
+    }
+    if (stats->links >= RT_AGENT_LINKS_MAX) {
+        goto full;
+    }
+    who->handshakes--;
+    return who;
+
+full:
+    agent->stats.turned_away[role]++;
+    who->handshakes--;
+    settle(agent, who);
+    return NULL;
+}
+
+void rt_ag_door_enter(struct rt_agent *agent, struct ag_link *link, struct ag_who *who)
+{
+    link->peer = who;
+    who->handshakes++;
+    who->links += link->role == RT_PEER_CLIENT;
+    agent->stats.shaking[link->role]++;
+    ag_list_push(&agent->shaking[link->role], &link->shaking);
+}
+
+void rt_ag_door_proved(struct rt_agent *agent, struct ag_link *link)
+{
+    if (!ag_listed(&link->shaking)) {
+        return;
+    }
+    ag_list_remove(&link->shaking);
+    agent->stats.shaking[link->role]--;
+    link->peer->handshakes--;
+    if (link->role == RT_PEER_GUEST) {
+        settle(agent, link->peer);
+        link->peer = NULL;
+    }
+}
+
+void rt_ag_door_leave(struct rt_agent *agent, struct ag_link *link)
+{
+    rt_ag_door_proved(agent, link);
+    if (link->peer != NULL) {
+        link->peer->links--;
+        settle(agent, link->peer);
+        link->peer = NULL;
+    }
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#ifndef RETETHER_BROKER_CORE_DOOR_H
+#define RETETHER_BROKER_CORE_DOOR_H
+
+#include "broker/core/agent.h"
+#include "broker/core/hash.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Who may come in: links and handshakes by role, and by whom the transport says they are. door.c has the rules. */
+
+struct ag_link;
+
+struct ag_who {                     /* one peer, as long as it has a handshake, or a client's link */
+    char name[RT_IDENTITY_MAX + 2]; /* role, identity */
+    UT_hash_handle hh;
+    uint32_t links, handshakes;
+};
+
+/* Room for one more link of this peer, made if need be by closing the oldest handshake. NULL: none, or no memory. */
+struct ag_who *rt_ag_door_open(struct rt_agent *agent, const struct rt_peer *peer);
+void rt_ag_door_enter(struct rt_agent *agent, struct ag_link *link, struct ag_who *who);
+/* Its handshake is done. */
+void rt_ag_door_proved(struct rt_agent *agent, struct ag_link *link);
+void rt_ag_door_leave(struct rt_agent *agent, struct ag_link *link);
+
+#endif
