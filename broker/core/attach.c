@@ -444,7 +444,7 @@ static void hold_and_look(struct rt_agent *agent, struct ag_link *link, uint32_t
         return;
     }
     /* Without time to wait the store's first answer decides. */
-    wait = msg->wait > RT_WAIT_MAX_MS ? RT_WAIT_MAX_MS : msg->wait;
+    wait = msg->wait;
     rt_ag_timer_set(&agent->timers, &held->timer, agent->now + (wait > 0 ? wait : RT_CLAIM_TIMEOUT_MS));
     if (session != NULL) {
         held->session = session;

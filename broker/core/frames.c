@@ -101,8 +101,13 @@ static void hello(struct rt_agent *agent, struct ag_link *link, const uint8_t *d
 
 static void report(struct rt_agent *agent, struct ag_link *link, const uint8_t *data, size_t size)
 {
+    char why[RT_TEXT_MAX];
     uint8_t *copy;
 
+    if (rt_msg_decode(RT_MSG_REPORT, data, size, agent->report, why, sizeof why) != 0) {
+        rt_ag_link_refuse_text(agent, link, RT_CLASS_PROTOCOL, why);
+        return;
+    }
     if (link->session != NULL) {
         rt_ag_session_report(agent, link->session, data, size);
         return;

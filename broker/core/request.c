@@ -564,7 +564,7 @@ static int prepare(struct ag_ask *ask, const struct rt_request_msg *msg, struct 
     memcpy(op->host, ask->host, sizeof op->host);
     op->label = msg->label;
     op->ring = msg->ring;
-    if (msg->wait > 0 && ask->what == ASK_SHOW && qualified && !msg->prefix) {
+    if (msg->wait > 0 && ask->what == ASK_SHOW && qualified) {
         ask->expired = false;
     }
     return 0;
@@ -598,6 +598,11 @@ void rt_ag_request_start(struct rt_agent *agent, struct ag_link *link, uint64_t 
         rt_ag_request_refuse(agent, link, request, RT_CLASS_INVALID, "there is no such operation");
         return;
     }
+    if (msg->wait > 0 && (what != ASK_SHOW || msg->prefix)) {
+        rt_ag_request_refuse(agent, link, request, RT_CLASS_INVALID,
+                             "wait goes with show and a whole ID, not with a prefix");
+        return;
+    }
     ask = calloc(1, sizeof *ask);
     if (ask == NULL) {
         rt_ag_request_refuse(agent, link, request, RT_CLASS_RETRY_LATER, rt_strerror(RT_ENOMEM));
@@ -620,9 +625,8 @@ void rt_ag_request_start(struct rt_agent *agent, struct ag_link *link, uint64_t 
         finish(agent, ask, RT_CLASS_LIMIT, exists_text);
         return;
     }
-    if (what == ASK_SHOW && msg->wait > 0 && op.kind == RT_STORE_GET && !msg->prefix) {
-        uint64_t wait = msg->wait > RT_WAIT_MAX_MS ? RT_WAIT_MAX_MS : msg->wait;
-        rt_ag_timer_set(&agent->timers, &ask->timer, agent->now + wait);
+    if (what == ASK_SHOW && msg->wait > 0 && op.kind == RT_STORE_GET) {
+        rt_ag_timer_set(&agent->timers, &ask->timer, agent->now + msg->wait);
     }
     rt_ag_ask_store(agent, ask, &op);
 }

@@ -105,8 +105,7 @@ static bool check(struct rt_catt *att, const struct rt_attached_msg *msg)
         const struct rt_attached_out *out = find_out(msg, s);
         if (!rt_catt_wants(att, s))
             continue;
-        if (out == NULL || out->c >= RT_COUNTER_MAX || out->head >= RT_COUNTER_MAX ||
-            (!first && out->c < rx->consumed)) {
+        if (out == NULL || (first ? out->c > out->head : out->c < rx->consumed)) {
             rt_catt_fault(att, RT_CLASS_PROTOCOL, s, rx->consumed);
             return false;
         }
@@ -169,7 +168,7 @@ void rt_catt_on_attached(struct rt_catt *att, const uint8_t *payload, size_t siz
         rt_catt_fail_memory(att);
         return;
     }
-    if (error != 0 || msg.life >= RT_COUNTER_MAX) {
+    if (error != 0) {
         rt_catt_fault(att, RT_CLASS_PROTOCOL, RT_STREAMS, 0);
         return;
     }

@@ -24,8 +24,6 @@ static bool newer(const struct rt_catt *att, const struct rt_refuse_msg *msg)
     (void)msg;
     return true;
 #else
-    if (msg->life >= RT_COUNTER_MAX || msg->epoch >= RT_COUNTER_MAX)
-        return false;
     return msg->life > att->k_life || (msg->life == att->k_life && msg->epoch > att->k_epoch);
 #endif
 }

@@ -48,8 +48,6 @@ static bool extends_to(const struct rt_tx *tx, struct rt_digest *digest, uint64_
 
 int rt_tx_check(const struct rt_tx *tx, const struct rt_attached_in *in, bool first)
 {
-    if (in->a >= RT_COUNTER_MAX || in->df > in->a)
-        return RT_EPROTO;
     if (first) /* a steal: takes over at what the guest says */
         return 0;
     if (in->a < tx->ring.base || in->a > tx->sent_max || in->a > tx->ring.head)

@@ -42,6 +42,14 @@
 /* Bytes of a stream that may come before its first ACK. Small: it is promised for each stream of each channel, also for
  * those that never say a word, and an agent must be able to hold all that is promised. */
 #define RT_INITIAL_CREDIT 1024
+/* A longer delay is a decode error: who is told one waits for minutes at most. */
+#define RT_DELAY_MAX_MS 600000
+/* Longer ones that are asked for are granted as this. */
+#define RT_HOLD_MAX_MS 600000
+/* An exit code, a signal, a terminal's rows or columns above is a decode error. */
+#define RT_CODE_MAX 255
+#define RT_SIG_MAX 64
+#define RT_CELLS_MAX 65535
 /* A process id in ATTACH: whatever process the attachment belongs to. */
 #define RT_PROC_ANY UINT32_MAX
 /* Depth, nodes: beyond is a decode error. */

@@ -74,9 +74,9 @@ static int write_cb(void *data, const char *bytes, size_t size)
     return 0;
 }
 
-static int write_int(struct writer *writer, uint64_t value, uint64_t below)
+static int write_int(struct writer *writer, uint64_t value, uint64_t min, uint64_t below)
 {
-    if (below != 0 && value >= below) {
+    if (value < min || (below != 0 && value >= below)) {
         return RT_EINVAL;
     }
     writer->nodes++;
@@ -122,7 +122,7 @@ static int write_array(struct writer *writer, const struct rt_msg_field *field, 
     for (size_t i = 0; i < count; i++) {
         int rc;
         if (field->kind == RT_FIELD_INTS) {
-            rc = write_int(writer, int_at(msg, field->offset)[i], RT_COUNTER_MAX);
+            rc = write_int(writer, int_at(msg, field->offset)[i], 0, RT_COUNTER_MAX);
         } else if (field->kind == RT_FIELD_STRS) {
             rc = write_str(writer, slice_at(msg, field->offset)[i], 0, field->text_max);
         } else {
@@ -139,9 +139,9 @@ static int write_value(struct writer *writer, const struct rt_msg_field *field, 
 {
     switch ((enum rt_field_kind)field->kind) {
     case RT_FIELD_INT:
-        return write_int(writer, *int_at(msg, field->offset), field->max);
+        return write_int(writer, *int_at(msg, field->offset), needed(field, msg) ? field->min : 0, field->max);
     case RT_FIELD_DIGEST:
-        return write_int(writer, *int_at(msg, field->offset), 0);
+        return write_int(writer, *int_at(msg, field->offset), 0, 0);
     case RT_FIELD_BOOL:
         writer->nodes++;
         return (*bool_at(msg, field->offset) ? msgpack_pack_true(&writer->packer)
@@ -179,9 +179,26 @@ static bool is_empty(const struct rt_msg_field *field, const void *msg)
     return *count_at(msg, field->count_offset) == 0;
 }
 
+/* The first pair of members that is the wrong way round, and which of its numbers; NULL: none. */
+static const struct rt_msg_order *disorder(const struct rt_msg_table *table, const void *msg, size_t *at)
+{
+    for (size_t i = 0; i < table->n_orders; i++) {
+        const struct rt_msg_order *order = &table->orders[i];
+        for (*at = 0; *at < order->count; ++*at) {
+            if (int_at(msg, order->low)[*at] > int_at(msg, order->high)[*at]) {
+                return order;
+            }
+        }
+    }
+    return NULL;
+}
+
 static int write_map(struct writer *writer, const struct rt_msg_table *table, const void *msg)
 {
-    size_t pairs = 0;
+    size_t pairs = 0, at;
+    if (disorder(table, msg, &at) != NULL) {
+        return RT_EINVAL;
+    }
     for (size_t i = 0; i < table->n_fields; i++) {
         pairs += needed(&table->fields[i], msg) || !is_empty(&table->fields[i], msg);
     }
@@ -279,7 +296,8 @@ static int read_int(struct reader *reader, const char *key, uint64_t below, uint
         return fail(reader, key, "is not below 2^53");
     }
     if (below != 0 && node.value >= below) {
-        return fail(reader, key, "%llu is not below %llu", (unsigned long long)node.value, (unsigned long long)below);
+        return fail(reader, key, "%llu, wants at most %llu", (unsigned long long)node.value,
+                    (unsigned long long)(below - 1));
     }
     *value = node.value;
     return 0;
@@ -308,7 +326,11 @@ static int read_array(struct reader *reader, const struct rt_msg_field *field, v
     if (node.type != RT_NODE_ARRAY) {
         return fail(reader, field->key, "wants an array");
     }
-    if (node.value < field->min || node.value > field->max) {
+    if (node.value < field->min) {
+        return fail(reader, field->key, "%llu elements, wants %s%llu", (unsigned long long)node.value,
+                    field->min == field->max ? "" : "at least ", (unsigned long long)field->min);
+    }
+    if (node.value > field->max) {
         return fail(reader, field->key, "%llu elements, wants %s%llu", (unsigned long long)node.value,
                     field->min == field->max ? "" : "at most ", (unsigned long long)field->max);
     }
@@ -373,6 +395,28 @@ static size_t find_field(const struct rt_msg_table *table, const struct rt_node 
     return i;
 }
 
+/* What can be told only once all of a map has come. */
+static int check_values(struct reader *reader, const struct rt_msg_table *table, const void *msg)
+{
+    for (size_t i = 0; i < table->n_fields; i++) {
+        const struct rt_msg_field *field = &table->fields[i];
+        if (field->kind == RT_FIELD_INT && needed(field, msg) && *int_at(msg, field->offset) < field->min) {
+            return fail(reader, field->key, "%llu, wants at least %llu",
+                        (unsigned long long)*int_at(msg, field->offset), (unsigned long long)field->min);
+        }
+    }
+    size_t at;
+    const struct rt_msg_order *order = disorder(table, msg, &at);
+#ifdef RT_MUTANT_NUMBERS_UNORDERED
+    order = NULL;
+#endif
+    if (order != NULL) {
+        return fail(reader, order->low_key, "%llu is above %s: %llu", (unsigned long long)int_at(msg, order->low)[at],
+                    order->high_key, (unsigned long long)int_at(msg, order->high)[at]);
+    }
+    return 0;
+}
+
 static int read_map(struct reader *reader, const struct rt_msg_table *table, const char *key, void *msg)
 {
     struct rt_node map = take(reader);
@@ -398,7 +442,7 @@ static int read_map(struct reader *reader, const struct rt_msg_table *table, con
             return fail(reader, table->fields[i].key, "is missing");
         }
     }
-    return 0;
+    return check_values(reader, table, msg);
 }
 
 int rt_msg_decode(enum rt_msg_kind kind, const uint8_t *data, size_t size, void *msg, char *why, size_t why_size)

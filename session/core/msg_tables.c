@@ -2,6 +2,7 @@
  * Copyright The retether authors */
 #include "session/core/msg_tables.h"
 
+#include "session/core/class.h"
 #include "session/core/frame.h"
 #include "session/core/limits.h"
 #include "session/core/msg_hop.h"
@@ -20,6 +21,15 @@
         .key = (key_), .kind = RT_FIELD_INT, .need = (need_), .offset = offsetof(struct type, member), .max = (below)  \
     }
 #define INT_AS(need_, type, key_, member) INT_BELOW(need_, type, key_, member, RT_COUNTER_MAX)
+#define UP_TO(need_, type, member, most) INT_BELOW(need_, type, #member, member, (uint64_t)(most) + 1)
+#define FROM_TO(need_, type, key_, member, least, most)                                                                \
+    {                                                                                                                  \
+        .key = (key_), .kind = RT_FIELD_INT, .need = (need_), .offset = offsetof(struct type, member), .min = (least), \
+        .max = (uint64_t)(most) + 1                                                                                    \
+    }
+/* How a process ended; a delay, a time to wait, a terminal. */
+#define END(type) UP_TO(NEVER, type, code, RT_CODE_MAX), UP_TO(NEVER, type, sig, RT_SIG_MAX)
+#define CELLS(need_, type) UP_TO(need_, type, rows, RT_CELLS_MAX), UP_TO(need_, type, cols, RT_CELLS_MAX)
 #define INT(need_, type, member) INT_AS(need_, type, #member, member)
 #define STREAM(need_, type, member) INT_BELOW(need_, type, #member, member, RT_STREAMS)
 #define DIGEST(need_, type, member)                                                                                    \
@@ -55,6 +65,16 @@
         .n_fields = COUNT(fields_)                                                                                     \
     }
 #define SUB_TABLE(type, fields_) TABLE(#fields_, type, fields_, RT_FRAME_PAYLOAD_MAX)
+#define ORDER(type, low_, high_, count_)                                                                               \
+    {                                                                                                                  \
+        .low_key = #low_, .high_key = #high_, .low = offsetof(struct type, low_),                                      \
+        .high = offsetof(struct type, high_), .count = (count_)                                                        \
+    }
+#define ORDERED_TABLE(type, fields_, orders_)                                                                          \
+    {                                                                                                                  \
+        .name = #fields_, .struct_size = sizeof(struct type), .size_max = RT_FRAME_PAYLOAD_MAX, .fields = (fields_),   \
+        .n_fields = COUNT(fields_), .orders = (orders_), .n_orders = COUNT(orders_)                                    \
+    }
 
 static const struct rt_msg_field hello[] = {
     INT(ALWAYS, rt_hello_msg, vmin),
@@ -87,14 +107,20 @@ static const struct rt_msg_field welcome[] = {
 };
 
 static const struct rt_msg_field report_proc[] = {
-    INT(ALWAYS, rt_report_proc, p),     INT(ALWAYS, rt_report_proc, st),    BOOL(NEVER, rt_report_proc, tty),
-    INTS(ALWAYS, rt_report_proc, base), INTS(ALWAYS, rt_report_proc, head), INT(NEVER, rt_report_proc, code),
+    UP_TO(ALWAYS, rt_report_proc, p, RT_PROC_ANY),
+    FROM_TO(ALWAYS, rt_report_proc, "st", st, 1, 2),
+    BOOL(NEVER, rt_report_proc, tty),
+    INTS(ALWAYS, rt_report_proc, base),
+    INTS(ALWAYS, rt_report_proc, head),
+    UP_TO(NEVER, rt_report_proc, code, RT_CODE_MAX),
 };
-static const struct rt_msg_table report_proc_table = SUB_TABLE(rt_report_proc, report_proc);
+static const struct rt_msg_order report_proc_orders[] = {ORDER(rt_report_proc, base, head, 3)};
+static const struct rt_msg_table report_proc_table = ORDERED_TABLE(rt_report_proc, report_proc, report_proc_orders);
 
 static const struct rt_msg_field report_att[] = {
-    ID(ALWAYS, rt_report_att, id),     INT(ALWAYS, rt_report_att, p),    BOOL(NEVER, rt_report_att, bound),
-    INTS(ALWAYS, rt_report_att, cons), INTS(ALWAYS, rt_report_att, app), INT(NEVER, rt_report_att, hold),
+    ID(ALWAYS, rt_report_att, id),     UP_TO(ALWAYS, rt_report_att, p, RT_PROC_ANY),
+    BOOL(NEVER, rt_report_att, bound), INTS(ALWAYS, rt_report_att, cons),
+    INTS(ALWAYS, rt_report_att, app),  UP_TO(NEVER, rt_report_att, hold, RT_HOLD_MAX_MS),
     BOOL(NEVER, rt_report_att, obs),
 };
 static const struct rt_msg_table report_att_table = SUB_TABLE(rt_report_att, report_att);
@@ -110,13 +136,12 @@ static const struct rt_msg_field report[] = {
 static const struct rt_msg_field refuse[] = {
     INT(ALWAYS, rt_refuse_msg, c),
     STR(NEVER, rt_refuse_msg, m, RT_TEXT_MAX),
-    INT(NEVER, rt_refuse_msg, delay),
+    UP_TO(NEVER, rt_refuse_msg, delay, RT_DELAY_MAX_MS),
     STR(NEVER, rt_refuse_msg, host, RT_HOST_MAX),
     STRS(NEVER, rt_refuse_msg, addr, RT_ADDR_MAX),
     INT(NEVER, rt_refuse_msg, life),
     INT(NEVER, rt_refuse_msg, epoch),
-    INT(NEVER, rt_refuse_msg, code),
-    INT(NEVER, rt_refuse_msg, sig),
+    END(rt_refuse_msg),
     STR(NEVER, rt_refuse_msg, which, WORD_MAX),
     INT(NEVER, rt_refuse_msg, max),
     STREAM(NEVER, rt_refuse_msg, s),
@@ -126,15 +151,14 @@ static const struct rt_msg_field refuse[] = {
 };
 
 static const struct rt_msg_field end[] = {
-    INT(NEVER, rt_end_msg, code),
-    INT(NEVER, rt_end_msg, sig),
+    END(rt_end_msg),
     INT(ALWAYS, rt_end_msg, out),
     INT(ALWAYS, rt_end_msg, err),
 };
 
 static const struct rt_msg_field end_ok[] = {
-    INT(ALWAYS, rt_end_ok_msg, how),
-    INT(NEVER, rt_end_ok_msg, delay),
+    UP_TO(ALWAYS, rt_end_ok_msg, how, RT_END_OTHER),
+    UP_TO(NEVER, rt_end_ok_msg, delay, RT_DELAY_MAX_MS),
 };
 
 static const struct rt_msg_field attach_out[] = {
@@ -143,34 +167,35 @@ static const struct rt_msg_field attach_out[] = {
     DIGEST(ALWAYS, rt_attach_out, d),
     INT(ALWAYS, rt_attach_out, df),
 };
-static const struct rt_msg_table attach_out_table = SUB_TABLE(rt_attach_out, attach_out);
+static const struct rt_msg_order attach_out_orders[] = {ORDER(rt_attach_out, df, c, 1)};
+static const struct rt_msg_table attach_out_table = ORDERED_TABLE(rt_attach_out, attach_out, attach_out_orders);
 
 static const struct rt_msg_field attach_in[] = {
     STREAM(ALWAYS, rt_attach_in, s),
     INT(ALWAYS, rt_attach_in, a),
     INT(ALWAYS, rt_attach_in, h),
 };
-static const struct rt_msg_table attach_in_table = SUB_TABLE(rt_attach_in, attach_in);
+static const struct rt_msg_order attach_in_orders[] = {ORDER(rt_attach_in, a, h, 1)};
+static const struct rt_msg_table attach_in_table = ORDERED_TABLE(rt_attach_in, attach_in, attach_in_orders);
 
 static const struct rt_msg_field attach[] = {
     STR(ALWAYS, rt_attach_msg, cid, RT_CID_MAX),
     ID(ALWAYS, rt_attach_msg, id),
-    INT_AS(ALWAYS, rt_attach_msg, "try", try_no),
-    INT(ALWAYS, rt_attach_msg, mode),
-    INT(NEVER, rt_attach_msg, p),
-    INT(ALWAYS, rt_attach_msg, want),
-    INT(NEVER, rt_attach_msg, from),
+    FROM_TO(ALWAYS, rt_attach_msg, "try", try_no, 1, RT_COUNTER_MAX - 1),
+    UP_TO(ALWAYS, rt_attach_msg, mode, RT_ATTACH_STEAL),
+    UP_TO(NEVER, rt_attach_msg, p, RT_PROC_ANY),
+    UP_TO(ALWAYS, rt_attach_msg, want, (1 << RT_STREAMS) - 1),
+    UP_TO(NEVER, rt_attach_msg, from, RT_FROM_LINES),
     INT(NEVER, rt_attach_msg, n),
     INT(NEVER, rt_attach_msg, ne),
     INT(NEVER, rt_attach_msg, hold),
     BOOL(NEVER, rt_attach_msg, once),
     MAPS(NEVER, rt_attach_msg, out, &attach_out_table),
     MAPS(NEVER, rt_attach_msg, in, &attach_in_table),
-    INT(NEVER, rt_attach_msg, rows),
-    INT(NEVER, rt_attach_msg, cols),
+    CELLS(NEVER, rt_attach_msg),
     INT(NEVER, rt_attach_msg, klife),
     INT(NEVER, rt_attach_msg, kepoch),
-    INT(NEVER, rt_attach_msg, wait),
+    UP_TO(NEVER, rt_attach_msg, wait, RT_WAIT_MAX_MS),
 };
 
 static const struct rt_msg_field attached_out[] = {
@@ -179,48 +204,46 @@ static const struct rt_msg_field attached_out[] = {
     INT(ALWAYS, rt_attached_out, base),
     INT(ALWAYS, rt_attached_out, head),
 };
-static const struct rt_msg_table attached_out_table = SUB_TABLE(rt_attached_out, attached_out);
+static const struct rt_msg_order attached_out_orders[] = {ORDER(rt_attached_out, base, head, 1)};
+static const struct rt_msg_table attached_out_table = ORDERED_TABLE(rt_attached_out, attached_out, attached_out_orders);
 
 static const struct rt_msg_field attached_in[] = {
     STREAM(ALWAYS, rt_attached_in, s), INT(ALWAYS, rt_attached_in, a),      DIGEST(ALWAYS, rt_attached_in, d),
     INT(ALWAYS, rt_attached_in, df),   BOOL(NEVER, rt_attached_in, closed),
 };
-static const struct rt_msg_table attached_in_table = SUB_TABLE(rt_attached_in, attached_in);
+static const struct rt_msg_order attached_in_orders[] = {ORDER(rt_attached_in, df, a, 1)};
+static const struct rt_msg_table attached_in_table = ORDERED_TABLE(rt_attached_in, attached_in, attached_in_orders);
 
 static const struct rt_msg_field attached[] = {
     INT(ALWAYS, rt_attached_msg, life),
     INT(ALWAYS, rt_attached_msg, epoch),
-    INT(ALWAYS, rt_attached_msg, p),
-    INT(ALWAYS, rt_attached_msg, st),
-    INT(NEVER, rt_attached_msg, hold),
+    UP_TO(ALWAYS, rt_attached_msg, p, RT_PROC_ANY),
+    FROM_TO(ALWAYS, rt_attached_msg, "st", st, 1, 2),
+    UP_TO(NEVER, rt_attached_msg, hold, RT_HOLD_MAX_MS),
     BOOL(NEVER, rt_attached_msg, tty),
     MAPS(ALWAYS, rt_attached_msg, out, &attached_out_table),
     MAPS(NEVER, rt_attached_msg, in, &attached_in_table),
-    INT(NEVER, rt_attached_msg, code),
-    INT(NEVER, rt_attached_msg, sig),
+    END(rt_attached_msg),
 };
 
 static const struct rt_msg_field up_item[] = {
     INT(ALWAYS, rt_up_item, t),
-    INT(NEVER, rt_up_item, code),
-    INT(NEVER, rt_up_item, sig),
+    END(rt_up_item),
     INT(RT_NEED_ITEM(RT_ITEM_EXITED), rt_up_item, out),
     INT(RT_NEED_ITEM(RT_ITEM_EXITED), rt_up_item, err),
-    INT(RT_NEED_ITEM(RT_ITEM_RESIZED), rt_up_item, rows),
-    INT(RT_NEED_ITEM(RT_ITEM_RESIZED), rt_up_item, cols),
+    CELLS(RT_NEED_ITEM(RT_ITEM_RESIZED), rt_up_item),
 };
 
 static const struct rt_msg_field down_item[] = {
     INT(ALWAYS, rt_down_item, t),
-    INT(RT_NEED_ITEM(RT_ITEM_SIGNAL), rt_down_item, sig),
+    FROM_TO(RT_NEED_ITEM(RT_ITEM_SIGNAL), rt_down_item, "sig", sig, 1, RT_SIG_MAX),
     ID(RT_NEED_ITEM(RT_ITEM_EXEC), rt_down_item, id),
-    STRS(RT_NEED_ITEM(RT_ITEM_EXEC), rt_down_item, argv, RT_ARG_MAX),
+    ARRAY(RT_FIELD_STRS, RT_NEED_ITEM(RT_ITEM_EXEC), rt_down_item, argv, 1, RT_ARG_MAX, NULL),
     STRS(NEVER, rt_down_item, env, RT_ARG_MAX),
     STR(NEVER, rt_down_item, cwd, RT_CWD_MAX),
     BOOL(NEVER, rt_down_item, tty),
     BOOL_AS(NEVER, rt_down_item, "stdin", in),
-    INT(RT_NEED_ITEM(RT_ITEM_RESIZE), rt_down_item, rows),
-    INT(RT_NEED_ITEM(RT_ITEM_RESIZE), rt_down_item, cols),
+    CELLS(RT_NEED_ITEM(RT_ITEM_RESIZE), rt_down_item),
     INT(NEVER, rt_down_item, hold),
 };
 
@@ -230,7 +253,7 @@ static const struct rt_msg_field request[] = {
     STR(NEVER, rt_request_msg, label, RT_LABEL_MAX),
     INT(NEVER, rt_request_msg, ring),
     BOOL(NEVER, rt_request_msg, prefix),
-    INT(NEVER, rt_request_msg, wait),
+    UP_TO(NEVER, rt_request_msg, wait, RT_WAIT_MAX_MS),
     STR(NEVER, rt_request_msg, host, RT_HOST_MAX),
 };
 
@@ -246,7 +269,7 @@ static const struct rt_msg_field record[] = {
     STR(ALWAYS, rt_record_msg, cid, RT_CID_MAX),
     STR(ALWAYS, rt_record_msg, tenant, RT_TENANT_MAX),
     STR(NEVER, rt_record_msg, label, RT_LABEL_MAX),
-    INT(ALWAYS, rt_record_msg, state),
+    UP_TO(ALWAYS, rt_record_msg, state, RT_SESSION_ENDED),
     INT(ALWAYS, rt_record_msg, life),
     INT(ALWAYS, rt_record_msg, epoch),
     STR(NEVER, rt_record_msg, host, RT_HOST_MAX),
@@ -255,8 +278,7 @@ static const struct rt_msg_field record[] = {
     INT(ALWAYS, rt_record_msg, claimed),
     INT(ALWAYS, rt_record_msg, moves),
     MAPS(NEVER, rt_record_msg, hist, &hist_table),
-    INT(NEVER, rt_record_msg, code),
-    INT(NEVER, rt_record_msg, sig),
+    END(rt_record_msg),
     BIN(NEVER, rt_record_msg, report, RT_RECORD_REPORT_MAX),
     INT(NEVER, rt_record_msg, seen),
 };
@@ -268,7 +290,7 @@ static const struct rt_msg_field registry[] = {
     STR(ALWAYS, rt_registry_msg, ver, WORD_MAX),
     INT(ALWAYS, rt_registry_msg, seq),
     INT(ALWAYS, rt_registry_msg, age),
-    INT(ALWAYS, rt_registry_msg, state),
+    UP_TO(ALWAYS, rt_registry_msg, state, RT_HOST_DEAD),
     INT(ALWAYS, rt_registry_msg, sessions),
 };
 static const struct rt_msg_table registry_table = SUB_TABLE(rt_registry_msg, registry);
@@ -280,8 +302,7 @@ static const struct rt_msg_field reply[] = {
     BIN(NEVER, rt_reply_msg, tok, RT_TOKEN_MAX),
     MAPS(NEVER, rt_reply_msg, recs, &record_table),
     MAPS(NEVER, rt_reply_msg, hosts, &registry_table),
-    INT(NEVER, rt_reply_msg, code),
-    INT(NEVER, rt_reply_msg, sig),
+    END(rt_reply_msg),
     INT(NEVER, rt_reply_msg, out),
     INT(NEVER, rt_reply_msg, err),
     BOOL(NEVER, rt_reply_msg, lost),

@@ -9,7 +9,7 @@
  * them. Private to the codec. */
 
 enum rt_field_kind {
-    RT_FIELD_INT,    /* uint64_t below `max` */
+    RT_FIELD_INT,    /* uint64_t from `min` (where it must be there) to below `max` */
     RT_FIELD_DIGEST, /* uint64_t, all of it */
     RT_FIELD_BOOL,   /* bool */
     RT_FIELD_STR,    /* struct rt_slice, `min` to `max` bytes */
@@ -34,12 +34,21 @@ struct rt_msg_field {
     const struct rt_msg_table *sub;
 };
 
+/* Of two members of a message the first is never above the second: uint64_t, or `count` of them each. */
+struct rt_msg_order {
+    const char *low_key, *high_key;
+    uint16_t low, high; /* in the struct */
+    uint16_t count;
+};
+
 struct rt_msg_table {
     const char *name;
     size_t struct_size;
     size_t size_max; /* bytes on the wire */
     const struct rt_msg_field *fields;
     size_t n_fields; /* at most RT_MSG_FIELDS_MAX */
+    const struct rt_msg_order *orders;
+    size_t n_orders;
 };
 
 /* A table's fields fit the bits of a word. */

@@ -28,8 +28,6 @@
 /* Received and not applied, per attachment: the limit told to clients. */
 #define RT_STDIN_WINDOW 262144
 #define RT_CONTROL_WINDOW 65536
-/* The longest hold granted; more is cut to it. */
-#define RT_HOLD_MAX_MS UINT64_C(600000)
 /* An unbound attachment that holds nothing is forgotten after this, one that holds after its hold and this; both of
  * time with an agent. */
 #define RT_ATT_FORGET_MS 600000

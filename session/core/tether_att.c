@@ -332,7 +332,7 @@ static void bind(struct rt_tether *t, struct rt_att *att, uint32_t channel, cons
 
 static struct rt_att *make(struct rt_tether *t, const struct rt_attach_msg *msg, struct rt_refusal *why, uint64_t now)
 {
-    const struct rt_proc *proc = msg->p < RT_PROC_ANY ? rt_tether_proc(t, (uint32_t)msg->p) : NULL;
+    const struct rt_proc *proc = msg->p != RT_PROC_ANY ? rt_tether_proc(t, (uint32_t)msg->p) : NULL;
     struct rt_att *att;
 
     if (!proc) {
@@ -419,7 +419,7 @@ static bool admit(struct rt_tether *t, struct rt_att **att, const struct rt_atta
 #endif
     if (msg->mode == RT_ATTACH_NEW)
         return attach_new(t, att, msg, why, now);
-    if (msg->mode > RT_ATTACH_STEAL || !*att) {
+    if (!*att) {
         unknown(t, msg, why);
         return false;
     }

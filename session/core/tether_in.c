@@ -182,14 +182,13 @@ static void exec(struct rt_tether *t, const struct rt_down_item *item, uint8_t *
     bool known = rt_tether_att_by_id(t, item->id.data) != NULL;
 #endif
 
-    if (known || item->n_argv == 0 || t->procs[0]->state != RT_PROC_RUNNING ||
-        rt_tether_add_proc(t, item->tty, item->in, &proc) != 0) {
+    if (known || t->procs[0]->state != RT_PROC_RUNNING || rt_tether_add_proc(t, item->tty, item->in, &proc) != 0) {
         free(owned);
         return;
     }
     proc->exec_item = owned;
-    proc->rows = item->rows <= UINT16_MAX ? (unsigned)item->rows : 0;
-    proc->cols = item->cols <= UINT16_MAX ? (unsigned)item->cols : 0;
+    proc->rows = (unsigned)item->rows;
+    proc->cols = (unsigned)item->cols;
     proc->decoded = malloc(sizeof *proc->decoded);
     if (proc->decoded)
         *proc->decoded = *item;
@@ -230,7 +229,7 @@ static unsigned carry_out(struct rt_tether *t, struct rt_att *att, uint8_t *owne
         exec(t, &item, owned, now);
         return 0;
     }
-    if (item.t == RT_ITEM_SIGNAL && item.sig > 0 && item.sig < 65 && proc && proc->state == RT_PROC_RUNNING)
+    if (item.t == RT_ITEM_SIGNAL && proc && proc->state == RT_PROC_RUNNING)
         sig = (unsigned)item.sig;
     if (item.t == RT_ITEM_RESIZE)
         rt_tether_resize(t, proc, item.rows, item.cols);
@@ -399,10 +398,6 @@ static void on_end_ok(struct rt_tether *t, const struct rt_end_ok_msg *msg, uint
 {
     if (t->final_at == RT_NO_TIME || t->end_ok)
         return;
-    if (msg->how > RT_END_OTHER) {
-        rt_tether_hangup(t, "the agent keeps the end in a way that nobody knows", now + RT_REFUSED_MIN_MS, now);
-        return;
-    }
     t->end_how = (enum rt_end_how)msg->how;
     if (msg->how == RT_END_LATER) {
         uint64_t delay = msg->delay ? msg->delay : RT_REPORT_INTERVAL_MS;

@@ -193,7 +193,7 @@ void rt_tether_resize(struct rt_tether *t, struct rt_proc *proc, uint64_t rows, 
     struct rt_up_item item = {.t = RT_ITEM_RESIZED, .rows = rows, .cols = cols};
     bool another;
 
-    if (!proc || !proc->tty || rows == 0 || cols == 0 || rows > UINT16_MAX || cols > UINT16_MAX)
+    if (!proc || !proc->tty || rows == 0 || cols == 0)
         return;
     another = rows != proc->rows || cols != proc->cols;
     proc->rows = (unsigned)rows;

@@ -110,6 +110,7 @@ static const struct rt_attach_msg attach = {
     .want = 31,
     .from = RT_FROM_LINES,
     .n = 100,
+    .ne = 101,
     .hold = 30001,
     .once = true,
     .out = {{.s = 1, .c = 1000, .d = UINT64_MAX, .df = 10},

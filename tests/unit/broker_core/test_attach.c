@@ -75,7 +75,7 @@ static void test_wait_ends(void **state)
     fx_want_refuse(fx, client, 2, RT_CLASS_RETRY_LATER, &refuse);
     assert_true(refuse.delay > 0);
     assert_int_equal(fx_stats(fx).held, 0);
-    fx_attach(fx, client, 3, "web", UINT64_C(1) << 40, 0, 0); /* more than anybody may */
+    fx_attach(fx, client, 3, "web", RT_WAIT_MAX_MS, 0, 0);
     fx_answer(fx);
     for (unsigned i = 0; i < RT_WAIT_MAX_MS / 1000; i++) {
         fx_send(fx, client, &(struct rt_frame){.type = RT_PING}, NULL);

@@ -46,6 +46,7 @@ static void report(struct fx *fx, const struct fx_guest *guest, uint64_t head)
 
     memset(&msg, 0, sizeof msg);
     msg.n_procs = 1;
+    msg.procs[0].st = 1;
     msg.procs[0].n_base = msg.procs[0].n_head = 3;
     msg.procs[0].head[0] = head;
     fx_msg(fx, guest->link, &(struct rt_frame){.type = RT_REPORT}, RT_MSG_REPORT, &msg);

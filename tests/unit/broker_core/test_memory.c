@@ -208,6 +208,7 @@ static void attach(struct script *s, uint32_t channel)
     memset(&msg, 0, sizeof msg);
     msg.cid = rt_slice_text("web");
     msg.id = (struct rt_slice){id, sizeof id};
+    msg.try_no = 1;
     msg.wait = 5000;
     frame(s, s->client, (struct rt_frame){.type = RT_ATTACH, .channel = channel}, RT_MSG_ATTACH, &msg);
 }

@@ -257,6 +257,41 @@ static void test_what_guests_may_not_say(void **state)
     assert_int_equal(fx_stats(fx).channels, 1);
 }
 
+/* A report that breaks a rule is answered, before the take is and after: whoever reads the record would believe it. */
+static void test_bad_reports(void **state)
+{
+    static const struct {
+        const char *text;
+        uint8_t head;
+        uint8_t st;
+    } rows[] = {{"report.procs[0].base: 1 is above head: 0", 0, 1}, {"report.procs[0].st: 3, wants at most 2", 1, 3}};
+    struct fx *fx = *state;
+    struct fx_guest guest;
+    struct rt_refuse_msg refuse;
+
+    for (unsigned i = 0; i < 4; i++) {
+        uint8_t bytes[] = {
+            0x82, 0xa5, 'p',  'r', 'o', 'c',  's', 0x91, 0x84, 0xa1, 'p', 0,   0xa2, 's', 't',  rows[i / 2].st,
+            0xa4, 'b',  'a',  's', 'e', 0x93, 1,   0,    0,    0xa4, 'h', 'e', 'a',  'd', 0x93, rows[i / 2].head,
+            0,    0,    0xa4, 'a', 't', 't',  's', 0x90};
+        fx_guest(&guest, "web", (uint8_t)(1 + i));
+        fx_hello(fx, &guest);
+        fx_answer(fx);
+        fx_welcome(fx, &guest, NULL);
+        fx_confirm(fx, &guest);
+        if (i % 2 == 0) {
+            fx_answer(fx);
+            assert_true(fx_serves(fx, "web"));
+        }
+        fx_send(fx, guest.link, &(struct rt_frame){.type = RT_REPORT, .length = sizeof bytes}, bytes);
+        fx_want_refuse(fx, guest.link, 0, RT_CLASS_PROTOCOL, &refuse);
+        assert_int_equal(refuse.m.size, strlen(rows[i / 2].text));
+        assert_memory_equal(refuse.m.data, rows[i / 2].text, refuse.m.size);
+        fx_close(fx);
+        fx_init(fx);
+    }
+}
+
 /* Of their link peers say nothing: they close it. */
 static void test_refuse_of_a_link(void **state)
 {
@@ -366,6 +401,7 @@ int main(void)
         cmocka_unit_test(test_what_peers_may_say),
         FX_TEST(test_what_guests_may_not_say),
         FX_TEST(test_refuse_of_a_link),
+        FX_TEST(test_bad_reports),
         FX_TEST(test_pings),
         FX_TEST(test_pongs_that_answer_nothing),
         FX_TEST(test_attach_to_an_idle_guest_keeps_it),

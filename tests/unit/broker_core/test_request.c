@@ -411,6 +411,25 @@ static void test_bounds(void **state)
     fx_answer(fx);
 }
 
+/* A prefix may come to fit another container while it is waited for. */
+static void test_wait_with_a_prefix(void **state)
+{
+    struct fx *fx = *state;
+    int client = fx_client(fx, "local");
+    struct rt_request_msg bad[] = {{.op = rt_slice_text("show"), .cid = rt_slice_text("we"), .prefix = true, .wait = 1},
+                                   {.op = rt_slice_text("list"), .wait = 1},
+                                   {.op = rt_slice_text("tails"), .cid = rt_slice_text("web"), .wait = 1}};
+    struct rt_reply_msg answer;
+
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        fx_request(fx, client, i + 1, &bad[i]);
+        fx_reply(fx, client, i + 1, &answer);
+        assert_int_equal(answer.c, RT_CLASS_INVALID);
+        assert_true(answer.m.size > 0);
+    }
+    assert_int_equal(fx->n_ops, 0);
+}
+
 /* A request that cannot be read is answered; what else the client has on its link goes on. */
 static void test_unreadable(void **state)
 {
@@ -429,6 +448,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         FX_TEST(test_unreadable),
+        FX_TEST(test_wait_with_a_prefix),
         FX_TEST(test_create),
         FX_TEST(test_show),
         FX_TEST(test_show_prefix),

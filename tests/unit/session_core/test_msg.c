@@ -220,24 +220,24 @@ static void test_largest_report(void **state)
     report.n_atts = RT_ATTS_MAX;
     uint64_t most = RT_COUNTER_MAX - 1;
     for (size_t i = 0; i < RT_PROCS_MAX; i++) {
-        report.procs[i] = (struct rt_report_proc){.p = most,
-                                                  .st = most,
+        report.procs[i] = (struct rt_report_proc){.p = RT_PROC_ANY,
+                                                  .st = 2,
                                                   .tty = true,
                                                   .base = {most, most, most},
                                                   .n_base = 3,
                                                   .head = {most, most, most},
                                                   .n_head = 3,
-                                                  .code = most};
+                                                  .code = RT_CODE_MAX};
     }
     for (size_t i = 0; i < RT_ATTS_MAX; i++) {
         report.atts[i] = (struct rt_report_att){.id = {.data = id, .size = sizeof(id)},
-                                                .p = most,
+                                                .p = RT_PROC_ANY,
                                                 .bound = true,
                                                 .cons = {most, most, most},
                                                 .n_cons = 3,
                                                 .app = {most, most},
                                                 .n_app = 2,
-                                                .hold = most,
+                                                .hold = RT_HOLD_MAX_MS,
                                                 .obs = true};
     }
     int size = rt_msg_encode(RT_MSG_REPORT, &report, bytes, sizeof(bytes));

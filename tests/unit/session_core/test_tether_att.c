@@ -135,11 +135,9 @@ static void test_refusals(void **state)
     msg = tx_new(1, 1);
     msg.p = 3;
     refused(msg, RT_CLASS_INVALID);
-    msg.p = (uint64_t)UINT32_MAX + 1; /* not process 0 */
-    refused(msg, RT_CLASS_INVALID);
     msg.p = RT_PROC_ANY;
     refused(msg, RT_CLASS_UNKNOWN_ATTACHMENT);
-    for (uint64_t mode = RT_ATTACH_RESUME; mode < 6; mode++) {
+    for (uint64_t mode = RT_ATTACH_RESUME; mode <= RT_ATTACH_STEAL; mode++) {
         msg = tx_new(1, 1);
         msg.mode = mode;
         refused(msg, RT_CLASS_UNKNOWN_ATTACHMENT);
@@ -445,7 +443,7 @@ static void test_resume_rewound(void **state)
     rewound(msg, RT_STDIN, 3, 2);
     used(&out, &err);
     msg = tx_resume(1, 2, &out, &err, 3, 5);
-    msg.in[1].a = 1;
+    msg.in[1].a = msg.in[1].h = 1;
     rewound(msg, RT_CONTROL_DOWN, 0, 1);
 }
 
