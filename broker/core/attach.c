@@ -109,11 +109,6 @@ static void give_up(struct rt_agent *agent, struct ag_held *held)
     held_refuse(agent, held, &later);
 }
 
-void rt_ag_held_timer(struct rt_agent *agent, struct ag_held *held)
-{
-    give_up(agent, held);
-}
-
 bool rt_ag_moved_msg(const struct rt_agent *agent, const struct ag_session *session, struct rt_refuse_msg *refuse)
 {
     const struct rt_store_host *row;
@@ -232,6 +227,23 @@ void rt_ag_held_again(struct rt_agent *agent)
     }
 }
 
+/* That it has ended is the last word, and news of a guest that came back elsewhere may have been lost: it is said only
+ * after another look at the record. */
+void rt_ag_held_timer(struct rt_agent *agent, struct ag_held *held)
+{
+#ifndef RT_MUTANT_ENDED_UNCHECKED
+    if (held->ended && !held->checked && held->session != NULL && held->op == 0) {
+        held->checked = true;
+        rt_ag_timer_set(&agent->timers, &held->timer, agent->now + RT_CLAIM_TIMEOUT_MS);
+        look(agent, held, NULL);
+        if (held->op != 0) {
+            return;
+        }
+    }
+#endif
+    give_up(agent, held);
+}
+
 /* A page of the search for an operator's plain name. */
 static void found_page(struct rt_agent *agent, struct ag_held *held, const struct rt_store_reply *reply)
 {
@@ -286,7 +298,7 @@ static bool has_ended(struct rt_agent *agent, struct ag_held *held, uint64_t cod
     held->code = code;
     held->sig = sig;
     /* A client that was attached may not have had all; its guest is still there then, and on its way. */
-    if (!held->resume) {
+    if (!held->resume || held->checked) {
         refuse_ended(agent, held);
         return true;
     }

@@ -35,6 +35,7 @@ struct ag_held {  /* an ATTACH that waits for the guest, or, parked, until its o
     bool waited; /* the client gave time to wait */
     bool resume; /* not new: an ended record may still have a guest that comes back */
     bool ended;
+    bool checked; /* the record is read once more, at the end of the hold */
     uint64_t code, sig;
     char candidate[RT_TENANT_MAX + 1]; /* an operator's plain name: whose it is */
     size_t size;

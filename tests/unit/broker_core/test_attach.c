@@ -166,6 +166,16 @@ static void test_not_moved_to_the_dead(void **state)
     fx_want_refuse(fx, client, 1, RT_CLASS_MOVED, NULL);
 }
 
+/* For which an attach to an ended record is held. The client stays heard. */
+static void wait_out_hold(struct fx *fx, int client)
+{
+    for (int i = 0; i < RT_WAIT_MAX_MS / 1000; i++) {
+        fx_tick(fx, 1000);
+        fx_send(fx, client, &(struct rt_frame){.type = RT_PING}, NULL);
+        (void)fx_want(fx, client, RT_PONG, &(struct rt_frame){0});
+    }
+}
+
 static void test_ended(void **state)
 {
     struct fx *fx = *state;
@@ -182,14 +192,43 @@ static void test_ended(void **state)
     fx_attach(fx, client, 2, "web", 1000, 5, 7);
     fx_answer(fx);
     fx_none(fx, client);
-    for (int i = 1; i < RT_WAIT_MAX_MS / 1000; i++) { /* however short it asked to wait */
-        fx_tick(fx, 1000);
-        fx_send(fx, client, &(struct rt_frame){.type = RT_PING}, NULL);
-        (void)fx_want(fx, client, RT_PONG, &(struct rt_frame){0});
-    }
-    fx_tick(fx, 1000);
+    wait_out_hold(fx, client); /* however short it asked to wait */
+    fx_answer(fx);
     fx_want_refuse(fx, client, 2, RT_CLASS_ENDED, &refuse);
     assert_int_equal(refuse.code, 3);
+}
+
+/* The last word is said after another look: the guest may have come back elsewhere, and the news of it got lost. */
+static void test_ended_is_looked_up_again(void **state)
+{
+    struct fx *fx = *state;
+    int client = fx_client(fx, "local");
+    struct rt_refuse_msg refuse;
+
+    fx_host(fx, "there", true);
+    (void)owned(fx, "web", "here", RT_SESSION_ENDED, 5, 7);
+    fx_attach(fx, client, 1, "web", 1000, 5, 7);
+    fx_answer(fx);
+    fx_none(fx, client);
+    (void)owned(fx, "web", "there", RT_SESSION_ENDED, 5, 8);
+    wait_out_hold(fx, client);
+    fx_answer(fx);
+    fx_want_refuse(fx, client, 1, RT_CLASS_MOVED, &refuse);
+    assert_int_equal(refuse.epoch, 8);
+}
+
+static void test_ended_without_store(void **state)
+{
+    struct fx *fx = *state;
+    int client = fx_client(fx, "local");
+
+    (void)owned(fx, "web", "here", RT_SESSION_ENDED, 5, 7);
+    fx_attach(fx, client, 1, "web", 1000, 5, 7);
+    fx_answer(fx);
+    wait_out_hold(fx, client);
+    fx_none(fx, client);
+    fx_tick(fx, RT_CLAIM_TIMEOUT_MS); /* no answer */
+    fx_want_refuse(fx, client, 1, RT_CLASS_ENDED, NULL);
 }
 
 static void test_own_orphan_is_written_lost(void **state)
@@ -441,6 +480,8 @@ int main(void)
         FX_TEST(test_moved),
         FX_TEST(test_not_moved_to_the_dead),
         FX_TEST(test_ended),
+        FX_TEST(test_ended_is_looked_up_again),
+        FX_TEST(test_ended_without_store),
         FX_TEST(test_own_orphan_is_written_lost),
         FX_TEST(test_store_out),
         FX_TEST(test_given_up_by_the_client),
