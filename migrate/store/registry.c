@@ -245,11 +245,19 @@ static bool info(const char *text, const char *field, char *out, size_t cap)
 
 static void warn_about(struct rt_store *store, const char *text)
 {
-    char policy[64], aof[16];
+    char policy[64], aof[16], memory[24];
+    unsigned long long bytes;
 
     if (info(text, "maxmemory_policy", policy, sizeof policy) && strcmp(policy, "noeviction") != 0) {
         rt_store_log(store, RT_STORE_WARNING,
                      "the store's maxmemory-policy is %s: it may evict sessions; set noeviction", policy);
+    }
+    bytes = info(text, "maxmemory", memory, sizeof memory) ? strtoull(memory, NULL, 10) : 0;
+    if (bytes > 0 && bytes / 2 < store->tails.store_max) {
+        rt_store_log(store, RT_STORE_WARNING,
+                     "the store's maxmemory is %llu bytes, and tails of ended containers may take %" PRIu64
+                     " of it: set store.tails to half of it at most",
+                     bytes, store->tails.store_max);
     }
     if (info(text, "aof_enabled", aof, sizeof aof) && strcmp(aof, "0") == 0) {
         rt_store_log(store, RT_STORE_WARNING,

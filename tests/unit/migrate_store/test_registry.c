@@ -213,8 +213,8 @@ static void test_info(void **state)
     static const char *const wrong[] = {"$0\r\n\r\n", ":1\r\n", "-NOPERM no\r\n", "$9\r\nrun_id:xy\r\n",
                                         "$7\r\nrun_id:\r\n"};
     static char warned[512];
-    const char *text =
-        "maxmemory_policy:allkeys-lru\r\naof_enabled:0\r\nconnected_slaves:2\r\nrun_id:" FAKE_RUN_ID "\r\n";
+    const char *text = "maxmemory:67108862\r\nmaxmemory_policy:allkeys-lru\r\naof_enabled:0\r\nconnected_slaves:"
+                       "2\r\nrun_id:" FAKE_RUN_ID "\r\n";
 
     (void)state;
     start();
@@ -237,7 +237,8 @@ static void test_info(void **state)
     assert_true(logged(agent, "allkeys-lru"));
     assert_true(logged(agent, "no append-only file"));
     assert_true(logged(agent, "min-replicas-to-write is 0"));
-    assert_int_equal(agent->n_warnings, 3);
+    assert_true(logged(agent, "maxmemory is 67108862 bytes"));
+    assert_int_equal(agent->n_warnings, 4);
 }
 
 static void stand_still(void)
