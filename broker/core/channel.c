@@ -96,7 +96,7 @@ void rt_ag_chan_free(struct rt_agent *agent, struct ag_chan *chan)
         assert(chan->link[side] != NULL);
         ag_list_remove(&chan->in[side]);
         ag_list_remove(&chan->wait[side]);
-        rt_ag_kept_free(chan, side);
+        rt_ag_kept_free(chan, (enum ag_side)side);
         chan->link[side]->n_chans--;
         if (chan->link[side]->cache == chan) {
             chan->link[side]->cache = NULL;

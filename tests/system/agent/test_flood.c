@@ -3,6 +3,7 @@
 #include "tests/system/agent/victim.h"
 
 #include "session/core/msg_request.h"
+#include "session/core/msg_stream.h"
 #include "session/core/slice.h"
 
 #include <setjmp.h>
@@ -168,6 +169,89 @@ static void test_greedy_guest(void **state)
     peer_close(&client);
 }
 
+static void serve(const struct daemon *daemon, struct peer *client, struct peer *guest, const char *cid)
+{
+    uint8_t token[RT_TOKEN_MAX];
+
+    peer_guest(guest, daemon->guest, cid, token, peer_create(client, cid, token));
+}
+
+/* A channel of the client to the guest. Returns the guest's. */
+static uint32_t attach(struct peer *client, uint32_t channel, struct peer *guest, const char *cid)
+{
+    uint8_t id[RT_ID_SIZE] = {(uint8_t)channel, (uint8_t)client->fd};
+    struct rt_attach_msg attach = {
+        .cid = rt_slice_text(cid), .id = {id, sizeof id}, .try_no = 1, .want = 31, .wait = 5000};
+    struct rt_attached_msg attached = {.life = guest->life, .epoch = 1, .st = 1, .out = {{.s = RT_STDOUT}}, .n_out = 1};
+    struct rt_frame frame;
+    uint32_t at;
+
+    peer_send_msg(client, (struct rt_frame){.type = RT_ATTACH, .channel = channel}, RT_MSG_ATTACH, &attach);
+    (void)peer_wait(guest, RT_ATTACH, &frame, LIMIT_MS);
+    at = frame.channel;
+    peer_send_msg(guest, (struct rt_frame){.type = RT_ATTACHED, .channel = at}, RT_MSG_ATTACHED, &attached);
+    (void)peer_wait(client, RT_ATTACHED, &frame, LIMIT_MS);
+    assert_int_equal(frame.channel, channel);
+    return at;
+}
+
+/* More ACKs than may be queued for anybody. */
+static void flood_acks(struct peer *from, uint32_t channel, uint16_t stream)
+{
+    static uint8_t many[65536];
+    size_t size = RT_FRAME_HEADER + RT_ACK_PAYLOAD, n = sizeof many / size;
+
+    memset(many, 0, sizeof many);
+    for (size_t i = 0; i < n; i++) {
+        rt_frame_put(
+            many + i * size,
+            &(struct rt_frame){.type = RT_ACK, .channel = channel, .stream = stream, .length = RT_ACK_PAYLOAD});
+    }
+    for (size_t sent = 0; sent < 3 * GREEDY_MAX; sent += n * size) {
+        assert_true(peer_write(from, many, n * size));
+    }
+}
+
+/* Until it has what the other end sent, behind all that was queued before. */
+static void want_data(struct peer *peer, uint32_t channel)
+{
+    struct rt_frame frame;
+    const uint8_t *payload = peer_wait(peer, RT_DATA, &frame, LIMIT_MS);
+
+    assert_int_equal(frame.channel, channel);
+    assert_int_equal(frame.length, 5);
+    assert_memory_equal(payload, "fine\n", 5);
+}
+
+/* A guest that floods its one channel, of a link that another session is on and that is not read meanwhile; a client
+ * that floods a guest which another client is attached to. The others go on as if nothing had been. */
+static void test_shared_links(void **state)
+{
+    const struct daemon *daemon = *state;
+    static struct peer shared, hostile, good, bad;
+    size_t rss;
+
+    peer_client(&shared, daemon->client);
+    peer_client(&hostile, daemon->client);
+    serve(daemon, &shared, &good, "good");
+    serve(daemon, &shared, &bad, "bad");
+    assert_int_equal(attach(&shared, 1, &good, "good"), 1);
+    assert_int_equal(attach(&shared, 2, &bad, "bad"), 1);
+    rss = daemon_rss(daemon);
+    flood_acks(&bad, 1, RT_STDIN);
+    peer_send(&good, &(struct rt_frame){.type = RT_DATA, .channel = 1, .stream = RT_STDOUT, .length = 5}, "fine\n");
+    want_data(&shared, 1);
+    assert_int_equal(attach(&hostile, 1, &good, "good"), 2);
+    flood_acks(&hostile, 1, RT_STDOUT);
+    assert_true(daemon_rss(daemon) < rss + GREEDY_MAX);
+    peer_send(&shared, &(struct rt_frame){.type = RT_DATA, .channel = 1, .stream = RT_STDIN, .length = 5}, "fine\n");
+    want_data(&good, 1);
+    peer_close(&bad);
+    peer_close(&good);
+    peer_close(&hostile);
+    peer_close(&shared);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -175,6 +259,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_long_flood, victim_setup, victim_teardown),
         cmocka_unit_test_setup_teardown(test_greedy_client, victim_setup, victim_teardown),
         cmocka_unit_test_setup_teardown(test_greedy_guest, victim_setup, victim_teardown),
+        cmocka_unit_test_setup_teardown(test_shared_links, victim_setup, victim_teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
