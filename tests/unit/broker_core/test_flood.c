@@ -155,40 +155,52 @@ static void fins(struct scene *s, int from)
     repeat(s, from, frame, NULL);
 }
 
-/* Small frames, which cost more than their credit says, on all streams of many channels, until nothing is left. */
+/* The limit of the only ACK that it got. */
+static uint64_t told_limit(struct scene *s, int link)
+{
+    struct rt_frame frame;
+    const uint8_t *payload = fx_want(s->fx, link, RT_ACK, &frame);
+
+    return rt_get_u64(payload);
+}
+
+/* Small frames, which cost more than their credit says, on all streams of many channels, until no credit is left. */
 static void data(struct scene *s, int from)
 {
-    bool guest = from == s->guest.link;
+    bool guest = from == s->guest.link, more = true;
     uint8_t payload[RT_ACK_PAYLOAD];
-    uint64_t sent[100][RT_STREAMS] = {{0}};
+    uint64_t sent[100][3], limit[100][3];
     uint16_t streams[2][3] = {{RT_STDIN, RT_CONTROL_DOWN, RT_STDIN}, {RT_STDOUT, RT_STDERR, RT_CONTROL_UP}};
+    uint32_t n = guest ? 3 : 2;
 
     attach(s, 100);
     innocent_channel(s);
     rt_put_u64(payload, RT_COUNTER_MAX - 1);
     rt_put_u64(payload + 8, 1);
-    for (uint32_t i = 0; i < 300; i++) { /* every stream grows */
-        struct rt_frame frame = {.channel = (guest ? s->first : 1) + i / 3, .stream = streams[guest][i % 3]};
-        uint64_t *at = &sent[i / 3][frame.stream];
-        if (*at == 0) {
-            fx_data(s->fx, from, frame.channel, frame.stream, 0, s->batch, RT_INITIAL_CREDIT);
-            *at = RT_INITIAL_CREDIT;
-        }
-        frame.type = RT_ACK;
-        frame.length = sizeof payload;
-        frame.channel = (guest ? 1 : s->first) + i / 3;
-        frame.offset = *at;
+    for (uint32_t i = 0; i < 100 * n; i++) { /* every stream grows */
+        struct rt_frame frame = {.type = RT_ACK, .offset = RT_INITIAL_CREDIT, .length = sizeof payload};
+        frame.stream = streams[guest][i % n];
+        fx_data(s->fx, from, (guest ? s->first : 1) + i / n, frame.stream, 0, s->batch, RT_INITIAL_CREDIT);
+        frame.channel = (guest ? 1 : s->first) + i / n;
         fx_send(s->fx, guest ? s->client : s->guest.link, &frame, payload);
+        sent[i / n][i % n] = RT_INITIAL_CREDIT;
+        limit[i / n][i % n] = told_limit(s, from);
         forget_output(s->fx);
     }
     jam(s);
-    for (uint32_t k = 0; k < 4 * FRAMES && fx_stats(s->fx).channels > 2; k++) {
-        struct rt_frame frame = {.type = RT_DATA, .length = 1, .channel = (guest ? s->first : 1) + k / 3 % 100};
-        frame.stream = streams[guest][k % 3];
-        frame.offset = sent[k / 3 % 100][frame.stream]++;
-        put(s, from, frame, "x");
-        if (k % 65536 == 0) {
-            flush(s, from);
+    for (uint32_t turn = 0; more && fx_stats(s->fx).channels > 2; turn++) {
+        more = false;
+        for (uint32_t k = 0; k < 100 * n; k++) {
+            uint64_t *at = &sent[k / n][k % n];
+            struct rt_frame frame = {.type = RT_DATA, .length = 1, .offset = *at, .stream = streams[guest][k % n]};
+            if (*at < limit[k / n][k % n]) {
+                frame.channel = (guest ? s->first : 1) + k / n;
+                put(s, from, frame, "x");
+                ++*at;
+                more = true;
+            }
+        }
+        if (turn % 100 == 0) {
             forget_output(s->fx);
         }
     }
