@@ -280,7 +280,8 @@ void rt_ag_session_guest_gone(struct rt_agent *agent, struct ag_session *session
 void rt_ag_session_orphan(struct rt_agent *agent, struct ag_session *session, uint64_t life, uint64_t epoch)
 {
     if (session->guest != NULL || rt_ag_kept(agent, &session->key, life) != NULL) {
-        return; /* what has ended is not lost */
+        rt_ag_session_settle(agent, session); /* what has ended is not lost */
+        return;
     }
     (void)rt_ag_session_note(agent, session, life, epoch, agent->config.host);
     if (session->life != life || session->epoch != epoch) {
