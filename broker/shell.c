@@ -174,7 +174,9 @@ static void signal_cb(uv_signal_t *handle, int number)
 
 static int make_agent(struct rt_shell *shell)
 {
-    struct rt_agent_config config = {.n_addr = shell->addr.n, .ticket_ttl_ms = shell->settings.ticket_ttl_ms};
+    struct rt_agent_config config = {.n_addr = shell->addr.n,
+                                     .ticket_ttl_ms = shell->settings.ticket_ttl_ms,
+                                     .store_timeout_ms = shell->settings.store_timeout_ms};
 
     (void)snprintf(config.host, sizeof config.host, "%.*s", RT_HOST_MAX, shell->settings.host_name);
     for (size_t i = 0; i < shell->addr.n; i++) {

@@ -43,6 +43,9 @@ struct rt_agent *rt_agent_new(const struct rt_agent_config *config, uint64_t now
         return NULL;
     }
     agent->config = *config;
+    if (agent->config.store_timeout_ms == 0) {
+        agent->config.store_timeout_ms = RT_STORE_TIMEOUT_MS;
+    }
     agent->now = now;
     agent->whole_at = UINT64_MAX;
     agent->kept_timer.kind = AG_TIMER_KEPT;
@@ -499,8 +502,11 @@ static void link_timer(struct rt_agent *agent, struct ag_link *link)
         rt_ag_link_close(agent, link, "moved");
     } else if (link->state < AG_SERVING) {
         if (agent->now >= link->opened + RT_HANDSHAKE_TIMEOUT_MS) {
-            rt_ag_link_refuse_text(agent, link, RT_CLASS_RETRY_LATER, "the handshake took longer than 5 s");
+            rt_ag_link_refuse_text(agent, link, RT_CLASS_RETRY_LATER,
+                                   link->claim_at != 0 ? "the session store did not answer within 5 s"
+                                                       : "the handshake took longer than 5 s");
         } else if (link->claim_at != 0 && agent->now >= link->claim_at) {
+            agent->store_slow = true;
             rt_ag_guest_silent(agent, link);
         } else {
             rt_ag_link_arm(agent, link);

@@ -34,8 +34,11 @@
 #define RT_AGENT_HELD_BYTES_MAX 16777216
 /* Attaches and requests held until a guest appears, per agent; one more gets RETRY_LATER. */
 #define RT_AGENT_HELD_MAX 16384
-/* A claim without the store's answer for this long goes on without it (tickets), or RETRY_LATER (join tokens). */
-#define RT_CLAIM_TIMEOUT_MS 200
+/* A claim by ticket waits so long for the store's answer, then goes on without it; the next ones not at all, until the
+ * store answers in time again. One by join token waits as long as an operation may take, then gets RETRY_LATER. */
+#define RT_CLAIM_TIMEOUT_MS 100
+/* How long an operation of the store may take, unless the configuration says otherwise. */
+#define RT_STORE_TIMEOUT_MS 1000
 /* Bytes queued to a link above which it is congested: its channels get no more credit, and what needs no credit waits;
  * below half of it all goes on. */
 #define RT_LINK_HIGH_WATER 1048576
@@ -120,6 +123,7 @@ struct rt_agent_config {
     uint32_t links_max[RT_PEER_ROLES]; /* by role; 0: RT_AGENT_LINKS_MAX */
     uint64_t seed;
     uint64_t ticket_ttl_ms;
+    uint64_t store_timeout_ms; /* 0: RT_STORE_TIMEOUT_MS */
     struct rt_sealer sealer;
     struct rt_agent_io io; /* its functions must not call back into the agent */
 };

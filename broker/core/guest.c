@@ -154,15 +154,28 @@ static void refuse_verdict(struct rt_agent *agent, struct ag_link *link, const s
     rt_ag_link_refuse(agent, link, &refuse);
 }
 
+bool rt_ag_claim_hurries(const struct rt_agent *agent, const struct rt_claim *claim)
+{
+#ifdef RT_MUTANT_OUTAGE_WAITS
+    return false;
+#endif
+    return !claim->join && agent->store_slow;
+}
+
+uint64_t rt_ag_claim_wait(const struct rt_agent *agent, const struct rt_claim *claim)
+{
+    return claim->join ? agent->config.store_timeout_ms : RT_CLAIM_TIMEOUT_MS;
+}
+
 /* Asks the store; without one to ask the claim goes on at once as after the time-out. */
 static void test(struct rt_agent *agent, struct ag_link *link)
 {
     struct rt_store_op op = {.kind = RT_STORE_TEST, .key = link->claim->claim.key, .claim = link->claim->claim};
     struct ag_op about = {.link = link->id};
 
-    link->claim_at = agent->now + RT_CLAIM_TIMEOUT_MS;
+    link->claim_at = agent->now + rt_ag_claim_wait(agent, &op.claim);
     rt_ag_link_state(agent, link, AG_TESTING);
-    link->op = rt_ag_store(agent, &op, &about);
+    link->op = rt_ag_claim_hurries(agent, &op.claim) ? 0 : rt_ag_store(agent, &op, &about);
     if (link->op == 0) {
         rt_ag_guest_silent(agent, link);
     }
@@ -283,7 +296,9 @@ void rt_ag_guest_silent(struct rt_agent *agent, struct ag_link *link)
     } else if (link->state != AG_TESTING) {
         rt_ag_link_arm(agent, link);
     } else if (link->claim->claim.join) {
-        rt_ag_link_refuse_text(agent, link, RT_CLASS_RETRY_LATER, "the session store does not answer");
+        rt_ag_link_refuse_text(agent, link, RT_CLASS_RETRY_LATER,
+                               agent->store_up ? "the session store is slow, and a first start waits for it"
+                                               : "the session store is out, and a first start waits for it");
     } else if (remembered(agent, &link->claim->claim, true, &outcome) != RT_CLASS_OK) {
         refuse_verdict(agent, link, &outcome);
     } else {

@@ -31,6 +31,10 @@ struct ag_claim { /* from the hello to the answer of the take */
 void rt_ag_guest_hello(struct rt_agent *agent, struct ag_link *link, const struct rt_hello_msg *hello);
 void rt_ag_guest_confirm(struct rt_agent *agent, struct ag_link *link);
 void rt_ag_guest_silent(struct rt_agent *agent, struct ag_link *link); /* the store did not answer in time */
+/* Whether this claim goes on without the store, as the ones before it had no answer in time. */
+bool rt_ag_claim_hurries(const struct rt_agent *agent, const struct rt_claim *claim);
+/* How long this claim waits for the store. */
+uint64_t rt_ag_claim_wait(const struct rt_agent *agent, const struct rt_claim *claim);
 void rt_ag_test_reply(struct rt_agent *agent, const struct ag_op *op, const struct rt_store_reply *reply);
 
 #endif

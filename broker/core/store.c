@@ -53,6 +53,7 @@ uint32_t rt_ag_store(struct rt_agent *agent, struct rt_store_op *op, const struc
     *entry = *about;
     entry->id = id;
     entry->kind = (uint8_t)op->kind;
+    entry->asked = agent->now;
     op->id = id;
     agent->ops[id % AG_SLOTS] = entry;
     agent->n_ops++;
@@ -220,6 +221,7 @@ void rt_agent_store_news(struct rt_agent *agent, const struct rt_store_news *new
                           : news->fresh || agent->whole_at == UINT64_MAX ? agent->now + RT_STORE_WHOLE_MS
                                                                          : agent->whole_at;
         agent->store_up = true;
+        agent->store_slow = false;
         agent->taken = false;
         if (news->fresh) {
             rt_ag_hosts_break(agent);
@@ -248,6 +250,18 @@ void rt_agent_store_news(struct rt_agent *agent, const struct rt_store_news *new
     case RT_STORE_HOST:
         rt_ag_host_notice(agent, &news->row);
         break;
+    }
+}
+
+/* Whether a ticket need not wait for the store, by what it answered last; of operations in one step only. */
+static void note_speed(struct rt_agent *agent, const struct ag_op *op, const struct rt_store_reply *reply)
+{
+    if (reply->error == RT_ETIMEDOUT) {
+        agent->store_slow = true;
+    } else if ((reply->error == 0 || reply->error == RT_ENOTFOUND) &&
+               (op->kind == RT_STORE_TEST || op->kind == RT_STORE_TAKE || op->kind == RT_STORE_GET ||
+                op->kind == RT_STORE_STATE || op->kind == RT_STORE_REPORT)) {
+        agent->store_slow = agent->now - op->asked >= RT_CLAIM_TIMEOUT_MS;
     }
 }
 
@@ -293,6 +307,7 @@ void rt_agent_store_reply(struct rt_agent *agent, const struct rt_store_reply *r
     }
     agent->ops[op->id % AG_SLOTS] = NULL;
     agent->n_ops--;
+    note_speed(agent, op, reply);
     /* Counted until the reply has been dealt with, so that the session outlives it. */
     dispatch(agent, op, reply);
     if (op->session != NULL) {

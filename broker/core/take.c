@@ -71,10 +71,11 @@ void rt_ag_take_start(struct rt_agent *agent, struct ag_link *link)
     about.life = link->claim->life;
     about.epoch = op.claim.epoch;
     op.past = rt_ag_session_past(rt_ag_session_find(agent, &op.key));
-    link->claim_at = agent->now + RT_CLAIM_TIMEOUT_MS;
+    link->claim_at = agent->now + rt_ag_claim_wait(agent, &op.claim);
     rt_ag_link_state(agent, link, AG_TAKING);
     link->taking = rt_ag_store(agent, &op, &about) != 0;
-    if (!link->taking) {
+    /* A store that has let the hello wait in vain is not waited for again. */
+    if (!link->taking || link->claim->provisional || rt_ag_claim_hurries(agent, &op.claim)) {
         rt_ag_guest_silent(agent, link);
     }
 }

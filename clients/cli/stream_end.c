@@ -268,8 +268,8 @@ static void not_served(struct cli_stream *stream, const char *text)
     const char *name = stream->container;
 
     if (stream->app->options->command == CLI_RUN) {
-        cli_say("the tether did not reach the agent at %s; -v shows its log, --guest-agent names another place",
-                stream->app->options->guest_agent);
+        cli_say("no tether came to the agent at %s (%s); -v shows its log, --guest-agent names another place",
+                stream->app->options->guest_agent, text);
     } else if (stream->record_state == RETETHER_STATE_NONE) {
         cli_say(
             "\"%s\" could not be looked up, as the session store is out, and no agent serves a container of exactly "

@@ -14,6 +14,7 @@ static void test_store_silent(void **state)
 {
     struct fx *fx = *state;
     struct fx_guest guest, joins;
+    struct rt_refuse_msg refuse;
 
     fx_guest(&joins, "new", 2);
     fx_guest(&guest, "web", 1);
@@ -25,12 +26,15 @@ static void test_store_silent(void **state)
     fx_tick(fx, RT_CLAIM_TIMEOUT_MS - 1);
     fx_none(fx, guest.link);
     fx_tick(fx, 1);
-    fx_want_refuse(fx, joins.link, 0, RT_CLASS_RETRY_LATER, NULL);
     fx_welcome(fx, &guest, NULL);
+    fx_tick(fx, RT_STORE_TIMEOUT_MS - RT_CLAIM_TIMEOUT_MS - 1);
+    fx_none(fx, joins.link);
+    fx_tick(fx, 1);
+    fx_want_refuse(fx, joins.link, 0, RT_CLASS_RETRY_LATER, &refuse);
+    assert_true(rt_slice_equal(refuse.m, rt_slice_text("the session store is slow, and a first start waits for it")));
     fx_answer(fx); /* too late */
     fx_none(fx, guest.link);
-    fx_confirm(fx, &guest);
-    fx_tick(fx, RT_CLAIM_TIMEOUT_MS);
+    fx_confirm(fx, &guest); /* served at once: it has waited */
     assert_true(fx_serves(fx, "web"));
     assert_int_equal(fx_stats(fx).provisional, 1);
     fx_answer(fx); /* the take's late reply */
@@ -58,6 +62,68 @@ static void test_store_down(void **state)
     fx_answer(fx);
     assert_int_equal(fx_stats(fx).provisional, 0);
     assert_int_equal(fx_record(fx, "local", "web")->rule.epoch, 2);
+}
+
+/* The first move of an outage finds it, the next ones do not wait; nor does one wait again once the store answers. */
+static void test_outage_is_waited_for_once(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest first, second;
+    size_t tests;
+
+    fx_guest(&first, "web", 1);
+    fx_guest(&second, "db", 2);
+    fx_serve(fx, &first);
+    fx_serve(fx, &second);
+    fx_lost(fx, first.link);
+    fx_lost(fx, second.link);
+    fx_answer(fx);
+    fx_hello(fx, &first);
+    fx_tick(fx, RT_CLAIM_TIMEOUT_MS);
+    fx_welcome(fx, &first, NULL);
+    fx_confirm(fx, &first);
+    assert_true(fx_serves(fx, "web"));
+    tests = fx->n_submitted[RT_STORE_TEST];
+    fx_hello(fx, &second);
+    fx_welcome(fx, &second, NULL);
+    fx_confirm(fx, &second);
+    assert_true(fx_serves(fx, "db"));
+    assert_int_equal(fx->n_submitted[RT_STORE_TEST], tests);
+    assert_int_equal(fx_stats(fx).provisional, 2);
+    /* Its late answers are no reason to ask it. */
+    fx_tick(fx, RT_CLAIM_TIMEOUT_MS);
+    fx_answer(fx);
+    assert_int_equal(fx_stats(fx).provisional, 0);
+    fx_lost(fx, second.link);
+    fx_hello(fx, &second);
+    assert_int_equal(fx->n_submitted[RT_STORE_TEST], tests);
+    fx_welcome(fx, &second, NULL);
+    fx_confirm(fx, &second);
+    /* An answer in time is. */
+    fx_answer(fx);
+    fx_lost(fx, second.link);
+    fx_hello(fx, &second);
+    assert_int_equal(fx->n_submitted[RT_STORE_TEST], tests + 1);
+}
+
+/* Slower than a ticket waits, but within the time of an operation: containers start. */
+static void test_join_waits_for_a_slow_store(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+
+    fx_guest(&guest, "web", 1);
+    fx_hello(fx, &guest);
+    fx_tick(fx, RT_STORE_TIMEOUT_MS - 1);
+    fx_none(fx, guest.link);
+    fx_answer(fx);
+    fx_welcome(fx, &guest, NULL);
+    fx_confirm(fx, &guest);
+    fx_tick(fx, RT_STORE_TIMEOUT_MS - 1);
+    assert_false(fx_serves(fx, "web"));
+    fx_answer(fx);
+    assert_true(fx_serves(fx, "web"));
+    assert_int_equal(fx_stats(fx).provisional, 0);
 }
 
 static void test_take_repeated(void **state)
@@ -267,9 +333,17 @@ static void test_out_chain_guarded_while_served(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        FX_TEST(test_store_silent),    FX_TEST(test_store_down),          FX_TEST(test_take_repeated),
-        FX_TEST(test_take_unanswered), FX_TEST(test_fallen_back),         FX_TEST(test_gone_unclaimed),
-        FX_TEST(test_long_outage),     FX_TEST(test_provisional_refused), FX_TEST(test_out_chain_guarded_while_served),
+        FX_TEST(test_store_silent),
+        FX_TEST(test_store_down),
+        FX_TEST(test_outage_is_waited_for_once),
+        FX_TEST(test_join_waits_for_a_slow_store),
+        FX_TEST(test_take_repeated),
+        FX_TEST(test_take_unanswered),
+        FX_TEST(test_fallen_back),
+        FX_TEST(test_gone_unclaimed),
+        FX_TEST(test_long_outage),
+        FX_TEST(test_provisional_refused),
+        FX_TEST(test_out_chain_guarded_while_served),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
