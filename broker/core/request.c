@@ -10,6 +10,7 @@
 #include "broker/core/owner.h"
 #include "broker/core/session.h"
 #include "broker/core/store.h"
+#include "migrate/core/past.h"
 #include "migrate/core/store_op.h"
 #include "session/core/class.h"
 #include "session/core/error.h"
@@ -225,6 +226,7 @@ static bool show_own(struct rt_agent *agent, struct ag_ask *ask)
     record->key = ask->key;
     if (served) {
         record->rule = *session->rule;
+        (void)rt_past_read(rt_ag_session_past(session), record); /* none, or a later version's: then without it */
     } else {
         record->rule.life = kept->life;
         record->rule.epoch = kept->epoch;
@@ -313,6 +315,26 @@ static void show_page(struct rt_agent *agent, struct ag_ask *ask, const struct r
     }
 }
 
+/* The store fails, and has not answered the take of what is served here, so the label and all that came before are not
+ * known: the take goes on, and its answer is waited for, once and not for long. */
+static bool wait_for_take(struct rt_agent *agent, struct ag_ask *ask)
+{
+    struct ag_session *session = rt_ag_session_find(agent, &ask->key);
+
+#ifdef RT_MUTANT_SHOW_UNKNOWING
+    return false;
+#endif
+    if (ask->awaited || session == NULL || session->guest == NULL || session->claimed || session->past_size > 0) {
+        return false;
+    }
+    ask->awaited = true;
+    ask->session = session;
+    ag_list_push(&session->asks, &ask->in_session);
+    rt_ag_timer_set(&agent->timers, &ask->timer, agent->now + AG_SHOW_TAKE_MS);
+    rt_ag_session_settle(agent, session);
+    return true;
+}
+
 static void show_reply(struct rt_agent *agent, struct ag_ask *ask, const struct rt_store_reply *reply)
 {
     const struct rt_store_record *record = reply->error == 0 && reply->n_records > 0 ? &reply->records[0] : NULL;
@@ -321,7 +343,7 @@ static void show_reply(struct rt_agent *agent, struct ag_ask *ask, const struct 
         rt_ag_owner_check(agent, record);
     }
     if (reply->error != 0 && reply->error != RT_ENOTFOUND) {
-        if (!show_own(agent, ask)) {
+        if (!wait_for_take(agent, ask) && !show_own(agent, ask)) {
             finish_error(agent, ask, reply->error);
         }
     } else if (reply->kind == RT_STORE_FIND) {

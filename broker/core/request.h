@@ -20,6 +20,9 @@
 /* Requests of one link without their answer, also those that wait; one more is answered with LIMIT. */
 #define AG_LINK_ASKS_MAX 256
 
+/* A show of what is served here waits so long for the answer of its take, where the store fails. */
+#define AG_SHOW_TAKE_MS 2000
+
 struct ag_link;
 struct ag_session;
 struct rt_agent;
@@ -41,6 +44,7 @@ struct ag_ask { /* a REQUEST without its answer */
     uint32_t op;
     uint8_t what; /* enum ag_what */
     bool prefix, parked, expired;
+    bool awaited; /* show: the take of what is served here has been waited for */
     struct rt_key key;
     char host[RT_HOST_MAX + 1];
     struct rt_store_cursor cursor;

@@ -176,6 +176,7 @@ static void claimed(struct rt_agent *agent, struct ag_session *session, struct a
     rt_ag_event(agent, RT_AGENT_CLAIMED, link, session, "", link->claim->draining ? "draining" : "running", "");
     free(link->claim);
     link->claim = NULL;
+    rt_ag_asks_wake(agent, session);
     if (session->report_dirty) {
         rt_ag_session_write_report(agent, session);
     }

@@ -117,6 +117,57 @@ static void test_show(void **state)
     want(fx, client, 14, RT_CLASS_RETRY_LATER);
 }
 
+/* The store does not answer: what is served here is told with its label, which comes with the take's answer. */
+static void test_show_without_the_store(void **state)
+{
+    static const char past[] = "1700 1 4096 7\na label1 1 300 hosta\n";
+    struct fx *fx = *state;
+    struct fx_guest guest;
+    struct fx_past *kept = fx_record_past(fx, "local", "web");
+    int client = fx_client(fx, "local");
+
+    memcpy(kept->data, past, sizeof past - 1);
+    kept->size = sizeof past - 1;
+    fx_guest(&guest, "web", 1);
+    fx_hello(fx, &guest);
+    fx_answer(fx);
+    fx_welcome(fx, &guest, NULL);
+    fx_confirm(fx, &guest);
+    fx_fail(fx, RT_ETIMEDOUT);
+    assert_true(fx_serves(fx, "web"));
+    request(fx, client, 1, ask("show", "web"));
+    fx_fail(fx, RT_ETIMEDOUT);
+    fx_none(fx, client);
+    fx_tick(fx, 1000); /* the take is repeated, and answered */
+    fx_answer(fx);
+    want(fx, client, 1, RT_CLASS_OK);
+    assert_int_equal(reply.n_recs, 1);
+    /* From here on it is known. */
+    request(fx, client, 2, ask("show", "web"));
+    fx_fail(fx, RT_ETIMEDOUT);
+    want(fx, client, 2, RT_CLASS_OK);
+    assert_int_equal(reply.n_recs, 1);
+    assert_true(rt_slice_equal(reply.recs[0].label, rt_slice_text("a label")));
+    assert_int_equal(reply.recs[0].moves, 1);
+    assert_int_equal(reply.recs[0].n_hist, 1);
+    /* Another guest's take is never answered: told without it, in the end. */
+    fx_guest(&guest, "db", 2);
+    fx_hello(fx, &guest);
+    fx_answer(fx);
+    fx_welcome(fx, &guest, NULL);
+    fx_confirm(fx, &guest);
+    fx_fail(fx, RT_ETIMEDOUT);
+    request(fx, client, 3, ask("show", "db"));
+    fx_fail(fx, RT_ETIMEDOUT);
+    fx_tick(fx, 1999);
+    fx_none(fx, client);
+    fx_tick(fx, 1);
+    fx_fail(fx, RT_ETIMEDOUT);
+    want(fx, client, 3, RT_CLASS_OK);
+    assert_int_equal(reply.n_recs, 1);
+    assert_int_equal(reply.recs[0].label.size, 0);
+}
+
 static void test_show_prefix(void **state)
 {
     struct fx *fx = *state;
@@ -451,6 +502,7 @@ int main(void)
         FX_TEST(test_wait_with_a_prefix),
         FX_TEST(test_create),
         FX_TEST(test_show),
+        FX_TEST(test_show_without_the_store),
         FX_TEST(test_show_prefix),
         FX_TEST(test_show_across_tenants),
         FX_TEST(test_show_waits),

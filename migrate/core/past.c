@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "migrate/core/past.h"
+
+#include "migrate/core/store_op.h"
+#include "session/core/error.h"
+#include "session/core/frame.h"
+
+#include <string.h>
+
+struct reader {
+    const uint8_t *at, *end;
+};
+
+/* Digits up to `stop`, which is passed over. */
+static int number(struct reader *reader, uint8_t stop, uint64_t *out)
+{
+    uint64_t value = 0;
+    const uint8_t *first = reader->at;
+
+    for (; reader->at < reader->end && *reader->at >= '0' && *reader->at <= '9'; reader->at++) {
+        value = value * 10 + (uint64_t)(*reader->at - '0');
+        if (value >= RT_COUNTER_MAX) {
+            return RT_EPROTO;
+        }
+    }
+    if (reader->at == first || reader->at == reader->end || *reader->at != stop) {
+        return RT_EPROTO;
+    }
+    reader->at++;
+    *out = value;
+    return 0;
+}
+
+static int history(struct reader *reader, struct rt_store_record *record)
+{
+    const uint8_t *end;
+
+    if (record->n_hist == RT_HISTORY_MAX || number(reader, ' ', &record->hist[record->n_hist].life) != 0 ||
+        number(reader, ' ', &record->hist[record->n_hist].epoch) != 0 ||
+        number(reader, ' ', &record->hist[record->n_hist].at_ms) != 0) {
+        return RT_EPROTO;
+    }
+    end = memchr(reader->at, '\n', (size_t)(reader->end - reader->at));
+    if (end == NULL || end - reader->at > RT_HOST_MAX) {
+        return RT_EPROTO;
+    }
+    rt_slice_copy((struct rt_slice){reader->at, (size_t)(end - reader->at)}, record->hist[record->n_hist].host,
+                  sizeof record->hist[0].host);
+    record->n_hist++;
+    reader->at = end + 1;
+    return 0;
+}
+
+int rt_past_read(struct rt_slice past, struct rt_store_record *record)
+{
+    struct rt_store_record read = *record;
+    struct reader reader = {past.data, past.data + past.size};
+    uint64_t size;
+
+    if (past.size == 0 || number(&reader, ' ', &read.made_ms) != 0 || number(&reader, ' ', &read.moves) != 0 ||
+        number(&reader, ' ', &read.ring) != 0 || number(&reader, '\n', &size) != 0 || size > RT_LABEL_MAX ||
+        size > (uint64_t)(reader.end - reader.at)) {
+        return RT_EPROTO;
+    }
+    rt_slice_copy((struct rt_slice){reader.at, (size_t)size}, read.label, sizeof read.label);
+    reader.at += size;
+    read.n_hist = 0;
+    while (reader.at < reader.end) {
+        if (history(&reader, &read) != 0) {
+            return RT_EPROTO;
+        }
+    }
+    if (read.n_hist > 0) {
+        read.claimed_ms = read.hist[read.n_hist - 1].at_ms;
+    }
+    *record = read;
+    return 0;
+}
