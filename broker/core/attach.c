@@ -173,6 +173,9 @@ static bool answer_known(struct rt_agent *agent, struct ag_held *held)
         held_refuse(agent, held, &moved);
         return true;
     }
+    if (rt_ag_session_known(agent, session)) { /* its agent may have joined a moment ago */
+        rt_ag_host_need(agent, session->host);
+    }
     return false;
 }
 

@@ -189,7 +189,7 @@ void rt_ag_host_notice(struct rt_agent *agent, const struct rt_store_host *row)
 static void look(struct rt_agent *agent, struct ag_host *host)
 {
     struct rt_store_op op = {.kind = RT_STORE_HOST_ROW};
-    struct ag_op about = {.asked = agent->now};
+    struct ag_op about = {0};
 
     memcpy(op.host, host->row.host, sizeof op.host);
     memcpy(about.host, op.host, sizeof about.host);
@@ -223,12 +223,22 @@ bool rt_ag_host_dead(struct rt_agent *agent, const char *name)
     return false;
 }
 
+void rt_ag_host_need(struct rt_agent *agent, const char *host)
+{
+#ifdef RT_MUTANT_HOST_AWAITED
+    return;
+#endif
+    if (host[0] != '\0' && rt_ag_host_reach(agent, host) == NULL) {
+        (void)rt_ag_host_dead(agent, host);
+    }
+}
+
 /* The walk. */
 
 static void walk(struct rt_agent *agent)
 {
     struct rt_store_op op = {.kind = RT_STORE_HOSTS};
-    struct ag_op about = {.asked = agent->now, .walk = true};
+    struct ag_op about = {.walk = true};
 
     if (agent->walking) {
         return;

@@ -43,6 +43,8 @@ bool rt_ag_host_dead(struct rt_agent *agent, const char *host);
 enum rt_watch_state rt_ag_host_state(const struct rt_agent *agent, const char *host);
 /* Where clients can reach it: its row, unless it is dead or unknown. */
 const struct rt_store_host *rt_ag_host_reach(const struct rt_agent *agent, const char *host);
+/* Somebody has to go there: looked at, at once, when it is not known where that is. */
+void rt_ag_host_need(struct rt_agent *agent, const char *host);
 /* The index of the first host behind this name. */
 size_t rt_ag_hosts_behind(const struct rt_agent *agent, const char *name);
 

@@ -92,6 +92,7 @@ static void drop_guest(struct rt_agent *agent, struct ag_session *session)
     if (!rt_ag_moved_msg(agent, session, &moved)) {
         memset(&moved, 0, sizeof moved);
         moved.c = RT_CLASS_LOST;
+        rt_ag_host_need(agent, session->host); /* known when the clients come back */
     }
     rt_ag_chans_end(agent, link, &moved);
     link->session = NULL;

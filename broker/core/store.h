@@ -34,7 +34,7 @@ struct ag_op { /* a store operation under way */
     bool walk;     /* HOSTS: of the walk through the registry */
     bool owner;    /* GET, STATE: for the owner of another host's record */
     struct rt_key key;
-    uint64_t asked;             /* HOSTS, HOST_ROW: when it was started */
+    uint64_t asked;             /* when it was started */
     char host[RT_HOST_MAX + 1]; /* HOST_ROW; HOSTS: behind which it begins */
 };
 

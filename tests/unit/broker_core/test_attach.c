@@ -150,6 +150,36 @@ static void test_moved(void **state)
     assert_int_equal(refuse.epoch, 8);
 }
 
+/* The news of the claim are here before those of its host, whose agent has just joined: its row is looked at. */
+static void test_moved_to_a_new_host(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+    struct rt_refuse_msg refuse;
+    int client;
+
+    fx_attached(fx, &guest, &client);
+    fx_answer(fx);
+    fx_host(fx, "new", false); /* in the registry, and not heard of */
+    fx_claimed(fx, "web", "new", guest.life, guest.epoch + 1);
+    fx_want_refuse(fx, client, 7, RT_CLASS_LOST, NULL);
+    assert_string_equal(fx->last[RT_STORE_HOST_ROW].host, "new");
+    fx_attach(fx, client, 8, "web", 3000, guest.life, guest.epoch);
+    fx_none(fx, client);
+    fx_answer(fx);
+    fx_want_refuse(fx, client, 8, RT_CLASS_MOVED, &refuse);
+    assert_true(rt_slice_equal(refuse.addr[0], rt_slice_text("unix:/new")));
+    /* And when its guest was gone before, and clients wait. */
+    fx_host(fx, "newer", false);
+    fx_attach(fx, client, 9, "web", 3000, guest.life, guest.epoch + 1);
+    fx_answer(fx);
+    fx_claimed(fx, "web", "newer", guest.life, guest.epoch + 2);
+    fx_none(fx, client);
+    fx_answer(fx);
+    fx_want_refuse(fx, client, 9, RT_CLASS_MOVED, &refuse);
+    assert_true(rt_slice_equal(refuse.host, rt_slice_text("newer")));
+}
+
 static void test_not_moved_to_the_dead(void **state)
 {
     struct fx *fx = *state;
@@ -478,6 +508,7 @@ int main(void)
         FX_TEST(test_not_found),
         FX_TEST(test_known_is_not_not_found),
         FX_TEST(test_moved),
+        FX_TEST(test_moved_to_a_new_host),
         FX_TEST(test_not_moved_to_the_dead),
         FX_TEST(test_ended),
         FX_TEST(test_ended_is_looked_up_again),
