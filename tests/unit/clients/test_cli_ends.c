@@ -463,6 +463,27 @@ static void test_run(void **state)
     assert_string_equal(p->text[0].data, "hi\n");
 }
 
+/* The tether is there and nobody serves it: the agent says why, and the tether is not blamed for that. */
+static void test_run_not_served(void **state)
+{
+    struct program *p = *state;
+    char path[96], args[192];
+    FILE *file;
+
+    p->box->refuse = RT_CLASS_RETRY_LATER;
+    p->box->refusals = UINT32_MAX;
+    snprintf(path, sizeof(path), "%.64s/tether", p->f->dir);
+    file = fopen(path, "w");
+    assert_non_null(file);
+    assert_true(fputs("#!/bin/sh\nexec sleep 60\n", file) >= 0);
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(chmod(path, 0700), 0);
+    snprintf(args, sizeof(args), "run --name web --timeout 300ms --tether %s -- sh", path);
+    program_run(p, args, 125);
+    has(p, "retether: no tether came to the agent at ");
+    has(p, "; -v shows its log, --guest-agent names another place\n");
+}
+
 static void test_run_refused(void **state)
 {
     struct program *p = *state;
@@ -591,6 +612,7 @@ int main(void)
         TEST(test_run_without_tether),
         TEST(test_run_tether_ends),
         TEST(test_run),
+        TEST(test_run_not_served),
         TEST(test_run_refused),
         TEST(test_wait),
         TEST(test_wait_after_the_end),
