@@ -6,11 +6,16 @@
 #include "retether/guest.h"
 #include "session/transport/program.h"
 
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 #include <uv.h>
+
+/* Rings are larger: what a command that has ended held goes back to the machine, not to the heap. Left to itself,
+ * malloc raises the bound with the first ring that is freed. */
+#define HEAP_THRESHOLD (128 * 1024)
 
 static const int forwarded[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH};
 
@@ -136,6 +141,7 @@ int main(int argc, char **argv)
     int rc;
 
     (void)signal(SIGPIPE, SIG_IGN);
+    (void)mallopt(M_MMAP_THRESHOLD, HEAP_THRESHOLD);
     rc = tether_options_read(&options, argc, argv, getpid() == 1, why);
     if (options.init) {
         run_init(&program, &options, rc, why);
