@@ -45,6 +45,9 @@ static int open_token(struct rt_agent *agent, struct ag_link *link, const struct
     } else if (ticket->bound_to[0] != '\0' && strcmp(ticket->bound_to, link->who) != 0) {
         snprintf(why, RT_TEXT_MAX, "the token is bound to another virtual machine");
         err = RT_EAUTH;
+    } else if (!ticket->join && hello->life != ticket->life) {
+        snprintf(why, RT_TEXT_MAX, "hello.life is not the ticket's");
+        err = RT_EAUTH;
     } else if (!ticket->join && memcmp(ticket->inc.b, hello->inc.data, RT_ID_SIZE) != 0) {
         snprintf(why, RT_TEXT_MAX, "the ticket is another incarnation's");
         err = RT_EAUTH;

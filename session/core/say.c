@@ -75,6 +75,7 @@ void rt_refuse_trim(struct rt_refuse_msg *refuse)
         refuse->which.size = 0;
         refuse->max = 0;
     }
+    refuse->drop = false; /* of a link's claim */
     if ((keys & RT_KEY_AT) == 0) {
         refuse->s = refuse->at = refuse->got = 0;
     }

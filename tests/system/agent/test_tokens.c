@@ -60,6 +60,17 @@ static struct rt_ticket opened(const struct token *token)
     return ticket;
 }
 
+/* The life that a hello with this token names: a ticket's. */
+static uint64_t life_of(const struct token *token)
+{
+    struct rt_ticket ticket;
+
+    if (rt_unseal(&ring, token->data, token->size, 0, &ticket) != 0 || ticket.join) {
+        return 0;
+    }
+    return ticket.life;
+}
+
 /* A hello with it is refused so, and the log tells it. */
 static void refused(const struct daemon *daemon, int door, const char *cid, const struct token *token, uint64_t epoch,
                     enum rt_class cls, const char *why)
@@ -72,7 +83,7 @@ static void refused(const struct daemon *daemon, int door, const char *cid, cons
     (void)snprintf(line, sizeof line, "\"to\":\"%s\",\"reason\":\"%s", rt_class_name(cls), why);
     before = daemon_said(daemon, line);
     peer_open(&guest, victim_door(daemon, door));
-    peer_guest_hello(&guest, cid, token->data, token->size, 0, epoch);
+    peer_guest_hello(&guest, cid, token->data, token->size, life_of(token), epoch);
     assert_int_equal(peer_refused(&guest, LIMIT_MS), cls);
     assert_int_equal(strncmp(guest.why, why, strlen(why)), 0);
     if (cls == RT_CLASS_STALE) {
@@ -197,7 +208,7 @@ static void tickets(struct daemon *daemon, int door, const char *cid)
     peer_read(&guest, 0);
     assert_false(guest.eof);
     peer_open(&again, victim_door(daemon, door));
-    peer_guest_hello(&again, cid, token.data, token.size, 0, EPOCH + 1);
+    peer_guest_hello(&again, cid, token.data, token.size, ticket.life, EPOCH + 1);
     (void)peer_wait(&again, RT_WELCOME, &frame, LIMIT_MS);
     peer_guest_confirm(&again);
     (void)peer_refused(&guest, LIMIT_MS);

@@ -116,6 +116,7 @@ static struct rt_refuse_msg full(uint64_t cls)
                                   .sig = 5,
                                   .which = rt_slice_text("w"),
                                   .max = 6,
+                                  .drop = true,
                                   .s = 1,
                                   .at = 7,
                                   .got = 8};
@@ -128,6 +129,7 @@ static void trims_to(uint64_t cls, unsigned keys)
     rt_refuse_trim(&msg);
     assert_true(msg.c == cls);
     assert_int_equal(msg.m.size, 1);
+    assert_false(msg.drop); /* of a link alone */
     assert_int_equal(msg.delay != 0, (keys & RT_KEY_DELAY) != 0);
     assert_int_equal(msg.host.size != 0, (keys & RT_KEY_WHERE) != 0);
     assert_int_equal(msg.n_addr != 0, (keys & RT_KEY_WHERE) != 0);
