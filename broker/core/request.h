@@ -71,6 +71,13 @@ void rt_ag_asks_wake(struct rt_agent *agent, struct ag_session *session);
 /* For the files of requests: starts the ask's next store operation, and the answer is given when there is none. */
 void rt_ag_ask_store(struct rt_agent *agent, struct ag_ask *ask, struct rt_store_op *op);
 void rt_ag_ask_send(struct rt_agent *agent, struct ag_link *link, uint64_t request, const struct rt_reply_msg *reply);
+/* The ask is over, with an error. */
+void rt_ag_ask_finish(struct rt_agent *agent, struct ag_ask *ask, enum rt_class cls, const char *text);
+void rt_ag_ask_fail(struct rt_agent *agent, struct ag_ask *ask, int error);
+/* Asks for the page behind ask->cursor. */
+void rt_ag_ask_page(struct rt_agent *agent, struct ag_ask *ask);
+/* request_show.c */
+void rt_ag_ask_show_reply(struct rt_agent *agent, struct ag_ask *ask, const struct rt_store_reply *reply);
 /* request_hosts.c */
 void rt_ag_fill_host(const struct rt_agent *agent, const struct rt_store_host *in, struct rt_registry_msg *out);
 void rt_ag_ask_hosts(struct rt_agent *agent, struct ag_ask *ask);
