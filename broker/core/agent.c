@@ -46,7 +46,7 @@ struct rt_agent *rt_agent_new(const struct rt_agent_config *config, uint64_t now
     if (agent->config.store_timeout_ms == 0) {
         agent->config.store_timeout_ms = RT_STORE_TIMEOUT_MS;
     }
-    agent->now = now;
+    agent->now = agent->started = now;
     agent->whole_at = UINT64_MAX;
     agent->kept_timer.kind = AG_TIMER_KEPT;
     for (unsigned role = 0; role < RT_PEER_ROLES; role++) {

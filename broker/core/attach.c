@@ -298,19 +298,44 @@ static void found_page(struct rt_agent *agent, struct ag_held *held, const struc
     }
 }
 
+/* Until when the guest of a session that has ended may come back with what was not taken of its output; 0: it has gone.
+ * Its owner's agent knows: it saw the guest go, unless it has started since. With another owner, which the client could
+ * not reach or was not sent to, nobody knows. seen_ms: the end's time, by the store's clock; 0: not known. */
+static uint64_t comes_until(const struct rt_agent *agent, const struct ag_session *session, bool ours, uint64_t seen_ms)
+{
+    uint64_t store_ms = agent->store_ms + (agent->now - agent->touch.last), until = agent->started + RT_WAIT_MAX_MS;
+
+    if (seen_ms != 0 && agent->store_ms != 0 && store_ms > seen_ms && store_ms - seen_ms > AG_ENDED_LONG_MS) {
+        return 0;
+    }
+    if (!ours) {
+        return agent->now + RT_WAIT_MAX_MS;
+    }
+    if (session->gone_at != 0) {
+        until = session->gone_at + RT_LOST_AFTER_MS;
+    }
+    return until > agent->now ? until : 0;
+}
+
 /* It has ended, in this way. True when the attach is answered, and freed. */
-static bool has_ended(struct rt_agent *agent, struct ag_held *held, uint64_t code, uint64_t sig)
+static bool has_ended(struct rt_agent *agent, struct ag_held *held, uint64_t code, uint64_t sig, uint64_t until)
 {
     held->ended = true;
     held->code = code;
     held->sig = sig;
+#ifdef RT_MUTANT_NEW_ATTACH_NOT_HELD
+    until = 0;
+#endif
     /* A client that was attached may not have had all; its guest is still there then, and on its way. */
-    if (!held->resume || held->checked) {
+    if (held->resume) {
+        until = agent->now + RT_WAIT_MAX_MS;
+    }
+    if (until == 0 || held->checked) {
         refuse_ended(agent, held);
         return true;
     }
     if (held->waited) { /* longer than it asked for: elsewhere nobody knows more */
-        rt_ag_timer_set(&agent->timers, &held->timer, agent->now + RT_WAIT_MAX_MS);
+        rt_ag_timer_set(&agent->timers, &held->timer, until);
     }
     return false;
 }
@@ -320,7 +345,8 @@ static bool has_ended_here(struct rt_agent *agent, struct ag_held *held)
 {
     const struct ag_end *kept = rt_ag_kept(agent, &held->session->key, 0);
 
-    return kept != NULL && kept->life >= held->session->life && has_ended(agent, held, kept->end.code, kept->end.sig);
+    return kept != NULL && kept->life >= held->session->life &&
+           has_ended(agent, held, kept->end.code, kept->end.sig, comes_until(agent, held->session, true, 0));
 }
 
 static void found_record(struct rt_agent *agent, struct ag_held *held, const struct rt_store_record *record)
@@ -340,11 +366,11 @@ static void found_record(struct rt_agent *agent, struct ag_held *held, const str
         return;
     }
     if (rule->state == RT_SESSION_ENDED) {
-        if (has_ended(agent, held, record->code, record->sig)) {
+        if (has_ended(agent, held, record->code, record->sig, comes_until(agent, session, ours, record->seen_ms))) {
             return;
         }
     } else if (kept != NULL) {
-        if (has_ended(agent, held, kept->end.code, kept->end.sig)) {
+        if (has_ended(agent, held, kept->end.code, kept->end.sig, comes_until(agent, session, true, 0))) {
             return;
         }
     } else if (ours && (rule->state == RT_SESSION_RUNNING || rule->state == RT_SESSION_MOVING)) {

@@ -23,6 +23,9 @@ struct rt_store_reply;
 /* Attaches that a guest has not answered; one more waits at the agent. */
 #define AG_UNANSWERED_MAX 256
 
+/* The guest of a session that ended so long ago has gone: it keeps what nobody takes for its longest hold. */
+#define AG_ENDED_LONG_MS 600000
+
 struct ag_held {  /* an ATTACH that waits for the guest, or, parked, until its own link has drained */
     uint64_t key; /* link id << 32 | channel */
     UT_hash_handle hh;

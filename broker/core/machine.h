@@ -52,12 +52,14 @@ struct rt_agent {
     bool store_slow;     /* its newest answers came too late for a ticket to wait for, or not at all */
     bool store_up, census_done, stopping;
     uint64_t whole_at; /* the store is whole from here on; UINT64_MAX: not known */
-    bool taken;        /* another agent goes by this host's name: nobody is served */
+    uint64_t started;
+    bool taken; /* another agent goes by this host's name: nobody is served */
     /* hosts.c */
     struct ag_host **hosts; /* owned, in the order of the names */
     size_t n_hosts;
     struct ag_list wanted; /* ag_host.wanted */
     struct rt_touch touch;
+    uint64_t store_ms; /* the store's clock at the newest touch; 0: not known */
     bool walking, walk_first;
     char walked[RT_HOST_MAX + 1]; /* the walk through the registry goes on behind it */
     rt_link_id run_link;          /* frames of the input that wait to be sent with one call */

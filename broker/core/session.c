@@ -254,7 +254,7 @@ void rt_ag_session_guest_gone(struct rt_agent *agent, struct ag_session *session
     session->guest = NULL;
     session->take_at = 0;
     session->report_at = session->audit_at = 0;
-    session->known_at = agent->now;
+    session->known_at = session->gone_at = agent->now;
     ag_list_remove(&session->retake);
     agent->stats.served--;
     if (!session->claimed) {

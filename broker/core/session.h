@@ -46,6 +46,7 @@ struct ag_session {
     /* the newest claim known of */
     uint64_t life, epoch;
     uint64_t known_at; /* 0: nothing known */
+    uint64_t gone_at;  /* its guest's link was lost here; 0 never */
     char host[RT_HOST_MAX + 1];
     struct rt_record *rule;                                   /* owned; the whole of it when that claim was made here */
     uint64_t lost_at, take_at, report_at, write_at, audit_at; /* deadlines, 0 none */

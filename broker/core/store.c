@@ -240,6 +240,7 @@ void rt_agent_store_news(struct rt_agent *agent, const struct rt_store_news *new
         rt_ag_event(agent, RT_AGENT_STORE, NULL, NULL, "up", "down", "");
         break;
     case RT_STORE_TOUCH:
+        agent->store_ms = news->store_ms;
         rt_ag_hosts_touch(agent);
         break;
     case RT_STORE_TAKEN:
