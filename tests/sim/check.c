@@ -294,13 +294,25 @@ static void check_container_ended(int container)
         sim_fail("container %d is over, its record says %s", container, rt_session_state_name(record->state));
 }
 
-/* A container whose host died, and that nobody started again: who asks is told that it is lost. */
+static bool somebody_asks(void)
+{
+    for (int i = 0; i < SIM_CLIENTS; i++)
+        if (sim.clients[i].used && !sim.clients[i].stalled_for_ever)
+            return true;
+    return false;
+}
+
+/* A container whose host died, and that nobody started again: its record is lost, ended, or gone, and who asks is told.
+ */
 static void check_dead_told(int container)
 {
-    enum rt_session_state state = sim_store_record(container)->state;
+    const struct rt_record *record = sim_store_record(container);
 
-    if (sim_store_record(container)->exists && state != RT_SESSION_LOST && state != RT_SESSION_ENDED)
-        sim_fail("container %d died with its host, its record says %s", container, rt_session_state_name(state));
+    if (record->exists && record->state != RT_SESSION_LOST && record->state != RT_SESSION_ENDED && record->lost_ms == 0)
+        sim_fail("container %d died with its host, its record says %s", container,
+                 rt_session_state_name(record->state));
+    if (somebody_asks() && !sim.dead_told[container])
+        sim_fail("container %d died with its host, and nobody who asked was told", container);
 }
 
 void sim_check_ended(void)

@@ -36,6 +36,10 @@ static void on_reply(void *ctx, uint64_t request, int error, const struct rt_rep
     struct sim_client *c = ctx;
 
     (void)request;
+    if (error == 0 &&
+        (reply->c == RT_CLASS_NOT_FOUND ||
+         (reply->n_recs > 0 && (reply->recs[0].state == RT_SESSION_LOST || reply->recs[0].state == RT_SESSION_ENDED))))
+        sim.dead_told[c->asked_for] = true;
     if (error != 0 || !reply->more)
         c->asked = 0;
 }
@@ -45,17 +49,17 @@ static void ask_for_dead(int client)
 {
     struct sim_client *c = &sim.clients[client];
 
-    for (int i = 0; i < sim.n_containers && !c->asked; i++) {
-        struct rt_request_msg msg = {.op = rt_slice_text("show"), .wait = 1000};
-        struct rt_key key;
+    struct rt_request_msg msg = {.op = rt_slice_text("show"), .wait = 1000};
+    int container = (int)sim_random((uint64_t)sim.n_containers);
+    struct rt_key key;
 
-        if (!sim.dead_us[i])
-            continue;
-        sim_key(i, &key);
-        msg.cid = rt_slice_text(key.cid);
-        if (rt_client_request(c->client, &msg, sim_ms(), &c->asked) != 0)
-            sim_fail("client %d cannot ask", client);
-    }
+    if (c->asked || !sim.dead_us[container])
+        return;
+    sim_key(container, &key);
+    msg.cid = rt_slice_text(key.cid);
+    c->asked_for = container;
+    if (rt_client_request(c->client, &msg, sim_ms(), &c->asked) != 0)
+        sim_fail("client %d cannot ask", client);
 }
 
 void sim_new_client(int client)

@@ -51,6 +51,7 @@ struct sim_client {
     struct sim_att atts[SIM_ATTS];
     struct sim_exec exec;
     struct rt_catt *other; /* to the hostile container; owned by the client */
+    int asked_for;         /* container */
     uint64_t asked;        /* a request without an answer, 0 none */
     struct rt_catt *twin;  /* another attachment's id, asked for again; owned by the client */
 };

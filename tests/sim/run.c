@@ -247,7 +247,8 @@ static bool fault_lasts(void)
     for (int i = 0; i < SIM_GUESTS; i++) {
         const struct sim_guest *g = &sim.guests[i];
 
-        if (g->running && (sim.now_us < g->paused_until_us || (g->tether->life == 0 && !sim_store_whole())))
+        if (g->running && (sim.now_us < g->paused_until_us ||
+                           (!sim_store_whole() && (g->tether->life == 0 || !sim_store_record(g->container)->exists))))
             return true;
     }
     for (int i = 0; i < sim.n_agents; i++)

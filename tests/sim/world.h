@@ -49,14 +49,15 @@ struct sim_world {
     struct sim_served served[SIM_KEYS];
     uint64_t ticket_ttl_ms; /* 0: they never expire */
     uint32_t newest_key;
-    uint64_t dead_us[SIM_KEYS];               /* its host has died for good, and nobody starts it again; 0 not */
-    bool hostile;                             /* a guest and a client that flood are about */
-    const char *flood;                        /* the one that is under way while nothing else goes wrong, or NULL */
-    bool allow_forks;                         /* this seed may revert, clone, restart */
-    bool quiet;                               /* faults have ended, clients type no more */
-    bool silent;                              /* processes write no more */
-    bool ending;                              /* processes that exit do */
-    int lose_next;                            /* frame type whose connection is cut when it is next sent, 0 none */
+    bool dead_told[SIM_KEYS];   /* a client that asked for it since was told that it is lost, ended, or not there */
+    uint64_t dead_us[SIM_KEYS]; /* its host has died for good, and nobody starts it again; 0 not */
+    bool hostile;               /* a guest and a client that flood are about */
+    const char *flood;          /* the one that is under way while nothing else goes wrong, or NULL */
+    bool allow_forks;           /* this seed may revert, clone, restart */
+    bool quiet;                 /* faults have ended, clients type no more */
+    bool silent;                /* processes write no more */
+    bool ending;                /* processes that exit do */
+    int lose_next;              /* frame type whose connection is cut when it is next sent, 0 none */
     uint64_t double_since_us[SIM_CONTAINERS]; /* two agents serve it, 0 not */
     struct sim_stats stats;
 };
