@@ -93,6 +93,10 @@ void rt_tether_retire(struct rt_tether *t)
 
         if (!proc || proc->state != RT_PROC_FINAL || proc->close_pending)
             continue;
+#ifdef RT_MUTANT_FINISHED_TAKE_PLACES
+        if (rt_tether_is_attached(t, proc))
+            continue;
+#endif
         t->procs[i] = NULL;
         free(proc->segments);
         proc->segments = NULL;

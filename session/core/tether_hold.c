@@ -108,6 +108,10 @@ void rt_tether_charge(struct rt_tether *t, uint64_t now)
 
     if (t->state == RT_TETHER_LIVE && now > t->charged_at)
         live = now - t->charged_at;
+#ifdef RT_MUTANT_AWAY_ANEW
+    for (size_t i = 0; t->state != RT_TETHER_LIVE && i < RT_ATTS_MAX; i++)
+        t->atts[i].away_ms = 0;
+#endif
     for (size_t i = 0; live && i < RT_ATTS_MAX; i++)
         if (t->atts[i].used && !t->atts[i].channel)
             t->atts[i].away_ms += live;
