@@ -299,9 +299,27 @@ static void test_invalid_options(void **state)
     fx_close(&fx);
 }
 
+/* What ATTACHED tells is the newest claim known: no agent sends the client back to it, nor to an older one. */
+static void test_claim_of_attached(void **state)
+{
+    (void)state;
+    struct rt_attach_msg attach;
+    struct rt_attached_msg terms = fx_terms();
+    (void)fx_live(&fx, 1);
+    for (uint64_t epoch = 1; epoch < 4; epoch++) {
+        uint32_t channel = fx_cut(&fx, &attach);
+        assert_int_equal(attach.klife, 5);
+        assert_int_equal(attach.kepoch, epoch);
+        terms.epoch = epoch + 1;
+        fx_attached(&fx, 0, channel, &terms);
+    }
+    fx_close(&fx);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_claim_of_attached),
         cmocka_unit_test(test_every_class_when_first_asked),
         cmocka_unit_test(test_every_class_when_live_and_asked_again),
         cmocka_unit_test(test_ended_waits_for_the_reader),
