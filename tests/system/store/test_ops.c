@@ -363,7 +363,7 @@ static void test_hosts(void **state)
 static void set_row(redisContext *context, unsigned i, const char *at)
 {
     freeReplyObject(redisCommand(context, "HSET rt:reg h%04u %s%s%s", i, "00112233445566778899aabbccddeeff\n3\n", at,
-                                 "\n12\n0.1\ntcp:192.0.2.7:7401\n"));
+                                 "\n12\n0.1\nm\ntcp:192.0.2.7:7401\n"));
     freeReplyObject(redisCommand(context, "ZADD rt:names 0 h%04u", i));
 }
 
