@@ -6,6 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What is waited for comes sooner on a quiet machine, by so much; then it is a hang. */
+#define PATIENCE 10
+
+/* A Redis on a busy machine may need longer than an agent waits by default. */
+uint64_t agent_call_ms = 10000;
+
 uv_loop_t loop;
 struct rt_test_redis redis;
 
@@ -97,6 +103,8 @@ void agent_config(struct rt_store_config *config, const char *endpoint, const ch
                                        .addr = {"tcp:192.0.2.1:7401", "tcp:[2001:db8::1]:7401"},
                                        .n_addr = 2,
                                        .version = "0.1-test",
+                                       .op_timeout_ms = agent_call_ms,
+                                       .connect_timeout_ms = agent_call_ms,
                                        .on_reply = on_reply,
                                        .on_news = on_news,
                                        .on_log = on_log};
@@ -189,7 +197,7 @@ bool run_until(bool (*done)(struct agent *), struct agent *agent, uint64_t ms)
     uv_timer_init(&loop, &timer);
     timer.data = &late;
     uv_update_time(&loop);
-    uv_timer_start(&timer, late_cb, ms, 0);
+    uv_timer_start(&timer, late_cb, done ? ms * PATIENCE : ms, 0);
     while (!late && !(done && done(agent))) {
         uv_run(&loop, UV_RUN_ONCE);
     }

@@ -46,6 +46,9 @@ int group_setup(void **state);
 int group_teardown(void **state);
 int flush_setup(void **state);
 
+/* How long agents wait for Redis, unless they say otherwise; 0: as they do by default. */
+extern uint64_t agent_call_ms;
+
 void agent_config(struct rt_store_config *config, const char *endpoint, const char *host);
 struct agent *agent_new(const struct rt_store_config *config);
 /* Until it is up. */
