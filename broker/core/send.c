@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "broker/core/agent.h"
+#include "broker/core/link.h"
+#include "broker/core/machine.h"
+#include "broker/core/queue.h"
+#include "session/core/class.h"
+#include "session/core/frame.h"
+#include "session/core/msg.h"
+#include "session/core/msg_hop.h"
+#include "session/core/slice.h"
+
+#include <string.h>
+
+/* Sending on a link: every byte is counted here or in rt_ag_run(). */
+
+void rt_ag_flush(struct rt_agent *agent)
+{
+    rt_link_id id = agent->run_link;
+
+    if (id != 0) {
+        agent->run_link = 0;
+        agent->config.io.send(agent->config.io.ctx, id, agent->run, agent->run_size, true);
+    }
+}
+
+void rt_ag_send_bytes(struct rt_agent *agent, struct ag_link *link, const uint8_t *data, size_t size)
+{
+    if (agent->run_link == link->id) {
+        rt_ag_flush(agent);
+    }
+    ag_queue(link, size);
+    agent->config.io.send(agent->config.io.ctx, link->id, data, size, false);
+}
+
+void rt_ag_send_frame(struct rt_agent *agent, struct ag_link *link, const struct rt_frame *frame,
+                      const uint8_t *payload)
+{
+    rt_frame_put(agent->scratch, frame);
+    if (frame->length > 0) {
+        memcpy(agent->scratch + RT_FRAME_HEADER, payload, frame->length);
+    }
+    rt_ag_send_bytes(agent, link, agent->scratch, RT_FRAME_HEADER + (size_t)frame->length);
+}
+
+void rt_ag_answered(struct rt_agent *agent, struct ag_link *link, size_t size)
+{
+    if (!link->congested || link->state == AG_DOOMED) {
+        return;
+    }
+    link->answers += (uint32_t)size;
+    if (link->answers > AG_LINK_ANSWERS_MAX) {
+        rt_ag_link_state(agent, link, AG_DOOMED);
+    }
+}
+
+/* Writes the whole frame to scratch. Returns its size or a negative code. */
+static int put_msg(struct rt_agent *agent, const struct rt_frame *frame, enum rt_msg_kind kind, const void *msg)
+{
+    struct rt_frame whole = *frame;
+    int size = rt_msg_encode(kind, msg, agent->scratch + RT_FRAME_HEADER, RT_FRAME_PAYLOAD_MAX);
+
+    if (size < 0) {
+        return size;
+    }
+    whole.length = (uint32_t)size;
+    rt_frame_put(agent->scratch, &whole);
+    return RT_FRAME_HEADER + size;
+}
+
+int rt_ag_send_msg(struct rt_agent *agent, struct ag_link *link, const struct rt_frame *frame, enum rt_msg_kind kind,
+                   const void *msg)
+{
+    int size = put_msg(agent, frame, kind, msg);
+
+    if (size < 0) {
+        return size;
+    }
+    rt_ag_send_bytes(agent, link, agent->scratch, (size_t)size);
+    return 0;
+}
+
+void rt_ag_refuse(struct rt_agent *agent, struct ag_link *link, uint32_t channel, const struct rt_refuse_msg *refuse)
+{
+    struct rt_frame frame = {.type = RT_REFUSE, .channel = channel};
+    struct rt_refuse_msg cut = *refuse;
+    int size;
+
+    if (cut.m.size > RT_TEXT_MAX) {
+        cut.m.size = RT_TEXT_MAX;
+    }
+    size = put_msg(agent, &frame, RT_MSG_REFUSE, &cut);
+    if (size < 0) {
+        struct rt_refuse_msg bare = {.c = refuse->c, .delay = refuse->delay};
+        size = put_msg(agent, &frame, RT_MSG_REFUSE, &bare);
+    }
+    if (size < 0) {
+        return;
+    }
+    if (channel != 0 && link->n_chans < RT_LINK_CHANNELS_MAX) {
+        rt_ag_bye(agent, link, agent->scratch, (size_t)size);
+        return;
+    }
+    rt_ag_send_bytes(agent, link, agent->scratch, (size_t)size);
+    rt_ag_answered(agent, link, (size_t)size);
+}
+
+void rt_ag_refuse_text(struct rt_agent *agent, struct ag_link *link, uint32_t channel, enum rt_class cls,
+                       const char *text)
+{
+    struct rt_refuse_msg refuse = {.c = cls, .m = rt_slice_text(text)};
+
+    if (cls == RT_CLASS_RETRY_LATER) {
+        refuse.delay = AG_RETRY_DELAY_MS;
+    }
+    rt_ag_refuse(agent, link, channel, &refuse);
+}
