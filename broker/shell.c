@@ -108,10 +108,13 @@ static void tell_shortage(struct rt_shell *shell, struct rt_shell_listener *at, 
 }
 
 /* What is counted, unless all is as it was told. */
-static void tell_stats(struct rt_shell *shell, const struct rt_agent_stats *stats, uint64_t now)
+static void tell_stats(struct rt_shell *shell, uint64_t now)
 {
+    struct rt_agent_stats now_is, *stats = &now_is;
     uint64_t short_of_fds = 0;
 
+    memset(stats, 0, sizeof *stats);
+    rt_agent_stats(shell->agent, stats);
     shell->stats_at = now;
     if (memcmp(stats, &shell->stats_told, sizeof *stats) == 0) {
         return;
@@ -151,7 +154,7 @@ static void beat_cb(uv_timer_t *timer)
         }
     }
     if (now >= shell->stats_at + RT_SHELL_STATS_MS) {
-        tell_stats(shell, &stats, now);
+        tell_stats(shell, now);
     }
     rt_log_flush(&shell->log, now);
 }
@@ -328,6 +331,7 @@ void rt_shell_stop(struct rt_shell *shell, int exit_code)
     (void)uv_timer_start(&shell->again, enough_cb, RT_SHELL_STOP_MS, 0);
     rt_shell_unlisten(shell);
     if (shell->agent != NULL) {
+        tell_stats(shell, rt_shell_now(shell));
         rt_agent_stop(shell->agent, rt_shell_now(shell));
         rt_shell_settle(shell);
     }

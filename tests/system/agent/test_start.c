@@ -329,6 +329,9 @@ static void test_accept_cap(void **state)
     for (int i = 0; i < 3; i++) {
         peer_close(&peers[i]);
     }
+    assert_int_equal(kill(daemon->pid, SIGTERM), 0);
+    assert_int_equal(daemon_wait(daemon, 3500), 0);
+    assert_int_equal(daemon_said(daemon, "turned-away-clients 1 "), 1);
 }
 
 /* Somebody cleans up too much: a socket that is gone is made anew. */
