@@ -285,12 +285,47 @@ static void test_change_of_keys(void **state)
     rt_keyring_close(&ring);
 }
 
+/* A guest that stays for longer than a ticket is good holds one that is good all the while. */
+static void test_a_ticket_outlived(void **state)
+{
+    struct daemon *daemon = *state;
+    struct token first = {.size = 0}, token;
+    struct peer client, guest;
+    struct rt_frame frame;
+    const uint8_t *payload;
+
+    daemon_up(daemon, (const char *[]){"--ticket-ttl", "2s", NULL});
+    peer_client(&client, daemon->client);
+    token.size = peer_create(&client, "long", token.data);
+    peer_close(&client);
+    peer_open(&guest, daemon->guest);
+    peer_guest_hello(&guest, "long", token.data, token.size, 0, 1);
+    (void)peer_wait(&guest, RT_WELCOME, &frame, LIMIT_MS);
+    peer_guest_confirm(&guest);
+    for (unsigned i = 0; i < 4; i++) { /* the first at once, each other one after 0.75 s or more */
+        payload = peer_wait(&guest, RT_TICKET, &frame, LIMIT_MS);
+        memcpy(token.data, payload, frame.length);
+        token.size = frame.length;
+        first = i == 0 ? token : first;
+    }
+    peer_close(&guest);
+    peer_open(&guest, daemon->guest);
+    peer_guest_hello(&guest, "long", first.data, first.size, 0, 2);
+    assert_int_equal(peer_refused(&guest, LIMIT_MS), RT_CLASS_BAD_AUTH);
+    peer_close(&guest);
+    peer_open(&guest, daemon->guest);
+    peer_guest_hello(&guest, "long", token.data, token.size, 0, 3);
+    (void)peer_wait(&guest, RT_WELCOME, &frame, LIMIT_MS);
+    peer_close(&guest);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_join_tokens, victim_setup, victim_teardown),
         cmocka_unit_test_setup_teardown(test_tickets, victim_setup, victim_teardown),
         cmocka_unit_test_setup_teardown(test_change_of_keys, victim_setup, victim_teardown),
+        cmocka_unit_test_setup_teardown(test_a_ticket_outlived, daemon_setup, daemon_teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

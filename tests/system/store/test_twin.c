@@ -223,7 +223,7 @@ static bool same_outcome(const struct rt_claim_outcome *a, const struct rt_claim
            a->delay_ms == b->delay_ms && strcmp(a->host, b->host) == 0 && a->moved == b->moved;
 }
 
-static unsigned verdicts[RT_CLASSES], drained, moved, delayed;
+static unsigned verdicts[RT_CLASSES], drained, moved, delayed, untaken;
 
 static void check_pair(redisContext *context, const struct pair *pair, unsigned long number)
 {
@@ -238,6 +238,8 @@ static void check_pair(redisContext *context, const struct pair *pair, unsigned 
         rt_claim_apply(&expected, &pair->op.claim, &want);
     }
     verdicts[want.verdict]++;
+    untaken += !pair->op.claim.join && !pair->op.claim.taken && expected.exists &&
+               expected.state != RT_SESSION_CREATED && !rt_id_equal(&pair->op.claim.inc, &pair->record.rule.inc);
     drained += want.draining;
     moved += want.moved;
     delayed += want.delay_ms != 0 && want.delay_ms != RT_CLAIM_RETRY_MS;
@@ -328,7 +330,7 @@ static void test_twins_agree(void **state)
     assert_true(verdicts[RT_CLASS_REWOUND] > 500);
     assert_true(verdicts[RT_CLASS_FORKED] > 500);
     assert_true(verdicts[RT_CLASS_SUPERSEDED] > 500);
-    assert_true(drained > 200 && moved > 500 && delayed > 50);
+    assert_true(drained > 200 && moved > 500 && delayed > 50 && untaken > 2000);
 }
 
 int main(void)

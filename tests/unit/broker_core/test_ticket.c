@@ -242,6 +242,40 @@ static void test_taken_again_after_a_fall_back(void **state)
     assert_string_equal(rule->host, "here");
 }
 
+/* The same at an agent that does not know it: its renewed ticket tells that it was taken. The first one does not. */
+static void test_elsewhere_after_a_fall_back(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest, old;
+    struct rt_record *rule;
+
+    welcomed(fx, &guest, 1);
+    fx_confirm(fx, &guest);
+    fx_answer(fx);
+    old = guest;
+    assert_true(fx_renewed(fx, &guest));
+    fx_lost(fx, guest.link);
+    fx_answer(fx);
+    for (unsigned i = 0; i < 2 * RT_LEASE_MS / 1000; i++) {
+        fx_tick(fx, 1000);
+        fx_answer(fx);
+    }
+    assert_int_equal(fx_stats(fx).sessions, 0); /* as an agent that never knew it */
+    rule = &fx_record(fx, "local", "web")->rule;
+    rule->state = RT_SESSION_LOST;
+    rule->lost_ms = fx->store_ms;
+    memset(&rule->inc, 99, sizeof rule->inc);
+    memset(&rule->ticket, 98, sizeof rule->ticket);
+    rule->life = guest.life - 1;
+    (void)snprintf(rule->host, sizeof rule->host, "there");
+    fx_hello(fx, &old);
+    fx_answer(fx);
+    fx_want_refuse(fx, old.link, 0, RT_CLASS_RETRY_LATER, NULL);
+    fx_serve(fx, &guest);
+    assert_true(fx_serves(fx, "web"));
+    assert_int_equal(rule->life, guest.life);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -254,6 +288,7 @@ int main(void)
         FX_TEST(test_two_joins_race),
         FX_TEST(test_silent_store_and_two_joins),
         FX_TEST(test_taken_again_after_a_fall_back),
+        FX_TEST(test_elsewhere_after_a_fall_back),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
