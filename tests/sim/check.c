@@ -240,12 +240,29 @@ static bool held(const struct rt_tether *tether)
     return false;
 }
 
+/* Only copies are left that a newer start has superseded, which died with its host: they are never served again. */
+static bool left_superseded(int container)
+{
+    for (int k = 0; k < SIM_GUESTS; k++) {
+        struct rt_tether_view view;
+
+        if (!sim.guests[k].running || sim.guests[k].container != container)
+            continue;
+        rt_tether_view(sim.guests[k].tether, &view);
+        if (view.cls != RT_CLASS_SUPERSEDED)
+            return false;
+    }
+    return sim.newest_died[container];
+}
+
 static void check_fork_served(int container)
 {
     for (int k = 0; k < SIM_GUESTS; k++)
         if (sim.guests[k].used && sim.guests[k].container == container &&
             (!sim.guests[k].running || sim.guests[k].tether->state == RT_TETHER_LIVE))
             return;
+    if (left_superseded(container))
+        return;
     sim_fail("no copy of container %d is served, long after the faults ended", container);
 }
 
@@ -256,7 +273,7 @@ static void check_fork_drained(int client, const struct sim_att *att)
 
     for (int k = 0; k < SIM_GUESTS; k++)
         runs = runs || (sim.guests[k].running && sim.guests[k].container == att->container && !sim.guests[k].exited);
-    if (!runs)
+    if (!runs || left_superseded(att->container))
         return; /* all have ended, or hold their end up */
     if (!att->bound)
         sim_fail("client %d is not attached to any copy of container %d", client, att->container);

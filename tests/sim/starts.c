@@ -116,8 +116,10 @@ static bool host_gone(void)
             sim_store_end_gone(container); /* it may lie on that disk alone */
         forked(container);
         sim_guest_kill(i);
-        if (others_run(container))
+        if (others_run(container)) {
+            sim.newest_died[container] = true;
             continue;
+        }
         if (sim.allow_forks && sim_chance(50))
             sim_post((struct sim_event){.kind = EV_CALL, .call = start_again, .arg = container},
                      500000 + sim_random(10000000));

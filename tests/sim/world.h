@@ -50,6 +50,7 @@ struct sim_world {
     uint64_t ticket_ttl_ms; /* 0: they never expire */
     uint32_t newest_key;
     bool dead_told[SIM_KEYS];   /* a client that asked for it since was told that it is lost, ended, or not there */
+    bool newest_died[SIM_KEYS]; /* a copy died with its host while others ran: they may be superseded by it for ever */
     uint64_t dead_us[SIM_KEYS]; /* its host has died for good, and nobody starts it again; 0 not */
     bool hostile;               /* a guest and a client that flood are about */
     const char *flood;          /* the one that is under way while nothing else goes wrong, or NULL */
