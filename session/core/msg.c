@@ -125,6 +125,8 @@ static int write_array(struct writer *writer, const struct rt_msg_field *field, 
             rc = write_int(writer, int_at(msg, field->offset)[i], 0, RT_COUNTER_MAX);
         } else if (field->kind == RT_FIELD_STRS) {
             rc = write_str(writer, slice_at(msg, field->offset)[i], 0, field->text_max);
+        } else if (field->kind == RT_FIELD_BINS) {
+            rc = write_bin(writer, slice_at(msg, field->offset)[i], 0, field->text_max);
         } else {
             rc = write_map(writer, field->sub, element_at(msg, field, i));
         }
@@ -154,6 +156,7 @@ static int write_value(struct writer *writer, const struct rt_msg_field *field, 
         return write_bin(writer, *slice_at(msg, field->offset), field->min, field->max);
     case RT_FIELD_INTS:
     case RT_FIELD_STRS:
+    case RT_FIELD_BINS:
     case RT_FIELD_MAPS:
         return write_array(writer, field, msg);
     }
@@ -173,6 +176,7 @@ static bool is_empty(const struct rt_msg_field *field, const void *msg)
         return slice_at(msg, field->offset)->size == 0;
     case RT_FIELD_INTS:
     case RT_FIELD_STRS:
+    case RT_FIELD_BINS:
     case RT_FIELD_MAPS:
         break;
     }
@@ -345,6 +349,8 @@ static int read_array(struct reader *reader, const struct rt_msg_field *field, v
             rc = read_int(reader, "", RT_COUNTER_MAX, &int_at(msg, field->offset)[i]);
         } else if (field->kind == RT_FIELD_STRS) {
             rc = read_bytes(reader, "", RT_NODE_STR, 0, field->text_max, &slice_at(msg, field->offset)[i]);
+        } else if (field->kind == RT_FIELD_BINS) {
+            rc = read_bytes(reader, "", RT_NODE_BIN, 0, field->text_max, &slice_at(msg, field->offset)[i]);
         } else {
             rc = read_map(reader, field->sub, "", element_at(msg, field, i));
         }
@@ -378,6 +384,7 @@ static int read_value(struct reader *reader, const struct rt_msg_field *field, v
         return read_bytes(reader, field->key, RT_NODE_BIN, field->min, field->max, slice_at(msg, field->offset));
     case RT_FIELD_INTS:
     case RT_FIELD_STRS:
+    case RT_FIELD_BINS:
     case RT_FIELD_MAPS:
         return read_array(reader, field, msg);
     }

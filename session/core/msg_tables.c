@@ -238,9 +238,10 @@ static const struct rt_msg_field down_item[] = {
     INT(ALWAYS, rt_down_item, t),
     FROM_TO(RT_NEED_ITEM(RT_ITEM_SIGNAL), rt_down_item, "sig", sig, 1, RT_SIG_MAX),
     ID(RT_NEED_ITEM(RT_ITEM_EXEC), rt_down_item, id),
-    ARRAY(RT_FIELD_STRS, RT_NEED_ITEM(RT_ITEM_EXEC), rt_down_item, argv, 1, RT_ARG_MAX, NULL),
-    STRS(NEVER, rt_down_item, env, RT_ARG_MAX),
-    STR(NEVER, rt_down_item, cwd, RT_CWD_MAX),
+    /* What a system call takes is bytes; not all of it is text. */
+    ARRAY(RT_FIELD_BINS, RT_NEED_ITEM(RT_ITEM_EXEC), rt_down_item, argv, 1, RT_ARG_MAX, NULL),
+    ARRAY(RT_FIELD_BINS, NEVER, rt_down_item, env, 0, RT_ARG_MAX, NULL),
+    BIN(NEVER, rt_down_item, cwd, RT_CWD_MAX),
     BOOL(NEVER, rt_down_item, tty),
     BOOL_AS(NEVER, rt_down_item, "stdin", in),
     CELLS(RT_NEED_ITEM(RT_ITEM_RESIZE), rt_down_item),

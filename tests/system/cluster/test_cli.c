@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define SIGNALS 50
@@ -88,6 +89,23 @@ static void test_logs_in_order(void **state)
         assert_true(rt_process_now_ms() < until);
     } while (!whole);
     harness_expect(0, "", ARGS("signal", "order", "KILL"));
+    harness_vm_end(vm, 128 + SIGKILL);
+}
+
+/* Arguments, environment and directories are bytes: not all of them are text. */
+static void test_bytes(void **state)
+{
+    struct rt_cluster_vm *vm = harness_vm("bytes", "sleep 60");
+    char odd[RT_PROCESS_PATH];
+
+    (void)state;
+    (void)snprintf(odd, sizeof odd, "%s/\xff\xfe", harness.dir);
+    assert_int_equal(mkdir(odd, 0700), 0);
+    harness_expect(0, "\xe9t\xe9 \xff\xfe \xff\n",
+                   ARGS("exec", "--cwd", odd, "--env", "ODD=\xff", "bytes", "--", "sh", "-c",
+                        "printf '%s %s %s\\n' \"$1\" \"$(basename \"$PWD\")\" \"$ODD\"", "sh", "\xe9t\xe9"));
+    assert_int_equal(rmdir(odd), 0);
+    harness_expect(0, "", ARGS("signal", "bytes", "KILL"));
     harness_vm_end(vm, 128 + SIGKILL);
 }
 
@@ -450,6 +468,7 @@ int main(void)
         cmocka_unit_test(test_exec),
         cmocka_unit_test(test_logs_and_wait_after_the_end),
         cmocka_unit_test(test_logs_in_order),
+        cmocka_unit_test(test_bytes),
         cmocka_unit_test(test_prefixes),
         cmocka_unit_test(test_interrupted_attach),
         cmocka_unit_test(test_printed_command),

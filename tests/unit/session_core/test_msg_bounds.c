@@ -182,6 +182,8 @@ static void put_value(const struct rt_msg_field *field, const struct change *cha
                 put_head(0x01, 0, 0);
             } else if (field->kind == RT_FIELD_STRS) {
                 put_filled(0xdb, changed ? change->element : 1);
+            } else if (field->kind == RT_FIELD_BINS) {
+                put_filled(0xc6, changed ? change->element : 1);
             } else {
                 put_map(field->sub, change);
             }
@@ -315,7 +317,7 @@ static void try_array(const struct place *place, const struct rt_msg_field *fiel
     if (field->min > 0) {
         refuses(place, &(struct change){.field = field, .number = field->min - 1}, "elements, wants");
     }
-    if (field->kind == RT_FIELD_STRS) {
+    if (field->kind == RT_FIELD_STRS || field->kind == RT_FIELD_BINS) {
         accepts(place, &(struct change){.field = field, .number = 1, .element = field->text_max});
         refuses(place, &(struct change){.field = field, .number = 1, .element = field->text_max + 1}, "[0]: ");
     }
@@ -332,7 +334,7 @@ static void try_array(const struct place *place, const struct rt_msg_field *fiel
 static void try_types(const struct place *place, const struct rt_msg_field *field)
 {
     /* By enum rt_field_kind; no value above is a bin of a right size or an array of integers. */
-    char own = "iibs-aaa"[field->kind];
+    char own = "iibs-aaaa"[field->kind];
     for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
         if (values[i].fits != own) {
             refuses(place, &(struct change){.field = field, .bytes = values[i].bytes, .size = values[i].size}, ": ");
@@ -389,6 +391,7 @@ static void try_encode(const struct place *place, const struct rt_msg_field *fie
         *count = (size_t)field->max + 1;
         break;
     case RT_FIELD_STRS:
+    case RT_FIELD_BINS:
         *(struct rt_slice *)member = (struct rt_slice){.data = fill, .size = field->text_max};
         assert_true(rt_msg_encode(place->kind, &msg, encoded, sizeof(encoded)) > 0);
         *(struct rt_slice *)member = (struct rt_slice){.data = fill, .size = field->text_max + 1};
@@ -418,6 +421,7 @@ static void try_field(const struct place *place, const struct rt_msg_field *fiel
         break;
     case RT_FIELD_INTS:
     case RT_FIELD_STRS:
+    case RT_FIELD_BINS:
     case RT_FIELD_MAPS:
         try_array(place, field);
         break;
