@@ -24,9 +24,9 @@
 /* REQUEST: what people and programs ask of the directory. Answered from the store, with what this agent serves itself
  * laid over it. One ag_ask lives from the request to its last REPLY. */
 
-enum ag_what { ASK_CREATE, ASK_SHOW, ASK_LIST, ASK_HOSTS, ASK_TAILS, ASK_KINDS };
+enum ag_what { ASK_CREATE, ASK_REMOVE, ASK_SHOW, ASK_LIST, ASK_HOSTS, ASK_TAILS, ASK_KINDS };
 
-static const char *const names[ASK_KINDS] = {"create", "show", "list", "hosts", "tails"};
+static const char *const names[ASK_KINDS] = {"create", "remove", "show", "list", "hosts", "tails"};
 
 /* Records of one REPLY: at most 3 KiB each, so that they fit into a frame. */
 #define RECORDS_PER_REPLY 16
@@ -314,11 +314,27 @@ static void create_reply(struct rt_agent *agent, struct ag_ask *ask, const struc
     rt_ag_ask_free(agent, ask);
 }
 
+static void remove_reply(struct rt_agent *agent, struct ag_ask *ask, const struct rt_store_reply *reply)
+{
+    if (reply->error != 0) {
+        rt_ag_ask_fail(agent, ask, reply->error);
+    } else if (reply->outcome.verdict != RT_CLASS_OK) {
+        rt_ag_ask_finish(agent, ask, reply->outcome.verdict,
+                         "the container has been started: only one that was not can "
+                         "be removed");
+    } else {
+        rt_ag_ask_finish(agent, ask, RT_CLASS_OK, "");
+    }
+}
+
 void rt_ag_ask_reply(struct rt_agent *agent, struct ag_ask *ask, const struct rt_store_reply *reply)
 {
     switch ((enum ag_what)ask->what) {
     case ASK_CREATE:
         create_reply(agent, ask, reply);
+        break;
+    case ASK_REMOVE:
+        remove_reply(agent, ask, reply);
         break;
     case ASK_SHOW:
         rt_ag_ask_show_reply(agent, ask, reply);
@@ -339,8 +355,8 @@ void rt_ag_ask_reply(struct rt_agent *agent, struct ag_ask *ask, const struct rt
 /* Fills the ask's key and the operation that answers it. RT_EINVAL. */
 static int prepare(struct ag_ask *ask, const struct rt_request_msg *msg, struct rt_store_op *op)
 {
-    static const enum rt_store_op_kind kinds[ASK_KINDS] = {RT_STORE_CREATE, RT_STORE_GET, RT_STORE_FIND, RT_STORE_HOSTS,
-                                                           RT_STORE_TAILS};
+    static const enum rt_store_op_kind kinds[ASK_KINDS] = {RT_STORE_CREATE, RT_STORE_REMOVE, RT_STORE_GET,
+                                                           RT_STORE_FIND,   RT_STORE_HOSTS,  RT_STORE_TAILS};
     bool qualified = true;
 
     op->kind = kinds[ask->what];
@@ -357,7 +373,7 @@ static int prepare(struct ag_ask *ask, const struct rt_request_msg *msg, struct 
         memcpy(ask->key.tenant, LOCAL_TENANT, sizeof LOCAL_TENANT);
     } else if (!qualified && ask->what == ASK_SHOW) {
         op->kind = RT_STORE_FIND;
-    } else if (!qualified && ask->what == ASK_TAILS) {
+    } else if (!qualified && (ask->what == ASK_TAILS || ask->what == ASK_REMOVE)) {
         memcpy(ask->key.tenant, LOCAL_TENANT, sizeof LOCAL_TENANT);
     }
     op->key = ask->key;
@@ -422,7 +438,7 @@ void rt_ag_request_start(struct rt_agent *agent, struct ag_link *link, uint64_t 
         rt_ag_ask_finish(agent, ask, RT_CLASS_INVALID, "this is no container ID");
         return;
     }
-    if (what == ASK_CREATE && served_here(agent, &ask->key)) {
+    if ((what == ASK_CREATE || what == ASK_REMOVE) && served_here(agent, &ask->key)) {
         rt_ag_ask_finish(agent, ask, RT_CLASS_LIMIT, exists_text);
         return;
     }

@@ -21,6 +21,8 @@
 #define END_WAIT_MS 3000
 /* Output waits this long for the attach that follows. */
 #define FIRST_HOLD "30s"
+/* Until the agent has answered that the record is gone. */
+#define GIVE_BACK_MS 2000
 #define ARGS_MAX 24
 
 struct run {
@@ -30,6 +32,8 @@ struct run {
     uv_timer_t timer;
     bool started, gone;
     bool killed;
+    bool giving_back; /* what was made and never ran: its name is to be free again */
+    int status;       /* then */
     char tether[4096];
 };
 
@@ -70,6 +74,39 @@ static void exit_cb(uv_process_t *child, int64_t status, int signum)
         }
         cli_stream_end(&run.stream, CLI_EXIT_FAILED);
     }
+}
+
+static void given_back_cb(struct retether_client *client, const struct retether_reply *reply, void *ctx)
+{
+    (void)client;
+    (void)reply; /* when it failed, the name is free in a week */
+    (void)ctx;
+    cli_finish(run.app, run.status);
+}
+
+static void give_up_cb(uv_timer_t *timer)
+{
+    (void)timer;
+    cli_finish(run.app, run.status);
+}
+
+/* A container that never ran leaves nothing behind. Its tether goes first, or it might still join. */
+static bool may_end(struct cli_stream *stream, int status)
+{
+    if (stream->was_live || run.giving_back || run.app->over) {
+        return !run.giving_back || run.app->over;
+    }
+    run.status = status;
+    if (run.started && !run.gone) {
+        run.killed = true;
+        (void)uv_process_kill(&run.child, SIGTERM);
+    }
+    if (retether_remove(run.app->client, stream->container, given_back_cb, NULL) != RT_OK) {
+        return true;
+    }
+    run.giving_back = true;
+    (void)uv_timer_start(&run.app->timer, give_up_cb, GIVE_BACK_MS, 0);
+    return false;
 }
 
 static void end_cb(struct cli_stream *stream, int status)
@@ -204,6 +241,7 @@ static void created(struct retether_client *client, const struct retether_reply 
     cli_tell_replaced(app);
     snprintf(run.stream.container, sizeof(run.stream.container), "%.*s", RETETHER_CONTAINER_MAX, app->container);
     run.stream.on_end = end_cb;
+    run.stream.may_end = may_end;
     if (!cli_stream_open(&run.stream, app)) {
         return;
     }

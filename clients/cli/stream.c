@@ -47,7 +47,9 @@ static void end_cb(struct cli_app *app, int status)
 
 void cli_stream_end(struct cli_stream *stream, int status)
 {
-    cli_finish(stream->app, status);
+    if (stream->may_end == NULL || stream->may_end(stream, status)) {
+        cli_finish(stream->app, status);
+    }
 }
 
 /* ---- output ---- */

@@ -60,6 +60,8 @@ struct cli_stream {
     bool sig_proxy;
     uv_signal_t signals[CLI_SIGNALS];
     bool signals_open;
+    /* For run: false when it ends the program itself, later, with this status. May be NULL. */
+    bool (*may_end)(struct cli_stream *stream, int status);
     /* For run: before the program ends, with the exit status. May be NULL. */
     void (*on_end)(struct cli_stream *stream, int status);
     void *data;

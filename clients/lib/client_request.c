@@ -280,6 +280,13 @@ int retether_create(struct retether_client *client, const char *container, const
     return ask(client, &msg, cb, ctx);
 }
 
+int retether_remove(struct retether_client *client, const char *container, retether_reply_cb cb, void *ctx)
+{
+    struct rt_request_msg msg = {.op = rt_slice_text("remove"), .cid = text_or_none(container)};
+
+    return ask(client, &msg, cb, ctx);
+}
+
 int retether_show(struct retether_client *client, const char *container, bool prefix, retether_reply_cb cb, void *ctx)
 {
     struct rt_request_msg msg = {.op = rt_slice_text("show"), .cid = text_or_none(container), .prefix = prefix};

@@ -25,6 +25,7 @@
 
 enum rt_store_op_kind {
     RT_STORE_CREATE, /* makes a record in state created; verdict LIMIT if one exists that has not ended */
+    RT_STORE_REMOVE, /* takes back one that nobody has claimed; else verdict LIMIT, or RT_ENOTFOUND */
     RT_STORE_TEST,   /* judges claim, changes nothing */
     RT_STORE_TAKE,   /* judges and applies claim; publishes it when it is a new (life, epoch) */
     RT_STORE_STATE,  /* state moving or lost, only while the record is at (life, epoch) of this host */

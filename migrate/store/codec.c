@@ -250,6 +250,9 @@ int rt_store_encode(const struct rt_store_op *op, const char *host, struct rt_st
     switch (op->kind) {
     case RT_STORE_CREATE:
         return add_create(args, op);
+    case RT_STORE_REMOVE:
+        add_function(args, "rt3_remove", key);
+        return 0;
     case RT_STORE_TEST:
     case RT_STORE_TAKE:
         return add_claim(args, op);

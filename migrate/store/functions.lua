@@ -17,7 +17,7 @@
 -- A host's set is changed by that host's agent alone.
 
 local CREATED, RUNNING, MOVING, LOST, ENDED = 1, 2, 3, 4, 5
-local OK, RETRY_LATER, STALE, REWOUND, FORKED, SUPERSEDED, LIMIT = 0, 1, 3, 4, 5, 6, 13
+local OK, RETRY_LATER, STALE, REWOUND, FORKED, SUPERSEDED, NOT_FOUND, LIMIT = 0, 1, 3, 4, 5, 6, 8, 13
 local LEASE_MS = 30000
 local RETRY_MS = 1000
 local ANCESTORS_MAX = 16
@@ -389,6 +389,18 @@ local function create(keys, args)
     return {OK}
 end
 
+-- Takes back a record that nobody has claimed; its place in the host's set goes with the walk. -> verdict
+local function remove(keys)
+    local r = read_record(keys[1])
+    if not r.exists then
+        return {NOT_FOUND}
+    elseif r.st ~= CREATED then
+        return {LIMIT}
+    end
+    redis.call('DEL', keys[1], keys[2])
+    return {OK}
+end
+
 -- Takes a session into a host's set. KEYS: the set. args: member
 local function list(keys, args)
     redis.call('ZADD', keys[1], 0, args[1])
@@ -566,5 +578,6 @@ register('rt3_list', list, 'allow-oom')
 register('rt3_listed', listed, 'allow-oom')
 register('rt3_beat', beat, 'allow-oom')
 register('rt3_create', create)
+register('rt3_remove', remove, 'allow-oom')
 register('rt3_report', report)
 register('rt3_hosts', hosts, 'allow-oom')

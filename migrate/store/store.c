@@ -165,6 +165,12 @@ static int parse(struct rt_store_run *run, const redisReply *reply, struct rt_st
     switch (run->kind) {
     case RT_STORE_CREATE:
         return rt_store_parse_created(reply, &out->outcome);
+    case RT_STORE_REMOVE:
+        rc = rt_store_parse_created(reply, &out->outcome);
+        if (!rc && out->outcome.verdict == RT_CLASS_NOT_FOUND) {
+            out->error = RT_ENOTFOUND;
+        }
+        return rc;
     case RT_STORE_TEST:
     case RT_STORE_TAKE:
         rc = rt_store_parse_outcome(reply, &out->outcome, set);

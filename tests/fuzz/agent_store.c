@@ -103,6 +103,9 @@ static void answer_by_the_rules(const struct rt_store_op *op, struct rt_store_re
     case RT_STORE_CREATE:
         reply->outcome.verdict = record->rule.exists ? RT_CLASS_LIMIT : RT_CLASS_OK;
         break;
+    case RT_STORE_REMOVE:
+        reply->outcome.verdict = record->rule.exists ? RT_CLASS_LIMIT : RT_CLASS_OK;
+        break;
     case RT_STORE_TEST:
     case RT_STORE_TAKE:
         rt_claim_judge(&record->rule, &op->claim, WORLD_WALL_MS + world.now, &reply->outcome);

@@ -296,6 +296,8 @@ typedef void (*retether_reply_cb)(struct retether_client *client, const struct r
 /* Makes a session. label may be NULL; ring: bytes kept of each stream, 0 for the default. */
 int retether_create(struct retether_client *client, const char *container, const char *label, uint64_t ring,
                     retether_reply_cb cb, void *ctx);
+/* Takes back a session that was made and never started; LIMIT for any other. */
+int retether_remove(struct retether_client *client, const char *container, retether_reply_cb cb, void *ctx);
 /* One record. prefix: a unique beginning of the ID will do, and several that fit are AMBIGUOUS with up to five in
  * text. */
 int retether_show(struct retether_client *client, const char *container, bool prefix, retether_reply_cb cb, void *ctx);

@@ -64,6 +64,27 @@ static uint64_t join(struct agent *agent, const char *cid, uint8_t inc, const ch
     return agent->reply.outcome.life;
 }
 
+/* A record that nobody has claimed can be taken back; its name is free again. */
+static void test_remove(void **state)
+{
+    struct agent *a = agent_start(redis.unix_endpoint, "hosta");
+    struct rt_store_op op = {.kind = RT_STORE_REMOVE, .key = key_of("t", "brief")};
+
+    (void)state;
+    assert_int_equal(submit(a, &op), RT_ENOTFOUND);
+    assert_int_equal(create(a, "t", "brief", ""), 0);
+    assert_int_equal(submit(a, &op), 0);
+    assert_int_equal(a->reply.outcome.verdict, RT_CLASS_OK);
+    assert_null(get(a, "t", "brief"));
+    assert_int_equal(create(a, "t", "brief", ""), 0);
+    assert_int_equal(a->reply.outcome.verdict, RT_CLASS_OK);
+    (void)join(a, "brief", 1, "hosta");
+    assert_int_equal(submit(a, &op), 0);
+    assert_int_equal(a->reply.outcome.verdict, RT_CLASS_LIMIT);
+    assert_non_null(get(a, "t", "brief"));
+    agent_stop(a);
+}
+
 static void test_create_and_get(void **state)
 {
     struct agent *a = agent_start(redis.unix_endpoint, "hosta");
@@ -536,6 +557,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_create_and_get, flush_setup),
+        cmocka_unit_test_setup(test_remove, flush_setup),
         cmocka_unit_test_setup(test_claim_moves_and_is_published, flush_setup),
         cmocka_unit_test_setup(test_claim_of_a_tie_is_published, flush_setup),
         cmocka_unit_test_setup(test_history_is_bounded, flush_setup),

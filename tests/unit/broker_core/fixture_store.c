@@ -200,12 +200,20 @@ static void run(struct fx *fx, const struct rt_store_op *op, int error)
                               op->kind == RT_STORE_REPORT)) {
         run_write(fx, op, &reply);
     } else if (error == 0 && op->kind == RT_STORE_CREATE) {
-        bool exists = record != NULL && record->rule.state != RT_SESSION_ENDED;
+        bool exists = record != NULL && record->rule.exists && record->rule.state != RT_SESSION_ENDED;
         reply.outcome.verdict = exists ? RT_CLASS_LIMIT : RT_CLASS_OK;
         record = fx_record(fx, op->key.tenant, op->key.cid);
         if (!exists) {
             record->rule.exists = true;
             record->rule.state = RT_SESSION_CREATED;
+        }
+    } else if (error == 0 && op->kind == RT_STORE_REMOVE) {
+        if (record == NULL || !record->rule.exists) {
+            reply.error = RT_ENOTFOUND;
+        } else if (record->rule.state != RT_SESSION_CREATED) {
+            reply.outcome.verdict = RT_CLASS_LIMIT;
+        } else {
+            record->rule.exists = false;
         }
     } else if (error == 0 && op->kind == RT_STORE_TAILS) {
         reply.outcome.life = record == NULL ? 0 : record->rule.life;

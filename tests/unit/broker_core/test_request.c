@@ -44,6 +44,34 @@ static void running(struct fx *fx, const char *tenant, const char *cid, const ch
     (void)snprintf(rule->host, sizeof rule->host, "%s", host);
 }
 
+/* What was made and never started is taken back; nothing else is. */
+static void test_remove(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+    int client = fx_client(fx, "local");
+
+    request(fx, client, 1, ask("remove", "web"));
+    fx_answer(fx);
+    want(fx, client, 1, RT_CLASS_NOT_FOUND);
+    request(fx, client, 2, ask("create", "web"));
+    fx_answer(fx);
+    want(fx, client, 2, RT_CLASS_OK);
+    request(fx, client, 3, ask("remove", "web"));
+    fx_answer(fx);
+    want(fx, client, 3, RT_CLASS_OK);
+    request(fx, client, 4, ask("create", "web"));
+    fx_answer(fx);
+    want(fx, client, 4, RT_CLASS_OK);
+    fx_guest(&guest, "web", 1);
+    memcpy(guest.token, reply.tok.data, reply.tok.size);
+    guest.token_size = reply.tok.size;
+    fx_serve(fx, &guest);
+    request(fx, client, 5, ask("remove", "web"));
+    fx_answer(fx);
+    want(fx, client, 5, RT_CLASS_LIMIT);
+}
+
 static void test_create(void **state)
 {
     struct fx *fx = *state;
@@ -501,6 +529,7 @@ int main(void)
         FX_TEST(test_unreadable),
         FX_TEST(test_wait_with_a_prefix),
         FX_TEST(test_create),
+        FX_TEST(test_remove),
         FX_TEST(test_show),
         FX_TEST(test_show_without_the_store),
         FX_TEST(test_show_prefix),

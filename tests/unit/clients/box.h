@@ -81,6 +81,7 @@ struct box {
     const char *tail_keeper; /* who has them, and cannot be dialled */
     uint64_t later;          /* so many requests are refused as RETRY_LATER */
     unsigned requests;
+    unsigned removed; /* requests `remove` */
     /* May be NULL. Returns whether it has answered. */
     bool (*on_request)(struct box *box, struct link *link, uint64_t id, const struct rt_request_msg *request);
 };

@@ -88,6 +88,9 @@ bool box_take_request(struct box *box, struct link *link, const struct rt_frame 
         show(box, link, head->offset, &request);
     } else if (rt_slice_equal(request.op, rt_slice_text("tails"))) {
         tails(box, link, head->offset);
+    } else if (rt_slice_equal(request.op, rt_slice_text("remove"))) {
+        box->removed++;
+        box_reply(link, head->offset, &reply);
     } else if (rt_slice_equal(request.op, rt_slice_text("create"))) {
         reply.tok = rt_slice_text("token");
         box_reply(link, head->offset, &reply);

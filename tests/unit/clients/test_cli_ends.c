@@ -424,6 +424,7 @@ static void test_run_without_tether(void **state)
     program_run(p, "run --name web --tether /nonexistent/tether -- true", 125);
     has(p,
         "retether: cannot start \"/nonexistent/tether\": no such file or directory; --tether PATH names the program\n");
+    assert_int_equal(p->box->removed, 1);
 }
 
 /* The tether ends by itself before anybody could attach. */
@@ -435,6 +436,7 @@ static void test_run_tether_ends(void **state)
     p->box->refusals = UINT32_MAX;
     program_run(p, "run --name web --tether /bin/false -- true", 125);
     has(p, "retether: the tether ended with status 1 before it could be attached to; -v shows its log\n");
+    assert_int_equal(p->box->removed, 1);
 }
 
 /* A tether that stays until the test lets it go; the box stands in for what it would serve. */
@@ -461,6 +463,7 @@ static void test_run(void **state)
     (void)unlink(path);
     program_wait(p, 2);
     assert_string_equal(p->text[0].data, "hi\n");
+    assert_int_equal(p->box->removed, 0);
 }
 
 /* The tether is there and nobody serves it: the agent says why, and the tether is not blamed for that. */

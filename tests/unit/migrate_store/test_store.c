@@ -34,6 +34,7 @@ static const struct {
     {RT_STORE_MARK, "rt3_mark", "*4\r\n:0\r\n:7\r\n:1\r\n" STR("5", "hosta")},
     {RT_STORE_HOSTS, "rt3_hosts", "*3\r\n:1000\r\n" NO_TEXT "*0\r\n"},
     {RT_STORE_HOST_ROW, "HGET rt:reg", "$-1\r\n"},
+    {RT_STORE_REMOVE, "rt3_remove", "*1\r\n:0\r\n"},
 };
 #define KINDS (sizeof kinds / sizeof kinds[0])
 
