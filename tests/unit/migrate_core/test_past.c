@@ -53,8 +53,8 @@ static void test_refused(void **state)
         "1 2 3 0\n1 2 3 host",
         "1 2 3 0\n1 2 host\n",
         "1 2 3 0\n1 2 3 0123456789012345678901234567890123456789012345678901234567890123456789\n",
-        "1 2 3 0\n1 1 1 h\n1 1 1 h\n1 1 1 h\n1 1 1 h\n1 1 1 h\n1 1 1 h\n1 1 1 h\n1 1 1 h\n1 1 1 h\n1 1 1 h\n"
-        "1 1 1 h\n1 1 1 h\n1 1 1 h\n1 1 1 h\n1 1 1 h\n1 1 1 h\n1 1 1 h\n",
+        ("1 2 3 0\n1 1 1 h\n1 1 1 h\n1 1 1 h\n1 1 1 h\n1 1 1 h\n1 1 1 h\n1 1 1 h\n1 1 1 h\n1 1 1 h\n1 1 1 h\n"
+         "1 1 1 h\n1 1 1 h\n1 1 1 h\n1 1 1 h\n1 1 1 h\n1 1 1 h\n1 1 1 h\n"),
     };
     struct rt_store_record record, none;
 
