@@ -62,7 +62,7 @@ static void check_serving(int container)
     for (int i = 0; i < served->n; i++)
         for (int k = i + 1; k < served->n; k++)
             if (served->by[i].life == served->by[k].life && served->by[i].epoch == served->by[k].epoch &&
-                !sim_forked(container))
+                !sim.forked[container])
                 sim_fail("container %d is served by host%d and host%d at (%llu, %llu)", container, served->by[i].agent,
                          served->by[k].agent, (unsigned long long)served->by[i].life,
                          (unsigned long long)served->by[i].epoch);
@@ -83,7 +83,7 @@ static void check_guest(int i)
 
     if (!g->tether)
         return;
-    if (g->forked)
+    if (sim.forked[g->container])
         return;
     rt_tether_view(g->tether, &view);
     if (view.cls != RT_CLASS_OK && view.cls != RT_CLASS_RETRY_LATER && view.cls != RT_CLASS_STALE &&
@@ -152,7 +152,7 @@ void sim_check_live(bool all)
     for (int i = 0; i < sim.n_containers; i++) {
         int guest = guest_of(i);
 
-        if (!sim_forked(i) && guest >= 0 && (all || !sim.guests[guest].hung))
+        if (!sim.forked[i] && guest >= 0 && (all || !sim.guests[guest].hung))
             check_container_live(i, guest);
     }
     for (int i = 0; i < SIM_CLIENTS; i++)
@@ -161,7 +161,7 @@ void sim_check_live(bool all)
             int guest = guest_of(att->container);
 
             if (att->att && !att->final && !att->bound && !att->exited && !sim.clients[i].stalled_for_ever &&
-                !sim_forked(att->container) && guest >= 0 && (all || !sim.guests[guest].hung))
+                !sim.forked[att->container] && guest >= 0 && (all || !sim.guests[guest].hung))
                 sim_fail("client %d is not attached, long after the faults ended", i);
         }
 }
@@ -194,7 +194,7 @@ static void check_command_told(int client)
     int guest = guest_of(exec->container);
 
     if ((exec->control != NULL || exec->att != NULL) && guest >= 0 && !sim.guests[guest].exited &&
-        !sim_forked(exec->container) && !sim.clients[client].stalled_for_ever)
+        !sim.forked[exec->container] && !sim.clients[client].stalled_for_ever)
         sim_fail("client %d: its command has not ended, long after the faults did", client);
 }
 
@@ -205,7 +205,7 @@ static void check_record(int container)
     const struct sim_served *served = &sim.served[container];
     char host[RT_HOST_MAX + 1];
 
-    if (served->n != 1 || sim_forked(container) || sim_store_end_lost(container))
+    if (served->n != 1 || sim.forked[container] || sim_store_end_lost(container))
         return;
     sim_agent_name(served->by[0].agent, host);
     if (!record->exists)
@@ -226,7 +226,7 @@ void sim_check_drained(void)
         for (int k = 0; k < SIM_ATTS; k++) {
             const struct sim_att *att = &sim.clients[i].atts[k];
 
-            if (att->att && !att->final && !sim.clients[i].stalled_for_ever && !sim_forked(att->container))
+            if (att->att && !att->final && !sim.clients[i].stalled_for_ever && !sim.forked[att->container])
                 check_att_drained(i, att);
         }
 }
@@ -293,7 +293,7 @@ static void check_att_ended(int client, const struct sim_att *att)
 {
     if (att->exited || sim.dead_us[att->container])
         return;
-    if (sim_forked(att->container))
+    if (sim.forked[att->container])
         check_fork_drained(client, att);
     else if (guest_of(att->container) < 0 && !sim_store_end_lost(att->container))
         sim_fail("client %d was not told the exit", client);
@@ -337,7 +337,7 @@ void sim_check_ended(void)
     for (int i = 0; i < sim.n_containers; i++)
         if (sim.dead_us[i])
             check_dead_told(i);
-        else if (sim_forked(i))
+        else if (sim.forked[i])
             check_fork_served(i);
         else
             check_container_ended(i);

@@ -276,14 +276,14 @@ static void on_gap(int client, struct sim_att *att, const struct rt_catt_event *
     att->start_known[s] = true;
     att->seen[s] = ev->to;
     /* What came before the gap cannot be checked against a ring that has it no more: a copy's may follow. */
-    if (sim_forked(att->container))
+    if (sim.forked[att->container])
         att->lines[s] = UINT64_MAX;
 }
 
 /* A container must not end before who holds it has read it to its end. */
 static void check_ended(int client, const struct sim_att *att)
 {
-    if (!att->attached || !att->must_not_gap || sim_forked(att->container))
+    if (!att->attached || !att->must_not_gap || sim.forked[att->container])
         return;
     for (int i = 0; i < sim.n_lines; i++)
         for (int s = 0; s < 2; s++)
@@ -321,7 +321,7 @@ static void on_event(int client, struct sim_att *att, const struct rt_catt_event
         att->final = true;
         sim_log("client %d: rewound, stream %llu, %llu..%llu", client, (unsigned long long)ev->stream,
                 (unsigned long long)ev->from, (unsigned long long)ev->to);
-        if (!sim_forked(att->container) && !att->taken)
+        if (!sim.forked[att->container] && !att->taken)
             sim_fail("client %d: an honest container was called rewound: %s", client, ev->text);
         break;
     case RT_CATT_FAILED:
@@ -330,11 +330,11 @@ static void on_event(int client, struct sim_att *att, const struct rt_catt_event
         if (ev->cls == RT_CLASS_ENDED)
             check_ended(client, att);
         sim_log("client %d: failed: %s %s", client, rt_class_name(ev->cls), ev->text);
-        if (!sim_forked(att->container) && ev->cls != RT_CLASS_ENDED && ev->cls != RT_CLASS_NOT_FOUND &&
+        if (!sim.forked[att->container] && ev->cls != RT_CLASS_ENDED && ev->cls != RT_CLASS_NOT_FOUND &&
             !(ev->cls == RT_CLASS_STOLEN && att->taken))
             sim_fail("client %d: an attach of an honest container failed: %s: %s", client, rt_class_name(ev->cls),
                      ev->text);
-        if (ev->cls == RT_CLASS_NOT_FOUND && att->attached && !sim_forked(att->container) &&
+        if (ev->cls == RT_CLASS_NOT_FOUND && att->attached && !sim.forked[att->container] &&
             !sim_store_end_lost(att->container))
             sim_fail("client %d: an attach ended as NOT_FOUND after it had been attached", client);
         break;
@@ -347,7 +347,7 @@ static void on_event(int client, struct sim_att *att, const struct rt_catt_event
         break;
     case RT_CATT_INTERRUPTED:
         att->bound = false;
-        if (sim.flood && !sim_forked(att->container))
+        if (sim.flood && !sim.forked[att->container])
             sim_fail("client %d: an attachment to container %d is interrupted by a flood of %s", client, att->container,
                      sim.flood);
         break;

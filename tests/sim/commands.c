@@ -151,14 +151,14 @@ static void over(struct sim_exec *exec)
 
 static bool may_fail(const struct sim_exec *exec, const struct rt_catt_event *ev)
 {
-    return sim_forked(exec->container) || ev->cls == RT_CLASS_ENDED ||
+    return sim.forked[exec->container] || ev->cls == RT_CLASS_ENDED ||
            (exec->control != NULL && ev->cls == RT_CLASS_NOT_FOUND) ||
            (exec->stalled && ev->cls == RT_CLASS_UNKNOWN_ATTACHMENT);
 }
 
 static void check_exit(int client, const struct sim_exec *exec, const struct rt_catt_event *ev)
 {
-    if (ev->sig != 0 || sim_forked(exec->container))
+    if (ev->sig != 0 || sim.forked[exec->container])
         return; /* killed with its container */
     if (ev->code != code_of(exec->id) || ev->out != length_of(exec->id) || exec->seen != ev->out)
         sim_fail("client %d: a command ends with %llu after %llu of %llu bytes, instead of %u after %llu", client,

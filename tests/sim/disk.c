@@ -7,6 +7,7 @@
 #include "tests/sim/agents.h"
 #include "tests/sim/event.h"
 #include "tests/sim/faults.h"
+#include "tests/sim/store.h"
 #include "tests/sim/world.h"
 
 #include <stdlib.h>
@@ -124,6 +125,18 @@ void sim_disk_heal(int agent)
 {
     sim.agents[agent].disk_slow_until_us = 0;
     sim.agents[agent].disk_fails = 0;
+}
+
+void sim_disk_gone(int agent)
+{
+    for (size_t i = 0; i < sim.agents[agent].n_ends; i++)
+        for (int k = 0; k < SIM_KEYS; k++) {
+            struct rt_key key;
+
+            sim_key(k, &key);
+            if (rt_key_equal(&key, &sim.agents[agent].ends[i].key))
+                sim_store_end_gone(k);
+        }
 }
 
 void sim_disk_killed(int agent)

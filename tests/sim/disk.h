@@ -18,5 +18,6 @@ void sim_disk_slow(int agent); /* for a while */
 void sim_disk_fail(int agent); /* the next writes do */
 void sim_disk_heal(int agent);
 void sim_disk_killed(int agent); /* what was under way is not */
+void sim_disk_gone(int agent);   /* with what lies on it */
 
 #endif

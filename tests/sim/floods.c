@@ -349,7 +349,8 @@ void sim_floods(void (*run_for)(uint64_t us))
                 sim_slow(i, SHARED_RATE, SHARED_US);
         run_for(FLOOD_US);
         for (int i = 0; i < SIM_GUESTS; i++)
-            if (sim.guests[i].running && !sim.guests[i].forked && sim.guests[i].tether->epoch != epoch[i])
+            if (sim.guests[i].running && !sim.forked[sim.guests[i].container] &&
+                sim.guests[i].tether->epoch != epoch[i])
                 sim_fail("guest %d has had to connect anew in a flood of %s", i, name);
         sim.flood = NULL;
     }

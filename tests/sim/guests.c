@@ -256,9 +256,7 @@ bool sim_guest_revert(int guest)
         rt_tether_lost(g->tether, sim_ms());
     }
     sim_log("revert of guest %d to %zu bytes%s", guest, g->saved_size[0], keep ? ", its connection lives on" : "");
-    for (int i = 0; i < SIM_GUESTS; i++)
-        if (sim.guests[i].container == g->container)
-            sim.guests[i].forked = true;
+    sim.forked[g->container] = true;
     sim_guest_pump(guest);
     return true;
 }
@@ -280,9 +278,7 @@ int sim_guest_clone(int guest, int host)
     sim.guests[i].tether->hangup_pending = false;
     rt_tether_lost(sim.guests[i].tether, sim_ms());
     sim.guests[i].tether->rng ^= sim_random(UINT64_MAX) | 1;
-    for (int k = 0; k < SIM_GUESTS; k++)
-        if (sim.guests[k].container == g->container)
-            sim.guests[k].forked = true;
+    sim.forked[g->container] = true;
     sim_log("clone of guest %d runs as guest %d on host %d", guest, i, host);
     sim_post((struct sim_event){.kind = EV_APP, .node = NODE_GUEST, .index = i, .gen = sim.guests[i].gen}, 100);
     sim_guest_pump(i);

@@ -52,7 +52,6 @@ struct sim_guest {
     int container, line, host, conn;
     struct rt_tether *tether; /* owned */
     uint64_t timer_us, paused_until_us;
-    bool forked; /* it or its original was cloned, reverted or restarted: refusals are no violation */
     bool exits, exited;
     bool hung; /* when the faults ended a link of its was dead, and one end had not been told */
     struct sim_done done;

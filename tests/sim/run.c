@@ -300,10 +300,8 @@ void sim_run(const struct sim_options *options, struct sim_stats *total)
         sim_floods(run_for);
     sim.ending = true;
     forks = false;
-    for (int i = 0; i < SIM_GUESTS; i++)
-        forks = forks || (sim.guests[i].used && sim.guests[i].forked);
     for (int i = 0; i < sim.n_containers; i++)
-        forks = forks || sim.dead_us[i];
+        forks = forks || sim.forked[i];
     run_for(forks ? FORK_END_US + 1000 * sim_store_back_ms() : END_US); /* a lease lasts longer by that */
     sim_check_ended();
     if (sim.stats.events < EVENTS_LEAST || sim.stats.moves < MOVES_LEAST)

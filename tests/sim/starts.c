@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
 #include "tests/sim/agents.h"
+#include "tests/sim/disk.h"
 #include "tests/sim/event.h"
 #include "tests/sim/faults.h"
 #include "tests/sim/guests.h"
@@ -14,14 +15,6 @@
 
 #define MOVES_BEFORE 5 /* of a run, before something ends for good */
 
-/* Its pasts are several now: who was attached may be told so. */
-static void forked(int container)
-{
-    for (int i = 0; i < SIM_GUESTS; i++)
-        if (sim.guests[i].used && sim.guests[i].container == container)
-            sim.guests[i].forked = true;
-}
-
 /* Another start of the container at host, to be pumped; -1 without room. */
 static int start(int container, int host)
 {
@@ -31,7 +24,7 @@ static int start(int container, int host)
     if (guest < 0)
         return -1;
     sim_log("fault: container %d is started again as guest %d on host %d", container, guest, host);
-    forked(container);
+    sim.forked[container] = true; /* its pasts are several now: who was attached may be told so */
     return guest;
 }
 
@@ -106,6 +99,7 @@ static bool host_gone(void)
     if (sim.agents[host].agent)
         sim_kill_agent(host);
     sim.agents[host].gone = true;
+    sim_disk_gone(host);
     for (int i = 0; i < SIM_GUESTS; i++) {
         struct sim_guest *g = &sim.guests[i];
         int container = g->container;
@@ -114,7 +108,7 @@ static bool host_gone(void)
             continue;
         if (g->exited)
             sim_store_end_gone(container); /* it may lie on that disk alone */
-        forked(container);
+        sim.forked[container] = true;
         sim_guest_kill(i);
         if (others_run(container)) {
             sim.newest_died[container] = true;

@@ -84,14 +84,6 @@ void sim_fail(const char *format, ...)
     exit(1);
 }
 
-bool sim_forked(int container)
-{
-    for (int i = 0; i < SIM_GUESTS; i++)
-        if (sim.guests[i].container == container && sim.guests[i].forked)
-            return true;
-    return false;
-}
-
 static bool before(const struct sim_event *a, const struct sim_event *b)
 {
     return a->at_us != b->at_us ? a->at_us < b->at_us : a->seq < b->seq;

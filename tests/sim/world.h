@@ -49,6 +49,7 @@ struct sim_world {
     struct sim_served served[SIM_KEYS];
     uint64_t ticket_ttl_ms; /* 0: they never expire */
     uint32_t newest_key;
+    bool forked[SIM_KEYS];      /* cloned, reverted, restarted, or dead with its host: refusals are no violation */
     bool dead_told[SIM_KEYS];   /* a client that asked for it since was told that it is lost, ended, or not there */
     bool newest_died[SIM_KEYS]; /* a copy died with its host while others ran: they may be superseded by it for ever */
     uint64_t dead_us[SIM_KEYS]; /* its host has died for good, and nobody starts it again; 0 not */
@@ -72,6 +73,5 @@ uint64_t sim_ms(void);
 void sim_log(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* A violated invariant: says what, the time and the seed, and ends the process. */
 void sim_fail(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
-bool sim_forked(int container); /* it was cloned, reverted or restarted */
 
 #endif
