@@ -93,6 +93,7 @@ void cli_say_class(struct cli_app *app, unsigned cls, const char *text)
         cli_say("not possible now: %s; try again in a while", text);
         break;
     case RETETHER_LOST:
+    case RETETHER_MOVED:
         cli_say("%s: no agent serves it now; retether show %s tells where it was last", name, name);
         break;
     case RETETHER_STOLEN:

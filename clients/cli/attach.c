@@ -17,6 +17,8 @@ static void found(struct cli_app *app, const char *container, const struct retet
     snprintf(stream.container, sizeof(stream.container), "%s", container);
     stream.process = given->process;
     stream.record_state = record != NULL ? record->state : RETETHER_STATE_NONE;
+    stream.record_code = record != NULL ? record->code : 0;
+    stream.record_signal = record != NULL ? record->signal : 0;
     if (!cli_stream_open(&stream, app)) {
         return;
     }

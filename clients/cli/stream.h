@@ -28,7 +28,8 @@ struct cli_stream {
     struct cli_app *app;
     struct retether_attachment *att; /* owned; NULL when closed */
     enum cli_stream_state state;
-    enum retether_state record_state; /* as looked up; RETETHER_STATE_NONE when it is not known */
+    enum retether_state record_state;    /* as looked up; RETETHER_STATE_NONE when it is not known */
+    unsigned record_code, record_signal; /* of one that had ended */
     char container[RETETHER_CONTAINER_MAX + 1];
     uint32_t process;
     bool exec;

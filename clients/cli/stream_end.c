@@ -262,7 +262,13 @@ static void ended(struct cli_stream *stream, unsigned code, unsigned signum)
     }
 }
 
-/* Never attached, because nobody serves the container. */
+/* Never attached, because nobody serves the container, or whoever was said to cannot be reached. */
+static bool is_unserved(const struct cli_stream *stream, unsigned cls)
+{
+    return stream->state == CLI_STREAM_OPEN &&
+           (cls == RETETHER_RETRY_LATER || cls == RETETHER_LOST || cls == RETETHER_MOVED);
+}
+
 static void not_served(struct cli_stream *stream, const char *text)
 {
     const char *name = stream->container;
@@ -301,6 +307,11 @@ void cli_stream_failed(struct retether_attachment *att, unsigned cls, const char
         ended(stream, code, signum);
         return;
     }
+    /* An agent waits for the guest of one that has just ended, perhaps for longer than this program may. */
+    if (is_unserved(stream, cls) && stream->record_state == RETETHER_STATE_ENDED) {
+        ended(stream, stream->record_code, stream->record_signal);
+        return;
+    }
     cli_stream_leave_terminal();
     if (cls == RETETHER_UNKNOWN_ATTACHMENT && stream->exec && !live) {
         cli_say("%s runs no more processes: at most %d at a time, and none behind its main one", stream->container,
@@ -308,7 +319,7 @@ void cli_stream_failed(struct retether_attachment *att, unsigned cls, const char
         cli_stream_end(stream, CLI_EXIT_CANNOT_RUN);
         return;
     }
-    if (!live && (cls == RETETHER_RETRY_LATER || cls == RETETHER_LOST)) {
+    if (is_unserved(stream, cls)) {
         not_served(stream, text);
     } else if (live) {
         cli_say("%s: %s", retether_class_name(cls), text);

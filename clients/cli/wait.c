@@ -19,7 +19,8 @@ struct waiting {
     struct retether_attachment *att; /* owned */
     uv_timer_t timer;
     bool open;
-    bool live; /* it is served; signal: it was, and the signal sent */
+    bool live;  /* it is served; signal: it was, and the signal sent */
+    bool ended; /* as looked up */
     char container[RETETHER_CONTAINER_MAX + 1];
 };
 
@@ -239,7 +240,7 @@ static void signal_failed_cb(struct retether_attachment *att, unsigned cls, cons
     (void)ctx;
     if (cls == RETETHER_ENDED && waiting.live && signum == waiting.app->options->signum) {
         cli_finish(waiting.app, 0); /* its machine went before the word came */
-    } else if (cls == RETETHER_ENDED) {
+    } else if (cls == RETETHER_ENDED || (waiting.ended && !waiting.live)) {
         has_ended(waiting.live ? "has ended, perhaps before the signal came" : "has ended");
     } else {
         cli_fail_class(waiting.app, cls, text);
@@ -256,8 +257,8 @@ static void signal_found(struct cli_app *app, const char *container, const struc
     struct retether_attach_options options;
     int rc;
 
-    (void)record;
     begin(app, container);
+    waiting.ended = record != NULL && record->state == RETETHER_STATE_ENDED;
     retether_attach_defaults(&options);
     options.container = waiting.container;
     options.input = options.output = false;

@@ -81,40 +81,6 @@ static void test_refused_at_attach(void **state)
     refused_at_attach(p, RT_CLASS_RETRY_LATER, "web is lost: its machine has not come back");
 }
 
-/* The store is out: the name is taken as typed; a command that needs the record says so. */
-static void test_store_out(void **state)
-{
-    struct program *p = *state;
-
-    p->box->later = 1000;
-    p->box->refuse = RT_CLASS_RETRY_LATER;
-    p->box->refusals = 1000;
-    program_run(p, "attach --timeout 200ms web", 125);
-    has(p, "\"web\" could not be looked up, as the session store is out");
-    program_run(p, "show --timeout 200ms web", 125);
-    has(p, "retether: not possible for 200 ms: the store is out\n");
-}
-
-static void test_ended_before(void **state)
-{
-    struct program *p = *state;
-
-    p->box->state = RT_SESSION_ENDED;
-    p->box->refuse = RT_CLASS_ENDED;
-    p->box->refusals = 1000;
-    p->box->code = 126;
-    program_run(p, "attach web", 126);
-    has(p, "retether: web has ended with status 126; retether logs web shows its last output\n");
-    p->box->code = 0;
-    p->box->sig = 15;
-    program_run(p, "attach web", 128 + 15);
-    has(p, "retether: web has ended by SIGTERM; retether logs web shows its last output\n");
-    program_run(p, "attach --process 2 web", 125);
-    has(p, "retether: web has ended\n");
-    program_run(p, "exec web -- true", 126);
-    has(p, "retether: web has ended, and runs no more commands\n");
-}
-
 /* ---- once attached ---- */
 
 static void refuse(struct program *p, uint64_t cls)
@@ -591,8 +557,6 @@ int main(void)
         TEST(test_unreachable),
         TEST(test_no_answer),
         TEST(test_refused_at_attach),
-        TEST(test_store_out),
-        TEST(test_ended_before),
         TEST(test_stolen),
         TEST(test_rewound),
         TEST(test_started_anew),

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "tests/unit/clients/program.h"
+
+#include "clients/cli/options.h"
+
+/* attach, exec, logs and signal of a container that is not served, or has ended. */
+
+static const char *err(const struct program *p)
+{
+    return p->text[1].data;
+}
+
+static void has(const struct program *p, const char *text)
+{
+    if (strstr(err(p), text) == NULL) {
+        fail_msg("\"%s\" is not in \"%s\"", text, err(p));
+    }
+}
+
+/* The store is out: the name is taken as typed; a command that needs the record says so. */
+static void test_store_out(void **state)
+{
+    struct program *p = *state;
+
+    p->box->later = 1000;
+    p->box->refuse = RT_CLASS_RETRY_LATER;
+    p->box->refusals = 1000;
+    program_run(p, "attach --timeout 200ms web", 125);
+    has(p, "\"web\" could not be looked up, as the session store is out");
+    program_run(p, "show --timeout 200ms web", 125);
+    has(p, "retether: not possible for 200 ms: the store is out\n");
+}
+
+static void test_ended_before(void **state)
+{
+    struct program *p = *state;
+
+    p->box->state = RT_SESSION_ENDED;
+    p->box->refuse = RT_CLASS_ENDED;
+    p->box->refusals = 1000;
+    p->box->code = 126;
+    program_run(p, "attach web", 126);
+    has(p, "retether: web has ended with status 126; retether logs web shows its last output\n");
+    p->box->code = 0;
+    p->box->sig = 15;
+    program_run(p, "attach web", 128 + 15);
+    has(p, "retether: web has ended by SIGTERM; retether logs web shows its last output\n");
+    program_run(p, "attach --process 2 web", 125);
+    has(p, "retether: web has ended\n");
+    program_run(p, "exec web -- true", 126);
+    has(p, "retether: web has ended, and runs no more commands\n");
+}
+
+/* Its agent has died, and others wait for its guest for as long as the client does, or longer. */
+static void test_ended_unserved(void **state)
+{
+    static const uint64_t classes[] = {RT_CLASS_RETRY_LATER, RT_CLASS_LOST};
+    struct program *p = *state;
+
+    p->box->state = RT_SESSION_ENDED;
+    p->box->refusals = 1000;
+    p->box->tail_code = 5;
+    p->box->tail[0] = "last words\n";
+    p->box->tail_end[0] = 11;
+    for (unsigned i = 0; i < 2; i++) {
+        p->box->refuse = classes[i];
+        program_run(p, "logs --timeout 200ms web", 0);
+        assert_string_equal(p->text[0].data, "last words\n");
+        program_run(p, "attach --timeout 200ms web", 5);
+        has(p, "retether: web has ended with status 5; retether logs web shows its last output\n");
+        program_run(p, "signal --timeout 200ms web TERM", 125);
+        has(p, "retether: web has ended; retether wait web prints its status\n");
+    }
+}
+
+/* The agent that was named cannot be reached. */
+static void test_moved_nowhere(void **state)
+{
+    struct program *p = *state;
+
+    p->box->refuse = RT_CLASS_MOVED;
+    p->box->refusals = 1000;
+    program_run(p, "attach --timeout 200ms web", 125);
+    has(p, "retether: web is not served by any agent now (");
+    program_run(p, "signal --timeout 200ms web TERM", 125);
+    has(p, "retether: web: no agent serves it now");
+    p->box->state = RT_SESSION_ENDED;
+    p->box->tail_code = 5;
+    program_run(p, "attach --timeout 200ms web", 5);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, program_setup, program_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_store_out),
+        TEST(test_ended_before),
+        TEST(test_ended_unserved),
+        TEST(test_moved_nowhere),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
