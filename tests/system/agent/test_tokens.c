@@ -292,6 +292,8 @@ static void test_a_ticket_outlived(void **state)
     struct token first = {.size = 0}, token;
     struct peer client, guest;
     struct rt_frame frame;
+    struct rt_welcome_msg welcome;
+    char why[RT_TEXT_MAX];
     const uint8_t *payload;
 
     daemon_up(daemon, (const char *[]){"--ticket-ttl", "2s", NULL});
@@ -300,7 +302,8 @@ static void test_a_ticket_outlived(void **state)
     peer_close(&client);
     peer_open(&guest, daemon->guest);
     peer_guest_hello(&guest, "long", token.data, token.size, 0, 1);
-    (void)peer_wait(&guest, RT_WELCOME, &frame, LIMIT_MS);
+    payload = peer_wait(&guest, RT_WELCOME, &frame, LIMIT_MS);
+    assert_int_equal(rt_msg_decode(RT_MSG_WELCOME, payload, frame.length, &welcome, why, sizeof why), 0);
     peer_guest_confirm(&guest);
     for (unsigned i = 0; i < 4; i++) { /* the first at once, each other one after 0.75 s or more */
         payload = peer_wait(&guest, RT_TICKET, &frame, LIMIT_MS);
@@ -310,11 +313,11 @@ static void test_a_ticket_outlived(void **state)
     }
     peer_close(&guest);
     peer_open(&guest, daemon->guest);
-    peer_guest_hello(&guest, "long", first.data, first.size, 0, 2);
+    peer_guest_hello(&guest, "long", first.data, first.size, welcome.life, 2);
     assert_int_equal(peer_refused(&guest, LIMIT_MS), RT_CLASS_BAD_AUTH);
     peer_close(&guest);
     peer_open(&guest, daemon->guest);
-    peer_guest_hello(&guest, "long", token.data, token.size, 0, 3);
+    peer_guest_hello(&guest, "long", token.data, token.size, welcome.life, 3);
     (void)peer_wait(&guest, RT_WELCOME, &frame, LIMIT_MS);
     peer_close(&guest);
 }

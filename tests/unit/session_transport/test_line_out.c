@@ -179,6 +179,6 @@ int main(void)
     };
 
     (void)signal(SIGPIPE, SIG_IGN);
-    (void)alarm(10); /* where a write waits */
+    (void)alarm(120); /* where a write waits */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
