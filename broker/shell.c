@@ -143,6 +143,7 @@ static void beat_cb(uv_timer_t *timer)
     struct rt_agent_stats stats;
 
     rt_agent_stats(shell->agent, &stats);
+    rt_shell_look_at_queues(shell);
     if (shell->store_open && shell->phase == RT_SHELL_RUNNING) {
         rt_store_set_sessions(&shell->store, stats.served);
     }

@@ -61,6 +61,9 @@ struct rt_conn {
     struct rt_conn *prev, *next; /* in shell->conns_first */
     rt_link_id id;               /* 0: the machine has done with it */
     struct rt_batch *batch;
+    uint64_t handed; /* to the kernel, at the last look at a queue */
+    int unread;      /* bytes that the kernel had then */
+    bool queues;     /* had a queue then */
 };
 
 struct rt_shell_listener {
@@ -149,6 +152,8 @@ void rt_shell_unlisten(struct rt_shell *shell);
 void rt_shell_send(void *ctx, rt_link_id id, const uint8_t *data, size_t size, bool in_input);
 void rt_shell_hang_up(void *ctx, rt_link_id id, const char *reason);
 void rt_shell_flush(struct rt_shell *shell);
+/* Each second: whether those who read slowly read at all. */
+void rt_shell_look_at_queues(struct rt_shell *shell);
 void rt_shell_close_conns(struct rt_shell *shell);
 void rt_shell_free_batches(struct rt_shell *shell);
 

@@ -441,6 +441,19 @@ void rt_agent_queued(struct rt_agent *agent, rt_link_id id, size_t queued, uint6
     }
 }
 
+void rt_agent_taken(struct rt_agent *agent, rt_link_id id, uint64_t now)
+{
+    struct ag_link *link = rt_ag_link(agent, id);
+
+    advance(agent, now);
+#ifndef RT_MUTANT_SLOW_IS_SILENT
+    if (link != NULL) {
+        link->heard = agent->now;
+        link->pings = 0;
+    }
+#endif
+}
+
 uint64_t rt_agent_deadline(const struct rt_agent *agent)
 {
     return agent->timers.root == NULL ? UINT64_MAX : agent->timers.root->at;

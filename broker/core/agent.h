@@ -145,6 +145,9 @@ void rt_agent_closed(struct rt_agent *agent, rt_link_id link, const char *reason
 /* How many bytes are still queued to the link: after everything that was sent in a call, and after a drain. In between
  * the machine counts what it sends itself. */
 void rt_agent_queued(struct rt_agent *agent, rt_link_id link, size_t queued, uint64_t now);
+/* Of what is queued the peer has taken some since the last look: it is not silent, as the PING that it is to answer may
+ * lie behind the rest. */
+void rt_agent_taken(struct rt_agent *agent, rt_link_id link, uint64_t now);
 
 void rt_agent_store_reply(struct rt_agent *agent, const struct rt_store_reply *reply, uint64_t now);
 void rt_agent_store_news(struct rt_agent *agent, const struct rt_store_news *news, uint64_t now);

@@ -271,6 +271,8 @@ void sim_on_bytes(const struct sim_event *event)
         if (!c->used || c->gen != gen || c->cut || !c->open[other] || !peer_there(c, other))
             return;
         if (other == 1) {
+            if (half->in_flight > 0)
+                rt_agent_taken(sim.agents[c->agent].agent, c->link, sim_ms());
             rt_agent_queued(sim.agents[c->agent].agent, c->link, half->in_flight, sim_ms());
             sim_agent_timer(c->agent);
         } else if (c->kind == NODE_GUEST) {

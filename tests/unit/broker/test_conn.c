@@ -2,6 +2,7 @@
  * Copyright The retether authors */
 #include "broker/shell.h"
 
+#include "broker/core/link.h"
 #include "session/core/msg.h"
 #include "tests/unit/broker/shell_fixture.h"
 
@@ -100,6 +101,42 @@ static void test_cap_of_a_listener(void **state)
     until_conns(1);
     fx_client_up(&third); /* there is room again */
     fx_close(&third);
+    fx_close(&one);
+    fx_stop(0);
+}
+
+/* Who reads a little of what waits for it is heard, long before the kernel takes more; who reads nothing is not. */
+static void test_slow_reader(void **state)
+{
+    static uint8_t bytes[1 << 16];
+    struct rt_conn *conn;
+    const struct ag_link *link;
+    uint64_t heard;
+    size_t queued;
+
+    (void)state;
+    fx_start();
+    fx_client_up(&one);
+    conn = shell.conns_first;
+    link = rt_ag_link(shell.agent, conn->id);
+    while (rt_link_queued(&conn->link) == 0) {
+        rt_shell_send(&shell, conn->id, bytes, sizeof bytes, false);
+    }
+    queued = rt_link_queued(&conn->link);
+    rt_shell_look_at_queues(&shell);
+    heard = link->heard;
+    fx_turn_for(20);
+    rt_shell_look_at_queues(&shell);
+    assert_int_equal(link->heard, heard);
+    for (size_t n = 0; n < sizeof bytes;) { /* no less than one piece of the kernel's */
+        ssize_t got = recv(one.fd, bytes, sizeof bytes - n, 0);
+        assert_true(got > 0);
+        n += (size_t)got;
+    }
+    fx_turn_for(20);
+    rt_shell_look_at_queues(&shell);
+    assert_int_equal(rt_link_queued(&conn->link), queued);
+    assert_true(link->heard > heard);
     fx_close(&one);
     fx_stop(0);
 }
@@ -388,9 +425,11 @@ static void test_stop_with_peers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WITH_DIR(test_accepted_and_let_go), WITH_DIR(test_byte_by_byte),    WITH_DIR(test_cap_of_a_listener),
-        WITH_DIR(test_cap_of_handshakes),   WITH_DIR(test_descriptors),     WITH_DIR(test_handshake_deadline),
-        WITH_DIR(test_oversized),           WITH_DIR(test_gathered_writes), WITH_DIR(test_hung_up),
+        WITH_DIR(test_accepted_and_let_go), WITH_DIR(test_byte_by_byte),
+        WITH_DIR(test_cap_of_a_listener),   WITH_DIR(test_cap_of_handshakes),
+        WITH_DIR(test_descriptors),         WITH_DIR(test_handshake_deadline),
+        WITH_DIR(test_slow_reader),         WITH_DIR(test_oversized),
+        WITH_DIR(test_gathered_writes),     WITH_DIR(test_hung_up),
         WITH_DIR(test_listeners_refused),   WITH_DIR(test_stop_with_peers),
     };
 

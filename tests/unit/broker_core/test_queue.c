@@ -253,12 +253,31 @@ static void test_requests_wait(void **state)
     fx_none(fx, client);
 }
 
+/* Who takes what waits for it, however slowly, need not have seen the PING that lies behind. */
+static void test_slow_is_not_silent(void **state)
+{
+    struct fx *fx = *state;
+    int client = fx_client(fx, "local");
+
+    fx_queued(fx, client, RT_LINK_HIGH_WATER + 1);
+    for (int i = 0; i < 4 * RT_PINGS_MISSED_MAX; i++) {
+        fx_tick(fx, RT_PING_IDLE_MS);
+        rt_agent_taken(fx->agent, fx->links[client].id, fx->now);
+        assert_false(fx_closed(fx, client));
+    }
+    for (int i = 0; i < RT_PINGS_MISSED_MAX; i++) {
+        assert_false(fx_closed(fx, client));
+        fx_tick(fx, RT_PING_IDLE_MS);
+    }
+    assert_true(fx_closed(fx, client));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        FX_TEST(test_newest_and_in_order), FX_TEST(test_last_words),    FX_TEST(test_attached_once),
-        FX_TEST(test_unanswered),          FX_TEST(test_attaches_wait), FX_TEST(test_held_bytes),
-        FX_TEST(test_requests_wait),
+        FX_TEST(test_newest_and_in_order), FX_TEST(test_last_words),         FX_TEST(test_attached_once),
+        FX_TEST(test_unanswered),          FX_TEST(test_attaches_wait),      FX_TEST(test_held_bytes),
+        FX_TEST(test_requests_wait),       FX_TEST(test_slow_is_not_silent),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
