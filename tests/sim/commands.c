@@ -13,6 +13,7 @@
 #include "tests/sim/agents.h"
 #include "tests/sim/clients.h"
 #include "tests/sim/guests.h"
+#include "tests/sim/store.h"
 #include "tests/sim/world.h"
 
 #include <string.h>
@@ -152,7 +153,7 @@ static void over(struct sim_exec *exec)
 static bool may_fail(const struct sim_exec *exec, const struct rt_catt_event *ev)
 {
     return sim.forked[exec->container] || ev->cls == RT_CLASS_ENDED ||
-           (exec->control != NULL && ev->cls == RT_CLASS_NOT_FOUND) ||
+           (ev->cls == RT_CLASS_NOT_FOUND && (exec->control != NULL || sim_store_end_lost(exec->container))) ||
            (exec->stalled && ev->cls == RT_CLASS_UNKNOWN_ATTACHMENT);
 }
 
