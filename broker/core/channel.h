@@ -43,7 +43,7 @@ struct ag_chan {
     uint32_t jammed[2];      /* bytes of DATA since that side became congested for the jam-th time */
     uint16_t jam[2];
     uint32_t counted[2], generation[2]; /* bytes in ag_link.grown of that side, and in which */
-    uint16_t window[RT_STREAMS];        /* KiB that a flow was last given; 0: never more than the initial credit */
+    uint16_t window[RT_STREAMS];        /* KiB that a flow was last given; 0: not more than the initial credit yet */
     bool attached;                      /* the guest has answered */
     struct ag_session *session;
     struct ag_flow flow[RT_STREAMS];

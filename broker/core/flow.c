@@ -15,9 +15,9 @@
  *   used or not. An ATTACH for which there is none left waits: half of the budget, 2,048 channels, is its own, so only
  * one beyond that ever does, for one or two seconds. As all channels that a link may have fit in, a flow can always
  * have so much again: none starves.
- * - A flow grows once it has used half of what it had: those that say nothing, most control and error streams, keep
- *   nothing from the others. It may then have a quarter of what is left to grow, at most RT_CHANNEL_BUDGET: n busy
- * flows come to have 1 / (n + 4) of it each.
+ * - A flow of output grows once it has used half of what it had: those that say nothing, most control and error
+ *   streams, keep nothing from the others. One of input grows with its first ACK. It may then have a quarter of what is
+ * left to grow, at most RT_CHANNEL_BUDGET: n busy flows come to have 1 / (n + 4) of it each.
  * - Credit cannot be taken back, and a flow may fall silent with all of it. After a second or two it is not counted any
  *   more, else some dozens of such would keep everybody else small for ever. Should many of these wake up together
  * while their receiver does not read, ag_fits() is what keeps the bound.
@@ -88,6 +88,18 @@ bool rt_ag_flow_room(struct rt_agent *agent, struct ag_link *link)
     return initial(link) + link->grown[0] + link->grown[1] + AG_FLOWS_UP * RT_INITIAL_CREDIT <= RT_LINK_BUDGET;
 }
 
+/* The guest's first ACK of an input comes in one flight with ATTACHED: what it grants lets a client send all again that
+ * was not applied, without another round trip. */
+static bool may_grow(const struct ag_chan *chan, unsigned stream)
+{
+#ifndef RT_MUTANT_INPUT_WAITS
+    if (ag_sender_of(stream) == AG_CLIENT) {
+        return true;
+    }
+#endif
+    return chan->window[stream] != 0 || ag_flow_low(chan, stream);
+}
+
 /* What one flow may have on its way to the link. */
 static uint32_t share(const struct ag_link *to)
 {
@@ -112,7 +124,7 @@ uint64_t rt_ag_flow_allowed(struct rt_agent *agent, struct ag_chan *chan, unsign
 #ifdef RT_MUTANT_CREDIT_UNCLAMPED
     return flow->wanted;
 #endif
-    if (flow->wanted <= flow->granted || (chan->window[stream] == 0 && !ag_flow_low(chan, stream))) {
+    if (flow->wanted <= flow->granted || !may_grow(chan, stream)) {
         return flow->granted;
     }
     if (link->congested) {

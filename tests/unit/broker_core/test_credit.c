@@ -64,6 +64,23 @@ static uint64_t newest_limit(struct fx *fx, int link, uint64_t granted)
     return granted;
 }
 
+/* What was not applied goes out again in one flight, after a resume: its ACK comes with ATTACHED. */
+static void test_input_at_once(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+    struct rt_frame frame;
+    int client;
+
+    fx_attached(fx, &guest, &client);
+    ack(fx, guest.link, 1, RT_STDIN, 5000, 5000 + 262144);
+    assert_int_equal(want_ack(fx, client, 5000), 5000 + 262144);
+    (void)fx_bound(fx, &guest, client, 8);
+    (void)fx_want(fx, client, RT_ATTACHED, &frame);
+    ack(fx, guest.link, 2, RT_STDIN, 0, RT_COUNTER_MAX - 1);
+    assert_int_equal(newest_limit(fx, client, 0), RT_CHANNEL_BUDGET);
+}
+
 static void test_credit_clamped(void **state)
 {
     struct fx *fx = *state;
@@ -224,8 +241,10 @@ static void test_limit_never_falls(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        FX_TEST(test_initial_credit),           FX_TEST(test_credit_clamped),           FX_TEST(test_credit_shared),
-        FX_TEST(test_idle_credit_is_forgotten), FX_TEST(test_congested_gets_no_credit), FX_TEST(test_limit_never_falls),
+        FX_TEST(test_initial_credit),           FX_TEST(test_input_at_once),
+        FX_TEST(test_credit_clamped),           FX_TEST(test_credit_shared),
+        FX_TEST(test_idle_credit_is_forgotten), FX_TEST(test_congested_gets_no_credit),
+        FX_TEST(test_limit_never_falls),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
