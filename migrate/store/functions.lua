@@ -451,6 +451,10 @@ local function state(keys, args)
             end
             return answer(code, r)
         end
+        -- Found lost while its owner was halted, it is not back because that owner now finds its guest gone.
+        if st == MOVING and r.lost > 0 then
+            return answer(code, r)
+        end
         -- A lease that runs is not started anew by a repetition.
         if st == LOST and r.st ~= LOST then
             redis.call('HSET', keys[1], 'lost', str(store_ms()))

@@ -255,6 +255,8 @@ static void run(int agent, const struct rt_store_op *op, struct rt_store_reply *
                 rec->r.rule.lost_ms = sim_db_ms();
             break;
         }
+        if (op->state == RT_SESSION_MOVING && rec->r.rule.lost_ms != 0)
+            break;
         if (op->state == RT_SESSION_LOST && rec->r.rule.state != RT_SESSION_LOST)
             rec->r.rule.lost_ms = sim_db_ms();
         else if (op->state != RT_SESSION_LOST)

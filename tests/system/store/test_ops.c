@@ -226,6 +226,7 @@ static void test_report_and_state_are_fenced(void **state)
     struct rt_store_op op = {.kind = RT_STORE_REPORT, .key = key_of("t", "c"), .epoch = 1};
     uint8_t report[RT_REPORT_MAX];
     const struct rt_store_record *record;
+    uint64_t lost_ms;
 
     (void)state;
     memset(report, 0, sizeof report);
@@ -253,6 +254,12 @@ static void test_report_and_state_are_fenced(void **state)
     record = get(a, "t", "c");
     assert_int_equal(record->rule.state, RT_SESSION_LOST);
     assert_true(record->rule.lost_ms > 0);
+    lost_ms = record->rule.lost_ms;
+    op.state = RT_SESSION_MOVING; /* its agent was halted, and finds its guest gone */
+    assert_int_equal(submit(a, &op), 0);
+    record = get(a, "t", "c");
+    assert_int_equal(record->rule.state, RT_SESSION_LOST);
+    assert_true(record->rule.lost_ms == lost_ms);
     op.state = RT_SESSION_ENDED;
     assert_int_equal(submit(a, &op), RT_EINVAL);
     op.state = RT_SESSION_MOVING;

@@ -146,7 +146,7 @@ static void run_write(struct fx *fx, const struct rt_store_op *op, struct rt_sto
     } else if (op->kind == RT_STORE_STATE && op->host[0] != '\0') {
         assert_string_equal(op->host, record->rule.host);
         record->rule.lost_ms = fx->store_ms;
-    } else if (op->kind == RT_STORE_STATE) {
+    } else if (op->kind == RT_STORE_STATE && (op->state != RT_SESSION_MOVING || record->rule.lost_ms == 0)) {
         record->rule.state = op->state;
         record->rule.lost_ms = op->state == RT_SESSION_LOST ? fx->store_ms : 0;
     } else if (op->kind != RT_STORE_REPORT && record->rule.state == RT_SESSION_ENDED &&
