@@ -93,7 +93,7 @@ static const char *why_nobody(const struct rt_agent *agent, const struct ag_held
     if (host != NULL && host->row.seq > 0 && host->row.n_addr == 0) {
         return "the agent that serves the container tells no address for clients of other machines (host.advertise)";
     }
-    if (!agent->store_up || agent->store_slow) {
+    if (rt_ag_store_out(agent)) {
         return agent->store_up ? "the session store is slow, and a first start waits for it"
                                : "the session store is out, and a first start waits for it";
     }
@@ -489,8 +489,8 @@ static void hold_and_look(struct rt_agent *agent, struct ag_link *link, uint32_t
         return;
     }
     /* Without time to wait the store's first answer decides. */
-    wait = msg->wait;
-    rt_ag_timer_set(&agent->timers, &held->timer, agent->now + (wait > 0 ? wait : agent->config.store_timeout_ms));
+    wait = msg->wait > 0 ? rt_ag_hold_wait(agent, msg->wait) : agent->config.store_timeout_ms;
+    rt_ag_timer_set(&agent->timers, &held->timer, agent->now + wait);
     if (session != NULL) {
         held->session = session;
         ag_list_push(&session->held, &held->in_session);

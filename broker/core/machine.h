@@ -17,6 +17,8 @@
 /* Links and operations sit at id % slots: 16,384 of each, as their limits say. */
 #define AG_SLOTS 16384
 #define AG_RETRY_DELAY_MS 500
+/* While the store is out or slow attaches are held for this part of the time that they may wait. */
+#define AG_OUTAGE_HOLD_PART 8
 
 enum ag_timer_kind { AG_TIMER_LINK, AG_TIMER_SESSION, AG_TIMER_HELD, AG_TIMER_ASK, AG_TIMER_KEPT };
 

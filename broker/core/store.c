@@ -34,6 +34,20 @@ bool rt_ag_whole(const struct rt_agent *agent)
     return agent->store_up && agent->now >= agent->whole_at;
 }
 
+bool rt_ag_store_out(const struct rt_agent *agent)
+{
+    return !agent->store_up || agent->store_slow;
+}
+
+/* Without the store no news tell that the guest is served elsewhere: the client looks there sooner. */
+uint64_t rt_ag_hold_wait(const struct rt_agent *agent, uint64_t wait)
+{
+#ifdef RT_MUTANT_OUTAGE_HOLDS
+    return wait;
+#endif
+    return rt_ag_store_out(agent) ? wait / AG_OUTAGE_HOLD_PART : wait;
+}
+
 uint32_t rt_ag_store(struct rt_agent *agent, struct rt_store_op *op, const struct ag_op *about)
 {
     struct ag_op *entry;

@@ -42,6 +42,9 @@ struct ag_op { /* a store operation under way */
 uint32_t rt_ag_store(struct rt_agent *agent, struct rt_store_op *op, const struct ag_op *about);
 void rt_ag_forget_op(struct rt_agent *agent, uint32_t id); /* its held, ask are gone */
 bool rt_ag_whole(const struct rt_agent *agent);
+bool rt_ag_store_out(const struct rt_agent *agent); /* or slow */
+/* For how long an attach that may wait is held. */
+uint64_t rt_ag_hold_wait(const struct rt_agent *agent, uint64_t wait);
 
 /* Another host claimed a session: its attaches go there, and a guest that is served here is let go. */
 void rt_ag_claimed_by(struct rt_agent *agent, struct ag_session *session, uint64_t life, uint64_t epoch,

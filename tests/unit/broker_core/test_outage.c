@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
+#include "broker/core/machine.h"
 #include "tests/unit/broker_core/fixture.h"
 
 #include <setjmp.h>
@@ -104,6 +105,33 @@ static void test_outage_is_waited_for_once(void **state)
     fx_lost(fx, second.link);
     fx_hello(fx, &second);
     assert_int_equal(fx->n_submitted[RT_STORE_TEST], tests + 1);
+}
+
+/* Nothing would tell that its guest is served elsewhere: whoever may wait looks there soon. */
+static void test_outage_is_looked_past(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+    int client;
+
+    fx_guest(&guest, "web", 1);
+    fx_serve(fx, &guest);
+    client = fx_client(fx, "local");
+    fx_down(fx);
+    fx_lost(fx, guest.link);
+    fx_attach(fx, client, 1, "web", 800, 0, 0);
+    fx_tick(fx, 800 / AG_OUTAGE_HOLD_PART - 1);
+    fx_none(fx, client);
+    fx_tick(fx, 1);
+    fx_want_refuse(fx, client, 1, RT_CLASS_RETRY_LATER, NULL);
+    fx_up(fx, false, true);
+    fx_answer(fx);
+    fx_attach(fx, client, 2, "web", 800, 0, 0);
+    fx_answer(fx);
+    fx_tick(fx, 799);
+    fx_none(fx, client);
+    fx_tick(fx, 1);
+    fx_want_refuse(fx, client, 2, RT_CLASS_RETRY_LATER, NULL);
 }
 
 /* Slower than a ticket waits, but within the time of an operation: containers start. */
@@ -336,6 +364,7 @@ int main(void)
         FX_TEST(test_store_silent),
         FX_TEST(test_store_down),
         FX_TEST(test_outage_is_waited_for_once),
+        FX_TEST(test_outage_is_looked_past),
         FX_TEST(test_join_waits_for_a_slow_store),
         FX_TEST(test_take_repeated),
         FX_TEST(test_take_unanswered),
