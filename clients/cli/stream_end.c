@@ -314,8 +314,9 @@ void cli_stream_failed(struct retether_attachment *att, unsigned cls, const char
     }
     cli_stream_leave_terminal();
     if (cls == RETETHER_UNKNOWN_ATTACHMENT && stream->exec && !live) {
-        cli_say("%s runs no more processes: at most %d at a time, and none behind its main one", stream->container,
-                RETETHER_PROCESSES_MAX);
+        cli_say("%s runs no more processes now: at most %d at a time, none without room among %d attachments, and none "
+                "behind its main one",
+                stream->container, RETETHER_PROCESSES_MAX, RETETHER_ATTACHMENTS_MAX);
         cli_stream_end(stream, CLI_EXIT_CANNOT_RUN);
         return;
     }

@@ -262,7 +262,8 @@ static void test_exec_full(void **state)
     p->box->refuse = RT_CLASS_UNKNOWN_ATTACHMENT;
     p->box->refusals = 1;
     program_wait(p, 126);
-    has(p, "web runs no more processes: at most 64 at a time");
+    has(p, "web runs no more processes now: at most 64 at a time, none without room among 128 attachments, and none "
+           "behind its main one");
 }
 
 /* A command that was not run prints nothing: its code tells why. */
