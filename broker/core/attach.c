@@ -374,8 +374,10 @@ static void found_record(struct rt_agent *agent, struct ag_held *held, const str
             return;
         }
     } else if (ours && (rule->state == RT_SESSION_RUNNING || rule->state == RT_SESSION_MOVING)) {
+        held->ended = false; /* created anew meanwhile */
         rt_ag_session_orphan(agent, session, rule->life, rule->epoch);
     } else {
+        held->ended = false;
         rt_ag_owner_check(agent, record);
     }
     if (!held->waited) {

@@ -99,6 +99,30 @@ static void test_ended_a_moment_ago(void **state)
     fx_want_refuse(fx, client, 3, RT_CLASS_ENDED, NULL);
 }
 
+/* While its guest was waited for it was created anew, and started where nobody has heard of yet. */
+static void test_ended_and_started_anew(void **state)
+{
+    struct fx *fx = *state;
+    struct rt_store_record *record;
+    int client;
+
+    fx_tick(fx, RT_WAIT_MAX_MS);
+    client = fx_client(fx, "local");
+    (void)owned(fx, "web", "there", RT_SESSION_ENDED, 5, 7);
+    fx_attach(fx, client, 1, "web", 500, 0, 0);
+    fx_answer(fx);
+    for (int i = 0; i < RT_WAIT_MAX_MS / 1000 - 1; i++) {
+        second(fx, client);
+        fx_none(fx, client);
+    }
+    record = owned(fx, "web", "nowhere", RT_SESSION_RUNNING, 9, 1);
+    record->code = 0;
+    fx_tick(fx, 1000);
+    fx_answer(fx);
+    fx_tick(fx, RT_CLAIM_TIMEOUT_MS);
+    fx_want_refuse(fx, client, 1, RT_CLASS_RETRY_LATER, NULL);
+}
+
 /* It ended at another host, whose agent cannot be reached. */
 static void test_ended_elsewhere(void **state)
 {
@@ -128,6 +152,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         FX_TEST(test_ended_before_this_agent),
         FX_TEST(test_ended_a_moment_ago),
+        FX_TEST(test_ended_and_started_anew),
         FX_TEST(test_ended_elsewhere),
     };
 
