@@ -47,6 +47,32 @@ void sim_key(int container, struct rt_key *key)
     (void)snprintf(key->cid, sizeof key->cid, "container%d", container);
 }
 
+static const struct rt_id *parent_of(const struct rt_id *id)
+{
+    for (size_t i = 0; i < SIM_TICKETS && i < sim.n_sealed; i++)
+        if (rt_id_equal(&sim.sealed[i].id, id))
+            return &sim.sealed[i].parent;
+    return NULL;
+}
+
+bool sim_ticket_forgot(const uint8_t *token, size_t size, const struct rt_id *recorded)
+{
+    struct rt_ticket ticket;
+    const struct rt_id *id = &ticket.id;
+
+    if (rt_ticket_decode(token, size, &ticket) != 0 || ticket.n_ancestors < RT_ANCESTORS_MAX)
+        return false;
+    for (size_t i = 0; i < ticket.n_ancestors; i++)
+        if (rt_id_equal(&ticket.ancestors[i], recorded))
+            return false;
+    for (size_t i = 0; i < SIM_TICKETS && id != NULL; i++) {
+        id = parent_of(id);
+        if (id != NULL && rt_id_equal(id, recorded))
+            return true;
+    }
+    return false;
+}
+
 /* ctx: the agent, or NULL for who creates containers, with the first key. */
 int sim_seal(void *ctx, const struct rt_ticket *ticket, uint8_t *out, size_t cap)
 {
@@ -54,6 +80,8 @@ int sim_seal(void *ctx, const struct rt_ticket *ticket, uint8_t *out, size_t cap
     struct rt_ticket sealed = *ticket;
 
     sealed.key_id = a ? a->active_key : 0;
+    if (ticket->n_ancestors > 0)
+        sim.sealed[sim.n_sealed++ % SIM_TICKETS] = (struct sim_lineage){ticket->id, ticket->ancestors[0]};
     return rt_ticket_encode(&sealed, out, cap);
 }
 

@@ -15,10 +15,16 @@
 #define SIM_AGENTS 3       /* of most runs */
 #define SIM_AGENTS_MAX 300 /* of a large one, see sim_options */
 #define SIM_ENDS 8
+#define SIM_TICKETS 4096 /* an older one's parent is not known any more */
 
 struct rt_agent;
 struct rt_key;
 struct rt_ticket;
+
+/* A ticket and the one before it: what no ticket is long enough to tell. */
+struct sim_lineage {
+    struct rt_id id, parent;
+};
 
 struct sim_agent {
     struct rt_store_op *ends; /* owned; SIM_ENDS, made when first needed: its disk, which outlives it */
@@ -47,6 +53,8 @@ int sim_agent_at(const char *addr);
  * change goes on. */
 bool sim_change_key(void);
 int sim_seal(void *ctx, const struct rt_ticket *ticket, uint8_t *out, size_t cap);
+/* Whether an honest guest's ticket is rightly taken for a copy's: the record's is an ancestor that it has forgotten. */
+bool sim_ticket_forgot(const uint8_t *token, size_t size, const struct rt_id *recorded);
 int sim_open(void *ctx, const uint8_t *token, size_t size, uint64_t wall_ms, struct rt_ticket *ticket);
 void sim_key(int container, struct rt_key *key);
 

@@ -86,6 +86,11 @@ static void check_guest(int i)
     if (sim.forked[g->container])
         return;
     rt_tether_view(g->tether, &view);
+    if (view.cls == RT_CLASS_FORKED &&
+        sim_ticket_forgot(g->tether->ticket, g->tether->ticket_size, &sim_store_record(g->container)->ticket)) {
+        sim.forked[g->container] = true; /* as a copy it is told, until its record has been lost for a lease */
+        return;
+    }
     if (view.cls != RT_CLASS_OK && view.cls != RT_CLASS_RETRY_LATER && view.cls != RT_CLASS_STALE &&
         view.cls != RT_CLASS_LOST)
         sim_fail("honest guest %d is refused: %s %s", i, rt_class_name(view.cls), view.text);

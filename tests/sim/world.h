@@ -49,6 +49,8 @@ struct sim_world {
     struct sim_served served[SIM_KEYS];
     uint64_t ticket_ttl_ms; /* 0: they never expire */
     uint32_t newest_key;
+    struct sim_lineage sealed[SIM_TICKETS]; /* the newest */
+    size_t n_sealed;
     bool forked[SIM_KEYS];      /* cloned, reverted, restarted, or dead with its host: refusals are no violation */
     bool dead_told[SIM_KEYS];   /* a client that asked for it since was told that it is lost, ended, or not there */
     bool newest_died[SIM_KEYS]; /* a copy died with its host while others ran: they may be superseded by it for ever */
