@@ -341,6 +341,16 @@ static void find_orphan(struct rt_agent *agent, const struct rt_key *key)
     rt_ag_session_settle(agent, session);
 }
 
+/* A ticket that was never taken is worth its join token, but names a life: one that is taken up since another start had
+ * it, or a newer one. The guest takes a welcome to no other life than its ticket's, so it has to drop that. */
+static bool life_is_gone(const struct rt_claim *claim, const struct rt_claim_outcome *outcome)
+{
+#ifdef RT_MUTANT_OLD_LIFE_WELCOMED
+    return false;
+#endif
+    return !claim->join && !claim->taken && outcome->life != claim->life;
+}
+
 void rt_ag_test_reply(struct rt_agent *agent, const struct ag_op *op, const struct rt_store_reply *reply)
 {
     struct ag_link *link = rt_ag_link(agent, op->link);
@@ -351,6 +361,10 @@ void rt_ag_test_reply(struct rt_agent *agent, const struct ag_op *op, const stru
     }
     if (reply->error != 0) {
         rt_ag_guest_silent(agent, link);
+    } else if (outcome->verdict == RT_CLASS_OK && life_is_gone(&link->claim->claim, outcome)) {
+        struct rt_refuse_msg refuse = {.c = RT_CLASS_RETRY_LATER, .delay = AG_RETRY_DELAY_MS, .drop = true};
+        refuse.m = rt_slice_text("another start was served meanwhile: its ticket stands for nothing");
+        rt_ag_link_refuse(agent, link, &refuse);
     } else if (outcome->verdict == RT_CLASS_OK) {
         link->claim->life = outcome->life;
         link->claim->draining = outcome->draining;

@@ -276,6 +276,38 @@ static void test_elsewhere_after_a_fall_back(void **state)
     assert_int_equal(rule->life, guest.life);
 }
 
+/* Of two that were welcomed the other was taken, at a newer life, and its place is free again: the one that comes with
+ * its ticket takes no welcome to another life than that ticket's, so it is told to join. */
+static void test_untaken_ticket_of_a_life_gone_by(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest one, other;
+    struct rt_refuse_msg refuse;
+    struct rt_record *rule;
+
+    welcomed(fx, &one, 1);
+    fx->store_ms += 50;
+    welcomed(fx, &other, 2);
+    fx_confirm(fx, &other);
+    fx_answer(fx);
+    fx_lost(fx, other.link);
+    fx_answer(fx);
+    for (unsigned i = 0; i < 2 * RT_LEASE_MS / 1000; i++) {
+        fx_tick(fx, 1000);
+        fx_answer(fx);
+    }
+    rule = &fx_record(fx, "local", "web")->rule;
+    rule->state = RT_SESSION_LOST;
+    rule->lost_ms = fx->store_ms - RT_LEASE_MS;
+    fx_hello(fx, &one);
+    fx_answer(fx);
+    fx_want_refuse(fx, one.link, 0, RT_CLASS_RETRY_LATER, &refuse);
+    assert_true(refuse.drop);
+    fx_guest(&one, "web", 1);
+    fx_serve(fx, &one);
+    assert_true(one.life > other.life);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -289,6 +321,7 @@ int main(void)
         FX_TEST(test_silent_store_and_two_joins),
         FX_TEST(test_taken_again_after_a_fall_back),
         FX_TEST(test_elsewhere_after_a_fall_back),
+        FX_TEST(test_untaken_ticket_of_a_life_gone_by),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
