@@ -60,9 +60,14 @@ static size_t buffered(const struct rt_rx *rx)
     return (size_t)(rx->ring.head - rx->ring.base);
 }
 
+/* A guest may name any offset as its stream's next one; beyond the last no ACK can grant anything. */
 static uint64_t limit_of(const struct rt_rx *rx)
 {
-    return rx->next + (rx->cap - buffered(rx));
+    uint64_t limit = rx->next + (rx->cap - buffered(rx));
+#ifdef RT_MUTANT_LIMIT_UNBOUNDED
+    return limit;
+#endif
+    return limit < RT_COUNTER_MAX ? limit : RT_COUNTER_MAX - 1;
 }
 
 static bool fin_consumed(const struct rt_rx *rx)

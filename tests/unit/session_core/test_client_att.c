@@ -242,6 +242,39 @@ static void test_unreadable_attached(void **state)
     fx_close(&fx);
 }
 
+/* A guest may say that its streams stand at the last offset there is, at once or by a gap. What the client answers is
+ * within the bounds: else the agent would end its link, and with that what else is attached there. */
+static void test_offsets_at_the_bound(void **state)
+{
+    (void)state;
+    const uint64_t last = RT_COUNTER_MAX - 1;
+    for (unsigned by_gap = 0; by_gap < 2; by_gap++) {
+        struct rt_attach_msg attach;
+        struct rt_attached_msg terms = fx_terms();
+        const char *why = "";
+        (void)fx_live(&fx, 1);
+        (void)fx_attach(&fx);
+        uint32_t channel = fx_take_attach(&fx, 0, &attach);
+        for (unsigned i = 0; by_gap == 0 && i < 3; i++)
+            terms.out[i].c = terms.out[i].base = terms.out[i].head = last;
+        fx_attached(&fx, 0, channel, &terms);
+        for (uint16_t s = RT_STDOUT; by_gap == 1 && s <= RT_CONTROL_UP; s++) {
+            uint8_t to[8];
+            rt_put_u64(to, last);
+            fx_send(&fx, 0, (struct rt_frame){.length = 8, .type = RT_GAP, .stream = s, .channel = channel}, to);
+        }
+        (void)fx_take(&fx, 0);
+        unsigned acks = 0;
+        for (size_t i = 0; i < fx.n_frames; i++) {
+            assert_int_equal(rt_frame_check(&fx.frames[i].head, RT_WAY_CLIENT_AGENT, &why), 0);
+            assert_int_equal(rt_frame_check_numbers(&fx.frames[i].head, fx.frames[i].payload, &why), 0);
+            acks += fx.frames[i].head.type == RT_ACK && fx.frames[i].head.channel == channel;
+        }
+        assert_int_equal(acks, 3);
+        fx_close(&fx);
+    }
+}
+
 static void test_steal_raises_its_try(void **state)
 {
     (void)state;
@@ -326,6 +359,7 @@ int main(void)
         cmocka_unit_test(test_give_up),
         cmocka_unit_test(test_free_says_detach),
         cmocka_unit_test(test_bad_attached),
+        cmocka_unit_test(test_offsets_at_the_bound),
         cmocka_unit_test(test_unreadable_attached),
         cmocka_unit_test(test_steal_raises_its_try),
         cmocka_unit_test(test_invalid_options),
