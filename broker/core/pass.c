@@ -45,7 +45,8 @@ void rt_ag_pass_refuse(struct rt_agent *agent, struct ag_chan *chan, const struc
     }
 #ifndef RT_MUTANT_SAYS_ANYTHING
     if (!rt_may_say(guest ? RT_SAY_GUEST_CLIENT : RT_SAY_CLIENT_GUEST, refuse.c)) {
-        (void)snprintf(why, sizeof why, "%s, which only an agent may say", rt_class_name(refuse.c));
+        (void)snprintf(why, sizeof why, "class %llu (%s), which it may not say", (unsigned long long)refuse.c,
+                       rt_class_name(refuse.c));
         forbidden(agent, chan, from, why);
         return;
     }
