@@ -55,10 +55,14 @@ static int history(struct reader *reader, struct rt_store_record *record)
 int rt_past_read(struct rt_slice past, struct rt_store_record *record)
 {
     struct rt_store_record read = *record;
-    struct reader reader = {past.data, past.data + past.size};
+    struct reader reader;
     uint64_t size;
 
-    if (past.size == 0 || number(&reader, ' ', &read.made_ms) != 0 || number(&reader, ' ', &read.moves) != 0 ||
+    if (past.size == 0) {
+        return RT_EPROTO;
+    }
+    reader = (struct reader){past.data, past.data + past.size};
+    if (number(&reader, ' ', &read.made_ms) != 0 || number(&reader, ' ', &read.moves) != 0 ||
         number(&reader, ' ', &read.ring) != 0 || number(&reader, '\n', &size) != 0 || size > RT_LABEL_MAX ||
         size > (uint64_t)(reader.end - reader.at)) {
         return RT_EPROTO;

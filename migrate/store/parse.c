@@ -420,7 +420,8 @@ int rt_store_parse_host(const char *message, size_t size, struct rt_store_news *
 
     memset(news, 0, sizeof *news);
     news->kind = RT_STORE_HOST;
-    if (!next_line(&message, end, &name, &length) ||
+    /* A name whose line does not end has no row behind it. */
+    if (!next_line(&message, end, &name, &length) || message > end ||
         rt_store_parse_row(name, length, message, (size_t)(end - message), 0, &news->row)) {
         return RT_EPROTO;
     }

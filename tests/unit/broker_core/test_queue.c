@@ -197,10 +197,10 @@ static void test_attaches_wait(void **state)
 static void test_held_bytes(void **state)
 {
     struct fx *fx = *state;
-    uint8_t payload[RT_SHORT_MAX], id[RT_ID_SIZE] = {1};
+    uint8_t payload[RT_SHORT_MAX + 1] = {0}, id[RT_ID_SIZE] = {1};
     struct rt_attach_msg attach = {.cid = rt_slice_text("none"), .id = {id, sizeof id}, .try_no = 1, .wait = 10000};
     struct rt_frame frame = {.type = RT_ATTACH};
-    int size = rt_msg_encode(RT_MSG_ATTACH, &attach, payload, sizeof payload), client = fx_client(fx, "local");
+    int size = rt_msg_encode(RT_MSG_ATTACH, &attach, payload, RT_SHORT_MAX), client = fx_client(fx, "local");
 
     assert_true(size > 0 && size < 1000);
     payload[0]++; /* one key more, that nobody knows */
