@@ -296,6 +296,21 @@ static void not_served(struct cli_stream *stream, const char *text)
     }
 }
 
+/* A container that could not be looked up, and that nobody served in time: it may have ended all the same. */
+static void unknown_cb(struct cli_app *app, const struct cli_tails *tails, void *ctx)
+{
+    struct cli_stream *stream = ctx;
+
+    if (tails == NULL) {
+        not_served(stream, "");
+        cli_stream_end(stream, CLI_EXIT_FAILED);
+    } else if (app->options->command == CLI_LOGS || tails->lost) {
+        tails_cb(app, tails, stream);
+    } else {
+        ended(stream, tails->code, tails->signal);
+    }
+}
+
 void cli_stream_failed(struct retether_attachment *att, unsigned cls, const char *text, unsigned code, unsigned signum,
                        void *ctx)
 {
@@ -310,6 +325,11 @@ void cli_stream_failed(struct retether_attachment *att, unsigned cls, const char
     /* An agent waits for the guest of one that has just ended, perhaps for longer than this program may. */
     if (is_unserved(stream, cls) && stream->record_state == RETETHER_STATE_ENDED) {
         ended(stream, stream->record_code, stream->record_signal);
+        return;
+    }
+    if (is_unserved(stream, cls) && stream->record_state == RETETHER_STATE_NONE &&
+        stream->app->options->command != CLI_RUN) {
+        cli_tails_look(stream->app, stream->container, unknown_cb, stream);
         return;
     }
     cli_stream_leave_terminal();

@@ -15,7 +15,7 @@ struct fetch {
     cli_tails_cb done;
     void *ctx;
     char container[RETETHER_CONTAINER_MAX + 1];
-    bool first;
+    bool first, once;
     struct cli_tails tails;
 };
 
@@ -73,7 +73,7 @@ static void tails_cb(struct retether_client *client, const struct retether_reply
     struct cli_tails *tails = &fetch.tails;
 
     (void)client;
-    if (reply->error == 0 && reply->cls == RETETHER_NOT_FOUND) {
+    if (reply->error == 0 && (reply->cls == RETETHER_NOT_FOUND || (fetch.once && reply->cls == RETETHER_RETRY_LATER))) {
         (void)uv_timer_stop(&app->timer);
         app->ask = NULL;
         fetch.done(app, NULL, fetch.ctx);
@@ -108,14 +108,25 @@ static void ask_tails(struct cli_app *app)
     cli_asked(app, retether_tails(app->client, fetch.container, tails_cb, app));
 }
 
-void cli_tails_fetch(struct cli_app *app, const char *container, cli_tails_cb done, void *ctx)
+static void begin(struct cli_app *app, const char *container, cli_tails_cb done, void *ctx, bool once)
 {
     memset(&fetch, 0, sizeof(fetch));
     fetch.done = done;
     fetch.ctx = ctx;
     fetch.first = true;
+    fetch.once = once;
     snprintf(fetch.container, sizeof(fetch.container), "%s", container);
     cli_ask(app, ask_tails);
+}
+
+void cli_tails_fetch(struct cli_app *app, const char *container, cli_tails_cb done, void *ctx)
+{
+    begin(app, container, done, ctx, false);
+}
+
+void cli_tails_look(struct cli_app *app, const char *container, cli_tails_cb done, void *ctx)
+{
+    begin(app, container, done, ctx, true);
 }
 
 int cli_tails_print(const struct cli_tails *tails, const uint64_t from[2], uint64_t *lost)

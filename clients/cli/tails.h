@@ -26,6 +26,8 @@ struct cli_tails {
  * the program. */
 typedef void (*cli_tails_cb)(struct cli_app *app, const struct cli_tails *tails, void *ctx);
 void cli_tails_fetch(struct cli_app *app, const char *container, cli_tails_cb done, void *ctx);
+/* The same, asked once: done() comes with NULL when nobody knows now, too. */
+void cli_tails_look(struct cli_app *app, const char *container, cli_tails_cb done, void *ctx);
 
 /* Writes them from these offsets on. Of what they do not have from there on, *lost counts the bytes: it is told as a
  * gap, or, when `lost` is NULL, as no longer kept. Returns 0 or -errno. */

@@ -74,6 +74,29 @@ static void test_ended_unserved(void **state)
     }
 }
 
+/* The store came back too late to look it up, and its end is waited for longer than the program may: it is asked for.
+ */
+static void test_ended_unknown(void **state)
+{
+    static const char *const commands[] = {"logs --timeout 1500ms web", "attach --timeout 1500ms web"};
+    struct program *p = *state;
+
+    p->box->tail_code = 5;
+    p->box->tail[0] = "last words\n";
+    p->box->tail_end[0] = 11;
+    p->box->state = RT_SESSION_ENDED;
+    p->box->refuse = RT_CLASS_RETRY_LATER;
+    for (unsigned i = 0; i < 2; i++) {
+        p->box->later = 1000;
+        p->box->refusals = 1000;
+        program_start(p, commands[i]);
+        FIXTURE_UNTIL(p->f, (program_look(p), p->box->refusals < 1000)); /* it attaches to the name as typed */
+        p->box->later = 0;
+        program_wait(p, i == 0 ? 0 : 5);
+        assert_string_equal(p->text[0].data, i == 0 ? "last words\n" : "");
+    }
+}
+
 /* The agent that was named cannot be reached. */
 static void test_moved_nowhere(void **state)
 {
@@ -95,10 +118,8 @@ static void test_moved_nowhere(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_store_out),
-        TEST(test_ended_before),
-        TEST(test_ended_unserved),
-        TEST(test_moved_nowhere),
+        TEST(test_store_out),     TEST(test_ended_before),  TEST(test_ended_unserved),
+        TEST(test_ended_unknown), TEST(test_moved_nowhere),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
