@@ -68,7 +68,7 @@ static void refresh(struct sim_record *rec)
 
 bool sim_store_whole(void)
 {
-    return sim_db_ms() >= sim_db.born_ms + RT_STORE_WHOLE_MS;
+    return sim.now_us >= sim_db.whole_us;
 }
 
 void sim_store_reset(void)

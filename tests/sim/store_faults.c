@@ -106,6 +106,7 @@ static void clock_step(void)
         sim_log("fault: the store's clock goes back by %llu ms", (unsigned long long)step_ms);
         if (sim_db.born_ms > sim_db_ms()) {
             sim_db.born_ms = sim_db_ms();
+            sim_db.whole_us = sim.now_us + RT_STORE_WHOLE_MS * 1000;
             sim_post((struct sim_event){.kind = EV_CALL, .call = up_all, .arg = 1}, sim_random(1000000));
             sim_post((struct sim_event){.kind = EV_CALL, .call = whole_now}, RT_STORE_WHOLE_MS * 1000 + 1000);
         }
@@ -145,6 +146,7 @@ bool sim_store_fault(enum sim_fault fault)
         memset(sim_db.older, 0, sizeof sim_db.older);
         sim_registry_flush();
         sim_db.born_ms = sim_db_ms();
+        sim_db.whole_us = sim.now_us + RT_STORE_WHOLE_MS * 1000;
         down_all();
         sim_post((struct sim_event){.kind = EV_CALL, .call = up_all, .arg = 1}, 1000 + sim_random(1000000));
         sim_post((struct sim_event){.kind = EV_CALL, .call = whole_now}, RT_STORE_WHOLE_MS * 1000 + 1000);

@@ -27,7 +27,8 @@ struct sim_record {
 struct sim_db {
     struct sim_record records[SIM_KEYS];
     struct sim_record older[SIM_KEYS]; /* what a failover falls back to */
-    uint64_t born_ms;
+    uint64_t born_ms;                  /* by its clock */
+    uint64_t whole_us; /* from then on by everybody's: agents have seen the birth, and count by clocks of their own */
     uint64_t latency_us;
     uint64_t back_ms; /* by all steps back together */
     int64_t clock_ms; /* how far its clock has been stepped */
