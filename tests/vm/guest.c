@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define RESUME_LIMIT_MS 30000
+#define RESUME_LIMIT_MS 120000
 #define IMAGE_LIMIT_MS 60000
 /* A SYN may be lost while the new host does not know the guest's address. */
 #define PROBES 3

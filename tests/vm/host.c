@@ -16,7 +16,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define COMMAND_LIMIT_MS 20000
+#define COMMAND_LIMIT_MS 120000
 #define DIAG_BUFFER 16384
 #define BRIDGE_MAC "02:72:74:00:00:01"
 

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define AGENT_LIMIT_MS 20000
+#define AGENT_LIMIT_MS 120000
 #define ARGS_MAX 12
 #define STEP_MS 20
 

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define START_LIMIT_MS 30000
+#define START_LIMIT_MS 120000
 #define QUIT_LIMIT_MS 3000
 #define MIGRATE_LIMIT_MS 60000
 #define POLL_MS 5

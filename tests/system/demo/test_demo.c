@@ -9,7 +9,7 @@
 
 /* What the demo shows, and what it says when something breaks; that it can break is what makes it worth watching. */
 
-#define LIMIT_MS 60000
+#define LIMIT_MS 600000
 #define OFFSET "1M"
 #define OPTIONS "--moves", "3", "--kills", "1", "--bytes", "8M", "--pace", "300"
 

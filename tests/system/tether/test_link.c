@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-#define LIMIT_MS 30000
+#define LIMIT_MS 120000
 #define BULK ((size_t)4 << 20)
 
 /* What happens to the streams when the agent is late, goes away, or talks nonsense. */

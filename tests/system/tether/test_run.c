@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-#define LIMIT_MS 20000
+#define LIMIT_MS 120000
 #define BULK ((size_t)1 << 20)
 
 /* A command with pipes: streams, exit statuses, signals, environment. */

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#define LIMIT_MS 20000
+#define LIMIT_MS 120000
 #define TAIL_RUNS 200
 #define TAIL_BYTES 15000
 
