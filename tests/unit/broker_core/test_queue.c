@@ -197,6 +197,7 @@ static void test_attaches_wait(void **state)
 static void test_held_bytes(void **state)
 {
     struct fx *fx = *state;
+    static const uint8_t key[] = {0xa2, 'z', 'z', 0xc5, 0x04, 0x00}; /* "zz": bin of 1,024 */
     uint8_t payload[RT_SHORT_MAX + 1] = {0}, id[RT_ID_SIZE] = {1};
     struct rt_attach_msg attach = {.cid = rt_slice_text("none"), .id = {id, sizeof id}, .try_no = 1, .wait = 10000};
     struct rt_frame frame = {.type = RT_ATTACH};
@@ -204,7 +205,7 @@ static void test_held_bytes(void **state)
 
     assert_true(size > 0 && size < 1000);
     payload[0]++; /* one key more, that nobody knows */
-    memcpy(payload + size, "\xa2zz\xc5\x04\x00", 6);
+    memcpy(payload + size, key, sizeof key);
     frame.length = (uint32_t)size + 6 + 1024;
     memset(payload + size + 6, 'z', 1024);
     for (uint32_t i = 1; i <= RT_LINK_HELD_BYTES_MAX / frame.length; i++) {
