@@ -91,7 +91,12 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
+    struct rt_process_run run;
+
     (void)state;
+    /* What a failed test has left running outlives its terminal. */
+    harness_cli(&run, NULL, 0, ARGS("signal", "--timeout", "1s", "pager", "KILL"));
+    rt_process_run_free(&run);
     free(TMUX("kill-server"));
     return 0;
 }
