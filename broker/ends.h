@@ -4,7 +4,7 @@
 #define RETETHER_BROKER_ENDS_H
 
 #include "migrate/core/store_op.h"
-#include "session/core/limits.h"
+#include "session/core/protocol.h"
 
 #include <stddef.h>
 #include <stdint.h>

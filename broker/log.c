@@ -2,7 +2,7 @@
  * Copyright The retether authors */
 #include "broker/log.h"
 
-#include "session/core/text.h"
+#include "session/base/text.h"
 
 #include <inttypes.h>
 #include <stdarg.h>

@@ -4,7 +4,7 @@
 #define RETETHER_BROKER_LOG_H
 
 #include "broker/core/agent.h"
-#include "session/transport/line_out.h"
+#include "session/base/line_out.h"
 
 #include <stdbool.h>
 #include <stdint.h>

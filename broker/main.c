@@ -2,7 +2,7 @@
  * Copyright The retether authors */
 #include "broker/settings.h"
 #include "broker/shell.h"
-#include "session/transport/program.h"
+#include "session/base/program.h"
 
 #include <malloc.h>
 #include <signal.h>

@@ -5,7 +5,7 @@
 #include "broker/core/agent.h"
 
 #include "migrate/store/endpoint.h"
-#include "session/transport/endpoint.h"
+#include "session/base/endpoint.h"
 
 #include <ctype.h>
 #include <errno.h>

@@ -4,7 +4,7 @@
 #define RETETHER_BROKER_SETTINGS_H
 
 #include "broker/log.h"
-#include "session/core/error.h"
+#include "session/base/error.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -19,13 +19,13 @@
 #include "broker/core/switch.h"
 #include "broker/core/ticket.h"
 #include "broker/core/timer.h"
-#include "session/core/class.h"
+#include "session/base/slice.h"
 #include "session/core/frame.h"
 #include "session/core/msg.h"
 #include "session/core/msg_hop.h"
 #include "session/core/msg_request.h"
 #include "session/core/pings.h"
-#include "session/core/slice.h"
+#include "session/core/protocol.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -5,7 +5,7 @@
 
 #include "migrate/core/store_op.h"
 #include "migrate/core/ticket.h"
-#include "session/core/limits.h"
+#include "session/core/protocol.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -23,7 +23,6 @@
 #define RT_PEER_HANDSHAKES_MAX 16
 /* Who the transport says a peer is. */
 #define RT_IDENTITY_MAX 63
-#define RT_HANDSHAKE_TIMEOUT_MS 5000
 /* Sessions remembered; when full the longest unused one that is not served is forgotten. */
 #define RT_AGENT_SESSIONS_MAX 16384
 /* Channels of one link, with the attaches that it waits for and the refusals that it has not read; one more is refused,
@@ -52,9 +51,6 @@
 #define RT_LOST_AFTER_MS 2000
 /* A served session's record is read this often: news of a newer claim may be lost, and a clone gives no other sign. */
 #define RT_AGENT_AUDIT_MS 15000
-#define RT_PING_BUSY_MS 1000
-#define RT_PING_IDLE_MS 5000
-#define RT_PINGS_MISSED_MAX 3
 /* Ends being collected, stored and kept (tails in memory); one more gets END_OK "later". */
 #define RT_ENDS_MAX 256
 

@@ -6,7 +6,7 @@
 #include "broker/core/hash.h"
 #include "broker/core/list.h"
 #include "broker/core/timer.h"
-#include "session/core/limits.h"
+#include "session/core/protocol.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -8,8 +8,8 @@
 #include "broker/core/store.h"
 #include "broker/core/take.h"
 #include "migrate/core/store_op.h"
-#include "session/core/class.h"
-#include "session/core/error.h"
+#include "session/base/error.h"
+#include "session/core/protocol.h"
 
 #include <string.h>
 

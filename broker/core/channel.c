@@ -7,8 +7,8 @@
 #include "broker/core/link.h"
 #include "broker/core/queue.h"
 #include "broker/core/session.h"
-#include "session/core/class.h"
 #include "session/core/msg_hop.h"
+#include "session/core/protocol.h"
 
 #include <assert.h>
 #include <stdlib.h>

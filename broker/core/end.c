@@ -9,10 +9,10 @@
 #include "broker/core/session.h"
 #include "broker/core/store.h"
 #include "broker/core/take.h"
-#include "session/core/error.h"
+#include "session/base/error.h"
 #include "session/core/frame.h"
-#include "session/core/limits.h"
 #include "session/core/msg.h"
+#include "session/core/protocol.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -8,10 +8,9 @@
 #include "broker/core/store.h"
 #include "broker/core/timer.h"
 #include "migrate/core/store_op.h"
-#include "session/core/class.h"
-#include "session/core/error.h"
-#include "session/core/limits.h"
-#include "session/core/slice.h"
+#include "session/base/error.h"
+#include "session/base/slice.h"
+#include "session/core/protocol.h"
 
 #include <stdlib.h>
 #include <string.h>

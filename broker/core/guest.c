@@ -12,12 +12,12 @@
 #include "broker/core/ticket.h"
 #include "migrate/core/store_op.h"
 #include "migrate/core/ticket.h"
-#include "session/core/class.h"
-#include "session/core/error.h"
+#include "session/base/error.h"
+#include "session/base/slice.h"
 #include "session/core/frame.h"
 #include "session/core/msg.h"
 #include "session/core/msg_hop.h"
-#include "session/core/slice.h"
+#include "session/core/protocol.h"
 
 #include <stdio.h>
 #include <stdlib.h>

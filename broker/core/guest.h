@@ -4,7 +4,7 @@
 #define RETETHER_BROKER_CORE_GUEST_H
 
 #include "migrate/core/claim.h"
-#include "session/core/limits.h"
+#include "session/core/protocol.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -7,7 +7,7 @@
 #include "broker/core/owner.h"
 #include "broker/core/session.h"
 #include "broker/core/store.h"
-#include "session/core/slice.h"
+#include "session/base/slice.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -6,10 +6,9 @@
 #include "broker/core/agent.h"
 #include "broker/core/list.h"
 #include "broker/core/timer.h"
-#include "session/core/class.h"
-#include "session/core/limits.h"
 #include "session/core/msg.h"
 #include "session/core/pings.h"
+#include "session/core/protocol.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -6,14 +6,13 @@
 #include "broker/core/channel.h"
 #include "broker/core/link.h"
 #include "broker/core/machine.h"
-#include "session/core/class.h"
-#include "session/core/limits.h"
+#include "session/base/slice.h"
+#include "session/base/text.h"
 #include "session/core/msg.h"
 #include "session/core/msg_hop.h"
 #include "session/core/msg_stream.h"
+#include "session/core/protocol.h"
 #include "session/core/say.h"
-#include "session/core/slice.h"
-#include "session/core/text.h"
 
 #include <stdio.h>
 #include <string.h>

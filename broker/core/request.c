@@ -11,12 +11,12 @@
 #include "broker/core/session.h"
 #include "broker/core/store.h"
 #include "migrate/core/store_op.h"
-#include "session/core/class.h"
-#include "session/core/error.h"
+#include "session/base/error.h"
 #include "session/core/frame.h"
 #include "session/core/msg.h"
 #include "session/core/msg_hop.h"
 #include "session/core/msg_request.h"
+#include "session/core/protocol.h"
 
 #include <stdlib.h>
 #include <string.h>

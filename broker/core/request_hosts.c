@@ -5,8 +5,8 @@
 #include "broker/core/machine.h"
 #include "broker/core/request.h"
 #include "migrate/core/store_op.h"
+#include "session/base/slice.h"
 #include "session/core/msg_request.h"
-#include "session/core/slice.h"
 
 #include <string.h>
 

@@ -10,9 +10,9 @@
 #include "broker/core/store.h"
 #include "migrate/core/past.h"
 #include "migrate/core/store_op.h"
-#include "session/core/class.h"
-#include "session/core/error.h"
+#include "session/base/error.h"
 #include "session/core/msg_request.h"
+#include "session/core/protocol.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -4,11 +4,11 @@
 #include "broker/core/link.h"
 #include "broker/core/machine.h"
 #include "broker/core/queue.h"
-#include "session/core/class.h"
+#include "session/base/slice.h"
 #include "session/core/frame.h"
 #include "session/core/msg.h"
 #include "session/core/msg_hop.h"
-#include "session/core/slice.h"
+#include "session/core/protocol.h"
 
 #include <string.h>
 

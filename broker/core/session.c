@@ -10,11 +10,11 @@
 #include "broker/core/take.h"
 #include "migrate/core/claim.h"
 #include "migrate/core/store_op.h"
+#include "session/base/error.h"
+#include "session/base/slice.h"
 #include "session/core/digest.h"
-#include "session/core/error.h"
 #include "session/core/msg.h"
 #include "session/core/msg_hop.h"
-#include "session/core/slice.h"
 
 #include <stdlib.h>
 #include <string.h>

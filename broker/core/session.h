@@ -8,9 +8,8 @@
 #include "broker/core/timer.h"
 #include "migrate/core/store_op.h"
 #include "migrate/core/ticket.h"
-#include "session/core/class.h"
-#include "session/core/limits.h"
-#include "session/core/slice.h"
+#include "session/base/slice.h"
+#include "session/core/protocol.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -16,11 +16,11 @@
 #include "broker/core/session.h"
 #include "broker/core/take.h"
 #include "migrate/core/store_op.h"
-#include "session/core/class.h"
+#include "session/base/slice.h"
 #include "session/core/frame.h"
 #include "session/core/msg_hop.h"
 #include "session/core/pings.h"
-#include "session/core/slice.h"
+#include "session/core/protocol.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -12,13 +12,12 @@
 #include "broker/core/machine.h"
 #include "broker/core/pass.h"
 #include "broker/core/queue.h"
-#include "session/core/class.h"
-#include "session/core/error.h"
+#include "session/base/error.h"
+#include "session/base/slice.h"
 #include "session/core/frame.h"
-#include "session/core/limits.h"
 #include "session/core/msg_hop.h"
 #include "session/core/pings.h"
-#include "session/core/slice.h"
+#include "session/core/protocol.h"
 
 #include <string.h>
 

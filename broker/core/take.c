@@ -16,9 +16,9 @@
 #include "migrate/core/claim.h"
 #include "migrate/core/store_op.h"
 #include "migrate/core/ticket.h"
-#include "session/core/class.h"
+#include "session/base/slice.h"
 #include "session/core/msg_hop.h"
-#include "session/core/slice.h"
+#include "session/core/protocol.h"
 
 #include <stdlib.h>
 #include <string.h>

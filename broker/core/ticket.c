@@ -9,8 +9,8 @@
 #include "broker/core/session.h"
 #include "migrate/core/claim.h"
 #include "migrate/core/ticket.h"
+#include "session/base/slice.h"
 #include "session/core/frame.h"
-#include "session/core/slice.h"
 
 #include <string.h>
 

@@ -3,7 +3,7 @@
 #ifndef RETETHER_BROKER_CORE_TICKET_H
 #define RETETHER_BROKER_CORE_TICKET_H
 
-#include "session/core/limits.h"
+#include "session/core/protocol.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -5,10 +5,10 @@
 #include "broker/core/list.h"
 #include "broker/core/queue.h"
 #include "broker/core/request.h"
-#include "session/core/class.h"
-#include "session/core/error.h"
+#include "session/base/error.h"
 #include "session/core/msg.h"
 #include "session/core/msg_request.h"
+#include "session/core/protocol.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -3,7 +3,7 @@
 #ifndef RETETHER_CLIENTS_CLI_KEYS_H
 #define RETETHER_CLIENTS_CLI_KEYS_H
 
-#include "session/core/error.h"
+#include "session/base/error.h"
 
 #include <stdbool.h>
 #include <stddef.h>

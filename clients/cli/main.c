@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
 #include "clients/cli/commands.h"
-#include "session/transport/program.h"
+#include "session/base/program.h"
 
 #include <signal.h>
 

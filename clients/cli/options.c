@@ -4,8 +4,8 @@
 
 #include "clients/cli/values.h"
 #include "clients/tether/options.h"
-#include "session/core/limits.h"
-#include "session/core/slice.h"
+#include "session/base/slice.h"
+#include "session/core/protocol.h"
 #include "session/core/tether.h"
 
 #include <getopt.h>

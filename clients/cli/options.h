@@ -5,7 +5,7 @@
 
 #include "clients/cli/keys.h"
 #include "retether/client.h"
-#include "session/core/error.h"
+#include "session/base/error.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -2,7 +2,7 @@
  * Copyright The retether authors */
 #include "clients/cli/table.h"
 
-#include "session/core/text.h"
+#include "session/base/text.h"
 
 #include <assert.h>
 #include <stdarg.h>

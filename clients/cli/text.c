@@ -3,7 +3,7 @@
 #include "clients/cli/text.h"
 
 #include "clients/cli/stdio.h"
-#include "session/core/text.h"
+#include "session/base/text.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -3,7 +3,7 @@
 #ifndef RETETHER_CLIENTS_CLI_VALUES_H
 #define RETETHER_CLIENTS_CLI_VALUES_H
 
-#include "session/core/error.h"
+#include "session/base/error.h"
 
 #include <stddef.h>
 #include <stdint.h>

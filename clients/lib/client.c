@@ -3,8 +3,8 @@
 #include "retether/client.h"
 
 #include "clients/lib/client_internal.h"
-#include "clients/lib/random.h"
-#include "session/core/class.h"
+#include "session/base/random.h"
+#include "session/core/protocol.h"
 
 #include <stdio.h>
 #include <stdlib.h>

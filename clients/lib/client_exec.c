@@ -2,10 +2,10 @@
  * Copyright The retether authors */
 #include "clients/lib/client_internal.h"
 #include "clients/lib/guest_internal.h"
-#include "clients/lib/random.h"
-#include "session/core/class.h"
+#include "session/base/random.h"
 #include "session/core/msg.h"
 #include "session/core/msg_stream.h"
+#include "session/core/protocol.h"
 
 #include <stdlib.h>
 #include <string.h>

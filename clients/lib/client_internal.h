@@ -5,11 +5,11 @@
 
 #include "clients/lib/conn.h"
 #include "retether/client.h"
+#include "session/base/error.h"
 #include "session/core/attachment.h"
 #include "session/core/client.h"
-#include "session/core/error.h"
-#include "session/core/limits.h"
 #include "session/core/msg_request.h"
+#include "session/core/protocol.h"
 
 #include <stdbool.h>
 #include <stdint.h>

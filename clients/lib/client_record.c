@@ -2,9 +2,9 @@
  * Copyright The retether authors */
 #include "clients/lib/client_internal.h"
 
+#include "session/base/text.h"
 #include "session/core/msg.h"
 #include "session/core/msg_hop.h"
-#include "session/core/text.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -2,7 +2,7 @@
  * Copyright The retether authors */
 #include "clients/lib/client_internal.h"
 #include "migrate/core/token_text.h"
-#include "session/core/text.h"
+#include "session/base/text.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -2,7 +2,7 @@
  * Copyright The retether authors */
 #include "clients/lib/conn.h"
 
-#include "session/core/error.h"
+#include "session/base/error.h"
 
 #include <unistd.h>
 

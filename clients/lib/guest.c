@@ -3,9 +3,9 @@
 #include "retether/guest.h"
 
 #include "clients/lib/guest_internal.h"
-#include "clients/lib/random.h"
 #include "migrate/core/token_text.h"
-#include "session/core/class.h"
+#include "session/base/random.h"
+#include "session/core/protocol.h"
 
 #include <signal.h>
 #include <stdarg.h>

@@ -6,7 +6,7 @@
 #include "clients/lib/conn.h"
 #include "clients/lib/guest_spawn.h"
 #include "retether/guest.h"
-#include "session/core/slice.h"
+#include "session/base/slice.h"
 #include "session/core/tether.h"
 
 #include <stdbool.h>

@@ -3,7 +3,7 @@
 #ifndef RETETHER_CLIENTS_LIB_GUEST_SPAWN_H
 #define RETETHER_CLIENTS_LIB_GUEST_SPAWN_H
 
-#include "session/core/error.h"
+#include "session/base/error.h"
 
 #include <stdbool.h>
 #include <sys/types.h>

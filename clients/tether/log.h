@@ -4,8 +4,8 @@
 #define RETETHER_CLIENTS_TETHER_LOG_H
 
 #include "retether/guest.h"
-#include "session/core/error.h"
-#include "session/transport/line_out.h"
+#include "session/base/error.h"
+#include "session/base/line_out.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -4,7 +4,7 @@
 #include "clients/tether/log.h"
 #include "clients/tether/options.h"
 #include "retether/guest.h"
-#include "session/transport/program.h"
+#include "session/base/program.h"
 
 #include <malloc.h>
 #include <signal.h>

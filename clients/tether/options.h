@@ -8,7 +8,7 @@
 #include "clients/tether/text.h"
 #include "clients/tether/token.h"
 #include "retether/guest.h"
-#include "session/core/error.h"
+#include "session/base/error.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -3,7 +3,7 @@
 #ifndef RETETHER_CLIENTS_TETHER_TEXT_H
 #define RETETHER_CLIENTS_TETHER_TEXT_H
 
-#include "session/core/error.h"
+#include "session/base/error.h"
 
 #include <net/if.h>
 #include <netinet/in.h>

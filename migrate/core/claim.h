@@ -4,8 +4,7 @@
 #define RETETHER_MIGRATE_CORE_CLAIM_H
 
 #include "migrate/core/ticket.h"
-#include "session/core/class.h"
-#include "session/core/limits.h"
+#include "session/core/protocol.h"
 
 #include <stdbool.h>
 #include <stddef.h>

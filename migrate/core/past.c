@@ -3,7 +3,7 @@
 #include "migrate/core/past.h"
 
 #include "migrate/core/store_op.h"
-#include "session/core/error.h"
+#include "session/base/error.h"
 #include "session/core/frame.h"
 
 #include <string.h>

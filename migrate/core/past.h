@@ -3,7 +3,7 @@
 #ifndef RETETHER_MIGRATE_CORE_PAST_H
 #define RETETHER_MIGRATE_CORE_PAST_H
 
-#include "session/core/slice.h"
+#include "session/base/slice.h"
 
 /* A record's past (RT_PAST_MAX): "made moves ring bytes-of-label\n", the label, then a line "life epoch ms host\n" for
  * each entry of the history, oldest first. Written by the store's functions (functions.lua), given back to them as it

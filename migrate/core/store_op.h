@@ -5,8 +5,8 @@
 
 #include "migrate/core/claim.h"
 #include "migrate/core/watch.h"
+#include "session/base/slice.h"
 #include "session/core/msg_hop.h"
-#include "session/core/slice.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -3,8 +3,8 @@
 #ifndef RETETHER_MIGRATE_CORE_TICKET_H
 #define RETETHER_MIGRATE_CORE_TICKET_H
 
-#include "session/core/error.h"
-#include "session/core/limits.h"
+#include "session/base/error.h"
+#include "session/core/protocol.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -3,8 +3,8 @@
 #ifndef RETETHER_MIGRATE_CORE_TOKEN_TEXT_H
 #define RETETHER_MIGRATE_CORE_TOKEN_TEXT_H
 
-#include "session/core/error.h"
-#include "session/core/limits.h"
+#include "session/base/error.h"
+#include "session/core/protocol.h"
 
 #include <stddef.h>
 #include <stdint.h>

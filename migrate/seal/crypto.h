@@ -3,7 +3,7 @@
 #ifndef RETETHER_MIGRATE_SEAL_CRYPTO_H
 #define RETETHER_MIGRATE_SEAL_CRYPTO_H
 
-#include "session/core/error.h"
+#include "session/base/error.h"
 
 #include <stddef.h>
 #include <stdint.h>

@@ -4,8 +4,8 @@
 #define RETETHER_MIGRATE_SEAL_KEYRING_H
 
 #include "migrate/seal/crypto.h"
-#include "session/core/error.h"
-#include "session/core/limits.h"
+#include "session/base/error.h"
+#include "session/core/protocol.h"
 
 #include <stddef.h>
 #include <stdint.h>

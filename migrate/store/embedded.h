@@ -3,7 +3,7 @@
 #ifndef RETETHER_MIGRATE_STORE_EMBEDDED_H
 #define RETETHER_MIGRATE_STORE_EMBEDDED_H
 
-#include "session/core/error.h"
+#include "session/base/error.h"
 
 #include <stdbool.h>
 #include <sys/types.h>

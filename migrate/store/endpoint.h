@@ -3,7 +3,7 @@
 #ifndef RETETHER_MIGRATE_STORE_ENDPOINT_H
 #define RETETHER_MIGRATE_STORE_ENDPOINT_H
 
-#include "session/core/error.h"
+#include "session/base/error.h"
 
 #include <netinet/in.h>
 #include <stddef.h>

@@ -3,7 +3,7 @@
 #ifndef RETETHER_MIGRATE_STORE_RESP_H
 #define RETETHER_MIGRATE_STORE_RESP_H
 
-#include "session/core/error.h"
+#include "session/base/error.h"
 
 #include <stddef.h>
 #include <stdint.h>

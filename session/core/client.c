@@ -2,6 +2,8 @@
  * Copyright The retether authors */
 #include "session/core/client.h"
 
+#include "session/base/slice.h"
+#include "session/base/text.h"
 #include "session/core/attachment.h"
 #include "session/core/client_att.h"
 #include "session/core/client_link.h"
@@ -9,8 +11,6 @@
 #include "session/core/client_request.h"
 #include "session/core/clist.h"
 #include "session/core/pings.h"
-#include "session/core/slice.h"
-#include "session/core/text.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -29,9 +29,9 @@ uint64_t rt_client_random(struct rt_client *client, uint64_t below)
 uint64_t rt_client_backoff(struct rt_client *client, uint64_t *backoff)
 {
     uint64_t now = *backoff;
-    *backoff = now == 0 ? RT_BACKOFF_MIN_MS : now * 2;
-    if (*backoff > RT_BACKOFF_MAX_MS)
-        *backoff = RT_BACKOFF_MAX_MS;
+    *backoff = now == 0 ? RT_REDIAL_MIN_MS : now * 2;
+    if (*backoff > RT_REDIAL_MAX_MS)
+        *backoff = RT_REDIAL_MAX_MS;
     return now == 0 ? 0 : now - rt_client_random(client, now / 2 + 1);
 }
 
@@ -280,7 +280,7 @@ static uint64_t link_deadline(const struct rt_clink *link)
     case RT_CLINK_DIALING:
         return RT_NEVER;
     case RT_CLINK_HELLO:
-        return link->since + RT_CLIENT_HELLO_MS;
+        return link->since + RT_HANDSHAKE_TIMEOUT_MS;
     case RT_CLINK_LIVE:
         return link->ping_at < idle ? link->ping_at : idle;
     }
@@ -312,7 +312,7 @@ static void link_tick(struct rt_client *client, int slot)
         link->backoff = 0;
     } else if (link->state == RT_CLINK_LIVE) {
         link->ping_at = client->now + rt_clink_interval(link);
-        if (++link->missed >= RT_CLIENT_PINGS_MAX)
+        if (++link->missed >= RT_PINGS_MISSED_MAX)
             rt_clink_down(client, slot, "silent");
         else
             link->ping_due = true;

@@ -3,8 +3,8 @@
 #ifndef RETETHER_SESSION_CORE_CLIENT_H
 #define RETETHER_SESSION_CORE_CLIENT_H
 
-#include "session/core/error.h"
-#include "session/core/limits.h"
+#include "session/base/error.h"
+#include "session/core/protocol.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -2,13 +2,13 @@
  * Copyright The retether authors */
 #include "session/core/client_att.h"
 
-#include "session/core/class.h"
+#include "session/base/error.h"
+#include "session/base/slice.h"
 #include "session/core/client.h"
 #include "session/core/client_link.h"
 #include "session/core/client_machine.h"
-#include "session/core/error.h"
+#include "session/core/protocol.h"
 #include "session/core/ring.h"
-#include "session/core/slice.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -128,8 +128,8 @@ static void ask(struct rt_catt *att, int slot)
     rt_client_refer(client, &att->link, slot);
     if (link->channels++ == 0) { /* the shorter interval starts here, not in the past */
         link->missed = 0;
-        if (link->ping_at > client->now + RT_CLIENT_PING_BUSY_MS)
-            link->ping_at = client->now + RT_CLIENT_PING_BUSY_MS;
+        if (link->ping_at > client->now + RT_PING_BUSY_MS)
+            link->ping_at = client->now + RT_PING_BUSY_MS;
     }
     att->state = RT_CATT_ASKED;
     att->since = client->now;

@@ -8,9 +8,9 @@
 #include "session/core/client_tx.h"
 #include "session/core/clist.h"
 #include "session/core/frame.h"
-#include "session/core/limits.h"
 #include "session/core/msg_stream.h"
 #include "session/core/order.h"
+#include "session/core/protocol.h"
 
 #include <stdbool.h>
 #include <stddef.h>

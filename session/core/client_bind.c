@@ -2,7 +2,8 @@
  * Copyright The retether authors */
 #include "session/core/client_bind.h"
 
-#include "session/core/class.h"
+#include "session/base/error.h"
+#include "session/base/slice.h"
 #include "session/core/client_att.h"
 #include "session/core/client_link.h"
 #include "session/core/client_machine.h"
@@ -10,12 +11,10 @@
 #include "session/core/client_tx.h"
 #include "session/core/clist.h"
 #include "session/core/digest.h"
-#include "session/core/error.h"
 #include "session/core/frame.h"
-#include "session/core/limits.h"
 #include "session/core/msg.h"
 #include "session/core/msg_stream.h"
-#include "session/core/slice.h"
+#include "session/core/protocol.h"
 
 #include <string.h>
 

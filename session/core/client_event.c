@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
+#include "session/base/error.h"
 #include "session/core/attachment.h"
 #include "session/core/client_att.h"
 #include "session/core/client_machine.h"
 #include "session/core/client_rx.h"
 #include "session/core/client_tx.h"
-#include "session/core/error.h"
 #include "session/core/frame.h"
-#include "session/core/limits.h"
 #include "session/core/msg.h"
 #include "session/core/msg_stream.h"
+#include "session/core/protocol.h"
 #include "session/core/ring.h"
 
 #include <assert.h>

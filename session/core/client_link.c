@@ -2,7 +2,9 @@
  * Copyright The retether authors */
 #include "session/core/client_link.h"
 
-#include "session/core/class.h"
+#include "session/base/error.h"
+#include "session/base/slice.h"
+#include "session/base/text.h"
 #include "session/core/client.h"
 #include "session/core/client_att.h"
 #include "session/core/client_bind.h"
@@ -10,20 +12,18 @@
 #include "session/core/client_request.h"
 #include "session/core/client_rx.h"
 #include "session/core/client_tx.h"
-#include "session/core/error.h"
 #include "session/core/frame.h"
 #include "session/core/msg.h"
 #include "session/core/msg_hop.h"
 #include "session/core/pings.h"
-#include "session/core/slice.h"
-#include "session/core/text.h"
+#include "session/core/protocol.h"
 
 #include <assert.h>
 #include <string.h>
 
 uint64_t rt_clink_interval(const struct rt_clink *link)
 {
-    return link->channels > 0 ? RT_CLIENT_PING_BUSY_MS : RT_CLIENT_PING_IDLE_MS;
+    return link->channels > 0 ? RT_PING_BUSY_MS : RT_PING_IDLE_MS;
 }
 
 static void learn_all(struct rt_client *client, const struct rt_welcome_msg *msg)
@@ -74,10 +74,9 @@ void rt_clink_refused(struct rt_client *client, int slot, const uint8_t *payload
     if (msg.c == RT_CLASS_VERSION || msg.c == RT_CLASS_BAD_AUTH || msg.c == RT_CLASS_DENIED) {
         link->refused = msg.c;
         (void)rt_text_copy(msg.m, link->refused_text, sizeof link->refused_text);
-        delay = RT_CLIENT_REFUSED_MIN_MS +
-                rt_client_random(client, RT_CLIENT_REFUSED_MAX_MS - RT_CLIENT_REFUSED_MIN_MS + 1);
+        delay = RT_REFUSED_MIN_MS + rt_client_random(client, RT_REFUSED_MAX_MS - RT_REFUSED_MIN_MS + 1);
     } else if (msg.c == RT_CLASS_RETRY_LATER) {
-        delay = msg.delay < RT_CLIENT_REFUSED_MAX_MS ? msg.delay : RT_CLIENT_REFUSED_MAX_MS;
+        delay = msg.delay < RT_REFUSED_MAX_MS ? msg.delay : RT_REFUSED_MAX_MS;
     }
     rt_clink_down(client, slot, "refused by the agent");
     if (link->retry_at < client->now + delay)

@@ -4,8 +4,8 @@
 #define RETETHER_SESSION_CORE_CLIENT_LINK_H
 
 #include "session/core/clist.h"
-#include "session/core/limits.h"
 #include "session/core/pings.h"
+#include "session/core/protocol.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -13,18 +13,12 @@
 
 /* An agent and the link to it. */
 
-#define RT_CLIENT_HELLO_MS 5000 /* handshake; then the link is hung up */
 #define RT_CLIENT_IDLE_MS 60000 /* an unused link is closed after this */
-#define RT_CLIENT_PING_BUSY_MS 1000
-#define RT_CLIENT_PING_IDLE_MS 5000
-#define RT_CLIENT_PINGS_MAX 3 /* intervals without a frame; then the link is lost */
-#define RT_CLIENT_REFUSED_MIN_MS 5000
-#define RT_CLIENT_REFUSED_MAX_MS 30000 /* longest delay a refusal can ask for */
 
 struct rt_client;
 
 /*  DOWN --DIAL--> DIALING --connected--> HELLO --WELCOME--> LIVE; any of them back to DOWN when lost or hung up.
- *  Waiting: DOWN (retry_at), DIALING (the shell's dial), HELLO (RT_CLIENT_HELLO_MS), LIVE (pings, idle). */
+ *  Waiting: DOWN (retry_at), DIALING (the shell's dial), HELLO (RT_HANDSHAKE_TIMEOUT_MS), LIVE (pings, idle). */
 enum rt_clink_state { RT_CLINK_DOWN, RT_CLINK_DIALING, RT_CLINK_HELLO, RT_CLINK_LIVE };
 
 struct rt_closing { /* a channel's end that is still to be told */

@@ -3,10 +3,10 @@
 #ifndef RETETHER_SESSION_CORE_CLIENT_MACHINE_H
 #define RETETHER_SESSION_CORE_CLIENT_MACHINE_H
 
+#include "session/base/slice.h"
 #include "session/core/client.h"
 #include "session/core/client_link.h"
 #include "session/core/clist.h"
-#include "session/core/slice.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -16,10 +16,8 @@
  * client_bind.c (ATTACH and ATTACHED), client_rx.c and client_tx.c (streams), client_event.c (what the application
  * sees), client_request.c. */
 
-#define RT_CLIENT_HASH 1024  /* buckets of (link, channel); longer chains beyond */
-#define RT_CLIENT_ALT_MS 200 /* an agent that is still being dialled after this is not waited for alone */
-#define RT_BACKOFF_MIN_MS 5
-#define RT_BACKOFF_MAX_MS 500
+#define RT_CLIENT_HASH 1024      /* buckets of (link, channel); longer chains beyond */
+#define RT_CLIENT_ALT_MS 200     /* an agent that is still being dialled after this is not waited for alone */
 #define RT_BACKOFF_FREE_MS 40    /* up to this wait, RT_AT_ONCE does not wait */
 #define RT_CLIENT_STABLE_MS 1000 /* what lasted this long starts its back-off anew */
 #define RT_NEVER UINT64_MAX
@@ -52,7 +50,7 @@ static inline void rt_client_at(struct rt_client *client, uint64_t now)
 }
 
 uint64_t rt_client_random(struct rt_client *client, uint64_t below); /* below > 0 */
-/* The next delay of a back-off: at once, then jittered from RT_BACKOFF_MIN_MS doubling to RT_BACKOFF_MAX_MS. */
+/* The next delay of a back-off: at once, then jittered from RT_REDIAL_MIN_MS doubling to RT_REDIAL_MAX_MS. */
 uint64_t rt_client_backoff(struct rt_client *client, uint64_t *backoff);
 /* Makes *slot name another agent (or RT_NO_SLOT) and counts. */
 void rt_client_refer(struct rt_client *client, int *slot, int to);

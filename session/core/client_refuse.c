@@ -1,19 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
+#include "session/base/error.h"
+#include "session/base/slice.h"
+#include "session/base/text.h"
 #include "session/core/attachment.h"
-#include "session/core/class.h"
 #include "session/core/client_att.h"
 #include "session/core/client_bind.h"
 #include "session/core/client_link.h"
 #include "session/core/client_machine.h"
-#include "session/core/error.h"
 #include "session/core/frame.h"
-#include "session/core/limits.h"
 #include "session/core/msg.h"
 #include "session/core/msg_hop.h"
+#include "session/core/protocol.h"
 #include "session/core/say.h"
-#include "session/core/slice.h"
-#include "session/core/text.h"
 
 /* What a refusal of a channel means for its attachment: protocol.md section 6. */
 
@@ -129,7 +128,7 @@ void rt_catt_refused(struct rt_catt *att, const uint8_t *payload, size_t size)
         if (att->wait_ms == RT_WAIT_MAX_MS) /* in vain: what it knows may be of a past that the store has lost */
             att->k_life = att->k_epoch = 0;
         att->wait_ms = att->wait_ms * 2 < RT_WAIT_MAX_MS ? att->wait_ms * 2 : RT_WAIT_MAX_MS;
-        rt_catt_again(att, msg.delay < RT_CLIENT_REFUSED_MAX_MS ? msg.delay : RT_CLIENT_REFUSED_MAX_MS);
+        rt_catt_again(att, msg.delay < RT_REFUSED_MAX_MS ? msg.delay : RT_REFUSED_MAX_MS);
         return;
     case RT_CLASS_MOVED:
         moved(att, from, &msg);

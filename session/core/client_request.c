@@ -2,17 +2,16 @@
  * Copyright The retether authors */
 #include "session/core/client_request.h"
 
-#include "session/core/class.h"
+#include "session/base/error.h"
+#include "session/base/slice.h"
 #include "session/core/client.h"
 #include "session/core/client_link.h"
 #include "session/core/client_machine.h"
-#include "session/core/error.h"
 #include "session/core/frame.h"
-#include "session/core/limits.h"
 #include "session/core/msg.h"
 #include "session/core/msg_request.h"
+#include "session/core/protocol.h"
 #include "session/core/say.h"
-#include "session/core/slice.h"
 
 #include <stdlib.h>
 #include <string.h>

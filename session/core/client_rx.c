@@ -2,16 +2,15 @@
  * Copyright The retether authors */
 #include "session/core/client_rx.h"
 
+#include "session/base/error.h"
 #include "session/core/attachment.h"
-#include "session/core/class.h"
 #include "session/core/client_att.h"
 #include "session/core/client_machine.h"
 #include "session/core/clist.h"
-#include "session/core/error.h"
 #include "session/core/frame.h"
-#include "session/core/limits.h"
 #include "session/core/msg.h"
 #include "session/core/msg_stream.h"
+#include "session/core/protocol.h"
 
 #include <assert.h>
 #include <string.h>

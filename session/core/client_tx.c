@@ -2,14 +2,14 @@
  * Copyright The retether authors */
 #include "session/core/client_tx.h"
 
+#include "session/base/error.h"
 #include "session/core/attachment.h"
-#include "session/core/class.h"
 #include "session/core/client_att.h"
 #include "session/core/client_machine.h"
 #include "session/core/clist.h"
-#include "session/core/error.h"
 #include "session/core/frame.h"
 #include "session/core/msg_stream.h"
+#include "session/core/protocol.h"
 
 #include <string.h>
 

@@ -2,7 +2,7 @@
  * Copyright The retether authors */
 #include "session/core/frame.h"
 
-#include "session/core/limits.h"
+#include "session/core/protocol.h"
 
 #include <stdbool.h>
 

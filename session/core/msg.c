@@ -2,11 +2,11 @@
  * Copyright The retether authors */
 #include "session/core/msg.h"
 
+#include "session/base/slice.h"
 #include "session/core/frame.h"
-#include "session/core/limits.h"
 #include "session/core/msg_scan.h"
 #include "session/core/msg_tables.h"
-#include "session/core/slice.h"
+#include "session/core/protocol.h"
 
 #include <assert.h>
 #include <msgpack/pack.h>

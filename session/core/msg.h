@@ -3,7 +3,7 @@
 #ifndef RETETHER_SESSION_CORE_MSG_H
 #define RETETHER_SESSION_CORE_MSG_H
 
-#include "session/core/error.h"
+#include "session/base/error.h"
 
 #include <stddef.h>
 #include <stdint.h>

@@ -2,9 +2,9 @@
  * Copyright The retether authors */
 #include "session/core/msg_scan.h"
 
+#include "session/base/text.h"
 #include "session/core/frame.h"
-#include "session/core/limits.h"
-#include "session/core/text.h"
+#include "session/core/protocol.h"
 
 #include <assert.h>
 #include <string.h>

@@ -3,7 +3,7 @@
 #ifndef RETETHER_SESSION_CORE_MSG_SCAN_H
 #define RETETHER_SESSION_CORE_MSG_SCAN_H
 
-#include "session/core/error.h"
+#include "session/base/error.h"
 
 #include <stdbool.h>
 #include <stddef.h>

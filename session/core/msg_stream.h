@@ -3,8 +3,8 @@
 #ifndef RETETHER_SESSION_CORE_MSG_STREAM_H
 #define RETETHER_SESSION_CORE_MSG_STREAM_H
 
-#include "session/core/limits.h"
-#include "session/core/slice.h"
+#include "session/base/slice.h"
+#include "session/core/protocol.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -3,6 +3,8 @@
 #ifndef RETETHER_SESSION_CORE_PINGS_H
 #define RETETHER_SESSION_CORE_PINGS_H
 
+#include "session/core/protocol.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -12,7 +14,7 @@
  * nothing and is ignored; it is no sign of life either. */
 
 /* As many as a link sends before it is given up as silent; one more makes the oldest unknown. */
-#define RT_PINGS_WAITING_MAX 2
+#define RT_PINGS_WAITING_MAX (RT_PINGS_MISSED_MAX - 1)
 
 struct rt_pings {
     uint64_t token[RT_PINGS_WAITING_MAX]; /* oldest first */

@@ -3,8 +3,8 @@
 #ifndef RETETHER_SESSION_CORE_RING_H
 #define RETETHER_SESSION_CORE_RING_H
 
+#include "session/base/error.h"
 #include "session/core/digest.h"
-#include "session/core/error.h"
 
 #include <stddef.h>
 #include <stdint.h>

@@ -2,8 +2,8 @@
  * Copyright The retether authors */
 #include "session/core/say.h"
 
-#include "session/core/class.h"
 #include "session/core/msg_hop.h"
+#include "session/core/protocol.h"
 
 #define LINK_GUEST (1 << RT_SAY_LINK_GUEST)
 #define LINK_CLIENT (1 << RT_SAY_LINK_CLIENT)

@@ -2,11 +2,11 @@
  * Copyright The retether authors */
 #include "session/core/tether.h"
 
-#include "session/core/class.h"
+#include "session/base/slice.h"
 #include "session/core/frame.h"
 #include "session/core/pings.h"
+#include "session/core/protocol.h"
 #include "session/core/ring.h"
-#include "session/core/slice.h"
 #include "session/core/tether_att.h"
 #include "session/core/tether_done.h"
 #include "session/core/tether_hold.h"
@@ -51,7 +51,7 @@ struct rt_tether *rt_tether_new(const struct rt_tether_config *config, uint64_t 
     t->rng = config->seed | 1;
     t->state = RT_TETHER_DOWN;
     t->retry_at = now;
-    t->backoff_ms = RT_DIAL_BACKOFF_MIN_MS;
+    t->backoff_ms = RT_REDIAL_MIN_MS;
     t->outage_at = now;
     t->charged_at = now;
     t->first_hold_left = config->first_hold_ms;
@@ -118,8 +118,8 @@ uint64_t rt_tether_back_off(struct rt_tether *t)
     uint64_t delay = half + rt_tether_random(t, half + 1);
 
     t->backoff_ms *= 2;
-    if (t->backoff_ms > RT_DIAL_BACKOFF_MAX_MS)
-        t->backoff_ms = RT_DIAL_BACKOFF_MAX_MS;
+    if (t->backoff_ms > RT_REDIAL_MAX_MS)
+        t->backoff_ms = RT_REDIAL_MAX_MS;
     return delay;
 }
 
@@ -129,7 +129,7 @@ static uint64_t redial(struct rt_tether *t, uint64_t now)
     uint64_t delay;
 
     if (t->was_useful || now - t->live_at >= RT_LINK_STABLE_MS)
-        t->backoff_ms = RT_DIAL_BACKOFF_MIN_MS;
+        t->backoff_ms = RT_REDIAL_MIN_MS;
     delay = rt_tether_back_off(t);
     return delay <= RT_DIAL_FREE_MS ? 0 : delay;
 }
@@ -139,7 +139,7 @@ void rt_tether_connected(struct rt_tether *t, uint64_t now)
     if (t->state != RT_TETHER_DIALING)
         return;
     t->state = RT_TETHER_HELLO;
-    t->hello_by = now + RT_HELLO_TIMEOUT_MS;
+    t->hello_by = now + RT_HANDSHAKE_TIMEOUT_MS;
     t->rx_at = t->ping_at = now;
     t->hello_due = true;
     t->config.random(t->config.ctx, t->nonce, sizeof t->nonce);
@@ -165,8 +165,8 @@ static uint64_t keepalive_ms(const struct rt_tether *t)
 {
     for (size_t i = 0; i < RT_ATTS_MAX; i++)
         if (t->atts[i].used) /* also unbound: its client may just be on the way back */
-            return RT_KEEPALIVE_BUSY_MS;
-    return RT_KEEPALIVE_IDLE_MS;
+            return RT_PING_BUSY_MS;
+    return RT_PING_IDLE_MS;
 }
 
 static uint64_t earlier(uint64_t a, uint64_t b)
@@ -190,7 +190,7 @@ static uint64_t link_deadline(const struct rt_tether *t)
     case RT_TETHER_HELLO:
         return t->hello_by;
     case RT_TETHER_LIVE:
-        return earlier(later(t->ping_at, t->rx_at) + interval, t->rx_at + interval * RT_KEEPALIVE_MISSED_MAX);
+        return earlier(later(t->ping_at, t->rx_at) + interval, t->rx_at + interval * RT_PINGS_MISSED_MAX);
     case RT_TETHER_DIALING:
     case RT_TETHER_IS_OVER:
         break;
@@ -254,7 +254,7 @@ static void tick_link(struct rt_tether *t, uint64_t now)
     }
     if (t->state != RT_TETHER_LIVE)
         return;
-    if (now >= t->rx_at + interval * RT_KEEPALIVE_MISSED_MAX) {
+    if (now >= t->rx_at + interval * RT_PINGS_MISSED_MAX) {
         rt_tether_hangup(t, "the agent is silent", now, now);
         return;
     }
@@ -352,7 +352,7 @@ bool rt_tether_next(struct rt_tether *t, struct rt_tether_action *action, uint64
 {
     memset(action, 0, sizeof *action);
     if (t->flooded)
-        rt_tether_hangup(t, "too many refusals wait to be sent", now + RT_DIAL_BACKOFF_MAX_MS, now);
+        rt_tether_hangup(t, "too many refusals wait to be sent", now + RT_REDIAL_MAX_MS, now);
     if (t->hangup_pending) {
         t->hangup_pending = false;
         action->kind = RT_TETHER_HANGUP;

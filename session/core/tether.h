@@ -3,8 +3,8 @@
 #ifndef RETETHER_SESSION_CORE_TETHER_H
 #define RETETHER_SESSION_CORE_TETHER_H
 
-#include "session/core/limits.h"
 #include "session/core/msg_hop.h"
+#include "session/core/protocol.h"
 
 #include <stdbool.h>
 #include <stddef.h>

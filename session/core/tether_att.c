@@ -2,10 +2,10 @@
  * Copyright The retether authors */
 #include "session/core/tether_att.h"
 
-#include "session/core/class.h"
+#include "session/base/slice.h"
 #include "session/core/frame.h"
 #include "session/core/msg_stream.h"
-#include "session/core/slice.h"
+#include "session/core/protocol.h"
 #include "session/core/tether.h"
 #include "session/core/tether_hold.h"
 #include "session/core/tether_machine.h"

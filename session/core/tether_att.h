@@ -4,7 +4,7 @@
 #define RETETHER_SESSION_CORE_TETHER_ATT_H
 
 #include "session/core/digest.h"
-#include "session/core/limits.h"
+#include "session/core/protocol.h"
 #include "session/core/ring.h"
 #include "session/core/tether_proc.h"
 

@@ -3,7 +3,7 @@
 #include "session/core/tether_done.h"
 
 #include "session/core/frame.h"
-#include "session/core/limits.h"
+#include "session/core/protocol.h"
 #include "session/core/ring.h"
 #include "session/core/tether.h"
 #include "session/core/tether_att.h"

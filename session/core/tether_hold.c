@@ -3,7 +3,7 @@
 #include "session/core/tether_hold.h"
 
 #include "session/core/frame.h"
-#include "session/core/limits.h"
+#include "session/core/protocol.h"
 #include "session/core/tether_att.h"
 #include "session/core/tether_machine.h"
 #include "session/core/tether_proc.h"

@@ -2,22 +2,21 @@
  * Copyright The retether authors */
 #include "session/core/tether_in.h"
 
-#include "session/core/class.h"
+#include "session/base/slice.h"
+#include "session/base/text.h"
 #include "session/core/digest.h"
 #include "session/core/frame.h"
-#include "session/core/limits.h"
 #include "session/core/msg.h"
 #include "session/core/msg_hop.h"
 #include "session/core/msg_stream.h"
 #include "session/core/pings.h"
+#include "session/core/protocol.h"
 #include "session/core/ring.h"
-#include "session/core/slice.h"
 #include "session/core/tether.h"
 #include "session/core/tether_att.h"
 #include "session/core/tether_hold.h"
 #include "session/core/tether_machine.h"
 #include "session/core/tether_proc.h"
-#include "session/core/text.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -313,7 +312,7 @@ static uint64_t refusal_delay(struct rt_tether *t, const struct rt_refuse_msg *m
         return (msg->delay < RT_REFUSED_MAX_MS ? msg->delay : RT_REFUSED_MAX_MS) + rt_tether_random(t, 20);
     case RT_CLASS_STALE:
     case RT_CLASS_LOST:
-        return again ? rt_tether_back_off(t) : rt_tether_random(t, RT_DIAL_BACKOFF_MIN_MS + 1);
+        return again ? rt_tether_back_off(t) : rt_tether_random(t, RT_REDIAL_MIN_MS + 1);
     default:
         return long_delay(t);
     }
@@ -426,7 +425,7 @@ static bool read_map(struct rt_tether *t, enum rt_msg_kind kind, const struct rt
 
     if (rt_msg_decode(kind, payload, frame->length, msg, why, sizeof why) == 0)
         return true;
-    rt_tether_hangup(t, "the agent sent a message that cannot be read", now + RT_DIAL_BACKOFF_MAX_MS, now);
+    rt_tether_hangup(t, "the agent sent a message that cannot be read", now + RT_REDIAL_MAX_MS, now);
     return false;
 }
 
@@ -483,7 +482,7 @@ static void on_frame(struct rt_tether *t, const struct rt_frame *frame, const ui
         if (read_map(t, RT_MSG_WELCOME, frame, payload, &msg, now))
             on_welcome(t, &msg.welcome, now);
     } else if (t->state != RT_TETHER_LIVE) {
-        rt_tether_hangup(t, "a frame before the welcome", now + RT_DIAL_BACKOFF_MAX_MS, now);
+        rt_tether_hangup(t, "a frame before the welcome", now + RT_REDIAL_MAX_MS, now);
     } else if (frame->type == RT_PING) {
         t->pong_due = true;
         t->pong_token = frame->offset;
@@ -494,13 +493,13 @@ static void on_frame(struct rt_tether *t, const struct rt_frame *frame, const ui
             on_end_ok(t, &msg.end_ok, now);
     } else if (frame->type == RT_ATTACH) {
         if (rt_tether_att_by_channel(t, frame->channel))
-            rt_tether_hangup(t, "the agent used a channel twice", now + RT_DIAL_BACKOFF_MAX_MS, now);
+            rt_tether_hangup(t, "the agent used a channel twice", now + RT_REDIAL_MAX_MS, now);
         else
             on_attach(t, frame, payload, &msg.attach, now);
     } else if (frame->channel) {
         on_channel_frame(t, frame, payload, now);
     } else if (frame->type == RT_WELCOME) {
-        rt_tether_hangup(t, "a second welcome", now + RT_DIAL_BACKOFF_MAX_MS, now);
+        rt_tether_hangup(t, "a second welcome", now + RT_REDIAL_MAX_MS, now);
     }
 }
 
@@ -519,18 +518,18 @@ size_t rt_tether_input(struct rt_tether *t, const uint8_t *data, size_t size, ui
         const char *why = NULL;
 
         if (t->flooded)
-            rt_tether_hangup(t, "too many refusals wait to be sent", now + RT_DIAL_BACKOFF_MAX_MS, now);
+            rt_tether_hangup(t, "too many refusals wait to be sent", now + RT_REDIAL_MAX_MS, now);
         if (t->state != RT_TETHER_HELLO && t->state != RT_TETHER_LIVE)
             return size;
         rt_frame_get(data + used, &frame);
         if (rt_frame_check(&frame, RT_WAY_AGENT_GUEST, &why) != 0) {
-            rt_tether_hangup(t, why, now + RT_DIAL_BACKOFF_MAX_MS, now);
+            rt_tether_hangup(t, why, now + RT_REDIAL_MAX_MS, now);
             return size;
         }
         if (size - used - RT_FRAME_HEADER < frame.length)
             break;
         if (rt_frame_check_numbers(&frame, data + used + RT_FRAME_HEADER, &why) != 0) {
-            rt_tether_hangup(t, why, now + RT_DIAL_BACKOFF_MAX_MS, now);
+            rt_tether_hangup(t, why, now + RT_REDIAL_MAX_MS, now);
             return size;
         }
         if (is_heeded(t, &frame)) {

@@ -3,9 +3,9 @@
 #ifndef RETETHER_SESSION_CORE_TETHER_MACHINE_H
 #define RETETHER_SESSION_CORE_TETHER_MACHINE_H
 
-#include "session/core/limits.h"
 #include "session/core/msg_hop.h"
 #include "session/core/pings.h"
+#include "session/core/protocol.h"
 #include "session/core/tether.h"
 #include "session/core/tether_att.h"
 
@@ -17,22 +17,14 @@
  */
 
 #define RT_NO_TIME UINT64_MAX
-#define RT_DIAL_BACKOFF_MIN_MS 5
-#define RT_DIAL_BACKOFF_MAX_MS 500
 /* For so long a terminal has another size, so that its program draws its screen anew. */
 #define RT_REDRAW_MS 100
 #define RT_DIAL_FREE_MS 40     /* up to this back-off, a link that was lost is dialled again at once */
 #define RT_LINK_STABLE_MS 1000 /* a link that lived this long starts the back-off anew */
-#define RT_HELLO_TIMEOUT_MS 5000
-#define RT_REFUSED_MIN_MS 5000
-#define RT_REFUSED_MAX_MS 30000
 /* An epoch that an agent names is believed while it leaves room for this many attempts: at one each 500 ms they take 68
  * years. A higher one is not taken: the tether says so and tries again as after any refusal. */
 #define RT_EPOCH_ROOM (UINT64_C(1) << 32)
 #define RT_REPORT_INTERVAL_MS 1000
-#define RT_KEEPALIVE_BUSY_MS 1000
-#define RT_KEEPALIVE_IDLE_MS 5000
-#define RT_KEEPALIVE_MISSED_MAX 3
 
 struct rt_proc;
 

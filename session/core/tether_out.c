@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#include "session/core/class.h"
+#include "session/base/slice.h"
 #include "session/core/digest.h"
 #include "session/core/frame.h"
-#include "session/core/limits.h"
 #include "session/core/msg.h"
 #include "session/core/msg_hop.h"
 #include "session/core/msg_stream.h"
 #include "session/core/pings.h"
+#include "session/core/protocol.h"
 #include "session/core/ring.h"
-#include "session/core/slice.h"
 #include "session/core/tether.h"
 #include "session/core/tether_att.h"
 #include "session/core/tether_done.h"

@@ -3,9 +3,9 @@
 #ifndef RETETHER_SESSION_CORE_TETHER_PROC_H
 #define RETETHER_SESSION_CORE_TETHER_PROC_H
 
-#include "session/core/error.h"
-#include "session/core/limits.h"
+#include "session/base/error.h"
 #include "session/core/order.h"
+#include "session/core/protocol.h"
 #include "session/core/ring.h"
 
 #include <stdbool.h>

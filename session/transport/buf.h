@@ -3,7 +3,7 @@
 #ifndef RETETHER_SESSION_TRANSPORT_BUF_H
 #define RETETHER_SESSION_TRANSPORT_BUF_H
 
-#include "session/core/error.h"
+#include "session/base/error.h"
 #include "session/core/frame.h"
 
 #include <stddef.h>

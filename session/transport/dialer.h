@@ -3,7 +3,7 @@
 #ifndef RETETHER_SESSION_TRANSPORT_DIALER_H
 #define RETETHER_SESSION_TRANSPORT_DIALER_H
 
-#include "session/transport/endpoint.h"
+#include "session/base/endpoint.h"
 
 #include <stdbool.h>
 #include <stdint.h>

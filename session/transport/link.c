@@ -2,7 +2,7 @@
  * Copyright The retether authors */
 #include "session/transport/link.h"
 
-#include "session/transport/endpoint.h"
+#include "session/base/endpoint.h"
 
 #include <assert.h>
 #include <stdio.h>

@@ -6,7 +6,7 @@
 #include "broker/core/agent.h"
 #include "migrate/core/store_op.h"
 #include "migrate/core/ticket.h"
-#include "session/core/limits.h"
+#include "session/core/protocol.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <stdbool.h>

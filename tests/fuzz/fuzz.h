@@ -3,9 +3,9 @@
 #ifndef RETETHER_TESTS_FUZZ_FUZZ_H
 #define RETETHER_TESTS_FUZZ_FUZZ_H
 
+#include "session/base/slice.h"
 #include "session/core/frame.h"
 #include "session/core/msg.h"
-#include "session/core/slice.h"
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
+#include "session/base/slice.h"
 #include "session/core/attachment.h"
 #include "session/core/client.h"
 #include "session/core/client_att.h"
 #include "session/core/client_rx.h"
 #include "session/core/digest.h"
 #include "session/core/frame.h"
-#include "session/core/limits.h"
 #include "session/core/msg.h"
 #include "session/core/msg_hop.h"
 #include "session/core/msg_request.h"
 #include "session/core/msg_stream.h"
-#include "session/core/slice.h"
+#include "session/core/protocol.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <string.h>

@@ -4,7 +4,7 @@
 
 #include "broker/core/agent.h"
 #include "migrate/core/ticket.h"
-#include "session/core/error.h"
+#include "session/base/error.h"
 #include "tests/sim/disk.h"
 #include "tests/sim/event.h"
 #include "tests/sim/net.h"

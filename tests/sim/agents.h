@@ -4,7 +4,7 @@
 #define RETETHER_TESTS_SIM_AGENTS_H
 
 #include "migrate/core/store_op.h"
-#include "session/core/limits.h"
+#include "session/core/protocol.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -6,7 +6,7 @@
 #include "session/core/attachment.h"
 #include "session/core/client_att.h"
 #include "session/core/client_rx.h"
-#include "session/core/limits.h"
+#include "session/core/protocol.h"
 #include "session/core/tether.h"
 #include "session/core/tether_att.h"
 #include "session/core/tether_machine.h"

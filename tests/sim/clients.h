@@ -4,7 +4,7 @@
 #define RETETHER_TESTS_SIM_CLIENTS_H
 
 #include "session/core/client.h"
-#include "session/core/limits.h"
+#include "session/core/protocol.h"
 
 #include <stdbool.h>
 #include <stdint.h>

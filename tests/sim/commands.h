@@ -3,7 +3,7 @@
 #ifndef RETETHER_TESTS_SIM_COMMANDS_H
 #define RETETHER_TESTS_SIM_COMMANDS_H
 
-#include "session/core/limits.h"
+#include "session/core/protocol.h"
 
 #include <stdbool.h>
 #include <stdint.h>

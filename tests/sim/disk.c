@@ -3,7 +3,7 @@
 #include "tests/sim/disk.h"
 
 #include "broker/core/agent.h"
-#include "session/core/error.h"
+#include "session/base/error.h"
 #include "tests/sim/agents.h"
 #include "tests/sim/event.h"
 #include "tests/sim/faults.h"

@@ -2,7 +2,7 @@
  * Copyright The retether authors */
 #include "tests/sim/floods.h"
 
-#include "session/core/class.h"
+#include "session/base/slice.h"
 #include "session/core/client.h"
 #include "session/core/client_att.h"
 #include "session/core/client_machine.h"
@@ -11,7 +11,7 @@
 #include "session/core/msg_hop.h"
 #include "session/core/msg_request.h"
 #include "session/core/msg_stream.h"
-#include "session/core/slice.h"
+#include "session/core/protocol.h"
 #include "session/core/tether.h"
 #include "session/core/tether_att.h"
 #include "session/core/tether_machine.h"

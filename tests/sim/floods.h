@@ -3,7 +3,7 @@
 #ifndef RETETHER_TESTS_SIM_FLOODS_H
 #define RETETHER_TESTS_SIM_FLOODS_H
 
-#include "session/core/limits.h"
+#include "session/core/protocol.h"
 
 #include <stdbool.h>
 #include <stddef.h>

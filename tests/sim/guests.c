@@ -4,8 +4,8 @@
 
 #include "migrate/core/ticket.h"
 #include "session/core/frame.h"
-#include "session/core/limits.h"
 #include "session/core/msg_stream.h"
+#include "session/core/protocol.h"
 #include "session/core/ring.h"
 #include "session/core/tether.h"
 #include "session/core/tether_att.h"

@@ -3,7 +3,7 @@
 #ifndef RETETHER_TESTS_SIM_GUESTS_H
 #define RETETHER_TESTS_SIM_GUESTS_H
 
-#include "session/core/limits.h"
+#include "session/core/protocol.h"
 #include "tests/sim/clients.h"
 #include "tests/sim/commands.h"
 

@@ -2,9 +2,9 @@
  * Copyright The retether authors */
 #include "tests/sim/net.h"
 
+#include "session/base/slice.h"
 #include "session/core/client.h"
 #include "session/core/frame.h"
-#include "session/core/slice.h"
 #include "session/core/tether.h"
 #include "tests/sim/agents.h"
 #include "tests/sim/clients.h"

@@ -2,12 +2,11 @@
  * Copyright The retether authors */
 #include "tests/vectors/sample.h"
 
-#include "session/core/class.h"
 #include "session/core/frame.h"
-#include "session/core/limits.h"
 #include "session/core/msg_hop.h"
 #include "session/core/msg_request.h"
 #include "session/core/msg_stream.h"
+#include "session/core/protocol.h"
 
 #define TEXT(literal)                                                                                                  \
     {                                                                                                                  \

@@ -3,7 +3,7 @@
 #ifndef RETETHER_TESTS_VECTORS_VECTOR_H
 #define RETETHER_TESTS_VECTORS_VECTOR_H
 
-#include "session/core/error.h"
+#include "session/base/error.h"
 #include "session/core/frame.h"
 #include "session/core/msg.h"
 

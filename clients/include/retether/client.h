@@ -12,7 +12,7 @@
  * the container moves, and asks agents what they know. Everything happens on the caller's loop, in its thread; there is
  * no global state. SIGPIPE must be ignored by the process.
  *
- * Functions return 0 or a negative code of session/core/error.h unless said otherwise. Callbacks come from the loop,
+ * Functions return 0 or a negative code of session/base/error.h unless said otherwise. Callbacks come from the loop,
  * never from within a call of this file, and may call everything in it. What a callback's pointers show is good until
  * it returns. Offsets and sizes are bytes, times are milliseconds. */
 

@@ -70,7 +70,7 @@ struct retether_guest_callbacks {
     void *ctx;
 };
 
-/* Makes a runner that does nothing yet. Returns 0 and the runner, or a negative code (session/core/error.h) with a
+/* Makes a runner that does nothing yet. Returns 0 and the runner, or a negative code (session/base/error.h) with a
  * sentence in `why`. To be released with retether_guest_stop(). */
 int retether_guest_new(uv_loop_t *loop, const struct retether_guest_options *options,
                        const struct retether_guest_callbacks *callbacks, struct retether_guest **guest, char *why,

@@ -2,8 +2,8 @@
  * Copyright The retether authors */
 #include "tests/system/agent/pair.h"
 
+#include "session/base/slice.h"
 #include "session/core/msg_stream.h"
-#include "session/core/slice.h"
 
 #include <poll.h>
 #include <setjmp.h>

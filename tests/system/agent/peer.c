@@ -2,10 +2,10 @@
  * Copyright The retether authors */
 #include "tests/system/agent/peer.h"
 
-#include "session/core/class.h"
+#include "session/base/slice.h"
 #include "session/core/msg_hop.h"
 #include "session/core/msg_request.h"
-#include "session/core/slice.h"
+#include "session/core/protocol.h"
 #include "tests/system/agent/daemon.h"
 
 #include <arpa/inet.h>

@@ -4,8 +4,8 @@
 #define RETETHER_TESTS_SYSTEM_AGENT_PEER_H
 
 #include "session/core/frame.h"
-#include "session/core/limits.h"
 #include "session/core/msg.h"
+#include "session/core/protocol.h"
 
 #include <stdbool.h>
 #include <stddef.h>

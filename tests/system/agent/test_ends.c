@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#include "session/core/class.h"
+#include "session/base/slice.h"
 #include "session/core/msg_hop.h"
 #include "session/core/msg_request.h"
-#include "session/core/slice.h"
+#include "session/core/protocol.h"
 #include "tests/lib/redis.h"
 #include "tests/system/agent/pair.h"
 

@@ -2,9 +2,9 @@
  * Copyright The retether authors */
 #include "tests/system/agent/victim.h"
 
+#include "session/base/slice.h"
 #include "session/core/msg_request.h"
 #include "session/core/msg_stream.h"
-#include "session/core/slice.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

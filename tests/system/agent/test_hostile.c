@@ -2,9 +2,9 @@
  * Copyright The retether authors */
 #include "tests/system/agent/victim.h"
 
-#include "session/core/class.h"
+#include "session/base/slice.h"
 #include "session/core/msg_hop.h"
-#include "session/core/slice.h"
+#include "session/core/protocol.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -3,10 +3,10 @@
 #include "tests/system/agent/daemon.h"
 #include "tests/system/agent/peer.h"
 
-#include "session/core/class.h"
+#include "session/base/slice.h"
 #include "session/core/msg_hop.h"
 #include "session/core/msg_stream.h"
-#include "session/core/slice.h"
+#include "session/core/protocol.h"
 
 #include <fcntl.h>
 #include <setjmp.h>

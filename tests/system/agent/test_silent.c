@@ -2,7 +2,7 @@
  * Copyright The retether authors */
 #include "tests/system/agent/victim.h"
 
-#include "session/core/class.h"
+#include "session/core/protocol.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

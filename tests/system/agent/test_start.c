@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#include "session/core/class.h"
+#include "session/core/protocol.h"
 #include "tests/lib/redis.h"
 #include "tests/system/agent/pair.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
 #include "migrate/seal/seal.h"
-#include "session/core/class.h"
 #include "session/core/msg_hop.h"
+#include "session/core/protocol.h"
 #include "tests/system/agent/victim.h"
 
 #include <setjmp.h>

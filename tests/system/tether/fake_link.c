@@ -2,8 +2,8 @@
  * Copyright The retether authors */
 #include "tests/system/tether/fake_agent.h"
 
-#include "session/core/class.h"
 #include "session/core/msg.h"
+#include "session/core/protocol.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -2,9 +2,9 @@
  * Copyright The retether authors */
 #include "tests/unit/broker/shell_fixture.h"
 
+#include "session/base/slice.h"
 #include "session/core/msg.h"
 #include "session/core/msg_hop.h"
-#include "session/core/slice.h"
 #include "tests/lib/redis.h"
 
 #include <errno.h>

@@ -3,10 +3,9 @@
 #ifndef RETETHER_TESTS_UNIT_CLIENTS_BOX_H
 #define RETETHER_TESTS_UNIT_CLIENTS_BOX_H
 
-#include "session/core/class.h"
 #include "session/core/digest.h"
-#include "session/core/limits.h"
 #include "session/core/msg_request.h"
+#include "session/core/protocol.h"
 #include "tests/unit/clients/fixture.h"
 
 #include <stdbool.h>

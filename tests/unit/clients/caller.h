@@ -4,9 +4,9 @@
 #define RETETHER_TESTS_UNIT_CLIENTS_CALLER_H
 
 #include "session/core/digest.h"
-#include "session/core/limits.h"
 #include "session/core/msg_hop.h"
 #include "session/core/msg_stream.h"
+#include "session/core/protocol.h"
 #include "tests/unit/clients/fixture.h"
 
 #include <stdbool.h>

@@ -2,8 +2,8 @@
  * Copyright The retether authors */
 #include "tests/unit/clients/fixture.h"
 
-#include "session/core/class.h"
 #include "session/core/digest.h"
+#include "session/core/protocol.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -2,7 +2,7 @@
  * Copyright The retether authors */
 #include "retether/guest.h"
 
-#include "session/core/error.h"
+#include "session/base/error.h"
 
 #include <setjmp.h>
 #include <signal.h>

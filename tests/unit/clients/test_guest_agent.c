@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
 #include "retether/guest.h"
-#include "session/core/class.h"
+#include "session/core/protocol.h"
 
 #include "tests/unit/clients/caller.h"
 

@@ -2,8 +2,8 @@
  * Copyright The retether authors */
 #include "migrate/core/token_text.h"
 
-#include "session/core/error.h"
-#include "session/core/limits.h"
+#include "session/base/error.h"
+#include "session/core/protocol.h"
 
 #include <ctype.h>
 #include <inttypes.h>

@@ -11,17 +11,18 @@ root=$1 scratch=$2
 
 # house: the houses that its files may include, by path from the root. The first house that fits a file counts.
 FLOORS='
-session/core:       session/core
-session/transport:  session/core session/transport
-session/tls:        session/core session/transport session/tls
-migrate/core:       session/core migrate/core
-migrate/seal:       session/core migrate/core migrate/seal
-migrate/store:      session/core session/transport session/tls migrate/core migrate/store
-broker/core:        session/core migrate/core broker/core
+session/base:       session/base
+session/core:       session/base session/core
+session/transport:  session/base session/core session/transport
+session/tls:        session/base session/core session/transport session/tls
+migrate/core:       session/base session/core migrate/core
+migrate/seal:       session/base session/core migrate/core migrate/seal
+migrate/store:      session/base session/core session/transport session/tls migrate/core migrate/store
+broker/core:        session/base session/core migrate/core broker/core
 broker:             session migrate broker
 clients/include:    retether
 clients/lib:        session migrate/core clients/lib retether
-clients/tether:     session/core session/transport migrate/core clients/lib clients/tether retether
+clients/tether:     session/base session/core session/transport migrate/core clients/lib clients/tether retether
 clients/cli:        session migrate/core clients/lib clients/tether clients/cli retether
 '
 
@@ -135,6 +136,10 @@ self_check() {
         expect GOOD session/transport/x.c '# include <uv.h>' &&
         expect GOOD broker/x.c '#include "broker/core/switch.h"' &&
         expect GOOD clients/cli/x.c '#include <retether/client.h>' &&
+        expect GOOD session/core/x.c '#include "session/base/text.h"' &&
+        expect GOOD session/base/x.c '#include <sys/socket.h>' &&
+        expect BAD session/base/x.c '#include "session/core/ring.h"' &&
+        expect BAD session/base/x.c '#include <uv.h>' &&
         expect BAD session/core/x.c '#include <uv.h>' &&
         expect BAD session/core/x.c '  #  include <time.h>' &&
         expect BAD session/core/x.h '#include <sys/socket.h>' &&

@@ -2,10 +2,10 @@
  * Copyright The retether authors */
 #include "tests/unit/session_core/client_fixture.h"
 
+#include "session/base/slice.h"
 #include "session/core/client.h"
 #include "session/core/msg_hop.h"
 #include "session/core/msg_request.h"
-#include "session/core/slice.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

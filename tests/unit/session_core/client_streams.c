@@ -4,9 +4,9 @@
 
 #include "session/core/digest.h"
 #include "session/core/frame.h"
-#include "session/core/limits.h"
 #include "session/core/msg.h"
 #include "session/core/msg_hop.h"
+#include "session/core/protocol.h"
 #include "tests/unit/session_core/client_fixture.h"
 
 #include <setjmp.h>

@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
+#include "session/base/error.h"
+#include "session/base/slice.h"
 #include "session/core/attachment.h"
-#include "session/core/class.h"
 #include "session/core/client_att.h"
 #include "session/core/client_machine.h"
-#include "session/core/error.h"
 #include "session/core/frame.h"
-#include "session/core/limits.h"
 #include "session/core/msg_hop.h"
 #include "session/core/msg_stream.h"
-#include "session/core/slice.h"
+#include "session/core/protocol.h"
 
 #include "tests/unit/session_core/client_fixture.h"
 #include "tests/unit/session_core/client_streams.h"

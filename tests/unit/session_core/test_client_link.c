@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
+#include "session/base/error.h"
+#include "session/base/slice.h"
 #include "session/core/attachment.h"
-#include "session/core/class.h"
 #include "session/core/client.h"
 #include "session/core/client_link.h"
 #include "session/core/client_machine.h"
-#include "session/core/error.h"
 #include "session/core/frame.h"
-#include "session/core/limits.h"
 #include "session/core/msg.h"
 #include "session/core/msg_hop.h"
 #include "session/core/msg_request.h"
 #include "session/core/msg_stream.h"
-#include "session/core/slice.h"
+#include "session/core/protocol.h"
 
 #include "tests/unit/session_core/client_fixture.h"
 #include "tests/unit/session_core/client_streams.h"
@@ -67,9 +66,9 @@ static void test_dial_backoff_bounds(void **state)
         fx_lost(&fx, 0);
     }
     assert_in_range(gap[1], 0, 1); /* at once */
-    for (unsigned i = 2, most = RT_BACKOFF_MIN_MS; i < 40; i++) {
+    for (unsigned i = 2, most = RT_REDIAL_MIN_MS; i < 40; i++) {
         assert_in_range(gap[i], most / 2, most + 1);
-        most = most * 2 < RT_BACKOFF_MAX_MS ? most * 2 : RT_BACKOFF_MAX_MS;
+        most = most * 2 < RT_REDIAL_MAX_MS ? most * 2 : RT_REDIAL_MAX_MS;
     }
     /* a welcome that lasts resets it */
     fx_run(&fx, 500, true);
@@ -102,7 +101,7 @@ static void test_handshake_deadline(void **state)
     (void)fx_attach(&fx);
     fx.slot[0].dialing = false;
     rt_client_connected(fx.client, 0, fx.now);
-    fx_run(&fx, RT_CLIENT_HELLO_MS - 1, true);
+    fx_run(&fx, RT_HANDSHAKE_TIMEOUT_MS - 1, true);
     assert_int_equal(fx.slot[0].hangups, 0);
     fx_run(&fx, 1, true);
     assert_int_equal(fx.slot[0].hangups, 1);
@@ -285,9 +284,9 @@ static void test_refused_links(void **state)
     refuse_link(RT_CLASS_BAD_AUTH, 0);
     (void)fx_event(att, RT_CATT_INTERRUPTED);
     fx_quiet(att);
-    fx_run(&fx, RT_CLIENT_REFUSED_MIN_MS - 1, true);
+    fx_run(&fx, RT_REFUSED_MIN_MS - 1, true);
     assert_int_equal(fx.slot[0].dials, 2);
-    fx_run(&fx, RT_CLIENT_REFUSED_MAX_MS, true);
+    fx_run(&fx, RT_REFUSED_MAX_MS, true);
     assert_int_equal(fx.slot[0].dials, 3);
     fx_close(&fx);
 }

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
 #include "session/core/attachment.h"
-#include "session/core/class.h"
 #include "session/core/client.h"
 #include "session/core/client_rx.h"
 #include "session/core/frame.h"
 #include "session/core/msg.h"
 #include "session/core/msg_hop.h"
 #include "session/core/msg_stream.h"
+#include "session/core/protocol.h"
 
 #include "tests/unit/session_core/client_fixture.h"
 #include "tests/unit/session_core/client_streams.h"

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#include "session/core/error.h"
+#include "session/base/error.h"
+#include "session/base/slice.h"
 #include "session/core/frame.h"
-#include "session/core/limits.h"
 #include "session/core/msg.h"
 #include "session/core/msg_hop.h"
 #include "session/core/msg_request.h"
 #include "session/core/msg_stream.h"
 #include "session/core/msg_tables.h"
-#include "session/core/slice.h"
+#include "session/core/protocol.h"
 
 #include "tests/vectors/vector.h"
 

@@ -2,9 +2,9 @@
  * Copyright The retether authors */
 #include "session/core/msg_scan.h"
 
-#include "session/core/error.h"
+#include "session/base/error.h"
 #include "session/core/frame.h"
-#include "session/core/limits.h"
+#include "session/core/protocol.h"
 #include "tests/lib/alloc/allocfail.h"
 
 #include <msgpack.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#include "session/core/class.h"
 #include "session/core/msg_hop.h"
+#include "session/core/protocol.h"
 #include "session/core/say.h"
 
 #include <setjmp.h>

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#include "session/core/class.h"
+#include "session/base/slice.h"
 #include "session/core/frame.h"
-#include "session/core/limits.h"
 #include "session/core/msg_hop.h"
-#include "session/core/slice.h"
+#include "session/core/protocol.h"
 #include "session/core/tether.h"
 #include "session/core/tether_machine.h"
 
@@ -64,10 +63,10 @@ static void test_stale_again_and_again(void **state)
     assert_in_range(stale(10), 0, 5);
     for (unsigned i = 0; i < 12; i++)
         last = stale(100 + 10 * i);
-    assert_in_range(last, RT_DIAL_BACKOFF_MAX_MS / 2, RT_DIAL_BACKOFF_MAX_MS);
+    assert_in_range(last, RT_REDIAL_MAX_MS / 2, RT_REDIAL_MAX_MS);
     tx_up(&tx);
     tx_lost(&tx);
-    tx_run(&tx, RT_DIAL_BACKOFF_MAX_MS, false);
+    tx_run(&tx, RT_REDIAL_MAX_MS, false);
     assert_in_range(stale(1000), 0, 5); /* a welcome begins it anew */
     tx_close(&tx);
 }

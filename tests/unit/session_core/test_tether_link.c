@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#include "session/core/class.h"
+#include "session/base/slice.h"
 #include "session/core/frame.h"
-#include "session/core/limits.h"
 #include "session/core/msg.h"
 #include "session/core/msg_hop.h"
 #include "session/core/msg_stream.h"
-#include "session/core/slice.h"
+#include "session/core/protocol.h"
 #include "session/core/tether.h"
 #include "session/core/tether_machine.h"
 
@@ -132,7 +131,7 @@ static void test_flapping_link(void **state)
     before = tx.dials;
     tx_lost(&tx);
     assert_int_equal(tx.dials, before);
-    assert_true(tx_deadline(&tx) - tx.now >= RT_DIAL_BACKOFF_MAX_MS / 2);
+    assert_true(tx_deadline(&tx) - tx.now >= RT_REDIAL_MAX_MS / 2);
     tx_close(&tx);
 }
 
@@ -275,7 +274,7 @@ static void new_incarnation(enum rt_class cls)
     assert_int_equal(refuse.s, RT_STDOUT);
     assert_int_equal(refuse.at, 0);
     tx_lost(&tx);
-    tx_run(&tx, tx.dialing ? 0 : RT_DIAL_BACKOFF_MAX_MS, false);
+    tx_run(&tx, tx.dialing ? 0 : RT_REDIAL_MAX_MS, false);
     assert_false(joins(&hello));
     assert_memory_equal(hello.inc.data, inc, sizeof inc);
     assert_true(rt_slice_equal(hello.tok, rt_slice_text("other")));

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#include "session/core/class.h"
 #include "session/core/digest.h"
 #include "session/core/frame.h"
 #include "session/core/msg.h"
 #include "session/core/msg_hop.h"
 #include "session/core/msg_stream.h"
+#include "session/core/protocol.h"
 #include "session/core/tether.h"
 
 #include "tests/unit/session_core/tether_clients.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#include "session/core/class.h"
+#include "session/base/slice.h"
 #include "session/core/frame.h"
-#include "session/core/slice.h"
+#include "session/core/protocol.h"
 #include "tests/unit/session_core/tether_fixture.h"
 
 #include <setjmp.h>

@@ -4,8 +4,8 @@
 
 #include "session/core/digest.h"
 #include "session/core/frame.h"
-#include "session/core/limits.h"
 #include "session/core/msg.h"
+#include "session/core/protocol.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

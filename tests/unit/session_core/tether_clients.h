@@ -3,10 +3,10 @@
 #ifndef RETETHER_TESTS_UNIT_SESSION_CORE_TETHER_CLIENTS_H
 #define RETETHER_TESTS_UNIT_SESSION_CORE_TETHER_CLIENTS_H
 
-#include "session/core/class.h"
+#include "session/base/slice.h"
 #include "session/core/msg_hop.h"
 #include "session/core/msg_stream.h"
-#include "session/core/slice.h"
+#include "session/core/protocol.h"
 #include "session/core/tether.h"
 #include "tests/unit/session_core/tether_fixture.h"
 

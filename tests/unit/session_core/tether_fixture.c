@@ -2,9 +2,9 @@
  * Copyright The retether authors */
 #include "tests/unit/session_core/tether_fixture.h"
 
+#include "session/base/slice.h"
 #include "session/core/msg_hop.h"
 #include "session/core/msg_stream.h"
-#include "session/core/slice.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

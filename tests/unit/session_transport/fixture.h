@@ -3,7 +3,7 @@
 #ifndef RETETHER_TESTS_UNIT_SESSION_TRANSPORT_FIXTURE_H
 #define RETETHER_TESTS_UNIT_SESSION_TRANSPORT_FIXTURE_H
 
-#include "session/transport/endpoint.h"
+#include "session/base/endpoint.h"
 
 #include <setjmp.h>
 #include <signal.h>

@@ -2,8 +2,8 @@
  * Copyright The retether authors */
 #include "tests/unit/session_transport/link_end.h"
 
+#include "session/base/endpoint.h"
 #include "session/core/frame.h"
-#include "session/transport/endpoint.h"
 
 #include <fcntl.h>
 #include <netinet/in.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#include "session/core/error.h"
+#include "session/base/error.h"
 #include "session/transport/link.h"
 
 #include "tests/unit/session_transport/link_end.h"

@@ -2,8 +2,8 @@
  * Copyright The retether authors */
 #include "session/transport/listener.h"
 
-#include "session/core/error.h"
-#include "session/core/limits.h"
+#include "session/base/error.h"
+#include "session/core/protocol.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#ifndef RETETHER_SESSION_TRANSPORT_ENDPOINT_H
-#define RETETHER_SESSION_TRANSPORT_ENDPOINT_H
+#ifndef RETETHER_SESSION_BASE_ENDPOINT_H
+#define RETETHER_SESSION_BASE_ENDPOINT_H
 
-#include "session/core/error.h"
+#include "session/base/error.h"
 
 #include <stdbool.h>
 #include <stddef.h>

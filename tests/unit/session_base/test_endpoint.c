@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#include "session/transport/endpoint.h"
+#include "session/base/endpoint.h"
 
 #include "tests/unit/session_transport/fixture.h"
 

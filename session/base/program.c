@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#include "session/transport/program.h"
+#include "session/base/program.h"
 
 #include <fcntl.h>
 #include <stdio.h>

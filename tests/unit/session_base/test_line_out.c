@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#include "session/transport/line_out.h"
+#include "session/base/line_out.h"
 
 #include <fcntl.h>
 #include <poll.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#ifndef RETETHER_SESSION_TRANSPORT_LINE_OUT_H
-#define RETETHER_SESSION_TRANSPORT_LINE_OUT_H
+#ifndef RETETHER_SESSION_BASE_LINE_OUT_H
+#define RETETHER_SESSION_BASE_LINE_OUT_H
 
 #include <stddef.h>
 #include <stdint.h>

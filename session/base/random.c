@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#include "clients/lib/random.h"
+#include "session/base/random.h"
 
 #include <errno.h>
 #include <stdint.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#ifndef RETETHER_SESSION_CORE_TEXT_H
-#define RETETHER_SESSION_CORE_TEXT_H
+#ifndef RETETHER_SESSION_BASE_TEXT_H
+#define RETETHER_SESSION_BASE_TEXT_H
 
-#include "session/core/slice.h"
+#include "session/base/slice.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#ifndef RETETHER_SESSION_TRANSPORT_PROGRAM_H
-#define RETETHER_SESSION_TRANSPORT_PROGRAM_H
+#ifndef RETETHER_SESSION_BASE_PROGRAM_H
+#define RETETHER_SESSION_BASE_PROGRAM_H
 
-#include "session/core/error.h"
+#include "session/base/error.h"
 
 /* What each program does with its standard descriptors. */
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#ifndef RETETHER_SESSION_CORE_ERROR_H
-#define RETETHER_SESSION_CORE_ERROR_H
+#ifndef RETETHER_SESSION_BASE_ERROR_H
+#define RETETHER_SESSION_BASE_ERROR_H
 
 /* Every function that can fail returns 0 or one of these (all negative). libuv's, Redis's and OpenSSL's own codes are
  * translated where they are called and go no further. */

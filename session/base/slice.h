@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#ifndef RETETHER_SESSION_CORE_SLICE_H
-#define RETETHER_SESSION_CORE_SLICE_H
+#ifndef RETETHER_SESSION_BASE_SLICE_H
+#define RETETHER_SESSION_BASE_SLICE_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -18,8 +18,5 @@ struct rt_slice rt_slice_text(const char *text);
 bool rt_slice_equal(struct rt_slice a, struct rt_slice b);
 /* Copies into a NUL-terminated buffer, cut to its size. */
 void rt_slice_copy(struct rt_slice slice, char *out, size_t size);
-
-/* [A-Za-z0-9][A-Za-z0-9_.-]{0,127} */
-bool rt_cid_valid(struct rt_slice cid);
 
 #endif

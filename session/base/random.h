@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#ifndef RETETHER_CLIENTS_LIB_RANDOM_H
-#define RETETHER_CLIENTS_LIB_RANDOM_H
+#ifndef RETETHER_SESSION_BASE_RANDOM_H
+#define RETETHER_SESSION_BASE_RANDOM_H
 
 #include <stddef.h>
 

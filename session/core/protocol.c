@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#include "session/core/class.h"
-#include "session/core/limits.h"
-#include "session/core/slice.h"
-
-#include <string.h>
+#include "session/core/protocol.h"
 
 const char *rt_class_name(uint64_t cls)
 {
@@ -40,28 +36,6 @@ const char *rt_session_state_name(uint64_t state)
         [RT_SESSION_MOVING] = "moving", [RT_SESSION_LOST] = "lost",       [RT_SESSION_ENDED] = "ended",
     };
     return state < sizeof(names) / sizeof(names[0]) ? names[state] : "?";
-}
-
-struct rt_slice rt_slice_text(const char *text)
-{
-    return (struct rt_slice){.data = (const uint8_t *)text, .size = strlen(text)};
-}
-
-bool rt_slice_equal(struct rt_slice a, struct rt_slice b)
-{
-    return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
-}
-
-void rt_slice_copy(struct rt_slice slice, char *out, size_t size)
-{
-    if (size == 0) {
-        return;
-    }
-    size_t n = slice.size < size - 1 ? slice.size : size - 1;
-    if (n > 0) {
-        memcpy(out, slice.data, n);
-    }
-    out[n] = '\0';
 }
 
 static bool alphanumeric(uint8_t c)

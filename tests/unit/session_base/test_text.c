@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#include "session/core/text.h"
+#include "session/base/text.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
