@@ -10,7 +10,6 @@
 #include "broker/core/guest.h"
 #include "broker/core/hosts.h"
 #include "broker/core/link.h"
-#include "broker/core/list.h"
 #include "broker/core/machine.h"
 #include "broker/core/queue.h"
 #include "broker/core/request.h"
@@ -19,6 +18,7 @@
 #include "broker/core/switch.h"
 #include "broker/core/ticket.h"
 #include "broker/core/timer.h"
+#include "session/base/list.h"
 #include "session/base/slice.h"
 #include "session/core/frame.h"
 #include "session/core/msg.h"
@@ -50,15 +50,15 @@ struct rt_agent *rt_agent_new(const struct rt_agent_config *config, uint64_t now
     agent->whole_at = UINT64_MAX;
     agent->kept_timer.kind = AG_TIMER_KEPT;
     for (unsigned role = 0; role < RT_PEER_ROLES; role++) {
-        ag_list_init(&agent->shaking[role]);
+        rt_list_init(&agent->shaking[role]);
         if (agent->config.links_max[role] == 0) {
             agent->config.links_max[role] = RT_AGENT_LINKS_MAX;
         }
     }
-    ag_list_init(&agent->idle);
-    ag_list_init(&agent->retakes);
-    ag_list_init(&agent->ends);
-    ag_list_init(&agent->wanted);
+    rt_list_init(&agent->idle);
+    rt_list_init(&agent->retakes);
+    rt_list_init(&agent->ends);
+    rt_list_init(&agent->wanted);
     agent->walk_first = true;
     agent->kept_delay = AG_STORE_RETRY_MS;
     agent->links = calloc(AG_SLOTS, sizeof(struct ag_link *));
@@ -88,7 +88,7 @@ static void link_free(struct ag_link *link)
 void rt_agent_free(struct rt_agent *agent)
 {
     struct ag_session *session, *next;
-    struct ag_list *node;
+    struct rt_list *node;
 
     if (agent == NULL) {
         return;
@@ -102,11 +102,11 @@ void rt_agent_free(struct rt_agent *agent)
         agent->stats.links--;
         rt_ag_door_leave(agent, link);
         rt_ag_timer_clear(&agent->timers, &link->timer);
-        while (!ag_list_empty(&link->chans)) {
-            rt_ag_chan_free(agent, ag_of(link->chans.next, struct ag_chan, in[link->role == RT_PEER_CLIENT]));
+        while (!rt_list_empty(&link->chans)) {
+            rt_ag_chan_free(agent, RT_LIST_OF(link->chans.next, struct ag_chan, in[link->role == RT_PEER_CLIENT]));
         }
-        while (!ag_list_empty(&link->held)) {
-            rt_ag_held_free(agent, ag_of(link->held.next, struct ag_held, in_link));
+        while (!rt_list_empty(&link->held)) {
+            rt_ag_held_free(agent, RT_LIST_OF(link->held.next, struct ag_held, in_link));
         }
         rt_ag_asks_free(agent, link);
         if (link->end != NULL) {
@@ -121,8 +121,8 @@ void rt_agent_free(struct rt_agent *agent)
         agent->n_ops--;
         free(agent->ops[i]);
     }
-    while ((node = ag_list_pop(&agent->ends)) != NULL) {
-        rt_ag_end_free(agent, ag_of(node, struct ag_end, node));
+    while ((node = rt_list_pop(&agent->ends)) != NULL) {
+        rt_ag_end_free(agent, RT_LIST_OF(node, struct ag_end, node));
     }
     HASH_ITER(hh, agent->sessions, session, next)
     {
@@ -202,7 +202,7 @@ static uint64_t ping_interval(const struct ag_link *link)
 static bool waits_for_credit(const struct ag_link *link)
 {
     return !link->congested &&
-           (!ag_list_empty(&link->parked) || (link->session != NULL && !ag_list_empty(&link->session->held)));
+           (!rt_list_empty(&link->parked) || (link->session != NULL && !rt_list_empty(&link->session->held)));
 }
 
 void rt_ag_link_arm(struct rt_agent *agent, struct ag_link *link)
@@ -237,7 +237,7 @@ static struct ag_link *link_new(const char *who)
     if (link == NULL) {
         return NULL;
     }
-    ag_list_init(&link->byes);
+    rt_list_init(&link->byes);
     link->who = "";
     if (who[0] != '\0') {
         size_t size = strlen(who) + 1;
@@ -280,12 +280,12 @@ rt_link_id rt_agent_opened(struct rt_agent *agent, const struct rt_peer *peer, u
     link->role = (uint8_t)peer->role;
     link->opened = link->heard = agent->now;
     link->timer.kind = AG_TIMER_LINK;
-    ag_list_init(&link->chans);
-    ag_list_init(&link->waiters);
-    ag_list_init(&link->held);
-    ag_list_init(&link->parked);
-    ag_list_init(&link->asks);
-    ag_list_init(&link->requests);
+    rt_list_init(&link->chans);
+    rt_list_init(&link->waiters);
+    rt_list_init(&link->held);
+    rt_list_init(&link->parked);
+    rt_list_init(&link->asks);
+    rt_list_init(&link->requests);
     link->generation = 2; /* a flow's 0 is of long ago */
     link->grown_at = agent->now;
     rt_ag_door_enter(agent, link, who);
@@ -316,8 +316,8 @@ static void link_end(struct rt_agent *agent, struct ag_link *link, const char *r
     }
     agent->links[link->id % AG_SLOTS] = NULL;
     rt_ag_timer_clear(&agent->timers, &link->timer);
-    while (!ag_list_empty(&link->held)) {
-        rt_ag_held_free(agent, ag_of(link->held.next, struct ag_held, in_link));
+    while (!rt_list_empty(&link->held)) {
+        rt_ag_held_free(agent, RT_LIST_OF(link->held.next, struct ag_held, in_link));
     }
     rt_ag_chans_end(agent, link, &lost);
     rt_ag_asks_free(agent, link);
@@ -467,16 +467,16 @@ void rt_agent_tick(struct rt_agent *agent, uint64_t now)
     while ((timer = rt_ag_timer_due(&agent->timers, agent->now)) != NULL) {
         switch ((enum ag_timer_kind)timer->kind) {
         case AG_TIMER_LINK:
-            link_timer(agent, ag_of(timer, struct ag_link, timer));
+            link_timer(agent, RT_LIST_OF(timer, struct ag_link, timer));
             break;
         case AG_TIMER_SESSION:
-            rt_ag_session_timer(agent, ag_of(timer, struct ag_session, timer));
+            rt_ag_session_timer(agent, RT_LIST_OF(timer, struct ag_session, timer));
             break;
         case AG_TIMER_HELD:
-            rt_ag_held_timer(agent, ag_of(timer, struct ag_held, timer));
+            rt_ag_held_timer(agent, RT_LIST_OF(timer, struct ag_held, timer));
             break;
         case AG_TIMER_ASK:
-            rt_ag_ask_timer(agent, ag_of(timer, struct ag_ask, timer));
+            rt_ag_ask_timer(agent, RT_LIST_OF(timer, struct ag_ask, timer));
             break;
         case AG_TIMER_KEPT:
             rt_ag_kept_timer(agent);

@@ -50,8 +50,8 @@ void rt_ag_held_free(struct rt_agent *agent, struct ag_held *held)
     struct ag_session *session = held->session;
 
     rt_ag_forget_op(agent, held->op);
-    ag_list_remove(&held->in_link);
-    ag_list_remove(&held->in_session);
+    rt_list_remove(&held->in_link);
+    rt_list_remove(&held->in_session);
     rt_ag_timer_clear(&agent->timers, &held->timer);
     HASH_DELETE(hh, agent->held, held);
     held->link->n_chans--;
@@ -181,19 +181,19 @@ static bool answer_known(struct rt_agent *agent, struct ag_held *held)
 
 void rt_ag_held_bind(struct rt_agent *agent, struct ag_session *session)
 {
-    while (!ag_list_empty(&session->held) && session->guest != NULL && rt_ag_guest_open(agent, session->guest)) {
-        bind(agent, ag_of(session->held.next, struct ag_held, in_session));
+    while (!rt_list_empty(&session->held) && session->guest != NULL && rt_ag_guest_open(agent, session->guest)) {
+        bind(agent, RT_LIST_OF(session->held.next, struct ag_held, in_session));
     }
 }
 
 void rt_ag_held_moved(struct rt_agent *agent, struct ag_session *session)
 {
-    struct ag_list *node = session->held.next, *next;
+    struct rt_list *node = session->held.next, *next;
 
     session->n_ops++; /* keeps it while its attaches go */
     for (; node != &session->held; node = next) {
         next = node->next;
-        (void)answer_known(agent, ag_of(node, struct ag_held, in_session));
+        (void)answer_known(agent, RT_LIST_OF(node, struct ag_held, in_session));
     }
     session->n_ops--;
 }
@@ -291,7 +291,7 @@ static void found_page(struct rt_agent *agent, struct ag_held *held, const struc
         return;
     }
     held->session = session;
-    ag_list_push(&session->held, &held->in_session);
+    rt_list_push(&session->held, &held->in_session);
     rt_ag_session_settle(agent, session);
     if (!answer_known(agent, held)) {
         look(agent, held, NULL);
@@ -428,7 +428,7 @@ static struct ag_held *hold(struct rt_agent *agent, struct ag_link *link, uint32
     held->resume = msg->mode != RT_ATTACH_NEW;
     held->size = size;
     memcpy(held->payload, payload, size);
-    ag_list_push(&link->held, &held->in_link);
+    rt_list_push(&link->held, &held->in_link);
     link->n_chans++;
     link->held_bytes += size;
     agent->held_bytes += size;
@@ -495,7 +495,7 @@ static void hold_and_look(struct rt_agent *agent, struct ag_link *link, uint32_t
     rt_ag_timer_set(&agent->timers, &held->timer, agent->now + wait);
     if (session != NULL) {
         held->session = session;
-        ag_list_push(&session->held, &held->in_session);
+        rt_list_push(&session->held, &held->in_session);
         rt_ag_session_settle(agent, session);
         if (answer_known(agent, held) || (!agent->store_up && has_ended_here(agent, held))) {
             return;
@@ -550,8 +550,8 @@ static bool has_room(struct rt_agent *agent, struct ag_link *link)
 /* In the order in which they came, until the link is congested again, or nothing more may be promised. */
 void rt_ag_attaches_drained(struct rt_agent *agent, struct ag_link *link)
 {
-    while (!link->congested && !ag_list_empty(&link->parked) && has_room(agent, link)) {
-        struct ag_held *held = ag_of(link->parked.next, struct ag_held, in_session);
+    while (!link->congested && !rt_list_empty(&link->parked) && has_room(agent, link)) {
+        struct ag_held *held = RT_LIST_OF(link->parked.next, struct ag_held, in_session);
         uint32_t channel = channel_of(held);
         uint8_t payload[RT_SHORT_MAX];
         struct rt_slice slice = {payload, held->size};
@@ -587,10 +587,10 @@ void rt_ag_attach(struct rt_agent *agent, struct ag_link *link, uint32_t channel
         rt_ag_refuse(agent, link, channel, &limit);
         return;
     }
-    if (link->congested || !ag_list_empty(&link->parked) || !rt_ag_flow_room(agent, link)) {
+    if (link->congested || !rt_list_empty(&link->parked) || !rt_ag_flow_room(agent, link)) {
         struct ag_held *held = hold_or_refuse(agent, link, channel, &msg, payload);
         if (held != NULL) {
-            ag_list_push(&link->parked, &held->in_session);
+            rt_list_push(&link->parked, &held->in_session);
             rt_ag_link_arm(agent, link);
         }
         return;

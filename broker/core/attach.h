@@ -4,8 +4,8 @@
 #define RETETHER_BROKER_CORE_ATTACH_H
 
 #include "broker/core/hash.h"
-#include "broker/core/list.h"
 #include "broker/core/timer.h"
+#include "session/base/list.h"
 #include "session/core/protocol.h"
 
 #include <stdbool.h>
@@ -29,7 +29,7 @@ struct rt_store_reply;
 struct ag_held {  /* an ATTACH that waits for the guest, or, parked, until its own link has drained */
     uint64_t key; /* link id << 32 | channel */
     UT_hash_handle hh;
-    struct ag_list in_link, in_session; /* in_session: of ag_session.held or ag_link.parked */
+    struct rt_list in_link, in_session; /* in_session: of ag_session.held or ag_link.parked */
     struct ag_timer timer;
     struct ag_link *link;
     struct ag_session *session; /* NULL while an operator's plain name is looked for */

@@ -64,8 +64,8 @@ struct ag_chan *rt_ag_chan_new(struct rt_agent *agent, struct ag_session *sessio
     chan->session = session;
     chan->link[AG_GUEST] = guest;
     chan->link[AG_CLIENT] = client;
-    ag_list_push(&guest->chans, &chan->in[AG_GUEST]);
-    ag_list_push(&client->chans, &chan->in[AG_CLIENT]);
+    rt_list_push(&guest->chans, &chan->in[AG_GUEST]);
+    rt_list_push(&client->chans, &chan->in[AG_CLIENT]);
     link_gains(agent, guest);
     link_gains(agent, client);
     agent->stats.channels++;
@@ -94,8 +94,8 @@ void rt_ag_chan_free(struct rt_agent *agent, struct ag_chan *chan)
     HASH_DELETE(hh_client, agent->by_client, chan);
     for (int side = AG_GUEST; side <= AG_CLIENT; side++) {
         assert(chan->link[side] != NULL);
-        ag_list_remove(&chan->in[side]);
-        ag_list_remove(&chan->wait[side]);
+        rt_list_remove(&chan->in[side]);
+        rt_list_remove(&chan->wait[side]);
         rt_ag_kept_free(chan, (enum ag_side)side);
         chan->link[side]->n_chans--;
         if (chan->link[side]->cache == chan) {
@@ -128,8 +128,8 @@ void rt_ag_chans_end(struct rt_agent *agent, struct ag_link *link, const struct 
 {
     int side = link->role == RT_PEER_GUEST ? AG_GUEST : AG_CLIENT;
 
-    while (!ag_list_empty(&link->chans)) {
-        struct ag_chan *chan = ag_of(link->chans.next, struct ag_chan, in[side]);
+    while (!rt_list_empty(&link->chans)) {
+        struct ag_chan *chan = RT_LIST_OF(link->chans.next, struct ag_chan, in[side]);
         rt_ag_chan_end(agent, chan, chan->link[!side], refuse);
     }
 }

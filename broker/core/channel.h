@@ -5,8 +5,8 @@
 
 #include "broker/core/agent.h"
 #include "broker/core/hash.h"
-#include "broker/core/list.h"
 #include "broker/core/machine.h"
+#include "session/base/list.h"
 #include "session/core/digest.h"
 #include "session/core/frame.h"
 
@@ -37,8 +37,8 @@ struct ag_flow {            /* one stream of a channel, from its sender to its r
 struct ag_chan {
     uint64_t key[2]; /* link id << 32 | channel, by enum ag_side */
     struct ag_link *link[2];
-    struct ag_list in[2];    /* ag_link.chans */
-    struct ag_list wait[2];  /* ag_link.waiters of the side that it is for */
+    struct rt_list in[2];    /* ag_link.chans */
+    struct rt_list wait[2];  /* ag_link.waiters of the side that it is for */
     struct ag_kept *kept[2]; /* owned; by the side that it is for; NULL: nothing */
     uint32_t jammed[2];      /* bytes of DATA since that side became congested for the jam-th time */
     uint16_t jam[2];

@@ -3,8 +3,8 @@
 #include "broker/core/door.h"
 
 #include "broker/core/link.h"
-#include "broker/core/list.h"
 #include "broker/core/machine.h"
+#include "session/base/list.h"
 #include "session/core/digest.h"
 
 #include <stdlib.h>
@@ -63,10 +63,10 @@ static void settle(struct rt_agent *agent, struct ag_who *who)
 /* Closes the oldest handshake of the role, or of one peer. False: there is none. */
 static bool evict(struct rt_agent *agent, enum rt_peer_role role, const struct ag_who *of)
 {
-    struct ag_list *node = agent->shaking[role].next;
+    struct rt_list *node = agent->shaking[role].next;
 
     for (; node != &agent->shaking[role]; node = node->next) {
-        struct ag_link *link = ag_of(node, struct ag_link, shaking);
+        struct ag_link *link = RT_LIST_OF(node, struct ag_link, shaking);
         if (of == NULL || link->peer == of) {
             agent->stats.evicted[role]++;
             rt_ag_link_close(agent, link, "too many handshakes: the oldest goes");
@@ -129,15 +129,15 @@ void rt_ag_door_enter(struct rt_agent *agent, struct ag_link *link, struct ag_wh
     who->handshakes++;
     who->links += link->role == RT_PEER_CLIENT;
     agent->stats.shaking[link->role]++;
-    ag_list_push(&agent->shaking[link->role], &link->shaking);
+    rt_list_push(&agent->shaking[link->role], &link->shaking);
 }
 
 void rt_ag_door_proved(struct rt_agent *agent, struct ag_link *link)
 {
-    if (!ag_listed(&link->shaking)) {
+    if (!rt_listed(&link->shaking)) {
         return;
     }
-    ag_list_remove(&link->shaking);
+    rt_list_remove(&link->shaking);
     agent->stats.shaking[link->role]--;
     link->peer->handshakes--;
     if (link->role == RT_PEER_GUEST) {

@@ -21,7 +21,7 @@
 
 void rt_ag_end_free(struct rt_agent *agent, struct ag_end *end)
 {
-    ag_list_remove(&end->node);
+    rt_list_remove(&end->node);
     free(end->tail[0]);
     free(end->tail[1]);
     free(end);

@@ -3,9 +3,9 @@
 #ifndef RETETHER_BROKER_CORE_END_H
 #define RETETHER_BROKER_CORE_END_H
 
-#include "broker/core/list.h"
 #include "migrate/core/claim.h"
 #include "migrate/core/ticket.h"
+#include "session/base/list.h"
 #include "session/core/msg_hop.h"
 
 #include <stdbool.h>
@@ -30,7 +30,7 @@ struct rt_store_reply;
 enum ag_end_disk { AG_DISK_NONE, AG_DISK_WRITING, AG_DISK_KEPT };
 
 struct ag_end {
-    struct ag_list node; /* agent.ends, once its END has come */
+    struct rt_list node; /* agent.ends, once its END has come */
     uint32_t id;         /* by which the disk answers */
     struct rt_key key;
     uint64_t life, epoch;

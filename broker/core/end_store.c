@@ -49,10 +49,10 @@ static void event(struct rt_agent *agent, const struct ag_end *end, const char *
 
 static struct ag_end *end_at(const struct rt_agent *agent, const struct rt_key *key, uint64_t life)
 {
-    struct ag_list *node;
+    struct rt_list *node;
 
     for (node = agent->ends.next; node != &agent->ends; node = node->next) {
-        struct ag_end *end = ag_of(node, struct ag_end, node);
+        struct ag_end *end = RT_LIST_OF(node, struct ag_end, node);
         if (end->life == life && rt_key_equal(&end->key, key)) {
             return end;
         }
@@ -63,13 +63,13 @@ static struct ag_end *end_at(const struct rt_agent *agent, const struct rt_key *
 const struct ag_end *rt_ag_kept(const struct rt_agent *agent, const struct rt_key *key, uint64_t life)
 {
     const struct ag_end *newest = NULL;
-    struct ag_list *node;
+    struct rt_list *node;
 
 #ifdef RT_MUTANT_KEPT_IS_LOST
     return NULL;
 #endif
     for (node = agent->ends.next; node != &agent->ends; node = node->next) {
-        const struct ag_end *end = ag_of(node, struct ag_end, node);
+        const struct ag_end *end = RT_LIST_OF(node, struct ag_end, node);
         if (end->disk == AG_DISK_KEPT && (life == 0 || end->life == life) && rt_key_equal(&end->key, key) &&
             (newest == NULL || end->life > newest->life)) {
             newest = end;
@@ -191,13 +191,13 @@ static void keep(struct rt_agent *agent, struct ag_end *end)
 void rt_agent_disk_reply(struct rt_agent *agent, uint32_t id, int error, uint64_t now)
 {
     struct ag_end *end = NULL;
-    struct ag_list *node;
+    struct rt_list *node;
 
     if (now > agent->now) {
         agent->now = now;
     }
     for (node = agent->ends.next; node != &agent->ends && end == NULL; node = node->next) {
-        end = ag_of(node, struct ag_end, node);
+        end = RT_LIST_OF(node, struct ag_end, node);
         end = end->id == id && end->disk == AG_DISK_WRITING ? end : NULL;
     }
     if (end == NULL) {
@@ -303,7 +303,7 @@ void rt_ag_end_begin(struct rt_agent *agent, struct ag_end *end)
         again(agent, first, end);
         return;
     }
-    ag_list_push(&agent->ends, &end->node);
+    rt_list_push(&agent->ends, &end->node);
     submit(agent, end);
 }
 
@@ -382,10 +382,10 @@ void rt_ag_end_reply(struct rt_agent *agent, struct ag_op *op, const struct rt_s
 
 static void offer_all(struct rt_agent *agent)
 {
-    struct ag_list *node = agent->ends.next, *next;
+    struct rt_list *node = agent->ends.next, *next;
 
     for (; node != &agent->ends; node = next) {
-        struct ag_end *end = ag_of(node, struct ag_end, node);
+        struct ag_end *end = RT_LIST_OF(node, struct ag_end, node);
         next = node->next;
         if (!end->asked && !end->over) {
             end->claim_tried = false;
@@ -438,7 +438,7 @@ void rt_agent_kept_end(struct rt_agent *agent, const struct rt_store_op *op, uin
         memcpy(end->tail[i], op->tail[i].data, op->tail[i].size);
         end->size[i] = op->tail[i].size;
     }
-    ag_list_push(&agent->ends, &end->node);
+    rt_list_push(&agent->ends, &end->node);
     if (agent->store_up) {
         kept_later(agent);
     }

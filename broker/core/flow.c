@@ -128,8 +128,8 @@ uint64_t rt_ag_flow_allowed(struct rt_agent *agent, struct ag_chan *chan, unsign
         return flow->granted;
     }
     if (link->congested) {
-        if (!ag_listed(&chan->wait[to])) {
-            ag_list_push(&link->waiters, &chan->wait[to]);
+        if (!rt_listed(&chan->wait[to])) {
+            rt_list_push(&link->waiters, &chan->wait[to]);
         }
         return flow->granted;
     }

@@ -59,7 +59,7 @@ static void forget(struct rt_agent *agent, size_t at)
 {
     struct ag_host *host = agent->hosts[at];
 
-    ag_list_remove(&host->wanted);
+    rt_list_remove(&host->wanted);
     agent->n_hosts--;
     memmove(&agent->hosts[at], &agent->hosts[at + 1], (agent->n_hosts - at) * sizeof(struct ag_host *));
     free(host);
@@ -71,7 +71,7 @@ static bool displace(struct rt_agent *agent)
     size_t oldest = agent->n_hosts;
 
     for (size_t i = 0; i < agent->n_hosts; i++) {
-        if (!ag_listed(&agent->hosts[i]->wanted) &&
+        if (!rt_listed(&agent->hosts[i]->wanted) &&
             (oldest == agent->n_hosts || agent->hosts[i]->used < agent->hosts[oldest]->used)) {
             oldest = i;
         }
@@ -144,7 +144,7 @@ static void came(struct rt_agent *agent, const struct ag_host *host)
     memcpy(name, host->row.host, sizeof name);
     HASH_ITER(hh, agent->sessions, session, next)
     {
-        if (!ag_list_empty(&session->held) && strcmp(session->host, name) == 0) {
+        if (!rt_list_empty(&session->held) && strcmp(session->host, name) == 0) {
             session->n_ops++; /* outlives its last attach until here */
             rt_ag_held_moved(agent, session);
             session->n_ops--;
@@ -205,8 +205,8 @@ bool rt_ag_host_dead(struct rt_agent *agent, const char *name)
     }
     host->used = agent->now;
     host->wanted_until = agent->now + AG_HOST_WANTED_MS;
-    if (!ag_listed(&host->wanted)) {
-        ag_list_push(&agent->wanted, &host->wanted);
+    if (!rt_listed(&host->wanted)) {
+        rt_list_push(&agent->wanted, &host->wanted);
     }
     if (rt_watch_dead(&host->watch, &agent->touch, agent->now)) {
         return true;
@@ -269,7 +269,7 @@ void rt_ag_hosts_page(struct rt_agent *agent, const char *after, const struct rt
             note(agent, host->row.host, NULL, asked, false);
         }
         /* One whose row has gone is remembered while anybody asks, and for as long as a lease. */
-        if (!host->watch.there && host->op == 0 && !ag_listed(&host->wanted) &&
+        if (!host->watch.there && host->op == 0 && !rt_listed(&host->wanted) &&
             agent->now - host->used >= RT_LEASE_MS) {
             forget(agent, at);
         } else {
@@ -310,17 +310,17 @@ void rt_ag_hosts_reply(struct rt_agent *agent, const struct ag_op *op, const str
 
 void rt_ag_hosts_touch(struct rt_agent *agent)
 {
-    const struct ag_list *last = agent->wanted.prev;
+    const struct rt_list *last = agent->wanted.prev;
     unsigned looks = 0;
 
     rt_touch_beat(&agent->touch, agent->now);
     walk(agent);
-    while (!ag_list_empty(&agent->wanted) && looks < AG_HOST_LOOKS_MAX) {
-        struct ag_list *node = ag_list_pop(&agent->wanted);
-        struct ag_host *host = ag_of(node, struct ag_host, wanted);
+    while (!rt_list_empty(&agent->wanted) && looks < AG_HOST_LOOKS_MAX) {
+        struct rt_list *node = rt_list_pop(&agent->wanted);
+        struct ag_host *host = RT_LIST_OF(node, struct ag_host, wanted);
 
         if (agent->now < host->wanted_until) {
-            ag_list_push(&agent->wanted, node); /* behind those that have had no turn yet */
+            rt_list_push(&agent->wanted, node); /* behind those that have had no turn yet */
             looks++;
             if (host->op == 0) {
                 look(agent, host);

@@ -3,9 +3,9 @@
 #ifndef RETETHER_BROKER_CORE_HOSTS_H
 #define RETETHER_BROKER_CORE_HOSTS_H
 
-#include "broker/core/list.h"
 #include "migrate/core/store_op.h"
 #include "migrate/core/watch.h"
+#include "session/base/list.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -29,7 +29,7 @@ struct rt_agent;
 struct ag_host {
     struct rt_store_host row; /* the newest that was there; without addresses: none yet */
     struct rt_watch watch;
-    struct ag_list wanted; /* agent.wanted */
+    struct rt_list wanted; /* agent.wanted */
     uint64_t wanted_until;
     uint64_t used; /* asked about, or seen in the registry */
     uint32_t op;   /* the look under way; 0 none */

@@ -4,8 +4,8 @@
 #define RETETHER_BROKER_CORE_LINK_H
 
 #include "broker/core/agent.h"
-#include "broker/core/list.h"
 #include "broker/core/timer.h"
+#include "session/base/list.h"
 #include "session/core/msg.h"
 #include "session/core/pings.h"
 #include "session/core/protocol.h"
@@ -49,7 +49,7 @@ struct ag_link {
     uint16_t rest_stream; /* of the split DATA frame */
     uint32_t pings;       /* unanswered */
     struct ag_timer timer;
-    struct ag_list shaking; /* agent.shaking, while its handshake is not done */
+    struct rt_list shaking; /* agent.shaking, while its handshake is not done */
     struct ag_who *peer;    /* a guest's: as long */
     uint64_t heard;         /* when the last byte came */
     uint64_t opened;        /* or, when LEAVING, since then */
@@ -58,8 +58,8 @@ struct ag_link {
     uint32_t op;     /* operation whose reply is awaited; 0 none */
     const char *who; /* owned, or ""; client: tenant; guest: identity that the transport proves */
     /* switch */
-    struct ag_list chans;   /* ag_chan.in */
-    struct ag_list waiters; /* ag_chan.wait: kept frames, more credit, when this link has drained */
+    struct rt_list chans;   /* ag_chan.in */
+    struct rt_list waiters; /* ag_chan.wait: kept frames, more credit, when this link has drained */
     struct ag_chan *cache;  /* the last one looked up */
     uint32_t n_chans;       /* mapped, held attaches, byes */
     uint32_t last_channel;  /* the highest used */
@@ -72,7 +72,7 @@ struct ag_link {
     uint32_t generation; /* of what is counted in: */
     uint64_t grown_at;   /* when it began */
     uint32_t grown[2];   /* bytes of credit above the initial, by generation & 1 */
-    struct ag_list byes; /* ag_bye */
+    struct rt_list byes; /* ag_bye */
     /* guest */
     uint64_t life, epoch;       /* that its WELCOME granted */
     struct ag_session *session; /* while SERVING */
@@ -85,10 +85,10 @@ struct ag_link {
     uint32_t unanswered; /* attaches that it has not answered */
     uint8_t end_due;     /* END_OK that waits until it has drained: 1 + its `how`; 0 none */
     /* client */
-    struct ag_list held;     /* ag_held.in_link */
-    struct ag_list parked;   /* ag_held.in_session, of those that wait until this link has drained */
-    struct ag_list asks;     /* ag_ask.in_link */
-    struct ag_list requests; /* ag_waiting */
+    struct rt_list held;     /* ag_held.in_link */
+    struct rt_list parked;   /* ag_held.in_session, of those that wait until this link has drained */
+    struct rt_list asks;     /* ag_ask.in_link */
+    struct rt_list requests; /* ag_waiting */
     uint32_t n_asks;         /* both */
     size_t held_bytes;
     size_t replies; /* bytes kept free for those to come */

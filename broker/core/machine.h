@@ -4,9 +4,9 @@
 #define RETETHER_BROKER_CORE_MACHINE_H
 
 #include "broker/core/agent.h"
-#include "broker/core/list.h"
 #include "broker/core/timer.h"
 #include "migrate/core/watch.h"
+#include "session/base/list.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -34,7 +34,7 @@ struct rt_agent {
     struct rt_agent_config config;
     uint64_t now;
     struct ag_timers timers;
-    struct ag_list shaking[RT_PEER_ROLES]; /* oldest first */
+    struct rt_list shaking[RT_PEER_ROLES]; /* oldest first */
     struct ag_who *whos;
     struct ag_link **links; /* [AG_SLOTS] */
     struct ag_op **ops;     /* [AG_SLOTS] */
@@ -45,9 +45,9 @@ struct rt_agent {
     size_t held_bytes;
     struct ag_session *sessions;
     uint32_t n_sessions;
-    struct ag_list idle, retakes;
+    struct rt_list idle, retakes;
     uint32_t retake_flight;
-    struct ag_list ends; /* ag_end.node */
+    struct rt_list ends; /* ag_end.node */
     uint32_t n_ends, last_end;
     struct ag_timer kept_timer;
     uint32_t kept_delay; /* ms */
@@ -59,7 +59,7 @@ struct rt_agent {
     /* hosts.c */
     struct ag_host **hosts; /* owned, in the order of the names */
     size_t n_hosts;
-    struct ag_list wanted; /* ag_host.wanted */
+    struct rt_list wanted; /* ag_host.wanted */
     struct rt_touch touch;
     uint64_t store_ms; /* the store's clock at the newest touch; 0: not known */
     bool walking, walk_first;

@@ -55,7 +55,7 @@ void rt_ag_owner_died(struct rt_agent *agent, const char *host)
 
     HASH_ITER(hh, agent->sessions, session, next)
     {
-        if ((!ag_list_empty(&session->held) || !ag_list_empty(&session->asks)) && strcmp(session->host, host) == 0 &&
+        if ((!rt_list_empty(&session->held) || !rt_list_empty(&session->asks)) && strcmp(session->host, host) == 0 &&
             agent->n_ops < RT_STORE_OPS_MAX / 2) { /* claims go before */
             rt_ag_owner_look(agent, &session->key);
         }

@@ -89,8 +89,8 @@ bool rt_ag_keep(struct rt_agent *agent, struct ag_chan *chan, enum ag_side to, c
     if (kept == NULL) {
         return false;
     }
-    if (!ag_listed(&chan->wait[to])) {
-        ag_list_push(&link->waiters, &chan->wait[to]);
+    if (!rt_listed(&chan->wait[to])) {
+        rt_list_push(&link->waiters, &chan->wait[to]);
     }
     switch (frame->type) {
     case RT_ACK:
@@ -190,19 +190,19 @@ void rt_ag_bye(struct rt_agent *agent, struct ag_link *link, const uint8_t *byte
         rt_ag_link_state(agent, link, AG_DOOMED);
         return;
     }
-    bye->size = size;
+    *bye = (struct ag_bye){.size = size};
     memcpy(bye->bytes, bytes, size);
-    ag_list_push(&link->byes, &bye->node);
+    rt_list_push(&link->byes, &bye->node);
     link->n_chans++;
 }
 
 void rt_ag_byes_free(struct ag_link *link)
 {
-    struct ag_list *node;
+    struct rt_list *node;
 
-    while ((node = ag_list_pop(&link->byes)) != NULL) {
+    while ((node = rt_list_pop(&link->byes)) != NULL) {
         link->n_chans--;
-        free(ag_of(node, struct ag_bye, node));
+        free(RT_LIST_OF(node, struct ag_bye, node));
     }
 }
 
@@ -219,16 +219,16 @@ static void drain_chan(struct rt_agent *agent, struct ag_chan *chan, enum ag_sid
 void rt_ag_drained(struct rt_agent *agent, struct ag_link *link)
 {
     enum ag_side side = link->role == RT_PEER_GUEST ? AG_GUEST : AG_CLIENT;
-    struct ag_list *node;
+    struct rt_list *node;
 
-    while (!link->congested && (node = ag_list_pop(&link->byes)) != NULL) {
-        struct ag_bye *bye = ag_of(node, struct ag_bye, node);
+    while (!link->congested && (node = rt_list_pop(&link->byes)) != NULL) {
+        struct ag_bye *bye = RT_LIST_OF(node, struct ag_bye, node);
         link->n_chans--;
         rt_ag_send_bytes(agent, link, bye->bytes, bye->size);
         free(bye);
     }
-    while (!link->congested && (node = ag_list_pop(&link->waiters)) != NULL) {
-        drain_chan(agent, ag_of(node, struct ag_chan, wait[side]), side);
+    while (!link->congested && (node = rt_list_pop(&link->waiters)) != NULL) {
+        drain_chan(agent, RT_LIST_OF(node, struct ag_chan, wait[side]), side);
     }
     if (link->pings > 0 && link->state >= AG_SERVING && link->state != AG_DOOMED && !link->congested) {
         rt_ag_link_ping(agent, link);

@@ -5,7 +5,7 @@
 
 #include "broker/core/channel.h"
 #include "broker/core/link.h"
-#include "broker/core/list.h"
+#include "session/base/list.h"
 
 #include <assert.h>
 #include <stdbool.h>
@@ -37,7 +37,7 @@ struct ag_kept {
 
 /* The last word on a channel that is gone already: REFUSE or DETACH, a whole frame. */
 struct ag_bye {
-    struct ag_list node; /* ag_link.byes */
+    struct rt_list node; /* ag_link.byes */
     size_t size;
     uint8_t bytes[];
 };

@@ -42,8 +42,8 @@ void rt_ag_ask_free(struct rt_agent *agent, struct ag_ask *ask)
     struct ag_session *session = ask->session;
 
     rt_ag_forget_op(agent, ask->op);
-    ag_list_remove(&ask->in_link);
-    ag_list_remove(&ask->in_session);
+    rt_list_remove(&ask->in_link);
+    rt_list_remove(&ask->in_session);
     rt_ag_timer_clear(&agent->timers, &ask->timer);
     ask->link->n_asks--;
     ask->link->replies -= ask->room;
@@ -430,7 +430,7 @@ void rt_ag_request_start(struct rt_agent *agent, struct ag_link *link, uint64_t 
     ask->what = (uint8_t)what;
     ask->room = rt_ag_request_room(msg->op);
     ask->timer.kind = AG_TIMER_ASK;
-    ag_list_push(&link->asks, &ask->in_link);
+    rt_list_push(&link->asks, &ask->in_link);
     link->n_asks++;
     link->replies += ask->room;
     memset(&op, 0, sizeof op);

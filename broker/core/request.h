@@ -3,10 +3,10 @@
 #ifndef RETETHER_BROKER_CORE_REQUEST_H
 #define RETETHER_BROKER_CORE_REQUEST_H
 
-#include "broker/core/list.h"
 #include "broker/core/timer.h"
 #include "migrate/core/store_op.h"
 #include "migrate/core/ticket.h"
+#include "session/base/list.h"
 #include "session/base/slice.h"
 #include "session/core/protocol.h"
 
@@ -35,7 +35,7 @@ struct rt_store_reply;
 struct rt_request_msg;
 
 struct ag_ask { /* a REQUEST without its answer */
-    struct ag_list in_link, in_session;
+    struct rt_list in_link, in_session;
     struct ag_timer timer;
     struct ag_link *link;
     struct ag_session *session; /* show with wait: told when somebody serves it */

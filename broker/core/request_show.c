@@ -55,18 +55,18 @@ static bool wait_for_guest(struct rt_agent *agent, struct ag_ask *ask, const str
         return false;
     }
     ask->session = session;
-    ag_list_push(&session->asks, &ask->in_session);
+    rt_list_push(&session->asks, &ask->in_session);
     rt_ag_session_settle(agent, session);
     return true;
 }
 
 void rt_ag_asks_wake(struct rt_agent *agent, struct ag_session *session)
 {
-    struct ag_list *node;
+    struct rt_list *node;
 
     session->n_ops++; /* keeps it while its asks go */
-    while ((node = ag_list_pop(&session->asks)) != NULL) {
-        struct ag_ask *ask = ag_of(node, struct ag_ask, in_session);
+    while ((node = rt_list_pop(&session->asks)) != NULL) {
+        struct ag_ask *ask = RT_LIST_OF(node, struct ag_ask, in_session);
         ask->session = NULL;
         ask_get(agent, ask);
     }
@@ -79,7 +79,7 @@ void rt_ag_ask_timer(struct rt_agent *agent, struct ag_ask *ask)
 
     ask->expired = true;
     if (session != NULL) {
-        ag_list_remove(&ask->in_session);
+        rt_list_remove(&ask->in_session);
         ask->session = NULL;
         rt_ag_session_settle(agent, session);
         ask_get(agent, ask);
@@ -207,7 +207,7 @@ static bool wait_for_take(struct rt_agent *agent, struct ag_ask *ask)
     }
     ask->awaited = true;
     ask->session = session;
-    ag_list_push(&session->asks, &ask->in_session);
+    rt_list_push(&session->asks, &ask->in_session);
     rt_ag_timer_set(&agent->timers, &ask->timer, agent->now + AG_SHOW_TAKE_MS);
     rt_ag_session_settle(agent, session);
     return true;

@@ -56,10 +56,10 @@ struct ag_session *rt_ag_session_get(struct rt_agent *agent, const struct rt_key
         return session;
     }
     if (agent->n_sessions >= RT_AGENT_SESSIONS_MAX) {
-        if (ag_list_empty(&agent->idle)) {
+        if (rt_list_empty(&agent->idle)) {
             return NULL;
         }
-        rt_ag_session_free(agent, ag_of(agent->idle.next, struct ag_session, idle));
+        rt_ag_session_free(agent, RT_LIST_OF(agent->idle.next, struct ag_session, idle));
     }
     session = calloc(1, sizeof *session);
     if (session == NULL) {
@@ -67,8 +67,8 @@ struct ag_session *rt_ag_session_get(struct rt_agent *agent, const struct rt_key
     }
     key_clean(key, &session->key);
     session->timer.kind = AG_TIMER_SESSION;
-    ag_list_init(&session->held);
-    ag_list_init(&session->asks);
+    rt_list_init(&session->held);
+    rt_list_init(&session->asks);
     HASH_ADD_KEYPTR_BYHASHVALUE(hh, agent->sessions, &session->key, sizeof session->key, key_hash(agent, &session->key),
                                 session);
     if (session->hh.tbl == NULL) {
@@ -87,10 +87,10 @@ struct ag_session *rt_ag_session_await(struct rt_agent *agent, const struct rt_k
         return session;
     }
     if (agent->n_sessions >= RT_AGENT_SESSIONS_MAX - AG_SESSIONS_RESERVED) {
-        if (ag_list_empty(&agent->idle)) {
+        if (rt_list_empty(&agent->idle)) {
             return NULL;
         }
-        rt_ag_session_free(agent, ag_of(agent->idle.next, struct ag_session, idle));
+        rt_ag_session_free(agent, RT_LIST_OF(agent->idle.next, struct ag_session, idle));
     }
     return rt_ag_session_get(agent, key);
 }
@@ -99,8 +99,8 @@ void rt_ag_session_free(struct rt_agent *agent, struct ag_session *session)
 {
     HASH_DELETE(hh, agent->sessions, session);
     agent->n_sessions--;
-    ag_list_remove(&session->idle);
-    ag_list_remove(&session->retake);
+    rt_list_remove(&session->idle);
+    rt_list_remove(&session->retake);
     rt_ag_timer_clear(&agent->timers, &session->timer);
     free(session->rule);
     free(session->report);
@@ -122,8 +122,8 @@ static void earliest(uint64_t *at, uint64_t deadline)
 
 void rt_ag_session_settle(struct rt_agent *agent, struct ag_session *session)
 {
-    bool used = session->guest != NULL || session->n_ops > 0 || !ag_list_empty(&session->held) ||
-                !ag_list_empty(&session->asks) || session->lost_at != 0 || session->write_at != 0;
+    bool used = session->guest != NULL || session->n_ops > 0 || !rt_list_empty(&session->held) ||
+                !rt_list_empty(&session->asks) || session->lost_at != 0 || session->write_at != 0;
     uint64_t at = UINT64_MAX;
 
     earliest(&at, session->lost_at);
@@ -132,13 +132,13 @@ void rt_ag_session_settle(struct rt_agent *agent, struct ag_session *session)
     earliest(&at, session->audit_at);
     earliest(&at, session->write_at);
     if (used) {
-        ag_list_remove(&session->idle);
+        rt_list_remove(&session->idle);
     } else if (!rt_ag_session_known(agent, session)) {
         rt_ag_session_free(agent, session);
         return;
     } else {
-        if (!ag_listed(&session->idle)) {
-            ag_list_push(&agent->idle, &session->idle);
+        if (!rt_listed(&session->idle)) {
+            rt_list_push(&agent->idle, &session->idle);
         }
         earliest(&at, session->known_at + RT_LEASE_MS);
     }
@@ -255,7 +255,7 @@ void rt_ag_session_guest_gone(struct rt_agent *agent, struct ag_session *session
     session->take_at = 0;
     session->report_at = session->audit_at = 0;
     session->known_at = session->gone_at = agent->now;
-    ag_list_remove(&session->retake);
+    rt_list_remove(&session->retake);
     agent->stats.served--;
     if (!session->claimed) {
         agent->stats.provisional--;

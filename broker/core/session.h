@@ -4,10 +4,10 @@
 #define RETETHER_BROKER_CORE_SESSION_H
 
 #include "broker/core/hash.h"
-#include "broker/core/list.h"
 #include "broker/core/timer.h"
 #include "migrate/core/store_op.h"
 #include "migrate/core/ticket.h"
+#include "session/base/list.h"
 #include "session/base/slice.h"
 #include "session/core/protocol.h"
 
@@ -31,10 +31,10 @@ struct ag_session {
     struct rt_key key;
     UT_hash_handle hh;
     struct ag_timer timer;
-    struct ag_list idle;   /* agent.idle: nothing holds it, may be forgotten */
-    struct ag_list retake; /* agent.retakes */
-    struct ag_list held;   /* ag_held.in_session */
-    struct ag_list asks;   /* ag_ask.in_session */
+    struct rt_list idle;   /* agent.idle: nothing holds it, may be forgotten */
+    struct rt_list retake; /* agent.retakes */
+    struct rt_list held;   /* ag_held.in_session */
+    struct rt_list asks;   /* ag_ask.in_session */
     uint32_t n_ops;
     struct ag_link *guest; /* serves it here */
     uint8_t state;         /* enum rt_session_state, as last written or told */

@@ -7,7 +7,6 @@
 #include "broker/core/end.h"
 #include "broker/core/guest.h"
 #include "broker/core/link.h"
-#include "broker/core/list.h"
 #include "broker/core/machine.h"
 #include "broker/core/request.h"
 #include "broker/core/session.h"
@@ -16,6 +15,7 @@
 #include "migrate/core/claim.h"
 #include "migrate/core/store_op.h"
 #include "migrate/core/ticket.h"
+#include "session/base/list.h"
 #include "session/base/slice.h"
 #include "session/core/msg_hop.h"
 #include "session/core/protocol.h"
@@ -279,7 +279,7 @@ static void taken_away(struct rt_agent *agent, struct ag_link *link, const struc
         session->rule = NULL;
         session->taken = false;
         session->take_at = session->report_at = 0;
-        ag_list_remove(&session->retake);
+        rt_list_remove(&session->retake);
     }
     rt_ag_link_refuse(agent, link, &refuse);
     if (session != NULL) {
@@ -355,12 +355,12 @@ void rt_ag_take_reply(struct rt_agent *agent, const struct ag_op *op, const stru
 void rt_ag_retake_pump(struct rt_agent *agent)
 {
     while (agent->store_up && agent->retake_flight < AG_RETAKE_FLIGHT_MAX) {
-        struct ag_list *node = ag_list_pop(&agent->retakes);
+        struct rt_list *node = rt_list_pop(&agent->retakes);
         struct ag_session *session;
         if (node == NULL) {
             break;
         }
-        session = ag_of(node, struct ag_session, retake);
+        session = RT_LIST_OF(node, struct ag_session, retake);
         if (session->guest != NULL) {
             rt_ag_take(agent, session->guest);
         }
@@ -374,8 +374,8 @@ void rt_ag_retake_all(struct rt_agent *agent, bool fresh)
 
     HASH_ITER(hh, agent->sessions, session, next)
     {
-        if (session->guest != NULL && (fresh || !session->claimed) && !ag_listed(&session->retake)) {
-            ag_list_push(&agent->retakes, &session->retake);
+        if (session->guest != NULL && (fresh || !session->claimed) && !rt_listed(&session->retake)) {
+            rt_list_push(&agent->retakes, &session->retake);
         }
         if (fresh && session->guest != NULL && session->report_size > 0) {
             session->report_dirty = true;

@@ -2,10 +2,10 @@
  * Copyright The retether authors */
 #include "broker/core/agent.h"
 #include "broker/core/link.h"
-#include "broker/core/list.h"
 #include "broker/core/queue.h"
 #include "broker/core/request.h"
 #include "session/base/error.h"
+#include "session/base/list.h"
 #include "session/core/msg.h"
 #include "session/core/msg_request.h"
 #include "session/core/protocol.h"
@@ -18,7 +18,7 @@
 
 /* A REQUEST that waits until its link has drained, or has room for another answer. */
 struct ag_waiting {
-    struct ag_list node; /* ag_link.requests */
+    struct rt_list node; /* ag_link.requests */
     uint64_t request;
     size_t room, size;
     uint8_t payload[];
@@ -27,10 +27,10 @@ struct ag_waiting {
 /* Pages that waited until the link had drained. */
 static void pages_drained(struct rt_agent *agent, struct ag_link *link)
 {
-    struct ag_list *node = link->asks.next, *next;
+    struct rt_list *node = link->asks.next, *next;
 
     for (; node != &link->asks; node = next) {
-        struct ag_ask *ask = ag_of(node, struct ag_ask, in_link);
+        struct ag_ask *ask = RT_LIST_OF(node, struct ag_ask, in_link);
         next = node->next;
         if (ask->parked && !link->congested) {
             ask->parked = false;
@@ -46,15 +46,15 @@ void rt_ag_requests_drained(struct rt_agent *agent, struct ag_link *link)
         return;
     }
     pages_drained(agent, link);
-    while (!link->congested && !ag_list_empty(&link->requests)) {
-        struct ag_waiting *first = ag_of(link->requests.next, struct ag_waiting, node);
+    while (!link->congested && !rt_list_empty(&link->requests)) {
+        struct ag_waiting *first = RT_LIST_OF(link->requests.next, struct ag_waiting, node);
         struct rt_request_msg msg;
         char why[RT_TEXT_MAX];
 
         if (link->replies + first->room > AG_LINK_REPLIES_MAX) {
             break;
         }
-        ag_list_remove(&first->node);
+        rt_list_remove(&first->node);
         link->n_asks--;
         if (rt_msg_decode(RT_MSG_REQUEST, first->payload, first->size, &msg, why, sizeof why) == 0) { /* as before */
             rt_ag_request_start(agent, link, first->request, &msg);
@@ -65,14 +65,14 @@ void rt_ag_requests_drained(struct rt_agent *agent, struct ag_link *link)
 
 void rt_ag_asks_free(struct rt_agent *agent, struct ag_link *link)
 {
-    struct ag_list *node;
+    struct rt_list *node;
 
-    while (!ag_list_empty(&link->asks)) {
-        rt_ag_ask_free(agent, ag_of(link->asks.next, struct ag_ask, in_link));
+    while (!rt_list_empty(&link->asks)) {
+        rt_ag_ask_free(agent, RT_LIST_OF(link->asks.next, struct ag_ask, in_link));
     }
-    while ((node = ag_list_pop(&link->requests)) != NULL) {
+    while ((node = rt_list_pop(&link->requests)) != NULL) {
         link->n_asks--;
-        free(ag_of(node, struct ag_waiting, node));
+        free(RT_LIST_OF(node, struct ag_waiting, node));
     }
 }
 
@@ -102,7 +102,7 @@ void rt_ag_request(struct rt_agent *agent, struct ag_link *link, uint64_t reques
         return;
     }
     room = rt_ag_request_room(msg.op);
-    if (!link->congested && ag_list_empty(&link->requests) && link->replies + room <= AG_LINK_REPLIES_MAX) {
+    if (!link->congested && rt_list_empty(&link->requests) && link->replies + room <= AG_LINK_REPLIES_MAX) {
         rt_ag_request_start(agent, link, request, &msg);
         return;
     }
@@ -111,10 +111,8 @@ void rt_ag_request(struct rt_agent *agent, struct ag_link *link, uint64_t reques
         answer_now(agent, link, request, RT_CLASS_RETRY_LATER, rt_strerror(RT_ENOMEM));
         return;
     }
-    waiting->request = request;
-    waiting->room = room;
-    waiting->size = size;
+    *waiting = (struct ag_waiting){.request = request, .room = room, .size = size};
     memcpy(waiting->payload, data, size);
-    ag_list_push(&link->requests, &waiting->node);
+    rt_list_push(&link->requests, &waiting->node);
     link->n_asks++;
 }

@@ -2,6 +2,7 @@
  * Copyright The retether authors */
 #include "session/core/client.h"
 
+#include "session/base/list.h"
 #include "session/base/slice.h"
 #include "session/base/text.h"
 #include "session/core/attachment.h"
@@ -9,7 +10,6 @@
 #include "session/core/client_link.h"
 #include "session/core/client_machine.h"
 #include "session/core/client_request.h"
-#include "session/core/clist.h"
 #include "session/core/pings.h"
 
 #include <assert.h>
@@ -44,11 +44,11 @@ struct rt_client *rt_client_new(const struct rt_client_config *config)
     client->config.name[RT_HOST_MAX] = '\0';
     client->random = config->seed;
     client->deadline = RT_NEVER;
-    rt_clist_init(&client->atts);
-    rt_clist_init(&client->requests);
+    rt_list_init(&client->atts);
+    rt_list_init(&client->requests);
     for (int i = 0; i < RT_CLIENT_AGENTS_MAX; i++) {
-        rt_clist_init(&client->links[i].control);
-        rt_clist_init(&client->links[i].data);
+        rt_list_init(&client->links[i].control);
+        rt_list_init(&client->links[i].data);
     }
     return client;
 }
@@ -57,8 +57,8 @@ void rt_client_free(struct rt_client *client)
 {
     if (client == NULL)
         return;
-    while (!rt_clist_empty(&client->atts))
-        rt_catt_free(RT_CLIST_OF(client->atts.next, struct rt_catt, all));
+    while (!rt_list_empty(&client->atts))
+        rt_catt_free(RT_LIST_OF(client->atts.next, struct rt_catt, all));
     rt_creq_free_all(client);
     for (int i = 0; i < RT_CLIENT_AGENTS_MAX; i++)
         free(client->links[i].closings);
@@ -221,8 +221,8 @@ void rt_clink_down(struct rt_client *client, int slot, const char *hangup)
     if (link->failures < UINT16_MAX)
         link->failures++;
     link->n_closings = 0;
-    for (struct rt_clist *node = client->atts.next; node != &client->atts; node = node->next)
-        rt_catt_link_down(RT_CLIST_OF(node, struct rt_catt, all), slot);
+    for (struct rt_list *node = client->atts.next; node != &client->atts; node = node->next)
+        rt_catt_link_down(RT_LIST_OF(node, struct rt_catt, all), slot);
     rt_creq_link_down(client, slot);
 }
 
@@ -327,9 +327,9 @@ void rt_client_tick(struct rt_client *client, uint64_t now)
     if (client->now < client->deadline)
         return;
     rt_creq_tick(client);
-    for (struct rt_clist *node = client->atts.next; node != &client->atts; node = node->next)
-        rt_catt_tick(RT_CLIST_OF(node, struct rt_catt, all));
+    for (struct rt_list *node = client->atts.next; node != &client->atts; node = node->next)
+        rt_catt_tick(RT_LIST_OF(node, struct rt_catt, all));
     client->deadline = rt_creq_deadline(client);
-    for (struct rt_clist *node = client->atts.next; node != &client->atts; node = node->next)
-        rt_client_wake(client, rt_catt_deadline(RT_CLIST_OF(node, struct rt_catt, all)));
+    for (struct rt_list *node = client->atts.next; node != &client->atts; node = node->next)
+        rt_client_wake(client, rt_catt_deadline(RT_LIST_OF(node, struct rt_catt, all)));
 }

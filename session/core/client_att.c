@@ -47,8 +47,8 @@ void rt_catt_leave(struct rt_catt *att)
             at = &(*at)->hash_next;
         *at = att->hash_next;
     }
-    rt_clist_remove(&att->control);
-    rt_clist_remove(&att->data);
+    rt_list_remove(&att->control);
+    rt_list_remove(&att->data);
     att->client->links[att->link].channels--;
     att->channel = 0;
     att->attach_due = false;
@@ -136,7 +136,7 @@ static void ask(struct rt_catt *att, int slot)
     att->ask_at = client->now + RT_CLIENT_ASK_MS;
     att->attach_due = true;
     att->turn = (unsigned)slot + 1;
-    rt_clist_add(&link->control, &att->control);
+    rt_list_push(&link->control, &att->control);
     rt_client_wake(client, att->ask_at);
 }
 
@@ -358,9 +358,6 @@ static struct rt_catt *make(struct rt_client *client, const struct rt_attach_opt
         rt_rx_begin(rt_catt_rx(att, s), s);
     rt_tx_begin(&att->tx[0]);
     rt_tx_begin(&att->tx[1]);
-    rt_clist_init(&att->all);
-    rt_clist_init(&att->control);
-    rt_clist_init(&att->data);
     return att;
 }
 
@@ -383,7 +380,7 @@ int rt_client_attach(struct rt_client *client, const struct rt_attach_options *o
         return RT_ENOMEM;
     if (!named)
         client->config.random(client->config.ctx, made->id, RT_ID_SIZE);
-    rt_clist_add(&client->atts, &made->all);
+    rt_list_push(&client->atts, &made->all);
     client->n_atts++;
     rt_client_wake(client, made->give_up_at);
     seek(made);
@@ -398,7 +395,7 @@ void rt_catt_free(struct rt_catt *att)
     if (att->state != RT_CATT_OVER)
         close_channel(att, (struct rt_closing){.type = RT_DETACH});
     rt_catt_over(att, &(struct rt_catt_event){.kind = RT_CATT_FAILED});
-    rt_clist_remove(&att->all);
+    rt_list_remove(&att->all);
     att->client->n_atts--;
     for (int i = 0; i < 3; i++)
         rt_ring_close(&att->rx[i].ring);

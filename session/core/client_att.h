@@ -3,10 +3,10 @@
 #ifndef RETETHER_SESSION_CORE_CLIENT_ATT_H
 #define RETETHER_SESSION_CORE_CLIENT_ATT_H
 
+#include "session/base/list.h"
 #include "session/core/attachment.h"
 #include "session/core/client_rx.h"
 #include "session/core/client_tx.h"
-#include "session/core/clist.h"
 #include "session/core/frame.h"
 #include "session/core/msg_stream.h"
 #include "session/core/order.h"
@@ -32,7 +32,7 @@ struct rt_client;
 
 struct rt_catt {
     struct rt_client *client;
-    struct rt_clist all, control, data;
+    struct rt_list all, control, data;
     struct rt_catt *hash_next;
 
     char cid[RT_CID_MAX + 1];

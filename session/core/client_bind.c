@@ -3,13 +3,13 @@
 #include "session/core/client_bind.h"
 
 #include "session/base/error.h"
+#include "session/base/list.h"
 #include "session/base/slice.h"
 #include "session/core/client_att.h"
 #include "session/core/client_link.h"
 #include "session/core/client_machine.h"
 #include "session/core/client_rx.h"
 #include "session/core/client_tx.h"
-#include "session/core/clist.h"
 #include "session/core/digest.h"
 #include "session/core/frame.h"
 #include "session/core/msg.h"
@@ -204,6 +204,6 @@ void rt_catt_on_attached(struct rt_catt *att, const uint8_t *payload, size_t siz
     }
     if (att->state != RT_CATT_LIVE)
         return;
-    rt_clist_add(&client->links[att->link].control, &att->control);
+    rt_list_push(&client->links[att->link].control, &att->control);
     rt_tx_wake(att);
 }

@@ -55,8 +55,8 @@ void rt_clink_welcome(struct rt_client *client, int slot, const uint8_t *payload
     link->since = client->now;
     link->failures = 0;
     link->refused = 0;
-    for (struct rt_clist *node = client->atts.next; node != &client->atts; node = node->next)
-        rt_catt_link_up(RT_CLIST_OF(node, struct rt_catt, all), slot);
+    for (struct rt_list *node = client->atts.next; node != &client->atts; node = node->next)
+        rt_catt_link_up(RT_LIST_OF(node, struct rt_catt, all), slot);
     rt_creq_link_up(client, slot);
 }
 
@@ -257,15 +257,15 @@ static size_t put_closings(struct rt_clink *link, uint8_t *out, size_t cap)
 static size_t put_control(struct rt_clink *link, uint8_t *out, size_t cap)
 {
     size_t used = 0;
-    while (!rt_clist_empty(&link->control)) {
-        struct rt_catt *att = RT_CLIST_OF(link->control.next, struct rt_catt, control);
+    while (!rt_list_empty(&link->control)) {
+        struct rt_catt *att = RT_LIST_OF(link->control.next, struct rt_catt, control);
         bool more = false;
         size_t n = att->attach_due ? rt_catt_put_attach(att, out + used, cap - used)
                                    : rt_rx_put_acks(att, out + used, cap - used, &more);
         used += n;
         if (att->attach_due || more)
             break;
-        rt_clist_remove(&att->control);
+        rt_list_remove(&att->control);
     }
     return used;
 }
@@ -273,16 +273,16 @@ static size_t put_control(struct rt_clink *link, uint8_t *out, size_t cap)
 static size_t put_data(struct rt_clink *link, uint8_t *out, size_t cap)
 {
     size_t used = 0;
-    while (!rt_clist_empty(&link->data)) {
-        struct rt_catt *att = RT_CLIST_OF(link->data.next, struct rt_catt, data);
+    while (!rt_list_empty(&link->data)) {
+        struct rt_catt *att = RT_LIST_OF(link->data.next, struct rt_catt, data);
         bool more = false;
         size_t n = rt_tx_put(att, out + used, cap - used, &more);
         used += n;
         if (more && n == 0)
             break;
-        rt_clist_remove(&att->data);
+        rt_list_remove(&att->data);
         if (more)
-            rt_clist_add(&link->data, &att->data);
+            rt_list_push(&link->data, &att->data);
     }
     return used;
 }

@@ -3,7 +3,7 @@
 #ifndef RETETHER_SESSION_CORE_CLIENT_LINK_H
 #define RETETHER_SESSION_CORE_CLIENT_LINK_H
 
-#include "session/core/clist.h"
+#include "session/base/list.h"
 #include "session/core/pings.h"
 #include "session/core/protocol.h"
 
@@ -52,7 +52,7 @@ struct rt_clink { /* an agent known (n_addr > 0) and the link to it */
     size_t channels;             /* attachments asked or live here */
     struct rt_closing *closings; /* owned; room for n_closings + channels is kept */
     size_t n_closings, cap_closings;
-    struct rt_clist control, data; /* attachments with something to write, in turn */
+    struct rt_list control, data; /* attachments with something to write, in turn */
 };
 
 /* The link ends here: its attachments seek, its requests go elsewhere. hangup: why, when the shell must close it. */

@@ -3,10 +3,10 @@
 #ifndef RETETHER_SESSION_CORE_CLIENT_MACHINE_H
 #define RETETHER_SESSION_CORE_CLIENT_MACHINE_H
 
+#include "session/base/list.h"
 #include "session/base/slice.h"
 #include "session/core/client.h"
 #include "session/core/client_link.h"
-#include "session/core/clist.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -30,7 +30,7 @@ struct rt_client {
     struct rt_client_config config;
     uint64_t now, random, deadline; /* deadline: never later than that of any attachment or request */
     struct rt_clink links[RT_CLIENT_AGENTS_MAX];
-    struct rt_clist atts, requests;
+    struct rt_list atts, requests;
     size_t n_atts, n_requests;
     uint64_t request_id;
     unsigned request_turn;

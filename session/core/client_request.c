@@ -20,15 +20,15 @@
  * sent: it may have happened. Tails may lie on another host's disk: its agent is asked once, and where that fails the
  * first answer, which has the status, is the answer. */
 
-static struct rt_creq *request_of(struct rt_clist *node)
+static struct rt_creq *request_of(struct rt_list *node)
 {
-    return RT_CLIST_OF(node, struct rt_creq, all);
+    return RT_LIST_OF(node, struct rt_creq, all);
 }
 
 static void end(struct rt_client *client, struct rt_creq *req)
 {
     rt_client_refer(client, &req->slot, RT_NO_SLOT);
-    rt_clist_remove(&req->all);
+    rt_list_remove(&req->all);
     client->n_requests--;
     free(req->kept);
     free(req);
@@ -99,13 +99,12 @@ int rt_client_request(struct rt_client *client, const struct rt_request_msg *req
                             .tails = rt_slice_equal(request->op, rt_slice_text("tails")),
                             .size = (size_t)size};
     memcpy(req->payload, buf, req->size);
-    rt_clist_init(&req->all);
     place(client, req);
     if (req->slot == RT_NO_SLOT) {
         free(req);
         return RT_ECONN; /* no agent is known */
     }
-    rt_clist_add(&client->requests, &req->all);
+    rt_list_push(&client->requests, &req->all);
     client->n_requests++;
     rt_client_wake(client, req->deadline);
     *id = req->id;
@@ -114,7 +113,7 @@ int rt_client_request(struct rt_client *client, const struct rt_request_msg *req
 
 void rt_creq_link_up(struct rt_client *client, int slot)
 {
-    for (struct rt_clist *node = client->requests.next; node != &client->requests; node = node->next) {
+    for (struct rt_list *node = client->requests.next; node != &client->requests; node = node->next) {
         struct rt_creq *req = request_of(node);
         if (!req->sent && !req->led && client->links[req->slot].state != RT_CLINK_LIVE)
             rt_client_refer(client, &req->slot, slot);
@@ -123,7 +122,7 @@ void rt_creq_link_up(struct rt_client *client, int slot)
 
 void rt_creq_link_down(struct rt_client *client, int slot)
 {
-    for (struct rt_clist *node = client->requests.next, *next; node != &client->requests; node = next) {
+    for (struct rt_list *node = client->requests.next, *next; node != &client->requests; node = next) {
         struct rt_creq *req = request_of(node);
         next = node->next;
         if (req->slot != slot)
@@ -144,7 +143,7 @@ void rt_creq_link_down(struct rt_client *client, int slot)
 
 void rt_creq_tick(struct rt_client *client)
 {
-    for (struct rt_clist *node = client->requests.next, *next; node != &client->requests; node = next) {
+    for (struct rt_list *node = client->requests.next, *next; node != &client->requests; node = next) {
         struct rt_creq *req = request_of(node);
         next = node->next;
         if (client->now >= req->deadline)
@@ -155,7 +154,7 @@ void rt_creq_tick(struct rt_client *client)
 uint64_t rt_creq_deadline(const struct rt_client *client)
 {
     uint64_t deadline = RT_NEVER;
-    for (struct rt_clist *node = client->requests.next; node != &client->requests; node = node->next)
+    for (struct rt_list *node = client->requests.next; node != &client->requests; node = node->next)
         if (request_of(node)->deadline < deadline)
             deadline = request_of(node)->deadline;
     return deadline;
@@ -164,7 +163,7 @@ uint64_t rt_creq_deadline(const struct rt_client *client)
 size_t rt_creq_put(struct rt_client *client, int slot, uint8_t *out, size_t cap)
 {
     size_t used = 0;
-    for (struct rt_clist *node = client->requests.next; node != &client->requests; node = node->next) {
+    for (struct rt_list *node = client->requests.next; node != &client->requests; node = node->next) {
         struct rt_creq *req = request_of(node);
         if (req->sent || req->slot != slot)
             continue;
@@ -204,7 +203,7 @@ static bool lead(struct rt_client *client, struct rt_creq *req, const struct rt_
 void rt_creq_reply(struct rt_client *client, int slot, uint64_t id, const uint8_t *payload, size_t size)
 {
     struct rt_creq *req = NULL;
-    for (struct rt_clist *node = client->requests.next; node != &client->requests; node = node->next)
+    for (struct rt_list *node = client->requests.next; node != &client->requests; node = node->next)
         if (request_of(node)->id == id && request_of(node)->slot == slot && request_of(node)->sent)
             req = request_of(node);
     if (req == NULL)
@@ -232,6 +231,6 @@ void rt_creq_reply(struct rt_client *client, int slot, uint64_t id, const uint8_
 
 void rt_creq_free_all(struct rt_client *client)
 {
-    while (!rt_clist_empty(&client->requests))
+    while (!rt_list_empty(&client->requests))
         end(client, request_of(client->requests.next));
 }

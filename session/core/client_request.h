@@ -3,7 +3,7 @@
 #ifndef RETETHER_SESSION_CORE_CLIENT_REQUEST_H
 #define RETETHER_SESSION_CORE_CLIENT_REQUEST_H
 
-#include "session/core/clist.h"
+#include "session/base/list.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -18,7 +18,7 @@
 struct rt_client;
 
 struct rt_creq {
-    struct rt_clist all;
+    struct rt_list all;
     uint64_t id, deadline;
     int slot;                    /* where it is or will be sent */
     int lost;                    /* where it was lost once */

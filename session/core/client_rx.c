@@ -3,10 +3,10 @@
 #include "session/core/client_rx.h"
 
 #include "session/base/error.h"
+#include "session/base/list.h"
 #include "session/core/attachment.h"
 #include "session/core/client_att.h"
 #include "session/core/client_machine.h"
-#include "session/core/clist.h"
 #include "session/core/frame.h"
 #include "session/core/msg.h"
 #include "session/core/msg_stream.h"
@@ -86,7 +86,7 @@ static void plan_ack(struct rt_catt *att, struct rt_rx *rx)
     if (stopped || rx->consumed - rx->told >= rx->cap / 4 || (fin_consumed(rx) && !rx->fin_told)) {
         rx->ack_now = true;
         rx->ack_at = RT_NEVER;
-        rt_clist_add(&att->client->links[att->link].control, &att->control);
+        rt_list_push(&att->client->links[att->link].control, &att->control);
     } else if (rx->consumed != rx->told && rx->ack_at == RT_NEVER) {
         rx->ack_at = att->client->now + RT_ACK_DELAY_MS;
         rt_client_wake(att->client, rx->ack_at);
@@ -101,7 +101,7 @@ void rt_rx_tick(struct rt_catt *att)
             continue;
         rx->ack_at = RT_NEVER;
         rx->ack_now = true;
-        rt_clist_add(&att->client->links[att->link].control, &att->control);
+        rt_list_push(&att->client->links[att->link].control, &att->control);
     }
 }
 

@@ -3,10 +3,10 @@
 #include "session/core/client_tx.h"
 
 #include "session/base/error.h"
+#include "session/base/list.h"
 #include "session/core/attachment.h"
 #include "session/core/client_att.h"
 #include "session/core/client_machine.h"
-#include "session/core/clist.h"
 #include "session/core/frame.h"
 #include "session/core/msg_stream.h"
 #include "session/core/protocol.h"
@@ -158,7 +158,7 @@ bool rt_tx_ready(const struct rt_catt *att)
 void rt_tx_wake(struct rt_catt *att)
 {
     if (att->state == RT_CATT_LIVE && rt_tx_ready(att))
-        rt_clist_add(&att->client->links[att->link].data, &att->data);
+        rt_list_push(&att->client->links[att->link].data, &att->data);
 }
 
 static size_t put_stream(struct rt_catt *att, unsigned stream, uint8_t *out, size_t cap, size_t quantum)

@@ -7,7 +7,6 @@
 #include "broker/core/end.h"
 #include "broker/core/hosts.h"
 #include "broker/core/link.h"
-#include "broker/core/list.h"
 #include "broker/core/machine.h"
 #include "broker/core/queue.h"
 #include "broker/core/request.h"
@@ -15,11 +14,12 @@
 #include "broker/core/store.h"
 #include "broker/core/take.h"
 #include "broker/core/timer.h"
+#include "session/base/list.h"
 
-static size_t length(const struct ag_list *list)
+static size_t length(const struct rt_list *list)
 {
     size_t n = 0;
-    for (const struct ag_list *node = list->next; node != list; node = node->next) {
+    for (const struct rt_list *node = list->next; node != list; node = node->next) {
         FUZZ_CHECK(node->next->prev == node);
         n++;
     }
@@ -35,21 +35,21 @@ static void check_link(const struct ag_link *link, struct counted *n)
     bool guest = link->role == RT_PEER_GUEST;
     size_t chans = length(&link->chans), held = length(&link->held), byes = length(&link->byes);
     size_t held_bytes = 0, replies = 0, unanswered = 0;
-    for (const struct ag_list *node = link->held.next; node != &link->held; node = node->next) {
-        held_bytes += ag_of(node, struct ag_held, in_link)->size;
+    for (const struct rt_list *node = link->held.next; node != &link->held; node = node->next) {
+        held_bytes += RT_LIST_OF(node, struct ag_held, in_link)->size;
     }
-    for (const struct ag_list *node = link->asks.next; node != &link->asks; node = node->next) {
-        replies += ag_of(node, struct ag_ask, in_link)->room;
+    for (const struct rt_list *node = link->asks.next; node != &link->asks; node = node->next) {
+        replies += RT_LIST_OF(node, struct ag_ask, in_link)->room;
     }
-    for (const struct ag_list *node = link->chans.next; guest && node != &link->chans; node = node->next) {
-        unanswered += !ag_of(node, struct ag_chan, in[AG_GUEST])->attached;
+    for (const struct rt_list *node = link->chans.next; guest && node != &link->chans; node = node->next) {
+        unanswered += !RT_LIST_OF(node, struct ag_chan, in[AG_GUEST])->attached;
     }
     FUZZ_CHECK(link->held_bytes == held_bytes && held_bytes <= RT_LINK_HELD_BYTES_MAX);
     FUZZ_CHECK(link->replies == replies && replies <= AG_LINK_REPLIES_MAX);
     FUZZ_CHECK(link->unanswered == unanswered && unanswered <= AG_UNANSWERED_MAX);
     FUZZ_CHECK(link->queued <= RT_LINK_QUEUED_MAX);
     FUZZ_CHECK(link->grown[0] + link->grown[1] <= RT_LINK_BUDGET / 2);
-    FUZZ_CHECK(link->congested || (byes == 0 && ag_list_empty(&link->waiters)));
+    FUZZ_CHECK(link->congested || (byes == 0 && rt_list_empty(&link->waiters)));
     n->held_bytes += held_bytes;
     n->links++;
     n->guests += guest;
@@ -58,7 +58,7 @@ static void check_link(const struct ag_link *link, struct counted *n)
     n->held += held;
     n->ends += link->end != NULL;
     FUZZ_CHECK(link->timer.set);
-    FUZZ_CHECK(ag_listed(&link->shaking) == (link->state < AG_SERVING));
+    FUZZ_CHECK(rt_listed(&link->shaking) == (link->state < AG_SERVING));
     FUZZ_CHECK((link->peer != NULL) == (!guest || link->state < AG_SERVING));
     FUZZ_CHECK(link->n_chans == chans + held + byes && link->n_chans <= RT_LINK_CHANNELS_MAX);
     FUZZ_CHECK(link->n_asks == length(&link->asks) + length(&link->requests) && link->n_asks <= AG_LINK_ASKS_MAX);
@@ -85,14 +85,14 @@ static size_t ops_of(const struct ag_session *session, struct counted *n)
 
 static void check_session(const struct ag_session *session, struct counted *n)
 {
-    bool used = session->guest != NULL || session->n_ops > 0 || !ag_list_empty(&session->held) ||
-                !ag_list_empty(&session->asks) || session->lost_at != 0 || session->write_at != 0;
+    bool used = session->guest != NULL || session->n_ops > 0 || !rt_list_empty(&session->held) ||
+                !rt_list_empty(&session->asks) || session->lost_at != 0 || session->write_at != 0;
     FUZZ_CHECK(session->n_ops == ops_of(session, n));
-    FUZZ_CHECK(used != ag_listed(&session->idle));
+    FUZZ_CHECK(used != rt_listed(&session->idle));
     FUZZ_CHECK(used || session->timer.set); /* else it would never be forgotten */
     FUZZ_CHECK(session->report_size <= RT_REPORT_MAX);
     FUZZ_CHECK(session->guest == NULL || (session->guest->session == session && session->rule != NULL));
-    FUZZ_CHECK(session->guest == NULL || ag_list_empty(&session->held) ||
+    FUZZ_CHECK(session->guest == NULL || rt_list_empty(&session->held) ||
                !rt_ag_guest_open(world.agent, session->guest));
     n->served += session->guest != NULL;
     n->provisional += session->guest != NULL && !session->claimed;
@@ -121,8 +121,8 @@ static void check_timers(const struct ag_timer *timer, uint64_t at, unsigned dep
 static void check_ends(const struct rt_agent *agent, const struct counted *n)
 {
     size_t asked = 0, writing = 0;
-    for (const struct ag_list *node = agent->ends.next; node != &agent->ends; node = node->next) {
-        const struct ag_end *end = ag_of(node, struct ag_end, node);
+    for (const struct rt_list *node = agent->ends.next; node != &agent->ends; node = node->next) {
+        const struct ag_end *end = RT_LIST_OF(node, struct ag_end, node);
         asked += end->asked;
         writing += end->disk == AG_DISK_WRITING;
         FUZZ_CHECK(end->asked || end->disk != AG_DISK_NONE); /* else nothing would bring it further */
