@@ -4,23 +4,16 @@
 #define RETETHER_BROKER_LOG_H
 
 #include "broker/core/agent.h"
-#include "session/base/line_out.h"
+#include "session/base/log.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
-/* One line per transition on a descriptor: text for people on a terminal, JSON lines otherwise. Each kind of line has
- * its own bucket of RT_LOG_BURST lines that fills with RT_LOG_RATE lines a second, so that a flood of one kind hides no
- * other; a line that finds it empty is counted, and the next of its kind says how many were suppressed. A descriptor
- * that takes nothing (a pipe whose reader has stopped) loses lines rather than stop the agent; they are counted. */
+/* One line per transition. Each kind of line has its own bucket of RT_LOG_BURST lines that fills with RT_LOG_RATE lines
+ * a second, so that a flood of one kind hides no other; the next line of that kind says how many were suppressed. */
 
 #define RT_LOG_BURST UINT64_C(200)
 #define RT_LOG_RATE UINT64_C(20)
-/* Bytes of a line, the newline included; what does not fit is cut. A pipe takes as much whole. */
-#define RT_LOG_LINE_MAX 2048
-
-enum rt_log_level { RT_LOG_ERROR, RT_LOG_WARN, RT_LOG_INFO, RT_LOG_DEBUG };
-enum rt_log_format { RT_LOG_AUTO, RT_LOG_TEXT, RT_LOG_JSON };
 
 /* Kinds beyond those of the agent's events. */
 enum rt_log_kind {
@@ -32,18 +25,9 @@ enum rt_log_kind {
 };
 
 struct rt_log {
-    struct rt_line_out out;
-    enum rt_log_level level;
-    bool json;
-    struct {
-        uint64_t tokens;    /* thousandths of a line */
-        uint64_t filled_ms; /* 0: never used */
-        uint64_t suppressed;
-    } buckets[RT_LOG_KINDS];
+    struct rt_log_sink sink;
+    struct rt_log_budget budgets[RT_LOG_KINDS];
 };
-
-extern const char *const rt_log_levels[];  /* NULL-terminated */
-extern const char *const rt_log_formats[]; /* NULL-terminated */
 
 void rt_log_init(struct rt_log *log, int fd, enum rt_log_level level, enum rt_log_format format);
 

@@ -62,7 +62,7 @@ static void tell(struct tether_log *log, const char *step, const char *what, int
     if (error != 0) {
         snprintf(reason, sizeof(reason), "%s; %s", strerror(error), advice);
     }
-    tether_log_step(log, error != 0 ? TETHER_LOG_WARN : TETHER_LOG_DEBUG, step, what, reason);
+    tether_log_step(log, error != 0 ? RT_LOG_WARN : RT_LOG_DEBUG, step, what, reason);
 }
 
 /* Something is mounted on it: it is of another file system than the directory that it is in. */
@@ -244,7 +244,7 @@ _Noreturn void tether_init_power_off(struct tether_log *log, bool failed)
 {
     /* kill(-1) and reboot() mean the whole machine, and are this process's to call only as its init. */
     assert(getpid() == 1);
-    tether_log_step(log, TETHER_LOG_INFO, "power-off", "", "");
+    tether_log_step(log, RT_LOG_INFO, "power-off", "", "");
     (void)kill(-1, SIGKILL);
     reap();
     sync();

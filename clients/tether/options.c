@@ -240,7 +240,7 @@ static void set_defaults(struct tether_options *options)
     options->guest.agent = DEFAULT_AGENT;
     options->guest.cid = getenv("RETETHER_CID");
     options->guest.reap_all = true;
-    options->log_level = TETHER_LOG_INFO;
+    options->log_level = RT_LOG_INFO;
 }
 
 /* The first failure is told, but what comes after it is looked at all the same: an --init behind it decides what

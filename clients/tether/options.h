@@ -24,7 +24,7 @@ enum tether_verb { TETHER_RUN, TETHER_HELP, TETHER_VERSION };
 struct tether_options {
     enum tether_verb verb;
     struct retether_guest_options guest; /* its text is of argv, the environment, config, and token */
-    enum tether_log_level log_level;
+    enum rt_log_level log_level;
     bool json; /* also on a terminal */
     bool init; /* process 1 is to be an init; told also when reading fails, as it must not exit then */
     struct tether_init boot;

@@ -84,7 +84,7 @@ static void test_all_of_them(void **state)
     assert_string_equal(options.boot.hostname, "web1");
     assert_string_equal(options.token_file, "/token");
     assert_int_equal(options.guest.ring_bytes, 65536);
-    assert_int_equal(options.log_level, TETHER_LOG_DEBUG);
+    assert_int_equal(options.log_level, RT_LOG_DEBUG);
     assert_int_equal(options.argc, 4);
     assert_string_equal(options.argv[0], "/bin/sh");
     assert_string_equal(options.argv[1], "-c");

@@ -87,7 +87,7 @@ static void test_all_of_them(void **state)
     assert_int_equal(options.guest.drain_timeout_ms, 2000);
     assert_int_equal(options.guest.outage_hold_ms, 3000);
     assert_int_equal(options.guest.end_timeout_ms, 4000);
-    assert_int_equal(options.log_level, TETHER_LOG_DEBUG);
+    assert_int_equal(options.log_level, RT_LOG_DEBUG);
     assert_true(options.json);
     assert_string_equal(options.guest.argv[0], "cmd");
     assert_string_equal(options.guest.argv[1], "--tty");
