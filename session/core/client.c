@@ -258,6 +258,7 @@ void rt_client_connected(struct rt_client *client, unsigned agent, uint64_t now)
     link->since = client->now;
     link->hello_due = true;
     rt_pings_clear(&link->pinged);
+    link->suspect = false;
     link->ping_due = false;
     link->pong_due = false;
     link->next_channel = 1;
@@ -298,6 +299,25 @@ uint64_t rt_client_deadline(const struct rt_client *client)
     return deadline;
 }
 
+/* What silences one link may have silenced them all (the client's machine slept): each that nobody pings just now has
+ * to prove itself, all at the same time. Else whoever is attached would find one after the other dead, 3 s each. */
+static void suspect_all(struct rt_client *client)
+{
+    for (int i = 0; i < RT_CLIENT_AGENTS_MAX; i++) {
+        struct rt_clink *link = &client->links[i];
+        if (link->state != RT_CLINK_LIVE || link->suspect)
+            continue;
+#ifdef RT_MUTANT_SILENT_ALONE
+        continue;
+#endif
+        link->suspect = true;
+        if (link->channels == 0 && link->missed < 2) {
+            link->missed = 0;
+            link->ping_at = client->now;
+        }
+    }
+}
+
 static void link_tick(struct rt_client *client, int slot)
 {
     struct rt_clink *link = &client->links[slot];
@@ -311,11 +331,14 @@ static void link_tick(struct rt_client *client, int slot)
         link->failures = 0;
         link->backoff = 0;
     } else if (link->state == RT_CLINK_LIVE) {
-        link->ping_at = client->now + rt_clink_interval(link);
-        if (++link->missed >= RT_PINGS_MISSED_MAX)
+        if (++link->missed >= RT_PINGS_MISSED_MAX) {
             rt_clink_down(client, slot, "silent");
-        else
-            link->ping_due = true;
+            return;
+        }
+        if (link->missed > 1 && !link->suspect) /* a ping has had no answer */
+            suspect_all(client);
+        link->ping_at = client->now + rt_clink_interval(link);
+        link->ping_due = true;
     }
 }
 

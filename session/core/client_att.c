@@ -126,7 +126,7 @@ static void ask(struct rt_catt *att, int slot)
         return;
     }
     rt_client_refer(client, &att->link, slot);
-    if (link->channels++ == 0) { /* the shorter interval starts here, not in the past */
+    if (link->channels++ == 0 && !link->suspect) { /* the shorter interval starts here, not in the past */
         link->missed = 0;
         if (link->ping_at > client->now + RT_PING_BUSY_MS)
             link->ping_at = client->now + RT_PING_BUSY_MS;
@@ -155,12 +155,14 @@ void rt_catt_in_vain(struct rt_catt *att, int slot, bool yes)
     att->in_vain |= (uint64_t)yes << slot;
 }
 
-/* An agent that is live and has not been asked in this round, in turn; RT_NO_SLOT when there is none. */
+/* An agent that is live, also as far as its pings tell, and has not been asked in this round, in turn; RT_NO_SLOT when
+ * there is none. */
 static int live_other(const struct rt_catt *att)
 {
     for (unsigned i = 0; i < RT_CLIENT_AGENTS_MAX; i++) {
         int slot = (int)((att->turn + i) % RT_CLIENT_AGENTS_MAX);
-        if (att->client->links[slot].state == RT_CLINK_LIVE && !in_vain(att, slot))
+        const struct rt_clink *link = &att->client->links[slot];
+        if (link->state == RT_CLINK_LIVE && !link->suspect && !in_vain(att, slot))
             return slot;
     }
     return RT_NO_SLOT;

@@ -23,7 +23,7 @@
 
 uint64_t rt_clink_interval(const struct rt_clink *link)
 {
-    return link->channels > 0 ? RT_PING_BUSY_MS : RT_PING_IDLE_MS;
+    return link->channels > 0 || link->suspect ? RT_PING_BUSY_MS : RT_PING_IDLE_MS;
 }
 
 static void learn_all(struct rt_client *client, const struct rt_welcome_msg *msg)
@@ -188,6 +188,10 @@ size_t rt_client_input(struct rt_client *client, unsigned agent, const uint8_t *
             continue;
         }
         link->missed = 0;
+        if (link->suspect) {
+            link->suspect = false;
+            rt_creq_link_up(client, (int)agent);
+        }
         if (rt_frame_check_numbers(&frame, data + used + RT_FRAME_HEADER, &why) != 0 ||
             !link_frame(client, (int)agent, &frame, data + used + RT_FRAME_HEADER, &why)) {
             rt_clink_down(client, (int)agent, why);

@@ -47,6 +47,7 @@ struct rt_clink { /* an agent known (n_addr > 0) and the link to it */
     uint64_t ping_at, pong_token;
     struct rt_pings pinged;
     unsigned missed;
+    bool suspect; /* another link was silent: pinged as a busy one and not asked, until anything comes */
     bool hello_due, ping_due, pong_due;
     uint32_t next_channel;
     size_t channels;             /* attachments asked or live here */

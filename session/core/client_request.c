@@ -63,17 +63,22 @@ static bool hopeless(const struct rt_client *client)
     return true;
 }
 
-/* A live agent in turn, rather not where it was lost; else one to dial. */
+/* A live agent in turn, rather not where it was lost, nor one whose link may be dead; else one to dial. */
 static void place(struct rt_client *client, struct rt_creq *req)
 {
-    int found = RT_NO_SLOT;
+    int found = RT_NO_SLOT, suspect = RT_NO_SLOT;
     for (unsigned i = 0; i < RT_CLIENT_AGENTS_MAX; i++) {
         int slot = (int)((client->request_turn + i) % RT_CLIENT_AGENTS_MAX);
-        if (client->links[slot].state == RT_CLINK_LIVE && (found == RT_NO_SLOT || found == req->lost))
+        const struct rt_clink *link = &client->links[slot];
+        if (link->state == RT_CLINK_LIVE && link->suspect)
+            suspect = slot;
+        else if (link->state == RT_CLINK_LIVE && (found == RT_NO_SLOT || found == req->lost))
             found = slot;
     }
     if (found == RT_NO_SLOT)
         found = rt_client_candidate(client, RT_NO_SLOT, client->request_turn);
+    if (found == RT_NO_SLOT)
+        found = suspect;
     if (found != RT_NO_SLOT)
         client->request_turn = (unsigned)found + 1;
     rt_client_refer(client, &req->slot, found);

@@ -27,6 +27,13 @@
 
 static struct fx fx;
 
+static const struct rt_request_msg *request(const char *op)
+{
+    static struct rt_request_msg msg;
+    msg = (struct rt_request_msg){.op = rt_slice_text(op), .cid = rt_slice_text("box")};
+    return &msg;
+}
+
 static void test_dials_only_when_needed(void **state)
 {
     (void)state;
@@ -138,6 +145,74 @@ static void test_pings(void **state)
     assert_int_equal(fx_frame(&fx, RT_PONG, 0)->head.offset, 77);
     fx_run(&fx, 60000, true);                /* answered: stays */
     assert_int_equal(fx.slot[0].hangups, 1); /* an ATTACH without answer is withdrawn, the link stays */
+    fx_close(&fx);
+}
+
+/* Live on link 3; links 0 to 2 are up and carry nothing. */
+static struct rt_catt *open_four(void)
+{
+    struct rt_attach_msg attach;
+    struct rt_attached_msg terms = fx_terms();
+    fx_open(&fx, 4);
+    struct rt_catt *att = fx_attach(&fx);
+    fx_run(&fx, 3 * RT_CLIENT_ALT_MS, true); /* one after the other is dialled */
+    for (unsigned slot = 4; slot-- > 0;)
+        fx_up(&fx, slot);
+    fx_attached(&fx, 3, fx_take_attach(&fx, 3, &attach), &terms);
+    (void)fx_event(att, RT_CATT_ATTACHED);
+    return att;
+}
+
+/* A machine that slept comes back to links that are all dead, and nobody tells it. */
+static void test_dead_links_are_found_together(void **state)
+{
+    (void)state;
+    uint64_t id;
+    struct rt_attach_msg attach;
+    struct rt_catt *att = open_four();
+    assert_int_equal(rt_client_request(fx.client, request("show"), fx.now, &id), 0);
+    assert_int_equal(fx_take(&fx, 0), 1);
+    fx_run(&fx, 3 * RT_PING_BUSY_MS, false);
+    assert_int_equal(fx.slot[3].hangups, 1);
+    assert_int_equal(fx_event(att, RT_CATT_INTERRUPTED).kind, RT_CATT_INTERRUPTED);
+    fx_run(&fx, RT_PING_BUSY_MS, false);
+    for (unsigned slot = 0; slot < 3; slot++) {
+        assert_int_equal(fx.slot[slot].hangups, 1);
+        assert_string_equal(fx.slot[slot].reason, "silent");
+    }
+    fx_up(&fx, 3);
+    (void)fx_take_attach(&fx, 3, &attach);
+    assert_int_equal(attach.mode, RT_ATTACH_RESUME);
+    assert_int_equal(fx_frame(&fx, RT_REQUEST, 0)->head.offset, id);
+    fx_close(&fx);
+}
+
+/* When one link is silent, who answers is asked, and not those that have yet to prove themselves. */
+static void test_who_answers_is_asked(void **state)
+{
+    (void)state;
+    uint64_t id;
+    struct rt_attach_msg attach;
+    struct rt_catt *att = open_four();
+    fx_run(&fx, 2 * RT_PING_BUSY_MS, false);
+    fx.pings = 0;
+    for (unsigned slot = 0; slot < 3; slot++)
+        assert_int_equal(fx_take(&fx, slot), 0);
+    assert_int_equal(fx.pings, 3);
+    assert_int_equal(rt_client_request(fx.client, request("show"), fx.now, &id), 0);
+    for (unsigned slot = 0; slot < 4; slot++) /* all known are up, none is to be trusted */
+        (void)fx_take(&fx, slot);
+    fx_send(&fx, 1, (struct rt_frame){.type = RT_PING}, NULL);
+    assert_int_equal(rt_client_request(fx.client, request("show"), fx.now, &id), 0);
+    (void)fx_take(&fx, 1);
+    assert_int_equal(fx_frame(&fx, RT_REQUEST, 0)->head.offset, id);
+    fx_run(&fx, RT_PING_BUSY_MS, false);
+    assert_int_equal(fx.slot[3].hangups, 1);
+    assert_int_equal(fx_take_attach(&fx, 1, &attach), 1);
+    assert_int_equal(fx_take(&fx, 0) + fx_take(&fx, 2), 0);
+    fx_run(&fx, 2 * RT_PING_BUSY_MS, true);
+    assert_int_equal(fx.slot[1].hangups, 0);
+    (void)att;
     fx_close(&fx);
 }
 
@@ -357,13 +432,6 @@ static void test_frames_that_end_the_channel(void **state)
     ends_channel((struct rt_frame){.type = RT_FIN, .stream = RT_STDOUT, .channel = 1, .offset = 1}, NULL);
 }
 
-static const struct rt_request_msg *request(const char *op)
-{
-    static struct rt_request_msg msg;
-    msg = (struct rt_request_msg){.op = rt_slice_text(op), .cid = rt_slice_text("box")};
-    return &msg;
-}
-
 static void reply(unsigned slot, uint64_t id, uint64_t cls, bool more)
 {
     static struct rt_reply_msg msg;
@@ -476,6 +544,8 @@ int main(void)
         cmocka_unit_test(test_welcomes_that_do_not_last_back_off),
         cmocka_unit_test(test_handshake_deadline),
         cmocka_unit_test(test_pings),
+        cmocka_unit_test(test_dead_links_are_found_together),
+        cmocka_unit_test(test_who_answers_is_asked),
         cmocka_unit_test(test_pongs_that_answer_nothing),
         cmocka_unit_test(test_agents_are_learnt),
         cmocka_unit_test(test_an_address_counts_with_its_host),
