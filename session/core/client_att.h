@@ -54,7 +54,8 @@ struct rt_catt {
     uint64_t try_no;
     uint64_t k_life, k_epoch; /* newest claim known */
     uint64_t not_before;      /* no ATTACH before */
-    uint64_t seek_at, ask_at, give_up_at, not_found_at;
+    uint64_t seek_at, ask_at, give_up_at;
+    uint64_t not_found_at, not_found_last; /* the first NOT_FOUND of a row, RT_NEVER: none; the newest */
     bool cursors_told; /* in an ATTACH that has had no ATTACHED: what was received behind them must not be consumed */
     uint64_t wait_ms;  /* for which the next agent asked may hold the ATTACH */
     uint64_t backoff;

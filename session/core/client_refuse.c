@@ -37,6 +37,7 @@ static void moved(struct rt_catt *att, int from, const struct rt_refuse_msg *msg
     }
     att->k_life = msg->life;
     att->k_epoch = msg->epoch;
+    att->not_found_at = RT_NEVER;
     rt_client_refer(att->client, &att->home, slot);
     att->home_since = att->client->now;
     rt_catt_in_vain(att, from, true); /* what it says may be old: not again in this round */
@@ -64,14 +65,25 @@ static bool steal_higher(struct rt_catt *att)
     return true;
 }
 
+/* Who knows that the container was there takes NOT_FOUND for a store that has lost the record, which comes back when
+ * the guest's agent writes it again or the guest comes out of its move: for RT_NOT_FOUND_GRACE_MS from the first. The
+ * time begins anew once a word proves that the container is known (ATTACHED, a newer MOVED). RETRY_LATER proves
+ * nothing: who cannot reach the store says it too, and of two agents that answer by turns the one that knows must
+ * prevail. But a NOT_FOUND that is as old as the grace when the next one comes was another loss. */
 static bool not_found_for_now(struct rt_catt *att)
 {
     bool known = att->attached || att->options.steal || att->options.proc == RT_PROC_ANY;
+    uint64_t now = att->client->now;
     if (!known)
         return false;
+#ifndef RT_MUTANT_NOT_FOUND_KEPT
+    if (att->not_found_at != RT_NEVER && now - att->not_found_last >= RT_NOT_FOUND_GRACE_MS)
+        att->not_found_at = RT_NEVER;
+#endif
     if (att->not_found_at == RT_NEVER)
-        att->not_found_at = att->client->now;
-    return att->client->now - att->not_found_at < RT_NOT_FOUND_GRACE_MS;
+        att->not_found_at = now;
+    att->not_found_last = now;
+    return now - att->not_found_at < RT_NOT_FOUND_GRACE_MS;
 }
 
 /* Channel errors named by the other side: once more is tried, unless nothing has moved since the last one. */

@@ -367,6 +367,60 @@ static void test_not_found_has_a_grace_for_a_named_one(void **state)
     }
 }
 
+static uint32_t asked_again(void)
+{
+    struct rt_attach_msg attach;
+    fx_run(&fx, RT_REDIAL_MAX_MS, true);
+    return fx_take_attach(&fx, 0, &attach);
+}
+
+/* RETRY_LATER between them neither ends the grace nor lengthens it. */
+static void test_not_found_by_turns_ends(void **state)
+{
+    (void)state;
+    struct rt_catt *att = fx_live(&fx, 1);
+    struct rt_refuse_msg not_found = {.c = RT_CLASS_NOT_FOUND}, later = {.c = RT_CLASS_RETRY_LATER};
+    uint64_t begun = fx.now;
+    uint32_t channel = 1;
+    for (unsigned i = 0; fx.now - begun < RT_NOT_FOUND_GRACE_MS; i++) {
+        fx_refuse(&fx, 0, channel, i % 2 == 0 ? &not_found : &later);
+        channel = asked_again();
+        fx_run(&fx, 4000, true); /* for which it is held */
+    }
+    (void)fx_event(att, RT_CATT_INTERRUPTED);
+    fx_quiet(att);
+    fx_refuse(&fx, 0, channel, &not_found);
+    assert_int_equal(fx_event(att, RT_CATT_FAILED).cls, RT_CLASS_NOT_FOUND);
+    fx_close(&fx);
+}
+
+/* A store that is emptied a second time is forgiven anew, and so is one that loses what it has just said. */
+static void test_not_found_begins_anew(void **state)
+{
+    (void)state;
+    struct rt_refuse_msg later = {.c = RT_CLASS_RETRY_LATER}, not_found = {.c = RT_CLASS_NOT_FOUND};
+    struct rt_catt *att = fx_live(&fx, 1);
+    uint32_t channel = 1;
+    fx_refuse(&fx, 0, channel, &not_found);
+    for (uint64_t begun = fx.now; fx.now - begun < RT_NOT_FOUND_GRACE_MS;) {
+        channel = asked_again();
+        fx_run(&fx, 4000, true);
+        fx_refuse(&fx, 0, channel, &later);
+    }
+    (void)fx_event(att, RT_CATT_INTERRUPTED);
+    refuse_until_it_fails(att, asked_again());
+    fx_close(&fx);
+
+    att = fx_live(&fx, 1);
+    fx_refuse(&fx, 0, 1, &not_found);
+    fx_run(&fx, RT_NOT_FOUND_GRACE_MS / 2, true);
+    struct rt_refuse_msg msg = moved("h0", "unix:/a0", 50, 1);
+    fx_refuse(&fx, 0, asked_again(), &msg);
+    (void)fx_event(att, RT_CATT_INTERRUPTED);
+    refuse_until_it_fails(att, asked_again());
+    fx_close(&fx);
+}
+
 /* A guest or an agent that says LOST as fast as it is asked: at most 5 + 10 + ... ms apart, then one in 250..500 ms. */
 static void test_refusals_back_off(void **state)
 {
@@ -407,6 +461,8 @@ int main(void)
         cmocka_unit_test(test_what_is_known_is_forgotten),
         cmocka_unit_test(test_not_found_has_a_grace),
         cmocka_unit_test(test_not_found_has_a_grace_for_a_named_one),
+        cmocka_unit_test(test_not_found_by_turns_ends),
+        cmocka_unit_test(test_not_found_begins_anew),
         cmocka_unit_test(test_refusals_back_off),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
