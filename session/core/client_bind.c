@@ -87,11 +87,14 @@ static struct rt_attached_in find_in(const struct rt_attached_msg *msg, unsigned
     for (size_t i = 0; i < msg->n_in; i++)
         if (msg->in[i].s == stream)
             return msg->in[i];
-    return (struct rt_attached_in){
-        .s = stream, .a = tx->ring.base, .d = rt_digest_value(&tx->digest), .df = tx->digest.from, .closed = true};
+    return (struct rt_attached_in){.s = stream,
+                                   .a = tx->ring.base,
+                                   .d = rt_digest_value(&tx->sender.digest),
+                                   .df = tx->sender.digest.from,
+                                   .closed = true};
 }
 
-/* Every check before anything is changed. Returns false when the attachment has been ended or must ask again. */
+/* Returns false when the attachment has been ended or must ask again: then nothing has changed that counts. */
 static bool check(struct rt_catt *att, const struct rt_attached_msg *msg)
 {
     bool first = !att->attached;
@@ -114,9 +117,9 @@ static bool check(struct rt_catt *att, const struct rt_attached_msg *msg)
         }
     }
     for (unsigned s = RT_STDIN; s <= RT_CONTROL_DOWN; s += RT_CONTROL_DOWN) {
-        const struct rt_tx *tx = rt_catt_tx(att, s);
+        struct rt_tx *tx = rt_catt_tx(att, s);
         struct rt_attached_in in = find_in(msg, s, tx);
-        if (rt_catt_wants(att, s) && rt_tx_check(tx, &in, first && att->options.steal) != 0) {
+        if (rt_catt_wants(att, s) && !rt_tx_resume(tx, &in, first && att->options.steal)) {
             rt_catt_rewound(att, s, tx->ring.base, in.a);
             return false;
         }
@@ -152,7 +155,7 @@ static void bind_streams(struct rt_catt *att, const struct rt_attached_msg *msg,
     for (unsigned s = RT_STDIN; s <= RT_CONTROL_DOWN; s += RT_CONTROL_DOWN) {
         struct rt_attached_in in = find_in(msg, s, rt_catt_tx(att, s));
         if (rt_catt_wants(att, s))
-            rt_tx_rebind(att, rt_catt_tx(att, s), &in, first && att->options.steal);
+            rt_tx_bind(att, rt_catt_tx(att, s), &in);
     }
 }
 

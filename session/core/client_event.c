@@ -203,7 +203,7 @@ uint64_t rt_catt_offset(const struct rt_catt *att, unsigned stream)
 static bool takes_input(const struct rt_catt *att, unsigned stream)
 {
     const struct rt_tx *tx = &att->tx[stream == RT_STDIN ? 0 : 1];
-    return att->state != RT_CATT_OVER && rt_catt_wants(att, stream) && !tx->closed && !tx->fin &&
+    return att->state != RT_CATT_OVER && rt_catt_wants(att, stream) && tx->state == RT_TX_OPEN &&
            (att->attached || !att->options.steal);
 }
 
@@ -232,7 +232,7 @@ void rt_catt_write_end(struct rt_catt *att)
 {
     if (!takes_input(att, RT_STDIN))
         return;
-    rt_catt_tx(att, RT_STDIN)->fin = true;
+    rt_catt_tx(att, RT_STDIN)->state = RT_TX_ENDED;
     rt_tx_wake(att);
 }
 
@@ -244,7 +244,7 @@ void rt_catt_input(const struct rt_catt *att, uint64_t *written, uint64_t *appli
 
 uint64_t rt_catt_resent(const struct rt_catt *att)
 {
-    return att->tx[0].resent;
+    return att->tx[0].sender.resent;
 }
 
 static int put_item(struct rt_catt *att, const struct rt_down_item *item)
@@ -258,7 +258,7 @@ static int put_item(struct rt_catt *att, const struct rt_down_item *item)
         return size;
     buf[0] = (uint8_t)(size >> 8);
     buf[1] = (uint8_t)(size & 0xff);
-    bool replaces = item->t == RT_ITEM_RESIZE && tx->last_resize != RT_NEVER && tx->last_resize >= tx->sent_max;
+    bool replaces = item->t == RT_ITEM_RESIZE && tx->last_resize != RT_NEVER && tx->last_resize >= tx->sender.high;
     uint64_t end = replaces ? tx->last_resize : tx->ring.head;
     if (2 + (size_t)size > RT_CLIENT_WINDOW - (size_t)(end - tx->ring.base))
         return RT_ELIMIT;

@@ -13,58 +13,47 @@
 
 #include <string.h>
 
-/* stdin and control-down as the client sends them: all that the guest has not applied is kept in [acked, head) and sent
- * again from there after every rebinding. */
+/* stdin and control-down as the client sends them: a sender with a ring of its own, which gives up what the guest has
+ * applied. */
 
 void rt_tx_begin(struct rt_tx *tx)
 {
-    tx->checkable = true;
     tx->last_resize = RT_NEVER;
-    rt_digest_start(&tx->digest, 0);
+    rt_sender_start(&tx->sender, &tx->ring, 0);
 }
 
 int rt_tx_append(struct rt_tx *tx, const void *data, size_t size)
 {
     if (tx->ring.data == NULL) {
         uint64_t at = tx->ring.head;
-        if (rt_ring_init(&tx->ring, RT_CLIENT_WINDOW) != 0) {
-            tx->ring.base = tx->ring.head = at;
-            return RT_ENOMEM;
-        }
+        int error = rt_ring_init(&tx->ring, RT_CLIENT_WINDOW);
         tx->ring.base = tx->ring.head = at;
+        if (error != 0)
+            return error;
     }
     (void)rt_ring_append(&tx->ring, data, size);
     tx->written = tx->ring.head;
     return 0;
 }
 
-/* Extends digest over own bytes up to offset; false when value is another. */
-static bool extends_to(const struct rt_tx *tx, struct rt_digest *digest, uint64_t offset, uint64_t value)
+bool rt_tx_resume(struct rt_tx *tx, const struct rt_attached_in *in, bool steal)
 {
-    if (tx->ring.data != NULL)
-        rt_ring_digest(&tx->ring, digest, offset);
-    return !tx->checkable || rt_digest_value(digest) == value;
+    struct rt_far_cursor cursor = {.offset = in->a, .digest = in->d, .from = in->df};
+    if (!steal)
+        return rt_sender_resume(&tx->sender, &tx->ring, &cursor) == RT_FAR_TRUE;
+    tx->ring.base = tx->ring.head = tx->written = in->a;
+    rt_sender_start(&tx->sender, &tx->ring, in->a);
+    tx->sender.blind = in->df != in->a; /* who had it before has written some of what the guest has applied */
+    return true;
 }
 
-int rt_tx_check(const struct rt_tx *tx, const struct rt_attached_in *in, bool first)
+/* What the guest has applied is given up. */
+static void drop(struct rt_catt *att, struct rt_tx *tx)
 {
-    if (first) /* a steal: takes over at what the guest says */
-        return 0;
-    if (in->a < tx->ring.base || in->a > tx->sent_max || in->a > tx->ring.head)
-        return RT_EPROTO;
-    struct rt_digest digest = tx->digest;
-    if (!extends_to(tx, &digest, in->a, in->d) || (tx->checkable && in->df != digest.from))
-        return RT_EPROTO;
-    return 0;
-}
-
-static void drop(struct rt_catt *att, struct rt_tx *tx, uint64_t offset)
-{
-    if (offset == tx->ring.base)
+    if (tx->sender.acked == tx->ring.base)
         return;
-    rt_ring_digest(&tx->ring, &tx->digest, offset);
-    rt_ring_drop(&tx->ring, offset);
-    if (tx->last_resize < offset)
+    rt_ring_drop(&tx->ring, tx->sender.acked);
+    if (tx->last_resize < tx->ring.base)
         tx->last_resize = RT_NEVER;
     att->progress = true;
 }
@@ -72,85 +61,62 @@ static void drop(struct rt_catt *att, struct rt_tx *tx, uint64_t offset)
 /* The guest takes no more: what it has not applied is given up, and said so unless it is all there was. */
 static void close_input(struct rt_catt *att, struct rt_tx *tx, uint64_t offset)
 {
-    drop(att, tx, offset);
-    bool whole = tx->fin && offset == tx->ring.head;
+    bool whole = tx->state == RT_TX_ENDED && offset == tx->ring.head;
+    rt_sender_stop(&tx->sender, &tx->ring, offset);
+    drop(att, tx);
     tx->ring.head = offset;
-    tx->sent = tx->sent_max = offset;
     tx->last_resize = RT_NEVER;
-    tx->fin_acked = tx->fin_acked || whole;
-    if (!tx->closed && !whole && tx == rt_catt_tx(att, RT_STDIN))
+    if (tx->state != RT_TX_CLOSED && !whole && tx == rt_catt_tx(att, RT_STDIN))
         att->closed_due = true;
-    tx->closed = true;
+    tx->state = RT_TX_CLOSED;
 }
 
-void rt_tx_rebind(struct rt_catt *att, struct rt_tx *tx, const struct rt_attached_in *in, bool first)
+void rt_tx_bind(struct rt_catt *att, struct rt_tx *tx, const struct rt_attached_in *in)
 {
-    if (first) {
-        tx->ring.base = tx->ring.head = tx->sent_max = tx->written = in->a;
-        rt_digest_start(&tx->digest, in->a);
-        tx->checkable = in->df == in->a;
-    }
-    drop(att, tx, in->a);
-#ifdef RT_MUTANT_REPLAY_FROM_HEAD
-    if (tx->sent < in->a)
-        tx->sent = in->a;
-#else
-    tx->sent = in->a;
-#endif
-    tx->limit = in->a + RT_INITIAL_CREDIT;
-    tx->fin_sent = false;
+    rt_sender_bind(&tx->sender, &tx->ring);
+    drop(att, tx);
     if (in->closed)
         close_input(att, tx, in->a);
+}
+
+/* FIN goes again on a new channel only until the guest has said that it consumed it. */
+static bool ends(const struct rt_tx *tx)
+{
+    return tx->state == RT_TX_ENDED && !tx->sender.fin_acked;
 }
 
 void rt_tx_ack(struct rt_catt *att, const struct rt_frame *frame, const uint8_t *payload)
 {
     struct rt_tx *tx = rt_catt_tx(att, frame->stream);
-    uint64_t limit = rt_get_u64(payload), value = rt_get_u64(payload + 8);
-    if (frame->offset > tx->sent) {
+    struct rt_far_cursor cursor = {.offset = frame->offset,
+                                   .limit = rt_get_u64(payload),
+                                   .digest = rt_get_u64(payload + 8),
+                                   .fin = (frame->flags & RT_ACK_FIN) != 0};
+    enum rt_far_verdict is = rt_sender_ack(&tx->sender, &tx->ring, &cursor, ends(tx));
+    if (is == RT_FAR_UNSENT) {
         rt_catt_fault(att, RT_CLASS_PROTOCOL, frame->stream, frame->offset);
-        return;
+    } else if (is == RT_FAR_ANOTHER) {
+        rt_catt_rewound(att, frame->stream, tx->ring.base, frame->offset);
+    } else {
+        drop(att, tx);
+        rt_tx_wake(att);
     }
-    if (frame->offset >= tx->ring.base) {
-        struct rt_digest digest = tx->digest;
-        if (!extends_to(tx, &digest, frame->offset, value)) {
-            rt_catt_rewound(att, frame->stream, tx->ring.base, frame->offset);
-            return;
-        }
-        drop(att, tx, frame->offset);
-    }
-    if (limit > tx->limit)
-        tx->limit = limit;
-    if ((frame->flags & RT_ACK_FIN) != 0 && tx->fin && frame->offset == tx->ring.head)
-        tx->fin_acked = true;
-    rt_tx_wake(att);
 }
 
 void rt_tx_closed(struct rt_catt *att, unsigned stream, uint64_t offset)
 {
     struct rt_tx *tx = rt_catt_tx(att, stream);
-    if (offset < tx->ring.base || offset > tx->sent) {
+    if (offset < tx->ring.base || offset > tx->sender.sent) {
         rt_catt_fault(att, RT_CLASS_PROTOCOL, stream, offset);
         return;
     }
     close_input(att, tx, offset);
 }
 
-static bool fin_due(const struct rt_tx *tx)
-{
-    return tx->fin && !tx->fin_sent && !tx->fin_acked && !tx->closed && tx->sent == tx->ring.head;
-}
-
-static uint64_t sendable(const struct rt_tx *tx)
-{
-    uint64_t end = tx->limit < tx->ring.head ? tx->limit : tx->ring.head;
-    return end > tx->sent ? end - tx->sent : 0;
-}
-
 bool rt_tx_ready(const struct rt_catt *att)
 {
     for (int i = 0; i < 2; i++)
-        if (sendable(&att->tx[i]) > 0 || fin_due(&att->tx[i]))
+        if (rt_sender_ready(&att->tx[i].sender, &att->tx[i].ring, ends(&att->tx[i])))
             return true;
     return false;
 }
@@ -161,44 +127,18 @@ void rt_tx_wake(struct rt_catt *att)
         rt_list_push(&att->client->links[att->link].data, &att->data);
 }
 
-static size_t put_stream(struct rt_catt *att, unsigned stream, uint8_t *out, size_t cap, size_t quantum)
+static size_t put(struct rt_catt *att, unsigned stream, size_t most, uint8_t *out, size_t cap)
 {
     struct rt_tx *tx = rt_catt_tx(att, stream);
-    uint64_t size = sendable(tx);
-    if (cap <= RT_FRAME_HEADER)
-        return 0;
-    if (size > quantum)
-        size = quantum;
-    if (size > cap - RT_FRAME_HEADER)
-        size = cap - RT_FRAME_HEADER;
-    if (size > 0) {
-        rt_frame_put(out, &(struct rt_frame){.length = (uint32_t)size,
-                                             .type = RT_DATA,
-                                             .stream = (uint16_t)stream,
-                                             .channel = att->channel,
-                                             .offset = tx->sent});
-        (void)rt_ring_copy(&tx->ring, tx->sent, out + RT_FRAME_HEADER, (size_t)size);
-        if (tx->sent < tx->sent_max)
-            tx->resent += tx->sent_max - tx->sent < size ? tx->sent_max - tx->sent : size;
-        tx->sent += size;
-        if (tx->sent > tx->sent_max)
-            tx->sent_max = tx->sent;
-        return RT_FRAME_HEADER + (size_t)size;
-    }
-    if (!fin_due(tx))
-        return 0;
-    rt_frame_put(out, &(struct rt_frame){
-                          .type = RT_FIN, .stream = (uint16_t)stream, .channel = att->channel, .offset = tx->sent});
-    tx->fin_sent = true;
-    return RT_FRAME_HEADER;
+    struct rt_sender_turn turn = {.channel = att->channel, .stream = (uint16_t)stream, .ends = ends(tx), .most = most};
+    return rt_sender_put(&tx->sender, &tx->ring, &turn, out, cap);
 }
 
 size_t rt_tx_put(struct rt_catt *att, uint8_t *out, size_t cap, bool *more)
 {
-    size_t used = put_stream(att, RT_CONTROL_DOWN, out, cap, RT_TX_QUANTUM);
-    used += put_stream(att, RT_STDIN, out + used, cap - used, RT_TX_QUANTUM);
-    if (fin_due(rt_catt_tx(att, RT_STDIN)))
-        used += put_stream(att, RT_STDIN, out + used, cap - used, 0);
+    size_t used = put(att, RT_CONTROL_DOWN, RT_TX_QUANTUM, out, cap);
+    used += put(att, RT_STDIN, RT_TX_QUANTUM, out + used, cap - used);
+    used += put(att, RT_STDIN, 0, out + used, cap - used); /* its FIN in the same turn as its last byte */
     *more = rt_tx_ready(att);
     return used;
 }

@@ -3,8 +3,8 @@
 #ifndef RETETHER_SESSION_CORE_CLIENT_TX_H
 #define RETETHER_SESSION_CORE_CLIENT_TX_H
 
-#include "session/core/digest.h"
 #include "session/core/ring.h"
+#include "session/core/sender.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -18,25 +18,22 @@ struct rt_attached_in;
 struct rt_catt;
 struct rt_frame;
 
-struct rt_tx {           /* stdin, control-down */
-    struct rt_ring ring; /* [acked, head); no data pointer until the first write */
-    uint64_t sent;       /* on this channel */
-    uint64_t sent_max;   /* on any channel */
-    uint64_t resent;     /* bytes sent on more than one channel: again for each after the first */
-    uint64_t limit;
-    struct rt_digest digest; /* at acked */
-    bool checkable;          /* the digest covers all since the guest's digest-from */
-    bool fin, fin_sent, fin_acked;
-    bool closed;          /* the guest takes no more */
+/*  OPEN --the application ends it--> ENDED; both --the guest takes no more--> CLOSED. ENDED: FIN once all is sent. */
+enum rt_tx_state { RT_TX_OPEN, RT_TX_ENDED, RT_TX_CLOSED };
+
+struct rt_tx {
+    enum rt_tx_state state;
+    struct rt_ring ring; /* owned; what the guest has not applied: made with the first byte */
+    struct rt_sender sender;
     uint64_t written;     /* bytes accepted, kept over a close */
     uint64_t last_resize; /* offset of a resize that is the last item; RT_NEVER */
 };
 
 void rt_tx_begin(struct rt_tx *tx);
 int rt_tx_append(struct rt_tx *tx, const void *data, size_t size);
-/* RT_OK, or RT_EPROTO when the guest's applied offset or digest cannot be: nothing is changed. */
-int rt_tx_check(const struct rt_tx *tx, const struct rt_attached_in *in, bool first);
-void rt_tx_rebind(struct rt_catt *att, struct rt_tx *tx, const struct rt_attached_in *in, bool first);
+/* False when what the guest says that it has applied cannot be. steal: takes over at what it says. */
+bool rt_tx_resume(struct rt_tx *tx, const struct rt_attached_in *in, bool steal);
+void rt_tx_bind(struct rt_catt *att, struct rt_tx *tx, const struct rt_attached_in *in);
 void rt_tx_ack(struct rt_catt *att, const struct rt_frame *frame, const uint8_t *payload);
 void rt_tx_closed(struct rt_catt *att, unsigned stream, uint64_t offset);
 bool rt_tx_ready(const struct rt_catt *att);

@@ -54,7 +54,7 @@ void rt_tether_remove_att(struct rt_tether *t, struct rt_att *att)
     struct rt_proc *proc = rt_tether_proc(t, att->proc);
 
 #ifndef RT_MUTANT_STDIN_ENDS_WITH_WHO_GOES
-    if (proc && att->in[RT_STDIN_IN].wanted && !att->in[RT_STDIN_IN].fin_applied)
+    if (proc && rt_att_wants(att, RT_STDIN) && !att->in[RT_STDIN_IN].fin_applied)
         proc->stdin_kept = true;
 #endif
     rt_tether_drop_segments(t, att);
@@ -111,20 +111,13 @@ struct rt_att *rt_tether_new_att(struct rt_tether *t, const uint8_t id[RT_ID_SIZ
         place->in[i].fin = RT_NO_OFFSET;
         rt_digest_start(&place->in[i].digest, 0);
     }
-    for (unsigned o = 0; o < RT_OUTS; o++) {
-        place->out[o].sent = place->out[o].high = place->out[o].acked = proc->ring[o].base;
-        rt_digest_start(&place->out[o].digest, proc->ring[o].base);
-    }
+    for (unsigned o = 0; o < RT_OUTS; o++)
+        rt_sender_start(&place->out[o], &proc->ring[o], proc->ring[o].base);
     t->report_due = true;
     return place;
 }
 
 /* ---- attach ---- */
-
-static bool wants(const struct rt_attach_msg *msg, unsigned stream)
-{
-    return (msg->want >> stream & 1) != 0;
-}
 
 /* Where a new attachment starts in stdout or stderr. False: beyond the head. */
 static bool start_of(const struct rt_ring *ring, const struct rt_attach_msg *msg, unsigned stream, uint64_t *start)
@@ -149,12 +142,6 @@ static bool start_of(const struct rt_ring *ring, const struct rt_attach_msg *msg
     return *start <= ring->head;
 }
 
-static void place_out(struct rt_out *out, const struct rt_ring *ring, uint64_t offset)
-{
-    out->sent = out->high = out->acked = offset;
-    rt_digest_start(&out->digest, offset < ring->base ? ring->base : offset);
-}
-
 /* Sets wanted streams and their starts; nothing when a start is wrong. */
 static bool start_new(struct rt_proc *proc, struct rt_att *att, const struct rt_attach_msg *msg, bool made)
 {
@@ -167,54 +154,30 @@ static bool start_new(struct rt_proc *proc, struct rt_att *att, const struct rt_
         if (!start_of(&proc->ring[o], msg, o + RT_STDOUT, &start[o]))
             return false;
     start[RT_CONTROL_UP - RT_STDOUT] = proc->ring[RT_CONTROL_UP - RT_STDOUT].base;
-    for (unsigned o = 0; o < RT_OUTS; o++) {
-        att->out[o].wanted = wants(msg, o + RT_STDOUT);
-        if (!stays)
-            place_out(&att->out[o], &proc->ring[o], start[o]);
-    }
-    att->in[RT_STDIN_IN].wanted = wants(msg, RT_STDIN) && proc->in;
-    if (made && att->in[RT_STDIN_IN].wanted)
+    for (unsigned o = 0; o < RT_OUTS && !stays; o++)
+        rt_sender_start(&att->out[o], &proc->ring[o], start[o]);
+    att->want = msg->want & ~(proc->in ? 0 : UINT64_C(1) << RT_STDIN);
+    if (made && rt_att_wants(att, RT_STDIN))
         proc->stdin_kept = false; /* it takes the place of who went */
-    att->in[RT_CONTROL_IN].wanted = wants(msg, RT_CONTROL_DOWN);
     return true;
 }
 
 static bool check_out(const struct rt_proc *proc, struct rt_att *att, const struct rt_attach_out *theirs,
                       struct rt_refusal *why)
 {
+    static const char *const texts[] = {
+        [RT_FAR_OLD] = "you acknowledged more than you say you have",
+        [RT_FAR_UNSENT] = "you have bytes that were never sent: this container's memory was set back",
+        [RT_FAR_ANOTHER] = "what you have differs from what this container wrote: its memory was set back",
+    };
     const unsigned o = (unsigned)theirs->s - RT_STDOUT;
-    struct rt_out *out = &att->out[o];
-    const struct rt_ring *ring = &proc->ring[o];
-    bool older = !out->confirmed &&
-                 (theirs->df == out->before.from || (theirs->c < ring->base && theirs->df != out->digest.from));
-    struct rt_digest digest = older ? out->before : out->digest;
+    const struct rt_far_cursor cursor = {.offset = theirs->c, .digest = theirs->d, .from = theirs->df};
 
     why->s = theirs->s;
-    why->at = out->acked;
+    why->at = att->out[o].acked;
     why->got = theirs->c;
-    if (theirs->c > out->high) {
-        why->text = "you have bytes that were never sent: this container's memory was set back";
-        return false;
-    }
-    if (theirs->c < out->acked) {
-        why->text = "you acknowledged more than you say you have";
-        return false;
-    }
-    if (theirs->c < ring->base) { /* a gap is due */
-        out->digest = digest;
-        out->acked = theirs->c;
-        return true;
-    }
-    rt_ring_digest(ring, &digest, theirs->c);
-#ifndef RT_MUTANT_DIGEST_NOT_COMPARED
-    if (digest.from != theirs->df || rt_digest_value(&digest) != theirs->d) {
-        why->text = "what you have differs from what this container wrote: its memory was set back";
-        return false;
-    }
-#endif
-    out->digest = digest;
-    out->acked = theirs->c;
-    return true;
+    why->text = texts[rt_sender_resume(&att->out[o], &proc->ring[o], &cursor)];
+    return why->text == NULL;
 }
 
 static bool check_in(struct rt_att *att, const struct rt_attach_in *theirs, struct rt_refusal *why)
@@ -235,17 +198,6 @@ static bool check_in(struct rt_att *att, const struct rt_attach_in *theirs, stru
     return true;
 }
 
-/* A client that has nothing of the one it takes over from: it goes on behind what that one consumed. */
-static void take_over(const struct rt_proc *proc, struct rt_att *att)
-{
-    for (unsigned o = 0; o < RT_OUTS; o++) {
-        struct rt_out *out = &att->out[o];
-        uint64_t base = proc->ring[o].base;
-
-        rt_digest_start(&out->digest, out->acked < base ? base : out->acked);
-    }
-}
-
 /* The checks of a resume; places the cursors. */
 static bool resume(const struct rt_proc *proc, struct rt_att *att, const struct rt_attach_msg *msg,
                    struct rt_refusal *why)
@@ -253,7 +205,8 @@ static bool resume(const struct rt_proc *proc, struct rt_att *att, const struct 
     unsigned seen = 0;
 
     if (msg->mode == RT_ATTACH_STEAL && msg->n_out == 0 && msg->n_in == 0) {
-        take_over(proc, att);
+        for (unsigned o = 0; o < RT_OUTS; o++)
+            rt_sender_take_over(&att->out[o], &proc->ring[o]);
         return true;
     }
     why->cls = RT_CLASS_INVALID;
@@ -269,29 +222,16 @@ static bool resume(const struct rt_proc *proc, struct rt_att *att, const struct 
         seen |= 1U << msg->in[i].s;
     }
     for (unsigned o = 0; o < RT_OUTS; o++)
-        if (att->out[o].wanted && (seen >> (o + RT_STDOUT) & 1) == 0)
+        if (rt_att_wants(att, o + RT_STDOUT) && (seen >> (o + RT_STDOUT) & 1) == 0)
             return false;
     why->cls = RT_CLASS_REWOUND;
     for (size_t i = 0; i < msg->n_out; i++)
-        if (att->out[msg->out[i].s - RT_STDOUT].wanted && !check_out(proc, att, &msg->out[i], why))
+        if (rt_att_wants(att, (unsigned)msg->out[i].s) && !check_out(proc, att, &msg->out[i], why))
             return false;
     for (size_t i = 0; i < msg->n_in; i++)
         if (!check_in(att, &msg->in[i], why))
             return false;
     return true;
-}
-
-static void bind_out(struct rt_out *out, const struct rt_ring *ring)
-{
-    out->sent = out->acked;
-    out->limit = out->acked + RT_INITIAL_CREDIT;
-    out->fin_sent = false;
-    out->confirmed = false;
-    if (out->digest.at < ring->base) /* was not wanted until now */
-        rt_digest_start(&out->digest, ring->base);
-    out->before = out->digest;
-    if (out->acked < ring->base) /* the client gets a gap, and both sides start the digest behind it */
-        rt_digest_start(&out->digest, ring->base);
 }
 
 /* Binding is atomic: what was received and not applied is dropped, the client has it. */
@@ -310,13 +250,13 @@ static void bind(struct rt_tether *t, struct rt_att *att, uint32_t channel, cons
         in->ring.base = in->ring.head = in->applied;
 #endif
         in->limit = in->applied + RT_INITIAL_CREDIT;
-        in->need_ack = in->wanted;
+        in->need_ack = rt_att_wants(att, (unsigned)i * RT_CONTROL_DOWN);
         in->closed_told = false;
         if (!in->fin_applied)
             in->fin = RT_NO_OFFSET;
     }
     for (unsigned o = 0; o < RT_OUTS; o++)
-        bind_out(&att->out[o], &proc->ring[o]);
+        rt_sender_bind(&att->out[o], &proc->ring[o]);
     att->try_no = msg->try_no;
     att->channel = channel;
     att->need_attached = true;
@@ -388,11 +328,10 @@ static bool attach_new(struct rt_tether *t, struct rt_att **found, const struct 
 
 void rt_tether_note_past(struct rt_tether *t, const struct rt_att *att)
 {
-    const struct rt_out *out = &att->out[0];
     struct rt_past *past = &t->past[t->n_past++];
 
     memcpy(past->id, att->id, sizeof past->id);
-    past->acked = out->wanted ? out->acked : 0;
+    past->acked = rt_att_wants(att, RT_STDOUT) ? att->out[0].acked : 0;
 }
 
 /* Its client can tell by the life whether this is the container that it was attached to, and how much of what it has

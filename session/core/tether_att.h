@@ -6,6 +6,7 @@
 #include "session/core/digest.h"
 #include "session/core/protocol.h"
 #include "session/core/ring.h"
+#include "session/core/sender.h"
 #include "session/core/tether_proc.h"
 
 #include <stdbool.h>
@@ -22,23 +23,7 @@
 struct rt_attach_msg;
 struct rt_tether;
 
-struct rt_out { /* one output stream as an attachment sees it */
-    bool wanted;
-    bool fin_sent, fin_acked;
-    uint64_t sent;  /* next offset to send; below the ring's base: a gap is due */
-    uint64_t high;  /* offset after the last byte ever sent: after a rebinding `sent` starts again at `acked` */
-    uint64_t acked; /* consumed by the client */
-    uint64_t limit;
-    /* At `acked`, or at the ring's base when that has passed it; from = at = base while a gap is due. */
-    struct rt_digest digest;
-    /* Until the client is known to have this binding's ATTACHED it may go on with what an older one brought it, whose
-     * digest does not start anew behind the gap: kept as `digest` is, but never started anew. */
-    struct rt_digest before;
-    bool confirmed; /* an ACK has come in this binding: `before` is of no use any more */
-};
-
 struct rt_in { /* one input stream of an attachment */
-    bool wanted;
     bool need_ack, closed_told;
     uint64_t next;    /* offset after the last byte received */
     uint64_t applied; /* consumed: given to the process, or carried out */
@@ -54,6 +39,7 @@ struct rt_att {
     uint8_t id[RT_ID_SIZE];
     uint32_t proc;
     uint64_t try_no;
+    uint64_t want; /* bit per stream; stdin only of a process that has it */
     bool once;
     bool ever_bound;
     bool acked; /* its client is known to have an ATTACHED: from then on it resumes */
@@ -64,11 +50,16 @@ struct rt_att {
     uint64_t away_ms; /* unbound for so long, of time with an agent */
     /* hold budget */
     uint64_t hold_ms, hold_left;
-    bool blocks; /* being charged */
-    bool graced; /* had its end grace */
-    struct rt_out out[RT_OUTS];
+    bool blocks;                   /* being charged */
+    bool graced;                   /* had its end grace */
+    struct rt_sender out[RT_OUTS]; /* of the process's rings */
     struct rt_in in[RT_INS];
 };
+
+static inline bool rt_att_wants(const struct rt_att *att, unsigned stream)
+{
+    return (att->want >> stream & 1) != 0;
+}
 
 /* What is left of an attachment to the life before: how much of its stdout its client has certainly had from here. */
 struct rt_past {

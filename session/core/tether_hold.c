@@ -40,7 +40,7 @@ uint64_t rt_tether_floor(const struct rt_tether *t, const struct rt_proc *proc, 
     for (size_t i = 0; i < RT_ATTS_MAX; i++) {
         const struct rt_att *att = &t->atts[i];
 
-        if (!holds(att) || att->proc != proc->id || !att->out[o].wanted)
+        if (!holds(att) || att->proc != proc->id || !rt_att_wants(att, o + RT_STDOUT))
             continue;
         if (att->out[o].acked < floor)
             floor = att->out[o].acked;
@@ -55,11 +55,11 @@ bool rt_tether_att_done(const struct rt_tether *t, const struct rt_att *att)
     if (!proc || proc->state != RT_PROC_FINAL)
         return !proc;
     for (unsigned o = 0; o < RT_OUTS; o++) {
-        const struct rt_out *out = &att->out[o];
+        const struct rt_sender *out = &att->out[o];
 
-        if (!out->wanted)
+        if (!rt_att_wants(att, o + RT_STDOUT))
             continue;
-        if (out->acked != proc->ring[o].head || (o + RT_STDOUT != RT_CONTROL_UP && !out->fin_acked))
+        if (out->acked != proc->ring[o].head || (rt_tether_ends(proc, o) && !out->fin_acked))
             return false;
     }
     return true;
@@ -85,7 +85,7 @@ void rt_tether_find_blockers(struct rt_tether *t)
         if (proc && proc->id != 0 && proc->state == RT_PROC_FINAL)
             att->blocks = !att->channel && !rt_tether_att_done(t, att);
         for (unsigned o = 0; proc && o < 2; o++)
-            if (proc->blocked[o] && att->out[o].wanted && att->out[o].acked <= proc->ring[o].base)
+            if (proc->blocked[o] && rt_att_wants(att, o + RT_STDOUT) && att->out[o].acked <= proc->ring[o].base)
                 att->blocks = true;
     }
 }

@@ -63,23 +63,23 @@ static void on_data(struct rt_tether *t, struct rt_att *att, const struct rt_fra
     struct rt_in *in = in_of(att, frame->stream);
     struct rt_proc *proc = rt_tether_proc(t, att->proc);
     uint64_t end = frame->offset + frame->length;
-    bool is_stdin = frame->stream == RT_STDIN;
+    bool is_stdin = frame->stream == RT_STDIN, wanted = rt_att_wants(att, frame->stream);
     size_t size;
 
-    if (is_stdin && in->wanted && proc->stdin_closed)
+    if (is_stdin && wanted && proc->stdin_closed)
         return; /* the client is told how far it came; what it sent before it knew leads nowhere */
 #ifdef RT_MUTANT_INPUT_BACK_DROPPED
-    if (in->wanted && end <= in->next)
+    if (wanted && end <= in->next)
         return;
 #endif
     /* Also what goes back: a client sends again only behind a new ATTACH. */
-    if (in->wanted && frame->offset != in->next) {
+    if (wanted && frame->offset != in->next) {
         bad_stream(t, att, RT_CLASS_JUMP, frame->stream, frame->offset,
                    "input that goes back, or with bytes missing before it");
         rt_tether_unbind(t, att, now);
         return;
     }
-    if (!in->wanted || end > in->limit || end > in->fin) {
+    if (!wanted || end > in->limit || end > in->fin) {
         bad_stream(t, att, RT_CLASS_INVALID, frame->stream, frame->offset,
                    "input that was not asked for, beyond the limit, or after its end");
         rt_tether_unbind(t, att, now);
@@ -109,10 +109,11 @@ static void on_fin(struct rt_tether *t, struct rt_att *att, const struct rt_fram
 {
     struct rt_in *in = in_of(att, frame->stream);
     struct rt_proc *proc = rt_tether_proc(t, att->proc);
+    bool wanted = rt_att_wants(att, frame->stream);
 
-    if (in->wanted && proc->stdin_closed)
+    if (wanted && proc->stdin_closed)
         return;
-    if (!in->wanted || frame->offset != in->next) {
+    if (!wanted || frame->offset != in->next) {
         bad_stream(t, att, frame->offset > in->next ? RT_CLASS_JUMP : RT_CLASS_INVALID, frame->stream, frame->offset,
                    "an end that is not where the input ends");
         rt_tether_unbind(t, att, now);
@@ -124,24 +125,37 @@ static void on_fin(struct rt_tether *t, struct rt_att *att, const struct rt_fram
     rt_tether_settle(t, now);
 }
 
+/* It has consumed all that there is: its hold is whole again, but for the end, which has the last one. */
+static void refill(const struct rt_tether *t, struct rt_att *att, const struct rt_proc *proc)
+{
+    for (unsigned o = 0; o < RT_OUTS; o++)
+        if (rt_att_wants(att, o + RT_STDOUT) && att->out[o].acked != proc->ring[o].head)
+            return;
+    if (att->hold_left < att->hold_ms && t->final_at == RT_NO_TIME && proc->state != RT_PROC_FINAL)
+        att->hold_left = att->hold_ms;
+}
+
 static void on_ack(struct rt_tether *t, struct rt_att *att, const struct rt_frame *frame, const uint8_t *payload,
                    uint64_t now)
 {
     unsigned o = frame->stream - RT_STDOUT;
     struct rt_proc *proc = rt_tether_proc(t, att->proc);
-    struct rt_out *out = &att->out[o];
-    uint64_t limit = rt_get_u64(payload), digest = rt_get_u64(payload + 8);
-    bool caught_up = true;
+    struct rt_sender *out = &att->out[o];
+    struct rt_far_cursor cursor = {.offset = frame->offset,
+                                   .limit = rt_get_u64(payload),
+                                   .digest = rt_get_u64(payload + 8),
+                                   .fin = (frame->flags & RT_ACK_FIN) != 0};
+    enum rt_far_verdict is;
 
     att->acked = true;
     t->was_useful = true;
-    out->confirmed = true;
-    if (!out->wanted || frame->offset < out->acked)
+    if (!rt_att_wants(att, frame->stream))
         return;
-    if (frame->offset > out->high ||
-        (frame->offset >= out->digest.at &&
-         (rt_ring_digest(&proc->ring[o], &out->digest, frame->offset), rt_digest_value(&out->digest) != digest))) {
-#ifndef RT_MUTANT_DIGEST_NOT_COMPARED
+    rt_tether_charge(t, now);
+    is = rt_sender_ack(out, &proc->ring[o], &cursor, rt_tether_ends(proc, o));
+    if (is == RT_FAR_OLD)
+        return;
+    if (is != RT_FAR_TRUE) {
         rt_tether_end_att(t, att,
                           &(struct rt_refusal){.channel = att->channel,
                                                .cls = RT_CLASS_REWOUND,
@@ -150,20 +164,8 @@ static void on_ack(struct rt_tether *t, struct rt_att *att, const struct rt_fram
                                                .got = frame->offset,
                                                .text = "what was acknowledged is not what this container wrote"});
         return;
-#endif
     }
-    rt_tether_charge(t, now);
-    out->acked = frame->offset;
-    if (out->sent < out->acked) /* the client had it from before the rebinding */
-        out->sent = out->acked;
-    if (limit > out->limit)
-        out->limit = limit;
-    if (frame->flags & RT_ACK_FIN && out->fin_sent && out->acked == proc->ring[o].head)
-        out->fin_acked = true;
-    for (unsigned i = 0; i < RT_OUTS; i++)
-        caught_up = caught_up && (!att->out[i].wanted || att->out[i].acked == proc->ring[i].head);
-    if (caught_up && att->hold_left < att->hold_ms && t->final_at == RT_NO_TIME && proc->state != RT_PROC_FINAL)
-        att->hold_left = att->hold_ms; /* at the end it is the last */
+    refill(t, att, proc);
     t->report_due = true;
     rt_tether_find_blockers(t);
 }
@@ -202,9 +204,7 @@ static void exec(struct rt_tether *t, const struct rt_down_item *item, uint8_t *
     }
     att->hold_ms = item->hold < RT_HOLD_MAX_MS ? item->hold : RT_HOLD_MAX_MS;
     att->hold_left = att->hold_ms;
-    for (unsigned o = 0; o < RT_OUTS; o++)
-        att->out[o].wanted = true;
-    att->in[RT_STDIN_IN].wanted = item->in;
+    att->want = 1U << RT_STDOUT | 1U << RT_STDERR | 1U << RT_CONTROL_UP | (item->in ? 1U << RT_STDIN : 0);
 }
 
 /* Carries out one item; returns the signal to send, or 0. */

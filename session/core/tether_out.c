@@ -172,6 +172,9 @@ static void put_refusals(struct rt_tether *t, struct writer *w)
 
 /* ---- attachments ---- */
 
+/* Less room than this at the end of a buffer takes no DATA: rather a good frame next time than a crumb now. */
+#define CRUMB (RT_FRAME_PAYLOAD_MAX / 16)
+
 static bool put_attached(const struct rt_tether *t, struct rt_att *att, const struct rt_proc *proc, struct writer *w)
 {
     struct rt_attached_msg msg = {.life = t->life,
@@ -184,11 +187,11 @@ static bool put_attached(const struct rt_tether *t, struct rt_att *att, const st
                                   .sig = proc->sig};
 
     for (unsigned o = 0; o < RT_OUTS; o++)
-        if (att->out[o].wanted)
+        if (rt_att_wants(att, o + RT_STDOUT))
             msg.out[msg.n_out++] = (struct rt_attached_out){
                 .s = o + RT_STDOUT, .c = att->out[o].acked, .base = proc->ring[o].base, .head = proc->ring[o].head};
     for (unsigned i = 0; i < RT_INS; i++)
-        if (att->in[i].wanted)
+        if (rt_att_wants(att, i * RT_CONTROL_DOWN))
             msg.in[msg.n_in++] = (struct rt_attached_in){
                 .s = (uint64_t)i * RT_CONTROL_DOWN,
                 .a = att->in[i].applied,
@@ -228,9 +231,9 @@ static void put_inputs(struct rt_att *att, const struct rt_proc *proc, struct wr
     struct rt_in *in = &att->in[RT_STDIN_IN];
 
     for (unsigned i = 0; i < RT_INS; i++)
-        if (att->in[i].wanted && att->in[i].need_ack)
+        if (rt_att_wants(att, i * RT_CONTROL_DOWN) && att->in[i].need_ack)
             put_ack(att, i, w);
-    if (in->wanted && proc->stdin_closed && !in->closed_told && room(w)) {
+    if (rt_att_wants(att, RT_STDIN) && proc->stdin_closed && !in->closed_told && room(w)) {
         (void)put(w, &(struct rt_frame){.type = RT_FIN,
                                         .flags = RT_FIN_CLOSED,
                                         .stream = RT_STDIN,
@@ -240,65 +243,27 @@ static void put_inputs(struct rt_att *att, const struct rt_proc *proc, struct wr
     }
 }
 
-/* [out->sent, end) goes out. What lies below `high` went before a break. */
-static void passed(struct rt_tether *t, struct rt_out *out, unsigned stream, uint64_t end)
-{
-    if (stream != RT_CONTROL_UP && out->sent < out->high)
-        t->resent += (end < out->high ? end : out->high) - out->sent;
-    out->sent = end;
-    if (out->high < end)
-        out->high = end;
-}
-
 /* Sends up to one frame of an output stream, of bytes below `to`. Returns whether it sent one. */
 static bool put_output(struct rt_tether *t, struct rt_att *att, struct rt_proc *proc, unsigned o, uint64_t to,
                        struct writer *w)
 {
-    struct rt_out *out = &att->out[o];
-    const struct rt_ring *ring = &proc->ring[o];
-    struct rt_frame frame = {.stream = (uint16_t)(o + RT_STDOUT), .channel = att->channel, .offset = out->sent};
+    struct rt_sender *out = &att->out[o];
+    struct rt_sender_turn turn = {.channel = att->channel,
+                                  .stream = (uint16_t)(o + RT_STDOUT),
+                                  .ends = rt_tether_ends(proc, o),
+                                  .most = to > out->sent ? (size_t)(to - out->sent) : SIZE_MAX};
+    uint64_t resent = out->resent;
     size_t size;
-    const uint8_t *data;
 
-    if (!out->wanted || room(w) < RT_GAP_PAYLOAD)
+    if (w->len > 0 && room(w) < CRUMB)
+        turn.most = 0;
+    if (!rt_att_wants(att, turn.stream))
         return false;
-    if (out->sent < ring->base) {
-        frame.type = RT_GAP;
-        frame.length = RT_GAP_PAYLOAD;
-#ifndef RT_MUTANT_GAP_SILENT
-        rt_put_u64(put(w, &frame), ring->base);
-#endif
-        out->sent = ring->base;
-        if (out->high < out->sent)
-            out->high = out->sent;
-        return true;
-    }
-    data = rt_ring_peek(ring, out->sent, &size);
-    if (size > 0 && out->sent < out->limit) {
-        if (size > out->limit - out->sent)
-            size = (size_t)(out->limit - out->sent);
-        if (to > out->sent && size > to - out->sent)
-            size = (size_t)(to - out->sent);
-        if (size > RT_FRAME_PAYLOAD_MAX)
-            size = RT_FRAME_PAYLOAD_MAX;
-        if (size > room(w)) {
-            if (w->len > 0 && room(w) < RT_FRAME_PAYLOAD_MAX / 16)
-                return false; /* rather a good frame next time than a crumb now */
-            size = room(w);
-        }
-        frame.type = RT_DATA;
-        frame.length = (uint32_t)size;
-        memcpy(put(w, &frame), data, size);
-        passed(t, out, frame.stream, out->sent + size);
-        return true;
-    }
-    if (out->sent == ring->head && proc->state == RT_PROC_FINAL && !out->fin_sent && frame.stream != RT_CONTROL_UP) {
-        frame.type = RT_FIN;
-        (void)put(w, &frame);
-        out->fin_sent = true;
-        return true;
-    }
-    return false;
+    size = rt_sender_put(out, &proc->ring[o], &turn, w->buf + w->len, w->cap - w->len);
+    w->len += size;
+    if (turn.stream != RT_CONTROL_UP)
+        t->resent += out->resent - resent;
+    return size > 0;
 }
 
 /* Of stdout and stderr what was written first goes first, unless that one's reader does not keep up. */

@@ -84,6 +84,11 @@ int rt_tether_add_proc(struct rt_tether *t, bool tty, bool in, struct rt_proc **
     return 0;
 }
 
+bool rt_tether_ends(const struct rt_proc *proc, unsigned o)
+{
+    return proc->state == RT_PROC_FINAL && o + RT_STDOUT != RT_CONTROL_UP;
+}
+
 /* ---- output ---- */
 
 /* Gives up a ring's bytes below base. Attachments that have not acknowledged them keep a digest that covers them, and
@@ -92,21 +97,9 @@ void rt_tether_advance(struct rt_tether *t, struct rt_proc *proc, unsigned o, ui
 {
     struct rt_ring *ring = &proc->ring[o];
 
-    for (size_t i = 0; i < RT_ATTS_MAX; i++) {
-        struct rt_att *att = &t->atts[i];
-        struct rt_out *out = &att->out[o];
-
-        if (!att->used || att->proc != proc->id || !out->wanted)
-            continue;
-        if (!out->confirmed && out->before.at < base)
-            rt_ring_digest(ring, &out->before, base);
-        if (out->digest.at >= base)
-            continue;
-        if (out->sent < base)
-            rt_digest_start(&out->digest, base);
-        else
-            rt_ring_digest(ring, &out->digest, base);
-    }
+    for (size_t i = 0; i < RT_ATTS_MAX; i++)
+        if (t->atts[i].used && t->atts[i].proc == proc->id && rt_att_wants(&t->atts[i], o + RT_STDOUT))
+            rt_sender_overwritten(&t->atts[i].out[o], ring, base);
     rt_ring_drop(ring, base);
 }
 
@@ -297,7 +290,7 @@ static bool stdin_ended(const struct rt_tether *t, struct rt_proc *proc)
     for (size_t i = 0; i < RT_ATTS_MAX; i++) {
         const struct rt_att *att = &t->atts[i];
 
-        if (!att->used || att->proc != proc->id || !att->in[RT_STDIN_IN].wanted)
+        if (!att->used || att->proc != proc->id || !rt_att_wants(att, RT_STDIN))
             continue;
         if (!att->in[RT_STDIN_IN].fin_applied)
             open = true;

@@ -63,10 +63,10 @@ static void check_bounds(const struct shell *sh)
         FUZZ_CHECK(att->channel == 0 || t->state == RT_TETHER_LIVE);
         FUZZ_CHECK(att->hold_left <= RT_HOLD_MAX_MS);
         for (unsigned o = 0; o < RT_OUTS; o++) {
-            const struct rt_out *out = &att->out[o];
+            const struct rt_sender *out = &att->out[o];
             FUZZ_CHECK(out->acked <= out->high && out->sent <= out->high);
             FUZZ_CHECK(out->high <= proc->ring[o].head);
-            FUZZ_CHECK(!out->wanted || out->digest.at >= proc->ring[o].base);
+            FUZZ_CHECK(!rt_att_wants(att, o + RT_STDOUT) || out->digest.at >= proc->ring[o].base);
         }
         for (unsigned k = 0; k < RT_INS; k++) {
             const struct rt_in *to = &att->in[k];
@@ -200,7 +200,7 @@ static void acknowledge(struct shell *sh, struct fuzz_in *in)
         return;
     const struct rt_ring *ring = &rt_tether_proc(sh->tether, att->proc)->ring[o];
     struct rt_digest digest = att->out[o].digest;
-    if (att->out[o].wanted && digest.at <= att->out[o].sent)
+    if (rt_att_wants(att, o + RT_STDOUT) && digest.at <= att->out[o].sent)
         rt_ring_digest(ring, &digest, att->out[o].sent);
     frame.head = (struct rt_frame){.type = RT_ACK, .stream = (uint16_t)(o + RT_STDOUT), .channel = channel};
     frame.head.flags = fuzz_byte(in) & 1;

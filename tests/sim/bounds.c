@@ -34,7 +34,7 @@
 static bool caught_up(const struct rt_att *att, const struct sim_hold *hold)
 {
     for (unsigned o = 0; o < 2; o++)
-        if (att->out[o].wanted && att->out[o].acked < hold->goal[o])
+        if (rt_att_wants(att, o + RT_STDOUT) && att->out[o].acked < hold->goal[o])
             return false;
     return true;
 }
@@ -44,7 +44,7 @@ static bool stops(const struct sim_guest *g, const struct rt_att *att)
     const struct rt_proc *proc = g->tether->procs[0];
 
     for (unsigned o = 0; o < 2; o++)
-        if (g->stopped[o] && att->out[o].wanted && att->out[o].acked <= proc->ring[o].base)
+        if (g->stopped[o] && rt_att_wants(att, o + RT_STDOUT) && att->out[o].acked <= proc->ring[o].base)
             return true;
     return false;
 }

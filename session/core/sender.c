@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "session/core/sender.h"
+
+#include "session/core/frame.h"
+#include "session/core/protocol.h"
+#include "session/core/ring.h"
+
+/* Every byte is kept from `acked` on, until the far end has consumed it or the ring's owner gives it up, which is told
+ * as a gap (invariants I2 and I6). A sender reads this ring of 10,000 bytes; the far end consumes slowly:
+ *
+ *     0            base 5000     acked 7000    sent 11000    high 12000    head 15000
+ *     | overwritten | consumed    | under way   | sent again  | new         |
+ *                                                             limit 13000: [11000, 13000) may go now
+ *
+ * `sent` lies below `high` here because the channel broke when 12,000 bytes had been sent: the new channel began again
+ * at `acked`, and [11000, 12000) is what it has still to send for the second time.
+ *
+ * The owner wants room and gives up [5000, 9000), as this far end may not block it any longer. [7000, 9000) is under
+ * way, so no gap is due; only the digest cannot wait for the ACK of these bytes and goes over them now: digest.at is
+ * 9000 while `acked` is 7000. When [9000, 14000) goes too, `sent` lies below the base. GAP [11000, 14000) is the next
+ * frame; both ends start their digests anew at 14000.
+ *
+ * The far end's next ACK may say any offset from 7000 to `high`. From digest.at on its digest is compared with that of
+ * the bytes here: that a past has changed is found at the first ACK or resume (invariant I1). Below digest.at there is
+ * nothing left to compare. */
+
+static uint64_t at_least(uint64_t offset, uint64_t least)
+{
+    return offset < least ? least : offset;
+}
+
+void rt_sender_start(struct rt_sender *sender, const struct rt_ring *ring, uint64_t offset)
+{
+    sender->sent = sender->high = sender->acked = offset;
+    rt_sender_take_over(sender, ring);
+}
+
+void rt_sender_take_over(struct rt_sender *sender, const struct rt_ring *ring)
+{
+    rt_digest_start(&sender->digest, at_least(sender->acked, ring->base));
+    sender->before = sender->digest;
+}
+
+void rt_sender_bind(struct rt_sender *sender, const struct rt_ring *ring)
+{
+#ifdef RT_MUTANT_REPLAY_FROM_HEAD
+    sender->sent = at_least(sender->sent, sender->acked);
+#else
+    sender->sent = sender->acked;
+#endif
+    sender->limit = sender->acked + RT_INITIAL_CREDIT;
+    sender->fin_told = false;
+    sender->confirmed = false;
+    if (sender->digest.at < ring->base) { /* nobody wanted this stream when the ring was overwritten */
+        rt_digest_start(&sender->digest, ring->base);
+    }
+    sender->before = sender->digest;
+    if (sender->acked < ring->base) { /* GAP comes first, and both ends start the digest behind it */
+        rt_digest_start(&sender->digest, ring->base);
+    }
+}
+
+static bool differs(const struct rt_sender *sender, const struct rt_digest *digest, uint64_t from, uint64_t value)
+{
+#ifdef RT_MUTANT_DIGEST_NOT_COMPARED
+    return false;
+#endif
+    return !sender->blind && (digest->from != from || rt_digest_value(digest) != value);
+}
+
+enum rt_far_verdict rt_sender_resume(struct rt_sender *sender, const struct rt_ring *ring,
+                                     const struct rt_far_cursor *cursor)
+{
+    /* The ATTACHED of the last binding was lost, with its GAP: the far end's digest still began before that gap. */
+    bool older = !sender->confirmed && (cursor->from == sender->before.from ||
+                                        (cursor->offset < ring->base && cursor->from != sender->digest.from));
+    struct rt_digest digest = older ? sender->before : sender->digest;
+
+    if (cursor->offset > sender->high) {
+        return RT_FAR_UNSENT;
+    }
+    if (cursor->offset < sender->acked) {
+        return RT_FAR_OLD;
+    }
+    if (cursor->offset >= ring->base) { /* else nothing is left to compare it with, and a gap is due */
+        rt_ring_digest(ring, &digest, cursor->offset);
+        if (differs(sender, &digest, cursor->from, cursor->digest)) {
+            return RT_FAR_ANOTHER;
+        }
+    }
+    sender->digest = digest;
+    sender->acked = cursor->offset;
+    return RT_FAR_TRUE;
+}
+
+enum rt_far_verdict rt_sender_ack(struct rt_sender *sender, const struct rt_ring *ring,
+                                  const struct rt_far_cursor *cursor, bool ends)
+{
+    sender->confirmed = true;
+    if (cursor->offset < sender->acked) {
+        return RT_FAR_OLD;
+    }
+    if (cursor->offset > sender->high) {
+        return RT_FAR_UNSENT;
+    }
+    if (cursor->offset >= sender->digest.at) {
+        rt_ring_digest(ring, &sender->digest, cursor->offset);
+        if (differs(sender, &sender->digest, sender->digest.from, cursor->digest)) {
+            return RT_FAR_ANOTHER;
+        }
+    }
+    sender->acked = cursor->offset;
+    sender->sent = at_least(sender->sent, sender->acked); /* the far end had it from before the rebinding */
+    sender->limit = at_least(sender->limit, cursor->limit);
+    sender->fin_acked = sender->fin_acked || (ends && cursor->fin && sender->acked == ring->head);
+    return RT_FAR_TRUE;
+}
+
+void rt_sender_stop(struct rt_sender *sender, const struct rt_ring *ring, uint64_t offset)
+{
+    rt_ring_digest(ring, &sender->digest, offset);
+    sender->acked = sender->sent = sender->high = offset;
+    sender->confirmed = true;
+}
+
+void rt_sender_overwritten(struct rt_sender *sender, const struct rt_ring *ring, uint64_t base)
+{
+    if (!sender->confirmed && sender->before.at < base) {
+        rt_ring_digest(ring, &sender->before, base);
+    }
+    if (sender->digest.at >= base) {
+        return;
+    }
+    if (sender->sent < base) {
+        rt_digest_start(&sender->digest, base);
+    } else {
+        rt_ring_digest(ring, &sender->digest, base);
+    }
+}
+
+static uint64_t sendable(const struct rt_sender *sender, const struct rt_ring *ring)
+{
+    uint64_t end = sender->limit < ring->head ? sender->limit : ring->head;
+
+    return end > sender->sent ? end - sender->sent : 0;
+}
+
+static bool fin_due(const struct rt_sender *sender, const struct rt_ring *ring, bool ends)
+{
+    return ends && !sender->fin_told && sender->sent == ring->head;
+}
+
+bool rt_sender_ready(const struct rt_sender *sender, const struct rt_ring *ring, bool ends)
+{
+    return sender->sent < ring->base || sendable(sender, ring) > 0 || fin_due(sender, ring, ends);
+}
+
+/* [sent, end) goes out. What lies below `high` went before a break. */
+static void passed(struct rt_sender *sender, uint64_t end)
+{
+    if (sender->sent < sender->high) {
+        sender->resent += (end < sender->high ? end : sender->high) - sender->sent;
+    }
+    sender->sent = end;
+    sender->high = at_least(sender->high, end);
+}
+
+static size_t put_gap(struct rt_sender *sender, const struct rt_ring *ring, struct rt_frame frame, uint8_t *out)
+{
+    frame.type = RT_GAP;
+    frame.length = RT_GAP_PAYLOAD;
+    sender->sent = ring->base;
+    sender->high = at_least(sender->high, ring->base);
+#ifdef RT_MUTANT_GAP_SILENT
+    return 0;
+#endif
+    rt_frame_put(out, &frame);
+    rt_put_u64(out + RT_FRAME_HEADER, ring->base);
+    return RT_FRAME_HEADER + RT_GAP_PAYLOAD;
+}
+
+size_t rt_sender_put(struct rt_sender *sender, const struct rt_ring *ring, const struct rt_sender_turn *turn,
+                     uint8_t *out, size_t cap)
+{
+    struct rt_frame frame = {.stream = turn->stream, .channel = turn->channel, .offset = sender->sent};
+    size_t room = cap > RT_FRAME_HEADER ? cap - RT_FRAME_HEADER : 0, size;
+
+    if (room < RT_GAP_PAYLOAD) {
+        return 0;
+    }
+    if (sender->sent < ring->base) {
+        return put_gap(sender, ring, frame, out);
+    }
+    size = turn->most < room ? turn->most : room;
+    if (size > RT_FRAME_PAYLOAD_MAX) {
+        size = RT_FRAME_PAYLOAD_MAX;
+    }
+    if (size > sendable(sender, ring)) {
+        size = (size_t)sendable(sender, ring);
+    }
+    if (size > 0) {
+        frame.type = RT_DATA;
+        frame.length = (uint32_t)size;
+        (void)rt_ring_copy(ring, sender->sent, out + RT_FRAME_HEADER, size);
+        passed(sender, sender->sent + size);
+    } else if (fin_due(sender, ring, turn->ends)) {
+        frame.type = RT_FIN;
+        sender->fin_told = true;
+    } else {
+        return 0;
+    }
+    rt_frame_put(out, &frame);
+    return RT_FRAME_HEADER + size;
+}
