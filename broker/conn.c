@@ -3,11 +3,9 @@
 #include "broker/shell.h"
 
 #include <errno.h>
-#include <linux/sockios.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -170,16 +168,13 @@ void rt_shell_look_at_queues(struct rt_shell *shell)
 {
     for (struct rt_conn *conn = shell->conns_first; conn != NULL; conn = conn->next) {
         uint64_t handed = rt_link_sent_total(&conn->link);
-        uv_os_fd_t fd;
-        int unread = 0;
+        size_t unread;
 
         if (conn->id == 0 || rt_link_queued(&conn->link) == 0) {
             conn->queues = false;
             continue;
         }
-        if (uv_fileno(&conn->link.uv.handle, &fd) != 0 || ioctl(fd, SIOCOUTQ, &unread) != 0) {
-            unread = 0;
-        }
+        unread = rt_link_unread(&conn->link);
         if (conn->queues && (handed > conn->handed || unread < conn->unread)) {
             rt_agent_taken(shell->agent, conn->id, rt_shell_now(shell));
         }

@@ -62,7 +62,7 @@ struct rt_conn {
     rt_link_id id;               /* 0: the machine has done with it */
     struct rt_batch *batch;
     uint64_t handed; /* to the kernel, at the last look at a queue */
-    int unread;      /* bytes that the kernel had then */
+    size_t unread;   /* bytes that the kernel had then */
     bool queues;     /* had a queue then */
 };
 

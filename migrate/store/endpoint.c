@@ -2,84 +2,38 @@
  * Copyright The retether authors */
 #include "migrate/store/endpoint.h"
 
-#include <arpa/inet.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
-static int parse_port(const char *text, in_port_t *port)
+static bool is_reachable(const struct rt_endpoint *at)
 {
-    unsigned value = 0;
+    return at->kind == RT_ENDPOINT_UNIX ||
+           (at->kind == RT_ENDPOINT_TCP &&
+            (at->addr.any.sa_family == AF_INET ? at->addr.in4.sin_port : at->addr.in6.sin6_port) != 0);
+}
 
-    if (*text == '\0' || strlen(text) > 5) {
+/* As rt_endpoint_parse(), but a store is on a unix socket or at a port that is known. */
+static int parse(const char *text, struct rt_store_endpoint *endpoint)
+{
+    char why[RT_ENDPOINT_TEXT_MAX];
+
+    memset(endpoint, 0, sizeof *endpoint);
+    if (strlen(text) >= sizeof endpoint->text || rt_endpoint_parse(&endpoint->at, text, why, sizeof why) != 0 ||
+        !is_reachable(&endpoint->at)) {
         return RT_EINVAL;
     }
-    for (; *text; text++) {
-        if (*text < '0' || *text > '9') {
-            return RT_EINVAL;
-        }
-        value = value * 10 + (unsigned)(*text - '0');
-    }
-    if (value == 0 || value > UINT16_MAX) {
-        return RT_EINVAL;
-    }
-    *port = htons((uint16_t)value);
+    snprintf(endpoint->text, sizeof endpoint->text, "%s", text);
     return 0;
 }
 
 int rt_store_endpoint_tcp(const char *host, const char *port, struct rt_store_endpoint *endpoint)
 {
-    struct sockaddr_in *v4 = (struct sockaddr_in *)&endpoint->addr;
-    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&endpoint->addr;
-    in_port_t number;
+    char text[RT_STORE_ENDPOINT_TEXT_MAX];
+    bool v6 = strchr(host, ':') != NULL;
+    int size = snprintf(text, sizeof text, "tcp:%s%s%s:%s", v6 ? "[" : "", host, v6 ? "]" : "", port);
 
-    memset(endpoint, 0, sizeof *endpoint);
-    endpoint->kind = RT_STORE_ENDPOINT_TCP;
-    if (parse_port(port, &number)) {
-        return RT_EINVAL;
-    }
-    if (inet_pton(AF_INET, host, &v4->sin_addr) == 1) {
-        v4->sin_family = AF_INET;
-        v4->sin_port = number;
-        snprintf(endpoint->text, sizeof endpoint->text, "tcp:%s:%s", host, port);
-        return 0;
-    }
-    if (inet_pton(AF_INET6, host, &v6->sin6_addr) == 1) {
-        v6->sin6_family = AF_INET6;
-        v6->sin6_port = number;
-        snprintf(endpoint->text, sizeof endpoint->text, "tcp:[%s]:%s", host, port);
-        return 0;
-    }
-    return RT_EINVAL;
-}
-
-/* "HOST:PORT" or "[HOST]:PORT", size bytes of text. */
-static int parse_address(const char *text, size_t size, struct rt_store_endpoint *endpoint)
-{
-    char copy[RT_STORE_ENDPOINT_TEXT_MAX];
-    char *host = copy;
-    char *colon;
-
-    if (size >= sizeof copy) {
-        return RT_EINVAL;
-    }
-    memcpy(copy, text, size);
-    copy[size] = '\0';
-    colon = strrchr(copy, ':');
-    if (!colon) {
-        return RT_EINVAL;
-    }
-    *colon = '\0';
-    if (host[0] == '[') {
-        if (colon == copy || colon[-1] != ']') {
-            return RT_EINVAL;
-        }
-        host++;
-        colon[-1] = '\0';
-    } else if (strchr(host, ':')) {
-        return RT_EINVAL; /* IPv6 without brackets: where the port starts is a guess */
-    }
-    return rt_store_endpoint_tcp(host, colon + 1, endpoint);
+    return size >= (int)sizeof text ? RT_EINVAL : parse(text, endpoint);
 }
 
 static int parse_sentinels(const char *text, struct rt_store_endpoint *list, size_t *n)
@@ -95,14 +49,18 @@ static int parse_sentinels(const char *text, struct rt_store_endpoint *list, siz
     for (;;) {
         size_t size = strcspn(at, ",");
         struct rt_store_endpoint *endpoint = &list[count];
+        char tcp[RT_STORE_ENDPOINT_TEXT_MAX];
 
         if (count == RT_ENDPOINTS_MAX) {
             return RT_ELIMIT;
         }
-        if (parse_address(at, size, endpoint)) {
+        if (size >= sizeof tcp - 4) {
             return RT_EINVAL;
         }
-        endpoint->kind = RT_STORE_ENDPOINT_SENTINEL;
+        snprintf(tcp, sizeof tcp, "tcp:%.*s", (int)size, at);
+        if (parse(tcp, endpoint)) {
+            return RT_EINVAL;
+        }
         memcpy(endpoint->master, text, name);
         endpoint->master[name] = '\0';
         snprintf(endpoint->text, sizeof endpoint->text, "sentinel:%.*s@%.*s", (int)name, text, (int)size, at);
@@ -117,26 +75,15 @@ static int parse_sentinels(const char *text, struct rt_store_endpoint *list, siz
 
 int rt_store_endpoint_parse(const char *text, struct rt_store_endpoint list[RT_ENDPOINTS_MAX], size_t *n)
 {
-    struct rt_store_endpoint *endpoint = &list[*n];
-    int rc = RT_EINVAL;
-
     if (*n >= RT_ENDPOINTS_MAX) {
         return RT_ELIMIT;
     }
     if (strncmp(text, "sentinel:", 9) == 0) {
         return parse_sentinels(text + 9, list, n);
     }
-    if (strncmp(text, "tcp:", 4) == 0) {
-        rc = parse_address(text + 4, strlen(text + 4), endpoint);
-    } else if (strncmp(text, "unix:", 5) == 0 && text[5] != '\0' && strlen(text + 5) < sizeof endpoint->path) {
-        memset(endpoint, 0, sizeof *endpoint);
-        endpoint->kind = RT_STORE_ENDPOINT_UNIX;
-        snprintf(endpoint->path, sizeof endpoint->path, "%s", text + 5);
-        snprintf(endpoint->text, sizeof endpoint->text, "%s", text);
-        rc = 0;
+    if (parse(text, &list[*n])) {
+        return RT_EINVAL;
     }
-    if (rc == 0) {
-        ++*n;
-    }
-    return rc;
+    ++*n;
+    return 0;
 }

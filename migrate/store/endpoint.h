@@ -3,11 +3,9 @@
 #ifndef RETETHER_MIGRATE_STORE_ENDPOINT_H
 #define RETETHER_MIGRATE_STORE_ENDPOINT_H
 
-#include "session/base/error.h"
+#include "session/base/endpoint.h"
 
-#include <netinet/in.h>
 #include <stddef.h>
-#include <sys/socket.h>
 
 /* Where a store may be found. No name is ever looked up: addresses are numeric. */
 
@@ -16,13 +14,9 @@
 #define RT_MASTER_NAME_MAX 64
 #define RT_STORE_ENDPOINT_TEXT_MAX 160
 
-enum rt_store_endpoint_kind { RT_STORE_ENDPOINT_UNIX, RT_STORE_ENDPOINT_TCP, RT_STORE_ENDPOINT_SENTINEL };
-
 struct rt_store_endpoint {
-    enum rt_store_endpoint_kind kind;
-    char path[108];                        /* unix */
-    struct sockaddr_storage addr;          /* tcp, sentinel */
-    char master[RT_MASTER_NAME_MAX + 1];   /* sentinel: the name that it is asked for */
+    struct rt_endpoint at;
+    char master[RT_MASTER_NAME_MAX + 1];   /* a Sentinel's: the name that it is asked for; "" of a Redis */
     char text[RT_STORE_ENDPOINT_TEXT_MAX]; /* for the log */
 };
 

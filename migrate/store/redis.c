@@ -67,7 +67,7 @@ static int append(struct rt_redis *redis, const char *data, size_t size)
 {
     size_t need = redis->out_size + size;
 
-    if (need + redis->writing > RT_REDIS_QUEUE_MAX) {
+    if (need + rt_redis_stream_unsent(redis->stream) > RT_REDIS_QUEUE_MAX) {
         return RT_ELIMIT;
     }
     if (need > redis->out_cap) {
@@ -285,7 +285,7 @@ void rt_redis_connected(struct rt_redis *redis)
         rt_redis_drop(redis, rt_strerror(RT_ENOMEM));
         return;
     }
-    if (endpoint->kind == RT_STORE_ENDPOINT_SENTINEL && !redis->use_resolved) {
+    if (endpoint->master[0] != '\0' && !redis->use_resolved) {
         rc = ask(redis, endpoint->master);
     } else {
         rc = greet(redis);
@@ -373,7 +373,7 @@ static void forget_stream(struct rt_redis *redis)
     }
     free(redis->out);
     redis->out = NULL;
-    redis->out_size = redis->out_cap = redis->writing = 0;
+    redis->out_size = redis->out_cap = 0;
     uv_idle_stop(&redis->flusher);
 }
 
@@ -458,25 +458,11 @@ void rt_redis_flush_cb(uv_idle_t *idle)
         drop_now(redis);
         return;
     }
-    /* One write at a time: what comes meanwhile goes out together when it is done. */
-    if (redis->out_size == 0 || redis->writing > 0 || !redis->stream) {
-        return;
-    }
-    redis->writing = redis->out_size;
-    if (rt_redis_stream_write(redis->stream, redis->out, redis->out_size)) {
-        redis->writing = 0;
-        rt_redis_drop(redis, "cannot write");
-        return;
-    }
-    redis->out = NULL; /* the write owns it */
-    redis->out_size = redis->out_cap = 0;
-}
-
-void rt_redis_written(struct rt_redis *redis)
-{
-    redis->writing = 0;
-    if (redis->out_size > 0) {
-        uv_idle_start(&redis->flusher, rt_redis_flush_cb);
+    if (redis->out_size > 0 && redis->stream) {
+        if (rt_redis_stream_write(redis->stream, redis->out, redis->out_size)) {
+            rt_redis_drop(redis, "cannot write");
+        }
+        redis->out_size = 0;
     }
 }
 
@@ -486,7 +472,7 @@ static void dial(struct rt_redis *redis)
 
     redis->state = RT_REDIS_DIALLING;
     redis->limit_ms = uv_now(redis->loop) + redis->config.connect_timeout_ms;
-    redis->stream = rt_redis_stream_dial(redis, endpoint);
+    redis->stream = rt_redis_stream_dial(redis, &endpoint->at);
     if (!redis->stream) {
         rt_redis_drop(redis, "cannot dial");
         return;

@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <uv.h>
 
-/* One connection to the primary, dialled again for ever: our own stream, hiredis only as the codec.
+/* One connection to the primary, dialled again for ever: a link as any other, hiredis only as the codec.
  *
  *     WAITING --timer--> DIALLING --connected--> ASKING (a Sentinel) --address--> DIALLING
  *        ^                  |                       |
@@ -92,7 +92,6 @@ struct rt_redis {
     /* out */
     char *out; /* owned */
     size_t out_size, out_cap;
-    size_t writing; /* bytes in the write under way */
     uv_idle_t flusher;
 
     /* in */

@@ -14,16 +14,17 @@ struct rt_redis_call {
     uint64_t limit_ms; /* loop time */
 };
 
-/* Dials; NULL when not even that can be begun. Ends in rt_redis_connected() or rt_redis_drop(). */
-struct rt_redis_stream *rt_redis_stream_dial(struct rt_redis *redis, const struct rt_store_endpoint *endpoint);
-/* Takes data over when it returns 0. */
-RT_MUST_CHECK int rt_redis_stream_write(struct rt_redis_stream *stream, char *data, size_t size);
+/* Dials; NULL without memory. Ends in rt_redis_connected() or rt_redis_drop(). */
+struct rt_redis_stream *rt_redis_stream_dial(struct rt_redis *redis, const struct rt_endpoint *endpoint);
+/* Sends or queues all, or nothing when it returns a code. Only once connected. */
+RT_MUST_CHECK int rt_redis_stream_write(struct rt_redis_stream *stream, const char *data, size_t size);
+/* Bytes written that the kernel has not taken. */
+size_t rt_redis_stream_unsent(const struct rt_redis_stream *stream);
 /* No call to its owner after this. */
 void rt_redis_stream_close(struct rt_redis_stream *stream);
 
 void rt_redis_connected(struct rt_redis *redis);
 void rt_redis_received(struct rt_redis *redis, const char *data, size_t size);
-void rt_redis_written(struct rt_redis *redis);
 void rt_redis_timer_cb(uv_timer_t *timer);
 void rt_redis_flush_cb(uv_idle_t *idle);
 struct rt_redis *rt_redis_of_timer(uv_timer_t *timer);

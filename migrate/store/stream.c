@@ -2,29 +2,24 @@
  * Copyright The retether authors */
 #include "migrate/store/redis_priv.h"
 
+#include "session/transport/dialer.h"
+#include "session/transport/link.h"
+
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
+#include <unistd.h>
 
-#define READ_SIZE 65536
-#define KEEPALIVE_S 10
-
+/* The socket of one dial: it is freed when its owner has closed it and nothing of it is under way any more, which may
+ * be after the owner has begun the next one. */
 struct rt_redis_stream {
-    struct rt_redis *owner; /* NULL once closing */
+    struct rt_redis *owner; /* NULL once closed */
+    enum { DIALLING, CONNECTED, OVER } phase;
     union {
-        uv_handle_t handle;
-        uv_stream_t stream;
-        uv_tcp_t tcp;
-        uv_pipe_t pipe;
-    } uv;
-    uv_connect_t connect;
-    char buffer[READ_SIZE];
-};
-
-struct write {
-    uv_write_t req;
-    char *data; /* owned */
+        struct rt_dialer dialer;
+        struct rt_link link;
+    } at;
+    struct rt_buf_pool pool;
 };
 
 struct rt_redis *rt_redis_of_timer(uv_timer_t *timer)
@@ -37,123 +32,106 @@ struct rt_redis *rt_redis_of_flusher(uv_idle_t *idle)
     return (struct rt_redis *)((char *)idle - offsetof(struct rt_redis, flusher));
 }
 
-static void closed_cb(uv_handle_t *handle)
+static void free_stream(struct rt_redis_stream *stream)
 {
-    free(handle->data);
+    rt_buf_pool_close(&stream->pool);
+    free(stream);
+}
+
+/* Nothing is under way any more. */
+static void over(struct rt_redis_stream *stream, const char *what, const char *why)
+{
+    char text[RT_REDIS_TEXT_MAX];
+
+    stream->phase = OVER;
+    if (!stream->owner) {
+        free_stream(stream);
+        return;
+    }
+    snprintf(text, sizeof text, "%s%s", what, why);
+    rt_redis_drop(stream->owner, text);
 }
 
 void rt_redis_stream_close(struct rt_redis_stream *stream)
 {
     stream->owner = NULL;
-    uv_close(&stream->uv.handle, closed_cb);
-}
-
-static void drop(struct rt_redis_stream *stream, const char *what, int status)
-{
-    char why[RT_REDIS_TEXT_MAX];
-
-    snprintf(why, sizeof why, "%s: %s", what, uv_strerror(status));
-    rt_redis_drop(stream->owner, why);
-}
-
-static void alloc_cb(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
-{
-    struct rt_redis_stream *stream = handle->data;
-
-    (void)suggested;
-    *buf = uv_buf_init(stream->buffer, sizeof stream->buffer);
-}
-
-static void read_cb(uv_stream_t *uv, ssize_t size, const uv_buf_t *buf)
-{
-    struct rt_redis_stream *stream = uv->data;
-
-    if (!stream->owner || stream->owner->doomed) {
+    switch (stream->phase) {
+    case DIALLING:
+        rt_dialer_cancel(&stream->at.dialer);
+        return;
+    case CONNECTED:
+        rt_link_close(&stream->at.link, RT_LINK_NOW, RT_ECANCELED, "");
+        return;
+    case OVER:
+        free_stream(stream);
         return;
     }
-    if (size < 0) {
-        drop(stream, "read", (int)size);
-    } else if (size > 0) {
-        rt_redis_received(stream->owner, buf->base, (size_t)size);
-    }
 }
 
-static void connect_cb(uv_connect_t *req, int status)
+static size_t data_cb(struct rt_link *link, struct rt_buf *buf, uint8_t *data, size_t size)
 {
-    struct rt_redis_stream *stream = req->data;
+    struct rt_redis_stream *stream = link->data;
 
-    if (!stream->owner) {
+    (void)buf;
+    if (!stream->owner->doomed) {
+        rt_redis_received(stream->owner, (const char *)data, size);
+    }
+    return size;
+}
+
+static void close_cb(struct rt_link *link, int reason, const char *text)
+{
+    (void)reason;
+    over(link->data, "", text);
+}
+
+static void dialled_cb(struct rt_dialer *dialer, int status, int fd, const char *text)
+{
+    static const struct rt_link_ops ops = {.on_data = data_cb, .on_close = close_cb};
+    struct rt_redis_stream *stream = dialer->data;
+    uv_loop_t *loop = dialer->timer.loop;
+
+    if (status == 0 && !stream->owner) {
+        (void)close(fd);
+    }
+    if (status || !stream->owner) {
+        over(stream, "connect: ", text + dialer->why_at);
         return;
     }
-    if (status == 0) {
-        status = uv_read_start(&stream->uv.stream, alloc_cb, read_cb);
-    }
-    if (status) {
-        drop(stream, "connect", status);
+    stream->at.link.data = stream;
+    if (rt_link_open_fd(&stream->at.link, loop, &stream->pool, fd, &ops)) {
+        (void)close(fd);
+        over(stream, "connect: ", "no stream socket");
         return;
     }
+    stream->phase = CONNECTED;
     rt_redis_connected(stream->owner);
 }
 
-struct rt_redis_stream *rt_redis_stream_dial(struct rt_redis *redis, const struct rt_store_endpoint *endpoint)
+struct rt_redis_stream *rt_redis_stream_dial(struct rt_redis *redis, const struct rt_endpoint *endpoint)
 {
     struct rt_redis_stream *stream = malloc(sizeof *stream);
-    bool local = endpoint->path[0] != '\0';
-    int rc;
 
     if (!stream) {
         return NULL;
     }
     stream->owner = redis;
-    rc = local ? uv_pipe_init(redis->loop, &stream->uv.pipe, 0) : uv_tcp_init(redis->loop, &stream->uv.tcp);
-    if (rc) {
-        free(stream);
-        return NULL;
-    }
-    stream->uv.handle.data = stream;
-    stream->connect.data = stream;
-    if (local) {
-        uv_pipe_connect(&stream->connect, &stream->uv.pipe, endpoint->path, connect_cb);
-        return stream;
-    }
-    uv_tcp_nodelay(&stream->uv.tcp, 1);
-    uv_tcp_keepalive(&stream->uv.tcp, 1, KEEPALIVE_S);
-    if (uv_tcp_connect(&stream->connect, &stream->uv.tcp, (const struct sockaddr *)&endpoint->addr, connect_cb)) {
-        rt_redis_stream_close(stream);
-        return NULL;
-    }
+    stream->phase = DIALLING;
+    rt_buf_pool_init(&stream->pool);
+    stream->at.dialer.data = stream;
+    /* The owner's own limit comes first. */
+    rt_dialer_start(&stream->at.dialer, redis->loop, endpoint, 2 * redis->config.connect_timeout_ms, dialled_cb);
     return stream;
 }
 
-static void write_cb(uv_write_t *req, int status)
+int rt_redis_stream_write(struct rt_redis_stream *stream, const char *data, size_t size)
 {
-    struct write *write = (struct write *)req;
-    struct rt_redis_stream *stream = req->handle->data;
+    uv_buf_t piece = uv_buf_init((char *)(uintptr_t)data, (unsigned)size);
 
-    free(write->data);
-    free(write);
-    if (!stream->owner) {
-        return;
-    }
-    if (status) {
-        drop(stream, "write", status);
-    } else {
-        rt_redis_written(stream->owner);
-    }
+    return stream->phase == CONNECTED ? rt_link_writev(&stream->at.link, NULL, &piece, 1) : RT_ECONN;
 }
 
-int rt_redis_stream_write(struct rt_redis_stream *stream, char *data, size_t size)
+size_t rt_redis_stream_unsent(const struct rt_redis_stream *stream)
 {
-    struct write *write = malloc(sizeof *write);
-    uv_buf_t buf = uv_buf_init(data, (unsigned)size);
-
-    if (!write) {
-        return RT_ENOMEM;
-    }
-    write->data = data;
-    if (uv_write(&write->req, &stream->uv.stream, &buf, 1, write_cb)) {
-        free(write);
-        return RT_EIO;
-    }
-    return 0;
+    return stream->phase == CONNECTED ? rt_link_queued(&stream->at.link) : 0;
 }

@@ -38,6 +38,7 @@ static void finish(struct rt_dialer *dialer, int status, const char *why)
     if (status != 0) {
         rt_endpoint_print(&dialer->endpoint, where, sizeof where);
         (void)snprintf(dialer->text, sizeof dialer->text, "connect to %s: %s", where, why);
+        dialer->why_at = strlen("connect to ") + strlen(where) + strlen(": ");
     }
     if (dialer->polling) {
         dialer->polling = false;

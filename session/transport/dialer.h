@@ -36,6 +36,7 @@ struct rt_dialer {
     bool polling; /* poll is initialised */
     bool ending;
     char text[RT_DIALER_TEXT_MAX];
+    size_t why_at; /* in text, behind "connect to ...: " */
 };
 
 /* timeout_ms 0 means RT_DIALER_TIMEOUT_MS. Must not be under way. */

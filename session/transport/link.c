@@ -5,14 +5,13 @@
 #include "session/base/endpoint.h"
 
 #include <assert.h>
+#include <linux/sockios.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/ioctl.h>
 
-#define LINK_OF(ptr, member) ((struct rt_link *)(void *)((char *)(ptr)-offsetof(struct rt_link, member)))
-/* On unix sockets; the default holds less than one read of small writes. */
-#define SEND_BUFFER (1024 * 1024)
+#define LINK_OF(wire_ptr) ((struct rt_link *)(void *)((char *)(wire_ptr)-offsetof(struct rt_link, wire)))
 /* A chunk of copied bytes has at least this much room, so that small writes share one. */
 #define CHUNK_MIN 2048
 
@@ -63,10 +62,8 @@ static void drop_carry(struct rt_link *link)
     link->carry_cap = 0;
 }
 
-static void closed_cb(uv_handle_t *handle)
+static void part_closed(struct rt_link *link)
 {
-    struct rt_link *link = handle->data;
-
     if (--link->open_handles > 0) {
         return;
     }
@@ -76,11 +73,21 @@ static void closed_cb(uv_handle_t *handle)
     link->ops->on_close(link, link->reason, link->text);
 }
 
+static void timer_closed_cb(uv_handle_t *handle)
+{
+    part_closed(handle->data);
+}
+
+static void closed_cb(struct rt_wire *wire)
+{
+    part_closed(LINK_OF(wire));
+}
+
 static void shut(struct rt_link *link)
 {
     link->state = RT_LINK_CLOSING;
-    uv_close((uv_handle_t *)&link->timer, closed_cb);
-    uv_close(&link->uv.handle, closed_cb);
+    uv_close((uv_handle_t *)&link->timer, timer_closed_cb);
+    link->wire.ops->close(&link->wire);
 }
 
 static void deadline_cb(uv_timer_t *timer)
@@ -116,9 +123,9 @@ static void drained(struct rt_link *link)
     }
 }
 
-static void written_cb(uv_write_t *req, int status)
+static void written_cb(struct rt_wire *wire, int status)
 {
-    struct rt_link *link = LINK_OF(req, write_req);
+    struct rt_link *link = LINK_OF(wire);
     struct rt_link_chunk *flight = link->flight;
 
     if (link->state == RT_LINK_CLOSING) {
@@ -147,7 +154,7 @@ static void written_cb(uv_write_t *req, int status)
     }
 }
 
-/* Hands libuv the first chunks of the queue, as many as make one modest write. */
+/* Hands the wire the first chunks of the queue, as many as make one modest write. */
 static void write_next(struct rt_link *link)
 {
     uv_buf_t iov[RT_LINK_IOV_MAX];
@@ -162,7 +169,7 @@ static void write_next(struct rt_link *link)
         link->flight = chunk;
     }
     link->backlog -= size;
-    err = uv_write(&link->write_req, &link->uv.stream, iov, n, written_cb);
+    err = link->wire.ops->write(&link->wire, iov, n);
     if (err != 0) {
         fail_write(link, err);
     }
@@ -240,7 +247,7 @@ int rt_link_writev(struct rt_link *link, struct rt_buf *owner, const uv_buf_t *b
         return 0;
     }
     if (queued == 0) {
-        sent = uv_try_write(&link->uv.stream, bufs, n);
+        sent = link->wire.ops->try_write(&link->wire, bufs, n);
         if (sent == UV_EAGAIN) {
             sent = 0;
         } else if (sent < 0) {
@@ -273,7 +280,7 @@ size_t rt_link_queued(const struct rt_link *link)
     if (link->state != RT_LINK_OPEN && link->state != RT_LINK_FLUSH) {
         return 0;
     }
-    return link->backlog + uv_stream_get_write_queue_size(&link->uv.stream);
+    return link->backlog + link->wire.ops->unsent(&link->wire);
 }
 
 uint64_t rt_link_sent_total(const struct rt_link *link)
@@ -281,17 +288,22 @@ uint64_t rt_link_sent_total(const struct rt_link *link)
     return link->accepted - rt_link_queued(link);
 }
 
-static void alloc_cb(uv_handle_t *handle, size_t suggested, uv_buf_t *out)
+size_t rt_link_unread(const struct rt_link *link)
 {
-    struct rt_link *link = handle->data;
-    struct rt_buf *buf = rt_buf_reader(link->pool);
+    uv_os_fd_t fd;
+    int unread = 0;
 
-    (void)suggested;
-    if (buf == NULL) {
-        *out = uv_buf_init(NULL, 0); /* libuv answers with UV_ENOBUFS */
-        return;
+    if (uv_fileno(&link->wire.uv.handle, &fd) != 0 || ioctl(fd, SIOCOUTQ, &unread) != 0 || unread < 0) {
+        return 0;
     }
-    *out = uv_buf_init((char *)rt_buf_data(buf), RT_BUF_SIZE);
+    return (size_t)unread;
+}
+
+static uv_buf_t room_cb(struct rt_wire *wire)
+{
+    struct rt_buf *buf = rt_buf_reader(LINK_OF(wire)->pool);
+
+    return buf == NULL ? uv_buf_init(NULL, 0) : uv_buf_init((char *)rt_buf_data(buf), RT_BUF_SIZE);
 }
 
 /* Keeps the last left bytes before `end` for the next read. fresh of them are new; where the consumer took nothing, the
@@ -347,53 +359,26 @@ static void receive(struct rt_link *link, size_t fresh)
     rt_buf_settle(link->pool);
 }
 
-static void read_cb(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf)
+static void read_cb(struct rt_wire *wire, ssize_t size)
 {
-    struct rt_link *link = stream->data;
+    struct rt_link *link = LINK_OF(wire);
 
-    (void)buf;
-    if (nread > 0) {
-        receive(link, (size_t)nread);
-    } else if (nread == UV_EOF) {
+    if (size > 0) {
+        receive(link, (size_t)size);
+    } else if (size == UV_EOF) {
         note(link, RT_ECONN, "closed by the peer", "");
         shut(link);
-    } else if (nread == UV_ENOBUFS) {
+    } else if (size == UV_ENOBUFS) {
         note(link, RT_ENOMEM, "no memory to read", "");
         shut(link);
-    } else if (nread < 0) {
-        note(link, RT_ECONN, "read", uv_strerror((int)nread));
+    } else {
+        note(link, RT_ECONN, "read", uv_strerror((int)size));
         shut(link);
     }
 }
 
-/* Makes the stream handle for the socket's family. The handles exist afterwards, also when this fails. */
-static int adopt(struct rt_link *link, uv_loop_t *loop, int fd, int family)
-{
-    int size = SEND_BUFFER, err;
-
-    (void)uv_timer_init(loop, &link->timer);
-    link->timer.data = link;
-    link->open_handles = 2;
-    if (family == AF_INET || family == AF_INET6) {
-        (void)uv_tcp_init(loop, &link->uv.tcp);
-        err = uv_tcp_open(&link->uv.tcp, fd);
-        if (err == 0) {
-            (void)uv_tcp_nodelay(&link->uv.tcp, 1);
-        }
-    } else {
-        (void)uv_pipe_init(loop, &link->uv.pipe, 0);
-        err = uv_pipe_open(&link->uv.pipe, fd);
-        if (err == 0 && family == AF_UNIX && setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof size) != 0) {
-            (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
-        }
-    }
-    link->uv.handle.data = link;
-    if (err != 0) {
-        (void)close(fd);
-        return err;
-    }
-    return uv_read_start(&link->uv.stream, alloc_cb, read_cb);
-}
+static const struct rt_wire_events wire_events = {
+    .on_room = room_cb, .on_read = read_cb, .on_written = written_cb, .on_closed = closed_cb};
 
 int rt_link_open_fd(struct rt_link *link, uv_loop_t *loop, struct rt_buf_pool *pool, int fd,
                     const struct rt_link_ops *ops)
@@ -413,7 +398,12 @@ int rt_link_open_fd(struct rt_link *link, uv_loop_t *loop, struct rt_buf_pool *p
     link->pool = pool;
     link->high_water = RT_LINK_QUEUE_HIGH;
     link->state = RT_LINK_OPEN;
-    err = adopt(link, loop, fd, family);
+    link->wire.ops = &rt_wire_plain;
+    link->wire.events = &wire_events;
+    link->open_handles = 2;
+    (void)uv_timer_init(loop, &link->timer);
+    link->timer.data = link;
+    err = link->wire.ops->open(&link->wire, loop, fd, family);
     if (err != 0) {
         note(link, rt_transport_code(err), "open", uv_strerror(err));
         shut(link);
@@ -425,7 +415,7 @@ void rt_link_pause(struct rt_link *link)
 {
     if (link->state == RT_LINK_OPEN && !link->paused) {
         link->paused = true;
-        (void)uv_read_stop(&link->uv.stream);
+        link->wire.ops->pause(&link->wire);
     }
 }
 
@@ -437,7 +427,7 @@ void rt_link_resume(struct rt_link *link)
         return;
     }
     link->paused = false;
-    err = uv_read_start(&link->uv.stream, alloc_cb, read_cb);
+    err = link->wire.ops->resume(&link->wire);
     if (err != 0) {
         note(link, RT_ECONN, "read", uv_strerror(err));
         shut(link);
@@ -456,7 +446,7 @@ void rt_link_close(struct rt_link *link, enum rt_link_how how, int reason, const
     }
     if (link->state == RT_LINK_OPEN) {
         link->state = RT_LINK_FLUSH;
-        (void)uv_read_stop(&link->uv.stream);
+        link->wire.ops->pause(&link->wire);
         (void)uv_timer_start(&link->timer, deadline_cb, RT_LINK_LINGER_MS, 0);
     }
 }

@@ -4,6 +4,7 @@
 #define RETETHER_SESSION_TRANSPORT_LINK_H
 
 #include "session/transport/buf.h"
+#include "session/transport/wire.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -72,14 +73,8 @@ struct rt_link {
     void *data;
 
     /* Owner: the link. Read them through the functions below. */
-    union {
-        uv_handle_t handle;
-        uv_stream_t stream;
-        uv_pipe_t pipe;
-        uv_tcp_t tcp;
-    } uv;
+    struct rt_wire wire;
     uv_timer_t timer; /* deadline of LINGER and FLUSH */
-    uv_write_t write_req;
     const struct rt_link_ops *ops;
     struct rt_buf_pool *pool;
     enum rt_link_state state;
@@ -90,7 +85,7 @@ struct rt_link {
     size_t carry_size, carry_cap;
 
     struct rt_link_chunk *first, *last; /* owned list */
-    struct rt_link_chunk *flight;       /* last chunk of the write that libuv has, or NULL */
+    struct rt_link_chunk *flight;       /* last chunk of the write that the wire has, or NULL */
     size_t backlog;                     /* bytes of the chunks after flight */
     size_t high_water;                  /* bytes; may be set after open */
     bool above_high;
@@ -118,6 +113,9 @@ RT_MUST_CHECK int rt_link_writev(struct rt_link *link, struct rt_buf *owner, con
 size_t rt_link_queued(const struct rt_link *link);
 /* Bytes handed to the kernel since open. Says nothing about delivery. */
 uint64_t rt_link_sent_total(const struct rt_link *link);
+
+/* Bytes that the peer has not read of those that the kernel has; 0 where the kernel does not say. */
+size_t rt_link_unread(const struct rt_link *link);
 
 /* Stops and starts reading. While paused nothing tells that the peer has gone. Does nothing unless the link is open. */
 void rt_link_pause(struct rt_link *link);

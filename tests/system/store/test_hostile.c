@@ -258,7 +258,6 @@ static void test_sentinel(void **state)
     for (int i = 0; i < 3; i++) {
         struct rt_redis *connection = i == 0 ? &a->store.commands : i == 1 ? &a->store.pubsub : &a->store.ends;
 
-        connection->endpoints[0].kind = RT_STORE_ENDPOINT_SENTINEL;
         snprintf(connection->endpoints[0].master, RT_MASTER_NAME_MAX, "main");
     }
     rt_store_start(&a->store);

@@ -22,12 +22,12 @@ static void test_parses(void **state)
     assert_int_equal(rt_store_endpoint_parse("tcp:[2001:db8::1]:1", list, &n), 0);
     assert_int_equal(rt_store_endpoint_parse("sentinel:main@192.0.2.1:26379,[::1]:26379", list, &n), 0);
     assert_int_equal(n, 5);
-    assert_string_equal(list[0].path, "/run/redis.sock");
-    assert_int_equal(list[1].kind, RT_STORE_ENDPOINT_TCP);
-    assert_int_equal(ntohs(((struct sockaddr_in *)&list[1].addr)->sin_port), 6379);
-    assert_int_equal(list[2].addr.ss_family, AF_INET6);
+    assert_string_equal(rt_endpoint_path(&list[0].at), "/run/redis.sock");
+    assert_int_equal(list[1].at.kind, RT_ENDPOINT_TCP);
+    assert_int_equal(ntohs(list[1].at.addr.in4.sin_port), 6379);
+    assert_int_equal(list[2].at.addr.any.sa_family, AF_INET6);
     assert_string_equal(list[2].text, "tcp:[2001:db8::1]:1");
-    assert_int_equal(list[3].kind, RT_STORE_ENDPOINT_SENTINEL);
+    assert_string_equal(list[3].master, "main");
     assert_string_equal(list[4].master, "main");
     assert_string_equal(list[4].text, "sentinel:main@[::1]:26379");
 }
@@ -37,6 +37,7 @@ static void test_refuses(void **state)
     static const char *const bad[] = {"",
                                       "unix:",
                                       "/run/redis.sock",
+                                      "vsock:2:6379",
                                       "tcp:localhost:6379",
                                       "tcp:127.0.0.1",
                                       "tcp:127.0.0.1:",

@@ -169,7 +169,7 @@ static void test_refused_greetings(void **state)
     } cases[] = {
         {"AUTH", "-WRONGPASS invalid username-password pair\r\n", FAKE_GO_ON, "AUTH: WRONGPASS"},
         {"AUTH", ":1\r\n", FAKE_GO_ON, "AUTH: unexpected answer"},
-        {"AUTH", "", FAKE_CLOSE, "end of file"},
+        {"AUTH", "", FAKE_CLOSE, "closed by the peer"},
         {"ROLE", "-LOADING wait\r\n", FAKE_GO_ON, "ROLE: LOADING wait"},
         {"ROLE", "-NOPERM no\r\n", FAKE_GO_ON, "ROLE: NOPERM no"},
         {"ROLE", "+master\r\n", FAKE_GO_ON, "ROLE: unexpected answer"},
@@ -178,7 +178,7 @@ static void test_refused_greetings(void **state)
         {"ROLE", "*1\r\n:1\r\n", FAKE_GO_ON, "ROLE: unexpected answer"},
         {"ROLE", "*1\r\n$5\r\nslave\r\n", FAKE_GO_ON, "not the primary"},
         {"ROLE", "*1\r\n$8\r\nsentinel\r\n", FAKE_GO_ON, "not the primary"},
-        {"ROLE", "*3\r\n$6\r\nmas", FAKE_CLOSE, "end of file"},
+        {"ROLE", "*3\r\n$6\r\nmas", FAKE_CLOSE, "closed by the peer"},
         {"ROLE", "*3\r\n$6\r\nmas", FAKE_SILENCE, "greeting: timed out"},
         {"ROLE", "", FAKE_SILENCE, "greeting: timed out"},
         {"ROLE", "%3\r\n", FAKE_GO_ON, "not RESP"},
@@ -223,7 +223,7 @@ static void test_endpoints_in_turn(void **state)
     assert_string_equal(rt_redis_where(&c.redis), fake.endpoint);
     fake_cut(&fake);
     until(&c.n_down, 3);
-    assert_non_null(strstr(c.why, "end of file"));
+    assert_non_null(strstr(c.why, "closed by the peer"));
     until(&c.n_ready, 2);
     assert_int_equal(c.n_down, 3); /* nobody else was asked */
     stop();
@@ -297,9 +297,9 @@ static void test_lost_in_the_middle(void **state)
         int error; /* of the call that is answered so */
         const char *why;
     } cases[] = {
-        {"", FAKE_CLOSE, RT_ETIMEDOUT, "end of file"},
-        {"$10\r\nhalf", FAKE_CLOSE, RT_ETIMEDOUT, "end of file"},
-        {"*3\r\n:1\r\n", FAKE_CLOSE, RT_ETIMEDOUT, "end of file"},
+        {"", FAKE_CLOSE, RT_ETIMEDOUT, "closed by the peer"},
+        {"$10\r\nhalf", FAKE_CLOSE, RT_ETIMEDOUT, "closed by the peer"},
+        {"*3\r\n:1\r\n", FAKE_CLOSE, RT_ETIMEDOUT, "closed by the peer"},
         {"nonsense\r\n", FAKE_GO_ON, RT_ETIMEDOUT, "not RESP"},
         {"*70000\r\n", FAKE_GO_ON, RT_ETIMEDOUT, "too large"},
         {"-READONLY You can't write against a read only replica.\r\n", FAKE_GO_ON, 0, "no longer the primary"},
@@ -394,14 +394,13 @@ static void test_sentinel_answers(void **state)
         {"*2\r\n$9\r\n127.0.0.1\r\n:1\r\n", FAKE_GO_ON, "sentinel: unexpected answer"},
         {"*2\r\n$9\r\nlocalhost\r\n$4\r\n6379\r\n", FAKE_GO_ON, "not numeric"},
         {"*2\r\n$9\r\n127.0.0.1\r\n$6\r\n999999\r\n", FAKE_GO_ON, "not numeric"},
-        {"*2\r\n$9\r\n127.0", FAKE_CLOSE, "end of file"},
+        {"*2\r\n$9\r\n127.0", FAKE_CLOSE, "closed by the peer"},
         {"", FAKE_SILENCE, "timed out"},
     };
     struct rt_store_endpoint endpoint = endpoint_of(fake.endpoint);
     struct rt_redis_config config;
 
     (void)state;
-    endpoint.kind = RT_STORE_ENDPOINT_SENTINEL;
     snprintf(endpoint.master, sizeof endpoint.master, "main");
     config = config_of(&endpoint, 1);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
