@@ -158,7 +158,7 @@ static void link_cb(struct retether_client *client, const char *address, const c
 
 int cli_app_open(struct cli_app *app, const struct cli_options *options)
 {
-    const struct retether_client_callbacks callbacks = {.link = link_cb, .ctx = app};
+    const struct retether_client_callbacks callbacks = {.size = sizeof(callbacks), .link = link_cb, .ctx = app};
     char name[RETETHER_TEXT_MAX];
     char why[CLI_WHY_MAX] = "";
     int rc;

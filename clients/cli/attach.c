@@ -36,8 +36,11 @@ static void found(struct cli_app *app, const char *container, const struct retet
         stream.until_head = !given->follow;
     }
     if (given->command == CLI_EXEC) {
-        const struct retether_exec_options exec = {
-            .argv = (const char *const *)given->argv, .env = given->env, .cwd = given->cwd, .tty = given->tty};
+        const struct retether_exec_options exec = {.size = sizeof(exec),
+                                                   .argv = (const char *const *)given->argv,
+                                                   .env = given->env,
+                                                   .cwd = given->cwd,
+                                                   .tty = given->tty};
         cli_stream_exec(&stream, &options, &exec);
     } else {
         cli_stream_attach(&stream, &options);

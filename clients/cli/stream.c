@@ -200,6 +200,7 @@ static void exited_cb(struct retether_attachment *att, unsigned code, unsigned s
 }
 
 static const struct retether_attachment_callbacks callbacks = {
+    .size = sizeof(callbacks),
     .attached = attached_cb,
     .output = output_cb,
     .gap = gap_cb,
@@ -246,7 +247,7 @@ void cli_stream_options(const struct cli_stream *stream, struct retether_attach_
 {
     const struct cli_options *given = stream->app->options;
 
-    retether_attach_defaults(options);
+    retether_attach_defaults(options, sizeof(*options));
     options->container = stream->container;
     options->process = given->process;
     options->input = stream->input;

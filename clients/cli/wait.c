@@ -160,7 +160,8 @@ static void begin(struct cli_app *app, const char *container)
 
 static void wait_found(struct cli_app *app, const char *container, const struct retether_record *record)
 {
-    struct retether_attachment_callbacks callbacks = {.attached = attached_cb,
+    struct retether_attachment_callbacks callbacks = {.size = sizeof(callbacks),
+                                                      .attached = attached_cb,
                                                       .interrupted = interrupted_cb,
                                                       .resumed = resumed_cb,
                                                       .exited = exited_cb,
@@ -172,7 +173,7 @@ static void wait_found(struct cli_app *app, const char *container, const struct 
     (void)record;
     begin(app, container);
     (void)uv_timer_start(&waiting.timer, look_cb, LOOK_MS, LOOK_MS);
-    retether_attach_defaults(&options);
+    retether_attach_defaults(&options, sizeof(options));
     options.container = waiting.container;
     options.input = options.output = false;
     options.hold_ms = 0;
@@ -249,7 +250,8 @@ static void signal_failed_cb(struct retether_attachment *att, unsigned cls, cons
 
 static void signal_found(struct cli_app *app, const char *container, const struct retether_record *record)
 {
-    struct retether_attachment_callbacks callbacks = {.attached = signal_attached_cb,
+    struct retether_attachment_callbacks callbacks = {.size = sizeof(callbacks),
+                                                      .attached = signal_attached_cb,
                                                       .applied = signal_applied_cb,
                                                       .exited = signal_exited_cb,
                                                       .rewound = rewound_cb,
@@ -259,7 +261,7 @@ static void signal_found(struct cli_app *app, const char *container, const struc
 
     begin(app, container);
     waiting.ended = record != NULL && record->state == RETETHER_STATE_ENDED;
-    retether_attach_defaults(&options);
+    retether_attach_defaults(&options, sizeof(options));
     options.container = waiting.container;
     options.input = options.output = false;
     options.hold_ms = 0;

@@ -3,6 +3,7 @@
 #include "retether/client.h"
 
 #include "clients/lib/client_internal.h"
+#include "clients/lib/sized.h"
 #include "session/base/random.h"
 #include "session/core/protocol.h"
 
@@ -12,6 +13,9 @@
 
 uint64_t rt_sdk_now(const struct retether_client *client)
 {
+    if (client->own != NULL) { /* it stands still between two dispatches, however long that is */
+        uv_update_time(client->own);
+    }
     return uv_now(client->loop);
 }
 
@@ -101,31 +105,47 @@ static void prepare_cb(uv_prepare_t *prepare)
 
 /* ---- making and closing ---- */
 
+/* Takes what can fail. */
+static int take_up(struct retether_client *client, uv_loop_t *loop, const char *name,
+                   const struct retether_client_callbacks *callbacks)
+{
+    struct rt_client_config config = {.random = rt_random_fill, .on_reply = rt_sdk_request_reply, .ctx = client};
+    int rc = RT_OK;
+
+    if (callbacks != NULL) {
+        rc = rt_sized_take(&client->callbacks, sizeof(client->callbacks), callbacks, sizeof(client->callbacks));
+    }
+    if (rc != RT_OK || (rc = rt_sdk_loop_open(client, loop)) != RT_OK) {
+        return rc;
+    }
+    snprintf(config.name, sizeof(config.name), "%s", name);
+    rt_random_fill(NULL, &config.seed, sizeof(config.seed));
+    client->machine = rt_client_new(&config);
+    if (client->machine == NULL) {
+        rt_sdk_loop_close(client);
+        return RT_ENOMEM;
+    }
+    return RT_OK;
+}
+
 int retether_client_new(uv_loop_t *loop, const char *name, const struct retether_client_callbacks *callbacks,
                         struct retether_client **out)
 {
-    struct rt_client_config config = {.random = rt_random_fill, .on_reply = rt_sdk_request_reply};
     struct retether_client *client = calloc(1, sizeof(*client));
+    int rc;
 
     *out = NULL;
     if (client == NULL) {
         return RT_ENOMEM;
     }
-    snprintf(config.name, sizeof(config.name), "%s", name);
-    rt_random_fill(NULL, &config.seed, sizeof(config.seed));
-    config.ctx = client;
-    client->machine = rt_client_new(&config);
-    if (client->machine == NULL) {
+    rc = take_up(client, loop, name, callbacks);
+    if (rc != RT_OK) {
         free(client);
-        return RT_ENOMEM;
+        return rc;
     }
-    client->loop = loop;
-    if (callbacks != NULL) {
-        client->callbacks = *callbacks;
-    }
-    rt_conn_set_init(&client->links, loop, &rt_sdk_conn_ops);
-    (void)uv_prepare_init(loop, &client->prepare);
-    (void)uv_timer_init(loop, &client->timer);
+    rt_conn_set_init(&client->links, client->loop, &rt_sdk_conn_ops);
+    (void)uv_prepare_init(client->loop, &client->prepare);
+    (void)uv_timer_init(client->loop, &client->timer);
     client->prepare.data = client;
     client->timer.data = client;
     client->open_handles = 2;
@@ -167,7 +187,10 @@ void rt_sdk_release(struct retether_client *client)
     rt_sdk_attachments_sweep(client);
     rt_conn_set_close(&client->links);
     rt_client_free(client->machine);
-    free(client);
+    client->phase = RT_SDK_CLOSED;
+    if (client->own == NULL) { /* else the dispatch that is running frees it */
+        free(client);
+    }
     if (closed != NULL) {
         closed(ctx);
     }
@@ -187,11 +210,6 @@ void retether_client_close(struct retether_client *client, void (*closed)(void *
 }
 
 /* ---- names ---- */
-
-const char *retether_class_name(unsigned cls)
-{
-    return rt_class_name(cls);
-}
 
 const char *retether_state_name(unsigned state)
 {

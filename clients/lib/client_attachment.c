@@ -2,6 +2,7 @@
  * Copyright The retether authors */
 #include "clients/lib/client_internal.h"
 
+#include "clients/lib/sized.h"
 #include "session/core/msg_stream.h"
 
 #include <stdio.h>
@@ -22,16 +23,15 @@
         }                                                                                                              \
     } while (0)
 
-void retether_attach_defaults(struct retether_attach_options *options)
+void retether_attach_defaults(struct retether_attach_options *options, size_t size)
 {
-    memset(options, 0, sizeof(*options));
-    options->input = true;
-    options->output = true;
-    options->from = RETETHER_FROM_NOW;
-    options->hold_ms = DEFAULT_HOLD_MS;
+    const struct retether_attach_options full = {
+        .size = size, .input = true, .output = true, .from = RETETHER_FROM_NOW, .hold_ms = DEFAULT_HOLD_MS};
+
+    rt_sized_give(options, size, &full, sizeof(full));
 }
 
-int rt_sdk_attach_options(const struct retether_attach_options *in, struct rt_attach_options *out)
+int rt_sdk_attach_options(const struct retether_attach_options *given, struct rt_attach_options *out)
 {
     static const uint64_t from[] = {
         [RETETHER_FROM_OLDEST] = RT_FROM_OLDEST, [RETETHER_FROM_NOW] = RT_FROM_NOW,
@@ -39,8 +39,12 @@ int rt_sdk_attach_options(const struct retether_attach_options *in, struct rt_at
         [RETETHER_FROM_LINES] = RT_FROM_LINES,
     };
 
+    struct retether_attach_options options;
+    const struct retether_attach_options *in = &options;
+
     memset(out, 0, sizeof(*out));
-    if (in->container == NULL || strlen(in->container) > RT_CID_MAX || in->process >= RT_PROC_ANY ||
+    if (rt_sized_take(&options, sizeof(options), given, sizeof(options)) != RT_OK || in->container == NULL ||
+        strlen(in->container) > RT_CID_MAX || in->process >= RT_PROC_ANY ||
         (unsigned)in->from >= sizeof(from) / sizeof(from[0])) {
         return RT_EINVAL;
     }
@@ -68,16 +72,24 @@ int rt_sdk_attach_options(const struct retether_attach_options *in, struct rt_at
     return RT_OK;
 }
 
-struct retether_attachment *rt_sdk_attachment_new(struct retether_client *client,
-                                                  const struct retether_attachment_callbacks *callbacks)
+int rt_sdk_attachment_new(struct retether_client *client, const struct retether_attachment_callbacks *callbacks,
+                          struct retether_attachment **out)
 {
     struct retether_attachment *att = calloc(1, sizeof(*att));
+    int rc;
 
-    if (att != NULL) {
-        att->client = client;
-        att->callbacks = *callbacks;
+    *out = NULL;
+    if (att == NULL) {
+        return RT_ENOMEM;
     }
-    return att;
+    rc = rt_sized_take(&att->callbacks, sizeof(att->callbacks), callbacks, sizeof(att->callbacks));
+    if (rc != RT_OK) {
+        free(att);
+        return rc;
+    }
+    att->client = client;
+    *out = att;
+    return RT_OK;
 }
 
 int retether_attach(struct retether_client *client, const struct retether_attach_options *options,
@@ -85,15 +97,12 @@ int retether_attach(struct retether_client *client, const struct retether_attach
 {
     struct rt_attach_options wanted;
     struct retether_attachment *att;
-    int rc = rt_sdk_attach_options(options, &wanted);
+    int rc;
 
     *out = NULL;
-    if (rc != RT_OK) {
+    if ((rc = rt_sdk_attach_options(options, &wanted)) != RT_OK ||
+        (rc = rt_sdk_attachment_new(client, callbacks, &att)) != RT_OK) {
         return rc;
-    }
-    att = rt_sdk_attachment_new(client, callbacks);
-    if (att == NULL) {
-        return RT_ENOMEM;
     }
     rc = rt_client_attach(client->machine, &wanted, rt_sdk_now(client), &att->catt);
     if (rc != RT_OK) {

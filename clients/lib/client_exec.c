@@ -2,6 +2,7 @@
  * Copyright The retether authors */
 #include "clients/lib/client_internal.h"
 #include "clients/lib/guest_internal.h"
+#include "clients/lib/sized.h"
 #include "session/base/random.h"
 #include "session/core/msg.h"
 #include "session/core/msg_stream.h"
@@ -124,19 +125,24 @@ static int begin(struct retether_attachment *att, const struct retether_attach_o
 }
 
 int retether_exec(struct retether_client *client, const struct retether_attach_options *options,
-                  const struct retether_exec_options *exec, const struct retether_attachment_callbacks *callbacks,
+                  const struct retether_exec_options *given, const struct retether_attachment_callbacks *callbacks,
                   struct retether_attachment **out)
 {
+    struct retether_exec_options exec;
     struct retether_attachment *att;
     int rc;
 
     *out = NULL;
-    if (exec->argv == NULL || exec->argv[0] == NULL || length(exec->argv) > RT_ARGS_MAX ||
-        length(exec->env) > RT_ARGS_MAX) {
+    if (rt_sized_take(&exec, sizeof(exec), given, sizeof(exec)) != RT_OK || exec.argv == NULL || exec.argv[0] == NULL ||
+        length(exec.argv) > RT_ARGS_MAX || length(exec.env) > RT_ARGS_MAX) {
         return RT_EINVAL;
     }
-    att = rt_sdk_attachment_new(client, callbacks);
-    if (att == NULL || (att->exec = exec_new(exec)) == NULL) {
+    rc = rt_sdk_attachment_new(client, callbacks, &att);
+    if (rc != RT_OK) {
+        return rc;
+    }
+    att->exec = exec_new(&exec);
+    if (att->exec == NULL) {
         free(att);
         return RT_ENOMEM;
     }

@@ -13,12 +13,13 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <uv.h>
 
 /* The client's own structures. The machine of session/core/client.h decides everything; these files carry it out:
  * client_conn.c its links, client_attachment.c what applications see of attachments, client_exec.c how one is made by
- * exec, client_request.c and client_record.c requests and answers, client.c the rest. Whoever called into the machine,
- * or learnt that a link is ready again, calls rt_sdk_wake(); the step then runs once per loop iteration, just before
- * the loop blocks, so that whatever came in one iteration leaves in one write. */
+ * exec, client_request.c and client_record.c requests and answers, client_loop.c its own loop, client.c the rest.
+ * Whoever called into the machine, or learnt that a link is ready again, calls rt_sdk_wake(); the step then runs once
+ * per loop iteration, just before the loop blocks, so that whatever came in one iteration leaves in one write. */
 
 /* Rounds of actions, answers and attachments in one step; what is left goes in the next iteration. */
 #define RT_SDK_ROUNDS_MAX 8
@@ -65,12 +66,15 @@ struct rt_sdk_request {
 
 struct rt_sdk_reply;
 
-enum rt_sdk_phase { RT_SDK_OPEN, RT_SDK_CLOSING };
+/* OPEN --retether_client_close--> CLOSING --its last handle closed--> freed; with a loop of its own it is CLOSED until
+ * its loop has returned, and then freed. Waiting: OPEN (the loop), CLOSING (handles). */
+enum rt_sdk_phase { RT_SDK_OPEN, RT_SDK_CLOSING, RT_SDK_CLOSED };
 
 struct retether_client {
     struct retether_client_callbacks callbacks;
     enum rt_sdk_phase phase;
     uv_loop_t *loop;
+    uv_loop_t *own;            /* owned: the same, unless it is the caller's */
     struct rt_client *machine; /* owned */
     /* handles */
     uv_prepare_t prepare;
@@ -92,8 +96,12 @@ struct retether_client {
 /* client.c */
 void rt_sdk_wake(struct retether_client *client);
 uint64_t rt_sdk_now(const struct retether_client *client);
-/* Frees the client if it is closing and nothing of it is left open. */
+/* Ends the client if it is closing and nothing of it is left open. */
 void rt_sdk_release(struct retether_client *client);
+
+/* client_loop.c */
+RT_MUST_CHECK int rt_sdk_loop_open(struct retether_client *client, uv_loop_t *loop);
+void rt_sdk_loop_close(struct retether_client *client);
 
 /* client_conn.c */
 extern const struct rt_conn_ops rt_sdk_conn_ops;
@@ -105,10 +113,11 @@ bool rt_sdk_conn_pump(struct retether_client *client);
 void rt_sdk_conn_finish(struct retether_client *client);
 
 /* client_attachment.c */
-struct retether_attachment *rt_sdk_attachment_new(struct retether_client *client,
-                                                  const struct retether_attachment_callbacks *callbacks);
+RT_MUST_CHECK int rt_sdk_attachment_new(struct retether_client *client,
+                                        const struct retether_attachment_callbacks *callbacks,
+                                        struct retether_attachment **att);
 /* Checks and translates. */
-RT_MUST_CHECK int rt_sdk_attach_options(const struct retether_attach_options *in, struct rt_attach_options *out);
+RT_MUST_CHECK int rt_sdk_attach_options(const struct retether_attach_options *given, struct rt_attach_options *out);
 /* Tells the application what there is to tell. Returns whether anything moved. */
 bool rt_sdk_attachment_step(struct retether_attachment *att);
 void rt_sdk_attachment_fail(struct retether_attachment *att, const struct rt_catt_event *event);

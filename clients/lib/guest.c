@@ -3,6 +3,7 @@
 #include "retether/guest.h"
 
 #include "clients/lib/guest_internal.h"
+#include "clients/lib/sized.h"
 #include "migrate/core/token_text.h"
 #include "session/base/random.h"
 #include "session/core/protocol.h"
@@ -245,16 +246,17 @@ static void child_cb(uv_signal_t *handle, int signum)
 
 /* ---- making, starting, stopping ---- */
 
-void retether_guest_defaults(struct retether_guest_options *options)
+void retether_guest_defaults(struct retether_guest_options *options, size_t size)
 {
+    struct retether_guest_options full = {.size = size};
     struct rt_tether_config config;
 
     rt_tether_defaults(&config);
-    memset(options, 0, sizeof(*options));
-    options->first_hold_ms = config.first_hold_ms;
-    options->drain_timeout_ms = config.drain_timeout_ms;
-    options->outage_hold_ms = config.outage_hold_ms;
-    options->end_timeout_ms = config.end_timeout_ms;
+    full.first_hold_ms = config.first_hold_ms;
+    full.drain_timeout_ms = config.drain_timeout_ms;
+    full.outage_hold_ms = config.outage_hold_ms;
+    full.end_timeout_ms = config.end_timeout_ms;
+    rt_sized_give(options, size, &full, sizeof(full));
 }
 
 __attribute__((format(printf, 4, 5))) static int fail(int code, char *why, size_t why_size, const char *format, ...)
@@ -331,11 +333,13 @@ static void guest_free(struct retether_guest *guest)
     free(guest);
 }
 
-int retether_guest_new(uv_loop_t *loop, const struct retether_guest_options *options,
+int retether_guest_new(uv_loop_t *loop, const struct retether_guest_options *given,
                        const struct retether_guest_callbacks *callbacks, struct retether_guest **out, char *why,
                        size_t why_size)
 {
-    const char *const *env = options->env != NULL ? options->env : (const char *const *)environ;
+    struct retether_guest_options wanted;
+    const struct retether_guest_options *options = &wanted;
+    const char *const *env;
     struct retether_guest *guest = calloc(1, sizeof(*guest));
     int rc;
 
@@ -343,8 +347,13 @@ int retether_guest_new(uv_loop_t *loop, const struct retether_guest_options *opt
     if (guest == NULL) {
         return fail(RT_ENOMEM, why, why_size, "%s", rt_strerror(RT_ENOMEM));
     }
+    if (rt_sized_take(&wanted, sizeof(wanted), given, sizeof(wanted)) != RT_OK ||
+        rt_sized_take(&guest->callbacks, sizeof(guest->callbacks), callbacks, sizeof(guest->callbacks)) != RT_OK) {
+        free(guest);
+        return fail(RT_EINVAL, why, why_size, "the size of the options or of the callbacks is none of theirs");
+    }
+    env = options->env != NULL ? options->env : (const char *const *)environ;
     guest->loop = loop;
-    guest->callbacks = *callbacks;
     guest->reap_all = options->reap_all;
     guest->status = RETETHER_EXIT_FAILED;
     rt_conn_set_init(&guest->links, loop, &rt_guest_conn_ops);

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <uv.h>
 
 /* The runner's own structures. The machine of session/core/tether.h decides everything; these files carry it out:
  * guest_process.c its processes, guest_conn.c its link, guest.c the rest. Whoever called into the machine, or learnt

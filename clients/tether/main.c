@@ -85,7 +85,8 @@ static void over_cb(struct retether_guest *guest, int status, void *ctx)
 
 static int run(struct program *program, const struct tether_options *options)
 {
-    const struct retether_guest_callbacks callbacks = {.event = event_cb, .over = over_cb, .ctx = program};
+    const struct retether_guest_callbacks callbacks = {
+        .size = sizeof(callbacks), .event = event_cb, .over = over_cb, .ctx = program};
     char why[TETHER_WHY_MAX] = "";
     int rc = uv_loop_init(&program->loop);
 

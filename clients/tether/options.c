@@ -236,7 +236,7 @@ static bool started_by_kernel(int argc, char **argv)
 static void set_defaults(struct tether_options *options)
 {
     memset(options, 0, sizeof(*options));
-    retether_guest_defaults(&options->guest);
+    retether_guest_defaults(&options->guest, sizeof(options->guest));
     options->guest.agent = DEFAULT_AGENT;
     options->guest.cid = getenv("RETETHER_CID");
     options->guest.reap_all = true;

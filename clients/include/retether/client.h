@@ -3,18 +3,29 @@
 #ifndef RETETHER_CLIENT_H
 #define RETETHER_CLIENT_H
 
+#include "retether/error.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <uv.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 /* The client half of libretether: finds the agent that serves a container, attaches to its streams, follows them when
- * the container moves, and asks agents what they know. Everything happens on the caller's loop, in its thread; there is
- * no global state. SIGPIPE must be ignored by the process.
+ * the container moves, and asks agents what they know. There is no global state. A client and all that is made with it
+ * belong to one thread: that of its loop. The process must ignore SIGPIPE.
  *
- * Functions return 0 or a negative code of session/base/error.h unless said otherwise. Callbacks come from the loop,
- * never from within a call of this file, and may call everything in it. What a callback's pointers show is good until
- * it returns. Offsets and sizes are bytes, times are milliseconds. */
+ * Functions return 0 or a negative code of retether/error.h unless said otherwise. Offsets and sizes are bytes, times
+ * are milliseconds. Text is UTF-8, ends with a NUL, and is copied when the library keeps it.
+ *
+ * Callbacks come from the loop (or from retether_client_dispatch()), never from within another call of this file. They
+ * may call everything in it, but for `link`. What their pointers show is good until they return.
+ *
+ * A struct that the caller fills begins with its size: sizeof of it, as the caller was compiled. A later library knows
+ * by it which fields are there. A size that is smaller than it ever was, or a field that this library does not know and
+ * that is not zero, is RETETHER_EINVAL. What the library hands out keeps its layout as long as the soname. */
 
 #define RETETHER_CONTAINER_MAX 128
 #define RETETHER_TEXT_MAX 256
@@ -30,53 +41,64 @@
 
 struct retether_client;
 struct retether_attachment;
+struct uv_loop_s; /* uv_loop_t of <uv.h> */
 
 enum retether_stream { RETETHER_STDIN, RETETHER_STDOUT, RETETHER_STDERR, RETETHER_CONTROL };
-
-/* Why something was refused: the classes of docs/protocol.md section 6, and their numbers. */
-enum retether_class {
-    RETETHER_OK = 0,
-    RETETHER_RETRY_LATER = 1,
-    RETETHER_MOVED = 2,
-    RETETHER_REWOUND = 4,
-    RETETHER_BAD_AUTH = 7,
-    RETETHER_NOT_FOUND = 8,
-    RETETHER_ENDED = 9,
-    RETETHER_UNKNOWN_ATTACHMENT = 10,
-    RETETHER_STOLEN = 11,
-    RETETHER_VERSION_MISMATCH = 12,
-    RETETHER_LIMIT = 13,
-    RETETHER_PROTOCOL = 14,
-    RETETHER_LOST = 15,
-    RETETHER_JUMP = 16,
-    RETETHER_DENIED = 17,
-    RETETHER_INVALID = 18,
-    RETETHER_AMBIGUOUS = 19,
-};
-
-/* "NOT_FOUND" and so on, or "?". */
-const char *retether_class_name(unsigned cls);
 
 /* ---- the client ---- */
 
 struct retether_client_callbacks {
-    /* May be NULL. A connection to an agent came up (reason NULL), or one or an attempt at one ended. Must not call
+    size_t size; /* of this struct */
+    /* May be NULL. A connection to an agent came up (reason NULL), or one or an attempt at one ended. It must not call
      * into the client. */
     void (*link)(struct retether_client *client, const char *address, const char *reason, void *ctx);
-    void *ctx;
+    void *ctx; /* of these callbacks; the library only hands it back */
 };
 
-/* name: this program, for the agents' logs. callbacks may be NULL. To be released with retether_client_close(). */
-int retether_client_new(uv_loop_t *loop, const char *name, const struct retether_client_callbacks *callbacks,
+/* Makes a client that knows no agent yet. loop: the caller's, which has to outlive the client; NULL: the client has a
+ * loop of its own, for callers whose loop is not libuv's (below). name: this program, for the agents' logs; what is
+ * beyond 64 bytes is cut off. callbacks: copied; NULL for none. The client is to be released with
+ * retether_client_close(). RETETHER_EINVAL: the callbacks' size. RETETHER_ENOMEM. RETETHER_EIO: the system has no
+ * descriptor for the client's own loop. */
+int retether_client_new(struct uv_loop_s *loop, const char *name, const struct retether_client_callbacks *callbacks,
                         struct retether_client **client);
 
-/* Adds an agent: "unix:PATH", "tcp:ADDRESS:PORT" or "vsock:CID:PORT". The others of its cluster are learnt from it. On
- * an error `why` has a sentence. */
+/* Adds an agent: "unix:PATH", "tcp:ADDRESS:PORT" or "vsock:CID:PORT". It is dialled when something needs it. The others
+ * of its cluster are learnt from it. RETETHER_EINVAL: no such address. RETETHER_ELIMIT: more than 64 agents. On an
+ * error `why` has a sentence, cut to why_size bytes. */
 int retether_client_add_agent(struct retether_client *client, const char *endpoint, char *why, size_t why_size);
 
-/* Ends every attachment and request without a callback, tells the agents (at most for a second), frees all, and calls
- * closed(ctx) (may be NULL). Neither the client nor its attachments may be used after this call. */
+/* Ends every attachment and request without a callback, tells the agents (for a second at most), frees all, and then
+ * calls closed(ctx) (may be NULL) from the loop. Neither the client nor its attachments may be used after this call,
+ * but for fd, timeout and dispatch of a client with a loop of its own: that one is there until dispatch has returned 0.
+ */
 void retether_client_close(struct retether_client *client, void (*closed)(void *ctx), void *ctx);
+
+/* ---- loops other than libuv's ---- */
+
+/* A client that was made without a loop has one of its own. The caller's loop waits for its descriptor and its time,
+ * and then has it do what is due:
+ *
+ *     while (retether_client_dispatch(client) > 0) {
+ *         struct pollfd ready = {.fd = retether_client_fd(client), .events = POLLIN};
+ *         poll(&ready, 1, retether_client_timeout(client));
+ *     }
+ *
+ * Both are asked for anew whenever something was called: what is called outside of callbacks is begun by the next
+ * dispatch, so the timeout is 0 then. */
+
+/* The descriptor that is readable when there is something to dispatch: the same for the client's whole life, owned by
+ * it. RETETHER_ESTATE: the client is on a loop of its caller. */
+int retether_client_fd(const struct retether_client *client);
+
+/* Milliseconds until retether_client_dispatch() has to be called even if the descriptor is not readable; negative:
+ * none, as of poll(2). A client on a loop of its caller has none. */
+int retether_client_timeout(const struct retether_client *client);
+
+/* Does what is due without waiting, callbacks included; a call too many does no harm. Must not be called from within a
+ * callback. Returns 1; 0 when the client was closed and is freed now; RETETHER_ESTATE: the client is on a loop of its
+ * caller. */
+int retether_client_dispatch(struct retether_client *client);
 
 /* ---- attachments ---- */
 
@@ -90,6 +112,7 @@ enum retether_from {
 };
 
 struct retether_attach_options {
+    size_t size;           /* of this struct; retether_attach_defaults() sets it */
     const char *container; /* whole container ID */
     uint32_t process;      /* 0: the main one */
     bool input;            /* stdin is opened */
@@ -106,8 +129,9 @@ struct retether_attach_options {
                              * client; NULL: a new one */
 };
 
-/* Zeroes the options; then: both directions, from now, a hold of 30 s. */
-void retether_attach_defaults(struct retether_attach_options *options);
+/* Zeroes the options and sets their size, sizeof(*options); then: the main process, both directions, from now, a hold
+ * of 30 s. Only `container` is left to be set. */
+void retether_attach_defaults(struct retether_attach_options *options, size_t size);
 
 struct retether_attached {
     uint64_t life, epoch;
@@ -125,7 +149,10 @@ struct retether_rewound {
     uint64_t ours;   /* seen here */
 };
 
+/* They come in the order in which things happened to this attachment; of those of several attachments the one that had
+ * news first comes first. */
 struct retether_attachment_callbacks {
+    size_t size; /* of this struct */
     /* Each may be NULL; output then takes everything. */
     void (*attached)(struct retether_attachment *att, const struct retether_attached *attached, void *ctx);
     /* Bytes of stdout or stderr. Returns how many were taken, which is what the far end counts as consumed: they never
@@ -156,12 +183,14 @@ struct retether_attachment_callbacks {
     void *ctx;
 };
 
-/* Makes an attachment and begins to look for the container. To be released with retether_detach(), after a final
- * callback too. Options and callbacks are copied. */
+/* Makes an attachment and begins to look for the container: whether it is there is told by a callback. To be released
+ * with retether_detach(), after a final callback too. Options and callbacks are copied. RETETHER_EINVAL: an option or a
+ * size. RETETHER_ELIMIT: more than 4,096 attachments of this client. RETETHER_ENOMEM. */
 int retether_attach(struct retether_client *client, const struct retether_attach_options *options,
                     const struct retether_attachment_callbacks *callbacks, struct retether_attachment **att);
 
 struct retether_exec_options {
+    size_t size;             /* of this struct */
     const char *const *argv; /* NULL-terminated, at most 64 of at most 2,048 bytes */
     const char *const *env;  /* NULL-terminated additions "NAME=VALUE"; NULL: none */
     const char *cwd;         /* NULL: the container's */
@@ -170,7 +199,9 @@ struct retether_exec_options {
 
 /* Starts a process in a container, exactly once, and attaches to it from its first byte. Of the attach options
  * container, input, hold_ms, rows, cols and give_up_ms count. A container that takes no more processes, or whose main
- * process has ended, is told as failed with RETETHER_UNKNOWN_ATTACHMENT or RETETHER_ENDED. */
+ * process has ended, is told as failed with RETETHER_UNKNOWN_ATTACHMENT or RETETHER_ENDED. Errors are those of
+ * retether_attach(); RETETHER_EINVAL or RETETHER_ELIMIT also: no command, or one of more than about 4,000 bytes with
+ * its environment and directory. */
 int retether_exec(struct retether_client *client, const struct retether_attach_options *options,
                   const struct retether_exec_options *exec, const struct retether_attachment_callbacks *callbacks,
                   struct retether_attachment **att);
@@ -179,24 +210,31 @@ int retether_exec(struct retether_client *client, const struct retether_attach_o
  * for it first where that matters. No callback comes any more; `att` must not be used after. */
 void retether_detach(struct retether_attachment *att);
 
+/* After an `output` that took less than it was given: the rest, and what came since, is handed out from the loop. Of
+ * another stream, or one that does not stand still, no effect. */
 void retether_resume(struct retether_attachment *att, enum retether_stream stream);
 
-/* stdin. Takes what fits into the window (256 KiB not yet taken by the process), returns how many bytes: 0 also after
- * the end of the input, and after a final callback. */
+/* stdin. Copies what fits into the window (256 KiB not yet taken by the process), returns how many bytes: 0 also after
+ * the end of the input, and after a final callback. When that is less than size, `writable` comes once there is room.
+ */
 size_t retether_write(struct retether_attachment *att, const void *data, size_t size);
-/* No more stdin follows. */
+/* No more stdin follows what was written. Once more: no effect. */
 void retether_write_end(struct retether_attachment *att);
-/* RT_EINVAL: more than 65,535 rows or columns, or no signal (1 to 64). RT_ESTATE: after a final callback; a signal also
- * before the process of an exec is there. RT_ELIMIT: the container has not taken those sent before. */
+/* Tells the process's terminal its size; one that was not sent yet is replaced. `applied` tells when it is there.
+ * RETETHER_EINVAL: more than 65,535 rows or columns. RETETHER_ESTATE: after a final callback. RETETHER_ELIMIT: the
+ * container has not taken 256 KiB of those sent before. RETETHER_ENOMEM. */
 int retether_resize(struct retether_attachment *att, unsigned rows, unsigned cols);
+/* Sends a signal (1 to 64, of Linux) to the process, exactly once. Errors as of retether_resize(); RETETHER_ESTATE also
+ * before the process of an exec is there. */
 int retether_signal(struct retether_attachment *att, unsigned signum);
 
-/* The next byte of stdout or stderr to be taken. */
+/* The offset of the next byte of stdout or stderr to be taken; 0 for another stream, and before an exec has started. */
 uint64_t retether_offset(const struct retether_attachment *att, enum retether_stream stream);
-/* Bytes of stdin written here, and how many of them the process is known to have taken. */
+/* Bytes of stdin written here, and how many of them the process is known to have taken; both are set. */
 void retether_input(const struct retether_attachment *att, uint64_t *written, uint64_t *taken);
 /* Bytes of stdin sent again because of breaks, so far. */
 uint64_t retether_resent(const struct retether_attachment *att);
+/* The attachment's id, by which another client may take it over (take_id). */
 void retether_attachment_id(const struct retether_attachment *att, uint8_t id[RETETHER_ATTACHMENT_ID_SIZE]);
 
 /* ---- requests ---- */
@@ -210,7 +248,7 @@ enum retether_state {
     RETETHER_STATE_ENDED,
 };
 
-/* "created" and so on, or "?". */
+/* "created" and so on: static, never NULL; "?" for a number that is none. */
 const char *retether_state_name(unsigned state);
 
 struct retether_move {
@@ -269,7 +307,7 @@ struct retether_host {
 };
 
 struct retether_reply {
-    int error;                             /* 0, or RT_ECONN: no agent could be reached; RT_ETIMEDOUT; RT_EPROTO */
+    int error;                             /* 0, RETETHER_ECONN, _ETIMEDOUT, _EPROTO or _ENOMEM */
     unsigned cls;                          /* enum retether_class, when error is 0 */
     const char *text;                      /* as all names and labels here: without control characters, may be shown */
     bool more;                             /* another part follows */
@@ -290,10 +328,17 @@ struct retether_reply {
     size_t size;
 };
 
-/* Once for each part; exactly one has `more` unset. Not after retether_client_close(). */
+/* From the loop, once for each part of the answer; exactly one has `more` unset, or an error. Not after
+ * retether_client_close(). */
 typedef void (*retether_reply_cb)(struct retether_client *client, const struct retether_reply *reply, void *ctx);
 
-/* Makes a session. label may be NULL; ring: bytes kept of each stream, 0 for the default. */
+/* The requests: each goes to an agent that answers, or to the one that is reached first, and is given up after 10 s
+ * with RETETHER_ETIMEDOUT, or RETETHER_ECONN. They return RETETHER_ECONN when no agent was added, RETETHER_ELIMIT with
+ * 256 requests without an answer, RETETHER_EINVAL or RETETHER_ELIMIT for text that is too long, RETETHER_ENOMEM; cb
+ * does not come then. ctx is handed to cb. */
+
+/* Makes a session. label may be NULL; ring: bytes kept of each stream, 0 for the default. The answer has the token with
+ * which the container's tether joins. */
 int retether_create(struct retether_client *client, const char *container, const char *label, uint64_t ring,
                     retether_reply_cb cb, void *ctx);
 /* Takes back a session that was made and never started; LIMIT for any other. */
@@ -304,8 +349,13 @@ int retether_show(struct retether_client *client, const char *container, bool pr
 /* All records, or those whose ID begins with prefix, or that a host serves; each may be NULL. */
 int retether_list(struct retether_client *client, const char *prefix, const char *host, retether_reply_cb cb,
                   void *ctx);
+/* The agents of the cluster, as the one that is asked sees them. */
 int retether_hosts(struct retether_client *client, retether_reply_cb cb, void *ctx);
 /* The end of the output of a container that has ended. */
 int retether_tails(struct retether_client *client, const char *container, retether_reply_cb cb, void *ctx);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

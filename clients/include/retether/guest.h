@@ -6,10 +6,16 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <uv.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 /* The guest half of libretether: runs a command, owns its streams, and keeps them attachable through whatever agent the
- * machine below it has at the moment. Everything happens on the caller's loop, in its thread; there is no global state.
+ * machine below it has at the moment. Everything happens on the caller's libuv loop, in its thread; there is no global
+ * state. Sizes are bytes, times are milliseconds. Functions return 0 or a negative code of retether/error.h unless said
+ * otherwise. Callbacks come from the loop, never from within another call of this file. Structs that the caller fills
+ * begin with their size, as those of retether/client.h.
  *
  * The runner forks. It watches SIGCHLD, and waits for its own children only, unless `reap_all` says that every child of
  * the process is its to reap. SIGPIPE must be ignored by the process. */
@@ -19,8 +25,10 @@
 #define RETETHER_GUEST_REASON_MAX 320
 
 struct retether_guest;
+struct uv_loop_s; /* uv_loop_t of <uv.h> */
 
 struct retether_guest_options {
+    size_t size; /* of this struct; retether_guest_defaults() sets it */
     /* Text is copied by retether_guest_new(). */
     const char *agent;       /* vsock:CID:PORT, unix:PATH or tcp:ADDRESS:PORT */
     const char *cid;         /* container ID */
@@ -40,8 +48,8 @@ struct retether_guest_options {
     bool reap_all;             /* as init or child subreaper: wait for every child */
 };
 
-/* Zeroes the options and sets the bounds. */
-void retether_guest_defaults(struct retether_guest_options *options);
+/* Zeroes the options, sets their size, sizeof(*options), and the bounds. */
+void retether_guest_defaults(struct retether_guest_options *options, size_t size);
 
 enum retether_guest_event_kind {
     RETETHER_GUEST_LINK,    /* from, to: "down", "dialing", "hello", "live", "refused", "over" */
@@ -62,6 +70,7 @@ struct retether_guest_event {
 };
 
 struct retether_guest_callbacks {
+    size_t size; /* of this struct */
     /* May be NULL. Must not call back into the runner. */
     void (*event)(struct retether_guest *guest, const struct retether_guest_event *event, void *ctx);
     /* The container is over: status is the main process's exit code, 128 + n for a signal n. Called exactly once after
@@ -70,14 +79,16 @@ struct retether_guest_callbacks {
     void *ctx;
 };
 
-/* Makes a runner that does nothing yet. Returns 0 and the runner, or a negative code (session/base/error.h) with a
- * sentence in `why`. To be released with retether_guest_stop(). */
-int retether_guest_new(uv_loop_t *loop, const struct retether_guest_options *options,
+/* Makes a runner that does nothing yet, on a loop that has to outlive it. Options and callbacks are copied. To be
+ * released with retether_guest_stop(). RETETHER_EINVAL: an option or a size. RETETHER_ENOMEM. On an error `why` has a
+ * sentence, cut to why_size bytes. */
+int retether_guest_new(struct uv_loop_s *loop, const struct retether_guest_options *options,
                        const struct retether_guest_callbacks *callbacks, struct retether_guest **guest, char *why,
                        size_t why_size);
 
-/* Starts the command at once, agent or not, and begins to dial. Returns 0 or a negative code; `over` does not fire
- * then. A command that cannot be run is no error here: the container ends with 126 or 127. */
+/* Starts the command at once, agent or not, and begins to dial. RETETHER_ENOMEM; RETETHER_EIO: no descriptor for
+ * SIGCHLD. `over` does not fire after an error. A command that cannot be run is no error here: the container ends with
+ * 126 or 127. */
 int retether_guest_start(struct retether_guest *guest);
 
 /* Sends a signal to the main process; with a terminal, what the keyboard would send (SIGINT, SIGQUIT, SIGTSTP) goes to
@@ -87,5 +98,9 @@ void retether_guest_signal(struct retether_guest *guest, int signum);
 /* Closes the link and every pipe, leaves running processes alone, and frees the runner once its handles are closed;
  * then calls stopped(ctx) (may be NULL). The runner must not be used after this call. */
 void retether_guest_stop(struct retether_guest *guest, void (*stopped)(void *ctx), void *ctx);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

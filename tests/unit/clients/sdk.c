@@ -145,6 +145,7 @@ static void failed_cb(struct retether_attachment *att, unsigned cls, const char 
 }
 
 const struct retether_attachment_callbacks sdk_callbacks = {
+    .size = sizeof(sdk_callbacks),
     .attached = attached_cb,
     .output = output_cb,
     .gap = gap_cb,
@@ -183,7 +184,7 @@ static void closed_cb(void *ctx)
 int sdk_setup(void **state)
 {
     struct sdk *sdk = calloc(1, sizeof(*sdk));
-    const struct retether_client_callbacks callbacks = {.link = link_cb, .ctx = sdk};
+    const struct retether_client_callbacks callbacks = {.size = sizeof(callbacks), .link = link_cb, .ctx = sdk};
     char why[256] = "";
     void *fixture;
 
@@ -237,7 +238,7 @@ void sdk_attach(struct sdk *sdk)
 {
     struct retether_attach_options options;
 
-    retether_attach_defaults(&options);
+    retether_attach_defaults(&options, sizeof(options));
     options.container = BOX_CID;
     assert_int_equal(sdk_attach_with(sdk, &options), RT_OK);
     sdk_wait(sdk, SDK_ATTACHED, 1);
@@ -246,10 +247,10 @@ void sdk_attach(struct sdk *sdk)
 int sdk_exec(struct sdk *sdk, const char *const *argv)
 {
     struct retether_attachment_callbacks callbacks = sdk_callbacks;
-    const struct retether_exec_options exec = {.argv = argv};
+    const struct retether_exec_options exec = {.size = sizeof(exec), .argv = argv};
     struct retether_attach_options options;
 
-    retether_attach_defaults(&options);
+    retether_attach_defaults(&options, sizeof(options));
     options.container = BOX_CID;
     callbacks.ctx = sdk;
     return retether_exec(sdk->client, &options, &exec, &callbacks, &sdk->att);

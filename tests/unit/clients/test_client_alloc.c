@@ -153,7 +153,7 @@ static void session(struct sdk *sdk, bool exec)
 {
     static const char *const argv[] = {"echo", "x", NULL};
     struct retether_attachment_callbacks callbacks = sdk_callbacks;
-    const struct retether_exec_options how = {.argv = argv, .env = argv, .cwd = "/"};
+    const struct retether_exec_options how = {.size = sizeof(how), .argv = argv, .env = argv, .cwd = "/"};
     struct retether_attach_options options;
     char why[256];
 
@@ -161,7 +161,7 @@ static void session(struct sdk *sdk, bool exec)
         return;
     }
     (void)granted(retether_client_add_agent(sdk->client, sdk->f->peer[0].address, why, sizeof(why)));
-    retether_attach_defaults(&options);
+    retether_attach_defaults(&options, sizeof(options));
     options.container = BOX_CID;
     callbacks.ctx = sdk;
     if (granted(exec ? retether_exec(sdk->client, &options, &how, &callbacks, &sdk->att)

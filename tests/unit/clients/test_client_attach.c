@@ -58,7 +58,7 @@ static void test_options_travel(void **state)
     struct kept kept;
 
     sdk->box->deaf = true;
-    retether_attach_defaults(&options);
+    retether_attach_defaults(&options, sizeof(options));
     options.container = BOX_CID;
     options.process = 3;
     options.input = false;
@@ -177,7 +177,7 @@ static void test_ended_before(void **state)
 
     box_write(sdk->box, 0, RT_STDOUT, "hello", 5);
     box_exit(sdk->box, 0, 3, 0);
-    retether_attach_defaults(&options);
+    retether_attach_defaults(&options, sizeof(options));
     options.container = BOX_CID;
     options.from = RETETHER_FROM_OLDEST;
     assert_int_equal(sdk_attach_with(sdk, &options), RT_OK);
@@ -276,7 +276,7 @@ static void test_written_before_attached(void **state)
     struct sdk *sdk = *state;
     struct retether_attach_options options;
 
-    retether_attach_defaults(&options);
+    retether_attach_defaults(&options, sizeof(options));
     options.container = BOX_CID;
     options.input_once = true;
     assert_int_equal(sdk_attach_with(sdk, &options), RT_OK);
@@ -351,10 +351,10 @@ static void test_items_not_applied(void **state)
 static void test_no_callbacks(void **state)
 {
     struct sdk *sdk = *state;
-    const struct retether_attachment_callbacks none = {.attached = NULL};
+    const struct retether_attachment_callbacks none = {.size = sizeof(none), .attached = NULL};
     struct retether_attach_options options;
 
-    retether_attach_defaults(&options);
+    retether_attach_defaults(&options, sizeof(options));
     options.container = BOX_CID;
     assert_int_equal(retether_attach(sdk->client, &options, &none, &sdk->att), RT_OK);
     FIXTURE_UNTIL(sdk->f, box_bound(sdk->box, 0));

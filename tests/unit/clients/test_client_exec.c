@@ -37,11 +37,12 @@ static void test_options(void **state)
     static const char *const env[] = {"A=1", "B=2", NULL};
     struct sdk *sdk = *state;
     struct retether_attachment_callbacks callbacks = sdk_callbacks;
-    const struct retether_exec_options exec = {.argv = argv, .env = env, .cwd = "/tmp", .tty = true};
+    const struct retether_exec_options exec = {
+        .size = sizeof(exec), .argv = argv, .env = env, .cwd = "/tmp", .tty = true};
     struct retether_attach_options options;
     struct box_att *control;
 
-    retether_attach_defaults(&options);
+    retether_attach_defaults(&options, sizeof(options));
     options.container = BOX_CID;
     options.input = false;
     options.hold_ms = 1234;
@@ -161,11 +162,11 @@ static void test_gives_up(void **state)
 {
     struct sdk *sdk = *state;
     struct retether_attachment_callbacks callbacks = sdk_callbacks;
-    const struct retether_exec_options exec = {.argv = argv};
+    const struct retether_exec_options exec = {.size = sizeof(exec), .argv = argv};
     struct retether_attach_options options;
 
     sdk->box->deaf = true;
-    retether_attach_defaults(&options);
+    retether_attach_defaults(&options, sizeof(options));
     options.container = BOX_CID;
     options.give_up_ms = 60000;
     callbacks.ctx = sdk;
@@ -206,14 +207,14 @@ static void test_wrong_use(void **state)
     static const char *const nothing[] = {NULL};
     static const char *const long_argv[] = {long_word, NULL};
     const char *many[RT_ARGS_MAX + 2] = {NULL};
-    struct retether_exec_options exec = {.argv = NULL};
+    struct retether_exec_options exec = {.size = sizeof(exec), .argv = NULL};
     struct retether_attach_options options;
 
     memset(long_word, 'x', sizeof(long_word) - 1);
     for (size_t i = 0; i <= RT_ARGS_MAX; i++) {
         many[i] = "A=1";
     }
-    retether_attach_defaults(&options);
+    retether_attach_defaults(&options, sizeof(options));
     options.container = BOX_CID;
     assert_int_equal(try_exec(sdk, &options, &exec), RT_EINVAL);
     exec.argv = nothing;

@@ -93,7 +93,7 @@ static void free_at(enum sdk_event event, enum how how)
     if (event == SDK_GAP) { /* begins below what is kept */
         box_forget(sdk->box, 0, RT_STDOUT, 50);
     }
-    retether_attach_defaults(&options);
+    retether_attach_defaults(&options, sizeof(options));
     options.container = BOX_CID;
     options.from = event == SDK_GAP ? RETETHER_FROM_OFFSET : RETETHER_FROM_NOW;
     options.start[0] = 10;
@@ -146,12 +146,14 @@ static void attach_more(struct sdk *sdk, enum sdk_event event)
 
     (void)event;
     sdk->on_event = NULL;
-    retether_attach_defaults(&options);
+    retether_attach_defaults(&options, sizeof(options));
     options.container = BOX_CID;
     for (size_t i = 0; i < 3; i++) {
-        assert_int_equal(
-            retether_attach(sdk->client, &options, &(struct retether_attachment_callbacks){.ctx = NULL}, &others[i]),
-            RT_OK);
+        assert_int_equal(retether_attach(sdk->client, &options,
+                                         &(struct retether_attachment_callbacks){
+                                             .size = sizeof(struct retether_attachment_callbacks), .ctx = NULL},
+                                         &others[i]),
+                         RT_OK);
     }
 }
 
@@ -176,7 +178,7 @@ static void test_closed_while_dialling(void **state)
     struct sdk *sdk = *state;
     struct retether_attach_options options;
 
-    retether_attach_defaults(&options);
+    retether_attach_defaults(&options, sizeof(options));
     options.container = BOX_CID;
     assert_int_equal(sdk_attach_with(sdk, &options), RT_OK);
     sdk_close(sdk); /* before the first step */
@@ -189,7 +191,7 @@ static void test_closed_before_welcome(void **state)
     struct retether_attach_options options;
 
     sdk->f->peer[0].silent = true;
-    retether_attach_defaults(&options);
+    retether_attach_defaults(&options, sizeof(options));
     options.container = BOX_CID;
     assert_int_equal(sdk_attach_with(sdk, &options), RT_OK);
     (void)peer_expect(sdk->f, RT_HELLO);

@@ -181,7 +181,7 @@ static void refused_for_good(struct sdk *sdk, uint64_t cls, bool live)
     } else {
         struct retether_attach_options options;
 
-        retether_attach_defaults(&options);
+        retether_attach_defaults(&options, sizeof(options));
         options.container = BOX_CID;
         assert_int_equal(sdk_attach_with(sdk, &options), RT_OK);
     }
@@ -301,7 +301,7 @@ static void test_gives_up(void **state)
     struct retether_attach_options options;
 
     sdk->box->deaf = true;
-    retether_attach_defaults(&options);
+    retether_attach_defaults(&options, sizeof(options));
     options.container = BOX_CID;
     options.give_up_ms = 60000;
     assert_int_equal(sdk_attach_with(sdk, &options), RT_OK);
@@ -319,7 +319,7 @@ static void test_denied_by_all(void **state)
     struct retether_attach_options options;
 
     sdk->f->peer[0].refuse = RT_CLASS_DENIED;
-    retether_attach_defaults(&options);
+    retether_attach_defaults(&options, sizeof(options));
     options.container = BOX_CID;
     assert_int_equal(sdk_attach_with(sdk, &options), RT_OK);
     sdk_wait(sdk, SDK_FAILED, 1);
@@ -364,7 +364,7 @@ static void test_taken_over(void **state)
     retether_detach(first); /* its DETACH unbinds it */
     FIXTURE_UNTIL(sdk->f, sdk->box->detached == 1);
     box_att(sdk->box, 0)->tries = 0;
-    retether_attach_defaults(&options);
+    retether_attach_defaults(&options, sizeof(options));
     options.container = BOX_CID;
     options.take_id = id;
     assert_int_equal(sdk_attach_with(sdk, &options), RT_OK);
@@ -386,7 +386,7 @@ static void test_wrong_attach(void **state)
 
     memset(name, 'a', sizeof(name) - 1);
     name[sizeof(name) - 1] = '\0';
-    retether_attach_defaults(&options);
+    retether_attach_defaults(&options, sizeof(options));
     assert_int_equal(sdk_attach_with(sdk, &options), RT_EINVAL); /* no container */
     assert_null(sdk->att);
     options.container = name;

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <uv.h>
 
 #include <cmocka.h>
 
@@ -73,13 +74,14 @@ static int setup(void **state)
     (void)uv_timer_init(&f->loop, &f->limit);
     (void)uv_timer_start(&f->limit, limit_cb, LIMIT_MS, 0);
     uv_unref((uv_handle_t *)&f->limit);
-    retether_guest_defaults(&f->options);
+    retether_guest_defaults(&f->options, sizeof(f->options));
     f->options.agent = "unix:/nonexistent/retether.sock";
     f->options.cid = "c1";
     f->options.token = "rtj1.Zm9v";
     f->options.argv = command;
     f->options.end_timeout_ms = 50;
-    f->callbacks = (struct retether_guest_callbacks){.event = event_cb, .over = over_cb, .ctx = f};
+    f->callbacks = (struct retether_guest_callbacks){
+        .size = sizeof(struct retether_guest_callbacks), .event = event_cb, .over = over_cb, .ctx = f};
     f->status = -1;
     *state = f;
     return 0;
@@ -230,7 +232,8 @@ static void test_two_on_one_loop(void **state)
     static const char *const command[] = {"sh", "-c", "exit 4", NULL};
     struct fixture second = {.status = -1};
 
-    second.callbacks = (struct retether_guest_callbacks){.over = over_cb, .ctx = &second};
+    second.callbacks = (struct retether_guest_callbacks){
+        .size = sizeof(struct retether_guest_callbacks), .over = over_cb, .ctx = &second};
     second.options = f->options;
     second.options.argv = command;
     assert_int_equal(make(f), RT_OK);

@@ -83,7 +83,7 @@ static int setup(void **state)
     w->c = caller_open(w->f);
     w->stop_when_over = true;
     peer_listen(&w->f->peer[0]);
-    retether_guest_defaults(&w->options);
+    retether_guest_defaults(&w->options, sizeof(w->options));
     w->options.agent = w->f->peer[0].address;
     w->options.cid = "c1";
     w->options.token = "rtj1.Zm9v";
@@ -107,7 +107,8 @@ static int teardown(void **state)
 
 static void start(struct world *w, const char *script)
 {
-    const struct retether_guest_callbacks callbacks = {.event = event_cb, .over = over_cb, .ctx = w};
+    const struct retether_guest_callbacks callbacks = {
+        .size = sizeof(callbacks), .event = event_cb, .over = over_cb, .ctx = w};
     const char *const argv[] = {"sh", "-c", script, NULL};
     char why[256] = "";
 
@@ -241,7 +242,7 @@ static void test_cannot_run(void **state)
 {
     struct world *w = *state;
     static const char *const argv[] = {"/nonexistent/command", NULL};
-    const struct retether_guest_callbacks callbacks = {.over = over_cb, .ctx = w};
+    const struct retether_guest_callbacks callbacks = {.size = sizeof(callbacks), .over = over_cb, .ctx = w};
     char why[256] = "";
 
     w->options.argv = argv;

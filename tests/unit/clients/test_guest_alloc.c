@@ -69,7 +69,7 @@ static void talk(struct caller *c, bool tty)
 static bool session(size_t n, bool tty)
 {
     static const char *const argv[] = {"sh", "-c", "echo ready; exec cat", NULL};
-    const struct retether_guest_callbacks callbacks = {.event = event_cb, .over = over_cb};
+    const struct retether_guest_callbacks callbacks = {.size = sizeof(callbacks), .event = event_cb, .over = over_cb};
     struct retether_guest_options options;
     void *fixture;
     struct caller *c;
@@ -82,7 +82,7 @@ static bool session(size_t n, bool tty)
     c = caller_open(fixture);
     fixture_grow(c->f);
     peer_listen(&c->f->peer[0]);
-    retether_guest_defaults(&options);
+    retether_guest_defaults(&options, sizeof(options));
     options.agent = c->f->peer[0].address;
     options.cid = "c1";
     options.token = "rtj1.Zm9v";

@@ -21,6 +21,7 @@ migrate/store:      session/base session/core session/transport session/tls migr
 broker/core:        session/base session/core migrate/core broker/core
 broker:             session migrate broker
 clients/include:    retether
+clients/examples:   retether
 clients/lib:        session migrate/core clients/lib retether
 clients/tether:     session/base session/core session/transport migrate/core clients/lib clients/tether retether
 clients/cli:        session migrate/core clients/lib clients/tether clients/cli retether
@@ -157,6 +158,7 @@ self_check() {
         expect BAD clients/tether/x.c '#include "migrate/seal/seal.h"' &&
         expect BAD broker/x.c '#include "tests/lib/cluster.h"' &&
         expect BAD broker/x.c '#include "config.h"' &&
+        expect BAD clients/examples/x.c '#include "clients/lib/client.h"' &&
         expect BAD broker/x.c 'int no_include_at_all;'
 }
 

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "clients/lib/client_internal.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+/* A client with a loop of its own, for callers whose loop is not libuv's: they wait for libuv's epoll descriptor and
+ * its next timer, and run one iteration of it when either is due.
+ *
+ * An iteration: timers, then the client's step (prepare), then what descriptors have (poll), then closed handles. What
+ * a callback of poll begins to watch gets into epoll only by the next iteration's poll. That one is certain: every such
+ * callback ends in rt_sdk_wake(), or closes a handle, and either makes the next timeout 0. */
+
+int rt_sdk_loop_open(struct retether_client *client, uv_loop_t *loop)
+{
+    int rc;
+
+    client->loop = loop;
+    if (loop != NULL) {
+        return RT_OK;
+    }
+    client->own = malloc(sizeof(*client->own));
+    if (client->own == NULL) {
+        return RT_ENOMEM;
+    }
+    rc = uv_loop_init(client->own);
+    if (rc != 0) {
+        free(client->own);
+        client->own = NULL;
+        return rc == UV_ENOMEM ? RT_ENOMEM : RT_EIO;
+    }
+    client->loop = client->own;
+    return RT_OK;
+}
+
+void rt_sdk_loop_close(struct retether_client *client)
+{
+    if (client->own != NULL) {
+        int rc = uv_loop_close(client->own);
+
+        assert(rc == 0); /* every handle has been closed */
+        (void)rc;
+        free(client->own);
+        client->own = NULL;
+    }
+}
+
+int retether_client_fd(const struct retether_client *client)
+{
+    return client->own != NULL ? uv_backend_fd(client->own) : RT_ESTATE;
+}
+
+int retether_client_timeout(const struct retether_client *client)
+{
+    if (client->own == NULL) {
+        return RT_ESTATE;
+    }
+    uv_update_time(client->own);
+    return uv_backend_timeout(client->own);
+}
+
+int retether_client_dispatch(struct retether_client *client)
+{
+    if (client->own == NULL) {
+        return RT_ESTATE;
+    }
+    (void)uv_run(client->own, UV_RUN_NOWAIT);
+    if (client->phase != RT_SDK_CLOSED) {
+        return 1;
+    }
+    rt_sdk_loop_close(client);
+    free(client);
+    return 0;
+}
