@@ -149,8 +149,7 @@ struct retether_rewound {
     uint64_t ours;   /* seen here */
 };
 
-/* They come in the order in which things happened to this attachment; of those of several attachments the one that had
- * news first comes first. */
+/* They come in the order in which things happened to this attachment; several attachments take turns. */
 struct retether_attachment_callbacks {
     size_t size; /* of this struct */
     /* Each may be NULL; output then takes everything. */
