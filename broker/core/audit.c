@@ -4,6 +4,7 @@
 
 #include "broker/core/agent.h"
 #include "broker/core/machine.h"
+#include "broker/core/news.h"
 #include "broker/core/session.h"
 #include "broker/core/store.h"
 #include "broker/core/take.h"
@@ -75,7 +76,8 @@ static void differs(struct rt_agent *agent, struct ag_session *session, uint64_t
     }
 }
 
-void rt_ag_write_refused(struct rt_agent *agent, const struct ag_op *op, const struct rt_store_reply *reply)
+/* Where the answer says that the record is not at that claim. */
+static void write_refused(struct rt_agent *agent, const struct ag_op *op, const struct rt_store_reply *reply)
 {
     const struct rt_claim_outcome *outcome = &reply->outcome;
     struct ag_session *session = op->session;
@@ -124,5 +126,35 @@ void rt_ag_audit_reply(struct rt_agent *agent, const struct ag_op *op, const str
         strcmp(rule->host, agent->config.host) == 0 &&
         (rule->state == RT_SESSION_MOVING || rule->state == RT_SESSION_LOST || rule->lost_ms != 0)) {
         rt_ag_session_write_state(agent, session, RT_SESSION_RUNNING, session->life, session->epoch);
+    }
+}
+
+void rt_ag_state_reply(struct rt_agent *agent, const struct ag_op *op, const struct rt_store_reply *reply)
+{
+    struct ag_session *session = op->session;
+
+    if (session->unwritten != op->state || session->unwritten_life != op->life ||
+        session->unwritten_epoch != op->epoch) {
+        return;
+    }
+    if (reply->error == RT_EUNAVAIL || reply->error == RT_ETIMEDOUT || reply->error == RT_ELIMIT) {
+        session->write_at = agent->now + AG_STORE_RETRY_MS;
+    } else {
+        session->unwritten = 0;
+        session->write_at = 0; /* of an earlier one that was not answered */
+        write_refused(agent, op, reply);
+    }
+}
+
+void rt_ag_report_reply(struct rt_agent *agent, const struct ag_op *op, const struct rt_store_reply *reply)
+{
+    struct ag_session *session = op->session;
+
+    if (reply->error != 0 && reply->error != RT_ENOTFOUND && session->guest != NULL && session->report_at == 0) {
+        session->report_dirty = true;
+        session->report_at = agent->now + AG_REPORT_INTERVAL_MS;
+        rt_ag_session_settle(agent, session);
+    } else {
+        write_refused(agent, op, reply);
     }
 }

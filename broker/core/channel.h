@@ -25,7 +25,6 @@ enum ag_side { AG_GUEST, AG_CLIENT };
 struct ag_kept;
 struct ag_link;
 struct ag_session;
-struct rt_refuse_msg;
 
 struct ag_flow {            /* one stream of a channel, from its sender to its receiver */
     uint64_t seen;          /* the sender's offset after what came */
@@ -59,15 +58,5 @@ static inline unsigned ag_chan_hash(const struct rt_agent *agent, uint64_t key)
 {
     return (unsigned)XXH64(&key, sizeof key, agent->config.seed);
 }
-
-struct ag_chan *rt_ag_chan_new(struct rt_agent *agent, struct ag_session *session, struct ag_link *client,
-                               uint32_t channel);
-/* The guest has answered its ATTACH, or never will: another may be asked of it. */
-void rt_ag_chan_answered(struct ag_chan *chan);
-void rt_ag_chan_free(struct rt_agent *agent, struct ag_chan *chan);
-/* Tells both sides, or the one whose link is given, and frees the channel. */
-void rt_ag_chan_end(struct rt_agent *agent, struct ag_chan *chan, const struct ag_link *only,
-                    const struct rt_refuse_msg *refuse);
-void rt_ag_chans_end(struct rt_agent *agent, struct ag_link *link, const struct rt_refuse_msg *refuse);
 
 #endif

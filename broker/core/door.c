@@ -2,6 +2,7 @@
  * Copyright The retether authors */
 #include "broker/core/door.h"
 
+#include "broker/core/agent.h"
 #include "broker/core/link.h"
 #include "broker/core/machine.h"
 #include "session/base/list.h"

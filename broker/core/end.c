@@ -3,9 +3,9 @@
 #include "broker/core/end.h"
 
 #include "broker/core/agent.h"
-#include "broker/core/guest.h"
 #include "broker/core/link.h"
 #include "broker/core/machine.h"
+#include "broker/core/send.h"
 #include "broker/core/session.h"
 #include "broker/core/store.h"
 #include "broker/core/take.h"

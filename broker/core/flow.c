@@ -2,8 +2,12 @@
  * Copyright The retether authors */
 #include "broker/core/flow.h"
 
+#include "broker/core/agent.h"
+#include "broker/core/channel.h"
+#include "broker/core/link.h"
 #include "broker/core/machine.h"
 #include "broker/core/queue.h"
+#include "broker/core/send.h"
 
 /* What has been promised must be held when its receiver stops reading: all promises of a link together stay within
  * RT_LINK_BUDGET.

@@ -10,6 +10,7 @@
 #include "broker/core/link.h"
 #include "broker/core/machine.h"
 #include "broker/core/request.h"
+#include "broker/core/send.h"
 #include "broker/core/session.h"
 #include "migrate/core/store_op.h"
 #include "session/base/error.h"

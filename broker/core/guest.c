@@ -2,10 +2,10 @@
  * Copyright The retether authors */
 #include "broker/core/guest.h"
 
-#include "broker/core/agent.h"
 #include "broker/core/hosts.h"
 #include "broker/core/link.h"
 #include "broker/core/machine.h"
+#include "broker/core/send.h"
 #include "broker/core/session.h"
 #include "broker/core/store.h"
 #include "broker/core/take.h"
@@ -157,19 +157,6 @@ static void refuse_verdict(struct rt_agent *agent, struct ag_link *link, const s
     rt_ag_link_refuse(agent, link, &refuse);
 }
 
-bool rt_ag_claim_hurries(const struct rt_agent *agent, const struct rt_claim *claim)
-{
-#ifdef RT_MUTANT_OUTAGE_WAITS
-    return false;
-#endif
-    return !claim->join && agent->store_slow;
-}
-
-uint64_t rt_ag_claim_wait(const struct rt_agent *agent, const struct rt_claim *claim)
-{
-    return claim->join ? agent->config.store_timeout_ms : RT_CLAIM_TIMEOUT_MS;
-}
-
 /* Asks the store; without one to ask the claim goes on at once as after the time-out. */
 static void test(struct rt_agent *agent, struct ag_link *link)
 {
@@ -294,11 +281,7 @@ void rt_ag_guest_silent(struct rt_agent *agent, struct ag_link *link)
 
     link->claim_at = 0;
     link->op = 0;
-    if (link->state == AG_TAKING) {
-        rt_ag_serve(agent, link, false);
-    } else if (link->state != AG_TESTING) {
-        rt_ag_link_arm(agent, link);
-    } else if (link->claim->claim.join) {
+    if (link->claim->claim.join) {
         rt_ag_link_refuse_text(agent, link, RT_CLASS_RETRY_LATER,
                                agent->store_up ? "the session store is slow, and a first start waits for it"
                                                : "the session store is out, and a first start waits for it");

@@ -95,17 +95,6 @@ struct ag_link {
 };
 
 struct ag_link *rt_ag_link(const struct rt_agent *agent, rt_link_id id);
-void rt_ag_send_bytes(struct rt_agent *agent, struct ag_link *link, const uint8_t *data, size_t size);
-void rt_ag_send_frame(struct rt_agent *agent, struct ag_link *link, const struct rt_frame *frame,
-                      const uint8_t *payload);
-int rt_ag_send_msg(struct rt_agent *agent, struct ag_link *link, const struct rt_frame *frame, enum rt_msg_kind kind,
-                   const void *msg);
-/* A frame that refuses what the peer sends beyond a limit: counted, so that one who never reads cannot make it grow. */
-void rt_ag_answered(struct rt_agent *agent, struct ag_link *link, size_t size);
-/* The last word on a channel that is gone, or was never mapped. */
-void rt_ag_refuse(struct rt_agent *agent, struct ag_link *link, uint32_t channel, const struct rt_refuse_msg *refuse);
-void rt_ag_refuse_text(struct rt_agent *agent, struct ag_link *link, uint32_t channel, enum rt_class cls,
-                       const char *text);
 /* REFUSE on channel 0, then the link is closed and freed. */
 void rt_ag_link_refuse(struct rt_agent *agent, struct ag_link *link, const struct rt_refuse_msg *refuse);
 void rt_ag_link_refuse_text(struct rt_agent *agent, struct ag_link *link, enum rt_class cls, const char *text);

@@ -76,8 +76,6 @@ struct rt_agent {
 #endif
 };
 
-/* Sends the frames of the input that wait to be sent with one call. */
-void rt_ag_flush(struct rt_agent *agent);
 /* Milliseconds since 1970, for the expiry of tokens: may jump, so it is read when it is needed. */
 uint64_t rt_ag_wall(const struct rt_agent *agent);
 void rt_ag_event(struct rt_agent *agent, enum rt_agent_event_kind kind, const struct ag_link *link,

@@ -6,6 +6,7 @@
 #include "broker/core/channel.h"
 #include "broker/core/link.h"
 #include "broker/core/machine.h"
+#include "broker/core/map.h"
 #include "session/base/slice.h"
 #include "session/base/text.h"
 #include "session/core/msg.h"

@@ -25,7 +25,6 @@
 struct ag_link;
 struct ag_session;
 struct rt_agent;
-struct rt_record_msg;
 struct rt_registry_msg;
 struct rt_reply_msg;
 struct rt_store_host;
@@ -84,8 +83,6 @@ void rt_ag_ask_hosts_reply(struct rt_agent *agent, struct ag_ask *ask, const str
 /* The link, which may be NULL, may have room for more answers: what waits for that goes on. */
 void rt_ag_requests_drained(struct rt_agent *agent, struct ag_link *link);
 void rt_ag_asks_free(struct rt_agent *agent, struct ag_link *link); /* all of a link */
-/* record.c: the store's record, which `out` points into, with what is newer here because this agent serves it. */
-void rt_ag_fill_record(struct rt_agent *agent, const struct rt_store_record *in, struct rt_record_msg *out);
 /* "tenant/cid" or "cid" as the peer named it. RT_EINVAL; qualified false: an operator's plain name. */
 int rt_ag_key(const struct ag_link *link, struct rt_slice name, struct rt_key *key, bool *qualified);
 

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#include "broker/core/request.h"
-
 #include "broker/core/end.h"
 #include "broker/core/link.h"
 #include "broker/core/machine.h"
 #include "broker/core/owner.h"
+#include "broker/core/record.h"
+#include "broker/core/request.h"
 #include "broker/core/session.h"
 #include "broker/core/store.h"
+#include "broker/core/timer.h"
 #include "migrate/core/past.h"
 #include "migrate/core/store_op.h"
 #include "session/base/error.h"

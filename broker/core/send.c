@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
+#include "broker/core/send.h"
+
 #include "broker/core/agent.h"
 #include "broker/core/link.h"
 #include "broker/core/machine.h"
-#include "broker/core/queue.h"
 #include "session/base/slice.h"
 #include "session/core/frame.h"
 #include "session/core/msg.h"
 #include "session/core/msg_hop.h"
 #include "session/core/protocol.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* Sending on a link: every byte is counted here or in rt_ag_run(). */
@@ -114,4 +116,46 @@ void rt_ag_refuse_text(struct rt_agent *agent, struct ag_link *link, uint32_t ch
         refuse.delay = AG_RETRY_DELAY_MS;
     }
     rt_ag_refuse(agent, link, channel, &refuse);
+}
+
+void rt_ag_bye(struct rt_agent *agent, struct ag_link *link, const uint8_t *bytes, size_t size)
+{
+    struct ag_bye *bye = NULL;
+
+    if (!link->congested) {
+        rt_ag_send_bytes(agent, link, bytes, size);
+        return;
+    }
+    bye = malloc(sizeof *bye + size);
+    if (bye == NULL) { /* its peer would wait for ever */
+        rt_ag_link_state(agent, link, AG_DOOMED);
+        return;
+    }
+    *bye = (struct ag_bye){.size = size};
+    memcpy(bye->bytes, bytes, size);
+    rt_list_push(&link->byes, &bye->node);
+    link->n_chans++;
+}
+
+void rt_ag_byes_free(struct ag_link *link)
+{
+    struct rt_list *node;
+
+    while ((node = rt_list_pop(&link->byes)) != NULL) {
+        link->n_chans--;
+        free(RT_LIST_OF(node, struct ag_bye, node));
+    }
+}
+
+void rt_ag_run(struct rt_agent *agent, struct ag_link *to, uint8_t *data, size_t size)
+{
+    ag_queue(to, size);
+    if (agent->run_link == to->id && agent->run + agent->run_size == data) {
+        agent->run_size += size;
+        return;
+    }
+    rt_ag_flush(agent);
+    agent->run_link = to->id;
+    agent->run = data;
+    agent->run_size = size;
 }

@@ -6,8 +6,10 @@
 #include "broker/core/audit.h"
 #include "broker/core/end.h"
 #include "broker/core/machine.h"
+#include "broker/core/report.h"
 #include "broker/core/store.h"
 #include "broker/core/take.h"
+#include "broker/core/timer.h"
 #include "migrate/core/claim.h"
 #include "migrate/core/store_op.h"
 #include "session/base/error.h"
@@ -202,23 +204,6 @@ void rt_ag_session_write_state(struct rt_agent *agent, struct ag_session *sessio
     }
 }
 
-void rt_ag_state_reply(struct rt_agent *agent, const struct ag_op *op, const struct rt_store_reply *reply)
-{
-    struct ag_session *session = op->session;
-
-    if (session->unwritten != op->state || session->unwritten_life != op->life ||
-        session->unwritten_epoch != op->epoch) {
-        return;
-    }
-    if (reply->error == RT_EUNAVAIL || reply->error == RT_ETIMEDOUT || reply->error == RT_ELIMIT) {
-        session->write_at = agent->now + AG_STORE_RETRY_MS;
-    } else {
-        session->unwritten = 0;
-        session->write_at = 0; /* of an earlier one that was not answered */
-        rt_ag_write_refused(agent, op, reply);
-    }
-}
-
 struct rt_slice rt_ag_session_past(const struct ag_session *session)
 {
     struct rt_slice past = {NULL, 0};
@@ -351,19 +336,6 @@ void rt_ag_session_write_report(struct rt_agent *agent, struct ag_session *sessi
     }
 }
 
-void rt_ag_report_reply(struct rt_agent *agent, const struct ag_op *op, const struct rt_store_reply *reply)
-{
-    struct ag_session *session = op->session;
-
-    if (reply->error != 0 && reply->error != RT_ENOTFOUND && session->guest != NULL && session->report_at == 0) {
-        session->report_dirty = true;
-        session->report_at = agent->now + AG_REPORT_INTERVAL_MS;
-        rt_ag_session_settle(agent, session);
-    } else {
-        rt_ag_write_refused(agent, op, reply);
-    }
-}
-
 void rt_ag_session_report(struct rt_agent *agent, struct ag_session *session, const uint8_t *data, size_t size)
 {
     uint8_t small[RT_REPORT_MAX], *copy;
@@ -386,4 +358,28 @@ void rt_ag_session_report(struct rt_agent *agent, struct ag_session *session, co
         session->report_at = session->report_next;
     }
     rt_ag_session_settle(agent, session);
+}
+
+/* A claim of what is served already, for a store that may have lost it: its ticket proves it, so it is the same for one
+ * that began with a join token. Presented again to a store that has it, it changes nothing. */
+void rt_ag_claim_again(const struct rt_agent *agent, const struct ag_session *session, struct rt_claim *claim)
+{
+    const struct rt_record *rule = session->rule;
+
+    memset(claim, 0, sizeof *claim);
+    claim->key = session->key;
+    claim->inc = rule->inc;
+    claim->life = rule->life;
+    claim->epoch = rule->epoch;
+    claim->nonce = rule->nonce;
+    claim->ticket = rule->ticket;
+    claim->next = rule->ticket;
+    claim->n_ancestors = rule->n_ancestors;
+    memcpy(claim->ancestors, rule->ancestors, sizeof claim->ancestors);
+    memcpy(claim->host, rule->host, sizeof claim->host);
+    memcpy(claim->proof, rule->bound_to, sizeof claim->proof);
+#ifndef RT_MUTANT_TAKEN_FORGOTTEN
+    claim->taken = session->taken;
+#endif
+    claim->store_whole = rt_ag_whole(agent);
 }

@@ -22,10 +22,9 @@
 #define AG_REPORT_INTERVAL_MS 1000
 
 struct ag_link;
-struct ag_op;
 struct rt_agent;
+struct rt_claim;
 struct rt_record;
-struct rt_store_reply;
 
 struct ag_session {
     struct rt_key key;
@@ -73,17 +72,14 @@ bool rt_ag_session_note(struct rt_agent *agent, struct ag_session *session, uint
 struct rt_slice rt_ag_session_past(const struct ag_session *session);
 /* What the store tells of it is kept; an empty or too long one says nothing. */
 void rt_ag_session_past_note(struct ag_session *session, struct rt_slice past);
+/* A claim of what is served already. */
+void rt_ag_claim_again(const struct rt_agent *agent, const struct ag_session *session, struct rt_claim *claim);
 void rt_ag_session_guest_gone(struct rt_agent *agent, struct ag_session *session);
 /* The record names this host under this claim, and nobody serves it here: it becomes lost. */
 void rt_ag_session_orphan(struct rt_agent *agent, struct ag_session *session, uint64_t life, uint64_t epoch);
 void rt_ag_session_timer(struct rt_agent *agent, struct ag_session *session);
 void rt_ag_session_report(struct rt_agent *agent, struct ag_session *session, const uint8_t *data, size_t size);
-/* The report as a record takes it: what runs, and who is there, goes last; what is left out is counted. Returns its
- * size, 0 for one that is malformed. */
-size_t rt_ag_report_shorten(struct rt_agent *agent, const uint8_t *data, size_t size, uint8_t out[RT_REPORT_MAX]);
 void rt_ag_session_write_report(struct rt_agent *agent, struct ag_session *session);
-void rt_ag_state_reply(struct rt_agent *agent, const struct ag_op *op, const struct rt_store_reply *reply);
-void rt_ag_report_reply(struct rt_agent *agent, const struct ag_op *op, const struct rt_store_reply *reply);
 /* Writes the state into the record, under this claim alone; moving and lost again after a while when the store does not
  * answer, until somebody serves the session. */
 void rt_ag_session_write_state(struct rt_agent *agent, struct ag_session *session, enum rt_session_state state,

@@ -46,8 +46,4 @@ bool rt_ag_store_out(const struct rt_agent *agent); /* or slow */
 /* For how long an attach that may wait is held. */
 uint64_t rt_ag_hold_wait(const struct rt_agent *agent, uint64_t wait);
 
-/* Another host claimed a session: its attaches go there, and a guest that is served here is let go. */
-void rt_ag_claimed_by(struct rt_agent *agent, struct ag_session *session, uint64_t life, uint64_t epoch,
-                      const char *host);
-
 #endif

@@ -6,37 +6,22 @@
 #include "broker/core/attach.h"
 #include "broker/core/channel.h"
 #include "broker/core/flow.h"
-#include "broker/core/frames.h"
 #include "broker/core/link.h"
 #include "broker/core/machine.h"
+#include "broker/core/map.h"
 #include "broker/core/pass.h"
 #include "broker/core/queue.h"
+#include "broker/core/send.h"
 #include "session/base/error.h"
 #include "session/base/list.h"
 #include "session/base/slice.h"
 #include "session/core/frame.h"
 #include "session/core/msg_hop.h"
-#include "session/core/pings.h"
 #include "session/core/protocol.h"
-
-#include <string.h>
 
 /* The data path. Frames go through where they lie: the channel is patched in the header, runs of frames for one link
  * are sent with one call. A DATA frame that the input cuts goes on as a shorter one; its rest gets a header of its own
  * in the bytes before the next input. So a link never sees a frame that is not whole, whatever happens to the other. */
-
-void rt_ag_run(struct rt_agent *agent, struct ag_link *to, uint8_t *data, size_t size)
-{
-    ag_queue(to, size);
-    if (agent->run_link == to->id && agent->run + agent->run_size == data) {
-        agent->run_size += size;
-        return;
-    }
-    rt_ag_flush(agent);
-    agent->run_link = to->id;
-    agent->run = data;
-    agent->run_size = size;
-}
 
 static struct ag_chan *find_chan(struct rt_agent *agent, struct ag_link *link, uint32_t channel)
 {
@@ -73,9 +58,8 @@ static void end_channel(struct rt_agent *agent, struct ag_chan *chan, enum rt_cl
     rt_ag_chan_end(agent, chan, NULL, &refuse);
 }
 
-/* Sends n bytes of a DATA frame on. The header's place is at p, the bytes follow it. `length` is the whole frame's. */
-static void switch_data(struct rt_agent *agent, struct ag_link *link, struct rt_frame *frame, uint32_t length,
-                        uint8_t *p, uint32_t n)
+void rt_ag_switch_data(struct rt_agent *agent, struct ag_link *link, struct rt_frame *frame, uint32_t length,
+                       uint8_t *p, uint32_t n)
 {
     struct ag_chan *chan = find_chan(agent, link, frame->channel);
     enum ag_side from = link->role == RT_PEER_GUEST ? AG_GUEST : AG_CLIENT;
@@ -124,8 +108,7 @@ static void switch_data(struct rt_agent *agent, struct ag_link *link, struct rt_
     }
 }
 
-/* The bytes of a DATA frame whose first part has gone on already. */
-static size_t take_rest(struct rt_agent *agent, struct ag_link *link, uint8_t *data, size_t size)
+size_t rt_ag_switch_rest(struct rt_agent *agent, struct ag_link *link, uint8_t *data, size_t size)
 {
     uint32_t left = link->rest, n = size < left ? (uint32_t)size : left;
     struct rt_frame frame = {.type = RT_DATA, .stream = link->rest_stream, .channel = link->rest_channel};
@@ -136,7 +119,7 @@ static size_t take_rest(struct rt_agent *agent, struct ag_link *link, uint8_t *d
 #ifdef RT_MUTANT_PARTIAL_FRAMES
     agent->rest_at = data - RT_FRAME_HEADER;
 #endif
-    switch_data(agent, link, &frame, left, data - RT_FRAME_HEADER, n);
+    rt_ag_switch_data(agent, link, &frame, left, data - RT_FRAME_HEADER, n);
 #ifdef RT_MUTANT_PARTIAL_FRAMES
     agent->rest_at = NULL;
 #endif
@@ -214,8 +197,7 @@ static void switch_last(struct rt_agent *agent, struct ag_chan *chan, enum ag_si
     }
 }
 
-/* A whole frame of a channel, other than DATA. */
-static void switch_frame(struct rt_agent *agent, struct ag_link *link, struct rt_frame *frame, uint8_t *p)
+void rt_ag_switch_frame(struct rt_agent *agent, struct ag_link *link, struct rt_frame *frame, uint8_t *p)
 {
     struct ag_chan *chan = find_chan(agent, link, frame->channel);
     enum ag_side to = link->role == RT_PEER_GUEST ? AG_CLIENT : AG_GUEST;
@@ -257,147 +239,4 @@ static void switch_frame(struct rt_agent *agent, struct ag_link *link, struct rt
     } else if (newest && !rt_ag_keep(agent, chan, to, frame, payload)) {
         end_channel(agent, chan, RT_CLASS_LOST, rt_strerror(RT_ENOMEM), 0);
     }
-}
-
-#define BIT(type) (UINT32_C(1) << (type))
-#define CHANNEL_TYPES                                                                                                  \
-    (BIT(RT_ATTACHED) | BIT(RT_DATA) | BIT(RT_ACK) | BIT(RT_FIN) | BIT(RT_GAP) | BIT(RT_DETACH) | BIT(RT_REFUSE))
-
-/* What a peer may send now, by its link's state: of what goes its way at all. */
-static bool may_send(const struct ag_link *link, const struct rt_frame *frame)
-{
-    static const uint32_t handshake = BIT(RT_HELLO) | BIT(RT_CONFIRM);
-    uint32_t types = 0;
-
-    switch ((enum ag_link_state)link->state) {
-    case AG_OPEN:
-        types = BIT(RT_HELLO);
-        break;
-    case AG_TESTING:
-        break;
-    case AG_WELCOMED:
-        types = BIT(RT_CONFIRM);
-        break;
-    case AG_TAKING:
-    case AG_SERVING:
-    case AG_LEAVING:
-    case AG_DOOMED:
-    case AG_READY:
-        types = ~handshake;
-#ifdef RT_MUTANT_CLAIM_AT_HELLO
-        types |= BIT(RT_CONFIRM);
-#endif
-        break;
-    }
-    return (types & BIT(frame->type)) != 0;
-}
-
-static void bad_frame(struct rt_agent *agent, struct ag_link *link, const struct rt_frame *frame, const char *why)
-{
-    struct rt_refuse_msg refuse = {.c = RT_CLASS_PROTOCOL};
-    char text[RT_TEXT_MAX];
-    size_t n = 0;
-    const char *parts[] = {rt_frame_name(frame->type), ": ", why};
-
-    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
-        size_t size = strlen(parts[i]);
-        size = size < sizeof text - n ? size : sizeof text - n;
-        memcpy(text + n, parts[i], size);
-        n += size;
-    }
-    refuse.m.data = (const uint8_t *)text;
-    refuse.m.size = n;
-    rt_ag_link_refuse(agent, link, &refuse);
-}
-
-/* Whether the frame is one to heed; it is a sign of life then. A PONG that answers no ping of this link is neither. */
-static bool heed(struct rt_agent *agent, struct ag_link *link, const struct rt_frame *frame)
-{
-    if (frame->type == RT_PONG && !rt_pings_answered(&link->pinged, frame->offset)) {
-        return false;
-    }
-    link->heard = agent->now;
-    link->pings = 0;
-    return true;
-}
-
-/* One frame at p. Returns the bytes used, 0 when more are needed. The link may be gone afterwards. */
-static size_t take_frame(struct rt_agent *agent, struct ag_link *link, uint8_t *p, size_t size)
-{
-    struct rt_frame frame;
-    const char *why;
-    size_t whole;
-
-    if (size < RT_FRAME_HEADER) {
-        return 0;
-    }
-    rt_frame_get(p, &frame);
-    if (rt_frame_check(&frame, link->role == RT_PEER_GUEST ? RT_WAY_GUEST_AGENT : RT_WAY_CLIENT_AGENT, &why) != 0) {
-        bad_frame(agent, link, &frame, why);
-        return size;
-    }
-    if (!may_send(link, &frame)) {
-        bad_frame(agent, link, &frame, "not now");
-        return size;
-    }
-    whole = RT_FRAME_HEADER + (size_t)frame.length;
-    if (!heed(agent, link, &frame)) {
-        return whole;
-    }
-    if (frame.type == RT_DATA) {
-        uint32_t length = frame.length, n = length;
-        if (size == RT_FRAME_HEADER) {
-            return 0; /* a part of no bytes is no frame */
-        }
-        if (size < whole) {
-            n = (uint32_t)(size - RT_FRAME_HEADER);
-            link->rest = length - n;
-            link->rest_channel = frame.channel;
-            link->rest_stream = frame.stream;
-            link->rest_offset = frame.offset + n;
-        }
-        switch_data(agent, link, &frame, length, p, n);
-        return RT_FRAME_HEADER + (size_t)n;
-    }
-    if (size < whole) {
-        return 0;
-    }
-    if (rt_frame_check_numbers(&frame, p + RT_FRAME_HEADER, &why) != 0) {
-        bad_frame(agent, link, &frame, why);
-        return size;
-    }
-    if (frame.channel != 0 && (BIT(frame.type) & CHANNEL_TYPES) != 0) {
-        switch_frame(agent, link, &frame, p);
-    } else {
-        rt_ag_frame(agent, link, &frame, p);
-    }
-    return whole;
-}
-
-size_t rt_agent_input(struct rt_agent *agent, rt_link_id id, uint8_t *data, size_t size, uint64_t now)
-{
-    struct ag_link *link = rt_ag_link(agent, id);
-    size_t used = 0;
-
-    if (now > agent->now) {
-        agent->now = now;
-    }
-    if (link == NULL || link->state == AG_DOOMED) {
-        return size;
-    }
-    if (link->rest > 0 && size > 0) {
-        link->heard = agent->now;
-        link->pings = 0;
-        used = take_rest(agent, link, data, size);
-    }
-    while (used < size && link != NULL && link->state != AG_DOOMED) {
-        size_t n = take_frame(agent, link, data + used, size - used);
-        if (n == 0) {
-            break;
-        }
-        used += n;
-        link = rt_ag_link(agent, id);
-    }
-    rt_ag_flush(agent);
-    return link == NULL || link->state == AG_DOOMED ? size : used;
 }

@@ -5,7 +5,6 @@
 #include "broker/core/agent.h"
 #include "broker/core/attach.h"
 #include "broker/core/end.h"
-#include "broker/core/guest.h"
 #include "broker/core/link.h"
 #include "broker/core/machine.h"
 #include "broker/core/request.h"
@@ -26,30 +25,6 @@
 /* From the CONFIRM on: the claim is taken, and only what was taken counts. A guest whose take the store has not
  * answered is served unclaimed, and the take repeated until it is. */
 
-/* A claim of what is served already, for a store that may have lost it: its ticket proves it, so it is the same for one
- * that began with a join token. Presented again to a store that has it, it changes nothing. */
-void rt_ag_claim_again(const struct rt_agent *agent, const struct ag_session *session, struct rt_claim *claim)
-{
-    const struct rt_record *rule = session->rule;
-
-    memset(claim, 0, sizeof *claim);
-    claim->key = session->key;
-    claim->inc = rule->inc;
-    claim->life = rule->life;
-    claim->epoch = rule->epoch;
-    claim->nonce = rule->nonce;
-    claim->ticket = rule->ticket;
-    claim->next = rule->ticket;
-    claim->n_ancestors = rule->n_ancestors;
-    memcpy(claim->ancestors, rule->ancestors, sizeof claim->ancestors);
-    memcpy(claim->host, rule->host, sizeof claim->host);
-    memcpy(claim->proof, rule->bound_to, sizeof claim->proof);
-#ifndef RT_MUTANT_TAKEN_FORGOTTEN
-    claim->taken = session->taken;
-#endif
-    claim->store_whole = rt_ag_whole(agent);
-}
-
 /* The claim under which link serves its session. */
 static void claim_of(const struct rt_agent *agent, const struct ag_link *link, struct rt_claim *claim)
 {
@@ -62,22 +37,17 @@ static void claim_of(const struct rt_agent *agent, const struct ag_link *link, s
     }
 }
 
-void rt_ag_take_start(struct rt_agent *agent, struct ag_link *link)
+bool rt_ag_claim_hurries(const struct rt_agent *agent, const struct rt_claim *claim)
 {
-    struct rt_store_op op = {.kind = RT_STORE_TAKE, .key = link->claim->claim.key};
-    struct ag_op about = {.link = link->id, .key = op.key};
+#ifdef RT_MUTANT_OUTAGE_WAITS
+    return false;
+#endif
+    return !claim->join && agent->store_slow;
+}
 
-    claim_of(agent, link, &op.claim);
-    about.life = link->claim->life;
-    about.epoch = op.claim.epoch;
-    op.past = rt_ag_session_past(rt_ag_session_find(agent, &op.key));
-    link->claim_at = agent->now + rt_ag_claim_wait(agent, &op.claim);
-    rt_ag_link_state(agent, link, AG_TAKING);
-    link->taking = rt_ag_store(agent, &op, &about) != 0;
-    /* A store that has let the hello wait in vain is not waited for again. */
-    if (!link->taking || link->claim->provisional || rt_ag_claim_hurries(agent, &op.claim)) {
-        rt_ag_guest_silent(agent, link);
-    }
+uint64_t rt_ag_claim_wait(const struct rt_agent *agent, const struct rt_claim *claim)
+{
+    return claim->join ? agent->config.store_timeout_ms : RT_CLAIM_TIMEOUT_MS;
 }
 
 static void take_later(struct rt_agent *agent, struct ag_session *session)
@@ -185,7 +155,7 @@ static void claimed(struct rt_agent *agent, struct ag_session *session, struct a
     }
 }
 
-void rt_ag_serve(struct rt_agent *agent, struct ag_link *link, bool is_claimed)
+static void serve(struct rt_agent *agent, struct ag_link *link, bool is_claimed)
 {
     struct ag_claim *made = link->claim;
     struct ag_session *session = rt_ag_session_get(agent, &made->claim.key);
@@ -244,6 +214,32 @@ void rt_ag_serve(struct rt_agent *agent, struct ag_link *link, bool is_claimed)
         rt_ag_end_submit(agent, link);
     }
     rt_ag_session_settle(agent, session);
+}
+
+/* The store has not answered in time: what it does not refuse is served unclaimed. */
+void rt_ag_take_silent(struct rt_agent *agent, struct ag_link *link)
+{
+    link->claim_at = 0;
+    link->op = 0;
+    serve(agent, link, false);
+}
+
+void rt_ag_take_start(struct rt_agent *agent, struct ag_link *link)
+{
+    struct rt_store_op op = {.kind = RT_STORE_TAKE, .key = link->claim->claim.key};
+    struct ag_op about = {.link = link->id, .key = op.key};
+
+    claim_of(agent, link, &op.claim);
+    about.life = link->claim->life;
+    about.epoch = op.claim.epoch;
+    op.past = rt_ag_session_past(rt_ag_session_find(agent, &op.key));
+    link->claim_at = agent->now + rt_ag_claim_wait(agent, &op.claim);
+    rt_ag_link_state(agent, link, AG_TAKING);
+    link->taking = rt_ag_store(agent, &op, &about) != 0;
+    /* A store that has let the hello wait in vain is not waited for again. */
+    if (!link->taking || link->claim->provisional || rt_ag_claim_hurries(agent, &op.claim)) {
+        rt_ag_take_silent(agent, link);
+    }
 }
 
 /* The store refuses what is served here: somebody else is ahead, or this guest is a copy. */
@@ -326,7 +322,7 @@ void rt_ag_take_reply(struct rt_agent *agent, const struct ag_op *op, const stru
     link->taking = false;
     if (reply->error != 0) {
         if (link->state == AG_TAKING) {
-            rt_ag_guest_silent(agent, link);
+            rt_ag_take_silent(agent, link);
         } else {
             take_later(agent, link->session);
         }
@@ -339,7 +335,7 @@ void rt_ag_take_reply(struct rt_agent *agent, const struct ag_op *op, const stru
         taken_away(agent, link, &outcome);
     } else if (link->state == AG_TAKING) {
         link->claim->draining = reply->outcome.draining;
-        rt_ag_serve(agent, link, true);
+        serve(agent, link, true);
     } else if (link->claim != NULL) {
         agent->stats.provisional--;
         claimed(agent, link->session, link);

@@ -3,7 +3,10 @@
 #ifndef RETETHER_BROKER_CORE_TAKE_H
 #define RETETHER_BROKER_CORE_TAKE_H
 
+#include "migrate/core/claim.h"
+
 #include <stdbool.h>
+#include <stdint.h>
 
 /* Taking a claim in the store: after a confirm, and again when the store has lost it. */
 
@@ -16,15 +19,24 @@ struct ag_link;
 struct ag_op;
 struct ag_session;
 struct rt_agent;
-struct rt_claim;
 struct rt_store_reply;
 
+struct ag_claim { /* from the hello to the answer of the take */
+    struct rt_claim claim;
+    uint64_t life; /* granted by the welcome */
+    bool draining;
+    bool provisional; /* welcomed without the store */
+    uint8_t unproven; /* of the ticket presented */
+};
+
+/* Whether this claim goes on without the store, as the ones before it had no answer in time. */
+bool rt_ag_claim_hurries(const struct rt_agent *agent, const struct rt_claim *claim);
+/* How long this claim waits for the store. */
+uint64_t rt_ag_claim_wait(const struct rt_agent *agent, const struct rt_claim *claim);
 void rt_ag_take_start(struct rt_agent *agent, struct ag_link *link);
 void rt_ag_take(struct rt_agent *agent, struct ag_link *link);
-/* A claim of what is served already. */
-void rt_ag_claim_again(const struct rt_agent *agent, const struct ag_session *session, struct rt_claim *claim);
 void rt_ag_take_reply(struct rt_agent *agent, const struct ag_op *op, const struct rt_store_reply *reply);
-void rt_ag_serve(struct rt_agent *agent, struct ag_link *link, bool claimed);
+void rt_ag_take_silent(struct rt_agent *agent, struct ag_link *link); /* the store did not answer in time */
 void rt_ag_retake_all(struct rt_agent *agent, bool fresh);
 void rt_ag_retake_pump(struct rt_agent *agent);
 

@@ -3,10 +3,11 @@
 #include "broker/core/ticket.h"
 
 #include "broker/core/agent.h"
-#include "broker/core/guest.h"
 #include "broker/core/link.h"
 #include "broker/core/machine.h"
+#include "broker/core/send.h"
 #include "broker/core/session.h"
+#include "broker/core/take.h"
 #include "migrate/core/claim.h"
 #include "migrate/core/ticket.h"
 #include "session/base/slice.h"

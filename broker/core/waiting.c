@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#include "broker/core/agent.h"
 #include "broker/core/link.h"
-#include "broker/core/queue.h"
 #include "broker/core/request.h"
+#include "broker/core/send.h"
 #include "session/base/error.h"
 #include "session/base/list.h"
 #include "session/core/msg.h"

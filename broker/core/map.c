@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#include "broker/core/channel.h"
+#include "broker/core/map.h"
 
+#include "broker/core/agent.h"
 #include "broker/core/attach.h"
+#include "broker/core/channel.h"
 #include "broker/core/flow.h"
 #include "broker/core/link.h"
+#include "broker/core/machine.h"
 #include "broker/core/queue.h"
+#include "broker/core/send.h"
 #include "broker/core/session.h"
 #include "session/core/msg_hop.h"
 #include "session/core/protocol.h"

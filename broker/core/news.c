@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "broker/core/news.h"
+
+#include "broker/core/agent.h"
+#include "broker/core/attach.h"
+#include "broker/core/audit.h"
+#include "broker/core/end.h"
+#include "broker/core/guest.h"
+#include "broker/core/hosts.h"
+#include "broker/core/link.h"
+#include "broker/core/machine.h"
+#include "broker/core/map.h"
+#include "broker/core/owner.h"
+#include "broker/core/request.h"
+#include "broker/core/session.h"
+#include "broker/core/store.h"
+#include "broker/core/take.h"
+#include "migrate/core/store_op.h"
+#include "session/base/slice.h"
+#include "session/core/msg_hop.h"
+#include "session/core/pings.h"
+#include "session/core/protocol.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* What the store says: the replies to operations, each to who asked, and news. */
+
+#define TAKEN_TEXT "another live agent goes by this host's name"
+
+/* A claim of another host that is newer than what is served here: this guest has gone, or it is a copy. A copy would
+ * still answer, so it is asked once more before its link is closed. */
+static void drop_guest(struct rt_agent *agent, struct ag_session *session)
+{
+    struct ag_link *link = session->guest;
+    struct rt_refuse_msg moved;
+
+    if (!rt_ag_moved_msg(agent, session, &moved)) {
+        memset(&moved, 0, sizeof moved);
+        moved.c = RT_CLASS_LOST;
+        rt_ag_host_need(agent, session->host); /* known when the clients come back */
+    }
+    rt_ag_chans_end(agent, link, &moved);
+    link->session = NULL;
+    rt_ag_session_guest_gone(agent, session);
+    link->opened = agent->now;
+    rt_pings_clear(&link->pinged); /* what answers an earlier one may have been sent before the claim */
+    rt_ag_link_ping(agent, link);
+    rt_ag_link_state(agent, link, AG_LEAVING);
+}
+
+void rt_ag_claimed_by(struct rt_agent *agent, struct ag_session *session, uint64_t life, uint64_t epoch,
+                      const char *host)
+{
+    /* Its own record, read anew. */
+    if (strcmp(host, agent->config.host) == 0) {
+        return;
+    }
+#ifdef RT_MUTANT_NEWS_IGNORED
+    if (session->guest != NULL) {
+        return;
+    }
+#endif
+    session->n_ops++; /* keeps it until the end */
+    if (rt_ag_session_note(agent, session, life, epoch, host)) {
+        agent->stats.moves++;
+        session->lost_at = 0;
+        session->write_at = 0;
+        if (session->guest != NULL) {
+            drop_guest(agent, session);
+        }
+        rt_ag_session_state(agent, session, RT_SESSION_RUNNING, host);
+        rt_ag_held_moved(agent, session);
+        rt_ag_asks_wake(agent, session);
+    }
+    session->n_ops--;
+    rt_ag_session_settle(agent, session);
+}
+
+static void news_claimed(struct rt_agent *agent, const struct rt_store_news *news)
+{
+    struct ag_session *session;
+
+    if (news->life == 0) { /* a record was made where there was none */
+        session = rt_ag_session_find(agent, &news->key);
+        if (session != NULL) {
+            rt_ag_record_lost(agent, session);
+        }
+        return;
+    }
+    /* What this agent claimed it knows from the reply: no entry is made for it, which nothing would settle. */
+    if (strcmp(news->host, agent->config.host) == 0) {
+        return;
+    }
+    session = rt_ag_session_get(agent, &news->key);
+    if (session != NULL) {
+        rt_ag_claimed_by(agent, session, news->life, news->epoch, news->host);
+    }
+}
+
+/* Another agent goes by this host's name, and has what is in the store under it: this one may serve nobody, as their
+ * writes could not be told apart. Guests dial again, and find the other one or wait. */
+static void taken(struct rt_agent *agent)
+{
+    rt_ag_event(agent, RT_AGENT_STORE, NULL, NULL, "", "taken", TAKEN_TEXT);
+    agent->store_up = false;
+    agent->taken = true;
+    rt_ag_hosts_break(agent);
+#ifdef RT_MUTANT_TAKEN_SERVES_ON
+    return;
+#endif
+    for (size_t i = 0; i < AG_SLOTS; i++) {
+        if (agent->links[i] != NULL && agent->links[i]->role == RT_PEER_GUEST) {
+            rt_ag_link_refuse_text(agent, agent->links[i], RT_CLASS_RETRY_LATER, TAKEN_TEXT);
+        }
+    }
+}
+
+/* Records that name this host as their owner while nobody serves them here: left by an earlier run. Found once after
+ * the start and whenever the store is another one, a page at a time. */
+static void census(struct rt_agent *agent, const struct rt_store_cursor *cursor)
+{
+    struct rt_store_op op = {.kind = RT_STORE_FIND, .every = true};
+    struct ag_op about = {.census = true};
+
+    if (cursor != NULL) {
+        op.cursor = *cursor;
+    }
+    rt_slice_copy(rt_slice_text(agent->config.host), op.host, sizeof op.host);
+    agent->census_done = rt_ag_store(agent, &op, &about) != 0;
+}
+
+static void census_reply(struct rt_agent *agent, const struct rt_store_reply *reply)
+{
+    if (reply->error != 0) {
+        agent->census_done = false;
+        return;
+    }
+    for (size_t i = 0; i < reply->n_records; i++) {
+        const struct rt_store_record *record = &reply->records[i];
+        struct ag_session *session;
+        if (strcmp(record->rule.host, agent->config.host) != 0 ||
+            (record->rule.state != RT_SESSION_RUNNING && record->rule.state != RT_SESSION_MOVING)) {
+            continue;
+        }
+        session = rt_ag_session_get(agent, &record->key);
+        if (session != NULL) {
+            rt_ag_session_orphan(agent, session, record->rule.life, record->rule.epoch);
+        }
+    }
+    if (reply->cursor.host[0] != '\0') {
+        census(agent, &reply->cursor);
+    }
+}
+
+void rt_agent_store_news(struct rt_agent *agent, const struct rt_store_news *news, uint64_t now)
+{
+    if (now > agent->now) {
+        agent->now = now;
+    }
+    switch (news->kind) {
+    case RT_STORE_UP:
+        rt_ag_event(agent, RT_AGENT_STORE, NULL, NULL, "down", "up",
+                    agent->whole_at == UINT64_MAX ? "first connection"
+                    : news->fresh                 ? "another store"
+                                                  : "");
+        agent->whole_at = news->whole                                    ? agent->now
+                          : news->fresh || agent->whole_at == UINT64_MAX ? agent->now + RT_STORE_WHOLE_MS
+                                                                         : agent->whole_at;
+        agent->store_up = true;
+        agent->store_slow = false;
+        agent->taken = false;
+        if (news->fresh) {
+            rt_ag_hosts_break(agent);
+        }
+        rt_ag_retake_all(agent, news->fresh);
+        rt_ag_kept_again(agent);
+        rt_ag_held_again(agent);
+        if (news->fresh || !agent->census_done) {
+            census(agent, NULL);
+        }
+        break;
+    case RT_STORE_DOWN:
+        agent->store_up = false;
+        rt_ag_hosts_break(agent);
+        rt_ag_event(agent, RT_AGENT_STORE, NULL, NULL, "up", "down", "");
+        break;
+    case RT_STORE_TOUCH:
+        agent->store_ms = news->store_ms;
+        rt_ag_hosts_touch(agent);
+        break;
+    case RT_STORE_TAKEN:
+        taken(agent);
+        break;
+    case RT_STORE_CLAIMED:
+        news_claimed(agent, news);
+        break;
+    case RT_STORE_HOST:
+        rt_ag_host_notice(agent, &news->row);
+        break;
+    }
+}
+
+/* Whether a ticket need not wait for the store, by what it answered last; of operations in one step only. */
+static void note_speed(struct rt_agent *agent, const struct ag_op *op, const struct rt_store_reply *reply)
+{
+    if (reply->error == RT_ETIMEDOUT) {
+        agent->store_slow = true;
+    } else if ((reply->error == 0 || reply->error == RT_ENOTFOUND) &&
+               (op->kind == RT_STORE_TEST || op->kind == RT_STORE_TAKE || op->kind == RT_STORE_GET ||
+                op->kind == RT_STORE_STATE || op->kind == RT_STORE_REPORT)) {
+        agent->store_slow = agent->now - op->asked >= RT_CLAIM_TIMEOUT_MS;
+    }
+}
+
+static void dispatch(struct rt_agent *agent, struct ag_op *op, const struct rt_store_reply *reply)
+{
+    if (op->ask != NULL) {
+        op->ask->op = 0;
+        rt_ag_ask_reply(agent, op->ask, reply);
+        rt_ag_requests_drained(agent, rt_ag_link(agent, op->link));
+    } else if (op->held != NULL) {
+        op->held->op = 0;
+        rt_ag_held_reply(agent, op->held, reply);
+    } else if (op->census) {
+        census_reply(agent, reply);
+    } else if (op->owner) {
+        rt_ag_owner_reply(agent, reply);
+    } else if (op->end != NULL) {
+        rt_ag_end_reply(agent, op, reply);
+    } else if (op->kind == RT_STORE_GET && op->session != NULL) { /* else who asked is gone */
+        rt_ag_audit_reply(agent, op, reply);
+    } else if (op->kind == RT_STORE_TEST) {
+        rt_ag_test_reply(agent, op, reply);
+    } else if (op->kind == RT_STORE_TAKE) {
+        rt_ag_take_reply(agent, op, reply);
+    } else if (op->kind == RT_STORE_STATE) {
+        rt_ag_state_reply(agent, op, reply);
+    } else if (op->kind == RT_STORE_REPORT) {
+        rt_ag_report_reply(agent, op, reply);
+    } else if (op->kind == RT_STORE_HOST_ROW || op->walk) {
+        rt_ag_hosts_reply(agent, op, reply);
+    }
+}
+
+void rt_agent_store_reply(struct rt_agent *agent, const struct rt_store_reply *reply, uint64_t now)
+{
+    struct ag_op *op = reply->id > UINT32_MAX ? NULL : agent->ops[reply->id % AG_SLOTS];
+
+    if (now > agent->now) {
+        agent->now = now;
+    }
+    if (op == NULL || op->id != reply->id) {
+        return;
+    }
+    agent->ops[op->id % AG_SLOTS] = NULL;
+    agent->n_ops--;
+    note_speed(agent, op, reply);
+    /* Counted until the reply has been dealt with, so that the session outlives it. */
+    dispatch(agent, op, reply);
+    if (op->session != NULL) {
+        op->session->n_ops--;
+        rt_ag_session_settle(agent, op->session);
+    }
+    free(op);
+}

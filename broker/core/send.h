@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#ifndef RETETHER_BROKER_CORE_SEND_H
+#define RETETHER_BROKER_CORE_SEND_H
+
+#include "broker/core/agent.h"
+#include "broker/core/link.h"
+#include "session/base/list.h"
+#include "session/core/msg.h"
+#include "session/core/protocol.h"
+
+#include <assert.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Sending on a link, within what it may have queued: queue.c has the rules. */
+
+/* REPLYs that may come to one link at the same time, by what was asked; a REQUEST beyond waits. */
+#define AG_LINK_REPLIES_MAX 2097152
+/* Refusals of what a peer sends beyond its limits, while its link is congested; one who goes on and does not read is
+ * closed. */
+#define AG_LINK_ANSWERS_MAX 262144
+/* WELCOME, PINGs, END_OK, and the frame that made a link congested. */
+#define AG_LINK_OTHER_MAX 262144
+/* Queued bytes at which DATA goes no further, see ag_fits(). */
+#define AG_LINK_DATA_MAX (RT_LINK_QUEUED_MAX - AG_LINK_REPLIES_MAX - AG_LINK_ANSWERS_MAX - AG_LINK_OTHER_MAX)
+
+struct rt_frame;
+struct rt_refuse_msg;
+
+/* The last word on a channel that is gone already: REFUSE or DETACH, a whole frame. */
+struct ag_bye {
+    struct rt_list node; /* ag_link.byes */
+    size_t size;
+    uint8_t bytes[];
+};
+
+/* Counts bytes that are sent to the link. The assert holds whatever peers do: all that is sent to a congested link is
+ * within one of the limits above. */
+static inline void ag_queue(struct ag_link *link, size_t size)
+{
+    assert(size <= RT_LINK_QUEUED_MAX - link->queued);
+    link->queued += (uint32_t)size;
+    if (link->queued > RT_LINK_HIGH_WATER && !link->congested) {
+        link->congested = true;
+        link->jam++;
+    }
+}
+
+/* Sends the frames of the input that wait to be sent with one call. */
+void rt_ag_flush(struct rt_agent *agent);
+/* Frames that lie in the input: sent from there, those that follow each other with one call. */
+void rt_ag_run(struct rt_agent *agent, struct ag_link *to, uint8_t *data, size_t size);
+void rt_ag_send_bytes(struct rt_agent *agent, struct ag_link *link, const uint8_t *data, size_t size);
+void rt_ag_send_frame(struct rt_agent *agent, struct ag_link *link, const struct rt_frame *frame,
+                      const uint8_t *payload);
+int rt_ag_send_msg(struct rt_agent *agent, struct ag_link *link, const struct rt_frame *frame, enum rt_msg_kind kind,
+                   const void *msg);
+/* A frame that refuses what the peer sends beyond a limit: counted, so that one who never reads cannot make it grow. */
+void rt_ag_answered(struct rt_agent *agent, struct ag_link *link, size_t size);
+/* The last word on a channel that is gone, or was never mapped. */
+void rt_ag_refuse(struct rt_agent *agent, struct ag_link *link, uint32_t channel, const struct rt_refuse_msg *refuse);
+void rt_ag_refuse_text(struct rt_agent *agent, struct ag_link *link, uint32_t channel, enum rt_class cls,
+                       const char *text);
+/* The last frame of a channel that has been freed: now, or when the link has drained. */
+void rt_ag_bye(struct rt_agent *agent, struct ag_link *link, const uint8_t *bytes, size_t size);
+void rt_ag_byes_free(struct ag_link *link);
+
+#endif
