@@ -3,6 +3,7 @@
 #include "broker/disk.h"
 
 #include "session/base/error.h"
+#include "session/core/order.h"
 #include "session/core/protocol.h"
 
 #include <assert.h>
@@ -16,7 +17,7 @@ struct rt_disk_job {
     uint32_t id;
     int error;
     char why[sizeof((struct rt_ends *)0)->why];
-    struct rt_store_op op; /* its tails lie in bytes; of a removal only key and life count */
+    struct rt_store_op op; /* its tails and their order lie in bytes; of a removal only key and life count */
     uint8_t bytes[];
 };
 
@@ -92,30 +93,35 @@ static void push(struct rt_disk *disk, struct rt_disk_job *job)
     }
 }
 
+/* From now on the slice is the copy; returns what is behind it. */
+static uint8_t *copy(uint8_t *to, struct rt_slice *slice)
+{
+    if (slice->size > 0) {
+        memcpy(to, slice->data, slice->size);
+    }
+    slice->data = to;
+    return to + slice->size;
+}
+
 int rt_disk_keep(struct rt_disk *disk, uint32_t id, const struct rt_store_op *end)
 {
     struct rt_disk_job *job;
     uint8_t *at;
 
-    if (end->tail[0].size > RT_TAIL_MAX || end->tail[1].size > RT_TAIL_MAX) {
+    if (end->tail[0].size > RT_TAIL_MAX || end->tail[1].size > RT_TAIL_MAX || end->end.ord.size > RT_ORDER_PACKED_MAX) {
         return RT_EINVAL;
     }
     if (disk->n_keeps >= RT_DISK_KEEPS_MAX) {
         return RT_ELIMIT;
     }
-    job = malloc(sizeof *job + end->tail[0].size + end->tail[1].size);
+    job = malloc(sizeof *job + end->tail[0].size + end->tail[1].size + end->end.ord.size);
     if (job == NULL) {
         return RT_ENOMEM;
     }
     *job = (struct rt_disk_job){.keeps = true, .id = id, .op = *end};
-    at = job->bytes;
-    for (unsigned i = 0; i < 2; i++) {
-        if (end->tail[i].size > 0) {
-            memcpy(at, end->tail[i].data, end->tail[i].size);
-        }
-        job->op.tail[i].data = at;
-        at += end->tail[i].size;
-    }
+    at = copy(job->bytes, &job->op.tail[0]);
+    at = copy(at, &job->op.tail[1]);
+    (void)copy(at, &job->op.end.ord);
     disk->n_keeps++;
     push(disk, job);
     return 0;

@@ -43,7 +43,8 @@ struct rt_disk {
 
 void rt_disk_init(struct rt_disk *disk, uv_loop_t *loop, struct rt_ends *ends, rt_disk_cb kept,
                   rt_disk_progress_cb progress, void *ctx);
-/* Copies the end. 0: kept() follows, later. RT_ELIMIT, RT_ENOMEM, RT_EINVAL (a tail too long): it does not. */
+/* Copies the end. 0: kept() follows, later. RT_ELIMIT, RT_ENOMEM, RT_EINVAL (a tail or its order too long): it does
+ * not. */
 RT_MUST_CHECK int rt_disk_keep(struct rt_disk *disk, uint32_t id, const struct rt_store_op *end);
 /* Without memory the file stays, until the next run of the agent has offered it to the store again. */
 void rt_disk_drop(struct rt_disk *disk, const struct rt_key *key, uint64_t life);

@@ -16,12 +16,12 @@
 #include <unistd.h>
 
 /* A file: magic, XXH64 of all that follows, the numbers (big-endian), tenant, cid and the claim's hosts padded with
- * NULs, the claim's ids, the tails. */
-static const char magic[8] = "rt-end3";
+ * NULs, the claim's ids, the tails, their order. */
+static const char magic[8] = "rt-end4";
 #define KEY_ROOM 136
 #define HOST_ROOM 72
 #define IDS (4 + (size_t)RT_ANCESTORS_MAX)
-#define NUMBERS 13
+#define NUMBERS 14
 enum { CLAIM_JOIN = 1, CLAIM_TAKEN = 2 }; /* bits of the number n[8] */
 #define HEAD (sizeof magic + 8)
 #define TEXTS (HEAD + 8 * (size_t)NUMBERS)
@@ -65,13 +65,22 @@ static uint8_t *put_ids(uint8_t *out, const struct rt_id *ids, size_t n)
     return out + n * sizeof *ids;
 }
 
+static uint8_t *put_slice(uint8_t *out, struct rt_slice slice)
+{
+    if (slice.size > 0) {
+        memcpy(out, slice.data, slice.size);
+    }
+    return out + slice.size;
+}
+
 static size_t encode(const struct rt_store_op *end, uint8_t out[RT_END_FILE_MAX])
 {
     const struct rt_claim *claim = &end->claim;
     const uint64_t flags = (claim->join ? CLAIM_JOIN : 0U) | (claim->taken ? CLAIM_TAKEN : 0U);
-    const uint64_t numbers[NUMBERS] = {end->life,    end->epoch,          end->end.code,     end->end.sig, end->end.out,
-                                       end->end.err, end->tail[0].size,   end->tail[1].size, flags,        claim->life,
-                                       claim->epoch, claim->granted_life, claim->n_ancestors};
+    const uint64_t numbers[NUMBERS] = {
+        end->life,          end->epoch,        end->end.code, end->end.sig, end->end.out, end->end.err,
+        end->tail[0].size,  end->tail[1].size, flags,         claim->life,  claim->epoch, claim->granted_life,
+        claim->n_ancestors, end->end.ord.size};
     struct rt_digest digest;
     uint8_t *at = out + TEXTS;
 
@@ -90,12 +99,9 @@ static size_t encode(const struct rt_store_op *end, uint8_t out[RT_END_FILE_MAX]
     at = put_ids(at, &claim->ticket, 1);
     at = put_ids(at, &claim->next, 1);
     at = put_ids(at, claim->ancestors, RT_ANCESTORS_MAX);
-    for (size_t i = 0; i < 2; i++) {
-        if (end->tail[i].size > 0) {
-            memcpy(at, end->tail[i].data, end->tail[i].size);
-        }
-        at += end->tail[i].size;
-    }
+    at = put_slice(at, end->tail[0]);
+    at = put_slice(at, end->tail[1]);
+    at = put_slice(at, end->end.ord);
     rt_digest_start(&digest, 0);
     rt_digest_extend(&digest, out + HEAD, (size_t)(at - out) - HEAD);
     rt_put_u64(out + sizeof magic, rt_digest_value(&digest));
@@ -149,8 +155,8 @@ static bool decode(const uint8_t *in, size_t size, struct rt_store_op *end)
     for (size_t i = 0; i < NUMBERS; i++) {
         n[i] = rt_get_u64(in + HEAD + 8 * i);
     }
-    if (n[6] > RT_TAIL_MAX || n[7] > RT_TAIL_MAX || size != FIXED + n[6] + n[7] || n[8] > (CLAIM_JOIN | CLAIM_TAKEN) ||
-        n[12] > RT_ANCESTORS_MAX) {
+    if (n[6] > RT_TAIL_MAX || n[7] > RT_TAIL_MAX || n[13] > RT_ORDER_PACKED_MAX ||
+        size != FIXED + n[6] + n[7] + n[13] || n[8] > (CLAIM_JOIN | CLAIM_TAKEN) || n[12] > RT_ANCESTORS_MAX) {
         return false;
     }
     memset(end, 0, sizeof *end);
@@ -164,6 +170,7 @@ static bool decode(const uint8_t *in, size_t size, struct rt_store_op *end)
     end->claim.key = end->key;
     end->tail[0] = (struct rt_slice){at, (size_t)n[6]};
     end->tail[1] = (struct rt_slice){at + n[6], (size_t)n[7]};
+    end->end.ord = (struct rt_slice){at + n[6] + n[7], (size_t)n[13]};
     return rt_cid_valid(rt_slice_text(end->key.cid));
 }
 
@@ -227,7 +234,7 @@ int rt_ends_keep(struct rt_ends *ends, const struct rt_store_op *end)
     if (!there && ends->n >= ends->max) {
         return fail(ends, RT_ELIMIT, "keep", path, 0);
     }
-    if (end->tail[0].size > RT_TAIL_MAX || end->tail[1].size > RT_TAIL_MAX) {
+    if (end->tail[0].size > RT_TAIL_MAX || end->tail[1].size > RT_TAIL_MAX || end->end.ord.size > RT_ORDER_PACKED_MAX) {
         return fail(ends, RT_EINVAL, "keep", path, 0);
     }
     file = malloc(RT_END_FILE_MAX);

@@ -4,6 +4,7 @@
 #define RETETHER_BROKER_ENDS_H
 
 #include "migrate/core/store_op.h"
+#include "session/core/order.h"
 #include "session/core/protocol.h"
 
 #include <stddef.h>
@@ -12,8 +13,8 @@
 /* Ends of sessions (status and tails) on this host's disk until the store has them: one file each, DIR/TENANT+CID+LIFE,
  * written whole or not at all and fsynced, for then the guest powers off. */
 
-/* Bytes of one file: two tails and a head. */
-#define RT_END_FILE_MAX (2 * RT_TAIL_MAX + 1024)
+/* Bytes of one file: two tails, their order and a head. */
+#define RT_END_FILE_MAX (2 * RT_TAIL_MAX + RT_ORDER_PACKED_MAX + 1024)
 #define RT_ENDS_PATH_MAX 512
 
 struct rt_ends {

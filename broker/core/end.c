@@ -12,6 +12,7 @@
 #include "session/base/error.h"
 #include "session/core/frame.h"
 #include "session/core/msg.h"
+#include "session/core/order.h"
 #include "session/core/protocol.h"
 
 #include <stdlib.h>
@@ -24,6 +25,7 @@ void rt_ag_end_free(struct rt_agent *agent, struct ag_end *end)
     rt_list_remove(&end->node);
     free(end->tail[0]);
     free(end->tail[1]);
+    free(end->ord);
     free(end);
     agent->n_ends--;
 }
@@ -38,6 +40,22 @@ struct ag_end *rt_ag_end_new(struct rt_agent *agent)
         agent->n_ends++;
     }
     return end;
+}
+
+void rt_ag_end_order(struct ag_end *end, struct rt_slice ord)
+{
+#ifndef RT_MUTANT_ORDER_BELIEVED
+    const uint64_t size[2] = {end->size[0], end->size[1]};
+#else
+    const uint64_t size[2] = {RT_TAIL_MAX, RT_TAIL_MAX};
+#endif
+
+    end->end.ord = (struct rt_slice){NULL, 0};
+    end->ord = rt_order_unpack(ord, size, NULL) > 0 ? malloc(ord.size) : NULL;
+    if (end->ord != NULL) {
+        memcpy(end->ord, ord.data, ord.size);
+        end->end.ord = (struct rt_slice){end->ord, ord.size};
+    }
 }
 
 void rt_ag_tail(struct rt_agent *agent, struct ag_link *link, const struct rt_frame *frame, const uint8_t *data)
@@ -147,6 +165,7 @@ void rt_ag_end(struct rt_agent *agent, struct ag_link *link, const struct rt_end
             link->end->size[i] = 0;
         }
     }
+    rt_ag_end_order(link->end, msg->ord);
     link->end_ready = true;
     if (link->state == AG_SERVING) {
         rt_ag_end_submit(agent, link);

@@ -34,8 +34,9 @@ struct ag_end {
     uint32_t id;         /* by which the disk answers */
     struct rt_key key;
     uint64_t life, epoch;
-    struct rt_end_msg end;
-    uint8_t *tail[2]; /* owned */
+    struct rt_end_msg end; /* its order lies in ord */
+    uint8_t *ord;          /* owned */
+    uint8_t *tail[2];      /* owned */
     size_t size[2];
     uint64_t offset[2];
     struct rt_claim claim; /* under which it was served */
@@ -63,6 +64,8 @@ void rt_ag_end_submit(struct rt_agent *agent, struct ag_link *link);
 void rt_ag_end_answer(struct rt_agent *agent, struct ag_link *link, enum rt_end_how how);
 struct ag_end *rt_ag_end_new(struct rt_agent *agent); /* NULL: RT_ENDS_MAX are there */
 void rt_ag_end_free(struct rt_agent *agent, struct ag_end *end);
+/* Keeps a copy of an order of its tails; of none that reaches beyond them, or without memory: then none is known. */
+void rt_ag_end_order(struct ag_end *end, struct rt_slice ord);
 
 /* end_store.c */
 void rt_ag_end_begin(struct rt_agent *agent, struct ag_end *end); /* takes it */

@@ -162,7 +162,7 @@ static void mark(struct rt_agent *agent, struct ag_end *end)
     if (end->full && !end->marked && !end->asked) {
         store_op_of(end, &op);
         op.kind = RT_STORE_MARK;
-        op.tail[0].size = op.tail[1].size = 0;
+        op.tail[0].size = op.tail[1].size = op.end.ord.size = 0;
         ask(agent, end, &op);
     }
 }
@@ -251,16 +251,21 @@ static void submit(struct rt_agent *agent, struct ag_end *end)
     }
 }
 
+/* A tail, and the order of both, is the same also where either side has none. */
+static bool alike(const uint8_t *a, size_t a_size, const uint8_t *b, size_t b_size)
+{
+    return a_size == 0 || b_size == 0 || (a_size == b_size && memcmp(a, b, a_size) == 0);
+}
+
 static bool same(const struct ag_end *a, const struct ag_end *b)
 {
     for (unsigned i = 0; i < 2; i++) {
-        if (a->size[i] > 0 && b->size[i] > 0 &&
-            (a->size[i] != b->size[i] || memcmp(a->tail[i], b->tail[i], a->size[i]) != 0)) {
+        if (!alike(a->tail[i], a->size[i], b->tail[i], b->size[i])) {
             return false;
         }
     }
-    return a->end.code == b->end.code && a->end.sig == b->end.sig && a->end.out == b->end.out &&
-           a->end.err == b->end.err;
+    return alike(a->ord, a->end.ord.size, b->ord, b->end.ord.size) && a->end.code == b->end.code &&
+           a->end.sig == b->end.sig && a->end.out == b->end.out && a->end.err == b->end.err;
 }
 
 /* A life has one end. `first` is on its way while its guest tells an end again. */
@@ -277,6 +282,11 @@ static void again(struct rt_agent *agent, struct ag_end *first, struct ag_end *e
                 first->size[i] = end->size[i];
                 end->tail[i] = NULL;
             }
+        }
+        if (first->ord == NULL) {
+            first->ord = end->ord;
+            first->end.ord = end->end.ord;
+            end->ord = NULL;
         }
         if (first->over || first->how != RT_END_LATER) {
             rt_ag_end_answer(agent, link, (enum rt_end_how)first->how);
@@ -438,6 +448,7 @@ void rt_agent_kept_end(struct rt_agent *agent, const struct rt_store_op *op, uin
         memcpy(end->tail[i], op->tail[i].data, op->tail[i].size);
         end->size[i] = op->tail[i].size;
     }
+    rt_ag_end_order(end, op->end.ord);
     rt_list_push(&agent->ends, &end->node);
     if (agent->store_up) {
         kept_later(agent);

@@ -224,6 +224,7 @@ static void send_tails(struct rt_agent *agent, struct ag_ask *ask, const struct 
     out->err = end->err;
     out->lost = words->lost;
     out->cut = words->cut;
+    out->ord = end->ord;
     out->more = tail[0].size + tail[1].size > 0;
     rt_ag_ask_send(agent, ask->link, ask->request, out);
     for (unsigned i = 0; i < 2; i++) {

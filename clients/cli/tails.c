@@ -93,6 +93,10 @@ static void tails_cb(struct retether_client *client, const struct retether_reply
         }
         tails->end[0] = reply->end[0];
         tails->end[1] = reply->end[1];
+        tails->n_order = reply->n_order <= CLI_RUNS_MAX ? reply->n_order : 0;
+        if (tails->n_order > 0) {
+            memcpy(tails->order, reply->order, tails->n_order * sizeof(tails->order[0]));
+        }
     } else {
         take(tails, reply);
     }
@@ -129,26 +133,60 @@ void cli_tails_look(struct cli_app *app, const char *container, cli_tails_cb don
     begin(app, container, done, ctx, true);
 }
 
-int cli_tails_print(const struct cli_tails *tails, const uint64_t from[2], uint64_t *lost)
+/* The bytes from *at up to `to`, as far as they are there and not written yet. */
+static int put(const struct cli_tails *tails, unsigned s, uint64_t to, uint64_t *at)
 {
     static const int fds[2] = {STDOUT_FILENO, STDERR_FILENO};
+    uint64_t start = tails->end[s] - tails->size[s];
+    uint64_t from = *at;
+
+    to = to < tails->end[s] ? to : tails->end[s];
+    if (to <= from) {
+        return 0;
+    }
+    *at = to;
+    return cli_write_all(fds[s], tails->data[s] + (from - start), (size_t)(to - from));
+}
+
+/* Where what is older than the known order ends. */
+static uint64_t older_end(const struct cli_tails *tails, unsigned s)
+{
+    for (size_t i = 0; i < tails->n_order; i++) {
+        if (tails->order[i].stream == RETETHER_STDOUT + s) {
+            return tails->order[i].from;
+        }
+    }
+    return tails->end[s];
+}
+
+int cli_tails_print(const struct cli_tails *tails, const uint64_t from[2], uint64_t *lost)
+{
+    uint64_t at[2];
     int rc = 0;
 
     for (unsigned s = 0; s < 2 && rc == 0; s++) {
         uint64_t start = tails->end[s] - tails->size[s];
-        size_t skip = 0;
 
+        at[s] = from[s] > start ? from[s] : start;
         if (from[s] < start && lost == NULL) {
             cli_not_kept(RETETHER_STDOUT + s, start);
         } else if (from[s] < start) {
             cli_gap(RETETHER_STDOUT + s, from[s], start);
             *lost += start - from[s];
-        } else if (from[s] < tails->end[s]) {
-            skip = (size_t)(from[s] - start);
-        } else {
-            skip = tails->size[s];
         }
-        rc = cli_write_all(fds[s], tails->data[s] + skip, tails->size[s] - skip);
+        rc = put(tails, s, older_end(tails, s), &at[s]);
+    }
+    for (size_t i = 0; i < tails->n_order && rc == 0; i++) {
+        unsigned s = tails->order[i].stream == RETETHER_STDERR;
+
+#ifdef RT_MUTANT_TAILS_UNORDERED
+        break;
+#endif
+
+        rc = put(tails, s, tails->order[i].to, &at[s]);
+    }
+    for (unsigned s = 0; s < 2 && rc == 0; s++) { /* what an agent left out of the order is not left out here */
+        rc = put(tails, s, tails->end[s], &at[s]);
     }
     return rc;
 }

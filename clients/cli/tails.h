@@ -12,6 +12,9 @@
 /* Bytes kept of each stream; more than an agent has. */
 #define CLI_TAIL_MAX 65536
 
+/* Turns of the two streams whose order is kept; no agent tells more. Of more it would be that of none. */
+#define CLI_RUNS_MAX 1024
+
 struct cli_tails {
     unsigned code, signal;
     bool lost;        /* it never came back: there is no status */
@@ -20,6 +23,8 @@ struct cli_tails {
     uint64_t end[2];  /* stdout, stderr: final offsets */
     uint8_t data[2][CLI_TAIL_MAX];
     size_t size[2]; /* they are the bytes up to end */
+    struct retether_run order[CLI_RUNS_MAX];
+    size_t n_order; /* in which the last of them were written */
 };
 
 /* Asks for them. done() comes once, also with NULL when the container has not ended or is not known; other failures end
@@ -29,7 +34,8 @@ void cli_tails_fetch(struct cli_app *app, const char *container, cli_tails_cb do
 /* The same, asked once: done() comes with NULL when nobody knows now, too. */
 void cli_tails_look(struct cli_app *app, const char *container, cli_tails_cb done, void *ctx);
 
-/* Writes them from these offsets on. Of what they do not have from there on, *lost counts the bytes: it is told as a
+/* Writes them from these offsets on, in the order in which they were written; what is older than the order is known
+ * comes first, stdout before stderr. Of what they do not have from there on, *lost counts the bytes: it is told as a
  * gap, or, when `lost` is NULL, as no longer kept. Returns 0 or -errno. */
 int cli_tails_print(const struct cli_tails *tails, const uint64_t from[2], uint64_t *lost);
 /* Where the last n lines, or bytes, begin. */

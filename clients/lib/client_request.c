@@ -3,6 +3,7 @@
 #include "clients/lib/client_internal.h"
 #include "migrate/core/token_text.h"
 #include "session/base/text.h"
+#include "session/core/order.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +25,7 @@ struct rt_sdk_reply {
     struct retether_host *hosts;     /* owned */
     void **blocks;                   /* owned: the records' arrays */
     uint8_t *data;                   /* owned */
+    struct retether_run *order;      /* owned */
 };
 
 static void reply_free(struct rt_sdk_reply *reply)
@@ -35,6 +37,7 @@ static void reply_free(struct rt_sdk_reply *reply)
     free(reply->records);
     free(reply->hosts);
     free(reply->data);
+    free(reply->order);
     free(reply);
 }
 
@@ -83,6 +86,30 @@ static int copy_hosts(struct rt_sdk_reply *reply, const struct rt_reply_msg *msg
     }
     reply->public.hosts = reply->hosts;
     reply->public.n_hosts = msg->n_hosts;
+    return RT_OK;
+}
+
+/* One that does not fit the streams is none: they are whole without it. */
+static int copy_order(struct rt_sdk_reply *reply, const struct rt_reply_msg *msg)
+{
+    const uint64_t end[2] = {msg->out, msg->err};
+    struct rt_run runs[RT_ORDER_PACKED_MAX];
+    size_t n = rt_order_unpack(msg->ord, end, runs);
+
+    if (n == 0) {
+        return RT_OK;
+    }
+    reply->order = calloc(n, sizeof(*reply->order));
+    if (reply->order == NULL) {
+        return RT_ENOMEM;
+    }
+    for (size_t i = 0; i < n; i++) {
+        reply->order[i].stream = (enum retether_stream)(RETETHER_STDOUT + runs[i].stream);
+        reply->order[i].from = runs[i].from;
+        reply->order[i].to = runs[i].to;
+    }
+    reply->public.order = reply->order;
+    reply->public.n_order = n;
     return RT_OK;
 }
 
@@ -139,6 +166,9 @@ void rt_sdk_request_reply(void *ctx, uint64_t id, int error, const struct rt_rep
     reply->public.text = reply->text;
     if (rc == RT_OK && (rc = copy_records(reply, msg)) == RT_OK && (rc = copy_hosts(reply, msg)) == RT_OK) {
         rc = copy_rest(reply, msg);
+    }
+    if (rc == RT_OK) {
+        rc = copy_order(reply, msg);
     }
     if (rc != RT_OK) {
         reply->public.error = rc;

@@ -107,7 +107,7 @@ static void total(struct rt_store *store, uint64_t bytes, uint64_t oldest)
 
     snprintf(sum, sizeof sum, "%" PRIu64, bytes);
     snprintf(at, sizeof at, "%" PRIu64, oldest);
-    function(&args, "rt3_tails_total", "rt:{tails}:sums", "rt:{tails}:oldest");
+    function(&args, "rt4_tails_total", "rt:{tails}:sums", "rt:{tails}:oldest");
     rt_redis_text(&args, store->tails.host);
     rt_redis_text(&args, sum);
     rt_redis_text(&args, at);
@@ -158,7 +158,7 @@ static void cut_cb(void *ctx, int error, const redisReply *reply)
     }
     store->tails.given_up += (uint64_t)reply->integer;
     host_keys(store->tails.host, list, sizes);
-    function(&args, "rt3_tails_uncount", list, sizes);
+    function(&args, "rt4_tails_uncount", list, sizes);
     rt_redis_text(&args, victim->member);
     if (rt_redis_call(&store->commands, &args, 0, uncounted_cb, victim)) {
         victim_done(victim, false);
@@ -184,7 +184,7 @@ static void cut(struct rt_store *store, const redisReply *member, const redisRep
     snprintf(victim->member, sizeof victim->member, "%s", member->str);
     rt_store_key(&key, 'r', record);
     rt_store_key(&key, 't', tails);
-    function(&args, "rt3_tails_cut", record, tails);
+    function(&args, "rt4_tails_cut", record, tails);
     rt_redis_arg(&args, life->str, life->len);
     if (rt_redis_call(&store->commands, &args, 0, cut_cb, victim)) {
         free(victim);
@@ -225,7 +225,7 @@ static int count(struct rt_store *store, struct rt_redis *redis, const char *hos
     snprintf(most, sizeof most, "%" PRIu64, store->tails.host_max);
     snprintf(extra, sizeof extra, "%" PRIu64, give_up);
     host_keys(host, list, sizes);
-    function(&args, "rt3_tails_count", list, sizes);
+    function(&args, "rt4_tails_count", list, sizes);
     rt_redis_text(&args, most);
     rt_redis_text(&args, extra);
     for (size_t i = 0; i < 3; i++) {
@@ -279,7 +279,7 @@ int rt_store_tails_count(struct rt_store *store, const struct rt_store_op *end)
         return 0;
     }
     rt_store_member(&end->key, member);
-    snprintf(bytes, sizeof bytes, "%zu", end->tail[0].size + end->tail[1].size + SESSION_BYTES);
+    snprintf(bytes, sizeof bytes, "%zu", end->tail[0].size + end->tail[1].size + end->end.ord.size + SESSION_BYTES);
     snprintf(life, sizeof life, "%" PRIu64, end->life);
     return count(store, &store->ends, store->self.host, 0, texts, counted_cb);
 }

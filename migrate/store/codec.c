@@ -3,6 +3,7 @@
 #include "migrate/store/codec.h"
 
 #include "session/core/frame.h"
+#include "session/core/order.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -117,7 +118,7 @@ static int add_claim(struct rt_store_args *args, const struct rt_store_op *op)
         !rt_store_word(claim->host, RT_HOST_MAX)) {
         return RT_EINVAL;
     }
-    add_function(args, "rt3_claim", &claim->key);
+    add_function(args, "rt4_claim", &claim->key);
     rt_redis_text(&args->redis, op->kind == RT_STORE_TAKE ? "take" : "test");
     add_flag(args, claim->join);
     add_ids(args, &claim->inc, 1);
@@ -144,7 +145,7 @@ static int add_create(struct rt_store_args *args, const struct rt_store_op *op)
     if (op->label.size > RT_LABEL_MAX || op->ring >= RT_COUNTER_MAX) {
         return RT_EINVAL;
     }
-    add_function(args, "rt3_create", &op->key);
+    add_function(args, "rt4_create", &op->key);
     add_slice(args, op->label);
     add_number(args, op->ring);
     rt_redis_text(&args->redis, op->key.tenant);
@@ -164,7 +165,7 @@ static int add_fenced(struct rt_store_args *args, const struct rt_store_op *op, 
                : op->state != RT_SESSION_RUNNING && op->state != RT_SESSION_MOVING && op->state != RT_SESSION_LOST) {
         return RT_EINVAL;
     }
-    add_function(args, report ? "rt3_report" : "rt3_state", &op->key);
+    add_function(args, report ? "rt4_report" : "rt4_state", &op->key);
     add_number(args, op->life);
     add_number(args, op->epoch);
     rt_redis_text(&args->redis, other ? op->host : host);
@@ -181,11 +182,12 @@ static int add_end(struct rt_store_args *args, const struct rt_store_op *op, con
 {
     const struct rt_end_msg *end = &op->end;
 
-    if (op->tail[0].size > RT_TAIL_MAX || op->tail[1].size > RT_TAIL_MAX || end->code >= RT_COUNTER_MAX ||
-        end->sig >= RT_COUNTER_MAX || end->out >= RT_COUNTER_MAX || end->err >= RT_COUNTER_MAX) {
+    if (op->tail[0].size > RT_TAIL_MAX || op->tail[1].size > RT_TAIL_MAX || end->ord.size > RT_ORDER_PACKED_MAX ||
+        end->code >= RT_COUNTER_MAX || end->sig >= RT_COUNTER_MAX || end->out >= RT_COUNTER_MAX ||
+        end->err >= RT_COUNTER_MAX) {
         return RT_EINVAL;
     }
-    add_function(args, op->kind == RT_STORE_END ? "rt3_end" : "rt3_mark", &op->key);
+    add_function(args, op->kind == RT_STORE_END ? "rt4_end" : "rt4_mark", &op->key);
     add_number(args, op->life);
     add_number(args, end->code);
     add_number(args, end->sig);
@@ -193,6 +195,7 @@ static int add_end(struct rt_store_args *args, const struct rt_store_op *op, con
     add_number(args, end->err);
     add_slice(args, op->tail[0]);
     add_slice(args, op->tail[1]);
+    add_slice(args, end->ord);
     if (op->kind == RT_STORE_MARK) {
         rt_redis_text(&args->redis, host);
     }
@@ -219,7 +222,7 @@ static int add_registry(struct rt_store_args *args, const struct rt_store_op *op
         return rt_store_word(host, RT_HOST_MAX) ? 0 : RT_EINVAL;
     }
     rt_redis_text(&args->redis, "FCALL");
-    rt_redis_text(&args->redis, "rt3_hosts");
+    rt_redis_text(&args->redis, "rt4_hosts");
     rt_redis_text(&args->redis, "2");
     rt_redis_text(&args->redis, RT_STORE_REGISTRY);
     rt_redis_text(&args->redis, RT_STORE_NAMES);
@@ -251,7 +254,7 @@ int rt_store_encode(const struct rt_store_op *op, const char *host, struct rt_st
     case RT_STORE_CREATE:
         return add_create(args, op);
     case RT_STORE_REMOVE:
-        add_function(args, "rt3_remove", key);
+        add_function(args, "rt4_remove", key);
         return 0;
     case RT_STORE_TEST:
     case RT_STORE_TAKE:
@@ -266,7 +269,7 @@ int rt_store_encode(const struct rt_store_op *op, const char *host, struct rt_st
         add_get(args, key);
         return 0;
     case RT_STORE_TAILS:
-        add_function(args, "rt3_tails", key);
+        add_function(args, "rt4_tails", key);
         return 0;
     case RT_STORE_HOSTS:
     case RT_STORE_HOST_ROW:

@@ -3,17 +3,20 @@
 --
 -- Ends of sessions. The second part of functions.lua, whose names it uses.
 
+-- Of the hash of tails, in the order of the arguments: stdout, stderr, in which order their bytes were written.
+local TAIL_FIELDS = {'1', '2', 'ord'}
+
 -- Whether the life's end is stored already and is another one. The same one has its status and final offsets, and of
--- each stream the tail that is stored; a tail that is missing on one side makes it no other.
+-- each stream the tail that is stored, and their order; what is missing on one side makes it no other.
 local function is_other_end(keys, args)
     local v = redis.call('HMGET', keys[1], 'code', 'sig', 'out', 'err')
-    local t = redis.call('HMGET', keys[2], '1', '2')
+    local t = redis.call('HMGET', keys[2], unpack(TAIL_FIELDS))
     for i = 1, 4 do
         if v[i] and v[i] ~= args[1 + i] then
             return true
         end
     end
-    for i = 1, 2 do
+    for i = 1, #TAIL_FIELDS do
         local stored, tail = t[i] or '', args[5 + i]
         if stored ~= '' and tail ~= '' and stored ~= tail then
             return true
@@ -28,7 +31,7 @@ local function write_end(key, args)
     redis.call('PEXPIRE', key, END_TTL_MS)
 end
 
--- args: life, code, sig, out, err, tail of stdout, tail of stderr
+-- args: life, code, sig, out, err, tail of stdout, tail of stderr, their order
 -- The first end of a life stands. The same one again adds the tails that are missing, but for those that were given up.
 local function finish(keys, args)
     local r = read_record(keys[1])
@@ -40,9 +43,9 @@ local function finish(keys, args)
     if code == WRITTEN then
         write_end(keys[1], args)
         redis.call('HDEL', keys[1], 'keeper')
-        for i = 1, 2 do
+        for i, field in ipairs(TAIL_FIELDS) do
             if args[5 + i] ~= '' and not was_cut then
-                redis.call('HSET', keys[2], str(i), args[5 + i])
+                redis.call('HSET', keys[2], field, args[5 + i])
             end
         end
         redis.call('PEXPIRE', keys[2], END_TTL_MS)
@@ -50,7 +53,7 @@ local function finish(keys, args)
     return answer(code, r)
 end
 
--- args: life, code, sig, out, err, nothing, nothing, host
+-- args: life, code, sig, out, err, nothing, nothing, nothing, host
 -- The status alone, for a server that has no room for the tails: they are on that host's disk until it has.
 local function mark(keys, args)
     local r = read_record(keys[1])
@@ -59,20 +62,20 @@ local function mark(keys, args)
         return answer(is_other_end(keys, args) and OTHER_END or WRITTEN, r)
     elseif code == WRITTEN then
         write_end(keys[1], args)
-        redis.call('HSET', keys[1], 'keeper', args[8])
+        redis.call('HSET', keys[1], 'keeper', args[9])
     end
     return answer(code, r)
 end
 
 -- -> state (0 none), lost for its lease, code, sig, out, err, tails, life, host that has the tails on its disk,
--- whether they were given up
+-- whether they were given up, their order
 local function tails(keys)
     local v = redis.call('HMGET', keys[1], 'st', 'lost', 'code', 'sig', 'out', 'err', 'life', 'keeper', 'cut')
-    local t = redis.call('HMGET', keys[2], '1', '2')
+    local t = redis.call('HMGET', keys[2], unpack(TAIL_FIELDS))
     local st = tonumber(v[1] or 0)
     local gone = is_gone({exists = st > 0, st = st, lost = tonumber(v[2] or 0)})
     return {st, gone and 1 or 0, tonumber(v[3] or 0), tonumber(v[4] or 0), tonumber(v[5] or 0), tonumber(v[6] or 0),
-            t[1] or '', t[2] or '', tonumber(v[7] or 0), v[8] or '', v[9] and 1 or 0}
+            t[1] or '', t[2] or '', tonumber(v[7] or 0), v[8] or '', v[9] and 1 or 0, t[3] or ''}
 end
 
 -- The budget of tails. What a host has stored of them is listed in keys of that host's: KEYS[1] a zset of members
@@ -164,10 +167,10 @@ local function total_tails(keys, args)
     return {all, redis.call('ZRANGE', keys[2], 0, 0)[1] or ''}
 end
 
-register('rt3_end', finish)
-register('rt3_mark', mark, 'allow-oom')
-register('rt3_tails', tails, 'no-writes')
-register('rt3_tails_count', count_tails, 'allow-oom')
-register('rt3_tails_uncount', uncount_tails, 'allow-oom')
-register('rt3_tails_cut', cut, 'allow-oom')
-register('rt3_tails_total', total_tails, 'allow-oom')
+register('rt4_end', finish)
+register('rt4_mark', mark, 'allow-oom')
+register('rt4_tails', tails, 'no-writes')
+register('rt4_tails_count', count_tails, 'allow-oom')
+register('rt4_tails_uncount', uncount_tails, 'allow-oom')
+register('rt4_tails_cut', cut, 'allow-oom')
+register('rt4_tails_total', total_tails, 'allow-oom')

@@ -1,4 +1,4 @@
-#!lua name=retether_3
+#!lua name=retether_4
 -- SPDX-License-Identifier: Apache-2.0
 -- Copyright The retether authors
 --
@@ -575,13 +575,13 @@ local function register(name, callback, ...)
     redis.register_function{function_name = name, callback = callback, flags = {...}}
 end
 
-register('rt3_claim', claim, 'allow-oom')
-register('rt3_state', state, 'allow-oom')
-register('rt3_touch', touch, 'allow-oom')
-register('rt3_list', list, 'allow-oom')
-register('rt3_listed', listed, 'allow-oom')
-register('rt3_beat', beat, 'allow-oom')
-register('rt3_create', create)
-register('rt3_remove', remove, 'allow-oom')
-register('rt3_report', report)
-register('rt3_hosts', hosts, 'allow-oom')
+register('rt4_claim', claim, 'allow-oom')
+register('rt4_state', state, 'allow-oom')
+register('rt4_touch', touch, 'allow-oom')
+register('rt4_list', list, 'allow-oom')
+register('rt4_listed', listed, 'allow-oom')
+register('rt4_beat', beat, 'allow-oom')
+register('rt4_create', create)
+register('rt4_remove', remove, 'allow-oom')
+register('rt4_report', report)
+register('rt4_hosts', hosts, 'allow-oom')

@@ -3,6 +3,7 @@
 #include "migrate/store/codec.h"
 
 #include "session/core/frame.h"
+#include "session/core/order.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -328,11 +329,12 @@ int rt_store_parse_record(const redisReply *reply, const struct rt_key *key, str
 int rt_store_parse_tails(const redisReply *reply, struct rt_store_reply *out)
 {
     const redisReply *tails[2] = {element(reply, 6, REDIS_REPLY_STRING), element(reply, 7, REDIS_REPLY_STRING)};
+    const redisReply *order = element(reply, 11, REDIS_REPLY_STRING);
     uint64_t state, lost, cut;
 
     if (integer(reply, 0, &state) || integer(reply, 1, &lost) || integer(reply, 2, &out->end.code) ||
         integer(reply, 3, &out->end.sig) || integer(reply, 4, &out->end.out) || integer(reply, 5, &out->end.err) ||
-        !tails[0] || !tails[1] || integer(reply, 8, &out->outcome.life) ||
+        !tails[0] || !tails[1] || !order || integer(reply, 8, &out->outcome.life) ||
         text(reply, 9, out->outcome.host, sizeof out->outcome.host) || integer(reply, 10, &cut)) {
         return RT_EPROTO;
     }
@@ -343,6 +345,10 @@ int rt_store_parse_tails(const redisReply *reply, struct rt_store_reply *out)
     out->cut = cut != 0;
     for (size_t i = 0; i < 2; i++) {
         out->tail[i] = (struct rt_slice){(const uint8_t *)tails[i]->str, tails[i]->len};
+    }
+    out->end.ord = (struct rt_slice){(const uint8_t *)order->str, order->len};
+    if (rt_order_unpack(out->end.ord, (const uint64_t[2]){tails[0]->len, tails[1]->len}, NULL) == 0) {
+        out->end.ord.size = 0; /* of other tails: these are whole without it */
     }
     return 0;
 }

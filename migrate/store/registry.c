@@ -191,7 +191,7 @@ static void send_beat(struct rt_store *store)
     snprintf(dead_seq, sizeof dead_seq, "%" PRIu64, store->rival.seq);
     size = rt_store_format_row(&store->self, row);
     rt_redis_text(&args, "FCALL");
-    rt_redis_text(&args, "rt3_beat");
+    rt_redis_text(&args, "rt4_beat");
     rt_redis_text(&args, "3");
     rt_redis_text(&args, RT_STORE_REGISTRY);
     rt_redis_text(&args, RT_STORE_NAMES);

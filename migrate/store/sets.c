@@ -9,7 +9,7 @@
 /* The sets that list sessions, one for each host, changed by that host's agent alone. A set and a record are apart (in
  * a cluster on two servers), so there is an order:
  *
- *     a claim is taken --> rt3_list: into our set --answered--> rt3_listed: the record says so
+ *     a claim is taken --> rt4_list: into our set --answered--> rt4_listed: the record says so
  *
  * Until the last step the session is listed where it was, and it is taken out there later still, by the walk: an agent
  * goes over its own set, a page with each heartbeat, and takes out whose record is gone or listed elsewhere. That is
@@ -90,7 +90,7 @@ static void added_cb(void *ctx, int error, const redisReply *reply)
 #endif
     rt_store_key(&listing->key, 'r', record);
     if (!error) {
-        error = call(listing->store, "rt3_listed", record, listing->store->self.host, listed_cb, listing);
+        error = call(listing->store, "rt4_listed", record, listing->store->self.host, listed_cb, listing);
     }
     if (error) {
         listing_done(listing, error);
@@ -107,7 +107,7 @@ int rt_store_list(struct rt_store *store, const struct rt_key *key, struct rt_st
         *listing = (struct listing){.store = store, .key = *key, .run = run};
         rt_store_host_key(store->self.host, set);
         rt_store_member(key, member);
-        rc = call(store, "rt3_list", set, member, added_cb, listing);
+        rc = call(store, "rt4_list", set, member, added_cb, listing);
     }
     if (rc) {
         free(listing);
@@ -205,7 +205,7 @@ static void touch(struct rt_store *store, const char *member, const struct rt_ke
     step->store = store;
     snprintf(step->member, sizeof step->member, "%s", member);
     rt_store_key(key, 'r', record);
-    if (call(store, "rt3_touch", record, store->self.host, step_cb, step)) {
+    if (call(store, "rt4_touch", record, store->self.host, step_cb, step)) {
         free(step);
     } else {
         store->walk_steps++;

@@ -6,6 +6,7 @@
 #include "session/core/frame.h"
 #include "session/core/msg_scan.h"
 #include "session/core/msg_tables.h"
+#include "session/core/order.h"
 #include "session/core/protocol.h"
 
 #include <assert.h>
@@ -50,6 +51,13 @@ static bool needed(const struct rt_msg_field *field, const void *msg)
 {
     return field->need == RT_NEED_ALWAYS ||
            (field->need > RT_NEED_ALWAYS && *int_at(msg, 0) == (uint64_t)(field->need - RT_NEED_ALWAYS));
+}
+
+/* Whether it is an order of two tails, whatever their size. */
+static bool is_order(struct rt_slice packed)
+{
+    static const uint64_t most[2] = {RT_TAIL_MAX, RT_TAIL_MAX};
+    return rt_order_unpack(packed, most, NULL) > 0;
 }
 
 /* --- encoding --- */
@@ -152,6 +160,10 @@ static int write_value(struct writer *writer, const struct rt_msg_field *field, 
                    : RT_ELIMIT;
     case RT_FIELD_STR:
         return write_str(writer, *slice_at(msg, field->offset), field->min, field->max);
+    case RT_FIELD_RUNS:
+        return is_order(*slice_at(msg, field->offset))
+                   ? write_bin(writer, *slice_at(msg, field->offset), field->min, field->max)
+                   : RT_EINVAL;
     case RT_FIELD_BIN:
         return write_bin(writer, *slice_at(msg, field->offset), field->min, field->max);
     case RT_FIELD_INTS:
@@ -173,6 +185,7 @@ static bool is_empty(const struct rt_msg_field *field, const void *msg)
         return !*bool_at(msg, field->offset);
     case RT_FIELD_STR:
     case RT_FIELD_BIN:
+    case RT_FIELD_RUNS:
         return slice_at(msg, field->offset)->size == 0;
     case RT_FIELD_INTS:
     case RT_FIELD_STRS:
@@ -316,7 +329,10 @@ static int read_bytes(struct reader *reader, const char *key, enum rt_node_type 
     }
     if (node.value < min || node.value > max) {
         return fail(reader, key, "%llu bytes, wants %s%llu", (unsigned long long)node.value,
-                    min == max ? "" : "at most ", (unsigned long long)max);
+                    min == max         ? ""
+                    : node.value < min ? "at least "
+                                       : "at most ",
+                    (unsigned long long)(node.value < min ? min : max));
     }
     *slice = (struct rt_slice){.data = node.data, .size = (size_t)node.value};
     return 0;
@@ -382,6 +398,12 @@ static int read_value(struct reader *reader, const struct rt_msg_field *field, v
         return read_bytes(reader, field->key, RT_NODE_STR, field->min, field->max, slice_at(msg, field->offset));
     case RT_FIELD_BIN:
         return read_bytes(reader, field->key, RT_NODE_BIN, field->min, field->max, slice_at(msg, field->offset));
+    case RT_FIELD_RUNS: {
+        int rc = read_bytes(reader, field->key, RT_NODE_BIN, field->min, field->max, slice_at(msg, field->offset));
+        return rc != 0 || is_order(*slice_at(msg, field->offset))
+                   ? rc
+                   : fail(reader, field->key, "is no order of two tails");
+    }
     case RT_FIELD_INTS:
     case RT_FIELD_STRS:
     case RT_FIELD_BINS:

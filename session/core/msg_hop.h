@@ -83,7 +83,8 @@ struct rt_refuse_msg {
 
 struct rt_end_msg {
     uint64_t code, sig;
-    uint64_t out, err; /* final offsets */
+    uint64_t out, err;   /* final offsets */
+    struct rt_slice ord; /* in which the bytes of the tails were written (order.h), as far as it is known */
 };
 
 /* OTHER: this life has ended already, in another way, which stands. */

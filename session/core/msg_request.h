@@ -61,6 +61,7 @@ struct rt_reply_msg {
     size_t n_hosts;
     uint64_t code, sig, out, err;
     bool lost, cut;
+    struct rt_slice ord; /* of the tails, as in END */
     uint64_t s, o;
     struct rt_slice data;
 };

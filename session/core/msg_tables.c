@@ -6,6 +6,7 @@
 #include "session/core/msg_hop.h"
 #include "session/core/msg_request.h"
 #include "session/core/msg_stream.h"
+#include "session/core/order.h"
 #include "session/core/protocol.h"
 
 /* Bounds that protocol.md leaves to the codec. */
@@ -47,6 +48,7 @@
     }
 #define STR(need_, type, member, max_) BYTES(RT_FIELD_STR, need_, type, member, 0, max_)
 #define BIN(need_, type, member, max_) BYTES(RT_FIELD_BIN, need_, type, member, 0, max_)
+#define RUNS(type, member) BYTES(RT_FIELD_RUNS, NEVER, type, member, 2, RT_ORDER_PACKED_MAX)
 #define ID(need_, type, member) BYTES(RT_FIELD_BIN, need_, type, member, RT_ID_SIZE, RT_ID_SIZE)
 #define ARRAY(kind_, need_, type, member, min_, text_max_, sub_)                                                       \
     {                                                                                                                  \
@@ -153,6 +155,7 @@ static const struct rt_msg_field end[] = {
     END(rt_end_msg),
     INT(ALWAYS, rt_end_msg, out),
     INT(ALWAYS, rt_end_msg, err),
+    RUNS(rt_end_msg, ord),
 };
 
 static const struct rt_msg_field end_ok[] = {
@@ -307,6 +310,7 @@ static const struct rt_msg_field reply[] = {
     INT(NEVER, rt_reply_msg, err),
     BOOL(NEVER, rt_reply_msg, lost),
     BOOL(NEVER, rt_reply_msg, cut),
+    RUNS(rt_reply_msg, ord),
     STREAM(NEVER, rt_reply_msg, s),
     INT(NEVER, rt_reply_msg, o),
     BIN(NEVER, rt_reply_msg, data, RT_TAIL_CHUNK),

@@ -14,6 +14,7 @@ enum rt_field_kind {
     RT_FIELD_BOOL,   /* bool */
     RT_FIELD_STR,    /* struct rt_slice, `min` to `max` bytes */
     RT_FIELD_BIN,    /* the same */
+    RT_FIELD_RUNS,   /* the same: an order (order.h) of two tails */
     RT_FIELD_INTS,   /* uint64_t[max] below RT_COUNTER_MAX and a size_t count, `min` to `max` elements */
     RT_FIELD_STRS,   /* struct rt_slice[max] and a count; each at most `text_max` bytes */
     RT_FIELD_BINS,   /* the same */

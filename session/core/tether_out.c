@@ -312,9 +312,14 @@ static void put_atts(struct rt_tether *t, struct writer *w)
 
 /* ---- end ---- */
 
+static uint64_t tail_start(const struct rt_ring *ring)
+{
+    return ring->head - ring->base > RT_TAIL_MAX ? ring->head - RT_TAIL_MAX : ring->base;
+}
+
 static bool put_tail(const struct rt_ring *ring, unsigned stream, struct writer *w)
 {
-    uint64_t from = ring->head - ring->base > RT_TAIL_MAX ? ring->head - RT_TAIL_MAX : ring->base;
+    uint64_t from = tail_start(ring);
     struct rt_frame frame = {
         .type = RT_TAIL, .stream = (uint16_t)stream, .offset = from, .length = (uint32_t)(ring->head - from)};
 
@@ -326,11 +331,20 @@ static bool put_tail(const struct rt_ring *ring, unsigned stream, struct writer 
     return true;
 }
 
+static bool put_last(const struct rt_proc *proc, struct writer *w)
+{
+    const struct rt_ring *ring = proc->ring;
+    const uint64_t start[2] = {tail_start(&ring[0]), tail_start(&ring[1])};
+    struct rt_end_msg end = {.code = proc->code, .sig = proc->sig, .out = ring[0].head, .err = ring[1].head};
+    uint8_t packed[RT_ORDER_PACKED_MAX];
+
+    end.ord = (struct rt_slice){packed, rt_order_pack(&proc->order, start, packed)};
+    return put_map(w, (struct rt_frame){.type = RT_END}, RT_MSG_END, &end);
+}
+
 static void put_end(struct rt_tether *t, struct writer *w, uint64_t now)
 {
     const struct rt_proc *proc = t->procs[0];
-    struct rt_end_msg end = {
-        .code = proc->code, .sig = proc->sig, .out = proc->ring[0].head, .err = proc->ring[1].head};
 
     if (t->final_at == RT_NO_TIME || t->end_ok || t->end_stage == 3 || now < t->end_at)
         return;
@@ -338,7 +352,7 @@ static void put_end(struct rt_tether *t, struct writer *w, uint64_t now)
         t->end_stage = 1;
     if (t->end_stage == 1 && put_tail(&proc->ring[1], RT_STDERR, w))
         t->end_stage = 2;
-    if (t->end_stage == 2 && put_map(w, (struct rt_frame){.type = RT_END}, RT_MSG_END, &end))
+    if (t->end_stage == 2 && put_last(proc, w))
         t->end_stage = 3;
 }
 

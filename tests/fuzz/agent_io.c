@@ -3,6 +3,7 @@
 #include "tests/fuzz/agent_world.h"
 
 #include "broker/core/link.h"
+#include "session/core/order.h"
 
 #include <string.h>
 
@@ -99,7 +100,9 @@ static size_t kept_at(const struct rt_key *key, uint64_t life)
 static int io_keep_end(void *ctx, uint32_t id, const struct rt_store_op *end)
 {
     (void)ctx;
-    FUZZ_CHECK(end->tail[0].size <= RT_TAIL_MAX && end->tail[1].size <= RT_TAIL_MAX);
+    const uint64_t size[2] = {end->tail[0].size, end->tail[1].size};
+    FUZZ_CHECK(size[0] <= RT_TAIL_MAX && size[1] <= RT_TAIL_MAX);
+    FUZZ_CHECK(end->end.ord.size == 0 || rt_order_unpack(end->end.ord, size, NULL) > 0);
     if (world.n_writes == WORLD_WRITES) {
         return RT_ELIMIT;
     }

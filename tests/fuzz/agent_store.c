@@ -175,6 +175,8 @@ static void answer_anything(const struct rt_store_op *op, struct rt_store_reply 
         reply->end.err = fuzz_number(in) + RT_TAIL_MAX;
         reply->tail[0] = (struct rt_slice){tail, (size_t)fuzz_number(in) % RT_TAIL_MAX};
         reply->tail[1] = (struct rt_slice){tail, fuzz_byte(in)};
+        if (reply->tail[0].size >= 3 && reply->tail[1].size >= 1)
+            reply->end.ord = rt_slice_text("\1\1\1\2");
     }
 }
 

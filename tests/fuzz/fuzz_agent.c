@@ -247,7 +247,7 @@ static void end(unsigned p, struct fuzz_in *in)
 {
     struct rt_end_msg msg = {.code = fuzz_byte(in)};
     uint64_t *final[2] = {&msg.out, &msg.err};
-    uint8_t what = fuzz_byte(in);
+    uint8_t what = fuzz_byte(in), order[] = {1, 1, 2, (uint8_t)(1 + (fuzz_byte(in) & 63))};
     for (unsigned i = 0; i < 2; i++) {
         uint64_t size = what >> i & 1 ? fuzz_number(in) << (what & 8) : 0;
         *final[i] = size + (what & 16 ? fuzz_byte(in) : 0);
@@ -257,6 +257,8 @@ static void end(unsigned p, struct fuzz_in *in)
         if (size > 0)
             feed(p, frame.bytes, fuzz_frame_end(&frame));
     }
+    if (what & 32) /* or beyond the tails */
+        msg.ord = (struct rt_slice){order, sizeof order};
     if (what < 192)
         feed_map(p, (struct rt_frame){.type = RT_END}, RT_MSG_END, &msg);
 }
@@ -272,7 +274,10 @@ static void kept(struct fuzz_in *in)
     op.claim.key = op.key;
     memcpy(op.claim.host, "h0", 3);
     op.tail[0] = (struct rt_slice){tail, (size_t)fuzz_number(in) % sizeof tail};
+    op.tail[1] = rt_slice_text("err");
     op.end.out = op.tail[0].size;
+    op.end.err = op.tail[1].size;
+    op.end.ord = rt_slice_text("\2\1\3\1"); /* beyond a short tail */
     rt_agent_kept_end(world.agent, &op, world.now);
 }
 

@@ -11,6 +11,7 @@
 #include "session/core/msg_hop.h"
 #include "session/core/msg_request.h"
 #include "session/core/msg_stream.h"
+#include "session/core/order.h"
 #include "session/core/protocol.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -44,6 +45,8 @@ static void on_reply(void *ctx, uint64_t request, int error, const struct rt_rep
     if (error != 0 || !reply->more)
         app.answered++;
     FUZZ_CHECK(app.answered <= app.asked);
+    if (error == 0 && reply->ord.size > 0)
+        FUZZ_CHECK(rt_order_unpack(reply->ord, (const uint64_t[2]){RT_TAIL_MAX, RT_TAIL_MAX}, NULL) > 0);
 }
 
 static void run_actions(void)
@@ -311,6 +314,7 @@ static void ask(struct fuzz_in *in)
     }
     reply.c = fuzz_byte(in) % 20;
     reply.more = fuzz_byte(in) & 1;
+    reply.ord = rt_slice_text(reply.c % 2 == 0 ? "\1\2\3\4" : "");
     feed_map(fuzz_byte(in) % LINKS, (struct rt_frame){.type = RT_REPLY, .offset = fuzz_number(in)}, RT_MSG_REPLY,
              &reply);
 }

@@ -2,6 +2,7 @@
  * Copyright The retether authors */
 #include "migrate/store/codec.h"
 #include "migrate/store/resp.h"
+#include "session/core/order.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <string.h>
@@ -73,6 +74,8 @@ static void decode(const redisReply *reply)
     FUZZ_CHECK(rc == 0 || rc == RT_ENOTFOUND || rc == RT_EPROTO);
     if (rc == 0) {
         FUZZ_CHECK(tails.tail[0].size <= RT_RESP_BYTES_MAX && tails.tail[1].size <= RT_RESP_BYTES_MAX);
+        const uint64_t size[2] = {tails.tail[0].size, tails.tail[1].size};
+        FUZZ_CHECK(tails.end.ord.size == 0 || rt_order_unpack(tails.end.ord, size, NULL) > 0);
         FUZZ_CHECK(tails.end.out < RT_COUNTER_MAX && tails.end.err < RT_COUNTER_MAX);
     }
 }

@@ -46,7 +46,8 @@ static const struct {
     {"fuzz_store", "record-history",
      "\x10*6\r\n$2\r\nst\r\n$1\r\n2\r\n$4\r\nhist\r\n$15\r\n1 1 5 a\n2 1 6 b\r\n"
      "$3\r\nrep\r\n$1\r\nr\r\n"},
-    {"fuzz_store", "tails", "\x10*8\r\n:5\r\n:0\r\n:0\r\n:0\r\n:3\r\n:0\r\n$3\r\nabc\r\n$0\r\n\r\n"},
+    {"fuzz_store", "tails",
+     "\x10*12\r\n:5\r\n:0\r\n:0\r\n:0\r\n:3\r\n:1\r\n$3\r\nabc\r\n$1\r\nd\r\n:7\r\n$0\r\n\r\n:0\r\n$4\r\n\1\2\1\1\r\n"},
     {"fuzz_store", "others", "\x10+OK\r\n-ERR no\r\n$-1\r\n*-1\r\n*0\r\n"},
     {"fuzz_store", "record-chosen", "\x80\x02\x14\x3c\x01\x05"},
     {"fuzz_store", "row", "\xa0" ID "\n7\n500\n3\n1.0\nunix:/a\nunix:/b\n"},

@@ -44,7 +44,7 @@ int sim_disk_keep(int agent, uint32_t id, const struct rt_store_op *end)
 {
     struct job job = {.keeps = true, .id = id, .end = *end};
 
-    job.end.tail[0].size = job.end.tail[1].size = 0; /* the model looks at the status only */
+    job.end.tail[0].size = job.end.tail[1].size = job.end.end.ord.size = 0; /* the model looks at the status only */
     queue(agent, &job);
     return 0;
 }

@@ -365,7 +365,7 @@ int sim_store_submit(int agent, const struct rt_store_op *op)
     asked->late = sim_db.latency_us > SIM_STORE_TIMEOUT_US;
     if (asked->late)
         time_out(event, op);
-    asked->op.report.size = asked->op.tail[0].size = asked->op.tail[1].size = 0;
+    asked->op.report.size = asked->op.tail[0].size = asked->op.tail[1].size = asked->op.end.ord.size = 0;
     asked->op.past.data = (const uint8_t *)&asked->past;
     if (op->past.size == sizeof asked->past)
         memcpy(&asked->past, op->past.data, sizeof asked->past);

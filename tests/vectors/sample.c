@@ -25,6 +25,7 @@ static const uint8_t incarnation[] = {0xa0, 0xa1, 0xa2, 0xa3, 0xa4, 0xa5, 0xa6, 
                                       0xa8, 0xa9, 0xaa, 0xab, 0xac, 0xad, 0xae, 0xaf};
 static const uint8_t token[] = {0x00, 0xff, 0x7f, 0x80, 't', 'o', 'k'};
 static const uint8_t report_bytes[] = {0x82, 0x00};
+static const uint8_t order[] = {0x02, 0x03, 0x81, 0x01, 0x05}; /* stderr 5, stdout 129, stderr 3 */
 static const uint8_t tail[] = {'t', 'a', 'i', 'l', '\n', 0x00, 0xff};
 
 static const struct rt_hello_msg hello = {
@@ -96,7 +97,7 @@ static const struct rt_refuse_msg refuse = {
     .drop = true,
 };
 
-static const struct rt_end_msg end = {.code = 255, .sig = 15, .out = RT_COUNTER_MAX - 1, .err = 256};
+static const struct rt_end_msg end = {.code = 255, .sig = 15, .out = RT_COUNTER_MAX - 1, .err = 256, .ord = BIN(order)};
 
 static const struct rt_end_ok_msg end_ok = {.how = RT_END_STORED, .delay = 500};
 
@@ -215,6 +216,7 @@ static const struct rt_reply_msg reply = {
     .err = 7,
     .lost = true,
     .cut = true,
+    .ord = BIN(order),
     .s = 2,
     .o = 65536,
     .data = BIN(tail),

@@ -305,6 +305,12 @@ struct retether_host {
     enum retether_host_state state;
 };
 
+/* Bytes of one stream that were written before it was the other one's turn. */
+struct retether_run {
+    enum retether_stream stream;
+    uint64_t from, to; /* offsets: [from, to) */
+};
+
 struct retether_reply {
     int error;                             /* 0, RETETHER_ECONN, _ETIMEDOUT, _EPROTO or _ENOMEM */
     unsigned cls;                          /* enum retether_class, when error is 0 */
@@ -320,6 +326,10 @@ struct retether_reply {
     unsigned code, signal;
     bool lost;
     bool cut; /* the output was given up, as the session store keeps only so much of it */
+    /* In which order the last bytes of the two streams were written, oldest first, each stream's up to end[]; all that
+     * is before the first run of a stream was written before all of these. The first part has it. */
+    const struct retether_run *order;
+    size_t n_order;
     uint64_t end[2];
     enum retether_stream stream;
     uint64_t offset;

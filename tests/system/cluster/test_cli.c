@@ -90,6 +90,7 @@ static void test_logs_in_order(void **state)
     } while (!whole);
     harness_expect(0, "", ARGS("signal", "order", "KILL"));
     harness_vm_end(vm, 128 + SIGKILL);
+    harness_expect(0, want, (const char *const[]){"sh", "-c", script, NULL}); /* now from the store */
 }
 
 /* Arguments, environment and directories are bytes: not all of them are text. */

@@ -57,6 +57,11 @@ static void on_reply(void *ctx, const struct rt_store_reply *reply)
         }
         agent->reply.tail[i].data = agent->tails[i];
     }
+    assert_true(reply->end.ord.size <= sizeof agent->order);
+    if (reply->end.ord.size) {
+        memcpy(agent->order, reply->end.ord.data, reply->end.ord.size);
+    }
+    agent->reply.end.ord.data = agent->order;
     assert_true(reply->past.size <= RT_PAST_MAX);
     if (reply->past.size) {
         memcpy(agent->past, reply->past.data, reply->past.size);

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "migrate/store/store.h"
+#include "session/core/order.h"
 #include "tests/lib/redis.h"
 
 /* An agent as the store sees it: submits operations and keeps what comes back. */
@@ -27,6 +28,7 @@ struct agent {
     struct rt_store_record records[RECORDS_MAX];
     struct rt_store_host hosts[RT_HOSTS_PAGE];
     uint8_t tails[2][RT_TAIL_MAX];
+    uint8_t order[RT_ORDER_PACKED_MAX];
     uint8_t past[RT_PAST_MAX];
     size_t n_replies;    /* all so far */
     size_t n_errors[32]; /* by -code */

@@ -8,7 +8,8 @@
 
 /* The budget of tails on a real server: the oldest go, exit status and offsets stay, and there is room for others. */
 
-#define FULL_BYTES (2 * RT_TAIL_MAX + 512) /* what a full end counts as */
+#define ORDER "\1\1\1"
+#define FULL_BYTES (2 * RT_TAIL_MAX + sizeof ORDER - 1 + 512) /* what a full end counts as */
 
 static uint8_t tail[RT_TAIL_MAX];
 
@@ -34,7 +35,8 @@ static struct rt_store_op end_op(struct agent *agent, const char *cid, uint8_t i
     assert_int_equal(submit(agent, &join), 0);
     assert_int_equal(agent->reply.outcome.verdict, RT_CLASS_OK);
     op.life = agent->reply.outcome.life;
-    op.end = (struct rt_end_msg){.code = 3, .out = 70000, .err = 80000};
+    op.end =
+        (struct rt_end_msg){.code = 3, .out = 70000, .err = 80000, .ord = {(const uint8_t *)ORDER, sizeof ORDER - 1}};
     op.tail[0] = op.tail[1] = (struct rt_slice){tail, sizeof tail};
     return op;
 }
@@ -64,6 +66,7 @@ static bool has_tails(struct agent *agent, const char *cid)
     assert_int_equal(agent->reply.end.out, 70000);
     assert_int_equal(agent->reply.cut, agent->reply.tail[0].size == 0);
     assert_int_equal(agent->reply.tail[0].size, agent->reply.tail[1].size);
+    assert_int_equal(agent->reply.end.ord.size, agent->reply.cut ? 0 : sizeof ORDER - 1);
     return !agent->reply.cut;
 }
 

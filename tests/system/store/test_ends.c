@@ -78,7 +78,7 @@ static void test_end_keeps_status_and_tails(void **state)
         out[i] = (uint8_t)(i * 31);
     }
     assert_int_equal(submit(a, &tails), RT_ENOTFOUND);
-    op.end = (struct rt_end_msg){.code = 3, .sig = 0, .out = 70000, .err = 2};
+    op.end = (struct rt_end_msg){.code = 3, .sig = 0, .out = 70000, .err = 2, .ord = slice("\2\1\7\1")};
     op.tail[0] = (struct rt_slice){out, sizeof out};
     op.tail[1] = slice("no");
     assert_int_equal(submit(a, &op), RT_ENOTFOUND);
@@ -94,6 +94,7 @@ static void test_end_keeps_status_and_tails(void **state)
     assert_int_equal(a->reply.tail[0].size, sizeof out);
     assert_memory_equal(a->reply.tail[0].data, out, sizeof out);
     assert_int_equal(a->reply.tail[1].size, 2);
+    assert_true(rt_slice_equal(a->reply.end.ord, slice("\2\1\7\1")));
     record = get(a, "t", "c");
     assert_int_equal(record->rule.state, RT_SESSION_ENDED);
     assert_int_equal(record->code, 3);
@@ -128,7 +129,11 @@ static void test_the_first_end_stands(void **state)
     struct agent *a = agent_start(redis.unix_endpoint, "hosta");
     const struct rt_end_msg first = {.code = 3, .sig = 0, .out = 5, .err = 2};
     const struct rt_end_msg others[] = {
-        {4, 0, 5, 2}, {3, 9, 5, 2}, {3, 0, 6, 2}, {3, 0, 5, 3}, {0, 0, 0, 0},
+        {.code = 4, .out = 5, .err = 2},
+        {.code = 3, .sig = 9, .out = 5, .err = 2},
+        {.code = 3, .out = 6, .err = 2},
+        {.code = 3, .out = 5, .err = 3},
+        {.code = 0},
     };
     struct rt_store_op op = {.kind = RT_STORE_END, .key = key_of("t", "c"), .end = first};
     struct rt_store_op tails = {.kind = RT_STORE_TAILS, .key = key_of("t", "c")};
@@ -172,6 +177,48 @@ static void test_the_first_end_stands(void **state)
     assert_int_equal(submit(a, &tails), 0);
     assert_int_equal(a->reply.end.code, 4);
     assert_int_equal(a->reply.tail[0].size, 0);
+    agent_stop(a);
+}
+
+/* The order of the tails is stored with them, stands as they do, and goes with them. */
+static void test_order(void **state)
+{
+    struct agent *a = agent_start(redis.unix_endpoint, "hosta");
+    struct rt_store_op op = {.kind = RT_STORE_END, .key = key_of("t", "c"), .end = {.out = 3, .err = 2}};
+    struct rt_store_op mark, tails = {.kind = RT_STORE_TAILS, .key = key_of("t", "c")};
+    char answer[64];
+
+    (void)state;
+    op.life = join(a, "c", 7, "hosta");
+    mark = op;
+    mark.kind = RT_STORE_MARK;
+    assert_int_equal(submit(a, &mark), 0);
+    op.tail[0] = slice("ace");
+    op.tail[1] = slice("bd");
+    for (unsigned i = 0; i < 3; i++) { /* not known at first; then it stays, also when it comes without */
+        op.end.ord = slice(i == 1 ? "\1\1\1\1\1" : "");
+        assert_int_equal(submit(a, &op), 0);
+        assert_int_equal(a->reply.how, RT_END_STORED);
+        assert_int_equal(submit(a, &tails), 0);
+        assert_true(rt_slice_equal(a->reply.end.ord, slice(i > 0 ? "\1\1\1\1\1" : "")));
+    }
+    assert_int_equal(submit(a, &mark), 0);
+    assert_int_equal(a->reply.how, RT_END_STORED);
+    op.end.ord = slice("\1\2\2");
+    assert_int_equal(submit(a, &op), 0);
+    assert_int_equal(a->reply.how, RT_END_OTHER);
+    op.end.ord.size = RT_ORDER_PACKED_MAX + 1;
+    assert_int_equal(submit(a, &op), RT_EINVAL);
+    op.end.ord = slice("");
+
+    /* What a store has that is no order of its tails hides none of them. */
+    assert_int_equal(rt_test_redis_command(&redis, "HSET rt:{t/c}:t ord nonsense", answer, sizeof answer), 0);
+    assert_int_equal(submit(a, &tails), 0);
+    assert_int_equal(a->reply.end.ord.size, 0);
+    assert_int_equal(a->reply.tail[0].size, 3);
+    assert_int_equal(rt_test_redis_command(&redis, "DEL rt:{t/c}:t", answer, sizeof answer), 0);
+    assert_int_equal(submit(a, &tails), 0);
+    assert_int_equal(a->reply.end.ord.size, 0);
     agent_stop(a);
 }
 
@@ -259,6 +306,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_end_keeps_status_and_tails, flush_setup),
         cmocka_unit_test_setup(test_the_first_end_stands, flush_setup),
+        cmocka_unit_test_setup(test_order, flush_setup),
         cmocka_unit_test_setup(test_full, flush_setup),
         cmocka_unit_test_setup(test_lost_is_told_after_its_lease, flush_setup),
     };

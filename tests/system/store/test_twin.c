@@ -288,8 +288,8 @@ static char *replace(const char *text, const char *from, const char *to)
 
 static void load_twin(redisContext *context)
 {
-    char *named = replace(rt_store_functions_lua, "name=retether_3", "name=twin");
-    char *functions = replace(named, "'rt3_", "'twin_");
+    char *named = replace(rt_store_functions_lua, "name=retether_4", "name=twin");
+    char *functions = replace(named, "'rt4_", "'twin_");
     char *clock = replace(functions, "redis.call('TIME')", "redis.call('LRANGE', 'twin:now', 0, 1)");
     redisReply *reply = redisCommand(context, "FUNCTION LOAD %s", clock);
 

@@ -40,6 +40,9 @@ static int slow_keep(struct rt_ends *all, const struct rt_store_op *end)
             seen.tail_sum += end->tail[i].data[k];
         }
     }
+    for (size_t k = 0; k < end->end.ord.size; k++) {
+        seen.tail_sum += end->end.ord.data[k];
+    }
     (void)snprintf(all->why, sizeof all->why, "life %llu", (unsigned long long)end->life);
     return seen.fail;
 }
@@ -105,6 +108,7 @@ static int keep(uint64_t life)
 
     op.tail[0] = (struct rt_slice){tail, 1};
     op.tail[1] = (struct rt_slice){tail + 1, 2};
+    op.end.ord = (struct rt_slice){tail, 2};
     rc = rt_disk_keep(&disk, (uint32_t)life, &op);
     memset(tail, 99, sizeof tail);
     return rc;
@@ -153,7 +157,7 @@ static void test_in_order(void **state)
     assert_int_equal(seen.n_told, 4);
     assert_int_equal(seen.told[2], 2);
     assert_int_equal(seen.error[3], 0);
-    assert_int_equal(seen.tail_sum, 4 * (1 + 2 + 3));
+    assert_int_equal(seen.tail_sum, 4 * (1 + 2 + 3 + 1 + 2));
 }
 
 static void test_failure(void **state)
@@ -178,6 +182,9 @@ static void test_bounds(void **state)
     assert_int_equal(keep(99), RT_ELIMIT);
     drop(1); /* is no keep */
     op.tail[1].size = RT_TAIL_MAX + 1;
+    assert_int_equal(rt_disk_keep(&disk, 1, &op), RT_EINVAL);
+    op = end_of(1);
+    op.end.ord.size = RT_ORDER_PACKED_MAX + 1;
     assert_int_equal(rt_disk_keep(&disk, 1, &op), RT_EINVAL);
     let(1);
     while (seen.n_told == 0) {

@@ -25,6 +25,7 @@ static struct {
     size_t n, n_bad;
     struct rt_store_op op[SEEN_MAX];
     uint8_t last_tail[2][RT_TAIL_MAX];
+    uint8_t last_order[RT_ORDER_PACKED_MAX];
 } seen;
 
 static void each_cb(void *ctx, const struct rt_store_op *end)
@@ -36,6 +37,9 @@ static void each_cb(void *ctx, const struct rt_store_op *end)
         if (end->tail[i].size > 0) {
             memcpy(seen.last_tail[i], end->tail[i].data, end->tail[i].size);
         }
+    }
+    if (end->end.ord.size > 0) {
+        memcpy(seen.last_order, end->end.ord.data, end->end.ord.size);
     }
 }
 
@@ -86,7 +90,7 @@ static struct rt_store_op end_of(const char *tenant, const char *cid, uint64_t l
     op.epoch = 9;
     (void)snprintf(op.key.tenant, sizeof op.key.tenant, "%s", tenant);
     (void)snprintf(op.key.cid, sizeof op.key.cid, "%s", cid);
-    op.end = (struct rt_end_msg){.code = 3, .sig = 0, .out = 70000, .err = 5};
+    op.end = (struct rt_end_msg){.code = 3, .sig = 0, .out = 70000, .err = 5, .ord = {tail, sizeof seen.last_order}};
     op.tail[0] = (struct rt_slice){tail, sizeof tail};
     op.tail[1] = (struct rt_slice){tail + 1, 5};
     op.claim.key = op.key;
@@ -130,6 +134,8 @@ static void test_kept_and_dropped(void **state)
     assert_int_equal(seen.op[0].tail[0].size, sizeof tail);
     assert_memory_equal(seen.last_tail[0], tail, sizeof tail);
     assert_memory_equal(seen.last_tail[1], tail + 1, 5);
+    assert_int_equal(seen.op[0].end.ord.size, sizeof seen.last_order);
+    assert_memory_equal(seen.last_order, tail, sizeof seen.last_order);
     assert_memory_equal(&seen.op[0].claim, &op.claim, sizeof op.claim);
     rt_ends_drop(&ends, &op.key, 5);
     assert_int_equal(ends.n, 1);
@@ -160,6 +166,9 @@ static void test_bounds(void **state)
     rt_ends_drop(&ends, &op.key, 1);
     op = end_of("local", "c", 6);
     op.tail[1].size = RT_TAIL_MAX + 1;
+    assert_int_equal(rt_ends_keep(&ends, &op), RT_EINVAL);
+    op = end_of("local", "c", 6);
+    op.end.ord.size = RT_ORDER_PACKED_MAX + 1;
     assert_int_equal(rt_ends_keep(&ends, &op), RT_EINVAL);
     /* The longest names fit. */
     op = end_of("", "", RT_COUNTER_MAX);
@@ -192,6 +201,7 @@ static size_t keep_and_read(uint8_t *out, size_t cap)
     FILE *file;
 
     op.tail[0].size = 10;
+    op.end.ord.size = 5;
     assert_int_equal(rt_ends_keep(&ends, &op), 0);
     (void)snprintf(path, sizeof path, "%s/local+c+1", dir);
     file = fopen(path, "re");

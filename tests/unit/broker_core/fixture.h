@@ -7,6 +7,7 @@
 #include "session/core/frame.h"
 #include "session/core/msg.h"
 #include "session/core/msg_request.h"
+#include "session/core/order.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -55,7 +56,8 @@ struct fx {
     size_t n_ops, n_submitted[RT_STORE_HOST_ROW + 1];
     struct rt_store_op last[RT_STORE_HOST_ROW + 1];      /* the newest of each kind */
     uint8_t report[RT_REPORT_MAX], tail[2][RT_TAIL_MAX]; /* of the newest REPORT, END */
-    size_t report_size, tail_size[2];
+    uint8_t order[RT_ORDER_PACKED_MAX];                  /* of the tails */
+    size_t report_size, tail_size[2], order_size;
     struct fx_past pasts[FX_OPS]; /* those of the newest takes */
     size_t n_pasts;
     struct rt_store_record records[FX_RECORDS];

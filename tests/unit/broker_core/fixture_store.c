@@ -43,6 +43,13 @@ int fx_store_submit(void *ctx, const struct rt_store_op *op)
         }
         fx->tail_size[i] = op->tail[i].size;
     }
+    if (op->kind == RT_STORE_END) {
+        assert_true(op->end.ord.size <= sizeof fx->order);
+        if (op->end.ord.size > 0) {
+            memcpy(fx->order, op->end.ord.data, op->end.ord.size);
+        }
+        fx->order_size = op->end.ord.size;
+    }
     return 0;
 }
 
@@ -225,6 +232,7 @@ static void run(struct fx *fx, const struct rt_store_op *op, int error)
             reply.end.code = record->code;
             reply.end.out = record->out;
             reply.end.err = record->err;
+            reply.end.ord = (struct rt_slice){fx->order, fx->order_size};
             for (unsigned i = 0; i < 2; i++) {
                 reply.tail[i].data = fx->tail[i];
                 reply.tail[i].size = fx->tail_size[i];

@@ -411,11 +411,15 @@ static void test_tails(void **state)
     fx->tail_size[1] = 4;
     memset(fx->tail[0], 'o', RT_TAIL_MAX);
     memset(fx->tail[1], 'e', 4);
+    fx->order_size = 4;
+    memcpy(fx->order, "\1\2\4\6", 4);
     request(fx, client, 2, ask("tails", "web"));
     fx_answer(fx);
     want(fx, client, 2, RT_CLASS_OK);
     assert_int_equal(reply.code, 3);
     assert_int_equal(reply.out, 1000000);
+    assert_int_equal(reply.ord.size, 4);
+    assert_memory_equal(reply.ord.data, "\1\2\4\6", 4);
     assert_true(reply.more);
     while (got < RT_TAIL_MAX) {
         want(fx, client, 2, RT_CLASS_OK);
@@ -443,14 +447,20 @@ static void test_tails_of_a_kept_end(void **state)
     op.life = 5;
     op.end.out = 2;
     op.end.code = 8;
+    op.end.err = 1;
     op.tail[0] = rt_slice_text("ab");
+    op.tail[1] = rt_slice_text("c");
+    op.end.ord = rt_slice_text("\1\1\1");
     rt_agent_kept_end(fx->agent, &op, fx->now);
     fx_down(fx);
     request(fx, client, 1, ask("tails", "web"));
     want(fx, client, 1, RT_CLASS_OK);
     assert_int_equal(reply.code, 8);
+    assert_true(rt_slice_equal(reply.ord, rt_slice_text("\1\1\1")));
     want(fx, client, 1, RT_CLASS_OK);
     assert_true(rt_slice_equal(reply.data, rt_slice_text("ab")));
+    want(fx, client, 1, RT_CLASS_OK);
+    assert_true(rt_slice_equal(reply.data, rt_slice_text("c")));
 }
 
 /* The store answers a client that has left, about a session that this agent knows nothing of. */

@@ -76,6 +76,7 @@ struct box {
     enum rt_session_state state; /* in its record; RT_SESSION_NONE: there is none */
     uint64_t tail_code, tail_sig, tail_end[2];
     const char *tail[2];
+    struct rt_slice tail_order;
     bool tail_lost, tail_cut;
     const char *tail_keeper; /* who has them, and cannot be dialled */
     uint64_t later;          /* so many requests are refused as RETRY_LATER */

@@ -51,6 +51,7 @@ static void tails(struct box *box, struct link *link, uint64_t id)
     reply.err = box->tail_end[1];
     reply.lost = box->tail_lost;
     reply.cut = box->tail_cut;
+    reply.ord = box->tail_order;
     if (box->tail_keeper != NULL) {
         reply.n_hosts = 1;
         reply.hosts[0].host = rt_slice_text(box->tail_keeper);

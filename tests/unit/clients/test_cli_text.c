@@ -367,6 +367,72 @@ static void test_tail_starts(void **state)
     assert_int_equal(cli_status(0, 9), 137);
 }
 
+static struct cli_tails printed;
+
+static void printed_is(const struct retether_run *order, size_t n, const uint64_t from[2], const char *want)
+{
+    int saved[2] = {dup(STDOUT_FILENO), dup(STDERR_FILENO)}, to[2];
+    char got[128];
+    ssize_t size;
+
+    assert_true(n <= CLI_RUNS_MAX);
+    if (n > 0) {
+        memcpy(printed.order, order, n * sizeof(order[0]));
+    }
+    printed.n_order = n;
+    (void)fflush(NULL);
+    assert_int_equal(pipe(to), 0);
+    (void)dup2(to[1], STDOUT_FILENO);
+    (void)dup2(to[1], STDERR_FILENO);
+    assert_int_equal(cli_tails_print(&printed, from, NULL), 0);
+    (void)dup2(saved[0], STDOUT_FILENO);
+    (void)dup2(saved[1], STDERR_FILENO);
+    close(saved[0]);
+    close(saved[1]);
+    close(to[1]);
+    size = read(to[0], got, sizeof(got) - 1);
+    close(to[0]);
+    assert_true(size >= 0);
+    got[size] = '\0';
+    assert_string_equal(got, want);
+}
+
+/* All of it, once, whatever order an agent tells. */
+static void test_tails_in_order(void **state)
+{
+    static const uint64_t start[2] = {0, 0}, middle[2] = {3, 4}, beyond[2] = {99, 99};
+    static const struct retether_run all[] = {
+        {RETETHER_STDERR, 0, 3}, {RETETHER_STDOUT, 0, 2}, {RETETHER_STDERR, 3, 5}, {RETETHER_STDOUT, 2, 6}};
+    static const struct retether_run odd[] = {{RETETHER_STDERR, 90, 91}, {RETETHER_STDOUT, 5, 99},
+                                              {RETETHER_CONTROL, 1, 2},  {RETETHER_STDOUT, 0, UINT64_MAX},
+                                              {RETETHER_STDERR, 4, 2},   {RETETHER_STDERR, 0, 1}};
+
+    (void)state;
+    memset(&printed, 0, sizeof(printed));
+    memcpy(printed.data[0], "abcdef", 6);
+    memcpy(printed.data[1], "VWXYZ", 5);
+    printed.size[0] = printed.end[0] = 6;
+    printed.size[1] = printed.end[1] = 5;
+    printed_is(NULL, 0, start, "abcdefVWXYZ");
+    printed_is(all, 4, start, "VWXabYZcdef");
+    printed_is(all + 1, 3, start, "VWXabYZcdef"); /* what is older comes first */
+    printed_is(all + 2, 2, start, "abVWXYZcdef");
+    printed_is(all + 3, 1, start, "abVWXYZcdef");
+    printed_is(all, 2, start, "VWXabcdefYZ"); /* the rest all the same */
+    printed_is(all, 4, middle, "Zdef");
+    printed_is(all, 4, beyond, "");
+    printed_is(odd, 6, start, "abcdeVWXYZf");
+    printed.end[0] = 106; /* of a tail as of all of it; nothing older is known */
+    printed.end[1] = 1005;
+    {
+        const struct retether_run tail[] = {
+            {RETETHER_STDERR, 900, 1003}, {RETETHER_STDOUT, 50, 102}, {RETETHER_STDERR, 1003, 1005}};
+        const uint64_t from[2] = {100, 1000};
+
+        printed_is(tail, 3, from, "VWXabYZcdef");
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -383,6 +449,7 @@ int main(void)
         cmocka_unit_test_teardown(test_record_pages, teardown),
         cmocka_unit_test_teardown(test_host, teardown),
         cmocka_unit_test(test_tail_starts),
+        cmocka_unit_test(test_tails_in_order),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,7 +12,7 @@ struct answer {
     int error;
     unsigned cls;
     char text[RETETHER_TEXT_MAX + 1], token[RETETHER_TOKEN_SIZE];
-    size_t records, hosts, bytes;
+    size_t records, hosts, bytes, n_order;
     struct retether_record record; /* the first; its arrays are copied below */
     struct retether_move move;
     struct retether_process process;
@@ -40,6 +40,8 @@ static void copy_record(struct answer *answer, const struct retether_record *rec
     }
 }
 
+static struct retether_run runs[8];
+
 static void reply_cb(struct retether_client *client, const struct retether_reply *reply, void *ctx)
 {
     struct answer *answer = ctx;
@@ -60,6 +62,12 @@ static void reply_cb(struct retether_client *client, const struct retether_reply
         answer->host = reply->hosts[0];
     }
     answer->hosts += reply->n_hosts;
+    if (reply->n_order > 0) {
+        assert_int_equal(answer->parts, 1);
+        assert_true(reply->n_order <= sizeof(runs) / sizeof(runs[0]));
+        memcpy(runs, reply->order, reply->n_order * sizeof(runs[0]));
+        answer->n_order = reply->n_order;
+    }
     if (answer->parts == 1) {
         memcpy(answer->end, reply->end, sizeof(answer->end));
         answer->code = reply->code;
@@ -312,6 +320,36 @@ static void test_tails(void **state)
     assert_int_equal(answer.end[1], 3);
     assert_int_equal(answer.bytes, 8);
     assert_memory_equal(answer.data, "helloerr", 8);
+    assert_int_equal(answer.n_order, 0);
+}
+
+/* In which the bytes of both were written. One that does not fit them is none. */
+static void test_order_of_tails(void **state)
+{
+    struct sdk *sdk = *state;
+
+    sdk->box->state = RT_SESSION_ENDED;
+    sdk->box->tail_end[0] = 105;
+    sdk->box->tail_end[1] = 3;
+    sdk->box->tail[0] = "hello";
+    sdk->box->tail[1] = "err";
+    for (unsigned i = 0; i < 2; i++) {
+        struct answer answer = {.sdk = sdk};
+
+        sdk->box->tail_order = rt_slice_text(i == 0 ? "\1\4\2\1" : "\1\4\4\1");
+        assert_int_equal(retether_tails(sdk->client, "web", reply_cb, &answer), RT_OK);
+        wait_answer(&answer);
+        assert_int_equal(answer.bytes, 8);
+        assert_int_equal(answer.n_order, i == 0 ? 3 : 0);
+    }
+    for (unsigned i = 0; i < 3; i++) {
+        static const struct retether_run want[] = {
+            {RETETHER_STDOUT, 100, 101}, {RETETHER_STDERR, 1, 3}, {RETETHER_STDOUT, 101, 105}};
+
+        assert_int_equal(runs[i].stream, want[i].stream);
+        assert_int_equal(runs[i].from, want[i].from);
+        assert_int_equal(runs[i].to, want[i].to);
+    }
 }
 
 static enum { KEEPER_HAS_IT, KEEPER_HAS_NOT, KEEPER_IS_CUT } keeper;
@@ -512,19 +550,10 @@ static void test_wrong_use(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_create),
-        TEST(test_show),
-        TEST(test_bad_report),
-        TEST(test_list),
-        TEST(test_hosts),
-        TEST(test_tails),
-        TEST(test_tails_elsewhere),
-        TEST(test_refused),
-        TEST(test_times_out),
-        TEST(test_garbage),
-        TEST(test_cut),
-        TEST(test_nobody_listens),
-        TEST(test_wrong_use),
+        TEST(test_create),         TEST(test_show),      TEST(test_bad_report),     TEST(test_list),
+        TEST(test_hosts),          TEST(test_tails),     TEST(test_order_of_tails), TEST(test_tails_elsewhere),
+        TEST(test_refused),        TEST(test_times_out), TEST(test_garbage),        TEST(test_cut),
+        TEST(test_nobody_listens), TEST(test_wrong_use),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

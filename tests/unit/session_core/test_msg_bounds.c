@@ -8,6 +8,7 @@
 #include "session/core/msg_request.h"
 #include "session/core/msg_stream.h"
 #include "session/core/msg_tables.h"
+#include "session/core/order.h"
 #include "session/core/protocol.h"
 
 #include "tests/vectors/vector.h"
@@ -49,6 +50,7 @@ static const struct {
     {"report.atts.id", 16, 16, 0},
     {"report.atts.cons", 3, 3, 0},
     {"report.atts.app", 2, 2, 0},
+    {"end.ord", 2, 1024, 0},
     {"refuse.m", 0, 256, 0},
     {"refuse.host", 0, 64, 0},
     {"refuse.addr", 0, 4, 108},
@@ -69,6 +71,7 @@ static const struct {
     {"request.host", 0, 64, 0},
     {"reply.m", 0, 256, 0},
     {"reply.tok", 0, 1024, 0},
+    {"reply.ord", 2, 1024, 0},
     {"reply.recs", 0, 32, 0},
     {"reply.recs.cid", 0, 128, 0},
     {"reply.recs.tenant", 0, 64, 0},
@@ -174,6 +177,12 @@ static void put_value(const struct rt_msg_field *field, const struct change *cha
         break;
     case RT_FIELD_BIN:
         put_filled(0xc6, number);
+        break;
+    case RT_FIELD_RUNS: /* of one byte each */
+        put_head(0xc6, number, 4);
+        for (uint64_t i = 0; i < number; i++) {
+            put_head(0x01, 0, 0);
+        }
         break;
     default:
         put_head(0xdd, number, 4);
@@ -302,7 +311,7 @@ static void try_bytes(const struct place *place, const struct rt_msg_field *fiel
         refuses(place, &(struct change){.field = field, .number = field->min - 1}, "bytes, wants");
         refuses(place, &(struct change){.field = field, .number = 0}, "bytes, wants");
     }
-    if (field->kind == RT_FIELD_BIN) {
+    if (field->kind == RT_FIELD_BIN || field->kind == RT_FIELD_RUNS) {
         uint8_t text[2 + RT_ID_SIZE] = {0xd9, RT_ID_SIZE};
         memset(text + 2, 'x', RT_ID_SIZE);
         refuses(place, &(struct change){.field = field, .bytes = text, .size = sizeof(text)}, "wants bin");
@@ -334,7 +343,7 @@ static void try_array(const struct place *place, const struct rt_msg_field *fiel
 static void try_types(const struct place *place, const struct rt_msg_field *field)
 {
     /* By enum rt_field_kind; no value above is a bin of a right size or an array of integers. */
-    char own = "iibs-aaaa"[field->kind];
+    char own = "iibs--aaaa"[field->kind];
     for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
         if (values[i].fits != own) {
             refuses(place, &(struct change){.field = field, .bytes = values[i].bytes, .size = values[i].size}, ": ");
@@ -376,6 +385,18 @@ static void try_encode(const struct place *place, const struct rt_msg_field *fie
         assert_true(size > 0 || (size == RT_EINVAL && place->table->n_orders > 0));
         *(uint64_t *)member = field->max;
         break;
+    case RT_FIELD_RUNS: {
+        uint8_t runs[RT_ORDER_PACKED_MAX + 1];
+        memset(runs, 1, sizeof(runs));
+        *(struct rt_slice *)member = (struct rt_slice){.data = runs, .size = (size_t)field->max};
+        assert_true(rt_msg_encode(place->kind, &msg, encoded, sizeof(encoded)) > 0);
+        *(struct rt_slice *)member = (struct rt_slice){.data = runs, .size = (size_t)field->max + 1};
+        assert_int_equal(rt_msg_encode(place->kind, &msg, encoded, sizeof(encoded)), RT_EINVAL);
+        runs[0] = 0;
+        *(struct rt_slice *)member = (struct rt_slice){.data = runs, .size = (size_t)field->max};
+        assert_int_equal(rt_msg_encode(place->kind, &msg, encoded, sizeof(encoded)), RT_EINVAL);
+        return;
+    }
     case RT_FIELD_STR:
     case RT_FIELD_BIN:
         *(struct rt_slice *)member = (struct rt_slice){.data = fill, .size = (size_t)field->max};
@@ -417,6 +438,7 @@ static void try_field(const struct place *place, const struct rt_msg_field *fiel
         break;
     case RT_FIELD_STR:
     case RT_FIELD_BIN:
+    case RT_FIELD_RUNS:
         try_bytes(place, field);
         break;
     case RT_FIELD_INTS:

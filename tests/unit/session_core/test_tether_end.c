@@ -6,6 +6,7 @@
 #include "session/core/msg.h"
 #include "session/core/msg_hop.h"
 #include "session/core/msg_stream.h"
+#include "session/core/order.h"
 #include "session/core/protocol.h"
 #include "session/core/ring.h"
 #include "session/core/tether.h"
@@ -190,6 +191,64 @@ static void test_tails(void **state)
         assert_int_equal(tx.overs, 1); /* nobody is attached */
         tx_close(&tx);
     }
+}
+
+/* In which order they were written, the same each time that it is told; none for one stream. */
+static void test_order_of_tails(void **state)
+{
+    const uint8_t want[] = {2, 6, 5, 4, 3};
+    struct rt_end_msg end;
+    (void)state;
+    for (unsigned streams = 1; streams <= 2; streams++) {
+        tx_live(&tx, NULL);
+        for (size_t i = 1; i <= 6; i++)
+            tx_produce(&tx, 0, i % 2 == 1 || streams == 1 ? RT_STDOUT : RT_STDERR, i);
+        tx_exit(&tx, 0, 0);
+        for (unsigned i = 0; i < 3; i++) {
+            (void)tx_take(&tx);
+            tx_decode(tx_frame(&tx, RT_END, 0, 0), RT_MSG_END, &end);
+            if (streams == 1) {
+                assert_int_equal(end.ord.size, 0);
+            } else {
+                assert_int_equal(end.ord.size, sizeof want + 1); /* 1 byte of stdout came first: all that is left */
+                assert_memory_equal(end.ord.data, want, sizeof want);
+                assert_int_equal(end.ord.data[sizeof want], 2);
+            }
+            end_ok(RT_END_LATER, 10);
+            tx_run(&tx, 10, true);
+        }
+        tx_close(&tx);
+    }
+}
+
+/* As many as have room, of tails that a ring still has. */
+static void test_order_is_bounded(void **state)
+{
+    struct rt_tether_config config = tx_config(&tx);
+    struct rt_end_msg end;
+    (void)state;
+    config.ring_bytes = 131072;
+    tx_live(&tx, &config);
+    for (size_t i = 0; i < 3000; i++) {
+        assert_int_equal(tx_produce(&tx, 0, RT_STDOUT, 30), 30);
+        assert_int_equal(tx_produce(&tx, 0, RT_STDERR, 1), 1);
+    }
+    tx_exit(&tx, 0, 0);
+    (void)tx_take(&tx);
+    tx_decode(tx_frame(&tx, RT_END, 0, 0), RT_MSG_END, &end);
+    assert_int_equal(end.ord.size, 1 + RT_ORDER_RUNS_MAX - 2);
+    tx_close(&tx);
+    tx_live(&tx, &config);
+    tx_produce(&tx, 0, RT_STDERR, 9);
+    tx_produce(&tx, 0, RT_STDOUT, 1);
+    tx_produce(&tx, 0, RT_STDERR, 9);
+    tx_produce(&tx, 0, RT_STDOUT, 70000);
+    tx_exit(&tx, 0, 0);
+    (void)tx_take(&tx);
+    tx_decode(tx_frame(&tx, RT_END, 0, 0), RT_MSG_END, &end);
+    assert_int_equal(end.ord.size, 4);
+    assert_memory_equal(end.ord.data, "\1\200\200\4", 4); /* the tail of stdout is all younger */
+    tx_close(&tx);
 }
 
 /* END without an answer: again at every reconnect, tails and all; "later": again when it says. */
@@ -534,6 +593,8 @@ int main(void)
         cmocka_unit_test(test_exit_item_and_end),
         cmocka_unit_test(test_over_needs_all),
         cmocka_unit_test(test_tails),
+        cmocka_unit_test(test_order_of_tails),
+        cmocka_unit_test(test_order_is_bounded),
         cmocka_unit_test(test_end_again),
         cmocka_unit_test(test_end_said_once),
         cmocka_unit_test(test_waits_for_holds),
