@@ -77,11 +77,15 @@ static void check_serving(int container)
 
 static void check_guest(int i)
 {
-    const struct sim_guest *g = &sim.guests[i];
+    struct sim_guest *g = &sim.guests[i];
     struct rt_tether_view view;
 
     if (!g->tether)
         return;
+    if (g->tether->refused_cls == RT_CLASS_SUPERSEDED)
+        g->superseded = true;
+    else if (g->tether->state == RT_TETHER_LIVE)
+        g->superseded = false;
     if (sim.forked[g->container])
         return;
     rt_tether_view(g->tether, &view);
@@ -244,16 +248,17 @@ static bool held(const struct rt_tether *tether)
     return false;
 }
 
-/* Only copies are left that a newer start has superseded, which died with its host: they are never served again. */
+/* Only copies are left that a newer start has superseded, which died with its host: they are never served again, nor
+ * are their tickets renewed. */
 static bool left_superseded(int container)
 {
     for (int k = 0; k < SIM_GUESTS; k++) {
-        struct rt_tether_view view;
+        const struct sim_guest *g = &sim.guests[k];
 
-        if (!sim.guests[k].running || sim.guests[k].container != container)
+        if (!g->running || g->container != container)
             continue;
-        rt_tether_view(sim.guests[k].tether, &view);
-        if (view.cls != RT_CLASS_SUPERSEDED)
+        if (g->tether->refused_cls != RT_CLASS_SUPERSEDED &&
+            !(g->superseded && sim.ticket_ttl_ms != 0 && g->tether->refused_cls == RT_CLASS_BAD_AUTH))
             return false;
     }
     return sim.newest_died[container];

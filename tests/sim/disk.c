@@ -115,6 +115,13 @@ void sim_disk_slow(int agent)
     sim_log("fault: the disk of host%d is slow", agent);
 }
 
+bool sim_disk_waits(int agent)
+{
+    const struct sim_agent *a = &sim.agents[agent];
+
+    return a->disk_free_us <= sim.now_us && sim.now_us < a->disk_slow_until_us;
+}
+
 void sim_disk_fail(int agent)
 {
     sim.agents[agent].disk_fails = 1 + (int)sim_random(3);

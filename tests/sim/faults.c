@@ -324,23 +324,29 @@ static bool lose(int type)
     return false;
 }
 
-/* A process exits, in the middle of whatever else happens. Returns its guest, or -1. */
-static int exit_one(void)
+/* A process exits, in the middle of whatever else happens, so often as a percentage of asked. Returns its guest, or -1.
+ */
+static int exit_one(unsigned percent)
 {
     int guest = sim_any_guest();
 
     if (guest < 0 || !sim.guests[guest].done.started || sim.guests[guest].exited || sim.stats.moves < 5 ||
-        !sim_chance(20))
+        !sim_chance(percent))
         return -1;
     sim_guest_exit(guest);
     sim_guest_pump(guest);
     return guest;
 }
 
+/* While its disk writes, unless nothing comes for as long as that is slow. */
 static void crash(int agent)
 {
     if (!sim.agents[agent].agent || sim.quiet)
         return;
+    if (sim_disk_waits(agent)) {
+        sim_post((struct sim_event){.kind = EV_CALL, .call = crash, .arg = agent}, 20000 + sim_random(100000));
+        return;
+    }
     sim_kill_agent(agent);
     sim.stats.faults[FAULT_AGENT_CRASH]++;
     sim_post((struct sim_event){.kind = EV_CALL, .call = restart_agent, .arg = agent}, sim_random(3000000));
@@ -349,7 +355,7 @@ static void crash(int agent)
 /* A disk is used only for ends that come while the store takes none. */
 static void disk_fault(enum sim_fault fault)
 {
-    int guest = exit_one();
+    int guest = exit_one(100);
     int agent = guest < 0 ? 0 : sim.guests[guest].host;
 
     if (guest < 0)
@@ -360,7 +366,7 @@ static void disk_fault(enum sim_fault fault)
         sim_disk_fail(agent);
     else
         sim_disk_slow(agent);
-    if (fault == FAULT_DISK_KILLED)
+    if (fault == FAULT_DISK_KILLED || (fault == FAULT_DISK_SLOW && sim_draws(FAULT_DISK_KILLED) && sim_chance(50)))
         sim_post((struct sim_event){.kind = EV_CALL, .call = crash, .arg = agent}, sim_random(3000000));
 }
 
@@ -459,7 +465,7 @@ void sim_fault_once(void)
         disk_fault(fault); /* counted when it is carried out */
         break;
     case FAULT_EXIT:
-        done = exit_one() >= 0;
+        done = exit_one(50) >= 0;
         break;
     case SIM_FAULTS:
         break;

@@ -18,6 +18,7 @@
 #include "tests/sim/agents.h"
 #include "tests/sim/clients.h"
 #include "tests/sim/event.h"
+#include "tests/sim/faults.h"
 #include "tests/sim/guests.h"
 #include "tests/sim/net.h"
 #include "tests/sim/world.h"
@@ -40,6 +41,8 @@ static const char ID_PREFIX[8] = "hostile"; /* of its attachments' ids */
 #define SHARED_US 300000     /* for so long */
 #define OWN_RATE 100000      /* a hostile peer may not read what it is answered */
 #define FLOODS_PER_RUN 4
+#define FLOODS_STRIDE 6 /* of types, from one to the next of a run */
+#define START_TRIES 16
 #define FLOOD_US 2000000         /* one, and time to recover */
 #define CHANNELS_FROM (1U << 20) /* of attaches that no machine knows */
 
@@ -57,6 +60,14 @@ static struct flood {
     uint64_t count;
 } flood;
 
+/* Each hostile run has one in the middle of other faults, and the more that are drawn. */
+static void flood_early(int arg)
+{
+    (void)arg;
+    if (!sim.quiet)
+        sim.stats.faults[FAULT_FLOOD] += sim_flood_some();
+}
+
 void sim_start_hostile(void)
 {
     int line = sim_new_line(SIM_HOSTILE, -1, NULL);
@@ -68,6 +79,7 @@ void sim_start_hostile(void)
     sim_guest_pump(GUEST);
     sim_new_client(CLIENT);
     memset(&flood, 0, sizeof flood);
+    sim_post((struct sim_event){.kind = EV_CALL, .call = flood_early}, 500000 + sim_random(1500000));
 }
 
 bool sim_hostile_conn(int conn)
@@ -297,8 +309,9 @@ static void burst(int arg)
         sim_post((struct sim_event){.kind = EV_CALL, .call = burst}, BURST_EVERY_US);
 }
 
-/* Draws a type; at the end of one side's list the other's begins. */
-static bool start(size_t bytes)
+/* Of the types that the two sides may flood the one of this number, modulo their count: at the end of one side's list
+ * the other's begins. */
+static bool start(size_t bytes, uint64_t number)
 {
     unsigned n[2] = {0, 0}, draw;
     int conn;
@@ -308,7 +321,7 @@ static bool start(size_t bytes)
     for (int side = 0; side < 2; side++)
         while (n[side] < SIM_FLOODS_MAX && sim_flood_types[side][n[side]])
             n[side]++;
-    draw = (unsigned)sim_random(n[0] + n[1]);
+    draw = (unsigned)(number % (n[0] + n[1]));
     flood.client = draw >= n[0];
     draw -= flood.client ? n[0] : 0;
     conn = live_conn(flood.client);
@@ -327,7 +340,18 @@ static bool start(size_t bytes)
 
 bool sim_flood_some(void)
 {
-    return sim.hostile && start(SHORT_FLOOD);
+    return sim.hostile && start(SHORT_FLOOD, sim_random(1U << 20));
+}
+
+/* The types go by turns from run to run. Who was refused for an earlier flood may take a while to come back. */
+static bool start_by_turns(unsigned n, void (*run_for)(uint64_t us))
+{
+    for (int tries = 0; tries < START_TRIES; tries++) {
+        if (start(LONG_FLOOD, sim.options.seed / SIM_HOSTILE_EVERY + n * FLOODS_STRIDE))
+            return true;
+        run_for(FLOOD_US);
+    }
+    return false;
 }
 
 void sim_floods(void (*run_for)(uint64_t us))
@@ -338,10 +362,8 @@ void sim_floods(void (*run_for)(uint64_t us))
     for (int n = 0; n < FLOODS_PER_RUN; n++) {
         for (int i = 0; i < SIM_GUESTS; i++)
             epoch[i] = sim.guests[i].running ? sim.guests[i].tether->epoch : 0;
-        if (!start(LONG_FLOOD)) {
-            run_for(FLOOD_US);
+        if (!start_by_turns((unsigned)n, run_for))
             continue;
-        }
         (void)snprintf(name, sizeof name, "%s of a %s", rt_frame_name(flood.type), flood.client ? "client" : "guest");
         sim.flood = name;
         for (int i = 0; i < sim.top_conn; i++)

@@ -13,7 +13,8 @@
  * and then flood one type of frame. Honest clients are attached to that container too, over the links that their other
  * attachments use, and the hostile client to the honest containers. */
 
-#define SIM_FLOODS_MAX 16 /* types that one side may send */
+#define SIM_FLOODS_MAX 16   /* types that one side may send */
+#define SIM_HOSTILE_EVERY 7 /* one run of so many has them */
 
 extern const uint8_t sim_flood_types[2][SIM_FLOODS_MAX]; /* enum rt_frame_type; 0 ends */
 

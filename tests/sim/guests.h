@@ -53,7 +53,8 @@ struct sim_guest {
     struct rt_tether *tether; /* owned */
     uint64_t timer_us, paused_until_us;
     bool exits, exited;
-    bool hung; /* when the faults ended a link of its was dead, and one end had not been told */
+    bool superseded; /* it was told so, and has not been served since */
+    bool hung;       /* when the faults ended a link of its was dead, and one end had not been told */
     struct sim_done done;
     bool stopped[2]; /* the process found no room for its output */
     struct sim_hold holds[RT_ATTS_MAX];

@@ -55,7 +55,7 @@ static int report(const struct sim_stats *s, const struct sim_options *o, uint64
     int missing = 0;
 
     for (int i = 0; i < SIM_FAULTS; i++) {
-        if (!(o->faults >> i & 1))
+        if (!(o->faults >> i & 1) || (i == FAULT_MANY_AGENTS && o->agents != 0))
             continue;
         printf("  %-18s %8llu\n", sim_fault_kinds[i].name, (unsigned long long)s->faults[i]);
         if (!s->faults[i] && (o->every_fault || seeds >= FULL_RUN)) {

@@ -25,6 +25,7 @@
 
 #define EVENTS_LEAST 500 /* of a run worth its name, and moves */
 #define MOVES_LEAST 5
+#define MANY_AGENTS_EVERY 50
 #define QUIET_US 10000000
 #define IDLE_HANG_US 16000000 /* a link without a channel that hangs silently: three pings of 5 s */
 #define MOVED_US 5000000      /* a move of a cluster without faults is long over */
@@ -32,12 +33,12 @@
 #define END_US 15000000
 #define FORK_END_US 120000000 /* two slow retries after a lease */
 
-/* One run of 50 has hundreds. */
+/* Few runs have hundreds. */
 static int how_many_agents(const struct sim_options *options)
 {
     if (options->agents != 0)
         return (int)options->agents;
-    if (!sim_draws(FAULT_MANY_AGENTS) || sim_random(50) != 0)
+    if (!sim_draws(FAULT_MANY_AGENTS) || options->seed % MANY_AGENTS_EVERY != 0)
         return SIM_AGENTS;
     sim.stats.faults[FAULT_MANY_AGENTS]++;
     return 100 + (int)sim_random(SIM_AGENTS_MAX - 99);
@@ -69,7 +70,7 @@ static void set_up(const struct sim_options *options)
     }
     for (int i = 0; i < 2 + (int)sim_random(SIM_CLIENTS - 1); i++)
         sim_new_client(i);
-    if (sim_draws(FAULT_FLOOD) && sim_chance(15))
+    if (sim_draws(FAULT_FLOOD) && options->seed % SIM_HOSTILE_EVERY == 0)
         sim_start_hostile();
     sim_post((struct sim_event){.kind = EV_FAULT}, sim_random(200000));
 }

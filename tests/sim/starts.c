@@ -151,7 +151,7 @@ static bool end_again(int guest)
 {
     struct sim_guest *g = &sim.guests[guest];
 
-    if (!g->done.started || sim.stats.moves < MOVES_BEFORE || !sim_chance(50) || !sim_guest_save(guest))
+    if (!g->done.started || sim.stats.moves < MOVES_BEFORE || !sim_guest_save(guest))
         return false;
     sim_guest_exit(guest);
     sim_guest_pump(guest);
