@@ -6,10 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-/* Links: accepting, receiving, and gathering what the machine sends. */
+/* Links: receiving, and gathering what the machine sends. */
 
 static struct rt_conn *conn_of(const struct rt_shell *shell, rt_link_id id)
 {
@@ -254,27 +253,27 @@ static void close_cb(struct rt_link *link, int reason, const char *text)
 
 static const struct rt_link_ops link_ops = {.on_data = data_cb, .on_drain = drain_cb, .on_close = close_cb};
 
-static struct rt_conn *adopt(struct rt_shell *shell, struct rt_shell_listener *at, int fd, const struct rt_peer *peer)
+bool rt_shell_adopt(struct rt_shell *shell, struct rt_listener *listener, int fd, const struct rt_peer *peer)
 {
     struct rt_conn *conn = calloc(1, sizeof *conn);
 
     if (conn == NULL) {
-        return NULL;
+        return false;
     }
     conn->shell = shell;
-    conn->listener = &at->listener;
+    conn->listener = listener;
     conn->link.data = conn;
     conn->id = rt_agent_opened(shell->agent, peer, rt_shell_now(shell));
     if (conn->id == 0) {
         free(conn);
-        return NULL;
+        return false;
     }
     shell->conns[conn->id % RT_AGENT_LINKS_MAX] = conn;
     if (rt_link_open_fd(&conn->link, &shell->loop, &shell->pool, fd, &link_ops) != 0) {
         shell->conns[conn->id % RT_AGENT_LINKS_MAX] = NULL;
         rt_agent_closed(shell->agent, conn->id, "not a stream socket", rt_shell_now(shell));
         free(conn);
-        return NULL;
+        return false;
     }
     conn->link.high_water = RT_LINK_HIGH_WATER;
     conn->next = shell->conns_first;
@@ -283,121 +282,7 @@ static struct rt_conn *adopt(struct rt_shell *shell, struct rt_shell_listener *a
     }
     shell->conns_first = conn;
     shell->n_conns++;
-    return conn;
-}
-
-/* For its part of the places: a vSocket's CID, a user at this listener, a TCP address. */
-static void identify(const struct rt_shell *shell, const struct rt_shell_listener *at,
-                     const struct rt_listener_peer *who, struct rt_peer *peer)
-{
-    const char *port = strrchr(who->text, ':');
-
-    if (who->kind == RT_ENDPOINT_VSOCK) {
-        (void)snprintf(peer->identity, sizeof peer->identity, "vsock:%lu", (unsigned long)who->cid);
-    } else if (who->kind == RT_ENDPOINT_UNIX) {
-        (void)snprintf(peer->identity, sizeof peer->identity, "unix:%ld uid %lu", (long)(at - shell->listeners),
-                       (unsigned long)who->uid);
-    } else {
-        (void)snprintf(peer->identity, sizeof peer->identity, "%.*s",
-                       port == NULL ? RT_IDENTITY_MAX : (int)(port - who->text), who->text);
-    }
-    peer->lone = who->kind == RT_ENDPOINT_VSOCK || (who->kind == RT_ENDPOINT_TCP && !who->loopback);
-}
-
-static void accept_cb(struct rt_listener *listener, int fd, const struct rt_listener_peer *who)
-{
-    struct rt_shell *shell = listener->data;
-    struct rt_shell_listener *at = (struct rt_shell_listener *)(void *)listener;
-    struct rt_peer peer = {.role = at->role};
-
-    identify(shell, at, who, &peer);
-    if (at->role == RT_PEER_CLIENT) {
-        (void)snprintf(peer.tenant, sizeof peer.tenant, "local");
-    }
-    (void)snprintf(peer.name, sizeof peer.name, "%s %s", at->role == RT_PEER_GUEST ? "guest" : "client", who->text);
-    if (adopt(shell, at, fd, &peer) == NULL) {
-        rt_log_note(&shell->log, RT_LOG_WARN, RT_LOG_LISTENER, "listener", rt_shell_now(shell),
-                    "%s: turned away, there are too many connections", peer.name);
-        (void)close(fd);
-        rt_listener_release(listener);
-    }
-    rt_shell_settle(shell);
-}
-
-static const struct rt_listener_ops listener_ops = {.on_accept = accept_cb};
-
-/* The directory of a unix socket, made when it is missing. */
-static void make_dir(const struct rt_endpoint *endpoint)
-{
-    char dir[RT_ENDPOINT_TEXT_MAX];
-    char *slash;
-
-    (void)snprintf(dir, sizeof dir, "%s", rt_endpoint_path(endpoint));
-    slash = strrchr(dir, '/');
-    if (slash != NULL && slash != dir) {
-        *slash = '\0';
-        (void)mkdir(dir, 0755); /* what is wrong with it, bind(2) says */
-    }
-}
-
-static int listen_on(struct rt_shell *shell, const char *text, enum rt_peer_role role)
-{
-    struct rt_shell_listener *at = &shell->listeners[shell->n_listeners];
-    struct rt_listener_config config = {.mode = (unsigned)shell->settings.socket_mode};
-    uint64_t now = rt_shell_now(shell);
-    char why[RT_SETTING_WHY_MAX];
-    int rc = rt_endpoint_parse(&config.endpoint, text, why, sizeof why);
-
-    config.max_open = 2 * RT_AGENT_LINKS_MAX; /* the machine has the limits; here those that are closing count too */
-    config.max_fd = shell->max_fd;
-    if (rc == 0) {
-        make_dir(&config.endpoint);
-        at->listener.data = shell;
-        at->role = role;
-        rc = rt_listener_open(&at->listener, &shell->loop, &config, &listener_ops, why, sizeof why);
-    }
-    if (rc != 0 && config.endpoint.kind == RT_ENDPOINT_VSOCK && rc == RT_EINVAL) {
-        rt_log_note(&shell->log, RT_LOG_WARN, RT_LOG_LISTENER, "listener", now,
-                    "%s; going on without it (is the vsock module loaded?)", why);
-        return 0;
-    }
-    if (rc != 0) {
-        rt_log_note(&shell->log, RT_LOG_ERROR, RT_LOG_LISTENER, "listener", now, "%s", why);
-        return rc;
-    }
-    shell->n_listeners++;
-    rt_endpoint_print(&at->listener.config.endpoint, why, sizeof why);
-    rt_log_note(&shell->log, RT_LOG_INFO, RT_LOG_LISTENER, "listener", now, "%s for %s", why,
-                role == RT_PEER_GUEST ? "guests" : "clients");
-    if (role == RT_PEER_CLIENT && shell->settings.advertise.n == 0 && shell->addr.n < RT_ADDRS_MAX &&
-        strlen(why) <= RT_ADDR_MAX) {
-        (void)snprintf(shell->addr.item[shell->addr.n++], sizeof shell->addr.item[0], "%.*s", RT_SETTING_TEXT_MAX, why);
-    }
-    return 0;
-}
-
-int rt_shell_listen(struct rt_shell *shell)
-{
-    const struct rt_settings *settings = &shell->settings;
-    int rc = 0;
-
-    if (settings->advertise.n > 0) {
-        shell->addr = settings->advertise;
-    }
-    for (size_t i = 0; rc == 0 && i < settings->guests.n; i++) {
-        rc = listen_on(shell, settings->guests.item[i], RT_PEER_GUEST);
-    }
-    for (size_t i = 0; rc == 0 && i < settings->clients.n; i++) {
-        rc = listen_on(shell, settings->clients.item[i], RT_PEER_CLIENT);
-    }
-    return rc;
-}
-
-void rt_shell_unlisten(struct rt_shell *shell)
-{
-    for (size_t i = 0; i < shell->n_listeners; i++) {
-        rt_listener_close(&shell->listeners[i].listener);
-    }
+    return true;
 }
 
 void rt_shell_close_conns(struct rt_shell *shell)

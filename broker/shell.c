@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
 #include "broker/shell.h"
-
-#include "migrate/seal/crypto.h"
-#include "migrate/seal/seal.h"
+#include "broker/service.h"
 
 #include <limits.h>
 #include <signal.h>
@@ -11,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
 #define BEAT_MS 1000
@@ -46,116 +43,41 @@ void rt_shell_settle(struct rt_shell *shell)
     }
 }
 
-static void event_cb(void *ctx, const struct rt_agent_event *event)
-{
-    struct rt_shell *shell = ctx;
-
-    rt_log_event(&shell->log, event, rt_shell_now(shell));
-}
-
-static void random_cb(void *ctx, void *out, size_t size)
-{
-    struct rt_shell *shell = ctx;
-
-    if (rt_crypto_random(out, size) != 0) {
-        rt_log_note(&shell->log, RT_LOG_ERROR, RT_LOG_AGENT, "agent", rt_shell_now(shell),
-                    "the system gives no random bytes; ids must not be guessable, so the agent ends");
-        abort();
-    }
-}
-
-static uint64_t wall_cb(void *ctx)
-{
-    struct timespec wall;
-
-    (void)ctx;
-    (void)clock_gettime(CLOCK_REALTIME, &wall);
-    return (uint64_t)wall.tv_sec * 1000 + (uint64_t)wall.tv_nsec / 1000000;
-}
-
-/* A socket file that somebody has removed leaves the agent unreachable. */
-static void look_after(struct rt_shell *shell, struct rt_shell_listener *at, uint64_t now)
-{
-    char why[RT_TEXT_MAX], where[RT_ENDPOINT_TEXT_MAX];
-    int rc = rt_listener_renew(&at->listener, why, sizeof why);
-
-    if (rc > 0) {
-        rt_endpoint_print(&at->listener.config.endpoint, where, sizeof where);
-        rt_log_note(&shell->log, RT_LOG_WARN, RT_LOG_LISTENER, "listener", now,
-                    "%s: somebody has removed the socket; made anew", where);
-    } else if (rc < 0 && !at->gone_told) {
-        rt_log_note(&shell->log, RT_LOG_ERROR, RT_LOG_LISTENER, "listener", now,
-                    "the socket has been removed, and cannot be made anew, which is tried each second: %s", why);
-    }
-    at->gone_told = rc < 0;
-}
-
-/* Nobody can be accepted, or not without what the store and the state directory need. */
-static void tell_shortage(struct rt_shell *shell, struct rt_shell_listener *at, uint64_t now)
-{
-    const struct rt_listener *listener = &at->listener;
-    uint64_t times = listener->pauses + listener->short_of_fds;
-
-    if (times != at->short_told) {
-        rt_log_note(
-            &shell->log, RT_LOG_ERROR, RT_LOG_LISTENER, "listener", now,
-            "%s connections cannot be taken, %llu times: %s; raise the limit of open files (LimitNOFILE=, ulimit "
-            "-Hn) or lower listen.max_guests and listen.max_clients",
-            at->role == RT_PEER_GUEST ? "guests'" : "clients'", (unsigned long long)(times - at->short_told),
-            listener->pauses > 0 ? strerror(listener->pause_error) : "too few descriptors are left");
-        at->short_told = times;
-    }
-}
-
 /* What is counted, unless all is as it was told. */
-static void tell_stats(struct rt_shell *shell, uint64_t now)
+static void tell_counters(struct rt_shell *shell, uint64_t now)
 {
-    struct rt_agent_stats now_is, *stats = &now_is;
-    uint64_t short_of_fds = 0;
+    struct rt_counter all[RT_SHELL_COUNTERS_MAX];
+    char text[RT_SHELL_COUNTERS_MAX * RT_SHELL_COUNTER_TEXT_MAX];
+    size_t n = 0, size = 0;
+    uint64_t values[RT_SHELL_COUNTERS_MAX] = {0};
 
-    memset(stats, 0, sizeof *stats);
-    rt_agent_stats(shell->agent, stats);
+    for (size_t i = 0; i < rt_services_count; i++) {
+        n += rt_services[i]->counters(shell, all + n);
+    }
+    all[n++] = (struct rt_counter){"short-of-descriptors", rt_shell_short_of_fds(shell)};
+    for (size_t i = 0; i < n; i++) {
+        size += (size_t)snprintf(text + size, RT_SHELL_COUNTER_TEXT_MAX, "%s%s %llu", i == 0 ? "" : " ", all[i].name,
+                                 (unsigned long long)all[i].value);
+        values[i] = all[i].value;
+    }
     shell->stats_at = now;
-    if (memcmp(stats, &shell->stats_told, sizeof *stats) == 0) {
-        return;
+    if (memcmp(values, shell->stats_told, sizeof values) != 0) {
+        memcpy(shell->stats_told, values, sizeof values);
+        rt_log_note(&shell->log, RT_LOG_INFO, RT_LOG_AGENT, "stats", now, "%s", text);
     }
-    shell->stats_told = *stats;
-    for (size_t i = 0; i < shell->n_listeners; i++) {
-        short_of_fds += shell->listeners[i].short_told;
-    }
-#define N(value) (unsigned long long)(value)
-    rt_log_note(
-        &shell->log, RT_LOG_INFO, RT_LOG_AGENT, "stats", now,
-        "guests %llu clients %llu handshakes %llu sessions %llu served %llu provisional %llu channels %llu held "
-        "%llu claims %llu moves %llu forks %llu refused %llu forbidden %llu evicted-guests %llu evicted-clients "
-        "%llu turned-away-guests %llu turned-away-clients %llu short-of-descriptors %llu",
-        N(stats->guests), N(stats->clients), N(stats->handshakes), N(stats->sessions), N(stats->served),
-        N(stats->provisional), N(stats->channels), N(stats->held), N(stats->claims), N(stats->moves), N(stats->forks),
-        N(stats->refused), N(stats->forbidden), N(stats->evicted[RT_PEER_GUEST]), N(stats->evicted[RT_PEER_CLIENT]),
-        N(stats->turned_away[RT_PEER_GUEST]), N(stats->turned_away[RT_PEER_CLIENT]), N(short_of_fds));
-#undef N
 }
 
 static void beat_cb(uv_timer_t *timer)
 {
     struct rt_shell *shell = timer->data;
     uint64_t now = rt_shell_now(shell);
-    struct rt_agent_stats stats;
 
-    rt_agent_stats(shell->agent, &stats);
-    rt_shell_look_at_queues(shell);
-    if (shell->store_open && shell->phase == RT_SHELL_RUNNING) {
-        rt_store_set_sessions(&shell->store, stats.served);
+    for (size_t i = 0; i < rt_services_count; i++) {
+        rt_services[i]->beat(shell);
     }
-    for (size_t i = 0; i < shell->n_listeners; i++) {
-        struct rt_shell_listener *at = &shell->listeners[i];
-        tell_shortage(shell, at, now);
-        if (shell->phase == RT_SHELL_RUNNING) {
-            look_after(shell, at, now);
-        }
-    }
+    rt_shell_look_after_listeners(shell);
     if (now >= shell->stats_at + RT_SHELL_STATS_MS) {
-        tell_stats(shell, now);
+        tell_counters(shell, now);
     }
     rt_log_flush(&shell->log, now);
 }
@@ -176,33 +98,6 @@ static void signal_cb(uv_signal_t *handle, int number)
     }
 }
 
-static int make_agent(struct rt_shell *shell)
-{
-    struct rt_agent_config config = {.n_addr = shell->addr.n,
-                                     .ticket_ttl_ms = shell->settings.ticket_ttl_ms,
-                                     .store_timeout_ms = shell->settings.store_timeout_ms};
-
-    (void)snprintf(config.host, sizeof config.host, "%.*s", RT_HOST_MAX, shell->settings.host_name);
-    for (size_t i = 0; i < shell->addr.n; i++) {
-        (void)snprintf(config.addr[i], sizeof config.addr[i], "%.*s", RT_ADDR_MAX, shell->addr.item[i]);
-    }
-    config.links_max[RT_PEER_GUEST] = (uint32_t)shell->settings.max_guests;
-    config.links_max[RT_PEER_CLIENT] = (uint32_t)shell->settings.max_clients;
-    config.sealer = rt_keyring_sealer(&shell->ring);
-    config.io = (struct rt_agent_io){.ctx = shell,
-                                     .send = rt_shell_send,
-                                     .close = rt_shell_hang_up,
-                                     .store = rt_shell_submit,
-                                     .event = event_cb,
-                                     .random = random_cb,
-                                     .wall_ms = wall_cb,
-                                     .keep_end = rt_shell_keep_end,
-                                     .drop_end = rt_shell_drop_end};
-    random_cb(shell, &config.seed, sizeof config.seed);
-    shell->agent = rt_agent_new(&config, rt_shell_now(shell));
-    return shell->agent == NULL ? RT_ENOMEM : 0;
-}
-
 /* A connection is a descriptor. Some are left to the store and the state directory, whoever connects. */
 static void look_at_descriptors(struct rt_shell *shell)
 {
@@ -221,6 +116,16 @@ static void look_at_descriptors(struct rt_shell *shell)
             "(LimitNOFILE=, ulimit -Hn) or lower these",
             (unsigned long long)limit.rlim_cur, (unsigned long long)wanted);
     }
+}
+
+static int open_services(struct rt_shell *shell)
+{
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < rt_services_count; i++) {
+        rc = rt_services[i]->open(shell);
+    }
+    return rc;
 }
 
 static void init_handles(struct rt_shell *shell)
@@ -259,8 +164,8 @@ void rt_shell_start(struct rt_shell *shell, const struct rt_settings *settings)
                 "retetherd " RETETHER_VERSION " as host %s, pid %ld, state in %s", settings->host_name, (long)getpid(),
                 settings->state_dir);
     look_at_descriptors(shell);
-    if ((rc = rt_shell_open_state(shell)) != 0 || (rc = rt_shell_listen(shell)) != 0 || (rc = make_agent(shell)) != 0 ||
-        (rc = rt_shell_open_ends(shell)) != 0 || (rc = rt_shell_open_store(shell)) != 0) {
+    if ((rc = rt_shell_open_state(shell)) != 0 || (rc = rt_shell_listen(shell)) != 0 ||
+        (rc = open_services(shell)) != 0) {
         rt_log_note(&shell->log, RT_LOG_ERROR, RT_LOG_AGENT, "not-started", rt_shell_now(shell), "%s", rt_strerror(rc));
         rt_shell_stop(shell, 1);
         return;
@@ -332,9 +237,10 @@ void rt_shell_stop(struct rt_shell *shell, int exit_code)
     (void)uv_timer_start(&shell->again, enough_cb, RT_SHELL_STOP_MS, 0);
     rt_shell_unlisten(shell);
     if (shell->agent != NULL) {
-        tell_stats(shell, rt_shell_now(shell));
-        rt_agent_stop(shell->agent, rt_shell_now(shell));
-        rt_shell_settle(shell);
+        tell_counters(shell, rt_shell_now(shell));
+    }
+    for (size_t i = 0; i < rt_services_count; i++) {
+        rt_services[i]->stop(shell);
     }
     rt_shell_progress(shell);
 }

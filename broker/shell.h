@@ -27,7 +27,7 @@
 #define RT_SHELL_ARENA ((size_t)64 * 1024)
 /* Batches kept for the next call; one more goes back to malloc. */
 #define RT_SHELL_BATCHES_FREE_MAX 32
-#define RT_SHELL_LISTENERS_MAX (2 * RT_SETTING_ITEMS_MAX)
+#define RT_SHELL_LISTENERS_MAX (2 * RT_SETTING_ITEMS_MAX) /* of all ports */
 /* Descriptors that no connection takes: the loop, listeners, the store and its replies, files of the state directory.
  */
 #define RT_SHELL_FDS_RESERVED 64
@@ -42,8 +42,13 @@
 /* The private store, when it has ended by itself, is started again after this. */
 #define RT_SHELL_EMBEDDED_AGAIN_MS 1000
 
+/* Counters of all services, and bytes of one in the log. */
+#define RT_SHELL_COUNTERS_MAX 64
+#define RT_SHELL_COUNTER_TEXT_MAX 64
+
 struct rt_shell;
 struct rt_conn;
+struct rt_service;
 
 /* What goes to one link at the end of a call. Pieces lie in the input or in the arena. */
 struct rt_batch {
@@ -68,7 +73,8 @@ struct rt_conn {
 
 struct rt_shell_listener {
     struct rt_listener listener;
-    enum rt_peer_role role;
+    const struct rt_service *service;
+    size_t port; /* of the service */
     uint64_t short_told;
     bool gone_told; /* that its socket file is gone, and cannot be made anew */
 };
@@ -125,7 +131,7 @@ struct rt_shell {
     uv_timer_t timer; /* the machine's */
     uint64_t timer_at;
     uv_timer_t beat; /* once a second */
-    struct rt_agent_stats stats_told;
+    uint64_t stats_told[RT_SHELL_COUNTERS_MAX];
     uint64_t stats_at; /* when they were */
     uv_timer_t again;  /* the private store's next start; when stopping: deadline */
     uv_signal_t signals[3];
@@ -146,9 +152,17 @@ void rt_shell_settle(struct rt_shell *shell);
 /* Something that stopping waits for is done. */
 void rt_shell_progress(struct rt_shell *shell);
 
-/* conn.c: links */
+/* listen.c: listeners */
 int rt_shell_listen(struct rt_shell *shell);
 void rt_shell_unlisten(struct rt_shell *shell);
+/* Each second: socket files that somebody has removed, connections that could not be taken. */
+void rt_shell_look_after_listeners(struct rt_shell *shell);
+/* Connections that could not be taken for want of descriptors, as far as the log was told. */
+uint64_t rt_shell_short_of_fds(const struct rt_shell *shell);
+
+/* conn.c: links */
+/* True: the descriptor is the new link's. */
+bool rt_shell_adopt(struct rt_shell *shell, struct rt_listener *listener, int fd, const struct rt_peer *peer);
 void rt_shell_send(void *ctx, rt_link_id id, const uint8_t *data, size_t size, bool in_input);
 void rt_shell_hang_up(void *ctx, rt_link_id id, const char *reason);
 void rt_shell_flush(struct rt_shell *shell);

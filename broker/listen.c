@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "broker/service.h"
+#include "broker/shell.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Listeners of all services, and who comes there. */
+
+static const struct rt_port *port_of(const struct rt_shell_listener *at)
+{
+    return &at->service->ports[at->port];
+}
+
+/* A vSocket's CID, a user at this listener, a TCP address. */
+static void identify(const struct rt_shell *shell, const struct rt_shell_listener *at,
+                     const struct rt_listener_peer *who, struct rt_comer *comer)
+{
+    const char *port = strrchr(who->text, ':');
+
+    if (who->kind == RT_ENDPOINT_VSOCK) {
+        (void)snprintf(comer->identity, sizeof comer->identity, "vsock:%lu", (unsigned long)who->cid);
+    } else if (who->kind == RT_ENDPOINT_UNIX) {
+        (void)snprintf(comer->identity, sizeof comer->identity, "unix:%ld uid %lu", (long)(at - shell->listeners),
+                       (unsigned long)who->uid);
+    } else {
+        (void)snprintf(comer->identity, sizeof comer->identity, "%.*s",
+                       port == NULL ? RT_PEER_IDENTITY_MAX - 1 : (int)(port - who->text), who->text);
+    }
+    comer->lone = who->kind == RT_ENDPOINT_VSOCK || (who->kind == RT_ENDPOINT_TCP && !who->loopback);
+}
+
+static void accept_cb(struct rt_listener *listener, int fd, const struct rt_listener_peer *who)
+{
+    struct rt_shell *shell = listener->data;
+    struct rt_shell_listener *at = (struct rt_shell_listener *)(void *)listener;
+    struct rt_comer comer = {.listener = listener, .who = who};
+
+    identify(shell, at, who, &comer);
+    if (!at->service->accept(shell, at->port, fd, &comer)) {
+        rt_log_note(&shell->log, RT_LOG_WARN, RT_LOG_LISTENER, "listener", rt_shell_now(shell),
+                    "%s, of the %s: turned away, there are too many connections", who->text, port_of(at)->who);
+        (void)close(fd);
+        rt_listener_release(listener);
+    }
+    rt_shell_settle(shell);
+}
+
+static const struct rt_listener_ops listener_ops = {.on_accept = accept_cb};
+
+/* The directory of a unix socket, made when it is missing. */
+static void make_dir(const struct rt_endpoint *endpoint)
+{
+    char dir[RT_ENDPOINT_TEXT_MAX];
+    char *slash;
+
+    (void)snprintf(dir, sizeof dir, "%s", rt_endpoint_path(endpoint));
+    slash = strrchr(dir, '/');
+    if (slash != NULL && slash != dir) {
+        *slash = '\0';
+        (void)mkdir(dir, 0755); /* what is wrong with it, bind(2) says */
+    }
+}
+
+static int listen_on(struct rt_shell *shell, const char *text, const struct rt_service *service, size_t port)
+{
+    struct rt_shell_listener *at = &shell->listeners[shell->n_listeners];
+    struct rt_listener_config config = {.mode = (unsigned)shell->settings.socket_mode};
+    uint64_t now = rt_shell_now(shell);
+    char why[RT_SETTING_WHY_MAX];
+    int rc = rt_endpoint_parse(&config.endpoint, text, why, sizeof why);
+
+    config.max_open = 2 * RT_AGENT_LINKS_MAX; /* the machine has the limits; here those that are closing count too */
+    config.max_fd = shell->max_fd;
+    if (rc == 0) {
+        make_dir(&config.endpoint);
+        at->listener.data = shell;
+        at->service = service;
+        at->port = port;
+        rc = rt_listener_open(&at->listener, &shell->loop, &config, &listener_ops, why, sizeof why);
+    }
+    if (rc != 0 && config.endpoint.kind == RT_ENDPOINT_VSOCK && rc == RT_EINVAL) {
+        rt_log_note(&shell->log, RT_LOG_WARN, RT_LOG_LISTENER, "listener", now,
+                    "%s; going on without it (is the vsock module loaded?)", why);
+        return 0;
+    }
+    if (rc != 0) {
+        rt_log_note(&shell->log, RT_LOG_ERROR, RT_LOG_LISTENER, "listener", now, "%s", why);
+        return rc;
+    }
+    shell->n_listeners++;
+    rt_endpoint_print(&at->listener.config.endpoint, why, sizeof why);
+    rt_log_note(&shell->log, RT_LOG_INFO, RT_LOG_LISTENER, "listener", now, "%s for %s", why, service->ports[port].who);
+    if (service->ports[port].advertised && shell->settings.advertise.n == 0 && shell->addr.n < RT_ADDRS_MAX &&
+        strlen(why) <= RT_ADDR_MAX) {
+        (void)snprintf(shell->addr.item[shell->addr.n++], sizeof shell->addr.item[0], "%.*s", RT_SETTING_TEXT_MAX, why);
+    }
+    return 0;
+}
+
+int rt_shell_listen(struct rt_shell *shell)
+{
+    int rc = 0;
+
+    if (shell->settings.advertise.n > 0) {
+        shell->addr = shell->settings.advertise;
+    }
+    for (size_t i = 0; i < rt_services_count; i++) {
+        for (size_t port = 0; port < rt_services[i]->n_ports; port++) {
+            const struct rt_setting_list *list =
+                (const struct rt_setting_list *)(const void *)((const char *)&shell->settings +
+                                                               rt_services[i]->ports[port].endpoints);
+
+            for (size_t k = 0; rc == 0 && k < list->n; k++) {
+                rc = listen_on(shell, list->item[k], rt_services[i], port);
+            }
+        }
+    }
+    return rc;
+}
+
+void rt_shell_unlisten(struct rt_shell *shell)
+{
+    for (size_t i = 0; i < shell->n_listeners; i++) {
+        rt_listener_close(&shell->listeners[i].listener);
+    }
+}
+
+/* A socket file that somebody has removed leaves the agent unreachable. */
+static void look_after(struct rt_shell *shell, struct rt_shell_listener *at, uint64_t now)
+{
+    char why[RT_TEXT_MAX], where[RT_ENDPOINT_TEXT_MAX];
+    int rc = rt_listener_renew(&at->listener, why, sizeof why);
+
+    if (rc > 0) {
+        rt_endpoint_print(&at->listener.config.endpoint, where, sizeof where);
+        rt_log_note(&shell->log, RT_LOG_WARN, RT_LOG_LISTENER, "listener", now,
+                    "%s: somebody has removed the socket; made anew", where);
+    } else if (rc < 0 && !at->gone_told) {
+        rt_log_note(&shell->log, RT_LOG_ERROR, RT_LOG_LISTENER, "listener", now,
+                    "the socket has been removed, and cannot be made anew, which is tried each second: %s", why);
+    }
+    at->gone_told = rc < 0;
+}
+
+/* Nobody can be accepted, or not without what the store and the state directory need. */
+static void tell_shortage(struct rt_shell *shell, struct rt_shell_listener *at, uint64_t now)
+{
+    const struct rt_listener *listener = &at->listener;
+    uint64_t times = listener->pauses + listener->short_of_fds;
+
+    if (times != at->short_told) {
+        rt_log_note(
+            &shell->log, RT_LOG_ERROR, RT_LOG_LISTENER, "listener", now,
+            "connections of %s cannot be taken, %llu times: %s; raise the limit of open files (LimitNOFILE=, ulimit "
+            "-Hn) or lower listen.max_guests and listen.max_clients",
+            port_of(at)->who, (unsigned long long)(times - at->short_told),
+            listener->pauses > 0 ? strerror(listener->pause_error) : "too few descriptors are left");
+        at->short_told = times;
+    }
+}
+
+uint64_t rt_shell_short_of_fds(const struct rt_shell *shell)
+{
+    uint64_t sum = 0;
+
+    for (size_t i = 0; i < shell->n_listeners; i++) {
+        sum += shell->listeners[i].short_told;
+    }
+    return sum;
+}
+
+void rt_shell_look_after_listeners(struct rt_shell *shell)
+{
+    uint64_t now = rt_shell_now(shell);
+
+    for (size_t i = 0; i < shell->n_listeners; i++) {
+        struct rt_shell_listener *at = &shell->listeners[i];
+
+        tell_shortage(shell, at, now);
+        if (shell->phase == RT_SHELL_RUNNING) {
+            look_after(shell, at, now);
+        }
+    }
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#ifndef RETETHER_BROKER_SERVICE_H
+#define RETETHER_BROKER_SERVICE_H
+
+#include "broker/settings.h"
+#include "session/base/error.h"
+#include "session/transport/listener.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* What an agent's process offers, on one loop. A service names its ports; listeners, who a peer is, shortages of
+ * descriptors, the log and the settings are below it and shared (listen.c, shell.c, settings.c). Its state is a member
+ * of struct rt_shell, its settings are lines of the table in settings.c. */
+
+#define RT_SERVICE_PORTS_MAX 2
+#define RT_SERVICE_COUNTERS_MAX 32
+/* Bytes of a peer's identity, NUL included. */
+#define RT_PEER_IDENTITY_MAX 64
+
+struct rt_shell;
+
+/* Who has connected, as far as the transport proves it. */
+struct rt_comer {
+    struct rt_listener *listener; /* that counts it, until rt_listener_release() */
+    const struct rt_listener_peer *who;
+    char identity[RT_PEER_IDENTITY_MAX]; /* for its part of the places: vSocket CID, user at this listener, address */
+    bool lone;                           /* that is one machine, not many peers */
+};
+
+struct rt_port {
+    const char *who;  /* comes here, in the plural */
+    size_t endpoints; /* where: a struct rt_setting_list at this offset in struct rt_settings */
+    bool advertised;  /* clients on other hosts are told these endpoints, unless the settings say others */
+};
+
+/* Something counted since the service was opened, or a level. */
+struct rt_counter {
+    const char *name;
+    uint64_t value;
+};
+
+struct rt_service {
+    const char *name;
+    struct rt_port ports[RT_SERVICE_PORTS_MAX];
+    size_t n_ports;
+    /* Once its listeners are bound; nobody is accepted before the loop runs. Returns 0 or a code, after it has said in
+     * the log what is wrong. */
+    int (*open)(struct rt_shell *shell);
+    /* A connection at ports[port]. True: the descriptor is the service's, which releases the listener when it has
+     * ended. False: turned away. */
+    bool (*accept)(struct rt_shell *shell, size_t port, int fd, const struct rt_comer *comer);
+    /* Returns how many it has filled in. */
+    size_t (*counters)(struct rt_shell *shell, struct rt_counter out[RT_SERVICE_COUNTERS_MAX]);
+    /* Each second. */
+    void (*beat)(struct rt_shell *shell);
+    /* Tells everybody that it ends; what is open may end by itself. Its listeners are closed. */
+    void (*stop)(struct rt_shell *shell);
+};
+
+/* All of them, in the order in which they are opened. */
+extern const struct rt_service *const rt_services[];
+extern const size_t rt_services_count;
+
+#endif

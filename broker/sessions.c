@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "broker/service.h"
+#include "broker/shell.h"
+
+#include "migrate/seal/crypto.h"
+#include "migrate/seal/seal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* The first service: sessions of guests, and the clients that use them, by the pure machine of broker/core. */
+
+static const enum rt_peer_role roles[] = {RT_PEER_GUEST, RT_PEER_CLIENT}; /* by port */
+
+static void event_cb(void *ctx, const struct rt_agent_event *event)
+{
+    struct rt_shell *shell = ctx;
+
+    rt_log_event(&shell->log, event, rt_shell_now(shell));
+}
+
+static void random_cb(void *ctx, void *out, size_t size)
+{
+    struct rt_shell *shell = ctx;
+
+    if (rt_crypto_random(out, size) != 0) {
+        rt_log_note(&shell->log, RT_LOG_ERROR, RT_LOG_AGENT, "agent", rt_shell_now(shell),
+                    "the system gives no random bytes; ids must not be guessable, so the agent ends");
+        abort();
+    }
+}
+
+static uint64_t wall_cb(void *ctx)
+{
+    struct timespec wall;
+
+    (void)ctx;
+    (void)clock_gettime(CLOCK_REALTIME, &wall);
+    return (uint64_t)wall.tv_sec * 1000 + (uint64_t)wall.tv_nsec / 1000000;
+}
+
+static int make_agent(struct rt_shell *shell)
+{
+    struct rt_agent_config config = {.n_addr = shell->addr.n,
+                                     .ticket_ttl_ms = shell->settings.ticket_ttl_ms,
+                                     .store_timeout_ms = shell->settings.store_timeout_ms};
+
+    (void)snprintf(config.host, sizeof config.host, "%.*s", RT_HOST_MAX, shell->settings.host_name);
+    for (size_t i = 0; i < shell->addr.n; i++) {
+        (void)snprintf(config.addr[i], sizeof config.addr[i], "%.*s", RT_ADDR_MAX, shell->addr.item[i]);
+    }
+    config.links_max[RT_PEER_GUEST] = (uint32_t)shell->settings.max_guests;
+    config.links_max[RT_PEER_CLIENT] = (uint32_t)shell->settings.max_clients;
+    config.sealer = rt_keyring_sealer(&shell->ring);
+    config.io = (struct rt_agent_io){.ctx = shell,
+                                     .send = rt_shell_send,
+                                     .close = rt_shell_hang_up,
+                                     .store = rt_shell_submit,
+                                     .event = event_cb,
+                                     .random = random_cb,
+                                     .wall_ms = wall_cb,
+                                     .keep_end = rt_shell_keep_end,
+                                     .drop_end = rt_shell_drop_end};
+    random_cb(shell, &config.seed, sizeof config.seed);
+    shell->agent = rt_agent_new(&config, rt_shell_now(shell));
+    return shell->agent == NULL ? RT_ENOMEM : 0;
+}
+
+static int open_sessions(struct rt_shell *shell)
+{
+    int rc = make_agent(shell);
+
+    if (rc == 0) {
+        rc = rt_shell_open_ends(shell);
+    }
+    return rc != 0 ? rc : rt_shell_open_store(shell);
+}
+
+static bool accept_peer(struct rt_shell *shell, size_t port, int fd, const struct rt_comer *comer)
+{
+    struct rt_peer peer = {.role = roles[port], .lone = comer->lone};
+
+    (void)snprintf(peer.identity, sizeof peer.identity, "%s", comer->identity);
+    if (peer.role == RT_PEER_CLIENT) {
+        (void)snprintf(peer.tenant, sizeof peer.tenant, "local");
+    }
+    (void)snprintf(peer.name, sizeof peer.name, "%s %s", peer.role == RT_PEER_GUEST ? "guest" : "client",
+                   comer->who->text);
+    return rt_shell_adopt(shell, comer->listener, fd, &peer);
+}
+
+static size_t counters(struct rt_shell *shell, struct rt_counter out[RT_SERVICE_COUNTERS_MAX])
+{
+    struct rt_agent_stats stats;
+
+    rt_agent_stats(shell->agent, &stats);
+    {
+        const struct rt_counter all[] = {{"guests", stats.guests},
+                                         {"clients", stats.clients},
+                                         {"handshakes", stats.handshakes},
+                                         {"sessions", stats.sessions},
+                                         {"served", stats.served},
+                                         {"provisional", stats.provisional},
+                                         {"channels", stats.channels},
+                                         {"held", stats.held},
+                                         {"claims", stats.claims},
+                                         {"moves", stats.moves},
+                                         {"forks", stats.forks},
+                                         {"refused", stats.refused},
+                                         {"forbidden", stats.forbidden},
+                                         {"evicted-guests", stats.evicted[RT_PEER_GUEST]},
+                                         {"evicted-clients", stats.evicted[RT_PEER_CLIENT]},
+                                         {"turned-away-guests", stats.turned_away[RT_PEER_GUEST]},
+                                         {"turned-away-clients", stats.turned_away[RT_PEER_CLIENT]}};
+
+        _Static_assert(sizeof all / sizeof all[0] <= RT_SERVICE_COUNTERS_MAX, "more counters than there is room for");
+        memcpy(out, all, sizeof all);
+        return sizeof all / sizeof all[0];
+    }
+}
+
+static void beat(struct rt_shell *shell)
+{
+    struct rt_agent_stats stats;
+
+    rt_agent_stats(shell->agent, &stats);
+    rt_shell_look_at_queues(shell);
+    if (shell->store_open && shell->phase == RT_SHELL_RUNNING) {
+        rt_store_set_sessions(&shell->store, stats.served);
+    }
+}
+
+static void stop(struct rt_shell *shell)
+{
+    if (shell->agent != NULL) {
+        rt_agent_stop(shell->agent, rt_shell_now(shell));
+        rt_shell_settle(shell);
+    }
+}
+
+static const struct rt_service sessions = {
+    .name = "sessions",
+    .ports = {{.who = "guests", .endpoints = offsetof(struct rt_settings, guests)},
+              {.who = "clients", .endpoints = offsetof(struct rt_settings, clients), .advertised = true}},
+    .n_ports = 2,
+    .open = open_sessions,
+    .accept = accept_peer,
+    .counters = counters,
+    .beat = beat,
+    .stop = stop};
+
+const struct rt_service *const rt_services[] = {&sessions};
+const size_t rt_services_count = sizeof rt_services / sizeof rt_services[0];
