@@ -19,9 +19,9 @@
 #include "broker/core/store.h"
 #include "broker/core/take.h"
 #include "broker/core/ticket.h"
-#include "broker/core/timer.h"
 #include "session/base/list.h"
 #include "session/base/slice.h"
+#include "session/base/timer.h"
 #include "session/core/frame.h"
 #include "session/core/msg.h"
 #include "session/core/msg_hop.h"
@@ -103,7 +103,7 @@ void rt_agent_free(struct rt_agent *agent)
         }
         agent->stats.links--;
         rt_ag_door_leave(agent, link);
-        rt_ag_timer_clear(&agent->timers, &link->timer);
+        rt_timer_clear(&agent->timers, &link->timer);
         while (!rt_list_empty(&link->chans)) {
             rt_ag_chan_free(agent, RT_LIST_OF(link->chans.next, struct ag_chan, in[link->role == RT_PEER_CLIENT]));
         }
@@ -229,7 +229,7 @@ void rt_ag_link_arm(struct rt_agent *agent, struct ag_link *link)
             at = link->renew_at;
         }
     }
-    rt_ag_timer_set(&agent->timers, &link->timer, at);
+    rt_timer_set(&agent->timers, &link->timer, at);
 }
 
 static struct ag_link *link_new(const char *who)
@@ -317,7 +317,7 @@ static void link_end(struct rt_agent *agent, struct ag_link *link, const char *r
         agent->config.io.close(agent->config.io.ctx, link->id, reason);
     }
     agent->links[link->id % AG_SLOTS] = NULL;
-    rt_ag_timer_clear(&agent->timers, &link->timer);
+    rt_timer_clear(&agent->timers, &link->timer);
     while (!rt_list_empty(&link->held)) {
         rt_ag_held_free(agent, RT_LIST_OF(link->held.next, struct ag_held, in_link));
     }
@@ -458,15 +458,15 @@ void rt_agent_taken(struct rt_agent *agent, rt_link_id id, uint64_t now)
 
 uint64_t rt_agent_deadline(const struct rt_agent *agent)
 {
-    return agent->timers.root == NULL ? UINT64_MAX : agent->timers.root->at;
+    return rt_timers_at(&agent->timers);
 }
 
 void rt_agent_tick(struct rt_agent *agent, uint64_t now)
 {
-    struct ag_timer *timer;
+    struct rt_timer *timer;
 
     advance(agent, now);
-    while ((timer = rt_ag_timer_due(&agent->timers, agent->now)) != NULL) {
+    while ((timer = rt_timer_due(&agent->timers, agent->now)) != NULL) {
         switch ((enum ag_timer_kind)timer->kind) {
         case AG_TIMER_LINK:
             link_timer(agent, RT_LIST_OF(timer, struct ag_link, timer));

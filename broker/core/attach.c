@@ -15,12 +15,12 @@
 #include "broker/core/send.h"
 #include "broker/core/session.h"
 #include "broker/core/store.h"
-#include "broker/core/timer.h"
 #include "migrate/core/claim.h"
 #include "migrate/core/store_op.h"
 #include "migrate/core/ticket.h"
 #include "session/base/error.h"
 #include "session/base/slice.h"
+#include "session/base/timer.h"
 #include "session/core/frame.h"
 #include "session/core/msg.h"
 #include "session/core/msg_hop.h"
@@ -54,7 +54,7 @@ void rt_ag_held_free(struct rt_agent *agent, struct ag_held *held)
     rt_ag_forget_op(agent, held->op);
     rt_list_remove(&held->in_link);
     rt_list_remove(&held->in_session);
-    rt_ag_timer_clear(&agent->timers, &held->timer);
+    rt_timer_clear(&agent->timers, &held->timer);
     HASH_DELETE(hh, agent->held, held);
     held->link->n_chans--;
     held->link->held_bytes -= held->size;
@@ -243,7 +243,7 @@ void rt_ag_held_timer(struct rt_agent *agent, struct ag_held *held)
 #ifndef RT_MUTANT_ENDED_UNCHECKED
     if (held->ended && !held->checked && held->session != NULL && held->op == 0) {
         held->checked = true;
-        rt_ag_timer_set(&agent->timers, &held->timer, agent->now + RT_CLAIM_TIMEOUT_MS);
+        rt_timer_set(&agent->timers, &held->timer, agent->now + RT_CLAIM_TIMEOUT_MS);
         look(agent, held, NULL);
         if (held->op != 0) {
             return;
@@ -337,7 +337,7 @@ static bool has_ended(struct rt_agent *agent, struct ag_held *held, uint64_t cod
         return true;
     }
     if (held->waited) { /* longer than it asked for: elsewhere nobody knows more */
-        rt_ag_timer_set(&agent->timers, &held->timer, until);
+        rt_timer_set(&agent->timers, &held->timer, until);
     }
     return false;
 }
@@ -494,7 +494,7 @@ static void hold_and_look(struct rt_agent *agent, struct ag_link *link, uint32_t
     }
     /* Without time to wait the store's first answer decides. */
     wait = msg->wait > 0 ? rt_ag_hold_wait(agent, msg->wait) : agent->config.store_timeout_ms;
-    rt_ag_timer_set(&agent->timers, &held->timer, agent->now + wait);
+    rt_timer_set(&agent->timers, &held->timer, agent->now + wait);
     if (session != NULL) {
         held->session = session;
         rt_list_push(&session->held, &held->in_session);

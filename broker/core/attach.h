@@ -4,8 +4,8 @@
 #define RETETHER_BROKER_CORE_ATTACH_H
 
 #include "broker/core/hash.h"
-#include "broker/core/timer.h"
 #include "session/base/list.h"
+#include "session/base/timer.h"
 #include "session/core/protocol.h"
 
 #include <stdbool.h>
@@ -30,7 +30,7 @@ struct ag_held {  /* an ATTACH that waits for the guest, or, parked, until its o
     uint64_t key; /* link id << 32 | channel */
     UT_hash_handle hh;
     struct rt_list in_link, in_session; /* in_session: of ag_session.held or ag_link.parked */
-    struct ag_timer timer;
+    struct rt_timer timer;
     struct ag_link *link;
     struct ag_session *session; /* NULL while an operator's plain name is looked for */
     uint32_t op;

@@ -6,10 +6,10 @@
 #include "broker/core/machine.h"
 #include "broker/core/session.h"
 #include "broker/core/store.h"
-#include "broker/core/timer.h"
 #include "migrate/core/store_op.h"
 #include "session/base/error.h"
 #include "session/base/slice.h"
+#include "session/base/timer.h"
 #include "session/core/protocol.h"
 
 #include <stdlib.h>
@@ -130,7 +130,7 @@ static void store_op_of(const struct ag_end *end, struct rt_store_op *op)
 static void kept_later(struct rt_agent *agent)
 {
     if (!agent->kept_timer.set) {
-        rt_ag_timer_set(&agent->timers, &agent->kept_timer, agent->now + agent->kept_delay);
+        rt_timer_set(&agent->timers, &agent->kept_timer, agent->now + agent->kept_delay);
     }
 }
 
@@ -407,7 +407,7 @@ static void offer_all(struct rt_agent *agent)
 void rt_ag_kept_again(struct rt_agent *agent)
 {
     agent->kept_delay = AG_STORE_RETRY_MS;
-    rt_ag_timer_clear(&agent->timers, &agent->kept_timer);
+    rt_timer_clear(&agent->timers, &agent->kept_timer);
     offer_all(agent);
 }
 

@@ -4,8 +4,8 @@
 #define RETETHER_BROKER_CORE_LINK_H
 
 #include "broker/core/agent.h"
-#include "broker/core/timer.h"
 #include "session/base/list.h"
+#include "session/base/timer.h"
 #include "session/core/msg.h"
 #include "session/core/pings.h"
 #include "session/core/protocol.h"
@@ -48,7 +48,7 @@ struct ag_link {
     bool end_ready;       /* guest: END has come and waits for the take */
     uint16_t rest_stream; /* of the split DATA frame */
     uint32_t pings;       /* unanswered */
-    struct ag_timer timer;
+    struct rt_timer timer;
     struct rt_list shaking; /* agent.shaking, while its handshake is not done */
     struct ag_who *peer;    /* a guest's: as long */
     uint64_t heard;         /* when the last byte came */

@@ -4,9 +4,9 @@
 #define RETETHER_BROKER_CORE_MACHINE_H
 
 #include "broker/core/agent.h"
-#include "broker/core/timer.h"
 #include "migrate/core/watch.h"
 #include "session/base/list.h"
+#include "session/base/timer.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -33,7 +33,7 @@ struct ag_who;
 struct rt_agent {
     struct rt_agent_config config;
     uint64_t now;
-    struct ag_timers timers;
+    struct rt_timers timers;
     struct rt_list shaking[RT_PEER_ROLES]; /* oldest first */
     struct ag_who *whos;
     struct ag_link **links; /* [AG_SLOTS] */
@@ -49,7 +49,7 @@ struct rt_agent {
     uint32_t retake_flight;
     struct rt_list ends; /* ag_end.node */
     uint32_t n_ends, last_end;
-    struct ag_timer kept_timer;
+    struct rt_timer kept_timer;
     uint32_t kept_delay; /* ms */
     bool store_slow;     /* its newest answers came too late for a ticket to wait for, or not at all */
     bool store_up, census_done, stopping;

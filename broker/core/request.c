@@ -12,9 +12,9 @@
 #include "broker/core/send.h"
 #include "broker/core/session.h"
 #include "broker/core/store.h"
-#include "broker/core/timer.h"
 #include "migrate/core/store_op.h"
 #include "session/base/error.h"
+#include "session/base/timer.h"
 #include "session/core/frame.h"
 #include "session/core/msg.h"
 #include "session/core/msg_hop.h"
@@ -47,7 +47,7 @@ void rt_ag_ask_free(struct rt_agent *agent, struct ag_ask *ask)
     rt_ag_forget_op(agent, ask->op);
     rt_list_remove(&ask->in_link);
     rt_list_remove(&ask->in_session);
-    rt_ag_timer_clear(&agent->timers, &ask->timer);
+    rt_timer_clear(&agent->timers, &ask->timer);
     ask->link->n_asks--;
     ask->link->replies -= ask->room;
     free(ask->record);
@@ -447,7 +447,7 @@ void rt_ag_request_start(struct rt_agent *agent, struct ag_link *link, uint64_t 
         return;
     }
     if (what == ASK_SHOW && msg->wait > 0 && op.kind == RT_STORE_GET) {
-        rt_ag_timer_set(&agent->timers, &ask->timer, agent->now + msg->wait);
+        rt_timer_set(&agent->timers, &ask->timer, agent->now + msg->wait);
     }
     rt_ag_ask_store(agent, ask, &op);
 }

@@ -3,11 +3,11 @@
 #ifndef RETETHER_BROKER_CORE_REQUEST_H
 #define RETETHER_BROKER_CORE_REQUEST_H
 
-#include "broker/core/timer.h"
 #include "migrate/core/store_op.h"
 #include "migrate/core/ticket.h"
 #include "session/base/list.h"
 #include "session/base/slice.h"
+#include "session/base/timer.h"
 #include "session/core/protocol.h"
 
 #include <stdbool.h>
@@ -35,7 +35,7 @@ struct rt_request_msg;
 
 struct ag_ask { /* a REQUEST without its answer */
     struct rt_list in_link, in_session;
-    struct ag_timer timer;
+    struct rt_timer timer;
     struct ag_link *link;
     struct ag_session *session; /* show with wait: told when somebody serves it */
     uint64_t request;

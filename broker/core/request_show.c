@@ -8,10 +8,10 @@
 #include "broker/core/request.h"
 #include "broker/core/session.h"
 #include "broker/core/store.h"
-#include "broker/core/timer.h"
 #include "migrate/core/past.h"
 #include "migrate/core/store_op.h"
 #include "session/base/error.h"
+#include "session/base/timer.h"
 #include "session/core/msg_request.h"
 #include "session/core/protocol.h"
 
@@ -209,7 +209,7 @@ static bool wait_for_take(struct rt_agent *agent, struct ag_ask *ask)
     ask->awaited = true;
     ask->session = session;
     rt_list_push(&session->asks, &ask->in_session);
-    rt_ag_timer_set(&agent->timers, &ask->timer, agent->now + AG_SHOW_TAKE_MS);
+    rt_timer_set(&agent->timers, &ask->timer, agent->now + AG_SHOW_TAKE_MS);
     rt_ag_session_settle(agent, session);
     return true;
 }

@@ -9,11 +9,11 @@
 #include "broker/core/report.h"
 #include "broker/core/store.h"
 #include "broker/core/take.h"
-#include "broker/core/timer.h"
 #include "migrate/core/claim.h"
 #include "migrate/core/store_op.h"
 #include "session/base/error.h"
 #include "session/base/slice.h"
+#include "session/base/timer.h"
 #include "session/core/digest.h"
 #include "session/core/msg.h"
 #include "session/core/msg_hop.h"
@@ -103,7 +103,7 @@ void rt_ag_session_free(struct rt_agent *agent, struct ag_session *session)
     agent->n_sessions--;
     rt_list_remove(&session->idle);
     rt_list_remove(&session->retake);
-    rt_ag_timer_clear(&agent->timers, &session->timer);
+    rt_timer_clear(&agent->timers, &session->timer);
     free(session->rule);
     free(session->report);
     free(session->past);
@@ -145,9 +145,9 @@ void rt_ag_session_settle(struct rt_agent *agent, struct ag_session *session)
         earliest(&at, session->known_at + RT_LEASE_MS);
     }
     if (at == UINT64_MAX) {
-        rt_ag_timer_clear(&agent->timers, &session->timer);
+        rt_timer_clear(&agent->timers, &session->timer);
     } else {
-        rt_ag_timer_set(&agent->timers, &session->timer, at);
+        rt_timer_set(&agent->timers, &session->timer, at);
     }
 }
 

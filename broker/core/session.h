@@ -4,11 +4,11 @@
 #define RETETHER_BROKER_CORE_SESSION_H
 
 #include "broker/core/hash.h"
-#include "broker/core/timer.h"
 #include "migrate/core/store_op.h"
 #include "migrate/core/ticket.h"
 #include "session/base/list.h"
 #include "session/base/slice.h"
+#include "session/base/timer.h"
 #include "session/core/protocol.h"
 
 #include <stdbool.h>
@@ -29,7 +29,7 @@ struct rt_record;
 struct ag_session {
     struct rt_key key;
     UT_hash_handle hh;
-    struct ag_timer timer;
+    struct rt_timer timer;
     struct rt_list idle;   /* agent.idle: nothing holds it, may be forgotten */
     struct rt_list retake; /* agent.retakes */
     struct rt_list held;   /* ag_held.in_session */

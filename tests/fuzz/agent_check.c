@@ -13,8 +13,8 @@
 #include "broker/core/session.h"
 #include "broker/core/store.h"
 #include "broker/core/take.h"
-#include "broker/core/timer.h"
 #include "session/base/list.h"
+#include "session/base/timer.h"
 
 static size_t length(const struct rt_list *list)
 {
@@ -109,7 +109,7 @@ static void check_chan(const struct ag_chan *chan)
     }
 }
 
-static void check_timers(const struct ag_timer *timer, uint64_t at, unsigned depth)
+static void check_timers(const struct rt_timer *timer, uint64_t at, unsigned depth)
 {
     for (; timer != NULL; timer = timer->next) {
         FUZZ_CHECK(timer->set && timer->at >= at && depth < 1000);

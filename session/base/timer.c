@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#include "broker/core/timer.h"
+#include "session/base/timer.h"
 
 #include <stddef.h>
 
-static struct ag_timer *merge(struct ag_timer *a, struct ag_timer *b)
+static struct rt_timer *merge(struct rt_timer *a, struct rt_timer *b)
 {
-    struct ag_timer *top = a, *under = b;
+    struct rt_timer *top = a, *under = b;
 
     if (a == NULL || b == NULL) {
         return a == NULL ? b : a;
@@ -27,12 +27,12 @@ static struct ag_timer *merge(struct ag_timer *a, struct ag_timer *b)
 }
 
 /* Two passes: pairs from the left, then all of them from the right. */
-static struct ag_timer *merge_siblings(struct ag_timer *first)
+static struct rt_timer *merge_siblings(struct rt_timer *first)
 {
-    struct ag_timer *pairs = NULL, *all = NULL;
+    struct rt_timer *pairs = NULL, *all = NULL;
 
     while (first != NULL) {
-        struct ag_timer *a = first, *b = first->next;
+        struct rt_timer *a = first, *b = first->next;
         first = b == NULL ? NULL : b->next;
         a->next = a->prev = NULL;
         if (b != NULL) {
@@ -43,7 +43,7 @@ static struct ag_timer *merge_siblings(struct ag_timer *first)
         pairs = a;
     }
     while (pairs != NULL) {
-        struct ag_timer *next = pairs->next;
+        struct rt_timer *next = pairs->next;
         pairs->next = NULL;
         all = merge(all, pairs);
         pairs = next;
@@ -51,9 +51,9 @@ static struct ag_timer *merge_siblings(struct ag_timer *first)
     return all;
 }
 
-void rt_ag_timer_clear(struct ag_timers *timers, struct ag_timer *timer)
+void rt_timer_clear(struct rt_timers *timers, struct rt_timer *timer)
 {
-    struct ag_timer *rest;
+    struct rt_timer *rest;
 
     if (!timer->set) {
         return;
@@ -76,25 +76,25 @@ void rt_ag_timer_clear(struct ag_timers *timers, struct ag_timer *timer)
     timer->set = false;
 }
 
-void rt_ag_timer_set(struct ag_timers *timers, struct ag_timer *timer, uint64_t at)
+void rt_timer_set(struct rt_timers *timers, struct rt_timer *timer, uint64_t at)
 {
     if (timer->set && timer->at == at) {
         return;
     }
-    rt_ag_timer_clear(timers, timer);
+    rt_timer_clear(timers, timer);
     timer->at = at;
     timer->set = true;
     timer->child = timer->next = timer->prev = NULL;
     timers->root = merge(timers->root, timer);
 }
 
-struct ag_timer *rt_ag_timer_due(struct ag_timers *timers, uint64_t now)
+struct rt_timer *rt_timer_due(struct rt_timers *timers, uint64_t now)
 {
-    struct ag_timer *timer = timers->root;
+    struct rt_timer *timer = timers->root;
 
     if (timer == NULL || timer->at > now) {
         return NULL;
     }
-    rt_ag_timer_clear(timers, timer);
+    rt_timer_clear(timers, timer);
     return timer;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#include "broker/core/timer.h"
+#include "session/base/timer.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -20,7 +20,7 @@ static uint32_t next(uint32_t *seed)
     return *seed >> 8;
 }
 
-static uint64_t earliest(const struct ag_timer *timers)
+static uint64_t earliest(const struct rt_timer *timers)
 {
     uint64_t at = UINT64_MAX;
 
@@ -32,28 +32,28 @@ static uint64_t earliest(const struct ag_timer *timers)
 
 static void test_random_walk(void **state)
 {
-    struct ag_timer *timers = calloc(TIMERS, sizeof *timers);
-    struct ag_timers heap = {NULL};
+    struct rt_timer *timers = calloc(TIMERS, sizeof *timers);
+    struct rt_timers heap = {NULL};
     uint32_t seed = 7;
     uint64_t now = 0;
 
     (void)state;
     assert_non_null(timers);
     for (unsigned step = 0; step < 50000; step++) {
-        struct ag_timer *timer = &timers[next(&seed) % TIMERS];
+        struct rt_timer *timer = &timers[next(&seed) % TIMERS];
         switch (next(&seed) % 4) {
         case 0:
         case 1:
-            rt_ag_timer_set(&heap, timer, now + next(&seed) % 1000);
+            rt_timer_set(&heap, timer, now + next(&seed) % 1000);
             assert_true(timer->set);
             break;
         case 2:
-            rt_ag_timer_clear(&heap, timer);
+            rt_timer_clear(&heap, timer);
             assert_false(timer->set);
             break;
         default:
             now += next(&seed) % 20;
-            while ((timer = rt_ag_timer_due(&heap, now)) != NULL) {
+            while ((timer = rt_timer_due(&heap, now)) != NULL) {
                 assert_true(timer->at <= now);
                 assert_true(timer->at <= earliest(timers));
             }
