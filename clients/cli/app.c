@@ -172,7 +172,7 @@ int cli_app_open(struct cli_app *app, const struct cli_options *options)
     }
     (void)uv_timer_init(&app->loop, &app->timer);
     app->timer.data = app;
-    snprintf(name, sizeof(name), "retether %s", cli_command_name(options->command));
+    snprintf(name, sizeof(name), "retether %s", options->command->name);
     rc = retether_client_new(&app->loop, name, &callbacks, &app->client);
     if (rc != RT_OK) {
         cli_fail(app, "%s", rt_strerror(rc));
@@ -313,23 +313,18 @@ bool cli_answered(struct cli_app *app, const struct retether_reply *reply)
     return false;
 }
 
-/* Commands that print the record, and nothing else. */
-static bool needs_record(enum cli_command command)
-{
-    return command == CLI_SHOW || command == CLI_MOVES || command == CLI_RESOLVE;
-}
-
 static void found_cb(struct retether_client *client, const struct retether_reply *reply, void *ctx)
 {
     struct cli_app *app = ctx;
+    const struct cli_command *command = app->options->command;
     uint64_t now = uv_now(&app->loop);
     bool last = now >= app->find_until_ms || now + app->pause_ms >= app->ask_until_ms;
 
     (void)client;
-    if (reply->error == 0 && reply->cls == RETETHER_RETRY_LATER && !needs_record(app->options->command) && last) {
+    if (reply->error == 0 && reply->cls == RETETHER_RETRY_LATER && !command->needs_record && last) {
         (void)uv_timer_stop(&app->timer);
         app->ask = NULL;
-        app->found(app, app->container, NULL);
+        command->found(app, NULL);
         return;
     }
     if (!cli_answered(app, reply)) {
@@ -340,7 +335,7 @@ static void found_cb(struct retether_client *client, const struct retether_reply
         return;
     }
     snprintf(app->container, sizeof(app->container), "%s", reply->records[0].container);
-    app->found(app, app->container, &reply->records[0]);
+    command->found(app, &reply->records[0]);
 }
 
 static void ask_find(struct cli_app *app)
@@ -348,10 +343,9 @@ static void ask_find(struct cli_app *app)
     cli_asked(app, retether_show(app->client, app->container, true, found_cb, app));
 }
 
-void cli_find(struct cli_app *app, cli_found_cb found)
+void cli_find(struct cli_app *app)
 {
-    app->found = found;
     app->find_until_ms = uv_now(&app->loop) + (app->options->timeout_ms < FIND_MS ? app->options->timeout_ms : FIND_MS);
-    snprintf(app->container, sizeof(app->container), "%s", app->options->container);
+    snprintf(app->container, sizeof(app->container), "%s", app->options->word[0]);
     cli_ask(app, ask_find);
 }

@@ -25,10 +25,6 @@ struct cli_app;
 /* Makes one request, and passes what the request function returned to cli_asked(). */
 typedef void (*cli_ask_cb)(struct cli_app *app);
 
-/* The container that was meant. record is NULL when no agent could look it up now (the store is out): then the name is
- * taken as typed. */
-typedef void (*cli_found_cb)(struct cli_app *app, const char *container, const struct retether_record *record);
-
 struct cli_app {
     uv_loop_t loop;
     const struct cli_options *options;
@@ -49,8 +45,7 @@ struct cli_app {
     uint64_t pause_ms;                    /* before the next time */
     char later[CLI_REASON_MAX];           /* why it was refused last; "": never */
 
-    char container[RETETHER_CONTAINER_MAX + 2 + 64]; /* as typed, then whole */
-    cli_found_cb found;
+    char container[RETETHER_CONTAINER_MAX + 2 + 64]; /* as typed; of found() whole, if it is known */
 };
 
 /* Returns 0, or the exit status after it has said why. */
@@ -72,8 +67,8 @@ void cli_fail_class(struct cli_app *app, unsigned cls, const char *text);
 /* Makes a request, and again while the answer is RETRY_LATER (an agent that has just started, a store that is out), for
  * as long as the option --timeout says. Only for requests that may be made twice. */
 void cli_ask(struct cli_app *app, cli_ask_cb ask);
-/* Looks up the container that was typed, by a unique beginning of its ID. */
-void cli_find(struct cli_app *app, cli_found_cb found);
+/* Looks up the container that was typed first, by a unique beginning of its ID, for the command's found(). */
+void cli_find(struct cli_app *app);
 
 /* For a request's callback: true when it was answered; else it is made again, or it has been told why not and the
  * program ends. */

@@ -3,61 +3,42 @@
 #include "clients/cli/commands.h"
 #include "clients/cli/stream.h"
 
-#include <stdio.h>
-
-/* attach, exec, logs: each finds the container, then carries one attachment. */
-
 static struct cli_stream stream;
 
-static void found(struct cli_app *app, const char *container, const struct retether_record *record)
+static void found(struct cli_app *app, const struct retether_record *record)
 {
     struct retether_attach_options options;
-    const struct cli_options *given = app->options;
+    uint64_t process = 0;
 
-    snprintf(stream.container, sizeof(stream.container), "%s", container);
-    stream.process = given->process;
-    stream.record_state = record != NULL ? record->state : RETETHER_STATE_NONE;
-    stream.record_code = record != NULL ? record->code : 0;
-    stream.record_signal = record != NULL ? record->signal : 0;
-    if (!cli_stream_open(&stream, app)) {
+    if (!cli_stream_open(&stream, app, CLI_STREAM_ATTACH, record)) {
         return;
     }
-    stream.input = given->input;
-    if (given->command == CLI_ATTACH && stream.input && cli_stdin_is_empty()) {
+    (void)cli_read(app->options, &cli_process, &process);
+    stream.process = (uint32_t)process;
+    stream.input = !cli_has(app->options, &cli_no_stdin);
+    if (stream.input && cli_stdin_is_empty()) {
         stream.input = false;
-        if (given->verbose) {
-            cli_say("stdin is closed or /dev/null: that of %s is not opened", container);
+        if (app->options->verbose) {
+            cli_say("stdin is closed or /dev/null: that of %s is not opened", stream.container);
         }
     }
     cli_stream_options(&stream, &options);
-    if (given->command == CLI_LOGS) {
-        options.hold_ms = 0;
-        options.rows = options.cols = 0;
-        stream.until_head = !given->follow;
-    }
-    if (given->command == CLI_EXEC) {
-        const struct retether_exec_options exec = {.size = sizeof(exec),
-                                                   .argv = (const char *const *)given->argv,
-                                                   .env = given->env,
-                                                   .cwd = given->cwd,
-                                                   .tty = given->tty};
-        cli_stream_exec(&stream, &options, &exec);
-    } else {
-        cli_stream_attach(&stream, &options);
-    }
+    cli_stream_attach(&stream, &options);
 }
 
-void cli_attach(struct cli_app *app)
-{
-    cli_find(app, found);
-}
-
-void cli_exec(struct cli_app *app)
-{
-    cli_find(app, found);
-}
-
-void cli_logs(struct cli_app *app)
-{
-    cli_find(app, found);
-}
+const struct cli_command cli_attach = {
+    .name = "attach",
+    .summary = "connect this terminal with a container",
+    .arguments = {&cli_cid},
+    .options = CLI_OPTIONS(&cli_no_stdin, &cli_since_offset, &cli_tail, &cli_tail_bytes, &cli_process, &cli_sig_proxy,
+                           CLI_STREAM_OPTIONS),
+    .about = "Connects stdin, stdout and stderr with a container's, wherever it runs, and stays connected when it "
+             "moves. Begins with what comes from now on.",
+    .more = "With a terminal at both ends ctrl-C and all other keys go to the container. An attach that is "
+            "interrupted prints the command that goes on where it stopped, and how much input was not taken.\n"
+            "\n"
+            "Exit status: the container's, 128 + n when signal n ended it, 126 or 127 when its command could not be "
+            "run; 0 after a detach; 123 when it would be 0, but output was lost; 124 after --lost-timeout; 125 when "
+            "retether itself failed; 128 + n when signal n ended the attach.",
+    .found = found,
+};

@@ -5,26 +5,36 @@
 
 #include "clients/cli/app.h"
 
-/* What each command starts; the loop does the rest. */
-void cli_attach(struct cli_app *app);
-void cli_run(struct cli_app *app);
-void cli_exec(struct cli_app *app);
-void cli_logs(struct cli_app *app);
-void cli_create(struct cli_app *app);
-void cli_wait(struct cli_app *app);
-void cli_signal(struct cli_app *app);
-void cli_resolve(struct cli_app *app);
-void cli_ls(struct cli_app *app);
-void cli_show(struct cli_app *app);
-void cli_moves(struct cli_app *app);
-void cli_hosts(struct cli_app *app);
+/* The list of commands, in the order in which the help has them. Each is a struct cli_command in a file of its own. */
+#define CLI_COMMANDS(X)                                                                                                \
+    X(cli_create)                                                                                                      \
+    X(cli_run)                                                                                                         \
+    X(cli_attach)                                                                                                      \
+    X(cli_exec)                                                                                                        \
+    X(cli_logs)                                                                                                        \
+    X(cli_wait)                                                                                                        \
+    X(cli_signal)                                                                                                      \
+    X(cli_resolve)                                                                                                     \
+    X(cli_ls)                                                                                                          \
+    X(cli_show)                                                                                                        \
+    X(cli_moves)                                                                                                       \
+    X(cli_hosts)
 
-/* create, run --name: looks whether app->container has ended, which its creation replaces; then asks to create it. */
-void cli_create_over(struct cli_app *app, cli_ask_cb create);
-/* Once it has been created: what was replaced, if anything. */
-void cli_tell_replaced(const struct cli_app *app);
+#define CLI_DECLARE(command) extern const struct cli_command command;
+CLI_COMMANDS(CLI_DECLARE)
+#undef CLI_DECLARE
+
+/* The same; NULL-terminated. */
+extern const struct cli_command *const cli_commands[];
 
 /* Runs the command to its end. Returns the program's exit status. Once a process. */
 int cli_command_run(const struct cli_options *options);
+
+/* "retether exec [OPTION...] CID [--] COMMAND [ARGUMENT...]". */
+void cli_usage(struct rt_help *help, const struct cli_command *command);
+/* "exec CID -- COMMAND". */
+void cli_command_and_arguments(struct rt_help *help, const struct cli_command *command);
+/* The help of a command; NULL: of the program. */
+void cli_help(struct rt_help *help, const struct cli_command *command);
 
 #endif

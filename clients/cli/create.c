@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
+#include "clients/cli/create.h"
+
 #include "clients/cli/commands.h"
 #include "clients/cli/stdio.h"
 #include "clients/cli/tails.h"
@@ -38,6 +40,15 @@ void cli_create_over(struct cli_app *app, cli_ask_cb create)
     cli_asked(app, retether_show(app->client, app->container, false, looked_cb, app));
 }
 
+void cli_ask_create(struct cli_app *app, retether_reply_cb created)
+{
+    uint64_t ring = 0;
+
+    (void)cli_read(app->options, &cli_ring, &ring);
+    cli_asked(app,
+              retether_create(app->client, app->container, cli_value(app->options, &cli_label), ring, created, app));
+}
+
 /* Only what has ended is replaced, so that a creation that went well has replaced what was seen. */
 void cli_tell_replaced(const struct cli_app *app)
 {
@@ -52,6 +63,7 @@ static void created(struct retether_client *client, const struct retether_reply 
     struct cli_app *app = ctx;
     struct cli_text text = {0};
     char token[RETETHER_TOKEN_SIZE + 32];
+    uint64_t ring = 0;
     int written;
 
     (void)client;
@@ -66,11 +78,11 @@ static void created(struct retether_client *client, const struct retether_reply 
     }
     cli_tell_replaced(app);
     written = snprintf(token, sizeof(token), "%s", reply->token != NULL ? reply->token : "");
-    if (app->options->ring != 0 && written > 0) { /* the tether reads it off the token */
+    if (cli_read(app->options, &cli_ring, &ring) && written > 0) { /* the tether reads it off the token */
         (void)snprintf(token + written, sizeof(token) - (size_t)written, RT_TOKEN_RING "%llu",
-                       (unsigned long long)app->options->ring);
+                       (unsigned long long)ring);
     }
-    if (app->options->json) {
+    if (cli_has(app->options, &cli_json)) {
         cli_json_open(&text);
         cli_json_text(&text, "container", app->container);
         cli_json_text(&text, "token", token);
@@ -83,13 +95,30 @@ static void created(struct retether_client *client, const struct retether_reply 
 
 static void ask_create(struct cli_app *app)
 {
-    const struct cli_options *options = app->options;
-
-    cli_asked(app, retether_create(app->client, options->container, options->label, options->ring, created, app));
+    cli_ask_create(app, created);
 }
 
-void cli_create(struct cli_app *app)
+static void run(struct cli_app *app)
 {
-    snprintf(app->container, sizeof(app->container), "%s", app->options->container);
+    snprintf(app->container, sizeof(app->container), "%s", app->options->word[0]);
     cli_create_over(app, ask_create);
 }
+
+static const struct cli_argument new_cid = {
+    &cli_kind_cid, CLI_ONE,
+    "CID: a letter or digit, then up to 127 letters, digits, and _ . - . That of a container that has ended may be "
+    "used "
+    "again; its exit status and output are replaced, and that is told on stderr.",
+    "what is its ID to be?"};
+
+const struct cli_command cli_create = {
+    .name = "create",
+    .summary = "make a session and print its join token",
+    .arguments = {&new_cid},
+    .options = CLI_OPTIONS(&cli_label, &cli_ring, &cli_json),
+    .about = "Makes a session for a container and prints the join token with which its tether proves itself:\n"
+             "\n"
+             "  RETETHER_TOKEN=$(retether create web) tether --cid web -- COMMAND\n"
+             "\n",
+    .run = run,
+};

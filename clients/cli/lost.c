@@ -23,12 +23,10 @@ static void look_cb(uv_timer_t *timer);
 /* Looks again in a while, or when the container has been lost for long enough. */
 static void look_later(struct cli_lost *lost, uint64_t delay_ms)
 {
-    const struct cli_options *options = lost->app->options;
-    uint64_t now = uv_now(&lost->app->loop);
+    uint64_t away_ms = uv_now(&lost->app->loop) - lost->away_ms;
 
-    if (options->lost_timeout_text != NULL && lost->state == CLI_LOST_TOLD) {
-        uint64_t end_ms = lost->away_ms + options->lost_timeout_ms;
-        uint64_t left_ms = end_ms > now ? end_ms - now : 0;
+    if (lost->state == CLI_LOST_TOLD) {
+        uint64_t left_ms = lost->limit_ms > away_ms ? lost->limit_ms - away_ms : 0;
 
         delay_ms = left_ms < delay_ms ? left_ms : delay_ms;
     }
@@ -58,10 +56,9 @@ static void looked_cb(struct retether_client *client, const struct retether_repl
 static void look_cb(uv_timer_t *timer)
 {
     struct cli_lost *lost = timer->data;
-    const struct cli_options *options = lost->app->options;
     uint64_t away_ms = uv_now(timer->loop) - lost->away_ms;
 
-    if (lost->state == CLI_LOST_TOLD && options->lost_timeout_text != NULL && away_ms >= options->lost_timeout_ms) {
+    if (lost->state == CLI_LOST_TOLD && away_ms >= lost->limit_ms) {
         lost->on_timeout(lost);
         return;
     }
@@ -80,6 +77,8 @@ void cli_lost_open(struct cli_lost *lost, struct cli_app *app, const char *conta
     lost->container = container;
     lost->on_timeout = on_timeout;
     lost->state = CLI_LOST_SERVED;
+    lost->limit_ms = UINT64_MAX;
+    (void)cli_read(app->options, &cli_lost_timeout, &lost->limit_ms);
     (void)uv_timer_init(&app->loop, &lost->timer);
     lost->timer.data = lost;
     lost->open = true;

@@ -5,9 +5,21 @@
 
 #include <signal.h>
 
+/* Bytes of a help. */
+#define HELP_MAX 8192
+
 static int print(const char *text)
 {
     return rt_program_print(text) != RT_OK ? CLI_EXIT_FAILED : 0;
+}
+
+static int print_help(const struct cli_command *command)
+{
+    static char text[HELP_MAX];
+    struct rt_help help = {text, sizeof(text), 0};
+
+    cli_help(&help, command);
+    return print(text);
 }
 
 int main(int argc, char **argv)
@@ -24,7 +36,7 @@ int main(int argc, char **argv)
         cli_say("%s", why);
         status = CLI_EXIT_FAILED;
     } else if (options.verb == CLI_HELP) {
-        status = print(cli_usage(options.command));
+        status = print_help(options.command);
     } else if (options.verb == CLI_VERSION) {
         status = print("retether " RETETHER_VERSION "\n");
     } else {

@@ -2,100 +2,133 @@
  * Copyright The retether authors */
 #include "clients/cli/options.h"
 
-#include "clients/cli/values.h"
-#include "clients/tether/options.h"
-#include "session/base/slice.h"
-#include "session/core/protocol.h"
-#include "session/core/tether.h"
+#include "clients/cli/commands.h"
 
-#include <getopt.h>
+#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define DEFAULT_CLIENT_AGENT "unix:/run/retether/client.sock"
-#define DEFAULT_GUEST_AGENT "unix:/run/retether/guest.sock"
 #define DEFAULT_TIMEOUT_MS 10000
-#define DEFAULT_HOLD_MS 30000
+/* Options of one command, with those of all; asserted. */
+#define OPTIONS_MAX 32
 
-static const char *const names[] = {
-    [CLI_CREATE] = "create", [CLI_RUN] = "run",   [CLI_ATTACH] = "attach", [CLI_EXEC] = "exec",
-    [CLI_LOGS] = "logs",     [CLI_WAIT] = "wait", [CLI_SIGNAL] = "signal", [CLI_RESOLVE] = "resolve",
-    [CLI_LS] = "ls",         [CLI_SHOW] = "show", [CLI_MOVES] = "moves",   [CLI_HOSTS] = "hosts",
-};
+/* ---- what several commands have ---- */
 
-const char *cli_command_name(enum cli_command command)
+const struct rt_option cli_agent = {"agent", 0, &cli_kind_endpoint,
+                                    "an agent to ask: unix:PATH, tcp:ADDRESS:PORT or vsock:CID:PORT; may be given "
+                                    "several times (default: RETETHER_AGENTS, or " DEFAULT_CLIENT_AGENT ")",
+                                    NULL};
+const struct rt_option cli_timeout = {"timeout", 0, &cli_kind_duration,
+                                      "for an answer, and for the first attach (default 10s)", NULL};
+const struct rt_option cli_verbose = {"verbose", 'v', NULL, "say what the connections do", NULL};
+static const struct rt_option help = {"help", 'h', NULL, "show this", NULL};
+static const struct rt_option version = {"version", 0, NULL, "show the version", NULL};
+
+const struct rt_option cli_json = {"json", 0, NULL, "print JSON, an object a line", NULL};
+const struct rt_option cli_label = {"label", 0, &cli_kind_label, "kept with the session and shown by ls", NULL};
+const struct rt_option cli_ring = {"ring", 0, &cli_kind_ring,
+                                   "that the tether is to keep of each output stream, such as 64K or 4M", NULL};
+const struct rt_option cli_interactive = {"interactive", 'i', NULL,
+                                          "pass stdin on (without it the command's stdin is empty)", NULL};
+const struct rt_option cli_tty = {"tty", 't', NULL, "give the command a terminal", NULL};
+const struct rt_option cli_cwd = {"cwd", 0, &cli_kind_directory, "run it there", NULL};
+const struct rt_option cli_sig_proxy = {"sig-proxy", 0, NULL,
+                                        "pass SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1 and SIGUSR2 on; without it "
+                                        "they end the attach only",
+                                        NULL};
+const struct rt_option cli_detach_keys = {"detach-keys", 0, &cli_kind_keys,
+                                          "typed in a row they detach: RETETHER_DETACH_KEYS, or ctrl-p,ctrl-q when "
+                                          "stdin is a terminal; none turns them off",
+                                          "RETETHER_DETACH_KEYS"};
+const struct rt_option cli_hold = {"hold", 0, &cli_kind_duration,
+                                   "how long the container may be held up when this end does not keep up, before "
+                                   "bytes are given up and told as a gap (default 30s; 0: never held up)",
+                                   NULL};
+const struct rt_option cli_allow_gap = {"allow-gap", 0, NULL,
+                                        "output that was lost does not change a status of 0 (else it is 123)", NULL};
+const struct rt_option cli_lost_timeout = {"lost-timeout", 0, &cli_kind_duration,
+                                           "end with 124 once the container has been lost for so long (default: wait "
+                                           "for ever)",
+                                           NULL};
+const struct rt_option cli_since_offset = {"since-offset", 0, &cli_kind_start,
+                                           "begin at byte N of stdout (and M of stderr, 0 if not given), at the "
+                                           "oldest byte kept, or now",
+                                           NULL};
+const struct rt_option cli_tail = {"tail", 'n', &cli_kind_lines, "begin with the last lines", NULL};
+const struct rt_option cli_tail_bytes = {"tail-bytes", 0, &cli_kind_bytes, "begin with the last bytes", NULL};
+const struct rt_option cli_no_stdin = {"no-stdin", 0, NULL, "only watch, as when stdin is closed or /dev/null", NULL};
+const struct rt_option cli_process = {"process", 0, &cli_kind_process,
+                                      "another process than the main one, as show lists them", NULL};
+
+const struct rt_option *const cli_common[] = {&cli_agent, &cli_timeout, &cli_verbose, &help, &version, NULL};
+
+/* They exclude each other. */
+static const struct rt_option *const starts[] = {&cli_since_offset, &cli_tail, &cli_tail_bytes, NULL};
+
+const struct cli_argument cli_cid = {&cli_kind_cid, CLI_ONE,
+                                     "CID is a container ID, or a beginning of one that fits no other.",
+                                     "which container? retether ls lists them"};
+const struct cli_argument cli_command_line = {&cli_kind_command, CLI_REST, NULL, "there is no command to run"};
+
+/* ---- what was given ---- */
+
+static bool is_among(const struct rt_option *const *options, const struct rt_option *option)
 {
-    return command < CLI_COMMANDS ? names[command] : "";
+    while (*options != NULL && *options != option) {
+        options++;
+    }
+    return *options != NULL;
 }
 
-enum {
-    OPT_AGENT = 256,
-    OPT_TIMEOUT,
-    OPT_JSON,
-    OPT_VERSION,
-    OPT_NO_STDIN,
-    OPT_DETACH_KEYS,
-    OPT_SIG_PROXY,
-    OPT_SINCE,
-    OPT_TAIL_BYTES,
-    OPT_HOLD,
-    OPT_ALLOW_GAP,
-    OPT_LOST_TIMEOUT,
-    OPT_PROCESS,
-    OPT_CWD,
-    OPT_ENV,
-    OPT_LABEL,
-    OPT_RING,
-    OPT_NAME,
-    OPT_TETHER,
-    OPT_GUEST_AGENT,
-    OPT_HOST,
-};
+bool cli_takes(const struct cli_command *command, const struct rt_option *option)
+{
+    return is_among(command->options, option) || is_among(cli_common, option);
+}
 
-#define ON(command) (1U << (command))
-#define ALL (ON(CLI_COMMANDS) - 1U)
-#define STREAMS (ON(CLI_RUN) | ON(CLI_ATTACH) | ON(CLI_EXEC))
-#define JSON                                                                                                           \
-    (ON(CLI_CREATE) | ON(CLI_WAIT) | ON(CLI_RESOLVE) | ON(CLI_LS) | ON(CLI_SHOW) | ON(CLI_MOVES) | ON(CLI_HOSTS))
+static const struct cli_given *last(const struct cli_options *options, const struct rt_option *option)
+{
+    for (size_t i = options->n_given; i > 0; i--) {
+        if (options->given[i - 1].option == option) {
+            return &options->given[i - 1];
+        }
+    }
+    return NULL;
+}
 
-static const struct row {
-    const char *name;
-    int has_arg;
-    int code; /* a letter: the short form too */
-    unsigned commands;
-} rows[] = {
-    {"agent", required_argument, OPT_AGENT, ALL},
-    {"timeout", required_argument, OPT_TIMEOUT, ALL},
-    {"verbose", no_argument, 'v', ALL},
-    {"help", no_argument, 'h', ALL},
-    {"version", no_argument, OPT_VERSION, ALL},
-    {"json", no_argument, OPT_JSON, JSON},
-    {"interactive", no_argument, 'i', ON(CLI_RUN) | ON(CLI_EXEC)},
-    {"tty", no_argument, 't', ON(CLI_RUN) | ON(CLI_EXEC)},
-    {"no-stdin", no_argument, OPT_NO_STDIN, ON(CLI_ATTACH)},
-    {"detach-keys", required_argument, OPT_DETACH_KEYS, STREAMS},
-    {"sig-proxy", no_argument, OPT_SIG_PROXY, ON(CLI_ATTACH) | ON(CLI_EXEC)},
-    {"since-offset", required_argument, OPT_SINCE, ON(CLI_ATTACH)},
-    {"tail", required_argument, 'n', ON(CLI_ATTACH) | ON(CLI_LOGS)},
-    {"tail-bytes", required_argument, OPT_TAIL_BYTES, ON(CLI_ATTACH) | ON(CLI_LOGS)},
-    {"hold", required_argument, OPT_HOLD, STREAMS},
-    {"allow-gap", no_argument, OPT_ALLOW_GAP, STREAMS},
-    {"lost-timeout", required_argument, OPT_LOST_TIMEOUT, STREAMS | ON(CLI_LOGS)},
-    {"process", required_argument, OPT_PROCESS, ON(CLI_ATTACH)},
-    {"follow", no_argument, 'f', ON(CLI_LOGS)},
-    {"cwd", required_argument, OPT_CWD, ON(CLI_RUN) | ON(CLI_EXEC)},
-    {"env", required_argument, OPT_ENV, ON(CLI_EXEC)},
-    {"label", required_argument, OPT_LABEL, ON(CLI_CREATE) | ON(CLI_RUN)},
-    {"ring", required_argument, OPT_RING, ON(CLI_CREATE) | ON(CLI_RUN)},
-    {"name", required_argument, OPT_NAME, ON(CLI_RUN)},
-    {"tether", required_argument, OPT_TETHER, ON(CLI_RUN)},
-    {"guest-agent", required_argument, OPT_GUEST_AGENT, ON(CLI_RUN)},
-    {"host", required_argument, OPT_HOST, ON(CLI_LS)},
-};
+bool cli_has(const struct cli_options *options, const struct rt_option *option)
+{
+    return last(options, option) != NULL;
+}
 
-#define N_ROWS (sizeof(rows) / sizeof(rows[0]))
+const char *cli_value(const struct cli_options *options, const struct rt_option *option)
+{
+    const struct cli_given *given = last(options, option);
+
+    return given != NULL ? given->value : NULL;
+}
+
+bool cli_read(const struct cli_options *options, const struct rt_option *option, void *out)
+{
+    const char *value = cli_value(options, option);
+
+    return value != NULL && option->kind->read(value, out); /* it was read before: then it was good */
+}
+
+void cli_read_start(const struct cli_options *options, struct cli_start *start)
+{
+    (void)cli_read(options, &cli_since_offset, start);
+    if (cli_read(options, &cli_tail, &start->at[0])) {
+        start->from = RETETHER_FROM_LINES;
+    }
+    if (cli_read(options, &cli_tail_bytes, &start->at[0])) {
+        start->from = RETETHER_FROM_BYTES;
+    }
+}
+
+/* ---- reading ---- */
 
 __attribute__((format(printf, 2, 3))) static int fail(char why[CLI_WHY_MAX], const char *format, ...)
 {
@@ -107,92 +140,148 @@ __attribute__((format(printf, 2, 3))) static int fail(char why[CLI_WHY_MAX], con
     return RT_EINVAL;
 }
 
-/* ---- values ---- */
-
-static int bad_value(const char *option, const char *value, const char *wants, char why[CLI_WHY_MAX])
+static int fail_missing(const struct cli_command *command, const char *what, char why[CLI_WHY_MAX])
 {
-    return fail(why, "--%s takes %s, not \"%s\"", option, wants, value);
+    char text[CLI_WHY_MAX / 2] = "";
+    struct rt_help usage = {text, sizeof(text), 0};
+
+    cli_usage(&usage, command);
+    return fail(why, "%s (usage: %s)", what, text);
 }
 
-static int read_duration(const char *option, const char *value, uint64_t *ms, char why[CLI_WHY_MAX])
+static int take_option(struct cli_options *options, const struct rt_option *option, const char *value,
+                       char why[CLI_WHY_MAX])
 {
-    if (tether_read_duration(value, ms) != RT_OK) {
-        return bad_value(option, value, "a duration such as 500ms, 30s, 5m or 2h", why);
-    }
-    return RT_OK;
-}
+    _Alignas(max_align_t) char scratch[RT_VALUE_MAX];
+    struct cli_given *given;
 
-static int read_bytes(const char *option, const char *value, uint64_t *bytes, char why[CLI_WHY_MAX])
-{
-    size_t size;
-
-    if (tether_read_bytes(value, &size) != RT_OK) {
-        return bad_value(option, value, "bytes such as 65536, 64K or 1M", why);
-    }
-    *bytes = size;
-    return RT_OK;
-}
-
-/* Several options say where to begin; each may be repeated, but not mixed with another. */
-static int choose_start(struct cli_options *options, const char *option, char why[CLI_WHY_MAX])
-{
-    if (options->start_option != NULL && strcmp(options->start_option, option) != 0) {
-        return fail(why, "--%s and --%s exclude each other: both say where to begin", options->start_option, option);
-    }
-    options->start_option = option;
-    return RT_OK;
-}
-
-static int read_since(struct cli_options *options, const char *value, char why[CLI_WHY_MAX])
-{
-    char first[32];
-    const char *comma = strchr(value, ',');
-    size_t size = comma != NULL ? (size_t)(comma - value) : strlen(value);
-
-    if (choose_start(options, "since-offset", why) != RT_OK) {
-        return RT_EINVAL;
-    }
-    if (strcmp(value, "oldest") == 0 || strcmp(value, "now") == 0) {
-        options->from = value[0] == 'o' ? RETETHER_FROM_OLDEST : RETETHER_FROM_NOW;
+    if (option == &help || option == &version) {
+        options->verb = option == &help ? CLI_HELP : CLI_VERSION;
         return RT_OK;
     }
-    options->from = RETETHER_FROM_OFFSET;
-    options->start[1] = 0;
-    if (size < sizeof(first)) {
-        memcpy(first, value, size);
-        first[size] = '\0';
-        if (cli_read_count(first, &options->start[0]) == RT_OK &&
-            (comma == NULL || cli_read_count(comma + 1, &options->start[1]) == RT_OK)) {
-            return RT_OK;
-        }
-    }
-    return bad_value("since-offset", value, "oldest, now, or an offset in stdout (and with a comma one in stderr)",
-                     why);
-}
-
-static int read_tail(struct cli_options *options, int code, const char *value, char why[CLI_WHY_MAX])
-{
-    bool lines = code == 'n';
-
-    if (choose_start(options, lines ? "tail" : "tail-bytes", why) != RT_OK) {
+    if (value != NULL && !rt_option_read(option, value, scratch, why)) {
         return RT_EINVAL;
     }
-    options->from = lines ? RETETHER_FROM_LINES : RETETHER_FROM_BYTES;
-    if (!lines) {
-        return read_bytes("tail-bytes", value, &options->start[0], why);
+    for (size_t i = 0; is_among(starts, option) && i < options->n_given; i++) {
+        if (options->given[i].option != option && is_among(starts, options->given[i].option)) {
+            return fail(why, "--%s and --%s exclude each other: both say where to begin",
+                        options->given[i].option->name, option->name);
+        }
     }
-    return cli_read_count(value, &options->start[0]) == RT_OK ? RT_OK
-                                                              : bad_value("tail", value, "a number of lines", why);
+    given = realloc(options->given, (options->n_given + 1) * sizeof(*given));
+    if (given == NULL) {
+        (void)fail(why, "%s", rt_strerror(RT_ENOMEM));
+        return RT_ENOMEM;
+    }
+    given[options->n_given++] = (struct cli_given){option, value};
+    options->given = given;
+    return RT_OK;
 }
 
-static int read_process(struct cli_options *options, const char *value, char why[CLI_WHY_MAX])
+/* An option that this command does not have: perhaps another one does. */
+static int unknown_option(const struct cli_command *command, const char *argument, char why[CLI_WHY_MAX])
 {
-    uint64_t number;
+    size_t size = strcspn(argument, "=");
+    char usable[160] = "";
+    size_t used = 0;
 
-    if (cli_read_count(value, &number) != RT_OK || number >= UINT32_MAX) {
-        return bad_value("process", value, "the number of a process as show lists it", why);
+    for (const struct cli_command *const *other = cli_commands; *other != NULL; other++) {
+        for (const struct rt_option *const *option = (*other)->options; *option != NULL; option++) {
+            if (size > 2 && strlen((*option)->name) == size - 2 &&
+                strncmp((*option)->name, argument + 2, size - 2) == 0 && used < sizeof(usable)) {
+                used += (size_t)snprintf(usable + used, sizeof(usable) - used, "%s%s", used > 0 ? ", " : "",
+                                         (*other)->name);
+            }
+        }
     }
-    options->process = (uint32_t)number;
+    if (used > 0) {
+        return fail(why, "%s has no option %.*s; it is one of: %s", command != NULL ? command->name : "retether",
+                    (int)size, argument, usable);
+    }
+    return fail(why, "unknown option \"%s\"; retether %s%s--help lists what there is", argument,
+                command != NULL ? command->name : "", command != NULL ? " " : "");
+}
+
+/* An argument that is no option. Returns true when it, and all after it, is the command to run. */
+static bool take_word(struct cli_options *options, size_t n, const char *word, char why[CLI_WHY_MAX], int *rc)
+{
+    const struct cli_argument *argument = options->command->arguments[n];
+    _Alignas(max_align_t) char scratch[RT_VALUE_MAX];
+
+    if (argument == NULL) {
+        *rc = fail(why, "\"%s\" is one argument too many; see retether %s --help", word, options->command->name);
+    } else if (argument->count == CLI_REST) {
+        return true;
+    } else if (!argument->kind->read(word, scratch)) {
+        *rc = fail(why, "%s is %s, not \"%s\"", argument->kind->name, argument->kind->wants, word);
+    } else {
+        options->word[n] = word;
+    }
+    return false;
+}
+
+static void add_options(const struct rt_option *const *from, const struct rt_option **list, size_t *n)
+{
+    for (; from != NULL && *from != NULL; from++) {
+        assert(*n < OPTIONS_MAX);
+        list[(*n)++] = *from;
+    }
+}
+
+/* Reads up to the command's name when there is none yet, else up to the command that it is to run. *argv is then what
+ * was not read. */
+static int parse(struct cli_options *options, char ***argv, char why[CLI_WHY_MAX])
+{
+    const struct rt_option *list[OPTIONS_MAX + 1] = {NULL};
+    struct rt_args args = {.options = list, .argv = *argv};
+    size_t words = 0;
+    size_t n = 0;
+    int rc = RT_OK;
+
+    add_options(options->command != NULL ? options->command->options : NULL, list, &n);
+    add_options(cli_common, list, &n);
+
+    while (rc == RT_OK && options->verb == CLI_DO) {
+        switch (rt_args_next(&args, why)) {
+        case RT_ARG_OVER:
+            *argv = args.argv;
+            return RT_OK;
+        case RT_ARG_OPTION:
+            rc = take_option(options, args.option, args.value, why);
+            break;
+        case RT_ARG_UNKNOWN:
+            rc = unknown_option(options->command, args.value, why);
+            break;
+        case RT_ARG_BAD:
+            rc = RT_EINVAL;
+            break;
+        case RT_ARG_WORD:
+            if (options->command == NULL || take_word(options, words++, args.value, why, &rc)) {
+                *argv = args.argv - 1;
+                return RT_OK;
+            }
+            break;
+        }
+    }
+    return rc;
+}
+
+/* ---- what was not given ---- */
+
+/* What the environment says, as far as the command has such an option. */
+static int take_variables(struct cli_options *options, char why[CLI_WHY_MAX])
+{
+    for (const struct rt_option *const *option = options->command->options; *option != NULL; option++) {
+        const char *text = (*option)->variable != NULL ? getenv((*option)->variable) : NULL;
+        char inner[CLI_WHY_MAX] = "";
+        int rc;
+
+        if (text != NULL && text[0] != '\0' && !cli_has(options, *option) &&
+            (rc = take_option(options, *option, text, inner)) != RT_OK) {
+            (void)fail(why, "%s: %s", (*option)->variable, inner);
+            return rc;
+        }
+    }
     return RT_OK;
 }
 
@@ -205,285 +294,18 @@ static int add_agent(struct cli_options *options, const char *value, char why[CL
     return RT_OK;
 }
 
-static int add_env(struct cli_options *options, const char *value, char why[CLI_WHY_MAX])
-{
-    if (options->n_env == sizeof(options->env) / sizeof(options->env[0]) - 1 || strchr(value, '=') == NULL) {
-        return bad_value("env", value, "NAME=VALUE, at most 64 times", why);
-    }
-    options->env[options->n_env++] = value;
-    return RT_OK;
-}
-
-/* ---- options ---- */
-
-static int take_plain(struct cli_options *options, int code)
-{
-    switch (code) {
-    case 'v':
-        options->verbose = true;
-        return RT_OK;
-    case 'h':
-        options->verb = CLI_HELP;
-        return RT_OK;
-    case OPT_VERSION:
-        options->verb = CLI_VERSION;
-        return RT_OK;
-    case OPT_JSON:
-        options->json = true;
-        return RT_OK;
-    case 'i':
-        options->input = true;
-        return RT_OK;
-    case 't':
-        options->tty = true;
-        return RT_OK;
-    case OPT_NO_STDIN:
-        options->input = false;
-        return RT_OK;
-    case OPT_SIG_PROXY:
-        options->sig_proxy = true;
-        return RT_OK;
-    case OPT_ALLOW_GAP:
-        options->allow_gap = true;
-        return RT_OK;
-    case 'f':
-        options->follow = true;
-        return RT_OK;
-    default:
-        return RT_EINVAL;
-    }
-}
-
-static int take_text(struct cli_options *options, int code, const char *value)
-{
-    switch (code) {
-    case OPT_CWD:
-        options->cwd = value;
-        return RT_OK;
-    case OPT_LABEL:
-        options->label = value;
-        return RT_OK;
-    case OPT_NAME:
-        options->container = value;
-        return RT_OK;
-    case OPT_TETHER:
-        options->tether = value;
-        return RT_OK;
-    case OPT_GUEST_AGENT:
-        options->guest_agent = value;
-        return RT_OK;
-    case OPT_HOST:
-        options->host = value;
-        return RT_OK;
-    default:
-        return RT_EINVAL;
-    }
-}
-
-static int read_ring(struct cli_options *options, const char *value, char why[CLI_WHY_MAX])
-{
-    int rc = read_bytes("ring", value, &options->ring, why);
-
-    if (rc == RT_OK && (options->ring < RT_RING_BYTES_MIN || options->ring > RT_RING_BYTES_MAX)) {
-        rc = bad_value("ring", value, "4K to 64M", why);
-    }
-    return rc;
-}
-
-static int take_value(struct cli_options *options, int code, const char *value, char why[CLI_WHY_MAX])
-{
-    switch (code) {
-    case OPT_AGENT:
-        options->agents_given = true;
-        return add_agent(options, value, why);
-    case OPT_TIMEOUT:
-        options->timeout_text = value;
-        return read_duration("timeout", value, &options->timeout_ms, why);
-    case OPT_DETACH_KEYS:
-        options->keys_text = value;
-        return cli_keys_parse(&options->keys, value) == RT_OK
-                   ? RT_OK
-                   : bad_value("detach-keys", value, "keys such as ctrl-p,ctrl-q, or none", why);
-    case OPT_SINCE:
-        return read_since(options, value, why);
-    case 'n':
-    case OPT_TAIL_BYTES:
-        return read_tail(options, code, value, why);
-    case OPT_HOLD:
-        options->hold_text = value;
-        return read_duration("hold", value, &options->hold_ms, why);
-    case OPT_LOST_TIMEOUT:
-        options->lost_timeout_text = value;
-        return read_duration("lost-timeout", value, &options->lost_timeout_ms, why);
-    case OPT_PROCESS:
-        return read_process(options, value, why);
-    case OPT_ENV:
-        return add_env(options, value, why);
-    case OPT_RING:
-        return read_ring(options, value, why);
-    default:
-        return take_text(options, code, value);
-    }
-}
-
-/* Why getopt refused the argument. */
-static int bad_option(const struct cli_options *options, int code, const char *argument, char why[CLI_WHY_MAX])
-{
-    const char *command = cli_command_name(options->command);
-    bool is_long = strncmp(argument, "--", 2) == 0;
-    const char *name = is_long ? argument + 2 : argument;
-    size_t length = strcspn(name, "=");
-    char usable[160] = "";
-
-    if (code == ':') {
-        return fail(why, "%s needs a value; retether %s --help says which", argument, command);
-    }
-    for (size_t i = 0; is_long && i < N_ROWS; i++) {
-        if (strlen(rows[i].name) != length || strncmp(rows[i].name, name, length) != 0) {
-            continue;
-        }
-        if ((rows[i].commands & ON(options->command)) != 0) {
-            return fail(why, "--%s takes no value", rows[i].name);
-        }
-        for (unsigned c = 0; c < CLI_COMMANDS; c++) {
-            if ((rows[i].commands & ON(c)) != 0) {
-                size_t used = strlen(usable);
-                snprintf(usable + used, sizeof(usable) - used, "%s%s", used > 0 ? ", " : "", names[c]);
-            }
-        }
-        return fail(why, "%s has no option --%s; it is one of: %s", command[0] != '\0' ? command : "retether",
-                    rows[i].name, usable);
-    }
-    return fail(why, "unknown option \"%s\"; retether %s%s--help lists what there is", argument, command,
-                command[0] != '\0' ? " " : "");
-}
-
-/* Fills getopt's tables with the options of a command (CLI_COMMANDS: those of all). */
-static void fill_tables(enum cli_command command, struct option longs[N_ROWS + 1], char shorts[64])
-{
-    unsigned want = command == CLI_COMMANDS ? ALL : ON(command);
-    size_t n = 0;
-    size_t used = 0;
-
-    /* "-": arguments that are no options come in their order; ":": a missing value is told apart. */
-    shorts[used++] = command == CLI_COMMANDS ? '+' : '-';
-    shorts[used++] = ':';
-    for (size_t i = 0; i < N_ROWS; i++) {
-        if ((rows[i].commands & want) != want && (command == CLI_COMMANDS || (rows[i].commands & want) == 0)) {
-            continue;
-        }
-        longs[n++] = (struct option){rows[i].name, rows[i].has_arg, NULL, rows[i].code};
-        if (rows[i].code < 256) {
-            shorts[used++] = (char)rows[i].code;
-            if (rows[i].has_arg == required_argument) {
-                shorts[used++] = ':';
-            }
-        }
-    }
-    memset(&longs[n], 0, sizeof(longs[n]));
-    shorts[used] = '\0';
-}
-
-/* An argument that is no option. Returns true when it, and all after it, is the command to run. */
-static bool take_argument(struct cli_options *options, const char *argument, char why[CLI_WHY_MAX], int *rc)
-{
-    bool wants_one = options->command != CLI_RUN && options->command != CLI_HOSTS;
-
-    if (options->command == CLI_RUN || (options->command == CLI_EXEC && options->container != NULL)) {
-        return true;
-    }
-    if (options->command == CLI_SIGNAL && options->container != NULL && options->signum == 0) {
-        *rc = cli_read_signal(argument, &options->signum) == RT_OK
-                  ? RT_OK
-                  : fail(why, "there is no signal \"%s\"; it is a name such as TERM or SIGTERM, or a number", argument);
-    } else if (wants_one && options->container == NULL) {
-        options->container = argument;
-    } else {
-        *rc = fail(why, "\"%s\" is one argument too many; see retether %s --help", argument,
-                   cli_command_name(options->command));
-    }
-    return false;
-}
-
-static int parse(struct cli_options *options, int argc, char **argv, char why[CLI_WHY_MAX])
-{
-    struct option longs[N_ROWS + 1];
-    char shorts[64];
-    int code;
-    int rc = RT_OK;
-
-    fill_tables(options->command, longs, shorts);
-    optind = 0; /* glibc: starts anew, whatever was parsed before */
-    opterr = 0;
-    while (rc == RT_OK && options->verb == CLI_DO && (code = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
-        if (code == 1) {
-            if (take_argument(options, optarg, why, &rc)) {
-                optind--;
-                break;
-            }
-        } else if (code == '?' || code == ':') {
-            char letter[3] = {'-', (char)optopt, '\0'};
-            rc = bad_option(options, code, optopt > 0 && optopt < 256 ? letter : argv[optind - 1], why);
-        } else if (optarg != NULL) {
-            rc = take_value(options, code, optarg, why);
-        } else {
-            rc = take_plain(options, code);
-        }
-    }
-    return rc;
-}
-
-/* What follows "--". */
-static int take_rest(struct cli_options *options, int argc, char **argv, char why[CLI_WHY_MAX])
-{
-    int rc = RT_OK;
-
-    while (optind < argc && rc == RT_OK && !take_argument(options, argv[optind], why, &rc)) {
-        optind++;
-    }
-    if (optind < argc && rc == RT_OK) {
-        options->argv = &argv[optind];
-    }
-    return rc;
-}
-
-/* ---- what must be there, and defaults ---- */
-
-static int complete(struct cli_options *options, char why[CLI_WHY_MAX])
-{
-    const char *command = cli_command_name(options->command);
-    bool free = options->command == CLI_RUN || options->command == CLI_LS || options->command == CLI_HOSTS;
-
-    if (options->container == NULL && !free) {
-        return fail(why, "which container? retether %s --help shows how, retether ls lists them", command);
-    }
-    /* A beginning of an ID is one too. */
-    if (options->container != NULL && options->command != CLI_LS && !rt_cid_valid(rt_slice_text(options->container))) {
-        return fail(why,
-                    "\"%s\" is no container ID, which is a letter or digit, then up to %d letters, digits, and _ . -",
-                    options->container, RETETHER_CONTAINER_MAX - 1);
-    }
-    if (options->label != NULL && strlen(options->label) > RT_LABEL_MAX) {
-        return fail(why, "--label takes up to %d bytes", RT_LABEL_MAX);
-    }
-    if ((options->command == CLI_RUN || options->command == CLI_EXEC) && options->argv == NULL) {
-        return fail(why, "there is no command to run: retether %s %s-- COMMAND [ARGUMENT...]", command,
-                    options->command == CLI_EXEC ? "CID " : "");
-    }
-    if (options->command == CLI_SIGNAL && options->signum == 0) {
-        return fail(why, "which signal? retether signal CID TERM");
-    }
-    return RT_OK;
-}
-
-static int default_agents(struct cli_options *options, char why[CLI_WHY_MAX])
+static int take_agents(struct cli_options *options, char why[CLI_WHY_MAX])
 {
     const char *text = getenv("RETETHER_AGENTS");
     char *rest;
     int rc = RT_OK;
 
-    if (options->n_agents > 0) {
-        return RT_OK;
+    options->agents_given = cli_has(options, &cli_agent);
+    for (size_t i = 0; i < options->n_given && rc == RT_OK; i++) {
+        rc = options->given[i].option == &cli_agent ? add_agent(options, options->given[i].value, why) : RT_OK;
+    }
+    if (options->agents_given) {
+        return rc;
     }
     options->agents_text = strdup(text != NULL ? text : "");
     if (options->agents_text == NULL) {
@@ -494,51 +316,34 @@ static int default_agents(struct cli_options *options, char why[CLI_WHY_MAX])
          one = strtok_r(NULL, ", \t\n", &rest)) {
         rc = add_agent(options, one, why);
     }
-    if (options->n_agents == 0) {
-        rc = add_agent(options, DEFAULT_CLIENT_AGENT, why);
-    }
-    return rc;
+    return options->n_agents == 0 ? add_agent(options, DEFAULT_CLIENT_AGENT, why) : rc;
 }
 
-/* What a person always wants; the option goes first. */
-static int default_keys(struct cli_options *options, char why[CLI_WHY_MAX])
+static int complete(struct cli_options *options, char why[CLI_WHY_MAX])
 {
-    const char *text = getenv("RETETHER_DETACH_KEYS");
+    const struct cli_command *command = options->command;
+    int rc;
 
-    if (options->keys_text != NULL || text == NULL || text[0] == '\0') {
-        return RT_OK;
+    for (size_t i = 0; command->arguments[i] != NULL; i++) {
+        const struct cli_argument *argument = command->arguments[i];
+        bool missing = argument->count == CLI_REST ? options->argv == NULL : options->word[i] == NULL;
+
+        if (missing && argument->count != CLI_OPTIONAL) {
+            return fail_missing(command, argument->missing, why);
+        }
     }
-    options->keys_text = text;
-    return cli_keys_parse(&options->keys, text) == RT_OK
-               ? RT_OK
-               : fail(why, "RETETHER_DETACH_KEYS is keys such as ctrl-p,ctrl-q, or none, not \"%s\"", text);
-}
-
-static void set_defaults(struct cli_options *options)
-{
-    const char *guest = getenv("RETETHER_GUEST_AGENT");
-
-    memset(options, 0, sizeof(*options));
-    options->command = CLI_COMMANDS;
     options->timeout_ms = DEFAULT_TIMEOUT_MS;
-    options->hold_ms = DEFAULT_HOLD_MS;
-    options->guest_agent = guest != NULL && guest[0] != '\0' ? guest : DEFAULT_GUEST_AGENT;
-}
-
-static void command_defaults(struct cli_options *options)
-{
-    bool whole = options->command == CLI_LOGS || options->command == CLI_RUN;
-
-    options->from = whole ? RETETHER_FROM_OLDEST : RETETHER_FROM_NOW;
-    options->input = options->command == CLI_ATTACH;
-    options->sig_proxy = options->command == CLI_RUN;
+    (void)cli_read(options, &cli_timeout, &options->timeout_ms);
+    options->verbose = cli_has(options, &cli_verbose);
+    rc = take_variables(options, why);
+    return rc == RT_OK ? take_agents(options, why) : rc;
 }
 
 static int find_command(struct cli_options *options, const char *name, char why[CLI_WHY_MAX])
 {
-    for (unsigned i = 0; i < CLI_COMMANDS; i++) {
-        if (strcmp(names[i], name) == 0) {
-            options->command = (enum cli_command)i;
+    for (const struct cli_command *const *command = cli_commands; *command != NULL; command++) {
+        if (strcmp((*command)->name, name) == 0) {
+            options->command = *command;
             return RT_OK;
         }
     }
@@ -547,41 +352,35 @@ static int find_command(struct cli_options *options, const char *name, char why[
 
 int cli_options_read(struct cli_options *options, int argc, char **argv, char why[CLI_WHY_MAX])
 {
-    int first;
     int rc;
 
-    set_defaults(options);
-    rc = parse(options, argc, argv, why);
+    memset(options, 0, sizeof(*options));
+    argv += argc > 0;
+    rc = parse(options, &argv, why);
     if (rc != RT_OK || options->verb != CLI_DO) {
         return rc;
     }
-    first = optind;
-    if (first < argc && strcmp(argv[first], "help") == 0) {
-        options->verb = CLI_HELP;
-        return first + 1 < argc ? find_command(options, argv[first + 1], why) : RT_OK;
-    }
-    if (first >= argc) {
+    if (*argv == NULL) {
         return fail(why, "what is to be done? retether --help lists the commands");
     }
-    if ((rc = find_command(options, argv[first], why)) != RT_OK) {
-        return rc;
+    if (strcmp(*argv, "help") == 0) {
+        options->verb = CLI_HELP;
+        return argv[1] != NULL ? find_command(options, argv[1], why) : RT_OK;
     }
-    command_defaults(options);
-    rc = parse(options, argc - first, argv + first, why);
-    if (rc == RT_OK && options->verb == CLI_DO) {
-        rc = take_rest(options, argc - first, argv + first, why);
+    rc = find_command(options, *argv++, why);
+    if (rc == RT_OK) {
+        rc = parse(options, &argv, why);
     }
-    if (rc == RT_OK && options->verb == CLI_DO) {
-        rc = complete(options, why);
+    if (rc == RT_OK && *argv != NULL) {
+        options->argv = argv;
     }
-    if (rc == RT_OK && options->verb == CLI_DO && (ON(options->command) & STREAMS) != 0) {
-        rc = default_keys(options, why);
-    }
-    return rc == RT_OK && options->verb == CLI_DO ? default_agents(options, why) : rc;
+    return rc == RT_OK && options->verb == CLI_DO ? complete(options, why) : rc;
 }
 
 void cli_options_close(struct cli_options *options)
 {
+    free(options->given);
+    options->given = NULL;
     free(options->agents_text);
     options->agents_text = NULL;
 }

@@ -3,9 +3,9 @@
 #ifndef RETETHER_CLIENTS_CLI_OPTIONS_H
 #define RETETHER_CLIENTS_CLI_OPTIONS_H
 
-#include "clients/cli/keys.h"
-#include "retether/client.h"
+#include "clients/cli/values.h"
 #include "session/base/error.h"
+#include "session/base/options.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -21,69 +21,94 @@
 #define CLI_EXIT_NOT_FOUND 127
 /* Agents given by options; one more is refused. */
 #define CLI_AGENTS_MAX 16
-#define CLI_WHY_MAX 400
+/* Arguments that a command takes, besides a command to run. */
+#define CLI_WORDS_MAX 2
+#define CLI_WHY_MAX RT_OPTION_WHY_MAX
 
-enum cli_command {
-    CLI_CREATE,
-    CLI_RUN,
-    CLI_ATTACH,
-    CLI_EXEC,
-    CLI_LOGS,
-    CLI_WAIT,
-    CLI_SIGNAL,
-    CLI_RESOLVE,
-    CLI_LS,
-    CLI_SHOW,
-    CLI_MOVES,
-    CLI_HOSTS,
-    CLI_COMMANDS,
+struct cli_app;
+
+enum cli_count { CLI_ONE, CLI_OPTIONAL, CLI_REST /* it and all that follows is a command to run */ };
+
+struct cli_argument {
+    const struct rt_kind *kind;
+    enum cli_count count;
+    const char *help;    /* in the command's help; NULL: nothing */
+    const char *missing; /* what is asked when it is missing */
+};
+
+/* All that is known of a command. Each has a file of its own, and its line in commands.h. */
+struct cli_command {
+    const char *name;
+    const char *summary;                                     /* one line; NULL: it is for programs, and not listed */
+    const struct cli_argument *arguments[CLI_WORDS_MAX + 2]; /* NULL-terminated */
+    const struct rt_option *const *options;                  /* NULL-terminated, besides those of all commands */
+    const char *about;                                       /* its help, in lines; before the arguments */
+    const char *more;                                        /* behind the options; NULL: nothing */
+    /* What it does; the loop does the rest. run(), or when there is none found(), with the container that its first
+     * argument names. record is NULL when no agent could look it up now (the store is out); not if the command needs
+     * it. */
+    void (*run)(struct cli_app *app);
+    void (*found)(struct cli_app *app, const struct retether_record *record);
+    bool needs_record; /* else the name is taken as typed */
 };
 
 enum cli_verb { CLI_DO, CLI_HELP, CLI_VERSION };
 
+struct cli_given {
+    const struct rt_option *option;
+    const char *value;
+};
+
+/* A command line that has been read. Its text is of argv and the environment. */
 struct cli_options {
     enum cli_verb verb;
-    enum cli_command command; /* CLI_COMMANDS: none */
-    /* all of them */
+    const struct cli_command *command; /* NULL: none */
+    struct cli_given *given;           /* owned: in their order */
+    size_t n_given;
+    const char *word[CLI_WORDS_MAX]; /* the arguments; NULL: not given */
+    char **argv;                     /* a command to run; NULL: none */
+    /* of all commands */
     const char *agents[CLI_AGENTS_MAX];
     size_t n_agents;
     bool agents_given; /* as options, so that a printed command repeats them */
-    uint64_t timeout_ms;
-    bool json, verbose;
     char *agents_text; /* owned: copy of RETETHER_AGENTS */
-    /* what they work on */
-    const char *container; /* or a beginning of its ID */
-    char **argv;           /* run, exec */
-    unsigned signum;
-    /* streams */
-    bool input, tty, sig_proxy, follow;
-    struct cli_keys keys;
-    const char *timeout_text, *hold_text, *keys_text, *lost_timeout_text; /* as given, for a printed command; NULL: not
-                                                                           * given */
-    const char *start_option;                                             /* that says where to begin; NULL: none */
-    enum retether_from from;
-    uint64_t start[2];
-    uint64_t hold_ms, lost_timeout_ms;
-    bool allow_gap;
-    uint32_t process;
-    const char *cwd;
-    const char *env[64 + 1];
-    size_t n_env;
-    /* create, run */
-    const char *label;
-    uint64_t ring; /* bytes; 0: the default */
-    const char *tether, *guest_agent;
-    /* ls */
-    const char *host;
+    uint64_t timeout_ms;
+    bool verbose;
 };
 
 /* Reads the command line and the environment. Returns 0, or RT_EINVAL, RT_ENOMEM with a sentence in `why`. To be closed
- * in any case; its text is of argv and the environment. */
+ * in any case. */
 RT_MUST_CHECK int cli_options_read(struct cli_options *options, int argc, char **argv, char why[CLI_WHY_MAX]);
 void cli_options_close(struct cli_options *options);
 
-const char *cli_command_name(enum cli_command command);
-/* The help of a command, or with CLI_COMMANDS of the program. */
-const char *cli_usage(enum cli_command command);
+/* Whether an option was given, or its variable was set. */
+bool cli_has(const struct cli_options *options, const struct rt_option *option);
+/* What was given last, as text; NULL: nothing. */
+const char *cli_value(const struct cli_options *options, const struct rt_option *option);
+/* Reads what was given last as the option's kind has it. Returns false, and leaves `out` alone, when nothing was. */
+bool cli_read(const struct cli_options *options, const struct rt_option *option, void *out);
+
+/* As --since-offset, --tail or --tail-bytes say; else *start stays as it is. */
+void cli_read_start(const struct cli_options *options, struct cli_start *start);
+
+bool cli_takes(const struct cli_command *command, const struct rt_option *option);
+
+/* Options that more than one command has. */
+extern const struct rt_option cli_timeout, cli_agent, cli_verbose;
+extern const struct rt_option cli_json, cli_label, cli_ring;
+extern const struct rt_option cli_interactive, cli_tty, cli_cwd, cli_sig_proxy;
+extern const struct rt_option cli_detach_keys, cli_hold, cli_allow_gap, cli_lost_timeout;
+extern const struct rt_option cli_since_offset, cli_tail, cli_tail_bytes;
+/* Of attach, but printed for those who go on with one. */
+extern const struct rt_option cli_no_stdin, cli_process;
+
+/* Those of each command, and of what carries a stream. */
+extern const struct rt_option *const cli_common[];
+#define CLI_STREAM_OPTIONS &cli_detach_keys, &cli_hold, &cli_allow_gap, &cli_lost_timeout
+#define CLI_OPTIONS(...) ((const struct rt_option *const[]){__VA_ARGS__, NULL})
+#define CLI_NO_OPTIONS ((const struct rt_option *const[]){NULL})
+
+/* Arguments that more than one command has. */
+extern const struct cli_argument cli_cid, cli_command_line;
 
 #endif

@@ -2,8 +2,8 @@
  * Copyright The retether authors */
 #include "clients/cli/record.h"
 
+#include "clients/cli/signals.h"
 #include "clients/cli/tails.h"
-#include "clients/cli/values.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -185,51 +185,6 @@ void cli_record_json(struct cli_text *text, const struct retether_record *record
     cli_json_close(text);
 }
 
-void cli_moves_json(struct cli_text *text, const struct retether_record *record)
-{
-    for (size_t i = 0; i < record->n_history; i++) {
-        const struct retether_move *move = &record->history[i];
-
-        cli_json_open(text);
-        cli_json_text(text, "container", record->container);
-        cli_json_text(text, "host", move->host);
-        cli_json_number(text, "life", move->life);
-        cli_json_number(text, "epoch", move->epoch);
-        cli_json_time(text, "at", move->at_ms);
-        cli_json_close(text);
-    }
-}
-
-static const char *host_state(const struct retether_host *host)
-{
-    switch (host->state) {
-    case RETETHER_HOST_ALIVE:
-        return "alive";
-    case RETETHER_HOST_DEAD:
-        return "dead";
-    case RETETHER_HOST_UNKNOWN:
-        break;
-    }
-    return "unknown";
-}
-
-void cli_host_json(struct cli_text *text, const struct retether_host *host)
-{
-    cli_json_open(text);
-    cli_json_text(text, "host", host->name);
-    cli_json_text(text, "state", host_state(host));
-    cli_json_number(text, "age_ms", host->age_ms);
-    cli_json_number(text, "sessions", host->sessions);
-    cli_json_text(text, "version", host->version);
-    cli_json_number(text, "sequence", host->sequence);
-    cli_json_begin(text, "addresses", '[');
-    for (size_t i = 0; i < host->n_addresses; i++) {
-        cli_json_text(text, NULL, host->address[i]);
-    }
-    cli_json_end(text, ']');
-    cli_json_close(text);
-}
-
 /* ---- people ---- */
 
 static enum cli_colour state_colour(enum retether_state state)
@@ -261,7 +216,7 @@ static void exit_text(const struct retether_record *record, char *out, size_t si
     }
 }
 
-static void ago_text(uint64_t then, char *out, size_t size)
+void cli_ago_text(uint64_t then, char *out, size_t size)
 {
     if (then == 0) {
         snprintf(out, size, "-");
@@ -278,7 +233,7 @@ void cli_record_row(struct cli_table *table, const struct retether_record *recor
     cli_table_add(table, CLI_PLAIN, record->container);
     cli_table_add(table, state_colour(record->state), retether_state_name(record->state));
     cli_table_add(table, CLI_PLAIN, record->host[0] != '\0' ? record->host : "-");
-    ago_text(record->made_ms, text, sizeof(text));
+    cli_ago_text(record->made_ms, text, sizeof(text));
     cli_table_add(table, CLI_PLAIN, text);
     cli_table_addf(table, "%" PRIu64, record->moves);
     cli_table_addf(table, "%" PRIu64, record->epoch);
@@ -304,7 +259,7 @@ static void times(struct cli_table *table, const char *name, uint64_t at)
         return;
     }
     cli_time_text(at, date, sizeof(date));
-    ago_text(at, age, sizeof(age));
+    cli_ago_text(at, age, sizeof(age));
     snprintf(both, sizeof(both), "%s ago (%s)", age, date);
     line(table, name, both);
 }
@@ -422,48 +377,4 @@ void cli_record_page(struct cli_text *text, const struct retether_record *record
         holders_page(text, record, colours);
     }
     more_line(text, record->attachments_more, "attachment", "attachments");
-}
-
-void cli_moves_page(struct cli_text *text, const struct retether_record *record, bool colours)
-{
-    char heads[] = "AT >AGO HOST >EPOCH >LIFE";
-    struct cli_table table;
-    char cell[48];
-
-    cli_table_init(&table, heads, colours);
-    for (size_t i = 0; i < record->n_history; i++) {
-        const struct retether_move *move = &record->history[i];
-
-        cli_time_text(move->at_ms, cell, sizeof(cell));
-        cli_table_add(&table, CLI_PLAIN, cell);
-        ago_text(move->at_ms, cell, sizeof(cell));
-        cli_table_add(&table, CLI_PLAIN, cell);
-        cli_table_add(&table, CLI_PLAIN, move->host);
-        cli_table_addf(&table, "%" PRIu64, move->epoch);
-        cli_table_addf(&table, "%" PRIu64, move->life);
-    }
-    cli_table_print(&table, text, "");
-}
-
-/* HOST STATE >HEARTBEAT >SESSIONS VERSION ADDRESSES */
-void cli_host_row(struct cli_table *table, const struct retether_host *host)
-{
-    char text[4 * (RETETHER_ADDRESS_MAX + 1) + 1] = "";
-    size_t used = 0;
-
-    cli_table_add(table, CLI_PLAIN, host->name);
-    cli_table_add(table,
-                  host->state == RETETHER_HOST_ALIVE  ? CLI_GREEN
-                  : host->state == RETETHER_HOST_DEAD ? CLI_RED
-                                                      : CLI_PLAIN,
-                  host_state(host));
-    cli_age_text(host->age_ms, text, sizeof(text));
-    cli_table_add(table, CLI_PLAIN, text);
-    cli_table_addf(table, "%" PRIu64, host->sessions);
-    cli_table_add(table, CLI_PLAIN, host->version);
-    text[0] = '\0';
-    for (size_t i = 0; i < host->n_addresses && used < sizeof(text); i++) {
-        used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%s", i > 0 ? " " : "", host->address[i]);
-    }
-    cli_table_add(table, CLI_PLAIN, text);
 }

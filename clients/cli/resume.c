@@ -2,6 +2,8 @@
  * Copyright The retether authors */
 #include "clients/cli/resume.h"
 
+#include "clients/cli/commands.h"
+
 #include <inttypes.h>
 #include <string.h>
 
@@ -30,38 +32,30 @@ static void add_word(struct cli_text *out, const char *word)
     cli_text_add(out, "'", 1);
 }
 
-static void add_option(struct cli_text *out, const char *name, const char *value)
+/* What is left to each attach: where it begins, and what was made of its own options. */
+static bool is_said_anew(const struct rt_option *option)
 {
-    if (value != NULL) {
-        cli_text_printf(out, " --%s ", name);
-        add_word(out, value);
-    }
+    return option == &cli_since_offset || option == &cli_tail || option == &cli_tail_bytes || option == &cli_process ||
+           option == &cli_no_stdin || option == &cli_sig_proxy;
 }
 
 void cli_resume_text(const struct cli_options *options, const struct cli_resume *from, struct cli_text *out)
 {
-    bool logs = options->command == CLI_LOGS; /* never holds the container up */
-
     cli_text_printf(out, "retether attach %s", from->container);
-    for (size_t i = 0; options->agents_given && i < options->n_agents; i++) {
-        add_option(out, "agent", options->agents[i]);
+    for (size_t i = 0; i < options->n_given; i++) {
+        const struct cli_given *given = &options->given[i];
+
+        if (!cli_takes(&cli_attach, given->option) || is_said_anew(given->option)) {
+            continue;
+        }
+        cli_text_printf(out, " --%s", given->option->name);
+        if (given->value != NULL) {
+            cli_text_add(out, " ", 1);
+            add_word(out, given->value);
+        }
     }
-    add_option(out, "timeout", options->timeout_text);
-    if (options->verbose) {
-        cli_text_printf(out, " --verbose");
-    }
-    if (!options->input) {
-        cli_text_printf(out, " --no-stdin");
-    }
-    add_option(out, "hold", logs ? "0" : options->hold_text);
-    add_option(out, "detach-keys", options->keys_text);
-    add_option(out, "lost-timeout", options->lost_timeout_text);
-    if (options->allow_gap) {
-        cli_text_printf(out, " --allow-gap");
-    }
-    if (options->sig_proxy) {
-        cli_text_printf(out, " --sig-proxy");
-    }
+    cli_text_printf(out, "%s%s%s", from->input ? "" : " --no-stdin", from->observer ? " --hold 0" : "",
+                    from->sig_proxy ? " --sig-proxy" : "");
     if (from->process != 0) {
         cli_text_printf(out, " --process %" PRIu32, from->process);
     }

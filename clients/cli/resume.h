@@ -9,15 +9,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Where an attachment stopped. */
+/* An attachment that stopped, and where. */
 struct cli_resume {
     const char *container;
     uint32_t process;
-    bool tty;
+    bool tty, input, sig_proxy;
+    bool observer;      /* it never held the container up */
     uint64_t offset[2]; /* in stdout, stderr */
 };
 
-/* Adds the command that goes on there as these options had it, quoted for a POSIX shell. */
+/* Adds the command that goes on there, with the options that were given and that attach has, quoted for a POSIX shell.
+ */
 void cli_resume_text(const struct cli_options *options, const struct cli_resume *from, struct cli_text *out);
 
 #endif

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
 #include "clients/cli/commands.h"
+#include "clients/cli/create.h"
+#include "clients/cli/random_name.h"
 #include "clients/cli/stream.h"
 #include "clients/cli/terminal.h"
-#include "clients/cli/values.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -24,6 +25,15 @@
 /* Until the agent has answered that the record is gone. */
 #define GIVE_BACK_MS 2000
 #define ARGS_MAX 24
+#define DEFAULT_GUEST_AGENT "unix:/run/retether/guest.sock"
+
+static const struct rt_option name = {"name", 0, &cli_kind_cid, "the container ID (default: a random name)", NULL};
+static const struct rt_option tether = {"tether", 0, &cli_kind_program,
+                                        "the tether program (default: beside this one, or from PATH)", NULL};
+static const struct rt_option guest_agent = {
+    "guest-agent", 0, &cli_kind_endpoint,
+    "where the tether finds its agent (default: RETETHER_GUEST_AGENT, or " DEFAULT_GUEST_AGENT ")",
+    "RETETHER_GUEST_AGENT"};
 
 struct run {
     struct cli_app *app;
@@ -136,8 +146,8 @@ static const char *find_tether(const struct cli_options *options)
     ssize_t n;
     char *slash;
 
-    if (options->tether != NULL) {
-        return options->tether;
+    if (cli_has(options, &tether)) {
+        return cli_value(options, &tether);
     }
     n = readlink("/proc/self/exe", run.tether, sizeof(run.tether) - sizeof("tether"));
     if (n > 0) {
@@ -153,8 +163,10 @@ static const char *find_tether(const struct cli_options *options)
     return "tether";
 }
 
-static void fill_args(const char *args[], const struct cli_options *options, char ring[32], char tty_size[32])
+static void fill_args(const char *args[], const struct cli_options *options, char tty_size[32])
 {
+    const char *cwd = cli_value(options, &cli_cwd);
+    const char *ring = cli_value(options, &cli_ring);
     unsigned rows, cols;
     size_t n = 0;
 
@@ -162,10 +174,10 @@ static void fill_args(const char *args[], const struct cli_options *options, cha
     args[n++] = "--cid";
     args[n++] = run.app->container;
     args[n++] = "--agent";
-    args[n++] = options->guest_agent;
+    args[n++] = run.stream.guest_agent;
     args[n++] = "--first-hold";
     args[n++] = FIRST_HOLD;
-    if (options->tty) {
+    if (cli_has(options, &cli_tty)) {
         args[n++] = "--tty";
         if (cli_terminal_size(&rows, &cols)) {
             snprintf(tty_size, 32, "%ux%u", rows, cols);
@@ -173,12 +185,11 @@ static void fill_args(const char *args[], const struct cli_options *options, cha
             args[n++] = tty_size;
         }
     }
-    if (options->cwd != NULL) {
+    if (cwd != NULL) {
         args[n++] = "--cwd";
-        args[n++] = options->cwd;
+        args[n++] = cwd;
     }
-    if (options->ring != 0) {
-        snprintf(ring, 32, "%llu", (unsigned long long)options->ring);
+    if (ring != NULL) {
         args[n++] = "--ring";
         args[n++] = ring;
     }
@@ -190,7 +201,7 @@ static int spawn(const char *token)
 {
     const struct cli_options *options = run.app->options;
     const char *head[ARGS_MAX];
-    char ring[32], tty_size[32];
+    char tty_size[32];
     size_t n = 0;
     size_t n_command = 0;
     const char **args;
@@ -198,7 +209,7 @@ static int spawn(const char *token)
     uv_process_options_t child = {.exit_cb = exit_cb, .flags = UV_PROCESS_DETACHED, .stdio_count = 3, .stdio = stdio};
     int rc;
 
-    fill_args(head, options, ring, tty_size);
+    fill_args(head, options, tty_size);
     while (head[n] != NULL) {
         n++;
     }
@@ -232,6 +243,7 @@ static void created(struct retether_client *client, const struct retether_reply 
 {
     struct cli_app *app = ctx;
     struct retether_attach_options options;
+    bool input = cli_has(app->options, &cli_interactive);
     int rc;
 
     (void)client;
@@ -239,10 +251,11 @@ static void created(struct retether_client *client, const struct retether_reply 
         return;
     }
     cli_tell_replaced(app);
-    snprintf(run.stream.container, sizeof(run.stream.container), "%.*s", RETETHER_CONTAINER_MAX, app->container);
     run.stream.on_end = end_cb;
     run.stream.may_end = may_end;
-    if (!cli_stream_open(&run.stream, app)) {
+    run.stream.guest_agent =
+        cli_has(app->options, &guest_agent) ? cli_value(app->options, &guest_agent) : DEFAULT_GUEST_AGENT;
+    if (!cli_stream_open(&run.stream, app, CLI_STREAM_RUN, NULL)) {
         return;
     }
     rc = spawn(reply->token != NULL ? reply->token : "");
@@ -251,16 +264,16 @@ static void created(struct retether_client *client, const struct retether_reply 
         cli_stream_end(&run.stream, CLI_EXIT_FAILED);
         return;
     }
-    if (app->options->container == NULL && isatty(STDERR_FILENO)) {
+    if (!cli_has(app->options, &name) && isatty(STDERR_FILENO)) {
         cli_say("running as %s", app->container);
     }
     /* Without -i the process gets an empty stdin, as from /dev/null; a terminal just has nobody typing. */
-    run.stream.input = app->options->input;
+    run.stream.input = input;
     cli_stream_options(&run.stream, &options);
-    options.input = app->options->input || !app->options->tty;
-    options.input_once = !app->options->input;
+    options.input = input || !cli_has(app->options, &cli_tty);
+    options.input_once = !input;
     cli_stream_attach(&run.stream, &options);
-    if (!app->options->input && run.stream.att != NULL) {
+    if (!input && run.stream.att != NULL) {
         retether_write_end(run.stream.att);
     }
 }
@@ -269,27 +282,37 @@ static void created(struct retether_client *client, const struct retether_reply 
  */
 static void ask_create(struct cli_app *app)
 {
-    const struct cli_options *options = app->options;
+    uint8_t seed[8];
 
-    if (options->container == NULL) {
-        uint8_t seed[8];
-
+    if (!cli_has(app->options, &name)) {
         if (getrandom(seed, sizeof(seed), 0) != sizeof(seed)) {
             cli_fail(app, "there is no randomness for a name; give one with --name");
             return;
         }
         cli_random_name(seed, app->container, sizeof(app->container));
     }
-    cli_asked(app, retether_create(app->client, app->container, options->label, options->ring, created, app));
+    cli_ask_create(app, created);
 }
 
-void cli_run(struct cli_app *app)
+static void start(struct cli_app *app)
 {
     run.app = app;
-    if (app->options->container == NULL) {
+    if (!cli_has(app->options, &name)) {
         cli_ask(app, ask_create);
         return;
     }
-    snprintf(app->container, sizeof(app->container), "%s", app->options->container);
+    snprintf(app->container, sizeof(app->container), "%s", cli_value(app->options, &name));
     cli_create_over(app, ask_create);
 }
+
+const struct cli_command cli_run = {
+    .name = "run",
+    .summary = "create, run here, attach: to try it out",
+    .arguments = {&cli_command_line},
+    .options = CLI_OPTIONS(&cli_interactive, &cli_tty, &name, &cli_cwd, &cli_label, &cli_ring, &tether, &guest_agent,
+                           CLI_STREAM_OPTIONS),
+    .about = "Runs a command in a tether on this machine and attaches to it from its first byte: create, tether and "
+             "attach in one, to try things out. Signals are passed on; the exit status is the command's. After a "
+             "detach the command goes on. With --verbose the tether's log is shown too.",
+    .run = start,
+};

@@ -132,9 +132,8 @@ static void input_closed_cb(struct retether_attachment *att, uint64_t applied, v
 /* Who wants all from the first byte on is told what is not kept any more: of a command of its own it is lost. */
 static void tell_missed(struct cli_stream *stream)
 {
-    const struct cli_options *options = stream->app->options;
-    bool own = stream->exec || options->command == CLI_RUN;
-    bool all = own || (options->from == RETETHER_FROM_OLDEST && options->command == CLI_LOGS);
+    bool own = cli_stream_is_own(stream);
+    bool all = own || (stream->start.from == RETETHER_FROM_OLDEST && stream->kind == CLI_STREAM_LOGS);
 
     for (unsigned s = 0; all && s < 2; s++) {
         if (stream->reached[s] > 0 && own) {
@@ -215,15 +214,37 @@ static const struct retether_attachment_callbacks callbacks = {
 
 /* ---- beginning ---- */
 
-bool cli_stream_open(struct cli_stream *stream, struct cli_app *app)
+bool cli_stream_is_own(const struct cli_stream *stream)
+{
+    return stream->kind == CLI_STREAM_EXEC || stream->kind == CLI_STREAM_RUN;
+}
+
+static void take_options(struct cli_stream *stream, const struct cli_options *options)
+{
+    bool whole = stream->kind == CLI_STREAM_LOGS || stream->kind == CLI_STREAM_RUN;
+
+    stream->start.from = whole ? RETETHER_FROM_OLDEST : RETETHER_FROM_NOW;
+    cli_read_start(options, &stream->start);
+    stream->sig_proxy = stream->kind == CLI_STREAM_RUN || cli_has(options, &cli_sig_proxy);
+    (void)cli_read(options, &cli_detach_keys, &stream->keys);
+}
+
+bool cli_stream_open(struct cli_stream *stream, struct cli_app *app, enum cli_stream_kind kind,
+                     const struct retether_record *record)
 {
     static const int fds[2] = {STDOUT_FILENO, STDERR_FILENO};
 
     stream->app = app;
+    stream->kind = kind;
     app->data = stream;
     app->on_end = end_cb;
-    stream->sig_proxy = app->options->sig_proxy;
-    stream->keys = app->options->keys;
+    snprintf(stream->container, sizeof(stream->container), "%.*s", RETETHER_CONTAINER_MAX, app->container);
+    if (record != NULL) {
+        stream->record_state = record->state;
+        stream->record_code = record->code;
+        stream->record_signal = record->signal;
+    }
+    take_options(stream, app->options);
     for (unsigned s = 0; s < 2; s++) {
         if (cli_writer_open(&stream->writer[s], &app->loop, fds[s]) != RT_OK) {
             cli_say("%s cannot be written to", s == 0 ? "stdout" : "stderr");
@@ -233,7 +254,7 @@ bool cli_stream_open(struct cli_stream *stream, struct cli_app *app)
         stream->writers_open = s + 1;
         stream->writer[s].data = stream;
         stream->writer[s].on_ready = ready_cb;
-        if (app->options->command == CLI_ATTACH || app->options->command == CLI_LOGS) {
+        if (!cli_stream_is_own(stream)) {
             cli_writer_watch(&stream->writer[s], gone_cb);
         }
     }
@@ -249,12 +270,12 @@ void cli_stream_options(const struct cli_stream *stream, struct retether_attach_
 
     retether_attach_defaults(options, sizeof(*options));
     options->container = stream->container;
-    options->process = given->process;
+    options->process = stream->process;
     options->input = stream->input;
-    options->from = given->from;
-    options->start[0] = given->start[0];
-    options->start[1] = given->start[1];
-    options->hold_ms = given->hold_ms;
+    options->from = stream->start.from;
+    options->start[0] = stream->start.at[0];
+    options->start[1] = stream->start.at[1];
+    (void)cli_read(given, &cli_hold, &options->hold_ms);
     options->give_up_ms = given->timeout_ms;
     if (!cli_terminal_size(&options->rows, &options->cols)) {
         options->rows = options->cols = 0;
@@ -263,7 +284,7 @@ void cli_stream_options(const struct cli_stream *stream, struct retether_attach_
 
 static void begun(struct cli_stream *stream, int rc)
 {
-    if (rc != RT_OK && stream->exec) {
+    if (rc != RT_OK && stream->kind == CLI_STREAM_EXEC) {
         cli_say("the command is too long: at most 64 arguments of up to 2048 bytes, and about 4000 bytes together with "
                 "its environment and directory");
         cli_stream_end(stream, CLI_EXIT_FAILED);
@@ -287,6 +308,5 @@ void cli_stream_exec(struct cli_stream *stream, const struct retether_attach_opt
     struct retether_attachment_callbacks with = callbacks;
 
     with.ctx = stream;
-    stream->exec = true;
     begun(stream, retether_exec(stream->app->client, options, exec, &with, &stream->att));
 }

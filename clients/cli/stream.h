@@ -4,6 +4,7 @@
 #define RETETHER_CLIENTS_CLI_STREAM_H
 
 #include "clients/cli/app.h"
+#include "clients/cli/keys.h"
 #include "clients/cli/lost.h"
 #include "clients/cli/stdio.h"
 
@@ -22,17 +23,20 @@
 
 #define CLI_SIGNALS 9
 
+enum cli_stream_kind { CLI_STREAM_ATTACH, CLI_STREAM_EXEC, CLI_STREAM_LOGS, CLI_STREAM_RUN };
+
 enum cli_stream_state { CLI_STREAM_OPEN, CLI_STREAM_LIVE, CLI_STREAM_LEAVING, CLI_STREAM_CLOSED };
 
 struct cli_stream {
     struct cli_app *app;
+    enum cli_stream_kind kind;
     struct retether_attachment *att; /* owned; NULL when closed */
     enum cli_stream_state state;
     enum retether_state record_state;    /* as looked up; RETETHER_STATE_NONE when it is not known */
     unsigned record_code, record_signal; /* of one that had ended */
     char container[RETETHER_CONTAINER_MAX + 1];
     uint32_t process;
-    bool exec;
+    struct cli_start start;
     bool tty;             /* the process has one */
     bool was_live, ended; /* it was attached; the process has exited */
     /* input */
@@ -61,6 +65,7 @@ struct cli_stream {
     bool sig_proxy;
     uv_signal_t signals[CLI_SIGNALS];
     bool signals_open;
+    const char *guest_agent; /* run: where its tether dials */
     /* For run: false when it ends the program itself, later, with this status. May be NULL. */
     bool (*may_end)(struct cli_stream *stream, int status);
     /* For run: before the program ends, with the exit status. May be NULL. */
@@ -68,8 +73,12 @@ struct cli_stream {
     void *data;
 };
 
-/* Opens stdin, stdout, stderr and signals. Returns false when the program ends because that failed. */
-bool cli_stream_open(struct cli_stream *stream, struct cli_app *app);
+/* Opens stdin, stdout, stderr and signals, for the container of app. Returns false when the program ends because that
+ * failed. record: as looked up; NULL: not known. */
+bool cli_stream_open(struct cli_stream *stream, struct cli_app *app, enum cli_stream_kind kind,
+                     const struct retether_record *record);
+/* Whether it carries a command that this program has started. */
+bool cli_stream_is_own(const struct cli_stream *stream);
 void cli_stream_attach(struct cli_stream *stream, const struct retether_attach_options *options);
 void cli_stream_exec(struct cli_stream *stream, const struct retether_attach_options *options,
                      const struct retether_exec_options *exec);

@@ -3,10 +3,10 @@
 #include "clients/cli/stream.h"
 
 #include "clients/cli/resume.h"
+#include "clients/cli/signals.h"
 #include "clients/cli/tails.h"
 #include "clients/cli/terminal.h"
 #include "clients/cli/text.h"
-#include "clients/cli/values.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -50,7 +50,12 @@ void cli_stream_tell_untaken(const struct cli_stream *stream)
 
 void cli_stream_tell_resume(struct cli_stream *stream)
 {
-    struct cli_resume from = {.container = stream->container, .process = stream->process, .tty = stream->tty};
+    struct cli_resume from = {.container = stream->container,
+                              .process = stream->process,
+                              .tty = stream->tty,
+                              .input = stream->input,
+                              .sig_proxy = stream->sig_proxy,
+                              .observer = stream->kind == CLI_STREAM_LOGS};
     struct cli_text text = {0};
 
     if ((stream->state != CLI_STREAM_LIVE && stream->state != CLI_STREAM_LEAVING) || stream->until_head) {
@@ -104,12 +109,12 @@ void cli_stream_exited(struct cli_stream *stream, unsigned code, unsigned signum
 {
     int status = cli_status(code, signum);
 
-    if (stream->app->options->command == CLI_LOGS) {
+    if (stream->kind == CLI_STREAM_LOGS) {
         cli_stream_end(stream, 0);
         return;
     }
     if (stream->lost_bytes > 0) {
-        bool changed = status == 0 && !stream->app->options->allow_gap;
+        bool changed = status == 0 && !cli_has(stream->app->options, &cli_allow_gap);
 
         cli_stream_leave_terminal();
         if (stream->mid_line) {
@@ -128,7 +133,7 @@ void cli_stream_lost(struct cli_lost *lost)
 
     cli_stream_leave_terminal();
     cli_say("%s has been lost for %s; it is not waited for any longer", stream->container,
-            stream->app->options->lost_timeout_text);
+            cli_value(stream->app->options, &cli_lost_timeout));
     cli_stream_tell_resume(stream);
     cli_stream_end(stream, CLI_EXIT_LOST);
 }
@@ -153,21 +158,22 @@ void cli_stream_rewound(struct retether_attachment *att, const struct retether_r
 /* The code alone comes here, not the reason: a command that ran may have said it with an output, and is believed. */
 void cli_stream_tell_unstarted(const struct cli_stream *stream, unsigned code, uint64_t output)
 {
-    const struct cli_options *options = stream->app->options;
-    bool given = stream->exec || options->command == CLI_RUN;
+    const char *program;
+    const char *cwd = cli_value(stream->app->options, &cli_cwd);
 
-    if (!given || output > 0 || (code != CLI_EXIT_CANNOT_RUN && code != CLI_EXIT_NOT_FOUND)) {
+    if (!cli_stream_is_own(stream) || output > 0 || (code != CLI_EXIT_CANNOT_RUN && code != CLI_EXIT_NOT_FOUND)) {
         return;
     }
+    program = stream->app->options->argv[0];
     cli_stream_leave_terminal();
     if (code == CLI_EXIT_NOT_FOUND) {
-        cli_say("%s: command not found, or it ended with status %d by itself", options->argv[0], CLI_EXIT_NOT_FOUND);
-    } else if (options->cwd != NULL) {
+        cli_say("%s: command not found, or it ended with status %d by itself", program, CLI_EXIT_NOT_FOUND);
+    } else if (cwd != NULL) {
         cli_say("%s: cannot be run: it is not executable, or %s is no directory there; or it ended with status %d by "
                 "itself",
-                options->argv[0], options->cwd, CLI_EXIT_CANNOT_RUN);
+                program, cwd, CLI_EXIT_CANNOT_RUN);
     } else {
-        cli_say("%s: cannot be run: it is not executable; or it ended with status %d by itself", options->argv[0],
+        cli_say("%s: cannot be run: it is not executable; or it ended with status %d by itself", program,
                 CLI_EXIT_CANNOT_RUN);
     }
 }
@@ -194,11 +200,11 @@ static void tell_missing(const struct cli_stream *stream, const struct cli_tails
 static void tails_cb(struct cli_app *app, const struct cli_tails *tails, void *ctx)
 {
     struct cli_stream *stream = ctx;
-    const struct cli_options *options = app->options;
-    bool unkept = options->command == CLI_LOGS && stream->state == CLI_STREAM_OPEN;
+    bool unkept = stream->kind == CLI_STREAM_LOGS && stream->state == CLI_STREAM_OPEN;
     uint64_t from[2] = {0, 0};
     int rc;
 
+    (void)app;
     if (tails == NULL) {
         fail(stream, "the container has ended, and nothing of it is kept");
         return;
@@ -206,8 +212,9 @@ static void tails_cb(struct cli_app *app, const struct cli_tails *tails, void *c
     for (unsigned s = 0; s < 2; s++) {
         enum retether_stream which = (enum retether_stream)(RETETHER_STDOUT + s);
 
-        from[s] = stream->state != CLI_STREAM_OPEN ? retether_offset(stream->att, which)
-                                                   : cli_tails_start(tails, which, options->from, options->start[0]);
+        from[s] = stream->state != CLI_STREAM_OPEN
+                      ? retether_offset(stream->att, which)
+                      : cli_tails_start(tails, which, stream->start.from, stream->start.at[0]);
     }
     stream->ended = true;
     rc = cli_tails_print(tails, from, unkept ? NULL : &stream->lost_bytes);
@@ -245,16 +252,16 @@ static void tell_ended(struct cli_stream *stream, unsigned code, unsigned signum
 
 static void ended(struct cli_stream *stream, unsigned code, unsigned signum)
 {
-    enum cli_command command = stream->app->options->command;
+    bool exec = stream->kind == CLI_STREAM_EXEC;
 
-    if (stream->exec && stream->state == CLI_STREAM_OPEN) {
+    if (exec && stream->state == CLI_STREAM_OPEN) {
         cli_say("%s has ended, and runs no more commands", stream->container);
         cli_stream_end(stream, CLI_EXIT_CANNOT_RUN);
-    } else if (stream->exec || stream->process != 0) { /* a status of its own is not kept */
+    } else if (exec || stream->process != 0) { /* a status of its own is not kept */
         cli_stream_leave_terminal();
         cli_say("%s has ended", stream->container);
         cli_stream_end(stream, CLI_EXIT_FAILED);
-    } else if (command == CLI_ATTACH && stream->state == CLI_STREAM_OPEN) {
+    } else if (stream->kind == CLI_STREAM_ATTACH && stream->state == CLI_STREAM_OPEN) {
         tell_ended(stream, code, signum);
         cli_stream_end(stream, cli_status(code, signum));
     } else {
@@ -273,9 +280,9 @@ static void not_served(struct cli_stream *stream, const char *text)
 {
     const char *name = stream->container;
 
-    if (stream->app->options->command == CLI_RUN) {
+    if (stream->kind == CLI_STREAM_RUN) {
         cli_say("no tether came to the agent at %s (%s); -v shows its log, --guest-agent names another place",
-                stream->app->options->guest_agent, text);
+                stream->guest_agent, text);
     } else if (stream->record_state == RETETHER_STATE_NONE) {
         cli_say(
             "\"%s\" could not be looked up, as the session store is out, and no agent serves a container of exactly "
@@ -304,7 +311,7 @@ static void unknown_cb(struct cli_app *app, const struct cli_tails *tails, void 
     if (tails == NULL) {
         not_served(stream, "");
         cli_stream_end(stream, CLI_EXIT_FAILED);
-    } else if (app->options->command == CLI_LOGS || tails->lost) {
+    } else if (stream->kind == CLI_STREAM_LOGS || tails->lost) {
         tails_cb(app, tails, stream);
     } else {
         ended(stream, tails->code, tails->signal);
@@ -327,13 +334,12 @@ void cli_stream_failed(struct retether_attachment *att, unsigned cls, const char
         ended(stream, stream->record_code, stream->record_signal);
         return;
     }
-    if (is_unserved(stream, cls) && stream->record_state == RETETHER_STATE_NONE &&
-        stream->app->options->command != CLI_RUN) {
+    if (is_unserved(stream, cls) && stream->record_state == RETETHER_STATE_NONE && stream->kind != CLI_STREAM_RUN) {
         cli_tails_look(stream->app, stream->container, unknown_cb, stream);
         return;
     }
     cli_stream_leave_terminal();
-    if (cls == RETETHER_UNKNOWN_ATTACHMENT && stream->exec && !live) {
+    if (cls == RETETHER_UNKNOWN_ATTACHMENT && stream->kind == CLI_STREAM_EXEC && !live) {
         cli_say("%s runs no more processes now: at most %d at a time, none without room among %d attachments, and none "
                 "behind its main one",
                 stream->container, RETETHER_PROCESSES_MAX, RETETHER_ATTACHMENTS_MAX);

@@ -196,7 +196,7 @@ static void start_input(struct cli_stream *stream)
     stream->reader.on_data = input_cb;
     (void)uv_timer_init(&stream->app->loop, &stream->held);
     stream->held.data = stream;
-    if (isatty(STDIN_FILENO) && stream->app->options->keys_text == NULL) {
+    if (isatty(STDIN_FILENO) && !cli_has(stream->app->options, &cli_detach_keys)) {
         (void)!cli_keys_parse(&stream->keys, "ctrl-p,ctrl-q");
     }
     cli_reader_start(&stream->reader);

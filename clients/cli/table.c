@@ -9,12 +9,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char *const colours[] = {[CLI_PLAIN] = "",
                                       [CLI_GREEN] = "\033[32m",
                                       [CLI_YELLOW] = "\033[33m",
                                       [CLI_RED] = "\033[31m",
                                       [CLI_DIM] = "\033[2m"};
+
+bool cli_colours(void)
+{
+    const char *none = getenv("NO_COLOR");
+    const char *term = getenv("TERM");
+
+    return isatty(STDOUT_FILENO) && (none == NULL || none[0] == '\0') && term != NULL && strcmp(term, "dumb") != 0;
+}
 
 /* Columns that text takes on a terminal, a wide character counted as one. */
 static size_t columns_of(const char *text)

@@ -30,6 +30,9 @@ struct cli_table {
     bool failed; /* without memory */
 };
 
+/* Whether stdout is a terminal whose user wants colours. */
+bool cli_colours(void);
+
 /* heads: names with a blank between, a leading > for a column of numbers: "CONTAINER >AGE". */
 void cli_table_init(struct cli_table *table, char *heads, bool colours);
 /* The next cell, from left to right and row to row. What is no printable UTF-8 is shown as ?, blanks

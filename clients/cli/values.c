@@ -2,86 +2,122 @@
  * Copyright The retether authors */
 #include "clients/cli/values.h"
 
+#include "clients/cli/keys.h"
+#include "clients/cli/signals.h"
+#include "clients/tether/text.h"
+#include "session/base/slice.h"
+#include "session/core/protocol.h"
+#include "session/core/tether.h"
+
+#include <assert.h>
 #include <ctype.h>
 #include <errno.h>
-#include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #define COUNT_MAX (UINT64_C(1) << 53)
-#define SIGNAL_MAX 64
 
-int cli_read_count(const char *text, uint64_t *value)
+static_assert(sizeof(struct cli_start) <= RT_VALUE_MAX && sizeof(struct cli_keys) <= RT_VALUE_MAX, "values fit");
+
+bool cli_read_count(const char *text, void *out)
 {
+    uint64_t *value = out;
     char *end;
 
     if (!isdigit((unsigned char)text[0])) {
-        return RT_EINVAL;
+        return false;
     }
     errno = 0;
     *value = strtoull(text, &end, 10);
-    return errno == 0 && end[0] == '\0' && *value < COUNT_MAX ? RT_OK : RT_EINVAL;
+    return errno == 0 && end[0] == '\0' && *value < COUNT_MAX;
 }
 
-#define SIGNAL(name)                                                                                                   \
-    {                                                                                                                  \
-#name, SIG##name                                                                                               \
-    }
-
-static const struct {
-    const char *name;
-    unsigned signum;
-} signals[] = {SIGNAL(HUP),    SIGNAL(INT),  SIGNAL(QUIT),  SIGNAL(ILL),  SIGNAL(TRAP), SIGNAL(ABRT),
-               SIGNAL(BUS),    SIGNAL(FPE),  SIGNAL(KILL),  SIGNAL(USR1), SIGNAL(SEGV), SIGNAL(USR2),
-               SIGNAL(PIPE),   SIGNAL(ALRM), SIGNAL(TERM),  SIGNAL(CHLD), SIGNAL(CONT), SIGNAL(STOP),
-               SIGNAL(TSTP),   SIGNAL(TTIN), SIGNAL(TTOU),  SIGNAL(URG),  SIGNAL(XCPU), SIGNAL(XFSZ),
-               SIGNAL(VTALRM), SIGNAL(PROF), SIGNAL(WINCH), SIGNAL(IO),   SIGNAL(PWR),  SIGNAL(SYS)};
-
-int cli_read_signal(const char *text, unsigned *signum)
+static bool read_cid(const char *text, void *out)
 {
-    uint64_t number;
-
-    if (cli_read_count(text, &number) == RT_OK) {
-        *signum = (unsigned)number;
-        return number > 0 && number <= SIGNAL_MAX ? RT_OK : RT_EINVAL;
-    }
-    if (strncasecmp(text, "SIG", 3) == 0) {
-        text += 3;
-    }
-    for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
-        if (strcasecmp(text, signals[i].name) == 0) {
-            *signum = signals[i].signum;
-            return RT_OK;
-        }
-    }
-    return RT_EINVAL;
+    return rt_read_text(text, out) && rt_cid_valid(rt_slice_text(text));
 }
 
-void cli_signal_name(unsigned signum, char *out, size_t size)
+static bool read_label(const char *text, void *out)
 {
-    for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
-        if (signals[i].signum == signum) {
-            snprintf(out, size, "SIG%s", signals[i].name);
-            return;
-        }
-    }
-    snprintf(out, size, "signal %u", signum);
+    return rt_read_text(text, out) && strlen(text) <= RT_LABEL_MAX;
 }
 
-void cli_random_name(const uint8_t seed[8], char *out, size_t size)
+static bool read_setting(const char *text, void *out)
 {
-    static const char *const kinds[] = {"amber", "brave", "brisk", "calm",  "clear", "crisp", "eager", "early",
-                                        "fair",  "fleet", "fresh", "glad",  "green", "happy", "keen",  "kind",
-                                        "late",  "light", "lucky", "merry", "mild",  "neat",  "noble", "quick",
-                                        "quiet", "rapid", "ready", "sharp", "sunny", "swift", "vivid", "warm"};
-    static const char *const beings[] = {"adder", "badger", "beaver", "bison", "crane",  "curlew", "dingo",  "eagle",
-                                         "egret", "falcon", "ferret", "finch", "gecko",  "heron",  "ibis",   "jackal",
-                                         "koala", "lark",   "lemur",  "lynx",  "marten", "newt",   "ocelot", "otter",
-                                         "owl",   "puffin", "raven",  "seal",  "stoat",  "swan",   "tern",   "vole"};
-    static const char digits[] = "23456789abcdefghjkmnpqrstuvwxyz";
-
-    snprintf(out, size, "%s-%s-%c%c%c%c", kinds[seed[0] % 32], beings[seed[1] % 32], digits[seed[2] % 31],
-             digits[seed[3] % 31], digits[seed[4] % 31], digits[seed[5] % 31]);
+    return rt_read_text(text, out) && strchr(text, '=') != NULL;
 }
+
+static bool read_duration(const char *text, void *out)
+{
+    return tether_read_duration(text, out) == RT_OK;
+}
+
+static bool read_bytes(const char *text, void *out)
+{
+    uint64_t *bytes = out;
+    size_t size = 0;
+    int rc = tether_read_bytes(text, &size);
+
+    *bytes = size;
+    return rc == RT_OK;
+}
+
+static bool read_ring(const char *text, void *out)
+{
+    const uint64_t *bytes = out;
+
+    return read_bytes(text, out) && *bytes >= RT_RING_BYTES_MIN && *bytes <= RT_RING_BYTES_MAX;
+}
+
+static bool read_process(const char *text, void *out)
+{
+    const uint64_t *number = out;
+
+    return cli_read_count(text, out) && *number < UINT32_MAX;
+}
+
+static bool read_keys(const char *text, void *out)
+{
+    return cli_keys_parse(out, text) == RT_OK;
+}
+
+static bool read_start(const char *text, void *out)
+{
+    struct cli_start *start = out;
+    char first[32] = "";
+    size_t size = strcspn(text, ",");
+
+    *start = (struct cli_start){.from = RETETHER_FROM_OFFSET};
+    if (strcmp(text, "oldest") == 0 || strcmp(text, "now") == 0) {
+        start->from = text[0] == 'o' ? RETETHER_FROM_OLDEST : RETETHER_FROM_NOW;
+        return true;
+    }
+    if (size < sizeof(first)) {
+        memcpy(first, text, size);
+    }
+    return cli_read_count(first, &start->at[0]) &&
+           (text[size] == '\0' || cli_read_count(text + size + 1, &start->at[1]));
+}
+
+#define A_CID "a container ID: a letter or digit, then up to 127 letters, digits, and _ . -"
+#define A_DURATION "a duration such as 500ms, 30s, 5m or 2h"
+
+const struct rt_kind cli_kind_text = {"TEXT", "a text", rt_read_text};
+const struct rt_kind cli_kind_label = {"TEXT", "up to 256 bytes", read_label};
+const struct rt_kind cli_kind_host = {"NAME", "the name of a host", rt_read_text};
+const struct rt_kind cli_kind_directory = {"DIRECTORY", "a directory", rt_read_text};
+const struct rt_kind cli_kind_program = {"PATH", "a program", rt_read_text};
+const struct rt_kind cli_kind_endpoint = {"ENDPOINT", "an endpoint", rt_read_text};
+const struct rt_kind cli_kind_setting = {"NAME=VALUE", "NAME=VALUE", read_setting};
+const struct rt_kind cli_kind_cid = {"CID", A_CID, read_cid};
+const struct rt_kind cli_kind_prefix = {"PREFIX", "a text", rt_read_text};
+const struct rt_kind cli_kind_command = {"COMMAND", "a command", rt_read_text};
+const struct rt_kind cli_kind_duration = {"DURATION", A_DURATION, read_duration};
+const struct rt_kind cli_kind_bytes = {"BYTES", "bytes such as 65536, 64K or 1M", read_bytes};
+const struct rt_kind cli_kind_ring = {"BYTES", "bytes from 4K to 64M", read_ring};
+const struct rt_kind cli_kind_lines = {"LINES", "a number of lines", cli_read_count};
+const struct rt_kind cli_kind_process = {"N", "the number of a process as show lists it", read_process};
+const struct rt_kind cli_kind_signal = {"SIGNAL", "a name such as TERM or SIGTERM, or a number", cli_read_signal};
+const struct rt_kind cli_kind_start = {
+    "N[,M]|oldest|now", "oldest, now, or an offset in stdout (and with a comma one in stderr)", read_start};
+const struct rt_kind cli_kind_keys = {"KEYS", "keys such as ctrl-p,ctrl-q, or none", read_keys};

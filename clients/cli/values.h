@@ -3,21 +3,33 @@
 #ifndef RETETHER_CLIENTS_CLI_VALUES_H
 #define RETETHER_CLIENTS_CLI_VALUES_H
 
-#include "session/base/error.h"
+#include "retether/client.h"
+#include "session/base/options.h"
 
-#include <stddef.h>
+#include <stdbool.h>
 #include <stdint.h>
 
-/* What people type as values of options. Durations and bytes are read as the tether reads them. */
+/* What people give as values of options and as arguments. */
 
-/* Digits only, below 2^53. */
-RT_MUST_CHECK int cli_read_count(const char *text, uint64_t *value);
-/* "TERM", "SIGTERM", "term", "15". */
-RT_MUST_CHECK int cli_read_signal(const char *text, unsigned *signum);
-/* "SIGTERM", or "signal 42". */
-void cli_signal_name(unsigned signum, char *out, size_t size);
+/* Where in the output to begin. */
+struct cli_start {
+    enum retether_from from;
+    uint64_t at[2]; /* stdout, stderr */
+};
 
-/* A name for a container that was given none: "brave-otter-7k2f". seed: random. */
-void cli_random_name(const uint8_t seed[8], char *out, size_t size);
+/* Read into a const char *: */
+extern const struct rt_kind cli_kind_text, cli_kind_label, cli_kind_host, cli_kind_directory, cli_kind_program,
+    cli_kind_endpoint, cli_kind_setting, cli_kind_cid, cli_kind_prefix, cli_kind_command;
+/* Into a uint64_t: */
+extern const struct rt_kind cli_kind_duration, cli_kind_bytes, cli_kind_ring, cli_kind_lines, cli_kind_process;
+/* Into an unsigned: */
+extern const struct rt_kind cli_kind_signal;
+/* Into a struct cli_start: */
+extern const struct rt_kind cli_kind_start;
+/* Into a struct cli_keys: */
+extern const struct rt_kind cli_kind_keys;
+
+/* Into a uint64_t: digits only, below 2^53. */
+bool cli_read_count(const char *text, void *out);
 
 #endif

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#include "clients/cli/options.h"
+#include "clients/cli/commands.h"
+#include "clients/cli/keys.h"
+#include "clients/cli/random_name.h"
 #include "clients/cli/resume.h"
-#include "clients/cli/values.h"
+#include "clients/cli/signals.h"
 
 #include <signal.h>
 
@@ -40,6 +42,58 @@ static int read_args(const char *const *args)
         }                                                                                                              \
     } while (0)
 
+/* The option of this name that the command has. */
+static const struct rt_option *option(const char *name)
+{
+    const struct rt_option *const *lists[] = {options.command->options, cli_common};
+
+    for (size_t i = 0; i < 2; i++) {
+        for (const struct rt_option *const *one = lists[i]; *one != NULL; one++) {
+            if (strcmp((*one)->name, name) == 0) {
+                return *one;
+            }
+        }
+    }
+    fail_msg("%s has no option %s", options.command->name, name);
+    return NULL;
+}
+
+static bool has(const char *name)
+{
+    return cli_has(&options, option(name));
+}
+
+static const char *value(const char *name)
+{
+    return cli_value(&options, option(name));
+}
+
+/* Of one whose kind reads into a uint64_t. */
+static uint64_t number(const char *name)
+{
+    uint64_t read = UINT64_MAX;
+
+    assert_true(cli_read(&options, option(name), &read));
+    return read;
+}
+
+/* Where the command begins. */
+static struct cli_start start(void)
+{
+    struct cli_start from = {.from = RETETHER_FROM_NOW};
+
+    cli_read_start(&options, &from);
+    return from;
+}
+
+static struct cli_keys keys(void)
+{
+    struct cli_keys read = {.n = 0};
+
+    (void)cli_read(&options, &cli_detach_keys, &read);
+    return read;
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -61,13 +115,9 @@ static void test_attach(void **state)
 {
     (void)state;
     assert_int_equal(READ("attach", "web"), 0);
-    assert_int_equal(options.command, CLI_ATTACH);
-    assert_string_equal(options.container, "web");
-    assert_true(options.input);
-    assert_false(options.sig_proxy);
-    assert_null(options.keys_text);
-    assert_int_equal(options.from, RETETHER_FROM_NOW);
-    assert_int_equal(options.hold_ms, 30000);
+    assert_ptr_equal(options.command, &cli_attach);
+    assert_string_equal(options.word[0], "web");
+    assert_int_equal(options.n_given, 0);
     assert_int_equal(options.timeout_ms, 10000);
     assert_int_equal(options.n_agents, 1);
     assert_string_equal(options.agents[0], "unix:/run/retether/client.sock");
@@ -75,12 +125,12 @@ static void test_attach(void **state)
     assert_int_equal(READ("attach", "--no-stdin", "web", "--sig-proxy", "--hold", "0", "--timeout", "500ms",
                           "--detach-keys", "none", "--process", "2", "--agent", "unix:/a", "--agent=tcp:[::1]:2"),
                      0);
-    assert_false(options.input);
-    assert_true(options.sig_proxy);
-    assert_string_equal(options.keys_text, "none");
-    assert_int_equal(options.hold_ms, 0);
+    assert_true(has("no-stdin"));
+    assert_true(has("sig-proxy"));
+    assert_string_equal(value("detach-keys"), "none");
+    assert_int_equal(number("hold"), 0);
     assert_int_equal(options.timeout_ms, 500);
-    assert_int_equal(options.process, 2);
+    assert_int_equal(number("process"), 2);
     assert_int_equal(options.n_agents, 2);
     assert_string_equal(options.agents[1], "tcp:[::1]:2");
     assert_true(options.agents_given);
@@ -90,23 +140,22 @@ static void test_starts(void **state)
 {
     (void)state;
     assert_int_equal(READ("attach", "web", "--since-offset", "77"), 0);
-    assert_int_equal(options.from, RETETHER_FROM_OFFSET);
-    assert_int_equal(options.start[0], 77);
-    assert_int_equal(options.start[1], 0);
+    assert_int_equal(start().from, RETETHER_FROM_OFFSET);
+    assert_int_equal(start().at[0], 77);
+    assert_int_equal(start().at[1], 0);
     assert_int_equal(READ("attach", "web", "--since-offset", "77,9007199254740991"), 0);
-    assert_int_equal(options.start[1], UINT64_C(9007199254740991));
+    assert_int_equal(start().at[1], UINT64_C(9007199254740991));
     assert_int_equal(READ("attach", "web", "--since-offset", "oldest"), 0);
-    assert_int_equal(options.from, RETETHER_FROM_OLDEST);
+    assert_int_equal(start().from, RETETHER_FROM_OLDEST);
     assert_int_equal(READ("logs", "web"), 0);
-    assert_int_equal(options.from, RETETHER_FROM_OLDEST);
-    assert_false(options.input);
+    assert_int_equal(options.n_given, 0);
     assert_int_equal(READ("logs", "-fn", "20", "web"), 0);
-    assert_true(options.follow);
-    assert_int_equal(options.from, RETETHER_FROM_LINES);
-    assert_int_equal(options.start[0], 20);
+    assert_true(has("follow"));
+    assert_int_equal(start().from, RETETHER_FROM_LINES);
+    assert_int_equal(start().at[0], 20);
     assert_int_equal(READ("logs", "web", "--tail-bytes", "2K"), 0);
-    assert_int_equal(options.from, RETETHER_FROM_BYTES);
-    assert_int_equal(options.start[0], 2048);
+    assert_int_equal(start().from, RETETHER_FROM_BYTES);
+    assert_int_equal(start().at[0], 2048);
     REFUSED("--since-offset takes oldest", "attach", "web", "--since-offset", "-1");
     REFUSED("--since-offset takes oldest", "attach", "web", "--since-offset", "1,");
     REFUSED("--since-offset takes oldest", "attach", "web", "--since-offset", "1,2,3");
@@ -119,26 +168,24 @@ static void test_commands(void **state)
 {
     (void)state;
     assert_int_equal(READ("run", "-it", "--name", "web", "--", "sh", "-c", "x"), 0);
-    assert_true(options.input);
-    assert_true(options.tty);
-    assert_true(options.sig_proxy);
-    assert_string_equal(options.container, "web");
+    assert_true(has("interactive"));
+    assert_true(has("tty"));
+    assert_string_equal(value("name"), "web");
     assert_string_equal(options.argv[0], "sh");
     assert_string_equal(options.argv[2], "x");
     assert_int_equal(READ("run", "ls", "--name", "-t"), 0);
-    assert_null(options.container);
-    assert_false(options.tty);
+    assert_int_equal(options.n_given, 0);
     assert_string_equal(options.argv[1], "--name");
     assert_int_equal(READ("exec", "-t", "web", "--env", "A=b", "--", "ls", "-i"), 0);
-    assert_string_equal(options.container, "web");
-    assert_false(options.input);
-    assert_int_equal(options.n_env, 1);
+    assert_string_equal(options.word[0], "web");
+    assert_false(has("interactive"));
+    assert_string_equal(value("env"), "A=b");
     assert_string_equal(options.argv[1], "-i");
     assert_int_equal(READ("exec", "web", "ls", "-i"), 0);
-    assert_false(options.input);
+    assert_false(has("interactive"));
     assert_string_equal(options.argv[0], "ls");
     assert_int_equal(READ("exec", "--", "web", "ls"), 0);
-    assert_string_equal(options.container, "web");
+    assert_string_equal(options.word[0], "web");
     assert_string_equal(options.argv[0], "ls");
     REFUSED("no command to run", "run", "-i");
     REFUSED("no command to run", "exec", "web");
@@ -161,14 +208,16 @@ static void test_refused(void **state)
     REFUSED("-n needs a value", "attach", "web", "-n");
     REFUSED("--no-stdin takes no value", "attach", "web", "--no-stdin=1");
     REFUSED("--hold takes a duration", "attach", "web", "--hold", "5");
-    REFUSED("--ring takes bytes", "create", "web", "--ring", "big");
-    REFUSED("--ring takes 4K to 64M", "create", "web", "--ring", "4095");
-    REFUSED("--ring takes 4K to 64M", "run", "--ring", "65M", "ls");
+    REFUSED("--ring takes bytes from 4K to 64M", "create", "web", "--ring", "big");
+    REFUSED("--ring takes bytes from 4K to 64M", "create", "web", "--ring", "4095");
+    REFUSED("--ring takes bytes from 4K to 64M", "run", "--ring", "65M", "ls");
     REFUSED("--env takes NAME=VALUE", "exec", "web", "--env", "A", "ls");
     REFUSED("--process takes", "attach", "web", "--process", "4294967295");
     REFUSED("--detach-keys takes", "attach", "web", "--detach-keys", "ctrl-");
-    REFUSED("no signal \"NOPE\"", "signal", "web", "NOPE");
-    REFUSED("which signal", "signal", "web");
+    REFUSED("SIGNAL is a name such as TERM or SIGTERM, or a number, not \"NOPE\"", "signal", "web", "NOPE");
+    REFUSED("which signal? (usage: retether signal [OPTION...] CID SIGNAL)", "signal", "web");
+    REFUSED("--hold needs a value: --hold DURATION", "attach", "web", "--hold");
+    REFUSED("unknown option \"--t\"", "attach", "--t", "web"); /* --timeout, --tail, --tail-bytes */
 }
 
 /* Options that say the same in different ways, and names that are none. */
@@ -182,10 +231,11 @@ static void test_exclusive(void **state)
             "4", "web");
     REFUSED("--tail and --tail-bytes exclude each other", "logs", "-n", "3", "--tail-bytes", "4", "web");
     assert_int_equal(READ("logs", "-n", "3", "-n", "4", "web"), 0); /* the last one counts */
-    assert_int_equal(options.start[0], 4);
-    REFUSED("\"-x\" is no container ID, which is a letter or digit, then up to 127 letters", "create", "--", "-x");
-    REFUSED("\"\" is no container ID", "show", "");
-    REFUSED("\"a b\" is no container ID", "run", "--name", "a b", "--", "true");
+    assert_int_equal(start().at[0], 4);
+    REFUSED("CID is a container ID: a letter or digit, then up to 127 letters, digits, and _ . -, not \"-x\"", "create",
+            "--", "-x");
+    REFUSED("-, not \"\"", "show", "");
+    REFUSED("--name takes a container ID: a letter", "run", "--name", "a b", "--", "true");
     assert_int_equal(READ("ls", ""), 0);
     memset(longest, 'x', 257);
     REFUSED("--label takes up to 256 bytes", "create", "--label", longest, "web");
@@ -195,7 +245,7 @@ static void test_exclusive(void **state)
     assert_int_equal(READ("show", longest), 0);
     longest[128] = 'x';
     longest[129] = '\0';
-    REFUSED("is no container ID", "show", longest);
+    REFUSED("CID is a container ID", "show", longest);
 }
 
 static void test_help(void **state)
@@ -203,25 +253,14 @@ static void test_help(void **state)
     (void)state;
     assert_int_equal(READ("--help"), 0);
     assert_int_equal(options.verb, CLI_HELP);
-    assert_int_equal(options.command, CLI_COMMANDS);
+    assert_null(options.command);
     assert_int_equal(READ("help", "logs"), 0);
-    assert_int_equal(options.command, CLI_LOGS);
+    assert_ptr_equal(options.command, &cli_logs);
     assert_int_equal(READ("attach", "-h"), 0);
     assert_int_equal(options.verb, CLI_HELP);
-    assert_int_equal(options.command, CLI_ATTACH);
+    assert_ptr_equal(options.command, &cli_attach);
     assert_int_equal(READ("--version"), 0);
     assert_int_equal(options.verb, CLI_VERSION);
-    for (unsigned i = 0; i <= CLI_COMMANDS; i++) {
-        const char *usage = cli_usage((enum cli_command)i);
-
-        assert_non_null(strstr(usage, "Usage: retether "));
-        assert_non_null(strstr(usage, "--agent ENDPOINT"));
-        for (const char *line = usage; *line != '\0'; line += strcspn(line, "\n") + 1) {
-            if (strcspn(line, "\n") > 130) {
-                fail_msg("too long: %.*s", (int)strcspn(line, "\n"), line);
-            }
-        }
-    }
 }
 
 static void test_agents_of_the_environment(void **state)
@@ -251,15 +290,15 @@ static void test_keys_of_the_environment(void **state)
     (void)state;
     setenv("RETETHER_DETACH_KEYS", "ctrl-]", 1);
     assert_int_equal(READ("attach", "web"), 0);
-    assert_int_equal(options.keys.n, 1);
+    assert_int_equal(keys().n, 1);
     assert_int_equal(READ("attach", "--detach-keys", "a,b", "web"), 0);
-    assert_int_equal(options.keys.n, 2);
+    assert_int_equal(keys().n, 2);
     setenv("RETETHER_DETACH_KEYS", "ctrl-", 1);
-    REFUSED("RETETHER_DETACH_KEYS is keys such as", "attach", "web");
+    REFUSED("RETETHER_DETACH_KEYS: --detach-keys takes keys such as", "attach", "web");
     assert_int_equal(READ("ls"), 0); /* none of its business */
     setenv("RETETHER_DETACH_KEYS", "", 1);
     assert_int_equal(READ("attach", "web"), 0);
-    assert_null(options.keys_text);
+    assert_false(has("detach-keys"));
 }
 
 static void test_signals(void **state)
@@ -270,13 +309,13 @@ static void test_signals(void **state)
 
     (void)state;
     assert_int_equal(READ("signal", "web", "KILL"), 0);
-    assert_int_equal(options.signum, SIGKILL);
-    assert_int_equal(cli_read_signal("sigterm", &signum), 0);
+    assert_string_equal(options.word[1], "KILL");
+    assert_true(cli_read_signal("sigterm", &signum));
     assert_int_equal(signum, SIGTERM);
-    assert_int_equal(cli_read_signal("15", &signum), 0);
+    assert_true(cli_read_signal("15", &signum));
     assert_int_equal(signum, 15);
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-        assert_int_equal(cli_read_signal(bad[i], &signum), RT_EINVAL);
+        assert_false(cli_read_signal(bad[i], &signum));
     }
     cli_signal_name(SIGINT, name, sizeof(name));
     assert_string_equal(name, "SIGINT");
@@ -292,7 +331,15 @@ static char words[32768];
 
 static const char *resume_text(uint32_t process, bool tty, uint64_t out, uint64_t err)
 {
-    const struct cli_resume from = {.container = "web", .process = process, .tty = tty, .offset = {out, err}};
+    bool attach = options.command == &cli_attach;
+    const struct cli_resume from = {.container = "web",
+                                    .process = process,
+                                    .tty = tty,
+                                    .input =
+                                        attach ? !has("no-stdin") : options.command == &cli_exec && has("interactive"),
+                                    .sig_proxy = attach && has("sig-proxy"),
+                                    .observer = options.command == &cli_logs,
+                                    .offset = {out, err}};
 
     cli_text_free(&printed);
     cli_resume_text(&options, &from, &printed);
@@ -325,9 +372,9 @@ static void read_printed(void)
     }
     args[n] = NULL;
     assert_int_equal(read_args(args), 0);
-    assert_int_equal(options.command, CLI_ATTACH);
-    assert_string_equal(options.container, "web");
-    assert_int_equal(options.from, RETETHER_FROM_OFFSET);
+    assert_ptr_equal(options.command, &cli_attach);
+    assert_string_equal(options.word[0], "web");
+    assert_int_equal(start().from, RETETHER_FROM_OFFSET);
 }
 
 static void test_resume_command(void **state)
@@ -339,11 +386,11 @@ static void test_resume_command(void **state)
     assert_string_equal(resume_text(3, false, 123, 45),
                         "retether attach web --agent unix:/a --process 3 --since-offset 123,45");
     read_printed();
-    assert_int_equal(options.process, 3);
-    assert_int_equal(options.start[0], 123);
-    assert_int_equal(options.start[1], 45);
-    assert_true(options.input);
-    assert_false(options.sig_proxy);
+    assert_int_equal(number("process"), 3);
+    assert_int_equal(start().at[0], 123);
+    assert_int_equal(start().at[1], 45);
+    assert_false(has("no-stdin"));
+    assert_false(has("sig-proxy"));
     assert_int_equal(READ("attach", "--no-stdin", "web"), 0);
     assert_string_equal(resume_text(0, true, 123, 45), "retether attach web --no-stdin --since-offset 123");
 }
@@ -351,36 +398,36 @@ static void test_resume_command(void **state)
 /* What it was started with, it goes on with. */
 static void test_resume_options(void **state)
 {
-    struct cli_keys keys;
+    struct cli_keys typed;
 
     (void)state;
     assert_int_equal(READ("attach", "web", "--no-stdin", "--hold", "0", "--sig-proxy", "--timeout", "90s", "-v",
                           "--detach-keys", "',\",$,ctrl-\\,;", "--process", "7", "--tail", "3"),
                      0);
-    keys = options.keys;
+    typed = keys();
     (void)resume_text(7, false, 0, 9);
     read_printed();
-    assert_false(options.input);
-    assert_true(options.sig_proxy);
+    assert_true(has("no-stdin"));
+    assert_true(has("sig-proxy"));
     assert_true(options.verbose);
-    assert_int_equal(options.hold_ms, 0);
+    assert_int_equal(number("hold"), 0);
     assert_int_equal(options.timeout_ms, 90000);
-    assert_int_equal(options.process, 7);
-    assert_int_equal(options.start[0], 0);
-    assert_int_equal(options.start[1], 9);
-    assert_int_equal(options.keys.n, keys.n);
-    assert_memory_equal(options.keys.key, keys.key, keys.n);
+    assert_int_equal(number("process"), 7);
+    assert_int_equal(start().at[0], 0);
+    assert_int_equal(start().at[1], 9);
+    assert_int_equal(keys().n, typed.n);
+    assert_memory_equal(keys().key, typed.key, typed.n);
     assert_int_equal(READ("logs", "-f", "web"), 0); /* an observer stays one */
     (void)resume_text(0, false, 5, 0);
     read_printed();
-    assert_int_equal(options.hold_ms, 0);
-    assert_false(options.input);
+    assert_int_equal(number("hold"), 0);
+    assert_true(has("no-stdin"));
     assert_int_equal(READ("exec", "-i", "--hold", "2m", "web", "--", "sh"), 0);
     (void)resume_text(4, false, 5, 0);
     read_printed();
-    assert_int_equal(options.hold_ms, 120000);
-    assert_int_equal(options.process, 4);
-    assert_true(options.input);
+    assert_int_equal(number("hold"), 120000);
+    assert_int_equal(number("process"), 4);
+    assert_false(has("no-stdin"));
 }
 
 /* As many agents as may be given, as long and as odd as they come. */
@@ -406,7 +453,7 @@ static void test_resume_agents(void **state)
     for (unsigned i = 0; i < CLI_AGENTS_MAX; i++) {
         assert_string_equal(options.agents[i], first[i]);
     }
-    assert_int_equal(options.start[1], 2); /* the end of it is there */
+    assert_int_equal(start().at[1], 2); /* the end of it is there */
 }
 
 static void test_names(void **state)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
+#include "clients/cli/hosts.h"
 #include "clients/cli/record.h"
 #include "clients/cli/table.h"
 #include "clients/cli/tails.h"

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "clients/cli/commands.h"
+#include "clients/cli/record.h"
+#include "clients/cli/rows.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct rt_option host = {"host", 0, &cli_kind_host, "only those that this host serves, or served last",
+                                      NULL};
+
+static struct cli_rows rows; /* struct retether_record */
+static struct cli_table table;
+static struct cli_text text;
+
+/* By ID; an operator sees the same one of several tenants. */
+static int compare_records(const void *a, const void *b)
+{
+    const struct retether_record *first = a;
+    const struct retether_record *second = b;
+    int order = strcmp(first->container, second->container);
+
+    return order != 0 ? order : strcmp(first->tenant, second->tenant);
+}
+
+/* An empty table may be a mistyped name. */
+static void tell_none(const struct cli_options *options)
+{
+    const char *on = cli_value(options, &host);
+    bool prefix = options->word[0] != NULL && options->word[0][0] != '\0';
+
+    if (on != NULL) {
+        cli_say("no container is, or was last, on a host \"%s\"%s%s; retether hosts lists them", on,
+                prefix ? " with an ID that begins with " : "", prefix ? options->word[0] : "");
+    } else if (prefix) {
+        cli_say("no container has an ID that begins with \"%s\"", options->word[0]);
+    } else {
+        cli_say("no container is known");
+    }
+}
+
+/* Rows are kept without their arrays, which are the reply's: neither form shows them. */
+static void print_list(struct cli_app *app)
+{
+    const struct retether_record *records = rows.data;
+    bool json = cli_has(app->options, &cli_json);
+
+    cli_rows_sort(&rows, sizeof(*records), compare_records);
+    for (size_t i = 0; i < rows.n; i++) {
+        if (json) {
+            cli_record_json(&text, &records[i], false);
+        } else {
+            cli_record_row(&table, &records[i]);
+        }
+    }
+    if (rows.n == 0 && !json) {
+        tell_none(app->options);
+    }
+    cli_rows_flush(app, &rows, &table, &text);
+}
+
+static void listed(struct retether_client *client, const struct retether_reply *reply, void *ctx)
+{
+    struct cli_app *app = ctx;
+
+    (void)client;
+    if (!cli_answered(app, reply)) {
+        return;
+    }
+    for (size_t i = 0; i < reply->n_records; i++) {
+        cli_rows_add(&rows, &reply->records[i], sizeof(reply->records[i]));
+    }
+    if (reply->more) {
+        cli_asked(app, 0); /* the time for the next part */
+    } else {
+        print_list(app);
+    }
+}
+
+static void ask_list(struct cli_app *app)
+{
+    cli_asked(app, retether_list(app->client, app->options->word[0], cli_value(app->options, &host), listed, app));
+}
+
+static void run(struct cli_app *app)
+{
+    static char heads[] = "CONTAINER STATE HOST >AGE >MOVES >EPOCH >EXIT LABEL";
+
+    cli_table_init(&table, heads, cli_colours());
+    if (app->options->word[0] != NULL) {
+        snprintf(app->container, sizeof(app->container), "%s", app->options->word[0]);
+    }
+    cli_ask(app, ask_list);
+}
+
+static const struct cli_argument prefix = {&cli_kind_prefix, CLI_OPTIONAL, NULL, NULL};
+
+const struct cli_command cli_ls = {
+    .name = "ls",
+    .summary = "all containers, or those whose ID begins so",
+    .arguments = {&prefix},
+    .options = CLI_OPTIONS(&host, &cli_json),
+    .about = "Lists containers, or those whose ID begins with PREFIX.",
+    .run = run,
+};

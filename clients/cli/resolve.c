@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "clients/cli/commands.h"
+#include "clients/cli/hosts.h"
+#include "clients/cli/text.h"
+
+#include <string.h>
+
+static struct retether_record record; /* without its arrays */
+
+static void print_resolved(struct cli_app *app, const struct retether_host *host)
+{
+    struct cli_text text = {0};
+    size_t n = host != NULL ? host->n_addresses : 0;
+
+    if (cli_has(app->options, &cli_json)) {
+        cli_json_open(&text);
+        cli_json_text(&text, "container", record.container);
+        cli_json_text(&text, "state", retether_state_name(record.state));
+        if (record.host[0] != '\0') {
+            cli_json_text(&text, "host", record.host);
+        } else {
+            cli_json_null(&text, "host");
+        }
+        cli_json_number(&text, "life", record.life);
+        cli_json_number(&text, "epoch", record.epoch);
+        cli_json_begin(&text, "addresses", '[');
+        for (size_t i = 0; i < n; i++) {
+            cli_json_text(&text, NULL, host->address[i]);
+        }
+        cli_json_end(&text, ']');
+        cli_json_close(&text);
+    } else {
+        cli_text_printf(&text, "%s  %s  %s", record.container, retether_state_name(record.state),
+                        record.host[0] != '\0' ? record.host : "-");
+        for (size_t i = 0; i < n; i++) {
+            cli_text_printf(&text, "  %s", host->address[i]);
+        }
+        cli_text_printf(&text, "\n");
+    }
+    cli_text_flush(app, &text, 0);
+}
+
+static void resolve_hosts_cb(struct retether_client *client, const struct retether_reply *reply, void *ctx)
+{
+    struct cli_app *app = ctx;
+
+    (void)client;
+    if (reply->error == 0 && reply->n_hosts == 0 && !reply->more && uv_now(&app->loop) >= app->find_until_ms) {
+        print_resolved(app, NULL); /* it is known where, though not how to get there */
+        return;
+    }
+    if (!cli_hosts_answered(app, reply)) {
+        return;
+    }
+    for (size_t i = 0; i < reply->n_hosts; i++) {
+        if (strcmp(reply->hosts[i].name, record.host) == 0) {
+            print_resolved(app, &reply->hosts[i]);
+            return;
+        }
+    }
+    if (reply->more) {
+        cli_asked(app, 0);
+    } else {
+        print_resolved(app, NULL);
+    }
+}
+
+static void ask_resolve_hosts(struct cli_app *app)
+{
+    cli_asked(app, retether_hosts(app->client, resolve_hosts_cb, app));
+}
+
+static void found(struct cli_app *app, const struct retether_record *looked_up)
+{
+    record = *looked_up;
+    record.n_history = record.n_processes = record.n_attachments = 0;
+    if (record.host[0] == '\0') {
+        print_resolved(app, NULL);
+    } else {
+        cli_ask(app, ask_resolve_hosts);
+    }
+}
+
+const struct cli_command cli_resolve = {
+    .name = "resolve",
+    .summary = "where it is",
+    .arguments = {&cli_cid},
+    .options = CLI_OPTIONS(&cli_json),
+    .about = "Prints a container's whole ID, its state, the host that serves it, and that agent's addresses.",
+    .found = found,
+    .needs_record = true,
+};

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "clients/cli/commands.h"
+
+#include <stdio.h>
+
+/* An attachment without streams on the main process, until the signal has arrived. */
+
+/* After the end of the process, until a signal counts as not arrived. */
+#define WORD_MS 500
+
+static const struct cli_argument signal_argument = {&cli_kind_signal, CLI_ONE, "SIGNAL: TERM, SIGTERM or 15.",
+                                                    "which signal?"};
+
+static struct {
+    struct cli_app *app;
+    struct retether_attachment *att; /* owned */
+    unsigned signum;
+    bool live;  /* it was attached, and the signal sent */
+    bool ended; /* as looked up */
+} sending;
+
+static void rewound_cb(struct retether_attachment *att, const struct retether_rewound *rewound, void *ctx)
+{
+    (void)att;
+    (void)ctx;
+    cli_fail(sending.app, "%s was %s; send the signal again if it is still meant", sending.app->container,
+             rewound->anew ? "started anew" : "set back (a reverted snapshot?)");
+}
+
+static void attached_cb(struct retether_attachment *att, const struct retether_attached *attached, void *ctx)
+{
+    int rc = retether_signal(att, sending.signum);
+
+    sending.live = true;
+    (void)attached;
+    (void)ctx;
+    if (rc != RT_OK) {
+        cli_fail(sending.app, "%s takes no signal: %s", sending.app->container, rt_strerror(rc));
+    }
+}
+
+static void applied_cb(struct retether_attachment *att, void *ctx)
+{
+    (void)att;
+    (void)ctx;
+    cli_finish(sending.app, 0);
+}
+
+static void has_ended(const char *when)
+{
+    cli_fail(sending.app, "%s %s; retether wait %s prints its status", sending.app->container, when,
+             sending.app->container);
+}
+
+static void no_word_cb(uv_timer_t *timer)
+{
+    (void)timer;
+    has_ended("has ended, perhaps before the signal came");
+}
+
+/* The end may be the signal's doing, and overtake the word that it has arrived. */
+static void exited_cb(struct retether_attachment *att, unsigned code, unsigned signum, void *ctx)
+{
+    (void)att;
+    (void)code;
+    (void)ctx;
+    if (signum == sending.signum) {
+        cli_finish(sending.app, 0);
+    } else {
+        (void)uv_timer_start(&sending.app->timer, no_word_cb, WORD_MS, 0);
+    }
+}
+
+static void failed_cb(struct retether_attachment *att, unsigned cls, const char *text, unsigned code, unsigned signum,
+                      void *ctx)
+{
+    (void)att;
+    (void)code;
+    (void)ctx;
+    if (cls == RETETHER_ENDED && sending.live && signum == sending.signum) {
+        cli_finish(sending.app, 0); /* its machine went before the word came */
+    } else if (cls == RETETHER_ENDED || (sending.ended && !sending.live)) {
+        has_ended(sending.live ? "has ended, perhaps before the signal came" : "has ended");
+    } else {
+        cli_fail_class(sending.app, cls, text);
+    }
+}
+
+static void found(struct cli_app *app, const struct retether_record *record)
+{
+    struct retether_attachment_callbacks callbacks = {.size = sizeof(callbacks),
+                                                      .attached = attached_cb,
+                                                      .applied = applied_cb,
+                                                      .exited = exited_cb,
+                                                      .rewound = rewound_cb,
+                                                      .failed = failed_cb};
+    struct retether_attach_options options;
+    int rc;
+
+    sending.app = app;
+    (void)signal_argument.kind->read(app->options->word[1], &sending.signum); /* it was read before */
+    sending.ended = record != NULL && record->state == RETETHER_STATE_ENDED;
+    retether_attach_defaults(&options, sizeof(options));
+    options.container = sending.app->container;
+    options.input = options.output = false;
+    options.hold_ms = 0;
+    options.give_up_ms = app->options->timeout_ms;
+    rc = retether_attach(app->client, &options, &callbacks, &sending.att);
+    if (rc != RT_OK) {
+        cli_fail(app, "%s: %s", app->container, rt_strerror(rc));
+    }
+}
+
+const struct cli_command cli_signal = {
+    .name = "signal",
+    .summary = "send it a signal",
+    .arguments = {&cli_cid, &signal_argument},
+    .options = CLI_NO_OPTIONS,
+    .about = "Sends a signal to a container's main process, exactly once.",
+    .found = found,
+};
