@@ -112,8 +112,11 @@ static int make_slot(struct rt_client *client)
     int best = RT_NO_SLOT;
     for (int i = 0; i < RT_CLIENT_AGENTS_MAX; i++) {
         const struct rt_clink *link = &client->links[i];
-        if (link->n_addr == 0)
+        if (link->n_addr == 0) {
+            if (i >= client->n_links)
+                client->n_links = i + 1;
             return i;
+        }
         if (link->refs > 0)
             continue;
         const struct rt_clink *other = best >= 0 ? &client->links[best] : NULL;
@@ -229,7 +232,7 @@ void rt_clink_down(struct rt_client *client, int slot, const char *hangup)
 bool rt_client_next(struct rt_client *client, struct rt_client_action *action, uint64_t now)
 {
     rt_client_at(client, now);
-    for (int i = 0; i < RT_CLIENT_AGENTS_MAX; i++) {
+    for (int i = 0; i < client->n_links; i++) {
         struct rt_clink *link = &client->links[i];
         if (link->hangup != NULL) {
             *action = (struct rt_client_action){.kind = RT_CLIENT_HANGUP, .agent = (unsigned)i, .reason = link->hangup};
@@ -291,7 +294,7 @@ static uint64_t link_deadline(const struct rt_clink *link)
 uint64_t rt_client_deadline(const struct rt_client *client)
 {
     uint64_t deadline = client->deadline;
-    for (int i = 0; i < RT_CLIENT_AGENTS_MAX; i++) {
+    for (int i = 0; i < client->n_links; i++) {
         uint64_t at = link_deadline(&client->links[i]);
         if (at < deadline)
             deadline = at;
@@ -303,7 +306,7 @@ uint64_t rt_client_deadline(const struct rt_client *client)
  * to prove itself, all at the same time. Else whoever is attached would find one after the other dead, 3 s each. */
 static void suspect_all(struct rt_client *client)
 {
-    for (int i = 0; i < RT_CLIENT_AGENTS_MAX; i++) {
+    for (int i = 0; i < client->n_links; i++) {
         struct rt_clink *link = &client->links[i];
         if (link->state != RT_CLINK_LIVE || link->suspect)
             continue;
@@ -345,7 +348,7 @@ static void link_tick(struct rt_client *client, int slot)
 void rt_client_tick(struct rt_client *client, uint64_t now)
 {
     rt_client_at(client, now);
-    for (int i = 0; i < RT_CLIENT_AGENTS_MAX; i++)
+    for (int i = 0; i < client->n_links; i++)
         link_tick(client, i);
     if (client->now < client->deadline)
         return;

@@ -30,6 +30,7 @@ struct rt_client {
     struct rt_client_config config;
     uint64_t now, random, deadline; /* deadline: never later than that of any attachment or request */
     struct rt_clink links[RT_CLIENT_AGENTS_MAX];
+    int n_links; /* slots from here on have never named an agent */
     struct rt_list atts, requests;
     size_t n_atts, n_requests;
     uint64_t request_id;
