@@ -5,6 +5,7 @@
 #include "broker/core/agent.h"
 #include "migrate/core/ticket.h"
 #include "session/base/error.h"
+#include "session/base/slice.h"
 #include "tests/sim/disk.h"
 #include "tests/sim/event.h"
 #include "tests/sim/net.h"
@@ -20,9 +21,19 @@
 
 #define ADDR_PREFIX "unix:/sim/host"
 
+/* Names are asked for at each event: they are made once. */
+const char *sim_host_name(int agent)
+{
+    static char names[SIM_AGENTS_MAX][16];
+
+    if (!names[agent][0])
+        (void)snprintf(names[agent], sizeof names[agent], "host%d", agent);
+    return names[agent];
+}
+
 void sim_agent_name(int agent, char out[RT_HOST_MAX + 1])
 {
-    (void)snprintf(out, RT_HOST_MAX + 1, "host%d", agent);
+    rt_slice_copy(rt_slice_text(sim_host_name(agent)), out, RT_HOST_MAX + 1);
 }
 
 void sim_agent_addr(int agent, char out[RT_ADDR_MAX + 1])
@@ -41,10 +52,21 @@ int sim_agent_at(const char *addr)
     return (int)agent;
 }
 
+const struct rt_key *sim_key_of(int container)
+{
+    static struct rt_key keys[SIM_KEYS];
+    struct rt_key *key = &keys[container];
+
+    if (!key->cid[0]) {
+        (void)snprintf(key->tenant, sizeof key->tenant, "local");
+        (void)snprintf(key->cid, sizeof key->cid, "container%d", container);
+    }
+    return key;
+}
+
 void sim_key(int container, struct rt_key *key)
 {
-    (void)snprintf(key->tenant, sizeof key->tenant, "local");
-    (void)snprintf(key->cid, sizeof key->cid, "container%d", container);
+    *key = *sim_key_of(container);
 }
 
 static const struct rt_id *parent_of(const struct rt_id *id)

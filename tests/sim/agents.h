@@ -46,6 +46,7 @@ void sim_start_agent(int agent);
 void sim_kill_agent(int agent);
 void sim_agent_timer(int agent);
 void sim_touch(int agent); /* the next check looks at it */
+const char *sim_host_name(int agent);
 void sim_agent_name(int agent, char out[RT_HOST_MAX + 1]);
 void sim_agent_addr(int agent, char out[RT_ADDR_MAX + 1]);
 int sim_agent_at(const char *addr);
@@ -56,6 +57,7 @@ int sim_seal(void *ctx, const struct rt_ticket *ticket, uint8_t *out, size_t cap
 /* Whether an honest guest's ticket is rightly taken for a copy's: the record's is an ancestor that it has forgotten. */
 bool sim_ticket_forgot(const uint8_t *token, size_t size, const struct rt_id *recorded);
 int sim_open(void *ctx, const uint8_t *token, size_t size, uint64_t wall_ms, struct rt_ticket *ticket);
+const struct rt_key *sim_key_of(int container);
 void sim_key(int container, struct rt_key *key);
 
 #endif

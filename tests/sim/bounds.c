@@ -114,10 +114,10 @@ static void check_finished(int guest)
         size_t kept = 0;
         bool attached = false;
 
-        for (int i = 0; i < RT_ATTS_MAX; i++)
-            attached = attached || (t->atts[i].used && t->atts[i].proc == t->finished[p]->id);
         for (int o = 0; o < RT_OUTS; o++)
             kept += t->finished[p]->ring[o].data ? t->finished[p]->ring[o].cap : 0;
+        for (int i = 0; kept > FINISHED_BYTES && i < RT_ATTS_MAX; i++)
+            attached = attached || (t->atts[i].used && t->atts[i].proc == t->finished[p]->id);
         if (!attached && kept > FINISHED_BYTES)
             sim_fail("guest %d keeps %zu bytes of a command that has ended", guest, kept);
     }
@@ -152,6 +152,16 @@ static void check_att(int client, const struct rt_catt *att)
                  (unsigned long long)(att->tx[0].ring.head - att->tx[0].ring.base));
 }
 
+static void check_client(int client)
+{
+    struct sim_client *c = &sim.clients[client];
+
+    c->touched = false;
+    for (int i = 0; c->client && i < SIM_ATTS; i++)
+        if (c->atts[i].att)
+            check_att(client, c->atts[i].att);
+}
+
 static void check_agent(int agent)
 {
     struct rt_agent_stats stats;
@@ -162,20 +172,27 @@ static void check_agent(int agent)
         sim_fail("host%d keeps more than a bound allows", agent);
 }
 
+static void check_queued(struct sim_conn *c)
+{
+    c->grown = false;
+    if (c->used && c->to[0].in_flight > RT_LINK_QUEUED_MAX)
+        sim_fail("%zu bytes are queued on one link", c->to[0].in_flight);
+}
+
 void sim_check_bounds(void)
 {
     for (int i = 0; i < SIM_GUESTS; i++)
         if (sim.guests[i].tether && sim.guests[i].running)
             check_guest(i);
-    for (int i = 0; i < SIM_CLIENTS * SIM_ATTS; i++)
-        if (sim.clients[i / SIM_ATTS].client && sim.clients[i / SIM_ATTS].atts[i % SIM_ATTS].att)
-            check_att(i / SIM_ATTS, sim.clients[i / SIM_ATTS].atts[i % SIM_ATTS].att);
+    for (int i = 0; i < SIM_CLIENTS; i++)
+        if (sim.clients[i].touched)
+            check_client(i);
     for (int i = 0; i < sim.n_touched; i++)
         if (sim.agents[sim.touched[i]].agent)
             check_agent(sim.touched[i]);
-    for (int i = 0; i < sim.top_conn; i++)
-        if (sim.conns[i].used && sim.conns[i].to[0].in_flight > RT_LINK_QUEUED_MAX)
-            sim_fail("%zu bytes are queued on one link", sim.conns[i].to[0].in_flight);
+    for (int i = 0; i < sim.n_grown; i++)
+        check_queued(&sim.conns[sim.grown[i]]);
+    sim.n_grown = 0;
     for (int i = 0; sim.flood && i < sim.top_conn; i++)
         if (sim.conns[i].used && !sim_hostile_conn(i) && sim.conns[i].to[0].plain > PLAIN_MAX)
             sim_fail("%zu bytes in frames without credit are queued on one link in a flood of %s",

@@ -30,13 +30,11 @@ static void note_served(int container, int agent)
 {
     struct sim_served *served = &sim.served[container];
     uint64_t life, epoch;
-    struct rt_key key;
     int i = 0;
 
-    sim_key(container, &key);
     while (i < served->n && served->by[i].agent != agent)
         i++;
-    if (sim.agents[agent].agent && rt_agent_serves(sim.agents[agent].agent, &key, &life, &epoch)) {
+    if (sim.agents[agent].agent && rt_agent_serves(sim.agents[agent].agent, sim_key_of(container), &life, &epoch)) {
         if (i == SIM_SERVERS_MAX)
             sim_fail("more than %d agents serve container %d", SIM_SERVERS_MAX, container);
         served->n += i == served->n;
@@ -88,14 +86,15 @@ static void check_guest(int i)
         g->superseded = false;
     if (sim.forked[g->container])
         return;
+    if (g->tether->refused_cls == RT_CLASS_OK)
+        return;
     rt_tether_view(g->tether, &view);
     if (view.cls == RT_CLASS_FORKED &&
         sim_ticket_forgot(g->tether->ticket, g->tether->ticket_size, &sim_store_record(g->container)->ticket)) {
         sim.forked[g->container] = true; /* as a copy it is told, until its record has been lost for a lease */
         return;
     }
-    if (view.cls != RT_CLASS_OK && view.cls != RT_CLASS_RETRY_LATER && view.cls != RT_CLASS_STALE &&
-        view.cls != RT_CLASS_LOST)
+    if (view.cls != RT_CLASS_RETRY_LATER && view.cls != RT_CLASS_STALE && view.cls != RT_CLASS_LOST)
         sim_fail("honest guest %d is refused: %s %s", i, rt_class_name(view.cls), view.text);
 }
 

@@ -161,6 +161,7 @@ void sim_client_pump(int client)
 
     if (!c->client)
         return;
+    c->touched = true;
     while (rt_client_next(c->client, &a, sim_ms())) {
         if (a.kind == RT_CLIENT_HANGUP) {
             if (c->conn[a.agent] >= 0)
@@ -177,7 +178,7 @@ void sim_client_pump(int client)
                                     .side = (int)a.agent},
                  sim.agents[agent].agent ? 50 + sim_random(200) : 20);
     }
-    for (unsigned i = 0; i < RT_CLIENT_AGENTS_MAX; i++)
+    for (unsigned i = 0; i < c->top; i++)
         while (c->conn[i] >= 0 && sim_in_flight(c->conn[i], 1) < SIM_WINDOW) {
             size_t n = rt_client_output(c->client, i, out, sizeof out, sim_ms());
 

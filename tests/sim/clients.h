@@ -43,11 +43,13 @@ struct sim_exec { /* a command that a client has asked for; its own are freed wi
 
 struct sim_client {
     bool used;
+    bool touched; /* its machine was called since the last check */
     uint32_t gen;
     struct rt_client *client; /* owned */
     uint64_t timer_us, stalled_until_us;
     bool stalled_for_ever;
     int conn[RT_CLIENT_AGENTS_MAX];
+    unsigned top; /* above the highest slot that ever had a connection */
     struct sim_att atts[SIM_ATTS];
     struct sim_exec exec;
     struct rt_catt *other; /* to the hostile container; owned by the client */

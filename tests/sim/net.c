@@ -25,7 +25,7 @@ int sim_connect(enum sim_node_kind kind, int peer, unsigned slot, int agent)
     struct sim_agent *a = &sim.agents[agent];
     struct sim_conn *c = NULL;
     uint32_t gen;
-    bool untold;
+    bool untold, grown;
     int i;
 
     if (!a->agent)
@@ -38,13 +38,15 @@ int sim_connect(enum sim_node_kind kind, int peer, unsigned slot, int agent)
     if (c - sim.conns >= sim.top_conn)
         sim.top_conn = (int)(c - sim.conns) + 1;
     gen = c->gen + 1;
-    untold = c->untold; /* its place in the list is this one's now */
+    untold = c->untold; /* its places in the lists are this one's now */
+    grown = c->grown;
     free(c->to[0].rx);
     free(c->to[1].rx);
     memset(c, 0, sizeof *c);
     c->used = true;
     c->gen = gen;
     c->untold = untold;
+    c->grown = grown;
     c->kind = kind;
     c->peer = peer;
     c->agent = agent;
@@ -114,6 +116,10 @@ void sim_send(int conn, int to, const uint8_t *bytes, size_t size)
     half->in_flight += size;
     event.arg = to == 0 && sim.hostile ? without_credit(bytes, size) : 0;
     half->plain += (size_t)event.arg;
+    if (to == 0 && !c->grown) {
+        c->grown = true;
+        sim.grown[sim.n_grown++] = conn;
+    }
     if (to == 0 && half->in_flight > TELL_ABOVE && !c->untold) {
         c->untold = true;
         sim.untold[sim.n_untold++] = conn;

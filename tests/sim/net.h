@@ -36,6 +36,7 @@ struct sim_conn {
     bool open[2]; /* side 0 the dialler, side 1 the agent: believes it is open */
     uint64_t latency_us;
     uint64_t slow_us, rate; /* until slow_us only so many bytes a second */
+    bool grown;             /* an agent has sent since the last check */
     bool untold;            /* its agent is to be told what is queued */
     struct sim_half to[2];
 };

@@ -19,11 +19,7 @@
 
 static int by_name(const void *a, const void *b)
 {
-    char one[RT_HOST_MAX + 1], other[RT_HOST_MAX + 1];
-
-    sim_agent_name(*(const int *)a, one);
-    sim_agent_name(*(const int *)b, other);
-    return strcmp(one, other);
+    return strcmp(sim_host_name(*(const int *)a), sim_host_name(*(const int *)b));
 }
 
 static void row_of(int about, struct rt_store_host *row)
@@ -78,15 +74,29 @@ void sim_registry_up(int agent, uint64_t delay_us)
     sim_db_publish(&come, agent);
 }
 
+/* The first in the order of the names that is not before this one. */
+static int from_name(const char *name)
+{
+    int low = 0, high = sim.n_agents;
+
+    while (low < high) {
+        int middle = low + (high - low) / 2;
+
+        if (strcmp(sim_host_name(sim_db.order[middle]), name) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
 void sim_registry_run(const struct rt_store_op *op, struct rt_store_reply *reply, struct rt_store_host *rows)
 {
-    for (int i = 0; i < sim.n_agents; i++) {
-        int about = sim_db.order[i];
-        char name[RT_HOST_MAX + 1];
-        int order;
+    for (int i = from_name(op->host); i < sim.n_agents; i++) {
+        int about = sim_db.order[i], order = strcmp(sim_host_name(about), op->host);
 
-        sim_agent_name(about, name);
-        order = strcmp(name, op->host);
+        if (op->kind == RT_STORE_HOST_ROW && order != 0)
+            return;
         if (!sim_db.rows[about].there || (op->kind == RT_STORE_HOST_ROW ? order != 0 : order <= 0))
             continue;
         if (reply->n_hosts == RT_HOSTS_PAGE) {

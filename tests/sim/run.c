@@ -133,6 +133,8 @@ static void dialed(const struct sim_event *e)
         return;
     conn = sim_connect(NODE_CLIENT, e->index, (unsigned)e->side, e->arg);
     sim.clients[e->index].conn[e->side] = conn;
+    if (sim.clients[e->index].top <= (unsigned)e->side)
+        sim.clients[e->index].top = (unsigned)e->side + 1;
     if (conn < 0)
         rt_client_lost(sim.clients[e->index].client, (unsigned)e->side, sim_ms());
     else

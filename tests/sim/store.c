@@ -96,13 +96,9 @@ void sim_store_end_gone(int container)
 
 static int container_of_key(const struct rt_key *key)
 {
-    for (int i = 0; i < SIM_KEYS; i++) {
-        struct rt_key mine;
-
-        sim_key(i, &mine);
-        if (rt_key_equal(&mine, key))
+    for (int i = 0; i < SIM_KEYS; i++)
+        if (rt_key_equal(sim_key_of(i), key))
             return i;
-    }
     sim_fail("an agent asks for a container that there is not: %s/%s", key->tenant, key->cid);
 }
 

@@ -46,6 +46,7 @@ struct sim_world {
     int top_conn; /* above the highest connection ever used */
     int touched[SIM_AGENTS_MAX], n_touched;
     int untold[SIM_CONNS], n_untold; /* connections */
+    int grown[SIM_CONNS], n_grown;   /* connections to which an agent has sent since the last check */
     struct sim_served served[SIM_KEYS];
     uint64_t ticket_ttl_ms; /* 0: they never expire */
     uint32_t newest_key;
