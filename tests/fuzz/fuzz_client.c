@@ -129,8 +129,8 @@ static void attached(unsigned link, struct fuzz_in *in)
         msg.in[s].s = s == 0 ? RT_STDIN : RT_CONTROL_DOWN;
         msg.in[s].a = (att != NULL ? att->tx[s].ring.base : 0) + fuzz_number(in) % 3;
         if (att != NULL && msg.in[s].a == att->tx[s].ring.base) {
-            msg.in[s].d = rt_digest_value(&att->tx[s].digest);
-            msg.in[s].df = att->tx[s].digest.from;
+            msg.in[s].d = rt_digest_value(&att->tx[s].sender.digest);
+            msg.in[s].df = att->tx[s].sender.digest.from;
         }
         msg.in[s].closed = fuzz_byte(in) % 5 == 4;
     }
@@ -168,7 +168,7 @@ static void stream_frame(unsigned link, struct fuzz_in *in)
         frame.head.offset = att->tx[what & 1].ring.base;
         frame.head.length = RT_ACK_PAYLOAD;
         rt_put_u64(payload, frame.head.offset + size * 64);
-        rt_put_u64(payload + 8, rt_digest_value(&att->tx[what & 1].digest));
+        rt_put_u64(payload + 8, rt_digest_value(&att->tx[what & 1].sender.digest));
         break;
     default:
         frame.head.type = RT_DATA;
