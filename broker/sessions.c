@@ -3,8 +3,9 @@
 #include "broker/service.h"
 #include "broker/shell.h"
 
-#include "migrate/seal/crypto.h"
 #include "migrate/seal/seal.h"
+#include "session/base/clock.h"
+#include "session/base/random.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,24 +23,10 @@ static void event_cb(void *ctx, const struct rt_agent_event *event)
     rt_log_event(&shell->log, event, rt_shell_now(shell));
 }
 
-static void random_cb(void *ctx, void *out, size_t size)
-{
-    struct rt_shell *shell = ctx;
-
-    if (rt_crypto_random(out, size) != 0) {
-        rt_log_note(&shell->log, RT_LOG_ERROR, RT_LOG_AGENT, "agent", rt_shell_now(shell),
-                    "the system gives no random bytes; ids must not be guessable, so the agent ends");
-        abort();
-    }
-}
-
 static uint64_t wall_cb(void *ctx)
 {
-    struct timespec wall;
-
     (void)ctx;
-    (void)clock_gettime(CLOCK_REALTIME, &wall);
-    return (uint64_t)wall.tv_sec * 1000 + (uint64_t)wall.tv_nsec / 1000000;
+    return rt_wall_ms();
 }
 
 static int make_agent(struct rt_shell *shell)
@@ -60,11 +47,11 @@ static int make_agent(struct rt_shell *shell)
                                      .close = rt_shell_hang_up,
                                      .store = rt_shell_submit,
                                      .event = event_cb,
-                                     .random = random_cb,
+                                     .random = rt_random_fill,
                                      .wall_ms = wall_cb,
                                      .keep_end = rt_shell_keep_end,
                                      .drop_end = rt_shell_drop_end};
-    random_cb(shell, &config.seed, sizeof config.seed);
+    rt_random_fill(NULL, &config.seed, sizeof config.seed);
     shell->agent = rt_agent_new(&config, rt_shell_now(shell));
     return shell->agent == NULL ? RT_ENOMEM : 0;
 }

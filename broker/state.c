@@ -2,7 +2,7 @@
  * Copyright The retether authors */
 #include "broker/shell.h"
 
-#include "migrate/seal/crypto.h"
+#include "session/base/random.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -59,8 +59,8 @@ static int identify(struct rt_shell *shell)
     }
     n = read(fd, shell->instance.b, sizeof shell->instance.b);
     if (n != (ssize_t)sizeof shell->instance.b) {
-        if (rt_crypto_random(shell->instance.b, sizeof shell->instance.b) != 0 ||
-            pwrite(fd, shell->instance.b, sizeof shell->instance.b, 0) != (ssize_t)sizeof shell->instance.b) {
+        rt_random_fill(NULL, shell->instance.b, sizeof shell->instance.b);
+        if (pwrite(fd, shell->instance.b, sizeof shell->instance.b, 0) != (ssize_t)sizeof shell->instance.b) {
             (void)close(fd);
             return fail(shell, "%s cannot be written", path);
         }

@@ -8,7 +8,6 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/kdf.h>
-#include <openssl/rand.h>
 
 #define KEY_SIZE 32
 #define NONCE_SIZE 12
@@ -27,14 +26,6 @@ static int failure(void)
         }
     }
     return code;
-}
-
-int rt_crypto_random(void *out, size_t size)
-{
-    if (size > INT_MAX) {
-        return RT_ELIMIT;
-    }
-    return RAND_bytes(out, (int)size) == 1 ? 0 : failure();
 }
 
 void rt_crypto_wipe(void *secret, size_t size)

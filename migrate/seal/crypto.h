@@ -15,9 +15,6 @@
 #define RT_SALT_SIZE 24
 #define RT_TAG_SIZE 16
 
-/* Unpredictable bytes from OpenSSL's generator. RT_EIO: there are none, do not go on without. */
-RT_MUST_CHECK int rt_crypto_random(void *out, size_t size);
-
 /* Erases a secret in a way that the compiler keeps. */
 void rt_crypto_wipe(void *secret, size_t size);
 

@@ -2,6 +2,8 @@
  * Copyright The retether authors */
 #include "migrate/seal/keyring.h"
 
+#include "session/base/random.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -256,15 +258,13 @@ static int sync_folder(const char *path)
     return result;
 }
 
-/* The text of a ring with one new key. Returns its length or a negative code. */
+/* The text of a ring with one new key. Returns its length. */
 static int new_text(char *text, size_t cap)
 {
     uint8_t secret[RT_SECRET_SIZE];
-    int at, error = rt_crypto_random(secret, sizeof secret);
+    int at;
 
-    if (error) {
-        return error;
-    }
+    rt_random_fill(NULL, secret, sizeof secret);
     at = snprintf(text, cap, "# retether key ring: whoever reads this file can take over every session.\nkey 1 ");
     for (size_t i = 0; i < sizeof secret; i++) {
         at += snprintf(text + at, cap - (size_t)at, "%02x", secret[i]);
@@ -283,9 +283,6 @@ int rt_keyring_create(struct rt_keyring *ring, const char *path)
         return fail(ring, path, RT_EINVAL, "the path is too long");
     }
     size = new_text(text, sizeof text);
-    if (size < 0) {
-        return fail(ring, path, size, "no random numbers");
-    }
     fd = mkostemp(draft, O_CLOEXEC); /* mode 0600 */
     if (fd < 0) {
         error = fail_errno(ring, path, "create");

@@ -2,6 +2,8 @@
  * Copyright The retether authors */
 #include "migrate/seal/seal.h"
 
+#include "session/base/random.h"
+
 #include <string.h>
 
 /* A token:
@@ -49,10 +51,7 @@ int rt_seal(const struct rt_keyring *ring, const struct rt_ticket *ticket, uint8
     for (unsigned i = 0; i < 4; i++) {
         out[2 + i] = (uint8_t)(id >> (24 - 8 * i));
     }
-    error = rt_crypto_random(out + AT_SALT, RT_SALT_SIZE);
-    if (error) {
-        return error;
-    }
+    rt_random_fill(NULL, out + AT_SALT, RT_SALT_SIZE);
     box_of(out, rt_keyring_find(ring, id), &box);
     error = rt_crypto_seal(&box, plain, (size_t)size, out + AT_SEALED, out + AT_SEALED + size);
     return error ? error : AROUND + size;

@@ -3,6 +3,8 @@
 #include "migrate/store/redis.h"
 
 #include "migrate/store/redis_priv.h"
+#include "session/base/backoff.h"
+#include "session/base/random.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -377,21 +379,10 @@ static void forget_stream(struct rt_redis *redis)
     uv_idle_stop(&redis->flusher);
 }
 
-static uint64_t jittered(uint64_t ms)
-{
-    uint32_t random = 0;
-
-    if (uv_random(NULL, NULL, &random, sizeof random, 0, NULL)) {
-        return ms;
-    }
-    return ms / 2 + random % (ms / 2 + 1);
-}
-
 /* When to dial next, and whom: the next endpoint at once, and after all of them a growing pause. */
 static uint64_t plan(struct rt_redis *redis, enum rt_redis_state from)
 {
     uint64_t now = uv_now(redis->loop);
-    uint64_t pause_ms;
 
     if (from == RT_REDIS_ASKING && redis->use_resolved) {
         move_to_front(redis);
@@ -407,12 +398,7 @@ static uint64_t plan(struct rt_redis *redis, enum rt_redis_state from)
         return 0;
     }
     redis->next = 0;
-    pause_ms = jittered(redis->backoff_ms);
-    redis->backoff_ms *= 2;
-    if (redis->backoff_ms > RT_REDIS_BACKOFF_MAX_MS) {
-        redis->backoff_ms = RT_REDIS_BACKOFF_MAX_MS;
-    }
-    return pause_ms;
+    return rt_backoff(&redis->backoff_ms, RT_REDIS_BACKOFF_MIN_MS, RT_REDIS_BACKOFF_MAX_MS, &redis->jitter);
 }
 
 const char *rt_redis_where(const struct rt_redis *redis)
@@ -541,6 +527,7 @@ int rt_redis_init(struct rt_redis *redis, uv_loop_t *loop, const struct rt_redis
         redis->config.connect_timeout_ms = RT_REDIS_CONNECT_MS;
     }
     redis->backoff_ms = RT_REDIS_BACKOFF_MIN_MS;
+    rt_random_fill(NULL, &redis->jitter, sizeof redis->jitter);
     if (uv_timer_init(loop, &redis->timer) || uv_idle_init(loop, &redis->flusher)) {
         return RT_EIO;
     }

@@ -85,7 +85,7 @@ struct rt_redis {
     struct rt_store_endpoint resolved; /* what a Sentinel answered */
     bool use_resolved;
     size_t next; /* endpoint of the next dial */
-    uint64_t backoff_ms;
+    uint64_t backoff_ms, jitter;
     uint64_t ready_ms; /* loop time */
     uint64_t limit_ms; /* loop time at which dialling, asking or greeting has failed */
 

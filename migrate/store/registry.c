@@ -2,6 +2,8 @@
  * Copyright The retether authors */
 #include "migrate/store/store_priv.h"
 
+#include "session/base/random.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -181,9 +183,7 @@ static void send_beat(struct rt_store *store)
     char dead[RT_STORE_ID_HEX + 1], dead_seq[24];
     size_t size;
 
-    if (uv_random(NULL, NULL, random.b, sizeof random.b, 0, NULL)) {
-        return;
-    }
+    rt_random_fill(NULL, random.b, sizeof random.b);
     rt_store_format_id(&store->instance, instance);
     rt_store_format_id(&random, mark);
     snprintf(seq, sizeof seq, "%" PRIu64, store->seq);

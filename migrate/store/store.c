@@ -4,6 +4,7 @@
 
 #include "migrate/store/functions.h"
 #include "migrate/store/store_priv.h"
+#include "session/base/random.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -529,8 +530,8 @@ int rt_store_init(struct rt_store *store, uv_loop_t *loop, const struct rt_store
     if (rc) {
         return rc;
     }
-    if (id_is_zero(&store->instance) && uv_random(NULL, NULL, store->instance.b, sizeof store->instance.b, 0, NULL)) {
-        return RT_EIO;
+    if (id_is_zero(&store->instance)) {
+        rt_random_fill(NULL, store->instance.b, sizeof store->instance.b);
     }
     rc = init_connections(store, loop, endpoints, n);
     if (!rc && uv_timer_init(loop, &store->heart)) {

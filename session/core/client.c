@@ -2,6 +2,7 @@
  * Copyright The retether authors */
 #include "session/core/client.h"
 
+#include "session/base/backoff.h"
 #include "session/base/list.h"
 #include "session/base/slice.h"
 #include "session/base/text.h"
@@ -15,25 +16,6 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* splitmix64: jitter only, never secrets. */
-uint64_t rt_client_random(struct rt_client *client, uint64_t below)
-{
-    client->random += UINT64_C(0x9e3779b97f4a7c15);
-    uint64_t z = client->random;
-    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return (z ^ (z >> 31)) % below;
-}
-
-uint64_t rt_client_backoff(struct rt_client *client, uint64_t *backoff)
-{
-    uint64_t now = *backoff;
-    *backoff = now == 0 ? RT_REDIAL_MIN_MS : now * 2;
-    if (*backoff > RT_REDIAL_MAX_MS)
-        *backoff = RT_REDIAL_MAX_MS;
-    return now == 0 ? 0 : now - rt_client_random(client, now / 2 + 1);
-}
 
 struct rt_client *rt_client_new(const struct rt_client_config *config)
 {
@@ -220,7 +202,7 @@ void rt_clink_down(struct rt_client *client, int slot, const char *hangup)
     link->hangup = hangup;
     link->state = RT_CLINK_DOWN;
     link->since = client->now;
-    link->retry_at = client->now + rt_client_backoff(client, &link->backoff);
+    link->retry_at = client->now + rt_backoff(&link->backoff, RT_REDIAL_MIN_MS, RT_REDIAL_MAX_MS, &client->random);
     if (link->failures < UINT16_MAX)
         link->failures++;
     link->n_closings = 0;

@@ -2,6 +2,7 @@
  * Copyright The retether authors */
 #include "session/core/client_att.h"
 
+#include "session/base/backoff.h"
 #include "session/base/error.h"
 #include "session/base/slice.h"
 #include "session/core/client.h"
@@ -258,7 +259,7 @@ void rt_catt_again(struct rt_catt *att, uint64_t delay)
         att->backoff = 0;
     att->progress = false;
     att->state = RT_CATT_SEEKING;
-    uint64_t wait = rt_client_backoff(client, &att->backoff);
+    uint64_t wait = rt_backoff(&att->backoff, RT_REDIAL_MIN_MS, RT_REDIAL_MAX_MS, &client->random);
     if (delay == RT_AT_ONCE)
         delay = wait = wait <= RT_BACKOFF_FREE_MS ? 0 : wait;
     att->not_before = client->now + (delay > wait ? delay : wait);

@@ -2,6 +2,7 @@
  * Copyright The retether authors */
 #include "session/core/client_link.h"
 
+#include "session/base/backoff.h"
 #include "session/base/error.h"
 #include "session/base/slice.h"
 #include "session/base/text.h"
@@ -74,7 +75,7 @@ void rt_clink_refused(struct rt_client *client, int slot, const uint8_t *payload
     if (msg.c == RT_CLASS_VERSION || msg.c == RT_CLASS_BAD_AUTH || msg.c == RT_CLASS_DENIED) {
         link->refused = msg.c;
         (void)rt_text_copy(msg.m, link->refused_text, sizeof link->refused_text);
-        delay = RT_REFUSED_MIN_MS + rt_client_random(client, RT_REFUSED_MAX_MS - RT_REFUSED_MIN_MS + 1);
+        delay = RT_REFUSED_MIN_MS + rt_jitter(&client->random, RT_REFUSED_MAX_MS - RT_REFUSED_MIN_MS + 1);
     } else if (msg.c == RT_CLASS_RETRY_LATER) {
         delay = msg.delay < RT_REFUSED_MAX_MS ? msg.delay : RT_REFUSED_MAX_MS;
     }
@@ -309,7 +310,7 @@ size_t rt_client_output(struct rt_client *client, unsigned agent, uint8_t *buf, 
     if (link->state != RT_CLINK_LIVE)
         return used;
     if (link->ping_due) {
-        uint64_t token = rt_client_random(client, UINT64_MAX);
+        uint64_t token = rt_jitter(&client->random, UINT64_MAX);
         used += put_plain(buf + used, RT_PING, 0, token);
         rt_pings_sent(&link->pinged, token);
     }

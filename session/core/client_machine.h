@@ -50,9 +50,7 @@ static inline void rt_client_at(struct rt_client *client, uint64_t now)
         client->now = now;
 }
 
-uint64_t rt_client_random(struct rt_client *client, uint64_t below); /* below > 0 */
 /* The next delay of a back-off: at once, then jittered from RT_REDIAL_MIN_MS doubling to RT_REDIAL_MAX_MS. */
-uint64_t rt_client_backoff(struct rt_client *client, uint64_t *backoff);
 /* Makes *slot name another agent (or RT_NO_SLOT) and counts. */
 void rt_client_refer(struct rt_client *client, int *slot, int to);
 /* The slot of an agent by host name or address, made if need be; RT_NO_SLOT when there is no room. */

@@ -2,6 +2,7 @@
  * Copyright The retether authors */
 #include "session/core/tether.h"
 
+#include "session/base/backoff.h"
 #include "session/base/slice.h"
 #include "session/core/frame.h"
 #include "session/core/pings.h"
@@ -28,14 +29,6 @@ void rt_tether_defaults(struct rt_tether_config *config)
     config->end_timeout_ms = 300000;
 }
 
-uint64_t rt_tether_random(struct rt_tether *t, uint64_t below)
-{
-    t->rng ^= t->rng << 13;
-    t->rng ^= t->rng >> 7;
-    t->rng ^= t->rng << 17;
-    return below ? t->rng % below : 0;
-}
-
 struct rt_tether *rt_tether_new(const struct rt_tether_config *config, uint64_t now)
 {
     struct rt_tether *t = calloc(1, sizeof *t);
@@ -48,7 +41,7 @@ struct rt_tether *rt_tether_new(const struct rt_tether_config *config, uint64_t 
         t->config.ring_bytes = RT_RING_BYTES_MIN;
     if (t->config.ring_bytes > RT_RING_BYTES_MAX)
         t->config.ring_bytes = RT_RING_BYTES_MAX;
-    t->rng = config->seed | 1;
+    t->jitter = config->seed;
     t->state = RT_TETHER_DOWN;
     t->retry_at = now;
     t->backoff_ms = RT_REDIAL_MIN_MS;
@@ -114,13 +107,7 @@ void rt_tether_hangup(struct rt_tether *t, const char *reason, uint64_t retry_at
 
 uint64_t rt_tether_back_off(struct rt_tether *t)
 {
-    uint64_t half = t->backoff_ms / 2;
-    uint64_t delay = half + rt_tether_random(t, half + 1);
-
-    t->backoff_ms *= 2;
-    if (t->backoff_ms > RT_REDIAL_MAX_MS)
-        t->backoff_ms = RT_REDIAL_MAX_MS;
-    return delay;
+    return rt_backoff(&t->backoff_ms, RT_REDIAL_MIN_MS, RT_REDIAL_MAX_MS, &t->jitter);
 }
 
 /* After a link that was live: at once, unless such links keep ending as soon as they begin. */

@@ -2,6 +2,7 @@
  * Copyright The retether authors */
 #include "session/core/tether_in.h"
 
+#include "session/base/backoff.h"
 #include "session/base/slice.h"
 #include "session/base/text.h"
 #include "session/core/digest.h"
@@ -298,7 +299,7 @@ unsigned rt_tether_take_items(struct rt_tether *t, uint32_t *proc, uint64_t now)
 
 static uint64_t long_delay(struct rt_tether *t)
 {
-    return RT_REFUSED_MIN_MS + rt_tether_random(t, RT_REFUSED_MAX_MS - RT_REFUSED_MIN_MS);
+    return RT_REFUSED_MIN_MS + rt_jitter(&t->jitter, RT_REFUSED_MAX_MS - RT_REFUSED_MIN_MS);
 }
 
 /* `again`: the same verdict as the last time. What is answered at once is so only once: no agent makes a guest dial in
@@ -309,10 +310,10 @@ static uint64_t refusal_delay(struct rt_tether *t, const struct rt_refuse_msg *m
     case RT_CLASS_RETRY_LATER:
         if (msg->delay == 0)
             return rt_tether_back_off(t);
-        return (msg->delay < RT_REFUSED_MAX_MS ? msg->delay : RT_REFUSED_MAX_MS) + rt_tether_random(t, 20);
+        return (msg->delay < RT_REFUSED_MAX_MS ? msg->delay : RT_REFUSED_MAX_MS) + rt_jitter(&t->jitter, 20);
     case RT_CLASS_STALE:
     case RT_CLASS_LOST:
-        return again ? rt_tether_back_off(t) : rt_tether_random(t, RT_REDIAL_MIN_MS + 1);
+        return again ? rt_tether_back_off(t) : rt_jitter(&t->jitter, RT_REDIAL_MIN_MS + 1);
     default:
         return long_delay(t);
     }

@@ -30,7 +30,7 @@ struct rt_proc;
 
 struct rt_tether {
     struct rt_tether_config config;
-    uint64_t rng;
+    uint64_t jitter;
     /* link */
     enum rt_tether_state state;
     bool hangup_pending;
@@ -84,7 +84,6 @@ struct rt_tether {
     uint64_t ticked_at; /* what was due at the last tick waits for something else than time */
 };
 
-uint64_t rt_tether_random(struct rt_tether *t, uint64_t below);
 uint64_t rt_tether_back_off(struct rt_tether *t); /* ms until the next attempt; the one after that waits longer */
 void rt_tether_hangup(struct rt_tether *t, const char *reason, uint64_t retry_at, uint64_t now);
 

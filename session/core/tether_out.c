@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
 #include "session/base/slice.h"
+
+#include "session/base/backoff.h"
 #include "session/core/digest.h"
 #include "session/core/frame.h"
 #include "session/core/msg.h"
@@ -138,7 +140,7 @@ static void put_hop(struct rt_tether *t, struct writer *w, uint64_t now)
         t->pong_due = false;
     }
     if (t->ping_due && room(w)) {
-        uint64_t token = rt_tether_random(t, UINT64_MAX);
+        uint64_t token = rt_jitter(&t->jitter, UINT64_MAX);
 
         (void)put(w, &(struct rt_frame){.type = RT_PING, .offset = token});
         rt_pings_sent(&t->pinged, token);

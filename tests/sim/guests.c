@@ -277,7 +277,7 @@ int sim_guest_clone(int guest, int host)
     sim.guests[i].done = g->done;
     sim.guests[i].tether->hangup_pending = false;
     rt_tether_lost(sim.guests[i].tether, sim_ms());
-    sim.guests[i].tether->rng ^= sim_random(UINT64_MAX) | 1;
+    sim.guests[i].tether->jitter ^= sim_random(UINT64_MAX) | 1;
     sim.forked[g->container] = true;
     sim_log("clone of guest %d runs as guest %d on host %d", guest, i, host);
     sim_post((struct sim_event){.kind = EV_APP, .node = NODE_GUEST, .index = i, .gen = sim.guests[i].gen}, 100);
