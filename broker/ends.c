@@ -2,6 +2,7 @@
  * Copyright The retether authors */
 #include "broker/ends.h"
 
+#include "session/base/file.h"
 #include "session/core/digest.h"
 #include "session/core/frame.h"
 
@@ -174,33 +175,6 @@ static bool decode(const uint8_t *in, size_t size, struct rt_store_op *end)
     return rt_cid_valid(rt_slice_text(end->key.cid));
 }
 
-static int sync_dir(const char *dir)
-{
-    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc;
-
-    if (fd < 0) {
-        return -1;
-    }
-    rc = fsync(fd);
-    (void)close(fd);
-    return rc;
-}
-
-static int write_all(int fd, const uint8_t *data, size_t size)
-{
-    while (size > 0) {
-        ssize_t n = write(fd, data, size);
-        if (n < 0 && errno != EINTR) {
-            return -1;
-        }
-        if (n > 0) {
-            data += n;
-            size -= (size_t)n;
-        }
-    }
-    return fsync(fd);
-}
-
 static int write_file(struct rt_ends *ends, const char *path, const uint8_t *data, size_t size)
 {
     char tmp[RT_ENDS_PATH_MAX + sizeof TMP_SUFFIX];
@@ -211,8 +185,8 @@ static int write_file(struct rt_ends *ends, const char *path, const uint8_t *dat
     if (fd < 0) {
         return fail(ends, RT_EIO, "open", tmp, errno);
     }
-    rc = write_all(fd, data, size);
-    if (close(fd) != 0 || rc != 0 || rename(tmp, path) != 0 || sync_dir(ends->dir) != 0) {
+    rc = rt_write_all(fd, data, size) != 0 ? -1 : fsync(fd);
+    if (close(fd) != 0 || rc != 0 || rename(tmp, path) != 0 || rt_sync_folder(ends->dir) != 0) {
         rc = fail(ends, RT_EIO, "write", path, errno);
         (void)unlink(tmp);
         return rc;
@@ -256,24 +230,6 @@ void rt_ends_drop(struct rt_ends *ends, const struct rt_key *key, uint64_t life)
     }
 }
 
-static ssize_t read_file(const char *path, uint8_t *out, size_t cap)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK); /* a FIFO does not hold up the start */
-    size_t used = 0;
-    ssize_t n = -1;
-
-    while (fd >= 0 && used < cap && (n = read(fd, out + used, cap - used)) != 0) {
-        if (n < 0 && errno != EINTR) {
-            break;
-        }
-        used += n > 0 ? (size_t)n : 0;
-    }
-    if (fd >= 0) {
-        (void)close(fd);
-    }
-    return n < 0 ? -1 : (ssize_t)used;
-}
-
 struct reading {
     rt_ends_cb each;
     rt_ends_bad_cb bad;
@@ -294,7 +250,7 @@ static void read_entry(struct rt_ends *ends, const char *name, const struct read
     char path[RT_ENDS_PATH_MAX + 256];
     size_t size = strlen(name), suffix = sizeof TMP_SUFFIX - 1;
     struct rt_store_op end;
-    ssize_t n;
+    int fd, rc, error;
 
     (void)snprintf(path, sizeof path, "%s/%s", ends->dir, name);
     if (size > suffix && strcmp(name + size - suffix, TMP_SUFFIX) == 0) {
@@ -302,10 +258,15 @@ static void read_entry(struct rt_ends *ends, const char *name, const struct read
         return;
     }
     ends->n++;
-    n = read_file(path, reading->file, RT_END_FILE_MAX + 1);
-    if (n < 0) {
-        reading->bad(reading->ctx, path, strerror(errno));
-    } else if (n > RT_END_FILE_MAX || !decode(reading->file, (size_t)n, &end) || !has_its_name(ends, &end, path)) {
+    fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK); /* a FIFO does not hold up the start */
+    rc = fd < 0 ? RT_EIO : rt_read_all(fd, reading->file, RT_END_FILE_MAX + 1, &size);
+    error = errno;
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    if (rc == RT_EIO) {
+        reading->bad(reading->ctx, path, strerror(error));
+    } else if (rc != 0 || !decode(reading->file, size, &end) || !has_its_name(ends, &end, path)) {
         reading->bad(reading->ctx, path, "it is no whole end of a session");
     } else {
         reading->each(reading->ctx, &end);

@@ -3,12 +3,12 @@
 #include "broker/settings.h"
 
 #include "broker/core/agent.h"
+#include "session/base/units.h"
 
 #include "migrate/store/endpoint.h"
 #include "session/base/endpoint.h"
 
 #include <ctype.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -183,43 +183,12 @@ static void *place(const struct rt_setting *setting, struct rt_settings *setting
     return (char *)settings + setting->offset;
 }
 
-/* A decimal number and what follows it. */
-static bool number(const char *text, int base, uint64_t *value, const char **rest)
+static bool octal(const char *text, uint64_t *value)
 {
     char *end;
 
-    if (isdigit((unsigned char)text[0]) == 0) {
-        return false;
-    }
-    errno = 0;
-    *value = strtoull(text, &end, base);
-    *rest = end;
-    return errno == 0;
-}
-
-static bool duration(const char *text, uint64_t *ms)
-{
-    static const struct {
-        const char *unit;
-        uint64_t ms;
-    } units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", 86400000}};
-    const char *rest;
-    uint64_t value;
-
-    if (!number(text, 10, &value, &rest)) {
-        return false;
-    }
-    *ms = 0;
-    if (value == 0 && rest[0] == '\0') {
-        return true;
-    }
-    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
-        if (strcmp(rest, units[i].unit) == 0 && value <= UINT64_MAX / units[i].ms) {
-            *ms = value * units[i].ms;
-            return true;
-        }
-    }
-    return false;
+    *value = strtoull(text, &end, 8);
+    return isdigit((unsigned char)text[0]) != 0 && *end == '\0';
 }
 
 static int set_text(const struct rt_setting *setting, char *out, const char *text, char *why, size_t why_size)
@@ -260,28 +229,20 @@ static int set_list(const struct rt_setting *setting, struct rt_setting_list *li
 static int set_number(const struct rt_setting *setting, uint64_t *out, const char *text, char *why, size_t why_size)
 {
     uint64_t value = 0;
-    const char *rest = "";
-    bool good;
+    bool good = setting->type == RT_SETTING_DURATION ? rt_read_duration(text, &value)
+                : setting->type == RT_SETTING_MODE   ? octal(text, &value)
+                                                     : rt_read_number(rt_slice_text(text), UINT64_MAX, &value);
 
-    if (setting->type == RT_SETTING_DURATION) {
-        good = duration(text, &value);
-        if (!good || value < setting->min || value > setting->max) {
-            return fail(why, why_size,
-                        "\"%s\" is no time from %" PRIu64 "ms to %" PRIu64 "ms (500ms, 2s, 5m, 12h, 30d)", text,
-                        setting->min, setting->max);
-        }
-    } else {
-        int base = setting->type == RT_SETTING_MODE ? 8 : 10;
-        good = number(text, base, &value, &rest) && rest[0] == '\0';
-        if (!good || value < setting->min || value > setting->max) {
-            return fail(why, why_size,
-                        base == 8 ? "\"%s\" is no octal number from %" PRIo64 " to %" PRIo64
-                                  : "\"%s\" is no number from %" PRIu64 " to %" PRIu64,
-                        text, setting->min, setting->max);
-        }
+    if (good && value >= setting->min && value <= setting->max) {
+        *out = value;
+        return 0;
     }
-    *out = value;
-    return 0;
+    return fail(why, why_size,
+                setting->type == RT_SETTING_DURATION ? "\"%s\" is no time from %" PRIu64 "ms to %" PRIu64
+                                                       "ms (500ms, 2s, 5m, 12h, 30d)"
+                : setting->type == RT_SETTING_MODE ? "\"%s\" is no octal number from %" PRIo64 " to %" PRIo64
+                                                   : "\"%s\" is no number from %" PRIu64 " to %" PRIu64,
+                text, setting->min, setting->max);
 }
 
 static int set_choice(const struct rt_setting *setting, uint64_t *out, const char *text, char *why, size_t why_size)

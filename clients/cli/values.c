@@ -4,32 +4,19 @@
 
 #include "clients/cli/keys.h"
 #include "clients/cli/signals.h"
-#include "clients/tether/text.h"
 #include "session/base/slice.h"
+#include "session/base/units.h"
 #include "session/core/protocol.h"
 #include "session/core/tether.h"
 
 #include <assert.h>
-#include <ctype.h>
-#include <errno.h>
-#include <stdlib.h>
 #include <string.h>
-
-#define COUNT_MAX (UINT64_C(1) << 53)
 
 static_assert(sizeof(struct cli_start) <= RT_VALUE_MAX && sizeof(struct cli_keys) <= RT_VALUE_MAX, "values fit");
 
 bool cli_read_count(const char *text, void *out)
 {
-    uint64_t *value = out;
-    char *end;
-
-    if (!isdigit((unsigned char)text[0])) {
-        return false;
-    }
-    errno = 0;
-    *value = strtoull(text, &end, 10);
-    return errno == 0 && end[0] == '\0' && *value < COUNT_MAX;
+    return rt_read_number(rt_slice_text(text), RT_COUNTER_MAX - 1, out);
 }
 
 static bool read_cid(const char *text, void *out)
@@ -49,17 +36,12 @@ static bool read_setting(const char *text, void *out)
 
 static bool read_duration(const char *text, void *out)
 {
-    return tether_read_duration(text, out) == RT_OK;
+    return rt_read_duration(text, out);
 }
 
 static bool read_bytes(const char *text, void *out)
 {
-    uint64_t *bytes = out;
-    size_t size = 0;
-    int rc = tether_read_bytes(text, &size);
-
-    *bytes = size;
-    return rc == RT_OK;
+    return rt_read_bytes(text, out);
 }
 
 static bool read_ring(const char *text, void *out)

@@ -2,6 +2,8 @@
  * Copyright The retether authors */
 #include "clients/tether/config.h"
 
+#include "session/base/file.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -92,7 +94,7 @@ int tether_config_read(struct tether_options *options, const char *path, char wh
     char *text = options->config;
     char inner[TETHER_WHY_MAX] = "";
     size_t used;
-    int rc = tether_read_file(path, text, sizeof(options->config), &used);
+    int rc = rt_read_file(path, text, sizeof(options->config), &used);
 
     if (rc == RT_EIO) {
         return tether_fail(rc, why, "cannot read the configuration %s: %s", path, strerror(errno));

@@ -2,7 +2,8 @@
  * Copyright The retether authors */
 #include "clients/tether/log.h"
 
-#include <inttypes.h>
+#include "session/base/units.h"
+
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -48,21 +49,6 @@ void tether_log_step(struct tether_log *log, enum rt_log_level level, const char
     rt_log_end(&line);
 }
 
-/* As options take it. */
-static void duration(uint64_t ms, char *out, size_t size)
-{
-    static const struct {
-        uint64_t ms;
-        const char *unit;
-    } units[] = {{3600000, "h"}, {60000, "m"}, {1000, "s"}, {1, "ms"}};
-    size_t i = 0;
-
-    while (ms % units[i].ms != 0) {
-        i++;
-    }
-    snprintf(out, size, "%" PRIu64 "%s", ms / units[i].ms, units[i].unit);
-}
-
 void tether_log_stay(struct tether_log *log, const char *container, uint64_t end_timeout_ms)
 {
     struct rt_log_line line;
@@ -72,7 +58,7 @@ void tether_log_stay(struct tether_log *log, const char *container, uint64_t end
     if (log->sink.level < RT_LOG_WARN) {
         return;
     }
-    duration(end_timeout_ms, time, sizeof(time));
+    rt_duration_text(end_timeout_ms, time, sizeof(time));
     snprintf(reason, sizeof(reason),
              "the command has ended, and there is no agent to take its exit status: stays %s%s for one",
              end_timeout_ms > 0 ? "up to " : "as long as it takes", end_timeout_ms > 0 ? time : "");

@@ -3,6 +3,7 @@
 #include "clients/tether/options.h"
 
 #include "clients/tether/config.h"
+#include "session/base/units.h"
 
 #include <getopt.h>
 #include <stdlib.h>
@@ -152,7 +153,8 @@ static int take_boot_option(struct tether_options *options, int option, const ch
 static int take_option(struct tether_options *options, int option, const char *value, char why[TETHER_WHY_MAX])
 {
     struct retether_guest_options *guest = &options->guest;
-    int rc = RT_OK;
+    uint64_t bytes = 0;
+    bool good = true;
 
     switch (option) {
     case OPT_AGENT:
@@ -165,28 +167,29 @@ static int take_option(struct tether_options *options, int option, const char *v
         guest->tty = true;
         break;
     case OPT_TTY_SIZE:
-        rc = tether_read_size(value, &guest->rows, &guest->cols);
+        good = tether_read_size(value, &guest->rows, &guest->cols) == RT_OK;
         break;
     case OPT_CWD:
         guest->cwd = value;
         break;
     case OPT_RING:
-        rc = tether_read_bytes(value, &guest->ring_bytes);
+        good = rt_read_bytes(value, &bytes) && bytes <= SIZE_MAX;
+        guest->ring_bytes = (size_t)bytes;
         break;
     case OPT_FIRST_HOLD:
-        rc = tether_read_duration(value, &guest->first_hold_ms);
+        good = rt_read_duration(value, &guest->first_hold_ms);
         break;
     case OPT_DRAIN:
-        rc = tether_read_duration(value, &guest->drain_timeout_ms);
+        good = rt_read_duration(value, &guest->drain_timeout_ms);
         break;
     case OPT_OUTAGE:
-        rc = tether_read_duration(value, &guest->outage_hold_ms);
+        good = rt_read_duration(value, &guest->outage_hold_ms);
         break;
     case OPT_END:
-        rc = tether_read_duration(value, &guest->end_timeout_ms);
+        good = rt_read_duration(value, &guest->end_timeout_ms);
         break;
     case OPT_LEVEL:
-        rc = tether_log_level(value, &options->log_level);
+        good = tether_log_level(value, &options->log_level) == RT_OK;
         break;
     case OPT_JSON:
         options->json = true;
@@ -200,7 +203,7 @@ static int take_option(struct tether_options *options, int option, const char *v
     default:
         return take_boot_option(options, option, value, why);
     }
-    return rc == 0 ? RT_OK : tether_fail(rc, why, "\"%s\" is not what its option takes; see tether --help", value);
+    return good ? RT_OK : tether_fail(RT_EINVAL, why, "\"%s\" is not what its option takes; see tether --help", value);
 }
 
 int tether_options_set(struct tether_options *options, const char *name, const char *value, char why[TETHER_WHY_MAX])

@@ -2,6 +2,8 @@
  * Copyright The retether authors */
 #include "clients/tether/token.h"
 
+#include "session/base/file.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,7 +12,7 @@
 static int read_token_file(const char *what, const char *path, char *out, char why[TETHER_WHY_MAX])
 {
     size_t used;
-    int rc = tether_read_file(path, out, TETHER_TOKEN_TEXT_MAX, &used);
+    int rc = rt_read_file(path, out, TETHER_TOKEN_TEXT_MAX, &used);
 
     if (rc == RT_EIO) {
         return tether_fail(rc, why, "cannot read %s %s: %s", what, path, strerror(errno));

@@ -2,8 +2,12 @@
  * Copyright The retether authors */
 #include "migrate/seal/keyring.h"
 
+#include "session/base/file.h"
 #include "session/base/random.h"
+#include "session/base/text.h"
+#include "session/base/units.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -40,47 +44,6 @@ static int fail_errno(struct rt_keyring *ring, const char *path, const char *wha
                 "%s: %s", what, strerror(error));
 }
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    if (c >= 'a' && c <= 'f') {
-        return c - 'a' + 10;
-    }
-    if (c >= 'A' && c <= 'F') {
-        return c - 'A' + 10;
-    }
-    return -1;
-}
-
-/* 64 hex digits, then nothing. */
-static bool parse_secret(const char *word, uint8_t secret[RT_SECRET_SIZE])
-{
-    if (strlen(word) != (size_t)2 * RT_SECRET_SIZE) {
-        return false;
-    }
-    for (size_t i = 0; i < RT_SECRET_SIZE; i++) {
-        int high = hex_digit(word[2 * i]), low = hex_digit(word[2 * i + 1]);
-        if (high < 0 || low < 0) {
-            return false;
-        }
-        secret[i] = (uint8_t)(high << 4 | low);
-    }
-    return true;
-}
-
-/* 1 to 4294967295, digits only; 0 when it is not. */
-static uint32_t parse_id(const char *word)
-{
-    uint64_t id = 0;
-
-    for (; *word >= '0' && *word <= '9' && id <= UINT32_MAX; word++) {
-        id = id * 10 + (uint64_t)(*word - '0');
-    }
-    return *word == '\0' && id <= UINT32_MAX ? (uint32_t)id : 0;
-}
-
 /* Returns NULL or what is wrong with the line. Never quotes it: it holds a secret. *active becomes its key's id when it
  * has the mark. */
 static const char *parse_line(struct rt_keyring *ring, char *line, uint32_t *active)
@@ -88,7 +51,7 @@ static const char *parse_line(struct rt_keyring *ring, char *line, uint32_t *act
     uint8_t secret[RT_SECRET_SIZE];
     char *rest = NULL, *word, *id_word, *secret_word, *mark;
     const char *wrong = NULL;
-    uint32_t id;
+    uint64_t id = 0;
     int error;
 
     line[strcspn(line, "#")] = '\0';
@@ -106,20 +69,22 @@ static const char *parse_line(struct rt_keyring *ring, char *line, uint32_t *act
     if (mark != NULL && *active != 0) {
         return "another key is marked active already";
     }
-    id = parse_id(id_word);
-    if (id == 0) {
+    if (!rt_read_number(rt_slice_text(id_word), UINT32_MAX, &id) || id == 0) {
         return "the key's id is not a number from 1 to 4294967295";
     }
-    if (!parse_secret(secret_word, secret)) {
+    for (char *c = secret_word; *c != '\0'; c++) {
+        *c = (char)tolower((unsigned char)*c);
+    }
+    if (!rt_unhex(rt_slice_text(secret_word), secret, sizeof secret)) {
         return "the key's secret is not 64 hex digits";
     }
-    error = rt_keyring_add(ring, id, secret);
+    error = rt_keyring_add(ring, (uint32_t)id, secret);
     if (error == RT_EEXIST) {
         wrong = "a key of this id came before";
     } else if (error) {
         wrong = "too many keys";
     } else if (mark != NULL) {
-        *active = id;
+        *active = (uint32_t)id;
     }
     rt_crypto_wipe(secret, sizeof secret);
     return wrong;
@@ -173,33 +138,12 @@ static int check_file(struct rt_keyring *ring, const char *path, int fd)
     return 0;
 }
 
-/* Reads the whole file with a NUL behind it. Returns its size or a negative code. */
-static int read_file(struct rt_keyring *ring, const char *path, int fd, char text[RT_KEYRING_FILE_MAX + 2])
-{
-    size_t size = 0;
-
-    while (size <= RT_KEYRING_FILE_MAX) {
-        ssize_t n = read(fd, text + size, RT_KEYRING_FILE_MAX + 1 - size);
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n < 0) {
-            return fail_errno(ring, path, "read");
-        }
-        if (n == 0) {
-            text[size] = '\0';
-            return (int)size;
-        }
-        size += (size_t)n;
-    }
-    return fail(ring, path, RT_ECONFIG, "it is longer than %d bytes", RT_KEYRING_FILE_MAX);
-}
-
 int rt_keyring_load(struct rt_keyring *ring, const char *path)
 {
-    char text[RT_KEYRING_FILE_MAX + 2];
+    char text[RT_KEYRING_FILE_MAX + 1];
     struct rt_keyring loaded;
-    int fd, size, error;
+    size_t size;
+    int fd, error;
 
     /* Not blocking: a FIFO in its place must not hang the start. */
     fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
@@ -209,8 +153,12 @@ int rt_keyring_load(struct rt_keyring *ring, const char *path)
     rt_keyring_init(&loaded);
     error = check_file(ring, path, fd);
     if (error == 0) {
-        size = read_file(ring, path, fd, text);
-        error = size < 0 ? size : parse(ring, path, text, (size_t)size, &loaded);
+        error = rt_read_all(fd, text, sizeof text, &size);
+        if (error == RT_ELIMIT) {
+            error = fail(ring, path, RT_ECONFIG, "it is longer than %d bytes", RT_KEYRING_FILE_MAX);
+        } else {
+            error = error ? fail_errno(ring, path, "read") : parse(ring, path, text, size, &loaded);
+        }
         rt_crypto_wipe(text, sizeof text);
     }
     (void)close(fd);
@@ -221,56 +169,30 @@ int rt_keyring_load(struct rt_keyring *ring, const char *path)
     return error;
 }
 
-static int write_all(int fd, const char *data, size_t size)
-{
-    while (size > 0) {
-        ssize_t n = write(fd, data, size);
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n < 0) {
-            return -1;
-        }
-        data += n;
-        size -= (size_t)n;
-    }
-    return 0;
-}
-
-/* Makes the name last over a power cut. */
-static int sync_folder(const char *path)
+/* Makes the file's name last over a power cut. */
+static int sync_name(const char *path)
 {
     char folder[PATH_MAX];
     const char *slash = strrchr(path, '/');
-    int fd, result;
 
-    if (slash == NULL) {
-        (void)snprintf(folder, sizeof folder, ".");
-    } else {
-        (void)snprintf(folder, sizeof folder, "%.*s", (int)(slash - path) + 1, path);
-    }
-    fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) {
-        return -1;
-    }
-    result = fsync(fd);
-    (void)close(fd);
-    return result;
+    (void)snprintf(folder, sizeof folder, "%.*s", slash == NULL ? 1 : (int)(slash - path) + 1,
+                   slash == NULL ? "." : path);
+    return rt_sync_folder(folder);
 }
 
 /* The text of a ring with one new key. Returns its length. */
 static int new_text(char *text, size_t cap)
 {
     uint8_t secret[RT_SECRET_SIZE];
+    char hex[2 * RT_SECRET_SIZE + 1];
     int at;
 
     rt_random_fill(NULL, secret, sizeof secret);
-    at = snprintf(text, cap, "# retether key ring: whoever reads this file can take over every session.\nkey 1 ");
-    for (size_t i = 0; i < sizeof secret; i++) {
-        at += snprintf(text + at, cap - (size_t)at, "%02x", secret[i]);
-    }
-    at += snprintf(text + at, cap - (size_t)at, " active\n");
+    rt_hex(secret, sizeof secret, hex);
+    at = snprintf(text, cap,
+                  "# retether key ring: whoever reads this file can take over every session.\nkey 1 %s active\n", hex);
     rt_crypto_wipe(secret, sizeof secret);
+    rt_crypto_wipe(hex, sizeof hex);
     return at;
 }
 
@@ -289,11 +211,11 @@ int rt_keyring_create(struct rt_keyring *ring, const char *path)
         goto wipe;
     }
     /* link() and not rename(): of two agents that start at once, one makes the file. */
-    if (write_all(fd, text, (size_t)size) != 0 || fsync(fd) != 0) {
+    if (rt_write_all(fd, text, (size_t)size) != 0 || fsync(fd) != 0) {
         error = fail_errno(ring, path, "write");
     } else if (link(draft, path) != 0) {
         error = errno == EEXIST ? fail(ring, path, RT_EEXIST, "it exists already") : fail_errno(ring, path, "link");
-    } else if (sync_folder(path) != 0) {
+    } else if (sync_name(path) != 0) {
         error = fail_errno(ring, path, "sync");
     }
     (void)close(fd);

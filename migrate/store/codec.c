@@ -2,6 +2,7 @@
  * Copyright The retether authors */
 #include "migrate/store/codec.h"
 
+#include "session/base/text.h"
 #include "session/core/frame.h"
 #include "session/core/order.h"
 
@@ -42,13 +43,7 @@ void rt_store_member(const struct rt_key *key, char out[RT_STORE_MEMBER_MAX])
 
 void rt_store_format_id(const struct rt_id *id, char out[RT_STORE_ID_HEX + 1])
 {
-    static const char digits[] = "0123456789abcdef";
-
-    for (size_t i = 0; i < RT_ID_SIZE; i++) {
-        out[2 * i] = digits[id->b[i] >> 4];
-        out[2 * i + 1] = digits[id->b[i] & 15];
-    }
-    out[RT_STORE_ID_HEX] = '\0';
+    rt_hex(id->b, sizeof id->b, out);
 }
 
 /* The arguments' room is sized for the largest command; see the static assertion in add_claim(). */

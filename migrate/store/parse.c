@@ -2,6 +2,8 @@
  * Copyright The retether authors */
 #include "migrate/store/codec.h"
 
+#include "session/base/text.h"
+#include "session/base/units.h"
 #include "session/core/frame.h"
 #include "session/core/order.h"
 
@@ -9,50 +11,14 @@
 #include <stdio.h>
 #include <string.h>
 
-/* A decimal number below 2^53; nothing else. */
 static int parse_number(const char *text, size_t size, uint64_t *value)
 {
-    uint64_t sum = 0;
-
-    if (size == 0 || size > 16) {
-        return RT_EPROTO;
-    }
-    for (size_t i = 0; i < size; i++) {
-        if (text[i] < '0' || text[i] > '9') {
-            return RT_EPROTO;
-        }
-        sum = sum * 10 + (uint64_t)(text[i] - '0');
-    }
-    if (sum >= RT_COUNTER_MAX) {
-        return RT_EPROTO;
-    }
-    *value = sum;
-    return 0;
-}
-
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+    return rt_read_number((struct rt_slice){(const uint8_t *)text, size}, RT_COUNTER_MAX - 1, value) ? 0 : RT_EPROTO;
 }
 
 int rt_store_parse_id(const char *hex, size_t size, struct rt_id *id)
 {
-    if (size != RT_STORE_ID_HEX) {
-        return RT_EPROTO;
-    }
-    for (size_t i = 0; i < RT_ID_SIZE; i++) {
-        int high = hex_digit(hex[2 * i]);
-        int low = hex_digit(hex[2 * i + 1]);
-
-        if (high < 0 || low < 0) {
-            return RT_EPROTO;
-        }
-        id->b[i] = (uint8_t)(high << 4 | low);
-    }
-    return 0;
+    return rt_unhex((struct rt_slice){(const uint8_t *)hex, size}, id->b, sizeof id->b) ? 0 : RT_EPROTO;
 }
 
 static int copy_text(const char *text, size_t size, char *out, size_t cap)

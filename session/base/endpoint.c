@@ -2,6 +2,8 @@
  * Copyright The retether authors */
 #include "session/base/endpoint.h"
 
+#include "session/base/units.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -31,22 +33,9 @@ __attribute__((format(printf, 2, 3))) static int fail(const struct parse *parse,
     return RT_EINVAL;
 }
 
-/* A plain decimal number of size characters, at most max. */
 static bool number(const char *text, size_t size, uint64_t max, uint64_t *value)
 {
-    uint64_t sum = 0;
-
-    if (size == 0 || size > 10) {
-        return false;
-    }
-    for (size_t i = 0; i < size; i++) {
-        if (text[i] < '0' || text[i] > '9') {
-            return false;
-        }
-        sum = sum * 10 + (uint64_t)(text[i] - '0');
-    }
-    *value = sum;
-    return sum <= max;
+    return rt_read_number((struct rt_slice){(const uint8_t *)text, size}, max, value);
 }
 
 static int parse_unix(struct rt_endpoint *endpoint, const struct parse *parse, const char *path)

@@ -34,4 +34,9 @@ size_t rt_text_copy(struct rt_slice text, char *out, size_t size);
  * \ufffd, '"' and '\' behind a '\'. Returns its bytes in data, those in out in *n. size > 0. */
 size_t rt_text_json(const uint8_t *data, size_t size, char out[RT_TEXT_JSON_MAX + 1], size_t *n);
 
+/* Lowercase digits of size bytes, NUL-terminated: out holds 2 * size + 1. */
+void rt_hex(const uint8_t *data, size_t size, char *out);
+/* The `size` bytes that a text of exactly 2 * size lowercase digits names. Returns false for any other text. */
+bool rt_unhex(struct rt_slice text, uint8_t *out, size_t size);
+
 #endif

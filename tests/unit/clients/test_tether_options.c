@@ -35,42 +35,6 @@ static int setup(void **state)
     return setenv("RETETHER_TOKEN", "rtj1.Zm9v", 1);
 }
 
-static void test_durations(void **state)
-{
-    static const struct {
-        const char *text;
-        uint64_t ms;
-    } good[] = {{"0", 0}, {"0s", 0}, {"7ms", 7}, {"30s", 30000}, {"5m", 300000}, {"2h", 7200000}};
-    static const char *const bad[] = {"", "5", "s", "-1s", "1.5s", "1 s", "5d", "99999999999999999999s", "300000000h"};
-    uint64_t ms;
-
-    (void)state;
-    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
-        assert_int_equal(tether_read_duration(good[i].text, &ms), RT_OK);
-        assert_int_equal(ms, good[i].ms);
-    }
-    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-        assert_int_equal(tether_read_duration(bad[i], &ms), RT_EINVAL);
-    }
-}
-
-static void test_bytes(void **state)
-{
-    static const char *const bad[] = {"", "K", "-1", "1KB", "1G", "99999999999999999999", "18446744073709551615K"};
-    size_t bytes;
-
-    (void)state;
-    assert_int_equal(tether_read_bytes("4096", &bytes), RT_OK);
-    assert_int_equal(bytes, 4096);
-    assert_int_equal(tether_read_bytes("64K", &bytes), RT_OK);
-    assert_int_equal(bytes, 65536);
-    assert_int_equal(tether_read_bytes("3m", &bytes), RT_OK);
-    assert_int_equal(bytes, 3 << 20);
-    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-        assert_int_equal(tether_read_bytes(bad[i], &bytes), RT_EINVAL);
-    }
-}
-
 static void test_all_of_them(void **state)
 {
     (void)state;
@@ -182,8 +146,6 @@ static void test_help_needs_nothing_else(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        OPTIONS_TEST(test_durations),
-        OPTIONS_TEST(test_bytes),
         OPTIONS_TEST(test_all_of_them),
         OPTIONS_TEST(test_command_keeps_its_options),
         OPTIONS_TEST(test_refused),

@@ -99,13 +99,29 @@ static void test_json(void **state)
     json("\xff\xe2\x82", "\\ufffd\\ufffd\\ufffd");
 }
 
+static void test_hex(void **state)
+{
+    static const uint8_t bytes[] = {0x00, 0x9f, 0xab, 0xff};
+    static const char *const bad[] = {"",         "009fabf",  "009fabff0", "009fabfF", "009fabfg",
+                                      "009f abf", "009fabf:", "009fab/f",  "009fab@f"};
+    char text[2 * sizeof(bytes) + 1];
+    uint8_t out[sizeof(bytes)];
+
+    (void)state;
+    rt_hex(bytes, sizeof(bytes), text);
+    assert_string_equal(text, "009fabff");
+    assert_true(rt_unhex(rt_slice_text("009fabff"), out, sizeof(out)));
+    assert_memory_equal(out, bytes, sizeof(bytes));
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        assert_false(rt_unhex(rt_slice_text(bad[i]), out, sizeof(out)));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_copy),
-        cmocka_unit_test(test_cut),
-        cmocka_unit_test(test_all_pairs),
-        cmocka_unit_test(test_json),
+        cmocka_unit_test(test_copy), cmocka_unit_test(test_cut), cmocka_unit_test(test_all_pairs),
+        cmocka_unit_test(test_json), cmocka_unit_test(test_hex),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
