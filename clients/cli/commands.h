@@ -18,7 +18,8 @@
     X(cli_ls)                                                                                                          \
     X(cli_show)                                                                                                        \
     X(cli_moves)                                                                                                       \
-    X(cli_hosts)
+    X(cli_hosts)                                                                                                       \
+    X(cli_complete)
 
 #define CLI_DECLARE(command) extern const struct cli_command command;
 CLI_COMMANDS(CLI_DECLARE)
@@ -26,6 +27,9 @@ CLI_COMMANDS(CLI_DECLARE)
 
 /* The same; NULL-terminated. */
 extern const struct cli_command *const cli_commands[];
+
+/* NULL: there is none of this name. */
+const struct cli_command *cli_command_named(const char *name);
 
 /* Runs the command to its end. Returns the program's exit status. Once a process. */
 int cli_command_run(const struct cli_options *options);

@@ -12,8 +12,6 @@
 
 #define DEFAULT_CLIENT_AGENT "unix:/run/retether/client.sock"
 #define DEFAULT_TIMEOUT_MS 10000
-/* Options of one command, with those of all; asserted. */
-#define OPTIONS_MAX 32
 
 /* ---- what several commands have ---- */
 
@@ -81,6 +79,20 @@ static bool is_among(const struct rt_option *const *options, const struct rt_opt
         options++;
     }
     return *options != NULL;
+}
+
+void cli_list_options(const struct cli_command *command, const struct rt_option *list[CLI_OPTIONS_MAX + 1])
+{
+    const struct rt_option *const *from[] = {command != NULL ? command->options : CLI_NO_OPTIONS, cli_common};
+    size_t n = 0;
+
+    for (size_t i = 0; i < 2; i++) {
+        for (size_t k = 0; from[i][k] != NULL; k++) {
+            assert(n < CLI_OPTIONS_MAX);
+            list[n++] = from[i][k];
+        }
+    }
+    list[n] = NULL;
 }
 
 bool cli_takes(const struct cli_command *command, const struct rt_option *option)
@@ -220,26 +232,16 @@ static bool take_word(struct cli_options *options, size_t n, const char *word, c
     return false;
 }
 
-static void add_options(const struct rt_option *const *from, const struct rt_option **list, size_t *n)
-{
-    for (; from != NULL && *from != NULL; from++) {
-        assert(*n < OPTIONS_MAX);
-        list[(*n)++] = *from;
-    }
-}
-
 /* Reads up to the command's name when there is none yet, else up to the command that it is to run. *argv is then what
  * was not read. */
 static int parse(struct cli_options *options, char ***argv, char why[CLI_WHY_MAX])
 {
-    const struct rt_option *list[OPTIONS_MAX + 1] = {NULL};
+    const struct rt_option *list[CLI_OPTIONS_MAX + 1];
     struct rt_args args = {.options = list, .argv = *argv};
     size_t words = 0;
-    size_t n = 0;
     int rc = RT_OK;
 
-    add_options(options->command != NULL ? options->command->options : NULL, list, &n);
-    add_options(cli_common, list, &n);
+    cli_list_options(options->command, list);
 
     while (rc == RT_OK && options->verb == CLI_DO) {
         switch (rt_args_next(&args, why)) {
@@ -341,13 +343,8 @@ static int complete(struct cli_options *options, char why[CLI_WHY_MAX])
 
 static int find_command(struct cli_options *options, const char *name, char why[CLI_WHY_MAX])
 {
-    for (const struct cli_command *const *command = cli_commands; *command != NULL; command++) {
-        if (strcmp((*command)->name, name) == 0) {
-            options->command = *command;
-            return RT_OK;
-        }
-    }
-    return fail(why, "there is no command \"%s\"; retether --help lists them", name);
+    options->command = cli_command_named(name);
+    return options->command != NULL ? RT_OK : fail(why, "there is no command \"%s\"; retether --help lists them", name);
 }
 
 int cli_options_read(struct cli_options *options, int argc, char **argv, char why[CLI_WHY_MAX])

@@ -91,6 +91,11 @@ bool cli_read(const struct cli_options *options, const struct rt_option *option,
 /* As --since-offset, --tail or --tail-bytes say; else *start stays as it is. */
 void cli_read_start(const struct cli_options *options, struct cli_start *start);
 
+/* Options of one command, with those of all; asserted. */
+#define CLI_OPTIONS_MAX 32
+
+/* All options of a command (NULL: of the program, before there is one); NULL-terminated. */
+void cli_list_options(const struct cli_command *command, const struct rt_option *list[CLI_OPTIONS_MAX + 1]);
 bool cli_takes(const struct cli_command *command, const struct rt_option *option);
 
 /* Options that more than one command has. */

@@ -56,6 +56,18 @@ static void test_ls(void **state)
     assert_string_equal(p->text[1].data, "");
 }
 
+static void test_complete(void **state)
+{
+    struct program *p = *state;
+
+    p->box->on_request = answer_list;
+    program_run(p, "complete -- attach w", 0); /* the agent chooses by the prefix */
+    assert_string_equal(p->text[0].data,
+                        "web-2\trunning\nalpha\trunning\nweb-10\trunning\nZulu\trunning\nalpha\trunning\nm\trunning\n");
+    program_run(p, "complete -- att", 0);
+    assert_string_equal(p->text[0].data, "attach\tconnect this terminal with a container\n");
+}
+
 /* Each object begins a line: the order of what stands behind `key` in them. */
 static void check_order(const char *text, const char *key, const char *const *values)
 {
@@ -327,6 +339,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_ls),
+        TEST(test_complete),
         TEST(test_ls_json),
         TEST(test_ls_nothing),
         TEST(test_ls_cut),
