@@ -8,6 +8,7 @@
 #include "session/core/client.h"
 #include "session/core/client_link.h"
 #include "session/core/client_machine.h"
+#include "session/core/client_rx.h"
 #include "session/core/protocol.h"
 #include "session/core/ring.h"
 
@@ -358,7 +359,7 @@ static struct rt_catt *make(struct rt_client *client, const struct rt_attach_opt
     att->wait_ms = RT_CLIENT_WAIT_MIN_MS;
     att->give_up_at = options->give_up_ms == 0 ? RT_NEVER : client->now + options->give_up_ms;
     for (unsigned s = RT_STDOUT; s <= RT_CONTROL_UP; s++)
-        rt_rx_begin(rt_catt_rx(att, s), s);
+        rt_receiver_init(rt_catt_rx(att, s), s == RT_CONTROL_UP ? RT_CLIENT_CONTROL_WINDOW : RT_CLIENT_WINDOW);
     rt_tx_begin(&att->tx[0]);
     rt_tx_begin(&att->tx[1]);
     return att;
@@ -401,7 +402,7 @@ void rt_catt_free(struct rt_catt *att)
     rt_list_remove(&att->all);
     att->client->n_atts--;
     for (int i = 0; i < 3; i++)
-        rt_ring_close(&att->rx[i].ring);
+        rt_receiver_close(&att->rx[i]);
     rt_order_clear(&att->order);
     for (int i = 0; i < 2; i++)
         rt_ring_close(&att->tx[i].ring);

@@ -5,12 +5,12 @@
 
 #include "session/base/list.h"
 #include "session/core/attachment.h"
-#include "session/core/client_rx.h"
 #include "session/core/client_tx.h"
 #include "session/core/frame.h"
 #include "session/core/msg_stream.h"
 #include "session/core/order.h"
 #include "session/core/protocol.h"
+#include "session/core/receiver.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -64,12 +64,13 @@ struct rt_catt {
     } fault; /* the last one that ended a channel: again at the same place is final */
 
     uint64_t life, proc;
-    struct rt_rx rx[3];    /* stream 1, 2, 3 */
-    struct rt_order order; /* in which stdout's and stderr's bytes came */
-    struct rt_tx tx[2];    /* stream 0, 4 */
+    struct rt_receiver rx[3]; /* stream 1, 2, 3 */
+    struct rt_order order;    /* in which stdout's and stderr's bytes came */
+    struct rt_tx tx[2];       /* stream 0, 4 */
     struct rt_up_item exit;
     struct rt_gap control_gap; /* of control-up, to be told; from == to: none */
 
+    unsigned eof_told; /* bit per stream: its end was told to the application */
     bool exited, attached_due, broke, shown_down, closed_due, resized_due, final_due, end_told;
     uint64_t start[2], head[2], rows, cols;
     struct rt_catt_event final; /* REWOUND or FAILED */
@@ -79,7 +80,7 @@ struct rt_catt {
     } last; /* the last refusal, for give_up */
 };
 
-static inline struct rt_rx *rt_catt_rx(struct rt_catt *att, unsigned stream)
+static inline struct rt_receiver *rt_catt_rx(struct rt_catt *att, unsigned stream)
 {
     return &att->rx[stream - RT_STDOUT];
 }

@@ -24,7 +24,7 @@ static void fill_cursors(struct rt_catt *att, struct rt_attach_msg *msg)
 {
     static const uint8_t inputs[] = {RT_STDIN, RT_CONTROL_DOWN};
     for (unsigned s = RT_STDOUT; s <= RT_CONTROL_UP; s++) {
-        const struct rt_rx *rx = rt_catt_rx(att, s);
+        const struct rt_receiver *rx = rt_catt_rx(att, s);
         if (rt_catt_wants(att, s))
             msg->out[msg->n_out++] = (struct rt_attach_out){
                 .s = s, .c = rx->consumed, .d = rt_digest_value(&rx->digest), .df = rx->digest.from};
@@ -103,7 +103,7 @@ static bool check(struct rt_catt *att, const struct rt_attached_msg *msg)
         return false;
     }
     for (unsigned s = RT_STDOUT; s <= RT_CONTROL_UP; s++) {
-        const struct rt_rx *rx = rt_catt_rx(att, s);
+        const struct rt_receiver *rx = rt_catt_rx(att, s);
         const struct rt_attached_out *out = find_out(msg, s);
         if (!rt_catt_wants(att, s))
             continue;
@@ -147,11 +147,11 @@ static void bind_streams(struct rt_catt *att, const struct rt_attached_msg *msg,
         if (!rt_catt_wants(att, s))
             continue;
         if (first)
-            rt_rx_start(rt_catt_rx(att, s), find_out(msg, s)->c);
-        else
-            rt_rx_forget(rt_catt_rx(att, s), att->exited);
-        rt_rx_rebind(rt_catt_rx(att, s));
+            rt_receiver_start(rt_catt_rx(att, s), find_out(msg, s)->c);
+        rt_receiver_bind(rt_catt_rx(att, s));
     }
+    if (att->exited)
+        rt_rx_exit(att, &att->exit); /* the ends that it told stand */
     for (unsigned s = RT_STDIN; s <= RT_CONTROL_DOWN; s += RT_CONTROL_DOWN) {
         struct rt_attached_in in = find_in(msg, s, rt_catt_tx(att, s));
         if (rt_catt_wants(att, s))

@@ -74,8 +74,8 @@ static bool gap_event(struct rt_catt *att, struct rt_catt_event *event)
         return true;
     }
     for (unsigned s = RT_STDOUT; s <= RT_STDERR; s++) {
-        struct rt_rx *rx = rt_catt_rx(att, s);
-        if (rx->n_gaps == 0 || rx->gaps[0].from != rx->consumed)
+        struct rt_receiver *rx = rt_catt_rx(att, s);
+        if (!rt_receiver_gap_is_next(rx))
             continue;
         event->kind = RT_CATT_GAP;
         event->stream = s;
@@ -90,10 +90,10 @@ static bool gap_event(struct rt_catt *att, struct rt_catt_event *event)
 static bool eof_event(struct rt_catt *att, struct rt_catt_event *event)
 {
     for (unsigned s = RT_STDOUT; s <= RT_STDERR; s++) {
-        struct rt_rx *rx = rt_catt_rx(att, s);
-        if (rx->eof_told || rx->final == RT_NEVER || rx->consumed != rx->final)
+        struct rt_receiver *rx = rt_catt_rx(att, s);
+        if ((att->eof_told >> s & 1) != 0 || !rt_receiver_is_done(rx))
             continue;
-        rx->eof_told = true;
+        att->eof_told |= 1U << s;
         event->kind = RT_CATT_EOF;
         event->stream = s;
         event->from = rx->final;
@@ -123,7 +123,7 @@ static bool control_event(struct rt_catt *att, struct rt_catt_event *event)
 static bool output_done(const struct rt_catt *att)
 {
     for (unsigned s = RT_STDOUT; s <= RT_STDERR; s++)
-        if (rt_catt_wants(att, s) && !att->rx[s - RT_STDOUT].eof_told)
+        if (rt_catt_wants(att, s) && (att->eof_told >> s & 1) == 0)
             return false;
     return true;
 }
@@ -163,14 +163,9 @@ bool rt_catt_event(struct rt_catt *att, struct rt_catt_event *event)
 const uint8_t *rt_catt_peek(const struct rt_catt *att, unsigned stream, size_t *size)
 {
     assert(stream == RT_STDOUT || stream == RT_STDERR);
-    const struct rt_rx *rx = &att->rx[stream - RT_STDOUT];
+    const struct rt_receiver *rx = &att->rx[stream - RT_STDOUT];
     *size = 0;
-    if (rx->ring.data == NULL || rx->ring.base == rx->ring.head || rt_catt_frozen(att) || att->end_told)
-        return NULL;
-    const uint8_t *data = rt_ring_peek(&rx->ring, rx->ring.base, size);
-    if (rx->n_gaps > 0 && rx->gaps[0].from - rx->consumed < *size)
-        *size = (size_t)(rx->gaps[0].from - rx->consumed);
-    return *size > 0 ? data : NULL;
+    return rt_catt_frozen(att) || att->end_told ? NULL : rt_receiver_peek(rx, size);
 }
 
 unsigned rt_catt_first(const struct rt_catt *att, size_t *size)
@@ -186,10 +181,9 @@ unsigned rt_catt_first(const struct rt_catt *att, size_t *size)
 void rt_catt_consumed(struct rt_catt *att, unsigned stream, size_t n, uint64_t now)
 {
     assert(stream == RT_STDOUT || stream == RT_STDERR);
-    struct rt_rx *rx = rt_catt_rx(att, stream);
+    struct rt_receiver *rx = rt_catt_rx(att, stream);
     rt_client_at(att->client, now);
     assert(!rt_catt_frozen(att) || n == 0);
-    assert(n <= (rx->n_gaps > 0 ? rx->gaps[0].from : rx->next) - rx->consumed);
     rt_rx_consume(att, rx, n);
 }
 

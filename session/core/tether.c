@@ -67,7 +67,7 @@ void rt_tether_free(struct rt_tether *t)
         return;
     for (size_t i = 0; t->atts && i < RT_ATTS_MAX; i++)
         for (size_t s = 0; s < RT_INS; s++)
-            rt_ring_close(&t->atts[i].in[s].ring);
+            rt_receiver_close(&t->atts[i].in[s]);
     free(t->atts);
     for (size_t i = 0; i < RT_PROCS_MAX; i++)
         rt_tether_free_proc(t->procs[i]);

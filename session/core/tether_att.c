@@ -54,12 +54,12 @@ void rt_tether_remove_att(struct rt_tether *t, struct rt_att *att)
     struct rt_proc *proc = rt_tether_proc(t, att->proc);
 
 #ifndef RT_MUTANT_STDIN_ENDS_WITH_WHO_GOES
-    if (proc && rt_att_wants(att, RT_STDIN) && !att->in[RT_STDIN_IN].fin_applied)
+    if (proc && rt_att_wants(att, RT_STDIN) && !rt_receiver_is_done(&att->in[RT_STDIN_IN]))
         proc->stdin_kept = true;
 #endif
     rt_tether_drop_segments(t, att);
     for (size_t i = 0; i < RT_INS; i++)
-        rt_ring_close(&att->in[i].ring);
+        rt_receiver_close(&att->in[i]);
     memset(att, 0, sizeof *att);
     t->report_due = true;
     t->unsettled = true;
@@ -107,10 +107,8 @@ struct rt_att *rt_tether_new_att(struct rt_tether *t, const uint8_t id[RT_ID_SIZ
     memcpy(place->id, id, RT_ID_SIZE);
     place->proc = proc->id;
     place->unbound_at = now;
-    for (size_t i = 0; i < RT_INS; i++) {
-        place->in[i].fin = RT_NO_OFFSET;
-        rt_digest_start(&place->in[i].digest, 0);
-    }
+    rt_receiver_init(&place->in[RT_STDIN_IN], RT_STDIN_WINDOW);
+    rt_receiver_init(&place->in[RT_CONTROL_IN], RT_CONTROL_WINDOW);
     for (unsigned o = 0; o < RT_OUTS; o++)
         rt_sender_start(&place->out[o], &proc->ring[o], proc->ring[o].base);
     t->report_due = true;
@@ -182,16 +180,16 @@ static bool check_out(const struct rt_proc *proc, struct rt_att *att, const stru
 
 static bool check_in(struct rt_att *att, const struct rt_attach_in *theirs, struct rt_refusal *why)
 {
-    const struct rt_in *in = &att->in[theirs->s / RT_CONTROL_DOWN];
+    const struct rt_receiver *in = &att->in[theirs->s / RT_CONTROL_DOWN];
 
     why->s = theirs->s;
-    why->at = in->applied;
+    why->at = in->consumed;
     why->got = theirs->a;
-    if (theirs->a > in->applied) {
+    if (theirs->a > in->consumed) {
         why->text = "input that was acknowledged is unknown here: this container's memory was set back";
         return false;
     }
-    if (theirs->h < in->applied) {
+    if (theirs->h < in->consumed) {
         why->text = "more input was applied than you have written";
         return false;
     }
@@ -242,24 +240,14 @@ static void bind(struct rt_tether *t, struct rt_att *att, uint32_t channel, cons
 #ifndef RT_MUTANT_RESUME_REAPPLIES
     rt_tether_drop_segments(t, att);
 #endif
-    for (size_t i = 0; i < RT_INS; i++) {
-        struct rt_in *in = &att->in[i];
-
-        in->next = in->applied;
-#ifndef RT_MUTANT_RESUME_REAPPLIES
-        in->ring.base = in->ring.head = in->applied;
-#endif
-        in->limit = in->applied + RT_INITIAL_CREDIT;
-        in->need_ack = rt_att_wants(att, (unsigned)i * RT_CONTROL_DOWN);
-        in->closed_told = false;
-        if (!in->fin_applied)
-            in->fin = RT_NO_OFFSET;
-    }
+    for (size_t i = 0; i < RT_INS; i++)
+        rt_receiver_bind(&att->in[i]);
     for (unsigned o = 0; o < RT_OUTS; o++)
         rt_sender_bind(&att->out[o], &proc->ring[o]);
     att->try_no = msg->try_no;
     att->channel = channel;
     att->need_attached = true;
+    att->closed_told = false;
     att->ever_bound = true;
     if (t->final_at != RT_NO_TIME && !att->graced) {
         att->graced = true;
@@ -308,7 +296,7 @@ static bool attach_new(struct rt_tether *t, struct rt_att **found, const struct 
         att = make(t, msg, why, now);
     if (!att)
         return false;
-    if (att->acked || att->in[0].applied || att->in[1].applied) {
+    if (att->acked || att->in[0].consumed || att->in[1].consumed) {
         why->cls = RT_CLASS_INVALID;
         why->text = "this attachment has been used: resume it";
         return false;

@@ -5,6 +5,7 @@
 
 #include "session/core/digest.h"
 #include "session/core/protocol.h"
+#include "session/core/receiver.h"
 #include "session/core/ring.h"
 #include "session/core/sender.h"
 #include "session/core/tether_proc.h"
@@ -15,24 +16,12 @@
 
 /* An attachment at the tether: what its client has of each stream, and its hold budget. */
 
-#define RT_NO_OFFSET UINT64_MAX
 #define RT_INS 2 /* stdin, control-down: stream / 4 */
 #define RT_STDIN_IN 0
 #define RT_CONTROL_IN 1
 
 struct rt_attach_msg;
 struct rt_tether;
-
-struct rt_in { /* one input stream of an attachment */
-    bool need_ack, closed_told;
-    uint64_t next;    /* offset after the last byte received */
-    uint64_t applied; /* consumed: given to the process, or carried out */
-    uint64_t limit;   /* told to the client */
-    uint64_t fin;     /* final offset, or RT_NO_OFFSET */
-    bool fin_applied;
-    struct rt_ring ring;     /* owned; [applied, next); allocated with the first byte */
-    struct rt_digest digest; /* over what was applied */
-};
 
 struct rt_att {
     bool used;
@@ -46,6 +35,7 @@ struct rt_att {
     /* binding */
     uint32_t channel; /* 0: unbound */
     bool need_attached;
+    bool closed_told; /* that the process has closed its stdin */
     uint64_t unbound_at;
     uint64_t away_ms; /* unbound for so long, of time with an agent */
     /* hold budget */
@@ -53,7 +43,7 @@ struct rt_att {
     bool blocks;                   /* being charged */
     bool graced;                   /* had its end grace */
     struct rt_sender out[RT_OUTS]; /* of the process's rings */
-    struct rt_in in[RT_INS];
+    struct rt_receiver in[RT_INS];
 };
 
 static inline bool rt_att_wants(const struct rt_att *att, unsigned stream)

@@ -24,19 +24,26 @@
 
 /* Frames that arrive from the agent, and the items of control-down. */
 
-static struct rt_in *in_of(struct rt_att *att, unsigned stream)
+/* What an input brought breaks a rule: it ends the channel, not the attachment. */
+static void bad_input(struct rt_tether *t, struct rt_att *att, enum rt_received is, const struct rt_frame *frame,
+                      uint64_t now)
 {
-    return &att->in[stream / RT_CONTROL_DOWN];
-}
+    struct rt_refusal why = {.channel = att->channel,
+                             .cls = RT_CLASS_INVALID,
+                             .s = frame->stream,
+                             .at = att->in[frame->stream / RT_CONTROL_DOWN].next,
+                             .got = frame->offset,
+                             .text = "input that was not asked for, beyond the limit, or not where the input ends"};
 
-static void bad_stream(struct rt_tether *t, struct rt_att *att, enum rt_class cls, unsigned stream, uint64_t got,
-                       const char *text)
-{
-    const struct rt_in *in = in_of(att, stream);
-    struct rt_refusal why = {
-        .channel = att->channel, .cls = cls, .s = stream, .at = in->next, .got = got, .text = text};
-
+    if (is == RT_RECEIVED_JUMP) {
+        why.cls = RT_CLASS_JUMP;
+        why.text = "input that goes back, or with bytes missing before it";
+    } else if (is == RT_RECEIVED_NO_MEMORY) {
+        why.cls = RT_CLASS_LOST;
+        why.text = "out of memory";
+    }
     rt_tether_refuse(t, &why);
+    rt_tether_unbind(t, att, now);
 }
 
 /* ---- input ---- */
@@ -61,68 +68,39 @@ static void add_segment(struct rt_tether *t, struct rt_proc *proc, const struct 
 static void on_data(struct rt_tether *t, struct rt_att *att, const struct rt_frame *frame, const uint8_t *data,
                     uint64_t now)
 {
-    struct rt_in *in = in_of(att, frame->stream);
     struct rt_proc *proc = rt_tether_proc(t, att->proc);
-    uint64_t end = frame->offset + frame->length;
-    bool is_stdin = frame->stream == RT_STDIN, wanted = rt_att_wants(att, frame->stream);
-    size_t size;
+    enum rt_received is = RT_RECEIVED_OVER_LIMIT;
 
-    if (is_stdin && wanted && proc->stdin_closed)
-        return; /* the client is told how far it came; what it sent before it knew leads nowhere */
-#ifdef RT_MUTANT_INPUT_BACK_DROPPED
-    if (wanted && end <= in->next)
-        return;
-#endif
-    /* Also what goes back: a client sends again only behind a new ATTACH. */
-    if (wanted && frame->offset != in->next) {
-        bad_stream(t, att, RT_CLASS_JUMP, frame->stream, frame->offset,
-                   "input that goes back, or with bytes missing before it");
-        rt_tether_unbind(t, att, now);
-        return;
+    if (rt_att_wants(att, frame->stream)) {
+        if (frame->stream == RT_STDIN && proc->stdin_closed)
+            return; /* the client is told how far it came; what it sent before it knew leads nowhere */
+        is = rt_receiver_data(&att->in[frame->stream / RT_CONTROL_DOWN], frame->offset, data, frame->length);
     }
-    if (!wanted || end > in->limit || end > in->fin) {
-        bad_stream(t, att, RT_CLASS_INVALID, frame->stream, frame->offset,
-                   "input that was not asked for, beyond the limit, or after its end");
-        rt_tether_unbind(t, att, now);
-        return;
-    }
-    if (!in->ring.data) {
-        uint64_t at = in->next;
-
-        if (rt_ring_init(&in->ring, is_stdin ? RT_STDIN_WINDOW : RT_CONTROL_WINDOW) != 0) {
-            bad_stream(t, att, RT_CLASS_LOST, frame->stream, frame->offset, "out of memory");
-            rt_tether_unbind(t, att, now);
-            return;
-        }
-        in->ring.base = in->ring.head = at;
-    }
-    size = rt_ring_append(&in->ring, data, frame->length);
-    in->next += size;
-    if (is_stdin)
-        add_segment(t, proc, att, size);
-#ifdef RT_MUTANT_TETHER_ACKS_RECEIPT
-    in->applied = in->next;
-    in->need_ack = true;
-#endif
+    if (is != RT_RECEIVED)
+        bad_input(t, att, is, frame, now);
+    else if (frame->stream == RT_STDIN)
+        add_segment(t, proc, att, frame->length);
 }
 
 static void on_fin(struct rt_tether *t, struct rt_att *att, const struct rt_frame *frame, uint64_t now)
 {
-    struct rt_in *in = in_of(att, frame->stream);
+    struct rt_receiver *in = &att->in[RT_STDIN_IN];
     struct rt_proc *proc = rt_tether_proc(t, att->proc);
-    bool wanted = rt_att_wants(att, frame->stream);
+    enum rt_received is = RT_RECEIVED_OVER_LIMIT;
+    bool before = rt_receiver_is_done(in);
 
-    if (wanted && proc->stdin_closed)
-        return;
-    if (!wanted || frame->offset != in->next) {
-        bad_stream(t, att, frame->offset > in->next ? RT_CLASS_JUMP : RT_CLASS_INVALID, frame->stream, frame->offset,
-                   "an end that is not where the input ends");
-        rt_tether_unbind(t, att, now);
+    if (rt_att_wants(att, RT_STDIN)) {
+        if (proc->stdin_closed)
+            return;
+        is = rt_receiver_fin(in, frame->offset);
+    }
+    if (is != RT_RECEIVED) {
+        bad_input(t, att, is, frame, now);
         return;
     }
-    in->fin = frame->offset;
-    rt_tether_reach_fin(proc, in);
-    in->need_ack = true;
+    in->ack_now = true;
+    if (rt_receiver_is_done(in) && !before)
+        rt_tether_reach_fin(proc);
     rt_tether_settle(t, now);
 }
 
@@ -240,37 +218,27 @@ static unsigned carry_out(struct rt_tether *t, struct rt_att *att, uint8_t *owne
 /* Takes the next whole item of one attachment. 1: carried out (a signal in sig), 0: none there. */
 static int take_item(struct rt_tether *t, struct rt_att *att, unsigned *sig, uint64_t now)
 {
-    struct rt_in *in = &att->in[RT_CONTROL_IN];
-    uint64_t have = in->next - in->applied;
-    uint8_t head[2];
-    size_t size;
+    struct rt_receiver *in = &att->in[RT_CONTROL_IN];
+    uint8_t bytes[2 + RT_ITEM_MAX];
+    int size = rt_receiver_item(in, bytes, sizeof(bytes));
     uint8_t *item;
 
-    if (have < 2 || !in->ring.data)
-        return 0;
-    (void)rt_ring_copy(&in->ring, in->applied, head, 2);
-    size = (size_t)(head[0] << 8 | head[1]);
-    if (size == 0 || size > RT_ITEM_MAX) {
+    if (size < 0)
         rt_tether_end_att(t, att,
                           &(struct rt_refusal){.channel = att->channel,
                                                .cls = RT_CLASS_LIMIT,
                                                .which = "item",
                                                .max = RT_ITEM_MAX,
                                                .text = "bytes of an item of control-down"});
+    if (size <= 0)
         return 0;
-    }
-    if (have < size + 2)
-        return 0;
-    item = malloc(size);
+    item = malloc((size_t)size - 2);
     if (!item)
         return 0; /* tried again at the next step */
-    (void)rt_ring_copy(&in->ring, in->applied + 2, item, size);
-    rt_ring_digest(&in->ring, &in->digest, in->applied + 2 + size);
-    in->applied += 2 + size;
-    rt_ring_drop(&in->ring, in->applied);
-    in->need_ack = true;
+    memcpy(item, bytes + 2, (size_t)size - 2);
+    rt_receiver_consume(in, (size_t)size);
     t->report_due = true;
-    *sig = carry_out(t, att, item, size, now);
+    *sig = carry_out(t, att, item, (size_t)size - 2, now);
     return 1;
 }
 
@@ -280,7 +248,7 @@ unsigned rt_tether_take_items(struct rt_tether *t, uint32_t *proc, uint64_t now)
         struct rt_att *att = &t->atts[i];
         unsigned sig = 0;
 
-        while (att->used && att->in[RT_CONTROL_IN].next != att->in[RT_CONTROL_IN].applied) {
+        while (att->used && att->in[RT_CONTROL_IN].next != att->in[RT_CONTROL_IN].consumed) {
             const struct rt_proc *p = rt_tether_proc(t, att->proc);
 
             if (p && p->state == RT_PROC_STARTING)

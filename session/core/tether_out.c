@@ -102,7 +102,7 @@ static void report_att(const struct rt_att *att, struct rt_report_att *row)
     for (unsigned o = 0; o < RT_OUTS; o++)
         row->cons[o] = att->out[o].acked;
     for (unsigned i = 0; i < RT_INS; i++)
-        row->app[i] = att->in[i].applied;
+        row->app[i] = att->in[i].consumed;
     row->hold = att->hold_left;
     row->obs = att->hold_left == 0;
 }
@@ -196,7 +196,7 @@ static bool put_attached(const struct rt_tether *t, struct rt_att *att, const st
         if (rt_att_wants(att, i * RT_CONTROL_DOWN))
             msg.in[msg.n_in++] = (struct rt_attached_in){
                 .s = (uint64_t)i * RT_CONTROL_DOWN,
-                .a = att->in[i].applied,
+                .a = att->in[i].consumed,
                 .d = rt_digest_value(&att->in[i].digest),
                 .df = att->in[i].digest.from,
                 .closed = i == RT_STDIN_IN && (proc->stdin_closed || (proc->stdin_end && !proc->tty))};
@@ -206,42 +206,21 @@ static bool put_attached(const struct rt_tether *t, struct rt_att *att, const st
     return true;
 }
 
-static void put_ack(struct rt_att *att, unsigned i, struct writer *w)
-{
-    struct rt_in *in = &att->in[i];
-    uint64_t window = i == RT_STDIN_IN ? RT_STDIN_WINDOW : RT_CONTROL_WINDOW;
-    struct rt_frame frame = {.type = RT_ACK,
-                             .flags = in->fin_applied ? RT_ACK_FIN : 0,
-                             .stream = (uint16_t)(i * RT_CONTROL_DOWN),
-                             .channel = att->channel,
-                             .offset = in->applied,
-                             .length = RT_ACK_PAYLOAD};
-    uint8_t *payload;
-
-    if (room(w) < RT_ACK_PAYLOAD)
-        return;
-    if (in->limit < in->applied + window)
-        in->limit = in->applied + window;
-    payload = put(w, &frame);
-    rt_put_u64(payload, in->limit);
-    rt_put_u64(payload + 8, rt_digest_value(&in->digest));
-    in->need_ack = false;
-}
-
 static void put_inputs(struct rt_att *att, const struct rt_proc *proc, struct writer *w)
 {
-    struct rt_in *in = &att->in[RT_STDIN_IN];
+    for (unsigned s = RT_STDIN; s <= RT_CONTROL_DOWN; s += RT_CONTROL_DOWN) {
+        struct rt_receiver *in = &att->in[s / RT_CONTROL_DOWN];
 
-    for (unsigned i = 0; i < RT_INS; i++)
-        if (rt_att_wants(att, i * RT_CONTROL_DOWN) && att->in[i].need_ack)
-            put_ack(att, i, w);
-    if (rt_att_wants(att, RT_STDIN) && proc->stdin_closed && !in->closed_told && room(w)) {
+        if (rt_att_wants(att, s) && rt_receiver_plan(in, 0, 0)) /* whatever was consumed is told at once */
+            w->len += rt_receiver_put_ack(in, att->channel, (uint16_t)s, w->buf + w->len, w->cap - w->len);
+    }
+    if (rt_att_wants(att, RT_STDIN) && proc->stdin_closed && !att->closed_told && room(w)) {
         (void)put(w, &(struct rt_frame){.type = RT_FIN,
                                         .flags = RT_FIN_CLOSED,
                                         .stream = RT_STDIN,
                                         .channel = att->channel,
-                                        .offset = in->applied});
-        in->closed_told = true;
+                                        .offset = att->in[RT_STDIN_IN].consumed});
+        att->closed_told = true;
     }
 }
 

@@ -292,7 +292,7 @@ static bool stdin_ended(const struct rt_tether *t, struct rt_proc *proc)
 
         if (!att->used || att->proc != proc->id || !rt_att_wants(att, RT_STDIN))
             continue;
-        if (!att->in[RT_STDIN_IN].fin_applied)
+        if (!rt_receiver_is_done(&att->in[RT_STDIN_IN]))
             open = true;
         else if (att->once)
             return proc->stdin_end_now = true;
@@ -339,26 +339,21 @@ void rt_tether_drop_segments(struct rt_tether *t, const struct rt_att *att)
     proc->n_segments = kept;
 }
 
-void rt_tether_reach_fin(struct rt_proc *proc, struct rt_in *in)
+void rt_tether_reach_fin(struct rt_proc *proc)
 {
-    bool before = in->fin_applied;
-
-    in->fin_applied = in->applied == in->fin;
-    if (in->fin_applied && !before && proc->stdin_end_told) /* a terminal, typed at again after its VEOF */
+    if (proc->stdin_end_told) /* a terminal, typed at again after its VEOF */
         proc->stdin_end = proc->stdin_end_told = false;
 }
 
 const uint8_t *rt_tether_stdin(struct rt_tether *t, uint32_t id, size_t *size)
 {
     struct rt_proc *proc = rt_tether_proc(t, id);
-    const struct rt_in *in;
     const uint8_t *data;
 
     *size = 0;
     if (!proc || proc->state != RT_PROC_RUNNING || proc->n_segments == 0)
         return NULL;
-    in = &t->atts[proc->segments[0].att].in[RT_STDIN_IN];
-    data = rt_ring_peek(&in->ring, in->applied, size);
+    data = rt_receiver_peek(&t->atts[proc->segments[0].att].in[RT_STDIN_IN], size);
     if (*size > proc->segments[0].size)
         *size = proc->segments[0].size;
     return data;
@@ -367,16 +362,14 @@ const uint8_t *rt_tether_stdin(struct rt_tether *t, uint32_t id, size_t *size)
 void rt_tether_stdin_taken(struct rt_tether *t, uint32_t id, size_t size, uint64_t now)
 {
     struct rt_proc *proc = rt_tether_proc(t, id);
-    struct rt_in *in;
+    struct rt_receiver *in;
 
     if (!proc || proc->n_segments == 0)
         return;
     in = &t->atts[proc->segments[0].att].in[RT_STDIN_IN];
-    rt_ring_digest(&in->ring, &in->digest, in->applied + size);
-    in->applied += size;
-    rt_ring_drop(&in->ring, in->applied);
-    in->need_ack = true;
-    rt_tether_reach_fin(proc, in);
+    rt_receiver_consume(in, size);
+    if (rt_receiver_is_done(in))
+        rt_tether_reach_fin(proc);
     proc->segments[0].size -= (uint32_t)size;
     if (proc->segments[0].size == 0) {
         proc->n_segments--;
@@ -395,12 +388,12 @@ void rt_tether_stdin_closed(struct rt_tether *t, uint32_t id, uint64_t now)
     proc->stdin_closed = true;
     proc->n_segments = 0;
     for (size_t i = 0; i < RT_ATTS_MAX; i++) {
-        struct rt_in *in = &t->atts[i].in[RT_STDIN_IN];
+        struct rt_receiver *in = &t->atts[i].in[RT_STDIN_IN];
 
         if (!t->atts[i].used || t->atts[i].proc != id)
             continue;
-        in->next = in->applied;
-        rt_ring_close(&in->ring);
+        rt_receiver_drop(in);
+        rt_receiver_close(in);
     }
     rt_tether_settle(t, now);
 }

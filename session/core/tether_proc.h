@@ -22,7 +22,6 @@ enum rt_proc_state { RT_PROC_STARTING, RT_PROC_RUNNING, RT_PROC_EXITED, RT_PROC_
 
 struct rt_att;
 struct rt_down_item;
-struct rt_in;
 struct rt_tether;
 struct rt_up_item;
 
@@ -79,8 +78,8 @@ void rt_tether_resize(struct rt_tether *t, struct rt_proc *proc, uint64_t rows, 
 bool rt_tether_ends(const struct rt_proc *proc, unsigned out);
 void rt_tether_advance(struct rt_tether *t, struct rt_proc *proc, unsigned out, uint64_t base);
 void rt_tether_drop_segments(struct rt_tether *t, const struct rt_att *att);
-/* Notes whether this attachment's end of stdin has been reached. */
-void rt_tether_reach_fin(struct rt_proc *proc, struct rt_in *in);
+/* An attachment's end of stdin has been reached. */
+void rt_tether_reach_fin(struct rt_proc *proc);
 uint64_t rt_tether_drain_deadline(const struct rt_proc *proc); /* RT_NO_TIME: none, or not now */
 void rt_tether_settle(struct rt_tether *t, uint64_t now);      /* finals, stdin ends: after anything changed */
 

@@ -87,9 +87,9 @@ static void check_bounds(void)
         if (att == NULL)
             continue;
         for (unsigned s = 0; s < 3; s++) {
-            const struct rt_rx *rx = &att->rx[s];
+            const struct rt_receiver *rx = &att->rx[s];
             uint64_t gaps = 0;
-            FUZZ_CHECK(rx->n_gaps <= RT_RX_GAPS_MAX && rx->consumed <= rx->next);
+            FUZZ_CHECK(rx->n_gaps <= RT_GAPS_MAX && rx->consumed <= rx->next);
             for (size_t g = 0; g < rx->n_gaps; g++)
                 gaps += rx->gaps[g].to - rx->gaps[g].from;
             FUZZ_CHECK(rx->ring.head - rx->ring.base + gaps == rx->next - rx->consumed);

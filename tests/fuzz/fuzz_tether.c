@@ -69,9 +69,9 @@ static void check_bounds(const struct shell *sh)
             FUZZ_CHECK(!rt_att_wants(att, o + RT_STDOUT) || out->digest.at >= proc->ring[o].base);
         }
         for (unsigned k = 0; k < RT_INS; k++) {
-            const struct rt_in *to = &att->in[k];
-            FUZZ_CHECK(to->applied <= to->next && to->next <= to->limit + RT_STDIN_WINDOW);
-            FUZZ_CHECK(to->ring.data == NULL || (to->ring.base == to->applied && to->ring.head == to->next));
+            const struct rt_receiver *to = &att->in[k];
+            FUZZ_CHECK(to->consumed <= to->next && to->next <= to->limit + RT_STDIN_WINDOW);
+            FUZZ_CHECK(to->ring.data == NULL || to->ring.head - to->ring.base == to->next - to->consumed);
         }
     }
 }

@@ -5,7 +5,6 @@
 #include "broker/core/agent.h"
 #include "session/core/attachment.h"
 #include "session/core/client_att.h"
-#include "session/core/client_rx.h"
 #include "session/core/protocol.h"
 #include "session/core/tether.h"
 #include "session/core/tether_att.h"
@@ -141,9 +140,9 @@ static void check_guest(int guest)
 static void check_att(int client, const struct rt_catt *att)
 {
     for (unsigned s = 0; s < 2; s++) {
-        const struct rt_rx *rx = &att->rx[s];
+        const struct rt_receiver *rx = &att->rx[s];
 
-        if (rx->ring.head - rx->ring.base > RT_CLIENT_WINDOW || rx->n_gaps > RT_RX_GAPS_MAX)
+        if (rx->ring.head - rx->ring.base > RT_CLIENT_WINDOW || rx->n_gaps > RT_GAPS_MAX)
             sim_fail("client %d keeps %llu bytes and %zu gaps of stream %u", client,
                      (unsigned long long)(rx->ring.head - rx->ring.base), rx->n_gaps, s + 1);
     }

@@ -2,12 +2,12 @@
  * Copyright The retether authors */
 #include "session/core/attachment.h"
 #include "session/core/client.h"
-#include "session/core/client_rx.h"
 #include "session/core/frame.h"
 #include "session/core/msg.h"
 #include "session/core/msg_hop.h"
 #include "session/core/msg_stream.h"
 #include "session/core/protocol.h"
+#include "session/core/receiver.h"
 
 #include "tests/unit/session_core/client_fixture.h"
 #include "tests/unit/session_core/client_streams.h"
@@ -359,7 +359,7 @@ static void test_many_gaps_join(void **state)
     struct rt_catt *att = fx_live(&fx, 1);
     uint64_t at = 0, lost = 0, read = 0;
     unsigned gaps = 0;
-    for (unsigned i = 0; i < 3 * RT_RX_GAPS_MAX; i++) {
+    for (unsigned i = 0; i < 3 * RT_GAPS_MAX; i++) {
         fx_data(&fx, 0, 1, RT_STDOUT, at, pattern + at, 10);
         fx_gap(&fx, 0, 1, RT_STDOUT, at + 10, at + 15);
         at += 15;
@@ -380,7 +380,7 @@ static void test_many_gaps_join(void **state)
         gaps++;
     }
     assert_int_equal(read + lost, at);
-    assert_int_equal(gaps, RT_RX_GAPS_MAX);
+    assert_int_equal(gaps, RT_GAPS_MAX);
     fx_close(&fx);
 }
 
