@@ -3,6 +3,7 @@
 #include "broker/core/attach.h"
 
 #include "broker/core/agent.h"
+#include "broker/core/ask.h"
 #include "broker/core/channel.h"
 #include "broker/core/end.h"
 #include "broker/core/flow.h"
@@ -11,7 +12,6 @@
 #include "broker/core/machine.h"
 #include "broker/core/map.h"
 #include "broker/core/owner.h"
-#include "broker/core/request.h"
 #include "broker/core/send.h"
 #include "broker/core/session.h"
 #include "broker/core/store.h"
@@ -62,7 +62,7 @@ void rt_ag_held_free(struct rt_agent *agent, struct ag_held *held)
     agent->stats.held--;
     free(held);
     if (session != NULL) {
-        rt_ag_session_settle(agent, session);
+        rt_ag_session_fact(agent, session, AG_SESSION_CHANGED);
     }
 }
 
@@ -192,19 +192,17 @@ void rt_ag_held_moved(struct rt_agent *agent, struct ag_session *session)
 {
     struct rt_list *node = session->held.next, *next;
 
-    session->n_ops++; /* keeps it while its attaches go */
     for (; node != &session->held; node = next) {
         next = node->next;
         (void)answer_known(agent, RT_LIST_OF(node, struct ag_held, in_session));
     }
-    session->n_ops--;
 }
 
 /* Asks the store where the session is. Without an answer the attach stays held. */
 static void look(struct rt_agent *agent, struct ag_held *held, const struct rt_store_cursor *cursor)
 {
     struct rt_store_op op = {.kind = RT_STORE_GET};
-    struct ag_op about = {.session = held->session, .held = held};
+    struct ag_op about = {.held = held};
 
     if (held->session != NULL) {
         op.key = held->session->key;
@@ -221,7 +219,8 @@ static void look(struct rt_agent *agent, struct ag_held *held, const struct rt_s
         }
         rt_slice_copy(msg.cid, op.key.cid, sizeof op.key.cid);
     }
-    held->op = rt_ag_store(agent, &op, &about);
+    held->op = held->session != NULL ? rt_ag_session_store(agent, held->session, &op, &about)
+                                     : rt_ag_store(agent, &op, &about);
 }
 
 void rt_ag_held_again(struct rt_agent *agent)
@@ -294,7 +293,7 @@ static void found_page(struct rt_agent *agent, struct ag_held *held, const struc
     }
     held->session = session;
     rt_list_push(&session->held, &held->in_session);
-    rt_ag_session_settle(agent, session);
+    rt_ag_session_fact(agent, session, AG_SESSION_CHANGED);
     if (!answer_known(agent, held)) {
         look(agent, held, NULL);
     }
@@ -362,7 +361,7 @@ static void found_record(struct rt_agent *agent, struct ag_held *held, const str
     const struct ag_end *kept = rt_ag_kept_beyond(agent, &record->key, rule);
 
     if (newer) { /* the news of it will be none: whoever else waits for this session hears of it now */
-        rt_ag_held_moved(agent, session);
+        rt_ag_session_fact(agent, session, AG_SESSION_MOVED);
     }
     if (answered) {
         return;
@@ -487,9 +486,6 @@ static void hold_and_look(struct rt_agent *agent, struct ag_link *link, uint32_t
         held = hold_or_refuse(agent, link, channel, msg, payload);
     }
     if (held == NULL) {
-        if (session != NULL) {
-            rt_ag_session_settle(agent, session);
-        }
         return;
     }
     /* Without time to wait the store's first answer decides. */
@@ -498,7 +494,7 @@ static void hold_and_look(struct rt_agent *agent, struct ag_link *link, uint32_t
     if (session != NULL) {
         held->session = session;
         rt_list_push(&session->held, &held->in_session);
-        rt_ag_session_settle(agent, session);
+        rt_ag_session_fact(agent, session, AG_SESSION_CHANGED);
         if (answer_known(agent, held) || (!agent->store_up && has_ended_here(agent, held))) {
             return;
         }
@@ -593,7 +589,6 @@ void rt_ag_attach(struct rt_agent *agent, struct ag_link *link, uint32_t channel
         struct ag_held *held = hold_or_refuse(agent, link, channel, &msg, payload);
         if (held != NULL) {
             rt_list_push(&link->parked, &held->in_session);
-            rt_ag_link_arm(agent, link);
         }
         return;
     }

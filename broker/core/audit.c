@@ -4,7 +4,6 @@
 
 #include "broker/core/agent.h"
 #include "broker/core/machine.h"
-#include "broker/core/news.h"
 #include "broker/core/session.h"
 #include "broker/core/store.h"
 #include "broker/core/take.h"
@@ -46,7 +45,7 @@ void rt_ag_record_lost(struct rt_agent *agent, struct ag_session *session)
     if (session->report_size > 0 && session->report_at == 0) {
         session->report_dirty = true;
         session->report_at = agent->now + AG_REPORT_INTERVAL_MS;
-        rt_ag_session_settle(agent, session);
+        rt_ag_session_fact(agent, session, AG_SESSION_CHANGED);
     }
 }
 
@@ -70,7 +69,7 @@ static void differs(struct rt_agent *agent, struct ag_session *session, uint64_t
     bool ours = strcmp(host, agent->config.host) == 0;
 
     if (host[0] != '\0' && !ours && !(served(session) && older(session, life, epoch))) {
-        rt_ag_claimed_by(agent, session, life, epoch, host);
+        rt_ag_session_heard(agent, session, life, epoch, host);
     } else if (host[0] == '\0' || older(session, life, epoch)) {
         rt_ag_record_lost(agent, session);
     }
@@ -100,11 +99,11 @@ static void write_refused(struct rt_agent *agent, const struct ag_op *op, const 
 void rt_ag_audit(struct rt_agent *agent, struct ag_session *session)
 {
     struct rt_store_op op = {.kind = RT_STORE_GET, .key = session->key, .audit = true};
-    struct ag_op about = {.session = session};
+    struct ag_op about = {0};
 
     session->audit_at = agent->now + RT_AGENT_AUDIT_MS;
     if (agent->store_up) {
-        (void)rt_ag_store(agent, &op, &about);
+        (void)rt_ag_session_store(agent, session, &op, &about);
     }
 }
 
@@ -153,7 +152,7 @@ void rt_ag_report_reply(struct rt_agent *agent, const struct ag_op *op, const st
     if (reply->error != 0 && reply->error != RT_ENOTFOUND && session->guest != NULL && session->report_at == 0) {
         session->report_dirty = true;
         session->report_at = agent->now + AG_REPORT_INTERVAL_MS;
-        rt_ag_session_settle(agent, session);
+        rt_ag_session_fact(agent, session, AG_SESSION_CHANGED);
     } else {
         write_refused(agent, op, reply);
     }

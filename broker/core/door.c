@@ -53,7 +53,7 @@ static struct ag_who *who_of(struct rt_agent *agent, const char *name)
     return who;
 }
 
-static void settle(struct rt_agent *agent, struct ag_who *who)
+static void forget(struct rt_agent *agent, struct ag_who *who)
 {
     if (who->links == 0 && who->handshakes == 0) {
         HASH_DELETE(hh, agent->whos, who);
@@ -68,7 +68,7 @@ static bool evict(struct rt_agent *agent, enum rt_peer_role role, const struct a
 
     for (; node != &agent->shaking[role]; node = node->next) {
         struct ag_link *link = RT_LIST_OF(node, struct ag_link, shaking);
-        if (of == NULL || link->peer == of) {
+        if (link->state != AG_GONE && (of == NULL || link->peer == of)) {
             agent->stats.evicted[role]++;
             rt_ag_link_close(agent, link, "too many handshakes: the oldest goes");
             return true;
@@ -77,60 +77,62 @@ static bool evict(struct rt_agent *agent, enum rt_peer_role role, const struct a
     return false;
 }
 
-struct ag_who *rt_ag_door_open(struct rt_agent *agent, const struct rt_peer *peer)
+/* Whether there is room for one more link of this peer, made if need be by closing the oldest handshake. */
+static bool make_room(struct rt_agent *agent, const struct rt_peer *peer, const struct ag_who *who)
 {
     const struct rt_agent_stats *stats = &agent->stats;
     enum rt_peer_role role = peer->role;
     uint32_t most = agent->config.links_max[role];
-    uint64_t links;
-    char name[RT_IDENTITY_MAX + 2];
-    struct ag_who *who;
 
-    name[0] = role == RT_PEER_GUEST ? 'g' : 'c';
-    memcpy(name + 1, peer->identity, RT_IDENTITY_MAX + 1);
-    name[sizeof name - 1] = '\0';
-    who = who_of(agent, name);
-    if (who == NULL) {
-        return NULL;
-    }
-    who->handshakes++; /* keeps it meanwhile */
     if (role == RT_PEER_CLIENT && who->links >= most - most / 4) {
-        goto full;
+        return false;
     }
 #ifdef RT_MUTANT_NEWEST_TURNED_AWAY
-    if (who->handshakes > most_handshakes(peer) || stats->shaking[role] >= RT_AGENT_HANDSHAKES_MAX) {
-        goto full;
+    if (who->handshakes >= most_handshakes(peer) || stats->shaking[role] >= RT_AGENT_HANDSHAKES_MAX) {
+        return false;
     }
 #endif
-    if (who->handshakes > most_handshakes(peer)) {
+    if (who->handshakes >= most_handshakes(peer)) {
         (void)evict(agent, role, who);
     } else if (stats->shaking[role] >= RT_AGENT_HANDSHAKES_MAX) {
         (void)evict(agent, role, NULL);
     }
-    links = role == RT_PEER_GUEST ? stats->guests : stats->clients;
-    if (links >= most && !evict(agent, role, NULL)) {
-        goto full;
+    if ((role == RT_PEER_GUEST ? stats->guests : stats->clients) >= most && !evict(agent, role, NULL)) {
+        return false;
     }
-    if (stats->links >= RT_AGENT_LINKS_MAX) {
-        goto full;
-    }
-    who->handshakes--;
-    return who;
-
-full:
-    agent->stats.turned_away[role]++;
-    who->handshakes--;
-    settle(agent, who);
-    return NULL;
+    return stats->links < RT_AGENT_LINKS_MAX;
 }
 
-void rt_ag_door_enter(struct rt_agent *agent, struct ag_link *link, struct ag_who *who)
+struct ag_link *rt_ag_door_enter(struct rt_agent *agent, const struct rt_peer *peer)
 {
+    char name[RT_IDENTITY_MAX + 2];
+    struct ag_link *link = rt_ag_link_new(peer);
+    struct ag_who *who;
+
+    if (link == NULL) {
+        return NULL;
+    }
+    name[0] = peer->role == RT_PEER_GUEST ? 'g' : 'c';
+    memcpy(name + 1, peer->identity, RT_IDENTITY_MAX + 1);
+    name[sizeof name - 1] = '\0';
+    who = who_of(agent, name);
+    if (who == NULL) {
+        rt_ag_link_free(link);
+        return NULL;
+    }
+    if (!make_room(agent, peer, who)) {
+        agent->stats.turned_away[peer->role]++;
+        forget(agent, who);
+        rt_ag_link_free(link);
+        return NULL;
+    }
     link->peer = who;
     who->handshakes++;
-    who->links += link->role == RT_PEER_CLIENT;
-    agent->stats.shaking[link->role]++;
-    rt_list_push(&agent->shaking[link->role], &link->shaking);
+    who->links += peer->role == RT_PEER_CLIENT;
+    agent->stats.shaking[peer->role]++;
+    rt_list_push(&agent->shaking[peer->role], &link->shaking);
+    rt_ag_link_enter(agent, link, peer);
+    return link;
 }
 
 void rt_ag_door_proved(struct rt_agent *agent, struct ag_link *link)
@@ -142,7 +144,7 @@ void rt_ag_door_proved(struct rt_agent *agent, struct ag_link *link)
     agent->stats.shaking[link->role]--;
     link->peer->handshakes--;
     if (link->role == RT_PEER_GUEST) {
-        settle(agent, link->peer);
+        forget(agent, link->peer);
         link->peer = NULL;
     }
 }
@@ -152,7 +154,7 @@ void rt_ag_door_leave(struct rt_agent *agent, struct ag_link *link)
     rt_ag_door_proved(agent, link);
     if (link->peer != NULL) {
         link->peer->links--;
-        settle(agent, link->peer);
+        forget(agent, link->peer);
         link->peer = NULL;
     }
 }

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#include "broker/core/drain.h"
-
 #include "broker/core/agent.h"
 #include "broker/core/attach.h"
 #include "broker/core/channel.h"
 #include "broker/core/end.h"
+#include "broker/core/entry.h"
 #include "broker/core/flow.h"
 #include "broker/core/link.h"
 #include "broker/core/queue.h"
@@ -28,7 +27,7 @@ static void drain_chan(struct rt_agent *agent, struct ag_chan *chan, enum ag_sid
     }
 }
 
-void rt_ag_drained(struct rt_agent *agent, struct ag_link *link)
+static void drained(struct rt_agent *agent, struct ag_link *link)
 {
     enum ag_side side = link->role == RT_PEER_GUEST ? AG_GUEST : AG_CLIENT;
     struct rt_list *node;
@@ -42,7 +41,7 @@ void rt_ag_drained(struct rt_agent *agent, struct ag_link *link)
     while (!link->congested && (node = rt_list_pop(&link->waiters)) != NULL) {
         drain_chan(agent, RT_LIST_OF(node, struct ag_chan, wait[side]), side);
     }
-    if (link->pings > 0 && link->state >= AG_SERVING && link->state != AG_DOOMED && !link->congested) {
+    if (link->pings > 0 && link->state >= AG_SERVING && !link->congested) {
         rt_ag_link_ping(agent, link);
     }
     if (side == AG_GUEST) {
@@ -53,5 +52,16 @@ void rt_ag_drained(struct rt_agent *agent, struct ag_link *link)
     } else {
         rt_ag_attaches_drained(agent, link);
         rt_ag_requests_drained(agent, link);
+    }
+}
+
+void rt_ag_queued(struct rt_agent *agent, struct ag_link *link, size_t queued)
+{
+    link->queued = 0;
+    ag_queue(link, queued);
+    if (link->congested && queued < RT_LINK_HIGH_WATER / 2) {
+        link->congested = false;
+        link->answers = 0;
+        drained(agent, link);
     }
 }

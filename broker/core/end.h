@@ -12,20 +12,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The end of a container on its way into the store: status and tails. end.c collects it from its guest, end_store.c
- * brings it to the store or, while that does not take it, onto this host's disk. */
+/* The end of a container on its way into the store, status and tails, and what its guest is told of it. end_guest.c
+ * collects it, end_store.c brings it to the store or, while that does not take it, onto this host's disk. */
 
 struct ag_link;
-struct ag_op;
 struct rt_agent;
-struct rt_frame;
-struct rt_store_reply;
-
-/* Tails whose END has not come after this are forgotten. */
-#define AG_TAILS_MS 10000
-/* What is kept is offered to the store again after AG_STORE_RETRY_MS, then each time after twice as long, up to this.
- */
-#define AG_KEPT_RETRY_MAX_MS 30000
 
 enum ag_end_disk { AG_DISK_NONE, AG_DISK_WRITING, AG_DISK_KEPT };
 
@@ -52,26 +43,16 @@ struct ag_end {
     bool marked;           /* the store has the status, and knows that the tails are here */
 };
 
-/* end.c */
-void rt_ag_tail(struct rt_agent *agent, struct ag_link *link, const struct rt_frame *frame, const uint8_t *data);
-/* Forgets tails whose END does not follow: they keep a place that others may need. */
-void rt_ag_end_late(struct rt_agent *agent, struct ag_link *link);
 /* The link has drained: the newest answer that waited goes. */
 void rt_ag_end_drained(struct rt_agent *agent, struct ag_link *link);
-void rt_ag_end(struct rt_agent *agent, struct ag_link *link, const struct rt_end_msg *end);
-/* The link serves its session: what its guest told of its end counts. */
-void rt_ag_end_submit(struct rt_agent *agent, struct ag_link *link);
 void rt_ag_end_answer(struct rt_agent *agent, struct ag_link *link, enum rt_end_how how);
 struct ag_end *rt_ag_end_new(struct rt_agent *agent); /* NULL: RT_ENDS_MAX are there */
 void rt_ag_end_free(struct rt_agent *agent, struct ag_end *end);
 /* Keeps a copy of an order of its tails; of none that reaches beyond them, or without memory: then none is known. */
 void rt_ag_end_order(struct ag_end *end, struct rt_slice ord);
 
-/* end_store.c */
-void rt_ag_end_begin(struct rt_agent *agent, struct ag_end *end); /* takes it */
-void rt_ag_end_reply(struct rt_agent *agent, struct ag_op *op, const struct rt_store_reply *reply);
-void rt_ag_kept_again(struct rt_agent *agent); /* the store is up */
-void rt_ag_kept_timer(struct rt_agent *agent);
+/* The one of that life that is on its way, or NULL. */
+struct ag_end *rt_ag_end_at(const struct rt_agent *agent, const struct rt_key *key, uint64_t life);
 /* The end of that life that lies on this host's disk, or NULL. life 0: of the newest there is. */
 const struct ag_end *rt_ag_kept(const struct rt_agent *agent, const struct rt_key *key, uint64_t life);
 /* The one that such a record has not got, or NULL. rule NULL: there is no record. */

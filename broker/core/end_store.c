@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
+#include "broker/core/end_store.h"
+
 #include "broker/core/agent.h"
 #include "broker/core/end.h"
 #include "broker/core/link.h"
@@ -42,49 +44,7 @@ static void event(struct rt_agent *agent, const struct ag_end *end, const char *
     event.key = end->key;
     event.life = end->life;
     event.epoch = end->epoch;
-    rt_slice_copy(rt_slice_text(to), event.to, sizeof event.to);
-    rt_slice_copy(rt_slice_text(reason), event.reason, sizeof event.reason);
-    agent->config.io.event(agent->config.io.ctx, &event);
-}
-
-static struct ag_end *end_at(const struct rt_agent *agent, const struct rt_key *key, uint64_t life)
-{
-    struct rt_list *node;
-
-    for (node = agent->ends.next; node != &agent->ends; node = node->next) {
-        struct ag_end *end = RT_LIST_OF(node, struct ag_end, node);
-        if (end->life == life && rt_key_equal(&end->key, key)) {
-            return end;
-        }
-    }
-    return NULL;
-}
-
-const struct ag_end *rt_ag_kept(const struct rt_agent *agent, const struct rt_key *key, uint64_t life)
-{
-    const struct ag_end *newest = NULL;
-    struct rt_list *node;
-
-#ifdef RT_MUTANT_KEPT_IS_LOST
-    return NULL;
-#endif
-    for (node = agent->ends.next; node != &agent->ends; node = node->next) {
-        const struct ag_end *end = RT_LIST_OF(node, struct ag_end, node);
-        if (end->disk == AG_DISK_KEPT && (life == 0 || end->life == life) && rt_key_equal(&end->key, key) &&
-            (newest == NULL || end->life > newest->life)) {
-            newest = end;
-        }
-    }
-    return newest;
-}
-
-const struct ag_end *rt_ag_kept_beyond(const struct rt_agent *agent, const struct rt_key *key,
-                                       const struct rt_record *rule)
-{
-    if (rule != NULL && (rule->state == RT_SESSION_CREATED || rule->state == RT_SESSION_ENDED)) {
-        return NULL; /* one that is created anew has the number of its last life until its first claim */
-    }
-    return rt_ag_kept(agent, key, rule == NULL ? 0 : rule->life);
+    rt_ag_event(agent, &event, "", to, reason);
 }
 
 /* Its guest, if it still waits here. */
@@ -143,7 +103,7 @@ static void ended(struct rt_agent *agent, const struct ag_end *end)
         session->rule->state = RT_SESSION_ENDED;
         session->lost_at = session->write_at = 0;
         rt_ag_session_state(agent, session, RT_SESSION_ENDED, "");
-        rt_ag_session_settle(agent, session);
+        rt_ag_session_fact(agent, session, AG_SESSION_CHANGED);
     }
 }
 
@@ -188,14 +148,11 @@ static void keep(struct rt_agent *agent, struct ag_end *end)
     kept_later(agent);
 }
 
-void rt_agent_disk_reply(struct rt_agent *agent, uint32_t id, int error, uint64_t now)
+void rt_ag_disk_reply(struct rt_agent *agent, uint32_t id, int error)
 {
     struct ag_end *end = NULL;
     struct rt_list *node;
 
-    if (now > agent->now) {
-        agent->now = now;
-    }
     for (node = agent->ends.next; node != &agent->ends && end == NULL; node = node->next) {
         end = RT_LIST_OF(node, struct ag_end, node);
         end = end->id == id && end->disk == AG_DISK_WRITING ? end : NULL;
@@ -304,7 +261,7 @@ static void again(struct rt_agent *agent, struct ag_end *first, struct ag_end *e
 
 void rt_ag_end_begin(struct rt_agent *agent, struct ag_end *end)
 {
-    struct ag_end *first = end_at(agent, &end->key, end->life);
+    struct ag_end *first = rt_ag_end_at(agent, &end->key, end->life);
 
 #ifdef RT_MUTANT_END_TWICE
     first = NULL;
@@ -419,13 +376,10 @@ void rt_ag_kept_timer(struct rt_agent *agent)
     }
 }
 
-void rt_agent_kept_end(struct rt_agent *agent, const struct rt_store_op *op, uint64_t now)
+void rt_ag_kept_end(struct rt_agent *agent, const struct rt_store_op *op)
 {
     struct ag_end *end = rt_ag_end_new(agent);
 
-    if (now > agent->now) {
-        agent->now = now;
-    }
     if (end == NULL) {
         return; /* stays on disk for the next run */
     }

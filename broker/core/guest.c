@@ -213,6 +213,8 @@ void rt_ag_guest_hello(struct rt_agent *agent, struct ag_link *link, const struc
         rt_ag_link_refuse_text(agent, link, RT_CLASS_RETRY_LATER, rt_strerror(RT_ENOMEM));
         return;
     }
+    link->key = &link->claim->claim.key;
+    link->epoch = link->claim->claim.epoch;
     link->bound = ticket.bound_to[0] != '\0';
 #ifdef RT_MUTANT_EVICT_BEFORE_PROOF
     struct ag_session *old = rt_ag_session_find(agent, &link->claim->claim.key);
@@ -243,7 +245,7 @@ static void welcome(struct rt_agent *agent, struct ag_link *link)
     msg->v = RT_PROTOCOL_VERSION;
     msg->host = rt_slice_text(agent->config.host);
     msg->life = link->life = made->life;
-    msg->epoch = link->epoch = made->claim.epoch;
+    msg->epoch = made->claim.epoch;
     msg->tkt.data = token;
     msg->tkt.size = (size_t)size;
     msg->drain = made->draining;
@@ -313,15 +315,14 @@ static void find_orphan(struct rt_agent *agent, const struct rt_key *key)
 {
     struct ag_session *session = rt_ag_session_get(agent, key);
     struct rt_store_op op = {.kind = RT_STORE_GET, .key = *key};
-    struct ag_op about = {.session = session, .census = true};
+    struct ag_op about = {.census = true};
 
     if (session == NULL) {
         return;
     }
     if (session->guest == NULL && session->lost_at == 0 && session->n_ops == 0) {
-        (void)rt_ag_store(agent, &op, &about);
+        (void)rt_ag_session_store(agent, session, &op, &about);
     }
-    rt_ag_session_settle(agent, session);
 }
 
 /* A ticket that was never taken is worth its join token, but names a life: one that is taken up since another start had

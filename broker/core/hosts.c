@@ -2,10 +2,7 @@
  * Copyright The retether authors */
 #include "broker/core/hosts.h"
 
-#include "broker/core/attach.h"
 #include "broker/core/machine.h"
-#include "broker/core/owner.h"
-#include "broker/core/session.h"
 #include "broker/core/store.h"
 #include "session/base/slice.h"
 
@@ -59,6 +56,7 @@ static void forget(struct rt_agent *agent, size_t at)
 {
     struct ag_host *host = agent->hosts[at];
 
+    rt_list_remove(&host->fact.node);
     rt_list_remove(&host->wanted);
     agent->n_hosts--;
     memmove(&agent->hosts[at], &agent->hosts[at + 1], (agent->n_hosts - at) * sizeof(struct ag_host *));
@@ -71,7 +69,7 @@ static bool displace(struct rt_agent *agent)
     size_t oldest = agent->n_hosts;
 
     for (size_t i = 0; i < agent->n_hosts; i++) {
-        if (!rt_listed(&agent->hosts[i]->wanted) &&
+        if (!rt_listed(&agent->hosts[i]->wanted) && !rt_listed(&agent->hosts[i]->fact.node) &&
             (oldest == agent->n_hosts || agent->hosts[i]->used < agent->hosts[oldest]->used)) {
             oldest = i;
         }
@@ -109,6 +107,7 @@ static struct ag_host *get(struct rt_agent *agent, const char *name)
     agent->hosts[at] = host;
     agent->n_hosts++;
     rt_slice_copy(rt_slice_text(name), host->row.host, sizeof host->row.host);
+    host->fact.of = AG_OF_HOST;
     host->used = agent->now;
     return host;
 }
@@ -135,24 +134,6 @@ enum rt_watch_state rt_ag_host_state(const struct rt_agent *agent, const char *h
     return known == NULL ? RT_WATCH_UNKNOWN : known->watch.state;
 }
 
-/* It can be reached now: who waits for a session that it has goes there. */
-static void came(struct rt_agent *agent, const struct ag_host *host)
-{
-    struct ag_session *session, *next;
-    char name[RT_HOST_MAX + 1];
-
-    memcpy(name, host->row.host, sizeof name);
-    HASH_ITER(hh, agent->sessions, session, next)
-    {
-        if (!rt_list_empty(&session->held) && strcmp(session->host, name) == 0) {
-            session->n_ops++; /* outlives its last attach until here */
-            rt_ag_held_moved(agent, session);
-            session->n_ops--;
-            rt_ag_session_settle(agent, session);
-        }
-    }
-}
-
 /* What a look at host's row has shown. row: NULL, there is none. */
 static void note(struct rt_agent *agent, const char *name, const struct rt_store_host *row, uint64_t asked, bool notice)
 {
@@ -173,9 +154,9 @@ static void note(struct rt_agent *agent, const char *name, const struct rt_store
     }
     rt_watch_look(&host->watch, &agent->touch, &look, agent->now);
     if (!before && reachable(host)) {
-        came(agent, host);
+        ag_fact(agent, &host->fact, AG_HOST_CAME);
     } else if (!dead && host->watch.state == RT_WATCH_DEAD) {
-        rt_ag_owner_died(agent, host->row.host);
+        ag_fact(agent, &host->fact, AG_HOST_DIED);
     }
 }
 
@@ -269,7 +250,7 @@ void rt_ag_hosts_page(struct rt_agent *agent, const char *after, const struct rt
             note(agent, host->row.host, NULL, asked, false);
         }
         /* One whose row has gone is remembered while anybody asks, and for as long as a lease. */
-        if (!host->watch.there && host->op == 0 && !rt_listed(&host->wanted) &&
+        if (!host->watch.there && host->op == 0 && !rt_listed(&host->wanted) && !rt_listed(&host->fact.node) &&
             agent->now - host->used >= RT_LEASE_MS) {
             forget(agent, at);
         } else {

@@ -3,6 +3,7 @@
 #ifndef RETETHER_BROKER_CORE_HOSTS_H
 #define RETETHER_BROKER_CORE_HOSTS_H
 
+#include "broker/core/machine.h"
 #include "migrate/core/store_op.h"
 #include "migrate/core/watch.h"
 #include "session/base/list.h"
@@ -26,7 +27,13 @@
 struct ag_op;
 struct rt_agent;
 
+enum ag_host_fact {
+    AG_HOST_CAME = 1, /* it can be reached now */
+    AG_HOST_DIED = 2,
+};
+
 struct ag_host {
+    struct ag_fact fact;
     struct rt_store_host row; /* the newest that was there; without addresses: none yet */
     struct rt_watch watch;
     struct rt_list wanted; /* agent.wanted */

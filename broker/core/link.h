@@ -4,6 +4,8 @@
 #define RETETHER_BROKER_CORE_LINK_H
 
 #include "broker/core/agent.h"
+#include "broker/core/machine.h"
+#include "migrate/core/claim.h"
 #include "session/base/list.h"
 #include "session/base/timer.h"
 #include "session/core/msg.h"
@@ -27,16 +29,35 @@ enum ag_link_state {
     AG_SERVING,  /* guest: serves its session */
     AG_READY,    /* client */
     AG_LEAVING,  /* guest: another host has a newer claim; a pong now is the proof of a fork */
-    AG_DOOMED,   /* is closed at the next tick */
+    AG_GONE,     /* closed, and not in agent.links any more: nothing is sent to it */
 };
 
 struct ag_chan;
-struct ag_claim;
 struct ag_end;
 struct ag_session;
 struct ag_who;
-struct rt_frame;
-struct rt_refuse_msg;
+
+/* The last word on a channel that is gone already: REFUSE or DETACH, a whole frame. */
+struct ag_bye {
+    struct rt_list node; /* ag_link.byes */
+    size_t size;
+    uint8_t bytes[];
+};
+
+/* Facts about a link that lives; that it is gone is its place in agent.gone. */
+enum ag_link_fact {
+    AG_LINK_PROVED = 1, /* its handshake is done */
+    AG_LINK_OPEN = 2,   /* guest: an attach was answered, so another may be asked of it */
+    AG_LINK_ROOM = 4,   /* client: a request was answered, so another may be begun with */
+};
+
+struct ag_claim { /* from the hello to the answer of the take */
+    struct rt_claim claim;
+    uint64_t life; /* granted by the welcome */
+    bool draining;
+    bool provisional; /* welcomed without the store */
+    uint8_t unproven; /* of the ticket presented */
+};
 
 struct ag_link {
     rt_link_id id;
@@ -49,13 +70,13 @@ struct ag_link {
     uint16_t rest_stream; /* of the split DATA frame */
     uint32_t pings;       /* unanswered */
     struct rt_timer timer;
+    struct ag_fact fact;
     struct rt_list shaking; /* agent.shaking, while its handshake is not done */
     struct ag_who *peer;    /* a guest's: as long */
     uint64_t heard;         /* when the last byte came */
     uint64_t opened;        /* or, when LEAVING, since then */
     uint64_t claim_at;      /* deadline of the store's answer; 0 none */
     struct rt_pings pinged;
-    uint32_t op;     /* operation whose reply is awaited; 0 none */
     const char *who; /* owned, or ""; client: tenant; guest: identity that the transport proves */
     /* switch */
     struct rt_list chans;   /* ag_chan.in */
@@ -74,15 +95,17 @@ struct ag_link {
     uint32_t grown[2];   /* bytes of credit above the initial, by generation & 1 */
     struct rt_list byes; /* ag_bye */
     /* guest */
-    uint64_t life, epoch;       /* that its WELCOME granted */
+    const struct rt_key *key;   /* of its claim, then of its session; NULL none */
+    uint64_t life, epoch;       /* of its claim, as granted */
     struct ag_session *session; /* while SERVING */
     struct ag_claim *claim;     /* owned; NULL once taken */
     uint64_t renew_at;          /* when its ticket is to be renewed at the latest; 0: stays as it is */
     uint64_t expires_ms;        /* of its ticket, on the wall clock; 0 never */
     struct ag_end *end;         /* owned */
     uint8_t *report;            /* owned; one that came before the take was answered */
-    size_t report_size;
+    uint32_t report_size;
     uint32_t unanswered; /* attaches that it has not answered */
+    uint32_t op;         /* operation whose reply is awaited; 0 none */
     uint8_t end_due;     /* END_OK that waits until it has drained: 1 + its `how`; 0 none */
     /* client */
     struct rt_list held;     /* ag_held.in_link */
@@ -90,18 +113,25 @@ struct ag_link {
     struct rt_list asks;     /* ag_ask.in_link */
     struct rt_list requests; /* ag_waiting */
     uint32_t n_asks;         /* both */
+    uint32_t replies;        /* bytes kept free for those to come */
     size_t held_bytes;
-    size_t replies; /* bytes kept free for those to come */
 };
 
+/* NULL when it is gone. */
 struct ag_link *rt_ag_link(const struct rt_agent *agent, rt_link_id id);
-/* REFUSE on channel 0, then the link is closed and freed. */
-void rt_ag_link_refuse(struct rt_agent *agent, struct ag_link *link, const struct rt_refuse_msg *refuse);
-void rt_ag_link_refuse_text(struct rt_agent *agent, struct ag_link *link, enum rt_class cls, const char *text);
+struct ag_link *rt_ag_link_new(const struct rt_peer *peer); /* NULL without memory */
+/* Gives it its number, and begins with its handshake. */
+void rt_ag_link_enter(struct rt_agent *agent, struct ag_link *link, const struct rt_peer *peer);
+void rt_ag_link_free(struct ag_link *link);
+/* The only way out of a link: here, or by its peer. Its memory stays until this is carried out. */
 void rt_ag_link_close(struct rt_agent *agent, struct ag_link *link, const char *reason);
+void rt_ag_link_lost(struct rt_agent *agent, struct ag_link *link, const char *reason);
+void rt_ag_link_event(struct rt_agent *agent, enum rt_agent_event_kind kind, const struct ag_link *link,
+                      const char *from, const char *to, const char *reason);
+const char *rt_ag_link_state_name(const struct ag_link *link);
+uint64_t rt_ag_link_interval(const struct ag_link *link); /* of its pings */
 void rt_ag_link_state(struct rt_agent *agent, struct ag_link *link, enum ag_link_state state);
 /* Sets the link's timer anew from its state. */
 void rt_ag_link_arm(struct rt_agent *agent, struct ag_link *link);
-void rt_ag_link_ping(struct rt_agent *agent, struct ag_link *link);
 
 #endif

@@ -22,6 +22,16 @@
 
 enum ag_timer_kind { AG_TIMER_LINK, AG_TIMER_SESSION, AG_TIMER_HELD, AG_TIMER_ASK, AG_TIMER_KEPT };
 
+/* What has happened to an object, and is not carried out yet: settle.c does, before the public call returns. The node
+ * is in the object, so that nothing that happens can find no room. */
+struct ag_fact {
+    struct rt_list node; /* agent.facts */
+    uint8_t of;          /* enum ag_fact_of */
+    uint8_t what;        /* bits that the object's header names */
+};
+
+enum ag_fact_of { AG_OF_LINK, AG_OF_SESSION, AG_OF_HOST, AG_OF_ASK };
+
 struct ag_chan;
 struct ag_held;
 struct ag_host;
@@ -34,6 +44,8 @@ struct rt_agent {
     struct rt_agent_config config;
     uint64_t now;
     struct rt_timers timers;
+    struct rt_list gone;                   /* ag_link.fact, of links that were closed: carried out before all others */
+    struct rt_list facts;                  /* ag_fact.node, in the order in which they happened */
     struct rt_list shaking[RT_PEER_ROLES]; /* oldest first */
     struct ag_who *whos;
     struct ag_link **links; /* [AG_SLOTS] */
@@ -78,7 +90,23 @@ struct rt_agent {
 
 /* Milliseconds since 1970, for the expiry of tokens: may jump, so it is read when it is needed. */
 uint64_t rt_ag_wall(const struct rt_agent *agent);
-void rt_ag_event(struct rt_agent *agent, enum rt_agent_event_kind kind, const struct ag_link *link,
-                 const struct ag_session *session, const char *from, const char *to, const char *reason);
+/* Tells the shell; `event` has what it is about. */
+void rt_ag_event(struct rt_agent *agent, struct rt_agent_event *event, const char *from, const char *to,
+                 const char *reason);
+/* Sends the frames of the input that wait to be sent with one call. */
+void rt_ag_flush(struct rt_agent *agent);
+
+/* Whether anything waits to be carried out. */
+static inline bool ag_unsettled(const struct rt_agent *agent)
+{
+    return !rt_list_empty(&agent->gone) || !rt_list_empty(&agent->facts);
+}
+
+/* Records facts about an object: bits added to those that wait already. Nothing is called. */
+static inline void ag_fact(struct rt_agent *agent, struct ag_fact *fact, unsigned what)
+{
+    fact->what = (uint8_t)(fact->what | what);
+    rt_list_push(&agent->facts, &fact->node);
+}
 
 #endif

@@ -3,7 +3,6 @@
 #include "broker/core/map.h"
 
 #include "broker/core/agent.h"
-#include "broker/core/attach.h"
 #include "broker/core/channel.h"
 #include "broker/core/flow.h"
 #include "broker/core/link.h"
@@ -74,25 +73,22 @@ struct ag_chan *rt_ag_chan_new(struct rt_agent *agent, struct ag_session *sessio
     link_gains(agent, client);
     agent->stats.channels++;
     guest->unanswered++;
-    rt_ag_event(agent, RT_AGENT_ATTACHED, client, session, "", "", "");
+    rt_ag_session_event(agent, RT_AGENT_ATTACHED, session, client, "", "", "");
     return chan;
 }
 
-void rt_ag_chan_answered(struct ag_chan *chan)
+void rt_ag_chan_answered(struct rt_agent *agent, struct ag_chan *chan)
 {
     if (!chan->attached) {
         chan->attached = true;
         chan->link[AG_GUEST]->unanswered--;
+        ag_fact(agent, &chan->link[AG_GUEST]->fact, AG_LINK_OPEN);
     }
 }
 
 void rt_ag_chan_free(struct rt_agent *agent, struct ag_chan *chan)
 {
-    struct ag_session *session = chan->session;
-    struct ag_link *guest = chan->link[AG_GUEST];
-    bool answered = chan->attached;
-
-    rt_ag_chan_answered(chan);
+    rt_ag_chan_answered(agent, chan);
     rt_ag_flows_forget(chan);
     HASH_DELETE(hh_guest, agent->by_guest, chan);
     HASH_DELETE(hh_client, agent->by_client, chan);
@@ -108,9 +104,6 @@ void rt_ag_chan_free(struct rt_agent *agent, struct ag_chan *chan)
     }
     agent->stats.channels--;
     free(chan);
-    if (!answered && !agent->stopping && session->guest == guest && rt_ag_link(agent, guest->id) == guest) {
-        rt_ag_held_bind(agent, session);
-    }
 }
 
 void rt_ag_chan_end(struct rt_agent *agent, struct ag_chan *chan, const struct ag_link *only,
@@ -119,7 +112,8 @@ void rt_ag_chan_end(struct rt_agent *agent, struct ag_chan *chan, const struct a
     struct ag_link *links[2] = {chan->link[AG_GUEST], chan->link[AG_CLIENT]};
     uint32_t channels[2] = {(uint32_t)chan->key[AG_GUEST], (uint32_t)chan->key[AG_CLIENT]};
 
-    rt_ag_event(agent, RT_AGENT_DETACHED, chan->link[AG_CLIENT], chan->session, "", rt_class_name(refuse->c), "");
+    rt_ag_session_event(agent, RT_AGENT_DETACHED, chan->session, chan->link[AG_CLIENT], "", rt_class_name(refuse->c),
+                        "");
     rt_ag_chan_free(agent, chan); /* before: what refuses it takes its place */
     for (int side = AG_GUEST; side <= AG_CLIENT; side++) {
         if (only == NULL || only == links[side]) {

@@ -13,7 +13,7 @@ struct rt_refuse_msg;
 struct ag_chan *rt_ag_chan_new(struct rt_agent *agent, struct ag_session *session, struct ag_link *client,
                                uint32_t channel);
 /* The guest has answered its ATTACH, or never will: another may be asked of it. */
-void rt_ag_chan_answered(struct ag_chan *chan);
+void rt_ag_chan_answered(struct rt_agent *agent, struct ag_chan *chan);
 void rt_ag_chan_free(struct rt_agent *agent, struct ag_chan *chan);
 /* Tells both sides, or the one whose link is given, and frees the channel. */
 void rt_ag_chan_end(struct rt_agent *agent, struct ag_chan *chan, const struct ag_link *only,

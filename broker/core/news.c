@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#include "broker/core/news.h"
-
 #include "broker/core/agent.h"
+#include "broker/core/ask.h"
 #include "broker/core/attach.h"
 #include "broker/core/audit.h"
-#include "broker/core/end.h"
+#include "broker/core/end_store.h"
+#include "broker/core/entry.h"
 #include "broker/core/guest.h"
 #include "broker/core/hosts.h"
-#include "broker/core/link.h"
 #include "broker/core/machine.h"
-#include "broker/core/map.h"
 #include "broker/core/owner.h"
 #include "broker/core/request.h"
+#include "broker/core/send.h"
 #include "broker/core/session.h"
 #include "broker/core/store.h"
 #include "broker/core/take.h"
@@ -29,53 +28,14 @@
 
 #define TAKEN_TEXT "another live agent goes by this host's name"
 
-/* A claim of another host that is newer than what is served here: this guest has gone, or it is a copy. A copy would
- * still answer, so it is asked once more before its link is closed. */
-static void drop_guest(struct rt_agent *agent, struct ag_session *session)
+/* The log and the metrics are told of the store. */
+static void event(struct rt_agent *agent, const char *from, const char *to, const char *reason)
 {
-    struct ag_link *link = session->guest;
-    struct rt_refuse_msg moved;
+    struct rt_agent_event event;
 
-    if (!rt_ag_moved_msg(agent, session, &moved)) {
-        memset(&moved, 0, sizeof moved);
-        moved.c = RT_CLASS_LOST;
-        rt_ag_host_need(agent, session->host); /* known when the clients come back */
-    }
-    rt_ag_chans_end(agent, link, &moved);
-    link->session = NULL;
-    rt_ag_session_guest_gone(agent, session);
-    link->opened = agent->now;
-    rt_pings_clear(&link->pinged); /* what answers an earlier one may have been sent before the claim */
-    rt_ag_link_ping(agent, link);
-    rt_ag_link_state(agent, link, AG_LEAVING);
-}
-
-void rt_ag_claimed_by(struct rt_agent *agent, struct ag_session *session, uint64_t life, uint64_t epoch,
-                      const char *host)
-{
-    /* Its own record, read anew. */
-    if (strcmp(host, agent->config.host) == 0) {
-        return;
-    }
-#ifdef RT_MUTANT_NEWS_IGNORED
-    if (session->guest != NULL) {
-        return;
-    }
-#endif
-    session->n_ops++; /* keeps it until the end */
-    if (rt_ag_session_note(agent, session, life, epoch, host)) {
-        agent->stats.moves++;
-        session->lost_at = 0;
-        session->write_at = 0;
-        if (session->guest != NULL) {
-            drop_guest(agent, session);
-        }
-        rt_ag_session_state(agent, session, RT_SESSION_RUNNING, host);
-        rt_ag_held_moved(agent, session);
-        rt_ag_asks_wake(agent, session);
-    }
-    session->n_ops--;
-    rt_ag_session_settle(agent, session);
+    memset(&event, 0, sizeof event);
+    event.kind = RT_AGENT_STORE;
+    rt_ag_event(agent, &event, from, to, reason);
 }
 
 static void news_claimed(struct rt_agent *agent, const struct rt_store_news *news)
@@ -95,7 +55,7 @@ static void news_claimed(struct rt_agent *agent, const struct rt_store_news *new
     }
     session = rt_ag_session_get(agent, &news->key);
     if (session != NULL) {
-        rt_ag_claimed_by(agent, session, news->life, news->epoch, news->host);
+        rt_ag_session_heard(agent, session, news->life, news->epoch, news->host);
     }
 }
 
@@ -103,7 +63,7 @@ static void news_claimed(struct rt_agent *agent, const struct rt_store_news *new
  * writes could not be told apart. Guests dial again, and find the other one or wait. */
 static void taken(struct rt_agent *agent)
 {
-    rt_ag_event(agent, RT_AGENT_STORE, NULL, NULL, "", "taken", TAKEN_TEXT);
+    event(agent, "", "taken", TAKEN_TEXT);
     agent->store_up = false;
     agent->taken = true;
     rt_ag_hosts_break(agent);
@@ -154,17 +114,14 @@ static void census_reply(struct rt_agent *agent, const struct rt_store_reply *re
     }
 }
 
-void rt_agent_store_news(struct rt_agent *agent, const struct rt_store_news *news, uint64_t now)
+void rt_ag_store_news(struct rt_agent *agent, const struct rt_store_news *news)
 {
-    if (now > agent->now) {
-        agent->now = now;
-    }
     switch (news->kind) {
     case RT_STORE_UP:
-        rt_ag_event(agent, RT_AGENT_STORE, NULL, NULL, "down", "up",
-                    agent->whole_at == UINT64_MAX ? "first connection"
-                    : news->fresh                 ? "another store"
-                                                  : "");
+        event(agent, "down", "up",
+              agent->whole_at == UINT64_MAX ? "first connection"
+              : news->fresh                 ? "another store"
+                                            : "");
         agent->whole_at = news->whole                                    ? agent->now
                           : news->fresh || agent->whole_at == UINT64_MAX ? agent->now + RT_STORE_WHOLE_MS
                                                                          : agent->whole_at;
@@ -184,7 +141,7 @@ void rt_agent_store_news(struct rt_agent *agent, const struct rt_store_news *new
     case RT_STORE_DOWN:
         agent->store_up = false;
         rt_ag_hosts_break(agent);
-        rt_ag_event(agent, RT_AGENT_STORE, NULL, NULL, "up", "down", "");
+        event(agent, "up", "down", "");
         break;
     case RT_STORE_TOUCH:
         agent->store_ms = news->store_ms;
@@ -219,7 +176,6 @@ static void dispatch(struct rt_agent *agent, struct ag_op *op, const struct rt_s
     if (op->ask != NULL) {
         op->ask->op = 0;
         rt_ag_ask_reply(agent, op->ask, reply);
-        rt_ag_requests_drained(agent, rt_ag_link(agent, op->link));
     } else if (op->held != NULL) {
         op->held->op = 0;
         rt_ag_held_reply(agent, op->held, reply);
@@ -244,24 +200,20 @@ static void dispatch(struct rt_agent *agent, struct ag_op *op, const struct rt_s
     }
 }
 
-void rt_agent_store_reply(struct rt_agent *agent, const struct rt_store_reply *reply, uint64_t now)
+void rt_ag_store_reply(struct rt_agent *agent, const struct rt_store_reply *reply)
 {
     struct ag_op *op = reply->id > UINT32_MAX ? NULL : agent->ops[reply->id % AG_SLOTS];
 
-    if (now > agent->now) {
-        agent->now = now;
-    }
     if (op == NULL || op->id != reply->id) {
         return;
     }
     agent->ops[op->id % AG_SLOTS] = NULL;
     agent->n_ops--;
     note_speed(agent, op, reply);
-    /* Counted until the reply has been dealt with, so that the session outlives it. */
-    dispatch(agent, op, reply);
     if (op->session != NULL) {
         op->session->n_ops--;
-        rt_ag_session_settle(agent, op->session);
+        rt_ag_session_fact(agent, op->session, AG_SESSION_CHANGED);
     }
+    dispatch(agent, op, reply);
     free(op);
 }

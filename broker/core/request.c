@@ -2,6 +2,7 @@
  * Copyright The retether authors */
 #include "broker/core/request.h"
 
+#include "broker/core/ask.h"
 #include "broker/core/audit.h"
 #include "broker/core/end.h"
 #include "broker/core/hosts.h"
@@ -9,9 +10,7 @@
 #include "broker/core/machine.h"
 #include "broker/core/owner.h"
 #include "broker/core/record.h"
-#include "broker/core/send.h"
 #include "broker/core/session.h"
-#include "broker/core/store.h"
 #include "migrate/core/store_op.h"
 #include "session/base/error.h"
 #include "session/base/timer.h"
@@ -25,9 +24,7 @@
 #include <string.h>
 
 /* REQUEST: what people and programs ask of the directory. Answered from the store, with what this agent serves itself
- * laid over it. One ag_ask lives from the request to its last REPLY. */
-
-enum ag_what { ASK_CREATE, ASK_REMOVE, ASK_SHOW, ASK_LIST, ASK_HOSTS, ASK_TAILS, ASK_KINDS };
+ * laid over it. */
 
 static const char *const names[ASK_KINDS] = {"create", "remove", "show", "list", "hosts", "tails"};
 
@@ -37,113 +34,8 @@ static const char *const names[ASK_KINDS] = {"create", "remove", "show", "list",
 #define LOCAL_TENANT "local"
 
 /* Bytes of REPLYs that may come in one go, by what was asked: a record; a page of them or of hosts, or two tails. */
-#define ROOM_RECORD ((size_t)4096)
-#define ROOM_PAGE ((size_t)163840)
-
-void rt_ag_ask_free(struct rt_agent *agent, struct ag_ask *ask)
-{
-    struct ag_session *session = ask->session;
-
-    rt_ag_forget_op(agent, ask->op);
-    rt_list_remove(&ask->in_link);
-    rt_list_remove(&ask->in_session);
-    rt_timer_clear(&agent->timers, &ask->timer);
-    ask->link->n_asks--;
-    ask->link->replies -= ask->room;
-    free(ask->record);
-    free(ask);
-    if (session != NULL) {
-        rt_ag_session_settle(agent, session);
-    }
-}
-
-void rt_ag_ask_send(struct rt_agent *agent, struct ag_link *link, uint64_t request, const struct rt_reply_msg *reply)
-{
-    struct rt_frame frame = {.type = RT_REPLY, .offset = request};
-
-    if (rt_ag_send_msg(agent, link, &frame, RT_MSG_REPLY, reply) != 0) {
-        struct rt_reply_msg *bare = agent->reply;
-        memset(bare, 0, sizeof *bare);
-        bare->c = RT_CLASS_LIMIT;
-        bare->m = rt_slice_text("the answer does not fit into a frame");
-        (void)rt_ag_send_msg(agent, link, &frame, RT_MSG_REPLY, bare);
-    }
-}
-
-void rt_ag_request_refuse(struct rt_agent *agent, struct ag_link *link, uint64_t request, enum rt_class cls,
-                          const char *text)
-{
-    memset(agent->reply, 0, sizeof *agent->reply);
-    agent->reply->c = cls;
-    agent->reply->m = rt_slice_text(text);
-    rt_ag_ask_send(agent, link, request, agent->reply);
-}
-
-/* The ask is over with an error. */
-void rt_ag_ask_finish(struct rt_agent *agent, struct ag_ask *ask, enum rt_class cls, const char *text)
-{
-    rt_ag_request_refuse(agent, ask->link, ask->request, cls, text);
-    rt_ag_ask_free(agent, ask);
-}
-
-void rt_ag_ask_fail(struct rt_agent *agent, struct ag_ask *ask, int error)
-{
-    if (error == RT_ENOTFOUND) {
-        rt_ag_ask_finish(agent, ask, RT_CLASS_NOT_FOUND, "there is no such container");
-    } else {
-        rt_ag_ask_finish(agent, ask, RT_CLASS_RETRY_LATER,
-                         error == RT_ETIMEDOUT ? "the session store answers too late" : rt_strerror(error));
-    }
-}
-
-int rt_ag_key(const struct ag_link *link, struct rt_slice name, struct rt_key *key, bool *qualified)
-{
-    struct rt_slice tenant = rt_slice_text(link->who);
-
-    memset(key, 0, sizeof *key);
-    *qualified = true;
-    if (link->who[0] == '\0') {
-        const uint8_t *slash = name.size == 0 ? NULL : memchr(name.data, '/', name.size);
-        *qualified = slash != NULL;
-        if (slash != NULL) {
-            tenant.data = name.data;
-            tenant.size = (size_t)(slash - name.data);
-            name.size -= tenant.size + 1;
-            name.data = slash + 1;
-        }
-        if (tenant.size > RT_TENANT_MAX || (slash != NULL && tenant.size == 0)) {
-            return RT_EINVAL;
-        }
-    }
-    if (!rt_cid_valid(name)) {
-        return RT_EINVAL;
-    }
-    rt_slice_copy(tenant, key->tenant, sizeof key->tenant);
-    rt_slice_copy(name, key->cid, sizeof key->cid);
-    return 0;
-}
-
-/* Starts the ask's next store operation; the answer is given when there is none. */
-void rt_ag_ask_store(struct rt_agent *agent, struct ag_ask *ask, struct rt_store_op *op)
-{
-    struct ag_op about = {.link = ask->link->id, .ask = ask};
-
-    ask->op = rt_ag_store(agent, op, &about);
-    if (ask->op == 0) {
-        struct rt_store_reply none = {.kind = op->kind, .error = RT_EUNAVAIL};
-        rt_ag_ask_reply(agent, ask, &none);
-    }
-}
-
-/* The page behind ask->cursor. */
-void rt_ag_ask_page(struct rt_agent *agent, struct ag_ask *ask)
-{
-    struct rt_store_op op = {
-        .kind = RT_STORE_FIND, .key = ask->key, .cursor = ask->cursor, .every = ask->what == ASK_SHOW};
-
-    memcpy(op.host, ask->host, sizeof op.host);
-    rt_ag_ask_store(agent, ask, &op);
-}
+#define ROOM_RECORD UINT32_C(4096)
+#define ROOM_PAGE UINT32_C(163840)
 
 static void list_reply(struct rt_agent *agent, struct ag_ask *ask, const struct rt_store_reply *reply)
 {
@@ -279,7 +171,7 @@ static bool served_here(struct rt_agent *agent, const struct rt_key *key)
         return false;
     }
     rt_ag_audit(agent, session);
-    rt_ag_session_settle(agent, session);
+    rt_ag_session_fact(agent, session, AG_SESSION_CHANGED);
     return true;
 }
 
@@ -356,6 +248,13 @@ void rt_ag_ask_reply(struct rt_agent *agent, struct ag_ask *ask, const struct rt
     }
 }
 
+void rt_ag_ask_unanswered(struct rt_agent *agent, struct ag_ask *ask)
+{
+    struct rt_store_reply none = {.error = RT_EUNAVAIL};
+
+    rt_ag_ask_reply(agent, ask, &none);
+}
+
 /* Fills the ask's key and the operation that answers it. RT_EINVAL. */
 static int prepare(struct ag_ask *ask, const struct rt_request_msg *msg, struct rt_store_op *op)
 {
@@ -401,7 +300,7 @@ static enum ag_what what_of(struct rt_slice op)
     return what;
 }
 
-size_t rt_ag_request_room(struct rt_slice op)
+uint32_t rt_ag_request_room(struct rt_slice op)
 {
     enum ag_what what = what_of(op);
 
@@ -434,6 +333,7 @@ void rt_ag_request_start(struct rt_agent *agent, struct ag_link *link, uint64_t 
     ask->what = (uint8_t)what;
     ask->room = rt_ag_request_room(msg->op);
     ask->timer.kind = AG_TIMER_ASK;
+    ask->fact.of = AG_OF_ASK;
     rt_list_push(&link->asks, &ask->in_link);
     link->n_asks++;
     link->replies += ask->room;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
+#include "broker/core/ask.h"
 #include "broker/core/hosts.h"
 #include "broker/core/link.h"
 #include "broker/core/machine.h"

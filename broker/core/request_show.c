@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
+#include "broker/core/ask.h"
 #include "broker/core/end.h"
 #include "broker/core/link.h"
 #include "broker/core/machine.h"
@@ -57,7 +58,7 @@ static bool wait_for_guest(struct rt_agent *agent, struct ag_ask *ask, const str
     }
     ask->session = session;
     rt_list_push(&session->asks, &ask->in_session);
-    rt_ag_session_settle(agent, session);
+    rt_ag_session_fact(agent, session, AG_SESSION_CHANGED);
     return true;
 }
 
@@ -65,13 +66,11 @@ void rt_ag_asks_wake(struct rt_agent *agent, struct ag_session *session)
 {
     struct rt_list *node;
 
-    session->n_ops++; /* keeps it while its asks go */
     while ((node = rt_list_pop(&session->asks)) != NULL) {
         struct ag_ask *ask = RT_LIST_OF(node, struct ag_ask, in_session);
         ask->session = NULL;
         ask_get(agent, ask);
     }
-    session->n_ops--;
 }
 
 void rt_ag_ask_timer(struct rt_agent *agent, struct ag_ask *ask)
@@ -82,7 +81,7 @@ void rt_ag_ask_timer(struct rt_agent *agent, struct ag_ask *ask)
     if (session != NULL) {
         rt_list_remove(&ask->in_session);
         ask->session = NULL;
-        rt_ag_session_settle(agent, session);
+        rt_ag_session_fact(agent, session, AG_SESSION_CHANGED);
         ask_get(agent, ask);
     }
 }
@@ -210,7 +209,7 @@ static bool wait_for_take(struct rt_agent *agent, struct ag_ask *ask)
     ask->session = session;
     rt_list_push(&session->asks, &ask->in_session);
     rt_timer_set(&agent->timers, &ask->timer, agent->now + AG_SHOW_TAKE_MS);
-    rt_ag_session_settle(agent, session);
+    rt_ag_session_fact(agent, session, AG_SESSION_CHANGED);
     return true;
 }
 

@@ -5,6 +5,7 @@
 #include "broker/core/agent.h"
 #include "broker/core/link.h"
 #include "broker/core/machine.h"
+#include "session/base/error.h"
 #include "session/base/slice.h"
 #include "session/core/frame.h"
 #include "session/core/msg.h"
@@ -16,18 +17,11 @@
 
 /* Sending on a link: every byte is counted here or in rt_ag_run(). */
 
-void rt_ag_flush(struct rt_agent *agent)
-{
-    rt_link_id id = agent->run_link;
-
-    if (id != 0) {
-        agent->run_link = 0;
-        agent->config.io.send(agent->config.io.ctx, id, agent->run, agent->run_size, true);
-    }
-}
-
 void rt_ag_send_bytes(struct rt_agent *agent, struct ag_link *link, const uint8_t *data, size_t size)
 {
+    if (link->state == AG_GONE) {
+        return;
+    }
     if (agent->run_link == link->id) {
         rt_ag_flush(agent);
     }
@@ -47,12 +41,12 @@ void rt_ag_send_frame(struct rt_agent *agent, struct ag_link *link, const struct
 
 void rt_ag_answered(struct rt_agent *agent, struct ag_link *link, size_t size)
 {
-    if (!link->congested || link->state == AG_DOOMED) {
+    if (!link->congested) {
         return;
     }
     link->answers += (uint32_t)size;
     if (link->answers > AG_LINK_ANSWERS_MAX) {
-        rt_ag_link_state(agent, link, AG_DOOMED);
+        rt_ag_link_close(agent, link, "does not read what it asked for");
     }
 }
 
@@ -88,6 +82,9 @@ void rt_ag_refuse(struct rt_agent *agent, struct ag_link *link, uint32_t channel
     struct rt_refuse_msg cut = *refuse;
     int size;
 
+    if (link->state == AG_GONE) {
+        return;
+    }
     if (cut.m.size > RT_TEXT_MAX) {
         cut.m.size = RT_TEXT_MAX;
     }
@@ -128,23 +125,13 @@ void rt_ag_bye(struct rt_agent *agent, struct ag_link *link, const uint8_t *byte
     }
     bye = malloc(sizeof *bye + size);
     if (bye == NULL) { /* its peer would wait for ever */
-        rt_ag_link_state(agent, link, AG_DOOMED);
+        rt_ag_link_close(agent, link, rt_strerror(RT_ENOMEM));
         return;
     }
     *bye = (struct ag_bye){.size = size};
     memcpy(bye->bytes, bytes, size);
     rt_list_push(&link->byes, &bye->node);
     link->n_chans++;
-}
-
-void rt_ag_byes_free(struct ag_link *link)
-{
-    struct rt_list *node;
-
-    while ((node = rt_list_pop(&link->byes)) != NULL) {
-        link->n_chans--;
-        free(RT_LIST_OF(node, struct ag_bye, node));
-    }
 }
 
 void rt_ag_run(struct rt_agent *agent, struct ag_link *to, uint8_t *data, size_t size)
@@ -158,4 +145,37 @@ void rt_ag_run(struct rt_agent *agent, struct ag_link *to, uint8_t *data, size_t
     agent->run_link = to->id;
     agent->run = data;
     agent->run_size = size;
+}
+
+void rt_ag_link_refuse(struct rt_agent *agent, struct ag_link *link, const struct rt_refuse_msg *refuse)
+{
+    char text[RT_TEXT_MAX + 1];
+
+    if (link->state == AG_GONE) {
+        return;
+    }
+    rt_slice_copy(refuse->m, text, sizeof text);
+    agent->stats.refused++;
+    rt_ag_link_event(agent, RT_AGENT_REFUSED, link, rt_ag_link_state_name(link), rt_class_name(refuse->c), text);
+    rt_ag_refuse(agent, link, 0, refuse);
+    rt_ag_link_close(agent, link, rt_class_name(refuse->c));
+}
+
+void rt_ag_link_refuse_text(struct rt_agent *agent, struct ag_link *link, enum rt_class cls, const char *text)
+{
+    struct rt_refuse_msg refuse = {.c = cls, .m = rt_slice_text(text)};
+
+    if (cls == RT_CLASS_RETRY_LATER) {
+        refuse.delay = AG_RETRY_DELAY_MS;
+    }
+    rt_ag_link_refuse(agent, link, &refuse);
+}
+
+void rt_ag_link_ping(struct rt_agent *agent, struct ag_link *link)
+{
+    struct rt_frame frame = {.type = RT_PING};
+
+    agent->config.io.random(agent->config.io.ctx, &frame.offset, sizeof frame.offset);
+    rt_pings_sent(&link->pinged, frame.offset);
+    rt_ag_send_frame(agent, link, &frame, NULL);
 }

@@ -28,13 +28,6 @@
 struct rt_frame;
 struct rt_refuse_msg;
 
-/* The last word on a channel that is gone already: REFUSE or DETACH, a whole frame. */
-struct ag_bye {
-    struct rt_list node; /* ag_link.byes */
-    size_t size;
-    uint8_t bytes[];
-};
-
 /* Counts bytes that are sent to the link. The assert holds whatever peers do: all that is sent to a congested link is
  * within one of the limits above. */
 static inline void ag_queue(struct ag_link *link, size_t size)
@@ -47,8 +40,6 @@ static inline void ag_queue(struct ag_link *link, size_t size)
     }
 }
 
-/* Sends the frames of the input that wait to be sent with one call. */
-void rt_ag_flush(struct rt_agent *agent);
 /* Frames that lie in the input: sent from there, those that follow each other with one call. */
 void rt_ag_run(struct rt_agent *agent, struct ag_link *to, uint8_t *data, size_t size);
 void rt_ag_send_bytes(struct rt_agent *agent, struct ag_link *link, const uint8_t *data, size_t size);
@@ -62,8 +53,11 @@ void rt_ag_answered(struct rt_agent *agent, struct ag_link *link, size_t size);
 void rt_ag_refuse(struct rt_agent *agent, struct ag_link *link, uint32_t channel, const struct rt_refuse_msg *refuse);
 void rt_ag_refuse_text(struct rt_agent *agent, struct ag_link *link, uint32_t channel, enum rt_class cls,
                        const char *text);
+/* REFUSE on channel 0, then the link is closed and freed. */
+void rt_ag_link_refuse(struct rt_agent *agent, struct ag_link *link, const struct rt_refuse_msg *refuse);
+void rt_ag_link_refuse_text(struct rt_agent *agent, struct ag_link *link, enum rt_class cls, const char *text);
+void rt_ag_link_ping(struct rt_agent *agent, struct ag_link *link);
 /* The last frame of a channel that has been freed: now, or when the link has drained. */
 void rt_ag_bye(struct rt_agent *agent, struct ag_link *link, const uint8_t *bytes, size_t size);
-void rt_ag_byes_free(struct ag_link *link);
 
 #endif

@@ -3,12 +3,11 @@
 #include "broker/core/session.h"
 
 #include "broker/core/agent.h"
-#include "broker/core/audit.h"
 #include "broker/core/end.h"
+#include "broker/core/link.h"
 #include "broker/core/machine.h"
 #include "broker/core/report.h"
 #include "broker/core/store.h"
-#include "broker/core/take.h"
 #include "migrate/core/claim.h"
 #include "migrate/core/store_op.h"
 #include "session/base/error.h"
@@ -61,7 +60,7 @@ struct ag_session *rt_ag_session_get(struct rt_agent *agent, const struct rt_key
         if (rt_list_empty(&agent->idle)) {
             return NULL;
         }
-        rt_ag_session_free(agent, RT_LIST_OF(agent->idle.next, struct ag_session, idle));
+        rt_ag_session_free(agent, RT_LIST_OF(agent->idle.next, struct ag_session, fact.node));
     }
     session = calloc(1, sizeof *session);
     if (session == NULL) {
@@ -69,6 +68,7 @@ struct ag_session *rt_ag_session_get(struct rt_agent *agent, const struct rt_key
     }
     key_clean(key, &session->key);
     session->timer.kind = AG_TIMER_SESSION;
+    session->fact.of = AG_OF_SESSION;
     rt_list_init(&session->held);
     rt_list_init(&session->asks);
     HASH_ADD_KEYPTR_BYHASHVALUE(hh, agent->sessions, &session->key, sizeof session->key, key_hash(agent, &session->key),
@@ -78,6 +78,7 @@ struct ag_session *rt_ag_session_get(struct rt_agent *agent, const struct rt_key
         return NULL;
     }
     agent->n_sessions++;
+    rt_ag_session_fact(agent, session, AG_SESSION_CHANGED); /* forgotten, unless somebody comes to need it */
     return session;
 }
 
@@ -92,7 +93,7 @@ struct ag_session *rt_ag_session_await(struct rt_agent *agent, const struct rt_k
         if (rt_list_empty(&agent->idle)) {
             return NULL;
         }
-        rt_ag_session_free(agent, RT_LIST_OF(agent->idle.next, struct ag_session, idle));
+        rt_ag_session_free(agent, RT_LIST_OF(agent->idle.next, struct ag_session, fact.node));
     }
     return rt_ag_session_get(agent, key);
 }
@@ -101,13 +102,32 @@ void rt_ag_session_free(struct rt_agent *agent, struct ag_session *session)
 {
     HASH_DELETE(hh, agent->sessions, session);
     agent->n_sessions--;
-    rt_list_remove(&session->idle);
+    rt_list_remove(&session->fact.node);
     rt_list_remove(&session->retake);
     rt_timer_clear(&agent->timers, &session->timer);
     free(session->rule);
     free(session->report);
     free(session->past);
     free(session);
+}
+
+void rt_ag_session_fact(struct rt_agent *agent, struct ag_session *session, unsigned what)
+{
+    if (session->fact.what == 0) {
+        rt_list_remove(&session->fact.node); /* of agent.idle: it is not forgotten before this is carried out */
+    }
+    ag_fact(agent, &session->fact, what);
+}
+
+uint32_t rt_ag_session_store(struct rt_agent *agent, struct ag_session *session, struct rt_store_op *op,
+                             struct ag_op *about)
+{
+    uint32_t id;
+
+    about->session = session;
+    id = rt_ag_store(agent, op, about);
+    session->n_ops += id != 0;
+    return id;
 }
 
 bool rt_ag_session_known(const struct rt_agent *agent, const struct ag_session *session)
@@ -128,26 +148,45 @@ void rt_ag_session_settle(struct rt_agent *agent, struct ag_session *session)
                 !rt_list_empty(&session->asks) || session->lost_at != 0 || session->write_at != 0;
     uint64_t at = UINT64_MAX;
 
+    if (session->fact.what != 0) {
+        return; /* its turn comes again */
+    }
     earliest(&at, session->lost_at);
     earliest(&at, session->take_at);
     earliest(&at, session->report_at);
     earliest(&at, session->audit_at);
     earliest(&at, session->write_at);
-    if (used) {
-        rt_list_remove(&session->idle);
-    } else if (!rt_ag_session_known(agent, session)) {
+    if (!used && !rt_ag_session_known(agent, session)) {
         rt_ag_session_free(agent, session);
         return;
-    } else {
-        if (!rt_listed(&session->idle)) {
-            rt_list_push(&agent->idle, &session->idle);
-        }
+    }
+    if (!used) {
+        rt_list_push(&agent->idle, &session->fact.node);
         earliest(&at, session->known_at + RT_LEASE_MS);
     }
     if (at == UINT64_MAX) {
         rt_timer_clear(&agent->timers, &session->timer);
     } else {
         rt_timer_set(&agent->timers, &session->timer, at);
+    }
+}
+
+void rt_ag_session_heard(struct rt_agent *agent, struct ag_session *session, uint64_t life, uint64_t epoch,
+                         const char *host)
+{
+    /* Its own record, read anew. */
+    if (strcmp(host, agent->config.host) == 0) {
+        return;
+    }
+#ifdef RT_MUTANT_NEWS_IGNORED
+    if (session->guest != NULL) {
+        return;
+    }
+#endif
+    if (rt_ag_session_note(agent, session, life, epoch, host)) {
+        agent->stats.moves++;
+        session->lost_at = session->write_at = 0;
+        rt_ag_session_fact(agent, session, AG_SESSION_HEARD | AG_SESSION_MOVED | AG_SESSION_KNOWN);
     }
 }
 
@@ -177,14 +216,28 @@ bool rt_ag_session_note(struct rt_agent *agent, struct ag_session *session, uint
     return true;
 }
 
+void rt_ag_session_event(struct rt_agent *agent, enum rt_agent_event_kind kind, const struct ag_session *session,
+                         const struct ag_link *link, const char *from, const char *to, const char *reason)
+{
+    struct rt_agent_event event;
+
+    memset(&event, 0, sizeof event);
+    event.kind = kind;
+    event.link = link == NULL ? 0 : link->id;
+    event.key = session->key;
+    event.life = session->life;
+    event.epoch = session->epoch;
+    rt_ag_event(agent, &event, from, to, reason);
+}
+
 static const char *const state_texts[] = {"none", "created", "running", "moving", "lost", "ended"};
 
 void rt_ag_session_state(struct rt_agent *agent, struct ag_session *session, enum rt_session_state state,
                          const char *reason)
 {
     if (session->state != (uint8_t)state) {
-        rt_ag_event(agent, RT_AGENT_SESSION_STATE, session->guest, session, state_texts[session->state],
-                    state_texts[state], reason);
+        rt_ag_session_event(agent, RT_AGENT_SESSION_STATE, session, session->guest, state_texts[session->state],
+                            state_texts[state], reason);
         session->state = (uint8_t)state;
     }
 }
@@ -193,13 +246,13 @@ void rt_ag_session_write_state(struct rt_agent *agent, struct ag_session *sessio
                                uint64_t life, uint64_t epoch)
 {
     struct rt_store_op op = {.kind = RT_STORE_STATE, .key = session->key, .state = state, .life = life, .epoch = epoch};
-    struct ag_op about = {.session = session, .state = (uint8_t)state, .life = life, .epoch = epoch};
+    struct ag_op about = {.state = (uint8_t)state, .life = life, .epoch = epoch};
 
     session->unwritten = (uint8_t)state;
     session->unwritten_life = life;
     session->unwritten_epoch = epoch;
     session->write_at = 0;
-    if (rt_ag_store(agent, &op, &about) == 0) {
+    if (rt_ag_session_store(agent, session, &op, &about) == 0) {
         session->write_at = agent->now + AG_STORE_RETRY_MS;
     }
 }
@@ -234,39 +287,45 @@ void rt_ag_session_past_note(struct ag_session *session, struct rt_slice past)
     session->past_size = (uint32_t)past.size;
 }
 
+void rt_ag_session_part(struct rt_agent *agent, struct ag_session *session)
+{
+    struct ag_link *link = session->guest;
+
+    agent->stats.served--;
+    agent->stats.provisional -= !session->claimed;
+    session->claimed = false;
+    session->guest = NULL;
+    session->take_at = session->report_at = session->audit_at = 0;
+    rt_list_remove(&session->retake);
+    link->session = NULL;
+    link->key = NULL;
+    rt_ag_session_fact(agent, session, AG_SESSION_CHANGED);
+}
+
 void rt_ag_session_guest_gone(struct rt_agent *agent, struct ag_session *session)
 {
-    session->guest = NULL;
-    session->take_at = 0;
-    session->report_at = session->audit_at = 0;
-    session->known_at = session->gone_at = agent->now;
-    rt_list_remove(&session->retake);
-    agent->stats.served--;
-    if (!session->claimed) {
-        agent->stats.provisional--;
+    if (session->rule != NULL && session->state != RT_SESSION_ENDED && session->report_dirty) {
+        rt_ag_session_write_report(agent, session);
     }
+    rt_ag_session_part(agent, session);
+    session->known_at = session->gone_at = agent->now;
     if (rt_ag_kept(agent, &session->key, session->life) != NULL) {
         rt_ag_session_state(agent, session, RT_SESSION_ENDED, "its end is on this host's disk");
     }
     /* An ended session stays ended; one that another host claimed is that host's to tell of. Unclaimed, its take may
      * have had its effect all the same: the store knows, and refuses the word of who has no claim. */
     if (session->rule != NULL && session->state != RT_SESSION_ENDED) {
-        if (session->report_dirty) {
-            rt_ag_session_write_report(agent, session);
-        }
         rt_ag_session_state(agent, session, RT_SESSION_MOVING, "the guest is gone");
         rt_ag_session_write_state(agent, session, RT_SESSION_MOVING, session->life, session->epoch);
         session->lost_at = agent->now + RT_LOST_AFTER_MS;
     }
-    session->claimed = false;
-    rt_ag_session_settle(agent, session);
 }
 
 void rt_ag_session_orphan(struct rt_agent *agent, struct ag_session *session, uint64_t life, uint64_t epoch)
 {
+    rt_ag_session_fact(agent, session, AG_SESSION_CHANGED);
     if (session->guest != NULL || rt_ag_kept(agent, &session->key, life) != NULL) {
-        rt_ag_session_settle(agent, session); /* what has ended is not lost */
-        return;
+        return; /* what has ended is not lost */
     }
     (void)rt_ag_session_note(agent, session, life, epoch, agent->config.host);
     if (session->life != life || session->epoch != epoch) {
@@ -276,49 +335,12 @@ void rt_ag_session_orphan(struct rt_agent *agent, struct ag_session *session, ui
     } else if (session->lost_at == 0) {
         session->lost_at = agent->now + RT_LOST_AFTER_MS;
     }
-    rt_ag_session_settle(agent, session);
-}
-
-void rt_ag_session_timer(struct rt_agent *agent, struct ag_session *session)
-{
-    if (session->lost_at != 0 && agent->now >= session->lost_at) {
-        session->lost_at = 0;
-        /* Only while nobody is known to have taken it over. */
-        if (session->guest == NULL && strcmp(session->host, agent->config.host) == 0 &&
-            rt_ag_kept(agent, &session->key, session->life) == NULL) {
-            rt_ag_session_state(agent, session, RT_SESSION_LOST, "the guest did not come back");
-            rt_ag_session_write_state(agent, session, RT_SESSION_LOST, session->life, session->epoch);
-        }
-    }
-    if (session->write_at != 0 && agent->now >= session->write_at) {
-        session->write_at = 0;
-        if (session->guest == NULL) {
-            rt_ag_session_write_state(agent, session, (enum rt_session_state)session->unwritten,
-                                      session->unwritten_life, session->unwritten_epoch);
-        }
-    }
-    if (session->take_at != 0 && agent->now >= session->take_at) {
-        session->take_at = 0;
-        if (session->guest != NULL) {
-            rt_ag_take(agent, session->guest);
-        }
-    }
-    if (session->audit_at != 0 && agent->now >= session->audit_at) {
-        rt_ag_audit(agent, session);
-    }
-    if (session->report_at != 0 && agent->now >= session->report_at) {
-        session->report_at = 0;
-        if (session->guest != NULL) {
-            rt_ag_session_write_report(agent, session);
-        }
-    }
-    rt_ag_session_settle(agent, session);
 }
 
 void rt_ag_session_write_report(struct rt_agent *agent, struct ag_session *session)
 {
     struct rt_store_op op = {.kind = RT_STORE_REPORT, .key = session->key};
-    struct ag_op about = {.session = session};
+    struct ag_op about = {0};
 
     session->report_at = 0;
     if (!session->claimed) {
@@ -330,7 +352,7 @@ void rt_ag_session_write_report(struct rt_agent *agent, struct ag_session *sessi
     op.report.size = session->report_size;
     session->report_dirty = false;
     session->report_next = agent->now + AG_REPORT_INTERVAL_MS;
-    if (rt_ag_store(agent, &op, &about) == 0) {
+    if (rt_ag_session_store(agent, session, &op, &about) == 0) {
         session->report_dirty = true;
         session->report_at = session->report_next;
     }
@@ -357,7 +379,7 @@ void rt_ag_session_report(struct rt_agent *agent, struct ag_session *session, co
     } else if (session->report_at == 0) {
         session->report_at = session->report_next;
     }
-    rt_ag_session_settle(agent, session);
+    rt_ag_session_fact(agent, session, AG_SESSION_CHANGED);
 }
 
 /* A claim of what is served already, for a store that may have lost it: its ticket proves it, so it is the same for one

@@ -3,7 +3,9 @@
 #ifndef RETETHER_BROKER_CORE_SESSION_H
 #define RETETHER_BROKER_CORE_SESSION_H
 
+#include "broker/core/agent.h"
 #include "broker/core/hash.h"
+#include "broker/core/machine.h"
 #include "migrate/core/store_op.h"
 #include "migrate/core/ticket.h"
 #include "session/base/list.h"
@@ -22,15 +24,26 @@
 #define AG_REPORT_INTERVAL_MS 1000
 
 struct ag_link;
+struct ag_op;
 struct rt_agent;
 struct rt_claim;
 struct rt_record;
+
+/* Facts about a session. Whatever they are, its timer is set anew behind them, and it is forgotten if nothing holds it.
+ */
+enum ag_session_fact {
+    AG_SESSION_CHANGED = 1, /* what holds it, or a deadline */
+    AG_SESSION_HEARD = 2,   /* another host has claimed it */
+    AG_SESSION_MOVED = 4,   /* where else it is served is known, or can be reached now */
+    AG_SESSION_SERVED = 8,  /* by a guest here */
+    AG_SESSION_KNOWN = 16,  /* more of its record than before, or anything at all */
+};
 
 struct ag_session {
     struct rt_key key;
     UT_hash_handle hh;
     struct rt_timer timer;
-    struct rt_list idle;   /* agent.idle: nothing holds it, may be forgotten */
+    struct ag_fact fact;   /* its node without facts: agent.idle, nothing holds it, may be forgotten */
     struct rt_list retake; /* agent.retakes */
     struct rt_list held;   /* ag_held.in_session */
     struct rt_list asks;   /* ag_ask.in_session */
@@ -61,7 +74,13 @@ struct ag_session *rt_ag_session_find(struct rt_agent *agent, const struct rt_ke
 struct ag_session *rt_ag_session_get(struct rt_agent *agent, const struct rt_key *key); /* makes it; NULL: no room */
 /* The same for a client that waits: NULL also when only the room for guests is left. */
 struct ag_session *rt_ag_session_await(struct rt_agent *agent, const struct rt_key *key);
-/* Something that held it is gone, or its deadlines changed: sets its timer, may free it. */
+void rt_ag_session_fact(struct rt_agent *agent, struct ag_session *session, unsigned what);
+/* Starts an operation that holds the session until it is answered. Returns as rt_ag_store(). */
+uint32_t rt_ag_session_store(struct rt_agent *agent, struct ag_session *session, struct rt_store_op *op,
+                             struct ag_op *about);
+void rt_ag_session_event(struct rt_agent *agent, enum rt_agent_event_kind kind, const struct ag_session *session,
+                         const struct ag_link *link, const char *from, const char *to, const char *reason);
+/* For settle.c: sets its timer, may free it. */
 void rt_ag_session_settle(struct rt_agent *agent, struct ag_session *session);
 void rt_ag_session_free(struct rt_agent *agent, struct ag_session *session);
 bool rt_ag_session_known(const struct rt_agent *agent, const struct ag_session *session);
@@ -74,10 +93,15 @@ struct rt_slice rt_ag_session_past(const struct ag_session *session);
 void rt_ag_session_past_note(struct ag_session *session, struct rt_slice past);
 /* A claim of what is served already. */
 void rt_ag_claim_again(const struct rt_agent *agent, const struct ag_session *session, struct rt_claim *claim);
+/* Another host claimed it. */
+void rt_ag_session_heard(struct rt_agent *agent, struct ag_session *session, uint64_t life, uint64_t epoch,
+                         const char *host);
+/* Its guest serves it no more: what is counted, and the two of each other. */
+void rt_ag_session_part(struct rt_agent *agent, struct ag_session *session);
+/* The same, as the guest is gone: the session is moving. */
 void rt_ag_session_guest_gone(struct rt_agent *agent, struct ag_session *session);
 /* The record names this host under this claim, and nobody serves it here: it becomes lost. */
 void rt_ag_session_orphan(struct rt_agent *agent, struct ag_session *session, uint64_t life, uint64_t epoch);
-void rt_ag_session_timer(struct rt_agent *agent, struct ag_session *session);
 void rt_ag_session_report(struct rt_agent *agent, struct ag_session *session, const uint8_t *data, size_t size);
 void rt_ag_session_write_report(struct rt_agent *agent, struct ag_session *session);
 /* Writes the state into the record, under this claim alone; moving and lost again after a while when the store does not

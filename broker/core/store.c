@@ -3,7 +3,6 @@
 #include "broker/core/store.h"
 
 #include "broker/core/machine.h"
-#include "broker/core/session.h"
 #include "migrate/core/store_op.h"
 
 #include <stdlib.h>
@@ -52,15 +51,9 @@ uint32_t rt_ag_store(struct rt_agent *agent, struct rt_store_op *op, const struc
     op->id = id;
     agent->ops[id % AG_SLOTS] = entry;
     agent->n_ops++;
-    if (entry->session != NULL) {
-        entry->session->n_ops++;
-    }
     if (agent->config.io.store(agent->config.io.ctx, op) != 0) {
         agent->ops[id % AG_SLOTS] = NULL;
         agent->n_ops--;
-        if (entry->session != NULL) {
-            entry->session->n_ops--;
-        }
         free(entry);
         return 0;
     }

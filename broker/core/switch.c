@@ -9,19 +9,90 @@
 #include "broker/core/link.h"
 #include "broker/core/machine.h"
 #include "broker/core/map.h"
-#include "broker/core/pass.h"
 #include "broker/core/queue.h"
 #include "broker/core/send.h"
+#include "broker/core/session.h"
 #include "session/base/error.h"
 #include "session/base/list.h"
 #include "session/base/slice.h"
+#include "session/base/text.h"
 #include "session/core/frame.h"
+#include "session/core/msg.h"
 #include "session/core/msg_hop.h"
+#include "session/core/msg_stream.h"
 #include "session/core/protocol.h"
+#include "session/core/say.h"
+
+#include <stdio.h>
 
 /* The data path. Frames go through where they lie: the channel is patched in the header, runs of frames for one link
  * are sent with one call. A DATA frame that the input cuts goes on as a shorter one; its rest gets a header of its own
  * in the bytes before the next input. So a link never sees a frame that is not whole, whatever happens to the other. */
+
+/* What one peer says to the other on a channel, beyond bytes, is read here, and passed only where protocol.md section 6
+ * lets it say so. Else the channel ends with PROTOCOL on both sides: it costs who said it its channel, nobody else
+ * anything. */
+
+/* Ends a channel on which its peer said what it may not say. */
+static void forbidden(struct rt_agent *agent, struct ag_chan *chan, const struct ag_link *from, const char *why)
+{
+    bool guest = from->role == RT_PEER_GUEST;
+    char text[RT_TEXT_MAX + 1];
+    struct rt_refuse_msg refuse = {.c = RT_CLASS_PROTOCOL};
+
+    (void)snprintf(text, sizeof text, "the %s said %s", guest ? "guest" : "client", why);
+    refuse.m = rt_slice_text(text);
+    agent->stats.forbidden++;
+    rt_ag_session_event(agent, RT_AGENT_FORBIDDEN, chan->session, from, "", "", text);
+    rt_ag_chan_end(agent, chan, NULL, &refuse);
+}
+
+/* A REFUSE of this link's peer: goes on as a frame of our own, with what its class may carry. The channel is over. */
+static void pass_refuse(struct rt_agent *agent, struct ag_chan *chan, const struct ag_link *from, const uint8_t *data,
+                        size_t size)
+{
+    bool guest = from->role == RT_PEER_GUEST;
+    struct rt_refuse_msg refuse;
+    char why[RT_TEXT_MAX], text[RT_TEXT_MAX + 1];
+
+    if (rt_msg_decode(RT_MSG_REFUSE, data, size, &refuse, why, sizeof why) != 0) {
+        forbidden(agent, chan, from, why);
+        return;
+    }
+#ifndef RT_MUTANT_SAYS_ANYTHING
+    if (!rt_may_say(guest ? RT_SAY_GUEST_CLIENT : RT_SAY_CLIENT_GUEST, refuse.c)) {
+        (void)snprintf(why, sizeof why, "class %llu (%s), which it may not say", (unsigned long long)refuse.c,
+                       rt_class_name(refuse.c));
+        forbidden(agent, chan, from, why);
+        return;
+    }
+    rt_refuse_trim(&refuse);
+#endif
+    if (refuse.c == RT_CLASS_UNKNOWN_ATTACHMENT) {
+        refuse.life = from->life;
+    }
+    refuse.m.size = rt_text_copy(refuse.m, text, sizeof text);
+    refuse.m.data = (const uint8_t *)text;
+    rt_ag_chan_end(agent, chan, chan->link[guest ? AG_CLIENT : AG_GUEST], &refuse);
+}
+
+/* Whether an ATTACHED of the guest may go on as it is; else the channel is over. */
+static bool may_pass_attached(struct rt_agent *agent, struct ag_chan *chan, const uint8_t *data, size_t size)
+{
+    const struct ag_link *guest = chan->link[AG_GUEST];
+    struct rt_attached_msg msg;
+    char why[RT_TEXT_MAX];
+
+    if (rt_msg_decode(RT_MSG_ATTACHED, data, size, &msg, why, sizeof why) != 0) {
+        forbidden(agent, chan, guest, why);
+        return false;
+    }
+    if (msg.life != guest->life || msg.epoch != guest->epoch) {
+        forbidden(agent, chan, guest, "another life or epoch than it was given");
+        return false;
+    }
+    return true;
+}
 
 static struct ag_chan *find_chan(struct rt_agent *agent, struct ag_link *link, uint32_t channel)
 {
@@ -177,8 +248,7 @@ static bool switch_attached(struct rt_agent *agent, struct ag_chan *chan)
         end_channel(agent, chan, RT_CLASS_PROTOCOL, "a second ATTACHED", 0);
         return false;
     }
-    rt_ag_chan_answered(chan);
-    rt_ag_held_bind(agent, chan->session);
+    rt_ag_chan_answered(agent, chan);
     return true;
 }
 
@@ -188,7 +258,8 @@ static void switch_last(struct rt_agent *agent, struct ag_chan *chan, enum ag_si
 {
     struct ag_link *link = chan->link[to];
 
-    rt_ag_event(agent, RT_AGENT_DETACHED, chan->link[AG_CLIENT], chan->session, "", rt_frame_name(frame->type), "");
+    rt_ag_session_event(agent, RT_AGENT_DETACHED, chan->session, chan->link[AG_CLIENT], "", rt_frame_name(frame->type),
+                        "");
     rt_ag_chan_free(agent, chan);
     if (link->congested) {
         rt_ag_bye(agent, link, p, RT_FRAME_HEADER + (size_t)frame->length);
@@ -213,10 +284,10 @@ void rt_ag_switch_frame(struct rt_agent *agent, struct ag_link *link, struct rt_
     }
     if (frame->type == RT_REFUSE) {
         agent->stats.frames++;
-        rt_ag_pass_refuse(agent, chan, link, p + RT_FRAME_HEADER, frame->length);
+        pass_refuse(agent, chan, link, p + RT_FRAME_HEADER, frame->length);
         return;
     }
-    if (frame->type == RT_ATTACHED && !rt_ag_pass_attached(agent, chan, p + RT_FRAME_HEADER, frame->length)) {
+    if (frame->type == RT_ATTACHED && !may_pass_attached(agent, chan, p + RT_FRAME_HEADER, frame->length)) {
         return;
     }
     if (frame->type == RT_ACK) {

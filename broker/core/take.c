@@ -3,11 +3,9 @@
 #include "broker/core/take.h"
 
 #include "broker/core/agent.h"
-#include "broker/core/attach.h"
-#include "broker/core/end.h"
 #include "broker/core/link.h"
 #include "broker/core/machine.h"
-#include "broker/core/request.h"
+#include "broker/core/send.h"
 #include "broker/core/session.h"
 #include "broker/core/store.h"
 #include "broker/core/ticket.h"
@@ -56,7 +54,7 @@ static void take_later(struct rt_agent *agent, struct ag_session *session)
 
     session->take_delay = delay > AG_TAKE_BACKOFF_MAX_MS ? AG_TAKE_BACKOFF_MAX_MS : delay;
     session->take_at = agent->now + session->take_delay;
-    rt_ag_session_settle(agent, session);
+    rt_ag_session_fact(agent, session, AG_SESSION_CHANGED);
 }
 
 /* Takes what link serves: the first time with the claim of its hello, later with its ticket. */
@@ -64,7 +62,7 @@ void rt_ag_take(struct rt_agent *agent, struct ag_link *link)
 {
     struct ag_session *session = link->session;
     struct rt_store_op op = {.kind = RT_STORE_TAKE, .key = session->key};
-    struct ag_op about = {.link = link->id, .session = session, .key = session->key};
+    struct ag_op about = {.link = link->id, .key = session->key};
 
     if (link->taking) {
         return;
@@ -74,10 +72,10 @@ void rt_ag_take(struct rt_agent *agent, struct ag_link *link)
     about.life = session->life;
     about.epoch = session->epoch;
     op.past = rt_ag_session_past(session);
-    link->taking = rt_ag_store(agent, &op, &about) != 0;
+    link->taking = rt_ag_session_store(agent, session, &op, &about) != 0;
     if (link->taking) {
         agent->retake_flight++;
-        rt_ag_session_settle(agent, session);
+        rt_ag_session_fact(agent, session, AG_SESSION_CHANGED);
     } else {
         take_later(agent, session);
     }
@@ -109,12 +107,8 @@ static void evict(struct rt_agent *agent, struct ag_session *session, const stru
         refuse.life = made->life;
         refuse.epoch = made->claim.epoch;
     }
-    session->claimed = false; /* nothing is written for it any more */
-    old->session = NULL;
-    agent->stats.served--;
-    agent->stats.provisional -= old->claim != NULL;
-    session->guest = NULL;
     rt_ag_link_refuse(agent, old, &refuse);
+    rt_ag_session_part(agent, session);
 }
 
 /* What the session now knows of itself: the record as the store has it after the take. */
@@ -143,10 +137,10 @@ static void claimed(struct rt_agent *agent, struct ag_session *session, struct a
 
     session->claimed = session->taken = true;
     agent->stats.claims++;
-    rt_ag_event(agent, RT_AGENT_CLAIMED, link, session, "", link->claim->draining ? "draining" : "running", "");
+    rt_ag_session_event(agent, RT_AGENT_CLAIMED, session, link, "", link->claim->draining ? "draining" : "running", "");
     free(link->claim);
     link->claim = NULL;
-    rt_ag_asks_wake(agent, session);
+    rt_ag_session_fact(agent, session, AG_SESSION_KNOWN);
     if (session->report_dirty) {
         rt_ag_session_write_report(agent, session);
     }
@@ -164,9 +158,6 @@ static void serve(struct rt_agent *agent, struct ag_link *link, bool is_claimed)
         session->rule = calloc(1, sizeof *session->rule);
     }
     if (session == NULL || session->rule == NULL) {
-        if (session != NULL) {
-            rt_ag_session_settle(agent, session);
-        }
         rt_ag_link_refuse_text(agent, link, RT_CLASS_RETRY_LATER, "this agent has no room for another session");
         return;
     }
@@ -189,6 +180,7 @@ static void serve(struct rt_agent *agent, struct ag_link *link, bool is_claimed)
     /* apart from the others': many sessions may have been claimed in one moment */
     session->audit_at = agent->now + RT_AGENT_AUDIT_MS - session->hh.hashv % (RT_AGENT_AUDIT_MS / 2);
     link->session = session;
+    link->key = &session->key;
     link->claim_at = 0;
     agent->stats.served++;
     rt_ag_session_state(agent, session, made->draining ? RT_SESSION_ENDED : RT_SESSION_RUNNING,
@@ -203,17 +195,13 @@ static void serve(struct rt_agent *agent, struct ag_link *link, bool is_claimed)
         claimed(agent, session, link);
     } else {
         agent->stats.provisional++;
-        rt_ag_event(agent, RT_AGENT_PROVISIONAL, link, session, "taking", "serving", "the store does not answer");
+        rt_ag_session_event(agent, RT_AGENT_PROVISIONAL, session, link, "taking", "serving",
+                            "the store does not answer");
         if (!link->taking) {
             take_later(agent, session);
         }
     }
-    rt_ag_held_bind(agent, session);
-    rt_ag_asks_wake(agent, session);
-    if (link->end_ready) {
-        rt_ag_end_submit(agent, link);
-    }
-    rt_ag_session_settle(agent, session);
+    rt_ag_session_fact(agent, session, AG_SESSION_SERVED | AG_SESSION_KNOWN);
 }
 
 /* The store has not answered in time: what it does not refuse is served unclaimed. */
@@ -259,27 +247,18 @@ static void taken_away(struct rt_agent *agent, struct ag_link *link, const struc
     }
     if (forked) {
         agent->stats.forks++;
-        rt_ag_event(agent, RT_AGENT_FORKED, link, session, "", "", rt_class_name(outcome->verdict));
+        rt_ag_link_event(agent, RT_AGENT_FORKED, link, "", "", rt_class_name(outcome->verdict));
     }
+    rt_ag_link_refuse(agent, link, &refuse);
     if (session != NULL) {
         /* What was remembered of this claim is void. */
-        session->claimed = false;
-        agent->stats.provisional -= link->claim != NULL;
-        agent->stats.served--;
-        link->session = NULL;
-        session->guest = NULL;
+        rt_ag_session_part(agent, session);
         session->known_at = 0;
         session->life = session->epoch = 0;
         session->host[0] = '\0';
         free(session->rule);
         session->rule = NULL;
         session->taken = false;
-        session->take_at = session->report_at = 0;
-        rt_list_remove(&session->retake);
-    }
-    rt_ag_link_refuse(agent, link, &refuse);
-    if (session != NULL) {
-        rt_ag_session_settle(agent, session);
     }
 }
 
@@ -376,7 +355,7 @@ void rt_ag_retake_all(struct rt_agent *agent, bool fresh)
         if (fresh && session->guest != NULL && session->report_size > 0) {
             session->report_dirty = true;
             session->report_at = agent->now + AG_REPORT_INTERVAL_MS;
-            rt_ag_session_settle(agent, session);
+            rt_ag_session_fact(agent, session, AG_SESSION_CHANGED);
         }
     }
     rt_ag_retake_pump(agent);

@@ -3,8 +3,6 @@
 #ifndef RETETHER_BROKER_CORE_TAKE_H
 #define RETETHER_BROKER_CORE_TAKE_H
 
-#include "migrate/core/claim.h"
-
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -19,15 +17,8 @@ struct ag_link;
 struct ag_op;
 struct ag_session;
 struct rt_agent;
+struct rt_claim;
 struct rt_store_reply;
-
-struct ag_claim { /* from the hello to the answer of the take */
-    struct rt_claim claim;
-    uint64_t life; /* granted by the welcome */
-    bool draining;
-    bool provisional; /* welcomed without the store */
-    uint8_t unproven; /* of the ticket presented */
-};
 
 /* Whether this claim goes on without the store, as the ones before it had no answer in time. */
 bool rt_ag_claim_hurries(const struct rt_agent *agent, const struct rt_claim *claim);

@@ -2,12 +2,10 @@
  * Copyright The retether authors */
 #include "broker/core/ticket.h"
 
-#include "broker/core/agent.h"
 #include "broker/core/link.h"
 #include "broker/core/machine.h"
 #include "broker/core/send.h"
 #include "broker/core/session.h"
-#include "broker/core/take.h"
 #include "migrate/core/claim.h"
 #include "migrate/core/ticket.h"
 #include "session/base/slice.h"
@@ -81,11 +79,10 @@ bool rt_ag_ticket_ages(const struct rt_agent *agent, const struct ag_link *link)
     return link->expires_ms != 0 && rt_ag_wall(agent) + agent->config.ticket_ttl_ms / 2 >= link->expires_ms;
 }
 
-void rt_agent_rekeyed(struct rt_agent *agent, uint64_t now)
+void rt_ag_tickets_rekeyed(struct rt_agent *agent)
 {
     struct ag_session *session, *next;
 
-    agent->now = now > agent->now ? now : agent->now;
     HASH_ITER(hh, agent->sessions, session, next)
     {
         struct ag_link *link = session->guest;

@@ -21,6 +21,8 @@ struct rt_agent;
 int rt_ag_ticket_child(struct rt_agent *agent, struct ag_link *link, uint8_t out[RT_TOKEN_MAX]);
 /* Sends the guest that link serves its ticket anew. */
 void rt_ag_ticket_renew(struct rt_agent *agent, struct ag_link *link);
+/* The sealer has another key: every guest gets its ticket anew, within some seconds. */
+void rt_ag_tickets_rekeyed(struct rt_agent *agent);
 /* Whether that is due: half of the ticket's time has passed, or another key seals since. */
 bool rt_ag_ticket_ages(const struct rt_agent *agent, const struct ag_link *link);
 

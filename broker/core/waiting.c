@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
+#include "broker/core/ask.h"
 #include "broker/core/link.h"
 #include "broker/core/request.h"
 #include "broker/core/send.h"
@@ -19,7 +20,8 @@
 struct ag_waiting {
     struct rt_list node; /* ag_link.requests */
     uint64_t request;
-    size_t room, size;
+    uint32_t room;
+    size_t size;
     uint8_t payload[];
 };
 
@@ -41,9 +43,6 @@ static void pages_drained(struct rt_agent *agent, struct ag_link *link)
 /* In the order in which they came, as long as their answers have room. */
 void rt_ag_requests_drained(struct rt_agent *agent, struct ag_link *link)
 {
-    if (link == NULL) {
-        return;
-    }
     pages_drained(agent, link);
     while (!link->congested && !rt_list_empty(&link->requests)) {
         struct ag_waiting *first = RT_LIST_OF(link->requests.next, struct ag_waiting, node);
@@ -90,7 +89,7 @@ void rt_ag_request(struct rt_agent *agent, struct ag_link *link, uint64_t reques
     struct rt_request_msg msg;
     struct ag_waiting *waiting;
     char why[RT_TEXT_MAX];
-    size_t room;
+    uint32_t room;
 
     if (rt_msg_decode(RT_MSG_REQUEST, data, size, &msg, why, sizeof why) != 0) {
         answer_now(agent, link, request, RT_CLASS_INVALID, why);

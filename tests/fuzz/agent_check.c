@@ -2,6 +2,7 @@
  * Copyright The retether authors */
 #include "tests/fuzz/agent_world.h"
 
+#include "broker/core/ask.h"
 #include "broker/core/attach.h"
 #include "broker/core/channel.h"
 #include "broker/core/end.h"
@@ -88,7 +89,8 @@ static void check_session(const struct ag_session *session, struct counted *n)
     bool used = session->guest != NULL || session->n_ops > 0 || !rt_list_empty(&session->held) ||
                 !rt_list_empty(&session->asks) || session->lost_at != 0 || session->write_at != 0;
     FUZZ_CHECK(session->n_ops == ops_of(session, n));
-    FUZZ_CHECK(used != rt_listed(&session->idle));
+    FUZZ_CHECK(used != rt_listed(&session->fact.node));
+    FUZZ_CHECK(session->fact.what == 0);
     FUZZ_CHECK(used || session->timer.set); /* else it would never be forgotten */
     FUZZ_CHECK(session->report_size <= RT_REPORT_MAX);
     FUZZ_CHECK(session->guest == NULL || (session->guest->session == session && session->rule != NULL));

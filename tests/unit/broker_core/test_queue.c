@@ -158,8 +158,8 @@ static void test_unanswered(void **state)
     (void)fx_want(fx, guest.link, RT_ATTACH, &frame);
     fx_none(fx, guest.link);
     fx_send(fx, client, &(struct rt_frame){.type = RT_DETACH, .channel = 8}, NULL); /* not answered, and gone */
-    (void)fx_want(fx, guest.link, RT_ATTACH, &frame);
     (void)fx_want(fx, guest.link, RT_DETACH, &frame);
+    (void)fx_want(fx, guest.link, RT_ATTACH, &frame);
     assert_int_equal(fx_stats(fx).held, 0);
 }
 

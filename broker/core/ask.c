@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "broker/core/ask.h"
+
+#include "broker/core/link.h"
+#include "broker/core/machine.h"
+#include "broker/core/send.h"
+#include "broker/core/session.h"
+#include "broker/core/store.h"
+#include "session/base/error.h"
+#include "session/base/timer.h"
+#include "session/core/frame.h"
+#include "session/core/msg.h"
+#include "session/core/msg_request.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void rt_ag_ask_free(struct rt_agent *agent, struct ag_ask *ask)
+{
+    struct ag_session *session = ask->session;
+
+    rt_ag_forget_op(agent, ask->op);
+    rt_list_remove(&ask->fact.node);
+    rt_list_remove(&ask->in_link);
+    rt_list_remove(&ask->in_session);
+    rt_timer_clear(&agent->timers, &ask->timer);
+    ask->link->n_asks--;
+    ask->link->replies -= ask->room;
+    if (!rt_list_empty(&ask->link->requests)) {
+        ag_fact(agent, &ask->link->fact, AG_LINK_ROOM);
+    }
+    free(ask->record);
+    free(ask);
+    if (session != NULL) {
+        rt_ag_session_fact(agent, session, AG_SESSION_CHANGED);
+    }
+}
+
+void rt_ag_ask_send(struct rt_agent *agent, struct ag_link *link, uint64_t request, const struct rt_reply_msg *reply)
+{
+    struct rt_frame frame = {.type = RT_REPLY, .offset = request};
+
+    if (rt_ag_send_msg(agent, link, &frame, RT_MSG_REPLY, reply) != 0) {
+        struct rt_reply_msg *bare = agent->reply;
+        memset(bare, 0, sizeof *bare);
+        bare->c = RT_CLASS_LIMIT;
+        bare->m = rt_slice_text("the answer does not fit into a frame");
+        (void)rt_ag_send_msg(agent, link, &frame, RT_MSG_REPLY, bare);
+    }
+}
+
+void rt_ag_request_refuse(struct rt_agent *agent, struct ag_link *link, uint64_t request, enum rt_class cls,
+                          const char *text)
+{
+    memset(agent->reply, 0, sizeof *agent->reply);
+    agent->reply->c = cls;
+    agent->reply->m = rt_slice_text(text);
+    rt_ag_ask_send(agent, link, request, agent->reply);
+}
+
+/* The ask is over with an error. */
+void rt_ag_ask_finish(struct rt_agent *agent, struct ag_ask *ask, enum rt_class cls, const char *text)
+{
+    rt_ag_request_refuse(agent, ask->link, ask->request, cls, text);
+    rt_ag_ask_free(agent, ask);
+}
+
+void rt_ag_ask_fail(struct rt_agent *agent, struct ag_ask *ask, int error)
+{
+    if (error == RT_ENOTFOUND) {
+        rt_ag_ask_finish(agent, ask, RT_CLASS_NOT_FOUND, "there is no such container");
+    } else {
+        rt_ag_ask_finish(agent, ask, RT_CLASS_RETRY_LATER,
+                         error == RT_ETIMEDOUT ? "the session store answers too late" : rt_strerror(error));
+    }
+}
+
+int rt_ag_key(const struct ag_link *link, struct rt_slice name, struct rt_key *key, bool *qualified)
+{
+    struct rt_slice tenant = rt_slice_text(link->who);
+
+    memset(key, 0, sizeof *key);
+    *qualified = true;
+    if (link->who[0] == '\0') {
+        const uint8_t *slash = name.size == 0 ? NULL : memchr(name.data, '/', name.size);
+        *qualified = slash != NULL;
+        if (slash != NULL) {
+            tenant.data = name.data;
+            tenant.size = (size_t)(slash - name.data);
+            name.size -= tenant.size + 1;
+            name.data = slash + 1;
+        }
+        if (tenant.size > RT_TENANT_MAX || (slash != NULL && tenant.size == 0)) {
+            return RT_EINVAL;
+        }
+    }
+    if (!rt_cid_valid(name)) {
+        return RT_EINVAL;
+    }
+    rt_slice_copy(tenant, key->tenant, sizeof key->tenant);
+    rt_slice_copy(name, key->cid, sizeof key->cid);
+    return 0;
+}
+
+/* Starts the ask's next store operation. */
+void rt_ag_ask_store(struct rt_agent *agent, struct ag_ask *ask, struct rt_store_op *op)
+{
+    struct ag_op about = {.link = ask->link->id, .ask = ask};
+
+    ask->op = rt_ag_store(agent, op, &about);
+    if (ask->op == 0) {
+        ag_fact(agent, &ask->fact, 0);
+    }
+}
+
+/* The page behind ask->cursor. */
+void rt_ag_ask_page(struct rt_agent *agent, struct ag_ask *ask)
+{
+    struct rt_store_op op = {
+        .kind = RT_STORE_FIND, .key = ask->key, .cursor = ask->cursor, .every = ask->what == ASK_SHOW};
+
+    memcpy(op.host, ask->host, sizeof op.host);
+    rt_ag_ask_store(agent, ask, &op);
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#ifndef RETETHER_BROKER_CORE_ASK_H
+#define RETETHER_BROKER_CORE_ASK_H
+
+#include "broker/core/machine.h"
+#include "migrate/core/store_op.h"
+#include "migrate/core/ticket.h"
+#include "session/base/list.h"
+#include "session/base/slice.h"
+#include "session/base/timer.h"
+#include "session/core/protocol.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* A REQUEST on its way from its first operation on the store to its last REPLY: what all of them share. */
+
+struct ag_link;
+struct ag_session;
+struct rt_reply_msg;
+
+enum ag_what { ASK_CREATE, ASK_REMOVE, ASK_SHOW, ASK_LIST, ASK_HOSTS, ASK_TAILS, ASK_KINDS };
+
+struct ag_ask { /* a REQUEST without its answer */
+    struct rt_list in_link, in_session;
+    struct rt_timer timer;
+    struct ag_fact fact; /* the store could not be asked */
+    struct ag_link *link;
+    struct ag_session *session; /* show with wait: told when somebody serves it */
+    uint64_t request;
+    uint32_t op;
+    uint8_t what; /* enum ag_what */
+    bool prefix, parked, expired;
+    bool awaited; /* show: the take of what is served here has been waited for */
+    struct rt_key key;
+    char host[RT_HOST_MAX + 1];
+    struct rt_store_cursor cursor;
+    uint32_t room; /* bytes of its link's `replies` */
+    /* of a search for one record by prefix or across tenants */
+    uint32_t n_found;
+    struct rt_key found[5];
+    struct rt_store_record *record; /* owned */
+};
+
+void rt_ag_request_refuse(struct rt_agent *agent, struct ag_link *link, uint64_t request, enum rt_class cls,
+                          const char *text);
+void rt_ag_ask_free(struct rt_agent *agent, struct ag_ask *ask);
+/* Starts the ask's next store operation; when there is none, that is a fact. */
+void rt_ag_ask_store(struct rt_agent *agent, struct ag_ask *ask, struct rt_store_op *op);
+void rt_ag_ask_send(struct rt_agent *agent, struct ag_link *link, uint64_t request, const struct rt_reply_msg *reply);
+/* The ask is over, with an error. */
+void rt_ag_ask_finish(struct rt_agent *agent, struct ag_ask *ask, enum rt_class cls, const char *text);
+void rt_ag_ask_fail(struct rt_agent *agent, struct ag_ask *ask, int error);
+/* Asks for the page behind ask->cursor. */
+void rt_ag_ask_page(struct rt_agent *agent, struct ag_ask *ask);
+/* "tenant/cid" or "cid" as the peer named it. RT_EINVAL; qualified false: an operator's plain name. */
+int rt_ag_key(const struct ag_link *link, struct rt_slice name, struct rt_key *key, bool *qualified);
+
+#endif

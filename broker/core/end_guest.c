@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "broker/core/end_guest.h"
+
+#include "broker/core/end.h"
+#include "broker/core/end_store.h"
+#include "broker/core/link.h"
+#include "broker/core/machine.h"
+#include "broker/core/session.h"
+#include "session/core/frame.h"
+#include "session/core/msg_hop.h"
+#include "session/core/protocol.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* What a guest tells of its end: the tails of its output, then END. A link has one that is being told. */
+
+void rt_ag_tail(struct rt_agent *agent, struct ag_link *link, const struct rt_frame *frame, const uint8_t *data)
+{
+    unsigned i = frame->stream - (unsigned)RT_STDOUT;
+    struct ag_end *end;
+    uint8_t *more;
+
+    if (link->end_ready) {
+        return; /* belongs to an END that has come */
+    }
+    if (link->end == NULL) {
+        link->end = rt_ag_end_new(agent);
+    }
+    end = link->end;
+    if (end == NULL || frame->length == 0) {
+        return;
+    }
+    if (end->size[i] == 0 || frame->offset != end->offset[i] + end->size[i] ||
+        end->size[i] + frame->length > RT_TAIL_MAX) {
+        end->size[i] = 0; /* a new beginning: the guest repeats itself */
+        end->offset[i] = frame->offset;
+    }
+    more = realloc(end->tail[i], end->size[i] + frame->length);
+    if (more == NULL) {
+        end->size[i] = 0;
+        return;
+    }
+    end->tail[i] = more;
+    memcpy(more + end->size[i], data, frame->length);
+    end->size[i] += frame->length;
+}
+
+void rt_ag_end_late(struct rt_agent *agent, struct ag_link *link)
+{
+    if (link->end != NULL && !link->end_ready && agent->now >= link->end->began + AG_TAILS_MS) {
+        rt_ag_end_free(agent, link->end);
+        link->end = NULL;
+    }
+}
+
+void rt_ag_end_submit(struct rt_agent *agent, struct ag_link *link)
+{
+    struct ag_end *end = link->end;
+
+    link->end = NULL;
+    end->link = link->id;
+    end->key = link->session->key;
+    end->life = link->session->life;
+    end->epoch = link->session->epoch;
+    end->unclaimed = link->claim != NULL;
+    rt_ag_claim_again(agent, link->session, &end->claim);
+    if (end->unclaimed) { /* what the store was asked at the hello, and granted, holds */
+        end->claim.granted_life = link->claim->life;
+        memcpy(end->claim.dead_host, link->claim->claim.dead_host, sizeof end->claim.dead_host);
+    }
+    rt_ag_end_begin(agent, end);
+}
+
+void rt_ag_end(struct rt_agent *agent, struct ag_link *link, const struct rt_end_msg *msg)
+{
+    uint64_t final[2] = {msg->out, msg->err};
+
+    if (link->end_ready) {
+        return; /* told twice; it is under way */
+    }
+    if (link->end == NULL) {
+        link->end = rt_ag_end_new(agent);
+    }
+    if (link->end == NULL) {
+        rt_ag_end_answer(agent, link, RT_END_LATER);
+        return;
+    }
+    link->end->end = *msg;
+    for (unsigned i = 0; i < 2; i++) { /* a tail that does not lead to the end is none */
+        if (link->end->offset[i] + link->end->size[i] != final[i]) {
+            link->end->size[i] = 0;
+        }
+    }
+    rt_ag_end_order(link->end, msg->ord);
+    link->end_ready = true;
+    if (link->state == AG_SERVING) {
+        rt_ag_end_submit(agent, link);
+    }
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#ifndef RETETHER_BROKER_CORE_ENTRY_H
+#define RETETHER_BROKER_CORE_ENTRY_H
+
+#include "broker/core/agent.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Where the world comes in, by way of agent.c. */
+
+struct ag_link;
+struct rt_store_news;
+struct rt_store_reply;
+
+/* input.c: rt_agent_input(). What comes of a frame is carried out before the next one. */
+size_t rt_ag_input(struct rt_agent *agent, rt_link_id id, uint8_t *data, size_t size);
+/* drain.c: so much is still queued to the link. When it has drained, what waited goes, in the order of queue.c, until
+ * it is congested again. */
+void rt_ag_queued(struct rt_agent *agent, struct ag_link *link, size_t queued);
+/* news.c */
+void rt_ag_store_reply(struct rt_agent *agent, const struct rt_store_reply *reply);
+void rt_ag_store_news(struct rt_agent *agent, const struct rt_store_news *news);
+/* clock.c: carries out all that is due. */
+void rt_ag_tick(struct rt_agent *agent);
+
+#endif

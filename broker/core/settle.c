@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "broker/core/settle.h"
+
+#include "broker/core/ask.h"
+#include "broker/core/attach.h"
+#include "broker/core/door.h"
+#include "broker/core/end.h"
+#include "broker/core/end_guest.h"
+#include "broker/core/hosts.h"
+#include "broker/core/link.h"
+#include "broker/core/machine.h"
+#include "broker/core/map.h"
+#include "broker/core/owner.h"
+#include "broker/core/request.h"
+#include "broker/core/send.h"
+#include "broker/core/session.h"
+#include "session/base/list.h"
+#include "session/core/msg_hop.h"
+#include "session/core/pings.h"
+#include "session/core/protocol.h"
+
+#include <string.h>
+
+/* Who must act on what has happened. Handlers change the object that they are about, and record a fact of what that
+ * means for others; none of them calls who acts on it. Here each fact is carried to those, in the middle of no walk and
+ * no call, until there are none left. docs/architecture.md lists the facts, and why this ends.
+ *
+ * Links that are gone come first, whenever one is: nothing else is carried out with a mapping, a guest or an attach
+ * whose link is gone. The others go in the order in which their objects came into the list. Links and sessions are
+ * freed here alone. */
+
+/* A claim of another host that is newer than what is served here: this guest has gone, or it is a copy. A copy would
+ * still answer, so it is asked once more before its link is closed. */
+static void drop_guest(struct rt_agent *agent, struct ag_session *session)
+{
+    struct ag_link *link = session->guest;
+    struct rt_refuse_msg moved;
+
+    if (!rt_ag_moved_msg(agent, session, &moved)) {
+        memset(&moved, 0, sizeof moved);
+        moved.c = RT_CLASS_LOST;
+        rt_ag_host_need(agent, session->host); /* known when the clients come back */
+    }
+    rt_ag_chans_end(agent, link, &moved);
+    rt_ag_session_guest_gone(agent, session);
+    link->opened = agent->now;
+    rt_pings_clear(&link->pinged); /* what answers an earlier one may have been sent before the claim */
+    rt_ag_link_ping(agent, link);
+    rt_ag_link_state(agent, link, AG_LEAVING);
+}
+
+static void link_gone(struct rt_agent *agent, struct ag_link *link)
+{
+    struct rt_refuse_msg lost = {.c = RT_CLASS_LOST};
+
+    while (!rt_list_empty(&link->held)) {
+        rt_ag_held_free(agent, RT_LIST_OF(link->held.next, struct ag_held, in_link));
+    }
+    rt_ag_chans_end(agent, link, &lost);
+    rt_ag_asks_free(agent, link);
+    if (link->end != NULL) {
+        rt_ag_end_free(agent, link->end);
+    }
+    rt_ag_door_leave(agent, link);
+    if (link->session != NULL) {
+        rt_ag_session_guest_gone(agent, link->session);
+    }
+    rt_ag_link_free(link);
+}
+
+static void link_facts(struct rt_agent *agent, struct ag_link *link, unsigned what)
+{
+    if ((what & AG_LINK_PROVED) != 0) {
+        rt_ag_door_proved(agent, link);
+    }
+    if ((what & AG_LINK_OPEN) != 0 && link->session != NULL) {
+        rt_ag_held_bind(agent, link->session);
+    }
+    if ((what & AG_LINK_ROOM) != 0) {
+        rt_ag_requests_drained(agent, link);
+    }
+}
+
+static void session_facts(struct rt_agent *agent, struct ag_session *session, unsigned what)
+{
+    if ((what & AG_SESSION_HEARD) != 0) {
+        if (session->guest != NULL) {
+            drop_guest(agent, session);
+        }
+        rt_ag_session_state(agent, session, RT_SESSION_RUNNING, session->host);
+    }
+    if ((what & AG_SESSION_MOVED) != 0) {
+        rt_ag_held_moved(agent, session);
+    }
+    if ((what & AG_SESSION_SERVED) != 0) {
+        rt_ag_held_bind(agent, session);
+        if (session->guest != NULL && session->guest->end_ready) {
+            rt_ag_end_submit(agent, session->guest);
+        }
+    }
+    if ((what & AG_SESSION_KNOWN) != 0) {
+        rt_ag_asks_wake(agent, session);
+    }
+    rt_ag_session_settle(agent, session);
+}
+
+static void host_facts(struct rt_agent *agent, struct ag_host *host, unsigned what)
+{
+    struct ag_session *session, *next;
+
+    HASH_ITER(hh, agent->sessions, session, next)
+    {
+        if ((what & AG_HOST_CAME) != 0 && !rt_list_empty(&session->held) &&
+            strcmp(session->host, host->row.host) == 0) {
+            rt_ag_session_fact(agent, session, AG_SESSION_MOVED);
+        }
+    }
+    if ((what & AG_HOST_DIED) != 0) {
+        rt_ag_owner_died(agent, host->row.host);
+    }
+}
+
+static void carry_out(struct rt_agent *agent, struct ag_fact *fact)
+{
+    unsigned what = fact->what;
+
+    fact->what = 0;
+    switch ((enum ag_fact_of)fact->of) {
+    case AG_OF_LINK:
+        link_facts(agent, RT_LIST_OF(fact, struct ag_link, fact), what);
+        break;
+    case AG_OF_SESSION:
+        session_facts(agent, RT_LIST_OF(fact, struct ag_session, fact), what);
+        break;
+    case AG_OF_HOST:
+        host_facts(agent, RT_LIST_OF(fact, struct ag_host, fact), what);
+        break;
+    case AG_OF_ASK:
+        rt_ag_ask_unanswered(agent, RT_LIST_OF(fact, struct ag_ask, fact));
+        break;
+    }
+}
+
+void rt_ag_settle(struct rt_agent *agent)
+{
+    while (ag_unsettled(agent)) {
+        struct rt_list *node = rt_list_pop(&agent->gone);
+
+        if (node != NULL) {
+            link_gone(agent, RT_LIST_OF(node, struct ag_link, fact.node));
+        } else {
+            carry_out(agent, RT_LIST_OF(rt_list_pop(&agent->facts), struct ag_fact, node));
+        }
+    }
+}
