@@ -15,11 +15,11 @@
 
 /* ---- what several commands have ---- */
 
-const struct rt_option cli_agent = {"agent", 0, &cli_kind_endpoint,
+const struct rt_option cli_agent = {"agent", 0, &rt_kind_endpoint,
                                     "an agent to ask: unix:PATH, tcp:ADDRESS:PORT or vsock:CID:PORT; may be given "
                                     "several times (default: RETETHER_AGENTS, or " DEFAULT_CLIENT_AGENT ")",
                                     NULL};
-const struct rt_option cli_timeout = {"timeout", 0, &cli_kind_duration,
+const struct rt_option cli_timeout = {"timeout", 0, &rt_kind_duration,
                                       "for an answer, and for the first attach (default 10s)", NULL};
 const struct rt_option cli_verbose = {"verbose", 'v', NULL, "say what the connections do", NULL};
 static const struct rt_option help = {"help", 'h', NULL, "show this", NULL};
@@ -32,7 +32,7 @@ const struct rt_option cli_ring = {"ring", 0, &cli_kind_ring,
 const struct rt_option cli_interactive = {"interactive", 'i', NULL,
                                           "pass stdin on (without it the command's stdin is empty)", NULL};
 const struct rt_option cli_tty = {"tty", 't', NULL, "give the command a terminal", NULL};
-const struct rt_option cli_cwd = {"cwd", 0, &cli_kind_directory, "run it there", NULL};
+const struct rt_option cli_cwd = {"cwd", 0, &rt_kind_directory, "run it there", NULL};
 const struct rt_option cli_sig_proxy = {"sig-proxy", 0, NULL,
                                         "pass SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1 and SIGUSR2 on; without it "
                                         "they end the attach only",
@@ -41,13 +41,13 @@ const struct rt_option cli_detach_keys = {"detach-keys", 0, &cli_kind_keys,
                                           "typed in a row they detach: RETETHER_DETACH_KEYS, or ctrl-p,ctrl-q when "
                                           "stdin is a terminal; none turns them off",
                                           "RETETHER_DETACH_KEYS"};
-const struct rt_option cli_hold = {"hold", 0, &cli_kind_duration,
+const struct rt_option cli_hold = {"hold", 0, &rt_kind_duration,
                                    "how long the container may be held up when this end does not keep up, before "
                                    "bytes are given up and told as a gap (default 30s; 0: never held up)",
                                    NULL};
 const struct rt_option cli_allow_gap = {"allow-gap", 0, NULL,
                                         "output that was lost does not change a status of 0 (else it is 123)", NULL};
-const struct rt_option cli_lost_timeout = {"lost-timeout", 0, &cli_kind_duration,
+const struct rt_option cli_lost_timeout = {"lost-timeout", 0, &rt_kind_duration,
                                            "end with 124 once the container has been lost for so long (default: wait "
                                            "for ever)",
                                            NULL};
@@ -56,7 +56,7 @@ const struct rt_option cli_since_offset = {"since-offset", 0, &cli_kind_start,
                                            "oldest byte kept, or now",
                                            NULL};
 const struct rt_option cli_tail = {"tail", 'n', &cli_kind_lines, "begin with the last lines", NULL};
-const struct rt_option cli_tail_bytes = {"tail-bytes", 0, &cli_kind_bytes, "begin with the last bytes", NULL};
+const struct rt_option cli_tail_bytes = {"tail-bytes", 0, &rt_kind_bytes, "begin with the last bytes", NULL};
 const struct rt_option cli_no_stdin = {"no-stdin", 0, NULL, "only watch, as when stdin is closed or /dev/null", NULL};
 const struct rt_option cli_process = {"process", 0, &cli_kind_process,
                                       "another process than the main one, as show lists them", NULL};

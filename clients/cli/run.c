@@ -31,7 +31,7 @@ static const struct rt_option name = {"name", 0, &cli_kind_cid, "the container I
 static const struct rt_option tether = {"tether", 0, &cli_kind_program,
                                         "the tether program (default: beside this one, or from PATH)", NULL};
 static const struct rt_option guest_agent = {
-    "guest-agent", 0, &cli_kind_endpoint,
+    "guest-agent", 0, &rt_kind_endpoint,
     "where the tether finds its agent (default: RETETHER_GUEST_AGENT, or " DEFAULT_GUEST_AGENT ")",
     "RETETHER_GUEST_AGENT"};
 

@@ -34,21 +34,11 @@ static bool read_setting(const char *text, void *out)
     return rt_read_text(text, out) && strchr(text, '=') != NULL;
 }
 
-static bool read_duration(const char *text, void *out)
-{
-    return rt_read_duration(text, out);
-}
-
-static bool read_bytes(const char *text, void *out)
-{
-    return rt_read_bytes(text, out);
-}
-
 static bool read_ring(const char *text, void *out)
 {
     const uint64_t *bytes = out;
 
-    return read_bytes(text, out) && *bytes >= RT_RING_BYTES_MIN && *bytes <= RT_RING_BYTES_MAX;
+    return rt_read_bytes(text, out) && *bytes >= RT_RING_BYTES_MIN && *bytes <= RT_RING_BYTES_MAX;
 }
 
 static bool read_process(const char *text, void *out)
@@ -66,7 +56,6 @@ static bool read_keys(const char *text, void *out)
 static bool read_start(const char *text, void *out)
 {
     struct cli_start *start = out;
-    char first[32] = "";
     size_t size = strcspn(text, ",");
 
     *start = (struct cli_start){.from = RETETHER_FROM_OFFSET};
@@ -74,28 +63,19 @@ static bool read_start(const char *text, void *out)
         start->from = text[0] == 'o' ? RETETHER_FROM_OLDEST : RETETHER_FROM_NOW;
         return true;
     }
-    if (size < sizeof(first)) {
-        memcpy(first, text, size);
-    }
-    return cli_read_count(first, &start->at[0]) &&
+    return rt_read_number((struct rt_slice){(const uint8_t *)text, size}, RT_COUNTER_MAX - 1, &start->at[0]) &&
            (text[size] == '\0' || cli_read_count(text + size + 1, &start->at[1]));
 }
 
 #define A_CID "a container ID: a letter or digit, then up to 127 letters, digits, and _ . -"
-#define A_DURATION "a duration such as 500ms, 30s, 5m or 2h"
 
-const struct rt_kind cli_kind_text = {"TEXT", "a text", rt_read_text};
 const struct rt_kind cli_kind_label = {"TEXT", "up to 256 bytes", read_label};
 const struct rt_kind cli_kind_host = {"NAME", "the name of a host", rt_read_text};
-const struct rt_kind cli_kind_directory = {"DIRECTORY", "a directory", rt_read_text};
 const struct rt_kind cli_kind_program = {"PATH", "a program", rt_read_text};
-const struct rt_kind cli_kind_endpoint = {"ENDPOINT", "an endpoint", rt_read_text};
 const struct rt_kind cli_kind_setting = {"NAME=VALUE", "NAME=VALUE", read_setting};
 const struct rt_kind cli_kind_cid = {"CID", A_CID, read_cid};
 const struct rt_kind cli_kind_prefix = {"PREFIX", "a text", rt_read_text};
 const struct rt_kind cli_kind_command = {"COMMAND", "a command", rt_read_text};
-const struct rt_kind cli_kind_duration = {"DURATION", A_DURATION, read_duration};
-const struct rt_kind cli_kind_bytes = {"BYTES", "bytes such as 65536, 64K or 1M", read_bytes};
 const struct rt_kind cli_kind_ring = {"BYTES", "bytes from 4K to 64M", read_ring};
 const struct rt_kind cli_kind_lines = {"LINES", "a number of lines", cli_read_count};
 const struct rt_kind cli_kind_process = {"N", "the number of a process as show lists it", read_process};

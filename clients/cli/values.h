@@ -18,10 +18,10 @@ struct cli_start {
 };
 
 /* Read into a const char *: */
-extern const struct rt_kind cli_kind_text, cli_kind_label, cli_kind_host, cli_kind_directory, cli_kind_program,
-    cli_kind_endpoint, cli_kind_setting, cli_kind_cid, cli_kind_prefix, cli_kind_command;
+extern const struct rt_kind cli_kind_label, cli_kind_host, cli_kind_program, cli_kind_setting, cli_kind_cid,
+    cli_kind_prefix, cli_kind_command;
 /* Into a uint64_t: */
-extern const struct rt_kind cli_kind_duration, cli_kind_bytes, cli_kind_ring, cli_kind_lines, cli_kind_process;
+extern const struct rt_kind cli_kind_ring, cli_kind_lines, cli_kind_process;
 /* Into an unsigned: */
 extern const struct rt_kind cli_kind_signal;
 /* Into a struct cli_start: */

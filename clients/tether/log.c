@@ -8,17 +8,6 @@
 #include <string.h>
 #include <unistd.h>
 
-int tether_log_level(const char *text, enum rt_log_level *level)
-{
-    for (size_t i = 0; rt_log_levels[i] != NULL; i++) {
-        if (strcmp(text, rt_log_levels[i]) == 0) {
-            *level = (enum rt_log_level)i;
-            return RT_OK;
-        }
-    }
-    return RT_EINVAL;
-}
-
 void tether_log_init(struct tether_log *log, enum rt_log_level level, bool json)
 {
     memset(log, 0, sizeof(*log));

@@ -29,7 +29,6 @@ struct tether_log {
     uint64_t refusal_at; /* ms */
 };
 
-RT_MUST_CHECK int tether_log_level(const char *text, enum rt_log_level *level);
 void tether_log_init(struct tether_log *log, enum rt_log_level level, bool json);
 /* A failure of the program itself. */
 void tether_log_error(struct tether_log *log, const char *reason);

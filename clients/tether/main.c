@@ -17,6 +17,9 @@
  * malloc raises the bound with the first ring that is freed. */
 #define HEAP_THRESHOLD (128 * 1024)
 
+/* Bytes of a help. */
+#define HELP_MAX 8192
+
 static const int forwarded[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH};
 
 #define N_FORWARDED (sizeof(forwarded) / sizeof(forwarded[0]))
@@ -155,10 +158,14 @@ int main(int argc, char **argv)
         tether_log_error(&program.log, why);
         return RETETHER_EXIT_FAILED;
     }
-    if (options.verb == TETHER_HELP) {
-        return rt_program_print(tether_usage) != RT_OK ? RETETHER_EXIT_FAILED : 0;
+    if (options.help) {
+        static char text[HELP_MAX];
+        struct rt_help help = {text, sizeof(text), 0};
+
+        tether_help(&help);
+        return rt_program_print(text) != RT_OK ? RETETHER_EXIT_FAILED : 0;
     }
-    if (options.verb == TETHER_VERSION) {
+    if (options.version) {
         return rt_program_print("tether " RETETHER_VERSION "\n") != RT_OK ? RETETHER_EXIT_FAILED : 0;
     }
     return run(&program, &options);

@@ -5,221 +5,224 @@
 #include "clients/tether/config.h"
 #include "session/base/units.h"
 
-#include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define DEFAULT_AGENT "vsock:2:7400"
 
-const char tether_usage[] =
-    "Usage: tether [OPTION...] --cid CID [--] COMMAND [ARGUMENT...]\n"
-    "\n"
-    "Runs COMMAND, keeps its input and output attachable through the agent of whatever host this machine is on, and\n"
-    "stays until the exit status is safe and the attachments have read the rest. The command starts at once, whether\n"
-    "an agent is there or not.\n"
-    "\n"
-    "  --cid CID             the container ID (or RETETHER_CID)\n"
-    "  --agent ENDPOINT      the agent: vsock:CID:PORT, unix:PATH or tcp:ADDRESS:PORT (default " DEFAULT_AGENT ")\n"
-    "  --tty                 give the command a terminal\n"
-    "  --tty-size ROWSxCOLS  of this size until someone attaches (default 24x80)\n"
-    "  --cwd DIRECTORY       run it there\n"
-    "\n"
-    "How much, and for how long (DURATION: 1500ms, 30s, 5m, 2h; BYTES: 65536, 64K, 1M):\n"
-    "  --ring BYTES          kept of stdout, and of stderr: 4K to 64M (default: what create asked for, or 1M)\n"
-    "  --first-hold DURATION how long output may block until someone has attached (default 0: it may not;\n"
-    "                        the oldest bytes make room)\n"
-    "  --drain-timeout DURATION\n"
-    "                        after an exit, how long others may keep the output open (default 2s)\n"
-    "  --outage-hold DURATION\n"
-    "                        time without an agent that costs attachments nothing of their hold (default 5m)\n"
-    "  --end-timeout DURATION\n"
-    "                        after the end, how long to look for an agent that takes the exit status\n"
-    "                        (default 5m; 0: for ever)\n"
-    "\n"
-    "As process 1 of a machine:\n"
-    "  --init                mount /proc, /sys, /dev and what else is missing, and power off at the end\n"
-    "  --module FILE         load this kernel module first (repeated: in the order given)\n"
-    "  --link NAME=ADDRESS/PREFIX\n"
-    "                        bring this interface up, such as eth0=169.254.10.2/16 (repeatable)\n"
-    "  --hostname NAME\n"
-    "Without any argument, it is --init --config " TETHER_CONFIG_FILE ".\n"
-    "\n"
-    "  --config FILE         more options, one a line, without the dashes; the command as \"command PROGRAM\" and\n"
-    "                        \"argument TEXT\" lines\n"
-    "  --token-file FILE     where the join token is\n"
-    "  --log-level LEVEL     error, warn, info (default) or debug\n"
-    "  --json-log            log JSON lines on a terminal too\n"
-    "  --version, --help\n"
-    "\n"
-    "Without --token-file, the join token comes from the file that RETETHER_TOKEN_FILE names, or from RETETHER_TOKEN;\n"
-    "the command sees neither. With --init also from " TETHER_TOKEN_FILE ".\n"
-    "SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2 and SIGWINCH are passed on to the command.\n"
-    "\n"
-    "Exit status: the command's, or 128 + n when signal n ended it; 126 when it cannot be run, 127 when it is not "
-    "found;\n"
-    "125 when tether itself failed.\n";
-
-enum {
-    OPT_AGENT = 256,
-    OPT_CID,
-    OPT_TTY,
-    OPT_TTY_SIZE,
-    OPT_CWD,
-    OPT_RING,
-    OPT_FIRST_HOLD,
-    OPT_DRAIN,
-    OPT_OUTAGE,
-    OPT_END,
-    OPT_LEVEL,
-    OPT_JSON,
-    OPT_INIT,
-    OPT_MODULE,
-    OPT_LINK,
-    OPT_HOSTNAME,
-    OPT_CONFIG,
-    OPT_TOKEN_FILE,
-    OPT_VERSION,
-    OPT_HELP,
+struct tether_option {
+    struct rt_option option; /* first: the reader of arguments gives it back */
+    /* Where its value goes, as its kind reads it; of one without a value, a bool. */
+    size_t at;
+    /* Or what is done with it, once it has been read; NULL: nothing else. Returns 0, or a code with a sentence in
+     * `why`.
+     */
+    int (*take)(struct tether_options *options, const void *value, char why[TETHER_WHY_MAX]);
+    const char *title; /* of the options from here on; NULL: none */
 };
 
-static const struct option long_options[] = {
-    {"agent", required_argument, NULL, OPT_AGENT},
-    {"cid", required_argument, NULL, OPT_CID},
-    {"tty", no_argument, NULL, OPT_TTY},
-    {"tty-size", required_argument, NULL, OPT_TTY_SIZE},
-    {"cwd", required_argument, NULL, OPT_CWD},
-    {"ring", required_argument, NULL, OPT_RING},
-    {"first-hold", required_argument, NULL, OPT_FIRST_HOLD},
-    {"drain-timeout", required_argument, NULL, OPT_DRAIN},
-    {"outage-hold", required_argument, NULL, OPT_OUTAGE},
-    {"end-timeout", required_argument, NULL, OPT_END},
-    {"log-level", required_argument, NULL, OPT_LEVEL},
-    {"json-log", no_argument, NULL, OPT_JSON},
-    {"init", no_argument, NULL, OPT_INIT},
-    {"module", required_argument, NULL, OPT_MODULE},
-    {"link", required_argument, NULL, OPT_LINK},
-    {"hostname", required_argument, NULL, OPT_HOSTNAME},
-    {"config", required_argument, NULL, OPT_CONFIG},
-    {"token-file", required_argument, NULL, OPT_TOKEN_FILE},
-    {"version", no_argument, NULL, OPT_VERSION},
-    {"help", no_argument, NULL, OPT_HELP},
-    {NULL, 0, NULL, 0},
-};
-
-/* What is for the init of a machine, and the files. */
-static int take_boot_option(struct tether_options *options, int option, const char *value, char why[TETHER_WHY_MAX])
+static bool read_ring(const char *text, void *out)
 {
-    struct tether_init *boot = &options->boot;
+    size_t *bytes = out;
+    uint64_t number;
 
-    switch (option) {
-    case OPT_INIT:
-        options->init = true;
-        return RT_OK;
-    case OPT_MODULE:
-        if (boot->n_modules == TETHER_MODULES_MAX) {
-            return tether_fail(RT_EINVAL, why, "more than %d modules", TETHER_MODULES_MAX);
-        }
-        boot->modules[boot->n_modules++] = value;
-        return RT_OK;
-    case OPT_LINK:
-        if (boot->n_links == TETHER_LINKS_MAX) {
-            return tether_fail(RT_EINVAL, why, "more than %d links", TETHER_LINKS_MAX);
-        }
-        if (tether_read_link(value, &boot->links[boot->n_links++]) != 0) {
-            return tether_fail(RT_EINVAL, why, "\"%s\" is no link: NAME=ADDRESS/PREFIX, as in eth0=169.254.10.2/16",
-                               value);
-        }
-        return RT_OK;
-    case OPT_HOSTNAME:
-        boot->hostname = value;
-        if (value[0] == '\0' || strlen(value) > TETHER_HOSTNAME_MAX) {
-            return tether_fail(RT_EINVAL, why, "a hostname has 1 to %d bytes", TETHER_HOSTNAME_MAX);
-        }
-        return RT_OK;
-    case OPT_TOKEN_FILE:
-        options->token_file = value;
-        return RT_OK;
-    case OPT_CONFIG:
-        if (options->config_file != NULL) {
-            return tether_fail(RT_EINVAL, why, "there is more than one --config");
-        }
-        options->config_file = value;
-        return tether_config_read(options, value, why);
-    default:
-        return tether_fail(RT_EINVAL, why, "unknown option, or one without its value; see tether --help");
+    if (!rt_read_bytes(text, &number) || number > SIZE_MAX) {
+        return false;
     }
+    *bytes = (size_t)number;
+    return true;
 }
 
-static int take_option(struct tether_options *options, int option, const char *value, char why[TETHER_WHY_MAX])
+static bool read_level(const char *text, void *out)
 {
-    struct retether_guest_options *guest = &options->guest;
-    uint64_t bytes = 0;
-    bool good = true;
+    enum rt_log_level *level = out;
 
-    switch (option) {
-    case OPT_AGENT:
-        guest->agent = value;
-        break;
-    case OPT_CID:
-        guest->cid = value;
-        break;
-    case OPT_TTY:
-        guest->tty = true;
-        break;
-    case OPT_TTY_SIZE:
-        good = tether_read_size(value, &guest->rows, &guest->cols) == RT_OK;
-        break;
-    case OPT_CWD:
-        guest->cwd = value;
-        break;
-    case OPT_RING:
-        good = rt_read_bytes(value, &bytes) && bytes <= SIZE_MAX;
-        guest->ring_bytes = (size_t)bytes;
-        break;
-    case OPT_FIRST_HOLD:
-        good = rt_read_duration(value, &guest->first_hold_ms);
-        break;
-    case OPT_DRAIN:
-        good = rt_read_duration(value, &guest->drain_timeout_ms);
-        break;
-    case OPT_OUTAGE:
-        good = rt_read_duration(value, &guest->outage_hold_ms);
-        break;
-    case OPT_END:
-        good = rt_read_duration(value, &guest->end_timeout_ms);
-        break;
-    case OPT_LEVEL:
-        good = tether_log_level(value, &options->log_level) == RT_OK;
-        break;
-    case OPT_JSON:
-        options->json = true;
-        break;
-    case OPT_VERSION:
-        options->verb = TETHER_VERSION;
-        break;
-    case OPT_HELP:
-        options->verb = TETHER_HELP;
-        break;
-    default:
-        return take_boot_option(options, option, value, why);
+    for (*level = RT_LOG_ERROR; rt_log_levels[*level] != NULL; (*level)++) {
+        if (strcmp(text, rt_log_levels[*level]) == 0) {
+            return true;
+        }
     }
-    return good ? RT_OK : tether_fail(RT_EINVAL, why, "\"%s\" is not what its option takes; see tether --help", value);
+    return false;
+}
+
+static bool read_hostname(const char *text, void *out)
+{
+    return rt_read_text(text, out) && text[0] != '\0' && strlen(text) <= TETHER_HOSTNAME_MAX;
+}
+
+static const struct rt_kind kind_cid = {"CID", "a container ID", rt_read_text};
+static const struct rt_kind kind_size = {"ROWSxCOLS", "rows and columns such as 24x80", tether_read_size};
+static const struct rt_kind kind_ring = {"BYTES", "bytes such as 65536, 64K or 1M", read_ring};
+static const struct rt_kind kind_level = {"LEVEL", "error, warn, info or debug", read_level};
+static const struct rt_kind kind_link = {"NAME=ADDRESS/PREFIX", "NAME=ADDRESS/PREFIX such as eth0=169.254.10.2/16",
+                                         tether_read_link};
+static const struct rt_kind kind_hostname = {"NAME", "1 to 64 bytes", read_hostname};
+
+static int take_size(struct tether_options *options, const void *value, char why[TETHER_WHY_MAX])
+{
+    const unsigned *size = value;
+
+    (void)why;
+    options->guest.rows = size[0];
+    options->guest.cols = size[1];
+    return RT_OK;
+}
+
+static int take_module(struct tether_options *options, const void *value, char why[TETHER_WHY_MAX])
+{
+    if (options->boot.n_modules == TETHER_MODULES_MAX) {
+        return tether_fail(RT_EINVAL, why, "more than %d modules", TETHER_MODULES_MAX);
+    }
+    options->boot.modules[options->boot.n_modules++] = *(const char *const *)value;
+    return RT_OK;
+}
+
+static int take_link(struct tether_options *options, const void *value, char why[TETHER_WHY_MAX])
+{
+    if (options->boot.n_links == TETHER_LINKS_MAX) {
+        return tether_fail(RT_EINVAL, why, "more than %d links", TETHER_LINKS_MAX);
+    }
+    options->boot.links[options->boot.n_links++] = *(const struct tether_link *)value;
+    return RT_OK;
+}
+
+static int take_config(struct tether_options *options, const void *value, char why[TETHER_WHY_MAX])
+{
+    if (options->config_file != NULL) {
+        return tether_fail(RT_EINVAL, why, "there is more than one --config");
+    }
+    options->config_file = *(const char *const *)value;
+    return tether_config_read(options, options->config_file, why);
+}
+
+#define AT(member) offsetof(struct tether_options, member)
+
+static const struct tether_option table[] = {
+    {{"cid", 0, &kind_cid, "the container ID (or RETETHER_CID)", NULL}, AT(guest.cid), NULL, NULL},
+    {{"agent", 0, &rt_kind_endpoint,
+      "the agent: vsock:CID:PORT, unix:PATH or tcp:ADDRESS:PORT (default " DEFAULT_AGENT ")", NULL},
+     AT(guest.agent),
+     NULL,
+     NULL},
+    {{"tty", 0, NULL, "give the command a terminal", NULL}, AT(guest.tty), NULL, NULL},
+    {{"tty-size", 0, &kind_size, "of this size until someone attaches (default 24x80)", NULL}, 0, take_size, NULL},
+    {{"cwd", 0, &rt_kind_directory, "run it there", NULL}, AT(guest.cwd), NULL, NULL},
+    {{"ring", 0, &kind_ring, "kept of stdout, and of stderr: 4K to 64M (default: what create asked for, or 1M)", NULL},
+     AT(guest.ring_bytes),
+     NULL,
+     "How much, and for how long (DURATION: 1500ms, 30s, 5m, 2h; BYTES: 65536, 64K, 1M):"},
+    {{"first-hold", 0, &rt_kind_duration,
+      "how long output may block until someone has attached (default 0: it may not; the oldest bytes make room)", NULL},
+     AT(guest.first_hold_ms),
+     NULL,
+     NULL},
+    {{"drain-timeout", 0, &rt_kind_duration, "after an exit, how long others may keep the output open (default 2s)",
+      NULL},
+     AT(guest.drain_timeout_ms),
+     NULL,
+     NULL},
+    {{"outage-hold", 0, &rt_kind_duration,
+      "time without an agent that costs attachments nothing of their hold (default 5m)", NULL},
+     AT(guest.outage_hold_ms),
+     NULL,
+     NULL},
+    {{"end-timeout", 0, &rt_kind_duration,
+      "after the end, how long to look for an agent that takes the exit status (default 5m; 0: for ever)", NULL},
+     AT(guest.end_timeout_ms),
+     NULL,
+     NULL},
+    {{"init", 0, NULL, "mount /proc, /sys, /dev and what else is missing, and power off at the end", NULL},
+     AT(init),
+     NULL,
+     "As process 1 of a machine (without any argument: --init --config " TETHER_CONFIG_FILE "):"},
+    {{"module", 0, &rt_kind_file, "load this kernel module first (repeated: in the order given)", NULL},
+     0,
+     take_module,
+     NULL},
+    {{"link", 0, &kind_link, "bring this interface up, such as eth0=169.254.10.2/16 (repeatable)", NULL},
+     0,
+     take_link,
+     NULL},
+    {{"hostname", 0, &kind_hostname, "the name of the machine", NULL}, AT(boot.hostname), NULL, NULL},
+    {{"config", 0, &rt_kind_file,
+      "more options, one a line, without the dashes; the command as \"command PROGRAM\" and \"argument TEXT\" lines",
+      NULL},
+     0,
+     take_config,
+     "Other options:"},
+    {{"token-file", 0, &rt_kind_file, "where the join token is", NULL}, AT(token_file), NULL, NULL},
+    {{"log-level", 0, &kind_level, "error, warn, info (default) or debug", NULL}, AT(log_level), NULL, NULL},
+    {{"json-log", 0, NULL, "log JSON lines on a terminal too", NULL}, AT(json), NULL, NULL},
+    {{"version", 0, NULL, "show the version", NULL}, AT(version), NULL, NULL},
+    {{"help", 0, NULL, "show this", NULL}, AT(help), NULL, NULL},
+};
+
+#define N_OPTIONS (sizeof(table) / sizeof(table[0]))
+
+void tether_help(struct rt_help *help)
+{
+    rt_help_text(
+        help,
+        "Usage: tether [OPTION...] --cid CID [--] COMMAND [ARGUMENT...]\n"
+        "\n"
+        "Runs COMMAND, keeps its input and output attachable through the agent of whatever host this machine is "
+        "on, and stays until the exit status is safe and the attachments have read the rest. The command "
+        "starts at once, whether an agent is there or not.\n"
+        "\n",
+        0, 0);
+    for (size_t i = 0; i < N_OPTIONS; i++) {
+        if (table[i].title != NULL) {
+            rt_help_printf(help, "\n");
+            rt_help_text(help, table[i].title, 0, 0);
+        }
+        rt_help_option(help, &table[i].option);
+    }
+    rt_help_text(
+        help,
+        "\n"
+        "Without --token-file, the join token comes from the file that RETETHER_TOKEN_FILE names, or from "
+        "RETETHER_TOKEN; the command sees neither. With --init also from " TETHER_TOKEN_FILE ".\n"
+        "SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2 and SIGWINCH are passed on to the command.\n"
+        "\n"
+        "Exit status: the command's, or 128 + n when signal n ended it; 126 when it cannot be run, 127 when it "
+        "is not found; 125 when tether itself failed.\n",
+        0, 0);
+}
+
+static int take(struct tether_options *options, const struct tether_option *option, const char *value,
+                char why[TETHER_WHY_MAX])
+{
+    _Alignas(max_align_t) char scratch[RT_VALUE_MAX];
+    void *at = option->take != NULL ? scratch : (char *)options + option->at;
+
+    if (option->option.kind != NULL && !rt_option_read(&option->option, value, at, why)) {
+        return RT_EINVAL;
+    }
+    if (option->take != NULL) {
+        return option->take(options, at, why);
+    }
+    if (option->option.kind == NULL) {
+        *(bool *)at = true;
+    }
+    return RT_OK;
 }
 
 int tether_options_set(struct tether_options *options, const char *name, const char *value, char why[TETHER_WHY_MAX])
 {
-    for (const struct option *known = long_options; known->name != NULL; known++) {
-        if (strcmp(known->name, name) != 0 || known->val == OPT_CONFIG || known->val == OPT_VERSION ||
-            known->val == OPT_HELP) {
+    for (size_t i = 0; i < N_OPTIONS; i++) {
+        const struct tether_option *known = &table[i];
+
+        if (strcmp(known->option.name, name) != 0 || known->take == take_config ||
+            (known->take == NULL && (known->at == AT(version) || known->at == AT(help)))) {
             continue;
         }
-        if (known->has_arg == no_argument && value[0] != '\0') {
+        if (known->option.kind == NULL && value[0] != '\0') {
             return tether_fail(RT_EINVAL, why, "\"%s\" takes no value", name);
         }
-        if (known->has_arg == required_argument && value[0] == '\0') {
+        if (known->option.kind != NULL && value[0] == '\0') {
             return tether_fail(RT_EINVAL, why, "\"%s\" has no value", name);
         }
-        return take_option(options, known->val, value, why);
+        return take(options, known, value, why);
     }
     return tether_fail(RT_EINVAL, why, "\"%s\" is not known here; see tether --help", name);
 }
@@ -248,21 +251,31 @@ static void set_defaults(struct tether_options *options)
 
 /* The first failure is told, but what comes after it is looked at all the same: an --init behind it decides what
  * becomes of the machine. */
-static int read_command_line(struct tether_options *options, int argc, char **argv, char why[TETHER_WHY_MAX])
+static int read_command_line(struct tether_options *options, char **argv, char why[TETHER_WHY_MAX])
 {
-    char later[TETHER_WHY_MAX];
-    int option;
+    const struct rt_option *list[N_OPTIONS + 1] = {NULL};
+    struct rt_args args = {.options = list, .argv = argv};
+    char text[TETHER_WHY_MAX];
+    enum rt_arg arg;
     int rc = RT_OK;
 
-    optind = 1;
-    opterr = 0;
-    while ((option = getopt_long(argc, argv, "+", long_options, NULL)) != -1) {
-        int failed = take_option(options, option, optarg, rc == RT_OK ? why : later);
-
-        rc = rc == RT_OK ? failed : rc;
+    for (size_t i = 0; i < N_OPTIONS; i++) {
+        list[i] = &table[i].option;
     }
-    if (optind < argc) {
-        options->guest.argv = (const char *const *)(argv + optind);
+    while ((arg = rt_args_next(&args, text)) != RT_ARG_OVER && arg != RT_ARG_WORD) {
+        int failed = RT_EINVAL;
+
+        if (arg == RT_ARG_OPTION) {
+            failed = take(options, (const struct tether_option *)args.option, args.value, text);
+        } else if (arg == RT_ARG_UNKNOWN) {
+            (void)tether_fail(RT_EINVAL, text, "unknown option \"%s\"; see tether --help", args.value);
+        }
+        if (rc == RT_OK && failed != RT_OK) {
+            rc = tether_fail(failed, why, "%s", text);
+        }
+    }
+    if (arg == RT_ARG_WORD) {
+        options->guest.argv = (const char *const *)(args.argv - 1);
     } else if (options->argc > 0) {
         options->guest.argv = options->argv;
     }
@@ -300,9 +313,9 @@ int tether_options_read(struct tether_options *options, int argc, char **argv, b
         rc = tether_config_read(options, TETHER_CONFIG_FILE, why);
         options->guest.argv = options->argc > 0 ? options->argv : NULL;
     } else {
-        rc = read_command_line(options, argc, argv, why);
+        rc = read_command_line(options, argv + (argc > 0), why);
     }
-    if (options->verb != TETHER_RUN && !options->init) {
+    if ((options->help || options->version) && !options->init) {
         return RT_OK;
     }
     if (rc == RT_OK) {
@@ -312,7 +325,6 @@ int tether_options_read(struct tether_options *options, int argc, char **argv, b
     if (rc != RT_OK) {
         return rc;
     }
-    options->verb = TETHER_RUN;
     options->guest.token = options->token;
     return tether_token_read(options->token_file, options->init ? TETHER_TOKEN_FILE : NULL, options->token, why);
 }

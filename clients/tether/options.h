@@ -9,6 +9,7 @@
 #include "clients/tether/token.h"
 #include "retether/guest.h"
 #include "session/base/error.h"
+#include "session/base/options.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -19,10 +20,8 @@
 #define TETHER_ARGV_MAX 128     /* command and arguments in a configuration; more are refused */
 #define TETHER_KEYS_MAX 32      /* options of different names */
 
-enum tether_verb { TETHER_RUN, TETHER_HELP, TETHER_VERSION };
-
 struct tether_options {
-    enum tether_verb verb;
+    bool help, version;                  /* is asked for, instead of a run */
     struct retether_guest_options guest; /* its text is of argv, the environment, config, and token */
     enum rt_log_level log_level;
     bool json; /* also on a terminal */
@@ -47,6 +46,7 @@ RT_MUST_CHECK int tether_options_read(struct tether_options *options, int argc, 
 RT_MUST_CHECK int tether_options_set(struct tether_options *options, const char *name, const char *value,
                                      char why[TETHER_WHY_MAX]);
 
-extern const char tether_usage[];
+/* What --help prints. */
+void tether_help(struct rt_help *help);
 
 #endif

@@ -4,19 +4,19 @@
 #define RETETHER_CLIENTS_TETHER_TEXT_H
 
 #include "session/base/error.h"
+#include "session/base/options.h"
 
 #include <net/if.h>
 #include <netinet/in.h>
-#include <stddef.h>
-#include <stdint.h>
+#include <stdbool.h>
 
-#define TETHER_WHY_MAX 320
+#define TETHER_WHY_MAX RT_OPTION_WHY_MAX
 
 /* Puts a sentence into `why`, cut if need be, and returns the code. */
 __attribute__((format(printf, 3, 4))) int tether_fail(int code, char why[TETHER_WHY_MAX], const char *format, ...);
 
-/* "24x80": rows and columns, 1 to 65535. RT_EINVAL otherwise. */
-RT_MUST_CHECK int tether_read_size(const char *text, unsigned *rows, unsigned *cols);
+/* Into an unsigned[2], "24x80": rows and columns, 1 to 65535. Returns false for what is no size. */
+bool tether_read_size(const char *text, void *out);
 
 /* An interface and its IPv4 address. */
 struct tether_link {
@@ -24,7 +24,7 @@ struct tether_link {
     struct in_addr address, mask;
 };
 
-/* "eth0=169.254.10.2/16"; the prefix is 1 to 32. RT_EINVAL otherwise. */
-RT_MUST_CHECK int tether_read_link(const char *text, struct tether_link *link);
+/* Into a struct tether_link, "eth0=169.254.10.2/16"; the prefix is 1 to 32. Returns false for what is no link. */
+bool tether_read_link(const char *text, void *out);
 
 #endif

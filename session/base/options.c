@@ -2,6 +2,8 @@
  * Copyright The retether authors */
 #include "session/base/options.h"
 
+#include "session/base/units.h"
+
 #include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -15,6 +17,23 @@ bool rt_read_text(const char *text, void *out)
     *(const char **)out = text;
     return true;
 }
+
+static bool read_duration(const char *text, void *out)
+{
+    return rt_read_duration(text, out);
+}
+
+static bool read_bytes(const char *text, void *out)
+{
+    return rt_read_bytes(text, out);
+}
+
+const struct rt_kind rt_kind_text = {"TEXT", "a text", rt_read_text};
+const struct rt_kind rt_kind_directory = {"DIRECTORY", "a directory", rt_read_text};
+const struct rt_kind rt_kind_file = {"FILE", "a file", rt_read_text};
+const struct rt_kind rt_kind_endpoint = {"ENDPOINT", "an endpoint", rt_read_text};
+const struct rt_kind rt_kind_duration = {"DURATION", "a duration such as 500ms, 30s, 5m or 2h", read_duration};
+const struct rt_kind rt_kind_bytes = {"BYTES", "bytes such as 65536, 64K or 1M", read_bytes};
 
 bool rt_option_read(const struct rt_option *option, const char *text, void *out, char why[RT_OPTION_WHY_MAX])
 {
@@ -191,25 +210,29 @@ void rt_help_text(struct rt_help *help, const char *text, size_t column, size_t 
     }
 }
 
+void rt_help_option(struct rt_help *help, const struct rt_option *option)
+{
+    size_t begin = help->used;
+    size_t column;
+
+    rt_help_printf(help, "  ");
+    if (option->letter != '\0') {
+        rt_help_printf(help, "-%c, ", option->letter);
+    }
+    rt_help_printf(help, "--%s%s%s", option->name, option->kind != NULL ? " " : "",
+                   option->kind != NULL ? option->kind->name : "");
+    column = help->used - begin;
+    if (column + 2 > HELP_COLUMN) {
+        rt_help_printf(help, "\n");
+        column = 0;
+    }
+    rt_help_printf(help, "%*s", (int)(HELP_COLUMN - column), "");
+    rt_help_text(help, option->help, HELP_COLUMN, HELP_COLUMN);
+}
+
 void rt_help_options(struct rt_help *help, const struct rt_option *const *options)
 {
     for (; *options != NULL; options++) {
-        const struct rt_option *option = *options;
-        size_t begin = help->used;
-        size_t column;
-
-        rt_help_printf(help, "  ");
-        if (option->letter != '\0') {
-            rt_help_printf(help, "-%c, ", option->letter);
-        }
-        rt_help_printf(help, "--%s%s%s", option->name, option->kind != NULL ? " " : "",
-                       option->kind != NULL ? option->kind->name : "");
-        column = help->used - begin;
-        if (column + 2 > HELP_COLUMN) {
-            rt_help_printf(help, "\n");
-            column = 0;
-        }
-        rt_help_printf(help, "%*s", (int)(HELP_COLUMN - column), "");
-        rt_help_text(help, option->help, HELP_COLUMN, HELP_COLUMN);
+        rt_help_option(help, *options);
     }
 }

@@ -36,6 +36,11 @@ struct rt_option {
 /* For kinds that take any text: out is a const char *, which then points to the text itself. */
 bool rt_read_text(const char *text, void *out);
 
+/* Into a const char *: */
+extern const struct rt_kind rt_kind_text, rt_kind_directory, rt_kind_file, rt_kind_endpoint;
+/* Into a uint64_t, as rt_read_duration() and rt_read_bytes() have them: */
+extern const struct rt_kind rt_kind_duration, rt_kind_bytes;
+
 /* Reads a value of an option. Returns false with a sentence in `why` when the text is none. */
 bool rt_option_read(const struct rt_option *option, const char *text, void *out, char why[RT_OPTION_WHY_MAX]);
 
@@ -78,7 +83,8 @@ __attribute__((format(printf, 2, 3))) void rt_help_printf(struct rt_help *help, 
 /* Adds lines of text, broken at blanks; a line that begins with a blank is left as it is. What follows the first break
  * of a line is indented. column: where the text begins. */
 void rt_help_text(struct rt_help *help, const char *text, size_t column, size_t indent);
-/* A line for each option: "  -n, --tail LINES    begin with the last lines". */
+/* "  -n, --tail LINES    begin with the last lines". */
+void rt_help_option(struct rt_help *help, const struct rt_option *option);
 void rt_help_options(struct rt_help *help, const struct rt_option *const *options);
 
 #endif

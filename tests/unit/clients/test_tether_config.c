@@ -122,10 +122,10 @@ static void test_rejected_lines(void **state)
         {"command a\ncommand b", ":2: ", "\"command\" stands here twice"},
         {"command", ":1: ", "\"command\" names no program"},
         {"argument a\ncommand b", ":1: ", "\"argument\" stands before \"command\""},
-        {"link eth0", ":1: ", "\"eth0\" is no link"},
-        {"ring 1G", ":1: ", "\"1G\" is not what its option takes"},
-        {"end-timeout 5", ":1: ", "\"5\" is not what its option takes"},
-        {"log-level loud", ":1: ", "\"loud\" is not what its option takes"},
+        {"link eth0", ":1: ", "--link takes NAME=ADDRESS/PREFIX such as eth0=169.254.10.2/16, not \"eth0\""},
+        {"ring 1G", ":1: ", "--ring takes bytes such as 65536, 64K or 1M, not \"1G\""},
+        {"end-timeout 5", ":1: ", "--end-timeout takes a duration such as"},
+        {"log-level loud", ":1: ", "--log-level takes error, warn, info or debug, not \"loud\""},
     };
 
     (void)state;

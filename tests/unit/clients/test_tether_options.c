@@ -38,14 +38,16 @@ static int setup(void **state)
 static void test_all_of_them(void **state)
 {
     (void)state;
-    assert_int_equal(READ("--cid", "c", "--agent", "unix:/s", "--tty", "--cwd", "/d", "--ring", "8K", "--first-hold",
-                          "1s", "--drain-timeout", "2s", "--outage-hold", "3s", "--end-timeout", "4s", "--log-level",
-                          "debug", "--json-log", "--", "cmd", "--tty"),
+    assert_int_equal(READ("--cid", "c", "--agent", "unix:/s", "--tty", "--tty-size", "3x4", "--cwd", "/d", "--ring",
+                          "8K", "--first-hold", "1s", "--drain-timeout", "2s", "--outage-hold", "3s", "--end-timeout",
+                          "4s", "--log-level", "debug", "--json-log", "--", "cmd", "--tty"),
                      RT_OK);
     assert_string_equal(options.guest.cid, "c");
     assert_string_equal(options.guest.agent, "unix:/s");
     assert_string_equal(options.guest.cwd, "/d");
     assert_true(options.guest.tty);
+    assert_int_equal(options.guest.rows, 3);
+    assert_int_equal(options.guest.cols, 4);
     assert_int_equal(options.guest.ring_bytes, 8192);
     assert_int_equal(options.guest.first_hold_ms, 1000);
     assert_int_equal(options.guest.drain_timeout_ms, 2000);
@@ -64,7 +66,7 @@ static void test_command_keeps_its_options(void **state)
     (void)state;
     assert_int_equal(READ("--cid", "c", "ls", "--tty", "--version"), RT_OK);
     assert_false(options.guest.tty);
-    assert_int_equal(options.verb, TETHER_RUN);
+    assert_false(options.version);
     assert_string_equal(options.guest.argv[2], "--version");
 }
 
@@ -76,7 +78,15 @@ static void test_refused(void **state)
     assert_int_equal(READ("cmd"), RT_EINVAL);
     assert_non_null(strstr(why, "RETETHER_CID"));
     assert_int_equal(READ("--nonsense", "--cid", "c", "cmd"), RT_EINVAL);
+    assert_string_equal(why, "unknown option \"--nonsense\"; see tether --help");
     assert_int_equal(READ("--cid"), RT_EINVAL);
+    assert_string_equal(why, "--cid needs a value: --cid CID");
+    assert_int_equal(READ("--tty=1", "--ring", "x"), RT_EINVAL);
+    assert_string_equal(why, "--tty takes no value"); /* the first of them */
+    assert_int_equal(READ("--tty-size", "0x80"), RT_EINVAL);
+    assert_string_equal(why, "--tty-size takes rows and columns such as 24x80, not \"0x80\"");
+    assert_int_equal(READ("--hostname", ""), RT_EINVAL);
+    assert_string_equal(why, "--hostname takes 1 to 64 bytes, not \"\"");
     assert_int_equal(READ("--log-level", "loud", "--cid", "c", "cmd"), RT_EINVAL);
     assert_non_null(strstr(why, "loud"));
 }
@@ -136,9 +146,44 @@ static void test_help_needs_nothing_else(void **state)
 {
     (void)state;
     assert_int_equal(READ("--help"), RT_OK);
-    assert_int_equal(options.verb, TETHER_HELP);
+    assert_true(options.help);
     assert_int_equal(READ("--version"), RT_OK);
-    assert_int_equal(options.verb, TETHER_VERSION);
+    assert_true(options.version);
+}
+
+/* The help fits a terminal, and docs/cli.md has each option that it names. */
+static void test_documented(void **state)
+{
+    static char text[8192];
+    static char docs[1 << 17];
+    struct rt_help help = {text, sizeof(text), 0};
+    FILE *file = fopen("docs/cli.md", "re");
+    const char *section, *end;
+    size_t n = 0;
+
+    (void)state;
+    assert_non_null(file);
+    assert_true(fread(docs, 1, sizeof(docs) - 1, file) > 0);
+    assert_int_equal(fclose(file), 0);
+    section = strstr(docs, "\n## tether\n");
+    assert_non_null(section);
+    end = strstr(section + 1, "\n## ");
+    tether_help(&help);
+    for (const char *line = text; *line != '\0'; line += strcspn(line, "\n") + 1) {
+        char name[64];
+        const char *row;
+
+        assert_true(strcspn(line, "\n") <= RT_HELP_COLUMNS);
+        if (strncmp(line, "  --", 4) == 0) {
+            snprintf(name, sizeof(name), "`%.*s", (int)strcspn(line + 2, " \n"), line + 2);
+            row = strstr(section, name);
+            n++;
+            if (strcmp(name, "`--help") != 0 && strcmp(name, "`--version") != 0 && (row == NULL || row > end)) {
+                fail_msg("docs/cli.md does not name %s` of tether", name);
+            }
+        }
+    }
+    assert_int_equal(n, 20);
 }
 
 #define OPTIONS_TEST(name) cmocka_unit_test_setup(name, setup)
@@ -153,6 +198,7 @@ int main(void)
         OPTIONS_TEST(test_token_is_taken),
         OPTIONS_TEST(test_token_file),
         OPTIONS_TEST(test_help_needs_nothing_else),
+        OPTIONS_TEST(test_documented),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
