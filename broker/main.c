@@ -23,8 +23,10 @@ static int print(const char *text)
 static int help(void)
 {
     static char text[HELP_MAX];
+    struct rt_help page = {text, sizeof(text), 0};
 
-    return rt_settings_help(text, sizeof text) == 0 ? 1 : print(text);
+    rt_settings_help(&page);
+    return print(text);
 }
 
 /* A link is a descriptor. */

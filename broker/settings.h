@@ -5,6 +5,7 @@
 
 #include "broker/log.h"
 #include "session/base/error.h"
+#include "session/base/options.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -89,7 +90,7 @@ const struct rt_setting *rt_setting_by_key(const char *section, const char *name
 RT_MUST_CHECK int rt_settings_file(struct rt_settings *settings, const char *path, const bool *fixed,
                                    char why[RT_SETTING_WHY_MAX]);
 
-/* What --help prints. Returns its size, or 0 when it does not fit. */
-size_t rt_settings_help(char *out, size_t size);
+/* What --help prints. */
+void rt_settings_help(struct rt_help *out);
 
 #endif

@@ -4,7 +4,7 @@
 
 #include "broker/core/agent.h"
 
-#include <getopt.h>
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,22 +14,32 @@
 
 #define SETTINGS_MAX 64
 
-enum { FLAG_CONFIG = 256, FLAG_CHECK, FLAG_VERSION, FLAG_HELP, FLAG_SETTING };
+static const struct rt_option config = {"config", 0, &rt_kind_file, "read settings from FILE; flags win over it", NULL};
+static const struct rt_option check = {"check-config", 0, NULL,
+                                       "read the settings, say what is wrong with them, and end", NULL};
+static const struct rt_option version = {"version", 0, NULL, "show the version", NULL};
+static const struct rt_option help = {"help", 0, NULL, "show this", NULL};
+static const struct rt_option *const own_flags[] = {&config, &check, &version, &help};
+#define OWN_FLAGS (sizeof(own_flags) / sizeof(own_flags[0]))
 
-static const struct option own_flags[] = {
-    {"config", required_argument, NULL, FLAG_CONFIG},
-    {"check-config", no_argument, NULL, FLAG_CHECK},
-    {"version", no_argument, NULL, FLAG_VERSION},
-    {"help", no_argument, NULL, FLAG_HELP},
+/* The settings as options, in the order of their table, and all flags. */
+struct flags {
+    struct rt_kind kinds[SETTINGS_MAX];
+    struct rt_option settings[SETTINGS_MAX];
+    const struct rt_option *list[OWN_FLAGS + SETTINGS_MAX + 1];
 };
-#define OWN_FLAGS (sizeof own_flags / sizeof own_flags[0])
 
-static void make_flags(struct option out[OWN_FLAGS + SETTINGS_MAX + 1])
+static void make_flags(struct flags *flags)
 {
-    memset(out, 0, sizeof(struct option) * (OWN_FLAGS + SETTINGS_MAX + 1));
-    memcpy(out, own_flags, sizeof own_flags);
-    for (size_t i = 0; i < rt_settings_count && i < SETTINGS_MAX; i++) {
-        out[OWN_FLAGS + i] = (struct option){rt_settings_table[i].flag, required_argument, NULL, FLAG_SETTING + (int)i};
+    assert(rt_settings_count <= SETTINGS_MAX);
+    memset(flags, 0, sizeof(*flags));
+    memcpy((void *)flags->list, (const void *)own_flags, sizeof(own_flags));
+    for (size_t i = 0; i < rt_settings_count; i++) {
+        const struct rt_setting *setting = &rt_settings_table[i];
+
+        flags->kinds[i] = (struct rt_kind){setting->argument, "", rt_read_text};
+        flags->settings[i] = (struct rt_option){setting->flag, 0, &flags->kinds[i], setting->help, NULL};
+        flags->list[OWN_FLAGS + i] = &flags->settings[i];
     }
 }
 
@@ -96,43 +106,74 @@ static int take_setting(struct rt_settings *settings, size_t index, bool *fixed,
 int rt_settings_read(struct rt_settings *settings, enum rt_settings_verb *verb, int argc, char **argv,
                      char why[RT_SETTING_WHY_MAX])
 {
-    struct option flags[OWN_FLAGS + SETTINGS_MAX + 1];
+    struct flags flags;
+    struct rt_args args = {.options = flags.list, .argv = argv + (argc > 0)};
     bool fixed[SETTINGS_MAX] = {false};
     const char *path = NULL;
-    int flag;
+    enum rt_arg arg;
 
     *verb = RT_SETTINGS_RUN;
-    make_flags(flags);
+    make_flags(&flags);
     if (set_defaults(settings, why) != 0) {
         return RT_ECONFIG;
     }
-    optind = 1;
-    opterr = 0;
-    while ((flag = getopt_long(argc, argv, ":", flags, NULL)) != -1) {
-        if (flag == FLAG_CONFIG) {
-            path = optarg;
-        } else if (flag == FLAG_CHECK) {
-            *verb = RT_SETTINGS_CHECK;
-        } else if (flag == FLAG_VERSION || flag == FLAG_HELP) {
-            *verb = flag == FLAG_HELP ? RT_SETTINGS_HELP : RT_SETTINGS_VERSION;
-            return 0;
-        } else if (flag == ':') {
-            (void)snprintf(why, RT_SETTING_WHY_MAX, "%.100s: the value is missing", argv[optind - 1]);
-            return RT_ECONFIG;
-        } else if (flag < FLAG_SETTING) {
-            (void)snprintf(why, RT_SETTING_WHY_MAX, "%.100s: there is no such flag; see retetherd --help",
-                           argv[optind - 1]);
-            return RT_ECONFIG;
-        } else if (take_setting(settings, (size_t)(flag - FLAG_SETTING), fixed, optarg, why) != 0) {
+    while ((arg = rt_args_next(&args, why)) != RT_ARG_OVER) {
+        if (arg == RT_ARG_UNKNOWN || arg == RT_ARG_WORD) {
+            (void)snprintf(why, RT_SETTING_WHY_MAX, "%.100s: %s; see retetherd --help", args.value,
+                           arg == RT_ARG_WORD ? "retetherd takes flags only" : "there is no such flag");
+        }
+        if (arg != RT_ARG_OPTION) {
             return RT_ECONFIG;
         }
-    }
-    if (optind < argc) {
-        (void)snprintf(why, RT_SETTING_WHY_MAX, "%.100s: retetherd takes flags only", argv[optind]);
-        return RT_ECONFIG;
+        if (args.option == &config) {
+            path = args.value;
+        } else if (args.option == &check) {
+            *verb = RT_SETTINGS_CHECK;
+        } else if (args.option == &version || args.option == &help) {
+            *verb = args.option == &help ? RT_SETTINGS_HELP : RT_SETTINGS_VERSION;
+            return 0;
+        } else if (take_setting(settings, (size_t)(args.option - flags.settings), fixed, args.value, why) != 0) {
+            return RT_ECONFIG;
+        }
     }
     if (path != NULL && rt_settings_file(settings, path, fixed, why) != 0) {
         return RT_ECONFIG;
     }
     return compute(settings, why);
+}
+
+void rt_settings_help(struct rt_help *out)
+{
+    struct flags flags;
+
+    make_flags(&flags);
+    rt_help_text(
+        out,
+        "Usage: retetherd [OPTION...]\n"
+        "\n"
+        "The agent of one hypervisor host: guests keep their containers' streams through it, clients attach to "
+        "them.\n"
+        "\n",
+        0, 0);
+    for (size_t i = 0; flags.list[i] != NULL; i++) {
+        if (i == OWN_FLAGS) {
+            rt_help_text(out,
+                         "\nSettings (in the file under the name in brackets; a list's flag is given once per item):\n",
+                         0, 0);
+        }
+        rt_help_option(out, flags.list[i]);
+        if (i >= OWN_FLAGS) {
+            const struct rt_setting *setting = &rt_settings_table[i - OWN_FLAGS];
+
+            rt_help_printf(out, "%*s[%s] default %s\n", RT_HELP_COLUMN, "", setting->key,
+                           setting->value != NULL      ? setting->value
+                           : setting->computed != NULL ? setting->computed
+                                                       : "none");
+        }
+    }
+    rt_help_text(out,
+                 "\n"
+                 "SIGTERM or SIGINT: record, tell the clients, close, end within 3 s; a second one: at once.\n"
+                 "Exit status: 0 after a clean stop, 1 when it could not start, 2 for wrong flags or settings.\n",
+                 0, 0);
 }

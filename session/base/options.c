@@ -9,9 +9,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Where the help of an option begins; an option that reaches beyond has a line for itself. */
-#define HELP_COLUMN 24
-
 bool rt_read_text(const char *text, void *out)
 {
     *(const char **)out = text;
@@ -222,12 +219,12 @@ void rt_help_option(struct rt_help *help, const struct rt_option *option)
     rt_help_printf(help, "--%s%s%s", option->name, option->kind != NULL ? " " : "",
                    option->kind != NULL ? option->kind->name : "");
     column = help->used - begin;
-    if (column + 2 > HELP_COLUMN) {
+    if (column + 2 > RT_HELP_COLUMN) {
         rt_help_printf(help, "\n");
         column = 0;
     }
-    rt_help_printf(help, "%*s", (int)(HELP_COLUMN - column), "");
-    rt_help_text(help, option->help, HELP_COLUMN, HELP_COLUMN);
+    rt_help_printf(help, "%*s", (int)(RT_HELP_COLUMN - column), "");
+    rt_help_text(help, option->help, RT_HELP_COLUMN, RT_HELP_COLUMN);
 }
 
 void rt_help_options(struct rt_help *help, const struct rt_option *const *options)

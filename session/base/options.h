@@ -15,6 +15,8 @@
 #define RT_VALUE_MAX 128
 /* Columns of a help: one fewer than a terminal has, as some break a line that is full. */
 #define RT_HELP_COLUMNS 79
+/* Where what is said of an option begins; an option that reaches so far has a line for itself. */
+#define RT_HELP_COLUMN 24
 
 /* What a value is. */
 struct rt_kind {
