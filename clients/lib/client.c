@@ -48,16 +48,23 @@ static bool carry_out(struct retether_client *client)
     return moved;
 }
 
-/* Until nothing moves. Returns whether that was reached. Applications are called in here. */
+/* Until nothing moves. Returns whether that was reached. Applications are called in here. Attachments come in the order
+ * in which they got something to tell; one that has something left goes behind the others. */
 static bool settle(struct retether_client *client)
 {
+    unsigned turns = 0;
+
     for (unsigned i = 0; i < RT_SDK_ROUNDS_MAX; i++) {
         bool moved = carry_out(client);
+        struct rt_catt *ready;
 
         moved = rt_sdk_requests_step(client) || moved;
-        for (struct retether_attachment *att = client->attachments; att != NULL && client->phase == RT_SDK_OPEN;
-             att = att->next) {
-            moved = (!att->closed && rt_sdk_attachment_step(att)) || moved;
+        while (client->phase == RT_SDK_OPEN && (ready = rt_client_ready(client->machine)) != NULL) {
+            rt_sdk_attachment_step(rt_catt_data(ready));
+            moved = true;
+            if (++turns == RT_SDK_TURNS_MAX) {
+                return false;
+            }
         }
         if (client->phase != RT_SDK_OPEN || !moved) {
             return true;
@@ -149,6 +156,8 @@ int retether_client_new(uv_loop_t *loop, const char *name, const struct retether
     client->prepare.data = client;
     client->timer.data = client;
     client->open_handles = 2;
+    rt_list_init(&client->attachments);
+    rt_list_init(&client->closed_attachments);
     (void)uv_prepare_start(&client->prepare, prepare_cb);
     *out = client;
     return RT_OK;

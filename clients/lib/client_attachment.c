@@ -92,6 +92,12 @@ int rt_sdk_attachment_new(struct retether_client *client, const struct retether_
     return RT_OK;
 }
 
+void rt_sdk_attachment_add(struct retether_attachment *att)
+{
+    rt_list_push(&att->client->attachments, &att->listed);
+    rt_sdk_wake(att->client);
+}
+
 int retether_attach(struct retether_client *client, const struct retether_attach_options *options,
                     const struct retether_attachment_callbacks *callbacks, struct retether_attachment **out)
 {
@@ -104,14 +110,13 @@ int retether_attach(struct retether_client *client, const struct retether_attach
         (rc = rt_sdk_attachment_new(client, callbacks, &att)) != RT_OK) {
         return rc;
     }
+    wanted.data = att;
     rc = rt_client_attach(client->machine, &wanted, rt_sdk_now(client), &att->catt);
     if (rc != RT_OK) {
         free(att);
         return rc;
     }
-    att->next = client->attachments;
-    client->attachments = att;
-    rt_sdk_wake(client);
+    rt_sdk_attachment_add(att);
     *out = att;
     return RT_OK;
 }
@@ -234,27 +239,24 @@ static bool hand_out_first(struct retether_attachment *att)
     return hand_out(att, first, size) || hand_out(att, RT_STDOUT + RT_STDERR - first, SIZE_MAX);
 }
 
-bool rt_sdk_attachment_step(struct retether_attachment *att)
+void rt_sdk_attachment_step(struct retether_attachment *att)
 {
     struct rt_catt_event event;
-    bool moved = false;
 
     if (att->exec != NULL) {
-        return rt_sdk_exec_step(att);
+        rt_sdk_exec_step(att);
+        return;
     }
     while (alive(att) && rt_catt_event(att->catt, &event)) {
         tell(att, &event);
-        moved = true;
     }
     for (unsigned i = 0; i < RT_SDK_PARTS_MAX && hand_out_first(att); i++) {
-        moved = true;
     }
     if (alive(att) && att->starved && rt_catt_writable(att->catt) > 0) {
         att->starved = false;
         if (att->callbacks.writable != NULL) {
             att->callbacks.writable(att, att->callbacks.ctx);
         }
-        moved = true;
     }
     /* Also after the exit: a signal that ended the process is acknowledged a little later than the end. */
     if (!att->closed && att->client->phase == RT_SDK_OPEN && att->items && rt_catt_applied(att->catt)) {
@@ -262,9 +264,7 @@ bool rt_sdk_attachment_step(struct retether_attachment *att)
         if (att->callbacks.applied != NULL) {
             att->callbacks.applied(att, att->callbacks.ctx);
         }
-        moved = true;
     }
-    return moved;
 }
 
 /* ---- the end ---- */
@@ -275,6 +275,8 @@ void retether_detach(struct retether_attachment *att)
         return;
     }
     att->closed = true;
+    rt_list_remove(&att->listed);
+    rt_list_push(&att->client->closed_attachments, &att->listed);
     rt_catt_free(att->catt);
     att->catt = NULL;
     rt_sdk_exec_free(att->exec);
@@ -284,24 +286,17 @@ void retether_detach(struct retether_attachment *att)
 
 void rt_sdk_attachments_sweep(struct retether_client *client)
 {
-    struct retether_attachment **at = &client->attachments;
+    struct rt_list *node;
 
-    while (*at != NULL) {
-        struct retether_attachment *att = *at;
-
-        if (att->closed) {
-            *at = att->next;
-            free(att);
-        } else {
-            at = &att->next;
-        }
+    while ((node = rt_list_pop(&client->closed_attachments)) != NULL) {
+        free(RT_LIST_OF(node, struct retether_attachment, listed));
     }
 }
 
 void rt_sdk_attachments_close(struct retether_client *client)
 {
-    for (struct retether_attachment *att = client->attachments; att != NULL; att = att->next) {
-        retether_detach(att);
+    while (!rt_list_empty(&client->attachments)) {
+        retether_detach(RT_LIST_OF(client->attachments.next, struct retether_attachment, listed));
     }
 }
 
@@ -311,7 +306,10 @@ void retether_resume(struct retether_attachment *att, enum retether_stream strea
 {
     if (stream == RETETHER_STDOUT || stream == RETETHER_STDERR) {
         att->paused[stream - RETETHER_STDOUT] = false;
-        rt_sdk_wake(att->client);
+        if (att->catt != NULL) {
+            rt_catt_wake(att->catt);
+            rt_sdk_wake(att->client);
+        }
     }
 }
 

@@ -112,6 +112,7 @@ static int begin(struct retether_attachment *att, const struct retether_attach_o
     exec->options.n = 0;
     exec->options.n_err = 0;
     exec->options.steal = false;
+    exec->options.data = att;
     rt_random_fill(NULL, exec->options.id, RT_ID_SIZE);
     if ((rc = check_item(exec)) != RT_OK) {
         return rc;
@@ -120,6 +121,7 @@ static int begin(struct retether_attachment *att, const struct retether_attach_o
     memcpy(control.cid, exec->options.cid, sizeof(control.cid));
     control.want = 1U << RT_CONTROL_UP | 1U << RT_CONTROL_DOWN;
     control.from = RT_FROM_NOW;
+    control.data = att;
     control.give_up_ms = options->give_up_ms;
     return rt_client_attach(att->client->machine, &control, rt_sdk_now(att->client), &exec->control);
 }
@@ -152,9 +154,7 @@ int retether_exec(struct retether_client *client, const struct retether_attach_o
         free(att);
         return rc;
     }
-    att->next = client->attachments;
-    client->attachments = att;
-    rt_sdk_wake(client);
+    rt_sdk_attachment_add(att);
     *out = att;
     return RT_OK;
 }
@@ -186,6 +186,7 @@ static void arrived(struct retether_attachment *att)
     if (att->ended) {
         rt_catt_write_end(att->catt);
     }
+    rt_catt_wake(att->catt); /* what could not be written before the process was there can be now */
 }
 
 static void send_item(struct retether_attachment *att)
@@ -201,13 +202,11 @@ static void send_item(struct retether_attachment *att)
     }
 }
 
-bool rt_sdk_exec_step(struct retether_attachment *att)
+void rt_sdk_exec_step(struct retether_attachment *att)
 {
     struct rt_catt_event event;
-    bool moved = false;
 
     while (!att->closed && !att->final && rt_catt_event(att->exec->control, &event)) {
-        moved = true;
         if (event.kind == RT_CATT_ATTACHED) {
             att->exec->attached = true;
         } else if (event.kind == RT_CATT_EXITED) {
@@ -219,11 +218,8 @@ bool rt_sdk_exec_step(struct retether_attachment *att)
     /* Not before all was heard that came with ATTACHED: its end is told as what it is. */
     if (!att->closed && !att->final && att->exec->attached && !att->exec->sent) {
         send_item(att);
-        moved = true;
     }
     if (att->exec != NULL && !att->closed && !att->final && att->exec->sent && rt_catt_applied(att->exec->control)) {
         arrived(att);
-        moved = true;
     }
-    return moved;
 }

@@ -6,6 +6,7 @@
 #include "clients/lib/conn.h"
 #include "retether/client.h"
 #include "session/base/error.h"
+#include "session/base/list.h"
 #include "session/core/attachment.h"
 #include "session/core/client.h"
 #include "session/core/msg_request.h"
@@ -21,9 +22,11 @@
  * Whoever called into the machine, or learnt that a link is ready again, calls rt_sdk_wake(); the step then runs once
  * per loop iteration, just before the loop blocks, so that whatever came in one iteration leaves in one write. */
 
-/* Rounds of actions, answers and attachments in one step; what is left goes in the next iteration. */
+/* Rounds of actions, answers and attachments in one step, and attachments' turns in it; what is left goes in the next
+ * iteration, so that links are read and written in between. */
 #define RT_SDK_ROUNDS_MAX 8
-/* Parts of an attachment's output handed out in one go, before it is another's turn. */
+#define RT_SDK_TURNS_MAX 256
+/* Parts of an attachment's output handed out in one turn, before it is another's. */
 #define RT_SDK_PARTS_MAX 64
 
 struct rt_sdk_conn {
@@ -34,7 +37,7 @@ struct rt_sdk_conn {
 };
 
 struct rt_sdk_exec {         /* what client_exec.c needs until the process is there */
-    struct rt_catt *control; /* owned: on the main process; NULL when the item has arrived */
+    struct rt_catt *control; /* owned: on the main process, its data is the attachment */
     char **argv, **env;      /* owned */
     char *cwd;               /* owned */
     bool tty, attached, sent;
@@ -42,10 +45,10 @@ struct rt_sdk_exec {         /* what client_exec.c needs until the process is th
 };
 
 struct retether_attachment {
-    struct retether_attachment *next;
+    struct rt_list listed; /* in the client's attachments, or once closed in its closed ones */
     struct retether_client *client;
     struct retether_attachment_callbacks callbacks;
-    struct rt_catt *catt;     /* owned; NULL before an exec has arrived, and when closed */
+    struct rt_catt *catt;     /* owned; its data is this; NULL before an exec has arrived, and when closed */
     struct rt_sdk_exec *exec; /* owned; NULL unless made by exec and not there yet */
     bool closed;              /* freed when no callback can be below */
     bool final;               /* the last callback has fired */
@@ -85,7 +88,7 @@ struct retether_client {
     struct rt_conn_set links;
     struct rt_conn *conns[RT_CLIENT_AGENTS_MAX]; /* the current ones, each a struct rt_sdk_conn */
     /* owned lists */
-    struct retether_attachment *attachments;
+    struct rt_list attachments, closed_attachments;
     struct rt_sdk_request *requests;
     struct rt_sdk_reply *first_reply, *last_reply;
     /* close */
@@ -118,15 +121,18 @@ RT_MUST_CHECK int rt_sdk_attachment_new(struct retether_client *client,
                                         struct retether_attachment **att);
 /* Checks and translates. */
 RT_MUST_CHECK int rt_sdk_attach_options(const struct retether_attach_options *given, struct rt_attach_options *out);
-/* Tells the application what there is to tell. Returns whether anything moved. */
-bool rt_sdk_attachment_step(struct retether_attachment *att);
+/* Puts a made one among the client's. */
+void rt_sdk_attachment_add(struct retether_attachment *att);
+/* One turn of an attachment: tells the application what there is to tell. What is left puts it among those that are
+ * ready again. */
+void rt_sdk_attachment_step(struct retether_attachment *att);
 void rt_sdk_attachment_fail(struct retether_attachment *att, const struct rt_catt_event *event);
 /* Frees those that are closed. Not below a callback. */
 void rt_sdk_attachments_sweep(struct retether_client *client);
 void rt_sdk_attachments_close(struct retether_client *client);
 
 /* client_exec.c */
-bool rt_sdk_exec_step(struct retether_attachment *att);
+void rt_sdk_exec_step(struct retether_attachment *att);
 void rt_sdk_exec_free(struct rt_sdk_exec *exec);
 
 /* client_request.c */

@@ -37,12 +37,14 @@ struct rt_attach_options {
     bool steal;
     uint64_t rows, cols;
     uint64_t give_up_ms; /* not once attached within this: FAILED; 0 never */
+    void *data;          /* the shell's: rt_catt_data() */
 };
 
 RT_MUST_CHECK int rt_client_attach(struct rt_client *client, const struct rt_attach_options *options, uint64_t now,
                                    struct rt_catt **att);
 /* Tells the guest that this attachment is over (best effort) and forgets it. */
 void rt_catt_free(struct rt_catt *att);
+void *rt_catt_data(const struct rt_catt *att);
 void rt_catt_id(const struct rt_catt *att, uint8_t out[RT_ID_SIZE]);
 
 /* EXITED and the two finals are the last: after them nothing is told, and nothing is left to peek at. */
@@ -70,6 +72,12 @@ struct rt_catt_event {
     char text[RT_TEXT_MAX + 1];
     char host[RT_HOST_MAX + 1];
 };
+
+/* The attachment that may have had something to tell for the longest time, NULL when none has: an event, bytes to peek
+ * at, room to write, items applied. It is asked for all of that, and not again before it is named anew: by whatever
+ * comes for it, by rt_catt_consumed(), or by rt_catt_wake(). */
+struct rt_catt *rt_client_ready(struct rt_client *client);
+void rt_catt_wake(struct rt_catt *att);
 
 /* The next event, false when there is none. At most one of each kind and stream is pending: bounded. */
 bool rt_catt_event(struct rt_catt *att, struct rt_catt_event *event);

@@ -6,6 +6,7 @@
 #include "session/base/list.h"
 #include "session/base/slice.h"
 #include "session/base/text.h"
+#include "session/base/timer.h"
 #include "session/core/attachment.h"
 #include "session/core/client_att.h"
 #include "session/core/client_link.h"
@@ -25,9 +26,9 @@ struct rt_client *rt_client_new(const struct rt_client_config *config)
     client->config = *config;
     client->config.name[RT_HOST_MAX] = '\0';
     client->random = config->seed;
-    client->deadline = RT_NEVER;
     rt_list_init(&client->atts);
     rt_list_init(&client->requests);
+    rt_list_init(&client->ready);
     for (int i = 0; i < RT_CLIENT_AGENTS_MAX; i++) {
         rt_list_init(&client->links[i].control);
         rt_list_init(&client->links[i].data);
@@ -275,7 +276,7 @@ static uint64_t link_deadline(const struct rt_clink *link)
 
 uint64_t rt_client_deadline(const struct rt_client *client)
 {
-    uint64_t deadline = client->deadline;
+    uint64_t deadline = rt_timers_at(&client->timers);
     for (int i = 0; i < client->n_links; i++) {
         uint64_t at = link_deadline(&client->links[i]);
         if (at < deadline)
@@ -332,12 +333,11 @@ void rt_client_tick(struct rt_client *client, uint64_t now)
     rt_client_at(client, now);
     for (int i = 0; i < client->n_links; i++)
         link_tick(client, i);
-    if (client->now < client->deadline)
-        return;
-    rt_creq_tick(client);
-    for (struct rt_list *node = client->atts.next; node != &client->atts; node = node->next)
-        rt_catt_tick(RT_LIST_OF(node, struct rt_catt, all));
-    client->deadline = rt_creq_deadline(client);
-    for (struct rt_list *node = client->atts.next; node != &client->atts; node = node->next)
-        rt_client_wake(client, rt_catt_deadline(RT_LIST_OF(node, struct rt_catt, all)));
+    for (struct rt_timer *timer; (timer = rt_timer_due(&client->timers, client->now)) != NULL;) {
+        if (timer->kind == RT_CLIENT_TIMER_ATT) {
+            rt_catt_tick(RT_LIST_OF(timer, struct rt_catt, timer));
+        } else {
+            rt_creq_due(client, RT_LIST_OF(timer, struct rt_creq, timer));
+        }
+    }
 }

@@ -5,6 +5,7 @@
 #include "session/base/backoff.h"
 #include "session/base/error.h"
 #include "session/base/slice.h"
+#include "session/base/timer.h"
 #include "session/core/client.h"
 #include "session/core/client_link.h"
 #include "session/core/client_machine.h"
@@ -77,6 +78,8 @@ void rt_catt_over(struct rt_catt *att, const struct rt_catt_event *event)
     att->state = RT_CATT_OVER;
     att->final = *event;
     att->final_due = true; /* though not told when EXITED was: what ended whole cannot fail any more */
+    rt_timer_clear(&att->client->timers, &att->timer);
+    rt_catt_wake(att);
 }
 
 void rt_catt_fail(struct rt_catt *att, uint64_t cls, const char *text)
@@ -139,7 +142,7 @@ static void ask(struct rt_catt *att, int slot)
     att->attach_due = true;
     att->turn = (unsigned)slot + 1;
     rt_list_push(&link->control, &att->control);
-    rt_client_wake(client, att->ask_at);
+    rt_catt_wake_at(att, att->ask_at);
 }
 
 _Static_assert(RT_CLIENT_AGENTS_MAX <= 64, "a bit for each slot");
@@ -248,14 +251,16 @@ static void seek(struct rt_catt *att)
     if (slot != RT_NO_SLOT)
         ask(att, slot);
     else if (!all_refused(att))
-        rt_client_wake(client, att->seek_at);
+        rt_catt_wake_at(att, att->seek_at);
 }
 
 void rt_catt_again(struct rt_catt *att, uint64_t delay)
 {
     struct rt_client *client = att->client;
-    if (att->state == RT_CATT_LIVE)
+    if (att->state == RT_CATT_LIVE) {
         att->broke = true;
+        rt_catt_wake(att);
+    }
     if (client->now - att->since >= RT_CLIENT_STABLE_MS || att->progress)
         att->backoff = 0;
     att->progress = false;
@@ -311,11 +316,28 @@ static void give_up(struct rt_catt *att)
     rt_catt_fail(att, cls, att->last.text[0] != '\0' ? att->last.text : "not attached in time");
 }
 
+void rt_catt_wake_at(struct rt_catt *att, uint64_t at)
+{
+    if (at != RT_NEVER && (!att->timer.set || at < att->timer.at))
+        rt_timer_set(&att->client->timers, &att->timer, at);
+}
+
+static uint64_t deadline(const struct rt_catt *att)
+{
+    uint64_t at = att->give_up_at;
+    if (att->state == RT_CATT_SEEKING && att->seek_at < at)
+        at = att->seek_at;
+    if (att->state == RT_CATT_ASKED && att->ask_at < at)
+        at = att->ask_at;
+    for (int i = 0; att->state == RT_CATT_LIVE && i < 3; i++)
+        if (att->rx[i].ack_at < at)
+            at = att->rx[i].ack_at;
+    return at;
+}
+
 void rt_catt_tick(struct rt_catt *att)
 {
     uint64_t now = att->client->now;
-    if (att->state == RT_CATT_OVER)
-        return;
     if (now >= att->give_up_at) {
         give_up(att);
     } else if (att->state == RT_CATT_SEEKING && now >= att->seek_at) {
@@ -327,20 +349,10 @@ void rt_catt_tick(struct rt_catt *att)
     } else if (att->state == RT_CATT_LIVE) {
         rt_rx_tick(att);
     }
-}
-
-uint64_t rt_catt_deadline(const struct rt_catt *att)
-{
-    if (att->state == RT_CATT_OVER)
-        return RT_NEVER;
-    uint64_t at = att->give_up_at;
-    uint64_t own = att->state == RT_CATT_SEEKING ? att->seek_at : att->state == RT_CATT_ASKED ? att->ask_at : RT_NEVER;
-    if (own < at)
-        at = own;
-    for (int i = 0; att->state == RT_CATT_LIVE && i < 3; i++)
-        if (att->rx[i].ack_at < at)
-            at = att->rx[i].ack_at;
-    return at;
+    if (att->state != RT_CATT_OVER) {
+        assert(deadline(att) > now); /* what is due has been done */
+        rt_catt_wake_at(att, deadline(att));
+    }
 }
 
 static struct rt_catt *make(struct rt_client *client, const struct rt_attach_options *options)
@@ -386,7 +398,7 @@ int rt_client_attach(struct rt_client *client, const struct rt_attach_options *o
         client->config.random(client->config.ctx, made->id, RT_ID_SIZE);
     rt_list_push(&client->atts, &made->all);
     client->n_atts++;
-    rt_client_wake(client, made->give_up_at);
+    rt_catt_wake_at(made, made->give_up_at);
     seek(made);
     *att = made;
     return 0;
@@ -399,6 +411,7 @@ void rt_catt_free(struct rt_catt *att)
     if (att->state != RT_CATT_OVER)
         close_channel(att, (struct rt_closing){.type = RT_DETACH});
     rt_catt_over(att, &(struct rt_catt_event){.kind = RT_CATT_FAILED});
+    rt_list_remove(&att->ready);
     rt_list_remove(&att->all);
     att->client->n_atts--;
     for (int i = 0; i < 3; i++)

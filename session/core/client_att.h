@@ -4,6 +4,7 @@
 #define RETETHER_SESSION_CORE_CLIENT_ATT_H
 
 #include "session/base/list.h"
+#include "session/base/timer.h"
 #include "session/core/attachment.h"
 #include "session/core/client_tx.h"
 #include "session/core/frame.h"
@@ -32,7 +33,8 @@ struct rt_client;
 
 struct rt_catt {
     struct rt_client *client;
-    struct rt_list all, control, data;
+    struct rt_list all, control, data, ready;
+    struct rt_timer timer;
     struct rt_catt *hash_next;
 
     char cid[RT_CID_MAX + 1];
@@ -103,8 +105,10 @@ static inline bool rt_catt_wants(const struct rt_catt *att, unsigned stream)
 
 void rt_catt_link_up(struct rt_catt *att, int slot);
 void rt_catt_link_down(struct rt_catt *att, int slot);
+/* Its timer is due, and was taken off. */
 void rt_catt_tick(struct rt_catt *att);
-uint64_t rt_catt_deadline(const struct rt_catt *att);
+/* rt_catt_tick() comes at this time or before. */
+void rt_catt_wake_at(struct rt_catt *att, uint64_t at);
 /* Ends the channel with REFUSE cls and attaches again; the same at the same place twice is final. */
 void rt_catt_fault(struct rt_catt *att, uint64_t cls, uint64_t stream, uint64_t at);
 void rt_catt_rewound(struct rt_catt *att, uint64_t stream, uint64_t from, uint64_t to);

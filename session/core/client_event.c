@@ -134,6 +134,22 @@ static bool drained(const struct rt_catt *att)
     return att->rx[0].consumed == att->rx[0].next && att->rx[1].consumed == att->rx[1].next;
 }
 
+void rt_catt_wake(struct rt_catt *att)
+{
+    rt_list_push(&att->client->ready, &att->ready);
+}
+
+struct rt_catt *rt_client_ready(struct rt_client *client)
+{
+    struct rt_list *node = rt_list_pop(&client->ready);
+    return node != NULL ? RT_LIST_OF(node, struct rt_catt, ready) : NULL;
+}
+
+void *rt_catt_data(const struct rt_catt *att)
+{
+    return att->options.data;
+}
+
 bool rt_catt_event(struct rt_catt *att, struct rt_catt_event *event)
 {
     memset(event, 0, sizeof *event);
@@ -185,6 +201,7 @@ void rt_catt_consumed(struct rt_catt *att, unsigned stream, size_t n, uint64_t n
     rt_client_at(att->client, now);
     assert(!rt_catt_frozen(att) || n == 0);
     rt_rx_consume(att, rx, n);
+    rt_catt_wake(att); /* a gap, the stream's end or the attachment's may be next */
 }
 
 uint64_t rt_catt_offset(const struct rt_catt *att, unsigned stream)

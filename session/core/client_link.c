@@ -93,6 +93,7 @@ static void channel_frame(struct rt_client *client, int slot, const struct rt_fr
     struct rt_catt *att = rt_catt_find(client, slot, frame->channel);
     if (att == NULL)
         return; /* ended here while this was under way */
+    rt_catt_wake(att);
     if (frame->type == RT_REFUSE) {
         rt_catt_refused(att, payload, frame->length);
         return;

@@ -5,6 +5,7 @@
 
 #include "session/base/list.h"
 #include "session/base/slice.h"
+#include "session/base/timer.h"
 #include "session/core/client.h"
 #include "session/core/client_link.h"
 
@@ -24,25 +25,23 @@
 #define RT_AT_ONCE UINT64_MAX
 #define RT_NO_SLOT (-1)
 
+enum rt_client_timer { RT_CLIENT_TIMER_ATT, RT_CLIENT_TIMER_REQUEST };
+
 struct rt_catt;
 
 struct rt_client {
     struct rt_client_config config;
-    uint64_t now, random, deadline; /* deadline: never later than that of any attachment or request */
+    uint64_t now, random;
+    struct rt_timers timers; /* of attachments and requests, each never later than its owner's deadline */
     struct rt_clink links[RT_CLIENT_AGENTS_MAX];
     int n_links; /* slots from here on have never named an agent */
     struct rt_list atts, requests;
+    struct rt_list ready; /* attachments that may have something to tell, in the order in which they got it */
     size_t n_atts, n_requests;
     uint64_t request_id;
     unsigned request_turn;
     struct rt_catt *hash[RT_CLIENT_HASH];
 };
-
-static inline void rt_client_wake(struct rt_client *client, uint64_t at)
-{
-    if (at < client->deadline)
-        client->deadline = at;
-}
 
 static inline void rt_client_at(struct rt_client *client, uint64_t now)
 {

@@ -4,6 +4,7 @@
 
 #include "session/base/error.h"
 #include "session/base/slice.h"
+#include "session/base/timer.h"
 #include "session/core/client.h"
 #include "session/core/client_link.h"
 #include "session/core/client_machine.h"
@@ -29,6 +30,7 @@ static void end(struct rt_client *client, struct rt_creq *req)
 {
     rt_client_refer(client, &req->slot, RT_NO_SLOT);
     rt_list_remove(&req->all);
+    rt_timer_clear(&client->timers, &req->timer);
     client->n_requests--;
     free(req->kept);
     free(req);
@@ -97,7 +99,7 @@ int rt_client_request(struct rt_client *client, const struct rt_request_msg *req
     if (req == NULL)
         return RT_ENOMEM;
     *req = (struct rt_creq){.id = ++client->request_id,
-                            .deadline = client->now + RT_REQUEST_TIMEOUT_MS,
+                            .timer = {.kind = RT_CLIENT_TIMER_REQUEST},
                             .slot = RT_NO_SLOT,
                             .lost = RT_NO_SLOT,
                             .create = rt_slice_equal(request->op, rt_slice_text("create")),
@@ -111,7 +113,7 @@ int rt_client_request(struct rt_client *client, const struct rt_request_msg *req
     }
     rt_list_push(&client->requests, &req->all);
     client->n_requests++;
-    rt_client_wake(client, req->deadline);
+    rt_timer_set(&client->timers, &req->timer, client->now + RT_REQUEST_TIMEOUT_MS);
     *id = req->id;
     return 0;
 }
@@ -146,23 +148,9 @@ void rt_creq_link_down(struct rt_client *client, int slot)
     }
 }
 
-void rt_creq_tick(struct rt_client *client)
+void rt_creq_due(struct rt_client *client, struct rt_creq *req)
 {
-    for (struct rt_list *node = client->requests.next, *next; node != &client->requests; node = next) {
-        struct rt_creq *req = request_of(node);
-        next = node->next;
-        if (client->now >= req->deadline)
-            fail(client, req, req->sent ? RT_ETIMEDOUT : RT_ECONN);
-    }
-}
-
-uint64_t rt_creq_deadline(const struct rt_client *client)
-{
-    uint64_t deadline = RT_NEVER;
-    for (struct rt_list *node = client->requests.next; node != &client->requests; node = node->next)
-        if (request_of(node)->deadline < deadline)
-            deadline = request_of(node)->deadline;
-    return deadline;
+    fail(client, req, req->sent ? RT_ETIMEDOUT : RT_ECONN);
 }
 
 size_t rt_creq_put(struct rt_client *client, int slot, uint8_t *out, size_t cap)
@@ -199,9 +187,8 @@ static bool lead(struct rt_client *client, struct rt_creq *req, const struct rt_
     req->kept_size = size;
     req->led = true;
     req->sent = false;
-    req->deadline = client->now + RT_REQUEST_LED_MS;
     rt_client_refer(client, &req->slot, slot);
-    rt_client_wake(client, req->deadline);
+    rt_timer_set(&client->timers, &req->timer, client->now + RT_REQUEST_LED_MS);
     return true;
 }
 
@@ -227,7 +214,7 @@ void rt_creq_reply(struct rt_client *client, int slot, uint64_t id, const uint8_
     req->kept = NULL;
     if (reply.more) {
         req->answered = true;
-        req->deadline = client->now + RT_REQUEST_TIMEOUT_MS;
+        rt_timer_set(&client->timers, &req->timer, client->now + RT_REQUEST_TIMEOUT_MS);
     } else {
         end(client, req);
     }

@@ -4,6 +4,7 @@
 #define RETETHER_SESSION_CORE_CLIENT_REQUEST_H
 
 #include "session/base/list.h"
+#include "session/base/timer.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -19,7 +20,8 @@ struct rt_client;
 
 struct rt_creq {
     struct rt_list all;
-    uint64_t id, deadline;
+    struct rt_timer timer; /* its deadline */
+    uint64_t id;
     int slot;                    /* where it is or will be sent */
     int lost;                    /* where it was lost once */
     bool sent, create, answered; /* answered: at least one part came */
@@ -32,8 +34,8 @@ struct rt_creq {
 
 void rt_creq_link_up(struct rt_client *client, int slot);
 void rt_creq_link_down(struct rt_client *client, int slot);
-void rt_creq_tick(struct rt_client *client);
-uint64_t rt_creq_deadline(const struct rt_client *client);
+/* Its deadline has come. */
+void rt_creq_due(struct rt_client *client, struct rt_creq *req);
 size_t rt_creq_put(struct rt_client *client, int slot, uint8_t *out, size_t cap);
 void rt_creq_reply(struct rt_client *client, int slot, uint64_t id, const uint8_t *payload, size_t size);
 void rt_creq_free_all(struct rt_client *client);

@@ -23,7 +23,7 @@ static void plan_ack(struct rt_catt *att, struct rt_receiver *rx)
     if (rt_receiver_plan(rx, att->client->now, RT_ACK_DELAY_MS)) {
         rt_list_push(&att->client->links[att->link].control, &att->control);
     } else {
-        rt_client_wake(att->client, rx->ack_at);
+        rt_catt_wake_at(att, rx->ack_at);
     }
 }
 
