@@ -3,8 +3,10 @@
 #include "tests/sim/clients.h"
 
 #include "migrate/core/ticket.h"
+#include "session/base/list.h"
 #include "session/base/slice.h"
 #include "session/core/attachment.h"
+#include "session/core/client_att.h"
 #include "session/core/frame.h"
 #include "session/core/msg_request.h"
 #include "session/core/msg_stream.h"
@@ -136,12 +138,44 @@ static void taken_over(const struct rt_catt *twin)
     }
 }
 
+bool sim_next_event(int client, struct rt_catt *att, struct rt_catt_event *ev)
+{
+    bool named = rt_listed(&att->ready);
+
+    if (!rt_catt_event(att, ev))
+        return false;
+    if (!named)
+        sim_fail("client %d: event %d of an attachment that is not among those that have something to tell", client,
+                 (int)ev->kind);
+    return true;
+}
+
+const uint8_t *sim_peek(int client, const struct rt_catt *att, unsigned stream, size_t *size)
+{
+    const uint8_t *data = rt_catt_peek(att, stream, size);
+
+    if (*size > 0 && !rt_listed(&att->ready))
+        sim_fail("client %d: bytes of an attachment that is not among those that have something to tell", client);
+    return data;
+}
+
+void sim_looked_at(struct rt_catt *att)
+{
+    size_t size[2];
+
+    (void)rt_catt_peek(att, RT_STDOUT, &size[0]);
+    (void)rt_catt_peek(att, RT_STDERR, &size[1]);
+    rt_list_remove(&att->ready);
+    if (size[0] + size[1] > 0)
+        rt_catt_wake(att);
+}
+
 static void twin_events(int client)
 {
     struct sim_client *c = &sim.clients[client];
     struct rt_catt_event ev;
 
-    while (c->twin && rt_catt_event(c->twin, &ev)) {
+    while (c->twin && sim_next_event(client, c->twin, &ev)) {
         if (ev.kind == RT_CATT_ATTACHED)
             taken_over(c->twin);
         if (ev.kind == RT_CATT_FAILED) {
@@ -149,6 +183,8 @@ static void twin_events(int client)
             c->twin = NULL;
         }
     }
+    if (c->twin)
+        sim_looked_at(c->twin);
 }
 
 void sim_client_pump(int client)
@@ -241,7 +277,7 @@ static void check_bytes(int client, struct sim_att *att, int s, const uint8_t *d
 static void consume(int client, struct sim_att *att, int s)
 {
     size_t size;
-    const uint8_t *data = rt_catt_peek(att->att, RT_STDOUT + (unsigned)s, &size);
+    const uint8_t *data = sim_peek(client, att->att, RT_STDOUT + (unsigned)s, &size);
     size_t n;
 
     if (size == 0)
@@ -373,7 +409,7 @@ static void events(int client, struct sim_att *att)
 {
     struct rt_catt_event ev;
 
-    while (att->att && rt_catt_event(att->att, &ev))
+    while (att->att && sim_next_event(client, att->att, &ev))
         on_event(client, att, &ev);
 }
 
@@ -435,6 +471,7 @@ void sim_client_app(int client)
             if (sim_chance(80))
                 consume(client, att, s);
         events(client, att);
+        sim_looked_at(att->att);
         if (!sim.quiet && sim_chance(30))
             write_stdin(att);
     }

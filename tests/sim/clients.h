@@ -16,6 +16,7 @@
 
 struct rt_attach_options;
 struct rt_catt;
+struct rt_catt_event;
 
 struct sim_att {
     struct rt_catt *att;
@@ -57,6 +58,15 @@ struct sim_client {
     uint64_t asked;        /* a request without an answer, 0 none */
     struct rt_catt *twin;  /* another attachment's id, asked for again; owned by the client */
 };
+
+/* The next event of an attachment, as a shell asks that looks at those only that the machine names: one that has
+ * something to tell without being named fails the run. */
+bool sim_next_event(int client, struct rt_catt *att, struct rt_catt_event *ev);
+/* What came of a stream, likewise. */
+const uint8_t *sim_peek(int client, const struct rt_catt *att, unsigned stream, size_t *size);
+/* The shell is done with an attachment for now: named or not, it is not looked at before it is named anew, unless it
+ * has left bytes there. */
+void sim_looked_at(struct rt_catt *att);
 
 void sim_new_client(int client);
 void sim_client_pump(int client);

@@ -171,7 +171,7 @@ static void control_events(int client, struct sim_exec *exec)
 {
     struct rt_catt_event ev;
 
-    while (exec->control != NULL && rt_catt_event(exec->control, &ev)) {
+    while (exec->control != NULL && sim_next_event(client, exec->control, &ev)) {
         exec->attached = exec->attached || ev.kind == RT_CATT_ATTACHED;
         if ((ev.kind == RT_CATT_FAILED || ev.kind == RT_CATT_REWOUND) && !may_fail(exec, &ev))
             sim_fail("client %d: no command can be asked for: %s %s", client, rt_class_name(ev.cls), ev.text);
@@ -184,7 +184,7 @@ static void att_events(int client, struct sim_exec *exec)
 {
     struct rt_catt_event ev;
 
-    while (exec->att != NULL && rt_catt_event(exec->att, &ev)) {
+    while (exec->att != NULL && sim_next_event(client, exec->att, &ev)) {
         if (ev.kind == RT_CATT_GAP && ev.stream == RT_STDOUT)
             exec->seen = ev.to; /* it read too slowly: a declared bound */
         if ((ev.kind == RT_CATT_FAILED || ev.kind == RT_CATT_REWOUND) && !may_fail(exec, &ev))
@@ -199,7 +199,7 @@ static void att_events(int client, struct sim_exec *exec)
 static void consume(int client, struct sim_exec *exec)
 {
     size_t size;
-    const uint8_t *data = rt_catt_peek(exec->att, RT_STDOUT, &size);
+    const uint8_t *data = sim_peek(client, exec->att, RT_STDOUT, &size);
 
     for (size_t i = 0; i < size; i++)
         if (data[i] != sim_stdin_byte(exec->id, exec->seen + i))
@@ -231,4 +231,8 @@ void sim_client_commands(int client)
         consume(client, exec);
         att_events(client, exec);
     }
+    if (exec->control != NULL)
+        sim_looked_at(exec->control);
+    if (exec->att != NULL)
+        sim_looked_at(exec->att);
 }
