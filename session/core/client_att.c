@@ -79,7 +79,9 @@ void rt_catt_over(struct rt_catt *att, const struct rt_catt_event *event)
     att->final = *event;
     att->final_due = true; /* though not told when EXITED was: what ended whole cannot fail any more */
     rt_timer_clear(&att->client->timers, &att->timer);
+#ifndef RT_MUTANT_END_UNNAMED
     rt_catt_wake(att);
+#endif
 }
 
 void rt_catt_fail(struct rt_catt *att, uint64_t cls, const char *text)

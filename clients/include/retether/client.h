@@ -149,7 +149,8 @@ struct retether_rewound {
     uint64_t ours;   /* seen here */
 };
 
-/* They come in the order in which things happened to this attachment; several attachments take turns. */
+/* They come in the order in which things happened to this attachment; several attachments take turns, in the order in
+ * which they got something to tell. */
 struct retether_attachment_callbacks {
     size_t size; /* of this struct */
     /* Each may be NULL; output then takes everything. */
