@@ -55,7 +55,8 @@ expect_files() {
 }
 
 expect_files agent bin/retetherd
-expect_files client bin/retether
+expect_files client bin/retether share/bash-completion/completions/retether share/fish/vendor_completions.d/retether.fish \
+    share/zsh/site-functions/_retether
 expect_files guest bin/tether
 expect_files sdk include/retether/{client,error,guest,version}.h "$libdir"/libretether.{a,so,so.0,so.VERSION} \
     "$libdir"/pkgconfig/retether.pc "$libdir"/cmake/retether/retether{Config,ConfigVersion,Targets,Targets-TYPE}.cmake \
