@@ -157,7 +157,7 @@ static bool settle(struct retether_guest *guest)
         struct rt_guest_process *next;
         size_t moved = 0;
 
-        while (guest->phase == RT_GUEST_RUNNING && rt_tether_next(guest->tether, &action, rt_guest_now(guest))) {
+        while (guest->phase == RT_GUEST_RUNNING && rt_tether_next(guest->tether, &action)) {
             carry_out(guest, &action);
             moved++;
         }

@@ -99,9 +99,13 @@ static void read_output(struct rt_guest_fd *fd)
 
     while (budget > 0) {
         size_t size;
-        uint8_t *space = rt_tether_space(tether, process->id, stream, &size, now);
+        uint8_t *space = rt_tether_space(tether, process->id, stream, &size);
         ssize_t n;
 
+        if (size == 0) {
+            rt_tether_want_space(tether, process->id, stream, now);
+            space = rt_tether_space(tether, process->id, stream, &size);
+        }
         if (size == 0) {
             fd->pause = true;
             return;
@@ -233,7 +237,7 @@ static void watch_output(struct rt_guest_fd *fd)
         return;
     }
     if (fd->pause) {
-        (void)rt_tether_space(process->guest->tether, process->id, stream_of(fd), &size, rt_guest_now(process->guest));
+        (void)rt_tether_space(process->guest->tether, process->id, stream_of(fd), &size);
         fd->pause = size == 0;
     }
     watch(fd, (fd->pause ? 0 : UV_READABLE) | (fd->full ? UV_WRITABLE : 0));

@@ -58,6 +58,7 @@ struct rt_tether *rt_tether_new(const struct rt_tether_config *config, uint64_t 
     }
     proc->rows = config->rows;
     proc->cols = config->cols;
+    rt_tether_step(t, now);
     return t;
 }
 
@@ -100,8 +101,7 @@ void rt_tether_hangup(struct rt_tether *t, const char *reason, uint64_t retry_at
         return;
     link_down(t, now);
     t->state = RT_TETHER_DOWN;
-    t->hangup_pending = true;
-    t->hangup_reason = reason;
+    t->hangup = reason;
     t->retry_at = retry_at;
 }
 
@@ -133,6 +133,7 @@ void rt_tether_connected(struct rt_tether *t, uint64_t now)
     t->rejoin = t->may_rejoin && !t->superseded && !t->rejoin;
     if (t->rejoin)
         t->config.random(t->config.ctx, t->new_inc, sizeof t->new_inc);
+    rt_tether_step(t, now);
 }
 
 void rt_tether_lost(struct rt_tether *t, uint64_t now)
@@ -144,6 +145,7 @@ void rt_tether_lost(struct rt_tether *t, uint64_t now)
     link_down(t, now);
     t->state = RT_TETHER_DOWN;
     t->retry_at = now + (live ? redial(t, now) : rt_tether_back_off(t));
+    rt_tether_step(t, now);
 }
 
 /* ---- time ---- */
@@ -217,6 +219,8 @@ uint64_t rt_tether_deadline(const struct rt_tether *t)
 
     if (t->state == RT_TETHER_IS_OVER)
         return RT_NO_TIME;
+    if (t->undecided)
+        return 0;
     at = earlier(link_deadline(t), forget_deadline(t));
     at = earlier(at, rt_tether_hold_deadline(t));
     if (t->state == RT_TETHER_LIVE && t->report_due)
@@ -264,7 +268,7 @@ void rt_tether_tick(struct rt_tether *t, uint64_t now)
             t->procs[i]->redraw_at = RT_NO_TIME;
             t->procs[i]->resize_pending = true;
         }
-    rt_tether_settle(t, now);
+    rt_tether_step(t, now);
 }
 
 /* ---- actions ---- */
@@ -335,23 +339,23 @@ static void out_of_epochs(struct rt_tether *t)
                   t->refused_text, sizeof t->refused_text);
 }
 
-bool rt_tether_next(struct rt_tether *t, struct rt_tether_action *action, uint64_t now)
+/* The next thing to do, if there is one. What it depends on changes with it. */
+static bool decide(struct rt_tether *t, struct rt_tether_action *action, uint64_t now)
 {
     memset(action, 0, sizeof *action);
     if (t->flooded)
         rt_tether_hangup(t, "too many refusals wait to be sent", now + RT_REDIAL_MAX_MS, now);
-    if (t->hangup_pending) {
-        t->hangup_pending = false;
+    if (t->hangup) {
         action->kind = RT_TETHER_HANGUP;
-        action->reason = t->hangup_reason;
+        action->reason = t->hangup;
+        t->hangup = NULL;
         return true;
     }
     if (t->state == RT_TETHER_IS_OVER)
         return false;
     if (signal_action(t, action, now))
         return true;
-    if (t->unsettled)
-        rt_tether_settle(t, now);
+    rt_tether_settle(t, now);
     for (size_t i = 0; i < RT_PROCS_MAX; i++)
         if (t->procs[i] && proc_action(t->procs[i], action))
             return true;
@@ -373,6 +377,23 @@ bool rt_tether_next(struct rt_tether *t, struct rt_tether_action *action, uint64
         return true;
     }
     return false;
+}
+
+void rt_tether_step(struct rt_tether *t, uint64_t now)
+{
+    while (t->n_actions < RT_TETHER_ACTIONS_MAX && decide(t, &t->actions[t->n_actions], now))
+        t->n_actions++;
+    t->undecided = t->n_actions == RT_TETHER_ACTIONS_MAX;
+}
+
+bool rt_tether_next(struct rt_tether *t, struct rt_tether_action *action)
+{
+    if (t->n_actions == 0)
+        return false;
+    *action = t->actions[0];
+    t->n_actions--;
+    memmove(t->actions, t->actions + 1, t->n_actions * sizeof(t->actions[0]));
+    return true;
 }
 
 void rt_tether_view(const struct rt_tether *t, struct rt_tether_view *view)

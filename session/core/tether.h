@@ -85,7 +85,11 @@ struct rt_tether_action {
     const char *reason;              /* HANGUP: static text */
 };
 
-bool rt_tether_next(struct rt_tether *tether, struct rt_tether_action *action, uint64_t now);
+/* Actions that wait to be carried out; what would bring about more waits for the next tick, which is due at once. */
+#define RT_TETHER_ACTIONS_MAX 128
+
+/* Takes the next action of what the last call brought about. False: there is none. */
+bool rt_tether_next(struct rt_tether *tether, struct rt_tether_action *action);
 
 /* ---- the link ---- */
 
@@ -103,8 +107,10 @@ void rt_tether_tick(struct rt_tether *tether, uint64_t now);
 
 /* The answer to START: code 0, or 126 / 127 when it could not be run / found (the process is then final). */
 void rt_tether_started(struct rt_tether *tether, uint32_t proc, unsigned code, uint64_t now);
-/* Where to read stdout or stderr into: contiguous space in the ring, size 0 when the process must wait (it blocks). */
-uint8_t *rt_tether_space(struct rt_tether *tether, uint32_t proc, unsigned stream, size_t *size, uint64_t now);
+/* Where to read stdout or stderr into: contiguous space in the ring. Size 0: none; then the shell asks for some, looks
+ * again, and when there still is none the process must wait (it blocks) until there is, after any later call. */
+uint8_t *rt_tether_space(const struct rt_tether *tether, uint32_t proc, unsigned stream, size_t *size);
+void rt_tether_want_space(struct rt_tether *tether, uint32_t proc, unsigned stream, uint64_t now);
 void rt_tether_commit(struct rt_tether *tether, uint32_t proc, unsigned stream, size_t size, uint64_t now);
 void rt_tether_eof(struct rt_tether *tether, uint32_t proc, unsigned stream, uint64_t now);
 void rt_tether_exited(struct rt_tether *tether, uint32_t proc, unsigned code, unsigned sig, uint64_t now);

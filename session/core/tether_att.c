@@ -37,7 +37,7 @@ void rt_tether_refuse(struct rt_tether *t, const struct rt_refusal *refusal)
     if (t->n_refusals < RT_TETHER_REFUSALS_MAX)
         t->refusals[t->n_refusals++] = *refusal;
     else
-        t->flooded = true; /* rt_tether_input() and rt_tether_next() hang up */
+        t->flooded = true; /* the next step hangs up */
 }
 
 void rt_tether_unbind(struct rt_tether *t, struct rt_att *att, uint64_t now)
@@ -46,7 +46,6 @@ void rt_tether_unbind(struct rt_tether *t, struct rt_att *att, uint64_t now)
     att->channel = 0;
     att->unbound_at = now;
     att->away_ms = 0;
-    t->unsettled = true; /* of a process that has ended it holds from now on */
 }
 
 void rt_tether_remove_att(struct rt_tether *t, struct rt_att *att)
@@ -62,7 +61,6 @@ void rt_tether_remove_att(struct rt_tether *t, struct rt_att *att)
         rt_receiver_close(&att->in[i]);
     memset(att, 0, sizeof *att);
     t->report_due = true;
-    t->unsettled = true;
 }
 
 void rt_tether_end_att(struct rt_tether *t, struct rt_att *att, const struct rt_refusal *refusal)
@@ -390,5 +388,4 @@ void rt_tether_attach(struct rt_tether *t, uint32_t channel, const struct rt_att
     proc->seen = true;
     bind(t, att, channel, msg);
     rt_tether_resize(t, proc, msg->rows, msg->cols);
-    rt_tether_settle(t, now);
 }

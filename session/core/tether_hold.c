@@ -69,7 +69,8 @@ bool rt_tether_att_done(const struct rt_tether *t, const struct rt_att *att)
  * process that has ended whose client is away, and at the end of the container all that are not done. */
 void rt_tether_find_blockers(struct rt_tether *t)
 {
-    t->first_blocks = first_holds(t) && (main_final(t) || t->procs[0]->blocked[0] || t->procs[0]->blocked[1]);
+    t->first_blocks = first_holds(t) && (main_final(t) || t->procs[0]->pipe[0] == RT_PIPE_BLOCKED ||
+                                         t->procs[0]->pipe[1] == RT_PIPE_BLOCKED);
     for (size_t i = 0; i < RT_ATTS_MAX; i++) {
         struct rt_att *att = &t->atts[i];
         const struct rt_proc *proc;
@@ -85,7 +86,8 @@ void rt_tether_find_blockers(struct rt_tether *t)
         if (proc && proc->id != 0 && proc->state == RT_PROC_FINAL)
             att->blocks = !att->channel && !rt_tether_att_done(t, att);
         for (unsigned o = 0; proc && o < 2; o++)
-            if (proc->blocked[o] && rt_att_wants(att, o + RT_STDOUT) && att->out[o].acked <= proc->ring[o].base)
+            if (proc->pipe[o] == RT_PIPE_BLOCKED && rt_att_wants(att, o + RT_STDOUT) &&
+                att->out[o].acked <= proc->ring[o].base)
                 att->blocks = true;
     }
 }

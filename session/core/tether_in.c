@@ -101,7 +101,6 @@ static void on_fin(struct rt_tether *t, struct rt_att *att, const struct rt_fram
     in->ack_now = true;
     if (rt_receiver_is_done(in) && !before)
         rt_tether_reach_fin(proc);
-    rt_tether_settle(t, now);
 }
 
 /* It has consumed all that there is: its hold is whole again, but for the end, which has the last one. */
@@ -433,7 +432,6 @@ static void on_channel_frame(struct rt_tether *t, const struct rt_frame *frame, 
         break;
     case RT_DETACH:
         rt_tether_remove_att(t, att);
-        rt_tether_settle(t, now);
         break;
     default:
         break;
@@ -478,7 +476,7 @@ static bool is_heeded(struct rt_tether *t, const struct rt_frame *frame)
     return frame->type != RT_PONG || t->state != RT_TETHER_LIVE || rt_pings_answered(&t->pinged, frame->offset);
 }
 
-size_t rt_tether_input(struct rt_tether *t, const uint8_t *data, size_t size, uint64_t now)
+static size_t take_frames(struct rt_tether *t, const uint8_t *data, size_t size, uint64_t now)
 {
     size_t used = 0;
 
@@ -507,5 +505,13 @@ size_t rt_tether_input(struct rt_tether *t, const uint8_t *data, size_t size, ui
         }
         used += RT_FRAME_HEADER + frame.length;
     }
+    return used;
+}
+
+size_t rt_tether_input(struct rt_tether *t, const uint8_t *data, size_t size, uint64_t now)
+{
+    size_t used = take_frames(t, data, size, now);
+
+    rt_tether_step(t, now);
     return used;
 }

@@ -33,9 +33,8 @@ struct rt_tether {
     uint64_t jitter;
     /* link */
     enum rt_tether_state state;
-    bool hangup_pending;
-    const char *hangup_reason;
-    uint64_t retry_at; /* DOWN, REFUSED */
+    const char *hangup; /* static; HANGUP is to be told */
+    uint64_t retry_at;  /* DOWN, REFUSED */
     uint64_t backoff_ms;
     uint64_t live_at;  /* LIVE: since when */
     bool was_useful;   /* a client acknowledged something on this link: a guest may move as often as it likes */
@@ -70,7 +69,6 @@ struct rt_tether {
     size_t n_past;
     size_t round;    /* where the next round of sending begins */
     uint64_t resent; /* bytes of stdout and stderr sent more than once to an attachment, so far */
-    bool unsettled;  /* an attachment went: stdin may have ended with it */
     /* hold */
     uint64_t charged_at;
     uint64_t first_hold_left;
@@ -80,10 +78,15 @@ struct rt_tether {
     uint64_t end_at;    /* after END_OK "later": when to send again */
     bool end_ok;
     enum rt_end_how end_how;
-    uint64_t final_at;  /* when the main process became final, RT_NO_TIME before */
+    uint64_t final_at;                                      /* when the main process became final, RT_NO_TIME before */
+    struct rt_tether_action actions[RT_TETHER_ACTIONS_MAX]; /* decided, and not taken yet */
+    size_t n_actions;
+    bool undecided;     /* they left no room for what else there may be to do */
     uint64_t ticked_at; /* what was due at the last tick waits for something else than time */
 };
 
+/* Decides what follows from what has happened: the last thing that each public call does. */
+void rt_tether_step(struct rt_tether *t, uint64_t now);
 uint64_t rt_tether_back_off(struct rt_tether *t); /* ms until the next attempt; the one after that waits longer */
 void rt_tether_hangup(struct rt_tether *t, const char *reason, uint64_t retry_at, uint64_t now);
 

@@ -341,8 +341,6 @@ size_t rt_tether_output(struct rt_tether *t, uint8_t *buf, size_t cap, uint64_t 
 {
     struct writer w = {.buf = buf, .cap = cap};
 
-    if (t->hangup_pending)
-        return 0;
     if (t->state == RT_TETHER_HELLO && t->hello_due)
         put_hello(t, &w);
     if (t->state != RT_TETHER_LIVE)

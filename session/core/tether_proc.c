@@ -71,7 +71,7 @@ int rt_tether_add_proc(struct rt_tether *t, bool tty, bool in, struct rt_proc **
     proc->tty = tty;
     proc->in = in;
     proc->redraw_at = RT_NO_TIME;
-    proc->eof[1] = tty; /* a pty has one output stream */
+    proc->pipe[1] = tty ? RT_PIPE_EOF : RT_PIPE_OPEN; /* a pty has one output stream */
     proc->segments = calloc(RT_SEGMENTS_MAX, sizeof *proc->segments);
     if (!proc->segments || make_rings(proc, t->config.ring_bytes) != 0) {
         rt_tether_free_proc(proc);
@@ -105,47 +105,65 @@ void rt_tether_advance(struct rt_tether *t, struct rt_proc *proc, unsigned o, ui
 
 static bool is_blocked(const struct rt_proc *proc)
 {
-    return proc->blocked[0] || proc->blocked[1];
+    return proc->pipe[0] == RT_PIPE_BLOCKED || proc->pipe[1] == RT_PIPE_BLOCKED;
 }
 
-/* Sets whether an output stream is blocked. Time in which a full ring keeps the shell from reading is no part of the
- * drain timeout: what the process wrote last is still in its pipe. It is bounded by the holds that keep the ring full.
- */
-static void set_blocked(struct rt_proc *proc, unsigned o, bool blocked, uint64_t now)
+static bool is_at_eof(const struct rt_proc *proc)
+{
+    return proc->pipe[0] == RT_PIPE_EOF && proc->pipe[1] == RT_PIPE_EOF;
+}
+
+/* Moves an output to another state. Time in which a full ring keeps the shell from reading is no part of the drain
+ * timeout: what the process wrote last is still in its pipe. It is bounded by the holds that keep the ring full. */
+static void move_pipe(struct rt_proc *proc, unsigned o, enum rt_pipe to, uint64_t now)
 {
     bool before = is_blocked(proc);
 
-    proc->blocked[o] = blocked;
-    if (!before && blocked)
+    proc->pipe[o] = to;
+    if (!before && is_blocked(proc))
         proc->blocked_at = now;
     if (before && !is_blocked(proc) && proc->state == RT_PROC_EXITED)
         proc->drain_at += now - proc->blocked_at;
 }
 
-uint8_t *rt_tether_space(struct rt_tether *t, uint32_t id, unsigned stream, size_t *size, uint64_t now)
+/* Makes room in a ring whose reader waits for it. The one place where an output's history is given up: an eighth of the
+ * ring at a time, and nothing that an attachment holds. */
+static void make_room(struct rt_tether *t, struct rt_proc *proc, unsigned o, uint64_t now)
 {
-    struct rt_proc *proc = rt_tether_proc(t, id);
-    unsigned o = stream - RT_STDOUT;
-    struct rt_ring *ring;
-    uint64_t floor;
+    struct rt_ring *ring = &proc->ring[o];
+
+    if (rt_ring_make(ring) != 0)
+        return; /* tried again with the next step: its process waits for memory */
+    if (rt_ring_room(ring) == 0) {
+        uint64_t floor = rt_tether_floor(t, proc, o), want = ring->base + ring->cap / 8;
+
+        if (floor == ring->base) {
+            move_pipe(proc, o, RT_PIPE_BLOCKED, now);
+            return;
+        }
+        rt_tether_advance(t, proc, o, floor < want ? floor : want);
+    }
+    move_pipe(proc, o, RT_PIPE_OPEN, now);
+}
+
+uint8_t *rt_tether_space(const struct rt_tether *t, uint32_t id, unsigned stream, size_t *size)
+{
+    const struct rt_proc *proc = rt_tether_proc(t, id);
 
     *size = 0;
-    if (!proc || stream < RT_STDOUT || stream > RT_STDERR || proc->eof[o])
+    if (!proc || stream < RT_STDOUT || stream > RT_STDERR || proc->pipe[stream - RT_STDOUT] == RT_PIPE_EOF)
         return NULL;
-    ring = &proc->ring[o];
-    if (rt_ring_room(ring) == 0) {
-        uint64_t want = ring->base + ring->cap / 8;
+    return rt_ring_space(&proc->ring[stream - RT_STDOUT], size);
+}
 
-        rt_tether_charge(t, now);
-        floor = rt_tether_floor(t, proc, o);
-        set_blocked(proc, o, floor == ring->base, now);
-        if (!proc->blocked[o])
-            rt_tether_advance(t, proc, o, floor < want ? floor : want);
-        rt_tether_find_blockers(t);
-    }
-    if (rt_ring_make(ring) != 0)
-        return NULL; /* asked again: its process waits for memory */
-    return rt_ring_space(ring, size);
+void rt_tether_want_space(struct rt_tether *t, uint32_t id, unsigned stream, uint64_t now)
+{
+    struct rt_proc *proc = rt_tether_proc(t, id);
+
+    if (!proc || stream < RT_STDOUT || stream > RT_STDERR || proc->pipe[stream - RT_STDOUT] != RT_PIPE_OPEN)
+        return;
+    proc->pipe[stream - RT_STDOUT] = RT_PIPE_WAITS;
+    rt_tether_step(t, now);
 }
 
 void rt_tether_commit(struct rt_tether *t, uint32_t id, unsigned stream, size_t size, uint64_t now)
@@ -219,9 +237,10 @@ void rt_tether_started(struct rt_tether *t, uint32_t id, unsigned code, uint64_t
     proc->exec_item = NULL;
     proc->state = RT_PROC_RUNNING;
     if (code) {
-        proc->eof[0] = proc->eof[1] = true;
+        proc->pipe[0] = proc->pipe[1] = RT_PIPE_EOF;
         rt_tether_exited(t, id, code, 0, now);
     }
+    rt_tether_step(t, now);
 }
 
 void rt_tether_eof(struct rt_tether *t, uint32_t id, unsigned stream, uint64_t now)
@@ -230,9 +249,8 @@ void rt_tether_eof(struct rt_tether *t, uint32_t id, unsigned stream, uint64_t n
 
     if (!proc || stream < RT_STDOUT || stream > RT_STDERR)
         return;
-    proc->eof[stream - RT_STDOUT] = true;
-    set_blocked(proc, stream - RT_STDOUT, false, now);
-    rt_tether_settle(t, now);
+    move_pipe(proc, stream - RT_STDOUT, RT_PIPE_EOF, now);
+    rt_tether_step(t, now);
 }
 
 void rt_tether_exited(struct rt_tether *t, uint32_t id, unsigned code, unsigned sig, uint64_t now)
@@ -258,9 +276,8 @@ static void finish(struct rt_tether *t, struct rt_proc *proc, uint64_t now)
 {
     struct rt_up_item item = {.t = RT_ITEM_EXITED, .code = proc->code, .sig = proc->sig};
 
-    proc->close_pending = !proc->eof[0] || !proc->eof[1];
-    proc->eof[0] = proc->eof[1] = true;
-    proc->blocked[0] = proc->blocked[1] = false;
+    proc->close_pending = !is_at_eof(proc);
+    proc->pipe[0] = proc->pipe[1] = RT_PIPE_EOF;
     proc->state = RT_PROC_FINAL;
     item.out = proc->ring[0].head;
     item.err = proc->ring[1].head;
@@ -309,16 +326,18 @@ uint64_t rt_tether_drain_deadline(const struct rt_proc *proc)
 
 void rt_tether_settle(struct rt_tether *t, uint64_t now)
 {
-    t->unsettled = false;
     rt_tether_charge(t, now); /* before anybody begins or ceases to block */
     for (size_t i = 0; i < RT_PROCS_MAX; i++) {
         struct rt_proc *proc = t->procs[i];
 
         if (!proc)
             continue;
+        for (unsigned o = 0; o < 2; o++)
+            if (proc->pipe[o] == RT_PIPE_WAITS || proc->pipe[o] == RT_PIPE_BLOCKED)
+                make_room(t, proc, o, now);
         if (!proc->stdin_end && !proc->stdin_closed && stdin_ended(t, proc))
             proc->stdin_end = true;
-        if (proc->state == RT_PROC_EXITED && ((proc->eof[0] && proc->eof[1]) || now >= rt_tether_drain_deadline(proc)))
+        if (proc->state == RT_PROC_EXITED && (is_at_eof(proc) || now >= rt_tether_drain_deadline(proc)))
             finish(t, proc, now);
     }
     rt_tether_find_blockers(t);
@@ -376,7 +395,7 @@ void rt_tether_stdin_taken(struct rt_tether *t, uint32_t id, size_t size, uint64
         memmove(proc->segments, proc->segments + 1, proc->n_segments * sizeof proc->segments[0]);
     }
     t->report_due = true;
-    rt_tether_settle(t, now);
+    rt_tether_step(t, now);
 }
 
 void rt_tether_stdin_closed(struct rt_tether *t, uint32_t id, uint64_t now)
@@ -395,5 +414,5 @@ void rt_tether_stdin_closed(struct rt_tether *t, uint32_t id, uint64_t now)
         rt_receiver_drop(in);
         rt_receiver_close(in);
     }
-    rt_tether_settle(t, now);
+    rt_tether_step(t, now);
 }

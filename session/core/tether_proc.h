@@ -18,6 +18,13 @@
 /* Runs of input of one attachment that wait for the process; from half of it on, runs of one attachment are joined. */
 #define RT_SEGMENTS_MAX (2 * RT_ATTS_MAX)
 
+/* An output as it is read into its ring, and what its reader waits for.
+ *
+ *           no space--> WAITS --all of the ring is held--> BLOCKED      EOF: at its end, or given up
+ *     OPEN <--made room--+  <------------made room------------+         (from all others)
+ */
+enum rt_pipe { RT_PIPE_OPEN, RT_PIPE_WAITS, RT_PIPE_BLOCKED, RT_PIPE_EOF };
+
 enum rt_proc_state { RT_PROC_STARTING, RT_PROC_RUNNING, RT_PROC_EXITED, RT_PROC_FINAL };
 
 struct rt_att;
@@ -47,10 +54,9 @@ struct rt_proc {
     /* output */
     struct rt_ring ring[RT_OUTS]; /* owned */
     struct rt_order order;        /* of stdout's and stderr's bytes */
-    bool eof[2];
+    enum rt_pipe pipe[2];
     uint64_t exit_at; /* FINAL: where the item `exited` begins in control-up */
     bool shrunk;      /* finished: no output is kept any more, but that item */
-    bool blocked[2];  /* the shell found no space, and would if nobody held */
     /* input */
     struct rt_segment *segments; /* owned; RT_SEGMENTS_MAX, until it is finished */
     size_t n_segments;

@@ -79,7 +79,7 @@ static void check_bounds(const struct shell *sh)
 static void run_actions(struct shell *sh)
 {
     struct rt_tether_action action;
-    for (unsigned i = 0; !sh->over && rt_tether_next(sh->tether, &action, sh->now); i++) {
+    for (unsigned i = 0; !sh->over && rt_tether_next(sh->tether, &action); i++) {
         FUZZ_CHECK(i < ACTIONS_MAX);
         switch (action.kind) {
         case RT_TETHER_DIAL:
@@ -234,7 +234,11 @@ static void produce(struct shell *sh, uint32_t proc, unsigned stream, size_t siz
 {
     while (size > 0) {
         size_t room;
-        uint8_t *space = rt_tether_space(sh->tether, proc, stream, &room, sh->now);
+        uint8_t *space = rt_tether_space(sh->tether, proc, stream, &room);
+        if (room == 0) {
+            rt_tether_want_space(sh->tether, proc, stream, sh->now);
+            space = rt_tether_space(sh->tether, proc, stream, &room);
+        }
         if (room == 0)
             break;
         room = room < size ? room : size;

@@ -73,7 +73,7 @@ static void work(struct sim_guest *g, struct sim_command *command)
 {
     uint64_t left = length_of(command->id) - command->written;
     size_t space;
-    uint8_t *to = rt_tether_space(g->tether, command->proc, RT_STDOUT, &space, sim_ms());
+    uint8_t *to = sim_space(g, command->proc, RT_STDOUT, &space);
     size_t n = 1 + sim_random(5000);
 
     if (to == NULL)

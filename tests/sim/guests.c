@@ -275,7 +275,7 @@ int sim_guest_clone(int guest, int host)
     g = &sim.guests[guest];
     sim.guests[i].tether = sim_copy_tether(g->tether);
     sim.guests[i].done = g->done;
-    sim.guests[i].tether->hangup_pending = false;
+    sim.guests[i].tether->n_actions = 0;
     rt_tether_lost(sim.guests[i].tether, sim_ms());
     sim.guests[i].tether->jitter ^= sim_random(UINT64_MAX) | 1;
     sim.forked[g->container] = true;
@@ -364,7 +364,7 @@ void sim_guest_pump(int guest)
     if (!g->tether)
         return;
     g->touched = true;
-    while (rt_tether_next(g->tether, &a, sim_ms()))
+    while (rt_tether_next(g->tether, &a))
         action(guest, &a);
     while (g->conn >= 0 && sim_in_flight(g->conn, 1) < SIM_WINDOW) {
         n = rt_tether_output(g->tether, out, sizeof out, sim_ms());
@@ -424,12 +424,23 @@ static void process_reads(int guest)
     rt_tether_stdin_taken(g->tether, 0, n, sim_ms());
 }
 
+uint8_t *sim_space(struct sim_guest *g, uint32_t proc, unsigned stream, size_t *size)
+{
+    uint8_t *space = rt_tether_space(g->tether, proc, stream, size);
+
+    if (!space) {
+        rt_tether_want_space(g->tether, proc, stream, sim_ms());
+        space = rt_tether_space(g->tether, proc, stream, size);
+    }
+    return space;
+}
+
 static void process_writes(int guest)
 {
     struct sim_guest *g = &sim.guests[guest];
     int s = sim_chance(80) ? 0 : 1;
     size_t space;
-    uint8_t *to = rt_tether_space(g->tether, 0, RT_STDOUT + (unsigned)s, &space, sim_ms());
+    uint8_t *to = sim_space(g, 0, RT_STDOUT + (unsigned)s, &space);
     size_t n = 1 + sim_random(sim_chance(20) ? 8000 : 600);
 
     g->stopped[s] = to == NULL;

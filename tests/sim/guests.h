@@ -71,6 +71,8 @@ int sim_new_guest(int container, int host, int line);
 int sim_new_line(int container, int from_line, const size_t *size);
 void sim_guest_pump(int guest);
 void sim_guest_app(int guest);
+/* Where a process writes to; NULL: it must wait. */
+uint8_t *sim_space(struct sim_guest *g, uint32_t proc, unsigned stream, size_t *size);
 void sim_guest_exit(int guest);
 void sim_guest_move(int guest, int host, unsigned tell);
 bool sim_guest_save(int guest);

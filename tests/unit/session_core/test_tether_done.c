@@ -71,7 +71,7 @@ static void leave(void)
 static void output(uint32_t proc, size_t size)
 {
     size_t room;
-    uint8_t *space = rt_tether_space(tx.tether, proc, RT_STDOUT, &room, tx.now);
+    uint8_t *space = tx_space(&tx, proc, RT_STDOUT, &room);
     assert_true(room >= size);
     for (size_t i = 0; i < size; i++)
         space[i] = tx_byte(RT_STDOUT, i);

@@ -532,7 +532,7 @@ static void test_terminal_ends_with_one_stream(void **state)
     tx_live(&tx, &config);
     bind(1, 1000);
     size_t room;
-    assert_null(rt_tether_space(tx.tether, 0, RT_STDERR, &room, tx.now));
+    assert_null(tx_space(&tx, 0, RT_STDERR, &room));
     rt_tether_exited(tx.tether, 0, 0, 0, tx.now);
     rt_tether_eof(tx.tether, 0, RT_STDOUT, tx.now);
     (void)tx_take(&tx);

@@ -26,7 +26,7 @@ static void tx_random(void *ctx, void *out, size_t size)
 void tx_next(struct tx *tx)
 {
     struct rt_tether_action action;
-    for (unsigned i = 0; rt_tether_next(tx->tether, &action, tx->now); i++) {
+    for (unsigned i = 0; rt_tether_next(tx->tether, &action); i++) {
         assert_true(i < 1000);
         assert_int_equal(tx->overs, 0);
         switch (action.kind) {

@@ -12,12 +12,22 @@
 
 #include <cmocka.h>
 
+uint8_t *tx_space(struct tx *tx, uint32_t proc, unsigned stream, size_t *room)
+{
+    uint8_t *space = rt_tether_space(tx->tether, proc, stream, room);
+    if (space == NULL) {
+        rt_tether_want_space(tx->tether, proc, stream, tx->now);
+        space = rt_tether_space(tx->tether, proc, stream, room);
+    }
+    return space;
+}
+
 size_t tx_produce(struct tx *tx, uint32_t proc, unsigned stream, size_t size)
 {
     uint64_t *at = &tx->written[proc][stream - RT_STDOUT];
     size_t done = 0, room;
     uint8_t *space;
-    while (done < size && (space = rt_tether_space(tx->tether, proc, stream, &room, tx->now)) != NULL) {
+    while (done < size && (space = tx_space(tx, proc, stream, &room)) != NULL) {
         if (room > size - done)
             room = size - done;
         for (size_t i = 0; i < room; i++)
@@ -33,7 +43,7 @@ size_t tx_produce(struct tx *tx, uint32_t proc, unsigned stream, size_t size)
 void tx_text(struct tx *tx, uint32_t proc, unsigned stream, const char *text)
 {
     size_t size = strlen(text), room;
-    uint8_t *space = rt_tether_space(tx->tether, proc, stream, &room, tx->now);
+    uint8_t *space = tx_space(tx, proc, stream, &room);
     assert_true(room >= size);
     for (size_t i = 0; i < size; i++)
         space[i] = (uint8_t)text[i];
@@ -45,7 +55,7 @@ void tx_text(struct tx *tx, uint32_t proc, unsigned stream, const char *text)
 bool tx_blocked(struct tx *tx, uint32_t proc, unsigned stream)
 {
     size_t room;
-    (void)rt_tether_space(tx->tether, proc, stream, &room, tx->now);
+    (void)tx_space(tx, proc, stream, &room);
     tx_next(tx);
     return room == 0;
 }

@@ -12,6 +12,8 @@
 struct tx;
 
 /* The process writes size bytes; returns how many found room. */
+/* As the shell does: asks for space where there is none. NULL: the process must wait. */
+uint8_t *tx_space(struct tx *tx, uint32_t proc, unsigned stream, size_t *room);
 size_t tx_produce(struct tx *tx, uint32_t proc, unsigned stream, size_t size);
 /* The same with bytes of the test's own. */
 void tx_text(struct tx *tx, uint32_t proc, unsigned stream, const char *text);
