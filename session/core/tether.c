@@ -266,51 +266,54 @@ void rt_tether_tick(struct rt_tether *t, uint64_t now)
     for (size_t i = 0; i < RT_PROCS_MAX; i++)
         if (t->procs[i] && now >= t->procs[i]->redraw_at) {
             t->procs[i]->redraw_at = RT_NO_TIME;
-            t->procs[i]->resize_pending = true;
+            t->procs[i]->due |= RT_PROC_DUE_RESIZE;
         }
     rt_tether_step(t, now);
 }
 
 /* ---- actions ---- */
 
+static bool took(struct rt_proc *proc, enum rt_proc_due what)
+{
+    bool was = (proc->due & what) != 0;
+
+    proc->due &= ~(unsigned)what;
+    return was;
+}
+
 static bool proc_action(struct rt_proc *proc, struct rt_tether_action *action)
 {
     action->proc = proc->id;
-    if (!proc->start_told) {
-        proc->start_told = true;
+    if (took(proc, RT_PROC_DUE_START)) {
         action->kind = RT_TETHER_START;
         action->tty = proc->tty;
         action->in = proc->in;
         action->rows = proc->rows;
         action->cols = proc->cols;
         action->exec = proc->decoded;
-        proc->resize_pending = false;
+        proc->due &= ~(unsigned)RT_PROC_DUE_RESIZE;
         return true;
     }
-    if (proc->state == RT_PROC_RUNNING && proc->kill_pending) {
-        proc->kill_pending = false;
+    if (proc->state == RT_PROC_RUNNING && took(proc, RT_PROC_DUE_KILL)) {
         action->kind = RT_TETHER_SIGNAL;
         action->sig = 9;
         return true;
     }
-    if (proc->state == RT_PROC_RUNNING && proc->resize_pending) {
-        proc->resize_pending = false;
+    if (proc->state == RT_PROC_RUNNING && took(proc, RT_PROC_DUE_RESIZE)) {
         action->kind = RT_TETHER_RESIZE;
         action->rows = proc->redraw_at == RT_NO_TIME ? proc->rows : proc->rows > 1 ? proc->rows - 1 : 2;
         action->cols = proc->cols;
         return true;
     }
-    if (proc->close_pending) {
-        proc->close_pending = false;
+    if (took(proc, RT_PROC_DUE_CLOSE)) {
         action->kind = RT_TETHER_CLOSE_OUTPUT;
         return true;
     }
-    if (proc->state == RT_PROC_RUNNING && proc->stdin_end && !proc->stdin_end_told &&
-        (proc->n_segments == 0 || proc->stdin_end_now)) {
-        proc->stdin_end_told = true;
+    if (proc->state == RT_PROC_RUNNING &&
+        (proc->stdin_phase == RT_STDIN_CUT || (proc->stdin_phase == RT_STDIN_ENDS && proc->n_segments == 0))) {
         if (!proc->tty)
             proc->n_segments = 0;
-        proc->stdin_closed = !proc->tty; /* a terminal can be typed at after VEOF, a closed pipe can not */
+        rt_tether_move_stdin(proc, proc->tty ? RT_STDIN_AT_EOF : RT_STDIN_CLOSED);
         action->kind = RT_TETHER_STDIN_END;
         return true;
     }

@@ -91,7 +91,7 @@ void rt_tether_retire(struct rt_tether *t)
     for (size_t i = 1; i < RT_PROCS_MAX; i++) {
         struct rt_proc *proc = t->procs[i];
 
-        if (!proc || proc->state != RT_PROC_FINAL || proc->close_pending)
+        if (!proc || proc->state != RT_PROC_FINAL || (proc->due & RT_PROC_DUE_CLOSE) != 0)
             continue;
 #ifdef RT_MUTANT_FINISHED_TAKE_PLACES
         if (rt_tether_is_attached(t, proc))

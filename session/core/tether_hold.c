@@ -167,7 +167,7 @@ bool rt_tether_is_over(const struct rt_tether *t, uint64_t now)
         if (holds(&t->atts[i]) && !rt_tether_att_done(t, &t->atts[i]))
             return false;
     for (size_t i = 0; i < RT_PROCS_MAX; i++)
-        if (t->procs[i] && t->procs[i]->close_pending)
+        if (t->procs[i] && (t->procs[i]->due & RT_PROC_DUE_CLOSE) != 0)
             return false;
     return true;
 }

@@ -72,7 +72,7 @@ static void on_data(struct rt_tether *t, struct rt_att *att, const struct rt_fra
     enum rt_received is = RT_RECEIVED_OVER_LIMIT;
 
     if (rt_att_wants(att, frame->stream)) {
-        if (frame->stream == RT_STDIN && proc->stdin_closed)
+        if (frame->stream == RT_STDIN && proc->stdin_phase == RT_STDIN_CLOSED)
             return; /* the client is told how far it came; what it sent before it knew leads nowhere */
         is = rt_receiver_data(&att->in[frame->stream / RT_CONTROL_DOWN], frame->offset, data, frame->length);
     }
@@ -90,7 +90,7 @@ static void on_fin(struct rt_tether *t, struct rt_att *att, const struct rt_fram
     bool before = rt_receiver_is_done(in);
 
     if (rt_att_wants(att, RT_STDIN)) {
-        if (proc->stdin_closed)
+        if (proc->stdin_phase == RT_STDIN_CLOSED)
             return;
         is = rt_receiver_fin(in, frame->offset);
     }

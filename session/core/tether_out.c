@@ -199,7 +199,8 @@ static bool put_attached(const struct rt_tether *t, struct rt_att *att, const st
                 .a = att->in[i].consumed,
                 .d = rt_digest_value(&att->in[i].digest),
                 .df = att->in[i].digest.from,
-                .closed = i == RT_STDIN_IN && (proc->stdin_closed || (proc->stdin_end && !proc->tty))};
+                .closed = i == RT_STDIN_IN &&
+                          (proc->stdin_phase == RT_STDIN_CLOSED || (proc->stdin_phase != RT_STDIN_OPEN && !proc->tty))};
     if (!put_map(w, (struct rt_frame){.type = RT_ATTACHED, .channel = att->channel}, RT_MSG_ATTACHED, &msg))
         return false;
     att->need_attached = false;
@@ -214,7 +215,7 @@ static void put_inputs(struct rt_att *att, const struct rt_proc *proc, struct wr
         if (rt_att_wants(att, s) && rt_receiver_plan(in, 0, 0)) /* whatever was consumed is told at once */
             w->len += rt_receiver_put_ack(in, att->channel, (uint16_t)s, w->buf + w->len, w->cap - w->len);
     }
-    if (rt_att_wants(att, RT_STDIN) && proc->stdin_closed && !att->closed_told && room(w)) {
+    if (rt_att_wants(att, RT_STDIN) && proc->stdin_phase == RT_STDIN_CLOSED && !att->closed_told && room(w)) {
         (void)put(w, &(struct rt_frame){.type = RT_FIN,
                                         .flags = RT_FIN_CLOSED,
                                         .stream = RT_STDIN,

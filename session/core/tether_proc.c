@@ -11,6 +11,7 @@
 #include "session/core/tether_hold.h"
 #include "session/core/tether_machine.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -70,6 +71,7 @@ int rt_tether_add_proc(struct rt_tether *t, bool tty, bool in, struct rt_proc **
     proc->id = t->next_proc;
     proc->tty = tty;
     proc->in = in;
+    proc->due = RT_PROC_DUE_START;
     proc->redraw_at = RT_NO_TIME;
     proc->pipe[1] = tty ? RT_PIPE_EOF : RT_PIPE_OPEN; /* a pty has one output stream */
     proc->segments = calloc(RT_SEGMENTS_MAX, sizeof *proc->segments);
@@ -209,7 +211,7 @@ void rt_tether_resize(struct rt_tether *t, struct rt_proc *proc, uint64_t rows, 
     another = rows != proc->rows || cols != proc->cols;
     proc->rows = (unsigned)rows;
     proc->cols = (unsigned)cols;
-    proc->resize_pending = true;
+    proc->due |= RT_PROC_DUE_RESIZE;
     if (another && proc->state != RT_PROC_FINAL)
         rt_tether_item_up(t, proc, &item);
 }
@@ -218,7 +220,7 @@ void rt_tether_redraw(struct rt_tether *t, struct rt_proc *proc, uint64_t now)
 {
     if (!proc->tty || proc->rows == 0 || proc->state != RT_PROC_RUNNING)
         return;
-    proc->resize_pending = true;
+    proc->due |= RT_PROC_DUE_RESIZE;
     proc->redraw_at = now + RT_REDRAW_MS;
     t->report_due = true;
 }
@@ -268,7 +270,7 @@ void rt_tether_exited(struct rt_tether *t, uint32_t id, unsigned code, unsigned 
     if (id == 0)
         for (size_t i = 1; i < RT_PROCS_MAX; i++)
             if (t->procs[i])
-                t->procs[i]->kill_pending = true;
+                t->procs[i]->due |= RT_PROC_DUE_KILL;
     rt_tether_stdin_closed(t, id, now);
 }
 
@@ -276,7 +278,8 @@ static void finish(struct rt_tether *t, struct rt_proc *proc, uint64_t now)
 {
     struct rt_up_item item = {.t = RT_ITEM_EXITED, .code = proc->code, .sig = proc->sig};
 
-    proc->close_pending = !is_at_eof(proc);
+    if (!is_at_eof(proc))
+        proc->due |= RT_PROC_DUE_CLOSE;
     proc->pipe[0] = proc->pipe[1] = RT_PIPE_EOF;
     proc->state = RT_PROC_FINAL;
     item.out = proc->ring[0].head;
@@ -300,7 +303,7 @@ static void finish(struct rt_tether *t, struct rt_proc *proc, uint64_t now)
 
 /* The process sees the end of its input when every attachment that opened stdin has ended it, or one that says `once`:
  * then at once, and what others have sent is not taken any more. */
-static bool stdin_ended(const struct rt_tether *t, struct rt_proc *proc)
+static enum rt_stdin_phase stdin_after(const struct rt_tether *t, const struct rt_proc *proc)
 {
     bool ended = false, open = proc->stdin_kept;
 
@@ -312,11 +315,11 @@ static bool stdin_ended(const struct rt_tether *t, struct rt_proc *proc)
         if (!rt_receiver_is_done(&att->in[RT_STDIN_IN]))
             open = true;
         else if (att->once)
-            return proc->stdin_end_now = true;
+            return RT_STDIN_CUT;
         else
             ended = true;
     }
-    return ended && !open;
+    return ended && !open ? RT_STDIN_ENDS : RT_STDIN_OPEN;
 }
 
 uint64_t rt_tether_drain_deadline(const struct rt_proc *proc)
@@ -335,8 +338,8 @@ void rt_tether_settle(struct rt_tether *t, uint64_t now)
         for (unsigned o = 0; o < 2; o++)
             if (proc->pipe[o] == RT_PIPE_WAITS || proc->pipe[o] == RT_PIPE_BLOCKED)
                 make_room(t, proc, o, now);
-        if (!proc->stdin_end && !proc->stdin_closed && stdin_ended(t, proc))
-            proc->stdin_end = true;
+        if (proc->stdin_phase == RT_STDIN_OPEN)
+            rt_tether_move_stdin(proc, stdin_after(t, proc));
         if (proc->state == RT_PROC_EXITED && (is_at_eof(proc) || now >= rt_tether_drain_deadline(proc)))
             finish(t, proc, now);
     }
@@ -358,10 +361,24 @@ void rt_tether_drop_segments(struct rt_tether *t, const struct rt_att *att)
     proc->n_segments = kept;
 }
 
+void rt_tether_move_stdin(struct rt_proc *proc, enum rt_stdin_phase to)
+{
+    static const unsigned from[] = {
+        [RT_STDIN_OPEN] = 1 << RT_STDIN_OPEN | 1 << RT_STDIN_AT_EOF,
+        [RT_STDIN_ENDS] = 1 << RT_STDIN_OPEN,
+        [RT_STDIN_CUT] = 1 << RT_STDIN_OPEN,
+        [RT_STDIN_AT_EOF] = 1 << RT_STDIN_ENDS | 1 << RT_STDIN_CUT,
+        [RT_STDIN_CLOSED] = ~0U,
+    };
+
+    assert((from[to] >> proc->stdin_phase & 1) != 0);
+    proc->stdin_phase = to;
+}
+
 void rt_tether_reach_fin(struct rt_proc *proc)
 {
-    if (proc->stdin_end_told) /* a terminal, typed at again after its VEOF */
-        proc->stdin_end = proc->stdin_end_told = false;
+    if (proc->stdin_phase == RT_STDIN_AT_EOF) /* a terminal, typed at again after its VEOF */
+        rt_tether_move_stdin(proc, RT_STDIN_OPEN);
 }
 
 const uint8_t *rt_tether_stdin(struct rt_tether *t, uint32_t id, size_t *size)
@@ -404,7 +421,7 @@ void rt_tether_stdin_closed(struct rt_tether *t, uint32_t id, uint64_t now)
 
     if (!proc)
         return;
-    proc->stdin_closed = true;
+    rt_tether_move_stdin(proc, RT_STDIN_CLOSED);
     proc->n_segments = 0;
     for (size_t i = 0; i < RT_ATTS_MAX; i++) {
         struct rt_receiver *in = &t->atts[i].in[RT_STDIN_IN];

@@ -25,6 +25,22 @@
  */
 enum rt_pipe { RT_PIPE_OPEN, RT_PIPE_WAITS, RT_PIPE_BLOCKED, RT_PIPE_EOF };
 
+/* Its stdin, as long as it runs.
+ *
+ *     OPEN --all who opened it have ended it--> ENDS --all input is taken--> AT_EOF (a terminal), CLOSED (a pipe)
+ *          --one who ended it said `once`-----> CUT --at once--------------> the same
+ *     AT_EOF --another end of somebody's input--> OPEN     from all others: closed by the process, or ended --> CLOSED
+ */
+enum rt_stdin_phase { RT_STDIN_OPEN, RT_STDIN_ENDS, RT_STDIN_CUT, RT_STDIN_AT_EOF, RT_STDIN_CLOSED };
+
+/* What its shell is still to be told of a process. */
+enum rt_proc_due {
+    RT_PROC_DUE_START = 1,
+    RT_PROC_DUE_KILL = 2, /* an exec'd one of a container that has ended */
+    RT_PROC_DUE_RESIZE = 4,
+    RT_PROC_DUE_CLOSE = 8, /* CLOSE_OUTPUT */
+};
+
 enum rt_proc_state { RT_PROC_STARTING, RT_PROC_RUNNING, RT_PROC_EXITED, RT_PROC_FINAL };
 
 struct rt_att;
@@ -41,13 +57,10 @@ struct rt_proc {
     uint32_t id;
     enum rt_proc_state state;
     bool tty, in;
-    bool start_told; /* START was handed out */
+    unsigned due; /* bits of enum rt_proc_due */
     unsigned rows, cols;
-    bool resize_pending;
     bool seen;          /* it had an attachment that was bound */
     uint64_t redraw_at; /* RT_NO_TIME, or the terminal has another size until then */
-    bool kill_pending;  /* exec'd process of a container that has ended */
-    bool close_pending; /* CLOSE_OUTPUT is to be handed out */
     unsigned code, sig;
     uint64_t drain_at;   /* when EXITED */
     uint64_t blocked_at; /* since when a stream is blocked; EXITED: since the exit at the earliest */
@@ -60,11 +73,8 @@ struct rt_proc {
     /* input */
     struct rt_segment *segments; /* owned; RT_SEGMENTS_MAX, until it is finished */
     size_t n_segments;
-    bool stdin_kept;     /* an attachment went that had not ended it, and none has come since */
-    bool stdin_end;      /* EOF is due once all input is taken */
-    bool stdin_end_now;  /* whatever others have sent */
-    bool stdin_end_told; /* STDIN_END was handed out */
-    bool stdin_closed;   /* by the process */
+    enum rt_stdin_phase stdin_phase;
+    bool stdin_kept; /* an attachment went that had not ended it, and none has come since */
     /* exec */
     uint8_t *exec_item;           /* owned; the encoded item until START is answered */
     struct rt_down_item *decoded; /* owned; points into exec_item */
@@ -84,6 +94,7 @@ void rt_tether_resize(struct rt_tether *t, struct rt_proc *proc, uint64_t rows, 
 bool rt_tether_ends(const struct rt_proc *proc, unsigned out);
 void rt_tether_advance(struct rt_tether *t, struct rt_proc *proc, unsigned out, uint64_t base);
 void rt_tether_drop_segments(struct rt_tether *t, const struct rt_att *att);
+void rt_tether_move_stdin(struct rt_proc *proc, enum rt_stdin_phase to);
 /* An attachment's end of stdin has been reached. */
 void rt_tether_reach_fin(struct rt_proc *proc);
 uint64_t rt_tether_drain_deadline(const struct rt_proc *proc); /* RT_NO_TIME: none, or not now */

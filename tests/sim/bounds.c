@@ -107,7 +107,7 @@ static void check_finished(int guest)
     if (t->n_finished > RT_FINISHED_MAX)
         sim_fail("guest %d remembers %zu commands that have ended", guest, t->n_finished);
     for (int p = 1; p < RT_PROCS_MAX; p++)
-        if (t->procs[p] && t->procs[p]->state == RT_PROC_FINAL && !t->procs[p]->close_pending)
+        if (t->procs[p] && t->procs[p]->state == RT_PROC_FINAL && (t->procs[p]->due & RT_PROC_DUE_CLOSE) == 0)
             sim_fail("guest %d: a command that has ended takes the place of one that runs", guest);
     for (size_t p = 0; p < t->n_finished; p++) {
         size_t kept = 0;
