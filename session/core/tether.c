@@ -85,7 +85,7 @@ static void link_down(struct rt_tether *t, uint64_t now)
     if (t->state == RT_TETHER_LIVE)
         t->outage_at = now;
     for (size_t i = 0; i < RT_ATTS_MAX; i++)
-        if (t->atts[i].used && t->atts[i].channel)
+        if (t->atts[i].channel)
             rt_tether_unbind(t, &t->atts[i], now);
     rt_pings_clear(&t->pinged);
     t->hello_due = t->confirm_due = t->report_due = t->ping_due = t->pong_due = false;
@@ -153,7 +153,7 @@ void rt_tether_lost(struct rt_tether *t, uint64_t now)
 static uint64_t keepalive_ms(const struct rt_tether *t)
 {
     for (size_t i = 0; i < RT_ATTS_MAX; i++)
-        if (t->atts[i].used) /* also unbound: its client may just be on the way back */
+        if (t->atts[i].state != RT_ATT_FREE) /* also unbound: its client may just be on the way back */
             return RT_PING_BUSY_MS;
     return RT_PING_IDLE_MS;
 }
@@ -193,7 +193,7 @@ static uint64_t forget_at(const struct rt_tether *t, const struct rt_att *att)
 {
     uint64_t after = att->hold_left + RT_ATT_FORGET_MS;
 
-    if (!att->used || att->channel || att->blocks || t->state != RT_TETHER_LIVE)
+    if (att->state != RT_ATT_AWAY || att->blocks || t->state != RT_TETHER_LIVE)
         return RT_NO_TIME;
     return t->charged_at + (after > att->away_ms ? after - att->away_ms : 0);
 }

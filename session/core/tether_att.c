@@ -10,6 +10,7 @@
 #include "session/core/tether_hold.h"
 #include "session/core/tether_machine.h"
 
+#include <assert.h>
 #include <string.h>
 
 /* Attachments of a tether: making, binding to a channel, resuming with the checks of protocol.md section 4. */
@@ -17,7 +18,7 @@
 struct rt_att *rt_tether_att_by_channel(const struct rt_tether *t, uint32_t channel)
 {
     for (size_t i = 0; i < RT_ATTS_MAX; i++)
-        if (t->atts[i].used && t->atts[i].channel == channel)
+        if (t->atts[i].channel == channel)
             return &t->atts[i];
     return NULL;
 }
@@ -25,7 +26,7 @@ struct rt_att *rt_tether_att_by_channel(const struct rt_tether *t, uint32_t chan
 struct rt_att *rt_tether_att_by_id(const struct rt_tether *t, const uint8_t id[RT_ID_SIZE])
 {
     for (size_t i = 0; i < RT_ATTS_MAX; i++)
-        if (t->atts[i].used && memcmp(t->atts[i].id, id, RT_ID_SIZE) == 0)
+        if (t->atts[i].state != RT_ATT_FREE && memcmp(t->atts[i].id, id, RT_ID_SIZE) == 0)
             return &t->atts[i];
     return NULL;
 }
@@ -40,9 +41,23 @@ void rt_tether_refuse(struct rt_tether *t, const struct rt_refusal *refusal)
         t->flooded = true; /* the next step hangs up */
 }
 
+void rt_tether_move_att(struct rt_att *att, enum rt_att_state to)
+{
+    static const unsigned from[] = {
+        [RT_ATT_FREE] = ~0U,
+        [RT_ATT_AWAY] = ~0U,
+        [RT_ATT_BINDING] = ~(1U << RT_ATT_FREE),
+        [RT_ATT_BOUND] = 1U << RT_ATT_BINDING,
+    };
+
+    assert((from[to] >> att->state & 1) != 0);
+    att->state = to;
+}
+
 void rt_tether_unbind(struct rt_tether *t, struct rt_att *att, uint64_t now)
 {
     rt_tether_charge(t, now);
+    rt_tether_move_att(att, RT_ATT_AWAY);
     att->channel = 0;
     att->unbound_at = now;
     att->away_ms = 0;
@@ -93,7 +108,7 @@ struct rt_att *rt_tether_new_att(struct rt_tether *t, const uint8_t id[RT_ID_SIZ
 
     rt_tether_charge(t, now);
     for (size_t i = 0; i < RT_ATTS_MAX && !place; i++)
-        if (!t->atts[i].used)
+        if (t->atts[i].state == RT_ATT_FREE)
             place = &t->atts[i];
     if (!place) {
         place = displaced(t);
@@ -101,7 +116,7 @@ struct rt_att *rt_tether_new_att(struct rt_tether *t, const uint8_t id[RT_ID_SIZ
             return NULL;
         rt_tether_remove_att(t, place);
     }
-    place->used = true;
+    rt_tether_move_att(place, RT_ATT_AWAY);
     memcpy(place->id, id, RT_ID_SIZE);
     place->proc = proc->id;
     place->unbound_at = now;
@@ -144,7 +159,7 @@ static bool start_new(struct rt_proc *proc, struct rt_att *att, const struct rt_
     uint64_t start[RT_OUTS] = {0};
     /* One that was bound starts where it did then, one that an exec made at the first byte: else what has been
      * overwritten since would be lost without a gap. */
-    bool stays = att->ever_bound || (!made && msg->from == RT_FROM_OLDEST);
+    bool stays = att->known != RT_ATT_NEW || (!made && msg->from == RT_FROM_OLDEST);
 
     for (unsigned o = 0; o < 2 && !stays; o++)
         if (!start_of(&proc->ring[o], msg, o + RT_STDOUT, &start[o]))
@@ -243,10 +258,11 @@ static void bind(struct rt_tether *t, struct rt_att *att, uint32_t channel, cons
     for (unsigned o = 0; o < RT_OUTS; o++)
         rt_sender_bind(&att->out[o], &proc->ring[o]);
     att->try_no = msg->try_no;
+    rt_tether_move_att(att, RT_ATT_BINDING);
     att->channel = channel;
-    att->need_attached = true;
     att->closed_told = false;
-    att->ever_bound = true;
+    if (att->known == RT_ATT_NEW)
+        att->known = RT_ATT_TOLD;
     if (t->final_at != RT_NO_TIME && !att->graced) {
         att->graced = true;
         if (att->hold_left < RT_END_GRACE_MS)
@@ -294,7 +310,7 @@ static bool attach_new(struct rt_tether *t, struct rt_att **found, const struct 
         att = make(t, msg, why, now);
     if (!att)
         return false;
-    if (att->acked || att->in[0].consumed || att->in[1].consumed) {
+    if (att->known == RT_ATT_ACKED || att->in[0].consumed || att->in[1].consumed) {
         why->cls = RT_CLASS_INVALID;
         why->text = "this attachment has been used: resume it";
         return false;
@@ -306,7 +322,7 @@ static bool attach_new(struct rt_tether *t, struct rt_att **found, const struct 
             rt_tether_remove_att(t, att);
         return false;
     }
-    if (!att->ever_bound)
+    if (att->known == RT_ATT_NEW)
         set_terms(att, msg);
     *found = att;
     return true;
@@ -383,7 +399,7 @@ void rt_tether_attach(struct rt_tether *t, uint32_t channel, const struct rt_att
     rt_tether_charge(t, now);
     proc = rt_tether_proc(t, att->proc);
     /* Who comes to a terminal that others have seen has an empty screen before the eyes. */
-    if (!att->ever_bound && proc->seen && msg->rows == proc->rows && msg->cols == proc->cols)
+    if (att->known == RT_ATT_NEW && proc->seen && msg->rows == proc->rows && msg->cols == proc->cols)
         rt_tether_redraw(t, proc, now);
     proc->seen = true;
     bind(t, att, channel, msg);

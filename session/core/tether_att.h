@@ -23,18 +23,30 @@
 struct rt_attach_msg;
 struct rt_tether;
 
+/*  FREE --ATTACH, exec--> AWAY --ATTACH accepted--> BINDING --ATTACHED written--> BOUND
+ *                           ^                          | ^                        | |
+ *                           +-- REFUSE, link lost -----+-|------------------------+ |
+ *                                                        +---- another ATTACH ------+
+ *  All to FREE: DETACH, REWOUND, forgotten, displaced. Waiting: AWAY (its client), BOUND (frames). */
+enum rt_att_state { RT_ATT_FREE, RT_ATT_AWAY, RT_ATT_BINDING, RT_ATT_BOUND };
+
+/* How far its client is known to have come with it. */
+enum rt_att_known {
+    RT_ATT_NEW,   /* it was never bound */
+    RT_ATT_TOLD,  /* it was; the ATTACHED may have been lost */
+    RT_ATT_ACKED, /* its client has an ATTACHED: from then on it resumes */
+};
+
 struct rt_att {
-    bool used;
+    enum rt_att_state state;
+    enum rt_att_known known;
     uint8_t id[RT_ID_SIZE];
     uint32_t proc;
     uint64_t try_no;
     uint64_t want; /* bit per stream; stdin only of a process that has it */
     bool once;
-    bool ever_bound;
-    bool acked; /* its client is known to have an ATTACHED: from then on it resumes */
     /* binding */
-    uint32_t channel; /* 0: unbound */
-    bool need_attached;
+    uint32_t channel; /* BINDING, BOUND; else 0 */
     bool closed_told; /* that the process has closed its stdin */
     uint64_t unbound_at;
     uint64_t away_ms; /* unbound for so long, of time with an agent */
@@ -72,6 +84,7 @@ struct rt_att *rt_tether_new_att(struct rt_tether *t, const uint8_t id[RT_ID_SIZ
 void rt_tether_remove_att(struct rt_tether *t, struct rt_att *att);
 /* Notes it, at the start of another life; at most RT_ATTS_MAX times. */
 void rt_tether_note_past(struct rt_tether *t, const struct rt_att *att);
+void rt_tether_move_att(struct rt_att *att, enum rt_att_state to);
 void rt_tether_unbind(struct rt_tether *t, struct rt_att *att, uint64_t now);
 void rt_tether_attach(struct rt_tether *t, uint32_t channel, const struct rt_attach_msg *msg, uint64_t now);
 void rt_tether_refuse(struct rt_tether *t, const struct rt_refusal *refusal);

@@ -26,7 +26,7 @@ static bool holds(const struct rt_att *att)
     (void)att;
     return false;
 #else
-    return att->used && att->hold_left > 0;
+    return att->state != RT_ATT_FREE && att->hold_left > 0;
 #endif
 }
 
@@ -115,7 +115,7 @@ void rt_tether_charge(struct rt_tether *t, uint64_t now)
         t->atts[i].away_ms = 0;
 #endif
     for (size_t i = 0; live && i < RT_ATTS_MAX; i++)
-        if (t->atts[i].used && !t->atts[i].channel)
+        if (t->atts[i].state == RT_ATT_AWAY)
             t->atts[i].away_ms += live;
 
 #ifdef RT_MUTANT_HOLD_NOT_CHARGED
@@ -130,7 +130,7 @@ void rt_tether_charge(struct rt_tether *t, uint64_t now)
     for (size_t i = 0; i < RT_ATTS_MAX; i++) {
         struct rt_att *att = &t->atts[i];
 
-        if (!att->used || !att->blocks)
+        if (!att->blocks)
             continue;
         att->hold_left -= dt < att->hold_left ? dt : att->hold_left;
         spent = spent || att->hold_left == 0;
@@ -148,7 +148,7 @@ uint64_t rt_tether_hold_deadline(const struct rt_tether *t)
     if (t->first_blocks)
         left = t->first_hold_left;
     for (size_t i = 0; i < RT_ATTS_MAX; i++)
-        if (t->atts[i].used && t->atts[i].blocks && t->atts[i].hold_left < left)
+        if (t->atts[i].blocks && t->atts[i].hold_left < left)
             left = t->atts[i].hold_left;
     if (left == RT_NO_TIME)
         return RT_NO_TIME;

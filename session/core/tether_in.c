@@ -125,7 +125,7 @@ static void on_ack(struct rt_tether *t, struct rt_att *att, const struct rt_fram
                                    .fin = (frame->flags & RT_ACK_FIN) != 0};
     enum rt_far_verdict is;
 
-    att->acked = true;
+    att->known = RT_ATT_ACKED;
     t->was_useful = true;
     if (!rt_att_wants(att, frame->stream))
         return;
@@ -247,7 +247,7 @@ unsigned rt_tether_take_items(struct rt_tether *t, uint32_t *proc, uint64_t now)
         struct rt_att *att = &t->atts[i];
         unsigned sig = 0;
 
-        while (att->used && att->in[RT_CONTROL_IN].next != att->in[RT_CONTROL_IN].consumed) {
+        while (att->state != RT_ATT_FREE && att->in[RT_CONTROL_IN].next != att->in[RT_CONTROL_IN].consumed) {
             const struct rt_proc *p = rt_tether_proc(t, att->proc);
 
             if (p && p->state == RT_PROC_STARTING)
@@ -331,7 +331,7 @@ static void on_welcome(struct rt_tether *t, const struct rt_welcome_msg *msg, ui
         memcpy(t->inc, t->new_inc, sizeof t->inc);
         t->n_past = 0;
         for (size_t i = 0; i < RT_ATTS_MAX; i++)
-            if (t->atts[i].used) {
+            if (t->atts[i].state != RT_ATT_FREE) {
                 rt_tether_note_past(t, &t->atts[i]);
                 rt_tether_remove_att(t, &t->atts[i]);
             }

@@ -119,7 +119,7 @@ static void put_report(struct rt_tether *t, struct writer *w, uint64_t now)
             report_proc(t->finished[i], &report.procs[report.n_procs++]);
     report.done = t->next_proc - report.n_procs;
     for (size_t i = 0; i < RT_ATTS_MAX; i++)
-        if (t->atts[i].used)
+        if (t->atts[i].state != RT_ATT_FREE)
             report_att(&t->atts[i], &report.atts[report.n_atts++]);
     if (!put_map(w, (struct rt_frame){.type = RT_REPORT}, RT_MSG_REPORT, &report))
         return;
@@ -203,7 +203,7 @@ static bool put_attached(const struct rt_tether *t, struct rt_att *att, const st
                           (proc->stdin_phase == RT_STDIN_CLOSED || (proc->stdin_phase != RT_STDIN_OPEN && !proc->tty))};
     if (!put_map(w, (struct rt_frame){.type = RT_ATTACHED, .channel = att->channel}, RT_MSG_ATTACHED, &msg))
         return false;
-    att->need_attached = false;
+    rt_tether_move_att(att, RT_ATT_BOUND);
     return true;
 }
 
@@ -263,7 +263,7 @@ static bool put_att(struct rt_tether *t, struct rt_att *att, struct writer *w)
     struct rt_proc *proc = rt_tether_proc(t, att->proc);
     bool sent = false;
 
-    if (!proc || !att->channel || (att->need_attached && !put_attached(t, att, proc, w)))
+    if (!proc || (att->state == RT_ATT_BINDING && !put_attached(t, att, proc, w)))
         return false;
     put_inputs(att, proc, w);
     sent = put_output(t, att, proc, RT_CONTROL_UP - RT_STDOUT, UINT64_MAX, w);
@@ -284,7 +284,7 @@ static void put_atts(struct rt_tether *t, struct writer *w)
             size_t index = (first + i) % RT_ATTS_MAX;
             struct rt_att *att = &t->atts[index];
 
-            if (att->used && att->channel && put_att(t, att, w)) {
+            if (att->channel && put_att(t, att, w)) {
                 sent = true;
                 t->round = (index + 1) % RT_ATTS_MAX;
             }

@@ -100,7 +100,7 @@ void rt_tether_advance(struct rt_tether *t, struct rt_proc *proc, unsigned o, ui
     struct rt_ring *ring = &proc->ring[o];
 
     for (size_t i = 0; i < RT_ATTS_MAX; i++)
-        if (t->atts[i].used && t->atts[i].proc == proc->id && rt_att_wants(&t->atts[i], o + RT_STDOUT))
+        if (t->atts[i].state != RT_ATT_FREE && t->atts[i].proc == proc->id && rt_att_wants(&t->atts[i], o + RT_STDOUT))
             rt_sender_overwritten(&t->atts[i].out[o], ring, base);
     rt_ring_drop(ring, base);
 }
@@ -293,7 +293,7 @@ static void finish(struct rt_tether *t, struct rt_proc *proc, uint64_t now)
     for (size_t i = 0; i < RT_ATTS_MAX; i++) {
         struct rt_att *att = &t->atts[i];
 
-        if (att->used && att->channel && !att->graced) {
+        if (att->channel && !att->graced) {
             att->graced = true;
             if (att->hold_left < RT_END_GRACE_MS)
                 att->hold_left = RT_END_GRACE_MS;
@@ -310,7 +310,7 @@ static enum rt_stdin_phase stdin_after(const struct rt_tether *t, const struct r
     for (size_t i = 0; i < RT_ATTS_MAX; i++) {
         const struct rt_att *att = &t->atts[i];
 
-        if (!att->used || att->proc != proc->id || !rt_att_wants(att, RT_STDIN))
+        if (att->state == RT_ATT_FREE || att->proc != proc->id || !rt_att_wants(att, RT_STDIN))
             continue;
         if (!rt_receiver_is_done(&att->in[RT_STDIN_IN]))
             open = true;
@@ -426,7 +426,7 @@ void rt_tether_stdin_closed(struct rt_tether *t, uint32_t id, uint64_t now)
     for (size_t i = 0; i < RT_ATTS_MAX; i++) {
         struct rt_receiver *in = &t->atts[i].in[RT_STDIN_IN];
 
-        if (!t->atts[i].used || t->atts[i].proc != id)
+        if (t->atts[i].state == RT_ATT_FREE || t->atts[i].proc != id)
             continue;
         rt_receiver_drop(in);
         rt_receiver_close(in);

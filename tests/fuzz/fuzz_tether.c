@@ -47,7 +47,8 @@ static void check_bounds(const struct shell *sh)
             continue;
         FUZZ_CHECK(proc->n_segments <= (size_t)RT_SEGMENTS_MAX);
         for (size_t k = 0; k < proc->n_segments; k++) {
-            FUZZ_CHECK(t->atts[proc->segments[k].att].used && t->atts[proc->segments[k].att].proc == proc->id);
+            FUZZ_CHECK(t->atts[proc->segments[k].att].state != RT_ATT_FREE &&
+                       t->atts[proc->segments[k].att].proc == proc->id);
             waiting += proc->segments[k].size;
         }
         FUZZ_CHECK(waiting <= (size_t)RT_ATTS_MAX * RT_STDIN_WINDOW);
@@ -56,8 +57,8 @@ static void check_bounds(const struct shell *sh)
     }
     for (size_t i = 0; i < RT_ATTS_MAX; i++) {
         const struct rt_att *att = &t->atts[i];
-        const struct rt_proc *proc = att->used ? rt_tether_proc(t, att->proc) : NULL;
-        if (!att->used)
+        const struct rt_proc *proc = att->state != RT_ATT_FREE ? rt_tether_proc(t, att->proc) : NULL;
+        if (att->state == RT_ATT_FREE)
             continue;
         FUZZ_CHECK(proc != NULL);
         FUZZ_CHECK(att->channel == 0 || t->state == RT_TETHER_LIVE);
@@ -154,7 +155,7 @@ static void attach(struct shell *sh, struct fuzz_in *in)
     for (size_t i = 0; i < msg.n_out; i++) {
         const struct rt_att *att = rt_tether_att_by_id(sh->tether, msg.id.data);
         msg.out[i] = (struct rt_attach_out){.s = 1 + i, .c = fuzz_number(in), .df = fuzz_number(in)};
-        if (att != NULL && att->used && fuzz_byte(in) % 2) { /* what an honest client would say */
+        if (att != NULL && att->state != RT_ATT_FREE && fuzz_byte(in) % 2) { /* what an honest client would say */
             msg.out[i].c = att->out[i].acked;
             msg.out[i].df = att->out[i].digest.from;
             msg.out[i].d = rt_digest_value(&att->out[i].digest);

@@ -52,11 +52,11 @@ static void check_hold(int guest, const struct rt_att *att, struct sim_hold *hol
 {
     struct sim_guest *g = &sim.guests[guest];
 
-    if (!att->used || memcmp(hold->id, att->id, RT_ID_SIZE) != 0) {
+    if (att->state == RT_ATT_FREE || memcmp(hold->id, att->id, RT_ID_SIZE) != 0) {
         memset(hold, 0, sizeof *hold);
         memcpy(hold->id, att->id, RT_ID_SIZE);
     }
-    if (!att->used || att->proc != 0)
+    if (att->state == RT_ATT_FREE || att->proc != 0)
         return;
     if (caught_up(att, hold))
         hold->us = 0;
@@ -116,7 +116,7 @@ static void check_finished(int guest)
         for (int o = 0; o < RT_OUTS; o++)
             kept += t->finished[p]->ring[o].data ? t->finished[p]->ring[o].cap : 0;
         for (int i = 0; kept > FINISHED_BYTES && i < RT_ATTS_MAX; i++)
-            attached = attached || (t->atts[i].used && t->atts[i].proc == t->finished[p]->id);
+            attached = attached || (t->atts[i].state != RT_ATT_FREE && t->atts[i].proc == t->finished[p]->id);
         if (!attached && kept > FINISHED_BYTES)
             sim_fail("guest %d keeps %zu bytes of a command that has ended", guest, kept);
     }

@@ -242,7 +242,7 @@ void sim_check_drained(void)
 static bool held(const struct rt_tether *tether)
 {
     for (int i = 0; i < RT_ATTS_MAX; i++)
-        if (tether->atts[i].used && tether->atts[i].blocks)
+        if (tether->atts[i].blocks)
             return true;
     return false;
 }

@@ -150,7 +150,7 @@ static uint32_t a_channel(int conn)
         int first = (int)sim_random(RT_ATTS_MAX);
 
         for (int i = 0; i < RT_ATTS_MAX && !found; i++)
-            if (t->atts[(first + i) % RT_ATTS_MAX].used)
+            if (t->atts[(first + i) % RT_ATTS_MAX].state != RT_ATT_FREE)
                 found = t->atts[(first + i) % RT_ATTS_MAX].channel;
     } else {
         const struct sim_client *client = &sim.clients[CLIENT];
