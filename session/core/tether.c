@@ -48,7 +48,6 @@ struct rt_tether *rt_tether_new(const struct rt_tether_config *config, uint64_t 
     t->outage_at = now;
     t->charged_at = now;
     t->first_hold_left = config->first_hold_ms;
-    t->final_at = RT_NO_TIME;
     config->random(config->ctx, t->inc, sizeof t->inc);
     t->atts = calloc(RT_ATTS_MAX, sizeof *t->atts);
     if (!t->atts || rt_tether_add_proc(t, config->tty, true, &proc) != 0 || rt_ring_make(&proc->ring[0]) != 0 ||
@@ -88,10 +87,11 @@ static void link_down(struct rt_tether *t, uint64_t now)
         if (t->atts[i].channel)
             rt_tether_unbind(t, &t->atts[i], now);
     rt_pings_clear(&t->pinged);
-    t->hello_due = t->confirm_due = t->report_due = t->ping_due = t->pong_due = false;
+    t->due = 0;
     t->n_refusals = 0;
     t->flooded = false;
-    t->end_stage = 0;
+    if (t->ending != RT_ENDING_NONE && t->ending != RT_ENDING_SAFE)
+        t->ending = RT_ENDING_TAIL_OUT;
     rt_tether_find_blockers(t);
 }
 
@@ -128,10 +128,11 @@ void rt_tether_connected(struct rt_tether *t, uint64_t now)
     t->state = RT_TETHER_HELLO;
     t->hello_by = now + RT_HANDSHAKE_TIMEOUT_MS;
     t->rx_at = t->ping_at = now;
-    t->hello_due = true;
+    t->due |= RT_DUE_HELLO;
     t->config.random(t->config.ctx, t->nonce, sizeof t->nonce);
-    t->rejoin = t->may_rejoin && !t->superseded && !t->rejoin;
-    if (t->rejoin)
+    if (t->right == RT_RIGHT_DOUBTED || t->right == RT_RIGHT_JOINING)
+        t->right = t->right == RT_RIGHT_DOUBTED ? RT_RIGHT_JOINING : RT_RIGHT_DOUBTED;
+    if (t->right == RT_RIGHT_JOINING)
         t->config.random(t->config.ctx, t->new_inc, sizeof t->new_inc);
     rt_tether_step(t, now);
 }
@@ -223,11 +224,11 @@ uint64_t rt_tether_deadline(const struct rt_tether *t)
         return 0;
     at = earlier(link_deadline(t), forget_deadline(t));
     at = earlier(at, rt_tether_hold_deadline(t));
-    if (t->state == RT_TETHER_LIVE && t->report_due)
+    if (t->state == RT_TETHER_LIVE && (t->due & RT_DUE_REPORT) != 0)
         at = earlier(at, unless_due(t, t->report_at));
-    if (t->state == RT_TETHER_LIVE && t->final_at != RT_NO_TIME && !t->end_ok && t->end_stage == 0)
+    if (t->state == RT_TETHER_LIVE && t->ending == RT_ENDING_TAIL_OUT)
         at = earlier(at, unless_due(t, t->end_at));
-    if (t->final_at != RT_NO_TIME && !t->end_ok && t->config.end_timeout_ms)
+    if (t->ending != RT_ENDING_NONE && t->ending != RT_ENDING_SAFE && t->config.end_timeout_ms)
         at = earlier(at, unless_due(t, t->final_at + t->config.end_timeout_ms));
     for (size_t i = 0; i < RT_PROCS_MAX; i++)
         if (t->procs[i])
@@ -250,7 +251,7 @@ static void tick_link(struct rt_tether *t, uint64_t now)
         return;
     }
     if (now >= later(t->ping_at, t->rx_at) + interval) {
-        t->ping_due = true;
+        t->due |= RT_DUE_PING;
         t->ping_at = now;
     }
 }
@@ -409,7 +410,7 @@ void rt_tether_view(const struct rt_tether *t, struct rt_tether_view *view)
     memcpy(view->text, t->refused_text, sizeof view->text);
     memcpy(view->host, t->host, sizeof view->host);
     view->resent = t->resent;
-    view->end_ok = t->end_ok;
+    view->end_ok = t->ending == RT_ENDING_SAFE;
     view->end_how = t->end_how;
     view->code = t->procs[0]->code;
     view->sig = t->procs[0]->sig;

@@ -75,7 +75,7 @@ void rt_tether_remove_att(struct rt_tether *t, struct rt_att *att)
     for (size_t i = 0; i < RT_INS; i++)
         rt_receiver_close(&att->in[i]);
     memset(att, 0, sizeof *att);
-    t->report_due = true;
+    t->due |= RT_DUE_REPORT;
 }
 
 void rt_tether_end_att(struct rt_tether *t, struct rt_att *att, const struct rt_refusal *refusal)
@@ -124,7 +124,7 @@ struct rt_att *rt_tether_new_att(struct rt_tether *t, const uint8_t id[RT_ID_SIZ
     rt_receiver_init(&place->in[RT_CONTROL_IN], RT_CONTROL_WINDOW);
     for (unsigned o = 0; o < RT_OUTS; o++)
         rt_sender_start(&place->out[o], &proc->ring[o], proc->ring[o].base);
-    t->report_due = true;
+    t->due |= RT_DUE_REPORT;
     return place;
 }
 
@@ -263,13 +263,13 @@ static void bind(struct rt_tether *t, struct rt_att *att, uint32_t channel, cons
     att->closed_told = false;
     if (att->known == RT_ATT_NEW)
         att->known = RT_ATT_TOLD;
-    if (t->final_at != RT_NO_TIME && !att->graced) {
+    if (t->ending != RT_ENDING_NONE && !att->graced) {
         att->graced = true;
         if (att->hold_left < RT_END_GRACE_MS)
             att->hold_left = RT_END_GRACE_MS;
     }
     t->attached_once = true;
-    t->report_due = true;
+    t->due |= RT_DUE_REPORT;
 }
 
 static struct rt_att *make(struct rt_tether *t, const struct rt_attach_msg *msg, struct rt_refusal *why, uint64_t now)

@@ -56,7 +56,7 @@ static void shrink(struct rt_tether *t, struct rt_proc *proc)
     }
     rt_order_clear(&proc->order);
     proc->shrunk = true;
-    t->report_due = true;
+    t->due |= RT_DUE_REPORT;
 }
 
 static void forget(struct rt_tether *t, size_t index)
@@ -64,7 +64,7 @@ static void forget(struct rt_tether *t, size_t index)
     rt_tether_free_proc(t->finished[index]);
     t->n_finished--;
     memmove(t->finished + index, t->finished + index + 1, (t->n_finished - index) * sizeof t->finished[0]);
-    t->report_due = true;
+    t->due |= RT_DUE_REPORT;
 }
 
 /* Each that is attached has an attachment of its own, and there is no more room for attachments than for finished

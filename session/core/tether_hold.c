@@ -12,7 +12,7 @@
 
 static bool main_final(const struct rt_tether *t)
 {
-    return t->final_at != RT_NO_TIME;
+    return t->ending != RT_ENDING_NONE;
 }
 
 static bool first_holds(const struct rt_tether *t)
@@ -136,7 +136,7 @@ void rt_tether_charge(struct rt_tether *t, uint64_t now)
         spent = spent || att->hold_left == 0;
     }
     if (spent || (t->first_blocks && t->first_hold_left == 0)) {
-        t->report_due = true;
+        t->due |= RT_DUE_REPORT;
         rt_tether_find_blockers(t);
     }
 }
@@ -161,7 +161,7 @@ bool rt_tether_is_over(const struct rt_tether *t, uint64_t now)
 {
     bool given_up = t->config.end_timeout_ms && main_final(t) && now >= t->final_at + t->config.end_timeout_ms;
 
-    if (!main_final(t) || (!t->end_ok && !given_up) || first_holds(t))
+    if (!main_final(t) || (t->ending != RT_ENDING_SAFE && !given_up) || first_holds(t))
         return false;
     for (size_t i = 0; i < RT_ATTS_MAX; i++)
         if (holds(&t->atts[i]) && !rt_tether_att_done(t, &t->atts[i]))

@@ -109,7 +109,7 @@ static void refill(const struct rt_tether *t, struct rt_att *att, const struct r
     for (unsigned o = 0; o < RT_OUTS; o++)
         if (rt_att_wants(att, o + RT_STDOUT) && att->out[o].acked != proc->ring[o].head)
             return;
-    if (att->hold_left < att->hold_ms && t->final_at == RT_NO_TIME && proc->state != RT_PROC_FINAL)
+    if (att->hold_left < att->hold_ms && t->ending == RT_ENDING_NONE && proc->state != RT_PROC_FINAL)
         att->hold_left = att->hold_ms;
 }
 
@@ -144,7 +144,7 @@ static void on_ack(struct rt_tether *t, struct rt_att *att, const struct rt_fram
         return;
     }
     refill(t, att, proc);
-    t->report_due = true;
+    t->due |= RT_DUE_REPORT;
     rt_tether_find_blockers(t);
 }
 
@@ -236,7 +236,7 @@ static int take_item(struct rt_tether *t, struct rt_att *att, unsigned *sig, uin
         return 0; /* tried again at the next step */
     memcpy(item, bytes + 2, (size_t)size - 2);
     rt_receiver_consume(in, (size_t)size);
-    t->report_due = true;
+    t->due |= RT_DUE_REPORT;
     *sig = carry_out(t, att, item, (size_t)size - 2, now);
     return 1;
 }
@@ -286,6 +286,15 @@ static uint64_t refusal_delay(struct rt_tether *t, const struct rt_refuse_msg *m
     }
 }
 
+static enum rt_right right_after(enum rt_right right, uint64_t cls)
+{
+    if (right == RT_RIGHT_SUPERSEDED || cls == RT_CLASS_SUPERSEDED)
+        return RT_RIGHT_SUPERSEDED;
+    if (cls == RT_CLASS_REWOUND || cls == RT_CLASS_FORKED)
+        return right == RT_RIGHT_OWN ? RT_RIGHT_DOUBTED : right;
+    return cls == RT_CLASS_RETRY_LATER ? right : RT_RIGHT_OWN;
+}
+
 static void on_link_refused(struct rt_tether *t, const struct rt_refuse_msg *msg, uint64_t now)
 {
     bool again = t->refused_cls == msg->c;
@@ -304,9 +313,7 @@ static void on_link_refused(struct rt_tether *t, const struct rt_refuse_msg *msg
 #endif
             t->epoch = msg->epoch;
     }
-    t->may_rejoin =
-        msg->c == RT_CLASS_REWOUND || msg->c == RT_CLASS_FORKED || (t->may_rejoin && msg->c == RT_CLASS_RETRY_LATER);
-    t->superseded = t->superseded || msg->c == RT_CLASS_SUPERSEDED;
+    t->right = right_after(t->right, msg->c);
 #ifndef RT_MUTANT_TICKET_NOT_DROPPED
     if (msg->drop) { /* another start was taken: the join token is all that this one has */
         t->ticket_size = 0;
@@ -323,11 +330,11 @@ static void on_welcome(struct rt_tether *t, const struct rt_welcome_msg *msg, ui
         rt_tether_hangup(t, "a welcome without version, ticket or life", now + RT_REFUSED_MIN_MS, now);
         return;
     }
-    if (!t->rejoin && t->ticket_size && msg->life != t->life) {
+    if (t->right != RT_RIGHT_JOINING && t->ticket_size && msg->life != t->life) {
         rt_tether_hangup(t, "a welcome to another life than the ticket's", now + RT_REFUSED_MIN_MS, now);
         return;
     }
-    if (t->rejoin) { /* another life: nothing that was attached to the old one goes on unseen */
+    if (t->right == RT_RIGHT_JOINING) { /* another life: nothing that was attached to the old one goes on unseen */
         memcpy(t->inc, t->new_inc, sizeof t->inc);
         t->n_past = 0;
         for (size_t i = 0; i < RT_ATTS_MAX; i++)
@@ -335,7 +342,8 @@ static void on_welcome(struct rt_tether *t, const struct rt_welcome_msg *msg, ui
                 rt_tether_note_past(t, &t->atts[i]);
                 rt_tether_remove_att(t, &t->atts[i]);
             }
-        t->end_ok = false; /* of the other life */
+        if (t->ending == RT_ENDING_SAFE) /* in the other life */
+            t->ending = RT_ENDING_TAIL_OUT;
     }
     rt_tether_charge(t, now);
     t->life = msg->life;
@@ -345,9 +353,9 @@ static void on_welcome(struct rt_tether *t, const struct rt_welcome_msg *msg, ui
     t->state = RT_TETHER_LIVE;
     t->live_at = now;
     t->was_useful = false;
-    t->may_rejoin = t->rejoin = t->superseded = false;
+    t->right = RT_RIGHT_OWN;
     t->refused_cls = RT_CLASS_OK;
-    t->confirm_due = t->report_due = true;
+    t->due |= RT_DUE_CONFIRM | RT_DUE_REPORT;
     t->report_at = now;
     t->outage_at = RT_NO_TIME;
     t->end_at = now;
@@ -363,17 +371,17 @@ static void on_ticket(struct rt_tether *t, const struct rt_frame *frame, const u
 
 static void on_end_ok(struct rt_tether *t, const struct rt_end_ok_msg *msg, uint64_t now)
 {
-    if (t->final_at == RT_NO_TIME || t->end_ok)
+    if (t->ending == RT_ENDING_NONE || t->ending == RT_ENDING_SAFE)
         return;
     t->end_how = (enum rt_end_how)msg->how;
     if (msg->how == RT_END_LATER) {
         uint64_t delay = msg->delay ? msg->delay : RT_REPORT_INTERVAL_MS;
 
-        t->end_stage = 0;
+        t->ending = RT_ENDING_TAIL_OUT;
         t->end_at = now + (delay < RT_REFUSED_MAX_MS ? delay : RT_REFUSED_MAX_MS);
         return;
     }
-    t->end_ok = true;
+    t->ending = RT_ENDING_SAFE;
 }
 
 /* ---- dispatch ---- */
@@ -451,7 +459,7 @@ static void on_frame(struct rt_tether *t, const struct rt_frame *frame, const ui
     } else if (t->state != RT_TETHER_LIVE) {
         rt_tether_hangup(t, "a frame before the welcome", now + RT_REDIAL_MAX_MS, now);
     } else if (frame->type == RT_PING) {
-        t->pong_due = true;
+        t->due |= RT_DUE_PONG;
         t->pong_token = frame->offset;
     } else if (frame->type == RT_TICKET) {
         on_ticket(t, frame, payload);

@@ -28,6 +28,40 @@
 
 struct rt_proc;
 
+/* What the link is still to be told. */
+enum rt_tether_due {
+    RT_DUE_HELLO = 1,
+    RT_DUE_CONFIRM = 2,
+    RT_DUE_REPORT = 4, /* not before report_at */
+    RT_DUE_PING = 8,
+    RT_DUE_PONG = 16,
+};
+
+/* With what right the next hello is said: the ticket, or as a new incarnation with the join token.
+ *
+ *     OWN --REWOUND, FORKED--> DOUBTED <--each connection--> JOINING     from all: WELCOME --> OWN
+ *      ^     other refusals       |                             |        SUPERSEDED --> SUPERSEDED, until a WELCOME
+ *      +--------------------------+-----------------------------+        RETRY_LATER, a lost link: stays
+ *
+ * JOINING: this connection's hello is that of the new incarnation. */
+enum rt_right { RT_RIGHT_OWN, RT_RIGHT_DOUBTED, RT_RIGHT_JOINING, RT_RIGHT_SUPERSEDED };
+
+/* How much of the container's end an agent has.
+ *
+ *     NONE --main process FINAL--> TAIL_OUT --sent--> TAIL_ERR --sent--> LAST --END sent--> ASKED --END_OK--> SAFE
+ *                                     ^                  |                |                   |
+ *                                     +-----link lost, or END_OK "later": not before end_at---+
+ *
+ * SAFE to TAIL_OUT: another life begins. Waiting: TAIL_OUT (end_at, a link), ASKED (END_OK, end_timeout). */
+enum rt_ending {
+    RT_ENDING_NONE,
+    RT_ENDING_TAIL_OUT,
+    RT_ENDING_TAIL_ERR,
+    RT_ENDING_LAST,
+    RT_ENDING_ASKED,
+    RT_ENDING_SAFE,
+};
+
 struct rt_tether {
     struct rt_tether_config config;
     uint64_t jitter;
@@ -40,7 +74,7 @@ struct rt_tether {
     bool was_useful;   /* a client acknowledged something on this link: a guest may move as often as it likes */
     uint64_t hello_by; /* HELLO: give up */
     uint64_t rx_at, ping_at;
-    bool hello_due, confirm_due, report_due, ping_due, pong_due;
+    unsigned due; /* bits of enum rt_tether_due */
     uint64_t pong_token;
     struct rt_pings pinged;
     uint64_t report_at; /* the next report may go */
@@ -53,9 +87,7 @@ struct rt_tether {
     uint64_t life, epoch;
     uint8_t ticket[RT_TOKEN_MAX];
     size_t ticket_size;
-    bool rejoin; /* this attempt presents the join token again, as a new incarnation */
-    bool may_rejoin;
-    bool superseded; /* since the last welcome: no new incarnation any more */
+    enum rt_right right;
     uint64_t refused_cls;
     char refused_text[RT_TEXT_MAX + 1];
     char host[RT_HOST_MAX + 1];
@@ -74,11 +106,10 @@ struct rt_tether {
     uint64_t first_hold_left;
     bool first_blocks, attached_once;
     /* end */
-    unsigned end_stage; /* 0 nothing sent on this link, 1..2 tails, 3 all sent */
-    uint64_t end_at;    /* after END_OK "later": when to send again */
-    bool end_ok;
+    enum rt_ending ending;
+    uint64_t end_at; /* after END_OK "later": when to send again */
     enum rt_end_how end_how;
-    uint64_t final_at;                                      /* when the main process became final, RT_NO_TIME before */
+    uint64_t final_at;                                      /* when the main process became final */
     struct rt_tether_action actions[RT_TETHER_ACTIONS_MAX]; /* decided, and not taken yet */
     size_t n_actions;
     bool undecided;     /* they left no room for what else there may be to do */

@@ -62,21 +62,21 @@ static struct rt_slice slice(const void *data, size_t size)
 
 static void put_hello(struct rt_tether *t, struct writer *w)
 {
-    bool join = t->rejoin || !t->ticket_size;
+    bool anew = t->right == RT_RIGHT_JOINING, join = anew || !t->ticket_size;
     struct rt_hello_msg hello = {
         .vmin = RT_PROTOCOL_VERSION,
         .vmax = RT_PROTOCOL_VERSION,
         .role = rt_slice_text("guest"),
         .cid = rt_slice_text(t->config.cid),
-        .inc = slice(t->rejoin ? t->new_inc : t->inc, RT_ID_SIZE),
-        .life = t->rejoin ? 0 : t->life,
+        .inc = slice(anew ? t->new_inc : t->inc, RT_ID_SIZE),
+        .life = anew ? 0 : t->life,
         .epoch = t->epoch,
         .tok = join ? slice(t->config.token, t->config.token_size) : slice(t->ticket, t->ticket_size),
         .nonce = slice(t->nonce, RT_ID_SIZE),
     };
 
     if (put_map(w, (struct rt_frame){.type = RT_HELLO}, RT_MSG_HELLO, &hello))
-        t->hello_due = false;
+        t->due &= ~(unsigned)RT_DUE_HELLO;
 }
 
 static void report_proc(const struct rt_proc *proc, struct rt_report_proc *row)
@@ -123,28 +123,28 @@ static void put_report(struct rt_tether *t, struct writer *w, uint64_t now)
             report_att(&t->atts[i], &report.atts[report.n_atts++]);
     if (!put_map(w, (struct rt_frame){.type = RT_REPORT}, RT_MSG_REPORT, &report))
         return;
-    t->report_due = false;
+    t->due &= ~(unsigned)RT_DUE_REPORT;
     t->report_at = now + RT_REPORT_INTERVAL_MS;
 }
 
 static void put_hop(struct rt_tether *t, struct writer *w, uint64_t now)
 {
-    if (t->confirm_due) {
+    if ((t->due & RT_DUE_CONFIRM) != 0) {
         (void)put(w, &(struct rt_frame){.type = RT_CONFIRM});
-        t->confirm_due = false;
+        t->due &= ~(unsigned)RT_DUE_CONFIRM;
     }
-    if (t->report_due && now >= t->report_at)
+    if ((t->due & RT_DUE_REPORT) != 0 && now >= t->report_at)
         put_report(t, w, now);
-    if (t->pong_due && room(w)) {
+    if ((t->due & RT_DUE_PONG) != 0 && room(w)) {
         (void)put(w, &(struct rt_frame){.type = RT_PONG, .offset = t->pong_token});
-        t->pong_due = false;
+        t->due &= ~(unsigned)RT_DUE_PONG;
     }
-    if (t->ping_due && room(w)) {
+    if ((t->due & RT_DUE_PING) != 0 && room(w)) {
         uint64_t token = rt_jitter(&t->jitter, UINT64_MAX);
 
         (void)put(w, &(struct rt_frame){.type = RT_PING, .offset = token});
         rt_pings_sent(&t->pinged, token);
-        t->ping_due = false;
+        t->due &= ~(unsigned)RT_DUE_PING;
     }
 }
 
@@ -328,21 +328,21 @@ static void put_end(struct rt_tether *t, struct writer *w, uint64_t now)
 {
     const struct rt_proc *proc = t->procs[0];
 
-    if (t->final_at == RT_NO_TIME || t->end_ok || t->end_stage == 3 || now < t->end_at)
+    if (now < t->end_at)
         return;
-    if (t->end_stage == 0 && put_tail(&proc->ring[0], RT_STDOUT, w))
-        t->end_stage = 1;
-    if (t->end_stage == 1 && put_tail(&proc->ring[1], RT_STDERR, w))
-        t->end_stage = 2;
-    if (t->end_stage == 2 && put_last(proc, w))
-        t->end_stage = 3;
+    if (t->ending == RT_ENDING_TAIL_OUT && put_tail(&proc->ring[0], RT_STDOUT, w))
+        t->ending = RT_ENDING_TAIL_ERR;
+    if (t->ending == RT_ENDING_TAIL_ERR && put_tail(&proc->ring[1], RT_STDERR, w))
+        t->ending = RT_ENDING_LAST;
+    if (t->ending == RT_ENDING_LAST && put_last(proc, w))
+        t->ending = RT_ENDING_ASKED;
 }
 
 size_t rt_tether_output(struct rt_tether *t, uint8_t *buf, size_t cap, uint64_t now)
 {
     struct writer w = {.buf = buf, .cap = cap};
 
-    if (t->state == RT_TETHER_HELLO && t->hello_due)
+    if (t->state == RT_TETHER_HELLO && (t->due & RT_DUE_HELLO) != 0)
         put_hello(t, &w);
     if (t->state != RT_TETHER_LIVE)
         return w.len;

@@ -80,7 +80,7 @@ int rt_tether_add_proc(struct rt_tether *t, bool tty, bool in, struct rt_proc **
         return RT_ENOMEM;
     }
     t->next_proc++;
-    t->report_due = true;
+    t->due |= RT_DUE_REPORT;
     *place = proc;
     *out = proc;
     return 0;
@@ -177,7 +177,7 @@ void rt_tether_commit(struct rt_tether *t, uint32_t id, unsigned stream, size_t 
         return;
     rt_ring_commit(&proc->ring[stream - RT_STDOUT], size);
     rt_order_add(&proc->order, stream - RT_STDOUT, proc->ring[stream - RT_STDOUT].head);
-    t->report_due = true;
+    t->due |= RT_DUE_REPORT;
 }
 
 /* Appends an item to control-up; the oldest items make room. */
@@ -198,7 +198,7 @@ void rt_tether_item_up(struct rt_tether *t, struct rt_proc *proc, const struct r
         rt_tether_advance(t, proc, RT_CONTROL_UP - RT_STDOUT, ring->base + 2 + (uint64_t)(head[0] << 8 | head[1]));
     }
     (void)rt_ring_append(ring, bytes, (size_t)n + 2);
-    t->report_due = true;
+    t->due |= RT_DUE_REPORT;
 }
 
 void rt_tether_resize(struct rt_tether *t, struct rt_proc *proc, uint64_t rows, uint64_t cols)
@@ -222,7 +222,7 @@ void rt_tether_redraw(struct rt_tether *t, struct rt_proc *proc, uint64_t now)
         return;
     proc->due |= RT_PROC_DUE_RESIZE;
     proc->redraw_at = now + RT_REDRAW_MS;
-    t->report_due = true;
+    t->due |= RT_DUE_REPORT;
 }
 
 /* ---- start, end of file, exit ---- */
@@ -266,7 +266,7 @@ void rt_tether_exited(struct rt_tether *t, uint32_t id, unsigned code, unsigned 
     proc->sig = sig;
     proc->drain_at = now + t->config.drain_timeout_ms;
     proc->blocked_at = now;
-    t->report_due = true;
+    t->due |= RT_DUE_REPORT;
     if (id == 0)
         for (size_t i = 1; i < RT_PROCS_MAX; i++)
             if (t->procs[i])
@@ -288,6 +288,7 @@ static void finish(struct rt_tether *t, struct rt_proc *proc, uint64_t now)
     rt_tether_item_up(t, proc, &item);
     if (proc->id != 0)
         return;
+    t->ending = RT_ENDING_TAIL_OUT;
     t->final_at = now;
     t->end_at = now;
     for (size_t i = 0; i < RT_ATTS_MAX; i++) {
@@ -411,7 +412,7 @@ void rt_tether_stdin_taken(struct rt_tether *t, uint32_t id, size_t size, uint64
         proc->n_segments--;
         memmove(proc->segments, proc->segments + 1, proc->n_segments * sizeof proc->segments[0]);
     }
-    t->report_due = true;
+    t->due |= RT_DUE_REPORT;
     rt_tether_step(t, now);
 }
 

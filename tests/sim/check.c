@@ -314,7 +314,7 @@ static void check_container_ended(int container)
 
     if (guest >= 0 && sim.guests[guest].exits && !held(sim.guests[guest].tether))
         sim_fail("guest %d has exited and is not over (end %s)", guest,
-                 sim.guests[guest].tether->end_ok ? "stored" : "not stored");
+                 sim.guests[guest].tether->ending == RT_ENDING_SAFE ? "stored" : "not stored");
     if (guest < 0 && !sim_store_end_lost(container) && record->state != RT_SESSION_ENDED)
         sim_fail("container %d is over, its record says %s", container, rt_session_state_name(record->state));
 }
