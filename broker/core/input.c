@@ -150,8 +150,7 @@ static void leaving(struct rt_agent *agent, struct ag_link *link, const struct r
 {
     if (frame->type == RT_PONG) {
         agent->stats.forks++;
-        rt_ag_link_event(agent, RT_AGENT_FORKED, link, "serving", "closed",
-                         "it still runs, and another host claimed it");
+        rt_ag_link_event(agent, RT_AGENT_FORKED, link, "closed", "it still runs, and another host claimed it");
         rt_ag_link_close(agent, link, "another host claimed it");
     }
 }

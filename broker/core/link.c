@@ -24,13 +24,8 @@ struct ag_link *rt_ag_link(const struct rt_agent *agent, rt_link_id id)
     return link != NULL && link->id == id ? link : NULL;
 }
 
-const char *rt_ag_link_state_name(const struct ag_link *link)
-{
-    return state_names[link->state];
-}
-
-void rt_ag_link_event(struct rt_agent *agent, enum rt_agent_event_kind kind, const struct ag_link *link,
-                      const char *from, const char *to, const char *reason)
+void rt_ag_link_event(struct rt_agent *agent, enum rt_agent_event_kind kind, const struct ag_link *link, const char *to,
+                      const char *reason)
 {
     struct rt_agent_event event;
 
@@ -42,7 +37,7 @@ void rt_ag_link_event(struct rt_agent *agent, enum rt_agent_event_kind kind, con
         event.life = link->life;
         event.epoch = link->epoch;
     }
-    rt_ag_event(agent, &event, from, to, reason);
+    rt_ag_event(agent, &event, state_names[link->state], to, reason);
 }
 
 uint64_t rt_ag_link_interval(const struct ag_link *link)
@@ -92,7 +87,8 @@ void rt_ag_link_state(struct rt_agent *agent, struct ag_link *link, enum ag_link
 struct ag_link *rt_ag_link_new(const struct rt_peer *peer)
 {
     const char *who = peer->role == RT_PEER_CLIENT ? peer->tenant : peer->proof;
-    struct ag_link *link = calloc(1, sizeof *link);
+    size_t size = strlen(who);
+    struct ag_link *link = calloc(1, sizeof *link + size + 1);
 
     if (link == NULL) {
         return NULL;
@@ -108,17 +104,7 @@ struct ag_link *rt_ag_link_new(const struct rt_peer *peer)
     rt_list_init(&link->asks);
     rt_list_init(&link->requests);
     link->generation = 2; /* a flow's 0 is of long ago */
-    link->who = "";
-    if (who[0] != '\0') {
-        size_t size = strlen(who) + 1;
-        char *copy = malloc(size);
-        if (copy == NULL) {
-            free(link);
-            return NULL;
-        }
-        memcpy(copy, who, size);
-        link->who = copy;
-    }
+    memcpy(link->who, who, size);
     return link;
 }
 
@@ -143,7 +129,7 @@ void rt_ag_link_enter(struct rt_agent *agent, struct ag_link *link, const struct
     agent->stats.handshakes++;
     ++*count_of(agent, link);
     rt_ag_link_arm(agent, link);
-    rt_ag_link_event(agent, RT_AGENT_LINK_OPENED, link, "", "open", peer->name);
+    rt_ag_link_event(agent, RT_AGENT_LINK_OPENED, link, "open", peer->name);
 }
 
 void rt_ag_link_lost(struct rt_agent *agent, struct ag_link *link, const char *reason)
@@ -151,7 +137,7 @@ void rt_ag_link_lost(struct rt_agent *agent, struct ag_link *link, const char *r
     if (agent->run_link == link->id) {
         rt_ag_flush(agent);
     }
-    rt_ag_link_event(agent, RT_AGENT_LINK_CLOSED, link, state_names[link->state], "closed", reason);
+    rt_ag_link_event(agent, RT_AGENT_LINK_CLOSED, link, "closed", reason);
     agent->links[link->id % AG_SLOTS] = NULL;
     rt_timer_clear(&agent->timers, &link->timer);
     agent->stats.links--;
@@ -177,9 +163,6 @@ void rt_ag_link_free(struct ag_link *link)
     rt_list_remove(&link->fact.node);
     while ((node = rt_list_pop(&link->byes)) != NULL) {
         free(RT_LIST_OF(node, struct ag_bye, node));
-    }
-    if (link->who[0] != '\0') {
-        free((void *)(uintptr_t)link->who);
     }
     free(link->claim);
     free(link->report);

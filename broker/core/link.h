@@ -77,7 +77,6 @@ struct ag_link {
     uint64_t opened;        /* or, when LEAVING, since then */
     uint64_t claim_at;      /* deadline of the store's answer; 0 none */
     struct rt_pings pinged;
-    const char *who; /* owned, or ""; client: tenant; guest: identity that the transport proves */
     /* switch */
     struct rt_list chans;   /* ag_chan.in */
     struct rt_list waiters; /* ag_chan.wait: kept frames, more credit, when this link has drained */
@@ -115,6 +114,7 @@ struct ag_link {
     uint32_t n_asks;         /* both */
     uint32_t replies;        /* bytes kept free for those to come */
     size_t held_bytes;
+    char who[]; /* client: its tenant; guest: the identity that the transport proves; or "" */
 };
 
 /* NULL when it is gone. */
@@ -126,9 +126,8 @@ void rt_ag_link_free(struct ag_link *link);
 /* The only way out of a link: here, or by its peer. Its memory stays until this is carried out. */
 void rt_ag_link_close(struct rt_agent *agent, struct ag_link *link, const char *reason);
 void rt_ag_link_lost(struct rt_agent *agent, struct ag_link *link, const char *reason);
-void rt_ag_link_event(struct rt_agent *agent, enum rt_agent_event_kind kind, const struct ag_link *link,
-                      const char *from, const char *to, const char *reason);
-const char *rt_ag_link_state_name(const struct ag_link *link);
+void rt_ag_link_event(struct rt_agent *agent, enum rt_agent_event_kind kind, const struct ag_link *link, const char *to,
+                      const char *reason);
 uint64_t rt_ag_link_interval(const struct ag_link *link); /* of its pings */
 void rt_ag_link_state(struct rt_agent *agent, struct ag_link *link, enum ag_link_state state);
 /* Sets the link's timer anew from its state. */

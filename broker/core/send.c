@@ -156,7 +156,7 @@ void rt_ag_link_refuse(struct rt_agent *agent, struct ag_link *link, const struc
     }
     rt_slice_copy(refuse->m, text, sizeof text);
     agent->stats.refused++;
-    rt_ag_link_event(agent, RT_AGENT_REFUSED, link, rt_ag_link_state_name(link), rt_class_name(refuse->c), text);
+    rt_ag_link_event(agent, RT_AGENT_REFUSED, link, rt_class_name(refuse->c), text);
     rt_ag_refuse(agent, link, 0, refuse);
     rt_ag_link_close(agent, link, rt_class_name(refuse->c));
 }

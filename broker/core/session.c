@@ -49,18 +49,26 @@ struct ag_session *rt_ag_session_find(struct rt_agent *agent, const struct rt_ke
     return session;
 }
 
-struct ag_session *rt_ag_session_get(struct rt_agent *agent, const struct rt_key *key)
+/* Room for one more among `most`: the one that was not used for longest is forgotten. False: all are in use. */
+static bool make_room(struct rt_agent *agent, uint32_t most)
+{
+    struct rt_list *oldest = agent->n_sessions < most ? NULL : rt_list_pop(&agent->idle);
+    struct ag_session *session;
+
+    if (oldest != NULL) {
+        session = RT_LIST_OF(oldest, struct ag_session, fact.node);
+        session->known_at = 0;
+        rt_ag_session_fact(agent, session, AG_SESSION_CHANGED);
+    }
+    return agent->n_sessions < most || oldest != NULL;
+}
+
+static struct ag_session *find_or_make(struct rt_agent *agent, const struct rt_key *key, uint32_t most)
 {
     struct ag_session *session = rt_ag_session_find(agent, key);
 
-    if (session != NULL) {
+    if (session != NULL || !make_room(agent, most)) {
         return session;
-    }
-    if (agent->n_sessions >= RT_AGENT_SESSIONS_MAX) {
-        if (rt_list_empty(&agent->idle)) {
-            return NULL;
-        }
-        rt_ag_session_free(agent, RT_LIST_OF(agent->idle.next, struct ag_session, fact.node));
     }
     session = calloc(1, sizeof *session);
     if (session == NULL) {
@@ -82,20 +90,14 @@ struct ag_session *rt_ag_session_get(struct rt_agent *agent, const struct rt_key
     return session;
 }
 
+struct ag_session *rt_ag_session_get(struct rt_agent *agent, const struct rt_key *key)
+{
+    return find_or_make(agent, key, RT_AGENT_SESSIONS_MAX);
+}
+
 struct ag_session *rt_ag_session_await(struct rt_agent *agent, const struct rt_key *key)
 {
-    struct ag_session *session = rt_ag_session_find(agent, key);
-
-    if (session != NULL) {
-        return session;
-    }
-    if (agent->n_sessions >= RT_AGENT_SESSIONS_MAX - AG_SESSIONS_RESERVED) {
-        if (rt_list_empty(&agent->idle)) {
-            return NULL;
-        }
-        rt_ag_session_free(agent, RT_LIST_OF(agent->idle.next, struct ag_session, fact.node));
-    }
-    return rt_ag_session_get(agent, key);
+    return find_or_make(agent, key, RT_AGENT_SESSIONS_MAX - AG_SESSIONS_RESERVED);
 }
 
 void rt_ag_session_free(struct rt_agent *agent, struct ag_session *session)

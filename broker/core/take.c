@@ -247,7 +247,7 @@ static void taken_away(struct rt_agent *agent, struct ag_link *link, const struc
     }
     if (forked) {
         agent->stats.forks++;
-        rt_ag_link_event(agent, RT_AGENT_FORKED, link, "", "", rt_class_name(outcome->verdict));
+        rt_ag_link_event(agent, RT_AGENT_FORKED, link, "", rt_class_name(outcome->verdict));
     }
     rt_ag_link_refuse(agent, link, &refuse);
     if (session != NULL) {
