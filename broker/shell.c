@@ -16,33 +16,6 @@
 static const int signal_numbers[] = {SIGTERM, SIGINT, SIGHUP};
 #define SIGNALS (sizeof signal_numbers / sizeof signal_numbers[0])
 
-uint64_t rt_shell_now(const struct rt_shell *shell)
-{
-    return uv_now(&shell->loop);
-}
-
-static void tick_cb(uv_timer_t *timer)
-{
-    struct rt_shell *shell = timer->data;
-
-    shell->timer_at = UINT64_MAX;
-    rt_agent_tick(shell->agent, rt_shell_now(shell));
-    rt_shell_settle(shell);
-}
-
-/* A deadline that has moved away leaves the timer as it is: it then comes early once, and finds nothing due. */
-void rt_shell_settle(struct rt_shell *shell)
-{
-    uint64_t now = rt_shell_now(shell), at;
-
-    rt_shell_flush(shell);
-    at = rt_agent_deadline(shell->agent);
-    if (at < shell->timer_at && shell->phase < RT_SHELL_CLOSING) {
-        shell->timer_at = at;
-        (void)uv_timer_start(&shell->timer, tick_cb, at > now ? at - now : 0, 0);
-    }
-}
-
 /* What is counted, unless all is as it was told. */
 static void tell_counters(struct rt_shell *shell, uint64_t now)
 {
@@ -118,6 +91,84 @@ static void look_at_descriptors(struct rt_shell *shell)
     }
 }
 
+static void overdue_cb(uv_timer_t *timer)
+{
+    struct rt_shell *shell = timer->data;
+
+    rt_log_note(&shell->log, RT_LOG_WARN, RT_LOG_AGENT, "stopped", rt_shell_now(shell),
+                "the %s does not answer in time; ended without waiting for it",
+                rt_disk_idle(&shell->disk) ? "store" : "disk");
+    _exit(shell->exit_code);
+}
+
+/* Whatever has not been said by now is not said. */
+static void close_all(struct rt_shell *shell)
+{
+    uint64_t past = rt_shell_now(shell) - shell->stop_at;
+
+    shell->phase = RT_SHELL_CLOSING;
+    (void)uv_timer_stop(&shell->timer);
+    (void)uv_timer_start(&shell->again, overdue_cb, past < RT_SHELL_END_MS ? RT_SHELL_END_MS - past : 0, 0);
+    rt_shell_close_conns(shell);
+    rt_shell_close_store(shell);
+}
+
+static void close_handle_cb(uv_handle_t *handle, void *ctx)
+{
+    (void)ctx;
+    if (uv_is_closing(handle) == 0) {
+        uv_close(handle, NULL);
+    }
+}
+
+/* What stopping waits for. */
+static void progress(struct rt_shell *shell)
+{
+    bool is_quiet = shell->n_conns == 0 && rt_disk_idle(&shell->disk) && !shell->keys.reading;
+
+    if (shell->phase == RT_SHELL_STOPPING && is_quiet && shell->n_ops == 0) {
+        close_all(shell);
+    } else if (shell->phase == RT_SHELL_CLOSING && is_quiet && !shell->store_open && !shell->embedded_open) {
+        uv_walk(&shell->loop, close_handle_cb, NULL); /* only our own timers and signals are left */
+    }
+}
+
+static void enough_cb(uv_timer_t *timer)
+{
+    struct rt_shell *shell = timer->data;
+
+    if (shell->phase == RT_SHELL_STOPPING) {
+        close_all(shell);
+    }
+}
+
+static void stop(struct rt_shell *shell)
+{
+    shell->phase = RT_SHELL_STOPPING;
+    shell->stop_at = rt_shell_now(shell);
+    (void)uv_timer_stop(&shell->beat);
+    (void)uv_timer_start(&shell->again, enough_cb, RT_SHELL_STOP_MS, 0);
+    rt_shell_unlisten(shell);
+    if (shell->agent != NULL) {
+        tell_counters(shell, rt_shell_now(shell));
+    }
+    for (size_t i = 0; i < rt_services_count; i++) {
+        rt_services[i]->stop(shell);
+    }
+    progress(shell);
+}
+
+static void wake_cb(uv_async_t *wake)
+{
+    struct rt_shell *shell = wake->data;
+
+    if (shell->stop_due && shell->phase < RT_SHELL_STOPPING) {
+        stop(shell);
+    } else {
+        progress(shell);
+    }
+}
+
 static int open_services(struct rt_shell *shell)
 {
     int rc = 0;
@@ -133,7 +184,8 @@ static void init_handles(struct rt_shell *shell)
     (void)uv_timer_init(&shell->loop, &shell->timer);
     (void)uv_timer_init(&shell->loop, &shell->beat);
     (void)uv_timer_init(&shell->loop, &shell->again);
-    shell->timer.data = shell->beat.data = shell->again.data = shell;
+    (void)uv_async_init(&shell->loop, &shell->wake, wake_cb);
+    shell->timer.data = shell->beat.data = shell->again.data = shell->wake.data = shell;
     for (size_t i = 0; i < SIGNALS; i++) {
         (void)uv_signal_init(&shell->loop, &shell->signals[i]);
         shell->signals[i].data = shell;
@@ -173,76 +225,6 @@ void rt_shell_start(struct rt_shell *shell, const struct rt_settings *settings)
     (void)uv_timer_start(&shell->beat, beat_cb, BEAT_MS, BEAT_MS);
     shell->phase = RT_SHELL_RUNNING;
     rt_shell_settle(shell);
-}
-
-static void overdue_cb(uv_timer_t *timer)
-{
-    struct rt_shell *shell = timer->data;
-
-    rt_log_note(&shell->log, RT_LOG_WARN, RT_LOG_AGENT, "stopped", rt_shell_now(shell),
-                "the %s does not answer in time; ended without waiting for it",
-                rt_disk_idle(&shell->disk) ? "store" : "disk");
-    _exit(shell->exit_code);
-}
-
-/* Whatever has not been said by now is not said. */
-static void close_all(struct rt_shell *shell)
-{
-    uint64_t past = rt_shell_now(shell) - shell->stop_at;
-
-    shell->phase = RT_SHELL_CLOSING;
-    (void)uv_timer_stop(&shell->timer);
-    (void)uv_timer_start(&shell->again, overdue_cb, past < RT_SHELL_END_MS ? RT_SHELL_END_MS - past : 0, 0);
-    rt_shell_close_conns(shell);
-    rt_shell_close_store(shell);
-}
-
-static void close_handle_cb(uv_handle_t *handle, void *ctx)
-{
-    (void)ctx;
-    if (uv_is_closing(handle) == 0) {
-        uv_close(handle, NULL);
-    }
-}
-
-void rt_shell_progress(struct rt_shell *shell)
-{
-    bool is_quiet = shell->n_conns == 0 && rt_disk_idle(&shell->disk) && !shell->keys.reading;
-
-    if (shell->phase == RT_SHELL_STOPPING && is_quiet && shell->n_ops == 0) {
-        close_all(shell);
-    } else if (shell->phase == RT_SHELL_CLOSING && is_quiet && !shell->store_open && !shell->embedded_open) {
-        uv_walk(&shell->loop, close_handle_cb, NULL); /* only our own timers and signals are left */
-    }
-}
-
-static void enough_cb(uv_timer_t *timer)
-{
-    struct rt_shell *shell = timer->data;
-
-    if (shell->phase == RT_SHELL_STOPPING) {
-        close_all(shell);
-    }
-}
-
-void rt_shell_stop(struct rt_shell *shell, int exit_code)
-{
-    if (shell->phase >= RT_SHELL_STOPPING) {
-        return;
-    }
-    shell->phase = RT_SHELL_STOPPING;
-    shell->exit_code = exit_code;
-    shell->stop_at = rt_shell_now(shell);
-    (void)uv_timer_stop(&shell->beat);
-    (void)uv_timer_start(&shell->again, enough_cb, RT_SHELL_STOP_MS, 0);
-    rt_shell_unlisten(shell);
-    if (shell->agent != NULL) {
-        tell_counters(shell, rt_shell_now(shell));
-    }
-    for (size_t i = 0; i < rt_services_count; i++) {
-        rt_services[i]->stop(shell);
-    }
-    rt_shell_progress(shell);
 }
 
 int rt_shell_run(struct rt_shell *shell)

@@ -128,6 +128,8 @@ struct rt_shell {
     size_t n_ops;   /* replies owed to the machine */
     size_t n_finds; /* of these, FIND */
 
+    bool stop_due;
+    uv_async_t wake;  /* what was recorded for shell.c: stop_due, progress */
     uv_timer_t timer; /* the machine's */
     uint64_t timer_at;
     uv_timer_t beat; /* once a second */
@@ -142,15 +144,38 @@ struct rt_shell {
 void rt_shell_start(struct rt_shell *shell, const struct rt_settings *settings);
 /* Until it has stopped. Returns the exit code. */
 int rt_shell_run(struct rt_shell *shell);
-/* Ends it with that exit code: tells everybody, records, closes. */
-void rt_shell_stop(struct rt_shell *shell, int exit_code);
 
-/* shell.c */
-uint64_t rt_shell_now(const struct rt_shell *shell);
+static inline uint64_t rt_shell_now(const struct rt_shell *shell)
+{
+    return uv_now(&shell->loop);
+}
+
+/* Something that stopping waits for is done. shell.c looks at it behind whoever says so. */
+static inline void rt_shell_progress(struct rt_shell *shell)
+{
+    if (shell->phase >= RT_SHELL_STOPPING) {
+        (void)uv_async_send(&shell->wake);
+    }
+}
+
+/* It is to end with that exit code: that is recorded, and shell.c tells everybody, records, closes. */
+static inline void rt_shell_stop(struct rt_shell *shell, int exit_code)
+{
+    if (shell->phase < RT_SHELL_STOPPING && !shell->stop_due) {
+        shell->stop_due = true;
+        shell->exit_code = exit_code;
+        (void)uv_async_send(&shell->wake);
+    }
+}
+
+/* outbox.c: what the machine sends */
+void rt_shell_send(void *ctx, rt_link_id id, const uint8_t *data, size_t size, bool in_input);
+void rt_shell_hang_up(void *ctx, rt_link_id id, const char *reason);
+/* Also what has not changed: the machine counts what it sends until it is told anew. */
+void rt_shell_report_queued(struct rt_shell *shell, struct rt_conn *conn);
 /* After each call into the machine. */
 void rt_shell_settle(struct rt_shell *shell);
-/* Something that stopping waits for is done. */
-void rt_shell_progress(struct rt_shell *shell);
+void rt_shell_free_batches(struct rt_shell *shell);
 
 /* listen.c: listeners */
 int rt_shell_listen(struct rt_shell *shell);
@@ -163,13 +188,9 @@ uint64_t rt_shell_short_of_fds(const struct rt_shell *shell);
 /* conn.c: links */
 /* True: the descriptor is the new link's. */
 bool rt_shell_adopt(struct rt_shell *shell, struct rt_listener *listener, int fd, const struct rt_peer *peer);
-void rt_shell_send(void *ctx, rt_link_id id, const uint8_t *data, size_t size, bool in_input);
-void rt_shell_hang_up(void *ctx, rt_link_id id, const char *reason);
-void rt_shell_flush(struct rt_shell *shell);
 /* Each second: whether those who read slowly read at all. */
 void rt_shell_look_at_queues(struct rt_shell *shell);
 void rt_shell_close_conns(struct rt_shell *shell);
-void rt_shell_free_batches(struct rt_shell *shell);
 
 /* directory.c: the store */
 int rt_shell_open_store(struct rt_shell *shell);
