@@ -136,12 +136,12 @@ static void advance(struct rt_agent *agent, uint64_t now)
 
 rt_link_id rt_agent_opened(struct rt_agent *agent, const struct rt_peer *peer, uint64_t now)
 {
-    struct ag_link *link;
+    rt_link_id id;
 
     advance(agent, now);
-    link = agent->stopping ? NULL : rt_ag_door_enter(agent, peer);
+    id = agent->stopping ? 0 : rt_ag_door_enter(agent, peer);
     rt_ag_settle(agent);
-    return link == NULL ? 0 : link->id;
+    return id;
 }
 
 size_t rt_agent_input(struct rt_agent *agent, rt_link_id id, uint8_t *data, size_t size, uint64_t now)

@@ -103,14 +103,14 @@ static bool make_room(struct rt_agent *agent, const struct rt_peer *peer, const 
     return stats->links < RT_AGENT_LINKS_MAX;
 }
 
-struct ag_link *rt_ag_door_enter(struct rt_agent *agent, const struct rt_peer *peer)
+rt_link_id rt_ag_door_enter(struct rt_agent *agent, const struct rt_peer *peer)
 {
     char name[RT_IDENTITY_MAX + 2];
     struct ag_link *link = rt_ag_link_new(peer);
     struct ag_who *who;
 
     if (link == NULL) {
-        return NULL;
+        return 0;
     }
     name[0] = peer->role == RT_PEER_GUEST ? 'g' : 'c';
     memcpy(name + 1, peer->identity, RT_IDENTITY_MAX + 1);
@@ -118,13 +118,13 @@ struct ag_link *rt_ag_door_enter(struct rt_agent *agent, const struct rt_peer *p
     who = who_of(agent, name);
     if (who == NULL) {
         rt_ag_link_free(link);
-        return NULL;
+        return 0;
     }
     if (!make_room(agent, peer, who)) {
         agent->stats.turned_away[peer->role]++;
         forget(agent, who);
         rt_ag_link_free(link);
-        return NULL;
+        return 0;
     }
     link->peer = who;
     who->handshakes++;
@@ -132,7 +132,7 @@ struct ag_link *rt_ag_door_enter(struct rt_agent *agent, const struct rt_peer *p
     agent->stats.shaking[peer->role]++;
     rt_list_push(&agent->shaking[peer->role], &link->shaking);
     rt_ag_link_enter(agent, link, peer);
-    return link;
+    return link->id;
 }
 
 void rt_ag_door_proved(struct rt_agent *agent, struct ag_link *link)

@@ -19,8 +19,8 @@ struct ag_who {                     /* one peer, as long as it has a handshake, 
     uint32_t links, handshakes;
 };
 
-/* A link of this peer, whose handshake begins. NULL: there is no room, or no memory. */
-struct ag_link *rt_ag_door_enter(struct rt_agent *agent, const struct rt_peer *peer);
+/* A link of this peer, whose handshake begins. 0: there is no room, or no memory. */
+rt_link_id rt_ag_door_enter(struct rt_agent *agent, const struct rt_peer *peer);
 /* Its handshake is done. */
 void rt_ag_door_proved(struct rt_agent *agent, struct ag_link *link);
 void rt_ag_door_leave(struct rt_agent *agent, struct ag_link *link);
