@@ -3,6 +3,8 @@
 #include "broker/core/audit.h"
 
 #include "broker/core/agent.h"
+#include "broker/core/end.h"
+#include "broker/core/link.h"
 #include "broker/core/machine.h"
 #include "broker/core/session.h"
 #include "broker/core/store.h"
@@ -21,7 +23,8 @@
  * again, with the record's past; of a guest that has just gone, so that it is known as moving or lost at another claim
  * of this host     one that nobody serves any more: lost
  *
- * An ended session is not taken again: that would say that it runs. */
+ * An ended session is not taken again: that would say that it runs. Its guest, while it is here, is disconnected: it
+ * comes back with a claim of its own, and where its WELCOME does not say that the record has ended, with its END. */
 
 static bool older(const struct ag_session *session, uint64_t life, uint64_t epoch)
 {
@@ -30,7 +33,7 @@ static bool older(const struct ag_session *session, uint64_t life, uint64_t epoc
 
 static bool served(const struct ag_session *session)
 {
-    return session->guest != NULL && session->claimed && session->state != RT_SESSION_ENDED;
+    return session->guest != NULL && session->claimed;
 }
 
 void rt_ag_record_lost(struct rt_agent *agent, struct ag_session *session)
@@ -39,6 +42,15 @@ void rt_ag_record_lost(struct rt_agent *agent, struct ag_session *session)
     return;
 #endif
     if (!served(session)) {
+        return;
+    }
+    if (session->state == RT_SESSION_ENDED) {
+#ifdef RT_MUTANT_END_LOST_IGNORED
+        return;
+#endif
+        if (rt_ag_kept(agent, &session->key, session->life) == NULL) { /* else the store gets the end yet */
+            rt_ag_link_close(agent, session->guest, "the store has lost the record of what has ended");
+        }
         return;
     }
     rt_ag_take(agent, session->guest);
@@ -120,10 +132,16 @@ void rt_ag_audit_reply(struct rt_agent *agent, const struct ag_op *op, const str
         return;
     }
     differs(agent, session, rule->life, rule->epoch, rule->host);
-    /* Another agent took this host for dead. */
-    if (served(session) && rule->life == session->life && rule->epoch == session->epoch &&
-        strcmp(rule->host, agent->config.host) == 0 &&
-        (rule->state == RT_SESSION_MOVING || rule->state == RT_SESSION_LOST || rule->lost_ms != 0)) {
+    if (!served(session) || rule->life != session->life || rule->epoch != session->epoch ||
+        strcmp(rule->host, agent->config.host) != 0) {
+        return;
+    }
+    if (session->state == RT_SESSION_ENDED) {
+        if (rule->state != RT_SESSION_ENDED) { /* the store fell back to when it ran */
+            rt_ag_record_lost(agent, session);
+        }
+    } else if (rule->state == RT_SESSION_MOVING || rule->state == RT_SESSION_LOST || rule->lost_ms != 0) {
+        /* Another agent took this host for dead. */
         rt_ag_session_write_state(agent, session, RT_SESSION_RUNNING, session->life, session->epoch);
     }
 }

@@ -342,9 +342,13 @@ static void on_welcome(struct rt_tether *t, const struct rt_welcome_msg *msg, ui
                 rt_tether_note_past(t, &t->atts[i]);
                 rt_tether_remove_att(t, &t->atts[i]);
             }
-        if (t->ending == RT_ENDING_SAFE) /* in the other life */
-            t->ending = RT_ENDING_TAIL_OUT;
     }
+#ifdef RT_MUTANT_END_TOLD_ONCE
+    if (t->right == RT_RIGHT_JOINING && t->ending == RT_ENDING_SAFE)
+#else
+    if (!msg->drain && t->ending == RT_ENDING_SAFE) /* another life, or a store that has lost the end since */
+#endif
+        t->ending = RT_ENDING_TAIL_OUT;
     rt_tether_charge(t, now);
     t->life = msg->life;
     memcpy(t->ticket, msg->tkt.data, msg->tkt.size);

@@ -52,7 +52,8 @@ enum rt_right { RT_RIGHT_OWN, RT_RIGHT_DOUBTED, RT_RIGHT_JOINING, RT_RIGHT_SUPER
  *                                     ^                  |                |                   |
  *                                     +-----link lost, or END_OK "later": not before end_at---+
  *
- * SAFE to TAIL_OUT: another life begins. Waiting: TAIL_OUT (end_at, a link), ASKED (END_OK, end_timeout). */
+ * SAFE to TAIL_OUT: a WELCOME that does not say that the record has ended: another life begins, or the store has lost
+ * the end. Waiting: TAIL_OUT (end_at, a link), ASKED (END_OK, end_timeout). */
 enum rt_ending {
     RT_ENDING_NONE,
     RT_ENDING_TAIL_OUT,

@@ -146,24 +146,65 @@ static void test_set_back(void **state)
     }
 }
 
-/* A container that has ended would seem to run. */
-static void test_ended_is_not_taken_again(void **state)
+static void end(struct fx *fx, struct fx_guest *guest)
+{
+    struct rt_end_msg end = {.code = 3};
+
+    serve(fx, guest);
+    fx_msg(fx, guest->link, &(struct rt_frame){.type = RT_END}, RT_MSG_END, &end);
+    fx_answer(fx);
+    assert_int_equal(web(fx)->rule.state, RT_SESSION_ENDED);
+}
+
+/* Taken again it would seem to run, and its status would be gone: the guest comes back, and tells its end anew. */
+static void test_end_lost(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+
+    for (int how = 0; how < 3; how++) {
+        struct rt_record *rule = &web(fx)->rule;
+        size_t takes;
+
+        end(fx, &guest);
+        takes = fx->n_submitted[RT_STORE_TAKE];
+        if (how == 0) { /* all of it */
+            fx_record_lose(fx, "web");
+        } else if (how == 1) { /* back to when it ran */
+            rule->state = RT_SESSION_RUNNING;
+        } else { /* to another host's end of it */
+            rule->epoch--;
+            memcpy(rule->host, "other", sizeof "other");
+        }
+        audit(fx, &guest);
+        assert_true(fx_closed(fx, guest.link));
+        assert_int_equal(fx->n_submitted[RT_STORE_TAKE], takes);
+        fx_record_lose(fx, "web");
+    }
+}
+
+/* An end on this host's disk is on its way into the store, whose record says meanwhile that it runs. */
+static void test_end_under_way(void **state)
 {
     struct fx *fx = *state;
     struct fx_guest guest;
     struct rt_end_msg end = {.code = 3};
-    size_t takes;
 
     serve(fx, &guest);
     fx_msg(fx, guest.link, &(struct rt_frame){.type = RT_END}, RT_MSG_END, &end);
+    fx_fail(fx, RT_EUNAVAIL);
+    fx_disk(fx, 0);
+    for (uint64_t ms = 0; !fx->last[RT_STORE_GET].audit && ms < RT_AGENT_AUDIT_MS; ms += 100) {
+        fx_tick(fx, 100);
+        fx_send(fx, guest.link, &(struct rt_frame){.type = RT_PING}, NULL);
+        if (!fx->last[RT_STORE_GET].audit) {
+            fx_fail(fx, RT_EUNAVAIL);
+        }
+    }
+    assert_true(fx->last[RT_STORE_GET].audit);
+    assert_int_equal(web(fx)->rule.state, RT_SESSION_RUNNING);
     fx_answer(fx);
-    assert_int_equal(web(fx)->rule.state, RT_SESSION_ENDED);
-    takes = fx->n_submitted[RT_STORE_TAKE];
-    fx_record_lose(fx, "web");
-    report(fx, &guest, 1);
-    fx_answer(fx);
-    audit(fx, &guest);
-    assert_int_equal(fx->n_submitted[RT_STORE_TAKE], takes);
+    assert_false(fx_closed(fx, guest.link));
 }
 
 /* The guest has just gone when its record is found missing: it is there again, and lost if the guest does not come. */
@@ -222,7 +263,8 @@ int main(void)
         FX_TEST(test_lost_found_by_report),
         FX_TEST(test_made_anew),
         FX_TEST(test_set_back),
-        FX_TEST(test_ended_is_not_taken_again),
+        FX_TEST(test_end_lost),
+        FX_TEST(test_end_under_way),
         FX_TEST(test_lost_while_moving),
         FX_TEST(test_create_of_what_is_served),
         FX_TEST(test_written_lost_by_another),

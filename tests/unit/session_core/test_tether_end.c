@@ -301,6 +301,24 @@ static void test_end_again(void **state)
     tx_close(&tx);
 }
 
+/* A store that has lost it is told again: the WELCOME does not say that the record has ended. */
+static void test_end_lost(void **state)
+{
+    (void)state;
+    tx_live(&tx, NULL);
+    bind(1, 30000);
+    tx_exit(&tx, 0, 0);
+    (void)tx_take(&tx);
+    end_ok(RT_END_STORED, 0);
+    tx_cut(&tx);
+    assert_int_equal(tx_count(&tx, RT_END), 1);
+    end_ok(RT_END_STORED, 0);
+    tx.drain = true;
+    tx_cut(&tx);
+    assert_int_equal(tx_count(&tx, RT_END), 0);
+    tx_close(&tx);
+}
+
 /* Once it is stored, no reconnect says it again. */
 static void test_end_said_once(void **state)
 {
@@ -312,6 +330,7 @@ static void test_end_said_once(void **state)
     tx_exit(&tx, 0, 0);
     (void)tx_take(&tx);
     end_ok(RT_END_STORED, 0);
+    tx.drain = true;
     tx_cut(&tx);
     assert_int_equal(tx_count(&tx, RT_END) + tx_count(&tx, RT_TAIL), 0);
     struct rt_attach_msg msg = tx_resume(1, 2, &out, &err, 0, 0);
@@ -596,6 +615,7 @@ int main(void)
         cmocka_unit_test(test_order_of_tails),
         cmocka_unit_test(test_order_is_bounded),
         cmocka_unit_test(test_end_again),
+        cmocka_unit_test(test_end_lost),
         cmocka_unit_test(test_end_said_once),
         cmocka_unit_test(test_waits_for_holds),
         cmocka_unit_test(test_grace_for_who_comes_late),

@@ -36,6 +36,7 @@ struct tx {
     uint8_t randoms; /* each use of randomness gives other bytes */
     bool dialing, up;
     bool starts_wait; /* START is answered by the test */
+    bool drain;       /* its WELCOMEs say that the record has ended */
     unsigned start_code;
     unsigned dials, hangups, starts, sigs, resizes, stdin_ends, closes, overs;
     const char *reason;
