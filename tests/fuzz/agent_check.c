@@ -168,5 +168,6 @@ void world_check(void)
     FUZZ_CHECK(agent->held_bytes == n.held_bytes && n.held_bytes <= RT_AGENT_HELD_BYTES_MAX);
     FUZZ_CHECK(agent->n_ops == world.n_ops && agent->retake_flight <= AG_RETAKE_FLIGHT_MAX);
     check_ends(agent, &n);
+    FUZZ_CHECK(!ag_unsettled(agent));
     FUZZ_CHECK(agent->n_hosts <= AG_HOSTS_MAX && agent->run_link == 0);
 }
