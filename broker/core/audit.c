@@ -114,6 +114,7 @@ void rt_ag_audit(struct rt_agent *agent, struct ag_session *session)
     struct ag_op about = {0};
 
     session->audit_at = agent->now + RT_AGENT_AUDIT_MS;
+    rt_ag_session_fact(agent, session, AG_SESSION_CHANGED);
     if (agent->store_up) {
         (void)rt_ag_session_store(agent, session, &op, &about);
     }

@@ -171,7 +171,6 @@ static bool served_here(struct rt_agent *agent, const struct rt_key *key)
         return false;
     }
     rt_ag_audit(agent, session);
-    rt_ag_session_fact(agent, session, AG_SESSION_CHANGED);
     return true;
 }
 
@@ -246,13 +245,6 @@ void rt_ag_ask_reply(struct rt_agent *agent, struct ag_ask *ask, const struct rt
         tails_reply(agent, ask, reply);
         break;
     }
-}
-
-void rt_ag_ask_unanswered(struct rt_agent *agent, struct ag_ask *ask)
-{
-    struct rt_store_reply none = {.error = RT_EUNAVAIL};
-
-    rt_ag_ask_reply(agent, ask, &none);
 }
 
 /* Fills the ask's key and the operation that answers it. RT_EINVAL. */

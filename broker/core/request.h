@@ -31,8 +31,6 @@ void rt_ag_request_start(struct rt_agent *agent, struct ag_link *link, uint64_t 
 uint32_t rt_ag_request_room(struct rt_slice op);
 void rt_ag_ask_again(struct rt_agent *agent, struct ag_ask *ask); /* one that waited with its next page */
 void rt_ag_ask_reply(struct rt_agent *agent, struct ag_ask *ask, const struct rt_store_reply *reply);
-/* The store could not be asked. */
-void rt_ag_ask_unanswered(struct rt_agent *agent, struct ag_ask *ask);
 
 /* request_show.c */
 void rt_ag_ask_show_reply(struct rt_agent *agent, struct ag_ask *ask, const struct rt_store_reply *reply);

@@ -129,6 +129,7 @@ uint32_t rt_ag_session_store(struct rt_agent *agent, struct ag_session *session,
     about->session = session;
     id = rt_ag_store(agent, op, about);
     session->n_ops += id != 0;
+    rt_ag_session_fact(agent, session, AG_SESSION_CHANGED);
     return id;
 }
 

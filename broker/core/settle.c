@@ -15,6 +15,8 @@
 #include "broker/core/request.h"
 #include "broker/core/send.h"
 #include "broker/core/session.h"
+#include "migrate/core/store_op.h"
+#include "session/base/error.h"
 #include "session/base/list.h"
 #include "session/core/msg_hop.h"
 #include "session/core/pings.h"
@@ -123,6 +125,7 @@ static void host_facts(struct rt_agent *agent, struct ag_host *host, unsigned wh
 
 static void carry_out(struct rt_agent *agent, struct ag_fact *fact)
 {
+    static const struct rt_store_reply unanswered = {.error = RT_EUNAVAIL};
     unsigned what = fact->what;
 
     fact->what = 0;
@@ -137,7 +140,7 @@ static void carry_out(struct rt_agent *agent, struct ag_fact *fact)
         host_facts(agent, RT_LIST_OF(fact, struct ag_host, fact), what);
         break;
     case AG_OF_ASK:
-        rt_ag_ask_unanswered(agent, RT_LIST_OF(fact, struct ag_ask, fact));
+        rt_ag_ask_reply(agent, RT_LIST_OF(fact, struct ag_ask, fact), &unanswered);
         break;
     }
 }

@@ -48,6 +48,18 @@ uint64_t rt_ag_claim_wait(const struct rt_agent *agent, const struct rt_claim *c
     return claim->join ? agent->config.store_timeout_ms : RT_CLAIM_TIMEOUT_MS;
 }
 
+/* Asks the store to take the link's claim: link->taking says whether it could be asked. */
+static void ask(struct rt_agent *agent, struct ag_link *link)
+{
+    struct rt_store_op op = {.kind = RT_STORE_TAKE, .key = *link->key};
+    struct ag_op about = {.link = link->id, .key = op.key, .life = link->life, .epoch = link->epoch};
+
+    claim_of(agent, link, &op.claim);
+    op.past = rt_ag_session_past(rt_ag_session_find(agent, &op.key));
+    link->taking = (link->session != NULL ? rt_ag_session_store(agent, link->session, &op, &about)
+                                          : rt_ag_store(agent, &op, &about)) != 0;
+}
+
 static void take_later(struct rt_agent *agent, struct ag_session *session)
 {
     uint32_t delay = session->take_delay == 0 ? AG_TAKE_BACKOFF_MIN_MS : session->take_delay * 2;
@@ -60,24 +72,15 @@ static void take_later(struct rt_agent *agent, struct ag_session *session)
 /* Takes what link serves: the first time with the claim of its hello, later with its ticket. */
 void rt_ag_take(struct rt_agent *agent, struct ag_link *link)
 {
-    struct ag_session *session = link->session;
-    struct rt_store_op op = {.kind = RT_STORE_TAKE, .key = session->key};
-    struct ag_op about = {.link = link->id, .key = session->key};
-
     if (link->taking) {
         return;
     }
-    session->take_at = 0;
-    claim_of(agent, link, &op.claim);
-    about.life = session->life;
-    about.epoch = session->epoch;
-    op.past = rt_ag_session_past(session);
-    link->taking = rt_ag_session_store(agent, session, &op, &about) != 0;
+    link->session->take_at = 0;
+    ask(agent, link);
     if (link->taking) {
         agent->retake_flight++;
-        rt_ag_session_fact(agent, session, AG_SESSION_CHANGED);
     } else {
-        take_later(agent, session);
+        take_later(agent, link->session);
     }
 }
 
@@ -214,18 +217,13 @@ void rt_ag_take_silent(struct rt_agent *agent, struct ag_link *link)
 
 void rt_ag_take_start(struct rt_agent *agent, struct ag_link *link)
 {
-    struct rt_store_op op = {.kind = RT_STORE_TAKE, .key = link->claim->claim.key};
-    struct ag_op about = {.link = link->id, .key = op.key};
+    const struct rt_claim *claim = &link->claim->claim;
 
-    claim_of(agent, link, &op.claim);
-    about.life = link->claim->life;
-    about.epoch = op.claim.epoch;
-    op.past = rt_ag_session_past(rt_ag_session_find(agent, &op.key));
-    link->claim_at = agent->now + rt_ag_claim_wait(agent, &op.claim);
+    link->claim_at = agent->now + rt_ag_claim_wait(agent, claim);
     rt_ag_link_state(agent, link, AG_TAKING);
-    link->taking = rt_ag_store(agent, &op, &about) != 0;
+    ask(agent, link);
     /* A store that has let the hello wait in vain is not waited for again. */
-    if (!link->taking || link->claim->provisional || rt_ag_claim_hurries(agent, &op.claim)) {
+    if (!link->taking || link->claim->provisional || rt_ag_claim_hurries(agent, claim)) {
         rt_ag_take_silent(agent, link);
     }
 }
