@@ -8,6 +8,7 @@
 #include "session/base/timer.h"
 #include "session/core/protocol.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,6 +30,7 @@ void rt_ag_link_event(struct rt_agent *agent, enum rt_agent_event_kind kind, con
 {
     struct rt_agent_event event;
 
+    assert(link->state != AG_GONE);
     memset(&event, 0, sizeof event);
     event.kind = kind;
     event.link = link->id;
@@ -104,7 +106,7 @@ struct ag_link *rt_ag_link_new(const struct rt_peer *peer)
     rt_list_init(&link->asks);
     rt_list_init(&link->requests);
     link->generation = 2; /* a flow's 0 is of long ago */
-    memcpy(link->who, who, size);
+    memcpy(link->who, who, size + 1);
     return link;
 }
 
