@@ -94,10 +94,10 @@ void cli_say_class(struct cli_app *app, unsigned cls, const char *text)
         break;
     case RETETHER_LOST:
     case RETETHER_MOVED:
-        cli_say("%s: no agent serves it now; retether show %s tells where it was last", name, name);
+        cli_say("no agent serves %s now; retether show %s says where it was last", name, name);
         break;
     case RETETHER_STOLEN:
-        cli_say("another client has taken this attachment over");
+        cli_say("another client has taken this attachment over; retether attach %s makes a new one", name);
         break;
     case RETETHER_LIMIT:
     case RETETHER_INVALID:
@@ -227,9 +227,10 @@ static void fail_later(struct cli_app *app)
     }
     cli_age_text(app->options->timeout_ms, time, sizeof(time));
     cli_say("not possible for %s: %s", time, app->later);
-    cli_fail(app,
-             "can the agent reach its Redis? The log of retetherd tells; a longer --timeout waits longer, --agent asks "
-             "another agent");
+    cli_fail(
+        app,
+        "can the agent reach its Redis? The log of retetherd says so; a longer --timeout waits longer, --agent asks "
+        "another agent");
 }
 
 static void timeout_cb(uv_timer_t *timer)
@@ -287,7 +288,8 @@ void cli_asked(struct cli_app *app, int rc)
         return;
     }
     if (rc == RT_EINVAL) {
-        cli_fail(app, "no agent can be asked that: an argument is too long");
+        cli_fail(app, "an argument is too long for a request to an agent; retether %s --help says what is taken",
+                 app->options->command->name);
     } else if (rc != RT_OK) {
         cli_fail(app, "%s", rt_strerror(rc));
     } else {
@@ -301,7 +303,11 @@ bool cli_answered(struct cli_app *app, const struct retether_reply *reply)
     if (reply->error == RT_ECONN || reply->error == RT_ETIMEDOUT) {
         fail_unreachable(app);
     } else if (reply->error != 0) {
-        cli_fail(app, "the agent's answer is of no use: %s", rt_strerror(reply->error));
+        cli_fail(
+            app,
+            "the agent sent an answer that cannot be read (%s); retether hosts shows the agents' versions, retether "
+            "--version that of this program",
+            rt_strerror(reply->error));
     } else if (reply->cls == RETETHER_RETRY_LATER && app->ask != NULL) {
         ask_again(app, reply->text);
     } else if (reply->cls != RETETHER_OK) {

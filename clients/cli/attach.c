@@ -19,7 +19,7 @@ static void found(struct cli_app *app, const struct retether_record *record)
     if (stream.input && cli_stdin_is_empty()) {
         stream.input = false;
         if (app->options->verbose) {
-            cli_say("stdin is closed or /dev/null: that of %s is not opened", stream.container);
+            cli_say("stdin is closed or /dev/null, so this attach only watches %s", stream.container);
         }
     }
     cli_stream_options(&stream, &options);

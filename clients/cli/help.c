@@ -5,7 +5,7 @@
 /* The help, made from the descriptions of the commands. */
 
 /* Where the list of commands has what each is for. */
-#define SUMMARY_COLUMN 25
+#define SUMMARY_COLUMN 24
 
 static void add_arguments(struct rt_help *help, const struct cli_command *command, const char *rest)
 {

@@ -78,7 +78,7 @@ static void exit_cb(uv_process_t *child, int64_t status, int signum)
     }
     if (run.stream.state == CLI_STREAM_OPEN) {
         if (signum != 0) {
-            cli_say("the tether was killed by signal %d", signum);
+            cli_say("the tether was killed by signal %d before it could be attached to; -v shows its log", signum);
         } else {
             cli_say("the tether ended with status %d before it could be attached to; -v shows its log", (int)status);
         }
@@ -286,7 +286,7 @@ static void ask_create(struct cli_app *app)
 
     if (!cli_has(app->options, &name)) {
         if (getrandom(seed, sizeof(seed), 0) != sizeof(seed)) {
-            cli_fail(app, "there is no randomness for a name; give one with --name");
+            cli_fail(app, "no name can be made up, as there are no random numbers; give one with --name");
             return;
         }
         cli_random_name(seed, app->container, sizeof(app->container));

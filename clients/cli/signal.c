@@ -24,8 +24,8 @@ static void rewound_cb(struct retether_attachment *att, const struct retether_re
 {
     (void)att;
     (void)ctx;
-    cli_fail(sending.app, "%s was %s; send the signal again if it is still meant", sending.app->container,
-             rewound->anew ? "started anew" : "set back (a reverted snapshot?)");
+    cli_fail(sending.app, "%s was %s; send the signal again if it is still wanted", sending.app->container,
+             rewound->anew ? "started anew" : "set back, perhaps by a reverted snapshot");
 }
 
 static void attached_cb(struct retether_attachment *att, const struct retether_attached *attached, void *ctx)
@@ -36,7 +36,7 @@ static void attached_cb(struct retether_attachment *att, const struct retether_a
     (void)attached;
     (void)ctx;
     if (rc != RT_OK) {
-        cli_fail(sending.app, "%s takes no signal: %s", sending.app->container, rt_strerror(rc));
+        cli_fail(sending.app, "the signal cannot be sent to %s: %s", sending.app->container, rt_strerror(rc));
     }
 }
 
@@ -108,7 +108,7 @@ static void found(struct cli_app *app, const struct retether_record *record)
     options.give_up_ms = app->options->timeout_ms;
     rc = retether_attach(app->client, &options, &callbacks, &sending.att);
     if (rc != RT_OK) {
-        cli_fail(app, "%s: %s", app->container, rt_strerror(rc));
+        cli_fail(app, "cannot attach to %s: %s", app->container, rt_strerror(rc));
     }
 }
 

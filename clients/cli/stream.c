@@ -247,7 +247,7 @@ bool cli_stream_open(struct cli_stream *stream, struct cli_app *app, enum cli_st
     take_options(stream, app->options);
     for (unsigned s = 0; s < 2; s++) {
         if (cli_writer_open(&stream->writer[s], &app->loop, fds[s]) != RT_OK) {
-            cli_say("%s cannot be written to", s == 0 ? "stdout" : "stderr");
+            cli_say("%s cannot be written to; open it for writing", s == 0 ? "stdout" : "stderr");
             cli_stream_end(stream, CLI_EXIT_FAILED);
             return false;
         }

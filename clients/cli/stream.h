@@ -4,7 +4,7 @@
 #define RETETHER_CLIENTS_CLI_STREAM_H
 
 #include "clients/cli/app.h"
-#include "clients/cli/keys.h"
+#include "clients/cli/detach_keys.h"
 #include "clients/cli/lost.h"
 #include "clients/cli/stdio.h"
 

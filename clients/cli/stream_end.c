@@ -146,11 +146,14 @@ void cli_stream_rewound(struct retether_attachment *att, const struct retether_r
     (void)att;
     cli_stream_leave_terminal();
     if (rewound->anew) {
-        cli_say("%s was started anew; what was seen here is of its life before", stream->container);
+        cli_say("%s was started anew, and what was printed here is from before; retether attach %s attaches to the new "
+                "start",
+                stream->container, stream->container);
     } else {
-        cli_say("the container was set back (a reverted snapshot?): of its %s only the first %" PRIu64
-                " bytes still hold, %" PRIu64 " were seen here",
-                (unsigned)rewound->stream < 5 ? names[rewound->stream] : "?", rewound->common, rewound->ours);
+        cli_say("%s was set back, perhaps by a reverted snapshot: of its %s only the first %" PRIu64
+                " bytes still hold, %" PRIu64 " came here; retether attach %s attaches anew",
+                stream->container, (unsigned)rewound->stream < 5 ? names[rewound->stream] : "output", rewound->common,
+                rewound->ours, stream->container);
     }
     cli_stream_end(stream, CLI_EXIT_FAILED);
 }
@@ -183,16 +186,14 @@ static void tell_missing(const struct cli_stream *stream, const struct cli_tails
 {
     if (tails->cut) {
         cli_stream_leave_terminal();
-        cli_say(
-            "the last output of %s was given up: the session store keeps that of the containers that ended last, as "
-            "much as its budget takes",
-            stream->container);
+        cli_say("the last output of %s is not kept any more: the session store has room for that of the newest ends "
+                "only; the agents' settings store.tails and store.tails_host give it more",
+                stream->container);
     } else if (tails->kept_at[0] != '\0') {
         cli_stream_leave_terminal();
-        cli_say(
-            "the last output of %s lies with the agent of %s, which could not be asked; the session store had no room "
-            "for it",
-            stream->container, tails->kept_at);
+        cli_say("the last output of %s is kept by the agent of %s alone, which does not answer now; try again when it "
+                "does",
+                stream->container, tails->kept_at);
     }
 }
 
@@ -206,7 +207,7 @@ static void tails_cb(struct cli_app *app, const struct cli_tails *tails, void *c
 
     (void)app;
     if (tails == NULL) {
-        fail(stream, "the container has ended, and nothing of it is kept");
+        fail(stream, "the container has ended, and neither its output nor its status is kept any more");
         return;
     }
     for (unsigned s = 0; s < 2; s++) {
@@ -227,7 +228,7 @@ static void tails_cb(struct cli_app *app, const struct cli_tails *tails, void *c
     }
     if (tails->lost) {
         cli_stream_leave_terminal();
-        cli_say("%s was lost: its machine never came back", stream->container);
+        cli_say("%s was lost: its machine never came back, so there is no status", stream->container);
         cli_stream_end(stream, CLI_EXIT_FAILED);
     } else {
         tell_missing(stream, tails);
@@ -259,7 +260,7 @@ static void ended(struct cli_stream *stream, unsigned code, unsigned signum)
         cli_stream_end(stream, CLI_EXIT_CANNOT_RUN);
     } else if (exec || stream->process != 0) { /* a status of its own is not kept */
         cli_stream_leave_terminal();
-        cli_say("%s has ended", stream->container);
+        cli_say("%s has ended; retether wait %s prints its status", stream->container, stream->container);
         cli_stream_end(stream, CLI_EXIT_FAILED);
     } else if (stream->kind == CLI_STREAM_ATTACH && stream->state == CLI_STREAM_OPEN) {
         tell_ended(stream, code, signum);
@@ -281,23 +282,27 @@ static void not_served(struct cli_stream *stream, const char *text)
     const char *name = stream->container;
 
     if (stream->kind == CLI_STREAM_RUN) {
-        cli_say("no tether came to the agent at %s (%s); -v shows its log, --guest-agent names another place",
-                stream->guest_agent, text);
+        cli_say(
+            "the tether has not reached the agent at %s (%s); -v shows the tether's log, --guest-agent names another "
+            "agent",
+            stream->guest_agent, text);
     } else if (stream->record_state == RETETHER_STATE_NONE) {
         cli_say(
             "\"%s\" could not be looked up, as the session store is out, and no agent serves a container of exactly "
-            "this name; type the whole ID, a longer --timeout waits for it",
+            "this name; type the whole ID, or wait for it with a longer --timeout",
             name);
     } else if (stream->record_state == RETETHER_CREATED) {
-        cli_say("%s has been created, but its tether has not come: start it with the token that create printed; a "
-                "longer --timeout waits for it",
-                name);
+        cli_say(
+            "%s has been created, but its tether has not come: start it with the token that create printed, or wait "
+            "for it with a longer --timeout",
+            name);
     } else if (stream->record_state == RETETHER_STATE_LOST) {
-        cli_say("%s is lost: its machine has not come back; retether show %s tells where it was last, a longer "
-                "--timeout waits for it",
-                name, name);
+        cli_say(
+            "%s is lost: its machine has not come back; retether show %s says where it was last, a longer --timeout "
+            "waits for it",
+            name, name);
     } else {
-        cli_say("%s is not served by any agent now (%s); retether show %s tells where it was last, a longer --timeout "
+        cli_say("%s is not served by any agent now (%s); retether show %s says where it was last, a longer --timeout "
                 "waits for it",
                 name, text, name);
     }
@@ -340,9 +345,10 @@ void cli_stream_failed(struct retether_attachment *att, unsigned cls, const char
     }
     cli_stream_leave_terminal();
     if (cls == RETETHER_UNKNOWN_ATTACHMENT && stream->kind == CLI_STREAM_EXEC && !live) {
-        cli_say("%s runs no more processes now: at most %d at a time, none without room among %d attachments, and none "
-                "behind its main one",
-                stream->container, RETETHER_PROCESSES_MAX, RETETHER_ATTACHMENTS_MAX);
+        cli_say(
+            "%s cannot run one more command now: it runs at most %d at a time, has at most %d attachments, and runs "
+            "none once its main process has ended",
+            stream->container, RETETHER_PROCESSES_MAX, RETETHER_ATTACHMENTS_MAX);
         cli_stream_end(stream, CLI_EXIT_CANNOT_RUN);
         return;
     }

@@ -2,7 +2,7 @@
  * Copyright The retether authors */
 #include "clients/cli/values.h"
 
-#include "clients/cli/keys.h"
+#include "clients/cli/detach_keys.h"
 #include "clients/cli/signals.h"
 #include "session/base/slice.h"
 #include "session/base/units.h"

@@ -44,10 +44,11 @@ static void print_status(unsigned code, unsigned signum)
 
 static void fail_lost(void)
 {
-    cli_fail(waiting.app,
-             "%s is lost: its machine has not come back, so there is no status; should it come back after all, wait "
-             "again",
-             waiting.app->container);
+    cli_fail(
+        waiting.app,
+        "%s is lost: its machine has not come back, so there is no status; if it comes back after all, retether wait "
+        "%s prints it",
+        waiting.app->container, waiting.app->container);
 }
 
 static void tails_cb(struct cli_app *app, const struct cli_tails *tails, void *ctx)
@@ -114,7 +115,8 @@ static void rewound_cb(struct retether_attachment *att, const struct retether_re
     (void)att;
     (void)ctx;
     cli_fail(waiting.app,
-             rewound->anew ? "%s was started anew; wait again" : "%s was set back (a reverted snapshot?); wait again",
+             rewound->anew ? "%s was started anew; wait again"
+                           : "%s was set back, perhaps by a reverted snapshot; wait again",
              waiting.app->container);
 }
 
@@ -153,7 +155,7 @@ static void found(struct cli_app *app, const struct retether_record *record)
     options.hold_ms = 0;
     rc = retether_attach(app->client, &options, &callbacks, &waiting.att);
     if (rc != RT_OK) {
-        cli_fail(app, "%s: %s", app->container, rt_strerror(rc));
+        cli_fail(app, "cannot attach to %s: %s", app->container, rt_strerror(rc));
     }
 }
 

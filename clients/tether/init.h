@@ -4,7 +4,7 @@
 #define RETETHER_CLIENTS_TETHER_INIT_H
 
 #include "clients/tether/log.h"
-#include "clients/tether/text.h"
+#include "clients/tether/values.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -128,7 +128,8 @@ static _Noreturn void run_init(struct program *program, const struct tether_opti
     if (rc != RT_OK) {
         tether_log_error(&program->log, why);
     } else if (console != RT_OK) {
-        tether_log_error(&program->log, "there is no /dev/null: the kernel needs devtmpfs, or the root a /dev");
+        tether_log_error(&program->log,
+                         "there is no /dev/null: use a kernel with devtmpfs, or put a /dev into the root");
     } else {
         tether_init_boot(&options->boot, &program->log);
         status = run(program, options);

@@ -71,7 +71,7 @@ static int take_size(struct tether_options *options, const void *value, char why
 static int take_module(struct tether_options *options, const void *value, char why[TETHER_WHY_MAX])
 {
     if (options->boot.n_modules == TETHER_MODULES_MAX) {
-        return tether_fail(RT_EINVAL, why, "more than %d modules", TETHER_MODULES_MAX);
+        return tether_fail(RT_EINVAL, why, "--module is given more than %d times", TETHER_MODULES_MAX);
     }
     options->boot.modules[options->boot.n_modules++] = *(const char *const *)value;
     return RT_OK;
@@ -80,7 +80,7 @@ static int take_module(struct tether_options *options, const void *value, char w
 static int take_link(struct tether_options *options, const void *value, char why[TETHER_WHY_MAX])
 {
     if (options->boot.n_links == TETHER_LINKS_MAX) {
-        return tether_fail(RT_EINVAL, why, "more than %d links", TETHER_LINKS_MAX);
+        return tether_fail(RT_EINVAL, why, "--link is given more than %d times", TETHER_LINKS_MAX);
     }
     options->boot.links[options->boot.n_links++] = *(const struct tether_link *)value;
     return RT_OK;
@@ -89,7 +89,7 @@ static int take_link(struct tether_options *options, const void *value, char why
 static int take_config(struct tether_options *options, const void *value, char why[TETHER_WHY_MAX])
 {
     if (options->config_file != NULL) {
-        return tether_fail(RT_EINVAL, why, "there is more than one --config");
+        return tether_fail(RT_EINVAL, why, "--config is given more than once");
     }
     options->config_file = *(const char *const *)value;
     return tether_config_read(options, options->config_file, why);
@@ -288,7 +288,7 @@ static int check(const struct tether_options *options, bool pid_1, char why[TETH
     const struct tether_init *boot = &options->boot;
 
     if (options->init && !pid_1) {
-        return tether_fail(RT_EINVAL, why, "--init is for process 1 of a machine, and this is another one");
+        return tether_fail(RT_EINVAL, why, "--init is for process 1 of a machine only");
     }
     if (!options->init && (boot->n_modules > 0 || boot->n_links > 0 || boot->hostname != NULL)) {
         return tether_fail(RT_EINVAL, why, "--module, --link and --hostname go with --init only");
@@ -297,7 +297,7 @@ static int check(const struct tether_options *options, bool pid_1, char why[TETH
         return tether_fail(RT_EINVAL, why, "there is no command to run; see tether --help");
     }
     if (options->guest.cid == NULL) {
-        return tether_fail(RT_EINVAL, why, "there is no container ID: give --cid or set RETETHER_CID");
+        return tether_fail(RT_EINVAL, why, "there is no container ID: give --cid, or set RETETHER_CID");
     }
     return RT_OK;
 }

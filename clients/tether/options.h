@@ -5,8 +5,8 @@
 
 #include "clients/tether/init.h"
 #include "clients/tether/log.h"
-#include "clients/tether/text.h"
 #include "clients/tether/token.h"
+#include "clients/tether/values.h"
 #include "retether/guest.h"
 #include "session/base/error.h"
 #include "session/base/options.h"

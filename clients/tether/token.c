@@ -17,7 +17,10 @@ static int read_token_file(const char *what, const char *path, char *out, char w
     if (rc == RT_EIO) {
         return tether_fail(rc, why, "cannot read %s %s: %s", what, path, strerror(errno));
     }
-    return rc == RT_OK ? rc : tether_fail(RT_EINVAL, why, "%s %s holds more than a token", what, path);
+    return rc == RT_OK
+               ? rc
+               : tether_fail(RT_EINVAL, why, "%s %s is longer than any token; write there what retether create printed",
+                             what, path);
 }
 
 int tether_token_read(const char *path, const char *fallback, char token[TETHER_TOKEN_TEXT_MAX],
@@ -32,13 +35,15 @@ int tether_token_read(const char *path, const char *fallback, char token[TETHER_
     } else if (named != NULL) {
         rc = read_token_file("RETETHER_TOKEN_FILE", named, token, why);
     } else if (text != NULL && strlen(text) >= TETHER_TOKEN_TEXT_MAX) {
-        rc = tether_fail(RT_EINVAL, why, "RETETHER_TOKEN holds more than a token");
+        rc = tether_fail(RT_EINVAL, why, "RETETHER_TOKEN is longer than any token; set what retether create printed");
     } else if (text != NULL) {
         snprintf(token, TETHER_TOKEN_TEXT_MAX, "%s", text);
     } else if (fallback != NULL) {
         rc = read_token_file("the token file", fallback, token, why);
     } else {
-        rc = tether_fail(RT_EINVAL, why, "there is no join token: set RETETHER_TOKEN_FILE or RETETHER_TOKEN");
+        rc = tether_fail(
+            RT_EINVAL, why,
+            "there is no join token: set RETETHER_TOKEN_FILE, or set RETETHER_TOKEN to what retether create printed");
     }
     if (text != NULL) {
         explicit_bzero(text, strlen(text)); /* /proc/PID/environ shows this memory */

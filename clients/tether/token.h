@@ -3,7 +3,7 @@
 #ifndef RETETHER_CLIENTS_TETHER_TOKEN_H
 #define RETETHER_CLIENTS_TETHER_TOKEN_H
 
-#include "clients/tether/text.h"
+#include "clients/tether/values.h"
 
 #define TETHER_TOKEN_TEXT_MAX 2048
 /* Tried with --init when nothing else names one. */

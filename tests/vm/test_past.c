@@ -42,7 +42,7 @@ static uint64_t take_snapshot(uint64_t seed)
 /* The number behind these words, of the text of a client that was told of a rewind. */
 static uint64_t number(const char *text, const char *words)
 {
-    const char *at = strstr(text, "the container was set back");
+    const char *at = strstr(text, " was set back, ");
 
     if (at == NULL || (at = strstr(at, words)) == NULL) {
         print_error("client: %s\n", text);

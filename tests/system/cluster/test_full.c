@@ -84,7 +84,7 @@ static void test_full(void **state)
     harness_expect(0, "7\n", ARGS("wait", "--agent", second, "full"));
     harness_cli(&run, NULL, 0, ARGS("logs", "--timeout", "2m", "--agent", second, "full"));
     assert_int_equal(run.status, 0);
-    assert_non_null(strstr(run.err, "lies with the agent of h0"));
+    assert_non_null(strstr(run.err, "is kept by the agent of h0 alone"));
     rt_process_run_free(&run);
 
     /* The next agent of that host has them on its disk, and nobody else has. */

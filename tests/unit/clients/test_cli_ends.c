@@ -113,8 +113,9 @@ static void test_rewound(void **state)
     wait_attached(p, 0);
     refuse(p, RT_CLASS_REWOUND);
     program_wait(p, 125);
-    has(p, "the container was set back (a reverted snapshot?): of its stdout only the first 3 bytes still hold, 5 were "
-           "seen here\n");
+    has(p, "retether: web was set back, perhaps by a reverted snapshot: of its stdout only the first 3 bytes still "
+           "hold, 5 "
+           "came here; retether attach web attaches anew\n");
 }
 
 /* It ended while it was looked for: what the agents keep of its output is printed behind what was. */
@@ -154,7 +155,8 @@ static void test_started_anew(void **state)
                 &(struct rt_refuse_msg){.c = RT_CLASS_UNKNOWN_ATTACHMENT, .life = p->box->life + 1, .s = RT_STDOUT});
     att->link = NULL;
     program_wait(p, 125);
-    has(p, "retether: web was started anew; what was seen here is of its life before\n");
+    has(p, "retether: web was started anew, and what was printed here is from before; retether attach web attaches to "
+           "the new start\n");
 }
 
 /* Nobody serves it any more: that is told, once, and so is its coming back. */
@@ -222,7 +224,7 @@ static void test_lost_while_away(void **state)
     p->box->tail_lost = true;
     refuse(p, RT_CLASS_ENDED);
     program_wait(p, 125);
-    has(p, "retether: web was lost: its machine never came back\n");
+    has(p, "retether: web was lost: its machine never came back, so there is no status\n");
 }
 
 static void test_nothing_is_kept(void **state)
@@ -233,7 +235,7 @@ static void test_nothing_is_kept(void **state)
     wait_attached(p, 0);
     refuse(p, RT_CLASS_ENDED);
     program_wait(p, 125);
-    has(p, "retether: the container has ended, and nothing of it is kept\n");
+    has(p, "retether: the container has ended, and neither its output nor its status is kept any more\n");
 }
 
 /* ---- exec ---- */
@@ -262,8 +264,9 @@ static void test_exec_full(void **state)
     p->box->refuse = RT_CLASS_UNKNOWN_ATTACHMENT;
     p->box->refusals = 1;
     program_wait(p, 126);
-    has(p, "web runs no more processes now: at most 64 at a time, none without room among 128 attachments, and none "
-           "behind its main one");
+    has(p,
+        "web cannot run one more command now: it runs at most 64 at a time, has at most 128 attachments, and runs none "
+        "once its main process has ended");
 }
 
 /* A command that was not run prints nothing: its code tells why. */
@@ -371,13 +374,13 @@ static void test_logs_without_output(void **state)
     program_run(p, "logs web", 0);
     assert_string_equal(p->text[0].data, "");
     has(p, "108 bytes");
-    has(p, "retether: the last output of web was given up");
+    has(p, "retether: the last output of web is not kept any more");
     program_run(p, "wait web", 0);
     assert_string_equal(p->text[0].data, "5\n");
     p->box->tail_cut = false;
     p->box->tail_keeper = "esx-7";
     program_run(p, "logs web", 0);
-    has(p, "retether: the last output of web lies with the agent of esx-7");
+    has(p, "retether: the last output of web is kept by the agent of esx-7 alone");
     program_run(p, "wait web", 0);
     assert_string_equal(p->text[0].data, "5\n");
 }
@@ -450,8 +453,8 @@ static void test_run_not_served(void **state)
     assert_int_equal(chmod(path, 0700), 0);
     snprintf(args, sizeof(args), "run --name web --timeout 300ms --tether %s -- sh", path);
     program_run(p, args, 125);
-    has(p, "retether: no tether came to the agent at ");
-    has(p, "; -v shows its log, --guest-agent names another place\n");
+    has(p, "retether: the tether has not reached the agent at ");
+    has(p, "; -v shows the tether's log, --guest-agent names another agent\n");
 }
 
 static void test_run_refused(void **state)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#include "clients/cli/keys.h"
+#include "clients/cli/detach_keys.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
 #include "clients/cli/commands.h"
-#include "clients/cli/keys.h"
+#include "clients/cli/detach_keys.h"
 #include "clients/cli/random_name.h"
 #include "clients/cli/resume.h"
 #include "clients/cli/signals.h"

@@ -47,7 +47,7 @@ static void test_ended_before(void **state)
     program_run(p, "attach web", 128 + 15);
     has(p, "retether: web has ended by SIGTERM; retether logs web shows its last output\n");
     program_run(p, "attach --process 2 web", 125);
-    has(p, "retether: web has ended\n");
+    has(p, "retether: web has ended; retether wait web prints its status\n");
     program_run(p, "exec web -- true", 126);
     has(p, "retether: web has ended, and runs no more commands\n");
 }
@@ -107,7 +107,7 @@ static void test_moved_nowhere(void **state)
     program_run(p, "attach --timeout 200ms web", 125);
     has(p, "retether: web is not served by any agent now (");
     program_run(p, "signal --timeout 200ms web TERM", 125);
-    has(p, "retether: web: no agent serves it now");
+    has(p, "retether: no agent serves web now");
     p->box->state = RT_SESSION_ENDED;
     p->box->tail_code = 5;
     program_run(p, "attach --timeout 200ms web", 5);

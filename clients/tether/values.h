@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#ifndef RETETHER_CLIENTS_TETHER_TEXT_H
-#define RETETHER_CLIENTS_TETHER_TEXT_H
+#ifndef RETETHER_CLIENTS_TETHER_VALUES_H
+#define RETETHER_CLIENTS_TETHER_VALUES_H
 
 #include "session/base/error.h"
 #include "session/base/options.h"

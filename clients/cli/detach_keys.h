@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#ifndef RETETHER_CLIENTS_CLI_KEYS_H
-#define RETETHER_CLIENTS_CLI_KEYS_H
+#ifndef RETETHER_CLIENTS_CLI_DETACH_KEYS_H
+#define RETETHER_CLIENTS_CLI_DETACH_KEYS_H
 
 #include "session/base/error.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#include "clients/tether/text.h"
+#include "clients/tether/values.h"
 
 #include "session/base/units.h"
 
