@@ -10,10 +10,10 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Between two times of the same request. */
+/* The pause before a request is made again. */
 #define PAUSE_MIN_MS 50
 #define PAUSE_MAX_MS 500
-/* A container whose record is not needed is looked up for so long; then its name is taken as typed. */
+/* How long a container is looked up when its record is not needed. After that its name is taken as typed. */
 #define FIND_MS 1000
 
 /* ---- saying ---- */
@@ -119,7 +119,7 @@ void cli_fail_class(struct cli_app *app, unsigned cls, const char *text)
 
 /* ---- agents ---- */
 
-/* The dialer names the address again. */
+/* The reason of a failed dial begins with the address, which the caller prints already. */
 static const char *without_address(const char *reason, const char *address)
 {
     static const char lead[] = "connect to ";

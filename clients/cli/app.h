@@ -32,7 +32,7 @@ struct cli_app {
     uv_timer_t timer;               /* of the request under way, or until it is made again */
     int status;                     /* exit status */
     bool over;
-    /* The command's. on_end is called once, before the client is closed, for what the command has on the loop. */
+    /* The command's. on_end is called once, before the client is closed: the command closes its handles there. */
     void *data;
     void (*on_end)(struct cli_app *app, int status);
 
@@ -60,7 +60,7 @@ void cli_finish(struct cli_app *app, int status);
 __attribute__((format(printf, 1, 2))) void cli_say(const char *format, ...);
 /* As cli_say(), then ends with CLI_EXIT_FAILED. */
 __attribute__((format(printf, 2, 3))) void cli_fail(struct cli_app *app, const char *format, ...);
-/* Says a refusal, and what to do next; and ends. */
+/* Says what a refusal means and what to do next. cli_fail_class() then ends the program. */
 void cli_say_class(struct cli_app *app, unsigned cls, const char *text);
 void cli_fail_class(struct cli_app *app, unsigned cls, const char *text);
 
@@ -73,7 +73,7 @@ void cli_find(struct cli_app *app);
 /* For a request's callback: true when it was answered; else it is made again, or it has been told why not and the
  * program ends. */
 bool cli_answered(struct cli_app *app, const struct retether_reply *reply);
-/* For what a request function returned: the time for the answer begins, or the program ends. */
+/* Takes what a request function returned: starts the time for the answer, or ends the program. */
 void cli_asked(struct cli_app *app, int rc);
 
 #endif

@@ -16,7 +16,7 @@ struct place {
     size_t n;                          /* arguments behind the command's name */
     bool value;                        /* an option's value comes next */
     bool words;                        /* no options come any more */
-    bool foreign;                      /* it is the business of another program, or there is no such command */
+    bool foreign;                      /* another program completes it, or there is no such command */
 };
 
 static struct cli_text text;
@@ -150,7 +150,7 @@ static void listed_cb(struct retether_client *client, const struct retether_repl
         offer(&text, "", "", reply->records[i].container, retether_state_name(reply->records[i].state));
     }
     if (reply->more) {
-        cli_asked(app, 0); /* the time for the next part */
+        cli_asked(app, 0); /* the next part has as long again */
     } else {
         cli_text_flush(app, &text, 0);
     }

@@ -31,7 +31,8 @@ static void looked_cb(struct retether_client *client, const struct retether_repl
         before.code = reply->records[0].code;
         before.signal = reply->records[0].signal;
     }
-    cli_ask(app, before.create); /* also when it could not be looked up: that is told by the create */
+    cli_ask(app,
+            before.create); /* also when it could not be looked up: the create fails for the same reason, and says it */
 }
 
 void cli_create_over(struct cli_app *app, cli_ask_cb create)
@@ -49,7 +50,7 @@ void cli_ask_create(struct cli_app *app, retether_reply_cb created)
               retether_create(app->client, app->container, cli_value(app->options, &cli_label), ring, created, app));
 }
 
-/* Only what has ended is replaced, so that a creation that went well has replaced what was seen. */
+/* A create replaces nothing but an ended container. So when it succeeded, it replaced the one that was seen before. */
 void cli_tell_replaced(const struct cli_app *app)
 {
     if (before.ended) {
@@ -68,7 +69,7 @@ static void created(struct retether_client *client, const struct retether_reply 
 
     (void)client;
     if (reply->error == 0 && reply->cls == RETETHER_LIMIT && app->later[0] != '\0') {
-        /* A store that answers too late may have made it after all; its token went nowhere. */
+        /* When the store answers too late, the session may have been made all the same. Then nobody has its token. */
         cli_fail(app, "%s; if it is not yours, this command made it when the answer was \"%s\": take another ID",
                  reply->text, app->later);
         return;
@@ -78,7 +79,8 @@ static void created(struct retether_client *client, const struct retether_reply 
     }
     cli_tell_replaced(app);
     written = snprintf(token, sizeof(token), "%s", reply->token != NULL ? reply->token : "");
-    if (cli_read(app->options, &cli_ring, &ring) && written > 0) { /* the tether reads it off the token */
+    if (cli_read(app->options, &cli_ring, &ring) &&
+        written > 0) { /* it stands behind the token, where the tether reads it */
         (void)snprintf(token + written, sizeof(token) - (size_t)written, RT_TOKEN_RING "%llu",
                        (unsigned long long)ring);
     }

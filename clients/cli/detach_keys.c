@@ -5,8 +5,7 @@
 #include <ctype.h>
 #include <string.h>
 
-/* One key off the text: a character, or ctrl- and a letter or one of @[\\]^_ . Returns its length, 0 when it is none.
- */
+/* Reads one key: a character, or ctrl- and a letter or one of @[\]^_ . Returns its length in the text, 0 for none. */
 static size_t read_key(const char *text, uint8_t *key)
 {
     if (strncmp(text, "ctrl-", 5) == 0 && text[5] != '\0') {

@@ -9,8 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The detach keys: a sequence of bytes looked for in what is typed. Bytes that may be its beginning are held back until
- * the next one tells. */
+/* The detach keys: a sequence of bytes that is looked for in what is typed. Bytes that may be its beginning are held
+ * back until the next byte decides. */
 
 /* Keys of a sequence; a longer one is refused. */
 #define CLI_KEYS_MAX 8

@@ -6,7 +6,7 @@
 
 #include <time.h>
 
-/* A move is over sooner than the first look; a container is lost 2 s after its guest's connection. */
+/* When to look first: a move is over sooner, and agents call a container lost 2 s after its connection broke. */
 #define FIRST_LOOK_MS 3000
 #define LOOK_MS 5000
 

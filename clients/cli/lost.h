@@ -25,13 +25,14 @@ struct cli_lost {
     uv_timer_t timer;
     bool open, asked;
     uint64_t limit_ms; /* of --lost-timeout; UINT64_MAX: none */
-    uint64_t since_ms; /* 1970: when the streams stood still */
+    uint64_t since_ms; /* since 1970: when the streams stopped */
     uint64_t away_ms;  /* the same, of the loop's clock */
     void (*on_timeout)(struct cli_lost *lost);
     void *data;
 };
 
-/* on_timeout: it has been lost for the option's time. container lives as long as lost. */
+/* on_timeout is called once the container has been lost for as long as --lost-timeout says. `container` must live as
+ * long as `lost`. */
 void cli_lost_open(struct cli_lost *lost, struct cli_app *app, const char *container,
                    void (*on_timeout)(struct cli_lost *lost));
 void cli_lost_interrupted(struct cli_lost *lost);

@@ -14,7 +14,7 @@ static struct cli_rows rows; /* struct retether_record */
 static struct cli_table table;
 static struct cli_text text;
 
-/* By ID; an operator sees the same one of several tenants. */
+/* By ID, then by tenant: an operator sees containers of several tenants that have the same ID. */
 static int compare_records(const void *a, const void *b)
 {
     const struct retether_record *first = a;
@@ -40,7 +40,7 @@ static void tell_none(const struct cli_options *options)
     }
 }
 
-/* Rows are kept without their arrays, which are the reply's: neither form shows them. */
+/* The rows' pointers to arrays are no longer valid here, as the reply owned them. Neither form shows them. */
 static void print_list(struct cli_app *app)
 {
     const struct retether_record *records = rows.data;
@@ -72,7 +72,7 @@ static void listed(struct retether_client *client, const struct retether_reply *
         cli_rows_add(&rows, &reply->records[i], sizeof(reply->records[i]));
     }
     if (reply->more) {
-        cli_asked(app, 0); /* the time for the next part */
+        cli_asked(app, 0); /* the next part has as long again */
     } else {
         print_list(app);
     }

@@ -126,7 +126,7 @@ bool cli_read(const struct cli_options *options, const struct rt_option *option,
 {
     const char *value = cli_value(options, option);
 
-    return value != NULL && option->kind->read(value, out); /* it was read before: then it was good */
+    return value != NULL && option->kind->read(value, out); /* it was good when it was given */
 }
 
 void cli_read_start(const struct cli_options *options, struct cli_start *start)

@@ -18,7 +18,7 @@ static void id_text(const uint8_t id[RETETHER_ATTACHMENT_ID_SIZE], char out[2 * 
     }
 }
 
-/* The last report of a container is older than its end. */
+/* The last report of a container is older than its end, so the state of its record decides. */
 static bool has_exited(const struct retether_record *record, const struct retether_process *process)
 {
     return process->exited || record->state == RETETHER_STATE_ENDED;
@@ -32,7 +32,7 @@ static unsigned exit_status(const struct retether_record *record, const struct r
     return main_one ? (unsigned)cli_status(record->code, record->signal) : process->code;
 }
 
-/* Nobody is attached any more to what has ended, nor holds it up, whatever the last report says. */
+/* An ended container has no attachments and nobody holds it up, even if its last report, which is older, says so. */
 static bool is_bound(const struct retether_record *record, const struct retether_holder *att)
 {
     return att->bound && record->state != RETETHER_STATE_ENDED;
@@ -53,7 +53,8 @@ static const struct retether_process *process_of(const struct retether_record *r
     return NULL;
 }
 
-/* What an attachment has still to consume; what is beyond the head of an older report is none. */
+/* The bytes that an attachment has still to consume: 0 when it is ahead of the head, which may be from an older report.
+ */
 static uint64_t lag(const struct retether_process *process, const struct retether_holder *att, unsigned s)
 {
     return process != NULL && process->head[s] > att->consumed[s] ? process->head[s] - att->consumed[s] : 0;
@@ -328,7 +329,7 @@ static void holders_page(struct cli_text *text, const struct retether_record *re
     cli_table_print(&table, text, "");
 }
 
-/* What stands for rows that are not there. */
+/* A line for the rows that the report had no room for. */
 static void more_line(struct cli_text *text, uint64_t n, const char *one, const char *many)
 {
     if (n > 0) {
@@ -348,7 +349,7 @@ void cli_record_page(struct cli_text *text, const struct retether_record *record
     cli_table_add(&table, state_colour(record->state), retether_state_name(record->state));
     if (record->state == RETETHER_STATE_ENDED) {
         exit_text(record, value, sizeof(value));
-        if (record->signal != 0) { /* as its process has it below */
+        if (record->signal != 0) { /* the same status as in the table of processes */
             size_t used = strlen(value);
 
             snprintf(value + used, sizeof(value) - used, " (status %d)", cli_status(record->code, record->signal));

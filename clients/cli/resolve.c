@@ -47,7 +47,7 @@ static void resolve_hosts_cb(struct retether_client *client, const struct reteth
 
     (void)client;
     if (reply->error == 0 && reply->n_hosts == 0 && !reply->more && uv_now(&app->loop) >= app->find_until_ms) {
-        print_resolved(app, NULL); /* it is known where, though not how to get there */
+        print_resolved(app, NULL); /* the host is known, but not its addresses */
         return;
     }
     if (!cli_hosts_answered(app, reply)) {

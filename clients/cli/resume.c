@@ -7,7 +7,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-/* Characters that mean nothing to a shell, wherever they stand in a word behind its first option. */
+/* Characters that no shell treats specially within an argument. */
 #define PLAIN "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_./:,+@%-"
 
 /* One word: as it is, or in single quotes, where only a single quote needs help (POSIX, Shell Command Language 2.2.2).
@@ -32,7 +32,8 @@ static void add_word(struct cli_text *out, const char *word)
     cli_text_add(out, "'", 1);
 }
 
-/* What is left to each attach: where it begins, and what was made of its own options. */
+/* Options that are not repeated as given: the printed command says by itself where to begin, of which process, and
+ * with which input and signals. */
 static bool is_said_anew(const struct rt_option *option)
 {
     return option == &cli_since_offset || option == &cli_tail || option == &cli_tail_bytes || option == &cli_process ||

@@ -17,12 +17,11 @@
  * its own, so that what the keyboard sends comes to it only once, through this program; and it outlives this program
  * when that detaches. */
 
-/* How long the program waits for the tether at its end, and, when the attach failed, for it to go before it is killed.
- */
+/* How long the program waits at its end for the tether to exit. When the attach failed, the tether is then killed. */
 #define END_WAIT_MS 3000
-/* Output waits this long for the attach that follows. */
+/* How long output waits for the attach that follows. */
 #define FIRST_HOLD "30s"
-/* Until the agent has answered that the record is gone. */
+/* How long the agent has to answer that the session is removed. */
 #define GIVE_BACK_MS 2000
 #define ARGS_MAX 24
 #define DEFAULT_GUEST_AGENT "unix:/run/retether/guest.sock"
@@ -42,8 +41,8 @@ struct run {
     uv_timer_t timer;
     bool started, gone;
     bool killed;
-    bool giving_back; /* what was made and never ran: its name is to be free again */
-    int status;       /* then */
+    bool giving_back; /* the session that never ran is being removed, so that its name is free again */
+    int status;       /* the exit status once it is removed */
     char tether[4096];
 };
 
@@ -89,7 +88,7 @@ static void exit_cb(uv_process_t *child, int64_t status, int signum)
 static void given_back_cb(struct retether_client *client, const struct retether_reply *reply, void *ctx)
 {
     (void)client;
-    (void)reply; /* when it failed, the name is free in a week */
+    (void)reply; /* if the removal failed, the session expires in a week */
     (void)ctx;
     cli_finish(run.app, run.status);
 }
@@ -100,7 +99,8 @@ static void give_up_cb(uv_timer_t *timer)
     cli_finish(run.app, run.status);
 }
 
-/* A container that never ran leaves nothing behind. Its tether goes first, or it might still join. */
+/* A container that never ran leaves nothing behind. Its tether is stopped before the session is removed, as it might
+ * still join otherwise. */
 static bool may_end(struct cli_stream *stream, int status)
 {
     if (stream->was_live || run.giving_back || run.app->over) {
@@ -128,7 +128,7 @@ static void end_cb(struct cli_stream *stream, int status)
         }
         return;
     }
-    if (!stream->was_live) { /* nobody will ever read it */
+    if (!stream->was_live) { /* nobody will ever read its output */
         run.killed = true;
         (void)uv_process_kill(&run.child, SIGTERM);
     } else if (!stream->ended) { /* detached: it goes on */
@@ -278,8 +278,7 @@ static void created(struct retether_client *client, const struct retether_reply 
     }
 }
 
-/* A name of its own choice is another one each time: the last one may have been taken, without that having been told.
- */
+/* A random name is made anew for each try. The last try may have taken its name, although no answer said so. */
 static void ask_create(struct cli_app *app)
 {
     uint8_t seed[8];

@@ -6,7 +6,7 @@
 
 /* An attachment without streams on the main process, until the signal has arrived. */
 
-/* After the end of the process, until a signal counts as not arrived. */
+/* How long after the exit of the process the word that the signal has arrived may still come. */
 #define WORD_MS 500
 
 static const struct cli_argument signal_argument = {&cli_kind_signal, CLI_ONE, "SIGNAL: TERM, SIGTERM or 15.",
@@ -59,7 +59,7 @@ static void no_word_cb(uv_timer_t *timer)
     has_ended("has ended, perhaps before the signal came");
 }
 
-/* The end may be the signal's doing, and overtake the word that it has arrived. */
+/* The signal may have ended the process. Then the news of the exit may come before the word that the signal arrived. */
 static void exited_cb(struct retether_attachment *att, unsigned code, unsigned signum, void *ctx)
 {
     (void)att;
@@ -79,7 +79,7 @@ static void failed_cb(struct retether_attachment *att, unsigned cls, const char 
     (void)code;
     (void)ctx;
     if (cls == RETETHER_ENDED && sending.live && signum == sending.signum) {
-        cli_finish(sending.app, 0); /* its machine went before the word came */
+        cli_finish(sending.app, 0); /* the process died of it, and its machine was gone before the word came */
     } else if (cls == RETETHER_ENDED || (sending.ended && !sending.live)) {
         has_ended(sending.live ? "has ended, perhaps before the signal came" : "has ended");
     } else {
@@ -99,7 +99,7 @@ static void found(struct cli_app *app, const struct retether_record *record)
     int rc;
 
     sending.app = app;
-    (void)signal_argument.kind->read(app->options->word[1], &sending.signum); /* it was read before */
+    (void)signal_argument.kind->read(app->options->word[1], &sending.signum); /* it was good when it was given */
     sending.ended = record != NULL && record->state == RETETHER_STATE_ENDED;
     retether_attach_defaults(&options, sizeof(options));
     options.container = sending.app->container;

@@ -19,7 +19,7 @@ static void poll_cb(uv_poll_t *poll, int status, int events)
 {
     struct cli_waiter *waiter = poll->data;
 
-    (void)status; /* whatever it is, the read or write tells */
+    (void)status; /* whatever happened, the next read or write returns it */
     (void)events;
     waiter->cb(waiter);
 }
@@ -138,8 +138,8 @@ int cli_writer_open(struct cli_writer *writer, uv_loop_t *loop, int fd)
     if (S_ISFIFO(st.st_mode) || isatty(fd)) {
         writer->own_fd = reopen(fd);
     }
-    /* Of no event it wants epoll tells EPOLLERR and EPOLLHUP all the same: a pipe without readers, a socket whose peer
-     * has closed it. */
+    /* epoll reports EPOLLERR and EPOLLHUP even when no event is asked for: of a pipe without readers, of a socket whose
+     * peer has closed it. */
     if ((S_ISFIFO(st.st_mode) || writer->socket) && waiter_open(&writer->gone, loop, fd, 0, gone_cb) == RT_OK) {
         writer->gone.data = writer;
         writer->watched = true;
@@ -147,7 +147,7 @@ int cli_writer_open(struct cli_writer *writer, uv_loop_t *loop, int fd)
     return RT_OK;
 }
 
-/* One write that does not block, or where that cannot be had, hardly ever does. */
+/* One write that does not block; where that cannot be guaranteed, it is short enough that it hardly ever does. */
 static ssize_t write_some(const struct cli_writer *writer, const void *data, size_t size)
 {
     if (writer->socket) {
@@ -189,7 +189,8 @@ ssize_t cli_writer_write(struct cli_writer *writer, const void *data, size_t siz
             continue;
         } else if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && done == 0) {
             return -errno;
-        } else { /* full; or it has failed behind what went, which the next write tells: its end counts as ready */
+        } else { /* it is full, or it has failed after a part: the next write, for which a broken end counts as ready,
+                    tells */
             writer->waiting = true;
             waiter_start(&writer->waiter);
         }

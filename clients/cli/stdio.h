@@ -50,7 +50,8 @@ struct cli_writer {
 
 /* Returns 0 or RT_EIO. */
 RT_MUST_CHECK int cli_writer_open(struct cli_writer *writer, uv_loop_t *loop, int fd);
-/* Writes what goes now. Returns the bytes written; fewer than size: on_ready comes. Or -errno, when none were. */
+/* Writes what can be written now. Returns the bytes written; when these are fewer than size, on_ready comes later. Or
+ * -errno, when nothing was written. */
 ssize_t cli_writer_write(struct cli_writer *writer, const void *data, size_t size);
 /* From now on tells when nobody reads a pipe or socket any more, also while nothing is written. */
 void cli_writer_watch(struct cli_writer *writer, void (*on_gone)(struct cli_writer *writer));
@@ -71,7 +72,7 @@ void cli_reader_start(struct cli_reader *reader);
 void cli_reader_stop(struct cli_reader *reader);
 void cli_reader_close(struct cli_reader *reader);
 
-/* Whether it is /dev/null: so is one that was closed when the program began. */
+/* Whether stdin is /dev/null. A stdin that was closed when the program began is /dev/null since then. */
 bool cli_stdin_is_empty(void);
 
 /* Writes all, waiting as long as it takes. Returns 0 or -errno. */

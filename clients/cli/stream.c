@@ -12,7 +12,7 @@
 
 /* ---- the end ---- */
 
-/* However the program ends. */
+/* Called however the program ends. */
 static void end_cb(struct cli_app *app, int status)
 {
     struct cli_stream *stream = app->data;
@@ -96,7 +96,7 @@ static void ready_cb(struct cli_writer *writer)
     }
 }
 
-/* Whoever only reads what a container writes has no more to do when nobody reads that. */
+/* attach and logs end when nobody reads their output any more: there is nothing left for them to do. */
 static void gone_cb(struct cli_writer *writer)
 {
     cli_stream_write_failed(writer->data, EPIPE);
@@ -129,7 +129,8 @@ static void input_closed_cb(struct retether_attachment *att, uint64_t applied, v
     cli_stream_input_closed(ctx);
 }
 
-/* Who wants all from the first byte on is told what is not kept any more: of a command of its own it is lost. */
+/* Says what is missing at the beginning for a command that wants everything from the first byte on. For run and exec
+ * these bytes are lost; for logs they are not kept any more. */
 static void tell_missed(struct cli_stream *stream)
 {
     bool own = cli_stream_is_own(stream);

@@ -59,7 +59,7 @@ struct cli_stream {
     bool until_head;              /* logs without -f: ends at head */
     uint64_t head[2], reached[2]; /* offsets: of the end at the attach, and here */
     uint64_t lost_bytes;          /* told as gaps */
-    bool mid_line;                /* what came last on stderr ends no line */
+    bool mid_line;                /* the last output on stderr does not end a line */
     struct cli_lost lost;         /* while nobody serves it */
     /* signals */
     bool sig_proxy;
@@ -84,7 +84,7 @@ void cli_stream_exec(struct cli_stream *stream, const struct retether_attach_opt
                      const struct retether_exec_options *exec);
 /* Ends the program. */
 void cli_stream_end(struct cli_stream *stream, int status);
-/* Ends it with what the command ended with, if its output came whole. */
+/* Ends it with the status of the process, or with CLI_EXIT_GAP when that is 0 and output was lost. */
 void cli_stream_exited(struct cli_stream *stream, unsigned code, unsigned signum);
 /* Fills options from the command line. */
 void cli_stream_options(const struct cli_stream *stream, struct retether_attach_options *options);
@@ -100,11 +100,11 @@ void cli_stream_open_signals(struct cli_stream *stream);
 /* stream_end.c */
 /* Restores the terminal, and moves to a new line on it, for what this program has to say. */
 void cli_stream_leave_terminal(void);
-/* What was not taken of the input, if anything. */
+/* Says how much of the input was not taken, if any. */
 void cli_stream_tell_untaken(const struct cli_stream *stream);
-/* After an attach that did not end by itself: how to go on, and what was not taken of the input. */
+/* Says how to go on after an attach that did not end by itself, and how much of the input was not taken. */
 void cli_stream_tell_resume(struct cli_stream *stream);
-/* Why there was no output at all, when the code is that of a command that was not run. output: bytes. */
+/* Says why there was no output at all, when the code is that of a command that was not run. output: bytes of it. */
 void cli_stream_tell_unstarted(const struct cli_stream *stream, unsigned code, uint64_t output);
 void cli_stream_write_failed(struct cli_stream *stream, int error);
 void cli_stream_read_failed(struct cli_stream *stream, int error);

@@ -16,7 +16,8 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-/* How an attachment ends that does not end by itself: what is said, what is still fetched, the exit status. */
+/* What happens when an attachment ends otherwise than by the exit of its process: what is said, what is still fetched,
+ * the exit status. */
 
 void cli_stream_leave_terminal(void)
 {
@@ -37,7 +38,7 @@ void cli_stream_tell_untaken(const struct cli_stream *stream)
 
     retether_input(stream->att, &written, &taken);
     left = written - taken + stream->dropped + stream->pending_size - stream->pending_at;
-    /* What nobody will read any more; a terminal's was read as it came. */
+    /* Nobody will read what still waits in a pipe. A terminal was read as it came. */
     if (stream->refused && stream->reader_open && !isatty(STDIN_FILENO) &&
         ioctl(STDIN_FILENO, FIONREAD, &waiting) == 0 && waiting > 0) {
         left += (uint64_t)waiting;
@@ -96,7 +97,7 @@ void cli_stream_write_failed(struct cli_stream *stream, int error)
     fail(stream, text);
 }
 
-/* It is no end of the input: the process must not take what came for all of it. */
+/* A failed read is not the end of the input: the process must not believe that it has all of it. */
 void cli_stream_read_failed(struct cli_stream *stream, int error)
 {
     char text[160];
@@ -158,7 +159,8 @@ void cli_stream_rewound(struct retether_attachment *att, const struct retether_r
     cli_stream_end(stream, CLI_EXIT_FAILED);
 }
 
-/* The code alone comes here, not the reason: a command that ran may have said it with an output, and is believed. */
+/* Only the code comes from the guest, not the reason. A command that ran may have ended with the same code, so one that
+ * has printed anything is believed to have run. */
 void cli_stream_tell_unstarted(const struct cli_stream *stream, unsigned code, uint64_t output)
 {
     const char *program;
@@ -181,7 +183,7 @@ void cli_stream_tell_unstarted(const struct cli_stream *stream, unsigned code, u
     }
 }
 
-/* Why there is less of the output than there could be. */
+/* Says why there is less of the output than there could be. */
 static void tell_missing(const struct cli_stream *stream, const struct cli_tails *tails)
 {
     if (tails->cut) {
@@ -197,7 +199,7 @@ static void tell_missing(const struct cli_stream *stream, const struct cli_tails
     }
 }
 
-/* The guest has gone with output that had not come here yet: the agents keep its end. */
+/* The guest is gone, and some of its output had not come here yet. The agents keep the end of it. */
 static void tails_cb(struct cli_app *app, const struct cli_tails *tails, void *ctx)
 {
     struct cli_stream *stream = ctx;
@@ -258,7 +260,7 @@ static void ended(struct cli_stream *stream, unsigned code, unsigned signum)
     if (exec && stream->state == CLI_STREAM_OPEN) {
         cli_say("%s has ended, and runs no more commands", stream->container);
         cli_stream_end(stream, CLI_EXIT_CANNOT_RUN);
-    } else if (exec || stream->process != 0) { /* a status of its own is not kept */
+    } else if (exec || stream->process != 0) { /* only the status of the main process is kept */
         cli_stream_leave_terminal();
         cli_say("%s has ended; retether wait %s prints its status", stream->container, stream->container);
         cli_stream_end(stream, CLI_EXIT_FAILED);
@@ -270,7 +272,8 @@ static void ended(struct cli_stream *stream, unsigned code, unsigned signum)
     }
 }
 
-/* Never attached, because nobody serves the container, or whoever was said to cannot be reached. */
+/* Whether the attach never began because nobody serves the container, or the agent that is said to serve it cannot be
+ * reached. */
 static bool is_unserved(const struct cli_stream *stream, unsigned cls)
 {
     return stream->state == CLI_STREAM_OPEN &&
@@ -308,7 +311,7 @@ static void not_served(struct cli_stream *stream, const char *text)
     }
 }
 
-/* A container that could not be looked up, and that nobody served in time: it may have ended all the same. */
+/* The container could not be looked up, and nobody served it in time. It may have ended all the same. */
 static void unknown_cb(struct cli_app *app, const struct cli_tails *tails, void *ctx)
 {
     struct cli_stream *stream = ctx;
@@ -334,7 +337,8 @@ void cli_stream_failed(struct retether_attachment *att, unsigned cls, const char
         ended(stream, code, signum);
         return;
     }
-    /* An agent waits for the guest of one that has just ended, perhaps for longer than this program may. */
+    /* The container has ended, but an agent waits for its guest for longer than --timeout: then its record tells how it
+     * ended. */
     if (is_unserved(stream, cls) && stream->record_state == RETETHER_STATE_ENDED) {
         ended(stream, stream->record_code, stream->record_signal);
         return;

@@ -83,7 +83,7 @@ static void leave(struct cli_stream *stream)
     (void)uv_timer_start(&stream->leave, leave_cb, 0, LEAVE_STEP_MS);
 }
 
-/* What the process will never take. */
+/* Counts and drops input that the process will never take. */
 static void drop_input(struct cli_stream *stream)
 {
     stream->dropped += stream->pending_size - stream->pending_at;
@@ -157,7 +157,7 @@ void cli_stream_input_closed(struct cli_stream *stream)
     if (!stream->reader_open) {
         return;
     }
-    /* A terminal is still read, for the detach keys: raw, it has no others. */
+    /* A terminal is still read for the detach keys: while it is raw, no other key ends the attach. */
     stream->input_end = stream->input_end || !isatty(STDIN_FILENO);
     drop_input(stream);
 }
@@ -175,7 +175,8 @@ static void resize(struct cli_stream *stream)
     }
 }
 
-/* A terminal there and one here: raw is what is forwarded, and not done twice. */
+/* When the process has a terminal and this program has one too, this one is set raw, so that keys are not handled
+ * twice. */
 static void set_terminal(struct cli_stream *stream)
 {
     bool keys = stream->tty && stream->input && stream->reader_open && isatty(STDIN_FILENO);
@@ -243,7 +244,7 @@ void cli_stream_open_signals(struct cli_stream *stream)
 
         (void)uv_signal_init(&stream->app->loop, &stream->signals[i]);
         stream->signals[i].data = stream;
-        /* What is not passed on keeps its default action. */
+        /* A signal that is not passed on keeps its default action. */
         if (!user || stream->sig_proxy) {
             (void)uv_signal_start(&stream->signals[i], signal_cb, watched[i]);
         }

@@ -19,7 +19,7 @@ struct fetch {
     struct cli_tails tails;
 };
 
-/* One a program. */
+/* There is one at a time. */
 static struct fetch fetch;
 
 int cli_status(unsigned code, unsigned signal)
@@ -27,7 +27,7 @@ int cli_status(unsigned code, unsigned signal)
     return signal != 0 ? (int)(128 + signal) : (int)code;
 }
 
-/* In its place in the stream. */
+/* Writes a line to stderr at once, so that it stands in its place in the stream. */
 __attribute__((format(printf, 1, 2))) static void put_line(const char *format, ...)
 {
     char line[128];
@@ -101,7 +101,7 @@ static void tails_cb(struct retether_client *client, const struct retether_reply
         take(tails, reply);
     }
     if (reply->more) {
-        cli_asked(app, 0); /* the time for the next part */
+        cli_asked(app, 0); /* the next part has as long again */
     } else {
         fetch.done(app, tails, fetch.ctx);
     }

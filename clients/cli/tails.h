@@ -12,31 +12,32 @@
 /* Bytes kept of each stream; more than an agent has. */
 #define CLI_TAIL_MAX 65536
 
-/* Turns of the two streams whose order is kept; no agent tells more. Of more it would be that of none. */
+/* Changes from one stream to the other whose order is kept. No agent sends more; of more, none would be kept in order.
+ */
 #define CLI_RUNS_MAX 1024
 
 struct cli_tails {
     unsigned code, signal;
-    bool lost;        /* it never came back: there is no status */
+    bool lost;        /* it was lost for good, so there is no status */
     bool cut;         /* the output was given up: there was too much of it in the store */
     char kept_at[65]; /* the host whose agent has the output, and did not answer; "" none */
     uint64_t end[2];  /* stdout, stderr: final offsets */
     uint8_t data[2][CLI_TAIL_MAX];
-    size_t size[2]; /* they are the bytes up to end */
+    size_t size[2]; /* of the bytes before end */
     struct retether_run order[CLI_RUNS_MAX];
     size_t n_order; /* in which the last of them were written */
 };
 
-/* Asks for them. done() comes once, also with NULL when the container has not ended or is not known; other failures end
+/* Asks for the tails. done() comes once, with NULL when the container has not ended or is not known. Other failures end
  * the program. */
 typedef void (*cli_tails_cb)(struct cli_app *app, const struct cli_tails *tails, void *ctx);
 void cli_tails_fetch(struct cli_app *app, const char *container, cli_tails_cb done, void *ctx);
-/* The same, asked once: done() comes with NULL when nobody knows now, too. */
+/* The same, but asked only once: done() comes with NULL also when no agent can tell now. */
 void cli_tails_look(struct cli_app *app, const char *container, cli_tails_cb done, void *ctx);
 
-/* Writes them from these offsets on, in the order in which they were written; what is older than the order is known
- * comes first, stdout before stderr. Of what they do not have from there on, *lost counts the bytes: it is told as a
- * gap, or, when `lost` is NULL, as no longer kept. Returns 0 or -errno. */
+/* Writes the tails from these offsets on, in the order in which they were written. What is older than the known order
+ * comes first, stdout before stderr. *lost counts the bytes behind these offsets that are not in the tails: they are
+ * told as a gap, or, when `lost` is NULL, as no longer kept. Returns 0 or -errno. */
 int cli_tails_print(const struct cli_tails *tails, const uint64_t from[2], uint64_t *lost);
 /* Where the last n lines, or bytes, begin. */
 uint64_t cli_tails_start(const struct cli_tails *tails, unsigned stream, enum retether_from from, uint64_t n);

@@ -85,7 +85,7 @@ void cli_size_text(uint64_t bytes, char *out, size_t size)
     double value = (double)bytes;
     size_t unit = 0;
 
-    /* What would be printed as 1024 of a unit is 1.0 of the next. */
+    /* What would be printed as 1024 of a unit is printed as 1.0 of the next. */
     while (value >= 1023.5 && unit + 1 < sizeof(units) / sizeof(units[0])) {
         value /= 1024;
         unit++;

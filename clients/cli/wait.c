@@ -127,7 +127,7 @@ static void failed_cb(struct retether_attachment *att, unsigned cls, const char 
     (void)ctx;
     (void)code;
     (void)signum;
-    if (cls == RETETHER_ENDED) { /* the tails tell a status from a loss */
+    if (cls == RETETHER_ENDED) { /* the record of its end says whether there is a status */
         cli_tails_fetch(waiting.app, waiting.app->container, tails_cb, NULL);
     } else {
         cli_fail_class(waiting.app, cls, text);

@@ -21,11 +21,11 @@
 
 #define INIT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #define LINK_STEP_MS 20
-/* For the last lines to leave a serial console; a drain could wait for ever. After a failure people want to read them.
- */
+/* How long the last lines have to leave a serial console, as a drain could wait for ever. After a failure people want
+ * to read them. */
 #define LINGER_MS 100
 #define LINGER_FAILED_MS 1000
-/* For killed processes to be gone; one in the kernel's hands may never be. */
+/* How long killed processes have to be gone. One that is stuck in the kernel may never be. */
 #define REAP_STEP_MS 10
 #define REAP_MAX_MS 2000
 
@@ -34,7 +34,7 @@ struct mount_point {
     unsigned long flags;
 };
 
-/* Each before those below it. */
+/* A directory stands before those in it. */
 static const struct mount_point mounts[] = {
     {"/dev", "devtmpfs", "mode=0755", MS_NOSUID},
     {"/proc", "proc", NULL, MS_NOSUID | MS_NODEV | MS_NOEXEC},
@@ -110,7 +110,7 @@ int tether_init_console(void)
 {
     const char *const devices[] = {"/dev/console", "/dev/null"};
 
-    (void)mount_one(&mounts[0]); /* done again, and told, once there is a log */
+    (void)mount_one(&mounts[0]); /* it is tried again, and logged, once there is a log */
     for (size_t i = 0; i < sizeof(devices) / sizeof(devices[0]); i++) {
         int fd;
 
@@ -196,7 +196,7 @@ static void bring_links_up(const struct tether_init *init, struct tether_log *lo
     static const struct tether_link loopback = {.name = "lo"}; /* the kernel gives it its address */
     int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
-    if (fd < 0) { /* a kernel without IPv4 has vSockets all the same */
+    if (fd < 0) { /* a kernel without IPv4 may still have vSockets */
         tell(log, "link", loopback.name, errno, "a network needs a kernel with IPv4");
         return;
     }

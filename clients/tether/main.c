@@ -13,8 +13,8 @@
 #include <unistd.h>
 #include <uv.h>
 
-/* Rings are larger: what a command that has ended held goes back to the machine, not to the heap. Left to itself,
- * malloc raises the bound with the first ring that is freed. */
+/* Allocations from this size on are given back to the machine when they are freed. Rings are larger, so a command that
+ * has ended holds no memory. malloc itself would raise the bound when the first ring is freed. */
 #define HEAP_THRESHOLD (128 * 1024)
 
 /* Bytes of a help. */
@@ -44,7 +44,7 @@ static void signal_cb(uv_signal_t *handle, int signum)
     }
 }
 
-/* Whoever ended the command may wonder why this program stays. */
+/* Logs why this program stays after its command has ended: whoever ended the command may wonder. */
 static void tell_stay(struct program *program, const struct retether_guest_event *event)
 {
     if (event->kind == RETETHER_GUEST_LINK) {
@@ -134,7 +134,7 @@ static _Noreturn void run_init(struct program *program, const struct tether_opti
         tether_init_boot(&options->boot, &program->log);
         status = run(program, options);
     }
-    /* A command that ends with this status by itself costs its machine a second. */
+    /* A command that ends with this status by itself is taken for a failure: its machine stays a second longer. */
     tether_init_power_off(&program->log, status == RETETHER_EXIT_FAILED);
 }
 

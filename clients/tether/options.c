@@ -282,7 +282,7 @@ static int read_command_line(struct tether_options *options, char **argv, char w
     return rc;
 }
 
-/* What each option alone cannot say. */
+/* Checks what depends on several options. */
 static int check(const struct tether_options *options, bool pid_1, char why[TETHER_WHY_MAX])
 {
     const struct tether_init *boot = &options->boot;

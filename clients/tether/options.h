@@ -25,7 +25,7 @@ struct tether_options {
     struct retether_guest_options guest; /* its text is of argv, the environment, config, and token */
     enum rt_log_level log_level;
     bool json; /* also on a terminal */
-    bool init; /* process 1 is to be an init; told also when reading fails, as it must not exit then */
+    bool init; /* process 1 is to be an init; set also when reading fails, as process 1 must not exit then */
     struct tether_init boot;
     const char *config_file;
     const char *token_file;
