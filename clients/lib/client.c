@@ -159,7 +159,6 @@ int retether_client_new(uv_loop_t *loop, const char *name, const struct retether
     client->timer.data = client;
     client->open_handles = 2;
     rt_list_init(&client->attachments);
-    rt_list_init(&client->closed_attachments);
     (void)uv_prepare_start(&client->prepare, prepare_cb);
     *out = client;
     return RT_OK;

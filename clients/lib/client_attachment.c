@@ -276,7 +276,8 @@ void retether_detach(struct retether_attachment *att)
     }
     att->closed = true;
     rt_list_remove(&att->listed);
-    rt_list_push(&att->client->closed_attachments, &att->listed);
+    att->next_closed = att->client->closed_attachments;
+    att->client->closed_attachments = att;
     rt_catt_free(att->catt);
     att->catt = NULL;
     rt_sdk_exec_free(att->exec);
@@ -286,10 +287,11 @@ void retether_detach(struct retether_attachment *att)
 
 void rt_sdk_attachments_sweep(struct retether_client *client)
 {
-    struct rt_list *node;
+    while (client->closed_attachments != NULL) {
+        struct retether_attachment *att = client->closed_attachments;
 
-    while ((node = rt_list_pop(&client->closed_attachments)) != NULL) {
-        free(RT_LIST_OF(node, struct retether_attachment, listed));
+        client->closed_attachments = att->next_closed;
+        free(att);
     }
 }
 

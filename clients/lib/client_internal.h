@@ -45,7 +45,8 @@ struct rt_sdk_exec {         /* what client_exec.c needs until the process is th
 };
 
 struct retether_attachment {
-    struct rt_list listed; /* in the client's attachments, or once closed in its closed ones */
+    struct rt_list listed; /* in the client's attachments, until it is closed */
+    struct retether_attachment *next_closed;
     struct retether_client *client;
     struct retether_attachment_callbacks callbacks;
     struct rt_catt *catt;     /* owned; its data is this; NULL before an exec has arrived, and when closed */
@@ -88,7 +89,8 @@ struct retether_client {
     struct rt_conn_set links;
     struct rt_conn *conns[RT_CLIENT_AGENTS_MAX]; /* the current ones, each a struct rt_sdk_conn */
     /* owned lists */
-    struct rt_list attachments, closed_attachments;
+    struct rt_list attachments;
+    struct retether_attachment *closed_attachments; /* freed by the next sweep */
     struct rt_sdk_request *requests;
     struct rt_sdk_reply *first_reply, *last_reply;
     /* close */
