@@ -239,7 +239,8 @@ static const struct rt_store_host *row_of(const struct rt_store_reply *page, con
     return NULL;
 }
 
-void rt_ag_hosts_page(struct rt_agent *agent, const char *after, const struct rt_store_reply *reply, uint64_t asked)
+/* A page of the registry behind `after`, asked for at `asked`. */
+static void take_page(struct rt_agent *agent, const char *after, const struct rt_store_reply *reply, uint64_t asked)
 {
     size_t at = rt_ag_hosts_behind(agent, after);
 
@@ -279,7 +280,7 @@ void rt_ag_hosts_reply(struct rt_agent *agent, const struct ag_op *op, const str
     if (reply->error != 0) {
         return;
     }
-    rt_ag_hosts_page(agent, op->host, reply, op->asked);
+    take_page(agent, op->host, reply, op->asked);
     memcpy(agent->walked, reply->next, sizeof agent->walked);
     /* The first time around it does not wait for heartbeats: until then hosts are missing here. */
     if (agent->walked[0] == '\0') {

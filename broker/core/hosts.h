@@ -62,8 +62,6 @@ void rt_ag_hosts_break(struct rt_agent *agent);
 void rt_ag_host_notice(struct rt_agent *agent, const struct rt_store_host *row);
 /* The answer to a look, or to a page of the walk. */
 void rt_ag_hosts_reply(struct rt_agent *agent, const struct ag_op *op, const struct rt_store_reply *reply);
-/* A page of the registry behind `after`, asked for at `asked`. */
-void rt_ag_hosts_page(struct rt_agent *agent, const char *after, const struct rt_store_reply *reply, uint64_t asked);
 void rt_ag_hosts_free(struct rt_agent *agent);
 
 #endif

@@ -5,7 +5,6 @@
 
 #include "migrate/core/ticket.h"
 
-struct ag_op;
 struct rt_agent;
 struct rt_store_record;
 struct rt_store_reply;

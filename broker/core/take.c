@@ -281,6 +281,21 @@ static void note_past(struct rt_agent *agent, const struct rt_key *key, struct r
     }
 }
 
+static void retake_pump(struct rt_agent *agent)
+{
+    while (agent->store_up && agent->retake_flight < AG_RETAKE_FLIGHT_MAX) {
+        struct rt_list *node = rt_list_pop(&agent->retakes);
+        struct ag_session *session;
+        if (node == NULL) {
+            break;
+        }
+        session = RT_LIST_OF(node, struct ag_session, retake);
+        if (session->guest != NULL) {
+            rt_ag_take(agent, session->guest);
+        }
+    }
+}
+
 void rt_ag_take_reply(struct rt_agent *agent, const struct ag_op *op, const struct rt_store_reply *reply)
 {
     struct ag_link *link = rt_ag_link(agent, op->link);
@@ -293,7 +308,7 @@ void rt_ag_take_reply(struct rt_agent *agent, const struct ag_op *op, const stru
         if (ok || reply->error != 0) {
             taken_for_nobody(agent, op);
         }
-        rt_ag_retake_pump(agent);
+        retake_pump(agent);
         return;
     }
     link->taking = false;
@@ -322,22 +337,7 @@ void rt_ag_take_reply(struct rt_agent *agent, const struct ag_op *op, const stru
     if (ok) {
         note_past(agent, &op->key, reply->past);
     }
-    rt_ag_retake_pump(agent);
-}
-
-void rt_ag_retake_pump(struct rt_agent *agent)
-{
-    while (agent->store_up && agent->retake_flight < AG_RETAKE_FLIGHT_MAX) {
-        struct rt_list *node = rt_list_pop(&agent->retakes);
-        struct ag_session *session;
-        if (node == NULL) {
-            break;
-        }
-        session = RT_LIST_OF(node, struct ag_session, retake);
-        if (session->guest != NULL) {
-            rt_ag_take(agent, session->guest);
-        }
-    }
+    retake_pump(agent);
 }
 
 /* With a fresh store all that is served, else what the store has not confirmed. */
@@ -356,5 +356,5 @@ void rt_ag_retake_all(struct rt_agent *agent, bool fresh)
             rt_ag_session_fact(agent, session, AG_SESSION_CHANGED);
         }
     }
-    rt_ag_retake_pump(agent);
+    retake_pump(agent);
 }

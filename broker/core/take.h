@@ -15,7 +15,6 @@
 
 struct ag_link;
 struct ag_op;
-struct ag_session;
 struct rt_agent;
 struct rt_claim;
 struct rt_store_reply;
@@ -29,6 +28,5 @@ void rt_ag_take(struct rt_agent *agent, struct ag_link *link);
 void rt_ag_take_reply(struct rt_agent *agent, const struct ag_op *op, const struct rt_store_reply *reply);
 void rt_ag_take_silent(struct rt_agent *agent, struct ag_link *link); /* the store did not answer in time */
 void rt_ag_retake_all(struct rt_agent *agent, bool fresh);
-void rt_ag_retake_pump(struct rt_agent *agent);
 
 #endif
