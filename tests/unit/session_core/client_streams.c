@@ -175,3 +175,23 @@ size_t fx_read(struct fx *fx, struct rt_catt *att, unsigned stream, uint8_t *buf
     fx_next(fx);
     return done;
 }
+
+const struct fx_frame *fx_ack_of(const struct fx *fx, unsigned stream)
+{
+    const struct fx_frame *found = NULL;
+    for (size_t i = 0; i < fx->n_frames; i++)
+        if (fx->frames[i].head.type == RT_ACK && fx->frames[i].head.stream == stream) {
+            assert_null(found);
+            found = &fx->frames[i];
+        }
+    return found;
+}
+
+void fx_assert_ack(const struct fx *fx, unsigned stream, uint64_t consumed, uint64_t limit, uint64_t digest)
+{
+    const struct fx_frame *ack = fx_ack_of(fx, stream);
+    assert_non_null(ack);
+    assert_int_equal(ack->head.offset, consumed);
+    assert_int_equal(rt_get_u64(ack->payload), limit);
+    assert_int_equal(rt_get_u64(ack->payload + 8), digest);
+}

@@ -12,6 +12,7 @@
 /* An attachment of that client and its streams, with the guest played by the test. */
 
 struct fx;
+struct fx_frame;
 struct rt_refuse_msg;
 
 #define FX_WANT 0x1f
@@ -41,5 +42,8 @@ struct rt_catt *fx_live(struct fx *fx, unsigned agents);
 uint32_t fx_cut(struct fx *fx, struct rt_attach_msg *msg);
 /* Consumes all that can be read of a stream into buf; returns how much. */
 size_t fx_read(struct fx *fx, struct rt_catt *att, unsigned stream, uint8_t *buf, size_t cap);
+/* The one ACK of a stream in what was just taken; NULL: none. */
+const struct fx_frame *fx_ack_of(const struct fx *fx, unsigned stream);
+void fx_assert_ack(const struct fx *fx, unsigned stream, uint64_t consumed, uint64_t limit, uint64_t digest);
 
 #endif
