@@ -53,7 +53,7 @@ int main(int argc, char **argv)
         return 1;
     }
     if (rt_settings_read(&settings, &verb, argc, argv, why) != 0) {
-        (void)fprintf(stderr, "retetherd: %s\n", why);
+        rt_program_complain("retetherd", why);
         return 2;
     }
     switch (verb) {

@@ -66,13 +66,23 @@ void rt_ag_ask_finish(struct rt_agent *agent, struct ag_ask *ask, enum rt_class 
     rt_ag_ask_free(agent, ask);
 }
 
+static const char *why_failed(const struct ag_ask *ask, int error)
+{
+    bool changes = ask->what == ASK_CREATE || ask->what == ASK_REMOVE;
+
+    if (error == RT_ETIMEDOUT) {
+        return changes ? "the session store answers too late: it is not known whether it was done"
+                       : "the session store answers too late";
+    }
+    return error == RT_ELIMIT ? "the session store is full" : rt_strerror(error);
+}
+
 void rt_ag_ask_fail(struct rt_agent *agent, struct ag_ask *ask, int error)
 {
     if (error == RT_ENOTFOUND) {
         rt_ag_ask_finish(agent, ask, RT_CLASS_NOT_FOUND, "there is no such container");
     } else {
-        rt_ag_ask_finish(agent, ask, RT_CLASS_RETRY_LATER,
-                         error == RT_ETIMEDOUT ? "the session store answers too late" : rt_strerror(error));
+        rt_ag_ask_finish(agent, ask, RT_CLASS_RETRY_LATER, why_failed(ask, error));
     }
 }
 

@@ -4,6 +4,7 @@
 
 #include "clients/cli/terminal.h"
 #include "clients/cli/text.h"
+#include "session/base/text.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -20,11 +21,14 @@
 
 __attribute__((format(printf, 1, 0))) static void say(const char *format, va_list args)
 {
+    char raw[1024];
     char text[1024];
     char line[1100];
     int n;
 
-    (void)vsnprintf(text, sizeof(text), format, args);
+    (void)vsnprintf(raw, sizeof(raw), format, args);
+    /* Arguments are told back as they were typed, or as a script has put them together. */
+    (void)rt_text_copy(rt_slice_text(raw), text, sizeof(text));
     /* On a raw terminal the cursor is wherever the container left it, and a newline only moves it down. */
     n = snprintf(line, sizeof(line), cli_terminal_is_raw() ? "\r\nretether: %s\r\n" : "retether: %s\n", text);
     if (n > 0) {
@@ -56,6 +60,25 @@ void cli_fail(struct cli_app *app, const char *format, ...)
     cli_finish(app, CLI_EXIT_FAILED);
 }
 
+static void say_tries(const struct cli_app *app)
+{
+    for (size_t i = 0; i < app->n_tries; i++) {
+        cli_say("  %s: %s", app->tries[i].address,
+                app->tries[i].reason[0] != '\0' ? app->tries[i].reason : "connected, but no answer in time");
+    }
+}
+
+/* Ends because a create went to an agent, and no answer came. */
+static void fail_unknown(struct cli_app *app)
+{
+    if (app->over) {
+        return;
+    }
+    cli_say("no answer came: it is not known whether %s was made", app->container);
+    say_tries(app);
+    cli_fail(app, "retether show %s tells; if it is there, its token is lost: take another ID", app->container);
+}
+
 /* Ends because no agent could be reached: which were tried, why they did not answer, and what to do. */
 static void fail_unreachable(struct cli_app *app)
 {
@@ -63,10 +86,7 @@ static void fail_unreachable(struct cli_app *app)
         return;
     }
     cli_say("no agent answers");
-    for (size_t i = 0; i < app->n_tries; i++) {
-        cli_say("  %s: %s", app->tries[i].address,
-                app->tries[i].reason[0] != '\0' ? app->tries[i].reason : "connected, but no answer in time");
-    }
+    say_tries(app);
     if (!app->options->agents_given && app->options->agents_text != NULL && app->options->agents_text[0] == '\0') {
         cli_fail(app, "start one with \"retetherd\", or name one with --agent or RETETHER_AGENTS");
     } else {
@@ -148,6 +168,7 @@ static void link_cb(struct retether_client *client, const char *address, const c
         try = &app->tries[app->n_tries++];
         snprintf(try->address, sizeof(try->address), "%s", address);
     }
+    app->reached = app->reached || reason == NULL;
     if (try != NULL) {
         snprintf(try->reason, sizeof(try->reason), "%s", reason != NULL ? reason : "");
     }
@@ -227,10 +248,12 @@ static void fail_later(struct cli_app *app)
     }
     cli_age_text(app->options->timeout_ms, time, sizeof(time));
     cli_say("not possible for %s: %s", time, app->later);
-    cli_fail(
-        app,
-        "can the agent reach its Redis? The log of retetherd says so; a longer --timeout waits longer, --agent asks "
-        "another agent");
+    if (app->creating) {
+        cli_say("retether show %s tells whether it was made all the same", app->container);
+    }
+    cli_fail(app,
+             "can the agent reach its Redis, and has that room? The log of retetherd tells; a longer --timeout waits "
+             "longer, --agent asks another agent");
 }
 
 static void timeout_cb(uv_timer_t *timer)
@@ -239,6 +262,8 @@ static void timeout_cb(uv_timer_t *timer)
 
     if (app->ask != NULL && app->later[0] != '\0') {
         fail_later(app);
+    } else if (app->creating && app->reached) {
+        fail_unknown(app);
     } else {
         fail_unreachable(app);
     }
@@ -297,11 +322,19 @@ void cli_asked(struct cli_app *app, int rc)
     }
 }
 
+void cli_asked_create(struct cli_app *app, int rc)
+{
+    app->creating = true;
+    cli_asked(app, rc);
+}
+
 bool cli_answered(struct cli_app *app, const struct retether_reply *reply)
 {
     (void)uv_timer_stop(&app->timer);
     if (reply->error == RT_ECONN || reply->error == RT_ETIMEDOUT) {
         fail_unreachable(app);
+    } else if (reply->error == RT_EUNKNOWN) {
+        fail_unknown(app);
     } else if (reply->error != 0) {
         cli_fail(
             app,
@@ -310,10 +343,15 @@ bool cli_answered(struct cli_app *app, const struct retether_reply *reply)
             rt_strerror(reply->error));
     } else if (reply->cls == RETETHER_RETRY_LATER && app->ask != NULL) {
         ask_again(app, reply->text);
+    } else if (reply->cls == RETETHER_LIMIT && app->creating && app->later[0] != '\0') {
+        /* When the store answers too late, the session may have been made all the same. Then nobody has its token. */
+        cli_fail(app, "%s; if it is not yours, this command made it when the answer was \"%s\": take another ID",
+                 reply->text, app->later);
     } else if (reply->cls != RETETHER_OK) {
         cli_fail_class(app, reply->cls, reply->text);
     } else {
         app->ask = NULL;
+        app->creating = false;
         return true;
     }
     return false;

@@ -44,6 +44,8 @@ struct cli_app {
     uint64_t ask_until_ms, find_until_ms; /* of the loop's clock */
     uint64_t pause_ms;                    /* before the next time */
     char later[CLI_REASON_MAX];           /* why it was refused last; "": never */
+    bool creating;                        /* what is asked makes a session, and has not been answered */
+    bool reached;                         /* an agent was connected to, so it may have been asked */
 
     char container[RETETHER_CONTAINER_MAX + 2 + 64]; /* as typed; of found() whole, if it is known */
 };
@@ -73,6 +75,8 @@ void cli_find(struct cli_app *app);
 /* For a request's callback: true when it was answered; else it is made again, or it has been told why not and the
  * program ends. */
 bool cli_answered(struct cli_app *app, const struct retether_reply *reply);
+/* As cli_asked(), of a create: without an answer nobody knows whether it was made, and that is told. */
+void cli_asked_create(struct cli_app *app, int rc);
 /* Takes what a request function returned: starts the time for the answer, or ends the program. */
 void cli_asked(struct cli_app *app, int rc);
 

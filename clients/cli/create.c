@@ -46,8 +46,8 @@ void cli_ask_create(struct cli_app *app, retether_reply_cb created)
     uint64_t ring = 0;
 
     (void)cli_read(app->options, &cli_ring, &ring);
-    cli_asked(app,
-              retether_create(app->client, app->container, cli_value(app->options, &cli_label), ring, created, app));
+    cli_asked_create(
+        app, retether_create(app->client, app->container, cli_value(app->options, &cli_label), ring, created, app));
 }
 
 /* A create replaces nothing but an ended container. So when it succeeded, it replaced the one that was seen before. */
@@ -68,12 +68,6 @@ static void created(struct retether_client *client, const struct retether_reply 
     int written;
 
     (void)client;
-    if (reply->error == 0 && reply->cls == RETETHER_LIMIT && app->later[0] != '\0') {
-        /* When the store answers too late, the session may have been made all the same. Then nobody has its token. */
-        cli_fail(app, "%s; if it is not yours, this command made it when the answer was \"%s\": take another ID",
-                 reply->text, app->later);
-        return;
-    }
     if (!cli_answered(app, reply)) {
         return;
     }

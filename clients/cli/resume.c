@@ -3,6 +3,7 @@
 #include "clients/cli/resume.h"
 
 #include "clients/cli/commands.h"
+#include "session/base/text.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -11,7 +12,7 @@
 #define PLAIN "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_./:,+@%-"
 
 /* One word: as it is, or in single quotes, where only a single quote needs help (POSIX, Shell Command Language 2.2.2).
- */
+ * What would steer the terminal on which this is shown comes as '?'. */
 static void add_word(struct cli_text *out, const char *word)
 {
     if (word[0] != '\0' && word[strspn(word, PLAIN)] == '\0') {
@@ -20,14 +21,17 @@ static void add_word(struct cli_text *out, const char *word)
     }
     cli_text_add(out, "'", 1);
     while (*word != '\0') {
-        size_t size = strcspn(word, "'");
+        uint32_t point;
+        size_t size = rt_text_char((const uint8_t *)word, strlen(word), &point);
 
-        cli_text_add(out, word, size);
-        word += size;
-        if (*word == '\'') {
+        if (point == '\'') {
             cli_text_add(out, "'\\''", 4);
-            word++;
+        } else if (point == '\n' || rt_text_plain(point)) {
+            cli_text_add(out, word, size);
+        } else {
+            cli_text_add(out, "?", 1);
         }
+        word += size;
     }
     cli_text_add(out, "'", 1);
 }

@@ -20,12 +20,24 @@ static struct {
     bool ended; /* as looked up */
 } sending;
 
+static void fail_unknown(const char *why)
+{
+    cli_fail(sending.app, "it is not known whether the signal came (%s); retether show %s tells how it stands", why,
+             sending.app->container);
+}
+
+static void unanswered_cb(uv_timer_t *timer)
+{
+    (void)timer;
+    fail_unknown("no agent has answered in time");
+}
+
 static void rewound_cb(struct retether_attachment *att, const struct retether_rewound *rewound, void *ctx)
 {
     (void)att;
     (void)ctx;
-    cli_fail(sending.app, "%s was %s; send the signal again if it is still wanted", sending.app->container,
-             rewound->anew ? "started anew" : "set back, perhaps by a reverted snapshot");
+    fail_unknown(rewound->anew ? "the container was started anew"
+                               : "the container was set back, perhaps by a reverted snapshot");
 }
 
 static void attached_cb(struct retether_attachment *att, const struct retether_attached *attached, void *ctx)
@@ -35,6 +47,7 @@ static void attached_cb(struct retether_attachment *att, const struct retether_a
     sending.live = true;
     (void)attached;
     (void)ctx;
+    (void)uv_timer_start(&sending.app->timer, unanswered_cb, sending.app->options->timeout_ms, 0);
     if (rc != RT_OK) {
         cli_fail(sending.app, "the signal cannot be sent to %s: %s", sending.app->container, rt_strerror(rc));
     }
@@ -82,6 +95,8 @@ static void failed_cb(struct retether_attachment *att, unsigned cls, const char 
         cli_finish(sending.app, 0); /* the process died of it, and its machine was gone before the word came */
     } else if (cls == RETETHER_ENDED || (sending.ended && !sending.live)) {
         has_ended(sending.live ? "has ended, perhaps before the signal came" : "has ended");
+    } else if (sending.live) {
+        fail_unknown(text[0] != '\0' ? text : retether_class_name(cls));
     } else {
         cli_fail_class(sending.app, cls, text);
     }

@@ -8,6 +8,7 @@
 #include "session/core/msg_stream.h"
 #include "session/core/protocol.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -202,6 +203,9 @@ static void send_item(struct retether_attachment *att)
     }
 }
 
+/* Its item was under way. */
+static const char not_known[] = "it is not known whether the command was started: ";
+
 void rt_sdk_exec_step(struct retether_attachment *att)
 {
     struct rt_catt_event event;
@@ -211,6 +215,11 @@ void rt_sdk_exec_step(struct retether_attachment *att)
             att->exec->attached = true;
         } else if (event.kind == RT_CATT_EXITED) {
             fail(att, RT_CLASS_ENDED, "the container's main process has ended", &event);
+        } else if (event.kind == RT_CATT_FAILED && att->exec->sent) {
+            char text[sizeof(event.text) + sizeof(not_known)];
+
+            (void)snprintf(text, sizeof(text), "%s%s", not_known, event.text);
+            fail(att, event.cls, text, &event);
         } else if (event.kind == RT_CATT_REWOUND || event.kind == RT_CATT_FAILED) {
             rt_sdk_attachment_fail(att, &event);
         }

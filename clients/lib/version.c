@@ -10,7 +10,9 @@
 _Static_assert(RETETHER_ENOMEM == (int)RT_ENOMEM && RETETHER_EINVAL == (int)RT_EINVAL, "errors");
 _Static_assert(RETETHER_EPROTO == (int)RT_EPROTO && RETETHER_ELIMIT == (int)RT_ELIMIT, "errors");
 _Static_assert(RETETHER_ESTATE == (int)RT_ESTATE && RETETHER_EIO == (int)RT_EIO, "errors");
-_Static_assert(RETETHER_ETIMEDOUT == (int)RT_ETIMEDOUT && RETETHER_ECONN == (int)RT_ECONN, "errors");
+_Static_assert(RETETHER_ETIMEDOUT == (int)RT_ETIMEDOUT && RETETHER_ECONN == (int)RT_ECONN &&
+                   RETETHER_EUNKNOWN == (int)RT_EUNKNOWN,
+               "errors");
 
 const char *retether_version(void)
 {

@@ -20,7 +20,8 @@
     X(RT_ECONN, -12, "connection lost")                                                                                \
     X(RT_EEXIST, -14, "exists already")                                                                                \
     X(RT_ECONFIG, -15, "invalid configuration")                                                                        \
-    X(RT_EUNAVAIL, -16, "the session store is not available")
+    X(RT_EUNAVAIL, -16, "the session store is not available")                                                          \
+    X(RT_EUNKNOWN, -17, "no answer came: it is not known whether it was done")
 
 enum rt_error {
     RT_OK = 0,

@@ -2,6 +2,8 @@
  * Copyright The retether authors */
 #include "session/base/program.h"
 
+#include "session/base/text.h"
+
 #include <fcntl.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -18,6 +20,14 @@ int rt_program_hold_fds(void)
     }
     close(fd);
     return RT_OK;
+}
+
+void rt_program_complain(const char *name, const char *why)
+{
+    char text[RT_PROGRAM_WHY_MAX];
+
+    (void)rt_text_copy(rt_slice_text(why), text, sizeof text);
+    (void)fprintf(stderr, "%s: %s\n", name, text);
 }
 
 int rt_program_print(const char *text)

@@ -11,6 +11,12 @@
  * what is meant for stderr goes to a peer. Returns 0 or RT_EIO. */
 RT_MUST_CHECK int rt_program_hold_fds(void);
 
+/* Bytes of a complaint; it is cut there. */
+#define RT_PROGRAM_WHY_MAX 1024
+/* "NAME: WHY" on stderr. What is not plain text (session/base/text.h) comes as '?': an argument that is told back must
+ * not steer the terminal. */
+void rt_program_complain(const char *name, const char *why);
+
 /* Writes text to stdout. Returns 0, or RT_EIO when not all of it went (a full disk). */
 RT_MUST_CHECK int rt_program_print(const char *text);
 

@@ -18,8 +18,9 @@
 #include <string.h>
 
 /* Requests: to any live agent; lost before the answer, once more to another. A create is not repeated after it was
- * sent: it may have happened. Tails may lie on another host's disk: its agent is asked once, and where that fails the
- * first answer, which has the status, is the answer. */
+ * sent: it may have happened; a remove is, as a second one does no more than the first. Either that was sent once and
+ * has no answer fails with RT_EUNKNOWN. Tails may lie on another host's disk: its agent is asked once, and where that
+ * fails the first answer, which has the status, is the answer. */
 
 static struct rt_creq *request_of(struct rt_list *node)
 {
@@ -47,6 +48,10 @@ static void fail(struct rt_client *client, struct rt_creq *req, int error)
     struct rt_reply_msg reply;
     uint64_t id = req->id;
     uint8_t *kept = req->kept;
+#ifndef RT_MUTANT_UNKNOWN_IS_NOT_DONE
+    if (req->changes && (req->sent || req->lost != RT_NO_SLOT) && error != RT_EPROTO)
+        error = RT_EUNKNOWN;
+#endif
     if (kept != NULL)
         error = decode(kept, req->kept_size, &reply);
     req->kept = NULL;
@@ -98,11 +103,13 @@ int rt_client_request(struct rt_client *client, const struct rt_request_msg *req
     struct rt_creq *req = malloc(sizeof *req + (size_t)size);
     if (req == NULL)
         return RT_ENOMEM;
+    bool create = rt_slice_equal(request->op, rt_slice_text("create"));
     *req = (struct rt_creq){.id = ++client->request_id,
                             .timer = {.kind = RT_CLIENT_TIMER_REQUEST},
                             .slot = RT_NO_SLOT,
                             .lost = RT_NO_SLOT,
-                            .create = rt_slice_equal(request->op, rt_slice_text("create")),
+                            .create = create,
+                            .changes = create || rt_slice_equal(request->op, rt_slice_text("remove")),
                             .tails = rt_slice_equal(request->op, rt_slice_text("tails")),
                             .size = (size_t)size};
     memcpy(req->payload, buf, req->size);

@@ -25,6 +25,7 @@ struct rt_creq {
     int slot;                    /* where it is or will be sent */
     int lost;                    /* where it was lost once */
     bool sent, create, answered; /* answered: at least one part came */
+    bool changes;                /* create, remove: while it is not answered, nobody knows whether it was done */
     bool tails, led;             /* led: it has gone where an answer sent it */
     uint8_t *kept;               /* owned; that answer */
     size_t kept_size;

@@ -313,7 +313,9 @@ struct retether_run {
 };
 
 struct retether_reply {
-    int error;                             /* 0, RETETHER_ECONN, _ETIMEDOUT, _EPROTO or _ENOMEM */
+    /* 0, RETETHER_ECONN, _ETIMEDOUT, _EPROTO or _ENOMEM; _EUNKNOWN: create, remove: it was sent, and no answer came, so
+     * it may have been done: retether_show() tells */
+    int error;
     unsigned cls;                          /* enum retether_class, when error is 0 */
     const char *text;                      /* as all names and labels here: without control characters, may be shown */
     bool more;                             /* another part follows */
@@ -348,10 +350,12 @@ typedef void (*retether_reply_cb)(struct retether_client *client, const struct r
  * does not come then. ctx is handed to cb. */
 
 /* Makes a session. label may be NULL; ring: bytes kept of each stream, 0 for the default. The answer has the token with
- * which the container's tether joins. */
+ * which the container's tether joins. It is never sent twice; RETETHER_EUNKNOWN: no answer came, so it may have been
+ * made; its token is lost then, and it can be taken back. */
 int retether_create(struct retether_client *client, const char *container, const char *label, uint64_t ring,
                     retether_reply_cb cb, void *ctx);
-/* Takes back a session that was made and never started; LIMIT for any other. */
+/* Takes back a session that was made and never started; LIMIT for any other. It may be sent twice, so NOT_FOUND may be
+ * said of what it has removed itself. */
 int retether_remove(struct retether_client *client, const char *container, retether_reply_cb cb, void *ctx);
 /* One record. prefix: a unique beginning of the ID will do, and several that fit are AMBIGUOUS with up to five in
  * text. */

@@ -17,6 +17,7 @@ enum retether_error {
     RETETHER_EIO = -9,        /* the system refuses a descriptor or a handle */
     RETETHER_ETIMEDOUT = -10, /* no answer in time */
     RETETHER_ECONN = -12,     /* no agent is known, or none could be reached */
+    RETETHER_EUNKNOWN = -17,  /* create, remove: sent, and not answered: it is not known whether it was done */
 };
 
 /* The text of a code, without a dot at its end: static, never NULL; "unknown error" for a number that is none. */

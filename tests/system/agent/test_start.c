@@ -126,6 +126,10 @@ static void test_check_config(void **state)
     assert_int_equal(daemon_run((const char *[]){"--help", NULL}, out, sizeof out), 0);
     assert_non_null(strstr(out, "--state-dir DIR"));
     assert_int_equal(daemon_run((const char *[]){"--no-such", NULL}, out, sizeof out), 2);
+    /* what it tells back does not steer the terminal */
+    assert_int_equal(daemon_run((const char *[]){"--log-level", "\033]0;x\a", NULL}, out, sizeof out), 2);
+    assert_non_null(strstr(out, "?]0;x?"));
+    assert_null(strchr(out, '\033'));
 }
 
 static void assert_exit(int status, int code)

@@ -423,7 +423,7 @@ static void test_store_that_is_out(void **state)
     assert_int_equal(run.status, 125);
     assert_string_equal(run.out, "");
     assert_non_null(strstr(run.err, "not possible for 800 ms"));
-    assert_non_null(strstr(run.err, "can the agent reach its Redis?"));
+    assert_non_null(strstr(run.err, "can the agent reach its Redis, and has that room?"));
     rt_process_run_free(&run);
     for (size_t i = 0; i < N; i++) {
         harness_start(&runs[i], false, commands[i]);

@@ -108,7 +108,12 @@ static void test_create(void **state)
     request(fx, boss, 5, ask("create", "db"));
     fx_fail(fx, RT_ETIMEDOUT); /* it may have been made after all: people are told so by this text */
     want(fx, boss, 5, RT_CLASS_RETRY_LATER);
-    assert_true(rt_slice_equal(reply.m, rt_slice_text("the session store answers too late")));
+    assert_true(rt_slice_equal(
+        reply.m, rt_slice_text("the session store answers too late: it is not known whether it was done")));
+    request(fx, boss, 6, ask("create", "db"));
+    fx_fail(fx, RT_ELIMIT);
+    want(fx, boss, 6, RT_CLASS_RETRY_LATER);
+    assert_true(rt_slice_equal(reply.m, rt_slice_text("the session store is full")));
 }
 
 static void test_show(void **state)

@@ -534,6 +534,47 @@ static void test_create(void **state)
     program_run(p, "create new", 141);
 }
 
+static bool create_is_cut(struct box *box, struct link *link, uint64_t id, const struct rt_request_msg *request)
+{
+    (void)id;
+    (void)box;
+    if (!rt_slice_equal(request->op, rt_slice_text("create"))) {
+        return false;
+    }
+    peer_deafen(link->peer);
+    link_close(link);
+    return true;
+}
+
+static bool create_is_unanswered(struct box *box, struct link *link, uint64_t id, const struct rt_request_msg *request)
+{
+    (void)box;
+    (void)link;
+    (void)id;
+    return rt_slice_equal(request->op, rt_slice_text("create"));
+}
+
+/* The agent dies, or says nothing, with the request under way: it may have been done. */
+static void test_not_known(void **state)
+{
+    static const char *const commands[] = {"create --timeout 500ms new", "run --timeout 500ms --name new -- true"};
+    struct program *p = *state;
+
+    for (unsigned i = 0; i < 4; i++) {
+        p->box->on_request = i < 2 ? create_is_unanswered : create_is_cut;
+        program_run(p, commands[i % 2], 125);
+        has(p, "retether: no answer came: it is not known whether new was made\n");
+        has(p, "retether: retether show new tells; if it is there, its token is lost: take another ID\n");
+        if (i >= 2) {
+            peer_listen(&p->f->peer[0]);
+        }
+    }
+    p->box->on_request = NULL;
+    p->box->stalled = true;
+    program_run(p, "signal --timeout 500ms web TERM", 125);
+    has(p, "retether: it is not known whether the signal came (no agent has answered in time); retether show web");
+}
+
 /* What has ended may be created anew, and what is lost by that is told. */
 static void test_create_over(void **state)
 {
@@ -589,6 +630,7 @@ int main(void)
         TEST(test_wait_after_the_end),
         TEST(test_signal),
         TEST(test_create),
+        TEST(test_not_known),
         TEST(test_create_over),
     };
 

@@ -132,15 +132,45 @@ static void test_refused_when_live(void **state)
     assert_non_null(strstr(p->text[1].data, EVIL_CLEAN));
 }
 
+/* Arguments that are told back, as a script may have put them together. */
+static void test_arguments(void **state)
+{
+#define ESC "\033]0;owned\a"
+    static const char *const commands[] = {
+        ESC,
+        "help " ESC,
+        "-\033 web",
+        "--" ESC " web",
+        "--" ESC "=1 attach web",
+        "attach " ESC,
+        "attach --" ESC " web",
+        "attach web " ESC,
+        "attach --tail " ESC " web",
+        "attach --timeout " ESC " web",
+        "attach --detach-keys " ESC " web",
+        "attach --agent " ESC " web",
+        "exec --env " ESC " web -- true",
+        "signal web " ESC,
+        "run --name new --tether /nonexistent/" ESC " -- true",
+        "run --name new --guest-agent unix:/nonexistent/" ESC " --timeout 200ms -- true",
+    };
+    struct program *p = *state;
+
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+        program_run(p, commands[i], 125);
+        clean(p);
+        assert_string_not_equal(p->text[1].data, "");
+    }
+#undef ESC
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, program_setup, program_teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_refused_attach),
-        TEST(test_refused_request),
-        TEST(test_rows),
-        TEST(test_refused_when_live),
+        TEST(test_refused_attach),    TEST(test_refused_request), TEST(test_rows),
+        TEST(test_refused_when_live), TEST(test_arguments),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

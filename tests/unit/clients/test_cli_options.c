@@ -456,6 +456,17 @@ static void test_resume_agents(void **state)
     assert_int_equal(start().at[1], 2); /* the end of it is there */
 }
 
+/* What is shown does not steer the terminal. */
+static void test_resume_clean(void **state)
+{
+    const char *const args[] = {"retether", "attach", "web", "--agent", "unix:/tmp/\033[2J\x9b\xc2\x9bx\xc3\xa4", NULL};
+
+    (void)state;
+    assert_int_equal(read_args(args), 0);
+    assert_string_equal(resume_text(0, true, 1, 0),
+                        "retether attach web --agent 'unix:/tmp/?[2J??x\xc3\xa4' --since-offset 1");
+}
+
 static void test_names(void **state)
 {
     char name[64];
@@ -485,6 +496,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_resume_command, setup, teardown),
         cmocka_unit_test_setup_teardown(test_resume_options, setup, teardown),
         cmocka_unit_test_setup_teardown(test_resume_agents, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_resume_clean, setup, teardown),
         cmocka_unit_test(test_names),
     };
 

@@ -177,6 +177,22 @@ static void test_gives_up(void **state)
     assert_int_equal(sdk->cls, RETETHER_LOST);
 }
 
+/* Refused while the item is under way: the command may run. */
+static void test_not_known(void **state)
+{
+    struct sdk *sdk = *state;
+
+    sdk->box->stalled = true;
+    assert_int_equal(sdk_exec(sdk, argv), RT_OK);
+    FIXTURE_UNTIL(sdk->f, box_att(sdk->box, 0) != NULL && box_att(sdk->box, 0)->in[1].received > 0);
+    sdk->box->refuse = RT_CLASS_DENIED;
+    sdk->box->refusals = 1000;
+    peer_cut(&sdk->f->peer[0]);
+    sdk_wait(sdk, SDK_FAILED, 1);
+    assert_int_equal(sdk->cls, RETETHER_DENIED);
+    assert_non_null(strstr(sdk->text, "it is not known whether the command was started: "));
+}
+
 /* Ended by the application at each stage. */
 static void test_detached(void **state)
 {
@@ -269,6 +285,7 @@ int main(void)
         TEST(test_no_more_processes),
         TEST(test_rewound),
         TEST(test_gives_up),
+        TEST(test_not_known),
         TEST(test_detached),
         TEST(test_wrong_use),
         TEST(test_wrong_values_early),

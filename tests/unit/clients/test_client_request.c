@@ -506,8 +506,14 @@ static void test_cut(void **state)
     answer.sdk = sdk;
     assert_int_equal(retether_create(sdk->client, "box", NULL, 0, reply_cb, &answer), RT_OK);
     wait_answer(&answer);
-    assert_int_equal(answer.error, RT_ECONN);
+    assert_int_equal(answer.error, RT_EUNKNOWN);
     assert_int_equal(sdk->box->requests, 3);
+    memset(&answer, 0, sizeof(answer));
+    answer.sdk = sdk;
+    assert_int_equal(retether_remove(sdk->client, "box", reply_cb, &answer), RT_OK);
+    wait_answer(&answer);
+    assert_int_equal(answer.error, RT_EUNKNOWN);
+    assert_int_equal(sdk->box->requests, 5);
 }
 
 static void test_nobody_listens(void **state)
