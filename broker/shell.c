@@ -80,8 +80,8 @@ static void look_at_descriptors(struct rt_shell *shell)
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY || limit.rlim_cur > INT_MAX) {
         return;
     }
-    shell->max_fd = limit.rlim_cur > 2 * RT_SHELL_FDS_RESERVED ? (int)limit.rlim_cur - RT_SHELL_FDS_RESERVED
-                                                               : (int)(limit.rlim_cur / 2);
+    shell->max_fd = limit.rlim_cur > 2UL * RT_SHELL_FDS_RESERVED ? (int)limit.rlim_cur - RT_SHELL_FDS_RESERVED
+                                                                 : (int)(limit.rlim_cur / 2);
     if (limit.rlim_cur < wanted) {
         rt_log_note(
             &shell->log, RT_LOG_WARN, RT_LOG_AGENT, "descriptors", rt_shell_now(shell),

@@ -89,7 +89,7 @@ static uint64_t initial(const struct ag_link *link)
 bool rt_ag_flow_room(struct rt_agent *agent, struct ag_link *link)
 {
     turn(link, agent->now);
-    return initial(link) + link->grown[0] + link->grown[1] + AG_FLOWS_UP * RT_INITIAL_CREDIT <= RT_LINK_BUDGET;
+    return initial(link) + link->grown[0] + link->grown[1] + (size_t)AG_FLOWS_UP * RT_INITIAL_CREDIT <= RT_LINK_BUDGET;
 }
 
 /* The guest's first ACK of an input comes in one flight with ATTACHED: what it grants lets a client send all again that

@@ -161,8 +161,7 @@ static void show_page(struct rt_agent *agent, struct ag_ask *ask, const struct r
     size_t most = sizeof ask->found / sizeof ask->found[0];
     bool more = reply->cursor.host[0] != '\0';
 
-    for (size_t i = 0; i < reply->n_records; i++) {
-        const struct rt_store_record *record = &reply->records[i];
+    for (const struct rt_store_record *record = reply->records; record < reply->records + reply->n_records; record++) {
         if ((!ask->prefix && strcmp(record->key.cid, ask->key.cid) != 0) || found_before(ask, &record->key)) {
             continue;
         }

@@ -49,6 +49,7 @@ void rt_ag_requests_drained(struct rt_agent *agent, struct ag_link *link)
         struct rt_request_msg msg;
         char why[RT_TEXT_MAX];
 
+        /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): what was freed has been taken out of the list */
         if (link->replies + first->room > AG_LINK_REPLIES_MAX) {
             break;
         }

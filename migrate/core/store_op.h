@@ -21,7 +21,7 @@
 /* Bytes of a record's past: label, ring size, when it was made, moves and history, as a text of the store's own that
  * nobody else reads. Longer ones go without their oldest history. */
 #define RT_PAST_MAX 1024
-#define RT_END_TTL_MS (24 * 3600 * 1000)
+#define RT_END_TTL_MS (INT64_C(24) * 3600 * 1000)
 
 enum rt_store_op_kind {
     RT_STORE_CREATE, /* makes a record in state created; verdict LIMIT if one exists that has not ended */

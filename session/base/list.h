@@ -59,6 +59,7 @@ static inline struct rt_list *rt_list_pop(struct rt_list *list)
     if (node == list) {
         return NULL;
     }
+    /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): who frees a node has taken it out of its list */
     rt_list_remove(node);
     return node;
 }

@@ -63,7 +63,7 @@ static void forget(struct rt_tether *t, size_t index)
 {
     rt_tether_free_proc(t->finished[index]);
     t->n_finished--;
-    memmove(t->finished + index, t->finished + index + 1, (t->n_finished - index) * sizeof t->finished[0]);
+    memmove(t->finished + index, t->finished + index + 1, (t->n_finished - index) * sizeof(struct rt_proc *));
     t->due |= RT_DUE_REPORT;
 }
 

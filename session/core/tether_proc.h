@@ -16,7 +16,7 @@
 
 #define RT_OUTS 3 /* stdout, stderr, control-up: stream - 1 */
 /* Runs of input of one attachment that wait for the process; from half of it on, runs of one attachment are joined. */
-#define RT_SEGMENTS_MAX (2 * RT_ATTS_MAX)
+#define RT_SEGMENTS_MAX ((size_t)2 * RT_ATTS_MAX)
 
 /* An output as it is read into its ring, and what its reader waits for.
  *

@@ -24,7 +24,7 @@
 
 /* Queued to a link that floods only use, and do not come from: from RT_LINK_HIGH_WATER on only what is newest is kept.
  */
-#define PLAIN_MAX (2 * RT_LINK_HIGH_WATER)
+#define PLAIN_MAX ((size_t)2 * RT_LINK_HIGH_WATER)
 #define SAMPLE_US 2000       /* time between two looks at what stops a process */
 #define FINISHED_BYTES 128   /* of a command that has ended: the item that says so */
 #define HOLD_SLACK_US 100000 /* samples, and timers that are late by a step */

@@ -12,7 +12,7 @@
 
 /* What goes wrong with the store. */
 
-#define SIM_CLOCK_BACK_MAX_MS (2 * 60 * 1000)
+#define SIM_CLOCK_BACK_MAX_MS (UINT64_C(2) * 60 * 1000)
 
 uint64_t sim_store_back_ms(void)
 {
@@ -106,9 +106,9 @@ static void clock_step(void)
         sim_log("fault: the store's clock goes back by %llu ms", (unsigned long long)step_ms);
         if (sim_db.born_ms > sim_db_ms()) {
             sim_db.born_ms = sim_db_ms();
-            sim_db.whole_us = sim.now_us + RT_STORE_WHOLE_MS * 1000;
+            sim_db.whole_us = sim.now_us + RT_STORE_WHOLE_MS * UINT64_C(1000);
             sim_post((struct sim_event){.kind = EV_CALL, .call = up_all, .arg = 1}, sim_random(1000000));
-            sim_post((struct sim_event){.kind = EV_CALL, .call = whole_now}, RT_STORE_WHOLE_MS * 1000 + 1000);
+            sim_post((struct sim_event){.kind = EV_CALL, .call = whole_now}, RT_STORE_WHOLE_MS * UINT64_C(1000) + 1000);
         }
     } else {
         sim_db.clock_ms += (int64_t)step_ms;
@@ -146,10 +146,10 @@ bool sim_store_fault(enum sim_fault fault)
         memset(sim_db.older, 0, sizeof sim_db.older);
         sim_registry_flush();
         sim_db.born_ms = sim_db_ms();
-        sim_db.whole_us = sim.now_us + RT_STORE_WHOLE_MS * 1000;
+        sim_db.whole_us = sim.now_us + RT_STORE_WHOLE_MS * UINT64_C(1000);
         down_all();
         sim_post((struct sim_event){.kind = EV_CALL, .call = up_all, .arg = 1}, 1000 + sim_random(1000000));
-        sim_post((struct sim_event){.kind = EV_CALL, .call = whole_now}, RT_STORE_WHOLE_MS * 1000 + 1000);
+        sim_post((struct sim_event){.kind = EV_CALL, .call = whole_now}, RT_STORE_WHOLE_MS * UINT64_C(1000) + 1000);
         break;
     case FAULT_STORE_REPLY_LOST:
         sim_db.lose_reply = true;

@@ -78,7 +78,7 @@ static int ask(const struct daemon *daemon, const char *const words[4], uint64_t
     char agent[128], path[160];
     const char *argv[12] = {"retether", words[0], "--agent", agent};
     struct rt_process_spec spec;
-    uint64_t until = test_now_ms() + LIMIT_MS * TEST_PATIENCE;
+    uint64_t until = test_now_ms() + (uint64_t)LIMIT_MS * TEST_PATIENCE;
     unsigned lies = 0;
     int status;
 

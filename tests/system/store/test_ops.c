@@ -357,7 +357,10 @@ static void test_hosts(void **state)
     while (news != NULL && strcmp(news->row.host, "hosta") == 0) { /* its own, if it had subscribed by then */
         news = find_news(a, RT_STORE_HOST, (size_t)(news - a->news) + 1);
     }
-    assert_non_null(news);
+    if (news == NULL) {
+        fail_msg("the other host is not told of");
+        return;
+    }
     assert_string_equal(news->row.host, "hostb");
     assert_int_equal(news->row.n_addr, 2);
     assert_null(find_news(a, RT_STORE_HOST, (size_t)(news - a->news) + 1));

@@ -90,8 +90,8 @@ static void test_signal_to_the_foreground(void **state)
     struct fake_agent *agent = *state;
 
     fake_start(agent, (const char *const[]){"sh", "-m", "-c",
-                                            "trap 'echo trapped' USR1; sh -c 'echo job; exec sleep 50'; echo back $?; "
-                                            "exit 6",
+                                            ("trap 'echo trapped' USR1; sh -c 'echo job; exec sleep 50'; echo back $?; "
+                                             "exit 6"),
                                             NULL});
     fake_until_text(agent, "job\r\n", LIMIT_MS);
     fake_item(agent, &(struct rt_down_item){.t = RT_ITEM_SIGNAL, .sig = SIGUSR1});

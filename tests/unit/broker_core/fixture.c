@@ -391,8 +391,10 @@ void fx_want_refuse(struct fx *fx, int link, uint32_t channel, enum rt_class cls
     struct rt_refuse_msg own;
     struct rt_frame frame;
     char why[RT_TEXT_MAX];
-    const uint8_t *payload = fx_want(fx, link, RT_REFUSE, &frame);
+    const uint8_t *payload;
 
+    memset(&frame, 0, sizeof frame);
+    payload = fx_want(fx, link, RT_REFUSE, &frame);
     refuse = refuse == NULL ? &own : refuse;
     assert_int_equal(rt_msg_decode(RT_MSG_REFUSE, payload, frame.length, refuse, why, sizeof why), 0);
     assert_string_equal(rt_class_name(refuse->c), rt_class_name(cls));

@@ -291,7 +291,7 @@ static void test_owner_dead_out_of_touch(void **state)
     fx_host(fx, "still", false);
     fx_guest(&guest, "db", 2);
     want_later(fx, &guest);
-    fx_tick(fx, 2 * RT_HEARTBEAT_EXPIRY_MS); /* no heartbeat is answered */
+    fx_tick(fx, UINT64_C(2) * RT_HEARTBEAT_EXPIRY_MS); /* no heartbeat is answered */
     want_later(fx, &guest);
     fx_beats(fx, 2);
     want_later(fx, &guest);

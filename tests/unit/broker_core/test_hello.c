@@ -246,7 +246,7 @@ static void test_places_of_one_user(void **state)
     hello.role = rt_slice_text("client");
     for (; n < most; n++) { /* without the fixture's books: they are many */
         uint8_t bytes[2 * RT_FRAME_HEADER + 256];
-        int size = rt_msg_encode(RT_MSG_HELLO, &hello, bytes + 2 * RT_FRAME_HEADER, 256);
+        int size = rt_msg_encode(RT_MSG_HELLO, &hello, bytes + sizeof bytes - 256, 256);
         assert_true(size > 0);
         rt_frame_put(bytes + RT_FRAME_HEADER, &(struct rt_frame){.type = RT_HELLO, .length = (uint32_t)size});
         id = rt_agent_opened(fx->agent, &bad, fx->now);

@@ -119,7 +119,7 @@ static void test_out_of_touch(void **state)
 {
     (void)state;
     (void)look(5);
-    now += 10 * RT_HEARTBEAT_EXPIRY_MS; /* this process, or the store, stood still */
+    now += UINT64_C(10) * RT_HEARTBEAT_EXPIRY_MS; /* this process, or the store, stood still */
     assert_int_equal(look(5), RT_WATCH_WATCHING);
     rt_touch_beat(&touch, now);
     assert_int_equal(look(5), RT_WATCH_WATCHING);

@@ -103,7 +103,7 @@ static void test_given_up(void **state)
 /* Whatever comes: it ends, the end itself is stored, and the next one has its sweep. */
 static void test_senseless_answers(void **state)
 {
-    static const char *const asked[] = {COUNT " 700 0  0 0", "t/box 517 7", "rt4_tails_cut", "rt4_tails_uncount",
+    static const char *const asked[] = {(COUNT " 700 0  0 0"), "t/box 517 7", "rt4_tails_cut", "rt4_tails_uncount",
                                         "rt4_tails_total"};
     static const char *const wrong[] = {
         "-ERR no\r\n",

@@ -56,7 +56,7 @@ static void test_turns(void **state)
 static void test_many(void **state)
 {
     (void)state;
-    for (uint64_t i = 1; i <= 2 * RT_ORDER_RUNS_MAX; i++) {
+    for (uint64_t i = 1; i <= UINT64_C(2) * RT_ORDER_RUNS_MAX; i++) {
         rt_order_add(&order, 0, i);
         rt_order_add(&order, 1, i);
     }

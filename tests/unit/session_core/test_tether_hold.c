@@ -37,7 +37,7 @@ static uint64_t blocked_for(unsigned stream)
 {
     uint64_t from = tx.now;
     while (tx_blocked(&tx, 0, stream)) {
-        assert_true(tx.now - from < 2 * RT_HOLD_MAX_MS);
+        assert_true(tx.now - from < UINT64_C(2) * RT_HOLD_MAX_MS);
         assert_true(tx_deadline(&tx) > tx.now);
         tx_tick(&tx, tx_deadline(&tx));
         if (tx.up)
