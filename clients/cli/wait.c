@@ -146,8 +146,12 @@ static void found(struct cli_app *app, const struct retether_record *record)
     struct retether_attach_options options;
     int rc;
 
-    (void)record;
     waiting.app = app;
+    /* A stored end is final. An attach would be held, for a guest that may come back with the rest of its output. */
+    if (record != NULL && record->state == RETETHER_STATE_ENDED) {
+        print_status(record->code, record->signal);
+        return;
+    }
     (void)uv_timer_start(&app->timer, look_cb, LOOK_MS, LOOK_MS);
     retether_attach_defaults(&options, sizeof(options));
     options.container = waiting.app->container;

@@ -495,7 +495,12 @@ static void test_wait_after_the_end(void **state)
     assert_string_equal(p->text[0].data, "4\n");
     program_run(p, "wait --json web", 0);
     assert_string_equal(p->text[0].data, "{\"container\":\"web\",\"status\":4,\"code\":4,\"signal\":null}\n");
+    p->box->refuse = RT_CLASS_RETRY_LATER; /* its host is dead: whoever attaches is held */
+    program_run(p, "wait web", 0);
+    assert_string_equal(p->text[0].data, "4\n");
+    p->box->refuse = RT_CLASS_ENDED;
     p->box->tail_lost = true;
+    p->box->state = RT_SESSION_LOST;
     program_run(p, "wait web", 125);
     has(p, "web is lost: its machine has not come back, so there is no status");
     p->box->tail_lost = false;
