@@ -49,7 +49,17 @@ static void accept_cb(struct rt_listener *listener, int fd, const struct rt_list
     rt_shell_settle(shell);
 }
 
-static const struct rt_listener_ops listener_ops = {.on_accept = accept_cb};
+/* What nobody has proved a right to gives way, the oldest first; its descriptor is free a moment later. */
+static bool short_cb(struct rt_listener *listener, int fd)
+{
+    struct rt_shell *shell = listener->data;
+    bool spared = fd < shell->max_fd + RT_SHELL_FDS_SWAP && rt_agent_spare(shell->agent, rt_shell_now(shell));
+
+    rt_shell_settle(shell);
+    return spared;
+}
+
+static const struct rt_listener_ops listener_ops = {.on_accept = accept_cb, .on_short = short_cb};
 
 /* The directory of a unix socket, made when it is missing. */
 static void make_dir(const struct rt_endpoint *endpoint)
@@ -153,12 +163,12 @@ static void tell_shortage(struct rt_shell *shell, struct rt_shell_listener *at, 
     uint64_t times = listener->pauses + listener->short_of_fds;
 
     if (times != at->short_told) {
-        rt_log_note(
-            &shell->log, RT_LOG_ERROR, RT_LOG_LISTENER, "listener", now,
-            "connections of %s cannot be taken, %llu times: %s; raise the limit of open files (LimitNOFILE=, ulimit "
-            "-Hn) or lower listen.max_guests and listen.max_clients",
-            port_of(at)->who, (unsigned long long)(times - at->short_told),
-            listener->pauses > 0 ? strerror(listener->pause_error) : "too few descriptors are left");
+        rt_log_note(&shell->log, RT_LOG_ERROR, RT_LOG_LISTENER, "listener", now,
+                    "connections of %s have no place, or take that of the oldest handshake, %llu times: %s; raise the "
+                    "limit of open files (LimitNOFILE=, ulimit "
+                    "-Hn) or lower listen.max_guests and listen.max_clients",
+                    port_of(at)->who, (unsigned long long)(times - at->short_told),
+                    listener->pauses > 0 ? strerror(listener->pause_error) : "too few descriptors are left");
         at->short_told = times;
     }
 }

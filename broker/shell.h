@@ -31,6 +31,8 @@
 /* Descriptors that no connection takes: the loop, listeners, the store and its replies, files of the state directory.
  */
 #define RT_SHELL_FDS_RESERVED 64
+/* Of these, for newcomers for whom the oldest handshake goes, until its descriptor is closed. */
+#define RT_SHELL_FDS_SWAP 16
 /* What the agent counts is logged this often, where it has changed. */
 #define RT_SHELL_STATS_MS 60000
 /* Pages of listings under way, some 130 KB each; one more is answered with RETRY_LATER. */

@@ -144,6 +144,16 @@ rt_link_id rt_agent_opened(struct rt_agent *agent, const struct rt_peer *peer, u
     return id;
 }
 
+bool rt_agent_spare(struct rt_agent *agent, uint64_t now)
+{
+    bool spared;
+
+    advance(agent, now);
+    spared = rt_ag_door_spare(agent);
+    rt_ag_settle(agent);
+    return spared;
+}
+
 size_t rt_agent_input(struct rt_agent *agent, rt_link_id id, uint8_t *data, size_t size, uint64_t now)
 {
     advance(agent, now);

@@ -132,6 +132,9 @@ void rt_agent_free(struct rt_agent *agent);
 
 /* A link was accepted. 0 when a limit is reached (the shell closes it). */
 rt_link_id rt_agent_opened(struct rt_agent *agent, const struct rt_peer *peer, uint64_t now);
+/* There is no descriptor for another link: closes the oldest handshake, of the role that has more of them. False: there
+ * is none. */
+bool rt_agent_spare(struct rt_agent *agent, uint64_t now);
 /* Takes whole frames, and DATA frames also in part, from data (writable: headers are patched in place; at least
  * RT_FRAME_HEADER writable bytes lie before it, for the header of a split frame's rest). Returns the bytes used; the
  * rest is given again with more behind it. */

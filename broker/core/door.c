@@ -18,6 +18,7 @@
  *     ... than this peer may have                 the oldest one of this peer
  *     a link more than its role may have          the oldest handshake of the role; without one: it is turned away
  *     a client's link more than its peer may have it is turned away
+ *     a link more than there are descriptors      the oldest handshake of the role that has more of them
  *
  * A handshake takes milliseconds, and who only waits is the oldest sooner or later; so an honest peer comes in however
  * many connections another one makes. A peer is who the transport says: a vSocket CID, a user on a unix socket, a TCP
@@ -75,6 +76,16 @@ static bool evict(struct rt_agent *agent, enum rt_peer_role role, const struct a
         }
     }
     return false;
+}
+
+bool rt_ag_door_spare(struct rt_agent *agent)
+{
+    const uint64_t *shaking = agent->stats.shaking;
+
+#ifdef RT_MUTANT_SHORT_NEWEST_GOES
+    return false;
+#endif
+    return evict(agent, shaking[RT_PEER_GUEST] > shaking[RT_PEER_CLIENT] ? RT_PEER_GUEST : RT_PEER_CLIENT, NULL);
 }
 
 /* Whether there is room for one more link of this peer, made if need be by closing the oldest handshake. */

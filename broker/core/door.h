@@ -19,6 +19,8 @@ struct ag_who {                     /* one peer, as long as it has a handshake, 
     uint32_t links, handshakes;
 };
 
+/* Closes the oldest handshake, of the role that has more of them. False: there is none. */
+bool rt_ag_door_spare(struct rt_agent *agent);
 /* A link of this peer, whose handshake begins. 0: there is no room, or no memory. */
 rt_link_id rt_ag_door_enter(struct rt_agent *agent, const struct rt_peer *peer);
 /* Its handshake is done. */

@@ -51,7 +51,7 @@ static void on_close(struct rt_listener *listener)
     server->closed = true;
 }
 
-static const struct rt_listener_ops ops = {on_accept, on_close};
+static const struct rt_listener_ops ops = {.on_accept = on_accept, .on_close = on_close};
 
 static int try_serve(struct fixture *fixture, struct server *server, struct rt_endpoint endpoint, unsigned max_open,
                      char *why, size_t why_size)
