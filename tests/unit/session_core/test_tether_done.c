@@ -240,6 +240,38 @@ static void test_killed_clients_take_no_place(void **state)
     tx_close(&tx);
 }
 
+/* Until then nobody takes a place from bytes that only this guest has: a client that was killed looks like one whose
+ * link was cut, and that one comes back and has all. */
+static void test_unread_gives_no_way(void **state)
+{
+    (void)state;
+    struct rt_attach_msg msg;
+    unsigned starts;
+    open_box();
+    for (unsigned i = 0; i < RT_ATTS_MAX - 1; i++) {
+        uint32_t proc = exec((uint8_t)(2 + i), 30000);
+        attach((uint8_t)(2 + i), 30000);
+        output(proc, 100);
+        leave();
+        tx_exit(&tx, proc, 0);
+    }
+    starts = tx.starts;
+    tx_run(&tx, RT_ATT_DISPLACE_MS / 2, true);
+    (void)exec(250, 30000);
+    assert_int_equal(tx.starts, starts);
+    for (unsigned i = 0; i < RT_ATTS_MAX - 1; i++) {
+        struct tx_rx none = tx_rx(0);
+        out = tx_rx(0);
+        msg = tx_resume((uint8_t)(2 + i), 2, &out, &none, 0, 0);
+        msg.n_in = 0;
+        tx_bind(&tx, ++channel, &msg);
+        (void)tx_consume(&tx, channel, RT_STDOUT, &out);
+        assert_int_equal(out.gaps, 0);
+        assert_int_equal(out.next, 100);
+    }
+    tx_close(&tx);
+}
+
 /* A client that was killed: its hold is spent, from then on its output may go; a move begins nothing anew. What comes
  * back later is told the gap and the exit. */
 static void test_abandoned(void **state)
@@ -381,6 +413,7 @@ int main(void)
         cmocka_unit_test(test_input_is_not_kept),
         cmocka_unit_test(test_a_thousand),
         cmocka_unit_test(test_killed_clients_take_no_place),
+        cmocka_unit_test(test_unread_gives_no_way),
         cmocka_unit_test(test_abandoned),
         cmocka_unit_test(test_observer_comes_late),
         cmocka_unit_test(test_forgotten_in_spite_of_moves),
