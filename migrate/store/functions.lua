@@ -371,12 +371,26 @@ local function is_gone(r)
     return r.exists and r.st ~= ENDED and r.lost > 0 and r.lost + LEASE_MS <= store_ms()
 end
 
+-- Sessions that are only made are what fills a store without anybody serving them: they have all but the last tenth of
+-- its memory, which is kept for those that run. A store without a limit has no tenth.
+local CREATE_PERCENT_MAX = 90
+
+local function has_room()
+    local memory = redis.call('INFO', 'memory')
+    local used, most = string.match(memory, 'used_memory:(%d+)'), string.match(memory, 'maxmemory:(%d+)')
+    return not used or not most or tonumber(most) == 0 or
+               tonumber(used) <= tonumber(most) / 100 * CREATE_PERCENT_MAX
+end
+
 -- args: label, ring; tenant, cid (for the message). -> verdict
 -- Over a record that has ended, or is lost for its lease, its life is kept, so that a straggler of that life cannot pass for the new container.
 local function create(keys, args)
     local r = read_record(keys[1])
     if r.exists and r.st ~= ENDED and not is_gone(r) then
         return {LIMIT}
+    end
+    if not has_room() then
+        return redis.error_reply('OOM the last tenth of the memory is kept for the sessions that run')
     end
     redis.call('DEL', keys[1], keys[2])
     redis.call('HSET', keys[1], 'st', CREATED, 'life', str(r.life), 'ep', '0', 'made',

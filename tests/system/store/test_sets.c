@@ -294,11 +294,35 @@ static void test_created_over_a_lost_one(void **state)
     agent_stop(a);
 }
 
+/* Sessions that are only made do not get the last tenth of the memory: what runs can still be written. */
+static void test_last_tenth(void **state)
+{
+    struct rt_store_op create = {.kind = RT_STORE_CREATE, .key = key_of("t", "new")};
+    struct rt_store_op report = {.kind = RT_STORE_REPORT, .key = key_of("t", "c"), .epoch = 1};
+    struct agent *a = agent_start(redis.unix_endpoint, "hosta");
+    char limit[64];
+    long long used;
+
+    (void)state;
+    report.life = join(a, report.key, "hosta");
+    report.report = rt_slice_text("report");
+    used = number("EVAL %s 0", "return tonumber(string.match(redis.call('INFO', 'memory'), 'used_memory:(%d+)'))");
+    (void)snprintf(limit, sizeof limit, "CONFIG SET maxmemory %lld", used / 100 * 106);
+    command(limit);
+    assert_int_equal(submit(a, &create), RT_ELIMIT);
+    assert_int_equal(submit(a, &report), 0);
+    command("CONFIG SET maxmemory 0");
+    assert_int_equal(submit(a, &create), 0);
+    assert_int_equal(a->reply.outcome.verdict, RT_CLASS_OK);
+    agent_stop(a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_listed_while_moving, flush_setup),
         cmocka_unit_test_setup(test_full_server, flush_setup),
+        cmocka_unit_test_setup(test_last_tenth, flush_setup),
         cmocka_unit_test_setup(test_audit, flush_setup),
         cmocka_unit_test_setup(test_walk, flush_setup),
         cmocka_unit_test_setup(test_time_to_live, flush_setup),
