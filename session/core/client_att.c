@@ -54,7 +54,6 @@ void rt_catt_leave(struct rt_catt *att)
     rt_list_remove(&att->data);
     att->client->links[att->link].channels--;
     att->channel = 0;
-    att->attach_due = false;
     rt_client_refer(att->client, &att->link, RT_NO_SLOT);
 }
 
@@ -76,8 +75,7 @@ void rt_catt_over(struct rt_catt *att, const struct rt_catt_event *event)
     rt_client_refer(att->client, &att->home, RT_NO_SLOT);
     rt_client_refer(att->client, &att->alt, RT_NO_SLOT);
     att->state = RT_CATT_OVER;
-    att->final = *event;
-    att->final_due = true; /* though not told when EXITED was: what ended whole cannot fail any more */
+    att->final = *event; /* not told when EXITED was: what ended whole cannot fail any more */
     rt_timer_clear(&att->client->timers, &att->timer);
 #ifndef RT_MUTANT_END_UNNAMED
     rt_catt_wake(att);
@@ -141,7 +139,6 @@ static void ask(struct rt_catt *att, int slot)
     att->state = RT_CATT_ASKED;
     att->since = client->now;
     att->ask_at = client->now + RT_CLIENT_ASK_MS;
-    att->attach_due = true;
     att->turn = (unsigned)slot + 1;
     rt_list_push(&link->control, &att->control);
     rt_catt_wake_at(att, att->ask_at);
@@ -260,7 +257,8 @@ void rt_catt_again(struct rt_catt *att, uint64_t delay)
 {
     struct rt_client *client = att->client;
     if (att->state == RT_CATT_LIVE) {
-        att->broke = true;
+        if (att->shown == RT_CATT_UP)
+            att->shown = RT_CATT_BROKEN;
         rt_catt_wake(att);
     }
     if (client->now - att->since >= RT_CLIENT_STABLE_MS || att->progress)

@@ -29,6 +29,17 @@
  * application). */
 enum rt_catt_state { RT_CATT_SEEKING, RT_CATT_ASKED, RT_CATT_LIVE, RT_CATT_OVER };
 
+/* Events that the application is still to be told of; all others are read off the streams. */
+enum rt_catt_due { RT_CATT_DUE_ATTACHED = 1, RT_CATT_DUE_CLOSED = 2, RT_CATT_DUE_RESIZED = 4 };
+
+/* What the application believes of the link: UP --a LIVE channel ends--> BROKEN --INTERRUPTED told--> DOWN --LIVE
+ * again, RESUMED told--> UP. */
+enum rt_catt_shown { RT_CATT_UP, RT_CATT_BROKEN, RT_CATT_DOWN };
+
+/* OPEN --the process has ended--> EXITED --its output is consumed, EXITED told--> TOLD. OPEN, EXITED --OVER, its event
+ * told--> TOLD: nothing is told after that. */
+enum rt_catt_end { RT_CATT_END_OPEN, RT_CATT_END_EXITED, RT_CATT_END_TOLD };
+
 struct rt_client;
 
 struct rt_catt {
@@ -49,8 +60,9 @@ struct rt_catt {
     int link;         /* ASKED, LIVE */
     uint64_t in_vain; /* bit per slot: asked in this round of agents; the next begins when all that are live were */
     unsigned turn;    /* next slot to try */
-    uint32_t channel; /* 0 until ATTACH is written */
-    bool attach_due, attached /* once at least */, tty;
+    uint32_t channel; /* 0 until ATTACH is written: until then an ASKED one waits for its link */
+    bool attached;    /* once at least */
+    bool tty;
     bool progress; /* bytes moved since ATTACHED */
     uint64_t home_since;
     uint64_t try_no;
@@ -73,9 +85,11 @@ struct rt_catt {
     struct rt_gap control_gap; /* of control-up, to be told; from == to: none */
 
     unsigned eof_told; /* bit per stream: its end was told to the application */
-    bool exited, attached_due, broke, shown_down, closed_due, resized_due, final_due, end_told;
+    unsigned due;      /* bits of enum rt_catt_due */
+    enum rt_catt_shown shown;
+    enum rt_catt_end end;
     uint64_t start[2], head[2], rows, cols;
-    struct rt_catt_event final; /* REWOUND or FAILED */
+    struct rt_catt_event final; /* OVER: REWOUND or FAILED */
     struct {
         uint64_t cls;
         char text[RT_TEXT_MAX + 1];

@@ -67,7 +67,6 @@ size_t rt_catt_put_attach(struct rt_catt *att, uint8_t *out, size_t cap)
     att->cursors_told = att->attached;
     att->try_no++;
     att->channel = link->next_channel++;
-    att->attach_due = false;
     rt_catt_hash(att);
     rt_frame_put(out, &(struct rt_frame){.length = (uint32_t)size, .type = RT_ATTACH, .channel = att->channel});
     return RT_FRAME_HEADER + (size_t)size;
@@ -150,7 +149,7 @@ static void bind_streams(struct rt_catt *att, const struct rt_attached_msg *msg,
             rt_receiver_start(rt_catt_rx(att, s), find_out(msg, s)->c);
         rt_receiver_bind(rt_catt_rx(att, s));
     }
-    if (att->exited)
+    if (att->end != RT_CATT_END_OPEN)
         rt_rx_exit(att, &att->exit); /* the ends that it told stand */
     for (unsigned s = RT_STDIN; s <= RT_CONTROL_DOWN; s += RT_CONTROL_DOWN) {
         struct rt_attached_in in = find_in(msg, s, rt_catt_tx(att, s));
@@ -195,7 +194,7 @@ void rt_catt_on_attached(struct rt_catt *att, const uint8_t *payload, size_t siz
     }
     bind_streams(att, &msg, first);
     if (first) {
-        att->attached_due = true;
+        att->due |= RT_CATT_DUE_ATTACHED;
         att->life = msg.life;
         att->proc = msg.p;
         att->tty = msg.tty;

@@ -33,11 +33,18 @@ static void describe(const struct rt_catt *att, struct rt_catt_event *event)
         memcpy(event->host, att->client->links[att->home].host, sizeof event->host);
 }
 
+static bool took(struct rt_catt *att, enum rt_catt_due event)
+{
+    bool was = (att->due & event) != 0;
+
+    att->due &= ~(unsigned)event;
+    return was;
+}
+
 /* The link's side: attached, interrupted, resumed. */
 static bool link_event(struct rt_catt *att, struct rt_catt_event *event)
 {
-    if (att->attached_due) {
-        att->attached_due = false;
+    if (took(att, RT_CATT_DUE_ATTACHED)) {
         event->kind = RT_CATT_ATTACHED;
         describe(att, event);
         event->out = att->start[0];
@@ -46,15 +53,13 @@ static bool link_event(struct rt_catt *att, struct rt_catt_event *event)
         event->head[1] = att->head[1];
         return true;
     }
-    if (att->broke && !att->shown_down) {
-        att->broke = false;
-        att->shown_down = true;
+    if (att->shown == RT_CATT_BROKEN) {
+        att->shown = RT_CATT_DOWN;
         event->kind = RT_CATT_INTERRUPTED;
         return true;
     }
-    if (att->shown_down && att->state == RT_CATT_LIVE) {
-        att->broke = false;
-        att->shown_down = false;
+    if (att->shown == RT_CATT_DOWN && att->state == RT_CATT_LIVE) {
+        att->shown = RT_CATT_UP;
         event->kind = RT_CATT_RESUMED;
         describe(att, event);
         return true;
@@ -104,14 +109,12 @@ static bool eof_event(struct rt_catt *att, struct rt_catt_event *event)
 
 static bool control_event(struct rt_catt *att, struct rt_catt_event *event)
 {
-    if (att->closed_due) {
-        att->closed_due = false;
+    if (took(att, RT_CATT_DUE_CLOSED)) {
         event->kind = RT_CATT_INPUT_CLOSED;
         event->from = rt_catt_tx(att, RT_STDIN)->ring.base;
         return true;
     }
-    if (att->resized_due) {
-        att->resized_due = false;
+    if (took(att, RT_CATT_DUE_RESIZED)) {
         event->kind = RT_CATT_RESIZED;
         event->rows = att->rows;
         event->cols = att->cols;
@@ -153,14 +156,14 @@ void *rt_catt_data(const struct rt_catt *att)
 bool rt_catt_event(struct rt_catt *att, struct rt_catt_event *event)
 {
     memset(event, 0, sizeof *event);
-    if (att->end_told)
+    if (att->end == RT_CATT_END_TOLD)
         return false; /* what happens after the end concerns nobody */
     if (link_event(att, event) || control_event(att, event))
         return true;
     if (!rt_catt_frozen(att) && (gap_event(att, event) || eof_event(att, event)))
         return true;
-    if (att->exited && output_done(att)) {
-        att->end_told = true;
+    if (att->end == RT_CATT_END_EXITED && output_done(att)) {
+        att->end = RT_CATT_END_TOLD;
         event->kind = RT_CATT_EXITED;
         event->code = att->exit.code;
         event->sig = att->exit.sig;
@@ -168,8 +171,8 @@ bool rt_catt_event(struct rt_catt *att, struct rt_catt_event *event)
         event->err = att->exit.err;
         return true;
     }
-    if (att->final_due && (att->final.kind == RT_CATT_REWOUND || drained(att))) {
-        att->end_told = true;
+    if (att->state == RT_CATT_OVER && (att->final.kind == RT_CATT_REWOUND || drained(att))) {
+        att->end = RT_CATT_END_TOLD;
         *event = att->final;
         return true;
     }
@@ -181,7 +184,7 @@ const uint8_t *rt_catt_peek(const struct rt_catt *att, unsigned stream, size_t *
     assert(stream == RT_STDOUT || stream == RT_STDERR);
     const struct rt_receiver *rx = &att->rx[stream - RT_STDOUT];
     *size = 0;
-    return rt_catt_frozen(att) || att->end_told ? NULL : rt_receiver_peek(rx, size);
+    return rt_catt_frozen(att) || att->end == RT_CATT_END_TOLD ? NULL : rt_receiver_peek(rx, size);
 }
 
 unsigned rt_catt_first(const struct rt_catt *att, size_t *size)

@@ -266,10 +266,11 @@ static size_t put_control(struct rt_clink *link, uint8_t *out, size_t cap)
     while (!rt_list_empty(&link->control)) {
         struct rt_catt *att = RT_LIST_OF(link->control.next, struct rt_catt, control);
         bool more = false;
-        size_t n = att->attach_due ? rt_catt_put_attach(att, out + used, cap - used)
-                                   : rt_rx_put_acks(att, out + used, cap - used, &more);
+        bool ask = att->channel == 0;
+        size_t n =
+            ask ? rt_catt_put_attach(att, out + used, cap - used) : rt_rx_put_acks(att, out + used, cap - used, &more);
         used += n;
-        if (att->attach_due || more)
+        if ((ask && n == 0) || more)
             break;
         rt_list_remove(&att->control);
     }

@@ -107,7 +107,7 @@ static void on_item(struct rt_catt *att, const struct rt_up_item *item)
     } else if (item->t == RT_ITEM_RESIZED) {
         att->rows = item->rows;
         att->cols = item->cols;
-        att->resized_due = true;
+        att->due |= RT_CATT_DUE_RESIZED;
     }
 }
 
@@ -139,7 +139,7 @@ void rt_rx_items(struct rt_catt *att)
             size < 0 ? size : rt_msg_decode(RT_MSG_UP_ITEM, bytes + 2, (size_t)size - 2, &item, why, sizeof(why));
         if (error == RT_ENOMEM) {
             rt_catt_fail_memory(att);
-        } else if (error != 0 || att->exited) {
+        } else if (error != 0 || att->end != RT_CATT_END_OPEN) {
             rt_catt_fault(att, RT_CLASS_PROTOCOL, RT_CONTROL_UP, rx->consumed);
         } else {
             rt_rx_consume(att, rx, (size_t)size);
@@ -196,6 +196,8 @@ void rt_rx_exit(struct rt_catt *att, const struct rt_up_item *item)
             return;
         }
     }
-    att->exited = true;
+    if (att->end == RT_CATT_END_OPEN) {
+        att->end = RT_CATT_END_EXITED;
+    }
     att->exit = *item;
 }

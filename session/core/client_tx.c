@@ -67,7 +67,7 @@ static void close_input(struct rt_catt *att, struct rt_tx *tx, uint64_t offset)
     tx->ring.head = offset;
     tx->last_resize = RT_NEVER;
     if (tx->state != RT_TX_CLOSED && !whole && tx == rt_catt_tx(att, RT_STDIN))
-        att->closed_due = true;
+        att->due |= RT_CATT_DUE_CLOSED;
     tx->state = RT_TX_CLOSED;
 }
 
