@@ -11,10 +11,11 @@
 #include "session/core/tether_att.h"
 #include "session/core/tether_done.h"
 #include "session/core/tether_hold.h"
-#include "session/core/tether_in.h"
+#include "session/core/tether_items.h"
 #include "session/core/tether_machine.h"
 #include "session/core/tether_proc.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -76,6 +77,20 @@ void rt_tether_free(struct rt_tether *t)
     free(t);
 }
 
+void rt_tether_move_end(struct rt_tether *t, enum rt_ending to)
+{
+    static const unsigned from[] = {
+        [RT_ENDING_TAIL_OUT] = ~0U,
+        [RT_ENDING_TAIL_ERR] = 1 << RT_ENDING_TAIL_OUT,
+        [RT_ENDING_LAST] = 1 << RT_ENDING_TAIL_ERR,
+        [RT_ENDING_ASKED] = 1 << RT_ENDING_LAST,
+        [RT_ENDING_SAFE] = ~(1U << RT_ENDING_NONE), /* an agent may know it from another link */
+    };
+
+    assert((from[to] >> t->ending & 1) != 0);
+    t->ending = to;
+}
+
 /* ---- the link ---- */
 
 static void link_down(struct rt_tether *t, uint64_t now)
@@ -91,7 +106,7 @@ static void link_down(struct rt_tether *t, uint64_t now)
     t->n_refusals = 0;
     t->flooded = false;
     if (t->ending != RT_ENDING_NONE && t->ending != RT_ENDING_SAFE)
-        t->ending = RT_ENDING_TAIL_OUT;
+        rt_tether_move_end(t, RT_ENDING_TAIL_OUT);
     rt_tether_find_blockers(t);
 }
 

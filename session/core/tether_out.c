@@ -331,11 +331,11 @@ static void put_end(struct rt_tether *t, struct writer *w, uint64_t now)
     if (now < t->end_at)
         return;
     if (t->ending == RT_ENDING_TAIL_OUT && put_tail(&proc->ring[0], RT_STDOUT, w))
-        t->ending = RT_ENDING_TAIL_ERR;
+        rt_tether_move_end(t, RT_ENDING_TAIL_ERR);
     if (t->ending == RT_ENDING_TAIL_ERR && put_tail(&proc->ring[1], RT_STDERR, w))
-        t->ending = RT_ENDING_LAST;
+        rt_tether_move_end(t, RT_ENDING_LAST);
     if (t->ending == RT_ENDING_LAST && put_last(proc, w))
-        t->ending = RT_ENDING_ASKED;
+        rt_tether_move_end(t, RT_ENDING_ASKED);
 }
 
 size_t rt_tether_output(struct rt_tether *t, uint8_t *buf, size_t cap, uint64_t now)

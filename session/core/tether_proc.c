@@ -119,8 +119,15 @@ static bool is_at_eof(const struct rt_proc *proc)
  * timeout: what the process wrote last is still in its pipe. It is bounded by the holds that keep the ring full. */
 static void move_pipe(struct rt_proc *proc, unsigned o, enum rt_pipe to, uint64_t now)
 {
+    static const unsigned from[] = {
+        [RT_PIPE_OPEN] = 1 << RT_PIPE_WAITS | 1 << RT_PIPE_BLOCKED,
+        [RT_PIPE_WAITS] = 1 << RT_PIPE_OPEN,
+        [RT_PIPE_BLOCKED] = 1 << RT_PIPE_WAITS | 1 << RT_PIPE_BLOCKED,
+        [RT_PIPE_EOF] = ~0U,
+    };
     bool before = is_blocked(proc);
 
+    assert((from[to] >> proc->pipe[o] & 1) != 0);
     proc->pipe[o] = to;
     if (!before && is_blocked(proc))
         proc->blocked_at = now;
@@ -164,7 +171,7 @@ void rt_tether_want_space(struct rt_tether *t, uint32_t id, unsigned stream, uin
 
     if (!proc || stream < RT_STDOUT || stream > RT_STDERR || proc->pipe[stream - RT_STDOUT] != RT_PIPE_OPEN)
         return;
-    proc->pipe[stream - RT_STDOUT] = RT_PIPE_WAITS;
+    move_pipe(proc, stream - RT_STDOUT, RT_PIPE_WAITS, now);
     rt_tether_step(t, now);
 }
 
@@ -288,7 +295,7 @@ static void finish(struct rt_tether *t, struct rt_proc *proc, uint64_t now)
     rt_tether_item_up(t, proc, &item);
     if (proc->id != 0)
         return;
-    t->ending = RT_ENDING_TAIL_OUT;
+    rt_tether_move_end(t, RT_ENDING_TAIL_OUT);
     t->final_at = now;
     t->end_at = now;
     for (size_t i = 0; i < RT_ATTS_MAX; i++) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#ifndef RETETHER_SESSION_CORE_TETHER_IN_H
-#define RETETHER_SESSION_CORE_TETHER_IN_H
+#ifndef RETETHER_SESSION_CORE_TETHER_ITEMS_H
+#define RETETHER_SESSION_CORE_TETHER_ITEMS_H
 
 #include <stdint.h>
 
