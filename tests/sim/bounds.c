@@ -41,9 +41,11 @@ static bool caught_up(const struct rt_att *att, const struct sim_hold *hold)
 static bool stops(const struct sim_guest *g, const struct rt_att *att)
 {
     const struct rt_proc *proc = g->tether->procs[0];
+    size_t space; /* there may be some since the process last looked */
 
     for (unsigned o = 0; o < 2; o++)
-        if (g->stopped[o] && rt_att_wants(att, o + RT_STDOUT) && att->out[o].acked <= proc->ring[o].base)
+        if (g->stopped[o] && rt_tether_space(g->tether, 0, RT_STDOUT + o, &space) == NULL &&
+            rt_att_wants(att, o + RT_STDOUT) && att->out[o].acked <= proc->ring[o].base)
             return true;
     return false;
 }
