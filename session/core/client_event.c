@@ -217,7 +217,7 @@ uint64_t rt_catt_offset(const struct rt_catt *att, unsigned stream)
 static bool takes_input(const struct rt_catt *att, unsigned stream)
 {
     const struct rt_tx *tx = &att->tx[stream == RT_STDIN ? 0 : 1];
-    return att->state != RT_CATT_OVER && rt_catt_wants(att, stream) && tx->state == RT_TX_OPEN &&
+    return att->state != RT_CATT_OVER && rt_catt_wants(att, stream) && !tx->closed && !tx->ring.ended &&
            (att->attached || !att->options.steal);
 }
 
@@ -246,7 +246,7 @@ void rt_catt_write_end(struct rt_catt *att)
 {
     if (!takes_input(att, RT_STDIN))
         return;
-    rt_catt_tx(att, RT_STDIN)->state = RT_TX_ENDED;
+    rt_catt_tx(att, RT_STDIN)->ring.ended = true;
     rt_tx_wake(att);
 }
 

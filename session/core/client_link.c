@@ -103,16 +103,12 @@ static void channel_frame(struct rt_client *client, int slot, const struct rt_fr
         rt_catt_on_attached(att, payload, frame->length);
     } else if (att->state != RT_CATT_LIVE || frame->type == RT_ATTACHED || !rt_catt_wants(att, frame->stream)) {
         rt_catt_fault(att, RT_CLASS_PROTOCOL, frame->stream, frame->offset);
-    } else if (frame->type == RT_DATA) {
-        rt_rx_data(att, frame->stream, frame->offset, payload, frame->length);
-    } else if (frame->type == RT_GAP) {
-        rt_rx_gap(att, frame->stream, frame->offset, rt_get_u64(payload));
     } else if (frame->type == RT_ACK) {
         rt_tx_ack(att, frame, payload);
     } else if (closed) {
         rt_tx_closed(att, frame->stream, frame->offset);
     } else {
-        rt_rx_fin(att, frame->stream, frame->offset);
+        rt_rx_frame(att, frame, payload);
     }
 }
 

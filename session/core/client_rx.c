@@ -6,6 +6,7 @@
 #include "session/base/list.h"
 #include "session/core/client_att.h"
 #include "session/core/client_machine.h"
+#include "session/core/frame.h"
 #include "session/core/msg.h"
 #include "session/core/msg_stream.h"
 #include "session/core/protocol.h"
@@ -65,28 +66,29 @@ void rt_rx_skip_gap(struct rt_catt *att, struct rt_receiver *rx)
     plan_ack(att, rx);
 }
 
-/* What breaks the rules of section 3 ends the channel, or tells of another past than this one's. Returns whether
- * nothing did. `ours`, `theirs`: the two ends that exclude each other. */
-static bool received(struct rt_catt *att, unsigned stream, enum rt_received is, uint64_t ours, uint64_t theirs)
+/* What breaks the rules of section 3 ends the channel; what goes beyond an end that is known, or ends before what was
+ * had, is of another past. `end`: of what came. Returns whether nothing did. */
+static bool received(struct rt_catt *att, unsigned stream, enum rt_received is, uint64_t end)
 {
-    uint64_t next = rt_catt_rx(att, stream)->next;
+    const struct rt_receiver *rx = rt_catt_rx(att, stream);
+    uint64_t known = rx->final != RT_NO_OFFSET ? rx->final : rx->next;
     switch (is) {
     case RT_RECEIVED:
-        return true;
+        break;
     case RT_RECEIVED_JUMP:
-        rt_catt_fault(att, RT_CLASS_JUMP, stream, next);
-        return false;
+        rt_catt_fault(att, RT_CLASS_JUMP, stream, rx->next);
+        break;
     case RT_RECEIVED_OVER_LIMIT:
-        rt_catt_fault(att, RT_CLASS_LIMIT, stream, next);
-        return false;
+        rt_catt_fault(att, RT_CLASS_LIMIT, stream, rx->next);
+        break;
     case RT_RECEIVED_OVER_END:
-        rt_catt_rewound(att, stream, ours, theirs);
-        return false;
+        rt_catt_rewound(att, stream, end < known ? end : known, end < known ? known : end);
+        break;
     case RT_RECEIVED_NO_MEMORY:
+        rt_catt_fail_memory(att);
         break;
     }
-    rt_catt_fail_memory(att);
-    return false;
+    return is == RT_RECEIVED;
 }
 
 /* A gap in control-up that is next: told before anything behind it is read. The items that are gone were about states
@@ -148,42 +150,20 @@ void rt_rx_items(struct rt_catt *att)
     }
 }
 
-/* Something came. */
-static void step(struct rt_catt *att, unsigned stream)
+void rt_rx_frame(struct rt_catt *att, const struct rt_frame *frame, const uint8_t *payload)
 {
-    if (stream == RT_CONTROL_UP) {
-        rt_rx_items(att);
-    }
-    plan_ack(att, rt_catt_rx(att, stream));
-}
-
-void rt_rx_data(struct rt_catt *att, unsigned stream, uint64_t offset, const uint8_t *data, size_t size)
-{
-    struct rt_receiver *rx = rt_catt_rx(att, stream);
-    uint64_t end = offset + size;
-    if (!received(att, stream, rt_receiver_data(rx, offset, data, size), rx->final, end)) {
+    struct rt_receiver *rx = rt_catt_rx(att, frame->stream);
+    enum rt_received is = rt_receiver_take(rx, frame, payload);
+    uint64_t end = frame->type == RT_GAP ? rt_get_u64(payload) : frame->offset + frame->length;
+    if (!received(att, frame->stream, is, end)) {
         return;
     }
-    if (stream != RT_CONTROL_UP) {
-        rt_order_add(&att->order, stream - RT_STDOUT, end);
+    if (frame->stream == RT_CONTROL_UP) {
+        rt_rx_items(att);
+    } else if (frame->type == RT_DATA) {
+        rt_order_add(&att->order, frame->stream - RT_STDOUT, end);
     }
-    step(att, stream);
-}
-
-void rt_rx_gap(struct rt_catt *att, unsigned stream, uint64_t from, uint64_t to)
-{
-    struct rt_receiver *rx = rt_catt_rx(att, stream);
-    if (received(att, stream, rt_receiver_gap(rx, from, to), rx->final, to)) {
-        step(att, stream);
-    }
-}
-
-void rt_rx_fin(struct rt_catt *att, unsigned stream, uint64_t offset)
-{
-    struct rt_receiver *rx = rt_catt_rx(att, stream);
-    if (received(att, stream, rt_receiver_fin(rx, offset), offset, rx->next)) {
-        plan_ack(att, rx);
-    }
+    plan_ack(att, rx);
 }
 
 void rt_rx_exit(struct rt_catt *att, const struct rt_up_item *item)
@@ -192,7 +172,7 @@ void rt_rx_exit(struct rt_catt *att, const struct rt_up_item *item)
     for (unsigned s = RT_STDOUT; s <= RT_STDERR; s++) {
         struct rt_receiver *rx = rt_catt_rx(att, s);
         uint64_t end = ends[s - RT_STDOUT];
-        if (rt_catt_wants(att, s) && !received(att, s, rt_receiver_end(rx, end), end, rx->next)) {
+        if (rt_catt_wants(att, s) && !received(att, s, rt_receiver_end(rx, end), end)) {
             return;
         }
     }

@@ -12,12 +12,12 @@
 #define RT_ACK_DELAY_MS 20
 
 struct rt_catt;
+struct rt_frame;
 struct rt_receiver;
 struct rt_up_item;
 
-void rt_rx_data(struct rt_catt *att, unsigned stream, uint64_t offset, const uint8_t *data, size_t size);
-void rt_rx_gap(struct rt_catt *att, unsigned stream, uint64_t from, uint64_t to);
-void rt_rx_fin(struct rt_catt *att, unsigned stream, uint64_t offset);
+/* DATA, GAP or FIN. */
+void rt_rx_frame(struct rt_catt *att, const struct rt_frame *frame, const uint8_t *payload);
 /* The process has ended, and with it stdout and stderr at the offsets that the item names. */
 void rt_rx_exit(struct rt_catt *att, const struct rt_up_item *item);
 /* Reads the items of control-up that have come whole, up to a gap that is to be told. */

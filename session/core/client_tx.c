@@ -38,9 +38,8 @@ int rt_tx_append(struct rt_tx *tx, const void *data, size_t size)
 
 bool rt_tx_resume(struct rt_tx *tx, const struct rt_attached_in *in, bool steal)
 {
-    struct rt_far_cursor cursor = {.offset = in->a, .digest = in->d, .from = in->df};
     if (!steal)
-        return rt_sender_resume(&tx->sender, &tx->ring, &cursor) == RT_FAR_TRUE;
+        return rt_sender_resume(&tx->sender, &tx->ring, in->a, in->df, in->d) == RT_FAR_TRUE;
     tx->ring.base = tx->ring.head = tx->written = in->a;
     rt_sender_start(&tx->sender, &tx->ring, in->a);
     tx->sender.blind = in->df != in->a; /* who had it before has written some of what the guest has applied */
@@ -61,38 +60,30 @@ static void drop(struct rt_catt *att, struct rt_tx *tx)
 /* The guest takes no more: what it has not applied is given up, and said so unless it is all there was. */
 static void close_input(struct rt_catt *att, struct rt_tx *tx, uint64_t offset)
 {
-    bool whole = tx->state == RT_TX_ENDED && offset == tx->ring.head;
+    bool whole = tx->ring.ended && offset == tx->ring.head;
     rt_sender_stop(&tx->sender, &tx->ring, offset);
     drop(att, tx);
     tx->ring.head = offset;
+    tx->ring.ended = false; /* no FIN any more */
     tx->last_resize = RT_NEVER;
-    if (tx->state != RT_TX_CLOSED && !whole && tx == rt_catt_tx(att, RT_STDIN))
+    if (!tx->closed && !whole && tx == rt_catt_tx(att, RT_STDIN))
         att->due |= RT_CATT_DUE_CLOSED;
-    tx->state = RT_TX_CLOSED;
+    tx->closed = true;
 }
 
 void rt_tx_bind(struct rt_catt *att, struct rt_tx *tx, const struct rt_attached_in *in)
 {
     rt_sender_bind(&tx->sender, &tx->ring);
+    tx->sender.fin_told = tx->sender.fin_acked; /* a guest keeps an end that it has consumed */
     drop(att, tx);
     if (in->closed)
         close_input(att, tx, in->a);
 }
 
-/* FIN goes again on a new channel only until the guest has said that it consumed it. */
-static bool ends(const struct rt_tx *tx)
-{
-    return tx->state == RT_TX_ENDED && !tx->sender.fin_acked;
-}
-
 void rt_tx_ack(struct rt_catt *att, const struct rt_frame *frame, const uint8_t *payload)
 {
     struct rt_tx *tx = rt_catt_tx(att, frame->stream);
-    struct rt_far_cursor cursor = {.offset = frame->offset,
-                                   .limit = rt_get_u64(payload),
-                                   .digest = rt_get_u64(payload + 8),
-                                   .fin = (frame->flags & RT_ACK_FIN) != 0};
-    enum rt_far_verdict is = rt_sender_ack(&tx->sender, &tx->ring, &cursor, ends(tx));
+    enum rt_far_verdict is = rt_sender_ack(&tx->sender, &tx->ring, frame, payload);
     if (is == RT_FAR_UNSENT) {
         rt_catt_fault(att, RT_CLASS_PROTOCOL, frame->stream, frame->offset);
     } else if (is == RT_FAR_ANOTHER) {
@@ -116,7 +107,7 @@ void rt_tx_closed(struct rt_catt *att, unsigned stream, uint64_t offset)
 bool rt_tx_ready(const struct rt_catt *att)
 {
     for (int i = 0; i < 2; i++)
-        if (rt_sender_ready(&att->tx[i].sender, &att->tx[i].ring, ends(&att->tx[i])))
+        if (rt_sender_ready(&att->tx[i].sender, &att->tx[i].ring))
             return true;
     return false;
 }
@@ -130,7 +121,7 @@ void rt_tx_wake(struct rt_catt *att)
 static size_t put(struct rt_catt *att, unsigned stream, size_t most, uint8_t *out, size_t cap)
 {
     struct rt_tx *tx = rt_catt_tx(att, stream);
-    struct rt_sender_turn turn = {.channel = att->channel, .stream = (uint16_t)stream, .ends = ends(tx), .most = most};
+    struct rt_sender_turn turn = {.channel = att->channel, .stream = (uint16_t)stream, .most = most};
     return rt_sender_put(&tx->sender, &tx->ring, &turn, out, cap);
 }
 

@@ -18,13 +18,10 @@ struct rt_attached_in;
 struct rt_catt;
 struct rt_frame;
 
-/*  OPEN --the application ends it--> ENDED; both --the guest takes no more--> CLOSED. ENDED: FIN once all is sent. */
-enum rt_tx_state { RT_TX_OPEN, RT_TX_ENDED, RT_TX_CLOSED };
-
 struct rt_tx {
-    enum rt_tx_state state;
     struct rt_ring ring; /* owned; what the guest has not applied: made with the first byte */
     struct rt_sender sender;
+    bool closed;          /* the guest takes no more */
     uint64_t written;     /* bytes accepted, kept over a close */
     uint64_t last_resize; /* offset of a resize that is the last item; RT_NEVER */
 };

@@ -71,7 +71,7 @@ void rt_receiver_bind(struct rt_receiver *receiver)
 
 /* ---- what comes ---- */
 
-enum rt_received rt_receiver_data(struct rt_receiver *receiver, uint64_t offset, const uint8_t *data, size_t size)
+static enum rt_received take_data(struct rt_receiver *receiver, uint64_t offset, const uint8_t *data, size_t size)
 {
 #ifdef RT_MUTANT_INPUT_BACK_DROPPED
     if (offset + size <= receiver->next) {
@@ -100,7 +100,7 @@ enum rt_received rt_receiver_data(struct rt_receiver *receiver, uint64_t offset,
     return RT_RECEIVED;
 }
 
-enum rt_received rt_receiver_gap(struct rt_receiver *receiver, uint64_t from, uint64_t to)
+static enum rt_received take_gap(struct rt_receiver *receiver, uint64_t from, uint64_t to)
 {
     struct rt_gap *last = receiver->n_gaps > 0 ? &receiver->gaps[receiver->n_gaps - 1] : NULL;
 
@@ -129,7 +129,7 @@ enum rt_received rt_receiver_end(struct rt_receiver *receiver, uint64_t offset)
     return RT_RECEIVED;
 }
 
-enum rt_received rt_receiver_fin(struct rt_receiver *receiver, uint64_t offset)
+static enum rt_received take_fin(struct rt_receiver *receiver, uint64_t offset)
 {
     enum rt_received is = offset > receiver->next ? RT_RECEIVED_JUMP : rt_receiver_end(receiver, offset);
 
@@ -138,6 +138,18 @@ enum rt_received rt_receiver_fin(struct rt_receiver *receiver, uint64_t offset)
         receiver->fin_told = false; /* it may have been asked for by a sender that has lost the answer */
     }
     return is;
+}
+
+enum rt_received rt_receiver_take(struct rt_receiver *receiver, const struct rt_frame *frame, const uint8_t *payload)
+{
+    switch (frame->type) {
+    case RT_DATA:
+        return take_data(receiver, frame->offset, payload, frame->length);
+    case RT_GAP:
+        return take_gap(receiver, frame->offset, rt_get_u64(payload));
+    default:
+        return take_fin(receiver, frame->offset);
+    }
 }
 
 /* ---- what is consumed ---- */

@@ -18,6 +18,8 @@
 #define RT_GAPS_MAX 16
 #define RT_NO_OFFSET UINT64_MAX
 
+struct rt_frame;
+
 struct rt_gap {
     uint64_t from, to;
 };
@@ -58,9 +60,8 @@ void rt_receiver_bind(struct rt_receiver *receiver);
 /* Nobody will consume what has come. */
 void rt_receiver_drop(struct rt_receiver *receiver);
 
-enum rt_received rt_receiver_data(struct rt_receiver *receiver, uint64_t offset, const uint8_t *data, size_t size);
-enum rt_received rt_receiver_gap(struct rt_receiver *receiver, uint64_t from, uint64_t to);
-enum rt_received rt_receiver_fin(struct rt_receiver *receiver, uint64_t offset);
+/* DATA, GAP or FIN. */
+enum rt_received rt_receiver_take(struct rt_receiver *receiver, const struct rt_frame *frame, const uint8_t *payload);
 /* The end is known from elsewhere; FIN still has to come. */
 enum rt_received rt_receiver_end(struct rt_receiver *receiver, uint64_t offset);
 

@@ -6,6 +6,7 @@
 #include "session/base/error.h"
 #include "session/core/digest.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,6 +16,7 @@ struct rt_ring {
     size_t cap;    /* bytes */
     uint64_t base;
     uint64_t head;
+    bool ended; /* nothing will be appended any more: `head` is the stream's end */
 };
 
 /* cap > 0. RT_ENOMEM when memory is short; the ring is then zeroed and needs no close. */

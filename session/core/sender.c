@@ -69,51 +69,47 @@ static bool differs(const struct rt_sender *sender, const struct rt_digest *dige
     return !sender->blind && (digest->from != from || rt_digest_value(digest) != value);
 }
 
-enum rt_far_verdict rt_sender_resume(struct rt_sender *sender, const struct rt_ring *ring,
-                                     const struct rt_far_cursor *cursor)
+enum rt_far_verdict rt_sender_resume(struct rt_sender *sender, const struct rt_ring *ring, uint64_t offset,
+                                     uint64_t from, uint64_t value)
 {
     /* The ATTACHED of the last binding was lost, with its GAP: the far end's digest still began before that gap. */
-    bool older = !sender->confirmed && (cursor->from == sender->before.from ||
-                                        (cursor->offset < ring->base && cursor->from != sender->digest.from));
+    bool older =
+        !sender->confirmed && (from == sender->before.from || (offset < ring->base && from != sender->digest.from));
     struct rt_digest digest = older ? sender->before : sender->digest;
 
-    if (cursor->offset > sender->high) {
-        return RT_FAR_UNSENT;
+    if (offset > sender->high || offset < sender->acked) {
+        return offset < sender->acked ? RT_FAR_OLD : RT_FAR_UNSENT;
     }
-    if (cursor->offset < sender->acked) {
-        return RT_FAR_OLD;
-    }
-    if (cursor->offset >= ring->base) { /* else nothing is left to compare it with, and a gap is due */
-        rt_ring_digest(ring, &digest, cursor->offset);
-        if (differs(sender, &digest, cursor->from, cursor->digest)) {
+    if (offset >= ring->base) { /* else nothing is left to compare it with, and a gap is due */
+        rt_ring_digest(ring, &digest, offset);
+        if (differs(sender, &digest, from, value)) {
             return RT_FAR_ANOTHER;
         }
     }
     sender->digest = digest;
-    sender->acked = cursor->offset;
+    sender->acked = offset;
     return RT_FAR_TRUE;
 }
 
-enum rt_far_verdict rt_sender_ack(struct rt_sender *sender, const struct rt_ring *ring,
-                                  const struct rt_far_cursor *cursor, bool ends)
+enum rt_far_verdict rt_sender_ack(struct rt_sender *sender, const struct rt_ring *ring, const struct rt_frame *frame,
+                                  const uint8_t *payload)
 {
     sender->confirmed = true;
-    if (cursor->offset < sender->acked) {
-        return RT_FAR_OLD;
+    if (frame->offset > sender->high || frame->offset < sender->acked) {
+        return frame->offset < sender->acked ? RT_FAR_OLD : RT_FAR_UNSENT;
     }
-    if (cursor->offset > sender->high) {
-        return RT_FAR_UNSENT;
-    }
-    if (cursor->offset >= sender->digest.at) {
-        rt_ring_digest(ring, &sender->digest, cursor->offset);
-        if (differs(sender, &sender->digest, sender->digest.from, cursor->digest)) {
+    if (frame->offset >= sender->digest.at) {
+        rt_ring_digest(ring, &sender->digest, frame->offset);
+        if (differs(sender, &sender->digest, sender->digest.from, rt_get_u64(payload + 8))) {
             return RT_FAR_ANOTHER;
         }
     }
-    sender->acked = cursor->offset;
+    sender->acked = frame->offset;
     sender->sent = at_least(sender->sent, sender->acked); /* the far end had it from before the rebinding */
-    sender->limit = at_least(sender->limit, cursor->limit);
-    sender->fin_acked = sender->fin_acked || (ends && cursor->fin && sender->acked == ring->head);
+    sender->limit = at_least(sender->limit, rt_get_u64(payload));
+    if ((frame->flags & RT_ACK_FIN) != 0 && ring->ended && sender->acked == ring->head) {
+        sender->fin_acked = true;
+    }
     return RT_FAR_TRUE;
 }
 
@@ -146,14 +142,14 @@ static uint64_t sendable(const struct rt_sender *sender, const struct rt_ring *r
     return end > sender->sent ? end - sender->sent : 0;
 }
 
-static bool fin_due(const struct rt_sender *sender, const struct rt_ring *ring, bool ends)
+static bool fin_due(const struct rt_sender *sender, const struct rt_ring *ring)
 {
-    return ends && !sender->fin_told && sender->sent == ring->head;
+    return ring->ended && !sender->fin_told && sender->sent == ring->head;
 }
 
-bool rt_sender_ready(const struct rt_sender *sender, const struct rt_ring *ring, bool ends)
+bool rt_sender_ready(const struct rt_sender *sender, const struct rt_ring *ring)
 {
-    return sender->sent < ring->base || sendable(sender, ring) > 0 || fin_due(sender, ring, ends);
+    return sender->sent < ring->base || sendable(sender, ring) > 0 || fin_due(sender, ring);
 }
 
 /* [sent, end) goes out. What lies below `high` went before a break. */
@@ -204,7 +200,7 @@ size_t rt_sender_put(struct rt_sender *sender, const struct rt_ring *ring, const
         frame.length = (uint32_t)size;
         (void)rt_ring_copy(ring, sender->sent, out + RT_FRAME_HEADER, size);
         passed(sender, sender->sent + size);
-    } else if (fin_due(sender, ring, turn->ends)) {
+    } else if (fin_due(sender, ring)) {
         frame.type = RT_FIN;
         sender->fin_told = true;
     } else {

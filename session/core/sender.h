@@ -14,6 +14,7 @@
  * to each call: the ring of a client's input is its sender's alone, the ring of a process's output is read by the
  * senders of all its attachments, each at its own place. sender.c has an example with offsets. */
 
+struct rt_frame;
 struct rt_ring;
 
 struct rt_sender {
@@ -33,15 +34,7 @@ struct rt_sender {
     bool fin_acked; /* on any channel: the far end has consumed the end */
 };
 
-/* How far the far end says that it is, in an ACK or at a resume. */
-struct rt_far_cursor {
-    uint64_t offset; /* consumed up to here */
-    uint64_t digest;
-    uint64_t from;  /* resume: the first offset that the digest covers */
-    uint64_t limit; /* ACK */
-    bool fin;       /* ACK: it has consumed the end */
-};
-
+/* What the far end says that it has, in an ACK or at a resume. */
 enum rt_far_verdict {
     RT_FAR_TRUE,
     RT_FAR_OLD,     /* it goes back behind an earlier one; nothing has changed */
@@ -53,7 +46,6 @@ enum rt_far_verdict {
 struct rt_sender_turn {
     uint32_t channel;
     uint16_t stream;
-    bool ends;   /* no byte will be appended to the ring any more: FIN at its head */
     size_t most; /* bytes of DATA in this frame; 0: FIN and GAP only */
 };
 
@@ -63,18 +55,20 @@ void rt_sender_start(struct rt_sender *sender, const struct rt_ring *ring, uint6
 void rt_sender_bind(struct rt_sender *sender, const struct rt_ring *ring);
 /* A far end that has nothing of the one whose place it takes: its digest starts at what that one consumed. */
 void rt_sender_take_over(struct rt_sender *sender, const struct rt_ring *ring);
-/* Compares what the far end brings to a resume; when it is TRUE, goes on from its offset at rt_sender_bind(). */
-enum rt_far_verdict rt_sender_resume(struct rt_sender *sender, const struct rt_ring *ring,
-                                     const struct rt_far_cursor *cursor);
-enum rt_far_verdict rt_sender_ack(struct rt_sender *sender, const struct rt_ring *ring,
-                                  const struct rt_far_cursor *cursor, bool ends);
+/* Compares what the far end brings to a resume, the digest of [from, offset); when it is TRUE, goes on from its offset
+ * at rt_sender_bind(). */
+enum rt_far_verdict rt_sender_resume(struct rt_sender *sender, const struct rt_ring *ring, uint64_t offset,
+                                     uint64_t from, uint64_t digest);
+/* An ACK that has passed rt_frame_check_numbers(). */
+enum rt_far_verdict rt_sender_ack(struct rt_sender *sender, const struct rt_ring *ring, const struct rt_frame *frame,
+                                  const uint8_t *payload);
 /* The far end takes nothing behind offset, up to which it has consumed; acked <= offset <= sent. */
 void rt_sender_stop(struct rt_sender *sender, const struct rt_ring *ring, uint64_t offset);
 /* The ring is about to give up its bytes below base, which the far end may not have consumed. */
 void rt_sender_overwritten(struct rt_sender *sender, const struct rt_ring *ring, uint64_t base);
 
 /* Whether there is a frame that may go now. */
-bool rt_sender_ready(const struct rt_sender *sender, const struct rt_ring *ring, bool ends);
+bool rt_sender_ready(const struct rt_sender *sender, const struct rt_ring *ring);
 /* Writes the next frame, a GAP, DATA or FIN, and returns its size. 0: nothing may go now, or it does not fit. */
 size_t rt_sender_put(struct rt_sender *sender, const struct rt_ring *ring, const struct rt_sender_turn *turn,
                      uint8_t *out, size_t cap);

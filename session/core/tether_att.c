@@ -188,12 +188,11 @@ static bool check_out(const struct rt_proc *proc, struct rt_att *att, const stru
         [RT_FAR_ANOTHER] = "what you have differs from what this container wrote: its memory was set back",
     };
     const unsigned o = (unsigned)theirs->s - RT_STDOUT;
-    const struct rt_far_cursor cursor = {.offset = theirs->c, .digest = theirs->d, .from = theirs->df};
 
     why->s = theirs->s;
     why->at = att->out[o].acked;
     why->got = theirs->c;
-    why->text = texts[rt_sender_resume(&att->out[o], &proc->ring[o], &cursor)];
+    why->text = texts[rt_sender_resume(&att->out[o], &proc->ring[o], theirs->c, theirs->df, theirs->d)];
     return why->text == NULL;
 }
 

@@ -59,7 +59,7 @@ bool rt_tether_att_done(const struct rt_tether *t, const struct rt_att *att)
 
         if (!rt_att_wants(att, o + RT_STDOUT))
             continue;
-        if (out->acked != proc->ring[o].head || (rt_tether_ends(proc, o) && !out->fin_acked))
+        if (out->acked != proc->ring[o].head || (proc->ring[o].ended && !out->fin_acked))
             return false;
     }
     return true;

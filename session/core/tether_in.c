@@ -62,40 +62,26 @@ static void add_segment(struct rt_tether *t, struct rt_proc *proc, const struct 
     proc->segments[proc->n_segments++].size = (uint32_t)size;
 }
 
-static void on_data(struct rt_tether *t, struct rt_att *att, const struct rt_frame *frame, const uint8_t *data,
-                    uint64_t now)
+/* DATA or FIN. */
+static void on_input(struct rt_tether *t, struct rt_att *att, const struct rt_frame *frame, const uint8_t *payload,
+                     uint64_t now)
 {
-    struct rt_proc *proc = rt_tether_proc(t, att->proc);
-    enum rt_received is = RT_RECEIVED_OVER_LIMIT;
-
-    if (rt_att_wants(att, frame->stream)) {
-        if (frame->stream == RT_STDIN && proc->stdin_phase == RT_STDIN_CLOSED)
-            return; /* the client is told how far it came; what it sent before it knew leads nowhere */
-        is = rt_receiver_data(&att->in[frame->stream / RT_CONTROL_DOWN], frame->offset, data, frame->length);
-    }
-    if (is != RT_RECEIVED)
-        bad_input(t, att, is, frame, now);
-    else if (frame->stream == RT_STDIN)
-        add_segment(t, proc, att, frame->length);
-}
-
-static void on_fin(struct rt_tether *t, struct rt_att *att, const struct rt_frame *frame, uint64_t now)
-{
-    struct rt_receiver *in = &att->in[RT_STDIN_IN];
+    struct rt_receiver *in = &att->in[frame->stream / RT_CONTROL_DOWN];
     struct rt_proc *proc = rt_tether_proc(t, att->proc);
     enum rt_received is = RT_RECEIVED_OVER_LIMIT;
     bool before = rt_receiver_is_done(in);
 
-    if (rt_att_wants(att, RT_STDIN)) {
-        if (proc->stdin_phase == RT_STDIN_CLOSED)
-            return;
-        is = rt_receiver_fin(in, frame->offset);
+    if (rt_att_wants(att, frame->stream)) {
+        if (frame->stream == RT_STDIN && proc->stdin_phase == RT_STDIN_CLOSED)
+            return; /* the client is told how far it came; what it sent before it knew leads nowhere */
+        is = rt_receiver_take(in, frame, payload);
     }
-    if (is != RT_RECEIVED) {
+    if (is != RT_RECEIVED)
         bad_input(t, att, is, frame, now);
-        return;
-    }
-    in->ack_now = true;
+    else if (frame->type == RT_FIN)
+        in->ack_now = true;
+    else if (frame->stream == RT_STDIN)
+        add_segment(t, proc, att, frame->length);
     if (rt_receiver_is_done(in) && !before)
         rt_tether_reach_fin(proc);
 }
@@ -116,10 +102,6 @@ static void on_ack(struct rt_tether *t, struct rt_att *att, const struct rt_fram
     unsigned o = frame->stream - RT_STDOUT;
     struct rt_proc *proc = rt_tether_proc(t, att->proc);
     struct rt_sender *out = &att->out[o];
-    struct rt_far_cursor cursor = {.offset = frame->offset,
-                                   .limit = rt_get_u64(payload),
-                                   .digest = rt_get_u64(payload + 8),
-                                   .fin = (frame->flags & RT_ACK_FIN) != 0};
     enum rt_far_verdict is;
 
     att->known = RT_ATT_ACKED;
@@ -127,7 +109,7 @@ static void on_ack(struct rt_tether *t, struct rt_att *att, const struct rt_fram
     if (!rt_att_wants(att, frame->stream))
         return;
     rt_tether_charge(t, now);
-    is = rt_sender_ack(out, &proc->ring[o], &cursor, rt_tether_ends(proc, o));
+    is = rt_sender_ack(out, &proc->ring[o], frame, payload);
     if (is == RT_FAR_OLD)
         return;
     if (is != RT_FAR_TRUE) {
@@ -314,13 +296,11 @@ static void on_channel_frame(struct rt_tether *t, const struct rt_frame *frame, 
         return; /* of a channel that has ended */
     switch (frame->type) {
     case RT_DATA:
-        on_data(t, att, frame, payload, now);
+    case RT_FIN:
+        on_input(t, att, frame, payload, now);
         break;
     case RT_ACK:
         on_ack(t, att, frame, payload, now);
-        break;
-    case RT_FIN:
-        on_fin(t, att, frame, now);
         break;
     case RT_REFUSE:
         rt_tether_unbind(t, att, now);

@@ -232,7 +232,6 @@ static bool put_output(struct rt_tether *t, struct rt_att *att, struct rt_proc *
     struct rt_sender *out = &att->out[o];
     struct rt_sender_turn turn = {.channel = att->channel,
                                   .stream = (uint16_t)(o + RT_STDOUT),
-                                  .ends = rt_tether_ends(proc, o),
                                   .most = to > out->sent ? (size_t)(to - out->sent) : SIZE_MAX};
     uint64_t resent = out->resent;
     size_t size;

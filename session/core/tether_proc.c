@@ -86,11 +86,6 @@ int rt_tether_add_proc(struct rt_tether *t, bool tty, bool in, struct rt_proc **
     return 0;
 }
 
-bool rt_tether_ends(const struct rt_proc *proc, unsigned o)
-{
-    return proc->state == RT_PROC_FINAL && o + RT_STDOUT != RT_CONTROL_UP;
-}
-
 /* ---- output ---- */
 
 /* Gives up a ring's bytes below base. Attachments that have not acknowledged them keep a digest that covers them, and
@@ -289,6 +284,7 @@ static void finish(struct rt_tether *t, struct rt_proc *proc, uint64_t now)
         proc->due |= RT_PROC_DUE_CLOSE;
     proc->pipe[0] = proc->pipe[1] = RT_PIPE_EOF;
     proc->state = RT_PROC_FINAL;
+    proc->ring[0].ended = proc->ring[1].ended = true; /* control-up has no FIN */
     item.out = proc->ring[0].head;
     item.err = proc->ring[1].head;
     proc->exit_at = proc->ring[RT_CONTROL_UP - RT_STDOUT].head;

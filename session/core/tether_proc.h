@@ -90,8 +90,6 @@ void rt_tether_redraw(struct rt_tether *t, struct rt_proc *proc, uint64_t now);
 /* Sets the terminal's size, also again: the process may have changed it. One that is another than the last is told to
  * all who are attached. Sizes that do not exist, and a process without a terminal, are ignored. proc: may be NULL. */
 void rt_tether_resize(struct rt_tether *t, struct rt_proc *proc, uint64_t rows, uint64_t cols);
-/* Whether the output has its last byte, and a FIN behind it: control-up never has. */
-bool rt_tether_ends(const struct rt_proc *proc, unsigned out);
 void rt_tether_advance(struct rt_tether *t, struct rt_proc *proc, unsigned out, uint64_t base);
 void rt_tether_drop_segments(struct rt_tether *t, const struct rt_att *att);
 void rt_tether_move_stdin(struct rt_proc *proc, enum rt_stdin_phase to);

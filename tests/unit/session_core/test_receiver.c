@@ -43,9 +43,27 @@ static void begin(size_t window)
     rt_receiver_bind(&receiver);
 }
 
+static enum rt_received bytes(uint64_t offset, const uint8_t *data, size_t size)
+{
+    return rt_receiver_take(&receiver, &(struct rt_frame){.type = RT_DATA, .offset = offset, .length = (uint32_t)size},
+                            data);
+}
+
 static enum rt_received data(uint64_t from, uint64_t to)
 {
-    return rt_receiver_data(&receiver, from, stream + from, (size_t)(to - from));
+    return bytes(from, stream + from, (size_t)(to - from));
+}
+
+static enum rt_received gap(uint64_t from, uint64_t to)
+{
+    uint8_t payload[RT_GAP_PAYLOAD];
+    rt_put_u64(payload, to);
+    return rt_receiver_take(&receiver, &(struct rt_frame){.type = RT_GAP, .offset = from}, payload);
+}
+
+static enum rt_received fin(uint64_t offset)
+{
+    return rt_receiver_take(&receiver, &(struct rt_frame){.type = RT_FIN, .offset = offset}, NULL);
 }
 
 struct ack {
@@ -100,7 +118,7 @@ static void test_example(void **state)
     (void)put_ack();
     consume(100);
     assert_int_equal(data(300, 700), RT_RECEIVED);
-    assert_int_equal(rt_receiver_gap(&receiver, 700, 900), RT_RECEIVED);
+    assert_int_equal(gap(700, 900), RT_RECEIVED);
     assert_int_equal(data(900, 1100), RT_RECEIVED);
     assert_int_equal(receiver.told, 200);
     assert_int_equal(receiver.limit, 1200);
@@ -133,9 +151,9 @@ static void test_only_what_is_next(void **state)
     assert_int_equal(data(99, 120), RT_RECEIVED_JUMP);
     assert_int_equal(data(50, 60), RT_RECEIVED_JUMP);
     assert_int_equal(data(101, 102), RT_RECEIVED_JUMP);
-    assert_int_equal(rt_receiver_gap(&receiver, 99, 200), RT_RECEIVED_JUMP);
-    assert_int_equal(rt_receiver_gap(&receiver, 101, 200), RT_RECEIVED_JUMP);
-    assert_int_equal(rt_receiver_fin(&receiver, 101), RT_RECEIVED_JUMP);
+    assert_int_equal(gap(99, 200), RT_RECEIVED_JUMP);
+    assert_int_equal(gap(101, 200), RT_RECEIVED_JUMP);
+    assert_int_equal(fin(101), RT_RECEIVED_JUMP);
     assert_int_equal(data(100, WINDOW + 1), RT_RECEIVED_OVER_LIMIT);
     assert_int_equal(data(100, WINDOW), RT_RECEIVED);
     assert_int_equal(receiver.next, WINDOW);
@@ -151,14 +169,14 @@ static void test_ends(void **state)
     assert_int_equal(rt_receiver_end(&receiver, 99), RT_RECEIVED_OVER_END);
     assert_int_equal(rt_receiver_end(&receiver, 200), RT_RECEIVED);
     assert_int_equal(data(100, 201), RT_RECEIVED_OVER_END);
-    assert_int_equal(rt_receiver_gap(&receiver, 100, 201), RT_RECEIVED_OVER_END);
+    assert_int_equal(gap(100, 201), RT_RECEIVED_OVER_END);
     assert_int_equal(data(100, 200), RT_RECEIVED);
     consume(200);
     assert_false(put_ack().fin); /* FIN has not come */
-    assert_int_equal(rt_receiver_fin(&receiver, 200), RT_RECEIVED);
+    assert_int_equal(fin(200), RT_RECEIVED);
     assert_true(rt_receiver_plan(&receiver, 0, 1000));
     assert_true(put_ack().fin);
-    assert_int_equal(rt_receiver_fin(&receiver, 200), RT_RECEIVED); /* the answer was lost */
+    assert_int_equal(fin(200), RT_RECEIVED); /* the answer was lost */
     assert_true(rt_receiver_plan(&receiver, 0, 1000));
     assert_true(put_ack().fin);
     rt_receiver_close(&receiver);
@@ -171,8 +189,8 @@ static void test_rebinding(void **state)
     begin(WINDOW);
     (void)put_ack();
     assert_int_equal(data(0, 100), RT_RECEIVED);
-    assert_int_equal(rt_receiver_gap(&receiver, 100, 150), RT_RECEIVED);
-    assert_int_equal(rt_receiver_fin(&receiver, 150), RT_RECEIVED);
+    assert_int_equal(gap(100, 150), RT_RECEIVED);
+    assert_int_equal(fin(150), RT_RECEIVED);
     consume(60);
     rt_receiver_bind(&receiver);
     assert_int_equal(receiver.limit, 60 + RT_INITIAL_CREDIT);
@@ -182,7 +200,7 @@ static void test_rebinding(void **state)
     assert_int_equal(ack.limit, 60 + WINDOW);
     assert_int_equal(data(60, 200), RT_RECEIVED); /* another end than before */
     consume(140);
-    assert_int_equal(rt_receiver_fin(&receiver, 200), RT_RECEIVED);
+    assert_int_equal(fin(200), RT_RECEIVED);
     rt_receiver_bind(&receiver);
     assert_true(rt_receiver_is_done(&receiver));
     assert_true(put_ack().fin);
@@ -199,7 +217,7 @@ static void test_gaps_join(void **state)
     (void)put_ack();
     for (uint64_t i = 0; i < 3 * RT_GAPS_MAX; i++) {
         assert_int_equal(data(10 * i, 10 * i + 5), RT_RECEIVED);
-        assert_int_equal(rt_receiver_gap(&receiver, 10 * i + 5, 10 * i + 10), RT_RECEIVED);
+        assert_int_equal(gap(10 * i + 5, 10 * i + 10), RT_RECEIVED);
     }
     for (uint64_t i = 0; i < RT_GAPS_MAX; i++) {
         consume(5);
@@ -216,7 +234,7 @@ static void test_no_limit_beyond_the_last_offset(void **state)
 {
     (void)state;
     begin(WINDOW);
-    assert_int_equal(rt_receiver_gap(&receiver, 0, RT_COUNTER_MAX - 100), RT_RECEIVED);
+    assert_int_equal(gap(0, RT_COUNTER_MAX - 100), RT_RECEIVED);
     assert_int_equal(put_ack().limit, RT_COUNTER_MAX - 1);
     rt_receiver_close(&receiver);
 }
@@ -264,23 +282,23 @@ static void test_items(void **state)
     begin(WINDOW);
     for (size_t i = 0; i < 5; i++) {
         assert_int_equal(rt_receiver_item(&receiver, out, sizeof(out)), 0);
-        assert_int_equal(rt_receiver_data(&receiver, i, items + i, 1), RT_RECEIVED);
+        assert_int_equal(bytes(i, items + i, 1), RT_RECEIVED);
     }
     assert_int_equal(rt_receiver_item(&receiver, out, sizeof(out)), 5);
     assert_memory_equal(out, items, 5);
     rt_receiver_consume(&receiver, 5);
-    assert_int_equal(rt_receiver_data(&receiver, 5, items + 5, 2), RT_RECEIVED);
+    assert_int_equal(bytes(5, items + 5, 2), RT_RECEIVED);
     assert_int_equal(rt_receiver_item(&receiver, out, sizeof(out)), RT_EPROTO);
     rt_receiver_bind(&receiver);
-    assert_int_equal(rt_receiver_data(&receiver, 5, longest, 2), RT_RECEIVED);
+    assert_int_equal(bytes(5, longest, 2), RT_RECEIVED);
     assert_int_equal(rt_receiver_item(&receiver, out, sizeof(out)), RT_EPROTO);
     rt_receiver_bind(&receiver);
-    assert_int_equal(rt_receiver_data(&receiver, 5, items, 4), RT_RECEIVED); /* a gap in the middle of an item */
-    assert_int_equal(rt_receiver_gap(&receiver, 9, 20), RT_RECEIVED);
+    assert_int_equal(bytes(5, items, 4), RT_RECEIVED); /* a gap in the middle of an item */
+    assert_int_equal(gap(9, 20), RT_RECEIVED);
     assert_int_equal(rt_receiver_item(&receiver, out, sizeof(out)), 0);
     rt_receiver_skip_gap(&receiver);
     assert_int_equal(receiver.consumed, 20);
-    assert_int_equal(rt_receiver_data(&receiver, 20, items, 5), RT_RECEIVED);
+    assert_int_equal(bytes(20, items, 5), RT_RECEIVED);
     assert_int_equal(rt_receiver_item(&receiver, out, sizeof(out)), 5);
     rt_receiver_close(&receiver);
 }
@@ -290,7 +308,6 @@ static void test_items(void **state)
 static struct rt_ring ring;
 static struct rt_sender sender;
 static uint64_t random_state, missed;
-static bool ends;
 
 static uint64_t below(uint64_t n)
 {
@@ -304,35 +321,33 @@ static uint64_t below(uint64_t n)
 static bool pass(size_t most)
 {
     static uint8_t out[RT_FRAME_HEADER + RT_FRAME_PAYLOAD_MAX];
-    struct rt_sender_turn turn = {.channel = CHANNEL, .stream = 1, .ends = ends, .most = most};
+    struct rt_sender_turn turn = {.channel = CHANNEL, .stream = 1, .most = most};
     struct rt_frame frame;
     if (rt_sender_put(&sender, &ring, &turn, out, sizeof(out)) == 0) {
         return false;
     }
     rt_frame_get(out, &frame);
-    enum rt_received is =
-        frame.type == RT_DATA  ? rt_receiver_data(&receiver, frame.offset, out + RT_FRAME_HEADER, frame.length)
-        : frame.type == RT_GAP ? rt_receiver_gap(&receiver, frame.offset, rt_get_u64(out + RT_FRAME_HEADER))
-                               : rt_receiver_fin(&receiver, frame.offset);
-    assert_int_equal(is, RT_RECEIVED);
+    assert_int_equal(rt_receiver_take(&receiver, &frame, out + RT_FRAME_HEADER), RT_RECEIVED);
     return true;
 }
 
 static void tell(bool lost)
 {
-    struct ack ack = put_ack();
-    struct rt_far_cursor cursor = {.offset = ack.offset, .limit = ack.limit, .digest = ack.digest, .fin = ack.fin};
+    uint8_t out[RT_FRAME_HEADER + RT_ACK_PAYLOAD];
+    struct rt_frame frame;
+    assert_int_equal(rt_receiver_put_ack(&receiver, CHANNEL, 1, out, sizeof(out)), sizeof(out));
+    rt_frame_get(out, &frame);
     if (!lost) {
-        assert_int_equal(rt_sender_ack(&sender, &ring, &cursor, ends), RT_FAR_TRUE);
+        assert_int_equal(rt_sender_ack(&sender, &ring, &frame, out + RT_FRAME_HEADER), RT_FAR_TRUE);
     }
 }
 
 /* The channel breaks and all that is on it; ATTACH names what was consumed. */
 static void rebind(void)
 {
-    struct rt_far_cursor cursor = {
-        .offset = receiver.consumed, .digest = rt_digest_value(&receiver.digest), .from = receiver.digest.from};
-    assert_int_equal(rt_sender_resume(&sender, &ring, &cursor), RT_FAR_TRUE);
+    assert_int_equal(
+        rt_sender_resume(&sender, &ring, receiver.consumed, receiver.digest.from, rt_digest_value(&receiver.digest)),
+        RT_FAR_TRUE);
     rt_sender_bind(&sender, &ring);
     rt_receiver_bind(&receiver);
 }
@@ -394,7 +409,6 @@ static void test_walks(void **state)
     for (uint64_t seed = 1; seed <= WALKS; seed++) {
         random_state = seed * UINT64_C(0x9e3779b97f4a7c15);
         missed = 0;
-        ends = false;
         begin(RT_INITIAL_CREDIT + (size_t)below(2000));
         memset(&sender, 0, sizeof(sender));
         assert_int_equal(rt_ring_init(&ring, 1 + (size_t)below(1500)), 0);
@@ -403,7 +417,7 @@ static void test_walks(void **state)
         for (int i = 0; i < STEPS; i++) {
             step();
         }
-        ends = true;
+        ring.ended = true;
         for (int i = 0; !sender.fin_acked; i++) {
             assert_true(i < 100000);
             (void)pass(SIZE_MAX);

@@ -22,7 +22,6 @@
 static uint8_t stream[STREAM_MAX]; /* byte o of the stream is stream[o] */
 static struct rt_ring ring;
 static struct rt_sender sender;
-static uint64_t ends_at; /* the stream's end, UINT64_MAX while it goes on */
 
 struct far {       /* who consumes: what it says of itself */
     uint64_t next; /* received up to here */
@@ -46,7 +45,6 @@ static void begin(size_t cap)
     memset(&sender, 0, sizeof(sender));
     memset(&far, 0, sizeof(far));
     assert_int_equal(rt_ring_init(&ring, cap), 0);
-    ends_at = UINT64_MAX;
     rt_sender_start(&sender, &ring, 0);
     rt_sender_bind(&sender, &ring);
     rt_digest_start(&far.digest, 0);
@@ -76,8 +74,8 @@ static void rebind(void)
 static bool take(size_t most, struct rt_frame *frame)
 {
     static uint8_t out[RT_FRAME_HEADER + RT_FRAME_PAYLOAD_MAX];
-    struct rt_sender_turn turn = {.channel = CHANNEL, .stream = 1, .ends = ring.head == ends_at, .most = most};
-    bool ready = rt_sender_ready(&sender, &ring, turn.ends);
+    struct rt_sender_turn turn = {.channel = CHANNEL, .stream = 1, .most = most};
+    bool ready = rt_sender_ready(&sender, &ring);
     const char *why = "";
     size_t size = rt_sender_put(&sender, &ring, &turn, out, sizeof(out));
 
@@ -101,26 +99,49 @@ static bool take(size_t most, struct rt_frame *frame)
         rt_digest_start(&far.digest, far.next); /* with an application that takes the gap at once */
     } else {
         assert_int_equal(frame->type, RT_FIN);
-        assert_int_equal(frame->offset, ends_at);
+        assert_true(ring.ended && frame->offset == ring.head);
         assert_false(far.fin);
         far.fin = true;
     }
     return true;
 }
 
-static struct rt_far_cursor consumed(uint64_t offset)
+struct cursor { /* what the far end says that it has */
+    uint64_t offset, digest, from, limit;
+    bool fin;
+};
+
+static enum rt_far_verdict resume(const struct cursor *cursor)
+{
+    return rt_sender_resume(&sender, &ring, cursor->offset, cursor->from, cursor->digest);
+}
+
+static enum rt_far_verdict say(const struct cursor *cursor)
+{
+    uint8_t payload[RT_ACK_PAYLOAD];
+    struct rt_frame frame = {.length = RT_ACK_PAYLOAD,
+                             .type = RT_ACK,
+                             .flags = cursor->fin ? RT_ACK_FIN : 0,
+                             .channel = CHANNEL,
+                             .offset = cursor->offset};
+    rt_put_u64(payload, cursor->limit);
+    rt_put_u64(payload + 8, cursor->digest);
+    return rt_sender_ack(&sender, &ring, &frame, payload);
+}
+
+static struct cursor consumed(uint64_t offset)
 {
     rt_digest_extend(&far.digest, stream + far.digest.at, (size_t)(offset - far.digest.at));
-    return (struct rt_far_cursor){
+    return (struct cursor){
         .offset = offset, .digest = rt_digest_value(&far.digest), .from = far.digest.from, .limit = far.limit};
 }
 
 static enum rt_far_verdict ack(uint64_t offset, uint64_t limit)
 {
     far.limit = limit;
-    struct rt_far_cursor cursor = consumed(offset);
-    cursor.fin = far.fin && offset == ends_at;
-    return rt_sender_ack(&sender, &ring, &cursor, ring.head == ends_at);
+    struct cursor cursor = consumed(offset);
+    cursor.fin = far.fin && offset == ring.head;
+    return say(&cursor);
 }
 
 /* The numbers of the example in sender.c. */
@@ -170,27 +191,27 @@ static void test_another_past(void **state)
     write_up_to(500);
     assert_true(take(SIZE_MAX, &frame));
     assert_int_equal(ack(100, 1000), RT_FAR_TRUE);
-    struct rt_far_cursor is = consumed(300);
-    struct rt_far_cursor other = is, before = is, beyond = is, behind = is;
+    struct cursor is = consumed(300);
+    struct cursor other = is, before = is, beyond = is, behind = is;
     other.digest++;
     before.from = 1;
     beyond.offset = 501;
     behind.offset = 99;
-    assert_int_equal(rt_sender_resume(&sender, &ring, &other), RT_FAR_ANOTHER);
-    assert_int_equal(rt_sender_resume(&sender, &ring, &before), RT_FAR_ANOTHER);
-    assert_int_equal(rt_sender_resume(&sender, &ring, &beyond), RT_FAR_UNSENT);
-    assert_int_equal(rt_sender_resume(&sender, &ring, &behind), RT_FAR_OLD);
+    assert_int_equal(resume(&other), RT_FAR_ANOTHER);
+    assert_int_equal(resume(&before), RT_FAR_ANOTHER);
+    assert_int_equal(resume(&beyond), RT_FAR_UNSENT);
+    assert_int_equal(resume(&behind), RT_FAR_OLD);
     assert_int_equal(sender.acked, 100); /* nothing of that counts */
-    assert_int_equal(rt_sender_resume(&sender, &ring, &is), RT_FAR_TRUE);
+    assert_int_equal(resume(&is), RT_FAR_TRUE);
     assert_int_equal(sender.acked, 300);
     rebind();
     assert_true(take(SIZE_MAX, &frame));
     assert_int_equal(frame.offset, 300);
-    assert_int_equal(rt_sender_ack(&sender, &ring, &behind, false), RT_FAR_OLD);
-    assert_int_equal(rt_sender_ack(&sender, &ring, &beyond, false), RT_FAR_UNSENT);
+    assert_int_equal(say(&behind), RT_FAR_OLD);
+    assert_int_equal(say(&beyond), RT_FAR_UNSENT);
     other = consumed(400);
     other.digest++;
-    assert_int_equal(rt_sender_ack(&sender, &ring, &other, false), RT_FAR_ANOTHER);
+    assert_int_equal(say(&other), RT_FAR_ANOTHER);
     rt_ring_close(&ring);
 }
 
@@ -203,8 +224,8 @@ static void test_old_ack(void **state)
     write_up_to(5000);
     assert_true(take(SIZE_MAX, &frame));
     assert_int_equal(ack(1000, 2000), RT_FAR_TRUE);
-    struct rt_far_cursor old = {.offset = 500, .limit = 4000};
-    assert_int_equal(rt_sender_ack(&sender, &ring, &old, false), RT_FAR_OLD);
+    struct cursor old = {.offset = 500, .limit = 4000};
+    assert_int_equal(say(&old), RT_FAR_OLD);
     assert_int_equal(sender.limit, 2000);
     assert_true(take(SIZE_MAX, &frame));
     assert_int_equal(ack(1200, 1500), RT_FAR_TRUE); /* nor does a limit fall */
@@ -221,11 +242,11 @@ static void test_gap_that_was_lost(void **state)
     write_up_to(1000);
     assert_true(take(600, &frame));
     assert_int_equal(ack(400, 3000), RT_FAR_TRUE);
-    struct rt_far_cursor has = consumed(500); /* its ACK was lost */
+    struct cursor has = consumed(500); /* its ACK was lost */
     give_up(450);
     rt_sender_bind(&sender, &ring); /* 400 is what was acknowledged: a gap to 450 is due */
     assert_int_equal(sender.digest.from, 450);
-    assert_int_equal(rt_sender_resume(&sender, &ring, &has), RT_FAR_TRUE);
+    assert_int_equal(resume(&has), RT_FAR_TRUE);
     assert_int_equal(sender.digest.from, 0);
     rebind();
     assert_true(take(SIZE_MAX, &frame));
@@ -262,11 +283,11 @@ static void test_blind(void **state)
     sender.blind = true;
     write_up_to(500);
     assert_true(take(SIZE_MAX, &frame));
-    struct rt_far_cursor cursor = {.offset = 200, .digest = 1, .from = 3, .limit = 1000};
-    assert_int_equal(rt_sender_ack(&sender, &ring, &cursor, false), RT_FAR_TRUE);
-    assert_int_equal(rt_sender_resume(&sender, &ring, &cursor), RT_FAR_TRUE);
+    struct cursor cursor = {.offset = 200, .digest = 1, .from = 3, .limit = 1000};
+    assert_int_equal(say(&cursor), RT_FAR_TRUE);
+    assert_int_equal(resume(&cursor), RT_FAR_TRUE);
     cursor.offset = 501;
-    assert_int_equal(rt_sender_ack(&sender, &ring, &cursor, false), RT_FAR_UNSENT);
+    assert_int_equal(say(&cursor), RT_FAR_UNSENT);
     rt_ring_close(&ring);
 }
 
@@ -277,7 +298,7 @@ static void test_end(void **state)
     struct rt_frame frame;
     begin(1000);
     write_up_to(300);
-    ends_at = 300;
+    ring.ended = true;
     assert_true(take(100, &frame));
     assert_false(take(0, &frame)); /* not before the last byte */
     assert_true(take(SIZE_MAX, &frame));
@@ -308,8 +329,8 @@ static void test_stop(void **state)
     rt_sender_stop(&sender, &ring, 350);
     rt_ring_drop(&ring, 350);
     ring.head = 350;
-    struct rt_far_cursor cursor = consumed(350);
-    assert_int_equal(rt_sender_resume(&sender, &ring, &cursor), RT_FAR_TRUE);
+    struct cursor cursor = consumed(350);
+    assert_int_equal(resume(&cursor), RT_FAR_TRUE);
     rebind();
     assert_false(take(SIZE_MAX, &frame));
     rt_ring_close(&ring);
@@ -350,8 +371,8 @@ static void step(void)
         assert_int_equal(ack(far.digest.at + below(unread + 1), far.limit + below(300)), RT_FAR_TRUE);
         break;
     default: { /* the channel breaks; perhaps it had consumed more than it could say */
-        struct rt_far_cursor cursor = consumed(far.digest.at + below(unread + 1));
-        assert_int_equal(rt_sender_resume(&sender, &ring, &cursor), RT_FAR_TRUE);
+        struct cursor cursor = consumed(far.digest.at + below(unread + 1));
+        assert_int_equal(resume(&cursor), RT_FAR_TRUE);
         rebind();
         break;
     }
@@ -370,7 +391,7 @@ static void test_walks(void **state)
         for (int i = 0; i < STEPS; i++) {
             step();
         }
-        ends_at = ring.head;
+        ring.ended = true;
         while (!sender.fin_acked) {
             while (take(SIZE_MAX, &frame)) {
             }
