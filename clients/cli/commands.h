@@ -41,4 +41,13 @@ void cli_command_and_arguments(struct rt_help *help, const struct cli_command *c
 /* The help of a command; NULL: of the program. */
 void cli_help(struct rt_help *help, const struct cli_command *command);
 
+/* How create and run make a session. */
+
+/* Looks whether app->container has ended, which its creation replaces; then asks to create it. */
+void cli_create_over(struct cli_app *app, cli_ask_cb create);
+/* Asks for app->container, with the options of the command. */
+void cli_ask_create(struct cli_app *app, retether_reply_cb created);
+/* Once it has been created: what was replaced, if anything. */
+void cli_tell_replaced(const struct cli_app *app);
+
 #endif

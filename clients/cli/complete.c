@@ -3,7 +3,6 @@
 #include "clients/cli/complete.h"
 
 #include "clients/cli/commands.h"
-#include "clients/cli/signals.h"
 
 #include <stdio.h>
 #include <string.h>

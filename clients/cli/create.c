@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#include "clients/cli/create.h"
-
 #include "clients/cli/commands.h"
 #include "clients/cli/stdio.h"
 #include "clients/cli/tails.h"

@@ -2,13 +2,13 @@
  * Copyright The retether authors */
 #include "clients/cli/hosts.h"
 #include "clients/cli/commands.h"
-#include "clients/cli/rows.h"
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-static struct cli_rows rows; /* struct retether_host */
+static struct cli_text rows; /* struct retether_host, one behind the other */
 static struct cli_table table;
 static struct cli_text text;
 
@@ -83,17 +83,20 @@ static int compare_hosts(const void *a, const void *b)
 
 static void print_hosts(struct cli_app *app)
 {
-    const struct retether_host *hosts = rows.data;
+    struct retether_host *hosts = (void *)rows.data;
+    size_t n = rows.size / sizeof(*hosts);
 
-    cli_rows_sort(&rows, sizeof(*hosts), compare_hosts);
-    for (size_t i = 0; i < rows.n; i++) {
+    if (n > 0) {
+        qsort(hosts, n, sizeof(*hosts), compare_hosts);
+    }
+    for (size_t i = 0; i < n; i++) {
         if (cli_has(app->options, &cli_json)) {
             cli_host_json(&text, &hosts[i]);
         } else {
             cli_host_row(&table, &hosts[i]);
         }
     }
-    cli_rows_flush(app, &rows, &table, &text);
+    cli_table_flush(&table, app, &text, &rows);
 }
 
 static void hosts_cb(struct retether_client *client, const struct retether_reply *reply, void *ctx)
@@ -105,7 +108,7 @@ static void hosts_cb(struct retether_client *client, const struct retether_reply
         return;
     }
     for (size_t i = 0; i < reply->n_hosts; i++) {
-        cli_rows_add(&rows, &reply->hosts[i], sizeof(reply->hosts[i]));
+        cli_text_add(&rows, (const char *)&reply->hosts[i], sizeof(reply->hosts[i]));
     }
     if (reply->more) {
         cli_asked(app, 0);

@@ -4,19 +4,9 @@
 
 #include "clients/cli/text.h"
 
-#include <time.h>
-
 /* When to look first: a move is over sooner, and agents call a container lost 2 s after its connection broke. */
 #define FIRST_LOOK_MS 3000
 #define LOOK_MS 5000
-
-static uint64_t wall_ms(void)
-{
-    struct timespec now;
-
-    (void)clock_gettime(CLOCK_REALTIME, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 static void look_cb(uv_timer_t *timer);
 
@@ -88,7 +78,7 @@ void cli_lost_interrupted(struct cli_lost *lost)
 {
     if (lost->state == CLI_LOST_SERVED) {
         lost->state = CLI_LOST_AWAY;
-        lost->since_ms = wall_ms();
+        lost->since_ms = cli_now_ms();
         lost->away_ms = uv_now(&lost->app->loop);
         look_later(lost, FIRST_LOOK_MS);
     }

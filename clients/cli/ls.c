@@ -2,15 +2,15 @@
  * Copyright The retether authors */
 #include "clients/cli/commands.h"
 #include "clients/cli/record.h"
-#include "clients/cli/rows.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const struct rt_option host = {"host", 0, &cli_kind_host, "only those that this host serves, or served last",
                                       NULL};
 
-static struct cli_rows rows; /* struct retether_record */
+static struct cli_text rows; /* struct retether_record, one behind the other */
 static struct cli_table table;
 static struct cli_text text;
 
@@ -43,21 +43,24 @@ static void tell_none(const struct cli_options *options)
 /* The rows' pointers to arrays are no longer valid here, as the reply owned them. Neither form shows them. */
 static void print_list(struct cli_app *app)
 {
-    const struct retether_record *records = rows.data;
+    struct retether_record *records = (void *)rows.data;
+    size_t n = rows.size / sizeof(*records);
     bool json = cli_has(app->options, &cli_json);
 
-    cli_rows_sort(&rows, sizeof(*records), compare_records);
-    for (size_t i = 0; i < rows.n; i++) {
+    if (n > 0) {
+        qsort(records, n, sizeof(*records), compare_records);
+    }
+    for (size_t i = 0; i < n; i++) {
         if (json) {
             cli_record_json(&text, &records[i], false);
         } else {
             cli_record_row(&table, &records[i]);
         }
     }
-    if (rows.n == 0 && !json) {
+    if (n == 0 && !json) {
         tell_none(app->options);
     }
-    cli_rows_flush(app, &rows, &table, &text);
+    cli_table_flush(&table, app, &text, &rows);
 }
 
 static void listed(struct retether_client *client, const struct retether_reply *reply, void *ctx)
@@ -69,7 +72,7 @@ static void listed(struct retether_client *client, const struct retether_reply *
         return;
     }
     for (size_t i = 0; i < reply->n_records; i++) {
-        cli_rows_add(&rows, &reply->records[i], sizeof(reply->records[i]));
+        cli_text_add(&rows, (const char *)&reply->records[i], sizeof(reply->records[i]));
     }
     if (reply->more) {
         cli_asked(app, 0); /* the next part has as long again */

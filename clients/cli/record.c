@@ -2,8 +2,8 @@
  * Copyright The retether authors */
 #include "clients/cli/record.h"
 
-#include "clients/cli/signals.h"
 #include "clients/cli/tails.h"
+#include "clients/cli/values.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -3,7 +3,6 @@
 #include "clients/cli/stream.h"
 
 #include "clients/cli/resume.h"
-#include "clients/cli/signals.h"
 #include "clients/cli/tails.h"
 #include "clients/cli/terminal.h"
 #include "clients/cli/text.h"

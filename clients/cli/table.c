@@ -140,3 +140,13 @@ void cli_table_print(struct cli_table *table, struct cli_text *out, const char *
     free(table->cells);
     memset(table, 0, sizeof(*table));
 }
+
+void cli_table_flush(struct cli_table *table, struct cli_app *app, struct cli_text *text, struct cli_text *rows)
+{
+    if (!cli_has(app->options, &cli_json)) {
+        cli_table_print(table, text, "");
+    }
+    text->failed = text->failed || rows->failed;
+    cli_text_free(rows);
+    cli_text_flush(app, text, 0);
+}

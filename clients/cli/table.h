@@ -41,5 +41,8 @@ void cli_table_add(struct cli_table *table, enum cli_colour colour, const char *
 __attribute__((format(printf, 2, 3))) void cli_table_addf(struct cli_table *table, const char *format, ...);
 /* Prints and frees it; each line begins with the indent. */
 void cli_table_print(struct cli_table *table, struct cli_text *out, const char *indent);
+/* Prints it, unless --json was given, behind the text. Frees both, and the rows that they were made from, and ends the
+ * program. */
+void cli_table_flush(struct cli_table *table, struct cli_app *app, struct cli_text *text, struct cli_text *rows);
 
 #endif

@@ -3,14 +3,16 @@
 #include "clients/cli/values.h"
 
 #include "clients/cli/detach_keys.h"
-#include "clients/cli/signals.h"
 #include "session/base/slice.h"
 #include "session/base/units.h"
 #include "session/core/protocol.h"
 #include "session/core/tether.h"
 
 #include <assert.h>
+#include <signal.h>
+#include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 static_assert(sizeof(struct cli_start) <= RT_VALUE_MAX && sizeof(struct cli_keys) <= RT_VALUE_MAX, "values fit");
 
@@ -51,6 +53,40 @@ static bool read_process(const char *text, void *out)
 static bool read_keys(const char *text, void *out)
 {
     return cli_keys_parse(out, text) == RT_OK;
+}
+
+bool cli_read_signal(const char *text, void *out)
+{
+    unsigned *signum = out;
+    uint64_t number;
+
+    if (rt_read_number(rt_slice_text(text), CLI_SIGNAL_MAX, &number)) {
+        *signum = (unsigned)number;
+        return number > 0;
+    }
+    if (strncasecmp(text, "SIG", 3) == 0) {
+        text += 3;
+    }
+    for (*signum = 1; *signum < CLI_SIGNALS_END; (*signum)++) {
+        const char *name = sigabbrev_np((int)*signum);
+
+        if (name != NULL && strcasecmp(name, text) == 0) {
+            return true;
+        }
+    }
+    *signum = SIGIO; /* which has two names */
+    return strcasecmp(text, "IO") == 0;
+}
+
+void cli_signal_name(unsigned signum, char *out, size_t size)
+{
+    const char *name = signum < CLI_SIGNALS_END ? sigabbrev_np((int)signum) : NULL;
+
+    if (name != NULL) {
+        snprintf(out, size, "SIG%s", name);
+    } else {
+        snprintf(out, size, "signal %u", signum);
+    }
 }
 
 static bool read_start(const char *text, void *out)

@@ -29,6 +29,15 @@ extern const struct rt_kind cli_kind_start;
 /* Into a struct cli_keys: */
 extern const struct rt_kind cli_kind_keys;
 
+/* The greatest signal; those with a name are smaller than CLI_SIGNALS_END. */
+#define CLI_SIGNAL_MAX 64
+#define CLI_SIGNALS_END 32
+
+/* Into an unsigned: "TERM", "SIGTERM", "term", "15". Returns false when there is no such signal. */
+bool cli_read_signal(const char *text, void *out);
+/* "SIGTERM", or "signal 42". */
+void cli_signal_name(unsigned signum, char *out, size_t size);
+
 /* Into a uint64_t: digits only, below 2^53. */
 bool cli_read_count(const char *text, void *out);
 

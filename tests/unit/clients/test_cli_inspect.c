@@ -4,7 +4,6 @@
 #include "tests/unit/clients/program.h"
 
 #include "clients/cli/random_name.h"
-#include "clients/cli/signals.h"
 #include "clients/cli/table.h"
 #include "clients/cli/tails.h"
 #include "clients/cli/values.h"

@@ -4,7 +4,6 @@
 #include "clients/cli/detach_keys.h"
 #include "clients/cli/random_name.h"
 #include "clients/cli/resume.h"
-#include "clients/cli/signals.h"
 
 #include <signal.h>
 
