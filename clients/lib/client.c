@@ -11,27 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-uint64_t rt_sdk_now(const struct retether_client *client)
-{
-#ifndef RT_MUTANT_CLOCK_STANDS
-    if (client->own != NULL) { /* it stands still between two dispatches, however long that is */
-        uv_update_time(client->own);
-    }
-#endif
-    return uv_now(client->loop);
-}
-
-static void timer_cb(uv_timer_t *timer);
-
-void rt_sdk_wake(struct retether_client *client)
-{
-    if (!client->awake && client->phase == RT_SDK_OPEN) {
-        client->awake = true;
-        /* The prepare handle may have run in this iteration already. */
-        (void)uv_timer_start(&client->timer, timer_cb, 0, 0);
-    }
-}
-
 /* ---- the step ---- */
 
 static bool carry_out(struct retether_client *client)
@@ -50,6 +29,15 @@ static bool carry_out(struct retether_client *client)
     return moved;
 }
 
+static void take_turn(struct retether_attachment *att)
+{
+    if (att->exec != NULL) {
+        rt_sdk_exec_step(att);
+    } else {
+        rt_sdk_attachment_step(att);
+    }
+}
+
 /* Until nothing moves. Returns whether that was reached. Applications are called in here. Attachments come in the order
  * in which they got something to tell; one that has something left goes behind the others. */
 static bool settle(struct retether_client *client)
@@ -62,7 +50,7 @@ static bool settle(struct retether_client *client)
 
         moved = rt_sdk_requests_step(client) || moved;
         while (client->phase == RT_SDK_OPEN && (ready = rt_client_ready(client->machine)) != NULL) {
-            rt_sdk_attachment_step(rt_catt_data(ready));
+            take_turn(rt_catt_data(ready));
             moved = true;
             if (++turns == RT_SDK_TURNS_MAX) {
                 return false;
@@ -91,16 +79,8 @@ static void step(struct retether_client *client)
     if (deadline == UINT64_MAX) {
         (void)uv_timer_stop(&client->timer);
     } else {
-        (void)uv_timer_start(&client->timer, timer_cb, deadline > now ? deadline - now : 0, 0);
+        rt_sdk_wake_at(client, deadline > now ? deadline - now : 0);
     }
-}
-
-static void timer_cb(uv_timer_t *timer)
-{
-    struct retether_client *client = timer->data;
-
-    rt_client_tick(client->machine, rt_sdk_now(client));
-    client->awake = true;
 }
 
 static void prepare_cb(uv_prepare_t *prepare)
@@ -184,26 +164,6 @@ static void handle_closed_cb(uv_handle_t *handle)
 
     client->open_handles--;
     rt_sdk_release(client);
-}
-
-void rt_sdk_release(struct retether_client *client)
-{
-    void (*closed)(void *ctx) = client->closed;
-    void *ctx = client->closed_ctx;
-
-    if (client->phase != RT_SDK_CLOSING || client->open_handles > 0 || client->links.n > 0) {
-        return;
-    }
-    rt_sdk_attachments_sweep(client);
-    rt_conn_set_close(&client->links);
-    rt_client_free(client->machine);
-    client->phase = RT_SDK_CLOSED;
-    if (client->own == NULL) { /* else the dispatch that is running frees it */
-        free(client);
-    }
-    if (closed != NULL) {
-        closed(ctx);
-    }
 }
 
 void retether_client_close(struct retether_client *client, void (*closed)(void *ctx), void *ctx)

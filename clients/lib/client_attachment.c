@@ -243,10 +243,6 @@ void rt_sdk_attachment_step(struct retether_attachment *att)
 {
     struct rt_catt_event event;
 
-    if (att->exec != NULL) {
-        rt_sdk_exec_step(att);
-        return;
-    }
     while (alive(att) && rt_catt_event(att->catt, &event)) {
         tell(att, &event);
     }
@@ -269,6 +265,18 @@ void rt_sdk_attachment_step(struct retether_attachment *att)
 
 /* ---- the end ---- */
 
+void rt_sdk_exec_free(struct rt_sdk_exec *exec)
+{
+    if (exec == NULL) {
+        return;
+    }
+    rt_catt_free(exec->control);
+    free((void *)exec->argv);
+    free((void *)exec->env);
+    free(exec->cwd);
+    free(exec);
+}
+
 void retether_detach(struct retether_attachment *att)
 {
     if (att->closed) {
@@ -283,16 +291,6 @@ void retether_detach(struct retether_attachment *att)
     rt_sdk_exec_free(att->exec);
     att->exec = NULL;
     rt_sdk_wake(att->client);
-}
-
-void rt_sdk_attachments_sweep(struct retether_client *client)
-{
-    while (client->closed_attachments != NULL) {
-        struct retether_attachment *att = client->closed_attachments;
-
-        client->closed_attachments = att->next_closed;
-        free(att);
-    }
 }
 
 void rt_sdk_attachments_close(struct retether_client *client)

@@ -17,18 +17,6 @@
  *
  *     CONTROL --ATTACHED--> item written --applied--> att->catt, an attachment like others */
 
-void rt_sdk_exec_free(struct rt_sdk_exec *exec)
-{
-    if (exec == NULL) {
-        return;
-    }
-    rt_catt_free(exec->control);
-    free((void *)exec->argv);
-    free((void *)exec->env);
-    free(exec->cwd);
-    free(exec);
-}
-
 static size_t fill(char *const *list, struct rt_slice *slices, size_t max)
 {
     size_t n = 0;

@@ -18,9 +18,10 @@
 
 /* The client's own structures. The machine of session/core/client.h decides everything; these files carry it out:
  * client_conn.c its links, client_attachment.c what applications see of attachments, client_exec.c how one is made by
- * exec, client_request.c and client_record.c requests and answers, client_loop.c its own loop, client.c the rest.
- * Whoever called into the machine, or learnt that a link is ready again, calls rt_sdk_wake(); the step then runs once
- * per loop iteration, just before the loop blocks, so that whatever came in one iteration leaves in one write. */
+ * exec, client_request.c and client_record.c requests and answers, client_loop.c its own loop, client_turn.c when a
+ * step is due, client.c the rest. Whoever called into the machine, or learnt that a link is ready again, calls
+ * rt_sdk_wake(); the step then runs once per loop iteration, just before the loop blocks, so that whatever came in one
+ * iteration leaves in one write. */
 
 /* Rounds of actions, answers and attachments in one step, and attachments' turns in it; what is left goes in the next
  * iteration, so that links are read and written in between. */
@@ -98,9 +99,12 @@ struct retether_client {
     void *closed_ctx;
 };
 
-/* client.c */
+/* client_turn.c */
 void rt_sdk_wake(struct retether_client *client);
+void rt_sdk_wake_at(struct retether_client *client, uint64_t delay_ms);
 uint64_t rt_sdk_now(const struct retether_client *client);
+/* Frees those that are closed. Not below a callback. */
+void rt_sdk_attachments_sweep(struct retether_client *client);
 /* Ends the client if it is closing and nothing of it is left open. */
 void rt_sdk_release(struct retether_client *client);
 
@@ -129,13 +133,12 @@ void rt_sdk_attachment_add(struct retether_attachment *att);
  * ready again. */
 void rt_sdk_attachment_step(struct retether_attachment *att);
 void rt_sdk_attachment_fail(struct retether_attachment *att, const struct rt_catt_event *event);
-/* Frees those that are closed. Not below a callback. */
-void rt_sdk_attachments_sweep(struct retether_client *client);
 void rt_sdk_attachments_close(struct retether_client *client);
+void rt_sdk_exec_free(struct rt_sdk_exec *exec);
 
 /* client_exec.c */
+/* The same, of one whose process is not there yet. */
 void rt_sdk_exec_step(struct retether_attachment *att);
-void rt_sdk_exec_free(struct rt_sdk_exec *exec);
 
 /* client_request.c */
 void rt_sdk_request_reply(void *ctx, uint64_t id, int error, const struct rt_reply_msg *msg);

@@ -16,90 +16,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-uint64_t rt_guest_now(const struct retether_guest *guest)
-{
-    return uv_now(guest->loop);
-}
-
-void rt_guest_wake(struct retether_guest *guest)
-{
-    guest->awake = true;
-}
-
-/* ---- telling ---- */
-
-static const char *state_name(enum rt_tether_state state)
-{
-    static const char *const names[] = {
-        [RT_TETHER_DOWN] = "down", [RT_TETHER_DIALING] = "dialing", [RT_TETHER_HELLO] = "hello",
-        [RT_TETHER_LIVE] = "live", [RT_TETHER_REFUSED] = "refused", [RT_TETHER_IS_OVER] = "over",
-    };
-
-    return names[state];
-}
-
-static void tell(struct retether_guest *guest, struct retether_guest_event *event, const struct rt_tether_view *view)
-{
-    event->container = guest->config.cid;
-    event->life = view->life;
-    event->epoch = view->epoch;
-    event->resent = view->resent;
-    event->host = view->host;
-    if (guest->callbacks.event != NULL) {
-        guest->callbacks.event(guest, event, guest->callbacks.ctx);
-    }
-}
-
-void rt_guest_tell_process(struct retether_guest *guest, uint32_t id, const char *from, const char *to,
-                           const char *reason)
-{
-    struct retether_guest_event event = {
-        .kind = RETETHER_GUEST_PROCESS, .process = id, .from = from, .to = to, .reason = reason};
-    struct rt_tether_view view;
-
-    rt_tether_view(guest->tether, &view);
-    tell(guest, &event, &view);
-}
-
-/* Tells the link's state if it is another than last told. */
-static void tell_link(struct retether_guest *guest)
-{
-    struct rt_tether_view view;
-    char refusal[RETETHER_GUEST_REASON_MAX];
-    struct retether_guest_event event = {.kind = RETETHER_GUEST_LINK, .reason = guest->reason};
-
-    rt_tether_view(guest->tether, &view);
-    if (view.state == guest->state) {
-        return;
-    }
-    if (view.state == RT_TETHER_REFUSED) {
-        snprintf(refusal, sizeof(refusal), "%s%s%s", rt_class_name(view.cls), view.text[0] != '\0' ? ": " : "",
-                 view.text);
-        event.reason = refusal;
-    } else if (view.state == RT_TETHER_IS_OVER) {
-        static const char *const how[] = {[RT_END_LATER] = "not stored",
-                                          [RT_END_REPLICATED] = "stored and replicated",
-                                          [RT_END_STORED] = "stored",
-                                          [RT_END_ON_DISK] = "kept by the agent",
-                                          [RT_END_OTHER] = "not stored: its life had ended in another way before"};
-
-        event.reason = view.end_ok && (size_t)view.end_how < sizeof(how) / sizeof(how[0]) ? how[view.end_how]
-                                                                                          : "not told to an agent";
-    } else if (view.state != RT_TETHER_DOWN) {
-        event.reason = "";
-    }
-    event.from = state_name(guest->state);
-    event.to = state_name(view.state);
-    guest->state = view.state;
-    tell(guest, &event, &view);
-}
-
 /* ---- the step ---- */
 
 static void over(struct retether_guest *guest)
 {
     guest->phase = RT_GUEST_OVER;
-    tell_link(guest);
+    rt_guest_tell_link(guest);
     rt_guest_conn_finish(guest);
     guest->callbacks.over(guest, guest->status, guest->callbacks.ctx);
 }
@@ -145,7 +67,7 @@ static void carry_out(struct retether_guest *guest, const struct rt_tether_actio
         break;
     }
     if (guest->phase == RT_GUEST_RUNNING) {
-        tell_link(guest);
+        rt_guest_tell_link(guest);
     }
 }
 
@@ -192,13 +114,13 @@ static void step(struct retether_guest *guest)
     bool more;
 
     guest->awake = false;
-    tell_link(guest);
+    rt_guest_tell_link(guest);
     more = !settle(guest);
     if (guest->phase != RT_GUEST_RUNNING) {
         return;
     }
     more = rt_guest_conn_pump(guest) || more;
-    tell_link(guest);
+    rt_guest_tell_link(guest);
     deadline = rt_tether_deadline(guest->tether);
     if (more) {
         deadline = now;
@@ -323,16 +245,6 @@ static int configure(struct retether_guest *guest, const struct retether_guest_o
     return RT_OK;
 }
 
-static void guest_free(struct retether_guest *guest)
-{
-    rt_conn_set_close(&guest->links);
-    rt_tether_free(guest->tether);
-    free((void *)guest->argv);
-    free((void *)guest->env);
-    free(guest->cwd);
-    free(guest);
-}
-
 int retether_guest_new(uv_loop_t *loop, const struct retether_guest_options *given,
                        const struct retether_guest_callbacks *callbacks, struct retether_guest **out, char *why,
                        size_t why_size)
@@ -358,14 +270,14 @@ int retether_guest_new(uv_loop_t *loop, const struct retether_guest_options *giv
     guest->status = RETETHER_EXIT_FAILED;
     rt_conn_set_init(&guest->links, loop, &rt_guest_conn_ops);
     if ((rc = configure(guest, options, why, why_size)) != 0) {
-        guest_free(guest);
+        rt_guest_free(guest);
         return rc;
     }
     guest->argv = rt_guest_list_copy(options->argv);
     guest->env = rt_guest_list_copy(env);
     guest->cwd = options->cwd != NULL ? strdup(options->cwd) : NULL;
     if (guest->argv == NULL || guest->env == NULL || (options->cwd != NULL && guest->cwd == NULL)) {
-        guest_free(guest);
+        rt_guest_free(guest);
         return fail(RT_ENOMEM, why, why_size, "%s", rt_strerror(RT_ENOMEM));
     }
     *out = guest;
@@ -418,21 +330,6 @@ static void handle_closed_cb(uv_handle_t *handle)
 
     guest->open_handles--;
     rt_guest_release(guest);
-}
-
-void rt_guest_release(struct retether_guest *guest)
-{
-    void (*stopped)(void *ctx) = guest->stopped;
-    void *ctx = guest->stopped_ctx;
-
-    if (guest->phase != RT_GUEST_STOPPING || guest->open_handles > 0 || guest->links.n > 0 ||
-        guest->processes != NULL) {
-        return;
-    }
-    guest_free(guest);
-    if (stopped != NULL) {
-        stopped(ctx);
-    }
 }
 
 void retether_guest_stop(struct retether_guest *guest, void (*stopped)(void *ctx), void *ctx)

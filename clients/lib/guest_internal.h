@@ -15,7 +15,8 @@
 #include <uv.h>
 
 /* The runner's own structures. The machine of session/core/tether.h decides everything; these files carry it out:
- * guest_process.c its processes, guest_conn.c its link, guest.c the rest. Whoever called into the machine, or learnt
+ * guest_process.c and guest_pipes.c its processes, guest_conn.c its link, guest_tell.c what is told of them,
+ * guest_end.c how they end, guest.c the rest. Whoever called into the machine, or learnt
  * that a descriptor or the link is ready again, calls rt_guest_wake(); the step then runs once per loop iteration, just
  * before the loop blocks, so that whatever came in one iteration leaves in one write. */
 
@@ -90,13 +91,32 @@ struct retether_guest {
     void *stopped_ctx;
 };
 
-/* guest.c */
-void rt_guest_wake(struct retether_guest *guest);
-uint64_t rt_guest_now(const struct retether_guest *guest);
+static inline void rt_guest_wake(struct retether_guest *guest)
+{
+    guest->awake = true;
+}
+
+static inline uint64_t rt_guest_now(const struct retether_guest *guest)
+{
+    return uv_now(guest->loop);
+}
+
+/* guest_tell.c */
 void rt_guest_tell_process(struct retether_guest *guest, uint32_t id, const char *from, const char *to,
                            const char *reason);
+/* Tells the link's state if it is another than last told. */
+void rt_guest_tell_link(struct retether_guest *guest);
+
+/* guest_end.c */
+void rt_guest_free(struct retether_guest *guest);
 /* Frees the runner if it is stopping and nothing of it is left open. */
 void rt_guest_release(struct retether_guest *guest);
+void rt_guest_fd_close(struct rt_guest_fd *fd);
+void rt_guest_pipes_close(struct rt_guest_process *process);
+/* Closes and frees the process once it has exited and its output has ended. */
+void rt_guest_process_settle(struct rt_guest_process *process);
+/* Closes everything and forgets the process, which runs on if it does. */
+void rt_guest_process_drop(struct rt_guest_process *process);
 
 /* guest_text.c: NULL-terminated lists of text, in one allocation each; NULL without memory. */
 char **rt_guest_list_copy(const char *const *list);
@@ -116,11 +136,6 @@ void rt_guest_process_exited(struct rt_guest_process *process, int status);
 RT_MUST_CHECK int rt_guest_pipes_open(struct rt_guest_process *process, const struct rt_spawned *spawned);
 /* Writes what input there is, and watches the descriptors that can be read or written. Returns the bytes written. */
 size_t rt_guest_pipes_step(struct rt_guest_process *process);
-void rt_guest_pipes_close(struct rt_guest_process *process);
-/* Closes and frees the process once it has exited and its output has ended. */
-void rt_guest_process_settle(struct rt_guest_process *process);
-/* Closes everything and forgets the process, which runs on if it does. */
-void rt_guest_process_drop(struct rt_guest_process *process);
 
 /* guest_conn.c */
 extern const struct rt_conn_ops rt_guest_conn_ops;

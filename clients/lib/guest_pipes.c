@@ -20,45 +20,19 @@ static unsigned stream_of(const struct rt_guest_fd *fd)
     return fd == &fd->process->err ? RT_STDERR : RT_STDOUT;
 }
 
-static void poll_closed_cb(uv_handle_t *handle)
-{
-    struct rt_guest_fd *fd = handle->data;
-    struct rt_guest_process *process = fd->process;
-
-    process->open_handles--;
-    rt_guest_process_settle(process);
-}
-
-static void close_fd(struct rt_guest_fd *fd)
-{
-    if (fd->fd >= 0) {
-        uv_close((uv_handle_t *)&fd->poll, poll_closed_cb);
-        close(fd->fd);
-        fd->fd = -1;
-        fd->events = 0;
-    }
-}
-
-void rt_guest_pipes_close(struct rt_guest_process *process)
-{
-    close_fd(&process->in);
-    close_fd(&process->out);
-    close_fd(&process->err);
-}
-
 static void end_output(struct rt_guest_fd *fd)
 {
     struct rt_guest_process *process = fd->process;
     unsigned stream = stream_of(fd);
 
-    close_fd(fd);
+    rt_guest_fd_close(fd);
     rt_tether_eof(process->guest->tether, process->id, stream, rt_guest_now(process->guest));
     rt_guest_process_settle(process);
 }
 
 static void end_input(struct rt_guest_process *process)
 {
-    close_fd(&process->in);
+    rt_guest_fd_close(&process->in);
     process->stdin_end = false;
     rt_tether_stdin_closed(process->guest->tether, process->id, rt_guest_now(process->guest));
 }
@@ -151,7 +125,7 @@ static void write_end(struct rt_guest_process *process)
     size_t n;
 
     if (!process->tty) {
-        close_fd(&process->in);
+        rt_guest_fd_close(&process->in);
         process->stdin_end = false;
         return;
     }

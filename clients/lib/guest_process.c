@@ -30,51 +30,6 @@ struct rt_guest_process *rt_guest_process_find(const struct retether_guest *gues
 
 /* ---- the end of one ---- */
 
-static void process_free(struct rt_guest_process *process)
-{
-    struct retether_guest *guest = process->guest;
-    struct rt_guest_process **at = &guest->processes;
-
-    while (*at != process) {
-        at = &(*at)->next;
-    }
-    *at = process->next;
-    free(process);
-    rt_guest_release(guest);
-}
-
-static void retry_closed_cb(uv_handle_t *handle)
-{
-    struct rt_guest_process *process = handle->data;
-
-    process->open_handles--;
-    rt_guest_process_settle(process);
-}
-
-static bool process_is_dropped(const struct rt_guest_process *process)
-{
-    return uv_is_closing((const uv_handle_t *)&process->retry);
-}
-
-void rt_guest_process_drop(struct rt_guest_process *process)
-{
-    rt_guest_pipes_close(process);
-    if (!process_is_dropped(process)) {
-        uv_close((uv_handle_t *)&process->retry, retry_closed_cb);
-    }
-}
-
-void rt_guest_process_settle(struct rt_guest_process *process)
-{
-    if (process_is_dropped(process)) {
-        if (process->open_handles == 0) {
-            process_free(process);
-        }
-    } else if (process->pid == 0 && process->out.fd < 0 && process->err.fd < 0) {
-        rt_guest_process_drop(process);
-    }
-}
-
 void rt_guest_process_exited(struct rt_guest_process *process, int status)
 {
     struct retether_guest *guest = process->guest;

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright The retether authors
 #
-# order.sh ROOT SCRATCH [NM ARCHIVE...]
+# order.sh ROOT SCRATCH [NM FOLDER=ARCHIVE...]
 # A folder with a file ORDER has no circle: its files stand in that order, and each includes only earlier ones. Where the
-# folder's archive is given (librt_broker_core.a is broker/core's), each also calls only what earlier ones define.
+# folder's archive is given, each also calls only what earlier ones define.
 set -u -o pipefail
 export LC_ALL=C
 root=$1 scratch=$2
@@ -129,13 +129,8 @@ for file in session/*/ORDER migrate/*/ORDER broker/ORDER broker/*/ORDER clients/
 done
 nm=${1:-} archives=0
 for archive in "${@:2}"; do
-    folder=${archive##*/librt_}
-    folder=${folder%.a}
-    folder=${folder/_//}
-    if [[ -e $folder/ORDER ]]; then
-        archives=$((archives + 1))
-        check_calls "$folder" "$nm" "$archive" || bad=1
-    fi
+    archives=$((archives + 1))
+    check_calls "${archive%%=*}" "$nm" "${archive#*=}" || bad=1
 done
 echo "$folders folders, of $archives their archives"
 ((folders > 0)) && exit "$bad"
