@@ -9,8 +9,9 @@
  * its next timer, and run one iteration of it when either is due.
  *
  * An iteration: timers, then the client's step (prepare), then what descriptors have (poll), then closed handles. What
- * a callback of poll begins to watch gets into epoll only by the next iteration's poll. That one is certain: every such
- * callback ends in rt_sdk_wake(), or closes a handle, and either makes the next timeout 0. */
+ * a callback of poll begins to watch gets into epoll only by the next iteration's poll. That one is certain: a callback
+ * that begins to watch something new ends in rt_sdk_wake(), or closes a handle, and either makes the next timeout 0. A
+ * link that goes on writing, or reads again, is in epoll already. */
 
 int rt_sdk_loop_open(struct retether_client *client, uv_loop_t *loop)
 {

@@ -11,7 +11,10 @@
  * the program was compiled.
  *
  *     a program of today, a library of tomorrow: the fields that the program does not know are zero, as of old
- *     a program of tomorrow, a library of today: what the library does not know has to be zero, else RT_EINVAL */
+ *     a program of tomorrow, a library of today: what the library does not know has to be zero, else RT_EINVAL
+ *
+ * So a new field lies behind the whole struct of the version before, never in its padding: the size has to grow with
+ * it. */
 
 /* A larger size is no size. */
 #define RT_SIZED_MAX 4096
