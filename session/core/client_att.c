@@ -9,7 +9,7 @@
 #include "session/core/client.h"
 #include "session/core/client_link.h"
 #include "session/core/client_machine.h"
-#include "session/core/client_rx.h"
+#include "session/core/client_stream.h"
 #include "session/core/protocol.h"
 #include "session/core/ring.h"
 

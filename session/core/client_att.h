@@ -6,7 +6,7 @@
 #include "session/base/list.h"
 #include "session/base/timer.h"
 #include "session/core/attachment.h"
-#include "session/core/client_tx.h"
+#include "session/core/client_stream.h"
 #include "session/core/frame.h"
 #include "session/core/msg_stream.h"
 #include "session/core/order.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#include "session/core/client_rx.h"
+#include "session/core/client_stream.h"
 
 #include "session/base/error.h"
 #include "session/base/list.h"

@@ -9,9 +9,6 @@
 #include "session/core/protocol.h"
 #include "session/core/ring.h"
 #include "session/core/tether_att.h"
-#include "session/core/tether_done.h"
-#include "session/core/tether_hold.h"
-#include "session/core/tether_items.h"
 #include "session/core/tether_machine.h"
 #include "session/core/tether_proc.h"
 

@@ -7,7 +7,6 @@
 #include "session/core/msg_stream.h"
 #include "session/core/protocol.h"
 #include "session/core/tether.h"
-#include "session/core/tether_hold.h"
 #include "session/core/tether_machine.h"
 
 #include <assert.h>

@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#include "session/core/tether_done.h"
+#include "session/core/tether_machine.h"
 
 #include "session/core/frame.h"
 #include "session/core/protocol.h"
 #include "session/core/ring.h"
 #include "session/core/tether.h"
 #include "session/core/tether_att.h"
-#include "session/core/tether_hold.h"
-#include "session/core/tether_machine.h"
 #include "session/core/tether_proc.h"
 
 #include <assert.h>

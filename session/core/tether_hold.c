@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#include "session/core/tether_hold.h"
+#include "session/core/tether_machine.h"
 
 #include "session/core/frame.h"
 #include "session/core/protocol.h"
 #include "session/core/tether_att.h"
-#include "session/core/tether_machine.h"
 #include "session/core/tether_proc.h"
 
 /* Hold budgets: who may keep a full ring from overwriting, for how long, and when the tether is over. */

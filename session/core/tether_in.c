@@ -13,7 +13,6 @@
 #include "session/core/sender.h"
 #include "session/core/tether.h"
 #include "session/core/tether_att.h"
-#include "session/core/tether_hold.h"
 #include "session/core/tether_machine.h"
 #include "session/core/tether_proc.h"
 

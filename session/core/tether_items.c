@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#include "session/core/tether_items.h"
+#include "session/core/tether_machine.h"
 
 #include "session/core/msg.h"
 #include "session/core/msg_stream.h"
@@ -8,7 +8,6 @@
 #include "session/core/receiver.h"
 #include "session/core/tether.h"
 #include "session/core/tether_att.h"
-#include "session/core/tether_machine.h"
 #include "session/core/tether_proc.h"
 
 #include <stdlib.h>

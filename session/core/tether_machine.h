@@ -123,4 +123,25 @@ uint64_t rt_tether_back_off(struct rt_tether *t); /* ms until the next attempt; 
 void rt_tether_move_end(struct rt_tether *t, enum rt_ending to);
 void rt_tether_hangup(struct rt_tether *t, const char *reason, uint64_t retry_at, uint64_t now);
 
+/* ---- who may block a process, and for how long; and when all is over (tether_hold.c) ---- */
+
+void rt_tether_charge(struct rt_tether *t, uint64_t now);
+void rt_tether_find_blockers(struct rt_tether *t);
+uint64_t rt_tether_floor(const struct rt_tether *t, const struct rt_proc *proc, unsigned out);
+bool rt_tether_att_done(const struct rt_tether *t, const struct rt_att *att);
+uint64_t rt_tether_hold_deadline(const struct rt_tether *t);
+bool rt_tether_is_over(const struct rt_tether *t, uint64_t now);
+
+/* ---- exec'd processes that have ended: out of the way of those that run, and small (tether_done.c) ---- */
+
+/* Whether there is an attachment to it, with its client or without. */
+bool rt_tether_is_attached(const struct rt_tether *t, const struct rt_proc *proc);
+/* Moves those that have ended out of the table of those that run, and frees what nobody will read. */
+void rt_tether_retire(struct rt_tether *t);
+
+/* ---- control-down (tether_items.c) ---- */
+
+/* Carries out items in order; stops at a signal, which it returns with its process. 0: none left. */
+unsigned rt_tether_take_items(struct rt_tether *t, uint32_t *proc, uint64_t now);
+
 #endif

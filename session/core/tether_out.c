@@ -13,7 +13,6 @@
 #include "session/core/ring.h"
 #include "session/core/tether.h"
 #include "session/core/tether_att.h"
-#include "session/core/tether_done.h"
 #include "session/core/tether_machine.h"
 #include "session/core/tether_proc.h"
 

@@ -4,7 +4,7 @@
 #include "session/core/attachment.h"
 #include "session/core/client.h"
 #include "session/core/client_att.h"
-#include "session/core/client_rx.h"
+#include "session/core/client_stream.h"
 #include "session/core/digest.h"
 #include "session/core/frame.h"
 #include "session/core/msg.h"

@@ -2,7 +2,7 @@
  * Copyright The retether authors */
 #include "session/core/attachment.h"
 #include "session/core/client.h"
-#include "session/core/client_rx.h"
+#include "session/core/client_stream.h"
 #include "session/core/frame.h"
 #include "session/core/msg.h"
 #include "session/core/msg_hop.h"

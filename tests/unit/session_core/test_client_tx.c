@@ -4,7 +4,7 @@
 #include "session/base/slice.h"
 #include "session/core/attachment.h"
 #include "session/core/client.h"
-#include "session/core/client_tx.h"
+#include "session/core/client_stream.h"
 #include "session/core/frame.h"
 #include "session/core/msg.h"
 #include "session/core/msg_stream.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#ifndef RETETHER_SESSION_CORE_CLIENT_TX_H
-#define RETETHER_SESSION_CORE_CLIENT_TX_H
+#ifndef RETETHER_SESSION_CORE_CLIENT_STREAM_H
+#define RETETHER_SESSION_CORE_CLIENT_STREAM_H
 
 #include "session/core/ring.h"
 #include "session/core/sender.h"
@@ -10,13 +10,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* A stream that a client sends: stdin, control-down. */
+/* The streams of a client's attachment: stdout, stderr and control-up come (client_rx.c), stdin and control-down go
+ * (client_tx.c). */
 
+#define RT_ACK_DELAY_MS 20
 #define RT_TX_QUANTUM 16384 /* stream bytes of one attachment per turn of a link's output */
 
 struct rt_attached_in;
 struct rt_catt;
 struct rt_frame;
+struct rt_receiver;
+struct rt_up_item;
 
 struct rt_tx {
     struct rt_ring ring; /* owned; what the guest has not applied: made with the first byte */
@@ -37,5 +41,16 @@ bool rt_tx_ready(const struct rt_catt *att);
 void rt_tx_wake(struct rt_catt *att);
 /* Writes up to RT_TX_QUANTUM stream bytes and due FINs; *more when something that may go now did not fit. */
 size_t rt_tx_put(struct rt_catt *att, uint8_t *out, size_t cap, bool *more);
+
+/* DATA, GAP or FIN. */
+void rt_rx_frame(struct rt_catt *att, const struct rt_frame *frame, const uint8_t *payload);
+/* The process has ended, and with it stdout and stderr at the offsets that the item names. */
+void rt_rx_exit(struct rt_catt *att, const struct rt_up_item *item);
+/* Reads the items of control-up that have come whole, up to a gap that is to be told. */
+void rt_rx_items(struct rt_catt *att);
+void rt_rx_consume(struct rt_catt *att, struct rt_receiver *rx, size_t size);
+void rt_rx_skip_gap(struct rt_catt *att, struct rt_receiver *rx);
+void rt_rx_tick(struct rt_catt *att);
+size_t rt_rx_put_acks(struct rt_catt *att, uint8_t *out, size_t cap, bool *more);
 
 #endif
