@@ -69,12 +69,24 @@ static void close_channel(struct rt_catt *att, struct rt_closing closing)
     rt_catt_leave(att);
 }
 
+void rt_catt_move(struct rt_catt *att, enum rt_catt_state to)
+{
+    static const unsigned from[] = {
+        [RT_CATT_SEEKING] = ~(1U << RT_CATT_OVER),
+        [RT_CATT_ASKED] = 1 << RT_CATT_SEEKING | 1 << RT_CATT_ASKED,
+        [RT_CATT_LIVE] = 1 << RT_CATT_ASKED,
+        [RT_CATT_OVER] = ~0U,
+    };
+    assert((from[to] >> att->state & 1) != 0);
+    att->state = to;
+}
+
 void rt_catt_over(struct rt_catt *att, const struct rt_catt_event *event)
 {
     rt_catt_leave(att);
     rt_client_refer(att->client, &att->home, RT_NO_SLOT);
     rt_client_refer(att->client, &att->alt, RT_NO_SLOT);
-    att->state = RT_CATT_OVER;
+    rt_catt_move(att, RT_CATT_OVER);
     att->final = *event; /* not told when EXITED was: what ended whole cannot fail any more */
     rt_timer_clear(&att->client->timers, &att->timer);
 #ifndef RT_MUTANT_END_UNNAMED
@@ -136,7 +148,7 @@ static void ask(struct rt_catt *att, int slot)
         if (link->ping_at > client->now + RT_PING_BUSY_MS)
             link->ping_at = client->now + RT_PING_BUSY_MS;
     }
-    att->state = RT_CATT_ASKED;
+    rt_catt_move(att, RT_CATT_ASKED);
     att->since = client->now;
     att->ask_at = client->now + RT_CLIENT_ASK_MS;
     att->turn = (unsigned)slot + 1;
@@ -264,7 +276,7 @@ void rt_catt_again(struct rt_catt *att, uint64_t delay)
     if (client->now - att->since >= RT_CLIENT_STABLE_MS || att->progress)
         att->backoff = 0;
     att->progress = false;
-    att->state = RT_CATT_SEEKING;
+    rt_catt_move(att, RT_CATT_SEEKING);
     uint64_t wait = rt_backoff(&att->backoff, RT_REDIAL_MIN_MS, RT_REDIAL_MAX_MS, &client->random);
     if (delay == RT_AT_ONCE)
         delay = wait = wait <= RT_BACKOFF_FREE_MS ? 0 : wait;

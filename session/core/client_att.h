@@ -135,6 +135,7 @@ void rt_catt_hash(struct rt_catt *att);
 void rt_catt_leave(struct rt_catt *att);
 /* The agent of this slot (or RT_NO_SLOT) has been asked in vain in this round of agents, or may be asked again. */
 void rt_catt_in_vain(struct rt_catt *att, int slot, bool yes);
+void rt_catt_move(struct rt_catt *att, enum rt_catt_state to);
 /* The last state; the event is told unless the exit was. */
 void rt_catt_over(struct rt_catt *att, const struct rt_catt_event *event);
 /* Back to SEEKING: at once after something that lasted or moved bytes, else with back-off, and not before `delay` ms

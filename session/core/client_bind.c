@@ -174,7 +174,7 @@ void rt_catt_on_attached(struct rt_catt *att, const uint8_t *payload, size_t siz
     }
     if (!check(att, &msg))
         return;
-    att->state = RT_CATT_LIVE;
+    rt_catt_move(att, RT_CATT_LIVE);
     att->cursors_told = false;
     att->since = client->now;
     att->ask_at = RT_NEVER;

@@ -74,6 +74,21 @@ void rt_tether_free(struct rt_tether *t)
     free(t);
 }
 
+void rt_tether_move(struct rt_tether *t, enum rt_tether_state to)
+{
+    static const unsigned from[] = {
+        [RT_TETHER_DOWN] = 1 << RT_TETHER_DIALING | 1 << RT_TETHER_HELLO | 1 << RT_TETHER_LIVE,
+        [RT_TETHER_DIALING] = 1 << RT_TETHER_DOWN | 1 << RT_TETHER_REFUSED,
+        [RT_TETHER_HELLO] = 1 << RT_TETHER_DIALING,
+        [RT_TETHER_LIVE] = 1 << RT_TETHER_HELLO,
+        [RT_TETHER_REFUSED] = 1 << RT_TETHER_DOWN | 1 << RT_TETHER_REFUSED,
+        [RT_TETHER_IS_OVER] = ~0U,
+    };
+
+    assert((from[to] >> t->state & 1) != 0);
+    t->state = to;
+}
+
 void rt_tether_move_end(struct rt_tether *t, enum rt_ending to)
 {
     static const unsigned from[] = {
@@ -112,7 +127,7 @@ void rt_tether_hangup(struct rt_tether *t, const char *reason, uint64_t retry_at
     if (t->state != RT_TETHER_DIALING && t->state != RT_TETHER_HELLO && t->state != RT_TETHER_LIVE)
         return;
     link_down(t, now);
-    t->state = RT_TETHER_DOWN;
+    rt_tether_move(t, RT_TETHER_DOWN);
     t->hangup = reason;
     t->retry_at = retry_at;
 }
@@ -137,7 +152,7 @@ void rt_tether_connected(struct rt_tether *t, uint64_t now)
 {
     if (t->state != RT_TETHER_DIALING)
         return;
-    t->state = RT_TETHER_HELLO;
+    rt_tether_move(t, RT_TETHER_HELLO);
     t->hello_by = now + RT_HANDSHAKE_TIMEOUT_MS;
     t->rx_at = t->ping_at = now;
     t->due |= RT_DUE_HELLO;
@@ -156,7 +171,7 @@ void rt_tether_lost(struct rt_tether *t, uint64_t now)
     bool live = t->state == RT_TETHER_LIVE;
 
     link_down(t, now);
-    t->state = RT_TETHER_DOWN;
+    rt_tether_move(t, RT_TETHER_DOWN);
     t->retry_at = now + (live ? redial(t, now) : rt_tether_back_off(t));
     rt_tether_step(t, now);
 }
@@ -348,7 +363,7 @@ static bool signal_action(struct rt_tether *t, struct rt_tether_action *action, 
 /* A hello could carry no newer epoch. The process runs on, and ends as without an agent. */
 static void out_of_epochs(struct rt_tether *t)
 {
-    t->state = RT_TETHER_REFUSED;
+    rt_tether_move(t, RT_TETHER_REFUSED);
     t->retry_at = RT_NO_TIME;
     t->refused_cls = RT_CLASS_LIMIT;
     rt_slice_copy(rt_slice_text("no epoch is left to connect with: only a new start of this container can be served"),
@@ -378,7 +393,7 @@ static bool decide(struct rt_tether *t, struct rt_tether_action *action, uint64_
     rt_tether_retire(t);
     if (rt_tether_is_over(t, now)) {
         link_down(t, now);
-        t->state = RT_TETHER_IS_OVER;
+        rt_tether_move(t, RT_TETHER_IS_OVER);
         action->kind = RT_TETHER_OVER;
         return true;
     }
@@ -387,7 +402,7 @@ static bool decide(struct rt_tether *t, struct rt_tether_action *action, uint64_
             out_of_epochs(t);
             return false;
         }
-        t->state = RT_TETHER_DIALING;
+        rt_tether_move(t, RT_TETHER_DIALING);
         t->epoch++;
         action->kind = RT_TETHER_DIAL;
         return true;

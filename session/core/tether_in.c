@@ -185,7 +185,7 @@ static void on_link_refused(struct rt_tether *t, const struct rt_refuse_msg *msg
     }
 #endif
     rt_tether_hangup(t, "refused", now + delay, now);
-    t->state = RT_TETHER_REFUSED;
+    rt_tether_move(t, RT_TETHER_REFUSED);
 }
 
 static void on_welcome(struct rt_tether *t, const struct rt_welcome_msg *msg, uint64_t now)
@@ -218,7 +218,7 @@ static void on_welcome(struct rt_tether *t, const struct rt_welcome_msg *msg, ui
     memcpy(t->ticket, msg->tkt.data, msg->tkt.size);
     t->ticket_size = msg->tkt.size;
     (void)rt_text_copy(msg->host, t->host, sizeof t->host);
-    t->state = RT_TETHER_LIVE;
+    rt_tether_move(t, RT_TETHER_LIVE);
     t->live_at = now;
     t->was_useful = false;
     t->right = RT_RIGHT_OWN;
