@@ -53,7 +53,8 @@ static void begin(size_t cap)
 
 static void write_up_to(uint64_t end)
 {
-    assert_int_equal(rt_ring_append(&ring, stream + ring.head, (size_t)(end - ring.head)), end - ring.head);
+    size_t size = (size_t)(end - ring.head);
+    assert_int_equal(rt_ring_append(&ring, stream + ring.head, size), size);
 }
 
 static void give_up(uint64_t base)
