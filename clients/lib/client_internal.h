@@ -80,6 +80,7 @@ struct retether_client {
     enum rt_sdk_phase phase;
     uv_loop_t *loop;
     uv_loop_t *own;            /* owned: the same, unless it is the caller's */
+    bool dispatching;          /* the own loop runs, and callbacks may be below */
     struct rt_client *machine; /* owned */
     /* handles */
     uv_prepare_t prepare;

@@ -63,10 +63,12 @@ int retether_client_timeout(const struct retether_client *client)
 
 int retether_client_dispatch(struct retether_client *client)
 {
-    if (client->own == NULL) {
+    if (client->own == NULL || client->dispatching) {
         return RT_ESTATE;
     }
+    client->dispatching = true;
     (void)uv_run(client->own, UV_RUN_NOWAIT);
+    client->dispatching = false;
     if (client->phase != RT_SDK_CLOSED) {
         return 1;
     }

@@ -95,9 +95,8 @@ int retether_client_fd(const struct retether_client *client);
  * none, as of poll(2). A client on a loop of its caller has none. */
 int retether_client_timeout(const struct retether_client *client);
 
-/* Does what is due without waiting, callbacks included; a call too many does no harm. Must not be called from within a
- * callback. Returns 1; 0 when the client was closed and is freed now; RETETHER_ESTATE: the client is on a loop of its
- * caller. */
+/* Does what is due without waiting, callbacks included; a call too many does no harm. Returns 1; 0 when the client was
+ * closed and is freed now; RETETHER_ESTATE: within a callback, or the client is on a loop of its caller. */
 int retether_client_dispatch(struct retether_client *client);
 
 /* ---- attachments ---- */

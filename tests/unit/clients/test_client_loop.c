@@ -129,6 +129,22 @@ static void test_interrupted(void **state)
     UNTIL(sdk, sdk->out[0].size == 10);
 }
 
+static void dispatch_below(struct sdk *sdk, enum sdk_event event)
+{
+    (void)event;
+    assert_int_equal(retether_client_dispatch(sdk->client), RT_ESTATE);
+    sdk->on_event = NULL;
+}
+
+static void test_not_within_itself(void **state)
+{
+    struct sdk *sdk = *state;
+
+    sdk->on_event = dispatch_below;
+    attach(sdk);
+    assert_null(sdk->on_event);
+}
+
 static void test_closed_at_once(void **state)
 {
     struct sdk *sdk = *state;
@@ -173,6 +189,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_both_ways, setup, teardown),
         cmocka_unit_test_setup_teardown(test_interrupted, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_not_within_itself, setup, teardown),
         cmocka_unit_test_setup_teardown(test_closed_at_once, setup, teardown),
         cmocka_unit_test_setup_teardown(test_idle_before, setup, teardown),
         cmocka_unit_test_setup_teardown(test_on_the_callers_loop, sdk_setup, sdk_teardown),
