@@ -21,7 +21,11 @@
 /* Bytes of a record's past: label, ring size, when it was made, moves and history, as a text of the store's own that
  * nobody else reads. Longer ones go without their oldest history. */
 #define RT_PAST_MAX 1024
+/* For so long a record is kept that nobody writes, that of an ended session, and a set of sessions whose agent does not
+ * walk over it any more. */
+#define RT_RECORD_TTL_MS (UINT64_C(7) * 24 * 3600 * 1000)
 #define RT_END_TTL_MS (INT64_C(24) * 3600 * 1000)
+#define RT_SET_TTL_MS (UINT64_C(8) * 24 * 3600 * 1000)
 
 enum rt_store_op_kind {
     RT_STORE_CREATE, /* makes a record in state created; verdict LIMIT if one exists that has not ended */

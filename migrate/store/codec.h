@@ -20,8 +20,9 @@
 #define RT_STORE_REGISTRY "rt:reg"
 #define RT_STORE_NAMES "rt:names"
 #define RT_STORE_BIRTH "rt:birth"
-/* A set of sessions that its agent does not walk over any more is gone after this. As SET_TTL_MS in functions.lua. */
-#define RT_STORE_SET_TTL_MS (8LL * 24 * 3600 * 1000)
+/* What a function that writes under a claim answers first: it has written; there is no record; that is at another
+ * claim; this life has ended in another way. */
+enum rt_store_written { RT_STORE_WRITTEN, RT_STORE_NO_RECORD, RT_STORE_OTHER_CLAIM, RT_STORE_OTHER_END };
 /* A registry row: text lines. A longer one is not looked at. */
 #define RT_STORE_ROW_MAX 1024
 

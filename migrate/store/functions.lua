@@ -16,22 +16,26 @@
 --
 -- A host's set is changed by that host's agent alone.
 
-local CREATED, RUNNING, MOVING, LOST, ENDED = 1, 2, 3, 4, 5
-local OK, RETRY_LATER, STALE, REWOUND, FORKED, SUPERSEDED, NOT_FOUND, LIMIT = 0, 1, 3, 4, 5, 6, 8, 13
-local LEASE_MS = 30000
-local RETRY_MS = 1000
-local ANCESTORS_MAX = 16
-local HISTORY_MAX = 16
-local PAST_MAX = 1024
-local LABEL_MAX = 256
-local HOST_MAX = 64
-local NUMBER_MAX = 9007199254740991
-local TTL_MS = 7 * 24 * 3600 * 1000
-local SET_TTL_MS = TTL_MS + 24 * 3600 * 1000
+-- In the place of a name between two @ the build puts the number that a C header gives it (embed.cmake).
+local CREATED, RUNNING = @RT_SESSION_CREATED@, @RT_SESSION_RUNNING@
+local MOVING, LOST, ENDED = @RT_SESSION_MOVING@, @RT_SESSION_LOST@, @RT_SESSION_ENDED@
+local OK, RETRY_LATER, STALE, REWOUND = @RT_CLASS_OK@, @RT_CLASS_RETRY_LATER@, @RT_CLASS_STALE@, @RT_CLASS_REWOUND@
+local FORKED, SUPERSEDED = @RT_CLASS_FORKED@, @RT_CLASS_SUPERSEDED@
+local NOT_FOUND, LIMIT = @RT_CLASS_NOT_FOUND@, @RT_CLASS_LIMIT@
+local LEASE_MS = @RT_LEASE_MS@
+local RETRY_MS = @RT_CLAIM_RETRY_MS@
+local ANCESTORS_MAX = @RT_ANCESTORS_MAX@
+local HISTORY_MAX = @RT_HISTORY_MAX@
+local PAST_MAX = @RT_PAST_MAX@
+local LABEL_MAX = @RT_LABEL_MAX@
+local HOST_MAX = @RT_HOST_MAX@
+local NUMBER_MAX = @RT_COUNTER_MAX@ - 1
+local TTL_MS = @RT_RECORD_TTL_MS@
+local SET_TTL_MS = @RT_SET_TTL_MS@
 -- For so long a session stays in the set of the host that it left, so that a search finds it in one of the two.
 local LINGER_MS = 60000
-local END_TTL_MS = 24 * 3600 * 1000
-local ID_HEX = 32
+local END_TTL_MS = @RT_END_TTL_MS@
+local ID_HEX = 2 * @RT_ID_SIZE@
 
 local NO_ID = '00000000000000000000000000000000'
 
@@ -434,7 +438,8 @@ end
 
 -- What a write under a claim is answered: 0 written, 1 no record, 2 the record is at another claim, 3 this life has ended
 -- in another way; then the record's claim.
-local WRITTEN, NO_RECORD, OTHER_CLAIM, OTHER_END = 0, 1, 2, 3
+local WRITTEN, NO_RECORD = @RT_STORE_WRITTEN@, @RT_STORE_NO_RECORD@
+local OTHER_CLAIM, OTHER_END = @RT_STORE_OTHER_CLAIM@, @RT_STORE_OTHER_END@
 
 local function answer(code, r)
     return {code, r.life, r.ep, r.host}

@@ -112,7 +112,10 @@ int rt_store_parse_created(const redisReply *reply, struct rt_claim_outcome *out
 
 int rt_store_parse_written(const redisReply *reply, struct rt_claim_outcome *outcome, int *error)
 {
-    static const enum rt_class verdicts[] = {RT_CLASS_OK, RT_CLASS_NOT_FOUND, RT_CLASS_STALE, RT_CLASS_ENDED};
+    static const enum rt_class verdicts[] = {[RT_STORE_WRITTEN] = RT_CLASS_OK,
+                                             [RT_STORE_NO_RECORD] = RT_CLASS_NOT_FOUND,
+                                             [RT_STORE_OTHER_CLAIM] = RT_CLASS_STALE,
+                                             [RT_STORE_OTHER_END] = RT_CLASS_ENDED};
     uint64_t code;
 
     memset(outcome, 0, sizeof *outcome);

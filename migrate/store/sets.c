@@ -2,6 +2,7 @@
  * Copyright The retether authors */
 #include "migrate/store/store_priv.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -255,7 +256,7 @@ void rt_store_walk(struct rt_store *store)
         store->walking = true;
         store->walk_ms = uv_now(store->loop);
         store->walk_at[0] = '\0';
-        snprintf(ttl, sizeof ttl, "%lld", RT_STORE_SET_TTL_MS);
+        snprintf(ttl, sizeof ttl, "%" PRIu64, RT_SET_TTL_MS);
         rt_redis_text(&expire, "PEXPIRE");
         rt_redis_text(&expire, set);
         rt_redis_text(&expire, ttl);

@@ -62,7 +62,7 @@ void sim_db_expire(void)
 
 static void refresh(struct sim_record *rec)
 {
-    rec->expires_ms = sim_db_ms() + (rec->r.rule.state == RT_SESSION_ENDED ? RT_END_TTL_MS : SIM_RECORD_TTL_MS);
+    rec->expires_ms = sim_db_ms() + (rec->r.rule.state == RT_SESSION_ENDED ? RT_END_TTL_MS : RT_RECORD_TTL_MS);
 }
 
 bool sim_store_whole(void)

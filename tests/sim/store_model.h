@@ -15,7 +15,6 @@
 
 /* An operation that takes longer is answered as timed out, and has its effect all the same. */
 #define SIM_STORE_TIMEOUT_US 1000000
-#define SIM_RECORD_TTL_MS (UINT64_C(7) * 24 * 3600 * 1000)
 
 struct sim_record {
     struct rt_store_record r;
