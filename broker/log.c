@@ -24,7 +24,7 @@ static const struct {
     [RT_AGENT_STORE] = {"store", RT_LOG_WARN},
     [RT_LOG_AGENT] = {"agent", RT_LOG_INFO},
     [RT_LOG_LISTENER] = {"listener", RT_LOG_INFO},
-    [RT_LOG_DIRECTORY] = {"store-says", RT_LOG_INFO},
+    [RT_LOG_STORE] = {"store-says", RT_LOG_INFO},
     [RT_LOG_DISK] = {"disk", RT_LOG_INFO},
 };
 

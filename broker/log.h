@@ -19,7 +19,7 @@
 enum rt_log_kind {
     RT_LOG_AGENT = RT_AGENT_STORE + 1, /* start, stop, configuration */
     RT_LOG_LISTENER,
-    RT_LOG_DIRECTORY, /* the store's own words */
+    RT_LOG_STORE, /* the store's own words */
     RT_LOG_DISK,
     RT_LOG_KINDS,
 };

@@ -194,12 +194,12 @@ bool rt_shell_adopt(struct rt_shell *shell, struct rt_listener *listener, int fd
 void rt_shell_look_at_queues(struct rt_shell *shell);
 void rt_shell_close_conns(struct rt_shell *shell);
 
-/* directory.c: the store */
+/* store.c: the store */
 int rt_shell_open_store(struct rt_shell *shell);
 void rt_shell_close_store(struct rt_shell *shell);
 int rt_shell_submit(void *ctx, const struct rt_store_op *op);
 
-/* state.c: the state directory */
+/* state_dir.c: the state directory */
 int rt_shell_open_state(struct rt_shell *shell);
 void rt_shell_reload_keys(struct rt_shell *shell);
 int rt_shell_open_ends(struct rt_shell *shell); /* once there is a machine */

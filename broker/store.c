@@ -70,7 +70,7 @@ static void log_cb(void *ctx, enum rt_store_level level, const char *text)
                 level == RT_STORE_ERROR     ? RT_LOG_ERROR
                 : level == RT_STORE_WARNING ? RT_LOG_WARN
                                             : RT_LOG_INFO,
-                RT_LOG_DIRECTORY, "store", rt_shell_now(shell), "%s", text);
+                RT_LOG_STORE, "store", rt_shell_now(shell), "%s", text);
 }
 
 /* The file's first line. */
@@ -86,9 +86,8 @@ static int read_password(struct rt_shell *shell, char out[PASSWORD_MAX])
         out[size] = '\0';
     }
     if (!good) {
-        rt_log_note(&shell->log, RT_LOG_ERROR, RT_LOG_DIRECTORY, "store", rt_shell_now(shell),
-                    "store.password_file %s: %s", path,
-                    file == NULL ? strerror(errno) : "wants a password of at most 254 bytes on its first line");
+        rt_log_note(&shell->log, RT_LOG_ERROR, RT_LOG_STORE, "store", rt_shell_now(shell), "store.password_file %s: %s",
+                    path, file == NULL ? strerror(errno) : "wants a password of at most 254 bytes on its first line");
     }
     if (file != NULL) {
         (void)fclose(file);
@@ -146,7 +145,7 @@ static int connect_store(struct rt_shell *shell, const char *const *endpoints, s
     rc = rt_store_init(&shell->store, &shell->loop, &config);
     explicit_bzero(password, sizeof password);
     if (rc != 0) {
-        rt_log_note(&shell->log, RT_LOG_ERROR, RT_LOG_DIRECTORY, "store", rt_shell_now(shell), "%s", rt_strerror(rc));
+        rt_log_note(&shell->log, RT_LOG_ERROR, RT_LOG_STORE, "store", rt_shell_now(shell), "%s", rt_strerror(rc));
         return rc;
     }
     shell->store_open = true;
@@ -158,7 +157,7 @@ static void embedded_up_cb(void *ctx, const char *endpoint, bool adopted)
 {
     struct rt_shell *shell = ctx;
 
-    rt_log_note(&shell->log, RT_LOG_INFO, RT_LOG_DIRECTORY, "store", rt_shell_now(shell), "private redis-server %s: %s",
+    rt_log_note(&shell->log, RT_LOG_INFO, RT_LOG_STORE, "store", rt_shell_now(shell), "private redis-server %s: %s",
                 adopted ? "adopted from an earlier run" : "started", endpoint);
     if (!shell->store_open && shell->phase < RT_SHELL_STOPPING && connect_store(shell, &endpoint, 1) != 0) {
         rt_shell_stop(shell, 1);
@@ -192,7 +191,7 @@ static void embedded_failed_cb(void *ctx, int error, const char *why)
     struct rt_shell *shell = ctx;
 
     (void)error;
-    rt_log_note(&shell->log, RT_LOG_ERROR, RT_LOG_DIRECTORY, "store", rt_shell_now(shell), "%s", why);
+    rt_log_note(&shell->log, RT_LOG_ERROR, RT_LOG_STORE, "store", rt_shell_now(shell), "%s", why);
     if (shell->phase >= RT_SHELL_STOPPING) {
         return;
     }
@@ -221,7 +220,7 @@ static int start_embedded(struct rt_shell *shell)
         rc = rt_embedded_start(&shell->embedded, &shell->loop, &config, why, sizeof why);
     }
     if (rc != 0) {
-        rt_log_note(&shell->log, RT_LOG_ERROR, RT_LOG_DIRECTORY, "store", rt_shell_now(shell),
+        rt_log_note(&shell->log, RT_LOG_ERROR, RT_LOG_STORE, "store", rt_shell_now(shell),
                     "no store is configured and the private one does not start: %s",
                     why[0] == '\0' ? rt_strerror(rc) : why);
         return rc;
@@ -235,7 +234,7 @@ int rt_shell_open_store(struct rt_shell *shell)
     const char *endpoints[RT_SETTING_ITEMS_MAX];
 
     if (shell->settings.store.n == 0) {
-        rt_log_note(&shell->log, RT_LOG_WARN, RT_LOG_DIRECTORY, "store", rt_shell_now(shell),
+        rt_log_note(&shell->log, RT_LOG_WARN, RT_LOG_STORE, "store", rt_shell_now(shell),
                     "no store is configured: a private redis-server is used, for this host alone; containers cannot "
                     "move to other hosts");
         return start_embedded(shell);
