@@ -10,7 +10,6 @@
 
 #include <ctype.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,26 +20,16 @@
 #define AT(member) offsetof(struct rt_settings, member)
 #define TTL_MAX_MS (UINT64_C(10) * 365 * 24 * 3600 * 1000)
 
-__attribute__((format(printf, 3, 4))) static int fail(char *why, size_t why_size, const char *format, ...)
-{
-    va_list args;
-
-    va_start(args, format);
-    (void)vsnprintf(why, why_size, format, args);
-    va_end(args);
-    return RT_ECONFIG;
-}
-
 static int check_host(const char *text, char *why, size_t why_size)
 {
     size_t size = strlen(text);
 
     if (size == 0 || size > RT_HOST_MAX) {
-        return fail(why, why_size, "\"%s\": a host name has 1 to %d characters", text, RT_HOST_MAX);
+        return rt_fail(RT_ECONFIG, why, why_size, "\"%s\": a host name has 1 to %d characters", text, RT_HOST_MAX);
     }
     for (const char *c = text; *c != '\0'; c++) {
         if (*c <= ' ' || *c > '~') {
-            return fail(why, why_size, "\"%s\": a host name is printable ASCII without spaces", text);
+            return rt_fail(RT_ECONFIG, why, why_size, "\"%s\": a host name is printable ASCII without spaces", text);
         }
     }
     return 0;
@@ -54,8 +43,8 @@ static int check_advertise(const char *text, char *why, size_t why_size)
         return RT_ECONFIG;
     }
     if (endpoint.kind == RT_ENDPOINT_VSOCK || strlen(text) > RT_ADDR_MAX) {
-        return fail(why, why_size, "%s: clients are told unix:PATH or tcp:ADDRESS:PORT, of at most %d bytes", text,
-                    RT_ADDR_MAX);
+        return rt_fail(RT_ECONFIG, why, why_size,
+                       "%s: clients are told unix:PATH or tcp:ADDRESS:PORT, of at most %d bytes", text, RT_ADDR_MAX);
     }
     return 0;
 }
@@ -69,10 +58,11 @@ static int check_guests(const char *text, char *why, size_t why_size)
     }
     if (endpoint.kind == RT_ENDPOINT_TCP && !rt_endpoint_is_loopback(&endpoint) &&
         !rt_endpoint_is_link_local(&endpoint)) {
-        return fail(why, why_size,
-                    "%s: guests on TCP beyond loopback and link-local addresses require TLS, which this version does "
-                    "not have; use a vSocket, a unix socket, 127.0.0.1 or 169.254.x.y",
-                    text);
+        return rt_fail(
+            RT_ECONFIG, why, why_size,
+            "%s: guests on TCP beyond loopback and link-local addresses require TLS, which this version does "
+            "not have; use a vSocket, a unix socket, 127.0.0.1 or 169.254.x.y",
+            text);
     }
     return 0;
 }
@@ -85,13 +75,14 @@ static int check_clients(const char *text, char *why, size_t why_size)
         return RT_ECONFIG;
     }
     if (endpoint.kind == RT_ENDPOINT_VSOCK) {
-        return fail(why, why_size, "%s: vSockets are for guests; clients use unix:PATH or tcp:ADDRESS:PORT", text);
+        return rt_fail(RT_ECONFIG, why, why_size,
+                       "%s: vSockets are for guests; clients use unix:PATH or tcp:ADDRESS:PORT", text);
     }
     if (endpoint.kind == RT_ENDPOINT_TCP && !rt_endpoint_is_loopback(&endpoint)) {
-        return fail(why, why_size,
-                    "%s: clients on TCP beyond loopback require TLS, which this version does not have; use a unix "
-                    "socket or a loopback address",
-                    text);
+        return rt_fail(RT_ECONFIG, why, why_size,
+                       "%s: clients on TCP beyond loopback require TLS, which this version does not have; use a unix "
+                       "socket or a loopback address",
+                       text);
     }
     return 0;
 }
@@ -102,10 +93,10 @@ static int check_store(const char *text, char *why, size_t why_size)
     size_t n = 0;
 
     if (rt_store_endpoint_parse(text, endpoints, &n) != 0) {
-        return fail(why, why_size,
-                    "\"%s\" is no store: wants unix:PATH, tcp:ADDRESS:PORT or sentinel:NAME@ADDRESS:PORT,... with "
-                    "numeric addresses, %d at most",
-                    text, RT_ENDPOINTS_MAX);
+        return rt_fail(RT_ECONFIG, why, why_size,
+                       "\"%s\" is no store: wants unix:PATH, tcp:ADDRESS:PORT or sentinel:NAME@ADDRESS:PORT,... with "
+                       "numeric addresses, %d at most",
+                       text, RT_ENDPOINTS_MAX);
     }
     return 0;
 }
@@ -113,7 +104,7 @@ static int check_store(const char *text, char *why, size_t why_size)
 static int check_path(const char *text, char *why, size_t why_size)
 {
     if (text[0] != '/') {
-        return fail(why, why_size, "\"%s\" is not an absolute path", text);
+        return rt_fail(RT_ECONFIG, why, why_size, "\"%s\" is not an absolute path", text);
     }
     return 0;
 }
@@ -196,10 +187,10 @@ static int set_text(const struct rt_setting *setting, char *out, const char *tex
     size_t max = setting->type == RT_SETTING_TEXT && setting->max > 0 ? setting->max : RT_SETTING_TEXT_MAX;
 
     if (strlen(text) > max) {
-        return fail(why, why_size, "a text of %zu bytes, at most %zu are allowed", strlen(text), max);
+        return rt_fail(RT_ECONFIG, why, why_size, "a text of %zu bytes, at most %zu are allowed", strlen(text), max);
     }
     if (text[0] == '\0') {
-        return fail(why, why_size, "an empty text");
+        return rt_fail(RT_ECONFIG, why, why_size, "an empty text");
     }
     if (setting->check != NULL && setting->check(text, why, why_size) != 0) {
         return RT_ECONFIG;
@@ -212,11 +203,11 @@ static int set_list(const struct rt_setting *setting, struct rt_setting_list *li
                     size_t why_size)
 {
     if (list->n >= setting->max) {
-        return fail(why, why_size, "more than %" PRIu64 " items", setting->max);
+        return rt_fail(RT_ECONFIG, why, why_size, "more than %" PRIu64 " items", setting->max);
     }
     for (size_t i = 0; i < list->n; i++) {
         if (strcmp(list->item[i], text) == 0) {
-            return fail(why, why_size, "\"%s\" is there twice", text);
+            return rt_fail(RT_ECONFIG, why, why_size, "\"%s\" is there twice", text);
         }
     }
     if (set_text(setting, list->item[list->n], text, why, why_size) != 0) {
@@ -237,12 +228,12 @@ static int set_number(const struct rt_setting *setting, uint64_t *out, const cha
         *out = value;
         return 0;
     }
-    return fail(why, why_size,
-                setting->type == RT_SETTING_DURATION ? "\"%s\" is no time from %" PRIu64 "ms to %" PRIu64
-                                                       "ms (500ms, 2s, 5m, 12h, 30d)"
-                : setting->type == RT_SETTING_MODE ? "\"%s\" is no octal number from %" PRIo64 " to %" PRIo64
-                                                   : "\"%s\" is no number from %" PRIu64 " to %" PRIu64,
-                text, setting->min, setting->max);
+    return rt_fail(RT_ECONFIG, why, why_size,
+                   setting->type == RT_SETTING_DURATION ? "\"%s\" is no time from %" PRIu64 "ms to %" PRIu64
+                                                          "ms (500ms, 2s, 5m, 12h, 30d)"
+                   : setting->type == RT_SETTING_MODE ? "\"%s\" is no octal number from %" PRIo64 " to %" PRIo64
+                                                      : "\"%s\" is no number from %" PRIu64 " to %" PRIu64,
+                   text, setting->min, setting->max);
 }
 
 static int set_choice(const struct rt_setting *setting, uint64_t *out, const char *text, char *why, size_t why_size)
@@ -253,7 +244,7 @@ static int set_choice(const struct rt_setting *setting, uint64_t *out, const cha
             return 0;
         }
     }
-    return fail(why, why_size, "\"%s\" is none of: %s", text, setting->help);
+    return rt_fail(RT_ECONFIG, why, why_size, "\"%s\" is none of: %s", text, setting->help);
 }
 
 int rt_setting_set(const struct rt_setting *setting, struct rt_settings *settings, const char *text, char *why,

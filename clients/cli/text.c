@@ -17,27 +17,33 @@
 
 #define GROW_MIN 1024
 
-void cli_text_add(struct cli_text *text, const char *data, size_t size)
+/* Room for size bytes and a NUL behind what is there; NULL: there is no memory. */
+static char *reserve(struct cli_text *text, size_t size)
 {
-    if (text->failed) {
-        return;
-    }
-    if (text->size + size + 1 > text->cap) {
+    if (!text->failed && text->size + size + 1 > text->cap) {
         size_t cap = text->cap * 2 > text->size + size + GROW_MIN ? text->cap * 2 : text->size + size + GROW_MIN;
         char *more = realloc(text->data, cap);
 
-        if (more == NULL) {
-            text->failed = true;
-            return;
+        text->failed = more == NULL;
+        if (more != NULL) {
+            text->data = more;
+            text->cap = cap;
         }
-        text->data = more;
-        text->cap = cap;
     }
-    if (size > 0) {
-        memcpy(text->data + text->size, data, size);
+    return text->failed ? NULL : text->data + text->size;
+}
+
+void cli_text_add(struct cli_text *text, const char *data, size_t size)
+{
+    char *room = reserve(text, size);
+
+    if (room != NULL) {
+        if (size > 0) {
+            memcpy(room, data, size);
+        }
+        room[size] = '\0';
+        text->size += size;
     }
-    text->size += size;
-    text->data[text->size] = '\0';
 }
 
 void cli_text_printf(struct cli_text *text, const char *format, ...)
@@ -151,19 +157,13 @@ uint64_t cli_since(uint64_t then_ms)
 
 static void add_string(struct cli_text *text, const char *value)
 {
-    const uint8_t *at = (const uint8_t *)value;
-    size_t left = strlen(value);
+    size_t most = RT_TEXT_JSON_MAX * strlen(value) + 2;
+    char *room = reserve(text, most);
 
-    cli_text_add(text, "\"", 1);
-    while (left > 0) {
-        char json[RT_TEXT_JSON_MAX + 1];
-        size_t n, used = rt_text_json(at, left, json, &n);
-
-        cli_text_add(text, json, n);
-        at += used;
-        left -= used;
+    if (room != NULL) {
+        text->size += rt_text_quote(value, room, most);
+        text->data[text->size] = '\0';
     }
-    cli_text_add(text, "\"", 1);
 }
 
 static void add_name(struct cli_text *text, const char *name)

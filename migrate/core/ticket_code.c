@@ -2,6 +2,7 @@
  * Copyright The retether authors */
 #include "migrate/core/ticket.h"
 
+#include "session/base/bytes.h"
 #include "session/core/frame.h"
 
 #include <string.h>
@@ -67,13 +68,13 @@ static void put_text(struct writer *w, const char *text, size_t max)
 int rt_ticket_encode(const struct rt_ticket *ticket, uint8_t *out, size_t cap)
 {
     struct writer w = {.out = out, .cap = cap};
-    uint8_t key_id[4] = {(uint8_t)(ticket->key_id >> 24), (uint8_t)(ticket->key_id >> 16),
-                         (uint8_t)(ticket->key_id >> 8), (uint8_t)ticket->key_id};
+    uint8_t key_id[4];
 
     if (ticket->key.cid[0] == '\0' || ticket->n_ancestors > RT_ANCESTORS_MAX || ticket->unproven > RT_ANCESTORS_MAX) {
         return RT_EPROTO;
     }
     put_u8(&w, ticket->join ? KIND_JOIN : KIND_TICKET);
+    rt_put_u32(key_id, ticket->key_id);
     put(&w, key_id, sizeof key_id);
     put_counter(&w, ticket->expires_ms);
     put_text(&w, ticket->key.tenant, RT_TENANT_MAX);
@@ -155,7 +156,7 @@ int rt_ticket_decode(const uint8_t *data, size_t size, struct rt_ticket *ticket)
     kind = get_u8(&r);
     ticket->join = kind == KIND_JOIN;
     get(&r, key_id, sizeof key_id);
-    ticket->key_id = (uint32_t)key_id[0] << 24 | (uint32_t)key_id[1] << 16 | (uint32_t)key_id[2] << 8 | key_id[3];
+    ticket->key_id = rt_get_u32(key_id);
     ticket->expires_ms = get_counter(&r);
     get_text(&r, ticket->key.tenant, RT_TENANT_MAX);
     get_text(&r, ticket->key.cid, RT_CID_MAX);

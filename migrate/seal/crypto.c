@@ -50,14 +50,16 @@ static int derive(const struct rt_crypto_box *box, uint8_t out[KEY_SIZE + NONCE_
     return error;
 }
 
-/* A context for one message, direction 1 to encrypt and 0 to decrypt, `clear` already in it. NULL on failure. */
-static int start(const struct rt_crypto_box *box, int direction, EVP_CIPHER_CTX **out)
+/* Runs size bytes from `in` to `out`: direction 1 encrypts them and writes the tag, 0 decrypts them and holds the tag
+ * against them. */
+static int run(const struct rt_crypto_box *box, int direction, const uint8_t *in, size_t size, uint8_t *out,
+               uint8_t tag[RT_TAG_SIZE])
 {
     uint8_t derived[KEY_SIZE + NONCE_SIZE];
-    EVP_CIPHER_CTX *cipher = NULL;
-    int clear_size, error;
+    EVP_CIPHER_CTX *cipher;
+    int done = 0, last = 0, error;
 
-    if (box->clear_size > INT_MAX) {
+    if (box->clear_size > INT_MAX || size > INT_MAX) {
         return RT_ELIMIT;
     }
     error = derive(box, derived);
@@ -67,61 +69,34 @@ static int start(const struct rt_crypto_box *box, int direction, EVP_CIPHER_CTX 
     cipher = EVP_CIPHER_CTX_new();
     if (cipher == NULL ||
         EVP_CipherInit_ex(cipher, EVP_aes_256_gcm(), NULL, derived, derived + KEY_SIZE, direction) != 1 ||
-        EVP_CipherUpdate(cipher, NULL, &clear_size, box->clear, (int)box->clear_size) != 1) {
+        EVP_CipherUpdate(cipher, NULL, &last, box->clear, (int)box->clear_size) != 1 ||
+        EVP_CipherUpdate(cipher, out, &done, in, (int)size) != 1 ||
+        (direction == 0 && EVP_CIPHER_CTX_ctrl(cipher, EVP_CTRL_AEAD_SET_TAG, RT_TAG_SIZE, tag) != 1)) {
         error = failure();
-        EVP_CIPHER_CTX_free(cipher);
-        cipher = NULL;
+    } else if (EVP_CipherFinal_ex(cipher, out + done, &last) != 1) {
+        error = failure();
+        error = direction == 0 ? RT_EAUTH : error; /* the tag does not fit */
+    } else if (direction == 1 && EVP_CIPHER_CTX_ctrl(cipher, EVP_CTRL_AEAD_GET_TAG, RT_TAG_SIZE, tag) != 1) {
+        error = failure();
     }
     rt_crypto_wipe(derived, sizeof derived);
-    *out = cipher;
+    EVP_CIPHER_CTX_free(cipher);
     return error;
 }
 
 int rt_crypto_seal(const struct rt_crypto_box *box, const uint8_t *in, size_t size, uint8_t *out,
                    uint8_t tag[RT_TAG_SIZE])
 {
-    EVP_CIPHER_CTX *cipher;
-    int done = 0, last = 0, error;
-
-    if (size > INT_MAX) {
-        return RT_ELIMIT;
-    }
-    error = start(box, 1, &cipher);
-    if (error) {
-        return error;
-    }
-    if (EVP_CipherUpdate(cipher, out, &done, in, (int)size) != 1 ||
-        EVP_CipherFinal_ex(cipher, out + done, &last) != 1 ||
-        EVP_CIPHER_CTX_ctrl(cipher, EVP_CTRL_AEAD_GET_TAG, RT_TAG_SIZE, tag) != 1) {
-        error = failure();
-    }
-    EVP_CIPHER_CTX_free(cipher);
-    return error;
+    return run(box, 1, in, size, out, tag);
 }
 
 int rt_crypto_open(const struct rt_crypto_box *box, const uint8_t *in, size_t size, const uint8_t tag[RT_TAG_SIZE],
                    uint8_t *out)
 {
-    EVP_CIPHER_CTX *cipher;
-    int done = 0, last = 0, error;
+    int error = run(box, 0, in, size, out, (uint8_t *)(uintptr_t)tag);
 
-    if (size > INT_MAX) {
-        return RT_ELIMIT;
-    }
-    error = start(box, 0, &cipher);
-    if (error) {
-        return error;
-    }
-    if (EVP_CipherUpdate(cipher, out, &done, in, (int)size) != 1 ||
-        EVP_CIPHER_CTX_ctrl(cipher, EVP_CTRL_AEAD_SET_TAG, RT_TAG_SIZE, (void *)(uintptr_t)tag) != 1) {
-        error = failure();
-    } else if (EVP_CipherFinal_ex(cipher, out + done, &last) != 1) {
-        (void)failure();
-        error = RT_EAUTH; /* the tag does not fit */
-    }
     if (error) {
         rt_crypto_wipe(out, size);
     }
-    EVP_CIPHER_CTX_free(cipher);
     return error;
 }

@@ -2,6 +2,7 @@
  * Copyright The retether authors */
 #include "migrate/seal/seal.h"
 
+#include "session/base/bytes.h"
 #include "session/base/random.h"
 
 #include <string.h>
@@ -48,9 +49,7 @@ int rt_seal(const struct rt_keyring *ring, const struct rt_ticket *ticket, uint8
     }
     out[0] = VERSION;
     out[1] = ticket->join ? PURPOSE_JOIN : PURPOSE_TICKET;
-    for (unsigned i = 0; i < 4; i++) {
-        out[2 + i] = (uint8_t)(id >> (24 - 8 * i));
-    }
+    rt_put_u32(out + 2, id);
     rt_random_fill(NULL, out + AT_SALT, RT_SALT_SIZE);
     box_of(out, rt_keyring_find(ring, id), &box);
     error = rt_crypto_seal(&box, plain, (size_t)size, out + AT_SEALED, out + AT_SEALED + size);
@@ -63,7 +62,6 @@ int rt_unseal(const struct rt_keyring *ring, const uint8_t *token, size_t size, 
     uint8_t plain[RT_TOKEN_MAX - AROUND];
     struct rt_crypto_box box;
     const uint8_t *secret;
-    uint32_t id = 0;
     int error;
 
     memset(ticket, 0, sizeof *ticket);
@@ -71,10 +69,7 @@ int rt_unseal(const struct rt_keyring *ring, const uint8_t *token, size_t size, 
         (token[1] != PURPOSE_JOIN && token[1] != PURPOSE_TICKET)) {
         return RT_EPROTO;
     }
-    for (unsigned i = 0; i < 4; i++) {
-        id = id << 8 | token[2 + i];
-    }
-    secret = rt_keyring_find(ring, id);
+    secret = rt_keyring_find(ring, rt_get_u32(token + 2));
     if (secret == NULL) {
         return RT_ENOTFOUND;
     }
@@ -84,7 +79,7 @@ int rt_unseal(const struct rt_keyring *ring, const uint8_t *token, size_t size, 
         return error;
     }
     error = rt_ticket_decode(plain, size - AROUND, ticket);
-    if (error == 0 && (ticket->join != (token[1] == PURPOSE_JOIN) || ticket->key_id != id)) {
+    if (error == 0 && (ticket->join != (token[1] == PURPOSE_JOIN) || ticket->key_id != rt_get_u32(token + 2))) {
         error = RT_EPROTO;
     }
     if (error) {

@@ -3,7 +3,6 @@
 #include "migrate/store/redis.h"
 
 #include "migrate/store/redis_priv.h"
-#include "session/base/backoff.h"
 #include "session/base/random.h"
 
 #include <assert.h>

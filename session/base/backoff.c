@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#include "session/base/backoff.h"
+#include "session/base/random.h"
 
 /* splitmix64: each state, also one that differs in a single bit, gives another number. */
 uint64_t rt_jitter(uint64_t *state, uint64_t below)

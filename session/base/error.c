@@ -2,6 +2,9 @@
  * Copyright The retether authors */
 #include "session/base/error.h"
 
+#include <stdarg.h>
+#include <stdio.h>
+
 const char *rt_strerror(int code)
 {
     switch (code) {
@@ -15,4 +18,14 @@ const char *rt_strerror(int code)
     default:
         return "unknown error";
     }
+}
+
+int rt_fail(int code, char *why, size_t size, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    (void)vsnprintf(why, size, format, args);
+    va_end(args);
+    return code;
 }

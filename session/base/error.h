@@ -3,6 +3,8 @@
 #ifndef RETETHER_SESSION_BASE_ERROR_H
 #define RETETHER_SESSION_BASE_ERROR_H
 
+#include <stddef.h>
+
 /* Every function that can fail returns 0 or one of these (all negative). libuv's, Redis's and OpenSSL's own codes are
  * translated where they are called and go no further. */
 #define RT_ERRORS(X)                                                                                                   \
@@ -34,5 +36,8 @@ enum rt_error {
 const char *rt_strerror(int code);
 
 #define RT_MUST_CHECK __attribute__((warn_unused_result))
+
+/* Puts a sentence into `why`, cut if need be, and returns the code. */
+int rt_fail(int code, char *why, size_t size, const char *format, ...) __attribute__((format(printf, 4, 5)));
 
 #endif

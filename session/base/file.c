@@ -56,10 +56,10 @@ int rt_write_all(int fd, const void *data, size_t size)
 
             (void)poll(&ready, 1, -1);
         } else if (errno != EINTR) {
-            return RT_EIO;
+            return errno;
         }
     }
-    return RT_OK;
+    return 0;
 }
 
 int rt_sync_folder(const char *folder)

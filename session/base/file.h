@@ -14,8 +14,8 @@
 RT_MUST_CHECK int rt_read_all(int fd, void *out, size_t size, size_t *used);
 /* The same of a file; RT_EIO with errno also when it cannot be opened. A FIFO in its place holds nobody up. */
 RT_MUST_CHECK int rt_read_file(const char *path, void *out, size_t size, size_t *used);
-/* Writes all, waiting as long as it takes. RT_EIO with errno. */
-RT_MUST_CHECK int rt_write_all(int fd, const void *data, size_t size);
+/* Writes all, waiting as long as it takes. Returns 0 or an errno, which errno is too. */
+int rt_write_all(int fd, const void *data, size_t size);
 /* Makes the names in a folder last. RT_EIO with errno. */
 RT_MUST_CHECK int rt_sync_folder(const char *folder);
 

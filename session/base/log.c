@@ -5,16 +5,102 @@
 #include "session/base/clock.h"
 #include "session/base/text.h"
 
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-/* Bytes that stay free for what ends a line: a quote, `unwritten`, a bracket and the newline. */
+/* Bytes that stay free for what ends a line: `unwritten`, a bracket and the newline. */
 #define TAIL_ROOM 48
 
 const char *const rt_log_levels[] = {"error", "warn", "info", "debug", NULL};
 const char *const rt_log_formats[] = {"auto", "text", "json", NULL};
+
+/* ---- the descriptor ---- */
+
+/* Opens the given pipe or terminal anew, without waiting. Tried again with each line until it succeeds: a process 1 has
+ * a log before it has /proc. */
+static void open_anew(struct rt_line_out *out)
+{
+    char path[32];
+    struct stat what;
+    int flags = fcntl(out->given, F_GETFL), fd;
+
+    if (out->fd != out->given || (flags >= 0 && (flags & O_NONBLOCK) != 0) || fstat(out->given, &what) != 0 ||
+        (!S_ISFIFO(what.st_mode) && !S_ISCHR(what.st_mode))) {
+        return;
+    }
+    (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", out->given);
+#ifdef RT_MUTANT_LOG_WAITS
+    return;
+#endif
+    fd = open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (fd >= 0) {
+        out->fd = fd;
+    }
+}
+
+void rt_line_out_init(struct rt_line_out *out, int fd)
+{
+    out->fd = out->given = fd;
+    out->unwritten = 0;
+    out->rest_size = 0;
+    open_anew(out);
+}
+
+void rt_line_out_close(struct rt_line_out *out)
+{
+    if (out->fd != out->given) {
+        close(out->fd);
+    }
+    out->fd = out->given;
+}
+
+/* Returns how many bytes were taken; 0: none now. */
+static size_t write_some(const struct rt_line_out *out, const char *data, size_t size)
+{
+    struct pollfd room = {.fd = out->fd, .events = POLLOUT};
+    ssize_t n = send(out->fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+    if (n < 0 && errno == ENOTSOCK) {
+#ifndef RT_MUTANT_LOG_WAITS
+        if (poll(&room, 1, 0) != 1 || (room.revents & POLLOUT) == 0) {
+            return 0;
+        }
+#endif
+        n = write(out->fd, data, size);
+    }
+    return n > 0 ? (size_t)n : 0;
+}
+
+void rt_line_out_put(struct rt_line_out *out, const char *line, size_t size)
+{
+    size_t n;
+
+    assert(size <= RT_LINE_OUT_MAX);
+    open_anew(out);
+    if (out->rest_size > 0) {
+        n = write_some(out, out->rest, out->rest_size);
+        out->rest_size -= n;
+        memmove(out->rest, out->rest + n, out->rest_size);
+    }
+    n = out->rest_size == 0 ? write_some(out, line, size) : 0;
+    if (n == 0) {
+        out->unwritten++;
+        return;
+    }
+    out->unwritten = 0;
+    out->rest_size = size - n;
+    memcpy(out->rest, line + n, out->rest_size);
+}
+
+/* ---- lines ---- */
 
 void rt_log_open(struct rt_log_sink *sink, int fd, enum rt_log_level level, enum rt_log_format format,
                  const char *program)
@@ -27,9 +113,7 @@ void rt_log_open(struct rt_log_sink *sink, int fd, enum rt_log_level level, enum
 
 static size_t room(const struct rt_log_line *line)
 {
-    size_t limit = sizeof(line->text) - TAIL_ROOM;
-
-    return line->used < limit ? limit - line->used : 0;
+    return sizeof(line->text) - TAIL_ROOM - line->used;
 }
 
 /* The caller has looked whether it fits. */
@@ -37,23 +121,6 @@ static void put(struct rt_log_line *line, const char *text, size_t size)
 {
     memcpy(line->text + line->used, text, size);
     line->used += size;
-}
-
-static void put_quoted(struct rt_log_line *line, const char *text)
-{
-    const uint8_t *at = (const uint8_t *)text;
-    size_t left = strlen(text);
-
-    put(line, "\"", 1);
-    while (left > 0 && room(line) >= RT_TEXT_JSON_MAX) {
-        char json[RT_TEXT_JSON_MAX + 1];
-        size_t n, used = rt_text_json(at, left, json, &n);
-
-        put(line, json, n);
-        at += used;
-        left -= used;
-    }
-    put(line, "\"", 1); /* of the tail's room */
 }
 
 /* Words of plain ASCII need no quotes. */
@@ -73,12 +140,12 @@ void rt_log_field(struct rt_log_line *line, const char *name, const char *value)
     size_t size = strlen(value);
     int n = snprintf(head, sizeof(head), line->sink->json ? ",\"%s\":" : " %s=", name);
 
-    if (size == 0 || n < 0 || (size_t)n >= sizeof(head) || (size_t)n + RT_TEXT_JSON_MAX > room(line)) {
+    if (size == 0 || n < 0 || (size_t)n >= sizeof(head) || (size_t)n + 2 + RT_TEXT_JSON_MAX > room(line)) {
         return;
     }
     put(line, head, (size_t)n);
     if (line->sink->json || !is_word(value)) {
-        put_quoted(line, value);
+        line->used += rt_text_quote(value, line->text + line->used, room(line));
     } else {
         put(line, value, size < room(line) ? size : room(line));
     }

@@ -77,7 +77,8 @@ size_t rt_text_copy(struct rt_slice text, char *out, size_t size)
     return n;
 }
 
-size_t rt_text_json(const uint8_t *data, size_t size, char out[RT_TEXT_JSON_MAX + 1], size_t *n)
+/* The character at data as it stands in a JSON string. Returns its bytes in data, those in out in *n. */
+static size_t quote_char(const uint8_t *data, size_t size, char out[RT_TEXT_JSON_MAX + 1], size_t *n)
 {
     uint32_t point;
     size_t bytes = rt_text_char(data, size, &point);
@@ -103,6 +104,28 @@ size_t rt_text_json(const uint8_t *data, size_t size, char out[RT_TEXT_JSON_MAX 
     }
     *n = (size_t)written;
     return bytes;
+}
+
+size_t rt_text_quote(const char *text, char *out, size_t size)
+{
+    const uint8_t *at = (const uint8_t *)text;
+    size_t left = strlen(text), n = 0;
+
+    out[n++] = '"';
+    while (left > 0) {
+        char json[RT_TEXT_JSON_MAX + 1];
+        size_t more, used = quote_char(at, left, json, &more);
+
+        if (more > size - 1 - n) {
+            break;
+        }
+        memcpy(out + n, json, more);
+        n += more;
+        at += used;
+        left -= used;
+    }
+    out[n++] = '"';
+    return n;
 }
 
 void rt_hex(const uint8_t *data, size_t size, char *out)

@@ -11,12 +11,12 @@
 
 /* Texts that a peer sent and that people will read: refusals, names of hosts, labels. They must neither steer a
  * terminal, nor break a line, nor show themselves in another order than they are read in. Every such text passes
- * through rt_text_copy() where it leaves its message; what is written as JSON through rt_text_json(). A container's
+ * through rt_text_copy() where it leaves its message; what is written as JSON through rt_text_quote(). A container's
  * output is no such text. */
 
 /* What a byte that belongs to no character counts as. */
 #define RT_TEXT_BAD UINT32_MAX
-/* Bytes of a character written by rt_text_json(). */
+/* Bytes that a character may take in a JSON string. */
 #define RT_TEXT_JSON_MAX 12
 
 /* The bytes of the character at data (1 for a byte that belongs to none: RFC 3629) and its code point. size > 0. */
@@ -30,9 +30,9 @@ bool rt_text_plain(uint32_t point);
  * without the NUL. size > 0. */
 size_t rt_text_copy(struct rt_slice text, char *out, size_t size);
 
-/* The character at data as it stands in a JSON string: what is not plain as \uXXXX, a byte that belongs to none as
- * \ufffd, '"' and '\' behind a '\'. Returns its bytes in data, those in out in *n. size > 0. */
-size_t rt_text_json(const uint8_t *data, size_t size, char out[RT_TEXT_JSON_MAX + 1], size_t *n);
+/* The text as a JSON string, in quotes: what is not plain as \uXXXX, a byte that belongs to no character as \ufffd, '"'
+ * and '\' behind a '\'. Cut between two characters; not NUL-terminated. Returns its bytes. size >= 2. */
+size_t rt_text_quote(const char *text, char *out, size_t size);
 
 /* Lowercase digits of size bytes, NUL-terminated: out holds 2 * size + 1. */
 void rt_hex(const uint8_t *data, size_t size, char *out);

@@ -2,8 +2,8 @@
  * Copyright The retether authors */
 #include "session/core/client.h"
 
-#include "session/base/backoff.h"
 #include "session/base/list.h"
+#include "session/base/random.h"
 #include "session/base/slice.h"
 #include "session/base/text.h"
 #include "session/base/timer.h"

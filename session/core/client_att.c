@@ -2,8 +2,8 @@
  * Copyright The retether authors */
 #include "session/core/client_att.h"
 
-#include "session/base/backoff.h"
 #include "session/base/error.h"
+#include "session/base/random.h"
 #include "session/base/slice.h"
 #include "session/base/timer.h"
 #include "session/core/client.h"

@@ -2,8 +2,8 @@
  * Copyright The retether authors */
 #include "session/core/client_link.h"
 
-#include "session/base/backoff.h"
 #include "session/base/error.h"
+#include "session/base/random.h"
 #include "session/base/slice.h"
 #include "session/base/text.h"
 #include "session/core/client.h"

@@ -85,56 +85,23 @@ static const struct frame_rule *rule_of(uint8_t type)
     return &rules[type];
 }
 
-static uint16_t get_u16(const uint8_t *in)
-{
-    return (uint16_t)(in[0] << 8 | in[1]);
-}
-
-static uint32_t get_u32(const uint8_t *in)
-{
-    return (uint32_t)get_u16(in) << 16 | get_u16(in + 2);
-}
-
-uint64_t rt_get_u64(const uint8_t *in)
-{
-    return (uint64_t)get_u32(in) << 32 | get_u32(in + 4);
-}
-
-static void put_u16(uint8_t *out, uint16_t value)
-{
-    out[0] = (uint8_t)(value >> 8);
-    out[1] = (uint8_t)(value & 0xff);
-}
-
-static void put_u32(uint8_t *out, uint32_t value)
-{
-    put_u16(out, (uint16_t)(value >> 16));
-    put_u16(out + 2, (uint16_t)(value & 0xffff));
-}
-
-void rt_put_u64(uint8_t *out, uint64_t value)
-{
-    put_u32(out, (uint32_t)(value >> 32));
-    put_u32(out + 4, (uint32_t)(value & UINT32_MAX));
-}
-
 void rt_frame_put(uint8_t out[RT_FRAME_HEADER], const struct rt_frame *frame)
 {
-    put_u32(out, frame->length);
+    rt_put_u32(out, frame->length);
     out[4] = frame->type;
     out[5] = frame->flags;
-    put_u16(out + 6, frame->stream);
-    put_u32(out + 8, frame->channel);
+    rt_put_u16(out + 6, frame->stream);
+    rt_put_u32(out + 8, frame->channel);
     rt_put_u64(out + 12, frame->offset);
 }
 
 void rt_frame_get(const uint8_t in[RT_FRAME_HEADER], struct rt_frame *frame)
 {
-    frame->length = get_u32(in);
+    frame->length = rt_get_u32(in);
     frame->type = in[4];
     frame->flags = in[5];
-    frame->stream = get_u16(in + 6);
-    frame->channel = get_u32(in + 8);
+    frame->stream = rt_get_u16(in + 6);
+    frame->channel = rt_get_u32(in + 8);
     frame->offset = rt_get_u64(in + 12);
 }
 

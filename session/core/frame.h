@@ -3,6 +3,7 @@
 #ifndef RETETHER_SESSION_CORE_FRAME_H
 #define RETETHER_SESSION_CORE_FRAME_H
 
+#include "session/base/bytes.h"
 #include "session/base/error.h"
 #include "session/core/protocol.h"
 
@@ -33,8 +34,5 @@ RT_MUST_CHECK int rt_frame_check_numbers(const struct rt_frame *frame, const uin
 
 /* The type's name in capitals as in protocol.md, or "?". */
 const char *rt_frame_name(uint8_t type);
-
-uint64_t rt_get_u64(const uint8_t *in);
-void rt_put_u64(uint8_t *out, uint64_t value);
 
 #endif

@@ -90,6 +90,10 @@ enum rt_way {
 /* Exec'd processes of a tether that have ended and are remembered; one more, and the oldest that nobody is attached to
  * is forgotten. */
 #define RT_FINISHED_MAX RT_ATTS_MAX
+/* Bytes kept of each output stream: by default, and what create may ask for. */
+#define RT_RING_BYTES 1048576
+#define RT_RING_BYTES_MIN 4096
+#define RT_RING_BYTES_MAX 67108864
 #define RT_AGENTS_MAX 64
 #define RT_HISTORY_MAX 16
 #define RT_NAME_MAX 64

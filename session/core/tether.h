@@ -18,9 +18,6 @@
  * false, writes stdin of the processes that have some, reads output where there is space, asks rt_tether_output() if
  * the link can take bytes, and sets its timer to rt_tether_deadline(). */
 
-#define RT_RING_BYTES 1048576
-#define RT_RING_BYTES_MIN 4096
-#define RT_RING_BYTES_MAX 67108864
 #define RT_CONTROL_RING 65536
 /* How far back the start of the last n lines is looked for: one ATTACH takes a millisecond or two of the guest's loop
  * at most. With fewer lines in them the attachment starts at the first of these bytes. */

@@ -2,7 +2,7 @@
  * Copyright The retether authors */
 #include "session/base/slice.h"
 
-#include "session/base/backoff.h"
+#include "session/base/random.h"
 #include "session/core/digest.h"
 #include "session/core/frame.h"
 #include "session/core/msg.h"

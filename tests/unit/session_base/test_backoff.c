@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#include "session/base/backoff.h"
+#include "session/base/random.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -54,8 +54,7 @@ static void test_whole(void **state)
     assert_int_equal(rt_read_file(folder, text, sizeof(text), &used), RT_EIO);
     assert_int_equal(errno, EISDIR);
     assert_int_equal(rt_sync_folder(path), RT_EIO);
-    assert_int_equal(rt_write_all(-1, "x", 1), RT_EIO);
-    assert_int_equal(errno, EBADF);
+    assert_int_equal(rt_write_all(-1, "x", 1), EBADF);
 }
 
 /* Nobody writes to it: reading it has an end all the same. */

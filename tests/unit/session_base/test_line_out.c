@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#include "session/base/line_out.h"
+#include "session/base/log.h"
 
 #include <fcntl.h>
 #include <poll.h>

@@ -79,15 +79,31 @@ static void test_all_pairs(void **state)
 
 static void json(const char *text, const char *expected)
 {
-    char out[128] = "", one[RT_TEXT_JSON_MAX + 1];
-    const uint8_t *at = (const uint8_t *)text;
-    for (size_t left = strlen(text), used, n; left > 0; left -= used, at += used) {
-        used = rt_text_json(at, left, one, &n);
-        assert_int_equal(n, strlen(one));
-        assert_true(strlen(out) + n < sizeof(out));
-        memcpy(out + strlen(out), one, n + 1);
+    char out[128];
+    size_t size = rt_text_quote(text, out, sizeof(out));
+
+    assert_true(out[0] == '"' && out[size - 1] == '"');
+    out[size - 1] = '\0';
+    assert_string_equal(out + 1, expected);
+}
+
+/* Cut at every size: it has its quotes, and no part of a character. */
+static void test_json_cut(void **state)
+{
+    static const char text[] = "a\n\xf3\xa0\x81\x81";
+    char out[64];
+    size_t last = 2;
+
+    (void)state;
+    for (size_t size = 2; size < sizeof(out); size++) {
+        size_t n = rt_text_quote(text, out, size);
+
+        assert_true(n <= size && n >= last);
+        assert_true(n == 2 || n == 3 || n == 9 || n == 21);
+        assert_true(out[0] == '"' && out[n - 1] == '"');
+        last = n;
     }
-    assert_string_equal(out, expected);
+    assert_int_equal(last, 21);
 }
 
 static void test_json(void **state)
@@ -120,8 +136,8 @@ static void test_hex(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_copy), cmocka_unit_test(test_cut), cmocka_unit_test(test_all_pairs),
-        cmocka_unit_test(test_json), cmocka_unit_test(test_hex),
+        cmocka_unit_test(test_copy), cmocka_unit_test(test_cut),      cmocka_unit_test(test_all_pairs),
+        cmocka_unit_test(test_json), cmocka_unit_test(test_json_cut), cmocka_unit_test(test_hex),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
