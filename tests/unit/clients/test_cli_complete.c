@@ -36,7 +36,10 @@ static const char *complete_words(const char *const *words)
         memcpy(out + used + size, " ", 2);
         used += size + 1;
     }
-    return containers ? strcat(out, "CID ") : out;
+    if (containers) {
+        memcpy(out + used, "CID ", 5);
+    }
+    return out;
 }
 
 #define COMPLETE(...) complete_words((const char *const[]){__VA_ARGS__, NULL})

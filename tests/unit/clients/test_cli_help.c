@@ -119,6 +119,7 @@ static void section_with(const char *line, const char **begin, const char **end)
         return;
     }
     *end = strstr(at, "\n## ");
+    *end = *end != NULL ? *end : docs + strlen(docs);
     *begin = docs;
     for (const char *next = docs; (next = strstr(next, "\n## ")) != NULL && next < at; next++) {
         *begin = next;
@@ -144,7 +145,7 @@ static void test_documented(void **state)
     (void)state;
     for (const struct cli_command *const *command = cli_commands; *command != NULL; command++) {
         struct rt_help line = {text, sizeof(text), 0};
-        const char *begin = NULL, *end = NULL, *at;
+        const char *begin = docs, *end = docs, *at;
 
         rt_help_printf(&line, "\n    ");
         cli_usage(&line, *command);
