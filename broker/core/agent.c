@@ -2,8 +2,6 @@
  * Copyright The retether authors */
 #include "broker/core/agent.h"
 
-#include "broker/core/attach.h"
-#include "broker/core/channel.h"
 #include "broker/core/door.h"
 #include "broker/core/end.h"
 #include "broker/core/end_store.h"
@@ -11,8 +9,6 @@
 #include "broker/core/hosts.h"
 #include "broker/core/link.h"
 #include "broker/core/machine.h"
-#include "broker/core/map.h"
-#include "broker/core/request.h"
 #include "broker/core/send.h"
 #include "broker/core/session.h"
 #include "broker/core/settle.h"
@@ -89,18 +85,8 @@ void rt_agent_free(struct rt_agent *agent)
             continue;
         }
         agent->stats.links--;
-        rt_ag_door_leave(agent, link);
         rt_timer_clear(&agent->timers, &link->timer);
-        while (!rt_list_empty(&link->chans)) {
-            rt_ag_chan_free(agent, RT_LIST_OF(link->chans.next, struct ag_chan, in[link->role == RT_PEER_CLIENT]));
-        }
-        while (!rt_list_empty(&link->held)) {
-            rt_ag_held_free(agent, RT_LIST_OF(link->held.next, struct ag_held, in_link));
-        }
-        rt_ag_asks_free(agent, link);
-        if (link->end != NULL) {
-            rt_ag_end_free(agent, link->end);
-        }
+        rt_ag_link_strip(agent, link, NULL);
         rt_ag_link_free(link);
     }
     for (size_t i = 0; agent->n_ops > 0 && i < AG_SLOTS; i++) {

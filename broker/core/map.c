@@ -128,6 +128,10 @@ void rt_ag_chans_end(struct rt_agent *agent, struct ag_link *link, const struct 
 
     while (!rt_list_empty(&link->chans)) {
         struct ag_chan *chan = RT_LIST_OF(link->chans.next, struct ag_chan, in[side]);
-        rt_ag_chan_end(agent, chan, chan->link[!side], refuse);
+        if (refuse == NULL) {
+            rt_ag_chan_free(agent, chan);
+        } else {
+            rt_ag_chan_end(agent, chan, chan->link[!side], refuse);
+        }
     }
 }

@@ -18,6 +18,7 @@ void rt_ag_chan_free(struct rt_agent *agent, struct ag_chan *chan);
 /* Tells both sides, or the one whose link is given, and frees the channel. */
 void rt_ag_chan_end(struct rt_agent *agent, struct ag_chan *chan, const struct ag_link *only,
                     const struct rt_refuse_msg *refuse);
+/* All of a link, without a word where `refuse` is NULL. */
 void rt_ag_chans_end(struct rt_agent *agent, struct ag_link *link, const struct rt_refuse_msg *refuse);
 
 #endif

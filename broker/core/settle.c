@@ -52,19 +52,24 @@ static void drop_guest(struct rt_agent *agent, struct ag_session *session)
     rt_ag_link_state(agent, link, AG_LEAVING);
 }
 
-static void link_gone(struct rt_agent *agent, struct ag_link *link)
+void rt_ag_link_strip(struct rt_agent *agent, struct ag_link *link, const struct rt_refuse_msg *refuse)
 {
-    struct rt_refuse_msg lost = {.c = RT_CLASS_LOST};
-
     while (!rt_list_empty(&link->held)) {
         rt_ag_held_free(agent, RT_LIST_OF(link->held.next, struct ag_held, in_link));
     }
-    rt_ag_chans_end(agent, link, &lost);
+    rt_ag_chans_end(agent, link, refuse);
     rt_ag_asks_free(agent, link);
     if (link->end != NULL) {
         rt_ag_end_free(agent, link->end);
     }
     rt_ag_door_leave(agent, link);
+}
+
+static void link_gone(struct rt_agent *agent, struct ag_link *link)
+{
+    struct rt_refuse_msg lost = {.c = RT_CLASS_LOST};
+
+    rt_ag_link_strip(agent, link, &lost);
     if (link->session != NULL) {
         rt_ag_session_guest_gone(agent, link->session);
     }

@@ -7,8 +7,8 @@
 #include <stdint.h>
 
 /* Who may say which class of refusal to whom, and which keys a class carries: the table of protocol.md section 6. The
- * agent lets nothing else pass from one peer to another (broker/core/pass.c); who hears a class that nobody may say to
- * it heeds nothing that it says. */
+ * agent lets nothing else pass from one peer to another (broker/core/switch.c); who hears a class that nobody may say
+ * to it heeds nothing that it says. */
 
 struct rt_refuse_msg;
 
