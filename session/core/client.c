@@ -242,11 +242,9 @@ void rt_client_connected(struct rt_client *client, unsigned agent, uint64_t now)
         return;
     link->state = RT_CLINK_HELLO;
     link->since = client->now;
-    link->hello_due = true;
+    link->due = RT_CLINK_DUE_HELLO;
     rt_pings_clear(&link->pinged);
     link->suspect = false;
-    link->ping_due = false;
-    link->pong_due = false;
     link->next_channel = 1;
 }
 
@@ -324,7 +322,7 @@ static void link_tick(struct rt_client *client, int slot)
         if (link->missed > 1 && !link->suspect) /* a ping has had no answer */
             suspect_all(client);
         link->ping_at = client->now + rt_clink_interval(link);
-        link->ping_due = true;
+        link->due |= RT_CLINK_DUE_PING;
     }
 }
 

@@ -120,12 +120,12 @@ static bool link_frame(struct rt_client *client, int slot, const struct rt_frame
     *why = "a frame that is not expected here";
     switch (frame->type) {
     case RT_WELCOME:
-        if (live || link->hello_due)
+        if (live || (link->due & RT_CLINK_DUE_HELLO) != 0)
             return false;
         rt_clink_welcome(client, slot, payload, frame->length);
         return true;
     case RT_PING:
-        link->pong_due = true;
+        link->due |= RT_CLINK_DUE_PONG;
         link->pong_token = frame->offset;
         return true;
     case RT_PONG:
@@ -297,21 +297,20 @@ size_t rt_client_output(struct rt_client *client, unsigned agent, uint8_t *buf, 
     size_t used = 0;
     if (link->state != RT_CLINK_HELLO && link->state != RT_CLINK_LIVE)
         return 0;
-    if (link->hello_due) {
+    if ((link->due & RT_CLINK_DUE_HELLO) != 0)
         used = put_hello(client, buf, cap);
-        link->hello_due = false;
-    }
-    if (link->pong_due)
+    if ((link->due & RT_CLINK_DUE_PONG) != 0)
         used += put_plain(buf + used, RT_PONG, 0, link->pong_token);
-    link->pong_due = false;
-    if (link->state != RT_CLINK_LIVE)
+    if (link->state != RT_CLINK_LIVE) {
+        link->due = 0;
         return used;
-    if (link->ping_due) {
+    }
+    if ((link->due & RT_CLINK_DUE_PING) != 0) {
         uint64_t token = rt_jitter(&client->random, UINT64_MAX);
         used += put_plain(buf + used, RT_PING, 0, token);
         rt_pings_sent(&link->pinged, token);
     }
-    link->ping_due = false;
+    link->due = 0;
     used += put_closings(link, buf + used, cap - used);
     if (link->n_closings > 0)
         return used;

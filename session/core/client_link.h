@@ -21,6 +21,9 @@ struct rt_client;
  *  Waiting: DOWN (retry_at), DIALING (the shell's dial), HELLO (RT_HANDSHAKE_TIMEOUT_MS), LIVE (pings, idle). */
 enum rt_clink_state { RT_CLINK_DOWN, RT_CLINK_DIALING, RT_CLINK_HELLO, RT_CLINK_LIVE };
 
+/* What the link is still to be told. */
+enum rt_clink_due { RT_CLINK_DUE_HELLO = 1, RT_CLINK_DUE_PING = 2, RT_CLINK_DUE_PONG = 4 };
+
 struct rt_closing { /* a channel's end that is still to be told */
     uint32_t channel;
     uint8_t type; /* RT_DETACH or RT_REFUSE */
@@ -48,7 +51,7 @@ struct rt_clink { /* an agent known (n_addr > 0) and the link to it */
     struct rt_pings pinged;
     unsigned missed;
     bool suspect; /* another link was silent: pinged as a busy one and not asked, until anything comes */
-    bool hello_due, ping_due, pong_due;
+    unsigned due; /* bits of enum rt_clink_due */
     uint32_t next_channel;
     size_t channels;             /* attachments asked or live here */
     struct rt_closing *closings; /* owned; room for n_closings + channels is kept */

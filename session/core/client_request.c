@@ -49,7 +49,7 @@ static void fail(struct rt_client *client, struct rt_creq *req, int error)
     uint64_t id = req->id;
     uint8_t *kept = req->kept;
 #ifndef RT_MUTANT_UNKNOWN_IS_NOT_DONE
-    if (req->changes && (req->sent || req->lost != RT_NO_SLOT) && error != RT_EPROTO)
+    if (req->changes && (req->phase != RT_CREQ_WAITS || req->lost != RT_NO_SLOT) && error != RT_EPROTO)
         error = RT_EUNKNOWN;
 #endif
     if (kept != NULL)
@@ -129,7 +129,7 @@ void rt_creq_link_up(struct rt_client *client, int slot)
 {
     for (struct rt_list *node = client->requests.next; node != &client->requests; node = node->next) {
         struct rt_creq *req = request_of(node);
-        if (!req->sent && !req->led && client->links[req->slot].state != RT_CLINK_LIVE)
+        if (req->phase == RT_CREQ_WAITS && !req->led && client->links[req->slot].state != RT_CLINK_LIVE)
             rt_client_refer(client, &req->slot, slot);
     }
 }
@@ -141,13 +141,14 @@ void rt_creq_link_down(struct rt_client *client, int slot)
         next = node->next;
         if (req->slot != slot)
             continue;
-        if (req->led || (req->sent && (req->create || req->answered || req->lost != RT_NO_SLOT))) {
+        if (req->led || req->phase == RT_CREQ_ANSWERED ||
+            (req->phase == RT_CREQ_SENT && (req->create || req->lost != RT_NO_SLOT))) {
             fail(client, req, RT_ECONN);
             continue;
         }
-        if (req->sent)
+        if (req->phase == RT_CREQ_SENT)
             req->lost = slot;
-        req->sent = false;
+        req->phase = RT_CREQ_WAITS;
         if (hopeless(client))
             fail(client, req, RT_ECONN);
         else
@@ -157,7 +158,7 @@ void rt_creq_link_down(struct rt_client *client, int slot)
 
 void rt_creq_due(struct rt_client *client, struct rt_creq *req)
 {
-    fail(client, req, req->sent ? RT_ETIMEDOUT : RT_ECONN);
+    fail(client, req, req->phase != RT_CREQ_WAITS ? RT_ETIMEDOUT : RT_ECONN);
 }
 
 size_t rt_creq_put(struct rt_client *client, int slot, uint8_t *out, size_t cap)
@@ -165,7 +166,7 @@ size_t rt_creq_put(struct rt_client *client, int slot, uint8_t *out, size_t cap)
     size_t used = 0;
     for (struct rt_list *node = client->requests.next; node != &client->requests; node = node->next) {
         struct rt_creq *req = request_of(node);
-        if (req->sent || req->slot != slot)
+        if (req->phase != RT_CREQ_WAITS || req->slot != slot)
             continue;
         if (cap - used < RT_FRAME_HEADER + req->size)
             break;
@@ -173,7 +174,7 @@ size_t rt_creq_put(struct rt_client *client, int slot, uint8_t *out, size_t cap)
                      &(struct rt_frame){.length = (uint32_t)req->size, .type = RT_REQUEST, .offset = req->id});
         memcpy(out + used + RT_FRAME_HEADER, req->payload, req->size);
         used += RT_FRAME_HEADER + req->size;
-        req->sent = true;
+        req->phase = RT_CREQ_SENT;
     }
     return used;
 }
@@ -193,7 +194,7 @@ static bool lead(struct rt_client *client, struct rt_creq *req, const struct rt_
     req->kept = kept;
     req->kept_size = size;
     req->led = true;
-    req->sent = false;
+    req->phase = RT_CREQ_WAITS;
     rt_client_refer(client, &req->slot, slot);
     rt_timer_set(&client->timers, &req->timer, client->now + RT_REQUEST_LED_MS);
     return true;
@@ -203,7 +204,7 @@ void rt_creq_reply(struct rt_client *client, int slot, uint64_t id, const uint8_
 {
     struct rt_creq *req = NULL;
     for (struct rt_list *node = client->requests.next; node != &client->requests; node = node->next)
-        if (request_of(node)->id == id && request_of(node)->slot == slot && request_of(node)->sent)
+        if (request_of(node)->id == id && request_of(node)->slot == slot && request_of(node)->phase != RT_CREQ_WAITS)
             req = request_of(node);
     if (req == NULL)
         return; /* timed out here meanwhile */
@@ -220,7 +221,7 @@ void rt_creq_reply(struct rt_client *client, int slot, uint64_t id, const uint8_
     free(req->kept);
     req->kept = NULL;
     if (reply.more) {
-        req->answered = true;
+        req->phase = RT_CREQ_ANSWERED;
         rt_timer_set(&client->timers, &req->timer, client->now + RT_REQUEST_TIMEOUT_MS);
     } else {
         end(client, req);

@@ -18,16 +18,20 @@
 
 struct rt_client;
 
+/* WAITS (a link) --written--> SENT --a part of its answer--> ANSWERED. Both to WAITS: it goes elsewhere. */
+enum rt_creq_phase { RT_CREQ_WAITS, RT_CREQ_SENT, RT_CREQ_ANSWERED };
+
 struct rt_creq {
     struct rt_list all;
     struct rt_timer timer; /* its deadline */
     uint64_t id;
-    int slot;                    /* where it is or will be sent */
-    int lost;                    /* where it was lost once */
-    bool sent, create, answered; /* answered: at least one part came */
-    bool changes;                /* create, remove: while it is not answered, nobody knows whether it was done */
-    bool tails, led;             /* led: it has gone where an answer sent it */
-    uint8_t *kept;               /* owned; that answer */
+    int slot; /* where it is or will be sent */
+    int lost; /* where it was lost once */
+    enum rt_creq_phase phase;
+    bool create;
+    bool changes;    /* create, remove: while it is not answered, nobody knows whether it was done */
+    bool tails, led; /* led: it has gone where an answer sent it */
+    uint8_t *kept;   /* owned; that answer */
     size_t kept_size;
     size_t size;
     uint8_t payload[]; /* the encoded map */
