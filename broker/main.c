@@ -49,7 +49,7 @@ int main(int argc, char **argv)
     enum rt_settings_verb verb;
     char why[RT_SETTING_WHY_MAX] = "";
 
-    if (rt_program_hold_fds() != RT_OK) {
+    if (rt_program_hold_fds("/dev/null") != RT_OK) {
         return 1;
     }
     if (rt_settings_read(&settings, &verb, argc, argv, why) != 0) {

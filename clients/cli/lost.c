@@ -3,6 +3,7 @@
 #include "clients/cli/lost.h"
 
 #include "clients/cli/text.h"
+#include "session/base/clock.h"
 
 /* When to look first: a move is over sooner, and agents call a container lost 2 s after its connection broke. */
 #define FIRST_LOOK_MS 3000
@@ -37,7 +38,7 @@ static void looked_cb(struct retether_client *client, const struct retether_repl
     }
     if (is_lost) {
         lost->state = CLI_LOST_TOLD;
-        cli_time_text(lost->since_ms, since, sizeof(since));
+        rt_time_text(lost->since_ms, since, sizeof(since));
         cli_say("%s is lost since %s: its machine is not heard from; waiting for it", lost->container, since);
     }
     look_later(lost, LOOK_MS);
@@ -78,7 +79,7 @@ void cli_lost_interrupted(struct cli_lost *lost)
 {
     if (lost->state == CLI_LOST_SERVED) {
         lost->state = CLI_LOST_AWAY;
-        lost->since_ms = cli_now_ms();
+        lost->since_ms = rt_wall_ms();
         lost->away_ms = uv_now(&lost->app->loop);
         look_later(lost, FIRST_LOOK_MS);
     }

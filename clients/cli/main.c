@@ -28,7 +28,7 @@ int main(int argc, char **argv)
     char why[CLI_WHY_MAX] = "";
     int status;
 
-    if (rt_program_hold_fds() != RT_OK) {
+    if (rt_program_hold_fds("/dev/null") != RT_OK) {
         return CLI_EXIT_FAILED;
     }
     (void)signal(SIGPIPE, SIG_IGN);

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
 #include "clients/cli/commands.h"
+
 #include "clients/cli/record.h"
+#include "session/base/clock.h"
 
 #include <inttypes.h>
 
@@ -30,7 +32,7 @@ static void print_page(struct cli_text *text, const struct retether_record *reco
     for (size_t i = 0; i < record->n_history; i++) {
         const struct retether_move *move = &record->history[i];
 
-        cli_time_text(move->at_ms, cell, sizeof(cell));
+        rt_time_text(move->at_ms, cell, sizeof(cell));
         cli_table_add(&table, CLI_PLAIN, cell);
         cli_ago_text(move->at_ms, cell, sizeof(cell));
         cli_table_add(&table, CLI_PLAIN, cell);

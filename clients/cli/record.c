@@ -4,19 +4,14 @@
 
 #include "clients/cli/tails.h"
 #include "clients/cli/values.h"
+#include "session/base/clock.h"
+#include "session/base/text.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 static const char *const stream_names[] = {"stdout", "stderr", "control"};
-
-static void id_text(const uint8_t id[RETETHER_ATTACHMENT_ID_SIZE], char out[2 * RETETHER_ATTACHMENT_ID_SIZE + 1])
-{
-    for (size_t i = 0; i < RETETHER_ATTACHMENT_ID_SIZE; i++) {
-        snprintf(out + 2 * i, 3, "%02x", id[i]);
-    }
-}
 
 /* The last report of a container is older than its end, so the state of its record decides. */
 static bool has_exited(const struct retether_record *record, const struct retether_process *process)
@@ -116,7 +111,7 @@ static void holder_json(struct cli_text *text, const struct retether_record *rec
     const struct retether_process *process = process_of(record, att->process);
     char id[2 * RETETHER_ATTACHMENT_ID_SIZE + 1];
 
-    id_text(att->id, id);
+    rt_hex(att->id, sizeof(att->id), id);
     cli_json_begin(text, NULL, '{');
     cli_json_text(text, "id", id);
     cli_json_number(text, "process", att->process);
@@ -259,7 +254,7 @@ static void times(struct cli_table *table, const char *name, uint64_t at)
         line(table, name, "-");
         return;
     }
-    cli_time_text(at, date, sizeof(date));
+    rt_time_text(at, date, sizeof(date));
     cli_ago_text(at, age, sizeof(age));
     snprintf(both, sizeof(both), "%s ago (%s)", age, date);
     line(table, name, both);
@@ -308,7 +303,7 @@ static void holders_page(struct cli_text *text, const struct retether_record *re
         const struct retether_holder *att = &record->attachments[i];
         const struct retether_process *process = process_of(record, att->process);
 
-        id_text(att->id, id);
+        rt_hex(att->id, sizeof(att->id), id);
         for (unsigned s = 0; s < 2; s++) {
             if (s == 1 && process != NULL && process->tty) {
                 continue;

@@ -218,27 +218,6 @@ bool cli_stdin_is_empty(void)
            in.st_rdev == null.st_rdev;
 }
 
-int cli_write_all(int fd, const void *data, size_t size)
-{
-    const uint8_t *at = data;
-
-    while (size > 0) {
-        ssize_t n = write(fd, at, size);
-
-        if (n >= 0) {
-            at += n;
-            size -= (size_t)n;
-        } else if (errno == EAGAIN) { /* somebody else has set O_NONBLOCK */
-            struct pollfd ready = {.fd = fd, .events = POLLOUT};
-
-            (void)poll(&ready, 1, -1);
-        } else if (errno != EINTR) {
-            return -errno;
-        }
-    }
-    return 0;
-}
-
 /* ---- reading ---- */
 
 static void readable_cb(struct cli_waiter *waiter)

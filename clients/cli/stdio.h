@@ -75,7 +75,4 @@ void cli_reader_close(struct cli_reader *reader);
 /* Whether stdin is /dev/null. A stdin that was closed when the program began is /dev/null since then. */
 bool cli_stdin_is_empty(void);
 
-/* Writes all, waiting as long as it takes. Returns 0 or -errno. */
-int cli_write_all(int fd, const void *data, size_t size);
-
 #endif

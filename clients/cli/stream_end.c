@@ -6,6 +6,7 @@
 #include "clients/cli/tails.h"
 #include "clients/cli/terminal.h"
 #include "clients/cli/text.h"
+#include "session/base/file.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -24,7 +25,7 @@ void cli_stream_leave_terminal(void)
 
     cli_terminal_cooked();
     if (raw && isatty(STDERR_FILENO)) { /* the cursor is wherever the container left it */
-        (void)cli_write_all(STDERR_FILENO, "\n", 1);
+        (void)rt_write_all(STDERR_FILENO, "\n", 1);
     }
 }
 
@@ -70,7 +71,7 @@ void cli_stream_tell_resume(struct cli_stream *stream)
     if (text.failed) {
         cli_say("interrupted: %s", rt_strerror(RT_ENOMEM));
     } else {
-        (void)cli_write_all(STDERR_FILENO, text.data, text.size); /* there is nobody to tell when it fails */
+        (void)rt_write_all(STDERR_FILENO, text.data, text.size); /* there is nobody to tell when it fails */
     }
     cli_text_free(&text);
     cli_stream_tell_untaken(stream);
@@ -118,7 +119,7 @@ void cli_stream_exited(struct cli_stream *stream, unsigned code, unsigned signum
 
         cli_stream_leave_terminal();
         if (stream->mid_line) {
-            (void)cli_write_all(STDERR_FILENO, "\n", 1);
+            (void)rt_write_all(STDERR_FILENO, "\n", 1);
         }
         cli_say("%" PRIu64 " bytes of the output were lost%s", stream->lost_bytes,
                 changed ? ", so the status is not the command's 0; --allow-gap keeps it" : "");
@@ -220,8 +221,8 @@ static void tails_cb(struct cli_app *app, const struct cli_tails *tails, void *c
     }
     stream->ended = true;
     rc = cli_tails_print(tails, from, unkept ? NULL : &stream->lost_bytes);
-    if (rc < 0) {
-        cli_stream_write_failed(stream, -rc);
+    if (rc != 0) {
+        cli_stream_write_failed(stream, rc);
         return;
     }
     if (tails->size[1] > 0) {

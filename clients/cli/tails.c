@@ -4,6 +4,7 @@
 
 #include "clients/cli/stdio.h"
 #include "clients/cli/terminal.h"
+#include "session/base/file.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -39,7 +40,7 @@ __attribute__((format(printf, 1, 2))) static void put_line(const char *format, .
     va_end(args);
     if (n > 0 && (size_t)n < sizeof(line) - 2) {
         n += snprintf(line + n, sizeof(line) - (size_t)n, "%s\n", cli_terminal_is_raw() ? "\r" : "");
-        (void)cli_write_all(STDERR_FILENO, line, (size_t)n);
+        (void)rt_write_all(STDERR_FILENO, line, (size_t)n);
     }
 }
 
@@ -145,7 +146,7 @@ static int put(const struct cli_tails *tails, unsigned s, uint64_t to, uint64_t 
         return 0;
     }
     *at = to;
-    return cli_write_all(fds[s], tails->data[s] + (from - start), (size_t)(to - from));
+    return rt_write_all(fds[s], tails->data[s] + (from - start), (size_t)(to - from));
 }
 
 /* Where what is older than the known order ends. */

@@ -37,7 +37,7 @@ void cli_tails_look(struct cli_app *app, const char *container, cli_tails_cb don
 
 /* Writes the tails from these offsets on, in the order in which they were written. What is older than the known order
  * comes first, stdout before stderr. *lost counts the bytes behind these offsets that are not in the tails: they are
- * told as a gap, or, when `lost` is NULL, as no longer kept. Returns 0 or -errno. */
+ * told as a gap, or, when `lost` is NULL, as no longer kept. Returns 0 or an errno. */
 int cli_tails_print(const struct cli_tails *tails, const uint64_t from[2], uint64_t *lost);
 /* Where the last n lines, or bytes, begin. */
 uint64_t cli_tails_start(const struct cli_tails *tails, unsigned stream, enum retether_from from, uint64_t n);

@@ -2,7 +2,8 @@
  * Copyright The retether authors */
 #include "clients/cli/text.h"
 
-#include "clients/cli/stdio.h"
+#include "session/base/clock.h"
+#include "session/base/file.h"
 #include "session/base/text.h"
 
 #include <errno.h>
@@ -12,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #define GROW_MIN 1024
@@ -69,15 +69,15 @@ void cli_text_free(struct cli_text *text)
 void cli_text_flush(struct cli_app *app, struct cli_text *text, int status)
 {
     bool failed = text->failed;
-    int rc = failed ? 0 : cli_write_all(STDOUT_FILENO, text->data, text->size);
+    int rc = failed ? 0 : rt_write_all(STDOUT_FILENO, text->data, text->size);
 
     cli_text_free(text);
     if (failed) {
         cli_fail(app, "%s", rt_strerror(RT_ENOMEM));
-    } else if (rc == -EPIPE) {
+    } else if (rc == EPIPE) {
         cli_finish(app, 128 + SIGPIPE);
     } else if (rc != 0) {
-        cli_fail(app, "cannot write the output: %s", strerror(-rc));
+        cli_fail(app, "cannot write the output: %s", strerror(rc));
     } else {
         cli_finish(app, status);
     }
@@ -125,30 +125,9 @@ void cli_age_text(uint64_t ms, char *out, size_t size)
     }
 }
 
-void cli_time_text(uint64_t ms_since_1970, char *out, size_t size)
-{
-    time_t seconds = (time_t)(ms_since_1970 / 1000);
-    struct tm tm;
-    char date[32];
-
-    if (gmtime_r(&seconds, &tm) == NULL || strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &tm) == 0) {
-        snprintf(out, size, "?");
-        return;
-    }
-    snprintf(out, size, "%s.%03uZ", date, (unsigned)(ms_since_1970 % 1000));
-}
-
-uint64_t cli_now_ms(void)
-{
-    struct timespec now;
-
-    (void)clock_gettime(CLOCK_REALTIME, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 uint64_t cli_since(uint64_t then_ms)
 {
-    uint64_t now = cli_now_ms();
+    uint64_t now = rt_wall_ms();
 
     return now > then_ms ? now - then_ms : 0;
 }
@@ -222,7 +201,7 @@ void cli_json_time(struct cli_text *text, const char *name, uint64_t ms)
         cli_json_null(text, name);
         return;
     }
-    cli_time_text(ms, at, sizeof(at));
+    rt_time_text(ms, at, sizeof(at));
     cli_json_text(text, name, at);
 }
 

@@ -28,9 +28,6 @@ void cli_text_flush(struct cli_app *app, struct cli_text *text, int status);
 void cli_size_text(uint64_t bytes, char *out, size_t size);
 /* Rounded down: one unit below a minute, then two: "350 ms", "12 s", "1 min 59 s", "5 h 20 min", "2 d". */
 void cli_age_text(uint64_t ms, char *out, size_t size);
-/* "2024-02-29T12:34:56.789Z". */
-void cli_time_text(uint64_t ms_since_1970, char *out, size_t size);
-uint64_t cli_now_ms(void);
 /* Milliseconds from then to now, 0 when that is in the future: clocks differ. */
 uint64_t cli_since(uint64_t then_ms);
 

@@ -9,7 +9,6 @@
 #include "session/core/protocol.h"
 
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -181,16 +180,6 @@ void retether_guest_defaults(struct retether_guest_options *options, size_t size
     rt_sized_give(options, size, &full, sizeof(full));
 }
 
-__attribute__((format(printf, 4, 5))) static int fail(int code, char *why, size_t why_size, const char *format, ...)
-{
-    va_list args;
-
-    va_start(args, format);
-    (void)vsnprintf(why, why_size, format, args);
-    va_end(args);
-    return code;
-}
-
 static int configure(struct retether_guest *guest, const struct retether_guest_options *options, char *why, size_t size)
 {
     struct rt_tether_config *config = &guest->config;
@@ -200,12 +189,12 @@ static int configure(struct retether_guest *guest, const struct retether_guest_o
 
     rt_tether_defaults(config);
     if (options->argv == NULL || options->argv[0] == NULL || options->argv[0][0] == '\0') {
-        return fail(RT_EINVAL, why, size, "there is no command to run");
+        return rt_fail(RT_EINVAL, why, size, "there is no command to run");
     }
     if (options->cid == NULL || !rt_cid_valid(rt_slice_text(options->cid))) {
-        return fail(RT_EINVAL, why, size,
-                    "\"%s\" is no container ID: 1 to %d letters, digits, and _ . - behind the first",
-                    options->cid != NULL ? options->cid : "", RT_CID_MAX);
+        return rt_fail(RT_EINVAL, why, size,
+                       "\"%s\" is no container ID: 1 to %d letters, digits, and _ . - behind the first",
+                       options->cid != NULL ? options->cid : "", RT_CID_MAX);
     }
     if (options->token != NULL) {
         token_size = strlen(options->token);
@@ -215,18 +204,18 @@ static int configure(struct retether_guest *guest, const struct retether_guest_o
         rc = rt_token_text_decode(options->token, token_size, config->token, sizeof(config->token));
     }
     if (rc < 0) {
-        return fail(RT_EINVAL, why, size, "the join token is none: it begins with \"%s\" and is one line",
-                    RT_TOKEN_PREFIX);
+        return rt_fail(RT_EINVAL, why, size, "the join token is none: it begins with \"%s\" and is one line",
+                       RT_TOKEN_PREFIX);
     }
     config->token_size = (size_t)rc;
     if (options->ring_bytes != 0 || ring == 0) {
         ring = options->ring_bytes != 0 ? options->ring_bytes : RT_RING_BYTES;
     }
     if (ring < RT_RING_BYTES_MIN || ring > RT_RING_BYTES_MAX) {
-        return fail(RT_EINVAL, why, size, "a ring has %d to %d bytes", RT_RING_BYTES_MIN, RT_RING_BYTES_MAX);
+        return rt_fail(RT_EINVAL, why, size, "a ring has %d to %d bytes", RT_RING_BYTES_MIN, RT_RING_BYTES_MAX);
     }
     if (options->agent == NULL) {
-        return fail(RT_EINVAL, why, size, "there is no agent to dial");
+        return rt_fail(RT_EINVAL, why, size, "there is no agent to dial");
     }
     if ((rc = rt_endpoint_parse(&guest->endpoint, options->agent, why, size)) != 0) {
         return rc;
@@ -257,12 +246,12 @@ int retether_guest_new(uv_loop_t *loop, const struct retether_guest_options *giv
 
     *out = NULL;
     if (guest == NULL) {
-        return fail(RT_ENOMEM, why, why_size, "%s", rt_strerror(RT_ENOMEM));
+        return rt_fail(RT_ENOMEM, why, why_size, "%s", rt_strerror(RT_ENOMEM));
     }
     if (rt_sized_take(&wanted, sizeof(wanted), given, sizeof(wanted)) != RT_OK ||
         rt_sized_take(&guest->callbacks, sizeof(guest->callbacks), callbacks, sizeof(guest->callbacks)) != RT_OK) {
         free(guest);
-        return fail(RT_EINVAL, why, why_size, "the size of the options or of the callbacks is none of theirs");
+        return rt_fail(RT_EINVAL, why, why_size, "the size of the options or of the callbacks is none of theirs");
     }
     env = options->env != NULL ? options->env : (const char *const *)environ;
     guest->loop = loop;
@@ -278,7 +267,7 @@ int retether_guest_new(uv_loop_t *loop, const struct retether_guest_options *giv
     guest->cwd = options->cwd != NULL ? strdup(options->cwd) : NULL;
     if (guest->argv == NULL || guest->env == NULL || (options->cwd != NULL && guest->cwd == NULL)) {
         rt_guest_free(guest);
-        return fail(RT_ENOMEM, why, why_size, "%s", rt_strerror(RT_ENOMEM));
+        return rt_fail(RT_ENOMEM, why, why_size, "%s", rt_strerror(RT_ENOMEM));
     }
     *out = guest;
     return RT_OK;

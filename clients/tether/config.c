@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#include "clients/tether/config.h"
+#include "clients/tether/options.h"
 
 #include "session/base/file.h"
 
@@ -39,7 +39,7 @@ static int once(struct config *config, const char *key, char why[TETHER_WHY_MAX]
     }
     for (size_t i = 0; i < config->n_seen; i++) {
         if (strcmp(config->seen[i], key) == 0) {
-            return tether_fail(RT_EINVAL, why, "\"%s\" stands here twice", key);
+            return rt_fail(RT_EINVAL, why, TETHER_WHY_MAX, "\"%s\" stands here twice", key);
         }
     }
     if (config->n_seen < TETHER_KEYS_MAX) {
@@ -54,13 +54,13 @@ static int take_command(struct tether_options *options, const char *key, const c
     bool command = strcmp(key, "command") == 0;
 
     if (command && value[0] == '\0') {
-        return tether_fail(RT_EINVAL, why, "\"command\" names no program");
+        return rt_fail(RT_EINVAL, why, TETHER_WHY_MAX, "\"command\" names no program");
     }
     if (!command && options->argc == 0) {
-        return tether_fail(RT_EINVAL, why, "\"argument\" stands before \"command\"");
+        return rt_fail(RT_EINVAL, why, TETHER_WHY_MAX, "\"argument\" stands before \"command\"");
     }
     if (options->argc == TETHER_ARGV_MAX) {
-        return tether_fail(RT_EINVAL, why, "more than %d arguments", TETHER_ARGV_MAX - 1);
+        return rt_fail(RT_EINVAL, why, TETHER_WHY_MAX, "more than %d arguments", TETHER_ARGV_MAX - 1);
     }
     options->argv[options->argc++] = value;
     return RT_OK;
@@ -97,13 +97,14 @@ int tether_config_read(struct tether_options *options, const char *path, char wh
     int rc = rt_read_file(path, text, sizeof(options->config), &used);
 
     if (rc == RT_EIO) {
-        return tether_fail(rc, why, "cannot read the configuration %s: %s", path, strerror(errno));
+        return rt_fail(rc, why, TETHER_WHY_MAX, "cannot read the configuration %s: %s", path, strerror(errno));
     }
     if (rc != RT_OK) {
-        return tether_fail(RT_EINVAL, why, "%s is larger than %zu bytes", path, sizeof(options->config) - 1);
+        return rt_fail(RT_EINVAL, why, TETHER_WHY_MAX, "%s is larger than %zu bytes", path,
+                       sizeof(options->config) - 1);
     }
     if (strlen(text) != used) {
-        return tether_fail(RT_EINVAL, why, "%s is not a text: it holds a zero byte", path);
+        return rt_fail(RT_EINVAL, why, TETHER_WHY_MAX, "%s is not a text: it holds a zero byte", path);
     }
     while (rc == RT_OK && text != NULL) {
         char *line = strsep(&text, "\n");
@@ -111,5 +112,5 @@ int tether_config_read(struct tether_options *options, const char *path, char wh
         config.line++;
         rc = take_line(&config, line, inner);
     }
-    return rc == RT_OK ? rc : tether_fail(rc, why, "%s:%u: %s", config.path, config.line, inner);
+    return rc == RT_OK ? rc : rt_fail(rc, why, TETHER_WHY_MAX, "%s:%u: %s", config.path, config.line, inner);
 }

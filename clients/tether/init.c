@@ -2,6 +2,8 @@
  * Copyright The retether authors */
 #include "clients/tether/init.h"
 
+#include "session/base/program.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -88,8 +90,8 @@ static int mount_one(const struct mount_point *point)
     return mount(point->type, point->path, point->type, point->flags, point->data) == 0 ? 0 : errno;
 }
 
-/* A console must not stop the log, and there is no /proc yet to open it anew (line_out.h): where stderr is the console,
- * it becomes one of its own that does not wait. */
+/* A console must not stop the log, and there is no /proc yet to open it anew (session/base/log.h): where stderr is the
+ * console, it becomes one of its own that does not wait. */
 static void unblock_console(const char *path)
 {
     struct stat console, given;
@@ -112,14 +114,7 @@ int tether_init_console(void)
 
     (void)mount_one(&mounts[0]); /* it is tried again, and logged, once there is a log */
     for (size_t i = 0; i < sizeof(devices) / sizeof(devices[0]); i++) {
-        int fd;
-
-        /* The lowest number that is free: 0, 1 and 2 get the device where they are closed. */
-        do {
-            fd = open(devices[i], O_RDWR | O_NOCTTY);
-        } while (fd >= 0 && fd <= STDERR_FILENO);
-        if (fd >= 0) {
-            close(fd);
+        if (rt_program_hold_fds(devices[i]) == RT_OK) {
             unblock_console(devices[i]);
             return RT_OK;
         }

@@ -151,7 +151,7 @@ int main(int argc, char **argv)
     if (options.init) {
         run_init(&program, &options, rc, why);
     }
-    if (rt_program_hold_fds() != RT_OK) {
+    if (rt_program_hold_fds("/dev/null") != RT_OK) {
         return RETETHER_EXIT_FAILED;
     }
     tether_log_init(&program.log, options.log_level, options.json);

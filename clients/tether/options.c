@@ -2,7 +2,6 @@
  * Copyright The retether authors */
 #include "clients/tether/options.h"
 
-#include "clients/tether/config.h"
 #include "session/base/units.h"
 
 #include <stdlib.h>
@@ -71,7 +70,7 @@ static int take_size(struct tether_options *options, const void *value, char why
 static int take_module(struct tether_options *options, const void *value, char why[TETHER_WHY_MAX])
 {
     if (options->boot.n_modules == TETHER_MODULES_MAX) {
-        return tether_fail(RT_EINVAL, why, "--module is given more than %d times", TETHER_MODULES_MAX);
+        return rt_fail(RT_EINVAL, why, TETHER_WHY_MAX, "--module is given more than %d times", TETHER_MODULES_MAX);
     }
     options->boot.modules[options->boot.n_modules++] = *(const char *const *)value;
     return RT_OK;
@@ -80,7 +79,7 @@ static int take_module(struct tether_options *options, const void *value, char w
 static int take_link(struct tether_options *options, const void *value, char why[TETHER_WHY_MAX])
 {
     if (options->boot.n_links == TETHER_LINKS_MAX) {
-        return tether_fail(RT_EINVAL, why, "--link is given more than %d times", TETHER_LINKS_MAX);
+        return rt_fail(RT_EINVAL, why, TETHER_WHY_MAX, "--link is given more than %d times", TETHER_LINKS_MAX);
     }
     options->boot.links[options->boot.n_links++] = *(const struct tether_link *)value;
     return RT_OK;
@@ -89,7 +88,7 @@ static int take_link(struct tether_options *options, const void *value, char why
 static int take_config(struct tether_options *options, const void *value, char why[TETHER_WHY_MAX])
 {
     if (options->config_file != NULL) {
-        return tether_fail(RT_EINVAL, why, "--config is given more than once");
+        return rt_fail(RT_EINVAL, why, TETHER_WHY_MAX, "--config is given more than once");
     }
     options->config_file = *(const char *const *)value;
     return tether_config_read(options, options->config_file, why);
@@ -217,14 +216,14 @@ int tether_options_set(struct tether_options *options, const char *name, const c
             continue;
         }
         if (known->option.kind == NULL && value[0] != '\0') {
-            return tether_fail(RT_EINVAL, why, "\"%s\" takes no value", name);
+            return rt_fail(RT_EINVAL, why, TETHER_WHY_MAX, "\"%s\" takes no value", name);
         }
         if (known->option.kind != NULL && value[0] == '\0') {
-            return tether_fail(RT_EINVAL, why, "\"%s\" has no value", name);
+            return rt_fail(RT_EINVAL, why, TETHER_WHY_MAX, "\"%s\" has no value", name);
         }
         return take(options, known, value, why);
     }
-    return tether_fail(RT_EINVAL, why, "\"%s\" is not known here; see tether --help", name);
+    return rt_fail(RT_EINVAL, why, TETHER_WHY_MAX, "\"%s\" is not known here; see tether --help", name);
 }
 
 /* A kernel starts its init without arguments, or with the words of its command line that it did not know itself.
@@ -268,10 +267,10 @@ static int read_command_line(struct tether_options *options, char **argv, char w
         if (arg == RT_ARG_OPTION) {
             failed = take(options, (const struct tether_option *)args.option, args.value, text);
         } else if (arg == RT_ARG_UNKNOWN) {
-            (void)tether_fail(RT_EINVAL, text, "unknown option \"%s\"; see tether --help", args.value);
+            (void)rt_fail(RT_EINVAL, text, TETHER_WHY_MAX, "unknown option \"%s\"; see tether --help", args.value);
         }
         if (rc == RT_OK && failed != RT_OK) {
-            rc = tether_fail(failed, why, "%s", text);
+            rc = rt_fail(failed, why, TETHER_WHY_MAX, "%s", text);
         }
     }
     if (arg == RT_ARG_WORD) {
@@ -288,16 +287,16 @@ static int check(const struct tether_options *options, bool pid_1, char why[TETH
     const struct tether_init *boot = &options->boot;
 
     if (options->init && !pid_1) {
-        return tether_fail(RT_EINVAL, why, "--init is for process 1 of a machine only");
+        return rt_fail(RT_EINVAL, why, TETHER_WHY_MAX, "--init is for process 1 of a machine only");
     }
     if (!options->init && (boot->n_modules > 0 || boot->n_links > 0 || boot->hostname != NULL)) {
-        return tether_fail(RT_EINVAL, why, "--module, --link and --hostname go with --init only");
+        return rt_fail(RT_EINVAL, why, TETHER_WHY_MAX, "--module, --link and --hostname go with --init only");
     }
     if (options->guest.argv == NULL) {
-        return tether_fail(RT_EINVAL, why, "there is no command to run; see tether --help");
+        return rt_fail(RT_EINVAL, why, TETHER_WHY_MAX, "there is no command to run; see tether --help");
     }
     if (options->guest.cid == NULL) {
-        return tether_fail(RT_EINVAL, why, "there is no container ID: give --cid, or set RETETHER_CID");
+        return rt_fail(RT_EINVAL, why, TETHER_WHY_MAX, "there is no container ID: give --cid, or set RETETHER_CID");
     }
     return RT_OK;
 }

@@ -5,7 +5,6 @@
 
 #include "clients/tether/init.h"
 #include "clients/tether/log.h"
-#include "clients/tether/token.h"
 #include "clients/tether/values.h"
 #include "retether/guest.h"
 #include "session/base/error.h"
@@ -19,6 +18,9 @@
 #define TETHER_CONFIG_MAX 65536 /* bytes of a configuration; a larger one is refused */
 #define TETHER_ARGV_MAX 128     /* command and arguments in a configuration; more are refused */
 #define TETHER_KEYS_MAX 32      /* options of different names */
+#define TETHER_TOKEN_TEXT_MAX 2048
+/* Tried with --init when nothing else names one. */
+#define TETHER_TOKEN_FILE "/etc/retether/token"
 
 struct tether_options {
     bool help, version;                  /* is asked for, instead of a run */
@@ -48,5 +50,21 @@ RT_MUST_CHECK int tether_options_set(struct tether_options *options, const char 
 
 /* What --help prints. */
 void tether_help(struct rt_help *help);
+
+/* Options out of a file, one a line, as on the command line without the dashes; `command` and `argument` (repeated)
+ * make the command. Blanks around a value are not part of it; lines that begin with '#' say nothing.
+ *
+ *     cid web1
+ *     agent tcp:169.254.1.1:7400
+ *     command /bin/sh
+ *
+ * The text stays in options->config. Returns 0, or RT_EINVAL or RT_EIO with "FILE:LINE: what is wrong" in `why`. */
+RT_MUST_CHECK int tether_config_read(struct tether_options *options, const char *path, char why[TETHER_WHY_MAX]);
+
+/* The join token: of the file `path` when that is not NULL, else of the one that RETETHER_TOKEN_FILE names, else of
+ * RETETHER_TOKEN, else of the file `fallback` when that is not NULL. The variables leave the environment, and their
+ * bytes the process. Returns 0, or RT_EINVAL or RT_EIO with a sentence in `why`. */
+RT_MUST_CHECK int tether_token_read(const char *path, const char *fallback, char token[TETHER_TOKEN_TEXT_MAX],
+                                    char why[TETHER_WHY_MAX]);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#include "clients/tether/token.h"
+#include "clients/tether/options.h"
 
 #include "session/base/file.h"
 
@@ -15,12 +15,12 @@ static int read_token_file(const char *what, const char *path, char *out, char w
     int rc = rt_read_file(path, out, TETHER_TOKEN_TEXT_MAX, &used);
 
     if (rc == RT_EIO) {
-        return tether_fail(rc, why, "cannot read %s %s: %s", what, path, strerror(errno));
+        return rt_fail(rc, why, TETHER_WHY_MAX, "cannot read %s %s: %s", what, path, strerror(errno));
     }
     return rc == RT_OK
                ? rc
-               : tether_fail(RT_EINVAL, why, "%s %s is longer than any token; write there what retether create printed",
-                             what, path);
+               : rt_fail(RT_EINVAL, why, TETHER_WHY_MAX,
+                         "%s %s is longer than any token; write there what retether create printed", what, path);
 }
 
 int tether_token_read(const char *path, const char *fallback, char token[TETHER_TOKEN_TEXT_MAX],
@@ -35,14 +35,15 @@ int tether_token_read(const char *path, const char *fallback, char token[TETHER_
     } else if (named != NULL) {
         rc = read_token_file("RETETHER_TOKEN_FILE", named, token, why);
     } else if (text != NULL && strlen(text) >= TETHER_TOKEN_TEXT_MAX) {
-        rc = tether_fail(RT_EINVAL, why, "RETETHER_TOKEN is longer than any token; set what retether create printed");
+        rc = rt_fail(RT_EINVAL, why, TETHER_WHY_MAX,
+                     "RETETHER_TOKEN is longer than any token; set what retether create printed");
     } else if (text != NULL) {
         snprintf(token, TETHER_TOKEN_TEXT_MAX, "%s", text);
     } else if (fallback != NULL) {
         rc = read_token_file("the token file", fallback, token, why);
     } else {
-        rc = tether_fail(
-            RT_EINVAL, why,
+        rc = rt_fail(
+            RT_EINVAL, why, TETHER_WHY_MAX,
             "there is no join token: set RETETHER_TOKEN_FILE, or set RETETHER_TOKEN to what retether create printed");
     }
     if (text != NULL) {

@@ -5,19 +5,7 @@
 #include "session/base/units.h"
 
 #include <arpa/inet.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
-
-int tether_fail(int code, char why[TETHER_WHY_MAX], const char *format, ...)
-{
-    va_list args;
-
-    va_start(args, format);
-    (void)vsnprintf(why, TETHER_WHY_MAX, format, args);
-    va_end(args);
-    return code;
-}
 
 static bool read_part(const char *text, size_t size, uint64_t max, uint64_t *value)
 {

@@ -12,9 +12,6 @@
 
 #define TETHER_WHY_MAX RT_OPTION_WHY_MAX
 
-/* Puts a sentence into `why`, cut if need be, and returns the code. */
-__attribute__((format(printf, 3, 4))) int tether_fail(int code, char why[TETHER_WHY_MAX], const char *format, ...);
-
 /* Into an unsigned[2], "24x80": rows and columns, 1 to 65535. Returns false for what is no size. */
 bool tether_read_size(const char *text, void *out);
 

@@ -8,12 +8,12 @@
 #include <stdio.h>
 #include <unistd.h>
 
-int rt_program_hold_fds(void)
+int rt_program_hold_fds(const char *device)
 {
     int fd;
 
-    do {
-        fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    do { /* it gets the lowest number that is free */
+        fd = open(device, O_RDWR | O_NOCTTY | O_CLOEXEC);
     } while (fd >= 0 && fd <= STDERR_FILENO);
     if (fd < 0) {
         return RT_EIO;

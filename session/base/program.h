@@ -7,9 +7,9 @@
 
 /* What each program does with its standard descriptors. */
 
-/* Opens /dev/null on those of 0 to 2 that are closed: else sockets get their numbers, which libuv must not close, and
+/* Opens a device on those of 0 to 2 that are closed: else sockets get their numbers, which libuv must not close, and
  * what is meant for stderr goes to a peer. Returns 0 or RT_EIO. */
-RT_MUST_CHECK int rt_program_hold_fds(void);
+RT_MUST_CHECK int rt_program_hold_fds(const char *device);
 
 /* Bytes of a complaint; it is cut there. */
 #define RT_PROGRAM_WHY_MAX 1024

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#include "clients/tether/config.h"
+#include "clients/tether/options.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
