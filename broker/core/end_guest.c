@@ -66,7 +66,7 @@ void rt_ag_end_submit(struct rt_agent *agent, struct ag_link *link)
     end->epoch = link->session->epoch;
     end->unclaimed = link->claim != NULL;
     rt_ag_claim_again(agent, link->session, &end->claim);
-    if (end->unclaimed) { /* what the store was asked at the hello, and granted, holds */
+    if (link->claim != NULL) { /* what the store was asked at the hello, and granted, holds */
         end->claim.granted_life = link->claim->life;
         memcpy(end->claim.dead_host, link->claim->claim.dead_host, sizeof end->claim.dead_host);
     }
