@@ -3,59 +3,15 @@
 #ifndef RETETHER_BROKER_CORE_ATTACH_H
 #define RETETHER_BROKER_CORE_ATTACH_H
 
-#include "broker/core/hash.h"
-#include "session/base/list.h"
-#include "session/base/timer.h"
-#include "session/core/protocol.h"
-
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-/* ATTACH: passed on, answered, or held until the guest appears. */
-
 struct ag_link;
-struct ag_session;
 struct rt_agent;
-struct rt_refuse_msg;
-struct rt_store_reply;
 
-/* Attaches that a guest has not answered; one more waits at the agent. */
-#define AG_UNANSWERED_MAX 256
-
-/* The guest of a session that ended so long ago has gone: it keeps what nobody takes for its longest hold. */
-#define AG_ENDED_LONG_MS 600000
-
-struct ag_held {  /* an ATTACH that waits for the guest, or, parked, until its own link has drained */
-    uint64_t key; /* link id << 32 | channel */
-    UT_hash_handle hh;
-    struct rt_list in_link, in_session; /* in_session: of ag_session.held or ag_link.parked */
-    struct rt_timer timer;
-    struct ag_link *link;
-    struct ag_session *session; /* NULL while an operator's plain name is looked for */
-    uint32_t op;
-    uint64_t klife, kepoch;
-    bool waited; /* the client gave time to wait */
-    bool resume; /* not new: an ended record may still have a guest that comes back */
-    bool ended;
-    bool checked; /* the record is read once more, at the end of the hold */
-    uint64_t code, sig;
-    char candidate[RT_TENANT_MAX + 1]; /* an operator's plain name: whose it is */
-    size_t size;
-    uint8_t payload[];
-};
-
+/* `frame` is the whole frame; it is passed on where it lies. */
 void rt_ag_attach(struct rt_agent *agent, struct ag_link *link, uint32_t channel, uint8_t *frame, size_t size);
-void rt_ag_held_free(struct rt_agent *agent, struct ag_held *held);
-void rt_ag_held_bind(struct rt_agent *agent, struct ag_session *session);  /* its guest may be asked now */
-void rt_ag_attaches_drained(struct rt_agent *agent, struct ag_link *link); /* parked ones go on */
-void rt_ag_held_moved(struct rt_agent *agent, struct ag_session *session); /* elsewhere */
-void rt_ag_held_timer(struct rt_agent *agent, struct ag_held *held);
-void rt_ag_held_again(struct rt_agent *agent); /* the store is back: all are looked up anew */
-void rt_ag_held_reply(struct rt_agent *agent, struct ag_held *held, const struct rt_store_reply *reply);
-/* Whether an ATTACH may be sent to the guest now. */
-bool rt_ag_guest_open(struct rt_agent *agent, struct ag_link *guest);
-struct ag_held *rt_ag_held_at(struct rt_agent *agent, const struct ag_link *link, uint32_t channel);
-bool rt_ag_moved_msg(const struct rt_agent *agent, const struct ag_session *session, struct rt_refuse_msg *refuse);
+/* The link, or time, may let parked ones go on. */
+void rt_ag_attaches_drained(struct rt_agent *agent, struct ag_link *link);
 
 #endif

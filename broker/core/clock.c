@@ -8,6 +8,7 @@
 #include "broker/core/end_store.h"
 #include "broker/core/entry.h"
 #include "broker/core/guest.h"
+#include "broker/core/held.h"
 #include "broker/core/link.h"
 #include "broker/core/machine.h"
 #include "broker/core/request.h"

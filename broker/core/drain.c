@@ -6,6 +6,7 @@
 #include "broker/core/end.h"
 #include "broker/core/entry.h"
 #include "broker/core/flow.h"
+#include "broker/core/held.h"
 #include "broker/core/link.h"
 #include "broker/core/queue.h"
 #include "broker/core/request.h"

@@ -2,11 +2,11 @@
  * Copyright The retether authors */
 #include "broker/core/agent.h"
 #include "broker/core/ask.h"
-#include "broker/core/attach.h"
 #include "broker/core/audit.h"
 #include "broker/core/end_store.h"
 #include "broker/core/entry.h"
 #include "broker/core/guest.h"
+#include "broker/core/held.h"
 #include "broker/core/hosts.h"
 #include "broker/core/machine.h"
 #include "broker/core/owner.h"

@@ -29,7 +29,7 @@
  *     REFUSE, DETACH    one for each channel; the channel is gone, its place is taken until this is sent
  *     END_OK      the newest; PING and PONG not at all: one PING once it has drained
  *     ATTACH      waits at its own link while that is congested (parked), and for a guest whose link is, or that has
- *                 AG_UNANSWERED_MAX to answer (attach.c); REQUEST likewise (request.c)
+ *                 AG_UNANSWERED_MAX to answer (held.c); REQUEST likewise (request.c)
  *
  * Order. Of one channel nothing overtakes but a newer ACK, which replaces an older one:
  *

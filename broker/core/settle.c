@@ -3,10 +3,10 @@
 #include "broker/core/settle.h"
 
 #include "broker/core/ask.h"
-#include "broker/core/attach.h"
 #include "broker/core/door.h"
 #include "broker/core/end.h"
 #include "broker/core/end_guest.h"
+#include "broker/core/held.h"
 #include "broker/core/hosts.h"
 #include "broker/core/link.h"
 #include "broker/core/machine.h"

@@ -3,9 +3,9 @@
 #include "broker/core/switch.h"
 
 #include "broker/core/agent.h"
-#include "broker/core/attach.h"
 #include "broker/core/channel.h"
 #include "broker/core/flow.h"
+#include "broker/core/held.h"
 #include "broker/core/link.h"
 #include "broker/core/machine.h"
 #include "broker/core/map.h"

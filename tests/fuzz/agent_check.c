@@ -3,9 +3,9 @@
 #include "tests/fuzz/agent_world.h"
 
 #include "broker/core/ask.h"
-#include "broker/core/attach.h"
 #include "broker/core/channel.h"
 #include "broker/core/end.h"
+#include "broker/core/held.h"
 #include "broker/core/hosts.h"
 #include "broker/core/link.h"
 #include "broker/core/machine.h"

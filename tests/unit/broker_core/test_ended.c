@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#include "broker/core/attach.h"
+#include "broker/core/held.h"
 
 #include "tests/unit/broker_core/fixture.h"
 

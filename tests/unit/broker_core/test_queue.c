@@ -2,7 +2,7 @@
  * Copyright The retether authors */
 #include "tests/unit/broker_core/fixture.h"
 
-#include "broker/core/attach.h"
+#include "broker/core/held.h"
 #include "session/core/msg_stream.h"
 
 #include <setjmp.h>

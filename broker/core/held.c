@@ -1,0 +1,500 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "broker/core/held.h"
+
+#include "broker/core/agent.h"
+#include "broker/core/channel.h"
+#include "broker/core/end.h"
+#include "broker/core/flow.h"
+#include "broker/core/hosts.h"
+#include "broker/core/link.h"
+#include "broker/core/machine.h"
+#include "broker/core/map.h"
+#include "broker/core/owner.h"
+#include "broker/core/send.h"
+#include "broker/core/session.h"
+#include "broker/core/store.h"
+#include "migrate/core/claim.h"
+#include "migrate/core/store_op.h"
+#include "migrate/core/ticket.h"
+#include "session/base/error.h"
+#include "session/base/slice.h"
+#include "session/base/timer.h"
+#include "session/core/frame.h"
+#include "session/core/msg.h"
+#include "session/core/msg_hop.h"
+#include "session/core/msg_stream.h"
+#include "session/core/protocol.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* An attach that waits: held while the store is asked, until the guest comes, goes elsewhere, or the client's time to
+ * wait is over. */
+
+static uint32_t channel_of(const struct ag_held *held)
+{
+    return (uint32_t)held->key;
+}
+
+struct ag_held *rt_ag_held_at(struct rt_agent *agent, const struct ag_link *link, uint32_t channel)
+{
+    uint64_t key = ag_chan_key(link->id, channel);
+    struct ag_held *held;
+
+    HASH_FIND_BYHASHVALUE(hh, agent->held, &key, sizeof key, ag_chan_hash(agent, key), held);
+    return held;
+}
+
+void rt_ag_held_free(struct rt_agent *agent, struct ag_held *held)
+{
+    struct ag_session *session = held->session;
+
+    rt_ag_forget_op(agent, held->op);
+    rt_list_remove(&held->in_link);
+    rt_list_remove(&held->in_session);
+    rt_timer_clear(&agent->timers, &held->timer);
+    HASH_DELETE(hh, agent->held, held);
+    held->link->n_chans--;
+    held->link->held_bytes -= held->size;
+    agent->held_bytes -= held->size;
+    agent->stats.held--;
+    free(held);
+    if (session != NULL) {
+        rt_ag_session_fact(agent, session, AG_SESSION_CHANGED);
+    }
+}
+
+static void held_refuse(struct rt_agent *agent, struct ag_held *held, const struct rt_refuse_msg *refuse)
+{
+    rt_ag_refuse(agent, held->link, channel_of(held), refuse);
+    rt_ag_held_free(agent, held);
+}
+
+static void held_refuse_text(struct rt_agent *agent, struct ag_held *held, enum rt_class cls, const char *text)
+{
+    rt_ag_refuse_text(agent, held->link, channel_of(held), cls, text);
+    rt_ag_held_free(agent, held);
+}
+
+static void refuse_ended(struct rt_agent *agent, struct ag_held *held)
+{
+    struct rt_refuse_msg ended = {.c = RT_CLASS_ENDED, .m = rt_slice_text("the container has ended")};
+
+    ended.code = held->code;
+    ended.sig = held->sig;
+    held_refuse(agent, held, &ended);
+}
+
+/* Served where clients of this agent cannot go is for people to mend. */
+static const char *why_nobody(const struct rt_agent *agent, const struct ag_held *held)
+{
+    const struct ag_host *host = held->session == NULL ? NULL : rt_ag_host(agent, held->session->host);
+
+    if (host != NULL && host->row.seq > 0 && host->row.n_addr == 0) {
+        return "the agent that serves the container tells no address for clients of other machines (host.advertise)";
+    }
+    if (rt_ag_store_out(agent)) {
+        return agent->store_up ? "the session store is slow, and a first start waits for it"
+                               : "the session store is out, and a first start waits for it";
+    }
+    return "the container has no agent now";
+}
+
+/* Nobody came in time. The client asks again, elsewhere if it knows an elsewhere. */
+static void give_up(struct rt_agent *agent, struct ag_held *held)
+{
+    struct rt_refuse_msg later = {.c = RT_CLASS_RETRY_LATER, .m = rt_slice_text(why_nobody(agent, held))};
+
+    if (held->ended) {
+        refuse_ended(agent, held);
+        return;
+    }
+    later.delay = held->waited ? 0 : AG_RETRY_DELAY_MS;
+    held_refuse(agent, held, &later);
+}
+
+bool rt_ag_moved_msg(const struct rt_agent *agent, const struct ag_session *session, struct rt_refuse_msg *refuse)
+{
+    const struct rt_store_host *row;
+
+    memset(refuse, 0, sizeof *refuse);
+    if (!rt_ag_session_known(agent, session) || strcmp(session->host, agent->config.host) == 0) {
+        return false;
+    }
+    row = rt_ag_host_reach(agent, session->host);
+    if (row == NULL) {
+        return false;
+    }
+    refuse->c = RT_CLASS_MOVED;
+    refuse->host = rt_slice_text(row->host);
+    refuse->n_addr = row->n_addr;
+    for (size_t i = 0; i < row->n_addr; i++) {
+        refuse->addr[i] = rt_slice_text(row->addr[i]);
+    }
+    refuse->life = session->life;
+    refuse->epoch = session->epoch;
+    return true;
+}
+
+static void bind(struct rt_agent *agent, struct ag_held *held)
+{
+    struct ag_session *session = held->session;
+    struct ag_chan *chan = rt_ag_chan_new(agent, session, held->link, channel_of(held));
+    struct rt_frame frame = {.type = RT_ATTACH, .length = (uint32_t)held->size};
+
+    if (chan == NULL) {
+        held_refuse_text(agent, held, RT_CLASS_RETRY_LATER, "this agent has no room for another channel");
+        return;
+    }
+    frame.channel = (uint32_t)chan->key[AG_GUEST];
+    rt_ag_send_frame(agent, session->guest, &frame, held->payload);
+    rt_ag_held_free(agent, held);
+}
+
+bool rt_ag_guest_open(struct rt_agent *agent, struct ag_link *guest)
+{
+    return !guest->congested && guest->unanswered < AG_UNANSWERED_MAX && rt_ag_flow_room(agent, guest);
+}
+
+/* What is known without the store. True when the attach is answered, and freed, or waits for its guest's link. */
+static bool answer_known(struct rt_agent *agent, struct ag_held *held)
+{
+    struct ag_session *session = held->session;
+    struct rt_refuse_msg moved;
+
+    if (session->guest != NULL) {
+        if (rt_ag_guest_open(agent, session->guest)) {
+            bind(agent, held);
+        }
+        return true;
+    }
+    if (rt_ag_moved_msg(agent, session, &moved) &&
+        (session->life > held->klife || (session->life == held->klife && session->epoch > held->kepoch))) {
+        held_refuse(agent, held, &moved);
+        return true;
+    }
+    if (rt_ag_session_known(agent, session)) { /* its agent may have joined a moment ago */
+        rt_ag_host_need(agent, session->host);
+    }
+    return false;
+}
+
+void rt_ag_held_bind(struct rt_agent *agent, struct ag_session *session)
+{
+    while (!rt_list_empty(&session->held) && session->guest != NULL && rt_ag_guest_open(agent, session->guest)) {
+        bind(agent, RT_LIST_OF(session->held.next, struct ag_held, in_session));
+    }
+}
+
+void rt_ag_held_moved(struct rt_agent *agent, struct ag_session *session)
+{
+    struct rt_list *node = session->held.next, *next;
+
+    for (; node != &session->held; node = next) {
+        next = node->next;
+        (void)answer_known(agent, RT_LIST_OF(node, struct ag_held, in_session));
+    }
+}
+
+/* Asks the store where the session is. Without an answer the attach stays held. */
+static void look(struct rt_agent *agent, struct ag_held *held, const struct rt_store_cursor *cursor)
+{
+    struct rt_store_op op = {.kind = RT_STORE_GET};
+    struct ag_op about = {.held = held};
+
+    if (held->session != NULL) {
+        op.key = held->session->key;
+    } else { /* an operator's plain name: every tenant's */
+        struct rt_attach_msg msg;
+        char why[RT_TEXT_MAX];
+        op.kind = RT_STORE_FIND;
+        op.every = true;
+        if (cursor != NULL) {
+            op.cursor = *cursor;
+        }
+        if (rt_msg_decode(RT_MSG_ATTACH, held->payload, held->size, &msg, why, sizeof why) != 0) {
+            return;
+        }
+        rt_slice_copy(msg.cid, op.key.cid, sizeof op.key.cid);
+    }
+    held->op = held->session != NULL ? rt_ag_session_store(agent, held->session, &op, &about)
+                                     : rt_ag_store(agent, &op, &about);
+}
+
+void rt_ag_held_again(struct rt_agent *agent)
+{
+    struct ag_held *held, *next;
+
+    HASH_ITER(hh, agent->held, held, next)
+    {
+        if (held->op == 0 && agent->n_ops < RT_STORE_OPS_MAX / 2) { /* claims go before */
+            look(agent, held, NULL);
+        }
+    }
+}
+
+/* That it has ended is the last word, and news of a guest that came back elsewhere may have been lost: it is said only
+ * after another look at the record. */
+void rt_ag_held_timer(struct rt_agent *agent, struct ag_held *held)
+{
+#ifndef RT_MUTANT_ENDED_UNCHECKED
+    if (held->ended && !held->checked && held->session != NULL && held->op == 0) {
+        held->checked = true;
+        rt_timer_set(&agent->timers, &held->timer, agent->now + RT_CLAIM_TIMEOUT_MS);
+        look(agent, held, NULL);
+        if (held->op != 0) {
+            return;
+        }
+    }
+#endif
+    give_up(agent, held);
+}
+
+/* A page of the search for an operator's plain name. */
+static void found_page(struct rt_agent *agent, struct ag_held *held, const struct rt_store_reply *reply)
+{
+    struct rt_attach_msg msg;
+    char why[RT_TEXT_MAX], cid[RT_CID_MAX + 1];
+    struct ag_session *session = NULL;
+
+    if (reply->error != 0 || rt_msg_decode(RT_MSG_ATTACH, held->payload, held->size, &msg, why, sizeof why) != 0) {
+        return;
+    }
+    rt_slice_copy(msg.cid, cid, sizeof cid);
+    for (size_t i = 0; i < reply->n_records; i++) {
+        if (strcmp(reply->records[i].key.cid, cid) != 0) {
+            continue;
+        }
+        if (held->candidate[0] != '\0' && strcmp(held->candidate, reply->records[i].key.tenant) != 0) {
+            held_refuse_text(agent, held, RT_CLASS_AMBIGUOUS, "several tenants have a container of this name");
+            return;
+        }
+        memcpy(held->candidate, reply->records[i].key.tenant, sizeof held->candidate);
+    }
+    if (reply->cursor.host[0] != '\0') {
+        look(agent, held, &reply->cursor);
+        return;
+    }
+    if (held->candidate[0] != '\0') {
+        struct rt_key key;
+        memset(&key, 0, sizeof key);
+        memcpy(key.tenant, held->candidate, sizeof key.tenant);
+        memcpy(key.cid, cid, sizeof key.cid);
+        session = rt_ag_session_await(agent, &key);
+    } else if (rt_ag_whole(agent)) {
+        held_refuse_text(agent, held, RT_CLASS_NOT_FOUND, "there is no such container");
+        return;
+    }
+    if (session == NULL) {
+        give_up(agent, held);
+        return;
+    }
+    held->session = session;
+    rt_list_push(&session->held, &held->in_session);
+    rt_ag_session_fact(agent, session, AG_SESSION_CHANGED);
+    if (!answer_known(agent, held)) {
+        look(agent, held, NULL);
+    }
+}
+
+/* Until when the guest of a session that has ended may come back with what was not taken of its output; 0: it has gone.
+ * Its owner's agent knows: it saw the guest go, unless it has started since. With another owner, which the client could
+ * not reach or was not sent to, nobody knows. seen_ms: the end's time, by the store's clock; 0: not known. */
+static uint64_t comes_until(const struct rt_agent *agent, const struct ag_session *session, bool ours, uint64_t seen_ms)
+{
+    uint64_t store_ms = agent->store_ms + (agent->now - agent->touch.last), until = agent->started + RT_WAIT_MAX_MS;
+
+    if (seen_ms != 0 && agent->store_ms != 0 && store_ms > seen_ms && store_ms - seen_ms > AG_ENDED_LONG_MS) {
+        return 0;
+    }
+    if (!ours) {
+        return agent->now + RT_WAIT_MAX_MS;
+    }
+    if (session->gone_at != 0) {
+        until = session->gone_at + RT_LOST_AFTER_MS;
+    }
+    return until > agent->now ? until : 0;
+}
+
+/* It has ended, in this way. True when the attach is answered, and freed. */
+static bool has_ended(struct rt_agent *agent, struct ag_held *held, uint64_t code, uint64_t sig, uint64_t until)
+{
+    held->ended = true;
+    held->code = code;
+    held->sig = sig;
+#ifdef RT_MUTANT_NEW_ATTACH_NOT_HELD
+    until = 0;
+#endif
+    /* A client that was attached may not have had all; its guest is still there then, and on its way. */
+    if (held->resume) {
+        until = agent->now + RT_WAIT_MAX_MS;
+    }
+    if (until == 0 || held->checked) {
+        refuse_ended(agent, held);
+        return true;
+    }
+    if (held->waited) { /* longer than it asked for: elsewhere nobody knows more */
+        rt_timer_set(&agent->timers, &held->timer, until);
+    }
+    return false;
+}
+
+/* The same, where the store does not know it and this host's disk does. */
+static bool has_ended_here(struct rt_agent *agent, struct ag_held *held)
+{
+    const struct ag_end *kept = rt_ag_kept(agent, &held->session->key, 0);
+
+    return kept != NULL && kept->life >= held->session->life &&
+           has_ended(agent, held, kept->end.code, kept->end.sig, comes_until(agent, held->session, true, 0));
+}
+
+static void found_record(struct rt_agent *agent, struct ag_held *held, const struct rt_store_record *record)
+{
+    struct ag_session *session = held->session;
+    const struct rt_record *rule = &record->rule;
+    bool ours = strcmp(rule->host, agent->config.host) == 0;
+    bool newer = rule->host[0] != '\0' && session->guest == NULL &&
+                 rt_ag_session_note(agent, session, rule->life, rule->epoch, rule->host);
+    bool answered = answer_known(agent, held);
+    const struct ag_end *kept = rt_ag_kept_beyond(agent, &record->key, rule);
+
+    if (newer) { /* the news of it will be none: whoever else waits for this session hears of it now */
+        rt_ag_session_fact(agent, session, AG_SESSION_MOVED);
+    }
+    if (answered) {
+        return;
+    }
+    if (rule->state == RT_SESSION_ENDED) {
+        if (has_ended(agent, held, record->code, record->sig, comes_until(agent, session, ours, record->seen_ms))) {
+            return;
+        }
+    } else if (kept != NULL) {
+        if (has_ended(agent, held, kept->end.code, kept->end.sig, comes_until(agent, session, true, 0))) {
+            return;
+        }
+    } else if (ours && (rule->state == RT_SESSION_RUNNING || rule->state == RT_SESSION_MOVING)) {
+        held->ended = false; /* created anew meanwhile */
+        rt_ag_session_orphan(agent, session, rule->life, rule->epoch);
+    } else {
+        held->ended = false;
+        rt_ag_owner_check(agent, record);
+    }
+    if (!held->waited) {
+        give_up(agent, held);
+    }
+}
+
+void rt_ag_held_reply(struct rt_agent *agent, struct ag_held *held, const struct rt_store_reply *reply)
+{
+    struct ag_session *session = held->session;
+
+    if (session == NULL) {
+        found_page(agent, held, reply);
+    } else if (reply->error == 0 && reply->n_records > 0) {
+        found_record(agent, held, &reply->records[0]);
+    } else if (has_ended_here(agent, held)) {
+        return;
+    } else if (reply->error != 0 && reply->error != RT_ENOTFOUND) {
+        if (!held->waited) {
+            give_up(agent, held);
+        }
+    } else if (!held->ended && !rt_ag_session_known(agent, session) && rt_ag_whole(agent)) {
+        held_refuse_text(agent, held, RT_CLASS_NOT_FOUND, "there is no such container");
+    } else if (!held->waited) {
+        give_up(agent, held);
+    }
+}
+
+static struct ag_held *hold(struct rt_agent *agent, struct ag_link *link, uint32_t channel,
+                            const struct rt_attach_msg *msg, const uint8_t *payload, size_t size)
+{
+    struct ag_held *held = calloc(1, sizeof *held + size);
+
+    if (held == NULL) {
+        return NULL;
+    }
+    held->key = ag_chan_key(link->id, channel);
+    HASH_ADD_KEYPTR_BYHASHVALUE(hh, agent->held, &held->key, sizeof held->key, ag_chan_hash(agent, held->key), held);
+    if (held->hh.tbl == NULL) {
+        free(held);
+        return NULL;
+    }
+    held->link = link;
+    held->timer.kind = AG_TIMER_HELD;
+    held->klife = msg->klife;
+    held->kepoch = msg->kepoch;
+    held->waited = msg->wait > 0;
+    held->resume = msg->mode != RT_ATTACH_NEW;
+    held->size = size;
+    memcpy(held->payload, payload, size);
+    rt_list_push(&link->held, &held->in_link);
+    link->n_chans++;
+    link->held_bytes += size;
+    agent->held_bytes += size;
+    agent->stats.held++;
+    if (link->n_chans == 1) { /* from now on it is asked for life more often */
+        link->heard = agent->now;
+        rt_ag_link_arm(agent, link);
+    }
+    return held;
+}
+
+struct ag_held *rt_ag_held_new(struct rt_agent *agent, struct ag_link *link, uint32_t channel,
+                               const struct rt_attach_msg *msg, struct rt_slice payload)
+{
+    struct ag_held *held;
+
+    if (agent->stats.held >= RT_AGENT_HELD_MAX || agent->held_bytes + payload.size > RT_AGENT_HELD_BYTES_MAX) {
+        rt_ag_refuse_text(agent, link, channel, RT_CLASS_RETRY_LATER, "this agent holds too many requests");
+        return NULL;
+    }
+    if (link->held_bytes + payload.size > RT_LINK_HELD_BYTES_MAX) {
+        rt_ag_refuse_text(agent, link, channel, RT_CLASS_RETRY_LATER, "this link has too many attaches that wait");
+        return NULL;
+    }
+    held = hold(agent, link, channel, msg, payload.data, payload.size);
+    if (held == NULL) {
+        rt_ag_refuse_text(agent, link, channel, RT_CLASS_RETRY_LATER, rt_strerror(RT_ENOMEM));
+    }
+    return held;
+}
+
+void rt_ag_held_begin(struct rt_agent *agent, struct ag_link *link, uint32_t channel, struct rt_attach_msg *msg,
+                      const struct rt_key *key, bool qualified, struct rt_slice payload)
+{
+    uint8_t plain[RT_SHORT_MAX];
+    struct ag_session *session = qualified ? rt_ag_session_await(agent, key) : NULL;
+    struct ag_held *held = NULL;
+    uint64_t wait;
+
+    if (link->who[0] == '\0') { /* the guest knows itself without its tenant */
+        int size;
+        msg->cid = rt_slice_text(key->cid);
+        size = rt_msg_encode(RT_MSG_ATTACH, msg, plain, sizeof plain);
+        payload.data = plain;
+        payload.size = size < 0 ? 0 : (size_t)size;
+    }
+    if (payload.size == 0) {
+        rt_ag_refuse_text(agent, link, channel, RT_CLASS_INVALID, "this attach cannot be passed on");
+    } else if (qualified && session == NULL) {
+        rt_ag_refuse_text(agent, link, channel, RT_CLASS_RETRY_LATER, "this agent holds too many requests");
+    } else {
+        held = rt_ag_held_new(agent, link, channel, msg, payload);
+    }
+    if (held == NULL) {
+        return;
+    }
+    /* Without time to wait the store's first answer decides. */
+    wait = msg->wait > 0 ? rt_ag_hold_wait(agent, msg->wait) : agent->config.store_timeout_ms;
+    rt_timer_set(&agent->timers, &held->timer, agent->now + wait);
+    if (session != NULL) {
+        held->session = session;
+        rt_list_push(&session->held, &held->in_session);
+        rt_ag_session_fact(agent, session, AG_SESSION_CHANGED);
+        if (answer_known(agent, held) || (!agent->store_up && has_ended_here(agent, held))) {
+            return;
+        }
+    }
+    look(agent, held, NULL);
+}
