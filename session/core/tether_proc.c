@@ -338,9 +338,14 @@ void rt_tether_settle(struct rt_tether *t, uint64_t now)
 
         if (!proc)
             continue;
-        for (unsigned o = 0; o < 2; o++)
+        for (unsigned o = 0; o < 2; o++) {
+#ifdef RT_MUTANT_ROOM_UNASKED
+            if (proc->pipe[o] == RT_PIPE_OPEN)
+                proc->pipe[o] = RT_PIPE_WAITS;
+#endif
             if (proc->pipe[o] == RT_PIPE_WAITS || proc->pipe[o] == RT_PIPE_BLOCKED)
                 make_room(t, proc, o, now);
+        }
         if (proc->stdin_phase == RT_STDIN_OPEN)
             rt_tether_move_stdin(proc, stdin_after(t, proc));
         if (proc->state == RT_PROC_EXITED && (is_at_eof(proc) || now >= rt_tether_drain_deadline(proc)))

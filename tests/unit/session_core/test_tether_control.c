@@ -63,6 +63,38 @@ static void test_signals_in_order(void **state)
     tx_close(&tx);
 }
 
+/* More signals at once than there may be actions: the rest wait in their stream, and a tick, due at once, goes on. */
+static void test_more_than_wait(void **state)
+{
+    (void)state;
+    enum { COUNT = 3 * RT_TETHER_ACTIONS_MAX };
+    static uint8_t frame[RT_FRAME_HEADER + RT_FRAME_PAYLOAD_MAX];
+    struct rt_tether_action action;
+    size_t size = 0;
+    unsigned told = 0;
+    open_tty(false);
+    (void)tx_take(&tx); /* the limit */
+    for (unsigned i = 0; i < COUNT; i++)
+        size += tx_item(frame + RT_FRAME_HEADER + size,
+                        &(struct rt_down_item){.t = RT_ITEM_SIGNAL, .sig = 1 + i % RT_SIG_MAX});
+    rt_frame_put(
+        frame, &(struct rt_frame){.length = (uint32_t)size, .type = RT_DATA, .stream = RT_CONTROL_DOWN, .channel = 1});
+    assert_int_equal(rt_tether_input(tx.tether, frame, RT_FRAME_HEADER + size, tx.now), RT_FRAME_HEADER + size);
+    for (unsigned round = 1; told < COUNT; round++) {
+        assert_true(rt_tether_deadline(tx.tether) <= tx.now);
+        while (rt_tether_next(tx.tether, &action)) {
+            assert_int_equal(action.kind, RT_TETHER_SIGNAL);
+            assert_int_equal(action.sig, 1 + told % RT_SIG_MAX);
+            told++;
+        }
+        assert_int_equal(told, round * RT_TETHER_ACTIONS_MAX); /* to take them brings about no more */
+        rt_tether_tick(tx.tether, tx.now);
+    }
+    assert_false(rt_tether_next(tx.tether, &action));
+    assert_true(rt_tether_deadline(tx.tether) > tx.now);
+    tx_close(&tx);
+}
+
 static void test_items_cut_anywhere(void **state)
 {
     (void)state;
@@ -483,6 +515,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_signals_in_order),
+        cmocka_unit_test(test_more_than_wait),
         cmocka_unit_test(test_items_cut_anywhere),
         cmocka_unit_test(test_items_once_over_a_cut),
         cmocka_unit_test(test_terminal_terms),

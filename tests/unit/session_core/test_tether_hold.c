@@ -75,6 +75,28 @@ static void test_blocks_for_its_budget(void **state)
     tx_close(&tx);
 }
 
+/* A full ring keeps all its bytes, whoever holds them or not, until somebody wants to write more. */
+static void test_nothing_given_up_unasked(void **state)
+{
+    (void)state;
+    struct rt_attached_msg attached;
+    struct rt_attach_msg msg = tx_new(1, 1);
+    size_t room;
+    tx_live(&tx, NULL);
+    assert_int_equal(tx_produce(&tx, 0, RT_STDOUT, TX_RING), TX_RING);
+    assert_null(rt_tether_space(tx.tether, 0, RT_STDOUT, &room));
+    tx_tick(&tx, tx.now + 100);
+    assert_null(rt_tether_space(tx.tether, 0, RT_STDOUT, &room)); /* to look gives up nothing, nor does time */
+    tx_attach(&tx, 1, &msg);
+    tx_attached(&tx, 1, &attached);
+    assert_int_equal(attached.out[0].base, 0);
+    tx_send(&tx, (struct rt_frame){.type = RT_DETACH, .channel = 1}, NULL);
+    rt_tether_want_space(tx.tether, 0, RT_STDOUT, tx.now);
+    assert_non_null(rt_tether_space(tx.tether, 0, RT_STDOUT, &room));
+    assert_int_equal(room, TX_RING / 8);
+    tx_close(&tx);
+}
+
 static void test_partly_spent(void **state)
 {
     (void)state;
@@ -243,6 +265,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_blocks_for_its_budget),
+        cmocka_unit_test(test_nothing_given_up_unasked),
         cmocka_unit_test(test_partly_spent),
         cmocka_unit_test(test_observers_and_others),
         cmocka_unit_test(test_several),
