@@ -72,6 +72,7 @@ static bool accept_peer(struct rt_shell *shell, size_t port, int fd, const struc
 
     (void)snprintf(peer.identity, sizeof peer.identity, "%s", comer->identity);
     if (peer.role == RT_PEER_CLIENT) {
+        peer.as = RT_CLIENT_VCH;
         (void)snprintf(peer.tenant, sizeof peer.tenant, "local");
     }
     (void)snprintf(peer.name, sizeof peer.name, "%s %s", peer.role == RT_PEER_GUEST ? "guest" : "client",

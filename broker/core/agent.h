@@ -57,10 +57,13 @@
 typedef uint32_t rt_link_id; /* never 0 for a link, not reused while the agent lives */
 
 enum rt_peer_role { RT_PEER_GUEST, RT_PEER_CLIENT, RT_PEER_ROLES };
+/* What a client is: broker/core/rights.c has what each may do. */
+enum rt_client_role { RT_CLIENT_VCH, RT_CLIENT_VIEWER, RT_CLIENT_OPERATOR, RT_CLIENT_ROLES };
 
 struct rt_peer { /* what the listener knows of who connected */
     enum rt_peer_role role;
-    char tenant[RT_TENANT_MAX + 1];     /* client: its tenant; "" = operator, sees all */
+    enum rt_client_role as;             /* client */
+    char tenant[RT_TENANT_MAX + 1];     /* client: its tenant; an operator's is "" */
     char proof[RT_HOST_MAX + 1];        /* guest: identity that the transport proves, or "" */
     char name[RT_TEXT_MAX];             /* for the log */
     char identity[RT_IDENTITY_MAX + 1]; /* for its part of the places: vSocket CID, listener and user, address */

@@ -4,6 +4,7 @@
 
 #include "broker/core/link.h"
 #include "broker/core/machine.h"
+#include "broker/core/rights.h"
 #include "broker/core/send.h"
 #include "broker/core/session.h"
 #include "broker/core/store.h"
@@ -92,7 +93,7 @@ int rt_ag_key(const struct ag_link *link, struct rt_slice name, struct rt_key *k
 
     memset(key, 0, sizeof *key);
     *qualified = true;
-    if (link->who[0] == '\0') {
+    if (rt_ag_may(link, AG_MAY_ALL_TENANTS)) {
         const uint8_t *slash = name.size == 0 ? NULL : memchr(name.data, '/', name.size);
         *qualified = slash != NULL;
         if (slash != NULL) {

@@ -10,6 +10,7 @@
 #include "broker/core/link.h"
 #include "broker/core/machine.h"
 #include "broker/core/map.h"
+#include "broker/core/rights.h"
 #include "broker/core/send.h"
 #include "broker/core/session.h"
 #include "migrate/core/ticket.h"
@@ -25,6 +26,26 @@
 /* ATTACH: passed on at once to a guest that is served here and open; else held (held.c). While its own link cannot take
  * an answer it is parked first. */
 
+/* What this client may not ask for, NULL when there is nothing. One that may not hold output back does not. True in
+ * *changed: the message is another one than its bytes say. */
+static const char *denied(const struct ag_link *link, struct rt_attach_msg *msg, bool *changed)
+{
+    const uint64_t input = (1u << RT_STDIN) | (1u << RT_CONTROL_DOWN);
+
+    *changed = rt_ag_may(link, AG_MAY_ALL_TENANTS); /* the guest knows itself without its tenant */
+    if (!rt_ag_may(link, AG_MAY_ATTACH)) {
+        return "this client's role does not allow to attach";
+    }
+    if (!rt_ag_may(link, AG_MAY_INPUT) && ((msg->want & input) != 0 || msg->mode == RT_ATTACH_STEAL)) {
+        return "this client's role allows to read only: attach without stdin, and take nobody's place";
+    }
+    if (!rt_ag_may(link, AG_MAY_HOLD) && msg->hold > 0) {
+        msg->hold = 0;
+        *changed = true;
+    }
+    return NULL;
+}
+
 /* Its link can take an answer: to the guest, where it is served and open, else held. `frame` is the whole frame, which
  * is passed on where it lies, or NULL. */
 static void place(struct rt_agent *agent, struct ag_link *link, uint32_t channel, struct rt_attach_msg *msg,
@@ -34,16 +55,21 @@ static void place(struct rt_agent *agent, struct ag_link *link, uint32_t channel
     struct rt_frame head;
     struct ag_session *session;
     struct ag_chan *chan;
-    bool qualified;
+    bool qualified, changed;
+    const char *why = denied(link, msg, &changed);
 
+    if (why != NULL) {
+        rt_ag_refuse_text(agent, link, channel, RT_CLASS_DENIED, why);
+        return;
+    }
     if (rt_ag_key(link, msg->cid, &key, &qualified) != 0) {
         rt_ag_refuse_text(agent, link, channel, RT_CLASS_INVALID, "attach.cid: this is no container ID");
         return;
     }
     session = qualified ? rt_ag_session_find(agent, &key) : NULL;
-    if (frame == NULL || session == NULL || session->guest == NULL || link->who[0] == '\0' ||
+    if (frame == NULL || session == NULL || session->guest == NULL || changed ||
         !rt_ag_guest_open(agent, session->guest)) {
-        rt_ag_held_begin(agent, link, channel, msg, &key, qualified, payload);
+        rt_ag_held_begin(agent, link, channel, msg, &key, qualified, payload, changed);
         return;
     }
     chan = rt_ag_chan_new(agent, session, link, channel);

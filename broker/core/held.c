@@ -461,14 +461,14 @@ struct ag_held *rt_ag_held_new(struct rt_agent *agent, struct ag_link *link, uin
 }
 
 void rt_ag_held_begin(struct rt_agent *agent, struct ag_link *link, uint32_t channel, struct rt_attach_msg *msg,
-                      const struct rt_key *key, bool qualified, struct rt_slice payload)
+                      const struct rt_key *key, bool qualified, struct rt_slice payload, bool changed)
 {
     uint8_t plain[RT_SHORT_MAX];
     struct ag_session *session = qualified ? rt_ag_session_await(agent, key) : NULL;
     struct ag_held *held = NULL;
     uint64_t wait;
 
-    if (link->who[0] == '\0') { /* the guest knows itself without its tenant */
+    if (changed) {
         int size;
         msg->cid = rt_slice_text(key->cid);
         size = rt_msg_encode(RT_MSG_ATTACH, msg, plain, sizeof plain);

@@ -51,9 +51,10 @@ struct ag_held {  /* an ATTACH that waits for the guest, or, parked, until its o
 /* Holds an attach. NULL: a bound of what is held is reached, and that has been answered. */
 struct ag_held *rt_ag_held_new(struct rt_agent *agent, struct ag_link *link, uint32_t channel,
                                const struct rt_attach_msg *msg, struct rt_slice payload);
-/* Holds it first, whatever is known, and looks where its guest is: one path for all. */
+/* Holds it first, whatever is known, and looks where its guest is: one path for all. changed: msg says another thing
+ * than payload, and goes to the guest. */
 void rt_ag_held_begin(struct rt_agent *agent, struct ag_link *link, uint32_t channel, struct rt_attach_msg *msg,
-                      const struct rt_key *key, bool qualified, struct rt_slice payload);
+                      const struct rt_key *key, bool qualified, struct rt_slice payload, bool changed);
 void rt_ag_held_free(struct rt_agent *agent, struct ag_held *held);
 void rt_ag_held_bind(struct rt_agent *agent, struct ag_session *session);  /* its guest may be asked now */
 void rt_ag_held_moved(struct rt_agent *agent, struct ag_session *session); /* elsewhere */

@@ -96,6 +96,7 @@ struct ag_link *rt_ag_link_new(const struct rt_peer *peer)
         return NULL;
     }
     link->role = (uint8_t)peer->role;
+    link->as = (uint8_t)peer->as;
     link->timer.kind = AG_TIMER_LINK;
     link->fact.of = AG_OF_LINK;
     rt_list_init(&link->chans);

@@ -107,6 +107,7 @@ struct ag_link {
     uint32_t op;         /* operation whose reply is awaited; 0 none */
     uint8_t end_due;     /* END_OK that waits until it has drained: 1 + its `how`; 0 none */
     /* client */
+    uint8_t as;              /* enum rt_client_role */
     struct rt_list held;     /* ag_held.in_link */
     struct rt_list parked;   /* ag_held.in_session, of those that wait until this link has drained */
     struct rt_list asks;     /* ag_ask.in_link */

@@ -10,6 +10,7 @@
 #include "broker/core/machine.h"
 #include "broker/core/owner.h"
 #include "broker/core/record.h"
+#include "broker/core/rights.h"
 #include "broker/core/session.h"
 #include "migrate/core/store_op.h"
 #include "session/base/error.h"
@@ -26,8 +27,6 @@
 /* REQUEST: what people and programs ask of the directory. Answered from the store, with what this agent serves itself
  * laid over it. */
 
-static const char *const names[ASK_KINDS] = {"create", "remove", "show", "list", "hosts", "tails"};
-
 /* Records of one REPLY: at most 3 KiB each, so that they fit into a frame. */
 #define RECORDS_PER_REPLY 16
 /* The tenant that sessions of an operator belong to. */
@@ -36,6 +35,21 @@ static const char *const names[ASK_KINDS] = {"create", "remove", "show", "list",
 /* Bytes of REPLYs that may come in one go, by what was asked: a record; a page of them or of hosts, or two tails. */
 #define ROOM_RECORD UINT32_C(4096)
 #define ROOM_PAGE UINT32_C(163840)
+
+/* What is asked, by enum ag_what. */
+static const struct {
+    const char *name;
+    enum rt_store_op_kind op;
+    enum ag_right right;
+    uint32_t room; /* bytes of REPLYs that may come in one go */
+} asks[ASK_KINDS] = {
+    [ASK_CREATE] = {"create", RT_STORE_CREATE, AG_MAY_CREATE, ROOM_RECORD},
+    [ASK_REMOVE] = {"remove", RT_STORE_REMOVE, AG_MAY_REMOVE, ROOM_RECORD},
+    [ASK_SHOW] = {"show", RT_STORE_GET, AG_MAY_LOOK, ROOM_RECORD},
+    [ASK_LIST] = {"list", RT_STORE_FIND, AG_MAY_LIST, ROOM_PAGE},
+    [ASK_HOSTS] = {"hosts", RT_STORE_HOSTS, AG_MAY_SEE_HOSTS, ROOM_PAGE},
+    [ASK_TAILS] = {"tails", RT_STORE_TAILS, AG_MAY_LOOK, ROOM_PAGE},
+};
 
 static void list_reply(struct rt_agent *agent, struct ag_ask *ask, const struct rt_store_reply *reply)
 {
@@ -250,11 +264,9 @@ void rt_ag_ask_reply(struct rt_agent *agent, struct ag_ask *ask, const struct rt
 /* Fills the ask's key and the operation that answers it. RT_EINVAL. */
 static int prepare(struct ag_ask *ask, const struct rt_request_msg *msg, struct rt_store_op *op)
 {
-    static const enum rt_store_op_kind kinds[ASK_KINDS] = {RT_STORE_CREATE, RT_STORE_REMOVE, RT_STORE_GET,
-                                                           RT_STORE_FIND,   RT_STORE_HOSTS,  RT_STORE_TAILS};
     bool qualified = true;
 
-    op->kind = kinds[ask->what];
+    op->kind = asks[ask->what].op;
     if (ask->what == ASK_HOSTS || (ask->what == ASK_LIST && msg->cid.size == 0)) {
         rt_slice_copy(rt_slice_text(ask->link->who), ask->key.tenant, sizeof ask->key.tenant);
     } else if (rt_ag_key(ask->link, msg->cid, &ask->key, &qualified) != 0) {
@@ -286,7 +298,7 @@ static enum ag_what what_of(struct rt_slice op)
 {
     enum ag_what what = ASK_CREATE;
 
-    while (what < ASK_KINDS && !rt_slice_equal(op, rt_slice_text(names[what]))) {
+    while (what < ASK_KINDS && !rt_slice_equal(op, rt_slice_text(asks[what].name))) {
         what++;
     }
     return what;
@@ -296,7 +308,7 @@ uint32_t rt_ag_request_room(struct rt_slice op)
 {
     enum ag_what what = what_of(op);
 
-    return what == ASK_HOSTS || what == ASK_LIST || what == ASK_TAILS ? ROOM_PAGE : ROOM_RECORD;
+    return what == ASK_KINDS ? ROOM_RECORD : asks[what].room;
 }
 
 void rt_ag_request_start(struct rt_agent *agent, struct ag_link *link, uint64_t request,
@@ -308,6 +320,10 @@ void rt_ag_request_start(struct rt_agent *agent, struct ag_link *link, uint64_t 
 
     if (what == ASK_KINDS) {
         rt_ag_request_refuse(agent, link, request, RT_CLASS_INVALID, "there is no such operation");
+        return;
+    }
+    if (!rt_ag_may(link, asks[what].right)) {
+        rt_ag_request_refuse(agent, link, request, RT_CLASS_DENIED, "this client's role does not allow it");
         return;
     }
     if (msg->wait > 0 && (what != ASK_SHOW || msg->prefix)) {

@@ -7,6 +7,7 @@
 #include "broker/core/owner.h"
 #include "broker/core/record.h"
 #include "broker/core/request.h"
+#include "broker/core/rights.h"
 #include "broker/core/session.h"
 #include "broker/core/store.h"
 #include "migrate/core/past.h"
@@ -121,7 +122,7 @@ static void finish_ambiguous(struct rt_agent *agent, struct ag_ask *ask, bool al
 {
     char text[RT_TEXT_MAX + 1], name[RT_TENANT_MAX + RT_CID_MAX + 8], more[AMBIGUOUS_MORE];
     size_t n = 0, shown = 0, most = sizeof ask->found / sizeof ask->found[0];
-    bool boss = ask->link->who[0] == '\0';
+    bool boss = rt_ag_may(ask->link, AG_MAY_ALL_TENANTS);
 
     for (; shown < ask->n_found && shown < most; shown++) {
         const struct rt_key *key = &ask->found[shown];

@@ -10,6 +10,7 @@
 #include "broker/core/machine.h"
 #include "broker/core/map.h"
 #include "broker/core/queue.h"
+#include "broker/core/rights.h"
 #include "broker/core/send.h"
 #include "broker/core/session.h"
 #include "session/base/error.h"
@@ -142,6 +143,10 @@ void rt_ag_switch_data(struct rt_agent *agent, struct ag_link *link, struct rt_f
     }
     flow = &chan->flow[frame->stream];
     to = chan->link[!from];
+    if (from == AG_CLIENT && !rt_ag_may(link, AG_MAY_INPUT)) { /* of an attachment that another client made */
+        forbidden(agent, chan, link, "input, which its role does not allow");
+        return;
+    }
     ag_flow_start(flow, frame->offset);
     if (frame->offset != flow->seen) { /* of another past, perhaps: the next attach compares digests */
         end_channel(agent, chan, RT_CLASS_JUMP, "DATA went back, or left bytes out", 0);

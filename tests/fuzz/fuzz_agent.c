@@ -64,8 +64,12 @@ static void connect(unsigned p, struct fuzz_in *in)
     }
     if (p < WORLD_GUESTS && what & 4)
         memcpy(peer.proof, "vm", 3);
-    if (p >= WORLD_GUESTS && what % 4 < 2)
+    if (p >= WORLD_GUESTS && what % 4 < 2) {
+        peer.as = what & 8 ? RT_CLIENT_VIEWER : RT_CLIENT_VCH;
         memcpy(peer.tenant, what & 1 ? "u" : "t", 2);
+    } else {
+        peer.as = RT_CLIENT_OPERATOR;
+    }
     fuzz_pipe_reset(&world_pipes[p]);
     world.peers[p].id = rt_agent_opened(world.agent, &peer, world.now);
     FUZZ_CHECK(world.peers[p].id != 0);

@@ -250,6 +250,7 @@ int fx_open(struct fx *fx, enum rt_peer_role role, const char *who)
     memset(&peer, 0, sizeof peer);
     peer.role = role;
     (void)snprintf(peer.name, sizeof peer.name, "test");
+    peer.as = who[0] == '\0' ? RT_CLIENT_OPERATOR : RT_CLIENT_VCH;
     (void)snprintf(role == RT_PEER_CLIENT ? peer.tenant : peer.proof, RT_HOST_MAX, "%s", who);
     return fx_open_as(fx, &peer);
 }

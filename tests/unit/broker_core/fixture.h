@@ -142,6 +142,7 @@ void fx_serve(struct fx *fx, struct fx_guest *guest); /* all of it */
 /* Takes its renewed ticket, when that is what it got next. */
 bool fx_renewed(struct fx *fx, struct fx_guest *guest);
 int fx_client(struct fx *fx, const char *tenant);
+int fx_client_as(struct fx *fx, enum rt_client_role as); /* of the tenant "local", or an operator */
 void fx_attach(struct fx *fx, int client, uint32_t channel, const char *cid, uint64_t wait, uint64_t klife,
                uint64_t kepoch);
 /* The guest's answer to an ATTACH, of the life and epoch that it was given; with stdout from 0. */

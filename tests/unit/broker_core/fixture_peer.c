@@ -112,11 +112,10 @@ void fx_serve(struct fx *fx, struct fx_guest *guest)
     (void)fx_renewed(fx, guest);
 }
 
-int fx_client(struct fx *fx, const char *tenant)
+static int greet(struct fx *fx, int link)
 {
     struct rt_hello_msg hello;
     struct rt_frame frame;
-    int link = fx_open(fx, RT_PEER_CLIENT, tenant);
 
     memset(&hello, 0, sizeof hello);
     hello.vmin = hello.vmax = 1;
@@ -124,6 +123,19 @@ int fx_client(struct fx *fx, const char *tenant)
     fx_msg(fx, link, &(struct rt_frame){.type = RT_HELLO}, RT_MSG_HELLO, &hello);
     (void)fx_want(fx, link, RT_WELCOME, &frame);
     return link;
+}
+
+int fx_client(struct fx *fx, const char *tenant)
+{
+    return greet(fx, fx_open(fx, RT_PEER_CLIENT, tenant));
+}
+
+int fx_client_as(struct fx *fx, enum rt_client_role as)
+{
+    struct rt_peer peer = {.role = RT_PEER_CLIENT, .as = as};
+
+    (void)snprintf(peer.tenant, sizeof peer.tenant, "%s", as == RT_CLIENT_OPERATOR ? "" : "local");
+    return greet(fx, fx_open_as(fx, &peer));
 }
 
 void fx_attach(struct fx *fx, int client, uint32_t channel, const char *cid, uint64_t wait, uint64_t klife,

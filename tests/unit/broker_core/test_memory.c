@@ -232,6 +232,7 @@ static void play(struct script *s)
 
     memset(&peer, 0, sizeof peer);
     memset(&news, 0, sizeof news);
+    peer.as = RT_CLIENT_VCH;
     memcpy(peer.tenant, "local", 6);
     news.kind = RT_STORE_UP;
     news.whole = true;

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#ifndef RETETHER_BROKER_CORE_RIGHTS_H
+#define RETETHER_BROKER_CORE_RIGHTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* What a client may do, by its role: one table (rights.c). Another tenant's container is as none for all but operators,
+ * whatever else they may do. */
+
+struct ag_link;
+
+enum ag_right {
+    AG_MAY_CREATE,      /* sessions */
+    AG_MAY_REMOVE,      /* sessions that never started */
+    AG_MAY_LOOK,        /* at records, and the last output of what has ended */
+    AG_MAY_LIST,        /* records */
+    AG_MAY_SEE_HOSTS,   /* all agents */
+    AG_MAY_ATTACH,      /* and read */
+    AG_MAY_INPUT,       /* stdin; signals, sizes, commands */
+    AG_MAY_HOLD,        /* output back that it has not read */
+    AG_MAY_ALL_TENANTS, /* names a container by its tenant */
+    AG_RIGHTS,
+};
+
+bool rt_ag_may(const struct ag_link *link, enum ag_right right);
+
+#endif
