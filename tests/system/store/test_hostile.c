@@ -213,16 +213,16 @@ static void test_no_redis(void **state)
 static void test_mad_after_the_greeting(void **state)
 {
     static char block[1024 * 1024];
-    static const struct rule infos[] = {{"ROLE", ROLE_OK, 0, 0}, {"INFO", "$4\r\nnone\r\n", 0, 0}, {0}};
-    static const struct rule info_array[] = {{"ROLE", ROLE_OK, 0, 0}, {"INFO", "*100000000\r\n", 0, 0}, {0}};
+    static const struct rule infos[] = {{"ROLE", ROLE_OK, 0, 0}, {"INFO\r\n", "$4\r\nnone\r\n", 0, 0}, {0}};
+    static const struct rule info_array[] = {{"ROLE", ROLE_OK, 0, 0}, {"INFO\r\n", "*100000000\r\n", 0, 0}, {0}};
     static const struct rule beats[] = {
-        {"ROLE", ROLE_OK, 0, 0}, {"INFO", INFO_OK, 0, 0}, {"rt4_beat", "*1\r\n:1\r\n", 0, 0}, {0}};
+        {"ROLE", ROLE_OK, 0, 0}, {"INFO\r\n", INFO_OK, 0, 0}, {"rt4_beat", "*1\r\n:1\r\n", 0, 0}, {0}};
     static const struct rule missing[] = {{"ROLE", ROLE_OK, 0, 0},
-                                          {"INFO", INFO_OK, 0, 0},
+                                          {"INFO\r\n", INFO_OK, 0, 0},
                                           {"FUNCTION", "-ERR no such thing\r\n-ERR Function not found\r\n", 0, 0},
                                           {"rt4_beat", "-ERR Function not found\r\n", 0, 0},
                                           {0}};
-    static struct rule endless[] = {{"ROLE", ROLE_OK, 0, 0}, {"INFO", block, sizeof block, 63}, {0}};
+    static struct rule endless[] = {{"ROLE", ROLE_OK, 0, 0}, {"INFO\r\n", block, sizeof block, 63}, {0}};
 
     (void)state;
     suffer(infos, false, "INFO makes no sense");
