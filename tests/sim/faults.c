@@ -168,10 +168,10 @@ static void pause_guest(int guest, uint64_t us)
 
 static void move_again(int arg)
 {
-    int guest = arg % SIM_GUESTS;
+    int guest = arg % SIM_GUESTS, host = arg / SIM_GUESTS;
 
-    if (sim.guests[guest].running && !sim.quiet)
-        sim_guest_move(guest, arg / SIM_GUESTS, move_style());
+    if (sim.guests[guest].running && !sim.quiet && !sim.agents[host].gone)
+        sim_guest_move(guest, host, move_style());
 }
 
 static bool move(enum sim_fault fault)
