@@ -177,6 +177,8 @@ void rt_ag_session_settle(struct rt_agent *agent, struct ag_session *session)
 void rt_ag_session_heard(struct rt_agent *agent, struct ag_session *session, uint64_t life, uint64_t epoch,
                          const char *host)
 {
+    uint64_t was_life = session->life, was_epoch = session->epoch;
+
     /* Its own record, read anew. */
     if (strcmp(host, agent->config.host) == 0) {
         return;
@@ -187,8 +189,16 @@ void rt_ag_session_heard(struct rt_agent *agent, struct ag_session *session, uin
     }
 #endif
     if (rt_ag_session_note(agent, session, life, epoch, host)) {
+        bool orphan = session->orphan && session->lost_at != 0;
+
         agent->stats.moves++;
         session->lost_at = session->write_at = 0;
+#ifdef RT_MUTANT_ORPHAN_FORGOTTEN
+        orphan = false;
+#endif
+        if (orphan) { /* late news, of before the store lost the record? Else it refuses the word of an older claim */
+            rt_ag_session_write_state(agent, session, RT_SESSION_LOST, was_life, was_epoch);
+        }
         rt_ag_session_fact(agent, session, AG_SESSION_HEARD | AG_SESSION_MOVED | AG_SESSION_KNOWN);
     }
 }
@@ -321,6 +331,7 @@ void rt_ag_session_guest_gone(struct rt_agent *agent, struct ag_session *session
         rt_ag_session_state(agent, session, RT_SESSION_MOVING, "the guest is gone");
         rt_ag_session_write_state(agent, session, RT_SESSION_MOVING, session->life, session->epoch);
         session->lost_at = agent->now + RT_LOST_AFTER_MS;
+        session->orphan = false;
     }
 }
 
@@ -335,8 +346,11 @@ void rt_ag_session_orphan(struct rt_agent *agent, struct ag_session *session, ui
         /* The store has fallen back to a time before what is known: whoever served since either takes it again, which
          * heals the record, or has gone, and then nobody else would ever tell. */
         rt_ag_session_write_state(agent, session, RT_SESSION_LOST, life, epoch);
-    } else if (session->lost_at == 0) {
-        session->lost_at = agent->now + RT_LOST_AFTER_MS;
+    } else {
+        session->orphan = true;
+        if (session->lost_at == 0) {
+            session->lost_at = agent->now + RT_LOST_AFTER_MS;
+        }
     }
 }
 

@@ -52,6 +52,7 @@ struct ag_session {
     uint8_t state;         /* enum rt_session_state, as last written or told */
     bool claimed;          /* the store has confirmed what is served */
     bool taken;            /* the store has confirmed a claim of the incarnation in rule */
+    bool orphan;           /* while lost_at: its record names this host all the same, as a take has made it */
     uint8_t unwritten;     /* a state that the store has not got, 0 none; of this claim: */
     uint64_t unwritten_life, unwritten_epoch;
     /* the newest claim known of */

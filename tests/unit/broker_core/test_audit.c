@@ -226,6 +226,24 @@ static void test_lost_while_moving(void **state)
     assert_back(fx, &guest);
 }
 
+/* News come late, of a claim that the store has lost since with the record: the one that was made anew is known as lost
+ * all the same, as nobody serves it. */
+static void test_late_news_of_a_lost_record(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+
+    serve(fx, &guest);
+    fx_record_lose(fx, "web");
+    fx_lost(fx, guest.link);
+    fx_answer(fx);
+    assert_true(web(fx)->rule.exists);
+    fx_claimed(fx, "web", "other", guest.life, guest.epoch + 5);
+    fx_answer(fx);
+    assert_int_equal(web(fx)->rule.state, RT_SESSION_LOST);
+    assert_int_equal(web(fx)->rule.epoch, guest.epoch);
+}
+
 /* Its name is not given away here meanwhile, and the record is there again. */
 static void test_create_of_what_is_served(void **state)
 {
@@ -266,6 +284,7 @@ int main(void)
         FX_TEST(test_end_lost),
         FX_TEST(test_end_under_way),
         FX_TEST(test_lost_while_moving),
+        FX_TEST(test_late_news_of_a_lost_record),
         FX_TEST(test_create_of_what_is_served),
         FX_TEST(test_written_lost_by_another),
     };
