@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The retether authors
+#
+# docs.sh ROOT
+# Files and functions that docs/architecture.md and docs/testing.md name in code marks are there.
+set -u -o pipefail
+export LC_ALL=C
+cd "$1" || exit 1
+
+bad=0
+for doc in docs/architecture.md docs/testing.md; do
+    names=$(grep -o '`[^` ]*`' "$doc" | tr -d '`' | sort -u)
+    while read -r name; do
+        case $name in
+        *[\<\>*]*) ;;
+        session/*.[ch] | migrate/*.[ch] | broker/*.[ch] | clients/*.[ch] | tests/*.[ch])
+            if [[ ! -e $name ]]; then
+                echo "$doc: names $name, which is not there"
+                bad=1
+            fi
+            ;;
+        *'()')
+            if ! grep -rqw --include='*.[ch]' -- "${name%'()'}" broker session migrate clients tests; then
+                echo "$doc: names $name, which no file has"
+                bad=1
+            fi
+            ;;
+        esac
+    done <<<"$names"
+done
+exit "$bad"
