@@ -64,6 +64,13 @@ static bool was_taken(struct rt_agent *agent, const struct rt_ticket *ticket)
                              rt_id_equal(&session->rule->inc, &ticket->inc));
 }
 
+static uint64_t known_life(struct rt_agent *agent, const struct rt_key *key)
+{
+    const struct ag_session *session = rt_ag_session_find(agent, key);
+
+    return session == NULL ? 0 : session->life;
+}
+
 static struct ag_claim *make_claim(struct rt_agent *agent, const struct ag_link *link, const struct rt_hello_msg *hello,
                                    const struct rt_ticket *ticket)
 {
@@ -78,7 +85,7 @@ static struct ag_claim *make_claim(struct rt_agent *agent, const struct ag_link 
     claim->join = ticket->join;
     memcpy(claim->inc.b, hello->inc.data, RT_ID_SIZE);
     memcpy(claim->nonce.b, hello->nonce.data, RT_ID_SIZE);
-    claim->life = ticket->join ? 0 : ticket->life;
+    claim->life = ticket->join ? known_life(agent, &ticket->key) : ticket->life;
     claim->epoch = hello->epoch;
     if (!ticket->join) {
         made->unproven = ticket->unproven;

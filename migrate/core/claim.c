@@ -225,7 +225,9 @@ static uint64_t retry_delay(const struct rt_record *record, uint64_t store_ms)
 }
 
 /* The number of a new life. The welcome has named it at the test, so the take keeps that one; 0 when another life has
- * reached it meanwhile. An untaken ticket keeps the number that it has while that is new. */
+ * reached it meanwhile. An untaken ticket keeps the number that it has while that is new. A join's is above what its
+ * agent knows of: with the record lost and the store's clock set back it would be an older life than the start before
+ * it had, and superseded as soon as that one's agent has its record taken again, though its VM be dead. */
 static uint64_t next_life(const struct rt_record *record, const struct rt_claim *claim, uint64_t store_ms)
 {
     uint64_t least = record->life + 1;
@@ -236,6 +238,11 @@ static uint64_t next_life(const struct rt_record *record, const struct rt_claim 
     if (!claim->join && claim->life >= least) {
         return claim->life;
     }
+#ifndef RT_MUTANT_KNOWN_LIFE_IGNORED
+    if (claim->life >= least) {
+        least = claim->life + 1;
+    }
+#endif
     return least > store_ms ? least : store_ms;
 }
 

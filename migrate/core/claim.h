@@ -42,7 +42,7 @@ struct rt_claim {
     struct rt_key key;
     bool join; /* presented a join token, else a ticket */
     struct rt_id inc;
-    uint64_t life;  /* of the ticket presented; ignored for a join */
+    uint64_t life;  /* of the ticket presented; of a join: the newest that the asking agent knows of, else 0 */
     uint64_t epoch; /* of the hello */
     struct rt_id nonce;
     struct rt_id ticket; /* t: the ticket presented (ticket claims only) */

@@ -204,7 +204,7 @@ local function next_life(r, c, now)
     if not c.join and c.life >= least then
         return c.life
     end
-    return math.max(least, now)
+    return math.max(least, c.life + 1, now)
 end
 
 local function judge(r, c, now)

@@ -247,8 +247,8 @@ static bool held(const struct rt_tether *tether)
     return false;
 }
 
-/* Only copies are left that a newer start has superseded, which died with its host: they are never served again, nor
- * are their tickets renewed. */
+/* Only copies are left that a newer life has superseded, whose VM is dead: it died with its host, or was the older
+ * start, and the store's clock went back. They are never served again, nor are their tickets renewed. */
 static bool left_superseded(int container)
 {
     for (int k = 0; k < SIM_GUESTS; k++) {
@@ -260,7 +260,7 @@ static bool left_superseded(int container)
             !(g->superseded && sim.ticket_ttl_ms != 0 && g->tether->refused_cls == RT_CLASS_BAD_AUTH))
             return false;
     }
-    return sim.newest_died[container];
+    return sim.newest_died[container] || sim_store_life_back(container);
 }
 
 static void check_fork_served(int container)

@@ -88,6 +88,11 @@ bool sim_store_end_lost(int container)
     return sim_db.end_lost[container];
 }
 
+bool sim_store_life_back(int container)
+{
+    return sim_db.life_back[container];
+}
+
 void sim_store_end_gone(int container)
 {
     if (sim_db.records[container].r.rule.state != RT_SESSION_ENDED)
@@ -164,6 +169,14 @@ static void publish(const struct rt_claim *claim, uint64_t life)
 
 /* ---- operations ---- */
 
+static void note_life(int container, bool join, uint64_t life)
+{
+    if (life > sim_db.newest_life[container])
+        sim_db.newest_life[container] = life;
+    else if (join)
+        sim_db.life_back[container] = true;
+}
+
 static void take(struct sim_record *rec, const struct rt_store_op *op, const struct rt_claim_outcome *outcome)
 {
     struct rt_store_record *r = &rec->r;
@@ -179,6 +192,7 @@ static void take(struct sim_record *rec, const struct rt_store_op *op, const str
         sim_fail("%s gives a past that is not this container's", op->claim.host);
     if (again)
         return;
+    note_life((int)(rec - sim_db.records), op->claim.join, outcome->life);
     r->moves += outcome->moved;
     sim_log("store: %s takes %s at life %llu epoch %llu", op->claim.host, op->claim.key.cid,
             (unsigned long long)outcome->life, (unsigned long long)op->claim.epoch);

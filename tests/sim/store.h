@@ -26,6 +26,9 @@ uint64_t sim_store_back_ms(void); /* by how much its clock has gone back, in all
 /* The store lost the end of this container after it had taken it: its agent keeps it no more. */
 bool sim_store_end_lost(int container);
 void sim_store_end_gone(int container); /* with the disk that kept it */
+/* A start was given no newer life than one before it: its record was lost, the clock had gone back, and the agent that
+ * it joined at did not know of that life. */
+bool sim_store_life_back(int container);
 const struct rt_record *sim_store_record(int container);
 
 #endif

@@ -39,9 +39,11 @@ struct sim_db {
         bool there;
         uint8_t instance;
         uint64_t seq;
-    } rows[SIM_AGENTS_MAX];    /* of the registry */
-    int order[SIM_AGENTS_MAX]; /* agents in the order of their names */
-    bool end_lost[SIM_KEYS];   /* an end that was stored is gone: nobody has it any more */
+    } rows[SIM_AGENTS_MAX];         /* of the registry */
+    int order[SIM_AGENTS_MAX];      /* agents in the order of their names */
+    uint64_t newest_life[SIM_KEYS]; /* ever taken */
+    bool life_back[SIM_KEYS];       /* a start after that one was given no newer life */
+    bool end_lost[SIM_KEYS];        /* an end that was stored is gone: nobody has it any more */
 };
 
 extern struct sim_db sim_db;

@@ -107,7 +107,7 @@ static void generate_claim(struct rt_store_op *op, const struct rt_record *rule)
     claim->key = key_of("t", "twin");
     claim->join = random_below(3) == 0;
     claim->inc = random_below(2) ? rule->inc : some_id();
-    claim->life = claim->join ? 0 : random_below(2) ? rule->life : some_life();
+    claim->life = random_below(2) ? rule->life : some_life();
     claim->epoch = random_below(2) ? rule->epoch : random_below(5);
     claim->nonce = random_below(2) ? rule->nonce : some_id();
     if (!claim->join) {

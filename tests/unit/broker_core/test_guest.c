@@ -56,6 +56,28 @@ static void test_ticket_of_welcome(void **state)
     assert_int_equal(ticket.epoch, 2);
 }
 
+/* The store has lost the record and its clock was set back: the number of the new life is above what this agent heard.
+ */
+static void test_join_above_known_life(void **state)
+{
+    struct fx *fx = *state;
+    struct rt_welcome_msg welcome;
+    struct fx_guest guest;
+    const uint64_t known = fx->store_ms + 1000000;
+
+    fx_claimed(fx, "web", "there", known, 3);
+    fx_guest(&guest, "web", 1);
+    fx_hello(fx, &guest);
+    assert_int_equal(fx->last[RT_STORE_TEST].claim.life, known);
+    fx_answer(fx);
+    fx_welcome(fx, &guest, &welcome);
+    assert_int_equal(welcome.life, known + 1);
+    fx_confirm(fx, &guest);
+    fx_answer(fx);
+    assert_true(fx_serves(fx, "web"));
+    assert_int_equal(fx_record(fx, "local", "web")->rule.life, known + 1);
+}
+
 static void test_reconnect_evicts_after_take(void **state)
 {
     struct fx *fx = *state;
@@ -397,6 +419,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         FX_TEST(test_join),
         FX_TEST(test_ticket_of_welcome),
+        FX_TEST(test_join_above_known_life),
         FX_TEST(test_reconnect_evicts_after_take),
         FX_TEST(test_newer_life_supersedes),
         FX_TEST(test_rewound_and_forked),

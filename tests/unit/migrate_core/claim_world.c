@@ -74,6 +74,11 @@ bool same_record(const struct rt_record *a, const struct rt_record *b)
            strcmp(a->bound_to, b->bound_to) == 0;
 }
 
+uint64_t store_ms(const struct world *w)
+{
+    return w->now_ms - w->back_ms;
+}
+
 int owner_of(const struct rt_record *record)
 {
     return record->exists && record->host[0] ? record->host[5] - '0' : -1;
@@ -97,7 +102,7 @@ static void check_position(struct world *w, const struct rt_claim *claim, const 
 
     if (claim->join || (!claim->taken && before->exists && !rt_id_equal(&before->inc, &claim->inc))) {
         CHECK(w, !rt_id_equal(&before->inc, &claim->inc));
-        CHECK(w, before->state != RT_SESSION_LOST || before->lost_ms + RT_LEASE_MS <= w->now_ms);
+        CHECK(w, before->state != RT_SESSION_LOST || before->lost_ms + RT_LEASE_MS <= store_ms(w));
         return;
     }
     if (rt_id_equal(&claim->ticket, &claim->next)) {
@@ -128,13 +133,27 @@ static void check_right(struct world *w, const struct rt_claim *claim, const str
     }
 }
 
+/* A start has a newer life than any that its agent knew of. Those that run hear of it. */
+static void check_life(struct world *w, const struct rt_claim *claim, uint64_t life)
+{
+    if (claim->join) {
+        CHECK(w, life > claim->life);
+        seen[SEEN_KNOWN_LIFE] += life == claim->life + 1 && life > store_ms(w);
+    }
+    for (size_t i = 0; i < AGENTS; i++) {
+        if (w->agents[i].up && life > w->agents[i].known_life) {
+            w->agents[i].known_life = life;
+        }
+    }
+}
+
 enum rt_class take(struct world *w, const struct rt_claim *claim)
 {
     struct rt_record *record = &w->store.record, before = *record;
     struct rt_claim_outcome out, again;
     bool same = before.exists && rt_id_equal(&before.inc, &claim->inc);
 
-    rt_claim_judge(record, claim, w->now_ms, &out);
+    rt_claim_judge(record, claim, store_ms(w), &out);
     if (out.verdict != RT_CLASS_OK) {
         seen[SEEN_UNTAKEN_REFUSED] += !claim->join && !was_taken(w, claim);
         return out.verdict;
@@ -150,6 +169,7 @@ enum rt_class take(struct world *w, const struct rt_claim *claim)
         return RT_CLASS_OK;
     }
     check_position(w, claim, &before);
+    check_life(w, claim, out.life);
     /* The fence only rises; two lives of one number are told apart by their incarnations. */
     CHECK(w, record->life > before.life ||
                  (record->life == before.life &&
@@ -160,7 +180,7 @@ enum rt_class take(struct world *w, const struct rt_claim *claim)
         seen[SEEN_DRAINING]++;
     }
     before = *record;
-    rt_claim_judge(record, claim, w->now_ms, &again);
+    rt_claim_judge(record, claim, store_ms(w), &again);
     CHECK(w, again.verdict == RT_CLASS_OK && again.life == out.life && !again.moved);
     rt_claim_apply(record, claim, &again);
     CHECK(w, same_record(&before, record));

@@ -49,12 +49,16 @@ struct world {
     uint64_t seed, random;
     enum kind kind;
     uint64_t now_ms, born_ms;
+    uint64_t back_ms;        /* by how much the store's clock was set back */
+    uint64_t newest_life;    /* that a start was welcomed to */
+    bool life_back;          /* a later start was welcomed to no newer one, by an agent that had not heard of that */
     struct store store, old; /* old: what a roll-back goes back to */
     struct guest guests[GUESTS], saved;
     struct {
         bool up;
         uint64_t down_ms;
-        struct rt_id had; /* the incarnation that it last had taken, while it runs */
+        struct rt_id had;    /* the incarnation that it last had taken, while it runs */
+        uint64_t known_life; /* the newest that it heard of, while it runs */
     } agents[AGENTS];
     struct rt_claim late[LATE_MAX]; /* confirms still on their way */
     size_t n_late;
@@ -77,6 +81,9 @@ enum seen {
     SEEN_DRAINING,
     SEEN_DEAD_OWNER,
     SEEN_CREATED_AGAIN,
+    SEEN_CLOCK_BACK,
+    SEEN_RECORD_LOST,
+    SEEN_KNOWN_LIFE,
     SEEN_PROVISIONAL,
     SEEN_RENEWED,
     SEEN_RENEWAL_LOST,
@@ -104,6 +111,7 @@ uint32_t depth_of(const struct world *w, const struct rt_id *id);
 bool was_taken(const struct world *w, const struct rt_claim *claim);
 void agent_name(int agent, char name[RT_HOST_MAX + 1]);
 bool same_record(const struct rt_record *a, const struct rt_record *b);
+uint64_t store_ms(const struct world *w);
 /* The number of the agent that the record names, or -1. */
 int owner_of(const struct rt_record *record);
 bool serves(const struct world *w, const struct guest *guest);

@@ -53,6 +53,13 @@ static const struct row rows[] = {
     {"none: ticket", RT_SESSION_NONE, X, C, LIFE, 1, OK, .out_life = LIFE},
     {"none, whole: ticket", RT_SESSION_NONE, X, C, LIFE, 1, .whole = true, OK, .out_life = LIFE},
     {"none: join taken with its granted life", RT_SESSION_NONE, X, 0, .whole = true, .granted = 3, OK, .out_life = 3},
+    {"none: join, its agent knows a life ahead of the clock", RT_SESSION_NONE, X, 0, STORE_MS + 6, 1, .whole = true, OK,
+     .out_life = STORE_MS + 7},
+    {"none: join, its agent knows a life that just began", RT_SESSION_NONE, X, 0, STORE_MS, 1, .whole = true, OK,
+     .out_life = STORE_MS + 1},
+    {"none: join, its agent knows an older life", RT_SESSION_NONE, X, 0, LIFE, 1, .whole = true, OK, NEXT},
+    {"none: join taken with a life above what its agent knew", RT_SESSION_NONE, X, 0, STORE_MS + 6, 1, .whole = true,
+     .granted = STORE_MS + 7, OK, .out_life = STORE_MS + 7},
 
     /* Created: nobody has served it. */
     {"created: join", RT_SESSION_CREATED, X, 0, .record_life = UINT64_MAX, .whole = true, OK, NEXT},

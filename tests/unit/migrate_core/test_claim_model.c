@@ -10,6 +10,7 @@
  * a race two VMs were started with one token: the one that is taken serves, and keeps its place. */
 #define WALKS 60000
 #define STEPS 60
+#define BACK_MAX_MS 40000
 #define QUIET_ROUNDS 80 /* seconds that an honest guest may need once the faults have stopped: a lease and more */
 
 static void fill_claim(struct world *w, const struct guest *guest, int agent, bool anew, struct rt_claim *claim)
@@ -22,8 +23,8 @@ static void fill_claim(struct world *w, const struct guest *guest, int agent, bo
     claim->inc = anew ? random_id(w) : guest->inc;
     claim->epoch = guest->epoch;
     claim->nonce = random_id(w);
+    claim->life = claim->join ? w->agents[agent].known_life : guest->ticket.life;
     if (!claim->join) {
-        claim->life = guest->ticket.life;
         claim->ticket = guest->ticket.id;
         claim->taken = guest->ticket.taken || rt_id_equal(&w->agents[agent].had, &guest->inc);
         claim->n_ancestors = guest->ticket.n_ancestors;
@@ -65,6 +66,8 @@ static void welcome(struct world *w, struct guest *guest, struct rt_claim *claim
     struct rt_ticket join = {.join = true}, next;
     uint32_t depth = claim->join ? 0 : depth_of(w, &guest->ticket.id) + 1;
 
+    w->life_back |= claim->join && life <= w->newest_life;
+    w->newest_life = life > w->newest_life ? life : w->newest_life;
     claim->next = ticket_id(w, depth);
     claim->granted_life = life;
     rt_ticket_child(claim->join ? &join : &guest->ticket, &claim->next, claim->epoch, &next);
@@ -130,9 +133,9 @@ static void attempt(struct world *w, struct guest *guest, int agent, unsigned fa
         attempt_unasked(w, guest, &claim);
         return;
     }
-    rt_claim_judge(&w->store.record, &claim, w->now_ms, &out);
+    rt_claim_judge(&w->store.record, &claim, store_ms(w), &out);
     seen[SEEN_VERDICT + out.verdict]++;
-    if (w->kind == HONEST) {
+    if (w->kind == HONEST && !w->life_back) {
         check_honest(w, &claim, out.verdict);
     }
     if (out.verdict != RT_CLASS_OK) {
@@ -211,13 +214,13 @@ static void agents_tidy(struct world *w)
     if (!served && owner >= 0 && w->agents[owner].up &&
         (record->state == RT_SESSION_RUNNING || record->state == RT_SESSION_MOVING)) {
         record->state = RT_SESSION_LOST;
-        record->lost_ms = w->now_ms;
+        record->lost_ms = store_ms(w);
     }
 }
 
 static void store_fault(struct world *w)
 {
-    switch (rnd(w, 3)) {
+    switch (rnd(w, 5)) {
     case 0:
         w->store = w->old;
         w->born_ms = w->now_ms;
@@ -227,6 +230,14 @@ static void store_fault(struct world *w)
         memset(&w->store, 0, sizeof w->store);
         w->born_ms = w->now_ms;
         seen[SEEN_FLUSH]++;
+        break;
+    case 2:
+        memset(&w->store, 0, sizeof w->store); /* alone: nobody is told */
+        seen[SEEN_RECORD_LOST]++;
+        break;
+    case 3:
+        w->back_ms += w->back_ms == 0 ? rnd(w, BACK_MAX_MS) : 0;
+        seen[SEEN_CLOCK_BACK]++;
         break;
     default:
         if (!w->store.record.exists) {
@@ -283,6 +294,7 @@ static void agent_fault(struct world *w)
     w->agents[agent].up = !w->agents[agent].up;
     w->agents[agent].down_ms = w->now_ms;
     memset(&w->agents[agent].had, 0, sizeof w->agents[agent].had);
+    w->agents[agent].known_life = 0;
     for (size_t i = 0; i < GUESTS; i++) {
         if (w->guests[i].link == agent) {
             w->guests[i].link = -1;
@@ -397,7 +409,7 @@ static void walk(struct world *w)
     for (int i = 0; i < QUIET_ROUNDS && !(w->kind == HONEST && served); i++) {
         served = quiet_round(w);
     }
-    CHECK(w, served || all_superseded(w));
+    CHECK(w, served || w->life_back || all_superseded(w));
     /* A copy that was refused stays refused, however often it asks. */
     settled = w->store.record;
     for (int i = 0; i < QUIET_ROUNDS; i++) {
