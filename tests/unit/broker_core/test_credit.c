@@ -158,6 +158,56 @@ static void test_credit_shared(void **state)
     assert_true(fx->links[client].queued > RT_LINK_HIGH_WATER + all);
 }
 
+/* Both sides say that they live while time goes by. */
+static void pass_time(struct fx *fx, int client, const struct fx_guest *guest)
+{
+    for (int i = 0; i < 6; i++) {
+        fx_send(fx, client, &(struct rt_frame){.type = RT_PING}, NULL);
+        fx_send(fx, guest->link, &(struct rt_frame){.type = RT_PING}, NULL);
+        fx_tick(fx, 500);
+    }
+}
+
+/* Much is promised to a link already: one more attach waits until that is used up or forgotten, and is not refused. */
+static void test_attach_waits_for_promises(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+    uint64_t promised = 0;
+    uint32_t channel, next = 8;
+    static uint8_t bytes[RT_INITIAL_CREDIT];
+    struct rt_frame frame;
+    const uint8_t *payload;
+    int client;
+
+    fx_attached(fx, &guest, &client);
+    for (; next < 8 + SHARED; next++) {
+        channel = fx_bound(fx, &guest, client, next);
+        ack(fx, client, next, RT_STDOUT, 0, RT_COUNTER_MAX - 1);
+        fx_data(fx, guest.link, channel, RT_STDOUT, 0, bytes, RT_INITIAL_CREDIT);
+        promised += newest_limit(fx, guest.link, want_ack(fx, guest.link, 0)) - RT_INITIAL_CREDIT;
+        fx->links[client].out_size = fx->links[client].out_read = 0;
+    }
+    while (fx_stats(fx).held == 0) { /* as each promises no more than at first */
+        assert_true(next < RT_LINK_CHANNELS_MAX);
+        fx_attach(fx, client, next++, "web", 0, 0, 0);
+        while (fx_next(fx, guest.link, &frame, &payload)) {
+            if (frame.type == RT_ATTACH) {
+                fx_say_attached(fx, &guest, frame.channel);
+            }
+        }
+        fx->links[client].out_size = fx->links[client].out_read = 0;
+    }
+    assert_true(promised + (uint64_t)next * 3 * RT_INITIAL_CREDIT > RT_LINK_BUDGET / 2);
+    assert_true(promised + (uint64_t)(next - 8) * 3 * RT_INITIAL_CREDIT <= RT_LINK_BUDGET + SHARED * RT_INITIAL_CREDIT);
+    fx_none(fx, client);
+    pass_time(fx, client, &guest);
+    assert_int_equal(fx_stats(fx).held, 0);
+    do {
+        assert_true(fx_next(fx, guest.link, &frame, &payload));
+    } while (frame.type != RT_ATTACH);
+}
+
 /* What fell silent with a large window does not keep it from others for long. */
 static void test_idle_credit_is_forgotten(void **state)
 {
@@ -241,9 +291,13 @@ static void test_limit_never_falls(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        FX_TEST(test_initial_credit),           FX_TEST(test_input_at_once),
-        FX_TEST(test_credit_clamped),           FX_TEST(test_credit_shared),
-        FX_TEST(test_idle_credit_is_forgotten), FX_TEST(test_congested_gets_no_credit),
+        FX_TEST(test_initial_credit),
+        FX_TEST(test_input_at_once),
+        FX_TEST(test_credit_clamped),
+        FX_TEST(test_credit_shared),
+        FX_TEST(test_attach_waits_for_promises),
+        FX_TEST(test_idle_credit_is_forgotten),
+        FX_TEST(test_congested_gets_no_credit),
         FX_TEST(test_limit_never_falls),
     };
 

@@ -194,28 +194,43 @@ static void test_attaches_wait(void **state)
     assert_int_equal(fx_stats(fx).held, 0);
 }
 
-static void test_held_bytes(void **state)
+/* An ATTACH of more than a kilobyte to a container that there is not. payload: RT_SHORT_MAX + 1 bytes. */
+static struct rt_frame long_attach(uint8_t *payload)
 {
-    struct fx *fx = *state;
     static const uint8_t key[] = {0xa2, 'z', 'z', 0xc5, 0x04, 0x00}; /* "zz": bin of 1,024 */
-    uint8_t payload[RT_SHORT_MAX + 1] = {0}, id[RT_ID_SIZE] = {1};
+    uint8_t id[RT_ID_SIZE] = {1};
     struct rt_attach_msg attach = {.cid = rt_slice_text("none"), .id = {id, sizeof id}, .try_no = 1, .wait = 10000};
-    struct rt_frame frame = {.type = RT_ATTACH};
-    int size = rt_msg_encode(RT_MSG_ATTACH, &attach, payload, RT_SHORT_MAX), client = fx_client(fx, "local");
+    int size = rt_msg_encode(RT_MSG_ATTACH, &attach, payload, RT_SHORT_MAX);
 
     assert_true(size > 0 && size < 1000);
     payload[0]++; /* one key more, that nobody knows */
     memcpy(payload + size, key, sizeof key);
-    frame.length = (uint32_t)size + 6 + 1024;
     memset(payload + size + 6, 'z', 1024);
-    for (uint32_t i = 1; i <= RT_LINK_HELD_BYTES_MAX / frame.length; i++) {
-        frame.channel = i;
-        fx_send(fx, client, &frame, payload);
+    return (struct rt_frame){.type = RT_ATTACH, .length = (uint32_t)size + 6 + 1024};
+}
+
+/* As many as a link may have held. */
+static void hold_all(struct fx *fx, int client, struct rt_frame *frame, const uint8_t *payload)
+{
+    for (uint32_t i = 1; i <= RT_LINK_HELD_BYTES_MAX / frame->length; i++) {
+        frame->channel = i;
+        fx_send(fx, client, frame, payload);
         if (i % 100 == 0) {
             fx_fail(fx, RT_ETIMEDOUT);
         }
     }
+    fx_fail(fx, RT_ETIMEDOUT);
     fx_none(fx, client);
+}
+
+static void test_held_bytes(void **state)
+{
+    struct fx *fx = *state;
+    uint8_t payload[RT_SHORT_MAX + 1] = {0};
+    struct rt_frame frame = long_attach(payload);
+    int client = fx_client(fx, "local");
+
+    hold_all(fx, client, &frame, payload);
     frame.channel++;
     fx_send(fx, client, &frame, payload);
     fx_want_refuse(fx, client, frame.channel, RT_CLASS_RETRY_LATER, NULL);
@@ -224,6 +239,34 @@ static void test_held_bytes(void **state)
     fx_send(fx, client, &frame, payload);
     fx_want_refuse(fx, client, 0, RT_CLASS_PROTOCOL, NULL);
     assert_int_equal(fx_stats(fx).held, 0);
+}
+
+/* Those of all links. */
+static void test_held_bytes_of_all(void **state)
+{
+    struct fx *fx = *state;
+    uint8_t payload[RT_SHORT_MAX + 1] = {0};
+    struct rt_frame frame = long_attach(payload), got;
+    uint64_t held = 0;
+    int client = -1;
+
+    for (int i = 0; i < RT_AGENT_HELD_BYTES_MAX / RT_LINK_HELD_BYTES_MAX; i++) {
+        hold_all(fx, fx_client(fx, "local"), &frame, payload);
+    }
+    client = fx_client(fx, "local");
+    for (frame.channel = 1; held != fx_stats(fx).held; frame.channel++) { /* what is left by the others */
+        const uint8_t *none;
+
+        held = fx_stats(fx).held;
+        fx_send(fx, client, &frame, payload);
+        if (held == fx_stats(fx).held) {
+            assert_true(fx_next(fx, client, &got, &none));
+            assert_int_equal(got.type, RT_REFUSE);
+            assert_int_equal(got.channel, frame.channel);
+        }
+    }
+    assert_true(held * frame.length <= RT_AGENT_HELD_BYTES_MAX);
+    assert_true((held + 1) * frame.length > RT_AGENT_HELD_BYTES_MAX);
 }
 
 /* Answers have their place before they are asked for: a client that asks for much and reads nothing is not closed. */
@@ -276,9 +319,9 @@ static void test_slow_is_not_silent(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        FX_TEST(test_newest_and_in_order), FX_TEST(test_last_words),         FX_TEST(test_attached_once),
-        FX_TEST(test_unanswered),          FX_TEST(test_attaches_wait),      FX_TEST(test_held_bytes),
-        FX_TEST(test_requests_wait),       FX_TEST(test_slow_is_not_silent),
+        FX_TEST(test_newest_and_in_order), FX_TEST(test_last_words),    FX_TEST(test_attached_once),
+        FX_TEST(test_unanswered),          FX_TEST(test_attaches_wait), FX_TEST(test_held_bytes),
+        FX_TEST(test_held_bytes_of_all),   FX_TEST(test_requests_wait), FX_TEST(test_slow_is_not_silent),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
