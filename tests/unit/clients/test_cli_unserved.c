@@ -78,7 +78,7 @@ static void test_ended_unserved(void **state)
  */
 static void test_ended_unknown(void **state)
 {
-    static const char *const commands[] = {"logs --timeout 1500ms web", "attach --timeout 1500ms web"};
+    static const char *const commands[] = {"logs --timeout 4s web", "attach --timeout 4s web"};
     struct program *p = *state;
 
     p->box->tail_code = 5;
