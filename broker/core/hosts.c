@@ -258,8 +258,8 @@ static void take_page(struct rt_agent *agent, const char *after, const struct rt
             at++;
         }
     }
-    for (const struct rt_store_host *row = reply->hosts; row < reply->hosts + reply->n_hosts; row++) {
-        note(agent, row->host, row, asked, false);
+    for (size_t i = 0; i < reply->n_hosts; i++) {
+        note(agent, reply->hosts[i].host, &reply->hosts[i], asked, false);
     }
 }
 

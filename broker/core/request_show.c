@@ -162,7 +162,9 @@ static void show_page(struct rt_agent *agent, struct ag_ask *ask, const struct r
     size_t most = sizeof ask->found / sizeof ask->found[0];
     bool more = reply->cursor.host[0] != '\0';
 
-    for (const struct rt_store_record *record = reply->records; record < reply->records + reply->n_records; record++) {
+    for (size_t i = 0; i < reply->n_records; i++) {
+        const struct rt_store_record *record = &reply->records[i];
+
         if ((!ask->prefix && strcmp(record->key.cid, ask->key.cid) != 0) || found_before(ask, &record->key)) {
             continue;
         }
