@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright The retether authors
-# Turns the text files IN and REST into the C file OUT with their content, end to end, as `rt_store_functions_lua`, one
+# Turns the text files PARTS into the C file OUT with their content, end to end, as `rt_store_functions_lua`, one
 # source line a line. In the place of each @NAME@ stands the number that one of the HEADERS gives it: that of a macro, or
 # of an enumerator, counted from 0.
-file(READ ${IN} text)
-file(READ ${REST} rest)
-string(APPEND text "${rest}")
+set(text "")
+foreach(part ${PARTS})
+  file(READ ${part} content)
+  string(APPEND text "${content}")
+endforeach()
 
 set(c "")
 foreach(header ${HEADERS})

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- Copyright The retether authors
 --
--- Ends of sessions. The second part of functions.lua, whose names it uses.
+-- Ends of sessions. The third part of functions.lua, whose names it uses.
 
 -- Of the hash of tails, in the order of the arguments: stdout, stderr, in which order their bytes were written.
 local TAIL_FIELDS = {'1', '2', 'ord'}

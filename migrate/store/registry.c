@@ -17,7 +17,7 @@
  *        +-----------------connection lost------------------------------------+
  *
  * CHECKING waits while another agent of our name lives. Each beat writes our row with the next sequence number and
- * reads the birth mark, and nothing else. The mark belongs to one run of the server (functions.lua), so a failover, a
+ * reads the birth mark, and nothing else. The mark belongs to one run of the server (registry.lua), so a failover, a
  * restart and a flush all show as another mark; a sequence below ours, or no row, as a store that went back otherwise.
  */
 
