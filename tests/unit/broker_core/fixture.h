@@ -151,6 +151,9 @@ void fx_say_attached(struct fx *fx, const struct fx_guest *guest, uint32_t chann
 uint32_t fx_bound(struct fx *fx, const struct fx_guest *guest, int client, uint32_t channel);
 /* A served guest "web" and a client with one channel: 7 at the client, 1 at the guest. */
 void fx_attached(struct fx *fx, struct fx_guest *guest, int *client);
+void fx_tail(struct fx *fx, int link, uint16_t stream, uint64_t offset, const void *bytes, uint32_t size);
+/* The next frame must be END_OK with this answer. */
+void fx_want_end_ok(struct fx *fx, int link, enum rt_end_how how);
 void fx_data(struct fx *fx, int link, uint32_t channel, uint16_t stream, uint64_t offset, const void *bytes,
              uint32_t size);
 bool fx_serves(const struct fx *fx, const char *cid);

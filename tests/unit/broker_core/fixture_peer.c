@@ -231,3 +231,22 @@ void fx_data(struct fx *fx, int link, uint32_t channel, uint16_t stream, uint64_
 
     fx_send(fx, link, &frame, bytes);
 }
+
+void fx_tail(struct fx *fx, int link, uint16_t stream, uint64_t offset, const void *bytes, uint32_t size)
+{
+    struct rt_frame frame = {.type = RT_TAIL, .stream = stream, .offset = offset, .length = size};
+
+    fx_send(fx, link, &frame, bytes);
+}
+
+void fx_want_end_ok(struct fx *fx, int link, enum rt_end_how how)
+{
+    struct rt_end_ok_msg msg;
+    struct rt_frame frame;
+    char why[RT_TEXT_MAX];
+    const uint8_t *payload = fx_want(fx, link, RT_END_OK, &frame);
+
+    assert_int_equal(rt_msg_decode(RT_MSG_END_OK, payload, frame.length, &msg, why, sizeof why), 0);
+    assert_int_equal(msg.how, how);
+    assert_int_equal(msg.delay > 0, how == RT_END_LATER);
+}

@@ -11,30 +11,11 @@
 
 /* The end of a session: stored, kept on disk while the store is out, and claimed first where it has no record. */
 
-static void tail(struct fx *fx, int link, uint16_t stream, uint64_t offset, const void *bytes, uint32_t size)
-{
-    struct rt_frame frame = {.type = RT_TAIL, .stream = stream, .offset = offset, .length = size};
-
-    fx_send(fx, link, &frame, bytes);
-}
-
 static void end(struct fx *fx, int link, uint64_t code, uint64_t out, uint64_t err)
 {
     struct rt_end_msg msg = {.code = code, .out = out, .err = err};
 
     fx_msg(fx, link, &(struct rt_frame){.type = RT_END}, RT_MSG_END, &msg);
-}
-
-static void want_end_ok(struct fx *fx, int link, enum rt_end_how how)
-{
-    struct rt_end_ok_msg msg;
-    struct rt_frame frame;
-    char why[RT_TEXT_MAX];
-    const uint8_t *payload = fx_want(fx, link, RT_END_OK, &frame);
-
-    assert_int_equal(rt_msg_decode(RT_MSG_END_OK, payload, frame.length, &msg, why, sizeof why), 0);
-    assert_int_equal(msg.how, how);
-    assert_int_equal(msg.delay > 0, how == RT_END_LATER);
 }
 
 static void test_end_stored(void **state)
@@ -44,14 +25,14 @@ static void test_end_stored(void **state)
 
     fx_guest(&guest, "web", 1);
     fx_serve(fx, &guest);
-    tail(fx, guest.link, RT_STDOUT, 100, "last ", 5);
-    tail(fx, guest.link, RT_STDOUT, 105, "words", 5);
-    tail(fx, guest.link, RT_STDERR, 0, "oops", 4);
+    fx_tail(fx, guest.link, RT_STDOUT, 100, "last ", 5);
+    fx_tail(fx, guest.link, RT_STDOUT, 105, "words", 5);
+    fx_tail(fx, guest.link, RT_STDERR, 0, "oops", 4);
     end(fx, guest.link, 3, 110, 4);
     end(fx, guest.link, 3, 110, 4); /* twice: it is under way */
     fx_none(fx, guest.link);
     fx_answer(fx);
-    want_end_ok(fx, guest.link, RT_END_REPLICATED);
+    fx_want_end_ok(fx, guest.link, RT_END_REPLICATED);
     fx_none(fx, guest.link);
     assert_int_equal(fx->tail_size[0], 10);
     assert_memory_equal(fx->tail[0], "last words", 10);
@@ -62,7 +43,7 @@ static void test_end_stored(void **state)
     assert_true(fx_serves(fx, "web"));
     end(fx, guest.link, 3, 110, 4); /* its answer was lost: again, now without tails */
     fx_answer(fx);
-    want_end_ok(fx, guest.link, RT_END_REPLICATED);
+    fx_want_end_ok(fx, guest.link, RT_END_REPLICATED);
     fx_lost(fx, guest.link);
     fx_tick(fx, UINT64_C(2) * RT_LOST_AFTER_MS);
     fx_answer(fx);
@@ -79,11 +60,11 @@ static void test_end_right_after_confirm(void **state)
     fx_answer(fx);
     fx_welcome(fx, &guest, NULL);
     fx_confirm(fx, &guest);
-    tail(fx, guest.link, RT_STDOUT, 0, "hi\n", 3);
+    fx_tail(fx, guest.link, RT_STDOUT, 0, "hi\n", 3);
     end(fx, guest.link, 0, 3, 0);
     assert_int_equal(fx->n_submitted[RT_STORE_END], 0);
     fx_answer(fx);
-    want_end_ok(fx, guest.link, RT_END_REPLICATED);
+    fx_want_end_ok(fx, guest.link, RT_END_REPLICATED);
     assert_memory_equal(fx->tail[0], "hi\n", 3);
 }
 
@@ -95,14 +76,14 @@ static void test_end_tail_that_does_not_fit(void **state)
 
     fx_guest(&guest, "web", 1);
     fx_serve(fx, &guest);
-    tail(fx, guest.link, RT_STDOUT, 0, bytes, RT_TAIL_MAX);
-    tail(fx, guest.link, RT_STDOUT, RT_TAIL_MAX, bytes, 10); /* more than there may be: begins anew */
-    tail(fx, guest.link, RT_STDERR, 7, bytes, 10);           /* does not lead to the end */
+    fx_tail(fx, guest.link, RT_STDOUT, 0, bytes, RT_TAIL_MAX);
+    fx_tail(fx, guest.link, RT_STDOUT, RT_TAIL_MAX, bytes, 10); /* more than there may be: begins anew */
+    fx_tail(fx, guest.link, RT_STDERR, 7, bytes, 10);           /* does not lead to the end */
     end(fx, guest.link, 0, RT_TAIL_MAX + 10, 4);
     assert_int_equal(fx->tail_size[0], 10);
     assert_int_equal(fx->tail_size[1], 0);
     fx_answer(fx);
-    want_end_ok(fx, guest.link, RT_END_REPLICATED);
+    fx_want_end_ok(fx, guest.link, RT_END_REPLICATED);
 }
 
 static void test_end_on_disk(void **state)
@@ -113,10 +94,10 @@ static void test_end_on_disk(void **state)
     fx_guest(&guest, "web", 1);
     fx_serve(fx, &guest);
     fx_down(fx);
-    tail(fx, guest.link, RT_STDOUT, 0, "hi\n", 3);
+    fx_tail(fx, guest.link, RT_STDOUT, 0, "hi\n", 3);
     end(fx, guest.link, 0, 3, 0);
     fx_disk(fx, 0);
-    want_end_ok(fx, guest.link, RT_END_ON_DISK);
+    fx_want_end_ok(fx, guest.link, RT_END_ON_DISK);
     assert_int_equal(fx->n_kept, 1);
     fx_up(fx, false, true);
     fx_answer(fx);
@@ -135,18 +116,18 @@ static void test_end_times_out(void **state)
     end(fx, guest.link, 0, 0, 0);
     fx_fail(fx, RT_ETIMEDOUT);
     fx_disk(fx, 0);
-    want_end_ok(fx, guest.link, RT_END_ON_DISK);
+    fx_want_end_ok(fx, guest.link, RT_END_ON_DISK);
     fx_tick(fx, 1000); /* tried again by itself */
     fx_answer(fx);
     assert_int_equal(fx->n_dropped, 1);
     end(fx, guest.link, 0, 0, 0);
     fx_fail(fx, RT_EUNAVAIL);
     fx_disk(fx, RT_EIO);
-    want_end_ok(fx, guest.link, RT_END_LATER);
+    fx_want_end_ok(fx, guest.link, RT_END_LATER);
     fx->disk_busy = true;
     end(fx, guest.link, 0, 0, 0);
     fx_fail(fx, RT_EUNAVAIL);
-    want_end_ok(fx, guest.link, RT_END_LATER);
+    fx_want_end_ok(fx, guest.link, RT_END_LATER);
 }
 
 static void test_end_not_found(void **state)
@@ -159,7 +140,7 @@ static void test_end_not_found(void **state)
     fx->n_records = 0; /* lost: its claim is taken again, then the end is stored */
     end(fx, guest.link, 7, 0, 0);
     fx_answer(fx);
-    want_end_ok(fx, guest.link, RT_END_REPLICATED);
+    fx_want_end_ok(fx, guest.link, RT_END_REPLICATED);
     assert_int_equal(fx_record(fx, "local", "web")->rule.life, guest.life);
     assert_int_equal(fx_record(fx, "local", "web")->code, 7);
     fx->n_records = 0;
@@ -167,7 +148,7 @@ static void test_end_not_found(void **state)
     fx_fail(fx, RT_ENOTFOUND);
     fx_fail(fx, RT_EUNAVAIL); /* of the claim */
     fx_disk(fx, 0);
-    want_end_ok(fx, guest.link, RT_END_ON_DISK);
+    fx_want_end_ok(fx, guest.link, RT_END_ON_DISK);
 }
 
 /* Served though the take was never answered: ends, and powers off, while the store is out. */
@@ -181,10 +162,10 @@ static void end_unclaimed(struct fx *fx, struct fx_guest *guest)
     fx_fail(fx, RT_ETIMEDOUT);
     assert_true(fx_serves(fx, "web"));
     fx_down(fx);
-    tail(fx, guest->link, RT_STDOUT, 0, "hi\n", 3);
+    fx_tail(fx, guest->link, RT_STDOUT, 0, "hi\n", 3);
     end(fx, guest->link, 4, 3, 0);
     fx_disk(fx, 0);
-    want_end_ok(fx, guest->link, RT_END_ON_DISK);
+    fx_want_end_ok(fx, guest->link, RT_END_ON_DISK);
     assert_int_equal(fx->kept.claim.life, guest->life);
     fx_lost(fx, guest->link);
 }
@@ -262,7 +243,7 @@ static void test_end_of_a_copy(void **state)
     assert_int_equal(fx_stats(fx).provisional, 1);
     end(fx, guest.link, 4, 0, 0);
     fx_disk(fx, 0);
-    want_end_ok(fx, guest.link, RT_END_ON_DISK);
+    fx_want_end_ok(fx, guest.link, RT_END_ON_DISK);
     rule = &fx_record(fx, "local", "web")->rule;
     rule->ancestors[0] = parent;
     rule->n_ancestors = 1;
@@ -285,7 +266,7 @@ static void end_in_an_outage(struct fx *fx, struct fx_guest *guest)
     fx_down(fx);
     end(fx, guest->link, 4, 0, 0);
     fx_disk(fx, 0);
-    want_end_ok(fx, guest->link, RT_END_ON_DISK);
+    fx_want_end_ok(fx, guest->link, RT_END_ON_DISK);
     fx_lost(fx, guest->link);
 }
 
@@ -343,17 +324,17 @@ static void test_end_on_a_slow_disk(void **state)
     fx_none(fx, guest.link);
     fx_up(fx, false, true);
     fx_answer(fx);
-    want_end_ok(fx, guest.link, RT_END_REPLICATED);
+    fx_want_end_ok(fx, guest.link, RT_END_REPLICATED);
     assert_int_equal(fx_record(fx, "local", "web")->rule.state, RT_SESSION_ENDED);
     end(fx, guest.link, 4, 0, 0); /* its answer was lost; the file that is still to come must not stay */
-    want_end_ok(fx, guest.link, RT_END_REPLICATED);
+    fx_want_end_ok(fx, guest.link, RT_END_REPLICATED);
     assert_int_equal(fx->n_dropped, 0);
     fx_disk(fx, 0);
     assert_int_equal(fx->n_dropped, 1);
     fx_none(fx, guest.link);
     end(fx, guest.link, 4, 0, 0);
     fx_answer(fx);
-    want_end_ok(fx, guest.link, RT_END_REPLICATED);
+    fx_want_end_ok(fx, guest.link, RT_END_REPLICATED);
 }
 
 /* The disk fails while the store is asked: that answer decides, also when it is no. */
@@ -372,10 +353,10 @@ static void test_end_when_both_fail(void **state)
     fx_fail(fx, RT_ETIMEDOUT);
     fx_none(fx, guest.link); /* the disk is tried again */
     fx_disk(fx, RT_EIO);
-    want_end_ok(fx, guest.link, RT_END_LATER);
+    fx_want_end_ok(fx, guest.link, RT_END_LATER);
     end(fx, guest.link, 4, 0, 0);
     fx_answer(fx);
-    want_end_ok(fx, guest.link, RT_END_REPLICATED);
+    fx_want_end_ok(fx, guest.link, RT_END_REPLICATED);
     assert_int_equal(fx->n_kept, 0);
 }
 
@@ -392,12 +373,12 @@ static void test_end_again_meanwhile(void **state)
     fx_lost(fx, guest.link);
     fx_serve(fx, &guest);
     end(fx, guest.link, 5, 3, 0); /* not decided yet */
-    want_end_ok(fx, guest.link, RT_END_LATER);
-    tail(fx, guest.link, RT_STDOUT, 0, "hi\n", 3);
+    fx_want_end_ok(fx, guest.link, RT_END_LATER);
+    fx_tail(fx, guest.link, RT_STDOUT, 0, "hi\n", 3);
     end(fx, guest.link, 4, 3, 0);
     fx_none(fx, guest.link);
     fx_disk(fx, 0);
-    want_end_ok(fx, guest.link, RT_END_ON_DISK);
+    fx_want_end_ok(fx, guest.link, RT_END_ON_DISK);
     fx_none(fx, guest.link);
     assert_int_equal(fx->n_kept, 1);
     fx_up(fx, false, true);
@@ -415,24 +396,24 @@ static void test_end_told_otherwise(void **state)
     fx_guest(&guest, "web", 1);
     fx_serve(fx, &guest);
     fx_down(fx);
-    tail(fx, guest.link, RT_STDOUT, 0, "hi\n", 3);
+    fx_tail(fx, guest.link, RT_STDOUT, 0, "hi\n", 3);
     end(fx, guest.link, 4, 3, 0);
     fx_disk(fx, 0);
-    want_end_ok(fx, guest.link, RT_END_ON_DISK);
+    fx_want_end_ok(fx, guest.link, RT_END_ON_DISK);
     end(fx, guest.link, 4, 3, 0);
-    want_end_ok(fx, guest.link, RT_END_ON_DISK);
+    fx_want_end_ok(fx, guest.link, RT_END_ON_DISK);
     end(fx, guest.link, 5, 3, 0);
-    want_end_ok(fx, guest.link, RT_END_OTHER);
-    tail(fx, guest.link, RT_STDOUT, 0, "ho\n", 3);
+    fx_want_end_ok(fx, guest.link, RT_END_OTHER);
+    fx_tail(fx, guest.link, RT_STDOUT, 0, "ho\n", 3);
     end(fx, guest.link, 4, 3, 0);
-    want_end_ok(fx, guest.link, RT_END_OTHER);
+    fx_want_end_ok(fx, guest.link, RT_END_OTHER);
     fx_up(fx, false, true);
     fx_answer(fx);
     assert_int_equal(fx_record(fx, "local", "web")->code, 4);
     assert_memory_equal(fx->tail[0], "hi\n", 3);
     end(fx, guest.link, 5, 3, 0);
     fx_answer(fx);
-    want_end_ok(fx, guest.link, RT_END_OTHER);
+    fx_want_end_ok(fx, guest.link, RT_END_OTHER);
     assert_int_equal(fx_record(fx, "local", "web")->code, 4);
     assert_int_equal(fx->n_kept, 1);
 }
@@ -445,11 +426,11 @@ static void test_end_in_a_full_store(void **state)
 
     fx_guest(&guest, "web", 1);
     fx_serve(fx, &guest);
-    tail(fx, guest.link, RT_STDOUT, 0, "hi\n", 3);
+    fx_tail(fx, guest.link, RT_STDOUT, 0, "hi\n", 3);
     end(fx, guest.link, 4, 3, 0);
     fx_answer_one(fx, RT_ELIMIT);
     fx_disk(fx, 0);
-    want_end_ok(fx, guest.link, RT_END_ON_DISK);
+    fx_want_end_ok(fx, guest.link, RT_END_ON_DISK);
     assert_int_equal(fx->n_submitted[RT_STORE_MARK], 1);
     assert_int_equal(fx->last[RT_STORE_MARK].tail[0].size, 0);
     fx_answer(fx);
@@ -514,9 +495,9 @@ static void test_tails_without_an_end(void **state)
         (void)snprintf(op.key.cid, sizeof op.key.cid, "c%u", i);
         rt_agent_kept_end(fx->agent, &op, fx->now);
     }
-    tail(fx, idle.link, RT_STDOUT, 0, "x", 1);
+    fx_tail(fx, idle.link, RT_STDOUT, 0, "x", 1);
     end(fx, guest.link, 0, 0, 0);
-    want_end_ok(fx, guest.link, RT_END_LATER);
+    fx_want_end_ok(fx, guest.link, RT_END_LATER);
     for (unsigned i = 0; i < 15; i++) {
         fx_tick(fx, 1000);
         fx_send(fx, idle.link, &(struct rt_frame){.type = RT_PING}, NULL);
@@ -526,7 +507,7 @@ static void test_tails_without_an_end(void **state)
     }
     end(fx, guest.link, 0, 0, 0);
     fx_disk(fx, 0);
-    want_end_ok(fx, guest.link, RT_END_ON_DISK);
+    fx_want_end_ok(fx, guest.link, RT_END_ON_DISK);
     assert_true(fx_serves(fx, "idle"));
 }
 
@@ -545,9 +526,9 @@ static void test_ends_limit(void **state)
         (void)snprintf(op.key.cid, sizeof op.key.cid, "c%u", i);
         rt_agent_kept_end(fx->agent, &op, fx->now);
     }
-    tail(fx, guest.link, RT_STDOUT, 0, "x", 1);
+    fx_tail(fx, guest.link, RT_STDOUT, 0, "x", 1);
     end(fx, guest.link, 0, 1, 0);
-    want_end_ok(fx, guest.link, RT_END_LATER);
+    fx_want_end_ok(fx, guest.link, RT_END_LATER);
     assert_int_equal(fx->n_kept, 0);
 }
 

@@ -11,33 +11,14 @@
 
 /* In which order the bytes of the two tails were written: a part of the end, as the tails are. */
 
-static void tail(struct fx *fx, int link, uint16_t stream, uint64_t offset, const void *bytes, uint32_t size)
-{
-    struct rt_frame frame = {.type = RT_TAIL, .stream = stream, .offset = offset, .length = size};
-
-    fx_send(fx, link, &frame, bytes);
-}
-
 /* Three bytes of each stream, and the order in which they were written. */
 static void ordered_end(struct fx *fx, int link, const void *ord, size_t size)
 {
     struct rt_end_msg msg = {.out = 3, .err = 3, .ord = {ord, size}};
 
-    tail(fx, link, RT_STDOUT, 0, "ace", 3);
-    tail(fx, link, RT_STDERR, 0, "bdf", 3);
+    fx_tail(fx, link, RT_STDOUT, 0, "ace", 3);
+    fx_tail(fx, link, RT_STDERR, 0, "bdf", 3);
     fx_msg(fx, link, &(struct rt_frame){.type = RT_END}, RT_MSG_END, &msg);
-}
-
-static void want_end_ok(struct fx *fx, int link, enum rt_end_how how)
-{
-    struct rt_end_ok_msg msg;
-    struct rt_frame frame;
-    char why[RT_TEXT_MAX];
-    const uint8_t *payload = fx_want(fx, link, RT_END_OK, &frame);
-
-    assert_int_equal(rt_msg_decode(RT_MSG_END_OK, payload, frame.length, &msg, why, sizeof why), 0);
-    assert_int_equal(msg.how, how);
-    assert_int_equal(msg.delay > 0, how == RT_END_LATER);
 }
 
 /* The order of the tails goes with them. One that reaches beyond them is none: they count without it. */
@@ -55,14 +36,14 @@ static void test_end_in_order(void **state)
     assert_int_equal(fx->order_size, 0);
     ordered_end(fx, guest.link, order, sizeof order); /* what was missing is added */
     fx_disk(fx, 0);
-    want_end_ok(fx, guest.link, RT_END_ON_DISK);
+    fx_want_end_ok(fx, guest.link, RT_END_ON_DISK);
     assert_int_equal(fx->n_kept, 1);
     ordered_end(fx, guest.link, order, sizeof order);
-    want_end_ok(fx, guest.link, RT_END_ON_DISK);
+    fx_want_end_ok(fx, guest.link, RT_END_ON_DISK);
     ordered_end(fx, guest.link, NULL, 0);
-    want_end_ok(fx, guest.link, RT_END_ON_DISK);
+    fx_want_end_ok(fx, guest.link, RT_END_ON_DISK);
     ordered_end(fx, guest.link, other, sizeof other);
-    want_end_ok(fx, guest.link, RT_END_OTHER);
+    fx_want_end_ok(fx, guest.link, RT_END_OTHER);
     fx_tick(fx, 1000);
     fx_answer(fx);
     assert_int_equal(fx->n_dropped, 1);
@@ -73,7 +54,7 @@ static void test_end_in_order(void **state)
                .out = 3, .err = 3, .ord = {order, sizeof order}}); /* without its tails an order says nothing */
     assert_int_equal(fx->order_size, 0);
     fx_answer(fx);
-    want_end_ok(fx, guest.link, RT_END_REPLICATED);
+    fx_want_end_ok(fx, guest.link, RT_END_REPLICATED);
 }
 
 /* What makes no sense at all is no END. */

@@ -240,3 +240,20 @@ void program_until(struct program *p, unsigned s, const char *text)
 {
     FIXTURE_UNTIL(p->f, (program_look(p), strstr(p->text[s].data, text) != NULL));
 }
+
+void program_attached(struct program *p, unsigned proc)
+{
+    FIXTURE_UNTIL(p->f, (program_look(p), box_bound(p->box, proc)));
+}
+
+const char *program_err(const struct program *p)
+{
+    return p->text[1].data;
+}
+
+void program_has(const struct program *p, const char *text)
+{
+    if (strstr(program_err(p), text) == NULL) {
+        fail_msg("\"%s\" is not in \"%s\"", text, program_err(p));
+    }
+}

@@ -42,6 +42,11 @@ void program_type(struct program *p, const char *text);
 void program_type_end(struct program *p);
 /* Until stdout (0) or stderr (1) contains it. */
 void program_until(struct program *p, unsigned s, const char *text);
+/* Until the box has an attachment of it to that process. */
+void program_attached(struct program *p, unsigned proc);
+/* What it has said on stderr, and that it contains this. */
+const char *program_err(const struct program *p);
+void program_has(const struct program *p, const char *text);
 /* Takes what has come; part of every step of a wait. */
 bool program_look(struct program *p);
 

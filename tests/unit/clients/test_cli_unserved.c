@@ -6,18 +6,6 @@
 
 /* attach, exec, logs and signal of a container that is not served, or has ended. */
 
-static const char *err(const struct program *p)
-{
-    return p->text[1].data;
-}
-
-static void has(const struct program *p, const char *text)
-{
-    if (strstr(err(p), text) == NULL) {
-        fail_msg("\"%s\" is not in \"%s\"", text, err(p));
-    }
-}
-
 /* The store is out: the name is taken as typed; a command that needs the record says so. */
 static void test_store_out(void **state)
 {
@@ -27,9 +15,9 @@ static void test_store_out(void **state)
     p->box->refuse = RT_CLASS_RETRY_LATER;
     p->box->refusals = 1000;
     program_run(p, "attach --timeout 200ms web", 125);
-    has(p, "\"web\" could not be looked up, as the session store is out");
+    program_has(p, "\"web\" could not be looked up, as the session store is out");
     program_run(p, "show --timeout 200ms web", 125);
-    has(p, "retether: not possible for 200 ms: the store is out\n");
+    program_has(p, "retether: not possible for 200 ms: the store is out\n");
 }
 
 static void test_ended_before(void **state)
@@ -41,15 +29,15 @@ static void test_ended_before(void **state)
     p->box->refusals = 1000;
     p->box->code = 126;
     program_run(p, "attach web", 126);
-    has(p, "retether: web has ended with status 126; retether logs web shows its last output\n");
+    program_has(p, "retether: web has ended with status 126; retether logs web shows its last output\n");
     p->box->code = 0;
     p->box->sig = 15;
     program_run(p, "attach web", 128 + 15);
-    has(p, "retether: web has ended by SIGTERM; retether logs web shows its last output\n");
+    program_has(p, "retether: web has ended by SIGTERM; retether logs web shows its last output\n");
     program_run(p, "attach --process 2 web", 125);
-    has(p, "retether: web has ended; retether wait web prints its status\n");
+    program_has(p, "retether: web has ended; retether wait web prints its status\n");
     program_run(p, "exec web -- true", 126);
-    has(p, "retether: web has ended, and runs no more commands\n");
+    program_has(p, "retether: web has ended, and runs no more commands\n");
 }
 
 /* Its agent has died, and others wait for its guest for as long as the client does, or longer. */
@@ -68,9 +56,9 @@ static void test_ended_unserved(void **state)
         program_run(p, "logs --timeout 200ms web", 0);
         assert_string_equal(p->text[0].data, "last words\n");
         program_run(p, "attach --timeout 200ms web", 5);
-        has(p, "retether: web has ended with status 5; retether logs web shows its last output\n");
+        program_has(p, "retether: web has ended with status 5; retether logs web shows its last output\n");
         program_run(p, "signal --timeout 200ms web TERM", 125);
-        has(p, "retether: web has ended; retether wait web prints its status\n");
+        program_has(p, "retether: web has ended; retether wait web prints its status\n");
     }
 }
 
@@ -105,9 +93,9 @@ static void test_moved_nowhere(void **state)
     p->box->refuse = RT_CLASS_MOVED;
     p->box->refusals = 1000;
     program_run(p, "attach --timeout 200ms web", 125);
-    has(p, "retether: web is not served by any agent now (");
+    program_has(p, "retether: web is not served by any agent now (");
     program_run(p, "signal --timeout 200ms web TERM", 125);
-    has(p, "retether: no agent serves web now");
+    program_has(p, "retether: no agent serves web now");
     p->box->state = RT_SESSION_ENDED;
     p->box->tail_code = 5;
     program_run(p, "attach --timeout 200ms web", 5);
