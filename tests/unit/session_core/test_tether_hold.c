@@ -19,13 +19,6 @@
 
 static struct tx tx;
 
-static void bind(uint32_t channel, uint64_t hold)
-{
-    struct rt_attach_msg msg = tx_new((uint8_t)channel, 1);
-    msg.hold = hold;
-    tx_bind(&tx, channel, &msg);
-}
-
 static void fill(unsigned stream)
 {
     (void)tx_produce(&tx, 0, stream, 10 * TX_RING);
@@ -59,7 +52,7 @@ static void test_blocks_for_its_budget(void **state)
     (void)state;
     struct tx_rx rx = tx_rx(0);
     tx_live(&tx, NULL);
-    bind(1, 500);
+    tx_hold(&tx, 1, 500);
     tx.now += 700; /* time in which nothing is blocked costs nothing, however seldom the shell calls */
     fill(RT_STDOUT);
     assert_int_equal(blocked_for(RT_STDOUT), 500);
@@ -102,7 +95,7 @@ static void test_partly_spent(void **state)
     (void)state;
     struct tx_rx rx = tx_rx(0);
     tx_live(&tx, NULL);
-    bind(1, 500);
+    tx_hold(&tx, 1, 500);
     fill(RT_STDOUT);
     tx_run(&tx, 300, true);
     (void)tx_take(&tx);
@@ -121,7 +114,7 @@ static void test_observers_and_others(void **state)
     struct rt_attach_msg msg = tx_new(2, 1);
     tx_live(&tx, NULL);
     assert_int_equal(tx_produce(&tx, 0, RT_STDOUT, 3 * TX_RING), 3 * TX_RING); /* nobody holds */
-    bind(1, 0);
+    tx_hold(&tx, 1, 0);
     assert_int_equal(tx_produce(&tx, 0, RT_STDOUT, 3 * TX_RING), 3 * TX_RING);
     msg.want = 1 << RT_STDERR;
     tx_bind(&tx, 2, &msg);
@@ -136,9 +129,9 @@ static void test_several(void **state)
     (void)state;
     struct tx_rx rx = tx_rx(0);
     tx_live(&tx, NULL);
-    bind(1, 500);
-    bind(2, 800);
-    bind(3, 100000);
+    tx_hold(&tx, 1, 500);
+    tx_hold(&tx, 2, 800);
+    tx_hold(&tx, 3, 100000);
     fill(RT_STDOUT);
     catch_up(3, &rx); /* it is not in the way */
     assert_int_equal(blocked_for(RT_STDOUT), 800);
@@ -146,8 +139,8 @@ static void test_several(void **state)
     assert_int_equal(blocked_for(RT_STDOUT), 100000);
     tx_close(&tx);
     tx_live(&tx, NULL);
-    bind(1, 500);
-    bind(2, 800);
+    tx_hold(&tx, 1, 500);
+    tx_hold(&tx, 2, 800);
     fill(RT_STDOUT);
     tx_run(&tx, 600, true);
     assert_true(tx_blocked(&tx, 0, RT_STDOUT));
@@ -178,14 +171,14 @@ static void test_outage(void **state)
     struct rt_tether_config config = tx_config(&tx);
     config.outage_hold_ms = 4000;
     tx_live(&tx, &config);
-    bind(1, 500);
+    tx_hold(&tx, 1, 500);
     fill(RT_STDOUT);
     tx_run(&tx, 100, true);
     tx_lost(&tx);
     assert_int_equal(blocked_for(RT_STDOUT), 4400);
     tx_close(&tx);
     tx_live(&tx, &config);
-    bind(1, 500);
+    tx_hold(&tx, 1, 500);
     fill(RT_STDOUT);
     for (unsigned i = 0; i < 5; i++) { /* each outage anew; the time between them counts */
         tx_run(&tx, 90, true);
@@ -219,7 +212,7 @@ static void test_first_hold(void **state)
     tx_close(&tx);
     tx_live(&tx, &config); /* the first attachment ends it */
     fill(RT_STDOUT);
-    bind(1, 0);
+    tx_hold(&tx, 1, 0);
     assert_false(tx_blocked(&tx, 0, RT_STDOUT));
     tx_close(&tx);
     config.first_hold_ms = 0;
@@ -234,7 +227,7 @@ static void test_unbound_holds(void **state)
     (void)state;
     struct rt_refuse_msg gone = {.c = RT_CLASS_LOST};
     tx_live(&tx, NULL);
-    bind(1, 500);
+    tx_hold(&tx, 1, 500);
     tx_refuse(&tx, 1, &gone);
     fill(RT_STDOUT);
     assert_int_equal(blocked_for(RT_STDOUT), 500);

@@ -6,6 +6,8 @@
 #include "session/core/frame.h"
 #include "session/core/msg.h"
 #include "session/core/protocol.h"
+#include "session/core/ring.h"
+#include "session/core/tether_proc.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -205,4 +207,43 @@ struct rt_tether_view tx_view(const struct tx *tx)
 {
     struct rt_tether_view view;
     return rt_tether_view(tx->tether, &view), view;
+}
+
+void tx_hold(struct tx *tx, uint32_t channel, uint64_t hold)
+{
+    struct rt_attach_msg msg = tx_new((uint8_t)channel, 1);
+    msg.hold = hold;
+    tx_bind(tx, channel, &msg);
+}
+
+void tx_end_ok(struct tx *tx, enum rt_end_how how, uint64_t delay)
+{
+    struct rt_end_ok_msg msg = {.how = how, .delay = delay};
+    tx_send_map(tx, (struct rt_frame){.type = RT_END_OK}, RT_MSG_END_OK, &msg);
+}
+
+unsigned tx_up_items(const struct tx *tx, uint32_t channel, struct rt_up_item *up)
+{
+    unsigned n = 0;
+    for (size_t i = 0; i < tx->n_frames; i++) {
+        const struct tx_frame *f = &tx->frames[i];
+        if (f->head.type != RT_DATA || f->head.stream != RT_CONTROL_UP || f->head.channel != channel)
+            continue;
+        for (size_t at = 0; at < f->head.length; n++) {
+            char why[RT_TEXT_MAX];
+            size_t size = (size_t)(f->payload[at] << 8 | f->payload[at + 1]);
+            assert_int_equal(rt_msg_decode(RT_MSG_UP_ITEM, f->payload + at + 2, size, up, why, sizeof why), 0);
+            at += 2 + size;
+        }
+    }
+    return n;
+}
+
+void tx_ack_control(struct tx *tx, uint32_t channel, uint32_t proc)
+{
+    const struct rt_ring *ring = &rt_tether_proc(tx->tether, proc)->ring[RT_CONTROL_UP - RT_STDOUT];
+    struct rt_digest digest;
+    rt_digest_start(&digest, 0);
+    rt_ring_digest(ring, &digest, ring->head);
+    tx_ack_raw(tx, channel, RT_CONTROL_UP, ring->head, ring->head + TX_INITIAL, rt_digest_value(&digest), 0);
 }

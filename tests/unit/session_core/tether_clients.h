@@ -36,6 +36,13 @@ void tx_attached(struct tx *tx, uint32_t channel, struct rt_attached_msg *msg);
 struct rt_refuse_msg tx_refused(struct tx *tx, uint32_t channel, enum rt_class cls);
 /* A new attachment with these terms, bound; its ATTACHED taken. */
 void tx_bind(struct tx *tx, uint32_t channel, const struct rt_attach_msg *msg);
+/* The same with this hold, and an id of the channel's number. */
+void tx_hold(struct tx *tx, uint32_t channel, uint64_t hold);
+/* Acknowledges control-up up to its head. */
+void tx_ack_control(struct tx *tx, uint32_t channel, uint32_t proc);
+/* The items of control-up that a take brought on a channel, decoded. Returns how many; the last one in `up`. */
+unsigned tx_up_items(const struct tx *tx, uint32_t channel, struct rt_up_item *up);
+void tx_end_ok(struct tx *tx, enum rt_end_how how, uint64_t delay);
 uint64_t tx_digest(unsigned stream, uint64_t from, uint64_t to);
 void tx_ack_raw(struct tx *tx, uint32_t channel, unsigned stream, uint64_t consumed, uint64_t limit, uint64_t digest,
                 uint8_t flags);
