@@ -77,7 +77,7 @@ static const struct rt_link_ops link_ops = {.on_data = data_cb, .on_drain = drai
 
 bool rt_shell_adopt(struct rt_shell *shell, struct rt_listener *listener, int fd, const struct rt_peer *peer)
 {
-    struct rt_conn *conn = calloc(1, sizeof *conn);
+    struct rt_conn *conn = calloc(1, sizeof(*conn));
 
     if (conn == NULL) {
         return false;

@@ -24,7 +24,7 @@ struct rt_disk_job {
 void rt_disk_init(struct rt_disk *disk, uv_loop_t *loop, struct rt_ends *ends, rt_disk_cb kept,
                   rt_disk_progress_cb progress, void *ctx)
 {
-    memset(disk, 0, sizeof *disk);
+    memset(disk, 0, sizeof(*disk));
     disk->loop = loop;
     disk->ends = ends;
     disk->kept = kept;
@@ -48,7 +48,7 @@ static void work_cb(uv_work_t *work)
     }
     job->error = disk->keep(disk->ends, &job->op);
     if (job->error != 0) {
-        (void)snprintf(job->why, sizeof job->why, "%s", disk->ends->why);
+        (void)snprintf(job->why, sizeof(job->why), "%s", disk->ends->why);
     }
 }
 
@@ -114,7 +114,7 @@ int rt_disk_keep(struct rt_disk *disk, uint32_t id, const struct rt_store_op *en
     if (disk->n_keeps >= RT_DISK_KEEPS_MAX) {
         return RT_ELIMIT;
     }
-    job = malloc(sizeof *job + end->tail[0].size + end->tail[1].size + end->end.ord.size);
+    job = malloc(sizeof(*job) + end->tail[0].size + end->tail[1].size + end->end.ord.size);
     if (job == NULL) {
         return RT_ENOMEM;
     }
@@ -129,7 +129,7 @@ int rt_disk_keep(struct rt_disk *disk, uint32_t id, const struct rt_store_op *en
 
 void rt_disk_drop(struct rt_disk *disk, const struct rt_key *key, uint64_t life)
 {
-    struct rt_disk_job *job = calloc(1, sizeof *job);
+    struct rt_disk_job *job = calloc(1, sizeof(*job));
 
     if (job != NULL) {
         job->op.key = *key;

@@ -24,7 +24,7 @@ static const char magic[8] = "rt-end4";
 #define IDS (4 + (size_t)RT_ANCESTORS_MAX)
 #define NUMBERS 14
 enum { CLAIM_JOIN = 1, CLAIM_TAKEN = 2 }; /* bits of the number n[8] */
-#define HEAD (sizeof magic + 8)
+#define HEAD (sizeof(magic) + 8)
 #define TEXTS (HEAD + 8 * (size_t)NUMBERS)
 #define FIXED (TEXTS + 2 * (size_t)KEY_ROOM + 3 * (size_t)HOST_ROOM + IDS * RT_ID_SIZE)
 #define TMP_SUFFIX ".tmp"
@@ -34,7 +34,7 @@ _Static_assert(FIXED <= 1024, "the head fits");
 
 static int fail(struct rt_ends *ends, int code, const char *what, const char *path, int error)
 {
-    (void)snprintf(ends->why, sizeof ends->why, "%s %s: %s", what, path,
+    (void)snprintf(ends->why, sizeof(ends->why), "%s %s: %s", what, path,
                    error == 0 ? rt_strerror(code) : strerror(error));
     return code;
 }
@@ -48,7 +48,7 @@ static int path_of(struct rt_ends *ends, const struct rt_key *key, uint64_t life
         return fail(ends, RT_EINVAL, "keep the end of", key->cid, 0);
     }
     n = snprintf(path, RT_ENDS_PATH_MAX, "%s/%s+%s+%" PRIu64, ends->dir, key->tenant, key->cid, life);
-    if (n < 0 || n >= RT_ENDS_PATH_MAX - (int)sizeof TMP_SUFFIX) {
+    if (n < 0 || n >= RT_ENDS_PATH_MAX - (int)sizeof(TMP_SUFFIX)) {
         return fail(ends, RT_EINVAL, "keep the end of", key->cid, 0);
     }
     return 0;
@@ -62,8 +62,8 @@ static uint8_t *put_text(uint8_t *out, const char *text, size_t room)
 
 static uint8_t *put_ids(uint8_t *out, const struct rt_id *ids, size_t n)
 {
-    memcpy(out, ids, n * sizeof *ids);
-    return out + n * sizeof *ids;
+    memcpy(out, ids, n * sizeof(*ids));
+    return out + n * sizeof(*ids);
 }
 
 static uint8_t *put_slice(uint8_t *out, struct rt_slice slice)
@@ -86,7 +86,7 @@ static size_t encode(const struct rt_store_op *end, uint8_t out[RT_END_FILE_MAX]
     uint8_t *at = out + TEXTS;
 
     memset(out, 0, FIXED);
-    memcpy(out, magic, sizeof magic);
+    memcpy(out, magic, sizeof(magic));
     for (size_t i = 0; i < NUMBERS; i++) {
         rt_put_u64(out + HEAD + 8 * i, numbers[i]);
     }
@@ -105,7 +105,7 @@ static size_t encode(const struct rt_store_op *end, uint8_t out[RT_END_FILE_MAX]
     at = put_slice(at, end->end.ord);
     rt_digest_start(&digest, 0);
     rt_digest_extend(&digest, out + HEAD, (size_t)(at - out) - HEAD);
-    rt_put_u64(out + sizeof magic, rt_digest_value(&digest));
+    rt_put_u64(out + sizeof(magic), rt_digest_value(&digest));
     return (size_t)(at - out);
 }
 
@@ -117,8 +117,8 @@ static const uint8_t *get_text(const uint8_t *in, size_t room, char *out, size_t
 
 static const uint8_t *get_ids(const uint8_t *in, struct rt_id *ids, size_t n)
 {
-    memcpy(ids, in, n * sizeof *ids);
-    return in + n * sizeof *ids;
+    memcpy(ids, in, n * sizeof(*ids));
+    return in + n * sizeof(*ids);
 }
 
 static const uint8_t *decode_claim(const uint8_t *at, const uint64_t n[NUMBERS], struct rt_claim *claim)
@@ -129,9 +129,9 @@ static const uint8_t *decode_claim(const uint8_t *at, const uint64_t n[NUMBERS],
     claim->epoch = n[10];
     claim->granted_life = n[11];
     claim->n_ancestors = (size_t)n[12];
-    at = get_text(at, HOST_ROOM, claim->host, sizeof claim->host);
-    at = get_text(at, HOST_ROOM, claim->proof, sizeof claim->proof);
-    at = get_text(at, HOST_ROOM, claim->dead_host, sizeof claim->dead_host);
+    at = get_text(at, HOST_ROOM, claim->host, sizeof(claim->host));
+    at = get_text(at, HOST_ROOM, claim->proof, sizeof(claim->proof));
+    at = get_text(at, HOST_ROOM, claim->dead_host, sizeof(claim->dead_host));
     at = get_ids(at, &claim->inc, 1);
     at = get_ids(at, &claim->nonce, 1);
     at = get_ids(at, &claim->ticket, 1);
@@ -145,12 +145,12 @@ static bool decode(const uint8_t *in, size_t size, struct rt_store_op *end)
     uint64_t n[NUMBERS];
     const uint8_t *at = in + TEXTS;
 
-    if (size < FIXED || memcmp(in, magic, sizeof magic) != 0) {
+    if (size < FIXED || memcmp(in, magic, sizeof(magic)) != 0) {
         return false;
     }
     rt_digest_start(&digest, 0);
     rt_digest_extend(&digest, in + HEAD, size - HEAD);
-    if (rt_digest_value(&digest) != rt_get_u64(in + sizeof magic)) {
+    if (rt_digest_value(&digest) != rt_get_u64(in + sizeof(magic))) {
         return false;
     }
     for (size_t i = 0; i < NUMBERS; i++) {
@@ -160,13 +160,13 @@ static bool decode(const uint8_t *in, size_t size, struct rt_store_op *end)
         size != FIXED + n[6] + n[7] + n[13] || n[8] > (CLAIM_JOIN | CLAIM_TAKEN) || n[12] > RT_ANCESTORS_MAX) {
         return false;
     }
-    memset(end, 0, sizeof *end);
+    memset(end, 0, sizeof(*end));
     end->kind = RT_STORE_END;
     end->life = n[0];
     end->epoch = n[1];
     end->end = (struct rt_end_msg){.code = n[2], .sig = n[3], .out = n[4], .err = n[5]};
-    at = get_text(at, KEY_ROOM, end->key.tenant, sizeof end->key.tenant);
-    at = get_text(at, KEY_ROOM, end->key.cid, sizeof end->key.cid);
+    at = get_text(at, KEY_ROOM, end->key.tenant, sizeof(end->key.tenant));
+    at = get_text(at, KEY_ROOM, end->key.cid, sizeof(end->key.cid));
     at = decode_claim(at, n, &end->claim);
     end->claim.key = end->key;
     end->tail[0] = (struct rt_slice){at, (size_t)n[6]};
@@ -177,10 +177,10 @@ static bool decode(const uint8_t *in, size_t size, struct rt_store_op *end)
 
 static int write_file(struct rt_ends *ends, const char *path, const uint8_t *data, size_t size)
 {
-    char tmp[RT_ENDS_PATH_MAX + sizeof TMP_SUFFIX];
+    char tmp[RT_ENDS_PATH_MAX + sizeof(TMP_SUFFIX)];
     int fd, rc;
 
-    (void)snprintf(tmp, sizeof tmp, "%s%s", path, TMP_SUFFIX);
+    (void)snprintf(tmp, sizeof(tmp), "%s%s", path, TMP_SUFFIX);
     fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0) {
         return fail(ends, RT_EIO, "open", tmp, errno);
@@ -248,11 +248,11 @@ static bool has_its_name(struct rt_ends *ends, const struct rt_store_op *end, co
 static void read_entry(struct rt_ends *ends, const char *name, const struct reading *reading)
 {
     char path[RT_ENDS_PATH_MAX + 256];
-    size_t size = strlen(name), suffix = sizeof TMP_SUFFIX - 1;
+    size_t size = strlen(name), suffix = sizeof(TMP_SUFFIX) - 1;
     struct rt_store_op end;
     int fd, rc, error;
 
-    (void)snprintf(path, sizeof path, "%s/%s", ends->dir, name);
+    (void)snprintf(path, sizeof(path), "%s/%s", ends->dir, name);
     if (size > suffix && strcmp(name + size - suffix, TMP_SUFFIX) == 0) {
         (void)unlink(path);
         return;
@@ -279,13 +279,13 @@ int rt_ends_open(struct rt_ends *ends, const char *dir, size_t max, rt_ends_cb e
     struct dirent *entry;
     DIR *list;
 
-    memset(ends, 0, sizeof *ends);
+    memset(ends, 0, sizeof(*ends));
     ends->max = max;
     /* Room for a file's name behind it. */
-    if (strlen(dir) + RT_TENANT_MAX + RT_CID_MAX + 32 >= sizeof ends->dir) {
+    if (strlen(dir) + RT_TENANT_MAX + RT_CID_MAX + 32 >= sizeof(ends->dir)) {
         return fail(ends, RT_EINVAL, "the path is too long", dir, 0);
     }
-    (void)snprintf(ends->dir, sizeof ends->dir, "%s", dir);
+    (void)snprintf(ends->dir, sizeof(ends->dir), "%s", dir);
     if (mkdir(dir, 0700) != 0 && errno != EEXIST) {
         return fail(ends, RT_EIO, "make", dir, errno);
     }

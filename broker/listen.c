@@ -22,12 +22,12 @@ static void identify(const struct rt_shell *shell, const struct rt_shell_listene
     const char *port = strrchr(who->text, ':');
 
     if (who->kind == RT_ENDPOINT_VSOCK) {
-        (void)snprintf(comer->identity, sizeof comer->identity, "vsock:%lu", (unsigned long)who->cid);
+        (void)snprintf(comer->identity, sizeof(comer->identity), "vsock:%lu", (unsigned long)who->cid);
     } else if (who->kind == RT_ENDPOINT_UNIX) {
-        (void)snprintf(comer->identity, sizeof comer->identity, "unix:%ld uid %lu", (long)(at - shell->listeners),
+        (void)snprintf(comer->identity, sizeof(comer->identity), "unix:%ld uid %lu", (long)(at - shell->listeners),
                        (unsigned long)who->uid);
     } else {
-        (void)snprintf(comer->identity, sizeof comer->identity, "%.*s",
+        (void)snprintf(comer->identity, sizeof(comer->identity), "%.*s",
                        port == NULL ? RT_PEER_IDENTITY_MAX - 1 : (int)(port - who->text), who->text);
     }
     comer->lone = who->kind == RT_ENDPOINT_VSOCK || (who->kind == RT_ENDPOINT_TCP && !who->loopback);
@@ -67,7 +67,7 @@ static void make_dir(const struct rt_endpoint *endpoint)
     char dir[RT_ENDPOINT_TEXT_MAX];
     char *slash;
 
-    (void)snprintf(dir, sizeof dir, "%s", rt_endpoint_path(endpoint));
+    (void)snprintf(dir, sizeof(dir), "%s", rt_endpoint_path(endpoint));
     slash = strrchr(dir, '/');
     if (slash != NULL && slash != dir) {
         *slash = '\0';
@@ -81,7 +81,7 @@ static int listen_on(struct rt_shell *shell, const char *text, const struct rt_s
     struct rt_listener_config config = {.mode = (unsigned)shell->settings.socket_mode};
     uint64_t now = rt_shell_now(shell);
     char why[RT_SETTING_WHY_MAX];
-    int rc = rt_endpoint_parse(&config.endpoint, text, why, sizeof why);
+    int rc = rt_endpoint_parse(&config.endpoint, text, why, sizeof(why));
 
     config.max_open = 2 * RT_AGENT_LINKS_MAX; /* the machine has the limits; here those that are closing count too */
     config.max_fd = shell->max_fd;
@@ -90,7 +90,7 @@ static int listen_on(struct rt_shell *shell, const char *text, const struct rt_s
         at->listener.data = shell;
         at->service = service;
         at->port = port;
-        rc = rt_listener_open(&at->listener, &shell->loop, &config, &listener_ops, why, sizeof why);
+        rc = rt_listener_open(&at->listener, &shell->loop, &config, &listener_ops, why, sizeof(why));
     }
     if (rc != 0 && config.endpoint.kind == RT_ENDPOINT_VSOCK && rc == RT_EINVAL) {
         rt_log_note(&shell->log, RT_LOG_WARN, RT_LOG_LISTENER, "listener", now,
@@ -102,11 +102,12 @@ static int listen_on(struct rt_shell *shell, const char *text, const struct rt_s
         return rc;
     }
     shell->n_listeners++;
-    rt_endpoint_print(&at->listener.config.endpoint, why, sizeof why);
+    rt_endpoint_print(&at->listener.config.endpoint, why, sizeof(why));
     rt_log_note(&shell->log, RT_LOG_INFO, RT_LOG_LISTENER, "listener", now, "%s for %s", why, service->ports[port].who);
     if (service->ports[port].advertised && shell->settings.advertise.n == 0 && shell->addr.n < RT_ADDRS_MAX &&
         strlen(why) <= RT_ADDR_MAX) {
-        (void)snprintf(shell->addr.item[shell->addr.n++], sizeof shell->addr.item[0], "%.*s", RT_SETTING_TEXT_MAX, why);
+        (void)snprintf(shell->addr.item[shell->addr.n++], sizeof(shell->addr.item[0]), "%.*s", RT_SETTING_TEXT_MAX,
+                       why);
     }
     return 0;
 }
@@ -143,10 +144,10 @@ void rt_shell_unlisten(struct rt_shell *shell)
 static void look_after(struct rt_shell *shell, struct rt_shell_listener *at, uint64_t now)
 {
     char why[RT_TEXT_MAX], where[RT_ENDPOINT_TEXT_MAX];
-    int rc = rt_listener_renew(&at->listener, why, sizeof why);
+    int rc = rt_listener_renew(&at->listener, why, sizeof(why));
 
     if (rc > 0) {
-        rt_endpoint_print(&at->listener.config.endpoint, where, sizeof where);
+        rt_endpoint_print(&at->listener.config.endpoint, where, sizeof(where));
         rt_log_note(&shell->log, RT_LOG_WARN, RT_LOG_LISTENER, "listener", now,
                     "%s: somebody has removed the socket; made anew", where);
     } else if (rc < 0 && !at->gone_told) {

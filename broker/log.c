@@ -30,7 +30,7 @@ static const struct {
 
 void rt_log_init(struct rt_log *log, int fd, enum rt_log_level level, enum rt_log_format format)
 {
-    memset(log, 0, sizeof *log);
+    memset(log, 0, sizeof(*log));
     rt_log_open(&log->sink, fd, level, format, NULL);
 }
 
@@ -94,7 +94,7 @@ void rt_log_note(struct rt_log *log, enum rt_log_level level, enum rt_log_kind k
         return;
     }
     va_start(args, format);
-    (void)vsnprintf(reason, sizeof reason, format, args);
+    (void)vsnprintf(reason, sizeof(reason), format, args);
     va_end(args);
     note(log, level, kind, name, reason);
 }

@@ -41,7 +41,7 @@ static struct rt_batch *batch_of(struct rt_shell *shell, struct rt_conn *conn)
         shell->spare = batch->next;
         shell->n_spare--;
     } else {
-        batch = malloc(sizeof *batch);
+        batch = malloc(sizeof(*batch));
         if (batch == NULL) {
             return NULL;
         }

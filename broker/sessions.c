@@ -35,9 +35,9 @@ static int make_agent(struct rt_shell *shell)
                                      .ticket_ttl_ms = shell->settings.ticket_ttl_ms,
                                      .store_timeout_ms = shell->settings.store_timeout_ms};
 
-    (void)snprintf(config.host, sizeof config.host, "%.*s", RT_HOST_MAX, shell->settings.host_name);
+    (void)snprintf(config.host, sizeof(config.host), "%.*s", RT_HOST_MAX, shell->settings.host_name);
     for (size_t i = 0; i < shell->addr.n; i++) {
-        (void)snprintf(config.addr[i], sizeof config.addr[i], "%.*s", RT_ADDR_MAX, shell->addr.item[i]);
+        (void)snprintf(config.addr[i], sizeof(config.addr[i]), "%.*s", RT_ADDR_MAX, shell->addr.item[i]);
     }
     config.links_max[RT_PEER_GUEST] = (uint32_t)shell->settings.max_guests;
     config.links_max[RT_PEER_CLIENT] = (uint32_t)shell->settings.max_clients;
@@ -51,7 +51,7 @@ static int make_agent(struct rt_shell *shell)
                                      .wall_ms = wall_cb,
                                      .keep_end = rt_shell_keep_end,
                                      .drop_end = rt_shell_drop_end};
-    rt_random_fill(NULL, &config.seed, sizeof config.seed);
+    rt_random_fill(NULL, &config.seed, sizeof(config.seed));
     shell->agent = rt_agent_new(&config, rt_shell_now(shell));
     return shell->agent == NULL ? RT_ENOMEM : 0;
 }
@@ -70,12 +70,12 @@ static bool accept_peer(struct rt_shell *shell, size_t port, int fd, const struc
 {
     struct rt_peer peer = {.role = roles[port], .lone = comer->lone};
 
-    (void)snprintf(peer.identity, sizeof peer.identity, "%s", comer->identity);
+    (void)snprintf(peer.identity, sizeof(peer.identity), "%s", comer->identity);
     if (peer.role == RT_PEER_CLIENT) {
         peer.as = RT_CLIENT_VCH;
-        (void)snprintf(peer.tenant, sizeof peer.tenant, "local");
+        (void)snprintf(peer.tenant, sizeof(peer.tenant), "local");
     }
-    (void)snprintf(peer.name, sizeof peer.name, "%s %s", peer.role == RT_PEER_GUEST ? "guest" : "client",
+    (void)snprintf(peer.name, sizeof(peer.name), "%s %s", peer.role == RT_PEER_GUEST ? "guest" : "client",
                    comer->who->text);
     return rt_shell_adopt(shell, comer->listener, fd, &peer);
 }
@@ -104,9 +104,9 @@ static size_t counters(struct rt_shell *shell, struct rt_counter out[RT_SERVICE_
                                          {"turned-away-guests", stats.turned_away[RT_PEER_GUEST]},
                                          {"turned-away-clients", stats.turned_away[RT_PEER_CLIENT]}};
 
-        _Static_assert(sizeof all / sizeof all[0] <= RT_SERVICE_COUNTERS_MAX, "more counters than there is room for");
-        memcpy(out, all, sizeof all);
-        return sizeof all / sizeof all[0];
+        _Static_assert(sizeof(all) / sizeof(all[0]) <= RT_SERVICE_COUNTERS_MAX, "more counters than there is room for");
+        memcpy(out, all, sizeof(all));
+        return sizeof(all) / sizeof(all[0]);
     }
 }
 
@@ -141,4 +141,4 @@ static const struct rt_service sessions = {
     .stop = stop};
 
 const struct rt_service *const rt_services[] = {&sessions};
-const size_t rt_services_count = sizeof rt_services / sizeof rt_services[0];
+const size_t rt_services_count = sizeof(rt_services) / sizeof(rt_services[0]);

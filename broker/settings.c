@@ -154,13 +154,13 @@ const struct rt_setting rt_settings_table[] = {
     {"log.format", "log-format", "FORMAT", RT_SETTING_CHOICE, AT(log_format), 0, 0, rt_log_formats, "auto", NULL,
      "auto (text on a terminal, else json), text or json", NULL},
 };
-const size_t rt_settings_count = sizeof rt_settings_table / sizeof rt_settings_table[0];
+const size_t rt_settings_count = sizeof(rt_settings_table) / sizeof(rt_settings_table[0]);
 
 const struct rt_setting *rt_setting_by_key(const char *section, const char *name)
 {
     char key[128];
 
-    (void)snprintf(key, sizeof key, "%s%s%s", section, section[0] == '\0' ? "" : ".", name);
+    (void)snprintf(key, sizeof(key), "%s%s%s", section, section[0] == '\0' ? "" : ".", name);
     for (size_t i = 0; i < rt_settings_count; i++) {
         if (strcmp(rt_settings_table[i].key, key) == 0) {
             return &rt_settings_table[i];

@@ -31,7 +31,7 @@ __attribute__((format(printf, 2, 0))) static void error_cb(cfg_t *cfg, const cha
     if (reading.why[0] != '\0') {
         return; /* the first one is what is wrong; the others follow from it */
     }
-    (void)vsnprintf(text, sizeof text, format, args);
+    (void)vsnprintf(text, sizeof(text), format, args);
     (void)snprintf(reading.why, RT_SETTING_WHY_MAX, "%s:%d: %s", reading.path, cfg == NULL ? 0 : cfg->line, text);
 }
 
@@ -58,7 +58,7 @@ static int take(cfg_t *cfg, const struct rt_setting *setting, const char *value)
         rt_setting_clear(setting, out);
     }
     reading.taken[index]++;
-    if (rt_setting_set(setting, out, value, text, sizeof text) != 0) {
+    if (rt_setting_set(setting, out, value, text, sizeof(text)) != 0) {
         cfg_error(cfg, "%s: %s", setting->key, text);
         return -1;
     }
@@ -102,7 +102,7 @@ static void add_option(struct tree *tree, const struct rt_setting *setting)
            (strncmp(tree->sections[at].name, setting->key, size) != 0 || tree->sections[at].name[size] != '\0')) {
         at++;
     }
-    assert(at < SECTIONS_MAX && size < sizeof tree->sections[at].name);
+    assert(at < SECTIONS_MAX && size < sizeof(tree->sections[at].name));
     if (at == tree->n) {
         memcpy(tree->sections[at].name, setting->key, size);
         tree->n++;
@@ -117,7 +117,7 @@ static void build(struct tree *tree)
 {
     static const cfg_opt_t end = CFG_END();
 
-    memset(tree, 0, sizeof *tree);
+    memset(tree, 0, sizeof(*tree));
     tree->n = 1;
     for (size_t i = 0; i < rt_settings_count; i++) {
         add_option(tree, &rt_settings_table[i]);
@@ -187,7 +187,7 @@ static int parse(cfg_t *cfg, const char *path)
 int rt_settings_file(struct rt_settings *settings, const char *path, const bool *fixed, char why[RT_SETTING_WHY_MAX])
 {
     struct tree tree;
-    unsigned *taken = calloc(rt_settings_count, sizeof *taken);
+    unsigned *taken = calloc(rt_settings_count, sizeof(*taken));
     cfg_t *cfg;
     int rc = RT_ENOMEM;
 
@@ -203,7 +203,7 @@ int rt_settings_file(struct rt_settings *settings, const char *path, const bool 
         reading.why = why;
         reading.path = path;
         rc = parse(cfg, path);
-        memset(&reading, 0, sizeof reading);
+        memset(&reading, 0, sizeof(reading));
     }
     if (cfg != NULL) {
         cfg_free(cfg);

@@ -45,7 +45,7 @@ static void make_flags(struct flags *flags)
 
 static int set_defaults(struct rt_settings *settings, char why[RT_SETTING_WHY_MAX])
 {
-    memset(settings, 0, sizeof *settings);
+    memset(settings, 0, sizeof(*settings));
     for (size_t i = 0; i < rt_settings_count; i++) {
         if (rt_settings_table[i].value != NULL &&
             rt_setting_set(&rt_settings_table[i], settings, rt_settings_table[i].value, why, RT_SETTING_WHY_MAX) != 0) {
@@ -62,14 +62,14 @@ static int compute(struct rt_settings *settings, char why[RT_SETTING_WHY_MAX])
     char host[RT_HOST_MAX + 2] = "", text[RT_SETTING_WHY_MAX / 2];
 
     if (settings->host_name[0] == '\0') {
-        (void)gethostname(host, sizeof host - 1);
-        if (rt_setting_set(name, settings, host, text, sizeof text) != 0) {
+        (void)gethostname(host, sizeof(host) - 1);
+        if (rt_setting_set(name, settings, host, text, sizeof(text)) != 0) {
             (void)snprintf(why, RT_SETTING_WHY_MAX, "the machine's name does not do as host.name: %s", text);
             return RT_ECONFIG;
         }
     }
-    if (settings->keys[0] == '\0' && (size_t)snprintf(settings->keys, sizeof settings->keys, "%s/keys",
-                                                      settings->state_dir) >= sizeof settings->keys) {
+    if (settings->keys[0] == '\0' && (size_t)snprintf(settings->keys, sizeof(settings->keys), "%s/keys",
+                                                      settings->state_dir) >= sizeof(settings->keys)) {
         (void)snprintf(why, RT_SETTING_WHY_MAX, "state_dir: the path is too long");
         return RT_ECONFIG;
     }
@@ -96,7 +96,7 @@ static int take_setting(struct rt_settings *settings, size_t index, bool *fixed,
         rt_setting_clear(setting, settings);
         fixed[index] = true;
     }
-    if (rt_setting_set(setting, settings, text, reason, sizeof reason) != 0) {
+    if (rt_setting_set(setting, settings, text, reason, sizeof(reason)) != 0) {
         (void)snprintf(why, RT_SETTING_WHY_MAX, "--%s: %s", setting->flag, reason);
         return RT_ECONFIG;
     }

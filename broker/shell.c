@@ -14,7 +14,7 @@
 #define BEAT_MS 1000
 
 static const int signal_numbers[] = {SIGTERM, SIGINT, SIGHUP};
-#define SIGNALS (sizeof signal_numbers / sizeof signal_numbers[0])
+#define SIGNALS (sizeof(signal_numbers) / sizeof(signal_numbers[0]))
 
 /* What is counted, unless all is as it was told. */
 static void tell_counters(struct rt_shell *shell, uint64_t now)
@@ -34,8 +34,8 @@ static void tell_counters(struct rt_shell *shell, uint64_t now)
         values[i] = all[i].value;
     }
     shell->stats_at = now;
-    if (memcmp(values, shell->stats_told, sizeof values) != 0) {
-        memcpy(shell->stats_told, values, sizeof values);
+    if (memcmp(values, shell->stats_told, sizeof(values)) != 0) {
+        memcpy(shell->stats_told, values, sizeof(values));
         rt_log_note(&shell->log, RT_LOG_INFO, RT_LOG_AGENT, "stats", now, "%s", text);
     }
 }
@@ -197,7 +197,7 @@ void rt_shell_start(struct rt_shell *shell, const struct rt_settings *settings)
 {
     int rc;
 
-    memset(shell, 0, sizeof *shell);
+    memset(shell, 0, sizeof(*shell));
     shell->settings = *settings;
     shell->dirty_end = &shell->dirty;
     shell->timer_at = UINT64_MAX;

@@ -20,7 +20,7 @@ __attribute__((format(printf, 2, 3))) static int fail(struct rt_shell *shell, co
     va_list args;
 
     va_start(args, format);
-    (void)vsnprintf(text, sizeof text, format, args);
+    (void)vsnprintf(text, sizeof(text), format, args);
     va_end(args);
     rt_log_note(&shell->log, RT_LOG_ERROR, RT_LOG_DISK, "state", rt_shell_now(shell), "%s", text);
     return RT_EIO;
@@ -34,7 +34,7 @@ static int lock(struct rt_shell *shell)
     if (mkdir(dir, 0700) != 0 && errno != EEXIST) {
         return fail(shell, "state_dir %s cannot be made: %s", dir, strerror(errno));
     }
-    (void)snprintf(path, sizeof path, "%s/lock", dir);
+    (void)snprintf(path, sizeof(path), "%s/lock", dir);
     shell->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (shell->lock_fd < 0) {
         return fail(shell, "%s: %s", path, strerror(errno));
@@ -52,15 +52,15 @@ static int identify(struct rt_shell *shell)
     ssize_t n;
     int fd;
 
-    (void)snprintf(path, sizeof path, "%s/instance", shell->settings.state_dir);
+    (void)snprintf(path, sizeof(path), "%s/instance", shell->settings.state_dir);
     fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0) {
         return fail(shell, "%s: %s", path, strerror(errno));
     }
-    n = read(fd, shell->instance.b, sizeof shell->instance.b);
-    if (n != (ssize_t)sizeof shell->instance.b) {
-        rt_random_fill(NULL, shell->instance.b, sizeof shell->instance.b);
-        if (pwrite(fd, shell->instance.b, sizeof shell->instance.b, 0) != (ssize_t)sizeof shell->instance.b) {
+    n = read(fd, shell->instance.b, sizeof(shell->instance.b));
+    if (n != (ssize_t)sizeof(shell->instance.b)) {
+        rt_random_fill(NULL, shell->instance.b, sizeof(shell->instance.b));
+        if (pwrite(fd, shell->instance.b, sizeof(shell->instance.b), 0) != (ssize_t)sizeof(shell->instance.b)) {
             (void)close(fd);
             return fail(shell, "%s cannot be written", path);
         }
@@ -182,7 +182,7 @@ int rt_shell_open_ends(struct rt_shell *shell)
 {
     char dir[RT_SETTING_TEXT_MAX + 16];
 
-    (void)snprintf(dir, sizeof dir, "%s/ends", shell->settings.state_dir);
+    (void)snprintf(dir, sizeof(dir), "%s/ends", shell->settings.state_dir);
     rt_disk_init(&shell->disk, &shell->loop, &shell->ends, written_cb, progress_cb, shell);
     if (rt_ends_open(&shell->ends, dir, shell->settings.max_ends, kept_cb, bad_cb, shell) != 0) {
         return fail(shell, "%s", shell->ends.why);

@@ -143,7 +143,7 @@ static int connect_store(struct rt_shell *shell, const char *const *endpoints, s
     config.on_news = news_cb;
     config.on_log = log_cb;
     rc = rt_store_init(&shell->store, &shell->loop, &config);
-    explicit_bzero(password, sizeof password);
+    explicit_bzero(password, sizeof(password));
     if (rc != 0) {
         rt_log_note(&shell->log, RT_LOG_ERROR, RT_LOG_STORE, "store", rt_shell_now(shell), "%s", rt_strerror(rc));
         return rc;
@@ -212,12 +212,12 @@ static int start_embedded(struct rt_shell *shell)
                                         .on_failed = embedded_failed_cb};
     int rc;
 
-    (void)snprintf(dir, sizeof dir, "%s/redis", shell->settings.state_dir);
+    (void)snprintf(dir, sizeof(dir), "%s/redis", shell->settings.state_dir);
     if (mkdir(dir, 0700) != 0 && errno != EEXIST) {
-        (void)snprintf(why, sizeof why, "%s: %s", dir, strerror(errno));
+        (void)snprintf(why, sizeof(why), "%s: %s", dir, strerror(errno));
         rc = RT_EIO;
     } else {
-        rc = rt_embedded_start(&shell->embedded, &shell->loop, &config, why, sizeof why);
+        rc = rt_embedded_start(&shell->embedded, &shell->loop, &config, why, sizeof(why));
     }
     if (rc != 0) {
         rt_log_note(&shell->log, RT_LOG_ERROR, RT_LOG_STORE, "store", rt_shell_now(shell),

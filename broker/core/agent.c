@@ -31,7 +31,7 @@
 
 struct rt_agent *rt_agent_new(const struct rt_agent_config *config, uint64_t now)
 {
-    struct rt_agent *agent = calloc(1, sizeof *agent);
+    struct rt_agent *agent = calloc(1, sizeof(*agent));
 
     if (agent == NULL) {
         return NULL;
@@ -60,8 +60,8 @@ struct rt_agent *rt_agent_new(const struct rt_agent_config *config, uint64_t now
     agent->links = calloc(AG_SLOTS, sizeof(struct ag_link *));
     agent->ops = calloc(AG_SLOTS, sizeof(struct ag_op *));
     agent->scratch = malloc(SCRATCH);
-    agent->reply = malloc(sizeof *agent->reply);
-    agent->report = malloc(sizeof *agent->report);
+    agent->reply = malloc(sizeof(*agent->reply));
+    agent->report = malloc(sizeof(*agent->report));
     if (agent->links == NULL || agent->ops == NULL || agent->scratch == NULL || agent->reply == NULL ||
         agent->report == NULL) {
         rt_agent_free(agent);

@@ -44,7 +44,7 @@ void rt_ag_ask_send(struct rt_agent *agent, struct ag_link *link, uint64_t reque
 
     if (rt_ag_send_msg(agent, link, &frame, RT_MSG_REPLY, reply) != 0) {
         struct rt_reply_msg *bare = agent->reply;
-        memset(bare, 0, sizeof *bare);
+        memset(bare, 0, sizeof(*bare));
         bare->c = RT_CLASS_LIMIT;
         bare->m = rt_slice_text("the answer does not fit into a frame");
         (void)rt_ag_send_msg(agent, link, &frame, RT_MSG_REPLY, bare);
@@ -54,7 +54,7 @@ void rt_ag_ask_send(struct rt_agent *agent, struct ag_link *link, uint64_t reque
 void rt_ag_request_refuse(struct rt_agent *agent, struct ag_link *link, uint64_t request, enum rt_class cls,
                           const char *text)
 {
-    memset(agent->reply, 0, sizeof *agent->reply);
+    memset(agent->reply, 0, sizeof(*agent->reply));
     agent->reply->c = cls;
     agent->reply->m = rt_slice_text(text);
     rt_ag_ask_send(agent, link, request, agent->reply);
@@ -91,7 +91,7 @@ int rt_ag_key(const struct ag_link *link, struct rt_slice name, struct rt_key *k
 {
     struct rt_slice tenant = rt_slice_text(link->who);
 
-    memset(key, 0, sizeof *key);
+    memset(key, 0, sizeof(*key));
     *qualified = true;
     if (rt_ag_may(link, AG_MAY_ALL_TENANTS)) {
         const uint8_t *slash = name.size == 0 ? NULL : memchr(name.data, '/', name.size);
@@ -109,8 +109,8 @@ int rt_ag_key(const struct ag_link *link, struct rt_slice name, struct rt_key *k
     if (!rt_cid_valid(name)) {
         return RT_EINVAL;
     }
-    rt_slice_copy(tenant, key->tenant, sizeof key->tenant);
-    rt_slice_copy(name, key->cid, sizeof key->cid);
+    rt_slice_copy(tenant, key->tenant, sizeof(key->tenant));
+    rt_slice_copy(name, key->cid, sizeof(key->cid));
     return 0;
 }
 
@@ -131,6 +131,6 @@ void rt_ag_ask_page(struct rt_agent *agent, struct ag_ask *ask)
     struct rt_store_op op = {
         .kind = RT_STORE_FIND, .key = ask->key, .cursor = ask->cursor, .every = ask->what == ASK_SHOW};
 
-    memcpy(op.host, ask->host, sizeof op.host);
+    memcpy(op.host, ask->host, sizeof(op.host));
     rt_ag_ask_store(agent, ask, &op);
 }

@@ -107,7 +107,7 @@ void rt_ag_attaches_drained(struct rt_agent *agent, struct ag_link *link)
 
         memcpy(payload, held->payload, held->size);
         rt_ag_held_free(agent, held);
-        if (rt_msg_decode(RT_MSG_ATTACH, payload, slice.size, &msg, why, sizeof why) == 0) { /* as it did before */
+        if (rt_msg_decode(RT_MSG_ATTACH, payload, slice.size, &msg, why, sizeof(why)) == 0) { /* as it did before */
             place(agent, link, channel, &msg, slice, NULL);
         }
     }
@@ -124,7 +124,7 @@ void rt_ag_attach(struct rt_agent *agent, struct ag_link *link, uint32_t channel
         return;
     }
     link->last_channel = channel;
-    if (rt_msg_decode(RT_MSG_ATTACH, payload.data, payload.size, &msg, why, sizeof why) != 0) {
+    if (rt_msg_decode(RT_MSG_ATTACH, payload.data, payload.size, &msg, why, sizeof(why)) != 0) {
         rt_ag_refuse_text(agent, link, channel, RT_CLASS_INVALID, why);
         return;
     }

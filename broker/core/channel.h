@@ -56,7 +56,7 @@ static inline uint64_t ag_chan_key(rt_link_id link, uint32_t channel)
 
 static inline unsigned ag_chan_hash(const struct rt_agent *agent, uint64_t key)
 {
-    return (unsigned)XXH64(&key, sizeof key, agent->config.seed);
+    return (unsigned)XXH64(&key, sizeof(key), agent->config.seed);
 }
 
 #endif

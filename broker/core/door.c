@@ -41,7 +41,7 @@ static struct ag_who *who_of(struct rt_agent *agent, const char *name)
     if (who != NULL) {
         return who;
     }
-    who = calloc(1, sizeof *who);
+    who = calloc(1, sizeof(*who));
     if (who == NULL) {
         return NULL;
     }
@@ -125,7 +125,7 @@ rt_link_id rt_ag_door_enter(struct rt_agent *agent, const struct rt_peer *peer)
     }
     name[0] = peer->role == RT_PEER_GUEST ? 'g' : 'c';
     memcpy(name + 1, peer->identity, RT_IDENTITY_MAX + 1);
-    name[sizeof name - 1] = '\0';
+    name[sizeof(name) - 1] = '\0';
     who = who_of(agent, name);
     if (who == NULL) {
         rt_ag_link_free(link);

@@ -30,7 +30,7 @@ void rt_ag_end_free(struct rt_agent *agent, struct ag_end *end)
 
 struct ag_end *rt_ag_end_new(struct rt_agent *agent)
 {
-    struct ag_end *end = agent->n_ends >= RT_ENDS_MAX ? NULL : calloc(1, sizeof *end);
+    struct ag_end *end = agent->n_ends >= RT_ENDS_MAX ? NULL : calloc(1, sizeof(*end));
 
     if (end != NULL) {
         end->began = agent->now;

@@ -68,7 +68,7 @@ void rt_ag_end_submit(struct rt_agent *agent, struct ag_link *link)
     rt_ag_claim_again(agent, link->session, &end->claim);
     if (link->claim != NULL) { /* what the store was asked at the hello, and granted, holds */
         end->claim.granted_life = link->claim->life;
-        memcpy(end->claim.dead_host, link->claim->claim.dead_host, sizeof end->claim.dead_host);
+        memcpy(end->claim.dead_host, link->claim->claim.dead_host, sizeof(end->claim.dead_host));
     }
     rt_ag_end_begin(agent, end);
 }

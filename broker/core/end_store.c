@@ -38,7 +38,7 @@ static void event(struct rt_agent *agent, const struct ag_end *end, const char *
 {
     struct rt_agent_event event;
 
-    memset(&event, 0, sizeof event);
+    memset(&event, 0, sizeof(event));
     event.kind = RT_AGENT_ENDED;
     event.link = end->link;
     event.key = end->key;
@@ -74,7 +74,7 @@ static void over(struct rt_agent *agent, struct ag_end *end)
 
 static void store_op_of(const struct ag_end *end, struct rt_store_op *op)
 {
-    memset(op, 0, sizeof *op);
+    memset(op, 0, sizeof(*op));
     op->kind = RT_STORE_END;
     op->key = end->key;
     op->life = end->life;

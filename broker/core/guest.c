@@ -32,7 +32,7 @@ static int open_token(struct rt_agent *agent, struct ag_link *link, const struct
     const struct rt_sealer *sealer = &agent->config.sealer;
     int err = sealer->open(sealer->ctx, hello->tok.data, hello->tok.size, rt_ag_wall(agent), ticket);
 
-    rt_slice_copy(hello->cid, cid, sizeof cid);
+    rt_slice_copy(hello->cid, cid, sizeof(cid));
     if (err == RT_EEXPIRED) {
         snprintf(why, RT_TEXT_MAX, "the token has expired: create the container anew");
     } else if (err == RT_ENOTFOUND) {
@@ -74,7 +74,7 @@ static uint64_t known_life(struct rt_agent *agent, const struct rt_key *key)
 static struct ag_claim *make_claim(struct rt_agent *agent, const struct ag_link *link, const struct rt_hello_msg *hello,
                                    const struct rt_ticket *ticket)
 {
-    struct ag_claim *made = calloc(1, sizeof *made);
+    struct ag_claim *made = calloc(1, sizeof(*made));
     struct rt_claim *claim;
 
     if (made == NULL) {
@@ -92,11 +92,11 @@ static struct ag_claim *make_claim(struct rt_agent *agent, const struct ag_link 
         claim->taken = was_taken(agent, ticket);
         claim->ticket = ticket->id;
         claim->n_ancestors = ticket->n_ancestors;
-        memcpy(claim->ancestors, ticket->ancestors, sizeof claim->ancestors);
+        memcpy(claim->ancestors, ticket->ancestors, sizeof(claim->ancestors));
     }
     agent->config.io.random(agent->config.io.ctx, claim->next.b, RT_ID_SIZE);
-    rt_slice_copy(rt_slice_text(agent->config.host), claim->host, sizeof claim->host);
-    rt_slice_copy(rt_slice_text(link->who), claim->proof, sizeof claim->proof);
+    rt_slice_copy(rt_slice_text(agent->config.host), claim->host, sizeof(claim->host));
+    rt_slice_copy(rt_slice_text(link->who), claim->proof, sizeof(claim->proof));
     claim->store_whole = rt_ag_whole(agent);
     return made;
 }
@@ -109,7 +109,7 @@ static enum rt_class remembered(struct rt_agent *agent, const struct rt_claim *c
     struct ag_session *session = rt_ag_session_find(agent, &claim->key);
     bool older;
 
-    memset(outcome, 0, sizeof *outcome);
+    memset(outcome, 0, sizeof(*outcome));
     if (claim->join || session == NULL || session->known_at == 0 || !rt_ag_session_known(agent, session)) {
         return RT_CLASS_OK;
     }
@@ -205,7 +205,7 @@ void rt_ag_guest_hello(struct rt_agent *agent, struct ag_link *link, const struc
         rt_ag_link_refuse_text(agent, link, RT_CLASS_PROTOCOL, "a guest's hello needs cid, inc, epoch, tok and nonce");
         return;
     }
-    memset(&ticket, 0, sizeof ticket);
+    memset(&ticket, 0, sizeof(ticket));
     if (agent->taken) {
         rt_ag_link_refuse_text(agent, link, RT_CLASS_RETRY_LATER, "another live agent goes by this host's name");
         return;
@@ -240,7 +240,7 @@ static void welcome(struct rt_agent *agent, struct ag_link *link)
 {
     struct ag_claim *made = link->claim;
     struct rt_frame frame = {.type = RT_WELCOME};
-    struct rt_welcome_msg *msg = calloc(1, sizeof *msg);
+    struct rt_welcome_msg *msg = calloc(1, sizeof(*msg));
     uint8_t token[RT_TOKEN_MAX];
     int size = msg == NULL ? RT_ENOMEM : rt_ag_ticket_child(agent, link, token);
 
@@ -312,7 +312,7 @@ static bool owner_is_dead(struct rt_agent *agent, struct ag_link *link, const ch
     if (owner[0] == '\0' || claim->dead_host[0] != '\0' || !rt_ag_host_dead(agent, owner)) {
         return false;
     }
-    rt_slice_copy(rt_slice_text(owner), claim->dead_host, sizeof claim->dead_host);
+    rt_slice_copy(rt_slice_text(owner), claim->dead_host, sizeof(claim->dead_host));
     test(agent, link);
     return true;
 }

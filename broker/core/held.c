@@ -42,7 +42,7 @@ struct ag_held *rt_ag_held_at(struct rt_agent *agent, const struct ag_link *link
     uint64_t key = ag_chan_key(link->id, channel);
     struct ag_held *held;
 
-    HASH_FIND_BYHASHVALUE(hh, agent->held, &key, sizeof key, ag_chan_hash(agent, key), held);
+    HASH_FIND_BYHASHVALUE(hh, agent->held, &key, sizeof(key), ag_chan_hash(agent, key), held);
     return held;
 }
 
@@ -118,7 +118,7 @@ bool rt_ag_moved_msg(const struct rt_agent *agent, const struct ag_session *sess
 {
     const struct rt_store_host *row;
 
-    memset(refuse, 0, sizeof *refuse);
+    memset(refuse, 0, sizeof(*refuse));
     if (!rt_ag_session_known(agent, session) || strcmp(session->host, agent->config.host) == 0) {
         return false;
     }
@@ -213,10 +213,10 @@ static void look(struct rt_agent *agent, struct ag_held *held, const struct rt_s
         if (cursor != NULL) {
             op.cursor = *cursor;
         }
-        if (rt_msg_decode(RT_MSG_ATTACH, held->payload, held->size, &msg, why, sizeof why) != 0) {
+        if (rt_msg_decode(RT_MSG_ATTACH, held->payload, held->size, &msg, why, sizeof(why)) != 0) {
             return;
         }
-        rt_slice_copy(msg.cid, op.key.cid, sizeof op.key.cid);
+        rt_slice_copy(msg.cid, op.key.cid, sizeof(op.key.cid));
     }
     held->op = held->session != NULL ? rt_ag_session_store(agent, held->session, &op, &about)
                                      : rt_ag_store(agent, &op, &about);
@@ -258,10 +258,10 @@ static void found_page(struct rt_agent *agent, struct ag_held *held, const struc
     char why[RT_TEXT_MAX], cid[RT_CID_MAX + 1];
     struct ag_session *session = NULL;
 
-    if (reply->error != 0 || rt_msg_decode(RT_MSG_ATTACH, held->payload, held->size, &msg, why, sizeof why) != 0) {
+    if (reply->error != 0 || rt_msg_decode(RT_MSG_ATTACH, held->payload, held->size, &msg, why, sizeof(why)) != 0) {
         return;
     }
-    rt_slice_copy(msg.cid, cid, sizeof cid);
+    rt_slice_copy(msg.cid, cid, sizeof(cid));
     for (size_t i = 0; i < reply->n_records; i++) {
         if (strcmp(reply->records[i].key.cid, cid) != 0) {
             continue;
@@ -270,7 +270,7 @@ static void found_page(struct rt_agent *agent, struct ag_held *held, const struc
             held_refuse_text(agent, held, RT_CLASS_AMBIGUOUS, "several tenants have a container of this name");
             return;
         }
-        memcpy(held->candidate, reply->records[i].key.tenant, sizeof held->candidate);
+        memcpy(held->candidate, reply->records[i].key.tenant, sizeof(held->candidate));
     }
     if (reply->cursor.host[0] != '\0') {
         look(agent, held, &reply->cursor);
@@ -278,9 +278,9 @@ static void found_page(struct rt_agent *agent, struct ag_held *held, const struc
     }
     if (held->candidate[0] != '\0') {
         struct rt_key key;
-        memset(&key, 0, sizeof key);
-        memcpy(key.tenant, held->candidate, sizeof key.tenant);
-        memcpy(key.cid, cid, sizeof key.cid);
+        memset(&key, 0, sizeof(key));
+        memcpy(key.tenant, held->candidate, sizeof(key.tenant));
+        memcpy(key.cid, cid, sizeof(key.cid));
         session = rt_ag_session_await(agent, &key);
     } else if (rt_ag_whole(agent)) {
         held_refuse_text(agent, held, RT_CLASS_NOT_FOUND, "there is no such container");
@@ -409,13 +409,13 @@ void rt_ag_held_reply(struct rt_agent *agent, struct ag_held *held, const struct
 static struct ag_held *hold(struct rt_agent *agent, struct ag_link *link, uint32_t channel,
                             const struct rt_attach_msg *msg, const uint8_t *payload, size_t size)
 {
-    struct ag_held *held = calloc(1, sizeof *held + size);
+    struct ag_held *held = calloc(1, sizeof(*held) + size);
 
     if (held == NULL) {
         return NULL;
     }
     held->key = ag_chan_key(link->id, channel);
-    HASH_ADD_KEYPTR_BYHASHVALUE(hh, agent->held, &held->key, sizeof held->key, ag_chan_hash(agent, held->key), held);
+    HASH_ADD_KEYPTR_BYHASHVALUE(hh, agent->held, &held->key, sizeof(held->key), ag_chan_hash(agent, held->key), held);
     if (held->hh.tbl == NULL) {
         free(held);
         return NULL;
@@ -471,7 +471,7 @@ void rt_ag_held_begin(struct rt_agent *agent, struct ag_link *link, uint32_t cha
     if (changed) {
         int size;
         msg->cid = rt_slice_text(key->cid);
-        size = rt_msg_encode(RT_MSG_ATTACH, msg, plain, sizeof plain);
+        size = rt_msg_encode(RT_MSG_ATTACH, msg, plain, sizeof(plain));
         payload.data = plain;
         payload.size = size < 0 ? 0 : (size_t)size;
     }

@@ -93,7 +93,7 @@ static struct ag_host *get(struct rt_agent *agent, const char *name)
     if (agent->n_hosts == AG_HOSTS_MAX && !displace(agent)) {
         return NULL;
     }
-    host = calloc(1, sizeof *host);
+    host = calloc(1, sizeof(*host));
     more = realloc(agent->hosts, (agent->n_hosts + 1) * sizeof(struct ag_host *));
     if (more != NULL) {
         agent->hosts = more;
@@ -106,7 +106,7 @@ static struct ag_host *get(struct rt_agent *agent, const char *name)
     memmove(&agent->hosts[at + 1], &agent->hosts[at], (agent->n_hosts - at) * sizeof(struct ag_host *));
     agent->hosts[at] = host;
     agent->n_hosts++;
-    rt_slice_copy(rt_slice_text(name), host->row.host, sizeof host->row.host);
+    rt_slice_copy(rt_slice_text(name), host->row.host, sizeof(host->row.host));
     host->fact.of = AG_OF_HOST;
     host->used = agent->now;
     return host;
@@ -172,8 +172,8 @@ static void look(struct rt_agent *agent, struct ag_host *host)
     struct rt_store_op op = {.kind = RT_STORE_HOST_ROW};
     struct ag_op about = {0};
 
-    memcpy(op.host, host->row.host, sizeof op.host);
-    memcpy(about.host, op.host, sizeof about.host);
+    memcpy(op.host, host->row.host, sizeof(op.host));
+    memcpy(about.host, op.host, sizeof(about.host));
     host->op = rt_ag_store(agent, &op, &about);
 }
 
@@ -224,8 +224,8 @@ static void walk(struct rt_agent *agent)
     if (agent->walking) {
         return;
     }
-    memcpy(op.host, agent->walked, sizeof op.host);
-    memcpy(about.host, op.host, sizeof about.host);
+    memcpy(op.host, agent->walked, sizeof(op.host));
+    memcpy(about.host, op.host, sizeof(about.host));
     agent->walking = rt_ag_store(agent, &op, &about) != 0;
 }
 
@@ -281,7 +281,7 @@ void rt_ag_hosts_reply(struct rt_agent *agent, const struct ag_op *op, const str
         return;
     }
     take_page(agent, op->host, reply, op->asked);
-    memcpy(agent->walked, reply->next, sizeof agent->walked);
+    memcpy(agent->walked, reply->next, sizeof(agent->walked));
     /* The first time around it does not wait for heartbeats: until then hosts are missing here. */
     if (agent->walked[0] == '\0') {
         agent->walk_first = false;

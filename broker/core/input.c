@@ -55,7 +55,7 @@ static void list_agents(struct rt_agent *agent, struct rt_welcome_msg *msg)
 static void welcome_client(struct rt_agent *agent, struct ag_link *link)
 {
     struct rt_frame frame = {.type = RT_WELCOME};
-    struct rt_welcome_msg *msg = calloc(1, sizeof *msg);
+    struct rt_welcome_msg *msg = calloc(1, sizeof(*msg));
     int err;
 
     if (msg == NULL) {
@@ -86,7 +86,7 @@ static void hello(struct rt_agent *agent, struct ag_link *link, const uint8_t *d
     char why[RT_TEXT_MAX];
     bool guest = link->role == RT_PEER_GUEST;
 
-    if (rt_msg_decode(RT_MSG_HELLO, data, size, &msg, why, sizeof why) != 0) {
+    if (rt_msg_decode(RT_MSG_HELLO, data, size, &msg, why, sizeof(why)) != 0) {
         rt_ag_link_refuse_text(agent, link, RT_CLASS_PROTOCOL, why);
     } else if (!rt_slice_equal(msg.role, rt_slice_text(guest ? "guest" : "client"))) {
         rt_ag_link_refuse_text(agent, link, RT_CLASS_DENIED,
@@ -105,7 +105,7 @@ static void report(struct rt_agent *agent, struct ag_link *link, const uint8_t *
     char why[RT_TEXT_MAX];
     uint8_t *copy;
 
-    if (rt_msg_decode(RT_MSG_REPORT, data, size, agent->report, why, sizeof why) != 0) {
+    if (rt_msg_decode(RT_MSG_REPORT, data, size, agent->report, why, sizeof(why)) != 0) {
         rt_ag_link_refuse_text(agent, link, RT_CLASS_PROTOCOL, why);
         return;
     }
@@ -139,7 +139,7 @@ static void end(struct rt_agent *agent, struct ag_link *link, const uint8_t *dat
     struct rt_end_msg msg;
     char why[RT_TEXT_MAX];
 
-    if (rt_msg_decode(RT_MSG_END, data, size, &msg, why, sizeof why) != 0) {
+    if (rt_msg_decode(RT_MSG_END, data, size, &msg, why, sizeof(why)) != 0) {
         rt_ag_link_refuse_text(agent, link, RT_CLASS_PROTOCOL, why);
         return;
     }
@@ -236,9 +236,9 @@ static void bad_frame(struct rt_agent *agent, struct ag_link *link, const struct
     size_t n = 0;
     const char *parts[] = {rt_frame_name(frame->type), ": ", why};
 
-    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
         size_t size = strlen(parts[i]);
-        size = size < sizeof text - n ? size : sizeof text - n;
+        size = size < sizeof(text) - n ? size : sizeof(text) - n;
         memcpy(text + n, parts[i], size);
         n += size;
     }

@@ -31,7 +31,7 @@ void rt_ag_link_event(struct rt_agent *agent, enum rt_agent_event_kind kind, con
     struct rt_agent_event event;
 
     assert(link->state != AG_GONE);
-    memset(&event, 0, sizeof event);
+    memset(&event, 0, sizeof(event));
     event.kind = kind;
     event.link = link->id;
     if (link->key != NULL) {
@@ -90,7 +90,7 @@ struct ag_link *rt_ag_link_new(const struct rt_peer *peer)
 {
     const char *who = peer->role == RT_PEER_CLIENT ? peer->tenant : peer->proof;
     size_t size = strlen(who);
-    struct ag_link *link = calloc(1, sizeof *link + size + 1);
+    struct ag_link *link = calloc(1, sizeof(*link) + size + 1);
 
     if (link == NULL) {
         return NULL;

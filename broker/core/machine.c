@@ -13,9 +13,9 @@ uint64_t rt_ag_wall(const struct rt_agent *agent)
 void rt_ag_event(struct rt_agent *agent, struct rt_agent_event *event, const char *from, const char *to,
                  const char *reason)
 {
-    rt_slice_copy(rt_slice_text(from), event->from, sizeof event->from);
-    rt_slice_copy(rt_slice_text(to), event->to, sizeof event->to);
-    rt_slice_copy(rt_slice_text(reason), event->reason, sizeof event->reason);
+    rt_slice_copy(rt_slice_text(from), event->from, sizeof(event->from));
+    rt_slice_copy(rt_slice_text(to), event->to, sizeof(event->to));
+    rt_slice_copy(rt_slice_text(reason), event->reason, sizeof(event->reason));
     agent->config.io.event(agent->config.io.ctx, event);
 }
 

@@ -30,12 +30,12 @@ static void link_gains(struct rt_agent *agent, struct ag_link *link)
 
 static bool enter(struct rt_agent *agent, struct ag_chan *chan)
 {
-    HASH_ADD_KEYPTR_BYHASHVALUE(hh_guest, agent->by_guest, &chan->key[AG_GUEST], sizeof chan->key[AG_GUEST],
+    HASH_ADD_KEYPTR_BYHASHVALUE(hh_guest, agent->by_guest, &chan->key[AG_GUEST], sizeof(chan->key[AG_GUEST]),
                                 ag_chan_hash(agent, chan->key[AG_GUEST]), chan);
     if (chan->hh_guest.tbl == NULL) {
         return false;
     }
-    HASH_ADD_KEYPTR_BYHASHVALUE(hh_client, agent->by_client, &chan->key[AG_CLIENT], sizeof chan->key[AG_CLIENT],
+    HASH_ADD_KEYPTR_BYHASHVALUE(hh_client, agent->by_client, &chan->key[AG_CLIENT], sizeof(chan->key[AG_CLIENT]),
                                 ag_chan_hash(agent, chan->key[AG_CLIENT]), chan);
     if (chan->hh_client.tbl == NULL) {
         HASH_DELETE(hh_guest, agent->by_guest, chan);
@@ -53,7 +53,7 @@ struct ag_chan *rt_ag_chan_new(struct rt_agent *agent, struct ag_session *sessio
     if (guest->last_channel == UINT32_MAX || guest->n_chans >= RT_LINK_CHANNELS_MAX) {
         return NULL;
     }
-    chan = calloc(1, sizeof *chan);
+    chan = calloc(1, sizeof(*chan));
     if (chan == NULL) {
         return NULL;
     }

@@ -33,7 +33,7 @@ static void event(struct rt_agent *agent, const char *from, const char *to, cons
 {
     struct rt_agent_event event;
 
-    memset(&event, 0, sizeof event);
+    memset(&event, 0, sizeof(event));
     event.kind = RT_AGENT_STORE;
     rt_ag_event(agent, &event, from, to, reason);
 }
@@ -87,7 +87,7 @@ static void census(struct rt_agent *agent, const struct rt_store_cursor *cursor)
     if (cursor != NULL) {
         op.cursor = *cursor;
     }
-    rt_slice_copy(rt_slice_text(agent->config.host), op.host, sizeof op.host);
+    rt_slice_copy(rt_slice_text(agent->config.host), op.host, sizeof(op.host));
     agent->census_done = rt_ag_store(agent, &op, &about) != 0;
 }
 

@@ -30,7 +30,7 @@ void rt_ag_owner_check(struct rt_agent *agent, const struct rt_store_record *rec
     }
     op.life = rule->life;
     op.epoch = rule->epoch;
-    memcpy(op.host, rule->host, sizeof op.host);
+    memcpy(op.host, rule->host, sizeof(op.host));
     (void)rt_ag_store(agent, &op, &about); /* who asks again tries again */
 }
 

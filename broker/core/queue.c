@@ -52,7 +52,7 @@ _Static_assert(RT_LINK_HIGH_WATER + RT_LINK_BUDGET <= AG_LINK_DATA_MAX, "what is
 static struct ag_kept *kept_of(struct ag_chan *chan, enum ag_side to)
 {
     if (chan->kept[to] == NULL) {
-        chan->kept[to] = calloc(1, sizeof *chan->kept[to]);
+        chan->kept[to] = calloc(1, sizeof(*chan->kept[to]));
     }
     return chan->kept[to];
 }

@@ -20,7 +20,7 @@ void rt_ag_fill_record(struct rt_agent *agent, const struct rt_store_record *in,
     const struct ag_session *session = rt_ag_session_find(agent, &in->key);
     const struct ag_end *kept;
 
-    memset(out, 0, sizeof *out);
+    memset(out, 0, sizeof(*out));
     out->cid = rt_slice_text(in->key.cid);
     out->tenant = rt_slice_text(in->key.tenant);
     out->label = rt_slice_text(in->label);

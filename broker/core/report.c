@@ -24,14 +24,14 @@ static void drop_proc(struct rt_report_msg *report, size_t i)
 {
     count(report->procs[i].st == 2 ? &report->done : &report->pmore);
     report->n_procs--;
-    memmove(report->procs + i, report->procs + i + 1, (report->n_procs - i) * sizeof report->procs[0]);
+    memmove(report->procs + i, report->procs + i + 1, (report->n_procs - i) * sizeof(report->procs[0]));
 }
 
 static void drop_att(struct rt_report_msg *report, size_t i)
 {
     count(&report->amore);
     report->n_atts--;
-    memmove(report->atts + i, report->atts + i + 1, (report->n_atts - i) * sizeof report->atts[0]);
+    memmove(report->atts + i, report->atts + i + 1, (report->n_atts - i) * sizeof(report->atts[0]));
 }
 
 static bool is_named(const struct rt_report_msg *report, uint64_t proc)
@@ -93,7 +93,7 @@ size_t rt_ag_report_shorten(struct rt_agent *agent, const uint8_t *data, size_t 
     char why[RT_TEXT_MAX];
     int used;
 
-    if (rt_msg_decode(RT_MSG_REPORT, data, size, report, why, sizeof why) != 0) {
+    if (rt_msg_decode(RT_MSG_REPORT, data, size, report, why, sizeof(why)) != 0) {
         return 0;
     }
     if (size <= RT_REPORT_MAX) {

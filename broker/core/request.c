@@ -62,7 +62,7 @@ static void list_reply(struct rt_agent *agent, struct ag_ask *ask, const struct 
     }
     while (at < reply->n_records || !more) {
         struct rt_reply_msg *out = agent->reply;
-        memset(out, 0, sizeof *out);
+        memset(out, 0, sizeof(*out));
         for (; at < reply->n_records && out->n_recs < RECORDS_PER_REPLY; at++) {
             rt_ag_owner_check(agent, &reply->records[at]);
             rt_ag_fill_record(agent, &reply->records[at], &out->recs[out->n_recs++]);
@@ -122,7 +122,7 @@ static void send_tails(struct rt_agent *agent, struct ag_ask *ask, const struct 
     struct rt_reply_msg *out = agent->reply;
     uint64_t final[2] = {end->out, end->err};
 
-    memset(out, 0, sizeof *out);
+    memset(out, 0, sizeof(*out));
     name_keeper(agent, words->keeper, out);
     out->code = end->code;
     out->sig = end->sig;
@@ -136,7 +136,7 @@ static void send_tails(struct rt_agent *agent, struct ag_ask *ask, const struct 
     for (unsigned i = 0; i < 2; i++) {
         for (size_t at = 0; at < tail[i].size; at += out->data.size) {
             size_t left = tail[i].size - at;
-            memset(out, 0, sizeof *out);
+            memset(out, 0, sizeof(*out));
             out->s = RT_STDOUT + i;
             out->o = final[i] - left;
             out->data.data = tail[i].data + at;
@@ -204,19 +204,19 @@ static void create_reply(struct rt_agent *agent, struct ag_ask *ask, const struc
         rt_ag_ask_finish(agent, ask, reply->outcome.verdict, exists_text);
         return;
     }
-    memset(&ticket, 0, sizeof ticket);
+    memset(&ticket, 0, sizeof(ticket));
     ticket.join = true;
     ticket.key = ask->key;
-    rt_slice_copy(rt_slice_text(agent->config.host), ticket.issuer, sizeof ticket.issuer);
+    rt_slice_copy(rt_slice_text(agent->config.host), ticket.issuer, sizeof(ticket.issuer));
     if (agent->config.ticket_ttl_ms != 0) {
         ticket.expires_ms = rt_ag_wall(agent) + agent->config.ticket_ttl_ms;
     }
-    size = sealer->seal(sealer->ctx, &ticket, token, sizeof token);
+    size = sealer->seal(sealer->ctx, &ticket, token, sizeof(token));
     if (size < 0) {
         rt_ag_ask_fail(agent, ask, size);
         return;
     }
-    memset(agent->reply, 0, sizeof *agent->reply);
+    memset(agent->reply, 0, sizeof(*agent->reply));
     agent->reply->tok.data = token;
     agent->reply->tok.size = (size_t)size;
     rt_ag_ask_send(agent, ask->link, ask->request, agent->reply);
@@ -268,24 +268,24 @@ static int prepare(struct ag_ask *ask, const struct rt_request_msg *msg, struct 
 
     op->kind = asks[ask->what].op;
     if (ask->what == ASK_HOSTS || (ask->what == ASK_LIST && msg->cid.size == 0)) {
-        rt_slice_copy(rt_slice_text(ask->link->who), ask->key.tenant, sizeof ask->key.tenant);
+        rt_slice_copy(rt_slice_text(ask->link->who), ask->key.tenant, sizeof(ask->key.tenant));
     } else if (rt_ag_key(ask->link, msg->cid, &ask->key, &qualified) != 0) {
         return RT_EINVAL;
     }
     ask->prefix = msg->prefix;
     if (ask->what == ASK_LIST) {
-        rt_slice_copy(msg->host, ask->host, sizeof ask->host);
+        rt_slice_copy(msg->host, ask->host, sizeof(ask->host));
     }
     if (!qualified && ask->what == ASK_CREATE) {
-        memcpy(ask->key.tenant, LOCAL_TENANT, sizeof LOCAL_TENANT);
+        memcpy(ask->key.tenant, LOCAL_TENANT, sizeof(LOCAL_TENANT));
     } else if (!qualified && ask->what == ASK_SHOW) {
         op->kind = RT_STORE_FIND;
     } else if (!qualified && (ask->what == ASK_TAILS || ask->what == ASK_REMOVE)) {
-        memcpy(ask->key.tenant, LOCAL_TENANT, sizeof LOCAL_TENANT);
+        memcpy(ask->key.tenant, LOCAL_TENANT, sizeof(LOCAL_TENANT));
     }
     op->key = ask->key;
     op->every = ask->what == ASK_SHOW;
-    memcpy(op->host, ask->host, sizeof op->host);
+    memcpy(op->host, ask->host, sizeof(op->host));
     op->label = msg->label;
     op->ring = msg->ring;
     if (msg->wait > 0 && ask->what == ASK_SHOW && qualified) {
@@ -331,7 +331,7 @@ void rt_ag_request_start(struct rt_agent *agent, struct ag_link *link, uint64_t 
                              "wait goes with show and a whole ID, not with a prefix");
         return;
     }
-    ask = calloc(1, sizeof *ask);
+    ask = calloc(1, sizeof(*ask));
     if (ask == NULL) {
         rt_ag_request_refuse(agent, link, request, RT_CLASS_RETRY_LATER, rt_strerror(RT_ENOMEM));
         return;
@@ -345,7 +345,7 @@ void rt_ag_request_start(struct rt_agent *agent, struct ag_link *link, uint64_t 
     rt_list_push(&link->asks, &ask->in_link);
     link->n_asks++;
     link->replies += ask->room;
-    memset(&op, 0, sizeof op);
+    memset(&op, 0, sizeof(op));
     if (prepare(ask, msg, &op) != 0) {
         rt_ag_ask_finish(agent, ask, RT_CLASS_INVALID, "this is no container ID");
         return;

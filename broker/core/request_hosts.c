@@ -49,14 +49,14 @@ static void hosts_known(struct rt_agent *agent, struct ag_ask *ask)
     do {
         struct rt_reply_msg *out = agent->reply;
 
-        memset(out, 0, sizeof *out);
+        memset(out, 0, sizeof(*out));
         for (; at < agent->n_hosts && out->n_hosts < RT_HOSTS_PAGE; at++) {
             rt_ag_fill_host(agent, &agent->hosts[at]->row, &out->hosts[out->n_hosts++]);
         }
         out->more = at < agent->n_hosts;
         rt_ag_ask_send(agent, ask->link, ask->request, out);
         if (out->more && ask->link->congested) { /* goes on behind this one */
-            rt_slice_copy(out->hosts[out->n_hosts - 1].host, ask->host, sizeof ask->host);
+            rt_slice_copy(out->hosts[out->n_hosts - 1].host, ask->host, sizeof(ask->host));
             ask->parked = true;
             return;
         }
@@ -68,7 +68,7 @@ void rt_ag_ask_hosts(struct rt_agent *agent, struct ag_ask *ask)
 {
     struct rt_store_op op = {.kind = RT_STORE_HOSTS};
 
-    memcpy(op.host, ask->host, sizeof op.host);
+    memcpy(op.host, ask->host, sizeof(op.host));
     rt_ag_ask_store(agent, ask, &op);
 }
 
@@ -80,7 +80,7 @@ void rt_ag_ask_hosts_reply(struct rt_agent *agent, struct ag_ask *ask, const str
         hosts_known(agent, ask);
         return;
     }
-    memset(out, 0, sizeof *out);
+    memset(out, 0, sizeof(*out));
     for (size_t i = 0; i < reply->n_hosts && i < RT_HOSTS_PAGE; i++) {
         rt_ag_fill_host(agent, &reply->hosts[i], &out->hosts[out->n_hosts++]);
     }
@@ -90,7 +90,7 @@ void rt_ag_ask_hosts_reply(struct rt_agent *agent, struct ag_ask *ask, const str
         rt_ag_ask_free(agent, ask);
         return;
     }
-    memcpy(ask->host, reply->next, sizeof ask->host);
+    memcpy(ask->host, reply->next, sizeof(ask->host));
     if (ask->link->congested) {
         ask->parked = true;
     } else {

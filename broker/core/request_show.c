@@ -36,7 +36,7 @@ static void ask_get(struct rt_agent *agent, struct ag_ask *ask)
 
 static void finish_record(struct rt_agent *agent, struct ag_ask *ask, const struct rt_store_record *record)
 {
-    memset(agent->reply, 0, sizeof *agent->reply);
+    memset(agent->reply, 0, sizeof(*agent->reply));
     rt_ag_fill_record(agent, record, &agent->reply->recs[0]);
     agent->reply->n_recs = 1;
     rt_ag_ask_send(agent, ask->link, ask->request, agent->reply);
@@ -98,7 +98,7 @@ static bool show_own(struct rt_agent *agent, struct ag_ask *ask)
     if (!served && kept == NULL) {
         return false;
     }
-    record = calloc(1, sizeof *record);
+    record = calloc(1, sizeof(*record));
     if (record == NULL) {
         return false;
     }
@@ -110,7 +110,7 @@ static bool show_own(struct rt_agent *agent, struct ag_ask *ask)
         record->rule.life = kept->life;
         record->rule.epoch = kept->epoch;
         record->rule.inc = kept->claim.inc;
-        memcpy(record->rule.host, agent->config.host, sizeof record->rule.host);
+        memcpy(record->rule.host, agent->config.host, sizeof(record->rule.host));
     }
     finish_record(agent, ask, record);
     free(record);
@@ -121,15 +121,15 @@ static bool show_own(struct rt_agent *agent, struct ag_ask *ask)
 static void finish_ambiguous(struct rt_agent *agent, struct ag_ask *ask, bool all)
 {
     char text[RT_TEXT_MAX + 1], name[RT_TENANT_MAX + RT_CID_MAX + 8], more[AMBIGUOUS_MORE];
-    size_t n = 0, shown = 0, most = sizeof ask->found / sizeof ask->found[0];
+    size_t n = 0, shown = 0, most = sizeof(ask->found) / sizeof(ask->found[0]);
     bool boss = rt_ag_may(ask->link, AG_MAY_ALL_TENANTS);
 
     for (; shown < ask->n_found && shown < most; shown++) {
         const struct rt_key *key = &ask->found[shown];
-        int size = snprintf(name, sizeof name, "%s%s%s%s", shown == 0 ? "" : ", ", boss ? key->tenant : "",
+        int size = snprintf(name, sizeof(name), "%s%s%s%s", shown == 0 ? "" : ", ", boss ? key->tenant : "",
                             boss ? "/" : "", key->cid);
 
-        if (size < 0 || n + (size_t)size + sizeof more > sizeof text) {
+        if (size < 0 || n + (size_t)size + sizeof(more) > sizeof(text)) {
             break;
         }
         memcpy(text + n, name, (size_t)size);
@@ -137,18 +137,18 @@ static void finish_ambiguous(struct rt_agent *agent, struct ag_ask *ask, bool al
     }
     more[0] = '\0';
     if (ask->n_found > shown && all) {
-        snprintf(more, sizeof more, " and %u more", (unsigned)(ask->n_found - shown));
+        snprintf(more, sizeof(more), " and %u more", (unsigned)(ask->n_found - shown));
     } else if (ask->n_found > shown) {
-        snprintf(more, sizeof more, " and more");
+        snprintf(more, sizeof(more), " and more");
     }
-    snprintf(text + n, sizeof text - n, "%s", more);
+    snprintf(text + n, sizeof(text) - n, "%s", more);
     rt_ag_ask_finish(agent, ask, RT_CLASS_AMBIGUOUS, text);
 }
 
 /* One that moves may be found on both hosts. */
 static bool found_before(const struct ag_ask *ask, const struct rt_key *key)
 {
-    for (size_t i = 0; i < ask->n_found && i < sizeof ask->found / sizeof ask->found[0]; i++) {
+    for (size_t i = 0; i < ask->n_found && i < sizeof(ask->found) / sizeof(ask->found[0]); i++) {
         if (rt_key_equal(&ask->found[i], key)) {
             return true;
         }
@@ -159,7 +159,7 @@ static bool found_before(const struct ag_ask *ask, const struct rt_key *key)
 /* A page of the search by prefix, or for an operator's plain name in all tenants. */
 static void show_page(struct rt_agent *agent, struct ag_ask *ask, const struct rt_store_reply *reply)
 {
-    size_t most = sizeof ask->found / sizeof ask->found[0];
+    size_t most = sizeof(ask->found) / sizeof(ask->found[0]);
     bool more = reply->cursor.host[0] != '\0';
 
     for (size_t i = 0; i < reply->n_records; i++) {
@@ -173,7 +173,7 @@ static void show_page(struct rt_agent *agent, struct ag_ask *ask, const struct r
         }
         ask->n_found++;
         if (ask->record == NULL) {
-            ask->record = malloc(sizeof *ask->record);
+            ask->record = malloc(sizeof(*ask->record));
             if (ask->record == NULL) {
                 rt_ag_ask_fail(agent, ask, RT_ENOMEM);
                 return;

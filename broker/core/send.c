@@ -123,7 +123,7 @@ void rt_ag_bye(struct rt_agent *agent, struct ag_link *link, const uint8_t *byte
         rt_ag_send_bytes(agent, link, bytes, size);
         return;
     }
-    bye = malloc(sizeof *bye + size);
+    bye = malloc(sizeof(*bye) + size);
     if (bye == NULL) { /* its peer would wait for ever */
         rt_ag_link_close(agent, link, rt_strerror(RT_ENOMEM));
         return;
@@ -154,7 +154,7 @@ void rt_ag_link_refuse(struct rt_agent *agent, struct ag_link *link, const struc
     if (link->state == AG_GONE) {
         return;
     }
-    rt_slice_copy(refuse->m, text, sizeof text);
+    rt_slice_copy(refuse->m, text, sizeof(text));
     agent->stats.refused++;
     rt_ag_link_event(agent, RT_AGENT_REFUSED, link, rt_class_name(refuse->c), text);
     rt_ag_refuse(agent, link, 0, refuse);
@@ -175,7 +175,7 @@ void rt_ag_link_ping(struct rt_agent *agent, struct ag_link *link)
 {
     struct rt_frame frame = {.type = RT_PING};
 
-    agent->config.io.random(agent->config.io.ctx, &frame.offset, sizeof frame.offset);
+    agent->config.io.random(agent->config.io.ctx, &frame.offset, sizeof(frame.offset));
     rt_pings_sent(&link->pinged, frame.offset);
     rt_ag_send_frame(agent, link, &frame, NULL);
 }

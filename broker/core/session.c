@@ -34,7 +34,7 @@ static unsigned key_hash(const struct rt_agent *agent, const struct rt_key *key)
 /* Keys compare as whole structs, so the bytes after the texts must be 0. */
 static void key_clean(const struct rt_key *key, struct rt_key *clean)
 {
-    memset(clean, 0, sizeof *clean);
+    memset(clean, 0, sizeof(*clean));
     memcpy(clean->tenant, key->tenant, strlen(key->tenant));
     memcpy(clean->cid, key->cid, strlen(key->cid));
 }
@@ -45,7 +45,7 @@ struct ag_session *rt_ag_session_find(struct rt_agent *agent, const struct rt_ke
     struct rt_key clean;
 
     key_clean(key, &clean);
-    HASH_FIND_BYHASHVALUE(hh, agent->sessions, &clean, sizeof clean, key_hash(agent, &clean), session);
+    HASH_FIND_BYHASHVALUE(hh, agent->sessions, &clean, sizeof(clean), key_hash(agent, &clean), session);
     return session;
 }
 
@@ -70,7 +70,7 @@ static struct ag_session *find_or_make(struct rt_agent *agent, const struct rt_k
     if (session != NULL || !make_room(agent, most)) {
         return session;
     }
-    session = calloc(1, sizeof *session);
+    session = calloc(1, sizeof(*session));
     if (session == NULL) {
         return NULL;
     }
@@ -79,8 +79,8 @@ static struct ag_session *find_or_make(struct rt_agent *agent, const struct rt_k
     session->fact.of = AG_OF_SESSION;
     rt_list_init(&session->held);
     rt_list_init(&session->asks);
-    HASH_ADD_KEYPTR_BYHASHVALUE(hh, agent->sessions, &session->key, sizeof session->key, key_hash(agent, &session->key),
-                                session);
+    HASH_ADD_KEYPTR_BYHASHVALUE(hh, agent->sessions, &session->key, sizeof(session->key),
+                                key_hash(agent, &session->key), session);
     if (session->hh.tbl == NULL) {
         free(session);
         return NULL;
@@ -222,7 +222,7 @@ bool rt_ag_session_note(struct rt_agent *agent, struct ag_session *session, uint
     session->life = life;
     session->epoch = epoch;
     session->known_at = agent->now;
-    rt_slice_copy(rt_slice_text(host), session->host, sizeof session->host);
+    rt_slice_copy(rt_slice_text(host), session->host, sizeof(session->host));
     free(session->rule);
     session->rule = NULL;
     session->taken = false;
@@ -234,7 +234,7 @@ void rt_ag_session_event(struct rt_agent *agent, enum rt_agent_event_kind kind, 
 {
     struct rt_agent_event event;
 
-    memset(&event, 0, sizeof event);
+    memset(&event, 0, sizeof(event));
     event.kind = kind;
     event.link = link == NULL ? 0 : link->id;
     event.key = session->key;
@@ -405,7 +405,7 @@ void rt_ag_claim_again(const struct rt_agent *agent, const struct ag_session *se
 {
     const struct rt_record *rule = session->rule;
 
-    memset(claim, 0, sizeof *claim);
+    memset(claim, 0, sizeof(*claim));
     claim->key = session->key;
     claim->inc = rule->inc;
     claim->life = rule->life;
@@ -414,9 +414,9 @@ void rt_ag_claim_again(const struct rt_agent *agent, const struct ag_session *se
     claim->ticket = rule->ticket;
     claim->next = rule->ticket;
     claim->n_ancestors = rule->n_ancestors;
-    memcpy(claim->ancestors, rule->ancestors, sizeof claim->ancestors);
-    memcpy(claim->host, rule->host, sizeof claim->host);
-    memcpy(claim->proof, rule->bound_to, sizeof claim->proof);
+    memcpy(claim->ancestors, rule->ancestors, sizeof(claim->ancestors));
+    memcpy(claim->host, rule->host, sizeof(claim->host));
+    memcpy(claim->proof, rule->bound_to, sizeof(claim->proof));
 #ifndef RT_MUTANT_TAKEN_FORGOTTEN
     claim->taken = session->taken;
 #endif

@@ -40,7 +40,7 @@ static void drop_guest(struct rt_agent *agent, struct ag_session *session)
     struct rt_refuse_msg moved;
 
     if (!rt_ag_moved_msg(agent, session, &moved)) {
-        memset(&moved, 0, sizeof moved);
+        memset(&moved, 0, sizeof(moved));
         moved.c = RT_CLASS_LOST;
         rt_ag_host_need(agent, session->host); /* known when the clients come back */
     }

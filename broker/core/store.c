@@ -36,7 +36,7 @@ uint32_t rt_ag_store(struct rt_agent *agent, struct rt_store_op *op, const struc
     if (agent->n_ops >= RT_STORE_OPS_MAX) {
         return 0;
     }
-    entry = malloc(sizeof *entry);
+    entry = malloc(sizeof(*entry));
     if (entry == NULL) {
         return 0;
     }

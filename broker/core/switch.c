@@ -41,7 +41,7 @@ static void forbidden(struct rt_agent *agent, struct ag_chan *chan, const struct
     char text[RT_TEXT_MAX + 1];
     struct rt_refuse_msg refuse = {.c = RT_CLASS_PROTOCOL};
 
-    (void)snprintf(text, sizeof text, "the %s said %s", guest ? "guest" : "client", why);
+    (void)snprintf(text, sizeof(text), "the %s said %s", guest ? "guest" : "client", why);
     refuse.m = rt_slice_text(text);
     agent->stats.forbidden++;
     rt_ag_session_event(agent, RT_AGENT_FORBIDDEN, chan->session, from, "", "", text);
@@ -56,13 +56,13 @@ static void pass_refuse(struct rt_agent *agent, struct ag_chan *chan, const stru
     struct rt_refuse_msg refuse;
     char why[RT_TEXT_MAX], text[RT_TEXT_MAX + 1];
 
-    if (rt_msg_decode(RT_MSG_REFUSE, data, size, &refuse, why, sizeof why) != 0) {
+    if (rt_msg_decode(RT_MSG_REFUSE, data, size, &refuse, why, sizeof(why)) != 0) {
         forbidden(agent, chan, from, why);
         return;
     }
 #ifndef RT_MUTANT_SAYS_ANYTHING
     if (!rt_may_say(guest ? RT_SAY_GUEST_CLIENT : RT_SAY_CLIENT_GUEST, refuse.c)) {
-        (void)snprintf(why, sizeof why, "class %llu (%s), which it may not say", (unsigned long long)refuse.c,
+        (void)snprintf(why, sizeof(why), "class %llu (%s), which it may not say", (unsigned long long)refuse.c,
                        rt_class_name(refuse.c));
         forbidden(agent, chan, from, why);
         return;
@@ -72,7 +72,7 @@ static void pass_refuse(struct rt_agent *agent, struct ag_chan *chan, const stru
     if (refuse.c == RT_CLASS_UNKNOWN_ATTACHMENT) {
         refuse.life = from->life;
     }
-    refuse.m.size = rt_text_copy(refuse.m, text, sizeof text);
+    refuse.m.size = rt_text_copy(refuse.m, text, sizeof(text));
     refuse.m.data = (const uint8_t *)text;
     rt_ag_chan_end(agent, chan, chan->link[guest ? AG_CLIENT : AG_GUEST], &refuse);
 }
@@ -84,7 +84,7 @@ static bool may_pass_attached(struct rt_agent *agent, struct ag_chan *chan, cons
     struct rt_attached_msg msg;
     char why[RT_TEXT_MAX];
 
-    if (rt_msg_decode(RT_MSG_ATTACHED, data, size, &msg, why, sizeof why) != 0) {
+    if (rt_msg_decode(RT_MSG_ATTACHED, data, size, &msg, why, sizeof(why)) != 0) {
         forbidden(agent, chan, guest, why);
         return false;
     }
@@ -106,13 +106,13 @@ static struct ag_chan *find_chan(struct rt_agent *agent, struct ag_link *link, u
             return chan;
         }
         hash = ag_chan_hash(agent, key);
-        HASH_FIND_BYHASHVALUE(hh_guest, agent->by_guest, &key, sizeof key, hash, chan);
+        HASH_FIND_BYHASHVALUE(hh_guest, agent->by_guest, &key, sizeof(key), hash, chan);
     } else {
         if (chan != NULL && chan->key[AG_CLIENT] == key) {
             return chan;
         }
         hash = ag_chan_hash(agent, key);
-        HASH_FIND_BYHASHVALUE(hh_client, agent->by_client, &key, sizeof key, hash, chan);
+        HASH_FIND_BYHASHVALUE(hh_client, agent->by_client, &key, sizeof(key), hash, chan);
     }
     if (chan != NULL) {
         link->cache = chan;

@@ -120,15 +120,15 @@ static void remember(struct rt_agent *agent, struct ag_session *session, const s
     struct rt_claim_outcome outcome;
 
     session->taken = made->claim.taken;
-    memset(&outcome, 0, sizeof outcome);
-    memset(session->rule, 0, sizeof *session->rule);
+    memset(&outcome, 0, sizeof(outcome));
+    memset(session->rule, 0, sizeof(*session->rule));
     outcome.life = made->life;
     outcome.draining = made->draining;
     rt_claim_apply(session->rule, &made->claim, &outcome);
     session->life = made->life;
     session->epoch = made->claim.epoch;
     session->known_at = agent->now;
-    memcpy(session->host, session->rule->host, sizeof session->host);
+    memcpy(session->host, session->rule->host, sizeof(session->host));
     session->lost_at = session->write_at = session->take_at = 0;
     session->unwritten = 0;
     session->take_delay = 0;
@@ -158,7 +158,7 @@ static void serve(struct rt_agent *agent, struct ag_link *link, bool is_claimed)
     struct ag_session *session = rt_ag_session_get(agent, &made->claim.key);
 
     if (session != NULL && session->rule == NULL) {
-        session->rule = calloc(1, sizeof *session->rule);
+        session->rule = calloc(1, sizeof(*session->rule));
     }
     if (session == NULL || session->rule == NULL) {
         rt_ag_link_refuse_text(agent, link, RT_CLASS_RETRY_LATER, "this agent has no room for another session");

@@ -35,11 +35,11 @@ static int seal(struct rt_agent *agent, struct ag_link *link, struct rt_ticket *
 
     link->renew_at = 0;
     if (link->bound) {
-        rt_slice_copy(rt_slice_text(link->who), ticket->bound_to, sizeof ticket->bound_to);
+        rt_slice_copy(rt_slice_text(link->who), ticket->bound_to, sizeof(ticket->bound_to));
     }
-    rt_slice_copy(rt_slice_text(agent->config.host), ticket->issuer, sizeof ticket->issuer);
+    rt_slice_copy(rt_slice_text(agent->config.host), ticket->issuer, sizeof(ticket->issuer));
     if (ttl != 0) {
-        agent->config.io.random(agent->config.io.ctx, &jitter, sizeof jitter);
+        agent->config.io.random(agent->config.io.ctx, &jitter, sizeof(jitter));
         ticket->expires_ms = rt_ag_wall(agent) + ttl;
         link->renew_at = agent->now + ttl / 2 - jitter % (ttl / 8 + 1);
     }
@@ -53,7 +53,7 @@ int rt_ag_ticket_child(struct rt_agent *agent, struct ag_link *link, uint8_t out
     const struct rt_claim *claim = &made->claim;
     struct rt_ticket parent, child;
 
-    memset(&parent, 0, sizeof parent);
+    memset(&parent, 0, sizeof(parent));
     parent.join = claim->join;
     parent.key = claim->key;
     parent.inc = claim->inc;
@@ -61,7 +61,7 @@ int rt_ag_ticket_child(struct rt_agent *agent, struct ag_link *link, uint8_t out
     parent.taken = claim->taken;
     parent.unproven = made->unproven;
     parent.n_ancestors = claim->n_ancestors;
-    memcpy(parent.ancestors, claim->ancestors, sizeof parent.ancestors);
+    memcpy(parent.ancestors, claim->ancestors, sizeof(parent.ancestors));
     rt_ticket_child(&parent, &claim->next, claim->epoch, &child);
     child.unproven = unproven(made);
     child.join = false;
@@ -102,14 +102,14 @@ void rt_ag_ticket_renew(struct rt_agent *agent, struct ag_link *link)
     uint8_t token[RT_TOKEN_MAX];
     int size;
 
-    memset(&ticket, 0, sizeof ticket);
+    memset(&ticket, 0, sizeof(ticket));
     ticket.key = link->session->key;
     ticket.life = rule->life;
     ticket.epoch = rule->epoch;
     ticket.inc = rule->inc;
     ticket.id = rule->ticket;
     ticket.n_ancestors = rule->n_ancestors;
-    memcpy(ticket.ancestors, rule->ancestors, sizeof ticket.ancestors);
+    memcpy(ticket.ancestors, rule->ancestors, sizeof(ticket.ancestors));
     ticket.taken = link->session->taken;
     ticket.unproven = link->claim == NULL ? 0 : unproven(link->claim);
     size = seal(agent, link, &ticket, token);

@@ -55,7 +55,7 @@ void rt_ag_requests_drained(struct rt_agent *agent, struct ag_link *link)
         }
         rt_list_remove(&first->node);
         link->n_asks--;
-        if (rt_msg_decode(RT_MSG_REQUEST, first->payload, first->size, &msg, why, sizeof why) == 0) { /* as before */
+        if (rt_msg_decode(RT_MSG_REQUEST, first->payload, first->size, &msg, why, sizeof(why)) == 0) { /* as before */
             rt_ag_request_start(agent, link, first->request, &msg);
         }
         free(first);
@@ -92,7 +92,7 @@ void rt_ag_request(struct rt_agent *agent, struct ag_link *link, uint64_t reques
     char why[RT_TEXT_MAX];
     uint32_t room;
 
-    if (rt_msg_decode(RT_MSG_REQUEST, data, size, &msg, why, sizeof why) != 0) {
+    if (rt_msg_decode(RT_MSG_REQUEST, data, size, &msg, why, sizeof(why)) != 0) {
         answer_now(agent, link, request, RT_CLASS_INVALID, why);
         return;
     }
@@ -105,7 +105,7 @@ void rt_ag_request(struct rt_agent *agent, struct ag_link *link, uint64_t reques
         rt_ag_request_start(agent, link, request, &msg);
         return;
     }
-    waiting = malloc(sizeof *waiting + size);
+    waiting = malloc(sizeof(*waiting) + size);
     if (waiting == NULL) {
         answer_now(agent, link, request, RT_CLASS_RETRY_LATER, rt_strerror(RT_ENOMEM));
         return;

@@ -256,9 +256,9 @@ void rt_claim_judge(const struct rt_record *record, const struct rt_claim *claim
         record = &none;
     }
     rule = find_rule(record, claim, store_ms);
-    memset(outcome, 0, sizeof *outcome);
+    memset(outcome, 0, sizeof(*outcome));
     outcome->verdict = rule->verdict;
-    memcpy(outcome->host, record->host, sizeof outcome->host);
+    memcpy(outcome->host, record->host, sizeof(outcome->host));
     switch (rule->life) {
     case LIFE_NONE:
         break;
@@ -303,7 +303,7 @@ void rt_claim_apply(struct rt_record *record, const struct rt_claim *claim, cons
     }
     record->ticket = claim->next;
     record->nonce = claim->nonce;
-    memcpy(record->host, claim->host, sizeof record->host);
-    memcpy(record->bound_to, claim->proof, sizeof record->bound_to);
+    memcpy(record->host, claim->host, sizeof(record->host));
+    memcpy(record->bound_to, claim->proof, sizeof(record->bound_to));
     record->lost_ms = 0;
 }

@@ -46,7 +46,7 @@ static int history(struct reader *reader, struct rt_store_record *record)
         return RT_EPROTO;
     }
     rt_slice_copy((struct rt_slice){reader->at, (size_t)(end - reader->at)}, record->hist[record->n_hist].host,
-                  sizeof record->hist[0].host);
+                  sizeof(record->hist[0].host));
     record->n_hist++;
     reader->at = end + 1;
     return 0;
@@ -67,7 +67,7 @@ int rt_past_read(struct rt_slice past, struct rt_store_record *record)
         size > (uint64_t)(reader.end - reader.at)) {
         return RT_EPROTO;
     }
-    rt_slice_copy((struct rt_slice){reader.at, (size_t)size}, read.label, sizeof read.label);
+    rt_slice_copy((struct rt_slice){reader.at, (size_t)size}, read.label, sizeof(read.label));
     reader.at += size;
     read.n_hist = 0;
     while (reader.at < reader.end) {

@@ -45,18 +45,18 @@ size_t rt_ticket_ancestry(const struct rt_id *id, const struct rt_id *ancestors,
     size_t kept = n < RT_ANCESTORS_MAX ? n : RT_ANCESTORS_MAX - 1;
 
     out[0] = *id;
-    memcpy(&out[1], ancestors, kept * sizeof *out);
+    memcpy(&out[1], ancestors, kept * sizeof(*out));
     return kept + 1;
 }
 
 void rt_ticket_child(const struct rt_ticket *parent, const struct rt_id *id, uint64_t epoch, struct rt_ticket *child)
 {
-    memset(child, 0, sizeof *child);
+    memset(child, 0, sizeof(*child));
     child->key = parent->key;
     child->inc = parent->inc;
     child->life = parent->life;
     child->taken = parent->taken;
-    memcpy(child->bound_to, parent->bound_to, sizeof child->bound_to);
+    memcpy(child->bound_to, parent->bound_to, sizeof(child->bound_to));
     child->id = *id;
     child->epoch = epoch;
     if (!parent->join) {

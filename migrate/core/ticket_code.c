@@ -50,7 +50,7 @@ static void put_counter(struct writer *w, uint64_t value)
         w->error = RT_EPROTO;
     }
     rt_put_u64(bytes, value);
-    put(w, bytes, sizeof bytes);
+    put(w, bytes, sizeof(bytes));
 }
 
 static void put_text(struct writer *w, const char *text, size_t max)
@@ -75,7 +75,7 @@ int rt_ticket_encode(const struct rt_ticket *ticket, uint8_t *out, size_t cap)
     }
     put_u8(&w, ticket->join ? KIND_JOIN : KIND_TICKET);
     rt_put_u32(key_id, ticket->key_id);
-    put(&w, key_id, sizeof key_id);
+    put(&w, key_id, sizeof(key_id));
     put_counter(&w, ticket->expires_ms);
     put_text(&w, ticket->key.tenant, RT_TENANT_MAX);
     put_text(&w, ticket->key.cid, RT_CID_MAX);
@@ -89,7 +89,7 @@ int rt_ticket_encode(const struct rt_ticket *ticket, uint8_t *out, size_t cap)
         put_u8(&w, ticket->taken);
         put_u8(&w, ticket->unproven);
         put_u8(&w, ticket->n_ancestors);
-        put(&w, ticket->ancestors, ticket->n_ancestors * sizeof *ticket->ancestors);
+        put(&w, ticket->ancestors, ticket->n_ancestors * sizeof(*ticket->ancestors));
     }
     return w.error ? w.error : (int)w.at;
 }
@@ -124,7 +124,7 @@ static uint64_t get_counter(struct reader *r)
     uint8_t bytes[8];
     uint64_t value;
 
-    get(r, bytes, sizeof bytes);
+    get(r, bytes, sizeof(bytes));
     value = rt_get_u64(bytes);
     if (value >= RT_COUNTER_MAX) {
         r->broken = true;
@@ -152,10 +152,10 @@ int rt_ticket_decode(const uint8_t *data, size_t size, struct rt_ticket *ticket)
     struct reader r = {.data = data, .size = size};
     uint8_t kind, taken, key_id[4];
 
-    memset(ticket, 0, sizeof *ticket);
+    memset(ticket, 0, sizeof(*ticket));
     kind = get_u8(&r);
     ticket->join = kind == KIND_JOIN;
-    get(&r, key_id, sizeof key_id);
+    get(&r, key_id, sizeof(key_id));
     ticket->key_id = rt_get_u32(key_id);
     ticket->expires_ms = get_counter(&r);
     get_text(&r, ticket->key.tenant, RT_TENANT_MAX);
@@ -175,7 +175,7 @@ int rt_ticket_decode(const uint8_t *data, size_t size, struct rt_ticket *ticket)
             ticket->n_ancestors = 0;
             r.broken = true;
         }
-        get(&r, ticket->ancestors, ticket->n_ancestors * sizeof *ticket->ancestors);
+        get(&r, ticket->ancestors, ticket->n_ancestors * sizeof(*ticket->ancestors));
     } else if (kind != KIND_JOIN) {
         r.broken = true;
     }

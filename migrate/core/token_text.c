@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-#define PREFIX_SIZE (sizeof RT_TOKEN_PREFIX - 1)
+#define PREFIX_SIZE (sizeof(RT_TOKEN_PREFIX) - 1)
 
 static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
@@ -76,7 +76,7 @@ int rt_token_text_decode(const char *text, size_t size, uint8_t *out, size_t cap
 
 int rt_token_text_ring(const char *text, size_t *size, uint64_t *ring)
 {
-    const size_t mark = sizeof RT_TOKEN_RING - 1;
+    const size_t mark = sizeof(RT_TOKEN_RING) - 1;
     size_t end = *size, at = 0;
 
     *ring = 0;

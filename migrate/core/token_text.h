@@ -13,7 +13,7 @@
  * One token has one text. */
 #define RT_TOKEN_PREFIX "rtj1."
 /* Characters of the longest text, its NUL included. */
-#define RT_TOKEN_TEXT_MAX (sizeof RT_TOKEN_PREFIX + (RT_TOKEN_MAX * 4 + 2) / 3)
+#define RT_TOKEN_TEXT_MAX (sizeof(RT_TOKEN_PREFIX) + (RT_TOKEN_MAX * 4 + 2) / 3)
 
 /* Writes the text with its NUL. Returns its length without it, or RT_ELIMIT when it does not fit cap or the token is
  * longer than RT_TOKEN_MAX. */

@@ -42,7 +42,7 @@ static int derive(const struct rt_crypto_box *box, uint8_t out[KEY_SIZE + NONCE_
     if (kdf == NULL || EVP_PKEY_derive_init(kdf) != 1 || EVP_PKEY_CTX_set_hkdf_md(kdf, EVP_sha256()) != 1 ||
         EVP_PKEY_CTX_set1_hkdf_salt(kdf, box->salt, RT_SALT_SIZE) != 1 ||
         EVP_PKEY_CTX_set1_hkdf_key(kdf, box->secret, RT_SECRET_SIZE) != 1 ||
-        EVP_PKEY_CTX_add1_hkdf_info(kdf, (const unsigned char *)INFO, sizeof INFO - 1) != 1 ||
+        EVP_PKEY_CTX_add1_hkdf_info(kdf, (const unsigned char *)INFO, sizeof(INFO) - 1) != 1 ||
         EVP_PKEY_derive(kdf, out, &size) != 1) {
         error = failure();
     }
@@ -79,7 +79,7 @@ static int run(const struct rt_crypto_box *box, int direction, const uint8_t *in
     } else if (direction == 1 && EVP_CIPHER_CTX_ctrl(cipher, EVP_CTRL_AEAD_GET_TAG, RT_TAG_SIZE, tag) != 1) {
         error = failure();
     }
-    rt_crypto_wipe(derived, sizeof derived);
+    rt_crypto_wipe(derived, sizeof(derived));
     EVP_CIPHER_CTX_free(cipher);
     return error;
 }

@@ -6,12 +6,12 @@
 
 void rt_keyring_init(struct rt_keyring *ring)
 {
-    memset(ring, 0, sizeof *ring);
+    memset(ring, 0, sizeof(*ring));
 }
 
 void rt_keyring_close(struct rt_keyring *ring)
 {
-    rt_crypto_wipe(ring, sizeof *ring);
+    rt_crypto_wipe(ring, sizeof(*ring));
 }
 
 int rt_keyring_add(struct rt_keyring *ring, uint32_t id, const uint8_t secret[RT_SECRET_SIZE])

@@ -27,9 +27,9 @@ __attribute__((format(printf, 4, 5))) static int fail(struct rt_keyring *ring, c
     va_list args;
 
     va_start(args, format);
-    (void)vsnprintf(reason, sizeof reason, format, args);
+    (void)vsnprintf(reason, sizeof(reason), format, args);
     va_end(args);
-    (void)snprintf(ring->why, sizeof ring->why, "key ring %.*s: %s", RT_TEXT_MAX / 2 - 16, path, reason);
+    (void)snprintf(ring->why, sizeof(ring->why), "key ring %.*s: %s", RT_TEXT_MAX / 2 - 16, path, reason);
     return code;
 }
 
@@ -75,7 +75,7 @@ static const char *parse_line(struct rt_keyring *ring, char *line, uint32_t *act
     for (char *c = secret_word; *c != '\0'; c++) {
         *c = (char)tolower((unsigned char)*c);
     }
-    if (!rt_unhex(rt_slice_text(secret_word), secret, sizeof secret)) {
+    if (!rt_unhex(rt_slice_text(secret_word), secret, sizeof(secret))) {
         return "the key's secret is not 64 hex digits";
     }
     error = rt_keyring_add(ring, (uint32_t)id, secret);
@@ -86,7 +86,7 @@ static const char *parse_line(struct rt_keyring *ring, char *line, uint32_t *act
     } else if (mark != NULL) {
         *active = (uint32_t)id;
     }
-    rt_crypto_wipe(secret, sizeof secret);
+    rt_crypto_wipe(secret, sizeof(secret));
     return wrong;
 }
 
@@ -153,13 +153,13 @@ int rt_keyring_load(struct rt_keyring *ring, const char *path)
     rt_keyring_init(&loaded);
     error = check_file(ring, path, fd);
     if (error == 0) {
-        error = rt_read_all(fd, text, sizeof text, &size);
+        error = rt_read_all(fd, text, sizeof(text), &size);
         if (error == RT_ELIMIT) {
             error = fail(ring, path, RT_ECONFIG, "it is longer than %d bytes", RT_KEYRING_FILE_MAX);
         } else {
             error = error ? fail_errno(ring, path, "read") : parse(ring, path, text, size, &loaded);
         }
-        rt_crypto_wipe(text, sizeof text);
+        rt_crypto_wipe(text, sizeof(text));
     }
     (void)close(fd);
     if (error == 0) {
@@ -175,7 +175,7 @@ static int sync_name(const char *path)
     char folder[PATH_MAX];
     const char *slash = strrchr(path, '/');
 
-    (void)snprintf(folder, sizeof folder, "%.*s", slash == NULL ? 1 : (int)(slash - path) + 1,
+    (void)snprintf(folder, sizeof(folder), "%.*s", slash == NULL ? 1 : (int)(slash - path) + 1,
                    slash == NULL ? "." : path);
     return rt_sync_folder(folder);
 }
@@ -187,12 +187,12 @@ static int new_text(char *text, size_t cap)
     char hex[2 * RT_SECRET_SIZE + 1];
     int at;
 
-    rt_random_fill(NULL, secret, sizeof secret);
-    rt_hex(secret, sizeof secret, hex);
+    rt_random_fill(NULL, secret, sizeof(secret));
+    rt_hex(secret, sizeof(secret), hex);
     at = snprintf(text, cap,
                   "# retether key ring: whoever reads this file can take over every session.\nkey 1 %s active\n", hex);
-    rt_crypto_wipe(secret, sizeof secret);
-    rt_crypto_wipe(hex, sizeof hex);
+    rt_crypto_wipe(secret, sizeof(secret));
+    rt_crypto_wipe(hex, sizeof(hex));
     return at;
 }
 
@@ -201,10 +201,10 @@ int rt_keyring_create(struct rt_keyring *ring, const char *path)
     char text[RT_TEXT_MAX], draft[PATH_MAX];
     int fd, size, error = 0;
 
-    if (snprintf(draft, sizeof draft, "%s.XXXXXX", path) >= (int)sizeof draft) {
+    if (snprintf(draft, sizeof(draft), "%s.XXXXXX", path) >= (int)sizeof(draft)) {
         return fail(ring, path, RT_EINVAL, "the path is too long");
     }
-    size = new_text(text, sizeof text);
+    size = new_text(text, sizeof(text));
     fd = mkostemp(draft, O_CLOEXEC); /* mode 0600 */
     if (fd < 0) {
         error = fail_errno(ring, path, "create");
@@ -221,6 +221,6 @@ int rt_keyring_create(struct rt_keyring *ring, const char *path)
     (void)close(fd);
     (void)unlink(draft);
 wipe:
-    rt_crypto_wipe(text, sizeof text);
+    rt_crypto_wipe(text, sizeof(text));
     return error ? error : rt_keyring_load(ring, path);
 }

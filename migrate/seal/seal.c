@@ -40,7 +40,7 @@ int rt_seal(const struct rt_keyring *ring, const struct rt_ticket *ticket, uint8
         return RT_ESTATE;
     }
     named.key_id = id;
-    size = rt_ticket_encode(&named, plain, sizeof plain);
+    size = rt_ticket_encode(&named, plain, sizeof(plain));
     if (size < 0) {
         return size;
     }
@@ -64,7 +64,7 @@ int rt_unseal(const struct rt_keyring *ring, const uint8_t *token, size_t size, 
     const uint8_t *secret;
     int error;
 
-    memset(ticket, 0, sizeof *ticket);
+    memset(ticket, 0, sizeof(*ticket));
     if (size <= AROUND || size > RT_TOKEN_MAX || token[0] != VERSION ||
         (token[1] != PURPOSE_JOIN && token[1] != PURPOSE_TICKET)) {
         return RT_EPROTO;
@@ -83,7 +83,7 @@ int rt_unseal(const struct rt_keyring *ring, const uint8_t *token, size_t size, 
         error = RT_EPROTO;
     }
     if (error) {
-        memset(ticket, 0, sizeof *ticket);
+        memset(ticket, 0, sizeof(*ticket));
         return error;
     }
     return ticket->expires_ms != 0 && wall_ms >= ticket->expires_ms ? RT_EEXPIRED : 0;

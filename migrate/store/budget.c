@@ -93,7 +93,7 @@ static void totalled_cb(void *ctx, int error, const redisReply *reply)
         oldest->len <= RT_HOST_MAX && (!store->tails.asked || strcmp(oldest->str, store->tails.host) != 0)) {
         char host[RT_HOST_MAX + 1];
 
-        snprintf(host, sizeof host, "%s", oldest->str);
+        snprintf(host, sizeof(host), "%s", oldest->str);
         begin(store, host, all - store->tails.store_max);
     } else {
         over(store);
@@ -105,8 +105,8 @@ static void total(struct rt_store *store, uint64_t bytes, uint64_t oldest)
     struct rt_redis_args args;
     char sum[24], at[24];
 
-    snprintf(sum, sizeof sum, "%" PRIu64, bytes);
-    snprintf(at, sizeof at, "%" PRIu64, oldest);
+    snprintf(sum, sizeof(sum), "%" PRIu64, bytes);
+    snprintf(at, sizeof(at), "%" PRIu64, oldest);
     function(&args, "rt4_tails_total", "rt:{tails}:sums", "rt:{tails}:oldest");
     rt_redis_text(&args, store->tails.host);
     rt_redis_text(&args, sum);
@@ -132,7 +132,7 @@ static void victim_done(struct victim *victim, bool gone)
     } else {
         char host[RT_HOST_MAX + 1];
 
-        memcpy(host, store->tails.host, sizeof host);
+        memcpy(host, store->tails.host, sizeof(host));
         begin(store, host, 0);
     }
 }
@@ -176,12 +176,12 @@ static void cut(struct rt_store *store, const redisReply *member, const redisRep
         rt_store_parse_member(member->str, member->len, &key) != 0) {
         return;
     }
-    victim = malloc(sizeof *victim);
+    victim = malloc(sizeof(*victim));
     if (!victim) {
         return;
     }
     victim->store = store;
-    snprintf(victim->member, sizeof victim->member, "%s", member->str);
+    snprintf(victim->member, sizeof(victim->member), "%s", member->str);
     rt_store_key(&key, 'r', record);
     rt_store_key(&key, 't', tails);
     function(&args, "rt4_tails_cut", record, tails);
@@ -222,8 +222,8 @@ static int count(struct rt_store *store, struct rt_redis *redis, const char *hos
     char list[RT_STORE_TAILS_KEY_MAX], sizes[RT_STORE_TAILS_KEY_MAX], most[24], extra[24];
     struct rt_redis_args args;
 
-    snprintf(most, sizeof most, "%" PRIu64, store->tails.host_max);
-    snprintf(extra, sizeof extra, "%" PRIu64, give_up);
+    snprintf(most, sizeof(most), "%" PRIu64, store->tails.host_max);
+    snprintf(extra, sizeof(extra), "%" PRIu64, give_up);
     host_keys(host, list, sizes);
     function(&args, "rt4_tails_count", list, sizes);
     rt_redis_text(&args, most);
@@ -238,7 +238,7 @@ static void begin(struct rt_store *store, const char *host, uint64_t give_up)
 {
     static const char *const none[3] = {"", "0", "0"};
 
-    snprintf(store->tails.host, sizeof store->tails.host, "%s", host);
+    snprintf(store->tails.host, sizeof(store->tails.host), "%s", host);
     store->tails.sweeping = true;
     store->tails.steps++;
     store->tails.asked = give_up > 0;
@@ -279,8 +279,8 @@ int rt_store_tails_count(struct rt_store *store, const struct rt_store_op *end)
         return 0;
     }
     rt_store_member(&end->key, member);
-    snprintf(bytes, sizeof bytes, "%zu", end->tail[0].size + end->tail[1].size + end->end.ord.size + SESSION_BYTES);
-    snprintf(life, sizeof life, "%" PRIu64, end->life);
+    snprintf(bytes, sizeof(bytes), "%zu", end->tail[0].size + end->tail[1].size + end->end.ord.size + SESSION_BYTES);
+    snprintf(life, sizeof(life), "%" PRIu64, end->life);
     return count(store, &store->ends, store->self.host, 0, texts, counted_cb);
 }
 

@@ -43,7 +43,7 @@ void rt_store_member(const struct rt_key *key, char out[RT_STORE_MEMBER_MAX])
 
 void rt_store_format_id(const struct rt_id *id, char out[RT_STORE_ID_HEX + 1])
 {
-    rt_hex(id->b, sizeof id->b, out);
+    rt_hex(id->b, sizeof(id->b), out);
 }
 
 /* The arguments' room is sized for the largest command; see the static assertion in add_claim(). */
@@ -51,7 +51,7 @@ static char *take(struct rt_store_args *args, size_t size)
 {
     char *room = args->scratch + args->used;
 
-    assert(args->used + size <= sizeof args->scratch);
+    assert(args->used + size <= sizeof(args->scratch));
     args->used += size;
     return room;
 }

@@ -47,7 +47,7 @@ static void failed(struct rt_embedded *embedded, int error, const char *what)
 
     embedded->state = RT_EMBEDDED_FAILED;
     uv_timer_stop(&embedded->timer);
-    snprintf(why, sizeof why, "embedded store: %.300s (its log: %s/redis.log)", what, embedded->dir);
+    snprintf(why, sizeof(why), "embedded store: %.300s (its log: %s/redis.log)", what, embedded->dir);
     embedded->config.on_failed(embedded->config.ctx, error, why);
 }
 
@@ -59,10 +59,10 @@ static pid_t read_pid(const struct rt_embedded *embedded)
     long pid = 0;
     FILE *file;
 
-    snprintf(path, sizeof path, "%s/redis.pid", embedded->dir);
+    snprintf(path, sizeof(path), "%s/redis.pid", embedded->dir);
     file = fopen(path, "re");
     if (file) {
-        if (fgets(line, sizeof line, file)) {
+        if (fgets(line, sizeof(line), file)) {
             pid = strtol(line, NULL, 10);
         }
         fclose(file);
@@ -106,7 +106,7 @@ static void probe_failed(struct rt_embedded *embedded, int status)
 static void probe_answered(struct rt_embedded *embedded)
 {
     struct ucred peer = {.pid = 0};
-    socklen_t size = sizeof peer;
+    socklen_t size = sizeof(peer);
     bool adopted = embedded->state == RT_EMBEDDED_PROBING;
     uv_os_fd_t fd = -1;
 
@@ -135,7 +135,7 @@ static void alloc_cb(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
     struct rt_embedded_probe *probe = (struct rt_embedded_probe *)handle;
 
     (void)suggested;
-    *buf = uv_buf_init(probe->answer + probe->size, (unsigned)(sizeof probe->answer - 1 - probe->size));
+    *buf = uv_buf_init(probe->answer + probe->size, (unsigned)(sizeof(probe->answer) - 1 - probe->size));
 }
 
 static void read_cb(uv_stream_t *stream, ssize_t size, const uv_buf_t *buf)
@@ -153,7 +153,7 @@ static void read_cb(uv_stream_t *stream, ssize_t size, const uv_buf_t *buf)
     }
     probe->size += (size_t)size;
     probe->answer[probe->size] = '\0';
-    if (strchr(probe->answer, '\n') == NULL && probe->size < sizeof probe->answer - 1) {
+    if (strchr(probe->answer, '\n') == NULL && probe->size < sizeof(probe->answer) - 1) {
         return;
     }
     if (strncmp(probe->answer, "+PONG", 5) == 0) {
@@ -188,7 +188,7 @@ static void connect_cb(uv_connect_t *req, int status)
 
 static void start_probe(struct rt_embedded *embedded)
 {
-    struct rt_embedded_probe *probe = calloc(1, sizeof *probe);
+    struct rt_embedded_probe *probe = calloc(1, sizeof(*probe));
 
     if (!probe || uv_pipe_init(embedded->loop, &probe->pipe, 0)) {
         free(probe);
@@ -267,9 +267,9 @@ static int spawn(struct rt_embedded *embedded, struct rt_embedded_child *child)
                                     .stdio = stdio};
     int rc;
 
-    snprintf(socket, sizeof socket, "%s", embedded->endpoint + strlen("unix:"));
-    snprintf(pidfile, sizeof pidfile, "%s/redis.pid", embedded->dir);
-    snprintf(log, sizeof log, "%s/redis.log", embedded->dir);
+    snprintf(socket, sizeof(socket), "%s", embedded->endpoint + strlen("unix:"));
+    snprintf(pidfile, sizeof(pidfile), "%s/redis.pid", embedded->dir);
+    snprintf(log, sizeof(log), "%s/redis.log", embedded->dir);
     rc = uv_spawn(embedded->loop, &child->process, &options);
     if (rc) {
         uv_close((uv_handle_t *)&child->process, child_closed_cb);
@@ -279,7 +279,7 @@ static int spawn(struct rt_embedded *embedded, struct rt_embedded_child *child)
 
 static void start_server(struct rt_embedded *embedded)
 {
-    struct rt_embedded_child *child = calloc(1, sizeof *child);
+    struct rt_embedded_child *child = calloc(1, sizeof(*child));
     char what[RT_EMBEDDED_PATH_MAX + 100];
     int rc;
 
@@ -291,7 +291,7 @@ static void start_server(struct rt_embedded *embedded)
     }
     rc = spawn(embedded, child);
     if (rc) {
-        snprintf(what, sizeof what, "cannot start %s: %s; install redis-server, or configure a store",
+        snprintf(what, sizeof(what), "cannot start %s: %s; install redis-server, or configure a store",
                  embedded->program, uv_strerror(rc));
         failed(embedded, rc == UV_ENOENT ? RT_ENOTFOUND : RT_EIO, what);
         return;
@@ -388,7 +388,7 @@ static int lock_dir(struct rt_embedded *embedded, char *why, size_t why_size)
 {
     char path[RT_EMBEDDED_PATH_MAX + 16];
 
-    snprintf(path, sizeof path, "%s/lock", embedded->dir);
+    snprintf(path, sizeof(path), "%s/lock", embedded->dir);
     embedded->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (embedded->lock_fd < 0) {
         snprintf(why, why_size, "%s: %s", path, strerror(errno));
@@ -408,16 +408,16 @@ int rt_embedded_start(struct rt_embedded *embedded, uv_loop_t *loop, const struc
     const char *program = config->program ? config->program : "redis-server";
     int rc;
 
-    memset(embedded, 0, sizeof *embedded);
+    memset(embedded, 0, sizeof(*embedded));
     embedded->config = *config;
     embedded->loop = loop;
     if (strlen(config->dir) + strlen("/redis.sock") > SOCKET_PATH_MAX || strlen(program) >= RT_EMBEDDED_PATH_MAX) {
         snprintf(why, why_size, "%s: the path is too long", config->dir);
         return RT_EINVAL;
     }
-    snprintf(embedded->dir, sizeof embedded->dir, "%s", config->dir);
-    snprintf(embedded->program, sizeof embedded->program, "%s", program);
-    snprintf(embedded->endpoint, sizeof embedded->endpoint, "unix:%s/redis.sock", config->dir);
+    snprintf(embedded->dir, sizeof(embedded->dir), "%s", config->dir);
+    snprintf(embedded->program, sizeof(embedded->program), "%s", program);
+    snprintf(embedded->endpoint, sizeof(embedded->endpoint), "unix:%s/redis.sock", config->dir);
     rc = lock_dir(embedded, why, why_size);
     if (rc) {
         return rc;

@@ -18,12 +18,12 @@ static int parse(const char *text, struct rt_store_endpoint *endpoint)
 {
     char why[RT_ENDPOINT_TEXT_MAX];
 
-    memset(endpoint, 0, sizeof *endpoint);
-    if (strlen(text) >= sizeof endpoint->text || rt_endpoint_parse(&endpoint->at, text, why, sizeof why) != 0 ||
+    memset(endpoint, 0, sizeof(*endpoint));
+    if (strlen(text) >= sizeof(endpoint->text) || rt_endpoint_parse(&endpoint->at, text, why, sizeof(why)) != 0 ||
         !is_reachable(&endpoint->at)) {
         return RT_EINVAL;
     }
-    snprintf(endpoint->text, sizeof endpoint->text, "%s", text);
+    snprintf(endpoint->text, sizeof(endpoint->text), "%s", text);
     return 0;
 }
 
@@ -31,9 +31,9 @@ int rt_store_endpoint_tcp(const char *host, const char *port, struct rt_store_en
 {
     char text[RT_STORE_ENDPOINT_TEXT_MAX];
     bool v6 = strchr(host, ':') != NULL;
-    int size = snprintf(text, sizeof text, "tcp:%s%s%s:%s", v6 ? "[" : "", host, v6 ? "]" : "", port);
+    int size = snprintf(text, sizeof(text), "tcp:%s%s%s:%s", v6 ? "[" : "", host, v6 ? "]" : "", port);
 
-    return size >= (int)sizeof text ? RT_EINVAL : parse(text, endpoint);
+    return size >= (int)sizeof(text) ? RT_EINVAL : parse(text, endpoint);
 }
 
 static int parse_sentinels(const char *text, struct rt_store_endpoint *list, size_t *n)
@@ -54,16 +54,16 @@ static int parse_sentinels(const char *text, struct rt_store_endpoint *list, siz
         if (count == RT_ENDPOINTS_MAX) {
             return RT_ELIMIT;
         }
-        if (size >= sizeof tcp - 4) {
+        if (size >= sizeof(tcp) - 4) {
             return RT_EINVAL;
         }
-        snprintf(tcp, sizeof tcp, "tcp:%.*s", (int)size, at);
+        snprintf(tcp, sizeof(tcp), "tcp:%.*s", (int)size, at);
         if (parse(tcp, endpoint)) {
             return RT_EINVAL;
         }
         memcpy(endpoint->master, text, name);
         endpoint->master[name] = '\0';
-        snprintf(endpoint->text, sizeof endpoint->text, "sentinel:%.*s@%.*s", (int)name, text, (int)size, at);
+        snprintf(endpoint->text, sizeof(endpoint->text), "sentinel:%.*s@%.*s", (int)name, text, (int)size, at);
         count++;
         if (at[size] == '\0') {
             *n = count;

@@ -78,7 +78,7 @@ static void replicas_cb(void *ctx, int error, const redisReply *reply)
         waited(store, RT_END_STORED);
         return;
     }
-    snprintf(limit, sizeof limit, "%" PRIu64, RT_STORE_WAIT_MS);
+    snprintf(limit, sizeof(limit), "%" PRIu64, RT_STORE_WAIT_MS);
     rt_redis_text(&args, "WAIT");
     rt_redis_text(&args, "1");
     rt_redis_text(&args, limit);

@@ -149,7 +149,7 @@ static void get_records(struct rt_store_run *run)
 
     find->answered = 0;
     if (!find->error && find->n_hits > 0) {
-        find->records = calloc(find->n_hits, sizeof *find->records);
+        find->records = calloc(find->n_hits, sizeof(*find->records));
         find->error = find->records ? 0 : RT_ENOMEM;
     }
     for (size_t i = 0; i < find->n_hits && !find->error; i++) {
@@ -169,7 +169,7 @@ static bool fits(const struct rt_store_find *find, const struct rt_key *key)
 
 static void set_next(struct rt_store_find *find, size_t host, const redisReply *member)
 {
-    memcpy(find->next.host, find->hosts[host], sizeof find->next.host);
+    memcpy(find->next.host, find->hosts[host], sizeof(find->next.host));
     find->next.member[0] = '\0';
     if (member) {
         memcpy(find->next.member, member->str, member->len);
@@ -237,16 +237,16 @@ static int send_range(struct rt_store_run *run, size_t host)
 
     rt_store_host_key(find->hosts[host], set);
     if (find->tenant[0] == '\0') {
-        snprintf(low, sizeof low, "-");
-        snprintf(high, sizeof high, "+");
+        snprintf(low, sizeof(low), "-");
+        snprintf(high, sizeof(high), "+");
     } else {
-        snprintf(low, sizeof low, "[%s/%s", find->tenant, find->prefix);
-        snprintf(high, sizeof high, "(%s/%s\x7f", find->tenant, find->prefix);
+        snprintf(low, sizeof(low), "[%s/%s", find->tenant, find->prefix);
+        snprintf(high, sizeof(high), "(%s/%s\x7f", find->tenant, find->prefix);
     }
     if (find->from.member[0] != '\0' && strcmp(find->hosts[host], find->from.host) == 0) {
-        snprintf(low, sizeof low, "(%s", find->from.member);
+        snprintf(low, sizeof(low), "(%s", find->from.member);
     }
-    snprintf(count, sizeof count, "%d", RT_LIST_MAX);
+    snprintf(count, sizeof(count), "%d", RT_LIST_MAX);
     rt_redis_text(&args, "ZRANGEBYLEX");
     rt_redis_text(&args, set);
     rt_redis_text(&args, low);
@@ -308,17 +308,17 @@ static int choose_hosts(struct rt_store_run *run, const struct rt_store_op *op)
     bool one = op->host[0] != '\0';
 
     rt_store_names_add(store, store->self.host);
-    find->hosts = calloc(store->n_names + 1, sizeof *find->hosts);
+    find->hosts = calloc(store->n_names + 1, sizeof(*find->hosts));
     if (!find->hosts) {
         return RT_ENOMEM;
     }
     if (one) {
-        memcpy(find->hosts[find->n_hosts++], op->host, sizeof op->host);
+        memcpy(find->hosts[find->n_hosts++], op->host, sizeof(op->host));
         return 0;
     }
     for (size_t i = 0; i < store->n_names; i++) {
         if (strcmp(store->names[i], op->cursor.host) >= 0) {
-            memcpy(find->hosts[find->n_hosts++], store->names[i], sizeof store->names[i]);
+            memcpy(find->hosts[find->n_hosts++], store->names[i], sizeof(store->names[i]));
         }
     }
     return 0;
@@ -326,7 +326,7 @@ static int choose_hosts(struct rt_store_run *run, const struct rt_store_op *op)
 
 int rt_store_find_start(struct rt_store_run *run, const struct rt_store_op *op)
 {
-    struct rt_store_find *find = calloc(1, sizeof *find);
+    struct rt_store_find *find = calloc(1, sizeof(*find));
     struct rt_redis_args args = {.n = 0};
     int rc;
 
@@ -334,8 +334,8 @@ int rt_store_find_start(struct rt_store_run *run, const struct rt_store_op *op)
         return RT_ENOMEM;
     }
     run->find = find;
-    snprintf(find->tenant, sizeof find->tenant, "%s", op->key.tenant);
-    snprintf(find->prefix, sizeof find->prefix, "%s", op->key.cid);
+    snprintf(find->tenant, sizeof(find->tenant), "%s", op->key.tenant);
+    snprintf(find->prefix, sizeof(find->prefix), "%s", op->key.cid);
     find->every = op->every;
     find->from = op->cursor;
     rc = choose_hosts(run, op);

@@ -35,13 +35,13 @@ void rt_store_names_add(struct rt_store *store, const char *host)
     if (store->n_names == NAMES_MAX || (at < store->n_names && strcmp(store->names[at], host) == 0)) {
         return;
     }
-    more = realloc(store->names, (store->n_names + 1) * sizeof *store->names);
+    more = realloc(store->names, (store->n_names + 1) * sizeof(*store->names));
     if (!more) {
         return; /* the next page brings it again */
     }
     store->names = more;
-    memmove(&store->names[at + 1], &store->names[at], (store->n_names - at) * sizeof *store->names);
-    memset(store->names[at], 0, sizeof *store->names);
+    memmove(&store->names[at + 1], &store->names[at], (store->n_names - at) * sizeof(*store->names));
+    memset(store->names[at], 0, sizeof(*store->names));
     memcpy(store->names[at], host, strlen(host));
     store->n_names++;
 }
@@ -67,7 +67,7 @@ void rt_store_names_page(struct rt_store *store, const char *after, const char *
         bool behind = last[0] != '\0' && strcmp(store->names[i], last) > 0;
 
         if (behind || has(rows, n, store->names[i])) {
-            memmove(store->names[kept++], store->names[i], sizeof *store->names);
+            memmove(store->names[kept++], store->names[i], sizeof(*store->names));
         }
     }
     store->n_names = kept;

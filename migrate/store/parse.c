@@ -18,7 +18,7 @@ static int parse_number(const char *text, size_t size, uint64_t *value)
 
 int rt_store_parse_id(const char *hex, size_t size, struct rt_id *id)
 {
-    return rt_unhex((struct rt_slice){(const uint8_t *)hex, size}, id->b, sizeof id->b) ? 0 : RT_EPROTO;
+    return rt_unhex((struct rt_slice){(const uint8_t *)hex, size}, id->b, sizeof(id->b)) ? 0 : RT_EPROTO;
 }
 
 static int copy_text(const char *text, size_t size, char *out, size_t cap)
@@ -36,8 +36,8 @@ int rt_store_parse_member(const char *text, size_t size, struct rt_key *key)
     const char *slash = memrchr(text, '/', size);
     size_t tenant = slash ? (size_t)(slash - text) : 0;
 
-    if (!slash || copy_text(text, tenant, key->tenant, sizeof key->tenant) ||
-        copy_text(slash + 1, size - tenant - 1, key->cid, sizeof key->cid)) {
+    if (!slash || copy_text(text, tenant, key->tenant, sizeof(key->tenant)) ||
+        copy_text(slash + 1, size - tenant - 1, key->cid, sizeof(key->cid))) {
         return RT_EPROTO;
     }
     return 0;
@@ -74,10 +74,10 @@ int rt_store_parse_outcome(const redisReply *reply, struct rt_claim_outcome *out
 {
     uint64_t verdict, draining, moved;
 
-    memset(outcome, 0, sizeof *outcome);
+    memset(outcome, 0, sizeof(*outcome));
     if (integer(reply, 0, &verdict) || integer(reply, 1, &draining) || integer(reply, 2, &outcome->life) ||
         integer(reply, 3, &outcome->epoch) || integer(reply, 4, &outcome->delay_ms) ||
-        text(reply, 5, outcome->host, sizeof outcome->host) || integer(reply, 6, &moved) ||
+        text(reply, 5, outcome->host, sizeof(outcome->host)) || integer(reply, 6, &moved) ||
         text(reply, 7, set, RT_HOST_MAX + 1) || verdict >= RT_CLASSES) {
         return RT_EPROTO;
     }
@@ -102,7 +102,7 @@ int rt_store_parse_created(const redisReply *reply, struct rt_claim_outcome *out
 {
     uint64_t verdict;
 
-    memset(outcome, 0, sizeof *outcome);
+    memset(outcome, 0, sizeof(*outcome));
     if (integer(reply, 0, &verdict) || reply->elements != 1 || verdict >= RT_CLASSES) {
         return RT_EPROTO;
     }
@@ -118,9 +118,10 @@ int rt_store_parse_written(const redisReply *reply, struct rt_claim_outcome *out
                                              [RT_STORE_OTHER_END] = RT_CLASS_ENDED};
     uint64_t code;
 
-    memset(outcome, 0, sizeof *outcome);
-    if (integer(reply, 0, &code) || code >= sizeof verdicts / sizeof verdicts[0] || integer(reply, 1, &outcome->life) ||
-        integer(reply, 2, &outcome->epoch) || text(reply, 3, outcome->host, sizeof outcome->host)) {
+    memset(outcome, 0, sizeof(*outcome));
+    if (integer(reply, 0, &code) || code >= sizeof(verdicts) / sizeof(verdicts[0]) ||
+        integer(reply, 1, &outcome->life) || integer(reply, 2, &outcome->epoch) ||
+        text(reply, 3, outcome->host, sizeof(outcome->host))) {
         return RT_EPROTO;
     }
     outcome->verdict = verdicts[code];
@@ -236,22 +237,22 @@ static int parse_field(const char *name, const char *value, size_t size, struct 
         const char *name;
         char *out;
         size_t cap;
-    } texts[] = {{"host", rule->host, sizeof rule->host},
-                 {"bound", rule->bound_to, sizeof rule->bound_to},
-                 {"label", record->label, sizeof record->label},
+    } texts[] = {{"host", rule->host, sizeof(rule->host)},
+                 {"bound", rule->bound_to, sizeof(rule->bound_to)},
+                 {"label", record->label, sizeof(record->label)},
                  {"set", set, RT_HOST_MAX + 1}};
 
-    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
         if (strcmp(name, numbers[i].name) == 0) {
             return parse_number(value, size, numbers[i].out);
         }
     }
-    for (size_t i = 0; i < sizeof ids / sizeof ids[0]; i++) {
+    for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++) {
         if (strcmp(name, ids[i].name) == 0) {
             return rt_store_parse_id(value, size, ids[i].out);
         }
     }
-    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         if (strcmp(name, texts[i].name) == 0) {
             return copy_text(value, size, texts[i].out, texts[i].cap);
         }
@@ -274,7 +275,7 @@ static int parse_field(const char *name, const char *value, size_t size, struct 
 int rt_store_parse_record(const redisReply *reply, const struct rt_key *key, struct rt_store_record *record,
                           char set[RT_HOST_MAX + 1])
 {
-    memset(record, 0, sizeof *record);
+    memset(record, 0, sizeof(*record));
     set[0] = '\0';
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements % 2 != 0) {
         return RT_EPROTO;
@@ -304,7 +305,7 @@ int rt_store_parse_tails(const redisReply *reply, struct rt_store_reply *out)
     if (integer(reply, 0, &state) || integer(reply, 1, &lost) || integer(reply, 2, &out->end.code) ||
         integer(reply, 3, &out->end.sig) || integer(reply, 4, &out->end.out) || integer(reply, 5, &out->end.err) ||
         !tails[0] || !tails[1] || !order || integer(reply, 8, &out->outcome.life) ||
-        text(reply, 9, out->outcome.host, sizeof out->outcome.host) || integer(reply, 10, &cut)) {
+        text(reply, 9, out->outcome.host, sizeof(out->outcome.host)) || integer(reply, 10, &cut)) {
         return RT_EPROTO;
     }
     if (state != RT_SESSION_ENDED && !lost) {
@@ -337,7 +338,7 @@ static bool is_local(const char *addr)
 {
     static const char *const local[] = {"unix:", "tcp:127.", "tcp:[::1]:"};
 
-    for (size_t i = 0; i < sizeof local / sizeof local[0]; i++) {
+    for (size_t i = 0; i < sizeof(local) / sizeof(local[0]); i++) {
         if (strncmp(addr, local[i], strlen(local[i])) == 0) {
             return true;
         }
@@ -354,7 +355,7 @@ void rt_store_reachable(const char *machine, struct rt_store_host *row)
     }
     for (size_t i = 0; i < row->n_addr; i++) {
         if (!is_local(row->addr[i])) {
-            memmove(row->addr[n++], row->addr[i], sizeof row->addr[i]);
+            memmove(row->addr[n++], row->addr[i], sizeof(row->addr[i]));
         }
     }
     row->n_addr = n;
@@ -368,14 +369,14 @@ int rt_store_parse_row(const char *host, size_t host_size, const char *row_text,
     size_t length;
     uint64_t at_ms;
 
-    memset(row, 0, sizeof *row);
-    if (size > RT_STORE_ROW_MAX + 128 || host_size == 0 || copy_text(host, host_size, row->host, sizeof row->host) ||
+    memset(row, 0, sizeof(*row));
+    if (size > RT_STORE_ROW_MAX + 128 || host_size == 0 || copy_text(host, host_size, row->host, sizeof(row->host)) ||
         !next_line(&row_text, end, &line, &length) || rt_store_parse_id(line, length, &row->instance) ||
         !next_line(&row_text, end, &line, &length) || parse_number(line, length, &row->seq) ||
         !next_line(&row_text, end, &line, &length) || parse_number(line, length, &at_ms) ||
         !next_line(&row_text, end, &line, &length) || parse_number(line, length, &row->sessions) ||
-        !next_line(&row_text, end, &line, &length) || copy_text(line, length, row->version, sizeof row->version) ||
-        !next_line(&row_text, end, &line, &length) || copy_text(line, length, row->machine, sizeof row->machine)) {
+        !next_line(&row_text, end, &line, &length) || copy_text(line, length, row->version, sizeof(row->version)) ||
+        !next_line(&row_text, end, &line, &length) || copy_text(line, length, row->machine, sizeof(row->machine))) {
         return RT_EPROTO;
     }
     while (next_line(&row_text, end, &line, &length)) {
@@ -393,14 +394,14 @@ int rt_store_parse_host(const char *message, size_t size, struct rt_store_news *
     const char *name;
     size_t length;
 
-    memset(news, 0, sizeof *news);
+    memset(news, 0, sizeof(*news));
     news->kind = RT_STORE_HOST;
     /* A name whose line does not end has no row behind it. */
     if (!next_line(&message, end, &name, &length) || message > end ||
         rt_store_parse_row(name, length, message, (size_t)(end - message), 0, &news->row)) {
         return RT_EPROTO;
     }
-    memcpy(news->host, news->row.host, sizeof news->host);
+    memcpy(news->host, news->row.host, sizeof(news->host));
     return 0;
 }
 
@@ -410,7 +411,7 @@ int rt_store_parse_claimed(const char *message, size_t size, struct rt_store_new
     const char *line[5];
     size_t length[5];
 
-    memset(news, 0, sizeof *news);
+    memset(news, 0, sizeof(*news));
     news->kind = RT_STORE_CLAIMED;
     for (size_t i = 0; i < 5; i++) {
         if (!next_line(&message, end, &line[i], &length[i])) {
@@ -418,9 +419,9 @@ int rt_store_parse_claimed(const char *message, size_t size, struct rt_store_new
         }
     }
     if (parse_number(line[0], length[0], &news->life) || parse_number(line[1], length[1], &news->epoch) ||
-        copy_text(line[2], length[2], news->host, sizeof news->host) ||
-        copy_text(line[3], length[3], news->key.tenant, sizeof news->key.tenant) ||
-        copy_text(line[4], length[4], news->key.cid, sizeof news->key.cid)) {
+        copy_text(line[2], length[2], news->host, sizeof(news->host)) ||
+        copy_text(line[3], length[3], news->key.tenant, sizeof(news->key.tenant)) ||
+        copy_text(line[4], length[4], news->key.cid, sizeof(news->key.cid))) {
         return RT_EPROTO;
     }
     return 0;

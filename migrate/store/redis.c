@@ -100,7 +100,7 @@ static int enqueue(struct rt_redis *redis, const char *command, size_t size, uin
     if (redis->n_calls >= RT_REDIS_CALLS_MAX) {
         return RT_ELIMIT;
     }
-    call = malloc(sizeof *call);
+    call = malloc(sizeof(*call));
     if (!call) {
         return RT_ENOMEM;
     }
@@ -182,7 +182,7 @@ static void note_error(struct rt_redis *redis, const char *what, int error, cons
 {
     char text[RT_REDIS_TEXT_MAX];
 
-    snprintf(text, sizeof text, "%s: %.90s", what,
+    snprintf(text, sizeof(text), "%s: %.90s", what,
              error                                ? rt_strerror(error)
              : reply_is(reply, REDIS_REPLY_ERROR) ? reply->str
                                                   : "unexpected answer");
@@ -270,7 +270,7 @@ static void move_to_front(struct rt_redis *redis)
 {
     struct rt_store_endpoint front = redis->endpoints[redis->next];
 
-    memmove(&redis->endpoints[1], &redis->endpoints[0], redis->next * sizeof front);
+    memmove(&redis->endpoints[1], &redis->endpoints[0], redis->next * sizeof(front));
     redis->endpoints[0] = front;
     redis->next = 0;
 }
@@ -410,7 +410,7 @@ static void drop_now(struct rt_redis *redis)
     enum rt_redis_state from = redis->state;
     char why[RT_STORE_ENDPOINT_TEXT_MAX + RT_REDIS_TEXT_MAX + 2];
 
-    snprintf(why, sizeof why, "%s: %s", rt_redis_where(redis), redis->why);
+    snprintf(why, sizeof(why), "%s: %s", rt_redis_where(redis), redis->why);
     forget_stream(redis);
     redis->state = RT_REDIS_WAITING;
     redis->limit_ms = uv_now(redis->loop) + plan(redis, from);
@@ -430,7 +430,7 @@ void rt_redis_drop(struct rt_redis *redis, const char *why)
         return;
     }
     redis->doomed = true;
-    snprintf(redis->why, sizeof redis->why, "%s", why);
+    snprintf(redis->why, sizeof(redis->why), "%s", why);
     uv_idle_start(&redis->flusher, rt_redis_flush_cb);
 }
 
@@ -511,13 +511,13 @@ void rt_redis_timer_cb(uv_timer_t *timer)
 
 int rt_redis_init(struct rt_redis *redis, uv_loop_t *loop, const struct rt_redis_config *config)
 {
-    memset(redis, 0, sizeof *redis);
+    memset(redis, 0, sizeof(*redis));
     if (config->n_endpoints == 0 || config->n_endpoints > RT_ENDPOINTS_MAX) {
         return RT_EINVAL;
     }
     redis->loop = loop;
     redis->config = *config;
-    memcpy(redis->endpoints, config->endpoints, config->n_endpoints * sizeof *config->endpoints);
+    memcpy(redis->endpoints, config->endpoints, config->n_endpoints * sizeof(*config->endpoints));
     redis->config.endpoints = redis->endpoints;
     if (!redis->config.call_timeout_ms) {
         redis->config.call_timeout_ms = RT_REDIS_CALL_MS;
@@ -526,7 +526,7 @@ int rt_redis_init(struct rt_redis *redis, uv_loop_t *loop, const struct rt_redis
         redis->config.connect_timeout_ms = RT_REDIS_CONNECT_MS;
     }
     redis->backoff_ms = RT_REDIS_BACKOFF_MIN_MS;
-    rt_random_fill(NULL, &redis->jitter, sizeof redis->jitter);
+    rt_random_fill(NULL, &redis->jitter, sizeof(redis->jitter));
     if (uv_timer_init(loop, &redis->timer) || uv_idle_init(loop, &redis->flusher)) {
         return RT_EIO;
     }

@@ -44,9 +44,9 @@ static int parse_beat(const redisReply *reply, struct beat *beat)
 {
     static const int types[] = {REDIS_REPLY_INTEGER, REDIS_REPLY_STRING,  REDIS_REPLY_INTEGER, REDIS_REPLY_INTEGER,
                                 REDIS_REPLY_STRING,  REDIS_REPLY_INTEGER, REDIS_REPLY_INTEGER};
-    const size_t n = sizeof types / sizeof types[0];
+    const size_t n = sizeof(types) / sizeof(types[0]);
 
-    memset(beat, 0, sizeof *beat);
+    memset(beat, 0, sizeof(*beat));
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements != n) {
         return RT_EPROTO;
     }
@@ -89,7 +89,7 @@ static void rival(struct rt_store *store, const struct beat *beat)
     }
     store->taken_told = true;
     rt_store_log(store, RT_STORE_ERROR, "another live agent is named %s", store->self.host);
-    memcpy(news.host, store->self.host, sizeof news.host);
+    memcpy(news.host, store->self.host, sizeof(news.host));
     store->config.on_news(store->config.ctx, &news);
 }
 
@@ -183,12 +183,12 @@ static void send_beat(struct rt_store *store)
     char dead[RT_STORE_ID_HEX + 1], dead_seq[24];
     size_t size;
 
-    rt_random_fill(NULL, random.b, sizeof random.b);
+    rt_random_fill(NULL, random.b, sizeof(random.b));
     rt_store_format_id(&store->instance, instance);
     rt_store_format_id(&random, mark);
-    snprintf(seq, sizeof seq, "%" PRIu64, store->seq);
+    snprintf(seq, sizeof(seq), "%" PRIu64, store->seq);
     rt_store_format_id(&store->rival.instance, dead);
-    snprintf(dead_seq, sizeof dead_seq, "%" PRIu64, store->rival.seq);
+    snprintf(dead_seq, sizeof(dead_seq), "%" PRIu64, store->rival.seq);
     size = rt_store_format_row(&store->self, row);
     rt_redis_text(&args, "FCALL");
     rt_redis_text(&args, "rt4_beat");
@@ -248,18 +248,18 @@ static void warn_about(struct rt_store *store, const char *text)
     char policy[64], aof[16], memory[24];
     unsigned long long bytes;
 
-    if (info(text, "maxmemory_policy", policy, sizeof policy) && strcmp(policy, "noeviction") != 0) {
+    if (info(text, "maxmemory_policy", policy, sizeof(policy)) && strcmp(policy, "noeviction") != 0) {
         rt_store_log(store, RT_STORE_WARNING,
                      "the store's maxmemory-policy is %s: it may evict sessions; set noeviction", policy);
     }
-    bytes = info(text, "maxmemory", memory, sizeof memory) ? strtoull(memory, NULL, 10) : 0;
+    bytes = info(text, "maxmemory", memory, sizeof(memory)) ? strtoull(memory, NULL, 10) : 0;
     if (bytes > 0 && bytes / 2 < store->tails.store_max) {
         rt_store_log(store, RT_STORE_WARNING,
                      "the store's maxmemory is %llu bytes, and tails of ended containers may take %" PRIu64
                      " of it: set store.tails to half of it at most",
                      bytes, store->tails.store_max);
     }
-    if (info(text, "aof_enabled", aof, sizeof aof) && strcmp(aof, "0") == 0) {
+    if (info(text, "aof_enabled", aof, sizeof(aof)) && strcmp(aof, "0") == 0) {
         rt_store_log(store, RT_STORE_WARNING,
                      "the store has no append-only file: a restart empties it or takes it back");
     }
@@ -282,7 +282,7 @@ static void info_cb(void *ctx, int error, const redisReply *reply)
 {
     struct rt_store *store = ctx;
     struct rt_redis_args args = {.n = 0};
-    char run_id[sizeof store->run_id], replicas[16];
+    char run_id[sizeof(store->run_id)], replicas[16];
 
     if (error || store->phase == RT_STORE_STOPPING) {
         if (error == RT_ETIMEDOUT) {
@@ -290,15 +290,15 @@ static void info_cb(void *ctx, int error, const redisReply *reply)
         }
         return;
     }
-    if (reply->type != REDIS_REPLY_STRING || !info(reply->str, "run_id", run_id, sizeof run_id) ||
+    if (reply->type != REDIS_REPLY_STRING || !info(reply->str, "run_id", run_id, sizeof(run_id)) ||
         strspn(run_id, "0123456789abcdef") != strlen(run_id) || run_id[0] == '\0') {
         rt_redis_drop(&store->commands, "INFO makes no sense");
         return;
     }
     if (strcmp(run_id, store->run_id) != 0) {
-        memcpy(store->run_id, run_id, sizeof run_id);
+        memcpy(store->run_id, run_id, sizeof(run_id));
         warn_about(store, reply->str);
-        if (info(reply->str, "connected_slaves", replicas, sizeof replicas) && strcmp(replicas, "0") != 0) {
+        if (info(reply->str, "connected_slaves", replicas, sizeof(replicas)) && strcmp(replicas, "0") != 0) {
             rt_redis_text(&args, "CONFIG");
             rt_redis_text(&args, "GET");
             rt_redis_text(&args, "min-replicas-to-write");

@@ -9,7 +9,7 @@
 
 void rt_resp_init(struct rt_resp *resp)
 {
-    memset(resp, 0, sizeof *resp);
+    memset(resp, 0, sizeof(*resp));
 }
 
 /* An element is complete; so may be the arrays that it ends. */

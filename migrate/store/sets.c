@@ -100,7 +100,7 @@ static void added_cb(void *ctx, int error, const redisReply *reply)
 
 int rt_store_list(struct rt_store *store, const struct rt_key *key, struct rt_store_run *run)
 {
-    struct listing *listing = malloc(sizeof *listing);
+    struct listing *listing = malloc(sizeof(*listing));
     char set[RT_HOST_MAX + 16], member[RT_STORE_MEMBER_MAX];
     int rc = RT_ENOMEM;
 
@@ -142,7 +142,7 @@ void rt_store_audit(struct rt_store *store, const struct rt_store_record *record
         (void)rt_store_list(store, &record->key, NULL); /* the next audit looks again */
         return;
     }
-    listing = malloc(sizeof *listing);
+    listing = malloc(sizeof(*listing));
     if (!listing) {
         return;
     }
@@ -197,14 +197,14 @@ static void step_cb(void *ctx, int error, const redisReply *reply)
 
 static void touch(struct rt_store *store, const char *member, const struct rt_key *key)
 {
-    struct step *step = malloc(sizeof *step);
+    struct step *step = malloc(sizeof(*step));
     char record[RT_STORE_KEY_MAX];
 
     if (!step) {
         return; /* the next walk comes by again */
     }
     step->store = store;
-    snprintf(step->member, sizeof step->member, "%s", member);
+    snprintf(step->member, sizeof(step->member), "%s", member);
     rt_store_key(key, 'r', record);
     if (call(store, "rt4_touch", record, store->self.host, step_cb, step)) {
         free(step);
@@ -230,7 +230,7 @@ static void page_cb(void *ctx, int error, const redisReply *reply)
             continue;
         }
         if (rt_store_parse_member(member->str, member->len, &key) == 0) {
-            snprintf(store->walk_at, sizeof store->walk_at, "%s", member->str);
+            snprintf(store->walk_at, sizeof(store->walk_at), "%s", member->str);
             touch(store, store->walk_at, &key);
         } else {
             take_out(store, member->str, member->len); /* nobody's */
@@ -256,7 +256,7 @@ void rt_store_walk(struct rt_store *store)
         store->walking = true;
         store->walk_ms = uv_now(store->loop);
         store->walk_at[0] = '\0';
-        snprintf(ttl, sizeof ttl, "%" PRIu64, RT_SET_TTL_MS);
+        snprintf(ttl, sizeof(ttl), "%" PRIu64, RT_SET_TTL_MS);
         rt_redis_text(&expire, "PEXPIRE");
         rt_redis_text(&expire, set);
         rt_redis_text(&expire, ttl);
@@ -264,7 +264,7 @@ void rt_store_walk(struct rt_store *store)
             return; /* not connected: goes on with the next heartbeat */
         }
     }
-    snprintf(low, sizeof low, "(%s", store->walk_at);
+    snprintf(low, sizeof(low), "(%s", store->walk_at);
     rt_redis_text(&args, "ZRANGEBYLEX");
     rt_redis_text(&args, set);
     rt_redis_text(&args, store->walk_at[0] ? low : "-");

@@ -27,7 +27,7 @@ void rt_store_log(struct rt_store *store, enum rt_store_level level, const char 
     va_list args;
 
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
+    vsnprintf(text, sizeof(text), format, args);
     va_end(args);
     if (store->config.on_log) {
         store->config.on_log(store->config.ctx, level, text);
@@ -62,7 +62,7 @@ int rt_store_error_of(struct rt_store *store, const redisReply *reply)
         rt_store_log(store, RT_STORE_ERROR, "the store is out of memory");
         return RT_ELIMIT;
     }
-    for (size_t i = 0; i < sizeof passing / sizeof passing[0]; i++) {
+    for (size_t i = 0; i < sizeof(passing) / sizeof(passing[0]); i++) {
         if (strncmp(reply->str, passing[i], strlen(passing[i])) == 0) {
             return RT_EUNAVAIL;
         }
@@ -105,13 +105,13 @@ static int parse_hosts(struct rt_store_run *run, const redisReply *reply, struct
     uint64_t now_ms;
 
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 3 || reply->element[0]->type != REDIS_REPLY_INTEGER ||
-        reply->element[1]->type != REDIS_REPLY_STRING || reply->element[1]->len >= sizeof out->next ||
+        reply->element[1]->type != REDIS_REPLY_STRING || reply->element[1]->len >= sizeof(out->next) ||
         reply->element[2]->type != REDIS_REPLY_ARRAY || reply->element[0]->integer < 0) {
         return RT_EPROTO;
     }
     now_ms = (uint64_t)reply->element[0]->integer;
     rows = reply->element[2];
-    out->hosts = calloc(RT_HOSTS_PAGE, sizeof *out->hosts);
+    out->hosts = calloc(RT_HOSTS_PAGE, sizeof(*out->hosts));
     if (!out->hosts) {
         return RT_ENOMEM;
     }
@@ -140,7 +140,7 @@ static int parse_host_row(struct rt_store_run *run, const redisReply *reply, str
     if (reply->type != REDIS_REPLY_STRING) {
         return RT_EPROTO;
     }
-    out->hosts = calloc(1, sizeof *out->hosts);
+    out->hosts = calloc(1, sizeof(*out->hosts));
     if (!out->hosts) {
         return RT_ENOMEM;
     }
@@ -190,7 +190,7 @@ static int parse(struct rt_store_run *run, const redisReply *reply, struct rt_st
         rc = rt_store_parse_written(reply, &out->outcome, &out->error);
         return !rc && out->outcome.verdict == RT_CLASS_ENDED && !is_end(run->kind) ? RT_EPROTO : rc;
     case RT_STORE_GET:
-        out->records = malloc(sizeof *out->records);
+        out->records = malloc(sizeof(*out->records));
         if (!out->records) {
             return RT_ENOMEM;
         }
@@ -296,7 +296,7 @@ int rt_store_submit(struct rt_store *store, const struct rt_store_op *op)
     if (store->n_ops >= RT_STORE_OPS_MAX) {
         return RT_ELIMIT;
     }
-    run = calloc(1, sizeof *run);
+    run = calloc(1, sizeof(*run));
     if (!run) {
         return RT_ENOMEM;
     }
@@ -305,7 +305,7 @@ int rt_store_submit(struct rt_store *store, const struct rt_store_op *op)
     run->kind = op->kind;
     run->audit = op->audit;
     run->key = claim ? op->claim.key : op->key;
-    memcpy(run->host, op->host, sizeof run->host);
+    memcpy(run->host, op->host, sizeof(run->host));
     run->redis = op->kind == RT_STORE_END ? &store->ends : &store->commands;
     rc = start_run(run, op);
     if (rc) {
@@ -447,25 +447,25 @@ static int copy_config(struct rt_store *store, const struct rt_store_config *con
             return RT_ECONFIG;
         }
     }
-    if (!rt_store_word(config->host, RT_HOST_MAX) || !rt_store_word(config->version, sizeof store->self.version - 1) ||
+    if (!rt_store_word(config->host, RT_HOST_MAX) || !rt_store_word(config->version, sizeof(store->self.version) - 1) ||
         (config->machine && !rt_store_word(config->machine, RT_MACHINE_MAX)) || config->n_addr > RT_ADDRS_MAX) {
         return RT_ECONFIG;
     }
-    snprintf(store->self.host, sizeof store->self.host, "%s", config->host);
-    snprintf(store->self.version, sizeof store->self.version, "%s", config->version);
-    snprintf(store->self.machine, sizeof store->self.machine, "%s", config->machine ? config->machine : "-");
+    snprintf(store->self.host, sizeof(store->self.host), "%s", config->host);
+    snprintf(store->self.version, sizeof(store->self.version), "%s", config->version);
+    snprintf(store->self.machine, sizeof(store->self.machine), "%s", config->machine ? config->machine : "-");
     for (size_t i = 0; i < config->n_addr; i++) {
         if (!rt_store_word(config->addr[i], RT_ADDR_MAX)) {
             return RT_ECONFIG;
         }
         snprintf(store->self.addr[store->self.n_addr++], RT_ADDR_MAX + 1, "%s", config->addr[i]);
     }
-    if ((config->user && strlen(config->user) >= sizeof store->user) ||
-        (config->password && strlen(config->password) >= sizeof store->password)) {
+    if ((config->user && strlen(config->user) >= sizeof(store->user)) ||
+        (config->password && strlen(config->password) >= sizeof(store->password))) {
         return RT_ECONFIG;
     }
-    snprintf(store->user, sizeof store->user, "%s", config->user ? config->user : "");
-    snprintf(store->password, sizeof store->password, "%s", config->password ? config->password : "");
+    snprintf(store->user, sizeof(store->user), "%s", config->user ? config->user : "");
+    snprintf(store->password, sizeof(store->password), "%s", config->password ? config->password : "");
     return 0;
 }
 
@@ -516,7 +516,7 @@ int rt_store_init(struct rt_store *store, uv_loop_t *loop, const struct rt_store
     size_t n;
     int rc;
 
-    memset(store, 0, sizeof *store);
+    memset(store, 0, sizeof(*store));
     store->loop = loop;
     store->config = *config;
     store->instance = config->instance;
@@ -531,7 +531,7 @@ int rt_store_init(struct rt_store *store, uv_loop_t *loop, const struct rt_store
         return rc;
     }
     if (id_is_zero(&store->instance)) {
-        rt_random_fill(NULL, store->instance.b, sizeof store->instance.b);
+        rt_random_fill(NULL, store->instance.b, sizeof(store->instance.b));
     }
     rc = init_connections(store, loop, endpoints, n);
     if (!rc && uv_timer_init(loop, &store->heart)) {

@@ -48,7 +48,7 @@ static void over(struct rt_redis_stream *stream, const char *what, const char *w
         free_stream(stream);
         return;
     }
-    snprintf(text, sizeof text, "%s%s", what, why);
+    snprintf(text, sizeof(text), "%s%s", what, why);
     rt_redis_drop(stream->owner, text);
 }
 
@@ -110,7 +110,7 @@ static void dialled_cb(struct rt_dialer *dialer, int status, int fd, const char 
 
 struct rt_redis_stream *rt_redis_stream_dial(struct rt_redis *redis, const struct rt_endpoint *endpoint)
 {
-    struct rt_redis_stream *stream = malloc(sizeof *stream);
+    struct rt_redis_stream *stream = malloc(sizeof(*stream));
 
     if (!stream) {
         return NULL;

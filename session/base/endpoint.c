@@ -45,14 +45,14 @@ static int parse_unix(struct rt_endpoint *endpoint, const struct parse *parse, c
     if (size == 0) {
         return fail(parse, "the path is missing (unix:PATH)");
     }
-    if (size >= sizeof endpoint->addr.un.sun_path) {
+    if (size >= sizeof(endpoint->addr.un.sun_path)) {
         return fail(parse, "the path has %zu bytes, a unix socket's may have %zu", size,
-                    sizeof endpoint->addr.un.sun_path - 1);
+                    sizeof(endpoint->addr.un.sun_path) - 1);
     }
     endpoint->kind = RT_ENDPOINT_UNIX;
     endpoint->addr.un.sun_family = AF_UNIX;
     memcpy(endpoint->addr.un.sun_path, path, size + 1);
-    endpoint->size = sizeof endpoint->addr.un;
+    endpoint->size = sizeof(endpoint->addr.un);
     return 0;
 }
 
@@ -76,7 +76,7 @@ static int parse_v6(struct rt_endpoint *endpoint, const struct parse *parse, cha
     }
     endpoint->addr.in6.sin6_family = AF_INET6;
     endpoint->addr.in6.sin6_scope_id = (uint32_t)index;
-    endpoint->size = sizeof endpoint->addr.in6;
+    endpoint->size = sizeof(endpoint->addr.in6);
     return 0;
 }
 
@@ -103,7 +103,7 @@ static int parse_tcp(struct rt_endpoint *endpoint, const struct parse *parse, co
         rest++;
         size -= 2;
     }
-    if (size >= sizeof host) {
+    if (size >= sizeof(host)) {
         return fail(parse, "the address is too long");
     }
     memcpy(host, rest, size);
@@ -122,7 +122,7 @@ static int parse_tcp(struct rt_endpoint *endpoint, const struct parse *parse, co
     }
     endpoint->addr.in4.sin_family = AF_INET;
     endpoint->addr.in4.sin_port = htons((uint16_t)port);
-    endpoint->size = sizeof endpoint->addr.in4;
+    endpoint->size = sizeof(endpoint->addr.in4);
     return 0;
 }
 
@@ -144,7 +144,7 @@ static int parse_vsock(struct rt_endpoint *endpoint, const struct parse *parse, 
     endpoint->addr.vm.svm_family = AF_VSOCK;
     endpoint->addr.vm.svm_cid = (unsigned)cid;
     endpoint->addr.vm.svm_port = (unsigned)port;
-    endpoint->size = sizeof endpoint->addr.vm;
+    endpoint->size = sizeof(endpoint->addr.vm);
     return 0;
 }
 
@@ -152,7 +152,7 @@ int rt_endpoint_parse(struct rt_endpoint *endpoint, const char *text, char *why,
 {
     struct parse parse = {text, why, why_size};
 
-    memset(endpoint, 0, sizeof *endpoint);
+    memset(endpoint, 0, sizeof(*endpoint));
     if (strncmp(text, "unix:", 5) == 0) {
         return parse_unix(endpoint, &parse, text + 5);
     }
@@ -169,12 +169,12 @@ static void print_v6(const struct sockaddr_in6 *addr, char *out, size_t size)
 {
     char host[INET6_ADDRSTRLEN] = "?", zone[IF_NAMESIZE + 1] = "", name[IF_NAMESIZE];
 
-    (void)inet_ntop(AF_INET6, &addr->sin6_addr, host, sizeof host);
+    (void)inet_ntop(AF_INET6, &addr->sin6_addr, host, sizeof(host));
     if (addr->sin6_scope_id != 0) {
         if (if_indextoname(addr->sin6_scope_id, name) != NULL) {
-            (void)snprintf(zone, sizeof zone, "%%%s", name);
+            (void)snprintf(zone, sizeof(zone), "%%%s", name);
         } else {
-            (void)snprintf(zone, sizeof zone, "%%%" PRIu32, addr->sin6_scope_id);
+            (void)snprintf(zone, sizeof(zone), "%%%" PRIu32, addr->sin6_scope_id);
         }
     }
     (void)snprintf(out, size, "tcp:[%s%s]:%u", host, zone, ntohs(addr->sin6_port));
@@ -193,7 +193,7 @@ void rt_endpoint_print(const struct rt_endpoint *endpoint, char *out, size_t siz
             print_v6(&endpoint->addr.in6, out, size);
             break;
         }
-        (void)inet_ntop(AF_INET, &endpoint->addr.in4.sin_addr, host, sizeof host);
+        (void)inet_ntop(AF_INET, &endpoint->addr.in4.sin_addr, host, sizeof(host));
         (void)snprintf(out, size, "tcp:%s:%u", host, ntohs(endpoint->addr.in4.sin_port));
         break;
     case RT_ENDPOINT_VSOCK:
@@ -219,7 +219,7 @@ static bool ipv4_of(const struct rt_endpoint *endpoint, uint32_t *address)
         return true;
     }
     if (IN6_IS_ADDR_V4MAPPED(v6)) {
-        memcpy(address, v6->s6_addr + 12, sizeof *address);
+        memcpy(address, v6->s6_addr + 12, sizeof(*address));
         *address = ntohl(*address);
         return true;
     }

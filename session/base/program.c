@@ -26,7 +26,7 @@ void rt_program_complain(const char *name, const char *why)
 {
     char text[RT_PROGRAM_WHY_MAX];
 
-    (void)rt_text_copy(rt_slice_text(why), text, sizeof text);
+    (void)rt_text_copy(rt_slice_text(why), text, sizeof(text));
     (void)fprintf(stderr, "%s: %s\n", name, text);
 }
 

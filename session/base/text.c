@@ -43,7 +43,7 @@ size_t rt_text_char(const uint8_t *data, size_t size, uint32_t *point)
 
 bool rt_text_plain(uint32_t point)
 {
-    for (size_t i = 0; i < sizeof hidden / sizeof hidden[0]; i++) {
+    for (size_t i = 0; i < sizeof(hidden) / sizeof(hidden[0]); i++) {
         if (point >= hidden[i].first && point <= hidden[i].last) {
             return false;
         }

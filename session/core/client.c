@@ -20,9 +20,10 @@
 
 struct rt_client *rt_client_new(const struct rt_client_config *config)
 {
-    struct rt_client *client = calloc(1, sizeof *client);
-    if (client == NULL)
+    struct rt_client *client = calloc(1, sizeof(*client));
+    if (client == NULL) {
         return NULL;
+    }
     client->config = *config;
     client->config.name[RT_HOST_MAX] = '\0';
     client->random = config->seed;
@@ -38,34 +39,41 @@ struct rt_client *rt_client_new(const struct rt_client_config *config)
 
 void rt_client_free(struct rt_client *client)
 {
-    if (client == NULL)
+    if (client == NULL) {
         return;
-    while (!rt_list_empty(&client->atts))
+    }
+    while (!rt_list_empty(&client->atts)) {
         rt_catt_free(RT_LIST_OF(client->atts.next, struct rt_catt, all));
+    }
     rt_creq_free_all(client);
-    for (int i = 0; i < RT_CLIENT_AGENTS_MAX; i++)
+    for (int i = 0; i < RT_CLIENT_AGENTS_MAX; i++) {
         free(client->links[i].closings);
+    }
     free(client);
 }
 
 void rt_client_refer(struct rt_client *client, int *slot, int to)
 {
-    if (to >= 0)
+    if (to >= 0) {
         client->links[to].refs++;
+    }
     if (*slot >= 0) {
         struct rt_clink *old = &client->links[*slot];
         assert(old->refs > 0);
-        if (--old->refs == 0)
+        if (--old->refs == 0) {
             old->unused_since = client->now;
+        }
     }
     *slot = to;
 }
 
 static bool link_has_addr(const struct rt_clink *link, struct rt_slice addr)
 {
-    for (size_t i = 0; i < link->n_addr; i++)
-        if (rt_slice_equal(rt_slice_text(link->addr[i]), addr))
+    for (size_t i = 0; i < link->n_addr; i++) {
+        if (rt_slice_equal(rt_slice_text(link->addr[i]), addr)) {
             return true;
+        }
+    }
     return false;
 }
 
@@ -75,17 +83,22 @@ static int find_agent(const struct rt_client *client, struct rt_slice host, cons
     for (int i = 0; host.size > 0 && i < RT_CLIENT_AGENTS_MAX; i++) {
         const struct rt_clink *link = &client->links[i];
         if (link->n_addr > 0 && rt_slice_equal(rt_slice_text(link->host), host) &&
-            (found == RT_NO_SLOT || link->state == RT_CLINK_LIVE))
+            (found == RT_NO_SLOT || link->state == RT_CLINK_LIVE)) {
             found = i;
+        }
     }
-    if (found != RT_NO_SLOT)
+    if (found != RT_NO_SLOT) {
         return found;
+    }
     /* An address counts with its host only: two may name the same path, each on a machine of its own. */
-    for (int i = 0; i < RT_CLIENT_AGENTS_MAX; i++)
-        for (size_t k = 0; k < n_addr; k++)
+    for (int i = 0; i < RT_CLIENT_AGENTS_MAX; i++) {
+        for (size_t k = 0; k < n_addr; k++) {
             if (addr[k].size > 0 && link_has_addr(&client->links[i], addr[k]) &&
-                (host.size == 0 || client->links[i].host[0] == '\0'))
+                (host.size == 0 || client->links[i].host[0] == '\0')) {
                 return i;
+            }
+        }
+    }
     return RT_NO_SLOT;
 }
 
@@ -96,19 +109,23 @@ static int make_slot(struct rt_client *client)
     for (int i = 0; i < RT_CLIENT_AGENTS_MAX; i++) {
         const struct rt_clink *link = &client->links[i];
         if (link->n_addr == 0) {
-            if (i >= client->n_links)
+            if (i >= client->n_links) {
                 client->n_links = i + 1;
+            }
             return i;
         }
-        if (link->refs > 0)
+        if (link->refs > 0) {
             continue;
+        }
         const struct rt_clink *other = best >= 0 ? &client->links[best] : NULL;
         if (other == NULL || (other->configured && !link->configured) ||
-            (other->configured == link->configured && link->unused_since < other->unused_since))
+            (other->configured == link->configured && link->unused_since < other->unused_since)) {
             best = i;
+        }
     }
-    if (best == RT_NO_SLOT)
+    if (best == RT_NO_SLOT) {
         return RT_NO_SLOT;
+    }
     struct rt_clink *link = &client->links[best];
     rt_clink_down(client, best, "replaced by another agent");
     link->n_addr = 0;
@@ -127,31 +144,38 @@ static void set_addresses(struct rt_clink *link, const struct rt_slice *addr, si
 {
     size_t n = link->configured ? 1 : 0;
     for (size_t i = 0; i < n_addr && n < RT_ADDRS_MAX; i++) {
-        if (addr[i].size == 0 || addr[i].size > RT_ADDR_MAX)
+        if (addr[i].size == 0 || addr[i].size > RT_ADDR_MAX) {
             continue;
-        if (link->configured && rt_slice_equal(rt_slice_text(link->addr[0]), addr[i]))
+        }
+        if (link->configured && rt_slice_equal(rt_slice_text(link->addr[0]), addr[i])) {
             continue;
-        (void)rt_text_copy(addr[i], link->addr[n++], sizeof link->addr[0]);
+        }
+        (void)rt_text_copy(addr[i], link->addr[n++], sizeof(link->addr[0]));
     }
-    if (n > 0)
+    if (n > 0) {
         link->n_addr = n;
+    }
 }
 
 int rt_client_learn(struct rt_client *client, struct rt_slice host, const struct rt_slice *addr, size_t n_addr)
 {
     int slot = find_agent(client, host, addr, n_addr);
     bool dialable = false;
-    for (size_t i = 0; i < n_addr; i++)
+    for (size_t i = 0; i < n_addr; i++) {
         dialable = dialable || (addr[i].size > 0 && addr[i].size <= RT_ADDR_MAX);
+    }
     if (slot == RT_NO_SLOT && dialable) {
         slot = make_slot(client);
-        if (slot >= 0)
+        if (slot >= 0) {
             client->links[slot].unused_since = client->now;
+        }
     }
-    if (slot == RT_NO_SLOT)
+    if (slot == RT_NO_SLOT) {
         return RT_NO_SLOT;
-    if (host.size > 0)
-        (void)rt_text_copy(host, client->links[slot].host, sizeof client->links[slot].host);
+    }
+    if (host.size > 0) {
+        (void)rt_text_copy(host, client->links[slot].host, sizeof(client->links[slot].host));
+    }
     set_addresses(&client->links[slot], addr, n_addr);
     return slot;
 }
@@ -159,18 +183,22 @@ int rt_client_learn(struct rt_client *client, struct rt_slice host, const struct
 int rt_client_add_agent(struct rt_client *client, const char *addr)
 {
     struct rt_slice slice = rt_slice_text(addr);
-    if (slice.size == 0 || slice.size > RT_ADDR_MAX)
+    if (slice.size == 0 || slice.size > RT_ADDR_MAX) {
         return RT_EINVAL;
+    }
     int slot = find_agent(client, rt_slice_text(""), &slice, 1);
-    if (slot == RT_NO_SLOT)
+    if (slot == RT_NO_SLOT) {
         slot = make_slot(client);
-    if (slot == RT_NO_SLOT)
+    }
+    if (slot == RT_NO_SLOT) {
         return RT_ELIMIT;
+    }
     struct rt_clink *link = &client->links[slot];
-    if (link->n_addr == 0)
+    if (link->n_addr == 0) {
         link->unused_since = client->now;
+    }
     if (!link->configured) {
-        rt_slice_copy(slice, link->addr[0], sizeof link->addr[0]);
+        rt_slice_copy(slice, link->addr[0], sizeof(link->addr[0]));
         link->n_addr = link->n_addr > 0 ? link->n_addr : 1;
         link->configured = true;
     }
@@ -183,10 +211,12 @@ int rt_client_candidate(const struct rt_client *client, int except, unsigned tur
     for (unsigned i = 0; i < RT_CLIENT_AGENTS_MAX; i++) {
         int slot = (int)((turn + i) % RT_CLIENT_AGENTS_MAX);
         const struct rt_clink *link = &client->links[slot];
-        if (link->n_addr == 0 || slot == except || link->state == RT_CLINK_LIVE)
+        if (link->n_addr == 0 || slot == except || link->state == RT_CLINK_LIVE) {
             continue;
-        if (best == RT_NO_SLOT || link->retry_at < client->links[best].retry_at)
+        }
+        if (best == RT_NO_SLOT || link->retry_at < client->links[best].retry_at) {
             best = slot;
+        }
     }
     return best;
 }
@@ -194,21 +224,26 @@ int rt_client_candidate(const struct rt_client *client, int except, unsigned tur
 void rt_clink_down(struct rt_client *client, int slot, const char *hangup)
 {
     struct rt_clink *link = &client->links[slot];
-    if (link->state == RT_CLINK_DOWN)
+    if (link->state == RT_CLINK_DOWN) {
         return;
-    if (link->state == RT_CLINK_LIVE && client->now - link->since >= RT_CLIENT_STABLE_MS)
+    }
+    if (link->state == RT_CLINK_LIVE && client->now - link->since >= RT_CLIENT_STABLE_MS) {
         link->backoff = 0;
-    if (link->state != RT_CLINK_LIVE)
+    }
+    if (link->state != RT_CLINK_LIVE) {
         link->addr_turn++;
+    }
     link->hangup = hangup;
     link->state = RT_CLINK_DOWN;
     link->since = client->now;
     link->retry_at = client->now + rt_backoff(&link->backoff, RT_REDIAL_MIN_MS, RT_REDIAL_MAX_MS, &client->random);
-    if (link->failures < UINT16_MAX)
+    if (link->failures < UINT16_MAX) {
         link->failures++;
+    }
     link->n_closings = 0;
-    for (struct rt_list *node = client->atts.next; node != &client->atts; node = node->next)
+    for (struct rt_list *node = client->atts.next; node != &client->atts; node = node->next) {
         rt_catt_link_down(RT_LIST_OF(node, struct rt_catt, all), slot);
+    }
     rt_creq_link_down(client, slot);
 }
 
@@ -224,7 +259,7 @@ bool rt_client_next(struct rt_client *client, struct rt_client_action *action, u
         }
         if (link->state == RT_CLINK_DOWN && link->refs > 0 && client->now >= link->retry_at) {
             *action = (struct rt_client_action){.kind = RT_CLIENT_DIAL, .agent = (unsigned)i};
-            memcpy(action->addr, link->addr[link->addr_turn % link->n_addr], sizeof action->addr);
+            memcpy(action->addr, link->addr[link->addr_turn % link->n_addr], sizeof(action->addr));
             link->state = RT_CLINK_DIALING;
             link->since = client->now;
             return true;
@@ -238,8 +273,9 @@ void rt_client_connected(struct rt_client *client, unsigned agent, uint64_t now)
     assert(agent < RT_CLIENT_AGENTS_MAX);
     rt_client_at(client, now);
     struct rt_clink *link = &client->links[agent];
-    if (link->state != RT_CLINK_DIALING)
+    if (link->state != RT_CLINK_DIALING) {
         return;
+    }
     link->state = RT_CLINK_HELLO;
     link->since = client->now;
     link->due = RT_CLINK_DUE_HELLO;
@@ -277,8 +313,9 @@ uint64_t rt_client_deadline(const struct rt_client *client)
     uint64_t deadline = rt_timers_at(&client->timers);
     for (int i = 0; i < client->n_links; i++) {
         uint64_t at = link_deadline(&client->links[i]);
-        if (at < deadline)
+        if (at < deadline) {
             deadline = at;
+        }
     }
     return deadline;
 }
@@ -289,8 +326,9 @@ static void suspect_all(struct rt_client *client)
 {
     for (int i = 0; i < client->n_links; i++) {
         struct rt_clink *link = &client->links[i];
-        if (link->state != RT_CLINK_LIVE || link->suspect)
+        if (link->state != RT_CLINK_LIVE || link->suspect) {
             continue;
+        }
 #ifdef RT_MUTANT_SILENT_ALONE
         continue;
 #endif
@@ -305,8 +343,9 @@ static void suspect_all(struct rt_client *client)
 static void link_tick(struct rt_client *client, int slot)
 {
     struct rt_clink *link = &client->links[slot];
-    if (client->now < link_deadline(link))
+    if (client->now < link_deadline(link)) {
         return;
+    }
     if (link->state == RT_CLINK_HELLO) {
         rt_clink_down(client, slot, "no welcome within 5 s");
     } else if (link->state == RT_CLINK_LIVE && link->refs == 0 &&
@@ -319,8 +358,9 @@ static void link_tick(struct rt_client *client, int slot)
             rt_clink_down(client, slot, "silent");
             return;
         }
-        if (link->missed > 1 && !link->suspect) /* a ping has had no answer */
+        if (link->missed > 1 && !link->suspect) { /* a ping has had no answer */
             suspect_all(client);
+        }
         link->ping_at = client->now + rt_clink_interval(link);
         link->due |= RT_CLINK_DUE_PING;
     }
@@ -329,8 +369,9 @@ static void link_tick(struct rt_client *client, int slot)
 void rt_client_tick(struct rt_client *client, uint64_t now)
 {
     rt_client_at(client, now);
-    for (int i = 0; i < client->n_links; i++)
+    for (int i = 0; i < client->n_links; i++) {
         link_tick(client, i);
+    }
     for (struct rt_timer *timer; (timer = rt_timer_due(&client->timers, client->now)) != NULL;) {
         if (timer->kind == RT_CLIENT_TIMER_ATT) {
             rt_catt_tick(RT_LIST_OF(timer, struct rt_catt, timer));

@@ -26,9 +26,11 @@ static struct rt_catt **bucket(struct rt_client *client, int slot, uint32_t chan
 
 struct rt_catt *rt_catt_find(struct rt_client *client, int slot, uint32_t channel)
 {
-    for (struct rt_catt *att = *bucket(client, slot, channel); att != NULL; att = att->hash_next)
-        if (att->link == slot && att->channel == channel)
+    for (struct rt_catt *att = *bucket(client, slot, channel); att != NULL; att = att->hash_next) {
+        if (att->link == slot && att->channel == channel) {
             return att;
+        }
+    }
     return NULL;
 }
 
@@ -42,12 +44,14 @@ void rt_catt_hash(struct rt_catt *att)
 /* Off its link, without a word. */
 void rt_catt_leave(struct rt_catt *att)
 {
-    if (att->link == RT_NO_SLOT)
+    if (att->link == RT_NO_SLOT) {
         return;
+    }
     if (att->channel != 0) {
         struct rt_catt **at = bucket(att->client, att->link, att->channel);
-        while (*at != att)
+        while (*at != att) {
             at = &(*at)->hash_next;
+        }
         *at = att->hash_next;
     }
     rt_list_remove(&att->control);
@@ -97,7 +101,7 @@ void rt_catt_over(struct rt_catt *att, const struct rt_catt_event *event)
 void rt_catt_fail(struct rt_catt *att, uint64_t cls, const char *text)
 {
     struct rt_catt_event event = {.kind = RT_CATT_FAILED, .cls = cls};
-    rt_slice_copy(rt_slice_text(text[0] != '\0' ? text : rt_class_name(cls)), event.text, sizeof event.text);
+    rt_slice_copy(rt_slice_text(text[0] != '\0' ? text : rt_class_name(cls)), event.text, sizeof(event.text));
     close_channel(att, (struct rt_closing){.type = RT_DETACH});
     rt_catt_over(att, &event);
 }
@@ -119,12 +123,14 @@ void rt_catt_rewound(struct rt_catt *att, uint64_t stream, uint64_t from, uint64
 static bool reserve_closing(struct rt_clink *link)
 {
     size_t need = link->n_closings + link->channels + 1;
-    if (need <= link->cap_closings)
+    if (need <= link->cap_closings) {
         return true;
+    }
     size_t cap = link->cap_closings < 8 ? 8 : link->cap_closings * 2;
-    struct rt_closing *more = realloc(link->closings, cap * sizeof *more);
-    if (more == NULL)
+    struct rt_closing *more = realloc(link->closings, cap * sizeof(*more));
+    if (more == NULL) {
         return false;
+    }
     link->closings = more;
     link->cap_closings = cap;
     return true;
@@ -145,8 +151,9 @@ static void ask(struct rt_catt *att, int slot)
     rt_client_refer(client, &att->link, slot);
     if (link->channels++ == 0 && !link->suspect) { /* the shorter interval starts here, not in the past */
         link->missed = 0;
-        if (link->ping_at > client->now + RT_PING_BUSY_MS)
+        if (link->ping_at > client->now + RT_PING_BUSY_MS) {
             link->ping_at = client->now + RT_PING_BUSY_MS;
+        }
     }
     rt_catt_move(att, RT_CATT_ASKED);
     att->since = client->now;
@@ -165,8 +172,9 @@ static bool in_vain(const struct rt_catt *att, int slot)
 
 void rt_catt_in_vain(struct rt_catt *att, int slot, bool yes)
 {
-    if (slot == RT_NO_SLOT)
+    if (slot == RT_NO_SLOT) {
         return;
+    }
     att->in_vain &= ~(UINT64_C(1) << slot);
     att->in_vain |= (uint64_t)yes << slot;
 }
@@ -178,8 +186,9 @@ static int live_other(const struct rt_catt *att)
     for (unsigned i = 0; i < RT_CLIENT_AGENTS_MAX; i++) {
         int slot = (int)((att->turn + i) % RT_CLIENT_AGENTS_MAX);
         const struct rt_clink *link = &att->client->links[slot];
-        if (link->state == RT_CLINK_LIVE && !link->suspect && !in_vain(att, slot))
+        if (link->state == RT_CLINK_LIVE && !link->suspect && !in_vain(att, slot)) {
             return slot;
+        }
     }
     return RT_NO_SLOT;
 }
@@ -188,15 +197,17 @@ static int live_other(const struct rt_catt *att)
  * way, but for asking another that is live when it was lost. */
 static bool home_is_fresh(const struct rt_catt *att)
 {
-    if (att->home == RT_NO_SLOT || in_vain(att, att->home))
+    if (att->home == RT_NO_SLOT || in_vain(att, att->home)) {
         return false;
+    }
     return att->client->links[att->home].failures == 0 && att->client->now - att->home_since < RT_CLIENT_ALT_MS;
 }
 
 static bool home_is_redialled(const struct rt_catt *att)
 {
-    if (att->home == RT_NO_SLOT || in_vain(att, att->home))
+    if (att->home == RT_NO_SLOT || in_vain(att, att->home)) {
         return false;
+    }
     const struct rt_clink *home = &att->client->links[att->home];
     return home->failures == 1 && att->client->now - home->since < RT_CLIENT_ALT_MS;
 }
@@ -207,13 +218,16 @@ static bool all_refused(struct rt_catt *att)
     const struct rt_clink *refusing = NULL;
     for (int i = 0; i < RT_CLIENT_AGENTS_MAX; i++) {
         const struct rt_clink *link = &att->client->links[i];
-        if (link->n_addr > 0 && link->refused == 0)
+        if (link->n_addr > 0 && link->refused == 0) {
             return false;
-        if (link->refused != 0)
+        }
+        if (link->refused != 0) {
             refusing = link;
+        }
     }
-    if (refusing == NULL || att->attached)
+    if (refusing == NULL || att->attached) {
         return false;
+    }
     rt_catt_fail(att, refusing->refused, refusing->refused_text);
     return true;
 }
@@ -224,13 +238,15 @@ static void dial_another(struct rt_catt *att)
     if (att->alt != RT_NO_SLOT) {
         const struct rt_clink *alt = &client->links[att->alt];
         bool trying = alt->state != RT_CLINK_DOWN && client->now - alt->since < RT_CLIENT_ALT_MS;
-        if (trying || (alt->state == RT_CLINK_DOWN && alt->failures == 0))
+        if (trying || (alt->state == RT_CLINK_DOWN && alt->failures == 0)) {
             return;
+        }
     }
     int slot = rt_client_candidate(client, att->home, att->turn);
     rt_client_refer(client, &att->alt, slot);
-    if (slot != RT_NO_SLOT)
+    if (slot != RT_NO_SLOT) {
         att->turn = (unsigned)slot + 1;
+    }
 }
 
 /* The next live agent of this round; when there is none, another is dialled, and a new round begins. */
@@ -241,8 +257,9 @@ static int elsewhere(struct rt_catt *att)
         rt_client_refer(att->client, &att->alt, RT_NO_SLOT);
         return slot;
     }
-    if (!home_is_redialled(att))
+    if (!home_is_redialled(att)) {
         dial_another(att);
+    }
     att->in_vain = 0;
     return live_other(att);
 }
@@ -254,32 +271,37 @@ static void seek(struct rt_catt *att)
     int slot = RT_NO_SLOT;
     att->seek_at = client->now < att->not_before ? att->not_before : client->now + RT_CLIENT_ALT_MS;
     if (client->now >= att->not_before) {
-        if (att->home != RT_NO_SLOT && !in_vain(att, att->home) && client->links[att->home].state == RT_CLINK_LIVE)
+        if (att->home != RT_NO_SLOT && !in_vain(att, att->home) && client->links[att->home].state == RT_CLINK_LIVE) {
             slot = att->home;
-        else if (!home_is_fresh(att))
+        } else if (!home_is_fresh(att)) {
             slot = elsewhere(att);
+        }
     }
-    if (slot != RT_NO_SLOT)
+    if (slot != RT_NO_SLOT) {
         ask(att, slot);
-    else if (!all_refused(att))
+    } else if (!all_refused(att)) {
         rt_catt_wake_at(att, att->seek_at);
+    }
 }
 
 void rt_catt_again(struct rt_catt *att, uint64_t delay)
 {
     struct rt_client *client = att->client;
     if (att->state == RT_CATT_LIVE) {
-        if (att->shown == RT_CATT_UP)
+        if (att->shown == RT_CATT_UP) {
             att->shown = RT_CATT_BROKEN;
+        }
         rt_catt_wake(att);
     }
-    if (client->now - att->since >= RT_CLIENT_STABLE_MS || att->progress)
+    if (client->now - att->since >= RT_CLIENT_STABLE_MS || att->progress) {
         att->backoff = 0;
+    }
     att->progress = false;
     rt_catt_move(att, RT_CATT_SEEKING);
     uint64_t wait = rt_backoff(&att->backoff, RT_REDIAL_MIN_MS, RT_REDIAL_MAX_MS, &client->random);
-    if (delay == RT_AT_ONCE)
+    if (delay == RT_AT_ONCE) {
         delay = wait = wait <= RT_BACKOFF_FREE_MS ? 0 : wait;
+    }
     att->not_before = client->now + (delay > wait ? delay : wait);
     seek(att);
 }
@@ -291,10 +313,11 @@ void rt_catt_fault(struct rt_catt *att, uint64_t cls, uint64_t stream, uint64_t 
     att->fault.stream = stream;
     att->fault.at = at;
     close_channel(att, (struct rt_closing){.type = RT_REFUSE, .cls = cls, .stream = stream, .at = at});
-    if (twice || (!att->attached && cls != RT_CLASS_JUMP))
+    if (twice || (!att->attached && cls != RT_CLASS_JUMP)) {
         rt_catt_fail(att, cls, "the guest breaks the protocol");
-    else
+    } else {
         rt_catt_again(att, 0);
+    }
 }
 
 void rt_catt_link_up(struct rt_catt *att, int slot)
@@ -305,8 +328,9 @@ void rt_catt_link_up(struct rt_catt *att, int slot)
         rt_client_refer(att->client, &att->alt, RT_NO_SLOT);
         ask(att, slot);
     } else if (att->state == RT_CATT_SEEKING) {
-        if (att->home == slot)
+        if (att->home == slot) {
             rt_catt_in_vain(att, slot, false);
+        }
         seek(att);
     }
 }
@@ -330,20 +354,25 @@ static void give_up(struct rt_catt *att)
 
 void rt_catt_wake_at(struct rt_catt *att, uint64_t at)
 {
-    if (at != RT_NEVER && (!att->timer.set || at < att->timer.at))
+    if (at != RT_NEVER && (!att->timer.set || at < att->timer.at)) {
         rt_timer_set(&att->client->timers, &att->timer, at);
+    }
 }
 
 static uint64_t deadline(const struct rt_catt *att)
 {
     uint64_t at = att->give_up_at;
-    if (att->state == RT_CATT_SEEKING && att->seek_at < at)
+    if (att->state == RT_CATT_SEEKING && att->seek_at < at) {
         at = att->seek_at;
-    if (att->state == RT_CATT_ASKED && att->ask_at < at)
+    }
+    if (att->state == RT_CATT_ASKED && att->ask_at < at) {
         at = att->ask_at;
-    for (int i = 0; att->state == RT_CATT_LIVE && i < 3; i++)
-        if (att->rx[i].ack_at < at)
+    }
+    for (int i = 0; att->state == RT_CATT_LIVE && i < 3; i++) {
+        if (att->rx[i].ack_at < at) {
             at = att->rx[i].ack_at;
+        }
+    }
     return at;
 }
 
@@ -369,21 +398,23 @@ void rt_catt_tick(struct rt_catt *att)
 
 static struct rt_catt *make(struct rt_client *client, const struct rt_attach_options *options)
 {
-    struct rt_catt *att = calloc(1, sizeof *att);
-    if (att == NULL)
+    struct rt_catt *att = calloc(1, sizeof(*att));
+    if (att == NULL) {
         return NULL;
+    }
     att->client = client;
     att->options = *options;
     att->want = options->want | 1U << RT_CONTROL_UP; /* this machine reads it */
-    memcpy(att->cid, options->cid, sizeof att->cid);
-    memcpy(att->id, options->id, sizeof att->id);
+    memcpy(att->cid, options->cid, sizeof(att->cid));
+    memcpy(att->id, options->id, sizeof(att->id));
     att->home = att->alt = att->link = RT_NO_SLOT;
     att->since = client->now;
     att->seek_at = att->ask_at = att->not_found_at = RT_NEVER;
     att->wait_ms = RT_CLIENT_WAIT_MIN_MS;
     att->give_up_at = options->give_up_ms == 0 ? RT_NEVER : client->now + options->give_up_ms;
-    for (unsigned s = RT_STDOUT; s <= RT_CONTROL_UP; s++)
+    for (unsigned s = RT_STDOUT; s <= RT_CONTROL_UP; s++) {
         rt_receiver_init(rt_catt_rx(att, s), s == RT_CONTROL_UP ? RT_CLIENT_CONTROL_WINDOW : RT_CLIENT_WINDOW);
+    }
     rt_tx_begin(&att->tx[0]);
     rt_tx_begin(&att->tx[1]);
     return att;
@@ -395,19 +426,23 @@ int rt_client_attach(struct rt_client *client, const struct rt_attach_options *o
     static const uint8_t zero[RT_ID_SIZE];
     bool named = memcmp(options->id, zero, RT_ID_SIZE) != 0;
     rt_client_at(client, now);
-    if (memchr(options->cid, '\0', sizeof options->cid) == NULL || !rt_cid_valid(rt_slice_text(options->cid)) ||
+    if (memchr(options->cid, '\0', sizeof(options->cid)) == NULL || !rt_cid_valid(rt_slice_text(options->cid)) ||
         options->want >> RT_STREAMS != 0 || options->from > RT_FROM_LINES || options->n >= RT_COUNTER_MAX ||
         options->n_err >= RT_COUNTER_MAX || options->proc > RT_PROC_ANY || options->hold_ms >= RT_COUNTER_MAX ||
         options->rows > RT_CELLS_MAX || options->cols > RT_CELLS_MAX ||
-        (!named && (options->steal || options->proc == RT_PROC_ANY)))
+        (!named && (options->steal || options->proc == RT_PROC_ANY))) {
         return RT_EINVAL;
-    if (client->n_atts == RT_CLIENT_ATTS_MAX)
+    }
+    if (client->n_atts == RT_CLIENT_ATTS_MAX) {
         return RT_ELIMIT;
+    }
     struct rt_catt *made = make(client, options);
-    if (made == NULL)
+    if (made == NULL) {
         return RT_ENOMEM;
-    if (!named)
+    }
+    if (!named) {
         client->config.random(client->config.ctx, made->id, RT_ID_SIZE);
+    }
     rt_list_push(&client->atts, &made->all);
     client->n_atts++;
     rt_catt_wake_at(made, made->give_up_at);
@@ -418,18 +453,22 @@ int rt_client_attach(struct rt_client *client, const struct rt_attach_options *o
 
 void rt_catt_free(struct rt_catt *att)
 {
-    if (att == NULL)
+    if (att == NULL) {
         return;
-    if (att->state != RT_CATT_OVER)
+    }
+    if (att->state != RT_CATT_OVER) {
         close_channel(att, (struct rt_closing){.type = RT_DETACH});
+    }
     rt_catt_over(att, &(struct rt_catt_event){.kind = RT_CATT_FAILED});
     rt_list_remove(&att->ready);
     rt_list_remove(&att->all);
     att->client->n_atts--;
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 3; i++) {
         rt_receiver_close(&att->rx[i]);
+    }
     rt_order_clear(&att->order);
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < 2; i++) {
         rt_ring_close(&att->tx[i].ring);
+    }
     free(att);
 }

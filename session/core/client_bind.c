@@ -24,14 +24,16 @@ static void fill_cursors(struct rt_catt *att, struct rt_attach_msg *msg)
     static const uint8_t inputs[] = {RT_STDIN, RT_CONTROL_DOWN};
     for (unsigned s = RT_STDOUT; s <= RT_CONTROL_UP; s++) {
         const struct rt_receiver *rx = rt_catt_rx(att, s);
-        if (rt_catt_wants(att, s))
+        if (rt_catt_wants(att, s)) {
             msg->out[msg->n_out++] = (struct rt_attach_out){
                 .s = s, .c = rx->consumed, .d = rt_digest_value(&rx->digest), .df = rx->digest.from};
+        }
     }
     for (unsigned i = 0; i < 2; i++) {
         const struct rt_tx *tx = &att->tx[i];
-        if (rt_catt_wants(att, inputs[i]))
+        if (rt_catt_wants(att, inputs[i])) {
             msg->in[msg->n_in++] = (struct rt_attach_in){.s = inputs[i], .a = tx->ring.base, .h = tx->ring.head};
+        }
     }
 }
 
@@ -61,8 +63,9 @@ size_t rt_catt_put_attach(struct rt_catt *att, uint8_t *out, size_t cap)
     }
     int size = cap > RT_FRAME_HEADER ? rt_msg_encode(RT_MSG_ATTACH, &msg, out + RT_FRAME_HEADER, cap - RT_FRAME_HEADER)
                                      : RT_ELIMIT;
-    if (size <= 0)
+    if (size <= 0) {
         return 0;
+    }
     att->cursors_told = att->attached;
     att->try_no++;
     att->channel = link->next_channel++;
@@ -73,18 +76,22 @@ size_t rt_catt_put_attach(struct rt_catt *att, uint8_t *out, size_t cap)
 
 static const struct rt_attached_out *find_out(const struct rt_attached_msg *msg, unsigned stream)
 {
-    for (size_t i = 0; i < msg->n_out; i++)
-        if (msg->out[i].s == stream)
+    for (size_t i = 0; i < msg->n_out; i++) {
+        if (msg->out[i].s == stream) {
             return &msg->out[i];
+        }
+    }
     return NULL;
 }
 
 /* An input stream that the guest does not name is one that the process never had. */
 static struct rt_attached_in find_in(const struct rt_attached_msg *msg, unsigned stream, const struct rt_tx *tx)
 {
-    for (size_t i = 0; i < msg->n_in; i++)
-        if (msg->in[i].s == stream)
+    for (size_t i = 0; i < msg->n_in; i++) {
+        if (msg->in[i].s == stream) {
             return msg->in[i];
+        }
+    }
     return (struct rt_attached_in){.s = stream,
                                    .a = tx->ring.base,
                                    .d = rt_digest_value(&tx->sender.digest),
@@ -103,8 +110,9 @@ static bool check(struct rt_catt *att, const struct rt_attached_msg *msg)
     for (unsigned s = RT_STDOUT; s <= RT_CONTROL_UP; s++) {
         const struct rt_receiver *rx = rt_catt_rx(att, s);
         const struct rt_attached_out *out = find_out(msg, s);
-        if (!rt_catt_wants(att, s))
+        if (!rt_catt_wants(att, s)) {
             continue;
+        }
         if (out == NULL || (first ? out->c > out->head : out->c < rx->consumed)) {
             rt_catt_fault(att, RT_CLASS_PROTOCOL, s, rx->consumed);
             return false;
@@ -130,8 +138,9 @@ static void learn_exit(struct rt_catt *att, const struct rt_attached_msg *msg)
 {
     const struct rt_attached_out *control = find_out(msg, RT_CONTROL_UP);
     const struct rt_attached_out *out = find_out(msg, RT_STDOUT), *err = find_out(msg, RT_STDERR);
-    if (msg->st != 2 || control->c != control->head)
+    if (msg->st != 2 || control->c != control->head) {
         return;
+    }
     struct rt_up_item item = {.t = RT_ITEM_EXITED, .code = msg->code, .sig = msg->sig};
     item.out = out != NULL ? out->head : 0;
     item.err = err != NULL ? err->head : 0;
@@ -142,18 +151,22 @@ static void bind_streams(struct rt_catt *att, const struct rt_attached_msg *msg,
 {
     rt_order_clear(&att->order);
     for (unsigned s = RT_STDOUT; s <= RT_CONTROL_UP; s++) {
-        if (!rt_catt_wants(att, s))
+        if (!rt_catt_wants(att, s)) {
             continue;
-        if (first)
+        }
+        if (first) {
             rt_receiver_start(rt_catt_rx(att, s), find_out(msg, s)->c);
+        }
         rt_receiver_bind(rt_catt_rx(att, s));
     }
-    if (att->end != RT_CATT_END_OPEN)
+    if (att->end != RT_CATT_END_OPEN) {
         rt_rx_exit(att, &att->exit); /* the ends that it told stand */
+    }
     for (unsigned s = RT_STDIN; s <= RT_CONTROL_DOWN; s += RT_CONTROL_DOWN) {
         struct rt_attached_in in = find_in(msg, s, rt_catt_tx(att, s));
-        if (rt_catt_wants(att, s))
+        if (rt_catt_wants(att, s)) {
             rt_tx_bind(att, rt_catt_tx(att, s), &in);
+        }
     }
 }
 
@@ -163,7 +176,7 @@ void rt_catt_on_attached(struct rt_catt *att, const uint8_t *payload, size_t siz
     struct rt_attached_msg msg;
     char why[RT_TEXT_MAX];
     bool first = !att->attached;
-    int error = rt_msg_decode(RT_MSG_ATTACHED, payload, size, &msg, why, sizeof why);
+    int error = rt_msg_decode(RT_MSG_ATTACHED, payload, size, &msg, why, sizeof(why));
     if (error == RT_ENOMEM) {
         rt_catt_fail_memory(att);
         return;
@@ -172,8 +185,9 @@ void rt_catt_on_attached(struct rt_catt *att, const uint8_t *payload, size_t siz
         rt_catt_fault(att, RT_CLASS_PROTOCOL, RT_STREAMS, 0);
         return;
     }
-    if (!check(att, &msg))
+    if (!check(att, &msg)) {
         return;
+    }
     rt_catt_move(att, RT_CATT_LIVE);
     att->cursors_told = false;
     att->since = client->now;
@@ -199,12 +213,14 @@ void rt_catt_on_attached(struct rt_catt *att, const uint8_t *payload, size_t siz
         att->tty = msg.tty;
         att->start[0] = rt_catt_rx(att, RT_STDOUT)->consumed;
         att->start[1] = rt_catt_rx(att, RT_STDERR)->consumed;
-        for (unsigned s = RT_STDOUT; s <= RT_STDERR; s++)
+        for (unsigned s = RT_STDOUT; s <= RT_STDERR; s++) {
             att->head[s - RT_STDOUT] = rt_catt_wants(att, s) ? find_out(&msg, s)->head : 0;
+        }
         learn_exit(att, &msg);
     }
-    if (att->state != RT_CATT_LIVE)
+    if (att->state != RT_CATT_LIVE) {
         return;
+    }
     rt_list_push(&client->links[att->link].control, &att->control);
     rt_tx_wake(att);
 }

@@ -28,8 +28,9 @@ static void describe(const struct rt_catt *att, struct rt_catt_event *event)
     event->epoch = att->k_epoch;
     event->proc = att->proc;
     event->tty = att->tty;
-    if (att->home != RT_NO_SLOT)
-        memcpy(event->host, att->client->links[att->home].host, sizeof event->host);
+    if (att->home != RT_NO_SLOT) {
+        memcpy(event->host, att->client->links[att->home].host, sizeof(event->host));
+    }
 }
 
 static bool took(struct rt_catt *att, enum rt_catt_due event)
@@ -79,8 +80,9 @@ static bool gap_event(struct rt_catt *att, struct rt_catt_event *event)
     }
     for (unsigned s = RT_STDOUT; s <= RT_STDERR; s++) {
         struct rt_receiver *rx = rt_catt_rx(att, s);
-        if (!rt_receiver_gap_is_next(rx))
+        if (!rt_receiver_gap_is_next(rx)) {
             continue;
+        }
         event->kind = RT_CATT_GAP;
         event->stream = s;
         event->from = rx->gaps[0].from;
@@ -95,8 +97,9 @@ static bool eof_event(struct rt_catt *att, struct rt_catt_event *event)
 {
     for (unsigned s = RT_STDOUT; s <= RT_STDERR; s++) {
         struct rt_receiver *rx = rt_catt_rx(att, s);
-        if ((att->eof_told >> s & 1) != 0 || !rt_receiver_is_done(rx))
+        if ((att->eof_told >> s & 1) != 0 || !rt_receiver_is_done(rx)) {
             continue;
+        }
         att->eof_told |= 1U << s;
         event->kind = RT_CATT_EOF;
         event->stream = s;
@@ -124,9 +127,11 @@ static bool control_event(struct rt_catt *att, struct rt_catt_event *event)
 
 static bool output_done(const struct rt_catt *att)
 {
-    for (unsigned s = RT_STDOUT; s <= RT_STDERR; s++)
-        if (rt_catt_wants(att, s) && (att->eof_told >> s & 1) == 0)
+    for (unsigned s = RT_STDOUT; s <= RT_STDERR; s++) {
+        if (rt_catt_wants(att, s) && (att->eof_told >> s & 1) == 0) {
             return false;
+        }
+    }
     return true;
 }
 
@@ -154,13 +159,16 @@ void *rt_catt_data(const struct rt_catt *att)
 
 bool rt_catt_event(struct rt_catt *att, struct rt_catt_event *event)
 {
-    memset(event, 0, sizeof *event);
-    if (att->end == RT_CATT_END_TOLD)
+    memset(event, 0, sizeof(*event));
+    if (att->end == RT_CATT_END_TOLD) {
         return false; /* what happens after the end concerns nobody */
-    if (link_event(att, event) || control_event(att, event))
+    }
+    if (link_event(att, event) || control_event(att, event)) {
         return true;
-    if (!rt_catt_frozen(att) && (gap_event(att, event) || eof_event(att, event)))
+    }
+    if (!rt_catt_frozen(att) && (gap_event(att, event) || eof_event(att, event))) {
         return true;
+    }
     if (att->end == RT_CATT_END_EXITED && output_done(att)) {
         att->end = RT_CATT_END_TOLD;
         event->kind = RT_CATT_EXITED;
@@ -229,10 +237,12 @@ size_t rt_catt_writable(const struct rt_catt *att)
 size_t rt_catt_write(struct rt_catt *att, const void *data, size_t size)
 {
     size_t room = rt_catt_writable(att);
-    if (size > room)
+    if (size > room) {
         size = room;
-    if (size == 0)
+    }
+    if (size == 0) {
         return 0;
+    }
     if (rt_tx_append(rt_catt_tx(att, RT_STDIN), data, size) != 0) {
         rt_catt_fail_memory(att);
         return 0;
@@ -243,8 +253,9 @@ size_t rt_catt_write(struct rt_catt *att, const void *data, size_t size)
 
 void rt_catt_write_end(struct rt_catt *att)
 {
-    if (!takes_input(att, RT_STDIN))
+    if (!takes_input(att, RT_STDIN)) {
         return;
+    }
     rt_catt_tx(att, RT_STDIN)->ring.ended = true;
     rt_tx_wake(att);
 }
@@ -264,21 +275,25 @@ static int put_item(struct rt_catt *att, const struct rt_down_item *item)
 {
     uint8_t buf[2 + RT_ITEM_MAX];
     struct rt_tx *tx = rt_catt_tx(att, RT_CONTROL_DOWN);
-    if (!takes_input(att, RT_CONTROL_DOWN))
+    if (!takes_input(att, RT_CONTROL_DOWN)) {
         return RT_ESTATE;
+    }
     int size = rt_msg_encode(RT_MSG_DOWN_ITEM, item, buf + 2, RT_ITEM_MAX);
-    if (size <= 0)
+    if (size <= 0) {
         return size;
+    }
     buf[0] = (uint8_t)(size >> 8);
     buf[1] = (uint8_t)(size & 0xff);
     bool replaces = item->t == RT_ITEM_RESIZE && tx->last_resize != RT_NEVER && tx->last_resize >= tx->sender.high;
     uint64_t end = replaces ? tx->last_resize : tx->ring.head;
-    if (2 + (size_t)size > RT_CLIENT_WINDOW - (size_t)(end - tx->ring.base))
+    if (2 + (size_t)size > RT_CLIENT_WINDOW - (size_t)(end - tx->ring.base)) {
         return RT_ELIMIT;
+    }
     tx->ring.head = end;
     int error = rt_tx_append(tx, buf, 2 + (size_t)size);
-    if (error != 0)
+    if (error != 0) {
         return error;
+    }
     tx->last_resize = item->t == RT_ITEM_RESIZE ? end : RT_NEVER;
     rt_tx_wake(att);
     return 0;
@@ -301,8 +316,9 @@ int rt_catt_signal(struct rt_catt *att, unsigned sig)
 
 int rt_catt_exec(struct rt_catt *att, const struct rt_down_item *item)
 {
-    if (item->t != RT_ITEM_EXEC || item->id.size != RT_ID_SIZE || item->n_argv == 0)
+    if (item->t != RT_ITEM_EXEC || item->id.size != RT_ID_SIZE || item->n_argv == 0) {
         return RT_EINVAL;
+    }
     return put_item(att, item);
 }
 

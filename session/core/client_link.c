@@ -28,8 +28,9 @@ uint64_t rt_clink_interval(const struct rt_clink *link)
 
 static void learn_all(struct rt_client *client, const struct rt_welcome_msg *msg)
 {
-    for (size_t i = 0; i < msg->n_agents; i++)
+    for (size_t i = 0; i < msg->n_agents; i++) {
         (void)rt_client_learn(client, msg->agents[i].host, msg->agents[i].addr, msg->agents[i].n_addr);
+    }
 }
 
 void rt_clink_welcome(struct rt_client *client, int slot, const uint8_t *payload, size_t size)
@@ -37,7 +38,7 @@ void rt_clink_welcome(struct rt_client *client, int slot, const uint8_t *payload
     struct rt_clink *link = &client->links[slot];
     struct rt_welcome_msg msg;
     char why[RT_TEXT_MAX];
-    int error = rt_msg_decode(RT_MSG_WELCOME, payload, size, &msg, why, sizeof why);
+    int error = rt_msg_decode(RT_MSG_WELCOME, payload, size, &msg, why, sizeof(why));
     if (error != 0 || msg.v != RT_PROTOCOL_VERSION) {
         rt_clink_down(client, slot, error == RT_ENOMEM ? "out of memory" : "bad welcome");
         return;
@@ -47,7 +48,7 @@ void rt_clink_welcome(struct rt_client *client, int slot, const uint8_t *payload
         rt_clink_down(client, slot, "an agent of another host answers there");
         return;
     }
-    (void)rt_text_copy(msg.host, link->host, sizeof link->host);
+    (void)rt_text_copy(msg.host, link->host, sizeof(link->host));
     link->refs++; /* what is learnt must not push out the teacher */
     learn_all(client, &msg);
     link->refs--;
@@ -55,8 +56,9 @@ void rt_clink_welcome(struct rt_client *client, int slot, const uint8_t *payload
     link->since = client->now;
     link->failures = 0;
     link->refused = 0;
-    for (struct rt_list *node = client->atts.next; node != &client->atts; node = node->next)
+    for (struct rt_list *node = client->atts.next; node != &client->atts; node = node->next) {
         rt_catt_link_up(RT_LIST_OF(node, struct rt_catt, all), slot);
+    }
     rt_creq_link_up(client, slot);
 }
 
@@ -66,21 +68,22 @@ void rt_clink_refused(struct rt_client *client, int slot, const uint8_t *payload
     struct rt_clink *link = &client->links[slot];
     struct rt_refuse_msg msg;
     char why[RT_TEXT_MAX];
-    if (rt_msg_decode(RT_MSG_REFUSE, payload, size, &msg, why, sizeof why) != 0) {
+    if (rt_msg_decode(RT_MSG_REFUSE, payload, size, &msg, why, sizeof(why)) != 0) {
         rt_clink_down(client, slot, "bad refusal");
         return;
     }
     uint64_t delay = 0;
     if (msg.c == RT_CLASS_VERSION || msg.c == RT_CLASS_BAD_AUTH || msg.c == RT_CLASS_DENIED) {
         link->refused = msg.c;
-        (void)rt_text_copy(msg.m, link->refused_text, sizeof link->refused_text);
+        (void)rt_text_copy(msg.m, link->refused_text, sizeof(link->refused_text));
         delay = RT_REFUSED_MIN_MS + rt_jitter(&client->random, RT_REFUSED_MAX_MS - RT_REFUSED_MIN_MS + 1);
     } else if (msg.c == RT_CLASS_RETRY_LATER) {
         delay = msg.delay < RT_REFUSED_MAX_MS ? msg.delay : RT_REFUSED_MAX_MS;
     }
     rt_clink_down(client, slot, "refused by the agent");
-    if (link->retry_at < client->now + delay)
+    if (link->retry_at < client->now + delay) {
         link->retry_at = client->now + delay;
+    }
 }
 
 static void channel_frame(struct rt_client *client, int slot, const struct rt_frame *frame, const uint8_t *payload)
@@ -90,8 +93,9 @@ static void channel_frame(struct rt_client *client, int slot, const struct rt_fr
         return;
     }
     struct rt_catt *att = rt_catt_find(client, slot, frame->channel);
-    if (att == NULL)
+    if (att == NULL) {
         return; /* ended here while this was under way */
+    }
     rt_catt_wake(att);
     if (frame->type == RT_REFUSE) {
         rt_catt_refused(att, payload, frame->length);
@@ -120,8 +124,9 @@ static bool link_frame(struct rt_client *client, int slot, const struct rt_frame
     *why = "a frame that is not expected here";
     switch (frame->type) {
     case RT_WELCOME:
-        if (live || (link->due & RT_CLINK_DUE_HELLO) != 0)
+        if (live || (link->due & RT_CLINK_DUE_HELLO) != 0) {
             return false;
+        }
         rt_clink_welcome(client, slot, payload, frame->length);
         return true;
     case RT_PING:
@@ -131,8 +136,9 @@ static bool link_frame(struct rt_client *client, int slot, const struct rt_frame
     case RT_PONG:
         return true;
     case RT_REPLY:
-        if (!live)
+        if (!live) {
             return false;
+        }
         rt_creq_reply(client, slot, frame->offset, payload, frame->length);
         return true;
     case RT_REFUSE:
@@ -150,8 +156,9 @@ static bool link_frame(struct rt_client *client, int slot, const struct rt_frame
     default:
         return false;
     }
-    if (!live)
+    if (!live) {
         return false;
+    }
     channel_frame(client, slot, frame, payload);
     return true;
 }
@@ -169,8 +176,9 @@ size_t rt_client_input(struct rt_client *client, unsigned agent, const uint8_t *
     struct rt_clink *link = &client->links[agent];
     size_t used = 0;
     while (size - used >= RT_FRAME_HEADER) {
-        if (link->state != RT_CLINK_HELLO && link->state != RT_CLINK_LIVE)
+        if (link->state != RT_CLINK_HELLO && link->state != RT_CLINK_LIVE) {
             return size;
+        }
         struct rt_frame frame;
         const char *why = NULL;
         rt_frame_get(data + used, &frame);
@@ -178,8 +186,9 @@ size_t rt_client_input(struct rt_client *client, unsigned agent, const uint8_t *
             rt_clink_down(client, (int)agent, why);
             return size;
         }
-        if (frame.length > size - used - RT_FRAME_HEADER)
+        if (frame.length > size - used - RT_FRAME_HEADER) {
             return used;
+        }
         if (!is_heeded(link, &frame)) {
             used += RT_FRAME_HEADER;
             continue;
@@ -220,10 +229,12 @@ static size_t put_hello(const struct rt_client *client, uint8_t *out, size_t cap
 
 size_t rt_put_refuse(uint8_t *out, size_t cap, const struct rt_closing *closing)
 {
-    if (cap < RT_FRAME_HEADER)
+    if (cap < RT_FRAME_HEADER) {
         return 0;
-    if (closing->type == RT_DETACH)
+    }
+    if (closing->type == RT_DETACH) {
         return put_plain(out, RT_DETACH, closing->channel, 0);
+    }
     /* Offsets that a peer made up must not keep the refusal from being said, nor that it is about no stream. */
     const uint64_t max = RT_COUNTER_MAX - 1;
     struct rt_refuse_msg msg = {.c = closing->cls,
@@ -231,8 +242,9 @@ size_t rt_put_refuse(uint8_t *out, size_t cap, const struct rt_closing *closing)
                                 .at = closing->at < max ? closing->at : max,
                                 .got = closing->got < max ? closing->got : max};
     int size = rt_msg_encode(RT_MSG_REFUSE, &msg, out + RT_FRAME_HEADER, cap - RT_FRAME_HEADER);
-    if (size <= 0)
+    if (size <= 0) {
         return 0;
+    }
     rt_frame_put(out, &(struct rt_frame){.length = (uint32_t)size, .type = RT_REFUSE, .channel = closing->channel});
     return RT_FRAME_HEADER + (size_t)size;
 }
@@ -242,14 +254,15 @@ static size_t put_closings(struct rt_clink *link, uint8_t *out, size_t cap)
     size_t used = 0, done = 0;
     while (done < link->n_closings) {
         size_t n = rt_put_refuse(out + used, cap - used, &link->closings[done]);
-        if (n == 0)
+        if (n == 0) {
             break;
+        }
         used += n;
         done++;
     }
     if (done > 0) {
         link->n_closings -= done;
-        memmove(link->closings, link->closings + done, link->n_closings * sizeof *link->closings);
+        memmove(link->closings, link->closings + done, link->n_closings * sizeof(*link->closings));
     }
     return used;
 }
@@ -265,8 +278,9 @@ static size_t put_control(struct rt_clink *link, uint8_t *out, size_t cap)
         size_t n =
             ask ? rt_catt_put_attach(att, out + used, cap - used) : rt_rx_put_acks(att, out + used, cap - used, &more);
         used += n;
-        if ((ask && n == 0) || more)
+        if ((ask && n == 0) || more) {
             break;
+        }
         rt_list_remove(&att->control);
     }
     return used;
@@ -280,11 +294,13 @@ static size_t put_data(struct rt_clink *link, uint8_t *out, size_t cap)
         bool more = false;
         size_t n = rt_tx_put(att, out + used, cap - used, &more);
         used += n;
-        if (more && n == 0)
+        if (more && n == 0) {
             break;
+        }
         rt_list_remove(&att->data);
-        if (more)
+        if (more) {
             rt_list_push(&link->data, &att->data);
+        }
     }
     return used;
 }
@@ -295,12 +311,15 @@ size_t rt_client_output(struct rt_client *client, unsigned agent, uint8_t *buf, 
     rt_client_at(client, now);
     struct rt_clink *link = &client->links[agent];
     size_t used = 0;
-    if (link->state != RT_CLINK_HELLO && link->state != RT_CLINK_LIVE)
+    if (link->state != RT_CLINK_HELLO && link->state != RT_CLINK_LIVE) {
         return 0;
-    if ((link->due & RT_CLINK_DUE_HELLO) != 0)
+    }
+    if ((link->due & RT_CLINK_DUE_HELLO) != 0) {
         used = put_hello(client, buf, cap);
-    if ((link->due & RT_CLINK_DUE_PONG) != 0)
+    }
+    if ((link->due & RT_CLINK_DUE_PONG) != 0) {
         used += put_plain(buf + used, RT_PONG, 0, link->pong_token);
+    }
     if (link->state != RT_CLINK_LIVE) {
         link->due = 0;
         return used;
@@ -312,8 +331,9 @@ size_t rt_client_output(struct rt_client *client, unsigned agent, uint8_t *buf, 
     }
     link->due = 0;
     used += put_closings(link, buf + used, cap - used);
-    if (link->n_closings > 0)
+    if (link->n_closings > 0) {
         return used;
+    }
     used += rt_creq_put(client, (int)agent, buf + used, cap - used);
     used += put_control(link, buf + used, cap - used);
     used += put_data(link, buf + used, cap - used);

@@ -45,8 +45,9 @@ struct rt_client {
 
 static inline void rt_client_at(struct rt_client *client, uint64_t now)
 {
-    if (now > client->now)
+    if (now > client->now) {
         client->now = now;
+    }
 }
 
 /* The next delay of a back-off: at once, then jittered from RT_REDIAL_MIN_MS doubling to RT_REDIAL_MAX_MS. */

@@ -49,17 +49,19 @@ static void moved(struct rt_catt *att, int from, const struct rt_refuse_msg *msg
 static void refused_for_good(struct rt_catt *att, const struct rt_refuse_msg *msg)
 {
     struct rt_catt_event event = {.kind = RT_CATT_FAILED, .cls = msg->c, .code = msg->code, .sig = msg->sig};
-    (void)rt_text_copy(msg->m.size > 0 ? msg->m : rt_slice_text(rt_class_name(msg->c)), event.text, sizeof event.text);
-    if (msg->c == RT_CLASS_REWOUND)
+    (void)rt_text_copy(msg->m.size > 0 ? msg->m : rt_slice_text(rt_class_name(msg->c)), event.text, sizeof(event.text));
+    if (msg->c == RT_CLASS_REWOUND) {
         event = (struct rt_catt_event){.kind = RT_CATT_REWOUND, .stream = msg->s, .from = msg->at, .to = msg->got};
+    }
     rt_catt_over(att, &event);
 }
 
 /* A steal that is not above the newest try of the other holder tries higher ones, a few times. */
 static bool steal_higher(struct rt_catt *att)
 {
-    if (!att->options.steal || att->attached || att->try_no >= RT_COUNTER_MAX >> 9)
+    if (!att->options.steal || att->attached || att->try_no >= RT_COUNTER_MAX >> 9) {
         return false;
+    }
     att->try_no <<= 8;
     rt_catt_again(att, 0);
     return true;
@@ -74,14 +76,17 @@ static bool not_found_for_now(struct rt_catt *att)
 {
     bool known = att->attached || att->options.steal || att->options.proc == RT_PROC_ANY;
     uint64_t now = att->client->now;
-    if (!known)
+    if (!known) {
         return false;
+    }
 #ifndef RT_MUTANT_NOT_FOUND_KEPT
-    if (att->not_found_at != RT_NEVER && now - att->not_found_last >= RT_NOT_FOUND_GRACE_MS)
+    if (att->not_found_at != RT_NEVER && now - att->not_found_last >= RT_NOT_FOUND_GRACE_MS) {
         att->not_found_at = RT_NEVER;
+    }
 #endif
-    if (att->not_found_at == RT_NEVER)
+    if (att->not_found_at == RT_NEVER) {
         att->not_found_at = now;
+    }
     att->not_found_last = now;
     return now - att->not_found_at < RT_NOT_FOUND_GRACE_MS;
 }
@@ -90,8 +95,9 @@ static bool not_found_for_now(struct rt_catt *att)
 static bool fault_for_now(struct rt_catt *att, uint64_t cls)
 {
     uint64_t at = 0;
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 3; i++) {
         at += att->rx[i].consumed;
+    }
     at += att->tx[0].ring.base + att->tx[1].ring.base;
     bool twice = att->fault.cls == cls && att->fault.stream == RT_STREAMS && att->fault.at == at;
     att->fault.cls = cls;
@@ -104,8 +110,9 @@ static bool fault_for_now(struct rt_catt *att, uint64_t cls)
 static bool other_life(struct rt_catt *att, const struct rt_refuse_msg *msg)
 {
     struct rt_catt_event event = {.kind = RT_CATT_REWOUND, .stream = RT_STDOUT};
-    if (!att->attached || msg->life == 0 || msg->life == att->life)
+    if (!att->attached || msg->life == 0 || msg->life == att->life) {
         return false;
+    }
     event.to = rt_catt_rx(att, RT_STDOUT)->consumed;
     event.from = msg->at < event.to ? msg->at : event.to;
     event.anew = msg->at == 0;
@@ -117,15 +124,16 @@ void rt_catt_refused(struct rt_catt *att, const uint8_t *payload, size_t size)
 {
     struct rt_refuse_msg msg;
     char why[RT_TEXT_MAX];
-    int error = rt_msg_decode(RT_MSG_REFUSE, payload, size, &msg, why, sizeof why);
+    int error = rt_msg_decode(RT_MSG_REFUSE, payload, size, &msg, why, sizeof(why));
     int from = att->link;
     bool live = att->state == RT_CATT_LIVE;
     rt_catt_leave(att);
     if (error != 0) {
-        if (error == RT_ENOMEM)
+        if (error == RT_ENOMEM) {
             rt_catt_fail_memory(att);
-        else
+        } else {
             rt_catt_fail(att, RT_CLASS_PROTOCOL, why);
+        }
         return;
     }
     if (!rt_may_say(RT_SAY_AGENT_CLIENT, msg.c) && !rt_may_say(RT_SAY_GUEST_CLIENT, msg.c)) {
@@ -133,12 +141,13 @@ void rt_catt_refused(struct rt_catt *att, const uint8_t *payload, size_t size)
         return;
     }
     att->last.cls = msg.c;
-    (void)rt_text_copy(msg.m, att->last.text, sizeof att->last.text);
+    (void)rt_text_copy(msg.m, att->last.text, sizeof(att->last.text));
     switch (msg.c) {
     case RT_CLASS_RETRY_LATER:
         rt_catt_in_vain(att, from, true);
-        if (att->wait_ms == RT_WAIT_MAX_MS) /* in vain: what it knows may be of a past that the store has lost */
+        if (att->wait_ms == RT_WAIT_MAX_MS) { /* in vain: what it knows may be of a past that the store has lost */
             att->k_life = att->k_epoch = 0;
+        }
         att->wait_ms = att->wait_ms * 2 < RT_WAIT_MAX_MS ? att->wait_ms * 2 : RT_WAIT_MAX_MS;
         rt_catt_again(att, msg.delay < RT_REFUSED_MAX_MS ? msg.delay : RT_REFUSED_MAX_MS);
         return;
@@ -156,12 +165,14 @@ void rt_catt_refused(struct rt_catt *att, const uint8_t *payload, size_t size)
         }
         break;
     case RT_CLASS_UNKNOWN_ATTACHMENT:
-        if (other_life(att, &msg))
+        if (other_life(att, &msg)) {
             return;
+        }
         break;
     case RT_CLASS_STOLEN:
-        if (!live && steal_higher(att))
+        if (!live && steal_higher(att)) {
             return;
+        }
         break;
     case RT_CLASS_JUMP:
     case RT_CLASS_LIMIT:

@@ -40,7 +40,7 @@ static void end(struct rt_client *client, struct rt_creq *req)
 static int decode(const uint8_t *payload, size_t size, struct rt_reply_msg *reply)
 {
     char why[RT_TEXT_MAX];
-    return rt_msg_decode(RT_MSG_REPLY, payload, size, reply, why, sizeof why);
+    return rt_msg_decode(RT_MSG_REPLY, payload, size, reply, why, sizeof(why));
 }
 
 static void fail(struct rt_client *client, struct rt_creq *req, int error)
@@ -49,11 +49,13 @@ static void fail(struct rt_client *client, struct rt_creq *req, int error)
     uint64_t id = req->id;
     uint8_t *kept = req->kept;
 #ifndef RT_MUTANT_UNKNOWN_IS_NOT_DONE
-    if (req->changes && (req->phase != RT_CREQ_WAITS || req->lost != RT_NO_SLOT) && error != RT_EPROTO)
+    if (req->changes && (req->phase != RT_CREQ_WAITS || req->lost != RT_NO_SLOT) && error != RT_EPROTO) {
         error = RT_EUNKNOWN;
+    }
 #endif
-    if (kept != NULL)
+    if (kept != NULL) {
         error = decode(kept, req->kept_size, &reply);
+    }
     req->kept = NULL;
     end(client, req);
     client->config.on_reply(client->config.ctx, id, error, error == 0 ? &reply : NULL);
@@ -63,10 +65,12 @@ static void fail(struct rt_client *client, struct rt_creq *req, int error)
 /* No agent is left that could be hoped for. */
 static bool hopeless(const struct rt_client *client)
 {
-    for (int i = 0; i < RT_CLIENT_AGENTS_MAX; i++)
+    for (int i = 0; i < RT_CLIENT_AGENTS_MAX; i++) {
         if (client->links[i].n_addr > 0 && client->links[i].refused == 0 &&
-            client->links[i].failures < RT_REQUEST_DIALS_MAX)
+            client->links[i].failures < RT_REQUEST_DIALS_MAX) {
             return false;
+        }
+    }
     return true;
 }
 
@@ -77,17 +81,21 @@ static void place(struct rt_client *client, struct rt_creq *req)
     for (unsigned i = 0; i < RT_CLIENT_AGENTS_MAX; i++) {
         int slot = (int)((client->request_turn + i) % RT_CLIENT_AGENTS_MAX);
         const struct rt_clink *link = &client->links[slot];
-        if (link->state == RT_CLINK_LIVE && link->suspect)
+        if (link->state == RT_CLINK_LIVE && link->suspect) {
             suspect = slot;
-        else if (link->state == RT_CLINK_LIVE && (found == RT_NO_SLOT || found == req->lost))
+        } else if (link->state == RT_CLINK_LIVE && (found == RT_NO_SLOT || found == req->lost)) {
             found = slot;
+        }
     }
-    if (found == RT_NO_SLOT)
+    if (found == RT_NO_SLOT) {
         found = rt_client_candidate(client, RT_NO_SLOT, client->request_turn);
-    if (found == RT_NO_SLOT)
+    }
+    if (found == RT_NO_SLOT) {
         found = suspect;
-    if (found != RT_NO_SLOT)
+    }
+    if (found != RT_NO_SLOT) {
         client->request_turn = (unsigned)found + 1;
+    }
     rt_client_refer(client, &req->slot, found);
 }
 
@@ -95,14 +103,17 @@ int rt_client_request(struct rt_client *client, const struct rt_request_msg *req
 {
     uint8_t buf[RT_REQUEST_MAX];
     rt_client_at(client, now);
-    if (client->n_requests == RT_CLIENT_REQUESTS_MAX)
+    if (client->n_requests == RT_CLIENT_REQUESTS_MAX) {
         return RT_ELIMIT;
-    int size = rt_msg_encode(RT_MSG_REQUEST, request, buf, sizeof buf);
-    if (size <= 0)
+    }
+    int size = rt_msg_encode(RT_MSG_REQUEST, request, buf, sizeof(buf));
+    if (size <= 0) {
         return size;
-    struct rt_creq *req = malloc(sizeof *req + (size_t)size);
-    if (req == NULL)
+    }
+    struct rt_creq *req = malloc(sizeof(*req) + (size_t)size);
+    if (req == NULL) {
         return RT_ENOMEM;
+    }
     bool create = rt_slice_equal(request->op, rt_slice_text("create"));
     *req = (struct rt_creq){.id = ++client->request_id,
                             .timer = {.kind = RT_CLIENT_TIMER_REQUEST},
@@ -129,8 +140,9 @@ void rt_creq_link_up(struct rt_client *client, int slot)
 {
     for (struct rt_list *node = client->requests.next; node != &client->requests; node = node->next) {
         struct rt_creq *req = request_of(node);
-        if (req->phase == RT_CREQ_WAITS && !req->led && client->links[req->slot].state != RT_CLINK_LIVE)
+        if (req->phase == RT_CREQ_WAITS && !req->led && client->links[req->slot].state != RT_CLINK_LIVE) {
             rt_client_refer(client, &req->slot, slot);
+        }
     }
 }
 
@@ -139,20 +151,23 @@ void rt_creq_link_down(struct rt_client *client, int slot)
     for (struct rt_list *node = client->requests.next, *next; node != &client->requests; node = next) {
         struct rt_creq *req = request_of(node);
         next = node->next;
-        if (req->slot != slot)
+        if (req->slot != slot) {
             continue;
+        }
         if (req->led || req->phase == RT_CREQ_ANSWERED ||
             (req->phase == RT_CREQ_SENT && (req->create || req->lost != RT_NO_SLOT))) {
             fail(client, req, RT_ECONN);
             continue;
         }
-        if (req->phase == RT_CREQ_SENT)
+        if (req->phase == RT_CREQ_SENT) {
             req->lost = slot;
+        }
         req->phase = RT_CREQ_WAITS;
-        if (hopeless(client))
+        if (hopeless(client)) {
             fail(client, req, RT_ECONN);
-        else
+        } else {
             place(client, req);
+        }
     }
 }
 
@@ -166,10 +181,12 @@ size_t rt_creq_put(struct rt_client *client, int slot, uint8_t *out, size_t cap)
     size_t used = 0;
     for (struct rt_list *node = client->requests.next; node != &client->requests; node = node->next) {
         struct rt_creq *req = request_of(node);
-        if (req->phase != RT_CREQ_WAITS || req->slot != slot)
+        if (req->phase != RT_CREQ_WAITS || req->slot != slot) {
             continue;
-        if (cap - used < RT_FRAME_HEADER + req->size)
+        }
+        if (cap - used < RT_FRAME_HEADER + req->size) {
             break;
+        }
         rt_frame_put(out + used,
                      &(struct rt_frame){.length = (uint32_t)req->size, .type = RT_REQUEST, .offset = req->id});
         memcpy(out + used + RT_FRAME_HEADER, req->payload, req->size);
@@ -184,12 +201,14 @@ static bool lead(struct rt_client *client, struct rt_creq *req, const struct rt_
                  const uint8_t *payload, size_t size)
 {
     const struct rt_registry_msg *host = &reply->hosts[0];
-    if (!req->tails || req->led || reply->more || reply->n_hosts != 1)
+    if (!req->tails || req->led || reply->more || reply->n_hosts != 1) {
         return false;
+    }
     int slot = rt_client_learn(client, host->host, host->addr, host->n_addr);
     uint8_t *kept = slot == RT_NO_SLOT || slot == req->slot ? NULL : malloc(size);
-    if (kept == NULL)
+    if (kept == NULL) {
         return false;
+    }
     memcpy(kept, payload, size);
     req->kept = kept;
     req->kept_size = size;
@@ -203,21 +222,26 @@ static bool lead(struct rt_client *client, struct rt_creq *req, const struct rt_
 void rt_creq_reply(struct rt_client *client, int slot, uint64_t id, const uint8_t *payload, size_t size)
 {
     struct rt_creq *req = NULL;
-    for (struct rt_list *node = client->requests.next; node != &client->requests; node = node->next)
-        if (request_of(node)->id == id && request_of(node)->slot == slot && request_of(node)->phase != RT_CREQ_WAITS)
+    for (struct rt_list *node = client->requests.next; node != &client->requests; node = node->next) {
+        if (request_of(node)->id == id && request_of(node)->slot == slot && request_of(node)->phase != RT_CREQ_WAITS) {
             req = request_of(node);
-    if (req == NULL)
+        }
+    }
+    if (req == NULL) {
         return; /* timed out here meanwhile */
+    }
     struct rt_reply_msg reply;
     int error = decode(payload, size, &reply);
-    if (error == 0 && !rt_may_say(RT_SAY_REPLY, reply.c))
+    if (error == 0 && !rt_may_say(RT_SAY_REPLY, reply.c)) {
         error = RT_EPROTO;
+    }
     if (error != 0 || (req->kept != NULL && reply.c != RT_CLASS_OK)) {
         fail(client, req, error);
         return;
     }
-    if (lead(client, req, &reply, payload, size))
+    if (lead(client, req, &reply, payload, size)) {
         return;
+    }
     free(req->kept);
     req->kept = NULL;
     if (reply.more) {
@@ -231,6 +255,7 @@ void rt_creq_reply(struct rt_client *client, int slot, uint64_t id, const uint8_
 
 void rt_creq_free_all(struct rt_client *client)
 {
-    while (!rt_list_empty(&client->requests))
+    while (!rt_list_empty(&client->requests)) {
         end(client, request_of(client->requests.next));
+    }
 }

@@ -28,8 +28,9 @@ int rt_tx_append(struct rt_tx *tx, const void *data, size_t size)
         uint64_t at = tx->ring.head;
         int error = rt_ring_init(&tx->ring, RT_CLIENT_WINDOW);
         tx->ring.base = tx->ring.head = at;
-        if (error != 0)
+        if (error != 0) {
             return error;
+        }
     }
     (void)rt_ring_append(&tx->ring, data, size);
     tx->written = tx->ring.head;
@@ -38,8 +39,9 @@ int rt_tx_append(struct rt_tx *tx, const void *data, size_t size)
 
 bool rt_tx_resume(struct rt_tx *tx, const struct rt_attached_in *in, bool steal)
 {
-    if (!steal)
+    if (!steal) {
         return rt_sender_resume(&tx->sender, &tx->ring, in->a, in->df, in->d) == RT_FAR_TRUE;
+    }
     tx->ring.base = tx->ring.head = tx->written = in->a;
     rt_sender_start(&tx->sender, &tx->ring, in->a);
     tx->sender.blind = in->df != in->a; /* who had it before has written some of what the guest has applied */
@@ -49,11 +51,13 @@ bool rt_tx_resume(struct rt_tx *tx, const struct rt_attached_in *in, bool steal)
 /* What the guest has applied is given up. */
 static void drop(struct rt_catt *att, struct rt_tx *tx)
 {
-    if (tx->sender.acked == tx->ring.base)
+    if (tx->sender.acked == tx->ring.base) {
         return;
+    }
     rt_ring_drop(&tx->ring, tx->sender.acked);
-    if (tx->last_resize < tx->ring.base)
+    if (tx->last_resize < tx->ring.base) {
         tx->last_resize = RT_NEVER;
+    }
     att->progress = true;
 }
 
@@ -66,8 +70,9 @@ static void close_input(struct rt_catt *att, struct rt_tx *tx, uint64_t offset)
     tx->ring.head = offset;
     tx->ring.ended = false; /* no FIN any more */
     tx->last_resize = RT_NEVER;
-    if (!tx->closed && !whole && tx == rt_catt_tx(att, RT_STDIN))
+    if (!tx->closed && !whole && tx == rt_catt_tx(att, RT_STDIN)) {
         att->due |= RT_CATT_DUE_CLOSED;
+    }
     tx->closed = true;
 }
 
@@ -76,8 +81,9 @@ void rt_tx_bind(struct rt_catt *att, struct rt_tx *tx, const struct rt_attached_
     rt_sender_bind(&tx->sender, &tx->ring);
     tx->sender.fin_told = tx->sender.fin_acked; /* a guest keeps an end that it has consumed */
     drop(att, tx);
-    if (in->closed)
+    if (in->closed) {
         close_input(att, tx, in->a);
+    }
 }
 
 void rt_tx_ack(struct rt_catt *att, const struct rt_frame *frame, const uint8_t *payload)
@@ -106,16 +112,19 @@ void rt_tx_closed(struct rt_catt *att, unsigned stream, uint64_t offset)
 
 bool rt_tx_ready(const struct rt_catt *att)
 {
-    for (int i = 0; i < 2; i++)
-        if (rt_sender_ready(&att->tx[i].sender, &att->tx[i].ring))
+    for (int i = 0; i < 2; i++) {
+        if (rt_sender_ready(&att->tx[i].sender, &att->tx[i].ring)) {
             return true;
+        }
+    }
     return false;
 }
 
 void rt_tx_wake(struct rt_catt *att)
 {
-    if (att->state == RT_CATT_LIVE && rt_tx_ready(att))
+    if (att->state == RT_CATT_LIVE && rt_tx_ready(att)) {
         rt_list_push(&att->client->links[att->link].data, &att->data);
+    }
 }
 
 static size_t put(struct rt_catt *att, unsigned stream, size_t most, uint8_t *out, size_t cap)

@@ -23,13 +23,15 @@ void rt_order_add(struct rt_order *order, unsigned stream, uint64_t end)
 {
     if (order->begun && stream != order->last) {
         if (order->end == NULL) {
-            order->end = malloc(RT_ORDER_RUNS_MAX * sizeof *order->end);
+            order->end = malloc(RT_ORDER_RUNS_MAX * sizeof(*order->end));
             order->n = 0;
-            if (order->end != NULL)
+            if (order->end != NULL) {
                 push(order, order->last_end[order->last]);
+            }
         }
-        if (order->end != NULL)
+        if (order->end != NULL) {
             push(order, end);
+        }
     } else if (order->end != NULL) {
         *run(order, order->n - 1) = end;
     }
@@ -47,10 +49,11 @@ static size_t first_beyond(const struct rt_order *order, unsigned stream, uint64
     while (low < high) {
         size_t middle = (low + high) / 2;
 
-        if (*run(order, begin + 2 * middle) > at)
+        if (*run(order, begin + 2 * middle) > at) {
             high = middle;
-        else
+        } else {
             low = middle + 1;
+        }
     }
     return low == count ? order->n : begin + 2 * low;
 }
@@ -61,13 +64,15 @@ unsigned rt_order_next(const struct rt_order *order, const uint64_t at[2], uint6
     unsigned stream;
 
     *to = UINT64_MAX;
-    if (order->end == NULL)
+    if (order->end == NULL) {
         return order->last;
+    }
     next[0] = first_beyond(order, 0, at[0]);
     next[1] = first_beyond(order, 1, at[1]);
     stream = next[0] <= next[1] ? 0 : 1;
-    if (next[stream] + 1 < order->n)
+    if (next[stream] + 1 < order->n) {
         *to = *run(order, next[stream]);
+    }
     return next[stream] == order->n ? order->last : stream;
 }
 
@@ -77,8 +82,9 @@ static size_t put_size(uint64_t size, uint8_t *out, size_t room)
 
     for (; n < room; size >>= 7) {
         out[n++] = (uint8_t)(size > 127 ? (size & 127) | 128 : size);
-        if (size <= 127)
+        if (size <= 127) {
             return n;
+        }
     }
     return 0;
 }
@@ -95,8 +101,9 @@ size_t rt_order_pack(const struct rt_order *order, const uint64_t start[2], uint
         size_t n = end <= from ? 0 : put_size(end - from, out + used, RT_ORDER_PACKED_MAX - used);
 
         used += n;
-        if (n == 0 || from > begin)
+        if (n == 0 || from > begin) {
             break;
+        }
     }
     out[0] = (uint8_t)(order->last + 1);
     return used > 1 ? used : 0;
@@ -126,18 +133,21 @@ size_t rt_order_unpack(struct rt_slice packed, const uint64_t end[2], struct rt_
     unsigned stream;
     size_t n = 0;
 
-    if (packed.size < 2 || packed.size > RT_ORDER_PACKED_MAX || packed.data[0] < 1 || packed.data[0] > 2)
+    if (packed.size < 2 || packed.size > RT_ORDER_PACKED_MAX || packed.data[0] < 1 || packed.data[0] > 2) {
         return 0;
+    }
     stream = packed.data[0] - 1U;
     packed.data++;
     packed.size--;
     for (; packed.size > 0; stream = 1 - stream) {
         uint64_t size = take_size(&packed);
 
-        if (size == 0 || size > left[stream])
+        if (size == 0 || size > left[stream]) {
             return 0;
-        if (runs != NULL)
+        }
+        if (runs != NULL) {
             runs[n] = (struct rt_run){stream, left[stream] - size, left[stream]};
+        }
         left[stream] -= size;
         n++;
     }
@@ -153,5 +163,5 @@ size_t rt_order_unpack(struct rt_slice packed, const uint64_t end[2], struct rt_
 void rt_order_clear(struct rt_order *order)
 {
     free(order->end);
-    memset(order, 0, sizeof *order);
+    memset(order, 0, sizeof(*order));
 }

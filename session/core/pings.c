@@ -12,7 +12,7 @@ void rt_pings_clear(struct rt_pings *pings)
 static void drop(struct rt_pings *pings, unsigned n)
 {
     pings->n -= n;
-    memmove(pings->token, pings->token + n, pings->n * sizeof pings->token[0]);
+    memmove(pings->token, pings->token + n, pings->n * sizeof(pings->token[0]));
 }
 
 void rt_pings_sent(struct rt_pings *pings, uint64_t token)

@@ -20,7 +20,7 @@
 
 void rt_tether_defaults(struct rt_tether_config *config)
 {
-    memset(config, 0, sizeof *config);
+    memset(config, 0, sizeof(*config));
     config->ring_bytes = RT_RING_BYTES;
     config->drain_timeout_ms = 2000;
     config->outage_hold_ms = 300000;
@@ -29,16 +29,19 @@ void rt_tether_defaults(struct rt_tether_config *config)
 
 struct rt_tether *rt_tether_new(const struct rt_tether_config *config, uint64_t now)
 {
-    struct rt_tether *t = calloc(1, sizeof *t);
+    struct rt_tether *t = calloc(1, sizeof(*t));
     struct rt_proc *proc;
 
-    if (!t)
+    if (!t) {
         return NULL;
+    }
     t->config = *config;
-    if (t->config.ring_bytes < RT_RING_BYTES_MIN)
+    if (t->config.ring_bytes < RT_RING_BYTES_MIN) {
         t->config.ring_bytes = RT_RING_BYTES_MIN;
-    if (t->config.ring_bytes > RT_RING_BYTES_MAX)
+    }
+    if (t->config.ring_bytes > RT_RING_BYTES_MAX) {
         t->config.ring_bytes = RT_RING_BYTES_MAX;
+    }
     t->jitter = config->seed;
     t->state = RT_TETHER_DOWN;
     t->retry_at = now;
@@ -46,8 +49,8 @@ struct rt_tether *rt_tether_new(const struct rt_tether_config *config, uint64_t 
     t->outage_at = now;
     t->charged_at = now;
     t->first_hold_left = config->first_hold_ms;
-    config->random(config->ctx, t->inc, sizeof t->inc);
-    t->atts = calloc(RT_ATTS_MAX, sizeof *t->atts);
+    config->random(config->ctx, t->inc, sizeof(t->inc));
+    t->atts = calloc(RT_ATTS_MAX, sizeof(*t->atts));
     if (!t->atts || rt_tether_add_proc(t, config->tty, true, &proc) != 0 || rt_ring_make(&proc->ring[0]) != 0 ||
         rt_ring_make(&proc->ring[1]) != 0) {
         rt_tether_free(t);
@@ -61,16 +64,21 @@ struct rt_tether *rt_tether_new(const struct rt_tether_config *config, uint64_t 
 
 void rt_tether_free(struct rt_tether *t)
 {
-    if (!t)
+    if (!t) {
         return;
-    for (size_t i = 0; t->atts && i < RT_ATTS_MAX; i++)
-        for (size_t s = 0; s < RT_INS; s++)
+    }
+    for (size_t i = 0; t->atts && i < RT_ATTS_MAX; i++) {
+        for (size_t s = 0; s < RT_INS; s++) {
             rt_receiver_close(&t->atts[i].in[s]);
+        }
+    }
     free(t->atts);
-    for (size_t i = 0; i < RT_PROCS_MAX; i++)
+    for (size_t i = 0; i < RT_PROCS_MAX; i++) {
         rt_tether_free_proc(t->procs[i]);
-    for (size_t i = 0; i < t->n_finished; i++)
+    }
+    for (size_t i = 0; i < t->n_finished; i++) {
         rt_tether_free_proc(t->finished[i]);
+    }
     free(t);
 }
 
@@ -108,24 +116,29 @@ void rt_tether_move_end(struct rt_tether *t, enum rt_ending to)
 static void link_down(struct rt_tether *t, uint64_t now)
 {
     rt_tether_charge(t, now);
-    if (t->state == RT_TETHER_LIVE)
+    if (t->state == RT_TETHER_LIVE) {
         t->outage_at = now;
-    for (size_t i = 0; i < RT_ATTS_MAX; i++)
-        if (t->atts[i].channel)
+    }
+    for (size_t i = 0; i < RT_ATTS_MAX; i++) {
+        if (t->atts[i].channel) {
             rt_tether_unbind(t, &t->atts[i], now);
+        }
+    }
     rt_pings_clear(&t->pinged);
     t->due = 0;
     t->n_refusals = 0;
     t->flooded = false;
-    if (t->ending != RT_ENDING_NONE && t->ending != RT_ENDING_SAFE)
+    if (t->ending != RT_ENDING_NONE && t->ending != RT_ENDING_SAFE) {
         rt_tether_move_end(t, RT_ENDING_TAIL_OUT);
+    }
     rt_tether_find_blockers(t);
 }
 
 void rt_tether_hangup(struct rt_tether *t, const char *reason, uint64_t retry_at, uint64_t now)
 {
-    if (t->state != RT_TETHER_DIALING && t->state != RT_TETHER_HELLO && t->state != RT_TETHER_LIVE)
+    if (t->state != RT_TETHER_DIALING && t->state != RT_TETHER_HELLO && t->state != RT_TETHER_LIVE) {
         return;
+    }
     link_down(t, now);
     rt_tether_move(t, RT_TETHER_DOWN);
     t->hangup = reason;
@@ -142,32 +155,37 @@ static uint64_t redial(struct rt_tether *t, uint64_t now)
 {
     uint64_t delay;
 
-    if (t->was_useful || now - t->live_at >= RT_LINK_STABLE_MS)
+    if (t->was_useful || now - t->live_at >= RT_LINK_STABLE_MS) {
         t->backoff_ms = RT_REDIAL_MIN_MS;
+    }
     delay = rt_tether_back_off(t);
     return delay <= RT_DIAL_FREE_MS ? 0 : delay;
 }
 
 void rt_tether_connected(struct rt_tether *t, uint64_t now)
 {
-    if (t->state != RT_TETHER_DIALING)
+    if (t->state != RT_TETHER_DIALING) {
         return;
+    }
     rt_tether_move(t, RT_TETHER_HELLO);
     t->hello_by = now + RT_HANDSHAKE_TIMEOUT_MS;
     t->rx_at = t->ping_at = now;
     t->due |= RT_DUE_HELLO;
-    t->config.random(t->config.ctx, t->nonce, sizeof t->nonce);
-    if (t->right == RT_RIGHT_DOUBTED || t->right == RT_RIGHT_JOINING)
+    t->config.random(t->config.ctx, t->nonce, sizeof(t->nonce));
+    if (t->right == RT_RIGHT_DOUBTED || t->right == RT_RIGHT_JOINING) {
         t->right = t->right == RT_RIGHT_DOUBTED ? RT_RIGHT_JOINING : RT_RIGHT_DOUBTED;
-    if (t->right == RT_RIGHT_JOINING)
-        t->config.random(t->config.ctx, t->new_inc, sizeof t->new_inc);
+    }
+    if (t->right == RT_RIGHT_JOINING) {
+        t->config.random(t->config.ctx, t->new_inc, sizeof(t->new_inc));
+    }
     rt_tether_step(t, now);
 }
 
 void rt_tether_lost(struct rt_tether *t, uint64_t now)
 {
-    if (t->state != RT_TETHER_DIALING && t->state != RT_TETHER_HELLO && t->state != RT_TETHER_LIVE)
+    if (t->state != RT_TETHER_DIALING && t->state != RT_TETHER_HELLO && t->state != RT_TETHER_LIVE) {
         return;
+    }
     bool live = t->state == RT_TETHER_LIVE;
 
     link_down(t, now);
@@ -180,9 +198,11 @@ void rt_tether_lost(struct rt_tether *t, uint64_t now)
 
 static uint64_t keepalive_ms(const struct rt_tether *t)
 {
-    for (size_t i = 0; i < RT_ATTS_MAX; i++)
-        if (t->atts[i].state != RT_ATT_FREE) /* also unbound: its client may just be on the way back */
+    for (size_t i = 0; i < RT_ATTS_MAX; i++) {
+        if (t->atts[i].state != RT_ATT_FREE) { /* also unbound: its client may just be on the way back */
             return RT_PING_BUSY_MS;
+        }
+    }
     return RT_PING_IDLE_MS;
 }
 
@@ -221,8 +241,9 @@ static uint64_t forget_at(const struct rt_tether *t, const struct rt_att *att)
 {
     uint64_t after = att->hold_left + RT_ATT_FORGET_MS;
 
-    if (att->state != RT_ATT_AWAY || att->blocks || t->state != RT_TETHER_LIVE)
+    if (att->state != RT_ATT_AWAY || att->blocks || t->state != RT_TETHER_LIVE) {
         return RT_NO_TIME;
+    }
     return t->charged_at + (after > att->away_ms ? after - att->away_ms : 0);
 }
 
@@ -230,8 +251,9 @@ static uint64_t forget_deadline(const struct rt_tether *t)
 {
     uint64_t at = RT_NO_TIME;
 
-    for (size_t i = 0; i < RT_ATTS_MAX; i++)
+    for (size_t i = 0; i < RT_ATTS_MAX; i++) {
         at = earlier(at, forget_at(t, &t->atts[i]));
+    }
     return at;
 }
 
@@ -245,21 +267,28 @@ uint64_t rt_tether_deadline(const struct rt_tether *t)
 {
     uint64_t at;
 
-    if (t->state == RT_TETHER_IS_OVER)
+    if (t->state == RT_TETHER_IS_OVER) {
         return RT_NO_TIME;
-    if (t->undecided)
+    }
+    if (t->undecided) {
         return 0;
+    }
     at = earlier(link_deadline(t), forget_deadline(t));
     at = earlier(at, rt_tether_hold_deadline(t));
-    if (t->state == RT_TETHER_LIVE && (t->due & RT_DUE_REPORT) != 0)
+    if (t->state == RT_TETHER_LIVE && (t->due & RT_DUE_REPORT) != 0) {
         at = earlier(at, unless_due(t, t->report_at));
-    if (t->state == RT_TETHER_LIVE && t->ending == RT_ENDING_TAIL_OUT)
+    }
+    if (t->state == RT_TETHER_LIVE && t->ending == RT_ENDING_TAIL_OUT) {
         at = earlier(at, unless_due(t, t->end_at));
-    if (t->ending != RT_ENDING_NONE && t->ending != RT_ENDING_SAFE && t->config.end_timeout_ms)
+    }
+    if (t->ending != RT_ENDING_NONE && t->ending != RT_ENDING_SAFE && t->config.end_timeout_ms) {
         at = earlier(at, unless_due(t, t->final_at + t->config.end_timeout_ms));
-    for (size_t i = 0; i < RT_PROCS_MAX; i++)
-        if (t->procs[i])
+    }
+    for (size_t i = 0; i < RT_PROCS_MAX; i++) {
+        if (t->procs[i]) {
             at = earlier(at, earlier(rt_tether_drain_deadline(t->procs[i]), t->procs[i]->redraw_at));
+        }
+    }
     return at;
 }
 
@@ -271,8 +300,9 @@ static void tick_link(struct rt_tether *t, uint64_t now)
         rt_tether_hangup(t, "no welcome in time", now + rt_tether_back_off(t), now);
         return;
     }
-    if (t->state != RT_TETHER_LIVE)
+    if (t->state != RT_TETHER_LIVE) {
         return;
+    }
     if (now >= t->rx_at + interval * RT_PINGS_MISSED_MAX) {
         rt_tether_hangup(t, "the agent is silent", now, now);
         return;
@@ -288,14 +318,17 @@ void rt_tether_tick(struct rt_tether *t, uint64_t now)
     t->ticked_at = now;
     tick_link(t, now);
     rt_tether_charge(t, now);
-    for (size_t i = 0; i < RT_ATTS_MAX; i++)
-        if (now >= forget_at(t, &t->atts[i]))
+    for (size_t i = 0; i < RT_ATTS_MAX; i++) {
+        if (now >= forget_at(t, &t->atts[i])) {
             rt_tether_remove_att(t, &t->atts[i]);
-    for (size_t i = 0; i < RT_PROCS_MAX; i++)
+        }
+    }
+    for (size_t i = 0; i < RT_PROCS_MAX; i++) {
         if (t->procs[i] && now >= t->procs[i]->redraw_at) {
             t->procs[i]->redraw_at = RT_NO_TIME;
             t->procs[i]->due |= RT_PROC_DUE_RESIZE;
         }
+    }
     rt_tether_step(t, now);
 }
 
@@ -339,8 +372,9 @@ static bool proc_action(struct rt_proc *proc, struct rt_tether_action *action)
     }
     if (proc->state == RT_PROC_RUNNING &&
         (proc->stdin_phase == RT_STDIN_CUT || (proc->stdin_phase == RT_STDIN_ENDS && proc->n_segments == 0))) {
-        if (!proc->tty)
+        if (!proc->tty) {
             proc->n_segments = 0;
+        }
         rt_tether_move_stdin(proc, proc->tty ? RT_STDIN_AT_EOF : RT_STDIN_CLOSED);
         action->kind = RT_TETHER_STDIN_END;
         return true;
@@ -353,8 +387,9 @@ static bool signal_action(struct rt_tether *t, struct rt_tether_action *action, 
 {
     unsigned sig = rt_tether_take_items(t, &action->proc, now);
 
-    if (!sig)
+    if (!sig) {
         return false;
+    }
     action->kind = RT_TETHER_SIGNAL;
     action->sig = sig;
     return true;
@@ -367,29 +402,34 @@ static void out_of_epochs(struct rt_tether *t)
     t->retry_at = RT_NO_TIME;
     t->refused_cls = RT_CLASS_LIMIT;
     rt_slice_copy(rt_slice_text("no epoch is left to connect with: only a new start of this container can be served"),
-                  t->refused_text, sizeof t->refused_text);
+                  t->refused_text, sizeof(t->refused_text));
 }
 
 /* The next thing to do, if there is one. What it depends on changes with it. */
 static bool decide(struct rt_tether *t, struct rt_tether_action *action, uint64_t now)
 {
-    memset(action, 0, sizeof *action);
-    if (t->flooded)
+    memset(action, 0, sizeof(*action));
+    if (t->flooded) {
         rt_tether_hangup(t, "too many refusals wait to be sent", now + RT_REDIAL_MAX_MS, now);
+    }
     if (t->hangup) {
         action->kind = RT_TETHER_HANGUP;
         action->reason = t->hangup;
         t->hangup = NULL;
         return true;
     }
-    if (t->state == RT_TETHER_IS_OVER)
+    if (t->state == RT_TETHER_IS_OVER) {
         return false;
-    if (signal_action(t, action, now))
+    }
+    if (signal_action(t, action, now)) {
         return true;
+    }
     rt_tether_settle(t, now);
-    for (size_t i = 0; i < RT_PROCS_MAX; i++)
-        if (t->procs[i] && proc_action(t->procs[i], action))
+    for (size_t i = 0; i < RT_PROCS_MAX; i++) {
+        if (t->procs[i] && proc_action(t->procs[i], action)) {
             return true;
+        }
+    }
     rt_tether_retire(t);
     if (rt_tether_is_over(t, now)) {
         link_down(t, now);
@@ -412,15 +452,17 @@ static bool decide(struct rt_tether *t, struct rt_tether_action *action, uint64_
 
 void rt_tether_step(struct rt_tether *t, uint64_t now)
 {
-    while (t->n_actions < RT_TETHER_ACTIONS_MAX && decide(t, &t->actions[t->n_actions], now))
+    while (t->n_actions < RT_TETHER_ACTIONS_MAX && decide(t, &t->actions[t->n_actions], now)) {
         t->n_actions++;
+    }
     t->undecided = t->n_actions == RT_TETHER_ACTIONS_MAX;
 }
 
 bool rt_tether_next(struct rt_tether *t, struct rt_tether_action *action)
 {
-    if (t->n_actions == 0)
+    if (t->n_actions == 0) {
         return false;
+    }
     *action = t->actions[0];
     t->n_actions--;
     memmove(t->actions, t->actions + 1, t->n_actions * sizeof(t->actions[0]));
@@ -429,13 +471,13 @@ bool rt_tether_next(struct rt_tether *t, struct rt_tether_action *action)
 
 void rt_tether_view(const struct rt_tether *t, struct rt_tether_view *view)
 {
-    memset(view, 0, sizeof *view);
+    memset(view, 0, sizeof(*view));
     view->state = t->state;
     view->life = t->life;
     view->epoch = t->epoch;
     view->cls = t->refused_cls;
-    memcpy(view->text, t->refused_text, sizeof view->text);
-    memcpy(view->host, t->host, sizeof view->host);
+    memcpy(view->text, t->refused_text, sizeof(view->text));
+    memcpy(view->host, t->host, sizeof(view->host));
     view->resent = t->resent;
     view->end_ok = t->ending == RT_ENDING_SAFE;
     view->end_how = t->end_how;

@@ -16,28 +16,34 @@
 
 struct rt_att *rt_tether_att_by_channel(const struct rt_tether *t, uint32_t channel)
 {
-    for (size_t i = 0; i < RT_ATTS_MAX; i++)
-        if (t->atts[i].channel == channel)
+    for (size_t i = 0; i < RT_ATTS_MAX; i++) {
+        if (t->atts[i].channel == channel) {
             return &t->atts[i];
+        }
+    }
     return NULL;
 }
 
 struct rt_att *rt_tether_att_by_id(const struct rt_tether *t, const uint8_t id[RT_ID_SIZE])
 {
-    for (size_t i = 0; i < RT_ATTS_MAX; i++)
-        if (t->atts[i].state != RT_ATT_FREE && memcmp(t->atts[i].id, id, RT_ID_SIZE) == 0)
+    for (size_t i = 0; i < RT_ATTS_MAX; i++) {
+        if (t->atts[i].state != RT_ATT_FREE && memcmp(t->atts[i].id, id, RT_ID_SIZE) == 0) {
             return &t->atts[i];
+        }
+    }
     return NULL;
 }
 
 void rt_tether_refuse(struct rt_tether *t, const struct rt_refusal *refusal)
 {
-    if (refusal->channel == 0)
+    if (refusal->channel == 0) {
         return; /* of an attachment that is not bound: nobody to tell */
-    if (t->n_refusals < RT_TETHER_REFUSALS_MAX)
+    }
+    if (t->n_refusals < RT_TETHER_REFUSALS_MAX) {
         t->refusals[t->n_refusals++] = *refusal;
-    else
+    } else {
         t->flooded = true; /* the next step hangs up */
+    }
 }
 
 void rt_tether_move_att(struct rt_att *att, enum rt_att_state to)
@@ -67,13 +73,15 @@ void rt_tether_remove_att(struct rt_tether *t, struct rt_att *att)
     struct rt_proc *proc = rt_tether_proc(t, att->proc);
 
 #ifndef RT_MUTANT_STDIN_ENDS_WITH_WHO_GOES
-    if (proc && rt_att_wants(att, RT_STDIN) && !rt_receiver_is_done(&att->in[RT_STDIN_IN]))
+    if (proc && rt_att_wants(att, RT_STDIN) && !rt_receiver_is_done(&att->in[RT_STDIN_IN])) {
         proc->stdin_kept = true;
+    }
 #endif
     rt_tether_drop_segments(t, att);
-    for (size_t i = 0; i < RT_INS; i++)
+    for (size_t i = 0; i < RT_INS; i++) {
         rt_receiver_close(&att->in[i]);
-    memset(att, 0, sizeof *att);
+    }
+    memset(att, 0, sizeof(*att));
     t->due |= RT_DUE_REPORT;
 }
 
@@ -97,13 +105,15 @@ static struct rt_att *displaced(const struct rt_tether *t)
 #ifdef RT_MUTANT_UNREAD_GIVES_WAY
         if (att->channel)
 #else
-        if (att->channel || (att->hold_left > 0 && att->away_ms < RT_ATT_DISPLACE_MS && !rt_tether_att_done(t, att)))
+        if (att->channel || (att->hold_left > 0 && att->away_ms < RT_ATT_DISPLACE_MS && !rt_tether_att_done(t, att))) {
 #endif
             continue;
-        if (!found || att->unbound_at < found->unbound_at)
-            found = att;
     }
-    return found;
+    if (!found || att->unbound_at < found->unbound_at) {
+        found = att;
+    }
+}
+return found;
 }
 
 struct rt_att *rt_tether_new_att(struct rt_tether *t, const uint8_t id[RT_ID_SIZE], const struct rt_proc *proc,
@@ -112,13 +122,16 @@ struct rt_att *rt_tether_new_att(struct rt_tether *t, const uint8_t id[RT_ID_SIZ
     struct rt_att *place = NULL;
 
     rt_tether_charge(t, now);
-    for (size_t i = 0; i < RT_ATTS_MAX && !place; i++)
-        if (t->atts[i].state == RT_ATT_FREE)
+    for (size_t i = 0; i < RT_ATTS_MAX && !place; i++) {
+        if (t->atts[i].state == RT_ATT_FREE) {
             place = &t->atts[i];
+        }
+    }
     if (!place) {
         place = displaced(t);
-        if (!place)
+        if (!place) {
             return NULL;
+        }
         rt_tether_remove_att(t, place);
     }
     rt_tether_move_att(place, RT_ATT_AWAY);
@@ -127,8 +140,9 @@ struct rt_att *rt_tether_new_att(struct rt_tether *t, const uint8_t id[RT_ID_SIZ
     place->unbound_at = now;
     rt_receiver_init(&place->in[RT_STDIN_IN], RT_STDIN_WINDOW);
     rt_receiver_init(&place->in[RT_CONTROL_IN], RT_CONTROL_WINDOW);
-    for (unsigned o = 0; o < RT_OUTS; o++)
+    for (unsigned o = 0; o < RT_OUTS; o++) {
         rt_sender_start(&place->out[o], &proc->ring[o], proc->ring[o].base);
+    }
     t->due |= RT_DUE_REPORT;
     return place;
 }
@@ -166,15 +180,19 @@ static bool start_new(struct rt_proc *proc, struct rt_att *att, const struct rt_
      * overwritten since would be lost without a gap. */
     bool stays = att->known != RT_ATT_NEW || (!made && msg->from == RT_FROM_OLDEST);
 
-    for (unsigned o = 0; o < 2 && !stays; o++)
-        if (!start_of(&proc->ring[o], msg, o + RT_STDOUT, &start[o]))
+    for (unsigned o = 0; o < 2 && !stays; o++) {
+        if (!start_of(&proc->ring[o], msg, o + RT_STDOUT, &start[o])) {
             return false;
+        }
+    }
     start[RT_CONTROL_UP - RT_STDOUT] = proc->ring[RT_CONTROL_UP - RT_STDOUT].base;
-    for (unsigned o = 0; o < RT_OUTS && !stays; o++)
+    for (unsigned o = 0; o < RT_OUTS && !stays; o++) {
         rt_sender_start(&att->out[o], &proc->ring[o], start[o]);
+    }
     att->want = msg->want & ~(proc->in ? 0 : UINT64_C(1) << RT_STDIN);
-    if (made && rt_att_wants(att, RT_STDIN))
+    if (made && rt_att_wants(att, RT_STDIN)) {
         proc->stdin_kept = false; /* it takes the place of who went */
+    }
     return true;
 }
 
@@ -220,32 +238,41 @@ static bool resume(const struct rt_proc *proc, struct rt_att *att, const struct 
     unsigned seen = 0;
 
     if (msg->mode == RT_ATTACH_STEAL && msg->n_out == 0 && msg->n_in == 0) {
-        for (unsigned o = 0; o < RT_OUTS; o++)
+        for (unsigned o = 0; o < RT_OUTS; o++) {
             rt_sender_take_over(&att->out[o], &proc->ring[o]);
+        }
         return true;
     }
     why->cls = RT_CLASS_INVALID;
     why->text = "resume: a stream is missing, named twice, or of the wrong kind";
     for (size_t i = 0; i < msg->n_out; i++) {
-        if (msg->out[i].s < RT_STDOUT || msg->out[i].s > RT_CONTROL_UP || (seen >> msg->out[i].s & 1) != 0)
+        if (msg->out[i].s < RT_STDOUT || msg->out[i].s > RT_CONTROL_UP || (seen >> msg->out[i].s & 1) != 0) {
             return false;
+        }
         seen |= 1U << msg->out[i].s;
     }
     for (size_t i = 0; i < msg->n_in; i++) {
-        if ((msg->in[i].s != RT_STDIN && msg->in[i].s != RT_CONTROL_DOWN) || (seen >> msg->in[i].s & 1) != 0)
+        if ((msg->in[i].s != RT_STDIN && msg->in[i].s != RT_CONTROL_DOWN) || (seen >> msg->in[i].s & 1) != 0) {
             return false;
+        }
         seen |= 1U << msg->in[i].s;
     }
-    for (unsigned o = 0; o < RT_OUTS; o++)
-        if (rt_att_wants(att, o + RT_STDOUT) && (seen >> (o + RT_STDOUT) & 1) == 0)
+    for (unsigned o = 0; o < RT_OUTS; o++) {
+        if (rt_att_wants(att, o + RT_STDOUT) && (seen >> (o + RT_STDOUT) & 1) == 0) {
             return false;
+        }
+    }
     why->cls = RT_CLASS_REWOUND;
-    for (size_t i = 0; i < msg->n_out; i++)
-        if (rt_att_wants(att, (unsigned)msg->out[i].s) && !check_out(proc, att, &msg->out[i], why))
+    for (size_t i = 0; i < msg->n_out; i++) {
+        if (rt_att_wants(att, (unsigned)msg->out[i].s) && !check_out(proc, att, &msg->out[i], why)) {
             return false;
-    for (size_t i = 0; i < msg->n_in; i++)
-        if (!check_in(att, &msg->in[i], why))
+        }
+    }
+    for (size_t i = 0; i < msg->n_in; i++) {
+        if (!check_in(att, &msg->in[i], why)) {
             return false;
+        }
+    }
     return true;
 }
 
@@ -257,20 +284,24 @@ static void bind(struct rt_tether *t, struct rt_att *att, uint32_t channel, cons
 #ifndef RT_MUTANT_RESUME_REAPPLIES
     rt_tether_drop_segments(t, att);
 #endif
-    for (size_t i = 0; i < RT_INS; i++)
+    for (size_t i = 0; i < RT_INS; i++) {
         rt_receiver_bind(&att->in[i]);
-    for (unsigned o = 0; o < RT_OUTS; o++)
+    }
+    for (unsigned o = 0; o < RT_OUTS; o++) {
         rt_sender_bind(&att->out[o], &proc->ring[o]);
+    }
     att->try_no = msg->try_no;
     rt_tether_move_att(att, RT_ATT_BINDING);
     att->channel = channel;
     att->closed_told = false;
-    if (att->known == RT_ATT_NEW)
+    if (att->known == RT_ATT_NEW) {
         att->known = RT_ATT_TOLD;
+    }
     if (t->ending != RT_ENDING_NONE && !att->graced) {
         att->graced = true;
-        if (att->hold_left < RT_END_GRACE_MS)
+        if (att->hold_left < RT_END_GRACE_MS) {
             att->hold_left = RT_END_GRACE_MS;
+        }
     }
     t->attached_once = true;
     t->due |= RT_DUE_REPORT;
@@ -311,10 +342,12 @@ static bool attach_new(struct rt_tether *t, struct rt_att **found, const struct 
     struct rt_att *att = *found;
     bool made = !att;
 
-    if (!att)
+    if (!att) {
         att = make(t, msg, why, now);
-    if (!att)
+    }
+    if (!att) {
         return false;
+    }
     if (att->known == RT_ATT_ACKED || att->in[0].consumed || att->in[1].consumed) {
         why->cls = RT_CLASS_INVALID;
         why->text = "this attachment has been used: resume it";
@@ -323,12 +356,14 @@ static bool attach_new(struct rt_tether *t, struct rt_att **found, const struct 
     if (!start_new(rt_tether_proc(t, att->proc), att, msg, made)) {
         why->cls = RT_CLASS_INVALID;
         why->text = "the start offset is beyond the end of the stream";
-        if (made)
+        if (made) {
             rt_tether_remove_att(t, att);
+        }
         return false;
     }
-    if (att->known == RT_ATT_NEW)
+    if (att->known == RT_ATT_NEW) {
         set_terms(att, msg);
+    }
     *found = att;
     return true;
 }
@@ -337,7 +372,7 @@ void rt_tether_note_past(struct rt_tether *t, const struct rt_att *att)
 {
     struct rt_past *past = &t->past[t->n_past++];
 
-    memcpy(past->id, att->id, sizeof past->id);
+    memcpy(past->id, att->id, sizeof(past->id));
     past->acked = rt_att_wants(att, RT_STDOUT) ? att->out[0].acked : 0;
 }
 
@@ -349,9 +384,11 @@ static void unknown(const struct rt_tether *t, const struct rt_attach_msg *msg, 
     why->text = "this container does not know the attachment any more";
     why->life = t->life;
     why->s = RT_STDOUT;
-    for (size_t i = 0; i < t->n_past; i++)
-        if (memcmp(t->past[i].id, msg->id.data, RT_ID_SIZE) == 0)
+    for (size_t i = 0; i < t->n_past; i++) {
+        if (memcmp(t->past[i].id, msg->id.data, RT_ID_SIZE) == 0) {
             why->at = t->past[i].acked;
+        }
+    }
 }
 
 static bool admit(struct rt_tether *t, struct rt_att **att, const struct rt_attach_msg *msg, struct rt_refusal *why,
@@ -360,20 +397,24 @@ static bool admit(struct rt_tether *t, struct rt_att **att, const struct rt_atta
     why->cls = RT_CLASS_STOLEN;
     why->text = "a newer attempt of this attachment has been seen";
 #ifndef RT_MUTANT_TRY_NOT_CHECKED
-    if (*att && msg->try_no <= (*att)->try_no)
+    if (*att && msg->try_no <= (*att)->try_no) {
         return false;
+    }
 #endif
-    if (msg->mode == RT_ATTACH_NEW)
+    if (msg->mode == RT_ATTACH_NEW) {
         return attach_new(t, att, msg, why, now);
+    }
     if (!*att) {
         unknown(t, msg, why);
         return false;
     }
-    if (resume(rt_tether_proc(t, (*att)->proc), *att, msg, why))
+    if (resume(rt_tether_proc(t, (*att)->proc), *att, msg, why)) {
         return true;
+    }
     if (why->cls == RT_CLASS_REWOUND) {
-        if ((*att)->channel)
+        if ((*att)->channel) {
             rt_tether_refuse(t, &(struct rt_refusal){.channel = (*att)->channel, .cls = RT_CLASS_LOST});
+        }
         rt_tether_remove_att(t, *att);
     }
     return false;
@@ -404,8 +445,9 @@ void rt_tether_attach(struct rt_tether *t, uint32_t channel, const struct rt_att
     rt_tether_charge(t, now);
     proc = rt_tether_proc(t, att->proc);
     /* Who comes to a terminal that others have seen has an empty screen before the eyes. */
-    if (att->known == RT_ATT_NEW && proc->seen && msg->rows == proc->rows && msg->cols == proc->cols)
+    if (att->known == RT_ATT_NEW && proc->seen && msg->rows == proc->rows && msg->cols == proc->cols) {
         rt_tether_redraw(t, proc, now);
+    }
     proc->seen = true;
     bind(t, att, channel, msg);
     rt_tether_resize(t, proc, msg->rows, msg->cols);

@@ -20,9 +20,11 @@
 
 bool rt_tether_is_attached(const struct rt_tether *t, const struct rt_proc *proc)
 {
-    for (size_t i = 0; i < RT_ATTS_MAX; i++)
-        if (t->atts[i].state != RT_ATT_FREE && t->atts[i].proc == proc->id)
+    for (size_t i = 0; i < RT_ATTS_MAX; i++) {
+        if (t->atts[i].state != RT_ATT_FREE && t->atts[i].proc == proc->id) {
             return true;
+        }
+    }
     return false;
 }
 
@@ -30,16 +32,19 @@ bool rt_tether_is_attached(const struct rt_tether *t, const struct rt_proc *proc
  * only as long as it holds, or its client had hardly the time to come. */
 static bool needs(const struct rt_tether *t, const struct rt_att *att)
 {
-    if (rt_tether_att_done(t, att))
+    if (rt_tether_att_done(t, att)) {
         return false;
+    }
     return att->channel != 0 || att->hold_left > 0 || att->away_ms < RT_ATT_DISPLACE_MS;
 }
 
 static bool is_needed(const struct rt_tether *t, const struct rt_proc *proc)
 {
-    for (size_t i = 0; i < RT_ATTS_MAX; i++)
-        if (t->atts[i].state != RT_ATT_FREE && t->atts[i].proc == proc->id && needs(t, &t->atts[i]))
+    for (size_t i = 0; i < RT_ATTS_MAX; i++) {
+        if (t->atts[i].state != RT_ATT_FREE && t->atts[i].proc == proc->id && needs(t, &t->atts[i])) {
             return true;
+        }
+    }
     return false;
 }
 
@@ -72,8 +77,9 @@ static void keep(struct rt_tether *t, struct rt_proc *proc)
     if (t->n_finished == RT_FINISHED_MAX) {
         size_t oldest = 0;
 
-        while (oldest < t->n_finished && rt_tether_is_attached(t, t->finished[oldest]))
+        while (oldest < t->n_finished && rt_tether_is_attached(t, t->finished[oldest])) {
             oldest++;
+        }
         if (oldest == t->n_finished) {
             rt_tether_free_proc(proc);
             return;
@@ -89,8 +95,9 @@ void rt_tether_retire(struct rt_tether *t)
     for (size_t i = 1; i < RT_PROCS_MAX; i++) {
         struct rt_proc *proc = t->procs[i];
 
-        if (!proc || proc->state != RT_PROC_FINAL || (proc->due & RT_PROC_DUE_CLOSE) != 0)
+        if (!proc || proc->state != RT_PROC_FINAL || (proc->due & RT_PROC_DUE_CLOSE) != 0) {
             continue;
+        }
 #ifdef RT_MUTANT_FINISHED_TAKE_PLACES
         if (rt_tether_is_attached(t, proc))
             continue;
@@ -103,7 +110,9 @@ void rt_tether_retire(struct rt_tether *t)
 #ifdef RT_MUTANT_FINISHED_KEEP_RINGS
     return;
 #endif
-    for (size_t i = 0; i < t->n_finished; i++)
-        if (!t->finished[i]->shrunk && !is_needed(t, t->finished[i]))
+    for (size_t i = 0; i < t->n_finished; i++) {
+        if (!t->finished[i]->shrunk && !is_needed(t, t->finished[i])) {
             shrink(t, t->finished[i]);
+        }
+    }
 }

@@ -34,15 +34,18 @@ uint64_t rt_tether_floor(const struct rt_tether *t, const struct rt_proc *proc, 
 {
     uint64_t floor = proc->ring[o].head;
 
-    if (proc->id == 0 && first_holds(t))
+    if (proc->id == 0 && first_holds(t)) {
         return proc->ring[o].base;
+    }
     for (size_t i = 0; i < RT_ATTS_MAX; i++) {
         const struct rt_att *att = &t->atts[i];
 
-        if (!holds(att) || att->proc != proc->id || !rt_att_wants(att, o + RT_STDOUT))
+        if (!holds(att) || att->proc != proc->id || !rt_att_wants(att, o + RT_STDOUT)) {
             continue;
-        if (att->out[o].acked < floor)
+        }
+        if (att->out[o].acked < floor) {
             floor = att->out[o].acked;
+        }
     }
     return floor > proc->ring[o].base ? floor : proc->ring[o].base;
 }
@@ -51,15 +54,18 @@ bool rt_tether_att_done(const struct rt_tether *t, const struct rt_att *att)
 {
     const struct rt_proc *proc = rt_tether_proc(t, att->proc);
 
-    if (!proc || proc->state != RT_PROC_FINAL)
+    if (!proc || proc->state != RT_PROC_FINAL) {
         return !proc;
+    }
     for (unsigned o = 0; o < RT_OUTS; o++) {
         const struct rt_sender *out = &att->out[o];
 
-        if (!rt_att_wants(att, o + RT_STDOUT))
+        if (!rt_att_wants(att, o + RT_STDOUT)) {
             continue;
-        if (out->acked != proc->ring[o].head || (proc->ring[o].ended && !out->fin_acked))
+        }
+        if (out->acked != proc->ring[o].head || (proc->ring[o].ended && !out->fin_acked)) {
             return false;
+        }
     }
     return true;
 }
@@ -75,19 +81,23 @@ void rt_tether_find_blockers(struct rt_tether *t)
         const struct rt_proc *proc;
 
         att->blocks = false;
-        if (!holds(att))
+        if (!holds(att)) {
             continue;
+        }
         if (main_final(t) && !rt_tether_att_done(t, att)) {
             att->blocks = true;
             continue;
         }
         proc = rt_tether_proc(t, att->proc);
-        if (proc && proc->id != 0 && proc->state == RT_PROC_FINAL)
+        if (proc && proc->id != 0 && proc->state == RT_PROC_FINAL) {
             att->blocks = !att->channel && !rt_tether_att_done(t, att);
-        for (unsigned o = 0; proc && o < 2; o++)
+        }
+        for (unsigned o = 0; proc && o < 2; o++) {
             if (proc->pipe[o] == RT_PIPE_BLOCKED && rt_att_wants(att, o + RT_STDOUT) &&
-                att->out[o].acked <= proc->ring[o].base)
+                att->out[o].acked <= proc->ring[o].base) {
                 att->blocks = true;
+            }
+        }
     }
 }
 
@@ -97,8 +107,9 @@ static uint64_t chargeable(const struct rt_tether *t, uint64_t now)
 {
     uint64_t from = t->charged_at;
 
-    if (t->outage_at != RT_NO_TIME && from < t->outage_at + t->config.outage_hold_ms)
+    if (t->outage_at != RT_NO_TIME && from < t->outage_at + t->config.outage_hold_ms) {
         from = t->outage_at + t->config.outage_hold_ms;
+    }
     return now > from ? now - from : 0;
 }
 
@@ -107,30 +118,37 @@ void rt_tether_charge(struct rt_tether *t, uint64_t now)
     uint64_t dt = chargeable(t, now), live = 0;
     bool spent = false;
 
-    if (t->state == RT_TETHER_LIVE && now > t->charged_at)
+    if (t->state == RT_TETHER_LIVE && now > t->charged_at) {
         live = now - t->charged_at;
+    }
 #ifdef RT_MUTANT_AWAY_ANEW
     for (size_t i = 0; t->state != RT_TETHER_LIVE && i < RT_ATTS_MAX; i++)
         t->atts[i].away_ms = 0;
 #endif
-    for (size_t i = 0; live && i < RT_ATTS_MAX; i++)
-        if (t->atts[i].state == RT_ATT_AWAY)
+    for (size_t i = 0; live && i < RT_ATTS_MAX; i++) {
+        if (t->atts[i].state == RT_ATT_AWAY) {
             t->atts[i].away_ms += live;
+        }
+    }
 
 #ifdef RT_MUTANT_HOLD_NOT_CHARGED
     dt = 0;
 #endif
-    if (now > t->charged_at)
+    if (now > t->charged_at) {
         t->charged_at = now;
-    if (dt == 0)
+    }
+    if (dt == 0) {
         return;
-    if (t->first_blocks)
+    }
+    if (t->first_blocks) {
         t->first_hold_left -= dt < t->first_hold_left ? dt : t->first_hold_left;
+    }
     for (size_t i = 0; i < RT_ATTS_MAX; i++) {
         struct rt_att *att = &t->atts[i];
 
-        if (!att->blocks)
+        if (!att->blocks) {
             continue;
+        }
         att->hold_left -= dt < att->hold_left ? dt : att->hold_left;
         spent = spent || att->hold_left == 0;
     }
@@ -144,15 +162,20 @@ uint64_t rt_tether_hold_deadline(const struct rt_tether *t)
 {
     uint64_t left = RT_NO_TIME, from = t->charged_at;
 
-    if (t->first_blocks)
+    if (t->first_blocks) {
         left = t->first_hold_left;
-    for (size_t i = 0; i < RT_ATTS_MAX; i++)
-        if (t->atts[i].blocks && t->atts[i].hold_left < left)
+    }
+    for (size_t i = 0; i < RT_ATTS_MAX; i++) {
+        if (t->atts[i].blocks && t->atts[i].hold_left < left) {
             left = t->atts[i].hold_left;
-    if (left == RT_NO_TIME)
+        }
+    }
+    if (left == RT_NO_TIME) {
         return RT_NO_TIME;
-    if (t->outage_at != RT_NO_TIME && from < t->outage_at + t->config.outage_hold_ms)
+    }
+    if (t->outage_at != RT_NO_TIME && from < t->outage_at + t->config.outage_hold_ms) {
         from = t->outage_at + t->config.outage_hold_ms;
+    }
     return from + left;
 }
 
@@ -160,13 +183,18 @@ bool rt_tether_is_over(const struct rt_tether *t, uint64_t now)
 {
     bool given_up = t->config.end_timeout_ms && main_final(t) && now >= t->final_at + t->config.end_timeout_ms;
 
-    if (!main_final(t) || (t->ending != RT_ENDING_SAFE && !given_up) || first_holds(t))
+    if (!main_final(t) || (t->ending != RT_ENDING_SAFE && !given_up) || first_holds(t)) {
         return false;
-    for (size_t i = 0; i < RT_ATTS_MAX; i++)
-        if (holds(&t->atts[i]) && !rt_tether_att_done(t, &t->atts[i]))
+    }
+    for (size_t i = 0; i < RT_ATTS_MAX; i++) {
+        if (holds(&t->atts[i]) && !rt_tether_att_done(t, &t->atts[i])) {
             return false;
-    for (size_t i = 0; i < RT_PROCS_MAX; i++)
-        if (t->procs[i] && (t->procs[i]->due & RT_PROC_DUE_CLOSE) != 0)
+        }
+    }
+    for (size_t i = 0; i < RT_PROCS_MAX; i++) {
+        if (t->procs[i] && (t->procs[i]->due & RT_PROC_DUE_CLOSE) != 0) {
             return false;
+        }
+    }
     return true;
 }

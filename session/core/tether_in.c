@@ -52,11 +52,12 @@ static void add_segment(struct rt_tether *t, struct rt_proc *proc, const struct 
     size_t index = (size_t)(att - t->atts), i = proc->n_segments;
     size_t lowest = proc->n_segments >= RT_SEGMENTS_MAX / 2 ? 0 : (i ? i - 1 : 0);
 
-    while (i-- > lowest)
+    while (i-- > lowest) {
         if (proc->segments[i].att == index) {
             proc->segments[i].size += (uint32_t)size;
             return;
         }
+    }
     proc->segments[proc->n_segments].att = (uint16_t)index;
     proc->segments[proc->n_segments++].size = (uint32_t)size;
 }
@@ -71,28 +72,34 @@ static void on_input(struct rt_tether *t, struct rt_att *att, const struct rt_fr
     bool before = rt_receiver_is_done(in);
 
     if (rt_att_wants(att, frame->stream)) {
-        if (frame->stream == RT_STDIN && proc->stdin_phase == RT_STDIN_CLOSED)
+        if (frame->stream == RT_STDIN && proc->stdin_phase == RT_STDIN_CLOSED) {
             return; /* the client is told how far it came; what it sent before it knew leads nowhere */
+        }
         is = rt_receiver_take(in, frame, payload);
     }
-    if (is != RT_RECEIVED)
+    if (is != RT_RECEIVED) {
         bad_input(t, att, is, frame, now);
-    else if (frame->type == RT_FIN)
+    } else if (frame->type == RT_FIN) {
         in->ack_now = true;
-    else if (frame->stream == RT_STDIN)
+    } else if (frame->stream == RT_STDIN) {
         add_segment(t, proc, att, frame->length);
-    if (rt_receiver_is_done(in) && !before)
+    }
+    if (rt_receiver_is_done(in) && !before) {
         rt_tether_reach_fin(proc);
+    }
 }
 
 /* It has consumed all that there is: its hold is whole again, but for the end, which has the last one. */
 static void refill(const struct rt_tether *t, struct rt_att *att, const struct rt_proc *proc)
 {
-    for (unsigned o = 0; o < RT_OUTS; o++)
-        if (rt_att_wants(att, o + RT_STDOUT) && att->out[o].acked != proc->ring[o].head)
+    for (unsigned o = 0; o < RT_OUTS; o++) {
+        if (rt_att_wants(att, o + RT_STDOUT) && att->out[o].acked != proc->ring[o].head) {
             return;
-    if (att->hold_left < att->hold_ms && t->ending == RT_ENDING_NONE && proc->state != RT_PROC_FINAL)
+        }
+    }
+    if (att->hold_left < att->hold_ms && t->ending == RT_ENDING_NONE && proc->state != RT_PROC_FINAL) {
         att->hold_left = att->hold_ms;
+    }
 }
 
 static void on_ack(struct rt_tether *t, struct rt_att *att, const struct rt_frame *frame, const uint8_t *payload,
@@ -105,12 +112,14 @@ static void on_ack(struct rt_tether *t, struct rt_att *att, const struct rt_fram
 
     att->known = RT_ATT_ACKED;
     t->was_useful = true;
-    if (!rt_att_wants(att, frame->stream))
+    if (!rt_att_wants(att, frame->stream)) {
         return;
+    }
     rt_tether_charge(t, now);
     is = rt_sender_ack(out, &proc->ring[o], frame, payload);
-    if (is == RT_FAR_OLD)
+    if (is == RT_FAR_OLD) {
         return;
+    }
     if (is != RT_FAR_TRUE) {
         rt_tether_end_att(t, att,
                           &(struct rt_refusal){.channel = att->channel,
@@ -139,8 +148,9 @@ static uint64_t refusal_delay(struct rt_tether *t, const struct rt_refuse_msg *m
 {
     switch (msg->c) {
     case RT_CLASS_RETRY_LATER:
-        if (msg->delay == 0)
+        if (msg->delay == 0) {
             return rt_tether_back_off(t);
+        }
         return (msg->delay < RT_REFUSED_MAX_MS ? msg->delay : RT_REFUSED_MAX_MS) + rt_jitter(&t->jitter, 20);
     case RT_CLASS_STALE:
     case RT_CLASS_LOST:
@@ -152,10 +162,12 @@ static uint64_t refusal_delay(struct rt_tether *t, const struct rt_refuse_msg *m
 
 static enum rt_right right_after(enum rt_right right, uint64_t cls)
 {
-    if (right == RT_RIGHT_SUPERSEDED || cls == RT_CLASS_SUPERSEDED)
+    if (right == RT_RIGHT_SUPERSEDED || cls == RT_CLASS_SUPERSEDED) {
         return RT_RIGHT_SUPERSEDED;
-    if (cls == RT_CLASS_REWOUND || cls == RT_CLASS_FORKED)
+    }
+    if (cls == RT_CLASS_REWOUND || cls == RT_CLASS_FORKED) {
         return right == RT_RIGHT_OWN ? RT_RIGHT_DOUBTED : right;
+    }
     return cls == RT_CLASS_RETRY_LATER ? right : RT_RIGHT_OWN;
 }
 
@@ -165,17 +177,18 @@ static void on_link_refused(struct rt_tether *t, const struct rt_refuse_msg *msg
     uint64_t delay;
 
     t->refused_cls = msg->c;
-    (void)rt_text_copy(msg->m, t->refused_text, sizeof t->refused_text);
+    (void)rt_text_copy(msg->m, t->refused_text, sizeof(t->refused_text));
     delay = refusal_delay(t, msg, again);
     if (msg->c == RT_CLASS_STALE && msg->epoch > t->epoch) {
 #ifndef RT_MUTANT_EPOCH_BELIEVED
         if (msg->epoch >= RT_COUNTER_MAX - RT_EPOCH_ROOM) {
             rt_slice_copy(rt_slice_text("the agent names an epoch that leaves no room for newer ones"), t->refused_text,
-                          sizeof t->refused_text);
+                          sizeof(t->refused_text));
             delay = long_delay(t);
-        } else
+        } else {
 #endif
             t->epoch = msg->epoch;
+        }
     }
     t->right = right_after(t->right, msg->c);
 #ifndef RT_MUTANT_TICKET_NOT_DROPPED
@@ -199,35 +212,37 @@ static void on_welcome(struct rt_tether *t, const struct rt_welcome_msg *msg, ui
         return;
     }
     if (t->right == RT_RIGHT_JOINING) { /* another life: nothing that was attached to the old one goes on unseen */
-        memcpy(t->inc, t->new_inc, sizeof t->inc);
+        memcpy(t->inc, t->new_inc, sizeof(t->inc));
         t->n_past = 0;
-        for (size_t i = 0; i < RT_ATTS_MAX; i++)
+        for (size_t i = 0; i < RT_ATTS_MAX; i++) {
             if (t->atts[i].state != RT_ATT_FREE) {
                 rt_tether_note_past(t, &t->atts[i]);
                 rt_tether_remove_att(t, &t->atts[i]);
             }
+        }
     }
 #ifdef RT_MUTANT_END_TOLD_ONCE
     if (t->right == RT_RIGHT_JOINING && t->ending == RT_ENDING_SAFE)
 #else
-    if (!msg->drain && t->ending == RT_ENDING_SAFE) /* another life, or a store that has lost the end since */
+    if (!msg->drain && t->ending == RT_ENDING_SAFE) { /* another life, or a store that has lost the end since */
 #endif
         rt_tether_move_end(t, RT_ENDING_TAIL_OUT);
-    rt_tether_charge(t, now);
-    t->life = msg->life;
-    memcpy(t->ticket, msg->tkt.data, msg->tkt.size);
-    t->ticket_size = msg->tkt.size;
-    (void)rt_text_copy(msg->host, t->host, sizeof t->host);
-    rt_tether_move(t, RT_TETHER_LIVE);
-    t->live_at = now;
-    t->was_useful = false;
-    t->right = RT_RIGHT_OWN;
-    t->refused_cls = RT_CLASS_OK;
-    t->due |= RT_DUE_CONFIRM | RT_DUE_REPORT;
-    t->report_at = now;
-    t->outage_at = RT_NO_TIME;
-    t->end_at = now;
-    rt_tether_find_blockers(t);
+}
+rt_tether_charge(t, now);
+t->life = msg->life;
+memcpy(t->ticket, msg->tkt.data, msg->tkt.size);
+t->ticket_size = msg->tkt.size;
+(void)rt_text_copy(msg->host, t->host, sizeof(t->host));
+rt_tether_move(t, RT_TETHER_LIVE);
+t->live_at = now;
+t->was_useful = false;
+t->right = RT_RIGHT_OWN;
+t->refused_cls = RT_CLASS_OK;
+t->due |= RT_DUE_CONFIRM | RT_DUE_REPORT;
+t->report_at = now;
+t->outage_at = RT_NO_TIME;
+t->end_at = now;
+rt_tether_find_blockers(t);
 }
 
 /* The same place in the chain with a later expiry, so it counts at once and nothing answers it. */
@@ -239,8 +254,9 @@ static void on_ticket(struct rt_tether *t, const struct rt_frame *frame, const u
 
 static void on_end_ok(struct rt_tether *t, const struct rt_end_ok_msg *msg, uint64_t now)
 {
-    if (t->ending == RT_ENDING_NONE || t->ending == RT_ENDING_SAFE)
+    if (t->ending == RT_ENDING_NONE || t->ending == RT_ENDING_SAFE) {
         return;
+    }
     t->end_how = (enum rt_end_how)msg->how;
     if (msg->how == RT_END_LATER) {
         uint64_t delay = msg->delay ? msg->delay : RT_REPORT_INTERVAL_MS;
@@ -267,8 +283,9 @@ static bool read_map(struct rt_tether *t, enum rt_msg_kind kind, const struct rt
 {
     char why[RT_TEXT_MAX];
 
-    if (rt_msg_decode(kind, payload, frame->length, msg, why, sizeof why) == 0)
+    if (rt_msg_decode(kind, payload, frame->length, msg, why, sizeof(why)) == 0) {
         return true;
+    }
     rt_tether_hangup(t, "the agent sent a message that cannot be read", now + RT_REDIAL_MAX_MS, now);
     return false;
 }
@@ -279,20 +296,22 @@ static void on_attach(struct rt_tether *t, const struct rt_frame *frame, const u
 {
     char why[RT_TEXT_MAX];
 
-    if (rt_msg_decode(RT_MSG_ATTACH, payload, frame->length, msg, why, sizeof why) == 0)
+    if (rt_msg_decode(RT_MSG_ATTACH, payload, frame->length, msg, why, sizeof(why)) == 0) {
         rt_tether_attach(t, frame->channel, msg, now);
-    else
+    } else {
         rt_tether_refuse(t, &(struct rt_refusal){.channel = frame->channel,
                                                  .cls = RT_CLASS_INVALID,
                                                  .text = "an ATTACH that cannot be read, or breaks a bound"});
+    }
 }
 
 static void on_channel_frame(struct rt_tether *t, const struct rt_frame *frame, const uint8_t *payload, uint64_t now)
 {
     struct rt_att *att = rt_tether_att_by_channel(t, frame->channel);
 
-    if (!att)
+    if (!att) {
         return; /* of a channel that has ended */
+    }
     switch (frame->type) {
     case RT_DATA:
     case RT_FIN:
@@ -317,11 +336,13 @@ static void on_frame(struct rt_tether *t, const struct rt_frame *frame, const ui
     union hop_msg msg;
 
     if (frame->type == RT_REFUSE && frame->channel == 0) {
-        if (read_map(t, RT_MSG_REFUSE, frame, payload, &msg, now))
+        if (read_map(t, RT_MSG_REFUSE, frame, payload, &msg, now)) {
             on_link_refused(t, &msg.refuse, now);
+        }
     } else if (frame->type == RT_WELCOME && t->state == RT_TETHER_HELLO) {
-        if (read_map(t, RT_MSG_WELCOME, frame, payload, &msg, now))
+        if (read_map(t, RT_MSG_WELCOME, frame, payload, &msg, now)) {
             on_welcome(t, &msg.welcome, now);
+        }
     } else if (t->state != RT_TETHER_LIVE) {
         rt_tether_hangup(t, "a frame before the welcome", now + RT_REDIAL_MAX_MS, now);
     } else if (frame->type == RT_PING) {
@@ -330,13 +351,15 @@ static void on_frame(struct rt_tether *t, const struct rt_frame *frame, const ui
     } else if (frame->type == RT_TICKET) {
         on_ticket(t, frame, payload);
     } else if (frame->type == RT_END_OK) {
-        if (read_map(t, RT_MSG_END_OK, frame, payload, &msg, now))
+        if (read_map(t, RT_MSG_END_OK, frame, payload, &msg, now)) {
             on_end_ok(t, &msg.end_ok, now);
+        }
     } else if (frame->type == RT_ATTACH) {
-        if (rt_tether_att_by_channel(t, frame->channel))
+        if (rt_tether_att_by_channel(t, frame->channel)) {
             rt_tether_hangup(t, "the agent used a channel twice", now + RT_REDIAL_MAX_MS, now);
-        else
+        } else {
             on_attach(t, frame, payload, &msg.attach, now);
+        }
     } else if (frame->channel) {
         on_channel_frame(t, frame, payload, now);
     } else if (frame->type == RT_WELCOME) {
@@ -358,17 +381,20 @@ static size_t take_frames(struct rt_tether *t, const uint8_t *data, size_t size,
         struct rt_frame frame;
         const char *why = NULL;
 
-        if (t->flooded)
+        if (t->flooded) {
             rt_tether_hangup(t, "too many refusals wait to be sent", now + RT_REDIAL_MAX_MS, now);
-        if (t->state != RT_TETHER_HELLO && t->state != RT_TETHER_LIVE)
+        }
+        if (t->state != RT_TETHER_HELLO && t->state != RT_TETHER_LIVE) {
             return size;
+        }
         rt_frame_get(data + used, &frame);
         if (rt_frame_check(&frame, RT_WAY_AGENT_GUEST, &why) != 0) {
             rt_tether_hangup(t, why, now + RT_REDIAL_MAX_MS, now);
             return size;
         }
-        if (size - used - RT_FRAME_HEADER < frame.length)
+        if (size - used - RT_FRAME_HEADER < frame.length) {
             break;
+        }
         if (rt_frame_check_numbers(&frame, data + used + RT_FRAME_HEADER, &why) != 0) {
             rt_tether_hangup(t, why, now + RT_REDIAL_MAX_MS, now);
             return size;

@@ -34,14 +34,17 @@ static void exec(struct rt_tether *t, const struct rt_down_item *item, uint8_t *
     proc->exec_item = owned;
     proc->rows = (unsigned)item->rows;
     proc->cols = (unsigned)item->cols;
-    proc->decoded = malloc(sizeof *proc->decoded);
-    if (proc->decoded)
+    proc->decoded = malloc(sizeof(*proc->decoded));
+    if (proc->decoded) {
         *proc->decoded = *item;
+    }
     att = proc->decoded ? rt_tether_new_att(t, item->id.data, proc, now) : NULL;
     if (!att) { /* never runs unseen */
-        for (size_t i = 0; i < RT_PROCS_MAX; i++)
-            if (t->procs[i] == proc)
+        for (size_t i = 0; i < RT_PROCS_MAX; i++) {
+            if (t->procs[i] == proc) {
                 t->procs[i] = NULL;
+            }
+        }
         rt_tether_free_proc(proc);
         t->next_proc--;
         return;
@@ -59,7 +62,7 @@ static unsigned carry_out(struct rt_tether *t, struct rt_att *att, uint8_t *owne
     char why[RT_TEXT_MAX];
     unsigned sig = 0;
 
-    if (rt_msg_decode(RT_MSG_DOWN_ITEM, owned, size, &item, why, sizeof why) != 0) {
+    if (rt_msg_decode(RT_MSG_DOWN_ITEM, owned, size, &item, why, sizeof(why)) != 0) {
         rt_tether_end_att(t, att,
                           &(struct rt_refusal){.channel = att->channel,
                                                .cls = RT_CLASS_INVALID,
@@ -72,10 +75,12 @@ static unsigned carry_out(struct rt_tether *t, struct rt_att *att, uint8_t *owne
         exec(t, &item, owned, now);
         return 0;
     }
-    if (item.t == RT_ITEM_SIGNAL && proc && proc->state == RT_PROC_RUNNING)
+    if (item.t == RT_ITEM_SIGNAL && proc && proc->state == RT_PROC_RUNNING) {
         sig = (unsigned)item.sig;
-    if (item.t == RT_ITEM_RESIZE)
+    }
+    if (item.t == RT_ITEM_RESIZE) {
         rt_tether_resize(t, proc, item.rows, item.cols);
+    }
     free(owned);
     return sig;
 }
@@ -88,18 +93,21 @@ static int take_item(struct rt_tether *t, struct rt_att *att, unsigned *sig, uin
     int size = rt_receiver_item(in, bytes, sizeof(bytes));
     uint8_t *item;
 
-    if (size < 0)
+    if (size < 0) {
         rt_tether_end_att(t, att,
                           &(struct rt_refusal){.channel = att->channel,
                                                .cls = RT_CLASS_LIMIT,
                                                .which = "item",
                                                .max = RT_ITEM_MAX,
                                                .text = "bytes of an item of control-down"});
-    if (size <= 0)
+    }
+    if (size <= 0) {
         return 0;
+    }
     item = malloc((size_t)size - 2);
-    if (!item)
+    if (!item) {
         return 0; /* tried again at the next step */
+    }
     memcpy(item, bytes + 2, (size_t)size - 2);
     rt_receiver_consume(in, (size_t)size);
     t->due |= RT_DUE_REPORT;
@@ -116,13 +124,16 @@ unsigned rt_tether_take_items(struct rt_tether *t, uint32_t *proc, uint64_t now)
         while (att->state != RT_ATT_FREE && att->in[RT_CONTROL_IN].next != att->in[RT_CONTROL_IN].consumed) {
             const struct rt_proc *p = rt_tether_proc(t, att->proc);
 
-            if (p && p->state == RT_PROC_STARTING)
+            if (p && p->state == RT_PROC_STARTING) {
                 break; /* START goes out first */
+            }
             *proc = att->proc;
-            if (!take_item(t, att, &sig, now))
+            if (!take_item(t, att, &sig, now)) {
                 break;
-            if (sig)
+            }
+            if (sig) {
                 return sig;
+            }
         }
     }
     return 0;

@@ -47,8 +47,9 @@ static bool put_map(struct writer *w, struct rt_frame frame, enum rt_msg_kind ki
     size_t cap = room(w) < RT_FRAME_PAYLOAD_MAX ? room(w) : RT_FRAME_PAYLOAD_MAX;
     int n = rt_msg_encode(kind, msg, w->buf + w->len + RT_FRAME_HEADER, cap);
 
-    if (n < 0)
+    if (n < 0) {
         return false;
+    }
     frame.length = (uint32_t)n;
     (void)put(w, &frame);
     return true;
@@ -74,8 +75,9 @@ static void put_hello(struct rt_tether *t, struct writer *w)
         .nonce = slice(t->nonce, RT_ID_SIZE),
     };
 
-    if (put_map(w, (struct rt_frame){.type = RT_HELLO}, RT_MSG_HELLO, &hello))
+    if (put_map(w, (struct rt_frame){.type = RT_HELLO}, RT_MSG_HELLO, &hello)) {
         t->due &= ~(unsigned)RT_DUE_HELLO;
+    }
 }
 
 static void report_proc(const struct rt_proc *proc, struct rt_report_proc *row)
@@ -98,10 +100,12 @@ static void report_att(const struct rt_att *att, struct rt_report_att *row)
     row->bound = att->channel != 0;
     row->n_cons = RT_OUTS;
     row->n_app = RT_INS;
-    for (unsigned o = 0; o < RT_OUTS; o++)
+    for (unsigned o = 0; o < RT_OUTS; o++) {
         row->cons[o] = att->out[o].acked;
-    for (unsigned i = 0; i < RT_INS; i++)
+    }
+    for (unsigned i = 0; i < RT_INS; i++) {
         row->app[i] = att->in[i].consumed;
+    }
     row->hold = att->hold_left;
     row->obs = att->hold_left == 0;
 }
@@ -110,18 +114,25 @@ static void put_report(struct rt_tether *t, struct writer *w, uint64_t now)
 {
     struct rt_report_msg report = {0};
 
-    for (size_t i = 0; i < RT_PROCS_MAX; i++)
-        if (t->procs[i])
+    for (size_t i = 0; i < RT_PROCS_MAX; i++) {
+        if (t->procs[i]) {
             report_proc(t->procs[i], &report.procs[report.n_procs++]);
-    for (size_t i = 0; i < t->n_finished && report.n_procs < RT_PROCS_MAX; i++)
-        if (rt_tether_is_attached(t, t->finished[i]))
+        }
+    }
+    for (size_t i = 0; i < t->n_finished && report.n_procs < RT_PROCS_MAX; i++) {
+        if (rt_tether_is_attached(t, t->finished[i])) {
             report_proc(t->finished[i], &report.procs[report.n_procs++]);
+        }
+    }
     report.done = t->next_proc - report.n_procs;
-    for (size_t i = 0; i < RT_ATTS_MAX; i++)
-        if (t->atts[i].state != RT_ATT_FREE)
+    for (size_t i = 0; i < RT_ATTS_MAX; i++) {
+        if (t->atts[i].state != RT_ATT_FREE) {
             report_att(&t->atts[i], &report.atts[report.n_atts++]);
-    if (!put_map(w, (struct rt_frame){.type = RT_REPORT}, RT_MSG_REPORT, &report))
+        }
+    }
+    if (!put_map(w, (struct rt_frame){.type = RT_REPORT}, RT_MSG_REPORT, &report)) {
         return;
+    }
     t->due &= ~(unsigned)RT_DUE_REPORT;
     t->report_at = now + RT_REPORT_INTERVAL_MS;
 }
@@ -132,8 +143,9 @@ static void put_hop(struct rt_tether *t, struct writer *w, uint64_t now)
         (void)put(w, &(struct rt_frame){.type = RT_CONFIRM});
         t->due &= ~(unsigned)RT_DUE_CONFIRM;
     }
-    if ((t->due & RT_DUE_REPORT) != 0 && now >= t->report_at)
+    if ((t->due & RT_DUE_REPORT) != 0 && now >= t->report_at) {
         put_report(t, w, now);
+    }
     if ((t->due & RT_DUE_PONG) != 0 && room(w)) {
         (void)put(w, &(struct rt_frame){.type = RT_PONG, .offset = t->pong_token});
         t->due &= ~(unsigned)RT_DUE_PONG;
@@ -156,8 +168,9 @@ static bool put_refusal(struct writer *w, const struct rt_refusal *refusal)
         msg.which = rt_slice_text(refusal->which);
         msg.max = refusal->max;
     }
-    if (refusal->text)
+    if (refusal->text) {
         msg.m = rt_slice_text(refusal->text);
+    }
     return put_map(w, (struct rt_frame){.type = RT_REFUSE, .channel = refusal->channel}, RT_MSG_REFUSE, &msg);
 }
 
@@ -165,10 +178,11 @@ static void put_refusals(struct rt_tether *t, struct writer *w)
 {
     size_t done = 0;
 
-    while (done < t->n_refusals && put_refusal(w, &t->refusals[done]))
+    while (done < t->n_refusals && put_refusal(w, &t->refusals[done])) {
         done++;
+    }
     t->n_refusals -= done;
-    memmove(t->refusals, t->refusals + done, t->n_refusals * sizeof t->refusals[0]);
+    memmove(t->refusals, t->refusals + done, t->n_refusals * sizeof(t->refusals[0]));
 }
 
 /* ---- attachments ---- */
@@ -187,12 +201,14 @@ static bool put_attached(const struct rt_tether *t, struct rt_att *att, const st
                                   .code = proc->code,
                                   .sig = proc->sig};
 
-    for (unsigned o = 0; o < RT_OUTS; o++)
-        if (rt_att_wants(att, o + RT_STDOUT))
+    for (unsigned o = 0; o < RT_OUTS; o++) {
+        if (rt_att_wants(att, o + RT_STDOUT)) {
             msg.out[msg.n_out++] = (struct rt_attached_out){
                 .s = o + RT_STDOUT, .c = att->out[o].acked, .base = proc->ring[o].base, .head = proc->ring[o].head};
-    for (unsigned i = 0; i < RT_INS; i++)
-        if (rt_att_wants(att, i * RT_CONTROL_DOWN))
+        }
+    }
+    for (unsigned i = 0; i < RT_INS; i++) {
+        if (rt_att_wants(att, i * RT_CONTROL_DOWN)) {
             msg.in[msg.n_in++] = (struct rt_attached_in){
                 .s = (uint64_t)i * RT_CONTROL_DOWN,
                 .a = att->in[i].consumed,
@@ -200,8 +216,11 @@ static bool put_attached(const struct rt_tether *t, struct rt_att *att, const st
                 .df = att->in[i].digest.from,
                 .closed = i == RT_STDIN_IN &&
                           (proc->stdin_phase == RT_STDIN_CLOSED || (proc->stdin_phase != RT_STDIN_OPEN && !proc->tty))};
-    if (!put_map(w, (struct rt_frame){.type = RT_ATTACHED, .channel = att->channel}, RT_MSG_ATTACHED, &msg))
+        }
+    }
+    if (!put_map(w, (struct rt_frame){.type = RT_ATTACHED, .channel = att->channel}, RT_MSG_ATTACHED, &msg)) {
         return false;
+    }
     rt_tether_move_att(att, RT_ATT_BOUND);
     return true;
 }
@@ -211,8 +230,9 @@ static void put_inputs(struct rt_att *att, const struct rt_proc *proc, struct wr
     for (unsigned s = RT_STDIN; s <= RT_CONTROL_DOWN; s += RT_CONTROL_DOWN) {
         struct rt_receiver *in = &att->in[s / RT_CONTROL_DOWN];
 
-        if (rt_att_wants(att, s) && rt_receiver_plan(in, 0, 0)) /* whatever was consumed is told at once */
+        if (rt_att_wants(att, s) && rt_receiver_plan(in, 0, 0)) { /* whatever was consumed is told at once */
             w->len += rt_receiver_put_ack(in, att->channel, (uint16_t)s, w->buf + w->len, w->cap - w->len);
+        }
     }
     if (rt_att_wants(att, RT_STDIN) && proc->stdin_phase == RT_STDIN_CLOSED && !att->closed_told && room(w)) {
         (void)put(w, &(struct rt_frame){.type = RT_FIN,
@@ -235,14 +255,17 @@ static bool put_output(struct rt_tether *t, struct rt_att *att, struct rt_proc *
     uint64_t resent = out->resent;
     size_t size;
 
-    if (w->len > 0 && room(w) < CRUMB)
+    if (w->len > 0 && room(w) < CRUMB) {
         turn.most = 0;
-    if (!rt_att_wants(att, turn.stream))
+    }
+    if (!rt_att_wants(att, turn.stream)) {
         return false;
+    }
     size = rt_sender_put(out, &proc->ring[o], &turn, w->buf + w->len, w->cap - w->len);
     w->len += size;
-    if (turn.stream != RT_CONTROL_UP)
+    if (turn.stream != RT_CONTROL_UP) {
         t->resent += out->resent - resent;
+    }
     return size > 0;
 }
 
@@ -261,8 +284,9 @@ static bool put_att(struct rt_tether *t, struct rt_att *att, struct writer *w)
     struct rt_proc *proc = rt_tether_proc(t, att->proc);
     bool sent = false;
 
-    if (!proc || (att->state == RT_ATT_BINDING && !put_attached(t, att, proc, w)))
+    if (!proc || (att->state == RT_ATT_BINDING && !put_attached(t, att, proc, w))) {
         return false;
+    }
     put_inputs(att, proc, w);
     sent = put_output(t, att, proc, RT_CONTROL_UP - RT_STDOUT, UINT64_MAX, w);
     return put_in_order(t, att, proc, w) || sent;
@@ -303,10 +327,12 @@ static bool put_tail(const struct rt_ring *ring, unsigned stream, struct writer 
     struct rt_frame frame = {
         .type = RT_TAIL, .stream = (uint16_t)stream, .offset = from, .length = (uint32_t)(ring->head - from)};
 
-    if (frame.length == 0)
+    if (frame.length == 0) {
         return true;
-    if (room(w) < frame.length)
+    }
+    if (room(w) < frame.length) {
         return false;
+    }
     (void)rt_ring_copy(ring, from, put(w, &frame), frame.length);
     return true;
 }
@@ -326,24 +352,30 @@ static void put_end(struct rt_tether *t, struct writer *w, uint64_t now)
 {
     const struct rt_proc *proc = t->procs[0];
 
-    if (now < t->end_at)
+    if (now < t->end_at) {
         return;
-    if (t->ending == RT_ENDING_TAIL_OUT && put_tail(&proc->ring[0], RT_STDOUT, w))
+    }
+    if (t->ending == RT_ENDING_TAIL_OUT && put_tail(&proc->ring[0], RT_STDOUT, w)) {
         rt_tether_move_end(t, RT_ENDING_TAIL_ERR);
-    if (t->ending == RT_ENDING_TAIL_ERR && put_tail(&proc->ring[1], RT_STDERR, w))
+    }
+    if (t->ending == RT_ENDING_TAIL_ERR && put_tail(&proc->ring[1], RT_STDERR, w)) {
         rt_tether_move_end(t, RT_ENDING_LAST);
-    if (t->ending == RT_ENDING_LAST && put_last(proc, w))
+    }
+    if (t->ending == RT_ENDING_LAST && put_last(proc, w)) {
         rt_tether_move_end(t, RT_ENDING_ASKED);
+    }
 }
 
 size_t rt_tether_output(struct rt_tether *t, uint8_t *buf, size_t cap, uint64_t now)
 {
     struct writer w = {.buf = buf, .cap = cap};
 
-    if (t->state == RT_TETHER_HELLO && (t->due & RT_DUE_HELLO) != 0)
+    if (t->state == RT_TETHER_HELLO && (t->due & RT_DUE_HELLO) != 0) {
         put_hello(t, &w);
-    if (t->state != RT_TETHER_LIVE)
+    }
+    if (t->state != RT_TETHER_LIVE) {
         return w.len;
+    }
     put_hop(t, &w, now);
     put_refusals(t, &w);
     put_end(t, &w, now);

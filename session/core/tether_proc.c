@@ -18,21 +18,27 @@
 
 struct rt_proc *rt_tether_proc(const struct rt_tether *t, uint32_t id)
 {
-    for (size_t i = 0; i < RT_PROCS_MAX; i++)
-        if (t->procs[i] && t->procs[i]->id == id)
+    for (size_t i = 0; i < RT_PROCS_MAX; i++) {
+        if (t->procs[i] && t->procs[i]->id == id) {
             return t->procs[i];
-    for (size_t i = 0; i < t->n_finished; i++)
-        if (t->finished[i]->id == id)
+        }
+    }
+    for (size_t i = 0; i < t->n_finished; i++) {
+        if (t->finished[i]->id == id) {
             return t->finished[i];
+        }
+    }
     return NULL;
 }
 
 void rt_tether_free_proc(struct rt_proc *proc)
 {
-    if (!proc)
+    if (!proc) {
         return;
-    for (size_t i = 0; i < RT_OUTS; i++)
+    }
+    for (size_t i = 0; i < RT_OUTS; i++) {
         rt_ring_close(&proc->ring[i]);
+    }
     rt_order_clear(&proc->order);
     free(proc->segments);
     free(proc->exec_item);
@@ -43,9 +49,11 @@ void rt_tether_free_proc(struct rt_proc *proc)
 /* A free place in the table: those that are finished are elsewhere. */
 static struct rt_proc **free_place(struct rt_tether *t)
 {
-    for (size_t i = 0; i < RT_PROCS_MAX; i++)
-        if (!t->procs[i])
+    for (size_t i = 0; i < RT_PROCS_MAX; i++) {
+        if (!t->procs[i]) {
             return &t->procs[i];
+        }
+    }
     return NULL;
 }
 
@@ -62,18 +70,20 @@ int rt_tether_add_proc(struct rt_tether *t, bool tty, bool in, struct rt_proc **
     struct rt_proc **place = free_place(t);
     struct rt_proc *proc;
 
-    if (!place)
+    if (!place) {
         return RT_ELIMIT;
-    proc = calloc(1, sizeof *proc);
-    if (!proc)
+    }
+    proc = calloc(1, sizeof(*proc));
+    if (!proc) {
         return RT_ENOMEM;
+    }
     proc->id = t->next_proc;
     proc->tty = tty;
     proc->in = in;
     proc->due = RT_PROC_DUE_START;
     proc->redraw_at = RT_NO_TIME;
     proc->pipe[1] = tty ? RT_PIPE_EOF : RT_PIPE_OPEN; /* a pty has one output stream */
-    proc->segments = calloc(RT_SEGMENTS_MAX, sizeof *proc->segments);
+    proc->segments = calloc(RT_SEGMENTS_MAX, sizeof(*proc->segments));
     if (!proc->segments || make_rings(proc, t->config.ring_bytes) != 0) {
         rt_tether_free_proc(proc);
         return RT_ENOMEM;
@@ -93,9 +103,12 @@ void rt_tether_advance(struct rt_tether *t, struct rt_proc *proc, unsigned o, ui
 {
     struct rt_ring *ring = &proc->ring[o];
 
-    for (size_t i = 0; i < RT_ATTS_MAX; i++)
-        if (t->atts[i].state != RT_ATT_FREE && t->atts[i].proc == proc->id && rt_att_wants(&t->atts[i], o + RT_STDOUT))
+    for (size_t i = 0; i < RT_ATTS_MAX; i++) {
+        if (t->atts[i].state != RT_ATT_FREE && t->atts[i].proc == proc->id &&
+            rt_att_wants(&t->atts[i], o + RT_STDOUT)) {
             rt_sender_overwritten(&t->atts[i].out[o], ring, base);
+        }
+    }
     rt_ring_drop(ring, base);
 }
 
@@ -123,10 +136,12 @@ static void move_pipe(struct rt_proc *proc, unsigned o, enum rt_pipe to, uint64_
 
     assert((from[to] >> proc->pipe[o] & 1) != 0);
     proc->pipe[o] = to;
-    if (!before && is_blocked(proc))
+    if (!before && is_blocked(proc)) {
         proc->blocked_at = now;
-    if (before && !is_blocked(proc) && proc->state == RT_PROC_EXITED)
+    }
+    if (before && !is_blocked(proc) && proc->state == RT_PROC_EXITED) {
         proc->drain_at += now - proc->blocked_at;
+    }
 }
 
 /* Makes room in a ring whose reader waits for it. The one place where an output's history is given up: an eighth of the
@@ -135,8 +150,9 @@ static void make_room(struct rt_tether *t, struct rt_proc *proc, unsigned o, uin
 {
     struct rt_ring *ring = &proc->ring[o];
 
-    if (rt_ring_make(ring) != 0)
+    if (rt_ring_make(ring) != 0) {
         return; /* tried again with the next step: its process waits for memory */
+    }
     if (rt_ring_room(ring) == 0) {
         uint64_t floor = rt_tether_floor(t, proc, o), want = ring->base + ring->cap / 8;
 
@@ -154,8 +170,9 @@ uint8_t *rt_tether_space(const struct rt_tether *t, uint32_t id, unsigned stream
     const struct rt_proc *proc = rt_tether_proc(t, id);
 
     *size = 0;
-    if (!proc || stream < RT_STDOUT || stream > RT_STDERR || proc->pipe[stream - RT_STDOUT] == RT_PIPE_EOF)
+    if (!proc || stream < RT_STDOUT || stream > RT_STDERR || proc->pipe[stream - RT_STDOUT] == RT_PIPE_EOF) {
         return NULL;
+    }
     return rt_ring_space(&proc->ring[stream - RT_STDOUT], size);
 }
 
@@ -163,8 +180,9 @@ void rt_tether_want_space(struct rt_tether *t, uint32_t id, unsigned stream, uin
 {
     struct rt_proc *proc = rt_tether_proc(t, id);
 
-    if (!proc || stream < RT_STDOUT || stream > RT_STDERR || proc->pipe[stream - RT_STDOUT] != RT_PIPE_OPEN)
+    if (!proc || stream < RT_STDOUT || stream > RT_STDERR || proc->pipe[stream - RT_STDOUT] != RT_PIPE_OPEN) {
         return;
+    }
     move_pipe(proc, stream - RT_STDOUT, RT_PIPE_WAITS, now);
     rt_tether_step(t, now);
 }
@@ -174,8 +192,9 @@ void rt_tether_commit(struct rt_tether *t, uint32_t id, unsigned stream, size_t 
     struct rt_proc *proc = rt_tether_proc(t, id);
 
     (void)now;
-    if (!proc || stream < RT_STDOUT || stream > RT_STDERR)
+    if (!proc || stream < RT_STDOUT || stream > RT_STDERR) {
         return;
+    }
     rt_ring_commit(&proc->ring[stream - RT_STDOUT], size);
     rt_order_add(&proc->order, stream - RT_STDOUT, proc->ring[stream - RT_STDOUT].head);
     t->due |= RT_DUE_REPORT;
@@ -186,10 +205,11 @@ void rt_tether_item_up(struct rt_tether *t, struct rt_proc *proc, const struct r
 {
     struct rt_ring *ring = &proc->ring[RT_CONTROL_UP - RT_STDOUT];
     uint8_t bytes[2 + 256];
-    int n = rt_msg_encode(RT_MSG_UP_ITEM, item, bytes + 2, sizeof bytes - 2);
+    int n = rt_msg_encode(RT_MSG_UP_ITEM, item, bytes + 2, sizeof(bytes) - 2);
 
-    if (n < 0)
+    if (n < 0) {
         return; /* every item fits: its fields are bounded integers */
+    }
     bytes[0] = (uint8_t)(n >> 8);
     bytes[1] = (uint8_t)n;
     while (rt_ring_room(ring) < (size_t)n + 2) {
@@ -207,20 +227,23 @@ void rt_tether_resize(struct rt_tether *t, struct rt_proc *proc, uint64_t rows, 
     struct rt_up_item item = {.t = RT_ITEM_RESIZED, .rows = rows, .cols = cols};
     bool another;
 
-    if (!proc || !proc->tty || rows == 0 || cols == 0)
+    if (!proc || !proc->tty || rows == 0 || cols == 0) {
         return;
+    }
     another = rows != proc->rows || cols != proc->cols;
     proc->rows = (unsigned)rows;
     proc->cols = (unsigned)cols;
     proc->due |= RT_PROC_DUE_RESIZE;
-    if (another && proc->state != RT_PROC_FINAL)
+    if (another && proc->state != RT_PROC_FINAL) {
         rt_tether_item_up(t, proc, &item);
+    }
 }
 
 void rt_tether_redraw(struct rt_tether *t, struct rt_proc *proc, uint64_t now)
 {
-    if (!proc->tty || proc->rows == 0 || proc->state != RT_PROC_RUNNING)
+    if (!proc->tty || proc->rows == 0 || proc->state != RT_PROC_RUNNING) {
         return;
+    }
     proc->due |= RT_PROC_DUE_RESIZE;
     proc->redraw_at = now + RT_REDRAW_MS;
     t->due |= RT_DUE_REPORT;
@@ -232,8 +255,9 @@ void rt_tether_started(struct rt_tether *t, uint32_t id, unsigned code, uint64_t
 {
     struct rt_proc *proc = rt_tether_proc(t, id);
 
-    if (!proc || proc->state != RT_PROC_STARTING)
+    if (!proc || proc->state != RT_PROC_STARTING) {
         return;
+    }
     free(proc->decoded);
     free(proc->exec_item);
     proc->decoded = NULL;
@@ -250,8 +274,9 @@ void rt_tether_eof(struct rt_tether *t, uint32_t id, unsigned stream, uint64_t n
 {
     struct rt_proc *proc = rt_tether_proc(t, id);
 
-    if (!proc || stream < RT_STDOUT || stream > RT_STDERR)
+    if (!proc || stream < RT_STDOUT || stream > RT_STDERR) {
         return;
+    }
     move_pipe(proc, stream - RT_STDOUT, RT_PIPE_EOF, now);
     rt_tether_step(t, now);
 }
@@ -260,18 +285,22 @@ void rt_tether_exited(struct rt_tether *t, uint32_t id, unsigned code, unsigned 
 {
     struct rt_proc *proc = rt_tether_proc(t, id);
 
-    if (!proc || proc->state != RT_PROC_RUNNING)
+    if (!proc || proc->state != RT_PROC_RUNNING) {
         return;
+    }
     proc->state = RT_PROC_EXITED;
     proc->code = code;
     proc->sig = sig;
     proc->drain_at = now + t->config.drain_timeout_ms;
     proc->blocked_at = now;
     t->due |= RT_DUE_REPORT;
-    if (id == 0)
-        for (size_t i = 1; i < RT_PROCS_MAX; i++)
-            if (t->procs[i])
+    if (id == 0) {
+        for (size_t i = 1; i < RT_PROCS_MAX; i++) {
+            if (t->procs[i]) {
                 t->procs[i]->due |= RT_PROC_DUE_KILL;
+            }
+        }
+    }
     rt_tether_stdin_closed(t, id, now);
 }
 
@@ -279,8 +308,9 @@ static void finish(struct rt_tether *t, struct rt_proc *proc, uint64_t now)
 {
     struct rt_up_item item = {.t = RT_ITEM_EXITED, .code = proc->code, .sig = proc->sig};
 
-    if (!is_at_eof(proc))
+    if (!is_at_eof(proc)) {
         proc->due |= RT_PROC_DUE_CLOSE;
+    }
     proc->pipe[0] = proc->pipe[1] = RT_PIPE_EOF;
     proc->state = RT_PROC_FINAL;
     proc->ring[0].ended = proc->ring[1].ended = true; /* control-up has no FIN */
@@ -288,8 +318,9 @@ static void finish(struct rt_tether *t, struct rt_proc *proc, uint64_t now)
     item.err = proc->ring[1].head;
     proc->exit_at = proc->ring[RT_CONTROL_UP - RT_STDOUT].head;
     rt_tether_item_up(t, proc, &item);
-    if (proc->id != 0)
+    if (proc->id != 0) {
         return;
+    }
     rt_tether_move_end(t, RT_ENDING_TAIL_OUT);
     t->final_at = now;
     t->end_at = now;
@@ -298,8 +329,9 @@ static void finish(struct rt_tether *t, struct rt_proc *proc, uint64_t now)
 
         if (att->channel && !att->graced) {
             att->graced = true;
-            if (att->hold_left < RT_END_GRACE_MS)
+            if (att->hold_left < RT_END_GRACE_MS) {
                 att->hold_left = RT_END_GRACE_MS;
+            }
         }
     }
 }
@@ -313,14 +345,16 @@ static enum rt_stdin_phase stdin_after(const struct rt_tether *t, const struct r
     for (size_t i = 0; i < RT_ATTS_MAX; i++) {
         const struct rt_att *att = &t->atts[i];
 
-        if (att->state == RT_ATT_FREE || att->proc != proc->id || !rt_att_wants(att, RT_STDIN))
+        if (att->state == RT_ATT_FREE || att->proc != proc->id || !rt_att_wants(att, RT_STDIN)) {
             continue;
-        if (!rt_receiver_is_done(&att->in[RT_STDIN_IN]))
+        }
+        if (!rt_receiver_is_done(&att->in[RT_STDIN_IN])) {
             open = true;
-        else if (att->once)
+        } else if (att->once) {
             return RT_STDIN_CUT;
-        else
+        } else {
             ended = true;
+        }
     }
     return ended && !open ? RT_STDIN_ENDS : RT_STDIN_OPEN;
 }
@@ -336,20 +370,24 @@ void rt_tether_settle(struct rt_tether *t, uint64_t now)
     for (size_t i = 0; i < RT_PROCS_MAX; i++) {
         struct rt_proc *proc = t->procs[i];
 
-        if (!proc)
+        if (!proc) {
             continue;
+        }
         for (unsigned o = 0; o < 2; o++) {
 #ifdef RT_MUTANT_ROOM_UNASKED
             if (proc->pipe[o] == RT_PIPE_OPEN)
                 proc->pipe[o] = RT_PIPE_WAITS;
 #endif
-            if (proc->pipe[o] == RT_PIPE_WAITS || proc->pipe[o] == RT_PIPE_BLOCKED)
+            if (proc->pipe[o] == RT_PIPE_WAITS || proc->pipe[o] == RT_PIPE_BLOCKED) {
                 make_room(t, proc, o, now);
+            }
         }
-        if (proc->stdin_phase == RT_STDIN_OPEN)
+        if (proc->stdin_phase == RT_STDIN_OPEN) {
             rt_tether_move_stdin(proc, stdin_after(t, proc));
-        if (proc->state == RT_PROC_EXITED && (is_at_eof(proc) || now >= rt_tether_drain_deadline(proc)))
+        }
+        if (proc->state == RT_PROC_EXITED && (is_at_eof(proc) || now >= rt_tether_drain_deadline(proc))) {
             finish(t, proc, now);
+        }
     }
     rt_tether_find_blockers(t);
 }
@@ -361,11 +399,14 @@ void rt_tether_drop_segments(struct rt_tether *t, const struct rt_att *att)
     struct rt_proc *proc = rt_tether_proc(t, att->proc);
     size_t index = (size_t)(att - t->atts), kept = 0;
 
-    if (!proc)
+    if (!proc) {
         return;
-    for (size_t i = 0; i < proc->n_segments; i++)
-        if (proc->segments[i].att != index)
+    }
+    for (size_t i = 0; i < proc->n_segments; i++) {
+        if (proc->segments[i].att != index) {
             proc->segments[kept++] = proc->segments[i];
+        }
+    }
     proc->n_segments = kept;
 }
 
@@ -385,8 +426,9 @@ void rt_tether_move_stdin(struct rt_proc *proc, enum rt_stdin_phase to)
 
 void rt_tether_reach_fin(struct rt_proc *proc)
 {
-    if (proc->stdin_phase == RT_STDIN_AT_EOF) /* a terminal, typed at again after its VEOF */
+    if (proc->stdin_phase == RT_STDIN_AT_EOF) { /* a terminal, typed at again after its VEOF */
         rt_tether_move_stdin(proc, RT_STDIN_OPEN);
+    }
 }
 
 const uint8_t *rt_tether_stdin(struct rt_tether *t, uint32_t id, size_t *size)
@@ -395,11 +437,13 @@ const uint8_t *rt_tether_stdin(struct rt_tether *t, uint32_t id, size_t *size)
     const uint8_t *data;
 
     *size = 0;
-    if (!proc || proc->state != RT_PROC_RUNNING || proc->n_segments == 0)
+    if (!proc || proc->state != RT_PROC_RUNNING || proc->n_segments == 0) {
         return NULL;
+    }
     data = rt_receiver_peek(&t->atts[proc->segments[0].att].in[RT_STDIN_IN], size);
-    if (*size > proc->segments[0].size)
+    if (*size > proc->segments[0].size) {
         *size = proc->segments[0].size;
+    }
     return data;
 }
 
@@ -408,16 +452,18 @@ void rt_tether_stdin_taken(struct rt_tether *t, uint32_t id, size_t size, uint64
     struct rt_proc *proc = rt_tether_proc(t, id);
     struct rt_receiver *in;
 
-    if (!proc || proc->n_segments == 0)
+    if (!proc || proc->n_segments == 0) {
         return;
+    }
     in = &t->atts[proc->segments[0].att].in[RT_STDIN_IN];
     rt_receiver_consume(in, size);
-    if (rt_receiver_is_done(in))
+    if (rt_receiver_is_done(in)) {
         rt_tether_reach_fin(proc);
+    }
     proc->segments[0].size -= (uint32_t)size;
     if (proc->segments[0].size == 0) {
         proc->n_segments--;
-        memmove(proc->segments, proc->segments + 1, proc->n_segments * sizeof proc->segments[0]);
+        memmove(proc->segments, proc->segments + 1, proc->n_segments * sizeof(proc->segments[0]));
     }
     t->due |= RT_DUE_REPORT;
     rt_tether_step(t, now);
@@ -427,15 +473,17 @@ void rt_tether_stdin_closed(struct rt_tether *t, uint32_t id, uint64_t now)
 {
     struct rt_proc *proc = rt_tether_proc(t, id);
 
-    if (!proc)
+    if (!proc) {
         return;
+    }
     rt_tether_move_stdin(proc, RT_STDIN_CLOSED);
     proc->n_segments = 0;
     for (size_t i = 0; i < RT_ATTS_MAX; i++) {
         struct rt_receiver *in = &t->atts[i].in[RT_STDIN_IN];
 
-        if (t->atts[i].state == RT_ATT_FREE || t->atts[i].proc != id)
+        if (t->atts[i].state == RT_ATT_FREE || t->atts[i].proc != id) {
             continue;
+        }
         rt_receiver_drop(in);
         rt_receiver_close(in);
     }

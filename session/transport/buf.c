@@ -32,7 +32,7 @@ struct rt_buf *rt_buf_get(struct rt_buf_pool *pool)
         pool->free = buf->next;
         pool->n_free--;
     } else {
-        buf = malloc(sizeof *buf);
+        buf = malloc(sizeof(*buf));
         if (buf == NULL) {
             return NULL;
         }

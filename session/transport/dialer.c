@@ -18,7 +18,7 @@ static void closed_cb(uv_handle_t *handle)
         return;
     }
     /* The callback may start the dialer again: nothing of it is used after this. */
-    memcpy(text, dialer->text, sizeof text);
+    memcpy(text, dialer->text, sizeof(text));
     dialer->fd = -1;
     dialer->ending = false;
     dialer->cb(dialer, dialer->status, fd, text);
@@ -36,8 +36,8 @@ static void finish(struct rt_dialer *dialer, int status, const char *why)
     dialer->ending = true;
     dialer->status = status;
     if (status != 0) {
-        rt_endpoint_print(&dialer->endpoint, where, sizeof where);
-        (void)snprintf(dialer->text, sizeof dialer->text, "connect to %s: %s", where, why);
+        rt_endpoint_print(&dialer->endpoint, where, sizeof(where));
+        (void)snprintf(dialer->text, sizeof(dialer->text), "connect to %s: %s", where, why);
         dialer->why_at = strlen("connect to ") + strlen(where) + strlen(": ");
     }
     if (dialer->polling) {
@@ -65,7 +65,7 @@ static void connected_cb(uv_poll_t *poll, int status, int events)
 {
     struct rt_dialer *dialer = poll->data;
     int error = 0;
-    socklen_t size = sizeof error;
+    socklen_t size = sizeof(error);
 
     (void)events;
     (void)status; /* an error event says no more than SO_ERROR */
@@ -87,7 +87,7 @@ void rt_dialer_start(struct rt_dialer *dialer, uv_loop_t *loop, const struct rt_
     void *data = dialer->data;
     int err;
 
-    memset(dialer, 0, sizeof *dialer);
+    memset(dialer, 0, sizeof(*dialer));
     dialer->data = data;
     dialer->endpoint = *endpoint;
     dialer->cb = cb;

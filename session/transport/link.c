@@ -30,7 +30,7 @@ static void note(struct rt_link *link, int reason, const char *what, const char 
     if (!link->noted) {
         link->noted = true;
         link->reason = reason;
-        (void)snprintf(link->text, sizeof link->text, "%s%s%s", what, why[0] == '\0' ? "" : ": ", why);
+        (void)snprintf(link->text, sizeof(link->text), "%s%s%s", what, why[0] == '\0' ? "" : ": ", why);
     }
 }
 
@@ -190,7 +190,7 @@ static int append_chunk(struct rt_link *link, struct rt_buf *owner, char *base, 
     if (copy && cap < CHUNK_MIN) {
         cap = CHUNK_MIN;
     }
-    chunk = malloc(sizeof *chunk + cap);
+    chunk = malloc(sizeof(*chunk) + cap);
     if (chunk == NULL) {
         return RT_ENOMEM;
     }
@@ -384,7 +384,7 @@ int rt_link_open_fd(struct rt_link *link, uv_loop_t *loop, struct rt_buf_pool *p
                     const struct rt_link_ops *ops)
 {
     int family = 0, type = 0, err;
-    socklen_t size = sizeof family;
+    socklen_t size = sizeof(family);
     void *data = link->data;
 
     if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &size) != 0 ||
@@ -392,7 +392,7 @@ int rt_link_open_fd(struct rt_link *link, uv_loop_t *loop, struct rt_buf_pool *p
         (family != AF_UNIX && family != AF_INET && family != AF_INET6 && family != AF_VSOCK)) {
         return RT_EINVAL;
     }
-    memset(link, 0, sizeof *link);
+    memset(link, 0, sizeof(*link));
     link->data = data;
     link->ops = ops;
     link->pool = pool;

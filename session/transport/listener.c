@@ -14,7 +14,7 @@ static int fail(const struct rt_listener *listener, int error, const char *what,
 {
     char where[RT_ENDPOINT_TEXT_MAX];
 
-    rt_endpoint_print(&listener->config.endpoint, where, sizeof where);
+    rt_endpoint_print(&listener->config.endpoint, where, sizeof(where));
     (void)snprintf(why, why_size, "listen on %s: %s: %s", where, what, strerror(error));
     if (error == ENOENT || error == ENODEV) {
         return RT_EIO; /* who dials and finds that it is not there tries again: not so here */
@@ -73,15 +73,15 @@ static int bind_inet(struct rt_listener *listener, char *why, size_t why_size)
     int on = 1;
 
     if (endpoint->kind == RT_ENDPOINT_TCP) {
-        (void)setsockopt(listener->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+        (void)setsockopt(listener->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
         if (endpoint->addr.any.sa_family == AF_INET6) {
-            (void)setsockopt(listener->fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
+            (void)setsockopt(listener->fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
         }
     }
     if (bind(listener->fd, &endpoint->addr.any, endpoint->size) != 0) {
         return fail(listener, errno, "bind", why, why_size);
     }
-    endpoint->size = sizeof endpoint->addr;
+    endpoint->size = sizeof(endpoint->addr);
     if (getsockname(listener->fd, &endpoint->addr.any, &endpoint->size) != 0) {
         return fail(listener, errno, "getsockname", why, why_size);
     }
@@ -107,21 +107,21 @@ static void remove_socket(const struct rt_listener *listener)
 static void describe(struct rt_listener_peer *peer, const struct rt_endpoint *from)
 {
     if (peer->kind == RT_ENDPOINT_UNIX) {
-        (void)snprintf(peer->text, sizeof peer->text, "unix pid %ld uid %lu", (long)peer->pid,
+        (void)snprintf(peer->text, sizeof(peer->text), "unix pid %ld uid %lu", (long)peer->pid,
                        (unsigned long)peer->uid);
     } else {
-        rt_endpoint_print(from, peer->text, sizeof peer->text);
+        rt_endpoint_print(from, peer->text, sizeof(peer->text));
     }
 }
 
 /* Fills peer; false when the connection is gone already. */
 static bool identify(const struct rt_listener *listener, int fd, struct rt_listener_peer *peer)
 {
-    struct rt_endpoint from = {.kind = listener->config.endpoint.kind, .size = sizeof from.addr};
+    struct rt_endpoint from = {.kind = listener->config.endpoint.kind, .size = sizeof(from.addr)};
     struct ucred cred;
-    socklen_t size = sizeof cred;
+    socklen_t size = sizeof(cred);
 
-    memset(peer, 0, sizeof *peer);
+    memset(peer, 0, sizeof(*peer));
     peer->kind = from.kind;
     if (peer->kind == RT_ENDPOINT_UNIX) {
         if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &size) != 0) {
@@ -209,7 +209,7 @@ int rt_listener_open(struct rt_listener *listener, uv_loop_t *loop, const struct
     void *data = listener->data;
     int err;
 
-    memset(listener, 0, sizeof *listener);
+    memset(listener, 0, sizeof(*listener));
     listener->data = data;
     listener->ops = ops;
     listener->config = *config;

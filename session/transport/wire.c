@@ -52,8 +52,8 @@ static int plain_open(struct rt_wire *wire, uv_loop_t *loop, int fd, int family)
     } else {
         (void)uv_pipe_init(loop, &wire->uv.pipe, 0);
         err = uv_pipe_open(&wire->uv.pipe, fd);
-        if (err == 0 && family == AF_UNIX && setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof size) != 0) {
-            (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+        if (err == 0 && family == AF_UNIX && setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)) != 0) {
+            (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
         }
     }
     wire->uv.handle.data = wire;

@@ -53,11 +53,11 @@ static void link_open(struct link *link, const char *path, size_t cap)
 {
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
 
-    (void)snprintf(addr.sun_path, sizeof addr.sun_path, "%s", path);
+    (void)snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", path);
     link->cap = cap;
     link->rx = malloc(cap);
     link->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (link->rx == NULL || link->fd < 0 || connect(link->fd, (struct sockaddr *)&addr, sizeof addr) != 0) {
+    if (link->rx == NULL || link->fd < 0 || connect(link->fd, (struct sockaddr *)&addr, sizeof(addr)) != 0) {
         die(path, strerror(errno));
     }
 }
@@ -80,7 +80,7 @@ static void send_frame(const struct link *link, struct rt_frame frame, const voi
 static void send_msg(const struct link *link, struct rt_frame frame, enum rt_msg_kind kind, const void *msg)
 {
     uint8_t out[RT_ITEM_MAX];
-    int size = rt_msg_encode(kind, msg, out, sizeof out);
+    int size = rt_msg_encode(kind, msg, out, sizeof(out));
 
     if (size < 0) {
         die(rt_frame_name(frame.type), "cannot be encoded");
@@ -92,7 +92,7 @@ static void decode(enum rt_msg_kind kind, const struct rt_frame *frame, const ui
 {
     char why[RT_TEXT_MAX];
 
-    if (rt_msg_decode(kind, payload, frame->length, msg, why, sizeof why) != 0) {
+    if (rt_msg_decode(kind, payload, frame->length, msg, why, sizeof(why)) != 0) {
         die(rt_frame_name(frame->type), why);
     }
 }
@@ -103,7 +103,7 @@ static void refused(const char *who, const struct rt_frame *frame, const uint8_t
     char text[RT_TEXT_MAX + 1];
 
     decode(RT_MSG_REFUSE, frame, payload, &refuse);
-    rt_slice_copy(refuse.m, text, sizeof text);
+    rt_slice_copy(refuse.m, text, sizeof(text));
     (void)fprintf(stderr, "%s: ", who);
     die(rt_class_name(refuse.c), text);
 }
@@ -116,7 +116,7 @@ static void name_session(unsigned at, char out[32])
 static void name_id(unsigned at, uint8_t out[RT_ID_SIZE])
 {
     memset(out, 0xb5, RT_ID_SIZE);
-    memcpy(out, &at, sizeof at);
+    memcpy(out, &at, sizeof(at));
 }
 
 static void create(unsigned at)
@@ -138,7 +138,7 @@ static void guest_hello(unsigned at, struct rt_slice token)
     name_session(at, cid);
     name_id(at, id);
     hello.cid = rt_slice_text(cid);
-    hello.inc = hello.nonce = (struct rt_slice){id, sizeof id};
+    hello.inc = hello.nonce = (struct rt_slice){id, sizeof(id)};
     link_open(&guests[at], guest_path, GUEST_RX);
     send_msg(&guests[at], (struct rt_frame){.type = RT_HELLO}, RT_MSG_HELLO, &hello);
 }
@@ -152,7 +152,7 @@ static void attach(unsigned at)
     name_session(at, cid);
     name_id(at, id);
     msg.cid = rt_slice_text(cid);
-    msg.id = (struct rt_slice){id, sizeof id};
+    msg.id = (struct rt_slice){id, sizeof(id)};
     send_msg(&client, (struct rt_frame){.type = RT_ATTACH, .channel = at + 1}, RT_MSG_ATTACH, &msg);
 }
 
@@ -165,7 +165,7 @@ static void report(unsigned at, bool attached)
     if (attached) {
         msg.n_atts = 1;
         msg.atts[0] =
-            (struct rt_report_att){.id = {id, sizeof id}, .bound = true, .n_cons = 3, .n_app = 2, .hold = 30000};
+            (struct rt_report_att){.id = {id, sizeof(id)}, .bound = true, .n_cons = 3, .n_app = 2, .hold = 30000};
     }
     send_msg(&guests[at], (struct rt_frame){.type = RT_REPORT}, RT_MSG_REPORT, &msg);
 }
@@ -265,7 +265,7 @@ static void take(struct link *link, unsigned at)
 
 static void run(void)
 {
-    struct pollfd *fds = calloc(n_sessions + 2, sizeof *fds);
+    struct pollfd *fds = calloc(n_sessions + 2, sizeof(*fds));
     bool told = false;
 
     if (fds == NULL) {
@@ -316,7 +316,7 @@ int main(int argc, char **argv)
     }
     guest_path = argv[1];
     n_sessions = (unsigned)n;
-    guests = calloc(n_sessions, sizeof *guests);
+    guests = calloc(n_sessions, sizeof(*guests));
     if (guests == NULL) {
         die("sessions", "no memory");
     }

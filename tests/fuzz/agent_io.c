@@ -13,9 +13,9 @@ struct fuzz_pipe world_pipes[WORLD_PEERS];
 void world_key(unsigned n, struct rt_key *key)
 {
     static const char *const names[WORLD_KEYS][2] = {{"t", "box"}, {"t", "c1"}, {"u", "box"}, {"local", "box"}};
-    memset(key, 0, sizeof *key);
-    rt_slice_copy(rt_slice_text(names[n % WORLD_KEYS][0]), key->tenant, sizeof key->tenant);
-    rt_slice_copy(rt_slice_text(names[n % WORLD_KEYS][1]), key->cid, sizeof key->cid);
+    memset(key, 0, sizeof(*key));
+    rt_slice_copy(rt_slice_text(names[n % WORLD_KEYS][0]), key->tenant, sizeof(key->tenant));
+    rt_slice_copy(rt_slice_text(names[n % WORLD_KEYS][1]), key->cid, sizeof(key->cid));
 }
 
 unsigned world_peer_of(rt_link_id id)
@@ -38,7 +38,7 @@ static void take_welcome(struct world_peer *peer, const uint8_t *payload, size_t
 {
     static struct rt_welcome_msg msg;
     char why[RT_TEXT_MAX];
-    FUZZ_CHECK(rt_msg_decode(RT_MSG_WELCOME, payload, size, &msg, why, sizeof why) == 0);
+    FUZZ_CHECK(rt_msg_decode(RT_MSG_WELCOME, payload, size, &msg, why, sizeof(why)) == 0);
     if (msg.tkt.size > 0) {
         memcpy(peer->ticket, msg.tkt.data, msg.tkt.size);
         peer->ticket_size = msg.tkt.size;
@@ -84,8 +84,8 @@ static void io_event(void *ctx, const struct rt_agent_event *event)
 {
     (void)ctx;
     FUZZ_CHECK(event->kind <= RT_AGENT_STORE);
-    FUZZ_CHECK(memchr(event->from, 0, sizeof event->from) != NULL && memchr(event->to, 0, sizeof event->to) != NULL);
-    FUZZ_CHECK(memchr(event->reason, 0, sizeof event->reason) != NULL);
+    FUZZ_CHECK(memchr(event->from, 0, sizeof(event->from)) != NULL && memchr(event->to, 0, sizeof(event->to)) != NULL);
+    FUZZ_CHECK(memchr(event->reason, 0, sizeof(event->reason)) != NULL);
 }
 
 static size_t kept_at(const struct rt_key *key, uint64_t life)
@@ -131,7 +131,7 @@ void world_disk_answer(void)
         world.kept[i].life = world.writes[0].life;
     }
     world.n_writes--;
-    memmove(world.writes, world.writes + 1, world.n_writes * sizeof world.writes[0]);
+    memmove(world.writes, world.writes + 1, world.n_writes * sizeof(world.writes[0]));
     rt_agent_disk_reply(world.agent, id, error, world.now);
 }
 
@@ -170,8 +170,8 @@ static int open_token(void *ctx, const uint8_t *token, size_t size, uint64_t wal
 void world_new(uint8_t options)
 {
     struct rt_agent_config config;
-    memset(&world, 0, sizeof world);
-    memset(&config, 0, sizeof config);
+    memset(&world, 0, sizeof(world));
+    memset(&config, 0, sizeof(config));
     world.now = 1;
     world.feeding = WORLD_PEERS;
     memcpy(config.host, "h0", 3);

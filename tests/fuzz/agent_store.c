@@ -16,7 +16,7 @@ static uint8_t past[RT_PAST_MAX + 1];
 
 void world_store_reset(void)
 {
-    memset(records, 0, sizeof records);
+    memset(records, 0, sizeof(records));
 }
 
 static struct rt_store_record *record_of(const struct rt_key *key)
@@ -55,8 +55,8 @@ int world_store(void *ctx, const struct rt_store_op *op)
 static void row_of(unsigned host, bool moves, struct rt_store_host *row)
 {
     static uint64_t seqs[HOSTS];
-    memset(row, 0, sizeof *row);
-    rt_slice_copy(rt_slice_text(host_names[host]), row->host, sizeof row->host);
+    memset(row, 0, sizeof(*row));
+    rt_slice_copy(rt_slice_text(host_names[host]), row->host, sizeof(row->host));
     memcpy(row->addr[0], "unix:/a", 8);
     row->n_addr = 1;
     seqs[host] += moves;
@@ -82,7 +82,7 @@ static void written(const struct rt_store_op *op, struct rt_store_reply *reply)
     reply->outcome.verdict = rule->exists ? RT_CLASS_STALE : RT_CLASS_NOT_FOUND;
     reply->outcome.life = rule->life;
     reply->outcome.epoch = rule->epoch;
-    memcpy(reply->outcome.host, rule->host, sizeof rule->host);
+    memcpy(reply->outcome.host, rule->host, sizeof(rule->host));
 }
 
 static void find(const struct rt_store_op *op, struct rt_store_reply *reply)
@@ -112,7 +112,7 @@ static void answer_by_the_rules(const struct rt_store_op *op, struct rt_store_re
         if (op->kind == RT_STORE_TAKE && reply->outcome.verdict == RT_CLASS_OK) {
             rt_claim_apply(&record->rule, &op->claim, &reply->outcome);
             reply->past =
-                (struct rt_slice){past, (size_t)(op->claim.epoch % (sizeof past + 1))}; /* one byte too many */
+                (struct rt_slice){past, (size_t)(op->claim.epoch % (sizeof(past) + 1))}; /* one byte too many */
         }
         break;
     case RT_STORE_STATE:
@@ -154,7 +154,7 @@ static void answer_anything(const struct rt_store_op *op, struct rt_store_reply 
     outcome->life = fuzz_number(in);
     outcome->epoch = fuzz_number(in);
     outcome->delay_ms = fuzz_number(in);
-    rt_slice_copy(rt_slice_text(host_names[fuzz_byte(in) % HOSTS]), outcome->host, sizeof outcome->host);
+    rt_slice_copy(rt_slice_text(host_names[fuzz_byte(in) % HOSTS]), outcome->host, sizeof(outcome->host));
     reply->how = fuzz_byte(in) % (RT_END_OTHER + 1);
     if (op->kind == RT_STORE_GET || op->kind == RT_STORE_FIND) {
         reply->n_records = fuzz_byte(in) % (op->kind == RT_STORE_GET ? 2 : RT_LIST_MAX + 1);
@@ -168,7 +168,7 @@ static void answer_anything(const struct rt_store_op *op, struct rt_store_reply 
         rule->state = 1 + fuzz_byte(in) % RT_SESSION_ENDED;
         rule->life = fuzz_number(in);
         rule->epoch = fuzz_number(in);
-        rt_slice_copy(rt_slice_text(host_names[fuzz_byte(in) % HOSTS]), rule->host, sizeof rule->host);
+        rt_slice_copy(rt_slice_text(host_names[fuzz_byte(in) % HOSTS]), rule->host, sizeof(rule->host));
     }
     if (op->kind == RT_STORE_TAILS) {
         reply->end.out = fuzz_number(in) + RT_TAIL_MAX;
@@ -186,7 +186,7 @@ void world_store_answer(struct fuzz_in *in)
     struct rt_store_reply reply;
     struct rt_store_op op;
     uint8_t which = fuzz_byte(in), how = fuzz_byte(in) % 8;
-    memset(&reply, 0, sizeof reply);
+    memset(&reply, 0, sizeof(reply));
     reply.records = found;
     reply.hosts = rows;
     if (world.n_ops == 0 || which == 255) { /* a second answer, or none was asked for */
@@ -196,7 +196,7 @@ void world_store_answer(struct fuzz_in *in)
     }
     which %= world.n_ops;
     op = world.ops[which];
-    memmove(world.ops + which, world.ops + which + 1, (world.n_ops - which - 1) * sizeof op);
+    memmove(world.ops + which, world.ops + which + 1, (world.n_ops - which - 1) * sizeof(op));
     world.n_ops--;
     reply.id = world.answered = op.id;
     reply.kind = op.kind;
@@ -209,7 +209,7 @@ void world_store_answer(struct fuzz_in *in)
             answer_by_the_rules(&op, &reply);
             reply.n_records = reply.n_hosts = 0;
         }
-        reply.error = errors[fuzz_byte(in) % (sizeof errors / sizeof errors[0])];
+        reply.error = errors[fuzz_byte(in) % (sizeof(errors) / sizeof(errors[0]))];
     }
     rt_agent_store_reply(world.agent, &reply, world.now);
 }
@@ -225,7 +225,7 @@ void world_store_news(struct fuzz_in *in)
     struct rt_store_news news;
     uint8_t what = fuzz_byte(in);
     unsigned n = fuzz_byte(in);
-    memset(&news, 0, sizeof news);
+    memset(&news, 0, sizeof(news));
     switch (what % 8) {
     case 0:
         world_store_up(what & 16, what & 32);
@@ -250,7 +250,7 @@ void world_store_news(struct fuzz_in *in)
         world_key(n, &news.key);
         news.life = records[n % WORLD_KEYS].rule.life + fuzz_byte(in) % 2;
         news.epoch = records[n % WORLD_KEYS].rule.epoch + fuzz_byte(in) % 4;
-        rt_slice_copy(rt_slice_text(host_names[n / WORLD_KEYS % HOSTS]), news.host, sizeof news.host);
+        rt_slice_copy(rt_slice_text(host_names[n / WORLD_KEYS % HOSTS]), news.host, sizeof(news.host));
         break;
     }
     rt_agent_store_news(world.agent, &news, world.now);

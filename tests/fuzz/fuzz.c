@@ -85,7 +85,7 @@ void fuzz_pipe_reset(struct fuzz_pipe *pipe)
 
 void fuzz_pipe_add(struct fuzz_pipe *pipe, const uint8_t *data, size_t size)
 {
-    FUZZ_CHECK(size <= sizeof pipe->bytes - FENCE - pipe->size);
+    FUZZ_CHECK(size <= sizeof(pipe->bytes) - FENCE - pipe->size);
     memcpy(pipe->bytes + pipe->size, data, size);
     pipe->size += size;
     __asan_poison_memory_region(pipe->bytes + pipe->size, FENCE);

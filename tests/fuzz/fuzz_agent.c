@@ -82,7 +82,7 @@ static size_t token_of(const struct world_peer *peer, struct fuzz_in *in, uint8_
     struct rt_ticket ticket;
     uint8_t what = fuzz_byte(in);
     int size;
-    memset(&ticket, 0, sizeof ticket);
+    memset(&ticket, 0, sizeof(ticket));
     world_key(peer->key, &ticket.key);
     ticket.join = what % 4 != 3;
     if (what % 4 == 2)
@@ -140,7 +140,7 @@ static void report(unsigned p, struct fuzz_in *in)
 {
     static struct rt_report_msg msg;
     uint8_t what = fuzz_byte(in);
-    memset(&msg, 0, sizeof msg);
+    memset(&msg, 0, sizeof(msg));
     msg.n_procs = what % 8;
     msg.n_atts = what / 8;
     for (size_t i = 0; i < msg.n_procs; i++) {
@@ -163,7 +163,7 @@ static void confirm(unsigned p, struct fuzz_in *in)
 static struct rt_slice name_of(uint8_t n)
 {
     static const char *const names[] = {"box", "t/box", "c1", "u/box", "bo", "t/c1", "/", "x/none", "", "no/no/no"};
-    return rt_slice_text(names[n % (sizeof names / sizeof names[0])]);
+    return rt_slice_text(names[n % (sizeof(names) / sizeof(names[0]))]);
 }
 
 static void attach(unsigned p, struct fuzz_in *in)
@@ -195,7 +195,7 @@ static void channel_frame(struct fuzz_in *in)
     static const uint8_t types[] = {RT_DATA, RT_DATA,     RT_DATA,   RT_DATA,   RT_ACK, RT_ACK,
                                     RT_GAP,  RT_ATTACHED, RT_DETACH, RT_REFUSE, RT_FIN};
     struct ag_chan *chan = channel_of(in);
-    uint8_t what = fuzz_byte(in), type = types[fuzz_byte(in) % sizeof types], *payload = frame.bytes + RT_FRAME_HEADER;
+    uint8_t what = fuzz_byte(in), type = types[fuzz_byte(in) % sizeof(types)], *payload = frame.bytes + RT_FRAME_HEADER;
     unsigned side = what & 1, stream = what >> 4 & 3;
     uint64_t size = (fuzz_number(in) << (what & 8)) + 1; /* the bit of value 8: up to a frame's worth */
     if (chan == NULL)
@@ -262,7 +262,7 @@ static void end(unsigned p, struct fuzz_in *in)
             feed(p, frame.bytes, fuzz_frame_end(&frame));
     }
     if (what & 32) /* or beyond the tails */
-        msg.ord = (struct rt_slice){order, sizeof order};
+        msg.ord = (struct rt_slice){order, sizeof(order)};
     if (what < 192)
         feed_map(p, (struct rt_frame){.type = RT_END}, RT_MSG_END, &msg);
 }
@@ -277,7 +277,7 @@ static void kept(struct fuzz_in *in)
     op.epoch = op.claim.epoch = fuzz_byte(in);
     op.claim.key = op.key;
     memcpy(op.claim.host, "h0", 3);
-    op.tail[0] = (struct rt_slice){tail, (size_t)fuzz_number(in) % sizeof tail};
+    op.tail[0] = (struct rt_slice){tail, (size_t)fuzz_number(in) % sizeof(tail)};
     op.tail[1] = rt_slice_text("err");
     op.end.out = op.tail[0].size;
     op.end.err = op.tail[1].size;

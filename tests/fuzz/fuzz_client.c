@@ -224,8 +224,8 @@ static void output(unsigned link)
 {
     static uint8_t buf[FUZZ_FRAME_MAX];
     size_t n;
-    for (unsigned i = 0; app.up[link] && (n = rt_client_output(app.client, link, buf, sizeof buf, app.now)) > 0; i++) {
-        FUZZ_CHECK(n <= sizeof buf && i < 100000);
+    for (unsigned i = 0; app.up[link] && (n = rt_client_output(app.client, link, buf, sizeof(buf), app.now)) > 0; i++) {
+        FUZZ_CHECK(n <= sizeof(buf) && i < 100000);
         fuzz_check_frames(buf, n);
     }
 }
@@ -284,7 +284,7 @@ static void use_attachment(struct fuzz_in *in)
     item.id = (struct rt_slice){id, RT_ID_SIZE};
     switch (what % 8) {
     case 0:
-        (void)rt_catt_write(att, bytes, n < sizeof bytes ? n : sizeof bytes);
+        (void)rt_catt_write(att, bytes, n < sizeof(bytes) ? n : sizeof(bytes));
         break;
     case 1:
         rt_catt_write_end(att);
@@ -408,7 +408,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct fuzz_in in = {.data = data, .size = size};
     struct rt_client_config config = {.name = "fuzz", .seed = 1, .random = fuzz_random, .on_reply = on_reply};
     config.ctx = &app.count;
-    memset(&app, 0, sizeof app);
+    memset(&app, 0, sizeof(app));
     app.now = 1;
     app.client = rt_client_new(&config);
     FUZZ_CHECK(app.client != NULL);

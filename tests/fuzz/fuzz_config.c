@@ -43,17 +43,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static const bool fixed[64];
     char why[RT_SETTING_WHY_MAX];
     int rc;
-    FUZZ_CHECK(rt_settings_count <= sizeof fixed);
+    FUZZ_CHECK(rt_settings_count <= sizeof(fixed));
     if (file < 0) {
         file = memfd_create("fuzz_config", MFD_CLOEXEC);
         FUZZ_CHECK(file >= 0);
-        (void)snprintf(path, sizeof path, "/proc/self/fd/%d", file);
+        (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
     }
     FUZZ_CHECK(ftruncate(file, 0) == 0 && pwrite(file, data, size, 0) == (ssize_t)size);
-    memset(&settings, 0, sizeof settings);
+    memset(&settings, 0, sizeof(settings));
     rc = rt_settings_file(&settings, path, fixed, why);
     FUZZ_CHECK(rc == 0 || rc == RT_ECONFIG);
-    FUZZ_CHECK(memchr(why, '\0', sizeof why) != NULL);
+    FUZZ_CHECK(memchr(why, '\0', sizeof(why)) != NULL);
     FUZZ_CHECK(rc == 0 || strncmp(why, path, strlen(path)) == 0);
     check_settings(&settings);
     return 0;

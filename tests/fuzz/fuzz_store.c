@@ -26,11 +26,11 @@ static void check_record(const struct rt_store_record *record)
     FUZZ_CHECK(rule->life < RT_COUNTER_MAX && rule->epoch < RT_COUNTER_MAX);
     FUZZ_CHECK(rule->n_ancestors <= RT_ANCESTORS_MAX && record->n_hist <= RT_HISTORY_MAX);
     FUZZ_CHECK(record->report_size <= RT_REPORT_MAX);
-    check_text(rule->host, sizeof rule->host);
-    check_text(rule->bound_to, sizeof rule->bound_to);
-    check_text(record->label, sizeof record->label);
+    check_text(rule->host, sizeof(rule->host));
+    check_text(rule->bound_to, sizeof(rule->bound_to));
+    check_text(record->label, sizeof(record->label));
     for (size_t i = 0; i < record->n_hist; i++) {
-        check_text(record->hist[i].host, sizeof record->hist[i].host);
+        check_text(record->hist[i].host, sizeof(record->hist[i].host));
     }
 }
 
@@ -38,7 +38,7 @@ static void check_outcome(const struct rt_claim_outcome *outcome)
 {
     FUZZ_CHECK(outcome->verdict < RT_CLASSES);
     FUZZ_CHECK(outcome->life < RT_COUNTER_MAX && outcome->epoch < RT_COUNTER_MAX);
-    check_text(outcome->host, sizeof outcome->host);
+    check_text(outcome->host, sizeof(outcome->host));
 }
 
 /* A reply may be of any kind: each decoder takes it or says RT_EPROTO. */
@@ -55,10 +55,10 @@ static void decode(const redisReply *reply)
     if (rc == 1) {
         check_record(&record);
     }
-    check_text(set, sizeof set);
+    check_text(set, sizeof(set));
     if (rt_store_parse_outcome(reply, &outcome, set) == 0) {
         check_outcome(&outcome);
-        check_text(set, sizeof set);
+        check_text(set, sizeof(set));
     }
     if (rt_store_parse_past(reply, &past) == 0) {
         FUZZ_CHECK(past.size <= RT_PAST_MAX && (past.size == 0 || past.data != NULL));
@@ -142,9 +142,9 @@ static void chosen_record(struct fuzz_in *in)
                                         "host",  "bound", "label", "set",  "anc",  "hist", "rep",     "later"};
     static char text[(size_t)FIELDS_MAX * (VALUE_MAX + 64)];
     unsigned n = fuzz_byte(in) % FIELDS_MAX;
-    size_t at = (size_t)snprintf(text, sizeof text, "*%u\r\n$2\r\nst\r\n$1\r\n2\r\n", 2 * n + 2);
+    size_t at = (size_t)snprintf(text, sizeof(text), "*%u\r\n$2\r\nst\r\n$1\r\n2\r\n", 2 * n + 2);
     for (unsigned i = 0; i < n; i++) {
-        const char *name = names[fuzz_byte(in) % (sizeof names / sizeof names[0])];
+        const char *name = names[fuzz_byte(in) % (sizeof(names) / sizeof(names[0]))];
         char value[VALUE_MAX];
         uint8_t kind = fuzz_byte(in);
         size_t size = 0;
@@ -154,7 +154,7 @@ static void chosen_record(struct fuzz_in *in)
             memcpy(value + size, part, more);
             size += more;
         }
-        at += (size_t)snprintf(text + at, sizeof text - at, "$%zu\r\n%s\r\n$%zu\r\n", strlen(name), name, size);
+        at += (size_t)snprintf(text + at, sizeof(text) - at, "$%zu\r\n%s\r\n$%zu\r\n", strlen(name), name, size);
         memcpy(text + at, value, size);
         at += size;
         text[at++] = '\r';
@@ -172,13 +172,13 @@ static void texts(const char *data, size_t size)
     char member[RT_STORE_MEMBER_MAX], hex[RT_STORE_ID_HEX + 1];
     if (rt_store_parse_row("h", 1, data, size, 1000, &row) == 0) {
         FUZZ_CHECK(row.n_addr <= RT_ADDRS_MAX && row.seq < RT_COUNTER_MAX);
-        check_text(row.version, sizeof row.version);
+        check_text(row.version, sizeof(row.version));
     }
     if (rt_store_parse_claimed(data, size, &news) == 0) {
         FUZZ_CHECK(news.kind == RT_STORE_CLAIMED && news.life < RT_COUNTER_MAX && news.epoch < RT_COUNTER_MAX);
-        check_text(news.host, sizeof news.host);
-        check_text(news.key.tenant, sizeof news.key.tenant);
-        check_text(news.key.cid, sizeof news.key.cid);
+        check_text(news.host, sizeof(news.host));
+        check_text(news.key.tenant, sizeof(news.key.tenant));
+        check_text(news.key.cid, sizeof(news.key.cid));
     }
     if (rt_store_parse_member(data, size, &key) == 0) {
         rt_store_member(&key, member);

@@ -261,8 +261,8 @@ static void output(struct shell *sh)
 {
     static uint8_t buf[2 * FUZZ_FRAME_MAX];
     size_t n;
-    for (unsigned i = 0; sh->up && (n = rt_tether_output(sh->tether, buf, sizeof buf, sh->now)) > 0; i++) {
-        FUZZ_CHECK(n <= sizeof buf && i < 100000);
+    for (unsigned i = 0; sh->up && (n = rt_tether_output(sh->tether, buf, sizeof(buf), sh->now)) > 0; i++) {
+        FUZZ_CHECK(n <= sizeof(buf) && i < 100000);
         fuzz_check_frames(buf, n);
     }
 }
@@ -305,7 +305,7 @@ static void link_event(struct shell *sh, struct fuzz_in *in)
         break;
     case 6:
         rt_frame_put(ticket, &(struct rt_frame){.type = RT_TICKET, .length = 16});
-        feed(sh, ticket, sizeof ticket);
+        feed(sh, ticket, sizeof(ticket));
         break;
     default:
         if (sh->dialing) {
@@ -413,7 +413,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     config.ring_bytes = RT_RING_BYTES_MIN;
     config.tty = options & 1;
     config.first_hold_ms = options & 2 ? 500 : 0;
-    memset(&shell, 0, sizeof shell);
+    memset(&shell, 0, sizeof(shell));
     shell.now = 1;
     shell.tether = rt_tether_new(&config, shell.now);
     FUZZ_CHECK(shell.tether != NULL);

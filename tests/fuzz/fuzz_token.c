@@ -26,12 +26,12 @@ static void check_text(const char *text, size_t size)
     size_t own = size;
     int rc = rt_token_text_ring(text, &own, &ring), length;
     FUZZ_CHECK((rc == 0 || rc == RT_EPROTO) && own <= size && ring < UINT64_C(1000000000000000));
-    rc = rt_token_text_decode(text, own, token, sizeof token);
+    rc = rt_token_text_decode(text, own, token, sizeof(token));
     FUZZ_CHECK(rc > 0 || rc == RT_EPROTO || rc == RT_ELIMIT);
     if (rc <= 0) {
         return;
     }
-    length = rt_token_text_encode(token, (size_t)rc, again, sizeof again);
+    length = rt_token_text_encode(token, (size_t)rc, again, sizeof(again));
     for (; own > 0 && blank(*text); text++) {
         own--;
     }
@@ -52,12 +52,12 @@ static void check_ticket(const struct rt_keyring *ring, const uint8_t *data, siz
         return;
     }
     FUZZ_CHECK(ticket.n_ancestors <= RT_ANCESTORS_MAX);
-    FUZZ_CHECK(memchr(ticket.key.tenant, '\0', sizeof ticket.key.tenant) != NULL);
-    FUZZ_CHECK(memchr(ticket.key.cid, '\0', sizeof ticket.key.cid) != NULL);
-    FUZZ_CHECK(memchr(ticket.bound_to, '\0', sizeof ticket.bound_to) != NULL);
-    n = rt_ticket_encode(&ticket, plain, sizeof plain);
+    FUZZ_CHECK(memchr(ticket.key.tenant, '\0', sizeof(ticket.key.tenant)) != NULL);
+    FUZZ_CHECK(memchr(ticket.key.cid, '\0', sizeof(ticket.key.cid)) != NULL);
+    FUZZ_CHECK(memchr(ticket.bound_to, '\0', sizeof(ticket.bound_to)) != NULL);
+    n = rt_ticket_encode(&ticket, plain, sizeof(plain));
     FUZZ_CHECK(n > 0 && (size_t)n == size && memcmp(plain, data, size) == 0);
-    n = rt_seal(ring, &ticket, token, sizeof token);
+    n = rt_seal(ring, &ticket, token, sizeof(token));
     FUZZ_CHECK(n > 0 || n == RT_ELIMIT);
     if (n <= 0) {
         return;
@@ -65,10 +65,10 @@ static void check_ticket(const struct rt_keyring *ring, const uint8_t *data, siz
     rc = rt_unseal(ring, token, (size_t)n, WALL_MS, &opened);
     FUZZ_CHECK(rc == (ticket.expires_ms != 0 && ticket.expires_ms <= WALL_MS ? RT_EEXPIRED : 0));
     ticket.key_id = opened.key_id;
-    n = rt_ticket_encode(&opened, plain, sizeof plain);
-    FUZZ_CHECK(n > 0 && rt_ticket_encode(&ticket, token, sizeof token) == n);
+    n = rt_ticket_encode(&opened, plain, sizeof(plain));
+    FUZZ_CHECK(n > 0 && rt_ticket_encode(&ticket, token, sizeof(token)) == n);
     FUZZ_CHECK(memcmp(plain, token, (size_t)n) == 0);
-    n = rt_seal(ring, &ticket, token, sizeof token);
+    n = rt_seal(ring, &ticket, token, sizeof(token));
     FUZZ_CHECK(n > 0);
     token[flip % n] ^= (uint8_t)(1 << flip % 8);
     rc = rt_unseal(ring, token, (size_t)n, 0, &opened);
@@ -80,10 +80,10 @@ static void check_forged(const struct rt_keyring *ring, const uint8_t *data, siz
     struct rt_ticket ticket;
     const uint8_t *bytes = (const uint8_t *)&ticket;
     int rc;
-    memset(&ticket, 1, sizeof ticket);
+    memset(&ticket, 1, sizeof(ticket));
     rc = rt_unseal(ring, data, size, WALL_MS, &ticket);
     FUZZ_CHECK(rc == RT_EAUTH || rc == RT_EPROTO || rc == RT_ENOTFOUND);
-    for (size_t i = 0; i < sizeof ticket; i++) {
+    for (size_t i = 0; i < sizeof(ticket); i++) {
         FUZZ_CHECK(bytes[i] == 0);
     }
 }

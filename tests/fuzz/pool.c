@@ -33,14 +33,14 @@ static bool fenced;
 static size_t block_of(const void *memory)
 {
     size_t at = (uintptr_t)memory - (uintptr_t)blocks;
-    return at < sizeof blocks ? at / BLOCK : BLOCKS;
+    return at < sizeof(blocks) ? at / BLOCK : BLOCKS;
 }
 
 static void *take(size_t size)
 {
     if (!fenced) {
         fenced = true;
-        __asan_poison_memory_region(blocks, sizeof blocks);
+        __asan_poison_memory_region(blocks, sizeof(blocks));
     }
     for (size_t k = 0; k < BLOCKS; k++) {
         size_t i = (next + k) % BLOCKS;

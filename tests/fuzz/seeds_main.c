@@ -106,19 +106,19 @@ static void write_tokens(struct output *output)
     ticket.n_ancestors = 2;
     for (int i = 0; i < 2; i++) {
         ticket.join = i == 0;
-        int size = rt_ticket_encode(&ticket, plain, sizeof plain);
+        int size = rt_ticket_encode(&ticket, plain, sizeof(plain));
         if (size > 0) {
             write_file(output, "fuzz_token", names[i], "\x02", 1, plain, (size_t)size);
             write_file(output, "fuzz_token", i == 0 ? "forged-join" : "forged", "\x01", 1, plain, (size_t)size);
         }
     }
-    int size = rt_token_text_encode(plain, 40, text, sizeof text);
+    int size = rt_token_text_encode(plain, 40, text, sizeof(text));
     if (size < 0) {
         output->failed = 1;
         return;
     }
     write_file(output, "fuzz_token", "text", "", 1, text, (size_t)size);
-    memcpy(text + size, RT_TOKEN_RING "4096\n", sizeof RT_TOKEN_RING "4096\n");
+    memcpy(text + size, RT_TOKEN_RING "4096\n", sizeof(RT_TOKEN_RING) "4096\n");
     write_file(output, "fuzz_token", "text-ring", "", 1, text, strlen(text));
 }
 

@@ -34,8 +34,8 @@ static int dial(const char *path)
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-    (void)snprintf(addr.sun_path, sizeof addr.sun_path, "%s", path);
-    if (fd >= 0 && connect(fd, (struct sockaddr *)&addr, sizeof addr) != 0) {
+    (void)snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", path);
+    if (fd >= 0 && connect(fd, (struct sockaddr *)&addr, sizeof(addr)) != 0) {
         (void)close(fd);
         return -1;
     }
@@ -78,11 +78,11 @@ int rt_cluster_agent_start(struct rt_cluster *cluster, unsigned host)
                                   cluster->redis.unix_endpoint};
 
     rt_process_program("retetherd", program);
-    (void)snprintf(guests, sizeof guests, "unix:%s", h->guests);
-    (void)snprintf(clients, sizeof clients, "unix:%s", h->clients);
-    (void)snprintf(keys, sizeof keys, "%s/keys", cluster->dir);
-    memcpy(&argv[n], common, sizeof common);
-    n += sizeof common / sizeof common[0];
+    (void)snprintf(guests, sizeof(guests), "unix:%s", h->guests);
+    (void)snprintf(clients, sizeof(clients), "unix:%s", h->clients);
+    (void)snprintf(keys, sizeof(keys), "%s/keys", cluster->dir);
+    memcpy(&argv[n], common, sizeof(common));
+    n += sizeof(common) / sizeof(common[0]);
     if (h->more_guests[0] != '\0') {
         argv[n++] = "--guests";
         argv[n++] = h->more_guests;
@@ -119,17 +119,17 @@ void rt_cluster_agent_kill(struct rt_cluster *cluster, unsigned host)
 static void name_host(struct rt_cluster *cluster, unsigned host)
 {
     struct rt_cluster_host *h = &cluster->hosts[host];
-    char dir[sizeof cluster->dir], agent[sizeof h->clients + 8];
+    char dir[sizeof(cluster->dir)], agent[sizeof(h->clients) + 8];
 
-    memcpy(dir, cluster->dir, sizeof dir);
-    (void)snprintf(h->name, sizeof h->name, "h%u", host);
-    (void)snprintf(h->guests, sizeof h->guests, "%s/h%u.guest", dir, host);
-    (void)snprintf(h->clients, sizeof h->clients, "%s/h%u.client", dir, host);
-    (void)snprintf(h->state, sizeof h->state, "%s/h%u.state", dir, host);
-    (void)snprintf(h->log, sizeof h->log, "%s/log/h%u", dir, host);
+    memcpy(dir, cluster->dir, sizeof(dir));
+    (void)snprintf(h->name, sizeof(h->name), "h%u", host);
+    (void)snprintf(h->guests, sizeof(h->guests), "%s/h%u.guest", dir, host);
+    (void)snprintf(h->clients, sizeof(h->clients), "%s/h%u.client", dir, host);
+    (void)snprintf(h->state, sizeof(h->state), "%s/h%u.state", dir, host);
+    (void)snprintf(h->log, sizeof(h->log), "%s/log/h%u", dir, host);
     (void)mkdir(h->state, 0700);
-    (void)snprintf(agent, sizeof agent, "%sunix:%s/h%u.client", host == 0 ? "" : ",", dir, host);
-    (void)strncat(cluster->agents_env, agent, sizeof cluster->agents_env - 1 - strlen(cluster->agents_env));
+    (void)snprintf(agent, sizeof(agent), "%sunix:%s/h%u.client", host == 0 ? "" : ",", dir, host);
+    (void)strncat(cluster->agents_env, agent, sizeof(cluster->agents_env) - 1 - strlen(cluster->agents_env));
 }
 
 static int start_stores(struct rt_cluster *cluster, bool replica)
@@ -150,10 +150,10 @@ static int start_stores(struct rt_cluster *cluster, bool replica)
 
 int rt_cluster_start_in(struct rt_cluster *cluster, unsigned n_hosts, bool replica, rt_cluster_prepare prepare)
 {
-    char log[96], dir[sizeof cluster->dir];
+    char log[96], dir[sizeof(cluster->dir)];
 
-    memset(cluster, 0, sizeof *cluster);
-    (void)snprintf(cluster->dir, sizeof cluster->dir, "/tmp/retether-XXXXXX");
+    memset(cluster, 0, sizeof(*cluster));
+    (void)snprintf(cluster->dir, sizeof(cluster->dir), "/tmp/retether-XXXXXX");
     if (mkdtemp(cluster->dir) == NULL) {
         cluster->dir[0] = '\0';
         return fail("mkdtemp", strerror(errno));
@@ -165,15 +165,15 @@ int rt_cluster_start_in(struct rt_cluster *cluster, unsigned n_hosts, bool repli
         return fail("fork", strerror(errno));
     }
     rt_janitor_remove(&cluster->janitor, cluster->dir);
-    memcpy(dir, cluster->dir, sizeof dir);
-    (void)snprintf(log, sizeof log, "%s/log", dir);
+    memcpy(dir, cluster->dir, sizeof(dir));
+    (void)snprintf(log, sizeof(log), "%s/log", dir);
     (void)mkdir(log, 0700);
-    (void)snprintf(cluster->agents_env, sizeof cluster->agents_env, "RETETHER_AGENTS=");
+    (void)snprintf(cluster->agents_env, sizeof(cluster->agents_env), "RETETHER_AGENTS=");
     if (start_stores(cluster, replica) != 0) {
         rt_cluster_stop(cluster, false);
         return -1;
     }
-    (void)snprintf(cluster->guest_env, sizeof cluster->guest_env, "RETETHER_GUEST_AGENT=unix:%s/h0.guest", dir);
+    (void)snprintf(cluster->guest_env, sizeof(cluster->guest_env), "RETETHER_GUEST_AGENT=unix:%s/h0.guest", dir);
     cluster->n_hosts = n_hosts;
     for (unsigned i = 0; i < n_hosts; i++) {
         name_host(cluster, i);
@@ -282,10 +282,10 @@ static int start_stand_in(struct rt_cluster *cluster, struct rt_cluster_vm *vm)
     struct rt_process_spec spec;
     size_t n = 5;
 
-    (void)snprintf(guest, sizeof guest, "unix:%s", vm->guest);
-    (void)snprintf(control, sizeof control, "unix:%s", vm->control);
+    (void)snprintf(guest, sizeof(guest), "unix:%s", vm->guest);
+    (void)snprintf(control, sizeof(control), "unix:%s", vm->control);
     for (unsigned i = 0; i < cluster->n_hosts; i++) {
-        (void)snprintf(hosts[i], sizeof hosts[i], "%s=unix:%s", cluster->hosts[i].name, cluster->hosts[i].guests);
+        (void)snprintf(hosts[i], sizeof(hosts[i]), "%s=unix:%s", cluster->hosts[i].name, cluster->hosts[i].guests);
         argv[n++] = "--host";
         argv[n++] = hosts[i];
     }
@@ -300,7 +300,7 @@ static int start_stand_in(struct rt_cluster *cluster, struct rt_cluster_vm *vm)
     if (vm->control_fd < 0) {
         return fail(vm->cid, "the vMotion stand-in does not answer");
     }
-    (void)setsockopt(vm->control_fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    (void)setsockopt(vm->control_fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
     return 0;
 }
 
@@ -312,8 +312,8 @@ static int start_tether(struct rt_cluster_vm *vm, const char *token, const char 
     struct rt_process_spec spec;
     size_t n = 5;
 
-    (void)snprintf(agent, sizeof agent, "unix:%s", vm->guest);
-    (void)snprintf(variable, sizeof variable, "RETETHER_TOKEN=%s", token);
+    (void)snprintf(agent, sizeof(agent), "unix:%s", vm->guest);
+    (void)snprintf(variable, sizeof(variable), "RETETHER_TOKEN=%s", token);
     for (size_t i = 0; options != NULL && options[i] != NULL && n < ARGS_MAX / 2; i++) {
         argv[n++] = options[i];
     }
@@ -336,22 +336,22 @@ int rt_cluster_vm_start(struct rt_cluster *cluster, const char *cid, const char 
                         const char *const *argv, struct rt_cluster_vm **vm)
 {
     struct rt_cluster_vm *v = &cluster->vms[cluster->n_vms];
-    char token[2048], dir[sizeof cluster->dir];
+    char token[2048], dir[sizeof(cluster->dir)];
 
     if (cluster->n_vms == RT_CLUSTER_VMS_MAX) {
         return fail(cid, "too many VMs");
     }
-    memcpy(dir, cluster->dir, sizeof dir);
-    memset(v, 0, sizeof *v);
+    memcpy(dir, cluster->dir, sizeof(dir));
+    memset(v, 0, sizeof(*v));
     v->control_fd = -1;
-    (void)snprintf(v->cid, sizeof v->cid, "%s", cid);
-    (void)snprintf(v->guest, sizeof v->guest, "%s/vm%u.guest", dir, cluster->n_vms);
-    (void)snprintf(v->control, sizeof v->control, "%s/vm%u.control", dir, cluster->n_vms);
-    (void)snprintf(v->log, sizeof v->log, "%s/log/tether-%.32s", dir, cid);
-    (void)snprintf(v->motion_log, sizeof v->motion_log, "%s/log/vmotion-%.32s", dir, cid);
+    (void)snprintf(v->cid, sizeof(v->cid), "%s", cid);
+    (void)snprintf(v->guest, sizeof(v->guest), "%s/vm%u.guest", dir, cluster->n_vms);
+    (void)snprintf(v->control, sizeof(v->control), "%s/vm%u.control", dir, cluster->n_vms);
+    (void)snprintf(v->log, sizeof(v->log), "%s/log/tether-%.32s", dir, cid);
+    (void)snprintf(v->motion_log, sizeof(v->motion_log), "%s/log/vmotion-%.32s", dir, cid);
     cluster->n_vms++;
     *vm = v;
-    return rt_cluster_create(cluster, cid, token, sizeof token) != 0 || start_stand_in(cluster, v) != 0 ||
+    return rt_cluster_create(cluster, cid, token, sizeof(token)) != 0 || start_stand_in(cluster, v) != 0 ||
                    start_tether(v, token, tether_options, argv) != 0
                ? -1
                : 0;
@@ -376,7 +376,7 @@ int rt_cluster_vm_command(struct rt_cluster_vm *vm, const char *command, char an
     if (dprintf(vm->control_fd, "%s\n", command) < 0) {
         return fail(command, strerror(errno));
     }
-    while (got < sizeof line - 1) {
+    while (got < sizeof(line) - 1) {
         ssize_t n = read(vm->control_fd, line + got, 1);
         if (n <= 0) {
             return fail(command, "no answer of the vMotion stand-in");
@@ -397,7 +397,7 @@ int rt_cluster_vm_move(struct rt_cluster *cluster, struct rt_cluster_vm *vm, uns
 {
     char command[128];
 
-    (void)snprintf(command, sizeof command, "move %s %s", cluster->hosts[host].name, style);
+    (void)snprintf(command, sizeof(command), "move %s %s", cluster->hosts[host].name, style);
     vm->on = host;
     return rt_cluster_vm_command(vm, command, NULL);
 }

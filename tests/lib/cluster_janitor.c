@@ -55,7 +55,7 @@ static void kill_named(const char *pid_file)
     if (file == NULL) {
         return;
     }
-    (void)!fgets(text, sizeof text, file);
+    (void)!fgets(text, sizeof(text), file);
     (void)fclose(file);
     pid = strtol(text, NULL, 10);
     if (pid > 1) {
@@ -79,7 +79,7 @@ static _Noreturn void janitor_main(int fd)
     for (int i = 0; i < 3; i++) {
         (void)dup2(null, i);
     }
-    while (commands != NULL && fgets(line, sizeof line, commands) != NULL) {
+    while (commands != NULL && fgets(line, sizeof(line), commands) != NULL) {
         line[strcspn(line, "\n")] = '\0';
         obey(&list, line);
     }

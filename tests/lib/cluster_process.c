@@ -38,7 +38,7 @@ void rt_process_program(const char *name, char path[RT_PROCESS_PATH])
 {
     static const char *const places[] = {"bin", "tests"};
     char self[RT_PROCESS_PATH - 64];
-    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+    ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
 
     self[n > 0 ? n : 0] = '\0';
     for (int up = 0; up < 2; up++) { /* DIR/tests/NAME -> DIR */
@@ -78,7 +78,7 @@ static void set_environment(const struct rt_process_spec *spec)
         char name[64];
         size_t size = strcspn(*entry, "=");
 
-        if (strncmp(*entry, "RETETHER_", 9) == 0 && size < sizeof name) {
+        if (strncmp(*entry, "RETETHER_", 9) == 0 && size < sizeof(name)) {
             memcpy(name, *entry, size);
             name[size] = '\0';
             (void)unsetenv(name); /* moves the rest up */
@@ -249,7 +249,7 @@ int rt_process_run(const struct rt_process_spec *spec, const void *input, size_t
     int in[2] = {-1, -1}, out[2] = {-1, -1}, err[2] = {-1, -1};
     pid_t pid = -1;
 
-    memset(run, 0, sizeof *run);
+    memset(run, 0, sizeof(*run));
     (void)signal(SIGPIPE, SIG_IGN);
     if (pipe2(in, O_CLOEXEC) == 0 && pipe2(out, O_CLOEXEC) == 0 && pipe2(err, O_CLOEXEC) == 0) {
         (void)fcntl(in[1], F_SETFL, O_NONBLOCK);
@@ -285,5 +285,5 @@ void rt_process_run_free(struct rt_process_run *run)
 {
     free(run->out);
     free(run->err);
-    memset(run, 0, sizeof *run);
+    memset(run, 0, sizeof(*run));
 }

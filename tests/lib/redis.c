@@ -52,11 +52,11 @@ void rt_test_remove_tree(const char *path)
 uint16_t rt_test_free_port(void)
 {
     struct sockaddr_in addr = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t size = sizeof addr;
+    socklen_t size = sizeof(addr);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     uint16_t port = 0;
 
-    if (fd >= 0 && bind(fd, (struct sockaddr *)&addr, sizeof addr) == 0 &&
+    if (fd >= 0 && bind(fd, (struct sockaddr *)&addr, sizeof(addr)) == 0 &&
         getsockname(fd, (struct sockaddr *)&addr, &size) == 0) {
         port = ntohs(addr.sin_port);
     }
@@ -74,12 +74,12 @@ int rt_test_redis_command(struct rt_test_redis *redis, const char *command, char
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     int rc = -1;
 
-    snprintf(addr.sun_path, sizeof addr.sun_path, "%s", redis->socket);
+    snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", redis->socket);
     if (fd < 0) {
         return -1;
     }
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-    if (connect(fd, (struct sockaddr *)&addr, sizeof addr) == 0 &&
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+    if (connect(fd, (struct sockaddr *)&addr, sizeof(addr)) == 0 &&
         dprintf(fd, "%s\r\n", command) == (int)strlen(command) + 2) {
         while (got + 1 < size) {
             ssize_t n = read(fd, answer + got, size - 1 - got);
@@ -121,8 +121,8 @@ static void child(const struct rt_test_redis *redis, pid_t parent)
     if (getppid() != parent) {
         _exit(1);
     }
-    snprintf(port, sizeof port, "%u", redis->port);
-    snprintf(log, sizeof log, "%s/log", redis->dir);
+    snprintf(port, sizeof(port), "%u", redis->port);
+    snprintf(log, sizeof(log), "%s/log", redis->dir);
     argv[n++] = "--port";
     argv[n++] = port;
     argv[n++] = "--unixsocket";
@@ -132,7 +132,7 @@ static void child(const struct rt_test_redis *redis, pid_t parent)
     argv[n++] = "--appendonly";
     argv[n++] = "yes";
     if (redis->primary) {
-        snprintf(primary, sizeof primary, "127.0.0.1 %u", redis->primary);
+        snprintf(primary, sizeof(primary), "127.0.0.1 %u", redis->primary);
         argv[n++] = "--replicaof";
         argv[n++] = primary;
     }
@@ -154,9 +154,9 @@ static void show_log(const struct rt_test_redis *redis)
     char path[80], line[512];
     FILE *file;
 
-    snprintf(path, sizeof path, "%s/log", redis->dir);
+    snprintf(path, sizeof(path), "%s/log", redis->dir);
     file = fopen(path, "r");
-    while (file && fgets(line, sizeof line, file)) {
+    while (file && fgets(line, sizeof(line), file)) {
         fputs(line, stderr);
     }
     if (file) {
@@ -179,7 +179,7 @@ static int spawn(struct rt_test_redis *redis)
         child(redis, parent);
     }
     for (int ms = 0; ms < START_LIMIT_MS; ms += STEP_MS) {
-        if (rt_test_redis_command(redis, "PING", answer, sizeof answer) == 0 && strcmp(answer, "+PONG") == 0) {
+        if (rt_test_redis_command(redis, "PING", answer, sizeof(answer)) == 0 && strcmp(answer, "+PONG") == 0) {
             return 0;
         }
         if (waitpid(redis->pid, NULL, WNOHANG) == redis->pid) {
@@ -195,21 +195,21 @@ static int spawn(struct rt_test_redis *redis)
 
 int rt_test_redis_start(struct rt_test_redis *redis, const struct rt_test_redis *primary, const char *const *options)
 {
-    memset(redis, 0, sizeof *redis);
-    snprintf(redis->dir, sizeof redis->dir, "%s/rt-redis-XXXXXX", "/tmp");
+    memset(redis, 0, sizeof(*redis));
+    snprintf(redis->dir, sizeof(redis->dir), "%s/rt-redis-XXXXXX", "/tmp");
     if (!mkdtemp(redis->dir)) {
         redis->dir[0] = '\0';
         return fail("mkdtemp");
     }
-    snprintf(redis->socket, sizeof redis->socket, "%s/socket", redis->dir);
-    snprintf(redis->unix_endpoint, sizeof redis->unix_endpoint, "unix:%s", redis->socket);
+    snprintf(redis->socket, sizeof(redis->socket), "%s/socket", redis->dir);
+    snprintf(redis->unix_endpoint, sizeof(redis->unix_endpoint), "unix:%s", redis->socket);
     redis->primary = primary ? primary->port : 0;
     for (size_t i = 0; options && options[i] && i < RT_TEST_REDIS_OPTIONS_MAX; i++) {
         redis->options[i] = options[i];
     }
     for (int i = 0; i < PORT_TRIES; i++) {
         redis->port = rt_test_free_port();
-        snprintf(redis->tcp_endpoint, sizeof redis->tcp_endpoint, "tcp:127.0.0.1:%u", redis->port);
+        snprintf(redis->tcp_endpoint, sizeof(redis->tcp_endpoint), "tcp:127.0.0.1:%u", redis->port);
         if (spawn(redis) == 0) {
             return 0;
         }
@@ -257,7 +257,7 @@ int rt_test_redis_restart(struct rt_test_redis *redis, bool empty)
     char path[96];
 
     if (empty) {
-        snprintf(path, sizeof path, "%s/appendonlydir", redis->dir);
+        snprintf(path, sizeof(path), "%s/appendonlydir", redis->dir);
         rt_test_remove_tree(path);
     }
     if (spawn(redis)) {
@@ -272,7 +272,7 @@ int rt_test_redis_promote(struct rt_test_redis *redis)
     char answer[64];
 
     redis->primary = 0;
-    return rt_test_redis_command(redis, "REPLICAOF NO ONE", answer, sizeof answer);
+    return rt_test_redis_command(redis, "REPLICAOF NO ONE", answer, sizeof(answer));
 }
 
 void rt_test_redis_stop(struct rt_test_redis *redis)

@@ -149,7 +149,7 @@ static void drain(int fd)
 {
     char buf[4096];
 
-    for (int i = 0; i < 1024 && recv(fd, buf, sizeof buf, MSG_DONTWAIT) > 0; i++) {
+    for (int i = 0; i < 1024 && recv(fd, buf, sizeof(buf), MSG_DONTWAIT) > 0; i++) {
     }
 }
 
@@ -344,9 +344,9 @@ static void settle_cb(uv_timer_t *timer)
 
 static int unix_address(struct sockaddr_un *addr, const char *path)
 {
-    memset(addr, 0, sizeof *addr);
+    memset(addr, 0, sizeof(*addr));
     addr->sun_family = AF_UNIX;
-    if (strlen(path) >= sizeof addr->sun_path) {
+    if (strlen(path) >= sizeof(addr->sun_path)) {
         return -ENAMETOOLONG;
     }
     memcpy(addr->sun_path, path, strlen(path));
@@ -359,7 +359,7 @@ static int dial(const char *path)
     struct sockaddr_un addr;
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
-    if (fd >= 0 && (unix_address(&addr, path) != 0 || connect(fd, (struct sockaddr *)&addr, sizeof addr) != 0)) {
+    if (fd >= 0 && (unix_address(&addr, path) != 0 || connect(fd, (struct sockaddr *)&addr, sizeof(addr)) != 0)) {
         (void)close(fd);
         return -1;
     }
@@ -369,7 +369,7 @@ static int dial(const char *path)
 static void open_pair(struct vmotion *v, int guest)
 {
     int agent = dial(v->hosts[v->on].path);
-    struct vmotion_pair *pair = agent < 0 ? NULL : calloc(1, sizeof *pair);
+    struct vmotion_pair *pair = agent < 0 ? NULL : calloc(1, sizeof(*pair));
 
     if (pair == NULL) {
         v->stats.refused++;
@@ -424,7 +424,7 @@ void vmotion_init(struct vmotion *v, uv_loop_t *loop)
     void (*on_settled)(struct vmotion *) = v->on_settled;
     void (*on_close)(struct vmotion *) = v->on_close;
 
-    memset(v, 0, sizeof *v);
+    memset(v, 0, sizeof(*v));
     v->data = data;
     v->on_settled = on_settled;
     v->on_close = on_close;
@@ -451,7 +451,7 @@ int vmotion_add_host(struct vmotion *v, const char *name, const char *agent_path
     if (v->n_hosts == VMOTION_HOSTS_MAX) {
         return -ENOSPC;
     }
-    if (strlen(name) >= sizeof v->hosts[0].name || strlen(agent_path) >= sizeof v->hosts[0].path) {
+    if (strlen(name) >= sizeof(v->hosts[0].name) || strlen(agent_path) >= sizeof(v->hosts[0].path)) {
         return -ENAMETOOLONG;
     }
     memcpy(v->hosts[v->n_hosts].name, name, strlen(name) + 1);
@@ -476,7 +476,7 @@ int vmotion_start(struct vmotion *v, const char *guest_path)
         return -errno;
     }
     (void)unlink(guest_path);
-    if (bind(v->fd, (struct sockaddr *)&addr, sizeof addr) != 0 || listen(v->fd, 4096) != 0) {
+    if (bind(v->fd, (struct sockaddr *)&addr, sizeof(addr)) != 0 || listen(v->fd, 4096) != 0) {
         err = -errno;
     } else {
         err = uv_poll_init(v->loop, &v->listener, v->fd);

@@ -20,7 +20,7 @@ static void split(struct words *words, const char *line)
 {
     char *save = NULL;
 
-    (void)snprintf(words->text, sizeof words->text, "%s", line);
+    (void)snprintf(words->text, sizeof(words->text), "%s", line);
     words->n = 0;
     for (char *word = strtok_r(words->text, " \t\r", &save); word != NULL && words->n < WORDS_MAX;
          word = strtok_r(NULL, " \t\r", &save)) {
@@ -188,7 +188,7 @@ static void alloc_cb(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
     struct vmotion_control_conn *conn = handle->data;
 
     (void)suggested;
-    *buf = uv_buf_init(conn->line + conn->size, (unsigned)(sizeof conn->line - 1 - conn->size));
+    *buf = uv_buf_init(conn->line + conn->size, (unsigned)(sizeof(conn->line) - 1 - conn->size));
 }
 
 static void read_cb(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
@@ -207,7 +207,7 @@ static void read_cb(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
         size_t used = (size_t)(end - conn->line) + 1;
 
         *end = '\0';
-        if (vmotion_command(conn->control->v, conn->line, answer, sizeof answer - 1)) {
+        if (vmotion_command(conn->control->v, conn->line, answer, sizeof(answer) - 1)) {
             say(conn, answer);
         } else {
             conn->waiting = true;
@@ -235,7 +235,7 @@ static void connection_cb(uv_stream_t *listener, int status)
         conn = control->conns[i].open ? NULL : &control->conns[i];
     }
     if (conn == NULL) {
-        spare = malloc(sizeof *spare);
+        spare = malloc(sizeof(*spare));
         if (spare != NULL) {
             (void)uv_pipe_init(listener->loop, spare, 0);
             (void)uv_accept(listener, (uv_stream_t *)spare);
@@ -256,8 +256,8 @@ int vmotion_control_start(struct vmotion_control *control, struct vmotion *v, co
 {
     int err;
 
-    memset(control, 0, sizeof *control);
-    if (strlen(path) >= sizeof control->path) {
+    memset(control, 0, sizeof(*control));
+    if (strlen(path) >= sizeof(control->path)) {
         return UV_ENAMETOOLONG;
     }
     control->v = v;

@@ -97,8 +97,8 @@ static int tell(const char *path, char *const *words)
     size_t got = 0;
     ssize_t n;
 
-    (void)snprintf(addr.sun_path, sizeof addr.sun_path, "%s", path);
-    if (fd < 0 || connect(fd, (struct sockaddr *)&addr, sizeof addr) != 0) {
+    (void)snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", path);
+    if (fd < 0 || connect(fd, (struct sockaddr *)&addr, sizeof(addr)) != 0) {
         (void)fprintf(stderr, "vmotion: %s: %s\n", path, strerror(errno));
         return 1;
     }
@@ -106,7 +106,7 @@ static int tell(const char *path, char *const *words)
         (void)dprintf(fd, "%s ", *words++);
     }
     (void)dprintf(fd, "\n");
-    while (strchr(answer, '\n') == NULL && (n = read(fd, answer + got, sizeof answer - 1 - got)) > 0) {
+    while (strchr(answer, '\n') == NULL && (n = read(fd, answer + got, sizeof(answer) - 1 - got)) > 0) {
         got += (size_t)n;
         answer[got] = '\0';
     }

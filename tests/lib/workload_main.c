@@ -134,7 +134,7 @@ static int read_input(struct program *program)
 {
     static uint8_t buf[CHUNK];
     char why[128];
-    ssize_t n = read(STDIN_FILENO, buf, sizeof buf);
+    ssize_t n = read(STDIN_FILENO, buf, sizeof(buf));
 
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
         return 0;
@@ -145,7 +145,7 @@ static int read_input(struct program *program)
             program->out_bytes = program->written + (program->out_until - program->out_from);
         }
         if (program->expects_in && program->in.offset != program->in_bytes) {
-            (void)snprintf(why, sizeof why, "ended at %" PRIu64 " of %" PRIu64 " bytes", program->in.offset,
+            (void)snprintf(why, sizeof(why), "ended at %" PRIu64 " of %" PRIu64 " bytes", program->in.offset,
                            program->in_bytes);
             return wrong(why);
         }
@@ -158,7 +158,7 @@ static int read_input(struct program *program)
         while ((n = read(STDIN_FILENO, buf, WORKLOAD_SAMPLE)) > 0 && program->in.sample_size < WORKLOAD_SAMPLE) {
             (void)workload_check_feed(&program->in, buf, (size_t)n);
         }
-        workload_check_explain(&program->in, why, sizeof why);
+        workload_check_explain(&program->in, why, sizeof(why));
         return wrong(why);
     }
     return 0;

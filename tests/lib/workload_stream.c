@@ -70,7 +70,7 @@ void workload_fill(uint64_t seed, enum workload_form form, uint64_t offset, void
 
 void workload_check_init(struct workload_check *check, uint64_t seed, enum workload_form form, uint64_t offset)
 {
-    memset(check, 0, sizeof *check);
+    memset(check, 0, sizeof(*check));
     check->seed = seed;
     check->form = form;
     check->offset = offset;
@@ -85,7 +85,7 @@ void workload_check_skip(struct workload_check *check, uint64_t offset)
 
 static void take_sample(struct workload_check *check, const uint8_t *data, size_t size)
 {
-    size_t room = sizeof check->sample - check->sample_size;
+    size_t room = sizeof(check->sample) - check->sample_size;
     size_t n = size < room ? size : room;
 
     memcpy(check->sample + check->sample_size, data, n);
@@ -102,7 +102,7 @@ bool workload_check_feed(struct workload_check *check, const void *data, size_t 
         return false;
     }
     while (size > 0) {
-        size_t n = size < sizeof want ? size : sizeof want, good = 0;
+        size_t n = size < sizeof(want) ? size : sizeof(want), good = 0;
 
         workload_fill(check->seed, check->form, check->offset, want, n);
         if (memcmp(want, bytes, n) != 0) {
@@ -138,8 +138,8 @@ static bool block_number(const struct workload_check *check, const uint8_t *data
             *number = *number << 8 | data[i];
         }
     }
-    workload_fill(check->seed, check->form, *number * WORKLOAD_BLOCK, want, sizeof want);
-    return memcmp(want, data, sizeof want) == 0;
+    workload_fill(check->seed, check->form, *number * WORKLOAD_BLOCK, want, sizeof(want));
+    return memcmp(want, data, sizeof(want)) == 0;
 }
 
 void workload_check_explain(struct workload_check *check, char *why, size_t size)

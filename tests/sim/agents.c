@@ -26,8 +26,9 @@ const char *sim_host_name(int agent)
 {
     static char names[SIM_AGENTS_MAX][16];
 
-    if (!names[agent][0])
-        (void)snprintf(names[agent], sizeof names[agent], "host%d", agent);
+    if (!names[agent][0]) {
+        (void)snprintf(names[agent], sizeof(names[agent]), "host%d", agent);
+    }
     return names[agent];
 }
 
@@ -47,8 +48,9 @@ int sim_agent_at(const char *addr)
     long agent =
         strncmp(addr, ADDR_PREFIX, strlen(ADDR_PREFIX)) == 0 ? strtol(addr + strlen(ADDR_PREFIX), &end, 10) : -1;
 
-    if (agent < 0 || agent >= sim.n_agents || *end != '\0')
+    if (agent < 0 || agent >= sim.n_agents || *end != '\0') {
         sim_fail("a client dials %s, where no agent ever was", addr);
+    }
     return (int)agent;
 }
 
@@ -58,8 +60,8 @@ const struct rt_key *sim_key_of(int container)
     struct rt_key *key = &keys[container];
 
     if (!key->cid[0]) {
-        (void)snprintf(key->tenant, sizeof key->tenant, "local");
-        (void)snprintf(key->cid, sizeof key->cid, "container%d", container);
+        (void)snprintf(key->tenant, sizeof(key->tenant), "local");
+        (void)snprintf(key->cid, sizeof(key->cid), "container%d", container);
     }
     return key;
 }
@@ -71,9 +73,11 @@ void sim_key(int container, struct rt_key *key)
 
 static const struct rt_id *parent_of(const struct rt_id *id)
 {
-    for (size_t i = 0; i < SIM_TICKETS && i < sim.n_sealed; i++)
-        if (rt_id_equal(&sim.sealed[i].id, id))
+    for (size_t i = 0; i < SIM_TICKETS && i < sim.n_sealed; i++) {
+        if (rt_id_equal(&sim.sealed[i].id, id)) {
             return &sim.sealed[i].parent;
+        }
+    }
     return NULL;
 }
 
@@ -82,15 +86,19 @@ bool sim_ticket_forgot(const uint8_t *token, size_t size, const struct rt_id *re
     struct rt_ticket ticket;
     const struct rt_id *id = &ticket.id;
 
-    if (rt_ticket_decode(token, size, &ticket) != 0 || ticket.n_ancestors < RT_ANCESTORS_MAX)
+    if (rt_ticket_decode(token, size, &ticket) != 0 || ticket.n_ancestors < RT_ANCESTORS_MAX) {
         return false;
-    for (size_t i = 0; i < ticket.n_ancestors; i++)
-        if (rt_id_equal(&ticket.ancestors[i], recorded))
+    }
+    for (size_t i = 0; i < ticket.n_ancestors; i++) {
+        if (rt_id_equal(&ticket.ancestors[i], recorded)) {
             return false;
+        }
+    }
     for (size_t i = 0; i < SIM_TICKETS && id != NULL; i++) {
         id = parent_of(id);
-        if (id != NULL && rt_id_equal(id, recorded))
+        if (id != NULL && rt_id_equal(id, recorded)) {
             return true;
+        }
     }
     return false;
 }
@@ -102,8 +110,9 @@ int sim_seal(void *ctx, const struct rt_ticket *ticket, uint8_t *out, size_t cap
     struct rt_ticket sealed = *ticket;
 
     sealed.key_id = a ? a->active_key : 0;
-    if (ticket->n_ancestors > 0)
+    if (ticket->n_ancestors > 0) {
         sim.sealed[sim.n_sealed++ % SIM_TICKETS] = (struct sim_lineage){ticket->id, ticket->ancestors[0]};
+    }
     return rt_ticket_encode(&sealed, out, cap);
 }
 
@@ -112,8 +121,9 @@ int sim_open(void *ctx, const uint8_t *token, size_t size, uint64_t wall_ms, str
     const struct sim_agent *a = ctx;
     int rc = rt_ticket_decode(token, size, ticket);
 
-    if (rc != 0)
+    if (rc != 0) {
         return rc;
+    }
     if (ticket->key_id > a->newest_key) {
         sim_log("host%d does not know key %u yet", (int)(a - sim.agents), ticket->key_id);
         return RT_ENOTFOUND;
@@ -136,9 +146,11 @@ bool sim_change_key(void)
 {
     uint64_t known_us = sim_random(2000000);
 
-    for (int i = 0; i < sim.n_agents; i++)
-        if (sim.agents[i].active_key != sim.newest_key)
+    for (int i = 0; i < sim.n_agents; i++) {
+        if (sim.agents[i].active_key != sim.newest_key) {
             return false; /* one change at a time */
+        }
+    }
     sim.newest_key++;
     sim_log("fault: key %u is made", sim.newest_key);
     for (int i = 0; i < sim.n_agents; i++) {
@@ -156,8 +168,9 @@ static int conn_of(int agent, rt_link_id link)
     for (int i = 0; i < sim.top_conn; i++) {
         const struct sim_conn *c = &sim.conns[i];
 
-        if (c->used && c->agent == agent && c->agent_gen == sim.agents[agent].gen && c->link == link)
+        if (c->used && c->agent == agent && c->agent_gen == sim.agents[agent].gen && c->link == link) {
             return i;
+        }
     }
     return -1;
 }
@@ -168,8 +181,9 @@ static void io_send(void *ctx, rt_link_id link, const uint8_t *data, size_t size
     int conn = conn_of(agent, link);
 
     (void)in_input;
-    if (conn >= 0 && sim.conns[conn].open[1])
+    if (conn >= 0 && sim.conns[conn].open[1]) {
         sim_send(conn, 0, data, size);
+    }
 }
 
 static void io_close(void *ctx, rt_link_id link, const char *reason)
@@ -178,8 +192,9 @@ static void io_close(void *ctx, rt_link_id link, const char *reason)
     int conn = conn_of(agent, link);
 
     sim_log("host%d closes link %u: %s", agent, link, reason);
-    if (conn >= 0)
+    if (conn >= 0) {
         sim_close(conn, 1);
+    }
 }
 
 static int io_store(void *ctx, const struct rt_store_op *op)
@@ -214,8 +229,9 @@ static void io_drop_end(void *ctx, const struct rt_key *key, uint64_t life)
 
 void sim_touch(int agent)
 {
-    if (!sim.agents[agent].touched)
+    if (!sim.agents[agent].touched) {
         sim.touched[sim.n_touched++] = agent;
+    }
     sim.agents[agent].touched = true;
 }
 
@@ -240,14 +256,16 @@ void sim_start_agent(int agent)
     config.io.keep_end = io_keep_end;
     config.io.drop_end = io_drop_end;
     a->agent = rt_agent_new(&config, sim_ms());
-    if (!a->agent)
+    if (!a->agent) {
         sim_fail("out of memory");
+    }
     a->used = true;
     a->store_up = false;
     a->timer_us = 0;
     sim_log("host%d starts", agent);
-    for (size_t i = 0; i < a->n_ends; i++)
+    for (size_t i = 0; i < a->n_ends; i++) {
         rt_agent_kept_end(a->agent, &a->ends[i], sim_ms());
+    }
     sim_agent_timer(agent);
     sim_store_up(agent, true);
 }
@@ -266,8 +284,9 @@ void sim_kill_agent(int agent)
     for (int i = 0; i < sim.top_conn; i++) {
         struct sim_conn *c = &sim.conns[i];
 
-        if (!c->used || c->agent != agent)
+        if (!c->used || c->agent != agent) {
             continue;
+        }
         if (!c->open[0]) {
             sim_free_conn(i);
             continue;
@@ -285,11 +304,13 @@ void sim_agent_timer(int agent)
     sim_tell_queued(agent);
     sim_touch(agent);
     deadline = a->agent ? rt_agent_deadline(a->agent) : UINT64_MAX;
-    if (deadline == UINT64_MAX)
+    if (deadline == UINT64_MAX) {
         return;
+    }
     at = deadline > 1000000 ? (deadline - 1000000) * 1000 : 0;
-    if (at <= sim.now_us)
+    if (at <= sim.now_us) {
         at = sim.now_us + 1000;
+    }
     if (!a->timer_us || at < a->timer_us || a->timer_us <= sim.now_us) {
         a->timer_us = at;
         sim_post((struct sim_event){.kind = EV_TIMER, .node = NODE_AGENT, .index = agent, .gen = a->gen},

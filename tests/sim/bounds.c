@@ -32,9 +32,11 @@
 /* All that the attachment's cursor has to pass before its budget may be full again. */
 static bool caught_up(const struct rt_att *att, const struct sim_hold *hold)
 {
-    for (unsigned o = 0; o < 2; o++)
-        if (rt_att_wants(att, o + RT_STDOUT) && att->out[o].acked < hold->goal[o])
+    for (unsigned o = 0; o < 2; o++) {
+        if (rt_att_wants(att, o + RT_STDOUT) && att->out[o].acked < hold->goal[o]) {
             return false;
+        }
+    }
     return true;
 }
 
@@ -43,10 +45,12 @@ static bool stops(const struct sim_guest *g, const struct rt_att *att)
     const struct rt_proc *proc = g->tether->procs[0];
     size_t space; /* there may be some since the process last looked */
 
-    for (unsigned o = 0; o < 2; o++)
+    for (unsigned o = 0; o < 2; o++) {
         if (g->stopped[o] && rt_tether_space(g->tether, 0, RT_STDOUT + o, &space) == NULL &&
-            rt_att_wants(att, o + RT_STDOUT) && att->out[o].acked <= proc->ring[o].base)
+            rt_att_wants(att, o + RT_STDOUT) && att->out[o].acked <= proc->ring[o].base) {
             return true;
+        }
+    }
     return false;
 }
 
@@ -55,21 +59,26 @@ static void check_hold(int guest, const struct rt_att *att, struct sim_hold *hol
     struct sim_guest *g = &sim.guests[guest];
 
     if (att->state == RT_ATT_FREE || memcmp(hold->id, att->id, RT_ID_SIZE) != 0) {
-        memset(hold, 0, sizeof *hold);
+        memset(hold, 0, sizeof(*hold));
         memcpy(hold->id, att->id, RT_ID_SIZE);
     }
-    if (att->state == RT_ATT_FREE || att->proc != 0)
+    if (att->state == RT_ATT_FREE || att->proc != 0) {
         return;
-    if (caught_up(att, hold))
+    }
+    if (caught_up(att, hold)) {
         hold->us = 0;
-    if (att->hold_left == 0 || !stops(g, att)) /* spent: the process has only not tried again yet */
+    }
+    if (att->hold_left == 0 || !stops(g, att)) { /* spent: the process has only not tried again yet */
         return;
+    }
     hold->us += us;
-    for (unsigned o = 0; o < 2; o++)
+    for (unsigned o = 0; o < 2; o++) {
         hold->goal[o] = g->tether->procs[0]->ring[o].head;
-    if (hold->us > att->hold_ms * 1000 + HOLD_SLACK_US)
+    }
+    if (hold->us > att->hold_ms * 1000 + HOLD_SLACK_US) {
         sim_fail("guest %d: an attachment with a hold of %llu ms has stopped its process for %llu ms", guest,
                  (unsigned long long)att->hold_ms, (unsigned long long)hold->us / 1000);
+    }
 }
 
 /* Time since the last look that counts: not while the guest itself stood still, nor the first part of an outage. */
@@ -78,10 +87,12 @@ static uint64_t time_that_counts(struct sim_guest *g)
     uint64_t from = g->looked_us, outage = g->tether->config.outage_hold_ms * 1000;
 
     g->looked_us = sim.now_us;
-    if (g->paused_until_us > from)
+    if (g->paused_until_us > from) {
         from = g->paused_until_us < sim.now_us ? g->paused_until_us : sim.now_us;
-    if (g->tether->state != RT_TETHER_LIVE)
+    }
+    if (g->tether->state != RT_TETHER_LIVE) {
         g->dark_us += sim.now_us - from;
+    }
     return g->dark_us > 0 && g->dark_us <= outage ? 0 : sim.now_us - from;
 }
 
@@ -90,15 +101,19 @@ static void check_holds(int guest)
     struct sim_guest *g = &sim.guests[guest];
     uint64_t us;
 
-    if (g->tether->state == RT_TETHER_LIVE)
+    if (g->tether->state == RT_TETHER_LIVE) {
         g->dark_us = 0;
-    if (sim.now_us < g->looked_us + SAMPLE_US)
+    }
+    if (sim.now_us < g->looked_us + SAMPLE_US) {
         return;
+    }
     us = time_that_counts(g);
-    if (g->exited || (!g->stopped[0] && !g->stopped[1]))
+    if (g->exited || (!g->stopped[0] && !g->stopped[1])) {
         return;
-    for (size_t i = 0; i < RT_ATTS_MAX; i++)
+    }
+    for (size_t i = 0; i < RT_ATTS_MAX; i++) {
         check_hold(guest, &g->tether->atts[i], &g->holds[i], us);
+    }
 }
 
 /* A command that has ended and that nobody is attached to is a status: it takes no place, and next to no memory. */
@@ -106,21 +121,27 @@ static void check_finished(int guest)
 {
     const struct rt_tether *t = sim.guests[guest].tether;
 
-    if (t->n_finished > RT_FINISHED_MAX)
+    if (t->n_finished > RT_FINISHED_MAX) {
         sim_fail("guest %d remembers %zu commands that have ended", guest, t->n_finished);
-    for (int p = 1; p < RT_PROCS_MAX; p++)
-        if (t->procs[p] && t->procs[p]->state == RT_PROC_FINAL && (t->procs[p]->due & RT_PROC_DUE_CLOSE) == 0)
+    }
+    for (int p = 1; p < RT_PROCS_MAX; p++) {
+        if (t->procs[p] && t->procs[p]->state == RT_PROC_FINAL && (t->procs[p]->due & RT_PROC_DUE_CLOSE) == 0) {
             sim_fail("guest %d: a command that has ended takes the place of one that runs", guest);
+        }
+    }
     for (size_t p = 0; p < t->n_finished; p++) {
         size_t kept = 0;
         bool attached = false;
 
-        for (int o = 0; o < RT_OUTS; o++)
+        for (int o = 0; o < RT_OUTS; o++) {
             kept += t->finished[p]->ring[o].data ? t->finished[p]->ring[o].cap : 0;
-        for (int i = 0; kept > FINISHED_BYTES && i < RT_ATTS_MAX; i++)
+        }
+        for (int i = 0; kept > FINISHED_BYTES && i < RT_ATTS_MAX; i++) {
             attached = attached || (t->atts[i].state != RT_ATT_FREE && t->atts[i].proc == t->finished[p]->id);
-        if (!attached && kept > FINISHED_BYTES)
+        }
+        if (!attached && kept > FINISHED_BYTES) {
             sim_fail("guest %d keeps %zu bytes of a command that has ended", guest, kept);
+        }
     }
 }
 
@@ -129,13 +150,17 @@ static void check_guest(int guest)
     const struct rt_tether *t = sim.guests[guest].tether;
 
     check_holds(guest);
-    if (!sim.guests[guest].touched)
+    if (!sim.guests[guest].touched) {
         return;
+    }
     sim.guests[guest].touched = false;
-    for (int p = 0; p < RT_PROCS_MAX; p++)
-        for (int o = 0; t->procs[p] && o < RT_OUTS; o++)
-            if (t->procs[p]->ring[o].head - t->procs[p]->ring[o].base > t->procs[p]->ring[o].cap)
+    for (int p = 0; p < RT_PROCS_MAX; p++) {
+        for (int o = 0; t->procs[p] && o < RT_OUTS; o++) {
+            if (t->procs[p]->ring[o].head - t->procs[p]->ring[o].base > t->procs[p]->ring[o].cap) {
                 sim_fail("guest %d: a ring holds more than its size", guest);
+            }
+        }
+    }
     check_finished(guest);
 }
 
@@ -144,13 +169,15 @@ static void check_att(int client, const struct rt_catt *att)
     for (unsigned s = 0; s < 2; s++) {
         const struct rt_receiver *rx = &att->rx[s];
 
-        if (rx->ring.head - rx->ring.base > RT_CLIENT_WINDOW || rx->n_gaps > RT_GAPS_MAX)
+        if (rx->ring.head - rx->ring.base > RT_CLIENT_WINDOW || rx->n_gaps > RT_GAPS_MAX) {
             sim_fail("client %d keeps %llu bytes and %zu gaps of stream %u", client,
                      (unsigned long long)(rx->ring.head - rx->ring.base), rx->n_gaps, s + 1);
+        }
     }
-    if (att->tx[0].ring.head - att->tx[0].ring.base > RT_CLIENT_WINDOW)
+    if (att->tx[0].ring.head - att->tx[0].ring.base > RT_CLIENT_WINDOW) {
         sim_fail("client %d keeps %llu bytes of input", client,
                  (unsigned long long)(att->tx[0].ring.head - att->tx[0].ring.base));
+    }
 }
 
 static void check_client(int client)
@@ -158,9 +185,11 @@ static void check_client(int client)
     struct sim_client *c = &sim.clients[client];
 
     c->touched = false;
-    for (int i = 0; c->client && i < SIM_ATTS; i++)
-        if (c->atts[i].att)
+    for (int i = 0; c->client && i < SIM_ATTS; i++) {
+        if (c->atts[i].att) {
             check_att(client, c->atts[i].att);
+        }
+    }
 }
 
 static void check_agent(int agent)
@@ -169,33 +198,44 @@ static void check_agent(int agent)
 
     rt_agent_stats(sim.agents[agent].agent, &stats);
     if (stats.links > RT_AGENT_LINKS_MAX || stats.sessions > RT_AGENT_SESSIONS_MAX || stats.held > RT_AGENT_HELD_MAX ||
-        stats.handshakes > RT_AGENT_HANDSHAKES_MAX)
+        stats.handshakes > RT_AGENT_HANDSHAKES_MAX) {
         sim_fail("host%d keeps more than a bound allows", agent);
+    }
 }
 
 static void check_queued(struct sim_conn *c)
 {
     c->grown = false;
-    if (c->used && c->to[0].in_flight > RT_LINK_QUEUED_MAX)
+    if (c->used && c->to[0].in_flight > RT_LINK_QUEUED_MAX) {
         sim_fail("%zu bytes are queued on one link", c->to[0].in_flight);
+    }
 }
 
 void sim_check_bounds(void)
 {
-    for (int i = 0; i < SIM_GUESTS; i++)
-        if (sim.guests[i].tether && sim.guests[i].running)
+    for (int i = 0; i < SIM_GUESTS; i++) {
+        if (sim.guests[i].tether && sim.guests[i].running) {
             check_guest(i);
-    for (int i = 0; i < SIM_CLIENTS; i++)
-        if (sim.clients[i].touched)
+        }
+    }
+    for (int i = 0; i < SIM_CLIENTS; i++) {
+        if (sim.clients[i].touched) {
             check_client(i);
-    for (int i = 0; i < sim.n_touched; i++)
-        if (sim.agents[sim.touched[i]].agent)
+        }
+    }
+    for (int i = 0; i < sim.n_touched; i++) {
+        if (sim.agents[sim.touched[i]].agent) {
             check_agent(sim.touched[i]);
-    for (int i = 0; i < sim.n_grown; i++)
+        }
+    }
+    for (int i = 0; i < sim.n_grown; i++) {
         check_queued(&sim.conns[sim.grown[i]]);
+    }
     sim.n_grown = 0;
-    for (int i = 0; sim.flood && i < sim.top_conn; i++)
-        if (sim.conns[i].used && !sim_hostile_conn(i) && sim.conns[i].to[0].plain > PLAIN_MAX)
+    for (int i = 0; sim.flood && i < sim.top_conn; i++) {
+        if (sim.conns[i].used && !sim_hostile_conn(i) && sim.conns[i].to[0].plain > PLAIN_MAX) {
             sim_fail("%zu bytes in frames without credit are queued on one link in a flood of %s",
                      sim.conns[i].to[0].plain, sim.flood);
+        }
+    }
 }

@@ -32,11 +32,13 @@ static void note_served(int container, int agent)
     uint64_t life, epoch;
     int i = 0;
 
-    while (i < served->n && served->by[i].agent != agent)
+    while (i < served->n && served->by[i].agent != agent) {
         i++;
+    }
     if (sim.agents[agent].agent && rt_agent_serves(sim.agents[agent].agent, sim_key_of(container), &life, &epoch)) {
-        if (i == SIM_SERVERS_MAX)
+        if (i == SIM_SERVERS_MAX) {
             sim_fail("more than %d agents serve container %d", SIM_SERVERS_MAX, container);
+        }
         served->n += i == served->n;
         served->by[i].agent = agent;
         served->by[i].life = life;
@@ -56,21 +58,26 @@ static void check_serving(int container)
 
         n += !a->paused && a->store_up;
     }
-    for (int i = 0; i < served->n; i++)
-        for (int k = i + 1; k < served->n; k++)
+    for (int i = 0; i < served->n; i++) {
+        for (int k = i + 1; k < served->n; k++) {
             if (served->by[i].life == served->by[k].life && served->by[i].epoch == served->by[k].epoch &&
-                !sim.forked[container])
+                !sim.forked[container]) {
                 sim_fail("container %d is served by host%d and host%d at (%llu, %llu)", container, served->by[i].agent,
                          served->by[k].agent, (unsigned long long)served->by[i].life,
                          (unsigned long long)served->by[i].epoch);
+            }
+        }
+    }
     if (n < 2) {
         sim.double_since_us[container] = 0;
         return;
     }
-    if (!sim.double_since_us[container])
+    if (!sim.double_since_us[container]) {
         sim.double_since_us[container] = sim.now_us + 1;
-    if (sim.now_us > sim.double_since_us[container] + DOUBLE_SERVING_MAX_US)
+    }
+    if (sim.now_us > sim.double_since_us[container] + DOUBLE_SERVING_MAX_US) {
         sim_fail("container %d is served twice for too long", container);
+    }
 }
 
 static void check_guest(int i)
@@ -78,24 +85,29 @@ static void check_guest(int i)
     struct sim_guest *g = &sim.guests[i];
     struct rt_tether_view view;
 
-    if (!g->tether)
+    if (!g->tether) {
         return;
-    if (g->tether->refused_cls == RT_CLASS_SUPERSEDED)
+    }
+    if (g->tether->refused_cls == RT_CLASS_SUPERSEDED) {
         g->superseded = true;
-    else if (g->tether->state == RT_TETHER_LIVE)
+    } else if (g->tether->state == RT_TETHER_LIVE) {
         g->superseded = false;
-    if (sim.forked[g->container])
+    }
+    if (sim.forked[g->container]) {
         return;
-    if (g->tether->refused_cls == RT_CLASS_OK)
+    }
+    if (g->tether->refused_cls == RT_CLASS_OK) {
         return;
+    }
     rt_tether_view(g->tether, &view);
     if (view.cls == RT_CLASS_FORKED &&
         sim_ticket_forgot(g->tether->ticket, g->tether->ticket_size, &sim_store_record(g->container)->ticket)) {
         sim.forked[g->container] = true; /* as a copy it is told, until its record has been lost for a lease */
         return;
     }
-    if (view.cls != RT_CLASS_RETRY_LATER && view.cls != RT_CLASS_STALE && view.cls != RT_CLASS_LOST)
+    if (view.cls != RT_CLASS_RETRY_LATER && view.cls != RT_CLASS_STALE && view.cls != RT_CLASS_LOST) {
         sim_fail("honest guest %d is refused: %s %s", i, rt_class_name(view.cls), view.text);
+    }
 }
 
 /* An owner that has been in touch with the store for so long counts as alive with everybody. */
@@ -106,8 +118,9 @@ void sim_check_take(int container, int agent, const struct rt_claim *claim)
     const struct rt_record *record = sim_store_record(container);
     const struct sim_served *served = &sim.served[container];
 
-    if (!record->exists || rt_id_equal(&record->inc, &claim->inc) || (!claim->join && claim->taken))
+    if (!record->exists || rt_id_equal(&record->inc, &claim->inc) || (!claim->join && claim->taken)) {
         return;
+    }
     for (int i = 0; i < served->n; i++) {
         const struct sim_agent *owner = &sim.agents[served->by[i].agent];
         char host[RT_HOST_MAX + 1];
@@ -115,42 +128,51 @@ void sim_check_take(int container, int agent, const struct rt_claim *claim)
         sim_agent_name(served->by[i].agent, host);
         if (served->by[i].agent != agent && record->state == RT_SESSION_RUNNING && strcmp(host, record->host) == 0 &&
             record->life == served->by[i].life && record->epoch == served->by[i].epoch && owner->store_up &&
-            !owner->paused && sim.now_us > owner->up_us + STEADY_US && sim.now_us > owner->paused_until_us + STEADY_US)
+            !owner->paused && sim.now_us > owner->up_us + STEADY_US &&
+            sim.now_us > owner->paused_until_us + STEADY_US) {
             sim_fail("container %d is given to a start at host%d while %s serves another one and lives", container,
                      agent, host);
+        }
     }
 }
 
 void sim_check(void)
 {
     for (int i = 0; i < sim.n_containers; i++) {
-        for (int k = 0; k < sim.n_touched; k++)
+        for (int k = 0; k < sim.n_touched; k++) {
             note_served(i, sim.touched[k]);
+        }
         check_serving(i);
     }
-    for (int i = 0; i < SIM_GUESTS; i++)
+    for (int i = 0; i < SIM_GUESTS; i++) {
         check_guest(i);
+    }
     sim_check_bounds();
-    for (int i = 0; i < sim.n_touched; i++)
+    for (int i = 0; i < sim.n_touched; i++) {
         sim.agents[sim.touched[i]].touched = false;
+    }
     sim.n_touched = 0;
 }
 
 static int guest_of(int container)
 {
-    for (int i = 0; i < SIM_GUESTS; i++)
-        if (sim.guests[i].running && sim.guests[i].container == container)
+    for (int i = 0; i < SIM_GUESTS; i++) {
+        if (sim.guests[i].running && sim.guests[i].container == container) {
             return i;
+        }
+    }
     return -1;
 }
 
 static void check_container_live(int container, int guest)
 {
-    if (sim.served[container].n != 1)
+    if (sim.served[container].n != 1) {
         sim_fail("container %d is served by %d agents, long after the faults ended", container,
                  sim.served[container].n);
-    if (sim.guests[guest].tether->state != RT_TETHER_LIVE)
+    }
+    if (sim.guests[guest].tether->state != RT_TETHER_LIVE) {
         sim_fail("guest %d is in state %d, long after the faults ended", guest, sim.guests[guest].tether->state);
+    }
 }
 
 /* A held attachment whose client has gone may rightly stop the process: only what reads is expected to get on. */
@@ -159,18 +181,21 @@ void sim_check_live(bool all)
     for (int i = 0; i < sim.n_containers; i++) {
         int guest = guest_of(i);
 
-        if (!sim.forked[i] && guest >= 0 && (all || !sim.guests[guest].hung))
+        if (!sim.forked[i] && guest >= 0 && (all || !sim.guests[guest].hung)) {
             check_container_live(i, guest);
+        }
     }
-    for (int i = 0; i < SIM_CLIENTS; i++)
+    for (int i = 0; i < SIM_CLIENTS; i++) {
         for (int k = 0; k < SIM_ATTS; k++) {
             const struct sim_att *att = &sim.clients[i].atts[k];
             int guest = guest_of(att->container);
 
             if (att->att && !att->final && !att->bound && !att->exited && !sim.clients[i].stalled_for_ever &&
-                !sim.forked[att->container] && guest >= 0 && (all || !sim.guests[guest].hung))
+                !sim.forked[att->container] && guest >= 0 && (all || !sim.guests[guest].hung)) {
                 sim_fail("client %d is not attached, long after the faults ended", i);
+            }
         }
+    }
 }
 
 static void check_att_drained(int client, const struct sim_att *att)
@@ -180,18 +205,24 @@ static void check_att_drained(int client, const struct sim_att *att)
     const struct sim_log *log = &sim.lines[g->line];
     uint64_t applied = 0;
 
-    if (guest < 0 || g->exited)
+    if (guest < 0 || g->exited) {
         return; /* its end is checked for its own */
-    for (int s = 0; s < 2; s++)
-        if (rt_catt_offset(att->att, RT_STDOUT + (unsigned)s) != log->size[s])
+    }
+    for (int s = 0; s < 2; s++) {
+        if (rt_catt_offset(att->att, RT_STDOUT + (unsigned)s) != log->size[s]) {
             sim_fail("client %d has consumed %llu of %zu bytes of stream %d", client,
                      (unsigned long long)rt_catt_offset(att->att, RT_STDOUT + (unsigned)s), log->size[s], s + 1);
-    for (size_t i = 0; i < g->done.n_applied; i++)
-        if (memcmp(g->done.applied[i].id, att->id, RT_ID_SIZE) == 0)
+        }
+    }
+    for (size_t i = 0; i < g->done.n_applied; i++) {
+        if (memcmp(g->done.applied[i].id, att->id, RT_ID_SIZE) == 0) {
             applied = g->done.applied[i].count;
-    if (applied != att->written)
+        }
+    }
+    if (applied != att->written) {
         sim_fail("client %d wrote %llu bytes, the process has taken %llu", client, (unsigned long long)att->written,
                  (unsigned long long)applied);
+    }
 }
 
 /* A command that was asked for has been told its end, unless its container is over or a held end stops it. */
@@ -201,8 +232,9 @@ static void check_command_told(int client)
     int guest = guest_of(exec->container);
 
     if ((exec->control != NULL || exec->att != NULL) && guest >= 0 && !sim.guests[guest].exited &&
-        !sim.forked[exec->container] && !sim.clients[client].stalled_for_ever)
+        !sim.forked[exec->container] && !sim.clients[client].stalled_for_ever) {
         sim_fail("client %d: its command has not ended, long after the faults did", client);
+    }
 }
 
 /* The table says who serves, whatever the store has lost: the audit has found it by now. */
@@ -212,38 +244,47 @@ static void check_record(int container)
     const struct sim_served *served = &sim.served[container];
     char host[RT_HOST_MAX + 1];
 
-    if (served->n != 1 || sim.forked[container] || sim_store_end_lost(container))
+    if (served->n != 1 || sim.forked[container] || sim_store_end_lost(container)) {
         return;
+    }
     sim_agent_name(served->by[0].agent, host);
-    if (!record->exists)
+    if (!record->exists) {
         sim_fail("%s serves container %d, and there is no record of it, long after the faults ended", host, container);
-    if (record->life != served->by[0].life || record->epoch != served->by[0].epoch || strcmp(record->host, host) != 0)
+    }
+    if (record->life != served->by[0].life || record->epoch != served->by[0].epoch || strcmp(record->host, host) != 0) {
         sim_fail("%s serves container %d at (%llu, %llu), its record says %s at (%llu, %llu)", host, container,
                  (unsigned long long)served->by[0].life, (unsigned long long)served->by[0].epoch, record->host,
                  (unsigned long long)record->life, (unsigned long long)record->epoch);
+    }
 }
 
 void sim_check_drained(void)
 {
-    for (int i = 0; i < sim.n_containers; i++)
+    for (int i = 0; i < sim.n_containers; i++) {
         check_record(i);
-    for (int i = 0; i < SIM_CLIENTS; i++)
+    }
+    for (int i = 0; i < SIM_CLIENTS; i++) {
         check_command_told(i);
-    for (int i = 0; i < SIM_CLIENTS; i++)
+    }
+    for (int i = 0; i < SIM_CLIENTS; i++) {
         for (int k = 0; k < SIM_ATTS; k++) {
             const struct sim_att *att = &sim.clients[i].atts[k];
 
-            if (att->att && !att->final && !sim.clients[i].stalled_for_ever && !sim.forked[att->container])
+            if (att->att && !att->final && !sim.clients[i].stalled_for_ever && !sim.forked[att->container]) {
                 check_att_drained(i, att);
+            }
         }
+    }
 }
 
 /* Whether an attachment whose client has gone, or does not know that it has all, still holds the end up. */
 static bool held(const struct rt_tether *tether)
 {
-    for (int i = 0; i < RT_ATTS_MAX; i++)
-        if (tether->atts[i].blocks)
+    for (int i = 0; i < RT_ATTS_MAX; i++) {
+        if (tether->atts[i].blocks) {
             return true;
+        }
+    }
     return false;
 }
 
@@ -254,23 +295,28 @@ static bool left_superseded(int container)
     for (int k = 0; k < SIM_GUESTS; k++) {
         const struct sim_guest *g = &sim.guests[k];
 
-        if (!g->running || g->container != container)
+        if (!g->running || g->container != container) {
             continue;
+        }
         if (g->tether->refused_cls != RT_CLASS_SUPERSEDED &&
-            !(g->superseded && sim.ticket_ttl_ms != 0 && g->tether->refused_cls == RT_CLASS_BAD_AUTH))
+            !(g->superseded && sim.ticket_ttl_ms != 0 && g->tether->refused_cls == RT_CLASS_BAD_AUTH)) {
             return false;
+        }
     }
     return sim.newest_died[container] || sim_store_life_back(container);
 }
 
 static void check_fork_served(int container)
 {
-    for (int k = 0; k < SIM_GUESTS; k++)
+    for (int k = 0; k < SIM_GUESTS; k++) {
         if (sim.guests[k].used && sim.guests[k].container == container &&
-            (!sim.guests[k].running || sim.guests[k].tether->state == RT_TETHER_LIVE))
+            (!sim.guests[k].running || sim.guests[k].tether->state == RT_TETHER_LIVE)) {
             return;
-    if (left_superseded(container))
+        }
+    }
+    if (left_superseded(container)) {
         return;
+    }
     sim_fail("no copy of container %d is served, long after the faults ended", container);
 }
 
@@ -279,32 +325,39 @@ static void check_fork_drained(int client, const struct sim_att *att)
 {
     bool runs = false;
 
-    for (int k = 0; k < SIM_GUESTS; k++)
+    for (int k = 0; k < SIM_GUESTS; k++) {
         runs = runs || (sim.guests[k].running && sim.guests[k].container == att->container && !sim.guests[k].exited);
-    if (!runs || left_superseded(att->container))
+    }
+    if (!runs || left_superseded(att->container)) {
         return; /* all have ended, or hold their end up */
-    if (!att->bound)
+    }
+    if (!att->bound) {
         sim_fail("client %d is not attached to any copy of container %d", client, att->container);
+    }
     for (int s = 0; s < 2; s++) {
         bool whole = false;
 
-        for (int i = 0; i < sim.n_lines; i++)
+        for (int i = 0; i < sim.n_lines; i++) {
             whole = whole || (sim.lines[i].container == att->container && (att->lines[s] >> i & 1) &&
                               rt_catt_offset(att->att, RT_STDOUT + (unsigned)s) == sim.lines[i].size[s]);
-        if (!whole)
+        }
+        if (!whole) {
             sim_fail("client %d has consumed %llu bytes of stream %d: no copy of container %d wrote just that", client,
                      (unsigned long long)rt_catt_offset(att->att, RT_STDOUT + (unsigned)s), s + 1, att->container);
+        }
     }
 }
 
 static void check_att_ended(int client, const struct sim_att *att)
 {
-    if (att->exited || sim.dead_us[att->container])
+    if (att->exited || sim.dead_us[att->container]) {
         return;
-    if (sim.forked[att->container])
+    }
+    if (sim.forked[att->container]) {
         check_fork_drained(client, att);
-    else if (guest_of(att->container) < 0 && !sim_store_end_lost(att->container))
+    } else if (guest_of(att->container) < 0 && !sim_store_end_lost(att->container)) {
         sim_fail("client %d was not told the exit", client);
+    }
 }
 
 static void check_container_ended(int container)
@@ -312,18 +365,22 @@ static void check_container_ended(int container)
     int guest = guest_of(container);
     const struct rt_record *record = sim_store_record(container);
 
-    if (guest >= 0 && sim.guests[guest].exits && !held(sim.guests[guest].tether))
+    if (guest >= 0 && sim.guests[guest].exits && !held(sim.guests[guest].tether)) {
         sim_fail("guest %d has exited and is not over (end %s)", guest,
                  sim.guests[guest].tether->ending == RT_ENDING_SAFE ? "stored" : "not stored");
-    if (guest < 0 && !sim_store_end_lost(container) && record->state != RT_SESSION_ENDED)
+    }
+    if (guest < 0 && !sim_store_end_lost(container) && record->state != RT_SESSION_ENDED) {
         sim_fail("container %d is over, its record says %s", container, rt_session_state_name(record->state));
+    }
 }
 
 static bool somebody_asks(void)
 {
-    for (int i = 0; i < SIM_CLIENTS; i++)
-        if (sim.clients[i].used && !sim.clients[i].stalled_for_ever)
+    for (int i = 0; i < SIM_CLIENTS; i++) {
+        if (sim.clients[i].used && !sim.clients[i].stalled_for_ever) {
             return true;
+        }
+    }
     return false;
 }
 
@@ -333,24 +390,32 @@ static void check_dead_told(int container)
 {
     const struct rt_record *record = sim_store_record(container);
 
-    if (record->exists && record->state != RT_SESSION_LOST && record->state != RT_SESSION_ENDED && record->lost_ms == 0)
+    if (record->exists && record->state != RT_SESSION_LOST && record->state != RT_SESSION_ENDED &&
+        record->lost_ms == 0) {
         sim_fail("container %d died with its host, its record says %s", container,
                  rt_session_state_name(record->state));
-    if (somebody_asks() && !sim.dead_told[container])
+    }
+    if (somebody_asks() && !sim.dead_told[container]) {
         sim_fail("container %d died with its host, and nobody who asked was told", container);
+    }
 }
 
 void sim_check_ended(void)
 {
-    for (int i = 0; i < sim.n_containers; i++)
-        if (sim.dead_us[i])
+    for (int i = 0; i < sim.n_containers; i++) {
+        if (sim.dead_us[i]) {
             check_dead_told(i);
-        else if (sim.forked[i])
+        } else if (sim.forked[i]) {
             check_fork_served(i);
-        else
+        } else {
             check_container_ended(i);
-    for (int i = 0; i < SIM_CLIENTS; i++)
-        for (int k = 0; k < SIM_ATTS; k++)
-            if (sim.clients[i].atts[k].att && !sim.clients[i].atts[k].final && !sim.clients[i].stalled_for_ever)
+        }
+    }
+    for (int i = 0; i < SIM_CLIENTS; i++) {
+        for (int k = 0; k < SIM_ATTS; k++) {
+            if (sim.clients[i].atts[k].att && !sim.clients[i].atts[k].final && !sim.clients[i].stalled_for_ever) {
                 check_att_ended(i, &sim.clients[i].atts[k]);
+            }
+        }
+    }
 }

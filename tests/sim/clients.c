@@ -39,11 +39,13 @@ static void on_reply(void *ctx, uint64_t request, int error, const struct rt_rep
 
     (void)request;
     if (error == 0 &&
-        (reply->c == RT_CLASS_NOT_FOUND ||
-         (reply->n_recs > 0 && (reply->recs[0].state == RT_SESSION_LOST || reply->recs[0].state == RT_SESSION_ENDED))))
+        (reply->c == RT_CLASS_NOT_FOUND || (reply->n_recs > 0 && (reply->recs[0].state == RT_SESSION_LOST ||
+                                                                  reply->recs[0].state == RT_SESSION_ENDED)))) {
         sim.dead_told[c->asked_for] = true;
-    if (error != 0 || !reply->more)
+    }
+    if (error != 0 || !reply->more) {
         c->asked = 0;
+    }
 }
 
 /* Whoever waits for the end of a container asks for it now and then. */
@@ -55,13 +57,15 @@ static void ask_for_dead(int client)
     int container = (int)sim_random((uint64_t)sim.n_containers);
     struct rt_key key;
 
-    if (c->asked || !sim.dead_us[container])
+    if (c->asked || !sim.dead_us[container]) {
         return;
+    }
     sim_key(container, &key);
     msg.cid = rt_slice_text(key.cid);
     c->asked_for = container;
-    if (rt_client_request(c->client, &msg, sim_ms(), &c->asked) != 0)
+    if (rt_client_request(c->client, &msg, sim_ms(), &c->asked) != 0) {
         sim_fail("client %d cannot ask", client);
+    }
 }
 
 void sim_new_client(int client)
@@ -75,20 +79,23 @@ void sim_new_client(int client)
     uint32_t gen = c->gen;
     int first = (int)sim_random((uint64_t)sim.n_agents);
 
-    memset(c, 0, sizeof *c);
+    memset(c, 0, sizeof(*c));
     c->gen = gen + 1;
     c->used = true;
-    for (int i = 0; i < RT_CLIENT_AGENTS_MAX; i++)
+    for (int i = 0; i < RT_CLIENT_AGENTS_MAX; i++) {
         c->conn[i] = -1;
+    }
     c->client = rt_client_new(&config);
-    if (!c->client)
+    if (!c->client) {
         sim_fail("out of memory");
+    }
     for (int i = 0; i < SIM_AGENTS; i++) { /* in a large run the others' welcomes name more */
         char addr[RT_ADDR_MAX + 1];
 
         sim_agent_addr((first + i) % sim.n_agents, addr);
-        if (rt_client_add_agent(c->client, addr) != 0)
+        if (rt_client_add_agent(c->client, addr) != 0) {
             sim_fail("a client takes no agent");
+        }
     }
     sim_post((struct sim_event){.kind = EV_APP, .node = NODE_CLIENT, .index = client, .gen = c->gen},
              sim_random(50000));
@@ -104,9 +111,11 @@ void sim_client_crash(int client)
 {
     struct sim_client *c = &sim.clients[client];
 
-    for (int i = 0; i < RT_CLIENT_AGENTS_MAX; i++)
-        if (c->conn[i] >= 0)
+    for (int i = 0; i < RT_CLIENT_AGENTS_MAX; i++) {
+        if (c->conn[i] >= 0) {
             sim_cut(c->conn[i], 2);
+        }
+    }
     sim_free_client(client);
     c->used = false;
     c->gen++;
@@ -119,8 +128,9 @@ bool sim_client_twin(int client, const struct rt_attach_options *options)
 {
     struct sim_client *c = &sim.clients[client];
 
-    if (c->twin || rt_client_attach(c->client, options, sim_ms(), &c->twin) != 0)
+    if (c->twin || rt_client_attach(c->client, options, sim_ms(), &c->twin) != 0) {
         return false;
+    }
     sim_client_pump(client);
     return true;
 }
@@ -133,8 +143,9 @@ static void taken_over(const struct rt_catt *twin)
     for (int i = 0; i < SIM_CLIENTS * SIM_ATTS; i++) {
         struct sim_att *att = &sim.clients[i / SIM_ATTS].atts[i % SIM_ATTS];
 
-        if (att->att && memcmp(att->id, id, RT_ID_SIZE) == 0)
+        if (att->att && memcmp(att->id, id, RT_ID_SIZE) == 0) {
             att->taken = true;
+        }
     }
 }
 
@@ -142,11 +153,13 @@ bool sim_next_event(int client, struct rt_catt *att, struct rt_catt_event *ev)
 {
     bool named = rt_listed(&att->ready);
 
-    if (!rt_catt_event(att, ev))
+    if (!rt_catt_event(att, ev)) {
         return false;
-    if (!named)
+    }
+    if (!named) {
         sim_fail("client %d: event %d of an attachment that is not among those that have something to tell", client,
                  (int)ev->kind);
+    }
     return true;
 }
 
@@ -154,8 +167,9 @@ const uint8_t *sim_peek(int client, const struct rt_catt *att, unsigned stream, 
 {
     const uint8_t *data = rt_catt_peek(att, stream, size);
 
-    if (*size > 0 && !rt_listed(&att->ready))
+    if (*size > 0 && !rt_listed(&att->ready)) {
         sim_fail("client %d: bytes of an attachment that is not among those that have something to tell", client);
+    }
     return data;
 }
 
@@ -166,8 +180,9 @@ void sim_looked_at(struct rt_catt *att)
     (void)rt_catt_peek(att, RT_STDOUT, &size[0]);
     (void)rt_catt_peek(att, RT_STDERR, &size[1]);
     rt_list_remove(&att->ready);
-    if (size[0] + size[1] > 0)
+    if (size[0] + size[1] > 0) {
         rt_catt_wake(att);
+    }
 }
 
 static void twin_events(int client)
@@ -176,15 +191,17 @@ static void twin_events(int client)
     struct rt_catt_event ev;
 
     while (c->twin && sim_next_event(client, c->twin, &ev)) {
-        if (ev.kind == RT_CATT_ATTACHED)
+        if (ev.kind == RT_CATT_ATTACHED) {
             taken_over(c->twin);
+        }
         if (ev.kind == RT_CATT_FAILED) {
             rt_catt_free(c->twin);
             c->twin = NULL;
         }
     }
-    if (c->twin)
+    if (c->twin) {
         sim_looked_at(c->twin);
+    }
 }
 
 void sim_client_pump(int client)
@@ -195,13 +212,15 @@ void sim_client_pump(int client)
     uint64_t deadline;
     int agent;
 
-    if (!c->client)
+    if (!c->client) {
         return;
+    }
     c->touched = true;
     while (rt_client_next(c->client, &a, sim_ms())) {
         if (a.kind == RT_CLIENT_HANGUP) {
-            if (c->conn[a.agent] >= 0)
+            if (c->conn[a.agent] >= 0) {
                 sim_close(c->conn[a.agent], 0);
+            }
             c->conn[a.agent] = -1;
             continue;
         }
@@ -214,20 +233,23 @@ void sim_client_pump(int client)
                                     .side = (int)a.agent},
                  sim.agents[agent].agent ? 50 + sim_random(200) : 20);
     }
-    for (unsigned i = 0; i < c->top; i++)
+    for (unsigned i = 0; i < c->top; i++) {
         while (c->conn[i] >= 0 && sim_in_flight(c->conn[i], 1) < SIM_WINDOW) {
-            size_t n = rt_client_output(c->client, i, out, sizeof out, sim_ms());
+            size_t n = rt_client_output(c->client, i, out, sizeof(out), sim_ms());
 
-            if (!n)
+            if (!n) {
                 break;
+            }
             sim_send(c->conn[i], 1, out, n);
         }
+    }
     deadline = rt_client_deadline(c->client);
     if (deadline != UINT64_MAX) {
         uint64_t at = deadline > 1000000 ? (deadline - 1000000) * 1000 : 0;
 
-        if (at <= sim.now_us)
+        if (at <= sim.now_us) {
             at = sim.now_us + 1000;
+        }
         if (!c->timer_us || at < c->timer_us || c->timer_us <= sim.now_us) {
             c->timer_us = at;
             sim_post((struct sim_event){.kind = EV_TIMER, .node = NODE_CLIENT, .index = client, .gen = c->gen},
@@ -243,15 +265,16 @@ static void attach(int client, struct sim_att *att)
     struct rt_attach_options options = {.want = 31, .from = sim_chance(50) ? RT_FROM_OLDEST : RT_FROM_NOW};
     struct rt_key key;
 
-    memset(att, 0, sizeof *att);
+    memset(att, 0, sizeof(*att));
     att->container = (int)sim_random((uint64_t)sim.n_containers);
     att->must_not_gap = sim_chance(50);
     options.hold_ms = att->must_not_gap ? 600000 : sim_random(3) * 500;
     sim_key(att->container, &key);
-    memcpy(options.cid, key.cid, sizeof options.cid);
+    memcpy(options.cid, key.cid, sizeof(options.cid));
     att->lines[0] = att->lines[1] = UINT64_MAX;
-    if (rt_client_attach(sim.clients[client].client, &options, sim_ms(), &att->att) != 0)
+    if (rt_client_attach(sim.clients[client].client, &options, sim_ms(), &att->att) != 0) {
         sim_fail("an attach was refused");
+    }
     rt_catt_id(att->att, att->id);
 }
 
@@ -264,13 +287,15 @@ static void check_bytes(int client, struct sim_att *att, int s, const uint8_t *d
         const struct sim_log *log = &sim.lines[i];
 
         if ((att->lines[s] >> i & 1) && log->container == att->container && at + size <= log->size[s] &&
-            memcmp(log->data[s] + at, data, size) == 0)
+            memcmp(log->data[s] + at, data, size) == 0) {
             fits |= UINT64_C(1) << i;
+        }
     }
-    if (!fits)
+    if (!fits) {
         sim_fail("client %d: bytes [%llu, %llu) of stream %d fit no past of the container: lost, repeated, changed or "
                  "of two pasts",
                  client, (unsigned long long)at, (unsigned long long)at + size, s + 1);
+    }
     att->lines[s] = fits;
 }
 
@@ -280,16 +305,18 @@ static void consume(int client, struct sim_att *att, int s)
     const uint8_t *data = sim_peek(client, att->att, RT_STDOUT + (unsigned)s, &size);
     size_t n;
 
-    if (size == 0)
+    if (size == 0) {
         return;
+    }
     if (!att->start_known[s]) {
         att->start_known[s] = true;
         att->seen[s] = rt_catt_offset(att->att, RT_STDOUT + (unsigned)s);
     }
-    if (rt_catt_offset(att->att, RT_STDOUT + (unsigned)s) != att->seen[s])
+    if (rt_catt_offset(att->att, RT_STDOUT + (unsigned)s) != att->seen[s]) {
         sim_fail("client %d: stream %d goes on at %llu instead of %llu without a gap", client, s + 1,
                  (unsigned long long)rt_catt_offset(att->att, RT_STDOUT + (unsigned)s),
                  (unsigned long long)att->seen[s]);
+    }
     n = sim_chance(50) ? size : 1 + sim_random(size);
     check_bytes(client, att, s, data, n);
     att->seen[s] += n;
@@ -302,39 +329,50 @@ static void on_gap(int client, struct sim_att *att, const struct rt_catt_event *
     int s = (int)ev->stream - RT_STDOUT;
 
     sim.stats.gaps++;
-    if (ev->stream == RT_CONTROL_UP)
+    if (ev->stream == RT_CONTROL_UP) {
         return;
-    if (att->start_known[s] && ev->from != att->seen[s])
+    }
+    if (att->start_known[s] && ev->from != att->seen[s]) {
         sim_fail("client %d: a gap from %llu where %llu was expected", client, (unsigned long long)ev->from,
                  (unsigned long long)att->seen[s]);
-    if (att->must_not_gap && att->start_known[s])
+    }
+    if (att->must_not_gap && att->start_known[s]) {
         sim_fail("client %d: a gap [%llu, %llu) although it holds", client, (unsigned long long)ev->from,
                  (unsigned long long)ev->to);
+    }
     att->start_known[s] = true;
     att->seen[s] = ev->to;
     /* What came before the gap cannot be checked against a ring that has it no more: a copy's may follow. */
-    if (sim.forked[att->container])
+    if (sim.forked[att->container]) {
         att->lines[s] = UINT64_MAX;
+    }
 }
 
 /* A container must not end before who holds it has read it to its end. */
 static void check_ended(int client, const struct sim_att *att)
 {
-    if (!att->attached || !att->must_not_gap || sim.forked[att->container])
+    if (!att->attached || !att->must_not_gap || sim.forked[att->container]) {
         return;
-    for (int i = 0; i < sim.n_lines; i++)
-        for (int s = 0; s < 2; s++)
-            if (sim.lines[i].container == att->container && att->start_known[s] && att->seen[s] != sim.lines[i].size[s])
+    }
+    for (int i = 0; i < sim.n_lines; i++) {
+        for (int s = 0; s < 2; s++) {
+            if (sim.lines[i].container == att->container && att->start_known[s] &&
+                att->seen[s] != sim.lines[i].size[s]) {
                 sim_fail("client %d: told the end at %llu of %zu bytes of stream %d", client,
                          (unsigned long long)att->seen[s], sim.lines[i].size[s], s + 1);
+            }
+        }
+    }
 }
 
 /* A status that a past of the container ended with, of an honest one its only past. */
 static void check_code(int client, const struct sim_att *att, const struct rt_catt_event *ev)
 {
-    for (int i = 0; i < sim.n_lines && i < SIM_LINES; i++)
-        if (sim.lines[i].container == att->container && ev->sig == 0 && ev->code == SIM_CODE + (uint64_t)i)
+    for (int i = 0; i < sim.n_lines && i < SIM_LINES; i++) {
+        if (sim.lines[i].container == att->container && ev->sig == 0 && ev->code == SIM_CODE + (uint64_t)i) {
             return;
+        }
+    }
     sim_fail("client %d: told that container %d ended with %llu, signal %llu", client, att->container,
              (unsigned long long)ev->code, (unsigned long long)ev->sig);
 }
@@ -358,35 +396,41 @@ static void on_event(int client, struct sim_att *att, const struct rt_catt_event
         att->final = true;
         sim_log("client %d: rewound, stream %llu, %llu..%llu", client, (unsigned long long)ev->stream,
                 (unsigned long long)ev->from, (unsigned long long)ev->to);
-        if (!sim.forked[att->container] && !att->taken)
+        if (!sim.forked[att->container] && !att->taken) {
             sim_fail("client %d: an honest container was called rewound: %s", client, ev->text);
+        }
         break;
     case RT_CATT_FAILED:
         sim.stats.failed++;
         att->final = true;
-        if (ev->cls == RT_CLASS_ENDED)
+        if (ev->cls == RT_CLASS_ENDED) {
             check_ended(client, att);
+        }
         sim_log("client %d: failed: %s %s", client, rt_class_name(ev->cls), ev->text);
         if (!sim.forked[att->container] && ev->cls != RT_CLASS_ENDED && ev->cls != RT_CLASS_NOT_FOUND &&
-            !(ev->cls == RT_CLASS_STOLEN && att->taken))
+            !(ev->cls == RT_CLASS_STOLEN && att->taken)) {
             sim_fail("client %d: an attach of an honest container failed: %s: %s", client, rt_class_name(ev->cls),
                      ev->text);
+        }
         if (ev->cls == RT_CLASS_NOT_FOUND && att->attached && !sim.forked[att->container] &&
-            !sim_store_end_lost(att->container))
+            !sim_store_end_lost(att->container)) {
             sim_fail("client %d: an attach ended as NOT_FOUND after it had been attached", client);
+        }
         break;
     case RT_CATT_EXITED:
         att->exited = true;
         check_code(client, att, ev);
-        if (att->seen[0] != ev->out && att->start_known[0])
+        if (att->seen[0] != ev->out && att->start_known[0]) {
             sim_fail("client %d: exit told at %llu of %llu bytes", client, (unsigned long long)att->seen[0],
                      (unsigned long long)ev->out);
+        }
         break;
     case RT_CATT_INTERRUPTED:
         att->bound = false;
-        if (sim.flood && !sim.forked[att->container])
+        if (sim.flood && !sim.forked[att->container]) {
             sim_fail("client %d: an attachment to container %d is interrupted by a flood of %s", client, att->container,
                      sim.flood);
+        }
         break;
     case RT_CATT_EOF:
     case RT_CATT_RESIZED:
@@ -398,10 +442,11 @@ static void on_event(int client, struct sim_att *att, const struct rt_catt_event
 static void write_stdin(struct sim_att *att)
 {
     uint8_t bytes[600];
-    size_t n = 1 + sim_random(sizeof bytes);
+    size_t n = 1 + sim_random(sizeof(bytes));
 
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         bytes[i] = sim_stdin_byte(att->id, att->written + i);
+    }
     att->written += rt_catt_write(att->att, bytes, n);
 }
 
@@ -409,8 +454,9 @@ static void events(int client, struct sim_att *att)
 {
     struct rt_catt_event ev;
 
-    while (att->att && sim_next_event(client, att->att, &ev))
+    while (att->att && sim_next_event(client, att->att, &ev)) {
         on_event(client, att, &ev);
+    }
 }
 
 /* What comes of the hostile container is nothing to rely on. */
@@ -419,14 +465,16 @@ static void other_app(struct sim_client *c)
     struct rt_catt_event ev;
     bool over = false;
 
-    while (c->other && rt_catt_event(c->other, &ev))
+    while (c->other && rt_catt_event(c->other, &ev)) {
         over = over || ev.kind == RT_CATT_FAILED || ev.kind == RT_CATT_REWOUND || ev.kind == RT_CATT_EXITED;
+    }
     for (unsigned s = RT_STDOUT; c->other && s <= RT_STDERR; s++) {
         size_t size;
 
         (void)rt_catt_peek(c->other, s, &size);
-        if (size != 0)
+        if (size != 0) {
             rt_catt_consumed(c->other, s, size, sim_ms());
+        }
     }
     if (over) {
         rt_catt_free(c->other);
@@ -437,9 +485,10 @@ static void other_app(struct sim_client *c)
         struct rt_key key;
 
         sim_key(SIM_HOSTILE, &key);
-        memcpy(options.cid, key.cid, sizeof options.cid);
-        if (rt_client_attach(c->client, &options, sim_ms(), &c->other) != 0)
+        memcpy(options.cid, key.cid, sizeof(options.cid));
+        if (rt_client_attach(c->client, &options, sim_ms(), &c->other) != 0) {
             sim_fail("an attach was refused");
+        }
     }
 }
 
@@ -448,42 +497,54 @@ void sim_client_app(int client)
     struct sim_client *c = &sim.clients[client];
     uint64_t stall = c->stalled_until_us > sim.now_us ? c->stalled_until_us - sim.now_us : 0;
 
-    if (!c->client)
+    if (!c->client) {
         return;
-    if (client == SIM_CLIENTS)
+    }
+    if (client == SIM_CLIENTS) {
         sim_hostile_app();
+    }
     twin_events(client);
     for (int i = 0; !stall && client != SIM_CLIENTS && i < SIM_ATTS; i++) {
         struct sim_att *att = &c->atts[i];
 
         if (att->final && !sim.quiet && sim_chance(20)) {
             rt_catt_free(att->att);
-            memset(att, 0, sizeof *att);
+            memset(att, 0, sizeof(*att));
         }
-        if (!att->att && !sim.quiet && sim_chance(30))
+        if (!att->att && !sim.quiet && sim_chance(30)) {
             attach(client, att);
-        if (!att->att)
+        }
+        if (!att->att) {
             continue;
+        }
         events(client, att);
-        if (att->final)
+        if (att->final) {
             continue;
-        for (int s = 0; s < 2; s++)
-            if (sim_chance(80))
+        }
+        for (int s = 0; s < 2; s++) {
+            if (sim_chance(80)) {
                 consume(client, att, s);
+            }
+        }
         events(client, att);
         sim_looked_at(att->att);
-        if (!sim.quiet && sim_chance(30))
+        if (!sim.quiet && sim_chance(30)) {
             write_stdin(att);
+        }
     }
-    if (sim.hostile && client != SIM_CLIENTS && !stall && !sim.ending)
+    if (sim.hostile && client != SIM_CLIENTS && !stall && !sim.ending) {
         other_app(c);
-    if (!stall && client != SIM_CLIENTS)
+    }
+    if (!stall && client != SIM_CLIENTS) {
         sim_client_commands(client);
-    if (sim.quiet && !stall && client != SIM_CLIENTS)
+    }
+    if (sim.quiet && !stall && client != SIM_CLIENTS) {
         ask_for_dead(client);
+    }
     sim_client_pump(client);
-    if (stall > 100000)
+    if (stall > 100000) {
         stall = 100000; /* looks again, as the end of the faults ends stalls too */
+    }
     sim_post((struct sim_event){.kind = EV_APP, .node = NODE_CLIENT, .index = client, .gen = c->gen},
              stall + 500 + sim_random(sim.ending ? 100000 : 20000));
 }

@@ -41,11 +41,14 @@ void sim_command_start(int guest, uint32_t proc, const uint8_t id[RT_ID_SIZE])
     struct sim_guest *g = &sim.guests[guest];
     struct sim_done *done = &g->done;
 
-    for (size_t i = 0; i < done->n_commands; i++)
-        if (memcmp(done->commands[i].id, id, RT_ID_SIZE) == 0)
+    for (size_t i = 0; i < done->n_commands; i++) {
+        if (memcmp(done->commands[i].id, id, RT_ID_SIZE) == 0) {
             sim_fail("guest %d: a command was started twice", guest);
-    if (done->n_commands == SIM_COMMANDS)
+        }
+    }
+    if (done->n_commands == SIM_COMMANDS) {
         sim_fail("more commands than the model keeps");
+    }
     done->commands[done->n_commands] = (struct sim_command){.proc = proc, .over = code_of(id) == 127};
     memcpy(done->commands[done->n_commands++].id, id, RT_ID_SIZE);
     sim.stats.commands++;
@@ -64,9 +67,11 @@ void sim_command_signal(int guest, uint32_t proc, unsigned sig)
 {
     struct sim_done *done = &sim.guests[guest].done;
 
-    for (size_t i = 0; i < done->n_commands; i++)
-        if (done->commands[i].proc == proc && !done->commands[i].over)
+    for (size_t i = 0; i < done->n_commands; i++) {
+        if (done->commands[i].proc == proc && !done->commands[i].over) {
             end(&sim.guests[guest], &done->commands[i], 0, sig);
+        }
+    }
 }
 
 static void work(struct sim_guest *g, struct sim_command *command)
@@ -76,27 +81,34 @@ static void work(struct sim_guest *g, struct sim_command *command)
     uint8_t *to = sim_space(g, command->proc, RT_STDOUT, &space);
     size_t n = 1 + sim_random(5000);
 
-    if (to == NULL)
+    if (to == NULL) {
         return;
-    if (n > space)
+    }
+    if (n > space) {
         n = space;
-    if (n > left)
+    }
+    if (n > left) {
         n = (size_t)left;
-    for (size_t i = 0; i < n; i++)
+    }
+    for (size_t i = 0; i < n; i++) {
         to[i] = sim_stdin_byte(command->id, command->written + i);
+    }
     command->written += n;
     rt_tether_commit(g->tether, command->proc, RT_STDOUT, n, sim_ms());
-    if (command->written == length_of(command->id))
+    if (command->written == length_of(command->id)) {
         end(g, command, code_of(command->id), 0);
+    }
 }
 
 void sim_commands_work(int guest)
 {
     struct sim_guest *g = &sim.guests[guest];
 
-    for (size_t i = 0; i < g->done.n_commands; i++)
-        if (!g->done.commands[i].over && sim_chance(50))
+    for (size_t i = 0; i < g->done.n_commands; i++) {
+        if (!g->done.commands[i].over && sim_chance(50)) {
             work(g, &g->done.commands[i]);
+        }
+    }
 }
 
 /* ---- at the client ---- */
@@ -106,14 +118,15 @@ static void ask(int client, struct sim_exec *exec)
     struct rt_attach_options options = {.want = 1U << RT_CONTROL_UP | 1U << RT_CONTROL_DOWN, .from = RT_FROM_NOW};
     struct rt_key key;
 
-    memset(exec, 0, sizeof *exec);
+    memset(exec, 0, sizeof(*exec));
     exec->container = (int)sim_random((uint64_t)sim.n_containers);
     exec->began_us = sim.now_us;
     sim_random_bytes(NULL, exec->id, RT_ID_SIZE);
     sim_key(exec->container, &key);
-    memcpy(options.cid, key.cid, sizeof options.cid);
-    if (rt_client_attach(sim.clients[client].client, &options, sim_ms(), &exec->control) != 0)
+    memcpy(options.cid, key.cid, sizeof(options.cid));
+    if (rt_client_attach(sim.clients[client].client, &options, sim_ms(), &exec->control) != 0) {
         sim_fail("an attach was refused");
+    }
 }
 
 static void send_item(struct sim_exec *exec)
@@ -122,8 +135,9 @@ static void send_item(struct sim_exec *exec)
 
     item.id = (struct rt_slice){exec->id, RT_ID_SIZE};
     item.argv[0] = rt_slice_text("command");
-    if (rt_catt_exec(exec->control, &item) != 0)
+    if (rt_catt_exec(exec->control, &item) != 0) {
         sim_fail("an exec was refused");
+    }
     exec->sent = true;
 }
 
@@ -134,19 +148,20 @@ static void attach(int client, struct sim_exec *exec)
     struct rt_key key;
 
     sim_key(exec->container, &key);
-    memcpy(options.cid, key.cid, sizeof options.cid);
+    memcpy(options.cid, key.cid, sizeof(options.cid));
     memcpy(options.id, exec->id, RT_ID_SIZE);
     rt_catt_free(exec->control);
     exec->control = NULL;
-    if (rt_client_attach(sim.clients[client].client, &options, sim_ms(), &exec->att) != 0)
+    if (rt_client_attach(sim.clients[client].client, &options, sim_ms(), &exec->att) != 0) {
         sim_fail("an attach was refused");
+    }
 }
 
 static void over(struct sim_exec *exec)
 {
     rt_catt_free(exec->control);
     rt_catt_free(exec->att);
-    memset(exec, 0, sizeof *exec);
+    memset(exec, 0, sizeof(*exec));
 }
 
 static bool may_fail(const struct sim_exec *exec, const struct rt_catt_event *ev)
@@ -158,12 +173,14 @@ static bool may_fail(const struct sim_exec *exec, const struct rt_catt_event *ev
 
 static void check_exit(int client, const struct sim_exec *exec, const struct rt_catt_event *ev)
 {
-    if (ev->sig != 0 || sim.forked[exec->container])
+    if (ev->sig != 0 || sim.forked[exec->container]) {
         return; /* killed with its container */
-    if (ev->code != code_of(exec->id) || ev->out != length_of(exec->id) || exec->seen != ev->out)
+    }
+    if (ev->code != code_of(exec->id) || ev->out != length_of(exec->id) || exec->seen != ev->out) {
         sim_fail("client %d: a command ends with %llu after %llu of %llu bytes, instead of %u after %llu", client,
                  (unsigned long long)ev->code, (unsigned long long)exec->seen, (unsigned long long)ev->out,
                  code_of(exec->id), (unsigned long long)length_of(exec->id));
+    }
     sim.stats.commands_told++;
 }
 
@@ -173,10 +190,12 @@ static void control_events(int client, struct sim_exec *exec)
 
     while (exec->control != NULL && sim_next_event(client, exec->control, &ev)) {
         exec->attached = exec->attached || ev.kind == RT_CATT_ATTACHED;
-        if ((ev.kind == RT_CATT_FAILED || ev.kind == RT_CATT_REWOUND) && !may_fail(exec, &ev))
+        if ((ev.kind == RT_CATT_FAILED || ev.kind == RT_CATT_REWOUND) && !may_fail(exec, &ev)) {
             sim_fail("client %d: no command can be asked for: %s %s", client, rt_class_name(ev.cls), ev.text);
-        if (ev.kind == RT_CATT_FAILED || ev.kind == RT_CATT_REWOUND || ev.kind == RT_CATT_EXITED)
+        }
+        if (ev.kind == RT_CATT_FAILED || ev.kind == RT_CATT_REWOUND || ev.kind == RT_CATT_EXITED) {
             over(exec);
+        }
     }
 }
 
@@ -185,14 +204,18 @@ static void att_events(int client, struct sim_exec *exec)
     struct rt_catt_event ev;
 
     while (exec->att != NULL && sim_next_event(client, exec->att, &ev)) {
-        if (ev.kind == RT_CATT_GAP && ev.stream == RT_STDOUT)
+        if (ev.kind == RT_CATT_GAP && ev.stream == RT_STDOUT) {
             exec->seen = ev.to; /* it read too slowly: a declared bound */
-        if ((ev.kind == RT_CATT_FAILED || ev.kind == RT_CATT_REWOUND) && !may_fail(exec, &ev))
+        }
+        if ((ev.kind == RT_CATT_FAILED || ev.kind == RT_CATT_REWOUND) && !may_fail(exec, &ev)) {
             sim_fail("client %d: a command's attachment failed: %s %s", client, rt_class_name(ev.cls), ev.text);
-        if (ev.kind == RT_CATT_EXITED)
+        }
+        if (ev.kind == RT_CATT_EXITED) {
             check_exit(client, exec, &ev);
-        if (ev.kind == RT_CATT_FAILED || ev.kind == RT_CATT_REWOUND || ev.kind == RT_CATT_EXITED)
+        }
+        if (ev.kind == RT_CATT_FAILED || ev.kind == RT_CATT_REWOUND || ev.kind == RT_CATT_EXITED) {
             over(exec);
+        }
     }
 }
 
@@ -201,10 +224,12 @@ static void consume(int client, struct sim_exec *exec)
     size_t size;
     const uint8_t *data = sim_peek(client, exec->att, RT_STDOUT, &size);
 
-    for (size_t i = 0; i < size; i++)
-        if (data[i] != sim_stdin_byte(exec->id, exec->seen + i))
+    for (size_t i = 0; i < size; i++) {
+        if (data[i] != sim_stdin_byte(exec->id, exec->seen + i)) {
             sim_fail("client %d: byte %llu of a command is wrong: lost, repeated or changed", client,
                      (unsigned long long)exec->seen + i);
+        }
+    }
     exec->seen += size;
     rt_catt_consumed(exec->att, RT_STDOUT, size, sim_ms());
 }
@@ -214,25 +239,31 @@ void sim_client_commands(int client)
     struct sim_exec *exec = &sim.clients[client].exec;
 
     if (exec->control == NULL && exec->att == NULL) {
-        if (!sim.quiet && sim_random(60) == 0)
+        if (!sim.quiet && sim_random(60) == 0) {
             ask(client, exec);
+        }
         return;
     }
-    if (sim.now_us - exec->looked_us > PATIENCE_US && exec->looked_us != 0)
+    if (sim.now_us - exec->looked_us > PATIENCE_US && exec->looked_us != 0) {
         exec->stalled = true;
+    }
     exec->looked_us = sim.now_us;
     control_events(client, exec);
-    if (exec->control != NULL && exec->attached && !exec->sent)
+    if (exec->control != NULL && exec->attached && !exec->sent) {
         send_item(exec);
-    if (exec->control != NULL && exec->sent && rt_catt_applied(exec->control))
+    }
+    if (exec->control != NULL && exec->sent && rt_catt_applied(exec->control)) {
         attach(client, exec);
+    }
     att_events(client, exec);
     if (exec->att != NULL && sim_chance(80)) {
         consume(client, exec);
         att_events(client, exec);
     }
-    if (exec->control != NULL)
+    if (exec->control != NULL) {
         sim_looked_at(exec->control);
-    if (exec->att != NULL)
+    }
+    if (exec->att != NULL) {
         sim_looked_at(exec->att);
+    }
 }

@@ -28,11 +28,12 @@ static void queue(int agent, const struct job *job)
 {
     struct sim_agent *a = &sim.agents[agent];
     struct sim_event event = {.kind = EV_DISK, .index = agent, .gen = a->gen, .side = 0};
-    struct job *copy = malloc(sizeof *copy);
+    struct job *copy = malloc(sizeof(*copy));
     uint64_t at = a->disk_free_us > sim.now_us ? a->disk_free_us : sim.now_us;
 
-    if (!copy)
+    if (!copy) {
         sim_fail("out of memory");
+    }
     *copy = *job;
     copy->us = sim.now_us < a->disk_slow_until_us ? 20000 + sim_random(3000000) : 200 + sim_random(2000);
     a->disk_free_us = at + copy->us;
@@ -58,9 +59,11 @@ void sim_disk_drop(int agent, const struct rt_key *key, uint64_t life)
 
 static void forget(struct sim_agent *a, const struct rt_store_op *end)
 {
-    for (size_t i = a->n_ends; i-- > 0;)
-        if (rt_key_equal(&a->ends[i].key, &end->key) && a->ends[i].life == end->life)
+    for (size_t i = a->n_ends; i-- > 0;) {
+        if (rt_key_equal(&a->ends[i].key, &end->key) && a->ends[i].life == end->life) {
             a->ends[i] = a->ends[--a->n_ends];
+        }
+    }
 }
 
 static int write_end(struct sim_agent *a, const struct rt_store_op *end)
@@ -71,12 +74,15 @@ static int write_end(struct sim_agent *a, const struct rt_store_op *end)
         return RT_EIO;
     }
     forget(a, end);
-    if (a->n_ends == SIM_ENDS)
+    if (a->n_ends == SIM_ENDS) {
         return RT_ELIMIT;
-    if (!a->ends)
-        a->ends = calloc(SIM_ENDS, sizeof *a->ends);
-    if (!a->ends)
+    }
+    if (!a->ends) {
+        a->ends = calloc(SIM_ENDS, sizeof(*a->ends));
+    }
+    if (!a->ends) {
         sim_fail("out of memory");
+    }
     a->ends[a->n_ends++] = *end;
     return 0;
 }
@@ -88,8 +94,9 @@ void sim_disk_event(const struct sim_event *event)
     struct job *job = event->extra;
 
     if (a->gen != event->gen || !a->agent) {
-        if (job->keeps)
+        if (job->keeps) {
             sim.stats.faults[FAULT_DISK_KILLED]++;
+        }
         return;
     }
     if (event->side == 1) {
@@ -101,10 +108,11 @@ void sim_disk_event(const struct sim_event *event)
         job->error = write_end(a, &job->end);
         sim.stats.faults[FAULT_DISK_SLOW] += job->us >= 20000;
         back.side = 1;
-        back.extra = malloc(sizeof *job);
-        if (!back.extra)
+        back.extra = malloc(sizeof(*job));
+        if (!back.extra) {
             sim_fail("out of memory");
-        memcpy(back.extra, job, sizeof *job);
+        }
+        memcpy(back.extra, job, sizeof(*job));
         sim_post(back, job->us / 2);
     }
 }
@@ -136,14 +144,16 @@ void sim_disk_heal(int agent)
 
 void sim_disk_gone(int agent)
 {
-    for (size_t i = 0; i < sim.agents[agent].n_ends; i++)
+    for (size_t i = 0; i < sim.agents[agent].n_ends; i++) {
         for (int k = 0; k < SIM_KEYS; k++) {
             struct rt_key key;
 
             sim_key(k, &key);
-            if (rt_key_equal(&key, &sim.agents[agent].ends[i].key))
+            if (rt_key_equal(&key, &sim.agents[agent].ends[i].key)) {
                 sim_store_end_gone(k);
+            }
         }
+    }
 }
 
 void sim_disk_killed(int agent)

@@ -73,9 +73,11 @@ const struct sim_fault_kind sim_fault_kinds[SIM_FAULTS] = {
 
 int sim_fault_named(const char *name)
 {
-    for (int i = 0; i < SIM_FAULTS; i++)
-        if (strcmp(sim_fault_kinds[i].name, name) == 0)
+    for (int i = 0; i < SIM_FAULTS; i++) {
+        if (strcmp(sim_fault_kinds[i].name, name) == 0) {
             return i;
+        }
+    }
     return -1;
 }
 
@@ -83,8 +85,9 @@ uint64_t sim_faults_on(void)
 {
     uint64_t on = 0;
 
-    for (int i = 0; i < SIM_FAULTS; i++)
+    for (int i = 0; i < SIM_FAULTS; i++) {
         on |= (uint64_t)sim_fault_kinds[i].on << i;
+    }
     return on;
 }
 
@@ -101,8 +104,9 @@ static int any_conn(int kind)
         int conn = (first + i) % sim.top_conn;
         const struct sim_conn *c = &sim.conns[conn];
 
-        if (c->used && !c->cut && c->open[0] && (kind < 0 || (int)c->kind == kind))
+        if (c->used && !c->cut && c->open[0] && (kind < 0 || (int)c->kind == kind)) {
             return conn;
+        }
     }
     return -1;
 }
@@ -111,9 +115,11 @@ int sim_any_guest(void)
 {
     int first = (int)sim_random(SIM_GUESTS);
 
-    for (int i = 0; i < SIM_GUESTS; i++)
-        if (sim.guests[(first + i) % SIM_GUESTS].running)
+    for (int i = 0; i < SIM_GUESTS; i++) {
+        if (sim.guests[(first + i) % SIM_GUESTS].running) {
             return (first + i) % SIM_GUESTS;
+        }
+    }
     return -1;
 }
 
@@ -128,8 +134,9 @@ static bool cut(unsigned tell)
 {
     int conn = any_conn(-1);
 
-    if (conn < 0)
+    if (conn < 0) {
         return false;
+    }
     sim_log("fault: connection %d is cut, told to %u", conn, tell);
     sim_cut(conn, tell);
     return true;
@@ -139,8 +146,9 @@ int sim_other_host(int host)
 {
     int other = (host + 1 + (int)sim_random((uint64_t)sim.n_agents - 1)) % sim.n_agents;
 
-    while (sim.agents[other].gone)
+    while (sim.agents[other].gone) {
         other = (other + 1) % sim.n_agents;
+    }
     return other;
 }
 
@@ -148,8 +156,9 @@ static bool slow(void)
 {
     int conn = any_conn(-1);
 
-    if (conn < 0)
+    if (conn < 0) {
         return false;
+    }
     sim_slow(conn, 20000 + sim_random(2000000), sim_random(3000000));
     return true;
 }
@@ -160,8 +169,9 @@ static void pause_guest(int guest, uint64_t us)
     struct sim_guest *g = &sim.guests[guest];
 
     g->paused = true;
-    if (g->paused_until_us < sim.now_us + us)
+    if (g->paused_until_us < sim.now_us + us) {
         g->paused_until_us = sim.now_us + us;
+    }
     sim_log("fault: guest %d stands still until %llu.%03llu ms", guest, (unsigned long long)g->paused_until_us / 1000,
             (unsigned long long)g->paused_until_us % 1000);
 }
@@ -170,8 +180,9 @@ static void move_again(int arg)
 {
     int guest = arg % SIM_GUESTS, host = arg / SIM_GUESTS;
 
-    if (sim.guests[guest].running && !sim.quiet && !sim.agents[host].gone)
+    if (sim.guests[guest].running && !sim.quiet && !sim.agents[host].gone) {
         sim_guest_move(guest, host, move_style());
+    }
 }
 
 static bool move(enum sim_fault fault)
@@ -181,15 +192,17 @@ static bool move(enum sim_fault fault)
     int from = g->host, to = sim_other_host(from);
     struct sim_event again = {.kind = EV_CALL, .call = move_again};
 
-    if (guest < 0)
+    if (guest < 0) {
         return false;
+    }
     if (fault == FAULT_MOVE_ABORTED) { /* the guest stood still for a while and stays */
         pause_guest(guest, sim_random(300000));
         return true;
     }
     sim_guest_move(guest, to, move_style());
-    if (fault == FAULT_MOVE)
+    if (fault == FAULT_MOVE) {
         return true;
+    }
     again.arg = guest + SIM_GUESTS * (fault == FAULT_MOVE_TO_AND_FRO ? from : sim_other_host(to));
     sim_post(again, sim_random(fault == FAULT_MOVE_TO_AND_FRO ? 500 : 3000));
     return true;
@@ -197,8 +210,9 @@ static bool move(enum sim_fault fault)
 
 static void restart_agent(int agent)
 {
-    if (!sim.agents[agent].agent && !sim.agents[agent].gone)
+    if (!sim.agents[agent].agent && !sim.agents[agent].gone) {
         sim_start_agent(agent);
+    }
 }
 
 static bool agent_fault(enum sim_fault fault)
@@ -211,18 +225,21 @@ static bool agent_fault(enum sim_fault fault)
         agent = sim.guests[guest].host;
         a = &sim.agents[agent];
     }
-    if (!a->agent)
+    if (!a->agent) {
         return false;
+    }
     if (fault == FAULT_AGENT_PAUSE) {
         uint64_t until = sim.now_us + sim_random(6000000);
         a->paused = true;
-        if (a->paused_until_us < until) /* as with a guest's */
+        if (a->paused_until_us < until) { /* as with a guest's */
             a->paused_until_us = until;
+        }
         sim_log("fault: host%d pauses", agent);
         return true;
     }
-    if (fault == FAULT_AGENT_STOP)
+    if (fault == FAULT_AGENT_STOP) {
         rt_agent_stop(a->agent, sim_ms());
+    }
     sim_kill_agent(agent);
     sim_post((struct sim_event){.kind = EV_CALL, .call = restart_agent, .arg = agent}, sim_random(3000000));
     return true;
@@ -230,8 +247,9 @@ static bool agent_fault(enum sim_fault fault)
 
 static void new_client(int client)
 {
-    if (!sim.clients[client].used)
+    if (!sim.clients[client].used) {
         sim_new_client(client);
+    }
 }
 
 /* An attachment of any client that has been attached and goes on, or NULL. */
@@ -240,8 +258,9 @@ static const struct sim_att *any_attached(int first)
     for (int i = 0; i < SIM_CLIENTS * SIM_ATTS; i++) {
         const struct sim_att *att = &sim.clients[(first + i / SIM_ATTS) % SIM_CLIENTS].atts[i % SIM_ATTS];
 
-        if (att->att && att->attached && !att->final)
+        if (att->att && att->attached && !att->final) {
             return att;
+        }
     }
     return NULL;
 }
@@ -253,10 +272,11 @@ static bool twice(int client)
     struct rt_attach_options options = {.want = 31, .from = RT_FROM_OLDEST};
     struct rt_key key;
 
-    if (!mine)
+    if (!mine) {
         return false;
+    }
     sim_key(mine->container, &key);
-    memcpy(options.cid, key.cid, sizeof options.cid);
+    memcpy(options.cid, key.cid, sizeof(options.cid));
     memcpy(options.id, mine->id, RT_ID_SIZE);
     return sim_client_twin(client, &options);
 }
@@ -266,21 +286,26 @@ static bool client_fault(enum sim_fault fault)
     int client = (int)sim_random(SIM_CLIENTS);
     struct sim_client *c = &sim.clients[client];
 
-    if (!c->client)
+    if (!c->client) {
         return false;
+    }
     switch (fault) {
     case FAULT_CLIENT_STALL:
         c->stalled_until_us = sim.now_us + sim_random(sim_chance(20) ? 60000000 : 3000000);
         c->stalled_for_ever = sim_chance(5);
-        if (c->stalled_for_ever)
+        if (c->stalled_for_ever) {
             c->stalled_until_us = UINT64_MAX;
+        }
         return true;
     case FAULT_CLIENT_LATE: /* its machine stands still, links and all, and comes back to a world that went on */
-        if (!c->stalled_for_ever)
+        if (!c->stalled_for_ever) {
             c->stalled_until_us = sim.now_us + 1000000 + sim_random(9000000);
-        for (int i = 0; i < RT_CLIENT_AGENTS_MAX; i++)
-            if (c->conn[i] >= 0)
+        }
+        for (int i = 0; i < RT_CLIENT_AGENTS_MAX; i++) {
+            if (c->conn[i] >= 0) {
                 sim_cut(c->conn[i], 2);
+            }
+        }
         return true;
     case FAULT_CLIENT_TWICE:
         return twice(client);
@@ -295,8 +320,9 @@ static void revert(int guest)
 {
     struct sim_guest *g = &sim.guests[guest];
 
-    if (g->running && g->saved && !sim.quiet && sim_guest_revert(guest))
+    if (g->running && g->saved && !sim.quiet && sim_guest_revert(guest)) {
         sim.stats.faults[FAULT_SNAPSHOT_REVERT]++;
+    }
 }
 
 static bool copy_fault(enum sim_fault fault)
@@ -304,12 +330,15 @@ static bool copy_fault(enum sim_fault fault)
     int guest = sim_any_guest();
     struct sim_guest *g = &sim.guests[guest < 0 ? 0 : guest];
 
-    if (guest < 0 || !sim.allow_forks || g->exited)
+    if (guest < 0 || !sim.allow_forks || g->exited) {
         return false;
-    if (fault == FAULT_CLONE)
+    }
+    if (fault == FAULT_CLONE) {
         return sim_guest_clone(guest, sim_other_host(g->host)) >= 0;
-    if (sim_guest_save(guest))
+    }
+    if (sim_guest_save(guest)) {
         sim_post((struct sim_event){.kind = EV_CALL, .call = revert, .arg = guest}, sim_random(3000000));
+    }
     return false; /* counted when it is carried out */
 }
 
@@ -317,8 +346,9 @@ static bool lose(int type)
 {
     int guest = sim_any_guest();
 
-    if (guest < 0 || sim.lose_next)
+    if (guest < 0 || sim.lose_next) {
         return false;
+    }
     sim.lose_next = type;
     sim_guest_move(guest, sim.guests[guest].host, 3); /* counted when it is carried out */
     return false;
@@ -331,8 +361,9 @@ static int exit_one(unsigned percent)
     int guest = sim_any_guest();
 
     if (guest < 0 || !sim.guests[guest].done.started || sim.guests[guest].exited || sim.stats.moves < 5 ||
-        !sim_chance(percent))
+        !sim_chance(percent)) {
         return -1;
+    }
     sim_guest_exit(guest);
     sim_guest_pump(guest);
     return guest;
@@ -341,8 +372,9 @@ static int exit_one(unsigned percent)
 /* While its disk writes, unless nothing comes for as long as that is slow. */
 static void crash(int agent)
 {
-    if (!sim.agents[agent].agent || sim.quiet)
+    if (!sim.agents[agent].agent || sim.quiet) {
         return;
+    }
     if (sim_disk_waits(agent)) {
         sim_post((struct sim_event){.kind = EV_CALL, .call = crash, .arg = agent}, 20000 + sim_random(100000));
         return;
@@ -358,16 +390,19 @@ static void disk_fault(enum sim_fault fault)
     int guest = exit_one(100);
     int agent = guest < 0 ? 0 : sim.guests[guest].host;
 
-    if (guest < 0)
+    if (guest < 0) {
         return;
+    }
     sim_store_fault(FAULT_STORE_OUT);
     sim.stats.faults[FAULT_STORE_OUT]++;
-    if (fault == FAULT_DISK_FAILS)
+    if (fault == FAULT_DISK_FAILS) {
         sim_disk_fail(agent);
-    else
+    } else {
         sim_disk_slow(agent);
-    if (fault == FAULT_DISK_KILLED || (fault == FAULT_DISK_SLOW && sim_draws(FAULT_DISK_KILLED) && sim_chance(50)))
+    }
+    if (fault == FAULT_DISK_KILLED || (fault == FAULT_DISK_SLOW && sim_draws(FAULT_DISK_KILLED) && sim_chance(50))) {
         sim_post((struct sim_event){.kind = EV_CALL, .call = crash, .arg = agent}, sim_random(3000000));
+    }
 }
 
 void sim_fault_once(void)
@@ -375,10 +410,12 @@ void sim_fault_once(void)
     enum sim_fault fault = (enum sim_fault)sim_random(SIM_FAULTS);
     bool done = false;
 
-    if (sim_chance(30))
+    if (sim_chance(30)) {
         fault = FAULT_MOVE;
-    if (!sim_draws(fault))
+    }
+    if (!sim_draws(fault)) {
         return;
+    }
     switch (fault) {
     case FAULT_CUT:
         done = cut(3);
@@ -480,8 +517,9 @@ static bool a_link_hangs(int guest)
         const struct sim_conn *c = &sim.conns[i];
 
         if (c->used && c->cut && c->kind == NODE_GUEST && c->peer == guest && c->peer_gen == sim.guests[guest].gen &&
-            (c->open[0] || c->open[1]))
+            (c->open[0] || c->open[1])) {
             return true;
+        }
     }
     return false;
 }
@@ -491,14 +529,19 @@ void sim_heal(void)
     sim.quiet = true;
     sim.lose_next = 0;
     sim_store_heal();
-    for (int i = 0; i < sim.n_agents; i++)
+    for (int i = 0; i < sim.n_agents; i++) {
         sim_disk_heal(i);
-    for (int i = 0; i < sim.n_agents; i++)
+    }
+    for (int i = 0; i < sim.n_agents; i++) {
         restart_agent(i);
-    for (int i = 0; i < SIM_CLIENTS; i++)
-        if (!sim.clients[i].stalled_for_ever)
+    }
+    for (int i = 0; i < SIM_CLIENTS; i++) {
+        if (!sim.clients[i].stalled_for_ever) {
             sim.clients[i].stalled_until_us = 0;
-    for (int i = 0; i < SIM_GUESTS; i++)
+        }
+    }
+    for (int i = 0; i < SIM_GUESTS; i++) {
         sim.guests[i].hung = a_link_hangs(i);
+    }
     sim_log("the faults have ended");
 }

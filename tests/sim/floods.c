@@ -64,8 +64,9 @@ static struct flood {
 static void flood_early(int arg)
 {
     (void)arg;
-    if (!sim.quiet)
+    if (!sim.quiet) {
         sim.stats.faults[FAULT_FLOOD] += sim_flood_some();
+    }
 }
 
 void sim_start_hostile(void)
@@ -73,12 +74,13 @@ void sim_start_hostile(void)
     int line = sim_new_line(SIM_HOSTILE, -1, NULL);
     int host = (int)sim_random((uint64_t)sim.n_agents);
 
-    if (line < 0 || sim_new_guest(SIM_HOSTILE, host, line) != GUEST)
+    if (line < 0 || sim_new_guest(SIM_HOSTILE, host, line) != GUEST) {
         sim_fail("no room for the hostile guest");
+    }
     sim.hostile = true;
     sim_guest_pump(GUEST);
     sim_new_client(CLIENT);
-    memset(&flood, 0, sizeof flood);
+    memset(&flood, 0, sizeof(flood));
     sim_post((struct sim_event){.kind = EV_CALL, .call = flood_early}, 500000 + sim_random(1500000));
 }
 
@@ -91,14 +93,15 @@ bool sim_hostile_conn(int conn)
 
 bool sim_hostile_id(const uint8_t id[RT_ID_SIZE])
 {
-    return memcmp(id, ID_PREFIX, sizeof ID_PREFIX) == 0;
+    return memcmp(id, ID_PREFIX, sizeof(ID_PREFIX)) == 0;
 }
 
 void sim_hostile_bytes(void *ctx, void *out, size_t size)
 {
     sim_random_bytes(ctx, out, size);
-    if (size == RT_ID_SIZE)
-        memcpy(out, ID_PREFIX, sizeof ID_PREFIX);
+    if (size == RT_ID_SIZE) {
+        memcpy(out, ID_PREFIX, sizeof(ID_PREFIX));
+    }
 }
 
 /* It stays attached to the honest containers, reads, holds nothing and writes nothing but floods. */
@@ -116,22 +119,27 @@ void sim_hostile_app(void)
             size_t size;
 
             (void)rt_catt_peek(att->att, s, &size);
-            if (size != 0)
+            if (size != 0) {
                 rt_catt_consumed(att->att, s, size, sim_ms());
+            }
         }
-        while (att->att && rt_catt_event(att->att, &ev))
-            if (ev.kind == RT_CATT_FAILED || ev.kind == RT_CATT_REWOUND || ev.kind == RT_CATT_EXITED)
+        while (att->att && rt_catt_event(att->att, &ev)) {
+            if (ev.kind == RT_CATT_FAILED || ev.kind == RT_CATT_REWOUND || ev.kind == RT_CATT_EXITED) {
                 att->final = true;
+            }
+        }
         if (att->final) {
             rt_catt_free(att->att);
-            memset(att, 0, sizeof *att);
+            memset(att, 0, sizeof(*att));
         }
-        if (att->att || sim.ending || !sim_chance(30))
+        if (att->att || sim.ending || !sim_chance(30)) {
             continue;
+        }
         sim_key(i % sim.n_containers, &key);
-        memcpy(options.cid, key.cid, sizeof options.cid);
-        if (rt_client_attach(c->client, &options, sim_ms(), &att->att) != 0)
+        memcpy(options.cid, key.cid, sizeof(options.cid));
+        if (rt_client_attach(c->client, &options, sim_ms(), &att->att) != 0) {
             sim_fail("an attach was refused");
+        }
     }
 }
 
@@ -143,15 +151,18 @@ static uint32_t a_channel(int conn)
     const struct sim_conn *c = &sim.conns[conn];
     uint32_t found = 0;
 
-    if (sim_chance(10))
+    if (sim_chance(10)) {
         return 1 + (uint32_t)sim_random(1000);
+    }
     if (c->kind == NODE_GUEST) {
         const struct rt_tether *t = sim.guests[GUEST].tether;
         int first = (int)sim_random(RT_ATTS_MAX);
 
-        for (int i = 0; i < RT_ATTS_MAX && !found; i++)
-            if (t->atts[(first + i) % RT_ATTS_MAX].state != RT_ATT_FREE)
+        for (int i = 0; i < RT_ATTS_MAX && !found; i++) {
+            if (t->atts[(first + i) % RT_ATTS_MAX].state != RT_ATT_FREE) {
                 found = t->atts[(first + i) % RT_ATTS_MAX].channel;
+            }
+        }
     } else {
         const struct sim_client *client = &sim.clients[CLIENT];
         int first = (int)sim_random(SIM_ATTS);
@@ -159,8 +170,9 @@ static uint32_t a_channel(int conn)
         for (int i = 0; i < SIM_ATTS && !found; i++) {
             const struct rt_catt *att = client->atts[(first + i) % SIM_ATTS].att;
 
-            if (att && att->link == (int)c->slot)
+            if (att && att->link == (int)c->slot) {
                 found = att->channel;
+            }
         }
     }
     return found ? found : 1;
@@ -171,17 +183,19 @@ static unsigned a_stream(bool client, uint8_t type)
     static const uint8_t up[] = {RT_STDOUT, RT_STDERR, RT_CONTROL_UP}, down[] = {RT_STDIN, RT_CONTROL_DOWN};
     bool out = client ? type == RT_ACK : type != RT_ACK; /* names an output stream */
 
-    if (type == RT_FIN)
+    if (type == RT_FIN) {
         return client ? RT_STDIN : 1 + (unsigned)sim_random(2);
-    if (type == RT_TAIL)
+    }
+    if (type == RT_TAIL) {
         return 1 + (unsigned)sim_random(2);
-    return out ? up[sim_random(sizeof up)] : down[sim_random(sizeof down)];
+    }
+    return out ? up[sim_random(sizeof(up))] : down[sim_random(sizeof(down))];
 }
 
 static int refuse_payload(uint8_t *out, size_t cap)
 {
     static const unsigned classes[] = {RT_CLASS_LOST, RT_CLASS_MOVED, RT_CLASS_ENDED, RT_CLASS_STOLEN, RT_CLASS_LIMIT};
-    struct rt_refuse_msg msg = {.c = classes[sim_random(sizeof classes / sizeof classes[0])],
+    struct rt_refuse_msg msg = {.c = classes[sim_random(sizeof(classes) / sizeof(classes[0]))],
                                 .m = rt_slice_text("flood")};
 
     if (msg.c == RT_CLASS_MOVED) { /* to an address that nobody may believe */
@@ -201,7 +215,7 @@ static int attach_payload(uint8_t *out, size_t cap)
     uint8_t id[RT_ID_SIZE];
 
     sim_key(SIM_HOSTILE, &key);
-    sim_hostile_bytes(NULL, id, sizeof id);
+    sim_hostile_bytes(NULL, id, sizeof(id));
     msg.cid = rt_slice_text(key.cid);
     msg.id = (struct rt_slice){id, RT_ID_SIZE};
     return rt_msg_encode(RT_MSG_ATTACH, &msg, out, cap);
@@ -262,16 +276,20 @@ static size_t make_frame(int conn, uint8_t *out)
     struct rt_frame frame = {.type = flood.type};
     int size = payload(flood.client, flood.type, out + RT_FRAME_HEADER, PAYLOAD_MAX);
 
-    if (size < 0)
+    if (size < 0) {
         sim_fail("a flood of %s cannot be made", rt_frame_name(flood.type));
+    }
     frame.length = (uint32_t)size;
-    if (on_channel(flood.type))
+    if (on_channel(flood.type)) {
         frame.channel = flood.type == RT_ATTACH ? flood.channel++ : a_channel(conn);
-    if ((flood.type >= RT_DATA && flood.type != RT_DETACH) || flood.type == RT_TAIL)
+    }
+    if ((flood.type >= RT_DATA && flood.type != RT_DETACH) || flood.type == RT_TAIL) {
         frame.stream = (uint16_t)a_stream(flood.client, flood.type);
+    }
     if (flood.type == RT_PING || flood.type == RT_PONG || flood.type == RT_REQUEST || flood.type == RT_TAIL ||
-        (flood.type >= RT_DATA && flood.type != RT_DETACH))
+        (flood.type >= RT_DATA && flood.type != RT_DETACH)) {
         frame.offset = ++flood.count;
+    }
     rt_frame_put(out, &frame);
     return RT_FRAME_HEADER + frame.length;
 }
@@ -283,12 +301,15 @@ static int live_conn(bool client)
 {
     const struct sim_client *c = &sim.clients[CLIENT];
 
-    if (!client)
+    if (!client) {
         return sim.guests[GUEST].running && sim.guests[GUEST].tether->state == RT_TETHER_LIVE ? sim.guests[GUEST].conn
                                                                                               : -1;
-    for (int i = 0; i < SIM_ATTS; i++)
-        if (c->atts[i].att && c->atts[i].att->channel && c->conn[c->atts[i].att->link] >= 0)
+    }
+    for (int i = 0; i < SIM_ATTS; i++) {
+        if (c->atts[i].att && c->atts[i].att->channel && c->conn[c->atts[i].att->link] >= 0) {
             return c->conn[c->atts[i].att->link];
+        }
+    }
     return -1;
 }
 
@@ -300,13 +321,15 @@ static void burst(int arg)
 
     (void)arg;
     if (conn >= 0 && sim_in_flight(conn, 1) < UNDER_WAY_MAX) {
-        while (size < BURST)
+        while (size < BURST) {
             size += make_frame(conn, bytes + size);
+        }
         sim_send(conn, 1, bytes, size);
     }
     flood.left -= flood.left < BURST ? flood.left : BURST;
-    if (flood.left > 0)
+    if (flood.left > 0) {
         sim_post((struct sim_event){.kind = EV_CALL, .call = burst}, BURST_EVERY_US);
+    }
 }
 
 /* Of the types that the two sides may flood the one of this number, modulo their count: at the end of one side's list
@@ -316,24 +339,29 @@ static bool start(size_t bytes, uint64_t number)
     unsigned n[2] = {0, 0}, draw;
     int conn;
 
-    if (flood.left > 0)
+    if (flood.left > 0) {
         return false;
-    for (int side = 0; side < 2; side++)
-        while (n[side] < SIM_FLOODS_MAX && sim_flood_types[side][n[side]])
+    }
+    for (int side = 0; side < 2; side++) {
+        while (n[side] < SIM_FLOODS_MAX && sim_flood_types[side][n[side]]) {
             n[side]++;
+        }
+    }
     draw = (unsigned)(number % (n[0] + n[1]));
     flood.client = draw >= n[0];
     draw -= flood.client ? n[0] : 0;
     conn = live_conn(flood.client);
-    if (conn < 0)
+    if (conn < 0) {
         return false;
+    }
     flood.type = sim_flood_types[flood.client][draw];
     flood.channel = CHANNELS_FROM;
     flood.left = bytes;
     sim.stats.floods[flood.client][draw]++;
     sim_log("fault: the hostile %s floods %s", flood.client ? "client" : "guest", rt_frame_name(flood.type));
-    if (sim_chance(50))
+    if (sim_chance(50)) {
         sim_slow(conn, OWN_RATE, SHARED_US);
+    }
     burst(0);
     return true;
 }
@@ -347,8 +375,9 @@ bool sim_flood_some(void)
 static bool start_by_turns(unsigned n, void (*run_for)(uint64_t us))
 {
     for (int tries = 0; tries < START_TRIES; tries++) {
-        if (start(LONG_FLOOD, sim.options.seed / SIM_HOSTILE_EVERY + n * FLOODS_STRIDE))
+        if (start(LONG_FLOOD, sim.options.seed / SIM_HOSTILE_EVERY + n * FLOODS_STRIDE)) {
             return true;
+        }
         run_for(FLOOD_US);
     }
     return false;
@@ -360,20 +389,26 @@ void sim_floods(void (*run_for)(uint64_t us))
     uint64_t epoch[SIM_GUESTS];
 
     for (int n = 0; n < FLOODS_PER_RUN; n++) {
-        for (int i = 0; i < SIM_GUESTS; i++)
+        for (int i = 0; i < SIM_GUESTS; i++) {
             epoch[i] = sim.guests[i].running ? sim.guests[i].tether->epoch : 0;
-        if (!start_by_turns((unsigned)n, run_for))
+        }
+        if (!start_by_turns((unsigned)n, run_for)) {
             continue;
-        (void)snprintf(name, sizeof name, "%s of a %s", rt_frame_name(flood.type), flood.client ? "client" : "guest");
+        }
+        (void)snprintf(name, sizeof(name), "%s of a %s", rt_frame_name(flood.type), flood.client ? "client" : "guest");
         sim.flood = name;
-        for (int i = 0; i < sim.top_conn; i++)
-            if (sim.conns[i].used && !sim.conns[i].cut && !sim_hostile_conn(i) && sim.conns[i].kind == NODE_CLIENT)
+        for (int i = 0; i < sim.top_conn; i++) {
+            if (sim.conns[i].used && !sim.conns[i].cut && !sim_hostile_conn(i) && sim.conns[i].kind == NODE_CLIENT) {
                 sim_slow(i, SHARED_RATE, SHARED_US);
+            }
+        }
         run_for(FLOOD_US);
-        for (int i = 0; i < SIM_GUESTS; i++)
+        for (int i = 0; i < SIM_GUESTS; i++) {
             if (sim.guests[i].running && !sim.forked[sim.guests[i].container] &&
-                sim.guests[i].tether->epoch != epoch[i])
+                sim.guests[i].tether->epoch != epoch[i]) {
                 sim_fail("guest %d has had to connect anew in a flood of %s", i, name);
+            }
+        }
         sim.flood = NULL;
     }
 }

@@ -25,13 +25,15 @@
 /* Whoever has received no more than the part that both pasts share fits the new one as well. */
 static void share_past(int from, int line, int s, size_t size)
 {
-    for (int i = 0; i < SIM_CLIENTS; i++)
+    for (int i = 0; i < SIM_CLIENTS; i++) {
         for (int k = 0; k < SIM_ATTS; k++) {
             struct sim_att *att = &sim.clients[i].atts[k];
 
-            if ((att->lines[s] >> from & 1) && att->seen[s] <= size)
+            if ((att->lines[s] >> from & 1) && att->seen[s] <= size) {
                 att->lines[s] |= UINT64_C(1) << line;
+            }
         }
+    }
 }
 
 int sim_new_line(int container, int from, const size_t *size)
@@ -39,18 +41,21 @@ int sim_new_line(int container, int from, const size_t *size)
     struct sim_log *line;
     int i = sim.n_lines++;
 
-    if (i >= SIM_LINES)
+    if (i >= SIM_LINES) {
         return -1;
+    }
     line = &sim.lines[i];
     line->used = true;
     line->container = container;
     for (int s = 0; from >= 0 && s < 2; s++) {
         line->size[s] = line->cap[s] = size[s];
         line->data[s] = malloc(size[s] + 1);
-        if (!line->data[s])
+        if (!line->data[s]) {
             sim_fail("out of memory");
-        if (size[s])
+        }
+        if (size[s]) {
             memcpy(line->data[s], sim.lines[from].data[s], size[s]);
+        }
         share_past(from, i, s, size[s]);
     }
     return i;
@@ -63,8 +68,9 @@ static void line_write(int line, int s, const uint8_t *data, size_t size)
     if (log->size[s] + size > log->cap[s]) {
         log->cap[s] = (log->size[s] + size) * 2;
         log->data[s] = realloc(log->data[s], log->cap[s]);
-        if (!log->data[s])
+        if (!log->data[s]) {
             sim_fail("out of memory");
+        }
     }
     memcpy(log->data[s] + log->size[s], data, size);
     log->size[s] += size;
@@ -78,10 +84,11 @@ static struct rt_tether *new_tether(int container)
 
     rt_tether_defaults(&config);
     sim_key(container, &ticket.key);
-    memcpy(config.cid, ticket.key.cid, sizeof config.cid);
-    n = sim_seal(NULL, &ticket, config.token, sizeof config.token);
-    if (n < 0)
+    memcpy(config.cid, ticket.key.cid, sizeof(config.cid));
+    n = sim_seal(NULL, &ticket, config.token, sizeof(config.token));
+    if (n < 0) {
         sim_fail("the token does not fit");
+    }
     config.token_size = (size_t)n;
     config.seed = sim_random(UINT64_MAX);
     config.random = sim_random_bytes;
@@ -100,9 +107,10 @@ static int place(int container, int host, int line)
         struct sim_guest *g = &sim.guests[i];
         uint32_t gen = g->gen;
 
-        if (g->used)
+        if (g->used) {
             continue;
-        memset(g, 0, sizeof *g);
+        }
+        memset(g, 0, sizeof(*g));
         g->gen = gen + 1;
         g->used = g->running = true;
         g->container = container;
@@ -119,11 +127,13 @@ int sim_new_guest(int container, int host, int line)
 {
     int i = place(container, host, line);
 
-    if (i < 0)
+    if (i < 0) {
         return -1;
+    }
     sim.guests[i].tether = new_tether(container);
-    if (!sim.guests[i].tether)
+    if (!sim.guests[i].tether) {
         sim_fail("out of memory");
+    }
     sim_post((struct sim_event){.kind = EV_APP, .node = NODE_GUEST, .index = i, .gen = sim.guests[i].gen}, 100);
     return i;
 }
@@ -142,8 +152,9 @@ void sim_guest_kill(int guest)
 {
     struct sim_guest *g = &sim.guests[guest];
 
-    if (g->conn >= 0)
+    if (g->conn >= 0) {
         sim_cut(g->conn, 2);
+    }
     sim_free_guest(guest);
     g->used = g->running = false;
     g->gen++;
@@ -155,60 +166,73 @@ static void copy_ring(struct rt_ring *ring)
 {
     uint8_t *data = ring->data;
 
-    if (!data)
+    if (!data) {
         return;
+    }
     ring->data = malloc(ring->cap);
-    if (!ring->data)
+    if (!ring->data) {
         sim_fail("out of memory");
+    }
     memcpy(ring->data, data, ring->cap);
 }
 
 static struct rt_proc *copy_proc(const struct rt_proc *from)
 {
-    struct rt_proc *proc = from ? malloc(sizeof *proc) : NULL;
+    struct rt_proc *proc = from ? malloc(sizeof(*proc)) : NULL;
 
-    if (!from)
+    if (!from) {
         return NULL;
-    if (!proc)
+    }
+    if (!proc) {
         sim_fail("out of memory");
+    }
     *proc = *from;
     proc->exec_item = NULL; /* copies are taken between steps: no START is under way */
     proc->decoded = NULL;
     if (from->segments) {
-        proc->segments = malloc(RT_SEGMENTS_MAX * sizeof *proc->segments);
-        if (!proc->segments)
+        proc->segments = malloc(RT_SEGMENTS_MAX * sizeof(*proc->segments));
+        if (!proc->segments) {
             sim_fail("out of memory");
-        memcpy(proc->segments, from->segments, RT_SEGMENTS_MAX * sizeof *proc->segments);
+        }
+        memcpy(proc->segments, from->segments, RT_SEGMENTS_MAX * sizeof(*proc->segments));
     }
     if (from->order.end) {
-        proc->order.end = malloc(RT_ORDER_RUNS_MAX * sizeof *proc->order.end);
-        if (!proc->order.end)
+        proc->order.end = malloc(RT_ORDER_RUNS_MAX * sizeof(*proc->order.end));
+        if (!proc->order.end) {
             sim_fail("out of memory");
-        memcpy(proc->order.end, from->order.end, RT_ORDER_RUNS_MAX * sizeof *proc->order.end);
+        }
+        memcpy(proc->order.end, from->order.end, RT_ORDER_RUNS_MAX * sizeof(*proc->order.end));
     }
-    for (int o = 0; o < RT_OUTS; o++)
+    for (int o = 0; o < RT_OUTS; o++) {
         copy_ring(&proc->ring[o]);
+    }
     return proc;
 }
 
 struct rt_tether *sim_copy_tether(const struct rt_tether *from)
 {
-    struct rt_tether *t = malloc(sizeof *t);
+    struct rt_tether *t = malloc(sizeof(*t));
 
-    if (!t)
+    if (!t) {
         sim_fail("out of memory");
+    }
     *t = *from;
-    t->atts = malloc(RT_ATTS_MAX * sizeof *t->atts);
-    if (!t->atts)
+    t->atts = malloc(RT_ATTS_MAX * sizeof(*t->atts));
+    if (!t->atts) {
         sim_fail("out of memory");
-    memcpy(t->atts, from->atts, RT_ATTS_MAX * sizeof *t->atts);
-    for (int i = 0; i < RT_ATTS_MAX; i++)
-        for (int s = 0; s < RT_INS; s++)
+    }
+    memcpy(t->atts, from->atts, RT_ATTS_MAX * sizeof(*t->atts));
+    for (int i = 0; i < RT_ATTS_MAX; i++) {
+        for (int s = 0; s < RT_INS; s++) {
             copy_ring(&t->atts[i].in[s].ring);
-    for (int i = 0; i < RT_PROCS_MAX; i++)
+        }
+    }
+    for (int i = 0; i < RT_PROCS_MAX; i++) {
         t->procs[i] = copy_proc(from->procs[i]);
-    for (size_t i = 0; i < from->n_finished; i++)
+    }
+    for (size_t i = 0; i < from->n_finished; i++) {
         t->finished[i] = copy_proc(from->finished[i]);
+    }
     return t;
 }
 
@@ -216,12 +240,14 @@ bool sim_guest_save(int guest)
 {
     struct sim_guest *g = &sim.guests[guest];
 
-    if (g->tether->state == RT_TETHER_DIALING || !g->done.started)
+    if (g->tether->state == RT_TETHER_DIALING || !g->done.started) {
         return false;
+    }
     rt_tether_free(g->saved);
     g->saved = sim_copy_tether(g->tether);
-    for (int s = 0; s < 2; s++)
+    for (int s = 0; s < 2; s++) {
         g->saved_size[s] = sim.lines[g->line].size[s];
+    }
     g->saved_done = g->done;
     return true;
 }
@@ -234,11 +260,13 @@ bool sim_guest_revert(int guest)
     int line;
     bool keep;
 
-    if (!g->saved || g->exited)
+    if (!g->saved || g->exited) {
         return false;
+    }
     line = sim_new_line(g->container, g->line, g->saved_size);
-    if (line < 0)
+    if (line < 0) {
         return false;
+    }
     keep = g->conn >= 0 && g->saved->state == RT_TETHER_LIVE && g->tether->state == RT_TETHER_LIVE &&
            g->saved->epoch == g->tether->epoch && sim.conns[g->conn].to[0].rx_size == 0 && sim_chance(70);
     rt_tether_free(g->tether);
@@ -246,12 +274,13 @@ bool sim_guest_revert(int guest)
     g->saved = NULL;
     g->done = g->saved_done;
     g->line = line;
-    memset(g->holds, 0, sizeof g->holds);
-    memset(g->stopped, 0, sizeof g->stopped); /* until its process tries again */
+    memset(g->holds, 0, sizeof(g->holds));
+    memset(g->stopped, 0, sizeof(g->stopped)); /* until its process tries again */
     g->dark_us = 0;
     if (!keep) {
-        if (g->conn >= 0)
+        if (g->conn >= 0) {
             sim_cut(g->conn, 2);
+        }
         g->conn = -1;
         rt_tether_lost(g->tether, sim_ms());
     }
@@ -267,11 +296,13 @@ int sim_guest_clone(int guest, int host)
     size_t size[2] = {sim.lines[g->line].size[0], sim.lines[g->line].size[1]};
     int line, i;
 
-    if (!g->done.started || g->exited || (line = sim_new_line(g->container, g->line, size)) < 0)
+    if (!g->done.started || g->exited || (line = sim_new_line(g->container, g->line, size)) < 0) {
         return -1;
+    }
     i = place(g->container, host, line);
-    if (i < 0)
+    if (i < 0) {
         return -1;
+    }
     g = &sim.guests[guest];
     sim.guests[i].tether = sim_copy_tether(g->tether);
     sim.guests[i].done = g->done;
@@ -292,8 +323,9 @@ void sim_guest_move(int guest, int host, unsigned tell)
     sim_log("guest %d moves from host %d to %d", guest, g->host, host);
     g->host = host;
     sim.stats.moves++;
-    if (g->conn < 0)
+    if (g->conn < 0) {
         return;
+    }
     sim_cut(g->conn, tell);
 }
 
@@ -317,8 +349,9 @@ static void action(int guest, const struct rt_tether_action *a)
         break;
     case RT_TETHER_HANGUP:
         sim_log("guest %d hangs up: %s", guest, a->reason);
-        if (g->conn >= 0)
+        if (g->conn >= 0) {
             sim_close(g->conn, 0);
+        }
         g->conn = -1;
         break;
     case RT_TETHER_START:
@@ -341,8 +374,9 @@ static void action(int guest, const struct rt_tether_action *a)
         break;
     case RT_TETHER_OVER:
         sim_log("guest %d is over", guest);
-        if (g->conn >= 0)
+        if (g->conn >= 0) {
             sim_close(g->conn, 0);
+        }
         g->conn = -1;
         g->running = false;
         break;
@@ -361,23 +395,27 @@ void sim_guest_pump(int guest)
     uint64_t deadline;
     size_t n;
 
-    if (!g->tether)
+    if (!g->tether) {
         return;
+    }
     g->touched = true;
-    while (rt_tether_next(g->tether, &a))
+    while (rt_tether_next(g->tether, &a)) {
         action(guest, &a);
+    }
     while (g->conn >= 0 && sim_in_flight(g->conn, 1) < SIM_WINDOW) {
-        n = rt_tether_output(g->tether, out, sizeof out, sim_ms());
-        if (!n)
+        n = rt_tether_output(g->tether, out, sizeof(out), sim_ms());
+        if (!n) {
             break;
+        }
         sim_send(g->conn, 1, out, n);
     }
     deadline = rt_tether_deadline(g->tether);
     if (deadline != UINT64_MAX) {
         uint64_t at = deadline > 1000000 ? (deadline - 1000000) * 1000 : 0;
 
-        if (at <= sim.now_us)
+        if (at <= sim.now_us) {
             at = sim.now_us + 1000;
+        }
         if (!g->timer_us || at < g->timer_us || g->timer_us <= sim.now_us) {
             g->timer_us = at;
             sim_post((struct sim_event){.kind = EV_TIMER, .node = NODE_GUEST, .index = guest, .gen = g->gen},
@@ -390,11 +428,14 @@ void sim_guest_pump(int guest)
 
 static struct sim_applied *applied_of(struct sim_done *g, const uint8_t id[RT_ID_SIZE])
 {
-    for (size_t i = 0; i < g->n_applied; i++)
-        if (memcmp(g->applied[i].id, id, RT_ID_SIZE) == 0)
+    for (size_t i = 0; i < g->n_applied; i++) {
+        if (memcmp(g->applied[i].id, id, RT_ID_SIZE) == 0) {
             return &g->applied[i];
-    if (g->n_applied == SIM_APPLIED)
+        }
+    }
+    if (g->n_applied == SIM_APPLIED) {
         sim_fail("more attachments with input than the model keeps");
+    }
     memcpy(g->applied[g->n_applied].id, id, RT_ID_SIZE);
     return &g->applied[g->n_applied++];
 }
@@ -407,18 +448,21 @@ static void process_reads(int guest)
     struct sim_applied *applied;
     size_t n;
 
-    if (size == 0)
+    if (size == 0) {
         return;
+    }
     if (sim_hostile_id(g->tether->atts[g->tether->procs[0]->segments[0].att].id)) {
         rt_tether_stdin_taken(g->tether, 0, size, sim_ms());
         return;
     }
     applied = applied_of(&g->done, g->tether->atts[g->tether->procs[0]->segments[0].att].id);
     n = 1 + sim_random(size);
-    for (size_t i = 0; i < n; i++)
-        if (data[i] != sim_stdin_byte(applied->id, applied->count + i))
+    for (size_t i = 0; i < n; i++) {
+        if (data[i] != sim_stdin_byte(applied->id, applied->count + i)) {
             sim_fail("guest %d: stdin byte %llu is wrong: input was lost, repeated or changed", guest,
                      (unsigned long long)applied->count + i);
+        }
+    }
     applied->count += n;
     sim.stats.bytes_in += n;
     rt_tether_stdin_taken(g->tether, 0, n, sim_ms());
@@ -444,12 +488,15 @@ static void process_writes(int guest)
     size_t n = 1 + sim_random(sim_chance(20) ? 8000 : 600);
 
     g->stopped[s] = to == NULL;
-    if (!to)
+    if (!to) {
         return;
-    if (n > space)
+    }
+    if (n > space) {
         n = space;
-    for (size_t i = 0; i < n; i++)
+    }
+    for (size_t i = 0; i < n; i++) {
         to[i] = (uint8_t)sim_random(256);
+    }
     line_write(g->line, s, to, n);
     rt_tether_commit(g->tether, 0, RT_STDOUT + (unsigned)s, n, sim_ms());
 }
@@ -470,15 +517,19 @@ void sim_guest_app(int guest)
 {
     struct sim_guest *g = &sim.guests[guest];
 
-    if (!g->tether || !g->running)
+    if (!g->tether || !g->running) {
         return;
+    }
     if (g->done.started && !g->exited) {
-        if (!sim.silent && sim_chance(70))
+        if (!sim.silent && sim_chance(70)) {
             process_writes(guest);
-        if (sim_chance(70))
+        }
+        if (sim_chance(70)) {
             process_reads(guest);
-        if (g->exits && sim.ending)
+        }
+        if (g->exits && sim.ending) {
             sim_guest_exit(guest);
+        }
     }
     sim_commands_work(guest);
     sim_guest_pump(guest);

@@ -55,8 +55,9 @@ static int report(const struct sim_stats *s, const struct sim_options *o, uint64
     int missing = 0;
 
     for (int i = 0; i < SIM_FAULTS; i++) {
-        if (!(o->faults >> i & 1) || (i == FAULT_MANY_AGENTS && o->agents != 0))
+        if (!(o->faults >> i & 1) || (i == FAULT_MANY_AGENTS && o->agents != 0)) {
             continue;
+        }
         printf("  %-18s %8llu\n", sim_fault_kinds[i].name, (unsigned long long)s->faults[i]);
         if (!s->faults[i] && (o->every_fault || seeds >= FULL_RUN)) {
             printf("  ^ never happened\n");
@@ -67,8 +68,9 @@ static int report(const struct sim_stats *s, const struct sim_options *o, uint64
         uint64_t n = s->floods[i / SIM_FLOODS_MAX][i % SIM_FLOODS_MAX];
         uint8_t type = sim_flood_types[i / SIM_FLOODS_MAX][i % SIM_FLOODS_MAX];
 
-        if (type == 0)
+        if (type == 0) {
             continue;
+        }
         printf("  %s floods %-9s %6llu\n", i < SIM_FLOODS_MAX ? "guest " : "client", rt_frame_name(type),
                (unsigned long long)n);
         if (!n && (o->every_fault || seeds >= FULL_RUN)) {

@@ -28,21 +28,26 @@ int sim_connect(enum sim_node_kind kind, int peer, unsigned slot, int agent)
     bool untold, grown;
     int i;
 
-    if (!a->agent)
+    if (!a->agent) {
         return -1;
-    for (i = 0; i < SIM_CONNS && !c; i++)
-        if (!sim.conns[i].used)
+    }
+    for (i = 0; i < SIM_CONNS && !c; i++) {
+        if (!sim.conns[i].used) {
             c = &sim.conns[i];
-    if (!c)
+        }
+    }
+    if (!c) {
         sim_fail("more than %d connections", SIM_CONNS);
-    if (c - sim.conns >= sim.top_conn)
+    }
+    if (c - sim.conns >= sim.top_conn) {
         sim.top_conn = (int)(c - sim.conns) + 1;
+    }
     gen = c->gen + 1;
     untold = c->untold; /* its places in the lists are this one's now */
     grown = c->grown;
     free(c->to[0].rx);
     free(c->to[1].rx);
-    memset(c, 0, sizeof *c);
+    memset(c, 0, sizeof(*c));
     c->used = true;
     c->gen = gen;
     c->untold = untold;
@@ -56,10 +61,11 @@ int sim_connect(enum sim_node_kind kind, int peer, unsigned slot, int agent)
     c->open[0] = c->open[1] = true;
     c->latency_us = 20 + sim_random(sim_chance(10) ? 5000 : 300);
     c->to[0].deliver = c->to[1].deliver = -1;
-    rt_slice_copy(rt_slice_text(kind == NODE_CLIENT ? "local" : ""), who.tenant, sizeof who.tenant);
+    rt_slice_copy(rt_slice_text(kind == NODE_CLIENT ? "local" : ""), who.tenant, sizeof(who.tenant));
     c->link = rt_agent_opened(a->agent, &who, sim_ms());
-    if (!c->link)
+    if (!c->link) {
         sim_fail("an agent refused a link");
+    }
     sim_agent_timer(agent);
     return (int)(c - sim.conns);
 }
@@ -84,8 +90,9 @@ static int without_credit(const uint8_t *bytes, size_t size)
     while (at < size) {
         struct rt_frame frame;
 
-        if (size - at < RT_FRAME_HEADER)
+        if (size - at < RT_FRAME_HEADER) {
             sim_fail("an agent sends a part of a frame");
+        }
         rt_frame_get(bytes + at, &frame);
         sum += frame.type == RT_DATA ? 0 : RT_FRAME_HEADER + frame.length;
         at += RT_FRAME_HEADER + frame.length;
@@ -106,12 +113,15 @@ void sim_send(int conn, int to, const uint8_t *bytes, size_t size)
         sim.lose_next = 0;
         sim_cut(conn, 3);
     }
-    if (c->cut)
+    if (c->cut) {
         return;
-    if (at < half->last_us)
+    }
+    if (at < half->last_us) {
         at = half->last_us;
-    if (sim.now_us < c->slow_us)
+    }
+    if (sim.now_us < c->slow_us) {
         at += size * 1000000 / c->rate;
+    }
     half->last_us = at;
     half->in_flight += size;
     event.arg = to == 0 && sim.hostile ? without_credit(bytes, size) : 0;
@@ -125,8 +135,9 @@ void sim_send(int conn, int to, const uint8_t *bytes, size_t size)
         sim.untold[sim.n_untold++] = conn;
     }
     event.bytes = malloc(size);
-    if (!event.bytes)
+    if (!event.bytes) {
         sim_fail("out of memory");
+    }
     memcpy(event.bytes, bytes, size);
     sim_post(event, at - sim.now_us);
 }
@@ -147,12 +158,14 @@ void sim_tell_queued(int agent)
         int conn = sim.untold[i];
         struct sim_conn *c = &sim.conns[conn];
 
-        if (c->used && c->agent != agent)
+        if (c->used && c->agent != agent) {
             continue;
+        }
         sim.untold[i--] = sim.untold[--sim.n_untold];
         c->untold = false;
-        if (c->used && !c->cut && c->open[1] && sim.agents[agent].agent && c->agent_gen == sim.agents[agent].gen)
+        if (c->used && !c->cut && c->open[1] && sim.agents[agent].agent && c->agent_gen == sim.agents[agent].gen) {
             rt_agent_queued(sim.agents[agent].agent, c->link, c->to[0].in_flight, sim_ms());
+        }
     }
 }
 
@@ -163,17 +176,20 @@ void sim_close(int conn, int side)
     struct sim_event event = {.kind = EV_CLOSED, .conn = conn, .gen = c->gen, .side = !side};
     uint64_t at = sim.now_us + c->latency_us;
 
-    if (!c->used || !c->open[side])
+    if (!c->used || !c->open[side]) {
         return;
+    }
     c->open[side] = false;
     if (!c->open[!side]) {
         sim_free_conn(conn);
         return;
     }
-    if (at < c->to[!side].last_us)
+    if (at < c->to[!side].last_us) {
         at = c->to[!side].last_us;
-    if (!c->cut)
+    }
+    if (!c->cut) {
         sim_post(event, at - sim.now_us);
+    }
     c->cut = true;
 }
 
@@ -181,8 +197,9 @@ void sim_cut(int conn, unsigned tell)
 {
     struct sim_conn *c = &sim.conns[conn];
 
-    if (!c->used || c->cut)
+    if (!c->used || c->cut) {
         return;
+    }
     c->cut = true;
     for (int side = 0; side < 2; side++) {
         struct sim_half *half = &c->to[side];
@@ -190,19 +207,22 @@ void sim_cut(int conn, unsigned tell)
         uint64_t at = half->last_us > sim.now_us ? half->last_us : sim.now_us;
 
         half->deliver = (int64_t)sim_random(half->in_flight + 1);
-        if (tell >> side & 1)
+        if (tell >> side & 1) {
             sim_post(event, at - sim.now_us + sim_random(200));
-        else if (side == 1 && sim_chance(50)) /* a half-open one ends some time */
+        } else if (side == 1 && sim_chance(50)) { /* a half-open one ends some time */
             sim_post(event, at - sim.now_us + sim_random(20000000));
+        }
     }
 }
 
 static bool peer_there(const struct sim_conn *c, int side)
 {
-    if (side == 1)
+    if (side == 1) {
         return sim.agents[c->agent].gen == c->agent_gen && sim.agents[c->agent].agent;
-    if (c->kind == NODE_GUEST)
+    }
+    if (c->kind == NODE_GUEST) {
         return sim.guests[c->peer].gen == c->peer_gen && sim.guests[c->peer].tether;
+    }
     return sim.clients[c->peer].gen == c->peer_gen && sim.clients[c->peer].client;
 }
 
@@ -220,8 +240,9 @@ static void keep(struct sim_half *half, const uint8_t *bytes, size_t size)
     if (need > half->rx_cap) {
         half->rx_cap = need * 2;
         half->rx = realloc(half->rx, half->rx_cap);
-        if (!half->rx)
+        if (!half->rx) {
             sim_fail("out of memory");
+        }
     }
     memcpy(half->rx + RT_FRAME_HEADER + half->rx_size, bytes, size);
     half->rx_size += size;
@@ -243,14 +264,17 @@ static void deliver(int conn, int side)
     } else {
         used = rt_client_input(sim.clients[c->peer].client, c->slot, data, half->rx_size, sim_ms());
     }
-    if (c->used && c->gen == gen)
+    if (c->used && c->gen == gen) {
         take(half, used);
-    if (side == 1)
+    }
+    if (side == 1) {
         return;
-    if (c->kind == NODE_GUEST)
+    }
+    if (c->kind == NODE_GUEST) {
         sim_guest_pump(c->peer);
-    else
+    } else {
         sim_client_pump(c->peer);
+    }
 }
 
 void sim_on_bytes(const struct sim_event *event)
@@ -259,13 +283,15 @@ void sim_on_bytes(const struct sim_event *event)
     struct sim_half *half = &c->to[event->side];
     size_t size = event->size;
 
-    if (!c->used || c->gen != event->gen)
+    if (!c->used || c->gen != event->gen) {
         return;
+    }
     half->in_flight -= size;
     half->plain -= (size_t)event->arg;
     if (half->deliver >= 0) {
-        if ((int64_t)size > half->deliver)
+        if ((int64_t)size > half->deliver) {
             size = (size_t)half->deliver;
+        }
         half->deliver -= (int64_t)size;
     }
     if (c->open[event->side] && peer_there(c, event->side) && size) {
@@ -274,11 +300,13 @@ void sim_on_bytes(const struct sim_event *event)
 
         keep(half, event->bytes, size);
         deliver(event->conn, event->side);
-        if (!c->used || c->gen != gen || c->cut || !c->open[other] || !peer_there(c, other))
+        if (!c->used || c->gen != gen || c->cut || !c->open[other] || !peer_there(c, other)) {
             return;
+        }
         if (other == 1) {
-            if (half->in_flight > 0)
+            if (half->in_flight > 0) {
                 rt_agent_taken(sim.agents[c->agent].agent, c->link, sim_ms());
+            }
             rt_agent_queued(sim.agents[c->agent].agent, c->link, half->in_flight, sim_ms());
             sim_agent_timer(c->agent);
         } else if (c->kind == NODE_GUEST) {
@@ -295,8 +323,9 @@ void sim_on_closed(const struct sim_event *event)
     int side = event->side, peer = c->peer;
     bool there;
 
-    if (!c->used || c->gen != event->gen || !c->open[side])
+    if (!c->used || c->gen != event->gen || !c->open[side]) {
         return;
+    }
     there = peer_there(c, side);
     c->open[side] = false;
     c->cut = true;
@@ -304,22 +333,25 @@ void sim_on_closed(const struct sim_event *event)
         int agent = c->agent;
 
         rt_agent_closed(sim.agents[agent].agent, c->link, "reset by the peer", sim_ms());
-        if (!c->open[0])
+        if (!c->open[0]) {
             sim_free_conn(event->conn);
+        }
         sim_agent_timer(agent);
         return;
     }
     if (there && c->kind == NODE_GUEST) {
         sim.guests[peer].conn = -1;
         rt_tether_lost(sim.guests[peer].tether, sim_ms());
-        if (!c->open[1])
+        if (!c->open[1]) {
             sim_free_conn(event->conn);
+        }
         sim_guest_pump(peer);
     } else if (there) {
         sim.clients[peer].conn[c->slot] = -1;
         rt_client_lost(sim.clients[peer].client, c->slot, sim_ms());
-        if (!c->open[1])
+        if (!c->open[1]) {
             sim_free_conn(event->conn);
+        }
         sim_client_pump(peer);
     } else if (!c->open[!side]) {
         sim_free_conn(event->conn);

@@ -24,7 +24,7 @@ static int by_name(const void *a, const void *b)
 
 static void row_of(int about, struct rt_store_host *row)
 {
-    memset(row, 0, sizeof *row);
+    memset(row, 0, sizeof(*row));
     sim_agent_name(about, row->host);
     sim_agent_addr(about, row->addr[0]);
     row->n_addr = 1;
@@ -39,8 +39,9 @@ static void beat(int agent)
     struct rt_store_news touch = {.kind = RT_STORE_TOUCH, .store_ms = sim_db_ms()};
 
     sim_post((struct sim_event){.kind = EV_CALL, .call = beat, .arg = agent}, UINT64_C(1000) * RT_HEARTBEAT_MS);
-    if (!a->agent || !a->store_up || sim_db.out || sim.now_us < a->paused_until_us)
+    if (!a->agent || !a->store_up || sim_db.out || sim.now_us < a->paused_until_us) {
         return;
+    }
     sim_db.rows[agent].there = true;
     sim_db.rows[agent].seq++;
     sim_db_news(agent, &touch, sim_db.latency_us);
@@ -53,12 +54,12 @@ void sim_registry_reset(void)
         sim_post((struct sim_event){.kind = EV_CALL, .call = beat, .arg = i},
                  sim_random(UINT64_C(1000) * RT_HEARTBEAT_MS));
     }
-    qsort(sim_db.order, (size_t)sim.n_agents, sizeof sim_db.order[0], by_name);
+    qsort(sim_db.order, (size_t)sim.n_agents, sizeof(sim_db.order[0]), by_name);
 }
 
 void sim_registry_flush(void)
 {
-    memset(sim_db.rows, 0, sizeof sim_db.rows);
+    memset(sim_db.rows, 0, sizeof(sim_db.rows));
 }
 
 void sim_registry_up(int agent, uint64_t delay_us)
@@ -82,10 +83,11 @@ static int from_name(const char *name)
     while (low < high) {
         int middle = low + (high - low) / 2;
 
-        if (strcmp(sim_host_name(sim_db.order[middle]), name) < 0)
+        if (strcmp(sim_host_name(sim_db.order[middle]), name) < 0) {
             low = middle + 1;
-        else
+        } else {
             high = middle;
+        }
     }
     return low;
 }
@@ -95,12 +97,14 @@ void sim_registry_run(const struct rt_store_op *op, struct rt_store_reply *reply
     for (int i = from_name(op->host); i < sim.n_agents; i++) {
         int about = sim_db.order[i], order = strcmp(sim_host_name(about), op->host);
 
-        if (op->kind == RT_STORE_HOST_ROW && order != 0)
+        if (op->kind == RT_STORE_HOST_ROW && order != 0) {
             return;
-        if (!sim_db.rows[about].there || (op->kind == RT_STORE_HOST_ROW ? order != 0 : order <= 0))
+        }
+        if (!sim_db.rows[about].there || (op->kind == RT_STORE_HOST_ROW ? order != 0 : order <= 0)) {
             continue;
+        }
         if (reply->n_hosts == RT_HOSTS_PAGE) {
-            memcpy(reply->next, rows[RT_HOSTS_PAGE - 1].host, sizeof reply->next);
+            memcpy(reply->next, rows[RT_HOSTS_PAGE - 1].host, sizeof(reply->next));
             return;
         }
         row_of(about, &rows[reply->n_hosts++]);

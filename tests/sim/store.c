@@ -24,7 +24,7 @@
 
 /* The records' pasts, to agents bytes that they keep and give back. */
 static const int pasts[] = {1000, 1001, 1002};
-_Static_assert(sizeof pasts / sizeof pasts[0] == SIM_KEYS, "one each");
+_Static_assert(sizeof(pasts) / sizeof(pasts[0]) == SIM_KEYS, "one each");
 
 struct sim_db sim_db;
 
@@ -44,20 +44,23 @@ void sim_db_forget(int container, bool replica_too)
     static const struct sim_record none;
     struct sim_record *rec = &sim_db.records[container];
 
-    if (sim_db_has_end(rec, rec->ended_life))
+    if (sim_db_has_end(rec, rec->ended_life)) {
         sim_db.end_lost[container] = true;
+    }
     *rec = none;
-    if (replica_too)
+    if (replica_too) {
         sim_db.older[container] = none;
+    }
 }
 
 void sim_db_expire(void)
 {
-    for (int i = 0; i < SIM_KEYS; i++)
+    for (int i = 0; i < SIM_KEYS; i++) {
         if (sim_db.records[i].r.rule.exists && sim_db.records[i].expires_ms <= sim_db_ms()) {
             sim_log("store: the record of container %d expires", i);
             sim_db_forget(i, true);
         }
+    }
 }
 
 static void refresh(struct sim_record *rec)
@@ -72,7 +75,7 @@ bool sim_store_whole(void)
 
 void sim_store_reset(void)
 {
-    memset(&sim_db, 0, sizeof sim_db);
+    memset(&sim_db, 0, sizeof(sim_db));
     sim_db.latency_us = 100;
     /* old enough: containers of a running cluster exist already */
     sim_db.born_ms = 1;
@@ -95,25 +98,29 @@ bool sim_store_life_back(int container)
 
 void sim_store_end_gone(int container)
 {
-    if (sim_db.records[container].r.rule.state != RT_SESSION_ENDED)
+    if (sim_db.records[container].r.rule.state != RT_SESSION_ENDED) {
         sim_db.end_lost[container] = true;
+    }
 }
 
 static int container_of_key(const struct rt_key *key)
 {
-    for (int i = 0; i < SIM_KEYS; i++)
-        if (rt_key_equal(sim_key_of(i), key))
+    for (int i = 0; i < SIM_KEYS; i++) {
+        if (rt_key_equal(sim_key_of(i), key)) {
             return i;
+        }
+    }
     sim_fail("an agent asks for a container that there is not: %s/%s", key->tenant, key->cid);
 }
 
 void sim_db_news(int agent, struct rt_store_news *n, uint64_t delay_us)
 {
     struct sim_event event = {.kind = EV_NEWS, .index = agent, .gen = sim.agents[agent].gen};
-    struct rt_store_news *copy = malloc(sizeof *copy);
+    struct rt_store_news *copy = malloc(sizeof(*copy));
 
-    if (!copy)
+    if (!copy) {
         sim_fail("out of memory");
+    }
     *copy = *n;
     event.extra = copy;
     sim_post(event, delay_us);
@@ -124,10 +131,12 @@ void sim_store_up(int agent, bool fresh)
     struct rt_store_news n = {.kind = RT_STORE_UP, .fresh = fresh, .whole = sim_store_whole()};
     uint64_t delay_us = sim_db.latency_us + sim_random(2000);
 
-    if (sim_db.out || !sim.agents[agent].agent)
+    if (sim_db.out || !sim.agents[agent].agent) {
         return;
-    if (!sim.agents[agent].store_up)
+    }
+    if (!sim.agents[agent].store_up) {
         sim.agents[agent].up_us = sim.now_us;
+    }
     sim.agents[agent].store_up = true;
     sim_db_news(agent, &n, delay_us);
     sim_registry_up(agent, delay_us + 1);
@@ -138,8 +147,9 @@ void sim_db_publish(struct rt_store_news *n, int but)
     for (int i = 0; i < sim.n_agents; i++) {
         uint64_t delay = sim_db.latency_us + sim_random(500);
 
-        if (i == but || !sim.agents[i].agent || !sim.agents[i].store_up)
+        if (i == but || !sim.agents[i].agent || !sim.agents[i].store_up) {
             continue;
+        }
         if (sim_db.lose_news > 0) {
             sim_db.lose_news--;
             sim.stats.faults[FAULT_NEWS_LOST]++;
@@ -163,7 +173,7 @@ static void publish(const struct rt_claim *claim, uint64_t life)
 {
     struct rt_store_news n = {.kind = RT_STORE_CLAIMED, .key = claim->key, .life = life, .epoch = claim->epoch};
 
-    memcpy(n.host, claim->host, sizeof n.host);
+    memcpy(n.host, claim->host, sizeof(n.host));
     sim_db_publish(&n, -1);
 }
 
@@ -171,10 +181,11 @@ static void publish(const struct rt_claim *claim, uint64_t life)
 
 static void note_life(int container, bool join, uint64_t life)
 {
-    if (life > sim_db.newest_life[container])
+    if (life > sim_db.newest_life[container]) {
         sim_db.newest_life[container] = life;
-    else if (join)
+    } else if (join) {
         sim_db.life_back[container] = true;
+    }
 }
 
 static void take(struct sim_record *rec, const struct rt_store_op *op, const struct rt_claim_outcome *outcome)
@@ -188,10 +199,12 @@ static void take(struct sim_record *rec, const struct rt_store_op *op, const str
     rt_claim_apply(&r->rule, &op->claim, outcome);
     r->claimed_ms = sim_db_ms();
     refresh(rec);
-    if (op->past.size != 0 && (op->past.size != sizeof(int) || memcmp(op->past.data, past, sizeof(int)) != 0))
+    if (op->past.size != 0 && (op->past.size != sizeof(int) || memcmp(op->past.data, past, sizeof(int)) != 0)) {
         sim_fail("%s gives a past that is not this container's", op->claim.host);
-    if (again)
+    }
+    if (again) {
         return;
+    }
     note_life((int)(rec - sim_db.records), op->claim.join, outcome->life);
     r->moves += outcome->moved;
     sim_log("store: %s takes %s at life %llu epoch %llu", op->claim.host, op->claim.key.cid,
@@ -204,14 +217,15 @@ static bool current(const struct sim_record *rec, const struct rt_store_op *op, 
 {
     const struct rt_record *rule = &rec->r.rule;
 
-    if (rule->exists && rule->life == op->life && rule->epoch == op->epoch)
+    if (rule->exists && rule->life == op->life && rule->epoch == op->epoch) {
         return true;
+    }
     reply->error = RT_ENOTFOUND;
     if (rule->exists) {
         reply->outcome.verdict = RT_CLASS_STALE;
         reply->outcome.life = rule->life;
         reply->outcome.epoch = rule->epoch;
-        memcpy(reply->outcome.host, rule->host, sizeof rule->host);
+        memcpy(reply->outcome.host, rule->host, sizeof(rule->host));
     }
     return false;
 }
@@ -234,8 +248,9 @@ static void run(int agent, const struct rt_store_op *op, struct rt_store_reply *
     char host[RT_HOST_MAX + 1];
 
     sim_agent_name(agent, host);
-    if (op->kind == RT_STORE_HOSTS || op->kind == RT_STORE_HOST_ROW || op->kind == RT_STORE_FIND)
+    if (op->kind == RT_STORE_HOSTS || op->kind == RT_STORE_HOST_ROW || op->kind == RT_STORE_FIND) {
         return;
+    }
     sim_db_expire();
     if (sim_db.full && grows(op->kind)) {
         reply->error = RT_ELIMIT;
@@ -250,7 +265,7 @@ static void run(int agent, const struct rt_store_op *op, struct rt_store_reply *
         if (op->kind == RT_STORE_TAKE && reply->outcome.verdict == RT_CLASS_OK) {
             sim_check_take((int)(rec - sim_db.records), agent, &op->claim);
             take(rec, op, &reply->outcome);
-            reply->past = (struct rt_slice){(const uint8_t *)&pasts[rec - sim_db.records], sizeof pasts[0]};
+            reply->past = (struct rt_slice){(const uint8_t *)&pasts[rec - sim_db.records], sizeof(pasts[0])};
         }
         break;
     case RT_STORE_STATE:
@@ -260,22 +275,26 @@ static void run(int agent, const struct rt_store_op *op, struct rt_store_reply *
             break;
         }
         if (op->host[0]) {
-            if (rec->r.rule.lost_ms == 0)
+            if (rec->r.rule.lost_ms == 0) {
                 rec->r.rule.lost_ms = sim_db_ms();
+            }
             break;
         }
-        if (op->state == RT_SESSION_MOVING && rec->r.rule.lost_ms != 0)
+        if (op->state == RT_SESSION_MOVING && rec->r.rule.lost_ms != 0) {
             break;
-        if (op->state == RT_SESSION_LOST && rec->r.rule.state != RT_SESSION_LOST)
+        }
+        if (op->state == RT_SESSION_LOST && rec->r.rule.state != RT_SESSION_LOST) {
             rec->r.rule.lost_ms = sim_db_ms();
-        else if (op->state != RT_SESSION_LOST)
+        } else if (op->state != RT_SESSION_LOST) {
             rec->r.rule.lost_ms = 0;
+        }
         rec->r.rule.state = op->state;
         refresh(rec);
         break;
     case RT_STORE_REPORT:
-        if (current(rec, op, reply))
+        if (current(rec, op, reply)) {
             refresh(rec);
+        }
         break;
     case RT_STORE_END:
     case RT_STORE_MARK: /* tails are not modelled */
@@ -301,13 +320,15 @@ static void run(int agent, const struct rt_store_op *op, struct rt_store_reply *
         sim_log("store: has the end of %s at life %llu from %s", op->key.cid, (unsigned long long)op->life, host);
         sim_db.end_lost[rec - sim_db.records] = false;
         reply->how = sim_chance(50) ? RT_END_REPLICATED : RT_END_STORED;
-        if (reply->how == RT_END_REPLICATED) /* the replica has it, and all that came before it */
-            memcpy(sim_db.older, sim_db.records, sizeof sim_db.older);
+        if (reply->how == RT_END_REPLICATED) { /* the replica has it, and all that came before it */
+            memcpy(sim_db.older, sim_db.records, sizeof(sim_db.older));
+        }
         break;
     case RT_STORE_GET:
         reply->n_records = rec->r.rule.exists;
-        if (!rec->r.rule.exists)
+        if (!rec->r.rule.exists) {
             reply->error = RT_ENOTFOUND;
+        }
         break;
     case RT_STORE_TAILS:
         reply->end = rec->end;
@@ -333,8 +354,9 @@ static void find(const struct rt_store_op *op, struct answer *answer)
     for (int i = 0; i < SIM_KEYS; i++) {
         const struct rt_record *rule = &sim_db.records[i].r.rule;
 
-        if (!rule->exists || strcmp(rule->host, op->host) != 0)
+        if (!rule->exists || strcmp(rule->host, op->host) != 0) {
             continue;
+        }
         answer->records[answer->reply.n_records] = sim_db.records[i].r;
         sim_key(i, &answer->records[answer->reply.n_records++].key);
     }
@@ -349,10 +371,11 @@ struct asked {
 
 static void time_out(struct sim_event event, const struct rt_store_op *op)
 {
-    struct answer *answer = calloc(1, sizeof *answer);
+    struct answer *answer = calloc(1, sizeof(*answer));
 
-    if (!answer)
+    if (!answer) {
         sim_fail("out of memory");
+    }
     answer->reply.id = op->id;
     answer->reply.kind = op->kind;
     answer->reply.error = RT_ETIMEDOUT;
@@ -366,19 +389,23 @@ int sim_store_submit(int agent, const struct rt_store_op *op)
     struct sim_event event = {.kind = EV_STORE_REPLY, .index = agent, .gen = sim.agents[agent].gen, .side = 0};
     struct asked *asked;
 
-    if (sim_db.out || !sim.agents[agent].store_up)
+    if (sim_db.out || !sim.agents[agent].store_up) {
         return RT_EUNAVAIL;
-    asked = malloc(sizeof *asked);
-    if (!asked)
+    }
+    asked = malloc(sizeof(*asked));
+    if (!asked) {
         sim_fail("out of memory");
+    }
     asked->op = *op;
     asked->late = sim_db.latency_us > SIM_STORE_TIMEOUT_US;
-    if (asked->late)
+    if (asked->late) {
         time_out(event, op);
+    }
     asked->op.report.size = asked->op.tail[0].size = asked->op.tail[1].size = asked->op.end.ord.size = 0;
     asked->op.past.data = (const uint8_t *)&asked->past;
-    if (op->past.size == sizeof asked->past)
-        memcpy(&asked->past, op->past.data, sizeof asked->past);
+    if (op->past.size == sizeof(asked->past)) {
+        memcpy(&asked->past, op->past.data, sizeof(asked->past));
+    }
     event.extra = asked;
     sim_post(event, sim_db.latency_us / 2 + sim_random(50));
     return 0;
@@ -392,31 +419,37 @@ void sim_store_reply(const struct sim_event *event)
     struct answer *answer = event->extra;
 
     if (event->side == 1) {
-        if (a->gen != event->gen || !a->agent)
+        if (a->gen != event->gen || !a->agent) {
             return;
-        if (answer->reply.n_records)
+        }
+        if (answer->reply.n_records) {
             answer->reply.records = answer->records;
+        }
         answer->reply.hosts = answer->hosts;
         rt_agent_store_reply(a->agent, &answer->reply, sim_ms());
         sim_agent_timer(event->index);
         return;
     }
-    answer = calloc(1, sizeof *answer);
-    if (!answer)
+    answer = calloc(1, sizeof(*answer));
+    if (!answer) {
         sim_fail("out of memory");
+    }
     answer->reply.id = asked->op.id;
     answer->reply.kind = asked->op.kind;
     if (sim_db.out) {
         answer->reply.error = RT_EUNAVAIL;
     } else {
         run(event->index, &asked->op, &answer->reply);
-        if (answer->reply.kind == RT_STORE_GET && answer->reply.n_records)
+        if (answer->reply.kind == RT_STORE_GET && answer->reply.n_records) {
             answer->records[0] = sim_db.records[container_of_key(&asked->op.key)].r;
+        }
     }
-    if (answer->reply.kind == RT_STORE_FIND && !answer->reply.error)
+    if (answer->reply.kind == RT_STORE_FIND && !answer->reply.error) {
         find(&asked->op, answer);
-    if ((answer->reply.kind == RT_STORE_HOSTS || answer->reply.kind == RT_STORE_HOST_ROW) && !answer->reply.error)
+    }
+    if ((answer->reply.kind == RT_STORE_HOSTS || answer->reply.kind == RT_STORE_HOST_ROW) && !answer->reply.error) {
         sim_registry_run(&asked->op, &answer->reply, answer->hosts);
+    }
     if (asked->late) {
         free(answer);
         return;
@@ -437,12 +470,15 @@ void sim_store_news(const struct sim_event *event)
     struct sim_agent *a = &sim.agents[event->index];
     struct rt_store_news *n = event->extra;
 
-    if (a->gen != event->gen || !a->agent)
+    if (a->gen != event->gen || !a->agent) {
         return;
-    if (n->kind != RT_STORE_DOWN && !a->store_up)
+    }
+    if (n->kind != RT_STORE_DOWN && !a->store_up) {
         return;
-    if (n->kind == RT_STORE_UP)
+    }
+    if (n->kind == RT_STORE_UP) {
         n->whole = sim_store_whole();
+    }
     rt_agent_store_news(a->agent, n, sim_ms());
     sim_agent_timer(event->index);
 }

@@ -24,8 +24,9 @@ static void down_all(void)
     struct rt_store_news n = {.kind = RT_STORE_DOWN};
 
     for (int i = 0; i < sim.n_agents; i++) {
-        if (sim.agents[i].agent)
+        if (sim.agents[i].agent) {
             sim_db_news(i, &n, 0);
+        }
         sim.agents[i].store_up = false;
     }
 }
@@ -33,8 +34,9 @@ static void down_all(void)
 static void up_all(int fresh)
 {
     sim_db.out = false;
-    for (int i = 0; i < sim.n_agents; i++)
+    for (int i = 0; i < sim.n_agents; i++) {
         sim_store_up(i, fresh != 0);
+    }
 }
 
 static void whole_now(int arg)
@@ -42,9 +44,11 @@ static void whole_now(int arg)
     struct rt_store_news n = {.kind = RT_STORE_UP, .whole = true};
 
     (void)arg;
-    for (int i = 0; i < sim.n_agents; i++)
-        if (sim.agents[i].agent && sim.agents[i].store_up)
+    for (int i = 0; i < sim.n_agents; i++) {
+        if (sim.agents[i].agent && sim.agents[i].store_up) {
             sim_db_news(i, &n, 0);
+        }
+    }
 }
 
 /* The records become those of `from`, or none. */
@@ -56,8 +60,9 @@ static void fall_back_to(const struct sim_record *from)
         struct sim_record *rec = &sim_db.records[i];
         const struct sim_record *old = from ? &from[i] : &none;
 
-        if (sim_db_has_end(rec, rec->ended_life) && !sim_db_has_end(old, rec->ended_life))
+        if (sim_db_has_end(rec, rec->ended_life) && !sim_db_has_end(old, rec->ended_life)) {
             sim_db.end_lost[i] = true;
+        }
         *rec = *old;
     }
 }
@@ -65,7 +70,7 @@ static void fall_back_to(const struct sim_record *from)
 static void keep_older(int arg)
 {
     (void)arg;
-    memcpy(sim_db.older, sim_db.records, sizeof sim_db.older);
+    memcpy(sim_db.older, sim_db.records, sizeof(sim_db.older));
 }
 
 static void normal_speed(int arg)
@@ -79,8 +84,9 @@ static bool record_lost(void)
 {
     int container = (int)sim_random((uint64_t)sim.n_containers);
 
-    if (!sim_db.records[container].r.rule.exists)
+    if (!sim_db.records[container].r.rule.exists) {
         return false;
+    }
     sim_log("fault: the record of container %d is lost", container);
     sim_db_forget(container, sim_chance(50));
     return true;
@@ -143,7 +149,7 @@ bool sim_store_fault(enum sim_fault fault)
         break;
     case FAULT_STORE_FLUSH:
         fall_back_to(NULL);
-        memset(sim_db.older, 0, sizeof sim_db.older);
+        memset(sim_db.older, 0, sizeof(sim_db.older));
         sim_registry_flush();
         sim_db.born_ms = sim_db_ms();
         sim_db.whole_us = sim.now_us + RT_STORE_WHOLE_MS * UINT64_C(1000);
@@ -155,8 +161,9 @@ bool sim_store_fault(enum sim_fault fault)
         sim_db.lose_reply = true;
         break;
     case FAULT_RECORD_LOST:
-        if (!record_lost())
+        if (!record_lost()) {
             return false;
+        }
         break;
     case FAULT_STORE_FULL:
         sim_db.full = true;
@@ -177,8 +184,9 @@ bool sim_store_fault(enum sim_fault fault)
     default:
         break;
     }
-    if (sim_chance(50))
+    if (sim_chance(50)) {
         sim_post((struct sim_event){.kind = EV_CALL, .call = keep_older}, sim_random(3000000));
+    }
     return true;
 }
 
@@ -190,6 +198,7 @@ void sim_store_heal(void)
     not_full(0);
     sim_db.lose_reply = false;
     sim_db.lose_news = sim_db.late_news = sim_db.twice_news = 0;
-    if (was_out)
+    if (was_out) {
         up_all(1);
+    }
 }

@@ -29,8 +29,9 @@ void sim_random_bytes(void *ctx, void *out, size_t size)
     uint8_t *p = out;
 
     (void)ctx;
-    for (size_t i = 0; i < size; i++)
+    for (size_t i = 0; i < size; i++) {
         p[i] = (uint8_t)sim_random(256);
+    }
 }
 
 bool sim_chance(unsigned percent)
@@ -47,8 +48,9 @@ void sim_log(const char *format, ...)
 {
     va_list args;
 
-    if (!sim.options.verbose)
+    if (!sim.options.verbose) {
         return;
+    }
     printf("%9.3f ms  ", (double)sim.now_us / 1000.0);
     va_start(args, format);
     vprintf(format, args); /* NOLINT(clang-analyzer-valist.Uninitialized): see sim_fail() */
@@ -60,11 +62,14 @@ static void print_options(void)
 {
     uint64_t other = sim.options.faults ^ sim_faults_on();
 
-    if (sim.options.agents)
+    if (sim.options.agents) {
         fprintf(stderr, " --agents %llu", (unsigned long long)sim.options.agents);
-    for (int i = 0; i < SIM_FAULTS; i++)
-        if (other >> i & 1)
+    }
+    for (int i = 0; i < SIM_FAULTS; i++) {
+        if (other >> i & 1) {
             fprintf(stderr, " --%s '%s'", sim_draws((enum sim_fault)i) ? "fault" : "without", sim_fault_kinds[i].name);
+        }
+    }
 }
 
 void sim_fail(const char *format, ...)
@@ -95,9 +100,10 @@ static void put(struct sim_event event)
 
     if (sim.n_heap > sim.cap_heap) {
         sim.cap_heap = sim.cap_heap ? sim.cap_heap * 2 : 1024;
-        sim.heap = realloc(sim.heap, sim.cap_heap * sizeof *sim.heap);
-        if (!sim.heap)
+        sim.heap = realloc(sim.heap, sim.cap_heap * sizeof(*sim.heap));
+        if (!sim.heap) {
             sim_fail("the simulation is out of memory");
+        }
     }
     while (i > 0 && before(&event, &sim.heap[(i - 1) / 2])) {
         sim.heap[i] = sim.heap[(i - 1) / 2];
@@ -124,15 +130,18 @@ bool sim_pop(struct sim_event *event)
     struct sim_event last;
     size_t i = 0, child;
 
-    if (sim.n_heap == 0)
+    if (sim.n_heap == 0) {
         return false;
+    }
     *event = sim.heap[0];
     last = sim.heap[--sim.n_heap];
     while ((child = 2 * i + 1) < sim.n_heap) {
-        if (child + 1 < sim.n_heap && before(&sim.heap[child + 1], &sim.heap[child]))
+        if (child + 1 < sim.n_heap && before(&sim.heap[child + 1], &sim.heap[child])) {
             child++;
-        if (before(&last, &sim.heap[child]))
+        }
+        if (before(&last, &sim.heap[child])) {
             break;
+        }
         sim.heap[i] = sim.heap[child];
         i = child;
     }
@@ -147,10 +156,12 @@ void sim_clear(void)
         free(sim.heap[i].extra);
     }
     free(sim.heap);
-    for (int i = 0; i <= SIM_GUESTS; i++)
+    for (int i = 0; i <= SIM_GUESTS; i++) {
         sim_free_guest(i);
-    for (int i = 0; i <= SIM_CLIENTS; i++)
+    }
+    for (int i = 0; i <= SIM_CLIENTS; i++) {
         sim_free_client(i);
+    }
     for (int i = 0; i < sim.n_agents; i++) {
         rt_agent_free(sim.agents[i].agent);
         free(sim.agents[i].ends);
@@ -159,8 +170,10 @@ void sim_clear(void)
         free(sim.conns[i].to[0].rx);
         free(sim.conns[i].to[1].rx);
     }
-    for (int i = 0; i < SIM_LINES; i++)
-        for (int s = 0; s < 2; s++)
+    for (int i = 0; i < SIM_LINES; i++) {
+        for (int s = 0; s < 2; s++) {
             free(sim.lines[i].data[s]);
+        }
+    }
     sim_store_reset();
 }

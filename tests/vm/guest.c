@@ -35,7 +35,7 @@ static bool readable(const char *dir, const char *file)
 {
     char path[PATH_SIZE];
 
-    (void)snprintf(path, sizeof path, "%s/%s", dir, file);
+    (void)snprintf(path, sizeof(path), "%s/%s", dir, file);
     return access(path, R_OK) == 0;
 }
 
@@ -73,8 +73,8 @@ static int prepare(struct rt_cluster *cluster, unsigned host)
     if (vm_host_open(&vm_hosts[host], host, &cluster->janitor) != 0) {
         return -1;
     }
-    (void)snprintf(h->netns, sizeof h->netns, "%s", vm_hosts[host].netns);
-    (void)snprintf(h->more_guests, sizeof h->more_guests, "tcp:%s:%d", VM_HOST_ADDRESS, VM_HOST_PORT);
+    (void)snprintf(h->netns, sizeof(h->netns), "%s", vm_hosts[host].netns);
+    (void)snprintf(h->more_guests, sizeof(h->more_guests), "tcp:%s:%d", VM_HOST_ADDRESS, VM_HOST_PORT);
     return 0;
 }
 
@@ -94,7 +94,7 @@ static void tell_crashes(void)
     struct rt_process_spec spec;
     struct rt_process_run run;
 
-    (void)snprintf(script, sizeof script, "grep -lE 'Kernel panic|Oops|BUG:|RIP: ' %s/log/console-*", harness.dir);
+    (void)snprintf(script, sizeof(script), "grep -lE 'Kernel panic|Oops|BUG:|RIP: ' %s/log/console-*", harness.dir);
     rt_process_spec_init(&spec, argv);
     if (rt_process_run(&spec, NULL, 0, IMAGE_LIMIT_MS, &run) == 0 && run.status == 0) {
         (void)fprintf(stderr, "vm: a guest's kernel has crashed, which is not ours to fail; see\n%s", run.out);
@@ -132,7 +132,7 @@ static void write_file(const char *dir, const char *name, const char *text)
     char path[PATH_SIZE];
     FILE *file;
 
-    (void)snprintf(path, sizeof path, "%s/%s", dir, name);
+    (void)snprintf(path, sizeof(path), "%s/%s", dir, name);
     file = fopen(path, "we");
     assert_non_null(file);
     assert_true(fputs(text, file) >= 0);
@@ -144,13 +144,13 @@ static void write_config(const struct vm_guest *guest, const struct vm_guest_opt
     char path[PATH_SIZE], line[128];
     FILE *order, *config;
 
-    (void)snprintf(path, sizeof path, "%s/tether.conf", etc);
+    (void)snprintf(path, sizeof(path), "%s/tether.conf", etc);
     config = fopen(path, "we");
-    (void)snprintf(path, sizeof path, "%s/kernel/modules/order", parts());
+    (void)snprintf(path, sizeof(path), "%s/kernel/modules/order", parts());
     order = fopen(path, "re");
     assert_non_null(config);
     assert_non_null(order);
-    while (fgets(line, sizeof line, order) != NULL) {
+    while (fgets(line, sizeof(line), order) != NULL) {
         (void)fprintf(config, "module %s", line);
     }
     (void)fclose(order);
@@ -178,21 +178,21 @@ static void make_initramfs(struct vm_guest *guest, const struct vm_guest_options
     struct rt_process_spec spec;
     struct rt_process_run run;
 
-    (void)snprintf(files, sizeof files, "%s/%s.files", harness.dir, guest->cid);
-    (void)snprintf(etc, sizeof etc, "%s/etc", files);
+    (void)snprintf(files, sizeof(files), "%s/%s.files", harness.dir, guest->cid);
+    (void)snprintf(etc, sizeof(etc), "%s/etc", files);
     assert_int_equal(mkdir(files, 0700), 0);
     assert_int_equal(mkdir(etc, 0755), 0);
-    (void)snprintf(etc, sizeof etc, "%s/etc/retether", files);
+    (void)snprintf(etc, sizeof(etc), "%s/etc/retether", files);
     assert_int_equal(mkdir(etc, 0755), 0);
     write_config(guest, options, etc);
     write_file(etc, "token", token);
     if (options->link != VM_TCP) {
         write_file(files, "init", inits[options->link]);
-        (void)snprintf(init, sizeof init, "%s/init", files);
+        (void)snprintf(init, sizeof(init), "%s/init", files);
         assert_int_equal(chmod(init, 0755), 0);
     }
-    (void)snprintf(kernel, sizeof kernel, "%s/kernel", parts());
-    (void)snprintf(programs, sizeof programs, "%s/guest/bin", parts());
+    (void)snprintf(kernel, sizeof(kernel), "%s/kernel", parts());
+    (void)snprintf(programs, sizeof(programs), "%s/guest/bin", parts());
     for (size_t i = 0; options->programs != NULL && options->programs[i] != NULL && i < VM_PROGRAMS_MAX; i++) {
         argv[6 + i] = options->programs[i];
     }
@@ -219,9 +219,9 @@ void vm_guest_qemu(struct vm_guest *guest, unsigned host, bool incoming, struct 
                                       .port = guest->port.path[0] != '\0' ? guest->port.path : NULL,
                                       .incoming = incoming};
 
-    (void)snprintf(kernel, sizeof kernel, "%s/kernel/vmlinuz", parts());
-    (void)snprintf(log, sizeof log, "%s/log", harness.dir);
-    (void)snprintf(name, sizeof name, "%s-%u", guest->cid, guest->started++);
+    (void)snprintf(kernel, sizeof(kernel), "%s/kernel/vmlinuz", parts());
+    (void)snprintf(log, sizeof(log), "%s/log", harness.dir);
+    (void)snprintf(name, sizeof(name), "%s-%u", guest->cid, guest->started++);
     assert_int_equal(vm_host_tap(&vm_hosts[host], guest->tap), 0);
     assert_int_equal(vm_qemu_start(qemu, &options), 0);
 }
@@ -235,7 +235,7 @@ static void wait_served(const char *cid)
     do {
         rt_process_sleep_ms(100);
         harness_cli(&run, NULL, 0, ARGS("resolve", "--json", cid));
-        (void)harness_json(run.out, "state", state, sizeof state);
+        (void)harness_json(run.out, "state", state, sizeof(state));
         rt_process_run_free(&run);
     } while (strcmp(state, "running") != 0 && rt_process_now_ms() < until);
     assert_string_equal(state, "running");
@@ -247,17 +247,17 @@ struct vm_guest *vm_guest_start(const struct vm_guest_options *options)
     char token[2048];
 
     assert_true(n_guests < VM_GUESTS_MAX);
-    memset(guest, 0, sizeof *guest);
+    memset(guest, 0, sizeof(*guest));
     guest->number = n_guests++;
     guest->qemu.qmp.fd = guest->next.qmp.fd = -1;
-    (void)snprintf(guest->cid, sizeof guest->cid, "%s", options->cid);
-    (void)snprintf(guest->address, sizeof guest->address, "169.254.10.%u", 2 + guest->number);
-    (void)snprintf(guest->tap, sizeof guest->tap, "tap%u", guest->number);
-    (void)snprintf(guest->initramfs, sizeof guest->initramfs, "%s/%s.cpio", harness.dir, options->cid);
-    assert_int_equal(rt_cluster_create(&harness, guest->cid, token, sizeof token), 0);
+    (void)snprintf(guest->cid, sizeof(guest->cid), "%s", options->cid);
+    (void)snprintf(guest->address, sizeof(guest->address), "169.254.10.%u", 2 + guest->number);
+    (void)snprintf(guest->tap, sizeof(guest->tap), "tap%u", guest->number);
+    (void)snprintf(guest->initramfs, sizeof(guest->initramfs), "%s/%s.cpio", harness.dir, options->cid);
+    assert_int_equal(rt_cluster_create(&harness, guest->cid, token, sizeof(token)), 0);
     make_initramfs(guest, options, token);
     if (options->link == VM_VSOCK_PORT) {
-        (void)snprintf(guest->port.path, sizeof guest->port.path, "%s/%s.port", harness.dir, options->cid);
+        (void)snprintf(guest->port.path, sizeof(guest->port.path), "%s/%s.port", harness.dir, options->cid);
         assert_int_equal(vm_port_open(&guest->port, harness.hosts[0].guests), 0);
     }
     vm_guest_qemu(guest, 0, false, &guest->qemu);
@@ -272,7 +272,7 @@ uint64_t vm_guest_resent(struct vm_guest *guest)
     uint64_t before = guest->resent;
     char line[1024];
 
-    while (console != NULL && fgets(line, sizeof line, console) != NULL) {
+    while (console != NULL && fgets(line, sizeof(line), console) != NULL) {
         const char *at = strstr(line, key);
 
         if (at != NULL) {

@@ -49,7 +49,7 @@ static int open_sockets(struct vm_host *host)
     char path[64];
     int home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC), there, rc = -1;
 
-    (void)snprintf(path, sizeof path, "/run/netns/%s", host->netns);
+    (void)snprintf(path, sizeof(path), "/run/netns/%s", host->netns);
     there = open(path, O_RDONLY | O_CLOEXEC);
     if (home >= 0 && there >= 0 && setns(there, CLONE_NEWNET) == 0) {
         host->raw = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_TCP);
@@ -69,9 +69,9 @@ int vm_host_open(struct vm_host *host, unsigned index, struct rt_janitor *janito
     char add[64];
 
     host->raw = host->diag = -1;
-    (void)snprintf(host->netns, sizeof host->netns, "retether-%ld-h%u", (long)getpid(), index);
+    (void)snprintf(host->netns, sizeof(host->netns), "retether-%ld-h%u", (long)getpid(), index);
     rt_janitor_netns(janitor, host->netns);
-    (void)snprintf(add, sizeof add, "netns add %s\n", host->netns);
+    (void)snprintf(add, sizeof(add), "netns add %s\n", host->netns);
     if (ip_batch(NULL, add) != 0 ||
         ip_batch(host->netns, "link set lo up\n"
                               "link add br0 address " BRIDGE_MAC " type bridge forward_delay 0\n"
@@ -110,7 +110,7 @@ int vm_host_tap(const struct vm_host *host, const char *tap)
     if (there) {
         return 0;
     }
-    (void)snprintf(commands, sizeof commands, "tuntap add %s mode tap\nlink set %s master br0 up\n", tap, tap);
+    (void)snprintf(commands, sizeof(commands), "tuntap add %s mode tap\nlink set %s master br0 up\n", tap, tap);
     return ip_batch(host->netns, commands);
 }
 
@@ -118,7 +118,7 @@ int vm_host_link(const struct vm_host *host, const char *tap, bool up)
 {
     char commands[64];
 
-    (void)snprintf(commands, sizeof commands, "link set %s %s\n", tap, up ? "up" : "down");
+    (void)snprintf(commands, sizeof(commands), "link set %s %s\n", tap, up ? "up" : "down");
     return ip_batch(host->netns, commands);
 }
 
@@ -148,7 +148,7 @@ size_t vm_host_conns(const struct vm_host *host, const char *guest, struct vm_ho
         struct nlmsghdr header;
         struct inet_diag_req_v2 body;
     } request = {
-        .header = {.nlmsg_len = sizeof request,
+        .header = {.nlmsg_len = sizeof(request),
                    .nlmsg_type = SOCK_DIAG_BY_FAMILY,
                    .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP},
         .body = {.sdiag_family = AF_INET, .sdiag_protocol = IPPROTO_TCP, .idiag_states = 1U << TCP_ESTABLISHED},
@@ -157,11 +157,11 @@ size_t vm_host_conns(const struct vm_host *host, const char *guest, struct vm_ho
     bool over = false;
     size_t n = 0;
 
-    if (send(host->diag, &request, sizeof request, 0) < 0) {
+    if (send(host->diag, &request, sizeof(request), 0) < 0) {
         return 0;
     }
     while (!over) {
-        ssize_t got = recv(host->diag, buf, sizeof buf, 0);
+        ssize_t got = recv(host->diag, buf, sizeof(buf), 0);
 
         if (got <= 0) {
             break;
@@ -177,7 +177,7 @@ void vm_host_destroy(const struct vm_host *host, const char *guest, const struct
         struct nlmsghdr header;
         struct inet_diag_req_v2 body;
     } request = {
-        .header = {.nlmsg_len = sizeof request, .nlmsg_type = SOCK_DESTROY, .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK},
+        .header = {.nlmsg_len = sizeof(request), .nlmsg_type = SOCK_DESTROY, .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK},
         .body = {.sdiag_family = AF_INET,
                  .sdiag_protocol = IPPROTO_TCP,
                  .idiag_states = 1U << TCP_ESTABLISHED,
@@ -189,8 +189,8 @@ void vm_host_destroy(const struct vm_host *host, const char *guest, const struct
     };
     char answer[1024];
 
-    if (send(host->diag, &request, sizeof request, 0) >= 0) {
-        (void)!recv(host->diag, answer, sizeof answer, 0);
+    if (send(host->diag, &request, sizeof(request), 0) >= 0) {
+        (void)!recv(host->diag, answer, sizeof(answer), 0);
     }
 }
 
@@ -201,12 +201,12 @@ static uint16_t checksum(const struct tcphdr *header, uint32_t from, uint32_t to
         uint8_t zero, protocol;
         uint16_t size;
         struct tcphdr header;
-    } data = {from, to, 0, IPPROTO_TCP, htons(sizeof *header), *header};
-    uint16_t words[sizeof data / 2];
+    } data = {from, to, 0, IPPROTO_TCP, htons(sizeof(*header)), *header};
+    uint16_t words[sizeof(data) / 2];
     uint32_t sum = 0;
 
-    memcpy(words, &data, sizeof words);
-    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+    memcpy(words, &data, sizeof(words));
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
         sum += words[i];
     }
     sum = (sum >> 16) + (sum & 0xffff);
@@ -224,5 +224,5 @@ void vm_host_probe(const struct vm_host *host, const char *guest, uint16_t port)
                          .window = htons(1024)};
 
     syn.check = checksum(&syn, inet_addr(VM_HOST_ADDRESS), to.sin_addr.s_addr);
-    (void)sendto(host->raw, &syn, sizeof syn, 0, (struct sockaddr *)&to, sizeof to);
+    (void)sendto(host->raw, &syn, sizeof(syn), 0, (struct sockaddr *)&to, sizeof(to));
 }

@@ -18,7 +18,7 @@ void vm_load_start(struct vm_stream *stream, const struct vm_guest *guest, const
 
     assert_non_null(guest); /* it has booted */
     args[3] = guest->cid;
-    (void)snprintf(text, sizeof text, "%" PRIu64, seed);
+    (void)snprintf(text, sizeof(text), "%" PRIu64, seed);
     if (rate != NULL) {
         args[n++] = "--rate";
         args[n++] = rate;
@@ -60,7 +60,7 @@ static bool log_has(const char *path, const char *text)
     char line[4096];
     bool found = false;
 
-    while (file != NULL && !found && fgets(line, sizeof line, file) != NULL) {
+    while (file != NULL && !found && fgets(line, sizeof(line), file) != NULL) {
         found = strstr(line, text) != NULL;
     }
     if (file != NULL) {

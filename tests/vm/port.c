@@ -17,7 +17,7 @@
 static bool pass(int from, int to)
 {
     char data[BUFFER];
-    ssize_t n = recv(from, data, sizeof data, 0), done = 0, sent = 0;
+    ssize_t n = recv(from, data, sizeof(data), 0), done = 0, sent = 0;
 
     while (done < n && (sent = send(to, data + done, (size_t)(n - done), MSG_NOSIGNAL)) > 0) {
         done += sent;
@@ -71,7 +71,7 @@ static void *run(void *arg)
 static int open_socket(const char *path, struct sockaddr_un *address)
 {
     *address = (struct sockaddr_un){.sun_family = AF_UNIX};
-    if ((size_t)snprintf(address->sun_path, sizeof address->sun_path, "%s", path) >= sizeof address->sun_path) {
+    if ((size_t)snprintf(address->sun_path, sizeof(address->sun_path), "%s", path) >= sizeof(address->sun_path)) {
         errno = ENAMETOOLONG;
         return -1;
     }
@@ -83,12 +83,12 @@ int vm_port_open(struct vm_port *port, const char *agent)
     struct sockaddr_un address;
 
     port->agent = open_socket(agent, &address);
-    if (port->agent < 0 || connect(port->agent, (struct sockaddr *)&address, sizeof address) != 0) {
+    if (port->agent < 0 || connect(port->agent, (struct sockaddr *)&address, sizeof(address)) != 0) {
         perror(agent);
         return -1;
     }
     port->listener = open_socket(port->path, &address);
-    if (port->listener < 0 || bind(port->listener, (struct sockaddr *)&address, sizeof address) != 0 ||
+    if (port->listener < 0 || bind(port->listener, (struct sockaddr *)&address, sizeof(address)) != 0 ||
         listen(port->listener, BACKLOG) != 0 || pipe(port->stop) != 0) {
         perror(port->path);
         return -1;

@@ -66,20 +66,20 @@ int vm_qemu_start(struct vm_qemu *qemu, const struct vm_qemu_options *options)
                           NULL};
     struct rt_process_spec spec;
 
-    memset(qemu, 0, sizeof *qemu);
+    memset(qemu, 0, sizeof(*qemu));
     qemu->qmp.fd = -1;
     qemu->host = options->host;
-    (void)snprintf(qemu->socket, sizeof qemu->socket, "%s/%s.move", options->dir, options->name);
-    (void)snprintf(qemu->console, sizeof qemu->console, "%s/console-%s", options->log_dir, options->name);
-    (void)snprintf(qemu->log, sizeof qemu->log, "%s/qemu-%s", options->log_dir, options->name);
-    (void)snprintf(monitor_path, sizeof monitor_path, "%s/%s.qmp", options->dir, options->name);
-    (void)snprintf(monitor, sizeof monitor, "unix:%s,server=on,wait=off", monitor_path);
-    (void)snprintf(serial, sizeof serial, "file:%s", qemu->console);
-    (void)snprintf(netdev, sizeof netdev, "tap,id=net0,ifname=%s,script=no,downscript=no", options->tap);
-    (void)snprintf(device, sizeof device, "virtio-net-pci,netdev=net0,romfile=,mac=02:72:74:00:01:%02x",
+    (void)snprintf(qemu->socket, sizeof(qemu->socket), "%s/%s.move", options->dir, options->name);
+    (void)snprintf(qemu->console, sizeof(qemu->console), "%s/console-%s", options->log_dir, options->name);
+    (void)snprintf(qemu->log, sizeof(qemu->log), "%s/qemu-%s", options->log_dir, options->name);
+    (void)snprintf(monitor_path, sizeof(monitor_path), "%s/%s.qmp", options->dir, options->name);
+    (void)snprintf(monitor, sizeof(monitor), "unix:%s,server=on,wait=off", monitor_path);
+    (void)snprintf(serial, sizeof(serial), "file:%s", qemu->console);
+    (void)snprintf(netdev, sizeof(netdev), "tap,id=net0,ifname=%s,script=no,downscript=no", options->tap);
+    (void)snprintf(device, sizeof(device), "virtio-net-pci,netdev=net0,romfile=,mac=02:72:74:00:01:%02x",
                    options->number & 0xff);
     if (options->port != NULL) {
-        (void)snprintf(port, sizeof port, "socket,id=port,path=%s", options->port);
+        (void)snprintf(port, sizeof(port), "socket,id=port,path=%s", options->port);
     }
     rt_process_spec_init(&spec, argv);
     spec.log = qemu->log;
@@ -130,7 +130,7 @@ static int set_capabilities(struct vm_qemu *qemu, bool pause)
 {
     char command[COMMAND_MAX];
 
-    (void)snprintf(command, sizeof command,
+    (void)snprintf(command, sizeof(command),
                    "{\"execute\":\"migrate-set-capabilities\",\"arguments\":{\"capabilities\":["
                    "{\"capability\":\"events\",\"state\":true},"
                    "{\"capability\":\"pause-before-switchover\",\"state\":%s}]}}",
@@ -143,7 +143,7 @@ static int set_speed(struct vm_qemu *qemu, uint64_t rate)
     char command[COMMAND_MAX];
 
     (void)snprintf(
-        command, sizeof command,
+        command, sizeof(command),
         "{\"execute\":\"migrate-set-parameters\",\"arguments\":{\"max-bandwidth\":%llu,\"downtime-limit\":%d}}",
         (unsigned long long)(rate > 0 ? rate : UNLIMITED), DOWNTIME_LIMIT_MS);
     return vm_qmp(&qemu->qmp, command, NULL, 0);
@@ -153,7 +153,7 @@ static int run_uri(struct vm_qemu *qemu, const char *verb, const char *scheme, c
 {
     char command[COMMAND_MAX];
 
-    (void)snprintf(command, sizeof command, "{\"execute\":\"%s\",\"arguments\":{\"uri\":\"%s%s\"}}", verb, scheme,
+    (void)snprintf(command, sizeof(command), "{\"execute\":\"%s\",\"arguments\":{\"uri\":\"%s%s\"}}", verb, scheme,
                    path);
     return vm_qmp(&qemu->qmp, command, NULL, 0);
 }
@@ -175,10 +175,10 @@ int vm_qemu_migrate_wait(struct vm_qemu *from, const char *status)
     char reply[VM_QMP_LINE_MAX], now[32] = "none";
 
     while (rt_process_now_ms() < until) {
-        if (vm_qmp(&from->qmp, "{\"execute\":\"query-migrate\"}", reply, sizeof reply) != 0) {
+        if (vm_qmp(&from->qmp, "{\"execute\":\"query-migrate\"}", reply, sizeof(reply)) != 0) {
             return -1;
         }
-        (void)vm_json_text(reply, "status", now, sizeof now);
+        (void)vm_json_text(reply, "status", now, sizeof(now));
         if (strcmp(now, status) == 0) {
             return 0;
         }
@@ -207,7 +207,7 @@ int vm_qemu_migrate_times(struct vm_qemu *from, struct vm_migration *migration)
     char reply[VM_QMP_LINE_MAX];
 
     rt_process_sleep_ms(SETTLE_MS);
-    if (vm_qmp(&from->qmp, "{\"execute\":\"query-migrate\"}", reply, sizeof reply) != 0 ||
+    if (vm_qmp(&from->qmp, "{\"execute\":\"query-migrate\"}", reply, sizeof(reply)) != 0 ||
         !vm_json_number(reply, "total-time", &migration->total_ms) ||
         !vm_json_number(reply, "downtime", &migration->downtime_ms)) {
         return -1;

@@ -37,7 +37,7 @@ static const char *find(const char *json, const char *field)
     char key[64];
     const char *at;
 
-    (void)snprintf(key, sizeof key, "\"%s\":", field);
+    (void)snprintf(key, sizeof(key), "\"%s\":", field);
     at = strstr(json, key);
     if (at == NULL) {
         return NULL;
@@ -76,11 +76,11 @@ static void note_event(struct vm_qmp *qmp, const char *line)
     double seconds = 0, micro = 0;
 
     if (qmp->n_events == VM_QMP_EVENTS_MAX) { /* the oldest ones are of no interest any more */
-        memmove(qmp->events, qmp->events + 1, sizeof qmp->events - sizeof qmp->events[0]);
+        memmove(qmp->events, qmp->events + 1, sizeof(qmp->events) - sizeof(qmp->events[0]));
         qmp->n_events--;
     }
     event = &qmp->events[qmp->n_events];
-    if (vm_json_text(line, "event", event->name, sizeof event->name)) {
+    if (vm_json_text(line, "event", event->name, sizeof(event->name))) {
         (void)vm_json_number(line, "seconds", &seconds);
         (void)vm_json_number(line, "microseconds", &micro);
         event->at_ms = seconds * 1000.0 + micro / 1000.0;
@@ -106,7 +106,7 @@ static int read_line(struct vm_qmp *qmp, char *line, uint64_t until)
             memmove(qmp->line, end + 1, qmp->have);
             return 1;
         }
-        if (qmp->have == sizeof qmp->line) {
+        if (qmp->have == sizeof(qmp->line)) {
             return fail("read", "the line is too long");
         }
         if (poll(&fd, 1, now < until ? (int)(until - now) : 0) <= 0) {
@@ -115,7 +115,7 @@ static int read_line(struct vm_qmp *qmp, char *line, uint64_t until)
             }
             continue;
         }
-        n = read(qmp->fd, qmp->line + qmp->have, sizeof qmp->line - qmp->have);
+        n = read(qmp->fd, qmp->line + qmp->have, sizeof(qmp->line) - qmp->have);
         if (n <= 0) {
             return fail("read", n == 0 ? "QEMU has hung up" : strerror(errno));
         }
@@ -153,7 +153,7 @@ static bool take_event(struct vm_qmp *qmp, const char *name, double *at_ms)
         if (strcmp(qmp->events[i].name, name) == 0) {
             *at_ms = qmp->events[i].at_ms;
             qmp->n_events--;
-            memmove(&qmp->events[i], &qmp->events[i + 1], (qmp->n_events - i) * sizeof qmp->events[0]);
+            memmove(&qmp->events[i], &qmp->events[i + 1], (qmp->n_events - i) * sizeof(qmp->events[0]));
             return true;
         }
     }
@@ -186,8 +186,8 @@ static int dial(const char *path)
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-    (void)snprintf(addr.sun_path, sizeof addr.sun_path, "%s", path);
-    if (fd >= 0 && connect(fd, (struct sockaddr *)&addr, sizeof addr) != 0) {
+    (void)snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", path);
+    if (fd >= 0 && connect(fd, (struct sockaddr *)&addr, sizeof(addr)) != 0) {
         (void)close(fd);
         return -1;
     }

@@ -53,15 +53,15 @@ static int dial(const struct sockaddr_in *to)
 {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1, seconds = KEEPALIVE_S, probes = KEEPALIVE_PROBES;
 
-    if (fd >= 0 && connect(fd, (const struct sockaddr *)to, sizeof *to) != 0) {
+    if (fd >= 0 && connect(fd, (const struct sockaddr *)to, sizeof(*to)) != 0) {
         (void)close(fd);
         return -1;
     }
-    (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &seconds, sizeof seconds);
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &seconds, sizeof seconds);
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &seconds, sizeof(seconds));
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &seconds, sizeof(seconds));
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof(probes));
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     return fd;
 }
 
@@ -77,7 +77,7 @@ static bool step(struct half *half, short from_ready, short to_ready)
     ssize_t n;
 
     if (half->begin == half->end && from_ready != 0) {
-        n = read(half->from, half->data, sizeof half->data);
+        n = read(half->from, half->data, sizeof(half->data));
         if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
             return false;
         }
@@ -123,7 +123,7 @@ static int listen_vsock(unsigned port)
         int fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
         if (fd >= 0) {
-            if (bind(fd, (struct sockaddr *)&addr, sizeof addr) == 0 && listen(fd, BACKLOG) == 0) {
+            if (bind(fd, (struct sockaddr *)&addr, sizeof(addr)) == 0 && listen(fd, BACKLOG) == 0) {
                 return fd;
             }
             (void)close(fd);

@@ -20,7 +20,7 @@ static void line_feed(struct vm_screen *screen)
         screen->row++;
         return;
     }
-    memmove(screen->cells[0], screen->cells[1], sizeof screen->cells - sizeof screen->cells[0]);
+    memmove(screen->cells[0], screen->cells[1], sizeof(screen->cells) - sizeof(screen->cells[0]));
     clear(screen, VM_SCREEN_ROWS - 1, 0, VM_SCREEN_COLS);
 }
 
@@ -121,7 +121,7 @@ static void print(struct vm_screen *screen, char c)
 
 void vm_screen_show(struct vm_screen *screen, const char *bytes, size_t size)
 {
-    memset(screen, 0, sizeof *screen);
+    memset(screen, 0, sizeof(*screen));
     for (unsigned row = 0; row < VM_SCREEN_ROWS; row++) {
         clear(screen, row, 0, VM_SCREEN_COLS);
     }

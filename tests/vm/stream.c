@@ -49,7 +49,7 @@ static void note_point(struct vm_stream *stream, double now)
 static void receive(struct vm_stream *stream)
 {
     static _Thread_local uint8_t buf[CHUNK];
-    ssize_t n = read(stream->out, buf, sizeof buf);
+    ssize_t n = read(stream->out, buf, sizeof(buf));
     double now = vm_now_ms(), silence;
 
     if (n <= 0) {
@@ -72,7 +72,7 @@ static void receive(struct vm_stream *stream)
 static void receive_text(struct vm_stream *stream)
 {
     char buf[VM_STREAM_STDERR / 2];
-    ssize_t n = read(stream->err, buf, sizeof buf);
+    ssize_t n = read(stream->err, buf, sizeof(buf));
     size_t keep = VM_STREAM_STDERR / 2 - 1;
 
     if (n <= 0) {
@@ -171,7 +171,7 @@ void vm_stream_start(struct vm_stream *stream, const char *const *args, uint64_t
     struct rt_process_spec spec;
 
     vm_stream_close(stream); /* of a case that failed */
-    memset(stream, 0, sizeof *stream);
+    memset(stream, 0, sizeof(*stream));
     (void)pthread_mutex_init(&stream->lock, NULL);
     stream->seed = seed;
     stream->rate = rate;
@@ -227,7 +227,7 @@ static void until(struct vm_stream *stream, uint64_t received, uint64_t sent)
     if (got < received || typed < sent) {
         (void)pthread_mutex_lock(&stream->lock);
         if (stream->received.verdict != WORKLOAD_GOOD) {
-            workload_check_explain(&stream->received, why, sizeof why);
+            workload_check_explain(&stream->received, why, sizeof(why));
         }
         print_error("stream: %" PRIu64 " of %" PRIu64 " bytes came, %" PRIu64 " of %" PRIu64 " were typed %s\n%s\n",
                     got, received, typed, sent, why, stream->text);
@@ -319,7 +319,7 @@ int vm_stream_wait(struct vm_stream *stream)
         stream->pid = 0;
     }
     if (stream->received.verdict != WORKLOAD_GOOD) {
-        workload_check_explain(&stream->received, why, sizeof why);
+        workload_check_explain(&stream->received, why, sizeof(why));
         print_error("stream: %s\n%s\n", why, stream->text);
         fail();
     }

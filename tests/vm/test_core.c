@@ -212,5 +212,5 @@ int main(void)
         cmocka_unit_test(test_vsock),
     };
 
-    return vm_main("vm_core", tests, sizeof tests / sizeof tests[0]);
+    return vm_main("vm_core", tests, sizeof(tests) / sizeof(tests[0]));
 }

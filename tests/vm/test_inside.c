@@ -100,5 +100,5 @@ int main(void)
         cmocka_unit_test(test_links),
     };
 
-    return vm_main("vm_inside", tests, sizeof tests / sizeof tests[0]);
+    return vm_main("vm_inside", tests, sizeof(tests) / sizeof(tests[0]));
 }

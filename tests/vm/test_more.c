@@ -52,7 +52,7 @@ static void test_saved(void **state)
     char path[128];
 
     (void)state;
-    (void)snprintf(path, sizeof path, "%s/saved", harness.dir);
+    (void)snprintf(path, sizeof(path), "%s/saved", harness.dir);
     vm_load_start(&stream, guest, VM_LOAD_RATE, 22);
     vm_stream_mark(&stream);
     vm_guest_save(guest, path);
@@ -71,7 +71,7 @@ static bool is_running(const char *cid)
     char text[32] = "";
 
     harness_cli(&run, NULL, 0, ARGS("resolve", "--json", cid));
-    (void)harness_json(run.out, "state", text, sizeof text);
+    (void)harness_json(run.out, "state", text, sizeof(text));
     rt_process_run_free(&run);
     return strcmp(text, "running") == 0;
 }
@@ -150,5 +150,5 @@ int main(void)
         cmocka_unit_test(test_silent), cmocka_unit_test(test_crossing), cmocka_unit_test(test_silent_vsock),
     };
 
-    return vm_main("vm_more", tests, sizeof tests / sizeof tests[0]);
+    return vm_main("vm_more", tests, sizeof(tests) / sizeof(tests[0]));
 }

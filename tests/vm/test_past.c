@@ -22,7 +22,7 @@ static char path[128];
 static void test_boot(void **state)
 {
     (void)state;
-    (void)snprintf(path, sizeof path, "%s/snapshot", harness.dir);
+    (void)snprintf(path, sizeof(path), "%s/snapshot", harness.dir);
     guest = vm_load_guest("past", VM_TCP);
 }
 
@@ -175,5 +175,5 @@ int main(void)
         cmocka_unit_test(test_across), cmocka_unit_test(test_one_connection),
     };
 
-    return vm_main("vm_past", tests, sizeof tests / sizeof tests[0]);
+    return vm_main("vm_past", tests, sizeof(tests) / sizeof(tests[0]));
 }

@@ -90,9 +90,9 @@ static void test_editor(void **state)
 
     (void)state;
     guest = vm_load_guest("tty", VM_TCP);
-    session("/tmp/x", 0, &c, &still, still_file, sizeof still_file);
+    session("/tmp/x", 0, &c, &still, still_file, sizeof(still_file));
     harness_expect(0, "", ARGS("exec", guest->cid, "--", "/bin/sh", "-c", "exec rm /tmp/x"));
-    session("/tmp/x", 2, &c, &moved, moved_file, sizeof moved_file);
+    session("/tmp/x", 2, &c, &moved, moved_file, sizeof(moved_file));
     assert_int_equal(still.unknown, 0);
     assert_int_equal(moved.unknown, 0);
     assert_non_null(strstr(still_file, "jumps across the lazy dog"));
@@ -107,5 +107,5 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_editor)};
 
-    return vm_main("vm_tty", tests, sizeof tests / sizeof tests[0]);
+    return vm_main("vm_tty", tests, sizeof(tests) / sizeof(tests[0]));
 }

@@ -23,7 +23,7 @@ extern "C" {
  * Callbacks come from the loop (or from retether_client_dispatch()), never from within another call of this file. They
  * may call everything in it, but for `link`. What their pointers show is good until they return.
  *
- * A struct that the caller fills begins with its size: sizeof of it, as the caller was compiled. A later library knows
+ * A struct that the caller fills begins with its size: sizeof(of) it, as the caller was compiled. A later library knows
  * by it which fields are there. A size that is smaller than it ever was, or a field that this library does not know and
  * that is not zero, is RETETHER_EINVAL. What the library hands out keeps its layout as long as the soname. */
 

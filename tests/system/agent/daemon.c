@@ -34,18 +34,18 @@ void test_pause(unsigned ms)
 
 int daemon_setup(void **state)
 {
-    struct daemon *daemon = calloc(1, sizeof *daemon);
+    struct daemon *daemon = calloc(1, sizeof(*daemon));
     char pid_file[128];
 
     assert_non_null(daemon);
-    (void)snprintf(daemon->dir, sizeof daemon->dir, "/tmp/rt-agent-XXXXXX");
+    (void)snprintf(daemon->dir, sizeof(daemon->dir), "/tmp/rt-agent-XXXXXX");
     assert_non_null(mkdtemp(daemon->dir));
-    (void)snprintf(daemon->guest, sizeof daemon->guest, "%s/g", daemon->dir);
-    (void)snprintf(daemon->client, sizeof daemon->client, "%s/c", daemon->dir);
-    (void)snprintf(daemon->state, sizeof daemon->state, "%s/state", daemon->dir);
-    (void)snprintf(daemon->log, sizeof daemon->log, "%s/log", daemon->dir);
+    (void)snprintf(daemon->guest, sizeof(daemon->guest), "%s/g", daemon->dir);
+    (void)snprintf(daemon->client, sizeof(daemon->client), "%s/c", daemon->dir);
+    (void)snprintf(daemon->state, sizeof(daemon->state), "%s/state", daemon->dir);
+    (void)snprintf(daemon->log, sizeof(daemon->log), "%s/log", daemon->dir);
     assert_int_equal(rt_janitor_start(&daemon->janitor), 0);
-    (void)snprintf(pid_file, sizeof pid_file, "%s/redis/redis.pid", daemon->state);
+    (void)snprintf(pid_file, sizeof(pid_file), "%s/redis/redis.pid", daemon->state);
     rt_janitor_kill(&daemon->janitor, pid_file);
     rt_janitor_remove(&daemon->janitor, daemon->dir);
     *state = daemon;
@@ -69,7 +69,7 @@ static void keep_little_freed(void)
     const char *options = getenv("ASAN_OPTIONS");
     char text[512];
 
-    (void)snprintf(text, sizeof text,
+    (void)snprintf(text, sizeof(text),
                    "%s%squarantine_size_mb=1:thread_local_quarantine_size_kb=64:allocator_release_to_os_interval_ms=10",
                    options == NULL ? "" : options, options == NULL ? "" : ":");
     (void)setenv("ASAN_OPTIONS", text, 1);
@@ -102,8 +102,8 @@ void daemon_start(struct daemon *daemon, const char *const *more)
     pid_t parent = getpid();
     int out;
 
-    (void)snprintf(guests, sizeof guests, "unix:%s", daemon->guest);
-    (void)snprintf(clients, sizeof clients, "unix:%s", daemon->client);
+    (void)snprintf(guests, sizeof(guests), "unix:%s", daemon->guest);
+    (void)snprintf(clients, sizeof(clients), "unix:%s", daemon->client);
     for (size_t i = 0; more != NULL && more[i] != NULL; i++) {
         assert_true(n < DAEMON_ARGS_MAX - 1);
         argv[n++] = more[i];
@@ -122,7 +122,7 @@ const char *daemon_log(const struct daemon *daemon)
 {
     static char text[DAEMON_LOG_MAX];
     int fd = open(daemon->log, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof text - 1);
+    ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
 
     if (fd >= 0) {
         (void)close(fd);
@@ -200,10 +200,10 @@ size_t daemon_rss(const struct daemon *daemon)
     unsigned long long pages = 0;
     FILE *file;
 
-    (void)snprintf(path, sizeof path, "/proc/%ld/statm", (long)daemon->pid);
+    (void)snprintf(path, sizeof(path), "/proc/%ld/statm", (long)daemon->pid);
     file = fopen(path, "re");
     assert_non_null(file);
-    assert_non_null(fgets(text, sizeof text, file));
+    assert_non_null(fgets(text, sizeof(text), file));
     (void)fclose(file);
     if (strchr(text, ' ') != NULL) {
         pages = strtoull(strchr(text, ' '), NULL, 10);
@@ -216,12 +216,12 @@ pid_t daemon_redis(const struct daemon *daemon)
     char path[128], text[32] = "";
     FILE *file;
 
-    (void)snprintf(path, sizeof path, "%s/redis/redis.pid", daemon->state);
+    (void)snprintf(path, sizeof(path), "%s/redis/redis.pid", daemon->state);
     file = fopen(path, "re");
     if (file == NULL) {
         return 0;
     }
-    (void)!fgets(text, sizeof text, file);
+    (void)!fgets(text, sizeof(text), file);
     (void)fclose(file);
     return (pid_t)strtol(text, NULL, 10);
 }

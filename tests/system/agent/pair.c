@@ -48,7 +48,7 @@ void pair_start(struct pair *pair, const struct daemon *daemon, const char *cid,
     size_t size;
 
     assert_true(n > 0 && n <= PAIR_CHANNELS_MAX);
-    memset(pair, 0, sizeof *pair);
+    memset(pair, 0, sizeof(*pair));
     pair->n = n;
     pair->rng = 88172645463325252U;
     peer_client(&pair->client, daemon->client);

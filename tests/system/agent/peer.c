@@ -31,8 +31,8 @@ static int open_unix(const char *path)
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
     assert_true(fd >= 0);
-    (void)snprintf(addr.sun_path, sizeof addr.sun_path, "%s", path);
-    assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof addr), 0);
+    (void)snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", path);
+    assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
     return fd;
 }
 
@@ -43,7 +43,7 @@ static int open_tcp(const char *port)
 
     assert_true(fd >= 0);
     addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof addr), 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
     return fd;
 }
 
@@ -51,7 +51,7 @@ void peer_open(struct peer *peer, const char *address)
 {
     size_t size = strlen(PEER_TCP);
 
-    memset(peer, 0, sizeof *peer);
+    memset(peer, 0, sizeof(*peer));
     peer->fd = strncmp(address, PEER_TCP, size) == 0 ? open_tcp(address + size) : open_unix(address);
 }
 
@@ -61,7 +61,7 @@ void peer_close(struct peer *peer)
         (void)close(peer->fd);
     }
     free(peer->rx);
-    memset(peer, 0, sizeof *peer);
+    memset(peer, 0, sizeof(*peer));
     peer->fd = -1;
 }
 
@@ -99,7 +99,7 @@ void peer_send(struct peer *peer, const struct rt_frame *frame, const void *payl
 void peer_send_msg(struct peer *peer, struct rt_frame frame, enum rt_msg_kind kind, const void *msg)
 {
     static uint8_t out[RT_FRAME_PAYLOAD_MAX];
-    int size = rt_msg_encode(kind, msg, out, sizeof out);
+    int size = rt_msg_encode(kind, msg, out, sizeof(out));
 
     assert_true(size > 0);
     frame.length = (uint32_t)size;
@@ -167,8 +167,8 @@ const uint8_t *peer_wait(struct peer *peer, enum rt_frame_type type, struct rt_f
             struct rt_refuse_msg refuse;
             char why[RT_TEXT_MAX], text[RT_TEXT_MAX + 1];
 
-            assert_int_equal(rt_msg_decode(RT_MSG_REFUSE, payload, frame->length, &refuse, why, sizeof why), 0);
-            rt_slice_copy(refuse.m, text, sizeof text);
+            assert_int_equal(rt_msg_decode(RT_MSG_REFUSE, payload, frame->length, &refuse, why, sizeof(why)), 0);
+            rt_slice_copy(refuse.m, text, sizeof(text));
             fail_msg("refused (%s: %s) while waiting for %s", rt_class_name(refuse.c), text,
                      rt_frame_name((uint8_t)type));
         }
@@ -195,9 +195,9 @@ int peer_refused(struct peer *peer, int limit_ms)
             struct rt_refuse_msg refuse;
             char why[RT_TEXT_MAX];
 
-            assert_int_equal(rt_msg_decode(RT_MSG_REFUSE, payload, frame.length, &refuse, why, sizeof why), 0);
+            assert_int_equal(rt_msg_decode(RT_MSG_REFUSE, payload, frame.length, &refuse, why, sizeof(why)), 0);
             cls = (int)refuse.c;
-            rt_slice_copy(refuse.m, peer->why, sizeof peer->why);
+            rt_slice_copy(refuse.m, peer->why, sizeof(peer->why));
             peer->epoch = refuse.epoch;
         }
         if (payload != NULL) {
@@ -233,7 +233,7 @@ unsigned peer_try_create(struct peer *client, const char *cid, uint8_t *token, s
 
     peer_send_msg(client, frame, RT_MSG_REQUEST, &request);
     payload = peer_wait(client, RT_REPLY, &frame, 5000);
-    assert_int_equal(rt_msg_decode(RT_MSG_REPLY, payload, frame.length, &reply, why, sizeof why), 0);
+    assert_int_equal(rt_msg_decode(RT_MSG_REPLY, payload, frame.length, &reply, why, sizeof(why)), 0);
     if (reply.c == RT_CLASS_OK && token != NULL) {
         assert_true(reply.tok.size > 0 && reply.tok.size <= RT_TOKEN_MAX);
         memcpy(token, reply.tok.data, reply.tok.size);
@@ -293,7 +293,7 @@ void peer_guest(struct peer *guest, const char *address, const char *cid, const 
     peer_open(guest, address);
     peer_guest_hello(guest, cid, token, size, 0, 1);
     payload = peer_wait(guest, RT_WELCOME, &frame, 5000);
-    assert_int_equal(rt_msg_decode(RT_MSG_WELCOME, payload, frame.length, &welcome, why, sizeof why), 0);
+    assert_int_equal(rt_msg_decode(RT_MSG_WELCOME, payload, frame.length, &welcome, why, sizeof(why)), 0);
     guest->life = welcome.life;
     peer_guest_confirm(guest);
 }

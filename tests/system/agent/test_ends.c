@@ -56,7 +56,7 @@ static unsigned end_session(struct peer *guest, const char *tail, uint64_t code)
     frame = (struct rt_frame){.type = RT_END};
     peer_send_msg(guest, frame, RT_MSG_END, &end);
     payload = peer_wait(guest, RT_END_OK, &frame, 10000);
-    assert_int_equal(rt_msg_decode(RT_MSG_END_OK, payload, frame.length, &ok, why, sizeof why), 0);
+    assert_int_equal(rt_msg_decode(RT_MSG_END_OK, payload, frame.length, &ok, why, sizeof(why)), 0);
     return (unsigned)ok.how;
 }
 
@@ -77,12 +77,12 @@ static void assert_tails(const struct daemon *daemon, const char *cid, uint64_t 
     while (more) {
         const uint8_t *payload = peer_wait(&client, RT_REPLY, &frame, 5000);
 
-        assert_int_equal(rt_msg_decode(RT_MSG_REPLY, payload, frame.length, &reply, why, sizeof why), 0);
+        assert_int_equal(rt_msg_decode(RT_MSG_REPLY, payload, frame.length, &reply, why, sizeof(why)), 0);
         assert_int_equal(reply.c, RT_CLASS_OK);
         if (first) {
             assert_int_equal(reply.code, code);
         } else if (reply.s == RT_STDOUT) {
-            rt_slice_copy(reply.data, got + strlen(got), sizeof got - strlen(got));
+            rt_slice_copy(reply.data, got + strlen(got), sizeof(got) - strlen(got));
         }
         first = false;
         more = reply.more;
@@ -102,7 +102,7 @@ static void test_kept(void **state)
 
     assert_int_equal(rt_test_redis_start(&redis, NULL, NULL), 0);
     flags[1] = redis.unix_endpoint;
-    (void)snprintf(ends, sizeof ends, "%s/ends", daemon->state);
+    (void)snprintf(ends, sizeof(ends), "%s/ends", daemon->state);
     daemon_up(daemon, flags);
     pair_start(&pair, daemon, "e1", 1);
     pair_start(&second, daemon, "e2", 1);
@@ -110,7 +110,7 @@ static void test_kept(void **state)
     pair_run(&second, 100);
 
     /* with the store: at once */
-    memset(tail, 'x', sizeof tail - 1);
+    memset(tail, 'x', sizeof(tail) - 1);
     assert_int_equal(end_session(&second.guest, tail, 5), RT_END_STORED);
     assert_int_equal(files_in(ends), 0);
     assert_tails(daemon, "e2", 5, tail);
@@ -155,7 +155,7 @@ static void test_slow_disk(void **state)
 
     assert_int_equal(rt_test_redis_start(&redis, NULL, NULL), 0);
     flags[1] = redis.unix_endpoint;
-    (void)snprintf(daemon->gate, sizeof daemon->gate, "%s/gate", daemon->dir);
+    (void)snprintf(daemon->gate, sizeof(daemon->gate), "%s/gate", daemon->dir);
     gate = fopen(daemon->gate, "we"); /* open at the start: keys are made */
     assert_non_null(gate);
     (void)fclose(gate);
@@ -168,7 +168,7 @@ static void test_slow_disk(void **state)
     peer_client(&client, daemon->client);
     peer_send_msg(&client, (struct rt_frame){.type = RT_REQUEST, .offset = 1}, RT_MSG_REQUEST, &request);
     payload = peer_wait(&client, RT_REPLY, &frame, 5000);
-    assert_int_equal(rt_msg_decode(RT_MSG_REPLY, payload, frame.length, &reply, why, sizeof why), 0);
+    assert_int_equal(rt_msg_decode(RT_MSG_REPLY, payload, frame.length, &reply, why, sizeof(why)), 0);
     assert_int_equal(reply.c, RT_CLASS_OK);
     peer_read(&pair.guest, 1);
     while (peer_frame(&pair.guest, &frame) != NULL) {
@@ -178,7 +178,7 @@ static void test_slow_disk(void **state)
     assert_non_null(gate);
     (void)fclose(gate);
     payload = peer_wait(&pair.guest, RT_END_OK, &frame, 5000);
-    assert_int_equal(rt_msg_decode(RT_MSG_END_OK, payload, frame.length, &ok, why, sizeof why), 0);
+    assert_int_equal(rt_msg_decode(RT_MSG_END_OK, payload, frame.length, &ok, why, sizeof(why)), 0);
     assert_int_equal(ok.how, RT_END_ON_DISK);
     peer_close(&client);
     pair_close(&pair);
@@ -195,7 +195,7 @@ static void test_damaged(void **state)
 
     daemon_up(daemon, NULL);
     daemon_kill(daemon);
-    (void)snprintf(path, sizeof path, "%s/ends/local+x+1", daemon->state);
+    (void)snprintf(path, sizeof(path), "%s/ends/local+x+1", daemon->state);
     file = fopen(path, "we");
     assert_non_null(file);
     assert_true(fputs("rt-end1", file) >= 0);

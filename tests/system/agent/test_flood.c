@@ -82,12 +82,12 @@ static void test_long_flood(void **state)
     uint64_t told = victim_refusals(daemon);
     uint8_t garbage[RT_FRAME_HEADER];
 
-    memset(garbage, 0xff, sizeof garbage);
+    memset(garbage, 0xff, sizeof(garbage));
     for (int i = 0; i < GARBAGE; i++) {
         struct peer peer;
 
         peer_open(&peer, victim_door(daemon, i % VICTIM_DOORS));
-        assert_true(peer_write(&peer, garbage, sizeof garbage));
+        assert_true(peer_write(&peer, garbage, sizeof(garbage)));
         peer_close(&peer);
         if (i % 100 == 0) {
             pair_run(&victim.pair, 1);
@@ -105,7 +105,7 @@ static void ask_without_end(const struct daemon *daemon, struct peer *peer, cons
 {
     size_t rss = daemon_rss(daemon), now;
     static uint8_t many[65536];
-    size_t n = sizeof many / size;
+    size_t n = sizeof(many) / size;
 
     for (size_t i = 0; i < n; i++) {
         memcpy(many + i * size, frame, size);
@@ -137,7 +137,7 @@ static void test_greedy_client(void **state)
     for (int i = 0; i < LISTED; i++) {
         char cid[16];
 
-        (void)snprintf(cid, sizeof cid, "s%d", i);
+        (void)snprintf(cid, sizeof(cid), "s%d", i);
         (void)peer_create(&client, cid, token);
     }
     peer_close(&client);
@@ -145,7 +145,7 @@ static void test_greedy_client(void **state)
         peer_client(&client, victim_door(daemon, door));
         ask_without_end(daemon, &client, ask, RT_FRAME_HEADER + (size_t)size, REQUESTS);
         peer_client(&client, victim_door(daemon, door));
-        ask_without_end(daemon, &client, ping, sizeof ping, PINGS);
+        ask_without_end(daemon, &client, ping, sizeof(ping), PINGS);
     }
 }
 
@@ -161,10 +161,10 @@ static void test_greedy_guest(void **state)
         char cid[16];
         size_t size;
 
-        (void)snprintf(cid, sizeof cid, "greedy%d", door);
+        (void)snprintf(cid, sizeof(cid), "greedy%d", door);
         size = peer_create(&client, cid, token);
         peer_guest(&guest, victim_door(daemon, door), cid, token, size);
-        ask_without_end(daemon, &guest, ping, sizeof ping, PINGS);
+        ask_without_end(daemon, &guest, ping, sizeof(ping), PINGS);
     }
     peer_close(&client);
 }
@@ -181,7 +181,7 @@ static uint32_t attach(struct peer *client, uint32_t channel, struct peer *guest
 {
     uint8_t id[RT_ID_SIZE] = {(uint8_t)channel, (uint8_t)client->fd};
     struct rt_attach_msg attach = {
-        .cid = rt_slice_text(cid), .id = {id, sizeof id}, .try_no = 1, .want = 31, .wait = 5000};
+        .cid = rt_slice_text(cid), .id = {id, sizeof(id)}, .try_no = 1, .want = 31, .wait = 5000};
     struct rt_attached_msg attached = {.life = guest->life, .epoch = 1, .st = 1, .out = {{.s = RT_STDOUT}}, .n_out = 1};
     struct rt_frame frame;
     uint32_t at;
@@ -199,9 +199,9 @@ static uint32_t attach(struct peer *client, uint32_t channel, struct peer *guest
 static void flood_acks(struct peer *from, uint32_t channel, uint16_t stream)
 {
     static uint8_t many[65536];
-    size_t size = RT_FRAME_HEADER + RT_ACK_PAYLOAD, n = sizeof many / size;
+    size_t size = RT_FRAME_HEADER + RT_ACK_PAYLOAD, n = sizeof(many) / size;
 
-    memset(many, 0, sizeof many);
+    memset(many, 0, sizeof(many));
     for (size_t i = 0; i < n; i++) {
         rt_frame_put(
             many + i * size,

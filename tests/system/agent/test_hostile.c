@@ -170,7 +170,7 @@ static void throw_all(const struct daemon *daemon)
     rng = seed;
     for (int round = 0; round < GARBAGE_ROUNDS; round++) {
         for (int door = 0; door < VICTIM_DOORS; door++) {
-            for (size_t i = 0; i < sizeof garbage / sizeof garbage[0]; i++) {
+            for (size_t i = 0; i < sizeof(garbage) / sizeof(garbage[0]); i++) {
                 told += throw(daemon, &garbage[i], door);
             }
             pair_run(&victim.pair, 1);
@@ -197,7 +197,7 @@ static void break_headers(const struct daemon *daemon)
             uint8_t header[RT_FRAME_HEADER];
 
             put_header(header, type == RT_HELLO ? 2049 : 65537 + (uint32_t)any() % 4000000000U, (uint8_t)type);
-            assert_int_equal(victim_refused(victim_door(daemon, which), header, sizeof header), RT_CLASS_PROTOCOL);
+            assert_int_equal(victim_refused(victim_door(daemon, which), header, sizeof(header)), RT_CLASS_PROTOCOL);
         }
         pair_run(&victim.pair, 5);
     }
@@ -247,16 +247,16 @@ static void bomb(const struct daemon *daemon)
     const struct {
         const uint8_t *data;
         size_t size;
-    } bombs[] = {{array, sizeof array},   {map, sizeof map},   {bin, sizeof bin},
-                 {nested, sizeof nested}, {deep, sizeof deep}, {twice, sizeof twice}};
+    } bombs[] = {{array, sizeof(array)},   {map, sizeof(map)},   {bin, sizeof(bin)},
+                 {nested, sizeof(nested)}, {deep, sizeof(deep)}, {twice, sizeof(twice)}};
     uint64_t told = victim_refusals(daemon), made = 0;
 
-    for (size_t i = 0; i < sizeof nested; i++) {
+    for (size_t i = 0; i < sizeof(nested); i++) {
         nested[i] = (const uint8_t[]){0xdd, 0x00, 0xff, 0xff, 0xff}[i % 5];
     }
-    memset(deep, 0x91, sizeof deep);
+    memset(deep, 0x91, sizeof(deep));
     for (int round = 0; round < 50; round++) {
-        for (size_t i = 0; i < sizeof bombs / sizeof bombs[0]; i++) {
+        for (size_t i = 0; i < sizeof(bombs) / sizeof(bombs[0]); i++) {
             uint8_t frame[RT_FRAME_HEADER + HELLO_PAYLOAD_MAX];
 
             put_header(frame, (uint32_t)bombs[i].size, RT_HELLO);

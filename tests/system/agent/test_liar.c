@@ -40,11 +40,11 @@ static void set_trap(const struct daemon *daemon)
 {
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
 
-    (void)snprintf(trap, sizeof trap, "unix:%s/trap", daemon->dir);
-    (void)snprintf(addr.sun_path, sizeof addr.sun_path, "%s", trap + 5);
+    (void)snprintf(trap, sizeof(trap), "unix:%s/trap", daemon->dir);
+    (void)snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", trap + 5);
     trap_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     assert_true(trap_fd >= 0);
-    assert_int_equal(bind(trap_fd, (struct sockaddr *)&addr, sizeof addr), 0);
+    assert_int_equal(bind(trap_fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
     assert_int_equal(listen(trap_fd, 8), 0);
 }
 
@@ -82,8 +82,8 @@ static int ask(const struct daemon *daemon, const char *const words[4], uint64_t
     unsigned lies = 0;
     int status;
 
-    (void)snprintf(agent, sizeof agent, "unix:%s", daemon->client);
-    (void)snprintf(path, sizeof path, "%s/said", daemon->dir);
+    (void)snprintf(agent, sizeof(agent), "unix:%s", daemon->client);
+    (void)snprintf(path, sizeof(path), "%s/said", daemon->dir);
     for (size_t i = 1; i < 4 && words[i] != NULL; i++) {
         argv[3 + i] = words[i];
     }
@@ -118,9 +118,9 @@ static void check_said(const struct daemon *daemon, const char *what, uint64_t c
     static char said[1 << 16];
     char path[160];
 
-    (void)snprintf(path, sizeof path, "%s/said", daemon->dir);
+    (void)snprintf(path, sizeof(path), "%s/said", daemon->dir);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t size = read(fd, said, sizeof said - 1);
+    ssize_t size = read(fd, said, sizeof(said) - 1);
     assert_true(size > 0);
     (void)close(fd);
     said[size] = '\0';
@@ -140,7 +140,7 @@ static void test_each_class(void **state)
     const struct daemon *daemon = *state;
 
     for (uint64_t cls = 0; cls <= RT_CLASS_AMBIGUOUS + 1; cls++) {
-        for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
+        for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++) {
             int status = ask(daemon, commands[i], cls, false);
 
             if (status != 125 && !(status == 126 && strcmp(commands[i][0], "exec") == 0)) {
@@ -157,7 +157,7 @@ static void test_last_offsets(void **state)
 {
     const struct daemon *daemon = *state;
 
-    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
+    for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++) {
         (void)ask(daemon, commands[i], 0, true);
         check_said(daemon, commands[i][0], 0);
     }

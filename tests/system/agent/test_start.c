@@ -47,13 +47,13 @@ static pid_t connect_as_nobody(const char *path)
     if (pid > 0) {
         return pid;
     }
-    (void)snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
+    (void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
     fd = socket(AF_UNIX, SOCK_STREAM, 0);
     if (setgroups(0, NULL) != 0 || setgid(NOBODY) != 0 || setuid(NOBODY) != 0 || fd < 0) {
         _exit(255);
     }
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* setuid clears it */
-    if (getppid() != parent || connect(fd, (struct sockaddr *)&address, sizeof address) != 0) {
+    if (getppid() != parent || connect(fd, (struct sockaddr *)&address, sizeof(address)) != 0) {
         _exit(errno);
     }
     for (;;) {
@@ -89,7 +89,7 @@ static void test_other_users(void **state)
         char line[64];
 
         pid = connect_as_nobody(doors[i]);
-        (void)snprintf(line, sizeof line, "unix pid %ld uid %d", (long)pid, NOBODY);
+        (void)snprintf(line, sizeof(line), "unix pid %ld uid %d", (long)pid, NOBODY);
         daemon_until(daemon, line, 1, 5000);
         assert_int_equal(kill(pid, SIGKILL), 0);
         assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -111,23 +111,23 @@ static void test_check_config(void **state)
     };
 
     write_config(daemon, "host {\n  name = h1\n}\n", path);
-    assert_int_equal(daemon_run(flags, out, sizeof out), 0);
+    assert_int_equal(daemon_run(flags, out, sizeof(out)), 0);
     assert_string_equal(out, "retetherd: the settings are good\n");
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         write_config(daemon, bad[i].text, path);
-        assert_int_equal(daemon_run(flags, out, sizeof out), 2);
-        (void)snprintf(wanted, sizeof wanted, "retetherd: %s%s", path, bad[i].message);
+        assert_int_equal(daemon_run(flags, out, sizeof(out)), 2);
+        (void)snprintf(wanted, sizeof(wanted), "retetherd: %s%s", path, bad[i].message);
         if (strncmp(out, wanted, strlen(wanted)) != 0) {
             fail_msg("it says %s instead of %s", out, wanted);
         }
     }
-    assert_int_equal(daemon_run((const char *[]){"--version", NULL}, out, sizeof out), 0);
+    assert_int_equal(daemon_run((const char *[]){"--version", NULL}, out, sizeof(out)), 0);
     assert_int_equal(strncmp(out, "retetherd ", 10), 0);
-    assert_int_equal(daemon_run((const char *[]){"--help", NULL}, out, sizeof out), 0);
+    assert_int_equal(daemon_run((const char *[]){"--help", NULL}, out, sizeof(out)), 0);
     assert_non_null(strstr(out, "--state-dir DIR"));
-    assert_int_equal(daemon_run((const char *[]){"--no-such", NULL}, out, sizeof out), 2);
+    assert_int_equal(daemon_run((const char *[]){"--no-such", NULL}, out, sizeof(out)), 2);
     /* what it tells back does not steer the terminal */
-    assert_int_equal(daemon_run((const char *[]){"--log-level", "\033]0;x\a", NULL}, out, sizeof out), 2);
+    assert_int_equal(daemon_run((const char *[]){"--log-level", "\033]0;x\a", NULL}, out, sizeof(out)), 2);
     assert_non_null(strstr(out, "?]0;x?"));
     assert_null(strchr(out, '\033'));
 }
@@ -213,14 +213,14 @@ static void test_state_in_use(void **state)
     struct daemon second = *daemon;
 
     daemon_up(daemon, NULL);
-    (void)snprintf(second.guest, sizeof second.guest, "%s/g2", daemon->dir);
-    (void)snprintf(second.client, sizeof second.client, "%s/c2", daemon->dir);
+    (void)snprintf(second.guest, sizeof(second.guest), "%s/g2", daemon->dir);
+    (void)snprintf(second.client, sizeof(second.client), "%s/c2", daemon->dir);
     daemon_start(&second, (const char *[]){"--host-name", "h2", NULL});
     assert_exit(daemon_wait(&second, 5000), 1);
     assert_int_equal(daemon_said(daemon, "is in use: another retetherd runs with it"), 1);
     /* The same sockets. */
     second = *daemon;
-    (void)snprintf(second.state, sizeof second.state, "%s/state2", daemon->dir);
+    (void)snprintf(second.state, sizeof(second.state), "%s/state2", daemon->dir);
     daemon_start(&second, NULL);
     assert_exit(daemon_wait(&second, 5000), 1);
     assert_true(daemon_said(daemon, "somebody answers there") == 1);
@@ -232,7 +232,7 @@ static void test_bad_keys(void **state)
     struct daemon *daemon = *state;
     char keys[128];
 
-    (void)snprintf(keys, sizeof keys, "%s/keys", daemon->dir);
+    (void)snprintf(keys, sizeof(keys), "%s/keys", daemon->dir);
     FILE *file = fopen(keys, "we");
     assert_non_null(file);
     assert_true(fputs("key one 00\n", file) >= 0);
@@ -250,9 +250,9 @@ static void test_duplicate_name(void **state)
 
     assert_int_equal(rt_test_redis_start(&redis, NULL, NULL), 0);
     daemon_up(daemon, (const char *[]){"--store", redis.unix_endpoint, NULL});
-    (void)snprintf(second.guest, sizeof second.guest, "%s/g2", daemon->dir);
-    (void)snprintf(second.client, sizeof second.client, "%s/c2", daemon->dir);
-    (void)snprintf(second.state, sizeof second.state, "%s/state2", daemon->dir);
+    (void)snprintf(second.guest, sizeof(second.guest), "%s/g2", daemon->dir);
+    (void)snprintf(second.client, sizeof(second.client), "%s/c2", daemon->dir);
+    (void)snprintf(second.state, sizeof(second.state), "%s/state2", daemon->dir);
     daemon_start(&second, (const char *[]){"--store", redis.unix_endpoint, NULL});
     assert_exit(daemon_wait(&second, 10000), 1);
     assert_int_equal(daemon_said(daemon, "another live agent goes by the name h1"), 1);

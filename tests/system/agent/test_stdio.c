@@ -24,7 +24,7 @@ static void test_full(void **state)
     static const char *const verbs[] = {"--version", "--help"};
 
     (void)state;
-    for (size_t i = 0; i < sizeof programs / sizeof programs[0]; i++) {
+    for (size_t i = 0; i < sizeof(programs) / sizeof(programs[0]); i++) {
         for (size_t verb = 0; verb < 2; verb++) {
             const char *argv[] = {programs[i], verbs[verb], NULL};
             struct rt_process_spec spec;
@@ -53,10 +53,10 @@ static void test_closed(void **state)
     int waited = 0;
 
     rt_process_program("retetherd", program);
-    assert_true(snprintf(script, sizeof script,
+    assert_true(snprintf(script, sizeof(script),
                          "exec '%s' --host-name h --guests 'unix:%s' --clients 'unix:%s' --state-dir '%s' "
                          "<&- >&- 2>&-",
-                         program, daemon->guest, daemon->client, daemon->state) < (int)sizeof script);
+                         program, daemon->guest, daemon->client, daemon->state) < (int)sizeof(script));
     rt_process_spec_init(&spec, argv);
     pid = rt_process_start(&spec);
     assert_true(pid > 0);

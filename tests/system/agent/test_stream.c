@@ -22,10 +22,10 @@ static uint64_t writes_of(const struct daemon *daemon)
     uint64_t n = UINT64_MAX;
     FILE *file;
 
-    (void)snprintf(path, sizeof path, "/proc/%ld/io", (long)daemon->pid);
+    (void)snprintf(path, sizeof(path), "/proc/%ld/io", (long)daemon->pid);
     file = fopen(path, "re");
     assert_non_null(file);
-    while (fgets(line, sizeof line, file) != NULL) {
+    while (fgets(line, sizeof(line), file) != NULL) {
         if (strncmp(line, "syscw: ", 7) == 0) {
             n = strtoull(line + 7, NULL, 10);
         }
@@ -67,7 +67,7 @@ static void test_gathered(void **state)
         pair.queue += SMALL - RT_FRAME_HEADER;
     }
     before = writes_of(daemon);
-    assert_true(peer_write(&pair.guest, burst, sizeof burst));
+    assert_true(peer_write(&pair.guest, burst, sizeof(burst)));
     while (pair.got < wanted) {
         pair_run(&pair, 1);
     }
@@ -89,7 +89,7 @@ static void test_answers_gathered(void **state)
         rt_frame_put(pings + i * RT_FRAME_HEADER, &(struct rt_frame){.type = RT_PING, .offset = i});
     }
     before = writes_of(daemon);
-    assert_true(peer_write(&client, pings, sizeof pings));
+    assert_true(peer_write(&client, pings, sizeof(pings)));
     for (size_t i = 0; i < BURST; i++) {
         struct rt_frame frame;
 

@@ -38,14 +38,14 @@ static void load_ring(const struct daemon *daemon)
     char path[128];
 
     rt_keyring_init(&ring);
-    (void)snprintf(path, sizeof path, "%s/keys", daemon->state);
+    (void)snprintf(path, sizeof(path), "%s/keys", daemon->state);
     assert_int_equal(rt_keyring_load(&ring, path), 0);
 }
 
 static struct token sealed(const struct rt_keyring *by, const struct rt_ticket *ticket)
 {
     struct token token;
-    int size = rt_seal(by, ticket, token.data, sizeof token.data);
+    int size = rt_seal(by, ticket, token.data, sizeof(token.data));
 
     assert_true(size > 0);
     token.size = (size_t)size;
@@ -80,7 +80,7 @@ static void refused(const struct daemon *daemon, int door, const char *cid, cons
     char line[256];
     size_t before;
 
-    (void)snprintf(line, sizeof line, "\"to\":\"%s\",\"reason\":\"%s", rt_class_name(cls), why);
+    (void)snprintf(line, sizeof(line), "\"to\":\"%s\",\"reason\":\"%s", rt_class_name(cls), why);
     before = daemon_said(daemon, line);
     peer_open(&guest, victim_door(daemon, door));
     peer_guest_hello(&guest, cid, token->data, token->size, life_of(token), epoch);
@@ -143,7 +143,7 @@ static void join_tokens(const struct daemon *daemon, int door, const char *cid, 
     refused(daemon, door, cid, &bad, 1, RT_CLASS_BAD_AUTH, NOT_OURS);
     rt_keyring_close(&foreign);
 
-    (void)snprintf(ticket.bound_to, sizeof ticket.bound_to, "another machine");
+    (void)snprintf(ticket.bound_to, sizeof(ticket.bound_to), "another machine");
     bad = sealed(&ring, &ticket);
     refused(daemon, door, cid, &bad, 1, RT_CLASS_BAD_AUTH, "the token is bound to another virtual machine");
 }
@@ -170,8 +170,8 @@ static struct token served(const struct daemon *daemon, int door, const char *ci
     peer_open(guest, victim_door(daemon, door));
     peer_guest_hello(guest, cid, token.data, token.size, 0, EPOCH);
     payload = peer_wait(guest, RT_WELCOME, &frame, LIMIT_MS);
-    assert_int_equal(rt_msg_decode(RT_MSG_WELCOME, payload, frame.length, &welcome, why, sizeof why), 0);
-    assert_true(welcome.tkt.size > 0 && welcome.tkt.size <= sizeof token.data);
+    assert_int_equal(rt_msg_decode(RT_MSG_WELCOME, payload, frame.length, &welcome, why, sizeof(why)), 0);
+    assert_true(welcome.tkt.size > 0 && welcome.tkt.size <= sizeof(token.data));
     memcpy(token.data, welcome.tkt.data, welcome.tkt.size);
     token.size = welcome.tkt.size;
     peer_guest_confirm(guest);
@@ -187,7 +187,7 @@ static void tickets(struct daemon *daemon, int door, const char *cid)
     struct rt_frame frame;
     char claimed[160];
 
-    (void)snprintf(claimed, sizeof claimed, "\"event\":\"claimed\",\"tenant\":\"local\",\"container\":\"%s\"", cid);
+    (void)snprintf(claimed, sizeof(claimed), "\"event\":\"claimed\",\"tenant\":\"local\",\"container\":\"%s\"", cid);
     daemon_until(daemon, claimed, 1, LIMIT_MS);
     forged(daemon, door, cid, &token);
     for (uint64_t epoch = 1; epoch <= EPOCH; epoch++) {
@@ -232,7 +232,7 @@ static void new_ring(struct daemon *daemon, const struct rt_keyring *keys, uint3
     char path[128], said[64];
     FILE *file;
 
-    (void)snprintf(path, sizeof path, "%s/keys", daemon->state);
+    (void)snprintf(path, sizeof(path), "%s/keys", daemon->state);
     file = fopen(path, "w"); /* it stays 0600 */
     assert_non_null(file);
     for (size_t i = 0; i < keys->n_keys; i++) {
@@ -244,7 +244,7 @@ static void new_ring(struct daemon *daemon, const struct rt_keyring *keys, uint3
     }
     assert_int_equal(fclose(file), 0);
     assert_int_equal(kill(daemon->pid, SIGHUP), 0);
-    (void)snprintf(said, sizeof said, "2 keys, key %u seals", (unsigned)active);
+    (void)snprintf(said, sizeof(said), "2 keys, key %u seals", (unsigned)active);
     daemon_until(daemon, said, times, LIMIT_MS);
 }
 
@@ -303,7 +303,7 @@ static void test_a_ticket_outlived(void **state)
     peer_open(&guest, daemon->guest);
     peer_guest_hello(&guest, "long", token.data, token.size, 0, 1);
     payload = peer_wait(&guest, RT_WELCOME, &frame, LIMIT_MS);
-    assert_int_equal(rt_msg_decode(RT_MSG_WELCOME, payload, frame.length, &welcome, why, sizeof why), 0);
+    assert_int_equal(rt_msg_decode(RT_MSG_WELCOME, payload, frame.length, &welcome, why, sizeof(why)), 0);
     peer_guest_confirm(&guest);
     for (unsigned i = 0; i < 4; i++) { /* the first at once, each other one after 0.75 s or more */
         payload = peer_wait(&guest, RT_TICKET, &frame, LIMIT_MS);

@@ -51,8 +51,8 @@ int victim_setup(void **state)
     assert_int_equal(daemon_setup(state), 0);
     daemon = *state;
     daemon_up(daemon, (const char *[]){"--guests", PEER_TCP "0", "--clients", PEER_TCP "0", NULL});
-    find_tcp(daemon, " for guests", victim.tcp_guest, sizeof victim.tcp_guest);
-    find_tcp(daemon, " for clients", victim.tcp_client, sizeof victim.tcp_client);
+    find_tcp(daemon, " for guests", victim.tcp_guest, sizeof(victim.tcp_guest));
+    find_tcp(daemon, " for clients", victim.tcp_client, sizeof(victim.tcp_client));
     pair_start(&victim.pair, daemon, "victim", 1);
     pair_move(&victim.pair, 4 << 20, 20000);
     return 0;
@@ -129,7 +129,7 @@ uint64_t victim_told(const struct daemon *daemon, const char *event)
     uint64_t n = 0;
 
     for (; (end = strchr(at, '\n')) != NULL; at = end + 1) {
-        (void)snprintf(line, sizeof line, "%.*s", (int)(end - at), at);
+        (void)snprintf(line, sizeof(line), "%.*s", (int)(end - at), at);
         n += lines_of(line, event);
     }
     return n;

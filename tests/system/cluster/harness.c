@@ -33,7 +33,7 @@ bool harness_json(const char *json, const char *field, char *out, size_t size)
     const char *at;
     size_t n;
 
-    (void)snprintf(key, sizeof key, "\"%s\":", field);
+    (void)snprintf(key, sizeof(key), "\"%s\":", field);
     at = strstr(json, key);
     if (at == NULL) {
         return false;
@@ -95,7 +95,7 @@ void harness_served(const char *cid, unsigned host)
     do {
         rt_process_sleep_ms(50);
         harness_cli(&run, NULL, 0, ARGS("resolve", "--json", cid));
-        (void)harness_json(run.out, "host", text, sizeof text);
+        (void)harness_json(run.out, "host", text, sizeof(text));
         rt_process_run_free(&run);
     } while (strcmp(text, harness.hosts[host].name) != 0 && rt_process_now_ms() < until);
     assert_string_equal(text, harness.hosts[host].name);

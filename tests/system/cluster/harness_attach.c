@@ -31,7 +31,7 @@ static int open_terminal(struct harness_attach *attach)
     assert_true(attach->out >= 0);
     assert_int_equal(grantpt(attach->out), 0);
     assert_int_equal(unlockpt(attach->out), 0);
-    assert_int_equal(ptsname_r(attach->out, name, sizeof name), 0);
+    assert_int_equal(ptsname_r(attach->out, name, sizeof(name)), 0);
     slave = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC);
     assert_true(slave >= 0);
     return slave;
@@ -42,7 +42,7 @@ void harness_start(struct harness_attach *attach, bool terminal, const char *con
     int in[2] = {-1, -1}, out[2] = {-1, -1}, err[2] = {-1, -1};
     struct rt_process_spec spec;
 
-    memset(attach, 0, sizeof *attach);
+    memset(attach, 0, sizeof(*attach));
     attach->in = attach->out = attach->err = -1;
     attach->terminal = terminal;
     attach->text = calloc(1, 1);

@@ -37,7 +37,7 @@ static void expect_state(const char *cid, const char *state)
 
     harness_cli(&run, NULL, 0, ARGS("show", "--json", cid));
     assert_int_equal(run.status, 0);
-    assert_true(harness_json(run.out, "state", text, sizeof text));
+    assert_true(harness_json(run.out, "state", text, sizeof(text)));
     assert_string_equal(text, state);
     rt_process_run_free(&run);
 }
@@ -90,7 +90,7 @@ static void test_signals_passed_on(void **state)
     (void)state;
     harness_start(&attach, false, ARGS("attach", "--sig-proxy", "--since-offset", "oldest", "proxied"));
     harness_until(&attach, "ready\n");
-    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++) {
+    for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
         assert_int_equal(kill(attach.pid, signals[i].number), 0);
         harness_until(&attach, signals[i].line);
     }
@@ -110,7 +110,7 @@ static void test_signals_end_the_attach(void **state)
     struct harness_attach attach;
 
     (void)state;
-    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++) {
+    for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
         harness_start(&attach, false, ARGS("attach", "--since-offset", "oldest", "lives"));
         harness_until(&attach, "ready\n");
         assert_int_equal(kill(attach.pid, signals[i]), 0);
@@ -168,10 +168,10 @@ static void test_detach_from_who_reads_nothing(void **state)
     struct harness_attach attach;
 
     (void)state;
-    memset(typed, 'x', sizeof typed);
+    memset(typed, 'x', sizeof(typed));
     harness_start(&attach, false, ARGS("attach", "--since-offset", "oldest", "--detach-keys", "q,q", "deaf"));
     harness_until(&attach, "ready\n");
-    harness_type(&attach, typed, sizeof typed);
+    harness_type(&attach, typed, sizeof(typed));
     harness_type(&attach, "qq", 2);
     assert_int_equal(harness_finish(&attach, HARNESS_LIMIT_MS), 0);
     assert_non_null(strstr(attach.err_text, " bytes of input were not taken\n"));
@@ -217,7 +217,7 @@ static size_t input_taken(const char *cid)
 
         before = taken;
         harness_cli(&run, NULL, 0, ARGS("show", "--json", cid));
-        if (harness_json(run.out, "stdin_taken", text, sizeof text)) {
+        if (harness_json(run.out, "stdin_taken", text, sizeof(text))) {
             taken = (size_t)strtoull(text, NULL, 10);
         }
         rt_process_run_free(&run);
@@ -257,14 +257,14 @@ static void test_taken_up_again(void **state)
 
     (void)state;
     rt_process_program("workload", program);
-    (void)snprintf(script, sizeof script,
+    (void)snprintf(script, sizeof(script),
                    "trap : USR1; echo ready; sleep 60 & wait; kill $!; exec %s --out-bytes 640 --in-bytes %d", program,
                    TYPED);
-    workload_fill(1, WORKLOAD_BINARY, 0, typed, sizeof typed);
+    workload_fill(1, WORKLOAD_BINARY, 0, typed, sizeof(typed));
     vm = harness_vm("pasted", script);
     harness_start(&attach, false, ARGS("attach", "--since-offset", "oldest", "pasted"));
     harness_until(&attach, "ready\n");
-    harness_type(&attach, typed, sizeof typed);
+    harness_type(&attach, typed, sizeof(typed));
     do { /* until it has read all */
         (void)harness_read(&attach, 10);
         assert_int_equal(ioctl(attach.in, FIONREAD, &left), 0);
@@ -273,14 +273,14 @@ static void test_taken_up_again(void **state)
     assert_in_range(taken, 1, TYPED - 1);
     assert_int_equal(kill(attach.pid, SIGINT), 0);
     assert_int_equal(harness_finish(&attach, HARNESS_LIMIT_MS), 128 + SIGINT);
-    (void)snprintf(told, sizeof told, "retether: %zu bytes of input were not taken\n", TYPED - taken);
+    (void)snprintf(told, sizeof(told), "retether: %zu bytes of input were not taken\n", TYPED - taken);
     assert_non_null(strstr(attach.err_text, told));
-    paste(attach.err_text, copy, sizeof copy, args);
+    paste(attach.err_text, copy, sizeof(copy), args);
     harness_close(&attach);
 
     harness_start(&attach, false, args);
     harness_expect(0, "", ARGS("signal", "pasted", "USR1"));
-    harness_type(&attach, typed + taken, sizeof typed - taken);
+    harness_type(&attach, typed + taken, sizeof(typed) - taken);
     harness_type_end(&attach);
     assert_int_equal(harness_finish(&attach, HARNESS_LIMIT_MS), 0);
     assert_true(workload_read_report(attach.err_text, &report));
@@ -302,5 +302,5 @@ int main(void)
         cmocka_unit_test(test_taken_up_again),
     };
 
-    return harness_main(1, false, "attach", tests, sizeof tests / sizeof tests[0]);
+    return harness_main(1, false, "attach", tests, sizeof(tests) / sizeof(tests[0]));
 }

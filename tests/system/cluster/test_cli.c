@@ -76,11 +76,11 @@ static void test_logs_in_order(void **state)
 
     (void)state;
     rt_process_program("retether", program);
-    assert_true(snprintf(script, sizeof script, "exec '%s' logs order 2>&1", program) < (int)sizeof script);
+    assert_true(snprintf(script, sizeof(script), "exec '%s' logs order 2>&1", program) < (int)sizeof(script));
     do {
         harness_cli(&run, NULL, 0, (const char *const[]){"sh", "-c", script, NULL});
         assert_int_equal(run.status, 0);
-        whole = run.out_size >= sizeof want - 1;
+        whole = run.out_size >= sizeof(want) - 1;
         if (whole) {
             assert_string_equal(run.out, want);
         }
@@ -100,7 +100,7 @@ static void test_bytes(void **state)
     char odd[RT_PROCESS_PATH];
 
     (void)state;
-    (void)snprintf(odd, sizeof odd, "%s/\xff\xfe", harness.dir);
+    (void)snprintf(odd, sizeof(odd), "%s/\xff\xfe", harness.dir);
     assert_int_equal(mkdir(odd, 0700), 0);
     harness_expect(0, "\xe9t\xe9 \xff\xfe \xff\n",
                    ARGS("exec", "--cwd", odd, "--env", "ODD=\xff", "bytes", "--", "sh", "-c",
@@ -147,7 +147,7 @@ static void test_interrupted_attach(void **state)
 
     (void)state;
     for (int i = 0; i < 60; i++) {
-        size += (size_t)snprintf(want + size, sizeof want - size, "line %d\n", i);
+        size += (size_t)snprintf(want + size, sizeof(want) - size, "line %d\n", i);
     }
     harness_start(&attach, false, ARGS("attach", "--since-offset", "oldest", "gamma"));
     harness_until(&attach, "line 20\n");
@@ -155,14 +155,14 @@ static void test_interrupted_attach(void **state)
     (void)harness_finish(&attach, HARNESS_LIMIT_MS);
     hint = strstr(attach.err_text, "--since-offset ");
     assert_non_null(hint);
-    (void)snprintf(offset, sizeof offset, "%llu", strtoull(hint + strlen("--since-offset "), NULL, 10));
+    (void)snprintf(offset, sizeof(offset), "%llu", strtoull(hint + strlen("--since-offset "), NULL, 10));
     assert_int_equal(strtoull(offset, NULL, 10), attach.size);
-    (void)snprintf(all, sizeof all, "%s", attach.text);
+    (void)snprintf(all, sizeof(all), "%s", attach.text);
     harness_close(&attach);
     harness_start(&attach, false, ARGS("attach", "--since-offset", offset, "gamma"));
     harness_type_end(&attach);
     assert_int_equal(harness_finish(&attach, HARNESS_LIMIT_MS), 0);
-    (void)strncat(all, attach.text, sizeof all - strlen(all) - 1);
+    (void)strncat(all, attach.text, sizeof(all) - strlen(all) - 1);
     assert_string_equal(all, want);
     harness_close(&attach);
     harness_vm_end(vm, 0);
@@ -179,8 +179,8 @@ static void start_printed(struct harness_attach *attach, const char *said)
 
     assert_non_null(line);
     rt_process_program("retether", program);
-    assert_true(snprintf(script, sizeof script, "retether() { exec '%s' \"$@\"; }; %.*s", program,
-                         (int)strcspn(line + 3, "\n"), line + 3) < (int)sizeof script);
+    assert_true(snprintf(script, sizeof(script), "retether() { exec '%s' \"$@\"; }; %.*s", program,
+                         (int)strcspn(line + 3, "\n"), line + 3) < (int)sizeof(script));
     harness_start(attach, false, (const char *const[]){"sh", "-c", script, NULL});
 }
 
@@ -212,11 +212,11 @@ static void test_printed_command(void **state)
     FILE *file;
 
     (void)state;
-    (void)snprintf(go, sizeof go, "%s/go", harness.dir);
-    (void)snprintf(script, sizeof script, "echo first; while [ ! -e %s ]; do sleep 0.05; done; echo second; exit 5",
+    (void)snprintf(go, sizeof(go), "%s/go", harness.dir);
+    (void)snprintf(script, sizeof(script), "echo first; while [ ! -e %s ]; do sleep 0.05; done; echo second; exit 5",
                    go);
     for (unsigned i = 0; i < AGENTS; i++) {
-        (void)snprintf(agents[i], sizeof agents[i], "unix:%s/it's $HOME; %u %030u.client", harness.dir, i, i);
+        (void)snprintf(agents[i], sizeof(agents[i]), "unix:%s/it's $HOME; %u %030u.client", harness.dir, i, i);
         assert_int_equal(symlink(harness.hosts[0].clients, agents[i] + strlen("unix:")), 0);
         args[n++] = "--agent";
         args[n++] = agents[i];
@@ -301,8 +301,8 @@ static void test_tether_that_stays(void **state)
     FILE *file;
 
     (void)state;
-    (void)snprintf(endpoint, sizeof endpoint, "unix:%s/nobody.guest", harness.dir);
-    (void)snprintf(token, sizeof token, "%s/token", harness.dir);
+    (void)snprintf(endpoint, sizeof(endpoint), "unix:%s/nobody.guest", harness.dir);
+    (void)snprintf(token, sizeof(token), "%s/token", harness.dir);
     file = fopen(token, "w");
     assert_non_null(file);
     assert_true(fputs("rtj1.AAAA\n", file) >= 0);
@@ -326,7 +326,7 @@ static void test_first_connection(void **state)
 
     (void)state;
     assert_non_null(log);
-    n = fread(text, 1, sizeof text - 1, log);
+    n = fread(text, 1, sizeof(text) - 1, log);
     text[n] = '\0';
     assert_int_equal(fclose(log), 0);
     assert_non_null(strstr(text, "first connection"));
@@ -347,9 +347,9 @@ static void test_moves_and_json(void **state)
     }
     harness_cli(&run, NULL, 0, ARGS("show", "--json", "delta"));
     assert_int_equal(run.status, 0);
-    assert_true(harness_json(run.out, "moves", text, sizeof text));
+    assert_true(harness_json(run.out, "moves", text, sizeof(text)));
     assert_string_equal(text, "4");
-    assert_true(harness_json(run.out, "state", text, sizeof text));
+    assert_true(harness_json(run.out, "state", text, sizeof(text)));
     assert_string_equal(text, "running");
     rt_process_run_free(&run);
     harness_expect(0, NULL, ARGS("moves", "delta"));
@@ -385,13 +385,13 @@ static void test_json_fields(void **state)
 
     (void)state;
     harness_served("epsilon", 0);
-    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
         harness_cli(&run, NULL, 0, lines[i].args);
         if (run.status != 0) {
             print_error("retether %s: status %d, %s\n", lines[i].args[1], run.status, run.err);
             fail();
         }
-        harness_json_fields(run.out, fields, sizeof fields);
+        harness_json_fields(run.out, fields, sizeof(fields));
         assert_string_equal(fields, lines[i].fields);
         rt_process_run_free(&run);
     }
@@ -410,7 +410,7 @@ static void test_store_that_is_out(void **state)
         {"retether", "create", "--json", "out-new", NULL},
         {"retether", "run", "--", "true", NULL},
     };
-    enum { N = sizeof commands / sizeof commands[0] };
+    enum { N = sizeof(commands) / sizeof(commands[0]) };
     struct rt_cluster_vm *vm = harness_vm("out", "echo last; exit 4");
     struct harness_attach runs[N];
     struct rt_process_run run;
@@ -456,7 +456,7 @@ static void test_signals_that_end(void **state)
     for (int i = 0; i < SIGNALS; i++) {
         struct rt_cluster_vm *vm;
 
-        (void)snprintf(cid, sizeof cid, "kill-%d", i);
+        (void)snprintf(cid, sizeof(cid), "kill-%d", i);
         vm = harness_vm(cid, i % 2 == 0 ? "exec sleep 60" : "sleep 60");
         harness_expect(0, "", ARGS("signal", cid, "KILL"));
         harness_vm_end(vm, 128 + SIGKILL);
@@ -483,5 +483,5 @@ int main(void)
         cmocka_unit_test(test_store_that_is_out),
     };
 
-    return harness_main(2, false, "cli", tests, sizeof tests / sizeof tests[0]);
+    return harness_main(2, false, "cli", tests, sizeof(tests) / sizeof(tests[0]));
 }

@@ -14,8 +14,8 @@ static void set_maxmemory(const char *value)
 {
     char command[64], answer[64];
 
-    (void)snprintf(command, sizeof command, "CONFIG SET maxmemory %s", value);
-    assert_int_equal(rt_test_redis_command(&harness.redis, command, answer, sizeof answer), 0);
+    (void)snprintf(command, sizeof(command), "CONFIG SET maxmemory %s", value);
+    assert_int_equal(rt_test_redis_command(&harness.redis, command, answer, sizeof(answer)), 0);
 }
 
 static void touch(const char *path)
@@ -46,8 +46,8 @@ static void expect_logs(const char *agent, const char *want)
     char program[RT_PROCESS_PATH], script[RT_PROCESS_PATH + 192];
 
     rt_process_program("retether", program);
-    assert_true(snprintf(script, sizeof script, "exec '%s' logs --timeout 2m --agent '%s' full 2>&1", program, agent) <
-                (int)sizeof script);
+    assert_true(snprintf(script, sizeof(script), "exec '%s' logs --timeout 2m --agent '%s' full 2>&1", program, agent) <
+                (int)sizeof(script));
     harness_expect(0, want, (const char *const[]){"sh", "-c", script, NULL});
 }
 
@@ -60,14 +60,14 @@ static void test_full(void **state)
     uint64_t until;
 
     (void)state;
-    (void)snprintf(go, sizeof go, "%s/go", harness.dir);
+    (void)snprintf(go, sizeof(go), "%s/go", harness.dir);
     (void)snprintf(
-        script, sizeof script,
+        script, sizeof(script),
         "while [ ! -e %s ]; do sleep 0.02; done; for i in 1 2 3; do echo out $i; sleep 0.2; echo err $i >&2; "
         "sleep 0.2; done; echo last words; exit 7",
         go);
-    (void)snprintf(second, sizeof second, "unix:%s", harness.hosts[1].clients);
-    (void)snprintf(ends, sizeof ends, "%s/ends", harness.hosts[0].state);
+    (void)snprintf(second, sizeof(second), "unix:%s", harness.hosts[1].clients);
+    (void)snprintf(ends, sizeof(ends), "%s/ends", harness.hosts[0].state);
     vm = harness_vm("full", script);
     harness_served("full", 0);
     set_maxmemory("1");
@@ -90,7 +90,7 @@ static void test_full(void **state)
     /* The next agent of that host has them on its disk, and nobody else has. */
     assert_int_equal(rt_cluster_agent_start(&harness, 0), 0);
     assert_int_equal(rt_cluster_agent_wait(&harness, 0, HARNESS_LIMIT_MS), 0);
-    (void)snprintf(first, sizeof first, "unix:%s", harness.hosts[0].clients);
+    (void)snprintf(first, sizeof(first), "unix:%s", harness.hosts[0].clients);
     expect_logs(first, want);
     assert_false(is_empty(ends));
 

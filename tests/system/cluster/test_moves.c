@@ -18,7 +18,7 @@ static uint64_t number(const char *json, const char *field)
 {
     char text[64];
 
-    if (!harness_json(json, field, text, sizeof text)) {
+    if (!harness_json(json, field, text, sizeof(text))) {
         print_error("no %s in %s\n", field, json);
         fail();
     }

@@ -23,7 +23,7 @@ static char *tmux(const char *const *more)
     char *out;
 
     for (size_t i = 0; more[i] != NULL; i++) {
-        assert_true(i + 6 < sizeof argv / sizeof argv[0]);
+        assert_true(i + 6 < sizeof(argv) / sizeof(argv[0]));
         argv[5 + i] = more[i];
     }
     rt_process_spec_init(&spec, argv);
@@ -76,8 +76,8 @@ static int setup(void **state)
 
     (void)state;
     rt_process_program("retether", program);
-    (void)snprintf(sock, sizeof sock, "%s/tmux", harness.dir);
-    (void)snprintf(pid_file, sizeof pid_file, "%s/tmux.pid", harness.dir);
+    (void)snprintf(sock, sizeof(sock), "%s/tmux", harness.dir);
+    (void)snprintf(pid_file, sizeof(pid_file), "%s/tmux.pid", harness.dir);
     free(TMUX("new-session", "-d", "-s", "t", "-x", "80", "-y", "24", "env PS1='here> ' sh"));
     pid = TMUX("display-message", "-p", "-t", "t", "#{pid}");
     file = fopen(pid_file, "we");
@@ -109,14 +109,14 @@ static void test_pager(void **state)
     FILE *file;
 
     (void)state;
-    (void)snprintf(path, sizeof path, "%s/text", harness.dir);
+    (void)snprintf(path, sizeof(path), "%s/text", harness.dir);
     file = fopen(path, "we");
     assert_non_null(file);
     for (int i = 1; i <= LINES; i++) {
         assert_true(fprintf(file, "line %d of the text\n", i) > 0);
     }
     assert_int_equal(fclose(file), 0);
-    (void)snprintf(line, sizeof line, "%s run -it --name pager -- less %s", program, path);
+    (void)snprintf(line, sizeof(line), "%s run -it --name pager -- less %s", program, path);
     keys(line);
     key("Enter");
     free(screen("line 23 of the text", true));
@@ -128,7 +128,7 @@ static void test_pager(void **state)
     keys("clear");
     key("Enter");
     free(screen("line 46 of the text", false));
-    (void)snprintf(line, sizeof line, "%s attach pager", program);
+    (void)snprintf(line, sizeof(line), "%s attach pager", program);
     keys(line);
     key("Enter");
     again = screen("line 46 of the text", true);
@@ -146,5 +146,5 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_pager, setup, teardown),
     };
 
-    return harness_main(1, false, "screen", tests, sizeof tests / sizeof tests[0]);
+    return harness_main(1, false, "screen", tests, sizeof(tests) / sizeof(tests[0]));
 }

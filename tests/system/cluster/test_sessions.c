@@ -19,7 +19,7 @@ static uint64_t number(const char *json, const char *field)
 {
     char text[32];
 
-    assert_true(harness_json(json, field, text, sizeof text));
+    assert_true(harness_json(json, field, text, sizeof(text)));
     return strtoull(text, NULL, 10);
 }
 
@@ -35,7 +35,7 @@ static void test_label_and_ring(void **state)
 
     (void)state;
     rt_process_program("workload", program);
-    (void)snprintf(script, sizeof script, "%s --out-bytes %d --in-bytes 0 2>/dev/null; read line", program, OUTPUT);
+    (void)snprintf(script, sizeof(script), "%s --out-bytes %d --in-bytes 0 2>/dev/null; read line", program, OUTPUT);
     harness.create_options = with;
     assert_int_equal(rt_cluster_vm_start(&harness, "ringed", NULL, (const char *[]){"sh", "-c", script, NULL}, &vm), 0);
     harness.create_options = NULL;
@@ -47,7 +47,7 @@ static void test_label_and_ring(void **state)
         if (head == OUTPUT) {
             base = number(out, "base");
             assert_in_range(base, OUTPUT - RING, OUTPUT - RING + RING / 8);
-            assert_true(harness_json(run.out, "label", text, sizeof text));
+            assert_true(harness_json(run.out, "label", text, sizeof(text)));
             assert_string_equal(text, "front end");
         }
         rt_process_run_free(&run);
@@ -55,10 +55,10 @@ static void test_label_and_ring(void **state)
     }
     harness_cli(&run, NULL, 0, ARGS("logs", "ringed"));
     assert_int_equal(run.status, 0);
-    workload_fill(0, WORKLOAD_BINARY, 0, want, sizeof want);
+    workload_fill(0, WORKLOAD_BINARY, 0, want, sizeof(want));
     assert_int_equal(run.out_size, OUTPUT - base);
     assert_memory_equal(run.out, want + base, OUTPUT - base);
-    (void)snprintf(gap, sizeof gap, "[the first %llu bytes are not kept any more]\n", (unsigned long long)base);
+    (void)snprintf(gap, sizeof(gap), "[the first %llu bytes are not kept any more]\n", (unsigned long long)base);
     assert_string_equal(run.err, gap);
     rt_process_run_free(&run);
     harness_cli(&run, NULL, 0, ARGS("ls"));
@@ -81,7 +81,7 @@ static void test_refused_options(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         harness_expect(125, "", bad[i]);
     }
     harness_expect(0, "", ARGS("ls", "--json", "refused"));
@@ -118,7 +118,7 @@ static void test_exec_cut(void **state)
 
     (void)state;
     rt_process_program("workload", program);
-    (void)snprintf(bytes, sizeof bytes, "%zu", EXEC_BYTES);
+    (void)snprintf(bytes, sizeof(bytes), "%zu", EXEC_BYTES);
     harness_served("execcut", 0);
     harness_start(
         &attach, false,
@@ -162,7 +162,7 @@ static void test_many_candidates(void **state)
 
     (void)state;
     for (int i = 0; i < MANY; i++) {
-        (void)snprintf(cid, sizeof cid, "many-%d", i);
+        (void)snprintf(cid, sizeof(cid), "many-%d", i);
         harness_expect(0, NULL, ARGS("create", cid));
     }
     harness_cli(&run, NULL, 0, ARGS("attach", "man"));
@@ -183,5 +183,5 @@ int main(void)
         cmocka_unit_test(test_many_candidates),
     };
 
-    return harness_main(1, false, "sessions", tests, sizeof tests / sizeof tests[0]);
+    return harness_main(1, false, "sessions", tests, sizeof(tests) / sizeof(tests[0]));
 }

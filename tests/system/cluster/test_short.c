@@ -19,8 +19,8 @@ static void test_echo_in_a_row(void **state)
     for (int i = 0; i < RUNS; i++) {
         char text[32], line[40];
 
-        (void)snprintf(text, sizeof text, "hi %d", i);
-        (void)snprintf(line, sizeof line, "%s\n", text);
+        (void)snprintf(text, sizeof(text), "hi %d", i);
+        (void)snprintf(line, sizeof(line), "%s\n", text);
         harness_expect(0, line, ARGS("run", "--", "echo", text));
     }
 }
@@ -113,5 +113,5 @@ int main(void)
         cmocka_unit_test(test_bulk_then_end),
     };
 
-    return harness_main(1, false, "short", tests, sizeof tests / sizeof tests[0]);
+    return harness_main(1, false, "short", tests, sizeof(tests) / sizeof(tests[0]));
 }

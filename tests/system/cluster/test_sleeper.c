@@ -72,8 +72,8 @@ static void test_sleeper(void **state)
 
     (void)state;
     rt_process_program("workload", program);
-    (void)snprintf(bytes, sizeof bytes, "%d", RATE * SECONDS);
-    (void)snprintf(rate, sizeof rate, "%d", RATE);
+    (void)snprintf(bytes, sizeof(bytes), "%d", RATE * SECONDS);
+    (void)snprintf(rate, sizeof(rate), "%d", RATE);
     assert_int_equal(rt_cluster_vm_start(&harness, "stream", options, command, &vm), 0);
     harness_start(&reader, false, ARGS("attach", "--no-stdin", "--since-offset", "oldest", "--hold", "5m", "stream"));
     harness_start(&sleeper, false, ARGS("attach", "--no-stdin", "--since-offset", "0", "--hold", "3s", "stream"));

@@ -30,8 +30,8 @@ static void type(void)
     char piece[PIECE];
     ssize_t n;
 
-    workload_fill(typed.seed, typed.form, typed.offset, piece, sizeof piece);
-    n = write(attach.in, piece, sizeof piece);
+    workload_fill(typed.seed, typed.form, typed.offset, piece, sizeof(piece));
+    n = write(attach.in, piece, sizeof(piece));
     if (n > 0) {
         assert_true(workload_check_feed(&typed, piece, (size_t)n));
     } else {
@@ -83,18 +83,18 @@ static bool read_row(const char *list, struct row *row)
     char name[64], state[32] = "", on[32] = "";
     const char *at;
 
-    (void)snprintf(name, sizeof name, "\"%s\"", row->cid);
+    (void)snprintf(name, sizeof(name), "\"%s\"", row->cid);
     at = strstr(list, name);
     while (at != NULL && at > list && at[-1] != '\n') {
         at--;
     }
-    if (at == NULL || !harness_json(at, "state", state, sizeof state) || !harness_json(at, "host", on, sizeof on) ||
+    if (at == NULL || !harness_json(at, "state", state, sizeof(state)) || !harness_json(at, "host", on, sizeof(on)) ||
         strcmp(state, "running") != 0 || strcmp(on, harness.hosts[row->host].name) != 0) {
         return false;
     }
-    assert_true(harness_json(at, "label", row->label, sizeof row->label));
-    assert_true(harness_json(at, "moves", row->moves, sizeof row->moves));
-    assert_true(harness_json(at, "created", row->created, sizeof row->created));
+    assert_true(harness_json(at, "label", row->label, sizeof(row->label)));
+    assert_true(harness_json(at, "moves", row->moves, sizeof(row->moves)));
+    assert_true(harness_json(at, "created", row->created, sizeof(row->created)));
     return true;
 }
 
@@ -207,10 +207,10 @@ static void lose_records(const struct row *rows)
     struct rt_process_run run;
     char answer[64];
 
-    assert_int_equal(rt_test_redis_command(&harness.redis, "DEL rt:{local/stream}:r", answer, sizeof answer), 0);
+    assert_int_equal(rt_test_redis_command(&harness.redis, "DEL rt:{local/stream}:r", answer, sizeof(answer)), 0);
     cross("a record lost");
     wait_as_before(rows, ROWS);
-    assert_int_equal(rt_test_redis_command(&harness.redis, "DEL rt:{local/moved}:r", answer, sizeof answer), 0);
+    assert_int_equal(rt_test_redis_command(&harness.redis, "DEL rt:{local/moved}:r", answer, sizeof(answer)), 0);
     harness_cli(&run, NULL, 0, ARGS("create", "moved")); /* refused where it is served */
     rt_process_run_free(&run);
     wait_as_before(rows, ROWS);
@@ -226,7 +226,7 @@ static void test_store_out_under_load(void **state)
 
     (void)state;
     rt_process_program("workload", program);
-    (void)snprintf(rate, sizeof rate, "%d", RATE);
+    (void)snprintf(rate, sizeof(rate), "%d", RATE);
     workload_check_init(&typed, 1, WORKLOAD_BINARY, 0);
     vm = start_vm(&rows[0], "under load", command);
     moved = start_vm(&rows[1], "another one", sleeps);

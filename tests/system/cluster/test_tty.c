@@ -43,8 +43,8 @@ static void test_first_size(void **state)
 
     (void)state;
     rt_process_program("retether", program);
-    assert_true(snprintf(script, sizeof script, "stty rows 31 cols 97; exec '%s' run -it -- stty size", program) <
-                (int)sizeof script);
+    assert_true(snprintf(script, sizeof(script), "stty rows 31 cols 97; exec '%s' run -it -- stty size", program) <
+                (int)sizeof(script));
     for (int i = 0; i < SIZE_RUNS; i++) {
         struct harness_attach attach;
 
@@ -184,16 +184,16 @@ static void test_last_bytes(void **state)
 
     (void)state;
     rt_process_program("workload", program);
-    (void)snprintf(bytes, sizeof bytes, "%d", TAIL_BYTES);
-    workload_fill(0, WORKLOAD_TEXT, 0, text, sizeof text);
-    for (size_t i = 0; i < sizeof text; i++) {
+    (void)snprintf(bytes, sizeof(bytes), "%d", TAIL_BYTES);
+    workload_fill(0, WORKLOAD_TEXT, 0, text, sizeof(text));
+    for (size_t i = 0; i < sizeof(text); i++) {
         if (text[i] == '\n') {
             want[n++] = '\r';
         }
         want[n++] = text[i];
     }
     for (int i = 0; i < TAIL_RUNS; i++) {
-        (void)snprintf(name, sizeof name, "tail-%d", i); /* so that it need not tell a random one */
+        (void)snprintf(name, sizeof(name), "tail-%d", i); /* so that it need not tell a random one */
         harness_start(
             &attach, true,
             ARGS("run", "-it", "--name", name, "--", program, "--line", "--out-bytes", bytes, "--in-bytes", "0"));
@@ -221,5 +221,5 @@ int main(void)
         cmocka_unit_test(test_interrupt_without_input),
     };
 
-    return harness_main(1, false, "tty", tests, sizeof tests / sizeof tests[0]);
+    return harness_main(1, false, "tty", tests, sizeof(tests) / sizeof(tests[0]));
 }

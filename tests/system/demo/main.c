@@ -53,7 +53,7 @@ void demo_fail(struct demo *demo, const char *format, ...)
         return;
     }
     va_start(args, format);
-    (void)vsnprintf(demo->failure, sizeof demo->failure, format, args);
+    (void)vsnprintf(demo->failure, sizeof(demo->failure), format, args);
     va_end(args);
     demo->failure[strcspn(demo->failure, "\n")] = '\0';
     demo->phase = DEMO_OVER;
@@ -130,8 +130,8 @@ static bool plan(struct demo *demo)
     demo->in_bytes = options->bytes / 4;
     demo->out_rate = (uint64_t)((double)demo->out_bytes / flow_s);
     demo->in_rate = (uint64_t)((double)demo->in_bytes / flow_s);
-    demo->moves = calloc(options->moves + 1, sizeof *demo->moves);
-    demo->outages = calloc(options->kills + 1, sizeof *demo->outages);
+    demo->moves = calloc(options->moves + 1, sizeof(*demo->moves));
+    demo->outages = calloc(options->kills + 1, sizeof(*demo->outages));
     demo->seed = ((uint64_t)getpid() << 32 ^ rt_process_now_ms()) | 1;
     return demo->moves != NULL && demo->outages != NULL;
 }
@@ -144,10 +144,10 @@ static int start_container(struct demo *demo)
     const char *tether[] = {"--first-hold", "60s", NULL};
 
     rt_process_program("workload", program);
-    (void)snprintf(bytes, sizeof bytes, "%" PRIu64, demo->out_bytes);
-    (void)snprintf(in_bytes, sizeof in_bytes, "%" PRIu64, demo->in_bytes);
-    (void)snprintf(rate, sizeof rate, "%" PRIu64, demo->out_rate);
-    (void)snprintf(seed, sizeof seed, "%d", DEMO_SEED);
+    (void)snprintf(bytes, sizeof(bytes), "%" PRIu64, demo->out_bytes);
+    (void)snprintf(in_bytes, sizeof(in_bytes), "%" PRIu64, demo->in_bytes);
+    (void)snprintf(rate, sizeof(rate), "%" PRIu64, demo->out_rate);
+    (void)snprintf(seed, sizeof(seed), "%d", DEMO_SEED);
     return rt_cluster_vm_start(&demo->cluster, DEMO_CID, tether, command, &demo->vm);
 }
 

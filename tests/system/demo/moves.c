@@ -257,7 +257,7 @@ static void log_line(struct demo *demo)
     }
     if (live != NULL && epoch != NULL && host != NULL) {
         demo->epoch = strtoull(epoch + 8, NULL, 10);
-        (void)snprintf(demo->serving, sizeof demo->serving, "%.*s", (int)strcspn(host + 8, "\""), host + 8);
+        (void)snprintf(demo->serving, sizeof(demo->serving), "%.*s", (int)strcspn(host + 8, "\""), host + 8);
     }
 }
 
@@ -270,7 +270,7 @@ void demo_read_log(struct demo *demo)
         demo->tether_log = open(demo->vm->log, O_RDONLY | O_CLOEXEC);
     }
     while (demo->tether_log >= 0 && (n = read(demo->tether_log, demo->log_line + demo->log_size,
-                                              sizeof demo->log_line - 1 - demo->log_size)) > 0) {
+                                              sizeof(demo->log_line) - 1 - demo->log_size)) > 0) {
         demo->log_size += (size_t)n;
         while ((end = memchr(demo->log_line, '\n', demo->log_size)) != NULL) {
             size_t used = (size_t)(end - demo->log_line) + 1;
@@ -280,7 +280,7 @@ void demo_read_log(struct demo *demo)
             demo->log_size -= used;
             memmove(demo->log_line, demo->log_line + used, demo->log_size);
         }
-        if (demo->log_size == sizeof demo->log_line - 1) {
+        if (demo->log_size == sizeof(demo->log_line) - 1) {
             demo->log_size = 0;
         }
     }

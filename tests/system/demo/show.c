@@ -60,7 +60,7 @@ static void draw_hosts(struct demo *demo)
         bool serves = strcmp(demo->serving, host->name) == 0, dead = host->pid == 0;
         size_t used = strlen(text);
 
-        (void)snprintf(text + used, sizeof text - used, "   %s[%s%s]%s",
+        (void)snprintf(text + used, sizeof(text) - used, "   %s[%s%s]%s",
                        dead     ? RED
                        : serves ? BOLD GREEN
                                 : DIM,
@@ -191,7 +191,7 @@ static unsigned blackouts(const struct demo *demo, int style, double *out)
             out[n++] = demo->moves[i].blackout_ms;
         }
     }
-    qsort(out, n, sizeof *out, by_value);
+    qsort(out, n, sizeof(*out), by_value);
     return n;
 }
 
@@ -217,14 +217,14 @@ static void summary_json(const struct demo *demo, double *sorted)
         (void)printf(",\"blackout_%s_ms\":{\"n\":%u,\"p50\":%.3f,\"max\":%.3f}", demo_styles[style], n,
                      percentile(sorted, n, 0.5), percentile(sorted, n, 1));
     }
-    qsort(demo->outages, demo->n_outages, sizeof *demo->outages, by_value);
+    qsort(demo->outages, demo->n_outages, sizeof(*demo->outages), by_value);
     (void)printf(",\"kill_outage_ms\":{\"n\":%u,\"p50\":%.3f,\"max\":%.3f}}\n", demo->n_outages,
                  percentile(demo->outages, demo->n_outages, 0.5), percentile(demo->outages, demo->n_outages, 1));
 }
 
 void demo_summary(struct demo *demo)
 {
-    double *sorted = calloc(demo->n_moves + 1, sizeof *sorted);
+    double *sorted = calloc(demo->n_moves + 1, sizeof(*sorted));
     unsigned n;
 
     if (sorted == NULL) {

@@ -24,7 +24,7 @@ static void received(struct demo *demo, const void *data, size_t size)
     }
     demo->last_read_ms = now;
     if (!workload_check_feed(&demo->received, data, size) && demo->received.sample_size >= WORKLOAD_SAMPLE) {
-        workload_check_explain(&demo->received, why, sizeof why);
+        workload_check_explain(&demo->received, why, sizeof(why));
         demo_fail(demo, "output: %s", why);
     }
 }
@@ -35,7 +35,7 @@ static void alloc_cb(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 
     (void)handle;
     (void)suggested;
-    *buf = uv_buf_init(space, sizeof space);
+    *buf = uv_buf_init(space, sizeof(space));
 }
 
 static void out_cb(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
@@ -107,7 +107,7 @@ void demo_type(struct demo *demo)
         return;
     }
     size = demo->in_credit < 1 ? 0 : (size_t)demo->in_credit;
-    size = size > sizeof demo->in_buf ? sizeof demo->in_buf : size;
+    size = size > sizeof(demo->in_buf) ? sizeof(demo->in_buf) : size;
     size = size > left ? (size_t)left : size;
     if (size == 0) {
         return;
@@ -210,7 +210,7 @@ void demo_compare(struct demo *demo)
     bool told = read_resent(demo);
 
     if (demo->received.verdict != WORKLOAD_GOOD) {
-        workload_check_explain(&demo->received, why, sizeof why);
+        workload_check_explain(&demo->received, why, sizeof(why));
         demo_fail(demo, "output: %s", why);
     }
     if (!workload_read_report(demo->stderr_text, &report)) {

@@ -31,7 +31,7 @@ static void remove_logs(const char *said)
 
     assert_non_null(at);
     at += strlen(kept);
-    (void)snprintf(directory, sizeof directory, "%.*s", (int)strcspn(at, "\n"), at);
+    (void)snprintf(directory, sizeof(directory), "%.*s", (int)strcspn(at, "\n"), at);
     assert_int_equal(strncmp(directory, "/tmp/", 5), 0);
     *strrchr(directory, '/') = '\0'; /* the logs' own */
     rt_test_remove_tree(directory);
@@ -52,7 +52,7 @@ static void test_broken(void **state)
 
     (void)state;
     rt_process_program("retether-demo", program);
-    for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++) {
+    for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++) {
         RUN(&result, "env", faults[i].fault, program, OPTIONS);
         if (result.status != 1 || strstr(result.err, faults[i].said) == NULL) {
             print_error("%s: status %d\n%s\n%s\n", faults[i].fault, result.status, result.out, result.err);
@@ -94,7 +94,7 @@ static void test_plain(void **state)
     assert_int_equal(result.status, 0);
     assert_string_equal(result.err, "");
     assert_null(strchr(result.out, '\033'));
-    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
         at = strstr(result.out, parts[i]);
         if (at == NULL) {
             print_error("no \"%s\" in\n%s\n", parts[i], result.out);
@@ -103,7 +103,7 @@ static void test_plain(void **state)
     }
     at = strstr(result.out, in);
     assert_non_null(at);
-    assert_true(at[sizeof in - 1] >= '1' && at[sizeof in - 1] <= '9'); /* cuts under load: something was replayed */
+    assert_true(at[sizeof(in) - 1] >= '1' && at[sizeof(in) - 1] <= '9'); /* cuts under load: something was replayed */
     rt_process_run_free(&result);
 }
 
@@ -167,7 +167,7 @@ static void test_picture(void **state)
     (void)state;
     harness_start(&demo, true, (const char *const[]){"retether-demo", OPTIONS, NULL});
     assert_int_equal(harness_finish(&demo, LIMIT_MS), 0);
-    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
         if (strstr(demo.text, parts[i]) == NULL) {
             print_error("no \"%s\" in\n%s\n", parts[i], demo.text);
             fail();
@@ -187,7 +187,7 @@ static void test_usage(void **state)
     struct rt_process_run result;
 
     (void)state;
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         run(&result, bad[i]);
         assert_int_equal(result.status, 2);
         assert_string_equal(result.out, "");

@@ -41,16 +41,16 @@ static void test_violation(void **state)
     (void)state;
     RUN(&result, "rt-sim-broken", "--seeds", "200");
     assert_int_equal(result.status, 1);
-    violation(&result, first, sizeof first);
-    (void)snprintf(seed, sizeof seed, "%llu", strtoull(first + strlen("sim: seed "), NULL, 10));
-    (void)snprintf(replay, sizeof replay, "\nsim: replay with: ./dev sim --seed %s -v\n", seed);
+    violation(&result, first, sizeof(first));
+    (void)snprintf(seed, sizeof(seed), "%llu", strtoull(first + strlen("sim: seed "), NULL, 10));
+    (void)snprintf(replay, sizeof(replay), "\nsim: replay with: ./dev sim --seed %s -v\n", seed);
     assert_non_null(strstr(result.err, replay));
     assert_non_null(strstr(first, " ms, event "));
     rt_process_run_free(&result);
 
     RUN(&result, "rt-sim-broken", "--seed", seed, "-v");
     assert_int_equal(result.status, 1);
-    violation(&result, again, sizeof again);
+    violation(&result, again, sizeof(again));
     assert_string_equal(again, first);
     assert_true(result.out_size + result.err_size > 1000); /* event by event */
     rt_process_run_free(&result);
@@ -109,7 +109,7 @@ static void test_usage(void **state)
     struct rt_process_run result;
 
     (void)state;
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         run(&result, bad[i]);
         assert_int_equal(result.status, 2);
         assert_string_equal(result.out, "");

@@ -34,7 +34,7 @@ int flush_setup(void **state)
     char answer[64];
 
     (void)state;
-    return rt_test_redis_command(&redis, "FLUSHALL", answer, sizeof answer);
+    return rt_test_redis_command(&redis, "FLUSHALL", answer, sizeof(answer));
 }
 
 static void on_reply(void *ctx, const struct rt_store_reply *reply)
@@ -45,10 +45,10 @@ static void on_reply(void *ctx, const struct rt_store_reply *reply)
     agent->n_replies++;
     agent->n_errors[-reply->error]++;
     if (reply->n_records) {
-        memcpy(agent->records, reply->records, reply->n_records * sizeof *reply->records);
+        memcpy(agent->records, reply->records, reply->n_records * sizeof(*reply->records));
     }
     if (reply->n_hosts) {
-        memcpy(agent->hosts, reply->hosts, reply->n_hosts * sizeof *reply->hosts);
+        memcpy(agent->hosts, reply->hosts, reply->n_hosts * sizeof(*reply->hosts));
     }
     for (size_t i = 0; i < 2; i++) {
         assert_true(reply->tail[i].size <= RT_TAIL_MAX);
@@ -57,7 +57,7 @@ static void on_reply(void *ctx, const struct rt_store_reply *reply)
         }
         agent->reply.tail[i].data = agent->tails[i];
     }
-    assert_true(reply->end.ord.size <= sizeof agent->order);
+    assert_true(reply->end.ord.size <= sizeof(agent->order));
     if (reply->end.ord.size) {
         memcpy(agent->order, reply->end.ord.data, reply->end.ord.size);
     }
@@ -117,7 +117,7 @@ void agent_config(struct rt_store_config *config, const char *endpoint, const ch
 
 struct agent *agent_new(const struct rt_store_config *config)
 {
-    struct agent *agent = calloc(1, sizeof *agent);
+    struct agent *agent = calloc(1, sizeof(*agent));
     struct rt_store_config copy = *config;
 
     assert_non_null(agent);
@@ -256,9 +256,9 @@ struct rt_key key_of(const char *tenant, const char *cid)
 {
     struct rt_key key;
 
-    memset(&key, 0, sizeof key);
-    snprintf(key.tenant, sizeof key.tenant, "%s", tenant);
-    snprintf(key.cid, sizeof key.cid, "%s", cid);
+    memset(&key, 0, sizeof(key));
+    snprintf(key.tenant, sizeof(key.tenant), "%s", tenant);
+    snprintf(key.cid, sizeof(key.cid), "%s", cid);
     return key;
 }
 
@@ -266,7 +266,7 @@ struct rt_id id_of(uint8_t seed)
 {
     struct rt_id id;
 
-    memset(id.b, seed, sizeof id.b);
+    memset(id.b, seed, sizeof(id.b));
     return id;
 }
 
@@ -274,7 +274,7 @@ struct rt_store_op join_op(enum rt_store_op_kind kind, struct rt_key key, uint8_
 {
     struct rt_store_op op;
 
-    memset(&op, 0, sizeof op);
+    memset(&op, 0, sizeof(op));
     op.kind = kind;
     op.claim.key = key;
     op.claim.join = true;
@@ -283,7 +283,7 @@ struct rt_store_op join_op(enum rt_store_op_kind kind, struct rt_key key, uint8_
     op.claim.nonce = id_of((uint8_t)(next + 100));
     op.claim.next = id_of(next);
     op.claim.store_whole = true;
-    snprintf(op.claim.host, sizeof op.claim.host, "%s", host);
+    snprintf(op.claim.host, sizeof(op.claim.host), "%s", host);
     return op;
 }
 

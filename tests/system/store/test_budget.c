@@ -9,7 +9,7 @@
 /* The budget of tails on a real server: the oldest go, exit status and offsets stay, and there is room for others. */
 
 #define ORDER "\1\1\1"
-#define FULL_BYTES (2 * RT_TAIL_MAX + sizeof ORDER - 1 + 512) /* what a full end counts as */
+#define FULL_BYTES (2 * RT_TAIL_MAX + sizeof(ORDER) - 1 + 512) /* what a full end counts as */
 
 static uint8_t tail[RT_TAIL_MAX];
 
@@ -36,8 +36,8 @@ static struct rt_store_op end_op(struct agent *agent, const char *cid, uint8_t i
     assert_int_equal(agent->reply.outcome.verdict, RT_CLASS_OK);
     op.life = agent->reply.outcome.life;
     op.end =
-        (struct rt_end_msg){.code = 3, .out = 70000, .err = 80000, .ord = {(const uint8_t *)ORDER, sizeof ORDER - 1}};
-    op.tail[0] = op.tail[1] = (struct rt_slice){tail, sizeof tail};
+        (struct rt_end_msg){.code = 3, .out = 70000, .err = 80000, .ord = {(const uint8_t *)ORDER, sizeof(ORDER) - 1}};
+    op.tail[0] = op.tail[1] = (struct rt_slice){tail, sizeof(tail)};
     return op;
 }
 
@@ -66,7 +66,7 @@ static bool has_tails(struct agent *agent, const char *cid)
     assert_int_equal(agent->reply.end.out, 70000);
     assert_int_equal(agent->reply.cut, agent->reply.tail[0].size == 0);
     assert_int_equal(agent->reply.tail[0].size, agent->reply.tail[1].size);
-    assert_int_equal(agent->reply.end.ord.size, agent->reply.cut ? 0 : sizeof ORDER - 1);
+    assert_int_equal(agent->reply.end.ord.size, agent->reply.cut ? 0 : sizeof(ORDER) - 1);
     return !agent->reply.cut;
 }
 
@@ -132,18 +132,18 @@ static void test_server_with_little_memory(void **state)
     char answer[64], cid[32];
 
     (void)state;
-    assert_int_equal(rt_test_redis_command(&redis, "CONFIG SET maxmemory 64mb", answer, sizeof answer), 0);
+    assert_int_equal(rt_test_redis_command(&redis, "CONFIG SET maxmemory 64mb", answer, sizeof(answer)), 0);
     for (unsigned i = 0; i < 1200; i++) {
         struct rt_store_op op;
 
-        snprintf(cid, sizeof cid, "c%u", i);
+        snprintf(cid, sizeof(cid), "c%u", i);
         op = end_op(a, cid, 7);
         assert_int_equal(submit(a, &op), 0);
     }
     assert_int_equal(submit(a, &create), 0);
     assert_true(has_tails(a, "c1199"));
     assert_false(has_tails(a, "c0"));
-    assert_int_equal(rt_test_redis_command(&redis, "CONFIG SET maxmemory 0", answer, sizeof answer), 0);
+    assert_int_equal(rt_test_redis_command(&redis, "CONFIG SET maxmemory 0", answer, sizeof(answer)), 0);
     agent_stop(a);
 }
 
@@ -158,8 +158,8 @@ static void test_poisoned(void **state)
     char answer[64];
 
     (void)state;
-    for (size_t i = 0; i < sizeof poison / sizeof poison[0]; i++) {
-        assert_int_equal(rt_test_redis_command(&redis, poison[i], answer, sizeof answer), 0);
+    for (size_t i = 0; i < sizeof(poison) / sizeof(poison[0]); i++) {
+        assert_int_equal(rt_test_redis_command(&redis, poison[i], answer, sizeof(answer)), 0);
     }
     end(a, "c1");
     end(a, "c2");

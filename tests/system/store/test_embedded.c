@@ -26,7 +26,7 @@ struct owner {
 static int make_dir(void **state)
 {
     (void)state;
-    snprintf(dir, sizeof dir, "/tmp/rt-embedded-XXXXXX");
+    snprintf(dir, sizeof(dir), "/tmp/rt-embedded-XXXXXX");
     return mkdtemp(dir) == NULL;
 }
 
@@ -37,10 +37,10 @@ static pid_t pid_in_file(void)
     long pid = 0;
     FILE *file;
 
-    snprintf(path, sizeof path, "%s/redis.pid", dir);
+    snprintf(path, sizeof(path), "%s/redis.pid", dir);
     file = fopen(path, "r");
     if (file) {
-        if (fgets(line, sizeof line, file)) {
+        if (fgets(line, sizeof(line), file)) {
             pid = strtol(line, NULL, 10);
         }
         fclose(file);
@@ -67,7 +67,7 @@ static void on_up(void *ctx, const char *endpoint, bool adopted)
     assert_false(owner->up);
     owner->up = true;
     owner->adopted = adopted;
-    snprintf(owner->endpoint, sizeof owner->endpoint, "%s", endpoint);
+    snprintf(owner->endpoint, sizeof(owner->endpoint), "%s", endpoint);
 }
 
 static void on_failed(void *ctx, int error, const char *why)
@@ -76,7 +76,7 @@ static void on_failed(void *ctx, int error, const char *why)
 
     assert_int_equal(owner->error, 0);
     owner->error = error;
-    snprintf(owner->why, sizeof owner->why, "%s", why);
+    snprintf(owner->why, sizeof(owner->why), "%s", why);
 }
 
 static int start(struct owner *owner, uv_loop_t *on, const char *program)
@@ -84,8 +84,8 @@ static int start(struct owner *owner, uv_loop_t *on, const char *program)
     struct rt_embedded_config config = {
         .dir = dir, .program = program, .ctx = owner, .on_up = on_up, .on_failed = on_failed};
 
-    memset(owner, 0, sizeof *owner);
-    return rt_embedded_start(&owner->embedded, on, &config, owner->why, sizeof owner->why);
+    memset(owner, 0, sizeof(*owner));
+    return rt_embedded_start(&owner->embedded, on, &config, owner->why, sizeof(owner->why));
 }
 
 static void run(uv_loop_t *on, const bool *flag, const int *error, uint64_t ms)
@@ -246,7 +246,7 @@ static void test_cannot_start(void **state)
     stop(&owner);
 
     /* Never answers: given up after a while, and killed although it ignores TERM. */
-    snprintf(script, sizeof script, "%s/deaf", dir);
+    snprintf(script, sizeof(script), "%s/deaf", dir);
     file = fopen(script, "w");
     assert_non_null(file);
     fputs("#!/bin/sh\ntrap '' TERM\nwhile :; do sleep 0.2; done\n", file);
@@ -257,10 +257,10 @@ static void test_cannot_start(void **state)
     assert_int_equal(owner.error, RT_ETIMEDOUT);
     stop(&owner);
 
-    memset(script, 'x', sizeof script - 1);
-    script[sizeof script - 1] = '\0';
+    memset(script, 'x', sizeof(script) - 1);
+    script[sizeof(script) - 1] = '\0';
     struct rt_embedded_config config = {.dir = script, .ctx = &owner, .on_up = on_up, .on_failed = on_failed};
-    assert_int_equal(rt_embedded_start(&owner.embedded, &loop, &config, owner.why, sizeof owner.why), RT_EINVAL);
+    assert_int_equal(rt_embedded_start(&owner.embedded, &loop, &config, owner.why, sizeof(owner.why)), RT_EINVAL);
 }
 
 /* Somebody else's server sits on the socket: not adopted, not stopped. */
@@ -278,7 +278,7 @@ static void test_stranger(void **state)
     }
     assert_int_equal(waitpid(pid, &status, 0), pid);
     pid = pid_in_file();
-    snprintf(path, sizeof path, "%s/redis.pid", dir);
+    snprintf(path, sizeof(path), "%s/redis.pid", dir);
     file = fopen(path, "w");
     assert_non_null(file);
     fprintf(file, "%d\n", (int)getpid());

@@ -74,12 +74,12 @@ static void test_end_keeps_status_and_tails(void **state)
     const struct rt_store_record *record;
 
     (void)state;
-    for (size_t i = 0; i < sizeof out; i++) {
+    for (size_t i = 0; i < sizeof(out); i++) {
         out[i] = (uint8_t)(i * 31);
     }
     assert_int_equal(submit(a, &tails), RT_ENOTFOUND);
     op.end = (struct rt_end_msg){.code = 3, .sig = 0, .out = 70000, .err = 2, .ord = slice("\2\1\7\1")};
-    op.tail[0] = (struct rt_slice){out, sizeof out};
+    op.tail[0] = (struct rt_slice){out, sizeof(out)};
     op.tail[1] = slice("no");
     assert_int_equal(submit(a, &op), RT_ENOTFOUND);
     op.life = join(a, "c", 7, "hosta");
@@ -91,8 +91,8 @@ static void test_end_keeps_status_and_tails(void **state)
     assert_false(a->reply.lost);
     assert_int_equal(a->reply.end.code, 3);
     assert_int_equal(a->reply.end.out, 70000);
-    assert_int_equal(a->reply.tail[0].size, sizeof out);
-    assert_memory_equal(a->reply.tail[0].data, out, sizeof out);
+    assert_int_equal(a->reply.tail[0].size, sizeof(out));
+    assert_memory_equal(a->reply.tail[0].data, out, sizeof(out));
     assert_int_equal(a->reply.tail[1].size, 2);
     assert_true(rt_slice_equal(a->reply.end.ord, slice("\2\1\7\1")));
     record = get(a, "t", "c");
@@ -142,7 +142,7 @@ static void test_the_first_end_stands(void **state)
     op.life = join(a, "c", 7, "hosta");
     op.tail[0] = slice("hello");
     assert_int_equal(submit(a, &op), 0);
-    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
         op.end = others[i];
         assert_int_equal(submit(a, &op), 0);
         assert_int_equal(a->reply.how, RT_END_OTHER);
@@ -212,11 +212,11 @@ static void test_order(void **state)
     op.end.ord = slice("");
 
     /* What a store has that is no order of its tails hides none of them. */
-    assert_int_equal(rt_test_redis_command(&redis, "HSET rt:{t/c}:t ord nonsense", answer, sizeof answer), 0);
+    assert_int_equal(rt_test_redis_command(&redis, "HSET rt:{t/c}:t ord nonsense", answer, sizeof(answer)), 0);
     assert_int_equal(submit(a, &tails), 0);
     assert_int_equal(a->reply.end.ord.size, 0);
     assert_int_equal(a->reply.tail[0].size, 3);
-    assert_int_equal(rt_test_redis_command(&redis, "DEL rt:{t/c}:t", answer, sizeof answer), 0);
+    assert_int_equal(rt_test_redis_command(&redis, "DEL rt:{t/c}:t", answer, sizeof(answer)), 0);
     assert_int_equal(submit(a, &tails), 0);
     assert_int_equal(a->reply.end.ord.size, 0);
     agent_stop(a);
@@ -233,7 +233,7 @@ static void test_lost_is_told_after_its_lease(void **state)
     op.life = join(a, "c", 7, "hosta");
     assert_int_equal(submit(a, &op), 0);
     assert_int_equal(submit(a, &tails), RT_ENOTFOUND);
-    assert_int_equal(rt_test_redis_command(&redis, "HSET rt:{t/c}:r lost 1000", answer, sizeof answer), 0);
+    assert_int_equal(rt_test_redis_command(&redis, "HSET rt:{t/c}:r lost 1000", answer, sizeof(answer)), 0);
     assert_int_equal(submit(a, &op), 0); /* again: the lease is not started anew */
     assert_int_equal(submit(a, &tails), 0);
     assert_true(a->reply.lost);
@@ -244,8 +244,8 @@ static void set_maxmemory(const char *value)
 {
     char command[64], answer[64];
 
-    (void)snprintf(command, sizeof command, "CONFIG SET maxmemory %s", value);
-    assert_int_equal(rt_test_redis_command(&redis, command, answer, sizeof answer), 0);
+    (void)snprintf(command, sizeof(command), "CONFIG SET maxmemory %s", value);
+    assert_int_equal(rt_test_redis_command(&redis, command, answer, sizeof(answer)), 0);
 }
 
 /* A server without room takes the status, and who keeps the tails; the end itself once there is room. */

@@ -60,7 +60,7 @@ static void say(struct peer *peer, const struct rule *rule)
         uv_buf_init((char *)(uintptr_t)rule->answer, (unsigned)(rule->size ? rule->size : strlen(rule->answer)));
 
     for (size_t i = 0; i <= rule->repeat && buf.len > 0; i++) {
-        uv_write_t *req = malloc(sizeof *req);
+        uv_write_t *req = malloc(sizeof(*req));
 
         assert_non_null(req);
         uv_write(req, (uv_stream_t *)&peer->pipe, &buf, 1, written_cb);
@@ -72,7 +72,7 @@ static void peer_alloc_cb(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
     struct peer *peer = handle->data;
 
     (void)suggested;
-    *buf = uv_buf_init(peer->in, sizeof peer->in - 1);
+    *buf = uv_buf_init(peer->in, sizeof(peer->in) - 1);
 }
 
 static void peer_read_cb(uv_stream_t *stream, ssize_t size, const uv_buf_t *buf)
@@ -96,7 +96,7 @@ static void peer_read_cb(uv_stream_t *stream, ssize_t size, const uv_buf_t *buf)
 static void accept_cb(uv_stream_t *listener, int status)
 {
     struct fake *fake = listener->data;
-    struct peer *peer = calloc(1, sizeof *peer);
+    struct peer *peer = calloc(1, sizeof(*peer));
 
     assert_int_equal(status, 0);
     assert_non_null(peer);
@@ -114,11 +114,11 @@ static void accept_cb(uv_stream_t *listener, int status)
 
 static void fake_start(struct fake *fake, const struct rule *rules)
 {
-    memset(fake, 0, sizeof *fake);
-    snprintf(fake->dir, sizeof fake->dir, "/tmp/rt-fake-XXXXXX");
+    memset(fake, 0, sizeof(*fake));
+    snprintf(fake->dir, sizeof(fake->dir), "/tmp/rt-fake-XXXXXX");
     assert_non_null(mkdtemp(fake->dir));
-    snprintf(fake->path, sizeof fake->path, "%s/socket", fake->dir);
-    snprintf(fake->endpoint, sizeof fake->endpoint, "unix:%s", fake->path);
+    snprintf(fake->path, sizeof(fake->path), "%s/socket", fake->dir);
+    snprintf(fake->endpoint, sizeof(fake->endpoint), "unix:%s", fake->path);
     for (size_t i = 0; rules[i].ask; i++) {
         fake->rules[i] = rules[i];
     }
@@ -222,7 +222,7 @@ static void test_mad_after_the_greeting(void **state)
                                           {"FUNCTION", "-ERR no such thing\r\n-ERR Function not found\r\n", 0, 0},
                                           {"rt4_beat", "-ERR Function not found\r\n", 0, 0},
                                           {0}};
-    static struct rule endless[] = {{"ROLE", ROLE_OK, 0, 0}, {"INFO\r\n", block, sizeof block, 63}, {0}};
+    static struct rule endless[] = {{"ROLE", ROLE_OK, 0, 0}, {"INFO\r\n", block, sizeof(block), 63}, {0}};
 
     (void)state;
     suffer(infos, false, "INFO makes no sense");
@@ -230,9 +230,9 @@ static void test_mad_after_the_greeting(void **state)
     suffer(beats, false, "registry makes no sense");
     suffer(missing, false, "functions cannot be loaded");
     /* Strings and arrays without end: 64 MiB are on offer, 4 MiB are taken. */
-    snprintf(block, sizeof block, "*3000\r\n");
-    for (size_t at = 7; at + 1033 < sizeof block; at += 1033) {
-        snprintf(block + at, sizeof block - at, "$1024\r\n%01024d\r\n", 7);
+    snprintf(block, sizeof(block), "*3000\r\n");
+    for (size_t at = 7; at + 1033 < sizeof(block); at += 1033) {
+        snprintf(block + at, sizeof(block) - at, "$1024\r\n%01024d\r\n", 7);
         endless[1].size = at + 1033;
     }
     suffer(endless, false, "too large");
@@ -248,10 +248,10 @@ static void test_sentinel(void **state)
 
     (void)state;
     /* The fake speaks on a unix socket, which no text names as a Sentinel: dressed up below. */
-    snprintf(answer, sizeof answer, "*2\r\n$9\r\n127.0.0.1\r\n$%d\r\n%u\r\n", redis.port > 9999 ? 5 : 4, redis.port);
+    snprintf(answer, sizeof(answer), "*2\r\n$9\r\n127.0.0.1\r\n$%d\r\n%u\r\n", redis.port > 9999 ? 5 : 4, redis.port);
     fake_start(&fake, rules);
     agent_config(&config, fake.endpoint, "hosta");
-    a = calloc(1, sizeof *a);
+    a = calloc(1, sizeof(*a));
     assert_non_null(a);
     config.ctx = a;
     assert_int_equal(rt_store_init(&a->store, &loop, &config), 0);
@@ -270,16 +270,16 @@ static void test_sentinel(void **state)
     assert_true(run_until(is_up, a, 3000));
     assert_int_equal(fake.n_connections, 4);
     /* It does not know that name (a null), or names rubbish: refused, and asked again later. */
-    snprintf(answer, sizeof answer, "*-1\r\n");
+    snprintf(answer, sizeof(answer), "*-1\r\n");
     rt_redis_drop(&a->store.commands, "test");
     assert_true(run_until(is_down, a, 1000));
     run_for(700);
     assert_false(is_up(a));
-    snprintf(answer, sizeof answer, "*2\r\n$9\r\nlocalhost\r\n$1\r\n1\r\n");
+    snprintf(answer, sizeof(answer), "*2\r\n$9\r\nlocalhost\r\n$1\r\n1\r\n");
     run_for(700);
     assert_false(is_up(a));
     assert_true(fake.n_connections > 6 && fake.n_connections < 40);
-    snprintf(answer, sizeof answer, "*2\r\n$9\r\n127.0.0.1\r\n$%d\r\n%u\r\n", redis.port > 9999 ? 5 : 4, redis.port);
+    snprintf(answer, sizeof(answer), "*2\r\n$9\r\n127.0.0.1\r\n$%d\r\n%u\r\n", redis.port > 9999 ? 5 : 4, redis.port);
     assert_true(run_until(is_up, a, 3000));
     agent_stop(a);
     fake_stop(&fake);
@@ -302,11 +302,11 @@ static void test_key_of_another_type(void **state)
     }
     assert_int_equal(submit(a, &find), 0);
     assert_int_equal(a->reply.n_records, 3);
-    for (size_t i = 0; i < sizeof instead / sizeof instead[0]; i++) {
+    for (size_t i = 0; i < sizeof(instead) / sizeof(instead[0]); i++) {
         size_t errors = a->n_errors_logged;
 
-        assert_int_equal(rt_test_redis_command(&redis, "DEL rt:{t/b}:r", answer, sizeof answer), 0);
-        assert_int_equal(rt_test_redis_command(&redis, instead[i], answer, sizeof answer), 0);
+        assert_int_equal(rt_test_redis_command(&redis, "DEL rt:{t/b}:r", answer, sizeof(answer)), 0);
+        assert_int_equal(rt_test_redis_command(&redis, instead[i], answer, sizeof(answer)), 0);
         assert_int_equal(submit(a, &find), 0);
         assert_int_equal(a->reply.n_records, 2);
         assert_string_equal(a->records[0].key.cid, "a");

@@ -229,16 +229,16 @@ static void test_report_and_state_are_fenced(void **state)
     uint64_t lost_ms;
 
     (void)state;
-    memset(report, 0, sizeof report);
+    memset(report, 0, sizeof(report));
     report[3] = '\n';
-    op.report = (struct rt_slice){report, sizeof report};
+    op.report = (struct rt_slice){report, sizeof(report)};
     assert_int_equal(submit(a, &op), RT_ENOTFOUND);
     assert_int_equal(a->reply.outcome.verdict, RT_CLASS_NOT_FOUND);
     op.life = join(a, "c", 7, "hosta");
     assert_int_equal(submit(a, &op), 0);
     record = get(a, "t", "c");
-    assert_int_equal(record->report_size, sizeof report);
-    assert_memory_equal(record->report, report, sizeof report);
+    assert_int_equal(record->report_size, sizeof(report));
+    assert_memory_equal(record->report, report, sizeof(report));
     assert_true(record->seen_ms > 0);
     op.epoch = 2;
     assert_int_equal(submit(a, &op), RT_ENOTFOUND);
@@ -275,7 +275,7 @@ static size_t find_all(struct agent *agent, const char *tenant, const char *pref
     struct rt_store_op op = {.kind = RT_STORE_FIND, .key = key_of(tenant, prefix), .every = find_every};
     size_t total = 0, pages = 0;
 
-    snprintf(op.host, sizeof op.host, "%s", host);
+    snprintf(op.host, sizeof(op.host), "%s", host);
     do {
         assert_int_equal(submit(agent, &op), 0);
         for (size_t i = 0; i < agent->reply.n_records; i++) {
@@ -299,7 +299,7 @@ static void test_find_by_prefix_over_hosts(void **state)
     (void)state;
     run_for(1100); /* a hears of b */
     for (int i = 0; i < 150; i++) {
-        snprintf(cid, sizeof cid, "%s%03d", i % 2 ? "x-" : "y-", i);
+        snprintf(cid, sizeof(cid), "%s%03d", i % 2 ? "x-" : "y-", i);
         assert_int_equal(create(i % 3 ? a : b, "t", cid, ""), 0);
     }
     assert_int_equal(create(a, "other", "x-001", ""), 0);
@@ -316,14 +316,14 @@ static void test_find_by_prefix_over_hosts(void **state)
     assert_int_equal(find_all(a, "", "x-001", "", NULL), 2);
 
     /* In two hosts' sets, as while it moves: told once, where its record says. A search for one is told both. */
-    assert_int_equal(rt_test_redis_command(&redis, "ZADD rt:host:{hostb} 0 t/x-007", answer, sizeof answer), 0);
+    assert_int_equal(rt_test_redis_command(&redis, "ZADD rt:host:{hostb} 0 t/x-007", answer, sizeof(answer)), 0);
     assert_int_equal(find_all(a, "t", "x-", "", NULL), 75);
     assert_int_equal(find_all(a, "t", "", "hostb", NULL), 50);
     find_every = true;
     assert_int_equal(find_all(a, "t", "x-007", "", NULL), 2);
     find_every = false;
     /* A member without a record is passed over. */
-    assert_int_equal(rt_test_redis_command(&redis, "DEL rt:{t/x-001}:r", answer, sizeof answer), 0);
+    assert_int_equal(rt_test_redis_command(&redis, "DEL rt:{t/x-001}:r", answer, sizeof(answer)), 0);
     assert_int_equal(find_all(a, "t", "x-001", "", NULL), 0);
     agent_stop(a);
     agent_stop(b);
@@ -378,7 +378,7 @@ static void test_hosts(void **state)
     run_for(1200);
     assert_int_equal(submit(a, &op), 0);
     assert_int_equal(a->hosts[0].seq, seq);
-    snprintf(op.host, sizeof op.host, "hostc");
+    snprintf(op.host, sizeof(op.host), "hostc");
     assert_int_equal(submit(a, &op), 0);
     assert_int_equal(a->reply.n_hosts, 0);
     /* It is told when it comes back. */
@@ -420,7 +420,7 @@ static void test_a_thousand_hosts(void **state)
                 n += 2;
             }
         }
-        memcpy(op.host, a->reply.next, sizeof op.host);
+        memcpy(op.host, a->reply.next, sizeof(op.host));
         pages++;
     } while (op.host[0] != '\0');
     assert_int_equal(n, 1000);
@@ -467,7 +467,7 @@ static void test_owner_dead(void **state)
     assert_int_equal(submit(a, &tails), RT_ENOTFOUND);
     assert_int_equal(submit(a, &create), 0);
     assert_int_equal(a->reply.outcome.verdict, RT_CLASS_LIMIT);
-    assert_int_equal(rt_test_redis_command(&redis, "HSET rt:{t/x}:r lost 1", answer, sizeof answer), 0);
+    assert_int_equal(rt_test_redis_command(&redis, "HSET rt:{t/x}:r lost 1", answer, sizeof(answer)), 0);
     assert_int_equal(submit(a, &tails), 0);
     assert_true(a->reply.lost);
     assert_int_equal(submit(a, &create), 0);
@@ -506,9 +506,9 @@ static void test_functions_come_back(void **state)
     char answer[64];
 
     (void)state;
-    assert_int_equal(rt_test_redis_command(&redis, "FUNCTION FLUSH", answer, sizeof answer), 0);
+    assert_int_equal(rt_test_redis_command(&redis, "FUNCTION FLUSH", answer, sizeof(answer)), 0);
     assert_int_equal(create(a, "t", "one", ""), 0);
-    assert_int_equal(rt_test_redis_command(&redis, "FUNCTION FLUSH", answer, sizeof answer), 0);
+    assert_int_equal(rt_test_redis_command(&redis, "FUNCTION FLUSH", answer, sizeof(answer)), 0);
     run_for(1100);
     assert_int_equal(create(a, "t", "two", ""), 0);
     assert_null(find_news(a, RT_STORE_DOWN, 0));
@@ -524,7 +524,7 @@ static void test_poisoned_record(void **state)
     (void)state;
     assert_int_equal(create(a, "t", "bad", ""), 0);
     assert_int_equal(create(a, "t", "good", ""), 0);
-    assert_int_equal(rt_test_redis_command(&redis, "HSET rt:{t/bad}:r inc xyz", answer, sizeof answer), 0);
+    assert_int_equal(rt_test_redis_command(&redis, "HSET rt:{t/bad}:r inc xyz", answer, sizeof(answer)), 0);
     assert_int_equal(submit(a, &op), RT_EUNAVAIL);
     assert_int_equal(find_all(a, "t", "", "", NULL), 1);
     assert_true(logged(a, "makes no sense"));

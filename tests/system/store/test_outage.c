@@ -184,7 +184,7 @@ static void test_flushed_and_rolled_back(void **state)
 
     (void)state;
     note_ups(a);
-    assert_int_equal(rt_test_redis_command(&redis, "FLUSHALL", answer, sizeof answer), 0);
+    assert_int_equal(rt_test_redis_command(&redis, "FLUSHALL", answer, sizeof(answer)), 0);
     wait_fresh(a, 1500);
     row = redisCommand(context, "HGET rt:reg hosta");
     assert_non_null(row);
@@ -207,7 +207,7 @@ static void test_resubscription_is_told(void **state)
 
     (void)state;
     note_ups(a);
-    assert_int_equal(rt_test_redis_command(&redis, "CLIENT KILL TYPE pubsub", answer, sizeof answer), 0);
+    assert_int_equal(rt_test_redis_command(&redis, "CLIENT KILL TYPE pubsub", answer, sizeof(answer)), 0);
     wait_up(a, 1000);
     assert_false(last_up(a)->fresh);
     assert_null(find_news(a, RT_STORE_DOWN, 0));
@@ -356,9 +356,9 @@ static void test_endpoints_in_turn(void **state)
     assert_int_equal(rt_test_redis_restart(&redis, false), 0);
     run_for(1500); /* all connections are back */
     assert_int_equal(count_news(a, RT_STORE_DOWN), 1);
-    snprintf(answer, sizeof answer, "REPLICAOF 127.0.0.1 %u", redis.port);
+    snprintf(answer, sizeof(answer), "REPLICAOF 127.0.0.1 %u", redis.port);
     note_ups(a);
-    assert_int_equal(rt_test_redis_command(&replica, answer, answer, sizeof answer), 0);
+    assert_int_equal(rt_test_redis_command(&replica, answer, answer, sizeof(answer)), 0);
     wait_up(a, 5000);
     assert_int_equal(count_news(a, RT_STORE_DOWN), 2);
     assert_string_equal(rt_redis_where(&a->store.commands), redis.tcp_endpoint);
@@ -417,14 +417,14 @@ static void test_full(void **state)
 
     (void)state;
     run_for(1200);
-    assert_int_equal(rt_test_redis_command(&redis, "CONFIG SET maxmemory 1", answer, sizeof answer), 0);
+    assert_int_equal(rt_test_redis_command(&redis, "CONFIG SET maxmemory 1", answer, sizeof(answer)), 0);
     assert_int_equal(submit(a, &op), RT_ELIMIT);
     join(a, "x");
     run_for(1500);
     op = (struct rt_store_op){.kind = RT_STORE_HOSTS};
     assert_int_equal(submit(a, &op), 0);
     assert_true(a->hosts[0].age_ms < 1500 && a->hosts[1].age_ms < 1500);
-    assert_int_equal(rt_test_redis_command(&redis, "CONFIG SET maxmemory 0", answer, sizeof answer), 0);
+    assert_int_equal(rt_test_redis_command(&redis, "CONFIG SET maxmemory 0", answer, sizeof(answer)), 0);
     agent_stop(a);
     agent_stop(b);
 }

@@ -39,7 +39,7 @@ static void command(const char *text)
 {
     char answer[64];
 
-    assert_int_equal(rt_test_redis_command(&redis, text, answer, sizeof answer), 0);
+    assert_int_equal(rt_test_redis_command(&redis, text, answer, sizeof(answer)), 0);
 }
 
 static void take(struct agent *agent, struct rt_store_op *op)
@@ -174,7 +174,7 @@ static void test_largest(void **state)
     memset(label, 'l', RT_LABEL_MAX);
     label[RT_LABEL_MAX] = '\0';
     for (size_t i = 0; i < RT_HISTORY_MAX; i++) {
-        (void)snprintf(names[i], sizeof names[i], "%064zu", i);
+        (void)snprintf(names[i], sizeof(names[i]), "%064zu", i);
         hosts[i] = names[i];
     }
     life = start(a, "c", slice(label), hosts, RT_HISTORY_MAX);
@@ -186,7 +186,7 @@ static void test_largest(void **state)
     take(a, &op);
     after = get(a, "c");
     assert_in_range(after.n_hist, 4, RT_HISTORY_MAX - 1);
-    memmove(before.hist, before.hist + RT_HISTORY_MAX - after.n_hist, after.n_hist * sizeof before.hist[0]);
+    memmove(before.hist, before.hist + RT_HISTORY_MAX - after.n_hist, after.n_hist * sizeof(before.hist[0]));
     before.n_hist = after.n_hist;
     want_same(&before, &after);
     assert_string_equal(after.label, label);
@@ -240,18 +240,18 @@ static void test_malformed(void **state)
     char lines[256] = "1 2 3 0\n", label[512];
 
     (void)state;
-    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
         give(a, slice(wrong[i]));
         want_ignored(a, wrong[i]);
     }
-    give(a, (struct rt_slice){(const uint8_t *)with_nul, sizeof with_nul - 1});
+    give(a, (struct rt_slice){(const uint8_t *)with_nul, sizeof(with_nul) - 1});
     want_ignored(a, "a NUL in the label");
     for (size_t i = 0; i < RT_HISTORY_MAX + 1; i++) {
-        (void)snprintf(lines + strlen(lines), sizeof lines - strlen(lines), "1 2 3 h\n");
+        (void)snprintf(lines + strlen(lines), sizeof(lines) - strlen(lines), "1 2 3 h\n");
     }
     give(a, slice(lines));
     want_ignored(a, "one move too many");
-    (void)snprintf(label, sizeof label, "1 2 3 %d\n%0*d", RT_LABEL_MAX + 1, RT_LABEL_MAX + 1, 0);
+    (void)snprintf(label, sizeof(label), "1 2 3 %d\n%0*d", RT_LABEL_MAX + 1, RT_LABEL_MAX + 1, 0);
     give(a, slice(label));
     want_ignored(a, "a label too long");
     assert_int_equal(a->n_errors_logged, 0);
@@ -271,11 +271,11 @@ static void test_too_long(void **state)
     struct rt_store_args args;
     struct rt_store_op op;
     redisReply *reply;
-    size_t used = (size_t)snprintf(text, sizeof text, "1 2 3 247\n%0247d", 0);
+    size_t used = (size_t)snprintf(text, sizeof(text), "1 2 3 247\n%0247d", 0);
 
     (void)state;
     for (int i = 0; i < 12; i++) { /* as it should be, but for its length */
-        used += (size_t)snprintf(text + used, sizeof text - used, "1 2 3 %057d\n", i);
+        used += (size_t)snprintf(text + used, sizeof(text) - used, "1 2 3 %057d\n", i);
     }
     assert_int_equal(used, RT_PAST_MAX + 1);
     op = again("c", 5, 1, 1, "hosta", (struct rt_slice){(const uint8_t *)text, used});

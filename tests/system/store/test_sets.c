@@ -35,14 +35,14 @@ static void command(const char *text)
 {
     char answer[128];
 
-    assert_int_equal(rt_test_redis_command(&redis, text, answer, sizeof answer), 0);
+    assert_int_equal(rt_test_redis_command(&redis, text, answer, sizeof(answer)), 0);
 }
 
 static struct rt_key key_number(size_t i)
 {
     char cid[16];
 
-    snprintf(cid, sizeof cid, "c%04zu", i);
+    snprintf(cid, sizeof(cid), "c%04zu", i);
     return key_of("t", cid);
 }
 
@@ -198,7 +198,7 @@ static void test_walk(void **state)
     }
     until_size(a, "hosta", 40);
     for (size_t i = 0; i < 37; i++) {
-        snprintf(text, sizeof text, "DEL rt:{t/c%04zu}:r", i);
+        snprintf(text, sizeof(text), "DEL rt:{t/c%04zu}:r", i);
         command(text);
     }
     move(b, key_number(39), life, 2);
@@ -235,7 +235,7 @@ static void test_time_to_live(void **state)
     until_size(a, "hosta", 3);
     for (size_t i = 0; i < 3; i++) {
         char text[64];
-        snprintf(text, sizeof text, "PEXPIRE rt:{t/c%04zu}:r 3600000", i);
+        snprintf(text, sizeof(text), "PEXPIRE rt:{t/c%04zu}:r 3600000", i);
         command(text);
     }
     command("HSET rt:{t/c0000}:r st 4");
@@ -307,7 +307,7 @@ static void test_last_tenth(void **state)
     report.life = join(a, report.key, "hosta");
     report.report = rt_slice_text("report");
     used = number("EVAL %s 0", "return tonumber(string.match(redis.call('INFO', 'memory'), 'used_memory:(%d+)'))");
-    (void)snprintf(limit, sizeof limit, "CONFIG SET maxmemory %lld", used / 100 * 106);
+    (void)snprintf(limit, sizeof(limit), "CONFIG SET maxmemory %lld", used / 100 * 106);
     command(limit);
     assert_int_equal(submit(a, &create), RT_ELIMIT);
     assert_int_equal(submit(a, &report), 0);

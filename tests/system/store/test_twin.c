@@ -76,7 +76,7 @@ static void generate_record(struct rt_store_record *record)
     static const uint64_t ages[] = {0,     1, 500, RT_LEASE_MS - 400, RT_LEASE_MS - 1, RT_LEASE_MS, RT_LEASE_MS + 1,
                                     900000};
 
-    memset(record, 0, sizeof *record);
+    memset(record, 0, sizeof(*record));
     rule->exists = random_below(8) != 0;
     if (!rule->exists) {
         return;
@@ -94,7 +94,7 @@ static void generate_record(struct rt_store_record *record)
     some_host(rule->host, false);
     some_host(rule->bound_to, true);
     if (rule->state == RT_SESSION_LOST) {
-        rule->lost_ms = NOW_MS - ages[random_below(sizeof ages / sizeof ages[0])];
+        rule->lost_ms = NOW_MS - ages[random_below(sizeof(ages) / sizeof(ages[0]))];
     }
 }
 
@@ -102,7 +102,7 @@ static void generate_claim(struct rt_store_op *op, const struct rt_record *rule)
 {
     struct rt_claim *claim = &op->claim;
 
-    memset(op, 0, sizeof *op);
+    memset(op, 0, sizeof(*op));
     op->kind = RT_STORE_TAKE;
     claim->key = key_of("t", "twin");
     claim->join = random_below(3) == 0;
@@ -118,7 +118,7 @@ static void generate_claim(struct rt_store_op *op, const struct rt_record *rule)
     claim->next = random_below(3) == 0 ? rule->ticket : some_id();
     some_host(claim->host, false);
     if (random_below(2) && rule->host[0] != '\0') {
-        memcpy(claim->host, rule->host, sizeof claim->host);
+        memcpy(claim->host, rule->host, sizeof(claim->host));
     }
     some_host(claim->proof, true);
     some_host(claim->dead_host, true);
@@ -151,7 +151,7 @@ static void send_record(redisContext *context, const struct rt_record *rule)
     char command[256], inc[64], ticket[64], nonce[64], ancestors[RT_STORE_ID_HEX * RT_ANCESTORS_MAX + 1];
     struct rt_redis_args args = {.n = 0};
 
-    snprintf(command, sizeof command, "HSET rt:{t/twin}:r st %d life %" PRIu64 " ep %" PRIu64 " lost %" PRIu64,
+    snprintf(command, sizeof(command), "HSET rt:{t/twin}:r st %d life %" PRIu64 " ep %" PRIu64 " lost %" PRIu64,
              (int)rule->state, rule->life, rule->epoch, rule->lost_ms);
     send_format(context, command);
     rt_redis_text(&args, "HSET");
@@ -176,7 +176,7 @@ static void send_pair(redisContext *context, const struct pair *pair)
     char command[128];
 
     send_format(context, "DEL rt:{t/twin}:r rt:{t/twin}:t twin:now");
-    snprintf(command, sizeof command, "RPUSH twin:now %" PRIu64 " %" PRIu64, pair->now_ms / 1000,
+    snprintf(command, sizeof(command), "RPUSH twin:now %" PRIu64 " %" PRIu64, pair->now_ms / 1000,
              pair->now_ms % 1000 * 1000 + 999);
     send_format(context, command);
     if (pair->record.rule.exists) {
@@ -212,7 +212,7 @@ static bool same_rule(const struct rt_record *a, const struct rt_record *b)
 {
     return a->exists == b->exists && a->state == b->state && a->life == b->life && a->epoch == b->epoch &&
            rt_id_equal(&a->inc, &b->inc) && rt_id_equal(&a->ticket, &b->ticket) && a->n_ancestors == b->n_ancestors &&
-           memcmp(a->ancestors, b->ancestors, a->n_ancestors * sizeof a->ancestors[0]) == 0 &&
+           memcmp(a->ancestors, b->ancestors, a->n_ancestors * sizeof(a->ancestors[0])) == 0 &&
            rt_id_equal(&a->nonce, &b->nonce) && strcmp(a->host, b->host) == 0 && a->lost_ms == b->lost_ms &&
            strcmp(a->bound_to, b->bound_to) == 0;
 }

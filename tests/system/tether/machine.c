@@ -87,7 +87,7 @@ static void write_file(const char *directory, const char *name, const char *text
     char path[200];
     FILE *file;
 
-    (void)snprintf(path, sizeof path, "%s.%s", directory, name);
+    (void)snprintf(path, sizeof(path), "%s.%s", directory, name);
     file = fopen(path, "w");
     assert_non_null(file);
     assert_true(fputs(text, file) >= 0);
@@ -100,10 +100,10 @@ static void read_log(struct machine *machine)
     ssize_t n = -1;
     int fd;
 
-    (void)snprintf(path, sizeof path, "%s.log", machine->dir);
+    (void)snprintf(path, sizeof(path), "%s.log", machine->dir);
     fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd >= 0) {
-        n = read(fd, machine->log, sizeof machine->log - 1);
+        n = read(fd, machine->log, sizeof(machine->log) - 1);
         close(fd);
     }
     machine->log[n > 0 ? n : 0] = '\0';
@@ -115,7 +115,7 @@ static void write_etc(const struct machine *machine)
     struct rt_process_run run;
 
     if (machine->config != NULL) {
-        (void)snprintf(text, sizeof text, "cid %s\nagent unix:/w/h0.guest\n%s", machine->cid, machine->config);
+        (void)snprintf(text, sizeof(text), "cid %s\nagent unix:/w/h0.guest\n%s", machine->cid, machine->config);
         write_file(machine->dir, "tether.conf", text);
     }
     if (!machine->no_token) {
@@ -137,15 +137,15 @@ void machine_run(struct machine *machine)
     const char *const env[] = {root, work, tether, SANITIZED ? "SANITIZED=1" : "SANITIZED=0", NULL};
     int status;
 
-    (void)snprintf(machine->dir, sizeof machine->dir, "%s/%s", harness.dir, machine->cid);
+    (void)snprintf(machine->dir, sizeof(machine->dir), "%s/%s", harness.dir, machine->cid);
     assert_int_equal(mkdir(machine->dir, 0700), 0);
     write_etc(machine);
     rt_process_program("tether", program);
-    (void)snprintf(root, sizeof root, "R=%s", machine->dir);
-    (void)snprintf(work, sizeof work, "W=%s", harness.dir);
-    (void)snprintf(tether, sizeof tether, "T=%s", program);
-    (void)snprintf(log, sizeof log, "%s.log", machine->dir);
-    (void)snprintf(script, sizeof script, "%s%s\n%s%s", build_root, machine->setup != NULL ? machine->setup : "",
+    (void)snprintf(root, sizeof(root), "R=%s", machine->dir);
+    (void)snprintf(work, sizeof(work), "W=%s", harness.dir);
+    (void)snprintf(tether, sizeof(tether), "T=%s", program);
+    (void)snprintf(log, sizeof(log), "%s.log", machine->dir);
+    (void)snprintf(script, sizeof(script), "%s%s\n%s%s", build_root, machine->setup != NULL ? machine->setup : "",
                    machine->no_console ? build_dev : "", boot);
     status = run_in_namespaces(script, env, log);
     read_log(machine);

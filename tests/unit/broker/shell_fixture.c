@@ -31,7 +31,7 @@ void fx_add(struct rt_setting_list *list, const char *format, ...)
 
     assert_true(list->n < RT_SETTING_ITEMS_MAX);
     va_start(args, format);
-    (void)vsnprintf(list->item[list->n++], sizeof list->item[0], format, args);
+    (void)vsnprintf(list->item[list->n++], sizeof(list->item[0]), format, args);
     va_end(args);
 }
 
@@ -42,16 +42,16 @@ int fx_setup(void **state)
         return -1;
     }
     fx_other = NULL;
-    (void)snprintf(fx_dir, sizeof fx_dir, "/tmp/rt-shell-XXXXXX");
+    (void)snprintf(fx_dir, sizeof(fx_dir), "/tmp/rt-shell-XXXXXX");
     if (mkdtemp(fx_dir) == NULL) {
         return -1;
     }
-    (void)snprintf(fx_guest, sizeof fx_guest, "%s/guest.sock", fx_dir);
-    (void)snprintf(fx_client, sizeof fx_client, "%s/client.sock", fx_dir);
-    memset(&fx_settings, 0, sizeof fx_settings);
-    (void)snprintf(fx_settings.host_name, sizeof fx_settings.host_name, "hosta");
-    (void)snprintf(fx_settings.state_dir, sizeof fx_settings.state_dir, "%s/state", fx_dir);
-    (void)snprintf(fx_settings.keys, sizeof fx_settings.keys, "%s/keys", fx_dir);
+    (void)snprintf(fx_guest, sizeof(fx_guest), "%s/guest.sock", fx_dir);
+    (void)snprintf(fx_client, sizeof(fx_client), "%s/client.sock", fx_dir);
+    memset(&fx_settings, 0, sizeof(fx_settings));
+    (void)snprintf(fx_settings.host_name, sizeof(fx_settings.host_name), "hosta");
+    (void)snprintf(fx_settings.state_dir, sizeof(fx_settings.state_dir), "%s/state", fx_dir);
+    (void)snprintf(fx_settings.keys, sizeof(fx_settings.keys), "%s/keys", fx_dir);
     fx_add(&fx_settings.guests, "unix:%s", fx_guest);
     fx_add(&fx_settings.clients, "unix:%s", fx_client);
     fx_add(&fx_settings.store, "unix:%s/nobody.sock", fx_dir);
@@ -75,7 +75,7 @@ char *fx_path(const char *name)
 {
     static char path[256];
 
-    (void)snprintf(path, sizeof path, "%s/%s", fx_dir, name);
+    (void)snprintf(path, sizeof(path), "%s/%s", fx_dir, name);
     return path;
 }
 
@@ -166,8 +166,8 @@ void fx_connect(struct fx_peer *peer, const char *path)
     peer->size = 0;
     peer->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_true(peer->fd >= 0);
-    (void)snprintf(addr.sun_path, sizeof addr.sun_path, "%s", path);
-    assert_int_equal(connect(peer->fd, (struct sockaddr *)&addr, sizeof addr), 0);
+    (void)snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", path);
+    assert_int_equal(connect(peer->fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
 }
 
 void fx_close(struct fx_peer *peer)
@@ -211,7 +211,7 @@ size_t fx_hello(uint8_t *out, size_t cap)
 
 static void take_in(struct fx_peer *peer)
 {
-    ssize_t n = recv(peer->fd, peer->in + peer->size, sizeof peer->in - peer->size, MSG_DONTWAIT);
+    ssize_t n = recv(peer->fd, peer->in + peer->size, sizeof(peer->in) - peer->size, MSG_DONTWAIT);
 
     if (n > 0) {
         peer->size += (size_t)n;
@@ -292,7 +292,7 @@ bool fx_frame_or_end(struct fx_peer *peer, enum rt_frame_type type)
 void fx_client_up(struct fx_peer *peer)
 {
     uint8_t hello[RT_SHORT_MAX];
-    size_t size = fx_hello(hello, sizeof hello);
+    size_t size = fx_hello(hello, sizeof(hello));
     struct rt_frame frame;
 
     fx_connect(peer, fx_client);
@@ -307,6 +307,6 @@ void fx_assert_alive(struct fx_peer *client)
 
     client->size = 0;
     rt_frame_put(ping, &frame);
-    fx_send(client, ping, sizeof ping);
+    fx_send(client, ping, sizeof(ping));
     (void)fx_until_frame(client, RT_PONG, &frame);
 }

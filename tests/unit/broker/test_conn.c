@@ -63,7 +63,7 @@ static void test_accepted_and_let_go(void **state)
 static void test_byte_by_byte(void **state)
 {
     uint8_t hello[RT_SHORT_MAX];
-    size_t size = fx_hello(hello, sizeof hello);
+    size_t size = fx_hello(hello, sizeof(hello));
     struct rt_frame frame;
 
     (void)state;
@@ -120,7 +120,7 @@ static void test_slow_reader(void **state)
     conn = shell.conns_first;
     link = rt_ag_link(shell.agent, conn->id);
     while (rt_link_queued(&conn->link) == 0) {
-        rt_shell_send(&shell, conn->id, bytes, sizeof bytes, false);
+        rt_shell_send(&shell, conn->id, bytes, sizeof(bytes), false);
     }
     queued = rt_link_queued(&conn->link);
     rt_shell_look_at_queues(&shell);
@@ -128,8 +128,8 @@ static void test_slow_reader(void **state)
     fx_turn_for(20);
     rt_shell_look_at_queues(&shell);
     assert_int_equal(link->heard, heard);
-    for (size_t n = 0; n < sizeof bytes;) { /* no less than one piece of the kernel's */
-        ssize_t got = recv(one.fd, bytes, sizeof bytes - n, 0);
+    for (size_t n = 0; n < sizeof(bytes);) { /* no less than one piece of the kernel's */
+        ssize_t got = recv(one.fd, bytes, sizeof(bytes) - n, 0);
         assert_true(got > 0);
         n += (size_t)got;
     }
@@ -147,7 +147,7 @@ static void test_cap_of_handshakes(void **state)
 {
     enum { MOST = RT_AGENT_HANDSHAKES_MAX - RT_AGENT_HANDSHAKES_MAX / 4 };
     struct rlimit files, before;
-    struct fx_peer *silent = calloc(MOST, sizeof *silent);
+    struct fx_peer *silent = calloc(MOST, sizeof(*silent));
     static struct fx_peer third;
 
     (void)state;
@@ -231,7 +231,7 @@ static void test_descriptors(void **state)
 static void test_handshake_deadline(void **state)
 {
     uint8_t hello[RT_SHORT_MAX];
-    size_t size = fx_hello(hello, sizeof hello);
+    size_t size = fx_hello(hello, sizeof(hello));
     static struct fx_peer late[3];
 
     (void)state;
@@ -248,7 +248,7 @@ static void test_handshake_deadline(void **state)
         char why[RT_TEXT_MAX];
         size_t at = fx_until_frame(&late[i], RT_REFUSE, &frame);
 
-        assert_int_equal(rt_msg_decode(RT_MSG_REFUSE, late[i].in + at, frame.length, &refuse, why, sizeof why), 0);
+        assert_int_equal(rt_msg_decode(RT_MSG_REFUSE, late[i].in + at, frame.length, &refuse, why, sizeof(why)), 0);
         assert_int_equal(refuse.c, RT_CLASS_RETRY_LATER); /* a VM may have been stopped in the middle of it */
         fx_until_closed(&late[i]);
         fx_close(&late[i]);
@@ -275,7 +275,7 @@ static void test_oversized(void **state)
     (void)state;
     fx_start();
     fx_client_up(&one);
-    for (size_t i = 0; i < sizeof frames / sizeof frames[0]; i++) {
+    for (size_t i = 0; i < sizeof(frames) / sizeof(frames[0]); i++) {
         for (size_t side = 0; side < 2; side++) {
             struct rt_frame refuse;
 
@@ -288,16 +288,16 @@ static void test_oversized(void **state)
             until_conns(1);
         }
     }
-    memset(noise, 'G', sizeof noise);
+    memset(noise, 'G', sizeof(noise));
     fx_connect(&two, fx_client);
-    fx_send(&two, noise, sizeof noise); /* a megabyte of it */
+    fx_send(&two, noise, sizeof(noise)); /* a megabyte of it */
     fx_until_closed(&two);
     fx_close(&two);
     until_conns(1);
     /* The same from a client that was welcome. */
     fx_client_up(&two);
     rt_frame_put(noise, &(struct rt_frame){.type = RT_REQUEST, .length = RT_FRAME_PAYLOAD_MAX + 1});
-    fx_send(&two, noise, sizeof noise);
+    fx_send(&two, noise, sizeof(noise));
     fx_until_closed(&two);
     fx_close(&two);
     until_conns(1);
@@ -325,9 +325,9 @@ static void test_gathered_writes(void **state)
     rt_shell_send(&shell, 4711, bytes, 10, false); /* nobody, or nothing */
     rt_shell_send(&shell, ids[0], bytes, 0, false);
     for (size_t n = 0; n < 40; n++) {
-        size_t to = n % 2, size = sizes[n % (sizeof sizes / sizeof sizes[0])];
+        size_t to = n % 2, size = sizes[n % (sizeof(sizes) / sizeof(sizes[0]))];
 
-        if (sent[to] + size > sizeof got) {
+        if (sent[to] + size > sizeof(got)) {
             break;
         }
         for (size_t i = 0; i < size; i++) {
@@ -342,7 +342,7 @@ static void test_gathered_writes(void **state)
         size_t size = 0;
 
         while (size < sent[i]) {
-            ssize_t n = recv(peers[i]->fd, got + size, sizeof got - size, MSG_DONTWAIT);
+            ssize_t n = recv(peers[i]->fd, got + size, sizeof(got) - size, MSG_DONTWAIT);
 
             size += n > 0 ? (size_t)n : 0;
             fx_turn();
@@ -368,14 +368,14 @@ static void test_hung_up(void **state)
     fx_client_up(&one);
     one.size = 0;
     id = shell.conns_first->id;
-    rt_shell_send(&shell, id, (const uint8_t *)last, sizeof last, false);
+    rt_shell_send(&shell, id, (const uint8_t *)last, sizeof(last), false);
     rt_shell_hang_up(&shell, id, "as the test wants");
     rt_shell_send(&shell, id, (const uint8_t *)"more", 4, false);
     rt_shell_hang_up(&shell, id, "again");
     rt_shell_settle(&shell);
     fx_until_closed(&one);
-    assert_int_equal(one.size, sizeof last);
-    assert_memory_equal(one.in, last, sizeof last);
+    assert_int_equal(one.size, sizeof(last));
+    assert_memory_equal(one.in, last, sizeof(last));
     fx_close(&one);
     until_conns(0);
     rt_agent_closed(shell.agent, id, "as the test wants", rt_shell_now(&shell)); /* for it was not its own doing */
@@ -389,7 +389,7 @@ static void test_listeners_refused(void **state)
     struct stat info;
 
     (void)state;
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         fx_settings.clients.n = 1;
         fx_add(&fx_settings.clients, "%s", bad[i]);
         fx_refused();

@@ -43,7 +43,7 @@ static int slow_keep(struct rt_ends *all, const struct rt_store_op *end)
     for (size_t k = 0; k < end->end.ord.size; k++) {
         seen.tail_sum += end->end.ord.data[k];
     }
-    (void)snprintf(all->why, sizeof all->why, "life %llu", (unsigned long long)end->life);
+    (void)snprintf(all->why, sizeof(all->why), "life %llu", (unsigned long long)end->life);
     return seen.fail;
 }
 
@@ -60,7 +60,7 @@ static void kept_cb(void *ctx, uint32_t id, int error, const char *why)
     char text[32];
 
     assert_ptr_equal(ctx, &seen);
-    (void)snprintf(text, sizeof text, "life %u", id);
+    (void)snprintf(text, sizeof(text), "life %u", id);
     assert_string_equal(why, error == 0 ? "" : text);
     seen.told[seen.n_told] = id;
     seen.error[seen.n_told++] = error;
@@ -75,7 +75,7 @@ static void progress_cb(void *ctx)
 static int setup(void **state)
 {
     (void)state;
-    memset(&seen, 0, sizeof seen);
+    memset(&seen, 0, sizeof(seen));
     if (uv_loop_init(&loop) != 0 || uv_sem_init(&may, 0) != 0) {
         return -1;
     }
@@ -96,7 +96,7 @@ static struct rt_store_op end_of(uint64_t life)
 {
     struct rt_store_op op = {.kind = RT_STORE_END, .life = life};
 
-    (void)snprintf(op.key.cid, sizeof op.key.cid, "c");
+    (void)snprintf(op.key.cid, sizeof(op.key.cid), "c");
     return op;
 }
 
@@ -110,7 +110,7 @@ static int keep(uint64_t life)
     op.tail[1] = (struct rt_slice){tail + 1, 2};
     op.end.ord = (struct rt_slice){tail, 2};
     rc = rt_disk_keep(&disk, (uint32_t)life, &op);
-    memset(tail, 99, sizeof tail);
+    memset(tail, 99, sizeof(tail));
     return rc;
 }
 
@@ -141,7 +141,7 @@ static void test_in_order(void **state)
     drop(1);
     assert_int_equal(keep(3), 0);
     assert_int_equal(seen.n_told, 0); /* never from within */
-    for (size_t i = 0; i < sizeof order / sizeof order[0]; i++) {
+    for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
         assert_false(rt_disk_idle(&disk));
         (void)uv_run(&loop, UV_RUN_NOWAIT);
         assert_int_equal(seen.n_progress, i);
@@ -152,8 +152,8 @@ static void test_in_order(void **state)
     }
     assert_int_equal(uv_run(&loop, UV_RUN_DEFAULT), 0);
     assert_true(rt_disk_idle(&disk));
-    assert_int_equal(seen.n_done, sizeof order / sizeof order[0]);
-    assert_memory_equal(seen.done, order, sizeof order);
+    assert_int_equal(seen.n_done, sizeof(order) / sizeof(order[0]));
+    assert_memory_equal(seen.done, order, sizeof(order));
     assert_int_equal(seen.n_told, 4);
     assert_int_equal(seen.told[2], 2);
     assert_int_equal(seen.error[3], 0);

@@ -53,19 +53,19 @@ static void bad_cb(void *ctx, const char *path, const char *why)
 
 static int reopen(size_t max)
 {
-    memset(&seen, 0, sizeof seen);
+    memset(&seen, 0, sizeof(seen));
     return rt_ends_open(&ends, dir, max, each_cb, bad_cb, &seen);
 }
 
 static int setup(void **state)
 {
     (void)state;
-    (void)snprintf(base, sizeof base, "/tmp/rt-ends-XXXXXX");
+    (void)snprintf(base, sizeof(base), "/tmp/rt-ends-XXXXXX");
     if (mkdtemp(base) == NULL) {
         return -1;
     }
-    (void)snprintf(dir, sizeof dir, "%s/ends", base);
-    for (size_t i = 0; i < sizeof tail; i++) {
+    (void)snprintf(dir, sizeof(dir), "%s/ends", base);
+    for (size_t i = 0; i < sizeof(tail); i++) {
         tail[i] = (uint8_t)(i * 7);
     }
     return reopen(4);
@@ -76,7 +76,7 @@ static int teardown(void **state)
     char command[128];
 
     (void)state;
-    (void)snprintf(command, sizeof command, "rm -rf %s", base);
+    (void)snprintf(command, sizeof(command), "rm -rf %s", base);
     return system(command); /* NOLINT(cert-env33-c) */
 }
 
@@ -84,14 +84,14 @@ static struct rt_store_op end_of(const char *tenant, const char *cid, uint64_t l
 {
     struct rt_store_op op;
 
-    memset(&op, 0, sizeof op); /* padding too: claims are compared as bytes */
+    memset(&op, 0, sizeof(op)); /* padding too: claims are compared as bytes */
     op.kind = RT_STORE_END;
     op.life = life;
     op.epoch = 9;
-    (void)snprintf(op.key.tenant, sizeof op.key.tenant, "%s", tenant);
-    (void)snprintf(op.key.cid, sizeof op.key.cid, "%s", cid);
-    op.end = (struct rt_end_msg){.code = 3, .sig = 0, .out = 70000, .err = 5, .ord = {tail, sizeof seen.last_order}};
-    op.tail[0] = (struct rt_slice){tail, sizeof tail};
+    (void)snprintf(op.key.tenant, sizeof(op.key.tenant), "%s", tenant);
+    (void)snprintf(op.key.cid, sizeof(op.key.cid), "%s", cid);
+    op.end = (struct rt_end_msg){.code = 3, .sig = 0, .out = 70000, .err = 5, .ord = {tail, sizeof(seen.last_order)}};
+    op.tail[0] = (struct rt_slice){tail, sizeof(tail)};
     op.tail[1] = (struct rt_slice){tail + 1, 5};
     op.claim.key = op.key;
     op.claim.join = true;
@@ -99,14 +99,14 @@ static struct rt_store_op end_of(const char *tenant, const char *cid, uint64_t l
     op.claim.epoch = 12;
     op.claim.granted_life = life;
     op.claim.n_ancestors = RT_ANCESTORS_MAX;
-    memset(&op.claim.inc, 1, sizeof op.claim.inc);
-    memset(&op.claim.nonce, 2, sizeof op.claim.nonce);
-    memset(&op.claim.ticket, 3, sizeof op.claim.ticket);
-    memset(&op.claim.next, 4, sizeof op.claim.next);
-    memset(op.claim.ancestors, 5, sizeof op.claim.ancestors);
+    memset(&op.claim.inc, 1, sizeof(op.claim.inc));
+    memset(&op.claim.nonce, 2, sizeof(op.claim.nonce));
+    memset(&op.claim.ticket, 3, sizeof(op.claim.ticket));
+    memset(&op.claim.next, 4, sizeof(op.claim.next));
+    memset(op.claim.ancestors, 5, sizeof(op.claim.ancestors));
     memset(op.claim.host, 'h', RT_HOST_MAX);
-    (void)snprintf(op.claim.proof, sizeof op.claim.proof, "cid:3");
-    (void)snprintf(op.claim.dead_host, sizeof op.claim.dead_host, "gone");
+    (void)snprintf(op.claim.proof, sizeof(op.claim.proof), "cid:3");
+    (void)snprintf(op.claim.dead_host, sizeof(op.claim.dead_host), "gone");
     return op;
 }
 
@@ -118,7 +118,7 @@ static void test_kept_and_dropped(void **state)
 
     (void)state;
     assert_int_equal(rt_ends_keep(&ends, &op), 0);
-    (void)snprintf(path, sizeof path, "%s/local+web_1+4", dir);
+    (void)snprintf(path, sizeof(path), "%s/local+web_1+4", dir);
     assert_int_equal(stat(path, &info), 0);
     assert_int_equal(info.st_mode & 0777, 0600);
     assert_int_equal(reopen(4), 0);
@@ -131,12 +131,12 @@ static void test_kept_and_dropped(void **state)
     assert_int_equal(seen.op[0].epoch, 9);
     assert_int_equal(seen.op[0].end.code, 3);
     assert_int_equal(seen.op[0].end.out, 70000);
-    assert_int_equal(seen.op[0].tail[0].size, sizeof tail);
-    assert_memory_equal(seen.last_tail[0], tail, sizeof tail);
+    assert_int_equal(seen.op[0].tail[0].size, sizeof(tail));
+    assert_memory_equal(seen.last_tail[0], tail, sizeof(tail));
     assert_memory_equal(seen.last_tail[1], tail + 1, 5);
-    assert_int_equal(seen.op[0].end.ord.size, sizeof seen.last_order);
-    assert_memory_equal(seen.last_order, tail, sizeof seen.last_order);
-    assert_memory_equal(&seen.op[0].claim, &op.claim, sizeof op.claim);
+    assert_int_equal(seen.op[0].end.ord.size, sizeof(seen.last_order));
+    assert_memory_equal(seen.last_order, tail, sizeof(seen.last_order));
+    assert_memory_equal(&seen.op[0].claim, &op.claim, sizeof(op.claim));
     rt_ends_drop(&ends, &op.key, 5);
     assert_int_equal(ends.n, 1);
     rt_ends_drop(&ends, &op.key, 4);
@@ -185,7 +185,7 @@ static void write_file(const char *name, const void *data, size_t size)
     char path[200];
     int fd;
 
-    (void)snprintf(path, sizeof path, "%s/%s", dir, name);
+    (void)snprintf(path, sizeof(path), "%s/%s", dir, name);
     fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     assert_true(fd >= 0);
     assert_int_equal(write(fd, data, size), (ssize_t)size);
@@ -203,7 +203,7 @@ static size_t keep_and_read(uint8_t *out, size_t cap)
     op.tail[0].size = 10;
     op.end.ord.size = 5;
     assert_int_equal(rt_ends_keep(&ends, &op), 0);
-    (void)snprintf(path, sizeof path, "%s/local+c+1", dir);
+    (void)snprintf(path, sizeof(path), "%s/local+c+1", dir);
     file = fopen(path, "re");
     assert_non_null(file);
     size = fread(out, 1, cap, file);
@@ -219,7 +219,7 @@ static void test_damage(void **state)
     size_t size;
 
     (void)state;
-    size = keep_and_read(good, sizeof good);
+    size = keep_and_read(good, sizeof(good));
     for (size_t i = 0; i < size; i++) {
         write_file("local+c+1", good, i);
         assert_int_equal(reopen(4), 0);
@@ -232,11 +232,11 @@ static void test_damage(void **state)
         assert_int_equal(seen.n, 0);
         assert_int_equal(seen.n_bad, 1);
     }
-    write_file("local+c+1", good, sizeof good); /* too long */
+    write_file("local+c+1", good, sizeof(good)); /* too long */
     write_file("local+c+2.tmp", good, 100);
     assert_int_equal(reopen(4), 0);
     assert_int_equal(seen.n_bad, 1);
-    (void)snprintf(path, sizeof path, "%s/local+c+2.tmp", dir);
+    (void)snprintf(path, sizeof(path), "%s/local+c+2.tmp", dir);
     assert_int_equal(access(path, F_OK), -1);
 }
 
@@ -248,9 +248,9 @@ static void test_foreign_entries(void **state)
     size_t size;
 
     (void)state;
-    size = keep_and_read(good, sizeof good);
+    size = keep_and_read(good, sizeof(good));
     write_file("local+c+1.bak", good, size);
-    (void)snprintf(path, sizeof path, "%s/pipe", dir);
+    (void)snprintf(path, sizeof(path), "%s/pipe", dir);
     assert_int_equal(mkfifo(path, 0600), 0);
     assert_int_equal(reopen(4), 0);
     assert_int_equal(seen.n, 1);

@@ -39,7 +39,7 @@ static const char *taken(void)
     size_t used = 0;
     ssize_t n;
 
-    while ((n = read(ends[0], text + used, sizeof text - 1 - used)) > 0) {
+    while ((n = read(ends[0], text + used, sizeof(text) - 1 - used)) > 0) {
         used += (size_t)n;
     }
     text[used] = '\0';
@@ -60,11 +60,11 @@ static struct rt_agent_event claimed(void)
 {
     struct rt_agent_event event = {.kind = RT_AGENT_CLAIMED, .link = 7, .life = 3, .epoch = 12};
 
-    (void)snprintf(event.key.tenant, sizeof event.key.tenant, "local");
-    (void)snprintf(event.key.cid, sizeof event.key.cid, "web.1");
-    (void)snprintf(event.from, sizeof event.from, "taking");
-    (void)snprintf(event.to, sizeof event.to, "serving");
-    (void)snprintf(event.reason, sizeof event.reason, "moved here");
+    (void)snprintf(event.key.tenant, sizeof(event.key.tenant), "local");
+    (void)snprintf(event.key.cid, sizeof(event.key.cid), "web.1");
+    (void)snprintf(event.from, sizeof(event.from), "taking");
+    (void)snprintf(event.to, sizeof(event.to), "serving");
+    (void)snprintf(event.reason, sizeof(event.reason), "moved here");
     return event;
 }
 
@@ -105,7 +105,7 @@ static void test_level(void **state)
     rt_log_event(&log_under_test, &event, 5);
     assert_non_null(strstr(taken(), "level=error event=forked"));
     event.kind = RT_AGENT_SESSION_STATE;
-    (void)snprintf(event.to, sizeof event.to, "lost");
+    (void)snprintf(event.to, sizeof(event.to), "lost");
     rt_log_event(&log_under_test, &event, 5);
     assert_non_null(strstr(taken(), "level=warn event=session"));
 }

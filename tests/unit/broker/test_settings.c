@@ -160,7 +160,7 @@ static const struct {
 static void test_bad_files(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof bad_files / sizeof bad_files[0]; i++) {
+    for (size_t i = 0; i < sizeof(bad_files) / sizeof(bad_files[0]); i++) {
         assert_int_equal(read_file(bad_files[i].text), RT_ECONFIG);
         if (strncmp(why, "/tmp/rt-settings-", 17) != 0 || strstr(why, bad_files[i].part) == NULL) {
             fail_msg("file %zu says \"%s\", wants \"%s\"", i, why, bad_files[i].part);
@@ -246,9 +246,9 @@ static void test_documented(void **state)
                                                         : "none";
         char row[256], flag[64], key[64];
 
-        (void)snprintf(row, sizeof row, "\n| `%s` | `--%s` |", setting->key, setting->flag);
-        (void)snprintf(flag, sizeof flag, "\n  --%s %s", setting->flag, setting->argument);
-        (void)snprintf(key, sizeof key, "[%s]", setting->key);
+        (void)snprintf(row, sizeof(row), "\n| `%s` | `--%s` |", setting->key, setting->flag);
+        (void)snprintf(flag, sizeof(flag), "\n  --%s %s", setting->flag, setting->argument);
+        (void)snprintf(key, sizeof(key), "[%s]", setting->key);
         const char *at = strstr(docs, row);
         if (at == NULL) {
             fail_msg("docs/operations.md has no row that begins with%s", row);

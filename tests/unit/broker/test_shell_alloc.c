@@ -64,8 +64,8 @@ static void test_every_allocation_fails(void **state)
     struct rt_request_msg msg = {.op = rt_slice_text("hosts")};
     struct rt_frame frame = {.type = RT_REQUEST, .offset = 1};
     uint8_t hello[RT_SHORT_MAX], request[RT_FRAME_HEADER + 256];
-    size_t hello_size = fx_hello(hello, sizeof hello), n;
-    int size = rt_msg_encode(RT_MSG_REQUEST, &msg, request + RT_FRAME_HEADER, sizeof request - RT_FRAME_HEADER);
+    size_t hello_size = fx_hello(hello, sizeof(hello)), n;
+    int size = rt_msg_encode(RT_MSG_REQUEST, &msg, request + RT_FRAME_HEADER, sizeof(request) - RT_FRAME_HEADER);
     int said = dup(STDERR_FILENO), null = open("/dev/null", O_WRONLY | O_CLOEXEC);
 
     (void)state;

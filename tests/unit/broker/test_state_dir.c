@@ -19,7 +19,7 @@ static struct rt_shell other;
 /* As much of a shell as the state directory needs. */
 static void begin(struct rt_shell *one)
 {
-    memset(one, 0, sizeof *one);
+    memset(one, 0, sizeof(*one));
     one->settings = fx_settings;
     one->lock_fd = -1;
     rt_log_init(&one->log, STDERR_FILENO, RT_LOG_ERROR, RT_LOG_TEXT);
@@ -94,9 +94,9 @@ static void test_no_directory(void **state)
     (void)state;
     fx_write("state", "x", 1, 0600); /* a file */
     assert_int_equal(open_once(NULL), RT_EIO);
-    (void)snprintf(fx_settings.state_dir, sizeof fx_settings.state_dir, "%s/state/below", fx_dir);
+    (void)snprintf(fx_settings.state_dir, sizeof(fx_settings.state_dir), "%s/state/below", fx_dir);
     assert_int_equal(open_once(NULL), RT_EIO);
-    (void)snprintf(fx_settings.state_dir, sizeof fx_settings.state_dir, "%s/no/such", fx_dir);
+    (void)snprintf(fx_settings.state_dir, sizeof(fx_settings.state_dir), "%s/no/such", fx_dir);
     assert_int_equal(open_once(NULL), RT_EIO);
     assert_int_equal(access(fx_path("keys"), F_OK), -1); /* nothing is made before the lock is held */
 }
@@ -152,7 +152,7 @@ static void test_bad_keys(void **state)
     assert_int_equal(unlink(fx_path("keys")), 0);
     assert_int_equal(mkdir(fx_path("keys"), 0700), 0);
     assert_int_equal(open_once(NULL), RT_EIO);
-    (void)snprintf(fx_settings.keys, sizeof fx_settings.keys, "%s/no/such/keys", fx_dir);
+    (void)snprintf(fx_settings.keys, sizeof(fx_settings.keys), "%s/no/such/keys", fx_dir);
     assert_int_equal(open_once(NULL), RT_EIO);
 }
 
@@ -162,14 +162,14 @@ static void test_garbage_among_ends(void **state)
     char junk[3000];
 
     (void)state;
-    memset(junk, 'j', sizeof junk);
+    memset(junk, 'j', sizeof(junk));
     begin(&shell);
     assert_int_equal(rt_shell_open_state(&shell), 0);
     fx_write("state/ends", "x", 1, 0600);
     assert_int_equal(rt_shell_open_ends(&shell), RT_EIO);
     assert_int_equal(unlink(fx_path("state/ends")), 0);
     assert_int_equal(mkdir(fx_path("state/ends"), 0700), 0);
-    fx_write("state/ends/t+box+1", junk, sizeof junk, 0600);
+    fx_write("state/ends/t+box+1", junk, sizeof(junk), 0600);
     fx_write("state/ends/t+box+2", "", 0, 0600);
     fx_write("state/ends/t+box+3", "rt-end1", 8, 0600);
     fx_write("state/ends/t+box+4.tmp", junk, 100, 0600);
@@ -185,8 +185,8 @@ static struct rt_store_op end_op(uint64_t life)
 {
     struct rt_store_op op = {.kind = RT_STORE_END, .life = life, .epoch = 1};
 
-    (void)snprintf(op.key.tenant, sizeof op.key.tenant, "t");
-    (void)snprintf(op.key.cid, sizeof op.key.cid, "box");
+    (void)snprintf(op.key.tenant, sizeof(op.key.tenant), "t");
+    (void)snprintf(op.key.cid, sizeof(op.key.cid), "box");
     op.tail[0] = (struct rt_slice){(const uint8_t *)"hi", 2};
     return op;
 }
@@ -201,7 +201,7 @@ static bool has_end(uint64_t life)
 {
     char name[64];
 
-    (void)snprintf(name, sizeof name, "state/ends/t+box+%llu", (unsigned long long)life);
+    (void)snprintf(name, sizeof(name), "state/ends/t+box+%llu", (unsigned long long)life);
     return access(fx_path(name), F_OK) == 0;
 }
 

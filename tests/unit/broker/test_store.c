@@ -58,7 +58,7 @@ static struct rt_store_op find_op(const char *tenant)
 {
     struct rt_store_op op = {.kind = RT_STORE_FIND, .id = UINT64_C(1) << 60};
 
-    (void)snprintf(op.key.tenant, sizeof op.key.tenant, "%s", tenant);
+    (void)snprintf(op.key.tenant, sizeof(op.key.tenant), "%s", tenant);
     return op;
 }
 
@@ -70,7 +70,7 @@ static enum rt_class create(struct fx_peer *client, uint64_t id)
     struct rt_frame frame = {.type = RT_REQUEST, .offset = id};
     uint8_t out[RT_FRAME_HEADER + 1024];
     char why[RT_TEXT_MAX];
-    int size = rt_msg_encode(RT_MSG_REQUEST, &request, out + RT_FRAME_HEADER, sizeof out - RT_FRAME_HEADER);
+    int size = rt_msg_encode(RT_MSG_REQUEST, &request, out + RT_FRAME_HEADER, sizeof(out) - RT_FRAME_HEADER);
     size_t at;
 
     assert_true(size > 0);
@@ -80,7 +80,7 @@ static enum rt_class create(struct fx_peer *client, uint64_t id)
     fx_send(client, out, RT_FRAME_HEADER + (size_t)size);
     at = fx_until_frame(client, RT_REPLY, &frame);
     assert_int_equal(frame.offset, id);
-    assert_int_equal(rt_msg_decode(RT_MSG_REPLY, client->in + at, frame.length, &reply, why, sizeof why), 0);
+    assert_int_equal(rt_msg_decode(RT_MSG_REPLY, client->in + at, frame.length, &reply, why, sizeof(why)), 0);
     return (enum rt_class)reply.c;
 }
 
@@ -191,14 +191,14 @@ static struct rt_welcome_msg welcome;
 static void greet(void)
 {
     uint8_t hello[RT_SHORT_MAX];
-    size_t size = fx_hello(hello, sizeof hello), at;
+    size_t size = fx_hello(hello, sizeof(hello)), at;
     struct rt_frame frame;
     char why[RT_TEXT_MAX];
 
     fx_connect(&one, fx_client);
     fx_send(&one, hello, size);
     at = fx_until_frame(&one, RT_WELCOME, &frame);
-    assert_int_equal(rt_msg_decode(RT_MSG_WELCOME, one.in + at, frame.length, &welcome, why, sizeof why), 0);
+    assert_int_equal(rt_msg_decode(RT_MSG_WELCOME, one.in + at, frame.length, &welcome, why, sizeof(why)), 0);
     fx_close(&one);
 }
 
@@ -228,7 +228,7 @@ static void test_peers(void **state)
     bool known = true;
 
     (void)state;
-    (void)snprintf(page, sizeof page,
+    (void)snprintf(page, sizeof(page),
                    "*3\r\n:1000000\r\n$0\r\n\r\n*4\r\n$5\r\nhostb\r\n$%zu\r\n%s\r\n$5\r\nhostc\r\n$3\r\nbad\r\n",
                    strlen(row), row);
     fake_rule(&fake, "FCALL rt4_hosts", page, FAKE_GO_ON, 0);
@@ -250,17 +250,17 @@ static void test_bad_settings(void **state)
     fx_add(&fx_settings.store, "redis.example:6379");
     fx_refused();
     fx_settings.store.n = 1;
-    (void)snprintf(fx_settings.host_name, sizeof fx_settings.host_name, "a b");
+    (void)snprintf(fx_settings.host_name, sizeof(fx_settings.host_name), "a b");
     fx_refused();
-    (void)snprintf(fx_settings.host_name, sizeof fx_settings.host_name, "hosta");
-    (void)snprintf(fx_settings.store_password_file, sizeof fx_settings.store_password_file, "%s/password", fx_dir);
+    (void)snprintf(fx_settings.host_name, sizeof(fx_settings.host_name), "hosta");
+    (void)snprintf(fx_settings.store_password_file, sizeof(fx_settings.store_password_file), "%s/password", fx_dir);
     fx_refused();
-    for (size_t i = 0; i < sizeof passwords / sizeof passwords[0]; i++) {
+    for (size_t i = 0; i < sizeof(passwords) / sizeof(passwords[0]); i++) {
         fx_write("password", passwords[i], strlen(passwords[i]), 0600);
         fx_refused();
     }
-    memset(longest, 'x', sizeof longest);
-    fx_write("password", longest, sizeof longest, 0600);
+    memset(longest, 'x', sizeof(longest));
+    fx_write("password", longest, sizeof(longest), 0600);
     fx_refused();
     fx_write("password", longest, 254, 0600);
     fx_start();
@@ -277,8 +277,8 @@ static void test_password(void **state)
 {
     (void)state;
     fx_write("password", "secret\r\nnot this\n", 18, 0600);
-    (void)snprintf(fx_settings.store_password_file, sizeof fx_settings.store_password_file, "%s/password", fx_dir);
-    (void)snprintf(fx_settings.store_user, sizeof fx_settings.store_user, "agent");
+    (void)snprintf(fx_settings.store_password_file, sizeof(fx_settings.store_password_file), "%s/password", fx_dir);
+    (void)snprintf(fx_settings.store_user, sizeof(fx_settings.store_user), "agent");
     fx_start();
     fx_until(is_up, NULL);
     fx_until(has_asked_with_password, NULL);
@@ -290,9 +290,9 @@ static void test_private_store_refused(void **state)
 {
     (void)state;
     fx_settings.store.n = 0;
-    (void)snprintf(fx_settings.redis_server, sizeof fx_settings.redis_server, "/nonexistent/redis-server");
+    (void)snprintf(fx_settings.redis_server, sizeof(fx_settings.redis_server), "/nonexistent/redis-server");
     fx_refused();
-    (void)snprintf(fx_settings.redis_server, sizeof fx_settings.redis_server, "/bin/false");
+    (void)snprintf(fx_settings.redis_server, sizeof(fx_settings.redis_server), "/bin/false");
     fx_refused();
     rt_test_remove_tree(fx_path("state/redis"));
     fx_write("state/redis", "x", 1, 0600); /* a file */

@@ -53,7 +53,7 @@ static void io_close(void *ctx, rt_link_id id, const char *reason)
     }
     assert_false(link->closed);
     link->closed = true;
-    (void)snprintf(link->reason, sizeof link->reason, "%s", reason);
+    (void)snprintf(link->reason, sizeof(link->reason), "%s", reason);
 }
 
 static void io_event(void *ctx, const struct rt_agent_event *event)
@@ -95,7 +95,7 @@ void fx_disk(struct fx *fx, int error)
         uint32_t id = fx->writes[0];
 
         fx->n_writes--;
-        memmove(fx->writes, fx->writes + 1, fx->n_writes * sizeof fx->writes[0]);
+        memmove(fx->writes, fx->writes + 1, fx->n_writes * sizeof(fx->writes[0]));
         fx->n_kept += error == 0;
         rt_agent_disk_reply(fx->agent, id, error, fx->now);
     }
@@ -133,14 +133,14 @@ void fx_init(struct fx *fx)
 {
     struct rt_agent_config config;
 
-    memset(fx, 0, sizeof *fx);
-    memset(&config, 0, sizeof config);
+    memset(fx, 0, sizeof(*fx));
+    memset(&config, 0, sizeof(config));
     fx->now = 1000;
     fx->store_ms = 1000000;
     fx->wall_ms = 1700000000000 - fx->now;
     fx->page = RT_LIST_MAX;
-    (void)snprintf(config.host, sizeof config.host, "here");
-    (void)snprintf(config.addr[0], sizeof config.addr[0], "unix:/here");
+    (void)snprintf(config.host, sizeof(config.host), "here");
+    (void)snprintf(config.addr[0], sizeof(config.addr[0]), "unix:/here");
     config.n_addr = 1;
     config.seed = 42;
     config.ticket_ttl_ms = UINT64_C(3600000);
@@ -175,7 +175,7 @@ void fx_close(struct fx *fx)
 
 int fx_setup(void **state)
 {
-    struct fx *fx = calloc(1, sizeof *fx);
+    struct fx *fx = calloc(1, sizeof(*fx));
 
     assert_non_null(fx);
     fx_init(fx);
@@ -247,9 +247,9 @@ int fx_open(struct fx *fx, enum rt_peer_role role, const char *who)
 {
     struct rt_peer peer;
 
-    memset(&peer, 0, sizeof peer);
+    memset(&peer, 0, sizeof(peer));
     peer.role = role;
-    (void)snprintf(peer.name, sizeof peer.name, "test");
+    (void)snprintf(peer.name, sizeof(peer.name), "test");
     peer.as = who[0] == '\0' ? RT_CLIENT_OPERATOR : RT_CLIENT_VCH;
     (void)snprintf(role == RT_PEER_CLIENT ? peer.tenant : peer.proof, RT_HOST_MAX, "%s", who);
     return fx_open_as(fx, &peer);
@@ -301,7 +301,7 @@ void fx_msg(struct fx *fx, int link, const struct rt_frame *frame, enum rt_msg_k
 {
     uint8_t buf[RT_FRAME_PAYLOAD_MAX];
     struct rt_frame whole = *frame;
-    int size = rt_msg_encode(kind, msg, buf, sizeof buf);
+    int size = rt_msg_encode(kind, msg, buf, sizeof(buf));
 
     assert_true(size > 0);
     whole.length = (uint32_t)size;
@@ -326,7 +326,7 @@ static void check_class(const struct fx_link *link, const struct rt_frame *frame
     if (frame->type != RT_REFUSE) {
         return;
     }
-    assert_int_equal(rt_msg_decode(RT_MSG_REFUSE, payload, frame->length, &refuse, why, sizeof why), 0);
+    assert_int_equal(rt_msg_decode(RT_MSG_REFUSE, payload, frame->length, &refuse, why, sizeof(why)), 0);
     if (frame->channel != 0) {
         say = guest ? RT_SAY_AGENT_GUEST : RT_SAY_AGENT_CLIENT;
         passed = rt_may_say(guest ? RT_SAY_CLIENT_GUEST : RT_SAY_GUEST_CLIENT, refuse.c);
@@ -394,10 +394,10 @@ void fx_want_refuse(struct fx *fx, int link, uint32_t channel, enum rt_class cls
     char why[RT_TEXT_MAX];
     const uint8_t *payload;
 
-    memset(&frame, 0, sizeof frame);
+    memset(&frame, 0, sizeof(frame));
     payload = fx_want(fx, link, RT_REFUSE, &frame);
     refuse = refuse == NULL ? &own : refuse;
-    assert_int_equal(rt_msg_decode(RT_MSG_REFUSE, payload, frame.length, refuse, why, sizeof why), 0);
+    assert_int_equal(rt_msg_decode(RT_MSG_REFUSE, payload, frame.length, refuse, why, sizeof(why)), 0);
     assert_string_equal(rt_class_name(refuse->c), rt_class_name(cls));
     assert_int_equal(frame.channel, channel);
     if (channel == 0) {

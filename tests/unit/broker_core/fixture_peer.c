@@ -18,19 +18,19 @@ void fx_join_token(struct fx_guest *guest, const char *tenant, const char *cid, 
     struct rt_ticket ticket;
     int size;
 
-    memset(&ticket, 0, sizeof ticket);
+    memset(&ticket, 0, sizeof(ticket));
     ticket.join = true;
-    (void)snprintf(ticket.key.tenant, sizeof ticket.key.tenant, "%s", tenant);
-    (void)snprintf(ticket.key.cid, sizeof ticket.key.cid, "%s", cid);
-    (void)snprintf(ticket.bound_to, sizeof ticket.bound_to, "%s", bound_to);
-    size = rt_ticket_encode(&ticket, guest->token, sizeof guest->token);
+    (void)snprintf(ticket.key.tenant, sizeof(ticket.key.tenant), "%s", tenant);
+    (void)snprintf(ticket.key.cid, sizeof(ticket.key.cid), "%s", cid);
+    (void)snprintf(ticket.bound_to, sizeof(ticket.bound_to), "%s", bound_to);
+    size = rt_ticket_encode(&ticket, guest->token, sizeof(guest->token));
     assert_true(size > 0);
     guest->token_size = (size_t)size;
 }
 
 void fx_guest(struct fx_guest *guest, const char *cid, uint8_t inc)
 {
-    memset(guest, 0, sizeof *guest);
+    memset(guest, 0, sizeof(*guest));
     guest->cid = cid;
     guest->inc = inc;
     fx_join_token(guest, "local", cid, "");
@@ -41,14 +41,14 @@ void fx_hello_on(struct fx *fx, struct fx_guest *guest)
     struct rt_hello_msg hello;
     uint8_t inc[RT_ID_SIZE], nonce[RT_ID_SIZE];
 
-    memset(&hello, 0, sizeof hello);
-    memset(inc, guest->inc, sizeof inc);
-    memset(nonce, guest->nonce, sizeof nonce);
+    memset(&hello, 0, sizeof(hello));
+    memset(inc, guest->inc, sizeof(inc));
+    memset(nonce, guest->nonce, sizeof(nonce));
     hello.vmin = hello.vmax = 1;
     hello.role = rt_slice_text("guest");
     hello.cid = rt_slice_text(guest->cid);
-    hello.inc = (struct rt_slice){inc, sizeof inc};
-    hello.nonce = (struct rt_slice){nonce, sizeof nonce};
+    hello.inc = (struct rt_slice){inc, sizeof(inc)};
+    hello.nonce = (struct rt_slice){nonce, sizeof(nonce)};
     hello.life = guest->life;
     hello.epoch = guest->epoch;
     hello.tok = (struct rt_slice){guest->token, guest->token_size};
@@ -71,7 +71,7 @@ void fx_welcome(struct fx *fx, struct fx_guest *guest, struct rt_welcome_msg *we
     const uint8_t *payload = fx_want(fx, guest->link, RT_WELCOME, &frame);
 
     welcome = welcome == NULL ? &own : welcome;
-    assert_int_equal(rt_msg_decode(RT_MSG_WELCOME, payload, frame.length, welcome, why, sizeof why), 0);
+    assert_int_equal(rt_msg_decode(RT_MSG_WELCOME, payload, frame.length, welcome, why, sizeof(why)), 0);
     assert_int_equal(welcome->epoch, guest->epoch);
     guest->life = welcome->life;
     memcpy(guest->token, welcome->tkt.data, welcome->tkt.size);
@@ -117,7 +117,7 @@ static int greet(struct fx *fx, int link)
     struct rt_hello_msg hello;
     struct rt_frame frame;
 
-    memset(&hello, 0, sizeof hello);
+    memset(&hello, 0, sizeof(hello));
     hello.vmin = hello.vmax = 1;
     hello.role = rt_slice_text("client");
     fx_msg(fx, link, &(struct rt_frame){.type = RT_HELLO}, RT_MSG_HELLO, &hello);
@@ -134,7 +134,7 @@ int fx_client_as(struct fx *fx, enum rt_client_role as)
 {
     struct rt_peer peer = {.role = RT_PEER_CLIENT, .as = as};
 
-    (void)snprintf(peer.tenant, sizeof peer.tenant, "%s", as == RT_CLIENT_OPERATOR ? "" : "local");
+    (void)snprintf(peer.tenant, sizeof(peer.tenant), "%s", as == RT_CLIENT_OPERATOR ? "" : "local");
     return greet(fx, fx_open_as(fx, &peer));
 }
 
@@ -144,10 +144,10 @@ void fx_attach(struct fx *fx, int client, uint32_t channel, const char *cid, uin
     struct rt_attach_msg attach;
     uint8_t id[RT_ID_SIZE];
 
-    memset(&attach, 0, sizeof attach);
-    memset(id, (int)channel, sizeof id);
+    memset(&attach, 0, sizeof(attach));
+    memset(id, (int)channel, sizeof(id));
     attach.cid = rt_slice_text(cid);
-    attach.id = (struct rt_slice){id, sizeof id};
+    attach.id = (struct rt_slice){id, sizeof(id)};
     attach.try_no = 1;
     attach.mode = klife > 0 ? RT_ATTACH_RESUME : RT_ATTACH_NEW;
     attach.want = 7;
@@ -172,9 +172,9 @@ bool fx_serves(const struct fx *fx, const char *cid)
     struct rt_key key;
     uint64_t life, epoch;
 
-    memset(&key, 0, sizeof key);
-    (void)snprintf(key.tenant, sizeof key.tenant, "local");
-    (void)snprintf(key.cid, sizeof key.cid, "%s", cid);
+    memset(&key, 0, sizeof(key));
+    (void)snprintf(key.tenant, sizeof(key.tenant), "local");
+    (void)snprintf(key.cid, sizeof(key.cid), "%s", cid);
     return rt_agent_serves(fx->agent, &key, &life, &epoch);
 }
 
@@ -198,7 +198,7 @@ void fx_reply(struct fx *fx, int client, uint64_t id, struct rt_reply_msg *reply
     const uint8_t *payload = fx_want(fx, client, RT_REPLY, &frame);
 
     assert_int_equal(frame.offset, id);
-    if (rt_msg_decode(RT_MSG_REPLY, payload, frame.length, reply, why, sizeof why) != 0) {
+    if (rt_msg_decode(RT_MSG_REPLY, payload, frame.length, reply, why, sizeof(why)) != 0) {
         fail_msg("REPLY: %s", why);
     }
 }
@@ -246,7 +246,7 @@ void fx_want_end_ok(struct fx *fx, int link, enum rt_end_how how)
     char why[RT_TEXT_MAX];
     const uint8_t *payload = fx_want(fx, link, RT_END_OK, &frame);
 
-    assert_int_equal(rt_msg_decode(RT_MSG_END_OK, payload, frame.length, &msg, why, sizeof why), 0);
+    assert_int_equal(rt_msg_decode(RT_MSG_END_OK, payload, frame.length, &msg, why, sizeof(why)), 0);
     assert_int_equal(msg.how, how);
     assert_int_equal(msg.delay > 0, how == RT_END_LATER);
 }

@@ -44,7 +44,7 @@ int fx_store_submit(void *ctx, const struct rt_store_op *op)
         fx->tail_size[i] = op->tail[i].size;
     }
     if (op->kind == RT_STORE_END) {
-        assert_true(op->end.ord.size <= sizeof fx->order);
+        assert_true(op->end.ord.size <= sizeof(fx->order));
         if (op->end.ord.size > 0) {
             memcpy(fx->order, op->end.ord.data, op->end.ord.size);
         }
@@ -68,14 +68,14 @@ struct rt_store_record *fx_record(struct fx *fx, const char *tenant, const char 
     struct rt_key key;
     struct rt_store_record *record;
 
-    memset(&key, 0, sizeof key);
-    (void)snprintf(key.tenant, sizeof key.tenant, "%s", tenant);
-    (void)snprintf(key.cid, sizeof key.cid, "%s", cid);
+    memset(&key, 0, sizeof(key));
+    (void)snprintf(key.tenant, sizeof(key.tenant), "%s", tenant);
+    (void)snprintf(key.cid, sizeof(key.cid), "%s", cid);
     record = find(fx, &key);
     if (record == NULL) {
         assert_true(fx->n_records < FX_RECORDS);
         record = &fx->records[fx->n_records++];
-        memset(record, 0, sizeof *record);
+        memset(record, 0, sizeof(*record));
         record->key = key;
         fx_record_past(fx, tenant, cid)->size = 0;
     }
@@ -86,8 +86,8 @@ void fx_record_lose(struct fx *fx, const char *cid)
 {
     size_t i = (size_t)(fx_record(fx, "local", cid) - fx->records), after = --fx->n_records - i;
 
-    memmove(&fx->records[i], &fx->records[i + 1], after * sizeof fx->records[0]);
-    memmove(&fx->record_pasts[i], &fx->record_pasts[i + 1], after * sizeof fx->record_pasts[0]);
+    memmove(&fx->records[i], &fx->records[i + 1], after * sizeof(fx->records[0]));
+    memmove(&fx->record_pasts[i], &fx->record_pasts[i + 1], after * sizeof(fx->record_pasts[0]));
 }
 
 struct fx_past *fx_record_past(struct fx *fx, const char *tenant, const char *cid)
@@ -100,7 +100,7 @@ static void run_claim(struct fx *fx, const struct rt_store_op *op, struct rt_sto
     struct rt_store_record none, *record = find(fx, &op->key);
 
     if (record == NULL) {
-        memset(&none, 0, sizeof none);
+        memset(&none, 0, sizeof(none));
     }
     rt_claim_judge(record == NULL ? &none.rule : &record->rule, &op->claim, fx->store_ms, &reply->outcome);
     if (op->kind == RT_STORE_TAKE && reply->outcome.verdict == RT_CLASS_OK) {
@@ -130,7 +130,7 @@ static void run_find(struct fx *fx, const struct rt_store_op *op, struct rt_stor
     }
     reply->records = out;
     if (i < fx->n_records) {
-        memcpy(reply->cursor.host, "any", sizeof "any");
+        memcpy(reply->cursor.host, "any", sizeof("any"));
         reply->cursor.since_ms = i;
     }
 }
@@ -149,7 +149,7 @@ static void run_write(struct fx *fx, const struct rt_store_op *op, struct rt_sto
         reply->outcome.verdict = RT_CLASS_STALE;
         reply->outcome.life = record->rule.life;
         reply->outcome.epoch = record->rule.epoch;
-        memcpy(reply->outcome.host, record->rule.host, sizeof reply->outcome.host);
+        memcpy(reply->outcome.host, record->rule.host, sizeof(reply->outcome.host));
     } else if (op->kind == RT_STORE_STATE && op->host[0] != '\0') {
         assert_string_equal(op->host, record->rule.host);
         record->rule.lost_ms = fx->store_ms;
@@ -178,7 +178,7 @@ static void run_registry(struct fx *fx, const struct rt_store_op *op, struct rt_
             continue;
         }
         if (reply->n_hosts == RT_HOSTS_PAGE) {
-            memcpy(reply->next, reply->hosts[RT_HOSTS_PAGE - 1].host, sizeof reply->next);
+            memcpy(reply->next, reply->hosts[RT_HOSTS_PAGE - 1].host, sizeof(reply->next));
             return;
         }
         reply->hosts[reply->n_hosts++] = *row;
@@ -192,7 +192,7 @@ static void run(struct fx *fx, const struct rt_store_op *op, int error)
     struct rt_store_reply reply;
     struct rt_store_record *record = find(fx, &op->key);
 
-    memset(&reply, 0, sizeof reply);
+    memset(&reply, 0, sizeof(reply));
     reply.id = op->id;
     reply.kind = op->kind;
     reply.error = error;
@@ -225,7 +225,7 @@ static void run(struct fx *fx, const struct rt_store_op *op, int error)
     } else if (error == 0 && op->kind == RT_STORE_TAILS) {
         reply.outcome.life = record == NULL ? 0 : record->rule.life;
         reply.lost = record != NULL && record->rule.state == RT_SESSION_LOST;
-        memcpy(reply.outcome.host, fx->keeper, sizeof reply.outcome.host);
+        memcpy(reply.outcome.host, fx->keeper, sizeof(reply.outcome.host));
         if (record == NULL || (record->rule.state != RT_SESSION_ENDED && !reply.lost)) {
             reply.error = RT_ENOTFOUND;
         } else {
@@ -252,7 +252,7 @@ void fx_answer_one(struct fx *fx, int error)
 
     assert_true(fx->n_ops > 0);
     fx->n_ops--;
-    memmove(fx->ops, fx->ops + 1, fx->n_ops * sizeof fx->ops[0]);
+    memmove(fx->ops, fx->ops + 1, fx->n_ops * sizeof(fx->ops[0]));
     run(fx, &op, error);
 }
 
@@ -294,11 +294,11 @@ static struct fx_host *host_at(struct fx *fx, const char *host)
     }
     if (at == fx->n_hosts || strcmp(fx->hosts[at].row.host, host) != 0) {
         assert_true(fx->n_hosts < FX_HOSTS);
-        memmove(&fx->hosts[at + 1], &fx->hosts[at], (fx->n_hosts - at) * sizeof fx->hosts[0]);
+        memmove(&fx->hosts[at + 1], &fx->hosts[at], (fx->n_hosts - at) * sizeof(fx->hosts[0]));
         fx->n_hosts++;
-        memset(&fx->hosts[at], 0, sizeof fx->hosts[at]);
-        (void)snprintf(fx->hosts[at].row.host, sizeof fx->hosts[at].row.host, "%s", host);
-        (void)snprintf(fx->hosts[at].row.addr[0], sizeof fx->hosts[at].row.addr[0], "unix:/%.60s", host);
+        memset(&fx->hosts[at], 0, sizeof(fx->hosts[at]));
+        (void)snprintf(fx->hosts[at].row.host, sizeof(fx->hosts[at].row.host), "%s", host);
+        (void)snprintf(fx->hosts[at].row.addr[0], sizeof(fx->hosts[at].row.addr[0]), "unix:/%.60s", host);
         fx->hosts[at].row.n_addr = 1;
     }
     return &fx->hosts[at];
@@ -333,11 +333,11 @@ void fx_claimed(struct fx *fx, const char *cid, const char *host, uint64_t life,
 {
     struct rt_store_news item;
 
-    memset(&item, 0, sizeof item);
+    memset(&item, 0, sizeof(item));
     item.kind = RT_STORE_CLAIMED;
-    (void)snprintf(item.key.tenant, sizeof item.key.tenant, "local");
-    (void)snprintf(item.key.cid, sizeof item.key.cid, "%s", cid);
-    (void)snprintf(item.host, sizeof item.host, "%s", host);
+    (void)snprintf(item.key.tenant, sizeof(item.key.tenant), "local");
+    (void)snprintf(item.key.cid, sizeof(item.key.cid), "%s", cid);
+    (void)snprintf(item.host, sizeof(item.host), "%s", host);
     item.life = life;
     item.epoch = epoch;
     news(fx, &item);

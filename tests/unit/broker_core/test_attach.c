@@ -22,7 +22,7 @@ static struct rt_store_record *owned(struct fx *fx, const char *cid, const char 
     record->rule.state = session;
     record->rule.life = life;
     record->rule.epoch = epoch;
-    (void)snprintf(record->rule.host, sizeof record->rule.host, "%s", host);
+    (void)snprintf(record->rule.host, sizeof(record->rule.host), "%s", host);
     return record;
 }
 
@@ -46,7 +46,7 @@ static void test_held_until_the_guest_comes(void **state)
     fx_serve(fx, &guest);
     payload = fx_want(fx, guest.link, RT_ATTACH, &frame);
     assert_int_equal(frame.channel, 1);
-    assert_int_equal(rt_msg_decode(RT_MSG_ATTACH, payload, frame.length, &attach, why, sizeof why), 0);
+    assert_int_equal(rt_msg_decode(RT_MSG_ATTACH, payload, frame.length, &attach, why, sizeof(why)), 0);
     assert_int_equal(attach.id.data[0], 5);
     (void)fx_want(fx, guest.link, RT_ATTACH, &frame);
     assert_int_equal(frame.channel, 2);
@@ -329,7 +329,7 @@ static void test_invalid(void **state)
     fx_attach(fx, client, 2, "other/web", 0, 0, 0);
     fx_want_refuse(fx, client, 2, RT_CLASS_INVALID, NULL);
     for (uint32_t size = 1; size < 40; size++) { /* what cannot be read costs its channel only */
-        memset(junk, (int)(0xc1 + size), sizeof junk);
+        memset(junk, (int)(0xc1 + size), sizeof(junk));
         fx_send(fx, client, &(struct rt_frame){.type = RT_ATTACH, .channel = 3 + size, .length = size}, junk);
         fx_want_refuse(fx, client, 3 + size, RT_CLASS_INVALID, &refuse);
         assert_true(refuse.m.size > 0);
@@ -398,7 +398,7 @@ static void test_room_for_guests(void **state)
             client = fx_client(fx, "local");
             channel = 0;
         }
-        (void)snprintf(cid, sizeof cid, "c%u", i);
+        (void)snprintf(cid, sizeof(cid), "c%u", i);
         fx_attach(fx, client, ++channel, cid, 10000, 0, 0);
     }
     fx_want_refuse(fx, client, 1, RT_CLASS_RETRY_LATER, NULL);
@@ -416,7 +416,7 @@ static void test_sessions_limit(void **state)
     fx_guest(&guest, "web", 1);
     fx_serve(fx, &guest);
     for (unsigned i = 0; i < RT_AGENT_SESSIONS_MAX + 10; i++) {
-        (void)snprintf(cid, sizeof cid, "c%u", i);
+        (void)snprintf(cid, sizeof(cid), "c%u", i);
         fx_claimed(fx, cid, "there", 1, 1);
     }
     assert_int_equal(fx_stats(fx).sessions, RT_AGENT_SESSIONS_MAX);
@@ -440,7 +440,7 @@ static void test_tenants(void **state)
     fx_want_refuse(fx, other, 1, RT_CLASS_NOT_FOUND, NULL);
     fx_attach(fx, boss, 1, "local/web", 0, 0, 0);
     payload = fx_want(fx, guest.link, RT_ATTACH, &frame);
-    assert_int_equal(rt_msg_decode(RT_MSG_ATTACH, payload, frame.length, &attach, why, sizeof why), 0);
+    assert_int_equal(rt_msg_decode(RT_MSG_ATTACH, payload, frame.length, &attach, why, sizeof(why)), 0);
     assert_true(rt_slice_equal(attach.cid, rt_slice_text("web"))); /* the guest knows itself by this */
     fx->page = 1;
     fx_attach(fx, boss, 2, "web", 100, 0, 0);

@@ -44,7 +44,7 @@ static void report(struct fx *fx, const struct fx_guest *guest, uint64_t head)
 {
     static struct rt_report_msg msg;
 
-    memset(&msg, 0, sizeof msg);
+    memset(&msg, 0, sizeof(msg));
     msg.n_procs = 1;
     msg.procs[0].st = 1;
     msg.procs[0].n_base = msg.procs[0].n_head = 3;
@@ -111,7 +111,7 @@ static void test_made_anew(void **state)
     fx_answer(fx);
     assert_back(fx, &guest);
     /* Also when the news of it are lost. */
-    memset(&web(fx)->rule, 0, sizeof web(fx)->rule);
+    memset(&web(fx)->rule, 0, sizeof(web(fx)->rule));
     web(fx)->rule.exists = true;
     web(fx)->rule.state = RT_SESSION_CREATED;
     audit(fx, &guest);
@@ -136,9 +136,9 @@ static void test_set_back(void **state)
         rule->epoch = 1;
         rule->ticket = rule->ancestors[0];
         rule->n_ancestors = 0;
-        memset(rule->nonce.b, 9, sizeof rule->nonce.b);
+        memset(rule->nonce.b, 9, sizeof(rule->nonce.b));
         if (other) {
-            memcpy(rule->host, "other", sizeof "other");
+            memcpy(rule->host, "other", sizeof("other"));
         }
         audit(fx, &guest);
         assert_back(fx, &guest);
@@ -174,7 +174,7 @@ static void test_end_lost(void **state)
             rule->state = RT_SESSION_RUNNING;
         } else { /* to another host's end of it */
             rule->epoch--;
-            memcpy(rule->host, "other", sizeof "other");
+            memcpy(rule->host, "other", sizeof("other"));
         }
         audit(fx, &guest);
         assert_true(fx_closed(fx, guest.link));

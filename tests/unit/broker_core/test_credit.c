@@ -14,7 +14,7 @@ static void ack(struct fx *fx, int link, uint32_t channel, uint16_t stream, uint
     struct rt_frame frame = {.type = RT_ACK, .channel = channel, .stream = stream, .offset = consumed};
     uint8_t payload[RT_ACK_PAYLOAD];
 
-    frame.length = sizeof payload;
+    frame.length = sizeof(payload);
     rt_put_u64(payload, limit);
     rt_put_u64(payload + 8, 0xd16e57);
     fx_send(fx, link, &frame, payload);

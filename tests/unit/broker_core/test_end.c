@@ -218,8 +218,8 @@ static void test_end_of_an_older_start(void **state)
     rule->exists = true;
     rule->state = RT_SESSION_RUNNING;
     rule->life = guest.life + 1000;
-    memset(&rule->inc, 99, sizeof rule->inc);
-    (void)snprintf(rule->host, sizeof rule->host, "there");
+    memset(&rule->inc, 99, sizeof(rule->inc));
+    (void)snprintf(rule->host, sizeof(rule->host), "there");
     fx_up(fx, false, true);
     fx_answer(fx);
     assert_int_equal(fx->n_dropped, 1);
@@ -247,10 +247,10 @@ static void test_end_of_a_copy(void **state)
     rule = &fx_record(fx, "local", "web")->rule;
     rule->ancestors[0] = parent;
     rule->n_ancestors = 1;
-    memset(&rule->ticket, 77, sizeof rule->ticket);
-    memset(&rule->nonce, 78, sizeof rule->nonce);
+    memset(&rule->ticket, 77, sizeof(rule->ticket));
+    memset(&rule->nonce, 78, sizeof(rule->nonce));
     rule->epoch += 5;
-    (void)snprintf(rule->host, sizeof rule->host, "there");
+    (void)snprintf(rule->host, sizeof(rule->host), "there");
     fx_up(fx, false, true);
     fx_answer(fx);
     assert_int_equal(rule->state, RT_SESSION_RUNNING);
@@ -281,7 +281,7 @@ static void test_end_after_a_later_epoch(void **state)
     rule = &fx_record(fx, "local", "web")->rule;
     rule->ancestors[0] = rule->ticket;
     rule->n_ancestors = 1;
-    memset(&rule->ticket, 77, sizeof rule->ticket);
+    memset(&rule->ticket, 77, sizeof(rule->ticket));
     rule->epoch += 2;
     fx_up(fx, false, true);
     fx_answer_one(fx, 0);
@@ -301,7 +301,7 @@ static void test_end_of_a_life_that_is_over(void **state)
     end_in_an_outage(fx, &guest);
     rule = &fx_record(fx, "local", "web")->rule; /* started anew elsewhere */
     rule->life++;
-    memset(&rule->inc, 99, sizeof rule->inc);
+    memset(&rule->inc, 99, sizeof(rule->inc));
     fx_up(fx, false, true);
     fx_answer(fx);
     assert_int_equal(fx->n_dropped, 1);
@@ -461,14 +461,14 @@ static void test_end_kept_by_an_earlier_run(void **state)
     rule->exists = true;
     rule->state = RT_SESSION_MOVING;
     rule->life = 5;
-    memset(&op, 0, sizeof op);
-    (void)snprintf(op.key.tenant, sizeof op.key.tenant, "local");
-    (void)snprintf(op.key.cid, sizeof op.key.cid, "web");
+    memset(&op, 0, sizeof(op));
+    (void)snprintf(op.key.tenant, sizeof(op.key.tenant), "local");
+    (void)snprintf(op.key.cid, sizeof(op.key.cid), "web");
     op.life = op.claim.life = 5;
     op.end.out = 2;
     op.tail[0] = rt_slice_text("ab");
     rt_agent_kept_end(fx->agent, &op, fx->now);
-    (void)snprintf(op.key.cid, sizeof op.key.cid, "gone"); /* its record is lost */
+    (void)snprintf(op.key.cid, sizeof(op.key.cid), "gone"); /* its record is lost */
     rt_agent_kept_end(fx->agent, &op, fx->now);
     fx_up(fx, true, true);
     fx_answer(fx);
@@ -489,10 +489,10 @@ static void test_tails_without_an_end(void **state)
     fx_serve(fx, &idle);
     fx_serve(fx, &guest);
     fx_down(fx);
-    memset(&op, 0, sizeof op);
-    (void)snprintf(op.key.tenant, sizeof op.key.tenant, "local");
+    memset(&op, 0, sizeof(op));
+    (void)snprintf(op.key.tenant, sizeof(op.key.tenant), "local");
     for (unsigned i = 0; i < RT_ENDS_MAX - 1; i++) {
-        (void)snprintf(op.key.cid, sizeof op.key.cid, "c%u", i);
+        (void)snprintf(op.key.cid, sizeof(op.key.cid), "c%u", i);
         rt_agent_kept_end(fx->agent, &op, fx->now);
     }
     fx_tail(fx, idle.link, RT_STDOUT, 0, "x", 1);
@@ -520,10 +520,10 @@ static void test_ends_limit(void **state)
     fx_guest(&guest, "web", 1);
     fx_serve(fx, &guest);
     fx_down(fx);
-    memset(&op, 0, sizeof op);
-    (void)snprintf(op.key.tenant, sizeof op.key.tenant, "local");
+    memset(&op, 0, sizeof(op));
+    (void)snprintf(op.key.tenant, sizeof(op.key.tenant), "local");
     for (unsigned i = 0; i < RT_ENDS_MAX; i++) {
-        (void)snprintf(op.key.cid, sizeof op.key.cid, "c%u", i);
+        (void)snprintf(op.key.cid, sizeof(op.key.cid), "c%u", i);
         rt_agent_kept_end(fx->agent, &op, fx->now);
     }
     fx_tail(fx, guest.link, RT_STDOUT, 0, "x", 1);

@@ -30,28 +30,28 @@ static void test_end_in_order(void **state)
 
     fx_guest(&guest, "web", 1);
     fx_serve(fx, &guest);
-    ordered_end(fx, guest.link, beyond, sizeof beyond);
+    ordered_end(fx, guest.link, beyond, sizeof(beyond));
     fx_fail(fx, RT_EUNAVAIL);
     assert_int_equal(fx->tail_size[0], 3);
     assert_int_equal(fx->order_size, 0);
-    ordered_end(fx, guest.link, order, sizeof order); /* what was missing is added */
+    ordered_end(fx, guest.link, order, sizeof(order)); /* what was missing is added */
     fx_disk(fx, 0);
     fx_want_end_ok(fx, guest.link, RT_END_ON_DISK);
     assert_int_equal(fx->n_kept, 1);
-    ordered_end(fx, guest.link, order, sizeof order);
+    ordered_end(fx, guest.link, order, sizeof(order));
     fx_want_end_ok(fx, guest.link, RT_END_ON_DISK);
     ordered_end(fx, guest.link, NULL, 0);
     fx_want_end_ok(fx, guest.link, RT_END_ON_DISK);
-    ordered_end(fx, guest.link, other, sizeof other);
+    ordered_end(fx, guest.link, other, sizeof(other));
     fx_want_end_ok(fx, guest.link, RT_END_OTHER);
     fx_tick(fx, 1000);
     fx_answer(fx);
     assert_int_equal(fx->n_dropped, 1);
-    assert_int_equal(fx->order_size, sizeof order);
-    assert_memory_equal(fx->order, order, sizeof order);
+    assert_int_equal(fx->order_size, sizeof(order));
+    assert_memory_equal(fx->order, order, sizeof(order));
     fx_msg(fx, guest.link, &(struct rt_frame){.type = RT_END}, RT_MSG_END,
            &(struct rt_end_msg){
-               .out = 3, .err = 3, .ord = {order, sizeof order}}); /* without its tails an order says nothing */
+               .out = 3, .err = 3, .ord = {order, sizeof(order)}}); /* without its tails an order says nothing */
     assert_int_equal(fx->order_size, 0);
     fx_answer(fx);
     fx_want_end_ok(fx, guest.link, RT_END_REPLICATED);
@@ -63,7 +63,7 @@ static void test_end_in_no_order(void **state)
     static const uint8_t end_bytes[] = {0x83, 0xa3, 'o', 'u', 't', 3,    0xa3, 'e', 'r', 'r',
                                         3,    0xa3, 'o', 'r', 'd', 0xc4, 2,    3,   1};
     struct fx *fx = *state;
-    struct rt_frame frame = {.type = RT_END, .length = sizeof end_bytes};
+    struct rt_frame frame = {.type = RT_END, .length = sizeof(end_bytes)};
     struct fx_guest guest;
 
     fx_guest(&guest, "web", 1);

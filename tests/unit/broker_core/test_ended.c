@@ -22,7 +22,7 @@ static struct rt_store_record *owned(struct fx *fx, const char *cid, const char 
     record->rule.state = session;
     record->rule.life = life;
     record->rule.epoch = epoch;
-    (void)snprintf(record->rule.host, sizeof record->rule.host, "%s", host);
+    (void)snprintf(record->rule.host, sizeof(record->rule.host), "%s", host);
     return record;
 }
 

@@ -39,7 +39,7 @@ static void flush(struct scene *s, int from)
 
 static void put(struct scene *s, int from, struct rt_frame frame, const void *payload)
 {
-    if (s->size + RT_FRAME_HEADER + frame.length > sizeof s->batch) {
+    if (s->size + RT_FRAME_HEADER + frame.length > sizeof(s->batch)) {
         flush(s, from);
     }
     rt_frame_put(s->batch + s->size, &frame);
@@ -68,7 +68,7 @@ static void attach(struct scene *s, uint32_t n)
 
 static void set_up(struct scene *s, struct fx *fx)
 {
-    memset(s, 0, sizeof *s);
+    memset(s, 0, sizeof(*s));
     s->fx = fx;
     fx_guest(&s->guest, "web", 1);
     fx_serve(fx, &s->guest);
@@ -135,7 +135,7 @@ static void hop(struct scene *s, int from, uint8_t type)
 static void acks(struct scene *s, int from)
 {
     uint8_t payload[RT_ACK_PAYLOAD];
-    struct rt_frame frame = {.type = RT_ACK, .channel = 1, .length = sizeof payload};
+    struct rt_frame frame = {.type = RT_ACK, .channel = 1, .length = sizeof(payload)};
 
     frame.stream = from == s->client ? RT_STDOUT : RT_STDIN;
     rt_put_u64(payload, RT_COUNTER_MAX - 1);
@@ -178,7 +178,7 @@ static void data(struct scene *s, int from)
     rt_put_u64(payload, RT_COUNTER_MAX - 1);
     rt_put_u64(payload + 8, 1);
     for (uint32_t i = 0; i < 100 * n; i++) { /* every stream grows */
-        struct rt_frame frame = {.type = RT_ACK, .offset = RT_INITIAL_CREDIT, .length = sizeof payload};
+        struct rt_frame frame = {.type = RT_ACK, .offset = RT_INITIAL_CREDIT, .length = sizeof(payload)};
         frame.stream = streams[guest][i % n];
         fx_data(s->fx, from, (guest ? s->first : 1) + i / n, frame.stream, 0, s->batch, RT_INITIAL_CREDIT);
         frame.channel = (guest ? 1 : s->first) + i / n;
@@ -233,12 +233,12 @@ static void pongs(struct scene *s, int from)
 
 static void reports(struct scene *s, int from)
 {
-    struct rt_report_msg *msg = calloc(1, sizeof *msg);
+    struct rt_report_msg *msg = calloc(1, sizeof(*msg));
     uint8_t payload[512];
     int size;
 
     assert_non_null(msg);
-    size = rt_msg_encode(RT_MSG_REPORT, msg, payload, sizeof payload);
+    size = rt_msg_encode(RT_MSG_REPORT, msg, payload, sizeof(payload));
     free(msg);
     assert_true(size > 0);
     innocent_channel(s);
@@ -255,7 +255,7 @@ static void ends(struct scene *s, int from)
 {
     struct rt_end_msg end = {.code = 1};
     uint8_t payload[64];
-    int size = rt_msg_encode(RT_MSG_END, &end, payload, sizeof payload);
+    int size = rt_msg_encode(RT_MSG_END, &end, payload, sizeof(payload));
 
     assert_true(size > 0);
     innocent_channel(s);
@@ -284,7 +284,7 @@ static void gaps(struct scene *s, int from)
                               .channel = s->first + i % 3,
                               .stream = RT_STDOUT,
                               .offset = UINT64_C(10) * (i / 3),
-                              .length = sizeof payload},
+                              .length = sizeof(payload)},
             payload);
     }
     flush(s, from);
@@ -295,7 +295,7 @@ static void attacheds(struct scene *s, int from)
     struct rt_attached_msg msg = {
         .life = s->guest.life, .epoch = s->guest.epoch, .st = 1, .out = {{.s = RT_STDOUT}}, .n_out = 1};
     uint8_t payload[RT_SHORT_MAX];
-    int size = rt_msg_encode(RT_MSG_ATTACHED, &msg, payload, sizeof payload);
+    int size = rt_msg_encode(RT_MSG_ATTACHED, &msg, payload, sizeof(payload));
 
     assert_true(size > 0);
     innocent_channel(s);
@@ -316,7 +316,7 @@ static void refuses(struct scene *s, int from)
     static const char text[RT_TEXT_MAX] = "no";
     struct rt_refuse_msg refuse = {.c = RT_CLASS_LOST, .m = {(const uint8_t *)text, 2}};
     uint8_t payload[RT_SHORT_MAX];
-    int size = rt_msg_encode(RT_MSG_REFUSE, &refuse, payload, sizeof payload);
+    int size = rt_msg_encode(RT_MSG_REFUSE, &refuse, payload, sizeof(payload));
 
     assert_true(size > 0);
     attach(s, CHANNELS);
@@ -351,10 +351,10 @@ static void requests(struct scene *s, int from)
     stall(s, true);
     for (uint32_t i = 0; i < FRAMES / 10 && !fx_closed(s->fx, from); i++) {
         int size;
-        memset(&msg, 0, sizeof msg);
+        memset(&msg, 0, sizeof(msg));
         msg.op = rt_slice_text(ops[i % 6]);
         msg.cid = rt_slice_text(i % 6 == 1 ? "" : "web");
-        size = rt_msg_encode(RT_MSG_REQUEST, &msg, payload, sizeof payload);
+        size = rt_msg_encode(RT_MSG_REQUEST, &msg, payload, sizeof(payload));
         assert_true(size > 0);
         put(s, from, (struct rt_frame){.type = RT_REQUEST, .offset = i, .length = (uint32_t)size}, payload);
         if (i % 100 == 0) {
@@ -423,7 +423,7 @@ static const struct flood floods[] = {
     {RT_FIN, RT_PEER_CLIENT, fins, false},          {RT_GAP, RT_PEER_GUEST, gaps, false},
     {RT_DETACH, RT_PEER_CLIENT, detaches, false},
 };
-#define FLOODS (sizeof floods / sizeof floods[0])
+#define FLOODS (sizeof(floods) / sizeof(floods[0]))
 
 /* Both read again: the session that had no part in it goes on where it was. */
 static void innocent_goes_on(struct scene *s, const struct flood *flood)
@@ -455,12 +455,12 @@ static void innocent_goes_on(struct scene *s, const struct flood *flood)
 
 static void test_floods(void **state)
 {
-    struct scene *s = calloc(1, sizeof *s);
+    struct scene *s = calloc(1, sizeof(*s));
 
     (void)state;
     assert_non_null(s);
     for (size_t i = 0; i < FLOODS; i++) {
-        struct fx *fx = calloc(1, sizeof *fx);
+        struct fx *fx = calloc(1, sizeof(*fx));
         int from;
         assert_non_null(fx);
         fx_init(fx);

@@ -255,7 +255,7 @@ static void owned_by(struct fx *fx, const char *cid, const char *host)
     rule->exists = true;
     rule->state = RT_SESSION_RUNNING;
     rule->life = 5;
-    (void)snprintf(rule->host, sizeof rule->host, "%s", host);
+    (void)snprintf(rule->host, sizeof(rule->host), "%s", host);
 }
 
 static void want_later(struct fx *fx, struct fx_guest *guest)
@@ -331,7 +331,7 @@ static void test_owner_among_many(void **state)
     char name[16];
 
     for (unsigned i = 0; i < FX_HOSTS; i++) {
-        (void)snprintf(name, sizeof name, "host%02u", i);
+        (void)snprintf(name, sizeof(name), "host%02u", i);
         fx_host(fx, name, true);
     }
     owned_by(fx, "box", "host79");
@@ -379,7 +379,7 @@ static void test_own_orphan_becomes_lost(void **state)
     rule->state = RT_SESSION_RUNNING;
     rule->life = 5;
     rule->epoch = 3;
-    (void)snprintf(rule->host, sizeof rule->host, "here");
+    (void)snprintf(rule->host, sizeof(rule->host), "here");
     fx_guest(&guest, "web", 1);
     fx_hello(fx, &guest);
     fx_answer(fx);

@@ -124,7 +124,7 @@ static void hello_as(struct fx *fx, int link, const char *role, uint64_t vmin, u
 {
     struct rt_hello_msg hello;
 
-    memset(&hello, 0, sizeof hello);
+    memset(&hello, 0, sizeof(hello));
     hello.vmin = vmin;
     hello.vmax = vmax;
     hello.role = rt_slice_text(role);
@@ -172,10 +172,10 @@ static struct rt_peer peer_of(enum rt_peer_role role, unsigned n, bool lone)
 {
     struct rt_peer peer;
 
-    memset(&peer, 0, sizeof peer);
+    memset(&peer, 0, sizeof(peer));
     peer.role = role;
     peer.lone = lone;
-    (void)snprintf(peer.identity, sizeof peer.identity, "peer %u", n);
+    (void)snprintf(peer.identity, sizeof(peer.identity), "peer %u", n);
     return peer;
 }
 
@@ -241,12 +241,12 @@ static void test_places_of_one_user(void **state)
     }
     assert_int_equal(fx_stats(fx).shaking[RT_PEER_CLIENT], RT_AGENT_HANDSHAKES_MAX - RT_AGENT_HANDSHAKES_MAX / 4);
     fx_tick(fx, RT_HANDSHAKE_TIMEOUT_MS);
-    memset(&hello, 0, sizeof hello);
+    memset(&hello, 0, sizeof(hello));
     hello.vmin = hello.vmax = 1;
     hello.role = rt_slice_text("client");
     for (; n < most; n++) { /* without the fixture's books: they are many */
         uint8_t bytes[2 * RT_FRAME_HEADER + 256];
-        int size = rt_msg_encode(RT_MSG_HELLO, &hello, bytes + sizeof bytes - 256, 256);
+        int size = rt_msg_encode(RT_MSG_HELLO, &hello, bytes + sizeof(bytes) - 256, 256);
         assert_true(size > 0);
         rt_frame_put(bytes + RT_FRAME_HEADER, &(struct rt_frame){.type = RT_HELLO, .length = (uint32_t)size});
         id = rt_agent_opened(fx->agent, &bad, fx->now);

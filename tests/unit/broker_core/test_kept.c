@@ -124,7 +124,7 @@ static void test_asked_where_it_is_kept(void **state)
         {.state = RT_SESSION_LOST},
     };
 
-    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         struct fx *fx = *state;
         struct fx_guest guest;
         int client;
@@ -174,11 +174,11 @@ static void test_asked_about_a_later_life(void **state)
     record = fx_record(fx, "local", "web");
     record->rule.life = guest.life + 1;
     record->code = 9;
-    (void)snprintf(record->rule.host, sizeof record->rule.host, "there");
+    (void)snprintf(record->rule.host, sizeof(record->rule.host), "there");
     fx_up(fx, false, true);
     fx_fail(fx, RT_EUNAVAIL);
     client = fx_client(fx, "local");
-    for (uint64_t i = 0; i < sizeof states / sizeof states[0]; i++) {
+    for (uint64_t i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
         struct rt_request_msg msg = request("tails", "web");
 
         record->rule.state = states[i];
@@ -212,11 +212,11 @@ static void test_asked_elsewhere(void **state)
     record->rule = (struct rt_record){.exists = true, .state = RT_SESSION_ENDED, .life = 5};
     record->code = 4;
     record->out = 3;
-    for (size_t i = 0; i < sizeof keepers / sizeof keepers[0]; i++) {
+    for (size_t i = 0; i < sizeof(keepers) / sizeof(keepers[0]); i++) {
         struct rt_request_msg msg = request("tails", "web");
         bool elsewhere = keepers[i][0] != '\0' && strcmp(keepers[i], "here") != 0;
 
-        (void)snprintf(fx->keeper, sizeof fx->keeper, "%s", keepers[i]);
+        (void)snprintf(fx->keeper, sizeof(fx->keeper), "%s", keepers[i]);
         fx_request(fx, client, i, &msg);
         fx_answer(fx);
         fx_reply(fx, client, i, &reply);

@@ -109,8 +109,8 @@ static void start(struct script *s)
 {
     struct rt_agent_config config;
 
-    memset(&config, 0, sizeof config);
-    memset(s, 0, sizeof *s);
+    memset(&config, 0, sizeof(config));
+    memset(s, 0, sizeof(*s));
     s->now = 1;
     memcpy(config.host, "here", 5);
     config.io =
@@ -132,8 +132,8 @@ static void answer(struct script *s)
         struct rt_store_op op = s->ops[0];
         struct rt_store_reply reply;
         s->n_ops--;
-        memmove(s->ops, s->ops + 1, s->n_ops * sizeof s->ops[0]);
-        memset(&reply, 0, sizeof reply);
+        memmove(s->ops, s->ops + 1, s->n_ops * sizeof(s->ops[0]));
+        memset(&reply, 0, sizeof(reply));
         reply.id = op.id;
         reply.kind = op.kind;
         if (op.kind == RT_STORE_TEST || op.kind == RT_STORE_TAKE) {
@@ -173,12 +173,12 @@ static void hello(struct script *s, const char *role, struct rt_slice token)
     struct rt_hello_msg msg;
     static const uint8_t id[RT_ID_SIZE] = {1};
 
-    memset(&msg, 0, sizeof msg);
+    memset(&msg, 0, sizeof(msg));
     msg.vmin = msg.vmax = 1;
     msg.role = rt_slice_text(role);
     if (token.size > 0) {
         msg.cid = rt_slice_text("web");
-        msg.inc = msg.nonce = (struct rt_slice){id, sizeof id};
+        msg.inc = msg.nonce = (struct rt_slice){id, sizeof(id)};
         msg.epoch = 1;
         msg.tok = token;
     }
@@ -191,11 +191,11 @@ static struct rt_slice join_token(void)
     struct rt_ticket ticket;
     int size;
 
-    memset(&ticket, 0, sizeof ticket);
+    memset(&ticket, 0, sizeof(ticket));
     ticket.join = true;
     memcpy(ticket.key.tenant, "local", 6);
     memcpy(ticket.key.cid, "web", 4);
-    size = rt_ticket_encode(&ticket, token, sizeof token);
+    size = rt_ticket_encode(&ticket, token, sizeof(token));
     assert_true(size > 0);
     return (struct rt_slice){token, (size_t)size};
 }
@@ -205,9 +205,9 @@ static void attach(struct script *s, uint32_t channel)
     struct rt_attach_msg msg;
     static const uint8_t id[RT_ID_SIZE] = {2};
 
-    memset(&msg, 0, sizeof msg);
+    memset(&msg, 0, sizeof(msg));
     msg.cid = rt_slice_text("web");
-    msg.id = (struct rt_slice){id, sizeof id};
+    msg.id = (struct rt_slice){id, sizeof(id)};
     msg.try_no = 1;
     msg.wait = 5000;
     frame(s, s->client, (struct rt_frame){.type = RT_ATTACH, .channel = channel}, RT_MSG_ATTACH, &msg);
@@ -217,7 +217,7 @@ static void request(struct script *s, const char *op)
 {
     struct rt_request_msg msg;
 
-    memset(&msg, 0, sizeof msg);
+    memset(&msg, 0, sizeof(msg));
     msg.op = rt_slice_text(op);
     msg.cid = rt_slice_text("web");
     msg.prefix = strcmp(op, "show") == 0;
@@ -230,8 +230,8 @@ static void play(struct script *s)
     struct rt_peer peer;
     struct rt_store_news news;
 
-    memset(&peer, 0, sizeof peer);
-    memset(&news, 0, sizeof news);
+    memset(&peer, 0, sizeof(peer));
+    memset(&news, 0, sizeof(news));
     peer.as = RT_CLIENT_VCH;
     memcpy(peer.tenant, "local", 6);
     news.kind = RT_STORE_UP;
@@ -278,7 +278,7 @@ static void play(struct script *s)
 
 static void test_every_allocation_fails(void **state)
 {
-    struct script *s = malloc(sizeof *s);
+    struct script *s = malloc(sizeof(*s));
     bool failed = true;
 
     (void)state;
@@ -307,7 +307,7 @@ static void test_every_allocation_fails(void **state)
 
 static void test_memory_runs_out(void **state)
 {
-    struct script *s = malloc(sizeof *s);
+    struct script *s = malloc(sizeof(*s));
     bool failed = true;
 
     (void)state;
@@ -326,7 +326,7 @@ static void test_memory_runs_out(void **state)
 
 static void report(struct fx *fx, int link)
 {
-    struct rt_report_msg *msg = calloc(1, sizeof *msg);
+    struct rt_report_msg *msg = calloc(1, sizeof(*msg));
     static const uint8_t id[RT_ID_SIZE];
 
     assert_non_null(msg);
@@ -334,7 +334,7 @@ static void report(struct fx *fx, int link)
     msg->procs[0].st = 1;
     msg->procs[0].n_base = msg->procs[0].n_head = 3;
     msg->procs[0].head[0] = UINT64_C(1) << 40;
-    msg->atts[0].id = (struct rt_slice){id, sizeof id};
+    msg->atts[0].id = (struct rt_slice){id, sizeof(id)};
     msg->atts[0].n_cons = 3;
     msg->atts[0].n_app = 2;
     msg->atts[0].cons[0] = UINT64_C(1) << 40;
@@ -346,7 +346,7 @@ static void report(struct fx *fx, int link)
 static void test_idle_session_is_small(void **state)
 {
     enum { SESSIONS = 1000 };
-    struct fx *fx = calloc(1, sizeof *fx);
+    struct fx *fx = calloc(1, sizeof(*fx));
     struct rt_peer peer;
     struct rt_frame head;
     struct mallinfo2 before, after;
@@ -357,12 +357,12 @@ static void test_idle_session_is_small(void **state)
     fx_init(fx);
     client = fx_client(fx, "local");
     fx->links[client].chunk = 0;
-    memset(&peer, 0, sizeof peer);
+    memset(&peer, 0, sizeof(peer));
     before = mallinfo2();
     for (uint32_t i = 0; i < SESSIONS; i++) {
         struct fx_guest guest;
         char cid[16];
-        (void)snprintf(cid, sizeof cid, "container-%u", i);
+        (void)snprintf(cid, sizeof(cid), "container-%u", i);
         fx_guest(&guest, cid, (uint8_t)(1 + i % 200));
         fx->n_records = 0;
         fx->n_links = 1; /* the fixture's own books are kept small */

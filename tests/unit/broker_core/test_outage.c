@@ -203,7 +203,7 @@ static void test_take_unanswered(void **state)
         rule->state = RT_SESSION_RUNNING;
         rule->life = guest.life;
         rule->epoch = guest.epoch;
-        memcpy(rule->host, "here", sizeof "here");
+        memcpy(rule->host, "here", sizeof("here"));
         if (serving) {
             fx_fail(fx, RT_ETIMEDOUT);
             assert_true(fx_serves(fx, cid));
@@ -235,7 +235,7 @@ static void test_fallen_back(void **state)
     rule->state = RT_SESSION_RUNNING;
     rule->life = 5;
     rule->epoch = 3;
-    memcpy(rule->host, "here", sizeof "here");
+    memcpy(rule->host, "here", sizeof("here"));
     fx_down(fx);
     fx_up(fx, true, false);
     fx_answer_one(fx, 0); /* the census */
@@ -263,8 +263,9 @@ static void test_gone_unclaimed(void **state)
         fx_serve(fx, &guest);
         assert_int_equal(fx_stats(fx).provisional, 1);
         fx_lost(fx, guest.link);
-        if (ended)
+        if (ended) {
             rule->state = RT_SESSION_ENDED;
+        }
         fx_up(fx, false, true);
         fx_tick(fx, RT_LOST_AFTER_MS);
         fx_answer(fx);

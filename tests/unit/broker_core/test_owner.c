@@ -20,7 +20,7 @@ static struct rt_record *running(struct fx *fx, const char *cid, const char *hos
     rule->exists = true;
     rule->state = RT_SESSION_RUNNING;
     rule->life = rule->epoch = 3;
-    (void)snprintf(rule->host, sizeof rule->host, "%s", host);
+    (void)snprintf(rule->host, sizeof(rule->host), "%s", host);
     return rule;
 }
 
@@ -38,7 +38,7 @@ static void request(struct fx *fx, int client, uint64_t id, const char *op, cons
 {
     struct rt_request_msg msg;
 
-    memset(&msg, 0, sizeof msg);
+    memset(&msg, 0, sizeof(msg));
     msg.op = rt_slice_text(op);
     msg.cid = rt_slice_text(cid);
     fx_request(fx, client, id, &msg);

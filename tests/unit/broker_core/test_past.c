@@ -15,7 +15,7 @@ static void set_past(struct fx *fx, const char *cid, char letter, size_t size)
 {
     struct fx_past *past = fx_record_past(fx, "local", cid);
 
-    assert_true(size <= sizeof past->data);
+    assert_true(size <= sizeof(past->data));
     memset(past->data, letter, size);
     past->size = size;
 }
@@ -87,7 +87,7 @@ static void test_newest(void **state)
     struct fx_guest guest;
 
     serve(fx, &guest, "web", 1, '0', 20);
-    for (size_t i = 0; i < sizeof told / sizeof told[0]; i++) {
+    for (size_t i = 0; i < sizeof(told) / sizeof(told[0]); i++) {
         set_past(fx, "web", told[i].letter, told[i].size);
         fx_serve(fx, &guest); /* this take's answer has it */
         flush(fx);

@@ -47,7 +47,7 @@ static void test_guests_that_break_rules(void **state)
     };
 
     fx_attached(fx, &good, &client);
-    for (size_t i = 0; i < sizeof frames / sizeof frames[0]; i++) {
+    for (size_t i = 0; i < sizeof(frames) / sizeof(frames[0]); i++) {
         fx_guest(&bad, "bad", (uint8_t)(10 + i));
         fx_record(fx, "local", "bad")->rule.state = RT_SESSION_ENDED;
         fx_serve(fx, &bad);
@@ -81,7 +81,7 @@ static void test_clients_that_break_rules(void **state)
     };
 
     fx_attached(fx, &guest, &good);
-    for (size_t i = 0; i < sizeof frames / sizeof frames[0]; i++) {
+    for (size_t i = 0; i < sizeof(frames) / sizeof(frames[0]); i++) {
         expect_protocol(fx, fx_client(fx, "local"), &frames[i]);
     }
     fx_data(fx, guest.link, 1, RT_STDOUT, 0, "fine", 4);
@@ -102,7 +102,7 @@ static void test_frames_before_the_handshake(void **state)
         {.type = RT_ATTACH, .channel = 1, .length = 1},
     };
 
-    for (size_t i = 0; i < sizeof frames / sizeof frames[0]; i++) {
+    for (size_t i = 0; i < sizeof(frames) / sizeof(frames[0]); i++) {
         expect_protocol(fx, fx_open(fx, RT_PEER_GUEST, ""), &frames[i]);
         expect_protocol(fx, fx_open(fx, RT_PEER_CLIENT, "local"), &frames[i]);
         fx_guest(&guest, "web", 1);
@@ -171,7 +171,7 @@ static struct rt_refuse_msg everything(uint64_t cls)
  * channel on both sides, and nothing else. */
 static void says(uint64_t cls, bool from_guest)
 {
-    struct fx *fx = malloc(sizeof *fx);
+    struct fx *fx = malloc(sizeof(*fx));
     struct fx_guest guest;
     struct rt_refuse_msg msg = everything(cls), got, want = everything(cls);
     int client, from, to;
@@ -244,7 +244,7 @@ static void test_what_guests_may_not_say(void **state)
             fx_say_attached(fx, &liar, channel);
         } else {
             frame = (struct rt_frame){
-                .type = i == 4 ? RT_ATTACHED : RT_REFUSE, .channel = channel, .length = sizeof refuse};
+                .type = i == 4 ? RT_ATTACHED : RT_REFUSE, .channel = channel, .length = sizeof(refuse)};
             fx_send(fx, guest.link, &frame, refuse);
         }
         fx_want_refuse(fx, client, at, RT_CLASS_PROTOCOL, NULL);
@@ -283,7 +283,7 @@ static void test_bad_reports(void **state)
             fx_answer(fx);
             assert_true(fx_serves(fx, "web"));
         }
-        fx_send(fx, guest.link, &(struct rt_frame){.type = RT_REPORT, .length = sizeof bytes}, bytes);
+        fx_send(fx, guest.link, &(struct rt_frame){.type = RT_REPORT, .length = sizeof(bytes)}, bytes);
         fx_want_refuse(fx, guest.link, 0, RT_CLASS_PROTOCOL, &refuse);
         assert_int_equal(refuse.m.size, strlen(rows[i / 2].text));
         assert_memory_equal(refuse.m.data, rows[i / 2].text, refuse.m.size);
@@ -380,7 +380,7 @@ static void test_ping_flood_unread(void **state)
     fx_queued(fx, client, RT_LINK_HIGH_WATER + 1);
     fx_send(fx, client, &(struct rt_frame){.type = RT_PING}, NULL);
     fx_none(fx, client);
-    memset(&request, 0, sizeof request);
+    memset(&request, 0, sizeof(request));
     request.op = rt_slice_text("nonsense");
     for (unsigned i = 0; i < 40000 && !fx_closed(fx, client); i++) {
         fx_request(fx, client, i, &request);

@@ -199,12 +199,12 @@ static struct rt_frame long_attach(uint8_t *payload)
 {
     static const uint8_t key[] = {0xa2, 'z', 'z', 0xc5, 0x04, 0x00}; /* "zz": bin of 1,024 */
     uint8_t id[RT_ID_SIZE] = {1};
-    struct rt_attach_msg attach = {.cid = rt_slice_text("none"), .id = {id, sizeof id}, .try_no = 1, .wait = 10000};
+    struct rt_attach_msg attach = {.cid = rt_slice_text("none"), .id = {id, sizeof(id)}, .try_no = 1, .wait = 10000};
     int size = rt_msg_encode(RT_MSG_ATTACH, &attach, payload, RT_SHORT_MAX);
 
     assert_true(size > 0 && size < 1000);
     payload[0]++; /* one key more, that nobody knows */
-    memcpy(payload + size, key, sizeof key);
+    memcpy(payload + size, key, sizeof(key));
     memset(payload + size + 6, 'z', 1024);
     return (struct rt_frame){.type = RT_ATTACH, .length = (uint32_t)size + 6 + 1024};
 }
@@ -278,7 +278,7 @@ static void test_requests_wait(void **state)
     size_t asked = fx->n_submitted[RT_STORE_FIND];
     uint64_t next = 0;
 
-    memset(&msg, 0, sizeof msg);
+    memset(&msg, 0, sizeof(msg));
     msg.op = rt_slice_text("list");
     for (uint64_t i = 0; i < 100; i++) {
         fx_request(fx, client, i, &msg);

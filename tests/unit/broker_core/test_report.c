@@ -43,7 +43,7 @@ static void report(struct fx *fx, int link)
     fx_msg(fx, link, &(struct rt_frame){.type = RT_REPORT}, RT_MSG_REPORT, &sent);
     fx_tick(fx, 1000);
     fx_answer(fx);
-    assert_int_equal(rt_msg_decode(RT_MSG_REPORT, fx->report, fx->report_size, &kept, why, sizeof why), 0);
+    assert_int_equal(rt_msg_decode(RT_MSG_REPORT, fx->report, fx->report_size, &kept, why, sizeof(why)), 0);
 }
 
 static bool has_proc(uint64_t p)
@@ -70,7 +70,7 @@ static void serve(struct fx *fx, struct fx_guest *guest)
 {
     fx_guest(guest, "web", 1);
     fx_serve(fx, guest);
-    memset(&sent, 0, sizeof sent);
+    memset(&sent, 0, sizeof(sent));
 }
 
 /* After many commands: those that run and the client that is there come before all that is over. */

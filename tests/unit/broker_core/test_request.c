@@ -17,7 +17,7 @@ static struct rt_request_msg ask(const char *op, const char *cid)
 {
     struct rt_request_msg msg;
 
-    memset(&msg, 0, sizeof msg);
+    memset(&msg, 0, sizeof(msg));
     msg.op = rt_slice_text(op);
     msg.cid = rt_slice_text(cid);
     return msg;
@@ -41,7 +41,7 @@ static void running(struct fx *fx, const char *tenant, const char *cid, const ch
     rule->exists = true;
     rule->state = RT_SESSION_RUNNING;
     rule->life = rule->epoch = 3;
-    (void)snprintf(rule->host, sizeof rule->host, "%s", host);
+    (void)snprintf(rule->host, sizeof(rule->host), "%s", host);
 }
 
 /* What was made and never started is taken back; nothing else is. */
@@ -159,8 +159,8 @@ static void test_show_without_the_store(void **state)
     struct fx_past *kept = fx_record_past(fx, "local", "web");
     int client = fx_client(fx, "local");
 
-    memcpy(kept->data, past, sizeof past - 1);
-    kept->size = sizeof past - 1;
+    memcpy(kept->data, past, sizeof(past) - 1);
+    kept->size = sizeof(past) - 1;
     fx_guest(&guest, "web", 1);
     fx_hello(fx, &guest);
     fx_answer(fx);
@@ -216,7 +216,7 @@ static void test_show_prefix(void **state)
     assert_true(rt_slice_equal(reply.recs[0].cid, rt_slice_text("web")));
     for (unsigned i = 0; i < 9; i++) {
         char cid[8];
-        (void)snprintf(cid, sizeof cid, "web%u", i);
+        (void)snprintf(cid, sizeof(cid), "web%u", i);
         running(fx, "local", cid, "there");
     }
     fx->page = 2;
@@ -310,7 +310,7 @@ static void test_list(void **state)
     assert_false(reply.more);
     for (unsigned i = 0; i < 50; i++) {
         char cid[8];
-        (void)snprintf(cid, sizeof cid, "c%02u", i);
+        (void)snprintf(cid, sizeof(cid), "c%02u", i);
         running(fx, i % 10 == 9 ? "other" : "local", cid, i < 10 ? "there" : "here");
     }
     fx_request(fx, client, 2, &msg);
@@ -362,7 +362,7 @@ static void test_hosts(void **state)
     int client;
 
     for (unsigned i = 0; i < FX_HOSTS - 2; i++) {
-        (void)snprintf(name, sizeof name, "host%02u", i);
+        (void)snprintf(name, sizeof(name), "host%02u", i);
         fx_host(fx, name, true);
     }
     fx_host(fx, "here", true);
@@ -446,9 +446,9 @@ static void test_tails_of_a_kept_end(void **state)
     int client = fx_client(fx, "local");
     struct rt_store_op op;
 
-    memset(&op, 0, sizeof op);
-    (void)snprintf(op.key.tenant, sizeof op.key.tenant, "local");
-    (void)snprintf(op.key.cid, sizeof op.key.cid, "web");
+    memset(&op, 0, sizeof(op));
+    (void)snprintf(op.key.tenant, sizeof(op.key.tenant), "local");
+    (void)snprintf(op.key.cid, sizeof(op.key.cid), "web");
     op.life = 5;
     op.end.out = 2;
     op.end.code = 8;
@@ -475,7 +475,7 @@ static void test_answers_for_nobody(void **state)
     struct fx *fx = *state;
 
     running(fx, "local", "web", "there");
-    for (size_t i = 0; i < sizeof ops / sizeof ops[0]; i++) {
+    for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]); i++) {
         int client = fx_client(fx, "local");
         request(fx, client, 1, ask(ops[i], "web"));
         fx_lost(fx, client);
@@ -515,7 +515,7 @@ static void test_wait_with_a_prefix(void **state)
                                    {.op = rt_slice_text("tails"), .cid = rt_slice_text("web"), .wait = 1}};
     struct rt_reply_msg answer;
 
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         fx_request(fx, client, i + 1, &bad[i]);
         fx_reply(fx, client, i + 1, &answer);
         assert_int_equal(answer.c, RT_CLASS_INVALID);

@@ -28,11 +28,11 @@ static void test_requests(void **state)
     for (unsigned as = 0; as < RT_CLIENT_ROLES; as++) {
         int client = fx_client_as(fx, (enum rt_client_role)as);
 
-        for (uint64_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        for (uint64_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
             char cid[16];
             struct rt_request_msg msg = {.op = rt_slice_text(cases[i].op)};
 
-            (void)snprintf(cid, sizeof cid, "c%u", as);
+            (void)snprintf(cid, sizeof(cid), "c%u", as);
             msg.cid = rt_slice_text(strcmp(cases[i].op, "hosts") == 0 || strcmp(cases[i].op, "list") == 0 ? "" : cid);
             fx_request(fx, client, i + 1, &msg);
             fx_answer(fx);
@@ -48,7 +48,7 @@ static void attach(struct fx *fx, int client, uint32_t channel, uint64_t want, u
 {
     uint8_t id[RT_ID_SIZE] = {9};
     struct rt_attach_msg msg = {.cid = rt_slice_text("web"),
-                                .id = {id, sizeof id},
+                                .id = {id, sizeof(id)},
                                 .try_no = 1,
                                 .mode = mode,
                                 .want = want,
@@ -83,7 +83,7 @@ static void test_viewer_reads(void **state)
         attach(fx, i == 0 ? viewer : vch, 4, 1u << RT_STDOUT, RT_ATTACH_NEW, 5000);
         fx_answer(fx);
         payload = fx_want(fx, guest.link, RT_ATTACH, &frame);
-        assert_int_equal(rt_msg_decode(RT_MSG_ATTACH, payload, frame.length, &got, why, sizeof why), 0);
+        assert_int_equal(rt_msg_decode(RT_MSG_ATTACH, payload, frame.length, &got, why, sizeof(why)), 0);
         assert_int_equal(got.hold, i == 0 ? 0 : 5000);
     }
 }

@@ -16,14 +16,14 @@ static void report(struct fx *fx, int link, unsigned n_atts, uint64_t head)
     static struct rt_report_msg msg;
     static const uint8_t id[RT_ID_SIZE];
 
-    memset(&msg, 0, sizeof msg);
+    memset(&msg, 0, sizeof(msg));
     msg.n_procs = 1;
     msg.procs[0].st = 1;
     msg.procs[0].n_base = msg.procs[0].n_head = 3;
     msg.procs[0].head[0] = head;
     msg.n_atts = n_atts;
     for (unsigned i = 0; i < n_atts; i++) {
-        msg.atts[i].id = (struct rt_slice){id, sizeof id};
+        msg.atts[i].id = (struct rt_slice){id, sizeof(id)};
         msg.atts[i].n_cons = 3;
         msg.atts[i].n_app = 2;
     }
@@ -71,7 +71,7 @@ static void test_state_written_twice(void **state)
     rule->exists = true;
     rule->state = RT_SESSION_RUNNING;
     rule->life = rule->epoch = 3;
-    memcpy(rule->host, "here", sizeof "here");
+    memcpy(rule->host, "here", sizeof("here"));
     fx_attach(fx, client, 1, "web", 0, 0, 0);
     fx_answer(fx);
     fx_tick(fx, RT_LOST_AFTER_MS);
@@ -171,7 +171,7 @@ static void test_news_lost(void **state)
     fx_serve(fx, &guest);
     record = fx_record(fx, "local", "web");
     record->rule.epoch = 4;
-    (void)snprintf(record->rule.host, sizeof record->rule.host, "there");
+    (void)snprintf(record->rule.host, sizeof(record->rule.host), "there");
     report(fx, guest.link, 0, 5);
     fx_answer(fx); /* the refused write tells of the claim */
     assert_false(fx_serves(fx, "web"));
@@ -314,8 +314,8 @@ static void test_fresh_store_refuses(void **state)
     fx_serve(fx, &guest);
     rule = &fx_record(fx, "local", "web")->rule;
     rule->life += 100; /* another start was served meanwhile */
-    memset(rule->inc.b, 9, sizeof rule->inc.b);
-    (void)snprintf(rule->host, sizeof rule->host, "there");
+    memset(rule->inc.b, 9, sizeof(rule->inc.b));
+    (void)snprintf(rule->host, sizeof(rule->host), "there");
     fx_up(fx, true, true);
     fx_answer(fx);
     fx_want_refuse(fx, guest.link, 0, RT_CLASS_SUPERSEDED, NULL);
@@ -330,12 +330,12 @@ static void test_census(void **state)
 
     for (unsigned i = 0; i < 5; i++) {
         char cid[8];
-        (void)snprintf(cid, sizeof cid, "c%u", i);
+        (void)snprintf(cid, sizeof(cid), "c%u", i);
         rule = &fx_record(fx, "local", cid)->rule;
         rule->exists = true;
         rule->state = RT_SESSION_RUNNING;
         rule->life = rule->epoch = 3;
-        (void)snprintf(rule->host, sizeof rule->host, i == 4 ? "there" : "here");
+        (void)snprintf(rule->host, sizeof(rule->host), i == 4 ? "there" : "here");
     }
     fx->page = 2;
     fx_up(fx, true, true);
@@ -367,7 +367,7 @@ static void test_stop(void **state)
     fx_want_refuse(fx, client, 1, RT_CLASS_LOST, NULL);
     fx_want_refuse(fx, client, 0, RT_CLASS_LOST, NULL);
     assert_int_equal(fx_stats(fx).links, 0);
-    memset(&peer, 0, sizeof peer);
+    memset(&peer, 0, sizeof(peer));
     assert_int_equal(rt_agent_opened(fx->agent, &peer, fx->now), 0);
 }
 

@@ -65,7 +65,7 @@ static void test_runs_are_one_send(void **state)
         memset(p + RT_FRAME_HEADER, (int)('a' + i), 4);
     }
     sends = fx->links[client].sends;
-    fx_bytes(fx, guest.link, buf, sizeof buf);
+    fx_bytes(fx, guest.link, buf, sizeof(buf));
     assert_int_equal(fx->links[client].sends, sends + 1);
     for (size_t i = 0; i < 3; i++) {
         (void)fx_want(fx, client, RT_DATA, &frame);
@@ -78,7 +78,7 @@ static void test_runs_are_one_send(void **state)
             .type = RT_DATA, .channel = 1 + (i == 1), .stream = RT_STDOUT, .offset = 12 + 4 * i, .length = 4};
         rt_frame_put(buf + i * (RT_FRAME_HEADER + 4), &frame);
     }
-    fx_bytes(fx, guest.link, buf, sizeof buf);
+    fx_bytes(fx, guest.link, buf, sizeof(buf));
     assert_int_equal(fx->links[client].sends, sends + 3);
 }
 
@@ -99,7 +99,7 @@ static size_t script(uint8_t *out)
         {.type = RT_FIN, .channel = 1, .stream = RT_STDOUT, .offset = 56},
     };
 
-    for (; at < sizeof frames / sizeof frames[0]; at++) {
+    for (; at < sizeof(frames) / sizeof(frames[0]); at++) {
         frame = frames[at];
         rt_frame_put(out + n, &frame);
         n += RT_FRAME_HEADER;
@@ -138,7 +138,7 @@ static size_t merged(struct fx *fx, int client, uint8_t *out)
 
 static size_t run_cut(size_t cut, size_t chunk, uint8_t *out)
 {
-    struct fx *fx = calloc(1, sizeof *fx);
+    struct fx *fx = calloc(1, sizeof(*fx));
     struct fx_guest guest;
     uint8_t frames[1024];
     size_t n = script(frames), size;
@@ -184,7 +184,7 @@ static void test_guest_dies_in_a_frame(void **state)
 
     fx_attached(fx, &guest, &client);
     rt_frame_put(head, &frame);
-    fx_bytes(fx, guest.link, head, sizeof head);
+    fx_bytes(fx, guest.link, head, sizeof(head));
     fx_lost(fx, guest.link);
     (void)fx_want(fx, client, RT_DATA, &frame);
     assert_int_equal(frame.length, 10);

@@ -46,7 +46,7 @@ static void test_renewed_after_the_first_take(void **state)
     renewed = held(&guest);
     assert_true(renewed.taken);
     first.taken = true;
-    assert_memory_equal(&first, &renewed, sizeof first); /* the same place, life and epoch */
+    assert_memory_equal(&first, &renewed, sizeof(first)); /* the same place, life and epoch */
     assert_memory_equal(&renewed.id, &fx_record(fx, "local", "web")->rule.ticket, RT_ID_SIZE);
 
     fx_lost(fx, guest.link);
@@ -230,10 +230,10 @@ static void test_taken_again_after_a_fall_back(void **state)
     fx_confirm(fx, &guest);
     fx_answer(fx);
     rule = &fx_record(fx, "local", "web")->rule;
-    memset(&rule->inc, 99, sizeof rule->inc);
-    memset(&rule->ticket, 98, sizeof rule->ticket);
+    memset(&rule->inc, 99, sizeof(rule->inc));
+    memset(&rule->ticket, 98, sizeof(rule->ticket));
     rule->life = guest.life - 1;
-    (void)snprintf(rule->host, sizeof rule->host, "there");
+    (void)snprintf(rule->host, sizeof(rule->host), "there");
     fx_up(fx, true, false);
     fx_answer(fx);
     assert_true(fx_serves(fx, "web"));
@@ -264,10 +264,10 @@ static void test_elsewhere_after_a_fall_back(void **state)
     rule = &fx_record(fx, "local", "web")->rule;
     rule->state = RT_SESSION_LOST;
     rule->lost_ms = fx->store_ms;
-    memset(&rule->inc, 99, sizeof rule->inc);
-    memset(&rule->ticket, 98, sizeof rule->ticket);
+    memset(&rule->inc, 99, sizeof(rule->inc));
+    memset(&rule->ticket, 98, sizeof(rule->ticket));
     rule->life = guest.life - 1;
-    (void)snprintf(rule->host, sizeof rule->host, "there");
+    (void)snprintf(rule->host, sizeof(rule->host), "there");
     fx_hello(fx, &old);
     fx_answer(fx);
     fx_want_refuse(fx, old.link, 0, RT_CLASS_RETRY_LATER, NULL);

@@ -21,12 +21,12 @@ static void greet(struct fx *fx)
     const uint8_t *payload;
     int link = fx_open(fx, RT_PEER_CLIENT, "local");
 
-    memset(&hello, 0, sizeof hello);
+    memset(&hello, 0, sizeof(hello));
     hello.vmin = hello.vmax = 1;
     hello.role = rt_slice_text("client");
     fx_msg(fx, link, &(struct rt_frame){.type = RT_HELLO}, RT_MSG_HELLO, &hello);
     payload = fx_want(fx, link, RT_WELCOME, &frame);
-    assert_int_equal(rt_msg_decode(RT_MSG_WELCOME, payload, frame.length, &welcome, why, sizeof why), 0);
+    assert_int_equal(rt_msg_decode(RT_MSG_WELCOME, payload, frame.length, &welcome, why, sizeof(why)), 0);
 }
 
 static void test_welcome_lists_agents(void **state)
@@ -52,11 +52,11 @@ static void test_welcome_of_many(void **state)
     char name[16];
 
     for (unsigned i = 0; i < 40; i++) {
-        (void)snprintf(name, sizeof name, "a%02u", i);
+        (void)snprintf(name, sizeof(name), "a%02u", i);
         fx_host(fx, name, true);
     }
     for (unsigned i = 0; i < 40; i++) {
-        (void)snprintf(name, sizeof name, "z%02u", i);
+        (void)snprintf(name, sizeof(name), "z%02u", i);
         fx_host(fx, name, true);
     }
     greet(fx);

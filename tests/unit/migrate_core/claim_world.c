@@ -32,7 +32,7 @@ struct rt_id ticket_id(struct world *w, uint32_t depth)
 
     CHECK(w, w->ids + 1 < IDS_MAX);
     w->depth[++w->ids] = depth;
-    memcpy(id.b, &w->ids, sizeof w->ids);
+    memcpy(id.b, &w->ids, sizeof(w->ids));
     return id;
 }
 
@@ -40,7 +40,7 @@ static uint32_t number_of(const struct rt_id *id)
 {
     uint32_t number;
 
-    memcpy(&number, id->b, sizeof number);
+    memcpy(&number, id->b, sizeof(number));
     return number;
 }
 
@@ -69,7 +69,7 @@ bool same_record(const struct rt_record *a, const struct rt_record *b)
 {
     return a->exists == b->exists && a->state == b->state && a->life == b->life && a->epoch == b->epoch &&
            rt_id_equal(&a->inc, &b->inc) && rt_id_equal(&a->ticket, &b->ticket) && a->n_ancestors == b->n_ancestors &&
-           memcmp(a->ancestors, b->ancestors, a->n_ancestors * sizeof *a->ancestors) == 0 &&
+           memcmp(a->ancestors, b->ancestors, a->n_ancestors * sizeof(*a->ancestors)) == 0 &&
            rt_id_equal(&a->nonce, &b->nonce) && strcmp(a->host, b->host) == 0 && a->lost_ms == b->lost_ms &&
            strcmp(a->bound_to, b->bound_to) == 0;
 }

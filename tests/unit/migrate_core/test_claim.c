@@ -225,8 +225,8 @@ static void put_text(char text[RT_HOST_MAX + 1], const char *value)
 
 static void build(const struct row *row, struct rt_record *record, struct rt_claim *claim)
 {
-    memset(record, 0, sizeof *record);
-    memset(claim, 0, sizeof *claim);
+    memset(record, 0, sizeof(*record));
+    memset(claim, 0, sizeof(*claim));
     if (row->state != RT_SESSION_NONE) {
         record->exists = true;
         record->state = row->state;
@@ -261,7 +261,7 @@ static void build(const struct row *row, struct rt_record *record, struct rt_cla
 static void test_every_row(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
         const struct row *row = &rows[i];
         struct rt_record record, before;
         struct rt_claim claim;
@@ -270,7 +270,7 @@ static void test_every_row(void **state)
 
         build(row, &record, &claim);
         before = record;
-        memset(&out, 0xa5, sizeof out);
+        memset(&out, 0xa5, sizeof(out));
         rt_claim_judge(&record, &claim, STORE_MS, &out);
         if (out.verdict != row->verdict) {
             fail_msg("%s: %s, not %s", row->name, rt_class_name(out.verdict), rt_class_name(row->verdict));
@@ -282,7 +282,7 @@ static void test_every_row(void **state)
         assert_int_equal(out.epoch, row->verdict == RT_CLASS_STALE ? EPOCH : 0);
         assert_string_equal(out.host, row->state > RT_SESSION_CREATED ? "alpha" : "");
         assert_int_equal(out.moved, ok && row->state > RT_SESSION_CREATED && !row->alpha);
-        assert_memory_equal(&before, &record, sizeof record);
+        assert_memory_equal(&before, &record, sizeof(record));
     }
 }
 
@@ -314,7 +314,7 @@ static void test_no_record_is_no_record(void **state)
 
     (void)state;
     build(&row, &record, &claim);
-    memset(&record, 0xff, sizeof record);
+    memset(&record, 0xff, sizeof(record));
     record.exists = false;
     rt_claim_judge(&record, &claim, STORE_MS, &out);
     assert_int_equal(out.verdict, RT_CLASS_OK);
@@ -353,7 +353,7 @@ static void test_apply_writes_the_claim(void **state)
     assert_int_equal(out.verdict, RT_CLASS_OK);
     assert_false(out.moved);
     rt_claim_apply(&record, &claim, &out);
-    assert_memory_equal(&taken, &record, sizeof record);
+    assert_memory_equal(&taken, &record, sizeof(record));
 }
 
 static void test_apply_of_a_join(void **state)

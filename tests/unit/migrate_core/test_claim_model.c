@@ -18,7 +18,7 @@ static void fill_claim(struct world *w, const struct guest *guest, int agent, bo
     const struct rt_record *record = &w->store.record;
     int owner = owner_of(record);
 
-    memset(claim, 0, sizeof *claim);
+    memset(claim, 0, sizeof(*claim));
     claim->join = anew || !guest->welcomed;
     claim->inc = anew ? random_id(w) : guest->inc;
     claim->epoch = guest->epoch;
@@ -28,12 +28,12 @@ static void fill_claim(struct world *w, const struct guest *guest, int agent, bo
         claim->ticket = guest->ticket.id;
         claim->taken = guest->ticket.taken || rt_id_equal(&w->agents[agent].had, &guest->inc);
         claim->n_ancestors = guest->ticket.n_ancestors;
-        memcpy(claim->ancestors, guest->ticket.ancestors, sizeof claim->ancestors);
+        memcpy(claim->ancestors, guest->ticket.ancestors, sizeof(claim->ancestors));
         CHECK(w, !claim->taken || was_taken(w, claim) || w->kind == COPIES);
     }
     agent_name(agent, claim->host);
     if (owner >= 0 && !w->agents[owner].up && w->now_ms - w->agents[owner].down_ms >= HEARTBEAT_MS) {
-        memcpy(claim->dead_host, record->host, sizeof claim->dead_host);
+        memcpy(claim->dead_host, record->host, sizeof(claim->dead_host));
         seen[SEEN_DEAD_OWNER]++;
     }
     claim->store_whole = w->now_ms - w->born_ms >= WHOLE_MS;
@@ -227,12 +227,12 @@ static void store_fault(struct world *w)
         seen[SEEN_ROLLBACK]++;
         break;
     case 1:
-        memset(&w->store, 0, sizeof w->store);
+        memset(&w->store, 0, sizeof(w->store));
         w->born_ms = w->now_ms;
         seen[SEEN_FLUSH]++;
         break;
     case 2:
-        memset(&w->store, 0, sizeof w->store); /* alone: nobody is told */
+        memset(&w->store, 0, sizeof(w->store)); /* alone: nobody is told */
         seen[SEEN_RECORD_LOST]++;
         break;
     case 3:
@@ -252,7 +252,7 @@ static void store_fault(struct world *w)
 /* High availability starts the VM again, on another host; the copy before is gone. */
 static void restart(struct world *w, struct guest *guest)
 {
-    memset(guest, 0, sizeof *guest);
+    memset(guest, 0, sizeof(*guest));
     guest->alive = true;
     guest->inc = random_id(w);
     guest->link = -1;
@@ -293,7 +293,7 @@ static void agent_fault(struct world *w)
 
     w->agents[agent].up = !w->agents[agent].up;
     w->agents[agent].down_ms = w->now_ms;
-    memset(&w->agents[agent].had, 0, sizeof w->agents[agent].had);
+    memset(&w->agents[agent].had, 0, sizeof(w->agents[agent].had));
     w->agents[agent].known_life = 0;
     for (size_t i = 0; i < GUESTS; i++) {
         if (w->guests[i].link == agent) {
@@ -339,7 +339,7 @@ static void step(struct world *w)
 
 static void start(struct world *w, uint64_t seed)
 {
-    memset(w, 0, sizeof *w);
+    memset(w, 0, sizeof(*w));
     w->seed = seed;
     w->random = seed * 977;
     w->kind = (enum kind)(seed % KINDS);
@@ -432,7 +432,7 @@ static void test_walks(void **state)
     for (size_t i = 0; i < SEEN_VERDICT; i++) {
         assert_true(seen[i] > 0);
     }
-    for (size_t i = 0; i < sizeof verdicts / sizeof *verdicts; i++) {
+    for (size_t i = 0; i < sizeof(verdicts) / sizeof(*verdicts); i++) {
         assert_true(seen[SEEN_VERDICT + verdicts[i]] > 0);
     }
 }

@@ -13,7 +13,7 @@
 
 static int read_past(const char *text, struct rt_store_record *record)
 {
-    memset(record, 0, sizeof *record);
+    memset(record, 0, sizeof(*record));
     return rt_past_read(rt_slice_text(text), record);
 }
 
@@ -59,10 +59,10 @@ static void test_refused(void **state)
     struct rt_store_record record, none;
 
     (void)state;
-    memset(&none, 0, sizeof none);
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+    memset(&none, 0, sizeof(none));
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         /* NOLINTNEXTLINE(bugprone-suspicious-memory-comparison): not a byte of it is touched */
-        if (read_past(bad[i], &record) != RT_EPROTO || memcmp(&record, &none, sizeof none) != 0) {
+        if (read_past(bad[i], &record) != RT_EPROTO || memcmp(&record, &none, sizeof(none)) != 0) {
             fail_msg("case %zu", i);
         }
     }

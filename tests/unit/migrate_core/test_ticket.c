@@ -158,11 +158,11 @@ static void fill(char *text, size_t size, char with)
 /* The largest ticket there is. */
 static void largest(struct rt_ticket *ticket)
 {
-    memset(ticket, 0, sizeof *ticket);
-    fill(ticket->key.tenant, sizeof ticket->key.tenant, 't');
-    fill(ticket->key.cid, sizeof ticket->key.cid, 'c');
-    fill(ticket->bound_to, sizeof ticket->bound_to, 'b');
-    fill(ticket->issuer, sizeof ticket->issuer, 'i');
+    memset(ticket, 0, sizeof(*ticket));
+    fill(ticket->key.tenant, sizeof(ticket->key.tenant), 't');
+    fill(ticket->key.cid, sizeof(ticket->key.cid), 'c');
+    fill(ticket->bound_to, sizeof(ticket->bound_to), 'b');
+    fill(ticket->issuer, sizeof(ticket->issuer), 'i');
     ticket->life = RT_COUNTER_MAX - 1;
     ticket->epoch = RT_COUNTER_MAX - 2;
     ticket->expires_ms = RT_COUNTER_MAX - 3;
@@ -184,7 +184,7 @@ static void assert_code_keeps(const struct rt_ticket *ticket)
 
     assert_true(size > 0);
     assert_int_equal(rt_ticket_decode(plain, (size_t)size, &back), 0);
-    assert_memory_equal(ticket, &back, sizeof back);
+    assert_memory_equal(ticket, &back, sizeof(back));
     for (int i = 0; i < size; i++) {
         uint8_t tight[RT_TOKEN_MAX];
         assert_int_equal(rt_ticket_encode(ticket, tight, (size_t)i), RT_ELIMIT);
@@ -201,13 +201,13 @@ static void test_code_round_trip(void **state)
     (void)state;
     largest(&ticket);
     assert_code_keeps(&ticket);
-    memset(&join, 0, sizeof join);
+    memset(&join, 0, sizeof(join));
     join.join = true;
     join.key.cid[0] = 'c';
     assert_code_keeps(&join);
     root(&ticket, 1);
     assert_code_keeps(&ticket);
-    memset(ticket.key.tenant, 0, sizeof ticket.key.tenant);
+    memset(ticket.key.tenant, 0, sizeof(ticket.key.tenant));
     assert_code_keeps(&ticket);
 }
 
@@ -219,19 +219,19 @@ static void test_encode_refuses(void **state)
     (void)state;
     largest(&ticket);
     ticket.n_ancestors = RT_ANCESTORS_MAX + 1;
-    assert_int_equal(rt_ticket_encode(&ticket, plain, sizeof plain), RT_EPROTO);
+    assert_int_equal(rt_ticket_encode(&ticket, plain, sizeof(plain)), RT_EPROTO);
     largest(&ticket);
     ticket.unproven = RT_ANCESTORS_MAX + 1;
-    assert_int_equal(rt_ticket_encode(&ticket, plain, sizeof plain), RT_EPROTO);
+    assert_int_equal(rt_ticket_encode(&ticket, plain, sizeof(plain)), RT_EPROTO);
     largest(&ticket);
     ticket.key.cid[0] = '\0';
-    assert_int_equal(rt_ticket_encode(&ticket, plain, sizeof plain), RT_EPROTO);
+    assert_int_equal(rt_ticket_encode(&ticket, plain, sizeof(plain)), RT_EPROTO);
     largest(&ticket);
     ticket.life = RT_COUNTER_MAX;
-    assert_int_equal(rt_ticket_encode(&ticket, plain, sizeof plain), RT_EPROTO);
+    assert_int_equal(rt_ticket_encode(&ticket, plain, sizeof(plain)), RT_EPROTO);
     largest(&ticket);
     ticket.issuer[RT_HOST_MAX] = 'x'; /* not terminated */
-    assert_int_equal(rt_ticket_encode(&ticket, plain, sizeof plain), RT_EPROTO);
+    assert_int_equal(rt_ticket_encode(&ticket, plain, sizeof(plain)), RT_EPROTO);
 }
 
 /* Offsets into the encoded form of a ticket for tenant "acme", container "web-1", bound to "vm-1", issuer "". */
@@ -273,9 +273,9 @@ static void test_decode_refuses(void **state)
     (void)state;
     root(&ticket, 1);
     grow(&ticket, 2, &child);
-    size = rt_ticket_encode(&child, plain, sizeof plain);
+    size = rt_ticket_encode(&child, plain, sizeof(plain));
     assert_int_equal(size, AT_COUNT + 1 + RT_ID_SIZE);
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
         uint8_t kept = plain[bad[i].at];
         plain[bad[i].at] = bad[i].value;
         assert_int_equal(rt_ticket_decode(plain, (size_t)size, &back), RT_EPROTO);

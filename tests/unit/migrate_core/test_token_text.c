@@ -26,12 +26,12 @@ static void test_examples(void **state)
     uint8_t bytes[64];
 
     (void)state;
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
         size_t size = strlen(rows[i].bytes);
-        assert_int_equal(rt_token_text_encode((const uint8_t *)rows[i].bytes, size, text, sizeof text),
+        assert_int_equal(rt_token_text_encode((const uint8_t *)rows[i].bytes, size, text, sizeof(text)),
                          strlen(rows[i].text));
         assert_string_equal(text, rows[i].text);
-        assert_int_equal(decode(text, bytes, sizeof bytes), size);
+        assert_int_equal(decode(text, bytes, sizeof(bytes)), size);
         assert_memory_equal(bytes, rows[i].bytes, size);
     }
 }
@@ -42,11 +42,11 @@ static void test_every_size(void **state)
     char text[RT_TOKEN_TEXT_MAX];
 
     (void)state;
-    for (size_t i = 0; i < sizeof token; i++) {
+    for (size_t i = 0; i < sizeof(token); i++) {
         token[i] = (uint8_t)(i * 151 + i / 256);
     }
     for (size_t size = 1; size <= RT_TOKEN_MAX; size++) {
-        int length = rt_token_text_encode(token, size, text, sizeof text);
+        int length = rt_token_text_encode(token, size, text, sizeof(text));
         assert_true(length > 0);
         assert_int_equal(strlen(text), length);
         assert_int_equal(rt_token_text_encode(token, size, text, (size_t)length), RT_ELIMIT);
@@ -55,7 +55,7 @@ static void test_every_size(void **state)
         assert_int_equal(rt_token_text_decode(text, (size_t)length, back, size - 1), RT_ELIMIT);
     }
     assert_int_equal(strlen(text), RT_TOKEN_TEXT_MAX - 1);
-    assert_int_equal(rt_token_text_encode(token, sizeof token, text, sizeof text), RT_ELIMIT);
+    assert_int_equal(rt_token_text_encode(token, sizeof(token), text, sizeof(text)), RT_ELIMIT);
 }
 
 static void test_too_long(void **state)
@@ -64,10 +64,10 @@ static void test_too_long(void **state)
     uint8_t bytes[RT_TOKEN_MAX + 8];
 
     (void)state;
-    memset(text, 'A', sizeof text - 1);
-    memcpy(text, RT_TOKEN_PREFIX, sizeof RT_TOKEN_PREFIX - 1);
-    text[sizeof text - 1] = '\0';
-    assert_int_equal(decode(text, bytes, sizeof bytes), RT_ELIMIT);
+    memset(text, 'A', sizeof(text) - 1);
+    memcpy(text, RT_TOKEN_PREFIX, sizeof(RT_TOKEN_PREFIX) - 1);
+    text[sizeof(text) - 1] = '\0';
+    assert_int_equal(decode(text, bytes, sizeof(bytes)), RT_ELIMIT);
 }
 
 static void test_refused(void **state)
@@ -82,12 +82,12 @@ static void test_refused(void **state)
     uint8_t bytes[64];
 
     (void)state;
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        if (decode(bad[i], bytes, sizeof bytes) != RT_EPROTO) {
+    for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+        if (decode(bad[i], bytes, sizeof(bytes)) != RT_EPROTO) {
             fail_msg("taken: %s", bad[i]);
         }
     }
-    assert_int_equal(rt_token_text_decode("rtj1.Zm\0v", 9, bytes, sizeof bytes), RT_EPROTO);
+    assert_int_equal(rt_token_text_decode("rtj1.Zm\0v", 9, bytes, sizeof(bytes)), RT_EPROTO);
 }
 
 static void test_blanks_around(void **state)
@@ -95,7 +95,7 @@ static void test_blanks_around(void **state)
     uint8_t bytes[8];
 
     (void)state;
-    assert_int_equal(decode(" \t\r\nrtj1.Zm9v\r\n \t", bytes, sizeof bytes), 3);
+    assert_int_equal(decode(" \t\r\nrtj1.Zm9v\r\n \t", bytes, sizeof(bytes)), 3);
     assert_memory_equal(bytes, "foo", 3);
 }
 
@@ -120,7 +120,7 @@ static void test_ring(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         size_t size = strlen(rows[i].text);
         uint64_t ring = 1;
 

@@ -102,7 +102,7 @@ static bool read_row(struct row *row, const char *line)
 {
     int used = 0;
 
-    memset(row, 0, sizeof *row);
+    memset(row, 0, sizeof(*row));
     if (line[0] == '#' || sscanf(line, "%7s%n", row->verdict, &used) != 1) {
         return false;
     }
@@ -180,7 +180,7 @@ static void test_vectors(void **state)
 
     (void)state;
     assert_non_null(file);
-    while (fgets(line, sizeof line, file) != NULL) {
+    while (fgets(line, sizeof(line), file) != NULL) {
         bool known = false;
 
         if (!read_row(&row, line)) {

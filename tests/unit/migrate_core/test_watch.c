@@ -18,8 +18,8 @@ static uint64_t now;
 static int setup(void **state)
 {
     (void)state;
-    memset(&watch, 0, sizeof watch);
-    memset(&touch, 0, sizeof touch);
+    memset(&watch, 0, sizeof(watch));
+    memset(&touch, 0, sizeof(touch));
     now = 1000000;
     rt_touch_beat(&touch, now);
     return 0;

@@ -24,17 +24,17 @@ struct folder {
 
 static int setup(void **state)
 {
-    struct folder *folder = calloc(1, sizeof *folder);
+    struct folder *folder = calloc(1, sizeof(*folder));
 
     if (folder == NULL) {
         return -1;
     }
-    (void)snprintf(folder->path, sizeof folder->path, "/tmp/retether-keyring-XXXXXX");
+    (void)snprintf(folder->path, sizeof(folder->path), "/tmp/retether-keyring-XXXXXX");
     if (mkdtemp(folder->path) == NULL) {
         free(folder);
         return -1;
     }
-    (void)snprintf(folder->file, sizeof folder->file, "%s/ring", folder->path);
+    (void)snprintf(folder->file, sizeof(folder->file), "%s/ring", folder->path);
     *state = folder;
     return 0;
 }
@@ -68,14 +68,14 @@ static void test_load(void **state)
     struct rt_keyring ring;
 
     rt_keyring_init(&ring);
-    put_file(folder, text, sizeof text - 1, 0600);
+    put_file(folder, text, sizeof(text) - 1, 0600);
     assert_int_equal(rt_keyring_load(&ring, folder->file), 0);
     assert_int_equal(ring.n_keys, 2);
     assert_int_equal(ring.active, 2);
     assert_int_equal(rt_keyring_find(&ring, 1)[1], 0x11);
     assert_int_equal(rt_keyring_find(&ring, 2)[1], 0xee);
     assert_null(rt_keyring_find(&ring, 3));
-    put_file(folder, text, sizeof text - 1, 0400);
+    put_file(folder, text, sizeof(text) - 1, 0400);
     assert_int_equal(rt_keyring_load(&ring, folder->file), 0);
     rt_keyring_close(&ring);
     assert_int_equal(ring.active, 0);
@@ -129,7 +129,7 @@ static void test_load_refuses_texts(void **state)
     struct folder *folder = *state;
     struct rt_keyring ring;
 
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
         uint8_t secret[RT_SECRET_SIZE] = {9};
         rt_keyring_init(&ring);
         assert_int_equal(rt_keyring_add(&ring, 8, secret), 0);
@@ -155,9 +155,9 @@ static void test_load_bounds(void **state)
 
     rt_keyring_init(&ring);
     for (int i = 1; i <= RT_KEYRING_MAX; i++) {
-        at += (size_t)snprintf(text + at, sizeof text - at, "key %d " HEX_A "%s\n", i, i == 7 ? " active" : "");
+        at += (size_t)snprintf(text + at, sizeof(text) - at, "key %d " HEX_A "%s\n", i, i == 7 ? " active" : "");
     }
-    memset(text + at, '\n', sizeof text - at);
+    memset(text + at, '\n', sizeof(text) - at);
     put_file(folder, text, RT_KEYRING_FILE_MAX, 0600);
     assert_int_equal(rt_keyring_load(&ring, folder->file), 0);
     assert_int_equal(ring.n_keys, RT_KEYRING_MAX);
@@ -165,7 +165,7 @@ static void test_load_bounds(void **state)
     put_file(folder, text, RT_KEYRING_FILE_MAX + 1, 0600);
     assert_int_equal(rt_keyring_load(&ring, folder->file), RT_ECONFIG);
     assert_non_null(strstr(ring.why, "longer"));
-    at += (size_t)snprintf(text + at, sizeof text - at, "key 99 " HEX_A "\n");
+    at += (size_t)snprintf(text + at, sizeof(text) - at, "key 99 " HEX_A "\n");
     put_file(folder, text, at, 0600);
     assert_int_equal(rt_keyring_load(&ring, folder->file), RT_ECONFIG);
     assert_non_null(strstr(ring.why, "too many"));
@@ -235,11 +235,11 @@ static void test_create_where_it_cannot(void **state)
     char path[5000];
 
     rt_keyring_init(&ring);
-    (void)snprintf(path, sizeof path, "%s/none/ring", folder->path);
+    (void)snprintf(path, sizeof(path), "%s/none/ring", folder->path);
     assert_int_equal(rt_keyring_create(&ring, path), RT_ENOTFOUND);
     assert_non_null(strstr(ring.why, "create"));
-    memset(path, 'x', sizeof path - 1);
-    path[sizeof path - 1] = '\0';
+    memset(path, 'x', sizeof(path) - 1);
+    path[sizeof(path) - 1] = '\0';
     assert_int_equal(rt_keyring_create(&ring, path), RT_EINVAL);
     assert_int_equal(ring.n_keys, 0);
 }

@@ -34,7 +34,7 @@ static struct rt_ticket ticket(void)
 
     memset(t.inc.b, 0xaa, RT_ID_SIZE);
     memset(t.id.b, 0xbb, RT_ID_SIZE);
-    memset(t.ancestors, 0xcc, 3 * sizeof *t.ancestors);
+    memset(t.ancestors, 0xcc, 3 * sizeof(*t.ancestors));
     return t;
 }
 
@@ -51,9 +51,9 @@ static void assert_refused(const struct rt_keyring *ring, const uint8_t *token, 
     static const struct rt_ticket nothing;
     struct rt_ticket out;
 
-    memset(&out, 0x5a, sizeof out);
+    memset(&out, 0x5a, sizeof(out));
     assert_int_equal(rt_unseal(ring, token, size, 0, &out), code);
-    assert_memory_equal(&out, &nothing, sizeof out);
+    assert_memory_equal(&out, &nothing, sizeof(out));
 }
 
 static void test_round_trip(void **state)
@@ -69,7 +69,7 @@ static void test_round_trip(void **state)
         assert_int_equal(rt_unseal(&ring, token, size, NOW_MS - 1, &out), 0);
         assert_int_equal(out.key_id, 77);
         in[i].key_id = 77;
-        assert_memory_equal(&in[i], &out, sizeof out);
+        assert_memory_equal(&in[i], &out, sizeof(out));
     }
 }
 
@@ -88,10 +88,10 @@ static void test_the_largest_fits(void **state)
 
     (void)state;
     ring_of(&ring, 1, secret_a);
-    fill(t.key.tenant, sizeof t.key.tenant);
-    fill(t.key.cid, sizeof t.key.cid);
-    fill(t.bound_to, sizeof t.bound_to);
-    fill(t.issuer, sizeof t.issuer);
+    fill(t.key.tenant, sizeof(t.key.tenant));
+    fill(t.key.cid, sizeof(t.key.cid));
+    fill(t.bound_to, sizeof(t.bound_to));
+    fill(t.issuer, sizeof(t.issuer));
     t.n_ancestors = RT_ANCESTORS_MAX;
     size = sealed(&ring, &t, token);
     assert_int_equal(rt_unseal(&ring, token, size, 0, &out), 0);
@@ -217,7 +217,7 @@ static void test_wrong_ring_and_unknown_key(void **state)
     assert_refused(&empty, token, size, RT_ENOTFOUND);
     token[AT_KEY_ID + 3] = 9;
     assert_refused(&ring, token, size, RT_ENOTFOUND);
-    assert_int_equal(rt_seal(&empty, &t, token, sizeof token), RT_ESTATE);
+    assert_int_equal(rt_seal(&empty, &t, token, sizeof(token)), RT_ESTATE);
 }
 
 /* Sealed under the ring, but not by rt_seal(): what the header says and what the content says must agree. */
@@ -233,12 +233,12 @@ static void test_content_and_header_agree(void **state)
 
     (void)state;
     ring_of(&ring, 1, secret_a);
-    for (size_t i = 0; i < sizeof lies / sizeof *lies; i++) {
+    for (size_t i = 0; i < sizeof(lies) / sizeof(*lies); i++) {
         struct rt_crypto_box box = {secret_a, token + AT_SALT, token, AT_SALT};
         int size;
         t.key_id = lies[i].key_id;
-        size = rt_ticket_encode(&t, plain, sizeof plain);
-        memset(token, 0, sizeof token);
+        size = rt_ticket_encode(&t, plain, sizeof(plain));
+        memset(token, 0, sizeof(token));
         token[AT_VERSION] = 1;
         token[AT_PURPOSE] = lies[i].purpose;
         token[AT_KEY_ID + 3] = 1;
@@ -246,7 +246,7 @@ static void test_content_and_header_agree(void **state)
         assert_refused(&ring, token, (size_t)size + AROUND, RT_EPROTO);
         token[AT_PURPOSE] = 2;
         t.key_id = 1;
-        size = rt_ticket_encode(&t, plain, sizeof plain);
+        size = rt_ticket_encode(&t, plain, sizeof(plain));
         assert_int_equal(rt_crypto_seal(&box, plain, (size_t)size, token + AT_SEALED, token + AT_SEALED + size), 0);
         assert_int_equal(rt_unseal(&ring, token, (size_t)size + AROUND, 0, &out), 0);
     }
@@ -261,10 +261,10 @@ static void test_what_cannot_be_sealed(void **state)
     (void)state;
     ring_of(&ring, 1, secret_a);
     t.epoch = RT_COUNTER_MAX;
-    assert_int_equal(rt_seal(&ring, &t, token, sizeof token), RT_EPROTO);
+    assert_int_equal(rt_seal(&ring, &t, token, sizeof(token)), RT_EPROTO);
     t.epoch = 1;
     t.key.cid[0] = '\0';
-    assert_int_equal(rt_seal(&ring, &t, token, sizeof token), RT_EPROTO);
+    assert_int_equal(rt_seal(&ring, &t, token, sizeof(token)), RT_EPROTO);
 }
 
 /* A key that was added opens, but seals only once it is the active one; a ring without the old key does not open. */
@@ -303,7 +303,7 @@ static void test_sealer(void **state)
 
     (void)state;
     ring_of(&ring, 1, secret_a);
-    size = sealer.seal(sealer.ctx, &t, token, sizeof token);
+    size = sealer.seal(sealer.ctx, &t, token, sizeof(token));
     assert_true(size > 0);
     assert_int_equal(sealer.open(sealer.ctx, token, (size_t)size, NOW_MS - 1, &out), 0);
     assert_string_equal(out.bound_to, "vm-1");

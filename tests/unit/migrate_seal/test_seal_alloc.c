@@ -45,7 +45,7 @@ static int begin(void **state)
     if (rt_keyring_add(&ring, 7, secret)) {
         return -1;
     }
-    size = rt_seal(&ring, &t, token, sizeof token);
+    size = rt_seal(&ring, &t, token, sizeof(token));
     return size < 0 || rt_unseal(&ring, token, (size_t)size, NOW_MS, &out);
 }
 
@@ -73,14 +73,14 @@ static void test_seal(void **state)
         int size;
 
         rt_alloc_fail_at(n);
-        size = rt_seal(&ring, &t, token, sizeof token);
+        size = rt_seal(&ring, &t, token, sizeof(token));
         bool over = !rt_alloc_stop();
         if (size < 0) {
             assert_shortage(size);
             failed++;
         } else { /* done without what could not be had, or with a second try */
             assert_int_equal(rt_unseal(&ring, token, (size_t)size, NOW_MS, &out), 0);
-            assert_memory_equal(&out.key, &t.key, sizeof t.key);
+            assert_memory_equal(&out.key, &t.key, sizeof(t.key));
         }
         if (over) {
             assert_true(size > 0);
@@ -96,7 +96,7 @@ static void test_unseal(void **state)
     static const struct rt_ticket nothing;
     struct rt_ticket t = ticket(), out;
     uint8_t token[RT_TOKEN_MAX];
-    int size = rt_seal(&ring, &t, token, sizeof token);
+    int size = rt_seal(&ring, &t, token, sizeof(token));
     size_t n, failed = 0;
 
     (void)state;
@@ -104,13 +104,13 @@ static void test_unseal(void **state)
     for (n = 1; n < ROUNDS_MAX; n++) {
         int error;
 
-        memset(&out, 0x5a, sizeof out);
+        memset(&out, 0x5a, sizeof(out));
         rt_alloc_fail_at(n);
         error = rt_unseal(&ring, token, (size_t)size, NOW_MS, &out);
         bool over = !rt_alloc_stop();
         if (error) {
             assert_shortage(error);
-            assert_memory_equal(&out, &nothing, sizeof out);
+            assert_memory_equal(&out, &nothing, sizeof(out));
             failed++;
         } else {
             assert_int_equal(out.life, t.life);
@@ -129,7 +129,7 @@ static void test_forged(void **state)
 {
     struct rt_ticket t = ticket(), out;
     uint8_t token[RT_TOKEN_MAX];
-    int size = rt_seal(&ring, &t, token, sizeof token);
+    int size = rt_seal(&ring, &t, token, sizeof(token));
     size_t n;
 
     (void)state;
@@ -159,7 +159,7 @@ static void test_random_and_keys(void **state)
 
     (void)state;
     assert_non_null(mkdtemp(dir));
-    (void)snprintf(path, sizeof path, "%s/keys", dir);
+    (void)snprintf(path, sizeof(path), "%s/keys", dir);
     for (n = 1; n < ROUNDS_MAX; n++) {
         int error;
 

@@ -85,7 +85,7 @@ static void written_cb(uv_write_t *req, int status)
 static void say(struct fake_peer *peer, const char *text)
 {
     size_t size = strlen(text);
-    struct answer *answer = malloc(sizeof *answer + size + 1);
+    struct answer *answer = malloc(sizeof(*answer) + size + 1);
     uv_buf_t buf;
 
     assert_non_null(answer);
@@ -124,13 +124,13 @@ static void say_usual(struct fake_peer *peer, const char *command)
 
     /* NOLINTNEXTLINE(cert-err34-c): our own commands */
     if (sscanf(command, "FCALL rt4_beat 3 rt:reg rt:names rt:birth %*s %*s %llu", &seq) == 1) {
-        snprintf(text, sizeof text, "*7\r\n:%llu\r\n$32\r\n%s\r\n:%llu\r\n:%d\r\n$%zu\r\n%s\r\n:%llu\r\n:%llu\r\n",
+        snprintf(text, sizeof(text), "*7\r\n:%llu\r\n$32\r\n%s\r\n:%llu\r\n:%d\r\n$%zu\r\n%s\r\n:%llu\r\n:%llu\r\n",
                  beat->now_ms, beat->mark, beat->born_ms, beat->taken, strlen(beat->instance), beat->instance,
                  beat->seq_kept ? seq : beat->seq_found, seq + 1);
         say(peer, text);
         return;
     }
-    for (size_t i = 0; i < sizeof usual / sizeof usual[0]; i++) {
+    for (size_t i = 0; i < sizeof(usual) / sizeof(usual[0]); i++) {
         if (strncmp(command, usual[i][0], strlen(usual[i][0])) == 0) {
             say(peer, usual[i][1]);
             return;
@@ -151,7 +151,7 @@ static void obey(struct fake_peer *peer, const char *command)
         }
         if (rule.times > 0 && --fake->rules[i - 1].times == 0) {
             fake->n_rules--;
-            memmove(&fake->rules[i - 1], &fake->rules[i], (fake->n_rules - (i - 1)) * sizeof rule);
+            memmove(&fake->rules[i - 1], &fake->rules[i], (fake->n_rules - (i - 1)) * sizeof(rule));
         }
         say(peer, rule.answer);
         peer->silent = rule.then != FAKE_GO_ON;
@@ -195,7 +195,7 @@ static void peer_alloc_cb(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
     struct fake_peer *peer = handle->data;
 
     (void)suggested;
-    *buf = uv_buf_init(peer->in, sizeof peer->in);
+    *buf = uv_buf_init(peer->in, sizeof(peer->in));
 }
 
 static void peer_read_cb(uv_stream_t *stream, ssize_t size, const uv_buf_t *buf)
@@ -228,7 +228,7 @@ static void peer_read_cb(uv_stream_t *stream, ssize_t size, const uv_buf_t *buf)
 static void accept_cb(uv_stream_t *listener, int status)
 {
     struct fake *fake = listener->data;
-    struct fake_peer *peer = calloc(1, sizeof *peer);
+    struct fake_peer *peer = calloc(1, sizeof(*peer));
 
     assert_int_equal(status, 0);
     assert_non_null(peer);
@@ -260,14 +260,14 @@ int fake_group_teardown(void **state)
 
 void fake_start(struct fake *fake)
 {
-    memset(fake, 0, sizeof *fake);
+    memset(fake, 0, sizeof(*fake));
 
     fake->beat = (struct fake_beat){
         .now_ms = 1000000, .born_ms = 1000, .mark = FAKE_MARK, .instance = FAKE_OTHER, .seq_kept = true};
-    snprintf(fake->dir, sizeof fake->dir, "/tmp/rt-fake-XXXXXX");
+    snprintf(fake->dir, sizeof(fake->dir), "/tmp/rt-fake-XXXXXX");
     assert_non_null(mkdtemp(fake->dir));
-    snprintf(fake->path, sizeof fake->path, "%s/socket", fake->dir);
-    snprintf(fake->endpoint, sizeof fake->endpoint, "unix:%s", fake->path);
+    snprintf(fake->path, sizeof(fake->path), "%s/socket", fake->dir);
+    snprintf(fake->endpoint, sizeof(fake->endpoint), "unix:%s", fake->path);
     uv_pipe_init(&loop, &fake->listener, 0);
     fake->listener.data = fake;
     assert_int_equal(uv_pipe_bind(&fake->listener, fake->path), 0);

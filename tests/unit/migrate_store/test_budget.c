@@ -123,8 +123,8 @@ static void test_senseless_answers(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof asked / sizeof asked[0]; i++) {
-        for (size_t j = 0; j < sizeof wrong / sizeof wrong[0]; j++) {
+    for (size_t i = 0; i < sizeof(asked) / sizeof(asked[0]); i++) {
+        for (size_t j = 0; j < sizeof(wrong) / sizeof(wrong[0]); j++) {
             usual();
             fake_rule(&fake, COUNT " 700 0  0 0", VICTIM, FAKE_GO_ON, 1);
             fake_rule(&fake, asked[i], wrong[j], FAKE_GO_ON, 1);

@@ -88,7 +88,7 @@ static void test_past(void **state)
 
     (void)state;
     for (size_t length = 0; length <= RT_PAST_MAX + 1; length += length == 0 ? RT_PAST_MAX : 1) {
-        snprintf(text, sizeof text, "*9\r\n:0\r\n:1\r\n:7\r\n:0\r\n:0\r\n$1\r\na\r\n:1\r\n$1\r\nb\r\n$%zu\r\n%.*d\r\n",
+        snprintf(text, sizeof(text), "*9\r\n:0\r\n:1\r\n:7\r\n:0\r\n:0\r\n$1\r\na\r\n:1\r\n$1\r\nb\r\n$%zu\r\n%.*d\r\n",
                  length, (int)length, 0);
         if (length == 0) {
             snprintf(strstr(text, "$0"), 8, "$0\r\n\r\n");
@@ -117,7 +117,7 @@ static int field(const char *name, const char *value)
     static struct rt_store_record out;
     char text[4096];
 
-    snprintf(text, sizeof text, "*4\r\n$2\r\nst\r\n$1\r\n2\r\n$%zu\r\n%s\r\n$%zu\r\n%s\r\n", strlen(name), name,
+    snprintf(text, sizeof(text), "*4\r\n$2\r\nst\r\n$1\r\n2\r\n$%zu\r\n%s\r\n$%zu\r\n%s\r\n", strlen(name), name,
              strlen(value), value);
     return record(text, &out);
 }
@@ -145,20 +145,20 @@ static void test_records(void **state)
     memset(name, 'h', RT_HOST_MAX);
     name[RT_HOST_MAX] = '\0';
     assert_int_equal(field("host", name), 1);
-    append(name, sizeof name, "h");
+    append(name, sizeof(name), "h");
     assert_int_equal(field("host", name), RT_EPROTO);
     for (int i = 0; i < RT_ANCESTORS_MAX; i++) {
-        append(anc, sizeof anc, "00112233445566778899aabbccddeeff");
+        append(anc, sizeof(anc), "00112233445566778899aabbccddeeff");
     }
     assert_int_equal(field("anc", anc), 1);
-    append(anc, sizeof anc, "00112233445566778899aabbccddeeff");
+    append(anc, sizeof(anc), "00112233445566778899aabbccddeeff");
     assert_int_equal(field("anc", anc), RT_EPROTO);
     assert_int_equal(field("anc", "0011"), RT_EPROTO);
     for (int i = 0; i < RT_HISTORY_MAX; i++) {
-        append(hist, sizeof hist, "1750000000000 3 1750000000001 host a\n");
+        append(hist, sizeof(hist), "1750000000000 3 1750000000001 host a\n");
     }
     assert_int_equal(field("hist", hist), 1);
-    append(hist, sizeof hist, "1 2 3 h\n");
+    append(hist, sizeof(hist), "1 2 3 h\n");
     assert_int_equal(field("hist", hist), RT_EPROTO);
     assert_int_equal(field("hist", "1 2 3\n"), RT_EPROTO);
     assert_int_equal(field("hist", "\n"), RT_EPROTO);
@@ -173,10 +173,11 @@ static void test_chain_twice(void **state)
 
     (void)state;
     for (int i = 0; i < RT_ANCESTORS_MAX; i++) {
-        append(anc, sizeof anc, "00112233445566778899aabbccddeeff");
+        append(anc, sizeof(anc), "00112233445566778899aabbccddeeff");
     }
-    snprintf(text, sizeof text, "*6\r\n$2\r\nst\r\n$1\r\n2\r\n$3\r\nanc\r\n$%zu\r\n%s\r\n$3\r\nanc\r\n$32\r\n%.32s\r\n",
-             strlen(anc), anc, anc);
+    snprintf(text, sizeof(text),
+             "*6\r\n$2\r\nst\r\n$1\r\n2\r\n$3\r\nanc\r\n$%zu\r\n%s\r\n$3\r\nanc\r\n$32\r\n%.32s\r\n", strlen(anc), anc,
+             anc);
     assert_int_equal(record(text, &out), RT_EPROTO);
 }
 
@@ -190,7 +191,7 @@ static void test_rows(void **state)
 
     (void)state;
     rt_store_format_row(&host, payload);
-    snprintf(text, sizeof text, "%s\n7\n1000\n%s", id, payload);
+    snprintf(text, sizeof(text), "%s\n7\n1000\n%s", id, payload);
     assert_int_equal(rt_store_parse_row("h", 1, text, strlen(text), 1500, &row), 0);
     assert_int_equal(row.seq, 7);
     assert_int_equal(row.age_ms, 500);
@@ -202,19 +203,19 @@ static void test_rows(void **state)
     for (size_t cut = 0; cut < strlen(id) + 8; cut++) {
         assert_int_equal(rt_store_parse_row("h", 1, text, cut, 1500, &row), RT_EPROTO);
     }
-    append(text, sizeof text, "b\nc\nd\n");
+    append(text, sizeof(text), "b\nc\nd\n");
     assert_int_equal(rt_store_parse_row("h", 1, text, strlen(text), 1500, &row), 0);
-    append(text, sizeof text, "e\n");
+    append(text, sizeof(text), "e\n");
     assert_int_equal(rt_store_parse_row("h", 1, text, strlen(text), 1500, &row), RT_EPROTO);
     /* The largest row that an agent writes is one that others read. */
-    memset(host.version, 'v', sizeof host.version - 1);
-    memset(host.machine, 'm', sizeof host.machine - 1);
+    memset(host.version, 'v', sizeof(host.version) - 1);
+    memset(host.machine, 'm', sizeof(host.machine) - 1);
     host.sessions = RT_COUNTER_MAX - 1;
     for (host.n_addr = 0; host.n_addr < RT_ADDRS_MAX; host.n_addr++) {
         memset(host.addr[host.n_addr], 'a', RT_ADDR_MAX);
     }
     rt_store_format_row(&host, payload);
-    snprintf(text, sizeof text, "%s\n9007199254740991\n9007199254740991\n%s", id, payload);
+    snprintf(text, sizeof(text), "%s\n9007199254740991\n9007199254740991\n%s", id, payload);
     assert_int_equal(rt_store_parse_row("h", 1, text, strlen(text), 1500, &row), 0);
     assert_int_equal(row.n_addr, RT_ADDRS_MAX);
 }
@@ -270,7 +271,7 @@ static void test_largest_claim(void **state)
     struct rt_store_args args;
 
     (void)state;
-    memset(&op, 0, sizeof op);
+    memset(&op, 0, sizeof(op));
     op.kind = RT_STORE_TAKE;
     memset(op.claim.key.tenant, 't', RT_TENANT_MAX);
     memset(op.claim.key.cid, 'c', RT_CID_MAX);

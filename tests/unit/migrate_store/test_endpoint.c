@@ -59,7 +59,7 @@ static void test_refuses(void **state)
     size_t n = 0;
 
     (void)state;
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         if (rt_store_endpoint_parse(bad[i], list, &n) != RT_EINVAL || n != 0) {
             fail_msg("%s", bad[i]);
         }

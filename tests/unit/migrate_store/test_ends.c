@@ -107,7 +107,7 @@ static void test_rejected(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         fake_no_rules(&fake);
         fake_rule(&fake, "rt4_end", WRITTEN, FAKE_GO_ON, 0);
         fake_rule(&fake, "ROLE", TWO_REPLICAS, FAKE_GO_ON, 0);

@@ -50,7 +50,7 @@ static int list(const char *tenant, const char *prefix, const char *host, const 
     if (cursor) {
         op.cursor = *cursor;
     }
-    snprintf(op.host, sizeof op.host, "%s", host);
+    snprintf(op.host, sizeof(op.host), "%s", host);
     return submit(agent, &op);
 }
 
@@ -105,7 +105,7 @@ static void test_bad_records(void **state)
 
     (void)state;
     fake_rule(&fake, SET_A, "*3\r\n$3\r\nt/a\r\n$3\r\nt/b\r\n$3\r\nt/c\r\n", FAKE_GO_ON, 0);
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         size_t errors = agent->n_errors_logged;
 
         fake_rule(&fake, "HGETALL", RECORD("hosta"), FAKE_GO_ON, 0);
@@ -151,7 +151,7 @@ static void test_told_once(void **state)
 
     (void)state;
     fake_rule(&fake, SET_A, "*1\r\n$3\r\nt/a\r\n", FAKE_GO_ON, 0);
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         fake_rule(&fake, "HGETALL rt:{t/a}:r", cases[i].record, FAKE_GO_ON, 1);
         assert_int_equal(list("t", "", "", &from), 0);
         if (agent->reply.n_records != cases[i].told) {
@@ -185,7 +185,7 @@ static void test_failures(void **state)
 
     (void)state;
     add_host();
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         fake_no_rules(&fake);
         fake_rule(&fake, SET_A, "*2\r\n$3\r\nt/a\r\n$3\r\nt/b\r\n", FAKE_GO_ON, 0);
         fake_rule(&fake, SET_B, "*0\r\n", FAKE_GO_ON, 0);
@@ -233,8 +233,8 @@ static void test_pages(void **state)
     struct rt_store_cursor cursor;
 
     (void)state;
-    snprintf(last, sizeof last, "t/c%04d", RT_LIST_MAX - 1);
-    snprintf(next, sizeof next, SET_A " (%s (t/\x7f LIMIT 0 ", last);
+    snprintf(last, sizeof(last), "t/c%04d", RT_LIST_MAX - 1);
+    snprintf(next, sizeof(next), SET_A " (%s (t/\x7f LIMIT 0 ", last);
     fake_rule(&fake, "HGETALL", RECORD("hosta"), FAKE_GO_ON, 0);
     fake_rule(&fake, SET_A, full, FAKE_GO_ON, 0);
     fake_rule(&fake, next, rest, FAKE_GO_ON, 0);
@@ -254,17 +254,17 @@ static void test_pages(void **state)
     fake_rule(&fake, SET_A, rest, FAKE_GO_ON, 0);
     fake_rule(&fake, SET_B, full, FAKE_GO_ON, 0);
     fake_rule(&fake, "HGETALL rt:{t/c00", RECORD("hostb"), FAKE_GO_ON, 0);
-    snprintf(next, sizeof next, "HGETALL rt:{t/c%04d}", RT_LIST_MAX);
+    snprintf(next, sizeof(next), "HGETALL rt:{t/c%04d}", RT_LIST_MAX);
     fake_rule(&fake, next, RECORD("hosta"), FAKE_GO_ON, 0);
     assert_int_equal(list("t", "", "", NULL), 0);
-    snprintf(last, sizeof last, "t/c%04d", RT_LIST_MAX - 3);
+    snprintf(last, sizeof(last), "t/c%04d", RT_LIST_MAX - 3);
     assert_next("hostb", last);
     assert_int_equal(agent->reply.n_records, RT_LIST_MAX - 1); /* the other of hosta's has gone to hostb */
     /* A page of other tenants' has nothing, and yet there is more. */
     fake_rule(&fake, SET_A, full, FAKE_GO_ON, 0);
     assert_int_equal(list("", "d", "hosta", NULL), 0);
     assert_int_equal(agent->reply.n_records, 0);
-    snprintf(last, sizeof last, "t/c%04d", RT_LIST_MAX - 1);
+    snprintf(last, sizeof(last), "t/c%04d", RT_LIST_MAX - 1);
     assert_next("hosta", last);
     free(full);
     free(rest);

@@ -51,7 +51,7 @@ static void on_down(void *ctx, const char *why)
 {
     assert_ptr_equal(ctx, &c);
     c.n_down++;
-    snprintf(c.why, sizeof c.why, "%s", why);
+    snprintf(c.why, sizeof(c.why), "%s", why);
     if (c.stop_when_down) {
         rt_redis_stop(&c.redis, closed_cb);
     }
@@ -72,7 +72,7 @@ static void answer_cb(void *ctx, int error, const redisReply *reply)
     assert_int_equal(reply != NULL, error == 0);
     if (reply) {
         c.answers[c.n_answers].type = reply->type;
-        snprintf(c.answers[c.n_answers].text, sizeof c.answers[0].text, "%s", reply->str ? reply->str : "");
+        snprintf(c.answers[c.n_answers].text, sizeof(c.answers[0].text), "%s", reply->str ? reply->str : "");
     }
     c.n_answers++;
     if (c.stop_when_answered) {
@@ -107,7 +107,7 @@ static struct rt_store_endpoint endpoint_of(const char *text)
 
 static void start(const struct rt_redis_config *config)
 {
-    memset(&c, 0, sizeof c);
+    memset(&c, 0, sizeof(c));
     assert_int_equal(rt_redis_init(&c.redis, &loop, config), 0);
     rt_redis_start(&c.redis);
 }
@@ -191,7 +191,7 @@ static void test_refused_greetings(void **state)
     (void)state;
     config.user = "agent";
     config.password = "secret";
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         fake_no_rules(&fake);
         fake_rule(&fake, cases[i].ask, cases[i].answer, cases[i].then, 1);
         start(&config);
@@ -306,7 +306,7 @@ static void test_lost_in_the_middle(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         fake_no_rules(&fake);
         start_one();
         until(&c.n_ready, 1);
@@ -401,9 +401,9 @@ static void test_sentinel_answers(void **state)
     struct rt_redis_config config;
 
     (void)state;
-    snprintf(endpoint.master, sizeof endpoint.master, "main");
+    snprintf(endpoint.master, sizeof(endpoint.master), "main");
     config = config_of(&endpoint, 1);
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         fake_no_rules(&fake);
         fake_rule(&fake, "SENTINEL get-master-addr-by-name main", cases[i].answer, cases[i].then, 0);
         start(&config);

@@ -92,7 +92,7 @@ static void test_up(void **state)
     beat();
     beat();
     assert_int_equal(count(RT_STORE_UP), before); /* nothing new, nothing told */
-    snprintf(fake.beat.mark, sizeof fake.beat.mark, "%s", FAKE_OTHER);
+    snprintf(fake.beat.mark, sizeof(fake.beat.mark), "%s", FAKE_OTHER);
     beat();
     assert_int_equal(count(RT_STORE_UP), before + 1);
     assert_true(newest(RT_STORE_UP)->fresh);
@@ -148,7 +148,7 @@ static void test_senseless_beats(void **state)
 
     (void)state;
     start();
-    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
         size_t downs = count(RT_STORE_DOWN), ups = count(RT_STORE_UP);
 
         fake_rule(&fake, "rt4_beat", wrong[i], FAKE_GO_ON, 1);
@@ -218,7 +218,7 @@ static void test_info(void **state)
 
     (void)state;
     start();
-    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
         size_t connections = fake.n_connections;
 
         fake_rule(&fake, "INFO", wrong[i], FAKE_GO_ON, 1);
@@ -229,7 +229,7 @@ static void test_info(void **state)
     }
     assert_int_equal(agent->n_errors_logged, 0);
     agent_stop(agent);
-    snprintf(warned, sizeof warned, "$%zu\r\n%s\r\n", strlen(text), text);
+    snprintf(warned, sizeof(warned), "$%zu\r\n%s\r\n", strlen(text), text);
     fake_rule(&fake, "INFO", warned, FAKE_GO_ON, 0);
     fake_rule(&fake, "CONFIG GET min-replicas-to-write", "*2\r\n$21\r\nmin-replicas-to-write\r\n$1\r\n0\r\n",
               FAKE_GO_ON, 0);
@@ -306,7 +306,7 @@ static void test_dead_name(void **state)
     beat();
     assert_true(is_up(agent));
     /* A store that fell back to a time before: nobody lives there yet. */
-    snprintf(fake.beat.mark, sizeof fake.beat.mark, "%s", FAKE_OTHER);
+    snprintf(fake.beat.mark, sizeof(fake.beat.mark), "%s", FAKE_OTHER);
     fake.beat.taken = true;
     beat();
     beat();
@@ -342,7 +342,7 @@ static void push_host(const char *text)
 {
     char push[RT_STORE_ROW_MAX + 512];
 
-    snprintf(push, sizeof push, "*3\r\n$7\r\nmessage\r\n$8\r\nrt:hosts\r\n$%zu\r\n%s\r\n", strlen(text), text);
+    snprintf(push, sizeof(push), "*3\r\n$7\r\nmessage\r\n$8\r\nrt:hosts\r\n$%zu\r\n%s\r\n", strlen(text), text);
     fake_push(&fake, push);
 }
 
@@ -364,11 +364,11 @@ static void test_notices(void **state)
                                         longest};
 
     (void)state;
-    memset(longest, 'x', sizeof longest - 1);
+    memset(longest, 'x', sizeof(longest) - 1);
     memcpy(longest, "hostb\n", 6); /* NOLINT(bugprone-not-null-terminated-result): its end is further on */
     start();
     size_t told = agent->n_news;
-    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
         push_host(wrong[i]);
     }
     fake_push(&fake, "*3\r\n$7\r\nmessage\r\n$8\r\nrt:hosts\r\n:1\r\n");
@@ -388,9 +388,9 @@ static void page(const char *after, const char *last, const char *first, const c
 {
     struct rt_store_host rows[2];
 
-    memset(rows, 0, sizeof rows);
-    snprintf(rows[0].host, sizeof rows[0].host, "%s", first);
-    snprintf(rows[1].host, sizeof rows[1].host, "%s", second);
+    memset(rows, 0, sizeof(rows));
+    snprintf(rows[0].host, sizeof(rows[0].host), "%s", first);
+    snprintf(rows[1].host, sizeof(rows[1].host), "%s", second);
     rt_store_names_page(&agent->store, after, last, rows, (size_t)(first[0] != '\0') + (second[0] != '\0'));
 }
 
@@ -425,8 +425,8 @@ static void test_claims_heard(void **state)
 
     (void)state;
     start();
-    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
-        snprintf(text, sizeof text, "*3\r\n$7\r\nmessage\r\n$10\r\nrt:claimed\r\n$%zu\r\n%s\r\n", strlen(wrong[i]),
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        snprintf(text, sizeof(text), "*3\r\n$7\r\nmessage\r\n$10\r\nrt:claimed\r\n$%zu\r\n%s\r\n", strlen(wrong[i]),
                  wrong[i]);
         fake_push(&fake, text);
     }
@@ -435,7 +435,7 @@ static void test_claims_heard(void **state)
     assert_int_equal(count(RT_STORE_CLAIMED), 0);
     assert_int_equal(agent->store.pubsub.state, RT_REDIS_READY);
     size_t news = agent->n_news;
-    snprintf(text, sizeof text, "*3\r\n$7\r\nmessage\r\n$10\r\nrt:claimed\r\n$%zu\r\n%s\r\n", strlen(CLAIM), CLAIM);
+    snprintf(text, sizeof(text), "*3\r\n$7\r\nmessage\r\n$10\r\nrt:claimed\r\n$%zu\r\n%s\r\n", strlen(CLAIM), CLAIM);
     fake_push(&fake, text);
     until_news(news + 1);
     assert_int_equal(newest(RT_STORE_CLAIMED)->life, 7);

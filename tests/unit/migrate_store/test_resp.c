@@ -46,14 +46,14 @@ static void test_counts_replies(void **state)
     struct rt_resp whole, pieces;
 
     (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         assert_int_equal(feed(cases[i].text, &whole), 0);
         assert_int_equal(whole.replies, cases[i].replies);
         rt_resp_init(&pieces);
         for (const char *at = cases[i].text; *at; at++) {
             assert_int_equal(rt_resp_feed(&pieces, at, 1), 0);
         }
-        assert_memory_equal(&whole, &pieces, sizeof whole);
+        assert_memory_equal(&whole, &pieces, sizeof(whole));
     }
 }
 
@@ -89,7 +89,7 @@ static void test_refuses(void **state)
     struct rt_resp resp;
 
     (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         if (feed(cases[i].text, &resp) != cases[i].rc) {
             fail_msg("case %zu: %s", i, cases[i].text);
         }
@@ -105,7 +105,7 @@ static void test_bounds_bytes(void **state)
     int rc;
 
     (void)state;
-    memset(line, 'x', sizeof line);
+    memset(line, 'x', sizeof(line));
     line[0] = '+';
     rt_resp_init(&resp);
     assert_int_equal(rt_resp_feed(&resp, line, RT_RESP_LINE_MAX + 1), 0);
@@ -170,7 +170,7 @@ static void test_agrees_with_hiredis(void **state)
 
         for (size_t i = 0; i < n; i++) {
             random = random * UINT64_C(6364136223846793005) + 1442695040888963407;
-            append(text, sizeof text, parts[(random >> 33) % (sizeof parts / sizeof parts[0])]);
+            append(text, sizeof(text), parts[(random >> 33) % (sizeof(parts) / sizeof(parts[0]))]);
         }
         if (feed(text, &resp) == 0) {
             redisReader *reader = redisReaderCreate();

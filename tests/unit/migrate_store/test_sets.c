@@ -110,7 +110,7 @@ static void test_audit(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         fake_no_rules(&fake);
         fake_forget(&fake);
         fake_rule(&fake, "HGETALL", cases[i].record, FAKE_GO_ON, 0);

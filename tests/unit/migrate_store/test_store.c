@@ -37,7 +37,7 @@ static const struct {
     {RT_STORE_HOST_ROW, "HGET rt:reg", "$-1\r\n"},
     {RT_STORE_REMOVE, "rt4_remove", "*1\r\n:0\r\n"},
 };
-#define KINDS (sizeof kinds / sizeof kinds[0])
+#define KINDS (sizeof(kinds) / sizeof(kinds[0]))
 
 static struct rt_store_op op_of(enum rt_store_op_kind kind)
 {
@@ -47,7 +47,7 @@ static struct rt_store_op op_of(enum rt_store_op_kind kind)
     op.life = 7;
     op.epoch = 1;
     op.state = RT_SESSION_MOVING;
-    snprintf(op.host, sizeof op.host, "%s", kind == RT_STORE_HOST_ROW ? "hostb" : "");
+    snprintf(op.host, sizeof(op.host), "%s", kind == RT_STORE_HOST_ROW ? "hostb" : "");
     return op;
 }
 
@@ -114,7 +114,7 @@ static void test_senseless_answers(void **state)
 
     (void)state;
     for (size_t i = 0; i < KINDS; i++) {
-        for (size_t j = 0; j < sizeof wrong / sizeof wrong[0]; j++) {
+        for (size_t j = 0; j < sizeof(wrong) / sizeof(wrong[0]); j++) {
             size_t before = agent->n_errors_logged;
 
             if (kinds[i].kind == RT_STORE_HOST_ROW && strstr(wrong[j], "-1") != NULL) {
@@ -181,7 +181,7 @@ static void test_values_out_of_range(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         if (ask_with(cases[i].kind, cases[i].ask, cases[i].answer) != RT_EUNAVAIL) {
             fail_msg("case %zu: %d", i, agent->reply.error);
         }
@@ -226,7 +226,7 @@ static void test_error_replies(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         for (size_t j = 0; j < KINDS; j++) {
             size_t before = agent->n_errors_logged;
 
@@ -302,7 +302,7 @@ static void test_refused_at_once(void **state)
     size_t before = agent->n_replies;
 
     (void)state;
-    snprintf(op.key.cid, sizeof op.key.cid, "../x");
+    snprintf(op.key.cid, sizeof(op.key.cid), "../x");
     assert_int_equal(rt_store_submit(&agent->store, &op), RT_EINVAL);
     op = op_of(RT_STORE_STATE);
     op.state = RT_SESSION_ENDED;

@@ -85,7 +85,7 @@ static _Noreturn void serve(int out, int in)
     add_rules(&fake);
     uv_poll_init(&loop, &parent, in);
     uv_poll_start(&parent, UV_READABLE | UV_DISCONNECT, orphaned_cb);
-    if (write(out, fake.endpoint, sizeof fake.endpoint) == (ssize_t)sizeof fake.endpoint) {
+    if (write(out, fake.endpoint, sizeof(fake.endpoint)) == (ssize_t)sizeof(fake.endpoint)) {
         uv_run(&loop, UV_RUN_DEFAULT);
     }
     uv_close((uv_handle_t *)&parent, NULL);
@@ -110,7 +110,7 @@ static int group_begin(void **state)
     close(up[1]);
     close(down[0]);
     server.pipe = down[1];
-    if (server.pid < 0 || read(up[0], server.endpoint, sizeof server.endpoint) != (ssize_t)sizeof server.endpoint) {
+    if (server.pid < 0 || read(up[0], server.endpoint, sizeof(server.endpoint)) != (ssize_t)sizeof(server.endpoint)) {
         return -1;
     }
     close(up[0]);
@@ -193,7 +193,7 @@ static void submit_one(enum rt_store_op_kind kind)
     op.key = op.claim.key;
     op.life = 7;
     op.state = RT_SESSION_MOVING;
-    snprintf(op.host, sizeof op.host, "%s", kind == RT_STORE_HOST_ROW ? "hostb" : "");
+    snprintf(op.host, sizeof(op.host), "%s", kind == RT_STORE_HOST_ROW ? "hostb" : "");
     rc = rt_store_submit(&s.store, &op);
     if (rc) {
         assert_true(rc == RT_ENOMEM || rc == RT_EUNAVAIL);
@@ -213,7 +213,7 @@ static void session(void)
 {
     struct rt_store_config config;
 
-    memset(&s, 0, sizeof s);
+    memset(&s, 0, sizeof(s));
     agent_config(&config, server.endpoint, "hosta");
     config.ctx = &s;
     config.on_reply = on_reply;
@@ -279,7 +279,7 @@ static void test_memory_comes_back(void **state)
 
     (void)state;
     for (size_t n = 2; n < 60; n += 3) { /* the first is rt_store_init()'s */
-        memset(&s, 0, sizeof s);
+        memset(&s, 0, sizeof(s));
         agent_config(&config, server.endpoint, "hosta");
         config.ctx = &s;
         config.on_reply = on_reply;

@@ -21,11 +21,11 @@ static void test_round_trip(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+    for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
         struct rt_endpoint endpoint = fixture_endpoint(texts[i]);
         char text[RT_ENDPOINT_TEXT_MAX];
 
-        rt_endpoint_print(&endpoint, text, sizeof text);
+        rt_endpoint_print(&endpoint, text, sizeof(text));
         assert_string_equal(text, texts[i]);
     }
 }
@@ -63,11 +63,11 @@ static void test_rejects(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         struct rt_endpoint endpoint;
         char why[256] = "";
 
-        assert_int_equal(rt_endpoint_parse(&endpoint, cases[i].text, why, sizeof why), RT_EINVAL);
+        assert_int_equal(rt_endpoint_parse(&endpoint, cases[i].text, why, sizeof(why)), RT_EINVAL);
         if (strstr(why, cases[i].says) == NULL || strncmp(why, cases[i].text, strlen(cases[i].text)) != 0) {
             fail_msg("%s: says \"%s\"", cases[i].text, why);
         }
@@ -81,10 +81,10 @@ static void test_path_length(void **state)
 
     (void)state;
     memset(text + 5, 'a', 107);
-    assert_int_equal(rt_endpoint_parse(&endpoint, text, why, sizeof why), 0);
+    assert_int_equal(rt_endpoint_parse(&endpoint, text, why, sizeof(why)), 0);
     assert_int_equal(strlen(rt_endpoint_path(&endpoint)), 107);
     text[5 + 107] = 'a';
-    assert_int_equal(rt_endpoint_parse(&endpoint, text, why, sizeof why), RT_EINVAL);
+    assert_int_equal(rt_endpoint_parse(&endpoint, text, why, sizeof(why)), RT_EINVAL);
     assert_non_null(strstr(why, "107"));
     /* The message is cut, never overrun. */
     assert_int_equal(rt_endpoint_parse(&endpoint, text, why, 8), RT_EINVAL);
@@ -114,7 +114,7 @@ static void test_scopes(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         struct rt_endpoint endpoint = fixture_endpoint(cases[i].text);
 
         assert_int_equal(rt_endpoint_is_loopback(&endpoint), cases[i].loopback);

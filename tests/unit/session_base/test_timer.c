@@ -32,7 +32,7 @@ static uint64_t earliest(const struct rt_timer *timers)
 
 static void test_random_walk(void **state)
 {
-    struct rt_timer *timers = calloc(TIMERS, sizeof *timers);
+    struct rt_timer *timers = calloc(TIMERS, sizeof(*timers));
     struct rt_timers heap = {NULL};
     uint32_t seed = 7;
     uint64_t now = 0;

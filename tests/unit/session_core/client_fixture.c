@@ -44,7 +44,7 @@ void fx_next(struct fx *fx)
             fx->slot[action.agent].dialing = true;
             fx->slot[action.agent].dials++;
             fx->slot[action.agent].dialed_at = fx->now;
-            memcpy(fx->slot[action.agent].addr, action.addr, sizeof action.addr);
+            memcpy(fx->slot[action.agent].addr, action.addr, sizeof(action.addr));
         } else {
             assert_non_null(action.reason);
             fx->slot[action.agent].dialing = false;
@@ -59,9 +59,10 @@ size_t fx_take(struct fx *fx, unsigned slot)
 {
     size_t size = 0, n;
     fx_next(fx);
-    while (sizeof fx->out - size >= 65556 &&
-           (n = rt_client_output(fx->client, slot, fx->out + size, sizeof fx->out - size, fx->now)) > 0)
+    while (sizeof(fx->out) - size >= 65556 &&
+           (n = rt_client_output(fx->client, slot, fx->out + size, sizeof(fx->out) - size, fx->now)) > 0) {
         size += n;
+    }
     fx->n_frames = 0;
     for (size_t at = 0; at < size;) {
         const char *why;
@@ -84,9 +85,11 @@ size_t fx_take(struct fx *fx, unsigned slot)
 
 const struct fx_frame *fx_frame(const struct fx *fx, uint8_t type, size_t n)
 {
-    for (size_t i = 0; i < fx->n_frames; i++)
-        if (fx->frames[i].head.type == type && n-- == 0)
+    for (size_t i = 0; i < fx->n_frames; i++) {
+        if (fx->frames[i].head.type == type && n-- == 0) {
             return &fx->frames[i];
+        }
+    }
     return NULL;
 }
 
@@ -94,8 +97,9 @@ void fx_send(struct fx *fx, unsigned slot, struct rt_frame head, const void *pay
 {
     static uint8_t buf[RT_FRAME_HEADER + RT_FRAME_PAYLOAD_MAX];
     rt_frame_put(buf, &head);
-    if (head.length > 0 && payload != NULL)
+    if (head.length > 0 && payload != NULL) {
         memcpy(buf + RT_FRAME_HEADER, payload, head.length);
+    }
     assert_int_equal(rt_client_input(fx->client, slot, buf, RT_FRAME_HEADER + head.length, fx->now),
                      RT_FRAME_HEADER + head.length);
     fx_next(fx);
@@ -104,7 +108,7 @@ void fx_send(struct fx *fx, unsigned slot, struct rt_frame head, const void *pay
 void fx_send_map(struct fx *fx, unsigned slot, struct rt_frame head, enum rt_msg_kind kind, const void *msg)
 {
     static uint8_t buf[RT_FRAME_PAYLOAD_MAX];
-    int size = rt_msg_encode(kind, msg, buf, sizeof buf);
+    int size = rt_msg_encode(kind, msg, buf, sizeof(buf));
     assert_true(size > 0);
     head.length = (uint32_t)size;
     fx_send(fx, slot, head, buf);
@@ -116,15 +120,19 @@ void fx_run(struct fx *fx, uint64_t ms, bool answer)
     for (unsigned i = 0;; i++) {
         assert_true(i < 20000);
         uint64_t at = rt_client_deadline(fx->client);
-        if (at > end)
+        if (at > end) {
             break;
-        if (at > fx->now)
+        }
+        if (at > fx->now) {
             fx->now = at;
+        }
         rt_client_tick(fx->client, fx->now);
         fx_next(fx);
-        for (unsigned s = 0; answer && s < FX_SLOTS; s++)
-            if (fx->slot[s].up)
+        for (unsigned s = 0; answer && s < FX_SLOTS; s++) {
+            if (fx->slot[s].up) {
                 fx_send(fx, s, (struct rt_frame){.type = RT_PING, .offset = ALIVE}, NULL);
+            }
+        }
     }
     fx->now = end;
     rt_client_tick(fx->client, fx->now);
@@ -133,7 +141,7 @@ void fx_run(struct fx *fx, uint64_t ms, bool answer)
 
 void fx_open(struct fx *fx, unsigned agents)
 {
-    memset(fx, 0, sizeof *fx);
+    memset(fx, 0, sizeof(*fx));
     struct rt_client_config config = {
         .name = "test", .seed = 7, .ctx = fx, .random = fx_random, .on_reply = fx_on_reply};
     fx->now = 1000;
@@ -141,7 +149,7 @@ void fx_open(struct fx *fx, unsigned agents)
     assert_non_null(fx->client);
     for (unsigned i = 0; i < agents; i++) {
         char addr[32];
-        (void)snprintf(addr, sizeof addr, "unix:/a%u", i);
+        (void)snprintf(addr, sizeof(addr), "unix:/a%u", i);
         assert_int_equal(rt_client_add_agent(fx->client, addr), 0);
     }
 }
@@ -169,7 +177,7 @@ void fx_up(struct fx *fx, unsigned slot)
     rt_client_connected(fx->client, slot, fx->now);
     assert_int_equal(fx_take(fx, slot), 1);
     assert_int_equal(fx->frames[0].head.type, RT_HELLO);
-    (void)snprintf(host, sizeof host, "h%u", slot);
+    (void)snprintf(host, sizeof(host), "h%u", slot);
     fx_send_map(fx, slot, (struct rt_frame){.type = RT_WELCOME}, RT_MSG_WELCOME,
                 &(struct rt_welcome_msg){.v = 1, .host = rt_slice_text(host)});
 }

@@ -30,7 +30,7 @@ uint32_t fx_take_attach(struct fx *fx, unsigned slot, struct rt_attach_msg *msg)
     (void)fx_take(fx, slot);
     const struct fx_frame *frame = fx_frame(fx, RT_ATTACH, 0);
     assert_non_null(frame);
-    assert_int_equal(rt_msg_decode(RT_MSG_ATTACH, frame->payload, frame->head.length, msg, why, sizeof why), 0);
+    assert_int_equal(rt_msg_decode(RT_MSG_ATTACH, frame->payload, frame->head.length, msg, why, sizeof(why)), 0);
     return frame->head.channel;
 }
 
@@ -45,8 +45,9 @@ uint64_t fx_digest(const void *data, size_t size)
 struct rt_attached_msg fx_terms(void)
 {
     struct rt_attached_msg msg = {.life = 5, .epoch = 1, .p = 0, .st = 1, .hold = 30000, .n_out = 3, .n_in = 2};
-    for (unsigned i = 0; i < 3; i++)
+    for (unsigned i = 0; i < 3; i++) {
         msg.out[i].s = RT_STDOUT + i;
+    }
     msg.in[0] = (struct rt_attached_in){.s = RT_STDIN, .d = fx_digest("", 0)};
     msg.in[1] = (struct rt_attached_in){.s = RT_CONTROL_DOWN, .d = fx_digest("", 0)};
     return msg;
@@ -146,8 +147,9 @@ struct rt_catt *fx_live(struct fx *fx, unsigned agents)
     assert_int_equal(fx_event(att, RT_CATT_ATTACHED).life, 5);
     fx_quiet(att);
     assert_int_equal(fx_take(fx, 0), 3);
-    for (size_t i = 0; i < 3; i++)
+    for (size_t i = 0; i < 3; i++) {
         assert_int_equal(fx->frames[i].head.type, RT_ACK);
+    }
     return att;
 }
 
@@ -166,8 +168,9 @@ size_t fx_read(struct fx *fx, struct rt_catt *att, unsigned stream, uint8_t *buf
     size_t done = 0, size;
     const uint8_t *data;
     while (done < cap && (data = rt_catt_peek(att, stream, &size)) != NULL) {
-        if (size > cap - done)
+        if (size > cap - done) {
             size = cap - done;
+        }
         memcpy(buf + done, data, size);
         rt_catt_consumed(att, stream, size, fx->now);
         done += size;
@@ -179,11 +182,12 @@ size_t fx_read(struct fx *fx, struct rt_catt *att, unsigned stream, uint8_t *buf
 const struct fx_frame *fx_ack_of(const struct fx *fx, unsigned stream)
 {
     const struct fx_frame *found = NULL;
-    for (size_t i = 0; i < fx->n_frames; i++)
+    for (size_t i = 0; i < fx->n_frames; i++) {
         if (fx->frames[i].head.type == RT_ACK && fx->frames[i].head.stream == stream) {
             assert_null(found);
             found = &fx->frames[i];
         }
+    }
     return found;
 }
 

@@ -38,13 +38,14 @@ static struct {
 static bool over(struct rt_catt *att)
 {
     struct rt_catt_event event;
-    while (rt_catt_event(att, &event))
+    while (rt_catt_event(att, &event)) {
         if (event.kind == RT_CATT_FAILED) {
             assert_int_equal(event.cls, RT_CLASS_LIMIT);
             assert_string_equal(event.text, "memory");
             ended = true;
             refused++;
         }
+    }
     return ended;
 }
 
@@ -53,8 +54,9 @@ static void bring_up(void)
 {
     for (unsigned i = 0; i < 10; i++) {
         fx_run(&fx, 10, true);
-        if (!fx.slot[0].dialing)
+        if (!fx.slot[0].dialing) {
             break;
+        }
         fx.slot[0].dialing = false;
         fx.slot[0].up = true;
         rt_client_connected(fx.client, 0, fx.now);
@@ -71,12 +73,14 @@ static bool answer(struct rt_catt *att)
 {
     (void)fx_take(&fx, 0);
     const struct fx_frame *frame = fx_frame(&fx, RT_ATTACH, 0);
-    if (frame == NULL)
+    if (frame == NULL) {
         return false;
+    }
     struct rt_attached_msg terms = fx_terms();
     terms.out[0].head = terms.out[1].head = terms.out[2].head = 100000;
-    for (unsigned s = RT_STDOUT; s <= RT_CONTROL_UP; s++)
+    for (unsigned s = RT_STDOUT; s <= RT_CONTROL_UP; s++) {
         terms.out[s - RT_STDOUT].c = rt_catt_offset(att, s);
+    }
     terms.in[0].a = guest.applied;
     terms.in[0].d = rt_digest_value(&guest.digest);
     terms.in[1].a = guest.control;
@@ -92,8 +96,9 @@ static void apply(uint32_t channel)
     for (size_t i = 0; i < fx.n_frames; i++) {
         const struct rt_frame *head = &fx.frames[i].head;
         bool in = head->stream == RT_STDIN;
-        if (head->type != RT_DATA)
+        if (head->type != RT_DATA) {
             continue;
+        }
         assert_int_equal(head->offset, in ? guest.applied : guest.control);
         rt_digest_extend(in ? &guest.digest : &guest.control_digest, fx.frames[i].payload, head->length);
         *(in ? &guest.applied : &guest.control) += head->length;
@@ -117,9 +122,10 @@ static void talk(struct rt_catt *att, uint32_t channel)
     }
     apply(channel);
     fx_data(&fx, 0, channel, RT_STDOUT, out, "hello", 5);
-    if (over(att))
+    if (over(att)) {
         return;
-    assert_int_equal(fx_read(&fx, att, RT_STDOUT, buf, sizeof buf), 5);
+    }
+    assert_int_equal(fx_read(&fx, att, RT_STDOUT, buf, sizeof(buf)), 5);
     fx_data(&fx, 0, channel, RT_CONTROL_UP, rt_catt_offset(att, RT_CONTROL_UP), item, size);
     (void)over(att);
 }
@@ -146,8 +152,8 @@ static void session(void)
     struct rt_client_config config = {.seed = 7, .ctx = &fx, .random = fx_random, .on_reply = fx_on_reply};
     struct rt_attach_options options = {.cid = "box", .want = FX_WANT};
     struct rt_catt *att;
-    memset(&fx, 0, sizeof fx);
-    memset(&guest, 0, sizeof guest);
+    memset(&fx, 0, sizeof(fx));
+    memset(&guest, 0, sizeof(guest));
     ended = false;
     rt_digest_start(&guest.digest, 0);
     rt_digest_start(&guest.control_digest, 0);
@@ -168,10 +174,12 @@ static void session(void)
             ask();
             fx_lost(&fx, 0);
             fx_run(&fx, 1, true);
-            if (!over(att)) /* else nobody needs the link */
+            if (!over(att)) { /* else nobody needs the link */
                 bring_up();
-            if (!over(att) && answer(att))
+            }
+            if (!over(att) && answer(att)) {
                 talk(att, 1);
+            }
         }
     }
     rt_client_free(fx.client);
@@ -205,7 +213,7 @@ static void test_no_allocation_per_frame(void **state)
     for (uint64_t i = 1; i < 1000; i++) {
         assert_int_equal(rt_catt_write(att, "x", 1), 1);
         fx_data(&fx, 0, 1, RT_STDOUT, i, "x", 1);
-        (void)fx_read(&fx, att, RT_STDOUT, buf, sizeof buf);
+        (void)fx_read(&fx, att, RT_STDOUT, buf, sizeof(buf));
         fx_run(&fx, 21, true);
         (void)fx_take(&fx, 0);
     }

@@ -68,9 +68,9 @@ static void check_after(struct rt_catt *att, uint64_t cls, bool attached)
     }
     (void)fx_take(&fx, 0);
     assert_null(fx_frame(&fx, RT_ATTACH, 0));
-    do
+    do {
         assert_true(rt_catt_event(att, &event));
-    while (event.kind == RT_CATT_INTERRUPTED);
+    } while (event.kind == RT_CATT_INTERRUPTED);
     assert_int_equal(event.kind, after == REWOUND ? RT_CATT_REWOUND : RT_CATT_FAILED);
     if (after == UNHEARD) {
         assert_int_equal(event.cls, RT_CLASS_PROTOCOL);
@@ -139,7 +139,7 @@ static void test_ended_waits_for_the_reader(void **state)
     fx_data(&fx, 0, 1, RT_STDERR, 0, "last words", 10);
     fx_refuse(&fx, 0, 1, &(struct rt_refuse_msg){.c = RT_CLASS_ENDED, .sig = 15});
     fx_quiet(att);
-    assert_int_equal(fx_read(&fx, att, RT_STDERR, buf, sizeof buf), 10);
+    assert_int_equal(fx_read(&fx, att, RT_STDERR, buf, sizeof(buf)), 10);
     struct rt_catt_event event = fx_event(att, RT_CATT_FAILED);
     assert_int_equal(event.sig, 15);
     assert_string_equal(event.text, "ENDED");
@@ -197,8 +197,9 @@ static void test_bad_attached(void **state)
     (void)state;
     struct rt_attach_msg attach;
     struct rt_attached_msg good = fx_terms(), bad[4];
-    for (unsigned i = 0; i < 4; i++)
+    for (unsigned i = 0; i < 4; i++) {
         bad[i] = good;
+    }
     bad[0].n_out = 2;    /* a wanted stream is missing */
     bad[1].out[0].c = 4; /* starts before what was asked */
     bad[2].out[0].head = 2;
@@ -208,7 +209,7 @@ static void test_bad_attached(void **state)
         uint8_t buf[8];
         struct rt_catt *att = fx_live(&fx, 1);
         fx_data(&fx, 0, 1, RT_STDOUT, 0, "hello", 5);
-        assert_int_equal(fx_read(&fx, att, RT_STDOUT, buf, sizeof buf), 5);
+        assert_int_equal(fx_read(&fx, att, RT_STDOUT, buf, sizeof(buf)), 5);
         uint32_t channel = fx_cut(&fx, &attach);
         fx_attached(&fx, 0, channel, &bad[i]);
         (void)fx_event(att, RT_CATT_INTERRUPTED);
@@ -232,7 +233,7 @@ static void test_unreadable_attached(void **state)
     struct rt_attach_msg attach;
     struct rt_catt *other = fx_live(&fx, 1), *att = fx_attach(&fx);
     uint32_t channel = fx_take_attach(&fx, 0, &attach);
-    fx_send(&fx, 0, (struct rt_frame){.type = RT_ATTACHED, .channel = channel, .length = sizeof junk}, junk);
+    fx_send(&fx, 0, (struct rt_frame){.type = RT_ATTACHED, .channel = channel, .length = sizeof(junk)}, junk);
     assert_int_equal(fx_event(att, RT_CATT_FAILED).cls, RT_CLASS_PROTOCOL);
     assert_int_equal(rt_catt_write(other, "abc", 3), 3);
     (void)fx_take(&fx, 0);
@@ -254,8 +255,9 @@ static void test_offsets_at_the_bound(void **state)
         (void)fx_live(&fx, 1);
         (void)fx_attach(&fx);
         uint32_t channel = fx_take_attach(&fx, 0, &attach);
-        for (unsigned i = 0; by_gap == 0 && i < 3; i++)
+        for (unsigned i = 0; by_gap == 0 && i < 3; i++) {
             terms.out[i].c = terms.out[i].base = terms.out[i].head = last;
+        }
         fx_attached(&fx, 0, channel, &terms);
         for (uint16_t s = RT_STDOUT; by_gap == 1 && s <= RT_CONTROL_UP; s++) {
             uint8_t to[8];
@@ -292,8 +294,9 @@ static void test_steal_raises_its_try(void **state)
         assert_int_equal(attach.mode, RT_ATTACH_STEAL);
         assert_true(attach.try_no > before << 7);
         before = attach.try_no;
-        if (i < 2)
+        if (i < 2) {
             fx_refuse(&fx, 0, channel, &msg);
+        }
     }
     assert_int_equal(rt_catt_writable(att), 0); /* where its input begins is the guest's to say */
     terms.in[0].a = terms.in[0].df = 4000;
@@ -314,19 +317,22 @@ static void test_invalid_options(void **state)
     (void)state;
     struct rt_catt *att;
     struct rt_attach_options good = {.cid = "box", .want = FX_WANT}, bad[6];
-    for (unsigned i = 0; i < 6; i++)
+    for (unsigned i = 0; i < 6; i++) {
         bad[i] = good;
+    }
     bad[0].cid[0] = '-';
     bad[1].want = 1U << RT_STREAMS;
     bad[2].steal = true;
     bad[3].proc = RT_PROC_ANY;
     bad[4].n = RT_COUNTER_MAX;
-    memset(bad[5].cid, 'x', sizeof bad[5].cid);
+    memset(bad[5].cid, 'x', sizeof(bad[5].cid));
     fx_open(&fx, 1);
-    for (unsigned i = 0; i < 6; i++)
+    for (unsigned i = 0; i < 6; i++) {
         assert_int_equal(rt_client_attach(fx.client, &bad[i], fx.now, &att), RT_EINVAL);
-    for (unsigned i = 0; i < RT_CLIENT_ATTS_MAX; i++)
+    }
+    for (unsigned i = 0; i < RT_CLIENT_ATTS_MAX; i++) {
         assert_int_equal(rt_client_attach(fx.client, &good, fx.now, &att), 0);
+    }
     assert_int_equal(rt_client_attach(fx.client, &good, fx.now, &att), RT_ELIMIT);
     fx_close(&fx);
 }

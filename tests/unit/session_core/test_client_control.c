@@ -43,10 +43,10 @@ static void test_exit_comes_last(void **state)
         fx_fin(&fx, 0, 1, RT_STDOUT, 30, 0);
         fx_data(&fx, 0, 1, RT_STDERR, 0, pattern, 5);
         fx_fin(&fx, 0, 1, RT_STDERR, 5, 0);
-        assert_int_equal(fx_read(&fx, att, RT_STDERR, got, sizeof got), 5);
+        assert_int_equal(fx_read(&fx, att, RT_STDERR, got, sizeof(got)), 5);
         assert_int_equal(fx_event(att, RT_CATT_EOF).stream, RT_STDERR);
         fx_quiet(att);
-        assert_int_equal(fx_read(&fx, att, RT_STDOUT, got, sizeof got), 10);
+        assert_int_equal(fx_read(&fx, att, RT_STDOUT, got, sizeof(got)), 10);
         assert_int_equal(fx_event(att, RT_CATT_GAP).to, 30);
         assert_int_equal(fx_event(att, RT_CATT_EOF).stream, RT_STDOUT);
         struct rt_catt_event event = fx_event(att, RT_CATT_EXITED);
@@ -175,10 +175,10 @@ static void test_bad_items(void **state)
     const struct {
         const uint8_t *data;
         size_t size;
-    } bad[] = {{huge, sizeof huge}, {empty, sizeof empty}, {junk, sizeof junk}};
+    } bad[] = {{huge, sizeof(huge)}, {empty, sizeof(empty)}, {junk, sizeof(junk)}};
     struct rt_attach_msg attach;
     struct rt_attached_msg terms = fx_terms();
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         struct rt_catt *att = fx_live(&fx, 1);
         fx_data(&fx, 0, 1, RT_CONTROL_UP, 0, bad[i].data, bad[i].size);
         assert_int_equal(fx_take_attach(&fx, 0, &attach), 2);

@@ -92,8 +92,9 @@ static void test_welcomes_that_do_not_last_back_off(void **state)
     fx_open(&fx, 1);
     (void)fx_attach(&fx);
     for (uint64_t end = fx.now + 10000; fx.now < end; fx_run(&fx, 1, true)) {
-        if (!fx.slot[0].dialing)
+        if (!fx.slot[0].dialing) {
             continue;
+        }
         fx_up(&fx, 0);
         fx_lost(&fx, 0);
     }
@@ -156,8 +157,9 @@ static struct rt_catt *open_four(void)
     fx_open(&fx, 4);
     struct rt_catt *att = fx_attach(&fx);
     fx_run(&fx, 3 * RT_CLIENT_ALT_MS, true); /* one after the other is dialled */
-    for (unsigned slot = 4; slot-- > 0;)
+    for (unsigned slot = 4; slot-- > 0;) {
         fx_up(&fx, slot);
+    }
     fx_attached(&fx, 3, fx_take_attach(&fx, 3, &attach), &terms);
     (void)fx_event(att, RT_CATT_ATTACHED);
     return att;
@@ -196,12 +198,14 @@ static void test_who_answers_is_asked(void **state)
     struct rt_catt *att = open_four();
     fx_run(&fx, 2 * RT_PING_BUSY_MS, false);
     fx.pings = 0;
-    for (unsigned slot = 0; slot < 3; slot++)
+    for (unsigned slot = 0; slot < 3; slot++) {
         assert_int_equal(fx_take(&fx, slot), 0);
+    }
     assert_int_equal(fx.pings, 3);
     assert_int_equal(rt_client_request(fx.client, request("show"), fx.now, &id), 0);
-    for (unsigned slot = 0; slot < 4; slot++) /* all known are up, none is to be trusted */
+    for (unsigned slot = 0; slot < 4; slot++) { /* all known are up, none is to be trusted */
         (void)fx_take(&fx, slot);
+    }
     fx_send(&fx, 1, (struct rt_frame){.type = RT_PING}, NULL);
     assert_int_equal(rt_client_request(fx.client, request("show"), fx.now, &id), 0);
     (void)fx_take(&fx, 1);
@@ -249,8 +253,9 @@ static void test_agents_are_learnt(void **state)
     rt_client_connected(fx.client, 0, fx.now);
     (void)fx_take(&fx, 0);
     msg.host = rt_slice_text("h0");
-    for (unsigned i = 0; i < 3; i++)
+    for (unsigned i = 0; i < 3; i++) {
         msg.agents[i].n_addr = 1;
+    }
     msg.agents[0].host = rt_slice_text("h0");
     msg.agents[0].addr[0] = rt_slice_text("tcp:10.0.0.1:7401");
     msg.agents[1].host = rt_slice_text("h1");
@@ -316,13 +321,13 @@ static void test_table_of_agents_is_bounded(void **state)
     fx_open(&fx, 1);
     (void)fx_attach(&fx); /* names slot 0 */
     for (unsigned i = 1; i < 3 * RT_CLIENT_AGENTS_MAX; i++) {
-        (void)snprintf(addr, sizeof addr, "unix:/more%u", i);
+        (void)snprintf(addr, sizeof(addr), "unix:/more%u", i);
         assert_int_equal(rt_client_add_agent(fx.client, addr), 0);
     }
     assert_string_equal(fx.client->links[0].addr[0], "unix:/a0");
     assert_int_equal(rt_client_add_agent(fx.client, ""), RT_EINVAL);
     char longer[RT_ADDR_MAX + 2] = {0};
-    memset(longer, 'x', sizeof longer - 1);
+    memset(longer, 'x', sizeof(longer) - 1);
     assert_int_equal(rt_client_add_agent(fx.client, longer), RT_EINVAL);
     fx_close(&fx);
 }
@@ -403,7 +408,7 @@ static void test_frames_that_end_the_link(void **state)
     rt_frame_put(oversized,
                  &(struct rt_frame){.length = RT_FRAME_PAYLOAD_MAX + 1, .type = RT_DATA, .stream = 1, .channel = 1});
     (void)fx_live(&fx, 1);
-    assert_int_equal(rt_client_input(fx.client, 0, oversized, sizeof oversized, fx.now), sizeof oversized);
+    assert_int_equal(rt_client_input(fx.client, 0, oversized, sizeof(oversized), fx.now), sizeof(oversized));
     fx_next(&fx);
     assert_int_equal(fx.slot[0].hangups, 1);
     fx_close(&fx);
@@ -486,8 +491,9 @@ static void test_request_lost(void **state)
         unsigned before = fx.replies;
         assert_int_equal(rt_client_request(fx.client, request(ops[i]), fx.now, &id), 0);
         unsigned slot = fx_take(&fx, 0) > 0 && fx_frame(&fx, RT_REQUEST, 0) != NULL ? 0 : 1;
-        if (slot == 1)
+        if (slot == 1) {
             (void)fx_take(&fx, 1);
+        }
         assert_non_null(fx_frame(&fx, RT_REQUEST, 0));
         fx_lost(&fx, slot);
         if (create) { /* it may have happened */
@@ -503,11 +509,12 @@ static void test_request_lost(void **state)
         (void)fx_attach(&fx);
         for (unsigned up = 0, ms = 0; up < 2 && ms < 20000; ms++) {
             fx_run(&fx, 1, true);
-            for (unsigned k = 0; k < 2; k++)
+            for (unsigned k = 0; k < 2; k++) {
                 if (fx.slot[k].dialing) {
                     fx_up(&fx, k);
                     up++;
                 }
+            }
         }
     }
     fx_close(&fx);
@@ -525,9 +532,11 @@ static void test_request_without_agents(void **state)
     assert_int_equal(rt_client_request(fx.client, request("create"), fx.now, &id), 0);
     while (fx.replies == 0 && fx.now - begun < 20000) {
         fx_run(&fx, 1, true);
-        for (unsigned i = 0; i < 2; i++)
-            if (fx.slot[i].dialing)
+        for (unsigned i = 0; i < 2; i++) {
+            if (fx.slot[i].dialing) {
                 fx_lost(&fx, i);
+            }
+        }
     }
     assert_int_equal(fx.reply_error, RT_ECONN);
     assert_true(fx.now - begun < 5000);
@@ -536,8 +545,9 @@ static void test_request_without_agents(void **state)
     assert_int_equal(rt_client_request(fx.client, request("create"), fx.now, &id), 0);
     fx_run(&fx, RT_REQUEST_TIMEOUT_MS, true);
     assert_int_equal(fx.reply_error, RT_ECONN);
-    for (unsigned i = 0; i < RT_CLIENT_REQUESTS_MAX; i++)
+    for (unsigned i = 0; i < RT_CLIENT_REQUESTS_MAX; i++) {
         assert_int_equal(rt_client_request(fx.client, request("show"), fx.now, &id), 0);
+    }
     assert_int_equal(rt_client_request(fx.client, request("show"), fx.now, &id), RT_ELIMIT);
     fx_close(&fx);
 }

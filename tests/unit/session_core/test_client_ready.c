@@ -26,8 +26,9 @@ static struct fx fx;
 static unsigned named(void)
 {
     unsigned n = 0;
-    while (rt_client_ready(fx.client) != NULL)
+    while (rt_client_ready(fx.client) != NULL) {
         n++;
+    }
     return n;
 }
 
@@ -112,12 +113,14 @@ static void many(struct rt_catt *atts[MANY])
 {
     struct rt_attached_msg terms = fx_terms();
     fx_open(&fx, 1);
-    for (unsigned i = 0; i < MANY; i++)
+    for (unsigned i = 0; i < MANY; i++) {
         atts[i] = fx_attach(&fx);
+    }
     fx_up(&fx, 0);
     (void)fx_take(&fx, 0);
-    for (unsigned i = 0; i < MANY; i++)
+    for (unsigned i = 0; i < MANY; i++) {
         fx_attached(&fx, 0, i + 1, &terms);
+    }
     (void)fx_take(&fx, 0);
     assert_int_equal(named(), MANY);
 }
@@ -150,11 +153,12 @@ static void test_acks_in_turn(void **state)
     fx_run(&fx, RT_CLIENT_ASK_MS, true); /* what they waited for before they were attached */
     for (unsigned i = 0; i < 3; i++) {
         fx_data(&fx, 0, owing[i], RT_STDOUT, 0, "x", 1);
-        assert_int_equal(fx_read(&fx, atts[owing[i] - 1], RT_STDOUT, got, sizeof got), 1);
+        assert_int_equal(fx_read(&fx, atts[owing[i] - 1], RT_STDOUT, got, sizeof(got)), 1);
         fx_run(&fx, 5, true);
     }
-    for (unsigned i = 0; i < MANY; i++)
+    for (unsigned i = 0; i < MANY; i++) {
         assert_int_equal(atts[i]->timer.set, i + 1 == 7 || i + 1 == 3 || i + 1 == 31);
+    }
     (void)fx_take(&fx, 0);
     for (unsigned i = 0; i < 3; i++) {
         assert_null(fx_frame(&fx, RT_ACK, 0));
@@ -165,8 +169,9 @@ static void test_acks_in_turn(void **state)
         assert_null(fx_frame(&fx, RT_ACK, 1));
         (void)fx_take(&fx, 0);
     }
-    for (unsigned i = 0; i < MANY; i++)
+    for (unsigned i = 0; i < MANY; i++) {
         assert_false(atts[i]->timer.set);
+    }
     fx_close(&fx);
 }
 

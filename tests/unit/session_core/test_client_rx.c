@@ -26,8 +26,9 @@ static uint8_t pattern[2 * RT_CLIENT_WINDOW], got[2 * RT_CLIENT_WINDOW];
 static int make_pattern(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof pattern; i++)
+    for (size_t i = 0; i < sizeof(pattern); i++) {
         pattern[i] = (uint8_t)(i * 2654435761U >> 13);
+    }
     return 0;
 }
 
@@ -93,15 +94,16 @@ static void test_window_full_then_reopened_at_once(void **state)
 {
     (void)state;
     struct rt_catt *att = fx_live(&fx, 1);
-    for (size_t at = 0; at < RT_CLIENT_WINDOW; at += 65536)
+    for (size_t at = 0; at < RT_CLIENT_WINDOW; at += 65536) {
         fx_data(&fx, 0, 1, RT_STDOUT, at, pattern + at, 65536);
+    }
     (void)fx_take(&fx, 0);
     assert_null(fx_ack_of(&fx, RT_STDOUT));
     assert_int_equal(fx_read(&fx, att, RT_STDOUT, got, 1), 1); /* the sender stands: one byte is worth an ACK */
     (void)fx_take(&fx, 0);
     fx_assert_ack(&fx, RT_STDOUT, 1, RT_CLIENT_WINDOW + 1, fx_digest(pattern, 1));
     fx_data(&fx, 0, 1, RT_STDOUT, RT_CLIENT_WINDOW, pattern + RT_CLIENT_WINDOW, 1);
-    assert_int_equal(fx_read(&fx, att, RT_STDOUT, got + 1, sizeof got - 1), RT_CLIENT_WINDOW);
+    assert_int_equal(fx_read(&fx, att, RT_STDOUT, got + 1, sizeof(got) - 1), RT_CLIENT_WINDOW);
     assert_memory_equal(got, pattern, RT_CLIENT_WINDOW + 1);
     fx_close(&fx);
 }
@@ -113,17 +115,19 @@ static void test_beyond_the_limit_is_refused(void **state)
     struct rt_attached_msg terms = fx_terms();
     struct rt_catt *att = fx_live(&fx, 1);
     for (uint32_t channel = 1; channel <= 2; channel++) {
-        for (size_t at = 0; at < RT_CLIENT_WINDOW; at += 65536)
+        for (size_t at = 0; at < RT_CLIENT_WINDOW; at += 65536) {
             fx_data(&fx, 0, channel, RT_STDOUT, at, pattern + at, 65536);
+        }
         fx_data(&fx, 0, channel, RT_STDOUT, RT_CLIENT_WINDOW, pattern, 1);
-        if (channel == 2)
+        if (channel == 2) {
             break;
+        }
         assert_int_equal(fx_event(att, RT_CATT_INTERRUPTED).kind, RT_CATT_INTERRUPTED);
         assert_int_equal(fx_take_attach(&fx, 0, &attach), 2);
         const struct fx_frame *refuse = fx_frame(&fx, RT_REFUSE, 0);
         struct rt_refuse_msg msg;
         char why[64];
-        assert_int_equal(rt_msg_decode(RT_MSG_REFUSE, refuse->payload, refuse->head.length, &msg, why, sizeof why), 0);
+        assert_int_equal(rt_msg_decode(RT_MSG_REFUSE, refuse->payload, refuse->head.length, &msg, why, sizeof(why)), 0);
         assert_int_equal(msg.c, RT_CLASS_LIMIT);
         terms.out[0].head = RT_CLIENT_WINDOW;
         fx_attached(&fx, 0, 2, &terms);
@@ -131,7 +135,7 @@ static void test_beyond_the_limit_is_refused(void **state)
         assert_int_equal(fx_event(att, RT_CATT_RESUMED).kind, RT_CATT_RESUMED);
     }
     /* the same at the same place: told, after what was received has been read */
-    assert_int_equal(fx_read(&fx, att, RT_STDOUT, got, sizeof got), RT_CLIENT_WINDOW);
+    assert_int_equal(fx_read(&fx, att, RT_STDOUT, got, sizeof(got)), RT_CLIENT_WINDOW);
     assert_int_equal(fx_event(att, RT_CATT_FAILED).cls, RT_CLASS_LIMIT);
     fx_close(&fx);
 }
@@ -151,7 +155,7 @@ static void test_jump_attaches_again_once(void **state)
     terms.out[0].head = 100;
     fx_attached(&fx, 0, 2, &terms);
     fx_data(&fx, 0, 2, RT_STDOUT, 0, pattern, 20);
-    assert_int_equal(fx_read(&fx, att, RT_STDOUT, got, sizeof got), 20);
+    assert_int_equal(fx_read(&fx, att, RT_STDOUT, got, sizeof(got)), 20);
     assert_memory_equal(got, pattern, 20);
     fx_data(&fx, 0, 2, RT_STDOUT, 21, pattern, 1); /* elsewhere: once more */
     fx_run(&fx, 10, true);
@@ -171,9 +175,10 @@ static void resume_at(size_t have, size_t read, size_t piece)
     struct rt_attach_msg attach;
     struct rt_attached_msg terms = fx_terms();
     struct rt_catt *att = fx_live(&fx, 1);
-    memset(got, 0, sizeof got);
-    if (have > 0)
+    memset(got, 0, sizeof(got));
+    if (have > 0) {
         fx_data(&fx, 0, 1, RT_STDOUT, 0, pattern, have);
+    }
     assert_int_equal(fx_read(&fx, att, RT_STDOUT, got, read), read);
     uint32_t channel = fx_cut(&fx, &attach);
     assert_int_equal(attach.out[0].c, read);
@@ -182,9 +187,10 @@ static void resume_at(size_t have, size_t read, size_t piece)
     terms.out[0].c = read;
     terms.out[0].head = 40;
     fx_attached(&fx, 0, channel, &terms);
-    for (size_t at = read; at < 40; at += piece)
+    for (size_t at = read; at < 40; at += piece) {
         fx_data(&fx, 0, channel, RT_STDOUT, at, pattern + at, 40 - at < piece ? 40 - at : piece);
-    assert_int_equal(fx_read(&fx, att, RT_STDOUT, got + read, sizeof got - read), 40 - read);
+    }
+    assert_int_equal(fx_read(&fx, att, RT_STDOUT, got + read, sizeof(got) - read), 40 - read);
     assert_memory_equal(got, pattern, 40);
     (void)fx_event(att, RT_CATT_INTERRUPTED);
     (void)fx_event(att, RT_CATT_RESUMED);
@@ -198,10 +204,13 @@ static void resume_at(size_t have, size_t read, size_t piece)
 static void test_duplicates_at_every_boundary(void **state)
 {
     (void)state;
-    for (size_t have = 0; have <= 40; have += 4)
-        for (size_t read = 0; read <= have; read += 3)
-            for (size_t piece = 1; piece <= 40; piece += 13)
+    for (size_t have = 0; have <= 40; have += 4) {
+        for (size_t read = 0; read <= have; read += 3) {
+            for (size_t piece = 1; piece <= 40; piece += 13) {
                 resume_at(have, read, piece);
+            }
+        }
+    }
 }
 
 static void test_frames_cut_at_every_byte(void **state)
@@ -210,11 +219,11 @@ static void test_frames_cut_at_every_byte(void **state)
     uint8_t frame[RT_FRAME_HEADER + 7];
     rt_frame_put(frame, &(struct rt_frame){.length = 7, .type = RT_DATA, .stream = RT_STDOUT, .channel = 1});
     memcpy(frame + RT_FRAME_HEADER, pattern, 7);
-    for (size_t cut = 0; cut < sizeof frame; cut++) {
+    for (size_t cut = 0; cut < sizeof(frame); cut++) {
         struct rt_catt *att = fx_live(&fx, 1);
         assert_int_equal(rt_client_input(fx.client, 0, frame, cut, fx.now), 0);
-        assert_int_equal(rt_client_input(fx.client, 0, frame, sizeof frame, fx.now), sizeof frame);
-        assert_int_equal(fx_read(&fx, att, RT_STDOUT, got, sizeof got), 7);
+        assert_int_equal(rt_client_input(fx.client, 0, frame, sizeof(frame), fx.now), sizeof(frame));
+        assert_int_equal(fx_read(&fx, att, RT_STDOUT, got, sizeof(got)), 7);
         fx_close(&fx);
     }
 }
@@ -235,7 +244,7 @@ static void test_two_pasts_are_not_mixed(void **state)
     fx_attached(&fx, 0, channel, &terms);
     assert_int_equal(fx_read(&fx, att, RT_STDOUT, got, 10), 0);
     fx_data(&fx, 0, channel, RT_STDOUT, 10, pattern + 100, 20);
-    assert_int_equal(fx_read(&fx, att, RT_STDOUT, got, sizeof got), 20);
+    assert_int_equal(fx_read(&fx, att, RT_STDOUT, got, sizeof(got)), 20);
     assert_memory_equal(got, pattern + 100, 20);
     fx_close(&fx);
 }
@@ -251,7 +260,7 @@ static void test_end_while_resuming_keeps_what_came(void **state)
     uint32_t channel = fx_cut(&fx, &attach);
     (void)fx_event(att, RT_CATT_INTERRUPTED);
     fx_refuse(&fx, 0, channel, &(struct rt_refuse_msg){.c = RT_CLASS_ENDED, .code = 1});
-    assert_int_equal(fx_read(&fx, att, RT_STDOUT, got, sizeof got), 40);
+    assert_int_equal(fx_read(&fx, att, RT_STDOUT, got, sizeof(got)), 40);
     (void)fx_event(att, RT_CATT_GAP);
     assert_int_equal(fx_event(att, RT_CATT_FAILED).code, 1);
     fx_close(&fx);
@@ -270,7 +279,7 @@ static void test_overlaps_attach_again(void **state)
         fx_data(&fx, 0, 1, RT_STDOUT, 20 - back, pattern + 100, 20);
         assert_int_equal(fx_take_attach(&fx, 0, &attach), 2);
         assert_int_equal(attach.out[0].c, 10);
-        assert_int_equal(fx_read(&fx, att, RT_STDOUT, got, sizeof got), 0);
+        assert_int_equal(fx_read(&fx, att, RT_STDOUT, got, sizeof(got)), 0);
         fx_close(&fx);
     }
 }
@@ -285,12 +294,12 @@ static void test_gap_in_stream_order(void **state)
     fx_assert_ack(&fx, RT_STDOUT, 0, 5000000 + RT_CLIENT_WINDOW - 10, fx_digest("", 0));
     fx_data(&fx, 0, 1, RT_STDOUT, 5000000, pattern, 5);
     fx_quiet(att);
-    assert_int_equal(fx_read(&fx, att, RT_STDOUT, got, sizeof got), 10);
+    assert_int_equal(fx_read(&fx, att, RT_STDOUT, got, sizeof(got)), 10);
     struct rt_catt_event event = fx_event(att, RT_CATT_GAP);
     assert_int_equal(event.stream, RT_STDOUT);
     assert_int_equal(event.from, 10);
     assert_int_equal(event.to, 5000000);
-    assert_int_equal(fx_read(&fx, att, RT_STDOUT, got, sizeof got), 5);
+    assert_int_equal(fx_read(&fx, att, RT_STDOUT, got, sizeof(got)), 5);
     assert_int_equal(rt_catt_offset(att, RT_STDOUT), 5000005);
     fx_run(&fx, 20, true);
     (void)fx_take(&fx, 0); /* the digest started anew after the gap */
@@ -321,7 +330,7 @@ static void test_gap_after_resume(void **state)
         struct rt_catt_event event = fx_event(att, RT_CATT_GAP);
         assert_int_equal(event.from, 10);
         assert_int_equal(event.to, to);
-        assert_int_equal(fx_read(&fx, att, RT_STDOUT, got, sizeof got), 100 - to);
+        assert_int_equal(fx_read(&fx, att, RT_STDOUT, got, sizeof(got)), 100 - to);
         assert_memory_equal(got, pattern + to, 100 - to);
         fx_quiet(att);
         fx_run(&fx, 20, true);
@@ -347,12 +356,13 @@ static void test_many_gaps_join(void **state)
     at += 10;
     while (read + lost < at) {
         uint64_t offset = rt_catt_offset(att, RT_STDOUT);
-        size_t n = fx_read(&fx, att, RT_STDOUT, got, sizeof got);
+        size_t n = fx_read(&fx, att, RT_STDOUT, got, sizeof(got));
         assert_memory_equal(got, pattern + offset, n);
         read += n;
         struct rt_catt_event event;
-        if (!rt_catt_event(att, &event))
+        if (!rt_catt_event(att, &event)) {
             break;
+        }
         assert_int_equal(event.kind, RT_CATT_GAP);
         assert_int_equal(event.from, read + lost);
         lost += event.to - event.from;
@@ -372,7 +382,7 @@ static void test_fin_and_its_ack(void **state)
     fx_data(&fx, 0, 1, RT_STDOUT, 0, pattern, 10);
     fx_fin(&fx, 0, 1, RT_STDOUT, 10, 0);
     fx_quiet(att);
-    assert_int_equal(fx_read(&fx, att, RT_STDOUT, got, sizeof got), 10);
+    assert_int_equal(fx_read(&fx, att, RT_STDOUT, got, sizeof(got)), 10);
     assert_int_equal(fx_event(att, RT_CATT_EOF).from, 10);
     (void)fx_take(&fx, 0);
     assert_int_equal(fx_ack_of(&fx, RT_STDOUT)->head.flags, RT_ACK_FIN);

@@ -249,7 +249,8 @@ static void hold_or_refuse(struct holding *h, unsigned slot)
     char why[128];
     (void)fx_take(&fx, slot);
     if ((frame = fx_frame(&fx, RT_ATTACH, 0)) != NULL) {
-        assert_int_equal(rt_msg_decode(RT_MSG_ATTACH, frame->payload, frame->head.length, &attach, why, sizeof why), 0);
+        assert_int_equal(rt_msg_decode(RT_MSG_ATTACH, frame->payload, frame->head.length, &attach, why, sizeof(why)),
+                         0);
         h->asked++;
         h->due = true;
         h->channel = frame->head.channel;
@@ -277,15 +278,18 @@ static void test_every_agent_is_asked(void **state)
         for (unsigned i = 0; i < 120000 / 50; i++) {
             for (unsigned slot = 0; slot < 3; slot++) {
                 fx_next(&fx);
-                if (fx.slot[slot].dialing)
+                if (fx.slot[slot].dialing) {
                     fx_up(&fx, slot);
-                if (fx.slot[slot].up)
+                }
+                if (fx.slot[slot].up) {
                     hold_or_refuse(&agents[slot], slot);
+                }
             }
             fx_run(&fx, 50, true);
         }
-        for (unsigned slot = 0; slot < 3; slot++)
+        for (unsigned slot = 0; slot < 3; slot++) {
             assert_in_range(agents[slot].asked, 3, 20);
+        }
         fx_close(&fx);
     }
 }
@@ -331,8 +335,9 @@ static void refuse_until_it_fails(struct rt_catt *att, uint32_t channel)
         assert_true(++tries < 500);
         fx_run(&fx, 250, true);
         (void)fx_take(&fx, 0);
-        if (fx_frame(&fx, RT_ATTACH, 0) == NULL)
+        if (fx_frame(&fx, RT_ATTACH, 0) == NULL) {
             continue;
+        }
         channel = fx_frame(&fx, RT_ATTACH, 0)->head.channel;
         fx_refuse(&fx, 0, channel, &msg);
     }
@@ -434,12 +439,14 @@ static void test_refusals_back_off(void **state)
         for (uint64_t end = fx.now + 10000; fx.now < end; fx_run(&fx, 1, true)) {
             (void)fx_take(&fx, 0);
             const struct fx_frame *attach = fx_frame(&fx, RT_ATTACH, 0);
-            if (attach == NULL)
+            if (attach == NULL) {
                 continue;
+            }
             uint32_t channel = attach->head.channel;
             asked++;
-            if (live)
+            if (live) {
                 fx_attached(&fx, 0, channel, &terms);
+            }
             fx_refuse(&fx, 0, channel, &msg);
         }
         assert_in_range(asked, 10000 / RT_REDIAL_MAX_MS, 10000 / (RT_REDIAL_MAX_MS / 2) + 12);

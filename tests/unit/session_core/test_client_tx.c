@@ -27,8 +27,9 @@ static uint8_t pattern[2 * RT_CLIENT_WINDOW], sent[2 * RT_CLIENT_WINDOW];
 static int make_pattern(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof pattern; i++)
+    for (size_t i = 0; i < sizeof(pattern); i++) {
         pattern[i] = (uint8_t)(i * 2654435761U >> 13);
+    }
     return 0;
 }
 
@@ -37,8 +38,9 @@ static uint64_t collect(unsigned stream, uint64_t from)
 {
     for (size_t i = 0; i < fx.n_frames; i++) {
         const struct fx_frame *frame = &fx.frames[i];
-        if (frame->head.type != RT_DATA || frame->head.stream != stream)
+        if (frame->head.type != RT_DATA || frame->head.stream != stream) {
             continue;
+        }
         assert_int_equal(frame->head.offset, from);
         memcpy(sent + from, frame->payload, frame->head.length);
         from += frame->head.length;
@@ -52,7 +54,7 @@ static void test_window_and_limit(void **state)
     uint64_t written, applied;
     struct rt_catt *att = fx_live(&fx, 1);
     assert_int_equal(rt_catt_writable(att), RT_CLIENT_WINDOW);
-    assert_int_equal(rt_catt_write(att, pattern, sizeof pattern), RT_CLIENT_WINDOW);
+    assert_int_equal(rt_catt_write(att, pattern, sizeof(pattern)), RT_CLIENT_WINDOW);
     assert_int_equal(rt_catt_write(att, pattern, 1), 0);
     (void)fx_take(&fx, 0);
     assert_int_equal(collect(RT_STDIN, 0), RT_INITIAL_CREDIT);
@@ -89,7 +91,7 @@ static void test_replay_from_acknowledged(void **state)
         terms.in[0].d = fx_digest(pattern, applied);
         fx_attached(&fx, 0, channel, &terms);
         (void)fx_take(&fx, 0);
-        memset(sent, 0, sizeof sent);
+        memset(sent, 0, sizeof(sent));
         assert_int_equal(collect(RT_STDIN, applied), 1000);
         assert_memory_equal(sent + applied, pattern + applied, 1000 - applied);
         assert_int_equal(rt_catt_resent(att), 1000 - applied);
@@ -266,7 +268,7 @@ static size_t items(uint64_t from, uint64_t to, struct rt_down_item *out, size_t
     while (from < to) {
         size_t size = (size_t)sent[from] << 8 | sent[from + 1];
         assert_true(n < max && from + 2 + size <= to);
-        assert_int_equal(rt_msg_decode(RT_MSG_DOWN_ITEM, sent + from + 2, size, &out[n++], why, sizeof why), 0);
+        assert_int_equal(rt_msg_decode(RT_MSG_DOWN_ITEM, sent + from + 2, size, &out[n++], why, sizeof(why)), 0);
         from += 2 + size;
     }
     return n;
@@ -313,13 +315,14 @@ static void test_items_have_bounds(void **state)
     (void)state;
     static char big[RT_ARG_MAX + 1];
     static const uint8_t id[RT_ID_SIZE] = {1};
-    struct rt_down_item item = {.t = RT_ITEM_EXEC, .id = {id, sizeof id}, .n_argv = 1};
+    struct rt_down_item item = {.t = RT_ITEM_EXEC, .id = {id, sizeof(id)}, .n_argv = 1};
     struct rt_catt *att = fx_live(&fx, 1);
     memset(big, 'x', RT_ARG_MAX);
     item.argv[0] = rt_slice_text(big);
     int error = 0, n = 0;
-    while ((error = rt_catt_exec(att, &item)) == 0)
+    while ((error = rt_catt_exec(att, &item)) == 0) {
         assert_true(++n < 200);
+    }
     assert_int_equal(error, RT_ELIMIT);
     assert_true(n > RT_CLIENT_WINDOW / (RT_ARG_MAX + 100));
     item.argv[1] = item.argv[2] = item.argv[0];
@@ -346,8 +349,9 @@ static void test_turns(void **state)
     struct rt_attached_msg terms = fx_terms();
     static uint8_t buf[RT_FRAME_HEADER + RT_FRAME_PAYLOAD_MAX];
     fx_open(&fx, 1);
-    for (int i = 0; i < N; i++)
+    for (int i = 0; i < N; i++) {
         att[i] = fx_attach(&fx);
+    }
     fx_up(&fx, 0);
     assert_int_equal(fx_take(&fx, 0), N);
     for (unsigned i = 0; i < N; i++) {
@@ -357,7 +361,7 @@ static void test_turns(void **state)
         fx_ack(&fx, 0, channel[i], RT_STDIN, 0, 32768, fx_digest("", 0), 0);
         assert_int_equal(rt_catt_write(att[i], pattern, 32768), 32768);
     }
-    size_t size = rt_client_output(fx.client, 0, buf, sizeof buf, fx.now);
+    size_t size = rt_client_output(fx.client, 0, buf, sizeof(buf), fx.now);
     uint64_t per[N] = {0};
     bool data = false;
     for (size_t at = 0; at < size;) {
@@ -365,18 +369,22 @@ static void test_turns(void **state)
         rt_frame_get(buf + at, &head);
         assert_false(data && head.type == RT_ACK);
         data = data || head.type == RT_DATA;
-        if (head.type == RT_DATA)
+        if (head.type == RT_DATA) {
             per[head.channel - 1] += head.length;
+        }
         at += RT_FRAME_HEADER + head.length;
     }
-    assert_true(size > sizeof buf - 100);
-    for (int i = 0; i < 3; i++)
+    assert_true(size > sizeof(buf) - 100);
+    for (int i = 0; i < 3; i++) {
         assert_true(per[i] >= RT_TX_QUANTUM);
+    }
     (void)fx_take(&fx, 0);
-    for (size_t i = 0; i < fx.n_frames; i++)
+    for (size_t i = 0; i < fx.n_frames; i++) {
         per[fx.frames[i].head.channel - 1] += fx.frames[i].head.length;
-    for (int i = 0; i < N; i++)
+    }
+    for (int i = 0; i < N; i++) {
         assert_int_equal(per[i], 32768);
+    }
     fx_close(&fx);
 }
 

@@ -136,14 +136,14 @@ static void test_packed(void **state)
     rt_order_add(&order, 1, 6);
     rt_order_add(&order, 0, 142);
     rt_order_add(&order, 1, 9);
-    assert_int_equal(pack(0, 0), sizeof whole); /* the oldest is what is left */
-    assert_memory_equal(packed, whole, sizeof whole);
-    assert_int_equal(unpack(packed, sizeof whole, 142, 9), 3);
+    assert_int_equal(pack(0, 0), sizeof(whole)); /* the oldest is what is left */
+    assert_memory_equal(packed, whole, sizeof(whole));
+    assert_int_equal(unpack(packed, sizeof(whole), 142, 9), 3);
     run_is(0, 1, 0, 6);
     run_is(1, 0, 10, 142);
     run_is(2, 1, 6, 9);
-    assert_int_equal(pack(92, 0), sizeof part); /* a tail begins within a run: all else is older */
-    assert_memory_equal(packed, part, sizeof part);
+    assert_int_equal(pack(92, 0), sizeof(part)); /* a tail begins within a run: all else is older */
+    assert_memory_equal(packed, part, sizeof(part));
     assert_int_equal(pack(10, 6), 4);
     assert_int_equal(pack(142, 9), 0);
     assert_int_equal(unpack(packed, 0, 142, 9), 0);
@@ -156,7 +156,7 @@ static void test_packed_many(void **state)
     const uint64_t sizes[] = {1, 127, 128, 16383, 16384};
 
     (void)state;
-    for (size_t k = 0; k < sizeof sizes / sizeof sizes[0]; k++) {
+    for (size_t k = 0; k < sizeof(sizes) / sizeof(sizes[0]); k++) {
         uint64_t size = sizes[k], end = 3 * (uint64_t)RT_ORDER_RUNS_MAX * size;
         size_t bytes = size < 128 ? 1 : size < 16384 ? 2 : 3, n = (RT_ORDER_PACKED_MAX - 1) / bytes;
 
@@ -170,8 +170,9 @@ static void test_packed_many(void **state)
         assert_int_equal(unpack(packed, 1 + n * bytes, end, end), n);
         run_is(n - 1, 1, end - size, end);
         run_is(n - 2, 0, end - size, end);
-        if (size > 1)
+        if (size > 1) {
             run_is(0, n % 2, end - (n + 1) / 2 * size, end - (n - 1) / 2 * size);
+        }
         rt_order_clear(&order);
     }
 }
@@ -197,22 +198,26 @@ static void test_packed_random(void **state)
             }
             rt_order_add(&order, stream, end[stream]);
         }
-        for (unsigned s = 0; s < 2; s++)
+        for (unsigned s = 0; s < 2; s++) {
             start[s] = end[s] == 0 ? 0 : (uint64_t)rand() % end[s];
+        }
         size = pack(start[0], start[1]);
         n = unpack(packed, size, end[0], end[1]);
         for (size_t i = n; i-- > 0;) {
             assert_true(runs[i].from >= start[runs[i].stream] && runs[i].from < runs[i].to);
-            for (uint64_t b = runs[i].from; b < runs[i].to; b++)
+            for (uint64_t b = runs[i].from; b < runs[i].to; b++) {
                 assert_int_equal(of[--at], runs[i].stream);
+            }
         }
-        for (size_t i = 0; i < at; i++)
+        for (size_t i = 0; i < at; i++) {
             older[of[i]]++;
+        }
         for (unsigned s = 0; s < 2 && n > 0; s++) { /* what is told is all of one tail, or all but the oldest run */
             size_t i = 0;
 
-            while (i < n && runs[i].stream != s)
+            while (i < n && runs[i].stream != s) {
                 i++;
+            }
             assert_true(i == n || runs[i].from == older[s]);
         }
         assert_true(n == 0 || older[0] <= start[0] || older[1] <= start[1]);
@@ -244,12 +249,13 @@ static void test_unpack_bad(void **state)
     uint8_t many[RT_ORDER_PACKED_MAX + 1];
 
     (void)state;
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         assert_int_equal(unpack(bad[i].bytes, bad[i].size, 100, 50), 0);
+    }
     assert_int_equal(unpack("\1\144\62", 3, 100, 50), 2);
-    memset(many, 1, sizeof many);
-    assert_int_equal(unpack(many, sizeof many - 1, 1000, 1000), RT_ORDER_PACKED_MAX - 1);
-    assert_int_equal(unpack(many, sizeof many, 1000, 1000), 0);
+    memset(many, 1, sizeof(many));
+    assert_int_equal(unpack(many, sizeof(many) - 1, 1000, 1000), RT_ORDER_PACKED_MAX - 1);
+    assert_int_equal(unpack(many, sizeof(many), 1000, 1000), 0);
 }
 
 int main(void)

@@ -29,7 +29,7 @@ static const char text[] = "typed by hand";
 /* Sends the input that is not applied yet on a channel; true when it went through. */
 static bool type(uint32_t channel, uint64_t from)
 {
-    tx_data(&tx, channel, RT_STDIN, from, text + from, sizeof text - from);
+    tx_data(&tx, channel, RT_STDIN, from, text + from, sizeof(text) - from);
     (void)tx_take(&tx);
     return tx_frame(&tx, RT_REFUSE, channel, 0) == NULL;
 }
@@ -38,24 +38,24 @@ static bool type(uint32_t channel, uint64_t from)
 static void input(void)
 {
     struct tx_rx zero = tx_rx(0);
-    uint8_t got[sizeof text];
+    uint8_t got[sizeof(text)];
     for (uint32_t channel = 1; !type(channel, 0); channel++) {
         struct rt_refuse_msg refuse;
         tx_decode(tx_frame(&tx, RT_REFUSE, channel, 0), RT_MSG_REFUSE, &refuse);
         assert_int_equal(refuse.c, RT_CLASS_LOST);
         assert_true(channel < 3);
-        struct rt_attach_msg msg = tx_resume(1, channel + 1, &zero, &zero, 0, sizeof text);
+        struct rt_attach_msg msg = tx_resume(1, channel + 1, &zero, &zero, 0, sizeof(text));
         tx_bind(&tx, channel + 1, &msg);
     }
-    assert_int_equal(tx_read(&tx, 0, got, sizeof got), sizeof text);
-    assert_memory_equal(got, text, sizeof text);
+    assert_int_equal(tx_read(&tx, 0, got, sizeof(got)), sizeof(text));
+    assert_memory_equal(got, text, sizeof(text));
 }
 
 /* Returns whether the exec ran. */
 static bool exec_and_signal(void)
 {
     struct tx_rx zero = tx_rx(0);
-    struct rt_attach_msg msg = tx_resume(1, 9, &zero, &zero, 0, sizeof text);
+    struct rt_attach_msg msg = tx_resume(1, 9, &zero, &zero, 0, sizeof(text));
     struct rt_down_item item = {.t = RT_ITEM_EXEC, .id = tx_id(7), .argv = {rt_slice_text("ps")}, .n_argv = 1};
     uint8_t bytes[1024];
     size_t size = tx_item(bytes, &item);
@@ -88,13 +88,14 @@ static bool session(void)
 {
     struct rt_attach_msg msg = tx_new(1, 1);
     bool ran;
-    memset(&tx, 0, sizeof tx);
+    memset(&tx, 0, sizeof(tx));
     tx.config = tx_config(&tx);
     tx.now = 1000;
     tx.out_cap = TX_CAP;
     tx.tether = rt_tether_new(&tx.config, tx.now);
-    if (tx.tether == NULL)
+    if (tx.tether == NULL) {
         return true;
+    }
     tx_next(&tx);
     tx_up(&tx);
     tx_bind(&tx, 1, &msg);
@@ -138,12 +139,13 @@ static void test_no_allocation_per_frame(void **state)
     rt_alloc_fail_at(0);
     for (uint64_t i = 1; i < 1000; i++) {
         tx_data(&tx, 1, RT_STDIN, i, "x", 1);
-        (void)tx_read(&tx, 0, buf, sizeof buf);
+        (void)tx_read(&tx, 0, buf, sizeof(buf));
         tx_produce(&tx, 0, RT_STDOUT, 200);
         (void)tx_take(&tx);
         (void)tx_consume(&tx, 1, RT_STDOUT, &rx);
-        if (i % 100 == 0)
+        if (i % 100 == 0) {
             tx_ack(&tx, 1, RT_STDOUT, &rx, 100000);
+        }
     }
     (void)rt_alloc_stop();
     assert_int_equal(rt_alloc_count(), 0);

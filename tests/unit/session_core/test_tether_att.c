@@ -52,7 +52,7 @@ static void test_starts(void **state)
     tx_live(&tx, NULL);
     tx_text(&tx, 0, RT_STDOUT, "a\nbb\nccc\n");
     tx_text(&tx, 0, RT_STDERR, "d\nee"); /* its last line has not ended */
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct rt_attached_msg attached = starts(rows[i].from, rows[i].n, rows[i].ne);
         assert_int_equal(attached.out[0].c, rows[i].out);
         assert_int_equal(attached.out[1].c, rows[i].err);
@@ -105,11 +105,12 @@ static void test_starts_behind_the_base(void **state)
     attached = starts(RT_FROM_OFFSET, base - 1000, 0);
     assert_int_equal(attached.out[0].c, base - 1000);
     assert_int_equal(tx_count(&tx, RT_GAP), 1);
-    for (size_t i = 0; i < tx.n_frames; i++)
+    for (size_t i = 0; i < tx.n_frames; i++) {
         if (tx.frames[i].head.type == RT_GAP) {
             assert_int_equal(tx.frames[i].head.offset, base - 1000);
             assert_int_equal(rt_get_u64(tx.frames[i].payload), base);
         }
+    }
     tx_close(&tx);
 }
 

@@ -61,8 +61,9 @@ static void test_stale_again_and_again(void **state)
     uint64_t last = 0;
     tx_open(&tx, NULL);
     assert_in_range(stale(10), 0, 5);
-    for (unsigned i = 0; i < 12; i++)
+    for (unsigned i = 0; i < 12; i++) {
         last = stale(100 + 10 * i);
+    }
     assert_in_range(last, RT_REDIAL_MAX_MS / 2, RT_REDIAL_MAX_MS);
     tx_up(&tx);
     tx_lost(&tx);
@@ -78,7 +79,7 @@ static void test_stale_leaves_room(void **state)
     static const uint64_t most = RT_COUNTER_MAX - RT_EPOCH_ROOM - 1;
     static const uint64_t bad[] = {most + 1, most + 2, RT_COUNTER_MAX - 2, RT_COUNTER_MAX - 1};
     struct rt_hello_msg hello;
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         struct rt_refuse_msg msg = {.c = RT_CLASS_STALE, .epoch = bad[i], .m = rt_slice_text("raise it")};
         tx_open(&tx, NULL);
         tx_connect(&tx, &hello);
@@ -131,8 +132,9 @@ static void test_bad_welcomes(void **state)
     struct rt_hello_msg hello;
     struct rt_welcome_msg bad[4];
     tx_open(&tx, NULL);
-    for (unsigned i = 0; i < 4; i++)
+    for (unsigned i = 0; i < 4; i++) {
         bad[i] = (struct rt_welcome_msg){.v = 1, .host = rt_slice_text("h"), .life = 5, .tkt = rt_slice_text("t")};
+    }
     bad[0].v = 2;
     bad[1].life = 0;
     bad[2].tkt.size = 0;
@@ -140,8 +142,9 @@ static void test_bad_welcomes(void **state)
         tx_connect(&tx, &hello);
         tx_send_map(&tx, (struct rt_frame){.type = RT_WELCOME}, RT_MSG_WELCOME, &bad[i]);
         assert_int_equal(tx.up, i == 3);
-        if (i < 3)
+        if (i < 3) {
             tx_run(&tx, RT_REFUSED_MIN_MS, false);
+        }
     }
     tx_close(&tx);
 }

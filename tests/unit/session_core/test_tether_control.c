@@ -50,11 +50,13 @@ static void test_signals_in_order(void **state)
 {
     (void)state;
     open_tty(false);
-    for (unsigned sig = 1; sig <= 64; sig++)
+    for (unsigned sig = 1; sig <= 64; sig++) {
         send_item(1, &(struct rt_down_item){.t = RT_ITEM_SIGNAL, .sig = sig});
+    }
     assert_int_equal(tx.sigs, 64);
-    for (unsigned i = 0; i < 64; i++)
+    for (unsigned i = 0; i < 64; i++) {
         assert_int_equal(tx.sig[i].sig, i + 1);
+    }
     send_item(1, &(struct rt_down_item){.t = 99}); /* of a later version */
     assert_int_equal(tx.sigs, 64);
     (void)tx_take(&tx);
@@ -74,9 +76,10 @@ static void test_more_than_wait(void **state)
     unsigned told = 0;
     open_tty(false);
     (void)tx_take(&tx); /* the limit */
-    for (unsigned i = 0; i < COUNT; i++)
+    for (unsigned i = 0; i < COUNT; i++) {
         size += tx_item(frame + RT_FRAME_HEADER + size,
                         &(struct rt_down_item){.t = RT_ITEM_SIGNAL, .sig = 1 + i % RT_SIG_MAX});
+    }
     rt_frame_put(
         frame, &(struct rt_frame){.length = (uint32_t)size, .type = RT_DATA, .stream = RT_CONTROL_DOWN, .channel = 1});
     assert_int_equal(rt_tether_input(tx.tether, frame, RT_FRAME_HEADER + size, tx.now), RT_FRAME_HEADER + size);
@@ -101,18 +104,20 @@ static void test_items_cut_anywhere(void **state)
     uint8_t bytes[256];
     size_t size = tx_item(bytes, &(struct rt_down_item){.t = RT_ITEM_SIGNAL, .sig = 15});
     size += tx_item(bytes + size, &(struct rt_down_item){.t = RT_ITEM_SIGNAL, .sig = 10});
-    for (size_t a = 1; a < size; a++)
+    for (size_t a = 1; a < size; a++) {
         for (size_t b = a; b < size; b++) {
             open_tty(false);
             tx_data(&tx, 1, RT_CONTROL_DOWN, 0, bytes, a);
-            if (b > a)
+            if (b > a) {
                 tx_data(&tx, 1, RT_CONTROL_DOWN, a, bytes + a, b - a);
+            }
             tx_data(&tx, 1, RT_CONTROL_DOWN, b, bytes + b, size - b);
             assert_int_equal(tx.sigs, 2);
             assert_int_equal(tx.sig[0].sig, 15);
             assert_int_equal(tx.sig[1].sig, 10);
             tx_close(&tx);
         }
+    }
 }
 
 /* The link is lost within an item: it is applied as a whole or not at all. */
@@ -135,8 +140,9 @@ static void test_items_once_over_a_cut(void **state)
         uint64_t applied = attached.in[1].a;
         assert_int_equal(applied, cut < one ? 0 : cut < size ? one : size);
         assert_int_equal(attached.in[1].d, tx_bytes_digest(bytes, applied));
-        if (applied < size)
+        if (applied < size) {
             tx_data(&tx, 2, RT_CONTROL_DOWN, applied, bytes + applied, size - applied);
+        }
         assert_int_equal(tx.sigs, 2);
         assert_int_equal(tx.sig[1].sig, 10);
         tx_close(&tx);
@@ -214,8 +220,9 @@ static void test_resize_last_wins(void **state)
     uint8_t bytes[256];
     size_t size = 0;
     open_tty(true);
-    for (unsigned i = 1; i < 5; i++)
+    for (unsigned i = 1; i < 5; i++) {
         size += tx_item(bytes + size, &(struct rt_down_item){.t = RT_ITEM_RESIZE, .rows = i, .cols = (uint64_t)10 * i});
+    }
     tx_data(&tx, 1, RT_CONTROL_DOWN, 0, bytes, size);
     down = size;
     assert_int_equal(tx.resizes, 1);
@@ -231,19 +238,21 @@ static void test_resize_last_wins(void **state)
     (void)tx_take(&tx);
     assert_int_equal(tx.resizes, 3);
     unsigned told = 0;
-    for (size_t i = 0; i < tx.n_frames; i++)
+    for (size_t i = 0; i < tx.n_frames; i++) {
         if (tx.frames[i].head.type == RT_DATA && tx.frames[i].head.stream == RT_CONTROL_UP &&
-            tx.frames[i].head.channel == 1)
+            tx.frames[i].head.channel == 1) {
             for (size_t at = 0; at < tx.frames[i].head.length; told++) {
                 const uint8_t *p = tx.frames[i].payload + at;
                 struct rt_up_item up;
                 char why[RT_TEXT_MAX];
                 size_t n = (size_t)(p[0] << 8 | p[1]);
-                assert_int_equal(rt_msg_decode(RT_MSG_UP_ITEM, p + 2, n, &up, why, sizeof why), 0);
+                assert_int_equal(rt_msg_decode(RT_MSG_UP_ITEM, p + 2, n, &up, why, sizeof(why)), 0);
                 assert_int_equal(up.t, RT_ITEM_RESIZED);
                 assert_int_equal(up.rows, told + 1);
                 at += 2 + n;
             }
+        }
+    }
     assert_int_equal(told, 5);
     tx_close(&tx);
     open_tty(false);
@@ -273,7 +282,7 @@ static void test_bad_items(void **state)
          "cols\1",
          22, RT_CLASS_INVALID}, /* 65536 */
     };
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct rt_attach_msg other = tx_new(2, 1);
         uint8_t byte;
         open_tty(false);

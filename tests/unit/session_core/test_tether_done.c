@@ -73,8 +73,9 @@ static void output(uint32_t proc, size_t size)
     size_t room;
     uint8_t *space = tx_space(&tx, proc, RT_STDOUT, &room);
     assert_true(room >= size);
-    for (size_t i = 0; i < size; i++)
+    for (size_t i = 0; i < size; i++) {
         space[i] = tx_byte(RT_STDOUT, i);
+    }
     rt_tether_commit(tx.tether, proc, RT_STDOUT, size, tx.now);
     tx_next(&tx);
 }
@@ -87,8 +88,9 @@ static const struct rt_proc *proc_of(uint32_t id)
 static size_t kept(uint32_t id)
 {
     size_t size = 0;
-    for (unsigned o = 0; o < RT_OUTS; o++)
+    for (unsigned o = 0; o < RT_OUTS; o++) {
         size += proc_of(id)->ring[o].data != NULL ? proc_of(id)->ring[o].cap : 0;
+    }
     return size;
 }
 
@@ -97,14 +99,19 @@ static size_t memory(void)
 {
     const struct rt_tether *t = tx.tether;
     size_t size = 0;
-    for (size_t i = 0; i < RT_PROCS_MAX; i++)
-        if (t->procs[i] != NULL)
-            size += sizeof *t->procs[i] + RT_SEGMENTS_MAX * sizeof(struct rt_segment) + kept(t->procs[i]->id);
-    for (size_t i = 0; i < t->n_finished; i++)
-        size += sizeof *t->finished[i] + kept(t->finished[i]->id);
-    for (size_t i = 0; i < RT_ATTS_MAX; i++)
-        for (size_t s = 0; s < RT_INS; s++)
+    for (size_t i = 0; i < RT_PROCS_MAX; i++) {
+        if (t->procs[i] != NULL) {
+            size += sizeof(*t->procs[i]) + RT_SEGMENTS_MAX * sizeof(struct rt_segment) + kept(t->procs[i]->id);
+        }
+    }
+    for (size_t i = 0; i < t->n_finished; i++) {
+        size += sizeof(*t->finished[i]) + kept(t->finished[i]->id);
+    }
+    for (size_t i = 0; i < RT_ATTS_MAX; i++) {
+        for (size_t s = 0; s < RT_INS; s++) {
             size += t->atts[i].in[s].ring.data != NULL ? t->atts[i].in[s].ring.cap : 0;
+        }
+    }
     return size;
 }
 
@@ -131,10 +138,11 @@ static struct rt_up_item told_exit(void)
     for (size_t i = 0; i < tx.n_frames; i++) {
         const struct tx_frame *f = &tx.frames[i];
         char why[RT_TEXT_MAX];
-        if (f->head.type != RT_DATA || f->head.stream != RT_CONTROL_UP || f->head.channel != channel)
+        if (f->head.type != RT_DATA || f->head.stream != RT_CONTROL_UP || f->head.channel != channel) {
             continue;
+        }
         assert_int_equal(f->head.length, 2 + (f->payload[0] << 8 | f->payload[1]));
-        assert_int_equal(rt_msg_decode(RT_MSG_UP_ITEM, f->payload + 2, f->head.length - 2, &up, why, sizeof why), 0);
+        assert_int_equal(rt_msg_decode(RT_MSG_UP_ITEM, f->payload + 2, f->head.length - 2, &up, why, sizeof(why)), 0);
     }
     assert_int_equal(up.t, RT_ITEM_EXITED);
     return up;
@@ -204,13 +212,16 @@ static void test_a_thousand(void **state)
         output(proc, 2000);
         attach(id, 0);
         tx_exit(&tx, proc, i % 256);
-        if (i % 3 != 0)
+        if (i % 3 != 0) {
             read_all(proc);
+        }
         tx_detach(&tx, channel);
-        if (i >= 998)
+        if (i >= 998) {
             assert_true(tx.tether->n_finished == RT_FINISHED_MAX);
-        if (i == 499 || i == 999)
+        }
+        if (i == 499 || i == 999) {
             after[i / 999] = memory();
+        }
     }
     assert_in_range(after[1], after[0] - 1000, after[0] + 1000); /* numbers of other lengths in the items */
     assert_true(after[1] < (size_t)RT_FINISHED_MAX * (sizeof(struct rt_proc) + SMALL) + (size_t)1 * 1024 * 1024);
@@ -369,8 +380,9 @@ static void test_attached_are_remembered(void **state)
         attach(250, HOLD);
         tx_exit(&tx, proc, 1);
     }
-    for (size_t i = 0; i < RT_ATTS_MAX; i++)
+    for (size_t i = 0; i < RT_ATTS_MAX; i++) {
         assert_non_null(proc_of(tx.tether->atts[i].proc));
+    }
     assert_int_equal(tx.tether->n_finished, RT_FINISHED_MAX);
     tx_close(&tx);
 }

@@ -96,21 +96,24 @@ static void test_over_needs_all(void **state)
         (void)tx_consume(&tx, 1, RT_STDOUT, &out);
         (void)tx_consume(&tx, 1, RT_STDERR, &err);
         assert_true(out.fin && err.fin);
-        if (last != 0)
+        if (last != 0) {
             tx_end_ok(&tx, RT_END_STORED, 0);
-        if (last != 1)
+        }
+        if (last != 1) {
             tx_ack_control(&tx, 1, 0);
+        }
         tx_ack(&tx, 1, RT_STDERR, &err, 10);
         out.fin = last != 2; /* all bytes, but not their end */
         tx_ack(&tx, 1, RT_STDOUT, &out, 10);
         assert_int_equal(tx.overs, 0);
         out.fin = true;
-        if (last == 0)
+        if (last == 0) {
             tx_end_ok(&tx, RT_END_STORED, 0);
-        else if (last == 1)
+        } else if (last == 1) {
             tx_ack_control(&tx, 1, 0);
-        else
+        } else {
             tx_ack(&tx, 1, RT_STDOUT, &out, 10);
+        }
         assert_int_equal(tx.overs, 1);
         tx_close(&tx);
     }
@@ -123,7 +126,7 @@ static void test_tails(void **state)
     struct rt_tether_config config = tx_config(&tx);
     static const size_t sizes[] = {1, 65535, 65536, 65537, 100000, 500000};
     config.ring_bytes = 131072;
-    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
         tx_live(&tx, &config);
         assert_int_equal(tx_produce(&tx, 0, RT_STDOUT, sizes[i]), sizes[i]);
         assert_int_equal(tx_produce(&tx, 0, RT_STDERR, sizes[i] / 2), sizes[i] / 2);
@@ -134,15 +137,19 @@ static void test_tails(void **state)
             const struct rt_frame *head = &tx.frames[k].head;
             uint64_t size = head->stream == RT_STDOUT ? sizes[i] : sizes[i] / 2;
             uint64_t tail = size < RT_TAIL_MAX ? size : RT_TAIL_MAX;
-            if (head->type == RT_END)
+            if (head->type == RT_END) {
                 assert_int_equal(at, sizes[i] > 1 ? 2 : 1);
-            if (head->type != RT_TAIL)
+            }
+            if (head->type != RT_TAIL) {
                 continue;
+            }
             assert_int_equal(head->length, tail);
             assert_int_equal(head->offset, size - tail);
-            for (uint64_t b = 0; b < tail; b++)
-                if (tx.frames[k].payload[b] != tx_byte(head->stream, head->offset + b))
+            for (uint64_t b = 0; b < tail; b++) {
+                if (tx.frames[k].payload[b] != tx_byte(head->stream, head->offset + b)) {
                     fail_msg("the tail is not what was written");
+                }
+            }
             at++;
         }
         assert_int_equal(tx_count(&tx, RT_END), 1);
@@ -160,8 +167,9 @@ static void test_order_of_tails(void **state)
     (void)state;
     for (unsigned streams = 1; streams <= 2; streams++) {
         tx_live(&tx, NULL);
-        for (size_t i = 1; i <= 6; i++)
+        for (size_t i = 1; i <= 6; i++) {
             tx_produce(&tx, 0, i % 2 == 1 || streams == 1 ? RT_STDOUT : RT_STDERR, i);
+        }
         tx_exit(&tx, 0, 0);
         for (unsigned i = 0; i < 3; i++) {
             (void)tx_take(&tx);
@@ -169,9 +177,9 @@ static void test_order_of_tails(void **state)
             if (streams == 1) {
                 assert_int_equal(end.ord.size, 0);
             } else {
-                assert_int_equal(end.ord.size, sizeof want + 1); /* 1 byte of stdout came first: all that is left */
-                assert_memory_equal(end.ord.data, want, sizeof want);
-                assert_int_equal(end.ord.data[sizeof want], 2);
+                assert_int_equal(end.ord.size, sizeof(want) + 1); /* 1 byte of stdout came first: all that is left */
+                assert_memory_equal(end.ord.data, want, sizeof(want));
+                assert_int_equal(end.ord.data[sizeof(want)], 2);
             }
             tx_end_ok(&tx, RT_END_LATER, 10);
             tx_run(&tx, 10, true);

@@ -71,7 +71,7 @@ static bool known(uint8_t type)
 static bool ends_live(uint8_t type)
 {
     static const uint8_t fine[] = {RT_PING, RT_PONG, RT_DATA, RT_ACK, RT_FIN, RT_DETACH};
-    return memchr(fine, type, sizeof fine) == NULL;
+    return memchr(fine, type, sizeof(fine)) == NULL;
 }
 
 static void test_each_type_before_the_welcome(void **state)
@@ -118,9 +118,11 @@ static void live(uint8_t type, uint32_t channel, bool unbound)
 static void test_each_type_when_live(void **state)
 {
     (void)state;
-    for (uint8_t type = 0; type < 30; type++)
-        for (unsigned i = 0; i < 4; i++)
+    for (uint8_t type = 0; type < 30; type++) {
+        for (unsigned i = 0; i < 4; i++) {
             live(type, i % 2 ? 7 : 9, i / 2);
+        }
+    }
 }
 
 static void test_headers_that_break_rules(void **state)
@@ -141,11 +143,11 @@ static void test_headers_that_break_rules(void **state)
         {.type = RT_FIN, .channel = 1, .stream = RT_STDIN, .flags = RT_FIN_CLOSED},
         {.type = RT_GAP, .channel = 1, .length = 8, .stream = RT_STDOUT},
     };
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         uint8_t header[RT_FRAME_HEADER + 16] = {0};
         rt_frame_put(header, &bad[i]);
         tx_live(&tx, NULL);
-        assert_int_equal(rt_tether_input(tx.tether, header, sizeof header, tx.now), sizeof header);
+        assert_int_equal(rt_tether_input(tx.tether, header, sizeof(header), tx.now), sizeof(header));
         tx_next(&tx);
         assert_int_equal(tx.hangups, 1);
         tx_close(&tx);
@@ -157,20 +159,23 @@ static void test_maps_that_cannot_be_read(void **state)
 {
     (void)state;
     static const uint8_t types[] = {RT_WELCOME, RT_REFUSE, RT_END_OK};
-    for (size_t i = 0; i < sizeof types; i++)
+    for (size_t i = 0; i < sizeof(types); i++) {
         for (uint32_t size = 1; size < 40; size++) {
             uint8_t payload[64];
             struct rt_hello_msg hello;
-            for (size_t k = 0; k < sizeof payload; k++)
+            for (size_t k = 0; k < sizeof(payload); k++) {
                 payload[k] = (uint8_t)(0xc1 + k * 37 * size);
+            }
             tx_open(&tx, NULL);
             tx_connect(&tx, &hello);
-            if (types[i] != RT_WELCOME)
+            if (types[i] != RT_WELCOME) {
                 tx_welcome(&tx, 5, "ticket");
+            }
             tx_send(&tx, (struct rt_frame){.type = types[i], .length = size}, payload);
             assert_int_equal(tx.hangups, 1);
             tx_close(&tx);
         }
+    }
 }
 
 /* An ATTACH that cannot be read costs who sent it its channel; the other attachments go on. */
@@ -183,8 +188,9 @@ static void test_attach_that_cannot_be_read(void **state)
     tx_bind(&tx, 1, &attach);
     for (uint32_t size = 1; size < 40; size++) {
         uint8_t payload[64];
-        for (size_t k = 0; k < sizeof payload; k++)
+        for (size_t k = 0; k < sizeof(payload); k++) {
             payload[k] = (uint8_t)(0xc1 + k * 37 * size);
+        }
         tx_send(&tx, (struct rt_frame){.type = RT_ATTACH, .channel = 1 + size, .length = size}, payload);
         assert_true(tx_refused(&tx, 1 + size, RT_CLASS_INVALID).m.size > 0);
     }
@@ -212,13 +218,15 @@ static void test_flood_of_refusals(void **state)
     struct rt_attach_msg attach = tx_new(1, 1);
     attach.cid = rt_slice_text("other");
     tx_live(&tx, NULL);
-    for (uint32_t i = 1; i <= RT_TETHER_REFUSALS_MAX; i++)
+    for (uint32_t i = 1; i <= RT_TETHER_REFUSALS_MAX; i++) {
         tx_attach(&tx, i, &attach);
+    }
     assert_int_equal(tx.hangups, 0);
     (void)tx_take(&tx);
     assert_int_equal(tx_count(&tx, RT_REFUSE), RT_TETHER_REFUSALS_MAX);
-    for (uint32_t i = 1; i <= RT_TETHER_REFUSALS_MAX + 1; i++)
+    for (uint32_t i = 1; i <= RT_TETHER_REFUSALS_MAX + 1; i++) {
         tx_attach(&tx, 1000 + i, &attach);
+    }
     assert_int_equal(tx.hangups, 1);
     tx_run(&tx, 600, false);
     tx_up(&tx);
@@ -263,11 +271,12 @@ static size_t script(uint8_t *out, size_t cap)
     parts[7].head = (struct rt_frame){.type = RT_PING, .offset = 9};
     for (size_t i = 0; i < 8; i++) {
         assert_true(cap - size > 4096);
-        if (parts[i].msg != NULL)
+        if (parts[i].msg != NULL) {
             parts[i].head.length =
                 (uint32_t)rt_msg_encode(parts[i].kind, parts[i].msg, out + size + RT_FRAME_HEADER, 2048);
-        else if (parts[i].raw != NULL)
+        } else if (parts[i].raw != NULL) {
             memcpy(out + size + RT_FRAME_HEADER, parts[i].raw, parts[i].head.length);
+        }
         rt_frame_put(out + size, &parts[i].head);
         size += RT_FRAME_HEADER + parts[i].head.length;
     }
@@ -293,8 +302,9 @@ static void play(const uint8_t *bytes, size_t size, size_t ack_at, size_t cut)
     tx_connect(&tx, &hello);
     /* The client has its output before it acknowledges. */
     size_t at = 0;
-    if (cut < ack_at)
+    if (cut < ack_at) {
         at = feed(bytes, 0, cut);
+    }
     while (at < size) {
         size_t end = at + RT_FRAME_HEADER;
         struct rt_frame frame;
@@ -304,8 +314,9 @@ static void play(const uint8_t *bytes, size_t size, size_t ack_at, size_t cut)
             tx.out_size = rt_tether_output(tx.tether, tx.out, tx.out_cap, tx.now);
             tx_parse(&tx);
         }
-        if (cut > at && cut < end)
+        if (cut > at && cut < end) {
             assert_int_equal(feed(bytes, at, cut), at);
+        }
         at = feed(bytes, at, end);
     }
     assert_int_equal(tx.hangups, 0);
@@ -323,10 +334,11 @@ static void test_cut_at_every_byte(void **state)
 {
     (void)state;
     static uint8_t bytes[65536], whole[TX_CAP];
-    size_t size = script(bytes, sizeof bytes), whole_size, ack_at = 0;
+    size_t size = script(bytes, sizeof(bytes)), whole_size, ack_at = 0;
     struct rt_frame frame;
-    for (rt_frame_get(bytes, &frame); frame.type != RT_ACK; rt_frame_get(bytes + ack_at, &frame))
+    for (rt_frame_get(bytes, &frame); frame.type != RT_ACK; rt_frame_get(bytes + ack_at, &frame)) {
         ack_at += RT_FRAME_HEADER + frame.length;
+    }
     play(bytes, size, ack_at, size);
     whole_size = tx.out_size;
     memcpy(whole, tx.out, whole_size);
@@ -344,7 +356,7 @@ static void test_link_cut_at_every_byte(void **state)
 {
     (void)state;
     static uint8_t bytes[65536];
-    size_t size = script(bytes, sizeof bytes);
+    size_t size = script(bytes, sizeof(bytes));
     for (size_t cut = 0; cut <= size; cut++) {
         struct rt_hello_msg hello;
         struct rt_attach_msg attach = tx_new(2, 1);
@@ -353,8 +365,9 @@ static void test_link_cut_at_every_byte(void **state)
         tx_connect(&tx, &hello);
         (void)feed(bytes, 0, cut);
         (void)tx_take(&tx);
-        if (tx.up)
+        if (tx.up) {
             tx_lost(&tx);
+        }
         tx_run(&tx, tx.dialing ? 0 : 600, false);
         tx_up(&tx);
         tx_bind(&tx, 1, &attach);

@@ -33,10 +33,11 @@ static uint64_t blocked_for(unsigned stream)
         assert_true(tx.now - from < UINT64_C(2) * RT_HOLD_MAX_MS);
         assert_true(tx_deadline(&tx) > tx.now);
         tx_tick(&tx, tx_deadline(&tx));
-        if (tx.up)
+        if (tx.up) {
             tx_send(&tx, (struct rt_frame){.type = RT_PING}, NULL);
-        else if (tx.dialing)
+        } else if (tx.dialing) {
             tx_lost(&tx);
+        }
     }
     return tx.now - from;
 }
@@ -185,8 +186,9 @@ static void test_outage(void **state)
         tx_lost(&tx);
         for (uint64_t end = tx.now + 3000; tx.now < end;) {
             tx_tick(&tx, tx_deadline(&tx) < end ? tx_deadline(&tx) : end);
-            if (tx.dialing && tx.now < end)
+            if (tx.dialing && tx.now < end) {
                 tx_lost(&tx);
+            }
         }
         tx_run(&tx, tx.dialing ? 0 : 600, false);
         tx_up(&tx);

@@ -61,13 +61,14 @@ static void test_many_runs(void **state)
     (void)state;
     uint64_t sent[3] = {0}, got[3] = {0};
     tx_live(&tx, NULL);
-    for (uint8_t i = 0; i < 3; i++)
+    for (uint8_t i = 0; i < 3; i++) {
         bind(1 + i, 1 + i);
+    }
     for (unsigned i = 0; i < 3000; i++) {
         uint8_t who = (uint8_t)(i % 3), byte = (uint8_t)((unsigned)who << 6 | (unsigned)(sent[who] & 63));
         tx_data(&tx, 1 + who, RT_STDIN, sent[who]++, &byte, 1);
     }
-    assert_int_equal(tx_read(&tx, 0, buf, sizeof buf), 3000);
+    assert_int_equal(tx_read(&tx, 0, buf, sizeof(buf)), 3000);
     for (unsigned i = 0; i < 3000; i++) {
         unsigned who = buf[i] >> 6;
         assert_int_equal(buf[i] & 63, got[who]++ & 63);
@@ -79,14 +80,16 @@ static void test_many_attachments(void **state)
 {
     (void)state;
     tx_live(&tx, NULL);
-    for (unsigned i = 0; i < RT_ATTS_MAX; i++)
+    for (unsigned i = 0; i < RT_ATTS_MAX; i++) {
         bind(1 + i, (uint8_t)i);
-    for (unsigned round = 0; round < 8; round++)
+    }
+    for (unsigned round = 0; round < 8; round++) {
         for (unsigned i = 0; i < RT_ATTS_MAX; i++) {
             uint8_t byte = (uint8_t)i;
             tx_data(&tx, 1 + i, RT_STDIN, round, &byte, 1);
         }
-    assert_int_equal(tx_read(&tx, 0, buf, sizeof buf), 8 * RT_ATTS_MAX);
+    }
+    assert_int_equal(tx_read(&tx, 0, buf, sizeof(buf)), 8 * RT_ATTS_MAX);
     tx_close(&tx);
 }
 
@@ -110,7 +113,7 @@ static void test_input_goes_back(void **state)
         uint64_t offset;
         const char *bytes;
     } back[] = {{0, "hello"}, {3, "loX"}, {4, "o"}, {2, "lloXY"}};
-    for (size_t i = 0; i < sizeof back / sizeof back[0]; i++) {
+    for (size_t i = 0; i < sizeof(back) / sizeof(back[0]); i++) {
         tx_live(&tx, NULL);
         bind(1, 1);
         tx_data(&tx, 1, RT_STDIN, 0, "hello", 5);
@@ -161,8 +164,9 @@ static void test_window(void **state)
     limit = rt_get_u64(tx_in_ack(&tx, 1, RT_STDIN)->payload); /* the first comes at once */
     assert_int_equal(limit, RT_STDIN_WINDOW);
     assert_int_equal(rt_get_u64(tx_in_ack(&tx, 1, RT_CONTROL_DOWN)->payload), RT_CONTROL_WINDOW);
-    for (; sent < limit; sent += sizeof part)
-        tx_data(&tx, 1, RT_STDIN, sent, part, sizeof part);
+    for (; sent < limit; sent += sizeof(part)) {
+        tx_data(&tx, 1, RT_STDIN, sent, part, sizeof(part));
+    }
     (void)tx_take(&tx);
     assert_null(tx_in_ack(&tx, 1, RT_STDIN)); /* nothing applied, nothing told */
     assert_int_equal(tx_read(&tx, 0, buf, 1000), 1000);
@@ -194,13 +198,14 @@ static void test_not_wanted(void **state)
 static void test_each_byte_once(void **state)
 {
     (void)state;
-    for (uint64_t received = 0; received <= 10; received++)
+    for (uint64_t received = 0; received <= 10; received++) {
         for (uint64_t applied = 0; applied <= received; applied++) {
             size_t n;
             tx_live(&tx, NULL);
             bind(1, 1);
-            if (received > 0)
+            if (received > 0) {
                 tx_data(&tx, 1, RT_STDIN, 0, "0123456789", received);
+            }
             n = tx_read(&tx, 0, buf, applied);
             assert_int_equal(n, applied);
             tx_lost(&tx);
@@ -212,6 +217,7 @@ static void test_each_byte_once(void **state)
             assert_memory_equal(buf, "0123456789", 10);
             tx_close(&tx);
         }
+    }
 }
 
 /* What waits for the process goes on being applied while nobody is bound. */
@@ -309,7 +315,7 @@ static void test_wrong_fins(void **state)
         {3, RT_CLASS_JUMP},
         {1, RT_CLASS_INVALID},
     };
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         tx_live(&tx, NULL);
         bind(1, 1);
         tx_data(&tx, 1, RT_STDIN, 0, "ab", 2);
@@ -469,8 +475,9 @@ static void test_terminal_ends_again(void **state)
         assert_int_equal(tx.stdin_ends, i);
         (void)tx_take(&tx);
         assert_int_equal(tx_count(&tx, RT_FIN), 0);
-        if (i == 2)
+        if (i == 2) {
             tx_detach(&tx, i);
+        }
     }
     msg = tx_new(9, 1); /* one that leaves without an end brings none about */
     tx_bind(&tx, 9, &msg);

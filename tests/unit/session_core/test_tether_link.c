@@ -69,16 +69,16 @@ static void test_attempts(void **state)
     struct rt_hello_msg hello;
     tx_open(&tx, NULL);
     tx_connect(&tx, &hello);
-    memcpy(inc, hello.inc.data, sizeof inc);
-    memcpy(nonce, hello.nonce.data, sizeof nonce);
+    memcpy(inc, hello.inc.data, sizeof(inc));
+    memcpy(nonce, hello.nonce.data, sizeof(nonce));
     for (uint64_t epoch = 2; epoch < 6; epoch++) {
         tx_lost(&tx);
         tx_run(&tx, 600, false);
         tx_connect(&tx, &hello);
         assert_int_equal(hello.epoch, epoch);
-        assert_memory_equal(hello.inc.data, inc, sizeof inc);
-        assert_memory_not_equal(hello.nonce.data, nonce, sizeof nonce);
-        memcpy(nonce, hello.nonce.data, sizeof nonce);
+        assert_memory_equal(hello.inc.data, inc, sizeof(inc));
+        assert_memory_not_equal(hello.nonce.data, nonce, sizeof(nonce));
+        memcpy(nonce, hello.nonce.data, sizeof(nonce));
     }
     tx_close(&tx);
 }
@@ -196,13 +196,14 @@ static void test_refusal_delays(void **state)
         {RT_CLASSES + 7, 0, 5000, 30000}, /* of a later version */
     };
     tx_open(&tx, NULL);
-    for (unsigned round = 0; round < 8; round++)
-        for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    for (unsigned round = 0; round < 8; round++) {
+        for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
             struct rt_refuse_msg msg = {
                 .c = rows[i].cls, .delay = rows[i].delay, .m = rt_slice_text("because of this")};
             refused(&msg, rows[i].least, rows[i].most);
             assert_string_equal(tx_view(&tx).text, "because of this");
         }
+    }
     tx_close(&tx);
 }
 
@@ -232,8 +233,9 @@ static void refuse_again(enum rt_class cls)
 {
     struct rt_refuse_msg msg = {.c = cls};
     tx_refuse(&tx, 0, &msg);
-    while (!tx.dialing)
+    while (!tx.dialing) {
         tx_tick(&tx, tx_deadline(&tx));
+    }
 }
 
 static void forked_tether(enum rt_class cls)
@@ -255,15 +257,15 @@ static void new_incarnation(enum rt_class cls)
     for (unsigned i = 0; i < 3; i++) {
         assert_true(joins(&hello));
         assert_int_equal(hello.life, 0);
-        memcpy(inc, hello.inc.data, sizeof inc);
+        memcpy(inc, hello.inc.data, sizeof(inc));
         refuse_again(RT_CLASS_RETRY_LATER);
         assert_false(joins(&hello));
         assert_int_equal(hello.life, 5);
-        assert_memory_not_equal(hello.inc.data, inc, sizeof inc);
+        assert_memory_not_equal(hello.inc.data, inc, sizeof(inc));
         refuse_again(cls);
     }
     assert_true(joins(&hello));
-    memcpy(inc, hello.inc.data, sizeof inc);
+    memcpy(inc, hello.inc.data, sizeof(inc));
     tx_welcome(&tx, 6, "other");
     assert_int_equal(tx_view(&tx).life, 6);
     (void)tx_take(&tx);
@@ -276,7 +278,7 @@ static void new_incarnation(enum rt_class cls)
     tx_lost(&tx);
     tx_run(&tx, tx.dialing ? 0 : RT_REDIAL_MAX_MS, false);
     assert_false(joins(&hello));
-    assert_memory_equal(hello.inc.data, inc, sizeof inc);
+    assert_memory_equal(hello.inc.data, inc, sizeof(inc));
     assert_true(rt_slice_equal(hello.tok, rt_slice_text("other")));
     tx_close(&tx);
 }
@@ -399,8 +401,9 @@ static uint64_t silence(uint64_t *first, unsigned *pings)
     while (tx.hangups == hangups) {
         tx_tick(&tx, tx_deadline(&tx));
         (void)tx_take(&tx);
-        if (tx_count(&tx, RT_PING) > 0 && (*pings)++ == 0)
+        if (tx_count(&tx, RT_PING) > 0 && (*pings)++ == 0) {
             *first = tx.now - from;
+        }
     }
     assert_string_equal(tx.reason, "the agent is silent");
     assert_true(tx.dialing);
@@ -517,7 +520,7 @@ static void test_late_calls(void **state)
     tx_live(&tx, NULL);
     tx_lost(&tx);
     uint64_t epoch = tx_view(&tx).epoch;
-    assert_int_equal(rt_tether_input(tx.tether, ping, sizeof ping, tx.now), sizeof ping);
+    assert_int_equal(rt_tether_input(tx.tether, ping, sizeof(ping), tx.now), sizeof(ping));
     tx_up(&tx);
     rt_tether_connected(tx.tether, tx.now);
     assert_int_equal(tx_view(&tx).state, RT_TETHER_LIVE);

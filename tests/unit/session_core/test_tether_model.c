@@ -77,8 +77,9 @@ static void drop_channel(struct client *c)
 /* The agent's link is lost: every channel with it, and what was on its way. */
 static void lose_link(void)
 {
-    for (unsigned i = 0; i < CLIENTS; i++)
+    for (unsigned i = 0; i < CLIENTS; i++) {
         drop_channel(&clients[i]);
+    }
     tx_lost(&tx);
 }
 
@@ -107,8 +108,9 @@ static void on_attached(struct client *c, const struct tx_frame *f)
     tx_decode(f, RT_MSG_ATTACHED, &msg);
     assert_true(c->asked);
     for (unsigned s = 0; s < 2; s++) {
-        if (!c->known)
+        if (!c->known) {
             c->rx[s] = tx_rx(msg.out[s].c);
+        }
         assert_int_equal(msg.out[s].c, c->rx[s].next);
         c->got[s] = c->rx[s];
         c->got[s].limit = c->rx[s].next + TX_INITIAL;
@@ -134,9 +136,11 @@ static void on_output(struct client *c, const struct tx_frame *f)
     } else {
         got->next += f->head.length;
         assert_true(got->next <= got->limit);
-        for (uint32_t k = 0; k < f->head.length; k++)
-            if (f->payload[k] != tx_byte(f->head.stream, from + k))
+        for (uint32_t k = 0; k < f->head.length; k++) {
+            if (f->payload[k] != tx_byte(f->head.stream, from + k)) {
                 fail_msg("a wrong byte at %llu", (unsigned long long)(from + k));
+            }
+        }
     }
     assert_true(c->runs[s] < 512);
     c->run[s][c->runs[s]].from = from;
@@ -152,8 +156,9 @@ static void on_ack(unsigned who, const struct tx_frame *f)
     while (c->acked < f->head.offset) {
         uint8_t piece[64];
         size_t n = 0;
-        while (n < sizeof piece && c->acked < f->head.offset)
+        while (n < sizeof(piece) && c->acked < f->head.offset) {
             piece[n++] = typed(who, c->acked++);
+        }
         rt_digest_extend(&c->typed, piece, n);
     }
     assert_int_equal(rt_get_u64(f->payload + 8), rt_digest_value(&c->typed));
@@ -171,8 +176,9 @@ static void take(bool lost)
         const struct tx_frame *f = &tx.frames[i];
         for (unsigned who = 0; who < CLIENTS; who++) {
             struct client *c = &clients[who];
-            if (f->head.channel == 0 || f->head.channel != c->channel)
+            if (f->head.channel == 0 || f->head.channel != c->channel) {
                 continue;
+            }
             if (f->head.type == RT_REFUSE) {
                 struct rt_refuse_msg msg;
                 tx_decode(f, RT_MSG_REFUSE, &msg);
@@ -180,12 +186,13 @@ static void take(bool lost)
                          (unsigned long long)msg.c, (unsigned long long)msg.s, (unsigned long long)msg.at,
                          (unsigned long long)msg.got, (int)msg.m.size, (const char *)msg.m.data);
             }
-            if (f->head.type == RT_ATTACHED)
+            if (f->head.type == RT_ATTACHED) {
                 on_attached(c, f);
-            else if (f->head.type == RT_ACK && f->head.stream == RT_STDIN)
+            } else if (f->head.type == RT_ACK && f->head.stream == RT_STDIN) {
                 on_ack(who, f);
-            else if ((f->head.type == RT_DATA || f->head.type == RT_GAP) && f->head.stream <= RT_STDERR)
+            } else if ((f->head.type == RT_DATA || f->head.type == RT_GAP) && f->head.stream <= RT_STDERR) {
                 on_output(c, f);
+            }
         }
     }
 }
@@ -195,8 +202,9 @@ static void take(bool lost)
 /* Consumes some of what came, also when its channel is gone by now; not while a resume is under way. */
 static void consume(struct client *c)
 {
-    if (!c->known || c->fixed)
+    if (!c->known || c->fixed) {
         return;
+    }
     for (unsigned s = 0; s < 2; s++) {
         struct tx_rx *rx = &c->rx[s];
         size_t n = c->runs[s] > 0 ? rnd(c->runs[s]) + 1 : 0, done = 0;
@@ -214,7 +222,7 @@ static void consume(struct client *c)
             }
         }
         c->runs[s] -= done;
-        memmove(c->run[s], c->run[s] + done, c->runs[s] * sizeof c->run[s][0]);
+        memmove(c->run[s], c->run[s] + done, c->runs[s] * sizeof(c->run[s][0]));
     }
 }
 
@@ -222,8 +230,9 @@ static void acknowledge(struct client *c)
 {
     for (unsigned s = 0; s < 2 && c->channel && !c->asked; s++) {
         uint64_t limit = c->got[s].next + rnd(60000);
-        if (limit > c->got[s].limit)
+        if (limit > c->got[s].limit) {
             c->got[s].limit = limit;
+        }
         tx_ack_raw(&tx, c->channel, RT_STDOUT + s, c->rx[s].next, limit,
                    tx_digest(RT_STDOUT + s, c->rx[s].from, c->rx[s].next), 0);
     }
@@ -238,9 +247,10 @@ static void write_input(unsigned who)
     while (c->channel && !c->asked && c->sent < c->head && c->sent < c->limit) {
         n = c->head - c->sent;
         n = n < c->limit - c->sent ? n : c->limit - c->sent;
-        n = n < sizeof bytes ? n : sizeof bytes;
-        for (uint64_t k = 0; k < n; k++)
+        n = n < sizeof(bytes) ? n : sizeof(bytes);
+        for (uint64_t k = 0; k < n; k++) {
             bytes[k] = typed(who, c->sent + k);
+        }
         tx_data(&tx, c->channel, RT_STDIN, c->sent, bytes, n);
         c->sent += n;
     }
@@ -249,7 +259,7 @@ static void write_input(unsigned who)
 static void process_reads(void)
 {
     static uint8_t buf[4000];
-    size_t n = tx_read(&tx, 0, buf, rnd(sizeof buf));
+    size_t n = tx_read(&tx, 0, buf, rnd(sizeof(buf)));
     for (size_t i = 0; i < n; i++) {
         struct client *c = &clients[buf[i] >> 6];
         assert_int_equal(buf[i], typed(buf[i] >> 6, c->read));
@@ -265,23 +275,27 @@ static void step(void)
     struct rt_refuse_msg gone = {.c = RT_CLASS_LOST};
     switch (rnd(24)) {
     case 0:
-        if (tx.up)
+        if (tx.up) {
             lose_link();
+        }
         break;
     case 1: /* one channel is lost; sometimes the guest is not told */
-        if (c->channel && rnd(2))
+        if (c->channel && rnd(2)) {
             tx_refuse(&tx, c->channel, &gone);
+        }
         drop_channel(c);
         break;
     case 2:
     case 3:
-        if (tx.up && !c->channel)
+        if (tx.up && !c->channel) {
             ask(who);
+        }
         break;
     case 4:
         take(true);
-        if (tx.up)
+        if (tx.up) {
             lose_link();
+        }
         break;
     case 5:
     case 6:
@@ -313,29 +327,35 @@ static void step(void)
         break;
     }
     if (!tx.up) {
-        for (unsigned i = 0; i < CLIENTS; i++)
+        for (unsigned i = 0; i < CLIENTS; i++) {
             drop_channel(&clients[i]);
-        if (!tx.dialing && rnd(3) == 0)
+        }
+        if (!tx.dialing && rnd(3) == 0) {
             tx_run(&tx, 600, false);
-        if (tx.dialing && rnd(3) == 0)
+        }
+        if (tx.dialing && rnd(3) == 0) {
             tx_up(&tx);
+        }
     }
 }
 
 /* The faults stop: everybody gets the rest, and the process too. */
 static void settle(void)
 {
-    if (tx.up)
+    if (tx.up) {
         lose_link();
+    }
     tx_run(&tx, tx.dialing ? 0 : 600, false);
     tx_up(&tx);
-    for (unsigned i = 0; i < CLIENTS; i++)
+    for (unsigned i = 0; i < CLIENTS; i++) {
         ask(i);
+    }
     for (unsigned round = 0; round < 200; round++) {
         take(false);
         for (unsigned i = 0; i < CLIENTS; i++) {
-            for (unsigned k = 0; k < 100; k++)
+            for (unsigned k = 0; k < 100; k++) {
                 consume(&clients[i]);
+            }
             acknowledge(&clients[i]);
             write_input(i);
         }
@@ -353,7 +373,7 @@ static void settle(void)
 static void walk(uint64_t seed)
 {
     rng = seed * 0x9e3779b97f4a7c15U | 1;
-    memset(clients, 0, sizeof clients);
+    memset(clients, 0, sizeof(clients));
     next_channel = 0;
     print_message("seed %llu\n", (unsigned long long)seed);
     tx_live(&tx, NULL);
@@ -361,8 +381,9 @@ static void walk(uint64_t seed)
         clients[i].hold = i == 0 ? 0 : rnd(3) * 2000;
         rt_digest_start(&clients[i].typed, 0);
     }
-    for (unsigned i = 0; i < STEPS; i++)
+    for (unsigned i = 0; i < STEPS; i++) {
         step();
+    }
     settle();
     tx_close(&tx);
 }
@@ -375,8 +396,9 @@ static void test_random_walks(void **state)
         walk(strtoull(seed, NULL, 10));
         return;
     }
-    for (uint64_t i = 1; i <= SEEDS; i++)
+    for (uint64_t i = 1; i <= SEEDS; i++) {
         walk(i);
+    }
 }
 
 int main(void)

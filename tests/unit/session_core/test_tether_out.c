@@ -45,7 +45,7 @@ static void test_credit(void **state)
     (void)tx_take(&tx);
     assert_int_equal(tx_count(&tx, RT_DATA), 0);
     uint64_t limits[] = {TX_INITIAL, TX_INITIAL + 1, TX_INITIAL - 100, 40000, 0, 50001, 1000000};
-    for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
+    for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
         uint64_t before = rx.limit;
         rx.limit = limits[i] > before ? limits[i] : before; /* it never falls */
         tx_ack_raw(&tx, 1, RT_STDOUT, rx.next, limits[i], tx_digest(RT_STDOUT, 0, rx.next), 0);
@@ -66,15 +66,17 @@ static void test_order(void **state)
     uint64_t at[2] = {0, 0};
     size_t n = 0;
     tx_live(&tx, NULL);
-    for (size_t i = 0; i < 4; i++)
+    for (size_t i = 0; i < 4; i++) {
         tx_produce(&tx, 0, stream[i], size[i]);
+    }
     struct rt_attach_msg msg = tx_new(1, 1);
     tx_attach(&tx, 1, &msg);
     (void)tx_take(&tx);
     for (size_t i = 0; i < tx.n_frames; i++) {
         const struct rt_frame *head = &tx.frames[i].head;
-        if (head->type != RT_DATA || head->stream > RT_STDERR)
+        if (head->type != RT_DATA || head->stream > RT_STDERR) {
             continue;
+        }
         assert_int_equal(head->stream, stream[n]);
         assert_int_equal(head->length, size[n]);
         assert_int_equal(head->offset, at[head->stream - RT_STDOUT]);
@@ -127,12 +129,13 @@ static void test_ack_rewound(void **state)
         tx_produce(&tx, 0, RT_STDOUT, 100); /* not sent */
         rx.next = 40;
         tx_ack(&tx, 1, RT_STDOUT, &rx, 100);
-        if (i == 0)
+        if (i == 0) {
             rewound(101, tx_digest(RT_STDOUT, 0, 101), 40);
-        else if (i == 1)
+        } else if (i == 1) {
             rewound(100, tx_digest(RT_STDOUT, 0, 100) ^ 1, 40);
-        else
+        } else {
             rewound(40, tx_digest(RT_STDOUT, 0, 40) + 1, 40); /* the same offset again, with other bytes */
+        }
     }
 }
 
@@ -156,9 +159,11 @@ static void test_fairness(void **state)
         size_t least = SIZE_MAX, most = 0;
         tx.out_size = rt_tether_output(tx.tether, tx.out, TX_CAP, tx.now);
         tx_parse(&tx);
-        for (size_t k = 0; k < tx.n_frames; k++)
-            if (tx.frames[k].head.type == RT_DATA)
+        for (size_t k = 0; k < tx.n_frames; k++) {
+            if (tx.frames[k].head.type == RT_DATA) {
                 seen[tx.frames[k].head.channel] += tx.frames[k].head.length;
+            }
+        }
         for (unsigned k = 1; k < 4; k++) {
             least = seen[k] < least ? seen[k] : least;
             most = seen[k] > most ? seen[k] : most;
@@ -247,8 +252,9 @@ static void test_gap_lost_and_resumed(void **state)
         (void)tx_consume(&tx, channel, RT_STDOUT, &lost);
         assert_int_equal(lost.gaps, 1);
         assert_int_equal(lost.gap_from, 12345);
-        if (channel % 2)
+        if (channel % 2) {
             tx_cut(&tx);
+        }
         tx_produce(&tx, 0, RT_STDOUT, 30000);
     }
     msg = tx_resume(1, 6, &rx, &err, 0, 0);
@@ -274,8 +280,9 @@ static void test_resume_after_a_gap(void **state)
         (void)tx_take(&tx);
         (void)tx_consume(&tx, 1, RT_STDOUT, &rx);
         assert_int_equal(rx.next, 100000);
-        if (acked)
+        if (acked) {
             tx_ack(&tx, 1, RT_STDOUT, &rx, 262144);
+        }
         assert_int_equal(tx_produce(&tx, 0, RT_STDOUT, 20000), 20000);
         tx_cut(&tx);
         msg = tx_resume(1, 2, &rx, &err, 0, 0);
@@ -308,8 +315,9 @@ static void test_digest_of_an_older_binding(void **state)
         tx_bind(&tx, 2, &msg); /* with a gap, all of which is lost */
         assert_int_equal(tx_count(&tx, RT_GAP), 1);
         tx_lost(&tx);
-        if (turn > 0) /* the base goes on past what this binding sent */
+        if (turn > 0) { /* the base goes on past what this binding sent */
             assert_int_equal(tx_produce(&tx, 0, RT_STDOUT, 16384), 16384);
+        }
         tx_up(&tx);
         if (turn > 1) {
             rx.next = 2000;
@@ -402,9 +410,10 @@ static void read_items(void)
     char why[RT_TEXT_MAX];
     while (reader.have >= 2) {
         size_t size = (size_t)(reader.part[0] << 8 | reader.part[1]);
-        if (reader.have < 2 + size)
+        if (reader.have < 2 + size) {
             break;
-        assert_int_equal(rt_msg_decode(RT_MSG_UP_ITEM, reader.part + 2, size, &up, why, sizeof why), 0);
+        }
+        assert_int_equal(rt_msg_decode(RT_MSG_UP_ITEM, reader.part + 2, size, &up, why, sizeof(why)), 0);
         assert_int_equal(up.t, RT_ITEM_RESIZED);
         reader.items++;
         reader.have -= 2 + size;
@@ -417,8 +426,9 @@ static void read_control(uint32_t channel)
     struct rt_digest digest;
     for (size_t i = 0; i < tx.n_frames; i++) {
         const struct tx_frame *f = &tx.frames[i];
-        if (f->head.channel != channel || f->head.stream != RT_CONTROL_UP)
+        if (f->head.channel != channel || f->head.stream != RT_CONTROL_UP) {
             continue;
+        }
         assert_int_equal(f->head.offset, reader.next);
         if (f->head.type == RT_GAP) {
             reader.next = reader.from = rt_get_u64(f->payload);
@@ -455,8 +465,9 @@ static void test_control_up_overwritten(void **state)
         size_t size = tx_item(bytes, &item);
         tx_data(&tx, 1, RT_CONTROL_DOWN, down, bytes, size);
         down += size;
-        if (i % 100 == 0)
+        if (i % 100 == 0) {
             (void)tx_take(&tx); /* acknowledgements of the items */
+        }
     }
     assert_int_equal(tx.rows, 9000);
     tx_cut(&tx);

@@ -36,8 +36,9 @@ static uint64_t stays(void)
     while (!tx.overs) {
         assert_true(tx_deadline(&tx) > tx.now);
         tx_tick(&tx, tx_deadline(&tx));
-        if (tx.up && !tx.overs)
+        if (tx.up && !tx.overs) {
             tx_send(&tx, (struct rt_frame){.type = RT_PING}, NULL);
+        }
     }
     return tx.now - from;
 }

@@ -64,7 +64,7 @@ static void test_dropped(void **state)
     uint8_t inc[RT_ID_SIZE];
     tx_open(&tx, NULL);
     tx_connect(&tx, &hello);
-    memcpy(inc, hello.inc.data, sizeof inc);
+    memcpy(inc, hello.inc.data, sizeof(inc));
     tx_welcome(&tx, 5, "ticket");
     tx_refuse(&tx, 0, &(struct rt_refuse_msg){.c = RT_CLASS_RETRY_LATER, .delay = 100});
     tx_run(&tx, 200, false);
@@ -74,7 +74,7 @@ static void test_dropped(void **state)
     tx_connect(&tx, &hello);
     assert_true(rt_slice_equal(hello.tok, rt_slice_text("join")));
     assert_int_equal(hello.life, 0);
-    assert_memory_equal(hello.inc.data, inc, sizeof inc);
+    assert_memory_equal(hello.inc.data, inc, sizeof(inc));
     tx_welcome(&tx, 6, "other");
     tx_lost(&tx);
     presents("other");

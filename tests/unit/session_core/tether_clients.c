@@ -61,9 +61,10 @@ uint64_t tx_digest(unsigned stream, uint64_t from, uint64_t to)
     rt_digest_start(&digest, from);
     while (from < to) {
         uint8_t part[4096];
-        size_t n = to - from < sizeof part ? (size_t)(to - from) : sizeof part;
-        for (size_t i = 0; i < n; i++)
+        size_t n = to - from < sizeof(part) ? (size_t)(to - from) : sizeof(part);
+        for (size_t i = 0; i < n; i++) {
             part[i] = tx_byte(stream, from + i);
+        }
         rt_digest_extend(&digest, part, n);
         from += n;
     }
@@ -96,13 +97,16 @@ uint64_t tx_consume(struct tx *tx, uint32_t channel, unsigned stream, struct tx_
     uint64_t came = 0;
     for (size_t i = 0; i < tx->n_frames; i++) {
         const struct tx_frame *f = &tx->frames[i];
-        if (f->head.channel != channel || f->head.stream != stream)
+        if (f->head.channel != channel || f->head.stream != stream) {
             continue;
+        }
         if (f->head.type == RT_DATA) {
             assert_int_equal(f->head.offset, rx->next);
-            for (uint32_t k = 0; k < f->head.length; k++)
-                if (f->payload[k] != tx_byte(stream, rx->next + k))
+            for (uint32_t k = 0; k < f->head.length; k++) {
+                if (f->payload[k] != tx_byte(stream, rx->next + k)) {
                     fail_msg("wrong byte at %llu", (unsigned long long)(rx->next + k));
+                }
+            }
             rx->next += f->head.length;
             came += f->head.length;
             assert_true(rx->next <= rx->limit);
@@ -122,8 +126,9 @@ uint64_t tx_consume(struct tx *tx, uint32_t channel, unsigned stream, struct tx_
 
 void tx_ack(struct tx *tx, uint32_t channel, unsigned stream, struct tx_rx *rx, uint64_t window)
 {
-    if (rx->limit < rx->next + window)
+    if (rx->limit < rx->next + window) {
         rx->limit = rx->next + window;
+    }
     tx_ack_raw(tx, channel, stream, rx->next, rx->limit, tx_digest(stream, rx->from, rx->next),
                rx->fin ? RT_ACK_FIN : 0);
 }
@@ -162,10 +167,12 @@ void tx_detach(struct tx *tx, uint32_t channel)
 const struct tx_frame *tx_in_ack(const struct tx *tx, uint32_t channel, unsigned stream)
 {
     const struct tx_frame *found = NULL;
-    for (size_t i = 0; i < tx->n_frames; i++)
+    for (size_t i = 0; i < tx->n_frames; i++) {
         if (tx->frames[i].head.type == RT_ACK && tx->frames[i].head.channel == channel &&
-            tx->frames[i].head.stream == stream)
+            tx->frames[i].head.stream == stream) {
             found = &tx->frames[i];
+        }
+    }
     return found;
 }
 
@@ -227,12 +234,13 @@ unsigned tx_up_items(const struct tx *tx, uint32_t channel, struct rt_up_item *u
     unsigned n = 0;
     for (size_t i = 0; i < tx->n_frames; i++) {
         const struct tx_frame *f = &tx->frames[i];
-        if (f->head.type != RT_DATA || f->head.stream != RT_CONTROL_UP || f->head.channel != channel)
+        if (f->head.type != RT_DATA || f->head.stream != RT_CONTROL_UP || f->head.channel != channel) {
             continue;
+        }
         for (size_t at = 0; at < f->head.length; n++) {
             char why[RT_TEXT_MAX];
             size_t size = (size_t)(f->payload[at] << 8 | f->payload[at + 1]);
-            assert_int_equal(rt_msg_decode(RT_MSG_UP_ITEM, f->payload + at + 2, size, up, why, sizeof why), 0);
+            assert_int_equal(rt_msg_decode(RT_MSG_UP_ITEM, f->payload + at + 2, size, up, why, sizeof(why)), 0);
             at += 2 + size;
         }
     }

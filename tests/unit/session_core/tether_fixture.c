@@ -50,10 +50,12 @@ void tx_next(struct tx *tx)
             tx->rows = action.rows;
             tx->cols = action.cols;
             assert_int_equal(action.exec != NULL, action.proc != 0);
-            if (action.exec != NULL)
-                rt_slice_copy(action.exec->argv[0], tx->argv0, sizeof tx->argv0);
-            if (!tx->starts_wait)
+            if (action.exec != NULL) {
+                rt_slice_copy(action.exec->argv[0], tx->argv0, sizeof(tx->argv0));
+            }
+            if (!tx->starts_wait) {
                 rt_tether_started(tx->tether, action.proc, tx->start_code, tx->now);
+            }
             break;
         case RT_TETHER_SIGNAL:
             assert_true(tx->sigs < TX_SIGS);
@@ -110,17 +112,20 @@ size_t tx_take(struct tx *tx)
 
 const struct tx_frame *tx_frame(const struct tx *tx, uint8_t type, uint32_t channel, size_t n)
 {
-    for (size_t i = 0; i < tx->n_frames; i++)
-        if (tx->frames[i].head.type == type && tx->frames[i].head.channel == channel && n-- == 0)
+    for (size_t i = 0; i < tx->n_frames; i++) {
+        if (tx->frames[i].head.type == type && tx->frames[i].head.channel == channel && n-- == 0) {
             return &tx->frames[i];
+        }
+    }
     return NULL;
 }
 
 size_t tx_count(const struct tx *tx, uint8_t type)
 {
     size_t n = 0;
-    for (size_t i = 0; i < tx->n_frames; i++)
+    for (size_t i = 0; i < tx->n_frames; i++) {
         n += tx->frames[i].head.type == type;
+    }
     return n;
 }
 
@@ -128,15 +133,16 @@ void tx_decode(const struct tx_frame *frame, enum rt_msg_kind kind, void *msg)
 {
     char why[RT_TEXT_MAX];
     assert_non_null(frame);
-    assert_int_equal(rt_msg_decode(kind, frame->payload, frame->head.length, msg, why, sizeof why), 0);
+    assert_int_equal(rt_msg_decode(kind, frame->payload, frame->head.length, msg, why, sizeof(why)), 0);
 }
 
 void tx_send(struct tx *tx, struct rt_frame head, const void *payload)
 {
     static uint8_t buf[RT_FRAME_HEADER + RT_FRAME_PAYLOAD_MAX];
     rt_frame_put(buf, &head);
-    if (head.length > 0 && payload != NULL)
+    if (head.length > 0 && payload != NULL) {
         memcpy(buf + RT_FRAME_HEADER, payload, head.length);
+    }
     assert_int_equal(rt_tether_input(tx->tether, buf, RT_FRAME_HEADER + head.length, tx->now),
                      RT_FRAME_HEADER + head.length);
     tx_next(tx);
@@ -145,7 +151,7 @@ void tx_send(struct tx *tx, struct rt_frame head, const void *payload)
 void tx_send_map(struct tx *tx, struct rt_frame head, enum rt_msg_kind kind, const void *msg)
 {
     static uint8_t buf[RT_FRAME_PAYLOAD_MAX];
-    int size = rt_msg_encode(kind, msg, buf, sizeof buf);
+    int size = rt_msg_encode(kind, msg, buf, sizeof(buf));
     assert_true(size > 0);
     head.length = (uint32_t)size;
     tx_send(tx, head, buf);
@@ -168,11 +174,13 @@ void tx_run(struct tx *tx, uint64_t ms, bool answer)
     uint64_t end = tx->now + ms;
     for (unsigned i = 0; tx_deadline(tx) <= end; i++) {
         assert_true(i < 100000);
-        if (tx_deadline(tx) > tx->now)
+        if (tx_deadline(tx) > tx->now) {
             tx->now = tx_deadline(tx);
+        }
         tx_tick(tx, tx->now);
-        if (answer && tx->up)
+        if (answer && tx->up) {
             tx_send(tx, (struct rt_frame){.type = RT_PING}, NULL);
+        }
         assert_true(tx_deadline(tx) > tx->now);
     }
     tx_tick(tx, end);
@@ -194,7 +202,7 @@ struct rt_tether_config tx_config(struct tx *tx)
 
 void tx_open(struct tx *tx, const struct rt_tether_config *config)
 {
-    memset(tx, 0, sizeof *tx);
+    memset(tx, 0, sizeof(*tx));
     tx->config = config != NULL ? *config : tx_config(tx);
     tx->config.ctx = tx;
     tx->now = 1000;

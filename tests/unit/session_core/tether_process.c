@@ -28,10 +28,12 @@ size_t tx_produce(struct tx *tx, uint32_t proc, unsigned stream, size_t size)
     size_t done = 0, room;
     uint8_t *space;
     while (done < size && (space = tx_space(tx, proc, stream, &room)) != NULL) {
-        if (room > size - done)
+        if (room > size - done) {
             room = size - done;
-        for (size_t i = 0; i < room; i++)
+        }
+        for (size_t i = 0; i < room; i++) {
             space[i] = tx_byte(stream, *at + i);
+        }
         rt_tether_commit(tx->tether, proc, stream, room, tx->now);
         *at += room;
         done += room;
@@ -45,8 +47,9 @@ void tx_text(struct tx *tx, uint32_t proc, unsigned stream, const char *text)
     size_t size = strlen(text), room;
     uint8_t *space = tx_space(tx, proc, stream, &room);
     assert_true(room >= size);
-    for (size_t i = 0; i < size; i++)
+    for (size_t i = 0; i < size; i++) {
         space[i] = (uint8_t)text[i];
+    }
     rt_tether_commit(tx->tether, proc, stream, size, tx->now);
     tx->written[proc][stream - RT_STDOUT] += size;
     tx_next(tx);
@@ -65,8 +68,9 @@ size_t tx_read(struct tx *tx, uint32_t proc, uint8_t *buf, size_t size)
     size_t done = 0, part;
     const uint8_t *data;
     while (done < size && (data = rt_tether_stdin(tx->tether, proc, &part), part > 0)) {
-        if (part > size - done)
+        if (part > size - done) {
             part = size - done;
+        }
         memcpy(buf + done, data, part);
         done += part;
         rt_tether_stdin_taken(tx->tether, proc, part, tx->now);

@@ -32,12 +32,12 @@ struct fixture {
 
 static inline int fixture_setup(void **state)
 {
-    struct fixture *fixture = calloc(1, sizeof *fixture);
+    struct fixture *fixture = calloc(1, sizeof(*fixture));
 
     (void)signal(SIGPIPE, SIG_IGN);
     assert_non_null(fixture);
     assert_int_equal(uv_loop_init(&fixture->loop), 0);
-    (void)snprintf(fixture->dir, sizeof fixture->dir, "/tmp/retether-test-XXXXXX");
+    (void)snprintf(fixture->dir, sizeof(fixture->dir), "/tmp/retether-test-XXXXXX");
     assert_non_null(mkdtemp(fixture->dir));
     *state = fixture;
     return 0;
@@ -52,7 +52,7 @@ static inline int fixture_teardown(void **state)
 
     (void)uv_run(&fixture->loop, UV_RUN_NOWAIT);
     err = uv_loop_close(&fixture->loop);
-    (void)snprintf(command, sizeof command, "rm -rf '%s'", fixture->dir);
+    (void)snprintf(command, sizeof(command), "rm -rf '%s'", fixture->dir);
     if (system(command) != 0) {
         err = -1;
     }
@@ -109,7 +109,7 @@ static inline struct rt_endpoint fixture_endpoint(const char *text)
     struct rt_endpoint endpoint;
     char why[256] = "";
 
-    if (rt_endpoint_parse(&endpoint, text, why, sizeof why) != 0) {
+    if (rt_endpoint_parse(&endpoint, text, why, sizeof(why)) != 0) {
         fail_msg("%s", why);
     }
     return endpoint;
@@ -120,7 +120,7 @@ static inline struct rt_endpoint fixture_unix(const struct fixture *fixture, con
 {
     char text[128];
 
-    (void)snprintf(text, sizeof text, "unix:%s/%s", fixture->dir, name);
+    (void)snprintf(text, sizeof(text), "unix:%s/%s", fixture->dir, name);
     return fixture_endpoint(text);
 }
 

@@ -94,8 +94,8 @@ void on_close(struct rt_link *link, int reason, const char *text)
     end->closes++;
     end->closed = true;
     end->reason = reason;
-    (void)snprintf(end->text, sizeof end->text, "%s", text);
-    memset(link, 0x5a, sizeof *link); /* nobody may use it any more */
+    (void)snprintf(end->text, sizeof(end->text), "%s", text);
+    memset(link, 0x5a, sizeof(*link)); /* nobody may use it any more */
 }
 
 const struct rt_link_ops ops = {on_data, on_drain, on_close};

@@ -58,7 +58,7 @@ static int try_serve(struct fixture *fixture, struct server *server, struct rt_e
 {
     struct rt_listener_config config = {.endpoint = endpoint, .mode = 0640, .max_open = max_open};
 
-    memset(server, 0, sizeof *server);
+    memset(server, 0, sizeof(*server));
     server->listener.data = server;
     return rt_listener_open(&server->listener, &fixture->loop, &config, &ops, why, why_size);
 }
@@ -67,7 +67,7 @@ static void serve(struct fixture *fixture, struct server *server, struct rt_endp
 {
     char why[256] = "";
 
-    if (try_serve(fixture, server, endpoint, max_open, why, sizeof why) != 0) {
+    if (try_serve(fixture, server, endpoint, max_open, why, sizeof(why)) != 0) {
         fail_msg("%s", why);
     }
 }
@@ -91,12 +91,12 @@ static void on_dial(struct rt_dialer *dialer, int status, int fd, const char *te
     call->calls++;
     call->status = status;
     call->fd = fd;
-    (void)snprintf(call->text, sizeof call->text, "%s", text);
+    (void)snprintf(call->text, sizeof(call->text), "%s", text);
 }
 
 static void start(struct fixture *fixture, struct call *call, struct rt_endpoint endpoint, uint64_t timeout_ms)
 {
-    memset(call, 0, sizeof *call);
+    memset(call, 0, sizeof(*call));
     call->dialer.data = call;
     rt_dialer_start(&call->dialer, &fixture->loop, &endpoint, timeout_ms, on_dial);
     assert_false(call->done);
@@ -142,7 +142,7 @@ static void test_unix(void **state)
     assert_int_equal(server.peer.pid, getpid());
     assert_int_equal(server.peer.uid, getuid());
     assert_int_equal(server.peer.gid, getgid());
-    (void)snprintf(text, sizeof text, "unix pid %ld uid %lu", (long)getpid(), (unsigned long)getuid());
+    (void)snprintf(text, sizeof(text), "unix pid %ld uid %lu", (long)getpid(), (unsigned long)getuid());
     assert_string_equal(server.peer.text, text);
     assert_int_equal(stat(rt_endpoint_path(&where), &info), 0);
     assert_int_equal(info.st_mode & 07777, 0640);
@@ -167,7 +167,7 @@ static void test_tcp6(void **state)
     struct server server;
     char why[256];
 
-    if (try_serve(fixture, &server, fixture_endpoint("tcp:[::1]:0"), 1, why, sizeof why) != 0) {
+    if (try_serve(fixture, &server, fixture_endpoint("tcp:[::1]:0"), 1, why, sizeof(why)) != 0) {
         skip(); /* no IPv6 here */
     }
     stop(fixture, &server);
@@ -182,7 +182,7 @@ static void test_vsock_listens(void **state)
     struct fixture *fixture = *state;
     struct server server;
     char why[256] = "";
-    int err = try_serve(fixture, &server, fixture_endpoint("vsock::47400"), 1, why, sizeof why);
+    int err = try_serve(fixture, &server, fixture_endpoint("vsock::47400"), 1, why, sizeof(why));
 
     if (err != 0) {
         assert_non_null(strstr(why, "listen on vsock::47400: "));
@@ -205,7 +205,7 @@ static void test_stale_socket(void **state)
     (void)close(fd);
     serve(fixture, &first, where, 4);
     /* Answering: refused, and untouched. */
-    assert_int_equal(try_serve(fixture, &second, where, 4, why, sizeof why), RT_EEXIST);
+    assert_int_equal(try_serve(fixture, &second, where, 4, why, sizeof(why)), RT_EEXIST);
     assert_non_null(strstr(why, "somebody answers there"));
     assert_non_null(strstr(why, rt_endpoint_path(&where)));
     assert_int_equal(stat(rt_endpoint_path(&where), &info), 0);
@@ -228,13 +228,13 @@ static void test_listen_errors(void **state)
 
     assert_true(fd >= 0);
     (void)close(fd);
-    assert_int_equal(try_serve(fixture, &server, file, 1, why, sizeof why), RT_EEXIST);
+    assert_int_equal(try_serve(fixture, &server, file, 1, why, sizeof(why)), RT_EEXIST);
     assert_non_null(strstr(why, "no socket"));
     assert_int_equal(access(rt_endpoint_path(&file), F_OK), 0);
-    assert_int_equal(try_serve(fixture, &server, nowhere, 1, why, sizeof why), RT_EIO);
+    assert_int_equal(try_serve(fixture, &server, nowhere, 1, why, sizeof(why)), RT_EIO);
     assert_non_null(strstr(why, "No such file"));
     serve(fixture, &server, fixture_endpoint("tcp:127.0.0.1:0"), 1);
-    assert_int_equal(try_serve(fixture, &other, server.listener.config.endpoint, 1, why, sizeof why), RT_EEXIST);
+    assert_int_equal(try_serve(fixture, &other, server.listener.config.endpoint, 1, why, sizeof(why)), RT_EEXIST);
     assert_non_null(strstr(why, "in use"));
     stop(fixture, &server);
 }

@@ -73,7 +73,7 @@ static void test_echo(void **state)
         size_t frame, piece;
     } cases[] = {{65536, 100000}, {65536, 65536 + 4}, {1000, 7777}, {13, 999}, {65535, 300001}};
 
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         echo_frames(*state, false, cases[i].frame, cases[i].piece);
         echo_frames(*state, true, cases[i].frame, cases[i].piece);
     }
@@ -164,7 +164,7 @@ static void test_frame_too_long(void **state)
     end.link.data = &end;
     assert_int_equal(rt_link_open_fd(&end.link, &fixture->loop, &pool, fds[0], &greedy), 0);
     while (sent < RT_BUF_CARRY_MAX) {
-        size_t size = RT_BUF_CARRY_MAX - sent < sizeof junk ? RT_BUF_CARRY_MAX - sent : sizeof junk;
+        size_t size = RT_BUF_CARRY_MAX - sent < sizeof(junk) ? RT_BUF_CARRY_MAX - sent : sizeof(junk);
         assert_int_equal(write(fds[1], junk, size), size);
         sent += size;
         (void)uv_run(&fixture->loop, UV_RUN_NOWAIT);
@@ -229,7 +229,7 @@ static void test_pause_and_resume(void **state)
     int fds[2];
 
     setup_pool();
-    for (size_t i = 0; i < sizeof words; i++) {
+    for (size_t i = 0; i < sizeof(words); i++) {
         words[i] = byte_at(i);
     }
     pair_of(fds);
@@ -237,7 +237,7 @@ static void test_pause_and_resume(void **state)
     rt_link_resume(&end.link);
     rt_link_pause(&end.link);
     rt_link_pause(&end.link);
-    assert_int_equal(write(fds[1], words, sizeof words), sizeof words);
+    assert_int_equal(write(fds[1], words, sizeof(words)), sizeof(words));
     fixture_sleep(fixture, 30);
     assert_int_equal(end.seen, 0);
     rt_link_resume(&end.link);
@@ -276,7 +276,7 @@ static void test_close_within_on_data(void **state)
     end.link.data = &end;
     assert_int_equal(rt_link_open_fd(&end.link, &fixture->loop, &pool, fds[0], &closer), 0);
     for (int i = 0; i < 10; i++) {
-        (void)!write(fds[1], junk, sizeof junk);
+        (void)!write(fds[1], junk, sizeof(junk));
     }
     fixture_run(fixture, &end.closed);
     assert_int_equal(end.frames, 1);
@@ -341,7 +341,7 @@ static void test_socket_options(void **state)
     struct fixture *fixture = *state;
     struct end local = {0}, remote = {0};
     int fds[2], value = 0;
-    socklen_t size = sizeof value;
+    socklen_t size = sizeof(value);
 
     setup_pool();
     pair_of(fds);

@@ -237,15 +237,15 @@ static void test_last_words_after_a_failed_write(void **state)
     struct fixture *fixture = *state;
     struct end end = {.want = 1000};
     uint8_t words[1000];
-    uv_buf_t buf = uv_buf_init((char *)words, sizeof words);
+    uv_buf_t buf = uv_buf_init((char *)words, sizeof(words));
     int fds[2];
 
     setup_pool();
-    for (size_t i = 0; i < sizeof words; i++) {
+    for (size_t i = 0; i < sizeof(words); i++) {
         words[i] = byte_at(i);
     }
     pair_of(fds);
-    assert_int_equal(write(fds[1], words, sizeof words), sizeof words);
+    assert_int_equal(write(fds[1], words, sizeof(words)), sizeof(words));
     (void)close(fds[1]);
     open_end(fixture, &end, fds[0]);
     assert_int_equal(rt_link_writev(&end.link, NULL, &buf, 1), RT_ECONN);
@@ -270,7 +270,7 @@ static void test_reset(void **state)
     setup_pool();
     tcp_pair_of(fds);
     open_end(fixture, &end, fds[0]);
-    assert_int_equal(setsockopt(fds[1], SOL_SOCKET, SO_LINGER, &hard, sizeof hard), 0);
+    assert_int_equal(setsockopt(fds[1], SOL_SOCKET, SO_LINGER, &hard, sizeof(hard)), 0);
     (void)close(fds[1]);
     fixture_run(fixture, &end.closed);
     assert_int_equal(end.reason, RT_ECONN);

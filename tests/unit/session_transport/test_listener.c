@@ -50,8 +50,8 @@ static void parse(struct rt_endpoint *endpoint)
 {
     char text[80], why[RT_TEXT_MAX];
 
-    (void)snprintf(text, sizeof text, "unix:%s", fx.path);
-    assert_int_equal(rt_endpoint_parse(endpoint, text, why, sizeof why), 0);
+    (void)snprintf(text, sizeof(text), "unix:%s", fx.path);
+    assert_int_equal(rt_endpoint_parse(endpoint, text, why, sizeof(why)), 0);
 }
 
 static int open_listener(struct rt_listener *listener)
@@ -60,7 +60,7 @@ static int open_listener(struct rt_listener *listener)
     char why[RT_TEXT_MAX];
 
     parse(&config.endpoint);
-    return rt_listener_open(listener, &fx.loop, &config, &ops, why, sizeof why);
+    return rt_listener_open(listener, &fx.loop, &config, &ops, why, sizeof(why));
 }
 
 static int dial(void)
@@ -77,7 +77,7 @@ static int dial(void)
 static int renew(void)
 {
     char why[RT_TEXT_MAX] = "";
-    int rc = rt_listener_renew(&fx.listener, why, sizeof why);
+    int rc = rt_listener_renew(&fx.listener, why, sizeof(why));
 
     assert_int_equal(why[0] != '\0', rc < 0);
     return rc;
@@ -86,10 +86,10 @@ static int renew(void)
 static int setup(void **state)
 {
     (void)state;
-    memset(&fx, 0, sizeof fx);
-    (void)snprintf(fx.dir, sizeof fx.dir, "/tmp/rt-listen-XXXXXX");
+    memset(&fx, 0, sizeof(fx));
+    (void)snprintf(fx.dir, sizeof(fx.dir), "/tmp/rt-listen-XXXXXX");
     assert_non_null(mkdtemp(fx.dir));
-    (void)snprintf(fx.path, sizeof fx.path, "%s/s", fx.dir);
+    (void)snprintf(fx.path, sizeof(fx.path), "%s/s", fx.dir);
     assert_int_equal(uv_loop_init(&fx.loop), 0);
     assert_int_equal(open_listener(&fx.listener), 0);
     return 0;

@@ -43,7 +43,7 @@ static void open_world(struct world *world, struct fixture *fixture)
     struct rt_endpoint a = fixture_unix(fixture, "a.sock"), b = fixture_unix(fixture, "b.sock");
     struct rt_endpoint guest = fixture_unix(fixture, "guest.sock");
 
-    memset(world, 0, sizeof *world);
+    memset(world, 0, sizeof(*world));
     world->fixture = fixture;
     world->v.data = world;
     world->v.on_close = on_close;
@@ -101,7 +101,7 @@ static void put(int fd, size_t at, size_t size)
 {
     uint8_t bytes[4096];
 
-    assert_true(size <= sizeof bytes);
+    assert_true(size <= sizeof(bytes));
     for (size_t i = 0; i < size; i++) {
         bytes[i] = byte_at(at + i);
     }
@@ -115,7 +115,7 @@ static size_t get(int fd, size_t at, int *end)
     size_t sum = 0;
     ssize_t n;
 
-    while ((n = recv(fd, bytes, sizeof bytes, 0)) > 0) {
+    while ((n = recv(fd, bytes, sizeof(bytes), 0)) > 0) {
         for (size_t i = 0; i < (size_t)n; i++) {
             if (bytes[i] != byte_at(at + sum + i)) {
                 fail_msg("byte %zu differs", at + sum + i);
@@ -354,7 +354,7 @@ static void test_lose_some(void **state)
     struct world world;
 
     open_world(&world, *state);
-    for (size_t l = 0; l < sizeof losses / sizeof *losses; l++) {
+    for (size_t l = 0; l < sizeof(losses) / sizeof(*losses); l++) {
         uint64_t lose[2] = {losses[l], VMOTION_NEVER};
         struct vmotion_stats before = world.v.stats;
         size_t sent = 0, got = 0;
@@ -400,7 +400,7 @@ static void test_settling_has_a_deadline(void **state)
     open_world(&world, *state);
     join(&world, 0, &fd[0], &fd[1]);
     for (int i = 0; i < 1000; i++) {
-        (void)send(fd[0], bytes, sizeof bytes, MSG_NOSIGNAL);
+        (void)send(fd[0], bytes, sizeof(bytes), MSG_NOSIGNAL);
         turn(&world);
     }
     assert_int_equal(vmotion_move(&world.v, "b", VMOTION_RESET, lose), 0);
@@ -488,9 +488,9 @@ static void test_commands(void **state)
     struct world world;
 
     open_world(&world, *state);
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         char answer[2 * VMOTION_LINE_MAX];
-        assert_true(vmotion_command(&world.v, cases[i].line, answer, sizeof answer));
+        assert_true(vmotion_command(&world.v, cases[i].line, answer, sizeof(answer)));
         assert_string_equal(answer, cases[i].answer);
     }
     close_world(&world);
@@ -517,12 +517,12 @@ static void test_program(void **state)
     int out[2], fd, listener = listen_on(agent), status = -1;
     pid_t pid;
 
-    assert_true(readlink("/proc/self/exe", self, sizeof self - 1) > 0);
+    assert_true(readlink("/proc/self/exe", self, sizeof(self) - 1) > 0);
     *strrchr(self, '/') = '\0';
-    (void)snprintf(program, sizeof program, "%s/vmotion", self);
-    (void)snprintf(guest, sizeof guest, "unix:%s/g.sock", fixture->dir);
-    (void)snprintf(host, sizeof host, "x=unix:%s", rt_endpoint_path(&agent));
-    (void)snprintf(ctl, sizeof ctl, "unix:%s", rt_endpoint_path(&control));
+    (void)snprintf(program, sizeof(program), "%s/vmotion", self);
+    (void)snprintf(guest, sizeof(guest), "unix:%s/g.sock", fixture->dir);
+    (void)snprintf(host, sizeof(host), "x=unix:%s", rt_endpoint_path(&agent));
+    (void)snprintf(ctl, sizeof(ctl), "unix:%s", rt_endpoint_path(&control));
     assert_int_equal(pipe(out), 0);
     pid = fork();
     assert_true(pid >= 0);
@@ -532,16 +532,16 @@ static void test_program(void **state)
         _exit(127);
     }
     (void)close(out[1]);
-    get_line(out[0], line, sizeof line);
+    get_line(out[0], line, sizeof(line));
     assert_string_equal(line, "ready");
     fd = socket(AF_UNIX, SOCK_STREAM, 0);
     assert_int_equal(connect(fd, &control.addr.any, control.size), 0);
     assert_int_equal(write(fd, asks, strlen(asks)), strlen(asks));
-    get_line(fd, line, sizeof line);
+    get_line(fd, line, sizeof(line));
     assert_string_equal(line, "ok");
-    get_line(fd, line, sizeof line);
+    get_line(fd, line, sizeof(line));
     assert_string_equal(line, "ok moved");
-    get_line(fd, line, sizeof line);
+    get_line(fd, line, sizeof(line));
     assert_non_null(strstr(line, "moves=1"));
     assert_int_equal(kill(pid, SIGTERM), 0);
     assert_int_equal(waitpid(pid, &status, 0), pid);
