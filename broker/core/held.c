@@ -234,15 +234,40 @@ void rt_ag_held_again(struct rt_agent *agent)
     }
 }
 
-/* That it has ended is the last word, and news of a guest that came back elsewhere may have been lost: it is said only
- * after another look at the record. */
+/* The attach is held until `until`, and no longer than an attach may be held at all. Until then it looks again now and
+ * then. */
+static void hold_until(struct rt_agent *agent, struct ag_held *held, uint64_t until)
+{
+    uint64_t next = agent->now + AG_LOOK_AGAIN_MS;
+
+    held->until = until < held->latest ? until : held->latest;
+    rt_timer_set(&agent->timers, &held->timer, next < held->until ? next : held->until);
+}
+
+/* A look before its time is over finds what the news would have told, had they not been lost: that the guest came back
+ * elsewhere, that the container has ended, that it was created. While the guest's link is here nothing needs to be
+ * found, and half of the store's operations are kept for claims.
+ *
+ * At the end of its time: that the container has ended is the last word. It is said only after one more look. */
 void rt_ag_held_timer(struct rt_agent *agent, struct ag_held *held)
 {
+#ifndef RT_MUTANT_HELD_LOOKS_ONCE
+    if (agent->now < held->until) {
+        bool here = held->session != NULL && held->session->guest != NULL;
+        if (!here && held->op == 0 && agent->store_up && agent->n_ops < RT_STORE_OPS_MAX / 2) {
+            look(agent, held, NULL);
+        }
+        hold_until(agent, held, held->until);
+        return;
+    }
+#endif
 #ifndef RT_MUTANT_ENDED_UNCHECKED
-    if (held->ended && !held->checked && held->session != NULL && held->op == 0) {
+    if (held->ended && !held->checked && held->session != NULL) {
         held->checked = true;
         rt_timer_set(&agent->timers, &held->timer, agent->now + RT_CLAIM_TIMEOUT_MS);
-        look(agent, held, NULL);
+        if (held->op == 0) {
+            look(agent, held, NULL);
+        }
         if (held->op != 0) {
             return;
         }
@@ -320,6 +345,8 @@ static uint64_t comes_until(const struct rt_agent *agent, const struct ag_sessio
 /* It has ended, in this way. True when the attach is answered, and freed. */
 static bool has_ended(struct rt_agent *agent, struct ag_held *held, uint64_t code, uint64_t sig, uint64_t until)
 {
+    bool first = !held->ended;
+
     held->ended = true;
     held->code = code;
     held->sig = sig;
@@ -334,8 +361,8 @@ static bool has_ended(struct rt_agent *agent, struct ag_held *held, uint64_t cod
         refuse_ended(agent, held);
         return true;
     }
-    if (held->waited) { /* longer than it asked for: elsewhere nobody knows more */
-        rt_timer_set(&agent->timers, &held->timer, until);
+    if (held->waited && first) { /* longer than it asked for: elsewhere nobody knows more */
+        hold_until(agent, held, until);
     }
     return false;
 }
@@ -487,7 +514,8 @@ void rt_ag_held_begin(struct rt_agent *agent, struct ag_link *link, uint32_t cha
     }
     /* Without time to wait the store's first answer decides. */
     wait = msg->wait > 0 ? rt_ag_hold_wait(agent, msg->wait) : agent->config.store_timeout_ms;
-    rt_timer_set(&agent->timers, &held->timer, agent->now + wait);
+    held->latest = agent->now + (held->waited ? RT_WAIT_MAX_MS : wait);
+    hold_until(agent, held, agent->now + wait);
     if (session != NULL) {
         held->session = session;
         rt_list_push(&session->held, &held->in_session);

@@ -29,11 +29,15 @@ struct rt_store_reply;
 /* The guest of a session that ended so long ago has gone: it keeps what nobody takes for its longest hold. */
 #define AG_ENDED_LONG_MS 600000
 
+/* An attach that is held reads the record again after this: news of where its guest is may be lost. */
+#define AG_LOOK_AGAIN_MS 2000
+
 struct ag_held {  /* an ATTACH that waits for the guest, or, parked, until its own link has drained */
     uint64_t key; /* link id << 32 | channel */
     UT_hash_handle hh;
     struct rt_list in_link, in_session; /* in_session: of ag_session.held or ag_link.parked */
     struct rt_timer timer;
+    uint64_t until, latest; /* held until then; latest: the longest that it may be held, in all */
     struct ag_link *link;
     struct ag_session *session; /* NULL while an operator's plain name is looked for */
     uint32_t op;

@@ -147,13 +147,57 @@ static void test_ended_elsewhere(void **state)
     fx_want_refuse(fx, client, 2, RT_CLASS_MOVED, NULL);
 }
 
+/* Its guest, which had output left, came back to another host, and the news of it were lost on their way here: the
+ * record is read again before the hold is over. */
+static void test_news_lost(void **state)
+{
+    struct fx *fx = *state;
+    struct rt_refuse_msg refuse;
+    int client = fx_client(fx, "local"), other = fx_client(fx, "local");
+
+    fx_host(fx, "there", true);
+    (void)owned(fx, "web", "here", RT_SESSION_ENDED, 5, 7);
+    (void)owned(fx, "db", "nowhere", RT_SESSION_RUNNING, 5, 7); /* not ended: its agent is not known yet */
+    fx_attach(fx, client, 1, "web", 9000, 0, 0);
+    fx_attach(fx, other, 1, "db", 9000, 5, 7);
+    fx_answer(fx);
+    (void)owned(fx, "web", "there", RT_SESSION_RUNNING, 5, 8);
+    (void)owned(fx, "db", "there", RT_SESSION_RUNNING, 5, 8);
+    fx_tick(fx, AG_LOOK_AGAIN_MS - 1);
+    fx_answer(fx);
+    fx_none(fx, client);
+    fx_tick(fx, 1);
+    fx_answer(fx);
+    fx_want_refuse(fx, client, 1, RT_CLASS_MOVED, &refuse);
+    assert_int_equal(refuse.epoch, 8);
+    fx_want_refuse(fx, other, 1, RT_CLASS_MOVED, NULL);
+}
+
+/* However often it is found to have ended: nobody is held for longer than an attach may be, or asked for more often. */
+static void test_held_no_longer(void **state)
+{
+    struct fx *fx = *state;
+    int client = fx_client(fx, "local");
+
+    (void)owned(fx, "web", "there", RT_SESSION_ENDED, 5, 7); /* which cannot be asked */
+    fx_attach(fx, client, 1, "web", 500, 0, 0);
+    for (int i = 1; i < RT_WAIT_MAX_MS / 1000; i++) {
+        fx_answer(fx);
+        second(fx, client);
+        fx_none(fx, client);
+    }
+    fx_answer(fx);
+    fx_tick(fx, 1000);
+    fx_answer(fx);
+    fx_want_refuse(fx, client, 1, RT_CLASS_ENDED, NULL);
+    assert_int_equal(fx->n_submitted[RT_STORE_GET], 1 + RT_WAIT_MAX_MS / AG_LOOK_AGAIN_MS);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        FX_TEST(test_ended_before_this_agent),
-        FX_TEST(test_ended_a_moment_ago),
-        FX_TEST(test_ended_and_started_anew),
-        FX_TEST(test_ended_elsewhere),
+        FX_TEST(test_ended_before_this_agent), FX_TEST(test_ended_a_moment_ago), FX_TEST(test_ended_and_started_anew),
+        FX_TEST(test_ended_elsewhere),         FX_TEST(test_news_lost),          FX_TEST(test_held_no_longer),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
