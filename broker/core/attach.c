@@ -36,7 +36,7 @@ static const char *denied(const struct ag_link *link, struct rt_attach_msg *msg,
     if (!rt_ag_may(link, AG_MAY_ATTACH)) {
         return "this client's role does not allow to attach";
     }
-    if (!rt_ag_may(link, AG_MAY_INPUT) && ((msg->want & input) != 0 || msg->mode == RT_ATTACH_STEAL)) {
+    if (!rt_ag_may(link, AG_MAY_INPUT) && ((msg->want & input) != 0 || msg->take)) {
         return "this client's role allows to read only: attach without stdin, and take nobody's place";
     }
     if (!rt_ag_may(link, AG_MAY_HOLD) && msg->hold > 0) {

@@ -452,7 +452,7 @@ static struct ag_held *hold(struct rt_agent *agent, struct ag_link *link, uint32
     held->klife = msg->klife;
     held->kepoch = msg->kepoch;
     held->waited = msg->wait > 0;
-    held->resume = msg->mode != RT_ATTACH_NEW;
+    held->resume = !msg->make;
     held->size = size;
     memcpy(held->payload, payload, size);
     rt_list_push(&link->held, &held->in_link);

@@ -43,7 +43,8 @@ size_t rt_catt_put_attach(struct rt_catt *att, uint8_t *out, size_t cap)
     struct rt_attach_msg msg = {.cid = rt_slice_text(att->cid),
                                 .id = {att->id, RT_ID_SIZE},
                                 .try_no = att->try_no + 1,
-                                .mode = RT_ATTACH_RESUME,
+                                .make = !att->attached && !att->options.steal,
+                                .take = !att->attached && att->options.steal,
                                 .p = att->options.proc,
                                 .want = att->want,
                                 .hold = att->options.hold_ms,
@@ -54,7 +55,6 @@ size_t rt_catt_put_attach(struct rt_catt *att, uint8_t *out, size_t cap)
                                 .kepoch = att->k_epoch,
                                 .wait = att->wait_ms};
     if (!att->attached) {
-        msg.mode = att->options.steal ? RT_ATTACH_STEAL : RT_ATTACH_NEW;
         msg.from = att->options.from;
         msg.n = att->options.n;
         msg.ne = att->options.n_err;

@@ -12,7 +12,6 @@
 
 /* Messages from end to end, between a client and a guest: attaching, and the items of the control streams. */
 
-enum rt_attach_mode { RT_ATTACH_NEW, RT_ATTACH_RESUME, RT_ATTACH_STEAL };
 enum rt_attach_from { RT_FROM_OLDEST, RT_FROM_NOW, RT_FROM_OFFSET, RT_FROM_BYTES, RT_FROM_LINES };
 
 struct rt_attach_out { /* one output stream as the client has it */
@@ -26,7 +25,9 @@ struct rt_attach_in { /* one input stream as the client has it */
 struct rt_attach_msg {
     struct rt_slice cid, id;
     uint64_t try_no; /* key "try" */
-    uint64_t mode, p, want, from, n, ne, hold;
+    bool make;       /* one that is not known is made */
+    bool take;       /* whoever has it loses it */
+    uint64_t p, want, from, n, ne, hold;
     bool once;
     struct rt_attach_out out[3];
     size_t n_out;

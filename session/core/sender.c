@@ -52,9 +52,6 @@ void rt_sender_bind(struct rt_sender *sender, const struct rt_ring *ring)
     sender->limit = sender->acked + RT_INITIAL_CREDIT;
     sender->fin_told = false;
     sender->confirmed = false;
-    if (sender->digest.at < ring->base) { /* nobody wanted this stream when the ring was overwritten */
-        rt_digest_start(&sender->digest, ring->base);
-    }
     sender->before = sender->digest;
     if (sender->acked < ring->base) { /* GAP comes first, and both ends start the digest behind it */
         rt_digest_start(&sender->digest, ring->base);

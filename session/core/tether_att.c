@@ -12,7 +12,7 @@
 #include <assert.h>
 #include <string.h>
 
-/* Attachments of a tether: making, binding to a channel, resuming with the checks of protocol.md section 4. */
+/* Attachments of a tether: making, binding to a channel, with the checks of protocol.md section 4. */
 
 struct rt_att *rt_tether_att_by_channel(const struct rt_tether *t, uint32_t channel)
 {
@@ -172,13 +172,13 @@ static bool start_of(const struct rt_ring *ring, const struct rt_attach_msg *msg
     return *start <= ring->head;
 }
 
-/* Sets wanted streams and their starts; nothing when a start is wrong. */
-static bool start_new(struct rt_proc *proc, struct rt_att *att, const struct rt_attach_msg *msg, bool made)
+/* The first ATTACH: what it wants, where that starts, and its hold. Nothing when a start is wrong. */
+static bool begin(struct rt_proc *proc, struct rt_att *att, const struct rt_attach_msg *msg, bool made)
 {
     uint64_t start[RT_OUTS] = {0};
-    /* One that was bound starts where it did then, one that an exec made at the first byte: else what has been
-     * overwritten since would be lost without a gap. */
-    bool stays = att->known != RT_ATT_NEW || (!made && msg->from == RT_FROM_OLDEST);
+    /* One that an exec made starts at the first byte: else what has been overwritten since would be lost without a gap.
+     */
+    bool stays = !made && msg->from == RT_FROM_OLDEST;
 
     for (unsigned o = 0; o < 2 && !stays; o++) {
         if (!start_of(&proc->ring[o], msg, o + RT_STDOUT, &start[o])) {
@@ -193,6 +193,9 @@ static bool start_new(struct rt_proc *proc, struct rt_att *att, const struct rt_
     if (made && rt_att_wants(att, RT_STDIN)) {
         proc->stdin_kept = false; /* it takes the place of who went */
     }
+    att->once = msg->once;
+    att->hold_ms = msg->hold < RT_HOLD_MAX_MS ? msg->hold : RT_HOLD_MAX_MS;
+    att->hold_left = att->hold_ms;
     return true;
 }
 
@@ -231,20 +234,29 @@ static bool check_in(struct rt_att *att, const struct rt_attach_in *theirs, stru
     return true;
 }
 
-/* The checks of a resume; places the cursors. */
-static bool resume(const struct rt_proc *proc, struct rt_att *att, const struct rt_attach_msg *msg,
+/* The checks of one that is known; places the cursors. Its client tells what it has of each stream; when it has nothing
+ * yet (its first ATTACHED was lost, or it takes another's place) output goes on from what was acknowledged. Who has had
+ * an ATTACHED knows what it has: another client, which does not, has to say that it takes the place. */
+static bool rebind(const struct rt_proc *proc, struct rt_att *att, const struct rt_attach_msg *msg,
                    struct rt_refusal *why)
 {
     unsigned seen = 0;
 
-    if (msg->mode == RT_ATTACH_STEAL && msg->n_out == 0 && msg->n_in == 0) {
+    if (msg->n_out == 0 && msg->n_in == 0) {
+#ifndef RT_MUTANT_TAKES_UNSAID
+        if (att->known == RT_ATT_HEARD && !msg->take) {
+            why->cls = RT_CLASS_INVALID;
+            why->text = "this attachment is another client's: take it";
+            return false;
+        }
+#endif
         for (unsigned o = 0; o < RT_OUTS; o++) {
             rt_sender_take_over(&att->out[o], &proc->ring[o]);
         }
         return true;
     }
     why->cls = RT_CLASS_INVALID;
-    why->text = "resume: a stream is missing, named twice, or of the wrong kind";
+    why->text = "what you have: a stream is missing, named twice, or of the wrong kind";
     for (size_t i = 0; i < msg->n_out; i++) {
         if (msg->out[i].s < RT_STDOUT || msg->out[i].s > RT_CONTROL_UP || (seen >> msg->out[i].s & 1) != 0) {
             return false;
@@ -328,46 +340,6 @@ static struct rt_att *make(struct rt_tether *t, const struct rt_attach_msg *msg,
     return att;
 }
 
-static void set_terms(struct rt_att *att, const struct rt_attach_msg *msg)
-{
-    att->once = msg->once;
-    att->hold_ms = msg->hold < RT_HOLD_MAX_MS ? msg->hold : RT_HOLD_MAX_MS;
-    att->hold_left = att->hold_ms;
-}
-
-/* `new`: makes it, or rebinds one whose ATTACHED was lost: nothing of it was ever acknowledged or applied. */
-static bool attach_new(struct rt_tether *t, struct rt_att **found, const struct rt_attach_msg *msg,
-                       struct rt_refusal *why, uint64_t now)
-{
-    struct rt_att *att = *found;
-    bool made = !att;
-
-    if (!att) {
-        att = make(t, msg, why, now);
-    }
-    if (!att) {
-        return false;
-    }
-    if (att->known == RT_ATT_ACKED || att->in[0].consumed || att->in[1].consumed) {
-        why->cls = RT_CLASS_INVALID;
-        why->text = "this attachment has been used: resume it";
-        return false;
-    }
-    if (!start_new(rt_tether_proc(t, att->proc), att, msg, made)) {
-        why->cls = RT_CLASS_INVALID;
-        why->text = "the start offset is beyond the end of the stream";
-        if (made) {
-            rt_tether_remove_att(t, att);
-        }
-        return false;
-    }
-    if (att->known == RT_ATT_NEW) {
-        set_terms(att, msg);
-    }
-    *found = att;
-    return true;
-}
-
 void rt_tether_note_past(struct rt_tether *t, const struct rt_att *att)
 {
     struct rt_past *past = &t->past[t->n_past++];
@@ -394,21 +366,34 @@ static void unknown(const struct rt_tether *t, const struct rt_attach_msg *msg, 
 static bool admit(struct rt_tether *t, struct rt_att **att, const struct rt_attach_msg *msg, struct rt_refusal *why,
                   uint64_t now)
 {
+    bool made = *att == NULL;
+
     why->cls = RT_CLASS_STOLEN;
     why->text = "a newer attempt of this attachment has been seen";
 #ifndef RT_MUTANT_TRY_NOT_CHECKED
-    if (*att && msg->try_no <= (*att)->try_no) {
+    if (!made && msg->try_no <= (*att)->try_no) {
         return false;
     }
 #endif
-    if (msg->mode == RT_ATTACH_NEW) {
-        return attach_new(t, att, msg, why, now);
-    }
-    if (!*att) {
+    if (made && !msg->make) {
         unknown(t, msg, why);
         return false;
     }
-    if (resume(rt_tether_proc(t, (*att)->proc), *att, msg, why)) {
+    if (made && !(*att = make(t, msg, why, now))) {
+        return false;
+    }
+    if ((*att)->known == RT_ATT_NEW) {
+        if (begin(rt_tether_proc(t, (*att)->proc), *att, msg, made)) {
+            return true;
+        }
+        why->cls = RT_CLASS_INVALID;
+        why->text = "the start offset is beyond the end of the stream";
+        if (made) {
+            rt_tether_remove_att(t, *att);
+        }
+        return false;
+    }
+    if (rebind(rt_tether_proc(t, (*att)->proc), *att, msg, why)) {
         return true;
     }
     if (why->cls == RT_CLASS_REWOUND) {
@@ -437,10 +422,8 @@ void rt_tether_attach(struct rt_tether *t, uint32_t channel, const struct rt_att
         return;
     }
     if (att->channel) {
-        bool stolen = msg->mode == RT_ATTACH_STEAL;
-
         rt_tether_refuse(
-            t, &(struct rt_refusal){.channel = att->channel, .cls = stolen ? RT_CLASS_STOLEN : RT_CLASS_LOST});
+            t, &(struct rt_refusal){.channel = att->channel, .cls = msg->take ? RT_CLASS_STOLEN : RT_CLASS_LOST});
     }
     rt_tether_charge(t, now);
     proc = rt_tether_proc(t, att->proc);

@@ -34,7 +34,7 @@ enum rt_att_state { RT_ATT_FREE, RT_ATT_AWAY, RT_ATT_BINDING, RT_ATT_BOUND };
 enum rt_att_known {
     RT_ATT_NEW,   /* it was never bound */
     RT_ATT_TOLD,  /* it was; the ATTACHED may have been lost */
-    RT_ATT_ACKED, /* its client has an ATTACHED: from then on it resumes */
+    RT_ATT_HEARD, /* its client has an ATTACHED: it says what it has whenever it comes back */
 };
 
 struct rt_att {

@@ -110,7 +110,6 @@ static void on_ack(struct rt_tether *t, struct rt_att *att, const struct rt_fram
     struct rt_sender *out = &att->out[o];
     enum rt_far_verdict is;
 
-    att->known = RT_ATT_ACKED;
     t->was_useful = true;
     if (!rt_att_wants(att, frame->stream)) {
         return;
@@ -311,6 +310,9 @@ static void on_channel_frame(struct rt_tether *t, const struct rt_frame *frame, 
 
     if (!att) {
         return; /* of a channel that has ended */
+    }
+    if (frame->type == RT_DATA || frame->type == RT_FIN || frame->type == RT_ACK) {
+        att->known = RT_ATT_HEARD;
     }
     switch (frame->type) {
     case RT_DATA:

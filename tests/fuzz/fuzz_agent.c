@@ -173,7 +173,8 @@ static void attach(unsigned p, struct fuzz_in *in)
     uint8_t what = fuzz_byte(in);
     if (link == NULL)
         return;
-    msg.mode = what % 4;
+    msg.make = (what & 1) == 0;
+    msg.take = (what & 2) != 0;
     msg.wait = fuzz_number(in) << (what >> 4);
     msg.klife = what & 8 ? fuzz_number(in) : 0;
     msg.kepoch = what & 8 ? fuzz_number(in) : 0;

@@ -140,7 +140,9 @@ static void attach(struct shell *sh, struct fuzz_in *in)
     struct rt_attach_msg msg = {.cid = rt_slice_text("box"), .id = id_of(fuzz_byte(in))};
     uint32_t channel = 1 + fuzz_byte(in) % 7;
     msg.try_no = 1 + fuzz_number(in);
-    msg.mode = fuzz_byte(in) % 4;
+    uint8_t how = fuzz_byte(in);
+    msg.make = (how & 1) == 0;
+    msg.take = (how & 2) != 0;
     msg.p = fuzz_byte(in) % 3 == 2 ? RT_PROC_ANY : fuzz_byte(in) % 4;
     msg.want = ~fuzz_byte(in) & 31;
     msg.from = fuzz_byte(in) % 6;

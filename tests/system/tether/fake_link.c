@@ -54,7 +54,7 @@ static void send_attach(struct fake_agent *agent)
         .cid = rt_slice_text("c1"),
         .id = {.data = attachment_id, .size = RT_ID_SIZE},
         .try_no = ++agent->try_no,
-        .mode = agent->ever_attached ? RT_ATTACH_RESUME : RT_ATTACH_NEW,
+        .make = !agent->ever_attached,
         .want = 31,
         .from = RT_FROM_OLDEST,
         .hold = 30000,

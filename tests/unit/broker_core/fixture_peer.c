@@ -149,7 +149,7 @@ void fx_attach(struct fx *fx, int client, uint32_t channel, const char *cid, uin
     attach.cid = rt_slice_text(cid);
     attach.id = (struct rt_slice){id, sizeof(id)};
     attach.try_no = 1;
-    attach.mode = klife > 0 ? RT_ATTACH_RESUME : RT_ATTACH_NEW;
+    attach.make = klife == 0;
     attach.want = 7;
     attach.wait = wait;
     attach.klife = klife;

@@ -44,16 +44,16 @@ static void test_requests(void **state)
     }
 }
 
-static void attach(struct fx *fx, int client, uint32_t channel, uint64_t want, uint64_t mode, uint64_t hold)
+static void attach(struct fx *fx, int client, uint32_t channel, uint64_t want, bool take, uint64_t hold)
 {
     uint8_t id[RT_ID_SIZE] = {9};
     struct rt_attach_msg msg = {.cid = rt_slice_text("web"),
                                 .id = {id, sizeof(id)},
                                 .try_no = 1,
-                                .mode = mode,
+                                .make = !take,
+                                .take = take,
                                 .want = want,
-                                .hold = hold,
-                                .klife = mode == RT_ATTACH_NEW ? 0 : 1};
+                                .hold = hold};
 
     fx_msg(fx, client, &(struct rt_frame){.type = RT_ATTACH, .channel = channel}, RT_MSG_ATTACH, &msg);
 }
@@ -72,15 +72,15 @@ static void test_viewer_reads(void **state)
 
     fx_guest(&guest, "web", 1);
     fx_serve(fx, &guest);
-    attach(fx, viewer, 1, 1u << RT_STDIN | 1u << RT_STDOUT, RT_ATTACH_NEW, 0);
+    attach(fx, viewer, 1, 1u << RT_STDIN | 1u << RT_STDOUT, false, 0);
     fx_want_refuse(fx, viewer, 1, RT_CLASS_DENIED, &refuse);
-    attach(fx, viewer, 2, 1u << RT_CONTROL_DOWN, RT_ATTACH_NEW, 0);
+    attach(fx, viewer, 2, 1u << RT_CONTROL_DOWN, false, 0);
     fx_want_refuse(fx, viewer, 2, RT_CLASS_DENIED, &refuse);
-    attach(fx, viewer, 3, 1u << RT_STDOUT, RT_ATTACH_STEAL, 0);
+    attach(fx, viewer, 3, 1u << RT_STDOUT, true, 0);
     fx_want_refuse(fx, viewer, 3, RT_CLASS_DENIED, &refuse);
     fx_none(fx, guest.link);
     for (uint32_t i = 0; i < 2; i++) {
-        attach(fx, i == 0 ? viewer : vch, 4, 1u << RT_STDOUT, RT_ATTACH_NEW, 5000);
+        attach(fx, i == 0 ? viewer : vch, 4, 1u << RT_STDOUT, false, 5000);
         fx_answer(fx);
         payload = fx_want(fx, guest.link, RT_ATTACH, &frame);
         assert_int_equal(rt_msg_decode(RT_MSG_ATTACH, payload, frame.length, &got, why, sizeof(why)), 0);
@@ -99,7 +99,7 @@ static void test_viewer_sends_nothing(void **state)
 
     fx_guest(&guest, "web", 1);
     fx_serve(fx, &guest);
-    attach(fx, viewer, 1, 1u << RT_STDOUT, RT_ATTACH_RESUME, 0);
+    attach(fx, viewer, 1, 1u << RT_STDOUT, false, 0);
     fx_answer(fx);
     (void)fx_want(fx, guest.link, RT_ATTACH, &frame);
     fx_say_attached(fx, &guest, frame.channel);

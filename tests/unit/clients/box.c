@@ -335,7 +335,7 @@ static void take_attach(struct box *box, struct link *link, uint32_t channel, co
         link_refuse(link, channel, &refuse);
         return;
     }
-    if (att == NULL && (msg->mode == RT_ATTACH_RESUME || msg->p == RT_PROC_ANY)) {
+    if (att == NULL && (!msg->make || msg->p == RT_PROC_ANY)) {
         link_refuse(link, channel, &(struct rt_refuse_msg){.c = RT_CLASS_UNKNOWN_ATTACHMENT});
         return;
     }
@@ -348,9 +348,9 @@ static void take_attach(struct box *box, struct link *link, uint32_t channel, co
         memcpy(att->id, msg->id.data, RT_ID_SIZE);
     }
     assert_true(msg->try_no > att->tries);
-    att->resumes += msg->mode == RT_ATTACH_RESUME;
+    att->resumes += msg->n_out > 0;
     att->tries = msg->try_no;
-    att->mode = msg->mode;
+    att->take = msg->take;
     att->want = msg->want;
     att->hold = msg->hold;
     att->once = msg->once;

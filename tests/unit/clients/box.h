@@ -44,8 +44,8 @@ struct box_in {
 struct box_att {
     bool made;
     uint8_t id[RT_ID_SIZE];
-    uint64_t proc, want, tries, mode, hold, rows, cols, resumes;
-    bool once;
+    uint64_t proc, want, tries, hold, rows, cols, resumes;
+    bool once, take;
     struct link *link; /* NULL: not bound */
     unsigned serial;   /* the link's, when it was bound */
     uint32_t channel;

@@ -78,7 +78,7 @@ void caller_attach(struct caller *c, unsigned n)
     msg.cid = rt_slice_text("c1");
     msg.id = (struct rt_slice){att->id, RT_ID_SIZE};
     msg.try_no = att->tries;
-    msg.mode = att->ever ? RT_ATTACH_RESUME : RT_ATTACH_NEW;
+    msg.make = !att->ever;
     msg.p = n == 0 ? 0 : RT_PROC_ANY;
     msg.want = 0x1f;
     msg.from = RT_FROM_OLDEST;

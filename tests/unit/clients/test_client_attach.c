@@ -72,7 +72,7 @@ static void test_options_travel(void **state)
     assert_int_equal(sdk_attach_with(sdk, &options), RT_OK);
     kept = peer_expect(sdk->f, RT_ATTACH);
     fixture_decode(RT_MSG_ATTACH, kept.payload, kept.head.length, &msg);
-    assert_int_equal(msg.mode, RT_ATTACH_STEAL);
+    assert_true(msg.take);
     assert_memory_equal(msg.id.data, id, sizeof(id));
     assert_int_equal(msg.p, 3);
     assert_int_equal(msg.want, 0x1e);

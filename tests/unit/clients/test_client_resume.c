@@ -370,7 +370,7 @@ static void test_taken_over(void **state)
     assert_int_equal(sdk_attach_with(sdk, &options), RT_OK);
     assert_int_equal(retether_write(sdk->att, "early", 5), 0); /* where stdin goes on is not known yet */
     sdk_wait(sdk, SDK_ATTACHED, 2);
-    assert_int_equal(box_att(sdk->box, 0)->mode, RT_ATTACH_STEAL);
+    assert_true(box_att(sdk->box, 0)->take);
     sdk_wait(sdk, SDK_WRITABLE, 1);
     assert_int_equal(retether_write(sdk->att, "z", 1), 1);
     sdk_wait_input(sdk, 0, 4);

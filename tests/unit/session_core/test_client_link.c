@@ -184,7 +184,7 @@ static void test_dead_links_are_found_together(void **state)
     }
     fx_up(&fx, 3);
     (void)fx_take_attach(&fx, 3, &attach);
-    assert_int_equal(attach.mode, RT_ATTACH_RESUME);
+    assert_true(!attach.make && !attach.take);
     assert_int_equal(fx_frame(&fx, RT_REQUEST, 0)->head.offset, id);
     fx_close(&fx);
 }

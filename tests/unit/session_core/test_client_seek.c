@@ -47,7 +47,7 @@ static void test_moved_is_followed_when_newer(void **state)
     assert_int_equal(fx_take(&fx, 0), 0);
     fx_up(&fx, 1);
     assert_int_equal(fx_take_attach(&fx, 1, &attach), 1);
-    assert_int_equal(attach.mode, RT_ATTACH_RESUME);
+    assert_true(!attach.make && !attach.take);
     assert_int_equal(attach.try_no, 2);
     assert_int_equal(attach.klife, 5);
     assert_int_equal(attach.kepoch, 9);
@@ -105,7 +105,7 @@ static void test_link_lost_in_every_state(void **state)
     fx_run(&fx, 20, true);
     fx_up(&fx, 0);
     assert_int_equal(fx_take_attach(&fx, 0, &attach), 1);
-    assert_int_equal(attach.mode, RT_ATTACH_NEW);
+    assert_true(attach.make && !attach.take);
     assert_int_equal(attach.try_no, 2);
     fx_attached(&fx, 0, 1, &terms);
     (void)fx_event(att, RT_CATT_ATTACHED);
@@ -320,7 +320,7 @@ static void test_what_is_known_is_forgotten(void **state)
     (void)fx_take_attach(&fx, 0, &attach);
     assert_int_equal(attach.klife, 0);
     assert_int_equal(attach.kepoch, 0);
-    assert_int_equal(attach.mode, RT_ATTACH_RESUME);
+    assert_true(!attach.make && !attach.take);
     fx_close(&fx);
 }
 

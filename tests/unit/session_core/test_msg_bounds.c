@@ -510,7 +510,6 @@ static void check_number(const struct place *place, const struct rt_msg_field *f
         {NULL, "state", 0, 5},
         {NULL, "how", 0, RT_END_OTHER},
         {NULL, "try", 1, RT_COUNTER_MAX - 1},
-        {NULL, "mode", 0, 2},
         {NULL, "want", 0, 31},
         {NULL, "from", 0, 4},
         {NULL, "wait", 0, 10000},

@@ -17,7 +17,7 @@
 
 #include <cmocka.h>
 
-/* ATTACH: new, resume, steal; what is refused, and what the refusal leaves behind. */
+/* ATTACH: who makes, comes back, takes; what is refused, and what the refusal leaves behind. */
 
 static struct tx tx;
 
@@ -137,9 +137,10 @@ static void test_refusals(void **state)
     refused(msg, RT_CLASS_INVALID);
     msg.p = RT_PROC_ANY;
     refused(msg, RT_CLASS_UNKNOWN_ATTACHMENT);
-    for (uint64_t mode = RT_ATTACH_RESUME; mode <= RT_ATTACH_STEAL; mode++) {
+    for (int take = 0; take < 2; take++) {
         msg = tx_new(1, 1);
-        msg.mode = mode;
+        msg.make = false;
+        msg.take = take == 1;
         refused(msg, RT_CLASS_UNKNOWN_ATTACHMENT);
     }
     msg = tx_new(1, 1);
@@ -149,13 +150,13 @@ static void test_refusals(void **state)
     msg.n = 10;
     msg.ne = 1;
     refused(msg, RT_CLASS_INVALID);
-    msg.mode = RT_ATTACH_RESUME; /* none of these left anything behind */
+    msg.make = false; /* none of these left anything behind */
     refused(msg, RT_CLASS_UNKNOWN_ATTACHMENT);
     tx_close(&tx);
 }
 
 /* The first ATTACHED was lost: the same start, whatever has been written since. */
-static void test_new_again(void **state)
+static void test_make_again(void **state)
 {
     (void)state;
     struct rt_attach_msg msg = tx_new(1, 1);
@@ -171,48 +172,48 @@ static void test_new_again(void **state)
     refused(msg, RT_CLASS_STOLEN); /* the same try */
     msg.try_no = 2;
     msg.hold = 7; /* its terms are those of the first */
+    msg.want = 1 << RT_STDERR;
     tx_attach(&tx, 2, &msg);
     tx_attached(&tx, 2, &attached);
     assert_int_equal(attached.out[0].c, 5);
     assert_int_equal(attached.hold, 30000);
+    assert_int_equal(attached.n_out, 3);
     assert_int_equal(tx_consume(&tx, 2, RT_STDOUT, &rx), 20);
     tx_ack(&tx, 2, RT_STDOUT, &rx, 1000);
-    tx_cut(&tx);
-    msg.try_no = 3; /* its client has an ATTACHED: this must be another one */
-    refused(msg, RT_CLASS_INVALID);
-    struct tx_rx err = tx_rx(0);
-    msg = tx_resume(1, 4, &rx, &err, 0, 0);
-    tx_bind(&tx, 3, &msg);
-    tx_close(&tx);
-    tx_live(&tx, NULL);
-    msg = tx_new(1, 1);
-    tx_bind(&tx, 1, &msg);
-    tx_data(&tx, 1, RT_STDIN, 0, "x", 1);
-    uint8_t byte;
-    assert_int_equal(tx_read(&tx, 0, &byte, 1), 1);
-    msg.try_no = 2;
-    refused(msg, RT_CLASS_INVALID);
     tx_close(&tx);
 }
 
-/* The second `new` may want streams that the first did not, though they were overwritten since. */
-static void test_new_again_wants_more(void **state)
+/* Whose client has had an ATTACHED is no other one's, unless that says that it takes it: with or without `make`. */
+static void in_use(void)
+{
+    for (int i = 0; i < 4; i++) {
+        struct rt_attach_msg msg = tx_new(1, 2);
+        msg.make = i % 2 == 1;
+        msg.take = i == 3;
+        if (msg.take) {
+            tx_bind(&tx, 20, &msg);
+        } else {
+            refused(msg, RT_CLASS_INVALID);
+        }
+    }
+    tx_close(&tx);
+}
+
+static void test_in_use(void **state)
 {
     (void)state;
     struct rt_attach_msg msg = tx_new(1, 1);
     struct tx_rx rx = tx_rx(0);
+    uint8_t byte;
     tx_live(&tx, NULL);
-    msg.want = 1 << RT_STDOUT;
     tx_bind(&tx, 1, &msg);
-    assert_int_equal(tx_produce(&tx, 0, RT_STDERR, 3 * TX_RING), 3 * TX_RING);
-    msg = tx_new(1, 2);
-    tx_bind(&tx, 2, &msg);
-    (void)tx_consume(&tx, 2, RT_STDERR, &rx);
-    assert_int_equal(rx.gaps, 1);
-    tx_ack(&tx, 2, RT_STDERR, &rx, 100000);
-    tx_drain(&tx, 2, RT_STDERR, &rx);
-    assert_int_equal(rx.next, 3 * TX_RING);
-    tx_close(&tx);
+    tx_ack(&tx, 1, RT_STDOUT, &rx, 1000);
+    in_use();
+    tx_live(&tx, NULL);
+    tx_bind(&tx, 1, &msg);
+    tx_data(&tx, 1, RT_STDIN, 0, "x", 1);
+    assert_int_equal(tx_read(&tx, 0, &byte, 1), 1);
+    in_use();
 }
 
 /* What breaks cost is counted: bytes that were sent and have to be sent again. */
@@ -487,7 +488,7 @@ static void test_older_try(void **state)
     tx_bind(&tx, 2, &msg);
     for (uint64_t try_no = 1; try_no <= 7; try_no++) {
         msg.try_no = try_no;
-        msg.mode = try_no % 2 ? RT_ATTACH_STEAL : RT_ATTACH_RESUME;
+        msg.take = try_no % 2 != 0;
         refused(msg, RT_CLASS_STOLEN);
     }
     tx_data(&tx, 2, RT_STDIN, 3, "lo", 2);
@@ -531,13 +532,13 @@ static void test_steal(void **state)
     used(&out, &err);
     struct rt_attach_msg msg = tx_resume(1, 2, &out, &err, 3, 5);
     tx_bind(&tx, 2, &msg);
-    msg.mode = RT_ATTACH_STEAL;
+    msg.take = true;
     msg.try_no = 3;
     tx_attach(&tx, 3, &msg);
     (void)tx_refused(&tx, 2, RT_CLASS_STOLEN);
     assert_non_null(tx_frame(&tx, RT_ATTACHED, 3, 0));
     msg = tx_new(1, 4); /* one that has nothing of it goes on behind what was consumed */
-    msg.mode = RT_ATTACH_STEAL;
+    msg.take = true;    /* `make` says nothing of one that is there */
     tx_attach(&tx, 4, &msg);
     tx_attached(&tx, 4, &attached);
     assert_int_equal(attached.out[0].c, 60);
@@ -562,8 +563,8 @@ int main(void)
         cmocka_unit_test(test_lines_are_looked_for_nearby),
         cmocka_unit_test(test_starts_behind_the_base),
         cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_new_again),
-        cmocka_unit_test(test_new_again_wants_more),
+        cmocka_unit_test(test_make_again),
+        cmocka_unit_test(test_in_use),
         cmocka_unit_test(test_table_full),
         cmocka_unit_test(test_forgetting),
         cmocka_unit_test(test_resume_anywhere),

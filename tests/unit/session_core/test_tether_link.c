@@ -269,7 +269,7 @@ static void new_incarnation(enum rt_class cls)
     tx_welcome(&tx, 6, "other");
     assert_int_equal(tx_view(&tx).life, 6);
     (void)tx_take(&tx);
-    attach.mode = RT_ATTACH_RESUME;
+    attach.make = false;
     tx_attach(&tx, 1, &attach);
     struct rt_refuse_msg refuse = tx_refused(&tx, 1, RT_CLASS_UNKNOWN_ATTACHMENT);
     assert_int_equal(refuse.life, 6); /* its client sees that it is another one */

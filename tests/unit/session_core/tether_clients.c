@@ -25,7 +25,7 @@ struct rt_slice tx_id(uint8_t n)
 struct rt_attach_msg tx_new(uint8_t id, uint64_t try_no)
 {
     return (struct rt_attach_msg){
-        .cid = rt_slice_text("box"), .id = tx_id(id), .try_no = try_no, .want = TX_WANT, .hold = 30000};
+        .cid = rt_slice_text("box"), .id = tx_id(id), .try_no = try_no, .make = true, .want = TX_WANT, .hold = 30000};
 }
 
 void tx_attach(struct tx *tx, uint32_t channel, const struct rt_attach_msg *msg)
@@ -188,7 +188,7 @@ struct rt_attach_msg tx_resume(uint8_t id, uint64_t try_no, const struct tx_rx *
                                uint64_t acked, uint64_t head)
 {
     struct rt_attach_msg msg = tx_new(id, try_no);
-    msg.mode = RT_ATTACH_RESUME;
+    msg.make = false;
     msg.n_out = 3;
     msg.out[0] = (struct rt_attach_out){
         .s = RT_STDOUT, .c = out->next, .df = out->from, .d = tx_digest(RT_STDOUT, out->from, out->next)};
