@@ -6,8 +6,8 @@
 
 /* Links: who comes, what they say, and that they have gone. */
 
-/* The kernel takes more only when much of what it has was read, which may be a megabyte: what it has is looked at too.
- */
+/* Tells the machine of links whose peer reads. The kernel takes more of a queue only once much of what it has was read,
+ * perhaps a megabyte: so it is asked how much its peer has not read. */
 void rt_shell_look_at_queues(struct rt_shell *shell)
 {
     for (struct rt_conn *conn = shell->conns_first; conn != NULL; conn = conn->next) {

@@ -267,7 +267,7 @@ static void read_entry(struct rt_ends *ends, const char *name, const struct read
     if (rc == RT_EIO) {
         reading->bad(reading->ctx, path, strerror(error));
     } else if (rc != 0 || !decode(reading->file, size, &end) || !has_its_name(ends, &end, path)) {
-        reading->bad(reading->ctx, path, "it is no whole end of a session");
+        reading->bad(reading->ctx, path, "it is not the whole end of a session");
     } else {
         reading->each(reading->ctx, &end);
     }

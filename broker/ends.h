@@ -24,7 +24,7 @@ struct rt_ends {
 };
 
 typedef void (*rt_ends_cb)(void *ctx, const struct rt_store_op *end);
-/* What is no whole end: it is left where it is and not read again. */
+/* A file that is not a whole end is left where it is, and not read again. */
 typedef void (*rt_ends_bad_cb)(void *ctx, const char *path, const char *why);
 
 /* Opens the directory, made when it is missing, and gives every end in it to `each` (its slices live until that

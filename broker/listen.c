@@ -152,7 +152,7 @@ static void look_after(struct rt_shell *shell, struct rt_shell_listener *at, uin
                     "%s: somebody has removed the socket; made anew", where);
     } else if (rc < 0 && !at->gone_told) {
         rt_log_note(&shell->log, RT_LOG_ERROR, RT_LOG_LISTENER, "listener", now,
-                    "the socket has been removed, and cannot be made anew, which is tried each second: %s", why);
+                    "the socket has been removed and cannot be made anew: %s; tried again each second", why);
     }
     at->gone_told = rc < 0;
 }
@@ -164,12 +164,12 @@ static void tell_shortage(struct rt_shell *shell, struct rt_shell_listener *at, 
     uint64_t times = listener->pauses + listener->short_of_fds;
 
     if (times != at->short_told) {
-        rt_log_note(&shell->log, RT_LOG_ERROR, RT_LOG_LISTENER, "listener", now,
-                    "connections of %s have no place, or take that of the oldest handshake, %llu times: %s; raise the "
-                    "limit of open files (LimitNOFILE=, ulimit "
-                    "-Hn) or lower listen.max_guests and listen.max_clients",
-                    port_of(at)->who, (unsigned long long)(times - at->short_told),
-                    listener->pauses > 0 ? strerror(listener->pause_error) : "too few descriptors are left");
+        rt_log_note(
+            &shell->log, RT_LOG_ERROR, RT_LOG_LISTENER, "listener", now,
+            "%s could not connect, or only in the place of an older handshake, %llu times: %s; raise the limit of "
+            "open files (LimitNOFILE=, ulimit -Hn) or lower listen.max_guests and listen.max_clients",
+            port_of(at)->who, (unsigned long long)(times - at->short_told),
+            listener->pauses > 0 ? strerror(listener->pause_error) : "too few descriptors are left");
         at->short_told = times;
     }
 }

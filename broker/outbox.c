@@ -189,7 +189,7 @@ static void tick_cb(uv_timer_t *timer)
     rt_shell_settle(shell);
 }
 
-/* A deadline that has moved away leaves the timer as it is: it then comes early once, and finds nothing due. */
+/* When the deadline has moved away, the timer stays as it is: it fires once too early, and finds nothing due. */
 void rt_shell_settle(struct rt_shell *shell)
 {
     uint64_t now = rt_shell_now(shell), at;

@@ -64,7 +64,7 @@ static int compute(struct rt_settings *settings, char why[RT_SETTING_WHY_MAX])
     if (settings->host_name[0] == '\0') {
         (void)gethostname(host, sizeof(host) - 1);
         if (rt_setting_set(name, settings, host, text, sizeof(text)) != 0) {
-            (void)snprintf(why, RT_SETTING_WHY_MAX, "the machine's name does not do as host.name: %s", text);
+            (void)snprintf(why, RT_SETTING_WHY_MAX, "the machine's name cannot be the host.name: %s", text);
             return RT_ECONFIG;
         }
     }

@@ -16,7 +16,7 @@
 static const int signal_numbers[] = {SIGTERM, SIGINT, SIGHUP};
 #define SIGNALS (sizeof(signal_numbers) / sizeof(signal_numbers[0]))
 
-/* What is counted, unless all is as it was told. */
+/* Logs what is counted, if anything has changed since. */
 static void tell_counters(struct rt_shell *shell, uint64_t now)
 {
     struct rt_counter all[RT_SHELL_COUNTERS_MAX];
@@ -101,7 +101,7 @@ static void overdue_cb(uv_timer_t *timer)
     _exit(shell->exit_code);
 }
 
-/* Whatever has not been said by now is not said. */
+/* Closes all. What has not been said by now is not said. */
 static void close_all(struct rt_shell *shell)
 {
     uint64_t past = rt_shell_now(shell) - shell->stop_at;
@@ -121,7 +121,7 @@ static void close_handle_cb(uv_handle_t *handle, void *ctx)
     }
 }
 
-/* What stopping waits for. */
+/* Looks whether what stopping waits for is done. */
 static void progress(struct rt_shell *shell)
 {
     bool is_quiet = shell->n_conns == 0 && rt_disk_idle(&shell->disk) && !shell->keys.reading;

@@ -28,10 +28,9 @@
 /* Batches kept for the next call; one more goes back to malloc. */
 #define RT_SHELL_BATCHES_FREE_MAX 32
 #define RT_SHELL_LISTENERS_MAX (2 * RT_SETTING_ITEMS_MAX) /* of all ports */
-/* Descriptors that no connection takes: the loop, listeners, the store and its replies, files of the state directory.
- */
+/* Descriptors that no connection takes: of the loop, listeners, the store and its replies, the state directory. */
 #define RT_SHELL_FDS_RESERVED 64
-/* Of these, for newcomers for whom the oldest handshake goes, until its descriptor is closed. */
+/* Of these, for newcomers in the place of the oldest handshake, until the descriptor of that one is closed. */
 #define RT_SHELL_FDS_SWAP 16
 /* What the agent counts is logged this often, where it has changed. */
 #define RT_SHELL_STATS_MS 60000
@@ -160,7 +159,7 @@ static inline void rt_shell_progress(struct rt_shell *shell)
     }
 }
 
-/* It is to end with that exit code: that is recorded, and shell.c tells everybody, records, closes. */
+/* The agent is to end with that exit code. That is recorded here; shell.c then tells everybody, and closes all. */
 static inline void rt_shell_stop(struct rt_shell *shell, int exit_code)
 {
     if (shell->phase < RT_SHELL_STOPPING && !shell->stop_due) {
@@ -173,7 +172,7 @@ static inline void rt_shell_stop(struct rt_shell *shell, int exit_code)
 /* outbox.c: what the machine sends */
 void rt_shell_send(void *ctx, rt_link_id id, const uint8_t *data, size_t size, bool in_input);
 void rt_shell_hang_up(void *ctx, rt_link_id id, const char *reason);
-/* Also what has not changed: the machine counts what it sends until it is told anew. */
+/* Tells the machine how much is queued to a link, also when that has not changed: it counts what it sends meanwhile. */
 void rt_shell_report_queued(struct rt_shell *shell, struct rt_conn *conn);
 /* After each call into the machine. */
 void rt_shell_settle(struct rt_shell *shell);

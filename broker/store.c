@@ -20,7 +20,8 @@ int rt_shell_submit(void *ctx, const struct rt_store_op *op)
     if (!shell->store_open) {
         return RT_EUNAVAIL;
     }
-    /* The agent's own look at what it left behind comes for every tenant, and must not fail for the clients' sake. */
+    /* The bound is for clients' listings. A FIND over every tenant is an operator's, or the agent's own census, which
+     * must not fail because clients list much. */
     if (find && shell->n_finds >= RT_SHELL_FINDS_MAX && op->key.tenant[0] != '\0') {
         return RT_ELIMIT;
     }

@@ -111,7 +111,8 @@ struct rt_agent_io {
     /* An ended session's status and tails onto this host's disk, fsynced, until the store has them. What `end` points
      * at is not used after the call. 0: exactly one rt_agent_disk_reply(id) follows, later. Negative: none does. */
     int (*keep_end)(void *ctx, uint32_t id, const struct rt_store_op *end);
-    /* After all that was asked before it. No reply: what cannot be removed is found, and settled, by the next run. */
+    /* Removes a kept end, behind all that was asked before. No reply: what cannot be removed is offered to the store
+     * again by the next run of the agent. */
     void (*drop_end)(void *ctx, const struct rt_key *key, uint64_t life);
 };
 

@@ -26,8 +26,8 @@
 /* ATTACH: passed on at once to a guest that is served here and open; else held (held.c). While its own link cannot take
  * an answer it is parked first. */
 
-/* What this client may not ask for, NULL when there is nothing. One that may not hold output back does not. True in
- * *changed: the message is another one than its bytes say. */
+/* What this client may not ask for, or NULL. From a client that may not hold output back the hold is taken, and
+ * *changed says that the message is not what its bytes say any more. */
 static const char *denied(const struct ag_link *link, struct rt_attach_msg *msg, bool *changed)
 {
     const uint64_t input = (1u << RT_STDIN) | (1u << RT_CONTROL_DOWN);
@@ -94,7 +94,8 @@ static bool has_room(struct rt_agent *agent, struct ag_link *link)
     return room;
 }
 
-/* In the order in which they came, until the link is congested again, or nothing more may be promised. */
+/* Lets parked attaches go on, in the order in which they came, until the link is congested again or has too much
+ * promised. */
 void rt_ag_attaches_drained(struct rt_agent *agent, struct ag_link *link)
 {
     while (!link->congested && !rt_list_empty(&link->parked) && has_room(agent, link)) {

@@ -15,16 +15,22 @@
 
 #include <string.h>
 
-/* What the store says of a record, against the claim that this agent serves, or served last. It is read in the audit
- * of every served session, and told when a write under that claim is refused:
+/* What the store says of a record, held against the claim 7/4 (life 7, epoch 4) that this agent, on host A, serves or
+ * served last. It is read in the audit of every served session, and told when a write under that claim is refused:
  *
- *     newer, by another host            the news of it were lost: as if they came now
- *     none, made anew, or an older one  the store has lost it, this record alone or more: what is served is taken
- * again, with the record's past; of a guest that has just gone, so that it is known as moving or lost at another claim
- * of this host     one that nobody serves any more: lost
+ *     the record says              what has happened                       what is done
+ *     7/4, A                       nothing                                 nothing; running, if it says lost
+ *     7/5, B                       B has claimed, its news were lost       as if the news came now
+ *     nothing; created; 7/3        the store has lost 7/4                  7/4 is taken again, with its past
+ *     7/3, A, and nobody is        the store has fallen back to a claim    lost is written under 7/3
+ *     served here                  of an earlier time
  *
- * An ended session is not taken again: that would say that it runs. Its guest, while it is here, is disconnected: it
- * comes back with a claim of its own, and where its WELCOME does not say that the record has ended, with its END. */
+ * A guest that has just gone is taken again too: else a start elsewhere would find no record, and nobody would know
+ * that it was moving or lost.
+ *
+ * An ended session is not taken again, as the take would say that it runs. Its guest, if it is still here, is
+ * disconnected. It comes back with a new HELLO; when its WELCOME does not say that the record has ended, it tells its
+ * END again. */
 
 static bool older(const struct ag_session *session, uint64_t life, uint64_t epoch)
 {
@@ -48,7 +54,7 @@ void rt_ag_record_lost(struct rt_agent *agent, struct ag_session *session)
 #ifdef RT_MUTANT_END_LOST_IGNORED
         return;
 #endif
-        if (rt_ag_kept(agent, &session->key, session->life) == NULL) { /* else the store gets the end yet */
+        if (rt_ag_kept(agent, &session->key, session->life) == NULL) { /* else the store is still to get the end */
             rt_ag_link_close(agent, session->guest, "the store has lost the record of what has ended");
         }
         return;
@@ -61,8 +67,8 @@ void rt_ag_record_lost(struct rt_agent *agent, struct ag_session *session)
     }
 }
 
-/* The guest has gone, and now its record too: a start elsewhere would begin a new past, and the name would be free.
- * What comes of the take is told as of one whose guest has gone meanwhile. */
+/* The guest has gone, and then the store has lost its record: a start elsewhere would begin without its past, and its
+ * name would be free. So its claim is taken again. The answer finds nobody served, and the record becomes an orphan. */
 static void lost_unserved(struct rt_agent *agent, struct ag_session *session, const struct ag_op *write)
 {
     struct rt_store_op op = {.kind = RT_STORE_TAKE, .key = session->key, .past = rt_ag_session_past(session)};
@@ -73,7 +79,7 @@ static void lost_unserved(struct rt_agent *agent, struct ag_session *session, co
         return;
     }
     rt_ag_claim_again(agent, session, &op.claim);
-    (void)rt_ag_store(agent, &op, &about); /* else the guest's next agent makes a record, without this past */
+    (void)rt_ag_store(agent, &op, &about); /* when it fails, the guest's next agent makes a record, without this past */
 }
 
 static void differs(struct rt_agent *agent, struct ag_session *session, uint64_t life, uint64_t epoch, const char *host)
@@ -87,7 +93,7 @@ static void differs(struct rt_agent *agent, struct ag_session *session, uint64_t
     }
 }
 
-/* Where the answer says that the record is not at that claim. */
+/* What follows when a write was refused because the record is not at its claim. */
 static void write_refused(struct rt_agent *agent, const struct ag_op *op, const struct rt_store_reply *reply)
 {
     const struct rt_claim_outcome *outcome = &reply->outcome;
@@ -100,7 +106,7 @@ static void write_refused(struct rt_agent *agent, const struct ag_op *op, const 
         rt_ag_record_lost(agent, session);
         lost_unserved(agent, session, op);
     } else if (session->guest == NULL && strcmp(outcome->host, agent->config.host) == 0) {
-        if (outcome->life != op->life || outcome->epoch != op->epoch) { /* else it has ended */
+        if (outcome->life != op->life || outcome->epoch != op->epoch) { /* at that claim it was refused: it has ended */
             rt_ag_session_orphan(agent, session, outcome->life, outcome->epoch);
         }
     } else {
@@ -159,7 +165,7 @@ void rt_ag_state_reply(struct rt_agent *agent, const struct ag_op *op, const str
         session->write_at = agent->now + AG_STORE_RETRY_MS;
     } else {
         session->unwritten = 0;
-        session->write_at = 0; /* of an earlier one that was not answered */
+        session->write_at = 0; /* set by an earlier write that was not answered */
         write_refused(agent, op, reply);
     }
 }

@@ -16,7 +16,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Ends that are on their way, by the life that ended. */
+/* Ends that are on their way, by the life that ended. For example, life 7 of a container has ended while the store was
+ * out, and its end is kept on this host's disk. Then the store is back, and says of the record:
+ *
+ *     no record             lost with the store: the kept end counts (rt_ag_kept_beyond())
+ *     running, life 7       the store lacks the end: the kept end counts
+ *     created, life 7       created anew over what had ended: that is a new container, without an end
+ *     running, life 8       started again: nothing of life 7 counts any more
+ *     ended, life 7         the store has an end of its own: that one counts */
 
 void rt_ag_end_free(struct rt_agent *agent, struct ag_end *end)
 {
@@ -121,7 +128,7 @@ const struct ag_end *rt_ag_kept_beyond(const struct rt_agent *agent, const struc
                                        const struct rt_record *rule)
 {
     if (rule != NULL && (rule->state == RT_SESSION_CREATED || rule->state == RT_SESSION_ENDED)) {
-        return NULL; /* one that is created anew has the number of its last life until its first claim */
+        return NULL; /* created anew: until its first claim the record has the number of the last container's life */
     }
     return rt_ag_kept(agent, key, rule == NULL ? 0 : rule->life);
 }

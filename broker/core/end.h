@@ -37,7 +37,7 @@ struct ag_end {
     uint8_t how;           /* enum rt_end_how: where it is safe */
     bool asked;            /* the store owes an answer */
     bool over;             /* nobody needs it: freed with the answers that are owed */
-    bool claim_tried;      /* since it was last begun with */
+    bool claim_tried;      /* its take has been asked for since it was last offered */
     bool unclaimed;        /* when its guest told it */
     bool full;             /* the store had no room for it */
     bool marked;           /* the store has the status, and knows that the tails are here */
@@ -48,14 +48,15 @@ void rt_ag_end_drained(struct rt_agent *agent, struct ag_link *link);
 void rt_ag_end_answer(struct rt_agent *agent, struct ag_link *link, enum rt_end_how how);
 struct ag_end *rt_ag_end_new(struct rt_agent *agent); /* NULL: RT_ENDS_MAX are there */
 void rt_ag_end_free(struct rt_agent *agent, struct ag_end *end);
-/* Keeps a copy of an order of its tails; of none that reaches beyond them, or without memory: then none is known. */
+/* Keeps a copy of the order of its tails. The order is not known when there is no memory, or when it tells of more
+ * bytes than the tails have. */
 void rt_ag_end_order(struct ag_end *end, struct rt_slice ord);
 
-/* The one of that life that is on its way, or NULL. */
+/* The end of that life that is on its way, or NULL. */
 struct ag_end *rt_ag_end_at(const struct rt_agent *agent, const struct rt_key *key, uint64_t life);
 /* The end of that life that lies on this host's disk, or NULL. life 0: of the newest there is. */
 const struct ag_end *rt_ag_kept(const struct rt_agent *agent, const struct rt_key *key, uint64_t life);
-/* The one that such a record has not got, or NULL. rule NULL: there is no record. */
+/* The kept end that a record lacks, or NULL. rule NULL: there is no record. end.c has examples. */
 const struct ag_end *rt_ag_kept_beyond(const struct rt_agent *agent, const struct rt_key *key,
                                        const struct rt_record *rule);
 

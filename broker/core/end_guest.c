@@ -14,7 +14,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What a guest tells of its end: the tails of its output, then END. A link has one that is being told. */
+/* What a guest tells of its end: the tails of its output, then END. A link has one end that is being told. For example
+ * a container that has written 100,000 bytes to stdout and nothing to stderr; of a tail 64 KiB are kept at most:
+ *
+ *     TAIL stdout, offset 34464, 40000 bytes     the tail is [34464, 74464)
+ *     TAIL stdout, offset 74464, 25536 bytes     goes on where that ended: [34464, 100000)
+ *     END out 100000, err 0                      the tail leads to the end of stdout: the end is whole, and submitted
+ *
+ * When the guest's link is lost in between, all is told again over the next link. When a TAIL does not go on where the
+ * last one ended, the tail begins anew with it. When END says 100000 and the tail ends at 74464, a piece is missing:
+ * the end is stored without that tail. */
 
 void rt_ag_tail(struct rt_agent *agent, struct ag_link *link, const struct rt_frame *frame, const uint8_t *data)
 {
@@ -23,7 +32,7 @@ void rt_ag_tail(struct rt_agent *agent, struct ag_link *link, const struct rt_fr
     uint8_t *more;
 
     if (link->end_ready) {
-        return; /* belongs to an END that has come */
+        return; /* its END has come already: a repetition */
     }
     if (link->end == NULL) {
         link->end = rt_ag_end_new(agent);
@@ -34,7 +43,7 @@ void rt_ag_tail(struct rt_agent *agent, struct ag_link *link, const struct rt_fr
     }
     if (end->size[i] == 0 || frame->offset != end->offset[i] + end->size[i] ||
         end->size[i] + frame->length > RT_TAIL_MAX) {
-        end->size[i] = 0; /* a new beginning: the guest repeats itself */
+        end->size[i] = 0; /* does not go on where the tail ended: begins with this */
         end->offset[i] = frame->offset;
     }
     more = realloc(end->tail[i], end->size[i] + frame->length);
@@ -66,7 +75,8 @@ void rt_ag_end_submit(struct rt_agent *agent, struct ag_link *link)
     end->epoch = link->session->epoch;
     end->unclaimed = link->claim != NULL;
     rt_ag_claim_again(agent, link->session, &end->claim);
-    if (link->claim != NULL) { /* what the store was asked at the hello, and granted, holds */
+    if (link->claim != NULL) {
+        /* Served unclaimed: the end's take is this life's first, and must ask for what was granted at the hello. */
         end->claim.granted_life = link->claim->life;
         memcpy(end->claim.dead_host, link->claim->claim.dead_host, sizeof(end->claim.dead_host));
     }
@@ -78,7 +88,7 @@ void rt_ag_end(struct rt_agent *agent, struct ag_link *link, const struct rt_end
     uint64_t final[2] = {msg->out, msg->err};
 
     if (link->end_ready) {
-        return; /* told twice; it is under way */
+        return; /* a repetition: the first END is under way */
     }
     if (link->end == NULL) {
         link->end = rt_ag_end_new(agent);
@@ -88,14 +98,14 @@ void rt_ag_end(struct rt_agent *agent, struct ag_link *link, const struct rt_end
         return;
     }
     link->end->end = *msg;
-    for (unsigned i = 0; i < 2; i++) { /* a tail that does not lead to the end is none */
+    for (unsigned i = 0; i < 2; i++) { /* a tail with a piece missing before the stream's end is none */
         if (link->end->offset[i] + link->end->size[i] != final[i]) {
             link->end->size[i] = 0;
         }
     }
     rt_ag_end_order(link->end, msg->ord);
     link->end_ready = true;
-    if (link->state == AG_SERVING) {
+    if (link->state == AG_SERVING) { /* else once the take has been answered: its guest may be a copy */
         rt_ag_end_submit(agent, link);
     }
 }

@@ -17,9 +17,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* An end goes into the store. What the store does not take now goes onto this host's disk, and stays in memory, until
- * it does; with the claim under which it was served, because the store may never have answered that claim's take, or
- * have lost it, and then takes it first.
+/* An end goes into the store. While the store does not take it, it lies on this host's disk and in memory. With it lies
+ * the claim under which its guest was served: the store may never have answered the take of that claim, or may have
+ * lost it. Then the take comes first, and the end behind it.
  *
  *     begun --store: took it--------------------------------------> told STORED, over
  *       |  '--store: has another end of this life-----------------> told OTHER, over
@@ -27,12 +27,23 @@
  *       '-----store: out, late, full--> WRITING --failed----------> told LATER, over
  *                                          '------fsynced--> KEPT, told ON_DISK --store, later--> over
  *
- * The store is asked again also while the disk writes (it may hang), so the two may be owed at once: the first that has
- * it answers the guest. What is over is freed with the last answer that is owed; until then it answers for its life, so
- * that no second end of that life is written behind the first one's removal.
+ * A container exits while the store is out; milliseconds since its END:
+ *
+ *          0   the store cannot be asked: WRITING
+ *          5   fsynced: KEPT. END_OK says "on disk", and the guest powers off. Here the session has ended
+ *      40000   the store is up: TAKE by the claim that is kept, then END
+ *      40002   STORED: over; the file is removed
+ *
+ * The same while the store is up and silent, so that the END fails after 1000: it is WRITING then, KEPT at 1005, and
+ * offered again after 1000 more, then after 2000, 4000, ... up to 30000.
+ *
+ * The disk may hang, so the store is asked again also while it writes. Then both owe an answer, and the first that has
+ * the end answers the guest. What is over is freed with the last answer that is owed. Until then it answers for its
+ * life: else a second end of that life could be written, and then be removed as the first one.
  *
  * An end that lies on the disk is no loss: the session has ended for everybody who asks this agent. A store that is
- * full (it refuses what needs room) takes the status alone, and who keeps the tails: so it has ended for all. */
+ * full refuses what needs room. It takes the status alone, with the name of this host as the keeper of the tails
+ * (mark()): so the session has ended for everybody. */
 
 static void event(struct rt_agent *agent, const struct ag_end *end, const char *to, const char *reason)
 {
@@ -47,7 +58,7 @@ static void event(struct rt_agent *agent, const struct ag_end *end, const char *
     rt_ag_event(agent, &event, "", to, reason);
 }
 
-/* Its guest, if it still waits here. */
+/* Tells its guest, if that still waits here, where the end is safe. */
 static void tell(struct rt_agent *agent, struct ag_end *end, enum rt_end_how how)
 {
     struct ag_link *link = rt_ag_link(agent, end->link);
@@ -94,7 +105,7 @@ static void kept_later(struct rt_agent *agent)
     }
 }
 
-/* The session is over as far as this agent can tell. */
+/* The end is safe: the session has ended, for all who ask this agent. */
 static void ended(struct rt_agent *agent, const struct ag_end *end)
 {
     struct ag_session *session = rt_ag_session_find(agent, &end->key);
@@ -175,9 +186,9 @@ void rt_ag_disk_reply(struct rt_agent *agent, uint32_t id, int error)
     }
 }
 
-/* The claim comes before an end that the store may not know: one that was served unclaimed or is kept, or that the
- * store has no record for. A later connection of the same life may have it meanwhile, a copy or another life must not.
- */
+/* Takes the claim before the end. That is needed where the store may not know the claim: its guest was served
+ * unclaimed, the end has been kept, or there is no record. A later connection of this life may have the record by now,
+ * and the end still counts; had a copy or another life been taken, it would not. */
 static void claim_first(struct rt_agent *agent, struct ag_end *end)
 {
     struct rt_store_op op = {.kind = RT_STORE_TAKE, .key = end->key, .claim = end->claim};
@@ -188,7 +199,7 @@ static void claim_first(struct rt_agent *agent, struct ag_end *end)
     ask(agent, end, &op);
 }
 
-/* Gives the end to the store; what it does not take at once is kept. */
+/* Gives the end to the store; when the store cannot be asked, the end is kept. */
 static void submit(struct rt_agent *agent, struct ag_end *end)
 {
     bool claims = !end->claim_tried && (end->disk != AG_DISK_NONE || end->unclaimed);
@@ -208,7 +219,7 @@ static void submit(struct rt_agent *agent, struct ag_end *end)
     }
 }
 
-/* A tail, and the order of both, is the same also where either side has none. */
+/* Whether two tails, or two orders, may be the same. One that is missing contradicts nothing. */
 static bool alike(const uint8_t *a, size_t a_size, const uint8_t *b, size_t b_size)
 {
     return a_size == 0 || b_size == 0 || (a_size == b_size && memcmp(a, b, a_size) == 0);
@@ -225,14 +236,15 @@ static bool same(const struct ag_end *a, const struct ag_end *b)
            a->end.sig == b->end.sig && a->end.out == b->end.out && a->end.err == b->end.err;
 }
 
-/* A life has one end. `first` is on its way while its guest tells an end again. */
+/* A life has one end. `first` is on its way when a guest tells one of the same life: the same guest again, after its
+ * link was lost, or a copy of it whose container has ended in another way. */
 static void again(struct rt_agent *agent, struct ag_end *first, struct ag_end *end)
 {
     struct ag_link *link = rt_ag_link(agent, end->link);
     bool is_safe = first->how != RT_END_LATER && first->how != RT_END_OTHER;
 
     if (same(first, end)) {
-        for (unsigned i = 0; i < 2; i++) { /* a tail that was missing; a file on the disk stays as it is */
+        for (unsigned i = 0; i < 2; i++) { /* the store gets a tail that was missing; a file on the disk stays */
             if (first->size[i] == 0 && end->size[i] > 0) {
                 free(first->tail[i]);
                 first->tail[i] = end->tail[i];
@@ -248,7 +260,7 @@ static void again(struct rt_agent *agent, struct ag_end *first, struct ag_end *e
         if (first->over || first->how != RT_END_LATER) {
             rt_ag_end_answer(agent, link, (enum rt_end_how)first->how);
         } else {
-            first->link = end->link; /* answered with it */
+            first->link = end->link; /* it is not safe yet: answered when it is */
         }
     } else {
         if (is_safe) {
@@ -282,12 +294,13 @@ static void claimed(struct rt_agent *agent, struct ag_end *end, uint64_t verdict
         over(agent, end);
         return;
     }
-    /* Taken, or a later connection of this life has it; or another start was taken before it: the store says whether
-     * that is a newer one, which ends this, or an older one, whose place will be free. */
+    /* OK: it is this claim's. STALE: a later connection of this life has it. RETRY_LATER: another start was taken. The
+     * answer to the end says whether that is a newer one, and this end void, or an older one, whose place will be free.
+     */
     submit(agent, end);
 }
 
-/* The store has an end of this life: this one or, with OTHER, another. */
+/* The store has an end of this life: this one, or with OTHER another one. */
 static void stored(struct rt_agent *agent, struct ag_end *end, enum rt_end_how how)
 {
     if (how == RT_END_OTHER) {
@@ -312,6 +325,7 @@ void rt_ag_end_reply(struct rt_agent *agent, struct ag_op *op, const struct rt_s
         over(agent, end);
         return;
     }
+    /* The store has the status, or had no room even for that. With OTHER it has another end, as of an END. */
     if (reply->kind == RT_STORE_MARK && (reply->error != 0 || reply->how != RT_END_OTHER)) {
         end->marked = reply->error == 0;
         return;
@@ -320,12 +334,15 @@ void rt_ag_end_reply(struct rt_agent *agent, struct ag_op *op, const struct rt_s
         stored(agent, end, reply->how);
         return;
     }
+    /* RETRY_LATER that names no host says that the store is not whole yet: it is asked again, as if it had failed. */
     if (reply->kind == RT_STORE_TAKE && reply->error == 0 &&
         (outcome->verdict != RT_CLASS_RETRY_LATER || outcome->host[0] != '\0')) {
         claimed(agent, end, outcome->verdict);
         return;
     }
-    if (missing && outcome->verdict == RT_CLASS_STALE && outcome->life >= end->life) { /* another life has taken over */
+    /* The record is at another claim: of a newer start, or of nobody yet, as the container was created anew over this
+     * life. This end is void. A record of an older life says nothing of it: then the claim is taken first. */
+    if (missing && outcome->verdict == RT_CLASS_STALE && outcome->life >= end->life) {
         tell(agent, end, RT_END_LATER);
         over(agent, end);
         return;
@@ -371,7 +388,7 @@ void rt_ag_kept_again(struct rt_agent *agent)
 void rt_ag_kept_timer(struct rt_agent *agent)
 {
     agent->kept_delay = agent->kept_delay > AG_KEPT_RETRY_MAX_MS / 2 ? AG_KEPT_RETRY_MAX_MS : agent->kept_delay * 2;
-    if (agent->store_up) { /* else when it is up again */
+    if (agent->store_up) { /* else rt_ag_kept_again() offers them when it is */
         offer_all(agent);
     }
 }

@@ -28,7 +28,7 @@
  *
  * Two sums by generation do the forgetting: what was touched in this one, and in the one before. */
 
-/* Begins another generation when it is time. What the last but one had is forgotten. */
+/* Begins another generation when it is time. The last but one is forgotten. */
 static void turn(struct ag_link *link, uint64_t now)
 {
     uint64_t past = now - link->grown_at;

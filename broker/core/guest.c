@@ -23,7 +23,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A guest's handshake: HELLO, the store's verdict, WELCOME, CONFIRM. What happens from the confirm on is in take.c. */
+/* A guest's handshake, from HELLO to CONFIRM; take.c goes on from there. A container moves to this host, B; A serves it
+ * at life 7, epoch 4 (7/4), and its confirmed ticket is t1:
+ *
+ *     guest                      this agent                             store: record 7/4, A, t1
+ *       | HELLO 7/5, t1 ------------>| remembered(): nothing against it
+ *       |                            | test(): TEST 7/5, t1 ------------->| same ticket, newer epoch: OK, life 7
+ *       |                            |<------------------------- OK, 7 ---| nothing is written
+ *       |<-- WELCOME 7/5, ticket t2 -| t2 is the child of t1
+ *       | CONFIRM ------------------>| take.c: TAKE 7/5, t2 ------------->| record 7/5, B, t2
+ *
+ * Nothing counts before the CONFIRM. When WELCOME is lost, nobody ever has t2, and the guest comes back with 7/6, t1.
+ * When CONFIRM is lost, it comes back with 7/6, t2, which descends from the t1 of the record: OK too.
+ *
+ * When the store has no answer within 100 ms, a ticket is welcomed all the same, *provisionally*, unless what this
+ * agent remembers of the session refuses it. A join token waits for as long as an operation may take, then gets
+ * RETRY_LATER: only the store can tell whether another start has come first. */
 
 static int open_token(struct rt_agent *agent, struct ag_link *link, const struct rt_hello_msg *hello,
                       struct rt_ticket *ticket, char why[RT_TEXT_MAX])
@@ -101,8 +116,9 @@ static struct ag_claim *make_claim(struct rt_agent *agent, const struct ag_link 
     return made;
 }
 
-/* What this agent remembers decides only where it can be no older than the asker: a hello at or below the newest claim
- * known of. With the store out it also holds the chain of a guest that it serves at this moment against a copy. */
+/* What this agent's own memory says of a hello. It may be older than what the guest has been through since, so it
+ * refuses only a hello that is not above the newest claim that is remembered. With the store out it also judges by the
+ * record of the guest that is served here at this moment: else a copy of that one would be welcomed. */
 static enum rt_class remembered(struct rt_agent *agent, const struct rt_claim *claim, bool store_out,
                                 struct rt_claim_outcome *outcome)
 {
@@ -114,7 +130,7 @@ static enum rt_class remembered(struct rt_agent *agent, const struct rt_claim *c
         return RT_CLASS_OK;
     }
     if (session->rule == NULL && !claim->taken) {
-        return RT_CLASS_OK; /* as for its join token: the store alone knows */
+        return RT_CLASS_OK; /* worth no more than its join token: the store alone knows of another start */
     }
     older = claim->life < session->life || (claim->life == session->life && claim->epoch <= session->epoch);
     if (!older && !(store_out && session->guest != NULL)) {
@@ -164,7 +180,7 @@ static void refuse_verdict(struct rt_agent *agent, struct ag_link *link, const s
     rt_ag_link_refuse(agent, link, &refuse);
 }
 
-/* Asks the store; without one to ask the claim goes on at once as after the time-out. */
+/* Asks the store for its verdict. When the store cannot be asked, the claim goes on at once as after the time-out. */
 static void test(struct rt_agent *agent, struct ag_link *link)
 {
     struct rt_store_op op = {.kind = RT_STORE_TEST, .key = link->claim->claim.key, .claim = link->claim->claim};
@@ -178,8 +194,8 @@ static void test(struct rt_agent *agent, struct ag_link *link)
     }
 }
 
-/* A key that this agent has not got may be one that it gets in a moment: the ring is brought to one host after the
- * other. Any other fault of a token stays. */
+/* While a new key is brought from host to host, a guest may come with a token under that key before this host has it:
+ * it asks again, as it may find the key the next time. Any other fault of a token stays. */
 static void refuse_token(struct rt_agent *agent, struct ag_link *link, int err, const char *why)
 {
     struct rt_refuse_msg refuse = {.c = RT_CLASS_BAD_AUTH, .m = rt_slice_text(why)};
@@ -303,8 +319,8 @@ void rt_ag_guest_silent(struct rt_agent *agent, struct ag_link *link)
     }
 }
 
-/* Another host serves another start of this container: its join waits, unless that host is dead. Returns whether the
- * test goes on. */
+/* A start waits because the store says that `owner` serves another one. When that host is dead it will never tell of
+ * the other start's end, so the store is asked again with its name. Returns whether it is. */
 static bool owner_is_dead(struct rt_agent *agent, struct ag_link *link, const char *owner)
 {
     struct rt_claim *claim = &link->claim->claim;
@@ -317,7 +333,8 @@ static bool owner_is_dead(struct rt_agent *agent, struct ag_link *link, const ch
     return true;
 }
 
-/* A join that this host's own record keeps out, while nobody serves it here: after a grace it is written lost. */
+/* A start waits because the record names this very host. If nobody serves the session here, an earlier run of this
+ * agent has left that record: the answer makes it an orphan, which is written lost after a grace. */
 static void find_orphan(struct rt_agent *agent, const struct rt_key *key)
 {
     struct ag_session *session = rt_ag_session_get(agent, key);
@@ -332,8 +349,9 @@ static void find_orphan(struct rt_agent *agent, const struct rt_key *key)
     }
 }
 
-/* A ticket that was never taken is worth its join token, but names a life: one that is taken up since another start had
- * it, or a newer one. The guest takes a welcome to no other life than its ticket's, so it has to drop that. */
+/* Whether the life of an untaken ticket has gone to another start, or is below one. Its guest would be welcomed as with
+ * its join token, to a new life; but a guest takes no welcome to another life than its ticket's. So it has to drop the
+ * ticket first. */
 static bool life_is_gone(const struct rt_claim *claim, const struct rt_claim_outcome *outcome)
 {
 #ifdef RT_MUTANT_OLD_LIFE_WELCOMED
@@ -354,7 +372,7 @@ void rt_ag_test_reply(struct rt_agent *agent, const struct ag_op *op, const stru
         rt_ag_guest_silent(agent, link);
     } else if (outcome->verdict == RT_CLASS_OK && life_is_gone(&link->claim->claim, outcome)) {
         struct rt_refuse_msg refuse = {.c = RT_CLASS_RETRY_LATER, .delay = AG_RETRY_DELAY_MS, .drop = true};
-        refuse.m = rt_slice_text("another start was served meanwhile: its ticket stands for nothing");
+        refuse.m = rt_slice_text("another start was served meanwhile: this ticket is void, the join token is not");
         rt_ag_link_refuse(agent, link, &refuse);
     } else if (outcome->verdict == RT_CLASS_OK) {
         link->claim->life = outcome->life;

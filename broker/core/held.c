@@ -86,7 +86,8 @@ static void refuse_ended(struct rt_agent *agent, struct ag_held *held)
     held_refuse(agent, held, &ended);
 }
 
-/* Served where clients of this agent cannot go is for people to mend. */
+/* What RETRY_LATER says when nobody came in time. When the container is served by a host without an address that
+ * clients can reach, people have to mend that, and are told. */
 static const char *why_nobody(const struct rt_agent *agent, const struct ag_held *held)
 {
     const struct ag_host *host = held->session == NULL ? NULL : rt_ag_host(agent, held->session->host);
@@ -101,7 +102,7 @@ static const char *why_nobody(const struct rt_agent *agent, const struct ag_held
     return "the container has no agent now";
 }
 
-/* Nobody came in time. The client asks again, elsewhere if it knows an elsewhere. */
+/* No guest came in time. The client asks again, at another agent if it knows one. */
 static void give_up(struct rt_agent *agent, struct ag_held *held)
 {
     struct rt_refuse_msg later = {.c = RT_CLASS_RETRY_LATER, .m = rt_slice_text(why_nobody(agent, held))};
@@ -361,7 +362,7 @@ static bool has_ended(struct rt_agent *agent, struct ag_held *held, uint64_t cod
         refuse_ended(agent, held);
         return true;
     }
-    if (held->waited && first) { /* longer than it asked for: elsewhere nobody knows more */
+    if (held->waited && first) { /* for longer than the client asked for, as no other agent knows more */
         hold_until(agent, held, until);
     }
     return false;
@@ -386,7 +387,7 @@ static void found_record(struct rt_agent *agent, struct ag_held *held, const str
     bool answered = answer_known(agent, held);
     const struct ag_end *kept = rt_ag_kept_beyond(agent, &record->key, rule);
 
-    if (newer) { /* the news of it will be none: whoever else waits for this session hears of it now */
+    if (newer) { /* the news will come to one who knows already: so whoever else waits is told now */
         rt_ag_session_fact(agent, session, AG_SESSION_MOVED);
     }
     if (answered) {
@@ -460,7 +461,7 @@ static struct ag_held *hold(struct rt_agent *agent, struct ag_link *link, uint32
     link->held_bytes += size;
     agent->held_bytes += size;
     agent->stats.held++;
-    if (link->n_chans == 1) { /* from now on it is asked for life more often */
+    if (link->n_chans == 1) { /* from now on it is pinged more often */
         link->heard = agent->now;
         rt_ag_link_arm(agent, link);
     }

@@ -26,7 +26,7 @@ struct rt_store_reply;
 /* Attaches that a guest has not answered; one more waits at the agent. */
 #define AG_UNANSWERED_MAX 256
 
-/* The guest of a session that ended so long ago has gone: it keeps what nobody takes for its longest hold. */
+/* The guest of a session that ended so long ago has gone: no output is held for longer. */
 #define AG_ENDED_LONG_MS 600000
 
 /* An attach that is held reads the record again after this: news of where its guest is may be lost. */
@@ -55,8 +55,8 @@ struct ag_held {  /* an ATTACH that waits for the guest, or, parked, until its o
 /* Holds an attach. NULL: a bound of what is held is reached, and that has been answered. */
 struct ag_held *rt_ag_held_new(struct rt_agent *agent, struct ag_link *link, uint32_t channel,
                                const struct rt_attach_msg *msg, struct rt_slice payload);
-/* Holds it first, whatever is known, and looks where its guest is: one path for all. changed: msg says another thing
- * than payload, and goes to the guest. */
+/* Holds an attach, and looks where its guest is. What is known already answers it at once, so that there is one path
+ * for all. changed: msg has been altered, so it goes to the guest in the place of payload. */
 void rt_ag_held_begin(struct rt_agent *agent, struct ag_link *link, uint32_t channel, struct rt_attach_msg *msg,
                       const struct rt_key *key, bool qualified, struct rt_slice payload, bool changed);
 void rt_ag_held_free(struct rt_agent *agent, struct ag_held *held);

@@ -16,7 +16,7 @@ static bool is_self(const struct rt_agent *agent, const char *host)
     return strcmp(host, agent->config.host) == 0;
 }
 
-/* Where name is, or belongs. */
+/* The index at which name stands, or would. */
 static size_t place(const struct rt_agent *agent, const char *name)
 {
     size_t low = 0, high = agent->n_hosts;
@@ -63,7 +63,7 @@ static void forget(struct rt_agent *agent, size_t at)
     free(host);
 }
 
-/* Makes room for one more. Only a registry of more hosts than any store is designed for gets here. */
+/* Makes room for one more host. Only a registry of more hosts than a store is designed for needs that. */
 static bool displace(struct rt_agent *agent)
 {
     size_t oldest = agent->n_hosts;
@@ -282,7 +282,7 @@ void rt_ag_hosts_reply(struct rt_agent *agent, const struct ag_op *op, const str
     }
     take_page(agent, op->host, reply, op->asked);
     memcpy(agent->walked, reply->next, sizeof(agent->walked));
-    /* The first time around it does not wait for heartbeats: until then hosts are missing here. */
+    /* The first walk does not wait for heartbeats: until it is over, hosts are missing here. */
     if (agent->walked[0] == '\0') {
         agent->walk_first = false;
     } else if (agent->walk_first) {

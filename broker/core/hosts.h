@@ -44,13 +44,13 @@ struct ag_host {
 
 /* NULL when it is not known. */
 const struct ag_host *rt_ag_host(const struct rt_agent *agent, const char *host);
-/* Whether host is dead. When that is not known it is looked at until it is, so that who asks again will be told. */
+/* Whether host is dead. While that is not known the host is looked at, so that who asks again is told. */
 bool rt_ag_host_dead(struct rt_agent *agent, const char *host);
 /* What people are told of a host's life. */
 enum rt_watch_state rt_ag_host_state(const struct rt_agent *agent, const char *host);
 /* Where clients can reach it: its row, unless it is dead or unknown. */
 const struct rt_store_host *rt_ag_host_reach(const struct rt_agent *agent, const char *host);
-/* Somebody has to go there: looked at, at once, when it is not known where that is. */
+/* Somebody has to go to that host: when its addresses are not known it is looked at, at once. */
 void rt_ag_host_need(struct rt_agent *agent, const char *host);
 /* The index of the first host behind this name. */
 size_t rt_ag_hosts_behind(const struct rt_agent *agent, const char *name);

@@ -18,7 +18,8 @@
 
 /* A link to a guest or a client: its state, and sending on it. */
 
-/* A guest that a newer claim made superfluous is told so after this, or at its next sign of life. */
+/* How long a guest that another host's newer claim has overtaken may take to answer a last PING, before it is closed.
+ */
 #define AG_LEAVING_MS 1000
 
 enum ag_link_state {

@@ -21,7 +21,7 @@
 static void link_gains(struct rt_agent *agent, struct ag_link *link)
 {
     link->n_chans++;
-    if (link->n_chans == 1) { /* from now on it is asked for life more often: not for the time before */
+    if (link->n_chans == 1) { /* from now on it is pinged more often: its silence so far does not count */
         link->heard = agent->now;
         link->pings = 0;
         rt_ag_link_arm(agent, link);

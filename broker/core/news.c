@@ -49,7 +49,7 @@ static void news_claimed(struct rt_agent *agent, const struct rt_store_news *new
         }
         return;
     }
-    /* What this agent claimed it knows from the reply: no entry is made for it, which nothing would settle. */
+    /* This agent's own claim: it knows of it from the reply. */
     if (strcmp(news->host, agent->config.host) == 0) {
         return;
     }
@@ -59,8 +59,8 @@ static void news_claimed(struct rt_agent *agent, const struct rt_store_news *new
     }
 }
 
-/* Another agent goes by this host's name, and has what is in the store under it: this one may serve nobody, as their
- * writes could not be told apart. Guests dial again, and find the other one or wait. */
+/* Another agent goes by this host's name, and the writes of two such agents could not be told apart. So this one serves
+ * nobody. Its guests dial again, and find the other agent or wait. */
 static void taken(struct rt_agent *agent)
 {
     event(agent, "", "taken", TAKEN_TEXT);
@@ -77,8 +77,8 @@ static void taken(struct rt_agent *agent)
     }
 }
 
-/* Records that name this host as their owner while nobody serves them here: left by an earlier run. Found once after
- * the start and whenever the store is another one, a page at a time. */
+/* Looks for records that name this host as their owner while nobody serves them here: an earlier run of this agent has
+ * left them. That is done once after the start, and whenever the store is another one, a page at a time. */
 static void census(struct rt_agent *agent, const struct rt_store_cursor *cursor)
 {
     struct rt_store_op op = {.kind = RT_STORE_FIND, .every = true};
@@ -159,7 +159,9 @@ void rt_ag_store_news(struct rt_agent *agent, const struct rt_store_news *news)
     }
 }
 
-/* Whether a ticket need not wait for the store, by what it answered last; of operations in one step only. */
+/* Notes whether the store answers in time for a ticket to wait for it. Only operations that take the store one step
+ * tell.
+ */
 static void note_speed(struct rt_agent *agent, const struct ag_op *op, const struct rt_store_reply *reply)
 {
     if (reply->error == RT_ETIMEDOUT) {

@@ -10,10 +10,11 @@
 
 #include <string.h>
 
-/* A record that is marked keeps its state, and gets the time at which it was found: a second start must not have to
- * wait for a lease because somebody has asked (a dead owner's session is free at once), while whoever waits for the
- * container is told after that lease that it is lost. The owner takes the mark away if it is still there, at its next
- * look at its own record, and so does every claim. */
+/* A record of a dead owner is marked with the time at which that was found; its state stays. Two who ask need two
+ * answers. A second start finds a running record with a dead owner, which is free at once: were the record written
+ * lost, that start would have to wait for the lease. Whoever waits for the container is told that it is lost once the
+ * mark is a lease old. The mark goes with the next claim, and when the owner lives after all and reads its own record.
+ */
 
 void rt_ag_owner_check(struct rt_agent *agent, const struct rt_store_record *record)
 {
@@ -31,7 +32,7 @@ void rt_ag_owner_check(struct rt_agent *agent, const struct rt_store_record *rec
     op.life = rule->life;
     op.epoch = rule->epoch;
     memcpy(op.host, rule->host, sizeof(op.host));
-    (void)rt_ag_store(agent, &op, &about); /* who asks again tries again */
+    (void)rt_ag_store(agent, &op, &about); /* when it fails, whoever asks next tries again */
 }
 
 void rt_ag_owner_look(struct rt_agent *agent, const struct rt_key *key)
@@ -56,7 +57,7 @@ void rt_ag_owner_died(struct rt_agent *agent, const char *host)
     HASH_ITER(hh, agent->sessions, session, next)
     {
         if ((!rt_list_empty(&session->held) || !rt_list_empty(&session->asks)) && strcmp(session->host, host) == 0 &&
-            agent->n_ops < RT_STORE_OPS_MAX / 2) { /* claims go before */
+            agent->n_ops < RT_STORE_OPS_MAX / 2) { /* room is left for claims */
             rt_ag_owner_look(agent, &session->key);
         }
     }

@@ -9,15 +9,16 @@ struct rt_agent;
 struct rt_store_record;
 struct rt_store_reply;
 
-/* Records whose owner's host is dead: nobody would ever write them lost. Whoever is asked about one does it instead. */
+/* Records whose owner's host is dead. That host writes nothing any more, so an agent that is asked about such a record
+ * marks it in its place. */
 
-/* Somebody asks for this record: is the host that it names alive? If it is dead, the record is marked as lost in its
- * place, and so is told by who reads it next. Another host's records only. */
+/* Somebody asks for this record. When the host that it names is another one, and dead, the record is marked; who reads
+ * it next is told. */
 void rt_ag_owner_check(struct rt_agent *agent, const struct rt_store_record *record);
-/* The same for a record that first has to be read. */
+/* Reads the record of that key first, then does the same. */
 void rt_ag_owner_look(struct rt_agent *agent, const struct rt_key *key);
 void rt_ag_owner_reply(struct rt_agent *agent, const struct rt_store_reply *reply);
-/* The host was found dead: what is waited for here and was served there is looked at. */
+/* The host was found dead: does the same for each session that was served there and that somebody here waits for. */
 void rt_ag_owner_died(struct rt_agent *agent, const char *host);
 
 #endif

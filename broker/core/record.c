@@ -63,7 +63,7 @@ void rt_ag_fill_record(struct rt_agent *agent, const struct rt_store_record *in,
         }
     }
     kept = rt_ag_kept_beyond(agent, &in->key, &in->rule);
-    if (kept != NULL) { /* the store may say anything else: it has not got this end */
+    if (kept != NULL) { /* the end lies on this host's disk: whatever the store says is older */
         out->state = RT_SESSION_ENDED;
         out->code = kept->end.code;
         out->sig = kept->end.sig;

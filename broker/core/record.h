@@ -7,7 +7,8 @@ struct rt_agent;
 struct rt_record_msg;
 struct rt_store_record;
 
-/* The store's record, which `out` points into, with what is newer here because this agent serves it. */
+/* Fills `out` from the store's record, and from what this agent knows better because it serves the session. `out`
+ * points into the record. */
 void rt_ag_fill_record(struct rt_agent *agent, const struct rt_store_record *in, struct rt_record_msg *out);
 
 #endif

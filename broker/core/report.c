@@ -12,7 +12,7 @@
 
 /* What of a guest's report goes into the record of its session. */
 
-/* No row is shorter: of more than this many none need be tried. */
+/* Rows of a report at most: no row is shorter than 24 bytes. */
 #define ROWS_MAX (RT_REPORT_MAX / 24)
 
 static void count(uint64_t *counter)
@@ -44,7 +44,7 @@ static bool is_named(const struct rt_report_msg *report, uint64_t proc)
     return false;
 }
 
-/* The last process that has ended; `named`: also one that somebody is attached to. The main process stays. */
+/* Drops the last process that has ended; with `named` also one that somebody is attached to, never the main process. */
 static bool drop_ended(struct rt_report_msg *report, bool named)
 {
     for (size_t i = report->n_procs; i-- > 0;) {
@@ -69,7 +69,9 @@ static bool drop_away(struct rt_report_msg *report)
     return false;
 }
 
-/* What runs, and who is there, goes last, and the main process after all others. False: nothing is left. */
+/* Drops the row that is missed least: a process that has ended and has no attachment, then an attachment whose client
+ * is away, then any process that has ended, then what runs and who is there. The main process goes last. False when
+ * nothing is left. */
 static bool drop_one(struct rt_report_msg *report)
 {
 #ifndef RT_MUTANT_REPORT_CUTS_THE_END

@@ -10,8 +10,8 @@
 
 struct rt_agent;
 
-/* The report as a record takes it: what runs, and who is there, goes last; what is left out is counted. Returns its
- * size, 0 for one that is malformed. */
+/* Shortens a report to what a record takes. Rows that are missed least go first (report.c), and those left out are
+ * counted. Returns the size, or 0 for a report that is malformed. */
 size_t rt_ag_report_shorten(struct rt_agent *agent, const uint8_t *data, size_t size, uint8_t out[RT_REPORT_MAX]);
 
 #endif

@@ -153,7 +153,9 @@ static void tails_reply(struct rt_agent *agent, struct ag_ask *ask, const struct
     const struct ag_end *kept = rt_ag_kept(agent, &ask->key, 0);
     bool has_all = reply->error == 0 && !reply->lost && reply->outcome.host[0] == '\0';
 
-    if (kept != NULL && kept->life + !has_all > reply->outcome.life) { /* what the store has not got */
+    /* The store lacks the kept end when it is of a newer life, or of the same life and the store has not got all of it.
+     */
+    if (kept != NULL && kept->life + !has_all > reply->outcome.life) {
         struct last_words words = {.end = &kept->end, .keeper = ""};
         for (unsigned i = 0; i < 2; i++) {
             words.tail[i] = (struct rt_slice){kept->tail[i], kept->size[i]};

@@ -6,8 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* What a client may do, by its role: one table (rights.c). Another tenant's container is as none for all but operators,
- * whatever else they may do. */
+/* What a client may do, by its role: one table (rights.c). Whatever that allows, for all but operators there are no
+ * containers but those of their own tenant. */
 
 struct ag_link;
 

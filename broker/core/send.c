@@ -124,7 +124,7 @@ void rt_ag_bye(struct rt_agent *agent, struct ag_link *link, const uint8_t *byte
         return;
     }
     bye = malloc(sizeof(*bye) + size);
-    if (bye == NULL) { /* its peer would wait for ever */
+    if (bye == NULL) { /* without its last word the peer would wait for ever */
         rt_ag_link_close(agent, link, rt_strerror(RT_ENOMEM));
         return;
     }

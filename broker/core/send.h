@@ -17,8 +17,8 @@
 
 /* REPLYs that may come to one link at the same time, by what was asked; a REQUEST beyond waits. */
 #define AG_LINK_REPLIES_MAX 2097152
-/* Refusals of what a peer sends beyond its limits, while its link is congested; one who goes on and does not read is
- * closed. */
+/* Refusals of what a peer sends beyond its limits, while its link is congested. A peer that goes on and does not read
+ * is closed. */
 #define AG_LINK_ANSWERS_MAX 262144
 /* WELCOME, PINGs, END_OK, and the frame that made a link congested. */
 #define AG_LINK_OTHER_MAX 262144
@@ -47,7 +47,8 @@ void rt_ag_send_frame(struct rt_agent *agent, struct ag_link *link, const struct
                       const uint8_t *payload);
 int rt_ag_send_msg(struct rt_agent *agent, struct ag_link *link, const struct rt_frame *frame, enum rt_msg_kind kind,
                    const void *msg);
-/* A frame that refuses what the peer sends beyond a limit: counted, so that one who never reads cannot make it grow. */
+/* A frame of that size refuses what the peer sends beyond a limit. It is counted, so that a peer that never reads
+ * cannot make the queue grow. */
 void rt_ag_answered(struct rt_agent *agent, struct ag_link *link, size_t size);
 /* The last word on a channel that is gone, or was never mapped. */
 void rt_ag_refuse(struct rt_agent *agent, struct ag_link *link, uint32_t channel, const struct rt_refuse_msg *refuse);

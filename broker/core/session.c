@@ -20,9 +20,28 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A session's entry holds what is known of it: the guest that serves it here, or the newest claim heard of, attaches
- * that wait. It is forgotten when nothing holds it and its knowledge is a lease old: what an agent remembers may be
- * wrong (a store that rolled back), so it must not speak for longer. */
+/* An entry of what this agent remembers of a session: the guest that serves it here, or else the newest claim that was
+ * heard of; and who waits for it. It is forgotten when nothing holds it and what it knows is a lease old. It must not
+ * speak for longer, as it may be wrong: a store that rolled back has let the session go another way.
+ *
+ * A guest moves from host A to host B. The entry at A, in milliseconds; 7/4 is life 7, epoch 4:
+ *
+ *          0   the guest's link is lost: moving, written under 7/4; lost_at = 2000
+ *        300   news: B has claimed 7/5. Nothing more is written; who waits here is told MOVED to B
+ *      30300   nobody asked since: forgotten
+ *
+ * Nobody takes the guest up:
+ *
+ *          0   moving, written under 7/4; lost_at = 2000
+ *       2000   lost, written under 7/4: from now on the lease of a second start runs
+ *      30000   forgotten; the record stays
+ *
+ * The guest's link is lost while its take is under way, so the record names A at 7/4 while nobody serves it there, an
+ * *orphan*:
+ *
+ *          0   the take's answer comes: lost_at = 2000
+ *        300   news: B has claimed 7/5. If B did so before the store lost that record, the record says 7/4, A: lost is
+ *              written under 7/4, as nobody else would. If B did so just now, the store refuses that */
 
 static unsigned key_hash(const struct rt_agent *agent, const struct rt_key *key)
 {
@@ -49,7 +68,7 @@ struct ag_session *rt_ag_session_find(struct rt_agent *agent, const struct rt_ke
     return session;
 }
 
-/* Room for one more among `most`: the one that was not used for longest is forgotten. False: all are in use. */
+/* Makes room for one more among `most`: the entry that was not used for longest is forgotten. False: all are in use. */
 static bool make_room(struct rt_agent *agent, uint32_t most)
 {
     struct rt_list *oldest = agent->n_sessions < most ? NULL : rt_list_pop(&agent->idle);
@@ -86,7 +105,7 @@ static struct ag_session *find_or_make(struct rt_agent *agent, const struct rt_k
         return NULL;
     }
     agent->n_sessions++;
-    rt_ag_session_fact(agent, session, AG_SESSION_CHANGED); /* forgotten, unless somebody comes to need it */
+    rt_ag_session_fact(agent, session, AG_SESSION_CHANGED); /* forgotten, unless its maker holds it by then */
     return session;
 }
 
@@ -152,7 +171,7 @@ void rt_ag_session_settle(struct rt_agent *agent, struct ag_session *session)
     uint64_t at = UINT64_MAX;
 
     if (session->fact.what != 0) {
-        return; /* its turn comes again */
+        return; /* more has happened meanwhile: settled with that */
     }
     earliest(&at, session->lost_at);
     earliest(&at, session->take_at);
@@ -179,7 +198,7 @@ void rt_ag_session_heard(struct rt_agent *agent, struct ag_session *session, uin
 {
     uint64_t was_life = session->life, was_epoch = session->epoch;
 
-    /* Its own record, read anew. */
+    /* A record that names this host is this agent's own word: no news. */
     if (strcmp(host, agent->config.host) == 0) {
         return;
     }
@@ -196,7 +215,9 @@ void rt_ag_session_heard(struct rt_agent *agent, struct ag_session *session, uin
 #ifdef RT_MUTANT_ORPHAN_FORGOTTEN
         orphan = false;
 #endif
-        if (orphan) { /* late news, of before the store lost the record? Else it refuses the word of an older claim */
+        if (orphan) {
+            /* These news may come late, from before the store lost the record: then the record names this host, and
+             * nobody else would ever write it lost. If they do not, the store refuses the write. */
             rt_ag_session_write_state(agent, session, RT_SESSION_LOST, was_life, was_epoch);
         }
         rt_ag_session_fact(agent, session, AG_SESSION_HEARD | AG_SESSION_MOVED | AG_SESSION_KNOWN);
@@ -215,7 +236,8 @@ bool rt_ag_session_note(struct rt_agent *agent, struct ag_session *session, uint
         session->known_at = agent->now;
         return !known;
     }
-    /* Two copies that were given one life, at one epoch: the store has decided, unless it still owes an answer. */
+    /* Another host claims the very life and epoch that are served here: two copies were given one life. The store has
+     * decided between them, and its word counts; but not before it has answered the take of the copy that is here. */
     if (session->guest != NULL && !session->claimed && life == session->life && epoch == session->epoch) {
         return false;
     }
@@ -291,7 +313,7 @@ void rt_ag_session_past_note(struct ag_session *session, struct rt_slice past)
     if (past.size != session->past_size) {
         copy = malloc(past.size);
         if (copy == NULL) {
-            return; /* the older one is better than none */
+            return; /* the older past is better than none */
         }
         free(session->past);
     }
@@ -325,8 +347,8 @@ void rt_ag_session_guest_gone(struct rt_agent *agent, struct ag_session *session
     if (rt_ag_kept(agent, &session->key, session->life) != NULL) {
         rt_ag_session_state(agent, session, RT_SESSION_ENDED, "its end is on this host's disk");
     }
-    /* An ended session stays ended; one that another host claimed is that host's to tell of. Unclaimed, its take may
-     * have had its effect all the same: the store knows, and refuses the word of who has no claim. */
+    /* Without a rule another host has claimed the session, and tells of it. What has ended stays ended. Where no take
+     * was answered, one may have had its effect all the same: moving is written, and the store refuses that if not. */
     if (session->rule != NULL && session->state != RT_SESSION_ENDED) {
         rt_ag_session_state(agent, session, RT_SESSION_MOVING, "the guest is gone");
         rt_ag_session_write_state(agent, session, RT_SESSION_MOVING, session->life, session->epoch);
@@ -339,12 +361,12 @@ void rt_ag_session_orphan(struct rt_agent *agent, struct ag_session *session, ui
 {
     rt_ag_session_fact(agent, session, AG_SESSION_CHANGED);
     if (session->guest != NULL || rt_ag_kept(agent, &session->key, life) != NULL) {
-        return; /* what has ended is not lost */
+        return; /* served here, or ended: not lost */
     }
     (void)rt_ag_session_note(agent, session, life, epoch, agent->config.host);
     if (session->life != life || session->epoch != epoch) {
-        /* The store has fallen back to a time before what is known: whoever served since either takes it again, which
-         * heals the record, or has gone, and then nobody else would ever tell. */
+        /* A newer claim is known, so the store has fallen back. Whoever serves under that claim takes the record again,
+         * which heals it. If nobody does, nobody else would ever write it lost. */
         rt_ag_session_write_state(agent, session, RT_SESSION_LOST, life, epoch);
     } else {
         session->orphan = true;
@@ -361,7 +383,7 @@ void rt_ag_session_write_report(struct rt_agent *agent, struct ag_session *sessi
 
     session->report_at = 0;
     if (!session->claimed) {
-        return; /* written with the take */
+        return; /* the store refuses it before the take: claimed() writes it then */
     }
     op.life = about.life = session->life;
     op.epoch = about.epoch = session->epoch;
@@ -385,7 +407,7 @@ void rt_ag_session_report(struct rt_agent *agent, struct ag_session *session, co
     }
     copy = size == session->report_size ? session->report : realloc(session->report, size);
     if (copy == NULL) {
-        return; /* the next one comes within a second of a change */
+        return; /* without memory: the guest reports again within a second of its next change */
     }
     memcpy(copy, small, size);
     session->report = copy;
@@ -399,8 +421,8 @@ void rt_ag_session_report(struct rt_agent *agent, struct ag_session *session, co
     rt_ag_session_fact(agent, session, AG_SESSION_CHANGED);
 }
 
-/* A claim of what is served already, for a store that may have lost it: its ticket proves it, so it is the same for one
- * that began with a join token. Presented again to a store that has it, it changes nothing. */
+/* A claim of what is served already, for a store that may have lost it. The guest's ticket proves it, also where the
+ * guest began with a join token. A store that has the record finds the claim repeated, and changes nothing. */
 void rt_ag_claim_again(const struct rt_agent *agent, const struct ag_session *session, struct rt_claim *claim)
 {
     const struct rt_record *rule = session->rule;

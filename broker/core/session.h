@@ -19,7 +19,7 @@
 
 /* A session remembered: who serves it, as far as this agent knows, and what the store has not got of it. */
 
-/* Of the sessions remembered, room that clients who wait cannot take: guests always find a place. */
+/* Places among the sessions remembered that clients who wait cannot take, so that guests find one. */
 #define AG_SESSIONS_RESERVED 4096
 #define AG_REPORT_INTERVAL_MS 1000
 
@@ -52,8 +52,8 @@ struct ag_session {
     uint8_t state;         /* enum rt_session_state, as last written or told */
     bool claimed;          /* the store has confirmed what is served */
     bool taken;            /* the store has confirmed a claim of the incarnation in rule */
-    bool orphan;           /* while lost_at: its record names this host all the same, as a take has made it */
-    uint8_t unwritten;     /* a state that the store has not got, 0 none; of this claim: */
+    bool orphan;           /* while lost_at: its record names this host, and was never served here under that claim */
+    uint8_t unwritten;     /* a state that the store has not confirmed, 0 none; of this claim: */
     uint64_t unwritten_life, unwritten_epoch;
     /* the newest claim known of */
     uint64_t life, epoch;
@@ -88,18 +88,19 @@ bool rt_ag_session_known(const struct rt_agent *agent, const struct ag_session *
 /* A claim somebody made, as heard or read. True when it is news. */
 bool rt_ag_session_note(struct rt_agent *agent, struct ag_session *session, uint64_t life, uint64_t epoch,
                         const char *host);
-/* The past of its record, for a take in a store that may have lost it: one that has it knows better. Of NULL: none. */
+/* The past of the session's record, which every take brings along. The store uses it only when it has lost the record.
+ * Empty when none is known; session may be NULL. */
 struct rt_slice rt_ag_session_past(const struct ag_session *session);
-/* What the store tells of it is kept; an empty or too long one says nothing. */
+/* Keeps the past that the store has told. An empty past, or one that is too long, changes nothing. */
 void rt_ag_session_past_note(struct ag_session *session, struct rt_slice past);
-/* A claim of what is served already. */
+/* Fills claim for what is served already. */
 void rt_ag_claim_again(const struct rt_agent *agent, const struct ag_session *session, struct rt_claim *claim);
 /* Another host claimed it. */
 void rt_ag_session_heard(struct rt_agent *agent, struct ag_session *session, uint64_t life, uint64_t epoch,
                          const char *host);
-/* Its guest serves it no more: what is counted, and the two of each other. */
+/* Its guest serves it no more: session and link forget each other. */
 void rt_ag_session_part(struct rt_agent *agent, struct ag_session *session);
-/* The same, as the guest is gone: the session is moving. */
+/* Its guest's link is lost: they part, and the session is moving. */
 void rt_ag_session_guest_gone(struct rt_agent *agent, struct ag_session *session);
 /* The record names this host under this claim, and nobody serves it here: it becomes lost. */
 void rt_ag_session_orphan(struct rt_agent *agent, struct ag_session *session, uint64_t life, uint64_t epoch);

@@ -24,9 +24,9 @@
 
 #include <string.h>
 
-/* Who must act on what has happened. Handlers change the object that they are about, and record a fact of what that
- * means for others; none of them calls who acts on it. Here each fact is carried to those, in the middle of no walk and
- * no call, until there are none left. docs/architecture.md lists the facts, and why this ends.
+/* Carries each fact to who must act on it. A handler changes the object that it is about, and records as a fact what
+ * that means for others; it calls none of them. Facts are carried out behind the handler, never in the middle of a walk
+ * or a call, until there are none left. docs/architecture.md lists the facts, and says why this ends.
  *
  * Links that are gone come first, whenever one is: nothing else is carried out with a mapping, a guest or an attach
  * whose link is gone. The others go in the order in which their objects came into the list. Links and sessions are
@@ -42,7 +42,7 @@ static void drop_guest(struct rt_agent *agent, struct ag_session *session)
     if (!rt_ag_moved_msg(agent, session, &moved)) {
         memset(&moved, 0, sizeof(moved));
         moved.c = RT_CLASS_LOST;
-        rt_ag_host_need(agent, session->host); /* known when the clients come back */
+        rt_ag_host_need(agent, session->host); /* so that its addresses are known when the clients come back */
     }
     rt_ag_chans_end(agent, link, &moved);
     rt_ag_session_guest_gone(agent, session);

@@ -31,8 +31,8 @@
  * in the bytes before the next input. So a link never sees a frame that is not whole, whatever happens to the other. */
 
 /* What one peer says to the other on a channel, beyond bytes, is read here, and passed only where protocol.md section 6
- * lets it say so. Else the channel ends with PROTOCOL on both sides: it costs who said it its channel, nobody else
- * anything. */
+ * lets it say so. Else the channel ends with PROTOCOL on both sides. That costs the peer which said it its channel, and
+ * nobody else anything. */
 
 /* Ends a channel on which its peer said what it may not say. */
 static void forbidden(struct rt_agent *agent, struct ag_chan *chan, const struct ag_link *from, const char *why)
@@ -148,7 +148,7 @@ void rt_ag_switch_data(struct rt_agent *agent, struct ag_link *link, struct rt_f
         return;
     }
     ag_flow_start(flow, frame->offset);
-    if (frame->offset != flow->seen) { /* of another past, perhaps: the next attach compares digests */
+    if (frame->offset != flow->seen) { /* its sender may have gone back in time: the next attach compares digests */
         end_channel(agent, chan, RT_CLASS_JUMP, "DATA went back, or left bytes out", 0);
         return;
     }
@@ -157,7 +157,7 @@ void rt_ag_switch_data(struct rt_agent *agent, struct ag_link *link, struct rt_f
         return;
     }
     if (!ag_fits(chan, !from, RT_FRAME_HEADER + (size_t)n + rt_ag_kept_size(chan, !from))) {
-        end_channel(agent, chan, RT_CLASS_LOST, "too many small frames for who reads so slowly", 0);
+        end_channel(agent, chan, RT_CLASS_LOST, "too many small frames for a peer that reads slowly", 0);
         return;
     }
     if (chan->kept[!from] != NULL) {
@@ -202,8 +202,8 @@ size_t rt_ag_switch_rest(struct rt_agent *agent, struct ag_link *link, uint8_t *
     return n;
 }
 
-/* Reads an ACK, and lowers its limit to what may be granted. False: it is old news, and goes no further where it would
- * take the newest's place. */
+/* Reads an ACK, and lowers its limit to what may be granted. False: it is older than one that is kept, and must not
+ * take the place of that. */
 static bool switch_ack(struct rt_agent *agent, struct ag_chan *chan, const struct rt_frame *frame, uint8_t *payload)
 {
     struct ag_flow *flow = &chan->flow[frame->stream];

@@ -20,10 +20,26 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* From the CONFIRM on: the claim is taken, and only what was taken counts. A guest whose take the store has not
- * answered is served unclaimed, and the take repeated until it is. */
+/* From the CONFIRM on: the store takes the claim. A guest whose take has no answer in time is served *unclaimed*, and
+ * the take is repeated until the store answers it.
+ *
+ * A container moves to this host, B. Host A serves it at life 7, epoch 4 (written 7/4). Milliseconds since the CONFIRM:
+ *
+ *        0   take_start(): TAKE 7/5 for B goes to the store; the link is TAKING, claim_at = 100
+ *        1   the store: OK. serve(): SERVING, claimed; the record says 7/5, B; A hears of it, and lets its guest go
+ *
+ * The same while the store hangs:
+ *
+ *        0   TAKE 7/5 goes to the store; TAKING, claim_at = 100
+ *      100   no answer. take_silent(): SERVING, unclaimed; clients attach; the record still says 7/4, A
+ *     1000   the operation has failed. take_later(): TAKE again after 50, then 100, 200, ... 1000
+ *     1050   TAKE again, and the store answers OK: claimed(). Had it refused, taken_away() would let the guest go
+ *
+ * The next guests do not wait at all for a store that was so late (rt_ag_claim_hurries()). One that joins waits for as
+ * long as an operation may take: other starts may ask with the same token, and only the store can tell them apart. */
 
-/* The claim under which link serves its session. */
+/* The claim under which link serves its session: until its first take has been answered that of its hello, from then on
+ * one by its ticket. */
 static void claim_of(const struct rt_agent *agent, const struct ag_link *link, struct rt_claim *claim)
 {
     if (link->claim != NULL) {
@@ -69,7 +85,7 @@ static void take_later(struct rt_agent *agent, struct ag_session *session)
     rt_ag_session_fact(agent, session, AG_SESSION_CHANGED);
 }
 
-/* Takes what link serves: the first time with the claim of its hello, later with its ticket. */
+/* Takes again what link serves. */
 void rt_ag_take(struct rt_agent *agent, struct ag_link *link)
 {
     if (link->taking) {
@@ -84,21 +100,26 @@ void rt_ag_take(struct rt_agent *agent, struct ag_link *link)
     }
 }
 
-/* Whether what the link wants to serve is older than what is served here meanwhile. */
+/* Whether a newer connection is served here than this one. That happens when a guest has dialled again while the take
+ * of its lost connection was under way: the answer to that one comes late, and must not bring the lost one back. */
 static bool outrun(const struct ag_session *session, const struct ag_claim *made)
 {
     return session->guest != NULL &&
            (made->life < session->life || (made->life == session->life && made->claim.epoch <= session->epoch));
 }
 
-/* Whether another start is served here, and only the store can say that this one, which it has not taken yet, may take
- * its place. */
+/* Whether this start must wait for the store's word. That is so when another start of the container is served here, and
+ * nothing of this one's chain was ever taken: two VMs may have joined with one token, and only the store's order
+ * counts.
+ */
 static bool not_yet(const struct ag_session *session, const struct ag_claim *made)
 {
     return session->guest != NULL && !rt_id_equal(&session->rule->inc, &made->claim.inc) &&
            (made->claim.join || !made->claim.taken);
 }
 
+/* A newer claim of this session has proved itself: the guest that served it until now goes. Of the same incarnation
+ * that is a connection which the guest has given up; of another one it is an older start, which must not come back. */
 static void evict(struct rt_agent *agent, struct ag_session *session, const struct ag_claim *made)
 {
     struct ag_link *old = session->guest;
@@ -114,7 +135,8 @@ static void evict(struct rt_agent *agent, struct ag_session *session, const stru
     rt_ag_session_part(agent, session);
 }
 
-/* What the session now knows of itself: the record as the store has it after the take. */
+/* From now on the session knows the record as the take leaves it in the store, also where that take is still owed: with
+ * the store out, copies are judged by it. */
 static void remember(struct rt_agent *agent, struct ag_session *session, const struct ag_claim *made)
 {
     struct rt_claim_outcome outcome;
@@ -147,7 +169,9 @@ static void claimed(struct rt_agent *agent, struct ag_session *session, struct a
     if (session->report_dirty) {
         rt_ag_session_write_report(agent, session);
     }
-    if (first) { /* its ticket says of itself that it may be a mere join's */
+    if (first) {
+        /* The guest's ticket says that nothing of its chain was taken. With such a ticket, an agent that does not know
+         * this guest would make it wait as a join: so it gets one that says that it was taken. */
         rt_ag_ticket_renew(agent, link);
     }
 }
@@ -180,7 +204,7 @@ static void serve(struct rt_agent *agent, struct ag_link *link, bool is_claimed)
     session->guest = link;
     session->claimed = is_claimed;
     session->report_next = 0;
-    /* apart from the others': many sessions may have been claimed in one moment */
+    /* Spread over half of the interval: sessions that were claimed in one moment are not all audited in one. */
     session->audit_at = agent->now + RT_AGENT_AUDIT_MS - session->hh.hashv % (RT_AGENT_AUDIT_MS / 2);
     link->session = session;
     link->key = &session->key;
@@ -207,7 +231,8 @@ static void serve(struct rt_agent *agent, struct ag_link *link, bool is_claimed)
     rt_ag_session_fact(agent, session, AG_SESSION_SERVED | AG_SESSION_KNOWN);
 }
 
-/* The store has not answered in time: what it does not refuse is served unclaimed. */
+/* The store has not answered in time. The guest is served unclaimed: its container must not stand still for a store
+ * that is out. */
 void rt_ag_take_silent(struct rt_agent *agent, struct ag_link *link)
 {
     link->claim_at = 0;
@@ -222,13 +247,14 @@ void rt_ag_take_start(struct rt_agent *agent, struct ag_link *link)
     link->claim_at = agent->now + rt_ag_claim_wait(agent, claim);
     rt_ag_link_state(agent, link, AG_TAKING);
     ask(agent, link);
-    /* A store that has let the hello wait in vain is not waited for again. */
+    /* The store was not asked, or has let this guest's hello wait in vain, or lets all wait: it is not waited for. */
     if (!link->taking || link->claim->provisional || rt_ag_claim_hurries(agent, claim)) {
         rt_ag_take_silent(agent, link);
     }
 }
 
-/* The store refuses what is served here: somebody else is ahead, or this guest is a copy. */
+/* The store has refused the take. A link that is TAKING has served nothing yet. One that is SERVING was served
+ * unclaimed or is taken again: somebody else has come first meanwhile, or this guest is a copy. */
 static void taken_away(struct rt_agent *agent, struct ag_link *link, const struct rt_claim_outcome *outcome)
 {
     struct ag_session *session = link->session;
@@ -240,7 +266,8 @@ static void taken_away(struct rt_agent *agent, struct ag_link *link, const struc
         refuse.epoch = outcome->epoch;
     } else if (outcome->verdict == RT_CLASS_RETRY_LATER) {
         refuse.delay = outcome->delay_ms > 0 ? outcome->delay_ms : AG_RETRY_DELAY_MS;
-        /* Another start was taken: the ticket of this one's welcome stands for nothing but the token it came from. */
+        /* A host is named when another start was taken. Then the guest forgets its ticket, which proves nothing that
+         * its join token does not, and asks again with that token. */
         refuse.drop = outcome->host[0] != '\0';
     }
     if (forked) {
@@ -249,7 +276,7 @@ static void taken_away(struct rt_agent *agent, struct ag_link *link, const struc
     }
     rt_ag_link_refuse(agent, link, &refuse);
     if (session != NULL) {
-        /* What was remembered of this claim is void. */
+        /* What this agent remembers comes from the claim that was refused: it must not speak against the next hello. */
         rt_ag_session_part(agent, session);
         session->known_at = 0;
         session->life = session->epoch = 0;
@@ -260,8 +287,8 @@ static void taken_away(struct rt_agent *agent, struct ag_link *link, const struc
     }
 }
 
-/* The take had its effect, or may have had it, but the guest's link is gone: the record names this host, which does not
- * serve it. */
+/* The guest's link was lost while the take was under way. The take has had its effect, or may have: so the record may
+ * name this host, where nobody serves the session. */
 static void taken_for_nobody(struct rt_agent *agent, const struct ag_op *op)
 {
     struct ag_session *session = rt_ag_session_get(agent, &op->key);
@@ -271,7 +298,7 @@ static void taken_for_nobody(struct rt_agent *agent, const struct ag_op *op)
     }
 }
 
-/* What the record became with a take that had its effect. */
+/* Keeps the past that the store told with this take: the next take gives it back, should the record be lost. */
 static void note_past(struct rt_agent *agent, const struct rt_key *key, struct rt_slice past)
 {
     struct ag_session *session = rt_ag_session_find(agent, key);
@@ -281,6 +308,7 @@ static void note_past(struct rt_agent *agent, const struct rt_key *key, struct r
     }
 }
 
+/* Takes again what is listed for that, so many at a time that a store which has just come back is not flooded. */
 static void retake_pump(struct rt_agent *agent)
 {
     while (agent->store_up && agent->retake_flight < AG_RETAKE_FLIGHT_MAX) {
@@ -320,7 +348,7 @@ void rt_ag_take_reply(struct rt_agent *agent, const struct ag_op *op, const stru
         }
     } else if (!ok || reply->outcome.life != op->life) {
         struct rt_claim_outcome outcome = reply->outcome;
-        if (ok) { /* another life was given: this guest must learn of it with a new hello */
+        if (ok) { /* the store gave another life than the welcome named: the guest learns of it by a new hello */
             outcome.verdict = RT_CLASS_STALE;
             outcome.epoch = op->epoch;
         }
@@ -328,10 +356,10 @@ void rt_ag_take_reply(struct rt_agent *agent, const struct ag_op *op, const stru
     } else if (link->state == AG_TAKING) {
         link->claim->draining = reply->outcome.draining;
         serve(agent, link, true);
-    } else if (link->claim != NULL) {
+    } else if (link->claim != NULL) { /* served unclaimed until now */
         agent->stats.provisional--;
         claimed(agent, link->session, link);
-    } else {
+    } else { /* taken once more, as the store may have lost the record */
         link->session->take_delay = 0;
     }
     if (ok) {
@@ -340,7 +368,8 @@ void rt_ag_take_reply(struct rt_agent *agent, const struct ag_op *op, const stru
     retake_pump(agent);
 }
 
-/* With a fresh store all that is served, else what the store has not confirmed. */
+/* A fresh store may have lost every record: all that is served is taken again, and told of anew. Any other store has
+ * what it confirmed, and gets the takes that it still owes. */
 void rt_ag_retake_all(struct rt_agent *agent, bool fresh)
 {
     struct ag_session *session, *next;

@@ -17,7 +17,17 @@
 #define AG_REKEY_SPREAD_MS 5000
 #define AG_RENEW_RETRY_MS 1000
 
-/* Of the ticket that the claim's welcome gives. */
+/* When a guest's ticket is given and renewed. With ticket_ttl = 1000 s, in seconds since its WELCOME:
+ *
+ *        0    WELCOME gives t2, which expires at 1000; renew_at = 500 less up to 125, drawn
+ *        1    the take of a claim of which nothing was ever taken is answered: t2 anew, which says `taken`
+ *      430    renew_at: t2 anew, which expires at 1430; renew_at is drawn anew
+ *      600    the wall clock is set forth by 700 s, to 1300: less than half of the time is left, so t2 anew, to 2300
+ *      700    another key is made active: t2 anew under that key, within AG_REKEY_SPREAD_MS
+ *
+ * Every renewal is the same t2, at the same place of its chain (ticket.h). */
+
+/* How many tickets in a row were given without the store, with the one that the claim's welcome gives. */
 static uint8_t unproven(const struct ag_claim *made)
 {
     if (!made->provisional) {
@@ -26,8 +36,8 @@ static uint8_t unproven(const struct ag_claim *made)
     return made->unproven < RT_ANCESTORS_MAX ? made->unproven + 1 : RT_ANCESTORS_MAX;
 }
 
-/* Adds what all tickets say, and when this one is to be renewed: somewhat before half of its time, so that not all that
- * were given in one moment are renewed in one. */
+/* Adds what all tickets say, and seals. The ticket is to be renewed somewhat before half of its time: the drawn part
+ * spreads the renewals of tickets that were given in one moment. */
 static int seal(struct rt_agent *agent, struct ag_link *link, struct rt_ticket *ticket, uint8_t out[RT_TOKEN_MAX])
 {
     const struct rt_sealer *sealer = &agent->config.sealer;
@@ -113,7 +123,7 @@ void rt_ag_ticket_renew(struct rt_agent *agent, struct ag_link *link)
     ticket.taken = link->session->taken;
     ticket.unproven = link->claim == NULL ? 0 : unproven(link->claim);
     size = seal(agent, link, &ticket, token);
-    if (size < 0) { /* the guest has one that is good for half of its time yet */
+    if (size < 0) { /* not sealed: the guest's ticket is good for half of its time yet */
         link->expires_ms = expires_ms;
         link->renew_at = agent->now + AG_RENEW_RETRY_MS;
         return;

@@ -13,8 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* REQUESTs that have come and are not begun with: an answer has its place kept free before it is asked for, so that
- * however many come together, no more than AG_LINK_REPLIES_MAX is ever on its way to a link that does not read. */
+/* REQUESTs that have come and are not begun with. Before one is, the place of its answer is kept free. So at most
+ * AG_LINK_REPLIES_MAX bytes of answers are on their way to a link that does not read, however many requests come. */
 
 /* A REQUEST that waits until its link has drained, or has room for another answer. */
 struct ag_waiting {
@@ -75,7 +75,7 @@ void rt_ag_asks_free(struct rt_agent *agent, struct ag_link *link)
     }
 }
 
-/* Nothing that could wait: answered at once, while one reads what is said. */
+/* Answers at once, for what cannot wait; such answers are counted, and a peer that does not read them is closed. */
 static void answer_now(struct rt_agent *agent, struct ag_link *link, uint64_t request, enum rt_class cls,
                        const char *text)
 {

@@ -4,6 +4,22 @@
 
 #include <string.h>
 
+/* Who serves. For example, the store's time is 5000000, and a record says: running at host A, life 7, epoch 4,
+ * incarnation X, ticket t3, whose ancestors are t2 and t1. Then a claim is answered:
+ *
+ *     incarnation X, epoch 5, ticket t3            the next connection                       OK, life 7
+ *     X, epoch 7, ticket t5 (of t4, t3, t2, t1)    two welcomes were never confirmed         OK, life 7
+ *     X, epoch 4, ticket t3, another nonce         a connection with this epoch was made     STALE(4)
+ *     X, epoch 5, ticket t2                        a snapshot of before t3: t2 is t3's past  REWOUND
+ *     X, epoch 5, ticket u3 (of t2, t1)            a clone of t2 got a ticket of its own     FORKED
+ *     Y, ticket y1 of life 8, taken                a newer start, which this store missed    OK, life 8
+ *     Y, ticket y1 of life 6, taken                an older start                            SUPERSEDED
+ *     Y, join token, or y1 of life 8, untaken      A serves another start                    RETRY_LATER
+ *     ... and A is dead, or has been written       nobody serves it                          OK, life 5000000
+ *         lost for 30 s                                                                      (y1: life 8)
+ *
+ * A new life has the store's time as its number, so the real ones are as large. */
+
 /* What stands in the store, one bit each. */
 enum {
     REC_NONE = 1,
@@ -114,7 +130,8 @@ static bool same_text(const char *a, const char *b)
     return a[0] != '\0' && strcmp(a, b) == 0;
 }
 
-/* A take that has happened already: only its reply was lost. Changes nothing when it comes again. */
+/* Whether this take has had its effect already. That is so when its reply was lost, or when an agent takes again what
+ * it serves: it changes nothing then. */
 static bool repeated(const struct rt_record *record, const struct rt_claim *claim)
 {
     return record->exists && record->state != RT_SESSION_CREATED && rt_id_equal(&record->inc, &claim->inc) &&
@@ -163,7 +180,9 @@ static unsigned ticket_facts(const struct rt_record *record, const struct rt_cla
         strcmp(claim->host, record->host) == 0) {
         facts |= IF_SAME_HELLO;
     }
-    /* Incarnations compare as unsigned bytes, first byte first; a record in state created has none to compare with. */
+    /* Two starts may have been given one life by two stores, of which one was lost: then the larger incarnation is
+     * taken for the newer one, by its unsigned bytes, so that all agree. A record in state created has no incarnation.
+     */
     if (claim->life > record->life || (claim->life == record->life && record->state != RT_SESSION_CREATED &&
                                        memcmp(claim->inc.b, record->inc.b, RT_ID_SIZE) > 0)) {
         facts |= IF_LIFE_NEWER;
@@ -212,8 +231,8 @@ static const struct rule *find_rule(const struct rt_record *record, const struct
     return rule;
 }
 
-/* How long to wait before asking again: what is left of the lease, and never longer than RT_CLAIM_RETRY_MS, as the
- * owner may end, die or write lost at any time. */
+/* When to ask again: after what is left of the lease, at most after RT_CLAIM_RETRY_MS, as the owner's guest may end, or
+ * be lost, at any time. */
 static uint64_t retry_delay(const struct rt_record *record, uint64_t store_ms)
 {
     uint64_t over_ms = record->lost_ms + RT_LEASE_MS;
@@ -224,10 +243,11 @@ static uint64_t retry_delay(const struct rt_record *record, uint64_t store_ms)
     return RT_CLAIM_RETRY_MS;
 }
 
-/* The number of a new life. The welcome has named it at the test, so the take keeps that one; 0 when another life has
- * reached it meanwhile. An untaken ticket keeps the number that it has while that is new. A join's is above what its
- * agent knows of: with the record lost and the store's clock set back it would be an older life than the start before
- * it had, and superseded as soon as that one's agent has its record taken again, though its VM be dead. */
+/* The number of a new life. The welcome has named it at the test, and the take keeps that one, or gives 0 when the
+ * record has reached it meanwhile. An untaken ticket keeps its number while that is above the record's, as clients may
+ * know it. A join's number is also above what its agent knows of. Else, with the record lost and the store's clock set
+ * back, the new start would have a lower number than the one before it; and once that one's agent takes its record
+ * again, the new start would be superseded, though the VM of the old one is dead. */
 static uint64_t next_life(const struct rt_record *record, const struct rt_claim *claim, uint64_t store_ms)
 {
     uint64_t least = record->life + 1;

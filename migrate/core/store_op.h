@@ -21,15 +21,15 @@
 /* Bytes of a record's past: label, ring size, when it was made, moves and history, as a text of the store's own that
  * nobody else reads. Longer ones go without their oldest history. */
 #define RT_PAST_MAX 1024
-/* For so long a record is kept that nobody writes, that of an ended session, and a set of sessions whose agent does not
- * walk over it any more. */
+/* How long the store keeps a record that nobody writes, the record of an ended session, and a set of sessions whose
+ * agent does not walk over it any more. */
 #define RT_RECORD_TTL_MS (UINT64_C(7) * 24 * 3600 * 1000)
 #define RT_END_TTL_MS (INT64_C(24) * 3600 * 1000)
 #define RT_SET_TTL_MS (UINT64_C(8) * 24 * 3600 * 1000)
 
 enum rt_store_op_kind {
     RT_STORE_CREATE, /* makes a record in state created; verdict LIMIT if one exists that has not ended */
-    RT_STORE_REMOVE, /* takes back one that nobody has claimed; else verdict LIMIT, or RT_ENOTFOUND */
+    RT_STORE_REMOVE, /* takes a record back that nobody has claimed; else verdict LIMIT, or RT_ENOTFOUND */
     RT_STORE_TEST,   /* judges claim, changes nothing */
     RT_STORE_TAKE,   /* judges and applies claim; publishes it when it is a new (life, epoch) */
     RT_STORE_STATE,  /* state moving or lost, only while the record is at (life, epoch) of this host */
@@ -43,9 +43,9 @@ enum rt_store_op_kind {
     RT_STORE_HOST_ROW, /* one host's row of it, by its name */
 };
 
-/* Where a FIND goes on: behind this member of that host's set. Sets come in the order of their hosts' names, members in
- * their own, so what does not move is found once, whatever else comes, goes or moves meanwhile. All zero: at the
- * beginning; of a reply: that there is no more. */
+/* Where a FIND goes on: behind this member of that host's set. Sets come in the order of their hosts' names, and
+ * members in the order of their own. So a session that does not move is found once, whatever others do meanwhile. All
+ * zero: at the beginning; of a reply: that there is no more. */
 struct rt_store_cursor {
     char host[RT_HOST_MAX + 1];
     char member[RT_TENANT_MAX + RT_CID_MAX + 2]; /* "tenant/cid"; "": before the first */
@@ -72,7 +72,7 @@ struct rt_store_op {
     /* FIND: a search for one, which must not miss who moves at this moment; the same record may come twice. A listing
      * (false) tells each once, and may miss one that moves while it runs. */
     bool every;
-    bool audit; /* GET: of a session served here: it is listed again where it is not */
+    bool audit; /* GET of a session served here: lists the session again if this host's set does not */
 };
 
 /* A record as GET, FIND and (the owner's part) claims return it. Plain data. */

@@ -4,6 +4,24 @@
 
 #include <string.h>
 
+/* A chain of tickets. A guest joins, and is connected again and again; each WELCOME gives the child of the ticket that
+ * was presented. Ancestors stand behind a ticket, parent first:
+ *
+ *     join token                        has no place in the chain
+ *     t1   ()                           the first ticket
+ *     t2   (t1)
+ *     t3   (t2, t1)                     confirmed: the record says t3
+ *     t4   (t3, t2, t1)                 given, never confirmed: its CONFIRM was lost
+ *     t5   (t4, t3, t2, t1)             the guest came back with t4
+ *     u3   (t2, t1)                     given to a copy that was made at t2
+ *
+ * Held against the record's t3: t5 DESCENDS from it, t2 is its ANCESTOR, and u3 DIVERGES.
+ *
+ * A ticket names 16 ancestors: t18 names t17 ... t2, and t1 is forgotten. With the store out nobody writes what is
+ * confirmed: when t5 was the last one that the store had a part in, the record stays at t5 while the guest gets t6,
+ * t7, ... (`unproven` 1, 2, ...). So from t22 on, whose parents alone would fill the place, the last of the 16 is t5.
+ */
+
 bool rt_id_equal(const struct rt_id *a, const struct rt_id *b)
 {
     return memcmp(a->b, b->b, RT_ID_SIZE) == 0;
@@ -61,7 +79,8 @@ void rt_ticket_child(const struct rt_ticket *parent, const struct rt_id *id, uin
     child->epoch = epoch;
     if (!parent->join) {
         child->n_ancestors = rt_ticket_ancestry(&parent->id, parent->ancestors, parent->n_ancestors, child->ancestors);
-        /* The record stands at the last proven ticket: without it an honest guest would read as a copy. */
+        /* The store is out for long, and the record stands at the ticket that the parent names last. The shift has
+         * dropped that one; without it an honest guest would read as a copy. */
         if (parent->unproven >= RT_ANCESTORS_MAX && parent->n_ancestors == RT_ANCESTORS_MAX) {
             child->ancestors[RT_ANCESTORS_MAX - 1] = parent->ancestors[RT_ANCESTORS_MAX - 1];
         }

@@ -129,7 +129,7 @@ static int check_file(struct rt_keyring *ring, const char *path, int fd)
         return fail(ring, path, RT_ECONFIG, "this is not a regular file");
     }
     if (st.st_mode & (S_IRWXG | S_IRWXO)) {
-        return fail(ring, path, RT_EAUTH, "its mode %04o lets group or others at it: chmod 600, and make new keys",
+        return fail(ring, path, RT_EAUTH, "its mode %04o lets others read or write it: chmod 600, and make new keys",
                     (unsigned)(st.st_mode & 07777));
     }
     if (st.st_uid != geteuid() && st.st_uid != 0) {

@@ -20,7 +20,7 @@
 #define RT_STORE_REGISTRY "rt:reg"
 #define RT_STORE_NAMES "rt:names"
 #define RT_STORE_BIRTH "rt:birth"
-/* What a function that writes under a claim answers first: it has written; there is no record; that is at another
+/* What a function that writes under a claim answers first: it has written; there is no record; the record is at another
  * claim; this life has ended in another way. */
 enum rt_store_written { RT_STORE_WRITTEN, RT_STORE_NO_RECORD, RT_STORE_OTHER_CLAIM, RT_STORE_OTHER_END };
 /* A registry row: text lines. A longer one is not looked at. */

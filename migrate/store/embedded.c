@@ -115,9 +115,9 @@ static void probe_answered(struct rt_embedded *embedded)
         peer.pid = 0;
     }
     end_probe(embedded);
-    /* Who listens must be whom the pid file names: we are going to stop it one day. */
+    /* An adopted server is stopped with us one day, by its pid: it must be the one that the pid file names. */
     if (adopted && (peer.pid == 0 || peer.pid != read_pid(embedded))) {
-        failed(embedded, RT_EIO, "another redis-server listens on its socket than redis.pid names; stop it");
+        failed(embedded, RT_EIO, "the redis-server on its socket is not the one that redis.pid names; stop it");
         return;
     }
     embedded->pid = peer.pid ? peer.pid : embedded->pid;

@@ -10,7 +10,13 @@
  * is pipelined behind it.
  *
  *     written --no WAIT under way--> waited: ROLE --replicas--> WAIT --count--> REPLICATED or STORED
- *                                                 --none------------------------> STORED */
+ *                                                 --none------------------------> STORED
+ *
+ * Ends A, B and C are written at 0, 1 and 2 ms; a replica acknowledges within 5:
+ *
+ *        0   A: waited. ROLE, then WAIT for all that the server has by now
+ *        1   B: written; 2   C: written. Neither is asked for yet
+ *        5   the WAIT says 1: A replies REPLICATED. B and C: waited, with one WAIT for both */
 
 static void fail_list(struct rt_store_run **list, int error)
 {
@@ -44,7 +50,8 @@ static void waited(struct rt_store *store, enum rt_end_how how)
     }
 }
 
-/* They are written, but whether a replica has them is not known: repeated ends do no harm. */
+/* Fails all ends that wait. They are written, and only whether a replica has them is not known: the asker repeats them,
+ * which does no harm. */
 void rt_store_ends_fail(struct rt_store *store, int error)
 {
     fail_list(&store->waited, error);

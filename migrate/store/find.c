@@ -67,13 +67,14 @@ static int error_of(struct rt_store_run *run, int error, const redisReply *reply
     return error;
 }
 
-/* A key of that name that is no hash: nobody's record, and no reason to refuse all the others. */
+/* Whether the record's key holds something that is no hash: then there is no record, and the page goes on without. */
 static bool is_no_record(const redisReply *reply)
 {
     return reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "WRONGTYPE", 9) == 0;
 }
 
-/* Whether the search may have told it before: it has moved since, and was on a host that comes before this one. */
+/* Whether the search may have told this record before: it has moved since the search began, and was then on a host that
+ * comes before this one. */
 static bool told_before(const struct rt_store_find *find, const struct rt_store_record *record, const char *host)
 {
 #ifdef RT_MUTANT_TOLD_TWICE
@@ -93,8 +94,8 @@ static bool told_before(const struct rt_store_find *find, const struct rt_store_
     return record->n_hist == RT_HISTORY_MAX; /* nobody knows where it was */
 }
 
-/* The set may list what has gone to another host, or comes to this one: a listing tells it where its record says that
- * it is listed. */
+/* Whether the record belongs here. A set may still list a session that has gone to another host, or list already one
+ * that comes: a listing tells each on the host that the record names. */
 static bool wanted(const struct rt_store_find *find, const struct rt_store_record *record, const char *set,
                    const char *host)
 {

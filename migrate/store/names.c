@@ -10,7 +10,7 @@
 /* Hosts of a listing; sessions of one more are listed by `list` with its name only. */
 #define NAMES_MAX 4096
 
-/* Where host is, or belongs. */
+/* The index at which host stands, or would. */
 static size_t place(const struct rt_store *store, const char *host)
 {
     size_t low = 0, high = store->n_names;

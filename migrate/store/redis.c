@@ -10,6 +10,26 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A connection that finds the primary again. Sentinels S1 (dead) and S2 are configured; the primary fails over from P
+ * to Q. Milliseconds:
+ *
+ *          0   dial S1: refused. plan(): the next endpoint, at once
+ *          1   dial S2: ASKING; it names P. S2 moves to the front, P is `resolved`, and is dialled at once
+ *          2   dial P: GREETING (AUTH, ROLE: master): READY, on_ready
+ *       5000   P answers READONLY, as it is a replica now. drop_now(): calls under way fail, on_down; a pause of 5 to
+ *              least, then S2 is asked anew, as what was resolved is forgotten
+ *       5010   dial S2: it names P still, whose ROLE says slave: dropped. S1 is next: refused. That was all: a pause,
+ * which grows to 1000 from round to round 9000   S2 names Q: READY, on_ready
+ *
+ * Calls are answered in their order, and a late answer must not be taken for that of the next call. So a call that has
+ * timed out stays in its place, without a callback:
+ *
+ *          0   A sent; heard = 0
+ *         10   B sent. first = A, waiting = A (the first that has not timed out)
+ *       1000   no answer: A's callback gets RT_ETIMEDOUT; waiting = B
+ *       1005   an answer comes: it is A's, and nobody's; heard = 1005. The next one is B's
+ *       4005   had B's not come: silent for RT_REDIS_SILENCE_MS with a call under way, so the connection is dropped */
+
 void rt_redis_arg(struct rt_redis_args *args, const void *data, size_t size)
 {
     assert(args->n < RT_REDIS_ARGS_MAX);
@@ -22,7 +42,7 @@ void rt_redis_text(struct rt_redis_args *args, const char *text)
     rt_redis_arg(args, text, strlen(text));
 }
 
-/* Sets the one timer to the earliest time at which something is due. */
+/* Sets the one timer to the earliest time at which something is due: the end of the state, or of a call. */
 static void arm(struct rt_redis *redis)
 {
     uint64_t now = uv_now(redis->loop);
@@ -41,7 +61,7 @@ static void arm(struct rt_redis *redis)
     uv_timer_start(&redis->timer, rt_redis_timer_cb, due > now ? due - now : 0, 0);
 }
 
-/* Takes the oldest call out; its callback has been or will be called by the caller. */
+/* Takes the oldest call out of the list, for its caller to finish and free. */
 static struct rt_redis_call *take_first(struct rt_redis *redis)
 {
     struct rt_redis_call *call = redis->first;
@@ -90,7 +110,7 @@ static int append(struct rt_redis *redis, const char *data, size_t size)
     return 0;
 }
 
-/* As rt_redis_send(), in every state with a stream: the greeting goes the same way. */
+/* As rt_redis_send(), but in every state with a stream: the greeting goes this way too. */
 static int enqueue(struct rt_redis *redis, const char *command, size_t size, uint64_t timeout_ms, rt_redis_cb cb,
                    void *ctx)
 {
@@ -122,9 +142,9 @@ static int enqueue(struct rt_redis *redis, const char *command, size_t size, uin
     redis->last = call;
     redis->n_calls++;
     uv_idle_start(&redis->flusher, rt_redis_flush_cb);
-    if (!redis->waiting) {
+    if (!redis->waiting) { /* when a call waits already, the timer is set for that one, which times out sooner */
         redis->waiting = call;
-        arm(redis); /* else the timer is set to no later than this call needs */
+        arm(redis);
     }
     return 0;
 }
@@ -265,7 +285,7 @@ static int ask(struct rt_redis *redis, const char *master)
     return send_call(redis, &args, 0, sentinel_cb, redis);
 }
 
-/* The one that answered is asked first the next time. */
+/* The endpoint that answered is dialled first the next time. */
 static void move_to_front(struct rt_redis *redis)
 {
     struct rt_store_endpoint front = redis->endpoints[redis->next];
@@ -313,7 +333,7 @@ static void one_reply(struct rt_redis *redis, const redisReply *reply)
         return;
     }
     call = take_first(redis);
-    /* A primary that became a replica: whoever is the primary now must be found. */
+    /* The primary has become a replica: the connection is given up, and the new primary looked for. */
     if (reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "READONLY", 8) == 0) {
         rt_redis_drop(redis, "it is read-only: no longer the primary");
     }
@@ -378,7 +398,9 @@ static void forget_stream(struct rt_redis *redis)
     uv_idle_stop(&redis->flusher);
 }
 
-/* When to dial next, and whom: the next endpoint at once, and after all of them a growing pause. */
+/* When to dial next, and whom, after a connection that was given up in state `from`. The primary that a Sentinel has
+ * named, and each next endpoint, is dialled at once. A pause comes when all were tried, or when a connection was READY;
+ * it grows while none stays READY for RT_REDIS_BACKOFF_MAX_MS. */
 static uint64_t plan(struct rt_redis *redis, enum rt_redis_state from)
 {
     uint64_t now = uv_now(redis->loop);
@@ -416,7 +438,7 @@ static void drop_now(struct rt_redis *redis)
     redis->limit_ms = uv_now(redis->loop) + plan(redis, from);
     arm(redis);
     fail_all(redis, RT_ETIMEDOUT);
-    /* What a greeting's own callbacks said of its failed calls is no news. */
+    /* The callbacks of a greeting's failed calls have asked for a drop once more. */
     redis->doomed = false;
     if (redis->state == RT_REDIS_WAITING && (from == RT_REDIS_READY || !redis->use_resolved)) {
         redis->config.on_down(redis->config.ctx, why);
@@ -465,7 +487,7 @@ static void dial(struct rt_redis *redis)
     arm(redis);
 }
 
-/* Calls time out in order; a late answer finds its call without a callback. */
+/* Tells the calls that have timed out, in their order. They stay in the list for the answers that come late. */
 static void expire(struct rt_redis *redis)
 {
     uint64_t now = uv_now(redis->loop);

@@ -17,9 +17,14 @@
  *        +-----------------connection lost------------------------------------+
  *
  * CHECKING waits while another agent of our name lives. Each beat writes our row with the next sequence number and
- * reads the birth mark, and nothing else. The mark belongs to one run of the server (registry.lua), so a failover, a
- * restart and a flush all show as another mark; a sequence below ours, or no row, as a store that went back otherwise.
- */
+ * reads the birth mark, and nothing else. So a store that is not what it was shows in one of three ways, and is
+ * *fresh*:
+ *
+ *     we wrote seq 41 under mark m1, and the beat finds
+ *     m1, our row, seq 41       nothing has happened; seq 42 is written
+ *     m2                        another run of the server: a failover, a restart, a flush
+ *     m1, no row                our row was lost alone
+ *     m1, our row, seq 37       the store went back to what it was four beats ago */
 
 #define LOADS_MAX 3
 void rt_store_news_up(struct rt_store *store, bool fresh)
@@ -70,9 +75,9 @@ static int parse_beat(const redisReply *reply, struct beat *beat)
     return 0;
 }
 
-/* Our row is held by another instance. It may be our own predecessor, dead a moment ago: only a row that moves proves a
- * living one, or one that has replaced ours since, in this very run of the server. One that stands still for as long as
- * any host is given is dead, and the next beat replaces it. */
+/* Our row is held by another instance. That instance lives if its row moves, or if it has replaced ours in this very
+ * run of the server. Else it may be an agent of this name that died a moment ago: once its row has stood still for as
+ * long as any host is given, it is dead, and the next beat replaces it. */
 static void rival(struct rt_store *store, const struct beat *beat)
 {
     struct rt_store_news news = {.kind = RT_STORE_TAKEN};
@@ -93,8 +98,8 @@ static void rival(struct rt_store *store, const struct beat *beat)
     store->config.on_news(store->config.ctx, &news);
 }
 
-/* The store's clock says how old the mark is only to who comes to it later: one that we have seen being made is as old
- * as our own clock says. */
+/* Whether the birth mark is old enough. Of a mark that was made since we know the store, our own clock tells its age.
+ * Only of one that was there before us the store's clock has to. */
 static bool is_whole(struct rt_store *store, const struct beat *beat)
 {
     uint64_t now = uv_now(store->loop);

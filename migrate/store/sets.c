@@ -12,10 +12,10 @@
  *
  *     a claim is taken --> rt4_list: into our set --answered--> rt4_listed: the record says so
  *
- * Until the last step the session is listed where it was, and it is taken out there later still, by the walk: an agent
- * goes over its own set, a page with each heartbeat, and takes out whose record is gone or listed elsewhere. That is
- * all that shrinks a set, and it depends on nobody who lists. What a lost connection leaves undone the audit of a
- * served session finds. */
+ * Until the last step the session is listed where it was. It is taken out there later still, by the walk: an agent goes
+ * over its own set, a page with each heartbeat, and takes out the sessions whose record is gone or listed elsewhere.
+ * Nothing else shrinks a set. When a connection is lost between two steps, the audit of the served session does the
+ * rest. */
 
 #define WALK_MS 60000 /* a walk begins no sooner after the one before it */
 #define WALK_PAGE "16"
@@ -39,7 +39,7 @@ static int call(struct rt_store *store, const char *function, const char *key, c
     return rt_redis_call(&store->commands, &args, 0, cb, ctx);
 }
 
-/* What an answer that should be a number says; what is none is an error. */
+/* Reads an answer that should be a number; any other is an error. */
 static int number(struct rt_store *store, int error, const redisReply *reply, long long *out)
 {
     if (!error && reply->type == REDIS_REPLY_ERROR) {

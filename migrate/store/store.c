@@ -13,13 +13,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Operations.
+/* Operations, and the three connections that they go over.
  *
  *     submit --> sent --answer--> reply
  *                  |  functions missing: loaded, sent once more
  *                  |  CREATE: written --> listed (sets.c) --> reply
  *                  |  FIND: ranges of host sets --> records --> reply (find.c)
- *                  |  END: written --> ROLE, WAIT (shared with all ends written by then) --> reply */
+ *                  |  END: written --> ROLE, WAIT (shared with all ends written by then) --> reply
+ *
+ * The primary fails over from P to Q while a TAKE and an END are under way, in milliseconds:
+ *
+ *          0   commands: TAKE to P.  ends: END to P, answered; then ROLE, WAIT
+ *         10   P dies: all three connections are lost. TAKE and END reply RT_ETIMEDOUT: either may have happened.
+ *              Phase OFFLINE, news DOWN: from now on submit says RT_EUNAVAIL, and no reply comes
+ *       6000   commands has found Q (redis.c): CHECKING (registry.c). Q lacks the functions: loaded by the first beat
+ *       6001   the beat has written our row: ONLINE, news UP, fresh, as Q has another birth mark
+ *       6002   pubsub has subscribed at Q: UP again, not fresh: claims published since 10 are not told again */
 
 void rt_store_log(struct rt_store *store, enum rt_store_level level, const char *format, ...)
 {
@@ -129,7 +138,7 @@ static int parse_hosts(struct rt_store_run *run, const redisReply *reply, struct
     return 0;
 }
 
-/* HGET: the row, or nil. */
+/* The answer to HGET: the row, or nil when the host has none. */
 static int parse_host_row(struct rt_store_run *run, const redisReply *reply, struct rt_store_reply *out)
 {
     int rc;
@@ -157,7 +166,7 @@ static bool is_end(enum rt_store_op_kind kind)
     return kind == RT_STORE_END || kind == RT_STORE_MARK;
 }
 
-/* Fills the reply; RT_EPROTO when the answer is not one of our functions'. */
+/* Fills the reply. RT_EPROTO when the answer is not what one of our functions gives. */
 static int parse(struct rt_store_run *run, const redisReply *reply, struct rt_store_reply *out)
 {
     char set[RT_HOST_MAX + 1];
@@ -180,7 +189,7 @@ static int parse(struct rt_store_run *run, const redisReply *reply, struct rt_st
         }
         if (!rc && run->kind == RT_STORE_TAKE && out->outcome.verdict == RT_CLASS_OK &&
             strcmp(set, run->store->self.host) != 0) {
-            (void)rt_store_list(run->store, &run->key, NULL); /* the audit lists it then */
+            (void)rt_store_list(run->store, &run->key, NULL); /* when it fails, the next audit lists the session */
         }
         return rc;
     case RT_STORE_STATE:
@@ -252,7 +261,7 @@ static void run_cb(void *ctx, int error, const redisReply *answer)
     } else if (run->kind == RT_STORE_CREATE && reply.outcome.verdict == RT_CLASS_OK) {
         reply.error = rt_store_list(run->store, &run->key, run);
         if (!reply.error) {
-            return; /* answered when it is listed: nobody lists it anew but its first start */
+            return; /* answered when it is listed: no audit would list a session that nobody serves */
         }
     }
     records = reply.records;
@@ -419,7 +428,7 @@ static void ends_ready_cb(void *ctx)
     (void)ctx;
 }
 
-/* Those that no call is about any more; the others have failed with their calls. */
+/* Ends that wait for the next WAIT have no call that fails with the connection: they are failed here. */
 static void ends_down_cb(void *ctx, const char *why)
 {
     struct rt_store *store = ctx;
