@@ -3,9 +3,11 @@
 #include "clients/cli/app.h"
 
 #include "clients/cli/terminal.h"
-#include "clients/cli/text.h"
+#include "session/base/file.h"
 #include "session/base/text.h"
 
+#include <errno.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -65,6 +67,23 @@ static void say_tries(const struct cli_app *app)
     for (size_t i = 0; i < app->n_tries; i++) {
         cli_say("  %s: %s", app->tries[i].address,
                 app->tries[i].reason[0] != '\0' ? app->tries[i].reason : "connected, but no answer in time");
+    }
+}
+
+void cli_text_flush(struct cli_app *app, struct cli_text *text, int status)
+{
+    bool failed = text->failed;
+    int rc = failed ? 0 : rt_write_all(STDOUT_FILENO, text->data, text->size);
+
+    cli_text_free(text);
+    if (failed) {
+        cli_fail(app, "%s", rt_strerror(RT_ENOMEM));
+    } else if (rc == EPIPE) {
+        cli_finish(app, 128 + SIGPIPE);
+    } else if (rc != 0) {
+        cli_fail(app, "cannot write the output: %s", strerror(rc));
+    } else {
+        cli_finish(app, status);
     }
 }
 

@@ -4,6 +4,7 @@
 #define RETETHER_CLIENTS_CLI_APP_H
 
 #include "clients/cli/options.h"
+#include "clients/cli/text.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -57,6 +58,10 @@ int cli_app_run(struct cli_app *app);
 
 /* Ends the program with this exit status. Later calls do nothing. */
 void cli_finish(struct cli_app *app, int status);
+
+/* Writes the text to stdout, frees it, and ends the program with the status, or with CLI_EXIT_FAILED when that failed.
+ */
+void cli_text_flush(struct cli_app *app, struct cli_text *text, int status);
 
 /* "retether: TEXT" on stderr. */
 __attribute__((format(printf, 1, 2))) void cli_say(const char *format, ...);

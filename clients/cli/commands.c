@@ -2,21 +2,9 @@
  * Copyright The retether authors */
 #include "clients/cli/commands.h"
 
-#include <string.h>
-
 #define CLI_LIST(command) &command,
 const struct cli_command *const cli_commands[] = {CLI_COMMANDS(CLI_LIST) NULL};
 #undef CLI_LIST
-
-const struct cli_command *cli_command_named(const char *name)
-{
-    const struct cli_command *const *command = cli_commands;
-
-    while (*command != NULL && strcmp((*command)->name, name) != 0) {
-        command++;
-    }
-    return *command;
-}
 
 int cli_command_run(const struct cli_options *options)
 {

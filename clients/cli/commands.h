@@ -28,8 +28,10 @@ CLI_COMMANDS(CLI_DECLARE)
 /* The same; NULL-terminated. */
 extern const struct cli_command *const cli_commands[];
 
-/* NULL: there is none of this name. */
-const struct cli_command *cli_command_named(const char *name);
+/* Reads the command line and the environment. Returns 0, or RT_EINVAL, RT_ENOMEM with a sentence in `why`. To be closed
+ * in any case. */
+RT_MUST_CHECK int cli_options_read(struct cli_options *options, int argc, char **argv, char why[CLI_WHY_MAX]);
+void cli_options_close(struct cli_options *options);
 
 /* Runs the command to its end. Returns the program's exit status. Once a process. */
 int cli_command_run(const struct cli_options *options);

@@ -11,6 +11,7 @@
 
 /* What the words before the last one say of it. */
 struct place {
+    const struct cli_command *const *commands;
     const struct cli_command *command; /* NULL: its name comes next */
     size_t n;                          /* arguments behind the command's name */
     bool value;                        /* an option's value comes next */
@@ -36,7 +37,7 @@ static void take_word(struct place *place, const char *word)
         return; /* a command comes behind it too */
     }
     if (place->command == NULL) {
-        place->command = cli_command_named(word);
+        place->command = cli_command_named(place->commands, word);
         place->foreign = place->command == NULL;
     } else if (place->command->arguments[place->n] == NULL || place->command->arguments[place->n]->count == CLI_REST) {
         place->foreign = true;
@@ -46,11 +47,11 @@ static void take_word(struct place *place, const char *word)
 }
 
 /* words: all but the last. */
-static struct place find_place(char **words)
+static struct place find_place(const struct cli_command *const *commands, char **words)
 {
     const struct rt_option *list[CLI_OPTIONS_MAX + 1];
     struct rt_args args = {.options = list, .argv = words};
-    struct place place = {.n = 0};
+    struct place place = {.commands = commands};
     char why[CLI_WHY_MAX];
 
     cli_list_options(NULL, list);
@@ -84,11 +85,11 @@ static void offer_options(const struct cli_command *command, const char *begun, 
     }
 }
 
-static void offer_commands(const char *begun, struct cli_text *out)
+static void offer_commands(const struct cli_command *const *commands, const char *begun, struct cli_text *out)
 {
-    for (size_t i = 0; cli_commands[i] != NULL; i++) {
-        if (cli_commands[i]->summary != NULL) {
-            offer(out, begun, "", cli_commands[i]->name, cli_commands[i]->summary);
+    for (; *commands != NULL; commands++) {
+        if ((*commands)->summary != NULL) {
+            offer(out, begun, "", (*commands)->name, (*commands)->summary);
         }
     }
 }
@@ -105,7 +106,7 @@ static void offer_signals(const char *begun, struct cli_text *out)
     }
 }
 
-bool cli_complete_word(char **words, struct cli_text *out)
+bool cli_complete_word(const struct cli_command *const *commands, char **words, struct cli_text *out)
 {
     const struct cli_argument *argument;
     struct place place;
@@ -117,7 +118,7 @@ bool cli_complete_word(char **words, struct cli_text *out)
     }
     begun = words[last];
     words[last] = NULL;
-    place = find_place(words);
+    place = find_place(commands, words);
     words[last] = begun;
     if (place.value || place.foreign) {
         return false;
@@ -127,7 +128,7 @@ bool cli_complete_word(char **words, struct cli_text *out)
         return false;
     }
     if (place.command == NULL) {
-        offer_commands(begun, out);
+        offer_commands(commands, begun, out);
         return false;
     }
     argument = place.command->arguments[place.n];
@@ -167,7 +168,7 @@ static void ask(struct cli_app *app)
 
 static void run(struct cli_app *app)
 {
-    if (cli_complete_word(app->options->argv, &text)) {
+    if (cli_complete_word(app->options->commands, app->options->argv, &text)) {
         cli_ask(app, ask);
     } else {
         cli_text_flush(app, &text, 0);

@@ -24,6 +24,7 @@
 /* Arguments that a command takes, besides a command to run. */
 #define CLI_WORDS_MAX 2
 #define CLI_WHY_MAX RT_OPTION_WHY_MAX
+#define CLI_AGENT_DEFAULT "unix:/run/retether/client.sock"
 
 struct cli_app;
 
@@ -62,8 +63,9 @@ struct cli_given {
 /* A command line that has been read. Its text is of argv and the environment. */
 struct cli_options {
     enum cli_verb verb;
-    const struct cli_command *command; /* NULL: none */
-    struct cli_given *given;           /* owned: in their order */
+    const struct cli_command *const *commands; /* all there are; NULL-terminated */
+    const struct cli_command *command;         /* NULL: none */
+    struct cli_given *given;                   /* owned: in their order */
     size_t n_given;
     const char *word[CLI_WORDS_MAX]; /* the arguments; NULL: not given */
     char **argv;                     /* a command to run; NULL: none */
@@ -75,11 +77,6 @@ struct cli_options {
     uint64_t timeout_ms;
     bool verbose;
 };
-
-/* Reads the command line and the environment. Returns 0, or RT_EINVAL, RT_ENOMEM with a sentence in `why`. To be closed
- * in any case. */
-RT_MUST_CHECK int cli_options_read(struct cli_options *options, int argc, char **argv, char why[CLI_WHY_MAX]);
-void cli_options_close(struct cli_options *options);
 
 /* Whether an option was given, or its variable was set. */
 bool cli_has(const struct cli_options *options, const struct rt_option *option);
@@ -96,10 +93,13 @@ void cli_read_start(const struct cli_options *options, struct cli_start *start);
 
 /* All options of a command (NULL: of the program, before there is one); NULL-terminated. */
 void cli_list_options(const struct cli_command *command, const struct rt_option *list[CLI_OPTIONS_MAX + 1]);
+/* NULL: there is none of this name. */
+const struct cli_command *cli_command_named(const struct cli_command *const *commands, const char *name);
+bool cli_is_among(const struct rt_option *const *options, const struct rt_option *option);
 bool cli_takes(const struct cli_command *command, const struct rt_option *option);
 
 /* Options that more than one command has. */
-extern const struct rt_option cli_timeout, cli_agent, cli_verbose;
+extern const struct rt_option cli_timeout, cli_agent, cli_verbose, cli_show_help, cli_show_version;
 extern const struct rt_option cli_json, cli_label, cli_ring;
 extern const struct rt_option cli_interactive, cli_tty, cli_cwd, cli_sig_proxy;
 extern const struct rt_option cli_detach_keys, cli_hold, cli_allow_gap, cli_lost_timeout;

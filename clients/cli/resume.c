@@ -2,7 +2,6 @@
  * Copyright The retether authors */
 #include "clients/cli/resume.h"
 
-#include "clients/cli/commands.h"
 #include "session/base/text.h"
 
 #include <inttypes.h>
@@ -46,11 +45,13 @@ static bool is_said_anew(const struct rt_option *option)
 
 void cli_resume_text(const struct cli_options *options, const struct cli_resume *from, struct cli_text *out)
 {
+    const struct cli_command *attach = cli_command_named(options->commands, "attach");
+
     cli_text_printf(out, "retether attach %s", from->container);
     for (size_t i = 0; i < options->n_given; i++) {
         const struct cli_given *given = &options->given[i];
 
-        if (!cli_takes(&cli_attach, given->option) || is_said_anew(given->option)) {
+        if (!cli_takes(attach, given->option) || is_said_anew(given->option)) {
             continue;
         }
         cli_text_printf(out, " --%s", given->option->name);

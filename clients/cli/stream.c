@@ -45,13 +45,6 @@ static void end_cb(struct cli_app *app, int status)
     }
 }
 
-void cli_stream_end(struct cli_stream *stream, int status)
-{
-    if (stream->may_end == NULL || stream->may_end(stream, status)) {
-        cli_finish(stream->app, status);
-    }
-}
-
 /* ---- output ---- */
 
 static void check_head(struct cli_stream *stream)
@@ -214,11 +207,6 @@ static const struct retether_attachment_callbacks callbacks = {
 };
 
 /* ---- beginning ---- */
-
-bool cli_stream_is_own(const struct cli_stream *stream)
-{
-    return stream->kind == CLI_STREAM_EXEC || stream->kind == CLI_STREAM_RUN;
-}
 
 static void take_options(struct cli_stream *stream, const struct cli_options *options)
 {

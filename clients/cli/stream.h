@@ -77,15 +77,9 @@ struct cli_stream {
  * failed. record: as looked up; NULL: not known. */
 bool cli_stream_open(struct cli_stream *stream, struct cli_app *app, enum cli_stream_kind kind,
                      const struct retether_record *record);
-/* Whether it carries a command that this program has started. */
-bool cli_stream_is_own(const struct cli_stream *stream);
 void cli_stream_attach(struct cli_stream *stream, const struct retether_attach_options *options);
 void cli_stream_exec(struct cli_stream *stream, const struct retether_attach_options *options,
                      const struct retether_exec_options *exec);
-/* Ends the program. */
-void cli_stream_end(struct cli_stream *stream, int status);
-/* Ends it with the status of the process, or with CLI_EXIT_GAP when that is 0 and output was lost. */
-void cli_stream_exited(struct cli_stream *stream, unsigned code, unsigned signum);
 /* Fills options from the command line. */
 void cli_stream_options(const struct cli_stream *stream, struct retether_attach_options *options);
 
@@ -98,6 +92,12 @@ void cli_stream_input_closed(struct cli_stream *stream);
 void cli_stream_open_signals(struct cli_stream *stream);
 
 /* stream_end.c */
+/* Whether it carries a command that this program has started. */
+bool cli_stream_is_own(const struct cli_stream *stream);
+/* Ends the program. */
+void cli_stream_end(struct cli_stream *stream, int status);
+/* Ends it with the status of the process, or with CLI_EXIT_GAP when that is 0 and output was lost. */
+void cli_stream_exited(struct cli_stream *stream, unsigned code, unsigned signum);
 /* Restores the terminal, and moves to a new line on it, for what this program has to say. */
 void cli_stream_leave_terminal(void);
 /* Says how much of the input was not taken, if any. */

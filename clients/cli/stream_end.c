@@ -16,8 +16,19 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-/* What happens when an attachment ends otherwise than by the exit of its process: what is said, what is still fetched,
- * the exit status. */
+/* How an attachment ends: what is said, what is still fetched, the exit status. */
+
+bool cli_stream_is_own(const struct cli_stream *stream)
+{
+    return stream->kind == CLI_STREAM_EXEC || stream->kind == CLI_STREAM_RUN;
+}
+
+void cli_stream_end(struct cli_stream *stream, int status)
+{
+    if (stream->may_end == NULL || stream->may_end(stream, status)) {
+        cli_finish(stream->app, status);
+    }
+}
 
 void cli_stream_leave_terminal(void)
 {

@@ -3,7 +3,7 @@
 #ifndef RETETHER_CLIENTS_CLI_TABLE_H
 #define RETETHER_CLIENTS_CLI_TABLE_H
 
-#include "clients/cli/text.h"
+#include "clients/cli/app.h"
 
 #include <stdbool.h>
 #include <stddef.h>

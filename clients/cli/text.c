@@ -3,17 +3,13 @@
 #include "clients/cli/text.h"
 
 #include "session/base/clock.h"
-#include "session/base/file.h"
 #include "session/base/text.h"
 
-#include <errno.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define GROW_MIN 1024
 
@@ -64,23 +60,6 @@ void cli_text_free(struct cli_text *text)
 {
     free(text->data);
     memset(text, 0, sizeof(*text));
-}
-
-void cli_text_flush(struct cli_app *app, struct cli_text *text, int status)
-{
-    bool failed = text->failed;
-    int rc = failed ? 0 : rt_write_all(STDOUT_FILENO, text->data, text->size);
-
-    cli_text_free(text);
-    if (failed) {
-        cli_fail(app, "%s", rt_strerror(RT_ENOMEM));
-    } else if (rc == EPIPE) {
-        cli_finish(app, 128 + SIGPIPE);
-    } else if (rc != 0) {
-        cli_fail(app, "cannot write the output: %s", strerror(rc));
-    } else {
-        cli_finish(app, status);
-    }
 }
 
 /* ---- numbers for people ---- */

@@ -3,8 +3,6 @@
 #ifndef RETETHER_CLIENTS_CLI_TEXT_H
 #define RETETHER_CLIENTS_CLI_TEXT_H
 
-#include "clients/cli/app.h"
-
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -21,8 +19,6 @@ struct cli_text {
 void cli_text_add(struct cli_text *text, const char *data, size_t size);
 __attribute__((format(printf, 2, 3))) void cli_text_printf(struct cli_text *text, const char *format, ...);
 void cli_text_free(struct cli_text *text);
-/* Writes it to stdout, frees it, and ends the program with the status, or with CLI_EXIT_FAILED when that failed. */
-void cli_text_flush(struct cli_app *app, struct cli_text *text, int status);
 
 /* "0 B", "512 B", "1.0 KiB", "12 MiB". */
 void cli_size_text(uint64_t bytes, char *out, size_t size);

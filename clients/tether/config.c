@@ -12,6 +12,7 @@
 
 struct config {
     struct tether_options *options;
+    tether_set *set;
     const char *path;
     unsigned line;
     const char *seen[TETHER_KEYS_MAX]; /* keys that may stand once */
@@ -85,12 +86,12 @@ static int take_line(struct config *config, char *line, char why[TETHER_WHY_MAX]
     if (strcmp(key, "command") == 0 || strcmp(key, "argument") == 0) {
         return take_command(config->options, key, value, why);
     }
-    return tether_options_set(config->options, key, value, why);
+    return config->set(config->options, key, value, why);
 }
 
-int tether_config_read(struct tether_options *options, const char *path, char why[TETHER_WHY_MAX])
+int tether_config_read(struct tether_options *options, const char *path, tether_set *set, char why[TETHER_WHY_MAX])
 {
-    struct config config = {.options = options, .path = path};
+    struct config config = {.options = options, .path = path, .set = set};
     char *text = options->config;
     char inner[TETHER_WHY_MAX] = "";
     size_t used;

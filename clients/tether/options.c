@@ -91,7 +91,7 @@ static int take_config(struct tether_options *options, const void *value, char w
         return rt_fail(RT_EINVAL, why, TETHER_WHY_MAX, "--config is given more than once");
     }
     options->config_file = *(const char *const *)value;
-    return tether_config_read(options, options->config_file, why);
+    return tether_config_read(options, options->config_file, tether_options_set, why);
 }
 
 #define AT(member) offsetof(struct tether_options, member)
@@ -309,7 +309,7 @@ int tether_options_read(struct tether_options *options, int argc, char **argv, b
     if (pid_1 && started_by_kernel(argc, argv)) {
         options->init = true;
         options->config_file = TETHER_CONFIG_FILE;
-        rc = tether_config_read(options, TETHER_CONFIG_FILE, why);
+        rc = tether_config_read(options, TETHER_CONFIG_FILE, tether_options_set, why);
         options->guest.argv = options->argc > 0 ? options->argv : NULL;
     } else {
         rc = read_command_line(options, argv + (argc > 0), why);

@@ -45,8 +45,8 @@ RT_MUST_CHECK int tether_options_read(struct tether_options *options, int argc, 
 
 /* One option by its name, without dashes; value: "" when there is none. Those that make no sense in a configuration are
  * refused. Returns as above. */
-RT_MUST_CHECK int tether_options_set(struct tether_options *options, const char *name, const char *value,
-                                     char why[TETHER_WHY_MAX]);
+typedef int tether_set(struct tether_options *options, const char *name, const char *value, char why[TETHER_WHY_MAX]);
+tether_set tether_options_set;
 
 /* What --help prints. */
 void tether_help(struct rt_help *help);
@@ -58,8 +58,10 @@ void tether_help(struct rt_help *help);
  *     agent tcp:169.254.1.1:7400
  *     command /bin/sh
  *
- * The text stays in options->config. Returns 0, or RT_EINVAL or RT_EIO with "FILE:LINE: what is wrong" in `why`. */
-RT_MUST_CHECK int tether_config_read(struct tether_options *options, const char *path, char why[TETHER_WHY_MAX]);
+ * Each line is given to `set`. The text stays in options->config. Returns 0, or RT_EINVAL or RT_EIO with "FILE:LINE:
+ * what is wrong" in `why`. */
+RT_MUST_CHECK int tether_config_read(struct tether_options *options, const char *path, tether_set *set,
+                                     char why[TETHER_WHY_MAX]);
 
 /* The join token: of the file `path` when that is not NULL, else of the one that RETETHER_TOKEN_FILE names, else of
  * RETETHER_TOKEN, else of the file `fallback` when that is not NULL. The variables leave the environment, and their

@@ -4,7 +4,9 @@
 #define RETETHER_MIGRATE_STORE_CODEC_H
 
 #include "migrate/core/store_op.h"
-#include "migrate/store/redis.h"
+#include "migrate/store/args.h"
+
+#include <hiredis/hiredis.h>
 
 /* Operations as Redis commands, and replies back as plain data. Pure. What the store says is checked like any peer's
  * word: RT_EPROTO when it is not what our functions write. */

@@ -34,29 +34,25 @@ struct rt_store_find {
     size_t n_records;
 };
 
-void rt_store_find_free(struct rt_store_find *find)
+static void free_find(struct rt_store_find *find)
 {
-    if (find) {
-        free(find->records);
-        free(find->hosts);
-        free(find);
-    }
+    free(find->records);
+    free(find->hosts);
+    free(find);
 }
 
 static void finish(struct rt_store_run *run)
 {
     struct rt_store_find *find = run->find;
-    struct rt_store_record *records = find->records;
     struct rt_store_reply reply = {.error = find->error};
 
     if (!find->error) {
-        reply.records = records;
+        reply.records = find->records;
         reply.n_records = find->n_records;
         reply.cursor = find->next;
     }
-    find->records = NULL;
     rt_store_run_done(run, &reply);
-    free(records);
+    free_find(find);
 }
 
 static int error_of(struct rt_store_run *run, int error, const redisReply *reply)
@@ -340,9 +336,12 @@ int rt_store_find_start(struct rt_store_run *run, const struct rt_store_op *op)
     find->every = op->every;
     find->from = op->cursor;
     rc = choose_hosts(run, op);
-    if (rc) {
-        return rc;
+    if (!rc) {
+        rt_redis_text(&args, "TIME");
+        rc = rt_redis_call(run->redis, &args, 0, time_cb, run);
     }
-    rt_redis_text(&args, "TIME");
-    return rt_redis_call(run->redis, &args, 0, time_cb, run);
+    if (rc) {
+        free_find(find);
+    }
+    return rc;
 }

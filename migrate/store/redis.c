@@ -2,7 +2,6 @@
  * Copyright The retether authors */
 #include "migrate/store/redis.h"
 
-#include "migrate/store/redis_priv.h"
 #include "session/base/random.h"
 
 #include <assert.h>
@@ -30,17 +29,15 @@
  *       1005   an answer comes: it is A's, and nobody's; heard = 1005. The next one is B's
  *       4005   had B's not come: silent for RT_REDIS_SILENCE_MS with a call under way, so the connection is dropped */
 
-void rt_redis_arg(struct rt_redis_args *args, const void *data, size_t size)
-{
-    assert(args->n < RT_REDIS_ARGS_MAX);
-    args->argv[args->n] = size ? data : "";
-    args->size[args->n++] = size;
-}
+struct rt_redis_call {
+    struct rt_redis_call *next;
+    rt_redis_cb cb; /* NULL: timed out, or nobody cares */
+    void *ctx;
+    uint64_t limit_ms; /* loop time */
+};
 
-void rt_redis_text(struct rt_redis_args *args, const char *text)
-{
-    rt_redis_arg(args, text, strlen(text));
-}
+static void timer_cb(uv_timer_t *timer);
+static void flush_cb(uv_idle_t *idle);
 
 /* Sets the one timer to the earliest time at which something is due: the end of the state, or of a call. */
 static void arm(struct rt_redis *redis)
@@ -58,7 +55,7 @@ static void arm(struct rt_redis *redis)
             due = redis->waiting->limit_ms;
         }
     }
-    uv_timer_start(&redis->timer, rt_redis_timer_cb, due > now ? due - now : 0, 0);
+    uv_timer_start(&redis->timer, timer_cb, due > now ? due - now : 0, 0);
 }
 
 /* Takes the oldest call out of the list, for its caller to finish and free. */
@@ -141,21 +138,12 @@ static int enqueue(struct rt_redis *redis, const char *command, size_t size, uin
     }
     redis->last = call;
     redis->n_calls++;
-    uv_idle_start(&redis->flusher, rt_redis_flush_cb);
+    uv_idle_start(&redis->flusher, flush_cb);
     if (!redis->waiting) { /* when a call waits already, the timer is set for that one, which times out sooner */
         redis->waiting = call;
         arm(redis);
     }
     return 0;
-}
-
-char *rt_redis_format(const struct rt_redis_args *args, size_t *size)
-{
-    char *command = NULL;
-    long long length = redisFormatCommandArgv(&command, args->n, (const char **)(uintptr_t)args->argv, args->size);
-
-    *size = length < 0 ? 0 : (size_t)length;
-    return length < 0 ? NULL : command;
 }
 
 static int send_call(struct rt_redis *redis, const struct rt_redis_args *args, uint64_t timeout_ms, rt_redis_cb cb,
@@ -295,8 +283,9 @@ static void move_to_front(struct rt_redis *redis)
     redis->next = 0;
 }
 
-void rt_redis_connected(struct rt_redis *redis)
+static void connected(void *ctx)
 {
+    struct rt_redis *redis = ctx;
     const struct rt_store_endpoint *endpoint = &redis->endpoints[redis->next];
     int rc;
 
@@ -341,10 +330,15 @@ static void one_reply(struct rt_redis *redis, const redisReply *reply)
     free(call);
 }
 
-void rt_redis_received(struct rt_redis *redis, const char *data, size_t size)
+static void received(void *ctx, const char *data, size_t size)
 {
-    int rc = rt_resp_feed(&redis->guard, data, size);
+    struct rt_redis *redis = ctx;
+    int rc;
 
+    if (redis->doomed) {
+        return;
+    }
+    rc = rt_resp_feed(&redis->guard, data, size);
     if (rc || redisReaderFeed(redis->reader, data, size) != REDIS_OK) {
         rt_redis_drop(redis, rc == RT_ELIMIT ? "an answer is too large" : "an answer is not RESP");
         return;
@@ -453,12 +447,12 @@ void rt_redis_drop(struct rt_redis *redis, const char *why)
     }
     redis->doomed = true;
     snprintf(redis->why, sizeof(redis->why), "%s", why);
-    uv_idle_start(&redis->flusher, rt_redis_flush_cb);
+    uv_idle_start(&redis->flusher, flush_cb);
 }
 
-void rt_redis_flush_cb(uv_idle_t *idle)
+static void flush_cb(uv_idle_t *idle)
 {
-    struct rt_redis *redis = rt_redis_of_flusher(idle);
+    struct rt_redis *redis = idle->data;
 
     uv_idle_stop(idle);
     if (redis->doomed) {
@@ -473,13 +467,20 @@ void rt_redis_flush_cb(uv_idle_t *idle)
     }
 }
 
+static void over(void *ctx, const char *why)
+{
+    rt_redis_drop(ctx, why);
+}
+
 static void dial(struct rt_redis *redis)
 {
+    static const struct rt_redis_stream_ops ops = {connected, received, over};
     const struct rt_store_endpoint *endpoint = redis->use_resolved ? &redis->resolved : &redis->endpoints[redis->next];
 
     redis->state = RT_REDIS_DIALLING;
     redis->limit_ms = uv_now(redis->loop) + redis->config.connect_timeout_ms;
-    redis->stream = rt_redis_stream_dial(redis, &endpoint->at);
+    /* This connection's own limit comes first. */
+    redis->stream = rt_redis_stream_dial(redis->loop, &endpoint->at, 2 * redis->config.connect_timeout_ms, &ops, redis);
     if (!redis->stream) {
         rt_redis_drop(redis, "cannot dial");
         return;
@@ -504,9 +505,9 @@ static void expire(struct rt_redis *redis)
     }
 }
 
-void rt_redis_timer_cb(uv_timer_t *timer)
+static void timer_cb(uv_timer_t *timer)
 {
-    struct rt_redis *redis = rt_redis_of_timer(timer);
+    struct rt_redis *redis = timer->data;
 
     switch (redis->state) {
     case RT_REDIS_WAITING:
@@ -549,6 +550,7 @@ int rt_redis_init(struct rt_redis *redis, uv_loop_t *loop, const struct rt_redis
     }
     redis->backoff_ms = RT_REDIS_BACKOFF_MIN_MS;
     rt_random_fill(NULL, &redis->jitter, sizeof(redis->jitter));
+    redis->timer.data = redis->flusher.data = redis;
     if (uv_timer_init(loop, &redis->timer) || uv_idle_init(loop, &redis->flusher)) {
         return RT_EIO;
     }
@@ -562,21 +564,13 @@ void rt_redis_start(struct rt_redis *redis)
     arm(redis);
 }
 
-static void handle_closed(struct rt_redis *redis)
+static void closed_cb(uv_handle_t *handle)
 {
+    struct rt_redis *redis = handle->data;
+
     if (--redis->closing == 0) {
         redis->closed(redis);
     }
-}
-
-static void timer_closed_cb(uv_handle_t *handle)
-{
-    handle_closed(rt_redis_of_timer((uv_timer_t *)handle));
-}
-
-static void flusher_closed_cb(uv_handle_t *handle)
-{
-    handle_closed(rt_redis_of_flusher((uv_idle_t *)handle));
 }
 
 void rt_redis_stop(struct rt_redis *redis, void (*closed)(struct rt_redis *redis))
@@ -585,8 +579,8 @@ void rt_redis_stop(struct rt_redis *redis, void (*closed)(struct rt_redis *redis
     redis->state = RT_REDIS_STOPPED;
     redis->closed = closed;
     redis->closing = 2;
-    uv_close((uv_handle_t *)&redis->timer, timer_closed_cb);
+    uv_close((uv_handle_t *)&redis->timer, closed_cb);
     fail_all(redis, RT_ECANCELED);
     forget_stream(redis);
-    uv_close((uv_handle_t *)&redis->flusher, flusher_closed_cb);
+    uv_close((uv_handle_t *)&redis->flusher, closed_cb);
 }

@@ -3,8 +3,10 @@
 #ifndef RETETHER_MIGRATE_STORE_REDIS_H
 #define RETETHER_MIGRATE_STORE_REDIS_H
 
+#include "migrate/store/args.h"
 #include "migrate/store/endpoint.h"
 #include "migrate/store/resp.h"
+#include "migrate/store/stream.h"
 
 #include <hiredis/hiredis.h>
 #include <stdbool.h>
@@ -30,18 +32,6 @@
 #define RT_REDIS_QUEUE_MAX ((size_t)16 << 20)
 /* Calls not yet answered, late ones included: several for each operation. One more is RT_ELIMIT. */
 #define RT_REDIS_CALLS_MAX 65536u
-#define RT_REDIS_ARGS_MAX 24
-#define RT_REDIS_TEXT_MAX 128
-
-/* The arguments of one call; everything that they point at lives until rt_redis_call() returns. */
-struct rt_redis_args {
-    int n;
-    const char *argv[RT_REDIS_ARGS_MAX];
-    size_t size[RT_REDIS_ARGS_MAX];
-};
-
-void rt_redis_arg(struct rt_redis_args *args, const void *data, size_t size);
-void rt_redis_text(struct rt_redis_args *args, const char *text);
 
 /* What became of a call. error 0: reply is there (perhaps an error reply) and lives until the callback returns.
  * RT_ETIMEDOUT: no answer in time, or the connection was lost meanwhile: it may have happened. RT_ECANCELED: stopped.
@@ -71,7 +61,6 @@ enum rt_redis_state {
     RT_REDIS_STOPPED,
 };
 
-struct rt_redis_stream;
 struct rt_redis_call;
 
 struct rt_redis {
@@ -123,9 +112,6 @@ RT_MUST_CHECK int rt_redis_call(struct rt_redis *redis, const struct rt_redis_ar
 /* The same with a call that redisFormatCommandArgv() has made already. */
 RT_MUST_CHECK int rt_redis_send(struct rt_redis *redis, const char *command, size_t size, uint64_t timeout_ms,
                                 rt_redis_cb cb, void *ctx);
-
-/* The call as it goes over the wire, for rt_redis_send(); given back with redisFreeCommand(). NULL: no memory. */
-char *rt_redis_format(const struct rt_redis_args *args, size_t *size);
 
 /* The endpoint in use or tried last, for the log. */
 const char *rt_redis_where(const struct rt_redis *redis);

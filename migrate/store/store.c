@@ -2,13 +2,11 @@
  * Copyright The retether authors */
 #include "migrate/store/store.h"
 
-#include "migrate/store/functions.h"
 #include "migrate/store/store_priv.h"
 #include "session/base/random.h"
 
 #include <assert.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,82 +27,6 @@
  *       6000   commands has found Q (redis.c): CHECKING (registry.c). Q lacks the functions: loaded by the first beat
  *       6001   the beat has written our row: ONLINE, news UP, fresh, as Q has another birth mark
  *       6002   pubsub has subscribed at Q: UP again, not fresh: claims published since 10 are not told again */
-
-void rt_store_log(struct rt_store *store, enum rt_store_level level, const char *format, ...)
-{
-    char text[256];
-    va_list args;
-
-    va_start(args, format);
-    vsnprintf(text, sizeof(text), format, args);
-    va_end(args);
-    if (store->config.on_log) {
-        store->config.on_log(store->config.ctx, level, text);
-    }
-}
-
-void rt_store_run_done(struct rt_store_run *run, struct rt_store_reply *reply)
-{
-    struct rt_store *store = run->store;
-
-    reply->id = run->id;
-    reply->kind = run->kind;
-    store->n_ops--;
-    redisFreeCommand(run->command);
-    rt_store_find_free(run->find);
-    free(run);
-    store->config.on_reply(store->config.ctx, reply);
-}
-
-void rt_store_run_failed(struct rt_store_run *run, int error)
-{
-    struct rt_store_reply reply = {.error = error};
-
-    rt_store_run_done(run, &reply);
-}
-
-int rt_store_error_of(struct rt_store *store, const redisReply *reply)
-{
-    static const char *const passing[] = {"READONLY", "LOADING", "NOREPLICAS", "MASTERDOWN", "BUSY"};
-
-    if (strncmp(reply->str, "OOM", 3) == 0) {
-        rt_store_log(store, RT_STORE_ERROR, "the store is out of memory");
-        return RT_ELIMIT;
-    }
-    for (size_t i = 0; i < sizeof(passing) / sizeof(passing[0]); i++) {
-        if (strncmp(reply->str, passing[i], strlen(passing[i])) == 0) {
-            return RT_EUNAVAIL;
-        }
-    }
-    rt_store_log(store, RT_STORE_ERROR, "the store refuses: %.200s", reply->str);
-    return RT_EUNAVAIL;
-}
-
-bool rt_store_functions_missing(const redisReply *reply)
-{
-    return reply->type == REDIS_REPLY_ERROR && strstr(reply->str, "Function not found") != NULL;
-}
-
-static void load_cb(void *ctx, int error, const redisReply *reply)
-{
-    struct rt_store *store = ctx;
-
-    /* Another agent may have been faster. */
-    if (!error && reply->type == REDIS_REPLY_ERROR && !strstr(reply->str, "already exists") && !store->log_down) {
-        rt_store_log(store, RT_STORE_ERROR, "cannot load the functions: %.200s", reply->str);
-    }
-}
-
-int rt_store_load(struct rt_store *store, struct rt_redis *redis)
-{
-    struct rt_redis_args args = {.n = 0};
-
-    rt_redis_text(&args, "FUNCTION");
-    rt_redis_text(&args, "LOAD");
-    rt_redis_text(&args, rt_store_functions_lua);
-    store->loads++;
-    return rt_redis_call(redis, &args, 0, load_cb, store);
-}
 
 /* Answers. */
 
@@ -319,7 +241,6 @@ int rt_store_submit(struct rt_store *store, const struct rt_store_op *op)
     rc = start_run(run, op);
     if (rc) {
         redisFreeCommand(run->command);
-        rt_store_find_free(run->find);
         free(run);
         return rc;
     }

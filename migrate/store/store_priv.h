@@ -6,9 +6,8 @@
 #include "migrate/store/codec.h"
 #include "migrate/store/store.h"
 
-/* Between store.c (connections, operations), find.c, sets.c and ends.c (operations of several steps) and registry.c
- * (heartbeat, news).
- */
+/* Between run.c (what all operations need), find.c, sets.c, ends.c and budget.c (operations of several steps),
+ * registry.c (heartbeat, news) and store.c (operations, connections). */
 
 /* One operation under way. Freed by rt_store_run_done(). */
 struct rt_store_run {
@@ -22,7 +21,7 @@ struct rt_store_run {
     char *command;              /* owned; kept for the one repetition after the functions were found missing */
     size_t size;
     bool repeated;
-    struct rt_store_find *find; /* owned; FIND */
+    struct rt_store_find *find; /* find.c's */
     bool audit;                 /* GET */
 };
 
@@ -41,9 +40,8 @@ void rt_store_end_written(struct rt_store_run *run);
 /* Ends all runs that wait for that. */
 void rt_store_ends_fail(struct rt_store *store, int error);
 
-/* Begins a FIND; as rt_store_submit(). run->find is made here, and freed by rt_store_find_free(). */
+/* Begins a FIND; as rt_store_submit(). */
 RT_MUST_CHECK int rt_store_find_start(struct rt_store_run *run, const struct rt_store_op *op);
-void rt_store_find_free(struct rt_store_find *find);
 
 /* Lists the session in our set; `run`, or NULL, is answered when that is done. After an error nothing follows. */
 int rt_store_list(struct rt_store *store, const struct rt_key *key, struct rt_store_run *run);

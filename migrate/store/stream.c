@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#include "migrate/store/redis_priv.h"
+#include "migrate/store/stream.h"
 
 #include "session/transport/dialer.h"
 #include "session/transport/link.h"
 
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -13,7 +12,8 @@
 /* The socket of one dial: it is freed when its owner has closed it and nothing of it is under way any more, which may
  * be after the owner has begun the next one. */
 struct rt_redis_stream {
-    struct rt_redis *owner; /* NULL once closed */
+    const struct rt_redis_stream_ops *ops;
+    void *owner; /* NULL once closed */
     enum { DIALLING, CONNECTED, OVER } phase;
     union {
         struct rt_dialer dialer;
@@ -21,16 +21,6 @@ struct rt_redis_stream {
     } at;
     struct rt_buf_pool pool;
 };
-
-struct rt_redis *rt_redis_of_timer(uv_timer_t *timer)
-{
-    return (struct rt_redis *)((char *)timer - offsetof(struct rt_redis, timer));
-}
-
-struct rt_redis *rt_redis_of_flusher(uv_idle_t *idle)
-{
-    return (struct rt_redis *)((char *)idle - offsetof(struct rt_redis, flusher));
-}
 
 static void free_stream(struct rt_redis_stream *stream)
 {
@@ -49,7 +39,7 @@ static void over(struct rt_redis_stream *stream, const char *what, const char *w
         return;
     }
     snprintf(text, sizeof(text), "%s%s", what, why);
-    rt_redis_drop(stream->owner, text);
+    stream->ops->over(stream->owner, text);
 }
 
 void rt_redis_stream_close(struct rt_redis_stream *stream)
@@ -73,9 +63,7 @@ static size_t data_cb(struct rt_link *link, struct rt_buf *buf, uint8_t *data, s
     struct rt_redis_stream *stream = link->data;
 
     (void)buf;
-    if (!stream->owner->doomed) {
-        rt_redis_received(stream->owner, (const char *)data, size);
-    }
+    stream->ops->received(stream->owner, (const char *)data, size);
     return size;
 }
 
@@ -105,22 +93,23 @@ static void dialled_cb(struct rt_dialer *dialer, int status, int fd, const char 
         return;
     }
     stream->phase = CONNECTED;
-    rt_redis_connected(stream->owner);
+    stream->ops->connected(stream->owner);
 }
 
-struct rt_redis_stream *rt_redis_stream_dial(struct rt_redis *redis, const struct rt_endpoint *endpoint)
+struct rt_redis_stream *rt_redis_stream_dial(uv_loop_t *loop, const struct rt_endpoint *endpoint, uint64_t timeout_ms,
+                                             const struct rt_redis_stream_ops *ops, void *ctx)
 {
     struct rt_redis_stream *stream = malloc(sizeof(*stream));
 
     if (!stream) {
         return NULL;
     }
-    stream->owner = redis;
+    stream->ops = ops;
+    stream->owner = ctx;
     stream->phase = DIALLING;
     rt_buf_pool_init(&stream->pool);
     stream->at.dialer.data = stream;
-    /* The owner's own limit comes first. */
-    rt_dialer_start(&stream->at.dialer, redis->loop, endpoint, 2 * redis->config.connect_timeout_ms, dialled_cb);
+    rt_dialer_start(&stream->at.dialer, loop, endpoint, timeout_ms, dialled_cb);
     return stream;
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
+#include "clients/cli/commands.h"
 #include "clients/cli/complete.h"
 
 #include <setjmp.h>
@@ -25,7 +26,7 @@ static const char *complete_words(const char *const *words)
     size_t used = 0;
 
     cli_text_free(&text);
-    containers = cli_complete_word((char **)words, &text);
+    containers = cli_complete_word(cli_commands, (char **)words, &text);
     out[0] = '\0';
     for (const char *line = text.data; line != NULL && *line != '\0'; line += strcspn(line, "\n") + 1) {
         size_t size = strcspn(line, "\t\n");

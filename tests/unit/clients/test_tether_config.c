@@ -40,7 +40,7 @@ static int read_bytes(const char *text, size_t size)
     assert_int_equal(fclose(file), 0);
     memset(&options, 0, sizeof(options));
     why[0] = '\0';
-    return tether_config_read(&options, path, why);
+    return tether_config_read(&options, path, tether_options_set, why);
 }
 
 static int read_text(const char *text)
@@ -167,9 +167,9 @@ static void test_unreadable(void **state)
     assert_non_null(strstr(why, "larger than 65535 bytes"));
     assert_int_equal(read_bytes("cid a\0b\n", 8), RT_EINVAL);
     assert_non_null(strstr(why, "zero byte"));
-    assert_int_equal(tether_config_read(&options, "/nowhere/tether.conf", why), RT_EIO);
+    assert_int_equal(tether_config_read(&options, "/nowhere/tether.conf", tether_options_set, why), RT_EIO);
     assert_string_equal(why, "cannot read the configuration /nowhere/tether.conf: No such file or directory");
-    assert_int_equal(tether_config_read(&options, "/tmp", why), RT_EIO);
+    assert_int_equal(tether_config_read(&options, "/tmp", tether_options_set, why), RT_EIO);
     assert_string_equal(why, "cannot read the configuration /tmp: Is a directory");
 }
 

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "migrate/store/args.h"
+
+#include <assert.h>
+#include <hiredis/hiredis.h>
+#include <stdint.h>
+#include <string.h>
+
+void rt_redis_arg(struct rt_redis_args *args, const void *data, size_t size)
+{
+    assert(args->n < RT_REDIS_ARGS_MAX);
+    args->argv[args->n] = size ? data : "";
+    args->size[args->n++] = size;
+}
+
+void rt_redis_text(struct rt_redis_args *args, const char *text)
+{
+    rt_redis_arg(args, text, strlen(text));
+}
+
+char *rt_redis_format(const struct rt_redis_args *args, size_t *size)
+{
+    char *command = NULL;
+    long long length = redisFormatCommandArgv(&command, args->n, (const char **)(uintptr_t)args->argv, args->size);
+
+    *size = length < 0 ? 0 : (size_t)length;
+    return length < 0 ? NULL : command;
+}

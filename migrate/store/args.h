@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#ifndef RETETHER_MIGRATE_STORE_ARGS_H
+#define RETETHER_MIGRATE_STORE_ARGS_H
+
+#include <stddef.h>
+
+#define RT_REDIS_ARGS_MAX 24
+
+/* The arguments of one call; everything that they point at lives until the call is made. */
+struct rt_redis_args {
+    int n;
+    const char *argv[RT_REDIS_ARGS_MAX];
+    size_t size[RT_REDIS_ARGS_MAX];
+};
+
+void rt_redis_arg(struct rt_redis_args *args, const void *data, size_t size);
+void rt_redis_text(struct rt_redis_args *args, const char *text);
+
+/* The call as it goes over the wire, for rt_redis_send(); given back with redisFreeCommand(). NULL: no memory. */
+char *rt_redis_format(const struct rt_redis_args *args, size_t *size);
+
+#endif
