@@ -118,7 +118,7 @@ static void write_tokens(struct output *output)
         return;
     }
     write_file(output, "fuzz_token", "text", "", 1, text, (size_t)size);
-    memcpy(text + size, RT_TOKEN_RING "4096\n", sizeof(RT_TOKEN_RING) "4096\n");
+    memcpy(text + size, RT_TOKEN_RING "4096\n", sizeof(RT_TOKEN_RING "4096\n"));
     write_file(output, "fuzz_token", "text-ring", "", 1, text, strlen(text));
 }
 
