@@ -198,7 +198,8 @@ static void own_frame(struct rt_agent *agent, struct ag_link *link, const struct
 
 #define BIT(type) (UINT32_C(1) << (type))
 #define CHANNEL_TYPES                                                                                                  \
-    (BIT(RT_ATTACHED) | BIT(RT_DATA) | BIT(RT_ACK) | BIT(RT_FIN) | BIT(RT_GAP) | BIT(RT_DETACH) | BIT(RT_REFUSE))
+    (BIT(RT_ATTACHED) | BIT(RT_DATA) | BIT(RT_ACK) | BIT(RT_FIN) | BIT(RT_GAP) | BIT(RT_STOP) | BIT(RT_DETACH) |       \
+     BIT(RT_REFUSE))
 
 /* What a peer may send now, by its link's state: of what goes its way at all. */
 static bool may_send(const struct ag_link *link, const struct rt_frame *frame)

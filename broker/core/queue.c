@@ -23,7 +23,7 @@
  * What needs no credit is state or an answer, and waits here:
  *
  *     ACK         the newest of each stream: it says all that those before it said
- *     FIN         one for each stream
+ *     FIN, STOP   one for each stream
  *     GAP         one for each stream: those that follow each other without DATA between are one gap
  *     ATTACHED    one for each channel; a second one ends the channel
  *     REFUSE, DETACH    one for each channel; the channel is gone, its place is taken until this is sent
@@ -82,7 +82,7 @@ bool rt_ag_keep(struct rt_agent *agent, struct ag_chan *chan, enum ag_side to, c
 {
     struct ag_kept *kept = kept_of(chan, to);
     struct ag_link *link = chan->link[to];
-    unsigned bit = 1U << frame->stream, flagged = frame->flags != 0 ? bit : 0;
+    unsigned bit = 1U << frame->stream;
 
     (void)agent;
     if (kept == NULL) {
@@ -94,11 +94,11 @@ bool rt_ag_keep(struct rt_agent *agent, struct ag_chan *chan, enum ag_side to, c
     switch (frame->type) {
     case RT_ACK:
         kept->acks |= (uint8_t)bit;
-        kept->fin_acks |= (uint8_t)flagged;
+        kept->fin_acks |= (uint8_t)(frame->flags != 0 ? bit : 0);
         return true;
     case RT_FIN:
+    case RT_STOP:
         kept->fins |= (uint8_t)bit;
-        kept->closed = (uint8_t)((kept->closed & ~bit) | flagged);
         kept->final[frame->stream] = frame->offset;
         return true;
     case RT_GAP:
@@ -134,8 +134,7 @@ static size_t put_stream(const struct ag_chan *chan, enum ag_side to, unsigned s
         n += RT_FRAME_HEADER + RT_GAP_PAYLOAD;
     }
     if ((kept->fins >> stream & 1) != 0) {
-        frame.type = RT_FIN;
-        frame.flags = (kept->closed >> stream & 1) != 0 ? RT_FIN_CLOSED : 0;
+        frame.type = to == AG_CLIENT && stream == RT_STDIN ? RT_STOP : RT_FIN;
         frame.offset = kept->final[stream];
         frame.length = 0;
         rt_frame_put(out + n, &frame);

@@ -16,7 +16,7 @@
 /* Kept of a channel for its congested receiver: at most this, once. */
 struct ag_kept {
     uint8_t acks, fin_acks; /* bit per stream; the ACK itself is what ag_flow has */
-    uint8_t fins, closed;
+    uint8_t fins;
     uint8_t gaps;
     uint64_t final[RT_STREAMS];
     uint64_t gap[RT_STREAMS][2]; /* from, to */

@@ -101,15 +101,14 @@ static void channel_frame(struct rt_client *client, int slot, const struct rt_fr
         rt_catt_refused(att, payload, frame->length);
         return;
     }
-    bool closed = frame->type == RT_FIN && (frame->flags & RT_FIN_CLOSED) != 0;
     if (frame->type == RT_ATTACHED && att->state == RT_CATT_ASKED) {
         rt_catt_on_attached(att, payload, frame->length);
     } else if (att->state != RT_CATT_LIVE || frame->type == RT_ATTACHED || !rt_catt_wants(att, frame->stream)) {
         rt_catt_fault(att, RT_CLASS_PROTOCOL, frame->stream, frame->offset);
     } else if (frame->type == RT_ACK) {
         rt_tx_ack(att, frame, payload);
-    } else if (closed) {
-        rt_tx_closed(att, frame->stream, frame->offset);
+    } else if (frame->type == RT_STOP) {
+        rt_tx_stop(att, frame->offset);
     } else {
         rt_rx_frame(att, frame, payload);
     }
@@ -152,6 +151,7 @@ static bool link_frame(struct rt_client *client, int slot, const struct rt_frame
     case RT_ACK:
     case RT_FIN:
     case RT_GAP:
+    case RT_STOP:
         break;
     default:
         return false;

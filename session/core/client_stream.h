@@ -36,7 +36,8 @@ int rt_tx_append(struct rt_tx *tx, const void *data, size_t size);
 bool rt_tx_resume(struct rt_tx *tx, const struct rt_attached_in *in, bool steal);
 void rt_tx_bind(struct rt_catt *att, struct rt_tx *tx, const struct rt_attached_in *in);
 void rt_tx_ack(struct rt_catt *att, const struct rt_frame *frame, const uint8_t *payload);
-void rt_tx_closed(struct rt_catt *att, unsigned stream, uint64_t offset);
+/* STOP: of stdin alone. */
+void rt_tx_stop(struct rt_catt *att, uint64_t offset);
 bool rt_tx_ready(const struct rt_catt *att);
 void rt_tx_wake(struct rt_catt *att);
 /* Writes up to RT_TX_QUANTUM stream bytes and due FINs; *more when something that may go now did not fit. */

@@ -100,11 +100,11 @@ void rt_tx_ack(struct rt_catt *att, const struct rt_frame *frame, const uint8_t 
     }
 }
 
-void rt_tx_closed(struct rt_catt *att, unsigned stream, uint64_t offset)
+void rt_tx_stop(struct rt_catt *att, uint64_t offset)
 {
-    struct rt_tx *tx = rt_catt_tx(att, stream);
+    struct rt_tx *tx = rt_catt_tx(att, RT_STDIN);
     if (offset < tx->ring.base || offset > tx->sender.sent) {
-        rt_catt_fault(att, RT_CLASS_PROTOCOL, stream, offset);
+        rt_catt_fault(att, RT_CLASS_PROTOCOL, RT_STDIN, offset);
         return;
     }
     close_input(att, tx, offset);

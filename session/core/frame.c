@@ -31,7 +31,7 @@ struct frame_rule {
     uint8_t ways;                    /* enum rt_way */
     uint8_t channel;                 /* enum channel_rule */
     uint8_t offset;                  /* enum offset_rule */
-    struct streams plain, flagged;   /* flags 0; bit 0 set: a type without any has no flag */
+    struct streams streams;
 };
 
 #define UP (RT_WAY_GUEST_AGENT | RT_WAY_AGENT_CLIENT)
@@ -54,27 +54,27 @@ struct frame_rule {
 
 /* A map takes at least one byte. Data goes one way in a stream, its acknowledgements and "I take no more" the other. */
 static const struct frame_rule rules[] = {
-    [RT_HELLO] = {"HELLO", 1, SHORT, TO_AGENT, CHANNEL_ZERO, OFFSET_ZERO, NO_STREAM, {0}},
-    [RT_WELCOME] = {"WELCOME", 1, MAX, FROM_AGENT, CHANNEL_ZERO, OFFSET_ZERO, NO_STREAM, {0}},
-    [RT_CONFIRM] = {"CONFIRM", 0, 0, RT_WAY_GUEST_AGENT, CHANNEL_ZERO, OFFSET_ZERO, NO_STREAM, {0}},
-    [RT_REPORT] = {"REPORT", 1, MAX, RT_WAY_GUEST_AGENT, CHANNEL_ZERO, OFFSET_ZERO, NO_STREAM, {0}},
-    [RT_REFUSE] = {"REFUSE", 1, SHORT, RT_WAY_ANY, CHANNEL_REFUSE, OFFSET_ZERO, NO_STREAM, {0}},
-    [RT_PING] = {"PING", 0, 0, RT_WAY_ANY, CHANNEL_ZERO, OFFSET_TOKEN, NO_STREAM, {0}},
-    [RT_PONG] = {"PONG", 0, 0, RT_WAY_ANY, CHANNEL_ZERO, OFFSET_TOKEN, NO_STREAM, {0}},
-    [RT_REQUEST] = {"REQUEST", 1, SHORT, RT_WAY_CLIENT_AGENT, CHANNEL_ZERO, OFFSET_COUNTER, NO_STREAM, {0}},
-    [RT_REPLY] = {"REPLY", 1, MAX, RT_WAY_AGENT_CLIENT, CHANNEL_ZERO, OFFSET_COUNTER, NO_STREAM, {0}},
-    [RT_TAIL] = {"TAIL", 0, MAX, RT_WAY_GUEST_AGENT, CHANNEL_ZERO, OFFSET_SPAN, {OUTPUT, 0}, {0}},
-    [RT_END] = {"END", 1, SHORT, RT_WAY_GUEST_AGENT, CHANNEL_ZERO, OFFSET_ZERO, NO_STREAM, {0}},
-    [RT_END_OK] = {"END_OK", 1, SHORT, RT_WAY_AGENT_GUEST, CHANNEL_ZERO, OFFSET_ZERO, NO_STREAM, {0}},
-    [RT_TICKET] = {"TICKET", 1, RT_TOKEN_MAX, RT_WAY_AGENT_GUEST, CHANNEL_ZERO, OFFSET_ZERO, NO_STREAM, {0}},
-    [RT_ATTACH] = {"ATTACH", 1, SHORT, DOWN, CHANNEL_SET, OFFSET_ZERO, NO_STREAM, {0}},
-    [RT_ATTACHED] = {"ATTACHED", 1, SHORT, UP, CHANNEL_SET, OFFSET_ZERO, NO_STREAM, {0}},
-    [RT_DATA] = {"DATA", 1, MAX, RT_WAY_ANY, CHANNEL_SET, OFFSET_SPAN, {FROM_GUEST, FROM_CLIENT}, {0}},
-    [RT_ACK] =
-        {"ACK", ACK_SIZE, ACK_SIZE, RT_WAY_ANY, CHANNEL_SET, OFFSET_COUNTER, {FROM_CLIENT, FROM_GUEST}, {ZERO, OUTPUT}},
-    [RT_FIN] = {"FIN", 0, 0, RT_WAY_ANY, CHANNEL_SET, OFFSET_COUNTER, {OUTPUT, ZERO}, {ZERO, 0}},
-    [RT_GAP] = {"GAP", GAP_SIZE, GAP_SIZE, UP, CHANNEL_SET, OFFSET_COUNTER, {FROM_GUEST, 0}, {0}},
-    [RT_DETACH] = {"DETACH", 0, 0, DOWN, CHANNEL_SET, OFFSET_ZERO, NO_STREAM, {0}},
+    [RT_HELLO] = {"HELLO", 1, SHORT, TO_AGENT, CHANNEL_ZERO, OFFSET_ZERO, NO_STREAM},
+    [RT_WELCOME] = {"WELCOME", 1, MAX, FROM_AGENT, CHANNEL_ZERO, OFFSET_ZERO, NO_STREAM},
+    [RT_CONFIRM] = {"CONFIRM", 0, 0, RT_WAY_GUEST_AGENT, CHANNEL_ZERO, OFFSET_ZERO, NO_STREAM},
+    [RT_REPORT] = {"REPORT", 1, MAX, RT_WAY_GUEST_AGENT, CHANNEL_ZERO, OFFSET_ZERO, NO_STREAM},
+    [RT_REFUSE] = {"REFUSE", 1, SHORT, RT_WAY_ANY, CHANNEL_REFUSE, OFFSET_ZERO, NO_STREAM},
+    [RT_PING] = {"PING", 0, 0, RT_WAY_ANY, CHANNEL_ZERO, OFFSET_TOKEN, NO_STREAM},
+    [RT_PONG] = {"PONG", 0, 0, RT_WAY_ANY, CHANNEL_ZERO, OFFSET_TOKEN, NO_STREAM},
+    [RT_REQUEST] = {"REQUEST", 1, SHORT, RT_WAY_CLIENT_AGENT, CHANNEL_ZERO, OFFSET_COUNTER, NO_STREAM},
+    [RT_REPLY] = {"REPLY", 1, MAX, RT_WAY_AGENT_CLIENT, CHANNEL_ZERO, OFFSET_COUNTER, NO_STREAM},
+    [RT_TAIL] = {"TAIL", 0, MAX, RT_WAY_GUEST_AGENT, CHANNEL_ZERO, OFFSET_SPAN, {OUTPUT, 0}},
+    [RT_END] = {"END", 1, SHORT, RT_WAY_GUEST_AGENT, CHANNEL_ZERO, OFFSET_ZERO, NO_STREAM},
+    [RT_END_OK] = {"END_OK", 1, SHORT, RT_WAY_AGENT_GUEST, CHANNEL_ZERO, OFFSET_ZERO, NO_STREAM},
+    [RT_TICKET] = {"TICKET", 1, RT_TOKEN_MAX, RT_WAY_AGENT_GUEST, CHANNEL_ZERO, OFFSET_ZERO, NO_STREAM},
+    [RT_ATTACH] = {"ATTACH", 1, SHORT, DOWN, CHANNEL_SET, OFFSET_ZERO, NO_STREAM},
+    [RT_ATTACHED] = {"ATTACHED", 1, SHORT, UP, CHANNEL_SET, OFFSET_ZERO, NO_STREAM},
+    [RT_DATA] = {"DATA", 1, MAX, RT_WAY_ANY, CHANNEL_SET, OFFSET_SPAN, {FROM_GUEST, FROM_CLIENT}},
+    [RT_ACK] = {"ACK", ACK_SIZE, ACK_SIZE, RT_WAY_ANY, CHANNEL_SET, OFFSET_COUNTER, {FROM_CLIENT, FROM_GUEST}},
+    [RT_FIN] = {"FIN", 0, 0, RT_WAY_ANY, CHANNEL_SET, OFFSET_COUNTER, {OUTPUT, ZERO}},
+    [RT_GAP] = {"GAP", GAP_SIZE, GAP_SIZE, UP, CHANNEL_SET, OFFSET_COUNTER, {FROM_GUEST, 0}},
+    [RT_STOP] = {"STOP", 0, 0, UP, CHANNEL_SET, OFFSET_COUNTER, {ZERO, 0}},
+    [RT_DETACH] = {"DETACH", 0, 0, DOWN, CHANNEL_SET, OFFSET_ZERO, NO_STREAM},
 };
 
 static const struct frame_rule *rule_of(uint8_t type)
@@ -122,15 +122,17 @@ static const char *check_offset(const struct rt_frame *frame, enum offset_rule r
     return NULL;
 }
 
-static bool has_flag(const struct frame_rule *rule)
+/* The flag of an ACK is about a FIN, which control streams do not have. */
+static bool check_flags(const struct rt_frame *frame)
 {
-    return (rule->flagged.up | rule->flagged.down) != 0;
+    return frame->flags == 0 || (frame->type == RT_ACK && frame->flags == RT_ACK_FIN &&
+                                 frame->stream != RT_CONTROL_UP && frame->stream != RT_CONTROL_DOWN);
 }
 
 static bool check_stream(const struct rt_frame *frame, const struct frame_rule *rule, unsigned ways)
 {
-    const struct streams *streams = frame->flags != 0 ? &rule->flagged : &rule->plain;
-    unsigned allowed = ((ways & UP) != 0 ? streams->up : 0U) | ((ways & DOWN) != 0 ? streams->down : 0U);
+    unsigned allowed = ((ways & UP) != 0 ? rule->streams.up : 0U) | ((ways & DOWN) != 0 ? rule->streams.down : 0U);
+
     return frame->stream < RT_STREAMS && (allowed >> frame->stream & 1) != 0;
 }
 
@@ -151,10 +153,10 @@ int rt_frame_check(const struct rt_frame *frame, unsigned ways, const char **why
         *why = "payload is too short for this type";
     } else if (frame->length > rule->length_max) {
         *why = "payload is too long for this type";
-    } else if (frame->flags > (has_flag(rule) ? 1 : 0)) {
-        *why = "unknown flag for this type";
+    } else if (!check_flags(frame)) {
+        *why = "unknown flag for this type and stream";
     } else if (!check_stream(frame, rule, rule->ways & ways)) {
-        *why = "stream is not allowed for this type, with these flags, this way";
+        *why = "stream is not allowed for this type, this way";
     } else if (rule->channel == CHANNEL_ZERO && frame->channel != 0) {
         *why = "channel must be 0 for this type";
     } else if (frame->channel == 0 &&

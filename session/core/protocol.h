@@ -44,13 +44,12 @@ enum rt_frame_type {
     RT_ACK,
     RT_FIN,
     RT_GAP,
+    RT_STOP,
     RT_DETACH,
 };
 
-enum rt_frame_flag {
-    RT_ACK_FIN = 1,    /* on ACK: the sender's FIN has been consumed */
-    RT_FIN_CLOSED = 1, /* on FIN: told by the receiver, which takes no more than this offset */
-};
+/* The only flag, of an ACK: the sender's FIN has been consumed. */
+#define RT_ACK_FIN 1
 
 enum rt_stream_id {
     RT_STDIN,

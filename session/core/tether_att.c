@@ -305,7 +305,7 @@ static void bind(struct rt_tether *t, struct rt_att *att, uint32_t channel, cons
     att->try_no = msg->try_no;
     rt_tether_move_att(att, RT_ATT_BINDING);
     att->channel = channel;
-    att->closed_told = false;
+    att->stop_told = false;
     if (att->known == RT_ATT_NEW) {
         att->known = RT_ATT_TOLD;
     }

@@ -47,7 +47,7 @@ struct rt_att {
     bool once;
     /* binding */
     uint32_t channel; /* BINDING, BOUND; else 0 */
-    bool closed_told; /* that the process has closed its stdin */
+    bool stop_told;   /* that the process has closed its stdin */
     uint64_t unbound_at;
     uint64_t away_ms; /* unbound for so long, of time with an agent */
     /* hold budget */

@@ -234,13 +234,12 @@ static void put_inputs(struct rt_att *att, const struct rt_proc *proc, struct wr
             w->len += rt_receiver_put_ack(in, att->channel, (uint16_t)s, w->buf + w->len, w->cap - w->len);
         }
     }
-    if (rt_att_wants(att, RT_STDIN) && proc->stdin_phase == RT_STDIN_CLOSED && !att->closed_told && room(w)) {
-        (void)put(w, &(struct rt_frame){.type = RT_FIN,
-                                        .flags = RT_FIN_CLOSED,
+    if (rt_att_wants(att, RT_STDIN) && proc->stdin_phase == RT_STDIN_CLOSED && !att->stop_told && room(w)) {
+        (void)put(w, &(struct rt_frame){.type = RT_STOP,
                                         .stream = RT_STDIN,
                                         .channel = att->channel,
                                         .offset = att->in[RT_STDIN_IN].consumed});
-        att->closed_told = true;
+        att->stop_told = true;
     }
 }
 

@@ -122,6 +122,7 @@ size_t fuzz_frame_any(struct fuzz_in *in, struct fuzz_frame *frame)
         case RT_PING:
         case RT_PONG:
         case RT_FIN:
+        case RT_STOP:
         case RT_DETACH:
         case RT_CONFIRM:
             frame->head.length = 0;

@@ -194,7 +194,7 @@ static struct ag_chan *channel_of(struct fuzz_in *in)
 static void channel_frame(struct fuzz_in *in)
 {
     static const uint8_t types[] = {RT_DATA, RT_DATA,     RT_DATA,   RT_DATA,   RT_ACK, RT_ACK,
-                                    RT_GAP,  RT_ATTACHED, RT_DETACH, RT_REFUSE, RT_FIN};
+                                    RT_GAP,  RT_ATTACHED, RT_DETACH, RT_REFUSE, RT_FIN, RT_STOP};
     struct ag_chan *chan = channel_of(in);
     uint8_t what = fuzz_byte(in), type = types[fuzz_byte(in) % sizeof(types)], *payload = frame.bytes + RT_FRAME_HEADER;
     unsigned side = what & 1, stream = what >> 4 & 3;
@@ -219,7 +219,7 @@ static void channel_frame(struct fuzz_in *in)
         rt_put_u64(payload, frame.head.offset + size);
     } else {
         frame.head.stream = type == RT_FIN ? (uint16_t)stream : 0;
-        frame.head.offset = type == RT_FIN ? frame.head.offset : 0;
+        frame.head.offset = type == RT_FIN || type == RT_STOP ? frame.head.offset : 0;
     }
     if (type == RT_ATTACHED && (what & 4) == 0) {
         const struct ag_link *guest = chan->link[AG_GUEST];

@@ -166,10 +166,14 @@ static void stream_frame(unsigned link, struct fuzz_in *in)
         frame.head.type = RT_FIN;
         break;
     case 4:
+        frame.head.offset = att->tx[what & 1].ring.base;
+        if ((what & 5) == 4) {
+            frame.head.type = RT_STOP;
+            break;
+        }
         frame.head.type = RT_ACK;
         frame.head.stream = what & 1 ? RT_CONTROL_DOWN : RT_STDIN;
         frame.head.flags = what >> 1 & 1;
-        frame.head.offset = att->tx[what & 1].ring.base;
         frame.head.length = RT_ACK_PAYLOAD;
         rt_put_u64(payload, frame.head.offset + size * 64);
         rt_put_u64(payload + 8, rt_digest_value(&att->tx[what & 1].sender.digest));

@@ -48,7 +48,7 @@ static const char ID_PREFIX[8] = "hostile"; /* of its attachments' ids */
 
 const uint8_t sim_flood_types[2][SIM_FLOODS_MAX] = {
     {RT_HELLO, RT_CONFIRM, RT_REPORT, RT_REFUSE, RT_PING, RT_PONG, RT_TAIL, RT_END, RT_ATTACHED, RT_DATA, RT_ACK,
-     RT_FIN, RT_GAP},
+     RT_FIN, RT_GAP, RT_STOP},
     {RT_HELLO, RT_REFUSE, RT_PING, RT_PONG, RT_REQUEST, RT_ATTACH, RT_DATA, RT_ACK, RT_FIN, RT_DETACH},
 };
 
@@ -183,6 +183,9 @@ static unsigned a_stream(bool client, uint8_t type)
     static const uint8_t up[] = {RT_STDOUT, RT_STDERR, RT_CONTROL_UP}, down[] = {RT_STDIN, RT_CONTROL_DOWN};
     bool out = client ? type == RT_ACK : type != RT_ACK; /* names an output stream */
 
+    if (type == RT_STOP) {
+        return RT_STDIN;
+    }
     if (type == RT_FIN) {
         return client ? RT_STDIN : 1 + (unsigned)sim_random(2);
     }

@@ -155,9 +155,7 @@ static void on_data(struct fake_agent *agent, const struct rt_frame *frame, cons
 
 static void on_fin(struct fake_agent *agent, const struct rt_frame *frame)
 {
-    if (frame->flags != 0) {
-        agent->in[0].closed = true;
-    } else if (frame->offset != agent->out[frame->stream - 1].size) {
+    if (frame->offset != agent->out[frame->stream - 1].size) {
         fake_error(agent, "fin offset", frame->offset, agent->out[frame->stream - 1].size);
     } else {
         agent->out[frame->stream - 1].fin = frame->offset;
@@ -241,6 +239,9 @@ void fake_frame(struct fake_agent *agent, const struct rt_frame *frame, const ui
         break;
     case RT_FIN:
         on_fin(agent, frame);
+        break;
+    case RT_STOP:
+        agent->in[0].closed = true;
         break;
     default:
         if (frame->type == RT_REFUSE &&

@@ -155,6 +155,13 @@ static void fins(struct scene *s, int from)
     repeat(s, from, frame, NULL);
 }
 
+static void stops(struct scene *s, int from)
+{
+    attach(s, 3);
+    innocent_channel(s);
+    repeat(s, from, (struct rt_frame){.type = RT_STOP, .channel = 1}, NULL);
+}
+
 /* The limit of the only ACK that it got. */
 static uint64_t told_limit(struct scene *s, int link)
 {
@@ -421,7 +428,7 @@ static const struct flood floods[] = {
     {RT_DATA, RT_PEER_CLIENT, data, false},         {RT_ACK, RT_PEER_GUEST, acks, false},
     {RT_ACK, RT_PEER_CLIENT, acks, false},          {RT_FIN, RT_PEER_GUEST, fins, false},
     {RT_FIN, RT_PEER_CLIENT, fins, false},          {RT_GAP, RT_PEER_GUEST, gaps, false},
-    {RT_DETACH, RT_PEER_CLIENT, detaches, false},
+    {RT_STOP, RT_PEER_GUEST, stops, false},         {RT_DETACH, RT_PEER_CLIENT, detaches, false},
 };
 #define FLOODS (sizeof(floods) / sizeof(floods[0]))
 

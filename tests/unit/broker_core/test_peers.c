@@ -77,7 +77,7 @@ static void test_clients_that_break_rules(void **state)
         {.type = RT_ACK, .channel = 1, .stream = RT_STDIN, .length = RT_ACK_PAYLOAD},
         {.type = RT_REFUSE, .length = 1},
         {.type = RT_FIN, .channel = 1, .stream = RT_STDOUT},
-        {.type = RT_FIN, .channel = 1, .flags = RT_FIN_CLOSED},
+        {.type = RT_STOP, .channel = 1},
     };
 
     fx_attached(fx, &guest, &good);

@@ -88,7 +88,7 @@ static size_t script(uint8_t *out)
     struct rt_frame frame;
     size_t n = 0, at = 0;
     const struct rt_frame frames[] = {
-        {.type = RT_FIN, .flags = RT_FIN_CLOSED, .channel = 1},
+        {.type = RT_STOP, .channel = 1},
         {.type = RT_DATA, .channel = 1, .stream = RT_STDOUT, .length = 30},
         {.type = RT_DATA, .channel = 1, .stream = RT_STDOUT, .offset = 30, .length = 1},
         {.type = RT_PING, .offset = 99},

@@ -200,11 +200,7 @@ void box_take(struct box *box)
 
 void box_close_input(struct box *box, struct box_att *att)
 {
-    struct rt_frame head = {.type = RT_FIN,
-                            .flags = RT_FIN_CLOSED,
-                            .stream = RT_STDIN,
-                            .channel = att->channel,
-                            .offset = att->in[0].applied};
+    struct rt_frame head = {.type = RT_STOP, .channel = att->channel, .offset = att->in[0].applied};
 
     (void)box;
     att->in[0].closed = true;

@@ -144,10 +144,6 @@ static void take_fin(struct caller *c, unsigned n, const struct rt_frame *head)
 {
     struct caller_att *att = &c->att[n];
 
-    if ((head->flags & RT_FIN_CLOSED) != 0) {
-        att->closed = true;
-        return;
-    }
     att->out[head->stream - RT_STDOUT].fin = head->offset;
     assert_true(head->offset == att->out[head->stream - RT_STDOUT].size);
     link_ack(c->link, head->channel, head->stream, head->offset, head->offset + 65536,
@@ -207,6 +203,8 @@ static bool frame_cb(struct fixture *f, struct link *link, const struct rt_frame
         take_data(c, n, head, payload);
     } else if (head->type == RT_FIN) {
         take_fin(c, n, head);
+    } else if (head->type == RT_STOP) {
+        c->att[n].closed = true;
     } else if (head->type == RT_ACK) {
         c->att[n].in[head->stream == RT_STDIN ? 0 : 1].acked = (size_t)head->offset;
     } else if (head->type == RT_REFUSE) {

@@ -97,12 +97,15 @@ void fx_gap(struct fx *fx, unsigned slot, uint32_t channel, unsigned stream, uin
         payload);
 }
 
-void fx_fin(struct fx *fx, unsigned slot, uint32_t channel, unsigned stream, uint64_t offset, uint8_t flags)
+void fx_fin(struct fx *fx, unsigned slot, uint32_t channel, unsigned stream, uint64_t offset)
 {
     fx_send(fx, slot,
-            (struct rt_frame){
-                .type = RT_FIN, .flags = flags, .stream = (uint16_t)stream, .channel = channel, .offset = offset},
-            NULL);
+            (struct rt_frame){.type = RT_FIN, .stream = (uint16_t)stream, .channel = channel, .offset = offset}, NULL);
+}
+
+void fx_stop(struct fx *fx, unsigned slot, uint32_t channel, uint64_t offset)
+{
+    fx_send(fx, slot, (struct rt_frame){.type = RT_STOP, .channel = channel, .offset = offset}, NULL);
 }
 
 void fx_refuse(struct fx *fx, unsigned slot, uint32_t channel, const struct rt_refuse_msg *msg)

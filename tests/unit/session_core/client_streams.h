@@ -29,7 +29,8 @@ void fx_data(struct fx *fx, unsigned slot, uint32_t channel, unsigned stream, ui
 void fx_ack(struct fx *fx, unsigned slot, uint32_t channel, unsigned stream, uint64_t consumed, uint64_t limit,
             uint64_t digest, uint8_t flags);
 void fx_gap(struct fx *fx, unsigned slot, uint32_t channel, unsigned stream, uint64_t from, uint64_t to);
-void fx_fin(struct fx *fx, unsigned slot, uint32_t channel, unsigned stream, uint64_t offset, uint8_t flags);
+void fx_fin(struct fx *fx, unsigned slot, uint32_t channel, unsigned stream, uint64_t offset);
+void fx_stop(struct fx *fx, unsigned slot, uint32_t channel, uint64_t offset);
 void fx_refuse(struct fx *fx, unsigned slot, uint32_t channel, const struct rt_refuse_msg *msg);
 /* The item as bytes of control-up; returns its size. */
 size_t fx_item(uint8_t *out, const struct rt_up_item *item);

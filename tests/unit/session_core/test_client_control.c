@@ -40,9 +40,9 @@ static void test_exit_comes_last(void **state)
         fx_quiet(att);
         fx_data(&fx, 0, 1, RT_STDOUT, 0, pattern, 10);
         fx_gap(&fx, 0, 1, RT_STDOUT, 10, 30);
-        fx_fin(&fx, 0, 1, RT_STDOUT, 30, 0);
+        fx_fin(&fx, 0, 1, RT_STDOUT, 30);
         fx_data(&fx, 0, 1, RT_STDERR, 0, pattern, 5);
-        fx_fin(&fx, 0, 1, RT_STDERR, 5, 0);
+        fx_fin(&fx, 0, 1, RT_STDERR, 5);
         assert_int_equal(fx_read(&fx, att, RT_STDERR, got, sizeof(got)), 5);
         assert_int_equal(fx_event(att, RT_CATT_EOF).stream, RT_STDERR);
         fx_quiet(att);
@@ -123,8 +123,8 @@ static void test_control_gaps_with_items_between(void **state)
     fx_gap(&fx, 0, 1, RT_CONTROL_UP, 200 + 2 * n - 1, 400);
     m = fx_item(item, &exited);
     fx_data(&fx, 0, 1, RT_CONTROL_UP, 400, item, m);
-    fx_fin(&fx, 0, 1, RT_STDOUT, 0, 0);
-    fx_fin(&fx, 0, 1, RT_STDERR, 0, 0);
+    fx_fin(&fx, 0, 1, RT_STDOUT, 0);
+    fx_fin(&fx, 0, 1, RT_STDERR, 0);
     event = fx_event(att, RT_CATT_GAP);
     assert_int_equal(event.from, 0);
     assert_int_equal(event.to, 200);

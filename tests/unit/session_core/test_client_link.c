@@ -401,6 +401,7 @@ static void test_frames_that_end_the_link(void **state)
     hangs_up((struct rt_frame){.length = RT_ACK_PAYLOAD, .type = RT_ACK, .stream = RT_STDOUT, .channel = 1}, zero);
     hangs_up((struct rt_frame){.type = RT_FIN, .stream = RT_STDIN, .channel = 1}, NULL);
     hangs_up((struct rt_frame){.type = RT_FIN, .stream = RT_STDOUT, .flags = 1, .channel = 1}, NULL);
+    hangs_up((struct rt_frame){.type = RT_STOP, .stream = RT_CONTROL_DOWN, .channel = 1}, NULL);
     hangs_up((struct rt_frame){.length = RT_GAP_PAYLOAD, .type = RT_GAP, .stream = RT_STDOUT, .channel = 1}, zero);
     hangs_up((struct rt_frame){.length = RT_GAP_PAYLOAD, .type = RT_GAP, .stream = RT_STDOUT, .channel = 1}, far);
     hangs_up((struct rt_frame){.length = RT_ACK_PAYLOAD, .type = RT_ACK, .channel = 1}, far);
@@ -433,7 +434,7 @@ static void test_frames_that_end_the_channel(void **state)
     (void)state;
     static const uint8_t junk[RT_ACK_PAYLOAD];
     ends_channel((struct rt_frame){.length = 1, .type = RT_ATTACHED, .channel = 1}, junk);
-    ends_channel((struct rt_frame){.type = RT_FIN, .stream = RT_STDIN, .flags = 1, .channel = 1, .offset = 1}, NULL);
+    ends_channel((struct rt_frame){.type = RT_STOP, .channel = 1, .offset = 1}, NULL);
     ends_channel((struct rt_frame){.type = RT_FIN, .stream = RT_STDOUT, .channel = 1, .offset = 1}, NULL);
 }
 

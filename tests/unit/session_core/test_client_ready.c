@@ -53,7 +53,7 @@ static void test_whatever_comes_names_it(void **state)
     rt_catt_consumed(att, RT_STDOUT, 3, fx.now);
     assert_named(att); /* now it is */
     (void)fx_event(att, RT_CATT_GAP);
-    fx_fin(&fx, 0, 1, RT_STDOUT, 10, 0);
+    fx_fin(&fx, 0, 1, RT_STDOUT, 10);
     assert_named(att);
     (void)fx_event(att, RT_CATT_EOF);
     assert_int_equal(rt_catt_resize(att, 1, 2), 0);

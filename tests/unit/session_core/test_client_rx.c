@@ -380,7 +380,7 @@ static void test_fin_and_its_ack(void **state)
     struct rt_attached_msg terms = fx_terms();
     struct rt_catt *att = fx_live(&fx, 1);
     fx_data(&fx, 0, 1, RT_STDOUT, 0, pattern, 10);
-    fx_fin(&fx, 0, 1, RT_STDOUT, 10, 0);
+    fx_fin(&fx, 0, 1, RT_STDOUT, 10);
     fx_quiet(att);
     assert_int_equal(fx_read(&fx, att, RT_STDOUT, got, sizeof(got)), 10);
     assert_int_equal(fx_event(att, RT_CATT_EOF).from, 10);
@@ -390,7 +390,7 @@ static void test_fin_and_its_ack(void **state)
     terms.out[0].c = terms.out[0].head = 10;
     fx_attached(&fx, 0, channel, &terms);
     (void)fx_take(&fx, 0);
-    fx_fin(&fx, 0, channel, RT_STDOUT, 10, 0);
+    fx_fin(&fx, 0, channel, RT_STDOUT, 10);
     (void)fx_take(&fx, 0);
     assert_int_equal(fx_ack_of(&fx, RT_STDOUT)->head.flags, RT_ACK_FIN);
     fx_data(&fx, 0, channel, RT_STDOUT, 10, pattern, 1); /* beyond its own end */
@@ -407,7 +407,7 @@ static void test_nothing_after_rewound(void **state)
     fx_data(&fx, 0, 1, RT_STDOUT, 0, pattern, 10);
     fx_gap(&fx, 0, 1, RT_STDOUT, 10, 20);
     fx_data(&fx, 0, 1, RT_STDOUT, 20, pattern + 20, 10);
-    fx_fin(&fx, 0, 1, RT_STDOUT, 25, 0); /* less than it sent: what is buffered belongs to another past */
+    fx_fin(&fx, 0, 1, RT_STDOUT, 25); /* less than it sent: what is buffered belongs to another past */
     assert_int_equal(fx_event(att, RT_CATT_REWOUND).from, 25);
     assert_null(rt_catt_peek(att, RT_STDOUT, &size));
     assert_int_equal(size, 0);

@@ -219,7 +219,7 @@ static void test_guest_closes_input(void **state)
     assert_int_equal(rt_catt_write(att, pattern, 50000), 50000);
     fx_ack(&fx, 0, 1, RT_STDIN, 0, 32768, fx_digest("", 0), 0);
     (void)fx_take(&fx, 0);
-    fx_fin(&fx, 0, 1, RT_STDIN, 20000, RT_FIN_CLOSED);
+    fx_stop(&fx, 0, 1, 20000);
     assert_int_equal(fx_event(att, RT_CATT_INPUT_CLOSED).from, 20000);
     rt_catt_input(att, &written, &applied);
     assert_int_equal(written, 50000);

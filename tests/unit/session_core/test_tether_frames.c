@@ -140,7 +140,7 @@ static void test_headers_that_break_rules(void **state)
         {.type = RT_DATA, .channel = 1, .length = 1, .stream = RT_STDOUT},
         {.type = RT_ACK, .channel = 1, .length = 16, .stream = RT_STDIN},
         {.type = RT_FIN, .channel = 1, .stream = RT_STDOUT},
-        {.type = RT_FIN, .channel = 1, .stream = RT_STDIN, .flags = RT_FIN_CLOSED},
+        {.type = RT_STOP, .channel = 1},
         {.type = RT_GAP, .channel = 1, .length = 8, .stream = RT_STDOUT},
     };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {

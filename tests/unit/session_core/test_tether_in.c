@@ -416,10 +416,9 @@ static void test_once(void **state)
     assert_int_equal(tx.stdin_ends, 1);
     assert_int_equal(tx_read(&tx, 0, buf, 100), 0);
     (void)tx_take(&tx);
-    const struct tx_frame *fin = tx_frame(&tx, RT_FIN, 2, 0); /* the others are told how far they came */
-    assert_non_null(fin);
-    assert_int_equal(fin->head.flags, RT_FIN_CLOSED);
-    assert_int_equal(fin->head.offset, 4);
+    const struct tx_frame *stop = tx_frame(&tx, RT_STOP, 2, 0); /* the others are told how far they came */
+    assert_non_null(stop);
+    assert_int_equal(stop->head.offset, 4);
     tx_close(&tx);
 }
 
@@ -434,14 +433,13 @@ static void test_closed_by_the_process(void **state)
     assert_int_equal(tx_read(&tx, 0, buf, 2), 2);
     rt_tether_stdin_closed(tx.tether, 0, tx.now);
     (void)tx_take(&tx);
-    const struct tx_frame *fin = tx_frame(&tx, RT_FIN, 1, 0);
-    assert_int_equal(fin->head.flags, RT_FIN_CLOSED);
-    assert_int_equal(fin->head.offset, 2);
+    const struct tx_frame *stop = tx_frame(&tx, RT_STOP, 1, 0);
+    assert_int_equal(stop->head.offset, 2);
     tx_data(&tx, 1, RT_STDIN, 6, "ghi", 3);
     tx_data(&tx, 1, RT_STDIN, 9, "jkl", 3);
     tx_fin(&tx, 1, RT_STDIN, 12);
     (void)tx_take(&tx);
-    assert_int_equal(tx_count(&tx, RT_REFUSE) + tx_count(&tx, RT_FIN), 0);
+    assert_int_equal(tx_count(&tx, RT_REFUSE) + tx_count(&tx, RT_STOP), 0);
     assert_int_equal(tx_read(&tx, 0, buf, 100), 0);
     assert_int_equal(tx.stdin_ends, 0);
     tx_cut(&tx);
@@ -451,7 +449,7 @@ static void test_closed_by_the_process(void **state)
     tx_attached(&tx, 2, &attached);
     assert_true(attached.in[0].closed);
     assert_int_equal(attached.in[0].a, 2);
-    assert_int_equal(tx_count(&tx, RT_FIN), 1); /* told again */
+    assert_int_equal(tx_count(&tx, RT_STOP), 1); /* told again */
     tx_close(&tx);
 }
 
@@ -474,7 +472,7 @@ static void test_terminal_ends_again(void **state)
         tx_fin(&tx, i, RT_STDIN, 3);
         assert_int_equal(tx.stdin_ends, i);
         (void)tx_take(&tx);
-        assert_int_equal(tx_count(&tx, RT_FIN), 0);
+        assert_int_equal(tx_count(&tx, RT_STOP), 0);
         if (i == 2) {
             tx_detach(&tx, i);
         }
