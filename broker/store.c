@@ -2,6 +2,8 @@
  * Copyright The retether authors */
 #include "broker/shell.h"
 
+#include "session/base/file.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -96,25 +98,11 @@ static int read_password(struct rt_shell *shell, char out[PASSWORD_MAX])
     return good ? 0 : RT_ECONFIG;
 }
 
-/* What all that share a kernel and its file names agree on. 0, or RT_EIO where there is none. */
-static int read_machine(char out[RT_MACHINE_MAX + 2])
-{
-    FILE *file = fopen("/proc/sys/kernel/random/boot_id", "re");
-    bool good = file != NULL && fgets(out, RT_MACHINE_MAX + 2, file) != NULL;
-
-    if (good) {
-        out[strcspn(out, "\n")] = '\0';
-    }
-    if (file != NULL) {
-        (void)fclose(file);
-    }
-    return good && out[0] != '\0' ? 0 : RT_EIO;
-}
-
 static int connect_store(struct rt_shell *shell, const char *const *endpoints, size_t n)
 {
     struct rt_store_config config = {.n_endpoints = n};
     char password[PASSWORD_MAX] = "", machine[RT_MACHINE_MAX + 2] = "";
+    size_t size;
     int rc;
 
     for (size_t i = 0; i < n; i++) {
@@ -134,7 +122,11 @@ static int connect_store(struct rt_shell *shell, const char *const *endpoints, s
         config.addr[i] = shell->addr.item[i];
     }
     config.version = RETETHER_VERSION;
-    config.machine = read_machine(machine) == 0 ? machine : NULL;
+    /* What all agree on that share a kernel, and so the names of its files. */
+    if (rt_read_file("/proc/sys/kernel/random/boot_id", machine, sizeof(machine), &size) == RT_OK && size > 1) {
+        machine[size - 1] = '\0'; /* the newline */
+        config.machine = machine;
+    }
     config.instance = shell->instance;
     config.tails_host = shell->settings.store_tails_host;
     config.tails_all = shell->settings.store_tails;

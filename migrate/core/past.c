@@ -4,6 +4,7 @@
 
 #include "migrate/core/store_op.h"
 #include "session/base/error.h"
+#include "session/base/units.h"
 #include "session/core/frame.h"
 
 #include <string.h>
@@ -15,24 +16,16 @@ struct reader {
 /* Digits up to `stop`, which is passed over. */
 static int number(struct reader *reader, uint8_t stop, uint64_t *out)
 {
-    uint64_t value = 0;
-    const uint8_t *first = reader->at;
+    const uint8_t *first = reader->at, *end = memchr(first, stop, (size_t)(reader->end - first));
 
-    for (; reader->at < reader->end && *reader->at >= '0' && *reader->at <= '9'; reader->at++) {
-        value = value * 10 + (uint64_t)(*reader->at - '0');
-        if (value >= RT_COUNTER_MAX) {
-            return RT_EPROTO;
-        }
-    }
-    if (reader->at == first || reader->at == reader->end || *reader->at != stop) {
+    if (end == NULL || !rt_read_number((struct rt_slice){first, (size_t)(end - first)}, RT_COUNTER_MAX - 1, out)) {
         return RT_EPROTO;
     }
-    reader->at++;
-    *out = value;
+    reader->at = end + 1;
     return 0;
 }
 
-static int history(struct reader *reader, struct rt_store_record *record)
+static int move(struct reader *reader, struct rt_store_record *record)
 {
     const uint8_t *end;
 
@@ -42,13 +35,26 @@ static int history(struct reader *reader, struct rt_store_record *record)
         return RT_EPROTO;
     }
     end = memchr(reader->at, '\n', (size_t)(reader->end - reader->at));
-    if (end == NULL || end - reader->at > RT_HOST_MAX) {
+    if (end == NULL || end - reader->at > RT_HOST_MAX || memchr(reader->at, '\0', (size_t)(end - reader->at)) != NULL) {
         return RT_EPROTO;
     }
     rt_slice_copy((struct rt_slice){reader->at, (size_t)(end - reader->at)}, record->hist[record->n_hist].host,
                   sizeof(record->hist[0].host));
     record->n_hist++;
     reader->at = end + 1;
+    return 0;
+}
+
+int rt_past_history(struct rt_slice hist, struct rt_store_record *record)
+{
+    struct reader reader = {hist.data, hist.data + hist.size};
+
+    record->n_hist = 0;
+    while (reader.at < reader.end) {
+        if (move(&reader, record) != 0) {
+            return RT_EPROTO;
+        }
+    }
     return 0;
 }
 
@@ -69,11 +75,8 @@ int rt_past_read(struct rt_slice past, struct rt_store_record *record)
     }
     rt_slice_copy((struct rt_slice){reader.at, (size_t)size}, read.label, sizeof(read.label));
     reader.at += size;
-    read.n_hist = 0;
-    while (reader.at < reader.end) {
-        if (history(&reader, &read) != 0) {
-            return RT_EPROTO;
-        }
+    if (rt_past_history((struct rt_slice){reader.at, (size_t)(reader.end - reader.at)}, &read) != 0) {
+        return RT_EPROTO;
     }
     if (read.n_hist > 0) {
         read.claimed_ms = read.hist[read.n_hist - 1].at_ms;

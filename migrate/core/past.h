@@ -11,6 +11,8 @@
 
 struct rt_store_record;
 
+/* Fills the record's history from the lines of one. Returns 0 or RT_EPROTO. */
+int rt_past_history(struct rt_slice hist, struct rt_store_record *record);
 /* Fills what the past tells; nothing of one that is not as above. Returns 0 or RT_EPROTO. */
 int rt_past_read(struct rt_slice past, struct rt_store_record *record);
 

@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <hiredis/hiredis.h>
+#include <stdarg.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -17,6 +18,18 @@ void rt_redis_arg(struct rt_redis_args *args, const void *data, size_t size)
 void rt_redis_text(struct rt_redis_args *args, const char *text)
 {
     rt_redis_arg(args, text, strlen(text));
+}
+
+void rt_redis_texts(struct rt_redis_args *args, ...)
+{
+    const char *text;
+    va_list texts;
+
+    va_start(texts, args);
+    while ((text = va_arg(texts, const char *)) != NULL) {
+        rt_redis_text(args, text);
+    }
+    va_end(texts);
 }
 
 char *rt_redis_format(const struct rt_redis_args *args, size_t *size)

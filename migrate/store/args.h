@@ -16,6 +16,8 @@ struct rt_redis_args {
 
 void rt_redis_arg(struct rt_redis_args *args, const void *data, size_t size);
 void rt_redis_text(struct rt_redis_args *args, const char *text);
+/* Several, up to a NULL. */
+__attribute__((sentinel)) void rt_redis_texts(struct rt_redis_args *args, ...);
 
 /* The call as it goes over the wire, for rt_redis_send(); given back with redisFreeCommand(). NULL: no memory. */
 char *rt_redis_format(const struct rt_redis_args *args, size_t *size);

@@ -40,11 +40,7 @@ static void host_keys(const char *host, char list[RT_STORE_TAILS_KEY_MAX], char 
 static void function(struct rt_redis_args *args, const char *name, const char *key, const char *other)
 {
     args->n = 0;
-    rt_redis_text(args, "FCALL");
-    rt_redis_text(args, name);
-    rt_redis_text(args, "2");
-    rt_redis_text(args, key);
-    rt_redis_text(args, other);
+    rt_redis_texts(args, "FCALL", name, "2", key, other, NULL);
 }
 
 static void over(struct rt_store *store)
@@ -64,9 +60,9 @@ static bool is_answer(struct rt_store *store, int error, const redisReply *reply
     if (!error && rt_store_functions_missing(reply)) {
         error = RT_EUNAVAIL;
         (void)!rt_store_load(store, &store->commands);
-    } else if (!error && reply->type == REDIS_REPLY_ERROR) {
-        error = rt_store_error_of(store, reply);
-    } else if (!error && reply->type != type) {
+    }
+    error = rt_store_error_of(store, error, reply);
+    if (!error && reply->type != type) {
         rt_store_log(store, RT_STORE_ERROR, "the store's answer makes no sense (tails)");
         error = RT_EUNAVAIL;
     }
@@ -81,13 +77,11 @@ static void totalled_cb(void *ctx, int error, const redisReply *reply)
     uint64_t all;
     const redisReply *oldest;
 
-    if (!is_answer(store, error, reply, REDIS_REPLY_ARRAY) || reply->elements != 2 ||
-        reply->element[0]->type != REDIS_REPLY_INTEGER || reply->element[1]->type != REDIS_REPLY_STRING) {
+    if (!is_answer(store, error, reply, REDIS_REPLY_ARRAY) || rt_store_integer(reply, 0, &all) ||
+        !(oldest = rt_store_element(reply, 1, REDIS_REPLY_STRING))) {
         over(store);
         return;
     }
-    all = reply->element[0]->integer > 0 ? (uint64_t)reply->element[0]->integer : 0;
-    oldest = reply->element[1];
     /* Who was asked to give up, and had nothing, is not asked again. */
     if (all > store->tails.store_max && store->tails.steps < SWEEP_STEPS_MAX && oldest->len > 0 &&
         oldest->len <= RT_HOST_MAX && (!store->tails.asked || strcmp(oldest->str, store->tails.host) != 0)) {
@@ -108,9 +102,7 @@ static void total(struct rt_store *store, uint64_t bytes, uint64_t oldest)
     snprintf(sum, sizeof(sum), "%" PRIu64, bytes);
     snprintf(at, sizeof(at), "%" PRIu64, oldest);
     function(&args, "rt4_tails_total", "rt:{tails}:sums", "rt:{tails}:oldest");
-    rt_redis_text(&args, store->tails.host);
-    rt_redis_text(&args, sum);
-    rt_redis_text(&args, at);
+    rt_redis_texts(&args, store->tails.host, sum, at, NULL);
     if (rt_redis_call(&store->commands, &args, 0, totalled_cb, store)) {
         over(store);
     }
@@ -199,9 +191,10 @@ static void swept_cb(void *ctx, int error, const redisReply *reply)
 {
     struct rt_store *store = ctx;
 
-    if (!is_answer(store, error, reply, REDIS_REPLY_ARRAY) || reply->elements < 2 ||
-        reply->element[0]->type != REDIS_REPLY_INTEGER || reply->element[1]->type != REDIS_REPLY_INTEGER ||
-        reply->element[0]->integer < 0 || reply->element[1]->integer < 0) {
+    uint64_t bytes, oldest;
+
+    if (!is_answer(store, error, reply, REDIS_REPLY_ARRAY) || rt_store_integer(reply, 0, &bytes) ||
+        rt_store_integer(reply, 1, &oldest)) {
         over(store);
         return;
     }
@@ -212,7 +205,7 @@ static void swept_cb(void *ctx, int error, const redisReply *reply)
         cut(store, reply->element[i], reply->element[i + 1]);
     }
     if (store->tails.cutting == 0) {
-        total(store, (uint64_t)reply->element[0]->integer, (uint64_t)reply->element[1]->integer);
+        total(store, bytes, oldest);
     }
 }
 
@@ -226,8 +219,7 @@ static int count(struct rt_store *store, struct rt_redis *redis, const char *hos
     snprintf(extra, sizeof(extra), "%" PRIu64, give_up);
     host_keys(host, list, sizes);
     function(&args, "rt4_tails_count", list, sizes);
-    rt_redis_text(&args, most);
-    rt_redis_text(&args, extra);
+    rt_redis_texts(&args, most, extra, NULL);
     for (size_t i = 0; i < 3; i++) {
         rt_redis_text(&args, member[i]);
     }

@@ -93,11 +93,7 @@ static void add_function(struct rt_store_args *args, const char *name, const str
 
     rt_store_key(key, 'r', record);
     rt_store_key(key, 't', tails);
-    rt_redis_text(&args->redis, "FCALL");
-    rt_redis_text(&args->redis, name);
-    rt_redis_text(&args->redis, "2");
-    rt_redis_text(&args->redis, record);
-    rt_redis_text(&args->redis, tails);
+    rt_redis_texts(&args->redis, "FCALL", name, "2", record, tails, NULL);
 }
 
 _Static_assert(sizeof((struct rt_store_args *)0)->scratch >
@@ -123,13 +119,10 @@ static int add_claim(struct rt_store_args *args, const struct rt_store_op *op)
     add_ids(args, &claim->ticket, 1);
     add_ids(args, claim->ancestors, claim->n_ancestors);
     add_ids(args, &claim->next, 1);
-    rt_redis_text(&args->redis, claim->host);
-    rt_redis_text(&args->redis, claim->proof);
-    rt_redis_text(&args->redis, claim->dead_host);
+    rt_redis_texts(&args->redis, claim->host, claim->proof, claim->dead_host, NULL);
     add_flag(args, claim->store_whole);
     add_number(args, claim->granted_life);
-    rt_redis_text(&args->redis, claim->key.tenant);
-    rt_redis_text(&args->redis, claim->key.cid);
+    rt_redis_texts(&args->redis, claim->key.tenant, claim->key.cid, NULL);
     add_slice(args, op->past);
     add_flag(args, claim->taken);
     return 0;
@@ -143,8 +136,7 @@ static int add_create(struct rt_store_args *args, const struct rt_store_op *op)
     add_function(args, "rt4_create", &op->key);
     add_slice(args, op->label);
     add_number(args, op->ring);
-    rt_redis_text(&args->redis, op->key.tenant);
-    rt_redis_text(&args->redis, op->key.cid);
+    rt_redis_texts(&args->redis, op->key.tenant, op->key.cid, NULL);
     return 0;
 }
 
@@ -202,8 +194,7 @@ static void add_get(struct rt_store_args *args, const struct rt_key *key)
     char *name = take(args, RT_STORE_KEY_MAX);
 
     rt_store_key(key, 'r', name);
-    rt_redis_text(&args->redis, "HGETALL");
-    rt_redis_text(&args->redis, name);
+    rt_redis_texts(&args->redis, "HGETALL", name, NULL);
 }
 
 static int add_registry(struct rt_store_args *args, const struct rt_store_op *op)
@@ -211,17 +202,10 @@ static int add_registry(struct rt_store_args *args, const struct rt_store_op *op
     const char *host = op->host;
 
     if (op->kind == RT_STORE_HOST_ROW) {
-        rt_redis_text(&args->redis, "HGET");
-        rt_redis_text(&args->redis, RT_STORE_REGISTRY);
-        rt_redis_text(&args->redis, host);
+        rt_redis_texts(&args->redis, "HGET", RT_STORE_REGISTRY, host, NULL);
         return rt_store_word(host, RT_HOST_MAX) ? 0 : RT_EINVAL;
     }
-    rt_redis_text(&args->redis, "FCALL");
-    rt_redis_text(&args->redis, "rt4_hosts");
-    rt_redis_text(&args->redis, "2");
-    rt_redis_text(&args->redis, RT_STORE_REGISTRY);
-    rt_redis_text(&args->redis, RT_STORE_NAMES);
-    rt_redis_text(&args->redis, host);
+    rt_redis_texts(&args->redis, "FCALL", "rt4_hosts", "2", RT_STORE_REGISTRY, RT_STORE_NAMES, host, NULL);
     add_number(args, RT_HOSTS_PAGE);
     return host[0] == '\0' || rt_store_word(host, RT_HOST_MAX) ? 0 : RT_EINVAL;
 }

@@ -43,6 +43,11 @@ void rt_store_host_key(const char *host, char out[RT_HOST_MAX + 16]);
 void rt_store_member(const struct rt_key *key, char out[RT_STORE_MEMBER_MAX]);
 RT_MUST_CHECK int rt_store_parse_member(const char *text, size_t size, struct rt_key *key);
 
+/* The i-th element of an array reply that is of that type, or NULL. */
+const redisReply *rt_store_element(const redisReply *reply, size_t i, int type);
+/* The i-th element of an array reply that is a number below RT_COUNTER_MAX; else RT_EPROTO. */
+RT_MUST_CHECK int rt_store_integer(const redisReply *reply, size_t i, uint64_t *value);
+
 /* Replies. `set` is the host in whose set the session is listed, or "". */
 RT_MUST_CHECK int rt_store_parse_outcome(const redisReply *reply, struct rt_claim_outcome *outcome,
                                          char set[RT_HOST_MAX + 1]);

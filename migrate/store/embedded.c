@@ -2,6 +2,8 @@
  * Copyright The retether authors */
 #include "migrate/store/embedded.h"
 
+#include "session/base/file.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -56,17 +58,11 @@ static pid_t read_pid(const struct rt_embedded *embedded)
 {
     char path[RT_EMBEDDED_PATH_MAX + 16];
     char line[32];
-    long pid = 0;
-    FILE *file;
+    size_t size;
+    long pid;
 
     snprintf(path, sizeof(path), "%s/redis.pid", embedded->dir);
-    file = fopen(path, "re");
-    if (file) {
-        if (fgets(line, sizeof(line), file)) {
-            pid = strtol(line, NULL, 10);
-        }
-        fclose(file);
-    }
+    pid = rt_read_file(path, line, sizeof(line), &size) == RT_OK ? strtol(line, NULL, 10) : 0;
     return pid > 0 && pid <= INT32_MAX ? (pid_t)pid : 0;
 }
 

@@ -73,22 +73,20 @@ static void replicas_cb(void *ctx, int error, const redisReply *reply)
 {
     struct rt_store *store = ctx;
     struct rt_redis_args args = {.n = 0};
+    const redisReply *replicas;
     char limit[24];
     int rc;
 
-    if (error || reply->type != REDIS_REPLY_ARRAY || reply->elements < 3 ||
-        reply->element[2]->type != REDIS_REPLY_ARRAY) {
+    if (error || !(replicas = rt_store_element(reply, 2, REDIS_REPLY_ARRAY))) {
         rt_store_ends_fail(store, error ? error : RT_EUNAVAIL);
         return;
     }
-    if (reply->element[2]->elements == 0) {
+    if (replicas->elements == 0) {
         waited(store, RT_END_STORED);
         return;
     }
     snprintf(limit, sizeof(limit), "%" PRIu64, RT_STORE_WAIT_MS);
-    rt_redis_text(&args, "WAIT");
-    rt_redis_text(&args, "1");
-    rt_redis_text(&args, limit);
+    rt_redis_texts(&args, "WAIT", "1", limit, NULL);
     rc = rt_redis_call(&store->ends, &args, 0, wait_cb, store);
     if (rc) {
         rt_store_ends_fail(store, RT_ETIMEDOUT);

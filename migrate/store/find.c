@@ -55,14 +55,6 @@ static void finish(struct rt_store_run *run)
     free_find(find);
 }
 
-static int error_of(struct rt_store_run *run, int error, const redisReply *reply)
-{
-    if (!error && reply->type == REDIS_REPLY_ERROR) {
-        return rt_store_error_of(run->store, reply);
-    }
-    return error;
-}
-
 /* Whether the record's key holds something that is no hash: then there is no record, and the page goes on without. */
 static bool is_no_record(const redisReply *reply)
 {
@@ -110,7 +102,7 @@ static void record_cb(void *ctx, int error, const redisReply *reply)
     const struct rt_key *key = &find->hits[hit].key;
     const char *host = find->hosts[find->hits[hit].host];
     char set[RT_HOST_MAX + 1];
-    int rc = !error && is_no_record(reply) ? 0 : error_of(run, error, reply);
+    int rc = !error && is_no_record(reply) ? 0 : rt_store_error_of(run->store, error, reply);
 
     find->pending--;
     if (rc) {
@@ -135,8 +127,7 @@ static int send_get(struct rt_store_run *run, const struct rt_key *key)
     char name[RT_STORE_KEY_MAX];
 
     rt_store_key(key, 'r', name);
-    rt_redis_text(&args, "HGETALL");
-    rt_redis_text(&args, name);
+    rt_redis_texts(&args, "HGETALL", name, NULL);
     return rt_redis_call(run->redis, &args, 0, record_cb, run);
 }
 
@@ -210,7 +201,7 @@ static void range_cb(void *ctx, int error, const redisReply *reply)
     struct rt_store_run *run = ctx;
     struct rt_store_find *find = run->find;
     size_t host = find->at - find->batch + find->answered++;
-    int rc = error_of(run, error, reply);
+    int rc = rt_store_error_of(run->store, error, reply);
 
     find->pending--;
     if (!rc && reply->type != REDIS_REPLY_ARRAY) {
@@ -244,13 +235,7 @@ static int send_range(struct rt_store_run *run, size_t host)
         snprintf(low, sizeof(low), "(%s", find->from.member);
     }
     snprintf(count, sizeof(count), "%d", RT_LIST_MAX);
-    rt_redis_text(&args, "ZRANGEBYLEX");
-    rt_redis_text(&args, set);
-    rt_redis_text(&args, low);
-    rt_redis_text(&args, high);
-    rt_redis_text(&args, "LIMIT");
-    rt_redis_text(&args, "0");
-    rt_redis_text(&args, count);
+    rt_redis_texts(&args, "ZRANGEBYLEX", set, low, high, "LIMIT", "0", count, NULL);
     return rt_redis_call(run->redis, &args, 0, range_cb, run);
 }
 
@@ -284,15 +269,16 @@ static void time_cb(void *ctx, int error, const redisReply *reply)
     struct rt_store_run *run = ctx;
     struct rt_store_find *find = run->find;
 
-    find->error = error_of(run, error, reply);
-    if (!find->error &&
-        (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 || reply->element[0]->type != REDIS_REPLY_STRING ||
-         reply->element[1]->type != REDIS_REPLY_STRING)) {
-        find->error = RT_EUNAVAIL;
+    const redisReply *s, *us;
+
+    find->error = rt_store_error_of(run->store, error, reply);
+    if (!find->error) {
+        s = rt_store_element(reply, 0, REDIS_REPLY_STRING);
+        us = rt_store_element(reply, 1, REDIS_REPLY_STRING);
+        find->error = s && us ? 0 : RT_EUNAVAIL;
     }
     if (!find->error && find->from.since_ms == 0) {
-        find->from.since_ms =
-            strtoull(reply->element[0]->str, NULL, 10) * 1000 + strtoull(reply->element[1]->str, NULL, 10) / 1000;
+        find->from.since_ms = strtoull(s->str, NULL, 10) * 1000 + strtoull(us->str, NULL, 10) / 1000;
     }
     next_batch(run);
 }

@@ -2,6 +2,7 @@
  * Copyright The retether authors */
 #include "migrate/store/codec.h"
 
+#include "migrate/core/past.h"
 #include "session/base/text.h"
 #include "session/base/units.h"
 #include "session/core/frame.h"
@@ -43,8 +44,7 @@ int rt_store_parse_member(const char *text, size_t size, struct rt_key *key)
     return 0;
 }
 
-/* The i-th element of an array reply, when it is of that type; else NULL. */
-static const redisReply *element(const redisReply *reply, size_t i, int type)
+const redisReply *rt_store_element(const redisReply *reply, size_t i, int type)
 {
     if (reply->type != REDIS_REPLY_ARRAY || i >= reply->elements || reply->element[i]->type != type) {
         return NULL;
@@ -52,9 +52,9 @@ static const redisReply *element(const redisReply *reply, size_t i, int type)
     return reply->element[i];
 }
 
-static int integer(const redisReply *reply, size_t i, uint64_t *value)
+int rt_store_integer(const redisReply *reply, size_t i, uint64_t *value)
 {
-    const redisReply *item = element(reply, i, REDIS_REPLY_INTEGER);
+    const redisReply *item = rt_store_element(reply, i, REDIS_REPLY_INTEGER);
 
     if (!item || item->integer < 0 || (uint64_t)item->integer >= RT_COUNTER_MAX) {
         return RT_EPROTO;
@@ -65,7 +65,7 @@ static int integer(const redisReply *reply, size_t i, uint64_t *value)
 
 static int text(const redisReply *reply, size_t i, char *out, size_t cap)
 {
-    const redisReply *item = element(reply, i, REDIS_REPLY_STRING);
+    const redisReply *item = rt_store_element(reply, i, REDIS_REPLY_STRING);
 
     return item ? copy_text(item->str, item->len, out, cap) : RT_EPROTO;
 }
@@ -75,10 +75,10 @@ int rt_store_parse_outcome(const redisReply *reply, struct rt_claim_outcome *out
     uint64_t verdict, draining, moved;
 
     memset(outcome, 0, sizeof(*outcome));
-    if (integer(reply, 0, &verdict) || integer(reply, 1, &draining) || integer(reply, 2, &outcome->life) ||
-        integer(reply, 3, &outcome->epoch) || integer(reply, 4, &outcome->delay_ms) ||
-        text(reply, 5, outcome->host, sizeof(outcome->host)) || integer(reply, 6, &moved) ||
-        text(reply, 7, set, RT_HOST_MAX + 1) || verdict >= RT_CLASSES) {
+    if (rt_store_integer(reply, 0, &verdict) || rt_store_integer(reply, 1, &draining) ||
+        rt_store_integer(reply, 2, &outcome->life) || rt_store_integer(reply, 3, &outcome->epoch) ||
+        rt_store_integer(reply, 4, &outcome->delay_ms) || text(reply, 5, outcome->host, sizeof(outcome->host)) ||
+        rt_store_integer(reply, 6, &moved) || text(reply, 7, set, RT_HOST_MAX + 1) || verdict >= RT_CLASSES) {
         return RT_EPROTO;
     }
     outcome->verdict = (enum rt_class)verdict;
@@ -89,7 +89,7 @@ int rt_store_parse_outcome(const redisReply *reply, struct rt_claim_outcome *out
 
 int rt_store_parse_past(const redisReply *reply, struct rt_slice *past)
 {
-    const redisReply *item = element(reply, 8, REDIS_REPLY_STRING);
+    const redisReply *item = rt_store_element(reply, 8, REDIS_REPLY_STRING);
 
     if (!item || item->len > RT_PAST_MAX) {
         return RT_EPROTO;
@@ -103,7 +103,7 @@ int rt_store_parse_created(const redisReply *reply, struct rt_claim_outcome *out
     uint64_t verdict;
 
     memset(outcome, 0, sizeof(*outcome));
-    if (integer(reply, 0, &verdict) || reply->elements != 1 || verdict >= RT_CLASSES) {
+    if (rt_store_integer(reply, 0, &verdict) || reply->elements != 1 || verdict >= RT_CLASSES) {
         return RT_EPROTO;
     }
     outcome->verdict = (enum rt_class)verdict;
@@ -119,8 +119,8 @@ int rt_store_parse_written(const redisReply *reply, struct rt_claim_outcome *out
     uint64_t code;
 
     memset(outcome, 0, sizeof(*outcome));
-    if (integer(reply, 0, &code) || code >= sizeof(verdicts) / sizeof(verdicts[0]) ||
-        integer(reply, 1, &outcome->life) || integer(reply, 2, &outcome->epoch) ||
+    if (rt_store_integer(reply, 0, &code) || code >= sizeof(verdicts) / sizeof(verdicts[0]) ||
+        rt_store_integer(reply, 1, &outcome->life) || rt_store_integer(reply, 2, &outcome->epoch) ||
         text(reply, 3, outcome->host, sizeof(outcome->host))) {
         return RT_EPROTO;
     }
@@ -142,44 +142,6 @@ static bool next_line(const char **at, const char *end, const char **line, size_
     *size = (size_t)((stop ? stop : end) - *at);
     *at += *size + 1;
     return true;
-}
-
-/* "life epoch at host" */
-static int parse_move(const char *line, size_t size, struct rt_store_record *record)
-{
-    uint64_t *numbers[3];
-    size_t at = 0;
-
-    if (record->n_hist == RT_HISTORY_MAX) {
-        return RT_EPROTO;
-    }
-    numbers[0] = &record->hist[record->n_hist].life;
-    numbers[1] = &record->hist[record->n_hist].epoch;
-    numbers[2] = &record->hist[record->n_hist].at_ms;
-    for (size_t i = 0; i < 3; i++) {
-        const char *space = memchr(line + at, ' ', size - at);
-        size_t length = space ? (size_t)(space - line) - at : 0;
-
-        if (!space || parse_number(line + at, length, numbers[i])) {
-            return RT_EPROTO;
-        }
-        at += length + 1;
-    }
-    return copy_text(line + at, size - at, record->hist[record->n_hist++].host, RT_HOST_MAX + 1);
-}
-
-static int parse_history(const char *value, size_t size, struct rt_store_record *record)
-{
-    const char *end = value + size;
-    const char *line;
-    size_t length;
-
-    while (next_line(&value, end, &line, &length)) {
-        if (parse_move(line, length, record)) {
-            return RT_EPROTO;
-        }
-    }
-    return 0;
 }
 
 static int parse_ancestors(const char *value, size_t size, struct rt_record *rule)
@@ -264,7 +226,7 @@ static int parse_field(const char *name, const char *value, size_t size, struct 
         return parse_ancestors(value, size, rule);
     }
     if (strcmp(name, "hist") == 0) {
-        return parse_history(value, size, record);
+        return rt_past_history((struct rt_slice){(const uint8_t *)value, size}, record);
     }
     if (strcmp(name, "rep") == 0) {
         return parse_report(value, size, record);
@@ -286,8 +248,8 @@ int rt_store_parse_record(const redisReply *reply, const struct rt_key *key, str
     record->key = *key;
     record->rule.exists = true;
     for (size_t i = 0; i < reply->elements; i += 2) {
-        const redisReply *name = element(reply, i, REDIS_REPLY_STRING);
-        const redisReply *value = element(reply, i + 1, REDIS_REPLY_STRING);
+        const redisReply *name = rt_store_element(reply, i, REDIS_REPLY_STRING);
+        const redisReply *value = rt_store_element(reply, i + 1, REDIS_REPLY_STRING);
 
         if (!name || !value || parse_field(name->str, value->str, value->len, record, set)) {
             return RT_EPROTO;
@@ -298,14 +260,16 @@ int rt_store_parse_record(const redisReply *reply, const struct rt_key *key, str
 
 int rt_store_parse_tails(const redisReply *reply, struct rt_store_reply *out)
 {
-    const redisReply *tails[2] = {element(reply, 6, REDIS_REPLY_STRING), element(reply, 7, REDIS_REPLY_STRING)};
-    const redisReply *order = element(reply, 11, REDIS_REPLY_STRING);
+    const redisReply *tails[2] = {rt_store_element(reply, 6, REDIS_REPLY_STRING),
+                                  rt_store_element(reply, 7, REDIS_REPLY_STRING)};
+    const redisReply *order = rt_store_element(reply, 11, REDIS_REPLY_STRING);
     uint64_t state, lost, cut;
 
-    if (integer(reply, 0, &state) || integer(reply, 1, &lost) || integer(reply, 2, &out->end.code) ||
-        integer(reply, 3, &out->end.sig) || integer(reply, 4, &out->end.out) || integer(reply, 5, &out->end.err) ||
-        !tails[0] || !tails[1] || !order || integer(reply, 8, &out->outcome.life) ||
-        text(reply, 9, out->outcome.host, sizeof(out->outcome.host)) || integer(reply, 10, &cut)) {
+    if (rt_store_integer(reply, 0, &state) || rt_store_integer(reply, 1, &lost) ||
+        rt_store_integer(reply, 2, &out->end.code) || rt_store_integer(reply, 3, &out->end.sig) ||
+        rt_store_integer(reply, 4, &out->end.out) || rt_store_integer(reply, 5, &out->end.err) || !tails[0] ||
+        !tails[1] || !order || rt_store_integer(reply, 8, &out->outcome.life) ||
+        text(reply, 9, out->outcome.host, sizeof(out->outcome.host)) || rt_store_integer(reply, 10, &cut)) {
         return RT_EPROTO;
     }
     if (state != RT_SESSION_ENDED && !lost) {

@@ -223,7 +223,9 @@ static void role_cb(void *ctx, int error, const redisReply *reply)
     redis->state = RT_REDIS_READY;
     redis->ready_ms = uv_now(redis->loop);
     arm(redis);
-    redis->config.on_ready(redis->config.ctx);
+    if (redis->config.on_ready) {
+        redis->config.on_ready(redis->config.ctx);
+    }
 }
 
 static void sentinel_cb(void *ctx, int error, const redisReply *reply)
@@ -267,9 +269,7 @@ static int ask(struct rt_redis *redis, const char *master)
     struct rt_redis_args args = {.n = 0};
 
     redis->state = RT_REDIS_ASKING;
-    rt_redis_text(&args, "SENTINEL");
-    rt_redis_text(&args, "get-master-addr-by-name");
-    rt_redis_text(&args, master);
+    rt_redis_texts(&args, "SENTINEL", "get-master-addr-by-name", master, NULL);
     return send_call(redis, &args, 0, sentinel_cb, redis);
 }
 
@@ -434,7 +434,7 @@ static void drop_now(struct rt_redis *redis)
     fail_all(redis, RT_ETIMEDOUT);
     /* The callbacks of a greeting's failed calls have asked for a drop once more. */
     redis->doomed = false;
-    if (redis->state == RT_REDIS_WAITING && (from == RT_REDIS_READY || !redis->use_resolved)) {
+    if (redis->config.on_down && redis->state == RT_REDIS_WAITING && (from == RT_REDIS_READY || !redis->use_resolved)) {
         redis->config.on_down(redis->config.ctx, why);
     }
 }

@@ -46,8 +46,8 @@ struct rt_redis_config {
     uint64_t connect_timeout_ms; /* 0: RT_REDIS_CONNECT_MS */
     bool pubsub;                 /* "message" replies go to on_push */
     void *ctx;
-    void (*on_ready)(void *ctx);
-    void (*on_down)(void *ctx, const char *why); /* after the calls under way have had their callbacks */
+    void (*on_ready)(void *ctx);                 /* or NULL */
+    void (*on_down)(void *ctx, const char *why); /* or NULL; after the calls under way have had their callbacks */
     void (*on_push)(void *ctx, const redisReply *reply);
 };
 

@@ -47,29 +47,20 @@ struct beat {
 
 static int parse_beat(const redisReply *reply, struct beat *beat)
 {
-    static const int types[] = {REDIS_REPLY_INTEGER, REDIS_REPLY_STRING,  REDIS_REPLY_INTEGER, REDIS_REPLY_INTEGER,
-                                REDIS_REPLY_STRING,  REDIS_REPLY_INTEGER, REDIS_REPLY_INTEGER};
-    const size_t n = sizeof(types) / sizeof(types[0]);
+    const redisReply *mark = rt_store_element(reply, 1, REDIS_REPLY_STRING);
+    const redisReply *instance = rt_store_element(reply, 4, REDIS_REPLY_STRING);
+    uint64_t taken;
 
     memset(beat, 0, sizeof(*beat));
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != n) {
+    if (rt_store_integer(reply, 0, &beat->now_ms) || !mark || rt_store_integer(reply, 2, &beat->born_ms) ||
+        rt_store_integer(reply, 3, &taken) || !instance || rt_store_integer(reply, 5, &beat->seq_found) ||
+        rt_store_integer(reply, 6, &beat->seq)) {
         return RT_EPROTO;
     }
-    for (size_t i = 0; i < n; i++) {
-        const redisReply *item = reply->element[i];
-
-        if (item->type != types[i] || (item->type == REDIS_REPLY_INTEGER && item->integer < 0)) {
-            return RT_EPROTO;
-        }
-    }
-    beat->now_ms = (uint64_t)reply->element[0]->integer;
-    beat->born_ms = (uint64_t)reply->element[2]->integer;
-    beat->taken = reply->element[3]->integer != 0;
-    beat->had_row = reply->element[4]->len > 0;
-    beat->seq_found = (uint64_t)reply->element[5]->integer;
-    beat->seq = (uint64_t)reply->element[6]->integer;
-    if (rt_store_parse_id(reply->element[1]->str, reply->element[1]->len, &beat->mark) ||
-        (beat->had_row && rt_store_parse_id(reply->element[4]->str, reply->element[4]->len, &beat->instance))) {
+    beat->taken = taken != 0;
+    beat->had_row = instance->len > 0;
+    if (rt_store_parse_id(mark->str, mark->len, &beat->mark) ||
+        (beat->had_row && rt_store_parse_id(instance->str, instance->len, &beat->instance))) {
         return RT_EPROTO;
     }
     return 0;
@@ -159,8 +150,7 @@ static void beat_cb(void *ctx, int error, const redisReply *reply)
         }
         return;
     }
-    if (reply->type == REDIS_REPLY_ERROR) {
-        rt_store_error_of(store, reply);
+    if (rt_store_error_of(store, 0, reply)) {
         return;
     }
     if (parse_beat(reply, &beat)) {
@@ -195,21 +185,10 @@ static void send_beat(struct rt_store *store)
     rt_store_format_id(&store->rival.instance, dead);
     snprintf(dead_seq, sizeof(dead_seq), "%" PRIu64, store->rival.seq);
     size = rt_store_format_row(&store->self, row);
-    rt_redis_text(&args, "FCALL");
-    rt_redis_text(&args, "rt4_beat");
-    rt_redis_text(&args, "3");
-    rt_redis_text(&args, RT_STORE_REGISTRY);
-    rt_redis_text(&args, RT_STORE_NAMES);
-    rt_redis_text(&args, RT_STORE_BIRTH);
-    rt_redis_text(&args, store->self.host);
-    rt_redis_text(&args, instance);
-    rt_redis_text(&args, seq);
-    rt_redis_text(&args, store->run_id);
-    rt_redis_text(&args, mark);
+    rt_redis_texts(&args, "FCALL", "rt4_beat", "3", RT_STORE_REGISTRY, RT_STORE_NAMES, RT_STORE_BIRTH, store->self.host,
+                   instance, seq, store->run_id, mark, NULL);
     rt_redis_arg(&args, row, size);
-    rt_redis_text(&args, store->announce ? "1" : "0");
-    rt_redis_text(&args, store->rival.state == RT_WATCH_DEAD ? dead : "");
-    rt_redis_text(&args, dead_seq);
+    rt_redis_texts(&args, store->announce ? "1" : "0", store->rival.state == RT_WATCH_DEAD ? dead : "", dead_seq, NULL);
     store->beat_at = uv_now(store->loop);
     if (rt_redis_call(&store->commands, &args, 0, beat_cb, store)) {
         return; /* lost, or too much under way: the next one tries again */
@@ -304,9 +283,7 @@ static void info_cb(void *ctx, int error, const redisReply *reply)
         memcpy(store->run_id, run_id, sizeof(run_id));
         warn_about(store, reply->str);
         if (info(reply->str, "connected_slaves", replicas, sizeof(replicas)) && strcmp(replicas, "0") != 0) {
-            rt_redis_text(&args, "CONFIG");
-            rt_redis_text(&args, "GET");
-            rt_redis_text(&args, "min-replicas-to-write");
+            rt_redis_texts(&args, "CONFIG", "GET", "min-replicas-to-write", NULL);
             if (rt_redis_call(&store->commands, &args, 0, replicas_config_cb, store)) {
                 return; /* being dropped */
             }

@@ -42,10 +42,13 @@ void rt_store_run_failed(struct rt_store_run *run, int error)
     rt_store_run_done(run, &reply);
 }
 
-int rt_store_error_of(struct rt_store *store, const redisReply *reply)
+int rt_store_error_of(struct rt_store *store, int error, const redisReply *reply)
 {
     static const char *const passing[] = {"READONLY", "LOADING", "NOREPLICAS", "MASTERDOWN", "BUSY"};
 
+    if (error || reply->type != REDIS_REPLY_ERROR) {
+        return error;
+    }
     if (strncmp(reply->str, "OOM", 3) == 0) {
         rt_store_log(store, RT_STORE_ERROR, "the store is out of memory");
         return RT_ELIMIT;
@@ -78,9 +81,7 @@ int rt_store_load(struct rt_store *store, struct rt_redis *redis)
 {
     struct rt_redis_args args = {.n = 0};
 
-    rt_redis_text(&args, "FUNCTION");
-    rt_redis_text(&args, "LOAD");
-    rt_redis_text(&args, rt_store_functions_lua);
+    rt_redis_texts(&args, "FUNCTION", "LOAD", rt_store_functions_lua, NULL);
     store->loads++;
     return rt_redis_call(redis, &args, 0, load_cb, store);
 }

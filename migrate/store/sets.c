@@ -31,20 +31,14 @@ static int call(struct rt_store *store, const char *function, const char *key, c
 {
     struct rt_redis_args args = {.n = 0};
 
-    rt_redis_text(&args, "FCALL");
-    rt_redis_text(&args, function);
-    rt_redis_text(&args, "1");
-    rt_redis_text(&args, key);
-    rt_redis_text(&args, arg);
+    rt_redis_texts(&args, "FCALL", function, "1", key, arg, NULL);
     return rt_redis_call(&store->commands, &args, 0, cb, ctx);
 }
 
 /* Reads an answer that should be a number; any other is an error. */
 static int number(struct rt_store *store, int error, const redisReply *reply, long long *out)
 {
-    if (!error && reply->type == REDIS_REPLY_ERROR) {
-        error = rt_store_error_of(store, reply);
-    }
+    error = rt_store_error_of(store, error, reply);
     if (!error && reply->type != REDIS_REPLY_INTEGER) {
         error = RT_EUNAVAIL;
     }
@@ -149,9 +143,7 @@ void rt_store_audit(struct rt_store *store, const struct rt_store_record *record
     *listing = (struct listing){.store = store, .key = record->key};
     rt_store_host_key(store->self.host, key);
     rt_store_member(&record->key, member);
-    rt_redis_text(&args, "ZSCORE");
-    rt_redis_text(&args, key);
-    rt_redis_text(&args, member);
+    rt_redis_texts(&args, "ZSCORE", key, member, NULL);
     if (rt_redis_call(&store->commands, &args, 0, score_cb, listing)) {
         free(listing);
     }
@@ -170,8 +162,7 @@ static void take_out(struct rt_store *store, const char *member, size_t size)
     char set[RT_HOST_MAX + 16];
 
     rt_store_host_key(store->self.host, set);
-    rt_redis_text(&args, "ZREM");
-    rt_redis_text(&args, set);
+    rt_redis_texts(&args, "ZREM", set, NULL);
     rt_redis_arg(&args, member, size);
     if (rt_redis_call(&store->commands, &args, 0, NULL, NULL)) {
         return; /* the next walk finds it again */
@@ -257,21 +248,13 @@ void rt_store_walk(struct rt_store *store)
         store->walk_ms = uv_now(store->loop);
         store->walk_at[0] = '\0';
         snprintf(ttl, sizeof(ttl), "%" PRIu64, RT_SET_TTL_MS);
-        rt_redis_text(&expire, "PEXPIRE");
-        rt_redis_text(&expire, set);
-        rt_redis_text(&expire, ttl);
+        rt_redis_texts(&expire, "PEXPIRE", set, ttl, NULL);
         if (rt_redis_call(&store->commands, &expire, 0, NULL, NULL)) {
             return; /* not connected: goes on with the next heartbeat */
         }
     }
     snprintf(low, sizeof(low), "(%s", store->walk_at);
-    rt_redis_text(&args, "ZRANGEBYLEX");
-    rt_redis_text(&args, set);
-    rt_redis_text(&args, store->walk_at[0] ? low : "-");
-    rt_redis_text(&args, "+");
-    rt_redis_text(&args, "LIMIT");
-    rt_redis_text(&args, "0");
-    rt_redis_text(&args, WALK_PAGE);
+    rt_redis_texts(&args, "ZRANGEBYLEX", set, store->walk_at[0] ? low : "-", "+", "LIMIT", "0", WALK_PAGE, NULL);
     if (rt_redis_call(&store->commands, &args, 0, page_cb, store) == 0) {
         store->walk_steps++;
     }

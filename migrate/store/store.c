@@ -32,21 +32,18 @@
 
 static int parse_hosts(struct rt_store_run *run, const redisReply *reply, struct rt_store_reply *out)
 {
-    const redisReply *rows;
+    const redisReply *next = rt_store_element(reply, 1, REDIS_REPLY_STRING);
+    const redisReply *rows = rt_store_element(reply, 2, REDIS_REPLY_ARRAY);
     uint64_t now_ms;
 
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 3 || reply->element[0]->type != REDIS_REPLY_INTEGER ||
-        reply->element[1]->type != REDIS_REPLY_STRING || reply->element[1]->len >= sizeof(out->next) ||
-        reply->element[2]->type != REDIS_REPLY_ARRAY || reply->element[0]->integer < 0) {
+    if (rt_store_integer(reply, 0, &now_ms) || !next || next->len >= sizeof(out->next) || !rows) {
         return RT_EPROTO;
     }
-    now_ms = (uint64_t)reply->element[0]->integer;
-    rows = reply->element[2];
     out->hosts = calloc(RT_HOSTS_PAGE, sizeof(*out->hosts));
     if (!out->hosts) {
         return RT_ENOMEM;
     }
-    memcpy(out->next, reply->element[1]->str, reply->element[1]->len + 1);
+    memcpy(out->next, next->str, next->len + 1);
     for (size_t i = 0; i + 1 < rows->elements && out->n_hosts < RT_HOSTS_PAGE; i += 2) {
         const redisReply *name = rows->element[i], *text = rows->element[i + 1];
 
@@ -161,9 +158,7 @@ static void run_cb(void *ctx, int error, const redisReply *answer)
             return;
         }
     }
-    if (!error && answer->type == REDIS_REPLY_ERROR) {
-        error = rt_store_error_of(run->store, answer);
-    }
+    error = rt_store_error_of(run->store, error, answer);
     if (!error) {
         error = parse(run, answer, &reply);
         if (error == RT_EPROTO) {
@@ -305,10 +300,8 @@ static void pubsub_ready_cb(void *ctx)
     struct rt_store *store = ctx;
     struct rt_redis_args args = {.n = 0}, claims = {.n = 0};
 
-    rt_redis_text(&args, "SUBSCRIBE");
-    rt_redis_text(&args, RT_STORE_HOSTS_CHANNEL);
-    rt_redis_text(&claims, "SUBSCRIBE");
-    rt_redis_text(&claims, RT_STORE_CHANNEL);
+    rt_redis_texts(&args, "SUBSCRIBE", RT_STORE_HOSTS_CHANNEL, NULL);
+    rt_redis_texts(&claims, "SUBSCRIBE", RT_STORE_CHANNEL, NULL);
     if (rt_redis_call(&store->pubsub, &args, 0, hosts_subscribed_cb, store) ||
         rt_redis_call(&store->pubsub, &claims, 0, subscribed_cb, store)) {
         rt_redis_drop(&store->pubsub, "cannot subscribe");
@@ -336,17 +329,6 @@ static void pushed_cb(void *ctx, const redisReply *reply)
         rt_store_reachable(store->self.machine, &news.row);
     }
     store->config.on_news(store->config.ctx, &news);
-}
-
-static void pubsub_down_cb(void *ctx, const char *why)
-{
-    (void)ctx; /* the connection for commands tells what is wrong */
-    (void)why;
-}
-
-static void ends_ready_cb(void *ctx)
-{
-    (void)ctx;
 }
 
 /* Ends that wait for the next WAIT have no call that fails with the connection: they are failed here. */
@@ -424,13 +406,13 @@ static int init_connections(struct rt_store *store, uv_loop_t *loop, const struc
 
     config.pubsub = true;
     config.on_ready = pubsub_ready_cb;
-    config.on_down = pubsub_down_cb;
+    config.on_down = NULL; /* the connection for commands tells what is wrong */
     config.on_push = pushed_cb;
     if (!rc) {
         rc = rt_redis_init(&store->pubsub, loop, &config);
     }
     config.pubsub = false;
-    config.on_ready = ends_ready_cb;
+    config.on_ready = NULL;
     config.on_down = ends_down_cb;
     /* An end may have to sit out the WAIT of the one before it and then its own. */
     config.call_timeout_ms += 2 * RT_STORE_WAIT_MS;

@@ -28,8 +28,8 @@ struct rt_store_run {
 /* Sends the reply, whose id and kind are filled in here, and frees the run. */
 void rt_store_run_done(struct rt_store_run *run, struct rt_store_reply *reply);
 void rt_store_run_failed(struct rt_store_run *run, int error);
-/* What an error reply of the server means to the asker. */
-int rt_store_error_of(struct rt_store *store, const redisReply *reply);
+/* What became of a call: `error`, or what an error reply of the server means to the asker, or 0. */
+int rt_store_error_of(struct rt_store *store, int error, const redisReply *reply);
 bool rt_store_functions_missing(const redisReply *reply);
 /* Loads the function library; what is sent after it on any connection finds it. Returns 0 or why it could not be sent.
  */

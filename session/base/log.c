@@ -54,14 +54,6 @@ void rt_line_out_init(struct rt_line_out *out, int fd)
     open_anew(out);
 }
 
-void rt_line_out_close(struct rt_line_out *out)
-{
-    if (out->fd != out->given) {
-        close(out->fd);
-    }
-    out->fd = out->given;
-}
-
 /* Returns how many bytes were taken; 0: none now. */
 static size_t write_some(const struct rt_line_out *out, const char *data, size_t size)
 {

@@ -35,7 +35,6 @@ struct rt_line_out {
 
 /* fd stays the caller's. */
 void rt_line_out_init(struct rt_line_out *out, int fd);
-void rt_line_out_close(struct rt_line_out *out);
 /* size <= RT_LINE_OUT_MAX. Sets `unwritten` to 0 when the line was taken; who makes a line tells it before. */
 void rt_line_out_put(struct rt_line_out *out, const char *line, size_t size);
 

@@ -100,7 +100,7 @@ static void fail_write(struct rt_link *link, int err)
 {
     note(link, RT_ECONN, "write", uv_strerror(err));
     drop_queue(link);
-    if (link->state != RT_LINK_OPEN || link->paused) {
+    if (link->state != RT_LINK_OPEN) {
         shut(link);
         return;
     }
@@ -409,29 +409,6 @@ int rt_link_open_fd(struct rt_link *link, uv_loop_t *loop, struct rt_buf_pool *p
         shut(link);
     }
     return 0;
-}
-
-void rt_link_pause(struct rt_link *link)
-{
-    if (link->state == RT_LINK_OPEN && !link->paused) {
-        link->paused = true;
-        link->wire.ops->pause(&link->wire);
-    }
-}
-
-void rt_link_resume(struct rt_link *link)
-{
-    int err;
-
-    if (link->state != RT_LINK_OPEN || !link->paused) {
-        return;
-    }
-    link->paused = false;
-    err = link->wire.ops->resume(&link->wire);
-    if (err != 0) {
-        note(link, RT_ECONN, "read", uv_strerror(err));
-        shut(link);
-    }
 }
 
 void rt_link_close(struct rt_link *link, enum rt_link_how how, int reason, const char *text)

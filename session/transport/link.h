@@ -79,7 +79,6 @@ struct rt_link {
     struct rt_buf_pool *pool;
     enum rt_link_state state;
     unsigned open_handles; /* whose close callback is still to come */
-    bool paused;
 
     uint8_t *carry; /* owned, or NULL: the unconsumed tail */
     size_t carry_size, carry_cap;
@@ -116,10 +115,6 @@ uint64_t rt_link_sent_total(const struct rt_link *link);
 
 /* Bytes that the peer has not read of those that the kernel has; 0 where the kernel does not say. */
 size_t rt_link_unread(const struct rt_link *link);
-
-/* Stops and starts reading. While paused nothing tells that the peer has gone. Does nothing unless the link is open. */
-void rt_link_pause(struct rt_link *link);
-void rt_link_resume(struct rt_link *link);
 
 /* Ends the link; on_data and on_drain do not come any more. The first reason and text count, and a NOW hastens an
  * AFTER; else a second call does nothing. reason 0 is allowed: the caller's own wish. */

@@ -28,11 +28,6 @@ static void read_cb(uv_stream_t *stream, ssize_t size, const uv_buf_t *buf)
     }
 }
 
-static int plain_resume(struct rt_wire *wire)
-{
-    return uv_read_start(&wire->uv.stream, alloc_cb, read_cb);
-}
-
 static void plain_pause(struct rt_wire *wire)
 {
     (void)uv_read_stop(&wire->uv.stream);
@@ -61,7 +56,7 @@ static int plain_open(struct rt_wire *wire, uv_loop_t *loop, int fd, int family)
         (void)close(fd);
         return err;
     }
-    return plain_resume(wire);
+    return uv_read_start(&wire->uv.stream, alloc_cb, read_cb);
 }
 
 static int plain_try_write(struct rt_wire *wire, const uv_buf_t *bufs, unsigned n)
@@ -99,7 +94,6 @@ static void plain_close(struct rt_wire *wire)
 }
 
 const struct rt_wire_ops rt_wire_plain = {.open = plain_open,
-                                          .resume = plain_resume,
                                           .pause = plain_pause,
                                           .try_write = plain_try_write,
                                           .write = plain_write,

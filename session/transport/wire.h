@@ -33,8 +33,7 @@ struct rt_wire_ops {
     /* Makes the wire over a connected stream socket and starts to read. Returns 0 or a libuv code; the descriptor is
      * taken, and on_closed follows a close, either way. */
     int (*open)(struct rt_wire *wire, uv_loop_t *loop, int fd, int family);
-    int (*resume)(struct rt_wire *wire); /* reading; 0 or a libuv code */
-    void (*pause)(struct rt_wire *wire);
+    void (*pause)(struct rt_wire *wire); /* reads no more */
     /* As many bytes as go out at once: their count, UV_EAGAIN for none, or another libuv code. Not while a write is
      * under way. */
     int (*try_write)(struct rt_wire *wire, const uv_buf_t *bufs, unsigned n);

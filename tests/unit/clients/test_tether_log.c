@@ -35,7 +35,9 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
-    rt_line_out_close(&tlog.sink.out);
+    if (tlog.sink.out.fd != tlog.sink.out.given) {
+        close(tlog.sink.out.fd);
+    }
     dup2(saved, STDERR_FILENO);
     close(saved);
     close(from);

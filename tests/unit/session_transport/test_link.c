@@ -221,37 +221,6 @@ static void test_part_of_the_tail(void **state)
     close_pool();
 }
 
-static void test_pause_and_resume(void **state)
-{
-    struct fixture *fixture = *state;
-    struct end end = {.want = 10};
-    uint8_t words[10];
-    int fds[2];
-
-    setup_pool();
-    for (size_t i = 0; i < sizeof(words); i++) {
-        words[i] = byte_at(i);
-    }
-    pair_of(fds);
-    open_end(fixture, &end, fds[0]);
-    rt_link_resume(&end.link);
-    rt_link_pause(&end.link);
-    rt_link_pause(&end.link);
-    assert_int_equal(write(fds[1], words, sizeof(words)), sizeof(words));
-    fixture_sleep(fixture, 30);
-    assert_int_equal(end.seen, 0);
-    rt_link_resume(&end.link);
-    fixture_run(fixture, &end.got_all);
-    rt_link_pause(&end.link);
-    (void)close(fds[1]);
-    fixture_sleep(fixture, 30);
-    assert_false(end.closed);
-    rt_link_resume(&end.link);
-    fixture_run(fixture, &end.closed);
-    rt_link_close(&(struct rt_link){0}, RT_LINK_NOW, 0, "never opened: does nothing");
-    close_pool();
-}
-
 static size_t close_at_once(struct rt_link *link, struct rt_buf *buf, uint8_t *data, size_t size)
 {
     struct end *end = link->data;
@@ -302,6 +271,7 @@ static void test_open_rejects(void **state)
     (void)close(fds[0]);
     (void)close(fds[1]);
     close_pool();
+    rt_link_close(&(struct rt_link){0}, RT_LINK_NOW, 0, "never opened: does nothing");
 }
 
 static void ignore_cb(uv_poll_t *poll, int status, int events)
@@ -368,7 +338,6 @@ int main(void)
         TEST(test_longest_carry_trickles),
         TEST(test_frame_too_long),
         TEST(test_part_of_the_tail),
-        TEST(test_pause_and_resume),
         TEST(test_close_within_on_data),
         TEST(test_open_rejects),
         TEST(test_open_fails_late),
