@@ -32,11 +32,6 @@
  * disconnected. It comes back with a new HELLO; when its WELCOME does not say that the record has ended, it tells its
  * END again. */
 
-static bool older(const struct ag_session *session, uint64_t life, uint64_t epoch)
-{
-    return life < session->life || (life == session->life && epoch < session->epoch);
-}
-
 static bool served(const struct ag_session *session)
 {
     return session->guest != NULL && session->claimed;
@@ -85,10 +80,11 @@ static void lost_unserved(struct rt_agent *agent, struct ag_session *session, co
 static void differs(struct rt_agent *agent, struct ag_session *session, uint64_t life, uint64_t epoch, const char *host)
 {
     bool ours = strcmp(host, agent->config.host) == 0;
+    bool older = ag_newer(session->life, session->epoch, life, epoch);
 
-    if (host[0] != '\0' && !ours && !(served(session) && older(session, life, epoch))) {
+    if (host[0] != '\0' && !ours && !(served(session) && older)) {
         rt_ag_session_heard(agent, session, life, epoch, host);
-    } else if (host[0] == '\0' || older(session, life, epoch)) {
+    } else if (host[0] == '\0' || older) {
         rt_ag_record_lost(agent, session);
     }
 }

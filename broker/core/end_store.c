@@ -47,14 +47,9 @@
 
 static void event(struct rt_agent *agent, const struct ag_end *end, const char *to, const char *reason)
 {
-    struct rt_agent_event event;
+    struct rt_agent_event event = {
+        .kind = RT_AGENT_ENDED, .link = end->link, .key = end->key, .life = end->life, .epoch = end->epoch};
 
-    memset(&event, 0, sizeof(event));
-    event.kind = RT_AGENT_ENDED;
-    event.link = end->link;
-    event.key = end->key;
-    event.life = end->life;
-    event.epoch = end->epoch;
     rt_ag_event(agent, &event, "", to, reason);
 }
 
@@ -286,18 +281,11 @@ void rt_ag_end_begin(struct rt_agent *agent, struct ag_end *end)
     submit(agent, end);
 }
 
-/* After a take that the store has answered. */
-static void claimed(struct rt_agent *agent, struct ag_end *end, uint64_t verdict)
+/* A copy's end, or one whose life is another start's by now. */
+static void give_up(struct rt_agent *agent, struct ag_end *end)
 {
-    if (verdict == RT_CLASS_FORKED || verdict == RT_CLASS_SUPERSEDED) {
-        tell(agent, end, RT_END_LATER);
-        over(agent, end);
-        return;
-    }
-    /* OK: it is this claim's. STALE: a later connection of this life has it. RETRY_LATER: another start was taken. The
-     * answer to the end says whether that is a newer one, and this end void, or an older one, whose place will be free.
-     */
-    submit(agent, end);
+    tell(agent, end, RT_END_LATER);
+    over(agent, end);
 }
 
 /* The store has an end of this life: this one, or with OTHER another one. */
@@ -337,14 +325,20 @@ void rt_ag_end_reply(struct rt_agent *agent, struct ag_op *op, const struct rt_s
     /* RETRY_LATER that names no host says that the store is not whole yet: it is asked again, as if it had failed. */
     if (reply->kind == RT_STORE_TAKE && reply->error == 0 &&
         (outcome->verdict != RT_CLASS_RETRY_LATER || outcome->host[0] != '\0')) {
-        claimed(agent, end, outcome->verdict);
+        /* OK: it is this claim's. STALE: a later connection of this life has it. RETRY_LATER: another start was taken.
+         * The answer to the end says whether that is a newer one, and this end void, or an older one, whose place will
+         * be free. */
+        if (outcome->verdict == RT_CLASS_FORKED || outcome->verdict == RT_CLASS_SUPERSEDED) {
+            give_up(agent, end);
+        } else {
+            submit(agent, end);
+        }
         return;
     }
     /* The record is at another claim: of a newer start, or of nobody yet, as the container was created anew over this
      * life. This end is void. A record of an older life says nothing of it: then the claim is taken first. */
     if (missing && outcome->verdict == RT_CLASS_STALE && outcome->life >= end->life) {
-        tell(agent, end, RT_END_LATER);
-        over(agent, end);
+        give_up(agent, end);
         return;
     }
 #ifndef RT_MUTANT_END_UNCLAIMED
@@ -353,8 +347,7 @@ void rt_ag_end_reply(struct rt_agent *agent, struct ag_op *op, const struct rt_s
     }
 #else
     if (missing) {
-        tell(agent, end, RT_END_LATER);
-        over(agent, end);
+        give_up(agent, end);
         return;
     }
 #endif

@@ -132,7 +132,7 @@ static enum rt_class remembered(struct rt_agent *agent, const struct rt_claim *c
     if (session->rule == NULL && !claim->taken) {
         return RT_CLASS_OK; /* worth no more than its join token: the store alone knows of another start */
     }
-    older = claim->life < session->life || (claim->life == session->life && claim->epoch <= session->epoch);
+    older = !ag_newer(claim->life, claim->epoch, session->life, session->epoch);
     if (!older && !(store_out && session->guest != NULL)) {
         return RT_CLASS_OK;
     }

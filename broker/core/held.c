@@ -170,8 +170,7 @@ static bool answer_known(struct rt_agent *agent, struct ag_held *held)
         }
         return true;
     }
-    if (rt_ag_moved_msg(agent, session, &moved) &&
-        (session->life > held->klife || (session->life == held->klife && session->epoch > held->kepoch))) {
+    if (rt_ag_moved_msg(agent, session, &moved) && ag_newer(session->life, session->epoch, held->klife, held->kepoch)) {
         held_refuse(agent, held, &moved);
         return true;
     }

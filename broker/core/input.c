@@ -19,6 +19,7 @@
 #include "session/core/pings.h"
 #include "session/core/protocol.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -232,20 +233,10 @@ static bool may_send(const struct ag_link *link, const struct rt_frame *frame)
 
 static void bad_frame(struct rt_agent *agent, struct ag_link *link, const struct rt_frame *frame, const char *why)
 {
-    struct rt_refuse_msg refuse = {.c = RT_CLASS_PROTOCOL};
-    char text[RT_TEXT_MAX];
-    size_t n = 0;
-    const char *parts[] = {rt_frame_name(frame->type), ": ", why};
+    char text[RT_TEXT_MAX + 1];
 
-    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
-        size_t size = strlen(parts[i]);
-        size = size < sizeof(text) - n ? size : sizeof(text) - n;
-        memcpy(text + n, parts[i], size);
-        n += size;
-    }
-    refuse.m.data = (const uint8_t *)text;
-    refuse.m.size = n;
-    rt_ag_link_refuse(agent, link, &refuse);
+    (void)snprintf(text, sizeof(text), "%s: %s", rt_frame_name(frame->type), why);
+    rt_ag_link_refuse_text(agent, link, RT_CLASS_PROTOCOL, text);
 }
 
 /* Whether the frame is one to heed; it is a sign of life then. A PONG that answers no ping of this link is neither. */

@@ -28,12 +28,9 @@ struct ag_link *rt_ag_link(const struct rt_agent *agent, rt_link_id id)
 void rt_ag_link_event(struct rt_agent *agent, enum rt_agent_event_kind kind, const struct ag_link *link, const char *to,
                       const char *reason)
 {
-    struct rt_agent_event event;
+    struct rt_agent_event event = {.kind = kind, .link = link->id};
 
     assert(link->state != AG_GONE);
-    memset(&event, 0, sizeof(event));
-    event.kind = kind;
-    event.link = link->id;
     if (link->key != NULL) {
         event.key = *link->key;
         event.life = link->life;

@@ -31,10 +31,8 @@
 /* The log and the metrics are told of the store. */
 static void event(struct rt_agent *agent, const char *from, const char *to, const char *reason)
 {
-    struct rt_agent_event event;
+    struct rt_agent_event event = {.kind = RT_AGENT_STORE};
 
-    memset(&event, 0, sizeof(event));
-    event.kind = RT_AGENT_STORE;
     rt_ag_event(agent, &event, from, to, reason);
 }
 

@@ -193,7 +193,7 @@ static bool served_here(struct rt_agent *agent, const struct rt_key *key)
 static void create_reply(struct rt_agent *agent, struct ag_ask *ask, const struct rt_store_reply *reply)
 {
     const struct rt_sealer *sealer = &agent->config.sealer;
-    struct rt_ticket ticket;
+    struct rt_ticket ticket = {.join = true, .key = ask->key};
     uint8_t token[RT_TOKEN_MAX];
     int size;
 
@@ -206,9 +206,6 @@ static void create_reply(struct rt_agent *agent, struct ag_ask *ask, const struc
         rt_ag_ask_finish(agent, ask, reply->outcome.verdict, exists_text);
         return;
     }
-    memset(&ticket, 0, sizeof(ticket));
-    ticket.join = true;
-    ticket.key = ask->key;
     rt_slice_copy(rt_slice_text(agent->config.host), ticket.issuer, sizeof(ticket.issuer));
     if (agent->config.ticket_ttl_ms != 0) {
         ticket.expires_ms = rt_ag_wall(agent) + agent->config.ticket_ttl_ms;
@@ -278,11 +275,9 @@ static int prepare(struct ag_ask *ask, const struct rt_request_msg *msg, struct 
     if (ask->what == ASK_LIST) {
         rt_slice_copy(msg->host, ask->host, sizeof(ask->host));
     }
-    if (!qualified && ask->what == ASK_CREATE) {
-        memcpy(ask->key.tenant, LOCAL_TENANT, sizeof(LOCAL_TENANT));
-    } else if (!qualified && ask->what == ASK_SHOW) {
+    if (!qualified && ask->what == ASK_SHOW) {
         op->kind = RT_STORE_FIND;
-    } else if (!qualified && (ask->what == ASK_TAILS || ask->what == ASK_REMOVE)) {
+    } else if (!qualified && ask->what != ASK_LIST) {
         memcpy(ask->key.tenant, LOCAL_TENANT, sizeof(LOCAL_TENANT));
     }
     op->key = ask->key;

@@ -43,6 +43,23 @@ static void finish_record(struct rt_agent *agent, struct ag_ask *ask, const stru
     rt_ag_ask_free(agent, ask);
 }
 
+static void await(struct rt_agent *agent, struct ag_ask *ask, struct ag_session *session)
+{
+    ask->session = session;
+    rt_list_push(&session->asks, &ask->in_session);
+    rt_ag_session_fact(agent, session, AG_SESSION_CHANGED);
+}
+
+/* There is none; a store that is not whole may only have lost it. */
+static void not_found(struct rt_agent *agent, struct ag_ask *ask)
+{
+    if (rt_ag_whole(agent)) {
+        rt_ag_ask_fail(agent, ask, RT_ENOTFOUND);
+    } else {
+        rt_ag_ask_finish(agent, ask, RT_CLASS_RETRY_LATER, "the session store is being filled again");
+    }
+}
+
 /* Waits until somebody serves the session, or the time is over. False when it need not or cannot. */
 static bool wait_for_guest(struct rt_agent *agent, struct ag_ask *ask, const struct rt_store_record *record)
 {
@@ -54,13 +71,10 @@ static bool wait_for_guest(struct rt_agent *agent, struct ag_ask *ask, const str
         return false;
     }
     session = rt_ag_session_await(agent, &ask->key);
-    if (session == NULL) {
-        return false;
+    if (session != NULL) {
+        await(agent, ask, session);
     }
-    ask->session = session;
-    rt_list_push(&session->asks, &ask->in_session);
-    rt_ag_session_fact(agent, session, AG_SESSION_CHANGED);
-    return true;
+    return session != NULL;
 }
 
 void rt_ag_asks_wake(struct rt_agent *agent, struct ag_session *session)
@@ -188,10 +202,8 @@ static void show_page(struct rt_agent *agent, struct ag_ask *ask, const struct r
         finish_ambiguous(agent, ask, !more);
     } else if (ask->n_found == 1) {
         finish_record(agent, ask, ask->record);
-    } else if (rt_ag_whole(agent)) {
-        rt_ag_ask_fail(agent, ask, RT_ENOTFOUND);
     } else {
-        rt_ag_ask_finish(agent, ask, RT_CLASS_RETRY_LATER, "the session store is being filled again");
+        not_found(agent, ask);
     }
 }
 
@@ -208,10 +220,8 @@ static bool wait_for_take(struct rt_agent *agent, struct ag_ask *ask)
         return false;
     }
     ask->awaited = true;
-    ask->session = session;
-    rt_list_push(&session->asks, &ask->in_session);
+    await(agent, ask, session);
     rt_timer_set(&agent->timers, &ask->timer, agent->now + AG_SHOW_TAKE_MS);
-    rt_ag_session_fact(agent, session, AG_SESSION_CHANGED);
     return true;
 }
 
@@ -233,12 +243,8 @@ void rt_ag_ask_show_reply(struct rt_agent *agent, struct ag_ask *ask, const stru
     } else if (!wait_for_guest(agent, ask, record)) {
         if (record != NULL) {
             finish_record(agent, ask, record);
-        } else if (show_own(agent, ask)) {
-            return;
-        } else if (rt_ag_whole(agent)) {
-            rt_ag_ask_fail(agent, ask, RT_ENOTFOUND);
-        } else {
-            rt_ag_ask_finish(agent, ask, RT_CLASS_RETRY_LATER, "the session store is being filled again");
+        } else if (!show_own(agent, ask)) {
+            not_found(agent, ask);
         }
     }
 }

@@ -229,7 +229,7 @@ bool rt_ag_session_note(struct rt_agent *agent, struct ag_session *session, uint
 {
     bool known = rt_ag_session_known(agent, session);
 
-    if (known && (life < session->life || (life == session->life && epoch < session->epoch))) {
+    if (known && ag_newer(session->life, session->epoch, life, epoch)) {
         return false;
     }
     if (life == session->life && epoch == session->epoch && strcmp(host, session->host) == 0) {
@@ -254,14 +254,12 @@ bool rt_ag_session_note(struct rt_agent *agent, struct ag_session *session, uint
 void rt_ag_session_event(struct rt_agent *agent, enum rt_agent_event_kind kind, const struct ag_session *session,
                          const struct ag_link *link, const char *from, const char *to, const char *reason)
 {
-    struct rt_agent_event event;
+    struct rt_agent_event event = {.kind = kind,
+                                   .link = link == NULL ? 0 : link->id,
+                                   .key = session->key,
+                                   .life = session->life,
+                                   .epoch = session->epoch};
 
-    memset(&event, 0, sizeof(event));
-    event.kind = kind;
-    event.link = link == NULL ? 0 : link->id;
-    event.key = session->key;
-    event.life = session->life;
-    event.epoch = session->epoch;
     rt_ag_event(agent, &event, from, to, reason);
 }
 
@@ -294,13 +292,7 @@ void rt_ag_session_write_state(struct rt_agent *agent, struct ag_session *sessio
 
 struct rt_slice rt_ag_session_past(const struct ag_session *session)
 {
-    struct rt_slice past = {NULL, 0};
-
-    if (session != NULL && session->past != NULL) {
-        past.data = session->past;
-        past.size = session->past_size;
-    }
-    return past;
+    return session == NULL ? (struct rt_slice){NULL, 0} : (struct rt_slice){session->past, session->past_size};
 }
 
 void rt_ag_session_past_note(struct ag_session *session, struct rt_slice past)

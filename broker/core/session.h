@@ -71,6 +71,12 @@ struct ag_session {
     uint8_t *past;        /* owned; its record's, as the store told it with the newest take here */
 };
 
+/* Whether one claim is newer than another one of the same session. */
+static inline bool ag_newer(uint64_t life, uint64_t epoch, uint64_t than_life, uint64_t than_epoch)
+{
+    return life > than_life || (life == than_life && epoch > than_epoch);
+}
+
 struct ag_session *rt_ag_session_find(struct rt_agent *agent, const struct rt_key *key);
 struct ag_session *rt_ag_session_get(struct rt_agent *agent, const struct rt_key *key); /* makes it; NULL: no room */
 /* The same for a client that waits: NULL also when only the room for guests is left. */

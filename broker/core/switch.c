@@ -98,20 +98,17 @@ static bool may_pass_attached(struct rt_agent *agent, struct ag_chan *chan, cons
 static struct ag_chan *find_chan(struct rt_agent *agent, struct ag_link *link, uint32_t channel)
 {
     uint64_t key = ag_chan_key(link->id, channel);
-    unsigned hash;
+    bool guest = link->role == RT_PEER_GUEST;
     struct ag_chan *chan = link->cache;
+    unsigned hash;
 
-    if (link->role == RT_PEER_GUEST) {
-        if (chan != NULL && chan->key[AG_GUEST] == key) {
-            return chan;
-        }
-        hash = ag_chan_hash(agent, key);
+    if (chan != NULL && chan->key[guest ? AG_GUEST : AG_CLIENT] == key) {
+        return chan;
+    }
+    hash = ag_chan_hash(agent, key);
+    if (guest) {
         HASH_FIND_BYHASHVALUE(hh_guest, agent->by_guest, &key, sizeof(key), hash, chan);
     } else {
-        if (chan != NULL && chan->key[AG_CLIENT] == key) {
-            return chan;
-        }
-        hash = ag_chan_hash(agent, key);
         HASH_FIND_BYHASHVALUE(hh_client, agent->by_client, &key, sizeof(key), hash, chan);
     }
     if (chan != NULL) {

@@ -104,8 +104,7 @@ void rt_ag_take(struct rt_agent *agent, struct ag_link *link)
  * of its lost connection was under way: the answer to that one comes late, and must not bring the lost one back. */
 static bool outrun(const struct ag_session *session, const struct ag_claim *made)
 {
-    return session->guest != NULL &&
-           (made->life < session->life || (made->life == session->life && made->claim.epoch <= session->epoch));
+    return session->guest != NULL && !ag_newer(made->life, made->claim.epoch, session->life, session->epoch);
 }
 
 /* Whether this start must wait for the store's word. That is so when another start of the container is served here, and

@@ -57,15 +57,6 @@ static uint64_t lag(const struct retether_process *process, const struct retethe
 
 /* ---- JSON ---- */
 
-static void text_or_null(struct cli_text *text, const char *name, const char *value)
-{
-    if (value[0] == '\0') {
-        cli_json_null(text, name);
-    } else {
-        cli_json_text(text, name, value);
-    }
-}
-
 static void history_json(struct cli_text *text, const struct retether_record *record)
 {
     cli_json_begin(text, "history", '[');
@@ -89,11 +80,7 @@ static void process_json(struct cli_text *text, const struct retether_record *re
     cli_json_number(text, "process", process->id);
     cli_json_text(text, "state", has_exited(record, process) ? "exited" : "running");
     cli_json_bool(text, "tty", process->tty);
-    if (has_exited(record, process)) {
-        cli_json_number(text, "code", exit_status(record, process));
-    } else {
-        cli_json_null(text, "code");
-    }
+    cli_json_number_or_null(text, "code", has_exited(record, process), exit_status(record, process));
     cli_json_begin(text, "streams", '[');
     for (unsigned s = 0; s < 3; s++) {
         cli_json_begin(text, NULL, '{');
@@ -131,37 +118,21 @@ static void holder_json(struct cli_text *text, const struct retether_record *rec
     cli_json_end(text, '}');
 }
 
-static void exit_json(struct cli_text *text, const struct retether_record *record)
-{
-    bool ended = record->state == RETETHER_STATE_ENDED;
-
-    if (ended && record->signal == 0) {
-        cli_json_number(text, "code", record->code);
-    } else {
-        cli_json_null(text, "code");
-    }
-    if (ended && record->signal != 0) {
-        cli_json_number(text, "signal", record->signal);
-    } else {
-        cli_json_null(text, "signal");
-    }
-}
-
 void cli_record_json(struct cli_text *text, const struct retether_record *record, bool detail)
 {
     cli_json_open(text);
     cli_json_text(text, "container", record->container);
     cli_json_text(text, "tenant", record->tenant);
-    text_or_null(text, "label", record->label);
+    cli_json_text_or_null(text, "label", record->label);
     cli_json_text(text, "state", retether_state_name(record->state));
-    text_or_null(text, "host", record->host);
+    cli_json_text_or_null(text, "host", record->host);
     cli_json_number(text, "life", record->life);
     cli_json_number(text, "epoch", record->epoch);
     cli_json_number(text, "moves", record->moves);
     cli_json_time(text, "created", record->made_ms);
     cli_json_time(text, "claimed", record->claimed_ms);
     cli_json_time(text, "seen", record->seen_ms);
-    exit_json(text, record);
+    cli_json_exit(text, record->state == RETETHER_STATE_ENDED, record->code, record->signal);
     if (detail) {
         history_json(text, record);
         cli_json_begin(text, "processes", '[');

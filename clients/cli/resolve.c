@@ -17,11 +17,7 @@ static void print_resolved(struct cli_app *app, const struct retether_host *host
         cli_json_open(&text);
         cli_json_text(&text, "container", record.container);
         cli_json_text(&text, "state", retether_state_name(record.state));
-        if (record.host[0] != '\0') {
-            cli_json_text(&text, "host", record.host);
-        } else {
-            cli_json_null(&text, "host");
-        }
+        cli_json_text_or_null(&text, "host", record.host);
         cli_json_number(&text, "life", record.life);
         cli_json_number(&text, "epoch", record.epoch);
         cli_json_begin(&text, "addresses", '[');

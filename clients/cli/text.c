@@ -172,6 +172,30 @@ void cli_json_null(struct cli_text *text, const char *name)
     cli_text_add(text, "null", 4);
 }
 
+void cli_json_text_or_null(struct cli_text *text, const char *name, const char *value)
+{
+    if (value[0] == '\0') {
+        cli_json_null(text, name);
+    } else {
+        cli_json_text(text, name, value);
+    }
+}
+
+void cli_json_number_or_null(struct cli_text *text, const char *name, bool known, uint64_t value)
+{
+    if (known) {
+        cli_json_number(text, name, value);
+    } else {
+        cli_json_null(text, name);
+    }
+}
+
+void cli_json_exit(struct cli_text *text, bool ended, unsigned code, unsigned signum)
+{
+    cli_json_number_or_null(text, "code", ended && signum == 0, code);
+    cli_json_number_or_null(text, "signal", ended && signum != 0, signum);
+}
+
 void cli_json_time(struct cli_text *text, const char *name, uint64_t ms)
 {
     char at[48];

@@ -36,6 +36,11 @@ void cli_json_bool(struct cli_text *text, const char *name, bool value);
 /* RFC 3339; null when 0. */
 void cli_json_time(struct cli_text *text, const char *name, uint64_t ms);
 void cli_json_null(struct cli_text *text, const char *name);
+void cli_json_number_or_null(struct cli_text *text, const char *name, bool known, uint64_t value);
+/* null when "". */
+void cli_json_text_or_null(struct cli_text *text, const char *name, const char *value);
+/* "code" and "signal", of which one is null; both when it has not ended. */
+void cli_json_exit(struct cli_text *text, bool ended, unsigned code, unsigned signum);
 void cli_json_begin(struct cli_text *text, const char *name, char bracket); /* '{' or '[' */
 void cli_json_end(struct cli_text *text, char bracket);                     /* '}' or ']' */
 

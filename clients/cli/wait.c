@@ -28,13 +28,7 @@ static void print_status(unsigned code, unsigned signum)
         cli_json_open(&text);
         cli_json_text(&text, "container", waiting.app->container);
         cli_json_number(&text, "status", (uint64_t)cli_status(code, signum));
-        if (signum != 0) {
-            cli_json_null(&text, "code");
-            cli_json_number(&text, "signal", signum);
-        } else {
-            cli_json_number(&text, "code", code);
-            cli_json_null(&text, "signal");
-        }
+        cli_json_exit(&text, true, code, signum);
         cli_json_close(&text);
     } else {
         cli_text_printf(&text, "%d\n", cli_status(code, signum));
