@@ -41,8 +41,8 @@ static void accept_cb(struct rt_listener *listener, int fd, const struct rt_list
 
     identify(shell, at, who, &comer);
     if (!at->service->accept(shell, at->port, fd, &comer)) {
-        rt_log_note(&shell->log, RT_LOG_WARN, RT_LOG_LISTENER, "listener", rt_shell_now(shell),
-                    "%s, of the %s: turned away, there are too many connections", who->text, port_of(at)->who);
+        rt_shell_note(shell, RT_LOG_WARN, RT_LOG_LISTENER, "listener",
+                      "%s, of the %s: turned away, there are too many connections", who->text, port_of(at)->who);
         (void)close(fd);
         rt_listener_release(listener);
     }
@@ -79,7 +79,6 @@ static int listen_on(struct rt_shell *shell, const char *text, const struct rt_s
 {
     struct rt_shell_listener *at = &shell->listeners[shell->n_listeners];
     struct rt_listener_config config = {.mode = (unsigned)shell->settings.socket_mode};
-    uint64_t now = rt_shell_now(shell);
     char why[RT_SETTING_WHY_MAX];
     int rc = rt_endpoint_parse(&config.endpoint, text, why, sizeof(why));
 
@@ -93,17 +92,17 @@ static int listen_on(struct rt_shell *shell, const char *text, const struct rt_s
         rc = rt_listener_open(&at->listener, &shell->loop, &config, &listener_ops, why, sizeof(why));
     }
     if (rc != 0 && config.endpoint.kind == RT_ENDPOINT_VSOCK && rc == RT_EINVAL) {
-        rt_log_note(&shell->log, RT_LOG_WARN, RT_LOG_LISTENER, "listener", now,
-                    "%s; going on without it (is the vsock module loaded?)", why);
+        rt_shell_note(shell, RT_LOG_WARN, RT_LOG_LISTENER, "listener",
+                      "%s; going on without it (is the vsock module loaded?)", why);
         return 0;
     }
     if (rc != 0) {
-        rt_log_note(&shell->log, RT_LOG_ERROR, RT_LOG_LISTENER, "listener", now, "%s", why);
+        rt_shell_note(shell, RT_LOG_ERROR, RT_LOG_LISTENER, "listener", "%s", why);
         return rc;
     }
     shell->n_listeners++;
     rt_endpoint_print(&at->listener.config.endpoint, why, sizeof(why));
-    rt_log_note(&shell->log, RT_LOG_INFO, RT_LOG_LISTENER, "listener", now, "%s for %s", why, service->ports[port].who);
+    rt_shell_note(shell, RT_LOG_INFO, RT_LOG_LISTENER, "listener", "%s for %s", why, service->ports[port].who);
     if (service->ports[port].advertised && shell->settings.advertise.n == 0 && shell->addr.n < RT_ADDRS_MAX &&
         strlen(why) <= RT_ADDR_MAX) {
         (void)snprintf(shell->addr.item[shell->addr.n++], sizeof(shell->addr.item[0]), "%.*s", RT_SETTING_TEXT_MAX,
@@ -141,31 +140,31 @@ void rt_shell_unlisten(struct rt_shell *shell)
 }
 
 /* A socket file that somebody has removed leaves the agent unreachable. */
-static void look_after(struct rt_shell *shell, struct rt_shell_listener *at, uint64_t now)
+static void look_after(struct rt_shell *shell, struct rt_shell_listener *at)
 {
     char why[RT_TEXT_MAX], where[RT_ENDPOINT_TEXT_MAX];
     int rc = rt_listener_renew(&at->listener, why, sizeof(why));
 
     if (rc > 0) {
         rt_endpoint_print(&at->listener.config.endpoint, where, sizeof(where));
-        rt_log_note(&shell->log, RT_LOG_WARN, RT_LOG_LISTENER, "listener", now,
-                    "%s: somebody has removed the socket; made anew", where);
+        rt_shell_note(shell, RT_LOG_WARN, RT_LOG_LISTENER, "listener", "%s: somebody has removed the socket; made anew",
+                      where);
     } else if (rc < 0 && !at->gone_told) {
-        rt_log_note(&shell->log, RT_LOG_ERROR, RT_LOG_LISTENER, "listener", now,
-                    "the socket has been removed and cannot be made anew: %s; tried again each second", why);
+        rt_shell_note(shell, RT_LOG_ERROR, RT_LOG_LISTENER, "listener",
+                      "the socket has been removed and cannot be made anew: %s; tried again each second", why);
     }
     at->gone_told = rc < 0;
 }
 
 /* Nobody can be accepted, or not without what the store and the state directory need. */
-static void tell_shortage(struct rt_shell *shell, struct rt_shell_listener *at, uint64_t now)
+static void tell_shortage(struct rt_shell *shell, struct rt_shell_listener *at)
 {
     const struct rt_listener *listener = &at->listener;
     uint64_t times = listener->pauses + listener->short_of_fds;
 
     if (times != at->short_told) {
-        rt_log_note(
-            &shell->log, RT_LOG_ERROR, RT_LOG_LISTENER, "listener", now,
+        rt_shell_note(
+            shell, RT_LOG_ERROR, RT_LOG_LISTENER, "listener",
             "%s could not connect, or only in the place of an older handshake, %llu times: %s; raise the limit of "
             "open files (LimitNOFILE=, ulimit -Hn) or lower listen.max_guests and listen.max_clients",
             port_of(at)->who, (unsigned long long)(times - at->short_told),
@@ -186,14 +185,12 @@ uint64_t rt_shell_short_of_fds(const struct rt_shell *shell)
 
 void rt_shell_look_after_listeners(struct rt_shell *shell)
 {
-    uint64_t now = rt_shell_now(shell);
-
     for (size_t i = 0; i < shell->n_listeners; i++) {
         struct rt_shell_listener *at = &shell->listeners[i];
 
-        tell_shortage(shell, at, now);
+        tell_shortage(shell, at);
         if (shell->phase == RT_SHELL_RUNNING) {
-            look_after(shell, at, now);
+            look_after(shell, at);
         }
     }
 }

@@ -36,7 +36,7 @@ static void tell_counters(struct rt_shell *shell, uint64_t now)
     shell->stats_at = now;
     if (memcmp(values, shell->stats_told, sizeof(values)) != 0) {
         memcpy(shell->stats_told, values, sizeof(values));
-        rt_log_note(&shell->log, RT_LOG_INFO, RT_LOG_AGENT, "stats", now, "%s", text);
+        rt_shell_note(shell, RT_LOG_INFO, RT_LOG_AGENT, "stats", "%s", text);
     }
 }
 
@@ -62,11 +62,10 @@ static void signal_cb(uv_signal_t *handle, int number)
     if (number == SIGHUP) {
         rt_shell_reload_keys(shell);
     } else if (shell->phase >= RT_SHELL_STOPPING) {
-        rt_log_note(&shell->log, RT_LOG_WARN, RT_LOG_AGENT, "stopped", rt_shell_now(shell),
-                    "a second signal: ended at once");
+        rt_shell_note(shell, RT_LOG_WARN, RT_LOG_AGENT, "stopped", "a second signal: ended at once");
         _exit(128 + number);
     } else {
-        rt_log_note(&shell->log, RT_LOG_INFO, RT_LOG_AGENT, "stopping", rt_shell_now(shell), "signal %d", number);
+        rt_shell_note(shell, RT_LOG_INFO, RT_LOG_AGENT, "stopping", "signal %d", number);
         rt_shell_stop(shell, 0);
     }
 }
@@ -83,8 +82,8 @@ static void look_at_descriptors(struct rt_shell *shell)
     shell->max_fd = limit.rlim_cur > 2UL * RT_SHELL_FDS_RESERVED ? (int)limit.rlim_cur - RT_SHELL_FDS_RESERVED
                                                                  : (int)(limit.rlim_cur / 2);
     if (limit.rlim_cur < wanted) {
-        rt_log_note(
-            &shell->log, RT_LOG_WARN, RT_LOG_AGENT, "descriptors", rt_shell_now(shell),
+        rt_shell_note(
+            shell, RT_LOG_WARN, RT_LOG_AGENT, "descriptors",
             "%llu open files are allowed, and listen.max_guests and listen.max_clients want %llu: raise the limit "
             "(LimitNOFILE=, ulimit -Hn) or lower these",
             (unsigned long long)limit.rlim_cur, (unsigned long long)wanted);
@@ -95,9 +94,9 @@ static void overdue_cb(uv_timer_t *timer)
 {
     struct rt_shell *shell = timer->data;
 
-    rt_log_note(&shell->log, RT_LOG_WARN, RT_LOG_AGENT, "stopped", rt_shell_now(shell),
-                "the %s does not answer in time; ended without waiting for it",
-                rt_disk_idle(&shell->disk) ? "store" : "disk");
+    rt_shell_note(shell, RT_LOG_WARN, RT_LOG_AGENT, "stopped",
+                  "the %s does not answer in time; ended without waiting for it",
+                  rt_disk_idle(&shell->disk) ? "store" : "disk");
     _exit(shell->exit_code);
 }
 
@@ -212,13 +211,13 @@ void rt_shell_start(struct rt_shell *shell, const struct rt_settings *settings)
         exit(1);
     }
     init_handles(shell);
-    rt_log_note(&shell->log, RT_LOG_INFO, RT_LOG_AGENT, "starting", rt_shell_now(shell),
-                "retetherd " RETETHER_VERSION " as host %s, pid %ld, state in %s", settings->host_name, (long)getpid(),
-                settings->state_dir);
+    rt_shell_note(shell, RT_LOG_INFO, RT_LOG_AGENT, "starting",
+                  "retetherd " RETETHER_VERSION " as host %s, pid %ld, state in %s", settings->host_name,
+                  (long)getpid(), settings->state_dir);
     look_at_descriptors(shell);
     if ((rc = rt_shell_open_state(shell)) != 0 || (rc = rt_shell_listen(shell)) != 0 ||
         (rc = open_services(shell)) != 0) {
-        rt_log_note(&shell->log, RT_LOG_ERROR, RT_LOG_AGENT, "not-started", rt_shell_now(shell), "%s", rt_strerror(rc));
+        rt_shell_note(shell, RT_LOG_ERROR, RT_LOG_AGENT, "not-started", "%s", rt_strerror(rc));
         rt_shell_stop(shell, 1);
         return;
     }
@@ -230,7 +229,7 @@ void rt_shell_start(struct rt_shell *shell, const struct rt_settings *settings)
 int rt_shell_run(struct rt_shell *shell)
 {
     (void)uv_run(&shell->loop, UV_RUN_DEFAULT);
-    rt_log_note(&shell->log, RT_LOG_INFO, RT_LOG_AGENT, "stopped", rt_shell_now(shell), "exit %d", shell->exit_code);
+    rt_shell_note(shell, RT_LOG_INFO, RT_LOG_AGENT, "stopped", "exit %d", shell->exit_code);
     (void)uv_loop_close(&shell->loop);
     rt_agent_free(shell->agent);
     rt_shell_free_batches(shell);

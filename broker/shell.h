@@ -151,6 +151,10 @@ static inline uint64_t rt_shell_now(const struct rt_shell *shell)
     return uv_now(&shell->loop);
 }
 
+/* A line of the log, now. */
+#define rt_shell_note(shell, level, kind, name, ...)                                                                   \
+    rt_log_note(&(shell)->log, level, kind, name, rt_shell_now(shell), __VA_ARGS__)
+
 /* Something that stopping waits for is done. shell.c looks at it behind whoever says so. */
 static inline void rt_shell_progress(struct rt_shell *shell)
 {

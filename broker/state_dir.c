@@ -22,7 +22,7 @@ __attribute__((format(printf, 2, 3))) static int fail(struct rt_shell *shell, co
     va_start(args, format);
     (void)vsnprintf(text, sizeof(text), format, args);
     va_end(args);
-    rt_log_note(&shell->log, RT_LOG_ERROR, RT_LOG_DISK, "state", rt_shell_now(shell), "%s", text);
+    rt_shell_note(shell, RT_LOG_ERROR, RT_LOG_DISK, "state", "%s", text);
     return RT_EIO;
 }
 
@@ -79,8 +79,8 @@ static int load_keys(struct rt_shell *shell)
         if (rc == RT_EEXIST) { /* another agent of this host was quicker */
             rc = rt_keyring_load(&shell->ring, path);
         } else if (rc == 0) {
-            rt_log_note(&shell->log, RT_LOG_WARN, RT_LOG_DISK, "keys", rt_shell_now(shell),
-                        "%s made: agents of other hosts need a copy of it", path);
+            rt_shell_note(shell, RT_LOG_WARN, RT_LOG_DISK, "keys", "%s made: agents of other hosts need a copy of it",
+                          path);
         }
     }
     return rc == 0 ? 0 : fail(shell, "%s", shell->ring.why);
@@ -106,9 +106,8 @@ static void keys_read_cb(uv_work_t *work, int status)
         bool another = shell->ring.active != shell->keys.ring.active;
 
         shell->ring = shell->keys.ring;
-        rt_log_note(&shell->log, RT_LOG_INFO, RT_LOG_DISK, "keys", rt_shell_now(shell),
-                    "%s read: %zu keys, key %u seals", shell->settings.keys, shell->ring.n_keys,
-                    (unsigned)shell->ring.active);
+        rt_shell_note(shell, RT_LOG_INFO, RT_LOG_DISK, "keys", "%s read: %zu keys, key %u seals", shell->settings.keys,
+                      shell->ring.n_keys, (unsigned)shell->ring.active);
         if (another && shell->phase == RT_SHELL_RUNNING) {
             rt_agent_rekeyed(shell->agent, rt_shell_now(shell));
             rt_shell_settle(shell);
@@ -143,7 +142,7 @@ static void bad_cb(void *ctx, const char *path, const char *why)
 {
     struct rt_shell *shell = ctx;
 
-    rt_log_note(&shell->log, RT_LOG_ERROR, RT_LOG_DISK, "end-unreadable", rt_shell_now(shell), "%s: %s", path, why);
+    rt_shell_note(shell, RT_LOG_ERROR, RT_LOG_DISK, "end-unreadable", "%s: %s", path, why);
 }
 
 int rt_shell_open_state(struct rt_shell *shell)
@@ -158,7 +157,7 @@ int rt_shell_open_state(struct rt_shell *shell)
 
 static void not_kept(struct rt_shell *shell, const char *why)
 {
-    rt_log_note(&shell->log, RT_LOG_ERROR, RT_LOG_DISK, "end-not-kept", rt_shell_now(shell), "%s", why);
+    rt_shell_note(shell, RT_LOG_ERROR, RT_LOG_DISK, "end-not-kept", "%s", why);
 }
 
 static void written_cb(void *ctx, uint32_t id, int error, const char *why)
@@ -188,8 +187,8 @@ int rt_shell_open_ends(struct rt_shell *shell)
         return fail(shell, "%s", shell->ends.why);
     }
     if (shell->ends.n > 0) {
-        rt_log_note(&shell->log, RT_LOG_INFO, RT_LOG_DISK, "ends", rt_shell_now(shell),
-                    "%zu ends of an earlier run wait for the store", shell->ends.n);
+        rt_shell_note(shell, RT_LOG_INFO, RT_LOG_DISK, "ends", "%zu ends of an earlier run wait for the store",
+                      shell->ends.n);
     }
     return 0;
 }

@@ -52,15 +52,14 @@ static void news_cb(void *ctx, const struct rt_store_news *news)
 
     if (news->kind == RT_STORE_UP && !shell->store_was_up) {
         shell->store_was_up = true;
-        rt_log_note(&shell->log, RT_LOG_INFO, RT_LOG_AGENT, "ready", rt_shell_now(shell), "host %s is in the store",
-                    shell->settings.host_name);
+        rt_shell_note(shell, RT_LOG_INFO, RT_LOG_AGENT, "ready", "host %s is in the store", shell->settings.host_name);
     }
     rt_agent_store_news(shell->agent, news, rt_shell_now(shell));
     rt_shell_settle(shell);
     if (news->kind == RT_STORE_TAKEN && !shell->store_was_up && shell->phase == RT_SHELL_RUNNING) {
-        rt_log_note(&shell->log, RT_LOG_ERROR, RT_LOG_AGENT, "name-taken", rt_shell_now(shell),
-                    "another live agent goes by the name %s; give this one its own host.name (--host-name)",
-                    shell->settings.host_name);
+        rt_shell_note(shell, RT_LOG_ERROR, RT_LOG_AGENT, "name-taken",
+                      "another live agent goes by the name %s; give this one its own host.name (--host-name)",
+                      shell->settings.host_name);
         rt_shell_stop(shell, 1);
     }
 }
@@ -69,11 +68,11 @@ static void log_cb(void *ctx, enum rt_store_level level, const char *text)
 {
     struct rt_shell *shell = ctx;
 
-    rt_log_note(&shell->log,
-                level == RT_STORE_ERROR     ? RT_LOG_ERROR
-                : level == RT_STORE_WARNING ? RT_LOG_WARN
-                                            : RT_LOG_INFO,
-                RT_LOG_STORE, "store", rt_shell_now(shell), "%s", text);
+    rt_shell_note(shell,
+                  level == RT_STORE_ERROR     ? RT_LOG_ERROR
+                  : level == RT_STORE_WARNING ? RT_LOG_WARN
+                                              : RT_LOG_INFO,
+                  RT_LOG_STORE, "store", "%s", text);
 }
 
 /* The file's first line. */
@@ -89,8 +88,8 @@ static int read_password(struct rt_shell *shell, char out[PASSWORD_MAX])
         out[size] = '\0';
     }
     if (!good) {
-        rt_log_note(&shell->log, RT_LOG_ERROR, RT_LOG_STORE, "store", rt_shell_now(shell), "store.password_file %s: %s",
-                    path, file == NULL ? strerror(errno) : "wants a password of at most 254 bytes on its first line");
+        rt_shell_note(shell, RT_LOG_ERROR, RT_LOG_STORE, "store", "store.password_file %s: %s", path,
+                      file == NULL ? strerror(errno) : "wants a password of at most 254 bytes on its first line");
     }
     if (file != NULL) {
         (void)fclose(file);
@@ -138,7 +137,7 @@ static int connect_store(struct rt_shell *shell, const char *const *endpoints, s
     rc = rt_store_init(&shell->store, &shell->loop, &config);
     explicit_bzero(password, sizeof(password));
     if (rc != 0) {
-        rt_log_note(&shell->log, RT_LOG_ERROR, RT_LOG_STORE, "store", rt_shell_now(shell), "%s", rt_strerror(rc));
+        rt_shell_note(shell, RT_LOG_ERROR, RT_LOG_STORE, "store", "%s", rt_strerror(rc));
         return rc;
     }
     shell->store_open = true;
@@ -150,8 +149,8 @@ static void embedded_up_cb(void *ctx, const char *endpoint, bool adopted)
 {
     struct rt_shell *shell = ctx;
 
-    rt_log_note(&shell->log, RT_LOG_INFO, RT_LOG_STORE, "store", rt_shell_now(shell), "private redis-server %s: %s",
-                adopted ? "adopted from an earlier run" : "started", endpoint);
+    rt_shell_note(shell, RT_LOG_INFO, RT_LOG_STORE, "store", "private redis-server %s: %s",
+                  adopted ? "adopted from an earlier run" : "started", endpoint);
     if (!shell->store_open && shell->phase < RT_SHELL_STOPPING && connect_store(shell, &endpoint, 1) != 0) {
         rt_shell_stop(shell, 1);
     }
@@ -184,7 +183,7 @@ static void embedded_failed_cb(void *ctx, int error, const char *why)
     struct rt_shell *shell = ctx;
 
     (void)error;
-    rt_log_note(&shell->log, RT_LOG_ERROR, RT_LOG_STORE, "store", rt_shell_now(shell), "%s", why);
+    rt_shell_note(shell, RT_LOG_ERROR, RT_LOG_STORE, "store", "%s", why);
     if (shell->phase >= RT_SHELL_STOPPING) {
         return;
     }
@@ -213,9 +212,9 @@ static int start_embedded(struct rt_shell *shell)
         rc = rt_embedded_start(&shell->embedded, &shell->loop, &config, why, sizeof(why));
     }
     if (rc != 0) {
-        rt_log_note(&shell->log, RT_LOG_ERROR, RT_LOG_STORE, "store", rt_shell_now(shell),
-                    "no store is configured and the private one does not start: %s",
-                    why[0] == '\0' ? rt_strerror(rc) : why);
+        rt_shell_note(shell, RT_LOG_ERROR, RT_LOG_STORE, "store",
+                      "no store is configured and the private one does not start: %s",
+                      why[0] == '\0' ? rt_strerror(rc) : why);
         return rc;
     }
     shell->embedded_open = true;
@@ -227,9 +226,9 @@ int rt_shell_open_store(struct rt_shell *shell)
     const char *endpoints[RT_SETTING_ITEMS_MAX];
 
     if (shell->settings.store.n == 0) {
-        rt_log_note(&shell->log, RT_LOG_WARN, RT_LOG_STORE, "store", rt_shell_now(shell),
-                    "no store is configured: a private redis-server is used, for this host alone; containers cannot "
-                    "move to other hosts");
+        rt_shell_note(shell, RT_LOG_WARN, RT_LOG_STORE, "store",
+                      "no store is configured: a private redis-server is used, for this host alone; containers cannot "
+                      "move to other hosts");
         return start_embedded(shell);
     }
     for (size_t i = 0; i < shell->settings.store.n; i++) {

@@ -412,3 +412,22 @@ void cli_find(struct cli_app *app)
     snprintf(app->container, sizeof(app->container), "%s", app->options->word[0]);
     cli_ask(app, ask_find);
 }
+
+void cli_watch(struct cli_app *app, const struct retether_attachment_callbacks *callbacks, bool soon)
+{
+    struct retether_attach_options options;
+    struct retether_attachment *att; /* the client's, which closes it */
+    int rc;
+
+    retether_attach_defaults(&options, sizeof(options));
+    options.container = app->container;
+    options.input = options.output = false;
+    options.hold_ms = 0;
+    if (soon) {
+        options.give_up_ms = app->options->timeout_ms;
+    }
+    rc = retether_attach(app->client, &options, callbacks, &att);
+    if (rc != RT_OK) {
+        cli_fail(app, "cannot attach to %s: %s", app->container, rt_strerror(rc));
+    }
+}

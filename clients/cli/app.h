@@ -77,6 +77,10 @@ void cli_ask(struct cli_app *app, cli_ask_cb ask);
 /* Looks up the container that was typed first, by a unique beginning of its ID, for the command's found(). */
 void cli_find(struct cli_app *app);
 
+/* Attaches to the container's main process without any stream, for what the callbacks tell. soon: gives up after the
+ * time that --timeout says. */
+void cli_watch(struct cli_app *app, const struct retether_attachment_callbacks *callbacks, bool soon);
+
 /* For a request's callback: true when it was answered; else it is made again, or it has been told why not and the
  * program ends. */
 bool cli_answered(struct cli_app *app, const struct retether_reply *reply);

@@ -34,6 +34,15 @@ static const char *host_state(const struct retether_host *host)
     return "unknown";
 }
 
+void cli_addresses_json(struct cli_text *out, const struct retether_host *host)
+{
+    cli_json_begin(out, "addresses", '[');
+    for (size_t i = 0; host != NULL && i < host->n_addresses; i++) {
+        cli_json_text(out, NULL, host->address[i]);
+    }
+    cli_json_end(out, ']');
+}
+
 void cli_host_json(struct cli_text *out, const struct retether_host *host)
 {
     cli_json_open(out);
@@ -43,11 +52,7 @@ void cli_host_json(struct cli_text *out, const struct retether_host *host)
     cli_json_number(out, "sessions", host->sessions);
     cli_json_text(out, "version", host->version);
     cli_json_number(out, "sequence", host->sequence);
-    cli_json_begin(out, "addresses", '[');
-    for (size_t i = 0; i < host->n_addresses; i++) {
-        cli_json_text(out, NULL, host->address[i]);
-    }
-    cli_json_end(out, ']');
+    cli_addresses_json(out, host);
     cli_json_close(out);
 }
 

@@ -10,6 +10,8 @@
 bool cli_hosts_answered(struct cli_app *app, const struct retether_reply *reply);
 
 /* A host, for programs and for people. */
+/* host NULL: none. */
+void cli_addresses_json(struct cli_text *out, const struct retether_host *host);
 void cli_host_json(struct cli_text *out, const struct retether_host *host);
 void cli_host_row(struct cli_table *out, const struct retether_host *host);
 

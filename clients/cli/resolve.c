@@ -20,11 +20,7 @@ static void print_resolved(struct cli_app *app, const struct retether_host *host
         cli_json_text_or_null(&text, "host", record.host);
         cli_json_number(&text, "life", record.life);
         cli_json_number(&text, "epoch", record.epoch);
-        cli_json_begin(&text, "addresses", '[');
-        for (size_t i = 0; i < n; i++) {
-            cli_json_text(&text, NULL, host->address[i]);
-        }
-        cli_json_end(&text, ']');
+        cli_addresses_json(&text, host);
         cli_json_close(&text);
     } else {
         cli_text_printf(&text, "%s  %s  %s", record.container, retether_state_name(record.state),

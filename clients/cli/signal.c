@@ -14,7 +14,6 @@ static const struct cli_argument signal_argument = {&cli_kind_signal, CLI_ONE, "
 
 static struct {
     struct cli_app *app;
-    struct retether_attachment *att; /* owned */
     unsigned signum;
     bool live;  /* it was attached, and the signal sent */
     bool ended; /* as looked up */
@@ -110,21 +109,11 @@ static void found(struct cli_app *app, const struct retether_record *record)
                                                       .exited = exited_cb,
                                                       .rewound = rewound_cb,
                                                       .failed = failed_cb};
-    struct retether_attach_options options;
-    int rc;
 
     sending.app = app;
     (void)signal_argument.kind->read(app->options->word[1], &sending.signum); /* it was good when it was given */
     sending.ended = record != NULL && record->state == RETETHER_STATE_ENDED;
-    retether_attach_defaults(&options, sizeof(options));
-    options.container = sending.app->container;
-    options.input = options.output = false;
-    options.hold_ms = 0;
-    options.give_up_ms = app->options->timeout_ms;
-    rc = retether_attach(app->client, &options, &callbacks, &sending.att);
-    if (rc != RT_OK) {
-        cli_fail(app, "cannot attach to %s: %s", app->container, rt_strerror(rc));
-    }
+    cli_watch(app, &callbacks, true);
 }
 
 const struct cli_command cli_signal = {

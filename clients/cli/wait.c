@@ -14,8 +14,7 @@
 
 struct waiting {
     struct cli_app *app;
-    struct retether_attachment *att; /* owned */
-    bool live;                       /* it is served */
+    bool live; /* it is served */
 };
 
 static struct waiting waiting;
@@ -137,8 +136,6 @@ static void found(struct cli_app *app, const struct retether_record *record)
                                                       .exited = exited_cb,
                                                       .rewound = rewound_cb,
                                                       .failed = failed_cb};
-    struct retether_attach_options options;
-    int rc;
 
     waiting.app = app;
     /* A stored end is final. An attach would be held, for a guest that may come back with the rest of its output. */
@@ -147,14 +144,7 @@ static void found(struct cli_app *app, const struct retether_record *record)
         return;
     }
     (void)uv_timer_start(&app->timer, look_cb, LOOK_MS, LOOK_MS);
-    retether_attach_defaults(&options, sizeof(options));
-    options.container = waiting.app->container;
-    options.input = options.output = false;
-    options.hold_ms = 0;
-    rc = retether_attach(app->client, &options, &callbacks, &waiting.att);
-    if (rc != RT_OK) {
-        cli_fail(app, "cannot attach to %s: %s", app->container, rt_strerror(rc));
-    }
+    cli_watch(app, &callbacks, false);
 }
 
 const struct cli_command cli_wait = {
