@@ -103,17 +103,17 @@ static struct rt_att *displaced(const struct rt_tether *t)
         struct rt_att *att = &t->atts[i];
 
 #ifdef RT_MUTANT_UNREAD_GIVES_WAY
-        if (att->channel)
+        if (att->channel) {
 #else
         if (att->channel || (att->hold_left > 0 && att->away_ms < RT_ATT_DISPLACE_MS && !rt_tether_att_done(t, att))) {
 #endif
             continue;
+        }
+        if (!found || att->unbound_at < found->unbound_at) {
+            found = att;
+        }
     }
-    if (!found || att->unbound_at < found->unbound_at) {
-        found = att;
-    }
-}
-return found;
+    return found;
 }
 
 struct rt_att *rt_tether_new_att(struct rt_tether *t, const uint8_t id[RT_ID_SIZE], const struct rt_proc *proc,

@@ -184,8 +184,9 @@ static void on_link_refused(struct rt_tether *t, const struct rt_refuse_msg *msg
             rt_slice_copy(rt_slice_text("the agent names an epoch that leaves no room for newer ones"), t->refused_text,
                           sizeof(t->refused_text));
             delay = long_delay(t);
-        } else {
+        } else
 #endif
+        {
             t->epoch = msg->epoch;
         }
     }
@@ -221,27 +222,27 @@ static void on_welcome(struct rt_tether *t, const struct rt_welcome_msg *msg, ui
         }
     }
 #ifdef RT_MUTANT_END_TOLD_ONCE
-    if (t->right == RT_RIGHT_JOINING && t->ending == RT_ENDING_SAFE)
+    if (t->right == RT_RIGHT_JOINING && t->ending == RT_ENDING_SAFE) {
 #else
     if (!msg->drain && t->ending == RT_ENDING_SAFE) { /* another life, or a store that has lost the end since */
 #endif
         rt_tether_move_end(t, RT_ENDING_TAIL_OUT);
-}
-rt_tether_charge(t, now);
-t->life = msg->life;
-memcpy(t->ticket, msg->tkt.data, msg->tkt.size);
-t->ticket_size = msg->tkt.size;
-(void)rt_text_copy(msg->host, t->host, sizeof(t->host));
-rt_tether_move(t, RT_TETHER_LIVE);
-t->live_at = now;
-t->was_useful = false;
-t->right = RT_RIGHT_OWN;
-t->refused_cls = RT_CLASS_OK;
-t->due |= RT_DUE_CONFIRM | RT_DUE_REPORT;
-t->report_at = now;
-t->outage_at = RT_NO_TIME;
-t->end_at = now;
-rt_tether_find_blockers(t);
+    }
+    rt_tether_charge(t, now);
+    t->life = msg->life;
+    memcpy(t->ticket, msg->tkt.data, msg->tkt.size);
+    t->ticket_size = msg->tkt.size;
+    (void)rt_text_copy(msg->host, t->host, sizeof(t->host));
+    rt_tether_move(t, RT_TETHER_LIVE);
+    t->live_at = now;
+    t->was_useful = false;
+    t->right = RT_RIGHT_OWN;
+    t->refused_cls = RT_CLASS_OK;
+    t->due |= RT_DUE_CONFIRM | RT_DUE_REPORT;
+    t->report_at = now;
+    t->outage_at = RT_NO_TIME;
+    t->end_at = now;
+    rt_tether_find_blockers(t);
 }
 
 /* The same place in the chain with a later expiry, so it counts at once and nothing answers it. */
