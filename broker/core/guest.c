@@ -60,9 +60,6 @@ static int open_token(struct rt_agent *agent, struct ag_link *link, const struct
     } else if (ticket->bound_to[0] != '\0' && strcmp(ticket->bound_to, link->who) != 0) {
         snprintf(why, RT_TEXT_MAX, "the token is bound to another virtual machine");
         err = RT_EAUTH;
-    } else if (!ticket->join && hello->life != ticket->life) {
-        snprintf(why, RT_TEXT_MAX, "hello.life is not the ticket's");
-        err = RT_EAUTH;
     } else if (!ticket->join && memcmp(ticket->inc.b, hello->inc.data, RT_ID_SIZE) != 0) {
         snprintf(why, RT_TEXT_MAX, "the ticket is another incarnation's");
         err = RT_EAUTH;
@@ -268,7 +265,6 @@ static void welcome(struct rt_agent *agent, struct ag_link *link)
     msg->v = RT_PROTOCOL_VERSION;
     msg->host = rt_slice_text(agent->config.host);
     msg->life = link->life = made->life;
-    msg->epoch = made->claim.epoch;
     msg->tkt.data = token;
     msg->tkt.size = (size_t)size;
     msg->drain = made->draining;

@@ -28,7 +28,7 @@ static void fill_holder(const struct rt_report_att *in, struct retether_holder *
     }
     out->process = (uint32_t)in->p;
     out->bound = in->bound;
-    out->observer = in->obs;
+    out->observer = in->hold == 0;
     memcpy(out->consumed, in->cons, sizeof(out->consumed));
     memcpy(out->applied, in->app, sizeof(out->applied));
     out->hold_left_ms = in->hold;

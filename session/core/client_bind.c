@@ -92,11 +92,8 @@ static struct rt_attached_in find_in(const struct rt_attached_msg *msg, unsigned
             return msg->in[i];
         }
     }
-    return (struct rt_attached_in){.s = stream,
-                                   .a = tx->ring.base,
-                                   .d = rt_digest_value(&tx->sender.digest),
-                                   .df = tx->sender.digest.from,
-                                   .closed = true};
+    return (struct rt_attached_in){
+        .s = stream, .a = tx->ring.base, .d = rt_digest_value(&tx->sender.digest), .closed = true};
 }
 
 /* Returns false when the attachment has been ended or must ask again: then nothing has changed that counts. */

@@ -39,13 +39,11 @@ int rt_tx_append(struct rt_tx *tx, const void *data, size_t size)
 
 bool rt_tx_resume(struct rt_tx *tx, const struct rt_attached_in *in, bool steal)
 {
-    if (!steal) {
-        return rt_sender_resume(&tx->sender, &tx->ring, in->a, in->df, in->d) == RT_FAR_TRUE;
+    if (steal) { /* who had it before has written what the guest has applied: both ends start the digest behind that */
+        tx->ring.base = tx->ring.head = tx->written = in->a;
+        rt_sender_start(&tx->sender, &tx->ring, in->a);
     }
-    tx->ring.base = tx->ring.head = tx->written = in->a;
-    rt_sender_start(&tx->sender, &tx->ring, in->a);
-    tx->sender.blind = in->df != in->a; /* who had it before has written some of what the guest has applied */
-    return true;
+    return rt_sender_resume(&tx->sender, &tx->ring, in->a, tx->sender.digest.from, in->d) == RT_FAR_TRUE;
 }
 
 /* What the guest has applied is given up. */

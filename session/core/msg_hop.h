@@ -22,14 +22,14 @@ struct rt_hello_msg {
     uint64_t vmin, vmax;
     struct rt_slice role; /* "guest" or "client" */
     struct rt_slice cid, inc;
-    uint64_t life, epoch;
+    uint64_t epoch;
     struct rt_slice tok, nonce, name;
 };
 
 struct rt_welcome_msg {
     uint64_t v;
     struct rt_slice host;
-    uint64_t life, epoch;
+    uint64_t life;
     struct rt_slice tkt;
     bool drain;
     struct rt_host_msg agents[RT_AGENTS_MAX];
@@ -54,7 +54,6 @@ struct rt_report_att {
     uint64_t app[2];  /* stdin, control-down */
     size_t n_app;     /* 2 */
     uint64_t hold;    /* ms left */
-    bool obs;
 };
 
 struct rt_report_msg {

@@ -37,16 +37,16 @@ struct rt_attach_msg {
 };
 
 struct rt_attached_out {
-    uint64_t s, c, base, head;
+    uint64_t s, c, head;
 };
 
 struct rt_attached_in {
-    uint64_t s, a, d, df;
+    uint64_t s, a, d;
     bool closed;
 };
 
 struct rt_attached_msg {
-    uint64_t life, epoch, p, st, hold;
+    uint64_t life, epoch, p, st;
     bool tty;
     struct rt_attached_out out[3];
     size_t n_out;

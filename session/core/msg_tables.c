@@ -83,7 +83,6 @@ static const struct rt_msg_field hello[] = {
     STR(ALWAYS, rt_hello_msg, role, WORD_MAX),
     STR(NEVER, rt_hello_msg, cid, RT_CID_MAX),
     ID(NEVER, rt_hello_msg, inc),
-    INT(NEVER, rt_hello_msg, life),
     INT(NEVER, rt_hello_msg, epoch),
     BIN(NEVER, rt_hello_msg, tok, RT_TOKEN_MAX),
     ID(NEVER, rt_hello_msg, nonce),
@@ -97,13 +96,9 @@ static const struct rt_msg_field agent[] = {
 static const struct rt_msg_table agent_table = SUB_TABLE(rt_host_msg, agent);
 
 static const struct rt_msg_field welcome[] = {
-    INT(ALWAYS, rt_welcome_msg, v),
-    STR(ALWAYS, rt_welcome_msg, host, RT_HOST_MAX),
-    INT(NEVER, rt_welcome_msg, life),
-    INT(NEVER, rt_welcome_msg, epoch),
-    BIN(NEVER, rt_welcome_msg, tkt, RT_TOKEN_MAX),
-    BOOL(NEVER, rt_welcome_msg, drain),
-    MAPS(NEVER, rt_welcome_msg, agents, &agent_table),
+    INT(ALWAYS, rt_welcome_msg, v),     STR(ALWAYS, rt_welcome_msg, host, RT_HOST_MAX),
+    INT(NEVER, rt_welcome_msg, life),   BIN(NEVER, rt_welcome_msg, tkt, RT_TOKEN_MAX),
+    BOOL(NEVER, rt_welcome_msg, drain), MAPS(NEVER, rt_welcome_msg, agents, &agent_table),
     BOOL(NEVER, rt_welcome_msg, more),
 };
 
@@ -122,7 +117,6 @@ static const struct rt_msg_field report_att[] = {
     ID(ALWAYS, rt_report_att, id),     UP_TO(ALWAYS, rt_report_att, p, RT_PROC_ANY),
     BOOL(NEVER, rt_report_att, bound), INTS(ALWAYS, rt_report_att, cons),
     INTS(ALWAYS, rt_report_att, app),  UP_TO(NEVER, rt_report_att, hold, RT_HOLD_MAX_MS),
-    BOOL(NEVER, rt_report_att, obs),
 };
 static const struct rt_msg_table report_att_table = SUB_TABLE(rt_report_att, report_att);
 
@@ -204,25 +198,23 @@ static const struct rt_msg_field attach[] = {
 static const struct rt_msg_field attached_out[] = {
     STREAM(ALWAYS, rt_attached_out, s),
     INT(ALWAYS, rt_attached_out, c),
-    INT(ALWAYS, rt_attached_out, base),
     INT(ALWAYS, rt_attached_out, head),
 };
-static const struct rt_msg_order attached_out_orders[] = {ORDER(rt_attached_out, base, head, 1)};
-static const struct rt_msg_table attached_out_table = ORDERED_TABLE(rt_attached_out, attached_out, attached_out_orders);
+static const struct rt_msg_table attached_out_table = SUB_TABLE(rt_attached_out, attached_out);
 
 static const struct rt_msg_field attached_in[] = {
-    STREAM(ALWAYS, rt_attached_in, s), INT(ALWAYS, rt_attached_in, a),      DIGEST(ALWAYS, rt_attached_in, d),
-    INT(ALWAYS, rt_attached_in, df),   BOOL(NEVER, rt_attached_in, closed),
+    STREAM(ALWAYS, rt_attached_in, s),
+    INT(ALWAYS, rt_attached_in, a),
+    DIGEST(ALWAYS, rt_attached_in, d),
+    BOOL(NEVER, rt_attached_in, closed),
 };
-static const struct rt_msg_order attached_in_orders[] = {ORDER(rt_attached_in, df, a, 1)};
-static const struct rt_msg_table attached_in_table = ORDERED_TABLE(rt_attached_in, attached_in, attached_in_orders);
+static const struct rt_msg_table attached_in_table = SUB_TABLE(rt_attached_in, attached_in);
 
 static const struct rt_msg_field attached[] = {
     INT(ALWAYS, rt_attached_msg, life),
     INT(ALWAYS, rt_attached_msg, epoch),
     UP_TO(ALWAYS, rt_attached_msg, p, RT_PROC_ANY),
     FROM_TO(ALWAYS, rt_attached_msg, "st", st, 1, 2),
-    UP_TO(NEVER, rt_attached_msg, hold, RT_HOLD_MAX_MS),
     BOOL(NEVER, rt_attached_msg, tty),
     MAPS(ALWAYS, rt_attached_msg, out, &attached_out_table),
     MAPS(NEVER, rt_attached_msg, in, &attached_in_table),

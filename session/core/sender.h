@@ -29,7 +29,6 @@ struct rt_sender {
      * whose digest does not start anew behind the gap: kept as `digest` is, but never started anew. */
     struct rt_digest before;
     bool confirmed; /* an ACK has come on this channel: `before` is of no use any more */
-    bool blind;     /* the far end's digest covers bytes that were never here: it cannot be compared */
     bool fin_told;  /* on this channel */
     bool fin_acked; /* on any channel: the far end has consumed the end */
 };

@@ -253,6 +253,11 @@ static bool rebind(const struct rt_proc *proc, struct rt_att *att, const struct 
         for (unsigned o = 0; o < RT_OUTS; o++) {
             rt_sender_take_over(&att->out[o], &proc->ring[o]);
         }
+#ifndef RT_MUTANT_TAKE_KEEPS_DIGEST
+        for (size_t i = 0; i < RT_INS; i++) {
+            rt_receiver_start(&att->in[i], att->in[i].consumed); /* another one sends what follows */
+        }
+#endif
         return true;
     }
     why->cls = RT_CLASS_INVALID;

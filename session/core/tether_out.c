@@ -69,7 +69,6 @@ static void put_hello(struct rt_tether *t, struct writer *w)
         .role = rt_slice_text("guest"),
         .cid = rt_slice_text(t->config.cid),
         .inc = slice(anew ? t->new_inc : t->inc, RT_ID_SIZE),
-        .life = anew ? 0 : t->life,
         .epoch = t->epoch,
         .tok = join ? slice(t->config.token, t->config.token_size) : slice(t->ticket, t->ticket_size),
         .nonce = slice(t->nonce, RT_ID_SIZE),
@@ -107,7 +106,6 @@ static void report_att(const struct rt_att *att, struct rt_report_att *row)
         row->app[i] = att->in[i].consumed;
     }
     row->hold = att->hold_left;
-    row->obs = att->hold_left == 0;
 }
 
 static void put_report(struct rt_tether *t, struct writer *w, uint64_t now)
@@ -196,15 +194,14 @@ static bool put_attached(const struct rt_tether *t, struct rt_att *att, const st
                                   .epoch = t->epoch,
                                   .p = proc->id,
                                   .st = proc->state == RT_PROC_FINAL ? 2 : 1,
-                                  .hold = att->hold_left,
                                   .tty = proc->tty,
                                   .code = proc->code,
                                   .sig = proc->sig};
 
     for (unsigned o = 0; o < RT_OUTS; o++) {
         if (rt_att_wants(att, o + RT_STDOUT)) {
-            msg.out[msg.n_out++] = (struct rt_attached_out){
-                .s = o + RT_STDOUT, .c = att->out[o].acked, .base = proc->ring[o].base, .head = proc->ring[o].head};
+            msg.out[msg.n_out++] =
+                (struct rt_attached_out){.s = o + RT_STDOUT, .c = att->out[o].acked, .head = proc->ring[o].head};
         }
     }
     for (unsigned i = 0; i < RT_INS; i++) {
@@ -213,7 +210,6 @@ static bool put_attached(const struct rt_tether *t, struct rt_att *att, const st
                 .s = (uint64_t)i * RT_CONTROL_DOWN,
                 .a = att->in[i].consumed,
                 .d = rt_digest_value(&att->in[i].digest),
-                .df = att->in[i].digest.from,
                 .closed = i == RT_STDIN_IN &&
                           (proc->stdin_phase == RT_STDIN_CLOSED || (proc->stdin_phase != RT_STDIN_OPEN && !proc->tty))};
         }

@@ -177,7 +177,6 @@ static void guest_frame(unsigned at, const struct rt_frame *frame, const uint8_t
     const struct rt_attached_msg attached = {.life = lives[at],
                                              .epoch = 1,
                                              .st = 1,
-                                             .hold = 30000,
                                              .n_out = 3,
                                              .out = {{.s = RT_STDOUT}, {.s = RT_STDERR}, {.s = RT_CONTROL_UP}},
                                              .n_in = 2,

@@ -134,7 +134,6 @@ static void attached(unsigned link, struct fuzz_in *in)
         msg.in[s].a = (att != NULL ? att->tx[s].ring.base : 0) + fuzz_number(in) % 3;
         if (att != NULL && msg.in[s].a == att->tx[s].ring.base) {
             msg.in[s].d = rt_digest_value(&att->tx[s].sender.digest);
-            msg.in[s].df = att->tx[s].sender.digest.from;
         }
         msg.in[s].closed = fuzz_byte(in) % 5 == 4;
     }

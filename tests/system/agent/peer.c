@@ -255,8 +255,7 @@ size_t peer_create(struct peer *client, const char *cid, uint8_t token[RT_TOKEN_
     return size;
 }
 
-void peer_guest_hello(struct peer *guest, const char *cid, const uint8_t *token, size_t size, uint64_t life,
-                      uint64_t epoch)
+void peer_guest_hello(struct peer *guest, const char *cid, const uint8_t *token, size_t size, uint64_t epoch)
 {
     uint8_t nonce[RT_ID_SIZE] = {(uint8_t)epoch, (uint8_t)test_now_ms()};
     struct rt_hello_msg hello = {.vmin = 1,
@@ -264,7 +263,6 @@ void peer_guest_hello(struct peer *guest, const char *cid, const uint8_t *token,
                                  .role = rt_slice_text("guest"),
                                  .cid = rt_slice_text(cid),
                                  .inc = {incarnation, RT_ID_SIZE},
-                                 .life = life,
                                  .epoch = epoch,
                                  .tok = {token, size},
                                  .nonce = {nonce, RT_ID_SIZE}};
@@ -291,7 +289,7 @@ void peer_guest(struct peer *guest, const char *address, const char *cid, const 
     char why[RT_TEXT_MAX];
 
     peer_open(guest, address);
-    peer_guest_hello(guest, cid, token, size, 0, 1);
+    peer_guest_hello(guest, cid, token, size, 1);
     payload = peer_wait(guest, RT_WELCOME, &frame, 5000);
     assert_int_equal(rt_msg_decode(RT_MSG_WELCOME, payload, frame.length, &welcome, why, sizeof(why)), 0);
     guest->life = welcome.life;

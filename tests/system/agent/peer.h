@@ -51,8 +51,7 @@ unsigned peer_try_create(struct peer *client, const char *cid, uint8_t *token, s
 /* Makes a session and returns the size of its join token. */
 size_t peer_create(struct peer *client, const char *cid, uint8_t token[RT_TOKEN_MAX]);
 /* A guest's hello with this token. */
-void peer_guest_hello(struct peer *guest, const char *cid, const uint8_t *token, size_t size, uint64_t life,
-                      uint64_t epoch);
+void peer_guest_hello(struct peer *guest, const char *cid, const uint8_t *token, size_t size, uint64_t epoch);
 /* Its confirm and a first report. */
 void peer_guest_confirm(struct peer *guest);
 /* From the hello to the confirm and a first report. */

@@ -67,7 +67,7 @@ static void attached(uint32_t channel)
 
     for (unsigned i = 0; i < 3; i++) {
         msg.out[i].s = RT_STDOUT + i;
-        msg.out[i].c = msg.out[i].base = msg.out[i].head = last;
+        msg.out[i].c = msg.out[i].head = last;
     }
     peer_send_msg(&guest, frame, RT_MSG_ATTACHED, &msg);
 }

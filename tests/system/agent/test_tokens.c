@@ -60,17 +60,6 @@ static struct rt_ticket opened(const struct token *token)
     return ticket;
 }
 
-/* The life that a hello with this token names: a ticket's. */
-static uint64_t life_of(const struct token *token)
-{
-    struct rt_ticket ticket;
-
-    if (rt_unseal(&ring, token->data, token->size, 0, &ticket) != 0 || ticket.join) {
-        return 0;
-    }
-    return ticket.life;
-}
-
 /* A hello with it is refused so, and the log tells it. */
 static void refused(const struct daemon *daemon, int door, const char *cid, const struct token *token, uint64_t epoch,
                     enum rt_class cls, const char *why)
@@ -83,7 +72,7 @@ static void refused(const struct daemon *daemon, int door, const char *cid, cons
     (void)snprintf(line, sizeof(line), "\"to\":\"%s\",\"reason\":\"%s", rt_class_name(cls), why);
     before = daemon_said(daemon, line);
     peer_open(&guest, victim_door(daemon, door));
-    peer_guest_hello(&guest, cid, token->data, token->size, life_of(token), epoch);
+    peer_guest_hello(&guest, cid, token->data, token->size, epoch);
     assert_int_equal(peer_refused(&guest, LIMIT_MS), cls);
     assert_int_equal(strncmp(guest.why, why, strlen(why)), 0);
     if (cls == RT_CLASS_STALE) {
@@ -168,7 +157,7 @@ static struct token served(const struct daemon *daemon, int door, const char *ci
     char why[RT_TEXT_MAX];
 
     peer_open(guest, victim_door(daemon, door));
-    peer_guest_hello(guest, cid, token.data, token.size, 0, EPOCH);
+    peer_guest_hello(guest, cid, token.data, token.size, EPOCH);
     payload = peer_wait(guest, RT_WELCOME, &frame, LIMIT_MS);
     assert_int_equal(rt_msg_decode(RT_MSG_WELCOME, payload, frame.length, &welcome, why, sizeof(why)), 0);
     assert_true(welcome.tkt.size > 0 && welcome.tkt.size <= sizeof(token.data));
@@ -208,7 +197,7 @@ static void tickets(struct daemon *daemon, int door, const char *cid)
     peer_read(&guest, 0);
     assert_false(guest.eof);
     peer_open(&again, victim_door(daemon, door));
-    peer_guest_hello(&again, cid, token.data, token.size, ticket.life, EPOCH + 1);
+    peer_guest_hello(&again, cid, token.data, token.size, EPOCH + 1);
     (void)peer_wait(&again, RT_WELCOME, &frame, LIMIT_MS);
     peer_guest_confirm(&again);
     (void)peer_refused(&guest, LIMIT_MS);
@@ -270,7 +259,7 @@ static void test_change_of_keys(void **state)
 
     new_ring(daemon, &both, 1, 1);
     peer_open(&guest, victim_door(daemon, 0));
-    peer_guest_hello(&guest, "turn", token.data, token.size, 0, 1);
+    peer_guest_hello(&guest, "turn", token.data, token.size, 1);
     (void)peer_wait(&guest, RT_WELCOME, &frame, LIMIT_MS);
     peer_close(&guest);
     token = created(daemon, 0, "before");
@@ -301,7 +290,7 @@ static void test_a_ticket_outlived(void **state)
     token.size = peer_create(&client, "long", token.data);
     peer_close(&client);
     peer_open(&guest, daemon->guest);
-    peer_guest_hello(&guest, "long", token.data, token.size, 0, 1);
+    peer_guest_hello(&guest, "long", token.data, token.size, 1);
     payload = peer_wait(&guest, RT_WELCOME, &frame, LIMIT_MS);
     assert_int_equal(rt_msg_decode(RT_MSG_WELCOME, payload, frame.length, &welcome, why, sizeof(why)), 0);
     peer_guest_confirm(&guest);
@@ -313,11 +302,11 @@ static void test_a_ticket_outlived(void **state)
     }
     peer_close(&guest);
     peer_open(&guest, daemon->guest);
-    peer_guest_hello(&guest, "long", first.data, first.size, welcome.life, 2);
+    peer_guest_hello(&guest, "long", first.data, first.size, 2);
     assert_int_equal(peer_refused(&guest, LIMIT_MS), RT_CLASS_BAD_AUTH);
     peer_close(&guest);
     peer_open(&guest, daemon->guest);
-    peer_guest_hello(&guest, "long", token.data, token.size, welcome.life, 3);
+    peer_guest_hello(&guest, "long", token.data, token.size, 3);
     (void)peer_wait(&guest, RT_WELCOME, &frame, LIMIT_MS);
     peer_close(&guest);
 }

@@ -42,7 +42,6 @@ static void on_hello(struct fake_agent *agent, const struct rt_frame *frame, con
         fake_error(agent, "no ticket in the hello", hello.tok.size, proof.size);
     }
     agent->epoch = hello.epoch;
-    welcome.epoch = hello.epoch;
     welcome.tkt = rt_slice_text((const char *)ticket);
     agent->welcomes++;
     send_map(agent, RT_WELCOME, 0, RT_MSG_WELCOME, &welcome);

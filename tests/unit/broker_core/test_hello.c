@@ -275,29 +275,9 @@ static void test_byte_by_byte(void **state)
     assert_true(fx_serves(fx, "web"));
 }
 
-/* The life that a guest names is its ticket's. */
-static void test_life_of_the_ticket(void **state)
-{
-    struct fx *fx = *state;
-    struct fx_guest guest;
-
-    fx_guest(&guest, "web", 1);
-    fx_serve(fx, &guest);
-    for (unsigned i = 0; i < 2; i++) {
-        guest.life += i == 0 ? 1 : UINT64_MAX - 1;
-        fx_lost(fx, guest.link);
-        fx_hello(fx, &guest);
-        fx_want_refuse(fx, guest.link, 0, RT_CLASS_BAD_AUTH, NULL);
-    }
-    guest.life++;
-    fx_serve(fx, &guest);
-    assert_true(fx_serves(fx, "web"));
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        FX_TEST(test_life_of_the_ticket),
         FX_TEST(test_bad_hellos),
         FX_TEST(test_expired_and_stolen_tickets),
         FX_TEST(test_bound_token),

@@ -281,7 +281,6 @@ static void attached(struct box *box, struct box_att *att, const struct rt_attac
                                     .epoch = 1,
                                     .p = att->proc,
                                     .st = proc->exited ? 2 : 1,
-                                    .hold = msg->hold,
                                     .tty = proc->tty,
                                     .code = proc->code,
                                     .sig = proc->sig};
@@ -289,8 +288,8 @@ static void attached(struct box *box, struct box_att *att, const struct rt_attac
     for (unsigned s = 0; s < 3; s++) {
         if ((att->want >> (s + 1) & 1) != 0) {
             bind_output(att, &proc->out[s], msg, s);
-            terms.out[terms.n_out++] = (struct rt_attached_out){
-                .s = s + 1, .c = att->out[s].sent, .base = proc->out[s].base, .head = proc->out[s].size};
+            terms.out[terms.n_out++] =
+                (struct rt_attached_out){.s = s + 1, .c = att->out[s].sent, .head = proc->out[s].size};
         }
     }
     for (unsigned i = 0; i < 2; i++) {
@@ -299,6 +298,9 @@ static void attached(struct box *box, struct box_att *att, const struct rt_attac
 
         in->closed = in->closed || (i == 0 && proc->no_input);
         in->received = in->applied;
+        if (msg->take && msg->n_in == 0) {
+            rt_digest_start(&in->digest, in->applied);
+        }
         if ((att->want >> s & 1) != 0) {
             terms.in[terms.n_in++] = (struct rt_attached_in){
                 .s = s, .a = in->applied, .d = rt_digest_value(&in->digest), .closed = in->closed};

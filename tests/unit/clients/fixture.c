@@ -251,7 +251,6 @@ static void welcome(struct link *link, bool guest)
     }
     if (guest) {
         msg.life = peer->life;
-        msg.epoch = peer->epoch;
         msg.tkt = rt_slice_text("ticket");
     }
     for (unsigned i = 0; !guest && !peer->alone && i < FX_PEERS; i++) {

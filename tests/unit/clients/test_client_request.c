@@ -147,8 +147,7 @@ static bool answer_record(struct box *box, struct link *link, uint64_t id, const
                                             .n_cons = 3,
                                             .app = {7, 8},
                                             .n_app = 2,
-                                            .hold = 99,
-                                            .obs = true};
+                                            .hold = 99};
     report.done = 14;
     report.pmore = 15;
     report.amore = 16;
@@ -200,7 +199,7 @@ static void test_show(void **state)
     assert_int_equal(answer.record.attachments_more, 16);
     assert_int_equal(answer.record.n_attachments, 1);
     assert_memory_equal(answer.holder.id, "0123456789abcdef", 16);
-    assert_true(answer.holder.bound && answer.holder.observer);
+    assert_true(answer.holder.bound && !answer.holder.observer);
     assert_int_equal(answer.holder.consumed[1], 5);
     assert_int_equal(answer.holder.applied[0], 7);
     assert_int_equal(answer.holder.hold_left_ms, 99);

@@ -44,7 +44,7 @@ uint64_t fx_digest(const void *data, size_t size)
 
 struct rt_attached_msg fx_terms(void)
 {
-    struct rt_attached_msg msg = {.life = 5, .epoch = 1, .p = 0, .st = 1, .hold = 30000, .n_out = 3, .n_in = 2};
+    struct rt_attached_msg msg = {.life = 5, .epoch = 1, .p = 0, .st = 1, .n_out = 3, .n_in = 2};
     for (unsigned i = 0; i < 3; i++) {
         msg.out[i].s = RT_STDOUT + i;
     }

@@ -256,7 +256,7 @@ static void test_offsets_at_the_bound(void **state)
         (void)fx_attach(&fx);
         uint32_t channel = fx_take_attach(&fx, 0, &attach);
         for (unsigned i = 0; by_gap == 0 && i < 3; i++) {
-            terms.out[i].c = terms.out[i].base = terms.out[i].head = last;
+            terms.out[i].c = terms.out[i].head = last;
         }
         fx_attached(&fx, 0, channel, &terms);
         for (uint16_t s = RT_STDOUT; by_gap == 1 && s <= RT_CONTROL_UP; s++) {
@@ -299,7 +299,7 @@ static void test_steal_raises_its_try(void **state)
         }
     }
     assert_int_equal(rt_catt_writable(att), 0); /* where its input begins is the guest's to say */
-    terms.in[0].a = terms.in[0].df = 4000;
+    terms.in[0].a = 4000;
     fx_attached(&fx, 0, 3, &terms);
     (void)fx_event(att, RT_CATT_ATTACHED);
     assert_int_equal(rt_catt_write(att, "abc", 3), 3);

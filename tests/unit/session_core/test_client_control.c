@@ -73,7 +73,7 @@ static void test_exit_known_at_attach(void **state)
     assert_int_equal(fx_take_attach(&fx, 0, &attach), 1);
     terms.st = 2;
     terms.sig = 9;
-    terms.out[2].c = terms.out[2].base = terms.out[2].head = 77;
+    terms.out[2].c = terms.out[2].head = 77;
     fx_attached(&fx, 0, 1, &terms);
     (void)fx_event(att, RT_CATT_ATTACHED);
     (void)fx_event(att, RT_CATT_EOF);

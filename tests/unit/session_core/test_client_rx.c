@@ -319,7 +319,6 @@ static void test_gap_after_resume(void **state)
         assert_int_equal(fx_read(&fx, att, RT_STDOUT, got, 10), 10);
         uint32_t channel = fx_cut(&fx, &attach);
         terms.out[0].c = to == 60 ? 60 : 10; /* a greater start needs the gap as well */
-        terms.out[0].base = to;
         terms.out[0].head = 100;
         fx_attached(&fx, 0, channel, &terms);
         (void)fx_take(&fx, 0);

@@ -236,8 +236,7 @@ static void test_largest_report(void **state)
                                                 .n_cons = 3,
                                                 .app = {most, most},
                                                 .n_app = 2,
-                                                .hold = RT_HOLD_MAX_MS,
-                                                .obs = true};
+                                                .hold = RT_HOLD_MAX_MS};
     }
     int size = rt_msg_encode(RT_MSG_REPORT, &report, bytes, sizeof(bytes));
     assert_true(size > 0);

@@ -275,23 +275,6 @@ static void test_take_over(void **state)
     rt_ring_close(&ring);
 }
 
-/* A sender that took over in the middle, from one whose bytes it never had, believes any digest, but no offset. */
-static void test_blind(void **state)
-{
-    (void)state;
-    struct rt_frame frame;
-    begin(1000);
-    sender.blind = true;
-    write_up_to(500);
-    assert_true(take(SIZE_MAX, &frame));
-    struct cursor cursor = {.offset = 200, .digest = 1, .from = 3, .limit = 1000};
-    assert_int_equal(say(&cursor), RT_FAR_TRUE);
-    assert_int_equal(resume(&cursor), RT_FAR_TRUE);
-    cursor.offset = 501;
-    assert_int_equal(say(&cursor), RT_FAR_UNSENT);
-    rt_ring_close(&ring);
-}
-
 /* The end is told behind the last byte, again on each channel, and known to be consumed once that was said. */
 static void test_end(void **state)
 {
@@ -408,9 +391,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_example),   cmocka_unit_test(test_another_past),
         cmocka_unit_test(test_old_ack),   cmocka_unit_test(test_gap_that_was_lost),
-        cmocka_unit_test(test_take_over), cmocka_unit_test(test_blind),
-        cmocka_unit_test(test_end),       cmocka_unit_test(test_stop),
-        cmocka_unit_test(test_walks),
+        cmocka_unit_test(test_take_over), cmocka_unit_test(test_end),
+        cmocka_unit_test(test_stop),      cmocka_unit_test(test_walks),
     };
     return cmocka_run_group_tests(tests, make, NULL);
 }

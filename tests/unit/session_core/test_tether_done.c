@@ -172,7 +172,6 @@ static void test_read_and_left(void **state)
     tx_attached(&tx, channel, &attached);
     assert_int_equal(attached.st, 2);
     assert_int_equal(attached.code, 3);
-    assert_int_equal(attached.out[0].base, 1000);
     assert_int_equal(attached.out[0].head, 1000);
     assert_int_equal(told_exit().code, 3);
     assert_int_equal(told_exit().out, 1000);

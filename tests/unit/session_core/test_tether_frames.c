@@ -240,8 +240,7 @@ static void test_flood_of_refusals(void **state)
 static size_t script(uint8_t *out, size_t cap)
 {
     size_t size = 0;
-    struct rt_welcome_msg welcome = {
-        .v = 1, .host = rt_slice_text("h"), .life = 5, .epoch = 1, .tkt = rt_slice_text("ticket")};
+    struct rt_welcome_msg welcome = {.v = 1, .host = rt_slice_text("h"), .life = 5, .tkt = rt_slice_text("ticket")};
     struct rt_attach_msg attach = tx_new(1, 1);
     struct rt_down_item item = {.t = RT_ITEM_SIGNAL, .sig = 2};
     struct {

@@ -83,7 +83,7 @@ static void test_nothing_given_up_unasked(void **state)
     assert_null(rt_tether_space(tx.tether, 0, RT_STDOUT, &room)); /* to look gives up nothing, nor does time */
     tx_attach(&tx, 1, &msg);
     tx_attached(&tx, 1, &attached);
-    assert_int_equal(attached.out[0].base, 0);
+    assert_int_equal(attached.out[0].c, 0);
     tx_send(&tx, (struct rt_frame){.type = RT_DETACH, .channel = 1}, NULL);
     rt_tether_want_space(tx.tether, 0, RT_STDOUT, tx.now);
     assert_non_null(rt_tether_space(tx.tether, 0, RT_STDOUT, &room));
@@ -159,7 +159,6 @@ static void test_unlimited_is_cut(void **state)
     msg.hold = RT_COUNTER_MAX - 1;
     tx_attach(&tx, 1, &msg);
     tx_attached(&tx, 1, &attached);
-    assert_int_equal(attached.hold, RT_HOLD_MAX_MS);
     fill(RT_STDOUT);
     assert_int_equal(blocked_for(RT_STDOUT), RT_HOLD_MAX_MS);
     tx_close(&tx);

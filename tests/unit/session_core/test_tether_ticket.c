@@ -73,7 +73,6 @@ static void test_dropped(void **state)
     tx_run(&tx, 200, false);
     tx_connect(&tx, &hello);
     assert_true(rt_slice_equal(hello.tok, rt_slice_text("join")));
-    assert_int_equal(hello.life, 0);
     assert_memory_equal(hello.inc.data, inc, sizeof(inc));
     tx_welcome(&tx, 6, "other");
     tx_lost(&tx);

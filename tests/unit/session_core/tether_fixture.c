@@ -233,7 +233,7 @@ void tx_connect(struct tx *tx, struct rt_hello_msg *hello)
 void tx_welcome(struct tx *tx, uint64_t life, const char *ticket)
 {
     struct rt_welcome_msg msg = {
-        .v = 1, .host = rt_slice_text("h"), .life = life, .tkt = rt_slice_text(ticket), .epoch = 1, .drain = tx->drain};
+        .v = 1, .host = rt_slice_text("h"), .life = life, .tkt = rt_slice_text(ticket), .drain = tx->drain};
     tx_send_map(tx, (struct rt_frame){.type = RT_WELCOME}, RT_MSG_WELCOME, &msg);
 }
 
