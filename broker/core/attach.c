@@ -30,13 +30,11 @@
  * *changed says that the message is not what its bytes say any more. */
 static const char *denied(const struct ag_link *link, struct rt_attach_msg *msg, bool *changed)
 {
-    const uint64_t input = (1u << RT_STDIN) | (1u << RT_CONTROL_DOWN);
-
     *changed = rt_ag_may(link, AG_MAY_ALL_TENANTS); /* the guest knows itself without its tenant */
     if (!rt_ag_may(link, AG_MAY_ATTACH)) {
         return "this client's role does not allow to attach";
     }
-    if (!rt_ag_may(link, AG_MAY_INPUT) && ((msg->want & input) != 0 || msg->take)) {
+    if (!rt_ag_may(link, AG_MAY_INPUT) && ((msg->want & RT_INPUTS) != 0 || msg->take)) {
         return "this client's role allows to read only: attach without stdin, and take nobody's place";
     }
     if (!rt_ag_may(link, AG_MAY_HOLD) && msg->hold > 0) {

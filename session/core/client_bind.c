@@ -96,6 +96,23 @@ static struct rt_attached_in find_in(const struct rt_attached_msg *msg, unsigned
         .s = stream, .a = tx->ring.base, .d = rt_digest_value(&tx->sender.digest), .closed = true};
 }
 
+/* Each row is of another stream, of the right kind; each wanted output has one. */
+static bool rows_fit(const struct rt_catt *att, const struct rt_attached_msg *msg)
+{
+    unsigned seen = 0;
+    for (size_t i = 0; i < msg->n_out; i++) {
+        if (!rt_row_fits(&seen, msg->out[i].s, RT_OUTPUTS)) {
+            return false;
+        }
+    }
+    for (size_t i = 0; i < msg->n_in; i++) {
+        if (!rt_row_fits(&seen, msg->in[i].s, RT_INPUTS)) {
+            return false;
+        }
+    }
+    return (att->want & RT_OUTPUTS & ~seen) == 0;
+}
+
 /* Returns false when the attachment has been ended or must ask again: then nothing has changed that counts. */
 static bool check(struct rt_catt *att, const struct rt_attached_msg *msg)
 {
@@ -104,13 +121,19 @@ static bool check(struct rt_catt *att, const struct rt_attached_msg *msg)
         rt_catt_rewound(att, RT_STDOUT, rt_catt_rx(att, RT_STDOUT)->consumed, rt_catt_rx(att, RT_STDOUT)->next);
         return false;
     }
+#ifndef RT_MUTANT_ROWS_UNCHECKED
+    if (!rows_fit(att, msg)) {
+        rt_catt_fault(att, RT_CLASS_PROTOCOL, RT_STREAMS, 0);
+        return false;
+    }
+#endif
     for (unsigned s = RT_STDOUT; s <= RT_CONTROL_UP; s++) {
         const struct rt_receiver *rx = rt_catt_rx(att, s);
         const struct rt_attached_out *out = find_out(msg, s);
         if (!rt_catt_wants(att, s)) {
             continue;
         }
-        if (out == NULL || (first ? out->c > out->head : out->c < rx->consumed)) {
+        if (first ? out->c > out->head : out->c < rx->consumed) {
             rt_catt_fault(att, RT_CLASS_PROTOCOL, s, rx->consumed);
             return false;
         }

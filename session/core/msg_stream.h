@@ -55,6 +55,15 @@ struct rt_attached_msg {
     uint64_t code, sig;
 };
 
+/* Notes the stream of a row in *seen. False when it is none of `streams` (bit per stream), or an earlier row's. */
+static inline bool rt_row_fits(unsigned *seen, uint64_t stream, unsigned streams)
+{
+    bool fits = stream < RT_STREAMS && ((streams & ~*seen) >> stream & 1) != 0;
+
+    *seen |= fits ? 1U << stream : 0;
+    return fits;
+}
+
 enum rt_item_up { RT_ITEM_EXITED = 1, RT_ITEM_RESIZED };
 enum rt_item_down { RT_ITEM_RESIZE = 1, RT_ITEM_SIGNAL, RT_ITEM_EXEC };
 

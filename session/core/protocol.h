@@ -60,6 +60,10 @@ enum rt_stream_id {
     RT_STREAMS,
 };
 
+/* Bit per stream: what a guest sends, and what its client does. */
+#define RT_OUTPUTS (1U << RT_STDOUT | 1U << RT_STDERR | 1U << RT_CONTROL_UP)
+#define RT_INPUTS (1U << RT_STDIN | 1U << RT_CONTROL_DOWN)
+
 /* Which way a frame goes: who sends it to whom. */
 enum rt_way {
     RT_WAY_GUEST_AGENT = 1,

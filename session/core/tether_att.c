@@ -263,21 +263,17 @@ static bool rebind(const struct rt_proc *proc, struct rt_att *att, const struct 
     why->cls = RT_CLASS_INVALID;
     why->text = "what you have: a stream is missing, named twice, or of the wrong kind";
     for (size_t i = 0; i < msg->n_out; i++) {
-        if (msg->out[i].s < RT_STDOUT || msg->out[i].s > RT_CONTROL_UP || (seen >> msg->out[i].s & 1) != 0) {
+        if (!rt_row_fits(&seen, msg->out[i].s, RT_OUTPUTS)) {
             return false;
         }
-        seen |= 1U << msg->out[i].s;
     }
     for (size_t i = 0; i < msg->n_in; i++) {
-        if ((msg->in[i].s != RT_STDIN && msg->in[i].s != RT_CONTROL_DOWN) || (seen >> msg->in[i].s & 1) != 0) {
+        if (!rt_row_fits(&seen, msg->in[i].s, RT_INPUTS)) {
             return false;
         }
-        seen |= 1U << msg->in[i].s;
     }
-    for (unsigned o = 0; o < RT_OUTS; o++) {
-        if (rt_att_wants(att, o + RT_STDOUT) && (seen >> (o + RT_STDOUT) & 1) == 0) {
-            return false;
-        }
+    if ((att->want & RT_OUTPUTS & ~seen) != 0) {
+        return false;
     }
     why->cls = RT_CLASS_REWOUND;
     for (size_t i = 0; i < msg->n_out; i++) {

@@ -338,6 +338,36 @@ static void test_invalid(void **state)
     assert_false(fx_closed(fx, client));
 }
 
+/* What a later version may mean by it is not passed on. */
+static void test_unknown_values(void **state)
+{
+    struct fx *fx = *state;
+    static const struct {
+        const char *key;
+        uint8_t unknown;
+    } rows[] = {{"want", 32}, {"want", 64 + 31}, {"from", RT_FROM_LINES + 1}};
+    static const uint8_t id[RT_ID_SIZE] = {1};
+    const struct rt_attach_msg msg = {
+        .cid = rt_slice_text("web"), .id = {id, RT_ID_SIZE}, .try_no = 1, .want = 31, .from = RT_FROM_LINES};
+    struct fx_guest guest;
+    int client = fx_client(fx, "local");
+
+    fx_guest(&guest, "web", 1);
+    fx_serve(fx, &guest);
+    for (uint32_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        uint8_t map[RT_SHORT_MAX], *at;
+        int size = rt_msg_encode(RT_MSG_ATTACH, &msg, map, sizeof(map));
+
+        assert_true(size > 0);
+        at = memmem(map, (size_t)size, rows[i].key, strlen(rows[i].key));
+        assert_non_null(at);
+        at[strlen(rows[i].key)] = rows[i].unknown;
+        fx_send(fx, client, &(struct rt_frame){.type = RT_ATTACH, .channel = 1 + i, .length = (uint32_t)size}, map);
+        fx_want_refuse(fx, client, 1 + i, RT_CLASS_INVALID, NULL);
+    }
+    fx_none(fx, guest.link);
+}
+
 static void test_channels_limit(void **state)
 {
     struct fx *fx = *state;
@@ -491,6 +521,7 @@ int main(void)
         FX_TEST(test_store_out),
         FX_TEST(test_given_up_by_the_client),
         FX_TEST(test_invalid),
+        FX_TEST(test_unknown_values),
         FX_TEST(test_channels_limit),
         FX_TEST(test_held_limit),
         FX_TEST(test_room_for_guests),

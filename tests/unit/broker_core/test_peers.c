@@ -44,6 +44,10 @@ static void test_guests_that_break_rules(void **state)
         {.type = RT_PING, .channel = 4},
         {.type = RT_DATA, .channel = 0, .stream = 1, .length = 1},
         {.type = RT_DATA, .channel = 1, .stream = 1, .length = 1, .offset = RT_COUNTER_MAX},
+        {.type = RT_DATA, .channel = 1, .stream = RT_STREAMS, .length = 1},
+        {.type = RT_DATA, .channel = 1, .stream = 1, .length = 1, .flags = 1},
+        {.type = RT_ACK, .channel = 1, .length = RT_ACK_PAYLOAD, .flags = 2},
+        {.type = RT_STOP, .channel = 1, .flags = 1},
     };
 
     fx_attached(fx, &good, &client);
@@ -78,6 +82,10 @@ static void test_clients_that_break_rules(void **state)
         {.type = RT_REFUSE, .length = 1},
         {.type = RT_FIN, .channel = 1, .stream = RT_STDOUT},
         {.type = RT_STOP, .channel = 1},
+        {.type = RT_DATA, .channel = 1, .stream = RT_STREAMS, .length = 1},
+        {.type = RT_FIN, .channel = 1, .flags = 1},
+        {.type = RT_ACK, .channel = 1, .stream = RT_STDOUT, .length = RT_ACK_PAYLOAD, .flags = 128},
+        {.type = RT_DETACH, .channel = 1, .flags = 1},
     };
 
     fx_attached(fx, &guest, &good);

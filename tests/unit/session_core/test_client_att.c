@@ -196,8 +196,8 @@ static void test_bad_attached(void **state)
 {
     (void)state;
     struct rt_attach_msg attach;
-    struct rt_attached_msg good = fx_terms(), bad[4];
-    for (unsigned i = 0; i < 4; i++) {
+    struct rt_attached_msg good = fx_terms(), bad[6];
+    for (unsigned i = 0; i < 6; i++) {
         bad[i] = good;
     }
     bad[0].n_out = 2;    /* a wanted stream is missing */
@@ -205,7 +205,9 @@ static void test_bad_attached(void **state)
     bad[2].out[0].head = 2;
     bad[2].out[0].c = 5; /* the guest has less than was consumed */
     bad[3].out[1].s = RT_STDOUT;
-    for (unsigned i = 0; i < 4; i++) {
+    bad[4].in[1].s = RT_STDIN;
+    bad[5].in[1].s = RT_STDERR;
+    for (unsigned i = 0; i < 6; i++) {
         uint8_t buf[8];
         struct rt_catt *att = fx_live(&fx, 1);
         fx_data(&fx, 0, 1, RT_STDOUT, 0, "hello", 5);

@@ -2,6 +2,7 @@
  * Copyright The retether authors */
 #include "session/base/slice.h"
 #include "session/core/frame.h"
+#include "session/core/msg.h"
 #include "session/core/msg_hop.h"
 #include "session/core/msg_stream.h"
 #include "session/core/protocol.h"
@@ -14,6 +15,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -150,6 +152,44 @@ static void test_refusals(void **state)
     refused(msg, RT_CLASS_INVALID);
     msg.make = false; /* none of these left anything behind */
     refused(msg, RT_CLASS_UNKNOWN_ATTACHMENT);
+    tx_close(&tx);
+}
+
+/* A map of which one key has another value: of the numbers below 128 the one byte behind its name. */
+static void put_value(uint8_t *map, size_t size, const char *key, uint8_t value)
+{
+    uint8_t *at = memmem(map, size, key, strlen(key));
+    assert_non_null(at);
+    at[strlen(key)] = value;
+}
+
+/* What a later version may mean by it is refused, not passed over. */
+static void test_unknown_values(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *key;
+        uint8_t known, unknown;
+    } rows[] = {{"want", 31, 32}, {"want", 31, 63}, {"from", RT_FROM_LINES, RT_FROM_LINES + 1}};
+    struct rt_attach_msg msg = tx_new(1, 1);
+    uint8_t map[RT_SHORT_MAX];
+    uint32_t channel = 1;
+    msg.want = 31;
+    msg.from = RT_FROM_LINES;
+    tx_live(&tx, NULL);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        int size = rt_msg_encode(RT_MSG_ATTACH, &msg, map, sizeof(map));
+        put_value(map, (size_t)size, rows[i].key, rows[i].unknown);
+        struct rt_frame head = {.type = RT_ATTACH, .channel = channel, .length = (uint32_t)size};
+        tx_send(&tx, head, map);
+        (void)tx_refused(&tx, channel++, RT_CLASS_INVALID);
+        put_value(map, (size_t)size, rows[i].key, rows[i].known);
+        head.channel = channel;
+        tx_send(&tx, head, map);
+        (void)tx_take(&tx);
+        assert_non_null(tx_frame(&tx, RT_ATTACHED, channel, 0));
+        tx_detach(&tx, channel++);
+    }
     tx_close(&tx);
 }
 
@@ -567,6 +607,7 @@ int main(void)
         cmocka_unit_test(test_lines_are_looked_for_nearby),
         cmocka_unit_test(test_starts_behind_the_base),
         cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_unknown_values),
         cmocka_unit_test(test_make_again),
         cmocka_unit_test(test_in_use),
         cmocka_unit_test(test_table_full),
