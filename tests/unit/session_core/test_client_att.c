@@ -197,6 +197,7 @@ static void test_bad_attached(void **state)
     (void)state;
     struct rt_attach_msg attach;
     struct rt_attached_msg good = fx_terms(), bad[6];
+    good.out[0].c = good.out[0].head = 5; /* what it has consumed */
     for (unsigned i = 0; i < 6; i++) {
         bad[i] = good;
     }
