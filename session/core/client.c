@@ -52,204 +52,25 @@ void rt_client_free(struct rt_client *client)
     free(client);
 }
 
-void rt_client_refer(struct rt_client *client, int *slot, int to)
+/* The only place from which a link that has gone is carried to who asked there. */
+static void settle(struct rt_client *client)
 {
-    if (to >= 0) {
-        client->links[to].refs++;
-    }
-    if (*slot >= 0) {
-        struct rt_clink *old = &client->links[*slot];
-        assert(old->refs > 0);
-        if (--old->refs == 0) {
-            old->unused_since = client->now;
-        }
-    }
-    *slot = to;
-}
-
-static bool link_has_addr(const struct rt_clink *link, struct rt_slice addr)
-{
-    for (size_t i = 0; i < link->n_addr; i++) {
-        if (rt_slice_equal(rt_slice_text(link->addr[i]), addr)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static int find_agent(const struct rt_client *client, struct rt_slice host, const struct rt_slice *addr, size_t n_addr)
-{
-    int found = RT_NO_SLOT; /* two addresses of one host may have been given: rather the live one */
-    for (int i = 0; host.size > 0 && i < RT_CLIENT_AGENTS_MAX; i++) {
-        const struct rt_clink *link = &client->links[i];
-        if (link->n_addr > 0 && rt_slice_equal(rt_slice_text(link->host), host) &&
-            (found == RT_NO_SLOT || link->state == RT_CLINK_LIVE)) {
-            found = i;
-        }
-    }
-    if (found != RT_NO_SLOT) {
-        return found;
-    }
-    /* An address counts with its host only: two may name the same path, each on a machine of its own. */
-    for (int i = 0; i < RT_CLIENT_AGENTS_MAX; i++) {
-        for (size_t k = 0; k < n_addr; k++) {
-            if (addr[k].size > 0 && link_has_addr(&client->links[i], addr[k]) &&
-                (host.size == 0 || client->links[i].host[0] == '\0')) {
-                return i;
-            }
-        }
-    }
-    return RT_NO_SLOT;
-}
-
-/* A slot for one more agent: a free one, else the longest unused that nothing names, learnt ones first. */
-static int make_slot(struct rt_client *client)
-{
-    int best = RT_NO_SLOT;
-    for (int i = 0; i < RT_CLIENT_AGENTS_MAX; i++) {
-        const struct rt_clink *link = &client->links[i];
-        if (link->n_addr == 0) {
-            if (i >= client->n_links) {
-                client->n_links = i + 1;
-            }
-            return i;
-        }
-        if (link->refs > 0) {
+    for (int slot = 0; client->gone != 0; slot = (slot + 1) % RT_CLIENT_AGENTS_MAX) {
+        if ((client->gone >> slot & 1) == 0) {
             continue;
         }
-        const struct rt_clink *other = best >= 0 ? &client->links[best] : NULL;
-        if (other == NULL || (other->configured && !link->configured) ||
-            (other->configured == link->configured && link->unused_since < other->unused_since)) {
-            best = i;
+        client->gone &= ~(UINT64_C(1) << slot);
+        for (struct rt_list *node = client->atts.next; node != &client->atts; node = node->next) {
+            rt_catt_link_down(RT_LIST_OF(node, struct rt_catt, all), slot);
         }
+        rt_creq_link_down(client, slot);
     }
-    if (best == RT_NO_SLOT) {
-        return RT_NO_SLOT;
-    }
-    struct rt_clink *link = &client->links[best];
-    rt_clink_down(client, best, "replaced by another agent");
-    link->n_addr = 0;
-    link->host[0] = '\0';
-    link->configured = false;
-    link->failures = 0;
-    link->refused = 0;
-    link->backoff = 0;
-    link->retry_at = 0;
-    link->addr_turn = 0;
-    return best;
-}
-
-/* What an agent says of another replaces what was learnt before; an address given by the application stays first. */
-static void set_addresses(struct rt_clink *link, const struct rt_slice *addr, size_t n_addr)
-{
-    size_t n = link->configured ? 1 : 0;
-    for (size_t i = 0; i < n_addr && n < RT_ADDRS_MAX; i++) {
-        if (addr[i].size == 0 || addr[i].size > RT_ADDR_MAX) {
-            continue;
-        }
-        if (link->configured && rt_slice_equal(rt_slice_text(link->addr[0]), addr[i])) {
-            continue;
-        }
-        (void)rt_text_copy(addr[i], link->addr[n++], sizeof(link->addr[0]));
-    }
-    if (n > 0) {
-        link->n_addr = n;
-    }
-}
-
-int rt_client_learn(struct rt_client *client, struct rt_slice host, const struct rt_slice *addr, size_t n_addr)
-{
-    int slot = find_agent(client, host, addr, n_addr);
-    bool dialable = false;
-    for (size_t i = 0; i < n_addr; i++) {
-        dialable = dialable || (addr[i].size > 0 && addr[i].size <= RT_ADDR_MAX);
-    }
-    if (slot == RT_NO_SLOT && dialable) {
-        slot = make_slot(client);
-        if (slot >= 0) {
-            client->links[slot].unused_since = client->now;
-        }
-    }
-    if (slot == RT_NO_SLOT) {
-        return RT_NO_SLOT;
-    }
-    if (host.size > 0) {
-        (void)rt_text_copy(host, client->links[slot].host, sizeof(client->links[slot].host));
-    }
-    set_addresses(&client->links[slot], addr, n_addr);
-    return slot;
-}
-
-int rt_client_add_agent(struct rt_client *client, const char *addr)
-{
-    struct rt_slice slice = rt_slice_text(addr);
-    if (slice.size == 0 || slice.size > RT_ADDR_MAX) {
-        return RT_EINVAL;
-    }
-    int slot = find_agent(client, rt_slice_text(""), &slice, 1);
-    if (slot == RT_NO_SLOT) {
-        slot = make_slot(client);
-    }
-    if (slot == RT_NO_SLOT) {
-        return RT_ELIMIT;
-    }
-    struct rt_clink *link = &client->links[slot];
-    if (link->n_addr == 0) {
-        link->unused_since = client->now;
-    }
-    if (!link->configured) {
-        rt_slice_copy(slice, link->addr[0], sizeof(link->addr[0]));
-        link->n_addr = link->n_addr > 0 ? link->n_addr : 1;
-        link->configured = true;
-    }
-    return 0;
-}
-
-int rt_client_candidate(const struct rt_client *client, int except, unsigned turn)
-{
-    int best = RT_NO_SLOT;
-    for (unsigned i = 0; i < RT_CLIENT_AGENTS_MAX; i++) {
-        int slot = (int)((turn + i) % RT_CLIENT_AGENTS_MAX);
-        const struct rt_clink *link = &client->links[slot];
-        if (link->n_addr == 0 || slot == except || link->state == RT_CLINK_LIVE) {
-            continue;
-        }
-        if (best == RT_NO_SLOT || link->retry_at < client->links[best].retry_at) {
-            best = slot;
-        }
-    }
-    return best;
-}
-
-void rt_clink_down(struct rt_client *client, int slot, const char *hangup)
-{
-    struct rt_clink *link = &client->links[slot];
-    if (link->state == RT_CLINK_DOWN) {
-        return;
-    }
-    if (link->state == RT_CLINK_LIVE && client->now - link->since >= RT_CLIENT_STABLE_MS) {
-        link->backoff = 0;
-    }
-    if (link->state != RT_CLINK_LIVE) {
-        link->addr_turn++;
-    }
-    link->hangup = hangup;
-    link->state = RT_CLINK_DOWN;
-    link->since = client->now;
-    link->retry_at = client->now + rt_backoff(&link->backoff, RT_REDIAL_MIN_MS, RT_REDIAL_MAX_MS, &client->random);
-    if (link->failures < UINT16_MAX) {
-        link->failures++;
-    }
-    link->n_closings = 0;
-    for (struct rt_list *node = client->atts.next; node != &client->atts; node = node->next) {
-        rt_catt_link_down(RT_LIST_OF(node, struct rt_catt, all), slot);
-    }
-    rt_creq_link_down(client, slot);
 }
 
 bool rt_client_next(struct rt_client *client, struct rt_client_action *action, uint64_t now)
 {
     rt_client_at(client, now);
+    settle(client);
     for (int i = 0; i < client->n_links; i++) {
         struct rt_clink *link = &client->links[i];
         if (link->hangup != NULL) {
@@ -282,6 +103,7 @@ void rt_client_connected(struct rt_client *client, unsigned agent, uint64_t now)
     rt_pings_clear(&link->pinged);
     link->suspect = false;
     link->next_channel = 1;
+    link->n_closings = 0;
 }
 
 void rt_client_lost(struct rt_client *client, unsigned agent, uint64_t now)
@@ -290,6 +112,16 @@ void rt_client_lost(struct rt_client *client, unsigned agent, uint64_t now)
     rt_client_at(client, now);
     client->links[agent].hangup = NULL;
     rt_clink_down(client, (int)agent, NULL);
+    settle(client);
+}
+
+size_t rt_client_input(struct rt_client *client, unsigned agent, const uint8_t *data, size_t size, uint64_t now)
+{
+    assert(agent < RT_CLIENT_AGENTS_MAX);
+    rt_client_at(client, now);
+    size_t used = rt_clink_input(client, (int)agent, data, size);
+    settle(client);
+    return used;
 }
 
 static uint64_t link_deadline(const struct rt_clink *link)
@@ -366,17 +198,107 @@ static void link_tick(struct rt_client *client, int slot)
     }
 }
 
+static void att_tick(struct rt_catt *att)
+{
+    if (att->state == RT_CATT_LIVE && att->client->now < att->give_up_at) {
+        rt_rx_tick(att);
+    } else {
+        rt_catt_tick(att);
+    }
+    if (att->state != RT_CATT_OVER) {
+        assert(rt_catt_deadline(att) > att->client->now); /* what is due has been done */
+        rt_catt_wake_at(att, rt_catt_deadline(att));
+    }
+}
+
 void rt_client_tick(struct rt_client *client, uint64_t now)
 {
     rt_client_at(client, now);
     for (int i = 0; i < client->n_links; i++) {
         link_tick(client, i);
     }
+    settle(client);
     for (struct rt_timer *timer; (timer = rt_timer_due(&client->timers, client->now)) != NULL;) {
         if (timer->kind == RT_CLIENT_TIMER_ATT) {
-            rt_catt_tick(RT_LIST_OF(timer, struct rt_catt, timer));
+            att_tick(RT_LIST_OF(timer, struct rt_catt, timer));
         } else {
             rt_creq_due(client, RT_LIST_OF(timer, struct rt_creq, timer));
         }
     }
+    settle(client);
+}
+
+static struct rt_catt *make(struct rt_client *client, const struct rt_attach_options *options)
+{
+    struct rt_catt *att = calloc(1, sizeof(*att));
+    if (att == NULL) {
+        return NULL;
+    }
+    att->client = client;
+    att->options = *options;
+    att->want = options->want | 1U << RT_CONTROL_UP; /* this machine reads it */
+    memcpy(att->cid, options->cid, sizeof(att->cid));
+    memcpy(att->id, options->id, sizeof(att->id));
+    att->home = att->alt = att->link = RT_NO_SLOT;
+    att->since = client->now;
+    att->seek_at = att->ask_at = att->not_found_at = RT_NEVER;
+    att->wait_ms = RT_CLIENT_WAIT_MIN_MS;
+    att->give_up_at = options->give_up_ms == 0 ? RT_NEVER : client->now + options->give_up_ms;
+    for (unsigned s = RT_STDOUT; s <= RT_CONTROL_UP; s++) {
+        rt_receiver_init(rt_catt_rx(att, s), s == RT_CONTROL_UP ? RT_CLIENT_CONTROL_WINDOW : RT_CLIENT_WINDOW);
+    }
+    rt_tx_begin(&att->tx[0]);
+    rt_tx_begin(&att->tx[1]);
+    return att;
+}
+
+int rt_client_attach(struct rt_client *client, const struct rt_attach_options *options, uint64_t now,
+                     struct rt_catt **att)
+{
+    static const uint8_t zero[RT_ID_SIZE];
+    bool named = memcmp(options->id, zero, RT_ID_SIZE) != 0;
+    rt_client_at(client, now);
+    if (memchr(options->cid, '\0', sizeof(options->cid)) == NULL || !rt_cid_valid(rt_slice_text(options->cid)) ||
+        options->want >> RT_STREAMS != 0 || options->from > RT_FROM_LINES || options->n >= RT_COUNTER_MAX ||
+        options->n_err >= RT_COUNTER_MAX || options->proc > RT_PROC_ANY || options->hold_ms >= RT_COUNTER_MAX ||
+        options->rows > RT_CELLS_MAX || options->cols > RT_CELLS_MAX ||
+        (!named && (options->steal || options->proc == RT_PROC_ANY))) {
+        return RT_EINVAL;
+    }
+    if (client->n_atts == RT_CLIENT_ATTS_MAX) {
+        return RT_ELIMIT;
+    }
+    struct rt_catt *made = make(client, options);
+    if (made == NULL) {
+        return RT_ENOMEM;
+    }
+    if (!named) {
+        client->config.random(client->config.ctx, made->id, RT_ID_SIZE);
+    }
+    rt_list_push(&client->atts, &made->all);
+    client->n_atts++;
+    rt_catt_wake_at(made, made->give_up_at);
+    rt_catt_seek(made);
+    settle(client);
+    *att = made;
+    return 0;
+}
+
+void rt_catt_free(struct rt_catt *att)
+{
+    if (att == NULL) {
+        return;
+    }
+    rt_catt_detach(att);
+    rt_list_remove(&att->ready);
+    rt_list_remove(&att->all);
+    att->client->n_atts--;
+    for (int i = 0; i < 3; i++) {
+        rt_receiver_close(&att->rx[i]);
+    }
+    rt_order_clear(&att->order);
+    for (int i = 0; i < 2; i++) {
+        rt_ring_close(&att->tx[i].ring);
+    }
+    free(att);
 }

@@ -73,6 +73,11 @@ static void close_channel(struct rt_catt *att, struct rt_closing closing)
     rt_catt_leave(att);
 }
 
+void rt_catt_wake(struct rt_catt *att)
+{
+    rt_list_push(&att->client->ready, &att->ready);
+}
+
 void rt_catt_move(struct rt_catt *att, enum rt_catt_state to)
 {
     static const unsigned from[] = {
@@ -264,8 +269,7 @@ static int elsewhere(struct rt_catt *att)
     return live_other(att);
 }
 
-/* SEEKING: asks the best live agent, else has agents dialled and waits. */
-static void seek(struct rt_catt *att)
+void rt_catt_seek(struct rt_catt *att)
 {
     struct rt_client *client = att->client;
     int slot = RT_NO_SLOT;
@@ -303,7 +307,7 @@ void rt_catt_again(struct rt_catt *att, uint64_t delay)
         delay = wait = wait <= RT_BACKOFF_FREE_MS ? 0 : wait;
     }
     att->not_before = client->now + (delay > wait ? delay : wait);
-    seek(att);
+    rt_catt_seek(att);
 }
 
 void rt_catt_fault(struct rt_catt *att, uint64_t cls, uint64_t stream, uint64_t at)
@@ -331,7 +335,7 @@ void rt_catt_link_up(struct rt_catt *att, int slot)
         if (att->home == slot) {
             rt_catt_in_vain(att, slot, false);
         }
-        seek(att);
+        rt_catt_seek(att);
     }
 }
 
@@ -342,7 +346,7 @@ void rt_catt_link_down(struct rt_catt *att, int slot)
         rt_catt_in_vain(att, slot, false);
         rt_catt_again(att, 0);
     } else if (att->state == RT_CATT_SEEKING) {
-        seek(att);
+        rt_catt_seek(att);
     }
 }
 
@@ -359,7 +363,7 @@ void rt_catt_wake_at(struct rt_catt *att, uint64_t at)
     }
 }
 
-static uint64_t deadline(const struct rt_catt *att)
+uint64_t rt_catt_deadline(const struct rt_catt *att)
 {
     uint64_t at = att->give_up_at;
     if (att->state == RT_CATT_SEEKING && att->seek_at < at) {
@@ -382,93 +386,18 @@ void rt_catt_tick(struct rt_catt *att)
     if (now >= att->give_up_at) {
         give_up(att);
     } else if (att->state == RT_CATT_SEEKING && now >= att->seek_at) {
-        seek(att);
+        rt_catt_seek(att);
     } else if (att->state == RT_CATT_ASKED && now >= att->ask_at) {
         rt_catt_in_vain(att, att->link, true);
         close_channel(att, (struct rt_closing){.type = RT_REFUSE, .cls = RT_CLASS_LOST});
         rt_catt_again(att, 0);
-    } else if (att->state == RT_CATT_LIVE) {
-        rt_rx_tick(att);
-    }
-    if (att->state != RT_CATT_OVER) {
-        assert(deadline(att) > now); /* what is due has been done */
-        rt_catt_wake_at(att, deadline(att));
     }
 }
 
-static struct rt_catt *make(struct rt_client *client, const struct rt_attach_options *options)
+void rt_catt_detach(struct rt_catt *att)
 {
-    struct rt_catt *att = calloc(1, sizeof(*att));
-    if (att == NULL) {
-        return NULL;
-    }
-    att->client = client;
-    att->options = *options;
-    att->want = options->want | 1U << RT_CONTROL_UP; /* this machine reads it */
-    memcpy(att->cid, options->cid, sizeof(att->cid));
-    memcpy(att->id, options->id, sizeof(att->id));
-    att->home = att->alt = att->link = RT_NO_SLOT;
-    att->since = client->now;
-    att->seek_at = att->ask_at = att->not_found_at = RT_NEVER;
-    att->wait_ms = RT_CLIENT_WAIT_MIN_MS;
-    att->give_up_at = options->give_up_ms == 0 ? RT_NEVER : client->now + options->give_up_ms;
-    for (unsigned s = RT_STDOUT; s <= RT_CONTROL_UP; s++) {
-        rt_receiver_init(rt_catt_rx(att, s), s == RT_CONTROL_UP ? RT_CLIENT_CONTROL_WINDOW : RT_CLIENT_WINDOW);
-    }
-    rt_tx_begin(&att->tx[0]);
-    rt_tx_begin(&att->tx[1]);
-    return att;
-}
-
-int rt_client_attach(struct rt_client *client, const struct rt_attach_options *options, uint64_t now,
-                     struct rt_catt **att)
-{
-    static const uint8_t zero[RT_ID_SIZE];
-    bool named = memcmp(options->id, zero, RT_ID_SIZE) != 0;
-    rt_client_at(client, now);
-    if (memchr(options->cid, '\0', sizeof(options->cid)) == NULL || !rt_cid_valid(rt_slice_text(options->cid)) ||
-        options->want >> RT_STREAMS != 0 || options->from > RT_FROM_LINES || options->n >= RT_COUNTER_MAX ||
-        options->n_err >= RT_COUNTER_MAX || options->proc > RT_PROC_ANY || options->hold_ms >= RT_COUNTER_MAX ||
-        options->rows > RT_CELLS_MAX || options->cols > RT_CELLS_MAX ||
-        (!named && (options->steal || options->proc == RT_PROC_ANY))) {
-        return RT_EINVAL;
-    }
-    if (client->n_atts == RT_CLIENT_ATTS_MAX) {
-        return RT_ELIMIT;
-    }
-    struct rt_catt *made = make(client, options);
-    if (made == NULL) {
-        return RT_ENOMEM;
-    }
-    if (!named) {
-        client->config.random(client->config.ctx, made->id, RT_ID_SIZE);
-    }
-    rt_list_push(&client->atts, &made->all);
-    client->n_atts++;
-    rt_catt_wake_at(made, made->give_up_at);
-    seek(made);
-    *att = made;
-    return 0;
-}
-
-void rt_catt_free(struct rt_catt *att)
-{
-    if (att == NULL) {
-        return;
-    }
     if (att->state != RT_CATT_OVER) {
         close_channel(att, (struct rt_closing){.type = RT_DETACH});
     }
     rt_catt_over(att, &(struct rt_catt_event){.kind = RT_CATT_FAILED});
-    rt_list_remove(&att->ready);
-    rt_list_remove(&att->all);
-    att->client->n_atts--;
-    for (int i = 0; i < 3; i++) {
-        rt_receiver_close(&att->rx[i]);
-    }
-    rt_order_clear(&att->order);
-    for (int i = 0; i < 2; i++) {
-        rt_ring_close(&att->tx[i].ring);
-    }
-    free(att);
 }

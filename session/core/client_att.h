@@ -119,8 +119,11 @@ static inline bool rt_catt_wants(const struct rt_catt *att, unsigned stream)
 
 void rt_catt_link_up(struct rt_catt *att, int slot);
 void rt_catt_link_down(struct rt_catt *att, int slot);
-/* Its timer is due, and was taken off. */
+/* SEEKING: asks the best live agent, else has agents dialled and waits. */
+void rt_catt_seek(struct rt_catt *att);
+/* Its timer is due, and was taken off: gives up, seeks, asks elsewhere. */
 void rt_catt_tick(struct rt_catt *att);
+uint64_t rt_catt_deadline(const struct rt_catt *att);
 /* rt_catt_tick() comes at this time or before. */
 void rt_catt_wake_at(struct rt_catt *att, uint64_t at);
 /* Ends the channel with REFUSE cls and attaches again; the same at the same place twice is final. */
@@ -136,6 +139,8 @@ void rt_catt_leave(struct rt_catt *att);
 /* The agent of this slot (or RT_NO_SLOT) has been asked in vain in this round of agents, or may be asked again. */
 void rt_catt_in_vain(struct rt_catt *att, int slot, bool yes);
 void rt_catt_move(struct rt_catt *att, enum rt_catt_state to);
+/* The application lets go of it: told to the other side, and nothing to the application. */
+void rt_catt_detach(struct rt_catt *att);
 /* The last state; the event is told unless the exit was. */
 void rt_catt_over(struct rt_catt *att, const struct rt_catt_event *event);
 /* Back to SEEKING: at once after something that lasted or moved bytes, else with back-off, and not before `delay` ms

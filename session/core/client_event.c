@@ -141,11 +141,6 @@ static bool drained(const struct rt_catt *att)
     return att->rx[0].consumed == att->rx[0].next && att->rx[1].consumed == att->rx[1].next;
 }
 
-void rt_catt_wake(struct rt_catt *att)
-{
-    rt_list_push(&att->client->ready, &att->ready);
-}
-
 struct rt_catt *rt_client_ready(struct rt_client *client)
 {
     struct rt_list *node = rt_list_pop(&client->ready);

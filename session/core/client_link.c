@@ -2,340 +2,210 @@
  * Copyright The retether authors */
 #include "session/core/client_link.h"
 
-#include "session/base/error.h"
 #include "session/base/random.h"
 #include "session/base/slice.h"
 #include "session/base/text.h"
-#include "session/core/client.h"
-#include "session/core/client_att.h"
-#include "session/core/client_bind.h"
 #include "session/core/client_machine.h"
-#include "session/core/client_request.h"
-#include "session/core/client_stream.h"
-#include "session/core/frame.h"
-#include "session/core/msg.h"
-#include "session/core/msg_hop.h"
-#include "session/core/pings.h"
 #include "session/core/protocol.h"
 
 #include <assert.h>
-#include <string.h>
+
+/* The agents that are known, and which of them may be asked. */
 
 uint64_t rt_clink_interval(const struct rt_clink *link)
 {
     return link->channels > 0 || link->suspect ? RT_PING_BUSY_MS : RT_PING_IDLE_MS;
 }
 
-static void learn_all(struct rt_client *client, const struct rt_welcome_msg *msg)
-{
-    for (size_t i = 0; i < msg->n_agents; i++) {
-        (void)rt_client_learn(client, msg->agents[i].host, msg->agents[i].addr, msg->agents[i].n_addr);
-    }
-}
-
-void rt_clink_welcome(struct rt_client *client, int slot, const uint8_t *payload, size_t size)
+/* Nobody is told: what has gone is noted, and rt_client_settle() carries it to who asked there. */
+void rt_clink_down(struct rt_client *client, int slot, const char *hangup)
 {
     struct rt_clink *link = &client->links[slot];
-    struct rt_welcome_msg msg;
-    char why[RT_TEXT_MAX];
-    int error = rt_msg_decode(RT_MSG_WELCOME, payload, size, &msg, why, sizeof(why));
-    if (error != 0 || msg.v != RT_PROTOCOL_VERSION) {
-        rt_clink_down(client, slot, error == RT_ENOMEM ? "out of memory" : "bad welcome");
+    if (link->state == RT_CLINK_DOWN) {
         return;
     }
-    /* Learnt as another's: who answers there is not the one that is looked for. */
-    if (!link->configured && link->host[0] != '\0' && !rt_slice_equal(rt_slice_text(link->host), msg.host)) {
-        rt_clink_down(client, slot, "an agent of another host answers there");
-        return;
-    }
-    (void)rt_text_copy(msg.host, link->host, sizeof(link->host));
-    link->refs++; /* what is learnt must not push out the teacher */
-    learn_all(client, &msg);
-    link->refs--;
-    link->state = RT_CLINK_LIVE;
-    link->since = client->now;
-    link->failures = 0;
-    link->refused = 0;
-    for (struct rt_list *node = client->atts.next; node != &client->atts; node = node->next) {
-        rt_catt_link_up(RT_LIST_OF(node, struct rt_catt, all), slot);
-    }
-    rt_creq_link_up(client, slot);
-}
-
-/* REFUSE on channel 0: the agent closes the link. */
-void rt_clink_refused(struct rt_client *client, int slot, const uint8_t *payload, size_t size)
-{
-    struct rt_clink *link = &client->links[slot];
-    struct rt_refuse_msg msg;
-    char why[RT_TEXT_MAX];
-    if (rt_msg_decode(RT_MSG_REFUSE, payload, size, &msg, why, sizeof(why)) != 0) {
-        rt_clink_down(client, slot, "bad refusal");
-        return;
-    }
-    uint64_t delay = 0;
-    if (msg.c == RT_CLASS_VERSION || msg.c == RT_CLASS_BAD_AUTH || msg.c == RT_CLASS_DENIED) {
-        link->refused = msg.c;
-        (void)rt_text_copy(msg.m, link->refused_text, sizeof(link->refused_text));
-        delay = RT_REFUSED_MIN_MS + rt_jitter(&client->random, RT_REFUSED_MAX_MS - RT_REFUSED_MIN_MS + 1);
-    } else if (msg.c == RT_CLASS_RETRY_LATER) {
-        delay = msg.delay < RT_REFUSED_MAX_MS ? msg.delay : RT_REFUSED_MAX_MS;
-    }
-    rt_clink_down(client, slot, "refused by the agent");
-    if (link->retry_at < client->now + delay) {
-        link->retry_at = client->now + delay;
-    }
-}
-
-static void channel_frame(struct rt_client *client, int slot, const struct rt_frame *frame, const uint8_t *payload)
-{
-    if (frame->channel >= client->links[slot].next_channel) {
-        rt_clink_down(client, slot, "a channel that was never opened");
-        return;
-    }
-    struct rt_catt *att = rt_catt_find(client, slot, frame->channel);
-    if (att == NULL) {
-        return; /* ended here while this was under way */
-    }
-    rt_catt_wake(att);
-    if (frame->type == RT_REFUSE) {
-        rt_catt_refused(att, payload, frame->length);
-        return;
-    }
-    if (frame->type == RT_ATTACHED && att->state == RT_CATT_ASKED) {
-        rt_catt_on_attached(att, payload, frame->length);
-    } else if (att->state != RT_CATT_LIVE || frame->type == RT_ATTACHED || !rt_catt_wants(att, frame->stream)) {
-        rt_catt_fault(att, RT_CLASS_PROTOCOL, frame->stream, frame->offset);
-    } else if (frame->type == RT_ACK) {
-        rt_tx_ack(att, frame, payload);
-    } else if (frame->type == RT_STOP) {
-        rt_tx_stop(att, frame->offset);
-    } else {
-        rt_rx_frame(att, frame, payload);
-    }
-}
-
-/* Returns false when the link must end, with why. */
-static bool link_frame(struct rt_client *client, int slot, const struct rt_frame *frame, const uint8_t *payload,
-                       const char **why)
-{
-    struct rt_clink *link = &client->links[slot];
-    bool live = link->state == RT_CLINK_LIVE;
-    *why = "a frame that is not expected here";
-    switch (frame->type) {
-    case RT_WELCOME:
-        if (live || (link->due & RT_CLINK_DUE_HELLO) != 0) {
-            return false;
-        }
-        rt_clink_welcome(client, slot, payload, frame->length);
-        return true;
-    case RT_PING:
-        link->due |= RT_CLINK_DUE_PONG;
-        link->pong_token = frame->offset;
-        return true;
-    case RT_PONG:
-        return true;
-    case RT_REPLY:
-        if (!live) {
-            return false;
-        }
-        rt_creq_reply(client, slot, frame->offset, payload, frame->length);
-        return true;
-    case RT_REFUSE:
-        if (frame->channel == 0) {
-            rt_clink_refused(client, slot, payload, frame->length);
-            return true;
-        }
-        break;
-    case RT_ATTACHED:
-    case RT_DATA:
-    case RT_ACK:
-    case RT_FIN:
-    case RT_GAP:
-    case RT_STOP:
-        break;
-    default:
-        return false;
-    }
-    if (!live) {
-        return false;
-    }
-    channel_frame(client, slot, frame, payload);
-    return true;
-}
-
-/* A PONG that answers no ping of this link is ignored, and no sign of life. */
-static bool is_heeded(struct rt_clink *link, const struct rt_frame *frame)
-{
-    return frame->type != RT_PONG || rt_pings_answered(&link->pinged, frame->offset);
-}
-
-size_t rt_client_input(struct rt_client *client, unsigned agent, const uint8_t *data, size_t size, uint64_t now)
-{
-    assert(agent < RT_CLIENT_AGENTS_MAX);
-    rt_client_at(client, now);
-    struct rt_clink *link = &client->links[agent];
-    size_t used = 0;
-    while (size - used >= RT_FRAME_HEADER) {
-        if (link->state != RT_CLINK_HELLO && link->state != RT_CLINK_LIVE) {
-            return size;
-        }
-        struct rt_frame frame;
-        const char *why = NULL;
-        rt_frame_get(data + used, &frame);
-        if (rt_frame_check(&frame, RT_WAY_AGENT_CLIENT, &why) != 0) {
-            rt_clink_down(client, (int)agent, why);
-            return size;
-        }
-        if (frame.length > size - used - RT_FRAME_HEADER) {
-            return used;
-        }
-        if (!is_heeded(link, &frame)) {
-            used += RT_FRAME_HEADER;
-            continue;
-        }
-        link->missed = 0;
-        if (link->suspect) {
-            link->suspect = false;
-            rt_creq_link_up(client, (int)agent);
-        }
-        if (rt_frame_check_numbers(&frame, data + used + RT_FRAME_HEADER, &why) != 0 ||
-            !link_frame(client, (int)agent, &frame, data + used + RT_FRAME_HEADER, &why)) {
-            rt_clink_down(client, (int)agent, why);
-            return size;
-        }
-        link->ping_at = client->now + rt_clink_interval(link);
-        used += RT_FRAME_HEADER + frame.length;
-    }
-    return link->state == RT_CLINK_HELLO || link->state == RT_CLINK_LIVE ? used : size;
-}
-
-static size_t put_plain(uint8_t *out, uint8_t type, uint32_t channel, uint64_t offset)
-{
-    rt_frame_put(out, &(struct rt_frame){.type = type, .channel = channel, .offset = offset});
-    return RT_FRAME_HEADER;
-}
-
-static size_t put_hello(const struct rt_client *client, uint8_t *out, size_t cap)
-{
-    struct rt_hello_msg msg = {.vmin = RT_PROTOCOL_VERSION,
-                               .vmax = RT_PROTOCOL_VERSION,
-                               .role = rt_slice_text("client"),
-                               .name = rt_slice_text(client->config.name)};
-    int size = rt_msg_encode(RT_MSG_HELLO, &msg, out + RT_FRAME_HEADER, cap - RT_FRAME_HEADER);
-    assert(size > 0);
-    rt_frame_put(out, &(struct rt_frame){.length = (uint32_t)size, .type = RT_HELLO});
-    return RT_FRAME_HEADER + (size_t)size;
-}
-
-size_t rt_put_refuse(uint8_t *out, size_t cap, const struct rt_closing *closing)
-{
-    if (cap < RT_FRAME_HEADER) {
-        return 0;
-    }
-    if (closing->type == RT_DETACH) {
-        return put_plain(out, RT_DETACH, closing->channel, 0);
-    }
-    /* Offsets that a peer made up must not keep the refusal from being said, nor that it is about no stream. */
-    const uint64_t max = RT_COUNTER_MAX - 1;
-    struct rt_refuse_msg msg = {.c = closing->cls,
-                                .s = closing->stream < RT_STREAMS ? closing->stream : 0,
-                                .at = closing->at < max ? closing->at : max,
-                                .got = closing->got < max ? closing->got : max};
-    int size = rt_msg_encode(RT_MSG_REFUSE, &msg, out + RT_FRAME_HEADER, cap - RT_FRAME_HEADER);
-    if (size <= 0) {
-        return 0;
-    }
-    rt_frame_put(out, &(struct rt_frame){.length = (uint32_t)size, .type = RT_REFUSE, .channel = closing->channel});
-    return RT_FRAME_HEADER + (size_t)size;
-}
-
-static size_t put_closings(struct rt_clink *link, uint8_t *out, size_t cap)
-{
-    size_t used = 0, done = 0;
-    while (done < link->n_closings) {
-        size_t n = rt_put_refuse(out + used, cap - used, &link->closings[done]);
-        if (n == 0) {
-            break;
-        }
-        used += n;
-        done++;
-    }
-    if (done > 0) {
-        link->n_closings -= done;
-        memmove(link->closings, link->closings + done, link->n_closings * sizeof(*link->closings));
-    }
-    return used;
-}
-
-/* ATTACHs and ACKs of all attachments come before anybody's stream bytes. */
-static size_t put_control(struct rt_clink *link, uint8_t *out, size_t cap)
-{
-    size_t used = 0;
-    while (!rt_list_empty(&link->control)) {
-        struct rt_catt *att = RT_LIST_OF(link->control.next, struct rt_catt, control);
-        bool more = false;
-        bool ask = att->channel == 0;
-        size_t n =
-            ask ? rt_catt_put_attach(att, out + used, cap - used) : rt_rx_put_acks(att, out + used, cap - used, &more);
-        used += n;
-        if ((ask && n == 0) || more) {
-            break;
-        }
-        rt_list_remove(&att->control);
-    }
-    return used;
-}
-
-static size_t put_data(struct rt_clink *link, uint8_t *out, size_t cap)
-{
-    size_t used = 0;
-    while (!rt_list_empty(&link->data)) {
-        struct rt_catt *att = RT_LIST_OF(link->data.next, struct rt_catt, data);
-        bool more = false;
-        size_t n = rt_tx_put(att, out + used, cap - used, &more);
-        used += n;
-        if (more && n == 0) {
-            break;
-        }
-        rt_list_remove(&att->data);
-        if (more) {
-            rt_list_push(&link->data, &att->data);
-        }
-    }
-    return used;
-}
-
-size_t rt_client_output(struct rt_client *client, unsigned agent, uint8_t *buf, size_t cap, uint64_t now)
-{
-    assert(agent < RT_CLIENT_AGENTS_MAX && cap >= RT_FRAME_HEADER + RT_FRAME_PAYLOAD_MAX);
-    rt_client_at(client, now);
-    struct rt_clink *link = &client->links[agent];
-    size_t used = 0;
-    if (link->state != RT_CLINK_HELLO && link->state != RT_CLINK_LIVE) {
-        return 0;
-    }
-    if ((link->due & RT_CLINK_DUE_HELLO) != 0) {
-        used = put_hello(client, buf, cap);
-    }
-    if ((link->due & RT_CLINK_DUE_PONG) != 0) {
-        used += put_plain(buf + used, RT_PONG, 0, link->pong_token);
+    if (link->state == RT_CLINK_LIVE && client->now - link->since >= RT_CLIENT_STABLE_MS) {
+        link->backoff = 0;
     }
     if (link->state != RT_CLINK_LIVE) {
-        link->due = 0;
-        return used;
+        link->addr_turn++;
     }
-    if ((link->due & RT_CLINK_DUE_PING) != 0) {
-        uint64_t token = rt_jitter(&client->random, UINT64_MAX);
-        used += put_plain(buf + used, RT_PING, 0, token);
-        rt_pings_sent(&link->pinged, token);
+    link->hangup = hangup;
+    link->state = RT_CLINK_DOWN;
+    link->since = client->now;
+    link->retry_at = client->now + rt_backoff(&link->backoff, RT_REDIAL_MIN_MS, RT_REDIAL_MAX_MS, &client->random);
+    if (link->failures < UINT16_MAX) {
+        link->failures++;
     }
-    link->due = 0;
-    used += put_closings(link, buf + used, cap - used);
-    if (link->n_closings > 0) {
-        return used;
+    client->gone |= UINT64_C(1) << slot;
+}
+
+void rt_client_refer(struct rt_client *client, int *slot, int to)
+{
+    if (to >= 0) {
+        client->links[to].refs++;
     }
-    used += rt_creq_put(client, (int)agent, buf + used, cap - used);
-    used += put_control(link, buf + used, cap - used);
-    used += put_data(link, buf + used, cap - used);
-    return used;
+    if (*slot >= 0) {
+        struct rt_clink *old = &client->links[*slot];
+        assert(old->refs > 0);
+        if (--old->refs == 0) {
+            old->unused_since = client->now;
+        }
+    }
+    *slot = to;
+}
+
+static bool link_has_addr(const struct rt_clink *link, struct rt_slice addr)
+{
+    for (size_t i = 0; i < link->n_addr; i++) {
+        if (rt_slice_equal(rt_slice_text(link->addr[i]), addr)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int find_agent(const struct rt_client *client, struct rt_slice host, const struct rt_slice *addr, size_t n_addr)
+{
+    int found = RT_NO_SLOT; /* two addresses of one host may have been given: rather the live one */
+    for (int i = 0; host.size > 0 && i < RT_CLIENT_AGENTS_MAX; i++) {
+        const struct rt_clink *link = &client->links[i];
+        if (link->n_addr > 0 && rt_slice_equal(rt_slice_text(link->host), host) &&
+            (found == RT_NO_SLOT || link->state == RT_CLINK_LIVE)) {
+            found = i;
+        }
+    }
+    if (found != RT_NO_SLOT) {
+        return found;
+    }
+    /* An address counts with its host only: two may name the same path, each on a machine of its own. */
+    for (int i = 0; i < RT_CLIENT_AGENTS_MAX; i++) {
+        for (size_t k = 0; k < n_addr; k++) {
+            if (addr[k].size > 0 && link_has_addr(&client->links[i], addr[k]) &&
+                (host.size == 0 || client->links[i].host[0] == '\0')) {
+                return i;
+            }
+        }
+    }
+    return RT_NO_SLOT;
+}
+
+/* A slot for one more agent: a free one, else the longest unused that nothing names, learnt ones first. */
+static int make_slot(struct rt_client *client)
+{
+    int best = RT_NO_SLOT;
+    for (int i = 0; i < RT_CLIENT_AGENTS_MAX; i++) {
+        const struct rt_clink *link = &client->links[i];
+        if (link->n_addr == 0) {
+            if (i >= client->n_links) {
+                client->n_links = i + 1;
+            }
+            return i;
+        }
+        if (link->refs > 0) {
+            continue;
+        }
+        const struct rt_clink *other = best >= 0 ? &client->links[best] : NULL;
+        if (other == NULL || (other->configured && !link->configured) ||
+            (other->configured == link->configured && link->unused_since < other->unused_since)) {
+            best = i;
+        }
+    }
+    if (best == RT_NO_SLOT) {
+        return RT_NO_SLOT;
+    }
+    struct rt_clink *link = &client->links[best];
+    rt_clink_down(client, best, "replaced by another agent");
+    client->gone &= ~(UINT64_C(1) << best); /* nobody asked there */
+    link->n_addr = 0;
+    link->host[0] = '\0';
+    link->configured = false;
+    link->failures = 0;
+    link->refused = 0;
+    link->backoff = 0;
+    link->retry_at = 0;
+    link->addr_turn = 0;
+    return best;
+}
+
+/* What an agent says of another replaces what was learnt before; an address given by the application stays first. */
+static void set_addresses(struct rt_clink *link, const struct rt_slice *addr, size_t n_addr)
+{
+    size_t n = link->configured ? 1 : 0;
+    for (size_t i = 0; i < n_addr && n < RT_ADDRS_MAX; i++) {
+        if (addr[i].size == 0 || addr[i].size > RT_ADDR_MAX) {
+            continue;
+        }
+        if (link->configured && rt_slice_equal(rt_slice_text(link->addr[0]), addr[i])) {
+            continue;
+        }
+        (void)rt_text_copy(addr[i], link->addr[n++], sizeof(link->addr[0]));
+    }
+    if (n > 0) {
+        link->n_addr = n;
+    }
+}
+
+int rt_client_learn(struct rt_client *client, struct rt_slice host, const struct rt_slice *addr, size_t n_addr)
+{
+    int slot = find_agent(client, host, addr, n_addr);
+    bool dialable = false;
+    for (size_t i = 0; i < n_addr; i++) {
+        dialable = dialable || (addr[i].size > 0 && addr[i].size <= RT_ADDR_MAX);
+    }
+    if (slot == RT_NO_SLOT && dialable) {
+        slot = make_slot(client);
+        if (slot >= 0) {
+            client->links[slot].unused_since = client->now;
+        }
+    }
+    if (slot == RT_NO_SLOT) {
+        return RT_NO_SLOT;
+    }
+    if (host.size > 0) {
+        (void)rt_text_copy(host, client->links[slot].host, sizeof(client->links[slot].host));
+    }
+    set_addresses(&client->links[slot], addr, n_addr);
+    return slot;
+}
+
+int rt_client_candidate(const struct rt_client *client, int except, unsigned turn)
+{
+    int best = RT_NO_SLOT;
+    for (unsigned i = 0; i < RT_CLIENT_AGENTS_MAX; i++) {
+        int slot = (int)((turn + i) % RT_CLIENT_AGENTS_MAX);
+        const struct rt_clink *link = &client->links[slot];
+        if (link->n_addr == 0 || slot == except || link->state == RT_CLINK_LIVE) {
+            continue;
+        }
+        if (best == RT_NO_SLOT || link->retry_at < client->links[best].retry_at) {
+            best = slot;
+        }
+    }
+    return best;
+}
+
+int rt_client_add_agent(struct rt_client *client, const char *addr)
+{
+    struct rt_slice slice = rt_slice_text(addr);
+    if (slice.size == 0 || slice.size > RT_ADDR_MAX) {
+        return RT_EINVAL;
+    }
+    int slot = find_agent(client, rt_slice_text(""), &slice, 1);
+    if (slot == RT_NO_SLOT) {
+        slot = make_slot(client);
+    }
+    if (slot == RT_NO_SLOT) {
+        return RT_ELIMIT;
+    }
+    struct rt_clink *link = &client->links[slot];
+    if (link->n_addr == 0) {
+        link->unused_since = client->now;
+    }
+    if (!link->configured) {
+        rt_slice_copy(slice, link->addr[0], sizeof(link->addr[0]));
+        link->n_addr = link->n_addr > 0 ? link->n_addr : 1;
+        link->configured = true;
+    }
+    return 0;
 }

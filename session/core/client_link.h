@@ -59,11 +59,11 @@ struct rt_clink { /* an agent known (n_addr > 0) and the link to it */
     struct rt_list control, data; /* attachments with something to write, in turn */
 };
 
-/* The link ends here: its attachments seek, its requests go elsewhere. hangup: why, when the shell must close it. */
+/* The link ends here; its attachments seek and its requests go elsewhere when the call that came from outside ends.
+ * hangup: why, when the shell must close it. */
 void rt_clink_down(struct rt_client *client, int slot, const char *hangup);
 uint64_t rt_clink_interval(const struct rt_clink *link);
-void rt_clink_welcome(struct rt_client *client, int slot, const uint8_t *payload, size_t size);
-void rt_clink_refused(struct rt_client *client, int slot, const uint8_t *payload, size_t size);
-size_t rt_put_refuse(uint8_t *out, size_t cap, const struct rt_closing *closing);
+/* As rt_client_input(). */
+size_t rt_clink_input(struct rt_client *client, int slot, const uint8_t *data, size_t size);
 
 #endif

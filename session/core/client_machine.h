@@ -12,10 +12,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The client machine's own structure, shared by the client*.c files only: client.c (agents and links' lives),
- * client_link.c (frames of a link), client_att.c (where an attachment asks), client_refuse.c (what refusals mean),
- * client_bind.c (ATTACH and ATTACHED), client_rx.c and client_tx.c (streams), client_event.c (what the application
- * sees), client_request.c. */
+/* The client machine's own structure, shared by the client*.c files only, from the ground up: client_link.c (agents and
+ * the links to them), client_att.c (where an attachment asks), client_request.c, client_tx.c and client_rx.c (streams),
+ * client_bind.c (ATTACH and ATTACHED), client_refuse.c (what refusals mean), client_event.c (what the application
+ * sees), client_frames.c (frames of a link), client.c (lives and deadlines). */
 
 #define RT_CLIENT_HASH 1024      /* buckets of (link, channel); longer chains beyond */
 #define RT_CLIENT_ALT_MS 200     /* an agent that is still being dialled after this is not waited for alone */
@@ -34,7 +34,8 @@ struct rt_client {
     uint64_t now, random;
     struct rt_timers timers; /* of attachments and requests, each never later than its owner's deadline */
     struct rt_clink links[RT_CLIENT_AGENTS_MAX];
-    int n_links; /* slots from here on have never named an agent */
+    int n_links;   /* slots from here on have never named an agent */
+    uint64_t gone; /* bit per slot: its link went down, and who asked there has not been told */
     struct rt_list atts, requests;
     struct rt_list ready; /* attachments that may have something to tell, in the order in which they got it */
     size_t n_atts, n_requests;
@@ -50,7 +51,6 @@ static inline void rt_client_at(struct rt_client *client, uint64_t now)
     }
 }
 
-/* The next delay of a back-off: at once, then jittered from RT_REDIAL_MIN_MS doubling to RT_REDIAL_MAX_MS. */
 /* Makes *slot name another agent (or RT_NO_SLOT) and counts. */
 void rt_client_refer(struct rt_client *client, int *slot, int to);
 /* The slot of an agent by host name or address, made if need be; RT_NO_SLOT when there is no room. */

@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "session/core/client_link.h"
+
+#include "session/base/error.h"
+#include "session/base/random.h"
+#include "session/base/slice.h"
+#include "session/base/text.h"
+#include "session/core/client.h"
+#include "session/core/client_att.h"
+#include "session/core/client_bind.h"
+#include "session/core/client_machine.h"
+#include "session/core/client_request.h"
+#include "session/core/client_stream.h"
+#include "session/core/frame.h"
+#include "session/core/msg.h"
+#include "session/core/msg_hop.h"
+#include "session/core/pings.h"
+#include "session/core/protocol.h"
+
+#include <assert.h>
+#include <string.h>
+
+/* What comes on a link, and what goes. */
+
+static void learn_all(struct rt_client *client, const struct rt_welcome_msg *msg)
+{
+    for (size_t i = 0; i < msg->n_agents; i++) {
+        (void)rt_client_learn(client, msg->agents[i].host, msg->agents[i].addr, msg->agents[i].n_addr);
+    }
+}
+
+static void welcomed(struct rt_client *client, int slot, const uint8_t *payload, size_t size)
+{
+    struct rt_clink *link = &client->links[slot];
+    struct rt_welcome_msg msg;
+    char why[RT_TEXT_MAX];
+    int error = rt_msg_decode(RT_MSG_WELCOME, payload, size, &msg, why, sizeof(why));
+    if (error != 0 || msg.v != RT_PROTOCOL_VERSION) {
+        rt_clink_down(client, slot, error == RT_ENOMEM ? "out of memory" : "bad welcome");
+        return;
+    }
+    /* Learnt as another's: who answers there is not the one that is looked for. */
+    if (!link->configured && link->host[0] != '\0' && !rt_slice_equal(rt_slice_text(link->host), msg.host)) {
+        rt_clink_down(client, slot, "an agent of another host answers there");
+        return;
+    }
+    (void)rt_text_copy(msg.host, link->host, sizeof(link->host));
+    link->refs++; /* what is learnt must not push out the teacher */
+    learn_all(client, &msg);
+    link->refs--;
+    link->state = RT_CLINK_LIVE;
+    link->since = client->now;
+    link->failures = 0;
+    link->refused = 0;
+    for (struct rt_list *node = client->atts.next; node != &client->atts; node = node->next) {
+        rt_catt_link_up(RT_LIST_OF(node, struct rt_catt, all), slot);
+    }
+    rt_creq_link_up(client, slot);
+}
+
+/* REFUSE on channel 0: the agent closes the link. */
+static void link_refused(struct rt_client *client, int slot, const uint8_t *payload, size_t size)
+{
+    struct rt_clink *link = &client->links[slot];
+    struct rt_refuse_msg msg;
+    char why[RT_TEXT_MAX];
+    if (rt_msg_decode(RT_MSG_REFUSE, payload, size, &msg, why, sizeof(why)) != 0) {
+        rt_clink_down(client, slot, "bad refusal");
+        return;
+    }
+    uint64_t delay = 0;
+    if (msg.c == RT_CLASS_VERSION || msg.c == RT_CLASS_BAD_AUTH || msg.c == RT_CLASS_DENIED) {
+        link->refused = msg.c;
+        (void)rt_text_copy(msg.m, link->refused_text, sizeof(link->refused_text));
+        delay = RT_REFUSED_MIN_MS + rt_jitter(&client->random, RT_REFUSED_MAX_MS - RT_REFUSED_MIN_MS + 1);
+    } else if (msg.c == RT_CLASS_RETRY_LATER) {
+        delay = msg.delay < RT_REFUSED_MAX_MS ? msg.delay : RT_REFUSED_MAX_MS;
+    }
+    rt_clink_down(client, slot, "refused by the agent");
+    if (link->retry_at < client->now + delay) {
+        link->retry_at = client->now + delay;
+    }
+}
+
+static void channel_frame(struct rt_client *client, int slot, const struct rt_frame *frame, const uint8_t *payload)
+{
+    if (frame->channel >= client->links[slot].next_channel) {
+        rt_clink_down(client, slot, "a channel that was never opened");
+        return;
+    }
+    struct rt_catt *att = rt_catt_find(client, slot, frame->channel);
+    if (att == NULL) {
+        return; /* ended here while this was under way */
+    }
+    rt_catt_wake(att);
+    if (frame->type == RT_REFUSE) {
+        rt_catt_refused(att, payload, frame->length);
+        return;
+    }
+    if (frame->type == RT_ATTACHED && att->state == RT_CATT_ASKED) {
+        rt_catt_on_attached(att, payload, frame->length);
+    } else if (att->state != RT_CATT_LIVE || frame->type == RT_ATTACHED || !rt_catt_wants(att, frame->stream)) {
+        rt_catt_fault(att, RT_CLASS_PROTOCOL, frame->stream, frame->offset);
+    } else if (frame->type == RT_ACK) {
+        rt_tx_ack(att, frame, payload);
+    } else if (frame->type == RT_STOP) {
+        rt_tx_stop(att, frame->offset);
+    } else {
+        rt_rx_frame(att, frame, payload);
+    }
+}
+
+/* Returns false when the link must end, with why. */
+static bool link_frame(struct rt_client *client, int slot, const struct rt_frame *frame, const uint8_t *payload,
+                       const char **why)
+{
+    struct rt_clink *link = &client->links[slot];
+    bool live = link->state == RT_CLINK_LIVE;
+    *why = "a frame that is not expected here";
+    switch (frame->type) {
+    case RT_WELCOME:
+        if (live || (link->due & RT_CLINK_DUE_HELLO) != 0) {
+            return false;
+        }
+        welcomed(client, slot, payload, frame->length);
+        return true;
+    case RT_PING:
+        link->due |= RT_CLINK_DUE_PONG;
+        link->pong_token = frame->offset;
+        return true;
+    case RT_PONG:
+        return true;
+    case RT_REPLY:
+        if (!live) {
+            return false;
+        }
+        rt_creq_reply(client, slot, frame->offset, payload, frame->length);
+        return true;
+    case RT_REFUSE:
+        if (frame->channel == 0) {
+            link_refused(client, slot, payload, frame->length);
+            return true;
+        }
+        break;
+    case RT_ATTACHED:
+    case RT_DATA:
+    case RT_ACK:
+    case RT_FIN:
+    case RT_GAP:
+    case RT_STOP:
+        break;
+    default:
+        return false;
+    }
+    if (!live) {
+        return false;
+    }
+    channel_frame(client, slot, frame, payload);
+    return true;
+}
+
+/* A PONG that answers no ping of this link is ignored, and no sign of life. */
+static bool is_heeded(struct rt_clink *link, const struct rt_frame *frame)
+{
+    return frame->type != RT_PONG || rt_pings_answered(&link->pinged, frame->offset);
+}
+
+size_t rt_clink_input(struct rt_client *client, int slot, const uint8_t *data, size_t size)
+{
+    struct rt_clink *link = &client->links[slot];
+    size_t used = 0;
+    while (size - used >= RT_FRAME_HEADER) {
+        if (link->state != RT_CLINK_HELLO && link->state != RT_CLINK_LIVE) {
+            return size;
+        }
+        struct rt_frame frame;
+        const char *why = NULL;
+        rt_frame_get(data + used, &frame);
+        if (rt_frame_check(&frame, RT_WAY_AGENT_CLIENT, &why) != 0) {
+            rt_clink_down(client, slot, why);
+            return size;
+        }
+        if (frame.length > size - used - RT_FRAME_HEADER) {
+            return used;
+        }
+        if (!is_heeded(link, &frame)) {
+            used += RT_FRAME_HEADER;
+            continue;
+        }
+        link->missed = 0;
+        if (link->suspect) {
+            link->suspect = false;
+            rt_creq_link_up(client, slot);
+        }
+        if (rt_frame_check_numbers(&frame, data + used + RT_FRAME_HEADER, &why) != 0 ||
+            !link_frame(client, slot, &frame, data + used + RT_FRAME_HEADER, &why)) {
+            rt_clink_down(client, slot, why);
+            return size;
+        }
+        link->ping_at = client->now + rt_clink_interval(link);
+        used += RT_FRAME_HEADER + frame.length;
+    }
+    return link->state == RT_CLINK_HELLO || link->state == RT_CLINK_LIVE ? used : size;
+}
+
+static size_t put_plain(uint8_t *out, uint8_t type, uint32_t channel, uint64_t offset)
+{
+    rt_frame_put(out, &(struct rt_frame){.type = type, .channel = channel, .offset = offset});
+    return RT_FRAME_HEADER;
+}
+
+static size_t put_hello(const struct rt_client *client, uint8_t *out, size_t cap)
+{
+    struct rt_hello_msg msg = {.vmin = RT_PROTOCOL_VERSION,
+                               .vmax = RT_PROTOCOL_VERSION,
+                               .role = rt_slice_text("client"),
+                               .name = rt_slice_text(client->config.name)};
+    int size = rt_msg_encode(RT_MSG_HELLO, &msg, out + RT_FRAME_HEADER, cap - RT_FRAME_HEADER);
+    assert(size > 0);
+    rt_frame_put(out, &(struct rt_frame){.length = (uint32_t)size, .type = RT_HELLO});
+    return RT_FRAME_HEADER + (size_t)size;
+}
+
+static size_t put_closing(uint8_t *out, size_t cap, const struct rt_closing *closing)
+{
+    if (cap < RT_FRAME_HEADER) {
+        return 0;
+    }
+    if (closing->type == RT_DETACH) {
+        return put_plain(out, RT_DETACH, closing->channel, 0);
+    }
+    /* Offsets that a peer made up must not keep the refusal from being said, nor that it is about no stream. */
+    const uint64_t max = RT_COUNTER_MAX - 1;
+    struct rt_refuse_msg msg = {.c = closing->cls,
+                                .s = closing->stream < RT_STREAMS ? closing->stream : 0,
+                                .at = closing->at < max ? closing->at : max,
+                                .got = closing->got < max ? closing->got : max};
+    int size = rt_msg_encode(RT_MSG_REFUSE, &msg, out + RT_FRAME_HEADER, cap - RT_FRAME_HEADER);
+    if (size <= 0) {
+        return 0;
+    }
+    rt_frame_put(out, &(struct rt_frame){.length = (uint32_t)size, .type = RT_REFUSE, .channel = closing->channel});
+    return RT_FRAME_HEADER + (size_t)size;
+}
+
+static size_t put_closings(struct rt_clink *link, uint8_t *out, size_t cap)
+{
+    size_t used = 0, done = 0;
+    while (done < link->n_closings) {
+        size_t n = put_closing(out + used, cap - used, &link->closings[done]);
+        if (n == 0) {
+            break;
+        }
+        used += n;
+        done++;
+    }
+    if (done > 0) {
+        link->n_closings -= done;
+        memmove(link->closings, link->closings + done, link->n_closings * sizeof(*link->closings));
+    }
+    return used;
+}
+
+/* ATTACHs and ACKs of all attachments come before anybody's stream bytes. */
+static size_t put_control(struct rt_clink *link, uint8_t *out, size_t cap)
+{
+    size_t used = 0;
+    while (!rt_list_empty(&link->control)) {
+        struct rt_catt *att = RT_LIST_OF(link->control.next, struct rt_catt, control);
+        bool more = false;
+        bool ask = att->channel == 0;
+        size_t n =
+            ask ? rt_catt_put_attach(att, out + used, cap - used) : rt_rx_put_acks(att, out + used, cap - used, &more);
+        used += n;
+        if ((ask && n == 0) || more) {
+            break;
+        }
+        rt_list_remove(&att->control);
+    }
+    return used;
+}
+
+static size_t put_data(struct rt_clink *link, uint8_t *out, size_t cap)
+{
+    size_t used = 0;
+    while (!rt_list_empty(&link->data)) {
+        struct rt_catt *att = RT_LIST_OF(link->data.next, struct rt_catt, data);
+        bool more = false;
+        size_t n = rt_tx_put(att, out + used, cap - used, &more);
+        used += n;
+        if (more && n == 0) {
+            break;
+        }
+        rt_list_remove(&att->data);
+        if (more) {
+            rt_list_push(&link->data, &att->data);
+        }
+    }
+    return used;
+}
+
+size_t rt_client_output(struct rt_client *client, unsigned agent, uint8_t *buf, size_t cap, uint64_t now)
+{
+    assert(agent < RT_CLIENT_AGENTS_MAX && cap >= RT_FRAME_HEADER + RT_FRAME_PAYLOAD_MAX);
+    rt_client_at(client, now);
+    struct rt_clink *link = &client->links[agent];
+    size_t used = 0;
+    if (link->state != RT_CLINK_HELLO && link->state != RT_CLINK_LIVE) {
+        return 0;
+    }
+    if ((link->due & RT_CLINK_DUE_HELLO) != 0) {
+        used = put_hello(client, buf, cap);
+    }
+    if ((link->due & RT_CLINK_DUE_PONG) != 0) {
+        used += put_plain(buf + used, RT_PONG, 0, link->pong_token);
+    }
+    if (link->state != RT_CLINK_LIVE) {
+        link->due = 0;
+        return used;
+    }
+    if ((link->due & RT_CLINK_DUE_PING) != 0) {
+        uint64_t token = rt_jitter(&client->random, UINT64_MAX);
+        used += put_plain(buf + used, RT_PING, 0, token);
+        rt_pings_sent(&link->pinged, token);
+    }
+    link->due = 0;
+    used += put_closings(link, buf + used, cap - used);
+    if (link->n_closings > 0) {
+        return used;
+    }
+    used += rt_creq_put(client, (int)agent, buf + used, cap - used);
+    used += put_control(link, buf + used, cap - used);
+    used += put_data(link, buf + used, cap - used);
+    return used;
+}
