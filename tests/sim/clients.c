@@ -122,8 +122,8 @@ void sim_client_crash(int client)
 }
 
 /* The guest takes it for a late duplicate or for bad use, unless nothing of the attachment has been acknowledged or
- * applied: then it cannot be told from a repeated `new`, and who had it is told STOLEN, or REWOUND where a gap has
- * taken the other one further. */
+ * applied: then it cannot be told from a repeated first ATTACH, and who had it is told STOLEN, or REWOUND where a gap
+ * has taken the other one further. */
 bool sim_client_twin(int client, const struct rt_attach_options *options)
 {
     struct sim_client *c = &sim.clients[client];
