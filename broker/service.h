@@ -26,8 +26,8 @@ struct rt_shell;
 struct rt_comer {
     struct rt_listener *listener; /* that counts it, until rt_listener_release() */
     const struct rt_listener_peer *who;
-    char identity[RT_PEER_IDENTITY_MAX]; /* for its part of the places: vSocket CID, user at this listener, address */
-    bool lone;                           /* that is one machine, not many peers */
+    char identity[RT_PEER_IDENTITY_MAX]; /* whose places it takes: vSocket CID, user at this listener, address */
+    bool lone;                           /* the identity is one machine's, not that of many peers */
 };
 
 struct rt_port {

@@ -66,8 +66,8 @@ struct rt_peer { /* what the listener knows of who connected */
     char tenant[RT_TENANT_MAX + 1];     /* client: its tenant; an operator's is "" */
     char proof[RT_HOST_MAX + 1];        /* guest: identity that the transport proves, or "" */
     char name[RT_TEXT_MAX];             /* for the log */
-    char identity[RT_IDENTITY_MAX + 1]; /* for its part of the places: vSocket CID, listener and user, address */
-    bool lone;                          /* that is one machine, not many peers */
+    char identity[RT_IDENTITY_MAX + 1]; /* whose places it takes: vSocket CID, listener and user, address */
+    bool lone;                          /* the identity is one machine's, not that of many peers */
 };
 
 enum rt_agent_event_kind { /* for the log and the metrics; one per transition */
@@ -148,8 +148,8 @@ void rt_agent_closed(struct rt_agent *agent, rt_link_id link, const char *reason
 /* How many bytes are still queued to the link: after everything that was sent in a call, and after a drain. In between
  * the machine counts what it sends itself. */
 void rt_agent_queued(struct rt_agent *agent, rt_link_id link, size_t queued, uint64_t now);
-/* Of what is queued the peer has taken some since the last look: it is not silent, as the PING that it is to answer may
- * lie behind the rest. */
+/* The peer has taken some of what is queued since the last look. So it is not silent, though the PING that it is to
+ * answer may still lie in the queue. */
 void rt_agent_taken(struct rt_agent *agent, rt_link_id link, uint64_t now);
 
 void rt_agent_store_reply(struct rt_agent *agent, const struct rt_store_reply *reply, uint64_t now);

@@ -202,7 +202,7 @@ static void own_frame(struct rt_agent *agent, struct ag_link *link, const struct
     (BIT(RT_ATTACHED) | BIT(RT_DATA) | BIT(RT_ACK) | BIT(RT_FIN) | BIT(RT_GAP) | BIT(RT_STOP) | BIT(RT_DETACH) |       \
      BIT(RT_REFUSE))
 
-/* What a peer may send now, by its link's state: of what goes its way at all. */
+/* Whether the state of the link allows the frame. rt_frame_check() has seen that such a peer may send it at all. */
 static bool may_send(const struct ag_link *link, const struct rt_frame *frame)
 {
     static const uint32_t handshake = BIT(RT_HELLO) | BIT(RT_CONFIRM);

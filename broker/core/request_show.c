@@ -159,7 +159,7 @@ static void finish_ambiguous(struct rt_agent *agent, struct ag_ask *ask, bool al
     rt_ag_ask_finish(agent, ask, RT_CLASS_AMBIGUOUS, text);
 }
 
-/* One that moves may be found on both hosts. */
+/* Whether it was found already: a session that moves may be found on both hosts. */
 static bool found_before(const struct ag_ask *ask, const struct rt_key *key)
 {
     for (size_t i = 0; i < ask->n_found && i < sizeof(ask->found) / sizeof(ask->found[0]); i++) {

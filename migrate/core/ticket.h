@@ -10,8 +10,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Ancestors a ticket carries, newest first. The one that the store last had a part in stays among them however many
- * were given without it; a chain longer than this that the store has lost after taking it reads as a fork. */
+/* Ancestors that a ticket carries, newest first. The one that the store last had a part in stays among them, however
+ * many were given without the store. When the store takes more tickets than this and then loses them, the guest reads
+ * as a fork. */
 #define RT_ANCESTORS_MAX 16
 
 struct rt_id {
@@ -38,11 +39,13 @@ struct rt_ticket {
     struct rt_id id;
     struct rt_id ancestors[RT_ANCESTORS_MAX]; /* parent first */
     size_t n_ancestors;
-    /* A ticket before it in its chain, or it itself, is known to have been taken. One that is not stands for the join
-     * token that its chain began with: whoever was welcomed, and not taken, has no right that the token does not give.
+    /* The store is known to have taken a claim by this ticket, or by one before it in its chain. Else the ticket is
+     * worth the join token that its chain began with: a welcome that was never taken gives no right that the token does
+     * not.
      */
     bool taken;
-    uint8_t unproven; /* tickets in a row, this one included, given without the store; from RT_ANCESTORS_MAX on that */
+    /* How many tickets in a row, with this one, were given without the store; RT_ANCESTORS_MAX stands for more. */
+    uint8_t unproven;
     uint64_t expires_ms;            /* ms since 1970; 0 never */
     char bound_to[RT_HOST_MAX + 1]; /* identity that the transport must prove, or "" */
     char issuer[RT_HOST_MAX + 1];   /* host that sealed it */
@@ -61,8 +64,8 @@ size_t rt_ticket_ancestry(const struct rt_id *id, const struct rt_id *ancestors,
                           struct rt_id out[RT_ANCESTORS_MAX]);
 
 /* Fills child as the next ticket after parent: same key, inc, life, bound_to; taken if it is; given id and epoch;
- * ancestors shifted, of which the last proven one is kept. Proven itself; the caller counts one that is not. The child
- * of a join token has no ancestors; its inc and life are the caller's to fill in. */
+ * ancestors shifted, of which the last proven one is kept. `unproven` is 0; the caller sets it for a ticket that is
+ * given without the store. The child of a join token has no ancestors; its inc and life are the caller's to fill in. */
 void rt_ticket_child(const struct rt_ticket *parent, const struct rt_id *id, uint64_t epoch, struct rt_ticket *child);
 
 /* Plain serialisation (fixed order, big-endian), for the seal. Returns bytes written or RT_ELIMIT / RT_EPROTO. */

@@ -21,8 +21,9 @@ struct rt_store_config {
     const char *addr[RT_ADDRS_MAX]; /* where clients reach us */
     size_t n_addr;
     const char *version;
-    const char
-        *machine; /* names this one among all machines, or NULL: unix sockets and loopback of others there count */
+    /* Names this machine, or NULL. Unix sockets and loopback addresses of agents are told to clients on the same
+     * machine only. */
+    const char *machine;
     /* Names this installation (a digest of its state directory, say), so that an agent that comes back within
      * RT_HEARTBEAT_EXPIRY_MS of its death is known as itself and not as a duplicate. All zero: random, and then the new
      * one waits until the old one's row has expired. */
