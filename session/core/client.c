@@ -81,8 +81,7 @@ bool rt_client_next(struct rt_client *client, struct rt_client_action *action, u
         if (link->state == RT_CLINK_DOWN && link->refs > 0 && client->now >= link->retry_at) {
             *action = (struct rt_client_action){.kind = RT_CLIENT_DIAL, .agent = (unsigned)i};
             memcpy(action->addr, link->addr[link->addr_turn % link->n_addr], sizeof(action->addr));
-            link->state = RT_CLINK_DIALING;
-            link->since = client->now;
+            rt_clink_move(client, link, RT_CLINK_DIALING);
             return true;
         }
     }
@@ -97,11 +96,9 @@ void rt_client_connected(struct rt_client *client, unsigned agent, uint64_t now)
     if (link->state != RT_CLINK_DIALING) {
         return;
     }
-    link->state = RT_CLINK_HELLO;
-    link->since = client->now;
+    rt_clink_move(client, link, RT_CLINK_HELLO);
     link->due = RT_CLINK_DUE_HELLO;
     rt_pings_clear(&link->pinged);
-    link->suspect = false;
     link->next_channel = 1;
     link->n_closings = 0;
 }
@@ -135,6 +132,7 @@ static uint64_t link_deadline(const struct rt_clink *link)
     case RT_CLINK_HELLO:
         return link->since + RT_HANDSHAKE_TIMEOUT_MS;
     case RT_CLINK_LIVE:
+    case RT_CLINK_SUSPECT:
         return link->ping_at < idle ? link->ping_at : idle;
     }
     return RT_NEVER;
@@ -158,13 +156,13 @@ static void suspect_all(struct rt_client *client)
 {
     for (int i = 0; i < client->n_links; i++) {
         struct rt_clink *link = &client->links[i];
-        if (link->state != RT_CLINK_LIVE || link->suspect) {
+        if (link->state != RT_CLINK_LIVE) {
             continue;
         }
 #ifdef RT_MUTANT_SILENT_ALONE
         continue;
 #endif
-        link->suspect = true;
+        rt_clink_move(client, link, RT_CLINK_SUSPECT);
         if (link->channels == 0 && link->missed < 2) {
             link->missed = 0;
             link->ping_at = client->now;
@@ -180,17 +178,16 @@ static void link_tick(struct rt_client *client, int slot)
     }
     if (link->state == RT_CLINK_HELLO) {
         rt_clink_down(client, slot, "no welcome within 5 s");
-    } else if (link->state == RT_CLINK_LIVE && link->refs == 0 &&
-               client->now - link->unused_since >= RT_CLIENT_IDLE_MS) {
+    } else if (rt_clink_live(link) && link->refs == 0 && client->now - link->unused_since >= RT_CLIENT_IDLE_MS) {
         rt_clink_down(client, slot, "unused");
         link->failures = 0;
         link->backoff = 0;
-    } else if (link->state == RT_CLINK_LIVE) {
+    } else if (rt_clink_live(link)) {
         if (++link->missed >= RT_PINGS_MISSED_MAX) {
             rt_clink_down(client, slot, "silent");
             return;
         }
-        if (link->missed > 1 && !link->suspect) { /* a ping has had no answer */
+        if (link->missed > 1 && link->state == RT_CLINK_LIVE) { /* a ping has had no answer */
             suspect_all(client);
         }
         link->ping_at = client->now + rt_clink_interval(link);

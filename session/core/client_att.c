@@ -154,7 +154,7 @@ static void ask(struct rt_catt *att, int slot)
         return;
     }
     rt_client_refer(client, &att->link, slot);
-    if (link->channels++ == 0 && !link->suspect) { /* the shorter interval starts here, not in the past */
+    if (link->channels++ == 0 && link->state == RT_CLINK_LIVE) { /* the shorter interval starts here, not in the past */
         link->missed = 0;
         if (link->ping_at > client->now + RT_PING_BUSY_MS) {
             link->ping_at = client->now + RT_PING_BUSY_MS;
@@ -191,7 +191,7 @@ static int live_other(const struct rt_catt *att)
     for (unsigned i = 0; i < RT_CLIENT_AGENTS_MAX; i++) {
         int slot = (int)((att->turn + i) % RT_CLIENT_AGENTS_MAX);
         const struct rt_clink *link = &att->client->links[slot];
-        if (link->state == RT_CLINK_LIVE && !link->suspect && !in_vain(att, slot)) {
+        if (link->state == RT_CLINK_LIVE && !in_vain(att, slot)) {
             return slot;
         }
     }
@@ -275,7 +275,7 @@ void rt_catt_seek(struct rt_catt *att)
     int slot = RT_NO_SLOT;
     att->seek_at = client->now < att->not_before ? att->not_before : client->now + RT_CLIENT_ALT_MS;
     if (client->now >= att->not_before) {
-        if (att->home != RT_NO_SLOT && !in_vain(att, att->home) && client->links[att->home].state == RT_CLINK_LIVE) {
+        if (att->home != RT_NO_SLOT && !in_vain(att, att->home) && rt_clink_live(&client->links[att->home])) {
             slot = att->home;
         } else if (!home_is_fresh(att)) {
             slot = elsewhere(att);

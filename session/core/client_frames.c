@@ -49,8 +49,7 @@ static void welcomed(struct rt_client *client, int slot, const uint8_t *payload,
     link->refs++; /* what is learnt must not push out the teacher */
     learn_all(client, &msg);
     link->refs--;
-    link->state = RT_CLINK_LIVE;
-    link->since = client->now;
+    rt_clink_move(client, link, RT_CLINK_LIVE);
     link->failures = 0;
     link->refused = 0;
     for (struct rt_list *node = client->atts.next; node != &client->atts; node = node->next) {
@@ -116,7 +115,7 @@ static bool link_frame(struct rt_client *client, int slot, const struct rt_frame
                        const char **why)
 {
     struct rt_clink *link = &client->links[slot];
-    bool live = link->state == RT_CLINK_LIVE;
+    bool live = rt_clink_live(link);
     *why = "a frame that is not expected here";
     switch (frame->type) {
     case RT_WELCOME:
@@ -171,7 +170,7 @@ size_t rt_clink_input(struct rt_client *client, int slot, const uint8_t *data, s
     struct rt_clink *link = &client->links[slot];
     size_t used = 0;
     while (size - used >= RT_FRAME_HEADER) {
-        if (link->state != RT_CLINK_HELLO && link->state != RT_CLINK_LIVE) {
+        if (link->state < RT_CLINK_HELLO) {
             return size;
         }
         struct rt_frame frame;
@@ -189,8 +188,8 @@ size_t rt_clink_input(struct rt_client *client, int slot, const uint8_t *data, s
             continue;
         }
         link->missed = 0;
-        if (link->suspect) {
-            link->suspect = false;
+        if (link->state == RT_CLINK_SUSPECT) {
+            rt_clink_move(client, link, RT_CLINK_LIVE);
             rt_creq_link_up(client, slot);
         }
         if (rt_frame_check_numbers(&frame, data + used + RT_FRAME_HEADER, &why) != 0 ||
@@ -201,7 +200,7 @@ size_t rt_clink_input(struct rt_client *client, int slot, const uint8_t *data, s
         link->ping_at = client->now + rt_clink_interval(link);
         used += RT_FRAME_HEADER + frame.length;
     }
-    return link->state == RT_CLINK_HELLO || link->state == RT_CLINK_LIVE ? used : size;
+    return link->state < RT_CLINK_HELLO ? size : used;
 }
 
 static size_t put_plain(uint8_t *out, uint8_t type, uint32_t channel, uint64_t offset)
@@ -306,7 +305,7 @@ size_t rt_client_output(struct rt_client *client, unsigned agent, uint8_t *buf, 
     rt_client_at(client, now);
     struct rt_clink *link = &client->links[agent];
     size_t used = 0;
-    if (link->state != RT_CLINK_HELLO && link->state != RT_CLINK_LIVE) {
+    if (link->state < RT_CLINK_HELLO) {
         return 0;
     }
     if ((link->due & RT_CLINK_DUE_HELLO) != 0) {
@@ -315,7 +314,7 @@ size_t rt_client_output(struct rt_client *client, unsigned agent, uint8_t *buf, 
     if ((link->due & RT_CLINK_DUE_PONG) != 0) {
         used += put_plain(buf + used, RT_PONG, 0, link->pong_token);
     }
-    if (link->state != RT_CLINK_LIVE) {
+    if (!rt_clink_live(link)) {
         link->due = 0;
         return used;
     }

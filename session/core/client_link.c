@@ -12,9 +12,24 @@
 
 /* The agents that are known, and which of them may be asked. */
 
+void rt_clink_move(struct rt_client *client, struct rt_clink *link, enum rt_clink_state to)
+{
+    static const unsigned from[] = {
+        [RT_CLINK_DOWN] = ~(1U << RT_CLINK_DOWN), [RT_CLINK_DIALING] = 1 << RT_CLINK_DOWN,
+        [RT_CLINK_HELLO] = 1 << RT_CLINK_DIALING, [RT_CLINK_LIVE] = 1 << RT_CLINK_HELLO | 1 << RT_CLINK_SUSPECT,
+        [RT_CLINK_SUSPECT] = 1 << RT_CLINK_LIVE,
+    };
+
+    assert((from[to] >> link->state & 1) != 0);
+    if (!rt_clink_live(link) || to < RT_CLINK_LIVE) {
+        link->since = client->now;
+    }
+    link->state = to;
+}
+
 uint64_t rt_clink_interval(const struct rt_clink *link)
 {
-    return link->channels > 0 || link->suspect ? RT_PING_BUSY_MS : RT_PING_IDLE_MS;
+    return link->channels > 0 || link->state == RT_CLINK_SUSPECT ? RT_PING_BUSY_MS : RT_PING_IDLE_MS;
 }
 
 /* Nobody is told: what has gone is noted, and rt_client_settle() carries it to who asked there. */
@@ -24,15 +39,14 @@ void rt_clink_down(struct rt_client *client, int slot, const char *hangup)
     if (link->state == RT_CLINK_DOWN) {
         return;
     }
-    if (link->state == RT_CLINK_LIVE && client->now - link->since >= RT_CLIENT_STABLE_MS) {
+    if (rt_clink_live(link) && client->now - link->since >= RT_CLIENT_STABLE_MS) {
         link->backoff = 0;
     }
-    if (link->state != RT_CLINK_LIVE) {
+    if (!rt_clink_live(link)) {
         link->addr_turn++;
     }
     link->hangup = hangup;
-    link->state = RT_CLINK_DOWN;
-    link->since = client->now;
+    rt_clink_move(client, link, RT_CLINK_DOWN);
     link->retry_at = client->now + rt_backoff(&link->backoff, RT_REDIAL_MIN_MS, RT_REDIAL_MAX_MS, &client->random);
     if (link->failures < UINT16_MAX) {
         link->failures++;
@@ -71,7 +85,7 @@ static int find_agent(const struct rt_client *client, struct rt_slice host, cons
     for (int i = 0; host.size > 0 && i < RT_CLIENT_AGENTS_MAX; i++) {
         const struct rt_clink *link = &client->links[i];
         if (link->n_addr > 0 && rt_slice_equal(rt_slice_text(link->host), host) &&
-            (found == RT_NO_SLOT || link->state == RT_CLINK_LIVE)) {
+            (found == RT_NO_SLOT || rt_clink_live(link))) {
             found = i;
         }
     }
@@ -175,7 +189,7 @@ int rt_client_candidate(const struct rt_client *client, int except, unsigned tur
     for (unsigned i = 0; i < RT_CLIENT_AGENTS_MAX; i++) {
         int slot = (int)((turn + i) % RT_CLIENT_AGENTS_MAX);
         const struct rt_clink *link = &client->links[slot];
-        if (link->n_addr == 0 || slot == except || link->state == RT_CLINK_LIVE) {
+        if (link->n_addr == 0 || slot == except || rt_clink_live(link)) {
             continue;
         }
         if (best == RT_NO_SLOT || link->retry_at < client->links[best].retry_at) {

@@ -17,9 +17,14 @@
 
 struct rt_client;
 
-/*  DOWN --DIAL--> DIALING --connected--> HELLO --WELCOME--> LIVE; any of them back to DOWN when lost or hung up.
- *  Waiting: DOWN (retry_at), DIALING (the shell's dial), HELLO (RT_HANDSHAKE_TIMEOUT_MS), LIVE (pings, idle). */
-enum rt_clink_state { RT_CLINK_DOWN, RT_CLINK_DIALING, RT_CLINK_HELLO, RT_CLINK_LIVE };
+/*  DOWN --DIAL--> DIALING --connected--> HELLO --WELCOME--> LIVE --another link is silent--> SUSPECT
+ *   ^                |                     |                 | ^                               |  |
+ *   +------lost------+----lost, hung up----+-----------------+ +-------anything comes----------+  |
+ *   +---------------------------------------------------------------------------------------------+
+ *
+ *  SUSPECT: live, but pinged as a busy one and not asked. Waiting: DOWN (retry_at), DIALING (the shell's dial), HELLO
+ *  (RT_HANDSHAKE_TIMEOUT_MS), LIVE and SUSPECT (pings, idle). */
+enum rt_clink_state { RT_CLINK_DOWN, RT_CLINK_DIALING, RT_CLINK_HELLO, RT_CLINK_LIVE, RT_CLINK_SUSPECT };
 
 /* What the link is still to be told. */
 enum rt_clink_due { RT_CLINK_DUE_HELLO = 1, RT_CLINK_DUE_PING = 2, RT_CLINK_DUE_PONG = 4 };
@@ -32,7 +37,7 @@ struct rt_closing { /* a channel's end that is still to be told */
 
 struct rt_clink { /* an agent known (n_addr > 0) and the link to it */
     enum rt_clink_state state;
-    uint64_t since; /* of the state */
+    uint64_t since; /* of the state; of both live ones */
     char addr[RT_ADDRS_MAX][RT_ADDR_MAX + 1];
     size_t n_addr;
     size_t addr_turn;           /* which is dialled next, modulo n_addr */
@@ -50,7 +55,6 @@ struct rt_clink { /* an agent known (n_addr > 0) and the link to it */
     uint64_t ping_at, pong_token;
     struct rt_pings pinged;
     unsigned missed;
-    bool suspect; /* another link was silent: pinged as a busy one and not asked, until anything comes */
     unsigned due; /* bits of enum rt_clink_due */
     uint32_t next_channel;
     size_t channels;             /* attachments asked or live here */
@@ -58,6 +62,15 @@ struct rt_clink { /* an agent known (n_addr > 0) and the link to it */
     size_t n_closings, cap_closings;
     struct rt_list control, data; /* attachments with something to write, in turn */
 };
+
+/* LIVE or SUSPECT. */
+static inline bool rt_clink_live(const struct rt_clink *link)
+{
+    return link->state >= RT_CLINK_LIVE;
+}
+
+/* Asserts that the drawing above has this way. */
+void rt_clink_move(struct rt_client *client, struct rt_clink *link, enum rt_clink_state to);
 
 /* The link ends here; its attachments seek and its requests go elsewhere when the call that came from outside ends.
  * hangup: why, when the shell must close it. */

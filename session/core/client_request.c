@@ -81,7 +81,7 @@ static void place(struct rt_client *client, struct rt_creq *req)
     for (unsigned i = 0; i < RT_CLIENT_AGENTS_MAX; i++) {
         int slot = (int)((client->request_turn + i) % RT_CLIENT_AGENTS_MAX);
         const struct rt_clink *link = &client->links[slot];
-        if (link->state == RT_CLINK_LIVE && link->suspect) {
+        if (link->state == RT_CLINK_SUSPECT) {
             suspect = slot;
         } else if (link->state == RT_CLINK_LIVE && (found == RT_NO_SLOT || found == req->lost)) {
             found = slot;
@@ -140,7 +140,7 @@ void rt_creq_link_up(struct rt_client *client, int slot)
 {
     for (struct rt_list *node = client->requests.next; node != &client->requests; node = node->next) {
         struct rt_creq *req = request_of(node);
-        if (req->phase == RT_CREQ_WAITS && !req->led && client->links[req->slot].state != RT_CLINK_LIVE) {
+        if (req->phase == RT_CREQ_WAITS && !req->led && !rt_clink_live(&client->links[req->slot])) {
             rt_client_refer(client, &req->slot, slot);
         }
     }
