@@ -316,6 +316,9 @@ void rt_ag_end_reply(struct rt_agent *agent, struct ag_op *op, const struct rt_s
     /* The store has the status, or had no room even for that. With OTHER it has another end, as of an END. */
     if (reply->kind == RT_STORE_MARK && (reply->error != 0 || reply->how != RT_END_OTHER)) {
         end->marked = reply->error == 0;
+#ifndef RT_MUTANT_MARK_IS_LAST
+        kept_later(agent); /* the store may have come back meanwhile, when this one was not offered as it was asked */
+#endif
         return;
     }
     if (reply->kind != RT_STORE_TAKE && reply->error == 0) {

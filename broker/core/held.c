@@ -77,15 +77,6 @@ static void held_refuse_text(struct rt_agent *agent, struct ag_held *held, enum 
     rt_ag_held_free(agent, held);
 }
 
-static void refuse_ended(struct rt_agent *agent, struct ag_held *held)
-{
-    struct rt_refuse_msg ended = {.c = RT_CLASS_ENDED, .m = rt_slice_text("the container has ended")};
-
-    ended.code = held->code;
-    ended.sig = held->sig;
-    held_refuse(agent, held, &ended);
-}
-
 /* What RETRY_LATER says when nobody came in time. When the container is served by a host without an address that
  * clients can reach, people have to mend that, and are told. */
 static const char *why_nobody(const struct rt_agent *agent, const struct ag_held *held)
@@ -103,16 +94,39 @@ static const char *why_nobody(const struct rt_agent *agent, const struct ag_held
 }
 
 /* No guest came in time. The client asks again, at another agent if it knows one. */
-static void give_up(struct rt_agent *agent, struct ag_held *held)
+static void retry_later(struct rt_agent *agent, struct ag_held *held)
 {
     struct rt_refuse_msg later = {.c = RT_CLASS_RETRY_LATER, .m = rt_slice_text(why_nobody(agent, held))};
 
-    if (held->ended) {
-        refuse_ended(agent, held);
-        return;
-    }
     later.delay = held->waited ? 0 : AG_RETRY_DELAY_MS;
     held_refuse(agent, held, &later);
+}
+
+/* The last word, but for a client that was attached: its guest may still have what it has not got. A store that is not
+ * whole lets in no guest whose claims were never answered, however long it is there. So a hold says nothing of such a
+ * guest unless the store was whole from its beginning. */
+static void refuse_ended(struct rt_agent *agent, struct ag_held *held)
+{
+    struct rt_refuse_msg ended = {.c = RT_CLASS_ENDED, .m = rt_slice_text("the container has ended")};
+
+#ifndef RT_MUTANT_KEPT_OUT_IS_GONE
+    if (held->resume && agent->store_up && !held->whole) {
+        retry_later(agent, held);
+        return;
+    }
+#endif
+    ended.code = held->code;
+    ended.sig = held->sig;
+    held_refuse(agent, held, &ended);
+}
+
+static void give_up(struct rt_agent *agent, struct ag_held *held)
+{
+    if (held->ended) {
+        refuse_ended(agent, held);
+    } else {
+        retry_later(agent, held);
+    }
 }
 
 bool rt_ag_moved_msg(const struct rt_agent *agent, const struct ag_session *session, struct rt_refuse_msg *refuse)
@@ -452,6 +466,7 @@ static struct ag_held *hold(struct rt_agent *agent, struct ag_link *link, uint32
     held->klife = msg->klife;
     held->kepoch = msg->kepoch;
     held->waited = msg->wait > 0;
+    held->whole = rt_ag_whole(agent);
     held->resume = !msg->make;
     held->size = size;
     memcpy(held->payload, payload, size);

@@ -44,6 +44,7 @@ struct ag_held {  /* an ATTACH that waits for the guest, or, parked, until its o
     uint64_t klife, kepoch;
     bool waited; /* the client gave time to wait */
     bool resume; /* it does not make one: an ended record may still have a guest that comes back */
+    bool whole;  /* the store was, when the hold began */
     bool ended;
     bool checked; /* the record is read once more, at the end of the hold */
     uint64_t code, sig;

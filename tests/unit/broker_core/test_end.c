@@ -452,6 +452,28 @@ static void test_end_in_a_full_store(void **state)
     assert_memory_equal(fx->tail[0], "hi\n", 3);
 }
 
+/* The store comes back while it is asked to mark the end, and has lost the record: the end is offered again. */
+static void test_mark_refused(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+
+    fx_guest(&guest, "web", 1);
+    fx_serve(fx, &guest);
+    end(fx, guest.link, 4, 0, 0);
+    fx_answer_one(fx, RT_ELIMIT);
+    fx_disk(fx, 0);
+    assert_int_equal(fx->n_submitted[RT_STORE_MARK], 1);
+    fx_record_lose(fx, "web");
+    fx_up(fx, false, true);
+    fx_answer(fx);
+    fx_tick(fx, 30000);
+    fx_answer(fx);
+    assert_int_equal(fx_record(fx, "local", "web")->rule.state, RT_SESSION_ENDED);
+    assert_int_equal(fx_record(fx, "local", "web")->code, 4);
+    assert_int_equal(fx->n_dropped, 1);
+}
+
 static void test_end_kept_by_an_earlier_run(void **state)
 {
     struct fx *fx = *state;
@@ -552,6 +574,7 @@ int main(void)
         FX_TEST(test_end_again_meanwhile),
         FX_TEST(test_end_told_otherwise),
         FX_TEST(test_end_in_a_full_store),
+        FX_TEST(test_mark_refused),
         FX_TEST(test_end_kept_by_an_earlier_run),
         FX_TEST(test_tails_without_an_end),
         FX_TEST(test_ends_limit),

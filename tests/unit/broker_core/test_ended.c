@@ -193,11 +193,33 @@ static void test_held_no_longer(void **state)
     assert_int_equal(fx->n_submitted[RT_STORE_GET], 1 + RT_WAIT_MAX_MS / AG_LOOK_AGAIN_MS);
 }
 
+/* Until the store is whole it lets in no guest whose claims were never answered. So a client that was attached is not
+ * told the end before a hold that began with a whole store was in vain. */
+static void test_guest_kept_out(void **state)
+{
+    struct fx *fx = *state;
+    int client = fx_client(fx, "local");
+
+    (void)owned(fx, "web", "here", RT_SESSION_ENDED, 5, 7);
+    fx_up(fx, true, false);
+    for (uint32_t channel = 1; channel <= 2; channel++) {
+        fx_attach(fx, client, channel, "web", 9000, 5, 7);
+        for (int i = 0; i < RT_WAIT_MAX_MS / 1000; i++) {
+            fx_answer(fx);
+            fx_none(fx, client);
+            second(fx, client);
+        }
+        fx_answer(fx);
+        fx_want_refuse(fx, client, channel, channel == 1 ? RT_CLASS_RETRY_LATER : RT_CLASS_ENDED, NULL);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         FX_TEST(test_ended_before_this_agent), FX_TEST(test_ended_a_moment_ago), FX_TEST(test_ended_and_started_anew),
         FX_TEST(test_ended_elsewhere),         FX_TEST(test_news_lost),          FX_TEST(test_held_no_longer),
+        FX_TEST(test_guest_kept_out),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
