@@ -34,8 +34,8 @@ static const char *denied(const struct ag_link *link, struct rt_attach_msg *msg,
     if (!rt_ag_may(link, AG_MAY_ATTACH)) {
         return "this client's role does not allow to attach";
     }
-    if (!rt_ag_may(link, AG_MAY_INPUT) && ((msg->want & RT_INPUTS) != 0 || msg->take)) {
-        return "this client's role allows to read only: attach without stdin, and take nobody's place";
+    if (!rt_ag_may(link, AG_MAY_INPUT) && ((msg->want & RT_INPUTS) != 0 || msg->take || msg->exec)) {
+        return "this client's role allows to read only: attach without stdin, run nothing, and take nobody's place";
     }
     if (!rt_ag_may(link, AG_MAY_HOLD) && msg->hold > 0) {
         msg->hold = 0;

@@ -3,8 +3,8 @@
 #include "clients/cli/commands.h"
 #include "clients/cli/stream.h"
 
-/* Settings of --env; one more is refused. */
-#define ENV_MAX 64
+/* Settings of --env: no container is sent more; one more is refused. */
+#define ENV_MAX 4000
 
 static const struct rt_option env = {"env", 0, &cli_kind_setting, "set in its environment; may be given several times",
                                      NULL};

@@ -274,8 +274,8 @@ void cli_stream_options(const struct cli_stream *stream, struct retether_attach_
 static void begun(struct cli_stream *stream, int rc)
 {
     if (rc != RT_OK && stream->kind == CLI_STREAM_EXEC) {
-        cli_say("the command is too long: at most 64 arguments of up to 2048 bytes, and about 4000 bytes together with "
-                "its environment and directory");
+        cli_say("the command is too long: at most 256 KiB, and about 4000 words, together with its environment; its "
+                "directory at most 1024 bytes");
         cli_stream_end(stream, CLI_EXIT_FAILED);
     } else if (rc != RT_OK) {
         cli_say("cannot attach to \"%s\": %s", stream->container, rt_strerror(rc));

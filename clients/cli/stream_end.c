@@ -359,11 +359,8 @@ void cli_stream_failed(struct retether_attachment *att, unsigned cls, const char
         return;
     }
     cli_stream_leave_terminal();
-    if (cls == RETETHER_UNKNOWN_ATTACHMENT && stream->kind == CLI_STREAM_EXEC && !live) {
-        cli_say(
-            "%s cannot run one more command now: it runs at most %d at a time, has at most %d attachments, and runs "
-            "none once its main process has ended",
-            stream->container, RETETHER_PROCESSES_MAX, RETETHER_ATTACHMENTS_MAX);
+    if ((cls == RETETHER_LIMIT || cls == RETETHER_INVALID) && stream->kind == CLI_STREAM_EXEC && !live) {
+        cli_say("%s cannot run the command now: %s", stream->container, text);
         cli_stream_end(stream, CLI_EXIT_CANNOT_RUN);
         return;
     }

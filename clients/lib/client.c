@@ -29,15 +29,6 @@ static bool carry_out(struct retether_client *client)
     return moved;
 }
 
-static void take_turn(struct retether_attachment *att)
-{
-    if (att->exec != NULL) {
-        rt_sdk_exec_step(att);
-    } else {
-        rt_sdk_attachment_step(att);
-    }
-}
-
 /* Until nothing moves. Returns whether that was reached. Applications are called in here. Attachments come in the order
  * in which they got something to tell; one that has something left goes behind the others. */
 static bool settle(struct retether_client *client)
@@ -50,7 +41,7 @@ static bool settle(struct retether_client *client)
 
         moved = rt_sdk_requests_step(client) || moved;
         while (client->phase == RT_SDK_OPEN && (ready = rt_client_ready(client->machine)) != NULL) {
-            take_turn(rt_catt_data(ready));
+            rt_sdk_attachment_step(rt_catt_data(ready));
             moved = true;
             if (++turns == RT_SDK_TURNS_MAX) {
                 return false;

@@ -44,7 +44,7 @@ int rt_sdk_attach_options(const struct retether_attach_options *given, struct rt
 
     memset(out, 0, sizeof(*out));
     if (rt_sized_take(&options, sizeof(options), given, sizeof(options)) != RT_OK || in->container == NULL ||
-        strlen(in->container) > RT_CID_MAX || in->process >= RT_PROC_ANY ||
+        strlen(in->container) > RT_CID_MAX || in->process > RT_PROC_MAX ||
         (unsigned)in->from >= sizeof(from) / sizeof(from[0])) {
         return RT_EINVAL;
     }
@@ -72,53 +72,36 @@ int rt_sdk_attach_options(const struct retether_attach_options *given, struct rt
     return RT_OK;
 }
 
-int rt_sdk_attachment_new(struct retether_client *client, const struct retether_attachment_callbacks *callbacks,
-                          struct retether_attachment **out)
+int rt_sdk_attach(struct retether_client *client, struct rt_attach_options *options,
+                  const struct retether_attachment_callbacks *callbacks, struct retether_attachment **out)
 {
     struct retether_attachment *att = calloc(1, sizeof(*att));
     int rc;
 
-    *out = NULL;
     if (att == NULL) {
         return RT_ENOMEM;
     }
-    rc = rt_sized_take(&att->callbacks, sizeof(att->callbacks), callbacks, sizeof(att->callbacks));
-    if (rc != RT_OK) {
+    att->client = client;
+    options->data = att;
+    if ((rc = rt_sized_take(&att->callbacks, sizeof(att->callbacks), callbacks, sizeof(att->callbacks))) != RT_OK ||
+        (rc = rt_client_attach(client->machine, options, rt_sdk_now(client), &att->catt)) != RT_OK) {
         free(att);
         return rc;
     }
-    att->client = client;
+    rt_list_push(&client->attachments, &att->listed);
+    rt_sdk_wake(client);
     *out = att;
     return RT_OK;
-}
-
-void rt_sdk_attachment_add(struct retether_attachment *att)
-{
-    rt_list_push(&att->client->attachments, &att->listed);
-    rt_sdk_wake(att->client);
 }
 
 int retether_attach(struct retether_client *client, const struct retether_attach_options *options,
                     const struct retether_attachment_callbacks *callbacks, struct retether_attachment **out)
 {
     struct rt_attach_options wanted;
-    struct retether_attachment *att;
-    int rc;
+    int rc = rt_sdk_attach_options(options, &wanted);
 
     *out = NULL;
-    if ((rc = rt_sdk_attach_options(options, &wanted)) != RT_OK ||
-        (rc = rt_sdk_attachment_new(client, callbacks, &att)) != RT_OK) {
-        return rc;
-    }
-    wanted.data = att;
-    rc = rt_client_attach(client->machine, &wanted, rt_sdk_now(client), &att->catt);
-    if (rc != RT_OK) {
-        free(att);
-        return rc;
-    }
-    rt_sdk_attachment_add(att);
-    *out = att;
-    return RT_OK;
+    return rc != RT_OK ? rc : rt_sdk_attach(client, &wanted, callbacks, out);
 }
 
 /* ---- telling ---- */
@@ -138,20 +121,24 @@ static void tell_attached(struct retether_attachment *att, const struct rt_catt_
     CALL(att, attached, &attached, att->callbacks.ctx);
 }
 
-void rt_sdk_attachment_fail(struct retether_attachment *att, const struct rt_catt_event *event)
+static void tell_rewound(struct retether_attachment *att, const struct rt_catt_event *event)
 {
-    att->final = true;
-    if (event->kind == RT_CATT_REWOUND) {
-        struct retether_rewound rewound = {.anew = event->anew,
-                                           .stream = (enum retether_stream)event->stream,
-                                           .common = event->from,
-                                           .ours = event->to};
+    struct retether_rewound rewound = {
+        .anew = event->anew, .stream = (enum retether_stream)event->stream, .common = event->from, .ours = event->to};
 
-        CALL(att, rewound, &rewound, att->callbacks.ctx);
-    } else {
-        CALL(att, failed, (unsigned)event->cls, event->text, (unsigned)event->code, (unsigned)event->sig,
-             att->callbacks.ctx);
-    }
+    att->final = true;
+    CALL(att, rewound, &rewound, att->callbacks.ctx);
+}
+
+static void tell_failed(struct retether_attachment *att, const struct rt_catt_event *event)
+{
+    static const char unsure[] = "it is not known whether the command was started: ";
+    char text[sizeof(unsure) + sizeof(event->text)];
+
+    snprintf(text, sizeof(text), "%s%s",
+             event->cls != RT_CLASS_INVALID && rt_catt_run_is_unsure(att->catt) ? unsure : "", event->text);
+    att->final = true;
+    CALL(att, failed, (unsigned)event->cls, text, (unsigned)event->code, (unsigned)event->sig, att->callbacks.ctx);
 }
 
 static void tell(struct retether_attachment *att, const struct rt_catt_event *event)
@@ -188,8 +175,10 @@ static void tell(struct retether_attachment *att, const struct rt_catt_event *ev
         CALL(att, exited, (unsigned)event->code, (unsigned)event->sig, ctx);
         break;
     case RT_CATT_REWOUND:
+        tell_rewound(att, event);
+        break;
     case RT_CATT_FAILED:
-        rt_sdk_attachment_fail(att, event);
+        tell_failed(att, event);
         break;
     }
 }
@@ -265,18 +254,6 @@ void rt_sdk_attachment_step(struct retether_attachment *att)
 
 /* ---- the end ---- */
 
-void rt_sdk_exec_free(struct rt_sdk_exec *exec)
-{
-    if (exec == NULL) {
-        return;
-    }
-    rt_catt_free(exec->control);
-    free((void *)exec->argv);
-    free((void *)exec->env);
-    free(exec->cwd);
-    free(exec);
-}
-
 void retether_detach(struct retether_attachment *att)
 {
     if (att->closed) {
@@ -288,8 +265,6 @@ void retether_detach(struct retether_attachment *att)
     att->client->closed_attachments = att;
     rt_catt_free(att->catt);
     att->catt = NULL;
-    rt_sdk_exec_free(att->exec);
-    att->exec = NULL;
     rt_sdk_wake(att->client);
 }
 
@@ -332,7 +307,6 @@ size_t retether_write(struct retether_attachment *att, const void *data, size_t 
 
 void retether_write_end(struct retether_attachment *att)
 {
-    att->ended = true;
     if (writable(att)) {
         rt_catt_write_end(att->catt);
         rt_sdk_wake(att->client);
@@ -353,11 +327,6 @@ int retether_resize(struct retether_attachment *att, unsigned rows, unsigned col
 {
     if (rows > UINT16_MAX || cols > UINT16_MAX) {
         return RT_EINVAL;
-    }
-    if (att->exec != NULL && !att->final) {
-        att->exec->options.rows = rows;
-        att->exec->options.cols = cols;
-        return RT_OK;
     }
     return sent_item(att, writable(att) ? rt_catt_resize(att->catt, rows, cols) : RT_ESTATE);
 }
@@ -394,8 +363,6 @@ void retether_attachment_id(const struct retether_attachment *att, uint8_t id[RE
 {
     if (att->catt != NULL) {
         rt_catt_id(att->catt, id);
-    } else if (att->exec != NULL) {
-        memcpy(id, att->exec->options.id, RT_ID_SIZE);
     } else {
         memset(id, 0, RT_ID_SIZE);
     }

@@ -37,27 +37,17 @@ struct rt_sdk_conn {
     char address[RT_ADDR_MAX + 1];
 };
 
-struct rt_sdk_exec {         /* what client_exec.c needs until the process is there */
-    struct rt_catt *control; /* owned: on the main process, its data is the attachment */
-    char **argv, **env;      /* owned */
-    char *cwd;               /* owned */
-    bool tty, attached, sent;
-    struct rt_attach_options options; /* of the attachment to the new process */
-};
-
 struct retether_attachment {
     struct rt_list listed; /* in the client's attachments, until it is closed */
     struct retether_attachment *next_closed;
     struct retether_client *client;
     struct retether_attachment_callbacks callbacks;
-    struct rt_catt *catt;     /* owned; its data is this; NULL before an exec has arrived, and when closed */
-    struct rt_sdk_exec *exec; /* owned; NULL unless made by exec and not there yet */
-    bool closed;              /* freed when no callback can be below */
-    bool final;               /* the last callback has fired */
-    bool paused[2];           /* stdout, stderr: the application took less than it was given */
-    bool items;               /* a signal or resize is under way */
-    bool starved;             /* a write took less than it was given */
-    bool ended;               /* stdin was ended before an exec had arrived */
+    struct rt_catt *catt; /* owned; its data is this; NULL when closed */
+    bool closed;          /* freed when no callback can be below */
+    bool final;           /* the last callback has fired */
+    bool paused[2];       /* stdout, stderr: the application took less than it was given */
+    bool items;           /* a signal or resize is under way */
+    bool starved;         /* a write took less than it was given */
 };
 
 /* A request under way, and each part of its answer from the machine's callback to the application's. */
@@ -123,23 +113,16 @@ bool rt_sdk_conn_pump(struct retether_client *client);
 void rt_sdk_conn_finish(struct retether_client *client);
 
 /* client_attachment.c */
-RT_MUST_CHECK int rt_sdk_attachment_new(struct retether_client *client,
-                                        const struct retether_attachment_callbacks *callbacks,
-                                        struct retether_attachment **att);
 /* Checks and translates. */
 RT_MUST_CHECK int rt_sdk_attach_options(const struct retether_attach_options *given, struct rt_attach_options *out);
-/* Puts a made one among the client's. */
-void rt_sdk_attachment_add(struct retether_attachment *att);
+/* options->data is set here. */
+RT_MUST_CHECK int rt_sdk_attach(struct retether_client *client, struct rt_attach_options *options,
+                                const struct retether_attachment_callbacks *callbacks,
+                                struct retether_attachment **att);
 /* One turn of an attachment: tells the application what there is to tell. What is left puts it among those that are
  * ready again. */
 void rt_sdk_attachment_step(struct retether_attachment *att);
-void rt_sdk_attachment_fail(struct retether_attachment *att, const struct rt_catt_event *event);
 void rt_sdk_attachments_close(struct retether_client *client);
-void rt_sdk_exec_free(struct rt_sdk_exec *exec);
-
-/* client_exec.c */
-/* The same, of one whose process is not there yet. */
-void rt_sdk_exec_step(struct retether_attachment *att);
 
 /* client_request.c */
 void rt_sdk_request_reply(void *ctx, uint64_t id, int error, const struct rt_reply_msg *msg);

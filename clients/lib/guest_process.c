@@ -15,7 +15,7 @@
 /* What an exec asked for, as spawn wants it. */
 struct exec_text {
     char **argv, **more, **env; /* owned */
-    char cwd[1024 + 1];
+    char cwd[RT_CWD_MAX + 1];
 };
 
 struct rt_guest_process *rt_guest_process_find(const struct retether_guest *guest, uint32_t id)
@@ -87,22 +87,19 @@ static void exec_free(struct exec_text *text)
     free((void *)text->env);
 }
 
-static int exec_prepare(struct exec_text *text, const struct retether_guest *guest, const struct rt_down_item *item)
+static int exec_prepare(struct exec_text *text, const struct retether_guest *guest, const struct rt_exec_msg *exec)
 {
     int rc;
 
-    if (item->n_argv == 0 || item->cwd.size >= sizeof(text->cwd)) {
-        return RT_EINVAL;
-    }
-    if ((rc = rt_guest_list_slices(item->argv, item->n_argv, &text->argv)) != 0 ||
-        (rc = rt_guest_list_slices(item->env, item->n_env, &text->more)) != 0) {
+    if ((rc = rt_guest_list_slices(exec->argv, exec->n_argv, &text->argv)) != 0 ||
+        (rc = rt_guest_list_slices(exec->env, exec->n_env, &text->more)) != 0) {
         return rc;
     }
     text->env = rt_guest_list_merge(guest->env, text->more);
     if (text->env == NULL) {
         return RT_ENOMEM;
     }
-    rt_slice_copy(item->cwd, text->cwd, sizeof(text->cwd));
+    rt_slice_copy(exec->cwd, text->cwd, sizeof(text->cwd));
     return RT_OK;
 }
 
@@ -164,7 +161,7 @@ void rt_guest_process_start(struct retether_guest *guest, const struct rt_tether
         int rc = exec_prepare(&text, guest, action->exec);
 
         if (rc != 0) {
-            snprintf(why, sizeof(why), "cannot use the exec item: %s", rt_strerror(rc));
+            snprintf(why, sizeof(why), "cannot use what is to be run: %s", rt_strerror(rc));
             code = RT_SPAWN_CANNOT_RUN;
         }
         spec.argv = (const char *const *)text.argv;

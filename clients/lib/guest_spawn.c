@@ -17,6 +17,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* Directories of PATH that are looked through; none behind them is. */
+#define SPAWN_DIRECTORIES_MAX 256
 #define SPAWN_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 enum spawn_stage { STAGE_SESSION, STAGE_CWD, STAGE_EXEC };
@@ -124,10 +126,10 @@ static char **list_candidates(const struct rt_spawn_spec *spec)
             path = spec->env[i] + 5;
         }
     }
-    if (strchr(command, '/') != NULL || command[0] == '\0') {
+    if (strchr(command, '/') != NULL || command[0] == '\0' || strlen(command) > NAME_MAX) {
         path = NULL;
     }
-    for (const char *c = path; c != NULL && *c != '\0'; c++) {
+    for (const char *c = path; c != NULL && *c != '\0' && n < SPAWN_DIRECTORIES_MAX; c++) {
         n += *c == ':';
     }
     room = (path != NULL ? strlen(path) : 0) + n * (strlen(command) + 3);

@@ -23,11 +23,10 @@
 
 struct rt_catt; /* freed by rt_catt_free() */
 struct rt_client;
-struct rt_down_item;
 
 struct rt_attach_options {
     char cid[RT_CID_MAX + 1];
-    uint64_t proc;          /* 0 main, RT_PROC_ANY with an id that an exec named */
+    uint64_t proc;          /* 0 main */
     uint8_t id[RT_ID_SIZE]; /* all zero: made at random */
     uint64_t want;          /* bit per stream */
     uint64_t from, n;       /* enum rt_attach_from */
@@ -35,6 +34,8 @@ struct rt_attach_options {
     uint64_t hold_ms;
     bool once;
     bool steal;
+    bool exec; /* a process of its own, with a terminal or without: rt_catt_run() follows */
+    bool tty;
     uint64_t rows, cols;
     uint64_t give_up_ms; /* not once attached within this: FAILED; 0 never */
     void *data;          /* the shell's: rt_catt_data() */
@@ -105,8 +106,11 @@ uint64_t rt_catt_resent(const struct rt_catt *att);
  * replaces one that has not been sent. */
 RT_MUST_CHECK int rt_catt_resize(struct rt_catt *att, unsigned rows, unsigned cols);
 RT_MUST_CHECK int rt_catt_signal(struct rt_catt *att, unsigned sig);
-/* item->id names the attachment wanted; then rt_client_attach() with that id and RT_PROC_ANY. */
-RT_MUST_CHECK int rt_catt_exec(struct rt_catt *att, const struct rt_down_item *item);
+/* What an `exec` attachment's process runs: an encoded struct rt_exec_msg. Once, before any other item. RT_ELIMIT: over
+ * RT_EXEC_MAX. */
+RT_MUST_CHECK int rt_catt_run(struct rt_catt *att, const uint8_t *what, size_t size);
+/* Whether the guest may have started that, and is not known to have. */
+bool rt_catt_run_is_unsure(const struct rt_catt *att);
 /* True when every item given so far has been applied by the guest. */
 bool rt_catt_applied(const struct rt_catt *att);
 

@@ -257,9 +257,8 @@ int rt_client_attach(struct rt_client *client, const struct rt_attach_options *o
     rt_client_at(client, now);
     if (memchr(options->cid, '\0', sizeof(options->cid)) == NULL || !rt_cid_valid(rt_slice_text(options->cid)) ||
         options->want >> RT_STREAMS != 0 || options->from > RT_FROM_LINES || options->n >= RT_COUNTER_MAX ||
-        options->n_err >= RT_COUNTER_MAX || options->proc > RT_PROC_ANY || options->hold_ms >= RT_COUNTER_MAX ||
-        options->rows > RT_CELLS_MAX || options->cols > RT_CELLS_MAX ||
-        (!named && (options->steal || options->proc == RT_PROC_ANY))) {
+        options->n_err >= RT_COUNTER_MAX || options->proc > RT_PROC_MAX || options->hold_ms >= RT_COUNTER_MAX ||
+        options->rows > RT_CELLS_MAX || options->cols > RT_CELLS_MAX || (!named && options->steal)) {
         return RT_EINVAL;
     }
     if (client->n_atts == RT_CLIENT_ATTS_MAX) {

@@ -81,6 +81,7 @@ struct rt_catt {
     struct rt_receiver rx[3]; /* stream 1, 2, 3 */
     struct rt_order order;    /* in which stdout's and stderr's bytes came */
     struct rt_tx tx[2];       /* stream 0, 4 */
+    uint64_t run_end;         /* exec: behind the last piece of what to run, in control-down */
     struct rt_up_item exit;
     struct rt_gap control_gap; /* of control-up, to be told; from == to: none */
 

@@ -58,6 +58,8 @@ size_t rt_catt_put_attach(struct rt_catt *att, uint8_t *out, size_t cap)
         msg.from = att->options.from;
         msg.n = att->options.n;
         msg.ne = att->options.n_err;
+        msg.exec = att->options.exec;
+        msg.tty = att->options.tty;
     } else {
         fill_cursors(att, &msg);
     }

@@ -281,7 +281,7 @@ static int put_item(struct rt_catt *att, const struct rt_down_item *item)
     buf[1] = (uint8_t)(size & 0xff);
     bool replaces = item->t == RT_ITEM_RESIZE && tx->last_resize != RT_NEVER && tx->last_resize >= tx->sender.high;
     uint64_t end = replaces ? tx->last_resize : tx->ring.head;
-    if (2 + (size_t)size > RT_CLIENT_WINDOW - (size_t)(end - tx->ring.base)) {
+    if (2 + (size_t)size > tx->window - (size_t)(end - tx->ring.base)) {
         return RT_ELIMIT;
     }
     tx->ring.head = end;
@@ -309,12 +309,24 @@ int rt_catt_signal(struct rt_catt *att, unsigned sig)
     return put_item(att, &(struct rt_down_item){.t = RT_ITEM_SIGNAL, .sig = sig});
 }
 
-int rt_catt_exec(struct rt_catt *att, const struct rt_down_item *item)
+int rt_catt_run(struct rt_catt *att, const uint8_t *what, size_t size)
 {
-    if (item->t != RT_ITEM_EXEC || item->id.size != RT_ID_SIZE || item->n_argv == 0) {
-        return RT_EINVAL;
+    struct rt_tx *tx = rt_catt_tx(att, RT_CONTROL_DOWN);
+    int error = size > RT_EXEC_MAX ? RT_ELIMIT : 0;
+    assert(tx->ring.data == NULL);
+    tx->window += (size / RT_PIECE_MAX + 1) * (2 + RT_ITEM_MAX); /* beside what other items may take */
+    for (size_t at = 0; at < size && error == 0; at += RT_PIECE_MAX) {
+        size_t part = size - at < RT_PIECE_MAX ? size - at : RT_PIECE_MAX;
+        struct rt_down_item item = {.t = RT_ITEM_RUN, .b = {what + at, part}, .last = at + part == size};
+        error = put_item(att, &item);
     }
-    return put_item(att, item);
+    att->run_end = tx->ring.head;
+    return error;
+}
+
+bool rt_catt_run_is_unsure(const struct rt_catt *att)
+{
+    return att->tx[1].sender.high >= att->run_end && att->tx[1].ring.base < att->run_end;
 }
 
 bool rt_catt_applied(const struct rt_catt *att)

@@ -74,7 +74,7 @@ static bool steal_higher(struct rt_catt *att)
  * prevail. But a NOT_FOUND that is as old as the grace when the next one comes was another loss. */
 static bool not_found_for_now(struct rt_catt *att)
 {
-    bool known = att->attached || att->options.steal || att->options.proc == RT_PROC_ANY;
+    bool known = att->attached || att->options.steal;
     uint64_t now = att->client->now;
     if (!known) {
         return false;

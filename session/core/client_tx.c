@@ -19,6 +19,7 @@
 void rt_tx_begin(struct rt_tx *tx)
 {
     tx->last_resize = RT_NEVER;
+    tx->window = RT_CLIENT_WINDOW;
     rt_sender_start(&tx->sender, &tx->ring, 0);
 }
 
@@ -26,7 +27,7 @@ int rt_tx_append(struct rt_tx *tx, const void *data, size_t size)
 {
     if (tx->ring.data == NULL) {
         uint64_t at = tx->ring.head;
-        int error = rt_ring_init(&tx->ring, RT_CLIENT_WINDOW);
+        int error = rt_ring_init(&tx->ring, tx->window);
         tx->ring.base = tx->ring.head = at;
         if (error != 0) {
             return error;

@@ -22,6 +22,7 @@ enum rt_msg_kind {
     RT_MSG_ATTACHED,
     RT_MSG_UP_ITEM,
     RT_MSG_DOWN_ITEM,
+    RT_MSG_EXEC,
     RT_MSG_REQUEST,
     RT_MSG_REPLY,
     RT_MSG_RECORD,

@@ -14,7 +14,7 @@
 /* A key that was seen. Small, because KEYS_MAX of them lie on the stack. */
 struct seen_key {
     uint32_t at; /* bytes from the start of the payload */
-    uint16_t size;
+    uint32_t size;
     uint16_t map; /* number of the map it belongs to */
 };
 
@@ -183,7 +183,7 @@ static const char *scan_place(struct scan *scan, const struct rt_node *node)
     }
     scan->seen[scan->keys++] = (struct seen_key){
         .at = (uint32_t)(node->data - scan->data),
-        .size = (uint16_t)node->value,
+        .size = (uint32_t)node->value,
         .map = level->map,
     };
     return NULL;
@@ -261,7 +261,7 @@ static const struct seen_key *find_duplicate(struct scan *scan)
 
 int rt_msg_scan(const uint8_t *data, size_t size, struct rt_scan_fault *fault)
 {
-    assert(size <= RT_FRAME_PAYLOAD_MAX);
+    assert(size <= RT_EXEC_MAX);
     struct rt_cursor cursor = {.at = data, .end = data + size};
     struct scan scan;
     scan.data = data;

@@ -51,7 +51,7 @@ void rt_node_skip(struct rt_cursor *cursor);
 
 /* Whether the bytes are exactly one map with text keys, no key twice in a map, valid UTF-8, at most RT_MSG_DEPTH_MAX
  * arrays and maps within each other (the payload's own map is the first) and RT_MSG_NODES_MAX nodes (each array, map,
- * key and value is one). size <= RT_FRAME_PAYLOAD_MAX. Returns 0 or RT_EPROTO with `fault`. */
+ * key and value is one). size <= RT_EXEC_MAX. Returns 0 or RT_EPROTO with `fault`. */
 RT_MUST_CHECK int rt_msg_scan(const uint8_t *data, size_t size, struct rt_scan_fault *fault);
 
 bool rt_utf8_valid(const uint8_t *data, size_t size);

@@ -27,6 +27,7 @@ struct rt_attach_msg {
     uint64_t try_no; /* key "try" */
     bool make;       /* one that is not known is made */
     bool take;       /* whoever has it loses it */
+    bool exec, tty;  /* one that is made gets a process of its own; on a terminal */
     uint64_t p, want, from, n, ne, hold;
     bool once;
     struct rt_attach_out out[3];
@@ -65,7 +66,7 @@ static inline bool rt_row_fits(unsigned *seen, uint64_t stream, unsigned streams
 }
 
 enum rt_item_up { RT_ITEM_EXITED = 1, RT_ITEM_RESIZED };
-enum rt_item_down { RT_ITEM_RESIZE = 1, RT_ITEM_SIGNAL, RT_ITEM_EXEC };
+enum rt_item_down { RT_ITEM_RESIZE = 1, RT_ITEM_SIGNAL, RT_ITEM_RUN };
 
 struct rt_up_item { /* control-up */
     uint64_t t;     /* enum rt_item_up */
@@ -74,15 +75,16 @@ struct rt_up_item { /* control-up */
 
 struct rt_down_item { /* control-down */
     uint64_t t;       /* enum rt_item_down */
-    uint64_t sig, rows, cols, hold;
-    struct rt_slice id;
-    struct rt_slice argv[RT_ARGS_MAX];
-    size_t n_argv;
-    struct rt_slice env[RT_ARGS_MAX];
-    size_t n_env;
+    uint64_t sig, rows, cols;
+    struct rt_slice b; /* RUN: the next piece of a struct rt_exec_msg */
+    bool last;
+};
+
+struct rt_exec_msg { /* what to run; large: 128 KiB */
+    size_t n_argv, n_env;
     struct rt_slice cwd;
-    bool tty;
-    bool in; /* key "stdin": the attachment opens stdin */
+    struct rt_slice argv[RT_ARGS_MAX];
+    struct rt_slice env[RT_ARGS_MAX];
 };
 
 #endif

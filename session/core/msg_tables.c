@@ -36,11 +36,10 @@
     {                                                                                                                  \
         .key = #member, .kind = RT_FIELD_DIGEST, .need = (need_), .offset = offsetof(struct type, member)              \
     }
-#define BOOL_AS(need_, type, key_, member)                                                                             \
+#define BOOL(need_, type, member)                                                                                      \
     {                                                                                                                  \
-        .key = (key_), .kind = RT_FIELD_BOOL, .need = (need_), .offset = offsetof(struct type, member)                 \
+        .key = #member, .kind = RT_FIELD_BOOL, .need = (need_), .offset = offsetof(struct type, member)                \
     }
-#define BOOL(need_, type, member) BOOL_AS(need_, type, #member, member)
 #define BYTES(kind_, need_, type, member, min_, max_)                                                                  \
     {                                                                                                                  \
         .key = #member, .kind = (kind_), .need = (need_), .offset = offsetof(struct type, member), .min = (min_),      \
@@ -103,8 +102,8 @@ static const struct rt_msg_field welcome[] = {
 };
 
 static const struct rt_msg_field report_proc[] = {
-    UP_TO(ALWAYS, rt_report_proc, p, RT_PROC_ANY),
-    FROM_TO(ALWAYS, rt_report_proc, "st", st, 1, 2),
+    UP_TO(ALWAYS, rt_report_proc, p, RT_PROC_MAX),
+    UP_TO(ALWAYS, rt_report_proc, st, 2),
     BOOL(NEVER, rt_report_proc, tty),
     INTS(ALWAYS, rt_report_proc, base),
     INTS(ALWAYS, rt_report_proc, head),
@@ -114,7 +113,7 @@ static const struct rt_msg_order report_proc_orders[] = {ORDER(rt_report_proc, b
 static const struct rt_msg_table report_proc_table = ORDERED_TABLE(rt_report_proc, report_proc, report_proc_orders);
 
 static const struct rt_msg_field report_att[] = {
-    ID(ALWAYS, rt_report_att, id),     UP_TO(ALWAYS, rt_report_att, p, RT_PROC_ANY),
+    ID(ALWAYS, rt_report_att, id),     UP_TO(ALWAYS, rt_report_att, p, RT_PROC_MAX),
     BOOL(NEVER, rt_report_att, bound), INTS(ALWAYS, rt_report_att, cons),
     INTS(ALWAYS, rt_report_att, app),  UP_TO(NEVER, rt_report_att, hold, RT_HOLD_MAX_MS),
 };
@@ -180,7 +179,9 @@ static const struct rt_msg_field attach[] = {
     FROM_TO(ALWAYS, rt_attach_msg, "try", try_no, 1, RT_COUNTER_MAX - 1),
     BOOL(NEVER, rt_attach_msg, make),
     BOOL(NEVER, rt_attach_msg, take),
-    UP_TO(NEVER, rt_attach_msg, p, RT_PROC_ANY),
+    BOOL(NEVER, rt_attach_msg, exec),
+    BOOL(NEVER, rt_attach_msg, tty),
+    UP_TO(NEVER, rt_attach_msg, p, RT_PROC_MAX),
     UP_TO(ALWAYS, rt_attach_msg, want, (1 << RT_STREAMS) - 1),
     UP_TO(NEVER, rt_attach_msg, from, RT_FROM_LINES),
     INT(NEVER, rt_attach_msg, n),
@@ -213,8 +214,8 @@ static const struct rt_msg_table attached_in_table = SUB_TABLE(rt_attached_in, a
 static const struct rt_msg_field attached[] = {
     INT(ALWAYS, rt_attached_msg, life),
     INT(ALWAYS, rt_attached_msg, epoch),
-    UP_TO(ALWAYS, rt_attached_msg, p, RT_PROC_ANY),
-    FROM_TO(ALWAYS, rt_attached_msg, "st", st, 1, 2),
+    UP_TO(ALWAYS, rt_attached_msg, p, RT_PROC_MAX),
+    UP_TO(ALWAYS, rt_attached_msg, st, 2),
     BOOL(NEVER, rt_attached_msg, tty),
     MAPS(ALWAYS, rt_attached_msg, out, &attached_out_table),
     MAPS(NEVER, rt_attached_msg, in, &attached_in_table),
@@ -232,15 +233,16 @@ static const struct rt_msg_field up_item[] = {
 static const struct rt_msg_field down_item[] = {
     INT(ALWAYS, rt_down_item, t),
     FROM_TO(RT_NEED_ITEM(RT_ITEM_SIGNAL), rt_down_item, "sig", sig, 1, RT_SIG_MAX),
-    ID(RT_NEED_ITEM(RT_ITEM_EXEC), rt_down_item, id),
-    /* What a system call takes is bytes; not all of it is text. */
-    ARRAY(RT_FIELD_BINS, RT_NEED_ITEM(RT_ITEM_EXEC), rt_down_item, argv, 1, RT_ARG_MAX, NULL),
-    ARRAY(RT_FIELD_BINS, NEVER, rt_down_item, env, 0, RT_ARG_MAX, NULL),
-    BIN(NEVER, rt_down_item, cwd, RT_CWD_MAX),
-    BOOL(NEVER, rt_down_item, tty),
-    BOOL_AS(NEVER, rt_down_item, "stdin", in),
     CELLS(RT_NEED_ITEM(RT_ITEM_RESIZE), rt_down_item),
-    INT(NEVER, rt_down_item, hold),
+    BYTES(RT_FIELD_BIN, RT_NEED_ITEM(RT_ITEM_RUN), rt_down_item, b, 1, RT_PIECE_MAX),
+    BOOL(NEVER, rt_down_item, last),
+};
+
+/* What a system call takes is bytes; not all of it is text. */
+static const struct rt_msg_field exec[] = {
+    ARRAY(RT_FIELD_BINS, ALWAYS, rt_exec_msg, argv, 1, RT_ARG_MAX, NULL),
+    ARRAY(RT_FIELD_BINS, NEVER, rt_exec_msg, env, 0, RT_ARG_MAX, NULL),
+    BIN(NEVER, rt_exec_msg, cwd, RT_CWD_MAX),
 };
 
 static const struct rt_msg_field request[] = {
@@ -320,6 +322,7 @@ static const struct rt_msg_table tables[RT_MSG_KINDS] = {
     [RT_MSG_ATTACHED] = TABLE("attached", rt_attached_msg, attached, RT_FRAME_PAYLOAD_MAX),
     [RT_MSG_UP_ITEM] = TABLE("up_item", rt_up_item, up_item, RT_ITEM_MAX),
     [RT_MSG_DOWN_ITEM] = TABLE("down_item", rt_down_item, down_item, RT_ITEM_MAX),
+    [RT_MSG_EXEC] = TABLE("exec", rt_exec_msg, exec, RT_EXEC_MAX),
     [RT_MSG_REQUEST] = TABLE("request", rt_request_msg, request, RT_FRAME_PAYLOAD_MAX),
     [RT_MSG_REPLY] = TABLE("reply", rt_reply_msg, reply, RT_FRAME_PAYLOAD_MAX),
     [RT_MSG_RECORD] = TABLE("record", rt_record_msg, record, RT_FRAME_PAYLOAD_MAX),

@@ -30,7 +30,7 @@ struct rt_msg_field {
     const char *key;
     uint8_t kind; /* enum rt_field_kind */
     uint8_t need;
-    uint16_t offset, count_offset; /* in the struct */
+    uint32_t offset, count_offset; /* in the struct */
     uint64_t min, max;
     uint32_t text_max; /* bytes */
     const struct rt_msg_table *sub;

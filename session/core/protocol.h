@@ -84,8 +84,7 @@ enum rt_way {
 #define RT_TOKEN_MAX 1024
 #define RT_TEXT_MAX 256
 #define RT_LABEL_MAX 256
-/* Processes of a tether that have not ended; one exec more makes no attachment: attaching to it is UNKNOWN_ATTACHMENT.
- */
+/* Processes of a tether that have not ended; one exec more is LIMIT. */
 #define RT_PROCS_MAX 64
 /* Attachments of a tether; one more displaces the one that has been unbound for longest and holds nothing, or that
  * has been for RT_ATT_DISPLACE_MS; else LIMIT. */
@@ -104,9 +103,14 @@ enum rt_way {
 /* Bytes of a REPORT payload kept in a record. */
 #define RT_RECORD_REPORT_MAX 1024
 #define RT_LIST_MAX 32
-#define RT_ARGS_MAX 64
-#define RT_ARG_MAX 2048
+/* What to run: bytes of the map, one more is LIMIT; arguments, as many settings of its environment, and bytes of each:
+ * the map is too long, or has too many nodes, with more. */
+#define RT_EXEC_MAX 262144
+#define RT_ARGS_MAX 4000
+#define RT_ARG_MAX (RT_EXEC_MAX - 64)
 #define RT_ITEM_MAX 4096
+/* Bytes of that map in one item: what the item's own map takes is left. */
+#define RT_PIECE_MAX 4000
 #define RT_TAIL_MAX 65536
 #define RT_TAIL_CHUNK 60000
 #define RT_WAIT_MAX_MS 10000
@@ -121,8 +125,7 @@ enum rt_way {
 #define RT_CODE_MAX 255
 #define RT_SIG_MAX 64
 #define RT_CELLS_MAX 65535
-/* A process id in ATTACH: whatever process the attachment belongs to. */
-#define RT_PROC_ANY UINT32_MAX
+#define RT_PROC_MAX UINT32_MAX /* a process id */
 /* Depth, nodes: beyond is a decode error. */
 #define RT_MSG_DEPTH_MAX 8
 #define RT_MSG_NODES_MAX 4096

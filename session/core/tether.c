@@ -58,6 +58,7 @@ struct rt_tether *rt_tether_new(const struct rt_tether_config *config, uint64_t 
     }
     proc->rows = config->rows;
     proc->cols = config->cols;
+    rt_tether_start(t, proc);
     rt_tether_step(t, now);
     return t;
 }
@@ -236,10 +237,13 @@ static uint64_t link_deadline(const struct rt_tether *t)
 }
 
 /* When an attachment is forgotten: 10 minutes after its hold would be spent, of time with an agent, in which its client
- * could have come back. One that still holds is not forgotten before: it was promised. */
+ * could have come back. One that still holds is not forgotten before: it was promised. Earlier goes one that has not
+ * said what to run: nothing is lost with it, and it takes the place of a process. */
 static uint64_t forget_at(const struct rt_tether *t, const struct rt_att *att)
 {
-    uint64_t after = att->hold_left + RT_ATT_FORGET_MS;
+    const struct rt_proc *proc = att->state == RT_ATT_AWAY ? rt_tether_proc(t, att->proc) : NULL;
+    bool awaited = proc && proc->state == RT_PROC_AWAITED;
+    uint64_t after = att->hold_left + (awaited ? RT_ATT_DISPLACE_MS : RT_ATT_FORGET_MS);
 
     if (att->state != RT_ATT_AWAY || att->blocks || t->state != RT_TETHER_LIVE) {
         return RT_NO_TIME;
@@ -351,7 +355,7 @@ static bool proc_action(struct rt_proc *proc, struct rt_tether_action *action)
         action->in = proc->in;
         action->rows = proc->rows;
         action->cols = proc->cols;
-        action->exec = proc->decoded;
+        action->exec = proc->exec;
         proc->due &= ~(unsigned)RT_PROC_DUE_RESIZE;
         return true;
     }
@@ -383,9 +387,9 @@ static bool proc_action(struct rt_proc *proc, struct rt_tether_action *action)
 }
 
 /* The next signal item in control-down of any attachment; other items are carried out on the way. */
-static bool signal_action(struct rt_tether *t, struct rt_tether_action *action, uint64_t now)
+static bool signal_action(struct rt_tether *t, struct rt_tether_action *action)
 {
-    unsigned sig = rt_tether_take_items(t, &action->proc, now);
+    unsigned sig = rt_tether_take_items(t, &action->proc);
 
     if (!sig) {
         return false;
@@ -421,7 +425,7 @@ static bool decide(struct rt_tether *t, struct rt_tether_action *action, uint64_
     if (t->state == RT_TETHER_IS_OVER) {
         return false;
     }
-    if (signal_action(t, action, now)) {
+    if (signal_action(t, action)) {
         return true;
     }
     rt_tether_settle(t, now);

@@ -36,7 +36,7 @@
 /* Refusals that wait for a reply; one more ends the link (the peer floods). */
 #define RT_TETHER_REFUSALS_MAX 256
 
-struct rt_down_item;
+struct rt_exec_msg;
 struct rt_tether;
 
 struct rt_tether_config {
@@ -65,7 +65,7 @@ void rt_tether_free(struct rt_tether *tether);
 enum rt_tether_action_kind {
     RT_TETHER_DIAL,         /* answered with exactly one rt_tether_connected() or rt_tether_lost() */
     RT_TETHER_HANGUP,       /* close the connection or the dial; the machine counts it as lost already */
-    RT_TETHER_START,        /* run the process: exec's item for proc > 0; then rt_tether_started() */
+    RT_TETHER_START,        /* run the process: what exec says for proc > 0; then rt_tether_started() */
     RT_TETHER_SIGNAL,       /* sig to the process (its foreground group when it has a tty) */
     RT_TETHER_RESIZE,       /* rows, cols of its tty */
     RT_TETHER_STDIN_END,    /* close stdin; on a tty: VEOF. After all of rt_tether_stdin() has been taken */
@@ -77,9 +77,9 @@ struct rt_tether_action {
     enum rt_tether_action_kind kind;
     uint32_t proc;
     unsigned sig, rows, cols;
-    bool tty, in;                    /* START */
-    const struct rt_down_item *exec; /* START of proc > 0: until the next call into the machine; NULL for proc 0 */
-    const char *reason;              /* HANGUP: static text */
+    bool tty, in;                   /* START */
+    const struct rt_exec_msg *exec; /* START of proc > 0: until the next call into the machine; NULL for proc 0 */
+    const char *reason;             /* HANGUP: static text */
 };
 
 /* Actions that wait to be carried out; what would bring about more waits for the next tick, which is due at once. */

@@ -82,6 +82,9 @@ void rt_tether_remove_att(struct rt_tether *t, struct rt_att *att)
         rt_receiver_close(&att->in[i]);
     }
     memset(att, 0, sizeof(*att));
+    if (proc && proc->state == RT_PROC_AWAITED) { /* nobody will say any more what it is to run */
+        rt_tether_remove_proc(t, proc);
+    }
     t->due |= RT_DUE_REPORT;
 }
 
@@ -173,24 +176,21 @@ static bool start_of(const struct rt_ring *ring, const struct rt_attach_msg *msg
 }
 
 /* The first ATTACH: what it wants, where that starts, and its hold. Nothing when a start is wrong. */
-static bool begin(struct rt_proc *proc, struct rt_att *att, const struct rt_attach_msg *msg, bool made)
+static bool begin(struct rt_proc *proc, struct rt_att *att, const struct rt_attach_msg *msg)
 {
     uint64_t start[RT_OUTS] = {0};
-    /* One that an exec made starts at the first byte: else what has been overwritten since would be lost without a gap.
-     */
-    bool stays = !made && msg->from == RT_FROM_OLDEST;
 
-    for (unsigned o = 0; o < 2 && !stays; o++) {
+    for (unsigned o = 0; o < 2; o++) {
         if (!start_of(&proc->ring[o], msg, o + RT_STDOUT, &start[o])) {
             return false;
         }
     }
     start[RT_CONTROL_UP - RT_STDOUT] = proc->ring[RT_CONTROL_UP - RT_STDOUT].base;
-    for (unsigned o = 0; o < RT_OUTS && !stays; o++) {
+    for (unsigned o = 0; o < RT_OUTS; o++) {
         rt_sender_start(&att->out[o], &proc->ring[o], start[o]);
     }
     att->want = msg->want & ~(proc->in ? 0 : UINT64_C(1) << RT_STDIN);
-    if (made && rt_att_wants(att, RT_STDIN)) {
+    if (rt_att_wants(att, RT_STDIN)) {
         proc->stdin_kept = false; /* it takes the place of who went */
     }
     att->once = msg->once;
@@ -244,7 +244,7 @@ static bool rebind(const struct rt_proc *proc, struct rt_att *att, const struct 
 
     if (msg->n_out == 0 && msg->n_in == 0) {
 #ifndef RT_MUTANT_TAKES_UNSAID
-        if (att->known == RT_ATT_HEARD && !msg->take) {
+        if (att->heard && !msg->take) {
             why->cls = RT_CLASS_INVALID;
             why->text = "this attachment is another client's: take it";
             return false;
@@ -307,9 +307,6 @@ static void bind(struct rt_tether *t, struct rt_att *att, uint32_t channel, cons
     rt_tether_move_att(att, RT_ATT_BINDING);
     att->channel = channel;
     att->stop_told = false;
-    if (att->known == RT_ATT_NEW) {
-        att->known = RT_ATT_TOLD;
-    }
     if (t->ending != RT_ENDING_NONE && !att->graced) {
         att->graced = true;
         if (att->hold_left < RT_END_GRACE_MS) {
@@ -320,18 +317,49 @@ static void bind(struct rt_tether *t, struct rt_att *att, uint32_t channel, cons
     t->due |= RT_DUE_REPORT;
 }
 
+/* A process that is made for a new attachment, which will say what it is to run. */
+static struct rt_proc *make_proc(struct rt_tether *t, const struct rt_attach_msg *msg, struct rt_refusal *why)
+{
+    struct rt_proc *proc = NULL;
+    int rc;
+
+    if (t->procs[0]->state > RT_PROC_RUNNING) {
+        why->cls = RT_CLASS_INVALID;
+        why->text = RT_TETHER_RUNS_NONE;
+        return NULL;
+    }
+    rc = rt_tether_add_proc(t, msg->tty, (msg->want >> RT_STDIN & 1) != 0, &proc);
+    if (rc == RT_ELIMIT) {
+        why->cls = RT_CLASS_LIMIT;
+        why->which = "processes";
+        why->max = RT_PROCS_MAX;
+        why->text = "this container runs no more processes at once: at most 64";
+    } else if (rc != 0) {
+        why->cls = RT_CLASS_LOST;
+        why->text = "out of memory";
+    } else {
+        proc->rows = (unsigned)msg->rows;
+        proc->cols = (unsigned)msg->cols;
+    }
+    return proc;
+}
+
 static struct rt_att *make(struct rt_tether *t, const struct rt_attach_msg *msg, struct rt_refusal *why, uint64_t now)
 {
-    const struct rt_proc *proc = msg->p != RT_PROC_ANY ? rt_tether_proc(t, (uint32_t)msg->p) : NULL;
+    struct rt_proc *proc = msg->exec ? make_proc(t, msg, why) : rt_tether_proc(t, (uint32_t)msg->p);
     struct rt_att *att;
 
-    if (!proc) {
-        why->cls = msg->p == RT_PROC_ANY ? RT_CLASS_UNKNOWN_ATTACHMENT : RT_CLASS_INVALID;
+    if (!msg->exec && (!proc || proc->state == RT_PROC_AWAITED)) {
+        why->cls = RT_CLASS_INVALID;
         why->text = "no such process";
         return NULL;
     }
-    att = rt_tether_new_att(t, msg->id.data, proc, now);
-    if (!att) {
+    att = proc ? rt_tether_new_att(t, msg->id.data, proc, now) : NULL;
+    if (proc && !att) {
+        if (msg->exec) { /* never runs unseen */
+            rt_tether_remove_proc(t, proc);
+            t->next_proc--;
+        }
         why->cls = RT_CLASS_LIMIT;
         why->which = "attachments";
         why->max = RT_ATTS_MAX;
@@ -367,31 +395,25 @@ static void unknown(const struct rt_tether *t, const struct rt_attach_msg *msg, 
 static bool admit(struct rt_tether *t, struct rt_att **att, const struct rt_attach_msg *msg, struct rt_refusal *why,
                   uint64_t now)
 {
-    bool made = *att == NULL;
-
     why->cls = RT_CLASS_STOLEN;
     why->text = "a newer attempt of this attachment has been seen";
 #ifndef RT_MUTANT_TRY_NOT_CHECKED
-    if (!made && msg->try_no <= (*att)->try_no) {
+    if (*att && msg->try_no <= (*att)->try_no) {
         return false;
     }
 #endif
-    if (made && !msg->make) {
+    if (!*att && !msg->make) {
         unknown(t, msg, why);
         return false;
     }
-    if (made && !(*att = make(t, msg, why, now))) {
-        return false;
-    }
-    if ((*att)->known == RT_ATT_NEW) {
-        if (begin(rt_tether_proc(t, (*att)->proc), *att, msg, made)) {
-            return true;
+    if (!*att) {
+        *att = make(t, msg, why, now);
+        if (!*att || begin(rt_tether_proc(t, (*att)->proc), *att, msg)) {
+            return *att != NULL;
         }
         why->cls = RT_CLASS_INVALID;
         why->text = "the start offset is beyond the end of the stream";
-        if (made) {
-            rt_tether_remove_att(t, *att);
-        }
+        rt_tether_remove_att(t, *att);
         return false;
     }
     if (rebind(rt_tether_proc(t, (*att)->proc), *att, msg, why)) {
@@ -410,6 +432,10 @@ void rt_tether_attach(struct rt_tether *t, uint32_t channel, const struct rt_att
 {
     struct rt_refusal why = {.channel = channel};
     struct rt_att *att = rt_tether_att_by_id(t, msg->id.data);
+#ifdef RT_MUTANT_EXEC_TWICE
+    att = msg->exec && msg->make ? NULL : att;
+#endif
+    bool known = att != NULL;
     struct rt_proc *proc;
 
     if (!rt_slice_equal(msg->cid, rt_slice_text(t->config.cid))) {
@@ -429,7 +455,7 @@ void rt_tether_attach(struct rt_tether *t, uint32_t channel, const struct rt_att
     rt_tether_charge(t, now);
     proc = rt_tether_proc(t, att->proc);
     /* Who comes to a terminal that others have seen has an empty screen before the eyes. */
-    if (att->known == RT_ATT_NEW && proc->seen && msg->rows == proc->rows && msg->cols == proc->cols) {
+    if (!known && proc->seen && msg->rows == proc->rows && msg->cols == proc->cols) {
         rt_tether_redraw(t, proc, now);
     }
     proc->seen = true;

@@ -20,26 +20,22 @@
 #define RT_STDIN_IN 0
 #define RT_CONTROL_IN 1
 
+/* Why no command is run. */
+#define RT_TETHER_RUNS_NONE "the container's main process has ended: it runs no more commands"
+
 struct rt_attach_msg;
 struct rt_tether;
 
-/*  FREE --ATTACH, exec--> AWAY --ATTACH accepted--> BINDING --ATTACHED written--> BOUND
- *                           ^                          | ^                        | |
- *                           +-- REFUSE, link lost -----+-|------------------------+ |
- *                                                        +---- another ATTACH ------+
+/*  FREE --ATTACH--> AWAY --ATTACH accepted--> BINDING --ATTACHED written--> BOUND
+ *                     ^                          | ^                        | |
+ *                     +-- REFUSE, link lost -----+-|------------------------+ |
+ *                                                  +---- another ATTACH ------+
  *  All to FREE: DETACH, REWOUND, forgotten, displaced. Waiting: AWAY (its client), BOUND (frames). */
 enum rt_att_state { RT_ATT_FREE, RT_ATT_AWAY, RT_ATT_BINDING, RT_ATT_BOUND };
 
-/* How far its client is known to have come with it. */
-enum rt_att_known {
-    RT_ATT_NEW,   /* it was never bound */
-    RT_ATT_TOLD,  /* it was; the ATTACHED may have been lost */
-    RT_ATT_HEARD, /* its client has an ATTACHED: it says what it has whenever it comes back */
-};
-
 struct rt_att {
     enum rt_att_state state;
-    enum rt_att_known known;
+    bool heard; /* its client has an ATTACHED: it says what it has whenever it comes back */
     uint8_t id[RT_ID_SIZE];
     uint32_t proc;
     uint64_t try_no;

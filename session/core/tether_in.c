@@ -313,7 +313,7 @@ static void on_channel_frame(struct rt_tether *t, const struct rt_frame *frame, 
         return; /* of a channel that has ended */
     }
     if (frame->type == RT_DATA || frame->type == RT_FIN || frame->type == RT_ACK) {
-        att->known = RT_ATT_HEARD;
+        att->heard = true;
     }
     switch (frame->type) {
     case RT_DATA:

@@ -13,124 +13,129 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The items of control-down: resize, signal, exec; each carried out once, in the order in which its client sent them.
- */
+/* The items of control-down: resize, signal, and the pieces of what an exec'd process is to run; each carried out once,
+ * in the order in which its client sent them. A command of 9,000 bytes, whose guest is moved in the middle:
+ *
+ *     ATTACH exec    -> the process is AWAITED, ATTACHED names it
+ *     piece of 4,080 -> kept, acknowledged        moved: ATTACH, ATTACHED with what was applied
+ *     piece of 4,080 -> kept
+ *     piece of 840, last -> read as a whole, STARTING
+ *
+ * Nothing runs twice: an ATTACH that is repeated finds its attachment, and an item is consumed once. */
 
-static void exec(struct rt_tether *t, const struct rt_down_item *item, uint8_t *owned, uint64_t now)
+static void end(struct rt_tether *t, struct rt_att *att, struct rt_refusal why)
 {
-    struct rt_proc *proc;
-    struct rt_att *att;
-
-#ifdef RT_MUTANT_EXEC_TWICE
-    bool known = false;
-#else
-    bool known = rt_tether_att_by_id(t, item->id.data) != NULL;
-#endif
-
-    if (known || t->procs[0]->state != RT_PROC_RUNNING || rt_tether_add_proc(t, item->tty, item->in, &proc) != 0) {
-        free(owned);
-        return;
-    }
-    proc->exec_item = owned;
-    proc->rows = (unsigned)item->rows;
-    proc->cols = (unsigned)item->cols;
-    proc->decoded = malloc(sizeof(*proc->decoded));
-    if (proc->decoded) {
-        *proc->decoded = *item;
-    }
-    att = proc->decoded ? rt_tether_new_att(t, item->id.data, proc, now) : NULL;
-    if (!att) { /* never runs unseen */
-        for (size_t i = 0; i < RT_PROCS_MAX; i++) {
-            if (t->procs[i] == proc) {
-                t->procs[i] = NULL;
-            }
-        }
-        rt_tether_free_proc(proc);
-        t->next_proc--;
-        return;
-    }
-    att->hold_ms = item->hold < RT_HOLD_MAX_MS ? item->hold : RT_HOLD_MAX_MS;
-    att->hold_left = att->hold_ms;
-    att->want = 1U << RT_STDOUT | 1U << RT_STDERR | 1U << RT_CONTROL_UP | (item->in ? 1U << RT_STDIN : 0);
+    why.channel = att->channel;
+    why.s = RT_CONTROL_DOWN;
+    rt_tether_end_att(t, att, &why);
 }
 
-/* Carries out one item; returns the signal to send, or 0. */
-static unsigned carry_out(struct rt_tether *t, struct rt_att *att, uint8_t *owned, size_t size, uint64_t now)
+/* All of what to run has come. False: it cannot be read, or there is no memory now. */
+static bool start(struct rt_tether *t, struct rt_att *att, struct rt_proc *proc, size_t size)
+{
+    struct rt_exec_msg *exec = malloc(sizeof(*exec));
+    char why[RT_TEXT_MAX];
+
+    if (!exec) {
+        return false;
+    }
+    if (rt_msg_decode(RT_MSG_EXEC, proc->run, size, exec, why, sizeof(why)) != 0) {
+        free(exec);
+        end(t, att, (struct rt_refusal){.cls = RT_CLASS_INVALID, .text = "what to run cannot be read"});
+        return false;
+    }
+    proc->exec = exec;
+    rt_tether_start(t, proc);
+    return true;
+}
+
+/* The next piece of what to run. One for a process that has all is of no use. */
+static bool add_piece(struct rt_tether *t, struct rt_att *att, struct rt_proc *proc, const struct rt_down_item *item)
+{
+    size_t size = proc->run_size + item->b.size;
+    uint8_t *run;
+
+#ifdef RT_MUTANT_PIECES_RUN_AGAIN
+    if (proc->id == 0) {
+#else
+    if (proc->state != RT_PROC_AWAITED) {
+#endif
+        return true;
+    }
+    if (t->procs[0]->state > RT_PROC_RUNNING) {
+        end(t, att, (struct rt_refusal){.cls = RT_CLASS_INVALID, .text = RT_TETHER_RUNS_NONE});
+        return false;
+    }
+#ifndef RT_MUTANT_EXEC_UNBOUNDED
+    if (size > RT_EXEC_MAX) {
+        end(t, att,
+            (struct rt_refusal){
+                .cls = RT_CLASS_LIMIT, .which = "exec", .max = RT_EXEC_MAX, .text = "bytes of what to run"});
+        return false;
+    }
+#endif
+    run = realloc(proc->run, size);
+    if (!run) {
+        return false;
+    }
+    memcpy(run + proc->run_size, item->b.data, item->b.size);
+    proc->run = run;
+    if (item->last && !start(t, att, proc, size)) {
+        return false;
+    }
+    proc->run_size = size;
+    return true;
+}
+
+/* Carries out the next whole item of one attachment; a signal is for the caller. False: there is none, it has ended the
+ * attachment, or it is tried again at the next step, as there is no memory. */
+static bool take_item(struct rt_tether *t, struct rt_att *att, unsigned *sig)
 {
     struct rt_proc *proc = rt_tether_proc(t, att->proc);
+    struct rt_receiver *in = &att->in[RT_CONTROL_IN];
+    uint8_t bytes[2 + RT_ITEM_MAX];
+    int size = rt_receiver_item(in, bytes, sizeof(bytes));
     struct rt_down_item item;
     char why[RT_TEXT_MAX];
-    unsigned sig = 0;
 
-    if (rt_msg_decode(RT_MSG_DOWN_ITEM, owned, size, &item, why, sizeof(why)) != 0) {
-        rt_tether_end_att(t, att,
-                          &(struct rt_refusal){.channel = att->channel,
-                                               .cls = RT_CLASS_INVALID,
-                                               .s = RT_CONTROL_DOWN,
-                                               .text = "an item of control-down cannot be read"});
-        free(owned);
-        return 0;
+    if (size < 0) {
+        end(t, att,
+            (struct rt_refusal){.cls = RT_CLASS_LIMIT,
+                                .which = "item",
+                                .max = RT_ITEM_MAX,
+                                .text = "bytes of an item of control-down"});
     }
-    if (item.t == RT_ITEM_EXEC) {
-        exec(t, &item, owned, now);
-        return 0;
+    if (size <= 0) {
+        return false;
     }
-    if (item.t == RT_ITEM_SIGNAL && proc && proc->state == RT_PROC_RUNNING) {
-        sig = (unsigned)item.sig;
+    if (rt_msg_decode(RT_MSG_DOWN_ITEM, bytes + 2, (size_t)size - 2, &item, why, sizeof(why)) != 0) {
+        end(t, att, (struct rt_refusal){.cls = RT_CLASS_INVALID, .text = "an item of control-down cannot be read"});
+        return false;
+    }
+    if (item.t == RT_ITEM_RUN && !add_piece(t, att, proc, &item)) {
+        return false;
+    }
+    rt_receiver_consume(in, (size_t)size);
+    t->due |= RT_DUE_REPORT;
+    if (item.t == RT_ITEM_SIGNAL && proc->state == RT_PROC_RUNNING) {
+        *sig = (unsigned)item.sig;
     }
     if (item.t == RT_ITEM_RESIZE) {
         rt_tether_resize(t, proc, item.rows, item.cols);
     }
-    free(owned);
-    return sig;
+    return true;
 }
 
-/* Takes the next whole item of one attachment. 1: carried out (a signal in sig), 0: none there. */
-static int take_item(struct rt_tether *t, struct rt_att *att, unsigned *sig, uint64_t now)
-{
-    struct rt_receiver *in = &att->in[RT_CONTROL_IN];
-    uint8_t bytes[2 + RT_ITEM_MAX];
-    int size = rt_receiver_item(in, bytes, sizeof(bytes));
-    uint8_t *item;
-
-    if (size < 0) {
-        rt_tether_end_att(t, att,
-                          &(struct rt_refusal){.channel = att->channel,
-                                               .cls = RT_CLASS_LIMIT,
-                                               .which = "item",
-                                               .max = RT_ITEM_MAX,
-                                               .text = "bytes of an item of control-down"});
-    }
-    if (size <= 0) {
-        return 0;
-    }
-    item = malloc((size_t)size - 2);
-    if (!item) {
-        return 0; /* tried again at the next step */
-    }
-    memcpy(item, bytes + 2, (size_t)size - 2);
-    rt_receiver_consume(in, (size_t)size);
-    t->due |= RT_DUE_REPORT;
-    *sig = carry_out(t, att, item, (size_t)size - 2, now);
-    return 1;
-}
-
-unsigned rt_tether_take_items(struct rt_tether *t, uint32_t *proc, uint64_t now)
+unsigned rt_tether_take_items(struct rt_tether *t, uint32_t *proc)
 {
     for (size_t i = 0; i < RT_ATTS_MAX; i++) {
         struct rt_att *att = &t->atts[i];
         unsigned sig = 0;
 
-        while (att->state != RT_ATT_FREE && att->in[RT_CONTROL_IN].next != att->in[RT_CONTROL_IN].consumed) {
-            const struct rt_proc *p = rt_tether_proc(t, att->proc);
-
-            if (p && p->state == RT_PROC_STARTING) {
-                break; /* START goes out first */
-            }
-            *proc = att->proc;
-            if (!take_item(t, att, &sig, now)) {
-                break;
-            }
+        *proc = att->proc;
+        while (att->state != RT_ATT_FREE && att->in[RT_CONTROL_IN].next != att->in[RT_CONTROL_IN].consumed &&
+               rt_tether_proc(t, att->proc)->state != RT_PROC_STARTING && /* START goes out first */
+               take_item(t, att, &sig)) {
             if (sig) {
                 return sig;
             }

@@ -143,6 +143,6 @@ void rt_tether_retire(struct rt_tether *t);
 /* ---- control-down (tether_items.c) ---- */
 
 /* Carries out items in order; stops at a signal, which it returns with its process. 0: none left. */
-unsigned rt_tether_take_items(struct rt_tether *t, uint32_t *proc, uint64_t now);
+unsigned rt_tether_take_items(struct rt_tether *t, uint32_t *proc);
 
 #endif

@@ -79,10 +79,16 @@ static void put_hello(struct rt_tether *t, struct writer *w)
     }
 }
 
+/* As REPORT and ATTACHED tell it. */
+static uint64_t state_of(const struct rt_proc *proc)
+{
+    return proc->state == RT_PROC_FINAL ? 2 : proc->state != RT_PROC_AWAITED;
+}
+
 static void report_proc(const struct rt_proc *proc, struct rt_report_proc *row)
 {
     row->p = proc->id;
-    row->st = proc->state == RT_PROC_FINAL ? 2 : 1;
+    row->st = state_of(proc);
     row->tty = proc->tty;
     row->n_base = row->n_head = RT_OUTS;
     for (unsigned o = 0; o < RT_OUTS; o++) {
@@ -193,7 +199,7 @@ static bool put_attached(const struct rt_tether *t, struct rt_att *att, const st
     struct rt_attached_msg msg = {.life = t->life,
                                   .epoch = t->epoch,
                                   .p = proc->id,
-                                  .st = proc->state == RT_PROC_FINAL ? 2 : 1,
+                                  .st = state_of(proc),
                                   .tty = proc->tty,
                                   .code = proc->code,
                                   .sig = proc->sig};

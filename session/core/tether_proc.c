@@ -41,8 +41,8 @@ void rt_tether_free_proc(struct rt_proc *proc)
     }
     rt_order_clear(&proc->order);
     free(proc->segments);
-    free(proc->exec_item);
-    free(proc->decoded);
+    free(proc->run);
+    free(proc->exec);
     free(proc);
 }
 
@@ -80,7 +80,6 @@ int rt_tether_add_proc(struct rt_tether *t, bool tty, bool in, struct rt_proc **
     proc->id = t->next_proc;
     proc->tty = tty;
     proc->in = in;
-    proc->due = RT_PROC_DUE_START;
     proc->redraw_at = RT_NO_TIME;
     proc->pipe[1] = tty ? RT_PIPE_EOF : RT_PIPE_OPEN; /* a pty has one output stream */
     proc->segments = calloc(RT_SEGMENTS_MAX, sizeof(*proc->segments));
@@ -93,6 +92,23 @@ int rt_tether_add_proc(struct rt_tether *t, bool tty, bool in, struct rt_proc **
     *place = proc;
     *out = proc;
     return 0;
+}
+
+void rt_tether_start(struct rt_tether *t, struct rt_proc *proc)
+{
+    proc->state = RT_PROC_STARTING;
+    proc->due |= RT_PROC_DUE_START;
+    t->due |= RT_DUE_REPORT;
+}
+
+void rt_tether_remove_proc(struct rt_tether *t, struct rt_proc *proc)
+{
+    for (size_t i = 0; i < RT_PROCS_MAX; i++) {
+        if (t->procs[i] == proc) {
+            t->procs[i] = NULL;
+        }
+    }
+    rt_tether_free_proc(proc);
 }
 
 /* ---- output ---- */
@@ -258,10 +274,11 @@ void rt_tether_started(struct rt_tether *t, uint32_t id, unsigned code, uint64_t
     if (!proc || proc->state != RT_PROC_STARTING) {
         return;
     }
-    free(proc->decoded);
-    free(proc->exec_item);
-    proc->decoded = NULL;
-    proc->exec_item = NULL;
+    free(proc->exec);
+    free(proc->run);
+    proc->exec = NULL;
+    proc->run = NULL;
+    proc->run_size = 0;
     proc->state = RT_PROC_RUNNING;
     if (code) {
         proc->pipe[0] = proc->pipe[1] = RT_PIPE_EOF;

@@ -41,10 +41,14 @@ enum rt_proc_due {
     RT_PROC_DUE_CLOSE = 8, /* CLOSE_OUTPUT */
 };
 
-enum rt_proc_state { RT_PROC_STARTING, RT_PROC_RUNNING, RT_PROC_EXITED, RT_PROC_FINAL };
+/*  AWAITED --the last piece of what to run--> STARTING --START answered--> RUNNING --exit--> EXITED --EOF--> FINAL
+ *
+ * The main process begins as STARTING. An AWAITED one has one attachment, and goes with it. Waiting: AWAITED (pieces),
+ * RUNNING (its exit), EXITED (its pipes, drain_at). */
+enum rt_proc_state { RT_PROC_AWAITED, RT_PROC_STARTING, RT_PROC_RUNNING, RT_PROC_EXITED, RT_PROC_FINAL };
 
 struct rt_att;
-struct rt_down_item;
+struct rt_exec_msg;
 struct rt_tether;
 struct rt_up_item;
 
@@ -76,12 +80,18 @@ struct rt_proc {
     enum rt_stdin_phase stdin_phase;
     bool stdin_kept; /* an attachment went that had not ended it, and none has come since */
     /* exec */
-    uint8_t *exec_item;           /* owned; the encoded item until START is answered */
-    struct rt_down_item *decoded; /* owned; points into exec_item */
+    uint8_t *run;             /* owned; what to run, as far as it has come; until START is answered */
+    size_t run_size;          /* bytes */
+    struct rt_exec_msg *exec; /* owned; the same, read: STARTING */
 };
 
 struct rt_proc *rt_tether_proc(const struct rt_tether *t, uint32_t id);
+/* AWAITED. RT_ELIMIT: RT_PROCS_MAX have not ended. */
 RT_MUST_CHECK int rt_tether_add_proc(struct rt_tether *t, bool tty, bool in, struct rt_proc **proc);
+/* What to run is known. */
+void rt_tether_start(struct rt_tether *t, struct rt_proc *proc);
+/* One that was never started. */
+void rt_tether_remove_proc(struct rt_tether *t, struct rt_proc *proc);
 void rt_tether_free_proc(struct rt_proc *proc);
 void rt_tether_item_up(struct rt_tether *t, struct rt_proc *proc, const struct rt_up_item *item);
 /* Makes a program on a terminal of this size draw its screen for who has just come: it gets another size for a moment,

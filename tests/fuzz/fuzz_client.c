@@ -257,12 +257,13 @@ static void link_event(unsigned link, struct fuzz_in *in)
 
 static void new_attachment(struct fuzz_in *in)
 {
+    static const uint8_t run[3 * RT_PIECE_MAX];
     unsigned i = fuzz_byte(in) % ATTS;
     struct rt_attach_options options = {
         .cid = "box", .want = ~fuzz_byte(in) & 31, .from = fuzz_byte(in) % 5, .n = fuzz_number(in)};
     uint8_t what = fuzz_byte(in);
     options.steal = what & 1;
-    options.proc = what & 2 ? RT_PROC_ANY : 0;
+    options.exec = what & 2;
     if (what & 7)
         memset(options.id, (int)i + 1, RT_ID_SIZE);
     options.once = what >> 3 & 1;
@@ -272,19 +273,19 @@ static void new_attachment(struct fuzz_in *in)
     app.att[i] = NULL;
     app.final[i] = false;
     FUZZ_CHECK(rt_client_attach(app.client, &options, app.now, &app.att[i]) == 0 || app.att[i] == NULL);
+    if (app.att[i] != NULL && options.exec)
+        (void)!rt_catt_run(app.att[i], run, 1 + fuzz_number(in) * 16 % sizeof(run));
 }
 
 static void use_attachment(struct fuzz_in *in)
 {
     static const uint8_t bytes[WRITE_MAX];
     struct rt_catt *att = app.att[fuzz_byte(in) % ATTS];
-    struct rt_down_item item = {.t = RT_ITEM_EXEC, .argv = {rt_slice_text("ls")}, .n_argv = 1};
-    uint8_t id[RT_ID_SIZE] = {7}, what = fuzz_byte(in);
+    uint8_t what = fuzz_byte(in);
     unsigned stream = RT_STDOUT + (what >> 7);
     size_t size, n = (size_t)fuzz_number(in) << (what >> 3 & 8);
     if (att == NULL)
         return;
-    item.id = (struct rt_slice){id, RT_ID_SIZE};
     switch (what % 8) {
     case 0:
         (void)rt_catt_write(att, bytes, n < sizeof(bytes) ? n : sizeof(bytes));
@@ -297,9 +298,6 @@ static void use_attachment(struct fuzz_in *in)
         break;
     case 3:
         (void)!rt_catt_signal(att, what);
-        break;
-    case 4:
-        (void)!rt_catt_exec(att, &item);
         break;
     default:
         if (rt_catt_peek(att, stream, &size) != NULL)

@@ -19,14 +19,15 @@ static union {
     struct rt_report_msg report;
     struct rt_welcome_msg welcome;
     struct rt_down_item down;
+    struct rt_exec_msg exec;
 } first, second;
-static uint8_t once[RT_FRAME_PAYLOAD_MAX], twice[RT_FRAME_PAYLOAD_MAX];
+static uint8_t once[RT_EXEC_MAX], twice[RT_EXEC_MAX];
 
 /* What the scan lets pass is msgpack for msgpack-c too, to the last byte. */
 static void check_twin(const uint8_t *data, size_t size)
 {
     struct rt_scan_fault fault = {0};
-    if (size > RT_FRAME_PAYLOAD_MAX) {
+    if (size > RT_EXEC_MAX) {
         return;
     }
     if (rt_msg_scan(data, size, &fault) != 0) {

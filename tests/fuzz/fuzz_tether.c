@@ -143,7 +143,9 @@ static void attach(struct shell *sh, struct fuzz_in *in)
     uint8_t how = fuzz_byte(in);
     msg.make = (how & 1) == 0;
     msg.take = (how & 2) != 0;
-    msg.p = fuzz_byte(in) % 3 == 2 ? RT_PROC_ANY : fuzz_byte(in) % 4;
+    msg.exec = (how & 4) != 0;
+    msg.tty = (how & 8) != 0;
+    msg.p = fuzz_byte(in) % 4;
     msg.want = ~fuzz_byte(in) & 31;
     msg.from = fuzz_byte(in) % 6;
     msg.n = fuzz_number(in);
@@ -176,12 +178,19 @@ static void item(struct shell *sh, struct fuzz_in *in)
     uint8_t *payload = frame.bytes + RT_FRAME_HEADER;
     struct rt_down_item msg = {
         .t = 1 + fuzz_byte(in) % 3, .sig = fuzz_number(in), .rows = fuzz_number(in), .cols = fuzz_number(in)};
-    msg.id = id_of(fuzz_byte(in));
-    msg.hold = fuzz_number(in);
-    msg.n_argv = fuzz_byte(in) % 3;
-    msg.argv[0] = msg.argv[1] = rt_slice_text("ls");
-    msg.in = fuzz_byte(in) & 1;
-    msg.tty = fuzz_byte(in) & 1;
+    static const uint8_t command[] = "\x82\xa4"
+                                     "argv\x92\xc4\2ls\xc4\1x\xa3"
+                                     "cwd\xc4\1/";
+    static const uint8_t filler[RT_PIECE_MAX];
+    uint8_t how = fuzz_byte(in);
+    msg.last = how & 1;
+    msg.b = (struct rt_slice){command, sizeof(command) - 1};
+    if (how & 2) { /* a part of it */
+        size_t at = fuzz_byte(in) % msg.b.size, size = 1 + fuzz_byte(in) % (msg.b.size - at);
+        msg.b = (struct rt_slice){command + at, size};
+    } else if (how & 4) {
+        msg.b = (struct rt_slice){filler, sizeof(filler)};
+    }
     int size = rt_msg_encode(RT_MSG_DOWN_ITEM, &msg, payload + 2, RT_ITEM_MAX);
     if (size <= 0 || att == NULL || !sh->up)
         return;

@@ -35,11 +35,11 @@ struct sim_att {
 };
 
 struct sim_exec { /* a command that a client has asked for; its own are freed with it */
-    struct rt_catt *control, *att;
+    struct rt_catt *att;
     uint8_t id[RT_ID_SIZE];
     int container;
-    bool attached, sent, stalled;
-    uint64_t began_us, looked_us, seen;
+    bool attached, stalled;
+    uint64_t looked_us, seen;
 };
 
 struct sim_client {

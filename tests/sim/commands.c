@@ -6,9 +6,11 @@
 #include "session/base/slice.h"
 #include "session/core/attachment.h"
 #include "session/core/frame.h"
+#include "session/core/msg.h"
 #include "session/core/msg_stream.h"
 #include "session/core/protocol.h"
 #include "session/core/tether.h"
+#include "session/core/tether_att.h"
 #include "tests/sim/agents.h"
 #include "tests/sim/clients.h"
 #include "tests/sim/guests.h"
@@ -17,10 +19,12 @@
 
 #include <string.h>
 
-/* Commands run beside a container's process (exec): each runs at most once, wherever its container is meanwhile, and
- * who asked for it gets its bytes and its status. What a command does follows from its id. */
+/* Commands run beside a container's process (exec): each runs at most once, wherever its container is meanwhile, as it
+ * was told to, byte for byte; and who asked for it gets its bytes and its status. What a command does, and how long it
+ * is, follows from its id: many come in several pieces. */
 
 #define LENGTH_MAX 20000
+#define WORD_MAX 250000
 #define HOLD_MS 2000
 #define PATIENCE_US 20000000 /* a client that stalls for longer may find its command's attachment forgotten */
 
@@ -34,13 +38,30 @@ static unsigned code_of(const uint8_t id[RT_ID_SIZE])
     return id[8] % 5 == 0 ? 127 : id[9] % 100;
 }
 
+/* Its last argument. */
+static struct rt_slice word_of(const uint8_t id[RT_ID_SIZE])
+{
+    static uint8_t word[WORD_MAX];
+    size_t most = id[10] % 8 == 0 ? WORD_MAX : id[10] % 2 == 0 ? (size_t)4 * RT_PIECE_MAX : 100;
+    struct rt_slice slice = {word, (size_t)(rt_get_u64(id) % most)};
+
+    for (size_t i = 0; i < slice.size; i++) {
+        word[i] = sim_stdin_byte(id, i);
+    }
+    return slice;
+}
+
 /* ---- in the guest ---- */
 
-void sim_command_start(int guest, uint32_t proc, const uint8_t id[RT_ID_SIZE])
+void sim_command_start(int guest, uint32_t proc, const struct rt_exec_msg *exec)
 {
     struct sim_guest *g = &sim.guests[guest];
     struct sim_done *done = &g->done;
+    const uint8_t *id = exec->argv[1].data;
 
+    if (exec->n_argv != 3 || exec->argv[1].size != RT_ID_SIZE || !rt_slice_equal(exec->argv[2], word_of(id))) {
+        sim_fail("guest %d: a command is not what its client asked for", guest);
+    }
     for (size_t i = 0; i < done->n_commands; i++) {
         if (memcmp(done->commands[i].id, id, RT_ID_SIZE) == 0) {
             sim_fail("guest %d: a command was started twice", guest);
@@ -115,51 +136,31 @@ void sim_commands_work(int guest)
 
 static void ask(int client, struct sim_exec *exec)
 {
-    struct rt_attach_options options = {.want = 1U << RT_CONTROL_UP | 1U << RT_CONTROL_DOWN, .from = RT_FROM_NOW};
+    static struct rt_exec_msg msg;
+    static uint8_t what[RT_EXEC_MAX];
+    struct rt_attach_options options = {.want = 31 & ~(1U << RT_STDIN), .hold_ms = HOLD_MS, .exec = true};
     struct rt_key key;
+    int size;
 
     memset(exec, 0, sizeof(*exec));
     exec->container = (int)sim_random((uint64_t)sim.n_containers);
-    exec->began_us = sim.now_us;
     sim_random_bytes(NULL, exec->id, RT_ID_SIZE);
     sim_key(exec->container, &key);
     memcpy(options.cid, key.cid, sizeof(options.cid));
-    if (rt_client_attach(sim.clients[client].client, &options, sim_ms(), &exec->control) != 0) {
-        sim_fail("an attach was refused");
-    }
-}
-
-static void send_item(struct sim_exec *exec)
-{
-    struct rt_down_item item = {.t = RT_ITEM_EXEC, .n_argv = 1, .hold = HOLD_MS};
-
-    item.id = (struct rt_slice){exec->id, RT_ID_SIZE};
-    item.argv[0] = rt_slice_text("command");
-    if (rt_catt_exec(exec->control, &item) != 0) {
-        sim_fail("an exec was refused");
-    }
-    exec->sent = true;
-}
-
-static void attach(int client, struct sim_exec *exec)
-{
-    struct rt_attach_options options = {
-        .want = 31 & ~(1U << RT_STDIN), .from = RT_FROM_OLDEST, .hold_ms = HOLD_MS, .proc = RT_PROC_ANY};
-    struct rt_key key;
-
-    sim_key(exec->container, &key);
-    memcpy(options.cid, key.cid, sizeof(options.cid));
     memcpy(options.id, exec->id, RT_ID_SIZE);
-    rt_catt_free(exec->control);
-    exec->control = NULL;
-    if (rt_client_attach(sim.clients[client].client, &options, sim_ms(), &exec->att) != 0) {
-        sim_fail("an attach was refused");
+    msg.n_argv = 3;
+    msg.argv[0] = rt_slice_text("command");
+    msg.argv[1] = (struct rt_slice){exec->id, RT_ID_SIZE};
+    msg.argv[2] = word_of(exec->id);
+    size = rt_msg_encode(RT_MSG_EXEC, &msg, what, sizeof(what));
+    if (size < 0 || rt_client_attach(sim.clients[client].client, &options, sim_ms(), &exec->att) != 0 ||
+        rt_catt_run(exec->att, what, (size_t)size) != 0) {
+        sim_fail("an exec was refused");
     }
 }
 
 static void over(struct sim_exec *exec)
 {
-    rt_catt_free(exec->control);
     rt_catt_free(exec->att);
     memset(exec, 0, sizeof(*exec));
 }
@@ -167,7 +168,8 @@ static void over(struct sim_exec *exec)
 static bool may_fail(const struct sim_exec *exec, const struct rt_catt_event *ev)
 {
     return sim.forked[exec->container] || ev->cls == RT_CLASS_ENDED ||
-           (ev->cls == RT_CLASS_NOT_FOUND && (exec->control != NULL || sim_store_end_lost(exec->container))) ||
+           (ev->cls == RT_CLASS_INVALID && strcmp(ev->text, RT_TETHER_RUNS_NONE) == 0) ||
+           (ev->cls == RT_CLASS_NOT_FOUND && (!exec->attached || sim_store_end_lost(exec->container))) ||
            (exec->stalled && ev->cls == RT_CLASS_UNKNOWN_ATTACHMENT);
 }
 
@@ -184,26 +186,12 @@ static void check_exit(int client, const struct sim_exec *exec, const struct rt_
     sim.stats.commands_told++;
 }
 
-static void control_events(int client, struct sim_exec *exec)
-{
-    struct rt_catt_event ev;
-
-    while (exec->control != NULL && sim_next_event(client, exec->control, &ev)) {
-        exec->attached = exec->attached || ev.kind == RT_CATT_ATTACHED;
-        if ((ev.kind == RT_CATT_FAILED || ev.kind == RT_CATT_REWOUND) && !may_fail(exec, &ev)) {
-            sim_fail("client %d: no command can be asked for: %s %s", client, rt_class_name(ev.cls), ev.text);
-        }
-        if (ev.kind == RT_CATT_FAILED || ev.kind == RT_CATT_REWOUND || ev.kind == RT_CATT_EXITED) {
-            over(exec);
-        }
-    }
-}
-
-static void att_events(int client, struct sim_exec *exec)
+static void events(int client, struct sim_exec *exec)
 {
     struct rt_catt_event ev;
 
     while (exec->att != NULL && sim_next_event(client, exec->att, &ev)) {
+        exec->attached = exec->attached || ev.kind == RT_CATT_ATTACHED;
         if (ev.kind == RT_CATT_GAP && ev.stream == RT_STDOUT) {
             exec->seen = ev.to; /* it read too slowly: a declared bound */
         }
@@ -238,7 +226,7 @@ void sim_client_commands(int client)
 {
     struct sim_exec *exec = &sim.clients[client].exec;
 
-    if (exec->control == NULL && exec->att == NULL) {
+    if (exec->att == NULL) {
         if (!sim.quiet && sim_random(60) == 0) {
             ask(client, exec);
         }
@@ -248,20 +236,10 @@ void sim_client_commands(int client)
         exec->stalled = true;
     }
     exec->looked_us = sim.now_us;
-    control_events(client, exec);
-    if (exec->control != NULL && exec->attached && !exec->sent) {
-        send_item(exec);
-    }
-    if (exec->control != NULL && exec->sent && rt_catt_applied(exec->control)) {
-        attach(client, exec);
-    }
-    att_events(client, exec);
+    events(client, exec);
     if (exec->att != NULL && sim_chance(80)) {
         consume(client, exec);
-        att_events(client, exec);
-    }
-    if (exec->control != NULL) {
-        sim_looked_at(exec->control);
+        events(client, exec);
     }
     if (exec->att != NULL) {
         sim_looked_at(exec->att);

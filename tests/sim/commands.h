@@ -12,6 +12,8 @@
 
 #define SIM_COMMANDS 256
 
+struct rt_exec_msg;
+
 struct sim_command { /* run by exec in one past */
     uint8_t id[RT_ID_SIZE];
     uint32_t proc;
@@ -19,7 +21,7 @@ struct sim_command { /* run by exec in one past */
     bool over;
 };
 
-void sim_command_start(int guest, uint32_t proc, const uint8_t id[RT_ID_SIZE]);
+void sim_command_start(int guest, uint32_t proc, const struct rt_exec_msg *exec);
 void sim_command_signal(int guest, uint32_t proc, unsigned sig);
 void sim_commands_work(int guest);
 void sim_client_commands(int client);

@@ -187,8 +187,13 @@ static struct rt_proc *copy_proc(const struct rt_proc *from)
         sim_fail("out of memory");
     }
     *proc = *from;
-    proc->exec_item = NULL; /* copies are taken between steps: no START is under way */
-    proc->decoded = NULL;
+    if (from->run) { /* copies are taken between steps: no START is under way, but pieces may have come */
+        proc->run = malloc(from->run_size);
+        if (!proc->run) {
+            sim_fail("out of memory");
+        }
+        memcpy(proc->run, from->run, from->run_size);
+    }
     if (from->segments) {
         proc->segments = malloc(RT_SEGMENTS_MAX * sizeof(*proc->segments));
         if (!proc->segments) {
@@ -356,7 +361,7 @@ static void action(int guest, const struct rt_tether_action *a)
         break;
     case RT_TETHER_START:
         if (a->proc != 0) {
-            sim_command_start(guest, a->proc, a->exec->id.data);
+            sim_command_start(guest, a->proc, a->exec);
             break;
         }
         g->done.started = true;

@@ -104,7 +104,9 @@ static const struct rt_attach_msg attach = {
     .try_no = 3,
     .make = true,
     .take = true,
-    .p = RT_PROC_ANY,
+    .exec = true,
+    .tty = true,
+    .p = RT_PROC_MAX,
     .want = 31,
     .from = RT_FROM_LINES,
     .n = 100,
@@ -149,19 +151,20 @@ static const struct rt_up_item up_item = {
 };
 
 static const struct rt_down_item down_item = {
-    .t = RT_ITEM_EXEC,
+    .t = RT_ITEM_RUN,
     .sig = 2,
     .rows = 25,
     .cols = 81,
-    .hold = 1000,
-    .id = BIN(id),
+    .b = BIN(id),
+    .last = true,
+};
+
+static const struct rt_exec_msg exec = {
     .argv = {TEXT("/bin/sh"), TEXT("-c"), TEXT("echo hi")},
     .n_argv = 3,
     .env = {TEXT("TERM=xterm")},
     .n_env = 1,
     .cwd = TEXT("/tmp"),
-    .tty = true,
-    .in = true,
 };
 
 static const struct rt_request_msg request = {
@@ -224,7 +227,7 @@ const void *rt_sample(enum rt_msg_kind kind)
         [RT_MSG_REFUSE] = &refuse,       [RT_MSG_END] = &end,           [RT_MSG_END_OK] = &end_ok,
         [RT_MSG_ATTACH] = &attach,       [RT_MSG_ATTACHED] = &attached, [RT_MSG_UP_ITEM] = &up_item,
         [RT_MSG_DOWN_ITEM] = &down_item, [RT_MSG_REQUEST] = &request,   [RT_MSG_REPLY] = &reply,
-        [RT_MSG_RECORD] = &record,
+        [RT_MSG_RECORD] = &record,       [RT_MSG_EXEC] = &exec,
     };
     return samples[kind];
 }

@@ -10,10 +10,19 @@
 #define LINE_SIZE 4096
 
 static const char *const kind_names[RT_MSG_KINDS] = {
-    [RT_MSG_HELLO] = "hello",         [RT_MSG_WELCOME] = "welcome",   [RT_MSG_REPORT] = "report",
-    [RT_MSG_REFUSE] = "refuse",       [RT_MSG_END] = "end",           [RT_MSG_END_OK] = "end_ok",
-    [RT_MSG_ATTACH] = "attach",       [RT_MSG_ATTACHED] = "attached", [RT_MSG_UP_ITEM] = "up_item",
-    [RT_MSG_DOWN_ITEM] = "down_item", [RT_MSG_REQUEST] = "request",   [RT_MSG_REPLY] = "reply",
+    [RT_MSG_HELLO] = "hello",
+    [RT_MSG_WELCOME] = "welcome",
+    [RT_MSG_REPORT] = "report",
+    [RT_MSG_REFUSE] = "refuse",
+    [RT_MSG_END] = "end",
+    [RT_MSG_END_OK] = "end_ok",
+    [RT_MSG_ATTACH] = "attach",
+    [RT_MSG_ATTACHED] = "attached",
+    [RT_MSG_UP_ITEM] = "up_item",
+    [RT_MSG_EXEC] = "exec",
+    [RT_MSG_DOWN_ITEM] = "down_item",
+    [RT_MSG_REQUEST] = "request",
+    [RT_MSG_REPLY] = "reply",
     [RT_MSG_RECORD] = "record",
 };
 

@@ -190,17 +190,18 @@ int retether_attach(struct retether_client *client, const struct retether_attach
 
 struct retether_exec_options {
     size_t size;             /* of this struct */
-    const char *const *argv; /* NULL-terminated, at most 64 of at most 2,048 bytes */
+    const char *const *argv; /* NULL-terminated, at least one */
     const char *const *env;  /* NULL-terminated additions "NAME=VALUE"; NULL: none */
     const char *cwd;         /* NULL: the container's */
     bool tty;
 };
 
-/* Starts a process in a container, exactly once, and attaches to it from its first byte. Of the attach options
- * container, input, hold_ms, rows, cols and give_up_ms count. A container that takes no more processes, or whose main
- * process has ended, is told as failed with RETETHER_UNKNOWN_ATTACHMENT or RETETHER_ENDED. Errors are those of
- * retether_attach(); RETETHER_EINVAL or RETETHER_ELIMIT also: no command, or one of more than about 4,000 bytes with
- * its environment and directory. */
+/* Starts a process in a container, exactly once, and attaches to it from its first byte; `attached` comes when its
+ * place is taken, just before it is started. Of the attach options container, input, hold_ms, rows, cols and give_up_ms
+ * count. A container that takes no more processes or attachments is told as failed with RETETHER_LIMIT, one whose main
+ * process has ended with RETETHER_INVALID, or RETETHER_ENDED. Errors are those of retether_attach(); RETETHER_EINVAL
+ * also: no command, a directory of more than 1,024 bytes; RETETHER_ELIMIT: more than 256 KiB, or about 4,000 words,
+ * with environment and directory. A single word may be as long (Linux takes no more than 128 KiB: 126). */
 int retether_exec(struct retether_client *client, const struct retether_attach_options *options,
                   const struct retether_exec_options *exec, const struct retether_attachment_callbacks *callbacks,
                   struct retether_attachment **att);
@@ -223,8 +224,7 @@ void retether_write_end(struct retether_attachment *att);
  * RETETHER_EINVAL: more than 65,535 rows or columns. RETETHER_ESTATE: after a final callback. RETETHER_ELIMIT: the
  * container has not taken 256 KiB of those sent before. RETETHER_ENOMEM. */
 int retether_resize(struct retether_attachment *att, unsigned rows, unsigned cols);
-/* Sends a signal (1 to 64, of Linux) to the process, exactly once. Errors as of retether_resize(); RETETHER_ESTATE also
- * before the process of an exec is there. */
+/* Sends a signal (1 to 64, of Linux) to the process, exactly once. Errors as of retether_resize(). */
 int retether_signal(struct retether_attachment *att, unsigned signum);
 
 /* The offset of the next byte of stdout or stderr to be taken; 0 for another stream, and before an exec has started. */

@@ -2,6 +2,8 @@
  * Copyright The retether authors */
 #include "tests/system/tether/fake_agent.h"
 
+#include "tests/lib/command.h"
+
 #include "session/core/msg.h"
 
 #include <errno.h>
@@ -425,16 +427,30 @@ void fake_input_end(struct fake_agent *agent)
     agent->in[0].fin = true;
 }
 
+static size_t put_item(const struct rt_down_item *item, uint8_t *out, size_t cap)
+{
+    int n = rt_msg_encode(RT_MSG_DOWN_ITEM, item, out + 2, cap - 2);
+
+    assert_true(n > 0);
+    out[0] = (uint8_t)(n >> 8);
+    out[1] = (uint8_t)n;
+    return (size_t)n + 2;
+}
+
 void fake_item(struct fake_agent *agent, const struct rt_down_item *item)
 {
     struct fake_in *down = &agent->in[1];
     uint8_t bytes[2 + RT_ITEM_MAX];
-    int n = rt_msg_encode(RT_MSG_DOWN_ITEM, item, bytes + 2, RT_ITEM_MAX);
 
-    assert_true(n > 0);
-    bytes[0] = (uint8_t)(n >> 8);
-    bytes[1] = (uint8_t)n;
-    fake_append(&down->data, &down->size, &down->cap, bytes, (size_t)n + 2);
+    fake_append(&down->data, &down->size, &down->cap, bytes, put_item(item, bytes, sizeof(bytes)));
+}
+
+void fake_exec(struct fake_agent *agent, const char *const *argv, const char *const *env, const char *cwd)
+{
+    struct rt_down_item item = rt_test_command(argv, env, cwd);
+
+    agent->exec_size = put_item(&item, agent->exec, sizeof(agent->exec));
+    fake_send_exec(agent);
 }
 
 bool fake_done(const struct fake_agent *agent)

@@ -18,6 +18,7 @@
  * protocol is kept in `error`, which fake_finish() asserts to be empty. */
 
 #define FAKE_CHANNEL 7
+#define FAKE_EXEC_CHANNEL 8
 #define FAKE_WINDOW 262144
 #define FAKE_TOKEN "rtj1.am9pbi10b2tlbg" /* "join-token" */
 
@@ -68,6 +69,9 @@ struct fake_agent {
     uint64_t try_no;
     struct fake_out out[3]; /* stdout, stderr, control-up */
     struct fake_in in[2];   /* stdin, control-down */
+    /* exec: the item that tells it what to run, until it is attached */
+    uint8_t exec[RT_INITIAL_CREDIT];
+    size_t exec_size;
     /* ends */
     size_t items_at; /* control-up read so far */
     bool exited, ended, resized;
@@ -100,6 +104,8 @@ void fake_finish(struct fake_agent *agent, int status, int timeout_ms);
 void fake_input(struct fake_agent *agent, const void *data, size_t size);
 void fake_input_end(struct fake_agent *agent);
 void fake_item(struct fake_agent *agent, const struct rt_down_item *item);
+/* Runs a command beside it, whose output nobody reads; over one connection. */
+void fake_exec(struct fake_agent *agent, const char *const *argv, const char *const *env, const char *cwd);
 bool fake_done(const struct fake_agent *agent);
 /* stdout, NUL-terminated */
 const char *fake_text(struct fake_agent *agent);
@@ -112,6 +118,7 @@ uint64_t fake_random(struct fake_agent *agent, uint64_t below);
 void fake_frame(struct fake_agent *agent, const struct rt_frame *frame, const uint8_t *payload);
 void fake_send_input(struct fake_agent *agent);
 void fake_send_acks(struct fake_agent *agent);
+void fake_send_exec(struct fake_agent *agent);
 void fake_send(struct fake_agent *agent, const struct rt_frame *frame, const void *payload);
 void fake_error(struct fake_agent *agent, const char *what, uint64_t got, uint64_t wanted);
 void fake_append(uint8_t **data, size_t *size, size_t *cap, const void *more, size_t n);

@@ -76,6 +76,34 @@ static void send_attach(struct fake_agent *agent)
     send_map(agent, RT_ATTACH, FAKE_CHANNEL, RT_MSG_ATTACH, &attach);
 }
 
+void fake_send_exec(struct fake_agent *agent)
+{
+    const struct rt_attach_msg attach = {
+        .cid = rt_slice_text("c1"),
+        .id = {.data = (const uint8_t *)"attachment 0002", .size = RT_ID_SIZE},
+        .try_no = 1,
+        .make = true,
+        .exec = true,
+        .want = 1U << RT_CONTROL_DOWN,
+    };
+
+    send_map(agent, RT_ATTACH, FAKE_EXEC_CHANNEL, RT_MSG_ATTACH, &attach);
+}
+
+static void on_exec_frame(struct fake_agent *agent, const struct rt_frame *frame)
+{
+    if (frame->type == RT_ATTACHED) {
+        fake_send(agent,
+                  &(struct rt_frame){.type = RT_DATA,
+                                     .stream = RT_CONTROL_DOWN,
+                                     .channel = FAKE_EXEC_CHANNEL,
+                                     .length = (uint32_t)agent->exec_size},
+                  agent->exec);
+    } else if (frame->type != RT_ACK) {
+        fake_error(agent, "of the exec", frame->type, 0);
+    }
+}
+
 static void on_attached(struct fake_agent *agent, const struct rt_frame *frame, const uint8_t *payload)
 {
     struct rt_attached_msg msg;
@@ -197,6 +225,10 @@ void fake_frame(struct fake_agent *agent, const struct rt_frame *frame, const ui
 
     if (rt_frame_check(frame, RT_WAY_GUEST_AGENT, &why) != 0) {
         fake_error(agent, why, frame->type, 0);
+        return;
+    }
+    if (frame->channel == FAKE_EXEC_CHANNEL) {
+        on_exec_frame(agent, frame);
         return;
     }
     switch (frame->type) {

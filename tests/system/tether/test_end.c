@@ -149,26 +149,10 @@ static void test_as_init_signal(void **state)
     assert_string_equal(fake_text(agent), "bye\n");
 }
 
-static struct rt_down_item exec_item(const char *const *argv, const char *env, const char *cwd)
-{
-    static const uint8_t id[RT_ID_SIZE] = "exec attachment";
-    struct rt_down_item item = {.t = RT_ITEM_EXEC, .id = {.data = id, .size = RT_ID_SIZE}};
-
-    for (; *argv != NULL; argv++) {
-        item.argv[item.n_argv++] = rt_slice_text(*argv);
-    }
-    if (env != NULL) {
-        item.env[item.n_env++] = rt_slice_text(env);
-        item.cwd = rt_slice_text(cwd);
-    }
-    return item;
-}
-
 static void test_exec(void **state)
 {
     struct fake_agent *agent = *state;
     char script[256];
-    struct rt_down_item item;
 
     snprintf(script, sizeof(script), "echo ready; while ! [ -s %s/exec ]; do sleep 0.02; done; cat %s/exec; exit 3",
              agent->dir, agent->dir);
@@ -178,8 +162,8 @@ static void test_exec(void **state)
     fake_until_text(agent, "ready\n", LIMIT_MS);
     snprintf(script, sizeof(script), "echo $PWD $RT_BASE $RT_MORE >%s/exec.new; mv %s/exec.new %s/exec", agent->dir,
              agent->dir, agent->dir);
-    item = exec_item((const char *const[]){"sh", "-c", script, NULL}, "RT_MORE=new", "/usr");
-    fake_item(agent, &item);
+    fake_exec(agent, (const char *const[]){"sh", "-c", script, NULL}, (const char *const[]){"RT_MORE=new", NULL},
+              "/usr");
     fake_finish(agent, 3, LIMIT_MS);
     assert_string_equal(fake_text(agent), "ready\n/usr base new\n");
 }
@@ -189,7 +173,6 @@ static void test_exec_ends_with_main(void **state)
 {
     struct fake_agent *agent = *state;
     char script[256];
-    struct rt_down_item item;
     char text[32] = "";
     char path[128];
     FILE *file;
@@ -199,8 +182,7 @@ static void test_exec_ends_with_main(void **state)
     fake_sh(agent, script);
     fake_until_text(agent, "ready\n", LIMIT_MS);
     snprintf(script, sizeof(script), "sleep 60 & echo $! >%s/exec; wait", agent->dir);
-    item = exec_item((const char *const[]){"sh", "-c", script, NULL}, NULL, NULL);
-    fake_item(agent, &item);
+    fake_exec(agent, (const char *const[]){"sh", "-c", script, NULL}, NULL, NULL);
     fake_finish(agent, 0, LIMIT_MS);
     snprintf(path, sizeof(path), "%s/exec", agent->dir);
     file = fopen(path, "r");

@@ -44,16 +44,22 @@ static void test_requests(void **state)
     }
 }
 
+static struct rt_attach_msg attach_msg(uint64_t want, bool take, uint64_t hold)
+{
+    static const uint8_t id[RT_ID_SIZE] = {9};
+
+    return (struct rt_attach_msg){.cid = rt_slice_text("web"),
+                                  .id = {id, sizeof(id)},
+                                  .try_no = 1,
+                                  .make = !take,
+                                  .take = take,
+                                  .want = want,
+                                  .hold = hold};
+}
+
 static void attach(struct fx *fx, int client, uint32_t channel, uint64_t want, bool take, uint64_t hold)
 {
-    uint8_t id[RT_ID_SIZE] = {9};
-    struct rt_attach_msg msg = {.cid = rt_slice_text("web"),
-                                .id = {id, sizeof(id)},
-                                .try_no = 1,
-                                .make = !take,
-                                .take = take,
-                                .want = want,
-                                .hold = hold};
+    struct rt_attach_msg msg = attach_msg(want, take, hold);
 
     fx_msg(fx, client, &(struct rt_frame){.type = RT_ATTACH, .channel = channel}, RT_MSG_ATTACH, &msg);
 }
@@ -65,7 +71,7 @@ static void test_viewer_reads(void **state)
     struct fx_guest guest;
     int viewer = fx_client_as(fx, RT_CLIENT_VIEWER), vch = fx_client_as(fx, RT_CLIENT_VCH);
     struct rt_refuse_msg refuse;
-    struct rt_attach_msg got;
+    struct rt_attach_msg got, exec;
     struct rt_frame frame;
     const uint8_t *payload;
     char why[RT_TEXT_MAX];
@@ -78,9 +84,13 @@ static void test_viewer_reads(void **state)
     fx_want_refuse(fx, viewer, 2, RT_CLASS_DENIED, &refuse);
     attach(fx, viewer, 3, 1u << RT_STDOUT, true, 0);
     fx_want_refuse(fx, viewer, 3, RT_CLASS_DENIED, &refuse);
+    exec = attach_msg(1u << RT_STDOUT, false, 0);
+    exec.exec = true;
+    fx_msg(fx, viewer, &(struct rt_frame){.type = RT_ATTACH, .channel = 4}, RT_MSG_ATTACH, &exec);
+    fx_want_refuse(fx, viewer, 4, RT_CLASS_DENIED, &refuse);
     fx_none(fx, guest.link);
     for (uint32_t i = 0; i < 2; i++) {
-        attach(fx, i == 0 ? viewer : vch, 4, 1u << RT_STDOUT, false, 5000);
+        attach(fx, i == 0 ? viewer : vch, 5, 1u << RT_STDOUT, false, 5000);
         fx_answer(fx);
         payload = fx_want(fx, guest.link, RT_ATTACH, &frame);
         assert_int_equal(rt_msg_decode(RT_MSG_ATTACH, payload, frame.length, &got, why, sizeof(why)), 0);

@@ -121,37 +121,49 @@ static void say(struct box *box, const char *text)
     snprintf(box->text + used, sizeof(box->text) - used, "%s", text);
 }
 
-static void exec(struct box *box, const struct rt_down_item *item)
+/* A process of an attachment's own, which will say what it is to run. */
+static uint64_t make_proc(struct box *box, const struct rt_attach_msg *msg)
 {
-    struct box_att *att;
-    char word[RT_ARG_MAX + 1];
+    struct box_proc *proc = &box->proc[++box->made];
 
-    assert_true(box->n_atts < BOX_ATTS && box->runs + 1 < BOX_PROCS);
+    assert_true(box->made < BOX_PROCS);
+    proc->made = proc->awaited = true;
+    proc->tty = msg->tty;
+    proc->no_input = (msg->want >> RT_STDIN & 1) == 0;
+    return box->made;
+}
+
+static void run(struct box *box, struct box_proc *proc, const struct rt_down_item *item)
+{
+    static struct rt_exec_msg exec;
+    static char word[RT_ARG_MAX + 1];
+
+    assert_true(proc->awaited && box->what_size + item->b.size <= sizeof(box->what));
+    memcpy(box->what + box->what_size, item->b.data, item->b.size);
+    box->what_size += item->b.size;
+    if (!item->last) {
+        return;
+    }
+    fixture_decode(RT_MSG_EXEC, box->what, box->what_size, &exec);
+    proc->awaited = false;
     box->runs++;
     say(box, "exec");
-    for (size_t i = 0; i < item->n_argv; i++) {
-        rt_slice_copy(item->argv[i], word, sizeof(word));
+    for (size_t i = 0; i < exec.n_argv; i++) {
+        rt_slice_copy(exec.argv[i], word, sizeof(word));
         say(box, " ");
         say(box, word);
     }
     say(box, ";");
-    box->proc[box->runs].made = true;
-    box->proc[box->runs].tty = item->tty;
-    box->proc[box->runs].no_input = !item->in;
-    att = &box->att[box->n_atts++];
-    att->made = true;
-    att->proc = box->runs;
-    memcpy(att->id, item->id.data, RT_ID_SIZE);
 }
 
-static void apply_item(struct box *box, const uint8_t *data, size_t size)
+static void apply_item(struct box *box, struct box_proc *proc, const uint8_t *data, size_t size)
 {
-    static struct rt_down_item item;
+    struct rt_down_item item;
     char text[64];
 
     fixture_decode(RT_MSG_DOWN_ITEM, data, size, &item);
-    if (item.t == RT_ITEM_EXEC) {
-        exec(box, &item);
+    if (item.t == RT_ITEM_RUN) {
+        run(box, proc, &item);
     } else if (item.t == RT_ITEM_SIGNAL) {
         snprintf(text, sizeof(text), "signal %u;", (unsigned)item.sig);
         say(box, text);
@@ -176,7 +188,7 @@ static void apply(struct box *box, struct box_att *att, unsigned i)
         if (in->received - in->applied < 2 + size) {
             break;
         }
-        apply_item(box, at + 2, size);
+        apply_item(box, &box->proc[att->proc], at + 2, size);
         rt_digest_extend(&in->digest, at, 2 + size);
         in->applied += 2 + size;
     }
@@ -280,7 +292,7 @@ static void attached(struct box *box, struct box_att *att, const struct rt_attac
     struct rt_attached_msg terms = {.life = box->life,
                                     .epoch = 1,
                                     .p = att->proc,
-                                    .st = proc->exited ? 2 : 1,
+                                    .st = proc->exited ? 2 : !proc->awaited,
                                     .tty = proc->tty,
                                     .code = proc->code,
                                     .sig = proc->sig};
@@ -333,8 +345,13 @@ static void take_attach(struct box *box, struct link *link, uint32_t channel, co
         link_refuse(link, channel, &refuse);
         return;
     }
-    if (att == NULL && (!msg->make || msg->p == RT_PROC_ANY)) {
+    if (att == NULL && !msg->make) {
         link_refuse(link, channel, &(struct rt_refuse_msg){.c = RT_CLASS_UNKNOWN_ATTACHMENT});
+        return;
+    }
+    if (att == NULL && msg->exec && box->proc[0].exited) {
+        link_refuse(link, channel,
+                    &(struct rt_refuse_msg){.c = RT_CLASS_INVALID, .m = rt_slice_text("the main process has ended")});
         return;
     }
     if (att == NULL) {
@@ -342,7 +359,7 @@ static void take_attach(struct box *box, struct link *link, uint32_t channel, co
         att = &box->att[box->n_atts++];
         memset(att, 0, sizeof(*att));
         att->made = true;
-        att->proc = msg->p;
+        att->proc = msg->exec ? make_proc(box, msg) : msg->p;
         memcpy(att->id, msg->id.data, RT_ID_SIZE);
     }
     assert_true(msg->try_no > att->tries);

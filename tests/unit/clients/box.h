@@ -29,6 +29,7 @@ struct box_out {
 
 struct box_proc {
     bool made, tty, exited, no_input;
+    bool awaited; /* what it is to run has not come whole */
     uint64_t code, sig;
     struct box_out out[3]; /* stdout, stderr, control-up */
 };
@@ -62,15 +63,17 @@ struct box {
     struct box_att att[BOX_ATTS];
     size_t n_atts;
     uint64_t life;
-    bool stalled;         /* applies no input */
-    bool deaf;            /* answers no ATTACH: they are kept as frames */
-    uint64_t refuse;      /* the next ATTACHs are refused as this class */
-    unsigned refusals;    /* so many times */
-    const char *words;    /* of those; NULL: "as the test wants" */
-    uint64_t code, sig;   /* with ENDED */
-    unsigned runs;        /* processes that exec has made */
-    unsigned detached;    /* DETACHs */
-    uint64_t refused_cls; /* of the newest REFUSE that came from a client */
+    bool stalled;              /* applies no input */
+    bool deaf;                 /* answers no ATTACH: they are kept as frames */
+    uint64_t refuse;           /* the next ATTACHs are refused as this class */
+    unsigned refusals;         /* so many times */
+    const char *words;         /* of those; NULL: "as the test wants" */
+    uint64_t code, sig;        /* with ENDED */
+    unsigned made, runs;       /* processes that exec has made; those that were told what to run */
+    unsigned detached;         /* DETACHs */
+    uint64_t refused_cls;      /* of the newest REFUSE that came from a client */
+    uint8_t what[RT_EXEC_MAX]; /* of the newest exec, as it comes */
+    size_t what_size;
     char text[BOX_BYTES]; /* of argv of the newest exec, and items: "exec a b;", "signal 15;", "resize 3x4;" */
     /* requests */
     enum rt_session_state state; /* in its record; RT_SESSION_NONE: there is none */

@@ -54,9 +54,9 @@ void caller_input_end(struct caller *c, unsigned n)
     send_input(c, n);
 }
 
-void caller_item(struct caller *c, const struct rt_down_item *item)
+void caller_item(struct caller *c, unsigned n, const struct rt_down_item *item)
 {
-    struct caller_att *att = &c->att[0];
+    struct caller_att *att = &c->att[n];
     uint8_t *at = att->in[1].data + att->in[1].size;
     int size = rt_msg_encode(RT_MSG_DOWN_ITEM, item, at + 2, RT_ITEM_MAX);
 
@@ -64,7 +64,7 @@ void caller_item(struct caller *c, const struct rt_down_item *item)
     at[0] = (uint8_t)(size >> 8);
     at[1] = (uint8_t)(size & 0xff);
     att->in[1].size += (size_t)size + 2;
-    send_input(c, 0);
+    send_input(c, n);
 }
 
 void caller_attach(struct caller *c, unsigned n)
@@ -79,7 +79,10 @@ void caller_attach(struct caller *c, unsigned n)
     msg.id = (struct rt_slice){att->id, RT_ID_SIZE};
     msg.try_no = att->tries;
     msg.make = !att->ever;
-    msg.p = n == 0 ? 0 : RT_PROC_ANY;
+    msg.exec = n > 0;
+    msg.tty = c->exec_tty;
+    msg.rows = n > 0 ? 5 : 0;
+    msg.cols = n > 0 ? 6 : 0;
     msg.want = 0x1f;
     msg.from = RT_FROM_OLDEST;
     msg.hold = 30000;

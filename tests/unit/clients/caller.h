@@ -13,8 +13,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The guest half's other side: an agent with one client of it. It attaches to the main process (and to what it asked to
- * be run), takes all output and checks its offsets, sends input, and answers END. Allocates nothing. */
+/* The guest half's other side: an agent with one client of it. It attaches to the main process (attachment 0) and to
+ * one of its own (attachment 1, on a terminal of 5 x 6), takes all output and checks its offsets, sends input, and
+ * answers END. Allocates nothing. */
 
 #define CALLER_BYTES (256 * 1024)
 #define CALLER_ATTS 2
@@ -42,6 +43,7 @@ struct caller {
     struct link *link; /* NULL: no guest */
     struct caller_att att[CALLER_ATTS];
     bool no_attach; /* does not attach by itself at CONFIRM */
+    bool exec_tty;  /* of attachment 1's process */
     bool slow_end;  /* END is not answered: RT_END_LATER */
     bool ended;
     struct rt_end_msg end;
@@ -56,8 +58,7 @@ struct caller *caller_open(struct fixture *f);
 void caller_attach(struct caller *c, unsigned n);
 void caller_input(struct caller *c, unsigned n, const void *data, size_t size);
 void caller_input_end(struct caller *c, unsigned n);
-/* Over the first attachment. */
-void caller_item(struct caller *c, const struct rt_down_item *item);
+void caller_item(struct caller *c, unsigned n, const struct rt_down_item *item);
 /* Whether stdout of attachment n contains it. */
 bool caller_has(const struct caller *c, unsigned n, const char *text);
 bool caller_exited(const struct caller *c, unsigned n);

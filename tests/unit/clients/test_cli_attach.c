@@ -311,6 +311,7 @@ static void test_unreadable_stdin(void **state)
     struct program *p = *state;
 
     p->stdin_path = "/";
+    p->box->stalled = true; /* no word to a program that is gone */
     program_run(p, "exec -i web -- wc -c", 125);
     assert_non_null(strstr(p->text[1].data, "retether: cannot read stdin: Is a directory\n"));
     FIXTURE_UNTIL(p->f, p->box->detached > 0);

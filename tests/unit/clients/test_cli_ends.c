@@ -230,7 +230,7 @@ static void test_exec(void **state)
     struct program *p = *state;
 
     program_start(p, "exec -i web -- cat -A x");
-    program_attached(p, 1);
+    FIXTURE_UNTIL(p->f, (program_look(p), p->box->runs == 1));
     assert_string_equal(p->box->text, "exec cat -A x;");
     program_type(p, "in");
     FIXTURE_UNTIL(p->f, (program_look(p), box_att(p->box, 1)->in[0].applied == 2));
@@ -244,15 +244,20 @@ static void test_exec_full(void **state)
 {
     struct program *p = *state;
 
-    program_start(p, "exec web -- true");
-    program_attached(p, 0);
-    p->box->refuse = RT_CLASS_UNKNOWN_ATTACHMENT;
+    p->box->refuse = RT_CLASS_LIMIT;
     p->box->refusals = 1;
-    program_wait(p, 126);
-    program_has(
-        p,
-        "web cannot run one more command now: it runs at most 64 at a time, has at most 128 attachments, and runs none "
-        "once its main process has ended");
+    p->box->words = "at most 64";
+    program_run(p, "exec web -- true", 126);
+    program_has(p, "retether: web cannot run the command now: at most 64\n");
+}
+
+static void test_exec_too_late(void **state)
+{
+    struct program *p = *state;
+
+    box_exit(p->box, 0, 0, 0);
+    program_run(p, "exec web -- true", 126);
+    program_has(p, "retether: web cannot run the command now: the main process has ended\n");
 }
 
 /* A command that was not run prints nothing: its code tells why. */
@@ -312,16 +317,27 @@ static void test_status_of_its_own(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_not_found),        TEST(test_unreachable),
-        TEST(test_no_answer),        TEST(test_refused_at_attach),
-        TEST(test_stolen),           TEST(test_rewound),
-        TEST(test_started_anew),     TEST(test_lost_and_back),
-        TEST(test_lost_timeout),     TEST(test_wait_for_the_lost),
-        TEST(test_ended_while_away), TEST(test_lost_while_away),
-        TEST(test_nothing_is_kept),  TEST(test_exec),
-        TEST(test_exec_full),        TEST(test_not_found_there),
-        TEST(test_cannot_be_run),    TEST(test_no_directory),
-        TEST(test_other_status),     TEST(test_status_of_its_own),
+        TEST(test_not_found),
+        TEST(test_unreachable),
+        TEST(test_no_answer),
+        TEST(test_refused_at_attach),
+        TEST(test_stolen),
+        TEST(test_rewound),
+        TEST(test_started_anew),
+        TEST(test_lost_and_back),
+        TEST(test_lost_timeout),
+        TEST(test_wait_for_the_lost),
+        TEST(test_ended_while_away),
+        TEST(test_lost_while_away),
+        TEST(test_nothing_is_kept),
+        TEST(test_exec),
+        TEST(test_exec_full),
+        TEST(test_exec_too_late),
+        TEST(test_not_found_there),
+        TEST(test_cannot_be_run),
+        TEST(test_no_directory),
+        TEST(test_other_status),
+        TEST(test_status_of_its_own),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,9 +2,16 @@
  * Copyright The retether authors */
 #include "tests/unit/clients/sdk.h"
 
-/* exec: the item that makes a process, once, and the attachment that follows it. */
+/* exec: an attachment with a process of its own, which is told once what to run. */
 
 static const char *const argv[] = {"echo", "a b", NULL};
+
+#define RUN "exec echo a b;"
+
+static void until_run(struct sdk *sdk)
+{
+    FIXTURE_UNTIL(sdk->f, sdk->box->runs == 1);
+}
 
 static void test_runs(void **state)
 {
@@ -12,23 +19,22 @@ static void test_runs(void **state)
     uint8_t id[RETETHER_ATTACHMENT_ID_SIZE];
 
     assert_int_equal(sdk_exec(sdk, argv), RT_OK);
-    assert_int_equal(retether_write(sdk->att, "early", 5), 0); /* there is nothing yet to write to */
-    assert_int_equal(retether_signal(sdk->att, 1), RT_ESTATE);
+    assert_int_equal(retether_write(sdk->att, "early", 5), 5);
+    assert_int_equal(retether_signal(sdk->att, 1), RT_OK);
     assert_int_equal(retether_offset(sdk->att, RETETHER_STDOUT), 0);
     retether_attachment_id(sdk->att, id);
     sdk_wait(sdk, SDK_ATTACHED, 1);
-    assert_string_equal(sdk->box->text, "exec echo a b;");
     assert_int_equal(sdk->process, 1);
+    sdk_wait(sdk, SDK_APPLIED, 1);
+    assert_string_equal(sdk->box->text, RUN "signal 1;");
     assert_memory_equal(box_att(sdk->box, 1)->id, id, sizeof(id));
-    sdk_wait(sdk, SDK_WRITABLE, 1);
     assert_int_equal(retether_write(sdk->att, "input", 5), 5);
-    sdk_wait_input(sdk, 1, 5);
+    sdk_wait_input(sdk, 1, 10);
     box_write(sdk->box, 1, RT_STDOUT, "a b\n", 4);
     box_exit(sdk->box, 1, 6, 0);
     sdk_wait(sdk, SDK_EXITED, 1);
     sdk_wait_output(sdk, 0, 4, 1);
     assert_int_equal(sdk->code, 6);
-    assert_int_equal(sdk->n[SDK_APPLIED], 0); /* no signal or resize was sent */
 }
 
 /* Only the application's own options count, and they reach the process. */
@@ -40,7 +46,7 @@ static void test_options(void **state)
     const struct retether_exec_options exec = {
         .size = sizeof(exec), .argv = argv, .env = env, .cwd = "/tmp", .tty = true};
     struct retether_attach_options options;
-    struct box_att *control;
+    struct box_att *att;
 
     retether_attach_defaults(&options, sizeof(options));
     options.container = BOX_CID;
@@ -50,58 +56,78 @@ static void test_options(void **state)
     options.cols = 8;
     options.from = RETETHER_FROM_BYTES; /* from its first byte all the same */
     options.start[0] = 1;
+    options.take_id = (const uint8_t *)"whoever has this";
     callbacks.ctx = sdk;
     assert_int_equal(retether_exec(sdk->client, &options, &exec, &callbacks, &sdk->att), RT_OK);
     assert_int_equal(retether_resize(sdk->att, 9, 10), RT_OK);
     retether_write_end(sdk->att);
     sdk_wait(sdk, SDK_ATTACHED, 1);
-    control = &sdk->box->att[0];
-    assert_int_equal(control->proc, 0);
-    assert_int_equal(control->hold, 0); /* it observes */
-    assert_int_equal(control->want, 0x18);
+    until_run(sdk);
+    att = box_att(sdk->box, 1);
     assert_true(sdk->tty);
-    assert_int_equal(box_att(sdk->box, 1)->hold, 1234);
-    assert_int_equal(box_att(sdk->box, 1)->want, 0x1e);
-    assert_int_equal(box_att(sdk->box, 1)->rows, 9);
-    assert_int_equal(box_att(sdk->box, 1)->cols, 10);
+    assert_false(att->take);
+    assert_int_equal(att->hold, 1234);
+    assert_int_equal(att->want, 0x1e);
+    assert_int_equal(att->rows, 9);
+    assert_int_equal(att->cols, 10);
 }
 
-/* The link goes before the item, with it under way, after it was applied but before that was told: one process. */
+/* The link goes before what to run was applied, and behind that but before it was told: one process, which runs once.
+ */
 static void test_once(void **state)
 {
     struct sdk *sdk = *state;
 
     sdk->box->stalled = true;
     assert_int_equal(sdk_exec(sdk, argv), RT_OK);
-    FIXTURE_UNTIL(sdk->f, box_bound(sdk->box, 0) && box_att(sdk->box, 0)->in[1].received > 0);
+    FIXTURE_UNTIL(sdk->f, box_bound(sdk->box, 1) && box_att(sdk->box, 1)->in[1].received > 0);
     peer_cut(&sdk->f->peer[0]);
-    FIXTURE_UNTIL(sdk->f, box_att(sdk->box, 0)->resumes == 1 && box_att(sdk->box, 0)->in[1].received > 0);
+    FIXTURE_UNTIL(sdk->f, box_att(sdk->box, 1)->resumes == 1 && box_att(sdk->box, 1)->in[1].received > 0);
     assert_int_equal(sdk->box->runs, 0);
     sdk->f->link[0].deaf = true;
     peer_cut(&sdk->f->peer[0]);
     box_take(sdk->box); /* applied; the word of it is lost */
     assert_int_equal(sdk->box->runs, 1);
-    sdk_wait(sdk, SDK_ATTACHED, 1);
-    assert_int_equal(sdk->box->runs, 1);
-    assert_string_equal(sdk->box->text, "exec echo a b;");
+    FIXTURE_UNTIL(sdk->f, box_att(sdk->box, 1)->resumes == 2);
     box_exit(sdk->box, 1, 0, 0);
     sdk_wait(sdk, SDK_EXITED, 1);
+    assert_int_equal(sdk->box->made, 1);
+    assert_string_equal(sdk->box->text, RUN);
 }
 
-/* Its own attachment is cut at the first ATTACH: asked anew, still the same process. */
+/* Cut at the first ATTACH: asked anew, and still one process. */
 static void test_once_at_attach(void **state)
 {
     struct sdk *sdk = *state;
 
-    assert_int_equal(sdk_exec(sdk, argv), RT_OK);
-    FIXTURE_UNTIL(sdk->f, sdk->box->runs == 1);
     sdk->box->deaf = true;
+    assert_int_equal(sdk_exec(sdk, argv), RT_OK);
     (void)peer_expect(sdk->f, RT_ATTACH);
     peer_cut(&sdk->f->peer[0]);
     sdk->box->deaf = false;
     sdk_wait(sdk, SDK_ATTACHED, 1);
-    assert_int_equal(sdk->box->runs, 1);
+    until_run(sdk);
+    assert_int_equal(sdk->box->made, 1);
     assert_int_equal(sdk->process, 1);
+}
+
+/* As long as it may be: in many pieces, cut in the middle. */
+static void test_long(void **state)
+{
+    static char word[200 * 1024 + 1];
+    const char *many[] = {"sh", "-c", word, "", "x", NULL};
+    struct sdk *sdk = *state;
+
+    memset(word, 'w', sizeof(word) - 1);
+    sdk->box->stalled = true;
+    assert_int_equal(sdk_exec(sdk, many), RT_OK);
+    FIXTURE_UNTIL(sdk->f, box_bound(sdk->box, 1) && box_att(sdk->box, 1)->in[1].received > 0);
+    peer_cut(&sdk->f->peer[0]);
+    sdk->box->stalled = false;
+    until_run(sdk);
+    assert_int_equal(strlen(sdk->box->text), strlen("exec sh -c   x;") + sizeof(word) - 1);
+    assert_int_equal(strspn(sdk->box->text + strlen("exec sh -c "), "w"), sizeof(word) - 1);
+    assert_int_equal(box_att(sdk->box, 1)->resumes, 1);
 }
 
 static void test_main_has_ended(void **state)
@@ -110,10 +136,9 @@ static void test_main_has_ended(void **state)
 
     box_exit(sdk->box, 0, 5, 0);
     assert_int_equal(sdk_exec(sdk, argv), RT_OK);
-    sdk->box->stalled = true;
     sdk_wait(sdk, SDK_FAILED, 1);
-    assert_int_equal(sdk->cls, RETETHER_ENDED);
-    assert_int_equal(sdk->code, 5);
+    assert_int_equal(sdk->cls, RETETHER_INVALID);
+    assert_string_equal(sdk->text, "the main process has ended");
     assert_int_equal(retether_resize(sdk->att, 1, 1), RT_ESTATE);
     assert_int_equal(retether_signal(sdk->att, 1), RT_ESTATE);
 }
@@ -131,17 +156,17 @@ static void test_record_has_ended(void **state)
     assert_int_equal(sdk->signum, 15);
 }
 
-/* The container runs no more processes: the item makes none, and the attachment it named is unknown. */
+/* The container runs no more processes: told at once, as what it is. */
 static void test_no_more_processes(void **state)
 {
     struct sdk *sdk = *state;
 
-    assert_int_equal(sdk_exec(sdk, argv), RT_OK);
-    FIXTURE_UNTIL(sdk->f, box_bound(sdk->box, 0));
-    sdk->box->refuse = RT_CLASS_UNKNOWN_ATTACHMENT;
+    sdk->box->refuse = RT_CLASS_LIMIT;
     sdk->box->refusals = 1;
+    assert_int_equal(sdk_exec(sdk, argv), RT_OK);
     sdk_wait(sdk, SDK_FAILED, 1);
-    assert_int_equal(sdk->cls, RETETHER_UNKNOWN_ATTACHMENT);
+    assert_int_equal(sdk->cls, RETETHER_LIMIT);
+    assert_string_equal(sdk->text, "as the test wants");
 }
 
 static void test_rewound(void **state)
@@ -151,8 +176,8 @@ static void test_rewound(void **state)
 
     sdk->box->stalled = true;
     assert_int_equal(sdk_exec(sdk, argv), RT_OK);
-    FIXTURE_UNTIL(sdk->f, box_bound(sdk->box, 0));
-    att = box_att(sdk->box, 0);
+    FIXTURE_UNTIL(sdk->f, box_bound(sdk->box, 1));
+    att = box_att(sdk->box, 1);
     link_refuse(att->link, att->channel, &(struct rt_refuse_msg){.c = RT_CLASS_REWOUND, .s = RT_CONTROL_DOWN});
     att->link = NULL;
     sdk_wait(sdk, SDK_REWOUND, 1);
@@ -177,20 +202,20 @@ static void test_gives_up(void **state)
     assert_int_equal(sdk->cls, RETETHER_LOST);
 }
 
-/* Refused while the item is under way: the command may run. */
+/* Refused while what to run is under way: the command may run. */
 static void test_not_known(void **state)
 {
     struct sdk *sdk = *state;
 
     sdk->box->stalled = true;
     assert_int_equal(sdk_exec(sdk, argv), RT_OK);
-    FIXTURE_UNTIL(sdk->f, box_att(sdk->box, 0) != NULL && box_att(sdk->box, 0)->in[1].received > 0);
+    FIXTURE_UNTIL(sdk->f, box_att(sdk->box, 1) != NULL && box_att(sdk->box, 1)->in[1].received > 0);
     sdk->box->refuse = RT_CLASS_DENIED;
     sdk->box->refusals = 1000;
     peer_cut(&sdk->f->peer[0]);
     sdk_wait(sdk, SDK_FAILED, 1);
     assert_int_equal(sdk->cls, RETETHER_DENIED);
-    assert_non_null(strstr(sdk->text, "it is not known whether the command was started: "));
+    assert_string_equal(sdk->text, "it is not known whether the command was started: as the test wants");
 }
 
 /* Ended by the application at each stage. */
@@ -201,13 +226,13 @@ static void test_detached(void **state)
     assert_int_equal(sdk_exec(sdk, argv), RT_OK);
     retether_detach(sdk->att);
     fixture_settle(sdk->f);
-    assert_int_equal(sdk->box->runs, 0);
+    assert_int_equal(sdk->box->made, 0);
     sdk->box->stalled = true;
     assert_int_equal(sdk_exec(sdk, argv), RT_OK);
-    FIXTURE_UNTIL(sdk->f, box_bound(sdk->box, 0));
+    FIXTURE_UNTIL(sdk->f, box_bound(sdk->box, 1));
     retether_detach(sdk->att);
     FIXTURE_UNTIL(sdk->f, sdk->box->detached > 0);
-    assert_int_equal(sdk->n[SDK_ATTACHED], 0);
+    assert_int_equal(sdk->box->runs, 0);
 }
 
 static int try_exec(struct sdk *sdk, const struct retether_attach_options *options,
@@ -219,10 +244,10 @@ static int try_exec(struct sdk *sdk, const struct retether_attach_options *optio
 static void test_wrong_use(void **state)
 {
     struct sdk *sdk = *state;
-    static char long_word[RT_ARG_MAX + 2];
+    static char long_word[RT_EXEC_MAX + 1];
+    static const char *many[RT_ARGS_MAX + 2];
     static const char *const nothing[] = {NULL};
     static const char *const long_argv[] = {long_word, NULL};
-    const char *many[RT_ARGS_MAX + 2] = {NULL};
     struct retether_exec_options exec = {.size = sizeof(exec), .argv = NULL};
     struct retether_attach_options options;
 
@@ -236,17 +261,23 @@ static void test_wrong_use(void **state)
     exec.argv = nothing;
     assert_int_equal(try_exec(sdk, &options, &exec), RT_EINVAL);
     exec.argv = many;
-    assert_int_equal(try_exec(sdk, &options, &exec), RT_EINVAL);
+    assert_int_equal(try_exec(sdk, &options, &exec), RT_ELIMIT);
     exec.argv = argv;
     exec.env = many;
-    assert_int_equal(try_exec(sdk, &options, &exec), RT_EINVAL);
+    assert_int_equal(try_exec(sdk, &options, &exec), RT_ELIMIT);
+    many[RT_ARGS_MAX] = NULL; /* as many settings, and as many words: more than one map has */
+    exec.argv = many;
+    assert_int_equal(try_exec(sdk, &options, &exec), RT_ELIMIT);
     exec.env = NULL;
     exec.argv = long_argv;
     assert_int_equal(try_exec(sdk, &options, &exec), RT_EINVAL);
-    long_word[RT_ARG_MAX] = '\0'; /* one is right, three are larger than an item */
-    exec.argv = (const char *const[]){long_word, long_word, long_word, NULL};
+    long_word[RT_ARG_MAX] = '\0'; /* one is right, two are too long together */
+    exec.argv = (const char *const[]){long_word, long_word, NULL};
     assert_int_equal(try_exec(sdk, &options, &exec), RT_ELIMIT);
     exec.argv = argv;
+    exec.cwd = long_word;
+    assert_int_equal(try_exec(sdk, &options, &exec), RT_EINVAL);
+    exec.cwd = NULL;
     options.container = NULL;
     assert_int_equal(try_exec(sdk, &options, &exec), RT_EINVAL);
     options.container = "no good";
@@ -264,7 +295,6 @@ static void test_wrong_values_early(void **state)
     assert_int_equal(sdk_exec(sdk, argv), RT_OK);
     assert_int_equal(retether_resize(sdk->att, 70000, 1), RT_EINVAL);
     assert_int_equal(retether_signal(sdk->att, 0), RT_EINVAL);
-    assert_int_equal(retether_signal(sdk->att, 2), RT_ESTATE);
     sdk_wait(sdk, SDK_ATTACHED, 1);
     fixture_settle(sdk->f);
     assert_int_equal(sdk->n[SDK_APPLIED], 0);
@@ -280,6 +310,7 @@ int main(void)
         TEST(test_options),
         TEST(test_once),
         TEST(test_once_at_attach),
+        TEST(test_long),
         TEST(test_main_has_ended),
         TEST(test_record_has_ended),
         TEST(test_no_more_processes),

@@ -396,9 +396,6 @@ static void test_wrong_attach(void **state)
     options.container = "";
     assert_int_equal(sdk_attach_with(sdk, &options), RT_EINVAL);
     options.container = BOX_CID;
-    options.process = UINT32_MAX;
-    assert_int_equal(sdk_attach_with(sdk, &options), RT_EINVAL);
-    options.process = 0;
     options.rows = 70000;
     assert_int_equal(sdk_attach_with(sdk, &options), RT_EINVAL);
     options.rows = 0;

@@ -3,6 +3,7 @@
 #include "retether/guest.h"
 #include "session/core/protocol.h"
 
+#include "tests/lib/command.h"
 #include "tests/unit/clients/caller.h"
 
 #include <signal.h>
@@ -186,7 +187,7 @@ static void test_signals(void **state)
 
     start(w, "trap 'echo usr1' USR1; trap 'exit 4' INT; echo ready; while :; do sleep 0.02; done");
     until_text(w, 0, "ready");
-    caller_item(w->c, &(struct rt_down_item){.t = RT_ITEM_SIGNAL, .sig = SIGUSR1});
+    caller_item(w->c, 0, &(struct rt_down_item){.t = RT_ITEM_SIGNAL, .sig = SIGUSR1});
     until_text(w, 0, "usr1");
     retether_guest_signal(w->guest, SIGINT); /* from this side */
     until_over(w, 4);
@@ -280,24 +281,25 @@ static void test_tty(void **state)
     until_text(w, 0, "ready");
     assert_true(w->c->att[0].attached.tty);
     assert_true(caller_has(w->c, 0, "11 22"));
-    caller_item(w->c, &(struct rt_down_item){.t = RT_ITEM_RESIZE, .rows = 33, .cols = 44});
+    caller_item(w->c, 0, &(struct rt_down_item){.t = RT_ITEM_RESIZE, .rows = 33, .cols = 44});
     until_text(w, 0, "33 44");
     until_over(w, 0);
 }
 
-static void ask_exec(struct world *w, const char *script, bool tty)
+static void ask_exec(struct world *w, const char *const *argv, bool tty)
 {
-    struct rt_down_item item = {.t = RT_ITEM_EXEC, .tty = tty, .in = true, .rows = 5, .cols = 6};
+    static const char *const env[] = {"WORD=exec", NULL};
+    struct rt_down_item item = rt_test_command(argv, env, "/");
 
-    item.id = (struct rt_slice){w->c->att[1].id, RT_ID_SIZE};
-    item.argv[item.n_argv++] = rt_slice_text("sh");
-    item.argv[item.n_argv++] = rt_slice_text("-c");
-    item.argv[item.n_argv++] = rt_slice_text(script);
-    item.env[item.n_env++] = rt_slice_text("WORD=exec");
-    item.cwd = rt_slice_text("/");
-    caller_item(w->c, &item);
-    FIXTURE_UNTIL(w->f, w->c->att[0].in[1].acked == w->c->att[0].in[1].size);
+    w->c->exec_tty = tty;
     caller_attach(w->c, 1);
+    FIXTURE_UNTIL(w->f, w->c->att[1].bound);
+    caller_item(w->c, 1, &item);
+}
+
+static void ask_script(struct world *w, const char *script, bool tty)
+{
+    ask_exec(w, (const char *const[]){"sh", "-c", script, NULL}, tty);
 }
 
 static void test_exec(void **state)
@@ -306,8 +308,7 @@ static void test_exec(void **state)
 
     start(w, "echo ready; read x; exit 1");
     until_text(w, 0, "ready");
-    ask_exec(w, "read a; echo $WORD $a $(pwd); exit 9", false);
-    FIXTURE_UNTIL(w->f, w->c->att[1].bound);
+    ask_script(w, "read a; echo $WORD $a $(pwd); exit 9", false);
     caller_input(w->c, 1, "in\n", 3);
     FIXTURE_UNTIL(w->f, caller_exited(w->c, 1));
     assert_string_equal((char *)w->c->att[1].out[0].data, "exec in /\n");
@@ -321,15 +322,10 @@ static void test_exec(void **state)
 static void test_exec_not_found(void **state)
 {
     struct world *w = *state;
-    struct rt_down_item item = {.t = RT_ITEM_EXEC};
 
     start(w, "echo ready; read x; exit 0");
     until_text(w, 0, "ready");
-    item.id = (struct rt_slice){w->c->att[1].id, RT_ID_SIZE};
-    item.argv[item.n_argv++] = rt_slice_text("no-such-command");
-    caller_item(w->c, &item);
-    FIXTURE_UNTIL(w->f, w->c->att[0].in[1].acked == w->c->att[0].in[1].size);
-    caller_attach(w->c, 1);
+    ask_exec(w, (const char *const[]){"no-such-command", NULL}, false);
     FIXTURE_UNTIL(w->f, caller_exited(w->c, 1));
     assert_int_equal(w->c->att[1].exit.code, 127);
     caller_input_end(w->c, 0);

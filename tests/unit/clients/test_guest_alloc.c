@@ -4,6 +4,7 @@
 #include "session/core/protocol.h"
 
 #include "tests/lib/alloc/allocfail.h"
+#include "tests/lib/command.h"
 #include "tests/unit/clients/caller.h"
 
 #include <signal.h>
@@ -42,7 +43,8 @@ static void event_cb(struct retether_guest *who, const struct retether_guest_eve
 
 static void talk(struct caller *c, bool tty)
 {
-    struct rt_down_item item = {.t = RT_ITEM_EXEC, .in = true};
+    static const char *const argv[] = {"echo", "word", NULL}, *const env[] = {"A=1", NULL};
+    struct rt_down_item item = rt_test_command(argv, env, NULL);
 
     REACH(c, c->att[0].bound && caller_has(c, 0, "ready"));
     if (!c->att[0].bound) {
@@ -50,15 +52,11 @@ static void talk(struct caller *c, bool tty)
     }
     caller_input(c, 0, "abc\n", 4);
     REACH(c, c->att[0].in[0].acked == 4 || !c->att[0].bound);
-    item.id = (struct rt_slice){c->att[1].id, RT_ID_SIZE};
-    item.argv[item.n_argv++] = rt_slice_text("echo");
-    item.argv[item.n_argv++] = rt_slice_text("word");
-    item.env[item.n_env++] = rt_slice_text("A=1");
-    item.tty = tty;
-    caller_item(c, &item);
-    REACH(c, c->att[0].in[1].acked == c->att[0].in[1].size);
-    if (c->att[0].bound) {
-        caller_attach(c, 1);
+    c->exec_tty = tty;
+    caller_attach(c, 1);
+    REACH(c, c->att[1].bound);
+    if (c->att[1].bound) {
+        caller_item(c, 1, &item);
         REACH(c, caller_exited(c, 1));
     }
     peer_cut(&c->f->peer[0]);

@@ -4,6 +4,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -127,6 +128,34 @@ static void test_path_goes_on_after_eacces(void **state)
     rmdir(dir);
 }
 
+/* A single word may be as long as Linux takes it, a name as long as a file's, and a PATH costs no more than its first
+ * 256 directories. */
+static void test_long_words(void **state)
+{
+    static char word[128 * 1024 + 1], name[2 * NAME_MAX + 1], path[5 + 2 * 256 + 7];
+    const char *const env[] = {"PATH=/bin", NULL};
+
+    (void)state;
+    memset(word, 'x', sizeof(word) - 1);
+    assert_int_equal(spawn((const char *const[]){"true", word, NULL}, env, NULL), RT_SPAWN_CANNOT_RUN);
+    assert_non_null(strstr(why, strerror(E2BIG)));
+    word[sizeof(word) - 2] = '\0';
+    assert_int_equal(spawn((const char *const[]){"true", word, NULL}, env, NULL), 0);
+    assert_int_equal(finish(), 0);
+    memset(name, 'n', sizeof(name) - 1);
+    assert_int_equal(spawn((const char *const[]){name, NULL}, env, NULL), RT_SPAWN_CANNOT_RUN);
+    memcpy(path, "PATH=", 5);
+    for (unsigned i = 0; i < 256; i++) {
+        memcpy(path + 5 + (size_t)2 * i, "/:", 2);
+    }
+    memcpy(path + 5 + 2 * 255, "/bin", 5); /* the last that is looked through */
+    assert_int_equal(spawn((const char *const[]){"true", NULL}, (const char *const[]){path, NULL}, NULL), 0);
+    assert_int_equal(finish(), 0);
+    memcpy(path + 5 + 2 * 255, "/:/bin", 7);
+    assert_int_equal(spawn((const char *const[]){"true", NULL}, (const char *const[]){path, NULL}, NULL),
+                     RT_SPAWN_NOT_FOUND);
+}
+
 static void test_session_of_its_own(void **state)
 {
     (void)state;
@@ -154,11 +183,9 @@ static void test_pipe_ends(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_failures_leave_nothing),
-        cmocka_unit_test(test_path_of_its_own_environment),
-        cmocka_unit_test(test_path_goes_on_after_eacces),
-        cmocka_unit_test(test_session_of_its_own),
-        cmocka_unit_test(test_pipe_ends),
+        cmocka_unit_test(test_failures_leave_nothing),    cmocka_unit_test(test_path_of_its_own_environment),
+        cmocka_unit_test(test_path_goes_on_after_eacces), cmocka_unit_test(test_long_words),
+        cmocka_unit_test(test_session_of_its_own),        cmocka_unit_test(test_pipe_ends),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -326,7 +326,7 @@ static void test_invalid_options(void **state)
     bad[0].cid[0] = '-';
     bad[1].want = 1U << RT_STREAMS;
     bad[2].steal = true;
-    bad[3].proc = RT_PROC_ANY;
+    bad[3].proc = (uint64_t)RT_PROC_MAX + 1;
     bad[4].n = RT_COUNTER_MAX;
     memset(bad[5].cid, 'x', sizeof(bad[5].cid));
     fx_open(&fx, 1);

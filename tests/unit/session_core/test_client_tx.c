@@ -7,6 +7,7 @@
 #include "session/core/client_stream.h"
 #include "session/core/frame.h"
 #include "session/core/msg.h"
+#include "session/core/msg_hop.h"
 #include "session/core/msg_stream.h"
 #include "session/core/protocol.h"
 
@@ -312,29 +313,98 @@ static void test_items_in_order_once(void **state)
 static void test_items_have_bounds(void **state)
 {
     (void)state;
-    static char big[RT_ARG_MAX + 1];
-    static const uint8_t id[RT_ID_SIZE] = {1};
-    struct rt_down_item item = {.t = RT_ITEM_EXEC, .id = {id, sizeof(id)}, .n_argv = 1};
     struct rt_catt *att = fx_live(&fx, 1);
-    memset(big, 'x', RT_ARG_MAX);
-    item.argv[0] = rt_slice_text(big);
     int error = 0, n = 0;
-    while ((error = rt_catt_exec(att, &item)) == 0) {
-        assert_true(++n < 200);
+    while ((error = rt_catt_signal(att, 2)) == 0) {
+        assert_true(++n < RT_CLIENT_WINDOW);
     }
     assert_int_equal(error, RT_ELIMIT);
-    assert_true(n > RT_CLIENT_WINDOW / (RT_ARG_MAX + 100));
-    item.argv[1] = item.argv[2] = item.argv[0];
-    item.n_argv = 3; /* over RT_ITEM_MAX */
-    assert_true(rt_catt_exec(att, &item) < 0);
-    item.n_argv = 0;
-    assert_int_equal(rt_catt_exec(att, &item), RT_EINVAL);
+    assert_true(n > RT_CLIENT_WINDOW / 20);
     fx_close(&fx);
     struct rt_attach_options options = {.cid = "box", .want = 1U << RT_STDOUT};
     fx_open(&fx, 1);
     assert_int_equal(rt_client_attach(fx.client, &options, fx.now, &att), 0);
     assert_int_equal(rt_catt_signal(att, 2), RT_ESTATE);
     assert_int_equal(rt_catt_write(att, "x", 1), 0);
+    fx_close(&fx);
+}
+
+/* What to run goes before all else, in pieces, behind the first ATTACHED; and goes on where it was applied. */
+static void test_run_in_pieces(void **state)
+{
+    (void)state;
+    static uint8_t what[3 * RT_PIECE_MAX];
+    static struct rt_down_item got[8];
+    struct rt_attach_options options = {.cid = "box", .want = FX_WANT, .exec = true, .tty = true};
+    struct rt_attach_msg attach;
+    struct rt_attached_msg terms = fx_terms();
+    struct rt_catt *att;
+    fx_open(&fx, 1);
+    assert_int_equal(rt_client_attach(fx.client, &options, fx.now, &att), 0);
+    assert_int_equal(rt_catt_run(att, what, 2 * RT_PIECE_MAX + 1), 0);
+    assert_int_equal(rt_catt_signal(att, 2), 0);
+    assert_false(rt_catt_run_is_unsure(att));
+    fx_next(&fx);
+    fx_up(&fx, 0);
+    uint32_t channel = fx_take_attach(&fx, 0, &attach);
+    assert_true(attach.make && attach.exec && attach.tty);
+    (void)fx_take(&fx, 0);
+    assert_null(fx_frame(&fx, RT_DATA, 0));
+    fx_refuse(&fx, 0, channel, &(struct rt_refuse_msg){.c = RT_CLASS_LOST}); /* the ATTACHED may have been lost */
+    fx_run(&fx, RT_REDIAL_MAX_MS, true);
+    channel = fx_take_attach(&fx, 0, &attach);
+    assert_true(attach.make && attach.exec);
+    terms.in[1].a = 0;
+    fx_attached(&fx, 0, channel, &terms);
+    (void)fx_take(&fx, 0);
+    uint64_t end = collect(RT_CONTROL_DOWN, 0);
+    assert_int_equal(end, RT_INITIAL_CREDIT);
+    assert_false(rt_catt_run_is_unsure(att)); /* the last piece is still here */
+    fx_ack(&fx, 0, channel, RT_CONTROL_DOWN, 0, 50000, fx_digest(sent, 0), 0);
+    (void)fx_take(&fx, 0);
+    end = collect(RT_CONTROL_DOWN, end);
+    assert_int_equal(items(0, end, got, 8), 4);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(got[i].t, RT_ITEM_RUN);
+        assert_int_equal(got[i].b.size, i < 2 ? RT_PIECE_MAX : 1);
+        assert_int_equal(got[i].last, i == 2);
+    }
+    assert_int_equal(got[3].t, RT_ITEM_SIGNAL);
+    assert_true(rt_catt_run_is_unsure(att));
+    uint64_t one = 2 + ((size_t)sent[0] << 8 | sent[1]);
+    terms.in[1].a = one;
+    terms.in[1].d = fx_digest(sent, one);
+    fx_attached(&fx, 0, fx_cut(&fx, &attach), &terms);
+    assert_false(attach.make || attach.exec);
+    (void)fx_take(&fx, 0);
+    assert_int_equal(fx_frame(&fx, RT_DATA, 0)->head.offset, one);
+    fx_ack(&fx, 0, fx_frame(&fx, RT_DATA, 0)->head.channel, RT_CONTROL_DOWN, end, 50000, fx_digest(sent, end), 0);
+    assert_true(rt_catt_applied(att) && !rt_catt_run_is_unsure(att));
+    fx_close(&fx);
+}
+
+/* As long as it may be, and other items beside it; one byte more is refused. */
+static void test_run_has_bounds(void **state)
+{
+    (void)state;
+    static const uint8_t what[RT_EXEC_MAX + 1];
+    struct rt_attach_options options = {.cid = "box", .want = FX_WANT, .exec = true};
+    struct rt_catt *att;
+    int n = 0;
+    fx_open(&fx, 1);
+    assert_int_equal(rt_client_attach(fx.client, &options, fx.now, &att), 0);
+    assert_int_equal(rt_catt_run(att, what, RT_EXEC_MAX), 0);
+    while (rt_catt_signal(att, 2) == 0) {
+        n++;
+    }
+    assert_true(n > RT_CLIENT_WINDOW / 20);
+    rt_catt_free(att);
+    assert_int_equal(rt_client_attach(fx.client, &options, fx.now, &att), 0);
+    assert_int_equal(rt_catt_run(att, what, RT_EXEC_MAX + 1), RT_ELIMIT);
+    rt_catt_free(att);
+    options.want = 1U << RT_STDOUT;
+    assert_int_equal(rt_client_attach(fx.client, &options, fx.now, &att), 0);
+    assert_int_equal(rt_catt_run(att, what, 1), RT_ESTATE);
     fx_close(&fx);
 }
 
@@ -400,6 +470,8 @@ int main(void)
         cmocka_unit_test(test_process_without_stdin),
         cmocka_unit_test(test_items_in_order_once),
         cmocka_unit_test(test_items_have_bounds),
+        cmocka_unit_test(test_run_in_pieces),
+        cmocka_unit_test(test_run_has_bounds),
         cmocka_unit_test(test_turns),
     };
     return cmocka_run_group_tests(tests, make_pattern, NULL);

@@ -61,10 +61,10 @@ static const struct {
     {"attach.in", 0, 2, 0},
     {"attached.out", 0, 3, 0},
     {"attached.in", 0, 2, 0},
-    {"down_item.id", 16, 16, 0},
-    {"down_item.argv", 1, 64, 2048},
-    {"down_item.env", 0, 64, 2048},
-    {"down_item.cwd", 0, 1024, 0},
+    {"down_item.b", 1, 4000, 0},
+    {"exec.argv", 1, 4000, 262080},
+    {"exec.env", 0, 4000, 262080},
+    {"exec.cwd", 0, 1024, 0},
     {"request.op", 0, 32, 0},
     {"request.cid", 0, 128, 0},
     {"request.label", 0, 256, 0},
@@ -89,7 +89,7 @@ static const struct {
 };
 
 #define BOUNDS (sizeof(bounds) / sizeof(bounds[0]))
-#define SIZE_MAX_TESTED (2 * RT_FRAME_PAYLOAD_MAX)
+#define SIZE_MAX_TESTED (2 * RT_EXEC_MAX)
 
 /* One value of each msgpack type; those of the field's own type are left out by `fits`. */
 static const struct {
@@ -246,6 +246,7 @@ static union {
     struct rt_report_msg report;
     struct rt_welcome_msg welcome;
     struct rt_down_item down;
+    struct rt_exec_msg exec;
 } msg;
 static char why[160];
 
@@ -280,7 +281,7 @@ static void refuses(const struct place *place, const struct change *change, cons
     }
 }
 
-static uint8_t encoded[RT_FRAME_PAYLOAD_MAX];
+static uint8_t encoded[RT_EXEC_MAX];
 
 static void try_int(const struct place *place, const struct rt_msg_field *field)
 {
@@ -365,7 +366,7 @@ static void try_missing(const struct place *place, const struct rt_msg_field *fi
 /* The encoder refuses in the struct what the decoder refuses in bytes. */
 static void try_encode(const struct place *place, const struct rt_msg_field *field)
 {
-    static const uint8_t fill[RT_FRAME_PAYLOAD_MAX];
+    static const uint8_t fill[RT_EXEC_MAX];
     used = 0;
     put_map(rt_msg_table(place->kind), &(struct change){.field = NULL});
     assert_int_equal(rt_msg_decode(place->kind, message, used, &msg, why, sizeof(why)), 0);
@@ -500,12 +501,11 @@ static void check_number(const struct place *place, const struct rt_msg_field *f
         {NULL, "sig", 0, 64},
         {NULL, "delay", 0, 600000},
         {"attach", "hold", 0, RT_COUNTER_MAX - 1},
-        {"down_item", "hold", 0, RT_COUNTER_MAX - 1},
         {NULL, "hold", 0, 600000},
         {NULL, "rows", 0, 65535},
         {NULL, "cols", 0, 65535},
         {NULL, "p", 0, UINT32_MAX},
-        {NULL, "st", 1, 2},
+        {NULL, "st", 0, 2},
         {"reply.hosts", "state", 0, 2},
         {NULL, "state", 0, 5},
         {NULL, "how", 0, RT_END_OTHER},

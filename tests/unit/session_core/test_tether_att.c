@@ -135,10 +135,10 @@ static void test_refusals(void **state)
     msg = tx_new(1, 1);
     msg.p = 3;
     refused(msg, RT_CLASS_INVALID);
-    msg.p = RT_PROC_ANY;
-    refused(msg, RT_CLASS_UNKNOWN_ATTACHMENT);
+    msg.p = RT_PROC_MAX;
+    refused(msg, RT_CLASS_INVALID);
     for (int take = 0; take < 2; take++) {
-        msg = tx_new(1, 1);
+        msg = tx_new_exec(1, 1);
         msg.make = false;
         msg.take = take == 1;
         refused(msg, RT_CLASS_UNKNOWN_ATTACHMENT);

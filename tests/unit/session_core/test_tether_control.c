@@ -17,7 +17,7 @@
 
 #include <cmocka.h>
 
-/* Control-down: resize, signal, exec; each item once and in order. The size of a terminal, by item or by attach. */
+/* Control-down: resize and signal; each item once and in order. The size of a terminal, by item or by attach. */
 
 static struct tx tx;
 static uint64_t down; /* offset of the next item of attachment 1 */
@@ -38,12 +38,6 @@ static void send_item(uint32_t channel, const struct rt_down_item *item)
     size_t size = tx_item(bytes, item);
     tx_data(&tx, channel, RT_CONTROL_DOWN, down, bytes, size);
     down += size;
-}
-
-static struct rt_down_item exec_item(uint8_t id, const char *argv0)
-{
-    return (struct rt_down_item){
-        .t = RT_ITEM_EXEC, .id = tx_id(id), .argv = {rt_slice_text(argv0)}, .n_argv = 1, .in = true, .hold = 30000};
 }
 
 static void test_signals_in_order(void **state)
@@ -300,245 +294,13 @@ static void test_bad_items(void **state)
     }
 }
 
-/* ---- exec ---- */
-
-static void test_exec(void **state)
-{
-    (void)state;
-    struct rt_attach_msg msg = tx_new(7, 1);
-    struct rt_attached_msg attached;
-    struct rt_down_item item = exec_item(7, "ps");
-    struct tx_rx rx = tx_rx(0);
-    uint8_t buf[8];
-    open_tty(false);
-    item.tty = true;
-    item.rows = 30;
-    item.cols = 90;
-    send_item(1, &item);
-    assert_int_equal(tx.starts, 2);
-    assert_int_equal(tx.start_proc, 1);
-    assert_string_equal(tx.argv0, "ps");
-    assert_true(tx.start_tty && tx.start_in);
-    assert_int_equal(tx.rows, 30);
-    tx_produce(&tx, 1, RT_STDOUT, 100);
-    tx_produce(&tx, 0, RT_STDOUT, 10);
-    msg.p = RT_PROC_ANY;
-    tx_attach(&tx, 2, &msg);
-    tx_attached(&tx, 2, &attached);
-    assert_int_equal(attached.p, 1);
-    assert_true(attached.tty);
-    assert_int_equal(attached.out[0].c, 0);
-    assert_int_equal(tx_consume(&tx, 2, RT_STDOUT, &rx), 100);
-    tx_data(&tx, 2, RT_STDIN, 0, "to ps", 5);
-    assert_int_equal(tx_read(&tx, 0, buf, 8), 0);
-    assert_int_equal(tx_read(&tx, 1, buf, 8), 5);
-    uint64_t main_down = down;
-    down = 0;
-    send_item(2, &(struct rt_down_item){.t = RT_ITEM_SIGNAL, .sig = 2}); /* to its own process */
-    assert_int_equal(tx.sig[0].proc, 1);
-    down = main_down;
-    send_item(1, &(struct rt_down_item){.t = RT_ITEM_SIGNAL, .sig = 3});
-    assert_int_equal(tx.sig[1].proc, 0);
-    tx_exit(&tx, 1, 3);
-    tx_drain(&tx, 2, RT_STDOUT, &rx);
-    assert_true(rx.fin);
-    assert_int_equal(tx.overs, 0);
-    tx_close(&tx);
-}
-
-/* Nothing is lost silently of what it wrote before its client came, though the ring went round. */
-static void test_exec_attached_late(void **state)
-{
-    (void)state;
-    struct rt_attach_msg msg = tx_new(7, 1);
-    struct rt_down_item item = exec_item(7, "yes");
-    struct tx_rx rx = tx_rx(0);
-    item.hold = 100;
-    open_tty(false);
-    send_item(1, &item);
-    assert_int_equal(tx_produce(&tx, 1, RT_STDOUT, 3 * TX_RING), TX_RING); /* its attachment holds already */
-    tx_run(&tx, 100, true);
-    assert_int_equal(tx_produce(&tx, 1, RT_STDOUT, 3 * TX_RING), 3 * TX_RING);
-    msg.p = RT_PROC_ANY;
-    tx_bind(&tx, 2, &msg);
-    (void)tx_consume(&tx, 2, RT_STDOUT, &rx);
-    assert_int_equal(rx.gaps, 1);
-    assert_int_equal(rx.gap_from, 0);
-    tx_ack(&tx, 2, RT_STDOUT, &rx, 262144);
-    tx_drain(&tx, 2, RT_STDOUT, &rx);
-    assert_int_equal(rx.next, 4 * TX_RING);
-    tx_close(&tx);
-    open_tty(false); /* from somewhere else, as for any new one */
-    down = 0;
-    send_item(1, &item);
-    tx_produce(&tx, 1, RT_STDOUT, 100);
-    msg.from = RT_FROM_BYTES;
-    msg.n = 10;
-    tx_bind(&tx, 2, &msg);
-    rx = tx_rx(90);
-    assert_int_equal(tx_consume(&tx, 2, RT_STDOUT, &rx), 10);
-    tx_close(&tx);
-    open_tty(false); /* a start that makes no sense leaves the attachment as it was */
-    down = 0;
-    send_item(1, &item);
-    msg.from = RT_FROM_OFFSET;
-    msg.n = 0;
-    msg.ne = 1;
-    msg.want = 1 << RT_STDERR;
-    tx_attach(&tx, 2, &msg);
-    (void)tx_refused(&tx, 2, RT_CLASS_INVALID);
-    msg = tx_new(7, 2);
-    tx_bind(&tx, 3, &msg);
-    tx_produce(&tx, 1, RT_STDOUT, 100);
-    (void)tx_take(&tx);
-    rx = tx_rx(0);
-    assert_int_equal(tx_consume(&tx, 3, RT_STDOUT, &rx), 100);
-    tx_close(&tx);
-}
-
-static void test_exec_once(void **state)
-{
-    (void)state;
-    struct rt_down_item item = exec_item(7, "ps"), taken = exec_item(1, "ps");
-    open_tty(false);
-    send_item(1, &item);
-    send_item(1, &item); /* the id is known */
-    send_item(1, &taken);
-    assert_int_equal(tx.starts, 2);
-    (void)tx_take(&tx);
-    assert_int_equal(tx_count(&tx, RT_REFUSE), 0);
-    tx_close(&tx);
-}
-
-/* Processes of execs are bounded; one that has ended makes room. */
-static void test_exec_limit(void **state)
-{
-    (void)state;
-    struct rt_attach_msg msg;
-    open_tty(false);
-    for (unsigned i = 1; i < RT_PROCS_MAX; i++) {
-        struct rt_down_item item = exec_item((uint8_t)(10 + i), "ps");
-        send_item(1, &item);
-        (void)tx_take(&tx);
-    }
-    assert_int_equal(tx.starts, RT_PROCS_MAX);
-    struct rt_down_item item = exec_item(200, "one more");
-    send_item(1, &item);
-    assert_int_equal(tx.starts, RT_PROCS_MAX);
-    msg = tx_new(200, 1);
-    msg.p = RT_PROC_ANY;
-    tx_attach(&tx, 2, &msg); /* its client is told */
-    (void)tx_refused(&tx, 2, RT_CLASS_UNKNOWN_ATTACHMENT);
-    tx_exit(&tx, 5, 0); /* ended: its attachment is there, its place is free */
-    item = exec_item(202, "fits");
-    send_item(1, &item);
-    assert_int_equal(tx.starts, RT_PROCS_MAX + 1);
-    assert_string_equal(tx.argv0, "fits");
-    assert_int_equal(tx.start_proc, RT_PROCS_MAX); /* ids are never used twice */
-    tx_close(&tx);
-}
-
-/* No room for its attachment: it does not run. */
-static void test_exec_never_unseen(void **state)
-{
-    (void)state;
-    open_tty(false);
-    for (unsigned i = 2; i <= RT_ATTS_MAX; i++) {
-        struct rt_attach_msg msg = tx_new((uint8_t)i, 1);
-        tx_bind(&tx, i, &msg);
-    }
-    struct rt_down_item item = exec_item(200, "unseen");
-    send_item(1, &item);
-    assert_int_equal(tx.starts, 1);
-    tx_detach(&tx, 2);
-    send_item(1, &item);
-    assert_int_equal(tx.starts, 2);
-    tx_close(&tx);
-}
-
-static void test_exec_fails(void **state)
-{
-    (void)state;
-    struct rt_down_item item = exec_item(7, "nothing");
-    struct rt_attach_msg msg = tx_new(7, 1);
-    struct rt_attached_msg attached;
-    open_tty(false);
-    tx.start_code = 127;
-    send_item(1, &item);
-    msg.p = RT_PROC_ANY;
-    tx_attach(&tx, 2, &msg);
-    tx_attached(&tx, 2, &attached);
-    assert_int_equal(attached.st, 2);
-    assert_int_equal(attached.code, 127);
-    assert_true(attached.in[0].closed);
-    assert_int_equal(tx.overs, 0);
-    tx_close(&tx);
-}
-
-/* The main process ends: the others are killed, one that was being started as well; no more are run. */
-static void test_execs_end_with_the_container(void **state)
-{
-    (void)state;
-    struct rt_down_item item = exec_item(7, "a"), late = exec_item(8, "b"), refused = exec_item(9, "c");
-    open_tty(false);
-    send_item(1, &item);
-    tx.starts_wait = true;
-    send_item(1, &late);
-    assert_int_equal(tx.starts, 3);
-    rt_tether_exited(tx.tether, 0, 0, 0, tx.now);
-    tx_next(&tx);
-    assert_int_equal(tx.sigs, 1);
-    assert_int_equal(tx.sig[0].sig, 9);
-    assert_int_equal(tx.sig[0].proc, 1);
-    rt_tether_started(tx.tether, 2, 0, tx.now);
-    tx_next(&tx);
-    assert_int_equal(tx.sigs, 2);
-    assert_int_equal(tx.sig[1].proc, 2);
-    send_item(1, &refused);
-    assert_int_equal(tx.starts, 3);
-    tx_close(&tx);
-}
-
-/* Items for a process that is being started wait for it; then START goes out before them. */
-static void test_items_wait_for_the_start(void **state)
-{
-    (void)state;
-    struct rt_down_item item = exec_item(7, "a");
-    struct rt_attach_msg msg = tx_new(7, 1);
-    open_tty(false);
-    tx.starts_wait = true;
-    send_item(1, &item);
-    msg.p = RT_PROC_ANY;
-    tx_bind(&tx, 2, &msg);
-    down = 0;
-    send_item(2, &(struct rt_down_item){.t = RT_ITEM_SIGNAL, .sig = 2});
-    assert_int_equal(tx.sigs, 0);
-    rt_tether_started(tx.tether, 1, 0, tx.now);
-    tx_next(&tx);
-    assert_int_equal(tx.sigs, 1);
-    assert_int_equal(tx.sig[0].proc, 1);
-    tx_close(&tx);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_signals_in_order),
-        cmocka_unit_test(test_more_than_wait),
-        cmocka_unit_test(test_items_cut_anywhere),
-        cmocka_unit_test(test_items_once_over_a_cut),
-        cmocka_unit_test(test_terminal_terms),
-        cmocka_unit_test(test_redraw),
-        cmocka_unit_test(test_resize_last_wins),
-        cmocka_unit_test(test_bad_items),
-        cmocka_unit_test(test_exec),
-        cmocka_unit_test(test_exec_attached_late),
-        cmocka_unit_test(test_exec_once),
-        cmocka_unit_test(test_exec_limit),
-        cmocka_unit_test(test_exec_never_unseen),
-        cmocka_unit_test(test_exec_fails),
-        cmocka_unit_test(test_execs_end_with_the_container),
-        cmocka_unit_test(test_items_wait_for_the_start),
+        cmocka_unit_test(test_signals_in_order),   cmocka_unit_test(test_more_than_wait),
+        cmocka_unit_test(test_items_cut_anywhere), cmocka_unit_test(test_items_once_over_a_cut),
+        cmocka_unit_test(test_terminal_terms),     cmocka_unit_test(test_redraw),
+        cmocka_unit_test(test_resize_last_wins),   cmocka_unit_test(test_bad_items),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -26,7 +26,6 @@
 #define HOLD 5000
 
 static struct tx tx;
-static uint64_t down;    /* offset of the next item of attachment 1 */
 static uint32_t channel; /* the newest */
 static struct tx_rx out; /* its stdout, as it was received */
 
@@ -36,30 +35,13 @@ static void open_box(void)
     tx_live(&tx, NULL);
     channel = 1;
     tx_bind(&tx, channel, &msg);
-    down = 0;
 }
 
-/* The main process's client asks for a command; returns its process. */
+/* A command on a channel of its own; returns its process. */
 static uint32_t exec(uint8_t id, uint64_t hold)
 {
-    struct rt_down_item item = {
-        .t = RT_ITEM_EXEC, .id = tx_id(id), .argv = {rt_slice_text("ps")}, .n_argv = 1, .hold = hold};
-    uint8_t bytes[2 + RT_ITEM_MAX];
-    size_t size = tx_item(bytes, &item);
-    tx_data(&tx, 1, RT_CONTROL_DOWN, down, bytes, size);
-    down += size;
-    (void)tx_take(&tx);
-    return tx.start_proc;
-}
-
-static void attach(uint8_t id, uint64_t hold)
-{
-    struct rt_attach_msg msg = tx_new(id, 1);
-    msg.p = RT_PROC_ANY;
-    msg.hold = hold;
     out = tx_rx(0);
-    tx_bind(&tx, ++channel, &msg);
-    (void)tx_consume(&tx, channel, RT_STDOUT, &out);
+    return tx_exec(&tx, ++channel, id, hold);
 }
 
 /* Its client is killed. */
@@ -158,7 +140,6 @@ static void test_read_and_left(void **state)
     open_box();
     proc = exec(7, HOLD);
     assert_int_equal(kept(proc), RT_CONTROL_RING); /* a process that writes nothing has no ring */
-    attach(7, HOLD);
     output(proc, 1000);
     assert_int_equal(kept(proc), TX_RING + RT_CONTROL_RING);
     tx_exit(&tx, proc, 3);
@@ -168,6 +149,7 @@ static void test_read_and_left(void **state)
     tx_detach(&tx, channel);
     assert_in_range(kept(proc), 1, SMALL);
     msg.p = proc;
+    msg.want &= ~(1U << RT_STDIN); /* its end is told, too */
     tx_attach(&tx, ++channel, &msg);
     tx_attached(&tx, channel, &attached);
     assert_int_equal(attached.st, 2);
@@ -183,13 +165,9 @@ static void test_read_and_left(void **state)
 static void test_input_is_not_kept(void **state)
 {
     (void)state;
-    struct rt_down_item item = {
-        .t = RT_ITEM_EXEC, .id = tx_id(7), .argv = {rt_slice_text("cat")}, .n_argv = 1, .hold = HOLD, .in = true};
-    uint8_t bytes[2 + RT_ITEM_MAX];
     size_t before;
     open_box();
-    tx_data(&tx, 1, RT_CONTROL_DOWN, 0, bytes, tx_item(bytes, &item));
-    attach(7, HOLD);
+    (void)exec(7, HOLD);
     before = memory();
     tx_data(&tx, channel, RT_STDIN, 0, "x", 1);
     assert_int_equal(memory(), before + RT_STDIN_WINDOW);
@@ -209,7 +187,6 @@ static void test_a_thousand(void **state)
         uint32_t proc = exec(id, 0);
         assert_int_equal(proc, i + 1);
         output(proc, 2000);
-        attach(id, 0);
         tx_exit(&tx, proc, i % 256);
         if (i % 3 != 0) {
             read_all(proc);
@@ -237,7 +214,6 @@ static void test_killed_clients_take_no_place(void **state)
     for (unsigned i = 0; i < RT_ATTS_MAX - 1; i++) {
         uint32_t proc = exec((uint8_t)(2 + i), 30000);
         assert_int_equal(tx.starts, 2 + i);
-        attach((uint8_t)(2 + i), 30000);
         output(proc, 100);
         leave();
         tx_exit(&tx, proc, 0);
@@ -256,19 +232,17 @@ static void test_unread_gives_no_way(void **state)
 {
     (void)state;
     struct rt_attach_msg msg;
-    unsigned starts;
     open_box();
     for (unsigned i = 0; i < RT_ATTS_MAX - 1; i++) {
         uint32_t proc = exec((uint8_t)(2 + i), 30000);
-        attach((uint8_t)(2 + i), 30000);
         output(proc, 100);
         leave();
         tx_exit(&tx, proc, 0);
     }
-    starts = tx.starts;
     tx_run(&tx, RT_ATT_DISPLACE_MS / 2, true);
-    (void)exec(250, 30000);
-    assert_int_equal(tx.starts, starts);
+    msg = tx_new_exec(250, 1);
+    tx_attach(&tx, ++channel, &msg);
+    (void)tx_refused(&tx, channel, RT_CLASS_LIMIT);
     for (unsigned i = 0; i < RT_ATTS_MAX - 1; i++) {
         struct tx_rx none = tx_rx(0);
         out = tx_rx(0);
@@ -292,7 +266,6 @@ static void test_abandoned(void **state)
     uint32_t proc;
     open_box();
     proc = exec(7, HOLD);
-    attach(7, HOLD);
     output(proc, 100);
     tx_exit(&tx, proc, 5);
     tx_run(&tx, 60000, true);
@@ -317,21 +290,28 @@ static void test_abandoned(void **state)
     tx_close(&tx);
 }
 
-/* An exec that asked for no hold, and whose client comes a moment after the command has ended. */
+/* An exec that asked for no hold, and whose client comes back a moment after the command has ended. */
 static void test_observer_comes_late(void **state)
 {
     (void)state;
+    struct tx_rx none = tx_rx(0);
+    struct rt_attach_msg msg;
     uint32_t proc;
     open_box();
     proc = exec(7, 0);
+    leave();
     output(proc, 100);
     tx_exit(&tx, proc, 0);
     tx_run(&tx, RT_ATT_DISPLACE_MS - 1000, true);
-    attach(7, 0);
+    msg = tx_resume(7, 2, &out, &none, 0, 0);
+    msg.n_in = 0;
+    tx_bind(&tx, ++channel, &msg);
+    (void)tx_consume(&tx, channel, RT_STDOUT, &out);
     read_all(proc);
     tx_close(&tx);
     open_box(); /* it never comes */
     proc = exec(7, 0);
+    leave();
     output(proc, 100);
     tx_exit(&tx, proc, 0);
     tx_run(&tx, RT_ATT_DISPLACE_MS + 5000, true);
@@ -368,7 +348,6 @@ static void test_attached_are_remembered(void **state)
     open_box();
     for (unsigned i = 0; i < RT_ATTS_MAX - 1; i++) {
         uint32_t proc = exec((uint8_t)(2 + i), HOLD);
-        attach((uint8_t)(2 + i), HOLD);
         tx_exit(&tx, proc, 1);
     }
     for (unsigned i = 0; i < 40; i++) { /* the last place, over and over */
@@ -376,7 +355,6 @@ static void test_attached_are_remembered(void **state)
         uint32_t proc;
         tx_detach(&tx, last);
         proc = exec(250, HOLD);
-        attach(250, HOLD);
         tx_exit(&tx, proc, 1);
     }
     for (size_t i = 0; i < RT_ATTS_MAX; i++) {
@@ -394,11 +372,9 @@ static void test_report(void **state)
     uint32_t attached, runs;
     open_box();
     attached = exec(200, HOLD);
-    attach(200, HOLD);
     tx_exit(&tx, attached, 0);
     for (unsigned i = 0; i < 30; i++) {
         uint32_t proc = exec((uint8_t)(2 + i), HOLD);
-        attach((uint8_t)(2 + i), HOLD);
         tx_exit(&tx, proc, 0);
         tx_detach(&tx, channel);
     }

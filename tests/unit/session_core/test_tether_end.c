@@ -341,14 +341,10 @@ static void test_command_that_cannot_start(void **state)
 static void test_exec_at_the_end(void **state)
 {
     (void)state;
-    uint8_t bytes[512];
-    struct rt_down_item item = {
-        .t = RT_ITEM_EXEC, .id = tx_id(7), .argv = {rt_slice_text("sh")}, .n_argv = 1, .hold = 6000};
     tx_live(&tx, NULL);
-    tx_hold(&tx, 1, 0);
-    tx_data(&tx, 1, RT_CONTROL_DOWN, 0, bytes, tx_item(bytes, &item));
+    assert_int_equal(tx_exec(&tx, 1, 7, 6000), 1);
     tx_produce(&tx, 1, RT_STDOUT, 10);
-    tx_detach(&tx, 1);
+    tx_refuse(&tx, 1, &(struct rt_refuse_msg){.c = RT_CLASS_LOST});
     tx_exit(&tx, 0, 0);
     (void)tx_take(&tx);
     tx_end_ok(&tx, RT_END_STORED, 0);

@@ -26,6 +26,7 @@ union any_msg {
     struct rt_report_msg report;
     struct rt_welcome_msg welcome;
     struct rt_down_item down;
+    struct rt_exec_msg exec;
 };
 
 struct tally {
@@ -35,7 +36,7 @@ struct tally {
 };
 
 static union any_msg msg;
-static uint8_t again[RT_FRAME_PAYLOAD_MAX];
+static uint8_t again[RT_EXEC_MAX];
 
 static void fault(struct tally *tally, const struct rt_vector *vector, const char *what)
 {

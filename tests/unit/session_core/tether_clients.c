@@ -8,6 +8,7 @@
 #include "session/core/protocol.h"
 #include "session/core/ring.h"
 #include "session/core/tether_proc.h"
+#include "tests/lib/command.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -208,6 +209,31 @@ size_t tx_item(uint8_t *out, const struct rt_down_item *item)
     out[0] = (uint8_t)(size >> 8);
     out[1] = (uint8_t)(size & 0xff);
     return 2 + (size_t)size;
+}
+
+struct rt_attach_msg tx_new_exec(uint8_t id, uint64_t try_no)
+{
+    struct rt_attach_msg msg = tx_new(id, try_no);
+    msg.exec = true;
+    return msg;
+}
+
+void tx_run_word(struct tx *tx, uint32_t channel, const char *word)
+{
+    uint8_t bytes[2 + RT_ITEM_MAX];
+    struct rt_down_item item = rt_test_command((const char *const[]){word, NULL}, NULL, NULL);
+    tx_data(tx, channel, RT_CONTROL_DOWN, 0, bytes, tx_item(bytes, &item));
+}
+
+uint32_t tx_exec(struct tx *tx, uint32_t channel, uint8_t id, uint64_t hold)
+{
+    struct rt_attach_msg msg = tx_new_exec(id, 1);
+    struct rt_attached_msg attached;
+    msg.hold = hold;
+    tx_attach(tx, channel, &msg);
+    tx_attached(tx, channel, &attached);
+    tx_run_word(tx, channel, "ps");
+    return (uint32_t)attached.p;
 }
 
 struct rt_tether_view tx_view(const struct tx *tx)

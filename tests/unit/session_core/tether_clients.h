@@ -62,6 +62,11 @@ uint64_t tx_bytes_digest(const void *data, size_t size);
 /* A resume from these cursors; `in` offsets are what was acknowledged and written of stdin. Control streams at 0. */
 struct rt_attach_msg tx_resume(uint8_t id, uint64_t try_no, const struct tx_rx *out, const struct tx_rx *err,
                                uint64_t acked, uint64_t head);
+/* A new attachment with a process of its own; and that told, on its channel, to run a word. */
+struct rt_attach_msg tx_new_exec(uint8_t id, uint64_t try_no);
+void tx_run_word(struct tx *tx, uint32_t channel, const char *word);
+/* Both, bound to the channel. Returns the process. */
+uint32_t tx_exec(struct tx *tx, uint32_t channel, uint8_t id, uint64_t hold);
 /* An item of control-down as its bytes. */
 size_t tx_item(uint8_t *out, const struct rt_down_item *item);
 struct rt_tether_view tx_view(const struct tx *tx);

@@ -12,6 +12,11 @@
 
 #include <cmocka.h>
 
+uint8_t tx_word_byte(size_t i)
+{
+    return (uint8_t)(1 + i * 31 % 251);
+}
+
 uint8_t tx_byte(unsigned stream, uint64_t offset)
 {
     return (uint8_t)(offset * 31 + (offset >> 8) * 7 + (offset >> 16) * 13 + stream);
@@ -52,6 +57,10 @@ void tx_next(struct tx *tx)
             assert_int_equal(action.exec != NULL, action.proc != 0);
             if (action.exec != NULL) {
                 rt_slice_copy(action.exec->argv[0], tx->argv0, sizeof(tx->argv0));
+                tx->word = action.exec->argv[1].size;
+                for (size_t k = 0; k < tx->word; k++) {
+                    assert_int_equal(action.exec->argv[1].data[k], tx_word_byte(k));
+                }
             }
             if (!tx->starts_wait) {
                 rt_tether_started(tx->tether, action.proc, tx->start_code, tx->now);

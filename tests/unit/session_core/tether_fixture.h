@@ -47,7 +47,8 @@ struct tx {
     uint32_t start_proc, close_proc;
     bool start_tty, start_in;
     unsigned rows, cols;      /* of the last START or RESIZE */
-    char argv0[RT_ARG_MAX];   /* of the last exec'd START */
+    char argv0[64];           /* of the last exec'd START */
+    size_t word;              /* the same: bytes of its second argument, which are tx_word_byte()s */
     size_t out_cap;           /* per call of rt_tether_output() */
     uint64_t written[128][2]; /* per process and stream, by tx_produce() */
     uint8_t out[TX_OUT];
@@ -59,6 +60,7 @@ struct tx {
 #define tx_deadline(tx) rt_tether_deadline((tx)->tether)
 
 uint8_t tx_byte(unsigned stream, uint64_t offset);
+uint8_t tx_word_byte(size_t i);
 /* Runs the actions, as a shell does after every call. */
 void tx_next(struct tx *tx);
 /* Reads tx.out into frames; each must keep the rules. */
