@@ -227,9 +227,10 @@ static bool wait_for_take(struct rt_agent *agent, struct ag_ask *ask)
 
 void rt_ag_ask_show_reply(struct rt_agent *agent, struct ag_ask *ask, const struct rt_store_reply *reply)
 {
-    const struct rt_store_record *record = reply->error == 0 && reply->n_records > 0 ? &reply->records[0] : NULL;
+    bool found = reply->error == 0 && reply->n_records > 0;
+    const struct rt_store_record *record = found ? &reply->records[0] : NULL;
 
-    if (record != NULL && reply->kind == RT_STORE_GET) {
+    if (found && reply->kind == RT_STORE_GET) {
         rt_ag_owner_check(agent, record);
     }
     if (reply->error != 0 && reply->error != RT_ENOTFOUND) {
