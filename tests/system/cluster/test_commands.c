@@ -14,10 +14,18 @@
 /* A script of this length, and a word as long that ends with the number of the command. */
 static char script[WORD + 1], word[WORD + 1];
 
+/* Without its end. */
+static void put(char *to, const char *text)
+{
+    for (size_t i = 0; text[i] != '\0'; i++) {
+        to[i] = text[i];
+    }
+}
+
 static void fill(const char *code, unsigned number)
 {
     memset(script, '#', WORD);
-    memcpy(script, code, strlen(code));
+    put(script, code);
     for (size_t i = 0; i < WORD; i++) {
         word[i] = (char)('a' + (i * 7 + number) % 26);
     }
@@ -32,7 +40,7 @@ static void test_long(void **state)
     fill("printf %s \"$1\"; exit 3\n", 1);
     harness_expect(3, word, ARGS("exec", "long", "--", "sh", "-c", script, "sh", word));
     fill("printf %s \"$WORD\"; exit 4\n", 2);
-    memcpy(word, "WORD=", 5);
+    put(word, "WORD=");
     harness_expect(4, word + 5, ARGS("exec", "--env", word, "long", "--", "sh", "-c", script));
     harness_cli(&run, NULL, 0, ARGS("exec", "long", "--", "sh", "-c", script, script, word)); /* 300,000 bytes */
     assert_int_equal(run.status, 125);

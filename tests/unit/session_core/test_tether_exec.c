@@ -171,9 +171,9 @@ static void test_items_behind(void **state)
 static void test_bounds(void **state)
 {
     (void)state;
-    static const uint8_t more[2 * RT_PIECE_MAX];
+    static const uint8_t more[RT_PIECE_MAX];
     const size_t around = 1 + 5 + 1 + 5 + 3; /* what a command of "cat" and another word takes beside that */
-    const size_t words[] = {0, 1, RT_PIECE_MAX - around, 9000, 200 * 1024, RT_ARG_MAX};
+    const size_t words[] = {0, 1, RT_PIECE_MAX - around, 9000, (size_t)200 * 1024, RT_ARG_MAX};
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
         struct rt_attach_msg msg = tx_new_exec(7, 1);
         tx_live(&tx, NULL);
