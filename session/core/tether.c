@@ -83,35 +83,6 @@ void rt_tether_free(struct rt_tether *t)
     free(t);
 }
 
-void rt_tether_move(struct rt_tether *t, enum rt_tether_state to)
-{
-    static const unsigned from[] = {
-        [RT_TETHER_DOWN] = 1 << RT_TETHER_DIALING | 1 << RT_TETHER_HELLO | 1 << RT_TETHER_LIVE,
-        [RT_TETHER_DIALING] = 1 << RT_TETHER_DOWN | 1 << RT_TETHER_REFUSED,
-        [RT_TETHER_HELLO] = 1 << RT_TETHER_DIALING,
-        [RT_TETHER_LIVE] = 1 << RT_TETHER_HELLO,
-        [RT_TETHER_REFUSED] = 1 << RT_TETHER_DOWN | 1 << RT_TETHER_REFUSED,
-        [RT_TETHER_IS_OVER] = ~0U,
-    };
-
-    assert((from[to] >> t->state & 1) != 0);
-    t->state = to;
-}
-
-void rt_tether_move_end(struct rt_tether *t, enum rt_ending to)
-{
-    static const unsigned from[] = {
-        [RT_ENDING_TAIL_OUT] = ~0U,
-        [RT_ENDING_TAIL_ERR] = 1 << RT_ENDING_TAIL_OUT,
-        [RT_ENDING_LAST] = 1 << RT_ENDING_TAIL_ERR,
-        [RT_ENDING_ASKED] = 1 << RT_ENDING_LAST,
-        [RT_ENDING_SAFE] = ~(1U << RT_ENDING_NONE), /* an agent may know it from another link */
-    };
-
-    assert((from[to] >> t->ending & 1) != 0);
-    t->ending = to;
-}
-
 /* ---- the link ---- */
 
 static void link_down(struct rt_tether *t, uint64_t now)

@@ -120,6 +120,7 @@ struct rt_tether {
 /* Decides what follows from what has happened: the last thing that each public call does. */
 void rt_tether_step(struct rt_tether *t, uint64_t now);
 uint64_t rt_tether_back_off(struct rt_tether *t); /* ms until the next attempt; the one after that waits longer */
+struct rt_proc *rt_tether_proc(const struct rt_tether *t, uint32_t id);
 void rt_tether_move(struct rt_tether *t, enum rt_tether_state to);
 void rt_tether_move_end(struct rt_tether *t, enum rt_ending to);
 void rt_tether_hangup(struct rt_tether *t, const char *reason, uint64_t retry_at, uint64_t now);

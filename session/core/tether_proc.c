@@ -16,21 +16,6 @@
 
 /* Processes of a tether: output rings, the order of input, exits. */
 
-struct rt_proc *rt_tether_proc(const struct rt_tether *t, uint32_t id)
-{
-    for (size_t i = 0; i < RT_PROCS_MAX; i++) {
-        if (t->procs[i] && t->procs[i]->id == id) {
-            return t->procs[i];
-        }
-    }
-    for (size_t i = 0; i < t->n_finished; i++) {
-        if (t->finished[i]->id == id) {
-            return t->finished[i];
-        }
-    }
-    return NULL;
-}
-
 void rt_tether_free_proc(struct rt_proc *proc)
 {
     if (!proc) {
@@ -140,7 +125,7 @@ static bool is_at_eof(const struct rt_proc *proc)
 
 /* Moves an output to another state. Time in which a full ring keeps the shell from reading is no part of the drain
  * timeout: what the process wrote last is still in its pipe. It is bounded by the holds that keep the ring full. */
-static void move_pipe(struct rt_proc *proc, unsigned o, enum rt_pipe to, uint64_t now)
+void rt_tether_move_pipe(struct rt_proc *proc, unsigned o, enum rt_pipe to, uint64_t now)
 {
     static const unsigned from[] = {
         [RT_PIPE_OPEN] = 1 << RT_PIPE_WAITS | 1 << RT_PIPE_BLOCKED,
@@ -173,47 +158,12 @@ static void make_room(struct rt_tether *t, struct rt_proc *proc, unsigned o, uin
         uint64_t floor = rt_tether_floor(t, proc, o), want = ring->base + ring->cap / 8;
 
         if (floor == ring->base) {
-            move_pipe(proc, o, RT_PIPE_BLOCKED, now);
+            rt_tether_move_pipe(proc, o, RT_PIPE_BLOCKED, now);
             return;
         }
         rt_tether_advance(t, proc, o, floor < want ? floor : want);
     }
-    move_pipe(proc, o, RT_PIPE_OPEN, now);
-}
-
-uint8_t *rt_tether_space(const struct rt_tether *t, uint32_t id, unsigned stream, size_t *size)
-{
-    const struct rt_proc *proc = rt_tether_proc(t, id);
-
-    *size = 0;
-    if (!proc || stream < RT_STDOUT || stream > RT_STDERR || proc->pipe[stream - RT_STDOUT] == RT_PIPE_EOF) {
-        return NULL;
-    }
-    return rt_ring_space(&proc->ring[stream - RT_STDOUT], size);
-}
-
-void rt_tether_want_space(struct rt_tether *t, uint32_t id, unsigned stream, uint64_t now)
-{
-    struct rt_proc *proc = rt_tether_proc(t, id);
-
-    if (!proc || stream < RT_STDOUT || stream > RT_STDERR || proc->pipe[stream - RT_STDOUT] != RT_PIPE_OPEN) {
-        return;
-    }
-    move_pipe(proc, stream - RT_STDOUT, RT_PIPE_WAITS, now);
-    rt_tether_step(t, now);
-}
-
-void rt_tether_commit(struct rt_tether *t, uint32_t id, unsigned stream, size_t size, uint64_t now)
-{
-    struct rt_proc *proc = rt_tether_proc(t, id);
-
-    (void)now;
-    if (!proc || stream < RT_STDOUT || stream > RT_STDERR) {
-        return;
-    }
-    rt_ring_commit(&proc->ring[stream - RT_STDOUT], size);
-    rt_order_add(&proc->order, stream - RT_STDOUT, proc->ring[stream - RT_STDOUT].head);
-    t->due |= RT_DUE_REPORT;
+    rt_tether_move_pipe(proc, o, RT_PIPE_OPEN, now);
 }
 
 /* Appends an item to control-up; the oldest items make room. */
@@ -263,62 +213,6 @@ void rt_tether_redraw(struct rt_tether *t, struct rt_proc *proc, uint64_t now)
     proc->due |= RT_PROC_DUE_RESIZE;
     proc->redraw_at = now + RT_REDRAW_MS;
     t->due |= RT_DUE_REPORT;
-}
-
-/* ---- start, end of file, exit ---- */
-
-void rt_tether_started(struct rt_tether *t, uint32_t id, unsigned code, uint64_t now)
-{
-    struct rt_proc *proc = rt_tether_proc(t, id);
-
-    if (!proc || proc->state != RT_PROC_STARTING) {
-        return;
-    }
-    free(proc->exec);
-    free(proc->run);
-    proc->exec = NULL;
-    proc->run = NULL;
-    proc->run_size = 0;
-    proc->state = RT_PROC_RUNNING;
-    if (code) {
-        proc->pipe[0] = proc->pipe[1] = RT_PIPE_EOF;
-        rt_tether_exited(t, id, code, 0, now);
-    }
-    rt_tether_step(t, now);
-}
-
-void rt_tether_eof(struct rt_tether *t, uint32_t id, unsigned stream, uint64_t now)
-{
-    struct rt_proc *proc = rt_tether_proc(t, id);
-
-    if (!proc || stream < RT_STDOUT || stream > RT_STDERR) {
-        return;
-    }
-    move_pipe(proc, stream - RT_STDOUT, RT_PIPE_EOF, now);
-    rt_tether_step(t, now);
-}
-
-void rt_tether_exited(struct rt_tether *t, uint32_t id, unsigned code, unsigned sig, uint64_t now)
-{
-    struct rt_proc *proc = rt_tether_proc(t, id);
-
-    if (!proc || proc->state != RT_PROC_RUNNING) {
-        return;
-    }
-    proc->state = RT_PROC_EXITED;
-    proc->code = code;
-    proc->sig = sig;
-    proc->drain_at = now + t->config.drain_timeout_ms;
-    proc->blocked_at = now;
-    t->due |= RT_DUE_REPORT;
-    if (id == 0) {
-        for (size_t i = 1; i < RT_PROCS_MAX; i++) {
-            if (t->procs[i]) {
-                t->procs[i]->due |= RT_PROC_DUE_KILL;
-            }
-        }
-    }
-    rt_tether_stdin_closed(t, id, now);
 }
 
 static void finish(struct rt_tether *t, struct rt_proc *proc, uint64_t now)
@@ -446,63 +340,4 @@ void rt_tether_reach_fin(struct rt_proc *proc)
     if (proc->stdin_phase == RT_STDIN_AT_EOF) { /* a terminal, typed at again after its VEOF */
         rt_tether_move_stdin(proc, RT_STDIN_OPEN);
     }
-}
-
-const uint8_t *rt_tether_stdin(struct rt_tether *t, uint32_t id, size_t *size)
-{
-    struct rt_proc *proc = rt_tether_proc(t, id);
-    const uint8_t *data;
-
-    *size = 0;
-    if (!proc || proc->state != RT_PROC_RUNNING || proc->n_segments == 0) {
-        return NULL;
-    }
-    data = rt_receiver_peek(&t->atts[proc->segments[0].att].in[RT_STDIN_IN], size);
-    if (*size > proc->segments[0].size) {
-        *size = proc->segments[0].size;
-    }
-    return data;
-}
-
-void rt_tether_stdin_taken(struct rt_tether *t, uint32_t id, size_t size, uint64_t now)
-{
-    struct rt_proc *proc = rt_tether_proc(t, id);
-    struct rt_receiver *in;
-
-    if (!proc || proc->n_segments == 0) {
-        return;
-    }
-    in = &t->atts[proc->segments[0].att].in[RT_STDIN_IN];
-    rt_receiver_consume(in, size);
-    if (rt_receiver_is_done(in)) {
-        rt_tether_reach_fin(proc);
-    }
-    proc->segments[0].size -= (uint32_t)size;
-    if (proc->segments[0].size == 0) {
-        proc->n_segments--;
-        memmove(proc->segments, proc->segments + 1, proc->n_segments * sizeof(proc->segments[0]));
-    }
-    t->due |= RT_DUE_REPORT;
-    rt_tether_step(t, now);
-}
-
-void rt_tether_stdin_closed(struct rt_tether *t, uint32_t id, uint64_t now)
-{
-    struct rt_proc *proc = rt_tether_proc(t, id);
-
-    if (!proc) {
-        return;
-    }
-    rt_tether_move_stdin(proc, RT_STDIN_CLOSED);
-    proc->n_segments = 0;
-    for (size_t i = 0; i < RT_ATTS_MAX; i++) {
-        struct rt_receiver *in = &t->atts[i].in[RT_STDIN_IN];
-
-        if (t->atts[i].state == RT_ATT_FREE || t->atts[i].proc != id) {
-            continue;
-        }
-        rt_receiver_drop(in);
-        rt_receiver_close(in);
-    }
-    rt_tether_step(t, now);
 }

@@ -85,7 +85,6 @@ struct rt_proc {
     struct rt_exec_msg *exec; /* owned; the same, read: STARTING */
 };
 
-struct rt_proc *rt_tether_proc(const struct rt_tether *t, uint32_t id);
 /* AWAITED. RT_ELIMIT: RT_PROCS_MAX have not ended. */
 RT_MUST_CHECK int rt_tether_add_proc(struct rt_tether *t, bool tty, bool in, struct rt_proc **proc);
 /* What to run is known. */
@@ -99,6 +98,7 @@ void rt_tether_item_up(struct rt_tether *t, struct rt_proc *proc, const struct r
 void rt_tether_redraw(struct rt_tether *t, struct rt_proc *proc, uint64_t now);
 /* Sets the terminal's size, also again: the process may have changed it. One that is another than the last is told to
  * all who are attached. Sizes that do not exist, and a process without a terminal, are ignored. proc: may be NULL. */
+void rt_tether_move_pipe(struct rt_proc *proc, unsigned o, enum rt_pipe to, uint64_t now);
 void rt_tether_resize(struct rt_tether *t, struct rt_proc *proc, uint64_t rows, uint64_t cols);
 void rt_tether_advance(struct rt_tether *t, struct rt_proc *proc, unsigned out, uint64_t base);
 void rt_tether_drop_segments(struct rt_tether *t, const struct rt_att *att);

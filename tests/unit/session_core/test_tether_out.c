@@ -9,6 +9,7 @@
 #include "session/core/ring.h"
 #include "session/core/tether.h"
 #include "session/core/tether_att.h"
+#include "session/core/tether_machine.h"
 #include "session/core/tether_proc.h"
 
 #include "tests/unit/session_core/tether_clients.h"

@@ -7,6 +7,7 @@
 #include "session/core/msg.h"
 #include "session/core/protocol.h"
 #include "session/core/ring.h"
+#include "session/core/tether_machine.h"
 #include "session/core/tether_proc.h"
 #include "tests/lib/command.h"
 
