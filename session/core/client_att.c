@@ -17,7 +17,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Where an attachment asks: docs/architecture.md, "The client's machine". */
+/* Where an attachment asks (docs/architecture.md, "The client's machine"). Its container is at agent a, which is
+ * `home`; b is live as well. The container moves to c, of which the client has not heard. Milliseconds:
+ *
+ *       0   the link to a is lost with a's host: SEEKING. b is live and is ASKED at once; a is dialled again
+ *       2   b says MOVED: at c, by a claim that is newer than the one known. c is `home` now, b was asked in vain
+ *       2   c is dialled, and waited for alone while its first dial lasts, for RT_CLIENT_ALT_MS at most
+ *       4   the link to c is live: ASKED there
+ *       5   ATTACHED: LIVE
+ *
+ * When b knows nothing yet it holds the ATTACH, for 500 ms the first time, and says MOVED as soon as it hears of c.
+ * When it hears nothing it says RETRY_LATER, and the next agent of the round is asked. When the link to a is back
+ * before any answer, b's channel is taken back and a is asked: a restarted agent has its guest sooner than anybody has
+ * news. A MOVED by a claim that is not newer is an old word: it brings a back-off, else two agents that each believe
+ * the other could send a client to and fro. */
 
 static struct rt_catt **bucket(struct rt_client *client, int slot, uint32_t channel)
 {

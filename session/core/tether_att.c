@@ -12,7 +12,20 @@
 #include <assert.h>
 #include <string.h>
 
-/* Attachments of a tether: making, binding to a channel, with the checks of protocol.md section 4. */
+/* Attachments of a tether: making one, and binding it to a channel. The checks are those of protocol.md section 4, in
+ * the order in which they stand there.
+ *
+ * An attachment outlives its channels. A client reads stdout while the container moves; what the attachment has then:
+ *
+ *     channel 3   ATTACH try 1, make, from the oldest byte     made, BINDING
+ *     channel 3   ATTACHED c 0; DATA [0, 9000); ACK 6000       BOUND: acked 6000, sent 9000
+ *                 the link is lost                             AWAY: the hold runs, [6000, 9000) is kept
+ *     channel 1   ATTACH try 2, c 8000 and its digest          the same bytes here: acked 8000, BINDING
+ *     channel 1   ATTACHED c 8000; DATA [8000, 9000), ...      BOUND: nothing is lost, nothing comes twice
+ *
+ * The client had consumed 8000 bytes; the ACK that said so went down with the link. A digest that differs says that
+ * this memory, or the client's, was set back: REWOUND, and the attachment is gone. An ATTACH with try 1 or 2 that comes
+ * now was under way on the old link: it is refused (STOLEN) and changes nothing. */
 
 struct rt_att *rt_tether_att_by_channel(const struct rt_tether *t, uint32_t channel)
 {
