@@ -42,8 +42,8 @@ void rt_client_free(struct rt_client *client)
     if (client == NULL) {
         return;
     }
-    while (!rt_list_empty(&client->atts)) {
-        rt_catt_free(RT_LIST_OF(client->atts.next, struct rt_catt, all));
+    for (struct rt_list *node; (node = rt_list_pop(&client->atts)) != NULL;) {
+        rt_catt_free(RT_LIST_OF(node, struct rt_catt, all));
     }
     rt_creq_free_all(client);
     for (int i = 0; i < RT_CLIENT_AGENTS_MAX; i++) {
