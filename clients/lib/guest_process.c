@@ -14,8 +14,7 @@
 
 /* What an exec asked for, as spawn wants it. */
 struct exec_text {
-    char **argv, **more, **env; /* owned */
-    char cwd[RT_CWD_MAX + 1];
+    char **argv, **more, **cwd, **env; /* owned */
 };
 
 struct rt_guest_process *rt_guest_process_find(const struct retether_guest *guest, uint32_t id)
@@ -84,6 +83,7 @@ static void exec_free(struct exec_text *text)
 {
     free((void *)text->argv);
     free((void *)text->more);
+    free((void *)text->cwd);
     free((void *)text->env);
 }
 
@@ -92,14 +92,14 @@ static int exec_prepare(struct exec_text *text, const struct retether_guest *gue
     int rc;
 
     if ((rc = rt_guest_list_slices(exec->argv, exec->n_argv, &text->argv)) != 0 ||
-        (rc = rt_guest_list_slices(exec->env, exec->n_env, &text->more)) != 0) {
+        (rc = rt_guest_list_slices(exec->env, exec->n_env, &text->more)) != 0 ||
+        (rc = rt_guest_list_slices(&exec->cwd, 1, &text->cwd)) != 0) {
         return rc;
     }
     text->env = rt_guest_list_merge(guest->env, text->more);
     if (text->env == NULL) {
         return RT_ENOMEM;
     }
-    rt_slice_copy(exec->cwd, text->cwd, sizeof(text->cwd));
     return RT_OK;
 }
 
@@ -143,7 +143,7 @@ static int process_run(struct retether_guest *guest, uint32_t id, const struct r
 
 void rt_guest_process_start(struct retether_guest *guest, const struct rt_tether_action *action)
 {
-    struct exec_text text = {.argv = NULL, .more = NULL, .env = NULL, .cwd = ""};
+    struct exec_text text = {.argv = NULL, .more = NULL, .cwd = NULL, .env = NULL};
     struct rt_spawn_spec spec = {
         .argv = (const char *const *)guest->argv,
         .env = (const char *const *)guest->env,
@@ -166,7 +166,7 @@ void rt_guest_process_start(struct retether_guest *guest, const struct rt_tether
         }
         spec.argv = (const char *const *)text.argv;
         spec.env = (const char *const *)text.env;
-        spec.cwd = text.cwd[0] != '\0' ? text.cwd : guest->cwd;
+        spec.cwd = rc == 0 && text.cwd[0][0] != '\0' ? text.cwd[0] : guest->cwd;
     }
     if (code == 0) {
         code = process_run(guest, id, &spec, why);

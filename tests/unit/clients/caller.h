@@ -18,7 +18,7 @@
  * answers END. Allocates nothing. */
 
 #define CALLER_BYTES (256 * 1024)
-#define CALLER_ATTS 2
+#define CALLER_ATTS 4
 
 struct caller_att {
     bool made, bound, ever, closed; /* closed: the process takes no stdin */

@@ -332,6 +332,36 @@ static void test_exec_not_found(void **state)
     until_over(w, 0);
 }
 
+/* What a system call cannot be given whole is not run cut off. */
+static void test_exec_with_nul(void **state)
+{
+    struct world *w = *state;
+    static const char *const argv[3][3] = {{"echo", "a~b", NULL}, {"echo", NULL}, {"echo", NULL}};
+    static const char *const env[3][2] = {{NULL}, {"A=a~b", NULL}, {NULL}};
+    static const char *const cwd[3] = {"/", "/", "/~b"};
+
+    start(w, "echo ready; read x; exit 0");
+    until_text(w, 0, "ready");
+    for (unsigned i = 0; i < 3; i++) {
+        struct rt_down_item item = rt_test_command(argv[i], env[i], cwd[i]);
+        uint8_t what[RT_PIECE_MAX];
+        uint8_t *at;
+
+        memcpy(what, item.b.data, item.b.size);
+        at = memchr(what, '~', item.b.size);
+        assert_non_null(at);
+        *at = '\0';
+        item.b.data = what;
+        caller_attach(w->c, 1 + i);
+        FIXTURE_UNTIL(w->f, w->c->att[1 + i].bound);
+        caller_item(w->c, 1 + i, &item);
+        FIXTURE_UNTIL(w->f, caller_exited(w->c, 1 + i));
+        assert_int_equal(w->c->att[1 + i].exit.code, 126);
+    }
+    caller_input_end(w->c, 0);
+    until_over(w, 0);
+}
+
 /* ---- stopped ---- */
 
 static void test_stopped_when_live(void **state)
@@ -378,6 +408,7 @@ int main(void)
         TEST(test_tty),
         TEST(test_exec),
         TEST(test_exec_not_found),
+        TEST(test_exec_with_nul),
         TEST(test_stopped_when_live),
         TEST(test_stopped_after_over),
     };
