@@ -156,9 +156,6 @@ struct rt_att *rt_tether_new_att(struct rt_tether *t, const uint8_t id[RT_ID_SIZ
     place->unbound_at = now;
     rt_receiver_init(&place->in[RT_STDIN_IN], RT_STDIN_WINDOW);
     rt_receiver_init(&place->in[RT_CONTROL_IN], RT_CONTROL_WINDOW);
-    for (unsigned o = 0; o < RT_OUTS; o++) {
-        rt_sender_start(&place->out[o], &proc->ring[o], proc->ring[o].base);
-    }
     t->due |= RT_DUE_REPORT;
     return place;
 }
@@ -188,17 +185,17 @@ static bool start_of(const struct rt_ring *ring, const struct rt_attach_msg *msg
     return *start <= ring->head;
 }
 
-/* The first ATTACH: what it wants, where that starts, and its hold. Nothing when a start is wrong. */
-static bool begin(struct rt_proc *proc, struct rt_att *att, const struct rt_attach_msg *msg)
+/* Where a new attachment starts in each output. False: not in the stream. */
+static bool starts_of(const struct rt_proc *proc, const struct rt_attach_msg *msg, uint64_t start[RT_OUTS])
 {
-    uint64_t start[RT_OUTS] = {0};
-
-    for (unsigned o = 0; o < 2; o++) {
-        if (!start_of(&proc->ring[o], msg, o + RT_STDOUT, &start[o])) {
-            return false;
-        }
-    }
     start[RT_CONTROL_UP - RT_STDOUT] = proc->ring[RT_CONTROL_UP - RT_STDOUT].base;
+    return start_of(&proc->ring[0], msg, RT_STDOUT, &start[0]) && start_of(&proc->ring[1], msg, RT_STDERR, &start[1]);
+}
+
+/* The first ATTACH: what it wants, where that starts, and its hold. */
+static void begin(struct rt_proc *proc, struct rt_att *att, const struct rt_attach_msg *msg,
+                  const uint64_t start[RT_OUTS])
+{
     for (unsigned o = 0; o < RT_OUTS; o++) {
         rt_sender_start(&att->out[o], &proc->ring[o], start[o]);
     }
@@ -209,7 +206,6 @@ static bool begin(struct rt_proc *proc, struct rt_att *att, const struct rt_atta
     att->once = msg->once;
     att->hold_ms = msg->hold < RT_HOLD_MAX_MS ? msg->hold : RT_HOLD_MAX_MS;
     att->hold_left = att->hold_ms;
-    return true;
 }
 
 static bool check_out(const struct rt_proc *proc, struct rt_att *att, const struct rt_attach_out *theirs,
@@ -357,21 +353,29 @@ static struct rt_proc *make_proc(struct rt_tether *t, const struct rt_attach_msg
     return proc;
 }
 
+/* The start is looked at first: for one that is refused nobody loses the place. */
 static struct rt_att *make(struct rt_tether *t, const struct rt_attach_msg *msg, struct rt_refusal *why, uint64_t now)
 {
     struct rt_proc *proc = msg->exec ? make_proc(t, msg, why) : rt_tether_proc(t, (uint32_t)msg->p);
-    struct rt_att *att;
+    struct rt_att *att = NULL;
+    uint64_t start[RT_OUTS];
 
     if (!msg->exec && (!proc || proc->state == RT_PROC_AWAITED)) {
         why->cls = RT_CLASS_INVALID;
         why->text = "no such process";
         return NULL;
     }
-    att = proc ? rt_tether_new_att(t, msg->id.data, proc, now) : NULL;
-    if (proc && !att) {
-        if (msg->exec) { /* never runs unseen */
-            rt_tether_remove_proc(t, proc);
-            t->next_proc--;
+    if (!proc) {
+        return NULL;
+    }
+    if (!starts_of(proc, msg, start)) {
+        why->cls = RT_CLASS_INVALID;
+        why->text = "the start offset is beyond the end of the stream";
+    } else {
+        att = rt_tether_new_att(t, msg->id.data, proc, now);
+        if (att) {
+            begin(proc, att, msg, start);
+            return att;
         }
         why->cls = RT_CLASS_LIMIT;
         why->which = "attachments";
@@ -379,7 +383,11 @@ static struct rt_att *make(struct rt_tether *t, const struct rt_attach_msg *msg,
         why->text =
             "this container takes no more attachments: at most 128; one whose client has gone makes room after 30 s";
     }
-    return att;
+    if (msg->exec) { /* never runs unseen */
+        rt_tether_remove_proc(t, proc);
+        t->next_proc--;
+    }
+    return NULL;
 }
 
 void rt_tether_note_past(struct rt_tether *t, const struct rt_att *att)
@@ -421,13 +429,7 @@ static bool admit(struct rt_tether *t, struct rt_att **att, const struct rt_atta
     }
     if (!*att) {
         *att = make(t, msg, why, now);
-        if (!*att || begin(rt_tether_proc(t, (*att)->proc), *att, msg)) {
-            return *att != NULL;
-        }
-        why->cls = RT_CLASS_INVALID;
-        why->text = "the start offset is beyond the end of the stream";
-        rt_tether_remove_att(t, *att);
-        return false;
+        return *att != NULL;
     }
     if (rebind(rt_tether_proc(t, (*att)->proc), *att, msg, why)) {
         return true;

@@ -54,6 +54,11 @@ bool rt_tether_att_done(const struct rt_tether *t, const struct rt_att *att)
 {
     const struct rt_proc *proc = rt_tether_proc(t, att->proc);
 
+#ifndef RT_MUTANT_END_WAITS_FOR_NONE
+    if (proc && proc->state == RT_PROC_AWAITED) {
+        return main_final(t); /* then it never runs */
+    }
+#endif
     if (!proc || proc->state != RT_PROC_FINAL) {
         return !proc;
     }

@@ -340,6 +340,29 @@ static void test_table_full(void **state)
     tx_close(&tx);
 }
 
+/* An ATTACH that is refused takes nobody's place. */
+static void test_refused_displaces_none(void **state)
+{
+    (void)state;
+    struct rt_attach_msg msg;
+    struct rt_refuse_msg gone = {.c = RT_CLASS_LOST};
+    struct tx_rx zero = tx_rx(0);
+    tx_live(&tx, NULL);
+    for (unsigned i = 0; i < RT_ATTS_MAX; i++) {
+        tx_hold(&tx, 1 + i, 0);
+    }
+    tx_refuse(&tx, 1 + 20, &gone);
+    for (int exec = 0; exec < 2; exec++) {
+        msg = exec ? tx_new_exec(200, 1) : tx_new(200, 1);
+        msg.from = RT_FROM_OFFSET;
+        msg.n = 1;
+        refused(msg, RT_CLASS_INVALID);
+    }
+    msg = tx_resume(1 + 20, 2, &zero, &zero, 0, 0);
+    tx_bind(&tx, 500, &msg);
+    tx_close(&tx);
+}
+
 static bool known(uint8_t id)
 {
     return rt_tether_att_by_id(tx.tether, tx_id(id).data) != NULL;
@@ -611,6 +634,7 @@ int main(void)
         cmocka_unit_test(test_make_again),
         cmocka_unit_test(test_in_use),
         cmocka_unit_test(test_table_full),
+        cmocka_unit_test(test_refused_displaces_none),
         cmocka_unit_test(test_forgetting),
         cmocka_unit_test(test_resume_anywhere),
         cmocka_unit_test(test_resume_rewound),

@@ -459,22 +459,26 @@ static void test_main_process_ends(void **state)
     tx_close(&tx);
 }
 
-/* One that was never told what to run keeps an ended container no longer than its hold. */
+/* One that was not told what to run keeps no ended container, whether its client is there or not. */
 static void test_no_end_waits(void **state)
 {
     (void)state;
-    struct rt_attach_msg msg = tx_new_exec(7, 1);
-    msg.hold = 6000;
-    tx_live(&tx, NULL);
-    (void)ask(2, &msg);
-    tx_exit(&tx, 0, 0);
-    (void)tx_take(&tx);
-    tx_end_ok(&tx, RT_END_STORED, 0);
-    tx_run(&tx, 5999, true);
-    assert_int_equal(tx.overs, 0);
-    tx_run(&tx, 1, true);
-    assert_int_equal(tx.overs, 1);
-    tx_close(&tx);
+    for (int away = 0; away < 2; away++) {
+        struct rt_attach_msg msg = tx_new_exec(7, 1);
+        msg.hold = RT_HOLD_MAX_MS;
+        tx_live(&tx, NULL);
+        (void)ask(2, &msg);
+        if (away) {
+            tx_refuse(&tx, 2, &(struct rt_refuse_msg){.c = RT_CLASS_LOST});
+        }
+        tx_exit(&tx, 0, 0);
+        (void)tx_take(&tx);
+        assert_int_equal(tx.overs, 0);
+        tx_end_ok(&tx, RT_END_STORED, 0);
+        tx_next(&tx);
+        assert_int_equal(tx.overs, 1);
+        tx_close(&tx);
+    }
 }
 
 /* A start that makes no sense leaves no process behind. */
