@@ -117,12 +117,24 @@ static struct ag_chan *find_chan(struct rt_agent *agent, struct ag_link *link, u
     return chan;
 }
 
-static void end_channel(struct rt_agent *agent, struct ag_chan *chan, enum rt_class cls, const char *text, uint64_t max)
+static void end_channel(struct rt_agent *agent, struct ag_chan *chan, enum rt_class cls, const char *text)
 {
-    struct rt_refuse_msg refuse = {.c = cls, .m = rt_slice_text(text), .max = max};
+    struct rt_refuse_msg refuse = {.c = cls, .m = rt_slice_text(text)};
+
+    rt_ag_chan_end(agent, chan, NULL, &refuse);
+}
+
+/* The same for a frame that does not fit its stream. */
+static void end_at(struct rt_agent *agent, struct ag_chan *chan, enum rt_class cls, const char *text,
+                   const struct rt_frame *frame)
+{
+    const struct ag_flow *flow = &chan->flow[frame->stream];
+    struct rt_refuse_msg refuse = {
+        .c = cls, .m = rt_slice_text(text), .s = frame->stream, .at = flow->seen, .got = frame->offset};
 
     if (cls == RT_CLASS_LIMIT) {
         refuse.which = rt_slice_text("limit");
+        refuse.max = flow->granted;
     }
     rt_ag_chan_end(agent, chan, NULL, &refuse);
 }
@@ -146,15 +158,15 @@ void rt_ag_switch_data(struct rt_agent *agent, struct ag_link *link, struct rt_f
     }
     ag_flow_start(flow, frame->offset);
     if (frame->offset != flow->seen) { /* its sender may have gone back in time: the next attach compares digests */
-        end_channel(agent, chan, RT_CLASS_JUMP, "DATA went back, or left bytes out", 0);
+        end_at(agent, chan, RT_CLASS_JUMP, "DATA went back, or left bytes out", frame);
         return;
     }
     if (frame->offset + length > flow->granted) {
-        end_channel(agent, chan, RT_CLASS_LIMIT, "DATA beyond the limit that was granted", flow->granted);
+        end_at(agent, chan, RT_CLASS_LIMIT, "DATA beyond the limit that was granted", frame);
         return;
     }
     if (!ag_fits(chan, !from, RT_FRAME_HEADER + (size_t)n + rt_ag_kept_size(chan, !from))) {
-        end_channel(agent, chan, RT_CLASS_LOST, "too many small frames for a peer that reads slowly", 0);
+        end_channel(agent, chan, RT_CLASS_LOST, "too many small frames for a peer that reads slowly");
         return;
     }
     if (chan->kept[!from] != NULL) {
@@ -233,7 +245,7 @@ static bool switch_gap(struct rt_agent *agent, struct ag_chan *chan, const struc
 
     ag_flow_start(flow, frame->offset);
     if (frame->offset != flow->seen) {
-        end_channel(agent, chan, RT_CLASS_JUMP, "a GAP that does not begin where the bytes end", 0);
+        end_at(agent, chan, RT_CLASS_JUMP, "a GAP that does not begin where the bytes end", frame);
         return false;
     }
     if (to > flow->seen) {
@@ -247,7 +259,7 @@ static bool switch_gap(struct rt_agent *agent, struct ag_chan *chan, const struc
 static bool switch_attached(struct rt_agent *agent, struct ag_chan *chan)
 {
     if (chan->attached) {
-        end_channel(agent, chan, RT_CLASS_PROTOCOL, "a second ATTACHED", 0);
+        end_channel(agent, chan, RT_CLASS_PROTOCOL, "a second ATTACHED");
         return false;
     }
     rt_ag_chan_answered(agent, chan);
@@ -310,6 +322,6 @@ void rt_ag_switch_frame(struct rt_agent *agent, struct ag_link *link, struct rt_
 #endif
         rt_ag_run(agent, chan->link[to], p, RT_FRAME_HEADER + (size_t)frame->length);
     } else if (newest && !rt_ag_keep(agent, chan, to, frame, payload)) {
-        end_channel(agent, chan, RT_CLASS_LOST, rt_strerror(RT_ENOMEM), 0);
+        end_channel(agent, chan, RT_CLASS_LOST, rt_strerror(RT_ENOMEM));
     }
 }
