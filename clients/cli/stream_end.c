@@ -359,7 +359,8 @@ void cli_stream_failed(struct retether_attachment *att, unsigned cls, const char
         return;
     }
     cli_stream_leave_terminal();
-    if ((cls == RETETHER_LIMIT || cls == RETETHER_INVALID) && stream->kind == CLI_STREAM_EXEC && !live) {
+    /* INVALID also behind ATTACHED: when the main process ends before the guest was told what to run. */
+    if (stream->kind == CLI_STREAM_EXEC && (cls == RETETHER_INVALID || (cls == RETETHER_LIMIT && !live))) {
         cli_say("%s cannot run the command now: %s", stream->container, text);
         cli_stream_end(stream, CLI_EXIT_CANNOT_RUN);
         return;

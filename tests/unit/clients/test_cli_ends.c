@@ -260,6 +260,20 @@ static void test_exec_too_late(void **state)
     program_has(p, "retether: web cannot run the command now: the main process has ended\n");
 }
 
+/* The main process ends between ATTACHED and what is to run. */
+static void test_exec_too_late_for_it(void **state)
+{
+    struct program *p = *state;
+    struct rt_refuse_msg refuse = {.c = RT_CLASS_INVALID, .m = rt_slice_text("the main process has ended")};
+
+    p->box->stalled = true;
+    program_start(p, "exec web -- true");
+    program_attached(p, 1);
+    link_refuse(box_att(p->box, 1)->link, box_att(p->box, 1)->channel, &refuse);
+    program_wait(p, 126);
+    program_has(p, "retether: web cannot run the command now: the main process has ended\n");
+}
+
 /* A command that was not run prints nothing: its code tells why. */
 static void unstarted(struct program *p, const char *args, unsigned code, const char *text)
 {
@@ -333,6 +347,7 @@ int main(void)
         TEST(test_exec),
         TEST(test_exec_full),
         TEST(test_exec_too_late),
+        TEST(test_exec_too_late_for_it),
         TEST(test_not_found_there),
         TEST(test_cannot_be_run),
         TEST(test_no_directory),
