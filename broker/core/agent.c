@@ -173,12 +173,10 @@ void rt_agent_taken(struct rt_agent *agent, rt_link_id id, uint64_t now)
     struct ag_link *link = rt_ag_link(agent, id);
 
     advance(agent, now);
-#ifndef RT_MUTANT_SLOW_IS_SILENT
     if (link != NULL) {
         link->heard = agent->now;
         link->pings = 0;
     }
-#endif
 }
 
 void rt_agent_store_reply(struct rt_agent *agent, const struct rt_store_reply *reply, uint64_t now)

@@ -39,16 +39,10 @@ static bool served(const struct ag_session *session)
 
 void rt_ag_record_lost(struct rt_agent *agent, struct ag_session *session)
 {
-#ifdef RT_MUTANT_RECORD_LOST_IGNORED
-    return;
-#endif
     if (!served(session)) {
         return;
     }
     if (session->state == RT_SESSION_ENDED) {
-#ifdef RT_MUTANT_END_LOST_IGNORED
-        return;
-#endif
         if (rt_ag_kept(agent, &session->key, session->life) == NULL) { /* else the store is still to get the end */
             rt_ag_link_close(agent, session->guest, "the store has lost the record of what has ended");
         }

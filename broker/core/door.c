@@ -82,9 +82,6 @@ bool rt_ag_door_spare(struct rt_agent *agent)
 {
     const uint64_t *shaking = agent->stats.shaking;
 
-#ifdef RT_MUTANT_SHORT_NEWEST_GOES
-    return false;
-#endif
     return evict(agent, shaking[RT_PEER_GUEST] > shaking[RT_PEER_CLIENT] ? RT_PEER_GUEST : RT_PEER_CLIENT, NULL);
 }
 
@@ -98,11 +95,6 @@ static bool make_room(struct rt_agent *agent, const struct rt_peer *peer, const 
     if (role == RT_PEER_CLIENT && who->links >= most - most / 4) {
         return false;
     }
-#ifdef RT_MUTANT_NEWEST_TURNED_AWAY
-    if (who->handshakes >= most_handshakes(peer) || stats->shaking[role] >= RT_AGENT_HANDSHAKES_MAX) {
-        return false;
-    }
-#endif
     if (who->handshakes >= most_handshakes(peer)) {
         (void)evict(agent, role, who);
     } else if (stats->shaking[role] >= RT_AGENT_HANDSHAKES_MAX) {

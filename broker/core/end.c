@@ -49,11 +49,7 @@ struct ag_end *rt_ag_end_new(struct rt_agent *agent)
 
 void rt_ag_end_order(struct ag_end *end, struct rt_slice ord)
 {
-#ifndef RT_MUTANT_ORDER_BELIEVED
     const uint64_t size[2] = {end->size[0], end->size[1]};
-#else
-    const uint64_t size[2] = {RT_TAIL_MAX, RT_TAIL_MAX};
-#endif
 
     end->end.ord = (struct rt_slice){NULL, 0};
     end->ord = rt_order_unpack(ord, size, NULL) > 0 ? malloc(ord.size) : NULL;
@@ -111,9 +107,6 @@ const struct ag_end *rt_ag_kept(const struct rt_agent *agent, const struct rt_ke
     const struct ag_end *newest = NULL;
     struct rt_list *node;
 
-#ifdef RT_MUTANT_KEPT_IS_LOST
-    return NULL;
-#endif
     for (node = agent->ends.next; node != &agent->ends; node = node->next) {
         const struct ag_end *end = RT_LIST_OF(node, struct ag_end, node);
         if (end->disk == AG_DISK_KEPT && (life == 0 || end->life == life) && rt_key_equal(&end->key, key) &&

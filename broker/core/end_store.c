@@ -145,9 +145,6 @@ static void keep(struct rt_agent *agent, struct ag_end *end)
             return;
         }
         end->disk = AG_DISK_WRITING;
-#ifdef RT_MUTANT_END_BEFORE_DISK
-        tell(agent, end, RT_END_ON_DISK);
-#endif
     } else if (end->disk == AG_DISK_KEPT) {
         mark(agent, end);
     }
@@ -199,9 +196,6 @@ static void submit(struct rt_agent *agent, struct ag_end *end)
 {
     bool claims = !end->claim_tried && (end->disk != AG_DISK_NONE || end->unclaimed);
 
-#ifdef RT_MUTANT_END_UNCLAIMED
-    claims = false;
-#endif
     if (claims) {
         claim_first(agent, end);
     } else {
@@ -270,9 +264,6 @@ void rt_ag_end_begin(struct rt_agent *agent, struct ag_end *end)
 {
     struct ag_end *first = rt_ag_end_at(agent, &end->key, end->life);
 
-#ifdef RT_MUTANT_END_TWICE
-    first = NULL;
-#endif
     if (first != NULL) {
         again(agent, first, end);
         return;
@@ -316,9 +307,7 @@ void rt_ag_end_reply(struct rt_agent *agent, struct ag_op *op, const struct rt_s
     /* The store has the status, or had no room even for that. With OTHER it has another end, as of an END. */
     if (reply->kind == RT_STORE_MARK && (reply->error != 0 || reply->how != RT_END_OTHER)) {
         end->marked = reply->error == 0;
-#ifndef RT_MUTANT_MARK_IS_LAST
         kept_later(agent); /* the store may have come back meanwhile, when this one was not offered as it was asked */
-#endif
         return;
     }
     if (reply->kind != RT_STORE_TAKE && reply->error == 0) {
@@ -344,16 +333,9 @@ void rt_ag_end_reply(struct rt_agent *agent, struct ag_op *op, const struct rt_s
         give_up(agent, end);
         return;
     }
-#ifndef RT_MUTANT_END_UNCLAIMED
     if (missing && !end->claim_tried) {
         claim_first(agent, end);
     }
-#else
-    if (missing) {
-        give_up(agent, end);
-        return;
-    }
-#endif
     if (!end->asked) {
         end->full = reply->error == RT_ELIMIT;
         keep(agent, end);

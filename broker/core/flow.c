@@ -89,9 +89,6 @@ static uint64_t initial(const struct ag_link *link)
 bool rt_ag_flow_room(struct rt_agent *agent, struct ag_link *link)
 {
     turn(link, agent->now);
-#ifdef RT_MUTANT_PROMISES_UNLIMITED
-    return true;
-#endif
     return initial(link) + link->grown[0] + link->grown[1] + (size_t)AG_FLOWS_UP * RT_INITIAL_CREDIT <= RT_LINK_BUDGET;
 }
 
@@ -99,20 +96,15 @@ bool rt_ag_flow_room(struct rt_agent *agent, struct ag_link *link)
  * was not applied, without another round trip. */
 static bool may_grow(const struct ag_chan *chan, unsigned stream)
 {
-#ifndef RT_MUTANT_INPUT_WAITS
     if (ag_sender_of(stream) == AG_CLIENT) {
         return true;
     }
-#endif
     return chan->window[stream] != 0 || ag_flow_low(chan, stream);
 }
 
 /* What one flow may have on its way to the link. */
 static uint32_t share(const struct ag_link *to)
 {
-#ifdef RT_MUTANT_PROMISES_UNCOUNTED
-    return RT_CHANNEL_BUDGET;
-#endif
     uint64_t used = to->grown[0] + to->grown[1], left = RT_LINK_BUDGET - initial(to), window;
 
     left = left < RT_LINK_BUDGET / 2 ? left : RT_LINK_BUDGET / 2;
@@ -128,9 +120,6 @@ uint64_t rt_ag_flow_allowed(struct rt_agent *agent, struct ag_chan *chan, unsign
     struct ag_link *link = chan->link[to];
     uint64_t limit;
 
-#ifdef RT_MUTANT_CREDIT_UNCLAMPED
-    return flow->wanted;
-#endif
     if (flow->wanted <= flow->granted || !may_grow(chan, stream)) {
         return flow->granted;
     }

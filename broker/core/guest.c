@@ -197,12 +197,10 @@ static void refuse_token(struct rt_agent *agent, struct ag_link *link, int err, 
 {
     struct rt_refuse_msg refuse = {.c = RT_CLASS_BAD_AUTH, .m = rt_slice_text(why)};
 
-#ifndef RT_MUTANT_UNKNOWN_KEY_FINAL
     if (err == RT_ENOTFOUND) {
         refuse.c = RT_CLASS_RETRY_LATER;
         refuse.delay = AG_UNKNOWN_KEY_DELAY_MS;
     }
-#endif
     rt_ag_link_refuse(agent, link, &refuse);
 }
 
@@ -236,12 +234,6 @@ void rt_ag_guest_hello(struct rt_agent *agent, struct ag_link *link, const struc
     link->key = &link->claim->claim.key;
     link->epoch = link->claim->claim.epoch;
     link->bound = ticket.bound_to[0] != '\0';
-#ifdef RT_MUTANT_EVICT_BEFORE_PROOF
-    struct ag_session *old = rt_ag_session_find(agent, &link->claim->claim.key);
-    if (old != NULL && old->guest != NULL) {
-        rt_ag_link_close(agent, old->guest, "another hello");
-    }
-#endif
     if (remembered(agent, &link->claim->claim, false, &outcome) != RT_CLASS_OK) {
         refuse_verdict(agent, link, &outcome);
         return;
@@ -277,18 +269,10 @@ static void welcome(struct rt_agent *agent, struct ag_link *link)
     link->claim_at = 0;
     link->op = 0;
     rt_ag_link_state(agent, link, AG_WELCOMED);
-#ifdef RT_MUTANT_CLAIM_AT_HELLO
-    rt_ag_take_start(agent, link);
-#endif
 }
 
 void rt_ag_guest_confirm(struct rt_agent *agent, struct ag_link *link)
 {
-#ifdef RT_MUTANT_CLAIM_AT_HELLO
-    if (link->state == AG_TAKING || link->state == AG_SERVING) {
-        return;
-    }
-#endif
     if (link->state != AG_WELCOMED) {
         rt_ag_link_refuse_text(agent, link, RT_CLASS_PROTOCOL, "CONFIRM without a WELCOME before it");
         return;
@@ -350,9 +334,6 @@ static void find_orphan(struct rt_agent *agent, const struct rt_key *key)
  * ticket first. */
 static bool life_is_gone(const struct rt_claim *claim, const struct rt_claim_outcome *outcome)
 {
-#ifdef RT_MUTANT_OLD_LIFE_WELCOMED
-    return false;
-#endif
     return !claim->join && !claim->taken && outcome->life != claim->life;
 }
 

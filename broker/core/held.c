@@ -109,12 +109,10 @@ static void refuse_ended(struct rt_agent *agent, struct ag_held *held)
 {
     struct rt_refuse_msg ended = {.c = RT_CLASS_ENDED, .m = rt_slice_text("the container has ended")};
 
-#ifndef RT_MUTANT_KEPT_OUT_IS_GONE
     if (held->resume && agent->store_up && !held->whole) {
         retry_later(agent, held);
         return;
     }
-#endif
     ended.code = held->code;
     ended.sig = held->sig;
     held_refuse(agent, held, &ended);
@@ -265,7 +263,6 @@ static void hold_until(struct rt_agent *agent, struct ag_held *held, uint64_t un
  * At the end of its time: that the container has ended is the last word. It is said only after one more look. */
 void rt_ag_held_timer(struct rt_agent *agent, struct ag_held *held)
 {
-#ifndef RT_MUTANT_HELD_LOOKS_ONCE
     if (agent->now < held->until) {
         bool here = held->session != NULL && held->session->guest != NULL;
         if (!here && held->op == 0 && agent->store_up && agent->n_ops < RT_STORE_OPS_MAX / 2) {
@@ -274,8 +271,6 @@ void rt_ag_held_timer(struct rt_agent *agent, struct ag_held *held)
         hold_until(agent, held, held->until);
         return;
     }
-#endif
-#ifndef RT_MUTANT_ENDED_UNCHECKED
     if (held->ended && !held->checked && held->session != NULL) {
         held->checked = true;
         rt_timer_set(&agent->timers, &held->timer, agent->now + RT_CLAIM_TIMEOUT_MS);
@@ -286,7 +281,6 @@ void rt_ag_held_timer(struct rt_agent *agent, struct ag_held *held)
             return;
         }
     }
-#endif
     give_up(agent, held);
 }
 
@@ -364,9 +358,6 @@ static bool has_ended(struct rt_agent *agent, struct ag_held *held, uint64_t cod
     held->ended = true;
     held->code = code;
     held->sig = sig;
-#ifdef RT_MUTANT_NEW_ATTACH_NOT_HELD
-    until = 0;
-#endif
     /* A client that was attached may not have had all; its guest is still there then, and on its way. */
     if (held->resume) {
         until = agent->now + RT_WAIT_MAX_MS;

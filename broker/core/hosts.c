@@ -192,11 +192,6 @@ bool rt_ag_host_dead(struct rt_agent *agent, const char *name)
     if (rt_watch_dead(&host->watch, &agent->touch, agent->now)) {
         return true;
     }
-#ifdef RT_MUTANT_NOT_LISTED_IS_DEAD
-    if (host->watch.state == RT_WATCH_UNKNOWN) {
-        return true;
-    }
-#endif
     if (host->op == 0 && agent->store_up &&
         (host->watch.state == RT_WATCH_UNKNOWN || agent->now - host->watch.looked >= RT_HEARTBEAT_MS)) {
         look(agent, host);
@@ -206,9 +201,6 @@ bool rt_ag_host_dead(struct rt_agent *agent, const char *name)
 
 void rt_ag_host_need(struct rt_agent *agent, const char *host)
 {
-#ifdef RT_MUTANT_HOST_AWAITED
-    return;
-#endif
     if (host[0] != '\0' && rt_ag_host_reach(agent, host) == NULL) {
         (void)rt_ag_host_dead(agent, host);
     }

@@ -223,9 +223,6 @@ static bool may_send(const struct ag_link *link, const struct rt_frame *frame)
     case AG_GONE:
     case AG_READY:
         types = ~handshake;
-#ifdef RT_MUTANT_CLAIM_AT_HELLO
-        types |= BIT(RT_CONFIRM);
-#endif
         break;
     }
     return (types & BIT(frame->type)) != 0;

@@ -83,9 +83,6 @@ struct rt_agent {
     struct rt_reply_msg *reply;
     struct rt_report_msg *report;
     struct rt_agent_stats stats;
-#ifdef RT_MUTANT_PARTIAL_FRAMES
-    uint8_t *rest_at;
-#endif
 };
 
 /* Milliseconds since 1970, for the expiry of tokens: may jump, so it is read when it is needed. */

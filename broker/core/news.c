@@ -65,9 +65,6 @@ static void taken(struct rt_agent *agent)
     agent->store_up = false;
     agent->taken = true;
     rt_ag_hosts_break(agent);
-#ifdef RT_MUTANT_TAKEN_SERVES_ON
-    return;
-#endif
     for (size_t i = 0; i < AG_SLOTS; i++) {
         if (agent->links[i] != NULL && agent->links[i]->role == RT_PEER_GUEST) {
             rt_ag_link_refuse_text(agent, agent->links[i], RT_CLASS_RETRY_LATER, TAKEN_TEXT);

@@ -22,9 +22,6 @@ void rt_ag_owner_check(struct rt_agent *agent, const struct rt_store_record *rec
     struct rt_store_op op = {.kind = RT_STORE_STATE, .key = record->key, .state = RT_SESSION_LOST};
     struct ag_op about = {.owner = true};
 
-#ifdef RT_MUTANT_DEAD_OWNER_RUNS
-    return;
-#endif
     if ((rule->state != RT_SESSION_RUNNING && rule->state != RT_SESSION_MOVING) || rule->lost_ms != 0 ||
         rule->host[0] == '\0' || !rt_ag_host_dead(agent, rule->host)) {
         return;

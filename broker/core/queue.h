@@ -39,9 +39,6 @@ static inline bool ag_fits(struct ag_chan *chan, enum ag_side side, size_t size)
         chan->jammed[side] = 0;
     }
     chan->jammed[side] += (uint32_t)size;
-#ifdef RT_MUTANT_SMALL_FRAMES_FREE
-    return true;
-#endif
     return to->queued < AG_LINK_DATA_MAX && chan->jammed[side] <= (AG_LINK_DATA_MAX - to->queued) / 4;
 }
 

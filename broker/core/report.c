@@ -74,11 +74,9 @@ static bool drop_away(struct rt_report_msg *report)
  * nothing is left. */
 static bool drop_one(struct rt_report_msg *report)
 {
-#ifndef RT_MUTANT_REPORT_CUTS_THE_END
     if (drop_ended(report, false) || drop_away(report) || drop_ended(report, true)) {
         return true;
     }
-#endif
     if (report->n_atts > 0 && report->n_atts >= report->n_procs) {
         drop_att(report, report->n_atts - 1);
     } else if (report->n_procs > 0) {

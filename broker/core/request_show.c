@@ -213,9 +213,6 @@ static bool wait_for_take(struct rt_agent *agent, struct ag_ask *ask)
 {
     struct ag_session *session = rt_ag_session_find(agent, &ask->key);
 
-#ifdef RT_MUTANT_SHOW_UNKNOWING
-    return false;
-#endif
     if (ask->awaited || session == NULL || session->guest == NULL || session->claimed || session->past_size > 0) {
         return false;
     }

@@ -16,8 +16,5 @@ static const uint16_t table[RT_CLIENT_ROLES] = {
 
 bool rt_ag_may(const struct ag_link *link, enum ag_right right)
 {
-#ifdef RT_MUTANT_ALL_MAY_ALL
-    return right != AG_MAY_ALL_TENANTS || link->as == RT_CLIENT_OPERATOR;
-#endif
     return (table[link->as] & MAY(right)) != 0;
 }

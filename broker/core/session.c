@@ -202,19 +202,11 @@ void rt_ag_session_heard(struct rt_agent *agent, struct ag_session *session, uin
     if (strcmp(host, agent->config.host) == 0) {
         return;
     }
-#ifdef RT_MUTANT_NEWS_IGNORED
-    if (session->guest != NULL) {
-        return;
-    }
-#endif
     if (rt_ag_session_note(agent, session, life, epoch, host)) {
         bool orphan = session->orphan && session->lost_at != 0;
 
         agent->stats.moves++;
         session->lost_at = session->write_at = 0;
-#ifdef RT_MUTANT_ORPHAN_FORGOTTEN
-        orphan = false;
-#endif
         if (orphan) {
             /* These news may come late, from before the store lost the record: then the record names this host, and
              * nobody else would ever write it lost. If they do not, the store refuses the write. */
@@ -431,8 +423,6 @@ void rt_ag_claim_again(const struct rt_agent *agent, const struct ag_session *se
     memcpy(claim->ancestors, rule->ancestors, sizeof(claim->ancestors));
     memcpy(claim->host, rule->host, sizeof(claim->host));
     memcpy(claim->proof, rule->bound_to, sizeof(claim->proof));
-#ifndef RT_MUTANT_TAKEN_FORGOTTEN
     claim->taken = session->taken;
-#endif
     claim->store_whole = rt_ag_whole(agent);
 }

@@ -22,9 +22,6 @@ bool rt_ag_store_out(const struct rt_agent *agent)
 /* Without the store no news tell that the guest is served elsewhere: the client looks there sooner. */
 uint64_t rt_ag_hold_wait(const struct rt_agent *agent, uint64_t wait)
 {
-#ifdef RT_MUTANT_OUTAGE_HOLDS
-    return wait;
-#endif
     return rt_ag_store_out(agent) ? wait / AG_OUTAGE_HOLD_PART : wait;
 }
 

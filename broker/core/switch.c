@@ -60,7 +60,6 @@ static void pass_refuse(struct rt_agent *agent, struct ag_chan *chan, const stru
         forbidden(agent, chan, from, why);
         return;
     }
-#ifndef RT_MUTANT_SAYS_ANYTHING
     if (!rt_may_say(guest ? RT_SAY_GUEST_CLIENT : RT_SAY_CLIENT_GUEST, refuse.c)) {
         (void)snprintf(why, sizeof(why), "class %llu (%s), which it may not say", (unsigned long long)refuse.c,
                        rt_class_name(refuse.c));
@@ -68,7 +67,6 @@ static void pass_refuse(struct rt_agent *agent, struct ag_chan *chan, const stru
         return;
     }
     rt_refuse_trim(&refuse);
-#endif
     if (refuse.c == RT_CLASS_UNKNOWN_ATTACHMENT) {
         refuse.life = from->life;
     }
@@ -175,13 +173,6 @@ void rt_ag_switch_data(struct rt_agent *agent, struct ag_link *link, struct rt_f
     flow->seen = frame->offset + n;
     frame->channel = (uint32_t)chan->key[!from];
     frame->length = n;
-#ifdef RT_MUTANT_PARTIAL_FRAMES
-    frame->length = length;
-    if (p == agent->rest_at) {
-        rt_ag_run(agent, to, p + RT_FRAME_HEADER, n);
-        return;
-    }
-#endif
     rt_frame_put(p, frame);
     rt_ag_run(agent, to, p, RT_FRAME_HEADER + (size_t)n);
     agent->stats.frames++;
@@ -201,13 +192,7 @@ size_t rt_ag_switch_rest(struct rt_agent *agent, struct ag_link *link, uint8_t *
     frame.offset = link->rest_offset;
     link->rest -= n;
     link->rest_offset += n;
-#ifdef RT_MUTANT_PARTIAL_FRAMES
-    agent->rest_at = data - RT_FRAME_HEADER;
-#endif
     rt_ag_switch_data(agent, link, &frame, left, data - RT_FRAME_HEADER, n);
-#ifdef RT_MUTANT_PARTIAL_FRAMES
-    agent->rest_at = NULL;
-#endif
     return n;
 }
 
@@ -315,11 +300,7 @@ void rt_ag_switch_frame(struct rt_agent *agent, struct ag_link *link, struct rt_
     agent->stats.frames++;
     if (frame->type == RT_DETACH) {
         switch_last(agent, chan, to, frame, p);
-#ifdef RT_MUTANT_FRAMES_UNKEPT
-    } else if (true) {
-#else
     } else if (!chan->link[to]->congested) {
-#endif
         rt_ag_run(agent, chan->link[to], p, RT_FRAME_HEADER + (size_t)frame->length);
     } else if (newest && !rt_ag_keep(agent, chan, to, frame, payload)) {
         end_channel(agent, chan, RT_CLASS_LOST, rt_strerror(RT_ENOMEM));

@@ -53,9 +53,6 @@ static void claim_of(const struct rt_agent *agent, const struct ag_link *link, s
 
 bool rt_ag_claim_hurries(const struct rt_agent *agent, const struct rt_claim *claim)
 {
-#ifdef RT_MUTANT_OUTAGE_WAITS
-    return false;
-#endif
     return !claim->join && agent->store_slow;
 }
 

@@ -128,9 +128,6 @@ void rt_ag_ticket_renew(struct rt_agent *agent, struct ag_link *link)
         link->renew_at = agent->now + AG_RENEW_RETRY_MS;
         return;
     }
-#ifdef RT_MUTANT_TICKET_NOT_RENEWED
-    return;
-#endif
     frame.length = (uint32_t)size;
     rt_ag_send_frame(agent, link, &frame, token);
 }

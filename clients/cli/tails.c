@@ -180,10 +180,6 @@ int cli_tails_print(const struct cli_tails *tails, const uint64_t from[2], uint6
     for (size_t i = 0; i < tails->n_order && rc == 0; i++) {
         unsigned s = tails->order[i].stream == RETETHER_STDERR;
 
-#ifdef RT_MUTANT_TAILS_UNORDERED
-        break;
-#endif
-
         rc = put(tails, s, tails->order[i].to, &at[s]);
     }
     for (unsigned s = 0; s < 2 && rc == 0; s++) { /* what an agent left out of the order is not left out here */

@@ -144,11 +144,7 @@ static unsigned asker_bit(const struct rt_record *record, const struct rt_claim 
     if ((record_bit(record) & REC_CLAIMED) && rt_id_equal(&record->inc, &claim->inc)) {
         return BY_SAME;
     }
-#ifdef RT_MUTANT_UNTAKEN_SUPERSEDES
-    return claim->join ? BY_OTHER_JOIN : BY_OTHER_TICKET;
-#else
     return claim->join || !claim->taken ? BY_OTHER_JOIN : BY_OTHER_TICKET;
-#endif
 }
 
 /* Facts about the guest's own claim against the record: place in the chain, epoch, life. */
@@ -161,9 +157,6 @@ static unsigned ticket_facts(const struct rt_record *record, const struct rt_cla
         relation = rt_ticket_relation(&claim->ticket, claim->ancestors, claim->n_ancestors, &record->ticket,
                                       record->ancestors, record->n_ancestors);
     }
-#ifdef RT_MUTANT_CHAIN_UNCHECKED
-    relation = RT_DESCENDS;
-#endif
     if (relation == RT_ANCESTOR) {
         facts |= IF_ANCESTOR;
     }
@@ -173,9 +166,6 @@ static unsigned ticket_facts(const struct rt_record *record, const struct rt_cla
     if (claim->epoch > record->epoch) {
         facts |= IF_EPOCH_NEWER;
     }
-#ifdef RT_MUTANT_FENCE_SKIPPED
-    facts |= IF_EPOCH_NEWER;
-#endif
     if (claim->epoch == record->epoch && rt_id_equal(&claim->nonce, &record->nonce) &&
         strcmp(claim->host, record->host) == 0) {
         facts |= IF_SAME_HELLO;
@@ -187,9 +177,6 @@ static unsigned ticket_facts(const struct rt_record *record, const struct rt_cla
                                        memcmp(claim->inc.b, record->inc.b, RT_ID_SIZE) > 0)) {
         facts |= IF_LIFE_NEWER;
     }
-#ifdef RT_MUTANT_SUPERSEDE_ANY
-    facts |= IF_LIFE_NEWER;
-#endif
     return facts;
 }
 
@@ -212,9 +199,6 @@ static unsigned facts_of(const struct rt_record *record, const struct rt_claim *
     if (record->lost_ms + RT_LEASE_MS <= store_ms) {
         facts |= IF_LEASE_OVER;
     }
-#ifdef RT_MUTANT_LEASE_IGNORED
-    facts |= IF_LEASE_OVER;
-#endif
     return facts;
 }
 
@@ -258,11 +242,9 @@ static uint64_t next_life(const struct rt_record *record, const struct rt_claim 
     if (!claim->join && claim->life >= least) {
         return claim->life;
     }
-#ifndef RT_MUTANT_KNOWN_LIFE_IGNORED
     if (claim->life >= least) {
         least = claim->life + 1;
     }
-#endif
     return least > store_ms ? least : store_ms;
 }
 

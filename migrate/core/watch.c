@@ -45,9 +45,6 @@ void rt_watch_look(struct rt_watch *watch, const struct rt_touch *touch, const s
         watch->since = now;
         return;
     }
-#ifdef RT_MUTANT_OUT_OF_TOUCH_IS_DEAD
-    from = watch->since;
-#endif
     if (in_touch(touch, now) && look->asked >= from + RT_HEARTBEAT_EXPIRY_MS) {
         watch->state = RT_WATCH_DEAD;
     } else if (watch->state == RT_WATCH_DEAD) {

@@ -199,9 +199,6 @@ static void swept_cb(void *ctx, int error, const redisReply *reply)
         return;
     }
     for (size_t i = 2; i + 1 < reply->elements; i += 2) {
-#ifdef RT_MUTANT_TAILS_UNBOUNDED
-        break;
-#endif
         cut(store, reply->element[i], reply->element[i + 1]);
     }
     if (store->tails.cutting == 0) {

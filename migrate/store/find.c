@@ -65,9 +65,6 @@ static bool is_no_record(const redisReply *reply)
  * comes before this one. */
 static bool told_before(const struct rt_store_find *find, const struct rt_store_record *record, const char *host)
 {
-#ifdef RT_MUTANT_TOLD_TWICE
-    return false;
-#endif
     if (record->claimed_ms <= find->from.since_ms) {
         return false;
     }

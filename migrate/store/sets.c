@@ -80,9 +80,6 @@ static void added_cb(void *ctx, int error, const redisReply *reply)
     long long added;
 
     error = number(listing->store, error, reply, &added);
-#ifdef RT_MUTANT_LISTED_UNANSWERED
-    error = 0;
-#endif
     rt_store_key(&listing->key, 'r', record);
     if (!error) {
         error = call(listing->store, "rt4_listed", record, listing->store->self.host, listed_cb, listing);
@@ -177,9 +174,6 @@ static void step_cb(void *ctx, int error, const redisReply *reply)
     struct rt_store *store = step->store;
 
     store->walk_steps--;
-#ifdef RT_MUTANT_SET_NEVER_SHRINKS
-    error = RT_EUNAVAIL;
-#endif
     if (!error && reply->type == REDIS_REPLY_INTEGER && reply->integer == 0) {
         take_out(store, step->member, strlen(step->member));
     }

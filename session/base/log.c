@@ -37,9 +37,6 @@ static void open_anew(struct rt_line_out *out)
         return;
     }
     (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", out->given);
-#ifdef RT_MUTANT_LOG_WAITS
-    return;
-#endif
     fd = open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     if (fd >= 0) {
         out->fd = fd;
@@ -61,11 +58,9 @@ static size_t write_some(const struct rt_line_out *out, const char *data, size_t
     ssize_t n = send(out->fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL);
 
     if (n < 0 && errno == ENOTSOCK) {
-#ifndef RT_MUTANT_LOG_WAITS
         if (poll(&room, 1, 0) != 1 || (room.revents & POLLOUT) == 0) {
             return 0;
         }
-#endif
         n = write(out->fd, data, size);
     }
     return n > 0 ? (size_t)n : 0;

@@ -61,12 +61,10 @@ size_t rt_text_copy(struct rt_slice text, char *out, size_t size)
         size_t bytes = rt_text_char(from, text.size - at, &point), kept = bytes;
 
         at += bytes;
-#ifndef RT_MUTANT_TEXT_RAW
         if (!rt_text_plain(point)) {
             from = (const uint8_t *)"?";
             kept = 1;
         }
-#endif
         if (kept >= size - n) {
             break;
         }

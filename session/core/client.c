@@ -159,9 +159,6 @@ static void suspect_all(struct rt_client *client)
         if (link->state != RT_CLINK_LIVE) {
             continue;
         }
-#ifdef RT_MUTANT_SILENT_ALONE
-        continue;
-#endif
         rt_clink_move(client, link, RT_CLINK_SUSPECT);
         if (link->channels == 0 && link->missed < 2) {
             link->missed = 0;

@@ -111,9 +111,7 @@ void rt_catt_over(struct rt_catt *att, const struct rt_catt_event *event)
     rt_catt_move(att, RT_CATT_OVER);
     att->final = *event; /* not told when EXITED was: what ended whole cannot fail any more */
     rt_timer_clear(&att->client->timers, &att->timer);
-#ifndef RT_MUTANT_END_UNNAMED
     rt_catt_wake(att);
-#endif
 }
 
 void rt_catt_fail(struct rt_catt *att, uint64_t cls, const char *text)

@@ -123,12 +123,10 @@ static bool check(struct rt_catt *att, const struct rt_attached_msg *msg)
         rt_catt_rewound(att, RT_STDOUT, rt_catt_rx(att, RT_STDOUT)->consumed, rt_catt_rx(att, RT_STDOUT)->next);
         return false;
     }
-#ifndef RT_MUTANT_ROWS_UNCHECKED
     if (!rows_fit(att, msg)) {
         rt_catt_fault(att, RT_CLASS_PROTOCOL, RT_STREAMS, 0);
         return false;
     }
-#endif
     for (unsigned s = RT_STDOUT; s <= RT_CONTROL_UP; s++) {
         const struct rt_receiver *rx = rt_catt_rx(att, s);
         const struct rt_attached_out *out = find_out(msg, s);

@@ -18,13 +18,7 @@
 
 static bool newer(const struct rt_catt *att, const struct rt_refuse_msg *msg)
 {
-#ifdef RT_MUTANT_MOVED_OLDER
-    (void)att;
-    (void)msg;
-    return true;
-#else
     return msg->life > att->k_life || (msg->life == att->k_life && msg->epoch > att->k_epoch);
-#endif
 }
 
 /* News that is newer is followed at once, but for a row of them that moves nothing. */
@@ -79,11 +73,9 @@ static bool not_found_for_now(struct rt_catt *att)
     if (!known) {
         return false;
     }
-#ifndef RT_MUTANT_NOT_FOUND_KEPT
     if (att->not_found_at != RT_NEVER && now - att->not_found_last >= RT_NOT_FOUND_GRACE_MS) {
         att->not_found_at = RT_NEVER;
     }
-#endif
     if (att->not_found_at == RT_NEVER) {
         att->not_found_at = now;
     }

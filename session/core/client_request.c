@@ -48,11 +48,9 @@ static void fail(struct rt_client *client, struct rt_creq *req, int error)
     struct rt_reply_msg reply;
     uint64_t id = req->id;
     uint8_t *kept = req->kept;
-#ifndef RT_MUTANT_UNKNOWN_IS_NOT_DONE
     if (req->changes && (req->phase != RT_CREQ_WAITS || req->lost != RT_NO_SLOT) && error != RT_EPROTO) {
         error = RT_EUNKNOWN;
     }
-#endif
     if (kept != NULL) {
         error = decode(kept, req->kept_size, &reply);
     }

@@ -122,9 +122,6 @@ void rt_rx_items(struct rt_catt *att)
     while (att->state == RT_CATT_LIVE) {
         bool told = att->control_gap.from == att->control_gap.to;
         size_t have;
-#ifdef RT_MUTANT_CONTROL_GAPS_JOIN
-        told = true;
-#endif
         (void)rt_receiver_peek(rx, &have);
         if (!told && have > 0) {
             return; /* the gap that waits to be told comes first */

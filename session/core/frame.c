@@ -137,9 +137,6 @@ static bool check_stream(const struct rt_frame *frame, const struct frame_rule *
 int rt_frame_check(const struct rt_frame *frame, unsigned ways, const char **why)
 {
     const struct frame_rule *rule = rule_of(frame->type);
-#ifdef RT_MUTANT_FRAMES_ANY_WAY
-    ways = RT_WAY_ANY;
-#endif
     *why = NULL;
     if (rule == NULL) {
         *why = "unknown frame type";

@@ -436,9 +436,6 @@ static int check_values(struct reader *reader, const struct rt_msg_table *table,
     }
     size_t at;
     const struct rt_msg_order *order = disorder(table, msg, &at);
-#ifdef RT_MUTANT_NUMBERS_UNORDERED
-    order = NULL;
-#endif
     if (order != NULL) {
         return fail(reader, order->low_key, "%llu is above %s: %llu", (unsigned long long)int_at(msg, order->low)[at],
                     order->high_key, (unsigned long long)int_at(msg, order->high)[at]);

@@ -55,9 +55,7 @@ void rt_receiver_drop(struct rt_receiver *receiver)
 
 void rt_receiver_bind(struct rt_receiver *receiver)
 {
-#ifndef RT_MUTANT_RESUME_REAPPLIES
     rt_receiver_drop(receiver);
-#endif
     if (receiver->consumed != receiver->final) {
         receiver->final = RT_NO_OFFSET;
         receiver->fin = false;
@@ -73,16 +71,7 @@ void rt_receiver_bind(struct rt_receiver *receiver)
 
 static enum rt_received take_data(struct rt_receiver *receiver, uint64_t offset, const uint8_t *data, size_t size)
 {
-#ifdef RT_MUTANT_INPUT_BACK_DROPPED
-    if (offset + size <= receiver->next) {
-        return RT_RECEIVED;
-    }
-#endif
-#ifdef RT_MUTANT_DUPLICATES_PASS
-    if (offset > receiver->next) {
-#else
     if (offset != receiver->next) {
-#endif
         return RT_RECEIVED_JUMP;
     }
     if (offset + size > receiver->limit) {
@@ -227,20 +216,13 @@ static uint64_t limit_of(const struct rt_receiver *receiver)
 {
     uint64_t limit = receiver->next + receiver->window - (receiver->ring.head - receiver->ring.base);
 
-#ifdef RT_MUTANT_LIMIT_UNBOUNDED
-    return limit;
-#endif
     return limit < RT_COUNTER_MAX ? limit : RT_COUNTER_MAX - 1;
 }
 
 /* What the next ACK says. */
 static uint64_t to_tell(const struct rt_receiver *receiver)
 {
-#ifdef RT_MUTANT_ACK_ON_RECEIPT
-    return receiver->next;
-#else
     return receiver->consumed;
-#endif
 }
 
 bool rt_receiver_plan(struct rt_receiver *receiver, uint64_t now, uint64_t delay_ms)

@@ -63,11 +63,7 @@ void rt_ring_close(struct rt_ring *ring)
 
 size_t rt_ring_room(const struct rt_ring *ring)
 {
-#ifdef RT_MUTANT_RING_OFF_BY_ONE
-    return ring->cap - (size_t)(ring->head - ring->base) + 1;
-#else
     return ring->cap - (size_t)(ring->head - ring->base);
-#endif
 }
 
 uint8_t *rt_ring_space(const struct rt_ring *ring, size_t *size)

@@ -44,11 +44,7 @@ void rt_sender_take_over(struct rt_sender *sender, const struct rt_ring *ring)
 
 void rt_sender_bind(struct rt_sender *sender, const struct rt_ring *ring)
 {
-#ifdef RT_MUTANT_REPLAY_FROM_HEAD
-    sender->sent = at_least(sender->sent, sender->acked);
-#else
     sender->sent = sender->acked;
-#endif
     sender->limit = sender->acked + RT_INITIAL_CREDIT;
     sender->fin_told = false;
     sender->confirmed = false;
@@ -60,9 +56,6 @@ void rt_sender_bind(struct rt_sender *sender, const struct rt_ring *ring)
 
 static bool differs(const struct rt_digest *digest, uint64_t from, uint64_t value)
 {
-#ifdef RT_MUTANT_DIGEST_NOT_COMPARED
-    return false;
-#endif
     return digest->from != from || rt_digest_value(digest) != value;
 }
 
@@ -165,9 +158,6 @@ static size_t put_gap(struct rt_sender *sender, const struct rt_ring *ring, stru
     frame.length = RT_GAP_PAYLOAD;
     sender->sent = ring->base;
     sender->high = at_least(sender->high, ring->base);
-#ifdef RT_MUTANT_GAP_SILENT
-    return 0;
-#endif
     rt_frame_put(out, &frame);
     rt_put_u64(out + RT_FRAME_HEADER, ring->base);
     return RT_FRAME_HEADER + RT_GAP_PAYLOAD;

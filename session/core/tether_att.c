@@ -85,11 +85,9 @@ void rt_tether_remove_att(struct rt_tether *t, struct rt_att *att)
 {
     struct rt_proc *proc = rt_tether_proc(t, att->proc);
 
-#ifndef RT_MUTANT_STDIN_ENDS_WITH_WHO_GOES
     if (proc && rt_att_wants(att, RT_STDIN) && !rt_receiver_is_done(&att->in[RT_STDIN_IN])) {
         proc->stdin_kept = true;
     }
-#endif
     rt_tether_drop_segments(t, att);
     for (size_t i = 0; i < RT_INS; i++) {
         rt_receiver_close(&att->in[i]);
@@ -118,11 +116,7 @@ static struct rt_att *displaced(const struct rt_tether *t)
     for (size_t i = 0; i < RT_ATTS_MAX; i++) {
         struct rt_att *att = &t->atts[i];
 
-#ifdef RT_MUTANT_UNREAD_GIVES_WAY
-        if (att->channel) {
-#else
         if (att->channel || (att->hold_left > 0 && att->away_ms < RT_ATT_DISPLACE_MS && !rt_tether_att_done(t, att))) {
-#endif
             continue;
         }
         if (!found || att->unbound_at < found->unbound_at) {
@@ -252,21 +246,17 @@ static bool rebind(const struct rt_proc *proc, struct rt_att *att, const struct 
     unsigned seen = 0;
 
     if (msg->n_out == 0 && msg->n_in == 0) {
-#ifndef RT_MUTANT_TAKES_UNSAID
         if (att->heard && !msg->take) {
             why->cls = RT_CLASS_INVALID;
             why->text = "this attachment is another client's: take it";
             return false;
         }
-#endif
         for (unsigned o = 0; o < RT_OUTS; o++) {
             rt_sender_take_over(&att->out[o], &proc->ring[o]);
         }
-#ifndef RT_MUTANT_TAKE_KEEPS_DIGEST
         for (size_t i = 0; i < RT_INS; i++) {
             rt_receiver_start(&att->in[i], att->in[i].consumed); /* another one sends what follows */
         }
-#endif
         return true;
     }
     why->cls = RT_CLASS_INVALID;
@@ -303,9 +293,7 @@ static void bind(struct rt_tether *t, struct rt_att *att, uint32_t channel, cons
 {
     const struct rt_proc *proc = rt_tether_proc(t, att->proc);
 
-#ifndef RT_MUTANT_RESUME_REAPPLIES
     rt_tether_drop_segments(t, att);
-#endif
     for (size_t i = 0; i < RT_INS; i++) {
         rt_receiver_bind(&att->in[i]);
     }
@@ -418,11 +406,9 @@ static bool admit(struct rt_tether *t, struct rt_att **att, const struct rt_atta
 {
     why->cls = RT_CLASS_STOLEN;
     why->text = "a newer attempt of this attachment has been seen";
-#ifndef RT_MUTANT_TRY_NOT_CHECKED
     if (*att && msg->try_no <= (*att)->try_no) {
         return false;
     }
-#endif
     if (!*att && !msg->make) {
         unknown(t, msg, why);
         return false;
@@ -447,9 +433,6 @@ void rt_tether_attach(struct rt_tether *t, uint32_t channel, const struct rt_att
 {
     struct rt_refusal why = {.channel = channel};
     struct rt_att *att = rt_tether_att_by_id(t, msg->id.data);
-#ifdef RT_MUTANT_EXEC_TWICE
-    att = msg->exec && msg->make ? NULL : att;
-#endif
     bool known = att != NULL;
     struct rt_proc *proc;
 

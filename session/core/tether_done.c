@@ -98,18 +98,11 @@ void rt_tether_retire(struct rt_tether *t)
         if (!proc || proc->state != RT_PROC_FINAL || (proc->due & RT_PROC_DUE_CLOSE) != 0) {
             continue;
         }
-#ifdef RT_MUTANT_FINISHED_TAKE_PLACES
-        if (rt_tether_is_attached(t, proc))
-            continue;
-#endif
         t->procs[i] = NULL;
         free(proc->segments);
         proc->segments = NULL;
         keep(t, proc);
     }
-#ifdef RT_MUTANT_FINISHED_KEEP_RINGS
-    return;
-#endif
     for (size_t i = 0; i < t->n_finished; i++) {
         if (!t->finished[i]->shrunk && !is_needed(t, t->finished[i])) {
             shrink(t, t->finished[i]);

@@ -21,12 +21,7 @@ static bool first_holds(const struct rt_tether *t)
 
 static bool holds(const struct rt_att *att)
 {
-#ifdef RT_MUTANT_HOLD_IGNORED
-    (void)att;
-    return false;
-#else
     return att->state != RT_ATT_FREE && att->hold_left > 0;
-#endif
 }
 
 /* How far the ring may give up bytes now: every holding attachment has consumed them. */
@@ -54,11 +49,9 @@ bool rt_tether_att_done(const struct rt_tether *t, const struct rt_att *att)
 {
     const struct rt_proc *proc = rt_tether_proc(t, att->proc);
 
-#ifndef RT_MUTANT_END_WAITS_FOR_NONE
     if (proc && proc->state == RT_PROC_AWAITED) {
         return main_final(t); /* then it never runs */
     }
-#endif
     if (!proc || proc->state != RT_PROC_FINAL) {
         return !proc;
     }
@@ -126,19 +119,12 @@ void rt_tether_charge(struct rt_tether *t, uint64_t now)
     if (t->state == RT_TETHER_LIVE && now > t->charged_at) {
         live = now - t->charged_at;
     }
-#ifdef RT_MUTANT_AWAY_ANEW
-    for (size_t i = 0; t->state != RT_TETHER_LIVE && i < RT_ATTS_MAX; i++)
-        t->atts[i].away_ms = 0;
-#endif
     for (size_t i = 0; live && i < RT_ATTS_MAX; i++) {
         if (t->atts[i].state == RT_ATT_AWAY) {
             t->atts[i].away_ms += live;
         }
     }
 
-#ifdef RT_MUTANT_HOLD_NOT_CHARGED
-    dt = 0;
-#endif
     if (now > t->charged_at) {
         t->charged_at = now;
     }

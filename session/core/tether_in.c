@@ -179,24 +179,19 @@ static void on_link_refused(struct rt_tether *t, const struct rt_refuse_msg *msg
     (void)rt_text_copy(msg->m, t->refused_text, sizeof(t->refused_text));
     delay = refusal_delay(t, msg, again);
     if (msg->c == RT_CLASS_STALE && msg->epoch > t->epoch) {
-#ifndef RT_MUTANT_EPOCH_BELIEVED
         if (msg->epoch >= RT_COUNTER_MAX - RT_EPOCH_ROOM) {
             rt_slice_copy(rt_slice_text("the agent names an epoch that leaves no room for newer ones"), t->refused_text,
                           sizeof(t->refused_text));
             delay = long_delay(t);
-        } else
-#endif
-        {
+        } else {
             t->epoch = msg->epoch;
         }
     }
     t->right = right_after(t->right, msg->c);
-#ifndef RT_MUTANT_TICKET_NOT_DROPPED
     if (msg->drop) { /* another start was taken: the join token is all that this one has */
         t->ticket_size = 0;
         t->life = 0;
     }
-#endif
     rt_tether_hangup(t, "refused", now + delay, now);
     rt_tether_move(t, RT_TETHER_REFUSED);
 }
@@ -221,11 +216,7 @@ static void on_welcome(struct rt_tether *t, const struct rt_welcome_msg *msg, ui
             }
         }
     }
-#ifdef RT_MUTANT_END_TOLD_ONCE
-    if (t->right == RT_RIGHT_JOINING && t->ending == RT_ENDING_SAFE) {
-#else
     if (!msg->drain && t->ending == RT_ENDING_SAFE) { /* another life, or a store that has lost the end since */
-#endif
         rt_tether_move_end(t, RT_ENDING_TAIL_OUT);
     }
     rt_tether_charge(t, now);

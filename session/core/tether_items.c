@@ -55,25 +55,19 @@ static bool add_piece(struct rt_tether *t, struct rt_att *att, struct rt_proc *p
     size_t size = proc->run_size + item->b.size;
     uint8_t *run;
 
-#ifdef RT_MUTANT_PIECES_RUN_AGAIN
-    if (proc->id == 0) {
-#else
     if (proc->state != RT_PROC_AWAITED) {
-#endif
         return true;
     }
     if (t->procs[0]->state > RT_PROC_RUNNING) {
         end(t, att, (struct rt_refusal){.cls = RT_CLASS_INVALID, .text = RT_TETHER_RUNS_NONE});
         return false;
     }
-#ifndef RT_MUTANT_EXEC_UNBOUNDED
     if (size > RT_EXEC_MAX) {
         end(t, att,
             (struct rt_refusal){
                 .cls = RT_CLASS_LIMIT, .which = "exec", .max = RT_EXEC_MAX, .text = "bytes of what to run"});
         return false;
     }
-#endif
     run = realloc(proc->run, size);
     if (!run) {
         return false;

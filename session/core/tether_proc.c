@@ -285,10 +285,6 @@ void rt_tether_settle(struct rt_tether *t, uint64_t now)
             continue;
         }
         for (unsigned o = 0; o < 2; o++) {
-#ifdef RT_MUTANT_ROOM_UNASKED
-            if (proc->pipe[o] == RT_PIPE_OPEN)
-                proc->pipe[o] = RT_PIPE_WAITS;
-#endif
             if (proc->pipe[o] == RT_PIPE_WAITS || proc->pipe[o] == RT_PIPE_BLOCKED) {
                 make_room(t, proc, o, now);
             }
