@@ -165,12 +165,30 @@ static void over(struct sim_exec *exec)
     memset(exec, 0, sizeof(*exec));
 }
 
+/* Its container ended before the command began. The guest says so (RT_TETHER_RUNS_NONE); when that word was lost with
+ * the link, it says later that it does not know the attachment. */
+static bool never_ran(const struct sim_exec *exec)
+{
+    bool exited = false;
+
+    for (int i = 0; i < SIM_GUESTS; i++) {
+        const struct sim_guest *g = &sim.guests[i];
+        for (size_t k = 0; g->used && k < g->done.n_commands; k++) {
+            if (memcmp(g->done.commands[k].id, exec->id, RT_ID_SIZE) == 0) {
+                return false;
+            }
+        }
+        exited = exited || (g->used && g->container == exec->container && g->exited);
+    }
+    return exited;
+}
+
 static bool may_fail(const struct sim_exec *exec, const struct rt_catt_event *ev)
 {
     return sim.forked[exec->container] || ev->cls == RT_CLASS_ENDED ||
            (ev->cls == RT_CLASS_INVALID && strcmp(ev->text, RT_TETHER_RUNS_NONE) == 0) ||
            (ev->cls == RT_CLASS_NOT_FOUND && (!exec->attached || sim_store_end_lost(exec->container))) ||
-           (exec->stalled && ev->cls == RT_CLASS_UNKNOWN_ATTACHMENT);
+           (ev->cls == RT_CLASS_UNKNOWN_ATTACHMENT && (exec->stalled || never_ran(exec)));
 }
 
 static void check_exit(int client, const struct sim_exec *exec, const struct rt_catt_event *ev)
