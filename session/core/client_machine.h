@@ -15,7 +15,7 @@
 /* The client machine's own structure, shared by the client*.c files only, from the ground up: client_link.c (agents and
  * the links to them), client_att.c (where an attachment asks), client_request.c, client_tx.c and client_rx.c (streams),
  * client_bind.c (ATTACH and ATTACHED), client_refuse.c (what refusals mean), client_event.c (what the application
- * sees), client_frames.c (frames of a link), client.c (lives and deadlines). */
+ * sees), client_input.c (what it sends), client_frames.c (frames of a link), client.c (lives and deadlines). */
 
 #define RT_CLIENT_HASH 1024      /* buckets of (link, channel); longer chains beyond */
 #define RT_CLIENT_ALT_MS 200     /* an agent that is still being dialled after this is not waited for alone */

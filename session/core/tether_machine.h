@@ -26,6 +26,7 @@
 #define RT_EPOCH_ROOM (UINT64_C(1) << 32)
 #define RT_REPORT_INTERVAL_MS 1000
 
+struct rt_frame;
 struct rt_proc;
 
 /* What the link is still to be told. */
@@ -124,6 +125,13 @@ struct rt_proc *rt_tether_proc(const struct rt_tether *t, uint32_t id);
 void rt_tether_move(struct rt_tether *t, enum rt_tether_state to);
 void rt_tether_move_end(struct rt_tether *t, enum rt_ending to);
 void rt_tether_hangup(struct rt_tether *t, const char *reason, uint64_t retry_at, uint64_t now);
+
+/* ---- what an agent says of the link, the claim and the end (tether_link.c) ---- */
+
+void rt_tether_on_refused(struct rt_tether *t, const struct rt_refuse_msg *msg, uint64_t now);
+void rt_tether_on_welcome(struct rt_tether *t, const struct rt_welcome_msg *msg, uint64_t now);
+void rt_tether_on_ticket(struct rt_tether *t, const struct rt_frame *frame, const uint8_t *ticket);
+void rt_tether_on_end_ok(struct rt_tether *t, const struct rt_end_ok_msg *msg, uint64_t now);
 
 /* ---- who may block a process, and for how long; and when all is over (tether_hold.c) ---- */
 
