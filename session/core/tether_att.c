@@ -325,6 +325,11 @@ static struct rt_proc *make_proc(struct rt_tether *t, const struct rt_attach_msg
         why->text = RT_TETHER_RUNS_NONE;
         return NULL;
     }
+    if ((msg->want >> RT_CONTROL_DOWN & 1) == 0) {
+        why->cls = RT_CLASS_INVALID;
+        why->text = "what an exec is to run comes on stream 4, control-down: want it";
+        return NULL;
+    }
     rc = rt_tether_add_proc(t, msg->tty, (msg->want >> RT_STDIN & 1) != 0, &proc);
     if (rc == RT_ELIMIT) {
         why->cls = RT_CLASS_LIMIT;

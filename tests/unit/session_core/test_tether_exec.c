@@ -481,16 +481,19 @@ static void test_no_end_waits(void **state)
     }
 }
 
-/* A start that makes no sense leaves no process behind. */
+/* A start that makes no sense leaves no process behind, nor does one who could never say what to run. */
 static void test_start_is_wrong(void **state)
 {
     (void)state;
-    struct rt_attach_msg msg = tx_new_exec(7, 1);
-    msg.from = RT_FROM_OFFSET;
-    msg.n = 1;
+    struct rt_attach_msg beyond = tx_new_exec(7, 1), mute = tx_new_exec(8, 1);
+    beyond.from = RT_FROM_OFFSET;
+    beyond.n = 1;
+    mute.want &= ~(UINT64_C(1) << RT_CONTROL_DOWN);
     tx_live(&tx, NULL);
-    tx_attach(&tx, 2, &msg);
+    tx_attach(&tx, 2, &beyond);
     (void)tx_refused(&tx, 2, RT_CLASS_INVALID);
+    tx_attach(&tx, 3, &mute);
+    (void)tx_refused(&tx, 3, RT_CLASS_INVALID);
     assert_null(proc_of(1));
     tx_close(&tx);
 }
