@@ -33,6 +33,30 @@ static void identify(const struct rt_shell *shell, const struct rt_shell_listene
     comer->lone = who->kind == RT_ENDPOINT_VSOCK || (who->kind == RT_ENDPOINT_TCP && !who->loopback);
 }
 
+/* Those that are closing hold a descriptor too. */
+static unsigned connections(const struct rt_shell *shell)
+{
+    unsigned n = 0;
+
+    for (size_t i = 0; i < shell->n_listeners; i++) {
+        n += shell->listeners[i].listener.n_open;
+    }
+    return n;
+}
+
+/* Whether there is a descriptor for one that has come, and is counted. If not, what nobody has proved a right to gives
+ * way, the oldest first; its descriptor is free a moment later. */
+static bool make_place(struct rt_shell *shell, struct rt_shell_listener *at)
+{
+    unsigned n = connections(shell);
+
+    if (shell->conns_max == 0 || n <= shell->conns_max) {
+        return true;
+    }
+    at->short_of_fds++;
+    return n <= shell->conns_max + RT_SHELL_FDS_SWAP && rt_agent_spare(shell->agent, rt_shell_now(shell));
+}
+
 static void accept_cb(struct rt_listener *listener, int fd, const struct rt_listener_peer *who)
 {
     struct rt_shell *shell = listener->data;
@@ -40,7 +64,10 @@ static void accept_cb(struct rt_listener *listener, int fd, const struct rt_list
     struct rt_comer comer = {.listener = listener, .who = who};
 
     identify(shell, at, who, &comer);
-    if (!at->service->accept(shell, at->port, fd, &comer)) {
+    if (!make_place(shell, at)) {
+        (void)close(fd);
+        rt_listener_release(listener);
+    } else if (!at->service->accept(shell, at->port, fd, &comer)) {
         rt_shell_note(shell, RT_LOG_WARN, RT_LOG_LISTENER, "listener",
                       "%s, of the %s: turned away, there are too many connections", who->text, port_of(at)->who);
         (void)close(fd);
@@ -49,17 +76,7 @@ static void accept_cb(struct rt_listener *listener, int fd, const struct rt_list
     rt_shell_settle(shell);
 }
 
-/* What nobody has proved a right to gives way, the oldest first; its descriptor is free a moment later. */
-static bool short_cb(struct rt_listener *listener, int fd)
-{
-    struct rt_shell *shell = listener->data;
-    bool spared = fd < shell->max_fd + RT_SHELL_FDS_SWAP && rt_agent_spare(shell->agent, rt_shell_now(shell));
-
-    rt_shell_settle(shell);
-    return spared;
-}
-
-static const struct rt_listener_ops listener_ops = {.on_accept = accept_cb, .on_short = short_cb};
+static const struct rt_listener_ops listener_ops = {.on_accept = accept_cb};
 
 /* The directory of a unix socket, made when it is missing. */
 static void make_dir(const struct rt_endpoint *endpoint)
@@ -83,7 +100,6 @@ static int listen_on(struct rt_shell *shell, const char *text, const struct rt_s
     int rc = rt_endpoint_parse(&config.endpoint, text, why, sizeof(why));
 
     config.max_open = 2 * RT_AGENT_LINKS_MAX; /* the machine has the limits; here those that are closing count too */
-    config.max_fd = shell->max_fd;
     if (rc == 0) {
         make_dir(&config.endpoint);
         at->listener.data = shell;
@@ -160,7 +176,7 @@ static void look_after(struct rt_shell *shell, struct rt_shell_listener *at)
 static void tell_shortage(struct rt_shell *shell, struct rt_shell_listener *at)
 {
     const struct rt_listener *listener = &at->listener;
-    uint64_t times = listener->pauses + listener->short_of_fds;
+    uint64_t times = listener->pauses + at->short_of_fds;
 
     if (times != at->short_told) {
         rt_shell_note(

@@ -79,8 +79,8 @@ static void look_at_descriptors(struct rt_shell *shell)
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY || limit.rlim_cur > INT_MAX) {
         return;
     }
-    shell->max_fd = limit.rlim_cur > 2UL * RT_SHELL_FDS_RESERVED ? (int)limit.rlim_cur - RT_SHELL_FDS_RESERVED
-                                                                 : (int)(limit.rlim_cur / 2);
+    shell->conns_max = (unsigned)(limit.rlim_cur > 2UL * RT_SHELL_FDS_RESERVED ? limit.rlim_cur - RT_SHELL_FDS_RESERVED
+                                                                               : limit.rlim_cur / 2);
     if (limit.rlim_cur < wanted) {
         rt_shell_note(
             shell, RT_LOG_WARN, RT_LOG_AGENT, "descriptors",
@@ -222,6 +222,7 @@ void rt_shell_start(struct rt_shell *shell, const struct rt_settings *settings)
         return;
     }
     (void)uv_timer_start(&shell->beat, beat_cb, BEAT_MS, BEAT_MS);
+    shell->stats_at = rt_shell_now(shell);
     shell->phase = RT_SHELL_RUNNING;
     rt_shell_settle(shell);
 }

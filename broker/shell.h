@@ -30,7 +30,8 @@
 #define RT_SHELL_LISTENERS_MAX (2 * RT_SETTING_ITEMS_MAX) /* of all ports */
 /* Descriptors that no connection takes: of the loop, listeners, the store and its replies, the state directory. */
 #define RT_SHELL_FDS_RESERVED 64
-/* Of these, for newcomers in the place of the oldest handshake, until the descriptor of that one is closed. */
+/* Of these, for newcomers in the place of the oldest handshake, until the descriptor of that one is closed.
+ * One more of the same flood is closed. */
 #define RT_SHELL_FDS_SWAP 16
 /* What the agent counts is logged this often, where it has changed. */
 #define RT_SHELL_STATS_MS 60000
@@ -75,9 +76,9 @@ struct rt_conn {
 struct rt_shell_listener {
     struct rt_listener listener;
     const struct rt_service *service;
-    size_t port; /* of the service */
-    uint64_t short_told;
-    bool gone_told; /* that its socket file is gone, and cannot be made anew */
+    size_t port;                       /* of the service */
+    uint64_t short_of_fds, short_told; /* newcomers for whom no descriptor was left; short_told: of the pauses too */
+    bool gone_told;                    /* that its socket file is gone, and cannot be made anew */
 };
 
 enum rt_shell_phase { RT_SHELL_STARTING, RT_SHELL_RUNNING, RT_SHELL_STOPPING, RT_SHELL_CLOSING };
@@ -106,7 +107,7 @@ struct rt_shell {
     struct rt_buf_pool pool;
     struct rt_shell_listener listeners[RT_SHELL_LISTENERS_MAX];
     size_t n_listeners;
-    int max_fd;                                /* connections' descriptors are below; 0: no limit is known */
+    unsigned conns_max;                        /* so many connections leave descriptors to the rest; 0: any number */
     struct rt_conn *conns[RT_AGENT_LINKS_MAX]; /* by id % size */
     struct rt_conn *conns_first;               /* all, also those that are closing; owned */
     size_t n_conns;

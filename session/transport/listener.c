@@ -152,24 +152,12 @@ static void resume_cb(uv_timer_t *timer)
     (void)uv_poll_start(&listener->poll, UV_READABLE, accept_cb);
 }
 
-/* Whether no descriptor is left for it. */
-static bool is_short(struct rt_listener *listener, int fd)
-{
-    if (listener->config.max_fd == 0 || fd < listener->config.max_fd) {
-        return false;
-    }
-    listener->short_of_fds++;
-    return listener->ops->on_short == NULL || !listener->ops->on_short(listener, fd);
-}
-
 static void take(struct rt_listener *listener, int fd)
 {
     struct rt_listener_peer peer;
 
     if (listener->n_open >= listener->config.max_open) {
         listener->refused++;
-        (void)close(fd);
-    } else if (is_short(listener, fd)) {
         (void)close(fd);
     } else if (!identify(listener, fd, &peer)) {
         (void)close(fd);

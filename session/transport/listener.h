@@ -37,16 +37,12 @@ struct rt_listener_config {
     struct rt_endpoint endpoint;
     unsigned mode;     /* unix: permission bits of the socket, for example 0660 */
     unsigned max_open; /* connections held at a time; one more is closed at once and counted in refused */
-    int max_fd;        /* a descriptor from here on is used only where on_short makes room for it; 0: any */
 };
 
 struct rt_listener_ops {
     /* A new connection. fd is non-blocking, close-on-exec and the callee's. It counts against max_open until
      * rt_listener_release. */
     void (*on_accept)(struct rt_listener *listener, int fd, const struct rt_listener_peer *peer);
-    /* May be NULL. The next connection has a descriptor of max_fd or above, which is counted in short_of_fds. True:
-     * another connection is closed for it; false: it is closed itself. */
-    bool (*on_short)(struct rt_listener *listener, int fd);
     /* May be NULL. Exactly once after rt_listener_close: the memory is the caller's again. */
     void (*on_close)(struct rt_listener *listener);
 };
@@ -65,7 +61,7 @@ struct rt_listener {
 
     unsigned n_open;
     /* Counts since open. pauses: nobody could be accepted, those who wait stay in the backlog; the last one's errno. */
-    uint64_t accepted, refused, short_of_fds, pauses;
+    uint64_t accepted, refused, pauses;
     int pause_error;
 };
 

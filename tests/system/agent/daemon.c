@@ -75,8 +75,10 @@ static void keep_little_freed(void)
     (void)setenv("ASAN_OPTIONS", text, 1);
 }
 
-static void run_child(const char *gate, const char *const *argv, int out, pid_t parent)
+static void run_child(const struct daemon *daemon, const char *const *argv, int out, pid_t parent)
 {
+    struct rlimit files = {.rlim_cur = daemon->files, .rlim_max = daemon->files};
+
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent) {
         _exit(1);
@@ -84,9 +86,12 @@ static void run_child(const char *gate, const char *const *argv, int out, pid_t 
     (void)dup2(out, STDOUT_FILENO);
     (void)dup2(out, STDERR_FILENO);
     keep_little_freed();
-    if (gate[0] != '\0') {
+    if (daemon->gate[0] != '\0') {
         (void)setenv("LD_PRELOAD", DISK_GATE, 1);
-        (void)setenv("RT_DISK_GATE", gate, 1);
+        (void)setenv("RT_DISK_GATE", daemon->gate, 1);
+    }
+    if (daemon->files != 0 && setrlimit(RLIMIT_NOFILE, &files) != 0) {
+        _exit(125);
     }
     (void)execv(argv[0], (char *const *)(uintptr_t)argv);
     _exit(126);
@@ -113,7 +118,7 @@ void daemon_start(struct daemon *daemon, const char *const *more)
     daemon->pid = fork();
     assert_true(daemon->pid >= 0);
     if (daemon->pid == 0) {
-        run_child(daemon->gate, argv, out, parent);
+        run_child(daemon, argv, out, parent);
     }
     (void)close(out);
 }
@@ -242,7 +247,7 @@ int daemon_run(const char *const *flags, char *out, size_t size)
     pid = fork();
     assert_true(pid >= 0);
     if (pid == 0) {
-        run_child("", argv, ends[1], parent);
+        run_child(&(const struct daemon){0}, argv, ends[1], parent);
     }
     (void)close(ends[1]);
     while (used < size - 1 && (n = read(ends[0], out + used, size - 1 - used)) > 0) {

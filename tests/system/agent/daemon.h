@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/resource.h>
 #include <sys/types.h>
 
 /* A real retetherd in a private directory: sockets `g` and `c`, state in `state`, JSON log in `log`. It dies with the
@@ -23,6 +24,7 @@ struct daemon {
     char guest[96], client[96], state[96], log[96]; /* paths */
     pid_t pid;                                      /* 0: not running */
     char gate[96];                                  /* path; when not empty: its fsync lasts until that file is there */
+    rlim_t files;                                   /* open files that it may have; 0: as many as this process */
     struct rt_janitor janitor;
 };
 

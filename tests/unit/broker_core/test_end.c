@@ -416,6 +416,7 @@ static void test_end_told_otherwise(void **state)
     fx_want_end_ok(fx, guest.link, RT_END_OTHER);
     assert_int_equal(fx_record(fx, "local", "web")->code, 4);
     assert_int_equal(fx->n_kept, 1);
+    assert_int_equal(fx->n_events[RT_AGENT_ENDED], 2 + 3); /* kept, stored; each other one is told in the log */
 }
 
 /* A store that is full has no room for tails: it takes the status, and the end is offered again. */
