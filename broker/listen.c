@@ -3,6 +3,7 @@
 #include "broker/service.h"
 #include "broker/shell.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -99,6 +100,7 @@ static int listen_on(struct rt_shell *shell, const char *text, const struct rt_s
     char why[RT_SETTING_WHY_MAX];
     int rc = rt_endpoint_parse(&config.endpoint, text, why, sizeof(why));
 
+    assert(shell->n_listeners < RT_SHELL_LISTENERS_MAX); /* all services' ports fit */
     config.max_open = 2 * RT_AGENT_LINKS_MAX; /* the machine has the limits; here those that are closing count too */
     if (rc == 0) {
         make_dir(&config.endpoint);

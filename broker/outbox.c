@@ -159,7 +159,7 @@ void rt_shell_report_queued(struct rt_shell *shell, struct rt_conn *conn)
 
 static void flush(struct rt_shell *shell)
 {
-    /* Telling the machine of a queue may make it send more: that comes in at the list's end. */
+    /* Telling the machine of a queue may make it send more: what it sends is added at the end of this list. */
     while (shell->dirty != NULL) {
         struct rt_batch *batch = shell->dirty;
         struct rt_conn *conn = batch->conn;

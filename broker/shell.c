@@ -3,6 +3,7 @@
 #include "broker/shell.h"
 #include "broker/service.h"
 
+#include <assert.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
@@ -25,6 +26,7 @@ static void tell_counters(struct rt_shell *shell, uint64_t now)
     uint64_t values[RT_SHELL_COUNTERS_MAX] = {0};
 
     for (size_t i = 0; i < rt_services_count; i++) {
+        assert(n + RT_SERVICE_COUNTERS_MAX < RT_SHELL_COUNTERS_MAX);
         n += rt_services[i]->counters(shell, all + n);
     }
     all[n++] = (struct rt_counter){"short-of-descriptors", rt_shell_short_of_fds(shell)};

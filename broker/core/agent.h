@@ -70,19 +70,20 @@ struct rt_peer { /* what the listener knows of who connected */
     bool lone;                          /* the identity is one machine's, not that of many peers */
 };
 
-enum rt_agent_event_kind { /* for the log and the metrics; one per transition */
-                           RT_AGENT_LINK_OPENED,
-                           RT_AGENT_LINK_CLOSED,
-                           RT_AGENT_REFUSED,
-                           RT_AGENT_CLAIMED,
-                           RT_AGENT_PROVISIONAL,
-                           RT_AGENT_FORKED,
-                           RT_AGENT_FORBIDDEN, /* a peer said what it may not say to the other one */
-                           RT_AGENT_SESSION_STATE,
-                           RT_AGENT_ATTACHED,
-                           RT_AGENT_DETACHED,
-                           RT_AGENT_ENDED,
-                           RT_AGENT_STORE,
+/* For the log and the metrics; one per transition. */
+enum rt_agent_event_kind {
+    RT_AGENT_LINK_OPENED,
+    RT_AGENT_LINK_CLOSED,
+    RT_AGENT_REFUSED,
+    RT_AGENT_CLAIMED,
+    RT_AGENT_PROVISIONAL,
+    RT_AGENT_FORKED,
+    RT_AGENT_FORBIDDEN, /* a peer said what it may not say to the other one */
+    RT_AGENT_SESSION_STATE,
+    RT_AGENT_ATTACHED,
+    RT_AGENT_DETACHED,
+    RT_AGENT_ENDED,
+    RT_AGENT_STORE,
 };
 
 struct rt_agent_event {

@@ -349,7 +349,8 @@ void rt_ag_test_reply(struct rt_agent *agent, const struct ag_op *op, const stru
         rt_ag_guest_silent(agent, link);
     } else if (outcome->verdict == RT_CLASS_OK && life_is_gone(&link->claim->claim, outcome)) {
         struct rt_refuse_msg refuse = {.c = RT_CLASS_RETRY_LATER, .delay = AG_RETRY_DELAY_MS, .drop = true};
-        refuse.m = rt_slice_text("another start was served meanwhile: this ticket is void, the join token is not");
+        refuse.m =
+            rt_slice_text("another start of this container was served: this ticket is void, join again with the token");
         rt_ag_link_refuse(agent, link, &refuse);
     } else if (outcome->verdict == RT_CLASS_OK) {
         link->claim->life = outcome->life;

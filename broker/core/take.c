@@ -131,8 +131,8 @@ static void evict(struct rt_agent *agent, struct ag_session *session, const stru
     rt_ag_session_part(agent, session);
 }
 
-/* From now on the session knows the record as the take leaves it in the store, also where that take is still owed: with
- * the store out, copies are judged by it. */
+/* Sets the session's rule to what the record says once this take has arrived, even if it has not arrived yet. While the
+ * store is out, copies are judged by that rule. */
 static void remember(struct rt_agent *agent, struct ag_session *session, const struct ag_claim *made)
 {
     struct rt_claim_outcome outcome;
@@ -243,7 +243,8 @@ void rt_ag_take_start(struct rt_agent *agent, struct ag_link *link)
     link->claim_at = agent->now + rt_ag_claim_wait(agent, claim);
     rt_ag_link_state(agent, link, AG_TAKING);
     ask(agent, link);
-    /* The store was not asked, or has let this guest's hello wait in vain, or lets all wait: it is not waited for. */
+    /* The guest does not wait for a store that could not be asked, did not answer its hello in time, or is slow for
+     * everybody. */
     if (!link->taking || link->claim->provisional || rt_ag_claim_hurries(agent, claim)) {
         rt_ag_take_silent(agent, link);
     }
@@ -283,8 +284,8 @@ static void taken_away(struct rt_agent *agent, struct ag_link *link, const struc
     }
 }
 
-/* The guest's link was lost while the take was under way. The take has had its effect, or may have: so the record may
- * name this host, where nobody serves the session. */
+/* The guest's link was lost during its take. The store may have done the take, so the record may name this host
+ * although nobody serves the session here. */
 static void taken_for_nobody(struct rt_agent *agent, const struct ag_op *op)
 {
     struct ag_session *session = rt_ag_session_get(agent, &op->key);
@@ -304,7 +305,8 @@ static void note_past(struct rt_agent *agent, const struct rt_key *key, struct r
     }
 }
 
-/* Takes again what is listed for that, so many at a time that a store which has just come back is not flooded. */
+/* Repeats the takes in agent->retakes, a bounded number at a time: a store that has just come back must not be flooded.
+ */
 static void retake_pump(struct rt_agent *agent)
 {
     while (agent->store_up && agent->retake_flight < AG_RETAKE_FLIGHT_MAX) {
@@ -364,8 +366,8 @@ void rt_ag_take_reply(struct rt_agent *agent, const struct ag_op *op, const stru
     retake_pump(agent);
 }
 
-/* A fresh store may have lost every record: all that is served is taken again, and told of anew. Any other store has
- * what it confirmed, and gets the takes that it still owes. */
+/* A fresh store may have lost every record: every session that is served is taken again, and told anew. Any other store
+ * has what it confirmed, and gets only the takes that it has not confirmed. */
 void rt_ag_retake_all(struct rt_agent *agent, bool fresh)
 {
     struct ag_session *session, *next;

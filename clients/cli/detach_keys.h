@@ -17,7 +17,7 @@
 
 struct cli_keys {
     uint8_t key[CLI_KEYS_MAX];
-    uint8_t back[CLI_KEYS_MAX]; /* how much of the sequence still stands after key[i] has come and the next has not */
+    uint8_t back[CLI_KEYS_MAX]; /* after a mismatch behind key i so many of the first keys still match */
     size_t n;                   /* 0: none */
     size_t seen;                /* of the sequence, held back */
 };

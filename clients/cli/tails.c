@@ -149,7 +149,7 @@ static int put(const struct cli_tails *tails, unsigned s, uint64_t to, uint64_t 
     return rt_write_all(fds[s], tails->data[s] + (from - start), (size_t)(to - from));
 }
 
-/* Where what is older than the known order ends. */
+/* The offset at which the known order of this stream's bytes begins. */
 static uint64_t older_end(const struct cli_tails *tails, unsigned s)
 {
     for (size_t i = 0; i < tails->n_order; i++) {

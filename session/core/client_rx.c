@@ -15,7 +15,7 @@
 /* stdout, stderr and control-up as the client receives them. The application consumes the first two, the machine itself
  * the items of the third. */
 
-/* Decides when what was consumed is told. */
+/* Decides when the next ACK goes. */
 static void plan_ack(struct rt_catt *att, struct rt_receiver *rx)
 {
     if (att->state != RT_CATT_LIVE) {
@@ -66,8 +66,9 @@ void rt_rx_skip_gap(struct rt_catt *att, struct rt_receiver *rx)
     plan_ack(att, rx);
 }
 
-/* What breaks the rules of section 3 ends the channel; what goes beyond an end that is known, or ends before what was
- * had, is of another past. `end`: of what came. Returns whether nothing did. */
+/* Acts on the receiver's verdict. A frame that breaks a rule of section 3 ends the channel. A frame behind a known end,
+ * or an end before what was received, is of another past: REWOUND. `end`: the offset behind the frame. True: the frame
+ * was good. */
 static bool received(struct rt_catt *att, unsigned stream, enum rt_received is, uint64_t end)
 {
     const struct rt_receiver *rx = rt_catt_rx(att, stream);
@@ -91,8 +92,8 @@ static bool received(struct rt_catt *att, unsigned stream, enum rt_received is, 
     return is == RT_RECEIVED;
 }
 
-/* A gap in control-up that is next: told before anything behind it is read. The items that are gone were about states
- * that ATTACHED told anew; one received in part goes with them. */
+/* A gap in control-up is told before any item behind it is read. The items in it are not missed: ATTACHED has told the
+ * state that they were about. An item that was received in part goes with them. */
 static void take_control_gap(struct rt_catt *att, struct rt_receiver *rx)
 {
     if (att->control_gap.from == att->control_gap.to) {

@@ -424,7 +424,7 @@ static size_t find_field(const struct rt_msg_table *table, const struct rt_node 
     return i;
 }
 
-/* What can be told only once all of a map has come. */
+/* Checks that need the whole map: keys that must be there, and pairs of numbers. */
 static int check_values(struct reader *reader, const struct rt_msg_table *table, const void *msg)
 {
     for (size_t i = 0; i < table->n_fields; i++) {

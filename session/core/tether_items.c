@@ -17,9 +17,9 @@
  * in the order in which its client sent them. A command of 9,000 bytes, whose guest is moved in the middle:
  *
  *     ATTACH exec    -> the process is AWAITED, ATTACHED names it
- *     piece of 4,080 -> kept, acknowledged        moved: ATTACH, ATTACHED with what was applied
- *     piece of 4,080 -> kept
- *     piece of 840, last -> read as a whole, STARTING
+ *     piece of 4,000 -> kept, acknowledged        moved: ATTACH, ATTACHED with what was applied
+ *     piece of 4,000 -> kept
+ *     piece of 1,000, last -> read as a whole, STARTING
  *
  * Nothing runs twice: an ATTACH that is repeated finds its attachment, and an item is consumed once. */
 

@@ -96,9 +96,9 @@ void rt_tether_item_up(struct rt_tether *t, struct rt_proc *proc, const struct r
 /* Makes a program on a terminal of this size draw its screen for who has just come: it gets another size for a moment,
  * as a program that finds its size unchanged may leave the screen as it is. */
 void rt_tether_redraw(struct rt_tether *t, struct rt_proc *proc, uint64_t now);
+void rt_tether_move_pipe(struct rt_proc *proc, unsigned o, enum rt_pipe to, uint64_t now);
 /* Sets the terminal's size, also again: the process may have changed it. One that is another than the last is told to
  * all who are attached. Sizes that do not exist, and a process without a terminal, are ignored. proc: may be NULL. */
-void rt_tether_move_pipe(struct rt_proc *proc, unsigned o, enum rt_pipe to, uint64_t now);
 void rt_tether_resize(struct rt_tether *t, struct rt_proc *proc, uint64_t rows, uint64_t cols);
 void rt_tether_advance(struct rt_tether *t, struct rt_proc *proc, unsigned out, uint64_t base);
 void rt_tether_drop_segments(struct rt_tether *t, const struct rt_att *att);
