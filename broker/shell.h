@@ -27,7 +27,7 @@
 #define RT_SHELL_ARENA ((size_t)64 * 1024)
 /* Batches kept for the next call; one more goes back to malloc. */
 #define RT_SHELL_BATCHES_FREE_MAX 32
-#define RT_SHELL_LISTENERS_MAX (2 * RT_SETTING_ITEMS_MAX) /* of all ports */
+#define RT_SHELL_LISTENERS_MAX ((size_t)2 * RT_SETTING_ITEMS_MAX) /* of all ports */
 /* Descriptors that no connection takes: of the loop, listeners, the store and its replies, the state directory. */
 #define RT_SHELL_FDS_RESERVED 64
 /* Of these, for newcomers in the place of the oldest handshake, until the descriptor of that one is closed.
