@@ -210,7 +210,7 @@ static void test_descriptors(void **state)
         fx_turn_for(1);
     }
     assert_true(n < 200);
-    for (size_t i = 0; i < 3 * RT_SHELL_FDS_SWAP; i++) { /* more at once than there is room for; the next one gets in */
+    for (int i = 0; i < 3 * RT_SHELL_FDS_SWAP; i++) { /* more at once than there is room for; the next one gets in */
         fx_connect(&many[n++], fx_client);
     }
     while (shell.listeners[1].listener.accepted < n) {
