@@ -33,7 +33,7 @@ void rt_ag_send_frame(struct rt_agent *agent, struct ag_link *link, const struct
                       const uint8_t *payload)
 {
     rt_frame_put(agent->scratch, frame);
-    if (frame->length > 0) {
+    if (payload != NULL) {
         memcpy(agent->scratch + RT_FRAME_HEADER, payload, frame->length);
     }
     rt_ag_send_bytes(agent, link, agent->scratch, RT_FRAME_HEADER + (size_t)frame->length);

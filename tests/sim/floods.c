@@ -378,7 +378,7 @@ bool sim_flood_some(void)
 static bool start_by_turns(unsigned n, void (*run_for)(uint64_t us))
 {
     for (int tries = 0; tries < START_TRIES; tries++) {
-        if (start(LONG_FLOOD, sim.options.seed / SIM_HOSTILE_EVERY + n * FLOODS_STRIDE)) {
+        if (start(LONG_FLOOD, sim.options.seed / SIM_HOSTILE_EVERY + (uint64_t)n * FLOODS_STRIDE)) {
             return true;
         }
         run_for(FLOOD_US);

@@ -9,7 +9,7 @@
 /* The budget of tails on a real server: the oldest go, exit status and offsets stay, and there is room for others. */
 
 #define ORDER "\1\1\1"
-#define FULL_BYTES (2 * RT_TAIL_MAX + sizeof(ORDER) - 1 + 512) /* what a full end counts as */
+#define FULL_BYTES (UINT64_C(2) * RT_TAIL_MAX + sizeof(ORDER) - 1 + 512) /* what a full end counts as */
 
 static uint8_t tail[RT_TAIL_MAX];
 
@@ -72,7 +72,7 @@ static bool has_tails(struct agent *agent, const char *cid)
 
 static void test_of_a_host(void **state)
 {
-    struct agent *a = start("hosta", UINT64_C(2) * FULL_BYTES, UINT64_C(9) * FULL_BYTES);
+    struct agent *a = start("hosta", 2 * FULL_BYTES, 9 * FULL_BYTES);
     struct rt_store_op first = end_op(a, "c1", 7);
 
     (void)state;
@@ -100,8 +100,8 @@ static void test_of_a_host(void **state)
 /* Of all hosts the oldest goes, whoever's it is. */
 static void test_of_all(void **state)
 {
-    struct agent *a = start("hosta", UINT64_C(9) * FULL_BYTES, UINT64_C(3) * FULL_BYTES);
-    struct agent *b = start("hostb", UINT64_C(9) * FULL_BYTES, UINT64_C(3) * FULL_BYTES);
+    struct agent *a = start("hosta", 9 * FULL_BYTES, 3 * FULL_BYTES);
+    struct agent *b = start("hostb", 9 * FULL_BYTES, 3 * FULL_BYTES);
 
     (void)state;
     end(a, "a1");
@@ -154,7 +154,7 @@ static void test_poisoned(void **state)
         "ZADD rt:tails:{hosta} 1 nonsense",     "HSET rt:tailsizes:{hosta} t/x rubbish", "ZADD rt:tails:{hosta} 1 t/x",
         "HSET rt:{tails}:sums ghost 999999999", "ZADD rt:{tails}:oldest 1 ghost",
     };
-    struct agent *a = start("hosta", UINT64_C(2) * FULL_BYTES, UINT64_C(2) * FULL_BYTES);
+    struct agent *a = start("hosta", 2 * FULL_BYTES, 2 * FULL_BYTES);
     char answer[64];
 
     (void)state;

@@ -134,6 +134,7 @@ static void test_long_words(void **state)
 {
     static char word[128 * 1024 + 1], name[2 * NAME_MAX + 1], path[5 + 2 * 256 + 7];
     const char *const env[] = {"PATH=/bin", NULL};
+    char *last = path + 5 + (size_t)2 * 255;
 
     (void)state;
     memset(word, 'x', sizeof(word) - 1);
@@ -144,14 +145,14 @@ static void test_long_words(void **state)
     assert_int_equal(finish(), 0);
     memset(name, 'n', sizeof(name) - 1);
     assert_int_equal(spawn((const char *const[]){name, NULL}, env, NULL), RT_SPAWN_CANNOT_RUN);
-    memcpy(path, "PATH=", 5);
-    for (unsigned i = 0; i < 256; i++) {
-        memcpy(path + 5 + (size_t)2 * i, "/:", 2);
+    (void)snprintf(path, sizeof(path), "PATH=");
+    for (size_t i = 0; i < 255; i++) {
+        (void)snprintf(path + 5 + 2 * i, 3, "/:");
     }
-    memcpy(path + 5 + 2 * 255, "/bin", 5); /* the last that is looked through */
+    (void)snprintf(last, sizeof(path) - (size_t)(last - path), "/bin"); /* the last that is looked through */
     assert_int_equal(spawn((const char *const[]){"true", NULL}, (const char *const[]){path, NULL}, NULL), 0);
     assert_int_equal(finish(), 0);
-    memcpy(path + 5 + 2 * 255, "/:/bin", 7);
+    (void)snprintf(last, sizeof(path) - (size_t)(last - path), "/:/bin");
     assert_int_equal(spawn((const char *const[]){"true", NULL}, (const char *const[]){path, NULL}, NULL),
                      RT_SPAWN_NOT_FOUND);
 }

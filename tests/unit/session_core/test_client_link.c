@@ -156,7 +156,7 @@ static struct rt_catt *open_four(void)
     struct rt_attached_msg terms = fx_terms();
     fx_open(&fx, 4);
     struct rt_catt *att = fx_attach(&fx);
-    fx_run(&fx, 3 * RT_CLIENT_ALT_MS, true); /* one after the other is dialled */
+    fx_run(&fx, UINT64_C(3) * RT_CLIENT_ALT_MS, true); /* one after the other is dialled */
     for (unsigned slot = 4; slot-- > 0;) {
         fx_up(&fx, slot);
     }
@@ -174,7 +174,7 @@ static void test_dead_links_are_found_together(void **state)
     struct rt_catt *att = open_four();
     assert_int_equal(rt_client_request(fx.client, request("show"), fx.now, &id), 0);
     assert_int_equal(fx_take(&fx, 0), 1);
-    fx_run(&fx, 3 * RT_PING_BUSY_MS, false);
+    fx_run(&fx, UINT64_C(3) * RT_PING_BUSY_MS, false);
     assert_int_equal(fx.slot[3].hangups, 1);
     assert_int_equal(fx_event(att, RT_CATT_INTERRUPTED).kind, RT_CATT_INTERRUPTED);
     fx_run(&fx, RT_PING_BUSY_MS, false);
@@ -196,7 +196,7 @@ static void test_who_answers_is_asked(void **state)
     uint64_t id;
     struct rt_attach_msg attach;
     struct rt_catt *att = open_four();
-    fx_run(&fx, 2 * RT_PING_BUSY_MS, false);
+    fx_run(&fx, UINT64_C(2) * RT_PING_BUSY_MS, false);
     fx.pings = 0;
     for (unsigned slot = 0; slot < 3; slot++) {
         assert_int_equal(fx_take(&fx, slot), 0);
@@ -214,7 +214,7 @@ static void test_who_answers_is_asked(void **state)
     assert_int_equal(fx.slot[3].hangups, 1);
     assert_int_equal(fx_take_attach(&fx, 1, &attach), 1);
     assert_int_equal(fx_take(&fx, 0) + fx_take(&fx, 2), 0);
-    fx_run(&fx, 2 * RT_PING_BUSY_MS, true);
+    fx_run(&fx, UINT64_C(2) * RT_PING_BUSY_MS, true);
     assert_int_equal(fx.slot[1].hangups, 0);
     (void)att;
     fx_close(&fx);

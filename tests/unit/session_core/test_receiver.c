@@ -215,7 +215,7 @@ static void test_gaps_join(void **state)
     size_t size;
     begin(WINDOW);
     (void)put_ack();
-    for (uint64_t i = 0; i < 3 * RT_GAPS_MAX; i++) {
+    for (uint64_t i = 0; i < UINT64_C(3) * RT_GAPS_MAX; i++) {
         assert_int_equal(data(10 * i, 10 * i + 5), RT_RECEIVED);
         assert_int_equal(gap(10 * i + 5, 10 * i + 10), RT_RECEIVED);
     }

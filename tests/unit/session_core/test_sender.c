@@ -279,7 +279,7 @@ static void test_take_over(void **state)
 static void test_end(void **state)
 {
     (void)state;
-    struct rt_frame frame;
+    struct rt_frame frame = {0};
     begin(1000);
     write_up_to(300);
     ring.ended = true;
