@@ -17,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Requests: to any live agent; lost before the answer, once more to another. A create is not repeated after it was
+/* Requests: to any live agent; lost before the answer, again to another. A create is not repeated after it was
  * sent: it may have happened; a remove is, as a second one does no more than the first. Either that was sent once and
  * has no answer fails with RT_EUNKNOWN. Tails may lie on another host's disk: its agent is asked once, and where that
  * fails the first answer, which has the status, is the answer. */
@@ -144,6 +144,15 @@ void rt_creq_link_up(struct rt_client *client, int slot)
     }
 }
 
+/* Links under which it may be lost. A create may have happened; a remove may be done twice. */
+static unsigned most_lost(const struct rt_creq *req)
+{
+    if (req->create) {
+        return 1;
+    }
+    return req->changes ? 2 : RT_REQUEST_LOST_MAX;
+}
+
 void rt_creq_link_down(struct rt_client *client, int slot)
 {
     for (struct rt_list *node = client->requests.next, *next; node != &client->requests; node = next) {
@@ -153,12 +162,13 @@ void rt_creq_link_down(struct rt_client *client, int slot)
             continue;
         }
         if (req->led || req->phase == RT_CREQ_ANSWERED ||
-            (req->phase == RT_CREQ_SENT && (req->create || req->lost != RT_NO_SLOT))) {
+            (req->phase == RT_CREQ_SENT && req->n_lost + 1 >= most_lost(req))) {
             fail(client, req, RT_ECONN);
             continue;
         }
         if (req->phase == RT_CREQ_SENT) {
             req->lost = slot;
+            req->n_lost++;
         }
         req->phase = RT_CREQ_WAITS;
         if (hopeless(client)) {

@@ -13,6 +13,8 @@
 /* Requests without an answer. */
 
 #define RT_REQUEST_DIALS_MAX 8 /* failed dials of every known agent after which a request is RT_ECONN */
+/* Links that may be lost under a request that changes nothing; then it is RT_ECONN, as it may be what agents die of. */
+#define RT_REQUEST_LOST_MAX 8
 #define RT_REQUEST_MAX 1024    /* bytes of an encoded request */
 #define RT_REQUEST_LED_MS 3000 /* for the agent that an answer names; then that answer has to do */
 
@@ -26,7 +28,8 @@ struct rt_creq {
     struct rt_timer timer; /* its deadline */
     uint64_t id;
     int slot; /* where it is or will be sent */
-    int lost; /* where it was lost once */
+    int lost; /* where it was lost last */
+    unsigned n_lost;
     enum rt_creq_phase phase;
     bool create;
     bool changes;    /* create, remove: while it is not answered, nobody knows whether it was done */

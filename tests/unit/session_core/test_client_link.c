@@ -6,6 +6,7 @@
 #include "session/core/client.h"
 #include "session/core/client_link.h"
 #include "session/core/client_machine.h"
+#include "session/core/client_request.h"
 #include "session/core/frame.h"
 #include "session/core/msg.h"
 #include "session/core/msg_hop.h"
@@ -476,6 +477,22 @@ static void test_request_and_reply(void **state)
     fx_close(&fx);
 }
 
+/* The next agent that is dialled is there. */
+static unsigned dialled_up(void)
+{
+    for (unsigned ms = 0; ms < 20000; ms++) {
+        fx_run(&fx, 1, true);
+        for (unsigned slot = 0; slot < 2; slot++) {
+            if (fx.slot[slot].dialing) {
+                fx_up(&fx, slot);
+                return slot;
+            }
+        }
+    }
+    fail_msg("nobody is dialled");
+    return 0;
+}
+
 static void test_request_lost(void **state)
 {
     (void)state;
@@ -502,20 +519,20 @@ static void test_request_lost(void **state)
             assert_int_equal(fx.reply_error, RT_EUNKNOWN);
             continue;
         }
-        (void)fx_take(&fx, 1 - slot); /* once more elsewhere */
-        assert_int_equal(fx_frame(&fx, RT_REQUEST, 0)->head.offset, id);
-        fx_lost(&fx, 1 - slot);
-        assert_int_equal(fx.replies, before + 1);
+        /* Elsewhere: a remove once more, what changes nothing more often, as a few agents may die in a row. */
+        unsigned most = i == 0 ? RT_REQUEST_LOST_MAX : 2;
+        slot = 1 - slot;
+        for (unsigned lost = 1; lost < most; lost++) {
+            (void)fx_take(&fx, slot);
+            assert_int_equal(fx_frame(&fx, RT_REQUEST, 0)->head.offset, id);
+            fx_lost(&fx, slot);
+            assert_int_equal(fx.replies, before + (lost + 1 == most ? 1 : 0));
+            slot = lost + 1 < most ? dialled_up() : slot;
+        }
         assert_int_equal(fx.reply_error, i == 0 ? RT_ECONN : RT_EUNKNOWN);
         (void)fx_attach(&fx);
-        for (unsigned up = 0, ms = 0; up < 2 && ms < 20000; ms++) {
-            fx_run(&fx, 1, true);
-            for (unsigned k = 0; k < 2; k++) {
-                if (fx.slot[k].dialing) {
-                    fx_up(&fx, k);
-                    up++;
-                }
-            }
+        for (unsigned up = 0; up < 2; up++) {
+            (void)dialled_up();
         }
     }
     fx_close(&fx);
