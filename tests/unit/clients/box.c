@@ -92,6 +92,13 @@ static void put_up_item(struct box *box, unsigned proc, const struct rt_up_item 
     box_write(box, proc, RT_CONTROL_UP, buf, (size_t)size + 2);
 }
 
+void box_ended(struct box *box)
+{
+    box->state = RT_SESSION_ENDED;
+    box->refuse = RT_CLASS_ENDED;
+    box->refusals = 1000;
+}
+
 void box_exit(struct box *box, unsigned proc, unsigned code, unsigned sig)
 {
     struct box_proc *p = &box->proc[proc];

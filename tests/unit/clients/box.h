@@ -98,6 +98,8 @@ void box_forget(struct box *box, unsigned proc, unsigned stream, uint64_t offset
 void box_fin(struct box *box, unsigned proc, unsigned stream);
 /* All streams end, and control-up tells. */
 void box_exit(struct box *box, unsigned proc, unsigned code, unsigned sig);
+/* The container has ended: its record says so, and each attach is told. */
+void box_ended(struct box *box);
 void box_resized(struct box *box, unsigned proc, unsigned rows, unsigned cols);
 /* Takes input again. */
 void box_take(struct box *box);

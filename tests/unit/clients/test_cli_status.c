@@ -33,9 +33,7 @@ static void test_logs_after_the_end(void **state)
 {
     struct program *p = *state;
 
-    p->box->state = RT_SESSION_ENDED;
-    p->box->refuse = RT_CLASS_ENDED;
-    p->box->refusals = 1000;
+    box_ended(p->box);
     p->box->tail_code = 5;
     p->box->tail[0] = "one\ntwo\n";
     p->box->tail_end[0] = 108;
@@ -54,9 +52,7 @@ static void test_logs_without_output(void **state)
 {
     struct program *p = *state;
 
-    p->box->state = RT_SESSION_ENDED;
-    p->box->refuse = RT_CLASS_ENDED;
-    p->box->refusals = 1000;
+    box_ended(p->box);
     p->box->tail_code = 5;
     p->box->tail_end[0] = 108;
     p->box->tail_cut = true;

@@ -24,9 +24,7 @@ static void test_ended_before(void **state)
 {
     struct program *p = *state;
 
-    p->box->state = RT_SESSION_ENDED;
-    p->box->refuse = RT_CLASS_ENDED;
-    p->box->refusals = 1000;
+    box_ended(p->box);
     p->box->code = 126;
     program_run(p, "attach web", 126);
     program_has(p, "retether: web has ended with status 126; retether logs web shows its last output\n");
