@@ -19,7 +19,7 @@
 
 #include <cmocka.h>
 
-/* ATTACH: who makes, comes back, takes; what is refused, and what the refusal leaves behind. */
+/* ATTACH: who makes an attachment and where it starts; what is refused, and what the refusal leaves behind. */
 
 static struct tx tx;
 
@@ -114,15 +114,6 @@ static void test_starts_behind_the_base(void **state)
     tx_close(&tx);
 }
 
-/* The class, for an ATTACH on a channel of its own. */
-static void refused(struct rt_attach_msg msg, enum rt_class cls)
-{
-    static uint32_t channel = 1000;
-    tx_attach(&tx, ++channel, &msg);
-    struct rt_refuse_msg refuse = tx_refused(&tx, channel, cls);
-    assert_true(refuse.m.size > 0);
-}
-
 static void test_refusals(void **state)
 {
     (void)state;
@@ -131,27 +122,27 @@ static void test_refusals(void **state)
     tx_produce(&tx, 0, RT_STDOUT, 10);
     msg = tx_new(1, 1);
     msg.cid = rt_slice_text("bo");
-    refused(msg, RT_CLASS_INVALID);
+    tx_attach_refused(&tx, msg, RT_CLASS_INVALID);
     msg = tx_new(1, 1);
     msg.p = 3;
-    refused(msg, RT_CLASS_INVALID);
+    tx_attach_refused(&tx, msg, RT_CLASS_INVALID);
     msg.p = RT_PROC_MAX;
-    refused(msg, RT_CLASS_INVALID);
+    tx_attach_refused(&tx, msg, RT_CLASS_INVALID);
     for (int take = 0; take < 2; take++) {
         msg = tx_new_exec(1, 1);
         msg.make = false;
         msg.take = take == 1;
-        refused(msg, RT_CLASS_UNKNOWN_ATTACHMENT);
+        tx_attach_refused(&tx, msg, RT_CLASS_UNKNOWN_ATTACHMENT);
     }
     msg = tx_new(1, 1);
     msg.from = RT_FROM_OFFSET;
     msg.n = 11;
-    refused(msg, RT_CLASS_INVALID);
+    tx_attach_refused(&tx, msg, RT_CLASS_INVALID);
     msg.n = 10;
     msg.ne = 1;
-    refused(msg, RT_CLASS_INVALID);
+    tx_attach_refused(&tx, msg, RT_CLASS_INVALID);
     msg.make = false; /* none of these left anything behind */
-    refused(msg, RT_CLASS_UNKNOWN_ATTACHMENT);
+    tx_attach_refused(&tx, msg, RT_CLASS_UNKNOWN_ATTACHMENT);
     tx_close(&tx);
 }
 
@@ -207,7 +198,7 @@ static void test_make_again(void **state)
     tx_produce(&tx, 0, RT_STDOUT, 20);
     (void)tx_take(&tx);
     tx_cut(&tx);
-    refused(msg, RT_CLASS_STOLEN); /* the same try */
+    tx_attach_refused(&tx, msg, RT_CLASS_STOLEN); /* the same try */
     msg.try_no = 2;
     msg.hold = 7; /* its terms are those of the first */
     msg.want = 1 << RT_STDERR;
@@ -231,7 +222,7 @@ static void in_use(void)
         if (msg.take) {
             tx_bind(&tx, 20, &msg);
         } else {
-            refused(msg, RT_CLASS_INVALID);
+            tx_attach_refused(&tx, msg, RT_CLASS_INVALID);
         }
     }
     tx_close(&tx);
@@ -319,7 +310,7 @@ static void test_table_full(void **state)
     msg = tx_new(202, 1);
     tx_bind(&tx, 508, &msg);
     msg = tx_resume(101, 2, &zero, &zero, 0, 0);
-    refused(msg, RT_CLASS_UNKNOWN_ATTACHMENT);
+    tx_attach_refused(&tx, msg, RT_CLASS_UNKNOWN_ATTACHMENT);
     tx_refuse(&tx, 507, &gone);
     msg = tx_new(200, 2);
     tx_refuse(&tx, 1 + 20, &gone);
@@ -327,14 +318,14 @@ static void test_table_full(void **state)
     tx_refuse(&tx, 1 + 10, &gone);
     tx_bind(&tx, 502, &msg); /* 20 makes room: it has been away for longest */
     msg = tx_resume(20, 2, &zero, &zero, 0, 0);
-    refused(msg, RT_CLASS_UNKNOWN_ATTACHMENT);
+    tx_attach_refused(&tx, msg, RT_CLASS_UNKNOWN_ATTACHMENT);
     msg = tx_resume(10, 2, &zero, &zero, 0, 0);
     tx_bind(&tx, 503, &msg);
     msg = tx_resume(100, 3, &zero, &zero, 0, 0);
     tx_bind(&tx, 509, &msg);
     tx_detach(&tx, 509);
     msg = tx_resume(100, 4, &zero, &zero, 0, 0);
-    refused(msg, RT_CLASS_UNKNOWN_ATTACHMENT);
+    tx_attach_refused(&tx, msg, RT_CLASS_UNKNOWN_ATTACHMENT);
     msg = tx_new(201, 1);
     tx_bind(&tx, 510, &msg);
     tx_close(&tx);
@@ -356,7 +347,7 @@ static void test_refused_displaces_none(void **state)
         msg = exec ? tx_new_exec(200, 1) : tx_new(200, 1);
         msg.from = RT_FROM_OFFSET;
         msg.n = 1;
-        refused(msg, RT_CLASS_INVALID);
+        tx_attach_refused(&tx, msg, RT_CLASS_INVALID);
     }
     msg = tx_resume(1 + 20, 2, &zero, &zero, 0, 0);
     tx_bind(&tx, 500, &msg);
@@ -406,223 +397,6 @@ static void test_forgetting(void **state)
     tx_close(&tx);
 }
 
-/* ---- resume ---- */
-
-/* An attachment with 100 bytes of stdout, 50 of stderr sent, 60 and 50 acknowledged, and 3 of 5 bytes of input
- * applied; then its link is cut. */
-static void used(struct tx_rx *out, struct tx_rx *err)
-{
-    struct rt_attach_msg msg = tx_new(1, 1);
-    uint8_t buf[3];
-    tx_live(&tx, NULL);
-    tx_produce(&tx, 0, RT_STDOUT, 60);
-    tx_produce(&tx, 0, RT_STDERR, 50);
-    *out = *err = tx_rx(0);
-    tx_bind(&tx, 1, &msg);
-    (void)tx_consume(&tx, 1, RT_STDOUT, out);
-    (void)tx_consume(&tx, 1, RT_STDERR, err);
-    tx_ack(&tx, 1, RT_STDOUT, out, 1000);
-    tx_ack(&tx, 1, RT_STDERR, err, 1000);
-    tx_data(&tx, 1, RT_STDIN, 0, "hello", 5);
-    assert_int_equal(tx_read(&tx, 0, buf, 3), 3);
-    tx_produce(&tx, 0, RT_STDOUT, 40);
-    (void)tx_take(&tx);
-    tx_cut(&tx);
-    assert_int_equal(out->next, 60);
-}
-
-static void test_resume_anywhere(void **state)
-{
-    (void)state;
-    struct tx_rx out, err;
-    struct rt_attached_msg attached;
-    for (uint64_t c = 60; c <= 100; c++) {
-        used(&out, &err);
-        tx_produce(&tx, 0, RT_STDOUT, 7);
-        out.next = c;
-        struct rt_attach_msg msg = tx_resume(1, 2, &out, &err, 3, 5);
-        tx_attach(&tx, 2, &msg);
-        tx_attached(&tx, 2, &attached);
-        assert_int_equal(attached.out[0].c, c);
-        assert_int_equal(attached.out[1].c, 50);
-        assert_int_equal(attached.in[0].a, 3);
-        assert_int_equal(attached.in[0].d, tx_bytes_digest("hel", 3));
-        assert_false(attached.in[0].closed);
-        out.limit = c + TX_INITIAL;
-        assert_int_equal(tx_consume(&tx, 2, RT_STDOUT, &out), 107 - c);
-        tx_ack(&tx, 2, RT_STDOUT, &out, 1000);
-        (void)tx_take(&tx);
-        assert_int_equal(tx_count(&tx, RT_REFUSE), 0);
-        tx_close(&tx);
-    }
-}
-
-/* A failed check ends the attachment, with what this side knows. */
-static void rewound(struct rt_attach_msg msg, uint64_t s, uint64_t at, uint64_t got)
-{
-    tx_attach(&tx, 9, &msg);
-    struct rt_refuse_msg refuse = tx_refused(&tx, 9, RT_CLASS_REWOUND);
-    assert_int_equal(refuse.s, s);
-    assert_int_equal(refuse.at, at);
-    assert_int_equal(refuse.got, got);
-    msg.try_no++;
-    refused(msg, RT_CLASS_UNKNOWN_ATTACHMENT);
-    tx_close(&tx);
-}
-
-static void test_resume_rewound(void **state)
-{
-    (void)state;
-    struct tx_rx out, err;
-    struct rt_attach_msg msg;
-    used(&out, &err); /* consumed more than was ever sent */
-    msg = tx_resume(1, 2, &out, &err, 3, 5);
-    msg.out[0].c = 101;
-    rewound(msg, RT_STDOUT, 60, 101);
-    used(&out, &err); /* less than it acknowledged */
-    msg = tx_resume(1, 2, &out, &err, 3, 5);
-    msg.out[1].c = 49;
-    rewound(msg, RT_STDERR, 50, 49);
-    used(&out, &err); /* other bytes */
-    msg = tx_resume(1, 2, &out, &err, 3, 5);
-    msg.out[0].d ^= 1;
-    rewound(msg, RT_STDOUT, 60, 60);
-    used(&out, &err); /* other bytes behind what it acknowledged */
-    out.next = 80;
-    msg = tx_resume(1, 2, &out, &err, 3, 5);
-    msg.out[0].d ^= 1;
-    rewound(msg, RT_STDOUT, 60, 80);
-    used(&out, &err); /* a gap that there never was */
-    msg = tx_resume(1, 2, &out, &err, 3, 5);
-    msg.out[0].df = 1;
-    rewound(msg, RT_STDOUT, 60, 60);
-    used(&out, &err); /* acknowledged input that is not known */
-    msg = tx_resume(1, 2, &out, &err, 4, 5);
-    rewound(msg, RT_STDIN, 3, 4);
-    used(&out, &err); /* applied input that it never wrote */
-    msg = tx_resume(1, 2, &out, &err, 2, 2);
-    rewound(msg, RT_STDIN, 3, 2);
-    used(&out, &err);
-    msg = tx_resume(1, 2, &out, &err, 3, 5);
-    msg.in[1].a = msg.in[1].h = 1;
-    rewound(msg, RT_CONTROL_DOWN, 0, 1);
-}
-
-static void test_resume_streams(void **state)
-{
-    (void)state;
-    struct tx_rx out, err;
-    struct rt_attach_msg good, msg;
-    used(&out, &err);
-    good = tx_resume(1, 2, &out, &err, 3, 5);
-    msg = good; /* one is missing */
-    msg.n_out = 2;
-    refused(msg, RT_CLASS_INVALID);
-    msg = good; /* twice */
-    msg.out[2] = msg.out[0];
-    refused(msg, RT_CLASS_INVALID);
-    msg = good; /* the wrong way */
-    msg.out[2].s = RT_STDIN;
-    refused(msg, RT_CLASS_INVALID);
-    msg = good;
-    msg.out[2].s = RT_CONTROL_DOWN;
-    refused(msg, RT_CLASS_INVALID);
-    msg = good;
-    msg.in[0].s = RT_STDOUT;
-    refused(msg, RT_CLASS_INVALID);
-    msg = good;
-    msg.in[1] = msg.in[0];
-    refused(msg, RT_CLASS_INVALID);
-    tx_bind(&tx, 2, &good); /* it has lived through all that */
-    tx_close(&tx);
-}
-
-/* Nothing of the attachment that another try has bound is touched by an older one. */
-static void test_older_try(void **state)
-{
-    (void)state;
-    struct tx_rx out, err;
-    struct rt_attach_msg msg;
-    used(&out, &err);
-    msg = tx_resume(1, 7, &out, &err, 3, 5);
-    tx_bind(&tx, 2, &msg);
-    for (uint64_t try_no = 1; try_no <= 7; try_no++) {
-        msg.try_no = try_no;
-        msg.take = try_no % 2 != 0;
-        refused(msg, RT_CLASS_STOLEN);
-    }
-    tx_data(&tx, 2, RT_STDIN, 3, "lo", 2);
-    uint8_t buf[8];
-    assert_int_equal(tx_read(&tx, 0, buf, 8), 2);
-    tx_close(&tx);
-}
-
-static void test_rebinding(void **state)
-{
-    (void)state;
-    struct tx_rx out, err;
-    struct rt_attach_msg msg;
-    used(&out, &err);
-    msg = tx_resume(1, 2, &out, &err, 3, 5);
-    tx_bind(&tx, 2, &msg);
-    msg.try_no = 3;
-    tx_attach(&tx, 3, &msg); /* the old channel is still there */
-    (void)tx_refused(&tx, 2, RT_CLASS_LOST);
-    assert_non_null(tx_frame(&tx, RT_ATTACHED, 3, 0));
-    tx_data(&tx, 2, RT_STDIN, 3, "XX", 2); /* its frames are nobody's */
-    tx_fin(&tx, 2, RT_STDIN, 5);
-    tx_detach(&tx, 2);
-    uint8_t buf[8];
-    assert_int_equal(tx_read(&tx, 0, buf, 8), 0);
-    tx_data(&tx, 3, RT_STDIN, 3, "lo", 2);
-    assert_int_equal(tx_read(&tx, 0, buf, 8), 2);
-    assert_memory_equal(buf, "lo", 2);
-    msg = tx_resume(1, 4, &out, &err, 9, 9);
-    tx_attach(&tx, 4, &msg); /* one that proves another past takes the old one with it */
-    (void)tx_refused(&tx, 4, RT_CLASS_REWOUND);
-    assert_non_null(tx_frame(&tx, RT_REFUSE, 3, 0));
-    tx_close(&tx);
-}
-
-static void test_steal(void **state)
-{
-    (void)state;
-    struct tx_rx out, err;
-    struct rt_attached_msg attached;
-    used(&out, &err);
-    struct rt_attach_msg msg = tx_resume(1, 2, &out, &err, 3, 5);
-    tx_bind(&tx, 2, &msg);
-    msg.take = true;
-    msg.try_no = 3;
-    tx_attach(&tx, 3, &msg);
-    (void)tx_refused(&tx, 2, RT_CLASS_STOLEN);
-    assert_non_null(tx_frame(&tx, RT_ATTACHED, 3, 0));
-    msg = tx_new(1, 4); /* one that has nothing of it goes on behind what was consumed */
-    msg.take = true;    /* `make` says nothing of one that is there */
-    tx_attach(&tx, 4, &msg);
-    tx_attached(&tx, 4, &attached);
-    assert_int_equal(attached.out[0].c, 60);
-    assert_int_equal(attached.out[1].c, 50);
-    assert_int_equal(attached.in[0].a, 3);
-    assert_int_equal(attached.in[0].d, tx_bytes_digest("", 0)); /* of what it sends itself */
-    out = tx_rx(60);
-    assert_int_equal(tx_consume(&tx, 4, RT_STDOUT, &out), 40);
-    tx_ack(&tx, 4, RT_STDOUT, &out, 1000); /* its digest starts there too */
-    tx_data(&tx, 4, RT_STDIN, 3, "me", 2);
-    uint8_t buf[8];
-    assert_int_equal(tx_read(&tx, 0, buf, 8), 2);
-    (void)tx_take(&tx);
-    assert_int_equal(tx_count(&tx, RT_REFUSE), 0);
-    assert_int_equal(rt_get_u64(tx_in_ack(&tx, 4, RT_STDIN)->payload + 8), tx_bytes_digest("me", 2));
-    tx_cut(&tx);
-    err = tx_rx(50);
-    msg = tx_resume(1, 5, &out, &err, 3, 5);
-    tx_attach(&tx, 5, &msg);
-    tx_attached(&tx, 5, &attached);
-    assert_int_equal(attached.in[0].d, tx_bytes_digest("me", 2));
-    tx_close(&tx);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -636,13 +410,7 @@ int main(void)
         cmocka_unit_test(test_table_full),
         cmocka_unit_test(test_refused_displaces_none),
         cmocka_unit_test(test_forgetting),
-        cmocka_unit_test(test_resume_anywhere),
-        cmocka_unit_test(test_resume_rewound),
-        cmocka_unit_test(test_resume_streams),
-        cmocka_unit_test(test_older_try),
-        cmocka_unit_test(test_rebinding),
         cmocka_unit_test(test_resent),
-        cmocka_unit_test(test_steal),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -50,6 +50,14 @@ struct rt_refuse_msg tx_refused(struct tx *tx, uint32_t channel, enum rt_class c
     return msg;
 }
 
+void tx_attach_refused(struct tx *tx, struct rt_attach_msg msg, enum rt_class cls)
+{
+    static uint32_t channel = 1000;
+    tx_attach(tx, ++channel, &msg);
+    struct rt_refuse_msg refuse = tx_refused(tx, channel, cls);
+    assert_true(refuse.m.size > 0);
+}
+
 void tx_bind(struct tx *tx, uint32_t channel, const struct rt_attach_msg *msg)
 {
     struct rt_attached_msg attached;

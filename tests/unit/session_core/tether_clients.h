@@ -34,6 +34,8 @@ void tx_attach(struct tx *tx, uint32_t channel, const struct rt_attach_msg *msg)
 void tx_attached(struct tx *tx, uint32_t channel, struct rt_attached_msg *msg);
 /* Takes the output; a refusal of the channel must be in it, of this class. */
 struct rt_refuse_msg tx_refused(struct tx *tx, uint32_t channel, enum rt_class cls);
+/* An ATTACH on a channel of its own (from 1001 on) is refused with this class and a text. */
+void tx_attach_refused(struct tx *tx, struct rt_attach_msg msg, enum rt_class cls);
 /* A new attachment with these terms, bound; its ATTACHED taken. */
 void tx_bind(struct tx *tx, uint32_t channel, const struct rt_attach_msg *msg);
 /* The same with this hold, and an id of the channel's number. */
