@@ -241,12 +241,9 @@ static void test_steal(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_resume_anywhere),
-        cmocka_unit_test(test_resume_rewound),
-        cmocka_unit_test(test_resume_streams),
-        cmocka_unit_test(test_older_try),
-        cmocka_unit_test(test_rebinding),
-        cmocka_unit_test(test_steal),
+        cmocka_unit_test(test_resume_anywhere), cmocka_unit_test(test_resume_rewound),
+        cmocka_unit_test(test_resume_streams),  cmocka_unit_test(test_older_try),
+        cmocka_unit_test(test_rebinding),       cmocka_unit_test(test_steal),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
