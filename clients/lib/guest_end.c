@@ -72,7 +72,7 @@ void rt_guest_pipes_close(struct rt_guest_process *process)
     rt_guest_fd_close(&process->err);
 }
 
-static void retry_closed_cb(uv_handle_t *handle)
+static void rest_closed_cb(uv_handle_t *handle)
 {
     struct rt_guest_process *process = handle->data;
 
@@ -82,14 +82,14 @@ static void retry_closed_cb(uv_handle_t *handle)
 
 static bool process_is_dropped(const struct rt_guest_process *process)
 {
-    return uv_is_closing((const uv_handle_t *)&process->retry);
+    return uv_is_closing((const uv_handle_t *)&process->rest);
 }
 
 void rt_guest_process_drop(struct rt_guest_process *process)
 {
     rt_guest_pipes_close(process);
     if (!process_is_dropped(process)) {
-        uv_close((uv_handle_t *)&process->retry, retry_closed_cb);
+        uv_close((uv_handle_t *)&process->rest, rest_closed_cb);
     }
 }
 

@@ -4,6 +4,7 @@
 #define RETETHER_CLIENTS_LIB_GUEST_INTERNAL_H
 
 #include "clients/lib/conn.h"
+#include "clients/lib/gather.h"
 #include "clients/lib/guest_spawn.h"
 #include "retether/guest.h"
 #include "session/base/slice.h"
@@ -32,10 +33,12 @@ struct rt_guest_process;
 struct rt_guest_fd {
     struct rt_guest_process *process;
     uv_poll_t poll;
-    int fd;     /* owned; -1 when there is none or it was closed */
-    int events; /* what poll watches for */
-    bool pause; /* output: no space in the ring, or a pty without a slave */
-    bool full;  /* input: the kernel takes no more for now */
+    int fd;       /* owned; -1 when there is none or it was closed */
+    int events;   /* what poll watches for */
+    bool pause;   /* output: no space in the ring */
+    bool resting; /* output: left alone while the process's timer `rest` runs: small writes, or a pty without a slave */
+    bool full;    /* input: the kernel takes no more for now */
+    struct rt_gather gather;
 };
 
 struct rt_guest_process {
@@ -49,7 +52,7 @@ struct rt_guest_process {
     char last;                       /* last byte written to a tty */
     char end[2];                     /* tty: what is left to write of its end */
     size_t end_size;
-    uv_timer_t retry;
+    uv_timer_t rest;
     unsigned open_handles;
 };
 

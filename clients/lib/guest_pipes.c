@@ -37,12 +37,17 @@ static void end_input(struct rt_guest_process *process)
     rt_tether_stdin_closed(process->guest->tether, process->id, rt_guest_now(process->guest));
 }
 
-static void retry_cb(uv_timer_t *timer)
-{
-    struct rt_guest_process *process = timer->data;
+static void rest_cb(uv_timer_t *timer);
 
-    process->out.pause = false;
-    rt_guest_wake(process->guest);
+/* Leaves the descriptor alone for ms: of all that rest, until the first of these times is over. */
+static void rest(struct rt_guest_fd *fd, uint64_t ms)
+{
+    uv_timer_t *timer = &fd->process->rest;
+
+    fd->resting = true;
+    if (!uv_is_active((uv_handle_t *)timer)) {
+        (void)uv_timer_start(timer, rest_cb, ms, 0);
+    }
 }
 
 /* A read that brought nothing. */
@@ -56,14 +61,14 @@ static void read_failed(struct rt_guest_fd *fd, ssize_t n, int error)
     /* EIO of a pty says that nobody has the slave open now. Only the process's exit makes that final: until then it may
      * hang up its terminal and open it again. */
     if (process->tty && n < 0 && error == EIO && process->pid > 0) {
-        fd->pause = true;
-        (void)uv_timer_start(&process->retry, retry_cb, RT_GUEST_PTY_RETRY_MS, 0);
+        rest(fd, RT_GUEST_PTY_RETRY_MS);
         return;
     }
     end_output(fd);
 }
 
-static void read_output(struct rt_guest_fd *fd)
+/* Reads what there is, up to a budget, into the ring. Returns how many bytes. */
+static size_t take_output(struct rt_guest_fd *fd)
 {
     struct rt_guest_process *process = fd->process;
     struct rt_tether *tether = process->guest->tether;
@@ -82,21 +87,52 @@ static void read_output(struct rt_guest_fd *fd)
         }
         if (size == 0) {
             fd->pause = true;
-            return;
+            break;
         }
         size = size < budget ? size : budget;
         n = read(fd->fd, space, size);
         if (n <= 0) {
             read_failed(fd, n, errno);
-            return;
+            break;
         }
         rt_tether_commit(tether, process->id, stream, (size_t)n, now);
         budget -= (size_t)n;
         /* A pipe is empty after a short read; a pty hands out a line at a time. */
         if ((size_t)n < size && !process->tty) {
-            return;
+            break;
         }
     }
+    return RT_GUEST_BUDGET - budget;
+}
+
+static void read_output(struct rt_guest_fd *fd)
+{
+    size_t size;
+
+    fd->resting = false;
+    size = take_output(fd);
+    if (fd->fd >= 0 && !fd->process->tty && rt_gather_read(&fd->gather, size, rt_guest_now(fd->process->guest))) {
+        rest(fd, RT_GATHER_MS);
+    }
+}
+
+static void read_rested(struct rt_guest_process *process)
+{
+    struct rt_guest_fd *fds[] = {&process->out, &process->err};
+
+    for (size_t i = 0; i < 2; i++) {
+        if (fds[i]->fd >= 0 && fds[i]->resting) {
+            read_output(fds[i]);
+        }
+    }
+}
+
+static void rest_cb(uv_timer_t *timer)
+{
+    struct rt_guest_process *process = timer->data;
+
+    read_rested(process);
+    rt_guest_wake(process->guest);
 }
 
 /* Writes up to size bytes; returns how many. A reader that is gone ends the input. */
@@ -179,6 +215,7 @@ static void poll_cb(uv_poll_t *poll, int status, int events)
     } else {
         fd->full = fd->full && status == 0 && (events & UV_WRITABLE) == 0;
         if (fd != &process->in && !fd->pause && (status < 0 || (events & UV_READABLE) != 0)) {
+            read_rested(process); /* the other output's bytes were written before these, for what is known */
             read_output(fd);
         }
     }
@@ -206,7 +243,7 @@ static void watch_output(struct rt_guest_fd *fd)
     if (fd->fd < 0) {
         return;
     }
-    if (uv_is_active((uv_handle_t *)&process->retry)) {
+    if (fd->resting && uv_is_active((uv_handle_t *)&process->rest)) {
         watch(fd, 0); /* a pty without a slave is always ready, for nothing */
         return;
     }

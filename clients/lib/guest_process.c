@@ -44,7 +44,7 @@ void rt_guest_process_exited(struct rt_guest_process *process, int status)
     rt_guest_tell_process(guest, process->id, "running", "exited", reason);
     rt_tether_exited(guest->tether, process->id, code, sig, rt_guest_now(guest));
     /* Now a pty's EIO counts as its end: look again. */
-    (void)uv_timer_stop(&process->retry);
+    (void)uv_timer_stop(&process->rest);
     rt_guest_wake(guest);
     rt_guest_process_settle(process);
 }
@@ -125,8 +125,8 @@ static int process_run(struct retether_guest *guest, uint32_t id, const struct r
     process->tty = spec->tty;
     process->pid = spawned.pid;
     process->open_handles = 1;
-    (void)uv_timer_init(guest->loop, &process->retry);
-    process->retry.data = process;
+    (void)uv_timer_init(guest->loop, &process->rest);
+    process->rest.data = process;
     process->next = guest->processes;
     guest->processes = process;
     if (rt_guest_pipes_open(process, &spawned) != 0) {

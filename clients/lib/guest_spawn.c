@@ -19,6 +19,8 @@
 
 /* Directories of PATH that are looked through; none behind them is. */
 #define SPAWN_DIRECTORIES_MAX 256
+/* Capacity of a process's output pipes: what it writes while they are left alone (clients/lib/gather.h). */
+#define OUTPUT_PIPE 262144
 #define SPAWN_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 enum spawn_stage { STAGE_SESSION, STAGE_CWD, STAGE_EXEC };
@@ -95,6 +97,9 @@ static int open_fds(const struct rt_spawn_spec *spec, struct spawn_fds *fds)
         if (pipe2(fd + FD_OUT_R, O_CLOEXEC) != 0 || pipe2(fd + FD_ERR_R, O_CLOEXEC) != 0) {
             return RT_EIO;
         }
+        /* Without the right to it they stay as they are. */
+        (void)fcntl(fd[FD_OUT_R], F_SETPIPE_SZ, OUTPUT_PIPE);
+        (void)fcntl(fd[FD_ERR_R], F_SETPIPE_SZ, OUTPUT_PIPE);
         if (spec->in && pipe2(fd + FD_IN_R, O_CLOEXEC) != 0) {
             return RT_EIO;
         }
