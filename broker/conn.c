@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
+#include "broker/service.h"
 #include "broker/shell.h"
 
 #include <stdlib.h>
@@ -75,15 +76,16 @@ static void close_cb(struct rt_link *link, int reason, const char *text)
 
 static const struct rt_link_ops link_ops = {.on_data = data_cb, .on_drain = drain_cb, .on_close = close_cb};
 
-bool rt_shell_adopt(struct rt_shell *shell, struct rt_listener *listener, int fd, const struct rt_peer *peer)
+bool rt_shell_adopt(struct rt_shell *shell, const struct rt_comer *comer, int fd, const struct rt_peer *peer)
 {
+    struct rt_link_setup setup = {.loop = &shell->loop, .pool = &shell->pool, .ops = &link_ops, .wire = comer->wire};
     struct rt_conn *conn = calloc(1, sizeof(*conn));
 
     if (conn == NULL) {
         return false;
     }
     conn->shell = shell;
-    conn->listener = listener;
+    conn->listener = comer->listener;
     conn->link.data = conn;
     conn->id = rt_agent_opened(shell->agent, peer, rt_shell_now(shell));
     if (conn->id == 0) {
@@ -91,7 +93,7 @@ bool rt_shell_adopt(struct rt_shell *shell, struct rt_listener *listener, int fd
         return false;
     }
     shell->conns[conn->id % RT_AGENT_LINKS_MAX] = conn;
-    if (rt_link_open_fd(&conn->link, &shell->loop, &shell->pool, fd, &link_ops) != 0) {
+    if (rt_link_open(&conn->link, fd, &setup) != 0) {
         shell->conns[conn->id % RT_AGENT_LINKS_MAX] = NULL;
         rt_agent_closed(shell->agent, conn->id, "not a stream socket", rt_shell_now(shell));
         free(conn);

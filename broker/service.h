@@ -6,6 +6,7 @@
 #include "broker/settings.h"
 #include "session/base/error.h"
 #include "session/transport/listener.h"
+#include "session/transport/wire.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -28,6 +29,7 @@ struct rt_comer {
     const struct rt_listener_peer *who;
     char identity[RT_PEER_IDENTITY_MAX]; /* whose places it takes: vSocket CID, user at this listener, address */
     bool lone;                           /* the identity is one machine's, not that of many peers */
+    struct rt_wire_setup wire;           /* what its link is opened with: of that port */
 };
 
 struct rt_port {

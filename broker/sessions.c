@@ -77,7 +77,7 @@ static bool accept_peer(struct rt_shell *shell, size_t port, int fd, const struc
     }
     (void)snprintf(peer.name, sizeof(peer.name), "%s %s", peer.role == RT_PEER_GUEST ? "guest" : "client",
                    comer->who->text);
-    return rt_shell_adopt(shell, comer->listener, fd, &peer);
+    return rt_shell_adopt(shell, comer, fd, &peer);
 }
 
 static size_t counters(struct rt_shell *shell, struct rt_counter out[RT_SERVICE_COUNTERS_MAX])

@@ -51,6 +51,7 @@
 struct rt_shell;
 struct rt_conn;
 struct rt_service;
+struct rt_comer;
 
 /* What goes to one link at the end of a call. Pieces lie in the input or in the arena. */
 struct rt_batch {
@@ -193,7 +194,7 @@ uint64_t rt_shell_short_of_fds(const struct rt_shell *shell);
 
 /* conn.c: links */
 /* True: the descriptor is the new link's. */
-bool rt_shell_adopt(struct rt_shell *shell, struct rt_listener *listener, int fd, const struct rt_peer *peer);
+bool rt_shell_adopt(struct rt_shell *shell, const struct rt_comer *comer, int fd, const struct rt_peer *peer);
 /* Each second: whether those who read slowly read at all. */
 void rt_shell_look_at_queues(struct rt_shell *shell);
 void rt_shell_close_conns(struct rt_shell *shell);

@@ -69,9 +69,10 @@ static void dialed_cb(struct rt_dialer *dialer, int status, int fd, const char *
 {
     struct rt_conn *conn = dialer->data;
     struct rt_conn_set *set = conn->set;
+    struct rt_link_setup setup = {
+        .loop = set->loop, .pool = &set->pool, .ops = &link_ops, .wire.side = RT_WIRE_DIALLED};
 
-    if (status == RT_OK && conn->place != NULL &&
-        rt_link_open_fd(&conn->link, set->loop, &set->pool, fd, &link_ops) == RT_OK) {
+    if (status == RT_OK && conn->place != NULL && rt_link_open(&conn->link, fd, &setup) == RT_OK) {
         set->ops->connected(conn);
         return;
     }

@@ -77,7 +77,8 @@ static void dialled_cb(struct rt_dialer *dialer, int status, int fd, const char 
 {
     static const struct rt_link_ops ops = {.on_data = data_cb, .on_close = close_cb};
     struct rt_redis_stream *stream = dialer->data;
-    uv_loop_t *loop = dialer->timer.loop;
+    struct rt_link_setup setup = {
+        .loop = dialer->timer.loop, .pool = &stream->pool, .ops = &ops, .wire.side = RT_WIRE_DIALLED};
 
     if (status == 0 && !stream->owner) {
         (void)close(fd);
@@ -87,7 +88,7 @@ static void dialled_cb(struct rt_dialer *dialer, int status, int fd, const char 
         return;
     }
     stream->at.link.data = stream;
-    if (rt_link_open_fd(&stream->at.link, loop, &stream->pool, fd, &ops)) {
+    if (rt_link_open(&stream->at.link, fd, &setup)) {
         (void)close(fd);
         over(stream, "connect: ", "no stream socket");
         return;

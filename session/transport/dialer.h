@@ -18,7 +18,7 @@
 struct rt_dialer;
 
 /* Exactly once per start, never from within a call of this file. status 0: fd is connected, non-blocking, close-on-exec
- * and the callee's (for rt_link_open_fd). Else fd is -1, status RT_ECONN, RT_ETIMEDOUT, RT_ECANCELED, RT_EAUTH,
+ * and the callee's (for rt_link_open). Else fd is -1, status RT_ECONN, RT_ETIMEDOUT, RT_ECANCELED, RT_EAUTH,
  * RT_ELIMIT, RT_ENOMEM, RT_EINVAL, RT_EIO, and text says what and where. The dialer may be freed or started again from
  * within. */
 typedef void (*rt_dialer_cb)(struct rt_dialer *dialer, int status, int fd, const char *text);

@@ -5,11 +5,10 @@
 #include "session/base/endpoint.h"
 
 #include <assert.h>
-#include <linux/sockios.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
+#include <sys/socket.h>
 
 #define LINK_OF(wire_ptr) ((struct rt_link *)(void *)((char *)(wire_ptr)-offsetof(struct rt_link, wire)))
 /* A chunk of copied bytes has at least this much room, so that small writes share one. */
@@ -90,9 +89,13 @@ static void shut(struct rt_link *link)
     link->wire.ops->close(&link->wire);
 }
 
+/* Of LINGER, FLUSH, and of a handshake. */
 static void deadline_cb(uv_timer_t *timer)
 {
-    shut(timer->data);
+    struct rt_link *link = timer->data;
+
+    note(link, RT_ETIMEDOUT, "no handshake in time", "");
+    shut(link);
 }
 
 /* The kernel takes no more. What the peer said before it went may still wait to be read. */
@@ -246,7 +249,7 @@ int rt_link_writev(struct rt_link *link, struct rt_buf *owner, const uv_buf_t *b
     if (size == 0) {
         return 0;
     }
-    if (queued == 0) {
+    if (queued == 0 && link->wire.ops->try_write != NULL) {
         sent = link->wire.ops->try_write(&link->wire, bufs, n);
         if (sent == UV_EAGAIN) {
             sent = 0;
@@ -290,13 +293,7 @@ uint64_t rt_link_sent_total(const struct rt_link *link)
 
 size_t rt_link_unread(const struct rt_link *link)
 {
-    uv_os_fd_t fd;
-    int unread = 0;
-
-    if (uv_fileno(&link->wire.uv.handle, &fd) != 0 || ioctl(fd, SIOCOUTQ, &unread) != 0 || unread < 0) {
-        return 0;
-    }
-    return (size_t)unread;
+    return link->wire.ops->unread(&link->wire);
 }
 
 static uv_buf_t room_cb(struct rt_wire *wire)
@@ -337,8 +334,9 @@ static int keep_tail(struct rt_link *link, const uint8_t *end, size_t left, size
     return 0;
 }
 
-static void receive(struct rt_link *link, size_t fresh)
+static void read_cb(struct rt_wire *wire, size_t fresh)
 {
+    struct rt_link *link = LINK_OF(wire);
     struct rt_buf *buf = link->pool->reader;
     uint8_t *data = rt_buf_data(buf) - link->carry_size;
     size_t size = link->carry_size + fresh, used;
@@ -359,29 +357,34 @@ static void receive(struct rt_link *link, size_t fresh)
     rt_buf_settle(link->pool);
 }
 
-static void read_cb(struct rt_wire *wire, ssize_t size)
+static void ready_cb(struct rt_wire *wire, const char *peer)
 {
     struct rt_link *link = LINK_OF(wire);
 
-    if (size > 0) {
-        receive(link, (size_t)size);
-    } else if (size == UV_EOF) {
-        note(link, RT_ECONN, "closed by the peer", "");
-        shut(link);
-    } else if (size == UV_ENOBUFS) {
-        note(link, RT_ENOMEM, "no memory to read", "");
-        shut(link);
-    } else {
-        note(link, RT_ECONN, "read", uv_strerror((int)size));
-        shut(link);
+    if (link->state == RT_LINK_OPEN) {
+        (void)uv_timer_stop(&link->timer);
+    }
+    if (link->state != RT_LINK_FLUSH && link->ops->on_ready != NULL) {
+        link->ops->on_ready(link, peer);
     }
 }
 
-static const struct rt_wire_events wire_events = {
-    .on_room = room_cb, .on_read = read_cb, .on_written = written_cb, .on_closed = closed_cb};
+static void end_cb(struct rt_wire *wire, int reason, const char *why)
+{
+    struct rt_link *link = LINK_OF(wire);
 
-int rt_link_open_fd(struct rt_link *link, uv_loop_t *loop, struct rt_buf_pool *pool, int fd,
-                    const struct rt_link_ops *ops)
+    note(link, reason, why, "");
+    shut(link);
+}
+
+static const struct rt_wire_events wire_events = {.on_ready = ready_cb,
+                                                  .on_room = room_cb,
+                                                  .on_read = read_cb,
+                                                  .on_written = written_cb,
+                                                  .on_end = end_cb,
+                                                  .on_closed = closed_cb};
+
+int rt_link_open(struct rt_link *link, int fd, const struct rt_link_setup *setup)
 {
     int family = 0, type = 0, err;
     socklen_t size = sizeof(family);
@@ -394,16 +397,19 @@ int rt_link_open_fd(struct rt_link *link, uv_loop_t *loop, struct rt_buf_pool *p
     }
     memset(link, 0, sizeof(*link));
     link->data = data;
-    link->ops = ops;
-    link->pool = pool;
+    link->ops = setup->ops;
+    link->pool = setup->pool;
     link->high_water = RT_LINK_QUEUE_HIGH;
     link->state = RT_LINK_OPEN;
-    link->wire.ops = &rt_wire_plain;
+    link->wire.ops = setup->wire.ops == NULL ? &rt_wire_plain : setup->wire.ops;
     link->wire.events = &wire_events;
     link->open_handles = 2;
-    (void)uv_timer_init(loop, &link->timer);
+    (void)uv_timer_init(setup->loop, &link->timer);
     link->timer.data = link;
-    err = link->wire.ops->open(&link->wire, loop, fd, family);
+    if (link->wire.ops->handshake) {
+        (void)uv_timer_start(&link->timer, deadline_cb, RT_LINK_HANDSHAKE_MS, 0);
+    }
+    err = link->wire.ops->open(&link->wire, setup->loop, fd, &setup->wire);
     if (err != 0) {
         note(link, rt_transport_code(err), "open", uv_strerror(err));
         shut(link);

@@ -12,7 +12,7 @@
 #include <uv.h>
 
 /* One connected stream on a libuv loop: unix, TCP or vSocket. Caller-allocated; the memory is the link's from a
- * successful rt_link_open_fd until on_close.
+ * successful rt_link_open until on_close.
  *
  *            write fails          EOF, error, deadline
  *     OPEN ---------------> LINGER -------------------> CLOSING -> CLOSED (on_close)
@@ -20,8 +20,8 @@
  *      |---------------> FLUSH ---------------------------'  |
  *      '-------- EOF, error, close(NOW), nothing queued -----'
  *
- * It waits in OPEN, LINGER (reads what the peer said before it went, a refusal for instance), FLUSH and CLOSING.
- * libuv writes without MSG_NOSIGNAL: the program ignores SIGPIPE. */
+ * It waits in OPEN (first for the wire's handshake, where that has one), LINGER (reads what the peer said before it
+ * went, a refusal for instance), FLUSH and CLOSING. libuv writes without MSG_NOSIGNAL: the program ignores SIGPIPE. */
 
 /* Bytes that wait for a slow peer; a write that would pass it is refused whole with RT_ELIMIT. */
 #define RT_LINK_QUEUE_MAX ((size_t)32 * 1024 * 1024)
@@ -29,6 +29,8 @@
 #define RT_LINK_QUEUE_HIGH ((size_t)512 * 1024)
 /* FLUSH and LINGER last at most this long; what is unsent then is dropped. */
 #define RT_LINK_LINGER_MS 1000
+/* A wire's handshake that has not been done for so long ends the link with RT_ETIMEDOUT. */
+#define RT_LINK_HANDSHAKE_MS 5000
 /* A queued piece smaller than this is copied, so that few bytes never pin a whole read buffer. */
 #define RT_LINK_COPY_MAX ((size_t)16 * 1024)
 /* Pieces and bytes of one write to the kernel. */
@@ -40,6 +42,9 @@ struct rt_link;
 struct rt_link_chunk;
 
 struct rt_link_ops {
+    /* May be NULL. The wire has a handshake, and by it the far end has proved to be `peer`, which lives during the
+     * call. Once, before the first on_data. What was written before goes out behind the handshake. */
+    void (*on_ready)(struct rt_link *link, const char *peer);
     /* What has come: the unconsumed tail of the last call and the new bytes, contiguous. Returns how many bytes are
      * consumed; the rest, an incomplete frame of at most RT_BUF_CARRY_MAX bytes, comes again in front of the next bytes
      * (more than that ends the link with RT_ELIMIT). The bytes may be changed in place, as may RT_FRAME_HEADER bytes
@@ -74,7 +79,7 @@ struct rt_link {
 
     /* Owner: the link. Read them through the functions below. */
     struct rt_wire wire;
-    uv_timer_t timer; /* deadline of LINGER and FLUSH */
+    uv_timer_t timer; /* deadline of a handshake, LINGER and FLUSH */
     const struct rt_link_ops *ops;
     struct rt_buf_pool *pool;
     enum rt_link_state state;
@@ -96,11 +101,16 @@ struct rt_link {
     char text[RT_LINK_TEXT_MAX];
 };
 
+struct rt_link_setup {
+    uv_loop_t *loop;
+    struct rt_buf_pool *pool; /* outlives the link */
+    const struct rt_link_ops *ops;
+    struct rt_wire_setup wire;
+};
+
 /* Takes over a connected, non-blocking or blocking, stream socket and starts to read. Returns 0: the descriptor is the
- * link's and on_close will come. Or RT_EINVAL (not a stream socket of a known family): nothing taken, no callback. pool
- * must outlive the link. */
-RT_MUST_CHECK int rt_link_open_fd(struct rt_link *link, uv_loop_t *loop, struct rt_buf_pool *pool, int fd,
-                                  const struct rt_link_ops *ops);
+ * link's and on_close will come. Or RT_EINVAL (not a stream socket of a known family): nothing taken, no callback. */
+RT_MUST_CHECK int rt_link_open(struct rt_link *link, int fd, const struct rt_link_setup *setup);
 
 /* Sends the n pieces in order. What the kernel does not take at once waits: by a reference to owner (the buffer that
  * holds all pieces, which then must not change) where the piece is large, else as a copy; owner NULL copies always.

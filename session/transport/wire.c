@@ -2,6 +2,9 @@
  * Copyright The retether authors */
 #include "session/transport/wire.h"
 
+#include <linux/sockios.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -23,8 +26,17 @@ static void read_cb(uv_stream_t *stream, ssize_t size, const uv_buf_t *buf)
     struct rt_wire *wire = stream->data;
 
     (void)buf;
-    if (size != 0) {
-        wire->events->on_read(wire, size);
+    if (size > 0) {
+        wire->events->on_read(wire, (size_t)size);
+    } else if (size == UV_EOF) {
+        wire->events->on_end(wire, RT_ECONN, "closed by the peer");
+    } else if (size == UV_ENOBUFS) {
+        wire->events->on_end(wire, RT_ENOMEM, "no memory to read");
+    } else if (size < 0) {
+        char why[64];
+
+        (void)snprintf(why, sizeof(why), "read: %s", uv_strerror((int)size));
+        wire->events->on_end(wire, RT_ECONN, why);
     }
 }
 
@@ -33,10 +45,13 @@ static void plain_pause(struct rt_wire *wire)
     (void)uv_read_stop(&wire->uv.stream);
 }
 
-static int plain_open(struct rt_wire *wire, uv_loop_t *loop, int fd, int family)
+static int plain_open(struct rt_wire *wire, uv_loop_t *loop, int fd, const struct rt_wire_setup *setup)
 {
-    int size = SEND_BUFFER, err;
+    int family = 0, buffer = SEND_BUFFER, err;
+    socklen_t size = sizeof(family);
 
+    (void)setup;
+    (void)getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &size);
     if (family == AF_INET || family == AF_INET6) {
         (void)uv_tcp_init(loop, &wire->uv.tcp);
         err = uv_tcp_open(&wire->uv.tcp, fd);
@@ -47,8 +62,8 @@ static int plain_open(struct rt_wire *wire, uv_loop_t *loop, int fd, int family)
     } else {
         (void)uv_pipe_init(loop, &wire->uv.pipe, 0);
         err = uv_pipe_open(&wire->uv.pipe, fd);
-        if (err == 0 && family == AF_UNIX && setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)) != 0) {
-            (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+        if (err == 0 && family == AF_UNIX && setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &buffer, sizeof(buffer)) != 0) {
+            (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof(buffer));
         }
     }
     wire->uv.handle.data = wire;
@@ -81,6 +96,17 @@ static size_t plain_unsent(const struct rt_wire *wire)
     return uv_stream_get_write_queue_size(&wire->uv.stream);
 }
 
+static size_t plain_unread(const struct rt_wire *wire)
+{
+    uv_os_fd_t fd;
+    int unread = 0;
+
+    if (uv_fileno(&wire->uv.handle, &fd) != 0 || ioctl(fd, SIOCOUTQ, &unread) != 0 || unread < 0) {
+        return 0;
+    }
+    return (size_t)unread;
+}
+
 static void closed_cb(uv_handle_t *handle)
 {
     struct rt_wire *wire = handle->data;
@@ -98,4 +124,5 @@ const struct rt_wire_ops rt_wire_plain = {.open = plain_open,
                                           .try_write = plain_try_write,
                                           .write = plain_write,
                                           .unsent = plain_unsent,
+                                          .unread = plain_unread,
                                           .close = plain_close};

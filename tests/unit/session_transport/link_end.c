@@ -98,13 +98,20 @@ void on_close(struct rt_link *link, int reason, const char *text)
     memset(link, 0x5a, sizeof(*link)); /* nobody may use it any more */
 }
 
-const struct rt_link_ops ops = {on_data, on_drain, on_close};
+const struct rt_link_ops ops = {.on_data = on_data, .on_drain = on_drain, .on_close = on_close};
+
+int open_link(struct fixture *fixture, struct rt_link *link, int fd, const struct rt_link_ops *with)
+{
+    struct rt_link_setup setup = {.loop = &fixture->loop, .pool = &pool, .ops = with};
+
+    return rt_link_open(link, fd, &setup);
+}
 
 void open_end(struct fixture *fixture, struct end *end, int fd)
 {
     end->fixture = fixture;
     end->link.data = end;
-    assert_int_equal(rt_link_open_fd(&end->link, &fixture->loop, &pool, fd, &ops), 0);
+    assert_int_equal(open_link(fixture, &end->link, fd, &ops), 0);
 }
 
 void pair_of(int fds[2])

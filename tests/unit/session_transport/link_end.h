@@ -39,6 +39,8 @@ extern const struct rt_link_ops ops;
 uint8_t byte_at(uint64_t i);
 void check_payload(struct end *end, const uint8_t *data, size_t size);
 void on_close(struct rt_link *link, int reason, const char *text);
+/* A plain link on `pool`. */
+int open_link(struct fixture *fixture, struct rt_link *link, int fd, const struct rt_link_ops *with);
 void open_end(struct fixture *fixture, struct end *end, int fd);
 void pair_of(int fds[2]);
 void tcp_pair_of(int fds[2]);

@@ -152,7 +152,7 @@ static size_t take_nothing(struct rt_link *link, struct rt_buf *buf, uint8_t *da
 /* The longest tail that a link keeps, and one byte more. */
 static void test_frame_too_long(void **state)
 {
-    static const struct rt_link_ops greedy = {take_nothing, NULL, on_close};
+    static const struct rt_link_ops greedy = {.on_data = take_nothing, .on_close = on_close};
     struct fixture *fixture = *state;
     struct end end = {0};
     char junk[1000] = {0};
@@ -162,7 +162,7 @@ static void test_frame_too_long(void **state)
     setup_pool();
     pair_of(fds);
     end.link.data = &end;
-    assert_int_equal(rt_link_open_fd(&end.link, &fixture->loop, &pool, fds[0], &greedy), 0);
+    assert_int_equal(open_link(fixture, &end.link, fds[0], &greedy), 0);
     while (sent < RT_BUF_CARRY_MAX) {
         size_t size = RT_BUF_CARRY_MAX - sent < sizeof(junk) ? RT_BUF_CARRY_MAX - sent : sizeof(junk);
         assert_int_equal(write(fds[1], junk, size), size);
@@ -192,7 +192,7 @@ static size_t take_three(struct rt_link *link, struct rt_buf *buf, uint8_t *data
 /* A consumer that takes less than it was given before. */
 static void test_part_of_the_tail(void **state)
 {
-    static const struct rt_link_ops sparing = {take_three, NULL, on_close};
+    static const struct rt_link_ops sparing = {.on_data = take_three, .on_close = on_close};
     struct fixture *fixture = *state;
     struct end end = {0};
     size_t sent = 0;
@@ -201,7 +201,7 @@ static void test_part_of_the_tail(void **state)
     setup_pool();
     pair_of(fds);
     end.link.data = &end;
-    assert_int_equal(rt_link_open_fd(&end.link, &fixture->loop, &pool, fds[0], &sparing), 0);
+    assert_int_equal(open_link(fixture, &end.link, fds[0], &sparing), 0);
     for (size_t round = 0; round < 400; round++) {
         size_t size = round < 100 ? 10 : 1;
         uint8_t bytes[10];
@@ -234,7 +234,7 @@ static size_t close_at_once(struct rt_link *link, struct rt_buf *buf, uint8_t *d
 
 static void test_close_within_on_data(void **state)
 {
-    static const struct rt_link_ops closer = {close_at_once, NULL, on_close};
+    static const struct rt_link_ops closer = {.on_data = close_at_once, .on_close = on_close};
     struct fixture *fixture = *state;
     struct end end = {0};
     int fds[2];
@@ -243,7 +243,7 @@ static void test_close_within_on_data(void **state)
     setup_pool();
     pair_of(fds);
     end.link.data = &end;
-    assert_int_equal(rt_link_open_fd(&end.link, &fixture->loop, &pool, fds[0], &closer), 0);
+    assert_int_equal(open_link(fixture, &end.link, fds[0], &closer), 0);
     for (int i = 0; i < 10; i++) {
         (void)!write(fds[1], junk, sizeof(junk));
     }
@@ -262,12 +262,12 @@ static void test_open_rejects(void **state)
 
     setup_pool();
     assert_int_equal(pipe(fds), 0);
-    assert_int_equal(rt_link_open_fd(&link, &fixture->loop, &pool, fds[0], &ops), RT_EINVAL);
-    assert_int_equal(rt_link_open_fd(&link, &fixture->loop, &pool, -1, &ops), RT_EINVAL);
+    assert_int_equal(open_link(fixture, &link, fds[0], &ops), RT_EINVAL);
+    assert_int_equal(open_link(fixture, &link, -1, &ops), RT_EINVAL);
     (void)close(fds[0]);
     (void)close(fds[1]);
     assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM, 0, fds), 0);
-    assert_int_equal(rt_link_open_fd(&link, &fixture->loop, &pool, fds[0], &ops), RT_EINVAL);
+    assert_int_equal(open_link(fixture, &link, fds[0], &ops), RT_EINVAL);
     (void)close(fds[0]);
     (void)close(fds[1]);
     close_pool();

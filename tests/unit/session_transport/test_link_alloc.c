@@ -67,10 +67,11 @@ static void feed(struct end *source, char *bytes)
 
 static void open_end(struct fixture *fixture, struct rt_buf_pool *pool, struct end *end, int fd)
 {
-    static const struct rt_link_ops ops = {on_data, NULL, on_close};
+    static const struct rt_link_ops ops = {.on_data = on_data, .on_close = on_close};
+    struct rt_link_setup setup = {.loop = &fixture->loop, .pool = pool, .ops = &ops};
 
     end->link.data = end;
-    assert_int_equal(rt_link_open_fd(&end->link, &fixture->loop, pool, fd, &ops), 0);
+    assert_int_equal(rt_link_open(&end->link, fd, &setup), 0);
 }
 
 /* source -> relay_in => relay_out -> sink. Returns whether all arrived. */
