@@ -2,6 +2,8 @@
  * Copyright The retether authors */
 #include "broker/shell.h"
 
+#include "session/base/timer.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -184,7 +186,7 @@ static void tick_cb(uv_timer_t *timer)
 {
     struct rt_shell *shell = timer->data;
 
-    shell->timer_at = UINT64_MAX;
+    shell->timer_at = RT_NEVER;
     rt_agent_tick(shell->agent, rt_shell_now(shell));
     rt_shell_settle(shell);
 }

@@ -2,6 +2,7 @@
  * Copyright The retether authors */
 #include "broker/shell.h"
 #include "broker/service.h"
+#include "session/base/timer.h"
 
 #include <assert.h>
 #include <limits.h>
@@ -201,7 +202,7 @@ void rt_shell_start(struct rt_shell *shell, const struct rt_settings *settings)
     memset(shell, 0, sizeof(*shell));
     shell->settings = *settings;
     shell->dirty_end = &shell->dirty;
-    shell->timer_at = UINT64_MAX;
+    shell->timer_at = RT_NEVER;
     shell->lock_fd = -1;
     rt_log_init(&shell->log, STDERR_FILENO, (enum rt_log_level)settings->log_level,
                 (enum rt_log_format)settings->log_format);

@@ -41,7 +41,7 @@ struct rt_agent *rt_agent_new(const struct rt_agent_config *config, uint64_t now
         agent->config.store_timeout_ms = RT_STORE_TIMEOUT_MS;
     }
     agent->now = agent->started = now;
-    agent->whole_at = UINT64_MAX;
+    agent->whole_at = RT_NEVER;
     rt_list_init(&agent->gone);
     rt_list_init(&agent->facts);
     agent->kept_timer.kind = AG_TIMER_KEPT;

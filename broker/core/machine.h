@@ -65,7 +65,7 @@ struct rt_agent {
     uint32_t kept_delay; /* ms */
     bool store_slow;     /* its newest answers came too late for a ticket to wait for, or not at all */
     bool store_up, census_done, stopping;
-    uint64_t whole_at; /* the store is whole from here on; UINT64_MAX: not known */
+    uint64_t whole_at; /* the store is whole from here on; RT_NEVER: not known */
     uint64_t started;
     bool taken; /* another agent goes by this host's name: nobody is served */
     /* hosts.c */

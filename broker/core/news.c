@@ -17,6 +17,7 @@
 #include "broker/core/take.h"
 #include "migrate/core/store_op.h"
 #include "session/base/slice.h"
+#include "session/base/timer.h"
 #include "session/core/msg_hop.h"
 #include "session/core/pings.h"
 #include "session/core/protocol.h"
@@ -114,12 +115,12 @@ void rt_ag_store_news(struct rt_agent *agent, const struct rt_store_news *news)
     switch (news->kind) {
     case RT_STORE_UP:
         event(agent, "down", "up",
-              agent->whole_at == UINT64_MAX ? "first connection"
-              : news->fresh                 ? "another store"
-                                            : "");
-        agent->whole_at = news->whole                                    ? agent->now
-                          : news->fresh || agent->whole_at == UINT64_MAX ? agent->now + RT_STORE_WHOLE_MS
-                                                                         : agent->whole_at;
+              agent->whole_at == RT_NEVER ? "first connection"
+              : news->fresh               ? "another store"
+                                          : "");
+        agent->whole_at = news->whole                                  ? agent->now
+                          : news->fresh || agent->whole_at == RT_NEVER ? agent->now + RT_STORE_WHOLE_MS
+                                                                       : agent->whole_at;
         agent->store_up = true;
         agent->store_slow = false;
         agent->taken = false;

@@ -168,7 +168,7 @@ void rt_ag_session_settle(struct rt_agent *agent, struct ag_session *session)
 {
     bool used = session->guest != NULL || session->n_ops > 0 || !rt_list_empty(&session->held) ||
                 !rt_list_empty(&session->asks) || session->lost_at != 0 || session->write_at != 0;
-    uint64_t at = UINT64_MAX;
+    uint64_t at = RT_NEVER;
 
     if (session->fact.what != 0) {
         return; /* more has happened meanwhile: settled with that */
@@ -186,7 +186,7 @@ void rt_ag_session_settle(struct rt_agent *agent, struct ag_session *session)
         rt_list_push(&agent->idle, &session->fact.node);
         earliest(&at, session->known_at + RT_LEASE_MS);
     }
-    if (at == UINT64_MAX) {
+    if (at == RT_NEVER) {
         rt_timer_clear(&agent->timers, &session->timer);
     } else {
         rt_timer_set(&agent->timers, &session->timer, at);

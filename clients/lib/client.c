@@ -5,6 +5,7 @@
 #include "clients/lib/client_internal.h"
 #include "clients/lib/sized.h"
 #include "session/base/random.h"
+#include "session/base/timer.h"
 #include "session/core/protocol.h"
 
 #include <stdio.h>
@@ -67,7 +68,7 @@ static void step(struct retether_client *client)
     more = rt_sdk_conn_pump(client) || more;
     client->awake = false;
     deadline = more ? now : rt_client_deadline(client->machine);
-    if (deadline == UINT64_MAX) {
+    if (deadline == RT_NEVER) {
         (void)uv_timer_stop(&client->timer);
     } else {
         rt_sdk_wake_at(client, deadline > now ? deadline - now : 0);

@@ -6,6 +6,7 @@
 #include "clients/lib/sized.h"
 #include "migrate/core/token_text.h"
 #include "session/base/random.h"
+#include "session/base/timer.h"
 #include "session/core/protocol.h"
 
 #include <signal.h>
@@ -124,7 +125,7 @@ static void step(struct retether_guest *guest)
     if (more) {
         deadline = now;
     }
-    if (deadline == UINT64_MAX) {
+    if (deadline == RT_NEVER) {
         (void)uv_timer_stop(&guest->timer);
     } else {
         (void)uv_timer_start(&guest->timer, timer_cb, deadline > now ? deadline - now : 0, 0);

@@ -7,6 +7,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* A time that does not come: of deadlines, and of what has not happened. */
+#define RT_NEVER UINT64_MAX
+
 /* Timers in a pairing heap: embedded, so that setting one cannot fail; the earliest is found in O(1), set and cleared
  * in O(log n) amortized. */
 struct rt_timer {
@@ -22,10 +25,10 @@ struct rt_timers {
 
 void rt_timer_set(struct rt_timers *timers, struct rt_timer *timer, uint64_t at);
 void rt_timer_clear(struct rt_timers *timers, struct rt_timer *timer);
-/* When the earliest is due; UINT64_MAX: none is set. */
+/* When the earliest is due; RT_NEVER: none is set. */
 static inline uint64_t rt_timers_at(const struct rt_timers *timers)
 {
-    return timers->root != NULL ? timers->root->at : UINT64_MAX;
+    return timers->root != NULL ? timers->root->at : RT_NEVER;
 }
 /* Takes out the earliest timer if it is due, else NULL. */
 struct rt_timer *rt_timer_due(struct rt_timers *timers, uint64_t now);

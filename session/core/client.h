@@ -68,7 +68,7 @@ void rt_client_lost(struct rt_client *client, unsigned agent, uint64_t now);
 size_t rt_client_input(struct rt_client *client, unsigned agent, const uint8_t *data, size_t size, uint64_t now);
 /* Fills buf with what there is to send on that link; 0 when nothing. cap >= RT_FRAME_HEADER + RT_FRAME_PAYLOAD_MAX. */
 size_t rt_client_output(struct rt_client *client, unsigned agent, uint8_t *buf, size_t cap, uint64_t now);
-uint64_t rt_client_deadline(const struct rt_client *client); /* UINT64_MAX: none */
+uint64_t rt_client_deadline(const struct rt_client *client); /* RT_NEVER: none */
 void rt_client_tick(struct rt_client *client, uint64_t now);
 
 /* Sends a request to any agent that answers. */

@@ -299,7 +299,8 @@ void rt_catt_seek(struct rt_catt *att)
     }
 }
 
-void rt_catt_again(struct rt_catt *att, uint64_t delay)
+/* Back to SEEKING. Returns the wait that its back-off asks for. */
+static uint64_t back_off(struct rt_catt *att)
 {
     struct rt_client *client = att->client;
     if (att->state == RT_CATT_LIVE) {
@@ -313,11 +314,20 @@ void rt_catt_again(struct rt_catt *att, uint64_t delay)
     }
     att->progress = false;
     rt_catt_move(att, RT_CATT_SEEKING);
-    uint64_t wait = rt_backoff(&att->backoff, RT_REDIAL_MIN_MS, RT_REDIAL_MAX_MS, &client->random);
-    if (delay == RT_AT_ONCE) {
-        delay = wait = wait <= RT_BACKOFF_FREE_MS ? 0 : wait;
-    }
-    att->not_before = client->now + (delay > wait ? delay : wait);
+    return rt_backoff(&att->backoff, RT_REDIAL_MIN_MS, RT_REDIAL_MAX_MS, &client->random);
+}
+
+void rt_catt_again(struct rt_catt *att, uint64_t delay)
+{
+    uint64_t wait = back_off(att);
+    att->not_before = att->client->now + (delay > wait ? delay : wait);
+    rt_catt_seek(att);
+}
+
+void rt_catt_again_elsewhere(struct rt_catt *att)
+{
+    uint64_t wait = back_off(att);
+    att->not_before = att->client->now + (wait <= RT_BACKOFF_FREE_MS ? 0 : wait);
     rt_catt_seek(att);
 }
 

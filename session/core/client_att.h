@@ -144,8 +144,10 @@ void rt_catt_move(struct rt_catt *att, enum rt_catt_state to);
 void rt_catt_detach(struct rt_catt *att);
 /* The last state; the event is told unless the exit was. */
 void rt_catt_over(struct rt_catt *att, const struct rt_catt_event *event);
-/* Back to SEEKING: at once after something that lasted or moved bytes, else with back-off, and not before `delay` ms
- * (RT_AT_ONCE: without the short waits of the back-off). The channel is gone already. */
+/* Back to SEEKING: at once after something that lasted or moved bytes, else with back-off, and not before `delay` ms.
+ * The channel is gone already. */
 void rt_catt_again(struct rt_catt *att, uint64_t delay);
+/* The same at an agent that was named: without the short waits of the back-off. */
+void rt_catt_again_elsewhere(struct rt_catt *att);
 
 #endif

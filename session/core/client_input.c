@@ -8,6 +8,7 @@
 #include "session/core/msg.h"
 #include "session/core/msg_stream.h"
 #include "session/core/protocol.h"
+#include "session/core/receiver.h"
 #include "session/core/ring.h"
 
 #include <string.h>
@@ -78,7 +79,7 @@ static int put_item(struct rt_catt *att, const struct rt_down_item *item)
     }
     buf[0] = (uint8_t)(size >> 8);
     buf[1] = (uint8_t)(size & 0xff);
-    bool replaces = item->t == RT_ITEM_RESIZE && tx->last_resize != RT_NEVER && tx->last_resize >= tx->sender.high;
+    bool replaces = item->t == RT_ITEM_RESIZE && tx->last_resize != RT_NO_OFFSET && tx->last_resize >= tx->sender.high;
     uint64_t end = replaces ? tx->last_resize : tx->ring.head;
     if (2 + (size_t)size > tx->window - (size_t)(end - tx->ring.base)) {
         return RT_ELIMIT;
@@ -88,7 +89,7 @@ static int put_item(struct rt_catt *att, const struct rt_down_item *item)
     if (error != 0) {
         return error;
     }
-    tx->last_resize = item->t == RT_ITEM_RESIZE ? end : RT_NEVER;
+    tx->last_resize = item->t == RT_ITEM_RESIZE ? end : RT_NO_OFFSET;
     rt_tx_wake(att);
     return 0;
 }

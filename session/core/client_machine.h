@@ -19,10 +19,8 @@
 
 #define RT_CLIENT_HASH 1024      /* buckets of (link, channel); longer chains beyond */
 #define RT_CLIENT_ALT_MS 200     /* an agent that is still being dialled after this is not waited for alone */
-#define RT_BACKOFF_FREE_MS 40    /* up to this wait, RT_AT_ONCE does not wait */
+#define RT_BACKOFF_FREE_MS 40    /* up to this wait, rt_catt_again_elsewhere() does not wait */
 #define RT_CLIENT_STABLE_MS 1000 /* what lasted this long starts its back-off anew */
-#define RT_NEVER UINT64_MAX
-#define RT_AT_ONCE UINT64_MAX
 #define RT_NO_SLOT (-1)
 
 enum rt_client_timer { RT_CLIENT_TIMER_ATT, RT_CLIENT_TIMER_REQUEST };

@@ -36,7 +36,7 @@ static void moved(struct rt_catt *att, int from, const struct rt_refuse_msg *msg
     att->home_since = att->client->now;
     rt_catt_in_vain(att, from, true); /* what it says may be old: not again in this round */
     rt_catt_in_vain(att, slot, false);
-    rt_catt_again(att, RT_AT_ONCE);
+    rt_catt_again_elsewhere(att);
 }
 
 /* The end of an attachment told by the other side. */

@@ -3,6 +3,7 @@
 #ifndef RETETHER_SESSION_CORE_CLIENT_STREAM_H
 #define RETETHER_SESSION_CORE_CLIENT_STREAM_H
 
+#include "session/core/receiver.h"
 #include "session/core/ring.h"
 #include "session/core/sender.h"
 
@@ -28,7 +29,7 @@ struct rt_tx {
     struct rt_sender sender;
     bool closed;          /* the guest takes no more */
     uint64_t written;     /* bytes accepted, kept over a close */
-    uint64_t last_resize; /* offset of a resize that is the last item; RT_NEVER */
+    uint64_t last_resize; /* offset of a resize that is the last item; RT_NO_OFFSET */
 };
 
 void rt_tx_begin(struct rt_tx *tx);

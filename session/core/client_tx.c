@@ -18,7 +18,7 @@
 
 void rt_tx_begin(struct rt_tx *tx)
 {
-    tx->last_resize = RT_NEVER;
+    tx->last_resize = RT_NO_OFFSET;
     tx->window = RT_CLIENT_WINDOW;
     rt_sender_start(&tx->sender, &tx->ring, 0);
 }
@@ -55,7 +55,7 @@ static void drop(struct rt_catt *att, struct rt_tx *tx)
     }
     rt_ring_drop(&tx->ring, tx->sender.acked);
     if (tx->last_resize < tx->ring.base) {
-        tx->last_resize = RT_NEVER;
+        tx->last_resize = RT_NO_OFFSET;
     }
     att->progress = true;
 }
@@ -68,7 +68,7 @@ static void close_input(struct rt_catt *att, struct rt_tx *tx, uint64_t offset)
     drop(att, tx);
     tx->ring.head = offset;
     tx->ring.ended = false; /* no FIN any more */
-    tx->last_resize = RT_NEVER;
+    tx->last_resize = RT_NO_OFFSET;
     if (!tx->closed && !whole && tx == rt_catt_tx(att, RT_STDIN)) {
         att->due |= RT_CATT_DUE_CLOSED;
     }

@@ -204,7 +204,7 @@ static uint64_t link_deadline(const struct rt_tether *t)
     case RT_TETHER_IS_OVER:
         break;
     }
-    return RT_NO_TIME;
+    return RT_NEVER;
 }
 
 /* When an attachment is forgotten: 10 minutes after its hold would be spent, of time with an agent, in which its client
@@ -217,14 +217,14 @@ static uint64_t forget_at(const struct rt_tether *t, const struct rt_att *att)
     uint64_t after = att->hold_left + (awaited ? RT_ATT_DISPLACE_MS : RT_ATT_FORGET_MS);
 
     if (att->state != RT_ATT_AWAY || att->blocks || t->state != RT_TETHER_LIVE) {
-        return RT_NO_TIME;
+        return RT_NEVER;
     }
     return t->charged_at + (after > att->away_ms ? after - att->away_ms : 0);
 }
 
 static uint64_t forget_deadline(const struct rt_tether *t)
 {
-    uint64_t at = RT_NO_TIME;
+    uint64_t at = RT_NEVER;
 
     for (size_t i = 0; i < RT_ATTS_MAX; i++) {
         at = earlier(at, forget_at(t, &t->atts[i]));
@@ -235,7 +235,7 @@ static uint64_t forget_deadline(const struct rt_tether *t)
 /* What had been due at the last tick already waits for the link, or for holds: no timer brings it about. */
 static uint64_t unless_due(const struct rt_tether *t, uint64_t at)
 {
-    return at > t->ticked_at ? at : RT_NO_TIME;
+    return at > t->ticked_at ? at : RT_NEVER;
 }
 
 uint64_t rt_tether_deadline(const struct rt_tether *t)
@@ -243,7 +243,7 @@ uint64_t rt_tether_deadline(const struct rt_tether *t)
     uint64_t at;
 
     if (t->state == RT_TETHER_IS_OVER) {
-        return RT_NO_TIME;
+        return RT_NEVER;
     }
     if (t->undecided) {
         return 0;
@@ -300,7 +300,7 @@ void rt_tether_tick(struct rt_tether *t, uint64_t now)
     }
     for (size_t i = 0; i < RT_PROCS_MAX; i++) {
         if (t->procs[i] && now >= t->procs[i]->redraw_at) {
-            t->procs[i]->redraw_at = RT_NO_TIME;
+            t->procs[i]->redraw_at = RT_NEVER;
             t->procs[i]->due |= RT_PROC_DUE_RESIZE;
         }
     }
@@ -337,7 +337,7 @@ static bool proc_action(struct rt_proc *proc, struct rt_tether_action *action)
     }
     if (proc->state == RT_PROC_RUNNING && took(proc, RT_PROC_DUE_RESIZE)) {
         action->kind = RT_TETHER_RESIZE;
-        action->rows = proc->redraw_at == RT_NO_TIME ? proc->rows : proc->rows > 1 ? proc->rows - 1 : 2;
+        action->rows = proc->redraw_at == RT_NEVER ? proc->rows : proc->rows > 1 ? proc->rows - 1 : 2;
         action->cols = proc->cols;
         return true;
     }
@@ -374,7 +374,7 @@ static bool signal_action(struct rt_tether *t, struct rt_tether_action *action)
 static void out_of_epochs(struct rt_tether *t)
 {
     rt_tether_move(t, RT_TETHER_REFUSED);
-    t->retry_at = RT_NO_TIME;
+    t->retry_at = RT_NEVER;
     t->refused_cls = RT_CLASS_LIMIT;
     rt_slice_copy(rt_slice_text("no epoch is left to connect with: only a new start of this container can be served"),
                   t->refused_text, sizeof(t->refused_text));

@@ -97,7 +97,7 @@ void rt_tether_lost(struct rt_tether *tether, uint64_t now);
 size_t rt_tether_input(struct rt_tether *tether, const uint8_t *data, size_t size, uint64_t now);
 /* Fills buf with what there is to send, 0 when nothing. cap >= 2 * (RT_FRAME_HEADER + RT_FRAME_PAYLOAD_MAX). */
 size_t rt_tether_output(struct rt_tether *tether, uint8_t *buf, size_t cap, uint64_t now);
-uint64_t rt_tether_deadline(const struct rt_tether *tether); /* UINT64_MAX: none */
+uint64_t rt_tether_deadline(const struct rt_tether *tether); /* RT_NEVER: none */
 void rt_tether_tick(struct rt_tether *tether, uint64_t now);
 
 /* ---- processes ---- */

@@ -105,7 +105,7 @@ static uint64_t chargeable(const struct rt_tether *t, uint64_t now)
 {
     uint64_t from = t->charged_at;
 
-    if (t->outage_at != RT_NO_TIME && from < t->outage_at + t->config.outage_hold_ms) {
+    if (t->outage_at != RT_NEVER && from < t->outage_at + t->config.outage_hold_ms) {
         from = t->outage_at + t->config.outage_hold_ms;
     }
     return now > from ? now - from : 0;
@@ -151,7 +151,7 @@ void rt_tether_charge(struct rt_tether *t, uint64_t now)
 
 uint64_t rt_tether_hold_deadline(const struct rt_tether *t)
 {
-    uint64_t left = RT_NO_TIME, from = t->charged_at;
+    uint64_t left = RT_NEVER, from = t->charged_at;
 
     if (t->first_blocks) {
         left = t->first_hold_left;
@@ -161,10 +161,10 @@ uint64_t rt_tether_hold_deadline(const struct rt_tether *t)
             left = t->atts[i].hold_left;
         }
     }
-    if (left == RT_NO_TIME) {
-        return RT_NO_TIME;
+    if (left == RT_NEVER) {
+        return RT_NEVER;
     }
-    if (t->outage_at != RT_NO_TIME && from < t->outage_at + t->config.outage_hold_ms) {
+    if (t->outage_at != RT_NEVER && from < t->outage_at + t->config.outage_hold_ms) {
         from = t->outage_at + t->config.outage_hold_ms;
     }
     return from + left;

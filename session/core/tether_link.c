@@ -109,7 +109,7 @@ void rt_tether_on_welcome(struct rt_tether *t, const struct rt_welcome_msg *msg,
     t->refused_cls = RT_CLASS_OK;
     t->due |= RT_DUE_CONFIRM | RT_DUE_REPORT;
     t->report_at = now;
-    t->outage_at = RT_NO_TIME;
+    t->outage_at = RT_NEVER;
     t->end_at = now;
     rt_tether_find_blockers(t);
 }

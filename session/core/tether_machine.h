@@ -3,6 +3,7 @@
 #ifndef RETETHER_SESSION_CORE_TETHER_MACHINE_H
 #define RETETHER_SESSION_CORE_TETHER_MACHINE_H
 
+#include "session/base/timer.h"
 #include "session/core/msg_hop.h"
 #include "session/core/pings.h"
 #include "session/core/protocol.h"
@@ -16,7 +17,6 @@
 /* The tether machine's own structure. Shared by the tether*.c files and by the simulation, which copies whole guests.
  */
 
-#define RT_NO_TIME UINT64_MAX
 /* For so long a terminal has another size, so that its program draws its screen anew. */
 #define RT_REDRAW_MS 100
 #define RT_DIAL_FREE_MS 40     /* up to this back-off, a link that was lost is dialled again at once */
@@ -80,7 +80,7 @@ struct rt_tether {
     uint64_t pong_token;
     struct rt_pings pinged;
     uint64_t report_at; /* the next report may go */
-    uint64_t outage_at; /* since when there is no agent, RT_NO_TIME while there is one */
+    uint64_t outage_at; /* since when there is no agent, RT_NEVER while there is one */
     struct rt_refusal refusals[RT_TETHER_REFUSALS_MAX];
     size_t n_refusals;
     bool flooded; /* a refusal found no room: the link ends */

@@ -65,7 +65,7 @@ int rt_tether_add_proc(struct rt_tether *t, bool tty, bool in, struct rt_proc **
     proc->id = t->next_proc;
     proc->tty = tty;
     proc->in = in;
-    proc->redraw_at = RT_NO_TIME;
+    proc->redraw_at = RT_NEVER;
     proc->pipe[1] = tty ? RT_PIPE_EOF : RT_PIPE_OPEN; /* a pty has one output stream */
     proc->segments = calloc(RT_SEGMENTS_MAX, sizeof(*proc->segments));
     if (!proc->segments || make_rings(proc, t->config.ring_bytes) != 0) {
@@ -272,7 +272,7 @@ static enum rt_stdin_phase stdin_after(const struct rt_tether *t, const struct r
 
 uint64_t rt_tether_drain_deadline(const struct rt_proc *proc)
 {
-    return proc->state != RT_PROC_EXITED || is_blocked(proc) ? RT_NO_TIME : proc->drain_at;
+    return proc->state != RT_PROC_EXITED || is_blocked(proc) ? RT_NEVER : proc->drain_at;
 }
 
 void rt_tether_settle(struct rt_tether *t, uint64_t now)

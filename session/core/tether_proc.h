@@ -4,6 +4,7 @@
 #define RETETHER_SESSION_CORE_TETHER_PROC_H
 
 #include "session/base/error.h"
+#include "session/base/timer.h"
 #include "session/core/order.h"
 #include "session/core/protocol.h"
 #include "session/core/ring.h"
@@ -64,7 +65,7 @@ struct rt_proc {
     unsigned due; /* bits of enum rt_proc_due */
     unsigned rows, cols;
     bool seen;          /* it had an attachment that was bound */
-    uint64_t redraw_at; /* RT_NO_TIME, or the terminal has another size until then */
+    uint64_t redraw_at; /* RT_NEVER, or the terminal has another size until then */
     unsigned code, sig;
     uint64_t drain_at;   /* when EXITED */
     uint64_t blocked_at; /* since when a stream is blocked; EXITED: since the exit at the earliest */
@@ -105,7 +106,7 @@ void rt_tether_drop_segments(struct rt_tether *t, const struct rt_att *att);
 void rt_tether_move_stdin(struct rt_proc *proc, enum rt_stdin_phase to);
 /* An attachment's end of stdin has been reached. */
 void rt_tether_reach_fin(struct rt_proc *proc);
-uint64_t rt_tether_drain_deadline(const struct rt_proc *proc); /* RT_NO_TIME: none, or not now */
+uint64_t rt_tether_drain_deadline(const struct rt_proc *proc); /* RT_NEVER: none, or not now */
 void rt_tether_settle(struct rt_tether *t, uint64_t now);      /* finals, stdin ends: after anything changed */
 
 #endif
