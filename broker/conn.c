@@ -11,7 +11,8 @@
  * perhaps a megabyte: so it is asked how much its peer has not read. */
 void rt_shell_look_at_queues(struct rt_shell *shell)
 {
-    for (struct rt_conn *conn = shell->conns_first; conn != NULL; conn = conn->next) {
+    for (struct rt_list *node = shell->links.next; node != &shell->links; node = node->next) {
+        struct rt_conn *conn = RT_LIST_OF(node, struct rt_conn, node);
         uint64_t handed = rt_link_sent_total(&conn->link);
         size_t unread;
 
@@ -65,11 +66,7 @@ static void close_cb(struct rt_link *link, int reason, const char *text)
         rt_shell_settle(shell);
     }
     rt_listener_release(conn->listener);
-    *(conn->prev != NULL ? &conn->prev->next : &shell->conns_first) = conn->next;
-    if (conn->next != NULL) {
-        conn->next->prev = conn->prev;
-    }
-    shell->n_conns--;
+    rt_list_remove(&conn->node);
     free(conn);
     rt_shell_progress(shell);
 }
@@ -100,18 +97,13 @@ bool rt_shell_adopt(struct rt_shell *shell, const struct rt_comer *comer, int fd
         return false;
     }
     conn->link.high_water = RT_LINK_HIGH_WATER;
-    conn->next = shell->conns_first;
-    if (conn->next != NULL) {
-        conn->next->prev = conn;
-    }
-    shell->conns_first = conn;
-    shell->n_conns++;
+    rt_list_push(&shell->links, &conn->node);
     return true;
 }
 
 void rt_shell_close_conns(struct rt_shell *shell)
 {
-    for (struct rt_conn *conn = shell->conns_first; conn != NULL; conn = conn->next) {
-        rt_link_close(&conn->link, RT_LINK_NOW, RT_ECANCELED, "the agent ends");
+    for (struct rt_list *node = shell->links.next; node != &shell->links; node = node->next) {
+        rt_link_close(&RT_LIST_OF(node, struct rt_conn, node)->link, RT_LINK_NOW, RT_ECANCELED, "the agent ends");
     }
 }

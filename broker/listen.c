@@ -34,8 +34,7 @@ static void identify(const struct rt_shell *shell, const struct rt_shell_listene
     comer->lone = who->kind == RT_ENDPOINT_VSOCK || (who->kind == RT_ENDPOINT_TCP && !who->loopback);
 }
 
-/* Those that are closing hold a descriptor too. */
-static unsigned connections(const struct rt_shell *shell)
+unsigned rt_shell_connections(const struct rt_shell *shell)
 {
     unsigned n = 0;
 
@@ -45,17 +44,16 @@ static unsigned connections(const struct rt_shell *shell)
     return n;
 }
 
-/* Whether there is a descriptor for one that has come, and is counted. If not, what nobody has proved a right to gives
- * way, the oldest first; its descriptor is free a moment later. */
+/* Whether there is a descriptor for one that has come, and is counted. If not, one of the same service gives way. */
 static bool make_place(struct rt_shell *shell, struct rt_shell_listener *at)
 {
-    unsigned n = connections(shell);
+    unsigned n = rt_shell_connections(shell);
 
     if (shell->conns_max == 0 || n <= shell->conns_max) {
         return true;
     }
     at->short_of_fds++;
-    return n <= shell->conns_max + RT_SHELL_FDS_SWAP && rt_agent_spare(shell->agent, rt_shell_now(shell));
+    return n <= shell->conns_max + RT_SHELL_FDS_SWAP && at->service->spare(shell);
 }
 
 static void accept_cb(struct rt_listener *listener, int fd, const struct rt_listener_peer *who)
@@ -96,12 +94,12 @@ static void make_dir(const struct rt_endpoint *endpoint)
 static int listen_on(struct rt_shell *shell, const char *text, const struct rt_service *service, size_t port)
 {
     struct rt_shell_listener *at = &shell->listeners[shell->n_listeners];
-    struct rt_listener_config config = {.mode = (unsigned)shell->settings.socket_mode};
+    struct rt_listener_config config = {.mode = (unsigned)shell->settings.socket_mode,
+                                        .max_open = service->ports[port].connections_max};
     char why[RT_SETTING_WHY_MAX];
     int rc = rt_endpoint_parse(&config.endpoint, text, why, sizeof(why));
 
     assert(shell->n_listeners < RT_SHELL_LISTENERS_MAX); /* all services' ports fit */
-    config.max_open = 2 * RT_AGENT_LINKS_MAX; /* the machine has the limits; here those that are closing count too */
     if (rc == 0) {
         make_dir(&config.endpoint);
         at->listener.data = shell;

@@ -12,9 +12,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* What an agent's process offers, on one loop. A service names its ports; listeners, who a peer is, shortages of
- * descriptors, the log and the settings are below it and shared (listen.c, shell.c, settings.c). Its state is a member
- * of struct rt_shell, its settings are lines of the table in settings.c. */
+/* What an agent's process offers, on one loop. A service names its ports; listeners, who a peer is, connections and the
+ * descriptors that they take, the log and the settings are below it and shared (listen.c, shell.c, settings.c). Its
+ * state is a member of struct rt_shell, its settings are lines of the table in settings.c.
+ *
+ * Who may come in is asked in this order:
+ *
+ *     a connection more than `connections_max` of its port    closed at once (session/transport/listener.c)
+ *     ... than there are descriptors for, of all services     `spare`: one of that service gives way, or it is closed
+ *     a peer more, by what its service's peers have proved    `accept` says (broker/core/door.c for sessions)
+ *
+ * The agent ends when the connections of all services have been released. */
 
 #define RT_SERVICE_PORTS_MAX 2
 #define RT_SERVICE_COUNTERS_MAX 32
@@ -33,9 +41,10 @@ struct rt_comer {
 };
 
 struct rt_port {
-    const char *who;  /* comes here, in the plural */
-    size_t endpoints; /* where: a struct rt_setting_list at this offset in struct rt_settings */
-    bool advertised;  /* clients on other hosts are told these endpoints, unless the settings say others */
+    const char *who;          /* comes here, in the plural */
+    size_t endpoints;         /* where: a struct rt_setting_list at this offset in struct rt_settings */
+    unsigned connections_max; /* at one endpoint, those that are closing included */
+    bool advertised;          /* clients on other hosts are told these endpoints, unless the settings say others */
 };
 
 /* Something counted since the service was opened, or a level. */
@@ -44,6 +53,7 @@ struct rt_counter {
     uint64_t value;
 };
 
+/* Every function is there; what a service has no use for does nothing. */
 struct rt_service {
     const char *name;
     struct rt_port ports[RT_SERVICE_PORTS_MAX];
@@ -52,14 +62,19 @@ struct rt_service {
      * the log what is wrong. */
     int (*open)(struct rt_shell *shell);
     /* A connection at ports[port]. True: the descriptor is the service's, which releases the listener when it has
-     * ended. False: turned away. */
+     * ended, and says rt_shell_progress(). False: turned away. */
     bool (*accept)(struct rt_shell *shell, size_t port, int fd, const struct rt_comer *comer);
+    /* Gives up the connection that has least right to its descriptor, which is free a moment later. False: each has
+     * more right than who comes. */
+    bool (*spare)(struct rt_shell *shell);
     /* Returns how many it has filled in. */
     size_t (*counters)(struct rt_shell *shell, struct rt_counter out[RT_SERVICE_COUNTERS_MAX]);
     /* Each second. */
     void (*beat)(struct rt_shell *shell);
     /* Tells everybody that it ends; what is open may end by itself. Its listeners are closed. */
     void (*stop)(struct rt_shell *shell);
+    /* Closes what is still open. */
+    void (*close)(struct rt_shell *shell);
 };
 
 /* All of them, in the order in which they are opened. */

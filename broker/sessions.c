@@ -80,6 +80,11 @@ static bool accept_peer(struct rt_shell *shell, size_t port, int fd, const struc
     return rt_shell_adopt(shell, comer, fd, &peer);
 }
 
+static bool spare(struct rt_shell *shell)
+{
+    return rt_agent_spare(shell->agent, rt_shell_now(shell));
+}
+
 static size_t counters(struct rt_shell *shell, struct rt_counter out[RT_SERVICE_COUNTERS_MAX])
 {
     struct rt_agent_stats stats;
@@ -129,16 +134,22 @@ static void stop(struct rt_shell *shell)
     }
 }
 
-static const struct rt_service sessions = {
-    .name = "sessions",
-    .ports = {{.who = "guests", .endpoints = offsetof(struct rt_settings, guests)},
-              {.who = "clients", .endpoints = offsetof(struct rt_settings, clients), .advertised = true}},
-    .n_ports = 2,
-    .open = open_sessions,
-    .accept = accept_peer,
-    .counters = counters,
-    .beat = beat,
-    .stop = stop};
+static const struct rt_service sessions = {.name = "sessions",
+                                           .ports = {{.who = "guests",
+                                                      .endpoints = offsetof(struct rt_settings, guests),
+                                                      .connections_max = 2 * RT_AGENT_LINKS_MAX},
+                                                     {.who = "clients",
+                                                      .endpoints = offsetof(struct rt_settings, clients),
+                                                      .connections_max = 2 * RT_AGENT_LINKS_MAX,
+                                                      .advertised = true}},
+                                           .n_ports = 2,
+                                           .open = open_sessions,
+                                           .accept = accept_peer,
+                                           .spare = spare,
+                                           .counters = counters,
+                                           .beat = beat,
+                                           .stop = stop,
+                                           .close = rt_shell_close_conns};
 
 const struct rt_service *const rt_services[] = {&sessions};
 const size_t rt_services_count = sizeof(rt_services) / sizeof(rt_services[0]);

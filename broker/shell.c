@@ -111,7 +111,9 @@ static void close_all(struct rt_shell *shell)
     shell->phase = RT_SHELL_CLOSING;
     (void)uv_timer_stop(&shell->timer);
     (void)uv_timer_start(&shell->again, overdue_cb, past < RT_SHELL_END_MS ? RT_SHELL_END_MS - past : 0, 0);
-    rt_shell_close_conns(shell);
+    for (size_t i = 0; i < rt_services_count; i++) {
+        rt_services[i]->close(shell);
+    }
     rt_shell_close_store(shell);
 }
 
@@ -126,7 +128,7 @@ static void close_handle_cb(uv_handle_t *handle, void *ctx)
 /* Looks whether what stopping waits for is done. */
 static void progress(struct rt_shell *shell)
 {
-    bool is_quiet = shell->n_conns == 0 && rt_disk_idle(&shell->disk) && !shell->keys.reading;
+    bool is_quiet = rt_shell_connections(shell) == 0 && rt_disk_idle(&shell->disk) && !shell->keys.reading;
 
     if (shell->phase == RT_SHELL_STOPPING && is_quiet && shell->n_ops == 0) {
         close_all(shell);
@@ -206,6 +208,7 @@ void rt_shell_start(struct rt_shell *shell, const struct rt_settings *settings)
     shell->lock_fd = -1;
     rt_log_init(&shell->log, STDERR_FILENO, (enum rt_log_level)settings->log_level,
                 (enum rt_log_format)settings->log_format);
+    rt_list_init(&shell->links);
     rt_buf_pool_init(&shell->pool);
     rt_keyring_init(&shell->ring);
     rc = uv_loop_init(&shell->loop);

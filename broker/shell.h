@@ -10,6 +10,7 @@
 #include "migrate/seal/keyring.h"
 #include "migrate/store/embedded.h"
 #include "migrate/store/store.h"
+#include "session/base/list.h"
 #include "session/transport/link.h"
 #include "session/transport/listener.h"
 
@@ -66,8 +67,8 @@ struct rt_conn {
     struct rt_link link;
     struct rt_shell *shell;
     struct rt_listener *listener;
-    struct rt_conn *prev, *next; /* in shell->conns_first */
-    rt_link_id id;               /* 0: the machine has done with it */
+    struct rt_list node; /* of shell->links */
+    rt_link_id id;       /* 0: the machine has done with it */
     struct rt_batch *batch;
     uint64_t handed; /* to the kernel, at the last look at a queue */
     size_t unread;   /* bytes that the kernel had then */
@@ -110,8 +111,7 @@ struct rt_shell {
     size_t n_listeners;
     unsigned conns_max;                        /* so many connections leave descriptors to the rest; 0: any number */
     struct rt_conn *conns[RT_AGENT_LINKS_MAX]; /* by id % size */
-    struct rt_conn *conns_first;               /* all, also those that are closing; owned */
-    size_t n_conns;
+    struct rt_list links;                      /* of struct rt_conn, the oldest first, closing ones too; owned */
 
     /* one call into the machine */
     struct rt_buf *input;                /* being taken in, or NULL */
@@ -187,6 +187,8 @@ void rt_shell_free_batches(struct rt_shell *shell);
 /* listen.c: listeners */
 int rt_shell_listen(struct rt_shell *shell);
 void rt_shell_unlisten(struct rt_shell *shell);
+/* Of all services; those that are closing hold a descriptor too. */
+unsigned rt_shell_connections(const struct rt_shell *shell);
 /* Each second: socket files that somebody has removed, connections that could not be taken. */
 void rt_shell_look_after_listeners(struct rt_shell *shell);
 /* Connections that could not be taken for want of descriptors, as far as the log was told. */

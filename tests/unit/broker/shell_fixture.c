@@ -98,7 +98,7 @@ void fx_refused(void)
 {
     rt_shell_start(&shell, &fx_settings);
     assert_int_equal(rt_shell_run(&shell), 1);
-    assert_int_equal(shell.n_conns, 0);
+    assert_int_equal(rt_shell_connections(&shell), 0);
     assert_int_equal(access(fx_guest, F_OK), -1); /* no socket is left behind */
     assert_int_equal(access(fx_client, F_OK), -1);
 }
@@ -114,7 +114,7 @@ void fx_stop(int exit_code)
     rt_shell_stop(&shell, exit_code);
     fx_until(has_ended, NULL);
     assert_int_equal(rt_shell_run(&shell), exit_code);
-    assert_int_equal(shell.n_conns, 0);
+    assert_int_equal(rt_shell_connections(&shell), 0);
     assert_int_equal(shell.n_ops, 0);
     assert_int_equal(shell.n_finds, 0);
     assert_int_equal(access(fx_client, F_OK), -1);

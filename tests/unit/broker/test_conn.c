@@ -26,9 +26,14 @@ static struct rt_agent_stats stats(void)
     return now;
 }
 
+static struct rt_conn *newest(void)
+{
+    return RT_LIST_OF(shell.links.prev, struct rt_conn, node);
+}
+
 static bool has_conns(void *ctx)
 {
-    return shell.n_conns == *(size_t *)ctx;
+    return rt_shell_connections(&shell) == *(size_t *)ctx;
 }
 
 static void until_conns(size_t n)
@@ -93,7 +98,7 @@ static void test_cap_of_a_listener(void **state)
     fx_client_up(&two);
     fx_connect(&third, fx_client);
     fx_until_closed(&third);
-    assert_int_equal(shell.n_conns, 2);
+    assert_int_equal(rt_shell_connections(&shell), 2);
     assert_int_equal(stats().turned_away[RT_PEER_CLIENT], 1);
     fx_close(&third);
     fx_assert_alive(&one);
@@ -117,7 +122,7 @@ static void test_slow_reader(void **state)
     (void)state;
     fx_start();
     fx_client_up(&one);
-    conn = shell.conns_first;
+    conn = newest();
     link = rt_ag_link(shell.agent, conn->id);
     while (rt_link_queued(&conn->link) == 0) {
         rt_shell_send(&shell, conn->id, bytes, sizeof(bytes), false);
@@ -325,7 +330,7 @@ static void test_gathered_writes(void **state)
     fx_start();
     for (size_t i = 0; i < 2; i++) {
         fx_client_up(peers[i]);
-        ids[i] = shell.conns_first->id; /* the newest */
+        ids[i] = newest()->id;
         peers[i]->size = 0;
     }
     rt_shell_send(&shell, 4711, bytes, 10, false); /* nobody, or nothing */
@@ -373,7 +378,7 @@ static void test_hung_up(void **state)
     fx_start();
     fx_client_up(&one);
     one.size = 0;
-    id = shell.conns_first->id;
+    id = newest()->id;
     rt_shell_send(&shell, id, (const uint8_t *)last, sizeof(last), false);
     rt_shell_hang_up(&shell, id, "as the test wants");
     rt_shell_send(&shell, id, (const uint8_t *)"more", 4, false);
@@ -431,6 +436,30 @@ static void test_stop_with_peers(void **state)
 
 #define WITH_DIR(test) cmocka_unit_test_setup_teardown(test, fx_setup, fx_teardown)
 
+static bool is_stopping(void *ctx)
+{
+    (void)ctx;
+    return shell.phase == RT_SHELL_STOPPING;
+}
+
+/* The agent ends behind the last connection, of whichever service, also when the machine knows none. */
+static void test_stop_waits_for_all(void **state)
+{
+    struct rt_listener *listener = &shell.listeners[0].listener;
+
+    (void)state;
+    fx_start();
+    listener->n_open++; /* another service's */
+    rt_shell_stop(&shell, 0);
+    fx_until(is_stopping, NULL);
+    (void)uv_timer_stop(&shell.again); /* no deadline, however slow this machine is */
+    fx_turn_for(300);
+    assert_int_equal(shell.phase, RT_SHELL_STOPPING);
+    rt_listener_release(listener);
+    rt_shell_progress(&shell);
+    fx_stop(0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -440,6 +469,7 @@ int main(void)
         WITH_DIR(test_slow_reader),         WITH_DIR(test_oversized),
         WITH_DIR(test_gathered_writes),     WITH_DIR(test_hung_up),
         WITH_DIR(test_listeners_refused),   WITH_DIR(test_stop_with_peers),
+        WITH_DIR(test_stop_waits_for_all),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
