@@ -64,15 +64,11 @@ static void news_cb(void *ctx, const struct rt_store_news *news)
     }
 }
 
-static void log_cb(void *ctx, enum rt_store_level level, const char *text)
+static void log_cb(void *ctx, enum rt_log_level level, const char *text)
 {
     struct rt_shell *shell = ctx;
 
-    rt_shell_note(shell,
-                  level == RT_STORE_ERROR     ? RT_LOG_ERROR
-                  : level == RT_STORE_WARNING ? RT_LOG_WARN
-                                              : RT_LOG_INFO,
-                  RT_LOG_STORE, "store", "%s", text);
+    rt_shell_note(shell, level, RT_LOG_STORE, "store", "%s", text);
 }
 
 /* The file's first line. */

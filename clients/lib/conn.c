@@ -4,8 +4,6 @@
 
 #include "session/base/error.h"
 
-#include <unistd.h>
-
 void rt_conn_set_init(struct rt_conn_set *set, uv_loop_t *loop, const struct rt_conn_ops *ops)
 {
     set->loop = loop;
@@ -30,19 +28,6 @@ static void leave(struct rt_conn *conn)
     conn->place = NULL;
 }
 
-/* The connection is over; unless it was given up before, the owner hears why. */
-static void end(struct rt_conn *conn, const char *reason)
-{
-    struct rt_conn_set *set = conn->set;
-
-    if (conn->place != NULL) {
-        leave(conn);
-        set->ops->lost(conn, reason);
-    }
-    set->n--;
-    set->ops->freed(conn); /* may free the set */
-}
-
 static size_t data_cb(struct rt_link *link, struct rt_buf *buf, uint8_t *data, size_t size)
 {
     struct rt_conn *conn = link->data;
@@ -58,48 +43,45 @@ static void drain_cb(struct rt_link *link)
     conn->set->ops->drained(conn);
 }
 
+/* The connection is over; unless it was given up before, the owner hears why. */
 static void close_cb(struct rt_link *link, int reason, const char *text)
 {
-    end(link->data, text != NULL && text[0] != '\0' ? text : rt_strerror(reason));
+    struct rt_conn *conn = link->data;
+    struct rt_conn_set *set = conn->set;
+
+    if (conn->place != NULL) {
+        leave(conn);
+        set->ops->lost(conn, text[0] != '\0' ? text : rt_strerror(reason));
+    }
+    set->n--;
+    set->ops->freed(conn); /* may free the set */
 }
 
-static const struct rt_link_ops link_ops = {.on_data = data_cb, .on_drain = drain_cb, .on_close = close_cb};
-
-static void dialed_cb(struct rt_dialer *dialer, int status, int fd, const char *text)
+static void open_cb(struct rt_link *link)
 {
-    struct rt_conn *conn = dialer->data;
-    struct rt_conn_set *set = conn->set;
-    struct rt_link_setup setup = {
-        .loop = set->loop, .pool = &set->pool, .ops = &link_ops, .wire.side = RT_WIRE_DIALLED};
+    struct rt_conn *conn = link->data;
 
-    if (status == RT_OK && conn->place != NULL && rt_link_open(&conn->link, fd, &setup) == RT_OK) {
-        set->ops->connected(conn);
-        return;
-    }
-    if (fd >= 0) {
-        close(fd);
-        text = "the connection cannot be used";
-    }
-    end(conn, text);
+    conn->set->ops->connected(conn);
 }
 
 void rt_conn_dial(struct rt_conn *conn, struct rt_conn_set *set, struct rt_conn **place,
                   const struct rt_endpoint *endpoint)
 {
+    static const struct rt_link_ops ops = {.on_data = data_cb, .on_drain = drain_cb, .on_close = close_cb};
+    struct rt_link_setup setup = {.loop = set->loop, .pool = &set->pool, .ops = &ops};
+
     conn->set = set;
     conn->place = place;
-    conn->dialer.data = conn;
-    conn->link.data = conn;
+    conn->to.link.data = conn;
     *place = conn;
     set->n++;
-    rt_dialer_start(&conn->dialer, set->loop, endpoint, 0, dialed_cb);
+    rt_dialled_start(&conn->to, endpoint, 0, &setup, open_cb);
 }
 
 void rt_conn_hangup(struct rt_conn *conn, enum rt_link_how how, const char *reason)
 {
     leave(conn);
-    rt_dialer_cancel(&conn->dialer);
-    rt_link_close(&conn->link, how, RT_OK, reason);
+    rt_dialled_close(&conn->to, how, RT_OK, reason);
 }
 
 bool rt_conn_pump(struct rt_conn *conn)
@@ -110,7 +92,7 @@ bool rt_conn_pump(struct rt_conn *conn)
         uv_buf_t piece;
         size_t size;
 
-        if (conn->link.state != RT_LINK_OPEN || rt_link_queued(&conn->link) > 0) {
+        if (conn->to.link.state != RT_LINK_OPEN || rt_link_queued(&conn->to.link) > 0) {
             return false; /* the link, or its drain, wakes the owner */
         }
         /* A link keeps the buffer while it has not sent all of it. */
@@ -126,7 +108,7 @@ bool rt_conn_pump(struct rt_conn *conn)
             return false;
         }
         piece = uv_buf_init((char *)rt_buf_data(set->out), (unsigned)size);
-        if (rt_link_writev(&conn->link, set->out, &piece, 1) != RT_OK) {
+        if (rt_link_writev(&conn->to.link, set->out, &piece, 1) != RT_OK) {
             return false; /* its close callback comes */
         }
     }

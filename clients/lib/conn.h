@@ -3,8 +3,7 @@
 #ifndef RETETHER_CLIENTS_LIB_CONN_H
 #define RETETHER_CLIENTS_LIB_CONN_H
 
-#include "session/transport/dialer.h"
-#include "session/transport/link.h"
+#include "session/transport/dialled.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -49,8 +48,7 @@ struct rt_conn_set {
 struct rt_conn {
     struct rt_conn_set *set;
     struct rt_conn **place; /* the owner's; NULL: not current */
-    struct rt_dialer dialer;
-    struct rt_link link;
+    struct rt_dialled to;
 };
 
 void rt_conn_set_init(struct rt_conn_set *set, uv_loop_t *loop, const struct rt_conn_ops *ops);

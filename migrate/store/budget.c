@@ -63,7 +63,7 @@ static bool is_answer(struct rt_store *store, int error, const redisReply *reply
     }
     error = rt_store_error_of(store, error, reply);
     if (!error && reply->type != type) {
-        rt_store_log(store, RT_STORE_ERROR, "the store's answer makes no sense (tails)");
+        rt_store_log(store, RT_LOG_ERROR, "the store's answer makes no sense (tails)");
         error = RT_EUNAVAIL;
     }
     return error == 0 && store->phase == RT_STORE_ONLINE;
@@ -103,7 +103,7 @@ static void total(struct rt_store *store, uint64_t bytes, uint64_t oldest)
     snprintf(at, sizeof(at), "%" PRIu64, oldest);
     function(&args, "rt4_tails_total", "rt:{tails}:sums", "rt:{tails}:oldest");
     rt_redis_texts(&args, store->tails.host, sum, at, NULL);
-    if (rt_redis_call(&store->commands, &args, 0, totalled_cb, store)) {
+    if (rt_redis_call(&store->commands, &args, totalled_cb, store)) {
         over(store);
     }
 }
@@ -152,7 +152,7 @@ static void cut_cb(void *ctx, int error, const redisReply *reply)
     host_keys(store->tails.host, list, sizes);
     function(&args, "rt4_tails_uncount", list, sizes);
     rt_redis_text(&args, victim->member);
-    if (rt_redis_call(&store->commands, &args, 0, uncounted_cb, victim)) {
+    if (rt_redis_call(&store->commands, &args, uncounted_cb, victim)) {
         victim_done(victim, false);
     }
 }
@@ -178,7 +178,7 @@ static void cut(struct rt_store *store, const redisReply *member, const redisRep
     rt_store_key(&key, 't', tails);
     function(&args, "rt4_tails_cut", record, tails);
     rt_redis_arg(&args, life->str, life->len);
-    if (rt_redis_call(&store->commands, &args, 0, cut_cb, victim)) {
+    if (rt_redis_call(&store->commands, &args, cut_cb, victim)) {
         free(victim);
     } else {
         store->tails.cutting++;
@@ -220,7 +220,7 @@ static int count(struct rt_store *store, struct rt_redis *redis, const char *hos
     for (size_t i = 0; i < 3; i++) {
         rt_redis_text(&args, member[i]);
     }
-    return rt_redis_call(redis, &args, 0, cb, store);
+    return rt_redis_call(redis, &args, cb, store);
 }
 
 static void begin(struct rt_store *store, const char *host, uint64_t give_up)
@@ -276,7 +276,7 @@ int rt_store_tails_count(struct rt_store *store, const struct rt_store_op *end)
 void rt_store_tails_beat(struct rt_store *store)
 {
     if (store->tails.given_up > 0) {
-        rt_store_log(store, RT_STORE_INFO, "the tails of %" PRIu64 " ended containers were given up: over the budget",
+        rt_store_log(store, RT_LOG_INFO, "the tails of %" PRIu64 " ended containers were given up: over the budget",
                      store->tails.given_up);
         store->tails.given_up = 0;
     }

@@ -87,7 +87,7 @@ static void replicas_cb(void *ctx, int error, const redisReply *reply)
     }
     snprintf(limit, sizeof(limit), "%" PRIu64, RT_STORE_WAIT_MS);
     rt_redis_texts(&args, "WAIT", "1", limit, NULL);
-    rc = rt_redis_call(&store->ends, &args, 0, wait_cb, store);
+    rc = rt_redis_call(&store->ends, &args, wait_cb, store);
     if (rc) {
         rt_store_ends_fail(store, RT_ETIMEDOUT);
     }
@@ -102,7 +102,7 @@ static void wait_for_replicas(struct rt_store *store)
     store->waited = store->written;
     store->written = NULL;
     rt_redis_text(&args, "ROLE");
-    if (rt_redis_call(&store->ends, &args, 0, replicas_cb, store)) {
+    if (rt_redis_call(&store->ends, &args, replicas_cb, store)) {
         rt_store_ends_fail(store, RT_ETIMEDOUT);
     }
 }

@@ -108,7 +108,7 @@ static void record_cb(void *ctx, int error, const redisReply *reply)
         /* An answer that is no array is none of a record's either. */
         rc = rt_store_parse_record(reply, key, record, set);
         if (rc < 0) {
-            rt_store_log(run->store, RT_STORE_ERROR, "the record of %s/%s makes no sense", key->tenant, key->cid);
+            rt_store_log(run->store, RT_LOG_ERROR, "the record of %s/%s makes no sense", key->tenant, key->cid);
         } else if (rc > 0 && wanted(find, record, set, host)) {
             find->n_records++;
         }
@@ -125,7 +125,7 @@ static int send_get(struct rt_store_run *run, const struct rt_key *key)
 
     rt_store_key(key, 'r', name);
     rt_redis_texts(&args, "HGETALL", name, NULL);
-    return rt_redis_call(run->redis, &args, 0, record_cb, run);
+    return rt_redis_call(run->redis, &args, record_cb, run);
 }
 
 static void get_records(struct rt_store_run *run)
@@ -233,7 +233,7 @@ static int send_range(struct rt_store_run *run, size_t host)
     }
     snprintf(count, sizeof(count), "%d", RT_LIST_MAX);
     rt_redis_texts(&args, "ZRANGEBYLEX", set, low, high, "LIMIT", "0", count, NULL);
-    return rt_redis_call(run->redis, &args, 0, range_cb, run);
+    return rt_redis_call(run->redis, &args, range_cb, run);
 }
 
 static void next_batch(struct rt_store_run *run)
@@ -321,7 +321,7 @@ int rt_store_find_start(struct rt_store_run *run, const struct rt_store_op *op)
     rc = choose_hosts(run, op);
     if (!rc) {
         rt_redis_text(&args, "TIME");
-        rc = rt_redis_call(run->redis, &args, 0, time_cb, run);
+        rc = rt_redis_call(run->redis, &args, time_cb, run);
     }
     if (rc) {
         free_find(find);

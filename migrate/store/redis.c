@@ -19,21 +19,12 @@
  *              least, then S2 is asked anew, as what was resolved is forgotten
  *       5010   dial S2: it names P still, whose ROLE says slave: dropped. S1 is next: refused. That was all: a pause,
  * which grows to 1000 from round to round 9000   S2 names Q: READY, on_ready
- *
- * Calls are answered in their order, and a late answer must not be taken for that of the next call. So a call that has
- * timed out stays in its place, without a callback:
- *
- *          0   A sent; heard = 0
- *         10   B sent. first = A, waiting = A (the first that has not timed out)
- *       1000   no answer: A's callback gets RT_ETIMEDOUT; waiting = B
- *       1005   an answer comes: it is A's, and nobody's; heard = 1005. The next one is B's
- *       4005   had B's not come: silent for RT_REDIS_SILENCE_MS with a call under way, so the connection is dropped */
+ */
 
-struct rt_redis_call {
-    struct rt_redis_call *next;
-    rt_redis_cb cb; /* NULL: timed out, or nobody cares */
-    void *ctx;
-    uint64_t limit_ms; /* loop time */
+/* The stream of one dial. It has its own memory, as it may still be closing while the next one is dialled. */
+struct rt_redis_stream {
+    struct rt_dialled at;
+    struct rt_redis *redis;
 };
 
 static void timer_cb(uv_timer_t *timer);
@@ -43,41 +34,12 @@ static void flush_cb(uv_idle_t *idle);
 static void arm(struct rt_redis *redis)
 {
     uint64_t now = uv_now(redis->loop);
-    uint64_t due = redis->limit_ms;
+    uint64_t due = redis->state == RT_REDIS_READY ? rt_calls_due(&redis->calls) : redis->limit_ms;
 
-    if (redis->state == RT_REDIS_READY) {
-        if (!redis->first) {
-            uv_timer_stop(&redis->timer);
-            return;
-        }
-        due = redis->heard_ms + RT_REDIS_SILENCE_MS;
-        if (redis->waiting && redis->waiting->limit_ms < due) {
-            due = redis->waiting->limit_ms;
-        }
-    }
-    uv_timer_start(&redis->timer, timer_cb, due > now ? due - now : 0, 0);
-}
-
-/* Takes the oldest call out of the list, for its caller to finish and free. */
-static struct rt_redis_call *take_first(struct rt_redis *redis)
-{
-    struct rt_redis_call *call = redis->first;
-
-    redis->first = call->next;
-    if (!redis->first) {
-        redis->last = NULL;
-    }
-    if (redis->waiting == call) {
-        redis->waiting = call->next;
-    }
-    redis->n_calls--;
-    return call;
-}
-
-static void finish(struct rt_redis_call *call, int error, const redisReply *reply)
-{
-    if (call->cb) {
-        call->cb(call->ctx, error, reply);
+    if (due == UINT64_MAX) {
+        uv_timer_stop(&redis->timer);
+    } else {
+        uv_timer_start(&redis->timer, timer_cb, due > now ? due - now : 0, 0);
     }
 }
 
@@ -85,7 +47,7 @@ static int append(struct rt_redis *redis, const char *data, size_t size)
 {
     size_t need = redis->out_size + size;
 
-    if (need + rt_redis_stream_unsent(redis->stream) > RT_REDIS_QUEUE_MAX) {
+    if (need + rt_link_queued(&redis->stream->at.link) > RT_REDIS_QUEUE_MAX) {
         return RT_ELIMIT;
     }
     if (need > redis->out_cap) {
@@ -108,75 +70,50 @@ static int append(struct rt_redis *redis, const char *data, size_t size)
 }
 
 /* As rt_redis_send(), but in every state with a stream: the greeting goes this way too. */
-static int enqueue(struct rt_redis *redis, const char *command, size_t size, uint64_t timeout_ms, rt_redis_cb cb,
-                   void *ctx)
+static int enqueue(struct rt_redis *redis, const char *command, size_t size, rt_redis_cb cb, void *ctx)
 {
-    struct rt_redis_call *call;
-    int rc;
+    uint64_t now = uv_now(redis->loop);
+    bool none_waits = redis->calls.waiting == NULL;
+    int rc = append(redis, command, size);
 
-    if (redis->n_calls >= RT_REDIS_CALLS_MAX) {
-        return RT_ELIMIT;
-    }
-    call = malloc(sizeof(*call));
-    if (!call) {
-        return RT_ENOMEM;
-    }
-    rc = append(redis, command, size);
-    if (rc) {
-        free(call);
+    if (rc != 0) {
         return rc;
     }
-    call->next = NULL;
-    call->cb = cb;
-    call->ctx = ctx;
-    call->limit_ms = uv_now(redis->loop) + (timeout_ms ? timeout_ms : redis->config.call_timeout_ms);
-    if (redis->last) {
-        redis->last->next = call;
-    } else {
-        redis->first = call;
-        redis->heard_ms = uv_now(redis->loop);
+    rc = rt_calls_push(&redis->calls, now, now + redis->config.call_timeout_ms, cb, ctx);
+    if (rc != 0) {
+        redis->out_size -= size;
+        return rc;
     }
-    redis->last = call;
-    redis->n_calls++;
     uv_idle_start(&redis->flusher, flush_cb);
-    if (!redis->waiting) { /* when a call waits already, the timer is set for that one, which times out sooner */
-        redis->waiting = call;
+    if (none_waits) { /* else the timer is set for a call that times out sooner */
         arm(redis);
     }
     return 0;
 }
 
-static int send_call(struct rt_redis *redis, const struct rt_redis_args *args, uint64_t timeout_ms, rt_redis_cb cb,
-                     void *ctx)
+static int send_call(struct rt_redis *redis, const struct rt_redis_args *args, rt_redis_cb cb, void *ctx)
 {
     size_t size;
     char *command = rt_redis_format(args, &size);
-    int rc;
+    int rc = command == NULL ? RT_ENOMEM : enqueue(redis, command, size, cb, ctx);
 
-    if (!command) {
-        return RT_ENOMEM;
-    }
-    rc = enqueue(redis, command, size, timeout_ms, cb, ctx);
     redisFreeCommand(command);
     return rc;
 }
 
-int rt_redis_send(struct rt_redis *redis, const char *command, size_t size, uint64_t timeout_ms, rt_redis_cb cb,
-                  void *ctx)
+static bool is_ready(const struct rt_redis *redis)
 {
-    if (redis->state != RT_REDIS_READY || redis->doomed) {
-        return RT_EUNAVAIL;
-    }
-    return enqueue(redis, command, size, timeout_ms, cb, ctx);
+    return redis->state == RT_REDIS_READY && !redis->doomed;
 }
 
-int rt_redis_call(struct rt_redis *redis, const struct rt_redis_args *args, uint64_t timeout_ms, rt_redis_cb cb,
-                  void *ctx)
+int rt_redis_send(struct rt_redis *redis, const char *command, size_t size, rt_redis_cb cb, void *ctx)
 {
-    if (redis->state != RT_REDIS_READY || redis->doomed) {
-        return RT_EUNAVAIL;
-    }
-    return send_call(redis, args, timeout_ms, cb, ctx);
+    return is_ready(redis) ? enqueue(redis, command, size, cb, ctx) : RT_EUNAVAIL;
+}
+
+int rt_redis_call(struct rt_redis *redis, const struct rt_redis_args *args, rt_redis_cb cb, void *ctx)
+{
+    return is_ready(redis) ? send_call(redis, args, cb, ctx) : RT_EUNAVAIL;
 }
 
 /* The greeting. */
@@ -258,10 +195,10 @@ static int greet(struct rt_redis *redis)
             rt_redis_text(&auth, redis->config.user);
         }
         rt_redis_text(&auth, redis->config.password);
-        rc = send_call(redis, &auth, 0, auth_cb, redis);
+        rc = send_call(redis, &auth, auth_cb, redis);
     }
     rt_redis_text(&role, "ROLE");
-    return rc ? rc : send_call(redis, &role, 0, role_cb, redis);
+    return rc ? rc : send_call(redis, &role, role_cb, redis);
 }
 
 static int ask(struct rt_redis *redis, const char *master)
@@ -270,7 +207,7 @@ static int ask(struct rt_redis *redis, const char *master)
 
     redis->state = RT_REDIS_ASKING;
     rt_redis_texts(&args, "SENTINEL", "get-master-addr-by-name", master, NULL);
-    return send_call(redis, &args, 0, sentinel_cb, redis);
+    return send_call(redis, &args, sentinel_cb, redis);
 }
 
 /* The endpoint that answered is dialled first the next time. */
@@ -283,9 +220,10 @@ static void move_to_front(struct rt_redis *redis)
     redis->next = 0;
 }
 
-static void connected(void *ctx)
+static void open_cb(struct rt_link *link)
 {
-    struct rt_redis *redis = ctx;
+    struct rt_redis_stream *stream = link->data;
+    struct rt_redis *redis = stream->redis;
     const struct rt_store_endpoint *endpoint = &redis->endpoints[redis->next];
     int rc;
 
@@ -309,30 +247,25 @@ static void connected(void *ctx)
 
 static void one_reply(struct rt_redis *redis, const redisReply *reply)
 {
-    struct rt_redis_call *call;
-
-    redis->heard_ms = uv_now(redis->loop);
+    redis->calls.heard_ms = uv_now(redis->loop);
     if (redis->config.pubsub && reply->type == REDIS_REPLY_ARRAY && reply->elements == 3 &&
         reply_is(reply->element[0], REDIS_REPLY_STRING) && strcmp(reply->element[0]->str, "message") == 0) {
         redis->config.on_push(redis->config.ctx, reply);
         return;
     }
-    if (!redis->first) {
+    if (redis->calls.first == NULL) {
         rt_redis_drop(redis, "an answer that nobody asked for");
         return;
     }
-    call = take_first(redis);
     /* The primary has become a replica: the connection is given up, and the new primary looked for. */
     if (reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "READONLY", 8) == 0) {
         rt_redis_drop(redis, "it is read-only: no longer the primary");
     }
-    finish(call, 0, reply);
-    free(call);
+    rt_calls_answer(&redis->calls, reply);
 }
 
-static void received(void *ctx, const char *data, size_t size)
+static void receive(struct rt_redis *redis, const char *data, size_t size)
 {
-    struct rt_redis *redis = ctx;
     int rc;
 
     if (redis->doomed) {
@@ -361,26 +294,46 @@ static void received(void *ctx, const char *data, size_t size)
 
 /* Ends of a connection. */
 
-static void fail_all(struct rt_redis *redis, int error)
+static void part_closed(struct rt_redis *redis)
 {
-    struct rt_redis_call *call = redis->first;
-
-    redis->first = redis->last = redis->waiting = NULL;
-    redis->n_calls = 0;
-    while (call) {
-        struct rt_redis_call *next = call->next;
-
-        finish(call, error, NULL);
-        free(call);
-        call = next;
+    if (--redis->open_parts == 0) {
+        rt_buf_pool_close(&redis->pool);
+        redis->closed(redis);
     }
+}
+
+static size_t data_cb(struct rt_link *link, struct rt_buf *buf, uint8_t *data, size_t size)
+{
+    struct rt_redis_stream *stream = link->data;
+
+    (void)buf;
+    receive(stream->redis, (const char *)data, size);
+    return size;
+}
+
+static void close_cb(struct rt_link *link, int reason, const char *text)
+{
+    struct rt_redis_stream *stream = link->data;
+    struct rt_redis *redis = stream->redis;
+    char why[RT_REDIS_TEXT_MAX];
+
+    (void)reason;
+    if (redis->stream == stream) {
+        redis->stream = NULL;
+        snprintf(why, sizeof(why), "connect: %s", text + stream->at.dialer.why_at);
+        rt_redis_drop(redis, redis->state == RT_REDIS_DIALLING ? why : text);
+    }
+    free(stream);
+    part_closed(redis);
 }
 
 static void forget_stream(struct rt_redis *redis)
 {
-    if (redis->stream) {
-        rt_redis_stream_close(redis->stream);
+    struct rt_redis_stream *stream = redis->stream;
+
+    if (stream != NULL) {
         redis->stream = NULL;
+        rt_dialled_close(&stream->at, RT_LINK_NOW, RT_ECANCELED, "");
     }
     if (redis->reader) {
         redisReaderFree(redis->reader);
@@ -431,7 +384,7 @@ static void drop_now(struct rt_redis *redis)
     redis->state = RT_REDIS_WAITING;
     redis->limit_ms = uv_now(redis->loop) + plan(redis, from);
     arm(redis);
-    fail_all(redis, RT_ETIMEDOUT);
+    rt_calls_fail(&redis->calls, RT_ETIMEDOUT);
     /* The callbacks of a greeting's failed calls have asked for a drop once more. */
     redis->doomed = false;
     if (redis->config.on_down && redis->state == RT_REDIS_WAITING && (from == RT_REDIS_READY || !redis->use_resolved)) {
@@ -460,49 +413,35 @@ static void flush_cb(uv_idle_t *idle)
         return;
     }
     if (redis->out_size > 0 && redis->stream) {
-        if (rt_redis_stream_write(redis->stream, redis->out, redis->out_size)) {
+        uv_buf_t piece = uv_buf_init(redis->out, (unsigned)redis->out_size);
+
+        if (rt_link_writev(&redis->stream->at.link, NULL, &piece, 1) != 0) {
             rt_redis_drop(redis, "cannot write");
         }
         redis->out_size = 0;
     }
 }
 
-static void over(void *ctx, const char *why)
-{
-    rt_redis_drop(ctx, why);
-}
-
 static void dial(struct rt_redis *redis)
 {
-    static const struct rt_redis_stream_ops ops = {connected, received, over};
+    static const struct rt_link_ops ops = {.on_data = data_cb, .on_close = close_cb};
     const struct rt_store_endpoint *endpoint = redis->use_resolved ? &redis->resolved : &redis->endpoints[redis->next];
+    struct rt_link_setup setup = {.loop = redis->loop, .pool = &redis->pool, .ops = &ops};
+    struct rt_redis_stream *stream = calloc(1, sizeof(*stream));
 
     redis->state = RT_REDIS_DIALLING;
     redis->limit_ms = uv_now(redis->loop) + redis->config.connect_timeout_ms;
-    /* This connection's own limit comes first. */
-    redis->stream = rt_redis_stream_dial(redis->loop, &endpoint->at, 2 * redis->config.connect_timeout_ms, &ops, redis);
-    if (!redis->stream) {
+    if (stream == NULL) {
         rt_redis_drop(redis, "cannot dial");
         return;
     }
+    stream->redis = redis;
+    stream->at.link.data = stream;
+    redis->stream = stream;
+    redis->open_parts++;
+    /* This connection's own limit comes first. */
+    rt_dialled_start(&stream->at, &endpoint->at, 2 * redis->config.connect_timeout_ms, &setup, open_cb);
     arm(redis);
-}
-
-/* Tells the calls that have timed out, in their order. They stay in the list for the answers that come late. */
-static void expire(struct rt_redis *redis)
-{
-    uint64_t now = uv_now(redis->loop);
-
-    while (redis->waiting && redis->waiting->limit_ms <= now) {
-        struct rt_redis_call *call = redis->waiting;
-        rt_redis_cb cb = call->cb;
-
-        redis->waiting = call->next;
-        call->cb = NULL;
-        if (cb) {
-            cb(call->ctx, RT_ETIMEDOUT, NULL);
-        }
-    }
 }
 
 static void timer_cb(uv_timer_t *timer)
@@ -519,8 +458,8 @@ static void timer_cb(uv_timer_t *timer)
         rt_redis_drop(redis, redis->state == RT_REDIS_DIALLING ? "connect: timed out" : "greeting: timed out");
         return;
     case RT_REDIS_READY:
-        expire(redis);
-        if (redis->first && uv_now(redis->loop) >= redis->heard_ms + RT_REDIS_SILENCE_MS) {
+        rt_calls_expire(&redis->calls, uv_now(redis->loop));
+        if (rt_calls_silent(&redis->calls, uv_now(redis->loop))) {
             rt_redis_drop(redis, "no answer");
         } else if (redis->state == RT_REDIS_READY) {
             arm(redis);
@@ -550,6 +489,8 @@ int rt_redis_init(struct rt_redis *redis, uv_loop_t *loop, const struct rt_redis
     }
     redis->backoff_ms = RT_REDIS_BACKOFF_MIN_MS;
     rt_random_fill(NULL, &redis->jitter, sizeof(redis->jitter));
+    rt_buf_pool_init(&redis->pool);
+    redis->open_parts = 2;
     redis->timer.data = redis->flusher.data = redis;
     if (uv_timer_init(loop, &redis->timer) || uv_idle_init(loop, &redis->flusher)) {
         return RT_EIO;
@@ -566,11 +507,7 @@ void rt_redis_start(struct rt_redis *redis)
 
 static void closed_cb(uv_handle_t *handle)
 {
-    struct rt_redis *redis = handle->data;
-
-    if (--redis->closing == 0) {
-        redis->closed(redis);
-    }
+    part_closed(handle->data);
 }
 
 void rt_redis_stop(struct rt_redis *redis, void (*closed)(struct rt_redis *redis))
@@ -578,9 +515,8 @@ void rt_redis_stop(struct rt_redis *redis, void (*closed)(struct rt_redis *redis
     assert(redis->state != RT_REDIS_STOPPED);
     redis->state = RT_REDIS_STOPPED;
     redis->closed = closed;
-    redis->closing = 2;
     uv_close((uv_handle_t *)&redis->timer, closed_cb);
-    fail_all(redis, RT_ECANCELED);
+    rt_calls_fail(&redis->calls, RT_ECANCELED);
     forget_stream(redis);
     uv_close((uv_handle_t *)&redis->flusher, closed_cb);
 }

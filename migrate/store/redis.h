@@ -4,9 +4,10 @@
 #define RETETHER_MIGRATE_STORE_REDIS_H
 
 #include "migrate/store/args.h"
+#include "migrate/store/calls.h"
 #include "migrate/store/endpoint.h"
 #include "migrate/store/resp.h"
-#include "migrate/store/stream.h"
+#include "session/transport/dialled.h"
 
 #include <hiredis/hiredis.h>
 #include <stdbool.h>
@@ -22,21 +23,13 @@
  * Every reconnect resolves anew: the endpoints in turn, the one that last answered first. Calls are pipelined and
  * answered in order. All states but READY refuse calls. */
 
-/* A connection on which a call has had no answer at all for this long is dropped. */
-#define RT_REDIS_SILENCE_MS 3000
 #define RT_REDIS_BACKOFF_MIN_MS 10
 #define RT_REDIS_BACKOFF_MAX_MS 1000
 #define RT_REDIS_CONNECT_MS 1000 /* defaults */
 #define RT_REDIS_CALL_MS 1000
 /* Bytes of calls not yet taken by the kernel. One call more is RT_ELIMIT. */
 #define RT_REDIS_QUEUE_MAX ((size_t)16 << 20)
-/* Calls not yet answered, late ones included: several for each operation. One more is RT_ELIMIT. */
-#define RT_REDIS_CALLS_MAX 65536u
-
-/* What became of a call. error 0: reply is there (perhaps an error reply) and lives until the callback returns.
- * RT_ETIMEDOUT: no answer in time, or the connection was lost meanwhile: it may have happened. RT_ECANCELED: stopped.
- */
-typedef void (*rt_redis_cb)(void *ctx, int error, const redisReply *reply);
+#define RT_REDIS_TEXT_MAX 128
 
 struct rt_redis_config {
     const struct rt_store_endpoint *endpoints; /* copied */
@@ -61,7 +54,7 @@ enum rt_redis_state {
     RT_REDIS_STOPPED,
 };
 
-struct rt_redis_call;
+struct rt_redis_stream;
 
 struct rt_redis {
     uv_loop_t *loop;
@@ -69,8 +62,8 @@ struct rt_redis {
     struct rt_store_endpoint endpoints[RT_ENDPOINTS_MAX];
     enum rt_redis_state state;
 
-    /* the stream of the dial under way; freed in its own close callback */
-    struct rt_redis_stream *stream;
+    struct rt_redis_stream *stream;    /* of the dial under way, or NULL; freed in its own close callback */
+    struct rt_buf_pool pool;           /* of all its streams */
     struct rt_store_endpoint resolved; /* what a Sentinel answered */
     bool use_resolved;
     size_t next; /* endpoint of the next dial */
@@ -87,15 +80,11 @@ struct rt_redis {
     redisReader *reader; /* owned */
     struct rt_resp guard;
 
-    /* calls, oldest first */
-    struct rt_redis_call *first, *last, *waiting; /* waiting: the first not timed out */
-    size_t n_calls;
-    uint64_t heard_ms; /* loop time of the last answer, or of the first call after none was under way */
-
+    struct rt_redis_calls calls;
     bool doomed; /* drop at the next chance; why tells the reason */
     char why[RT_REDIS_TEXT_MAX];
     uv_timer_t timer;
-    int closing; /* handles not yet closed */
+    unsigned open_parts; /* streams, timer and flusher that are not closed */
     void (*closed)(struct rt_redis *redis);
 };
 
@@ -103,15 +92,12 @@ struct rt_redis {
 RT_MUST_CHECK int rt_redis_init(struct rt_redis *redis, uv_loop_t *loop, const struct rt_redis_config *config);
 void rt_redis_start(struct rt_redis *redis);
 
-/* Sends a call; flushed with all others of this turn of the loop. timeout_ms 0 is the configured one; on one connection
- * it must not shrink from call to call by much, as calls time out in order. Returns 0, then cb (may be NULL) comes
+/* Sends a call; flushed with all others of this turn of the loop. Returns 0, then cb (may be NULL) comes
  * exactly once, later; or RT_EUNAVAIL, RT_ELIMIT, RT_ENOMEM, then never. */
-RT_MUST_CHECK int rt_redis_call(struct rt_redis *redis, const struct rt_redis_args *args, uint64_t timeout_ms,
-                                rt_redis_cb cb, void *ctx);
+RT_MUST_CHECK int rt_redis_call(struct rt_redis *redis, const struct rt_redis_args *args, rt_redis_cb cb, void *ctx);
 
 /* The same with a call that redisFormatCommandArgv() has made already. */
-RT_MUST_CHECK int rt_redis_send(struct rt_redis *redis, const char *command, size_t size, uint64_t timeout_ms,
-                                rt_redis_cb cb, void *ctx);
+RT_MUST_CHECK int rt_redis_send(struct rt_redis *redis, const char *command, size_t size, rt_redis_cb cb, void *ctx);
 
 /* The endpoint in use or tried last, for the log. */
 const char *rt_redis_where(const struct rt_redis *redis);

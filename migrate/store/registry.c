@@ -84,7 +84,7 @@ static void rival(struct rt_store *store, const struct beat *beat)
         return;
     }
     store->taken_told = true;
-    rt_store_log(store, RT_STORE_ERROR, "another live agent is named %s", store->self.host);
+    rt_store_log(store, RT_LOG_ERROR, "another live agent is named %s", store->self.host);
     memcpy(news.host, store->self.host, sizeof(news.host));
     store->config.on_news(store->config.ctx, &news);
 }
@@ -112,7 +112,7 @@ static void online(struct rt_store *store, const struct beat *beat)
     bool tell = fresh || whole != store->whole || store->phase != RT_STORE_ONLINE;
 
     if (fresh || store->phase != RT_STORE_ONLINE) {
-        rt_store_log(store, RT_STORE_INFO, "store %s is up%s", rt_redis_where(&store->commands),
+        rt_store_log(store, RT_LOG_INFO, "store %s is up%s", rt_redis_where(&store->commands),
                      fresh && store->seen ? ", and new or rolled back" : "");
     }
     store->phase = RT_STORE_ONLINE;
@@ -190,7 +190,7 @@ static void send_beat(struct rt_store *store)
     rt_redis_arg(&args, row, size);
     rt_redis_texts(&args, store->announce ? "1" : "0", store->rival.state == RT_WATCH_DEAD ? dead : "", dead_seq, NULL);
     store->beat_at = uv_now(store->loop);
-    if (rt_redis_call(&store->commands, &args, 0, beat_cb, store)) {
+    if (rt_redis_call(&store->commands, &args, beat_cb, store)) {
         return; /* lost, or too much under way: the next one tries again */
     }
 }
@@ -204,7 +204,7 @@ void rt_store_registry_beat(struct rt_store *store)
     }
     /* Without a call under way, silence would never be noticed there. */
     rt_redis_text(&ping, "PING");
-    if (rt_redis_call(&store->pubsub, &ping, 0, NULL, NULL) || rt_redis_call(&store->ends, &ping, 0, NULL, NULL)) {
+    if (rt_redis_call(&store->pubsub, &ping, NULL, NULL) || rt_redis_call(&store->ends, &ping, NULL, NULL)) {
         return; /* not connected: nothing to notice */
     }
 }
@@ -233,19 +233,18 @@ static void warn_about(struct rt_store *store, const char *text)
     unsigned long long bytes;
 
     if (info(text, "maxmemory_policy", policy, sizeof(policy)) && strcmp(policy, "noeviction") != 0) {
-        rt_store_log(store, RT_STORE_WARNING,
-                     "the store's maxmemory-policy is %s: it may evict sessions; set noeviction", policy);
+        rt_store_log(store, RT_LOG_WARN, "the store's maxmemory-policy is %s: it may evict sessions; set noeviction",
+                     policy);
     }
     bytes = info(text, "maxmemory", memory, sizeof(memory)) ? strtoull(memory, NULL, 10) : 0;
     if (bytes > 0 && bytes / 2 < store->tails.store_max) {
-        rt_store_log(store, RT_STORE_WARNING,
+        rt_store_log(store, RT_LOG_WARN,
                      "the store's maxmemory is %llu bytes, and tails of ended containers may take %" PRIu64
                      " of it: set store.tails to half of it at most",
                      bytes, store->tails.store_max);
     }
     if (info(text, "aof_enabled", aof, sizeof(aof)) && strcmp(aof, "0") == 0) {
-        rt_store_log(store, RT_STORE_WARNING,
-                     "the store has no append-only file: a restart empties it or takes it back");
+        rt_store_log(store, RT_LOG_WARN, "the store has no append-only file: a restart empties it or takes it back");
     }
 }
 
@@ -257,7 +256,7 @@ static void replicas_config_cb(void *ctx, int error, const redisReply *reply)
     if (!error && reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&
         reply->element[1]->type == REDIS_REPLY_STRING && strcmp(reply->element[1]->str, "0") == 0) {
         rt_store_log(
-            store, RT_STORE_WARNING,
+            store, RT_LOG_WARN,
             "the store has replicas but min-replicas-to-write is 0: a failover may lose what was acknowledged");
     }
 }
@@ -284,7 +283,7 @@ static void info_cb(void *ctx, int error, const redisReply *reply)
         warn_about(store, reply->str);
         if (info(reply->str, "connected_slaves", replicas, sizeof(replicas)) && strcmp(replicas, "0") != 0) {
             rt_redis_texts(&args, "CONFIG", "GET", "min-replicas-to-write", NULL);
-            if (rt_redis_call(&store->commands, &args, 0, replicas_config_cb, store)) {
+            if (rt_redis_call(&store->commands, &args, replicas_config_cb, store)) {
                 return; /* being dropped */
             }
         }
@@ -301,7 +300,7 @@ void rt_store_registry_ready(struct rt_store *store)
     struct rt_redis_args args = {.n = 0};
 
     rt_redis_text(&args, "INFO");
-    if (rt_redis_call(&store->commands, &args, 0, info_cb, store)) {
+    if (rt_redis_call(&store->commands, &args, info_cb, store)) {
         rt_redis_drop(&store->commands, "INFO cannot be sent");
     }
 }

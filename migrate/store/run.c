@@ -10,7 +10,7 @@
 
 /* What all operations need: their reply, what an error of the server means, the functions. */
 
-void rt_store_log(struct rt_store *store, enum rt_store_level level, const char *format, ...)
+void rt_store_log(struct rt_store *store, enum rt_log_level level, const char *format, ...)
 {
     char text[256];
     va_list args;
@@ -50,7 +50,7 @@ int rt_store_error_of(struct rt_store *store, int error, const redisReply *reply
         return error;
     }
     if (strncmp(reply->str, "OOM", 3) == 0) {
-        rt_store_log(store, RT_STORE_ERROR, "the store is out of memory");
+        rt_store_log(store, RT_LOG_ERROR, "the store is out of memory");
         return RT_ELIMIT;
     }
     for (size_t i = 0; i < sizeof(passing) / sizeof(passing[0]); i++) {
@@ -58,7 +58,7 @@ int rt_store_error_of(struct rt_store *store, int error, const redisReply *reply
             return RT_EUNAVAIL;
         }
     }
-    rt_store_log(store, RT_STORE_ERROR, "the store refuses: %.200s", reply->str);
+    rt_store_log(store, RT_LOG_ERROR, "the store refuses: %.200s", reply->str);
     return RT_EUNAVAIL;
 }
 
@@ -73,7 +73,7 @@ static void load_cb(void *ctx, int error, const redisReply *reply)
 
     /* Another agent may have been faster. */
     if (!error && reply->type == REDIS_REPLY_ERROR && !strstr(reply->str, "already exists") && !store->log_down) {
-        rt_store_log(store, RT_STORE_ERROR, "cannot load the functions: %.200s", reply->str);
+        rt_store_log(store, RT_LOG_ERROR, "cannot load the functions: %.200s", reply->str);
     }
 }
 
@@ -83,5 +83,5 @@ int rt_store_load(struct rt_store *store, struct rt_redis *redis)
 
     rt_redis_texts(&args, "FUNCTION", "LOAD", rt_store_functions_lua, NULL);
     store->loads++;
-    return rt_redis_call(redis, &args, 0, load_cb, store);
+    return rt_redis_call(redis, &args, load_cb, store);
 }

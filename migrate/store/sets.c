@@ -32,7 +32,7 @@ static int call(struct rt_store *store, const char *function, const char *key, c
     struct rt_redis_args args = {.n = 0};
 
     rt_redis_texts(&args, "FCALL", function, "1", key, arg, NULL);
-    return rt_redis_call(&store->commands, &args, 0, cb, ctx);
+    return rt_redis_call(&store->commands, &args, cb, ctx);
 }
 
 /* Reads an answer that should be a number; any other is an error. */
@@ -56,7 +56,7 @@ static void listing_done(struct listing *listing, int error)
     struct rt_store_reply reply = {.error = error, .outcome.verdict = error ? RT_CLASS_NOT_FOUND : RT_CLASS_OK};
 
     if (error && store->phase == RT_STORE_ONLINE) {
-        rt_store_log(store, RT_STORE_WARNING, "cannot list %s/%s: %s", listing->key.tenant, listing->key.cid,
+        rt_store_log(store, RT_LOG_WARN, "cannot list %s/%s: %s", listing->key.tenant, listing->key.cid,
                      rt_strerror(error));
     }
     if (listing->run) {
@@ -103,7 +103,7 @@ int rt_store_list(struct rt_store *store, const struct rt_key *key, struct rt_st
     }
     if (rc) {
         free(listing);
-        rt_store_log(store, RT_STORE_WARNING, "cannot list %s/%s: %s", key->tenant, key->cid, rt_strerror(rc));
+        rt_store_log(store, RT_LOG_WARN, "cannot list %s/%s: %s", key->tenant, key->cid, rt_strerror(rc));
     }
     return rc;
 }
@@ -141,7 +141,7 @@ void rt_store_audit(struct rt_store *store, const struct rt_store_record *record
     rt_store_host_key(store->self.host, key);
     rt_store_member(&record->key, member);
     rt_redis_texts(&args, "ZSCORE", key, member, NULL);
-    if (rt_redis_call(&store->commands, &args, 0, score_cb, listing)) {
+    if (rt_redis_call(&store->commands, &args, score_cb, listing)) {
         free(listing);
     }
 }
@@ -161,7 +161,7 @@ static void take_out(struct rt_store *store, const char *member, size_t size)
     rt_store_host_key(store->self.host, set);
     rt_redis_texts(&args, "ZREM", set, NULL);
     rt_redis_arg(&args, member, size);
-    if (rt_redis_call(&store->commands, &args, 0, NULL, NULL)) {
+    if (rt_redis_call(&store->commands, &args, NULL, NULL)) {
         return; /* the next walk finds it again */
     }
 }
@@ -243,13 +243,13 @@ void rt_store_walk(struct rt_store *store)
         store->walk_at[0] = '\0';
         snprintf(ttl, sizeof(ttl), "%" PRIu64, RT_SET_TTL_MS);
         rt_redis_texts(&expire, "PEXPIRE", set, ttl, NULL);
-        if (rt_redis_call(&store->commands, &expire, 0, NULL, NULL)) {
+        if (rt_redis_call(&store->commands, &expire, NULL, NULL)) {
             return; /* not connected: goes on with the next heartbeat */
         }
     }
     snprintf(low, sizeof(low), "(%s", store->walk_at);
     rt_redis_texts(&args, "ZRANGEBYLEX", set, store->walk_at[0] ? low : "-", "+", "LIMIT", "0", WALK_PAGE, NULL);
-    if (rt_redis_call(&store->commands, &args, 0, page_cb, store) == 0) {
+    if (rt_redis_call(&store->commands, &args, page_cb, store) == 0) {
         store->walk_steps++;
     }
 }

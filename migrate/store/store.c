@@ -152,7 +152,7 @@ static void run_cb(void *ctx, int error, const redisReply *answer)
         run->repeated = true;
         error = rt_store_load(run->store, run->redis);
         if (!error) {
-            error = rt_redis_send(run->redis, run->command, run->size, 0, run_cb, run);
+            error = rt_redis_send(run->redis, run->command, run->size, run_cb, run);
         }
         if (!error) {
             return;
@@ -162,8 +162,7 @@ static void run_cb(void *ctx, int error, const redisReply *answer)
     if (!error) {
         error = parse(run, answer, &reply);
         if (error == RT_EPROTO) {
-            rt_store_log(run->store, RT_STORE_ERROR, "the store's answer makes no sense (operation %d)",
-                         (int)run->kind);
+            rt_store_log(run->store, RT_LOG_ERROR, "the store's answer makes no sense (operation %d)", (int)run->kind);
             error = RT_EUNAVAIL;
         }
     }
@@ -207,7 +206,7 @@ static int start_run(struct rt_store_run *run, const struct rt_store_op *op)
     if (op->kind == RT_STORE_END) {
         rc = rt_store_tails_count(run->store, op);
     }
-    return rc ? rc : rt_redis_send(run->redis, run->command, run->size, 0, run_cb, run);
+    return rc ? rc : rt_redis_send(run->redis, run->command, run->size, run_cb, run);
 }
 
 int rt_store_submit(struct rt_store *store, const struct rt_store_op *op)
@@ -268,7 +267,7 @@ static void commands_down_cb(void *ctx, const char *why)
     rt_touch_break(&store->touch);
     if (!store->log_down) {
         store->log_down = true;
-        rt_store_log(store, RT_STORE_WARNING, "no store: %s", why);
+        rt_store_log(store, RT_LOG_WARN, "no store: %s", why);
     }
     if (was_online) {
         store->config.on_news(store->config.ctx, &news);
@@ -302,8 +301,8 @@ static void pubsub_ready_cb(void *ctx)
 
     rt_redis_texts(&args, "SUBSCRIBE", RT_STORE_HOSTS_CHANNEL, NULL);
     rt_redis_texts(&claims, "SUBSCRIBE", RT_STORE_CHANNEL, NULL);
-    if (rt_redis_call(&store->pubsub, &args, 0, hosts_subscribed_cb, store) ||
-        rt_redis_call(&store->pubsub, &claims, 0, subscribed_cb, store)) {
+    if (rt_redis_call(&store->pubsub, &args, hosts_subscribed_cb, store) ||
+        rt_redis_call(&store->pubsub, &claims, subscribed_cb, store)) {
         rt_redis_drop(&store->pubsub, "cannot subscribe");
     }
 }

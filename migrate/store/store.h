@@ -5,12 +5,11 @@
 
 #include "migrate/core/store_op.h"
 #include "migrate/store/redis.h"
+#include "session/base/log.h"
 
 /* The session store on Redis: runs operations (migrate/core/store_op.h), keeps this agent's row in the registry, and
  * tells news. Three connections to the primary: commands; pub/sub; one on which only ends are written and WAITed for.
  */
-
-enum rt_store_level { RT_STORE_INFO, RT_STORE_WARNING, RT_STORE_ERROR };
 
 /* Strings and arrays need to live during rt_store_init() only. */
 struct rt_store_config {
@@ -46,7 +45,7 @@ struct rt_store_config {
      * connection, or one with other addresses. TAKEN while we are up says that the store is out for us, as DOWN does:
      * our name, and all that is written under it, is another agent's now. */
     void (*on_news)(void *ctx, const struct rt_store_news *news);
-    void (*on_log)(void *ctx, enum rt_store_level level, const char *text);
+    void (*on_log)(void *ctx, enum rt_log_level level, const char *text);
 };
 
 struct rt_store_run;

@@ -67,7 +67,7 @@ RT_MUST_CHECK int rt_store_tails_count(struct rt_store *store, const struct rt_s
 /* A second has passed. */
 void rt_store_tails_beat(struct rt_store *store);
 
-void rt_store_log(struct rt_store *store, enum rt_store_level level, const char *format, ...)
+void rt_store_log(struct rt_store *store, enum rt_log_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 #endif

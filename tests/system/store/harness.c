@@ -79,12 +79,12 @@ static void on_news(void *ctx, const struct rt_store_news *news)
     agent->news[agent->n_news++] = *news;
 }
 
-static void on_log(void *ctx, enum rt_store_level level, const char *text)
+static void on_log(void *ctx, enum rt_log_level level, const char *text)
 {
     struct agent *agent = ctx;
 
-    agent->n_warnings += level == RT_STORE_WARNING;
-    agent->n_errors_logged += level == RT_STORE_ERROR;
+    agent->n_warnings += level == RT_LOG_WARN;
+    agent->n_errors_logged += level == RT_LOG_ERROR;
     if (agent->n_log < 64) {
         snprintf(agent->log[agent->n_log++], 256, "%s", text);
     }

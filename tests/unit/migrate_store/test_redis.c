@@ -142,7 +142,7 @@ static int call(const char *word, size_t number)
     struct rt_redis_args args = {.n = 0};
 
     rt_redis_text(&args, word);
-    return rt_redis_call(&c.redis, &args, 0, answer_cb, (void *)(uintptr_t)number);
+    return rt_redis_call(&c.redis, &args, answer_cb, (void *)(uintptr_t)number);
 }
 
 static int fake_setup(void **state)
@@ -367,9 +367,9 @@ static void test_bounds(void **state)
     start_one();
     until(&c.n_ready, 1);
     rt_redis_arg(&large, bytes, RT_REDIS_QUEUE_MAX);
-    assert_int_equal(rt_redis_call(&c.redis, &large, 0, answer_cb, NULL), RT_ELIMIT);
+    assert_int_equal(rt_redis_call(&c.redis, &large, answer_cb, NULL), RT_ELIMIT);
     rt_redis_text(&small, "HOLD");
-    while (n <= RT_REDIS_CALLS_MAX && (rc = rt_redis_call(&c.redis, &small, 0, NULL, NULL)) == 0) {
+    while (n <= RT_REDIS_CALLS_MAX && (rc = rt_redis_call(&c.redis, &small, NULL, NULL)) == 0) {
         n++;
     }
     assert_int_equal(rc, RT_ELIMIT);

@@ -151,7 +151,7 @@ static void on_news(void *ctx, const struct rt_store_news *news)
     s.n_news[news->kind]++;
 }
 
-static void on_log(void *ctx, enum rt_store_level level, const char *text)
+static void on_log(void *ctx, enum rt_log_level level, const char *text)
 {
     (void)ctx;
     (void)level;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
 #include "session/transport/dialer.h"
+#include "session/transport/dialled.h"
 #include "session/transport/listener.h"
 
 #include "tests/unit/session_transport/fixture.h"
@@ -437,6 +438,100 @@ static void test_again_from_the_callback(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 
+/* A link that is dialled. */
+
+struct caller {
+    struct rt_dialled dialled;
+    bool open, got, closed;
+    int reason;
+    char text[RT_DIALER_TEXT_MAX];
+};
+
+static void on_open(struct rt_link *link)
+{
+    struct caller *caller = link->data;
+
+    assert_false(caller->open || caller->closed);
+    caller->open = true;
+}
+
+static size_t on_link_data(struct rt_link *link, struct rt_buf *buf, uint8_t *data, size_t size)
+{
+    struct caller *caller = link->data;
+
+    (void)buf;
+    (void)data;
+    assert_true(caller->open);
+    caller->got = true;
+    return size;
+}
+
+static void on_link_close(struct rt_link *link, int reason, const char *text)
+{
+    struct caller *caller = link->data;
+
+    assert_false(caller->closed);
+    caller->closed = true;
+    caller->reason = reason;
+    (void)snprintf(caller->text, sizeof(caller->text), "%s", text);
+}
+
+static void call_link(struct fixture *fixture, struct rt_buf_pool *pool, struct caller *caller,
+                      struct rt_endpoint endpoint)
+{
+    static const struct rt_link_ops link_ops = {.on_data = on_link_data, .on_close = on_link_close};
+    struct rt_link_setup setup = {.loop = &fixture->loop, .pool = pool, .ops = &link_ops};
+
+    memset(caller, 0, sizeof(*caller));
+    caller->dialled.link.data = caller;
+    rt_dialled_start(&caller->dialled, &endpoint, 0, &setup, on_open);
+    assert_false(caller->open || caller->closed);
+}
+
+/* One end, whatever becomes of it: nobody is there; closed while dialling, twice; open, then closed by either side. */
+static void test_dialled(void **state)
+{
+    struct fixture *fixture = *state;
+    struct rt_endpoint endpoint = fixture_unix(fixture, "dialled");
+    struct rt_buf_pool pool;
+    struct server server;
+    struct caller caller;
+
+    rt_buf_pool_init(&pool);
+    call_link(fixture, &pool, &caller, endpoint);
+    fixture_run(fixture, &caller.closed);
+    assert_false(caller.open);
+    assert_int_equal(caller.reason, RT_ECONN);
+    assert_non_null(strstr(caller.text, "dialled: No such file"));
+
+    serve(fixture, &server, endpoint, 4);
+    call_link(fixture, &pool, &caller, endpoint);
+    rt_dialled_close(&caller.dialled, RT_LINK_NOW, RT_ESTATE, "not any more");
+    rt_dialled_close(&caller.dialled, RT_LINK_NOW, RT_EINVAL, "again");
+    fixture_run(fixture, &caller.closed);
+    assert_false(caller.open);
+    assert_int_equal(caller.reason, RT_ESTATE);
+
+    for (int here = 0; here < 2; here++) {
+        server.accepted = false;
+        call_link(fixture, &pool, &caller, endpoint);
+        fixture_run(fixture, &caller.open);
+        fixture_run(fixture, &server.accepted);
+        assert_int_equal(write(server.fds[server.n - 1], "x", 1), 1);
+        fixture_run(fixture, &caller.got);
+        if (here) {
+            rt_dialled_close(&caller.dialled, RT_LINK_AFTER, 0, "enough");
+        } else {
+            (void)shutdown(server.fds[server.n - 1], SHUT_RDWR);
+        }
+        fixture_run(fixture, &caller.closed);
+        assert_int_equal(caller.reason, here ? 0 : RT_ECONN);
+        assert_string_equal(caller.text, here ? "enough" : "closed by the peer");
+    }
+    stop(fixture, &server);
+    rt_buf_pool_close(&pool);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -453,6 +548,7 @@ int main(void)
         TEST(test_cancelled),
         TEST(test_cancelled_at_once),
         TEST(test_again_from_the_callback),
+        TEST(test_dialled),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
