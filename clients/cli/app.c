@@ -70,7 +70,7 @@ static void say_tries(const struct cli_app *app)
     }
 }
 
-void cli_text_flush(struct cli_app *app, struct cli_text *text, int status)
+void cli_text_flush(struct cli_app *app, struct cli_text *text)
 {
     bool failed = text->failed;
     int rc = failed ? 0 : rt_write_all(STDOUT_FILENO, text->data, text->size);
@@ -83,7 +83,7 @@ void cli_text_flush(struct cli_app *app, struct cli_text *text, int status)
     } else if (rc != 0) {
         cli_fail(app, "cannot write the output: %s", strerror(rc));
     } else {
-        cli_finish(app, status);
+        cli_finish(app, 0);
     }
 }
 
@@ -341,12 +341,6 @@ void cli_asked(struct cli_app *app, int rc)
     }
 }
 
-void cli_asked_create(struct cli_app *app, int rc)
-{
-    app->creating = true;
-    cli_asked(app, rc);
-}
-
 bool cli_answered(struct cli_app *app, const struct retether_reply *reply)
 {
     (void)uv_timer_stop(&app->timer);
@@ -374,6 +368,15 @@ bool cli_answered(struct cli_app *app, const struct retether_reply *reply)
         return true;
     }
     return false;
+}
+
+bool cli_hosts_answered(struct cli_app *app, const struct retether_reply *reply)
+{
+    const struct retether_reply none = {.cls = RETETHER_RETRY_LATER,
+                                        .text = "the agent has heard of no host yet, or its session store is out"};
+    bool empty = app->ask != NULL && reply->error == 0 && reply->cls == RETETHER_OK && reply->n_hosts == 0;
+
+    return cli_answered(app, empty ? &none : reply);
 }
 
 static void found_cb(struct retether_client *client, const struct retether_reply *reply, void *ctx)
@@ -429,5 +432,48 @@ void cli_watch(struct cli_app *app, const struct retether_attachment_callbacks *
     rc = retether_attach(app->client, &options, callbacks, &att);
     if (rc != RT_OK) {
         cli_fail(app, "cannot attach to %s: %s", app->container, rt_strerror(rc));
+    }
+}
+
+/* ---- create ---- */
+
+static void looked_cb(struct retether_client *client, const struct retether_reply *reply, void *ctx)
+{
+    struct cli_app *app = ctx;
+    const struct retether_record *record = reply->records;
+
+    (void)client;
+    (void)uv_timer_stop(&app->timer);
+    if (reply->error == 0 && reply->cls == RETETHER_OK && reply->n_records == 1 &&
+        record->state == RETETHER_STATE_ENDED) {
+        app->replaces = true;
+        app->replaced_status = cli_status(record->code, record->signal);
+    }
+    /* Also when it could not be looked up: the create fails for the same reason, and says it. */
+    cli_ask(app, app->create);
+}
+
+void cli_create_over(struct cli_app *app, cli_ask_cb create)
+{
+    app->create = create;
+    cli_asked(app, retether_show(app->client, app->container, false, looked_cb, app));
+}
+
+void cli_ask_create(struct cli_app *app, retether_reply_cb created)
+{
+    const char *label = cli_value(app->options, &cli_label);
+    uint64_t ring = 0;
+
+    (void)cli_read(app->options, &cli_ring, &ring);
+    app->creating = true; /* without an answer nobody knows whether it was made, and that is told */
+    cli_asked(app, retether_create(app->client, app->container, label, ring, created, app));
+}
+
+/* A create replaces nothing but an ended container. So when it succeeded, it replaced the one that was seen before. */
+void cli_tell_replaced(const struct cli_app *app)
+{
+    if (app->replaces) {
+        cli_say("replaces the ended container %s (status %d); its output is gone", app->container,
+                app->replaced_status);
     }
 }

@@ -48,6 +48,10 @@ struct cli_app {
     bool creating;                        /* what is asked makes a session, and has not been answered */
     bool reached;                         /* an agent was connected to, so it may have been asked */
 
+    cli_ask_cb create;   /* that follows when it is known what was there before */
+    bool replaces;       /* an ended container */
+    int replaced_status; /* of that one */
+
     char container[RETETHER_CONTAINER_MAX + 2 + 64]; /* as typed; of found() whole, if it is known */
 };
 
@@ -59,9 +63,8 @@ int cli_app_run(struct cli_app *app);
 /* Ends the program with this exit status. Later calls do nothing. */
 void cli_finish(struct cli_app *app, int status);
 
-/* Writes the text to stdout, frees it, and ends the program with the status, or with CLI_EXIT_FAILED when that failed.
- */
-void cli_text_flush(struct cli_app *app, struct cli_text *text, int status);
+/* Writes the text to stdout, frees it, and ends the program: with 0, or with CLI_EXIT_FAILED when that failed. */
+void cli_text_flush(struct cli_app *app, struct cli_text *text);
 
 /* "retether: TEXT" on stderr. */
 __attribute__((format(printf, 1, 2))) void cli_say(const char *format, ...);
@@ -84,9 +87,19 @@ void cli_watch(struct cli_app *app, const struct retether_attachment_callbacks *
 /* For a request's callback: true when it was answered; else it is made again, or it has been told why not and the
  * program ends. */
 bool cli_answered(struct cli_app *app, const struct retether_reply *reply);
-/* As cli_asked(), of a create: without an answer nobody knows whether it was made, and that is told. */
-void cli_asked_create(struct cli_app *app, int rc);
+/* As cli_answered(), of a request for the hosts: no host at all is no answer yet. An agent that has not heard the store
+ * knows not even itself. */
+bool cli_hosts_answered(struct cli_app *app, const struct retether_reply *reply);
 /* Takes what a request function returned: starts the time for the answer, or ends the program. */
 void cli_asked(struct cli_app *app, int rc);
+
+/* How create and run make a session. */
+
+/* Looks whether app->container has ended, which its creation replaces; then asks to create it. */
+void cli_create_over(struct cli_app *app, cli_ask_cb create);
+/* Asks for app->container, with the options of the command. */
+void cli_ask_create(struct cli_app *app, retether_reply_cb created);
+/* Once it has been created: what was replaced, if anything. */
+void cli_tell_replaced(const struct cli_app *app);
 
 #endif

@@ -5,7 +5,8 @@
 
 #include "clients/cli/app.h"
 
-/* The list of commands, in the order in which the help has them. Each is a struct cli_command in a file of its own. */
+/* The list of commands, in the order in which the help has them. Each is a struct cli_command in its file, cmd_NAME.c.
+ */
 #define CLI_COMMANDS(X)                                                                                                \
     X(cli_create)                                                                                                      \
     X(cli_run)                                                                                                         \
@@ -43,13 +44,8 @@ void cli_command_and_arguments(struct rt_help *help, const struct cli_command *c
 /* The help of a command; NULL: of the program. */
 void cli_help(struct rt_help *help, const struct cli_command *command);
 
-/* How create and run make a session. */
-
-/* Looks whether app->container has ended, which its creation replaces; then asks to create it. */
-void cli_create_over(struct cli_app *app, cli_ask_cb create);
-/* Asks for app->container, with the options of the command. */
-void cli_ask_create(struct cli_app *app, retether_reply_cb created);
-/* Once it has been created: what was replaced, if anything. */
-void cli_tell_replaced(const struct cli_app *app);
+/* Adds what may stand for the last of the words behind "retether", a candidate a line: the word, and behind a tab what
+ * it is for. words: NULL-terminated, at least one. Returns true when it may also be a container. */
+bool cli_complete_word(const struct cli_command *const *commands, char **words, struct cli_text *out);
 
 #endif

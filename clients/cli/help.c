@@ -73,7 +73,7 @@ static void help_program(struct rt_help *help)
     }
     rt_help_printf(help, "\n%s\nCOMMAND --help shows more; --version is this program's. All commands have:\n",
                    cli_cid.help);
-    rt_help_options(help, CLI_OPTIONS(&cli_agent, &cli_timeout, &cli_verbose));
+    rt_help_option(help, &cli_agent);
 }
 
 void cli_help(struct rt_help *help, const struct cli_command *command)

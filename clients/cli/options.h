@@ -3,6 +3,7 @@
 #ifndef RETETHER_CLIENTS_CLI_OPTIONS_H
 #define RETETHER_CLIENTS_CLI_OPTIONS_H
 
+#include "clients/cli/text.h"
 #include "clients/cli/values.h"
 #include "session/base/error.h"
 #include "session/base/options.h"
@@ -115,5 +116,18 @@ extern const struct rt_option *const cli_common[];
 
 /* Arguments that more than one command has. */
 extern const struct cli_argument cli_cid, cli_command_line;
+
+/* An attachment that stopped, and where. */
+struct cli_resume {
+    const char *container;
+    uint32_t process;
+    bool tty, input, sig_proxy;
+    bool observer;      /* it never held the container up */
+    uint64_t offset[2]; /* in stdout, stderr */
+};
+
+/* Adds the command that goes on there, with the options that were given and that attach has, quoted for a POSIX shell.
+ */
+void cli_resume_text(const struct cli_options *options, const struct cli_resume *from, struct cli_text *out);
 
 #endif

@@ -2,7 +2,6 @@
  * Copyright The retether authors */
 #include "clients/cli/record.h"
 
-#include "clients/cli/tails.h"
 #include "clients/cli/values.h"
 #include "session/base/clock.h"
 #include "session/base/text.h"
@@ -57,17 +56,30 @@ static uint64_t lag(const struct retether_process *process, const struct retethe
 
 /* ---- JSON ---- */
 
+static void move_json(struct cli_text *text, const struct retether_move *move)
+{
+    cli_json_text(text, "host", move->host);
+    cli_json_number(text, "life", move->life);
+    cli_json_number(text, "epoch", move->epoch);
+    cli_json_time(text, "at", move->at_ms);
+}
+
+void cli_moves_json(struct cli_text *text, const struct retether_record *record)
+{
+    for (size_t i = 0; i < record->n_history; i++) {
+        cli_json_open(text);
+        cli_json_text(text, "container", record->container);
+        move_json(text, &record->history[i]);
+        cli_json_close(text);
+    }
+}
+
 static void history_json(struct cli_text *text, const struct retether_record *record)
 {
     cli_json_begin(text, "history", '[');
     for (size_t i = 0; i < record->n_history; i++) {
-        const struct retether_move *move = &record->history[i];
-
         cli_json_begin(text, NULL, '{');
-        cli_json_text(text, "host", move->host);
-        cli_json_number(text, "life", move->life);
-        cli_json_number(text, "epoch", move->epoch);
-        cli_json_time(text, "at", move->at_ms);
+        move_json(text, &record->history[i]);
         cli_json_end(text, '}');
     }
     cli_json_end(text, ']');
@@ -259,7 +271,7 @@ static void streams_page(struct cli_text *text, const struct retether_record *re
         }
     }
     cli_text_printf(text, "\n");
-    cli_table_print(&table, text, "");
+    cli_table_print(&table, text);
 }
 
 static void holders_page(struct cli_text *text, const struct retether_record *record, bool colours)
@@ -292,7 +304,7 @@ static void holders_page(struct cli_text *text, const struct retether_record *re
         }
     }
     cli_text_printf(text, "\n");
-    cli_table_print(&table, text, "");
+    cli_table_print(&table, text);
 }
 
 /* A line for the rows that the report had no room for. */
@@ -334,7 +346,7 @@ void cli_record_page(struct cli_text *text, const struct retether_record *record
     if (record->label[0] != '\0') {
         line(&table, "label", record->label);
     }
-    cli_table_print(&table, text, "");
+    cli_table_print(&table, text);
     if (record->n_processes > 0) {
         streams_page(text, record, colours);
     }
@@ -344,4 +356,63 @@ void cli_record_page(struct cli_text *text, const struct retether_record *record
         holders_page(text, record, colours);
     }
     more_line(text, record->attachments_more, "attachment", "attachments");
+}
+
+/* ---- hosts ---- */
+
+static const char *host_state(const struct retether_host *host)
+{
+    switch (host->state) {
+    case RETETHER_HOST_ALIVE:
+        return "alive";
+    case RETETHER_HOST_DEAD:
+        return "dead";
+    case RETETHER_HOST_UNKNOWN:
+        break;
+    }
+    return "unknown";
+}
+
+void cli_addresses_json(struct cli_text *out, const struct retether_host *host)
+{
+    cli_json_begin(out, "addresses", '[');
+    for (size_t i = 0; host != NULL && i < host->n_addresses; i++) {
+        cli_json_text(out, NULL, host->address[i]);
+    }
+    cli_json_end(out, ']');
+}
+
+void cli_host_json(struct cli_text *out, const struct retether_host *host)
+{
+    cli_json_open(out);
+    cli_json_text(out, "host", host->name);
+    cli_json_text(out, "state", host_state(host));
+    cli_json_number(out, "age_ms", host->age_ms);
+    cli_json_number(out, "sessions", host->sessions);
+    cli_json_text(out, "version", host->version);
+    cli_json_number(out, "sequence", host->sequence);
+    cli_addresses_json(out, host);
+    cli_json_close(out);
+}
+
+void cli_host_row(struct cli_table *out, const struct retether_host *host)
+{
+    char cell[4 * (RETETHER_ADDRESS_MAX + 1) + 1] = "";
+    size_t used = 0;
+
+    cli_table_add(out, CLI_PLAIN, host->name);
+    cli_table_add(out,
+                  host->state == RETETHER_HOST_ALIVE  ? CLI_GREEN
+                  : host->state == RETETHER_HOST_DEAD ? CLI_RED
+                                                      : CLI_PLAIN,
+                  host_state(host));
+    cli_age_text(host->age_ms, cell, sizeof(cell));
+    cli_table_add(out, CLI_PLAIN, cell);
+    cli_table_addf(out, "%" PRIu64, host->sessions);
+    cli_table_add(out, CLI_PLAIN, host->version);
+    cell[0] = '\0';
+    for (size_t i = 0; i < host->n_addresses && used < sizeof(cell); i++) {
+        used += (size_t)snprintf(cell + used, sizeof(cell) - used, "%s%s", i > 0 ? " " : "", host->address[i]);
+    }
+    cli_table_add(out, CLI_PLAIN, cell);
 }

@@ -6,7 +6,7 @@
 #include "clients/cli/table.h"
 #include "clients/cli/text.h"
 
-/* A record, for programs and for people. docs/cli.md has the schema. */
+/* Records and hosts, for programs and for people. docs/cli.md has the schema. */
 
 void cli_record_json(struct cli_text *text, const struct retether_record *record, bool detail);
 void cli_moves_json(struct cli_text *text, const struct retether_record *record);
@@ -15,5 +15,10 @@ void cli_record_row(struct cli_table *table, const struct retether_record *recor
 void cli_record_page(struct cli_text *text, const struct retether_record *record, bool colours);
 /* How long ago that was, by this machine's clock; "-" for 0. */
 void cli_ago_text(uint64_t then, char *out, size_t size);
+
+/* host NULL: none. */
+void cli_addresses_json(struct cli_text *out, const struct retether_host *host);
+void cli_host_json(struct cli_text *out, const struct retether_host *host);
+void cli_host_row(struct cli_table *out, const struct retether_host *host);
 
 #endif

@@ -2,7 +2,6 @@
  * Copyright The retether authors */
 #include "clients/cli/stream.h"
 
-#include "clients/cli/resume.h"
 #include "clients/cli/tails.h"
 #include "clients/cli/terminal.h"
 #include "clients/cli/text.h"

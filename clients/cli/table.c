@@ -108,7 +108,7 @@ static void print_cell(const struct cli_table *table, struct cli_text *out, size
     *pad += (right ? 0 : blanks) + 2;
 }
 
-void cli_table_print(struct cli_table *table, struct cli_text *out, const char *indent)
+void cli_table_print(struct cli_table *table, struct cli_text *out)
 {
     size_t width[CLI_COLUMNS_MAX] = {0};
     size_t pad = 0;
@@ -122,13 +122,12 @@ void cli_table_print(struct cli_table *table, struct cli_text *out, const char *
 
         width[i % table->columns] = w > width[i % table->columns] ? w : width[i % table->columns];
     }
-    cli_text_printf(out, "%s", indent);
     for (size_t c = 0; c < table->columns; c++) {
         print_cell(table, out, c, table->heads[c], CLI_DIM, width[c], &pad);
     }
     for (size_t i = 0; i < table->n; i++) {
         if (i % table->columns == 0) {
-            cli_text_printf(out, "\n%s", indent);
+            cli_text_add(out, "\n", 1);
             pad = 0;
         }
         print_cell(table, out, i % table->columns, table->cells[i].text, table->cells[i].colour,
@@ -144,9 +143,9 @@ void cli_table_print(struct cli_table *table, struct cli_text *out, const char *
 void cli_table_flush(struct cli_table *table, struct cli_app *app, struct cli_text *text, struct cli_text *rows)
 {
     if (!cli_has(app->options, &cli_json)) {
-        cli_table_print(table, text, "");
+        cli_table_print(table, text);
     }
     text->failed = text->failed || rows->failed;
     cli_text_free(rows);
-    cli_text_flush(app, text, 0);
+    cli_text_flush(app, text);
 }

@@ -39,8 +39,8 @@ void cli_table_init(struct cli_table *table, char *heads, bool colours);
  * at its end are not shown. */
 void cli_table_add(struct cli_table *table, enum cli_colour colour, const char *text);
 __attribute__((format(printf, 2, 3))) void cli_table_addf(struct cli_table *table, const char *format, ...);
-/* Prints and frees it; each line begins with the indent. */
-void cli_table_print(struct cli_table *table, struct cli_text *out, const char *indent);
+/* Prints and frees it. */
+void cli_table_print(struct cli_table *table, struct cli_text *out);
 /* Prints it, unless --json was given, behind the text. Frees both, and the rows that they were made from, and ends the
  * program. */
 void cli_table_flush(struct cli_table *table, struct cli_app *app, struct cli_text *text, struct cli_text *rows);

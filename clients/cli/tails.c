@@ -23,11 +23,6 @@ struct fetch {
 /* There is one at a time. */
 static struct fetch fetch;
 
-int cli_status(unsigned code, unsigned signal)
-{
-    return signal != 0 ? (int)(128 + signal) : (int)code;
-}
-
 /* Writes a line to stderr at once, so that it stands in its place in the stream. */
 __attribute__((format(printf, 1, 2))) static void put_line(const char *format, ...)
 {

@@ -47,7 +47,4 @@ void cli_gap(unsigned stream, uint64_t from, uint64_t to);
 /* "[the first N bytes are not kept any more]": of output from before anybody asked for it. */
 void cli_not_kept(unsigned stream, uint64_t size);
 
-/* The exit status that a code or signal of a container means. */
-int cli_status(unsigned code, unsigned signal);
-
 #endif

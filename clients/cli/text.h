@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* What the program prints of itself: text that grows, numbers for people, JSON for programs. */
+/* What the program prints of itself: text that grows, numbers and names for people, JSON for programs. */
 
 struct cli_text {
     char *data; /* owned, NUL-terminated; NULL while empty */
@@ -26,6 +26,9 @@ void cli_size_text(uint64_t bytes, char *out, size_t size);
 void cli_age_text(uint64_t ms, char *out, size_t size);
 /* Milliseconds from then to now, 0 when that is in the future: clocks differ. */
 uint64_t cli_since(uint64_t then_ms);
+
+/* A name for a container that was given none: "brave-otter-7k2f". seed: random. */
+void cli_random_name(const uint8_t seed[8], char *out, size_t size);
 
 /* One object a line. name NULL: an element of an array. */
 void cli_json_open(struct cli_text *text);

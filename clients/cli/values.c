@@ -89,6 +89,11 @@ void cli_signal_name(unsigned signum, char *out, size_t size)
     }
 }
 
+int cli_status(unsigned code, unsigned signum)
+{
+    return signum != 0 ? (int)(128 + signum) : (int)code;
+}
+
 static bool read_start(const char *text, void *out)
 {
     struct cli_start *start = out;

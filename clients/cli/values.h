@@ -37,6 +37,8 @@ extern const struct rt_kind cli_kind_keys;
 bool cli_read_signal(const char *text, void *out);
 /* "SIGTERM", or "signal 42". */
 void cli_signal_name(unsigned signum, char *out, size_t size);
+/* The exit status that a code, or when it is not 0 a signal, of a container means. */
+int cli_status(unsigned code, unsigned signum);
 
 /* Into a uint64_t: digits only, below 2^53. */
 bool cli_read_count(const char *text, void *out);

@@ -3,7 +3,6 @@
 #include "tests/unit/clients/box_request.h"
 #include "tests/unit/clients/program.h"
 
-#include "clients/cli/random_name.h"
 #include "clients/cli/table.h"
 #include "clients/cli/tails.h"
 #include "clients/cli/values.h"
@@ -281,7 +280,7 @@ static void test_table_ends(void **state)
         cli_table_add(&table, CLI_RED, "");
         cli_table_add(&table, CLI_GREEN, i == 0 ? "  " : "");
     }
-    cli_table_print(&table, &text, "");
+    cli_table_print(&table, &text);
     assert_string_equal(text.data, "\033[2mA\033[0m  \033[2mB\033[0m  \033[2mC\033[0m\nx\n\n");
     cli_text_free(&text);
 }

@@ -2,8 +2,6 @@
  * Copyright The retether authors */
 #include "clients/cli/commands.h"
 #include "clients/cli/detach_keys.h"
-#include "clients/cli/random_name.h"
-#include "clients/cli/resume.h"
 
 #include <signal.h>
 

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#include "clients/cli/hosts.h"
-
 #include "clients/cli/record.h"
 #include "clients/cli/table.h"
 #include "clients/cli/tails.h"
@@ -137,7 +135,7 @@ static void test_table(void **state)
     cli_table_add(&table, CLI_PLAIN, "j\xc3\xa4ger-long");
     cli_table_addf(&table, "%d", 1234567);
     cli_table_add(&table, CLI_PLAIN, "x");
-    cli_table_print(&table, &text, "");
+    cli_table_print(&table, &text);
     assert_string_equal(text.data, "NAME          COUNT  END\n"
                                    "web               7\n"
                                    "j\xc3\xa4ger-long  1234567  x\n");
@@ -154,7 +152,7 @@ static void test_table_is_harmless(void **state)
     cli_table_add(&table, CLI_PLAIN,
                   "\xc2\x9b"
                   "y");
-    cli_table_print(&table, &text, "");
+    cli_table_print(&table, &text);
     assert_null(strstr(text.data, "\033[2J"));
     assert_non_null(strstr(text.data, "\033[31m?[2Jx?\033[0m"));
     assert_null(strstr(text.data, "\xc2\x9b"));
@@ -302,7 +300,7 @@ static void test_record_pages(void **state)
     cli_table_init(&table, heads, false);
     record.made_ms = rt_wall_ms() + 1000;
     cli_record_row(&table, &record);
-    cli_table_print(&table, &text, "");
+    cli_table_print(&table, &text);
     assert_non_null(strstr(text.data, "web        running  h2    0 ms      1      3     -  front \"end\"\n"));
     cli_text_free(&text);
     cli_moves_json(&text, &record);
@@ -331,7 +329,7 @@ static void test_host(void **state)
     cli_text_free(&text);
     cli_table_init(&table, heads, false);
     cli_host_row(&table, &host);
-    cli_table_print(&table, &text, "");
+    cli_table_print(&table, &text);
     assert_non_null(strstr(text.data, "h1    alive     350 ms        12  0.1.0    tcp:127.0.0.1:7401 unix:/a\n"));
 }
 

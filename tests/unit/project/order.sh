@@ -4,7 +4,8 @@
 #
 # order.sh ROOT SCRATCH [NM FOLDER=ARCHIVE...]
 # A folder with a file ORDER has no circle: its files stand in that order, and each includes only earlier ones. Where the
-# folder's archive is given, each also calls only what earlier ones define.
+# folder's archive is given, each also calls only what earlier ones define. A pattern names files of one place, which do not
+# call each other.
 set -u -o pipefail
 export LC_ALL=C
 root=$1 scratch=$2
@@ -15,6 +16,11 @@ ranks() {
     local name rank=0 file
     while read -r name; do
         if [[ -z $name || $name == \#* ]]; then
+            continue
+        fi
+        if [[ $name == *\** ]]; then
+            rank=$((rank + 1))
+            (cd "$1" && printf "%s $rank\n" $name)
             continue
         fi
         for file in "$name" "$name.h" "$name.c"; do
@@ -105,6 +111,8 @@ self_check() {
         expect GOOD 'a\nb\n' '#include "elsewhere/b.h"' &&
         expect BAD 'a\nb\n' '#include "room/b.h"' &&
         expect BAD 'a\nb\n' ' # include "room/b.h"' &&
+        expect GOOD 'b.h\n*a.[ch]\nb.c\n' '#include "room/b.h"' &&
+        expect BAD 'b.h\n*.c\n' '#include "room/b.h"' &&
         expect BAD 'b\na\n' '#include "room/a.h"' &&
         expect BAD 'a\n' '#include "room/a.h"' &&
         expect BAD 'a\nb\nc.h\n' '#include "room/a.h"' &&
@@ -113,6 +121,8 @@ self_check() {
     (cd "$dir/tree" && check_calls room made_up_nm lib.a) || { echo "self-check: a call downward is refused"; return 1; }
     printf 'b\na\n' >"$dir/tree/room/ORDER"
     (cd "$dir/tree" && check_calls room made_up_nm lib.a >/dev/null) && { echo "self-check: a call upward is not seen"; return 1; }
+    printf '*.c\n' >"$dir/tree/room/ORDER"
+    (cd "$dir/tree" && check_calls room made_up_nm lib.a >/dev/null) && { echo "self-check: a call within a pattern is not seen"; return 1; }
     return 0
 }
 

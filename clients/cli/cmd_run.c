@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
 #include "clients/cli/commands.h"
-#include "clients/cli/random_name.h"
 #include "clients/cli/stream.h"
 #include "clients/cli/terminal.h"
 

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
 #include "clients/cli/commands.h"
-#include "clients/cli/hosts.h"
-#include "clients/cli/text.h"
+#include "clients/cli/record.h"
 
 #include <string.h>
 
@@ -30,7 +29,7 @@ static void print_resolved(struct cli_app *app, const struct retether_host *host
         }
         cli_text_printf(&text, "\n");
     }
-    cli_text_flush(app, &text, 0);
+    cli_text_flush(app, &text);
 }
 
 static void resolve_hosts_cb(struct retether_client *client, const struct retether_reply *reply, void *ctx)

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#include "clients/cli/complete.h"
-
 #include "clients/cli/commands.h"
 
 #include <stdio.h>
@@ -152,7 +150,7 @@ static void listed_cb(struct retether_client *client, const struct retether_repl
     if (reply->more) {
         cli_asked(app, 0); /* the next part has as long again */
     } else {
-        cli_text_flush(app, &text, 0);
+        cli_text_flush(app, &text);
     }
 }
 
@@ -171,7 +169,7 @@ static void run(struct cli_app *app)
     if (cli_complete_word(app->options->commands, app->options->argv, &text)) {
         cli_ask(app, ask);
     } else {
-        cli_text_flush(app, &text, 0);
+        cli_text_flush(app, &text);
     }
 }
 

@@ -12,7 +12,7 @@ static void found(struct cli_app *app, const struct retether_record *record)
     } else {
         cli_record_page(&text, record, cli_colours());
     }
-    cli_text_flush(app, &text, 0);
+    cli_text_flush(app, &text);
 }
 
 const struct cli_command cli_show = {

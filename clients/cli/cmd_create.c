@@ -10,53 +10,6 @@
 #include <string.h>
 #include <unistd.h>
 
-/* What was there before, as far as it could be looked up. */
-static struct {
-    cli_ask_cb create;
-    bool ended;
-    unsigned code, signal;
-} before;
-
-static void looked_cb(struct retether_client *client, const struct retether_reply *reply, void *ctx)
-{
-    struct cli_app *app = ctx;
-    bool known = reply->error == 0 && reply->cls == RETETHER_OK && reply->n_records == 1;
-
-    (void)client;
-    (void)uv_timer_stop(&app->timer);
-    before.ended = known && reply->records[0].state == RETETHER_STATE_ENDED;
-    if (before.ended) {
-        before.code = reply->records[0].code;
-        before.signal = reply->records[0].signal;
-    }
-    cli_ask(app,
-            before.create); /* also when it could not be looked up: the create fails for the same reason, and says it */
-}
-
-void cli_create_over(struct cli_app *app, cli_ask_cb create)
-{
-    before.create = create;
-    cli_asked(app, retether_show(app->client, app->container, false, looked_cb, app));
-}
-
-void cli_ask_create(struct cli_app *app, retether_reply_cb created)
-{
-    uint64_t ring = 0;
-
-    (void)cli_read(app->options, &cli_ring, &ring);
-    cli_asked_create(
-        app, retether_create(app->client, app->container, cli_value(app->options, &cli_label), ring, created, app));
-}
-
-/* A create replaces nothing but an ended container. So when it succeeded, it replaced the one that was seen before. */
-void cli_tell_replaced(const struct cli_app *app)
-{
-    if (before.ended) {
-        cli_say("replaces the ended container %s (status %d); its output is gone", app->container,
-                cli_status(before.code, before.signal));
-    }
-}
-
 static void created(struct retether_client *client, const struct retether_reply *reply, void *ctx)
 {
     struct cli_app *app = ctx;
@@ -84,7 +37,7 @@ static void created(struct retether_client *client, const struct retether_reply 
     } else {
         cli_text_printf(&text, "%s\n", token);
     }
-    cli_text_flush(app, &text, 0);
+    cli_text_flush(app, &text);
 }
 
 static void ask_create(struct cli_app *app)

@@ -1,26 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
 #include "clients/cli/commands.h"
-
 #include "clients/cli/record.h"
 #include "session/base/clock.h"
 
 #include <inttypes.h>
-
-void cli_moves_json(struct cli_text *text, const struct retether_record *record)
-{
-    for (size_t i = 0; i < record->n_history; i++) {
-        const struct retether_move *move = &record->history[i];
-
-        cli_json_open(text);
-        cli_json_text(text, "container", record->container);
-        cli_json_text(text, "host", move->host);
-        cli_json_number(text, "life", move->life);
-        cli_json_number(text, "epoch", move->epoch);
-        cli_json_time(text, "at", move->at_ms);
-        cli_json_close(text);
-    }
-}
 
 static void print_page(struct cli_text *text, const struct retether_record *record)
 {
@@ -40,7 +24,7 @@ static void print_page(struct cli_text *text, const struct retether_record *reco
         cli_table_addf(&table, "%" PRIu64, move->epoch);
         cli_table_addf(&table, "%" PRIu64, move->life);
     }
-    cli_table_print(&table, text, "");
+    cli_table_print(&table, text);
 }
 
 static void found(struct cli_app *app, const struct retether_record *record)
@@ -52,7 +36,7 @@ static void found(struct cli_app *app, const struct retether_record *record)
     } else {
         print_page(&text, record);
     }
-    cli_text_flush(app, &text, 0);
+    cli_text_flush(app, &text);
 }
 
 const struct cli_command cli_moves = {

@@ -32,7 +32,7 @@ static void print_status(unsigned code, unsigned signum)
     } else {
         cli_text_printf(&text, "%d\n", cli_status(code, signum));
     }
-    cli_text_flush(waiting.app, &text, 0);
+    cli_text_flush(waiting.app, &text);
 }
 
 static void fail_lost(void)
