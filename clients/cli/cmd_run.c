@@ -32,13 +32,20 @@ static const struct rt_option guest_agent = {
     "where the tether finds its agent (default: RETETHER_GUEST_AGENT, or " DEFAULT_GUEST_AGENT ")",
     "RETETHER_GUEST_AGENT"};
 
+/* The tether.
+ *
+ *     NONE --started--> RUNNING --nobody will ever read its output: SIGTERM--> KILLED
+ *       \                  \--exits--> GONE <--exits--------------------------/
+ *        \--cannot be started---------/
+ */
+enum child { CHILD_NONE, CHILD_RUNNING, CHILD_KILLED, CHILD_GONE };
+
 struct run {
     struct cli_app *app;
     struct cli_stream stream;
-    uv_process_t child;
+    enum child state;
+    uv_process_t child; /* this and the timer are open unless CHILD_NONE */
     uv_timer_t timer;
-    bool started, gone;
-    bool killed;
     bool giving_back; /* the session that never ran is being removed, so that its name is free again */
     int status;       /* the exit status once it is removed */
     char tether[4096];
@@ -56,10 +63,18 @@ static void let_go(void)
     }
 }
 
+static void stop(void)
+{
+    if (run.state == CHILD_RUNNING) {
+        run.state = CHILD_KILLED;
+        (void)uv_process_kill(&run.child, SIGTERM);
+    }
+}
+
 static void timeout_cb(uv_timer_t *timer)
 {
     (void)timer;
-    if (run.killed) {
+    if (run.state == CHILD_KILLED) {
         (void)uv_process_kill(&run.child, SIGKILL);
     }
     let_go();
@@ -68,7 +83,7 @@ static void timeout_cb(uv_timer_t *timer)
 static void exit_cb(uv_process_t *child, int64_t status, int signum)
 {
     (void)child;
-    run.gone = true;
+    run.state = CHILD_GONE;
     if (run.app->over) {
         let_go();
         return;
@@ -101,14 +116,11 @@ static void give_up_cb(uv_timer_t *timer)
  * still join otherwise. */
 static bool may_end(struct cli_stream *stream, int status)
 {
-    if (stream->was_live || run.giving_back || run.app->over) {
+    if (stream->state != CLI_STREAM_OPEN || run.giving_back || run.app->over) {
         return !run.giving_back || run.app->over;
     }
     run.status = status;
-    if (run.started && !run.gone) {
-        run.killed = true;
-        (void)uv_process_kill(&run.child, SIGTERM);
-    }
+    stop();
     if (retether_remove(run.app->client, stream->container, given_back_cb, NULL) != RT_OK) {
         return true;
     }
@@ -120,20 +132,17 @@ static bool may_end(struct cli_stream *stream, int status)
 static void end_cb(struct cli_stream *stream, int status)
 {
     (void)status;
-    if (!run.started || run.gone) {
-        if (run.started) {
-            let_go();
-        }
+    if (run.state == CHILD_NONE) {
         return;
     }
-    if (!stream->was_live) { /* nobody will ever read its output */
-        run.killed = true;
-        (void)uv_process_kill(&run.child, SIGTERM);
-    } else if (!stream->ended) { /* detached: it goes on */
-        let_go();
-        return;
+    if (stream->state == CLI_STREAM_OPEN) {
+        stop();
     }
-    (void)uv_timer_start(&run.timer, timeout_cb, END_WAIT_MS, 0);
+    if (run.state == CHILD_GONE || stream->state == CLI_STREAM_LIVE || stream->state == CLI_STREAM_LEAVING) {
+        let_go(); /* it has ended, or goes on without this program */
+    } else {
+        (void)uv_timer_start(&run.timer, timeout_cb, END_WAIT_MS, 0);
+    }
 }
 
 /* ---- the tether's beginning ---- */
@@ -230,8 +239,7 @@ static int spawn(const char *token)
     (void)unsetenv("RETETHER_TOKEN_FILE");
     (void)uv_timer_init(&run.app->loop, &run.timer);
     rc = uv_spawn(&run.app->loop, &run.child, &child);
-    run.started = true; /* the handles are open even when it failed */
-    run.gone = rc != 0;
+    run.state = rc == 0 ? CHILD_RUNNING : CHILD_GONE; /* the handles are open even when it failed */
     (void)unsetenv("RETETHER_TOKEN");
     free((void *)args);
     return rc;

@@ -33,7 +33,7 @@ static void looked_cb(struct retether_client *client, const struct retether_repl
 
     (void)client;
     lost->asked = false;
-    if (!lost->open || lost->state != CLI_LOST_AWAY) {
+    if (lost->state != CLI_LOST_AWAY) {
         return;
     }
     if (is_lost) {
@@ -72,7 +72,6 @@ void cli_lost_open(struct cli_lost *lost, struct cli_app *app, const char *conta
     (void)cli_read(app->options, &cli_lost_timeout, &lost->limit_ms);
     (void)uv_timer_init(&app->loop, &lost->timer);
     lost->timer.data = lost;
-    lost->open = true;
 }
 
 void cli_lost_interrupted(struct cli_lost *lost)
@@ -96,8 +95,5 @@ void cli_lost_resumed(struct cli_lost *lost, const char *host)
 
 void cli_lost_close(struct cli_lost *lost)
 {
-    if (lost->open) {
-        lost->open = false;
-        uv_close((uv_handle_t *)&lost->timer, NULL);
-    }
+    uv_close((uv_handle_t *)&lost->timer, NULL);
 }

@@ -133,14 +133,16 @@ int cli_writer_open(struct cli_writer *writer, uv_loop_t *loop, int fd)
         return RT_EIO;
     }
     writer->waiter.data = writer;
-    writer->socket = S_ISSOCK(st.st_mode);
-    writer->file = writer->waiter.epoll_fd < 0;
-    if (S_ISFIFO(st.st_mode) || isatty(fd)) {
-        writer->own_fd = reopen(fd);
+    if (S_ISSOCK(st.st_mode)) {
+        writer->sink = CLI_SINK_SOCKET;
+    } else if ((S_ISFIFO(st.st_mode) || isatty(fd)) && (writer->own_fd = reopen(fd)) >= 0) {
+        writer->sink = CLI_SINK_OWN;
+    } else if (writer->waiter.epoll_fd < 0) {
+        writer->sink = CLI_SINK_FILE;
     }
     /* epoll reports EPOLLERR and EPOLLHUP even when no event is asked for: of a pipe without readers, of a socket whose
      * peer has closed it. */
-    if ((S_ISFIFO(st.st_mode) || writer->socket) && waiter_open(&writer->gone, loop, fd, 0, gone_cb) == RT_OK) {
+    if ((S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode)) && waiter_open(&writer->gone, loop, fd, 0, gone_cb) == RT_OK) {
         writer->gone.data = writer;
         writer->watched = true;
     }
@@ -150,20 +152,22 @@ int cli_writer_open(struct cli_writer *writer, uv_loop_t *loop, int fd)
 /* One write that does not block; where that cannot be guaranteed, it is short enough that it hardly ever does. */
 static ssize_t write_some(const struct cli_writer *writer, const void *data, size_t size)
 {
-    if (writer->socket) {
-        return send(writer->fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL);
-    }
-    if (writer->own_fd >= 0) {
-        return write(writer->own_fd, data, size);
-    }
-    if (!writer->file) {
-        struct pollfd ready = {.fd = writer->fd, .events = POLLOUT};
+    struct pollfd ready = {.fd = writer->fd, .events = POLLOUT};
 
+    switch (writer->sink) {
+    case CLI_SINK_SOCKET:
+        return send(writer->fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+    case CLI_SINK_OWN:
+        return write(writer->own_fd, data, size);
+    case CLI_SINK_SHARED:
         if (poll(&ready, 1, 0) == 0) {
             errno = EAGAIN;
             return -1;
         }
         size = size < PIPE_BUF ? size : PIPE_BUF;
+        break;
+    case CLI_SINK_FILE:
+        break;
     }
     return write(writer->fd, data, size);
 }

@@ -36,13 +36,18 @@ struct cli_waiter { /* tells that a descriptor is ready */
     bool active;
 };
 
+/* How a descriptor is written to without waiting: one that is SHARED with others, and could not be opened anew, is
+ * polled first. */
+enum cli_sink { CLI_SINK_SHARED, CLI_SINK_OWN, CLI_SINK_SOCKET, CLI_SINK_FILE };
+
 struct cli_writer {
     struct cli_waiter waiter;
     struct cli_waiter gone; /* of a pipe or socket */
     int fd;                 /* the shared one */
-    int own_fd;             /* owned: non-blocking; -1: none */
-    bool socket, file, watched;
-    bool waiting;
+    enum cli_sink sink;
+    int own_fd;   /* owned: non-blocking, of CLI_SINK_OWN; else -1 */
+    bool watched; /* `gone` is open */
+    bool waiting; /* for on_ready */
     void *data;
     void (*on_ready)(struct cli_writer *writer); /* after a short write */
     void (*on_gone)(struct cli_writer *writer);  /* once, when nobody reads it any more */

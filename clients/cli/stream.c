@@ -17,27 +17,24 @@ static void end_cb(struct cli_app *app, int status)
 {
     struct cli_stream *stream = app->data;
 
-    stream->state = CLI_STREAM_CLOSED;
     cli_terminal_cooked();
     if (stream->att != NULL) {
-        if (stream->was_live && stream->input && app->options->verbose) {
+        if (stream->state != CLI_STREAM_OPEN && stream->input && app->options->verbose) {
             cli_say("%" PRIu64 " bytes of input were sent again after breaks", retether_resent(stream->att));
         }
         retether_detach(stream->att);
         stream->att = NULL;
     }
-    if (stream->reader_open) {
+    if (stream->reading != CLI_INPUT_NONE) {
         cli_reader_close(&stream->reader);
         uv_close((uv_handle_t *)&stream->held, NULL);
-    }
-    if (stream->leave_open) {
         uv_close((uv_handle_t *)&stream->leave, NULL);
     }
     cli_lost_close(&stream->lost);
     while (stream->writers_open > 0) {
         cli_writer_close(&stream->writer[--stream->writers_open]);
     }
-    for (size_t i = 0; stream->signals_open && i < CLI_SIGNALS; i++) {
+    for (size_t i = 0; i < CLI_SIGNALS; i++) {
         uv_close((uv_handle_t *)&stream->signals[i], NULL);
     }
     if (stream->on_end != NULL) {
@@ -144,8 +141,7 @@ static void attached_cb(struct retether_attachment *att, const struct retether_a
     struct cli_stream *stream = ctx;
 
     (void)att;
-    stream->state = CLI_STREAM_LIVE;
-    stream->was_live = true;
+    cli_stream_go(stream, CLI_STREAM_LIVE);
     stream->tty = attached->tty;
     stream->process = attached->process;
     stream->head[0] = attached->head[0];
@@ -186,7 +182,7 @@ static void exited_cb(struct retether_attachment *att, unsigned code, unsigned s
 {
     struct cli_stream *stream = ctx;
 
-    stream->ended = true;
+    cli_stream_go(stream, CLI_STREAM_ENDED);
     cli_stream_tell_unstarted(stream, signum == 0 ? code : 0,
                               retether_offset(att, RETETHER_STDOUT) + retether_offset(att, RETETHER_STDERR));
     cli_stream_exited(stream, code, signum);
@@ -234,6 +230,9 @@ bool cli_stream_open(struct cli_stream *stream, struct cli_app *app, enum cli_st
         stream->record_signal = record->signal;
     }
     take_options(stream, app->options);
+    cli_stream_open_signals(stream);
+    cli_lost_open(&stream->lost, app, stream->container, cli_stream_lost);
+    stream->lost.data = stream;
     for (unsigned s = 0; s < 2; s++) {
         if (cli_writer_open(&stream->writer[s], &app->loop, fds[s]) != RT_OK) {
             cli_say("%s cannot be written to; open it for writing", s == 0 ? "stdout" : "stderr");
@@ -247,9 +246,6 @@ bool cli_stream_open(struct cli_stream *stream, struct cli_app *app, enum cli_st
             cli_writer_watch(&stream->writer[s], gone_cb);
         }
     }
-    cli_stream_open_signals(stream);
-    cli_lost_open(&stream->lost, app, stream->container, cli_stream_lost);
-    stream->lost.data = stream;
     return true;
 }
 

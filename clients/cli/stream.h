@@ -13,19 +13,30 @@
 
 /* One attachment carried between this program's stdin, stdout, stderr and signals: attach, run, exec and logs.
  *
- *     OPEN --attached--> LIVE ----exited, signal, failed----------> CLOSED
- *        |                 \--detach keys--> LEAVING --input taken,--/
- *        |                                             2 s, as LIVE /
- *        \--failed, or a signal that is not passed on--------------/
+ *     OPEN --attached--> LIVE --exited------------------------> ENDED
+ *        |                 \--detach keys--> LEAVING --exited--/ /
+ *        \--it had ended: what is kept of it-------------------/
  *
- * LEAVING: what was typed before the detach keys is on its way.
+ * LEAVING: what was typed before the detach keys is on its way. ENDED: the process has exited. Each may be the last: a
+ * failure, a signal that is not passed on, a detach ends the program.
  */
 
 #define CLI_SIGNALS 9
 
 enum cli_stream_kind { CLI_STREAM_ATTACH, CLI_STREAM_EXEC, CLI_STREAM_LOGS, CLI_STREAM_RUN };
 
-enum cli_stream_state { CLI_STREAM_OPEN, CLI_STREAM_LIVE, CLI_STREAM_LEAVING, CLI_STREAM_CLOSED };
+enum cli_stream_state { CLI_STREAM_OPEN, CLI_STREAM_LIVE, CLI_STREAM_LEAVING, CLI_STREAM_ENDED };
+
+/* What is read of stdin, and what becomes of it.
+ *
+ *     NONE --attached--> OPEN --its end---------------------> ENDED --refused--> REFUSED
+ *                         | \--refused, on a terminal--> KEYS --its end----------/ /
+ *                         \--refused--------------------------------------------/
+ *
+ * refused: the process takes no more. KEYS: it is read on for the detach keys, and all else is dropped: while a
+ * terminal is raw, no other key ends the attach.
+ */
+enum cli_input { CLI_INPUT_NONE, CLI_INPUT_OPEN, CLI_INPUT_KEYS, CLI_INPUT_ENDED, CLI_INPUT_REFUSED };
 
 struct cli_stream {
     struct cli_app *app;
@@ -37,22 +48,18 @@ struct cli_stream {
     char container[RETETHER_CONTAINER_MAX + 1];
     uint32_t process;
     struct cli_start start;
-    bool tty;             /* the process has one */
-    bool was_live, ended; /* it was attached; the process has exited */
+    bool tty; /* the process has one */
     /* input */
-    bool input;
-    bool input_end; /* nothing more comes of it */
-    struct cli_reader reader;
-    bool reader_open;
+    bool input; /* stdin is passed on */
+    enum cli_input reading;
+    struct cli_reader reader; /* this and the timers are open from CLI_INPUT_OPEN on */
     struct cli_keys keys;
-    uv_timer_t held;                              /* with reader_open: keys that may be the first of the detach keys */
-    uint8_t pending[CLI_READ_MAX + CLI_KEYS_MAX]; /* typed, and not yet taken by the attachment */
-    size_t pending_at, pending_size;
-    bool refused;     /* the process takes no more input */
-    uint64_t dropped; /* bytes typed that the attachment never took */
+    uv_timer_t held;  /* keys that may be the first of the detach keys */
     uv_timer_t leave; /* LEAVING */
     uint64_t leave_until_ms;
-    bool leave_open;
+    uint8_t pending[CLI_READ_MAX + CLI_KEYS_MAX]; /* typed, and not yet taken by the attachment */
+    size_t pending_at, pending_size;
+    uint64_t dropped; /* bytes typed that the attachment never took */
     /* output: stdout, stderr */
     struct cli_writer writer[2];
     unsigned writers_open;
@@ -64,7 +71,6 @@ struct cli_stream {
     /* signals */
     bool sig_proxy;
     uv_signal_t signals[CLI_SIGNALS];
-    bool signals_open;
     const char *guest_agent; /* run: where its tether dials */
     /* For run: false when it ends the program itself, later, with this status. May be NULL. */
     bool (*may_end)(struct cli_stream *stream, int status);
@@ -92,6 +98,8 @@ void cli_stream_input_closed(struct cli_stream *stream);
 void cli_stream_open_signals(struct cli_stream *stream);
 
 /* stream_end.c */
+/* To a later state. */
+void cli_stream_go(struct cli_stream *stream, enum cli_stream_state to);
 /* Whether it carries a command that this program has started. */
 bool cli_stream_is_own(const struct cli_stream *stream);
 /* Ends the program. */

@@ -7,6 +7,7 @@
 #include "clients/cli/text.h"
 #include "session/base/file.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -20,6 +21,12 @@
 bool cli_stream_is_own(const struct cli_stream *stream)
 {
     return stream->kind == CLI_STREAM_EXEC || stream->kind == CLI_STREAM_RUN;
+}
+
+void cli_stream_go(struct cli_stream *stream, enum cli_stream_state to)
+{
+    assert(to > stream->state);
+    stream->state = to;
 }
 
 void cli_stream_end(struct cli_stream *stream, int status)
@@ -41,21 +48,19 @@ void cli_stream_leave_terminal(void)
 
 void cli_stream_tell_untaken(const struct cli_stream *stream)
 {
-    uint64_t written;
-    uint64_t taken;
-    uint64_t left;
+    bool refused = stream->reading == CLI_INPUT_KEYS || stream->reading == CLI_INPUT_REFUSED;
+    uint64_t written, taken, left;
     int waiting = 0;
 
     retether_input(stream->att, &written, &taken);
     left = written - taken + stream->dropped + stream->pending_size - stream->pending_at;
     /* Nobody will read what still waits in a pipe. A terminal was read as it came. */
-    if (stream->refused && stream->reader_open && !isatty(STDIN_FILENO) &&
-        ioctl(STDIN_FILENO, FIONREAD, &waiting) == 0 && waiting > 0) {
+    if (refused && !isatty(STDIN_FILENO) && ioctl(STDIN_FILENO, FIONREAD, &waiting) == 0 && waiting > 0) {
         left += (uint64_t)waiting;
     }
     if (left > 0) {
-        cli_say("%s%" PRIu64 " bytes of input were not taken",
-                stream->refused ? "the process takes no more input; " : "", left);
+        cli_say("%s%" PRIu64 " bytes of input were not taken", refused ? "the process takes no more input; " : "",
+                left);
     }
 }
 
@@ -229,7 +234,7 @@ static void tails_cb(struct cli_app *app, const struct cli_tails *tails, void *c
                       ? retether_offset(stream->att, which)
                       : cli_tails_start(tails, which, stream->start.from, stream->start.at[0]);
     }
-    stream->ended = true;
+    cli_stream_go(stream, CLI_STREAM_ENDED);
     rc = cli_tails_print(tails, from, unkept ? NULL : &stream->lost_bytes);
     if (rc != 0) {
         cli_stream_write_failed(stream, rc);

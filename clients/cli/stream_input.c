@@ -4,6 +4,7 @@
 
 #include "clients/cli/terminal.h"
 
+#include <assert.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -20,6 +21,17 @@ static const int watched[CLI_SIGNALS] = {SIGINT,  SIGTERM,  SIGHUP,  SIGQUIT, SI
 
 /* ---- input ---- */
 
+static void go(struct cli_stream *stream, enum cli_input to)
+{
+    assert(to > stream->reading);
+    stream->reading = to;
+}
+
+static bool is_refused(const struct cli_stream *stream)
+{
+    return stream->reading == CLI_INPUT_KEYS || stream->reading == CLI_INPUT_REFUSED;
+}
+
 /* Gives the attachment what it takes; reads on when it took all. */
 static void push_input(struct cli_stream *stream)
 {
@@ -33,7 +45,7 @@ static void push_input(struct cli_stream *stream)
     if (stream->state == CLI_STREAM_LEAVING) {
         return;
     }
-    if (stream->input_end) {
+    if (stream->reading == CLI_INPUT_ENDED) {
         retether_write_end(stream->att);
     } else {
         cli_reader_start(&stream->reader);
@@ -56,7 +68,7 @@ static bool all_taken(const struct cli_stream *stream)
     uint64_t written, taken;
 
     retether_input(stream->att, &written, &taken);
-    return stream->input_end || stream->refused || (stream->pending_at == stream->pending_size && taken == written);
+    return stream->reading != CLI_INPUT_OPEN || (stream->pending_at == stream->pending_size && taken == written);
 }
 
 static void leave_cb(uv_timer_t *timer)
@@ -73,13 +85,10 @@ static void leave(struct cli_stream *stream)
 {
     uv_loop_t *loop = &stream->app->loop;
 
-    stream->state = CLI_STREAM_LEAVING;
+    cli_stream_go(stream, CLI_STREAM_LEAVING);
     cli_reader_stop(&stream->reader);
     push_input(stream);
     stream->leave_until_ms = uv_now(loop) + LEAVE_MS;
-    (void)uv_timer_init(loop, &stream->leave);
-    stream->leave.data = stream;
-    stream->leave_open = true;
     (void)uv_timer_start(&stream->leave, leave_cb, 0, LEAVE_STEP_MS);
 }
 
@@ -88,7 +97,7 @@ static void drop_input(struct cli_stream *stream)
 {
     stream->dropped += stream->pending_size - stream->pending_at;
     stream->pending_at = stream->pending_size = 0;
-    if (stream->input_end || stream->state == CLI_STREAM_LEAVING) {
+    if (stream->reading == CLI_INPUT_REFUSED || stream->state == CLI_STREAM_LEAVING) {
         cli_reader_stop(&stream->reader);
     } else {
         cli_reader_start(&stream->reader);
@@ -98,7 +107,7 @@ static void drop_input(struct cli_stream *stream)
 /* Passes on what was read, or drops it when the process takes no more. */
 static void pass_input(struct cli_stream *stream)
 {
-    if (stream->refused) {
+    if (is_refused(stream)) {
         drop_input(stream);
     } else {
         push_input(stream);
@@ -128,7 +137,7 @@ static void input_cb(struct cli_reader *reader, const uint8_t *data, size_t size
     }
     (void)uv_timer_stop(&stream->held);
     if (size == 0) {
-        stream->input_end = true;
+        go(stream, is_refused(stream) ? CLI_INPUT_REFUSED : CLI_INPUT_ENDED);
         stream->pending_size = cli_keys_flush(&stream->keys, stream->pending);
     } else {
         stream->pending_size = cli_keys_filter(&stream->keys, data, size, stream->pending, &found);
@@ -146,20 +155,19 @@ static void input_cb(struct cli_reader *reader, const uint8_t *data, size_t size
 
 void cli_stream_writable(struct cli_stream *stream)
 {
-    if (stream->reader_open && stream->pending_at < stream->pending_size) {
+    if (stream->pending_at < stream->pending_size) {
         push_input(stream);
     }
 }
 
 void cli_stream_input_closed(struct cli_stream *stream)
 {
-    stream->refused = true;
-    if (!stream->reader_open) {
-        return;
+    if (stream->reading != CLI_INPUT_NONE && !is_refused(stream)) {
+        bool keys = stream->reading == CLI_INPUT_OPEN && isatty(STDIN_FILENO);
+
+        go(stream, keys ? CLI_INPUT_KEYS : CLI_INPUT_REFUSED);
+        drop_input(stream);
     }
-    /* A terminal is still read for the detach keys: while it is raw, no other key ends the attach. */
-    stream->input_end = stream->input_end || !isatty(STDIN_FILENO);
-    drop_input(stream);
 }
 
 /* ---- the terminal ---- */
@@ -179,7 +187,7 @@ static void resize(struct cli_stream *stream)
  * twice. */
 static void set_terminal(struct cli_stream *stream)
 {
-    bool keys = stream->tty && stream->input && stream->reader_open && isatty(STDIN_FILENO);
+    bool keys = stream->tty && stream->reading != CLI_INPUT_NONE && isatty(STDIN_FILENO);
 
     if (stream->tty && !(keys && cli_terminal_raw())) {
         (void)cli_terminal_raw_output();
@@ -192,11 +200,12 @@ static void start_input(struct cli_stream *stream)
         retether_write_end(stream->att); /* stdin is closed */
         return;
     }
-    stream->reader_open = true;
+    go(stream, CLI_INPUT_OPEN);
     stream->reader.data = stream;
     stream->reader.on_data = input_cb;
     (void)uv_timer_init(&stream->app->loop, &stream->held);
-    stream->held.data = stream;
+    (void)uv_timer_init(&stream->app->loop, &stream->leave);
+    stream->held.data = stream->leave.data = stream;
     if (isatty(STDIN_FILENO) && !cli_has(stream->app->options, &cli_detach_keys)) {
         (void)!cli_keys_parse(&stream->keys, "ctrl-p,ctrl-q");
     }
@@ -249,5 +258,4 @@ void cli_stream_open_signals(struct cli_stream *stream)
             (void)uv_signal_start(&stream->signals[i], signal_cb, watched[i]);
         }
     }
-    stream->signals_open = true;
 }

@@ -140,6 +140,7 @@ static void test_pipe_that_cannot_be_opened_again(void **state)
     assert_true(fx.writer.own_fd >= 0);
     close(fx.writer.own_fd);
     fx.writer.own_fd = -1;
+    fx.writer.sink = CLI_SINK_SHARED;
     n = cli_writer_write(&fx.writer, data, sizeof(data));
     assert_true(n > 0 && (size_t)n < sizeof(data));
     assert_true(fx.writer.waiting);
