@@ -141,7 +141,7 @@ static bool repeated(const struct rt_record *record, const struct rt_claim *clai
 
 static unsigned asker_bit(const struct rt_record *record, const struct rt_claim *claim)
 {
-    if ((record_bit(record) & REC_CLAIMED) && rt_id_equal(&record->inc, &claim->inc)) {
+    if ((record_bit(record) & REC_CLAIMED) != 0 && rt_id_equal(&record->inc, &claim->inc)) {
         return BY_SAME;
     }
     return claim->join || !claim->taken ? BY_OTHER_JOIN : BY_OTHER_TICKET;
@@ -209,7 +209,7 @@ static const struct rule *find_rule(const struct rt_record *record, const struct
     unsigned by = asker_bit(record, claim);
     unsigned facts = facts_of(record, claim, store_ms);
 
-    while (!(rule->record & state) || !(rule->by & by) || (rule->conditions & facts) != rule->conditions) {
+    while ((rule->record & state) == 0 || (rule->by & by) == 0 || (rule->conditions & facts) != rule->conditions) {
         rule++; /* ends: the last row of each group has no conditions */
     }
     return rule;

@@ -24,7 +24,7 @@ struct writer {
 
 static void put(struct writer *w, const void *data, size_t size)
 {
-    if (w->error) {
+    if (w->error != 0) {
         return;
     }
     if (size > w->cap - w->at) {
@@ -46,7 +46,7 @@ static void put_counter(struct writer *w, uint64_t value)
 {
     uint8_t bytes[8];
 
-    if (value >= RT_COUNTER_MAX && !w->error) {
+    if (value >= RT_COUNTER_MAX && w->error == 0) {
         w->error = RT_EPROTO;
     }
     rt_put_u64(bytes, value);
@@ -58,7 +58,7 @@ static void put_text(struct writer *w, const char *text, size_t max)
     size_t size = strnlen(text, max + 1);
 
     if (size > max) {
-        w->error = w->error ? w->error : RT_EPROTO;
+        w->error = w->error != 0 ? w->error : RT_EPROTO;
         return;
     }
     put_u8(w, size);
@@ -91,7 +91,7 @@ int rt_ticket_encode(const struct rt_ticket *ticket, uint8_t *out, size_t cap)
         put_u8(&w, ticket->n_ancestors);
         put(&w, ticket->ancestors, ticket->n_ancestors * sizeof(*ticket->ancestors));
     }
-    return w.error ? w.error : (int)w.at;
+    return w.error != 0 ? w.error : (int)w.at;
 }
 
 struct reader {

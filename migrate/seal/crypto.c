@@ -63,7 +63,7 @@ static int run(const struct rt_crypto_box *box, int direction, const uint8_t *in
         return RT_ELIMIT;
     }
     error = derive(box, derived);
-    if (error) {
+    if (error != 0) {
         return error;
     }
     cipher = EVP_CIPHER_CTX_new();
@@ -95,7 +95,7 @@ int rt_crypto_open(const struct rt_crypto_box *box, const uint8_t *in, size_t si
 {
     int error = run(box, 0, in, size, out, (uint8_t *)(uintptr_t)tag);
 
-    if (error) {
+    if (error != 0) {
         rt_crypto_wipe(out, size);
     }
     return error;

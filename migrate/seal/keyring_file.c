@@ -222,5 +222,5 @@ int rt_keyring_create(struct rt_keyring *ring, const char *path)
     (void)unlink(draft);
 wipe:
     rt_crypto_wipe(text, sizeof(text));
-    return error ? error : rt_keyring_load(ring, path);
+    return error != 0 ? error : rt_keyring_load(ring, path);
 }

@@ -53,7 +53,7 @@ int rt_seal(const struct rt_keyring *ring, const struct rt_ticket *ticket, uint8
     rt_random_fill(NULL, out + AT_SALT, RT_SALT_SIZE);
     box_of(out, rt_keyring_find(ring, id), &box);
     error = rt_crypto_seal(&box, plain, (size_t)size, out + AT_SEALED, out + AT_SEALED + size);
-    return error ? error : AROUND + size;
+    return error != 0 ? error : AROUND + size;
 }
 
 int rt_unseal(const struct rt_keyring *ring, const uint8_t *token, size_t size, uint64_t wall_ms,
@@ -75,14 +75,14 @@ int rt_unseal(const struct rt_keyring *ring, const uint8_t *token, size_t size, 
     }
     box_of(token, secret, &box);
     error = rt_crypto_open(&box, token + AT_SEALED, size - AROUND, token + size - RT_TAG_SIZE, plain);
-    if (error) {
+    if (error != 0) {
         return error;
     }
     error = rt_ticket_decode(plain, size - AROUND, ticket);
     if (error == 0 && (ticket->join != (token[1] == PURPOSE_JOIN) || ticket->key_id != rt_get_u32(token + 2))) {
         error = RT_EPROTO;
     }
-    if (error) {
+    if (error != 0) {
         memset(ticket, 0, sizeof(*ticket));
         return error;
     }

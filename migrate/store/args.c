@@ -11,7 +11,7 @@
 void rt_redis_arg(struct rt_redis_args *args, const void *data, size_t size)
 {
     assert(args->n < RT_REDIS_ARGS_MAX);
-    args->argv[args->n] = size ? data : "";
+    args->argv[args->n] = size != 0 ? data : "";
     args->size[args->n++] = size;
 }
 

@@ -57,12 +57,12 @@ static void over(struct rt_store *store)
 /* What the answer says; an error is told once for each sweep, and ends it. */
 static bool is_answer(struct rt_store *store, int error, const redisReply *reply, int type)
 {
-    if (!error && rt_store_functions_missing(reply)) {
+    if (error == 0 && rt_store_functions_missing(reply)) {
         error = RT_EUNAVAIL;
         (void)!rt_store_load(store, &store->commands);
     }
     error = rt_store_error_of(store, error, reply);
-    if (!error && reply->type != type) {
+    if (error == 0 && reply->type != type) {
         rt_store_log(store, RT_LOG_ERROR, "the store's answer makes no sense (tails)");
         error = RT_EUNAVAIL;
     }
@@ -77,8 +77,8 @@ static void totalled_cb(void *ctx, int error, const redisReply *reply)
     uint64_t all;
     const redisReply *oldest;
 
-    if (!is_answer(store, error, reply, REDIS_REPLY_ARRAY) || rt_store_integer(reply, 0, &all) ||
-        !(oldest = rt_store_element(reply, 1, REDIS_REPLY_STRING))) {
+    if (!is_answer(store, error, reply, REDIS_REPLY_ARRAY) || rt_store_integer(reply, 0, &all) != 0 ||
+        (oldest = rt_store_element(reply, 1, REDIS_REPLY_STRING)) == NULL) {
         over(store);
         return;
     }
@@ -103,7 +103,7 @@ static void total(struct rt_store *store, uint64_t bytes, uint64_t oldest)
     snprintf(at, sizeof(at), "%" PRIu64, oldest);
     function(&args, "rt4_tails_total", "rt:{tails}:sums", "rt:{tails}:oldest");
     rt_redis_texts(&args, store->tails.host, sum, at, NULL);
-    if (rt_redis_call(&store->commands, &args, totalled_cb, store)) {
+    if (rt_redis_call(&store->commands, &args, totalled_cb, store) != 0) {
         over(store);
     }
 }
@@ -152,7 +152,7 @@ static void cut_cb(void *ctx, int error, const redisReply *reply)
     host_keys(store->tails.host, list, sizes);
     function(&args, "rt4_tails_uncount", list, sizes);
     rt_redis_text(&args, victim->member);
-    if (rt_redis_call(&store->commands, &args, uncounted_cb, victim)) {
+    if (rt_redis_call(&store->commands, &args, uncounted_cb, victim) != 0) {
         victim_done(victim, false);
     }
 }
@@ -169,7 +169,7 @@ static void cut(struct rt_store *store, const redisReply *member, const redisRep
         return;
     }
     victim = malloc(sizeof(*victim));
-    if (!victim) {
+    if (victim == NULL) {
         return;
     }
     victim->store = store;
@@ -178,7 +178,7 @@ static void cut(struct rt_store *store, const redisReply *member, const redisRep
     rt_store_key(&key, 't', tails);
     function(&args, "rt4_tails_cut", record, tails);
     rt_redis_arg(&args, life->str, life->len);
-    if (rt_redis_call(&store->commands, &args, cut_cb, victim)) {
+    if (rt_redis_call(&store->commands, &args, cut_cb, victim) != 0) {
         free(victim);
     } else {
         store->tails.cutting++;
@@ -193,8 +193,8 @@ static void swept_cb(void *ctx, int error, const redisReply *reply)
 
     uint64_t bytes, oldest;
 
-    if (!is_answer(store, error, reply, REDIS_REPLY_ARRAY) || rt_store_integer(reply, 0, &bytes) ||
-        rt_store_integer(reply, 1, &oldest)) {
+    if (!is_answer(store, error, reply, REDIS_REPLY_ARRAY) || rt_store_integer(reply, 0, &bytes) != 0 ||
+        rt_store_integer(reply, 1, &oldest) != 0) {
         over(store);
         return;
     }
@@ -232,7 +232,7 @@ static void begin(struct rt_store *store, const char *host, uint64_t give_up)
     store->tails.steps++;
     store->tails.asked = give_up > 0;
     store->tails.failed = false;
-    if (count(store, &store->commands, host, give_up, none, swept_cb)) {
+    if (count(store, &store->commands, host, give_up, none, swept_cb) != 0) {
         store->tails.sweeping = store->tails.due = false;
         store->tails.steps = 0;
     }

@@ -148,8 +148,9 @@ static int add_fenced(struct rt_store_args *args, const struct rt_store_op *op, 
     if (other && (op->state != RT_SESSION_LOST || !rt_store_word(op->host, RT_HOST_MAX))) {
         return RT_EINVAL;
     }
-    if (report ? op->report.size > RT_REPORT_MAX
-               : op->state != RT_SESSION_RUNNING && op->state != RT_SESSION_MOVING && op->state != RT_SESSION_LOST) {
+    if ((report ? op->report.size > RT_REPORT_MAX
+                : op->state != RT_SESSION_RUNNING && op->state != RT_SESSION_MOVING && op->state != RT_SESSION_LOST) !=
+        0) {
         return RT_EINVAL;
     }
     add_function(args, report ? "rt4_report" : "rt4_state", &op->key);

@@ -77,7 +77,7 @@ static void end_probe(struct rt_embedded *embedded)
 {
     struct rt_embedded_probe *probe = embedded->probe;
 
-    if (probe) {
+    if (probe != NULL) {
         embedded->probe = NULL;
         probe->owner = NULL;
         uv_close((uv_handle_t *)&probe->pipe, probe_closed_cb);
@@ -107,7 +107,7 @@ static void probe_answered(struct rt_embedded *embedded)
     uv_os_fd_t fd = -1;
 
     uv_fileno((uv_handle_t *)&embedded->probe->pipe, &fd);
-    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size)) {
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) {
         peer.pid = 0;
     }
     end_probe(embedded);
@@ -116,7 +116,7 @@ static void probe_answered(struct rt_embedded *embedded)
         failed(embedded, RT_EIO, "the redis-server on its socket is not the one that redis.pid names; stop it");
         return;
     }
-    embedded->pid = peer.pid ? peer.pid : embedded->pid;
+    embedded->pid = peer.pid != 0 ? peer.pid : embedded->pid;
     embedded->state = RT_EMBEDDED_UP;
     embedded->up_ms = uv_now(embedded->loop);
     wake(embedded, WATCH_MS);
@@ -140,7 +140,7 @@ static void read_cb(uv_stream_t *stream, ssize_t size, const uv_buf_t *buf)
     struct rt_embedded *embedded = probe->owner;
 
     (void)buf;
-    if (!embedded || size == 0) {
+    if (embedded == NULL || size == 0) {
         return;
     }
     if (size < 0) {
@@ -167,17 +167,17 @@ static void connect_cb(uv_connect_t *req, int status)
     struct rt_embedded_probe *probe = req->data;
     uv_buf_t ping = uv_buf_init((char[]){"PING\r\n"}, 6);
 
-    if (!probe->owner) {
+    if (probe->owner == NULL) {
         return;
     }
     /* Six bytes into an empty socket buffer are taken at once. */
-    if (!status && uv_try_write((uv_stream_t *)&probe->pipe, &ping, 1) != 6) {
+    if (status == 0 && uv_try_write((uv_stream_t *)&probe->pipe, &ping, 1) != 6) {
         status = UV_EIO;
     }
-    if (!status) {
+    if (status == 0) {
         status = uv_read_start((uv_stream_t *)&probe->pipe, alloc_cb, read_cb);
     }
-    if (status) {
+    if (status != 0) {
         probe_failed(probe->owner, status);
     }
 }
@@ -186,7 +186,7 @@ static void start_probe(struct rt_embedded *embedded)
 {
     struct rt_embedded_probe *probe = calloc(1, sizeof(*probe));
 
-    if (!probe || uv_pipe_init(embedded->loop, &probe->pipe, 0)) {
+    if (probe == NULL || uv_pipe_init(embedded->loop, &probe->pipe, 0) != 0) {
         free(probe);
         failed(embedded, RT_ENOMEM, rt_strerror(RT_ENOMEM));
         return;
@@ -213,7 +213,7 @@ static void exit_cb(uv_process_t *process, int64_t status, int signal)
     (void)status;
     (void)signal;
     uv_close((uv_handle_t *)process, child_closed_cb);
-    if (embedded) {
+    if (embedded != NULL) {
         embedded->child = NULL;
         embedded->pid = 0;
         end_probe(embedded);
@@ -267,7 +267,7 @@ static int spawn(struct rt_embedded *embedded, struct rt_embedded_child *child)
     snprintf(pidfile, sizeof(pidfile), "%s/redis.pid", embedded->dir);
     snprintf(log, sizeof(log), "%s/redis.log", embedded->dir);
     rc = uv_spawn(embedded->loop, &child->process, &options);
-    if (rc) {
+    if (rc != 0) {
         uv_close((uv_handle_t *)&child->process, child_closed_cb);
     }
     return rc;
@@ -281,12 +281,12 @@ static void start_server(struct rt_embedded *embedded)
 
     embedded->state = RT_EMBEDDED_STARTING;
     embedded->limit_ms = uv_now(embedded->loop) + RT_EMBEDDED_START_MS;
-    if (!child) {
+    if (child == NULL) {
         failed(embedded, RT_ENOMEM, rt_strerror(RT_ENOMEM));
         return;
     }
     rc = spawn(embedded, child);
-    if (rc) {
+    if (rc != 0) {
         snprintf(what, sizeof(what), "cannot start %s: %s; install redis-server, or configure a store",
                  embedded->program, uv_strerror(rc));
         failed(embedded, rc == UV_ENOENT ? RT_ENOTFOUND : RT_EIO, what);
@@ -311,7 +311,7 @@ static void timer_closed_cb(uv_handle_t *handle)
 static void finish(struct rt_embedded *embedded)
 {
     end_probe(embedded);
-    if (embedded->child) {
+    if (embedded->child != NULL) {
         embedded->child->owner = NULL;
         uv_unref((uv_handle_t *)&embedded->child->process);
         uv_close((uv_handle_t *)&embedded->child->process, child_closed_cb);
@@ -324,14 +324,14 @@ static void finish(struct rt_embedded *embedded)
 static void step(struct rt_embedded *embedded)
 {
     uint64_t now = uv_now(embedded->loop);
-    bool gone = embedded->pid == 0 || (!embedded->child && kill(embedded->pid, 0) && errno == ESRCH);
+    bool gone = embedded->pid == 0 || (embedded->child == NULL && kill(embedded->pid, 0) != 0 && errno == ESRCH);
 
     switch (embedded->state) {
     case RT_EMBEDDED_PROBING:
         if (now >= embedded->limit_ms) {
             end_probe(embedded);
             failed(embedded, RT_ETIMEDOUT, "the redis-server on its socket does not answer; stop it");
-        } else if (!embedded->probe) {
+        } else if (embedded->probe == NULL) {
             start_probe(embedded);
         } else {
             wake(embedded, STEP_MS);
@@ -390,7 +390,7 @@ static int lock_dir(struct rt_embedded *embedded, char *why, size_t why_size)
         snprintf(why, why_size, "%s: %s", path, strerror(errno));
         return RT_EIO;
     }
-    if (flock(embedded->lock_fd, LOCK_EX | LOCK_NB)) {
+    if (flock(embedded->lock_fd, LOCK_EX | LOCK_NB) != 0) {
         close(embedded->lock_fd);
         snprintf(why, why_size, "%s: in use by another agent; give each its own state directory", embedded->dir);
         return RT_EEXIST;
@@ -401,7 +401,7 @@ static int lock_dir(struct rt_embedded *embedded, char *why, size_t why_size)
 int rt_embedded_start(struct rt_embedded *embedded, uv_loop_t *loop, const struct rt_embedded_config *config, char *why,
                       size_t why_size)
 {
-    const char *program = config->program ? config->program : "redis-server";
+    const char *program = config->program != NULL ? config->program : "redis-server";
     int rc;
 
     memset(embedded, 0, sizeof(*embedded));
@@ -415,10 +415,10 @@ int rt_embedded_start(struct rt_embedded *embedded, uv_loop_t *loop, const struc
     snprintf(embedded->program, sizeof(embedded->program), "%s", program);
     snprintf(embedded->endpoint, sizeof(embedded->endpoint), "unix:%s/redis.sock", config->dir);
     rc = lock_dir(embedded, why, why_size);
-    if (rc) {
+    if (rc != 0) {
         return rc;
     }
-    if (uv_timer_init(loop, &embedded->timer)) {
+    if (uv_timer_init(loop, &embedded->timer) != 0) {
         close(embedded->lock_fd);
         snprintf(why, why_size, "cannot make a timer");
         return RT_EIO;
@@ -436,7 +436,7 @@ void rt_embedded_stop(struct rt_embedded *embedded, void (*closed)(struct rt_emb
     embedded->state = RT_EMBEDDED_STOPPING;
     embedded->limit_ms = uv_now(embedded->loop) + RT_EMBEDDED_STOP_MS;
     end_probe(embedded);
-    if (embedded->pid) {
+    if (embedded->pid != 0) {
         kill(embedded->pid, SIGTERM);
     }
     wake(embedded, 0);

@@ -39,7 +39,7 @@ int rt_store_endpoint_tcp(const char *host, const char *port, struct rt_store_en
 static int parse_sentinels(const char *text, struct rt_store_endpoint *list, size_t *n)
 {
     const char *at = strchr(text, '@');
-    size_t name = at ? (size_t)(at - text) : 0;
+    size_t name = at != NULL ? (size_t)(at - text) : 0;
     size_t count = *n;
 
     if (name == 0 || name > RT_MASTER_NAME_MAX) {
@@ -58,7 +58,7 @@ static int parse_sentinels(const char *text, struct rt_store_endpoint *list, siz
             return RT_EINVAL;
         }
         snprintf(tcp, sizeof(tcp), "tcp:%.*s", (int)size, at);
-        if (parse(tcp, endpoint)) {
+        if (parse(tcp, endpoint) != 0) {
             return RT_EINVAL;
         }
         memcpy(endpoint->master, text, name);
@@ -81,7 +81,7 @@ int rt_store_endpoint_parse(const char *text, struct rt_store_endpoint list[RT_E
     if (strncmp(text, "sentinel:", 9) == 0) {
         return parse_sentinels(text + 9, list, n);
     }
-    if (parse(text, &list[*n])) {
+    if (parse(text, &list[*n]) != 0) {
         return RT_EINVAL;
     }
     ++*n;

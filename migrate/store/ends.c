@@ -23,7 +23,7 @@ static void fail_list(struct rt_store_run **list, int error)
     struct rt_store_run *run = *list;
 
     *list = NULL;
-    while (run) {
+    while (run != NULL) {
         struct rt_store_run *next = run->next;
 
         rt_store_run_failed(run, error);
@@ -38,14 +38,14 @@ static void waited(struct rt_store *store, enum rt_end_how how)
     struct rt_store_run *run = store->waited;
 
     store->waited = NULL;
-    while (run) {
+    while (run != NULL) {
         struct rt_store_run *next = run->next;
         struct rt_store_reply reply = {.how = how, .outcome.verdict = RT_CLASS_OK};
 
         rt_store_run_done(run, &reply);
         run = next;
     }
-    if (store->written) {
+    if (store->written != NULL) {
         wait_for_replicas(store);
     }
 }
@@ -62,8 +62,8 @@ static void wait_cb(void *ctx, int error, const redisReply *reply)
 {
     struct rt_store *store = ctx;
 
-    if (error || reply->type != REDIS_REPLY_INTEGER) {
-        rt_store_ends_fail(store, error ? error : RT_EUNAVAIL);
+    if (error != 0 || reply->type != REDIS_REPLY_INTEGER) {
+        rt_store_ends_fail(store, error != 0 ? error : RT_EUNAVAIL);
         return;
     }
     waited(store, reply->integer >= 1 ? RT_END_REPLICATED : RT_END_STORED);
@@ -77,8 +77,8 @@ static void replicas_cb(void *ctx, int error, const redisReply *reply)
     char limit[24];
     int rc;
 
-    if (error || !(replicas = rt_store_element(reply, 2, REDIS_REPLY_ARRAY))) {
-        rt_store_ends_fail(store, error ? error : RT_EUNAVAIL);
+    if (error != 0 || (replicas = rt_store_element(reply, 2, REDIS_REPLY_ARRAY)) == NULL) {
+        rt_store_ends_fail(store, error != 0 ? error : RT_EUNAVAIL);
         return;
     }
     if (replicas->elements == 0) {
@@ -88,7 +88,7 @@ static void replicas_cb(void *ctx, int error, const redisReply *reply)
     snprintf(limit, sizeof(limit), "%" PRIu64, RT_STORE_WAIT_MS);
     rt_redis_texts(&args, "WAIT", "1", limit, NULL);
     rc = rt_redis_call(&store->ends, &args, wait_cb, store);
-    if (rc) {
+    if (rc != 0) {
         rt_store_ends_fail(store, RT_ETIMEDOUT);
     }
 }
@@ -102,7 +102,7 @@ static void wait_for_replicas(struct rt_store *store)
     store->waited = store->written;
     store->written = NULL;
     rt_redis_text(&args, "ROLE");
-    if (rt_redis_call(&store->ends, &args, replicas_cb, store)) {
+    if (rt_redis_call(&store->ends, &args, replicas_cb, store) != 0) {
         rt_store_ends_fail(store, RT_ETIMEDOUT);
     }
 }
@@ -113,7 +113,7 @@ void rt_store_end_written(struct rt_store_run *run)
 
     run->next = store->written;
     store->written = run;
-    if (!store->waited) {
+    if (store->waited == NULL) {
         wait_for_replicas(store);
     }
 }

@@ -46,7 +46,7 @@ static void finish(struct rt_store_run *run)
     struct rt_store_find *find = run->find;
     struct rt_store_reply reply = {.error = find->error};
 
-    if (!find->error) {
+    if (find->error == 0) {
         reply.records = find->records;
         reply.n_records = find->n_records;
         reply.cursor = find->next;
@@ -99,11 +99,11 @@ static void record_cb(void *ctx, int error, const redisReply *reply)
     const struct rt_key *key = &find->hits[hit].key;
     const char *host = find->hosts[find->hits[hit].host];
     char set[RT_HOST_MAX + 1];
-    int rc = !error && is_no_record(reply) ? 0 : rt_store_error_of(run->store, error, reply);
+    int rc = error == 0 && is_no_record(reply) ? 0 : rt_store_error_of(run->store, error, reply);
 
     find->pending--;
-    if (rc) {
-        find->error = find->error ? find->error : rc;
+    if (rc != 0) {
+        find->error = find->error != 0 ? find->error : rc;
     } else {
         /* An answer that is no array is none of a record's either. */
         rc = rt_store_parse_record(reply, key, record, set);
@@ -133,13 +133,13 @@ static void get_records(struct rt_store_run *run)
     struct rt_store_find *find = run->find;
 
     find->answered = 0;
-    if (!find->error && find->n_hits > 0) {
+    if (find->error == 0 && find->n_hits > 0) {
         find->records = calloc(find->n_hits, sizeof(*find->records));
-        find->error = find->records ? 0 : RT_ENOMEM;
+        find->error = find->records != NULL ? 0 : RT_ENOMEM;
     }
-    for (size_t i = 0; i < find->n_hits && !find->error; i++) {
+    for (size_t i = 0; i < find->n_hits && find->error == 0; i++) {
         find->error = send_get(run, &find->hits[i].key);
-        find->pending += !find->error;
+        find->pending += find->error == 0;
     }
     if (find->pending == 0) {
         finish(run);
@@ -156,7 +156,7 @@ static void set_next(struct rt_store_find *find, size_t host, const redisReply *
 {
     memcpy(find->next.host, find->hosts[host], sizeof(find->next.host));
     find->next.member[0] = '\0';
-    if (member) {
+    if (member != NULL) {
         memcpy(find->next.member, member->str, member->len);
         find->next.member[member->len] = '\0';
     }
@@ -172,7 +172,7 @@ static void gather(struct rt_store_find *find, size_t host, const redisReply *re
         const redisReply *member = reply->element[i];
         struct rt_key key;
 
-        if (member->type != REDIS_REPLY_STRING || rt_store_parse_member(member->str, member->len, &key)) {
+        if (member->type != REDIS_REPLY_STRING || rt_store_parse_member(member->str, member->len, &key) != 0) {
             continue; /* nobody's, and no place to go on from */
         }
         last = member;
@@ -186,7 +186,7 @@ static void gather(struct rt_store_find *find, size_t host, const redisReply *re
         }
     }
     /* Of what is nobody's the owner's walk makes an end; a whole page of it hides the rest of this set until then. */
-    if (!find->full && reply->elements == RT_LIST_MAX && last) {
+    if (!find->full && reply->elements == RT_LIST_MAX && last != NULL) {
         set_next(find, host, last);
     }
 }
@@ -201,11 +201,11 @@ static void range_cb(void *ctx, int error, const redisReply *reply)
     int rc = rt_store_error_of(run->store, error, reply);
 
     find->pending--;
-    if (!rc && reply->type != REDIS_REPLY_ARRAY) {
+    if (rc == 0 && reply->type != REDIS_REPLY_ARRAY) {
         rc = RT_EUNAVAIL;
     }
-    if (rc) {
-        find->error = find->error ? find->error : rc;
+    if (rc != 0) {
+        find->error = find->error != 0 ? find->error : rc;
     } else if (!find->full) {
         gather(find, host, reply);
     }
@@ -241,7 +241,7 @@ static void next_batch(struct rt_store_run *run)
     struct rt_store_find *find = run->find;
     size_t left = find->n_hosts - find->at, twice = find->batch * 2;
 
-    if (find->error || find->full || left == 0) {
+    if (find->error != 0 || find->full || left == 0) {
         get_records(run);
         return;
     }
@@ -249,9 +249,9 @@ static void next_batch(struct rt_store_run *run)
     find->batch = find->at == 0 ? FIRST_BATCH : twice;
     find->batch = find->batch > left ? left : find->batch;
     find->answered = 0;
-    for (size_t i = 0; i < find->batch && !find->error; i++) {
+    for (size_t i = 0; i < find->batch && find->error == 0; i++) {
         find->error = send_range(run, find->at + i);
-        find->pending += !find->error;
+        find->pending += find->error == 0;
     }
     find->at += find->batch;
     /* Once a call is under way, the error comes with the last answer. */
@@ -269,12 +269,12 @@ static void time_cb(void *ctx, int error, const redisReply *reply)
     const redisReply *s, *us;
 
     find->error = rt_store_error_of(run->store, error, reply);
-    if (!find->error) {
+    if (find->error == 0) {
         s = rt_store_element(reply, 0, REDIS_REPLY_STRING);
         us = rt_store_element(reply, 1, REDIS_REPLY_STRING);
-        find->error = s && us ? 0 : RT_EUNAVAIL;
+        find->error = s != NULL && us != NULL ? 0 : RT_EUNAVAIL;
     }
-    if (!find->error && find->from.since_ms == 0) {
+    if (find->error == 0 && find->from.since_ms == 0) {
         find->from.since_ms = strtoull(s->str, NULL, 10) * 1000 + strtoull(us->str, NULL, 10) / 1000;
     }
     next_batch(run);
@@ -289,7 +289,7 @@ static int choose_hosts(struct rt_store_run *run, const struct rt_store_op *op)
 
     rt_store_names_add(store, store->self.host);
     find->hosts = calloc(store->n_names + 1, sizeof(*find->hosts));
-    if (!find->hosts) {
+    if (find->hosts == NULL) {
         return RT_ENOMEM;
     }
     if (one) {
@@ -310,7 +310,7 @@ int rt_store_find_start(struct rt_store_run *run, const struct rt_store_op *op)
     struct rt_redis_args args = {.n = 0};
     int rc;
 
-    if (!find) {
+    if (find == NULL) {
         return RT_ENOMEM;
     }
     run->find = find;
@@ -319,11 +319,11 @@ int rt_store_find_start(struct rt_store_run *run, const struct rt_store_op *op)
     find->every = op->every;
     find->from = op->cursor;
     rc = choose_hosts(run, op);
-    if (!rc) {
+    if (rc == 0) {
         rt_redis_text(&args, "TIME");
         rc = rt_redis_call(run->redis, &args, time_cb, run);
     }
-    if (rc) {
+    if (rc != 0) {
         free_find(find);
     }
     return rc;

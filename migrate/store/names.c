@@ -36,7 +36,7 @@ void rt_store_names_add(struct rt_store *store, const char *host)
         return;
     }
     more = realloc(store->names, (store->n_names + 1) * sizeof(*store->names));
-    if (!more) {
+    if (more == NULL) {
         return; /* the next page brings it again */
     }
     store->names = more;

@@ -24,7 +24,7 @@ int rt_store_parse_id(const char *hex, size_t size, struct rt_id *id)
 
 static int copy_text(const char *text, size_t size, char *out, size_t cap)
 {
-    if (size >= cap || memchr(text, '\0', size)) {
+    if (size >= cap || memchr(text, '\0', size) != NULL) {
         return RT_EPROTO;
     }
     memcpy(out, text, size);
@@ -35,10 +35,10 @@ static int copy_text(const char *text, size_t size, char *out, size_t cap)
 int rt_store_parse_member(const char *text, size_t size, struct rt_key *key)
 {
     const char *slash = memrchr(text, '/', size);
-    size_t tenant = slash ? (size_t)(slash - text) : 0;
+    size_t tenant = slash != NULL ? (size_t)(slash - text) : 0;
 
-    if (!slash || copy_text(text, tenant, key->tenant, sizeof(key->tenant)) ||
-        copy_text(slash + 1, size - tenant - 1, key->cid, sizeof(key->cid))) {
+    if (slash == NULL || copy_text(text, tenant, key->tenant, sizeof(key->tenant)) != 0 ||
+        copy_text(slash + 1, size - tenant - 1, key->cid, sizeof(key->cid)) != 0) {
         return RT_EPROTO;
     }
     return 0;
@@ -56,7 +56,7 @@ int rt_store_integer(const redisReply *reply, size_t i, uint64_t *value)
 {
     const redisReply *item = rt_store_element(reply, i, REDIS_REPLY_INTEGER);
 
-    if (!item || item->integer < 0 || (uint64_t)item->integer >= RT_COUNTER_MAX) {
+    if (item == NULL || item->integer < 0 || (uint64_t)item->integer >= RT_COUNTER_MAX) {
         return RT_EPROTO;
     }
     *value = (uint64_t)item->integer;
@@ -67,7 +67,7 @@ static int text(const redisReply *reply, size_t i, char *out, size_t cap)
 {
     const redisReply *item = rt_store_element(reply, i, REDIS_REPLY_STRING);
 
-    return item ? copy_text(item->str, item->len, out, cap) : RT_EPROTO;
+    return item != NULL ? copy_text(item->str, item->len, out, cap) : RT_EPROTO;
 }
 
 int rt_store_parse_outcome(const redisReply *reply, struct rt_claim_outcome *outcome, char set[RT_HOST_MAX + 1])
@@ -75,10 +75,11 @@ int rt_store_parse_outcome(const redisReply *reply, struct rt_claim_outcome *out
     uint64_t verdict, draining, moved;
 
     memset(outcome, 0, sizeof(*outcome));
-    if (rt_store_integer(reply, 0, &verdict) || rt_store_integer(reply, 1, &draining) ||
-        rt_store_integer(reply, 2, &outcome->life) || rt_store_integer(reply, 3, &outcome->epoch) ||
-        rt_store_integer(reply, 4, &outcome->delay_ms) || text(reply, 5, outcome->host, sizeof(outcome->host)) ||
-        rt_store_integer(reply, 6, &moved) || text(reply, 7, set, RT_HOST_MAX + 1) || verdict >= RT_CLASSES) {
+    if (rt_store_integer(reply, 0, &verdict) != 0 || rt_store_integer(reply, 1, &draining) != 0 ||
+        rt_store_integer(reply, 2, &outcome->life) != 0 || rt_store_integer(reply, 3, &outcome->epoch) != 0 ||
+        rt_store_integer(reply, 4, &outcome->delay_ms) != 0 ||
+        text(reply, 5, outcome->host, sizeof(outcome->host)) != 0 || rt_store_integer(reply, 6, &moved) != 0 ||
+        text(reply, 7, set, RT_HOST_MAX + 1) != 0 || verdict >= RT_CLASSES) {
         return RT_EPROTO;
     }
     outcome->verdict = (enum rt_class)verdict;
@@ -91,7 +92,7 @@ int rt_store_parse_past(const redisReply *reply, struct rt_slice *past)
 {
     const redisReply *item = rt_store_element(reply, 8, REDIS_REPLY_STRING);
 
-    if (!item || item->len > RT_PAST_MAX) {
+    if (item == NULL || item->len > RT_PAST_MAX) {
         return RT_EPROTO;
     }
     *past = (struct rt_slice){(const uint8_t *)item->str, item->len};
@@ -103,7 +104,7 @@ int rt_store_parse_created(const redisReply *reply, struct rt_claim_outcome *out
     uint64_t verdict;
 
     memset(outcome, 0, sizeof(*outcome));
-    if (rt_store_integer(reply, 0, &verdict) || reply->elements != 1 || verdict >= RT_CLASSES) {
+    if (rt_store_integer(reply, 0, &verdict) != 0 || reply->elements != 1 || verdict >= RT_CLASSES) {
         return RT_EPROTO;
     }
     outcome->verdict = (enum rt_class)verdict;
@@ -119,9 +120,9 @@ int rt_store_parse_written(const redisReply *reply, struct rt_claim_outcome *out
     uint64_t code;
 
     memset(outcome, 0, sizeof(*outcome));
-    if (rt_store_integer(reply, 0, &code) || code >= sizeof(verdicts) / sizeof(verdicts[0]) ||
-        rt_store_integer(reply, 1, &outcome->life) || rt_store_integer(reply, 2, &outcome->epoch) ||
-        text(reply, 3, outcome->host, sizeof(outcome->host))) {
+    if (rt_store_integer(reply, 0, &code) != 0 || code >= sizeof(verdicts) / sizeof(verdicts[0]) ||
+        rt_store_integer(reply, 1, &outcome->life) != 0 || rt_store_integer(reply, 2, &outcome->epoch) != 0 ||
+        text(reply, 3, outcome->host, sizeof(outcome->host)) != 0) {
         return RT_EPROTO;
     }
     outcome->verdict = verdicts[code];
@@ -139,7 +140,7 @@ static bool next_line(const char **at, const char *end, const char **line, size_
     }
     *line = *at;
     stop = memchr(*at, '\n', (size_t)(end - *at));
-    *size = (size_t)((stop ? stop : end) - *at);
+    *size = (size_t)((stop != NULL ? stop : end) - *at);
     *at += *size + 1;
     return true;
 }
@@ -150,7 +151,7 @@ static int parse_ancestors(const char *value, size_t size, struct rt_record *rul
         return RT_EPROTO;
     }
     for (size_t at = 0; at < size; at += RT_STORE_ID_HEX) {
-        if (rt_store_parse_id(value + at, RT_STORE_ID_HEX, &rule->ancestors[rule->n_ancestors++])) {
+        if (rt_store_parse_id(value + at, RT_STORE_ID_HEX, &rule->ancestors[rule->n_ancestors++]) != 0) {
             return RT_EPROTO;
         }
     }
@@ -171,7 +172,7 @@ static int parse_state(const char *value, size_t size, struct rt_record *rule)
 {
     uint64_t state;
 
-    if (parse_number(value, size, &state) || state < RT_SESSION_CREATED || state > RT_SESSION_ENDED) {
+    if (parse_number(value, size, &state) != 0 || state < RT_SESSION_CREATED || state > RT_SESSION_ENDED) {
         return RT_EPROTO;
     }
     rule->state = (enum rt_session_state)state;
@@ -251,7 +252,7 @@ int rt_store_parse_record(const redisReply *reply, const struct rt_key *key, str
         const redisReply *name = rt_store_element(reply, i, REDIS_REPLY_STRING);
         const redisReply *value = rt_store_element(reply, i + 1, REDIS_REPLY_STRING);
 
-        if (!name || !value || parse_field(name->str, value->str, value->len, record, set)) {
+        if (name == NULL || value == NULL || parse_field(name->str, value->str, value->len, record, set) != 0) {
             return RT_EPROTO;
         }
     }
@@ -265,14 +266,14 @@ int rt_store_parse_tails(const redisReply *reply, struct rt_store_reply *out)
     const redisReply *order = rt_store_element(reply, 11, REDIS_REPLY_STRING);
     uint64_t state, lost, cut;
 
-    if (rt_store_integer(reply, 0, &state) || rt_store_integer(reply, 1, &lost) ||
-        rt_store_integer(reply, 2, &out->end.code) || rt_store_integer(reply, 3, &out->end.sig) ||
-        rt_store_integer(reply, 4, &out->end.out) || rt_store_integer(reply, 5, &out->end.err) || !tails[0] ||
-        !tails[1] || !order || rt_store_integer(reply, 8, &out->outcome.life) ||
-        text(reply, 9, out->outcome.host, sizeof(out->outcome.host)) || rt_store_integer(reply, 10, &cut)) {
+    if (rt_store_integer(reply, 0, &state) != 0 || rt_store_integer(reply, 1, &lost) != 0 ||
+        rt_store_integer(reply, 2, &out->end.code) != 0 || rt_store_integer(reply, 3, &out->end.sig) != 0 ||
+        rt_store_integer(reply, 4, &out->end.out) != 0 || rt_store_integer(reply, 5, &out->end.err) != 0 ||
+        tails[0] == NULL || tails[1] == NULL || order == NULL || rt_store_integer(reply, 8, &out->outcome.life) != 0 ||
+        text(reply, 9, out->outcome.host, sizeof(out->outcome.host)) != 0 || rt_store_integer(reply, 10, &cut) != 0) {
         return RT_EPROTO;
     }
-    if (state != RT_SESSION_ENDED && !lost) {
+    if (state != RT_SESSION_ENDED && lost == 0) {
         return RT_ENOTFOUND;
     }
     out->lost = lost != 0;
@@ -334,17 +335,19 @@ int rt_store_parse_row(const char *host, size_t host_size, const char *row_text,
     uint64_t at_ms;
 
     memset(row, 0, sizeof(*row));
-    if (size > RT_STORE_ROW_MAX + 128 || host_size == 0 || copy_text(host, host_size, row->host, sizeof(row->host)) ||
-        !next_line(&row_text, end, &line, &length) || rt_store_parse_id(line, length, &row->instance) ||
-        !next_line(&row_text, end, &line, &length) || parse_number(line, length, &row->seq) ||
-        !next_line(&row_text, end, &line, &length) || parse_number(line, length, &at_ms) ||
-        !next_line(&row_text, end, &line, &length) || parse_number(line, length, &row->sessions) ||
-        !next_line(&row_text, end, &line, &length) || copy_text(line, length, row->version, sizeof(row->version)) ||
-        !next_line(&row_text, end, &line, &length) || copy_text(line, length, row->machine, sizeof(row->machine))) {
+    if (size > RT_STORE_ROW_MAX + 128 || host_size == 0 ||
+        copy_text(host, host_size, row->host, sizeof(row->host)) != 0 || !next_line(&row_text, end, &line, &length) ||
+        rt_store_parse_id(line, length, &row->instance) != 0 || !next_line(&row_text, end, &line, &length) ||
+        parse_number(line, length, &row->seq) != 0 || !next_line(&row_text, end, &line, &length) ||
+        parse_number(line, length, &at_ms) != 0 || !next_line(&row_text, end, &line, &length) ||
+        parse_number(line, length, &row->sessions) != 0 || !next_line(&row_text, end, &line, &length) ||
+        copy_text(line, length, row->version, sizeof(row->version)) != 0 ||
+        !next_line(&row_text, end, &line, &length) ||
+        copy_text(line, length, row->machine, sizeof(row->machine)) != 0) {
         return RT_EPROTO;
     }
     while (next_line(&row_text, end, &line, &length)) {
-        if (row->n_addr == RT_ADDRS_MAX || copy_text(line, length, row->addr[row->n_addr++], RT_ADDR_MAX + 1)) {
+        if (row->n_addr == RT_ADDRS_MAX || copy_text(line, length, row->addr[row->n_addr++], RT_ADDR_MAX + 1) != 0) {
             return RT_EPROTO;
         }
     }
@@ -362,7 +365,7 @@ int rt_store_parse_host(const char *message, size_t size, struct rt_store_news *
     news->kind = RT_STORE_HOST;
     /* A name whose line does not end has no row behind it. */
     if (!next_line(&message, end, &name, &length) || message > end ||
-        rt_store_parse_row(name, length, message, (size_t)(end - message), 0, &news->row)) {
+        rt_store_parse_row(name, length, message, (size_t)(end - message), 0, &news->row) != 0) {
         return RT_EPROTO;
     }
     memcpy(news->host, news->row.host, sizeof(news->host));
@@ -382,10 +385,10 @@ int rt_store_parse_claimed(const char *message, size_t size, struct rt_store_new
             return RT_EPROTO;
         }
     }
-    if (parse_number(line[0], length[0], &news->life) || parse_number(line[1], length[1], &news->epoch) ||
-        copy_text(line[2], length[2], news->host, sizeof(news->host)) ||
-        copy_text(line[3], length[3], news->key.tenant, sizeof(news->key.tenant)) ||
-        copy_text(line[4], length[4], news->key.cid, sizeof(news->key.cid))) {
+    if (parse_number(line[0], length[0], &news->life) != 0 || parse_number(line[1], length[1], &news->epoch) != 0 ||
+        copy_text(line[2], length[2], news->host, sizeof(news->host)) != 0 ||
+        copy_text(line[3], length[3], news->key.tenant, sizeof(news->key.tenant)) != 0 ||
+        copy_text(line[4], length[4], news->key.cid, sizeof(news->key.cid)) != 0) {
         return RT_EPROTO;
     }
     return 0;

@@ -51,14 +51,14 @@ static int append(struct rt_redis *redis, const char *data, size_t size)
         return RT_ELIMIT;
     }
     if (need > redis->out_cap) {
-        size_t cap = redis->out_cap ? redis->out_cap : 4096;
+        size_t cap = redis->out_cap != 0 ? redis->out_cap : 4096;
         char *out;
 
         while (cap < need) {
             cap *= 2;
         }
         out = realloc(redis->out, cap);
-        if (!out) {
+        if (out == NULL) {
             return RT_ENOMEM;
         }
         redis->out = out;
@@ -120,7 +120,7 @@ int rt_redis_call(struct rt_redis *redis, const struct rt_redis_args *args, rt_r
 
 static bool reply_is(const redisReply *reply, int type)
 {
-    return reply && reply->type == type;
+    return reply != NULL && reply->type == type;
 }
 
 static void note_error(struct rt_redis *redis, const char *what, int error, const redisReply *reply)
@@ -128,7 +128,7 @@ static void note_error(struct rt_redis *redis, const char *what, int error, cons
     char text[RT_REDIS_TEXT_MAX];
 
     snprintf(text, sizeof(text), "%s: %.90s", what,
-             error                                ? rt_strerror(error)
+             error != 0                           ? rt_strerror(error)
              : reply_is(reply, REDIS_REPLY_ERROR) ? reply->str
                                                   : "unexpected answer");
     rt_redis_drop(redis, text);
@@ -136,7 +136,7 @@ static void note_error(struct rt_redis *redis, const char *what, int error, cons
 
 static void auth_cb(void *ctx, int error, const redisReply *reply)
 {
-    if (error || !reply_is(reply, REDIS_REPLY_STATUS)) {
+    if (error != 0 || !reply_is(reply, REDIS_REPLY_STATUS)) {
         note_error(ctx, "AUTH", error, reply);
     }
 }
@@ -145,7 +145,7 @@ static void role_cb(void *ctx, int error, const redisReply *reply)
 {
     struct rt_redis *redis = ctx;
 
-    if (error || !reply_is(reply, REDIS_REPLY_ARRAY) || reply->elements < 1 ||
+    if (error != 0 || !reply_is(reply, REDIS_REPLY_ARRAY) || reply->elements < 1 ||
         !reply_is(reply->element[0], REDIS_REPLY_STRING)) {
         note_error(redis, "ROLE", error, reply);
         return;
@@ -160,7 +160,7 @@ static void role_cb(void *ctx, int error, const redisReply *reply)
     redis->state = RT_REDIS_READY;
     redis->ready_ms = uv_now(redis->loop);
     arm(redis);
-    if (redis->config.on_ready) {
+    if (redis->config.on_ready != NULL) {
         redis->config.on_ready(redis->config.ctx);
     }
 }
@@ -169,12 +169,12 @@ static void sentinel_cb(void *ctx, int error, const redisReply *reply)
 {
     struct rt_redis *redis = ctx;
 
-    if (error || !reply_is(reply, REDIS_REPLY_ARRAY) || reply->elements != 2 ||
+    if (error != 0 || !reply_is(reply, REDIS_REPLY_ARRAY) || reply->elements != 2 ||
         !reply_is(reply->element[0], REDIS_REPLY_STRING) || !reply_is(reply->element[1], REDIS_REPLY_STRING)) {
         note_error(redis, "sentinel", error, reply);
         return;
     }
-    if (rt_store_endpoint_tcp(reply->element[0]->str, reply->element[1]->str, &redis->resolved)) {
+    if (rt_store_endpoint_tcp(reply->element[0]->str, reply->element[1]->str, &redis->resolved) != 0) {
         rt_redis_drop(redis, "sentinel: names an address that is not numeric");
         return;
     }
@@ -189,16 +189,16 @@ static int greet(struct rt_redis *redis)
     int rc = 0;
 
     redis->state = RT_REDIS_GREETING;
-    if (redis->config.password) {
+    if (redis->config.password != NULL) {
         rt_redis_text(&auth, "AUTH");
-        if (redis->config.user) {
+        if (redis->config.user != NULL) {
             rt_redis_text(&auth, redis->config.user);
         }
         rt_redis_text(&auth, redis->config.password);
         rc = send_call(redis, &auth, auth_cb, redis);
     }
     rt_redis_text(&role, "ROLE");
-    return rc ? rc : send_call(redis, &role, role_cb, redis);
+    return rc != 0 ? rc : send_call(redis, &role, role_cb, redis);
 }
 
 static int ask(struct rt_redis *redis, const char *master)
@@ -229,7 +229,7 @@ static void open_cb(struct rt_link *link)
 
     redis->reader = redisReaderCreate();
     rt_resp_init(&redis->guard);
-    if (!redis->reader) {
+    if (redis->reader == NULL) {
         rt_redis_drop(redis, rt_strerror(RT_ENOMEM));
         return;
     }
@@ -238,7 +238,7 @@ static void open_cb(struct rt_link *link)
     } else {
         rc = greet(redis);
     }
-    if (rc) {
+    if (rc != 0) {
         rt_redis_drop(redis, rt_strerror(rc));
     }
 }
@@ -272,7 +272,7 @@ static void receive(struct rt_redis *redis, const char *data, size_t size)
         return;
     }
     rc = rt_resp_feed(&redis->guard, data, size);
-    if (rc || redisReaderFeed(redis->reader, data, size) != REDIS_OK) {
+    if (rc != 0 || redisReaderFeed(redis->reader, data, size) != REDIS_OK) {
         rt_redis_drop(redis, rc == RT_ELIMIT ? "an answer is too large" : "an answer is not RESP");
         return;
     }
@@ -284,7 +284,7 @@ static void receive(struct rt_redis *redis, const char *data, size_t size)
             rt_redis_drop(redis, "an answer is not RESP");
             return;
         }
-        if (!reply) {
+        if (reply == NULL) {
             return;
         }
         one_reply(redis, reply);
@@ -335,7 +335,7 @@ static void forget_stream(struct rt_redis *redis)
         redis->stream = NULL;
         rt_dialled_close(&stream->at, RT_LINK_NOW, RT_ECANCELED, "");
     }
-    if (redis->reader) {
+    if (redis->reader != NULL) {
         redisReaderFree(redis->reader);
         redis->reader = NULL;
     }
@@ -387,7 +387,8 @@ static void drop_now(struct rt_redis *redis)
     rt_calls_fail(&redis->calls, RT_ETIMEDOUT);
     /* The callbacks of a greeting's failed calls have asked for a drop once more. */
     redis->doomed = false;
-    if (redis->config.on_down && redis->state == RT_REDIS_WAITING && (from == RT_REDIS_READY || !redis->use_resolved)) {
+    if (redis->config.on_down != NULL && redis->state == RT_REDIS_WAITING &&
+        (from == RT_REDIS_READY || !redis->use_resolved)) {
         redis->config.on_down(redis->config.ctx, why);
     }
 }
@@ -412,7 +413,7 @@ static void flush_cb(uv_idle_t *idle)
         drop_now(redis);
         return;
     }
-    if (redis->out_size > 0 && redis->stream) {
+    if (redis->out_size > 0 && redis->stream != NULL) {
         uv_buf_t piece = uv_buf_init(redis->out, (unsigned)redis->out_size);
 
         if (rt_link_writev(&redis->stream->at.link, NULL, &piece, 1) != 0) {
@@ -481,10 +482,10 @@ int rt_redis_init(struct rt_redis *redis, uv_loop_t *loop, const struct rt_redis
     redis->config = *config;
     memcpy(redis->endpoints, config->endpoints, config->n_endpoints * sizeof(*config->endpoints));
     redis->config.endpoints = redis->endpoints;
-    if (!redis->config.call_timeout_ms) {
+    if (redis->config.call_timeout_ms == 0) {
         redis->config.call_timeout_ms = RT_REDIS_CALL_MS;
     }
-    if (!redis->config.connect_timeout_ms) {
+    if (redis->config.connect_timeout_ms == 0) {
         redis->config.connect_timeout_ms = RT_REDIS_CONNECT_MS;
     }
     redis->backoff_ms = RT_REDIS_BACKOFF_MIN_MS;
@@ -492,7 +493,7 @@ int rt_redis_init(struct rt_redis *redis, uv_loop_t *loop, const struct rt_redis
     rt_buf_pool_init(&redis->pool);
     redis->open_parts = 2;
     redis->timer.data = redis->flusher.data = redis;
-    if (uv_timer_init(loop, &redis->timer) || uv_idle_init(loop, &redis->flusher)) {
+    if (uv_timer_init(loop, &redis->timer) != 0 || uv_idle_init(loop, &redis->flusher) != 0) {
         return RT_EIO;
     }
     return 0;

@@ -52,15 +52,16 @@ static int parse_beat(const redisReply *reply, struct beat *beat)
     uint64_t taken;
 
     memset(beat, 0, sizeof(*beat));
-    if (rt_store_integer(reply, 0, &beat->now_ms) || !mark || rt_store_integer(reply, 2, &beat->born_ms) ||
-        rt_store_integer(reply, 3, &taken) || !instance || rt_store_integer(reply, 5, &beat->seq_found) ||
-        rt_store_integer(reply, 6, &beat->seq)) {
+    if (rt_store_integer(reply, 0, &beat->now_ms) != 0 || mark == NULL ||
+        rt_store_integer(reply, 2, &beat->born_ms) != 0 || rt_store_integer(reply, 3, &taken) != 0 ||
+        instance == NULL || rt_store_integer(reply, 5, &beat->seq_found) != 0 ||
+        rt_store_integer(reply, 6, &beat->seq) != 0) {
         return RT_EPROTO;
     }
     beat->taken = taken != 0;
     beat->had_row = instance->len > 0;
-    if (rt_store_parse_id(mark->str, mark->len, &beat->mark) ||
-        (beat->had_row && rt_store_parse_id(instance->str, instance->len, &beat->instance))) {
+    if (rt_store_parse_id(mark->str, mark->len, &beat->mark) != 0 ||
+        (beat->had_row && rt_store_parse_id(instance->str, instance->len, &beat->instance) != 0)) {
         return RT_EPROTO;
     }
     return 0;
@@ -139,21 +140,21 @@ static void beat_cb(void *ctx, int error, const redisReply *reply)
     struct rt_store *store = ctx;
     struct beat beat;
 
-    if (error || store->phase == RT_STORE_STOPPING) {
+    if (error != 0 || store->phase == RT_STORE_STOPPING) {
         return; /* late: the next one tries again; lost: so is the connection */
     }
     if (rt_store_functions_missing(reply)) {
-        if (store->loads < LOADS_MAX && !rt_store_load(store, &store->commands)) {
+        if (store->loads < LOADS_MAX && rt_store_load(store, &store->commands) == 0) {
             send_beat(store);
         } else {
             rt_redis_drop(&store->commands, "its functions cannot be loaded");
         }
         return;
     }
-    if (rt_store_error_of(store, 0, reply)) {
+    if (rt_store_error_of(store, 0, reply) != 0) {
         return;
     }
-    if (parse_beat(reply, &beat)) {
+    if (parse_beat(reply, &beat) != 0) {
         rt_redis_drop(&store->commands, "its registry makes no sense");
         return;
     }
@@ -190,7 +191,7 @@ static void send_beat(struct rt_store *store)
     rt_redis_arg(&args, row, size);
     rt_redis_texts(&args, store->announce ? "1" : "0", store->rival.state == RT_WATCH_DEAD ? dead : "", dead_seq, NULL);
     store->beat_at = uv_now(store->loop);
-    if (rt_redis_call(&store->commands, &args, beat_cb, store)) {
+    if (rt_redis_call(&store->commands, &args, beat_cb, store) != 0) {
         return; /* lost, or too much under way: the next one tries again */
     }
 }
@@ -204,7 +205,7 @@ void rt_store_registry_beat(struct rt_store *store)
     }
     /* Without a call under way, silence would never be noticed there. */
     rt_redis_text(&ping, "PING");
-    if (rt_redis_call(&store->pubsub, &ping, NULL, NULL) || rt_redis_call(&store->ends, &ping, NULL, NULL)) {
+    if (rt_redis_call(&store->pubsub, &ping, NULL, NULL) != 0 || rt_redis_call(&store->ends, &ping, NULL, NULL) != 0) {
         return; /* not connected: nothing to notice */
     }
 }
@@ -216,13 +217,13 @@ static bool info(const char *text, const char *field, char *out, size_t cap)
 {
     size_t length = strlen(field);
 
-    while (text) {
+    while (text != NULL) {
         if (strncmp(text, field, length) == 0 && text[length] == ':') {
             snprintf(out, cap, "%.*s", (int)strcspn(text + length + 1, "\r\n"), text + length + 1);
             return true;
         }
         text = strchr(text, '\n');
-        text = text ? text + 1 : NULL;
+        text = text != NULL ? text + 1 : NULL;
     }
     return false;
 }
@@ -253,7 +254,7 @@ static void replicas_config_cb(void *ctx, int error, const redisReply *reply)
 {
     struct rt_store *store = ctx;
 
-    if (!error && reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&
+    if (error == 0 && reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&
         reply->element[1]->type == REDIS_REPLY_STRING && strcmp(reply->element[1]->str, "0") == 0) {
         rt_store_log(
             store, RT_LOG_WARN,
@@ -267,7 +268,7 @@ static void info_cb(void *ctx, int error, const redisReply *reply)
     struct rt_redis_args args = {.n = 0};
     char run_id[sizeof(store->run_id)], replicas[16];
 
-    if (error || store->phase == RT_STORE_STOPPING) {
+    if (error != 0 || store->phase == RT_STORE_STOPPING) {
         if (error == RT_ETIMEDOUT) {
             rt_redis_drop(&store->commands, "INFO: timed out");
         }
@@ -283,7 +284,7 @@ static void info_cb(void *ctx, int error, const redisReply *reply)
         warn_about(store, reply->str);
         if (info(reply->str, "connected_slaves", replicas, sizeof(replicas)) && strcmp(replicas, "0") != 0) {
             rt_redis_texts(&args, "CONFIG", "GET", "min-replicas-to-write", NULL);
-            if (rt_redis_call(&store->commands, &args, replicas_config_cb, store)) {
+            if (rt_redis_call(&store->commands, &args, replicas_config_cb, store) != 0) {
                 return; /* being dropped */
             }
         }
@@ -300,7 +301,7 @@ void rt_store_registry_ready(struct rt_store *store)
     struct rt_redis_args args = {.n = 0};
 
     rt_redis_text(&args, "INFO");
-    if (rt_redis_call(&store->commands, &args, info_cb, store)) {
+    if (rt_redis_call(&store->commands, &args, info_cb, store) != 0) {
         rt_redis_drop(&store->commands, "INFO cannot be sent");
     }
 }

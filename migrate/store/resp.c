@@ -29,7 +29,7 @@ static void element_done(struct rt_resp *resp)
 
 static int open_array(struct rt_resp *resp)
 {
-    if (resp->negative || resp->number == 0) {
+    if (resp->negative != 0 || resp->number == 0) {
         element_done(resp);
         return 0;
     }
@@ -48,7 +48,7 @@ static int line_done(struct rt_resp *resp)
     case '*':
         return open_array(resp);
     case '$':
-        if (resp->negative) {
+        if (resp->negative != 0) {
             element_done(resp);
             return 0;
         }
@@ -88,14 +88,14 @@ static int start_line(struct rt_resp *resp, char c)
 
 static int number_byte(struct rt_resp *resp, char c)
 {
-    if (c == '-' && resp->digits == 0 && !resp->negative) {
+    if (c == '-' && resp->digits == 0 && resp->negative == 0) {
         resp->negative = 1;
     } else if (c >= '0' && c <= '9' && resp->digits < DIGITS_MAX) {
         resp->number = resp->number * 10 + (uint64_t)(c - '0');
         resp->digits++;
     } else if (c == '\r' && resp->digits > 0) {
         /* Only -1, the null, is negative in a length. */
-        if (resp->type != ':' && resp->negative && resp->number != 1) {
+        if (resp->type != ':' && resp->negative != 0 && resp->number != 1) {
             return RT_EPROTO;
         }
         resp->at = RT_RESP_LF;
@@ -163,7 +163,7 @@ int rt_resp_feed(struct rt_resp *resp, const char *data, size_t size)
         } else {
             rc = byte(resp, data[at]);
         }
-        if (rc) {
+        if (rc != 0) {
             return rc;
         }
         at += used;

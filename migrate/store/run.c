@@ -18,7 +18,7 @@ void rt_store_log(struct rt_store *store, enum rt_log_level level, const char *f
     va_start(args, format);
     vsnprintf(text, sizeof(text), format, args);
     va_end(args);
-    if (store->config.on_log) {
+    if (store->config.on_log != NULL) {
         store->config.on_log(store->config.ctx, level, text);
     }
 }

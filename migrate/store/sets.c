@@ -39,10 +39,10 @@ static int call(struct rt_store *store, const char *function, const char *key, c
 static int number(struct rt_store *store, int error, const redisReply *reply, long long *out)
 {
     error = rt_store_error_of(store, error, reply);
-    if (!error && reply->type != REDIS_REPLY_INTEGER) {
+    if (error == 0 && reply->type != REDIS_REPLY_INTEGER) {
         error = RT_EUNAVAIL;
     }
-    if (!error) {
+    if (error == 0) {
         *out = reply->integer;
     }
     return error;
@@ -53,13 +53,13 @@ static int number(struct rt_store *store, int error, const redisReply *reply, lo
 static void listing_done(struct listing *listing, int error)
 {
     struct rt_store *store = listing->store;
-    struct rt_store_reply reply = {.error = error, .outcome.verdict = error ? RT_CLASS_NOT_FOUND : RT_CLASS_OK};
+    struct rt_store_reply reply = {.error = error, .outcome.verdict = error != 0 ? RT_CLASS_NOT_FOUND : RT_CLASS_OK};
 
-    if (error && store->phase == RT_STORE_ONLINE) {
+    if (error != 0 && store->phase == RT_STORE_ONLINE) {
         rt_store_log(store, RT_LOG_WARN, "cannot list %s/%s: %s", listing->key.tenant, listing->key.cid,
                      rt_strerror(error));
     }
-    if (listing->run) {
+    if (listing->run != NULL) {
         rt_store_run_done(listing->run, &reply);
     }
     free(listing);
@@ -81,10 +81,10 @@ static void added_cb(void *ctx, int error, const redisReply *reply)
 
     error = number(listing->store, error, reply, &added);
     rt_store_key(&listing->key, 'r', record);
-    if (!error) {
+    if (error == 0) {
         error = call(listing->store, "rt4_listed", record, listing->store->self.host, listed_cb, listing);
     }
-    if (error) {
+    if (error != 0) {
         listing_done(listing, error);
     }
 }
@@ -95,13 +95,13 @@ int rt_store_list(struct rt_store *store, const struct rt_key *key, struct rt_st
     char set[RT_HOST_MAX + 16], member[RT_STORE_MEMBER_MAX];
     int rc = RT_ENOMEM;
 
-    if (listing) {
+    if (listing != NULL) {
         *listing = (struct listing){.store = store, .key = *key, .run = run};
         rt_store_host_key(store->self.host, set);
         rt_store_member(key, member);
         rc = call(store, "rt4_list", set, member, added_cb, listing);
     }
-    if (rc) {
+    if (rc != 0) {
         free(listing);
         rt_store_log(store, RT_LOG_WARN, "cannot list %s/%s: %s", key->tenant, key->cid, rt_strerror(rc));
     }
@@ -114,7 +114,7 @@ static void score_cb(void *ctx, int error, const redisReply *reply)
 {
     struct listing *listing = ctx;
 
-    if (!error && reply->type == REDIS_REPLY_NIL && listing->store->phase == RT_STORE_ONLINE) {
+    if (error == 0 && reply->type == REDIS_REPLY_NIL && listing->store->phase == RT_STORE_ONLINE) {
         (void)rt_store_list(listing->store, &listing->key, NULL); /* the next audit looks again */
     }
     free(listing);
@@ -134,14 +134,14 @@ void rt_store_audit(struct rt_store *store, const struct rt_store_record *record
         return;
     }
     listing = malloc(sizeof(*listing));
-    if (!listing) {
+    if (listing == NULL) {
         return;
     }
     *listing = (struct listing){.store = store, .key = record->key};
     rt_store_host_key(store->self.host, key);
     rt_store_member(&record->key, member);
     rt_redis_texts(&args, "ZSCORE", key, member, NULL);
-    if (rt_redis_call(&store->commands, &args, score_cb, listing)) {
+    if (rt_redis_call(&store->commands, &args, score_cb, listing) != 0) {
         free(listing);
     }
 }
@@ -161,7 +161,7 @@ static void take_out(struct rt_store *store, const char *member, size_t size)
     rt_store_host_key(store->self.host, set);
     rt_redis_texts(&args, "ZREM", set, NULL);
     rt_redis_arg(&args, member, size);
-    if (rt_redis_call(&store->commands, &args, NULL, NULL)) {
+    if (rt_redis_call(&store->commands, &args, NULL, NULL) != 0) {
         return; /* the next walk finds it again */
     }
 }
@@ -174,7 +174,7 @@ static void step_cb(void *ctx, int error, const redisReply *reply)
     struct rt_store *store = step->store;
 
     store->walk_steps--;
-    if (!error && reply->type == REDIS_REPLY_INTEGER && reply->integer == 0) {
+    if (error == 0 && reply->type == REDIS_REPLY_INTEGER && reply->integer == 0) {
         take_out(store, step->member, strlen(step->member));
     }
     free(step);
@@ -185,13 +185,13 @@ static void touch(struct rt_store *store, const char *member, const struct rt_ke
     struct step *step = malloc(sizeof(*step));
     char record[RT_STORE_KEY_MAX];
 
-    if (!step) {
+    if (step == NULL) {
         return; /* the next walk comes by again */
     }
     step->store = store;
     snprintf(step->member, sizeof(step->member), "%s", member);
     rt_store_key(key, 'r', record);
-    if (call(store, "rt4_touch", record, store->self.host, step_cb, step)) {
+    if (call(store, "rt4_touch", record, store->self.host, step_cb, step) != 0) {
         free(step);
     } else {
         store->walk_steps++;
@@ -201,10 +201,10 @@ static void touch(struct rt_store *store, const char *member, const struct rt_ke
 static void page_cb(void *ctx, int error, const redisReply *reply)
 {
     struct rt_store *store = ctx;
-    size_t n = error || reply->type != REDIS_REPLY_ARRAY ? 0 : reply->elements;
+    size_t n = error != 0 || reply->type != REDIS_REPLY_ARRAY ? 0 : reply->elements;
 
     store->walk_steps--;
-    if (error || reply->type != REDIS_REPLY_ARRAY) {
+    if (error != 0 || reply->type != REDIS_REPLY_ARRAY) {
         return; /* the same page with the next heartbeat */
     }
     for (size_t i = 0; i < n; i++) {
@@ -243,12 +243,13 @@ void rt_store_walk(struct rt_store *store)
         store->walk_at[0] = '\0';
         snprintf(ttl, sizeof(ttl), "%" PRIu64, RT_SET_TTL_MS);
         rt_redis_texts(&expire, "PEXPIRE", set, ttl, NULL);
-        if (rt_redis_call(&store->commands, &expire, NULL, NULL)) {
+        if (rt_redis_call(&store->commands, &expire, NULL, NULL) != 0) {
             return; /* not connected: goes on with the next heartbeat */
         }
     }
     snprintf(low, sizeof(low), "(%s", store->walk_at);
-    rt_redis_texts(&args, "ZRANGEBYLEX", set, store->walk_at[0] ? low : "-", "+", "LIMIT", "0", WALK_PAGE, NULL);
+    rt_redis_texts(&args, "ZRANGEBYLEX", set, store->walk_at[0] != '\0' ? low : "-", "+", "LIMIT", "0", WALK_PAGE,
+                   NULL);
     if (rt_redis_call(&store->commands, &args, page_cb, store) == 0) {
         store->walk_steps++;
     }

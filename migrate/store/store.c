@@ -36,11 +36,11 @@ static int parse_hosts(struct rt_store_run *run, const redisReply *reply, struct
     const redisReply *rows = rt_store_element(reply, 2, REDIS_REPLY_ARRAY);
     uint64_t now_ms;
 
-    if (rt_store_integer(reply, 0, &now_ms) || !next || next->len >= sizeof(out->next) || !rows) {
+    if (rt_store_integer(reply, 0, &now_ms) != 0 || next == NULL || next->len >= sizeof(out->next) || rows == NULL) {
         return RT_EPROTO;
     }
     out->hosts = calloc(RT_HOSTS_PAGE, sizeof(*out->hosts));
-    if (!out->hosts) {
+    if (out->hosts == NULL) {
         return RT_ENOMEM;
     }
     memcpy(out->next, next->str, next->len + 1);
@@ -69,7 +69,7 @@ static int parse_host_row(struct rt_store_run *run, const redisReply *reply, str
         return RT_EPROTO;
     }
     out->hosts = calloc(1, sizeof(*out->hosts));
-    if (!out->hosts) {
+    if (out->hosts == NULL) {
         return RT_ENOMEM;
     }
     out->n_hosts = 1;
@@ -96,17 +96,17 @@ static int parse(struct rt_store_run *run, const redisReply *reply, struct rt_st
         return rt_store_parse_created(reply, &out->outcome);
     case RT_STORE_REMOVE:
         rc = rt_store_parse_created(reply, &out->outcome);
-        if (!rc && out->outcome.verdict == RT_CLASS_NOT_FOUND) {
+        if (rc == 0 && out->outcome.verdict == RT_CLASS_NOT_FOUND) {
             out->error = RT_ENOTFOUND;
         }
         return rc;
     case RT_STORE_TEST:
     case RT_STORE_TAKE:
         rc = rt_store_parse_outcome(reply, &out->outcome, set);
-        if (!rc && run->kind == RT_STORE_TAKE) {
+        if (rc == 0 && run->kind == RT_STORE_TAKE) {
             rc = rt_store_parse_past(reply, &out->past);
         }
-        if (!rc && run->kind == RT_STORE_TAKE && out->outcome.verdict == RT_CLASS_OK &&
+        if (rc == 0 && run->kind == RT_STORE_TAKE && out->outcome.verdict == RT_CLASS_OK &&
             strcmp(set, run->store->self.host) != 0) {
             (void)rt_store_list(run->store, &run->key, NULL); /* when it fails, the next audit lists the session */
         }
@@ -116,10 +116,10 @@ static int parse(struct rt_store_run *run, const redisReply *reply, struct rt_st
     case RT_STORE_END:
     case RT_STORE_MARK:
         rc = rt_store_parse_written(reply, &out->outcome, &out->error);
-        return !rc && out->outcome.verdict == RT_CLASS_ENDED && !is_end(run->kind) ? RT_EPROTO : rc;
+        return rc == 0 && out->outcome.verdict == RT_CLASS_ENDED && !is_end(run->kind) ? RT_EPROTO : rc;
     case RT_STORE_GET:
         out->records = malloc(sizeof(*out->records));
-        if (!out->records) {
+        if (out->records == NULL) {
             return RT_ENOMEM;
         }
         rc = rt_store_parse_record(reply, &run->key, out->records, set);
@@ -148,25 +148,25 @@ static void run_cb(void *ctx, int error, const redisReply *answer)
     struct rt_store_record *records;
     struct rt_store_host *hosts;
 
-    if (!error && rt_store_functions_missing(answer) && !run->repeated) {
+    if (error == 0 && rt_store_functions_missing(answer) && !run->repeated) {
         run->repeated = true;
         error = rt_store_load(run->store, run->redis);
-        if (!error) {
+        if (error == 0) {
             error = rt_redis_send(run->redis, run->command, run->size, run_cb, run);
         }
-        if (!error) {
+        if (error == 0) {
             return;
         }
     }
     error = rt_store_error_of(run->store, error, answer);
-    if (!error) {
+    if (error == 0) {
         error = parse(run, answer, &reply);
         if (error == RT_EPROTO) {
             rt_store_log(run->store, RT_LOG_ERROR, "the store's answer makes no sense (operation %d)", (int)run->kind);
             error = RT_EUNAVAIL;
         }
     }
-    if (error) {
+    if (error != 0) {
         reply.error = error;
         reply.n_records = reply.n_hosts = 0;
     } else if (run->kind == RT_STORE_END && reply.error == 0 && reply.outcome.verdict == RT_CLASS_OK) {
@@ -176,7 +176,7 @@ static void run_cb(void *ctx, int error, const redisReply *answer)
         reply.how = reply.outcome.verdict == RT_CLASS_ENDED ? RT_END_OTHER : RT_END_STORED;
     } else if (run->kind == RT_STORE_CREATE && reply.outcome.verdict == RT_CLASS_OK) {
         reply.error = rt_store_list(run->store, &run->key, run);
-        if (!reply.error) {
+        if (reply.error == 0) {
             return; /* answered when it is listed: no audit would list a session that nobody serves */
         }
     }
@@ -196,17 +196,17 @@ static int start_run(struct rt_store_run *run, const struct rt_store_op *op)
         return rt_store_find_start(run, op);
     }
     rc = rt_store_encode(op, run->store->self.host, &args);
-    if (rc) {
+    if (rc != 0) {
         return rc;
     }
     run->command = rt_redis_format(&args.redis, &run->size);
-    if (!run->command) {
+    if (run->command == NULL) {
         return RT_ENOMEM;
     }
     if (op->kind == RT_STORE_END) {
         rc = rt_store_tails_count(run->store, op);
     }
-    return rc ? rc : rt_redis_send(run->redis, run->command, run->size, run_cb, run);
+    return rc != 0 ? rc : rt_redis_send(run->redis, run->command, run->size, run_cb, run);
 }
 
 int rt_store_submit(struct rt_store *store, const struct rt_store_op *op)
@@ -222,7 +222,7 @@ int rt_store_submit(struct rt_store *store, const struct rt_store_op *op)
         return RT_ELIMIT;
     }
     run = calloc(1, sizeof(*run));
-    if (!run) {
+    if (run == NULL) {
         return RT_ENOMEM;
     }
     run->store = store;
@@ -233,7 +233,7 @@ int rt_store_submit(struct rt_store *store, const struct rt_store_op *op)
     memcpy(run->host, op->host, sizeof(run->host));
     run->redis = op->kind == RT_STORE_END ? &store->ends : &store->commands;
     rc = start_run(run, op);
-    if (rc) {
+    if (rc != 0) {
         redisFreeCommand(run->command);
         free(run);
         return rc;
@@ -278,7 +278,7 @@ static void hosts_subscribed_cb(void *ctx, int error, const redisReply *reply)
 {
     struct rt_store *store = ctx;
 
-    if (!error && reply->type != REDIS_REPLY_ARRAY) {
+    if (error == 0 && reply->type != REDIS_REPLY_ARRAY) {
         rt_redis_drop(&store->pubsub, "cannot subscribe");
     }
 }
@@ -287,7 +287,7 @@ static void subscribed_cb(void *ctx, int error, const redisReply *reply)
 {
     struct rt_store *store = ctx;
 
-    if (error || reply->type != REDIS_REPLY_ARRAY) {
+    if (error != 0 || reply->type != REDIS_REPLY_ARRAY) {
         rt_redis_drop(&store->pubsub, "cannot subscribe");
     } else if (store->phase == RT_STORE_ONLINE) {
         rt_store_news_up(store, false);
@@ -301,8 +301,8 @@ static void pubsub_ready_cb(void *ctx)
 
     rt_redis_texts(&args, "SUBSCRIBE", RT_STORE_HOSTS_CHANNEL, NULL);
     rt_redis_texts(&claims, "SUBSCRIBE", RT_STORE_CHANNEL, NULL);
-    if (rt_redis_call(&store->pubsub, &args, hosts_subscribed_cb, store) ||
-        rt_redis_call(&store->pubsub, &claims, subscribed_cb, store)) {
+    if (rt_redis_call(&store->pubsub, &args, hosts_subscribed_cb, store) != 0 ||
+        rt_redis_call(&store->pubsub, &claims, subscribed_cb, store) != 0) {
         rt_redis_drop(&store->pubsub, "cannot subscribe");
     }
 }
@@ -319,8 +319,8 @@ static void pushed_cb(void *ctx, const redisReply *reply)
         return;
     }
     host = strcmp(channel->str, RT_STORE_HOSTS_CHANNEL) == 0;
-    if (host ? rt_store_parse_host(message->str, message->len, &news)
-             : rt_store_parse_claimed(message->str, message->len, &news)) {
+    if ((host ? rt_store_parse_host(message->str, message->len, &news)
+              : rt_store_parse_claimed(message->str, message->len, &news)) != 0) {
         return;
     }
     if (host) {
@@ -354,29 +354,29 @@ static int copy_config(struct rt_store *store, const struct rt_store_config *con
     for (size_t i = 0; i < config->n_endpoints; i++) {
         int rc = rt_store_endpoint_parse(config->endpoints[i], endpoints, n);
 
-        if (rc) {
+        if (rc != 0) {
             return RT_ECONFIG;
         }
     }
     if (!rt_store_word(config->host, RT_HOST_MAX) || !rt_store_word(config->version, sizeof(store->self.version) - 1) ||
-        (config->machine && !rt_store_word(config->machine, RT_MACHINE_MAX)) || config->n_addr > RT_ADDRS_MAX) {
+        (config->machine != NULL && !rt_store_word(config->machine, RT_MACHINE_MAX)) || config->n_addr > RT_ADDRS_MAX) {
         return RT_ECONFIG;
     }
     snprintf(store->self.host, sizeof(store->self.host), "%s", config->host);
     snprintf(store->self.version, sizeof(store->self.version), "%s", config->version);
-    snprintf(store->self.machine, sizeof(store->self.machine), "%s", config->machine ? config->machine : "-");
+    snprintf(store->self.machine, sizeof(store->self.machine), "%s", config->machine != NULL ? config->machine : "-");
     for (size_t i = 0; i < config->n_addr; i++) {
         if (!rt_store_word(config->addr[i], RT_ADDR_MAX)) {
             return RT_ECONFIG;
         }
         snprintf(store->self.addr[store->self.n_addr++], RT_ADDR_MAX + 1, "%s", config->addr[i]);
     }
-    if ((config->user && strlen(config->user) >= sizeof(store->user)) ||
-        (config->password && strlen(config->password) >= sizeof(store->password))) {
+    if ((config->user != NULL && strlen(config->user) >= sizeof(store->user)) ||
+        (config->password != NULL && strlen(config->password) >= sizeof(store->password))) {
         return RT_ECONFIG;
     }
-    snprintf(store->user, sizeof(store->user), "%s", config->user ? config->user : "");
-    snprintf(store->password, sizeof(store->password), "%s", config->password ? config->password : "");
+    snprintf(store->user, sizeof(store->user), "%s", config->user != NULL ? config->user : "");
+    snprintf(store->password, sizeof(store->password), "%s", config->password != NULL ? config->password : "");
     return 0;
 }
 
@@ -393,9 +393,9 @@ static int init_connections(struct rt_store *store, uv_loop_t *loop, const struc
     struct rt_redis_config config = {
         .endpoints = endpoints,
         .n_endpoints = n,
-        .user = store->user[0] ? store->user : NULL,
-        .password = store->password[0] ? store->password : NULL,
-        .call_timeout_ms = store->config.op_timeout_ms ? store->config.op_timeout_ms : RT_REDIS_CALL_MS,
+        .user = store->user[0] != '\0' ? store->user : NULL,
+        .password = store->password[0] != '\0' ? store->password : NULL,
+        .call_timeout_ms = store->config.op_timeout_ms != 0 ? store->config.op_timeout_ms : RT_REDIS_CALL_MS,
         .connect_timeout_ms = store->config.connect_timeout_ms,
         .ctx = store,
         .on_ready = commands_ready_cb,
@@ -407,7 +407,7 @@ static int init_connections(struct rt_store *store, uv_loop_t *loop, const struc
     config.on_ready = pubsub_ready_cb;
     config.on_down = NULL; /* the connection for commands tells what is wrong */
     config.on_push = pushed_cb;
-    if (!rc) {
+    if (rc == 0) {
         rc = rt_redis_init(&store->pubsub, loop, &config);
     }
     config.pubsub = false;
@@ -415,7 +415,7 @@ static int init_connections(struct rt_store *store, uv_loop_t *loop, const struc
     config.on_down = ends_down_cb;
     /* An end may have to sit out the WAIT of the one before it and then its own. */
     config.call_timeout_ms += 2 * RT_STORE_WAIT_MS;
-    if (!rc) {
+    if (rc == 0) {
         rc = rt_redis_init(&store->ends, loop, &config);
     }
     return rc;
@@ -431,25 +431,25 @@ int rt_store_init(struct rt_store *store, uv_loop_t *loop, const struct rt_store
     store->loop = loop;
     store->config = *config;
     store->instance = config->instance;
-    store->tails.host_max = config->tails_host ? config->tails_host : RT_TAILS_HOST_BYTES;
-    store->tails.store_max = config->tails_all ? config->tails_all : RT_TAILS_ALL_BYTES;
-    if (config->n_endpoints == 0 || config->n_endpoints > RT_ENDPOINTS_MAX || !config->host || !config->version ||
-        !config->on_reply || !config->on_news) {
+    store->tails.host_max = config->tails_host != 0 ? config->tails_host : RT_TAILS_HOST_BYTES;
+    store->tails.store_max = config->tails_all != 0 ? config->tails_all : RT_TAILS_ALL_BYTES;
+    if (config->n_endpoints == 0 || config->n_endpoints > RT_ENDPOINTS_MAX || config->host == NULL ||
+        config->version == NULL || config->on_reply == NULL || config->on_news == NULL) {
         return RT_EINVAL;
     }
     rc = copy_config(store, config, endpoints, &n);
-    if (rc) {
+    if (rc != 0) {
         return rc;
     }
     if (id_is_zero(&store->instance)) {
         rt_random_fill(NULL, store->instance.b, sizeof(store->instance.b));
     }
     rc = init_connections(store, loop, endpoints, n);
-    if (!rc && uv_timer_init(loop, &store->heart)) {
+    if (rc == 0 && uv_timer_init(loop, &store->heart) != 0) {
         rc = RT_EIO;
     }
     /* libuv's init of timers and idles cannot fail; were it to, the loop would be unusable anyway. */
-    if (rc) {
+    if (rc != 0) {
         return rc;
     }
     store->heart.data = store;
