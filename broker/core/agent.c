@@ -256,15 +256,3 @@ void rt_agent_stats(const struct rt_agent *agent, struct rt_agent_stats *stats)
     *stats = agent->stats;
     stats->sessions = agent->n_sessions;
 }
-
-bool rt_agent_serves(const struct rt_agent *agent, const struct rt_key *key, uint64_t *life, uint64_t *epoch)
-{
-    const struct ag_session *session = rt_ag_session_find((struct rt_agent *)(uintptr_t)agent, key);
-
-    if (session == NULL || session->guest == NULL) {
-        return false;
-    }
-    *life = session->life;
-    *epoch = session->epoch;
-    return true;
-}

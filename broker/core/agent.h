@@ -178,7 +178,4 @@ struct rt_agent_stats {
 };
 void rt_agent_stats(const struct rt_agent *agent, struct rt_agent_stats *stats);
 
-/* Whether this agent serves key now, and at which (life, epoch): for the simulation's check and `served` metrics. */
-bool rt_agent_serves(const struct rt_agent *agent, const struct rt_key *key, uint64_t *life, uint64_t *epoch);
-
 #endif

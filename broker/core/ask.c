@@ -60,7 +60,6 @@ void rt_ag_request_refuse(struct rt_agent *agent, struct ag_link *link, uint64_t
     rt_ag_ask_send(agent, link, request, agent->reply);
 }
 
-/* The ask is over with an error. */
 void rt_ag_ask_finish(struct rt_agent *agent, struct ag_ask *ask, enum rt_class cls, const char *text)
 {
     rt_ag_request_refuse(agent, ask->link, ask->request, cls, text);
@@ -114,10 +113,9 @@ int rt_ag_key(const struct ag_link *link, struct rt_slice name, struct rt_key *k
     return 0;
 }
 
-/* Starts the ask's next store operation. */
 void rt_ag_ask_store(struct rt_agent *agent, struct ag_ask *ask, struct rt_store_op *op)
 {
-    struct ag_op about = {.link = ask->link->id, .ask = ask};
+    struct ag_op about = {.to = AG_FOR_ASK, .link = ask->link->id, .ask = ask};
 
     ask->op = rt_ag_store(agent, op, &about);
     if (ask->op == 0) {
@@ -125,12 +123,22 @@ void rt_ag_ask_store(struct rt_agent *agent, struct ag_ask *ask, struct rt_store
     }
 }
 
-/* The page behind ask->cursor. */
 void rt_ag_ask_page(struct rt_agent *agent, struct ag_ask *ask)
 {
     struct rt_store_op op = {
         .kind = RT_STORE_FIND, .key = ask->key, .cursor = ask->cursor, .every = ask->what == ASK_SHOW};
 
+    if (ask->what == ASK_HOSTS) {
+        op.kind = RT_STORE_HOSTS;
+    }
     memcpy(op.host, ask->host, sizeof(op.host));
     rt_ag_ask_store(agent, ask, &op);
+}
+
+void rt_ag_ask_more(struct rt_agent *agent, struct ag_ask *ask)
+{
+    ask->parked = ask->link->congested;
+    if (!ask->parked) {
+        rt_ag_ask_page(agent, ask);
+    }
 }

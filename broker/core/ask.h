@@ -52,8 +52,10 @@ void rt_ag_ask_send(struct rt_agent *agent, struct ag_link *link, uint64_t reque
 /* The ask is over, with an error. */
 void rt_ag_ask_finish(struct rt_agent *agent, struct ag_ask *ask, enum rt_class cls, const char *text);
 void rt_ag_ask_fail(struct rt_agent *agent, struct ag_ask *ask, int error);
-/* Asks for the page behind ask->cursor. */
+/* Asks for its next page: behind ask->cursor, or of hosts behind ask->host. */
 void rt_ag_ask_page(struct rt_agent *agent, struct ag_ask *ask);
+/* The same, once its link can take the answer. */
+void rt_ag_ask_more(struct rt_agent *agent, struct ag_ask *ask);
 /* "tenant/cid" or "cid" as the peer named it. RT_EINVAL; qualified false: an operator's plain name. */
 int rt_ag_key(const struct ag_link *link, struct rt_slice name, struct rt_key *key, bool *qualified);
 

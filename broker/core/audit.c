@@ -49,11 +49,7 @@ void rt_ag_record_lost(struct rt_agent *agent, struct ag_session *session)
         return;
     }
     rt_ag_take(agent, session->guest);
-    if (session->report_size > 0 && session->report_at == 0) {
-        session->report_dirty = true;
-        session->report_at = agent->now + AG_REPORT_INTERVAL_MS;
-        rt_ag_session_fact(agent, session, AG_SESSION_CHANGED);
-    }
+    rt_ag_session_report_again(agent, session);
 }
 
 /* The guest has gone, and then the store has lost its record: a start elsewhere would begin without its past, and its
@@ -61,7 +57,7 @@ void rt_ag_record_lost(struct rt_agent *agent, struct ag_session *session)
 static void lost_unserved(struct rt_agent *agent, struct ag_session *session, const struct ag_op *write)
 {
     struct rt_store_op op = {.kind = RT_STORE_TAKE, .key = session->key, .past = rt_ag_session_past(session)};
-    struct ag_op about = {.key = session->key, .life = write->life, .epoch = write->epoch};
+    struct ag_op about = {.to = AG_FOR_TAKE, .key = session->key, .life = write->life, .epoch = write->epoch};
 
     if (session->guest != NULL || session->rule == NULL || session->life != write->life ||
         session->epoch != write->epoch || session->state == RT_SESSION_ENDED) {
@@ -107,7 +103,7 @@ static void write_refused(struct rt_agent *agent, const struct ag_op *op, const 
 void rt_ag_audit(struct rt_agent *agent, struct ag_session *session)
 {
     struct rt_store_op op = {.kind = RT_STORE_GET, .key = session->key, .audit = true};
-    struct ag_op about = {0};
+    struct ag_op about = {.to = AG_FOR_AUDIT};
 
     session->audit_at = agent->now + RT_AGENT_AUDIT_MS;
     rt_ag_session_fact(agent, session, AG_SESSION_CHANGED);
@@ -162,12 +158,8 @@ void rt_ag_state_reply(struct rt_agent *agent, const struct ag_op *op, const str
 
 void rt_ag_report_reply(struct rt_agent *agent, const struct ag_op *op, const struct rt_store_reply *reply)
 {
-    struct ag_session *session = op->session;
-
-    if (reply->error != 0 && reply->error != RT_ENOTFOUND && session->guest != NULL && session->report_at == 0) {
-        session->report_dirty = true;
-        session->report_at = agent->now + AG_REPORT_INTERVAL_MS;
-        rt_ag_session_fact(agent, session, AG_SESSION_CHANGED);
+    if (reply->error != 0 && reply->error != RT_ENOTFOUND) {
+        rt_ag_session_report_again(agent, op->session);
     } else {
         write_refused(agent, op, reply);
     }

@@ -20,6 +20,14 @@ struct rt_agent;
 
 enum ag_end_disk { AG_DISK_NONE, AG_DISK_WRITING, AG_DISK_KEPT };
 
+/* What the store has room for:
+ *
+ *     AG_ROOM_ALL <--refused as it is full, or for another reason--> AG_ROOM_NONE --took the status--> AG_ROOM_MARKED
+ *
+ * Once marked, the store has the status, and knows that the tails are here. The end stays so until all of it is stored.
+ */
+enum ag_end_room { AG_ROOM_ALL, AG_ROOM_NONE, AG_ROOM_MARKED };
+
 struct ag_end {
     struct rt_list node; /* agent.ends, once its END has come */
     uint32_t id;         /* by which the disk answers */
@@ -34,13 +42,12 @@ struct ag_end {
     uint64_t began;        /* when its first part came */
     uint32_t link;         /* whose guest waits for the answer; 0 nobody */
     uint8_t disk;          /* enum ag_end_disk */
+    uint8_t room;          /* enum ag_end_room */
     uint8_t how;           /* enum rt_end_how: where it is safe */
     bool asked;            /* the store owes an answer */
     bool over;             /* nobody needs it: freed with the answers that are owed */
     bool claim_tried;      /* its take has been asked for since it was last offered */
     bool unclaimed;        /* when its guest told it */
-    bool full;             /* the store had no room for it */
-    bool marked;           /* the store has the status, and knows that the tails are here */
 };
 
 /* The link has drained: the newest answer that waited goes. */

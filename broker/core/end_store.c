@@ -78,6 +78,13 @@ static void over(struct rt_agent *agent, struct ag_end *end)
     }
 }
 
+/* It can be kept nowhere, or it is a copy's, or its life is another start's by now. */
+static void give_up(struct rt_agent *agent, struct ag_end *end)
+{
+    tell(agent, end, RT_END_LATER);
+    over(agent, end);
+}
+
 static void store_op_of(const struct ag_end *end, struct rt_store_op *op)
 {
     memset(op, 0, sizeof(*op));
@@ -115,7 +122,7 @@ static void ended(struct rt_agent *agent, const struct ag_end *end)
 
 static void ask(struct rt_agent *agent, struct ag_end *end, struct rt_store_op *op)
 {
-    struct ag_op about = {.end = end};
+    struct ag_op about = {.to = AG_FOR_END, .end = end};
 
     end->asked = rt_ag_store(agent, op, &about) != 0;
 }
@@ -125,7 +132,7 @@ static void mark(struct rt_agent *agent, struct ag_end *end)
 {
     struct rt_store_op op;
 
-    if (end->full && !end->marked && !end->asked) {
+    if (end->room == AG_ROOM_NONE && !end->asked) {
         store_op_of(end, &op);
         op.kind = RT_STORE_MARK;
         op.tail[0].size = op.tail[1].size = op.end.ord.size = 0;
@@ -140,8 +147,7 @@ static void keep(struct rt_agent *agent, struct ag_end *end)
     if (end->disk == AG_DISK_NONE) {
         store_op_of(end, &op);
         if (agent->config.io.keep_end(agent->config.io.ctx, end->id, &op) != 0) {
-            tell(agent, end, RT_END_LATER);
-            over(agent, end);
+            give_up(agent, end);
             return;
         }
         end->disk = AG_DISK_WRITING;
@@ -173,8 +179,7 @@ void rt_ag_disk_reply(struct rt_agent *agent, uint32_t id, int error)
         agent->kept_delay = AG_STORE_RETRY_MS;
         keep(agent, end);
     } else if (!end->asked) { /* else the store's answer decides */
-        tell(agent, end, RT_END_LATER);
-        over(agent, end);
+        give_up(agent, end);
     }
 }
 
@@ -272,13 +277,6 @@ void rt_ag_end_begin(struct rt_agent *agent, struct ag_end *end)
     submit(agent, end);
 }
 
-/* A copy's end, or one whose life is another start's by now. */
-static void give_up(struct rt_agent *agent, struct ag_end *end)
-{
-    tell(agent, end, RT_END_LATER);
-    over(agent, end);
-}
-
 /* The store has an end of this life: this one, or with OTHER another one. */
 static void stored(struct rt_agent *agent, struct ag_end *end, enum rt_end_how how)
 {
@@ -292,13 +290,12 @@ static void stored(struct rt_agent *agent, struct ag_end *end, enum rt_end_how h
     over(agent, end);
 }
 
-void rt_ag_end_reply(struct rt_agent *agent, struct ag_op *op, const struct rt_store_reply *reply)
+void rt_ag_end_reply(struct rt_agent *agent, const struct ag_op *op, const struct rt_store_reply *reply)
 {
     const struct rt_claim_outcome *outcome = &reply->outcome;
     bool missing = reply->kind == RT_STORE_END && reply->error == RT_ENOTFOUND;
     struct ag_end *end = op->end;
 
-    op->end = NULL;
     end->asked = false;
     if (end->over) {
         over(agent, end);
@@ -306,7 +303,7 @@ void rt_ag_end_reply(struct rt_agent *agent, struct ag_op *op, const struct rt_s
     }
     /* The store has the status, or had no room even for that. With OTHER it has another end, as of an END. */
     if (reply->kind == RT_STORE_MARK && (reply->error != 0 || reply->how != RT_END_OTHER)) {
-        end->marked = reply->error == 0;
+        end->room = reply->error == 0 ? AG_ROOM_MARKED : AG_ROOM_NONE;
         kept_later(agent); /* the store may have come back meanwhile, when this one was not offered as it was asked */
         return;
     }
@@ -337,7 +334,9 @@ void rt_ag_end_reply(struct rt_agent *agent, struct ag_op *op, const struct rt_s
         claim_first(agent, end);
     }
     if (!end->asked) {
-        end->full = reply->error == RT_ELIMIT;
+        if (end->room != AG_ROOM_MARKED) {
+            end->room = reply->error == RT_ELIMIT ? AG_ROOM_NONE : AG_ROOM_ALL;
+        }
         keep(agent, end);
     }
 }

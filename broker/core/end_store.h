@@ -16,7 +16,7 @@ struct rt_store_reply;
 #define AG_KEPT_RETRY_MAX_MS 30000
 
 void rt_ag_end_begin(struct rt_agent *agent, struct ag_end *end); /* takes it */
-void rt_ag_end_reply(struct rt_agent *agent, struct ag_op *op, const struct rt_store_reply *reply);
+void rt_ag_end_reply(struct rt_agent *agent, const struct ag_op *op, const struct rt_store_reply *reply);
 void rt_ag_kept_again(struct rt_agent *agent); /* the store is up */
 void rt_ag_kept_timer(struct rt_agent *agent);
 void rt_ag_disk_reply(struct rt_agent *agent, uint32_t id, int error);

@@ -156,7 +156,7 @@ void rt_ag_flow_raise(struct rt_agent *agent, struct ag_chan *chan, unsigned str
     rt_put_u64(payload, limit);
     rt_put_u64(payload + 8, flow->digest);
     if (chan->link[from]->congested) {
-        (void)rt_ag_keep(agent, chan, from, &ack, payload); /* without memory: with the receiver's next ACK */
+        (void)rt_ag_keep(chan, from, &ack, payload); /* without memory: with the receiver's next ACK */
     } else {
         rt_ag_send_frame(agent, chan->link[from], &ack, payload);
     }

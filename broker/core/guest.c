@@ -181,7 +181,7 @@ static void refuse_verdict(struct rt_agent *agent, struct ag_link *link, const s
 static void test(struct rt_agent *agent, struct ag_link *link)
 {
     struct rt_store_op op = {.kind = RT_STORE_TEST, .key = link->claim->claim.key, .claim = link->claim->claim};
-    struct ag_op about = {.link = link->id};
+    struct ag_op about = {.to = AG_FOR_TEST, .link = link->id};
 
     link->claim_at = agent->now + rt_ag_claim_wait(agent, &op.claim);
     rt_ag_link_state(agent, link, AG_TESTING);
@@ -218,7 +218,7 @@ void rt_ag_guest_hello(struct rt_agent *agent, struct ag_link *link, const struc
     }
     memset(&ticket, 0, sizeof(ticket));
     if (agent->taken) {
-        rt_ag_link_refuse_text(agent, link, RT_CLASS_RETRY_LATER, "another live agent goes by this host's name");
+        rt_ag_link_refuse_text(agent, link, RT_CLASS_RETRY_LATER, AG_TAKEN_TEXT);
         return;
     }
     err = open_token(agent, link, hello, &ticket, why);
@@ -287,9 +287,7 @@ void rt_ag_guest_silent(struct rt_agent *agent, struct ag_link *link)
     link->claim_at = 0;
     link->op = 0;
     if (link->claim->claim.join) {
-        rt_ag_link_refuse_text(agent, link, RT_CLASS_RETRY_LATER,
-                               agent->store_up ? "the session store is slow, and a first start waits for it"
-                                               : "the session store is out, and a first start waits for it");
+        rt_ag_link_refuse_text(agent, link, RT_CLASS_RETRY_LATER, rt_ag_store_why(agent));
     } else if (remembered(agent, &link->claim->claim, true, &outcome) != RT_CLASS_OK) {
         refuse_verdict(agent, link, &outcome);
     } else {
@@ -319,7 +317,7 @@ static void find_orphan(struct rt_agent *agent, const struct rt_key *key)
 {
     struct ag_session *session = rt_ag_session_get(agent, key);
     struct rt_store_op op = {.kind = RT_STORE_GET, .key = *key};
-    struct ag_op about = {.census = true};
+    struct ag_op about = {.to = AG_FOR_CENSUS};
 
     if (session == NULL) {
         return;

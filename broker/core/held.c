@@ -87,8 +87,7 @@ static const char *why_nobody(const struct rt_agent *agent, const struct ag_held
         return "the agent that serves the container tells no address for clients of other machines (host.advertise)";
     }
     if (rt_ag_store_out(agent)) {
-        return agent->store_up ? "the session store is slow, and a first start waits for it"
-                               : "the session store is out, and a first start waits for it";
+        return rt_ag_store_why(agent);
     }
     return "the container has no agent now";
 }
@@ -120,7 +119,7 @@ static void refuse_ended(struct rt_agent *agent, struct ag_held *held)
 
 static void give_up(struct rt_agent *agent, struct ag_held *held)
 {
-    if (held->ended) {
+    if (held->state != AG_HELD_LIVES) {
         refuse_ended(agent, held);
     } else {
         retry_later(agent, held);
@@ -192,6 +191,14 @@ static bool answer_known(struct rt_agent *agent, struct ag_held *held)
     return false;
 }
 
+/* It is known which session it waits for. */
+static void join(struct rt_agent *agent, struct ag_held *held, struct ag_session *session)
+{
+    held->session = session;
+    rt_list_push(&session->held, &held->in_session);
+    rt_ag_session_fact(agent, session, AG_SESSION_CHANGED);
+}
+
 void rt_ag_held_bind(struct rt_agent *agent, struct ag_session *session)
 {
     while (!rt_list_empty(&session->held) && session->guest != NULL && rt_ag_guest_open(agent, session->guest)) {
@@ -213,22 +220,17 @@ void rt_ag_held_moved(struct rt_agent *agent, struct ag_session *session)
 static void look(struct rt_agent *agent, struct ag_held *held, const struct rt_store_cursor *cursor)
 {
     struct rt_store_op op = {.kind = RT_STORE_GET};
-    struct ag_op about = {.held = held};
+    struct ag_op about = {.to = AG_FOR_HELD, .held = held};
 
     if (held->session != NULL) {
         op.key = held->session->key;
     } else { /* an operator's plain name: every tenant's */
-        struct rt_attach_msg msg;
-        char why[RT_TEXT_MAX];
         op.kind = RT_STORE_FIND;
         op.every = true;
         if (cursor != NULL) {
             op.cursor = *cursor;
         }
-        if (rt_msg_decode(RT_MSG_ATTACH, held->payload, held->size, &msg, why, sizeof(why)) != 0) {
-            return;
-        }
-        rt_slice_copy(msg.cid, op.key.cid, sizeof(op.key.cid));
+        memcpy(op.key.cid, held->name.cid, sizeof(op.key.cid));
     }
     held->op = held->session != NULL ? rt_ag_session_store(agent, held->session, &op, &about)
                                      : rt_ag_store(agent, &op, &about);
@@ -240,7 +242,8 @@ void rt_ag_held_again(struct rt_agent *agent)
 
     HASH_ITER(hh, agent->held, held, next)
     {
-        if (held->op == 0 && agent->n_ops < RT_STORE_OPS_MAX / 2) { /* claims go before */
+        /* One that is parked has no time yet. Half of the operations are kept for claims. */
+        if (held->timer.set && held->op == 0 && agent->n_ops < RT_STORE_OPS_MAX / 2) {
             look(agent, held, NULL);
         }
     }
@@ -271,8 +274,8 @@ void rt_ag_held_timer(struct rt_agent *agent, struct ag_held *held)
         hold_until(agent, held, held->until);
         return;
     }
-    if (held->ended && !held->checked && held->session != NULL) {
-        held->checked = true;
+    if (held->state == AG_HELD_ENDED) {
+        held->state = AG_HELD_CHECKED;
         rt_timer_set(&agent->timers, &held->timer, agent->now + RT_CLAIM_TIMEOUT_MS);
         if (held->op == 0) {
             look(agent, held, NULL);
@@ -287,45 +290,37 @@ void rt_ag_held_timer(struct rt_agent *agent, struct ag_held *held)
 /* A page of the search for an operator's plain name. */
 static void found_page(struct rt_agent *agent, struct ag_held *held, const struct rt_store_reply *reply)
 {
-    struct rt_attach_msg msg;
-    char why[RT_TEXT_MAX], cid[RT_CID_MAX + 1];
-    struct ag_session *session = NULL;
+    struct rt_key *name = &held->name;
+    struct ag_session *session;
 
-    if (reply->error != 0 || rt_msg_decode(RT_MSG_ATTACH, held->payload, held->size, &msg, why, sizeof(why)) != 0) {
+    if (reply->error != 0) {
         return;
     }
-    rt_slice_copy(msg.cid, cid, sizeof(cid));
     for (size_t i = 0; i < reply->n_records; i++) {
-        if (strcmp(reply->records[i].key.cid, cid) != 0) {
+        const struct rt_key *key = &reply->records[i].key;
+        if (strcmp(key->cid, name->cid) != 0) {
             continue;
         }
-        if (held->candidate[0] != '\0' && strcmp(held->candidate, reply->records[i].key.tenant) != 0) {
+        if (name->tenant[0] != '\0' && strcmp(name->tenant, key->tenant) != 0) {
             held_refuse_text(agent, held, RT_CLASS_AMBIGUOUS, "several tenants have a container of this name");
             return;
         }
-        memcpy(held->candidate, reply->records[i].key.tenant, sizeof(held->candidate));
+        memcpy(name->tenant, key->tenant, sizeof(name->tenant));
     }
     if (reply->cursor.host[0] != '\0') {
         look(agent, held, &reply->cursor);
         return;
     }
-    if (held->candidate[0] != '\0') {
-        struct rt_key key;
-        memset(&key, 0, sizeof(key));
-        memcpy(key.tenant, held->candidate, sizeof(key.tenant));
-        memcpy(key.cid, cid, sizeof(key.cid));
-        session = rt_ag_session_await(agent, &key);
-    } else if (rt_ag_whole(agent)) {
+    if (name->tenant[0] == '\0' && rt_ag_whole(agent)) {
         held_refuse_text(agent, held, RT_CLASS_NOT_FOUND, "there is no such container");
         return;
     }
+    session = name->tenant[0] == '\0' ? NULL : rt_ag_session_await(agent, name);
     if (session == NULL) {
         give_up(agent, held);
         return;
     }
-    held->session = session;
-    rt_list_push(&session->held, &held->in_session);
-    rt_ag_session_fact(agent, session, AG_SESSION_CHANGED);
+    join(agent, held, session);
     if (!answer_known(agent, held)) {
         look(agent, held, NULL);
     }
@@ -353,16 +348,18 @@ static uint64_t comes_until(const struct rt_agent *agent, const struct ag_sessio
 /* It has ended, in this way. True when the attach is answered, and freed. */
 static bool has_ended(struct rt_agent *agent, struct ag_held *held, uint64_t code, uint64_t sig, uint64_t until)
 {
-    bool first = !held->ended;
+    bool first = held->state == AG_HELD_LIVES;
 
-    held->ended = true;
+    if (first) {
+        held->state = AG_HELD_ENDED;
+    }
     held->code = code;
     held->sig = sig;
     /* A client that was attached may not have had all; its guest is still there then, and on its way. */
     if (held->resume) {
         until = agent->now + RT_WAIT_MAX_MS;
     }
-    if (until == 0 || held->checked) {
+    if (until == 0 || held->state == AG_HELD_CHECKED) {
         refuse_ended(agent, held);
         return true;
     }
@@ -406,10 +403,10 @@ static void found_record(struct rt_agent *agent, struct ag_held *held, const str
             return;
         }
     } else if (ours && (rule->state == RT_SESSION_RUNNING || rule->state == RT_SESSION_MOVING)) {
-        held->ended = false; /* created anew meanwhile */
+        held->state = AG_HELD_LIVES; /* created anew meanwhile */
         rt_ag_session_orphan(agent, session, rule->life, rule->epoch);
     } else {
-        held->ended = false;
+        held->state = AG_HELD_LIVES;
         rt_ag_owner_check(agent, record);
     }
     if (!held->waited) {
@@ -431,7 +428,7 @@ void rt_ag_held_reply(struct rt_agent *agent, struct ag_held *held, const struct
         if (!held->waited) {
             give_up(agent, held);
         }
-    } else if (!held->ended && !rt_ag_session_known(agent, session) && rt_ag_whole(agent)) {
+    } else if (held->state == AG_HELD_LIVES && !rt_ag_session_known(agent, session) && rt_ag_whole(agent)) {
         held_refuse_text(agent, held, RT_CLASS_NOT_FOUND, "there is no such container");
     } else if (!held->waited) {
         give_up(agent, held);
@@ -522,10 +519,9 @@ void rt_ag_held_begin(struct rt_agent *agent, struct ag_link *link, uint32_t cha
     wait = msg->wait > 0 ? rt_ag_hold_wait(agent, msg->wait) : agent->config.store_timeout_ms;
     held->latest = agent->now + (held->waited ? RT_WAIT_MAX_MS : wait);
     hold_until(agent, held, agent->now + wait);
+    held->name = *key;
     if (session != NULL) {
-        held->session = session;
-        rt_list_push(&session->held, &held->in_session);
-        rt_ag_session_fact(agent, session, AG_SESSION_CHANGED);
+        join(agent, held, session);
         if (answer_known(agent, held) || (!agent->store_up && has_ended_here(agent, held))) {
             return;
         }

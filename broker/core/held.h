@@ -4,6 +4,7 @@
 #define RETETHER_BROKER_CORE_HELD_H
 
 #include "broker/core/hash.h"
+#include "migrate/core/ticket.h"
 #include "session/base/list.h"
 #include "session/base/slice.h"
 #include "session/base/timer.h"
@@ -19,7 +20,6 @@ struct ag_link;
 struct ag_session;
 struct rt_agent;
 struct rt_attach_msg;
-struct rt_key;
 struct rt_refuse_msg;
 struct rt_store_reply;
 
@@ -32,6 +32,15 @@ struct rt_store_reply;
 /* An attach that is held reads the record again after this: news of where its guest is may be lost. */
 #define AG_LOOK_AGAIN_MS 2000
 
+/* What is known of the container that an attach waits for:
+ *
+ *     AG_HELD_LIVES --the record says so--> AG_HELD_ENDED --its time is over--> AG_HELD_CHECKED --still so--> refused
+ *       ^                                      |                                  |
+ *       '--created anew------------------------+----------------------------------'
+ *
+ * CHECKED: the record is read once more, as it may have been created anew since. */
+enum ag_held_state { AG_HELD_LIVES, AG_HELD_ENDED, AG_HELD_CHECKED };
+
 struct ag_held {  /* an ATTACH that waits for the guest, or, parked, until its own link has drained */
     uint64_t key; /* link id << 32 | channel */
     UT_hash_handle hh;
@@ -41,14 +50,13 @@ struct ag_held {  /* an ATTACH that waits for the guest, or, parked, until its o
     struct ag_link *link;
     struct ag_session *session; /* NULL while an operator's plain name is looked for */
     uint32_t op;
+    uint8_t state; /* enum ag_held_state */
     uint64_t klife, kepoch;
     bool waited; /* the client gave time to wait */
     bool resume; /* it does not make one: an ended record may still have a guest that comes back */
     bool whole;  /* the store was, when the hold began */
-    bool ended;
-    bool checked; /* the record is read once more, at the end of the hold */
     uint64_t code, sig;
-    char candidate[RT_TENANT_MAX + 1]; /* an operator's plain name: whose it is */
+    struct rt_key name; /* an operator's plain name; its tenant once one was found that has it */
     size_t size;
     uint8_t payload[];
 };

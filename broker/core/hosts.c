@@ -34,23 +34,16 @@ static size_t place(const struct rt_agent *agent, const char *name)
     return low;
 }
 
-size_t rt_ag_hosts_behind(const struct rt_agent *agent, const char *name)
-{
-    size_t at = place(agent, name);
-
-    return at < agent->n_hosts && strcmp(agent->hosts[at]->row.host, name) == 0 ? at + 1 : at;
-}
-
-static struct ag_host *find(const struct rt_agent *agent, const char *name)
+struct ag_host *rt_ag_host(const struct rt_agent *agent, const char *name)
 {
     size_t at = place(agent, name);
 
     return at < agent->n_hosts && strcmp(agent->hosts[at]->row.host, name) == 0 ? agent->hosts[at] : NULL;
 }
 
-const struct ag_host *rt_ag_host(const struct rt_agent *agent, const char *host)
+size_t rt_ag_hosts_behind(const struct rt_agent *agent, const char *name)
 {
-    return find(agent, host);
+    return place(agent, name) + (rt_ag_host(agent, name) != NULL);
 }
 
 static void forget(struct rt_agent *agent, size_t at)
@@ -85,7 +78,7 @@ static bool displace(struct rt_agent *agent)
 /* Makes it when it is not known. NULL: no room. */
 static struct ag_host *get(struct rt_agent *agent, const char *name)
 {
-    struct ag_host *host = find(agent, name), **more;
+    struct ag_host *host = rt_ag_host(agent, name), **more;
     size_t at;
 
     if (host != NULL) {
@@ -120,14 +113,14 @@ static bool reachable(const struct ag_host *host)
 
 const struct rt_store_host *rt_ag_host_reach(const struct rt_agent *agent, const char *host)
 {
-    const struct ag_host *known = find(agent, host);
+    const struct ag_host *known = rt_ag_host(agent, host);
 
     return known != NULL && reachable(known) ? &known->row : NULL;
 }
 
 enum rt_watch_state rt_ag_host_state(const struct rt_agent *agent, const char *host)
 {
-    const struct ag_host *known = find(agent, host);
+    const struct ag_host *known = rt_ag_host(agent, host);
 
     if (is_self(agent, host)) {
         return RT_WATCH_ALIVE;
@@ -171,7 +164,7 @@ void rt_ag_host_notice(struct rt_agent *agent, const struct rt_store_host *row)
 static void look(struct rt_agent *agent, struct ag_host *host)
 {
     struct rt_store_op op = {.kind = RT_STORE_HOST_ROW};
-    struct ag_op about = {0};
+    struct ag_op about = {.to = AG_FOR_HOST};
 
     memcpy(op.host, host->row.host, sizeof(op.host));
     memcpy(about.host, op.host, sizeof(about.host));
@@ -212,7 +205,7 @@ void rt_ag_host_need(struct rt_agent *agent, const char *host)
 static void walk(struct rt_agent *agent)
 {
     struct rt_store_op op = {.kind = RT_STORE_HOSTS};
-    struct ag_op about = {.walk = true};
+    struct ag_op about = {.to = AG_FOR_WALK};
 
     if (agent->walking) {
         return;
@@ -258,9 +251,9 @@ static void take_page(struct rt_agent *agent, const char *after, const struct rt
 
 void rt_ag_hosts_reply(struct rt_agent *agent, const struct ag_op *op, const struct rt_store_reply *reply)
 {
-    struct ag_host *host = find(agent, op->host);
+    struct ag_host *host = rt_ag_host(agent, op->host);
 
-    if (!op->walk) {
+    if (op->to == AG_FOR_HOST) {
         if (host != NULL && host->op == op->id) {
             host->op = 0;
         }

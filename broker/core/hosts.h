@@ -43,7 +43,7 @@ struct ag_host {
 };
 
 /* NULL when it is not known. */
-const struct ag_host *rt_ag_host(const struct rt_agent *agent, const char *host);
+struct ag_host *rt_ag_host(const struct rt_agent *agent, const char *host);
 /* Whether host is dead. While that is not known the host is looked at, so that who asks again is told. */
 bool rt_ag_host_dead(struct rt_agent *agent, const char *host);
 /* What people are told of a host's life. */

@@ -81,15 +81,28 @@ static void welcome_client(struct rt_agent *agent, struct ag_link *link)
     rt_ag_link_state(agent, link, AG_READY);
 }
 
+/* Reads a guest's or client's own message. False: it is none, and the link is refused. */
+static bool decoded(struct rt_agent *agent, struct ag_link *link, enum rt_msg_kind kind, const uint8_t *data,
+                    size_t size, void *msg)
+{
+    char why[RT_TEXT_MAX];
+
+    if (rt_msg_decode(kind, data, size, msg, why, sizeof(why)) != 0) {
+        rt_ag_link_refuse_text(agent, link, RT_CLASS_PROTOCOL, why);
+        return false;
+    }
+    return true;
+}
+
 static void hello(struct rt_agent *agent, struct ag_link *link, const uint8_t *data, size_t size)
 {
     struct rt_hello_msg msg;
-    char why[RT_TEXT_MAX];
     bool guest = link->role == RT_PEER_GUEST;
 
-    if (rt_msg_decode(RT_MSG_HELLO, data, size, &msg, why, sizeof(why)) != 0) {
-        rt_ag_link_refuse_text(agent, link, RT_CLASS_PROTOCOL, why);
-    } else if (!rt_slice_equal(msg.role, rt_slice_text(guest ? "guest" : "client"))) {
+    if (!decoded(agent, link, RT_MSG_HELLO, data, size, &msg)) {
+        return;
+    }
+    if (!rt_slice_equal(msg.role, rt_slice_text(guest ? "guest" : "client"))) {
         rt_ag_link_refuse_text(agent, link, RT_CLASS_DENIED,
                                guest ? "this address is for guests" : "this address is for clients");
     } else if (msg.vmin > RT_PROTOCOL_VERSION || msg.vmax < RT_PROTOCOL_VERSION) {
@@ -103,11 +116,9 @@ static void hello(struct rt_agent *agent, struct ag_link *link, const uint8_t *d
 
 static void report(struct rt_agent *agent, struct ag_link *link, const uint8_t *data, size_t size)
 {
-    char why[RT_TEXT_MAX];
     uint8_t *copy;
 
-    if (rt_msg_decode(RT_MSG_REPORT, data, size, agent->report, why, sizeof(why)) != 0) {
-        rt_ag_link_refuse_text(agent, link, RT_CLASS_PROTOCOL, why);
+    if (!decoded(agent, link, RT_MSG_REPORT, data, size, agent->report)) {
         return;
     }
     if (link->session != NULL) {
@@ -138,13 +149,10 @@ static void pong(struct rt_agent *agent, struct ag_link *link, const struct rt_f
 static void end(struct rt_agent *agent, struct ag_link *link, const uint8_t *data, size_t size)
 {
     struct rt_end_msg msg;
-    char why[RT_TEXT_MAX];
 
-    if (rt_msg_decode(RT_MSG_END, data, size, &msg, why, sizeof(why)) != 0) {
-        rt_ag_link_refuse_text(agent, link, RT_CLASS_PROTOCOL, why);
-        return;
+    if (decoded(agent, link, RT_MSG_END, data, size, &msg)) {
+        rt_ag_end(agent, link, &msg);
     }
-    rt_ag_end(agent, link, &msg);
 }
 
 static void leaving(struct rt_agent *agent, struct ag_link *link, const struct rt_frame *frame)

@@ -65,7 +65,6 @@ struct ag_link {
     uint8_t role;  /* enum rt_peer_role */
     uint8_t state; /* enum ag_link_state */
     bool congested;
-    bool taking;          /* guest: a take is under way */
     bool bound;           /* guest: its token is bound to who it is */
     bool end_ready;       /* guest: END has come and waits for the take */
     uint16_t rest_stream; /* of the split DATA frame */
@@ -105,7 +104,7 @@ struct ag_link {
     uint8_t *report;            /* owned; one that came before the take was answered */
     uint32_t report_size;
     uint32_t unanswered; /* attaches that it has not answered */
-    uint32_t op;         /* operation whose reply is awaited; 0 none */
+    uint32_t op;         /* its test, then its take, that is under way; 0 none */
     uint8_t end_due;     /* END_OK that waits until it has drained: 1 + its `how`; 0 none */
     /* client */
     uint8_t as;              /* enum rt_client_role */

@@ -27,8 +27,6 @@
 
 /* What the store says: the replies to operations, each to who asked, and news. */
 
-#define TAKEN_TEXT "another live agent goes by this host's name"
-
 /* The log and the metrics are told of the store. */
 static void event(struct rt_agent *agent, const char *from, const char *to, const char *reason)
 {
@@ -62,13 +60,13 @@ static void news_claimed(struct rt_agent *agent, const struct rt_store_news *new
  * nobody. Its guests dial again, and find the other agent or wait. */
 static void taken(struct rt_agent *agent)
 {
-    event(agent, "", "taken", TAKEN_TEXT);
+    event(agent, "", "taken", AG_TAKEN_TEXT);
     agent->store_up = false;
     agent->taken = true;
     rt_ag_hosts_break(agent);
     for (size_t i = 0; i < AG_SLOTS; i++) {
         if (agent->links[i] != NULL && agent->links[i]->role == RT_PEER_GUEST) {
-            rt_ag_link_refuse_text(agent, agent->links[i], RT_CLASS_RETRY_LATER, TAKEN_TEXT);
+            rt_ag_link_refuse_text(agent, agent->links[i], RT_CLASS_RETRY_LATER, AG_TAKEN_TEXT);
         }
     }
 }
@@ -78,7 +76,7 @@ static void taken(struct rt_agent *agent)
 static void census(struct rt_agent *agent, const struct rt_store_cursor *cursor)
 {
     struct rt_store_op op = {.kind = RT_STORE_FIND, .every = true};
-    struct ag_op about = {.census = true};
+    struct ag_op about = {.to = AG_FOR_CENSUS};
 
     if (cursor != NULL) {
         op.cursor = *cursor;
@@ -87,8 +85,9 @@ static void census(struct rt_agent *agent, const struct rt_store_cursor *cursor)
     agent->census_done = rt_ag_store(agent, &op, &about) != 0;
 }
 
-static void census_reply(struct rt_agent *agent, const struct rt_store_reply *reply)
+static void census_reply(struct rt_agent *agent, const struct ag_op *op, const struct rt_store_reply *reply)
 {
+    (void)op;
     if (reply->error != 0) {
         agent->census_done = false;
         return;
@@ -169,34 +168,33 @@ static void note_speed(struct rt_agent *agent, const struct ag_op *op, const str
     }
 }
 
-static void dispatch(struct rt_agent *agent, struct ag_op *op, const struct rt_store_reply *reply)
+static void ask_reply(struct rt_agent *agent, const struct ag_op *op, const struct rt_store_reply *reply)
 {
-    if (op->ask != NULL) {
-        op->ask->op = 0;
-        rt_ag_ask_reply(agent, op->ask, reply);
-    } else if (op->held != NULL) {
-        op->held->op = 0;
-        rt_ag_held_reply(agent, op->held, reply);
-    } else if (op->census) {
-        census_reply(agent, reply);
-    } else if (op->owner) {
-        rt_ag_owner_reply(agent, reply);
-    } else if (op->end != NULL) {
-        rt_ag_end_reply(agent, op, reply);
-    } else if (op->kind == RT_STORE_GET && op->session != NULL) { /* else who asked is gone */
-        rt_ag_audit_reply(agent, op, reply);
-    } else if (op->kind == RT_STORE_TEST) {
-        rt_ag_test_reply(agent, op, reply);
-    } else if (op->kind == RT_STORE_TAKE) {
-        rt_ag_take_reply(agent, op, reply);
-    } else if (op->kind == RT_STORE_STATE) {
-        rt_ag_state_reply(agent, op, reply);
-    } else if (op->kind == RT_STORE_REPORT) {
-        rt_ag_report_reply(agent, op, reply);
-    } else if (op->kind == RT_STORE_HOST_ROW || op->walk) {
-        rt_ag_hosts_reply(agent, op, reply);
-    }
+    op->ask->op = 0;
+    rt_ag_ask_reply(agent, op->ask, reply);
 }
+
+static void held_reply(struct rt_agent *agent, const struct ag_op *op, const struct rt_store_reply *reply)
+{
+    op->held->op = 0;
+    rt_ag_held_reply(agent, op->held, reply);
+}
+
+static void (*const handlers[])(struct rt_agent *, const struct ag_op *, const struct rt_store_reply *) = {
+    [AG_FOR_NOBODY] = NULL,
+    [AG_FOR_ASK] = ask_reply,
+    [AG_FOR_HELD] = held_reply,
+    [AG_FOR_END] = rt_ag_end_reply,
+    [AG_FOR_CENSUS] = census_reply,
+    [AG_FOR_OWNER] = rt_ag_owner_reply,
+    [AG_FOR_HOST] = rt_ag_hosts_reply,
+    [AG_FOR_WALK] = rt_ag_hosts_reply,
+    [AG_FOR_AUDIT] = rt_ag_audit_reply,
+    [AG_FOR_TEST] = rt_ag_test_reply,
+    [AG_FOR_TAKE] = rt_ag_take_reply,
+    [AG_FOR_STATE] = rt_ag_state_reply,
+    [AG_FOR_REPORT] = rt_ag_report_reply,
+};
 
 void rt_ag_store_reply(struct rt_agent *agent, const struct rt_store_reply *reply)
 {
@@ -212,6 +210,8 @@ void rt_ag_store_reply(struct rt_agent *agent, const struct rt_store_reply *repl
         op->session->n_ops--;
         rt_ag_session_fact(agent, op->session, AG_SESSION_CHANGED);
     }
-    dispatch(agent, op, reply);
+    if (handlers[op->to] != NULL) {
+        handlers[op->to](agent, op, reply);
+    }
     free(op);
 }

@@ -20,7 +20,7 @@ void rt_ag_owner_check(struct rt_agent *agent, const struct rt_store_record *rec
 {
     const struct rt_record *rule = &record->rule;
     struct rt_store_op op = {.kind = RT_STORE_STATE, .key = record->key, .state = RT_SESSION_LOST};
-    struct ag_op about = {.owner = true};
+    struct ag_op about = {.to = AG_FOR_OWNER};
 
     if ((rule->state != RT_SESSION_RUNNING && rule->state != RT_SESSION_MOVING) || rule->lost_ms != 0 ||
         rule->host[0] == '\0' || !rt_ag_host_dead(agent, rule->host)) {
@@ -35,13 +35,14 @@ void rt_ag_owner_check(struct rt_agent *agent, const struct rt_store_record *rec
 void rt_ag_owner_look(struct rt_agent *agent, const struct rt_key *key)
 {
     struct rt_store_op op = {.kind = RT_STORE_GET, .key = *key};
-    struct ag_op about = {.owner = true};
+    struct ag_op about = {.to = AG_FOR_OWNER};
 
     (void)rt_ag_store(agent, &op, &about);
 }
 
-void rt_ag_owner_reply(struct rt_agent *agent, const struct rt_store_reply *reply)
+void rt_ag_owner_reply(struct rt_agent *agent, const struct ag_op *op, const struct rt_store_reply *reply)
 {
+    (void)op;
     if (reply->kind == RT_STORE_GET && reply->error == 0 && reply->n_records > 0) {
         rt_ag_owner_check(agent, &reply->records[0]);
     }

@@ -5,6 +5,7 @@
 
 #include "migrate/core/ticket.h"
 
+struct ag_op;
 struct rt_agent;
 struct rt_store_record;
 struct rt_store_reply;
@@ -17,7 +18,7 @@ struct rt_store_reply;
 void rt_ag_owner_check(struct rt_agent *agent, const struct rt_store_record *record);
 /* Reads the record of that key first, then does the same. */
 void rt_ag_owner_look(struct rt_agent *agent, const struct rt_key *key);
-void rt_ag_owner_reply(struct rt_agent *agent, const struct rt_store_reply *reply);
+void rt_ag_owner_reply(struct rt_agent *agent, const struct ag_op *op, const struct rt_store_reply *reply);
 /* The host was found dead: does the same for each session that was served there and that somebody here waits for. */
 void rt_ag_owner_died(struct rt_agent *agent, const char *host);
 

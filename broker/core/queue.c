@@ -77,14 +77,12 @@ static bool keep_attached(struct ag_kept *kept, const struct rt_frame *frame, co
     return true;
 }
 
-bool rt_ag_keep(struct rt_agent *agent, struct ag_chan *chan, enum ag_side to, const struct rt_frame *frame,
-                const uint8_t *payload)
+bool rt_ag_keep(struct ag_chan *chan, enum ag_side to, const struct rt_frame *frame, const uint8_t *payload)
 {
     struct ag_kept *kept = kept_of(chan, to);
     struct ag_link *link = chan->link[to];
     unsigned bit = 1U << frame->stream;
 
-    (void)agent;
     if (kept == NULL) {
         return false;
     }

@@ -44,8 +44,7 @@ static inline bool ag_fits(struct ag_chan *chan, enum ag_side side, size_t size)
 
 /* Keeps a frame that needs no credit for the congested receiver; `payload` is the frame's. False: there is no memory.
  */
-bool rt_ag_keep(struct rt_agent *agent, struct ag_chan *chan, enum ag_side to, const struct rt_frame *frame,
-                const uint8_t *payload);
+bool rt_ag_keep(struct ag_chan *chan, enum ag_side to, const struct rt_frame *frame, const uint8_t *payload);
 /* Sends what is kept. */
 void rt_ag_kept_flush(struct rt_agent *agent, struct ag_chan *chan, enum ag_side to);
 /* Bytes that this would be. */

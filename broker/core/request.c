@@ -75,20 +75,7 @@ static void list_reply(struct rt_agent *agent, struct ag_ask *ask, const struct 
         }
     }
     ask->cursor = reply->cursor;
-    if (ask->link->congested) {
-        ask->parked = true;
-    } else {
-        rt_ag_ask_page(agent, ask);
-    }
-}
-
-void rt_ag_ask_again(struct rt_agent *agent, struct ag_ask *ask)
-{
-    if (ask->what == ASK_HOSTS) {
-        rt_ag_ask_hosts(agent, ask);
-    } else {
-        rt_ag_ask_page(agent, ask);
-    }
+    rt_ag_ask_more(agent, ask);
 }
 
 /* Another host has the tails on its disk: its agent may be asked for them. */
@@ -285,9 +272,6 @@ static int prepare(struct ag_ask *ask, const struct rt_request_msg *msg, struct 
     memcpy(op->host, ask->host, sizeof(op->host));
     op->label = msg->label;
     op->ring = msg->ring;
-    if (msg->wait > 0 && ask->what == ASK_SHOW && qualified) {
-        ask->expired = false;
-    }
     return 0;
 }
 

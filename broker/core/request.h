@@ -29,7 +29,6 @@ void rt_ag_request_start(struct rt_agent *agent, struct ag_link *link, uint64_t 
                          const struct rt_request_msg *msg);
 /* Bytes that the answer may take at a time. */
 uint32_t rt_ag_request_room(struct rt_slice op);
-void rt_ag_ask_again(struct rt_agent *agent, struct ag_ask *ask); /* one that waited with its next page */
 void rt_ag_ask_reply(struct rt_agent *agent, struct ag_ask *ask, const struct rt_store_reply *reply);
 
 /* request_show.c */
@@ -40,7 +39,6 @@ void rt_ag_ask_timer(struct rt_agent *agent, struct ag_ask *ask);
 
 /* request_hosts.c */
 void rt_ag_fill_host(const struct rt_agent *agent, const struct rt_store_host *in, struct rt_registry_msg *out);
-void rt_ag_ask_hosts(struct rt_agent *agent, struct ag_ask *ask);
 void rt_ag_ask_hosts_reply(struct rt_agent *agent, struct ag_ask *ask, const struct rt_store_reply *reply);
 
 /* waiting.c */

@@ -64,14 +64,6 @@ static void hosts_known(struct rt_agent *agent, struct ag_ask *ask)
     rt_ag_ask_free(agent, ask);
 }
 
-void rt_ag_ask_hosts(struct rt_agent *agent, struct ag_ask *ask)
-{
-    struct rt_store_op op = {.kind = RT_STORE_HOSTS};
-
-    memcpy(op.host, ask->host, sizeof(op.host));
-    rt_ag_ask_store(agent, ask, &op);
-}
-
 void rt_ag_ask_hosts_reply(struct rt_agent *agent, struct ag_ask *ask, const struct rt_store_reply *reply)
 {
     struct rt_reply_msg *out = agent->reply;
@@ -86,14 +78,10 @@ void rt_ag_ask_hosts_reply(struct rt_agent *agent, struct ag_ask *ask, const str
     }
     out->more = reply->next[0] != '\0';
     rt_ag_ask_send(agent, ask->link, ask->request, out);
-    if (reply->next[0] == '\0') {
+    if (!out->more) {
         rt_ag_ask_free(agent, ask);
         return;
     }
     memcpy(ask->host, reply->next, sizeof(ask->host));
-    if (ask->link->congested) {
-        ask->parked = true;
-    } else {
-        rt_ag_ask_hosts(agent, ask);
-    }
+    rt_ag_ask_more(agent, ask);
 }

@@ -107,11 +107,8 @@ void rt_ag_refuse(struct rt_agent *agent, struct ag_link *link, uint32_t channel
 void rt_ag_refuse_text(struct rt_agent *agent, struct ag_link *link, uint32_t channel, enum rt_class cls,
                        const char *text)
 {
-    struct rt_refuse_msg refuse = {.c = cls, .m = rt_slice_text(text)};
+    struct rt_refuse_msg refuse = ag_refusal(cls, text);
 
-    if (cls == RT_CLASS_RETRY_LATER) {
-        refuse.delay = AG_RETRY_DELAY_MS;
-    }
     rt_ag_refuse(agent, link, channel, &refuse);
 }
 
@@ -163,11 +160,8 @@ void rt_ag_link_refuse(struct rt_agent *agent, struct ag_link *link, const struc
 
 void rt_ag_link_refuse_text(struct rt_agent *agent, struct ag_link *link, enum rt_class cls, const char *text)
 {
-    struct rt_refuse_msg refuse = {.c = cls, .m = rt_slice_text(text)};
+    struct rt_refuse_msg refuse = ag_refusal(cls, text);
 
-    if (cls == RT_CLASS_RETRY_LATER) {
-        refuse.delay = AG_RETRY_DELAY_MS;
-    }
     rt_ag_link_refuse(agent, link, &refuse);
 }
 

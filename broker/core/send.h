@@ -5,8 +5,11 @@
 
 #include "broker/core/agent.h"
 #include "broker/core/link.h"
+#include "broker/core/machine.h"
 #include "session/base/list.h"
+#include "session/base/slice.h"
 #include "session/core/msg.h"
+#include "session/core/msg_hop.h"
 #include "session/core/protocol.h"
 
 #include <assert.h>
@@ -26,7 +29,6 @@
 #define AG_LINK_DATA_MAX (RT_LINK_QUEUED_MAX - AG_LINK_REPLIES_MAX - AG_LINK_ANSWERS_MAX - AG_LINK_OTHER_MAX)
 
 struct rt_frame;
-struct rt_refuse_msg;
 
 /* Counts bytes that are sent to the link. The assert holds whatever peers do: all that is sent to a congested link is
  * within one of the limits above. */
@@ -38,6 +40,13 @@ static inline void ag_queue(struct ag_link *link, size_t size)
         link->congested = true;
         link->jam++;
     }
+}
+
+/* A refusal that says no more than why. */
+static inline struct rt_refuse_msg ag_refusal(enum rt_class cls, const char *text)
+{
+    return (struct rt_refuse_msg){
+        .c = cls, .m = rt_slice_text(text), .delay = cls == RT_CLASS_RETRY_LATER ? AG_RETRY_DELAY_MS : 0};
 }
 
 /* Frames that lie in the input: sent from there, those that follow each other with one call. */

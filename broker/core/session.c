@@ -271,7 +271,7 @@ void rt_ag_session_write_state(struct rt_agent *agent, struct ag_session *sessio
                                uint64_t life, uint64_t epoch)
 {
     struct rt_store_op op = {.kind = RT_STORE_STATE, .key = session->key, .state = state, .life = life, .epoch = epoch};
-    struct ag_op about = {.state = (uint8_t)state, .life = life, .epoch = epoch};
+    struct ag_op about = {.to = AG_FOR_STATE, .state = (uint8_t)state, .life = life, .epoch = epoch};
 
     session->unwritten = (uint8_t)state;
     session->unwritten_life = life;
@@ -287,13 +287,15 @@ struct rt_slice rt_ag_session_past(const struct ag_session *session)
     return session == NULL ? (struct rt_slice){NULL, 0} : (struct rt_slice){session->past, session->past_size};
 }
 
-void rt_ag_session_past_note(struct ag_session *session, struct rt_slice past)
+void rt_ag_session_past_note(struct rt_agent *agent, const struct rt_key *key, struct rt_slice past)
 {
-    uint8_t *copy = session->past;
+    struct ag_session *session = rt_ag_session_find(agent, key);
+    uint8_t *copy;
 
-    if (past.size == 0 || past.size > RT_PAST_MAX) {
+    if (session == NULL || past.size == 0 || past.size > RT_PAST_MAX) {
         return;
     }
+    copy = session->past;
     if (past.size != session->past_size) {
         copy = malloc(past.size);
         if (copy == NULL) {
@@ -363,7 +365,7 @@ void rt_ag_session_orphan(struct rt_agent *agent, struct ag_session *session, ui
 void rt_ag_session_write_report(struct rt_agent *agent, struct ag_session *session)
 {
     struct rt_store_op op = {.kind = RT_STORE_REPORT, .key = session->key};
-    struct ag_op about = {0};
+    struct ag_op about = {.to = AG_FOR_REPORT};
 
     session->report_at = 0;
     if (!session->claimed) {
@@ -378,6 +380,15 @@ void rt_ag_session_write_report(struct rt_agent *agent, struct ag_session *sessi
     if (rt_ag_session_store(agent, session, &op, &about) == 0) {
         session->report_dirty = true;
         session->report_at = session->report_next;
+    }
+}
+
+void rt_ag_session_report_again(struct rt_agent *agent, struct ag_session *session)
+{
+    if (session->guest != NULL && session->report_size > 0 && session->report_at == 0) {
+        session->report_dirty = true;
+        session->report_at = agent->now + AG_REPORT_INTERVAL_MS;
+        rt_ag_session_fact(agent, session, AG_SESSION_CHANGED);
     }
 }
 

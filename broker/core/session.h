@@ -97,8 +97,9 @@ bool rt_ag_session_note(struct rt_agent *agent, struct ag_session *session, uint
 /* The past of the session's record, which every take brings along. The store uses it only when it has lost the record.
  * Empty when none is known; session may be NULL. */
 struct rt_slice rt_ag_session_past(const struct ag_session *session);
-/* Keeps the past that the store has told. An empty past, or one that is too long, changes nothing. */
-void rt_ag_session_past_note(struct ag_session *session, struct rt_slice past);
+/* Keeps the past that the store has told with a take: the next take gives it back, should the record be lost. An empty
+ * past, or one that is too long, changes nothing. */
+void rt_ag_session_past_note(struct rt_agent *agent, const struct rt_key *key, struct rt_slice past);
 /* Fills claim for what is served already. */
 void rt_ag_claim_again(const struct rt_agent *agent, const struct ag_session *session, struct rt_claim *claim);
 /* Another host claimed it. */
@@ -111,6 +112,8 @@ void rt_ag_session_guest_gone(struct rt_agent *agent, struct ag_session *session
 /* The record names this host under this claim, and nobody serves it here: it becomes lost. */
 void rt_ag_session_orphan(struct rt_agent *agent, struct ag_session *session, uint64_t life, uint64_t epoch);
 void rt_ag_session_report(struct rt_agent *agent, struct ag_session *session, const uint8_t *data, size_t size);
+/* What was reported last is written again, after a while: the store may not have it. */
+void rt_ag_session_report_again(struct rt_agent *agent, struct ag_session *session);
 void rt_ag_session_write_report(struct rt_agent *agent, struct ag_session *session);
 /* Writes the state into the record, under this claim alone; moving and lost again after a while when the store does not
  * answer, until somebody serves the session. */

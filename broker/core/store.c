@@ -19,6 +19,12 @@ bool rt_ag_store_out(const struct rt_agent *agent)
     return !agent->store_up || agent->store_slow;
 }
 
+const char *rt_ag_store_why(const struct rt_agent *agent)
+{
+    return agent->store_up ? "the session store is slow, and a first start waits for it"
+                           : "the session store is out, and a first start waits for it";
+}
+
 /* Without the store no news tell that the guest is served elsewhere: the client looks there sooner. */
 uint64_t rt_ag_hold_wait(const struct rt_agent *agent, uint64_t wait)
 {
@@ -62,7 +68,6 @@ void rt_ag_forget_op(struct rt_agent *agent, uint32_t id)
     struct ag_op *op = agent->ops[id % AG_SLOTS];
 
     if (id != 0 && op != NULL && op->id == id) {
-        op->held = NULL;
-        op->ask = NULL;
+        op->to = AG_FOR_NOBODY;
     }
 }

@@ -34,18 +34,23 @@
  * lets it say so. Else the channel ends with PROTOCOL on both sides. That costs the peer which said it its channel, and
  * nobody else anything. */
 
+static void end_channel(struct rt_agent *agent, struct ag_chan *chan, enum rt_class cls, const char *text)
+{
+    struct rt_refuse_msg refuse = ag_refusal(cls, text);
+
+    rt_ag_chan_end(agent, chan, NULL, &refuse);
+}
+
 /* Ends a channel on which its peer said what it may not say. */
 static void forbidden(struct rt_agent *agent, struct ag_chan *chan, const struct ag_link *from, const char *why)
 {
     bool guest = from->role == RT_PEER_GUEST;
     char text[RT_TEXT_MAX + 1];
-    struct rt_refuse_msg refuse = {.c = RT_CLASS_PROTOCOL};
 
     (void)snprintf(text, sizeof(text), "the %s said %s", guest ? "guest" : "client", why);
-    refuse.m = rt_slice_text(text);
     agent->stats.forbidden++;
     rt_ag_session_event(agent, RT_AGENT_FORBIDDEN, chan->session, from, "", "", text);
-    rt_ag_chan_end(agent, chan, NULL, &refuse);
+    end_channel(agent, chan, RT_CLASS_PROTOCOL, text);
 }
 
 /* A REFUSE of this link's peer: goes on as a frame of our own, with what its class may carry. The channel is over. */
@@ -75,8 +80,8 @@ static void pass_refuse(struct rt_agent *agent, struct ag_chan *chan, const stru
     rt_ag_chan_end(agent, chan, chan->link[guest ? AG_CLIENT : AG_GUEST], &refuse);
 }
 
-/* Whether an ATTACHED of the guest may go on as it is; else the channel is over. */
-static bool may_pass_attached(struct rt_agent *agent, struct ag_chan *chan, const uint8_t *data, size_t size)
+/* The guest's answer to the ATTACH: one, which goes on as it is; else the channel is over. */
+static bool switch_attached(struct rt_agent *agent, struct ag_chan *chan, const uint8_t *data, size_t size)
 {
     const struct ag_link *guest = chan->link[AG_GUEST];
     struct rt_attached_msg msg;
@@ -90,6 +95,11 @@ static bool may_pass_attached(struct rt_agent *agent, struct ag_chan *chan, cons
         forbidden(agent, chan, guest, "another life or epoch than it was given");
         return false;
     }
+    if (chan->attached) {
+        end_channel(agent, chan, RT_CLASS_PROTOCOL, "a second ATTACHED");
+        return false;
+    }
+    rt_ag_chan_answered(agent, chan);
     return true;
 }
 
@@ -115,14 +125,7 @@ static struct ag_chan *find_chan(struct rt_agent *agent, struct ag_link *link, u
     return chan;
 }
 
-static void end_channel(struct rt_agent *agent, struct ag_chan *chan, enum rt_class cls, const char *text)
-{
-    struct rt_refuse_msg refuse = {.c = cls, .m = rt_slice_text(text)};
-
-    rt_ag_chan_end(agent, chan, NULL, &refuse);
-}
-
-/* The same for a frame that does not fit its stream. */
+/* Ends a channel for a frame that does not fit its stream. */
 static void end_at(struct rt_agent *agent, struct ag_chan *chan, enum rt_class cls, const char *text,
                    const struct rt_frame *frame)
 {
@@ -240,17 +243,6 @@ static bool switch_gap(struct rt_agent *agent, struct ag_chan *chan, const struc
     return true;
 }
 
-/* The guest's answer to the ATTACH: one. */
-static bool switch_attached(struct rt_agent *agent, struct ag_chan *chan)
-{
-    if (chan->attached) {
-        end_channel(agent, chan, RT_CLASS_PROTOCOL, "a second ATTACHED");
-        return false;
-    }
-    rt_ag_chan_answered(agent, chan);
-    return true;
-}
-
 /* The last frame of a channel that is passed: DETACH. */
 static void switch_last(struct rt_agent *agent, struct ag_chan *chan, enum ag_side to, const struct rt_frame *frame,
                         uint8_t *p)
@@ -283,16 +275,13 @@ void rt_ag_switch_frame(struct rt_agent *agent, struct ag_link *link, struct rt_
     }
     if (frame->type == RT_REFUSE) {
         agent->stats.frames++;
-        pass_refuse(agent, chan, link, p + RT_FRAME_HEADER, frame->length);
-        return;
-    }
-    if (frame->type == RT_ATTACHED && !may_pass_attached(agent, chan, p + RT_FRAME_HEADER, frame->length)) {
+        pass_refuse(agent, chan, link, payload, frame->length);
         return;
     }
     if (frame->type == RT_ACK) {
         newest = switch_ack(agent, chan, frame, payload);
     } else if ((frame->type == RT_GAP && !switch_gap(agent, chan, frame, payload)) ||
-               (frame->type == RT_ATTACHED && !switch_attached(agent, chan))) {
+               (frame->type == RT_ATTACHED && !switch_attached(agent, chan, payload, frame->length))) {
         return;
     }
     frame->channel = (uint32_t)chan->key[to];
@@ -302,7 +291,7 @@ void rt_ag_switch_frame(struct rt_agent *agent, struct ag_link *link, struct rt_
         switch_last(agent, chan, to, frame, p);
     } else if (!chan->link[to]->congested) {
         rt_ag_run(agent, chan->link[to], p, RT_FRAME_HEADER + (size_t)frame->length);
-    } else if (newest && !rt_ag_keep(agent, chan, to, frame, payload)) {
+    } else if (newest && !rt_ag_keep(chan, to, frame, payload)) {
         end_channel(agent, chan, RT_CLASS_LOST, rt_strerror(RT_ENOMEM));
     }
 }

@@ -61,16 +61,16 @@ uint64_t rt_ag_claim_wait(const struct rt_agent *agent, const struct rt_claim *c
     return claim->join ? agent->config.store_timeout_ms : RT_CLAIM_TIMEOUT_MS;
 }
 
-/* Asks the store to take the link's claim: link->taking says whether it could be asked. */
+/* Asks the store to take the link's claim: link->op says whether it could be asked. */
 static void ask(struct rt_agent *agent, struct ag_link *link)
 {
     struct rt_store_op op = {.kind = RT_STORE_TAKE, .key = *link->key};
-    struct ag_op about = {.link = link->id, .key = op.key, .life = link->life, .epoch = link->epoch};
+    struct ag_op about = {.to = AG_FOR_TAKE, .link = link->id, .key = op.key, .life = link->life, .epoch = link->epoch};
 
     claim_of(agent, link, &op.claim);
     op.past = rt_ag_session_past(rt_ag_session_find(agent, &op.key));
-    link->taking = (link->session != NULL ? rt_ag_session_store(agent, link->session, &op, &about)
-                                          : rt_ag_store(agent, &op, &about)) != 0;
+    link->op = link->session != NULL ? rt_ag_session_store(agent, link->session, &op, &about)
+                                     : rt_ag_store(agent, &op, &about);
 }
 
 static void take_later(struct rt_agent *agent, struct ag_session *session)
@@ -85,12 +85,12 @@ static void take_later(struct rt_agent *agent, struct ag_session *session)
 /* Takes again what link serves. */
 void rt_ag_take(struct rt_agent *agent, struct ag_link *link)
 {
-    if (link->taking) {
+    if (link->op != 0) {
         return;
     }
     link->session->take_at = 0;
     ask(agent, link);
-    if (link->taking) {
+    if (link->op != 0) {
         agent->retake_flight++;
     } else {
         take_later(agent, link->session);
@@ -220,7 +220,7 @@ static void serve(struct rt_agent *agent, struct ag_link *link, bool is_claimed)
         agent->stats.provisional++;
         rt_ag_session_event(agent, RT_AGENT_PROVISIONAL, session, link, "taking", "serving",
                             "the store does not answer");
-        if (!link->taking) {
+        if (link->op == 0) {
             take_later(agent, session);
         }
     }
@@ -232,7 +232,6 @@ static void serve(struct rt_agent *agent, struct ag_link *link, bool is_claimed)
 void rt_ag_take_silent(struct rt_agent *agent, struct ag_link *link)
 {
     link->claim_at = 0;
-    link->op = 0;
     serve(agent, link, false);
 }
 
@@ -245,7 +244,7 @@ void rt_ag_take_start(struct rt_agent *agent, struct ag_link *link)
     ask(agent, link);
     /* The guest does not wait for a store that could not be asked, did not answer its hello in time, or is slow for
      * everybody. */
-    if (!link->taking || link->claim->provisional || rt_ag_claim_hurries(agent, claim)) {
+    if (link->op == 0 || link->claim->provisional || rt_ag_claim_hurries(agent, claim)) {
         rt_ag_take_silent(agent, link);
     }
 }
@@ -295,16 +294,6 @@ static void taken_for_nobody(struct rt_agent *agent, const struct ag_op *op)
     }
 }
 
-/* Keeps the past that the store told with this take: the next take gives it back, should the record be lost. */
-static void note_past(struct rt_agent *agent, const struct rt_key *key, struct rt_slice past)
-{
-    struct ag_session *session = rt_ag_session_find(agent, key);
-
-    if (session != NULL) {
-        rt_ag_session_past_note(session, past);
-    }
-}
-
 /* Repeats the takes in agent->retakes, a bounded number at a time: a store that has just come back must not be flooded.
  */
 static void retake_pump(struct rt_agent *agent)
@@ -337,7 +326,7 @@ void rt_ag_take_reply(struct rt_agent *agent, const struct ag_op *op, const stru
         retake_pump(agent);
         return;
     }
-    link->taking = false;
+    link->op = 0;
     if (reply->error != 0) {
         if (link->state == AG_TAKING) {
             rt_ag_take_silent(agent, link);
@@ -361,7 +350,7 @@ void rt_ag_take_reply(struct rt_agent *agent, const struct ag_op *op, const stru
         link->session->take_delay = 0;
     }
     if (ok) {
-        note_past(agent, &op->key, reply->past);
+        rt_ag_session_past_note(agent, &op->key, reply->past);
     }
     retake_pump(agent);
 }
@@ -377,10 +366,8 @@ void rt_ag_retake_all(struct rt_agent *agent, bool fresh)
         if (session->guest != NULL && (fresh || !session->claimed) && !rt_listed(&session->retake)) {
             rt_list_push(&agent->retakes, &session->retake);
         }
-        if (fresh && session->guest != NULL && session->report_size > 0) {
-            session->report_dirty = true;
-            session->report_at = agent->now + AG_REPORT_INTERVAL_MS;
-            rt_ag_session_fact(agent, session, AG_SESSION_CHANGED);
+        if (fresh) {
+            rt_ag_session_report_again(agent, session);
         }
     }
     retake_pump(agent);

@@ -33,9 +33,8 @@ static void pages_drained(struct rt_agent *agent, struct ag_link *link)
     for (; node != &link->asks; node = next) {
         struct ag_ask *ask = RT_LIST_OF(node, struct ag_ask, in_link);
         next = node->next;
-        if (ask->parked && !link->congested) {
-            ask->parked = false;
-            rt_ag_ask_again(agent, ask);
+        if (ask->parked) {
+            rt_ag_ask_more(agent, ask);
         }
     }
 }

@@ -3,6 +3,7 @@
 #include "tests/sim/check.h"
 
 #include "broker/core/agent.h"
+#include "broker/core/session.h"
 #include "migrate/core/claim.h"
 #include "migrate/core/ticket.h"
 #include "session/core/attachment.h"
@@ -29,20 +30,21 @@
 static void note_served(int container, int agent)
 {
     struct sim_served *served = &sim.served[container];
-    uint64_t life, epoch;
+    struct rt_agent *machine = sim.agents[agent].agent;
+    const struct ag_session *session = machine == NULL ? NULL : rt_ag_session_find(machine, sim_key_of(container));
     int i = 0;
 
     while (i < served->n && served->by[i].agent != agent) {
         i++;
     }
-    if (sim.agents[agent].agent && rt_agent_serves(sim.agents[agent].agent, sim_key_of(container), &life, &epoch)) {
+    if (session != NULL && session->guest != NULL) {
         if (i == SIM_SERVERS_MAX) {
             sim_fail("more than %d agents serve container %d", SIM_SERVERS_MAX, container);
         }
         served->n += i == served->n;
         served->by[i].agent = agent;
-        served->by[i].life = life;
-        served->by[i].epoch = epoch;
+        served->by[i].life = session->life;
+        served->by[i].epoch = session->epoch;
     } else if (i < served->n) {
         served->by[i] = served->by[--served->n];
     }

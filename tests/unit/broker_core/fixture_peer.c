@@ -2,6 +2,7 @@
  * Copyright The retether authors */
 #include "tests/unit/broker_core/fixture.h"
 
+#include "broker/core/session.h"
 #include "session/core/msg_stream.h"
 
 #include <setjmp.h>
@@ -167,13 +168,14 @@ uint32_t fx_bound(struct fx *fx, const struct fx_guest *guest, int client, uint3
 
 bool fx_serves(const struct fx *fx, const char *cid)
 {
+    const struct ag_session *session;
     struct rt_key key;
-    uint64_t life, epoch;
 
     memset(&key, 0, sizeof(key));
     (void)snprintf(key.tenant, sizeof(key.tenant), "local");
     (void)snprintf(key.cid, sizeof(key.cid), "%s", cid);
-    return rt_agent_serves(fx->agent, &key, &life, &epoch);
+    session = rt_ag_session_find(fx->agent, &key);
+    return session != NULL && session->guest != NULL;
 }
 
 struct rt_agent_stats fx_stats(const struct fx *fx)

@@ -194,6 +194,30 @@ static void test_attaches_wait(void **state)
     assert_int_equal(fx_stats(fx).held, 0);
 }
 
+/* When the store is back, an attach that is held is looked up anew. One whose own link is congested is not held yet,
+ * and no name of it has been read by its client's rights: it must not find another tenant's container. */
+static void test_parked_is_not_looked_up(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+    int client, other;
+    size_t finds;
+
+    fx_attached(fx, &guest, &client);
+    finds = fx->n_submitted[RT_STORE_FIND];
+    other = fx_client(fx, "other");
+    fx_queued(fx, other, RT_LINK_HIGH_WATER + 1);
+    fx_attach(fx, other, 8, "web", 0, 0, 0);
+    fx_up(fx, false, true);
+    assert_int_equal(fx->n_submitted[RT_STORE_FIND], finds);
+    fx_answer(fx);
+    fx_none(fx, guest.link);
+    fx_queued(fx, other, 0);
+    fx_answer(fx);
+    fx_want_refuse(fx, other, 8, RT_CLASS_NOT_FOUND, NULL);
+    fx_none(fx, guest.link);
+}
+
 /* An ATTACH of more than a kilobyte to a container that there is not. payload: RT_SHORT_MAX + 1 bytes. */
 static struct rt_frame long_attach(uint8_t *payload)
 {
@@ -319,9 +343,10 @@ static void test_slow_is_not_silent(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        FX_TEST(test_newest_and_in_order), FX_TEST(test_last_words),    FX_TEST(test_attached_once),
-        FX_TEST(test_unanswered),          FX_TEST(test_attaches_wait), FX_TEST(test_held_bytes),
-        FX_TEST(test_held_bytes_of_all),   FX_TEST(test_requests_wait), FX_TEST(test_slow_is_not_silent),
+        FX_TEST(test_newest_and_in_order), FX_TEST(test_last_words),        FX_TEST(test_attached_once),
+        FX_TEST(test_unanswered),          FX_TEST(test_attaches_wait),     FX_TEST(test_parked_is_not_looked_up),
+        FX_TEST(test_held_bytes),          FX_TEST(test_held_bytes_of_all), FX_TEST(test_requests_wait),
+        FX_TEST(test_slow_is_not_silent),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
