@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The retether authors
-//
 // list AGENT: list.c once more, through cgo.
 package main
 

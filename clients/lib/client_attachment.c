@@ -127,7 +127,12 @@ static void tell_rewound(struct retether_attachment *att, const struct rt_catt_e
         .anew = event->anew, .stream = (enum retether_stream)event->stream, .common = event->from, .ours = event->to};
 
     att->final = true;
-    CALL(att, rewound, &rewound, att->callbacks.ctx);
+    if (att->callbacks.rewound != NULL) {
+        att->callbacks.rewound(att, &rewound, att->callbacks.ctx);
+    } else {
+        CALL(att, failed, RETETHER_REWOUND, event->anew ? "it was started anew" : "it was set back", 0, 0,
+             att->callbacks.ctx);
+    }
 }
 
 static void tell_failed(struct retether_attachment *att, const struct rt_catt_event *event)
@@ -292,6 +297,14 @@ void retether_resume(struct retether_attachment *att, enum retether_stream strea
 static bool writable(const struct retether_attachment *att)
 {
     return att->catt != NULL && !att->final;
+}
+
+size_t retether_room(struct retether_attachment *att)
+{
+    size_t room = writable(att) ? rt_catt_writable(att->catt) : 0;
+
+    att->starved = att->starved || room == 0;
+    return room;
 }
 
 size_t retether_write(struct retether_attachment *att, const void *data, size_t size)

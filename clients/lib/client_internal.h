@@ -47,7 +47,7 @@ struct retether_attachment {
     bool final;           /* the last callback has fired */
     bool paused[2];       /* stdout, stderr: the application took less than it was given */
     bool items;           /* a signal or resize is under way */
-    bool starved;         /* a write took less than it was given */
+    bool starved;         /* there was less room than was wanted */
 };
 
 /* A request under way, and each part of its answer from the machine's callback to the application's. */

@@ -163,7 +163,7 @@ struct retether_attachment_callbacks {
     void (*gap)(struct retether_attachment *att, enum retether_stream stream, uint64_t from, uint64_t to, void *ctx);
     void (*eof)(struct retether_attachment *att, enum retether_stream stream, uint64_t offset, void *ctx);
     void (*resized)(struct retether_attachment *att, unsigned rows, unsigned cols, void *ctx);
-    /* After a retether_write() that took less than it was given: there is room again. */
+    /* After a retether_write() that took less than it was given, or no retether_room(): there is room again. */
     void (*writable)(struct retether_attachment *att, void *ctx);
     /* Every signal and resize so far has arrived. May come after `exited`. */
     void (*applied)(struct retether_attachment *att, void *ctx);
@@ -174,7 +174,7 @@ struct retether_attachment_callbacks {
     void (*resumed)(struct retether_attachment *att, const char *host, void *ctx);
     /* The process has ended and all its output was taken. signal 0: code counts. Final. */
     void (*exited)(struct retether_attachment *att, unsigned code, unsigned signal, void *ctx);
-    /* A past that was seen is no longer true. Final. */
+    /* A past that was seen is no longer true. Without this callback it is `failed`, with RETETHER_REWOUND. Final. */
     void (*rewound)(struct retether_attachment *att, const struct retether_rewound *rewound, void *ctx);
     /* With RETETHER_ENDED, code or signal tell how. Final. */
     void (*failed)(struct retether_attachment *att, unsigned cls, const char *text, unsigned code, unsigned signal,
@@ -218,6 +218,9 @@ void retether_resume(struct retether_attachment *att, enum retether_stream strea
  * the end of the input, and after a final callback. When that is less than size, `writable` comes once there is room.
  */
 size_t retether_write(struct retether_attachment *att, const void *data, size_t size);
+/* How many bytes retether_write() would take now: for callers that read only what they can pass on. When that is 0,
+ * `writable` comes once there is room. */
+size_t retether_room(struct retether_attachment *att);
 /* No more stdin follows what was written. Once more: no effect. */
 void retether_write_end(struct retether_attachment *att);
 /* Tells the process's terminal its size; one that was not sent yet is replaced. `applied` tells when it is there.

@@ -88,6 +88,13 @@ grep -q 'test_' <<<"$targets" && fail "BUILD_TESTING=OFF builds tests"
 examples=$dir/moved/share/doc/retether/examples
 "$cmake" -G Ninja -S "$examples" -B "$dir/examples" -DCMAKE_C_COMPILER="$cc" -DCMAKE_PREFIX_PATH="$dir/moved" \
     >"$dir/examples.log" 2>&1 && "$cmake" --build "$dir/examples" >>"$dir/examples.log" 2>&1 || fail "find_package(retether)"
+for file in "$examples"/*.{c,go}; do
+    (($(wc -l <"$file") <= 60)) || fail "$file has more than 60 lines"
+done
+"$cc" -std=c11 -Wall -Wextra -pedantic -Werror -D_POSIX_C_SOURCE=200809L -I "$dir/moved/include" -fsyntax-only "$examples"/*.c \
+    >"$dir/warnings.log" 2>&1 || fail "an example compiles with warnings"
+"$cc" -x c++ -std=c++20 -Wall -Werror -I "$dir/moved/include" -fsyntax-only "$examples"/*.c >"$dir/c++.log" 2>&1 \
+    || fail "an example is no C++"
 # shellcheck disable=SC2046 # words
 "$cc" -o "$dir/list-pc" "$examples/list.c" $(pkg-config --cflags --libs retether) >"$dir/pc.log" 2>&1 || fail "retether.pc"
 

@@ -229,6 +229,28 @@ static void test_rewound_by_guest(void **state)
     assert_int_equal(sdk->ours, 90);
 }
 
+/* Who has no callback for it is told that the attachment has failed. */
+static void test_rewound_untold(void **state)
+{
+    struct sdk *sdk = *state;
+    struct retether_attachment_callbacks callbacks = sdk_callbacks;
+    struct retether_attach_options options;
+    struct box_att *att;
+
+    retether_attach_defaults(&options, sizeof(options));
+    options.container = BOX_CID;
+    callbacks.ctx = sdk;
+    callbacks.rewound = NULL;
+    assert_int_equal(retether_attach(sdk->client, &options, &callbacks, &sdk->att), RT_OK);
+    sdk_wait(sdk, SDK_ATTACHED, 1);
+    att = box_att(sdk->box, 0);
+    link_refuse(att->link, att->channel, &(struct rt_refuse_msg){.c = RT_CLASS_REWOUND, .s = RT_STDERR, .got = 90});
+    att->link = NULL;
+    sdk_wait(sdk, SDK_FAILED, 1);
+    assert_int_equal(sdk->cls, RETETHER_REWOUND);
+    assert_string_equal(sdk->text, "it was set back");
+}
+
 /* A machine of another life knows no attachment: that is no pause after which the stream goes on. */
 static void rewound_by_another_life(struct sdk *sdk, uint64_t at)
 {
@@ -467,6 +489,7 @@ int main(void)
         TEST(test_not_found_once_attached),
         TEST(test_refused_for_good),
         TEST(test_rewound_by_guest),
+        TEST(test_rewound_untold),
         TEST(test_rewound_by_another_life),
         TEST(test_started_anew),
         TEST(test_rewound_here),
