@@ -87,6 +87,10 @@ int rt_cluster_agent_start(struct rt_cluster *cluster, unsigned host)
         argv[n++] = "--guests";
         argv[n++] = h->more_guests;
     }
+    if (h->more_clients[0] != '\0') {
+        argv[n++] = "--clients";
+        argv[n++] = h->more_clients;
+    }
     argv[n] = NULL;
     rt_process_spec_init(&spec, argv);
     spec.log = h->log;

@@ -24,9 +24,10 @@ struct rt_cluster_host {
     char name[16];
     char guests[96], clients[96]; /* paths of its sockets */
     char state[96], log[112];
-    char netns[32];       /* the network namespace that its agent runs in; empty: this one */
-    char more_guests[64]; /* one more listener for guests, or empty */
-    pid_t pid;            /* 0: not running */
+    char netns[32];        /* the network namespace that its agent runs in; empty: this one */
+    char more_guests[64];  /* one more listener for guests, or empty */
+    char more_clients[64]; /* the same for clients */
+    pid_t pid;             /* 0: not running */
 };
 
 struct rt_cluster_vm {
@@ -55,8 +56,8 @@ struct rt_cluster {
 
 /* Hosts h0, h1, …, all agents answering. On failure all is stopped. */
 int rt_cluster_start(struct rt_cluster *cluster, unsigned n_hosts, bool replica);
-/* The same, but asks before each host's first agent starts: it may set netns and more_guests. Not 0: that host cannot
- * be had. */
+/* The same, but asks before each host's first agent starts: it may set netns, more_guests and more_clients. Not 0: that
+ * host cannot be had. */
 typedef int (*rt_cluster_prepare)(struct rt_cluster *cluster, unsigned host);
 int rt_cluster_start_in(struct rt_cluster *cluster, unsigned n_hosts, bool replica, rt_cluster_prepare prepare);
 /* Ends all. keep_logs: says where they are; else nothing is left. Safe on a zeroed struct, and twice. */

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#ifndef RETETHER_TESTS_BENCH_BENCH_H
+#define RETETHER_TESTS_BENCH_BENCH_H
+
+#include "tests/bench/report.h"
+#include "tests/lib/cluster.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* Measures the real programs side by side with others that relay bytes. What is compared is a *chain*:
+ *
+ *     guest's program | entry | middle | exit | client's program
+ *
+ * with tether, agent and `retether attach` as entry, middle and exit, or socat, HAProxy and socat, or three socat, or
+ * nothing but a pipe. Contenders take turns, A B C A B C, so that what else the machine does meets all of them alike.
+ */
+
+/* Any single wait; what takes longer has failed. */
+#define BENCH_LIMIT_MS 120000
+#define BENCH_ROUNDS 5
+#define BENCH_PATH 128
+
+struct bench_options {
+    bool quick; /* the smallest sample of each: shows that it works, not how fast */
+    bool json;
+    const char *svg; /* directory, or NULL */
+    unsigned rounds; /* 0: BENCH_ROUNDS */
+};
+
+struct bench {
+    struct bench_options options;
+    struct bench_report report;
+    struct rt_cluster cluster;          /* of the part that runs */
+    char guest_tcp[64], client_tcp[64]; /* endpoints of its first agent */
+    char pump[RT_PROCESS_PATH];
+    unsigned chains; /* so far: makes names */
+    /* peers; 0: not running */
+    pid_t haproxy[2];             /* default, 256 KiB */
+    unsigned haproxy_ports[2][2]; /* frontend, server */
+};
+
+/* ---- world.c ---- */
+
+uint64_t bench_now_ns(void);
+/* CPU that this process has had, of all its threads; 0 when it is gone. */
+uint64_t bench_cpu_ns(pid_t pid);
+/* KiB; field: "VmRSS:", "VmHWM:". */
+double bench_memory(pid_t pid, const char *field);
+/* Fails the whole run. */
+__attribute__((format(printf, 1, 2), noreturn)) void bench_die(const char *format, ...);
+/* One line on stderr of what is done now. */
+__attribute__((format(printf, 1, 2))) void bench_say(const char *format, ...);
+bool bench_has(const char *program);
+unsigned bench_rounds(const struct bench *bench);
+/* A cluster of so many agents, the first one also on TCP, and HAProxy, where it is installed. */
+void bench_world_start(struct bench *bench, unsigned hosts);
+void bench_world_stop(struct bench *bench);
+/* DIR/NAME of the world's directory. */
+void bench_path(const struct bench *bench, const char *name, char path[BENCH_PATH]);
+/* Resets every connection that this process has with the socket of this path, by taking hold of its descriptors.
+ * Returns how many. */
+unsigned bench_cut(pid_t pid, const char *path);
+/* The process (0: this one) on the first CPU only, or on all again. */
+void bench_pin(pid_t pid, bool one_cpu);
+
+/* ---- chain.c ---- */
+
+enum bench_who { BENCH_RETETHER, BENCH_HAPROXY, BENCH_HAPROXY_BIG, BENCH_SOCAT, BENCH_PIPE, BENCH_WHOS };
+enum bench_flow { BENCH_UP, BENCH_DOWN, BENCH_BOTH }; /* guest to client, client to guest */
+
+struct bench_chain {
+    enum bench_who who;
+    enum bench_flow flow;
+    bool tcp;
+    bool verbose;            /* retether: logs of tether and client are wanted */
+    const char *guest_agent; /* retether: other endpoints than the world's own, or NULL */
+    const char *client_agent;
+
+    int to_guest, from_guest; /* the client's ends, or -1 */
+    int entry_log, exit_log;  /* or -1 */
+    char cid[32];
+    pid_t entry, middle, exit, guest; /* 0: has none, or (guest) is the tether's child */
+};
+
+const char *bench_who_name(enum bench_who who);
+/* Whether this machine has it. */
+bool bench_who_there(const struct bench *bench, enum bench_who who);
+/* Starts a chain with this program at the guest's end. */
+void bench_chain_open(struct bench *bench, struct bench_chain *chain, const char *const *guest);
+/* CPU of entry, middle, exit. */
+uint64_t bench_chain_cpu_ns(const struct bench_chain *chain);
+void bench_chain_pin(const struct bench_chain *chain, bool one_cpu);
+void bench_chain_close(struct bench_chain *chain);
+/* A program of ours with these descriptors; dies with this process. */
+pid_t bench_start(const char *const *argv, int in, int out, int err, const char *env);
+
+/* ---- the parts ---- */
+
+void bench_relay(struct bench *bench);
+void bench_small(struct bench *bench);
+
+#endif

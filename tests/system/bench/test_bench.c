@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "tests/lib/cluster_process.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* That the measurements run and measure something; how much is no matter of a test. */
+
+#define LIMIT_MS 1000000
+#define RUN(result, ...) run(result, (const char *const[]){__VA_ARGS__, NULL})
+
+static const char *const parts[] = {"relay", "small"};
+#define PARTS (sizeof(parts) / sizeof(parts[0]))
+
+static void run(struct rt_process_run *result, const char *const *argv)
+{
+    struct rt_process_spec spec;
+
+    rt_process_spec_init(&spec, argv);
+    assert_int_equal(rt_process_run(&spec, NULL, 0, LIMIT_MS, result), 0);
+}
+
+static void test_all(void **state)
+{
+    char dir[] = "/tmp/retether-bench-XXXXXX", path[128], text[64];
+    struct rt_process_run result;
+    unsigned rows = 0;
+    struct stat file;
+
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    RUN(&result, "rt-bench", "all", "--quick", "--json", "--svg", dir);
+    if (result.status != 0) {
+        print_error("status %d\n%s\n%s\n", result.status, result.out, result.err);
+        fail();
+    }
+    for (size_t i = 0; i < PARTS; i++) {
+        (void)snprintf(text, sizeof(text), "{\"part\":\"%s\",", parts[i]);
+        assert_non_null(strstr(result.out, text));
+        (void)snprintf(path, sizeof(path), "%s/%s.svg", dir, parts[i]);
+        assert_int_equal(stat(path, &file), 0);
+        assert_true(file.st_size > 0);
+        assert_int_equal(unlink(path), 0);
+    }
+    for (const char *at = result.out; (at = strstr(at, "\"median\":")) != NULL; rows++) {
+        at += strlen("\"median\":");
+        if (strtod(at, NULL) <= 0) {
+            print_error("a figure that is not above 0, before: %.300s\n", at);
+            fail();
+        }
+    }
+    assert_true(rows > 0);
+    assert_int_equal(rmdir(dir), 0);
+    rt_process_run_free(&result);
+}
+
+static void test_usage(void **state)
+{
+    static const char *const bad[][4] = {
+        {"rt-bench", "nonsense", NULL}, {"rt-bench", "--nonsense", NULL}, {"rt-bench", "--rounds", "0", NULL}};
+    struct rt_process_run result;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        run(&result, bad[i]);
+        assert_int_equal(result.status, 2);
+        assert_string_equal(result.out, "");
+        assert_non_null(strstr(result.err, "usage: rt-bench"));
+        rt_process_run_free(&result);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_all), cmocka_unit_test(test_usage)};
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
