@@ -75,6 +75,7 @@ struct bench_chain {
     enum bench_who who;
     enum bench_flow flow;
     bool tcp;
+    bool no_client;          /* retether: whoever opens it attaches by other means */
     bool verbose;            /* retether: logs of tether and client are wanted */
     const char *guest_agent; /* retether: other endpoints than the world's own, or NULL */
     const char *client_agent;
@@ -101,5 +102,6 @@ pid_t bench_start(const char *const *argv, int in, int out, int err, const char 
 
 void bench_relay(struct bench *bench);
 void bench_small(struct bench *bench);
+void bench_latency(struct bench *bench);
 
 #endif

@@ -97,7 +97,9 @@ static void open_retether(struct bench *bench, struct bench_chain *chain, const 
         attach[chain->verbose ? 6 : 5] = "--no-stdin";
     }
     pipe_of(out);
-    chain->exit = bench_start(attach, in[0], out[1], leave[1], agents);
+    if (!chain->no_client) {
+        chain->exit = bench_start(attach, in[0], out[1], leave[1], agents);
+    }
     chain->middle = host->pid;
     chain->to_guest = in[1];
     chain->from_guest = out[0];
@@ -274,7 +276,7 @@ void bench_chain_close(struct bench_chain *chain)
         rt_process_kill(chain->entry);
         rt_process_kill(chain->exit);
     } else {
-        if (rt_process_wait(chain->exit, END_LIMIT_MS) == RT_PROCESS_LATE) {
+        if (chain->exit > 0 && rt_process_wait(chain->exit, END_LIMIT_MS) == RT_PROCESS_LATE) {
             rt_process_kill(chain->exit);
         }
         (void)kill(chain->entry, SIGTERM);

@@ -20,13 +20,14 @@ static const struct part {
 } parts[] = {
     {"relay", bench_relay},
     {"small", bench_small},
+    {"latency", bench_latency},
 };
 #define PARTS (sizeof(parts) / sizeof(parts[0]))
 
 static struct bench bench;
 
 static const char usage_text[] =
-    "usage: rt-bench [relay|small|all]... [--quick] [--json] [--svg DIR] [--rounds N]\n"
+    "usage: rt-bench [relay|small|latency|all]... [--quick] [--json] [--svg DIR] [--rounds N]\n"
     "\n"
     "Measures tether, agent and client against HAProxy, socat and a pipe, side by side (docs/performance.md).\n"
     "\n"

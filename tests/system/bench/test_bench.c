@@ -20,7 +20,7 @@
 #define LIMIT_MS 1000000
 #define RUN(result, ...) run(result, (const char *const[]){__VA_ARGS__, NULL})
 
-static const char *const parts[] = {"relay", "small"};
+static const char *const parts[] = {"relay", "small", "latency"};
 #define PARTS (sizeof(parts) / sizeof(parts[0]))
 
 static void run(struct rt_process_run *result, const char *const *argv)
