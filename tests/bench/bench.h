@@ -27,6 +27,7 @@ struct bench_options {
     bool quick; /* the smallest sample of each: shows that it works, not how fast */
     bool json;
     const char *svg; /* directory, or NULL */
+    unsigned moves;  /* of a blackout; 0: as many as the part wants */
     unsigned rounds; /* 0: BENCH_ROUNDS */
 };
 
@@ -61,8 +62,8 @@ void bench_world_stop(struct bench *bench);
 /* DIR/NAME of the world's directory. */
 void bench_path(const struct bench *bench, const char *name, char path[BENCH_PATH]);
 /* Resets every connection that this process has with the socket of this path, by taking hold of its descriptors.
- * Returns how many. */
-unsigned bench_cut(pid_t pid, const char *path);
+ * Returns how many; `at`: when it began to. */
+unsigned bench_cut(pid_t pid, const char *path, uint64_t *at);
 /* The process (0: this one) on the first CPU only, or on all again. */
 void bench_pin(pid_t pid, bool one_cpu);
 
@@ -79,6 +80,7 @@ struct bench_chain {
     bool verbose;            /* retether: logs of tether and client are wanted */
     const char *guest_agent; /* retether: other endpoints than the world's own, or NULL */
     const char *client_agent;
+    const char *exit_socket; /* others: where the exit listens, when the middle reaches it by other means, or NULL */
 
     int to_guest, from_guest; /* the client's ends, or -1 */
     int entry_log, exit_log;  /* or -1 */
@@ -103,5 +105,16 @@ pid_t bench_start(const char *const *argv, int in, int out, int err, const char 
 void bench_relay(struct bench *bench);
 void bench_small(struct bench *bench);
 void bench_latency(struct bench *bench);
+void bench_blackout(struct bench *bench);
+void bench_memory_part(struct bench *bench);
+void bench_storm(struct bench *bench);
+void bench_window(struct bench *bench);
+void bench_store(struct bench *bench);
+/* Parts of parts. So many bytes through this chain, in writes of 64 KiB: MB/s. */
+double bench_rate(struct bench *bench, struct bench_chain *chain, uint64_t bytes);
+/* A container that has been there and is gone. */
+void bench_warm_up(struct bench *bench);
+/* bench-sessions with so many sessions, once all of them are attached to. It ends when *hold is closed. */
+pid_t bench_sessions(struct bench *bench, unsigned n, int *hold);
 
 #endif

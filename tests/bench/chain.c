@@ -207,6 +207,9 @@ static void open_peer(struct bench *bench, struct bench_chain *chain, const char
         ports[0] = rt_test_free_port();
         ports[1] = rt_test_free_port();
     }
+    if (chain->exit_socket != NULL) {
+        (void)snprintf(out, sizeof(out), "%s", chain->exit_socket);
+    }
     (void)unlink(out);
     if (chain->tcp) {
         (void)snprintf(listen, sizeof(listen), "TCP-LISTEN:%u,bind=127.0.0.1,reuseaddr", ports[1]);

@@ -18,23 +18,24 @@ static const struct part {
     const char *name;
     void (*run)(struct bench *bench);
 } parts[] = {
-    {"relay", bench_relay},
-    {"small", bench_small},
-    {"latency", bench_latency},
+    {"relay", bench_relay},        {"small", bench_small}, {"latency", bench_latency}, {"blackout", bench_blackout},
+    {"memory", bench_memory_part}, {"storm", bench_storm}, {"window", bench_window},   {"store", bench_store},
 };
 #define PARTS (sizeof(parts) / sizeof(parts[0]))
 
 static struct bench bench;
 
 static const char usage_text[] =
-    "usage: rt-bench [relay|small|latency|all]... [--quick] [--json] [--svg DIR] [--rounds N]\n"
+    "usage: rt-bench [relay|small|latency|blackout|memory|storm|window|store|all]... [--quick] [--json]\n"
+    "                [--svg DIR] [--rounds N] [--moves N]\n"
     "\n"
     "Measures tether, agent and client against HAProxy, socat and a pipe, side by side (docs/performance.md).\n"
     "\n"
     "  --quick       the smallest sample of each: shows that it works, not how fast\n"
     "  --json        one JSON object instead of the table\n"
     "  --svg DIR     also a bar chart of each part, DIR/PART.svg\n"
-    "  --rounds N    of each comparison, 1 to 31 (default 5)\n";
+    "  --rounds N    of each comparison, 1 to 31 (default 5)\n"
+    "  --moves N     of the blackout, 2 to 20000 (default 300)\n";
 
 static bool count(const char *text, unsigned most, unsigned *value)
 {
@@ -48,9 +49,13 @@ static bool count(const char *text, unsigned most, unsigned *value)
 static bool parse(struct bench_options *options, int argc, char **argv)
 {
     static const struct option names[] = {
-        {"quick", no_argument, NULL, 'q'},       {"json", no_argument, NULL, 'j'},
-        {"svg", required_argument, NULL, 's'},   {"rounds", required_argument, NULL, 'r'},
-        {"moves", required_argument, NULL, 'm'}, {NULL, 0, NULL, 0},
+        {"quick", no_argument, NULL, 'q'},
+        {"json", no_argument, NULL, 'j'},
+        {"svg", required_argument, NULL, 's'},
+        {"rounds", required_argument, NULL, 'r'},
+        {"moves", required_argument, NULL, 'm'},
+        {"moves", required_argument, NULL, 'm'},
+        {NULL, 0, NULL, 0},
     };
     bool good = true;
     int option;
@@ -68,6 +73,9 @@ static bool parse(struct bench_options *options, int argc, char **argv)
             break;
         case 'r':
             good = count(optarg, REPORT_SAMPLES_MAX - 1, &options->rounds);
+            break;
+        case 'm':
+            good = count(optarg, 20000, &options->moves);
             break;
         default:
             good = false;

@@ -265,6 +265,16 @@ static void measure(struct bench *bench, const struct payload *payload, bool tcp
     }
 }
 
+double bench_rate(struct bench *bench, struct bench_chain *chain, uint64_t bytes)
+{
+    struct run run = {.bench = bench, .payload = &payloads[0], .chain = *chain, .bytes = bytes};
+
+    begin(&run);
+    transfer(&run);
+    end(&run);
+    return (double)bytes / 1e6 / run.seconds;
+}
+
 static void measure_part(struct bench *bench, const char *part)
 {
     bench_world_start(bench, 1);

@@ -206,7 +206,7 @@ static bool is_connected_with(int fd, const char *path)
            strcmp(addr.sun_path, path) == 0;
 }
 
-unsigned bench_cut(pid_t pid, const char *path)
+unsigned bench_cut(pid_t pid, const char *path, uint64_t *at)
 {
     int process = (int)syscall(SYS_pidfd_open, pid, 0);
     int *fds = calloc(CUT_FDS_MAX, sizeof(*fds));
@@ -229,6 +229,7 @@ unsigned bench_cut(pid_t pid, const char *path)
             (void)close(fd);
         }
     }
+    *at = bench_now_ns();
     for (unsigned i = 0; i < n; i++) {
         cut += shutdown(fds[i], SHUT_RDWR) == 0;
         (void)close(fds[i]);

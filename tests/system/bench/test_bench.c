@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +21,7 @@
 #define LIMIT_MS 1000000
 #define RUN(result, ...) run(result, (const char *const[]){__VA_ARGS__, NULL})
 
-static const char *const parts[] = {"relay", "small", "latency"};
+static const char *const parts[] = {"relay", "small", "latency", "blackout", "memory", "storm", "window", "store"};
 #define PARTS (sizeof(parts) / sizeof(parts[0]))
 
 static void run(struct rt_process_run *result, const char *const *argv)
@@ -29,6 +30,13 @@ static void run(struct rt_process_run *result, const char *const *argv)
 
     rt_process_spec_init(&spec, argv);
     assert_int_equal(rt_process_run(&spec, NULL, 0, LIMIT_MS, result), 0);
+}
+
+/* What is sent again is what was under way, and a blackout's parts are seen from logs, which may be read too late. */
+static bool may_be_nothing(const char *figure)
+{
+    return strstr(figure, "bytes sent again") != NULL || strstr(figure, "\"of it: ") != NULL ||
+           strstr(figure, "CPU of the store\"") != NULL;
 }
 
 static void test_all(void **state)
@@ -53,11 +61,13 @@ static void test_all(void **state)
         assert_true(file.st_size > 0);
         assert_int_equal(unlink(path), 0);
     }
-    for (const char *at = result.out; (at = strstr(at, "\"median\":")) != NULL; rows++) {
-        at += strlen("\"median\":");
-        if (strtod(at, NULL) <= 0) {
-            print_error("a figure that is not above 0, before: %.300s\n", at);
-            fail();
+    for (char *line = strtok(result.out, "\n"); line != NULL; line = strtok(NULL, "\n")) {
+        for (const char *at = line; (at = strstr(at, "\"median\":")) != NULL; rows++) {
+            at += strlen("\"median\":");
+            if (strtod(at, NULL) < 0 || (strtod(at, NULL) <= 0 && !may_be_nothing(line))) {
+                print_error("not above 0: %s\n", line);
+                fail();
+            }
         }
     }
     assert_true(rows > 0);

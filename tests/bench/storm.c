@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "tests/bench/bench.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <retether/client.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <uv.h>
+
+/* Many sessions are moved at once, as when a host is evacuated: guests in one process (bench-guests), one client
+ * attached to each. A move: what their names lead to is another agent, or three of them, all connections with the old
+ * one are shut down, and then each container writes 64 bytes. It is over for a session when these are at the client.
+ * Streaming: each also writes 64 bytes ten times a second all the while. */
+
+#define STORM_NAMES 3
+#define STORM_MAX 3000
+#define STORM_ROUNDS 3
+/* Attaches without an answer. */
+#define UNDER_WAY_MAX 64
+/* A link that lasted for less than a second is dialled again with a delay. */
+#define SETTLE_MS 2500
+#define QUICK_SETTLE_MS 1100
+#define GOAL_MS 250
+#define TICK_MS 20
+
+static const unsigned sizes[] = {100, 1000, 3000};
+#define QUICK_SIZE 20
+
+struct session {
+    struct storm *storm;
+    struct retether_attachment *att;
+    uint8_t part[8]; /* of a time that has not come whole */
+    size_t size;
+    uint64_t back; /* when the first byte after the move came; 0: not yet */
+};
+
+struct storm {
+    struct bench *bench;
+    uv_loop_t loop;
+    uv_timer_t timer;
+    uint64_t until; /* of a wait */
+    bool expires;   /* then it has failed, rather than ended */
+    struct retether_client *client;
+    struct session *sessions; /* owned */
+    unsigned n, asked, attached, back;
+    uint64_t cut; /* 0: no move is under way */
+    pid_t guests;
+    int to_guests, from_guests;
+};
+
+/* ---- the client ---- */
+
+static void attach_more(struct storm *storm);
+
+static void attached_cb(struct retether_attachment *att, const struct retether_attached *attached, void *ctx)
+{
+    struct storm *storm = ((struct session *)ctx)->storm;
+
+    (void)att;
+    (void)attached;
+    if (++storm->attached == storm->n) {
+        uv_stop(&storm->loop);
+    }
+    attach_more(storm);
+}
+
+static void failed_cb(struct retether_attachment *att, unsigned cls, const char *text, unsigned code, unsigned signum,
+                      void *ctx)
+{
+    (void)att;
+    (void)code;
+    (void)signum;
+    (void)ctx;
+    bench_die("attach: %s: %s", retether_class_name(cls), text);
+}
+
+static void see(struct session *session, uint64_t written)
+{
+    struct storm *storm = session->storm;
+
+    if (storm->cut != 0 && session->back == 0 && written > storm->cut) {
+        session->back = bench_now_ns();
+        if (++storm->back == storm->n) {
+            uv_stop(&storm->loop);
+        }
+    }
+}
+
+static size_t output_cb(struct retether_attachment *att, enum retether_stream stream, const void *data, size_t size,
+                        void *ctx)
+{
+    struct session *session = ctx;
+    const uint8_t *bytes = data;
+
+    (void)att;
+    (void)stream;
+    for (size_t i = 0; i < size; i++) {
+        uint64_t written;
+
+        session->part[session->size++] = bytes[i];
+        if (session->size == sizeof(session->part)) {
+            session->size = 0;
+            memcpy(&written, session->part, sizeof(written));
+            see(session, written);
+        }
+    }
+    return size;
+}
+
+static void attach_more(struct storm *storm)
+{
+    struct retether_attach_options options;
+    char cid[32];
+
+    retether_attach_defaults(&options, sizeof(options));
+    options.container = cid;
+    options.from = RETETHER_FROM_OLDEST;
+    for (; storm->asked < storm->n && storm->asked - storm->attached < UNDER_WAY_MAX; storm->asked++) {
+        struct session *session = &storm->sessions[storm->asked];
+        const struct retether_attachment_callbacks callbacks = {.size = sizeof(callbacks),
+                                                                .attached = attached_cb,
+                                                                .output = output_cb,
+                                                                .failed = failed_cb,
+                                                                .ctx = session};
+
+        (void)snprintf(cid, sizeof(cid), "storm-%u", storm->asked);
+        session->storm = storm;
+        if (retether_attach(storm->client, &options, &callbacks, &session->att) != 0) {
+            bench_die("retether_attach: refused");
+        }
+    }
+}
+
+static void tick_cb(uv_timer_t *timer)
+{
+    struct storm *storm = timer->data;
+
+    if (bench_now_ns() > storm->until) {
+        if (storm->expires) {
+            bench_die("%u of %u sessions attached, %u back", storm->attached, storm->n, storm->back);
+        }
+        uv_stop(&storm->loop);
+    }
+}
+
+/* Until something stops the loop, or for ms. */
+static void run_loop(struct storm *storm, unsigned ms, bool expires)
+{
+    storm->until = bench_now_ns() + (uint64_t)ms * 1000000;
+    storm->expires = expires;
+    (void)uv_run(&storm->loop, UV_RUN_DEFAULT);
+}
+
+static void settle(struct storm *storm)
+{
+    run_loop(storm, storm->bench->options.quick ? QUICK_SETTLE_MS : SETTLE_MS, false);
+}
+
+/* ---- the guests ---- */
+
+static void point(const struct storm *storm, unsigned name, unsigned host)
+{
+    char path[BENCH_PATH], next[BENCH_PATH], text[32];
+
+    (void)snprintf(text, sizeof(text), "guest-%u", name);
+    bench_path(storm->bench, text, path);
+    bench_path(storm->bench, "guest-next", next);
+    if (symlink(storm->bench->cluster.hosts[host].guests, next) != 0 || rename(next, path) != 0) {
+        bench_die("%s: %s", path, strerror(errno));
+    }
+}
+
+static void tell(const struct storm *storm, char command)
+{
+    if (write(storm->to_guests, &command, 1) != 1) {
+        bench_die("the guests are gone");
+    }
+}
+
+static void listen_to(const struct storm *storm, char line[64])
+{
+    size_t size = 0;
+
+    while (size == 0 || line[size - 1] != '\n') {
+        struct pollfd fd = {.fd = storm->from_guests, .events = POLLIN};
+
+        if (size == 63 || poll(&fd, 1, BENCH_LIMIT_MS) != 1 || read(fd.fd, line + size, 1) != 1) {
+            bench_die("the guests do not answer");
+        }
+        size++;
+    }
+    line[size] = '\0';
+}
+
+static double resent(const struct storm *storm)
+{
+    char line[64];
+
+    tell(storm, 'r');
+    listen_to(storm, line);
+    return strtod(line, NULL);
+}
+
+static void start_guests(struct storm *storm)
+{
+    struct bench *bench = storm->bench;
+    char agent[160], number[16], line[64];
+    const char *argv[] = {"bench-guests", bench->cluster.dir, agent, number, NULL};
+    int in[2], out[2];
+
+    (void)snprintf(agent, sizeof(agent), "unix:%s", bench->cluster.hosts[0].clients);
+    (void)snprintf(number, sizeof(number), "%u", storm->n);
+    if (pipe2(in, O_CLOEXEC) != 0 || pipe2(out, O_CLOEXEC) != 0) {
+        bench_die("pipe: %s", strerror(errno));
+    }
+    for (unsigned i = 0; i < STORM_NAMES; i++) {
+        point(storm, i, 0);
+    }
+    storm->guests = bench_start(argv, in[0], out[1], -1, NULL);
+    (void)close(in[0]);
+    (void)close(out[1]);
+    storm->to_guests = in[1];
+    storm->from_guests = out[0];
+    listen_to(storm, line);
+}
+
+/* ---- moves ---- */
+
+static void cut(struct storm *storm, unsigned host)
+{
+    (void)bench_cut(storm->guests, storm->bench->cluster.hosts[host].guests, &storm->cut);
+}
+
+/* All sessions are back. */
+static void wait_back(struct storm *storm)
+{
+    tell(storm, 'w');
+    run_loop(storm, BENCH_LIMIT_MS, true);
+    storm->cut = 0;
+}
+
+static void begin(struct storm *storm)
+{
+    storm->back = 0;
+    for (unsigned i = 0; i < storm->n; i++) {
+        storm->sessions[i].back = 0;
+    }
+}
+
+static double agents_cpu_s(const struct storm *storm)
+{
+    uint64_t ns = 0;
+
+    for (unsigned i = 0; i < storm->bench->cluster.n_hosts; i++) {
+        ns += bench_cpu_ns(storm->bench->cluster.hosts[i].pid);
+    }
+    return (double)ns / 1e9;
+}
+
+static void sample(struct storm *storm, const char *how, const char *what, const char *unit, double value, double goal)
+{
+    struct report_figure *figure;
+    char name[64];
+
+    (void)snprintf(name, sizeof(name), "%u sessions, %s: %s", storm->n, how, what);
+    figure = report_figure(&storm->bench->report, "storm", name, unit, false);
+    report_sample(figure, bench_who_name(BENCH_RETETHER), value);
+    figure->goal = goal;
+}
+
+static void note(struct storm *storm, uint64_t cut_at, const char *how)
+{
+    double *times = calloc(storm->n, sizeof(*times));
+
+    if (times == NULL) {
+        bench_die("no memory");
+    }
+    for (unsigned i = 0; i < storm->n; i++) {
+        times[i] = (double)(storm->sessions[i].back - cut_at) / 1e6;
+    }
+    report_sort(times, storm->n);
+    sample(storm, how, "p50", "ms", report_rank(times, storm->n, 0.5), 0);
+    sample(storm, how, "p99", "ms", report_rank(times, storm->n, 0.99), 0);
+    sample(storm, how, "last", "ms", times[storm->n - 1], storm->n == 1000 ? GOAL_MS : 0);
+    free(times);
+}
+
+static void storm_once(struct storm *storm, bool streaming, bool spread)
+{
+    const struct rt_cluster *cluster = &storm->bench->cluster;
+    double cpu = agents_cpu_s(storm), store = (double)bench_cpu_ns(cluster->redis.pid) / 1e9, again = resent(storm);
+    double peak = 0;
+    uint64_t cut_at;
+    char how[48];
+
+    (void)snprintf(how, sizeof(how), "%s, %s", streaming ? "streaming" : "attached", spread ? "to three" : "to one");
+    begin(storm);
+    for (unsigned i = 0; i < STORM_NAMES; i++) {
+        point(storm, i, spread ? 1 + i : 1);
+    }
+    cut(storm, 0);
+    cut_at = storm->cut;
+    wait_back(storm);
+    note(storm, cut_at, how);
+    sample(storm, how, "CPU of the agents", "s", agents_cpu_s(storm) - cpu, 0);
+    sample(storm, how, "CPU of the store", "s", (double)bench_cpu_ns(cluster->redis.pid) / 1e9 - store, 0);
+    settle(storm);
+    for (unsigned i = 0; i < cluster->n_hosts; i++) {
+        double kib = bench_memory(cluster->hosts[i].pid, "VmHWM:");
+
+        peak = kib > peak ? kib : peak;
+    }
+    sample(storm, how, "largest agent so far", "MiB", peak / 1024, 0);
+    if (streaming) {
+        sample(storm, how, "bytes sent again", "B", resent(storm) - again, 0);
+    }
+    begin(storm); /* back home */
+    for (unsigned i = 0; i < STORM_NAMES; i++) {
+        point(storm, i, 0);
+    }
+    for (unsigned i = 1; i < cluster->n_hosts; i++) {
+        cut(storm, i);
+    }
+    wait_back(storm);
+    settle(storm);
+}
+
+static void storm_of(struct bench *bench, unsigned n)
+{
+    static struct storm storm;
+    unsigned rounds = bench_rounds(bench);
+    char why[RETETHER_TEXT_MAX], endpoint[160];
+
+    bench_say("%u sessions", n);
+    bench_world_start(bench, 1 + STORM_NAMES);
+    storm = (struct storm){.bench = bench, .n = n, .sessions = calloc(n, sizeof(*storm.sessions))};
+    start_guests(&storm);
+    if (storm.sessions == NULL || uv_loop_init(&storm.loop) != 0 || uv_timer_init(&storm.loop, &storm.timer) != 0 ||
+        retether_client_new(&storm.loop, "bench", NULL, &storm.client) != 0) {
+        bench_die("no client");
+    }
+    for (unsigned i = 0; i < bench->cluster.n_hosts; i++) {
+        (void)snprintf(endpoint, sizeof(endpoint), "unix:%s", bench->cluster.hosts[i].clients);
+        if (retether_client_add_agent(storm.client, endpoint, why, sizeof(why)) != 0) {
+            bench_die("%s", why);
+        }
+    }
+    storm.timer.data = &storm;
+    (void)uv_timer_start(&storm.timer, tick_cb, TICK_MS, TICK_MS);
+    attach_more(&storm);
+    run_loop(&storm, BENCH_LIMIT_MS, true);
+    settle(&storm);
+    for (unsigned round = 0; round < (rounds < STORM_ROUNDS ? rounds : STORM_ROUNDS); round++) {
+        storm_once(&storm, false, false);
+        storm_once(&storm, false, true);
+        tell(&storm, 's');
+        storm_once(&storm, true, false);
+        storm_once(&storm, true, true);
+        tell(&storm, 'q');
+    }
+    retether_client_close(storm.client, NULL, NULL);
+    uv_close((uv_handle_t *)&storm.timer, NULL);
+    (void)uv_run(&storm.loop, UV_RUN_DEFAULT);
+    (void)uv_loop_close(&storm.loop);
+    (void)close(storm.to_guests);
+    (void)close(storm.from_guests);
+    rt_process_kill(storm.guests);
+    free(storm.sessions);
+    bench_world_stop(bench);
+}
+
+void bench_storm(struct bench *bench)
+{
+    for (size_t i = 0; i < (bench->options.quick ? 1 : sizeof(sizes) / sizeof(sizes[0])); i++) {
+        storm_of(bench, bench->options.quick ? QUICK_SIZE : sizes[i]);
+    }
+}
