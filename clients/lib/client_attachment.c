@@ -5,6 +5,7 @@
 #include "clients/lib/sized.h"
 #include "session/core/msg_stream.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -106,6 +107,12 @@ int retether_attach(struct retether_client *client, const struct retether_attach
 
 /* ---- telling ---- */
 
+static void move(struct retether_attachment *att, enum rt_sdk_attachment_phase to)
+{
+    assert(to > att->phase);
+    att->phase = to;
+}
+
 static void tell_attached(struct retether_attachment *att, const struct rt_catt_event *event)
 {
     struct retether_attached attached = {
@@ -126,7 +133,7 @@ static void tell_rewound(struct retether_attachment *att, const struct rt_catt_e
     struct retether_rewound rewound = {
         .anew = event->anew, .stream = (enum retether_stream)event->stream, .common = event->from, .ours = event->to};
 
-    att->final = true;
+    move(att, RT_SDK_ATTACHMENT_FINAL);
     if (att->callbacks.rewound != NULL) {
         att->callbacks.rewound(att, &rewound, att->callbacks.ctx);
     } else {
@@ -142,7 +149,7 @@ static void tell_failed(struct retether_attachment *att, const struct rt_catt_ev
 
     snprintf(text, sizeof(text), "%s%s",
              event->cls != RT_CLASS_INVALID && rt_catt_run_is_unsure(att->catt) ? unsure : "", event->text);
-    att->final = true;
+    move(att, RT_SDK_ATTACHMENT_FINAL);
     CALL(att, failed, (unsigned)event->cls, text, (unsigned)event->code, (unsigned)event->sig, att->callbacks.ctx);
 }
 
@@ -176,7 +183,7 @@ static void tell(struct retether_attachment *att, const struct rt_catt_event *ev
         CALL(att, input_closed, event->from, ctx);
         break;
     case RT_CATT_EXITED:
-        att->final = true;
+        move(att, RT_SDK_ATTACHMENT_FINAL);
         CALL(att, exited, (unsigned)event->code, (unsigned)event->sig, ctx);
         break;
     case RT_CATT_REWOUND:
@@ -190,7 +197,7 @@ static void tell(struct retether_attachment *att, const struct rt_catt_event *ev
 
 static bool alive(const struct retether_attachment *att)
 {
-    return !att->closed && !att->final && att->client->phase == RT_SDK_OPEN;
+    return att->phase == RT_SDK_ATTACHMENT_OPEN && att->client->phase == RT_SDK_OPEN;
 }
 
 static bool hand_out(struct retether_attachment *att, unsigned stream, size_t limit)
@@ -210,7 +217,7 @@ static bool hand_out(struct retether_attachment *att, unsigned stream, size_t li
     took = att->callbacks.output == NULL
                ? size
                : att->callbacks.output(att, (enum retether_stream)stream, data, size, att->callbacks.ctx);
-    if (att->closed || att->client->phase != RT_SDK_OPEN) {
+    if (att->phase == RT_SDK_ATTACHMENT_CLOSED || att->client->phase != RT_SDK_OPEN) {
         return true; /* the bytes are gone with the attachment */
     }
     if (took < size) {
@@ -244,16 +251,13 @@ void rt_sdk_attachment_step(struct retether_attachment *att)
     }
     if (alive(att) && att->starved && rt_catt_writable(att->catt) > 0) {
         att->starved = false;
-        if (att->callbacks.writable != NULL) {
-            att->callbacks.writable(att, att->callbacks.ctx);
-        }
+        CALL(att, writable, att->callbacks.ctx);
     }
     /* Also after the exit: a signal that ended the process is acknowledged a little later than the end. */
-    if (!att->closed && att->client->phase == RT_SDK_OPEN && att->items && rt_catt_applied(att->catt)) {
+    if (att->phase != RT_SDK_ATTACHMENT_CLOSED && att->client->phase == RT_SDK_OPEN && att->items &&
+        rt_catt_applied(att->catt)) {
         att->items = false;
-        if (att->callbacks.applied != NULL) {
-            att->callbacks.applied(att, att->callbacks.ctx);
-        }
+        CALL(att, applied, att->callbacks.ctx);
     }
 }
 
@@ -261,10 +265,10 @@ void rt_sdk_attachment_step(struct retether_attachment *att)
 
 void retether_detach(struct retether_attachment *att)
 {
-    if (att->closed) {
+    if (att->phase == RT_SDK_ATTACHMENT_CLOSED) {
         return;
     }
-    att->closed = true;
+    move(att, RT_SDK_ATTACHMENT_CLOSED);
     rt_list_remove(&att->listed);
     att->next_closed = att->client->closed_attachments;
     att->client->closed_attachments = att;
@@ -293,15 +297,9 @@ void retether_resume(struct retether_attachment *att, enum retether_stream strea
     }
 }
 
-/* Whether anything may still be sent: the attachment is there, and its last callback has not fired. */
-static bool writable(const struct retether_attachment *att)
-{
-    return att->catt != NULL && !att->final;
-}
-
 size_t retether_room(struct retether_attachment *att)
 {
-    size_t room = writable(att) ? rt_catt_writable(att->catt) : 0;
+    size_t room = att->phase == RT_SDK_ATTACHMENT_OPEN ? rt_catt_writable(att->catt) : 0;
 
     att->starved = att->starved || room == 0;
     return room;
@@ -309,7 +307,7 @@ size_t retether_room(struct retether_attachment *att)
 
 size_t retether_write(struct retether_attachment *att, const void *data, size_t size)
 {
-    size_t took = writable(att) ? rt_catt_write(att->catt, data, size) : 0;
+    size_t took = att->phase == RT_SDK_ATTACHMENT_OPEN ? rt_catt_write(att->catt, data, size) : 0;
 
     if (took < size) {
         att->starved = true;
@@ -320,7 +318,7 @@ size_t retether_write(struct retether_attachment *att, const void *data, size_t 
 
 void retether_write_end(struct retether_attachment *att)
 {
-    if (writable(att)) {
+    if (att->phase == RT_SDK_ATTACHMENT_OPEN) {
         rt_catt_write_end(att->catt);
         rt_sdk_wake(att->client);
     }
@@ -341,7 +339,7 @@ int retether_resize(struct retether_attachment *att, unsigned rows, unsigned col
     if (rows > UINT16_MAX || cols > UINT16_MAX) {
         return RT_EINVAL;
     }
-    return sent_item(att, writable(att) ? rt_catt_resize(att->catt, rows, cols) : RT_ESTATE);
+    return sent_item(att, att->phase == RT_SDK_ATTACHMENT_OPEN ? rt_catt_resize(att->catt, rows, cols) : RT_ESTATE);
 }
 
 int retether_signal(struct retether_attachment *att, unsigned signum)
@@ -349,7 +347,7 @@ int retether_signal(struct retether_attachment *att, unsigned signum)
     if (signum == 0 || signum > SIGNAL_MAX) {
         return RT_EINVAL;
     }
-    return sent_item(att, writable(att) ? rt_catt_signal(att->catt, signum) : RT_ESTATE);
+    return sent_item(att, att->phase == RT_SDK_ATTACHMENT_OPEN ? rt_catt_signal(att->catt, signum) : RT_ESTATE);
 }
 
 uint64_t retether_offset(const struct retether_attachment *att, enum retether_stream stream)

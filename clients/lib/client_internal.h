@@ -37,17 +37,20 @@ struct rt_sdk_conn {
     char address[RT_ADDR_MAX + 1];
 };
 
+/* OPEN --its last callback fires--> FINAL --retether_detach()--> CLOSED, freed when no callback can be below. From OPEN
+ * also straight to CLOSED. */
+enum rt_sdk_attachment_phase { RT_SDK_ATTACHMENT_OPEN, RT_SDK_ATTACHMENT_FINAL, RT_SDK_ATTACHMENT_CLOSED };
+
 struct retether_attachment {
     struct rt_list listed; /* in the client's attachments, until it is closed */
     struct retether_attachment *next_closed;
     struct retether_client *client;
     struct retether_attachment_callbacks callbacks;
     struct rt_catt *catt; /* owned; its data is this; NULL when closed */
-    bool closed;          /* freed when no callback can be below */
-    bool final;           /* the last callback has fired */
-    bool paused[2];       /* stdout, stderr: the application took less than it was given */
-    bool items;           /* a signal or resize is under way */
-    bool starved;         /* there was less room than was wanted */
+    enum rt_sdk_attachment_phase phase;
+    bool paused[2]; /* stdout, stderr: the application took less than it was given */
+    bool items;     /* a signal or resize is under way */
+    bool starved;   /* there was less room than was wanted */
 };
 
 /* A request under way, and each part of its answer from the machine's callback to the application's. */

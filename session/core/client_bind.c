@@ -102,17 +102,9 @@ static struct rt_attached_in find_in(const struct rt_attached_msg *msg, unsigned
 static bool rows_fit(const struct rt_catt *att, const struct rt_attached_msg *msg)
 {
     unsigned seen = 0;
-    for (size_t i = 0; i < msg->n_out; i++) {
-        if (!rt_row_fits(&seen, msg->out[i].s, RT_OUTPUTS)) {
-            return false;
-        }
-    }
-    for (size_t i = 0; i < msg->n_in; i++) {
-        if (!rt_row_fits(&seen, msg->in[i].s, RT_INPUTS)) {
-            return false;
-        }
-    }
-    return (att->want & RT_OUTPUTS & ~seen) == 0;
+    return rt_rows_fit(msg->out, msg->n_out, sizeof(msg->out[0]), RT_OUTPUTS, &seen) &&
+           rt_rows_fit(msg->in, msg->n_in, sizeof(msg->in[0]), RT_INPUTS, &seen) &&
+           (att->want & RT_OUTPUTS & ~seen) == 0;
 }
 
 /* Returns false when the attachment has been ended or must ask again: then nothing has changed that counts. */

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /* Messages from end to end, between a client and a guest: attaching, and the items of the control streams. */
 
@@ -56,13 +57,20 @@ struct rt_attached_msg {
     uint64_t code, sig;
 };
 
-/* Notes the stream of a row in *seen. False when it is none of `streams` (bit per stream), or an earlier row's. */
-static inline bool rt_row_fits(unsigned *seen, uint64_t stream, unsigned streams)
+/* Whether each of n rows, which begin with their stream, is of another one of `streams` (bit per stream) that is not in
+ * *seen; notes it there. */
+static inline bool rt_rows_fit(const void *rows, size_t n, size_t row_size, unsigned streams, unsigned *seen)
 {
-    bool fits = stream < RT_STREAMS && ((streams & ~*seen) >> stream & 1) != 0;
+    for (size_t i = 0; i < n; i++) {
+        uint64_t stream;
 
-    *seen |= fits ? 1U << stream : 0;
-    return fits;
+        memcpy(&stream, (const char *)rows + i * row_size, sizeof(stream));
+        if (stream >= RT_STREAMS || ((streams & ~*seen) >> stream & 1) == 0) {
+            return false;
+        }
+        *seen |= 1U << stream;
+    }
+    return true;
 }
 
 enum rt_item_up { RT_ITEM_EXITED = 1, RT_ITEM_RESIZED };

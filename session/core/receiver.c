@@ -53,14 +53,22 @@ void rt_receiver_drop(struct rt_receiver *receiver)
     receiver->n_gaps = 0;
 }
 
+static void move_fin(struct rt_receiver *receiver, enum rt_fin to)
+{
+    assert(to != RT_FIN_TOLD || receiver->fin != RT_FIN_NONE);
+    assert(to != RT_FIN_NONE || receiver->fin != RT_FIN_TOLD);
+    receiver->fin = to;
+}
+
 void rt_receiver_bind(struct rt_receiver *receiver)
 {
     rt_receiver_drop(receiver);
     if (receiver->consumed != receiver->final) {
         receiver->final = RT_NO_OFFSET;
-        receiver->fin = false;
+        move_fin(receiver, RT_FIN_NONE);
+    } else if (receiver->fin == RT_FIN_TOLD) {
+        move_fin(receiver, RT_FIN_COME);
     }
-    receiver->fin_told = false;
     receiver->told = receiver->consumed;
     receiver->limit = receiver->consumed + RT_INITIAL_CREDIT;
     receiver->ack_now = true;
@@ -123,8 +131,7 @@ static enum rt_received take_fin(struct rt_receiver *receiver, uint64_t offset)
     enum rt_received is = offset > receiver->next ? RT_RECEIVED_JUMP : rt_receiver_end(receiver, offset);
 
     if (is == RT_RECEIVED) {
-        receiver->fin = true;
-        receiver->fin_told = false; /* it may have been asked for by a sender that has lost the answer */
+        move_fin(receiver, RT_FIN_COME); /* also again: its sender may have lost the answer */
     }
     return is;
 }
@@ -219,17 +226,11 @@ static uint64_t limit_of(const struct rt_receiver *receiver)
     return limit < RT_COUNTER_MAX ? limit : RT_COUNTER_MAX - 1;
 }
 
-/* What the next ACK says. */
-static uint64_t to_tell(const struct rt_receiver *receiver)
-{
-    return receiver->consumed;
-}
-
 bool rt_receiver_plan(struct rt_receiver *receiver, uint64_t now, uint64_t delay_ms)
 {
-    uint64_t news = to_tell(receiver) - receiver->told;
+    uint64_t news = receiver->consumed - receiver->told;
     bool stopped = receiver->next >= receiver->limit && limit_of(receiver) > receiver->limit;
-    bool ended = receiver->fin && rt_receiver_is_done(receiver) && !receiver->fin_told;
+    bool ended = receiver->fin == RT_FIN_COME && rt_receiver_is_done(receiver);
 
     if (news > 0 && receiver->ack_at == RT_NO_OFFSET) {
         receiver->ack_at = now + delay_ms;
@@ -250,12 +251,14 @@ size_t rt_receiver_put_ack(struct rt_receiver *receiver, uint32_t channel, uint1
     if (cap < RT_FRAME_HEADER + RT_ACK_PAYLOAD) {
         return 0;
     }
-    receiver->told = frame.offset = to_tell(receiver);
+    receiver->told = frame.offset = receiver->consumed;
     receiver->limit = limit_of(receiver);
-    receiver->fin_told = receiver->fin && rt_receiver_is_done(receiver);
+    if (receiver->fin != RT_FIN_NONE && rt_receiver_is_done(receiver)) {
+        move_fin(receiver, RT_FIN_TOLD);
+        frame.flags = RT_ACK_FIN;
+    }
     receiver->ack_now = false;
     receiver->ack_at = RT_NO_OFFSET;
-    frame.flags = receiver->fin_told ? RT_ACK_FIN : 0;
     rt_frame_put(out, &frame);
     rt_put_u64(out + RT_FRAME_HEADER, receiver->limit);
     rt_put_u64(out + RT_FRAME_HEADER + 8, rt_digest_value(&receiver->digest));

@@ -24,6 +24,13 @@ struct rt_gap {
     uint64_t from, to;
 };
 
+/* What has come of the stream's end.
+ *
+ *     NONE --FIN--> COME --all consumed, and an ACK says so--> TOLD
+ *      ^             | ^---------FIN again, a new channel-------+
+ *      +-a new channel, unless all was consumed                     */
+enum rt_fin { RT_FIN_NONE, RT_FIN_COME, RT_FIN_TOLD };
+
 struct rt_receiver {
     struct rt_ring
         ring;      /* owned; the bytes of [consumed, next) that are in no gap, from offset 0 of its own; lazily made */
@@ -34,9 +41,8 @@ struct rt_receiver {
     struct rt_digest digest; /* of what was consumed, since the start or the last gap */
     struct rt_gap gaps[RT_GAPS_MAX];
     size_t n_gaps;
-    uint64_t final; /* RT_NO_OFFSET until known */
-    bool fin;       /* FIN has come; the end may be known without it */
-    bool fin_told;  /* an ACK of this channel said that it was consumed */
+    uint64_t final; /* RT_NO_OFFSET until known, which may be before FIN has come */
+    enum rt_fin fin;
     bool ack_now;
     uint64_t ack_at; /* RT_NO_OFFSET: nothing waits to be told */
 };

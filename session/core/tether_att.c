@@ -261,17 +261,9 @@ static bool rebind(const struct rt_proc *proc, struct rt_att *att, const struct 
     }
     why->cls = RT_CLASS_INVALID;
     why->text = "what you have: a stream is missing, named twice, or of the wrong kind";
-    for (size_t i = 0; i < msg->n_out; i++) {
-        if (!rt_row_fits(&seen, msg->out[i].s, RT_OUTPUTS)) {
-            return false;
-        }
-    }
-    for (size_t i = 0; i < msg->n_in; i++) {
-        if (!rt_row_fits(&seen, msg->in[i].s, RT_INPUTS)) {
-            return false;
-        }
-    }
-    if ((att->want & RT_OUTPUTS & ~seen) != 0) {
+    if (!rt_rows_fit(msg->out, msg->n_out, sizeof(msg->out[0]), RT_OUTPUTS, &seen) ||
+        !rt_rows_fit(msg->in, msg->n_in, sizeof(msg->in[0]), RT_INPUTS, &seen) ||
+        (att->want & RT_OUTPUTS & ~seen) != 0) {
         return false;
     }
     why->cls = RT_CLASS_REWOUND;
