@@ -130,8 +130,7 @@ static void end_at(struct rt_agent *agent, struct ag_chan *chan, enum rt_class c
                    const struct rt_frame *frame)
 {
     const struct ag_flow *flow = &chan->flow[frame->stream];
-    struct rt_refuse_msg refuse = {
-        .c = cls, .m = rt_slice_text(text), .s = frame->stream, .at = flow->seen, .got = frame->offset};
+    struct rt_refuse_msg refuse = {.c = cls, .m = rt_slice_text(text)};
 
     if (cls == RT_CLASS_LIMIT) {
         refuse.which = rt_slice_text("limit");

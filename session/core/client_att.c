@@ -130,8 +130,7 @@ void rt_catt_fail_memory(struct rt_catt *att)
 void rt_catt_rewound(struct rt_catt *att, uint64_t stream, uint64_t from, uint64_t to)
 {
     struct rt_catt_event event = {.kind = RT_CATT_REWOUND, .stream = stream, .from = from, .to = to};
-    close_channel(
-        att, (struct rt_closing){.type = RT_REFUSE, .cls = RT_CLASS_REWOUND, .stream = stream, .at = from, .got = to});
+    close_channel(att, (struct rt_closing){.type = RT_REFUSE, .cls = RT_CLASS_REWOUND});
     rt_catt_over(att, &event);
 }
 
@@ -337,7 +336,7 @@ void rt_catt_fault(struct rt_catt *att, uint64_t cls, uint64_t stream, uint64_t 
     att->fault.cls = cls;
     att->fault.stream = stream;
     att->fault.at = at;
-    close_channel(att, (struct rt_closing){.type = RT_REFUSE, .cls = cls, .stream = stream, .at = at});
+    close_channel(att, (struct rt_closing){.type = RT_REFUSE, .cls = cls});
     if (twice || (!att->attached && cls != RT_CLASS_JUMP)) {
         rt_catt_fail(att, cls, "the guest breaks the protocol");
     } else {

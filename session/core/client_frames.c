@@ -229,12 +229,7 @@ static size_t put_closing(uint8_t *out, size_t cap, const struct rt_closing *clo
     if (closing->type == RT_DETACH) {
         return put_plain(out, RT_DETACH, closing->channel, 0);
     }
-    /* Offsets that a peer made up must not keep the refusal from being said, nor that it is about no stream. */
-    const uint64_t max = RT_COUNTER_MAX - 1;
-    struct rt_refuse_msg msg = {.c = closing->cls,
-                                .s = closing->stream < RT_STREAMS ? closing->stream : 0,
-                                .at = closing->at < max ? closing->at : max,
-                                .got = closing->got < max ? closing->got : max};
+    struct rt_refuse_msg msg = {.c = closing->cls};
     int size = rt_msg_encode(RT_MSG_REFUSE, &msg, out + RT_FRAME_HEADER, cap - RT_FRAME_HEADER);
     if (size <= 0) {
         return 0;

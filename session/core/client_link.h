@@ -32,7 +32,7 @@ enum rt_clink_due { RT_CLINK_DUE_HELLO = 1, RT_CLINK_DUE_PING = 2, RT_CLINK_DUE_
 struct rt_closing { /* a channel's end that is still to be told */
     uint32_t channel;
     uint8_t type; /* RT_DETACH or RT_REFUSE */
-    uint64_t cls, stream, at, got;
+    uint64_t cls;
 };
 
 struct rt_clink { /* an agent known (n_addr > 0) and the link to it */

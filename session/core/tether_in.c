@@ -19,14 +19,10 @@
 /* Frames that arrive from the agent. */
 
 /* What an input brought breaks a rule: it ends the channel, not the attachment. */
-static void bad_input(struct rt_tether *t, struct rt_att *att, enum rt_received is, const struct rt_frame *frame,
-                      uint64_t now)
+static void bad_input(struct rt_tether *t, struct rt_att *att, enum rt_received is, uint64_t now)
 {
     struct rt_refusal why = {.channel = att->channel,
                              .cls = RT_CLASS_INVALID,
-                             .s = frame->stream,
-                             .at = att->in[frame->stream / RT_CONTROL_DOWN].next,
-                             .got = frame->offset,
                              .text = "input that was not asked for, beyond the limit, or not where the input ends"};
 
     if (is == RT_RECEIVED_JUMP) {
@@ -74,7 +70,7 @@ static void on_input(struct rt_tether *t, struct rt_att *att, const struct rt_fr
         is = rt_receiver_take(in, frame, payload);
     }
     if (is != RT_RECEIVED) {
-        bad_input(t, att, is, frame, now);
+        bad_input(t, att, is, now);
     } else if (frame->type == RT_FIN) {
         in->ack_now = true;
     } else if (frame->stream == RT_STDIN) {

@@ -23,11 +23,10 @@
  *
  * Nothing runs twice: an ATTACH that is repeated finds its attachment, and an item is consumed once. */
 
-static void end(struct rt_tether *t, struct rt_att *att, struct rt_refusal why)
+/* To send the same again would not help: what ends the attachment is INVALID, which its client takes for an error. */
+static void end(struct rt_tether *t, struct rt_att *att, const char *why)
 {
-    why.channel = att->channel;
-    why.s = RT_CONTROL_DOWN;
-    rt_tether_end_att(t, att, &why);
+    rt_tether_end_att(t, att, &(struct rt_refusal){.channel = att->channel, .cls = RT_CLASS_INVALID, .text = why});
 }
 
 /* All of what to run has come. False: it cannot be read, or there is no memory now. */
@@ -41,7 +40,7 @@ static bool start(struct rt_tether *t, struct rt_att *att, struct rt_proc *proc,
     }
     if (rt_msg_decode(RT_MSG_EXEC, proc->run, size, exec, why, sizeof(why)) != 0) {
         free(exec);
-        end(t, att, (struct rt_refusal){.cls = RT_CLASS_INVALID, .text = "what to run cannot be read"});
+        end(t, att, "what to run cannot be read");
         return false;
     }
     proc->exec = exec;
@@ -59,13 +58,11 @@ static bool add_piece(struct rt_tether *t, struct rt_att *att, struct rt_proc *p
         return true;
     }
     if (t->procs[0]->state > RT_PROC_RUNNING) {
-        end(t, att, (struct rt_refusal){.cls = RT_CLASS_INVALID, .text = RT_TETHER_RUNS_NONE});
+        end(t, att, RT_TETHER_RUNS_NONE);
         return false;
     }
     if (size > RT_EXEC_MAX) {
-        end(t, att,
-            (struct rt_refusal){
-                .cls = RT_CLASS_LIMIT, .which = "exec", .max = RT_EXEC_MAX, .text = "bytes of what to run"});
+        end(t, att, "what to run is more than 256 KiB");
         return false;
     }
     run = realloc(proc->run, size);
@@ -93,17 +90,13 @@ static bool take_item(struct rt_tether *t, struct rt_att *att, unsigned *sig)
     char why[RT_TEXT_MAX];
 
     if (size < 0) {
-        end(t, att,
-            (struct rt_refusal){.cls = RT_CLASS_LIMIT,
-                                .which = "item",
-                                .max = RT_ITEM_MAX,
-                                .text = "bytes of an item of control-down"});
+        end(t, att, "an item of control-down is empty, or longer than 4,096 bytes");
     }
     if (size <= 0) {
         return false;
     }
     if (rt_msg_decode(RT_MSG_DOWN_ITEM, bytes + 2, (size_t)size - 2, &item, why, sizeof(why)) != 0) {
-        end(t, att, (struct rt_refusal){.cls = RT_CLASS_INVALID, .text = "an item of control-down cannot be read"});
+        end(t, att, "an item of control-down cannot be read");
         return false;
     }
     if (item.t == RT_ITEM_RUN && !add_piece(t, att, proc, &item)) {

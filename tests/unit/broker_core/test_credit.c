@@ -44,9 +44,7 @@ static void test_initial_credit(void **state)
     (void)fx_want(fx, client, RT_DATA, &frame);
     fx_data(fx, guest.link, 1, RT_STDOUT, 5000 + RT_INITIAL_CREDIT, bytes, 1);
     fx_want_refuse(fx, client, 7, RT_CLASS_LIMIT, &refuse);
-    assert_int_equal(refuse.s, RT_STDOUT);
     assert_int_equal(refuse.max, 5000 + RT_INITIAL_CREDIT);
-    assert_int_equal(refuse.got, 5000 + RT_INITIAL_CREDIT);
     fx_want_refuse(fx, guest.link, 1, RT_CLASS_LIMIT, NULL);
     assert_false(fx_closed(fx, guest.link));
     assert_false(fx_closed(fx, client));
