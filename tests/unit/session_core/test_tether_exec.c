@@ -208,7 +208,7 @@ static void test_bounds(void **state)
     assert_int_equal(tx_count(&tx, RT_REFUSE), 0);
     assert_int_equal(proc_of(1)->run_size, RT_EXEC_MAX);
     size_t before = stream_size;
-    put_piece(more, 1, true);
+    put_piece(more, 1, false); /* not the last: it is its size that is too much */
     tx_data(&tx, 2, RT_CONTROL_DOWN, before, stream + before, stream_size - before);
     (void)tx_refused(&tx, 2, RT_CLASS_INVALID);
     assert_null(rt_tether_att_by_id(tx.tether, tx_id(7).data));
