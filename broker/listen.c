@@ -161,6 +161,10 @@ static void look_after(struct rt_shell *shell, struct rt_shell_listener *at)
     char why[RT_TEXT_MAX], where[RT_ENDPOINT_TEXT_MAX];
     int rc = rt_listener_renew(&at->listener, why, sizeof(why));
 
+    if (rc < 0) { /* its directory may be gone too */
+        make_dir(&at->listener.config.endpoint);
+        rc = rt_listener_renew(&at->listener, why, sizeof(why));
+    }
     if (rc > 0) {
         rt_endpoint_print(&at->listener.config.endpoint, where, sizeof(where));
         rt_shell_note(shell, RT_LOG_WARN, RT_LOG_LISTENER, "listener", "%s: somebody has removed the socket; made anew",

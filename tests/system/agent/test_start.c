@@ -365,15 +365,23 @@ static void test_few_descriptors(void **state)
     assert_int_equal(daemon_said(daemon, "evicted-clients 0 "), 0);
 }
 
-/* Somebody cleans up too much: a socket that is gone is made anew. */
+/* Somebody cleans up too much: a socket that is gone is made anew, with its directory. */
 static void test_removed_socket(void **state)
 {
     struct daemon *daemon = *state;
+    char dir[96], gone[96];
     struct peer peer;
 
+    (void)snprintf(dir, sizeof(dir), "%s/run", daemon->dir);
+    (void)snprintf(gone, sizeof(gone), "%s/gone", daemon->dir);
+    (void)snprintf(daemon->client, sizeof(daemon->client), "%s/run/c", daemon->dir);
     daemon_up(daemon, NULL);
     assert_int_equal(unlink(daemon->client), 0);
     daemon_until(daemon, "somebody has removed the socket; made anew", 1, 5000);
+    peer_client(&peer, daemon->client);
+    peer_close(&peer);
+    assert_int_equal(rename(dir, gone), 0);
+    daemon_until(daemon, "somebody has removed the socket; made anew", 2, 5000);
     peer_client(&peer, daemon->client);
     peer_close(&peer);
 }
