@@ -5,6 +5,7 @@
 #include "clients/cli/detach_keys.h"
 #include "session/base/slice.h"
 #include "session/base/units.h"
+#include "session/core/msg_scan.h"
 #include "session/core/protocol.h"
 #include "session/core/tether.h"
 
@@ -26,9 +27,27 @@ static bool read_cid(const char *text, void *out)
     return rt_read_text(text, out) && rt_cid_valid(rt_slice_text(text));
 }
 
+/* What a request carries as text. */
+static bool read_text(const char *text, size_t most, void *out)
+{
+    size_t size = strlen(text);
+
+    return rt_read_text(text, out) && size <= most && rt_utf8_valid((const uint8_t *)text, size);
+}
+
 static bool read_label(const char *text, void *out)
 {
-    return rt_read_text(text, out) && strlen(text) <= RT_LABEL_MAX;
+    return read_text(text, RT_LABEL_MAX, out);
+}
+
+static bool read_host(const char *text, void *out)
+{
+    return read_text(text, RT_HOST_MAX, out);
+}
+
+static bool read_prefix(const char *text, void *out)
+{
+    return read_text(text, RT_CID_MAX, out);
 }
 
 static bool read_setting(const char *text, void *out)
@@ -110,12 +129,12 @@ static bool read_start(const char *text, void *out)
 
 #define A_CID "a container ID: a letter or digit, then up to 127 letters, digits, and _ . -"
 
-const struct rt_kind cli_kind_label = {"TEXT", "up to 256 bytes", read_label};
-const struct rt_kind cli_kind_host = {"NAME", "the name of a host", rt_read_text};
+const struct rt_kind cli_kind_label = {"TEXT", "up to 256 bytes of UTF-8", read_label};
+const struct rt_kind cli_kind_host = {"NAME", "the name of a host, up to 64 bytes of UTF-8", read_host};
 const struct rt_kind cli_kind_program = {"PATH", "a program", rt_read_text};
 const struct rt_kind cli_kind_setting = {"NAME=VALUE", "NAME=VALUE", read_setting};
 const struct rt_kind cli_kind_cid = {"CID", A_CID, read_cid};
-const struct rt_kind cli_kind_prefix = {"PREFIX", "a text", rt_read_text};
+const struct rt_kind cli_kind_prefix = {"PREFIX", "up to 128 bytes of UTF-8", read_prefix};
 const struct rt_kind cli_kind_command = {"COMMAND", "a command", rt_read_text};
 const struct rt_kind cli_kind_ring = {"BYTES", "bytes from 4K to 64M", read_ring};
 const struct rt_kind cli_kind_lines = {"LINES", "a number of lines", cli_read_count};

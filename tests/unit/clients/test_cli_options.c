@@ -238,6 +238,10 @@ static void test_exclusive(void **state)
     REFUSED("--label takes up to 256 bytes", "create", "--label", longest, "web");
     longest[256] = '\0';
     assert_int_equal(READ("create", "--label", longest, "web"), 0);
+    REFUSED("--label takes up to 256 bytes of UTF-8, not \"", "create", "--label", "\xff", "web");
+    REFUSED("--host takes the name of a host, up to 64 bytes of UTF-8", "ls", "--host", "\xff");
+    REFUSED("PREFIX is up to 128 bytes of UTF-8", "ls", "w\xc3");
+    assert_int_equal(READ("ls", "w\xc3\xa9"), 0);
     longest[128] = '\0';
     assert_int_equal(READ("show", longest), 0);
     longest[128] = 'x';
