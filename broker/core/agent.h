@@ -43,7 +43,7 @@
 #define RT_LINK_HIGH_WATER 1048576
 /* Credit that the senders of one stream, and those of all streams to one link, have and have not used; a stream never
  * has less than the initial credit. */
-#define RT_CHANNEL_BUDGET 262144
+#define RT_CHANNEL_BUDGET 1048576
 #define RT_LINK_BUDGET 12582912
 /* Bytes queued to one link, whoever sends what: never more. */
 #define RT_LINK_QUEUED_MAX 16777216

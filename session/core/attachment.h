@@ -14,8 +14,11 @@
 
 /* Attachments of one client; one more is RT_ELIMIT. */
 #define RT_CLIENT_ATTS_MAX 4096
-/* Received and not consumed, and sent and not acknowledged, each per stream. */
-#define RT_CLIENT_WINDOW 262144
+/* Received and not consumed, of each output: a smaller one costs a link with a short round trip a third of its speed.
+ */
+#define RT_CLIENT_WINDOW 1048576
+/* Written and not acknowledged, of each input. */
+#define RT_CLIENT_INPUT_MAX 262144
 /* The same of control-up. */
 #define RT_CLIENT_CONTROL_WINDOW 32768
 /* Refused as NOT_FOUND after having been attached: keeps trying for this long. */
@@ -102,8 +105,8 @@ void rt_catt_input(const struct rt_catt *att, uint64_t *written, uint64_t *appli
 /* Bytes of stdin that were sent again because of breaks, so far. */
 uint64_t rt_catt_resent(const struct rt_catt *att);
 
-/* Items of control-down, in order, exactly once. RT_ELIMIT when RT_CLIENT_WINDOW is full of unapplied items. A resize
- * replaces one that has not been sent. */
+/* Items of control-down, in order, exactly once. RT_ELIMIT when RT_CLIENT_INPUT_MAX is full of unapplied items. A
+ * resize replaces one that has not been sent. */
 RT_MUST_CHECK int rt_catt_resize(struct rt_catt *att, unsigned rows, unsigned cols);
 RT_MUST_CHECK int rt_catt_signal(struct rt_catt *att, unsigned sig);
 /* What an `exec` attachment's process runs: an encoded struct rt_exec_msg. Once, before any other item. RT_ELIMIT: over

@@ -26,7 +26,7 @@ static bool takes_input(const struct rt_catt *att, unsigned stream)
 size_t rt_catt_writable(const struct rt_catt *att)
 {
     const struct rt_ring *ring = &att->tx[0].ring;
-    return takes_input(att, RT_STDIN) ? RT_CLIENT_WINDOW - (size_t)(ring->head - ring->base) : 0;
+    return takes_input(att, RT_STDIN) ? RT_CLIENT_INPUT_MAX - (size_t)(ring->head - ring->base) : 0;
 }
 
 size_t rt_catt_write(struct rt_catt *att, const void *data, size_t size)

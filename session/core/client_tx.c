@@ -19,7 +19,7 @@
 void rt_tx_begin(struct rt_tx *tx)
 {
     tx->last_resize = RT_NO_OFFSET;
-    tx->window = RT_CLIENT_WINDOW;
+    tx->window = RT_CLIENT_INPUT_MAX;
     rt_sender_start(&tx->sender, &tx->ring, 0);
 }
 
@@ -28,7 +28,7 @@ int rt_tx_append(struct rt_tx *tx, const void *data, size_t size)
     if (tx->ring.data == NULL) {
         uint64_t at = tx->ring.head;
         int error = rt_ring_init(&tx->ring, tx->window);
-        tx->ring.base = tx->ring.head = at;
+        rt_ring_start(&tx->ring, at);
         if (error != 0) {
             return error;
         }
@@ -41,7 +41,8 @@ int rt_tx_append(struct rt_tx *tx, const void *data, size_t size)
 bool rt_tx_resume(struct rt_tx *tx, const struct rt_attached_in *in, bool steal)
 {
     if (steal) { /* who had it before has written what the guest has applied: both ends start the digest behind that */
-        tx->ring.base = tx->ring.head = tx->written = in->a;
+        rt_ring_start(&tx->ring, in->a);
+        tx->written = in->a;
         rt_sender_start(&tx->sender, &tx->ring, in->a);
     }
     return rt_sender_resume(&tx->sender, &tx->ring, in->a, tx->sender.digest.from, in->d) == RT_FAR_TRUE;

@@ -6,7 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The byte of offset o lies at data[o % cap]: a drop moves no bytes, and an offset keeps its place while it is held. */
+/* The byte of offset o lies at data[(o - origin) % cap]: a drop moves no bytes, and an offset keeps its place while it
+ * is held. A ring that is empty begins again at data[0]: one whose reader keeps up uses, and has touched, only its
+ * first part, which stays in the processor's cache. */
+
+static size_t place(const struct rt_ring *ring, uint64_t offset)
+{
+    return (size_t)((offset - ring->origin) % ring->cap);
+}
 
 void rt_ring_init_empty(struct rt_ring *ring, size_t cap)
 {
@@ -38,27 +45,25 @@ void rt_ring_shrink(struct rt_ring *ring)
     size_t held = (size_t)(ring->head - ring->base);
     uint8_t *data = held > 0 ? malloc(held) : NULL;
 
-    if (held > 0) {
-        if (data == NULL) {
-            return;
-        }
-        for (size_t done = 0, part; done < held; done += part) {
-            const uint8_t *from = rt_ring_peek(ring, ring->base + done, &part);
-            size_t at = (size_t)((ring->base + done) % held);
-
-            part = part < held - at ? part : held - at;
-            memcpy(data + at, from, part);
-        }
+    if (held > 0 && data == NULL) {
+        return;
     }
+    (void)rt_ring_copy(ring, ring->base, data, held);
     free(ring->data);
     ring->data = data;
     ring->cap = held;
+    ring->origin = ring->base;
 }
 
 void rt_ring_close(struct rt_ring *ring)
 {
     free(ring->data);
     memset(ring, 0, sizeof(*ring));
+}
+
+void rt_ring_start(struct rt_ring *ring, uint64_t offset)
+{
+    ring->base = ring->head = ring->origin = offset;
 }
 
 size_t rt_ring_room(const struct rt_ring *ring)
@@ -69,7 +74,7 @@ size_t rt_ring_room(const struct rt_ring *ring)
 uint8_t *rt_ring_space(const struct rt_ring *ring, size_t *size)
 {
     size_t room = ring->data != NULL ? rt_ring_room(ring) : 0;
-    size_t at = ring->cap > 0 ? (size_t)(ring->head % ring->cap) : 0;
+    size_t at = ring->cap > 0 ? place(ring, ring->head) : 0;
     *size = room < ring->cap - at ? room : ring->cap - at;
     return *size == 0 ? NULL : ring->data + at;
 }
@@ -104,6 +109,9 @@ void rt_ring_drop(struct rt_ring *ring, uint64_t offset)
 {
     assert(offset >= ring->base && offset <= ring->head);
     ring->base = offset;
+    if (offset == ring->head) {
+        ring->origin = offset;
+    }
 }
 
 const uint8_t *rt_ring_peek(const struct rt_ring *ring, uint64_t offset, size_t *size)
@@ -114,7 +122,7 @@ const uint8_t *rt_ring_peek(const struct rt_ring *ring, uint64_t offset, size_t 
         *size = 0;
         return ring->data;
     }
-    size_t at = (size_t)(offset % ring->cap);
+    size_t at = place(ring, offset);
     *size = left < ring->cap - at ? (size_t)left : ring->cap - at;
     return ring->data + at;
 }
@@ -144,7 +152,7 @@ uint64_t rt_ring_last_lines(const struct rt_ring *ring, uint64_t n, size_t look)
 
     while (n > 0 && at > end) {
         /* The piece that ends at `at`: its bytes lie together, the ring wraps before it. */
-        size_t left = (size_t)((at - 1) % ring->cap) + 1;
+        size_t left = place(ring, at - 1) + 1;
         const uint8_t *piece = ring->data + left;
 
         left = left < at - end ? left : (size_t)(at - end);

@@ -16,7 +16,8 @@ struct rt_ring {
     size_t cap;    /* bytes */
     uint64_t base;
     uint64_t head;
-    bool ended; /* nothing will be appended any more: `head` is the stream's end */
+    uint64_t origin; /* <= base; ring.c */
+    bool ended;      /* nothing will be appended any more: `head` is the stream's end */
 };
 
 /* cap > 0. RT_ENOMEM when memory is short; the ring is then zeroed and needs no close. */
@@ -28,6 +29,8 @@ RT_MUST_CHECK int rt_ring_make(struct rt_ring *ring);
  * ring stays as it was. */
 void rt_ring_shrink(struct rt_ring *ring);
 void rt_ring_close(struct rt_ring *ring);
+/* Gives up all bytes: the next one has this offset. */
+void rt_ring_start(struct rt_ring *ring, uint64_t offset);
 
 /* Bytes that can be appended without giving up any below head. */
 size_t rt_ring_room(const struct rt_ring *ring);

@@ -100,7 +100,7 @@ static void check_bounds(void)
             FUZZ_CHECK(rx->ring.head - rx->ring.base <= RT_CLIENT_WINDOW);
         }
         for (unsigned s = 0; s < 2; s++)
-            FUZZ_CHECK(att->tx[s].ring.head - att->tx[s].ring.base <= RT_CLIENT_WINDOW);
+            FUZZ_CHECK(att->tx[s].ring.head - att->tx[s].ring.base <= RT_CLIENT_INPUT_MAX);
     }
 }
 

@@ -174,7 +174,7 @@ static void check_att(int client, const struct rt_catt *att)
                      (unsigned long long)(rx->ring.head - rx->ring.base), rx->n_gaps, s + 1);
         }
     }
-    if (att->tx[0].ring.head - att->tx[0].ring.base > RT_CLIENT_WINDOW) {
+    if (att->tx[0].ring.head - att->tx[0].ring.base > RT_CLIENT_INPUT_MAX) {
         sim_fail("client %d keeps %llu bytes of input", client,
                  (unsigned long long)(att->tx[0].ring.head - att->tx[0].ring.base));
     }

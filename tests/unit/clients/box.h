@@ -19,7 +19,7 @@
 #define BOX_CID "web"
 #define BOX_PROCS 2
 #define BOX_ATTS 4
-#define BOX_BYTES (1024 * 1024) /* of one stream */
+#define BOX_BYTES (3 * 1024 * 1024) /* of one stream */
 
 struct box_out {
     uint8_t data[BOX_BYTES];

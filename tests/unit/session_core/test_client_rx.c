@@ -48,7 +48,9 @@ static void test_received_is_not_consumed(void **state)
     (void)state;
     struct rt_catt *att = fx_live(&fx, 1);
     fx_data(&fx, 0, 1, RT_STDOUT, 0, pattern, 60000);
-    fx_data(&fx, 0, 1, RT_STDOUT, 60000, pattern + 60000, 60000);
+    for (unsigned sent = 60000; sent < RT_CLIENT_WINDOW / 4 + 60000; sent += 60000) {
+        fx_data(&fx, 0, 1, RT_STDOUT, sent, pattern + sent, 60000);
+    }
     fx_run(&fx, 100, true);
     (void)fx_take(&fx, 0);
     assert_null(fx_ack_of(&fx, RT_STDOUT));

@@ -23,7 +23,7 @@
 /* What a client sends: windows, replay of what was not applied, digests of the guest, ends, items exactly once. */
 
 static struct fx fx;
-static uint8_t pattern[2 * RT_CLIENT_WINDOW], sent[2 * RT_CLIENT_WINDOW];
+static uint8_t pattern[2 * RT_CLIENT_INPUT_MAX], sent[2 * RT_CLIENT_INPUT_MAX];
 
 static int make_pattern(void **state)
 {
@@ -54,8 +54,8 @@ static void test_window_and_limit(void **state)
     (void)state;
     uint64_t written, applied;
     struct rt_catt *att = fx_live(&fx, 1);
-    assert_int_equal(rt_catt_writable(att), RT_CLIENT_WINDOW);
-    assert_int_equal(rt_catt_write(att, pattern, sizeof(pattern)), RT_CLIENT_WINDOW);
+    assert_int_equal(rt_catt_writable(att), RT_CLIENT_INPUT_MAX);
+    assert_int_equal(rt_catt_write(att, pattern, sizeof(pattern)), RT_CLIENT_INPUT_MAX);
     assert_int_equal(rt_catt_write(att, pattern, 1), 0);
     (void)fx_take(&fx, 0);
     assert_int_equal(collect(RT_STDIN, 0), RT_INITIAL_CREDIT);
@@ -66,7 +66,7 @@ static void test_window_and_limit(void **state)
     assert_memory_equal(sent, pattern, 100000);
     assert_int_equal(rt_catt_writable(att), 1000);
     rt_catt_input(att, &written, &applied);
-    assert_int_equal(written, RT_CLIENT_WINDOW);
+    assert_int_equal(written, RT_CLIENT_INPUT_MAX);
     assert_int_equal(applied, 1000);
     fx_ack(&fx, 0, 1, RT_STDIN, 500, 90000, 1, 0); /* old: neither offset nor limit fall */
     assert_int_equal(fx_take(&fx, 0), 0);
@@ -316,10 +316,10 @@ static void test_items_have_bounds(void **state)
     struct rt_catt *att = fx_live(&fx, 1);
     int error = 0, n = 0;
     while ((error = rt_catt_signal(att, 2)) == 0) {
-        assert_true(++n < RT_CLIENT_WINDOW);
+        assert_true(++n < RT_CLIENT_INPUT_MAX);
     }
     assert_int_equal(error, RT_ELIMIT);
-    assert_true(n > RT_CLIENT_WINDOW / 20);
+    assert_true(n > RT_CLIENT_INPUT_MAX / 20);
     fx_close(&fx);
     struct rt_attach_options options = {.cid = "box", .want = 1U << RT_STDOUT};
     fx_open(&fx, 1);
@@ -397,7 +397,7 @@ static void test_run_has_bounds(void **state)
     while (rt_catt_signal(att, 2) == 0) {
         n++;
     }
-    assert_true(n > RT_CLIENT_WINDOW / 20);
+    assert_true(n > RT_CLIENT_INPUT_MAX / 20);
     rt_catt_free(att);
     assert_int_equal(rt_client_attach(fx.client, &options, fx.now, &att), 0);
     assert_int_equal(rt_catt_run(att, what, RT_EXEC_MAX + 1), RT_ELIMIT);

@@ -186,6 +186,33 @@ static void test_wrap(void **state)
     rt_ring_close(&ring);
 }
 
+/* A ring that is empty begins at its start again, wherever its offsets are. */
+static void test_begins_anew(void **state)
+{
+    struct rt_ring ring;
+    size_t size;
+
+    (void)state;
+    assert_int_equal(rt_ring_init(&ring, 7), 0);
+    rt_ring_start(&ring, 1000);
+    assert_ptr_equal(rt_ring_space(&ring, &size), ring.data);
+    for (unsigned i = 0; i < 20; i++) {
+        assert_int_equal(rt_ring_append(&ring, "abcde", 5), 5);
+        rt_ring_drop(&ring, ring.base + 4);
+        assert_ptr_equal(rt_ring_peek(&ring, ring.base, &size), ring.data + 4);
+        rt_ring_drop(&ring, ring.head);
+        assert_ptr_equal(rt_ring_space(&ring, &size), ring.data);
+        assert_int_equal(size, 7);
+    }
+    assert_int_equal(ring.head, 1100);
+    assert_int_equal(rt_ring_append(&ring, "abcdefg", 7), 7);
+    rt_ring_start(&ring, 3); /* back: offsets below those that it had */
+    assert_int_equal(rt_ring_append(&ring, "xyz", 3), 3);
+    assert_memory_equal(rt_ring_peek(&ring, 3, &size), "xyz", 3);
+    assert_int_equal(size, 3);
+    rt_ring_close(&ring);
+}
+
 static void test_digest_part(void **state)
 {
     (void)state;
@@ -300,9 +327,9 @@ static void test_shrink(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_last_lines), cmocka_unit_test(test_shrink), cmocka_unit_test(test_model),
-        cmocka_unit_test(test_full),       cmocka_unit_test(test_wrap),   cmocka_unit_test(test_digest_part),
-        cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_last_lines),  cmocka_unit_test(test_shrink),    cmocka_unit_test(test_model),
+        cmocka_unit_test(test_full),        cmocka_unit_test(test_wrap),      cmocka_unit_test(test_digest_part),
+        cmocka_unit_test(test_begins_anew), cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
