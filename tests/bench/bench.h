@@ -97,6 +97,8 @@ void bench_chain_open(struct bench *bench, struct bench_chain *chain, const char
 uint64_t bench_chain_cpu_ns(const struct bench_chain *chain);
 void bench_chain_pin(const struct bench_chain *chain, bool one_cpu);
 void bench_chain_close(struct bench_chain *chain);
+/* Until somebody listens on this unix socket or, with NULL, on this port of 127.0.0.1. */
+void bench_wait_listener(const char *path, unsigned port);
 /* A program of ours with these descriptors; dies with this process. */
 pid_t bench_start(const char *const *argv, int in, int out, int err, const char *env);
 

@@ -113,16 +113,22 @@ static void open_retether(struct bench *bench, struct bench_chain *chain, const 
 
 /* ---- others ---- */
 
-/* Whether somebody listens on this port, without connecting: socat takes one connection only. */
-static bool port_listens(unsigned port)
+/* Whether somebody listens there, without connecting: socat takes one connection only. The file of a socket is there
+ * a moment before its owner listens. */
+static bool listens(const char *path, unsigned port)
 {
-    FILE *file = fopen("/proc/net/tcp", "re");
-    char line[256], wanted[32];
+    FILE *file = fopen(path != NULL ? "/proc/net/unix" : "/proc/net/tcp", "re");
+    char line[512], wanted[32];
     bool found = false;
 
     (void)snprintf(wanted, sizeof(wanted), "0100007F:%04X 00000000:0000 0A", port);
     while (file != NULL && !found && fgets(line, sizeof(line), file) != NULL) {
-        found = strstr(line, wanted) != NULL;
+        line[strcspn(line, "\n")] = '\0';
+        if (path == NULL) {
+            found = strstr(line, wanted) != NULL;
+        } else if (strlen(line) > strlen(path)) {
+            found = strcmp(line + strlen(line) - strlen(path), path) == 0 && strstr(line, " 00010000 ") != NULL;
+        }
     }
     if (file != NULL) {
         (void)fclose(file);
@@ -130,11 +136,11 @@ static bool port_listens(unsigned port)
     return found;
 }
 
-static void wait_listener(const char *path, unsigned port)
+void bench_wait_listener(const char *path, unsigned port)
 {
     uint64_t until = rt_process_now_ms() + BENCH_LIMIT_MS;
 
-    while (path != NULL ? access(path, F_OK) != 0 : !port_listens(port)) {
+    while (!listens(path, port)) {
         if (rt_process_now_ms() > until) {
             bench_die("nobody listens on %s", path != NULL ? path : "the port");
         }
@@ -223,14 +229,14 @@ static void open_peer(struct bench *bench, struct bench_chain *chain, const char
         (void)snprintf(dial, sizeof(dial), "UNIX-CONNECT:%s", in);
     }
     client_end(chain, listen);
-    wait_listener(chain->tcp ? NULL : out, ports[1]);
+    bench_wait_listener(chain->tcp ? NULL : out, ports[1]);
     if (haproxy) {
         chain->middle = bench->haproxy[at];
     } else {
         const char *middle[] = {"socat", "-b", SOCAT_BUFFER, front, back, NULL};
 
         chain->middle = bench_start(middle, -1, -1, -1, NULL);
-        wait_listener(chain->tcp ? NULL : in, ports[0]);
+        bench_wait_listener(chain->tcp ? NULL : in, ports[0]);
     }
     guest_ends(chain, guest, dial);
 }

@@ -28,7 +28,6 @@ static void measure(struct bench *bench, size_t trip, enum bench_who who)
     const char *argv[] = {"bench-delay", near, far, us, NULL};
     struct bench_chain chain = {.who = who, .flow = BENCH_UP};
     struct report_figure *figure;
-    uint64_t until = rt_process_now_ms() + BENCH_LIMIT_MS;
     pid_t line;
 
     (void)snprintf(us, sizeof(us), "%u", trips[trip].one_way_us);
@@ -44,12 +43,7 @@ static void measure(struct bench *bench, size_t trip, enum bench_who who)
     }
     (void)unlink(near);
     line = bench_start(argv, -1, -1, -1, NULL);
-    while (access(near, F_OK) != 0) {
-        if (rt_process_now_ms() > until) {
-            bench_die("the line does not listen");
-        }
-        rt_process_sleep_ms(1);
-    }
+    bench_wait_listener(near, 0);
     (void)snprintf(name, sizeof(name), "throughput, round trip of %s, guest to client", trips[trip].name);
     figure = report_figure(&bench->report, "window", name, "MB/s", true);
     report_sample(figure, bench_who_name(who),
