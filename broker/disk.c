@@ -11,6 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The loop appends jobs, and is the only one to change the list. While the first job is with the worker, that job and
+ * `ends` are the worker's; worked_cb() runs on the loop when they are the loop's again. */
+
 struct rt_disk_job {
     struct rt_disk_job *next;
     bool keeps;

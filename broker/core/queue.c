@@ -40,8 +40,8 @@
  * DATA that has credit is not kept: what is kept of its channel is sent before it, and counts as DATA in ag_fits().
  * When a channel ends, what was kept of it is dropped: its next ATTACH says all of that again.
  *
- * Who floods a congested link costs it nothing, then: what is kept has its place in the channel. One link's flood never
- * closes another link. */
+ * So a flood of such frames costs a congested link no memory: each kept frame has its place in its channel, and a newer
+ * one replaces it. One link's flood never closes another link. */
 
 #define KEPT_FRAMES_MAX (RT_STREAMS * (3 * RT_FRAME_HEADER + RT_ACK_PAYLOAD + RT_GAP_PAYLOAD))
 

@@ -7,7 +7,15 @@
 
 #include <stdlib.h>
 
-/* Operations on the store that are under way. */
+/* Operations on the store that are under way. Each has a number, by which its answer finds who asked. For example a
+ * client's attach is held, and its record is read:
+ *
+ *     rt_ag_store(GET)       op 41 for the attach `held`; the shell sends it to the store
+ *     the client goes        `held` is freed: rt_ag_forget_op(41), the op is for nobody now
+ *     the answer of op 41    nobody is told; its place is free (news.c)
+ *
+ * When the shell cannot send an operation, rt_ag_store() says 0, no answer follows, and the caller does what it would
+ * do for a store that is out. */
 
 bool rt_ag_whole(const struct rt_agent *agent)
 {

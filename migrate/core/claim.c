@@ -18,7 +18,7 @@
  *     ... and A is dead, or has been written       nobody serves it                          OK, life 5000000
  *         lost for 30 s                                                                      (y1: life 8)
  *
- * A new life has the store's time as its number, so the real ones are as large. */
+ * A new life has the store's time as its number. The small numbers stand for such times. */
 
 /* What stands in the store, one bit each. */
 enum {
@@ -66,10 +66,10 @@ enum life { LIFE_NONE, LIFE_RECORDED, LIFE_OF_TICKET, LIFE_NEXT };
  *   no newer than that: then the guest belongs to the container that create has replaced.
  * - A join token of the record's own incarnation is the root of its chain: a guest has its first ticket in hand before
  *   it confirms, so it went back in time. ticket_facts() makes it an ancestor.
- * - Of two starts with one token both may be welcomed before either confirms. The one that is taken serves; the other's
- *   ticket, whose life may be newer, must not take it over, nor a place that the store has lost and the one that served
- *   will ask for. So an untaken ticket is judged as a join wherever the record is not its own, but for the number of
- *   its life, which clients may know.
+ * - Two starts with one token may both be welcomed before either confirms. The one that is taken serves. The other's
+ *   ticket may be of a newer life, and must not displace it: neither from its record nor, when the store has lost that
+ *   record, before its agent takes it again. So an untaken ticket is judged as a join wherever the record is not its
+ *   own, but for the number of its life, which clients may know.
  * - An owner whose heartbeat has expired cannot write lost, so no lease would ever start: its sessions are free at
  *   once. A session that was written lost waits for its lease whoever wrote it: its guest may be on its way. */
 static const struct rule {

@@ -40,13 +40,13 @@ static void welcomed(struct rt_client *client, int slot, const uint8_t *payload,
         rt_clink_down(client, slot, error == RT_ENOMEM ? "out of memory" : "bad welcome");
         return;
     }
-    /* Learnt as another's: who answers there is not the one that is looked for. */
+    /* The address was learnt as that of another host: the agent that answers here is not the one that is looked for. */
     if (!link->configured && link->host[0] != '\0' && !rt_slice_equal(rt_slice_text(link->host), msg.host)) {
         rt_clink_down(client, slot, "an agent of another host answers there");
         return;
     }
     (void)rt_text_copy(msg.host, link->host, sizeof(link->host));
-    link->refs++; /* what is learnt must not push out the teacher */
+    link->refs++; /* when all slots are taken, what is learnt must not replace the link that it is learnt from */
     learn_all(client, &msg);
     link->refs--;
     rt_clink_move(client, link, RT_CLINK_LIVE);
@@ -90,7 +90,7 @@ static void channel_frame(struct rt_client *client, int slot, const struct rt_fr
     }
     struct rt_catt *att = rt_catt_find(client, slot, frame->channel);
     if (att == NULL) {
-        return; /* ended here while this was under way */
+        return; /* the attachment left this channel while the frame was under way */
     }
     rt_catt_wake(att);
     if (frame->type == RT_REFUSE) {
@@ -256,7 +256,8 @@ static size_t put_closings(struct rt_clink *link, uint8_t *out, size_t cap)
     return used;
 }
 
-/* ATTACHs and ACKs of all attachments come before anybody's stream bytes. */
+/* ATTACHs and ACKs of all attachments come before anybody's stream bytes. One that does not fit into the buffer stays
+ * at the front of the list for the next one. */
 static size_t put_control(struct rt_clink *link, uint8_t *out, size_t cap)
 {
     size_t used = 0;

@@ -32,7 +32,9 @@ uint64_t rt_clink_interval(const struct rt_clink *link)
     return link->channels > 0 || link->state == RT_CLINK_SUSPECT ? RT_PING_BUSY_MS : RT_PING_IDLE_MS;
 }
 
-/* Nobody is told: what has gone is noted, and rt_client_settle() carries it to who asked there. */
+/* Nobody is told: what has gone is noted, and rt_client_settle() carries it to who asked there. The back-off starts
+ * anew after a link that was stable. After one that never was live the host's next address is tried: this one may be
+ * wrong. */
 void rt_clink_down(struct rt_client *client, int slot, const char *hangup)
 {
     struct rt_clink *link = &client->links[slot];

@@ -7,13 +7,24 @@
 #include "session/core/tether_att.h"
 #include "session/core/tether_proc.h"
 
-/* Hold budgets: who may keep a full ring from overwriting, for how long, and when the tether is over. */
+/* Hold budgets: who may keep a full ring from overwriting, for how long, and when the tether is over. For example
+ * stdout has a ring of 1 MiB, a reader with a hold of 30 s stops reading, outage_hold is 60 s. Seconds:
+ *
+ *       0   the ring is full, the reader has acknowledged nothing above its base: BLOCKED, the reader `blocks`
+ *      10   20 s are left. The link to the agent is lost: for 60 s nothing is charged, and nothing overwritten
+ *      25   an agent is there again. It is charged again: hold_deadline is 45
+ *      45   hold_left is 0: an observer. The floor rises to head, the ring overwrites, the process goes on
+ *
+ * Had the reader acknowledged all at 30, its hold would be 30 s again. Without any agent, 10 to 70 would be free and
+ * the hold spent at 90. */
 
 static bool main_final(const struct rt_tether *t)
 {
     return t->ending != RT_ENDING_NONE;
 }
 
+/* Until the first attachment is made, the output of the main process holds for first_hold_ms: a client that creates the
+ * container and then attaches has all of it, though nobody was there yet. */
 static bool first_holds(const struct rt_tether *t)
 {
     return !t->attached_once && t->first_hold_left > 0;

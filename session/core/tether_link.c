@@ -37,6 +37,8 @@ static uint64_t refusal_delay(struct rt_tether *t, const struct rt_refuse_msg *m
     }
 }
 
+/* With what right the next hello is said (enum rt_right has the picture). A guest that was set back, or copied, is told
+ * REWOUND or FORKED for as long as it presents its ticket; from then on it tries as a new start too, by turns. */
 static enum rt_right right_after(enum rt_right right, uint64_t cls)
 {
     if (right == RT_RIGHT_SUPERSEDED || cls == RT_CLASS_SUPERSEDED) {

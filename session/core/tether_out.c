@@ -322,6 +322,7 @@ static uint64_t tail_start(const struct rt_ring *ring)
     return ring->head - ring->base > RT_TAIL_MAX ? ring->head - RT_TAIL_MAX : ring->base;
 }
 
+/* A tail goes as one frame: where a buffer has no room for it, it waits for the next one. */
 static bool put_tail(const struct rt_ring *ring, unsigned stream, struct writer *w)
 {
     uint64_t from = tail_start(ring);

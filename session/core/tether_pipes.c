@@ -12,8 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What the shell says of a process, and what it takes for it: the ends of its pipes, its start and its exit. Each ends
- * with a step of the machine. */
+/* What the shell says of a process, and what it takes for it: the ends of its pipes, its start and its exit. Each call
+ * ends with a step of the machine, but for the two that only read bytes into a ring (space, commit): from those nothing
+ * follows that the machine has to decide. */
 
 /* ---- output ---- */
 

@@ -89,7 +89,7 @@ static void shut(struct rt_link *link)
     link->wire.ops->close(&link->wire);
 }
 
-/* Of LINGER, FLUSH, and of a handshake. */
+/* The deadline of a handshake; also of LINGER and FLUSH, which have noted why the link ends: that stands. */
 static void deadline_cb(uv_timer_t *timer)
 {
     struct rt_link *link = timer->data;
@@ -303,8 +303,9 @@ static uv_buf_t room_cb(struct rt_wire *wire)
     return buf == NULL ? uv_buf_init(NULL, 0) : uv_buf_init((char *)rt_buf_data(buf), RT_BUF_SIZE);
 }
 
-/* Keeps the last left bytes before `end` for the next read. fresh of them are new; where the consumer took nothing, the
- * others are in the carry already, so that a frame which trickles in is copied once and not once per read. */
+/* Keeps the last `left` bytes before `end` for the next read. `fresh` bytes came with this read. When the consumer took
+ * nothing, the older ones are in the carry already and only the fresh ones are copied: a frame that trickles in is
+ * copied once, not once for each read. */
 static int keep_tail(struct rt_link *link, const uint8_t *end, size_t left, size_t fresh)
 {
     size_t have = left > fresh && left == link->carry_size + fresh ? link->carry_size : 0;

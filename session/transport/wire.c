@@ -10,7 +10,7 @@
 
 /* On unix sockets; the default holds less than one read of small writes. */
 #define SEND_BUFFER (1024 * 1024)
-/* TCP: a peer whose machine is gone is found also by a link that only listens, as the store's news do. */
+/* On TCP. So a link that only listens, like the one for the store's news, notices when its peer's machine is gone. */
 #define KEEPALIVE_S 10
 
 static void alloc_cb(uv_handle_t *handle, size_t suggested, uv_buf_t *out)
