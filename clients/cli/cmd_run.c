@@ -15,12 +15,15 @@
  * its own, so that what the keyboard sends comes to it only once, through this program; and it outlives this program
  * when that detaches. */
 
-/* How long the program waits at its end for the tether to exit. When the attach failed, the tether is then killed. */
+/* How long the program waits at its end for the tether to hand the exit status in, and to exit. */
 #define END_WAIT_MS 3000
+/* How long a tether that was never attached to has to exit before it is killed: without an agent it would stay for its
+ * --end-timeout. Its command was sent the SIGTERM, and has as long as it needs. --timeout may be shorter. */
+#define KILL_WAIT_MS 1000
 /* How long output waits for the attach that follows. */
 #define FIRST_HOLD "30s"
-/* How long the agent has to answer that the session is removed. */
-#define GIVE_BACK_MS 2000
+/* How long the agent has to answer that the session is removed. --timeout may be shorter. */
+#define GIVE_BACK_MS 1000
 #define ARGS_MAX 24
 #define DEFAULT_GUEST_AGENT "unix:/run/retether/guest.sock"
 
@@ -63,32 +66,43 @@ static void let_go(void)
     }
 }
 
-static void stop(void)
+static uint64_t at_most_timeout(uint64_t ms)
 {
-    if (run.state == CHILD_RUNNING) {
-        run.state = CHILD_KILLED;
-        (void)uv_process_kill(&run.child, SIGTERM);
-    }
+    return ms < run.app->options->timeout_ms ? ms : run.app->options->timeout_ms;
 }
 
+/* Lets go of it at the program's end, and leaves it to exit_cb until then. */
 static void timeout_cb(uv_timer_t *timer)
 {
     (void)timer;
     if (run.state == CHILD_KILLED) {
         (void)uv_process_kill(&run.child, SIGKILL);
     }
-    let_go();
+    if (run.app->over) {
+        let_go();
+    }
+}
+
+static void stop(void)
+{
+    if (run.state == CHILD_RUNNING) {
+        run.state = CHILD_KILLED;
+        (void)uv_process_kill(&run.child, SIGTERM);
+        (void)uv_timer_start(&run.timer, timeout_cb, at_most_timeout(KILL_WAIT_MS), 0);
+    }
 }
 
 static void exit_cb(uv_process_t *child, int64_t status, int signum)
 {
+    bool killed = run.state == CHILD_KILLED;
+
     (void)child;
     run.state = CHILD_GONE;
     if (run.app->over) {
         let_go();
         return;
     }
-    if (run.stream.state == CLI_STREAM_OPEN) {
+    if (run.stream.state == CLI_STREAM_OPEN && !killed) {
         if (signum != 0) {
             cli_say("the tether was killed by signal %d before it could be attached to; -v shows its log", signum);
         } else {
@@ -98,18 +112,25 @@ static void exit_cb(uv_process_t *child, int64_t status, int signum)
     }
 }
 
+static void given_back(bool answered)
+{
+    if (!answered && !run.app->over) {
+        cli_say("%s could not be taken back: the name may be in use for a week", run.stream.container);
+    }
+    cli_finish(run.app, run.status);
+}
+
 static void given_back_cb(struct retether_client *client, const struct retether_reply *reply, void *ctx)
 {
     (void)client;
-    (void)reply; /* if the removal failed, the session expires in a week */
     (void)ctx;
-    cli_finish(run.app, run.status);
+    given_back(reply->error == 0 && reply->cls != RETETHER_RETRY_LATER);
 }
 
 static void give_up_cb(uv_timer_t *timer)
 {
     (void)timer;
-    cli_finish(run.app, run.status);
+    given_back(false);
 }
 
 /* A container that never ran leaves nothing behind. Its tether is stopped before the session is removed, as it might
@@ -125,7 +146,7 @@ static bool may_end(struct cli_stream *stream, int status)
         return true;
     }
     run.giving_back = true;
-    (void)uv_timer_start(&run.app->timer, give_up_cb, GIVE_BACK_MS, 0);
+    (void)uv_timer_start(&run.app->timer, give_up_cb, at_most_timeout(GIVE_BACK_MS), 0);
     return false;
 }
 
@@ -140,7 +161,7 @@ static void end_cb(struct cli_stream *stream, int status)
     }
     if (run.state == CHILD_GONE || stream->state == CLI_STREAM_LIVE || stream->state == CLI_STREAM_LEAVING) {
         let_go(); /* it has ended, or goes on without this program */
-    } else {
+    } else if (run.state == CHILD_RUNNING) {
         (void)uv_timer_start(&run.timer, timeout_cb, END_WAIT_MS, 0);
     }
 }

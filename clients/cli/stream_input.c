@@ -238,6 +238,11 @@ static void signal_cb(uv_signal_t *handle, int signum)
             set_terminal(stream);
         }
         resize(stream);
+    } else if (last && stream->state == CLI_STREAM_OPEN && stream->kind != CLI_STREAM_EXEC) {
+        /* There is nobody to pass it on to yet, and perhaps never. An exec may be under way, and its command is to get
+         * it. */
+        cli_say("interrupted before %s was attached to", stream->container);
+        cli_stream_end(stream, 128 + signum);
     } else if (stream->sig_proxy && stream->att != NULL) {
         (void)!retether_signal(stream->att, (unsigned)signum);
     } else if (last) {

@@ -270,6 +270,18 @@ static void test_nobody_reads_silence(void **state)
     assert_string_equal(p->text[1].data, "");
 }
 
+/* A command of this program's own may be at work all the same, and its status counts. */
+static void test_nobody_reads_the_silence_of_a_command(void **state)
+{
+    struct program *p = *state;
+
+    p->stdout_closed = true;
+    program_start(p, "exec web -- true");
+    FIXTURE_UNTIL(p->f, (program_look(p), box_bound(p->box, 1)));
+    box_exit(p->box, 1, 3, 0);
+    program_wait(p, 3);
+}
+
 /* Nobody reads any more while a part of what came has been written. */
 static void test_nobody_reads_the_rest(void **state)
 {
@@ -426,6 +438,7 @@ int main(void)
         TEST(test_signals_passed_on),
         TEST(test_nobody_reads),
         TEST(test_nobody_reads_silence),
+        TEST(test_nobody_reads_the_silence_of_a_command),
         TEST(test_nobody_reads_the_rest),
         TEST(test_empty_stdin),
         TEST(test_unreadable_stdin),

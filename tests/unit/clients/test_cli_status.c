@@ -95,20 +95,48 @@ static void test_run_tether_ends(void **state)
     assert_int_equal(p->box->removed, 1);
 }
 
+static void make_tether(const struct program *p, char path[96], const char *script)
+{
+    FILE *file;
+
+    snprintf(path, 96, "%.64s/tether", p->f->dir);
+    file = fopen(path, "w");
+    assert_non_null(file);
+    assert_true(fprintf(file, "#!/bin/sh\n%s\n", script) > 0);
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(chmod(path, 0700), 0);
+}
+
+/* That make_tether's script has written; 0: not yet. */
+static pid_t tether_pid(const char *path)
+{
+    char name[112];
+    int pid = 0;
+    FILE *file;
+
+    snprintf(name, sizeof(name), "%s.pid", path);
+    file = fopen(name, "r");
+    if (file == NULL) {
+        return 0;
+    }
+    if (fscanf(file, "%d", &pid) != 1) {
+        pid = 0;
+    }
+    (void)fclose(file);
+    if (pid != 0) {
+        (void)unlink(name);
+    }
+    return pid;
+}
+
 /* A tether that stays until the test lets it go; the box stands in for what it would serve. */
 static void test_run(void **state)
 {
     struct program *p = *state;
     char path[96];
     char args[160];
-    FILE *file;
 
-    snprintf(path, sizeof(path), "%.64s/tether", p->f->dir);
-    file = fopen(path, "w");
-    assert_non_null(file);
-    assert_true(fputs("#!/bin/sh\nwhile [ -e \"$0\" ]; do sleep 0.02; done\n", file) >= 0);
-    assert_int_equal(fclose(file), 0);
-    assert_int_equal(chmod(path, 0700), 0);
+    make_tether(p, path, "while [ -e \"$0\" ]; do sleep 0.02; done");
     snprintf(args, sizeof(args), "run --name web --tether %s -- sh", path);
     program_start(p, args);
     program_attached(p, 0);
@@ -127,20 +155,61 @@ static void test_run_not_served(void **state)
 {
     struct program *p = *state;
     char path[96], args[192];
-    FILE *file;
 
     p->box->refuse = RT_CLASS_RETRY_LATER;
     p->box->refusals = UINT32_MAX;
-    snprintf(path, sizeof(path), "%.64s/tether", p->f->dir);
-    file = fopen(path, "w");
-    assert_non_null(file);
-    assert_true(fputs("#!/bin/sh\nexec sleep 60\n", file) >= 0);
-    assert_int_equal(fclose(file), 0);
-    assert_int_equal(chmod(path, 0700), 0);
+    make_tether(p, path, "exec sleep 60");
     snprintf(args, sizeof(args), "run --name web --timeout 300ms --tether %s -- sh", path);
     program_run(p, args, 125);
     program_has(p, "retether: the tether has not reached the agent at ");
     program_has(p, "; -v shows the tether's log, --guest-agent names another agent\n");
+}
+
+/* A signal before anybody could attach ends the run, and does not wait until somebody can; the tether goes too, also
+ * one that stays when it is asked to end, as without an agent it does. */
+static void test_run_interrupted(void **state)
+{
+    static const int signals[] = {SIGTERM, SIGINT};
+    struct program *p = *state;
+    char path[96], args[192];
+
+    p->box->refuse = RT_CLASS_RETRY_LATER;
+    p->box->refusals = UINT32_MAX;
+    make_tether(p, path, "trap '' TERM\necho $$ >$0.pid\nwhile [ -e \"$0\" ]; do sleep 0.02; done");
+    snprintf(args, sizeof(args), "run --name web --timeout 10m --tether %s -- sh", path);
+    for (unsigned i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
+        unsigned before = p->box->refusals;
+        pid_t tether;
+
+        program_start(p, args);
+        FIXTURE_UNTIL(p->f, (program_look(p), p->box->refusals < before && (tether = tether_pid(path)) > 0));
+        assert_int_equal(kill(p->pid, signals[i]), 0);
+        program_wait(p, 128 + signals[i]);
+        assert_string_equal(program_err(p), "retether: interrupted before web was attached to\n");
+        assert_int_equal(p->box->removed, i + 1);
+        FIXTURE_UNTIL(p->f, kill(tether, 0) != 0);
+    }
+    (void)unlink(path);
+}
+
+/* Nobody takes the session back: that is told, and waited for only so long. */
+static void test_run_interrupted_alone(void **state)
+{
+    struct program *p = *state;
+    char path[96], args[192];
+
+    p->box->refuse = RT_CLASS_RETRY_LATER;
+    p->box->refusals = UINT32_MAX;
+    make_tether(p, path, "while [ -e \"$0\" ]; do sleep 0.02; done");
+    snprintf(args, sizeof(args), "run --name web --timeout 10m --tether %s -- sh", path);
+    program_start(p, args);
+    FIXTURE_UNTIL(p->f, (program_look(p), p->box->refusals < UINT32_MAX));
+    peer_deafen(&p->f->peer[0]);
+    peer_cut(&p->f->peer[0]);
+    assert_int_equal(kill(p->pid, SIGTERM), 0);
+    program_wait(p, 128 + SIGTERM);
+    program_has(p, "retether: web could not be taken back: the name may be in use for a week\n");
+    (void)unlink(path);
 }
 
 static void test_run_refused(void **state)
@@ -297,6 +366,8 @@ int main(void)
         TEST(test_run_tether_ends),
         TEST(test_run),
         TEST(test_run_not_served),
+        TEST(test_run_interrupted),
+        TEST(test_run_interrupted_alone),
         TEST(test_run_refused),
         TEST(test_wait),
         TEST(test_wait_after_the_end),
