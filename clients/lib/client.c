@@ -124,7 +124,7 @@ int retether_client_new(uv_loop_t *loop, const char *name, const struct retether
         free(client);
         return rc;
     }
-    rt_conn_set_init(&client->links, client->loop, &rt_sdk_conn_ops);
+    rt_conn_set_init(&client->links, client, client->loop, &rt_sdk_conn_ops);
     (void)uv_prepare_init(client->loop, &client->prepare);
     (void)uv_timer_init(client->loop, &client->timer);
     client->prepare.data = client;

@@ -19,47 +19,45 @@ static void tell(struct retether_client *client, const char *address, const char
 
 static void connected_cb(struct rt_conn *base)
 {
-    struct rt_sdk_conn *conn = of(base);
-    struct retether_client *client = conn->client;
+    struct retether_client *client = base->set->owner;
 
-    rt_client_connected(client->machine, conn->agent, rt_sdk_now(client));
+    rt_client_connected(client->machine, of(base)->agent, rt_sdk_now(client));
     rt_sdk_wake(client);
-    tell(client, conn->address, NULL);
+    tell(client, of(base)->address, NULL);
 }
 
 static size_t input_cb(struct rt_conn *base, const uint8_t *data, size_t size)
 {
-    struct rt_sdk_conn *conn = of(base);
+    struct retether_client *client = base->set->owner;
 
-    rt_sdk_wake(conn->client);
-    return rt_client_input(conn->client->machine, conn->agent, data, size, rt_sdk_now(conn->client));
+    rt_sdk_wake(client);
+    return rt_client_input(client->machine, of(base)->agent, data, size, rt_sdk_now(client));
 }
 
 static size_t output_cb(struct rt_conn *base, uint8_t *out, size_t cap)
 {
-    struct rt_sdk_conn *conn = of(base);
+    struct retether_client *client = base->set->owner;
 
-    return rt_client_output(conn->client->machine, conn->agent, out, cap, rt_sdk_now(conn->client));
+    return rt_client_output(client->machine, of(base)->agent, out, cap, rt_sdk_now(client));
 }
 
 static void drained_cb(struct rt_conn *base)
 {
-    rt_sdk_wake(of(base)->client);
+    rt_sdk_wake(base->set->owner);
 }
 
 static void lost_cb(struct rt_conn *base, const char *reason)
 {
-    struct rt_sdk_conn *conn = of(base);
-    struct retether_client *client = conn->client;
+    struct retether_client *client = base->set->owner;
 
-    rt_client_lost(client->machine, conn->agent, rt_sdk_now(client));
+    rt_client_lost(client->machine, of(base)->agent, rt_sdk_now(client));
     rt_sdk_wake(client);
-    tell(client, conn->address, reason);
+    tell(client, of(base)->address, reason);
 }
 
 static void freed_cb(struct rt_conn *base)
 {
-    struct retether_client *client = of(base)->client;
+    struct retether_client *client = base->set->owner;
 
     free(of(base));
     rt_sdk_release(client);
@@ -86,7 +84,6 @@ void rt_sdk_conn_dial(struct retether_client *client, const struct rt_client_act
         tell(client, action->addr, why);
         return;
     }
-    conn->client = client;
     conn->agent = action->agent;
     snprintf(conn->address, sizeof(conn->address), "%s", action->addr);
     rt_conn_dial(&conn->base, &client->links, &client->conns[conn->agent], &endpoint);

@@ -32,8 +32,7 @@
 
 struct rt_sdk_conn {
     struct rt_conn base; /* first: what rt_conn hands back is also this */
-    struct retether_client *client;
-    unsigned agent; /* slot in the machine */
+    unsigned agent;      /* slot in the machine */
     char address[RT_ADDR_MAX + 1];
 };
 

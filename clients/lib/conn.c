@@ -4,12 +4,9 @@
 
 #include "session/base/error.h"
 
-void rt_conn_set_init(struct rt_conn_set *set, uv_loop_t *loop, const struct rt_conn_ops *ops)
+void rt_conn_set_init(struct rt_conn_set *set, void *owner, uv_loop_t *loop, const struct rt_conn_ops *ops)
 {
-    set->loop = loop;
-    set->ops = ops;
-    set->out = NULL;
-    set->n = 0;
+    *set = (struct rt_conn_set){.owner = owner, .loop = loop, .ops = ops};
     rt_buf_pool_init(&set->pool);
 }
 

@@ -38,6 +38,7 @@ struct rt_conn_ops {
 
 /* What the connections of one owner share. */
 struct rt_conn_set {
+    void *owner; /* for ops */
     uv_loop_t *loop;
     const struct rt_conn_ops *ops;
     struct rt_buf_pool pool;
@@ -51,7 +52,7 @@ struct rt_conn {
     struct rt_dialled to;
 };
 
-void rt_conn_set_init(struct rt_conn_set *set, uv_loop_t *loop, const struct rt_conn_ops *ops);
+void rt_conn_set_init(struct rt_conn_set *set, void *owner, uv_loop_t *loop, const struct rt_conn_ops *ops);
 /* Every connection has been freed. */
 void rt_conn_set_close(struct rt_conn_set *set);
 

@@ -119,7 +119,7 @@ static void step(struct retether_guest *guest)
     if (guest->phase != RT_GUEST_RUNNING) {
         return;
     }
-    more = rt_guest_conn_pump(guest) || more;
+    more = (guest->conn != NULL && rt_conn_pump(guest->conn)) || more;
     rt_guest_tell_link(guest);
     deadline = rt_tether_deadline(guest->tether);
     if (more) {
@@ -258,7 +258,7 @@ int retether_guest_new(uv_loop_t *loop, const struct retether_guest_options *giv
     guest->loop = loop;
     guest->reap_all = options->reap_all;
     guest->status = RETETHER_EXIT_FAILED;
-    rt_conn_set_init(&guest->links, loop, &rt_guest_conn_ops);
+    rt_conn_set_init(&guest->links, guest, loop, &rt_guest_conn_ops);
     if ((rc = configure(guest, options, why, why_size)) != 0) {
         rt_guest_free(guest);
         return rc;

@@ -5,53 +5,48 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static struct retether_guest *guest_of(struct rt_conn *base)
+static void connected_cb(struct rt_conn *conn)
 {
-    return ((struct rt_guest_conn *)base)->guest; /* its first member */
-}
-
-static void connected_cb(struct rt_conn *base)
-{
-    struct retether_guest *guest = guest_of(base);
+    struct retether_guest *guest = conn->set->owner;
 
     rt_tether_connected(guest->tether, rt_guest_now(guest));
     rt_guest_wake(guest);
 }
 
-static size_t input_cb(struct rt_conn *base, const uint8_t *data, size_t size)
+static size_t input_cb(struct rt_conn *conn, const uint8_t *data, size_t size)
 {
-    struct retether_guest *guest = guest_of(base);
+    struct retether_guest *guest = conn->set->owner;
 
     rt_guest_wake(guest);
     return rt_tether_input(guest->tether, data, size, rt_guest_now(guest));
 }
 
-static size_t output_cb(struct rt_conn *base, uint8_t *out, size_t cap)
+static size_t output_cb(struct rt_conn *conn, uint8_t *out, size_t cap)
 {
-    struct retether_guest *guest = guest_of(base);
+    struct retether_guest *guest = conn->set->owner;
 
     return rt_tether_output(guest->tether, out, cap, rt_guest_now(guest));
 }
 
-static void drained_cb(struct rt_conn *base)
+static void drained_cb(struct rt_conn *conn)
 {
-    rt_guest_wake(guest_of(base));
+    rt_guest_wake(conn->set->owner);
 }
 
-static void lost_cb(struct rt_conn *base, const char *reason)
+static void lost_cb(struct rt_conn *conn, const char *reason)
 {
-    struct retether_guest *guest = guest_of(base);
+    struct retether_guest *guest = conn->set->owner;
 
     snprintf(guest->reason, sizeof(guest->reason), "%s", reason);
     rt_tether_lost(guest->tether, rt_guest_now(guest));
     rt_guest_wake(guest);
 }
 
-static void freed_cb(struct rt_conn *base)
+static void freed_cb(struct rt_conn *conn)
 {
-    struct retether_guest *guest = guest_of(base);
+    struct retether_guest *guest = conn->set->owner;
 
-    free(base);
+    free(conn);
     rt_guest_release(guest);
 }
 
@@ -66,15 +61,14 @@ const struct rt_conn_ops rt_guest_conn_ops = {
 
 void rt_guest_conn_dial(struct retether_guest *guest)
 {
-    struct rt_guest_conn *conn = calloc(1, sizeof(*conn));
+    struct rt_conn *conn = calloc(1, sizeof(*conn));
 
     if (conn == NULL) {
         snprintf(guest->reason, sizeof(guest->reason), "%s", rt_strerror(RT_ENOMEM));
         rt_tether_lost(guest->tether, rt_guest_now(guest));
         return;
     }
-    conn->guest = guest;
-    rt_conn_dial(&conn->base, &guest->links, &guest->conn, &guest->endpoint);
+    rt_conn_dial(conn, &guest->links, &guest->conn, &guest->endpoint);
 }
 
 void rt_guest_conn_hangup(struct retether_guest *guest, const char *reason)
@@ -90,9 +84,4 @@ void rt_guest_conn_finish(struct retether_guest *guest)
     if (guest->conn != NULL) {
         rt_conn_hangup(guest->conn, RT_LINK_AFTER, "the container is over");
     }
-}
-
-bool rt_guest_conn_pump(struct retether_guest *guest)
-{
-    return guest->conn != NULL && rt_conn_pump(guest->conn);
 }

@@ -56,11 +56,6 @@ struct rt_guest_process {
     unsigned open_handles;
 };
 
-struct rt_guest_conn {
-    struct rt_conn base; /* first: what rt_conn hands back is also this */
-    struct retether_guest *guest;
-};
-
 enum rt_guest_phase { RT_GUEST_NEW, RT_GUEST_RUNNING, RT_GUEST_OVER, RT_GUEST_STOPPING };
 
 struct retether_guest {
@@ -87,7 +82,7 @@ struct retether_guest {
     /* link */
     struct rt_endpoint endpoint;
     struct rt_conn_set links;
-    struct rt_conn *conn;                   /* the current one, a struct rt_guest_conn, or NULL */
+    struct rt_conn *conn;                   /* the current one, or NULL */
     char reason[RETETHER_GUEST_REASON_MAX]; /* of the newest loss */
     /* stop */
     void (*stopped)(void *ctx);
@@ -144,8 +139,6 @@ size_t rt_guest_pipes_step(struct rt_guest_process *process);
 extern const struct rt_conn_ops rt_guest_conn_ops;
 void rt_guest_conn_dial(struct retether_guest *guest);
 void rt_guest_conn_hangup(struct retether_guest *guest, const char *reason);
-/* Gives the link what there is to send. Returns whether there may be more that it would take. */
-bool rt_guest_conn_pump(struct retether_guest *guest);
 /* Sends what was given to it, then closes. */
 void rt_guest_conn_finish(struct retether_guest *guest);
 

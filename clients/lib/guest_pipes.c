@@ -95,7 +95,7 @@ static size_t take_output(struct rt_guest_fd *fd)
             read_failed(fd, n, errno);
             break;
         }
-        rt_tether_commit(tether, process->id, stream, (size_t)n, now);
+        rt_tether_commit(tether, process->id, stream, (size_t)n);
         budget -= (size_t)n;
         /* A pipe is empty after a short read; a pty hands out a line at a time. */
         if ((size_t)n < size && !process->tty) {

@@ -150,4 +150,10 @@ void rt_catt_again(struct rt_catt *att, uint64_t delay);
 /* The same at an agent that was named: without the short waits of the back-off. */
 void rt_catt_again_elsewhere(struct rt_catt *att);
 
+/* client_bind.c: writes ATTACH if it fits, and makes the channel; 0 when it does not fit. */
+size_t rt_catt_put_attach(struct rt_catt *att, uint8_t *out, size_t cap);
+void rt_catt_on_attached(struct rt_catt *att, const uint8_t *payload, size_t size);
+/* client_refuse.c: REFUSE on an attachment's channel. */
+void rt_catt_refused(struct rt_catt *att, const uint8_t *payload, size_t size);
+
 #endif

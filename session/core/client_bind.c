@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#include "session/core/client_bind.h"
-
 #include "session/base/error.h"
 #include "session/base/list.h"
 #include "session/base/slice.h"

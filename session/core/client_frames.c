@@ -8,7 +8,6 @@
 #include "session/base/text.h"
 #include "session/core/client.h"
 #include "session/core/client_att.h"
-#include "session/core/client_bind.h"
 #include "session/core/client_machine.h"
 #include "session/core/client_request.h"
 #include "session/core/client_stream.h"

@@ -5,7 +5,6 @@
 #include "session/base/text.h"
 #include "session/core/attachment.h"
 #include "session/core/client_att.h"
-#include "session/core/client_bind.h"
 #include "session/core/client_link.h"
 #include "session/core/client_machine.h"
 #include "session/core/frame.h"

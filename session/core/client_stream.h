@@ -40,7 +40,6 @@ void rt_tx_bind(struct rt_catt *att, struct rt_tx *tx, const struct rt_attached_
 void rt_tx_ack(struct rt_catt *att, const struct rt_frame *frame, const uint8_t *payload);
 /* STOP: of stdin alone. */
 void rt_tx_stop(struct rt_catt *att, uint64_t offset);
-bool rt_tx_ready(const struct rt_catt *att);
 void rt_tx_wake(struct rt_catt *att);
 /* Writes up to RT_TX_QUANTUM stream bytes and due FINs; *more when something that may go now did not fit. */
 size_t rt_tx_put(struct rt_catt *att, uint8_t *out, size_t cap, bool *more);

@@ -110,7 +110,7 @@ void rt_tx_stop(struct rt_catt *att, uint64_t offset)
     close_input(att, tx, offset);
 }
 
-bool rt_tx_ready(const struct rt_catt *att)
+static bool ready(const struct rt_catt *att)
 {
     for (int i = 0; i < 2; i++) {
         if (rt_sender_ready(&att->tx[i].sender, &att->tx[i].ring)) {
@@ -122,7 +122,7 @@ bool rt_tx_ready(const struct rt_catt *att)
 
 void rt_tx_wake(struct rt_catt *att)
 {
-    if (att->state == RT_CATT_LIVE && rt_tx_ready(att)) {
+    if (att->state == RT_CATT_LIVE && ready(att)) {
         rt_list_push(&att->client->links[att->link].data, &att->data);
     }
 }
@@ -139,6 +139,6 @@ size_t rt_tx_put(struct rt_catt *att, uint8_t *out, size_t cap, bool *more)
     size_t used = put(att, RT_CONTROL_DOWN, RT_TX_QUANTUM, out, cap);
     used += put(att, RT_STDIN, RT_TX_QUANTUM, out + used, cap - used);
     used += put(att, RT_STDIN, 0, out + used, cap - used); /* its FIN in the same turn as its last byte */
-    *more = rt_tx_ready(att);
+    *more = ready(att);
     return used;
 }

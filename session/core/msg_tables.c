@@ -16,35 +16,22 @@
 #define NEVER RT_NEED_NEVER
 #define ALWAYS RT_NEED_ALWAYS
 
-#define INT_BELOW(need_, type, key_, member, below)                                                                    \
+#define FIELD(kind_, need_, type, key_, member, min_, max_)                                                            \
     {                                                                                                                  \
-        .key = (key_), .kind = RT_FIELD_INT, .need = (need_), .offset = offsetof(struct type, member), .max = (below)  \
+        .key = (key_), .kind = (kind_), .need = (need_), .offset = offsetof(struct type, member), .min = (min_),       \
+        .max = (max_)                                                                                                  \
     }
-#define INT_AS(need_, type, key_, member) INT_BELOW(need_, type, key_, member, RT_COUNTER_MAX)
-#define UP_TO(need_, type, member, most) INT_BELOW(need_, type, #member, member, (uint64_t)(most) + 1)
 #define FROM_TO(need_, type, key_, member, least, most)                                                                \
-    {                                                                                                                  \
-        .key = (key_), .kind = RT_FIELD_INT, .need = (need_), .offset = offsetof(struct type, member), .min = (least), \
-        .max = (uint64_t)(most) + 1                                                                                    \
-    }
+    FIELD(RT_FIELD_INT, need_, type, key_, member, least, (uint64_t)(most) + 1)
+#define UP_TO(need_, type, member, most) FROM_TO(need_, type, #member, member, 0, most)
 /* How a process ended; a delay, a time to wait, a terminal. */
 #define END(type) UP_TO(NEVER, type, code, RT_CODE_MAX), UP_TO(NEVER, type, sig, RT_SIG_MAX)
 #define CELLS(need_, type) UP_TO(need_, type, rows, RT_CELLS_MAX), UP_TO(need_, type, cols, RT_CELLS_MAX)
-#define INT(need_, type, member) INT_AS(need_, type, #member, member)
-#define STREAM(need_, type, member) INT_BELOW(need_, type, #member, member, RT_STREAMS)
-#define DIGEST(need_, type, member)                                                                                    \
-    {                                                                                                                  \
-        .key = #member, .kind = RT_FIELD_DIGEST, .need = (need_), .offset = offsetof(struct type, member)              \
-    }
-#define BOOL(need_, type, member)                                                                                      \
-    {                                                                                                                  \
-        .key = #member, .kind = RT_FIELD_BOOL, .need = (need_), .offset = offsetof(struct type, member)                \
-    }
-#define BYTES(kind_, need_, type, member, min_, max_)                                                                  \
-    {                                                                                                                  \
-        .key = #member, .kind = (kind_), .need = (need_), .offset = offsetof(struct type, member), .min = (min_),      \
-        .max = (max_)                                                                                                  \
-    }
+#define INT(need_, type, member) FIELD(RT_FIELD_INT, need_, type, #member, member, 0, RT_COUNTER_MAX)
+#define STREAM(need_, type, member) FIELD(RT_FIELD_INT, need_, type, #member, member, 0, RT_STREAMS)
+#define DIGEST(need_, type, member) FIELD(RT_FIELD_DIGEST, need_, type, #member, member, 0, 0)
+#define BOOL(need_, type, member) FIELD(RT_FIELD_BOOL, need_, type, #member, member, 0, 0)
+#define BYTES(kind_, need_, type, member, min_, max_) FIELD(kind_, need_, type, #member, member, min_, max_)
 #define STR(need_, type, member, max_) BYTES(RT_FIELD_STR, need_, type, member, 0, max_)
 #define BIN(need_, type, member, max_) BYTES(RT_FIELD_BIN, need_, type, member, 0, max_)
 #define RUNS(type, member) BYTES(RT_FIELD_RUNS, NEVER, type, member, 2, RT_ORDER_PACKED_MAX)

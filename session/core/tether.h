@@ -108,7 +108,7 @@ void rt_tether_started(struct rt_tether *tether, uint32_t proc, unsigned code, u
  * again, and when there still is none the process must wait (it blocks) until there is, after any later call. */
 uint8_t *rt_tether_space(const struct rt_tether *tether, uint32_t proc, unsigned stream, size_t *size);
 void rt_tether_want_space(struct rt_tether *tether, uint32_t proc, unsigned stream, uint64_t now);
-void rt_tether_commit(struct rt_tether *tether, uint32_t proc, unsigned stream, size_t size, uint64_t now);
+void rt_tether_commit(struct rt_tether *tether, uint32_t proc, unsigned stream, size_t size);
 void rt_tether_eof(struct rt_tether *tether, uint32_t proc, unsigned stream, uint64_t now);
 void rt_tether_exited(struct rt_tether *tether, uint32_t proc, unsigned code, unsigned sig, uint64_t now);
 /* Contiguous input to write to the process next (size 0: none), of one attachment, in the order of arrival. */

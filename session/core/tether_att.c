@@ -126,8 +126,8 @@ static struct rt_att *displaced(const struct rt_tether *t)
     return found;
 }
 
-struct rt_att *rt_tether_new_att(struct rt_tether *t, const uint8_t id[RT_ID_SIZE], const struct rt_proc *proc,
-                                 uint64_t now)
+static struct rt_att *new_att(struct rt_tether *t, const uint8_t id[RT_ID_SIZE], const struct rt_proc *proc,
+                              uint64_t now)
 {
     struct rt_att *place = NULL;
 
@@ -357,7 +357,7 @@ static struct rt_att *make(struct rt_tether *t, const struct rt_attach_msg *msg,
         why->cls = RT_CLASS_INVALID;
         why->text = "the start offset is beyond the end of the stream";
     } else {
-        att = rt_tether_new_att(t, msg->id.data, proc, now);
+        att = new_att(t, msg->id.data, proc, now);
         if (att) {
             begin(proc, att, msg, start);
             return att;

@@ -40,11 +40,10 @@ void rt_tether_want_space(struct rt_tether *t, uint32_t id, unsigned stream, uin
     rt_tether_step(t, now);
 }
 
-void rt_tether_commit(struct rt_tether *t, uint32_t id, unsigned stream, size_t size, uint64_t now)
+void rt_tether_commit(struct rt_tether *t, uint32_t id, unsigned stream, size_t size)
 {
     struct rt_proc *proc = rt_tether_proc(t, id);
 
-    (void)now;
     if (!proc || stream < RT_STDOUT || stream > RT_STDERR) {
         return;
     }

@@ -167,7 +167,7 @@ static void make_room(struct rt_tether *t, struct rt_proc *proc, unsigned o, uin
 }
 
 /* Appends an item to control-up; the oldest items make room. */
-void rt_tether_item_up(struct rt_tether *t, struct rt_proc *proc, const struct rt_up_item *item)
+static void item_up(struct rt_tether *t, struct rt_proc *proc, const struct rt_up_item *item)
 {
     struct rt_ring *ring = &proc->ring[RT_CONTROL_UP - RT_STDOUT];
     uint8_t bytes[2 + 256];
@@ -201,7 +201,7 @@ void rt_tether_resize(struct rt_tether *t, struct rt_proc *proc, uint64_t rows, 
     proc->cols = (unsigned)cols;
     proc->due |= RT_PROC_DUE_RESIZE;
     if (another && proc->state != RT_PROC_FINAL) {
-        rt_tether_item_up(t, proc, &item);
+        item_up(t, proc, &item);
     }
 }
 
@@ -228,7 +228,7 @@ static void finish(struct rt_tether *t, struct rt_proc *proc, uint64_t now)
     item.out = proc->ring[0].head;
     item.err = proc->ring[1].head;
     proc->exit_at = proc->ring[RT_CONTROL_UP - RT_STDOUT].head;
-    rt_tether_item_up(t, proc, &item);
+    item_up(t, proc, &item);
     if (proc->id != 0) {
         return;
     }

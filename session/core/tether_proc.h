@@ -93,7 +93,6 @@ void rt_tether_start(struct rt_tether *t, struct rt_proc *proc);
 /* One that was never started. */
 void rt_tether_remove_proc(struct rt_tether *t, struct rt_proc *proc);
 void rt_tether_free_proc(struct rt_proc *proc);
-void rt_tether_item_up(struct rt_tether *t, struct rt_proc *proc, const struct rt_up_item *item);
 /* Makes a program on a terminal of this size draw its screen for who has just come: it gets another size for a moment,
  * as a program that finds its size unchanged may leave the screen as it is. */
 void rt_tether_redraw(struct rt_tether *t, struct rt_proc *proc, uint64_t now);

@@ -255,7 +255,7 @@ static void produce(struct shell *sh, uint32_t proc, unsigned stream, size_t siz
             break;
         room = room < size ? room : size;
         memset(space, 'x', room);
-        rt_tether_commit(sh->tether, proc, stream, room, sh->now);
+        rt_tether_commit(sh->tether, proc, stream, room);
         size -= room;
     }
 }

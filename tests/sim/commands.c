@@ -115,7 +115,7 @@ static void work(struct sim_guest *g, struct sim_command *command)
         to[i] = sim_stdin_byte(command->id, command->written + i);
     }
     command->written += n;
-    rt_tether_commit(g->tether, command->proc, RT_STDOUT, n, sim_ms());
+    rt_tether_commit(g->tether, command->proc, RT_STDOUT, n);
     if (command->written == length_of(command->id)) {
         end(g, command, code_of(command->id), 0);
     }

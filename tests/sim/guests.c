@@ -503,7 +503,7 @@ static void process_writes(int guest)
         to[i] = (uint8_t)sim_random(256);
     }
     line_write(g->line, s, to, n);
-    rt_tether_commit(g->tether, 0, RT_STDOUT + (unsigned)s, n, sim_ms());
+    rt_tether_commit(g->tether, 0, RT_STDOUT + (unsigned)s, n);
 }
 
 void sim_guest_exit(int guest)

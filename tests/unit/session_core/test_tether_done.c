@@ -58,7 +58,7 @@ static void output(uint32_t proc, size_t size)
     for (size_t i = 0; i < size; i++) {
         space[i] = tx_byte(RT_STDOUT, i);
     }
-    rt_tether_commit(tx.tether, proc, RT_STDOUT, size, tx.now);
+    rt_tether_commit(tx.tether, proc, RT_STDOUT, size);
     tx_next(&tx);
 }
 

@@ -34,7 +34,7 @@ size_t tx_produce(struct tx *tx, uint32_t proc, unsigned stream, size_t size)
         for (size_t i = 0; i < room; i++) {
             space[i] = tx_byte(stream, *at + i);
         }
-        rt_tether_commit(tx->tether, proc, stream, room, tx->now);
+        rt_tether_commit(tx->tether, proc, stream, room);
         *at += room;
         done += room;
     }
@@ -50,7 +50,7 @@ void tx_text(struct tx *tx, uint32_t proc, unsigned stream, const char *text)
     for (size_t i = 0; i < size; i++) {
         space[i] = (uint8_t)text[i];
     }
-    rt_tether_commit(tx->tether, proc, stream, size, tx->now);
+    rt_tether_commit(tx->tether, proc, stream, size);
     tx->written[proc][stream - RT_STDOUT] += size;
     tx_next(tx);
 }
