@@ -66,7 +66,7 @@ void rt_tether_started(struct rt_tether *t, uint32_t id, unsigned code, uint64_t
     proc->exec = NULL;
     proc->run = NULL;
     proc->run_size = 0;
-    proc->state = RT_PROC_RUNNING;
+    rt_tether_move_proc(proc, RT_PROC_RUNNING);
     if (code) {
         proc->pipe[0] = proc->pipe[1] = RT_PIPE_EOF;
         rt_tether_exited(t, id, code, 0, now);
@@ -92,7 +92,7 @@ void rt_tether_exited(struct rt_tether *t, uint32_t id, unsigned code, unsigned 
     if (!proc || proc->state != RT_PROC_RUNNING) {
         return;
     }
-    proc->state = RT_PROC_EXITED;
+    rt_tether_move_proc(proc, RT_PROC_EXITED);
     proc->code = code;
     proc->sig = sig;
     proc->drain_at = now + t->config.drain_timeout_ms;

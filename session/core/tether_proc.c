@@ -79,9 +79,15 @@ int rt_tether_add_proc(struct rt_tether *t, bool tty, bool in, struct rt_proc **
     return 0;
 }
 
+void rt_tether_move_proc(struct rt_proc *proc, enum rt_proc_state to)
+{
+    assert(to == proc->state + 1);
+    proc->state = to;
+}
+
 void rt_tether_start(struct rt_tether *t, struct rt_proc *proc)
 {
-    proc->state = RT_PROC_STARTING;
+    rt_tether_move_proc(proc, RT_PROC_STARTING);
     proc->due |= RT_PROC_DUE_START;
     t->due |= RT_DUE_REPORT;
 }
@@ -223,7 +229,7 @@ static void finish(struct rt_tether *t, struct rt_proc *proc, uint64_t now)
         proc->due |= RT_PROC_DUE_CLOSE;
     }
     proc->pipe[0] = proc->pipe[1] = RT_PIPE_EOF;
-    proc->state = RT_PROC_FINAL;
+    rt_tether_move_proc(proc, RT_PROC_FINAL);
     proc->ring[0].ended = proc->ring[1].ended = true; /* control-up has no FIN */
     item.out = proc->ring[0].head;
     item.err = proc->ring[1].head;

@@ -96,6 +96,8 @@ void rt_tether_free_proc(struct rt_proc *proc);
 /* Makes a program on a terminal of this size draw its screen for who has just come: it gets another size for a moment,
  * as a program that finds its size unchanged may leave the screen as it is. */
 void rt_tether_redraw(struct rt_tether *t, struct rt_proc *proc, uint64_t now);
+/* To the next state: none is left out, none comes again. */
+void rt_tether_move_proc(struct rt_proc *proc, enum rt_proc_state to);
 void rt_tether_move_pipe(struct rt_proc *proc, unsigned o, enum rt_pipe to, uint64_t now);
 /* Sets the terminal's size, also again: the process may have changed it. One that is another than the last is told to
  * all who are attached. Sizes that do not exist, and a process without a terminal, are ignored. proc: may be NULL. */
