@@ -78,8 +78,8 @@ static size_t ops_of(const struct ag_session *session, struct counted *n)
         const struct ag_op *op = world.agent->ops[world.ops[i].id % AG_SLOTS];
         FUZZ_CHECK(op != NULL && op->id == world.ops[i].id && op->kind == world.ops[i].kind);
         count += op->session == session;
-        n->asked += session == NULL && op->end != NULL;
-        FUZZ_CHECK(op->end == NULL || op->end->asked);
+        n->asked += session == NULL && op->to == AG_FOR_END;
+        FUZZ_CHECK(op->to != AG_FOR_END || op->end->asked);
     }
     return count;
 }
