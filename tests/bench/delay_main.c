@@ -105,7 +105,7 @@ static _Noreturn void relay(void)
         uint64_t now = now_ns(), next = now + 1000000000U;
         struct timespec wait;
 
-        for (int i = 0; i < 2; i++) {
+        for (size_t i = 0; i < 2; i++) {
             struct line *line = &lines[i];
 
             if (line->n > 0 && !line->full && line->chunks[line->first].due < next) {
@@ -123,7 +123,7 @@ static _Noreturn void relay(void)
             die("ppoll");
         }
         now = now_ns();
-        for (int i = 0; i < 2; i++) {
+        for (size_t i = 0; i < 2; i++) {
             if (fds[2 * i].revents != 0) {
                 take(&lines[i]);
             }

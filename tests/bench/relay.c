@@ -187,10 +187,10 @@ static double calls_of(const char *path)
     FILE *file = fopen(path, "re");
 
     while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
-        double percent, seconds, each, n;
+        char *at = line;
 
-        if (strstr(line, " total") != NULL && sscanf(line, "%lf %lf %lf %lf", &percent, &seconds, &each, &n) == 4) {
-            calls = n;
+        for (unsigned i = 0; strstr(line, " total") != NULL && i < 4; i++) { /* percent, seconds, us a call, calls */
+            calls = strtod(at, &at);
         }
     }
     if (file != NULL) {

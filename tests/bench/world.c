@@ -221,7 +221,9 @@ unsigned bench_cut(pid_t pid, const char *path, uint64_t *at)
         bench_die("%s: %s", name, strerror(errno));
     }
     while ((entry = readdir(dir)) != NULL && n < CUT_FDS_MAX) {
-        int fd = entry->d_name[0] == '.' ? -1 : (int)syscall(SYS_pidfd_getfd, process, atoi(entry->d_name), 0);
+        int fd = entry->d_name[0] == '.'
+                     ? -1
+                     : (int)syscall(SYS_pidfd_getfd, process, (int)strtol(entry->d_name, NULL, 10), 0);
 
         if (fd >= 0 && is_connected_with(fd, path)) {
             fds[n++] = fd;

@@ -110,8 +110,8 @@ static void make_tether(const struct program *p, char path[96], const char *scri
 /* That make_tether's script has written; 0: not yet. */
 static pid_t tether_pid(const char *path)
 {
-    char name[112];
-    int pid = 0;
+    char name[112], text[16] = "";
+    pid_t pid;
     FILE *file;
 
     snprintf(name, sizeof(name), "%s.pid", path);
@@ -119,9 +119,7 @@ static pid_t tether_pid(const char *path)
     if (file == NULL) {
         return 0;
     }
-    if (fscanf(file, "%d", &pid) != 1) {
-        pid = 0;
-    }
+    pid = fgets(text, sizeof(text), file) != NULL ? (pid_t)strtol(text, NULL, 10) : 0;
     (void)fclose(file);
     if (pid != 0) {
         (void)unlink(name);

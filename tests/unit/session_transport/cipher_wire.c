@@ -189,7 +189,7 @@ static int cipher_write(struct rt_wire *wire, const uv_buf_t *bufs, unsigned n)
     for (unsigned i = 0; i < n; i++) {
         size += bufs[i].len;
     }
-    cipher->out = malloc(size);
+    cipher->out = malloc(size + 1); /* size may be 0 */
     if (cipher->out == NULL) {
         return UV_ENOMEM;
     }
