@@ -11,6 +11,7 @@
 #include "session/core/receiver.h"
 #include "session/core/ring.h"
 
+#include <assert.h>
 #include <string.h>
 
 /* What the application sends by an attachment: stdin, and items of control-down. */
