@@ -8,10 +8,13 @@
 /* A client with a loop of its own, for callers whose loop is not libuv's: they wait for libuv's epoll descriptor and
  * its next timer, and run one iteration of it when either is due.
  *
- * An iteration: timers, then the client's step (prepare), then what descriptors have (poll), then closed handles. What
- * a callback of poll begins to watch gets into epoll only by the next iteration's poll. That one is certain: a callback
- * that begins to watch something new ends in rt_sdk_wake(), or closes a handle, and either makes the next timeout 0. A
- * link that goes on writing, or reads again, is in epoll already. */
+ * An iteration: the client's step (prepare), what descriptors have (poll), closed handles; and timers, before these
+ * with libuv 1.44, behind them since 1.45. So the timer of a step that is due may fire when prepare has run, and then
+ * it is the client that knows of the step, not libuv: the next timeout is 0 as long as there is one.
+ *
+ * What a callback of poll begins to watch gets into epoll only by the next iteration's poll. That one is certain: a
+ * callback that begins to watch something new ends in rt_sdk_wake(), or closes a handle, and either makes the next
+ * timeout 0. A link that goes on writing, or reads again, is in epoll already. */
 
 int rt_sdk_loop_open(struct retether_client *client, uv_loop_t *loop)
 {
@@ -56,6 +59,9 @@ int retether_client_timeout(const struct retether_client *client)
 {
     if (client->own == NULL) {
         return RT_ESTATE;
+    }
+    if (client->awake && client->phase == RT_SDK_OPEN) {
+        return 0;
     }
     uv_update_time(client->own);
     return uv_backend_timeout(client->own);
