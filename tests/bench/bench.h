@@ -3,6 +3,7 @@
 #ifndef RETETHER_TESTS_BENCH_BENCH_H
 #define RETETHER_TESTS_BENCH_BENCH_H
 
+#include "retether/client.h"
 #include "tests/bench/report.h"
 #include "tests/lib/cluster.h"
 
@@ -52,6 +53,9 @@ uint64_t bench_cpu_ns(pid_t pid);
 double bench_memory(pid_t pid, const char *field);
 /* Fails the whole run. */
 __attribute__((format(printf, 1, 2), noreturn)) void bench_die(const char *format, ...);
+/* The `failed` of an attachment: ends the program with the reason. */
+void bench_attach_failed(struct retether_attachment *att, unsigned cls, const char *text, unsigned code,
+                         unsigned signum, void *ctx);
 /* One line on stderr of what is done now. */
 __attribute__((format(printf, 1, 2))) void bench_say(const char *format, ...);
 bool bench_has(const char *program);

@@ -161,16 +161,6 @@ static void say_one(struct beside *beside)
     }
 }
 
-static void failed_cb(struct retether_attachment *att, unsigned cls, const char *text, unsigned code, unsigned signum,
-                      void *ctx)
-{
-    (void)att;
-    (void)code;
-    (void)signum;
-    (void)ctx;
-    bench_die("attach: %s: %s", retether_class_name(cls), text);
-}
-
 static size_t echo_cb(struct retether_attachment *att, enum retether_stream stream, const void *data, size_t size,
                       void *ctx)
 {
@@ -215,10 +205,13 @@ static void beside_retether(struct bench *bench)
     struct bench_chain chain = {.who = BENCH_RETETHER, .flow = BENCH_BOTH, .no_client = true};
     const char *echo_program[] = {bench->pump, "echo", NULL}, *flood[] = {bench->pump, "flood", NULL};
     struct beside beside = {.wanted = echoes_of(bench)};
-    const struct retether_attachment_callbacks echo = {
-        .size = sizeof(echo), .attached = attached_cb, .output = echo_cb, .failed = failed_cb, .ctx = &beside};
+    const struct retether_attachment_callbacks echo = {.size = sizeof(echo),
+                                                       .attached = attached_cb,
+                                                       .output = echo_cb,
+                                                       .failed = bench_attach_failed,
+                                                       .ctx = &beside};
     const struct retether_attachment_callbacks bulk = {
-        .size = sizeof(bulk), .output = bulk_cb, .failed = failed_cb, .ctx = &beside};
+        .size = sizeof(bulk), .output = bulk_cb, .failed = bench_attach_failed, .ctx = &beside};
     const struct retether_exec_options exec = {.size = sizeof(exec), .argv = flood};
     struct retether_attach_options options;
     char endpoint[160], why[RETETHER_TEXT_MAX];

@@ -69,16 +69,6 @@ static void attached_cb(struct retether_attachment *att, const struct retether_a
     attach_more(storm);
 }
 
-static void failed_cb(struct retether_attachment *att, unsigned cls, const char *text, unsigned code, unsigned signum,
-                      void *ctx)
-{
-    (void)att;
-    (void)code;
-    (void)signum;
-    (void)ctx;
-    bench_die("attach: %s: %s", retether_class_name(cls), text);
-}
-
 static void see(struct session *session, uint64_t written)
 {
     struct storm *storm = session->storm;
@@ -125,7 +115,7 @@ static void attach_more(struct storm *storm)
         const struct retether_attachment_callbacks callbacks = {.size = sizeof(callbacks),
                                                                 .attached = attached_cb,
                                                                 .output = output_cb,
-                                                                .failed = failed_cb,
+                                                                .failed = bench_attach_failed,
                                                                 .ctx = session};
 
         (void)snprintf(cid, sizeof(cid), "storm-%u", storm->asked);

@@ -70,6 +70,16 @@ void bench_die(const char *format, ...)
     exit(1);
 }
 
+void bench_attach_failed(struct retether_attachment *att, unsigned cls, const char *text, unsigned code,
+                         unsigned signum, void *ctx)
+{
+    (void)att;
+    (void)code;
+    (void)signum;
+    (void)ctx;
+    bench_die("attach: %s: %s", retether_class_name(cls), text);
+}
+
 void bench_say(const char *format, ...)
 {
     va_list args;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#include "tests/lib/cluster_process.h"
+#include "tests/system/run.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,18 +19,10 @@
 /* That the measurements run and measure something; how much is no matter of a test. */
 
 #define LIMIT_MS 1000000
-#define RUN(result, ...) run(result, (const char *const[]){__VA_ARGS__, NULL})
+#define RUN(result, ...) run_program(result, (const char *const[]){__VA_ARGS__, NULL}, LIMIT_MS)
 
 static const char *const parts[] = {"relay", "small", "latency", "blackout", "memory", "storm", "window", "store"};
 #define PARTS (sizeof(parts) / sizeof(parts[0]))
-
-static void run(struct rt_process_run *result, const char *const *argv)
-{
-    struct rt_process_spec spec;
-
-    rt_process_spec_init(&spec, argv);
-    assert_int_equal(rt_process_run(&spec, NULL, 0, LIMIT_MS, result), 0);
-}
 
 /* What is sent again is what was under way, and a blackout's parts are seen from logs, which may be read too late. */
 static bool may_be_nothing(const char *figure)
@@ -79,15 +71,10 @@ static void test_usage(void **state)
 {
     static const char *const bad[][4] = {
         {"rt-bench", "nonsense", NULL}, {"rt-bench", "--nonsense", NULL}, {"rt-bench", "--rounds", "0", NULL}};
-    struct rt_process_run result;
 
     (void)state;
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-        run(&result, bad[i]);
-        assert_int_equal(result.status, 2);
-        assert_string_equal(result.out, "");
-        assert_non_null(strstr(result.err, "usage: rt-bench"));
-        rt_process_run_free(&result);
+        run_refused(bad[i], "usage: rt-bench", LIMIT_MS);
     }
 }
 

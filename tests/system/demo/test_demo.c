@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
 #include "tests/system/cluster/harness.h"
+#include "tests/system/run.h"
 
 #include <stdint.h>
 #include <stdio.h>
@@ -13,14 +14,7 @@
 #define OFFSET "1M"
 #define OPTIONS "--moves", "3", "--kills", "1", "--bytes", "8M", "--pace", "300"
 
-static void run(struct rt_process_run *result, const char *const *argv)
-{
-    struct rt_process_spec spec;
-
-    rt_process_spec_init(&spec, argv);
-    assert_int_equal(rt_process_run(&spec, NULL, 0, LIMIT_MS, result), 0);
-}
-#define RUN(result, ...) run(result, (const char *const[]){__VA_ARGS__, NULL})
+#define RUN(result, ...) run_program(result, (const char *const[]){__VA_ARGS__, NULL}, LIMIT_MS)
 
 /* A demo that broke keeps its logs. */
 static void remove_logs(const char *said)
@@ -184,15 +178,10 @@ static void test_usage(void **state)
         {"retether-demo", "--bytes", "lots", NULL}, {"retether-demo", "--bytes", "1M", NULL},
         {"retether-demo", "--nonsense", NULL},      {"retether-demo", "more", NULL},
     };
-    struct rt_process_run result;
 
     (void)state;
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-        run(&result, bad[i]);
-        assert_int_equal(result.status, 2);
-        assert_string_equal(result.out, "");
-        assert_non_null(strstr(result.err, "--bytes"));
-        rt_process_run_free(&result);
+        run_refused(bad[i], "--bytes", LIMIT_MS);
     }
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#include "tests/lib/cluster_process.h"
+#include "tests/system/run.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,14 +14,7 @@
 
 #define LIMIT_MS 600000
 
-static void run(struct rt_process_run *result, const char *const *argv)
-{
-    struct rt_process_spec spec;
-
-    rt_process_spec_init(&spec, argv);
-    assert_int_equal(rt_process_run(&spec, NULL, 0, LIMIT_MS, result), 0);
-}
-#define RUN(result, ...) run(result, (const char *const[]){__VA_ARGS__, NULL})
+#define RUN(result, ...) run_program(result, (const char *const[]){__VA_ARGS__, NULL}, LIMIT_MS)
 
 /* The line that tells the violation. */
 static void violation(const struct rt_process_run *result, char *line, size_t size)
@@ -110,11 +103,7 @@ static void test_usage(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-        run(&result, bad[i]);
-        assert_int_equal(result.status, 2);
-        assert_string_equal(result.out, "");
-        assert_non_null(strstr(result.err, "--seeds N"));
-        rt_process_run_free(&result);
+        run_refused(bad[i], "--seeds N", LIMIT_MS);
     }
     RUN(&result, "rt-sim", "--help");
     assert_int_equal(result.status, 0);

@@ -148,16 +148,22 @@ static void test_run(void **state)
     assert_int_equal(p->box->removed, 0);
 }
 
+/* `run` with a tether that is this script, and which nobody serves. */
+static void unserved_run(struct program *p, char path[96], char args[192], const char *timeout, const char *script)
+{
+    p->box->refuse = RT_CLASS_RETRY_LATER;
+    p->box->refusals = UINT32_MAX;
+    make_tether(p, path, script);
+    snprintf(args, 192, "run --name web --timeout %s --tether %s -- sh", timeout, path);
+}
+
 /* The tether is there and nobody serves it: the agent says why, and the tether is not blamed for that. */
 static void test_run_not_served(void **state)
 {
     struct program *p = *state;
     char path[96], args[192];
 
-    p->box->refuse = RT_CLASS_RETRY_LATER;
-    p->box->refusals = UINT32_MAX;
-    make_tether(p, path, "exec sleep 60");
-    snprintf(args, sizeof(args), "run --name web --timeout 300ms --tether %s -- sh", path);
+    unserved_run(p, path, args, "300ms", "exec sleep 60");
     program_run(p, args, 125);
     program_has(p, "retether: the tether has not reached the agent at ");
     program_has(p, "; -v shows the tether's log, --guest-agent names another agent\n");
@@ -171,10 +177,7 @@ static void test_run_interrupted(void **state)
     struct program *p = *state;
     char path[96], args[192];
 
-    p->box->refuse = RT_CLASS_RETRY_LATER;
-    p->box->refusals = UINT32_MAX;
-    make_tether(p, path, "trap '' TERM\necho $$ >$0.pid\nwhile [ -e \"$0\" ]; do sleep 0.02; done");
-    snprintf(args, sizeof(args), "run --name web --timeout 10m --tether %s -- sh", path);
+    unserved_run(p, path, args, "10m", "trap '' TERM\necho $$ >$0.pid\nwhile [ -e \"$0\" ]; do sleep 0.02; done");
     for (unsigned i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
         unsigned before = p->box->refusals;
         pid_t tether;
@@ -196,10 +199,7 @@ static void test_run_interrupted_alone(void **state)
     struct program *p = *state;
     char path[96], args[192];
 
-    p->box->refuse = RT_CLASS_RETRY_LATER;
-    p->box->refusals = UINT32_MAX;
-    make_tether(p, path, "while [ -e \"$0\" ]; do sleep 0.02; done");
-    snprintf(args, sizeof(args), "run --name web --timeout 10m --tether %s -- sh", path);
+    unserved_run(p, path, args, "10m", "while [ -e \"$0\" ]; do sleep 0.02; done");
     program_start(p, args);
     FIXTURE_UNTIL(p->f, (program_look(p), p->box->refusals < UINT32_MAX));
     peer_deafen(&p->f->peer[0]);
