@@ -244,7 +244,7 @@ static void watch_output(struct rt_guest_fd *fd)
         return;
     }
     if (fd->resting && uv_is_active((uv_handle_t *)&process->rest)) {
-        watch(fd, 0); /* a pty without a slave is always ready, for nothing */
+        watch(fd, 0); /* also because a pty without a slave is always ready, for nothing */
         return;
     }
     if (fd->pause) {
