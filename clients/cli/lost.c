@@ -4,6 +4,7 @@
 
 #include "clients/cli/text.h"
 #include "session/base/clock.h"
+#include "session/base/timer.h"
 
 /* When to look first: a move is over sooner, and agents call a container lost 2 s after its connection broke. */
 #define FIRST_LOOK_MS 3000
@@ -68,7 +69,7 @@ void cli_lost_open(struct cli_lost *lost, struct cli_app *app, const char *conta
     lost->container = container;
     lost->on_timeout = on_timeout;
     lost->state = CLI_LOST_SERVED;
-    lost->limit_ms = UINT64_MAX;
+    lost->limit_ms = RT_NEVER;
     (void)cli_read(app->options, &cli_lost_timeout, &lost->limit_ms);
     (void)uv_timer_init(&app->loop, &lost->timer);
     lost->timer.data = lost;

@@ -24,7 +24,7 @@ struct cli_lost {
     enum cli_lost_state state;
     uv_timer_t timer;
     bool asked;
-    uint64_t limit_ms; /* of --lost-timeout; UINT64_MAX: none */
+    uint64_t limit_ms; /* of --lost-timeout; RT_NEVER: none */
     uint64_t since_ms; /* since 1970: when the streams stopped */
     uint64_t away_ms;  /* the same, of the loop's clock */
     void (*on_timeout)(struct cli_lost *lost);

@@ -2,6 +2,8 @@
  * Copyright The retether authors */
 #include "migrate/store/calls.h"
 
+#include "session/base/timer.h"
+
 #include <stdlib.h>
 
 struct rt_redis_call {
@@ -50,7 +52,7 @@ uint64_t rt_calls_due(const struct rt_redis_calls *calls)
     uint64_t silent = calls->heard_ms + RT_REDIS_SILENCE_MS;
 
     if (calls->first == NULL) {
-        return UINT64_MAX;
+        return RT_NEVER;
     }
     return calls->waiting != NULL && calls->waiting->limit_ms < silent ? calls->waiting->limit_ms : silent;
 }

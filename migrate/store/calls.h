@@ -42,7 +42,7 @@ struct rt_redis_calls { /* zeroed: none */
 /* Returns 0, RT_ELIMIT or RT_ENOMEM. Times out at limit_ms, which must not fall from call to call. cb may be NULL. */
 RT_MUST_CHECK int rt_calls_push(struct rt_redis_calls *calls, uint64_t now, uint64_t limit_ms, rt_redis_cb cb,
                                 void *ctx);
-/* When something is due: the end of a call, or of patience; UINT64_MAX without calls. */
+/* When something is due: the end of a call, or of patience; RT_NEVER without calls. */
 uint64_t rt_calls_due(const struct rt_redis_calls *calls);
 bool rt_calls_silent(const struct rt_redis_calls *calls, uint64_t now);
 /* The oldest call has its answer; there must be one. */

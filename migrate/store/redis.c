@@ -3,6 +3,7 @@
 #include "migrate/store/redis.h"
 
 #include "session/base/random.h"
+#include "session/base/timer.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -36,7 +37,7 @@ static void arm(struct rt_redis *redis)
     uint64_t now = uv_now(redis->loop);
     uint64_t due = redis->state == RT_REDIS_READY ? rt_calls_due(&redis->calls) : redis->limit_ms;
 
-    if (due == UINT64_MAX) {
+    if (due == RT_NEVER) {
         uv_timer_stop(&redis->timer);
     } else {
         uv_timer_start(&redis->timer, timer_cb, due > now ? due - now : 0, 0);
