@@ -104,7 +104,7 @@ static int parse(struct rt_keyring *ring, const char *path, char *text, size_t s
         const char *wrong;
         number++;
         wrong = parse_line(loaded, line, &active);
-        if (wrong) {
+        if (wrong != NULL) {
             return fail(ring, path, RT_ECONFIG, "line %u: %s", number, wrong);
         }
     }

@@ -98,7 +98,7 @@ static void wait_for_replicas(struct rt_store *store)
 {
     struct rt_redis_args args = {.n = 0};
 
-    assert(!store->waited);
+    assert(store->waited == NULL);
     store->waited = store->written;
     store->written = NULL;
     rt_redis_text(&args, "ROLE");

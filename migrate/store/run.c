@@ -72,7 +72,8 @@ static void load_cb(void *ctx, int error, const redisReply *reply)
     struct rt_store *store = ctx;
 
     /* Another agent may have been faster. */
-    if (!error && reply->type == REDIS_REPLY_ERROR && !strstr(reply->str, "already exists") && !store->log_down) {
+    if (!error && reply->type == REDIS_REPLY_ERROR && strstr(reply->str, "already exists") == NULL &&
+        !store->log_down) {
         rt_store_log(store, RT_LOG_ERROR, "cannot load the functions: %.200s", reply->str);
     }
 }

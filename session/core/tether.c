@@ -32,7 +32,7 @@ struct rt_tether *rt_tether_new(const struct rt_tether_config *config, uint64_t 
     struct rt_tether *t = calloc(1, sizeof(*t));
     struct rt_proc *proc;
 
-    if (!t) {
+    if (t == NULL) {
         return NULL;
     }
     t->config = *config;
@@ -51,7 +51,7 @@ struct rt_tether *rt_tether_new(const struct rt_tether_config *config, uint64_t 
     t->first_hold_left = config->first_hold_ms;
     config->random(config->ctx, t->inc, sizeof(t->inc));
     t->atts = calloc(RT_ATTS_MAX, sizeof(*t->atts));
-    if (!t->atts || rt_tether_add_proc(t, config->tty, true, &proc) != 0 || rt_ring_make(&proc->ring[0]) != 0 ||
+    if (t->atts == NULL || rt_tether_add_proc(t, config->tty, true, &proc) != 0 || rt_ring_make(&proc->ring[0]) != 0 ||
         rt_ring_make(&proc->ring[1]) != 0) {
         rt_tether_free(t);
         return NULL;
@@ -65,10 +65,10 @@ struct rt_tether *rt_tether_new(const struct rt_tether_config *config, uint64_t 
 
 void rt_tether_free(struct rt_tether *t)
 {
-    if (!t) {
+    if (t == NULL) {
         return;
     }
-    for (size_t i = 0; t->atts && i < RT_ATTS_MAX; i++) {
+    for (size_t i = 0; t->atts != NULL && i < RT_ATTS_MAX; i++) {
         for (size_t s = 0; s < RT_INS; s++) {
             rt_receiver_close(&t->atts[i].in[s]);
         }
@@ -213,7 +213,7 @@ static uint64_t link_deadline(const struct rt_tether *t)
 static uint64_t forget_at(const struct rt_tether *t, const struct rt_att *att)
 {
     const struct rt_proc *proc = att->state == RT_ATT_AWAY ? rt_tether_proc(t, att->proc) : NULL;
-    bool awaited = proc && proc->state == RT_PROC_AWAITED;
+    bool awaited = proc != NULL && proc->state == RT_PROC_AWAITED;
     uint64_t after = att->hold_left + (awaited ? RT_ATT_DISPLACE_MS : RT_ATT_FORGET_MS);
 
     if (att->state != RT_ATT_AWAY || att->blocks || t->state != RT_TETHER_LIVE) {
@@ -260,7 +260,7 @@ uint64_t rt_tether_deadline(const struct rt_tether *t)
         at = earlier(at, unless_due(t, t->final_at + t->config.end_timeout_ms));
     }
     for (size_t i = 0; i < RT_PROCS_MAX; i++) {
-        if (t->procs[i]) {
+        if (t->procs[i] != NULL) {
             at = earlier(at, earlier(rt_tether_drain_deadline(t->procs[i]), t->procs[i]->redraw_at));
         }
     }
@@ -299,7 +299,7 @@ void rt_tether_tick(struct rt_tether *t, uint64_t now)
         }
     }
     for (size_t i = 0; i < RT_PROCS_MAX; i++) {
-        if (t->procs[i] && now >= t->procs[i]->redraw_at) {
+        if (t->procs[i] != NULL && now >= t->procs[i]->redraw_at) {
             t->procs[i]->redraw_at = RT_NEVER;
             t->procs[i]->due |= RT_PROC_DUE_RESIZE;
         }
@@ -387,7 +387,7 @@ static bool decide(struct rt_tether *t, struct rt_tether_action *action, uint64_
     if (t->flooded) {
         rt_tether_hangup(t, "too many refusals wait to be sent", now + RT_REDIAL_MAX_MS, now);
     }
-    if (t->hangup) {
+    if (t->hangup != NULL) {
         action->kind = RT_TETHER_HANGUP;
         action->reason = t->hangup;
         t->hangup = NULL;
@@ -401,7 +401,7 @@ static bool decide(struct rt_tether *t, struct rt_tether_action *action, uint64_
     }
     rt_tether_settle(t, now);
     for (size_t i = 0; i < RT_PROCS_MAX; i++) {
-        if (t->procs[i] && proc_action(t->procs[i], action)) {
+        if (t->procs[i] != NULL && proc_action(t->procs[i], action)) {
             return true;
         }
     }

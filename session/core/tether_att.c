@@ -85,7 +85,7 @@ void rt_tether_remove_att(struct rt_tether *t, struct rt_att *att)
 {
     struct rt_proc *proc = rt_tether_proc(t, att->proc);
 
-    if (proc && rt_att_wants(att, RT_STDIN) && !rt_receiver_is_done(&att->in[RT_STDIN_IN])) {
+    if (proc != NULL && rt_att_wants(att, RT_STDIN) && !rt_receiver_is_done(&att->in[RT_STDIN_IN])) {
         proc->stdin_kept = true;
     }
     rt_tether_drop_segments(t, att);
@@ -93,7 +93,7 @@ void rt_tether_remove_att(struct rt_tether *t, struct rt_att *att)
         rt_receiver_close(&att->in[i]);
     }
     memset(att, 0, sizeof(*att));
-    if (proc && proc->state == RT_PROC_AWAITED) { /* nobody will say any more what it is to run */
+    if (proc != NULL && proc->state == RT_PROC_AWAITED) { /* nobody will say any more what it is to run */
         rt_tether_remove_proc(t, proc);
     }
     t->due |= RT_DUE_REPORT;
@@ -119,7 +119,7 @@ static struct rt_att *displaced(const struct rt_tether *t)
         if (att->channel || (att->hold_left > 0 && att->away_ms < RT_ATT_DISPLACE_MS && !rt_tether_att_done(t, att))) {
             continue;
         }
-        if (!found || att->unbound_at < found->unbound_at) {
+        if (found == NULL || att->unbound_at < found->unbound_at) {
             found = att;
         }
     }
@@ -132,14 +132,14 @@ static struct rt_att *new_att(struct rt_tether *t, const uint8_t id[RT_ID_SIZE],
     struct rt_att *place = NULL;
 
     rt_tether_charge(t, now);
-    for (size_t i = 0; i < RT_ATTS_MAX && !place; i++) {
+    for (size_t i = 0; i < RT_ATTS_MAX && place == NULL; i++) {
         if (t->atts[i].state == RT_ATT_FREE) {
             place = &t->atts[i];
         }
     }
-    if (!place) {
+    if (place == NULL) {
         place = displaced(t);
-        if (!place) {
+        if (place == NULL) {
             return NULL;
         }
         rt_tether_remove_att(t, place);
@@ -345,12 +345,12 @@ static struct rt_att *make(struct rt_tether *t, const struct rt_attach_msg *msg,
     struct rt_att *att = NULL;
     uint64_t start[RT_OUTS];
 
-    if (!msg->exec && (!proc || proc->state == RT_PROC_AWAITED)) {
+    if (!msg->exec && (proc == NULL || proc->state == RT_PROC_AWAITED)) {
         why->cls = RT_CLASS_INVALID;
         why->text = "no such process";
         return NULL;
     }
-    if (!proc) {
+    if (proc == NULL) {
         return NULL;
     }
     if (!starts_of(proc, msg, start)) {
@@ -358,7 +358,7 @@ static struct rt_att *make(struct rt_tether *t, const struct rt_attach_msg *msg,
         why->text = "the start offset is beyond the end of the stream";
     } else {
         att = new_att(t, msg->id.data, proc, now);
-        if (att) {
+        if (att != NULL) {
             begin(proc, att, msg, start);
             return att;
         }
@@ -403,14 +403,14 @@ static bool admit(struct rt_tether *t, struct rt_att **att, const struct rt_atta
 {
     why->cls = RT_CLASS_STOLEN;
     why->text = "a newer attempt of this attachment has been seen";
-    if (*att && msg->try_no <= (*att)->try_no) {
+    if (*att != NULL && msg->try_no <= (*att)->try_no) {
         return false;
     }
-    if (!*att && !msg->make) {
+    if (*att == NULL && !msg->make) {
         unknown(t, msg, why);
         return false;
     }
-    if (!*att) {
+    if (*att == NULL) {
         *att = make(t, msg, why, now);
         return *att != NULL;
     }

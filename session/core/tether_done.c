@@ -95,7 +95,7 @@ void rt_tether_retire(struct rt_tether *t)
     for (size_t i = 1; i < RT_PROCS_MAX; i++) {
         struct rt_proc *proc = t->procs[i];
 
-        if (!proc || proc->state != RT_PROC_FINAL || (proc->due & RT_PROC_DUE_CLOSE) != 0) {
+        if (proc == NULL || proc->state != RT_PROC_FINAL || (proc->due & RT_PROC_DUE_CLOSE) != 0) {
             continue;
         }
         t->procs[i] = NULL;

@@ -60,11 +60,11 @@ bool rt_tether_att_done(const struct rt_tether *t, const struct rt_att *att)
 {
     const struct rt_proc *proc = rt_tether_proc(t, att->proc);
 
-    if (proc && proc->state == RT_PROC_AWAITED) {
+    if (proc != NULL && proc->state == RT_PROC_AWAITED) {
         return main_final(t); /* then it never runs */
     }
-    if (!proc || proc->state != RT_PROC_FINAL) {
-        return !proc;
+    if (proc == NULL || proc->state != RT_PROC_FINAL) {
+        return proc == NULL;
     }
     for (unsigned o = 0; o < RT_OUTS; o++) {
         const struct rt_sender *out = &att->out[o];
@@ -98,10 +98,10 @@ void rt_tether_find_blockers(struct rt_tether *t)
             continue;
         }
         proc = rt_tether_proc(t, att->proc);
-        if (proc && proc->id != 0 && proc->state == RT_PROC_FINAL) {
+        if (proc != NULL && proc->id != 0 && proc->state == RT_PROC_FINAL) {
             att->blocks = !att->channel && !rt_tether_att_done(t, att);
         }
-        for (unsigned o = 0; proc && o < 2; o++) {
+        for (unsigned o = 0; proc != NULL && o < 2; o++) {
             if (proc->pipe[o] == RT_PIPE_BLOCKED && rt_att_wants(att, o + RT_STDOUT) &&
                 att->out[o].acked <= proc->ring[o].base) {
                 att->blocks = true;
@@ -194,7 +194,7 @@ bool rt_tether_is_over(const struct rt_tether *t, uint64_t now)
         }
     }
     for (size_t i = 0; i < RT_PROCS_MAX; i++) {
-        if (t->procs[i] && (t->procs[i]->due & RT_PROC_DUE_CLOSE) != 0) {
+        if (t->procs[i] != NULL && (t->procs[i]->due & RT_PROC_DUE_CLOSE) != 0) {
             return false;
         }
     }

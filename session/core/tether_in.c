@@ -165,7 +165,7 @@ static void on_channel_frame(struct rt_tether *t, const struct rt_frame *frame, 
 {
     struct rt_att *att = rt_tether_att_by_channel(t, frame->channel);
 
-    if (!att) {
+    if (att == NULL) {
         return; /* of a channel that has ended */
     }
     if (frame->type == RT_DATA || frame->type == RT_FIN || frame->type == RT_ACK) {
@@ -214,7 +214,7 @@ static void on_frame(struct rt_tether *t, const struct rt_frame *frame, const ui
             rt_tether_on_end_ok(t, &msg.end_ok, now);
         }
     } else if (frame->type == RT_ATTACH) {
-        if (rt_tether_att_by_channel(t, frame->channel)) {
+        if (rt_tether_att_by_channel(t, frame->channel) != NULL) {
             rt_tether_hangup(t, "the agent used a channel twice", now + RT_REDIAL_MAX_MS, now);
         } else {
             on_attach(t, frame, payload, &msg.attach, now);

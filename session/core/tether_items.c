@@ -35,7 +35,7 @@ static bool start(struct rt_tether *t, struct rt_att *att, struct rt_proc *proc,
     struct rt_exec_msg *exec = malloc(sizeof(*exec));
     char why[RT_TEXT_MAX];
 
-    if (!exec) {
+    if (exec == NULL) {
         return false;
     }
     if (rt_msg_decode(RT_MSG_EXEC, proc->run, size, exec, why, sizeof(why)) != 0) {
@@ -66,7 +66,7 @@ static bool add_piece(struct rt_tether *t, struct rt_att *att, struct rt_proc *p
         return false;
     }
     run = realloc(proc->run, size);
-    if (!run) {
+    if (run == NULL) {
         return false;
     }
     memcpy(run + proc->run_size, item->b.data, item->b.size);

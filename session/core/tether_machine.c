@@ -42,7 +42,7 @@ void rt_tether_move_end(struct rt_tether *t, enum rt_ending to)
 struct rt_proc *rt_tether_proc(const struct rt_tether *t, uint32_t id)
 {
     for (size_t i = 0; i < RT_PROCS_MAX; i++) {
-        if (t->procs[i] && t->procs[i]->id == id) {
+        if (t->procs[i] != NULL && t->procs[i]->id == id) {
             return t->procs[i];
         }
     }

@@ -119,7 +119,7 @@ static void put_report(struct rt_tether *t, struct writer *w, uint64_t now)
     struct rt_report_msg report = {0};
 
     for (size_t i = 0; i < RT_PROCS_MAX; i++) {
-        if (t->procs[i]) {
+        if (t->procs[i] != NULL) {
             report_proc(t->procs[i], &report.procs[report.n_procs++]);
         }
     }
@@ -172,7 +172,7 @@ static bool put_refusal(struct writer *w, const struct rt_refusal *refusal)
         msg.which = rt_slice_text(refusal->which);
         msg.max = refusal->max;
     }
-    if (refusal->text) {
+    if (refusal->text != NULL) {
         msg.m = rt_slice_text(refusal->text);
     }
     return put_map(w, (struct rt_frame){.type = RT_REFUSE, .channel = refusal->channel}, RT_MSG_REFUSE, &msg);
@@ -285,7 +285,7 @@ static bool put_att(struct rt_tether *t, struct rt_att *att, struct writer *w)
     struct rt_proc *proc = rt_tether_proc(t, att->proc);
     bool sent = false;
 
-    if (!proc || (att->state == RT_ATT_BINDING && !put_attached(t, att, proc, w))) {
+    if (proc == NULL || (att->state == RT_ATT_BINDING && !put_attached(t, att, proc, w))) {
         return false;
     }
     put_inputs(att, proc, w);

@@ -23,7 +23,7 @@ uint8_t *rt_tether_space(const struct rt_tether *t, uint32_t id, unsigned stream
     const struct rt_proc *proc = rt_tether_proc(t, id);
 
     *size = 0;
-    if (!proc || stream < RT_STDOUT || stream > RT_STDERR || proc->pipe[stream - RT_STDOUT] == RT_PIPE_EOF) {
+    if (proc == NULL || stream < RT_STDOUT || stream > RT_STDERR || proc->pipe[stream - RT_STDOUT] == RT_PIPE_EOF) {
         return NULL;
     }
     return rt_ring_space(&proc->ring[stream - RT_STDOUT], size);
@@ -33,7 +33,7 @@ void rt_tether_want_space(struct rt_tether *t, uint32_t id, unsigned stream, uin
 {
     struct rt_proc *proc = rt_tether_proc(t, id);
 
-    if (!proc || stream < RT_STDOUT || stream > RT_STDERR || proc->pipe[stream - RT_STDOUT] != RT_PIPE_OPEN) {
+    if (proc == NULL || stream < RT_STDOUT || stream > RT_STDERR || proc->pipe[stream - RT_STDOUT] != RT_PIPE_OPEN) {
         return;
     }
     rt_tether_move_pipe(proc, stream - RT_STDOUT, RT_PIPE_WAITS, now);
@@ -44,7 +44,7 @@ void rt_tether_commit(struct rt_tether *t, uint32_t id, unsigned stream, size_t 
 {
     struct rt_proc *proc = rt_tether_proc(t, id);
 
-    if (!proc || stream < RT_STDOUT || stream > RT_STDERR) {
+    if (proc == NULL || stream < RT_STDOUT || stream > RT_STDERR) {
         return;
     }
     rt_ring_commit(&proc->ring[stream - RT_STDOUT], size);
@@ -58,7 +58,7 @@ void rt_tether_started(struct rt_tether *t, uint32_t id, unsigned code, uint64_t
 {
     struct rt_proc *proc = rt_tether_proc(t, id);
 
-    if (!proc || proc->state != RT_PROC_STARTING) {
+    if (proc == NULL || proc->state != RT_PROC_STARTING) {
         return;
     }
     free(proc->exec);
@@ -78,7 +78,7 @@ void rt_tether_eof(struct rt_tether *t, uint32_t id, unsigned stream, uint64_t n
 {
     struct rt_proc *proc = rt_tether_proc(t, id);
 
-    if (!proc || stream < RT_STDOUT || stream > RT_STDERR) {
+    if (proc == NULL || stream < RT_STDOUT || stream > RT_STDERR) {
         return;
     }
     rt_tether_move_pipe(proc, stream - RT_STDOUT, RT_PIPE_EOF, now);
@@ -89,7 +89,7 @@ void rt_tether_exited(struct rt_tether *t, uint32_t id, unsigned code, unsigned 
 {
     struct rt_proc *proc = rt_tether_proc(t, id);
 
-    if (!proc || proc->state != RT_PROC_RUNNING) {
+    if (proc == NULL || proc->state != RT_PROC_RUNNING) {
         return;
     }
     rt_tether_move_proc(proc, RT_PROC_EXITED);
@@ -100,7 +100,7 @@ void rt_tether_exited(struct rt_tether *t, uint32_t id, unsigned code, unsigned 
     t->due |= RT_DUE_REPORT;
     if (id == 0) {
         for (size_t i = 1; i < RT_PROCS_MAX; i++) {
-            if (t->procs[i]) {
+            if (t->procs[i] != NULL) {
                 t->procs[i]->due |= RT_PROC_DUE_KILL;
             }
         }
@@ -116,7 +116,7 @@ const uint8_t *rt_tether_stdin(struct rt_tether *t, uint32_t id, size_t *size)
     const uint8_t *data;
 
     *size = 0;
-    if (!proc || proc->state != RT_PROC_RUNNING || proc->n_segments == 0) {
+    if (proc == NULL || proc->state != RT_PROC_RUNNING || proc->n_segments == 0) {
         return NULL;
     }
     data = rt_receiver_peek(&t->atts[proc->segments[0].att].in[RT_STDIN_IN], size);
@@ -131,7 +131,7 @@ void rt_tether_stdin_taken(struct rt_tether *t, uint32_t id, size_t size, uint64
     struct rt_proc *proc = rt_tether_proc(t, id);
     struct rt_receiver *in;
 
-    if (!proc || proc->n_segments == 0) {
+    if (proc == NULL || proc->n_segments == 0) {
         return;
     }
     in = &t->atts[proc->segments[0].att].in[RT_STDIN_IN];
@@ -152,7 +152,7 @@ void rt_tether_stdin_closed(struct rt_tether *t, uint32_t id, uint64_t now)
 {
     struct rt_proc *proc = rt_tether_proc(t, id);
 
-    if (!proc) {
+    if (proc == NULL) {
         return;
     }
     rt_tether_move_stdin(proc, RT_STDIN_CLOSED);

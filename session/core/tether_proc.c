@@ -18,7 +18,7 @@
 
 void rt_tether_free_proc(struct rt_proc *proc)
 {
-    if (!proc) {
+    if (proc == NULL) {
         return;
     }
     for (size_t i = 0; i < RT_OUTS; i++) {
@@ -35,7 +35,7 @@ void rt_tether_free_proc(struct rt_proc *proc)
 static struct rt_proc **free_place(struct rt_tether *t)
 {
     for (size_t i = 0; i < RT_PROCS_MAX; i++) {
-        if (!t->procs[i]) {
+        if (t->procs[i] == NULL) {
             return &t->procs[i];
         }
     }
@@ -55,11 +55,11 @@ int rt_tether_add_proc(struct rt_tether *t, bool tty, bool in, struct rt_proc **
     struct rt_proc **place = free_place(t);
     struct rt_proc *proc;
 
-    if (!place) {
+    if (place == NULL) {
         return RT_ELIMIT;
     }
     proc = calloc(1, sizeof(*proc));
-    if (!proc) {
+    if (proc == NULL) {
         return RT_ENOMEM;
     }
     proc->id = t->next_proc;
@@ -68,7 +68,7 @@ int rt_tether_add_proc(struct rt_tether *t, bool tty, bool in, struct rt_proc **
     proc->redraw_at = RT_NEVER;
     proc->pipe[1] = tty ? RT_PIPE_EOF : RT_PIPE_OPEN; /* a pty has one output stream */
     proc->segments = calloc(RT_SEGMENTS_MAX, sizeof(*proc->segments));
-    if (!proc->segments || make_rings(proc, t->config.ring_bytes) != 0) {
+    if (proc->segments == NULL || make_rings(proc, t->config.ring_bytes) != 0) {
         rt_tether_free_proc(proc);
         return RT_ENOMEM;
     }
@@ -199,7 +199,7 @@ void rt_tether_resize(struct rt_tether *t, struct rt_proc *proc, uint64_t rows, 
     struct rt_up_item item = {.t = RT_ITEM_RESIZED, .rows = rows, .cols = cols};
     bool another;
 
-    if (!proc || !proc->tty || rows == 0 || cols == 0) {
+    if (proc == NULL || !proc->tty || rows == 0 || cols == 0) {
         return;
     }
     another = rows != proc->rows || cols != proc->cols;
@@ -287,7 +287,7 @@ void rt_tether_settle(struct rt_tether *t, uint64_t now)
     for (size_t i = 0; i < RT_PROCS_MAX; i++) {
         struct rt_proc *proc = t->procs[i];
 
-        if (!proc) {
+        if (proc == NULL) {
             continue;
         }
         for (unsigned o = 0; o < 2; o++) {
@@ -312,7 +312,7 @@ void rt_tether_drop_segments(struct rt_tether *t, const struct rt_att *att)
     struct rt_proc *proc = rt_tether_proc(t, att->proc);
     size_t index = (size_t)(att - t->atts), kept = 0;
 
-    if (!proc) {
+    if (proc == NULL) {
         return;
     }
     for (size_t i = 0; i < proc->n_segments; i++) {

@@ -88,7 +88,7 @@ int rt_test_redis_command(struct rt_test_redis *redis, const char *command, char
                 break;
             }
             got += (size_t)n;
-            if (memchr(answer, '\n', got)) {
+            if (memchr(answer, '\n', got) != NULL) {
                 rc = 0;
                 break;
             }
@@ -136,7 +136,7 @@ static void child(const struct rt_test_redis *redis, pid_t parent)
         argv[n++] = "--replicaof";
         argv[n++] = primary;
     }
-    for (size_t i = 0; i < RT_TEST_REDIS_OPTIONS_MAX && redis->options[i]; i++) {
+    for (size_t i = 0; i < RT_TEST_REDIS_OPTIONS_MAX && redis->options[i] != NULL; i++) {
         argv[n++] = redis->options[i];
     }
     argv[n] = NULL;
@@ -156,10 +156,10 @@ static void show_log(const struct rt_test_redis *redis)
 
     snprintf(path, sizeof(path), "%s/log", redis->dir);
     file = fopen(path, "r");
-    while (file && fgets(line, sizeof(line), file)) {
+    while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
         fputs(line, stderr);
     }
-    if (file) {
+    if (file != NULL) {
         fclose(file);
     }
 }
@@ -197,14 +197,14 @@ int rt_test_redis_start(struct rt_test_redis *redis, const struct rt_test_redis 
 {
     memset(redis, 0, sizeof(*redis));
     snprintf(redis->dir, sizeof(redis->dir), "%s/rt-redis-XXXXXX", "/tmp");
-    if (!mkdtemp(redis->dir)) {
+    if (mkdtemp(redis->dir) == NULL) {
         redis->dir[0] = '\0';
         return fail("mkdtemp");
     }
     snprintf(redis->socket, sizeof(redis->socket), "%s/socket", redis->dir);
     snprintf(redis->unix_endpoint, sizeof(redis->unix_endpoint), "unix:%s", redis->socket);
-    redis->primary = primary ? primary->port : 0;
-    for (size_t i = 0; options && options[i] && i < RT_TEST_REDIS_OPTIONS_MAX; i++) {
+    redis->primary = primary != NULL ? primary->port : 0;
+    for (size_t i = 0; options != NULL && options[i] != NULL && i < RT_TEST_REDIS_OPTIONS_MAX; i++) {
         redis->options[i] = options[i];
     }
     for (int i = 0; i < PORT_TRIES; i++) {

@@ -109,7 +109,7 @@ int sim_seal(void *ctx, const struct rt_ticket *ticket, uint8_t *out, size_t cap
     const struct sim_agent *a = ctx;
     struct rt_ticket sealed = *ticket;
 
-    sealed.key_id = a ? a->active_key : 0;
+    sealed.key_id = a != NULL ? a->active_key : 0;
     if (ticket->n_ancestors > 0) {
         sim.sealed[sim.n_sealed++ % SIM_TICKETS] = (struct sim_lineage){ticket->id, ticket->ancestors[0]};
     }
@@ -256,7 +256,7 @@ void sim_start_agent(int agent)
     config.io.keep_end = io_keep_end;
     config.io.drop_end = io_drop_end;
     a->agent = rt_agent_new(&config, sim_ms());
-    if (!a->agent) {
+    if (a->agent == NULL) {
         sim_fail("out of memory");
     }
     a->used = true;
@@ -303,7 +303,7 @@ void sim_agent_timer(int agent)
 
     sim_tell_queued(agent);
     sim_touch(agent);
-    deadline = a->agent ? rt_agent_deadline(a->agent) : UINT64_MAX;
+    deadline = a->agent != NULL ? rt_agent_deadline(a->agent) : UINT64_MAX;
     if (deadline == UINT64_MAX) {
         return;
     }

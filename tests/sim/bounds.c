@@ -125,7 +125,7 @@ static void check_finished(int guest)
         sim_fail("guest %d remembers %zu commands that have ended", guest, t->n_finished);
     }
     for (int p = 1; p < RT_PROCS_MAX; p++) {
-        if (t->procs[p] && t->procs[p]->state == RT_PROC_FINAL && (t->procs[p]->due & RT_PROC_DUE_CLOSE) == 0) {
+        if (t->procs[p] != NULL && t->procs[p]->state == RT_PROC_FINAL && (t->procs[p]->due & RT_PROC_DUE_CLOSE) == 0) {
             sim_fail("guest %d: a command that has ended takes the place of one that runs", guest);
         }
     }
@@ -134,7 +134,7 @@ static void check_finished(int guest)
         bool attached = false;
 
         for (int o = 0; o < RT_OUTS; o++) {
-            kept += t->finished[p]->ring[o].data ? t->finished[p]->ring[o].cap : 0;
+            kept += t->finished[p]->ring[o].data != NULL ? t->finished[p]->ring[o].cap : 0;
         }
         for (int i = 0; kept > FINISHED_BYTES && i < RT_ATTS_MAX; i++) {
             attached = attached || (t->atts[i].state != RT_ATT_FREE && t->atts[i].proc == t->finished[p]->id);
@@ -155,7 +155,7 @@ static void check_guest(int guest)
     }
     sim.guests[guest].touched = false;
     for (int p = 0; p < RT_PROCS_MAX; p++) {
-        for (int o = 0; t->procs[p] && o < RT_OUTS; o++) {
+        for (int o = 0; t->procs[p] != NULL && o < RT_OUTS; o++) {
             if (t->procs[p]->ring[o].head - t->procs[p]->ring[o].base > t->procs[p]->ring[o].cap) {
                 sim_fail("guest %d: a ring holds more than its size", guest);
             }
@@ -185,8 +185,8 @@ static void check_client(int client)
     struct sim_client *c = &sim.clients[client];
 
     c->touched = false;
-    for (int i = 0; c->client && i < SIM_ATTS; i++) {
-        if (c->atts[i].att) {
+    for (int i = 0; c->client != NULL && i < SIM_ATTS; i++) {
+        if (c->atts[i].att != NULL) {
             check_att(client, c->atts[i].att);
         }
     }
@@ -214,7 +214,7 @@ static void check_queued(struct sim_conn *c)
 void sim_check_bounds(void)
 {
     for (int i = 0; i < SIM_GUESTS; i++) {
-        if (sim.guests[i].tether && sim.guests[i].running) {
+        if (sim.guests[i].tether != NULL && sim.guests[i].running) {
             check_guest(i);
         }
     }
@@ -224,7 +224,7 @@ void sim_check_bounds(void)
         }
     }
     for (int i = 0; i < sim.n_touched; i++) {
-        if (sim.agents[sim.touched[i]].agent) {
+        if (sim.agents[sim.touched[i]].agent != NULL) {
             check_agent(sim.touched[i]);
         }
     }
@@ -232,7 +232,7 @@ void sim_check_bounds(void)
         check_queued(&sim.conns[sim.grown[i]]);
     }
     sim.n_grown = 0;
-    for (int i = 0; sim.flood && i < sim.top_conn; i++) {
+    for (int i = 0; sim.flood != NULL && i < sim.top_conn; i++) {
         if (sim.conns[i].used && !sim_hostile_conn(i) && sim.conns[i].to[0].plain > PLAIN_MAX) {
             sim_fail("%zu bytes in frames without credit are queued on one link in a flood of %s",
                      sim.conns[i].to[0].plain, sim.flood);

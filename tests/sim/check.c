@@ -87,7 +87,7 @@ static void check_guest(int i)
     struct sim_guest *g = &sim.guests[i];
     struct rt_tether_view view;
 
-    if (!g->tether) {
+    if (g->tether == NULL) {
         return;
     }
     if (g->tether->refused_cls == RT_CLASS_SUPERSEDED) {
@@ -192,7 +192,7 @@ void sim_check_live(bool all)
             const struct sim_att *att = &sim.clients[i].atts[k];
             int guest = guest_of(att->container);
 
-            if (att->att && !att->final && !att->bound && !att->exited && !sim.clients[i].stalled_for_ever &&
+            if (att->att != NULL && !att->final && !att->bound && !att->exited && !sim.clients[i].stalled_for_ever &&
                 !sim.forked[att->container] && guest >= 0 && (all || !sim.guests[guest].hung)) {
                 sim_fail("client %d is not attached, long after the faults ended", i);
             }
@@ -272,7 +272,7 @@ void sim_check_drained(void)
         for (int k = 0; k < SIM_ATTS; k++) {
             const struct sim_att *att = &sim.clients[i].atts[k];
 
-            if (att->att && !att->final && !sim.clients[i].stalled_for_ever && !sim.forked[att->container]) {
+            if (att->att != NULL && !att->final && !sim.clients[i].stalled_for_ever && !sim.forked[att->container]) {
                 check_att_drained(i, att);
             }
         }
@@ -415,7 +415,8 @@ void sim_check_ended(void)
     }
     for (int i = 0; i < SIM_CLIENTS; i++) {
         for (int k = 0; k < SIM_ATTS; k++) {
-            if (sim.clients[i].atts[k].att && !sim.clients[i].atts[k].final && !sim.clients[i].stalled_for_ever) {
+            if (sim.clients[i].atts[k].att != NULL && !sim.clients[i].atts[k].final &&
+                !sim.clients[i].stalled_for_ever) {
                 check_att_ended(i, &sim.clients[i].atts[k]);
             }
         }

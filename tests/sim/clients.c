@@ -86,7 +86,7 @@ void sim_new_client(int client)
         c->conn[i] = -1;
     }
     c->client = rt_client_new(&config);
-    if (!c->client) {
+    if (c->client == NULL) {
         sim_fail("out of memory");
     }
     for (int i = 0; i < SIM_AGENTS; i++) { /* in a large run the others' welcomes name more */
@@ -128,7 +128,7 @@ bool sim_client_twin(int client, const struct rt_attach_options *options)
 {
     struct sim_client *c = &sim.clients[client];
 
-    if (c->twin || rt_client_attach(c->client, options, sim_ms(), &c->twin) != 0) {
+    if (c->twin != NULL || rt_client_attach(c->client, options, sim_ms(), &c->twin) != 0) {
         return false;
     }
     sim_client_pump(client);
@@ -143,7 +143,7 @@ static void taken_over(const struct rt_catt *twin)
     for (int i = 0; i < SIM_CLIENTS * SIM_ATTS; i++) {
         struct sim_att *att = &sim.clients[i / SIM_ATTS].atts[i % SIM_ATTS];
 
-        if (att->att && memcmp(att->id, id, RT_ID_SIZE) == 0) {
+        if (att->att != NULL && memcmp(att->id, id, RT_ID_SIZE) == 0) {
             att->taken = true;
         }
     }
@@ -190,7 +190,7 @@ static void twin_events(int client)
     struct sim_client *c = &sim.clients[client];
     struct rt_catt_event ev;
 
-    while (c->twin && sim_next_event(client, c->twin, &ev)) {
+    while (c->twin != NULL && sim_next_event(client, c->twin, &ev)) {
         if (ev.kind == RT_CATT_ATTACHED) {
             taken_over(c->twin);
         }
@@ -199,7 +199,7 @@ static void twin_events(int client)
             c->twin = NULL;
         }
     }
-    if (c->twin) {
+    if (c->twin != NULL) {
         sim_looked_at(c->twin);
     }
 }
@@ -212,7 +212,7 @@ void sim_client_pump(int client)
     uint64_t deadline;
     int agent;
 
-    if (!c->client) {
+    if (c->client == NULL) {
         return;
     }
     c->touched = true;
@@ -231,7 +231,7 @@ void sim_client_pump(int client)
                                     .gen = c->gen,
                                     .arg = agent,
                                     .side = (int)a.agent},
-                 sim.agents[agent].agent ? 50 + sim_random(200) : 20);
+                 sim.agents[agent].agent != NULL ? 50 + sim_random(200) : 20);
     }
     for (unsigned i = 0; i < c->top; i++) {
         while (c->conn[i] >= 0 && sim_in_flight(c->conn[i], 1) < SIM_WINDOW) {
@@ -427,7 +427,7 @@ static void on_event(int client, struct sim_att *att, const struct rt_catt_event
         break;
     case RT_CATT_INTERRUPTED:
         att->bound = false;
-        if (sim.flood && !sim.forked[att->container]) {
+        if (sim.flood != NULL && !sim.forked[att->container]) {
             sim_fail("client %d: an attachment to container %d is interrupted by a flood of %s", client, att->container,
                      sim.flood);
         }
@@ -454,7 +454,7 @@ static void events(int client, struct sim_att *att)
 {
     struct rt_catt_event ev;
 
-    while (att->att && sim_next_event(client, att->att, &ev)) {
+    while (att->att != NULL && sim_next_event(client, att->att, &ev)) {
         on_event(client, att, &ev);
     }
 }
@@ -465,10 +465,10 @@ static void other_app(struct sim_client *c)
     struct rt_catt_event ev;
     bool over = false;
 
-    while (c->other && rt_catt_event(c->other, &ev)) {
+    while (c->other != NULL && rt_catt_event(c->other, &ev)) {
         over = over || ev.kind == RT_CATT_FAILED || ev.kind == RT_CATT_REWOUND || ev.kind == RT_CATT_EXITED;
     }
-    for (unsigned s = RT_STDOUT; c->other && s <= RT_STDERR; s++) {
+    for (unsigned s = RT_STDOUT; c->other != NULL && s <= RT_STDERR; s++) {
         size_t size;
 
         (void)rt_catt_peek(c->other, s, &size);
@@ -480,7 +480,7 @@ static void other_app(struct sim_client *c)
         rt_catt_free(c->other);
         c->other = NULL;
     }
-    if (!c->other && sim_chance(30)) {
+    if (c->other == NULL && sim_chance(30)) {
         struct rt_attach_options options = {.want = 31, .from = RT_FROM_NOW};
         struct rt_key key;
 
@@ -497,7 +497,7 @@ void sim_client_app(int client)
     struct sim_client *c = &sim.clients[client];
     uint64_t stall = c->stalled_until_us > sim.now_us ? c->stalled_until_us - sim.now_us : 0;
 
-    if (!c->client) {
+    if (c->client == NULL) {
         return;
     }
     if (client == SIM_CLIENTS) {
@@ -511,10 +511,10 @@ void sim_client_app(int client)
             rt_catt_free(att->att);
             memset(att, 0, sizeof(*att));
         }
-        if (!att->att && !sim.quiet && sim_chance(30)) {
+        if (att->att == NULL && !sim.quiet && sim_chance(30)) {
             attach(client, att);
         }
-        if (!att->att) {
+        if (att->att == NULL) {
             continue;
         }
         events(client, att);

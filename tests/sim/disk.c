@@ -31,7 +31,7 @@ static void queue(int agent, const struct job *job)
     struct job *copy = malloc(sizeof(*copy));
     uint64_t at = a->disk_free_us > sim.now_us ? a->disk_free_us : sim.now_us;
 
-    if (!copy) {
+    if (copy == NULL) {
         sim_fail("out of memory");
     }
     *copy = *job;
@@ -77,10 +77,10 @@ static int write_end(struct sim_agent *a, const struct rt_store_op *end)
     if (a->n_ends == SIM_ENDS) {
         return RT_ELIMIT;
     }
-    if (!a->ends) {
+    if (a->ends == NULL) {
         a->ends = calloc(SIM_ENDS, sizeof(*a->ends));
     }
-    if (!a->ends) {
+    if (a->ends == NULL) {
         sim_fail("out of memory");
     }
     a->ends[a->n_ends++] = *end;
@@ -93,7 +93,7 @@ void sim_disk_event(const struct sim_event *event)
     struct sim_event back = *event;
     struct job *job = event->extra;
 
-    if (a->gen != event->gen || !a->agent) {
+    if (a->gen != event->gen || a->agent == NULL) {
         if (job->keeps) {
             sim.stats.faults[FAULT_DISK_KILLED]++;
         }
@@ -109,7 +109,7 @@ void sim_disk_event(const struct sim_event *event)
         sim.stats.faults[FAULT_DISK_SLOW] += job->us >= 20000;
         back.side = 1;
         back.extra = malloc(sizeof(*job));
-        if (!back.extra) {
+        if (back.extra == NULL) {
             sim_fail("out of memory");
         }
         memcpy(back.extra, job, sizeof(*job));

@@ -210,7 +210,7 @@ static bool move(enum sim_fault fault)
 
 static void restart_agent(int agent)
 {
-    if (!sim.agents[agent].agent && !sim.agents[agent].gone) {
+    if (sim.agents[agent].agent == NULL && !sim.agents[agent].gone) {
         sim_start_agent(agent);
     }
 }
@@ -225,7 +225,7 @@ static bool agent_fault(enum sim_fault fault)
         agent = sim.guests[guest].host;
         a = &sim.agents[agent];
     }
-    if (!a->agent) {
+    if (a->agent == NULL) {
         return false;
     }
     if (fault == FAULT_AGENT_PAUSE) {
@@ -258,7 +258,7 @@ static const struct sim_att *any_attached(int first)
     for (int i = 0; i < SIM_CLIENTS * SIM_ATTS; i++) {
         const struct sim_att *att = &sim.clients[(first + i / SIM_ATTS) % SIM_CLIENTS].atts[i % SIM_ATTS];
 
-        if (att->att && att->attached && !att->final) {
+        if (att->att != NULL && att->attached && !att->final) {
             return att;
         }
     }
@@ -272,7 +272,7 @@ static bool twice(int client)
     struct rt_attach_options options = {.want = 31, .from = RT_FROM_OLDEST};
     struct rt_key key;
 
-    if (!mine) {
+    if (mine == NULL) {
         return false;
     }
     sim_key(mine->container, &key);
@@ -286,7 +286,7 @@ static bool client_fault(enum sim_fault fault)
     int client = (int)sim_random(SIM_CLIENTS);
     struct sim_client *c = &sim.clients[client];
 
-    if (!c->client) {
+    if (c->client == NULL) {
         return false;
     }
     switch (fault) {
@@ -320,7 +320,7 @@ static void revert(int guest)
 {
     struct sim_guest *g = &sim.guests[guest];
 
-    if (g->running && g->saved && !sim.quiet && sim_guest_revert(guest)) {
+    if (g->running && g->saved != NULL && !sim.quiet && sim_guest_revert(guest)) {
         sim.stats.faults[FAULT_SNAPSHOT_REVERT]++;
     }
 }
@@ -372,7 +372,7 @@ static int exit_one(unsigned percent)
 /* While its disk writes, unless nothing comes for as long as that is slow. */
 static void crash(int agent)
 {
-    if (!sim.agents[agent].agent || sim.quiet) {
+    if (sim.agents[agent].agent == NULL || sim.quiet) {
         return;
     }
     if (sim_disk_waits(agent)) {

@@ -115,7 +115,7 @@ void sim_hostile_app(void)
         struct rt_catt_event ev;
         struct rt_key key;
 
-        for (unsigned s = RT_STDOUT; att->att && s <= RT_STDERR; s++) {
+        for (unsigned s = RT_STDOUT; att->att != NULL && s <= RT_STDERR; s++) {
             size_t size;
 
             (void)rt_catt_peek(att->att, s, &size);
@@ -123,7 +123,7 @@ void sim_hostile_app(void)
                 rt_catt_consumed(att->att, s, size, sim_ms());
             }
         }
-        while (att->att && rt_catt_event(att->att, &ev)) {
+        while (att->att != NULL && rt_catt_event(att->att, &ev)) {
             if (ev.kind == RT_CATT_FAILED || ev.kind == RT_CATT_REWOUND || ev.kind == RT_CATT_EXITED) {
                 att->final = true;
             }
@@ -132,7 +132,7 @@ void sim_hostile_app(void)
             rt_catt_free(att->att);
             memset(att, 0, sizeof(*att));
         }
-        if (att->att || sim.ending || !sim_chance(30)) {
+        if (att->att != NULL || sim.ending || !sim_chance(30)) {
             continue;
         }
         sim_key(i % sim.n_containers, &key);
@@ -170,7 +170,7 @@ static uint32_t a_channel(int conn)
         for (int i = 0; i < SIM_ATTS && !found; i++) {
             const struct rt_catt *att = client->atts[(first + i) % SIM_ATTS].att;
 
-            if (att && att->link == (int)c->slot) {
+            if (att != NULL && att->link == (int)c->slot) {
                 found = att->channel;
             }
         }
@@ -309,7 +309,7 @@ static int live_conn(bool client)
                                                                                               : -1;
     }
     for (int i = 0; i < SIM_ATTS; i++) {
-        if (c->atts[i].att && c->atts[i].att->channel && c->conn[c->atts[i].att->link] >= 0) {
+        if (c->atts[i].att != NULL && c->atts[i].att->channel && c->conn[c->atts[i].att->link] >= 0) {
             return c->conn[c->atts[i].att->link];
         }
     }

@@ -50,7 +50,7 @@ int sim_new_line(int container, int from, const size_t *size)
     for (int s = 0; from >= 0 && s < 2; s++) {
         line->size[s] = line->cap[s] = size[s];
         line->data[s] = malloc(size[s] + 1);
-        if (!line->data[s]) {
+        if (line->data[s] == NULL) {
             sim_fail("out of memory");
         }
         if (size[s]) {
@@ -68,7 +68,7 @@ static void line_write(int line, int s, const uint8_t *data, size_t size)
     if (log->size[s] + size > log->cap[s]) {
         log->cap[s] = (log->size[s] + size) * 2;
         log->data[s] = realloc(log->data[s], log->cap[s]);
-        if (!log->data[s]) {
+        if (log->data[s] == NULL) {
             sim_fail("out of memory");
         }
     }
@@ -131,7 +131,7 @@ int sim_new_guest(int container, int host, int line)
         return -1;
     }
     sim.guests[i].tether = new_tether(container);
-    if (!sim.guests[i].tether) {
+    if (sim.guests[i].tether == NULL) {
         sim_fail("out of memory");
     }
     sim_post((struct sim_event){.kind = EV_APP, .node = NODE_GUEST, .index = i, .gen = sim.guests[i].gen}, 100);
@@ -166,11 +166,11 @@ static void copy_ring(struct rt_ring *ring)
 {
     uint8_t *data = ring->data;
 
-    if (!data) {
+    if (data == NULL) {
         return;
     }
     ring->data = malloc(ring->cap);
-    if (!ring->data) {
+    if (ring->data == NULL) {
         sim_fail("out of memory");
     }
     memcpy(ring->data, data, ring->cap);
@@ -178,32 +178,32 @@ static void copy_ring(struct rt_ring *ring)
 
 static struct rt_proc *copy_proc(const struct rt_proc *from)
 {
-    struct rt_proc *proc = from ? malloc(sizeof(*proc)) : NULL;
+    struct rt_proc *proc = from != NULL ? malloc(sizeof(*proc)) : NULL;
 
-    if (!from) {
+    if (from == NULL) {
         return NULL;
     }
-    if (!proc) {
+    if (proc == NULL) {
         sim_fail("out of memory");
     }
     *proc = *from;
-    if (from->run) { /* copies are taken between steps: no START is under way, but pieces may have come */
+    if (from->run != NULL) { /* copies are taken between steps: no START is under way, but pieces may have come */
         proc->run = malloc(from->run_size);
-        if (!proc->run) {
+        if (proc->run == NULL) {
             sim_fail("out of memory");
         }
         memcpy(proc->run, from->run, from->run_size);
     }
-    if (from->segments) {
+    if (from->segments != NULL) {
         proc->segments = malloc(RT_SEGMENTS_MAX * sizeof(*proc->segments));
-        if (!proc->segments) {
+        if (proc->segments == NULL) {
             sim_fail("out of memory");
         }
         memcpy(proc->segments, from->segments, RT_SEGMENTS_MAX * sizeof(*proc->segments));
     }
-    if (from->order.end) {
+    if (from->order.end != NULL) {
         proc->order.end = malloc(RT_ORDER_RUNS_MAX * sizeof(*proc->order.end));
-        if (!proc->order.end) {
+        if (proc->order.end == NULL) {
             sim_fail("out of memory");
         }
         memcpy(proc->order.end, from->order.end, RT_ORDER_RUNS_MAX * sizeof(*proc->order.end));
@@ -218,12 +218,12 @@ struct rt_tether *sim_copy_tether(const struct rt_tether *from)
 {
     struct rt_tether *t = malloc(sizeof(*t));
 
-    if (!t) {
+    if (t == NULL) {
         sim_fail("out of memory");
     }
     *t = *from;
     t->atts = malloc(RT_ATTS_MAX * sizeof(*t->atts));
-    if (!t->atts) {
+    if (t->atts == NULL) {
         sim_fail("out of memory");
     }
     memcpy(t->atts, from->atts, RT_ATTS_MAX * sizeof(*t->atts));
@@ -265,7 +265,7 @@ bool sim_guest_revert(int guest)
     int line;
     bool keep;
 
-    if (!g->saved || g->exited) {
+    if (g->saved == NULL || g->exited) {
         return false;
     }
     line = sim_new_line(g->container, g->line, g->saved_size);
@@ -341,7 +341,7 @@ static void dial(int guest)
     struct sim_guest *g = &sim.guests[guest];
 
     sim_post((struct sim_event){.kind = EV_DIALED, .node = NODE_GUEST, .index = guest, .gen = g->gen},
-             sim.agents[g->host].agent ? 50 + sim_random(200) : 20);
+             sim.agents[g->host].agent != NULL ? 50 + sim_random(200) : 20);
 }
 
 static void action(int guest, const struct rt_tether_action *a)
@@ -400,7 +400,7 @@ void sim_guest_pump(int guest)
     uint64_t deadline;
     size_t n;
 
-    if (!g->tether) {
+    if (g->tether == NULL) {
         return;
     }
     g->touched = true;
@@ -477,7 +477,7 @@ uint8_t *sim_space(struct sim_guest *g, uint32_t proc, unsigned stream, size_t *
 {
     uint8_t *space = rt_tether_space(g->tether, proc, stream, size);
 
-    if (!space) {
+    if (space == NULL) {
         rt_tether_want_space(g->tether, proc, stream, sim_ms());
         space = rt_tether_space(g->tether, proc, stream, size);
     }
@@ -493,7 +493,7 @@ static void process_writes(int guest)
     size_t n = 1 + sim_random(sim_chance(20) ? 8000 : 600);
 
     g->stopped[s] = to == NULL;
-    if (!to) {
+    if (to == NULL) {
         return;
     }
     if (n > space) {
@@ -522,7 +522,7 @@ void sim_guest_app(int guest)
 {
     struct sim_guest *g = &sim.guests[guest];
 
-    if (!g->tether || !g->running) {
+    if (g->tether == NULL || !g->running) {
         return;
     }
     if (g->done.started && !g->exited) {

@@ -28,15 +28,15 @@ int sim_connect(enum sim_node_kind kind, int peer, unsigned slot, int agent)
     bool untold, grown;
     int i;
 
-    if (!a->agent) {
+    if (a->agent == NULL) {
         return -1;
     }
-    for (i = 0; i < SIM_CONNS && !c; i++) {
+    for (i = 0; i < SIM_CONNS && c == NULL; i++) {
         if (!sim.conns[i].used) {
             c = &sim.conns[i];
         }
     }
-    if (!c) {
+    if (c == NULL) {
         sim_fail("more than %d connections", SIM_CONNS);
     }
     if (c - sim.conns >= sim.top_conn) {
@@ -135,7 +135,7 @@ void sim_send(int conn, int to, const uint8_t *bytes, size_t size)
         sim.untold[sim.n_untold++] = conn;
     }
     event.bytes = malloc(size);
-    if (!event.bytes) {
+    if (event.bytes == NULL) {
         sim_fail("out of memory");
     }
     memcpy(event.bytes, bytes, size);
@@ -163,7 +163,8 @@ void sim_tell_queued(int agent)
         }
         sim.untold[i--] = sim.untold[--sim.n_untold];
         c->untold = false;
-        if (c->used && !c->cut && c->open[1] && sim.agents[agent].agent && c->agent_gen == sim.agents[agent].gen) {
+        if (c->used && !c->cut && c->open[1] && sim.agents[agent].agent != NULL &&
+            c->agent_gen == sim.agents[agent].gen) {
             rt_agent_queued(sim.agents[agent].agent, c->link, c->to[0].in_flight, sim_ms());
         }
     }
@@ -218,12 +219,12 @@ void sim_cut(int conn, unsigned tell)
 static bool peer_there(const struct sim_conn *c, int side)
 {
     if (side == 1) {
-        return sim.agents[c->agent].gen == c->agent_gen && sim.agents[c->agent].agent;
+        return sim.agents[c->agent].gen == c->agent_gen && sim.agents[c->agent].agent != NULL;
     }
     if (c->kind == NODE_GUEST) {
-        return sim.guests[c->peer].gen == c->peer_gen && sim.guests[c->peer].tether;
+        return sim.guests[c->peer].gen == c->peer_gen && sim.guests[c->peer].tether != NULL;
     }
-    return sim.clients[c->peer].gen == c->peer_gen && sim.clients[c->peer].client;
+    return sim.clients[c->peer].gen == c->peer_gen && sim.clients[c->peer].client != NULL;
 }
 
 static void take(struct sim_half *half, size_t used)
@@ -240,7 +241,7 @@ static void keep(struct sim_half *half, const uint8_t *bytes, size_t size)
     if (need > half->rx_cap) {
         half->rx_cap = need * 2;
         half->rx = realloc(half->rx, half->rx_cap);
-        if (!half->rx) {
+        if (half->rx == NULL) {
             sim_fail("out of memory");
         }
     }

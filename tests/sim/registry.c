@@ -39,7 +39,7 @@ static void beat(int agent)
     struct rt_store_news touch = {.kind = RT_STORE_TOUCH, .store_ms = sim_db_ms()};
 
     sim_post((struct sim_event){.kind = EV_CALL, .call = beat, .arg = agent}, UINT64_C(1000) * RT_HEARTBEAT_MS);
-    if (!a->agent || !a->store_up || sim_db.out || sim.now_us < a->paused_until_us) {
+    if (a->agent == NULL || !a->store_up || sim_db.out || sim.now_us < a->paused_until_us) {
         return;
     }
     sim_db.rows[agent].there = true;

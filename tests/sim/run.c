@@ -127,7 +127,7 @@ static void dialed(const struct sim_event *e)
     if (e->node == NODE_GUEST) {
         struct sim_guest *g = &sim.guests[e->index];
 
-        if (g->gen != e->gen || !g->tether || g->tether->state != RT_TETHER_DIALING) {
+        if (g->gen != e->gen || g->tether == NULL || g->tether->state != RT_TETHER_DIALING) {
             return;
         }
         conn = sim_connect(NODE_GUEST, e->index, 0, g->host);
@@ -140,7 +140,7 @@ static void dialed(const struct sim_event *e)
         sim_guest_pump(e->index);
         return;
     }
-    if (sim.clients[e->index].gen != e->gen || !sim.clients[e->index].client) {
+    if (sim.clients[e->index].gen != e->gen || sim.clients[e->index].client == NULL) {
         return;
     }
     if (sim.clients[e->index].conn[e->side] >= 0) {
@@ -164,7 +164,7 @@ static void timer(const struct sim_event *e)
     if (e->node == NODE_GUEST) {
         struct sim_guest *g = &sim.guests[e->index];
 
-        if (g->gen != e->gen || !g->tether) {
+        if (g->gen != e->gen || g->tether == NULL) {
             return;
         }
         if (g->timer_us <= sim.now_us) {
@@ -175,7 +175,7 @@ static void timer(const struct sim_event *e)
     } else if (e->node == NODE_CLIENT) {
         struct sim_client *c = &sim.clients[e->index];
 
-        if (c->gen != e->gen || !c->client) {
+        if (c->gen != e->gen || c->client == NULL) {
             return;
         }
         if (c->timer_us <= sim.now_us) {
@@ -186,7 +186,7 @@ static void timer(const struct sim_event *e)
     } else {
         struct sim_agent *a = &sim.agents[e->index];
 
-        if (a->gen != e->gen || !a->agent) {
+        if (a->gen != e->gen || a->agent == NULL) {
             return;
         }
         if (a->timer_us <= sim.now_us) {
@@ -252,7 +252,7 @@ static void step(void)
     }
     sim.now_us = e.at_us;
     until = paused_until(&e);
-    if (until) {
+    if (until != NULL) {
         sim_hold(e, *until);
         return;
     }

@@ -106,7 +106,7 @@ static bool host_gone(void)
         return false;
     }
     sim_log("fault: host%d dies for good", host);
-    if (sim.agents[host].agent) {
+    if (sim.agents[host].agent != NULL) {
         sim_kill_agent(host);
     }
     sim.agents[host].gone = true;
@@ -150,7 +150,7 @@ static void back_behind_end(int guest)
 {
     struct sim_guest *g = &sim.guests[guest];
 
-    if (!g->running || !g->saved || !g->exited) {
+    if (!g->running || g->saved == NULL || !g->exited) {
         return;
     }
     g->exited = false;

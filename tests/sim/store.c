@@ -118,7 +118,7 @@ void sim_db_news(int agent, struct rt_store_news *n, uint64_t delay_us)
     struct sim_event event = {.kind = EV_NEWS, .index = agent, .gen = sim.agents[agent].gen};
     struct rt_store_news *copy = malloc(sizeof(*copy));
 
-    if (!copy) {
+    if (copy == NULL) {
         sim_fail("out of memory");
     }
     *copy = *n;
@@ -131,7 +131,7 @@ void sim_store_up(int agent, bool fresh)
     struct rt_store_news n = {.kind = RT_STORE_UP, .fresh = fresh, .whole = sim_store_whole()};
     uint64_t delay_us = sim_db.latency_us + sim_random(2000);
 
-    if (sim_db.out || !sim.agents[agent].agent) {
+    if (sim_db.out || sim.agents[agent].agent == NULL) {
         return;
     }
     if (!sim.agents[agent].store_up) {
@@ -147,7 +147,7 @@ void sim_db_publish(struct rt_store_news *n, int but)
     for (int i = 0; i < sim.n_agents; i++) {
         uint64_t delay = sim_db.latency_us + sim_random(500);
 
-        if (i == but || !sim.agents[i].agent || !sim.agents[i].store_up) {
+        if (i == but || sim.agents[i].agent == NULL || !sim.agents[i].store_up) {
             continue;
         }
         if (sim_db.lose_news > 0) {
@@ -373,7 +373,7 @@ static void time_out(struct sim_event event, const struct rt_store_op *op)
 {
     struct answer *answer = calloc(1, sizeof(*answer));
 
-    if (!answer) {
+    if (answer == NULL) {
         sim_fail("out of memory");
     }
     answer->reply.id = op->id;
@@ -393,7 +393,7 @@ int sim_store_submit(int agent, const struct rt_store_op *op)
         return RT_EUNAVAIL;
     }
     asked = malloc(sizeof(*asked));
-    if (!asked) {
+    if (asked == NULL) {
         sim_fail("out of memory");
     }
     asked->op = *op;
@@ -419,7 +419,7 @@ void sim_store_reply(const struct sim_event *event)
     struct answer *answer = event->extra;
 
     if (event->side == 1) {
-        if (a->gen != event->gen || !a->agent) {
+        if (a->gen != event->gen || a->agent == NULL) {
             return;
         }
         if (answer->reply.n_records) {
@@ -431,7 +431,7 @@ void sim_store_reply(const struct sim_event *event)
         return;
     }
     answer = calloc(1, sizeof(*answer));
-    if (!answer) {
+    if (answer == NULL) {
         sim_fail("out of memory");
     }
     answer->reply.id = asked->op.id;
@@ -470,7 +470,7 @@ void sim_store_news(const struct sim_event *event)
     struct sim_agent *a = &sim.agents[event->index];
     struct rt_store_news *n = event->extra;
 
-    if (a->gen != event->gen || !a->agent) {
+    if (a->gen != event->gen || a->agent == NULL) {
         return;
     }
     if (n->kind != RT_STORE_DOWN && !a->store_up) {

@@ -24,7 +24,7 @@ static void down_all(void)
     struct rt_store_news n = {.kind = RT_STORE_DOWN};
 
     for (int i = 0; i < sim.n_agents; i++) {
-        if (sim.agents[i].agent) {
+        if (sim.agents[i].agent != NULL) {
             sim_db_news(i, &n, 0);
         }
         sim.agents[i].store_up = false;
@@ -45,7 +45,7 @@ static void whole_now(int arg)
 
     (void)arg;
     for (int i = 0; i < sim.n_agents; i++) {
-        if (sim.agents[i].agent && sim.agents[i].store_up) {
+        if (sim.agents[i].agent != NULL && sim.agents[i].store_up) {
             sim_db_news(i, &n, 0);
         }
     }
@@ -58,7 +58,7 @@ static void fall_back_to(const struct sim_record *from)
 
     for (int i = 0; i < SIM_KEYS; i++) {
         struct sim_record *rec = &sim_db.records[i];
-        const struct sim_record *old = from ? &from[i] : &none;
+        const struct sim_record *old = from != NULL ? &from[i] : &none;
 
         if (sim_db_has_end(rec, rec->ended_life) && !sim_db_has_end(old, rec->ended_life)) {
             sim_db.end_lost[i] = true;

@@ -101,7 +101,7 @@ static void put(struct sim_event event)
     if (sim.n_heap > sim.cap_heap) {
         sim.cap_heap = sim.cap_heap ? sim.cap_heap * 2 : 1024;
         sim.heap = realloc(sim.heap, sim.cap_heap * sizeof(*sim.heap));
-        if (!sim.heap) {
+        if (sim.heap == NULL) {
             sim_fail("the simulation is out of memory");
         }
     }

@@ -93,7 +93,7 @@ static void on_log(void *ctx, enum rt_log_level level, const char *text)
 bool logged(const struct agent *agent, const char *part)
 {
     for (size_t i = 0; i < agent->n_log; i++) {
-        if (strstr(agent->log[i], part)) {
+        if (strstr(agent->log[i], part) != NULL) {
             return true;
         }
     }
@@ -202,11 +202,11 @@ bool run_until(bool (*done)(struct agent *), struct agent *agent, uint64_t ms)
     uv_timer_init(&loop, &timer);
     timer.data = &late;
     uv_update_time(&loop);
-    uv_timer_start(&timer, late_cb, done ? ms * PATIENCE : ms, 0);
-    while (!late && !(done && done(agent))) {
+    uv_timer_start(&timer, late_cb, done != NULL ? ms * PATIENCE : ms, 0);
+    while (!late && !(done != NULL && done(agent))) {
         uv_run(&loop, UV_RUN_ONCE);
     }
-    ok = done && done(agent);
+    ok = done != NULL && done(agent);
     timer.data = &open;
     uv_close((uv_handle_t *)&timer, noop_cb);
     while (open) {

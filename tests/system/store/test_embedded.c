@@ -39,8 +39,8 @@ static pid_t pid_in_file(void)
 
     snprintf(path, sizeof(path), "%s/redis.pid", dir);
     file = fopen(path, "r");
-    if (file) {
-        if (fgets(line, sizeof(line), file)) {
+    if (file != NULL) {
+        if (fgets(line, sizeof(line), file) != NULL) {
             pid = strtol(line, NULL, 10);
         }
         fclose(file);
@@ -92,7 +92,7 @@ static void run(uv_loop_t *on, const bool *flag, const int *error, uint64_t ms)
 {
     uint64_t limit = uv_hrtime() + ms * 1000000;
 
-    while (!*flag && !(error && *error) && uv_hrtime() < limit) {
+    while (!*flag && !(error != NULL && *error) && uv_hrtime() < limit) {
         uv_run(on, UV_RUN_NOWAIT);
         usleep(2000);
     }

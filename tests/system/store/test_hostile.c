@@ -85,8 +85,8 @@ static void peer_read_cb(uv_stream_t *stream, ssize_t size, const uv_buf_t *buf)
         return;
     }
     peer->in[size] = '\0';
-    for (const struct rule *rule = peer->fake->rules; rule->ask; rule++) {
-        if (memmem(peer->in, (size_t)size, rule->ask, strlen(rule->ask))) {
+    for (const struct rule *rule = peer->fake->rules; rule->ask != NULL; rule++) {
+        if (memmem(peer->in, (size_t)size, rule->ask, strlen(rule->ask)) != NULL) {
             say(peer, rule);
             return;
         }
@@ -119,7 +119,7 @@ static void fake_start(struct fake *fake, const struct rule *rules)
     assert_non_null(mkdtemp(fake->dir));
     snprintf(fake->path, sizeof(fake->path), "%s/socket", fake->dir);
     snprintf(fake->endpoint, sizeof(fake->endpoint), "unix:%s", fake->path);
-    for (size_t i = 0; rules[i].ask; i++) {
+    for (size_t i = 0; rules[i].ask != NULL; i++) {
         fake->rules[i] = rules[i];
     }
     uv_pipe_init(&loop, &fake->listener, 0);

@@ -279,7 +279,7 @@ static size_t find_all(struct agent *agent, const char *tenant, const char *pref
     do {
         assert_int_equal(submit(agent, &op), 0);
         for (size_t i = 0; i < agent->reply.n_records; i++) {
-            if (seen) {
+            if (seen != NULL) {
                 seen[strtol(agent->records[i].key.cid + 2, NULL, 10)]++;
             }
         }

@@ -378,7 +378,7 @@ static void test_warnings(void **state)
     /* With a password the fixture's PING is refused; the server is set so when it runs. */
     assert_int_equal(rt_test_redis_start(&other, NULL, NULL), 0);
     context = redisConnectUnix(other.socket);
-    for (size_t i = 0; options[i]; i += 2) {
+    for (size_t i = 0; options[i] != NULL; i += 2) {
         freeReplyObject(redisCommand(context, "CONFIG SET %s %s", options[i] + 2, options[i + 1]));
     }
     freeReplyObject(redisCommand(context, "AUTH secret"));

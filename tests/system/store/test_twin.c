@@ -263,7 +263,7 @@ static char *replace(const char *text, const char *from, const char *to)
     size_t count = 0;
     char *out, *at;
 
-    for (const char *hit = strstr(text, from); hit; hit = strstr(hit + 1, from)) {
+    for (const char *hit = strstr(text, from); hit != NULL; hit = strstr(hit + 1, from)) {
         count++;
     }
     assert_true(count > 0);
@@ -272,11 +272,11 @@ static char *replace(const char *text, const char *from, const char *to)
     at = out;
     for (;;) {
         const char *hit = strstr(text, from);
-        size_t size = hit ? (size_t)(hit - text) : strlen(text);
+        size_t size = hit != NULL ? (size_t)(hit - text) : strlen(text);
 
         memcpy(at, text, size);
         at += size;
-        if (!hit) {
+        if (hit == NULL) {
             *at = '\0';
             return out;
         }
@@ -308,7 +308,7 @@ static void test_twins_agree(void **state)
     const char *seed = getenv("RT_TWIN_SEED");
 
     (void)state;
-    random_state = seed ? strtoull(seed, NULL, 0) : UINT64_C(0x9e3779b97f4a7c15);
+    random_state = seed != NULL ? strtoull(seed, NULL, 0) : UINT64_C(0x9e3779b97f4a7c15);
     assert_non_null(context);
     load_twin(context);
     for (unsigned long done = 0; done < PAIRS; done += BATCH) {

@@ -146,7 +146,7 @@ static void obey(struct fake_peer *peer, const char *command)
     for (size_t i = fake->n_rules; i > 0; i--) {
         struct fake_rule rule = fake->rules[i - 1];
 
-        if (!strstr(command, rule.ask)) {
+        if (strstr(command, rule.ask) == NULL) {
             continue;
         }
         if (rule.times > 0 && --fake->rules[i - 1].times == 0) {
@@ -212,7 +212,7 @@ static void peer_read_cb(uv_stream_t *stream, ssize_t size, const uv_buf_t *buf)
         void *command = NULL;
 
         assert_int_equal(redisReaderGetReply(peer->reader, &command), REDIS_OK);
-        if (!command) {
+        if (command == NULL) {
             return;
         }
         read_words(command, line);
@@ -276,14 +276,14 @@ void fake_start(struct fake *fake)
 
 void fake_say(struct fake *fake, const char *text)
 {
-    for (struct fake_peer *peer = fake->peers; peer; peer = peer->next) {
+    for (struct fake_peer *peer = fake->peers; peer != NULL; peer = peer->next) {
         say(peer, text);
     }
 }
 
 void fake_push(struct fake *fake, const char *text)
 {
-    for (struct fake_peer *peer = fake->peers; peer; peer = peer->next) {
+    for (struct fake_peer *peer = fake->peers; peer != NULL; peer = peer->next) {
         if (peer->subscribed) {
             say(peer, text);
         }
@@ -292,7 +292,7 @@ void fake_push(struct fake *fake, const char *text)
 
 void fake_cut(struct fake *fake)
 {
-    for (struct fake_peer *peer = fake->peers; peer; peer = peer->next) {
+    for (struct fake_peer *peer = fake->peers; peer != NULL; peer = peer->next) {
         peer_close(peer);
     }
 }

@@ -151,7 +151,7 @@ static void test_shared_wait(void **state)
 /* One waits for its replicas, others are written behind it. */
 static bool is_between(struct agent *a)
 {
-    return a->store.waited && a->store.written;
+    return a->store.waited != NULL && a->store.written != NULL;
 }
 
 /* The connection is lost with ends in every stage; none is left unanswered, and none answered twice. */

@@ -47,7 +47,7 @@ static int list(const char *tenant, const char *prefix, const char *host, const 
 {
     struct rt_store_op op = {.kind = RT_STORE_FIND, .key = key_of(tenant, prefix), .every = every};
 
-    if (cursor) {
+    if (cursor != NULL) {
         op.cursor = *cursor;
     }
     snprintf(op.host, sizeof(op.host), "%s", host);

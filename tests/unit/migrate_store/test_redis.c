@@ -70,9 +70,9 @@ static void answer_cb(void *ctx, int error, const redisReply *reply)
     c.answers[c.n_answers].call = (size_t)(uintptr_t)ctx;
     c.answers[c.n_answers].error = error;
     assert_int_equal(reply != NULL, error == 0);
-    if (reply) {
+    if (reply != NULL) {
         c.answers[c.n_answers].type = reply->type;
-        snprintf(c.answers[c.n_answers].text, sizeof(c.answers[0].text), "%s", reply->str ? reply->str : "");
+        snprintf(c.answers[c.n_answers].text, sizeof(c.answers[0].text), "%s", reply->str != NULL ? reply->str : "");
     }
     c.n_answers++;
     if (c.stop_when_answered) {
@@ -196,7 +196,7 @@ static void test_refused_greetings(void **state)
         fake_rule(&fake, cases[i].ask, cases[i].answer, cases[i].then, 1);
         start(&config);
         until(&c.n_down, 1);
-        if (!strstr(c.why, cases[i].why) || strncmp(c.why, fake.endpoint, strlen(fake.endpoint)) != 0) {
+        if (strstr(c.why, cases[i].why) == NULL || strncmp(c.why, fake.endpoint, strlen(fake.endpoint)) != 0) {
             fail_msg("case %zu: told \"%s\"", i, c.why);
         }
         assert_int_equal(c.n_ready, 0);
@@ -315,7 +315,7 @@ static void test_lost_in_the_middle(void **state)
         assert_int_equal(call("FIRST", 1), 0);
         assert_int_equal(call("SECOND", 2), 0);
         until(&c.n_down, 1);
-        if (!strstr(c.why, cases[i].why)) {
+        if (strstr(c.why, cases[i].why) == NULL) {
             fail_msg("case %zu: told \"%s\"", i, c.why);
         }
         assert_int_equal(c.n_answers, 2);
@@ -408,7 +408,7 @@ static void test_sentinel_answers(void **state)
         fake_rule(&fake, "SENTINEL get-master-addr-by-name main", cases[i].answer, cases[i].then, 0);
         start(&config);
         until(&c.n_down, 2); /* told each time */
-        if (!strstr(c.why, cases[i].why)) {
+        if (strstr(c.why, cases[i].why) == NULL) {
             fail_msg("case %zu: told \"%s\"", i, c.why);
         }
         assert_int_equal(c.n_ready, 0);

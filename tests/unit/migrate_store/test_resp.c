@@ -179,7 +179,7 @@ static void test_agrees_with_hiredis(void **state)
             int rc;
 
             assert_int_equal(redisReaderFeed(reader, text, strlen(text)), REDIS_OK);
-            while ((rc = redisReaderGetReply(reader, &reply)) == REDIS_OK && reply) {
+            while ((rc = redisReaderGetReply(reader, &reply)) == REDIS_OK && reply != NULL) {
                 freeReplyObject(reply);
                 replies++;
             }
