@@ -68,7 +68,7 @@ void rt_tether_free(struct rt_tether *t)
     if (t == NULL) {
         return;
     }
-    for (size_t i = 0; t->atts != NULL && i < RT_ATTS_MAX; i++) {
+    for (size_t i = 0; i < t->n_atts; i++) {
         for (size_t s = 0; s < RT_INS; s++) {
             rt_receiver_close(&t->atts[i].in[s]);
         }
@@ -91,7 +91,7 @@ static void link_down(struct rt_tether *t, uint64_t now)
     if (t->state == RT_TETHER_LIVE) {
         t->outage_at = now;
     }
-    for (size_t i = 0; i < RT_ATTS_MAX; i++) {
+    for (size_t i = 0; i < t->n_atts; i++) {
         if (t->atts[i].channel) {
             rt_tether_unbind(t, &t->atts[i], now);
         }
@@ -170,7 +170,7 @@ void rt_tether_lost(struct rt_tether *t, uint64_t now)
 
 static uint64_t keepalive_ms(const struct rt_tether *t)
 {
-    for (size_t i = 0; i < RT_ATTS_MAX; i++) {
+    for (size_t i = 0; i < t->n_atts; i++) {
         if (t->atts[i].state != RT_ATT_FREE) { /* also unbound: its client may just be on the way back */
             return RT_PING_BUSY_MS;
         }
@@ -226,7 +226,7 @@ static uint64_t forget_deadline(const struct rt_tether *t)
 {
     uint64_t at = RT_NEVER;
 
-    for (size_t i = 0; i < RT_ATTS_MAX; i++) {
+    for (size_t i = 0; i < t->n_atts; i++) {
         at = earlier(at, forget_at(t, &t->atts[i]));
     }
     return at;
@@ -293,7 +293,7 @@ void rt_tether_tick(struct rt_tether *t, uint64_t now)
     t->ticked_at = now;
     tick_link(t, now);
     rt_tether_charge(t, now);
-    for (size_t i = 0; i < RT_ATTS_MAX; i++) {
+    for (size_t i = 0; i < t->n_atts; i++) {
         if (now >= forget_at(t, &t->atts[i])) {
             rt_tether_remove_att(t, &t->atts[i]);
         }

@@ -29,7 +29,7 @@
 
 struct rt_att *rt_tether_att_by_channel(const struct rt_tether *t, uint32_t channel)
 {
-    for (size_t i = 0; i < RT_ATTS_MAX; i++) {
+    for (size_t i = 0; i < t->n_atts; i++) {
         if (t->atts[i].channel == channel) {
             return &t->atts[i];
         }
@@ -39,7 +39,7 @@ struct rt_att *rt_tether_att_by_channel(const struct rt_tether *t, uint32_t chan
 
 struct rt_att *rt_tether_att_by_id(const struct rt_tether *t, const uint8_t id[RT_ID_SIZE])
 {
-    for (size_t i = 0; i < RT_ATTS_MAX; i++) {
+    for (size_t i = 0; i < t->n_atts; i++) {
         if (t->atts[i].state != RT_ATT_FREE && memcmp(t->atts[i].id, id, RT_ID_SIZE) == 0) {
             return &t->atts[i];
         }
@@ -93,6 +93,9 @@ void rt_tether_remove_att(struct rt_tether *t, struct rt_att *att)
         rt_receiver_close(&att->in[i]);
     }
     memset(att, 0, sizeof(*att));
+    while (t->n_atts > 0 && t->atts[t->n_atts - 1].state == RT_ATT_FREE) {
+        t->n_atts--;
+    }
     if (proc != NULL && proc->state == RT_PROC_AWAITED) { /* nobody will say any more what it is to run */
         rt_tether_remove_proc(t, proc);
     }
@@ -113,7 +116,7 @@ static struct rt_att *displaced(const struct rt_tether *t)
 {
     struct rt_att *found = NULL;
 
-    for (size_t i = 0; i < RT_ATTS_MAX; i++) {
+    for (size_t i = 0; i < t->n_atts; i++) {
         struct rt_att *att = &t->atts[i];
 
         if (att->channel || (att->hold_left > 0 && att->away_ms < RT_ATT_DISPLACE_MS && !rt_tether_att_done(t, att))) {
@@ -129,20 +132,21 @@ static struct rt_att *displaced(const struct rt_tether *t)
 static struct rt_att *new_att(struct rt_tether *t, const uint8_t id[RT_ID_SIZE], const struct rt_proc *proc,
                               uint64_t now)
 {
-    struct rt_att *place = NULL;
+    struct rt_att *place = t->atts, *end = place + RT_ATTS_MAX;
 
     rt_tether_charge(t, now);
-    for (size_t i = 0; i < RT_ATTS_MAX && place == NULL; i++) {
-        if (t->atts[i].state == RT_ATT_FREE) {
-            place = &t->atts[i];
-        }
+    while (place < end && place->state != RT_ATT_FREE) {
+        place++;
     }
-    if (place == NULL) {
+    if (place == end) {
         place = displaced(t);
         if (place == NULL) {
             return NULL;
         }
         rt_tether_remove_att(t, place);
+    }
+    if (place == t->atts + t->n_atts) {
+        t->n_atts++;
     }
     rt_tether_move_att(place, RT_ATT_AWAY);
     memcpy(place->id, id, RT_ID_SIZE);

@@ -20,7 +20,7 @@
 
 bool rt_tether_is_attached(const struct rt_tether *t, const struct rt_proc *proc)
 {
-    for (size_t i = 0; i < RT_ATTS_MAX; i++) {
+    for (size_t i = 0; i < t->n_atts; i++) {
         if (t->atts[i].state != RT_ATT_FREE && t->atts[i].proc == proc->id) {
             return true;
         }
@@ -40,7 +40,7 @@ static bool needs(const struct rt_tether *t, const struct rt_att *att)
 
 static bool is_needed(const struct rt_tether *t, const struct rt_proc *proc)
 {
-    for (size_t i = 0; i < RT_ATTS_MAX; i++) {
+    for (size_t i = 0; i < t->n_atts; i++) {
         if (t->atts[i].state != RT_ATT_FREE && t->atts[i].proc == proc->id && needs(t, &t->atts[i])) {
             return true;
         }

@@ -43,7 +43,7 @@ uint64_t rt_tether_floor(const struct rt_tether *t, const struct rt_proc *proc, 
     if (proc->id == 0 && first_holds(t)) {
         return proc->ring[o].base;
     }
-    for (size_t i = 0; i < RT_ATTS_MAX; i++) {
+    for (size_t i = 0; i < t->n_atts; i++) {
         const struct rt_att *att = &t->atts[i];
 
         if (!holds(att) || att->proc != proc->id || !rt_att_wants(att, o + RT_STDOUT)) {
@@ -85,7 +85,7 @@ void rt_tether_find_blockers(struct rt_tether *t)
 {
     t->first_blocks = first_holds(t) && (main_final(t) || t->procs[0]->pipe[0] == RT_PIPE_BLOCKED ||
                                          t->procs[0]->pipe[1] == RT_PIPE_BLOCKED);
-    for (size_t i = 0; i < RT_ATTS_MAX; i++) {
+    for (size_t i = 0; i < t->n_atts; i++) {
         struct rt_att *att = &t->atts[i];
         const struct rt_proc *proc;
 
@@ -130,7 +130,7 @@ void rt_tether_charge(struct rt_tether *t, uint64_t now)
     if (t->state == RT_TETHER_LIVE && now > t->charged_at) {
         live = now - t->charged_at;
     }
-    for (size_t i = 0; live && i < RT_ATTS_MAX; i++) {
+    for (size_t i = 0; live && i < t->n_atts; i++) {
         if (t->atts[i].state == RT_ATT_AWAY) {
             t->atts[i].away_ms += live;
         }
@@ -145,7 +145,7 @@ void rt_tether_charge(struct rt_tether *t, uint64_t now)
     if (t->first_blocks) {
         t->first_hold_left -= dt < t->first_hold_left ? dt : t->first_hold_left;
     }
-    for (size_t i = 0; i < RT_ATTS_MAX; i++) {
+    for (size_t i = 0; i < t->n_atts; i++) {
         struct rt_att *att = &t->atts[i];
 
         if (!att->blocks) {
@@ -167,7 +167,7 @@ uint64_t rt_tether_hold_deadline(const struct rt_tether *t)
     if (t->first_blocks) {
         left = t->first_hold_left;
     }
-    for (size_t i = 0; i < RT_ATTS_MAX; i++) {
+    for (size_t i = 0; i < t->n_atts; i++) {
         if (t->atts[i].blocks && t->atts[i].hold_left < left) {
             left = t->atts[i].hold_left;
         }
@@ -188,7 +188,7 @@ bool rt_tether_is_over(const struct rt_tether *t, uint64_t now)
     if (!main_final(t) || (t->ending != RT_ENDING_SAFE && !given_up) || first_holds(t)) {
         return false;
     }
-    for (size_t i = 0; i < RT_ATTS_MAX; i++) {
+    for (size_t i = 0; i < t->n_atts; i++) {
         if (holds(&t->atts[i]) && !rt_tether_att_done(t, &t->atts[i])) {
             return false;
         }

@@ -115,7 +115,7 @@ static bool take_item(struct rt_tether *t, struct rt_att *att, unsigned *sig)
 
 unsigned rt_tether_take_items(struct rt_tether *t, uint32_t *proc)
 {
-    for (size_t i = 0; i < RT_ATTS_MAX; i++) {
+    for (size_t i = 0; i < t->n_atts; i++) {
         struct rt_att *att = &t->atts[i];
         unsigned sig = 0;
 

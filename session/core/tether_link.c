@@ -89,7 +89,7 @@ void rt_tether_on_welcome(struct rt_tether *t, const struct rt_welcome_msg *msg,
     if (t->right == RT_RIGHT_JOINING) { /* another life: nothing that was attached to the old one goes on unseen */
         memcpy(t->inc, t->new_inc, sizeof(t->inc));
         t->n_past = 0;
-        for (size_t i = 0; i < RT_ATTS_MAX; i++) {
+        for (size_t i = 0; i < t->n_atts; i++) {
             if (t->atts[i].state != RT_ATT_FREE) {
                 rt_tether_note_past(t, &t->atts[i]);
                 rt_tether_remove_att(t, &t->atts[i]);

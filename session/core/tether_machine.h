@@ -99,6 +99,7 @@ struct rt_tether {
     size_t n_finished;
     uint32_t next_proc;
     struct rt_att *atts; /* owned; RT_ATTS_MAX */
+    size_t n_atts;       /* all places from here on are free, the one before it is not */
     struct rt_past past[RT_ATTS_MAX];
     size_t n_past;
     size_t round;    /* where the next round of sending begins */

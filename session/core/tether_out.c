@@ -129,7 +129,7 @@ static void put_report(struct rt_tether *t, struct writer *w, uint64_t now)
         }
     }
     report.done = t->next_proc - report.n_procs;
-    for (size_t i = 0; i < RT_ATTS_MAX; i++) {
+    for (size_t i = 0; i < t->n_atts; i++) {
         if (t->atts[i].state != RT_ATT_FREE) {
             report_att(&t->atts[i], &report.atts[report.n_atts++]);
         }
@@ -303,13 +303,13 @@ static void put_atts(struct rt_tether *t, struct writer *w)
         size_t first = t->round;
 
         sent = false;
-        for (size_t i = 0; i < RT_ATTS_MAX; i++) {
-            size_t index = (first + i) % RT_ATTS_MAX;
+        for (size_t i = 0; i < t->n_atts; i++) {
+            size_t index = (first + i) % t->n_atts;
             struct rt_att *att = &t->atts[index];
 
             if (att->channel && put_att(t, att, w)) {
                 sent = true;
-                t->round = (index + 1) % RT_ATTS_MAX;
+                t->round = index + 1;
             }
         }
     }

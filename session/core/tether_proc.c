@@ -110,7 +110,7 @@ void rt_tether_advance(struct rt_tether *t, struct rt_proc *proc, unsigned o, ui
 {
     struct rt_ring *ring = &proc->ring[o];
 
-    for (size_t i = 0; i < RT_ATTS_MAX; i++) {
+    for (size_t i = 0; i < t->n_atts; i++) {
         if (t->atts[i].state != RT_ATT_FREE && t->atts[i].proc == proc->id &&
             rt_att_wants(&t->atts[i], o + RT_STDOUT)) {
             rt_sender_overwritten(&t->atts[i].out[o], ring, base);
@@ -241,7 +241,7 @@ static void finish(struct rt_tether *t, struct rt_proc *proc, uint64_t now)
     rt_tether_move_end(t, RT_ENDING_TAIL_OUT);
     t->final_at = now;
     t->end_at = now;
-    for (size_t i = 0; i < RT_ATTS_MAX; i++) {
+    for (size_t i = 0; i < t->n_atts; i++) {
         struct rt_att *att = &t->atts[i];
 
         if (att->channel && !att->graced) {
@@ -259,7 +259,7 @@ static enum rt_stdin_phase stdin_after(const struct rt_tether *t, const struct r
 {
     bool ended = false, open = proc->stdin_kept;
 
-    for (size_t i = 0; i < RT_ATTS_MAX; i++) {
+    for (size_t i = 0; i < t->n_atts; i++) {
         const struct rt_att *att = &t->atts[i];
 
         if (att->state == RT_ATT_FREE || att->proc != proc->id || !rt_att_wants(att, RT_STDIN)) {

@@ -58,6 +58,7 @@ static void check_bounds(const struct shell *sh)
     for (size_t i = 0; i < RT_ATTS_MAX; i++) {
         const struct rt_att *att = &t->atts[i];
         const struct rt_proc *proc = att->state != RT_ATT_FREE ? rt_tether_proc(t, att->proc) : NULL;
+        FUZZ_CHECK(att->state == RT_ATT_FREE ? i + 1 != t->n_atts : i < t->n_atts);
         if (att->state == RT_ATT_FREE)
             continue;
         FUZZ_CHECK(proc != NULL);

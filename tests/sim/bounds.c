@@ -154,6 +154,11 @@ static void check_guest(int guest)
         return;
     }
     sim.guests[guest].touched = false;
+    for (size_t i = 0; i < RT_ATTS_MAX; i++) {
+        if (t->atts[i].state == RT_ATT_FREE ? i + 1 == t->n_atts : i >= t->n_atts) {
+            sim_fail("guest %d: place %zu of an attachment, of %zu in use", guest, i, t->n_atts);
+        }
+    }
     for (int p = 0; p < RT_PROCS_MAX; p++) {
         for (int o = 0; t->procs[p] != NULL && o < RT_OUTS; o++) {
             if (t->procs[p]->ring[o].head - t->procs[p]->ring[o].base > t->procs[p]->ring[o].cap) {

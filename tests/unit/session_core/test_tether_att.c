@@ -8,6 +8,7 @@
 #include "session/core/protocol.h"
 #include "session/core/tether.h"
 #include "session/core/tether_att.h"
+#include "session/core/tether_machine.h"
 
 #include "tests/unit/session_core/tether_clients.h"
 #include "tests/unit/session_core/tether_fixture.h"
@@ -354,6 +355,35 @@ static void test_refused_displaces_none(void **state)
     tx_close(&tx);
 }
 
+/* The last place of a full table, too, can be given to another; and one that is free is found again. */
+static void test_last_place(void **state)
+{
+    (void)state;
+    struct rt_refuse_msg gone = {.c = RT_CLASS_LOST};
+    struct tx_rx zero = tx_rx(0);
+    struct rt_attach_msg msg;
+    tx_live(&tx, NULL);
+    for (unsigned i = 0; i < RT_ATTS_MAX; i++) {
+        tx_hold(&tx, 1 + i, 0);
+    }
+    tx_refuse(&tx, RT_ATTS_MAX, &gone);
+    msg = tx_new(200, 1);
+    tx_bind(&tx, 500, &msg);
+    tx_refuse(&tx, 500, &gone);
+    msg = tx_resume(200, 2, &zero, &zero, 0, 0);
+    tx_bind(&tx, 501, &msg);
+    for (unsigned i = 2; i < RT_ATTS_MAX; i++) { /* all but the first and the last */
+        tx_detach(&tx, i);
+    }
+    assert_int_equal(tx.tether->n_atts, RT_ATTS_MAX);
+    tx_detach(&tx, 501);
+    assert_int_equal(tx.tether->n_atts, 1);
+    msg = tx_new(201, 1);
+    tx_bind(&tx, 502, &msg);
+    assert_int_equal(tx.tether->n_atts, 2);
+    tx_close(&tx);
+}
+
 static bool known(uint8_t id)
 {
     return rt_tether_att_by_id(tx.tether, tx_id(id).data) != NULL;
@@ -409,6 +439,7 @@ int main(void)
         cmocka_unit_test(test_in_use),
         cmocka_unit_test(test_table_full),
         cmocka_unit_test(test_refused_displaces_none),
+        cmocka_unit_test(test_last_place),
         cmocka_unit_test(test_forgetting),
         cmocka_unit_test(test_resent),
     };
