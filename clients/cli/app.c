@@ -365,6 +365,9 @@ bool cli_answered(struct cli_app *app, const struct retether_reply *reply)
     } else {
         app->ask = NULL;
         app->creating = false;
+        if (reply->more) {
+            cli_asked(app, RT_OK); /* the next part has as long again */
+        }
         return true;
     }
     return false;

@@ -84,8 +84,8 @@ void cli_find(struct cli_app *app);
  * time that --timeout says. */
 void cli_watch(struct cli_app *app, const struct retether_attachment_callbacks *callbacks, bool soon);
 
-/* For a request's callback: true when it was answered; else it is made again, or it has been told why not and the
- * program ends. */
+/* For a request's callback: true for an answer, or a part of one; else it is made again, or it has been told why not
+ * and the program ends. */
 bool cli_answered(struct cli_app *app, const struct retether_reply *reply);
 /* As cli_answered(), of a request for the hosts: no host at all is no answer yet. An agent that has not heard the store
  * knows not even itself. */

@@ -19,11 +19,11 @@ static void found(struct cli_app *app, const struct retether_record *record)
     if (stream.input && cli_stdin_is_empty()) {
         stream.input = false;
         if (app->options->verbose) {
-            cli_say("stdin is closed or /dev/null, so this attach only watches %s", stream.container);
+            cli_say("stdin is closed or /dev/null, so this attach only watches %s", app->container);
         }
     }
     cli_stream_options(&stream, &options);
-    cli_stream_attach(&stream, &options);
+    cli_stream_attach(&stream, &options, NULL);
 }
 
 const struct cli_command cli_attach = {

@@ -147,9 +147,7 @@ static void listed_cb(struct retether_client *client, const struct retether_repl
     for (size_t i = 0; i < reply->n_records; i++) {
         offer(&text, "", "", reply->records[i].container, retether_state_name(reply->records[i].state));
     }
-    if (reply->more) {
-        cli_asked(app, 0); /* the next part has as long again */
-    } else {
+    if (!reply->more) {
         cli_text_flush(app, &text);
     }
 }

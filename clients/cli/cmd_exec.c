@@ -24,7 +24,7 @@ static void found(struct cli_app *app, const struct retether_record *record)
     if (cli_stream_open(&stream, app, CLI_STREAM_EXEC, record)) {
         stream.input = cli_has(app->options, &cli_interactive);
         cli_stream_options(&stream, &options);
-        cli_stream_exec(&stream, &options, &exec);
+        cli_stream_attach(&stream, &options, &exec);
     }
 }
 

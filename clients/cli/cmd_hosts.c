@@ -3,12 +3,7 @@
 #include "clients/cli/commands.h"
 #include "clients/cli/record.h"
 
-#include <stdlib.h>
 #include <string.h>
-
-static struct cli_text rows; /* struct retether_host, one behind the other */
-static struct cli_table table;
-static struct cli_text text;
 
 static int compare_hosts(const void *a, const void *b)
 {
@@ -18,39 +13,24 @@ static int compare_hosts(const void *a, const void *b)
     return strcmp(first->name, second->name);
 }
 
-static void print_hosts(struct cli_app *app)
+static void add_host(const void *row, struct cli_table *table, struct cli_text *json)
 {
-    struct retether_host *hosts = (void *)rows.data;
-    size_t n = rows.size / sizeof(*hosts);
-
-    if (n > 0) {
-        qsort(hosts, n, sizeof(*hosts), compare_hosts);
+    if (json != NULL) {
+        cli_host_json(json, row);
+    } else {
+        cli_host_row(table, row);
     }
-    for (size_t i = 0; i < n; i++) {
-        if (cli_has(app->options, &cli_json)) {
-            cli_host_json(&text, &hosts[i]);
-        } else {
-            cli_host_row(&table, &hosts[i]);
-        }
-    }
-    cli_table_flush(&table, app, &text, &rows);
 }
+
+static struct cli_list list = {.row_size = sizeof(struct retether_host), .compare = compare_hosts, .add = add_host};
 
 static void hosts_cb(struct retether_client *client, const struct retether_reply *reply, void *ctx)
 {
-    struct cli_app *app = ctx;
+    static char heads[] = "HOST STATE >HEARTBEAT >SESSIONS VERSION ADDRESSES";
 
     (void)client;
-    if (!cli_hosts_answered(app, reply)) {
-        return;
-    }
-    for (size_t i = 0; i < reply->n_hosts; i++) {
-        cli_text_add(&rows, (const char *)&reply->hosts[i], sizeof(reply->hosts[i]));
-    }
-    if (reply->more) {
-        cli_asked(app, 0);
-    } else {
-        print_hosts(app);
+    if (cli_hosts_answered(ctx, reply)) {
+        cli_list_take(&list, ctx, heads, reply->hosts, reply->n_hosts, reply->more);
     }
 }
 
@@ -61,9 +41,6 @@ static void ask_hosts(struct cli_app *app)
 
 static void run(struct cli_app *app)
 {
-    static char heads[] = "HOST STATE >HEARTBEAT >SESSIONS VERSION ADDRESSES";
-
-    cli_table_init(&table, heads, cli_colours());
     cli_ask(app, ask_hosts);
 }
 

@@ -16,7 +16,7 @@ static void found(struct cli_app *app, const struct retether_record *record)
         options.hold_ms = 0;
         options.rows = options.cols = 0;
         stream.until_head = !cli_has(app->options, &follow);
-        cli_stream_attach(&stream, &options);
+        cli_stream_attach(&stream, &options, NULL);
     }
 }
 

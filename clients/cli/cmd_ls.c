@@ -4,15 +4,10 @@
 #include "clients/cli/record.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 static const struct rt_option host = {"host", 0, &cli_kind_host, "only those that this host serves, or served last",
                                       NULL};
-
-static struct cli_text rows; /* struct retether_record, one behind the other */
-static struct cli_table table;
-static struct cli_text text;
 
 /* By ID, then by tenant: an operator sees containers of several tenants that have the same ID. */
 static int compare_records(const void *a, const void *b)
@@ -40,45 +35,32 @@ static void tell_none(const struct cli_options *options)
     }
 }
 
-/* The rows' pointers to arrays are no longer valid here, as the reply owned them. Neither form shows them. */
-static void print_list(struct cli_app *app)
+/* The row's pointers to arrays are no longer valid here, as the reply owned them. Neither form shows them. */
+static void add_record(const void *row, struct cli_table *table, struct cli_text *json)
 {
-    struct retether_record *records = (void *)rows.data;
-    size_t n = rows.size / sizeof(*records);
-    bool json = cli_has(app->options, &cli_json);
-
-    if (n > 0) {
-        qsort(records, n, sizeof(*records), compare_records);
+    if (json != NULL) {
+        cli_record_json(json, row, false);
+    } else {
+        cli_record_row(table, row);
     }
-    for (size_t i = 0; i < n; i++) {
-        if (json) {
-            cli_record_json(&text, &records[i], false);
-        } else {
-            cli_record_row(&table, &records[i]);
-        }
-    }
-    if (n == 0 && !json) {
-        tell_none(app->options);
-    }
-    cli_table_flush(&table, app, &text, &rows);
 }
+
+static struct cli_list list = {
+    .row_size = sizeof(struct retether_record), .compare = compare_records, .add = add_record};
 
 static void listed(struct retether_client *client, const struct retether_reply *reply, void *ctx)
 {
+    static char heads[] = "CONTAINER STATE HOST >AGE >MOVES >EPOCH >EXIT LABEL";
     struct cli_app *app = ctx;
 
     (void)client;
     if (!cli_answered(app, reply)) {
         return;
     }
-    for (size_t i = 0; i < reply->n_records; i++) {
-        cli_text_add(&rows, (const char *)&reply->records[i], sizeof(reply->records[i]));
+    if (!reply->more && list.rows.size + reply->n_records == 0 && !cli_has(app->options, &cli_json)) {
+        tell_none(app->options);
     }
-    if (reply->more) {
-        cli_asked(app, 0); /* the next part has as long again */
-    } else {
-        print_list(app);
-    }
+    cli_list_take(&list, app, heads, reply->records, reply->n_records, reply->more);
 }
 
 static void ask_list(struct cli_app *app)
@@ -88,9 +70,6 @@ static void ask_list(struct cli_app *app)
 
 static void run(struct cli_app *app)
 {
-    static char heads[] = "CONTAINER STATE HOST >AGE >MOVES >EPOCH >EXIT LABEL";
-
-    cli_table_init(&table, heads, cli_colours());
     if (app->options->word[0] != NULL) {
         snprintf(app->container, sizeof(app->container), "%s", app->options->word[0]);
     }

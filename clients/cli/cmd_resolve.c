@@ -50,9 +50,7 @@ static void resolve_hosts_cb(struct retether_client *client, const struct reteth
             return;
         }
     }
-    if (reply->more) {
-        cli_asked(app, 0);
-    } else {
+    if (!reply->more) {
         print_resolved(app, NULL);
     }
 }

@@ -104,18 +104,21 @@ static void exit_cb(uv_process_t *child, int64_t status, int signum)
     }
     if (run.stream.state == CLI_STREAM_OPEN && !killed) {
         if (signum != 0) {
-            cli_say("the tether was killed by signal %d before it could be attached to; -v shows its log", signum);
+            cli_stream_fail(&run.stream,
+                            "the tether was killed by signal %d before it could be attached to; -v shows its log",
+                            signum);
         } else {
-            cli_say("the tether ended with status %d before it could be attached to; -v shows its log", (int)status);
+            cli_stream_fail(&run.stream,
+                            "the tether ended with status %d before it could be attached to; -v shows its log",
+                            (int)status);
         }
-        cli_stream_end(&run.stream, CLI_EXIT_FAILED);
     }
 }
 
 static void given_back(bool answered)
 {
     if (!answered && !run.app->over) {
-        cli_say("%s could not be taken back: the name may be in use for a week", run.stream.container);
+        cli_say("%s could not be taken back: the name may be in use for a week", run.app->container);
     }
     cli_finish(run.app, run.status);
 }
@@ -142,7 +145,7 @@ static bool may_end(struct cli_stream *stream, int status)
     }
     run.status = status;
     stop();
-    if (retether_remove(run.app->client, stream->container, given_back_cb, NULL) != RT_OK) {
+    if (retether_remove(run.app->client, stream->app->container, given_back_cb, NULL) != RT_OK) {
         return true;
     }
     run.giving_back = true;
@@ -191,65 +194,57 @@ static const char *find_tether(const struct cli_options *options)
     return "tether";
 }
 
-static void fill_args(const char *args[], const struct cli_options *options, char tty_size[32])
+/* All but the command. Returns how many. */
+static size_t fill_args(const char *args[ARGS_MAX], const struct cli_options *options, const char *tty_size)
 {
-    const char *cwd = cli_value(options, &cli_cwd);
-    const char *ring = cli_value(options, &cli_ring);
-    unsigned rows, cols;
+    const char *const given[][2] = {
+        {"--cid", run.app->container},
+        {"--agent", run.stream.guest_agent},
+        {"--first-hold", FIRST_HOLD},
+        {"--tty-size", tty_size},
+        {"--cwd", cli_value(options, &cli_cwd)},
+        {"--ring", cli_value(options, &cli_ring)},
+    };
     size_t n = 0;
 
     args[n++] = find_tether(options);
-    args[n++] = "--cid";
-    args[n++] = run.app->container;
-    args[n++] = "--agent";
-    args[n++] = run.stream.guest_agent;
-    args[n++] = "--first-hold";
-    args[n++] = FIRST_HOLD;
     if (cli_has(options, &cli_tty)) {
         args[n++] = "--tty";
-        if (cli_terminal_size(&rows, &cols)) {
-            snprintf(tty_size, 32, "%ux%u", rows, cols);
-            args[n++] = "--tty-size";
-            args[n++] = tty_size;
+    }
+    for (size_t i = 0; i < sizeof(given) / sizeof(given[0]); i++) {
+        if (given[i][1] != NULL) {
+            args[n++] = given[i][0];
+            args[n++] = given[i][1];
         }
     }
-    if (cwd != NULL) {
-        args[n++] = "--cwd";
-        args[n++] = cwd;
-    }
-    if (ring != NULL) {
-        args[n++] = "--ring";
-        args[n++] = ring;
-    }
     args[n++] = "--";
-    args[n] = NULL;
+    return n;
 }
 
 static int spawn(const char *token)
 {
     const struct cli_options *options = run.app->options;
-    const char *head[ARGS_MAX];
     char tty_size[32];
-    size_t n = 0;
-    size_t n_command = 0;
+    unsigned rows, cols;
+    bool sized = cli_has(options, &cli_tty) && cli_terminal_size(&rows, &cols);
+    size_t n, n_command = 0;
     const char **args;
     uv_stdio_container_t stdio[3] = {{.flags = UV_IGNORE}, {.flags = UV_IGNORE}, {.flags = UV_IGNORE}};
     uv_process_options_t child = {.exit_cb = exit_cb, .flags = UV_PROCESS_DETACHED, .stdio_count = 3, .stdio = stdio};
     int rc;
 
-    fill_args(head, options, tty_size);
-    while (head[n] != NULL) {
-        n++;
+    if (sized) {
+        snprintf(tty_size, sizeof(tty_size), "%ux%u", rows, cols);
     }
     while (options->argv[n_command] != NULL) {
         n_command++;
     }
-    args = (const char **)calloc(n + n_command + 1, sizeof(*args));
+    args = (const char **)calloc(ARGS_MAX + n_command + 1, sizeof(*args));
     if (args == NULL || setenv("RETETHER_TOKEN", token, 1) != 0) {
         free((void *)args);
         return UV_ENOMEM;
     }
-    memcpy((void *)args, (void *)head, n * sizeof(*args));
+    n = fill_args(args, options, sized ? tty_size : NULL);
     memcpy((void *)(args + n), (void *)options->argv, n_command * sizeof(*args));
     if (options->verbose) {
         stdio[2].flags = UV_INHERIT_FD;
@@ -287,8 +282,8 @@ static void created(struct retether_client *client, const struct retether_reply 
     }
     rc = spawn(reply->token != NULL ? reply->token : "");
     if (rc != 0) {
-        cli_say("cannot start \"%s\": %s; --tether PATH names the program", find_tether(app->options), uv_strerror(rc));
-        cli_stream_end(&run.stream, CLI_EXIT_FAILED);
+        cli_stream_fail(&run.stream, "cannot start \"%s\": %s; --tether PATH names the program",
+                        find_tether(app->options), uv_strerror(rc));
         return;
     }
     if (!cli_has(app->options, &name) && isatty(STDERR_FILENO)) {
@@ -299,7 +294,7 @@ static void created(struct retether_client *client, const struct retether_reply 
     cli_stream_options(&run.stream, &options);
     options.input = input || !cli_has(app->options, &cli_tty);
     options.input_once = !input;
-    cli_stream_attach(&run.stream, &options);
+    cli_stream_attach(&run.stream, &options, NULL);
     if (!input && run.stream.att != NULL) {
         retether_write_end(run.stream.att);
     }

@@ -121,7 +121,7 @@ static void failed_cb(struct retether_attachment *att, unsigned cls, const char 
     (void)code;
     (void)signum;
     if (cls == RETETHER_ENDED) { /* the record of its end says whether there is a status */
-        cli_tails_fetch(waiting.app, waiting.app->container, tails_cb, NULL);
+        cli_tails_fetch(waiting.app, false, tails_cb, NULL);
     } else {
         cli_fail_class(waiting.app, cls, text);
     }

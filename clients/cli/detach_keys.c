@@ -44,22 +44,17 @@ int cli_keys_parse(struct cli_keys *keys, const char *text)
         return RT_OK;
     }
     for (;;) {
-        size_t size;
+        size_t size = keys->n < CLI_KEYS_MAX ? read_key(text, &keys->key[keys->n]) : 0;
 
-        if (keys->n == CLI_KEYS_MAX || (size = read_key(text, &keys->key[keys->n])) == 0) {
+        if (size == 0 || (text[size] != ',' && text[size] != '\0')) {
             keys->n = 0;
             return RT_EINVAL;
         }
         keys->n++;
-        text += size;
-        if (text[0] == '\0') {
+        if (text[size] == '\0') {
             break;
         }
-        if (text[0] != ',') {
-            keys->n = 0;
-            return RT_EINVAL;
-        }
-        text++;
+        text += size + 1;
     }
     fill_back(keys);
     return RT_OK;

@@ -40,7 +40,7 @@ static void looked_cb(struct retether_client *client, const struct retether_repl
     if (is_lost) {
         lost->state = CLI_LOST_TOLD;
         rt_time_text(lost->since_ms, since, sizeof(since));
-        cli_say("%s is lost since %s: its machine is not heard from; waiting for it", lost->container, since);
+        cli_say("%s is lost since %s: its machine is not heard from; waiting for it", lost->app->container, since);
     }
     look_later(lost, LOOK_MS);
 }
@@ -55,18 +55,16 @@ static void look_cb(uv_timer_t *timer)
         return;
     }
     if (lost->state == CLI_LOST_AWAY && !lost->asked &&
-        retether_show(lost->app->client, lost->container, false, looked_cb, lost) == RT_OK) {
+        retether_show(lost->app->client, lost->app->container, false, looked_cb, lost) == RT_OK) {
         lost->asked = true;
         return;
     }
     look_later(lost, LOOK_MS);
 }
 
-void cli_lost_open(struct cli_lost *lost, struct cli_app *app, const char *container,
-                   void (*on_timeout)(struct cli_lost *lost))
+void cli_lost_open(struct cli_lost *lost, struct cli_app *app, void (*on_timeout)(struct cli_lost *lost))
 {
     lost->app = app;
-    lost->container = container;
     lost->on_timeout = on_timeout;
     lost->state = CLI_LOST_SERVED;
     lost->limit_ms = RT_NEVER;
@@ -88,7 +86,7 @@ void cli_lost_interrupted(struct cli_lost *lost)
 void cli_lost_resumed(struct cli_lost *lost, const char *host)
 {
     if (lost->state == CLI_LOST_TOLD) {
-        cli_say("%s is back, served by %s", lost->container, host);
+        cli_say("%s is back, served by %s", lost->app->container, host);
     }
     lost->state = CLI_LOST_SERVED;
     (void)uv_timer_stop(&lost->timer);

@@ -19,8 +19,7 @@
 enum cli_lost_state { CLI_LOST_SERVED, CLI_LOST_AWAY, CLI_LOST_TOLD };
 
 struct cli_lost {
-    struct cli_app *app;
-    const char *container;
+    struct cli_app *app; /* watches over app->container */
     enum cli_lost_state state;
     uv_timer_t timer;
     bool asked;
@@ -31,10 +30,8 @@ struct cli_lost {
     void *data;
 };
 
-/* on_timeout is called once the container has been lost for as long as --lost-timeout says. `container` must live as
- * long as `lost`. */
-void cli_lost_open(struct cli_lost *lost, struct cli_app *app, const char *container,
-                   void (*on_timeout)(struct cli_lost *lost));
+/* on_timeout is called once the container has been lost for as long as --lost-timeout says. */
+void cli_lost_open(struct cli_lost *lost, struct cli_app *app, void (*on_timeout)(struct cli_lost *lost));
 void cli_lost_interrupted(struct cli_lost *lost);
 void cli_lost_resumed(struct cli_lost *lost, const char *host);
 void cli_lost_close(struct cli_lost *lost);

@@ -106,19 +106,6 @@ static void gap_cb(struct retether_attachment *att, enum retether_stream from, u
 
 /* ---- the attachment ---- */
 
-static void writable_cb(struct retether_attachment *att, void *ctx)
-{
-    (void)att;
-    cli_stream_writable(ctx);
-}
-
-static void input_closed_cb(struct retether_attachment *att, uint64_t applied, void *ctx)
-{
-    (void)att;
-    (void)applied;
-    cli_stream_input_closed(ctx);
-}
-
 /* Says what is missing at the beginning for a command that wants everything from the first byte on. For run and exec
  * these bytes are lost; for logs they are not kept any more. */
 static void tell_missed(struct cli_stream *stream)
@@ -150,7 +137,7 @@ static void attached_cb(struct retether_attachment *att, const struct retether_a
     stream->reached[1] = attached->start[1];
     tell_missed(stream);
     if (stream->app->options->verbose) {
-        cli_say("attached to %s, served by %s", stream->container, attached->host);
+        cli_say("attached to %s, served by %s", stream->app->container, attached->host);
     }
     cli_stream_start(stream);
     check_head(stream);
@@ -163,7 +150,7 @@ static void interrupted_cb(struct retether_attachment *att, void *ctx)
     (void)att;
     cli_lost_interrupted(&stream->lost);
     if (stream->app->options->verbose && !cli_terminal_is_raw()) {
-        cli_say("interrupted; looking for %s", stream->container);
+        cli_say("interrupted; looking for %s", stream->app->container);
     }
 }
 
@@ -193,8 +180,8 @@ static const struct retether_attachment_callbacks callbacks = {
     .attached = attached_cb,
     .output = output_cb,
     .gap = gap_cb,
-    .writable = writable_cb,
-    .input_closed = input_closed_cb,
+    .writable = cli_stream_writable,
+    .input_closed = cli_stream_input_closed,
     .interrupted = interrupted_cb,
     .resumed = resumed_cb,
     .exited = exited_cb,
@@ -223,7 +210,6 @@ bool cli_stream_open(struct cli_stream *stream, struct cli_app *app, enum cli_st
     stream->kind = kind;
     app->data = stream;
     app->on_end = end_cb;
-    snprintf(stream->container, sizeof(stream->container), "%.*s", RETETHER_CONTAINER_MAX, app->container);
     if (record != NULL) {
         stream->record_state = record->state;
         stream->record_code = record->code;
@@ -231,12 +217,11 @@ bool cli_stream_open(struct cli_stream *stream, struct cli_app *app, enum cli_st
     }
     take_options(stream, app->options);
     cli_stream_open_signals(stream);
-    cli_lost_open(&stream->lost, app, stream->container, cli_stream_lost);
+    cli_lost_open(&stream->lost, app, cli_stream_lost);
     stream->lost.data = stream;
     for (unsigned s = 0; s < 2; s++) {
         if (cli_writer_open(&stream->writer[s], &app->loop, fds[s]) != RT_OK) {
-            cli_say("%s cannot be written to; open it for writing", s == 0 ? "stdout" : "stderr");
-            cli_stream_end(stream, CLI_EXIT_FAILED);
+            cli_stream_fail(stream, "%s cannot be written to; open it for writing", s == 0 ? "stdout" : "stderr");
             return false;
         }
         stream->writers_open = s + 1;
@@ -254,7 +239,7 @@ void cli_stream_options(const struct cli_stream *stream, struct retether_attach_
     const struct cli_options *given = stream->app->options;
 
     retether_attach_defaults(options, sizeof(*options));
-    options->container = stream->container;
+    options->container = stream->app->container;
     options->process = stream->process;
     options->input = stream->input;
     options->from = stream->start.from;
@@ -262,36 +247,23 @@ void cli_stream_options(const struct cli_stream *stream, struct retether_attach_
     options->start[1] = stream->start.at[1];
     (void)cli_read(given, &cli_hold, &options->hold_ms);
     options->give_up_ms = given->timeout_ms;
-    if (!cli_terminal_size(&options->rows, &options->cols)) {
-        options->rows = options->cols = 0;
-    }
+    (void)cli_terminal_size(&options->rows, &options->cols); /* without a terminal they stay 0 */
 }
 
-static void begun(struct cli_stream *stream, int rc)
+void cli_stream_attach(struct cli_stream *stream, const struct retether_attach_options *options,
+                       const struct retether_exec_options *exec)
 {
-    if (rc != RT_OK && stream->kind == CLI_STREAM_EXEC) {
-        cli_say("the command is too long: at most 256 KiB, and about 4000 words, together with its environment; its "
-                "directory at most 1024 bytes");
-        cli_stream_end(stream, CLI_EXIT_FAILED);
+    struct retether_client *client = stream->app->client;
+    struct retether_attachment_callbacks with = callbacks;
+    int rc;
+
+    with.ctx = stream;
+    rc = exec != NULL ? retether_exec(client, options, exec, &with, &stream->att)
+                      : retether_attach(client, options, &with, &stream->att);
+    if (rc != RT_OK && exec != NULL) {
+        cli_stream_fail(stream, "the command is too long: at most 256 KiB, and about 4000 words, together with its "
+                                "environment; its directory at most 1024 bytes");
     } else if (rc != RT_OK) {
-        cli_say("cannot attach to \"%s\": %s", stream->container, rt_strerror(rc));
-        cli_stream_end(stream, CLI_EXIT_FAILED);
+        cli_stream_fail(stream, "cannot attach to \"%s\": %s", options->container, rt_strerror(rc));
     }
-}
-
-void cli_stream_attach(struct cli_stream *stream, const struct retether_attach_options *options)
-{
-    struct retether_attachment_callbacks with = callbacks;
-
-    with.ctx = stream;
-    begun(stream, retether_attach(stream->app->client, options, &with, &stream->att));
-}
-
-void cli_stream_exec(struct cli_stream *stream, const struct retether_attach_options *options,
-                     const struct retether_exec_options *exec)
-{
-    struct retether_attachment_callbacks with = callbacks;
-
-    with.ctx = stream;
-    begun(stream, retether_exec(stream->app->client, options, exec, &with, &stream->att));
 }

@@ -45,7 +45,6 @@ struct cli_stream {
     enum cli_stream_state state;
     enum retether_state record_state;    /* as looked up; RETETHER_STATE_NONE when it is not known */
     unsigned record_code, record_signal; /* of one that had ended */
-    char container[RETETHER_CONTAINER_MAX + 1];
     uint32_t process;
     struct cli_start start;
     bool tty; /* the process has one */
@@ -83,9 +82,9 @@ struct cli_stream {
  * failed. record: as looked up; NULL: not known. */
 bool cli_stream_open(struct cli_stream *stream, struct cli_app *app, enum cli_stream_kind kind,
                      const struct retether_record *record);
-void cli_stream_attach(struct cli_stream *stream, const struct retether_attach_options *options);
-void cli_stream_exec(struct cli_stream *stream, const struct retether_attach_options *options,
-                     const struct retether_exec_options *exec);
+/* exec: what is to be run; NULL: attaches to a process that runs already. */
+void cli_stream_attach(struct cli_stream *stream, const struct retether_attach_options *options,
+                       const struct retether_exec_options *exec);
 /* Fills options from the command line. */
 void cli_stream_options(const struct cli_stream *stream, struct retether_attach_options *options);
 
@@ -93,8 +92,8 @@ void cli_stream_options(const struct cli_stream *stream, struct retether_attach_
 /* Once attached: reads stdin and sets the terminal. */
 void cli_stream_start(struct cli_stream *stream);
 /* There is room for input again; no more of it is wanted. */
-void cli_stream_writable(struct cli_stream *stream);
-void cli_stream_input_closed(struct cli_stream *stream);
+void cli_stream_writable(struct retether_attachment *att, void *ctx);
+void cli_stream_input_closed(struct retether_attachment *att, uint64_t applied, void *ctx);
 void cli_stream_open_signals(struct cli_stream *stream);
 
 /* stream_end.c */
@@ -114,8 +113,9 @@ void cli_stream_tell_untaken(const struct cli_stream *stream);
 void cli_stream_tell_resume(struct cli_stream *stream);
 /* Says why there was no output at all, when the code is that of a command that was not run. output: bytes of it. */
 void cli_stream_tell_unstarted(const struct cli_stream *stream, unsigned code, uint64_t output);
+/* Says what has failed, and after an attach how to go on, and ends the program. */
+__attribute__((format(printf, 2, 3))) void cli_stream_fail(struct cli_stream *stream, const char *format, ...);
 void cli_stream_write_failed(struct cli_stream *stream, int error);
-void cli_stream_read_failed(struct cli_stream *stream, int error);
 void cli_stream_lost(struct cli_lost *lost);
 void cli_stream_rewound(struct retether_attachment *att, const struct retether_rewound *rewound, void *ctx);
 void cli_stream_failed(struct retether_attachment *att, unsigned cls, const char *text, unsigned code, unsigned signum,

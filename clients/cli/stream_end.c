@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -66,7 +67,7 @@ void cli_stream_tell_untaken(const struct cli_stream *stream)
 
 void cli_stream_tell_resume(struct cli_stream *stream)
 {
-    struct cli_resume from = {.container = stream->container,
+    struct cli_resume from = {.container = stream->app->container,
                               .process = stream->process,
                               .tty = stream->tty,
                               .input = stream->input,
@@ -92,8 +93,14 @@ void cli_stream_tell_resume(struct cli_stream *stream)
     cli_stream_tell_untaken(stream);
 }
 
-static void fail(struct cli_stream *stream, const char *text)
+void cli_stream_fail(struct cli_stream *stream, const char *format, ...)
 {
+    char text[512];
+    va_list args;
+
+    va_start(args, format);
+    (void)vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
     cli_stream_leave_terminal();
     cli_say("%s", text);
     cli_stream_tell_resume(stream);
@@ -102,23 +109,11 @@ static void fail(struct cli_stream *stream, const char *text)
 
 void cli_stream_write_failed(struct cli_stream *stream, int error)
 {
-    char text[160];
-
     if (error == EPIPE) { /* whoever read this has seen enough */
         cli_stream_end(stream, 128 + SIGPIPE);
-        return;
+    } else {
+        cli_stream_fail(stream, "cannot write the output: %s", strerror(error));
     }
-    snprintf(text, sizeof(text), "cannot write the output: %s", strerror(error));
-    fail(stream, text);
-}
-
-/* A failed read is not the end of the input: the process must not believe that it has all of it. */
-void cli_stream_read_failed(struct cli_stream *stream, int error)
-{
-    char text[160];
-
-    snprintf(text, sizeof(text), "cannot read stdin: %s", strerror(error));
-    fail(stream, text);
 }
 
 void cli_stream_exited(struct cli_stream *stream, unsigned code, unsigned signum)
@@ -148,7 +143,7 @@ void cli_stream_lost(struct cli_lost *lost)
     struct cli_stream *stream = lost->data;
 
     cli_stream_leave_terminal();
-    cli_say("%s has been lost for %s; it is not waited for any longer", stream->container,
+    cli_say("%s has been lost for %s; it is not waited for any longer", stream->app->container,
             cli_value(stream->app->options, &cli_lost_timeout));
     cli_stream_tell_resume(stream);
     cli_stream_end(stream, CLI_EXIT_LOST);
@@ -164,12 +159,12 @@ void cli_stream_rewound(struct retether_attachment *att, const struct retether_r
     if (rewound->anew) {
         cli_say("%s was started anew, and what was printed here is from before; retether attach %s attaches to the new "
                 "start",
-                stream->container, stream->container);
+                stream->app->container, stream->app->container);
     } else {
         cli_say("%s was set back, perhaps by a reverted snapshot: of its %s only the first %" PRIu64
                 " bytes still hold, %" PRIu64 " came here; retether attach %s attaches anew",
-                stream->container, (unsigned)rewound->stream < 5 ? names[rewound->stream] : "output", rewound->common,
-                rewound->ours, stream->container);
+                stream->app->container, (unsigned)rewound->stream < 5 ? names[rewound->stream] : "output",
+                rewound->common, rewound->ours, stream->app->container);
     }
     cli_stream_end(stream, CLI_EXIT_FAILED);
 }
@@ -205,12 +200,12 @@ static void tell_missing(const struct cli_stream *stream, const struct cli_tails
         cli_stream_leave_terminal();
         cli_say("the last output of %s is not kept any more: the session store has room for that of the newest ends "
                 "only; the agents' settings store.tails and store.tails_host give it more",
-                stream->container);
+                stream->app->container);
     } else if (tails->kept_at[0] != '\0') {
         cli_stream_leave_terminal();
         cli_say("the last output of %s is kept by the agent of %s alone, which does not answer now; try again when it "
                 "does",
-                stream->container, tails->kept_at);
+                stream->app->container, tails->kept_at);
     }
 }
 
@@ -222,9 +217,8 @@ static void tails_cb(struct cli_app *app, const struct cli_tails *tails, void *c
     uint64_t from[2] = {0, 0};
     int rc;
 
-    (void)app;
     if (tails == NULL) {
-        fail(stream, "the container has ended, and neither its output nor its status is kept any more");
+        cli_stream_fail(stream, "the container has ended, and neither its output nor its status is kept any more");
         return;
     }
     for (unsigned s = 0; s < 2; s++) {
@@ -244,9 +238,7 @@ static void tails_cb(struct cli_app *app, const struct cli_tails *tails, void *c
         stream->mid_line = tails->data[1][tails->size[1] - 1] != '\n';
     }
     if (tails->lost) {
-        cli_stream_leave_terminal();
-        cli_say("%s was lost: its machine never came back, so there is no status", stream->container);
-        cli_stream_end(stream, CLI_EXIT_FAILED);
+        cli_stream_fail(stream, "%s was lost: its machine never came back, so there is no status", app->container);
     } else {
         tell_missing(stream, tails);
         cli_stream_tell_unstarted(stream, tails->signal == 0 ? tails->code : 0, tails->end[0] + tails->end[1]);
@@ -265,7 +257,8 @@ static void tell_ended(struct cli_stream *stream, unsigned code, unsigned signum
     } else {
         snprintf(how, sizeof(how), "with status %u", code);
     }
-    cli_say("%s has ended %s; retether logs %s shows its last output", stream->container, how, stream->container);
+    cli_say("%s has ended %s; retether logs %s shows its last output", stream->app->container, how,
+            stream->app->container);
 }
 
 static void ended(struct cli_stream *stream, unsigned code, unsigned signum)
@@ -273,17 +266,17 @@ static void ended(struct cli_stream *stream, unsigned code, unsigned signum)
     bool exec = stream->kind == CLI_STREAM_EXEC;
 
     if (exec && stream->state == CLI_STREAM_OPEN) {
-        cli_say("%s has ended, and runs no more commands", stream->container);
+        cli_say("%s has ended, and runs no more commands", stream->app->container);
         cli_stream_end(stream, CLI_EXIT_CANNOT_RUN);
     } else if (exec || stream->process != 0) { /* only the status of the main process is kept */
         cli_stream_leave_terminal();
-        cli_say("%s has ended; retether wait %s prints its status", stream->container, stream->container);
+        cli_say("%s has ended; retether wait %s prints its status", stream->app->container, stream->app->container);
         cli_stream_end(stream, CLI_EXIT_FAILED);
     } else if (stream->kind == CLI_STREAM_ATTACH && stream->state == CLI_STREAM_OPEN) {
         tell_ended(stream, code, signum);
         cli_stream_end(stream, cli_status(code, signum));
     } else {
-        cli_tails_fetch(stream->app, stream->container, tails_cb, stream);
+        cli_tails_fetch(stream->app, false, tails_cb, stream);
     }
 }
 
@@ -297,7 +290,7 @@ static bool is_unserved(const struct cli_stream *stream, unsigned cls)
 
 static void not_served(struct cli_stream *stream, const char *text)
 {
-    const char *name = stream->container;
+    const char *name = stream->app->container;
 
     if (stream->kind == CLI_STREAM_RUN) {
         cli_say(
@@ -359,13 +352,13 @@ void cli_stream_failed(struct retether_attachment *att, unsigned cls, const char
         return;
     }
     if (is_unserved(stream, cls) && stream->record_state == RETETHER_STATE_NONE && stream->kind != CLI_STREAM_RUN) {
-        cli_tails_look(stream->app, stream->container, unknown_cb, stream);
+        cli_tails_fetch(stream->app, true, unknown_cb, stream);
         return;
     }
     cli_stream_leave_terminal();
     /* INVALID also behind ATTACHED: when the main process ends before the guest was told what to run. */
     if (stream->kind == CLI_STREAM_EXEC && (cls == RETETHER_INVALID || (cls == RETETHER_LIMIT && !live))) {
-        cli_say("%s cannot run the command now: %s", stream->container, text);
+        cli_say("%s cannot run the command now: %s", stream->app->container, text);
         cli_stream_end(stream, CLI_EXIT_CANNOT_RUN);
         return;
     }

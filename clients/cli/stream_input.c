@@ -6,6 +6,7 @@
 
 #include <assert.h>
 #include <signal.h>
+#include <string.h>
 #include <unistd.h>
 
 /* What goes to the container: stdin with its detach keys, signals, the terminal's size. */
@@ -57,7 +58,7 @@ static void detached(struct cli_stream *stream)
     cli_stream_leave_terminal();
     cli_stream_tell_untaken(stream);
     if (isatty(STDERR_FILENO)) {
-        cli_say("detached; retether attach %s attaches again", stream->container);
+        cli_say("detached; retether attach %s attaches again", stream->app->container);
     }
     cli_stream_end(stream, 0);
 }
@@ -132,7 +133,8 @@ static void input_cb(struct cli_reader *reader, const uint8_t *data, size_t size
     bool found = false;
 
     if (size == 0 && reader->error != 0) {
-        cli_stream_read_failed(stream, reader->error);
+        /* It is not the end of the input: the process must not believe that it has all of it. */
+        cli_stream_fail(stream, "cannot read stdin: %s", strerror(reader->error));
         return;
     }
     (void)uv_timer_stop(&stream->held);
@@ -153,15 +155,22 @@ static void input_cb(struct cli_reader *reader, const uint8_t *data, size_t size
     }
 }
 
-void cli_stream_writable(struct cli_stream *stream)
+void cli_stream_writable(struct retether_attachment *att, void *ctx)
 {
+    struct cli_stream *stream = ctx;
+
+    (void)att;
     if (stream->pending_at < stream->pending_size) {
         push_input(stream);
     }
 }
 
-void cli_stream_input_closed(struct cli_stream *stream)
+void cli_stream_input_closed(struct retether_attachment *att, uint64_t applied, void *ctx)
 {
+    struct cli_stream *stream = ctx;
+
+    (void)att;
+    (void)applied;
     if (stream->reading != CLI_INPUT_NONE && !is_refused(stream)) {
         bool keys = stream->reading == CLI_INPUT_OPEN && isatty(STDIN_FILENO);
 
@@ -241,7 +250,7 @@ static void signal_cb(uv_signal_t *handle, int signum)
     } else if (last && stream->state == CLI_STREAM_OPEN && stream->kind != CLI_STREAM_EXEC) {
         /* There is nobody to pass it on to yet, and perhaps never. An exec may be under way, and its command is to get
          * it. */
-        cli_say("interrupted before %s was attached to", stream->container);
+        cli_say("interrupted before %s was attached to", stream->app->container);
         cli_stream_end(stream, 128 + signum);
     } else if (stream->sig_proxy && stream->att != NULL) {
         (void)!retether_signal(stream->att, (unsigned)signum);

@@ -140,12 +140,27 @@ void cli_table_print(struct cli_table *table, struct cli_text *out)
     memset(table, 0, sizeof(*table));
 }
 
-void cli_table_flush(struct cli_table *table, struct cli_app *app, struct cli_text *text, struct cli_text *rows)
+void cli_list_take(struct cli_list *list, struct cli_app *app, char *heads, const void *rows, size_t n, bool more)
 {
-    if (!cli_has(app->options, &cli_json)) {
-        cli_table_print(table, text);
+    bool json = cli_has(app->options, &cli_json);
+    struct cli_text text = {0};
+    struct cli_table table;
+
+    cli_text_add(&list->rows, rows, n * list->row_size);
+    if (more) {
+        return;
     }
-    text->failed = text->failed || rows->failed;
-    cli_text_free(rows);
-    cli_text_flush(app, text);
+    if (list->rows.size > 0) {
+        qsort(list->rows.data, list->rows.size / list->row_size, list->row_size, list->compare);
+    }
+    cli_table_init(&table, heads, cli_colours());
+    for (size_t at = 0; at < list->rows.size; at += list->row_size) {
+        list->add(list->rows.data + at, json ? NULL : &table, json ? &text : NULL);
+    }
+    if (!json) {
+        cli_table_print(&table, &text);
+    }
+    text.failed = text.failed || list->rows.failed;
+    cli_text_free(&list->rows);
+    cli_text_flush(app, &text);
 }

@@ -41,8 +41,18 @@ void cli_table_add(struct cli_table *table, enum cli_colour colour, const char *
 __attribute__((format(printf, 2, 3))) void cli_table_addf(struct cli_table *table, const char *format, ...);
 /* Prints and frees it. */
 void cli_table_print(struct cli_table *table, struct cli_text *out);
-/* Prints it, unless --json was given, behind the text. Frees both, and the rows that they were made from, and ends the
- * program. */
-void cli_table_flush(struct cli_table *table, struct cli_app *app, struct cli_text *text, struct cli_text *rows);
+
+/* What agents list in parts: all rows are collected, sorted, and printed as a table, or with --json an object a line.
+ */
+struct cli_list {
+    size_t row_size;
+    int (*compare)(const void *a, const void *b);
+    /* Adds a row to the one that is not NULL. */
+    void (*add)(const void *row, struct cli_table *table, struct cli_text *json);
+    struct cli_text rows; /* one behind the other, without what they point to */
+};
+
+/* Takes a part. Behind the last one prints the list, and ends the program. */
+void cli_list_take(struct cli_list *list, struct cli_app *app, char *heads, const void *rows, size_t n, bool more);
 
 #endif

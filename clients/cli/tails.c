@@ -15,7 +15,6 @@
 struct fetch {
     cli_tails_cb done;
     void *ctx;
-    char container[RETETHER_CONTAINER_MAX + 1];
     bool first, once;
     struct cli_tails tails;
 };
@@ -96,37 +95,24 @@ static void tails_cb(struct retether_client *client, const struct retether_reply
     } else {
         take(tails, reply);
     }
-    if (reply->more) {
-        cli_asked(app, 0); /* the next part has as long again */
-    } else {
+    if (!reply->more) {
         fetch.done(app, tails, fetch.ctx);
     }
 }
 
 static void ask_tails(struct cli_app *app)
 {
-    cli_asked(app, retether_tails(app->client, fetch.container, tails_cb, app));
+    cli_asked(app, retether_tails(app->client, app->container, tails_cb, app));
 }
 
-static void begin(struct cli_app *app, const char *container, cli_tails_cb done, void *ctx, bool once)
+void cli_tails_fetch(struct cli_app *app, bool once, cli_tails_cb done, void *ctx)
 {
     memset(&fetch, 0, sizeof(fetch));
     fetch.done = done;
     fetch.ctx = ctx;
     fetch.first = true;
     fetch.once = once;
-    snprintf(fetch.container, sizeof(fetch.container), "%s", container);
     cli_ask(app, ask_tails);
-}
-
-void cli_tails_fetch(struct cli_app *app, const char *container, cli_tails_cb done, void *ctx)
-{
-    begin(app, container, done, ctx, false);
-}
-
-void cli_tails_look(struct cli_app *app, const char *container, cli_tails_cb done, void *ctx)
-{
-    begin(app, container, done, ctx, true);
 }
 
 /* The bytes from *at up to `to`, as far as they are there and not written yet. */

@@ -28,12 +28,10 @@ struct cli_tails {
     size_t n_order; /* in which the last of them were written */
 };
 
-/* Asks for the tails. done() comes once, with NULL when the container has not ended or is not known. Other failures end
- * the program. */
+/* Asks for the tails of app->container. done() comes once, with NULL when the container has not ended or is not known.
+ * Other failures end the program. once: not asked again when no agent can tell now; done() comes with NULL then too. */
 typedef void (*cli_tails_cb)(struct cli_app *app, const struct cli_tails *tails, void *ctx);
-void cli_tails_fetch(struct cli_app *app, const char *container, cli_tails_cb done, void *ctx);
-/* The same, but asked only once: done() comes with NULL also when no agent can tell now. */
-void cli_tails_look(struct cli_app *app, const char *container, cli_tails_cb done, void *ctx);
+void cli_tails_fetch(struct cli_app *app, bool once, cli_tails_cb done, void *ctx);
 
 /* Writes the tails from these offsets on, in the order in which they were written. What is older than the known order
  * comes first, stdout before stderr. *lost counts the bytes behind these offsets that are not in the tails: they are
