@@ -134,14 +134,14 @@ int rt_shell_listen(struct rt_shell *shell)
     if (shell->settings.advertise.n > 0) {
         shell->addr = shell->settings.advertise;
     }
-    for (size_t i = 0; i < rt_services_count; i++) {
-        for (size_t port = 0; port < rt_services[i]->n_ports; port++) {
+    for (const struct rt_service *const *at = shell->services; *at != NULL; at++) {
+        for (size_t port = 0; port < (*at)->n_ports; port++) {
             const struct rt_setting_list *list =
                 (const struct rt_setting_list *)(const void *)((const char *)&shell->settings +
-                                                               rt_services[i]->ports[port].endpoints);
+                                                               (*at)->ports[port].endpoints);
 
             for (size_t k = 0; rc == 0 && k < list->n; k++) {
-                rc = listen_on(shell, list->item[k], rt_services[i], port);
+                rc = listen_on(shell, list->item[k], *at, port);
             }
         }
     }
@@ -191,16 +191,6 @@ static void tell_shortage(struct rt_shell *shell, struct rt_shell_listener *at)
             listener->pauses > 0 ? strerror(listener->pause_error) : "too few descriptors are left");
         at->short_told = times;
     }
-}
-
-uint64_t rt_shell_short_of_fds(const struct rt_shell *shell)
-{
-    uint64_t sum = 0;
-
-    for (size_t i = 0; i < shell->n_listeners; i++) {
-        sum += shell->listeners[i].short_told;
-    }
-    return sum;
 }
 
 void rt_shell_look_after_listeners(struct rt_shell *shell)

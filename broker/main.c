@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
+#include "broker/service.h"
 #include "broker/settings.h"
 #include "broker/shell.h"
 #include "session/base/program.h"
@@ -42,6 +43,9 @@ static void raise_limits(void)
     (void)mallopt(M_TRIM_THRESHOLD, HEAP_TRIM);
 }
 
+/* All of them, in the order in which they are opened. */
+static const struct rt_service *const services[] = {&rt_sessions, NULL};
+
 int main(int argc, char **argv)
 {
     static struct rt_settings settings;
@@ -68,6 +72,6 @@ int main(int argc, char **argv)
     }
     (void)signal(SIGPIPE, SIG_IGN);
     raise_limits();
-    rt_shell_start(&shell, &settings);
+    rt_shell_start(&shell, &settings, services);
     return rt_shell_run(&shell);
 }

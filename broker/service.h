@@ -49,7 +49,7 @@ struct rt_port {
 
 /* Something counted since the service was opened, or a level. */
 struct rt_counter {
-    const char *name;
+    const char *name; /* [a-z_][a-z0-9_]*, as metrics are named */
     uint64_t value;
 };
 
@@ -67,7 +67,7 @@ struct rt_service {
     /* Gives up the connection that has least right to its descriptor, which is free a moment later. False: each has
      * more right than who comes. */
     bool (*spare)(struct rt_shell *shell);
-    /* Returns how many it has filled in. */
+    /* Once it is open. Returns how many it has filled in; rt_shell_counters() has those of all services. */
     size_t (*counters)(struct rt_shell *shell, struct rt_counter out[RT_SERVICE_COUNTERS_MAX]);
     /* Each second. */
     void (*beat)(struct rt_shell *shell);
@@ -77,8 +77,7 @@ struct rt_service {
     void (*close)(struct rt_shell *shell);
 };
 
-/* All of them, in the order in which they are opened. */
-extern const struct rt_service *const rt_services[];
-extern const size_t rt_services_count;
+/* sessions.c; main.c has the list of all. */
+extern const struct rt_service rt_sessions;
 
 #endif

@@ -71,10 +71,6 @@ static bool accept_peer(struct rt_shell *shell, size_t port, int fd, const struc
     struct rt_peer peer = {.role = roles[port], .lone = comer->lone};
 
     (void)snprintf(peer.identity, sizeof(peer.identity), "%s", comer->identity);
-    if (peer.role == RT_PEER_CLIENT) {
-        peer.as = RT_CLIENT_VCH;
-        (void)snprintf(peer.tenant, sizeof(peer.tenant), "local");
-    }
     (void)snprintf(peer.name, sizeof(peer.name), "%s %s", peer.role == RT_PEER_GUEST ? "guest" : "client",
                    comer->who->text);
     return rt_shell_adopt(shell, comer, fd, &peer);
@@ -104,10 +100,10 @@ static size_t counters(struct rt_shell *shell, struct rt_counter out[RT_SERVICE_
                                          {"forks", stats.forks},
                                          {"refused", stats.refused},
                                          {"forbidden", stats.forbidden},
-                                         {"evicted-guests", stats.evicted[RT_PEER_GUEST]},
-                                         {"evicted-clients", stats.evicted[RT_PEER_CLIENT]},
-                                         {"turned-away-guests", stats.turned_away[RT_PEER_GUEST]},
-                                         {"turned-away-clients", stats.turned_away[RT_PEER_CLIENT]}};
+                                         {"evicted_guests", stats.evicted[RT_PEER_GUEST]},
+                                         {"evicted_clients", stats.evicted[RT_PEER_CLIENT]},
+                                         {"turned_away_guests", stats.turned_away[RT_PEER_GUEST]},
+                                         {"turned_away_clients", stats.turned_away[RT_PEER_CLIENT]}};
 
         _Static_assert(sizeof(all) / sizeof(all[0]) <= RT_SERVICE_COUNTERS_MAX, "more counters than there is room for");
         memcpy(out, all, sizeof(all));
@@ -134,22 +130,19 @@ static void stop(struct rt_shell *shell)
     }
 }
 
-static const struct rt_service sessions = {.name = "sessions",
-                                           .ports = {{.who = "guests",
-                                                      .endpoints = offsetof(struct rt_settings, guests),
-                                                      .connections_max = 2 * RT_AGENT_LINKS_MAX},
-                                                     {.who = "clients",
-                                                      .endpoints = offsetof(struct rt_settings, clients),
-                                                      .connections_max = 2 * RT_AGENT_LINKS_MAX,
-                                                      .advertised = true}},
-                                           .n_ports = 2,
-                                           .open = open_sessions,
-                                           .accept = accept_peer,
-                                           .spare = spare,
-                                           .counters = counters,
-                                           .beat = beat,
-                                           .stop = stop,
-                                           .close = rt_shell_close_conns};
-
-const struct rt_service *const rt_services[] = {&sessions};
-const size_t rt_services_count = sizeof(rt_services) / sizeof(rt_services[0]);
+const struct rt_service rt_sessions = {.name = "sessions",
+                                       .ports = {{.who = "guests",
+                                                  .endpoints = offsetof(struct rt_settings, guests),
+                                                  .connections_max = 2 * RT_AGENT_LINKS_MAX},
+                                                 {.who = "clients",
+                                                  .endpoints = offsetof(struct rt_settings, clients),
+                                                  .connections_max = 2 * RT_AGENT_LINKS_MAX,
+                                                  .advertised = true}},
+                                       .n_ports = 2,
+                                       .open = open_sessions,
+                                       .accept = accept_peer,
+                                       .spare = spare,
+                                       .counters = counters,
+                                       .beat = beat,
+                                       .stop = stop,
+                                       .close = rt_shell_close_conns};

@@ -4,7 +4,6 @@
 #include "broker/service.h"
 #include "session/base/timer.h"
 
-#include <assert.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
@@ -23,14 +22,9 @@ static void tell_counters(struct rt_shell *shell, uint64_t now)
 {
     struct rt_counter all[RT_SHELL_COUNTERS_MAX];
     char text[RT_SHELL_COUNTERS_MAX * RT_SHELL_COUNTER_TEXT_MAX];
-    size_t n = 0, size = 0;
+    size_t n = rt_shell_counters(shell, all), size = 0;
     uint64_t values[RT_SHELL_COUNTERS_MAX] = {0};
 
-    for (size_t i = 0; i < rt_services_count; i++) {
-        assert(n + RT_SERVICE_COUNTERS_MAX < RT_SHELL_COUNTERS_MAX);
-        n += rt_services[i]->counters(shell, all + n);
-    }
-    all[n++] = (struct rt_counter){"short-of-descriptors", rt_shell_short_of_fds(shell)};
     for (size_t i = 0; i < n; i++) {
         size += (size_t)snprintf(text + size, RT_SHELL_COUNTER_TEXT_MAX, "%s%s %llu", i == 0 ? "" : " ", all[i].name,
                                  (unsigned long long)all[i].value);
@@ -48,8 +42,8 @@ static void beat_cb(uv_timer_t *timer)
     struct rt_shell *shell = timer->data;
     uint64_t now = rt_shell_now(shell);
 
-    for (size_t i = 0; i < rt_services_count; i++) {
-        rt_services[i]->beat(shell);
+    for (const struct rt_service *const *at = shell->services; *at != NULL; at++) {
+        (*at)->beat(shell);
     }
     rt_shell_look_after_listeners(shell);
     if (now >= shell->stats_at + RT_SHELL_STATS_MS) {
@@ -111,8 +105,8 @@ static void close_all(struct rt_shell *shell)
     shell->phase = RT_SHELL_CLOSING;
     (void)uv_timer_stop(&shell->timer);
     (void)uv_timer_start(&shell->again, overdue_cb, past < RT_SHELL_END_MS ? RT_SHELL_END_MS - past : 0, 0);
-    for (size_t i = 0; i < rt_services_count; i++) {
-        rt_services[i]->close(shell);
+    for (const struct rt_service *const *at = shell->services; *at != NULL; at++) {
+        (*at)->close(shell);
     }
     rt_shell_close_store(shell);
 }
@@ -148,16 +142,16 @@ static void enough_cb(uv_timer_t *timer)
 
 static void stop(struct rt_shell *shell)
 {
+    if (shell->phase == RT_SHELL_RUNNING) {
+        tell_counters(shell, rt_shell_now(shell));
+    }
     shell->phase = RT_SHELL_STOPPING;
     shell->stop_at = rt_shell_now(shell);
     (void)uv_timer_stop(&shell->beat);
     (void)uv_timer_start(&shell->again, enough_cb, RT_SHELL_STOP_MS, 0);
     rt_shell_unlisten(shell);
-    if (shell->agent != NULL) {
-        tell_counters(shell, rt_shell_now(shell));
-    }
-    for (size_t i = 0; i < rt_services_count; i++) {
-        rt_services[i]->stop(shell);
+    for (const struct rt_service *const *at = shell->services; *at != NULL; at++) {
+        (*at)->stop(shell);
     }
     progress(shell);
 }
@@ -177,8 +171,8 @@ static int open_services(struct rt_shell *shell)
 {
     int rc = 0;
 
-    for (size_t i = 0; rc == 0 && i < rt_services_count; i++) {
-        rc = rt_services[i]->open(shell);
+    for (const struct rt_service *const *at = shell->services; rc == 0 && *at != NULL; at++) {
+        rc = (*at)->open(shell);
     }
     return rc;
 }
@@ -197,12 +191,14 @@ static void init_handles(struct rt_shell *shell)
     }
 }
 
-void rt_shell_start(struct rt_shell *shell, const struct rt_settings *settings)
+void rt_shell_start(struct rt_shell *shell, const struct rt_settings *settings,
+                    const struct rt_service *const *services)
 {
     int rc;
 
     memset(shell, 0, sizeof(*shell));
     shell->settings = *settings;
+    shell->services = services;
     shell->dirty_end = &shell->dirty;
     shell->timer_at = RT_NEVER;
     shell->lock_fd = -1;

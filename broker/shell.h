@@ -52,6 +52,7 @@
 struct rt_shell;
 struct rt_conn;
 struct rt_service;
+struct rt_counter;
 struct rt_comer;
 
 /* What goes to one link at the end of a call. Pieces lie in the input or in the arena. */
@@ -89,6 +90,7 @@ struct rt_shell {
     uv_loop_t loop;
     struct rt_settings settings;
     struct rt_log log;
+    const struct rt_service *const *services; /* all of them, then NULL; in the order in which they are opened */
     enum rt_shell_phase phase;
     int exit_code;
     uint64_t stop_at; /* loop time at which stopping began */
@@ -142,9 +144,10 @@ struct rt_shell {
     uv_signal_t signals[3];
 };
 
-/* Everything up to the running loop. settings are copied. What fails is said in the log; rt_shell_run() then only
- * closes what was opened, and returns 1. */
-void rt_shell_start(struct rt_shell *shell, const struct rt_settings *settings);
+/* Everything up to the running loop. settings are copied; services end with NULL, and stay as they are. What fails is
+ * said in the log; rt_shell_run() then only closes what was opened, and returns 1. */
+void rt_shell_start(struct rt_shell *shell, const struct rt_settings *settings,
+                    const struct rt_service *const *services);
 /* Until it has stopped. Returns the exit code. */
 int rt_shell_run(struct rt_shell *shell);
 
@@ -175,6 +178,10 @@ static inline void rt_shell_stop(struct rt_shell *shell, int exit_code)
     }
 }
 
+/* counters.c: what all services count, and what is counted below them. Not before they are open. out: room for
+ * RT_SHELL_COUNTERS_MAX. Returns how many. */
+size_t rt_shell_counters(struct rt_shell *shell, struct rt_counter *out);
+
 /* outbox.c: what the machine sends */
 void rt_shell_send(void *ctx, rt_link_id id, const uint8_t *data, size_t size, bool in_input);
 void rt_shell_hang_up(void *ctx, rt_link_id id, const char *reason);
@@ -191,8 +198,6 @@ void rt_shell_unlisten(struct rt_shell *shell);
 unsigned rt_shell_connections(const struct rt_shell *shell);
 /* Each second: socket files that somebody has removed, connections that could not be taken. */
 void rt_shell_look_after_listeners(struct rt_shell *shell);
-/* Connections that could not be taken for want of descriptors, as far as the log was told. */
-uint64_t rt_shell_short_of_fds(const struct rt_shell *shell);
 
 /* conn.c: links */
 /* True: the descriptor is the new link's. */

@@ -130,6 +130,17 @@ rt_link_id rt_agent_opened(struct rt_agent *agent, const struct rt_peer *peer, u
     return id;
 }
 
+void rt_agent_proved(struct rt_agent *agent, rt_link_id id, const struct rt_proof *proof, uint64_t now)
+{
+    struct ag_link *link = rt_ag_link(agent, id);
+
+    advance(agent, now);
+    if (link != NULL) {
+        rt_ag_link_proved(agent, link, proof);
+    }
+    rt_ag_settle(agent);
+}
+
 bool rt_agent_spare(struct rt_agent *agent, uint64_t now)
 {
     bool spared;

@@ -62,12 +62,16 @@ enum rt_client_role { RT_CLIENT_VCH, RT_CLIENT_VIEWER, RT_CLIENT_OPERATOR, RT_CL
 
 struct rt_peer { /* what the listener knows of who connected */
     enum rt_peer_role role;
-    enum rt_client_role as;             /* client */
-    char tenant[RT_TENANT_MAX + 1];     /* client: its tenant; an operator's is "" */
-    char proof[RT_HOST_MAX + 1];        /* guest: identity that the transport proves, or "" */
     char name[RT_TEXT_MAX];             /* for the log */
     char identity[RT_IDENTITY_MAX + 1]; /* whose places it takes: vSocket CID, listener and user, address */
     bool lone;                          /* the identity is one machine's, not that of many peers */
+};
+
+/* Who a peer has proved to be: on a plain wire by coming there, on one with a handshake in that. */
+struct rt_proof {
+    enum rt_client_role as; /* client */
+    char
+        who[RT_HOST_MAX + 1]; /* client: its tenant, an operator's is ""; guest: what its tickets are bound to, or "" */
 };
 
 /* For the log and the metrics; one per transition. */
@@ -135,8 +139,11 @@ struct rt_agent;
 struct rt_agent *rt_agent_new(const struct rt_agent_config *config, uint64_t now);
 void rt_agent_free(struct rt_agent *agent);
 
-/* A link was accepted. 0 when a limit is reached (the shell closes it). */
+/* A link was accepted: it has its place, and its deadline, among the handshakes. 0 when a limit is reached (the shell
+ * closes it). Until rt_agent_proved() nothing is sent on it, and what comes ends it. */
 rt_link_id rt_agent_opened(struct rt_agent *agent, const struct rt_peer *peer, uint64_t now);
+/* Once, and before the first byte: who is there. A link that the agent has closed meanwhile stays closed. */
+void rt_agent_proved(struct rt_agent *agent, rt_link_id link, const struct rt_proof *proof, uint64_t now);
 /* There is no descriptor for another link: closes the oldest handshake, of the role that has more of them. False: there
  * is none. */
 bool rt_agent_spare(struct rt_agent *agent, uint64_t now);

@@ -88,7 +88,7 @@ void rt_ag_ask_fail(struct rt_agent *agent, struct ag_ask *ask, int error)
 
 int rt_ag_key(const struct ag_link *link, struct rt_slice name, struct rt_key *key, bool *qualified)
 {
-    struct rt_slice tenant = rt_slice_text(link->who);
+    struct rt_slice tenant = rt_slice_text(ag_link_who(link));
 
     memset(key, 0, sizeof(*key));
     *qualified = true;

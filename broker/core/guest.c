@@ -57,7 +57,7 @@ static int open_token(struct rt_agent *agent, struct ag_link *link, const struct
     } else if (strcmp(cid, ticket->key.cid) != 0) {
         snprintf(why, RT_TEXT_MAX, "the token is another container's");
         err = RT_EAUTH;
-    } else if (ticket->bound_to[0] != '\0' && strcmp(ticket->bound_to, link->who) != 0) {
+    } else if (ticket->bound_to[0] != '\0' && strcmp(ticket->bound_to, ag_link_who(link)) != 0) {
         snprintf(why, RT_TEXT_MAX, "the token is bound to another virtual machine");
         err = RT_EAUTH;
     } else if (!ticket->join && memcmp(ticket->inc.b, hello->inc.data, RT_ID_SIZE) != 0) {
@@ -108,7 +108,7 @@ static struct ag_claim *make_claim(struct rt_agent *agent, const struct ag_link 
     }
     agent->config.io.random(agent->config.io.ctx, claim->next.b, RT_ID_SIZE);
     rt_slice_copy(rt_slice_text(agent->config.host), claim->host, sizeof(claim->host));
-    rt_slice_copy(rt_slice_text(link->who), claim->proof, sizeof(claim->proof));
+    rt_slice_copy(rt_slice_text(ag_link_who(link)), claim->proof, sizeof(claim->proof));
     claim->store_whole = rt_ag_whole(agent);
     return made;
 }

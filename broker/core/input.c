@@ -217,6 +217,8 @@ static bool may_send(const struct ag_link *link, const struct rt_frame *frame)
     uint32_t types = 0;
 
     switch ((enum ag_link_state)link->state) {
+    case AG_UNPROVED:
+        break;
     case AG_OPEN:
         types = BIT(RT_HELLO);
         break;

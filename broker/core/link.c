@@ -4,6 +4,7 @@
 
 #include "broker/core/agent.h"
 #include "broker/core/machine.h"
+#include "session/base/error.h"
 #include "session/base/list.h"
 #include "session/base/timer.h"
 #include "session/core/protocol.h"
@@ -16,7 +17,8 @@
  * and what others have of it (channels, a session that it serves), goes when settle.c carries that out. So a link may
  * be closed anywhere, in the middle of any walk. */
 
-static const char *const state_names[] = {"open", "testing", "welcomed", "taking", "serving", "ready", "leaving"};
+static const char *const state_names[] = {"unproved", "open",    "testing", "welcomed",
+                                          "taking",   "serving", "ready",   "leaving"};
 
 struct ag_link *rt_ag_link(const struct rt_agent *agent, rt_link_id id)
 {
@@ -85,15 +87,12 @@ void rt_ag_link_state(struct rt_agent *agent, struct ag_link *link, enum ag_link
 
 struct ag_link *rt_ag_link_new(const struct rt_peer *peer)
 {
-    const char *who = peer->role == RT_PEER_CLIENT ? peer->tenant : peer->proof;
-    size_t size = strlen(who);
-    struct ag_link *link = calloc(1, sizeof(*link) + size + 1);
+    struct ag_link *link = calloc(1, sizeof(*link));
 
     if (link == NULL) {
         return NULL;
     }
     link->role = (uint8_t)peer->role;
-    link->as = (uint8_t)peer->as;
     link->timer.kind = AG_TIMER_LINK;
     link->fact.of = AG_OF_LINK;
     rt_list_init(&link->chans);
@@ -104,7 +103,6 @@ struct ag_link *rt_ag_link_new(const struct rt_peer *peer)
     rt_list_init(&link->asks);
     rt_list_init(&link->requests);
     link->generation = 2; /* a flow's 0 is of long ago */
-    memcpy(link->who, who, size + 1);
     return link;
 }
 
@@ -129,7 +127,19 @@ void rt_ag_link_enter(struct rt_agent *agent, struct ag_link *link, const struct
     agent->stats.handshakes++;
     ++*count_of(agent, link);
     rt_ag_link_arm(agent, link);
-    rt_ag_link_event(agent, RT_AGENT_LINK_OPENED, link, "open", peer->name);
+    rt_ag_link_event(agent, RT_AGENT_LINK_OPENED, link, "unproved", peer->name);
+}
+
+void rt_ag_link_proved(struct rt_agent *agent, struct ag_link *link, const struct rt_proof *proof)
+{
+    assert(link->state == AG_UNPROVED);
+    link->as = (uint8_t)proof->as;
+    link->who = proof->who[0] == '\0' ? NULL : strdup(proof->who);
+    if (link->who == NULL && proof->who[0] != '\0') {
+        rt_ag_link_close(agent, link, rt_strerror(RT_ENOMEM));
+        return;
+    }
+    rt_ag_link_state(agent, link, AG_OPEN);
 }
 
 void rt_ag_link_lost(struct rt_agent *agent, struct ag_link *link, const char *reason)
@@ -166,5 +176,6 @@ void rt_ag_link_free(struct ag_link *link)
     }
     free(link->claim);
     free(link->report);
+    free(link->who);
     free(link);
 }

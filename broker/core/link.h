@@ -23,6 +23,7 @@
 #define AG_LEAVING_MS 1000
 
 enum ag_link_state {
+    AG_UNPROVED, /* its wire shakes hands: nothing is sent to it */
     AG_OPEN,     /* waits for HELLO */
     AG_TESTING,  /* guest: waits for the store's verdict */
     AG_WELCOMED, /* guest: waits for CONFIRM */
@@ -115,8 +116,13 @@ struct ag_link {
     uint32_t n_asks;         /* both */
     uint32_t replies;        /* bytes kept free for those to come */
     size_t held_bytes;
-    char who[]; /* client: its tenant; guest: the identity that the transport proves; or "" */
+    char *who; /* owned; as in struct rt_proof, NULL for "" */
 };
+
+static inline const char *ag_link_who(const struct ag_link *link)
+{
+    return link->who == NULL ? "" : link->who;
+}
 
 /* NULL when it is gone. */
 struct ag_link *rt_ag_link(const struct rt_agent *agent, rt_link_id id);
@@ -124,6 +130,8 @@ struct ag_link *rt_ag_link_new(const struct rt_peer *peer); /* NULL without memo
 /* Gives it its number, and begins with its handshake. */
 void rt_ag_link_enter(struct rt_agent *agent, struct ag_link *link, const struct rt_peer *peer);
 void rt_ag_link_free(struct ag_link *link);
+/* Who is there: its peer may speak. Without memory for that it is closed. */
+void rt_ag_link_proved(struct rt_agent *agent, struct ag_link *link, const struct rt_proof *proof);
 /* The only way out of a link: here, or by its peer. Its memory stays until this is carried out. */
 void rt_ag_link_close(struct rt_agent *agent, struct ag_link *link, const char *reason);
 void rt_ag_link_lost(struct rt_agent *agent, struct ag_link *link, const char *reason);

@@ -254,7 +254,7 @@ static int prepare(struct ag_ask *ask, const struct rt_request_msg *msg, struct 
 
     op->kind = asks[ask->what].op;
     if (ask->what == ASK_HOSTS || (ask->what == ASK_LIST && msg->cid.size == 0)) {
-        rt_slice_copy(rt_slice_text(ask->link->who), ask->key.tenant, sizeof(ask->key.tenant));
+        rt_slice_copy(rt_slice_text(ag_link_who(ask->link)), ask->key.tenant, sizeof(ask->key.tenant));
     } else if (rt_ag_key(ask->link, msg->cid, &ask->key, &qualified) != 0) {
         return RT_EINVAL;
     }

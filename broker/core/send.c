@@ -19,7 +19,7 @@
 
 void rt_ag_send_bytes(struct rt_agent *agent, struct ag_link *link, const uint8_t *data, size_t size)
 {
-    if (link->state == AG_GONE) {
+    if (link->state == AG_GONE || link->state == AG_UNPROVED) {
         return;
     }
     if (agent->run_link == link->id) {

@@ -45,7 +45,7 @@ static int seal(struct rt_agent *agent, struct ag_link *link, struct rt_ticket *
 
     link->renew_at = 0;
     if (link->bound) {
-        rt_slice_copy(rt_slice_text(link->who), ticket->bound_to, sizeof(ticket->bound_to));
+        rt_slice_copy(rt_slice_text(ag_link_who(link)), ticket->bound_to, sizeof(ticket->bound_to));
     }
     rt_slice_copy(rt_slice_text(agent->config.host), ticket->issuer, sizeof(ticket->issuer));
     if (ttl != 0) {

@@ -54,6 +54,7 @@ static struct rt_slice id_of(uint8_t n)
 static void connect(unsigned p, struct fuzz_in *in)
 {
     struct rt_peer peer = {.role = p < WORLD_GUESTS ? RT_PEER_GUEST : RT_PEER_CLIENT, .name = "fuzz"};
+    struct rt_proof proof = {.as = RT_CLIENT_OPERATOR};
     uint8_t what = fuzz_byte(in);
     if (world.peers[p].id != 0) {
         rt_link_id id = world.peers[p].id;
@@ -63,16 +64,16 @@ static void connect(unsigned p, struct fuzz_in *in)
             return;
     }
     if (p < WORLD_GUESTS && what & 4)
-        memcpy(peer.proof, "vm", 3);
+        memcpy(proof.who, "vm", 3);
     if (p >= WORLD_GUESTS && what % 4 < 2) {
-        peer.as = what & 8 ? RT_CLIENT_VIEWER : RT_CLIENT_VCH;
-        memcpy(peer.tenant, what & 1 ? "u" : "t", 2);
-    } else {
-        peer.as = RT_CLIENT_OPERATOR;
+        proof.as = what & 8 ? RT_CLIENT_VIEWER : RT_CLIENT_VCH;
+        memcpy(proof.who, what & 1 ? "u" : "t", 2);
     }
     fuzz_pipe_reset(&world_pipes[p]);
     world.peers[p].id = rt_agent_opened(world.agent, &peer, world.now);
     FUZZ_CHECK(world.peers[p].id != 0);
+    if ((what & 16) == 0)
+        rt_agent_proved(world.agent, world.peers[p].id, &proof, world.now);
 }
 
 /* A guest's token: its newest ticket, a join token, another's ticket, or a ticket that is made up. */

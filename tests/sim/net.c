@@ -22,6 +22,7 @@
 int sim_connect(enum sim_node_kind kind, int peer, unsigned slot, int agent)
 {
     struct rt_peer who = {.role = kind == NODE_GUEST ? RT_PEER_GUEST : RT_PEER_CLIENT};
+    struct rt_proof proof = {.as = RT_CLIENT_VCH};
     struct sim_agent *a = &sim.agents[agent];
     struct sim_conn *c = NULL;
     uint32_t gen;
@@ -61,11 +62,12 @@ int sim_connect(enum sim_node_kind kind, int peer, unsigned slot, int agent)
     c->open[0] = c->open[1] = true;
     c->latency_us = 20 + sim_random(sim_chance(10) ? 5000 : 300);
     c->to[0].deliver = c->to[1].deliver = -1;
-    rt_slice_copy(rt_slice_text(kind == NODE_CLIENT ? "local" : ""), who.tenant, sizeof(who.tenant));
     c->link = rt_agent_opened(a->agent, &who, sim_ms());
     if (!c->link) {
         sim_fail("an agent refused a link");
     }
+    rt_slice_copy(rt_slice_text(kind == NODE_CLIENT ? "local" : ""), proof.who, sizeof(proof.who));
+    rt_agent_proved(a->agent, c->link, &proof, sim_ms());
     sim_agent_timer(agent);
     return (int)(c - sim.conns);
 }

@@ -335,8 +335,8 @@ static void test_accept_cap(void **state)
     }
     assert_int_equal(kill(daemon->pid, SIGTERM), 0);
     assert_int_equal(daemon_wait(daemon, 3500), 0);
-    assert_true(daemon_said(daemon, "turned-away-clients 1 ") >= 1); /* also by the minute, when the machine is slow */
-    assert_int_equal(daemon_said(daemon, "turned-away-clients 2 "), 0);
+    assert_true(daemon_said(daemon, "turned_away_clients 1 ") >= 1); /* also by the minute, when the machine is slow */
+    assert_int_equal(daemon_said(daemon, "turned_away_clients 2 "), 0);
 }
 
 /* Few open files: said at the start, and when they are short; whoever comes gets in all the same. */

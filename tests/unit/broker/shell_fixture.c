@@ -24,6 +24,7 @@ struct rt_shell shell;
 struct rt_settings fx_settings;
 char fx_dir[40], fx_guest[64], fx_client[64];
 void (*fx_other)(void);
+const struct rt_service *const *fx_services;
 
 void fx_add(struct rt_setting_list *list, const char *format, ...)
 {
@@ -37,11 +38,14 @@ void fx_add(struct rt_setting_list *list, const char *format, ...)
 
 int fx_setup(void **state)
 {
+    static const struct rt_service *const sessions[] = {&rt_sessions, NULL};
+
     (void)state;
     if (signal(SIGPIPE, SIG_IGN) == SIG_ERR) {
         return -1;
     }
     fx_other = NULL;
+    fx_services = sessions;
     (void)snprintf(fx_dir, sizeof(fx_dir), "/tmp/rt-shell-XXXXXX");
     if (mkdtemp(fx_dir) == NULL) {
         return -1;
@@ -90,13 +94,13 @@ void fx_write(const char *name, const void *data, size_t size, unsigned mode)
 
 void fx_start(void)
 {
-    rt_shell_start(&shell, &fx_settings);
+    rt_shell_start(&shell, &fx_settings, fx_services);
     assert_int_equal(shell.phase, RT_SHELL_RUNNING);
 }
 
 void fx_refused(void)
 {
-    rt_shell_start(&shell, &fx_settings);
+    rt_shell_start(&shell, &fx_settings, fx_services);
     assert_int_equal(rt_shell_run(&shell), 1);
     assert_int_equal(rt_shell_connections(&shell), 0);
     assert_int_equal(access(fx_guest, F_OK), -1); /* no socket is left behind */

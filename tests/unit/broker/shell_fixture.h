@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "broker/service.h"
 #include "broker/shell.h"
 #include "session/core/frame.h"
 
@@ -32,6 +33,8 @@ void fx_add(struct rt_setting_list *list, const char *format, ...) __attribute__
 void fx_write(const char *name, const void *data, size_t size, unsigned mode);
 char *fx_path(const char *name);
 
+/* Its services, then NULL; by default the sessions alone. */
+extern const struct rt_service *const *fx_services;
 /* Starts the shell with the settings; asserts that it runs. */
 void fx_start(void);
 /* Starts it; it must refuse to. */

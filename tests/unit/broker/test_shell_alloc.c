@@ -34,7 +34,7 @@ static void ask(const uint8_t *request, size_t size)
 
 static void life(const uint8_t *hello, size_t hello_size, const uint8_t *request, size_t request_size)
 {
-    rt_shell_start(&shell, &fx_settings);
+    rt_shell_start(&shell, &fx_settings, fx_services);
     if (shell.phase != RT_SHELL_RUNNING) {
         assert_int_equal(rt_shell_run(&shell), 1);
         not_started++;

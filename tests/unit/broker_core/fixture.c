@@ -243,16 +243,22 @@ int fx_open_as(struct fx *fx, const struct rt_peer *peer)
     return (int)fx->n_links++;
 }
 
+void fx_proved(struct fx *fx, int link, enum rt_client_role as, const char *who)
+{
+    struct rt_proof proof = {.as = as};
+
+    (void)snprintf(proof.who, sizeof(proof.who), "%s", who);
+    rt_agent_proved(fx->agent, fx->links[link].id, &proof, fx->now);
+    fx_settle(fx);
+}
+
 int fx_open(struct fx *fx, enum rt_peer_role role, const char *who)
 {
-    struct rt_peer peer;
+    struct rt_peer peer = {.role = role, .name = "test"};
+    int link = fx_open_as(fx, &peer);
 
-    memset(&peer, 0, sizeof(peer));
-    peer.role = role;
-    (void)snprintf(peer.name, sizeof(peer.name), "test");
-    peer.as = who[0] == '\0' ? RT_CLIENT_OPERATOR : RT_CLIENT_VCH;
-    (void)snprintf(role == RT_PEER_CLIENT ? peer.tenant : peer.proof, RT_HOST_MAX, "%s", who);
-    return fx_open_as(fx, &peer);
+    fx_proved(fx, link, who[0] == '\0' ? RT_CLIENT_OPERATOR : RT_CLIENT_VCH, who);
+    return link;
 }
 
 static void feed(struct fx *fx, struct fx_link *link, const uint8_t *data, size_t size)

@@ -102,7 +102,9 @@ void fx_record_lose(struct fx *fx, const char *cid);                            
 struct fx_past *fx_record_past(struct fx *fx, const char *tenant, const char *cid);
 
 int fx_open_as(struct fx *fx, const struct rt_peer *peer);
-int fx_open(struct fx *fx, enum rt_peer_role role, const char *who);
+/* Who is there; "": an operator, or a guest that proves nothing. */
+void fx_proved(struct fx *fx, int link, enum rt_client_role as, const char *who);
+int fx_open(struct fx *fx, enum rt_peer_role role, const char *who); /* both */
 void fx_send(struct fx *fx, int link, const struct rt_frame *frame, const void *payload);
 void fx_bytes(struct fx *fx, int link, const void *data, size_t size);
 void fx_msg(struct fx *fx, int link, const struct rt_frame *frame, enum rt_msg_kind kind, const void *msg);

@@ -131,10 +131,11 @@ int fx_client(struct fx *fx, const char *tenant)
 
 int fx_client_as(struct fx *fx, enum rt_client_role as)
 {
-    struct rt_peer peer = {.role = RT_PEER_CLIENT, .as = as};
+    struct rt_peer peer = {.role = RT_PEER_CLIENT};
+    int link = fx_open_as(fx, &peer);
 
-    (void)snprintf(peer.tenant, sizeof(peer.tenant), "%s", as == RT_CLIENT_OPERATOR ? "" : "local");
-    return greet(fx, fx_open_as(fx, &peer));
+    fx_proved(fx, link, as, as == RT_CLIENT_OPERATOR ? "" : "local");
+    return greet(fx, link);
 }
 
 void fx_attach(struct fx *fx, int client, uint32_t channel, const char *cid, uint64_t wait, uint64_t klife,

@@ -2,6 +2,8 @@
  * Copyright The retether authors */
 #include "tests/unit/broker_core/fixture.h"
 
+#include "broker/core/link.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -168,6 +170,47 @@ static void test_handshake_deadline(void **state)
     assert_int_equal(fx_stats(fx).handshakes, 0);
 }
 
+/* What comes before it is known who is there ends the link, and nothing is sent on it, whatever happens. */
+static void test_unproved(void **state)
+{
+    struct fx *fx = *state;
+    struct rt_peer peer = {.role = RT_PEER_CLIENT};
+    struct rt_hello_msg msg = {.vmin = 1, .vmax = 1, .role = rt_slice_text("client")};
+    int early = fx_open_as(fx, &peer), late = fx_open_as(fx, &peer), stopped;
+
+    fx_msg(fx, early, &(struct rt_frame){.type = RT_HELLO}, RT_MSG_HELLO, &msg);
+    assert_true(fx_closed(fx, early));
+    fx_tick(fx, RT_HANDSHAKE_TIMEOUT_MS - 1);
+    assert_false(fx_closed(fx, late));
+    assert_int_equal(fx_stats(fx).shaking[RT_PEER_CLIENT], 1);
+    fx_tick(fx, 1);
+    assert_true(fx_closed(fx, late));
+    fx_proved(fx, late, RT_CLIENT_OPERATOR, ""); /* too late */
+    assert_int_equal(fx_stats(fx).links, 0);
+    stopped = fx_open_as(fx, &peer);
+    rt_agent_stop(fx->agent, fx->now);
+    fx_settle(fx);
+    assert_true(fx_closed(fx, stopped));
+    assert_int_equal(fx->links[early].out_size + fx->links[late].out_size + fx->links[stopped].out_size, 0);
+}
+
+/* Who is there may be known long after the link was opened, as late as its handshake may last. */
+static void test_proved_later(void **state)
+{
+    struct fx *fx = *state;
+    struct rt_peer peer = {.role = RT_PEER_CLIENT};
+    struct rt_hello_msg msg = {.vmin = 1, .vmax = 1, .role = rt_slice_text("client")};
+    int link = fx_open_as(fx, &peer);
+    struct rt_frame frame;
+
+    fx_tick(fx, RT_HANDSHAKE_TIMEOUT_MS - 1);
+    fx_proved(fx, link, RT_CLIENT_VIEWER, "acme");
+    fx_msg(fx, link, &(struct rt_frame){.type = RT_HELLO}, RT_MSG_HELLO, &msg);
+    (void)fx_want(fx, link, RT_WELCOME, &frame);
+    assert_string_equal(rt_ag_link(fx->agent, fx->links[link].id)->who, "acme");
+    assert_int_equal(rt_ag_link(fx->agent, fx->links[link].id)->as, RT_CLIENT_VIEWER);
+}
+
 static struct rt_peer peer_of(enum rt_peer_role role, unsigned n, bool lone)
 {
     struct rt_peer peer;
@@ -251,6 +294,7 @@ static void test_places_of_one_user(void **state)
         rt_frame_put(bytes + RT_FRAME_HEADER, &(struct rt_frame){.type = RT_HELLO, .length = (uint32_t)size});
         id = rt_agent_opened(fx->agent, &bad, fx->now);
         assert_int_not_equal(id, 0);
+        rt_agent_proved(fx->agent, id, &(struct rt_proof){.who = "local"}, fx->now);
         (void)rt_agent_input(fx->agent, id, bytes + RT_FRAME_HEADER, RT_FRAME_HEADER + (size_t)size, fx->now);
     }
     assert_int_equal(rt_agent_opened(fx->agent, &bad, fx->now), 0);
@@ -285,6 +329,8 @@ int main(void)
         FX_TEST(test_clock_set_later),
         FX_TEST(test_role_and_version),
         FX_TEST(test_handshake_deadline),
+        FX_TEST(test_unproved),
+        FX_TEST(test_proved_later),
         FX_TEST(test_handshakes_limit),
         FX_TEST(test_handshakes_of_one_machine),
         FX_TEST(test_places_of_one_user),

@@ -227,13 +227,12 @@ static void request(struct script *s, const char *op)
 /* A session from its beginning to its end. Every step is taken, whatever became of those before. */
 static void play(struct script *s)
 {
+    static const struct rt_proof proof = {.as = RT_CLIENT_VCH, .who = "local"};
     struct rt_peer peer;
     struct rt_store_news news;
 
     memset(&peer, 0, sizeof(peer));
     memset(&news, 0, sizeof(news));
-    peer.as = RT_CLIENT_VCH;
-    memcpy(peer.tenant, "local", 6);
     news.kind = RT_STORE_UP;
     news.whole = true;
     rt_agent_store_news(s->agent, &news, s->now);
@@ -243,8 +242,10 @@ static void play(struct script *s)
     rt_agent_store_news(s->agent, &news, s->now);
     peer.role = RT_PEER_CLIENT;
     s->client = rt_agent_opened(s->agent, &peer, s->now);
+    rt_agent_proved(s->agent, s->client, &proof, s->now);
     peer.role = RT_PEER_GUEST;
     s->guest = rt_agent_opened(s->agent, &peer, s->now);
+    rt_agent_proved(s->agent, s->guest, &(struct rt_proof){.who = ""}, s->now);
     hello(s, "client", (struct rt_slice){NULL, 0});
     attach(s, 1);
     hello(s, "guest", join_token());
