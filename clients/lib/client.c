@@ -131,6 +131,9 @@ int retether_client_new(uv_loop_t *loop, const char *name, const struct retether
     client->timer.data = client;
     client->open_handles = 2;
     rt_list_init(&client->attachments);
+    rt_list_init(&client->closed_attachments);
+    rt_list_init(&client->requests);
+    rt_list_init(&client->replies);
     (void)uv_prepare_start(&client->prepare, prepare_cb);
     *out = client;
     return RT_OK;

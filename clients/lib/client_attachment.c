@@ -270,8 +270,7 @@ void retether_detach(struct retether_attachment *att)
     }
     move(att, RT_SDK_ATTACHMENT_CLOSED);
     rt_list_remove(&att->listed);
-    att->next_closed = att->client->closed_attachments;
-    att->client->closed_attachments = att;
+    rt_list_push(&att->client->closed_attachments, &att->listed);
     rt_catt_free(att->catt);
     att->catt = NULL;
     rt_sdk_wake(att->client);

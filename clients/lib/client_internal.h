@@ -13,6 +13,7 @@
 #include "session/core/protocol.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <uv.h>
 
@@ -41,8 +42,7 @@ struct rt_sdk_conn {
 enum rt_sdk_attachment_phase { RT_SDK_ATTACHMENT_OPEN, RT_SDK_ATTACHMENT_FINAL, RT_SDK_ATTACHMENT_CLOSED };
 
 struct retether_attachment {
-    struct rt_list listed; /* in the client's attachments, until it is closed */
-    struct retether_attachment *next_closed;
+    struct rt_list listed; /* in the client's attachments, or those that are closed */
     struct retether_client *client;
     struct retether_attachment_callbacks callbacks;
     struct rt_catt *catt; /* owned; its data is this; NULL when closed */
@@ -52,16 +52,11 @@ struct retether_attachment {
     bool starved;   /* there was less room than was wanted */
 };
 
-/* A request under way, and each part of its answer from the machine's callback to the application's. */
-struct rt_sdk_request {
-    struct rt_sdk_request *next;
-    uint64_t id;
-    retether_reply_cb cb;
-    void *ctx;
-    bool broken; /* there was no memory for a part: the answer is RT_ENOMEM */
+/* Memory that is freed at once. */
+struct rt_sdk_block {
+    struct rt_sdk_block *next;
+    max_align_t data[];
 };
-
-struct rt_sdk_reply;
 
 /* OPEN --retether_client_close--> CLOSING --its last handle closed--> freed; with a loop of its own it is CLOSED until
  * its loop has returned, and then freed. Waiting: OPEN (the loop), CLOSING (handles). */
@@ -83,10 +78,8 @@ struct retether_client {
     struct rt_conn_set links;
     struct rt_conn *conns[RT_CLIENT_AGENTS_MAX]; /* the current ones, each a struct rt_sdk_conn */
     /* owned lists */
-    struct rt_list attachments;
-    struct retether_attachment *closed_attachments; /* freed by the next sweep */
-    struct rt_sdk_request *requests;
-    struct rt_sdk_reply *first_reply, *last_reply;
+    struct rt_list attachments, closed_attachments; /* the closed ones are freed by the next sweep */
+    struct rt_list requests, replies;
     /* close */
     void (*closed)(void *ctx);
     void *closed_ctx;
@@ -132,9 +125,12 @@ bool rt_sdk_requests_step(struct retether_client *client);
 void rt_sdk_requests_close(struct retether_client *client);
 
 /* client_record.c */
-/* Fills a record, its report taken apart (left out when it cannot be read). Returns the allocation that its arrays are
- * in, the caller's to free; without memory NULL, and the arrays are empty. */
-void *rt_sdk_record_fill(const struct rt_record_msg *msg, struct retether_record *record);
+/* A zeroed array, freed with the blocks; NULL without memory. */
+void *rt_sdk_block_add(struct rt_sdk_block **blocks, size_t n, size_t size);
+/* Fills a record, its report taken apart (left out when it cannot be read). Its arrays are among the blocks. RT_ENOMEM.
+ */
+RT_MUST_CHECK int rt_sdk_record_fill(const struct rt_record_msg *msg, struct retether_record *record,
+                                     struct rt_sdk_block **blocks);
 void rt_sdk_host_fill(const struct rt_registry_msg *msg, struct retether_host *host);
 
 #endif

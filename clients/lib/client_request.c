@@ -15,76 +15,78 @@
 _Static_assert(RETETHER_TOKEN_SIZE >= RT_TOKEN_TEXT_MAX, "any token's text");
 _Static_assert(RETETHER_RECORDS_MAX == RT_LIST_MAX && RETETHER_HOSTS_MAX == RT_AGENTS_MAX, "parts of an answer");
 
+/* A part of an answer. */
 struct rt_sdk_reply {
-    struct rt_sdk_reply *next;
-    struct rt_sdk_request *request;
+    struct rt_list listed;
+    struct rt_sdk_request *request; /* NULL: it has been told already that it is over */
     struct retether_reply public;
     char text[RT_TEXT_MAX + 1];
     char token[RETETHER_TOKEN_SIZE];
-    struct retether_record *records; /* owned */
-    struct retether_host *hosts;     /* owned */
-    void **blocks;                   /* owned: the records' arrays */
-    uint8_t *data;                   /* owned */
-    struct retether_run *order;      /* owned */
+    struct rt_sdk_block *blocks; /* owned: what public points to */
+};
+
+struct rt_sdk_request {
+    struct rt_list listed;
+    uint64_t id;
+    retether_reply_cb cb;
+    void *ctx;
+    struct rt_sdk_reply *spare; /* owned: tells that there was no memory for a part; NULL: it is on its way */
 };
 
 static void reply_free(struct rt_sdk_reply *reply)
 {
-    for (size_t i = 0; i < reply->public.n_records && reply->blocks != NULL; i++) {
-        free(reply->blocks[i]);
+    while (reply != NULL && reply->blocks != NULL) {
+        struct rt_sdk_block *block = reply->blocks;
+
+        reply->blocks = block->next;
+        free(block);
     }
-    free((void *)reply->blocks);
-    free(reply->records);
-    free(reply->hosts);
-    free(reply->data);
-    free(reply->order);
     free(reply);
 }
 
-static struct rt_sdk_request **find(struct retether_client *client, uint64_t id)
+static void request_free(struct rt_sdk_request *request)
 {
-    struct rt_sdk_request **at = &client->requests;
+    rt_list_remove(&request->listed);
+    reply_free(request->spare);
+    free(request);
+}
 
-    while (*at != NULL && (*at)->id != id) {
-        at = &(*at)->next;
+static struct rt_sdk_request *find(struct retether_client *client, uint64_t id)
+{
+    for (struct rt_list *at = client->requests.next; at != &client->requests; at = at->next) {
+        struct rt_sdk_request *request = RT_LIST_OF(at, struct rt_sdk_request, listed);
+
+        if (request->id == id) {
+            return request;
+        }
     }
-    return at;
+    return NULL;
 }
 
 static int copy_records(struct rt_sdk_reply *reply, const struct rt_reply_msg *msg)
 {
-    if (msg->n_recs == 0) {
-        return RT_OK;
+    struct retether_record *records = rt_sdk_block_add(&reply->blocks, msg->n_recs, sizeof(*records));
+    int rc = records != NULL ? RT_OK : RT_ENOMEM;
+
+    for (size_t i = 0; i < msg->n_recs && rc == RT_OK; i++) {
+        rc = rt_sdk_record_fill(&msg->recs[i], &records[i], &reply->blocks);
     }
-    reply->records = calloc(msg->n_recs, sizeof(*reply->records));
-    reply->blocks = (void **)calloc(msg->n_recs, sizeof(*reply->blocks));
-    if (reply->records == NULL || reply->blocks == NULL) {
-        return RT_ENOMEM;
-    }
-    reply->public.records = reply->records;
-    reply->public.n_records = msg->n_recs;
-    for (size_t i = 0; i < msg->n_recs; i++) {
-        reply->blocks[i] = rt_sdk_record_fill(&msg->recs[i], &reply->records[i]);
-        if (reply->blocks[i] == NULL) {
-            return RT_ENOMEM;
-        }
-    }
-    return RT_OK;
+    reply->public.records = records;
+    reply->public.n_records = rc == RT_OK ? msg->n_recs : 0;
+    return rc;
 }
 
 static int copy_hosts(struct rt_sdk_reply *reply, const struct rt_reply_msg *msg)
 {
-    if (msg->n_hosts == 0) {
-        return RT_OK;
-    }
-    reply->hosts = calloc(msg->n_hosts, sizeof(*reply->hosts));
-    if (reply->hosts == NULL) {
+    struct retether_host *hosts = rt_sdk_block_add(&reply->blocks, msg->n_hosts, sizeof(*hosts));
+
+    if (hosts == NULL) {
         return RT_ENOMEM;
     }
     for (size_t i = 0; i < msg->n_hosts; i++) {
-        rt_sdk_host_fill(&msg->hosts[i], &reply->hosts[i]);
+        rt_sdk_host_fill(&msg->hosts[i], &hosts[i]);
     }
-    reply->public.hosts = reply->hosts;
+    reply->public.hosts = hosts;
     reply->public.n_hosts = msg->n_hosts;
     return RT_OK;
 }
@@ -95,21 +97,33 @@ static int copy_order(struct rt_sdk_reply *reply, const struct rt_reply_msg *msg
     const uint64_t end[2] = {msg->out, msg->err};
     struct rt_run runs[RT_ORDER_PACKED_MAX];
     size_t n = rt_order_unpack(msg->ord, end, runs);
+    struct retether_run *order = rt_sdk_block_add(&reply->blocks, n, sizeof(*order));
 
-    if (n == 0) {
-        return RT_OK;
-    }
-    reply->order = calloc(n, sizeof(*reply->order));
-    if (reply->order == NULL) {
+    if (order == NULL) {
         return RT_ENOMEM;
     }
     for (size_t i = 0; i < n; i++) {
-        reply->order[i].stream = (enum retether_stream)(RETETHER_STDOUT + runs[i].stream);
-        reply->order[i].from = runs[i].from;
-        reply->order[i].to = runs[i].to;
+        order[i].stream = (enum retether_stream)(RETETHER_STDOUT + runs[i].stream);
+        order[i].from = runs[i].from;
+        order[i].to = runs[i].to;
     }
-    reply->public.order = reply->order;
+    reply->public.order = order;
     reply->public.n_order = n;
+    return RT_OK;
+}
+
+static int copy_data(struct rt_sdk_reply *reply, struct rt_slice data)
+{
+    void *copy = rt_sdk_block_add(&reply->blocks, data.size, 1);
+
+    if (copy == NULL) {
+        return RT_ENOMEM;
+    }
+    if (data.size > 0) {
+        memcpy(copy, data.data, data.size);
+    }
+    reply->public.data = copy;
+    reply->public.size = data.size;
     return RT_OK;
 }
 
@@ -134,123 +148,75 @@ static int copy_rest(struct rt_sdk_reply *reply, const struct rt_reply_msg *msg)
         }
         public->token = reply->token;
     }
-    if (msg->data.size > 0) {
-        reply->data = malloc(msg->data.size);
-        if (reply->data == NULL) {
-            return RT_ENOMEM;
-        }
-        memcpy(reply->data, msg->data.data, msg->data.size);
-        public->data = reply->data;
-        public->size = msg->data.size;
-    }
-    return RT_OK;
+    return copy_data(reply, msg->data);
 }
 
 void rt_sdk_request_reply(void *ctx, uint64_t id, int error, const struct rt_reply_msg *msg)
 {
     struct retether_client *client = ctx;
-    struct rt_sdk_request *request = *find(client, id);
+    struct rt_sdk_request *request = find(client, id);
     struct rt_sdk_reply *reply;
     int rc = error;
 
-    if (request == NULL || request->broken) {
+    if (request == NULL || request->spare == NULL) {
         return;
     }
     rt_sdk_wake(client);
     reply = calloc(1, sizeof(*reply));
     if (reply == NULL) {
-        request->broken = true; /* told by the step, without memory */
-        return;
+        reply = request->spare;
+        request->spare = NULL;
+        rc = RT_ENOMEM;
     }
     reply->request = request;
     reply->public.text = reply->text;
-    if (rc == RT_OK && (rc = copy_records(reply, msg)) == RT_OK && (rc = copy_hosts(reply, msg)) == RT_OK) {
+    if (rc == RT_OK && (rc = copy_records(reply, msg)) == RT_OK && (rc = copy_hosts(reply, msg)) == RT_OK &&
+        (rc = copy_order(reply, msg)) == RT_OK) {
         rc = copy_rest(reply, msg);
-    }
-    if (rc == RT_OK) {
-        rc = copy_order(reply, msg);
     }
     if (rc != RT_OK) {
         reply->public.error = rc;
         reply->public.more = false;
         snprintf(reply->text, sizeof(reply->text), "%s", rt_strerror(rc));
     }
-    if (client->last_reply != NULL) {
-        client->last_reply->next = reply;
-    } else {
-        client->first_reply = reply;
-    }
-    client->last_reply = reply;
+    rt_list_push(&client->replies, &reply->listed);
 }
 
 /* Takes the request off before its last part is told: the application may make another, or close the client. What else
  * has come of it already has lost its receiver. */
 static void forget(struct retether_client *client, struct rt_sdk_request *request)
 {
-    struct rt_sdk_request **at = find(client, request->id);
+    for (struct rt_list *at = client->replies.next; at != &client->replies; at = at->next) {
+        struct rt_sdk_reply *reply = RT_LIST_OF(at, struct rt_sdk_reply, listed);
 
-    for (struct rt_sdk_reply *reply = client->first_reply; reply != NULL; reply = reply->next) {
         reply->request = reply->request == request ? NULL : reply->request;
     }
-    *at = request->next;
-    free(request);
+    request_free(request);
 }
 
-static bool tell_next(struct retether_client *client)
+static void tell(struct retether_client *client, struct rt_sdk_reply *reply)
 {
-    struct rt_sdk_reply *reply = client->first_reply;
-    struct rt_sdk_request *request;
-    retether_reply_cb cb;
-    void *ctx;
+    struct rt_sdk_request *request = reply->request;
 
-    if (reply == NULL) {
-        return false;
-    }
-    client->first_reply = reply->next;
-    if (client->first_reply == NULL) {
-        client->last_reply = NULL;
-    }
-    request = reply->request;
     if (request != NULL) {
-        cb = request->cb;
-        ctx = request->ctx;
+        retether_reply_cb cb = request->cb;
+        void *ctx = request->ctx;
+
         if (!reply->public.more) {
             forget(client, request);
         }
         cb(client, &reply->public, ctx);
     }
     reply_free(reply);
-    return true;
-}
-
-static bool tell_broken(struct retether_client *client)
-{
-    struct rt_sdk_request *request = client->requests;
-    struct retether_reply none = {.error = RT_ENOMEM, .text = rt_strerror(RT_ENOMEM)};
-    retether_reply_cb cb;
-    void *ctx;
-
-    while (request != NULL && !request->broken) {
-        request = request->next;
-    }
-    if (request == NULL) {
-        return false;
-    }
-    cb = request->cb;
-    ctx = request->ctx;
-    forget(client, request);
-    cb(client, &none, ctx);
-    return true;
 }
 
 bool rt_sdk_requests_step(struct retether_client *client)
 {
+    struct rt_list *first;
     bool moved = false;
 
-    while (client->phase == RT_SDK_OPEN && tell_next(client)) {
-        moved = true;
-    }
-    while (client->phase == RT_SDK_OPEN && tell_broken(client)) {
+    while (client->phase == RT_SDK_OPEN && (first = rt_list_pop(&client->replies)) != NULL) {
+        tell(client, RT_LIST_OF(first, struct rt_sdk_reply, listed));
         moved = true;
     }
     return moved;
@@ -258,18 +224,13 @@ bool rt_sdk_requests_step(struct retether_client *client)
 
 void rt_sdk_requests_close(struct retether_client *client)
 {
-    while (client->first_reply != NULL) {
-        struct rt_sdk_reply *reply = client->first_reply;
+    struct rt_list *first;
 
-        client->first_reply = reply->next;
-        reply_free(reply);
+    while ((first = rt_list_pop(&client->replies)) != NULL) {
+        reply_free(RT_LIST_OF(first, struct rt_sdk_reply, listed));
     }
-    client->last_reply = NULL;
-    while (client->requests != NULL) {
-        struct rt_sdk_request *request = client->requests;
-
-        client->requests = request->next;
-        free(request);
+    while ((first = rt_list_pop(&client->requests)) != NULL) {
+        request_free(RT_LIST_OF(first, struct rt_sdk_request, listed));
     }
 }
 
@@ -278,20 +239,20 @@ void rt_sdk_requests_close(struct retether_client *client)
 static int ask(struct retether_client *client, const struct rt_request_msg *msg, retether_reply_cb cb, void *ctx)
 {
     struct rt_sdk_request *request = calloc(1, sizeof(*request));
-    int rc;
+    int rc = RT_ENOMEM;
 
     if (request == NULL) {
         return RT_ENOMEM;
     }
-    rc = rt_client_request(client->machine, msg, rt_sdk_now(client), &request->id);
-    if (rc != RT_OK) {
-        free(request);
+    request->spare = calloc(1, sizeof(*request->spare));
+    if (request->spare == NULL ||
+        (rc = rt_client_request(client->machine, msg, rt_sdk_now(client), &request->id)) != RT_OK) {
+        request_free(request);
         return rc;
     }
     request->cb = cb;
     request->ctx = ctx;
-    request->next = client->requests;
-    client->requests = request;
+    rt_list_push(&client->requests, &request->listed);
     rt_sdk_wake(client);
     return RT_OK;
 }

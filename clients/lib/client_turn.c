@@ -37,11 +37,10 @@ void rt_sdk_wake(struct retether_client *client)
 
 void rt_sdk_attachments_sweep(struct retether_client *client)
 {
-    while (client->closed_attachments != NULL) {
-        struct retether_attachment *att = client->closed_attachments;
+    struct rt_list *first;
 
-        client->closed_attachments = att->next_closed;
-        free(att);
+    while ((first = rt_list_pop(&client->closed_attachments)) != NULL) {
+        free(RT_LIST_OF(first, struct retether_attachment, listed));
     }
 }
 

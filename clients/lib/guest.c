@@ -263,10 +263,9 @@ int retether_guest_new(uv_loop_t *loop, const struct retether_guest_options *giv
         rt_guest_free(guest);
         return rc;
     }
-    guest->argv = rt_guest_list_copy(options->argv);
-    guest->env = rt_guest_list_copy(env);
-    guest->cwd = options->cwd != NULL ? strdup(options->cwd) : NULL;
-    if (guest->argv == NULL || guest->env == NULL || (options->cwd != NULL && guest->cwd == NULL)) {
+    if (rt_guest_list(options->argv, NULL, 0, &guest->argv) != RT_OK ||
+        rt_guest_list(env, NULL, 0, &guest->env) != RT_OK ||
+        (options->cwd != NULL && (guest->cwd = strdup(options->cwd)) == NULL)) {
         rt_guest_free(guest);
         return rt_fail(RT_ENOMEM, why, why_size, "%s", rt_strerror(RT_ENOMEM));
     }

@@ -116,12 +116,11 @@ void rt_guest_process_settle(struct rt_guest_process *process);
 /* Closes everything and forgets the process, which runs on if it does. */
 void rt_guest_process_drop(struct rt_guest_process *process);
 
-/* guest_text.c: NULL-terminated lists of text, in one allocation each; NULL without memory. */
-char **rt_guest_list_copy(const char *const *list);
-/* RT_EINVAL for text with a NUL in it. */
-RT_MUST_CHECK int rt_guest_list_slices(const struct rt_slice *slices, size_t n, char ***list);
-/* base with the NAME=VALUE texts of more added, or put in place of those with the same name. */
-char **rt_guest_list_merge(char *const *base, char *const *more);
+/* guest_text.c */
+/* Makes a NULL-terminated list of text, in one allocation: those of base (may be NULL) and more. With a base these are
+ * NAME=VALUE texts, and one of more takes the place of that with the same name. RT_EINVAL: one of more has a NUL in it.
+ */
+RT_MUST_CHECK int rt_guest_list(const char *const *base, const struct rt_slice *more, size_t n_more, char ***list);
 
 /* guest_process.c */
 void rt_guest_process_start(struct retether_guest *guest, const struct rt_tether_action *action);

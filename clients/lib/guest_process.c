@@ -14,7 +14,7 @@
 
 /* What an exec asked for, as spawn wants it. */
 struct exec_text {
-    char **argv, **more, **cwd, **env; /* owned */
+    char **argv, **env, **cwd; /* owned */
 };
 
 struct rt_guest_process *rt_guest_process_find(const struct retether_guest *guest, uint32_t id)
@@ -82,25 +82,19 @@ void rt_guest_process_resize(struct rt_guest_process *process, unsigned rows, un
 static void exec_free(struct exec_text *text)
 {
     free((void *)text->argv);
-    free((void *)text->more);
-    free((void *)text->cwd);
     free((void *)text->env);
+    free((void *)text->cwd);
 }
 
 static int exec_prepare(struct exec_text *text, const struct retether_guest *guest, const struct rt_exec_msg *exec)
 {
     int rc;
 
-    if ((rc = rt_guest_list_slices(exec->argv, exec->n_argv, &text->argv)) != 0 ||
-        (rc = rt_guest_list_slices(exec->env, exec->n_env, &text->more)) != 0 ||
-        (rc = rt_guest_list_slices(&exec->cwd, 1, &text->cwd)) != 0) {
+    if ((rc = rt_guest_list(NULL, exec->argv, exec->n_argv, &text->argv)) != RT_OK ||
+        (rc = rt_guest_list((const char *const *)guest->env, exec->env, exec->n_env, &text->env)) != RT_OK) {
         return rc;
     }
-    text->env = rt_guest_list_merge(guest->env, text->more);
-    if (text->env == NULL) {
-        return RT_ENOMEM;
-    }
-    return RT_OK;
+    return rt_guest_list(NULL, &exec->cwd, 1, &text->cwd);
 }
 
 /* Returns 0 with the process in the list, or the code that says why it does not run. */
@@ -143,7 +137,7 @@ static int process_run(struct retether_guest *guest, uint32_t id, const struct r
 
 void rt_guest_process_start(struct retether_guest *guest, const struct rt_tether_action *action)
 {
-    struct exec_text text = {.argv = NULL, .more = NULL, .cwd = NULL, .env = NULL};
+    struct exec_text text = {.argv = NULL, .env = NULL, .cwd = NULL};
     struct rt_spawn_spec spec = {
         .argv = (const char *const *)guest->argv,
         .env = (const char *const *)guest->env,

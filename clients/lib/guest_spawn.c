@@ -10,17 +10,16 @@
 #include <linux/close_range.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Directories of PATH that are looked through; none behind them is. */
-#define SPAWN_DIRECTORIES_MAX 256
 /* Capacity of a process's output pipes: what it writes while they are left alone (clients/lib/gather.h). */
 #define OUTPUT_PIPE 262144
+/* Directories of PATH that are looked through; none behind them is. */
+#define SPAWN_DIRECTORIES_MAX 256
 #define SPAWN_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 enum spawn_stage { STAGE_SESSION, STAGE_CWD, STAGE_EXEC };
@@ -115,51 +114,18 @@ static int open_fds(const struct rt_spawn_spec *spec, struct spawn_fds *fds)
     return RT_OK;
 }
 
-/* Every name to try, "directory/command", in one allocation that ends with a NULL; the child must not allocate. An
- * empty element of PATH is the working directory (execvp(3)). */
-static char **list_candidates(const struct rt_spawn_spec *spec)
+/* Where the command is looked for: the PATH of its own environment. NULL: it is a name that is not looked for. */
+static const char *search_path(const struct rt_spawn_spec *spec)
 {
     const char *command = spec->argv[0];
     const char *path = SPAWN_PATH;
-    size_t n = 1;
-    size_t room;
-    char **list;
-    char *text;
 
     for (size_t i = 0; spec->env[i] != NULL; i++) {
         if (strncmp(spec->env[i], "PATH=", 5) == 0) {
             path = spec->env[i] + 5;
         }
     }
-    if (strchr(command, '/') != NULL || command[0] == '\0' || strlen(command) > NAME_MAX) {
-        path = NULL;
-    }
-    for (const char *c = path; c != NULL && *c != '\0' && n < SPAWN_DIRECTORIES_MAX; c++) {
-        n += *c == ':';
-    }
-    room = (path != NULL ? strlen(path) : 0) + n * (strlen(command) + 3);
-    list = malloc((n + 1) * sizeof(*list) + room);
-    if (list == NULL) {
-        return NULL;
-    }
-    text = (char *)(list + n + 1);
-    for (size_t i = 0; i < n; i++) {
-        size_t length = path != NULL ? strcspn(path, ":") : 0;
-        const char *dir = path != NULL && length == 0 ? "." : path;
-        int used;
-
-        list[i] = text;
-        if (path == NULL) {
-            used = snprintf(text, room, "%s", command);
-        } else {
-            used = snprintf(text, room, "%.*s/%s", length == 0 ? 1 : (int)length, dir, command);
-            path += length + (path[length] == ':');
-        }
-        text += used + 1;
-        room -= (size_t)used + 1;
-    }
-    list[n] = NULL;
-    return list;
+    return strchr(command, '/') != NULL || command[0] == '\0' || strlen(command) > NAME_MAX ? NULL : path;
 }
 
 /* ---- between fork and exec: async-signal-safe calls only (signal-safety(7)) ---- */
@@ -204,26 +170,54 @@ static void child_fds(const struct rt_spawn_spec *spec, const struct spawn_fds *
     (void)syscall(SYS_close_range, STDERR_FILENO + 1, UINT_MAX, CLOSE_RANGE_CLOEXEC);
 }
 
-static _Noreturn void child_run(const struct rt_spawn_spec *spec, const struct spawn_fds *fds, char *const *candidates)
+/* Runs the command out of this directory, or returns errno. */
+static int child_exec(const struct rt_spawn_spec *spec, const char *directory, size_t size)
 {
-    int error = ENOENT;
+    size_t command = strlen(spec->argv[0]) + 1;
+    char name[PATH_MAX];
 
+    if (size + 1 + command > sizeof(name)) {
+        return ENAMETOOLONG;
+    }
+    memcpy(name, directory, size);
+    name[size] = '/';
+    memcpy(name + size + 1, spec->argv[0], command);
+    execve(name, (char *const *)spec->argv, (char *const *)spec->env);
+    return errno;
+}
+
+/* As execvp(3): an empty element of PATH is the working directory, and a directory that cannot be searched may hide
+ * nothing, so the search goes on. Returns errno. */
+static int child_search(const struct rt_spawn_spec *spec, const char *path)
+{
+    bool more = true;
+    int found = ENOENT;
+
+    for (size_t i = 0; more && i < SPAWN_DIRECTORIES_MAX; i++) {
+        size_t size = strcspn(path, ":");
+        int error = size > 0 ? child_exec(spec, path, size) : child_exec(spec, ".", 1);
+
+        if (error != ENOENT && error != ENOTDIR) {
+            found = error;
+        }
+        more = path[size] == ':' && (found == ENOENT || found == EACCES);
+        path += size + 1;
+    }
+    return found;
+}
+
+static _Noreturn void child_run(const struct rt_spawn_spec *spec, const struct spawn_fds *fds, const char *path)
+{
     child_signals();
     child_fds(spec, fds);
     if (spec->cwd != NULL && chdir(spec->cwd) != 0) {
         child_fail(fds->fd[FD_REPORT_W], STAGE_CWD, errno);
     }
-    for (; *candidates != NULL; candidates++) {
-        execve(*candidates, (char *const *)spec->argv, (char *const *)spec->env);
-        /* As execvp(3): a directory that cannot be searched may hide nothing, so the search goes on. */
-        if (errno != ENOENT && errno != ENOTDIR) {
-            error = errno;
-            if (error != EACCES) {
-                break;
-            }
-        }
+    if (path != NULL) {
+        child_fail(fds->fd[FD_REPORT_W], STAGE_EXEC, child_search(spec, path));
     }
-    child_fail(fds->fd[FD_REPORT_W], STAGE_EXEC, error);
+    execve(spec->argv[0], (char *const *)spec->argv, (char *const *)spec->env);
+    child_fail(fds->fd[FD_REPORT_W], STAGE_EXEC, errno);
 }
 
 /* ---- the parent again ---- */
@@ -278,13 +272,13 @@ int rt_spawn(const struct rt_spawn_spec *spec, struct rt_spawned *spawned, char 
 {
     struct spawn_failure failure = {.stage = STAGE_SESSION, .error = 0};
     struct spawn_fds fds;
-    char **candidates = NULL;
+    const char *path = search_path(spec);
     sigset_t all;
     sigset_t before;
     int code = 0;
 
     *spawned = (struct rt_spawned){.pid = -1, .in = -1, .out = -1, .err = -1};
-    if (open_fds(spec, &fds) != 0 || (candidates = list_candidates(spec)) == NULL) {
+    if (open_fds(spec, &fds) != 0) {
         failure.error = errno;
         code = explain(spec, &failure, why);
         goto out;
@@ -294,7 +288,7 @@ int rt_spawn(const struct rt_spawn_spec *spec, struct rt_spawned *spawned, char 
     (void)pthread_sigmask(SIG_SETMASK, &all, &before);
     spawned->pid = fork();
     if (spawned->pid == 0) {
-        child_run(spec, &fds, candidates);
+        child_run(spec, &fds, path);
     }
     failure.error = errno;
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -308,7 +302,6 @@ int rt_spawn(const struct rt_spawn_spec *spec, struct rt_spawned *spawned, char 
     spawned->out = take(spec->tty ? &fds.fd[FD_MASTER] : &fds.fd[FD_OUT_R]);
     spawned->err = take(&fds.fd[FD_ERR_R]);
 out:
-    free(candidates);
     close_all(&fds);
     return code;
 }

@@ -5,106 +5,79 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* One allocation: n + 1 pointers and room for text behind them. */
-static char **list_new(size_t n, size_t bytes, char **text)
+/* One allocation: n + 1 pointers, and the text behind them. */
+static char **pack(const struct rt_slice *texts, size_t n)
 {
-    char **list = malloc((n + 1) * sizeof(*list) + bytes);
+    size_t bytes = 0;
+    char **list;
+    char *text;
 
-    if (list != NULL) {
-        list[n] = NULL;
-        *text = (char *)(list + n + 1);
+    for (size_t i = 0; i < n; i++) {
+        bytes += texts[i].size + 1;
     }
+    list = malloc((n + 1) * sizeof(*list) + bytes);
+    if (list == NULL) {
+        return NULL;
+    }
+    text = (char *)(list + n + 1);
+    for (size_t i = 0; i < n; i++) {
+        list[i] = text;
+        if (texts[i].size > 0) { /* an empty slice may have no data at all */
+            memcpy(text, texts[i].data, texts[i].size);
+        }
+        text += texts[i].size;
+        *text++ = '\0';
+    }
+    list[n] = NULL;
     return list;
 }
 
-static char *list_put(char **slot, char *text, const char *from, size_t size)
+/* That of NAME=VALUE. */
+static struct rt_slice name_of(struct rt_slice text)
 {
-    *slot = text;
-    memcpy(text, from, size);
-    text[size] = '\0';
-    return text + size + 1;
+    const uint8_t *end = text.size > 0 ? memchr(text.data, '=', text.size) : NULL;
+
+    return (struct rt_slice){text.data, end != NULL ? (size_t)(end - text.data) : text.size};
 }
 
-char **rt_guest_list_copy(const char *const *list)
+/* Where a text of the same name stands, or n. */
+static size_t find_name(const struct rt_slice *texts, size_t n, struct rt_slice text)
 {
+    size_t at = 0;
+
+    while (at < n && !rt_slice_equal(name_of(texts[at]), name_of(text))) {
+        at++;
+    }
+    return at;
+}
+
+int rt_guest_list(const char *const *base, const struct rt_slice *more, size_t n_more, char ***list)
+{
+    struct rt_slice *texts;
     size_t n = 0;
-    size_t bytes = 0;
-    char *text;
-    char **copy;
-
-    for (; list[n] != NULL; n++) {
-        bytes += strlen(list[n]) + 1;
-    }
-    copy = list_new(n, bytes, &text);
-    for (size_t i = 0; copy != NULL && i < n; i++) {
-        text = list_put(&copy[i], text, list[i], strlen(list[i]));
-    }
-    return copy;
-}
-
-int rt_guest_list_slices(const struct rt_slice *slices, size_t n, char ***list)
-{
-    size_t bytes = 0;
-    char *text;
 
     *list = NULL;
-    for (size_t i = 0; i < n; i++) {
-        if (slices[i].size > 0 && memchr(slices[i].data, '\0', slices[i].size) != NULL) {
-            return RT_EINVAL;
-        }
-        bytes += slices[i].size + 1;
+    while (base != NULL && base[n] != NULL) {
+        n++;
     }
-    *list = list_new(n, bytes, &text);
-    if (*list == NULL) {
+    texts = malloc((n + n_more + 1) * sizeof(*texts));
+    if (texts == NULL) {
         return RT_ENOMEM;
     }
     for (size_t i = 0; i < n; i++) {
-        /* An empty slice may have no data at all. */
-        const char *from = slices[i].size > 0 ? (const char *)slices[i].data : "";
-
-        text = list_put(&(*list)[i], text, from, slices[i].size);
-    }
-    return RT_OK;
-}
-
-static bool same_name(const char *a, const char *b)
-{
-    size_t length = strcspn(a, "=");
-
-    return strncmp(a, b, length) == 0 && (b[length] == '=' || b[length] == '\0');
-}
-
-char **rt_guest_list_merge(char *const *base, char *const *more)
-{
-    size_t n = 0;
-    size_t n_more = 0;
-    const char **merged;
-    char **copy;
-
-    while (base[n] != NULL) {
-        n++;
-    }
-    while (more[n_more] != NULL) {
-        n_more++;
-    }
-    merged = malloc((n + n_more + 1) * sizeof(*merged));
-    if (merged == NULL) {
-        return NULL;
-    }
-    for (size_t i = 0; i < n; i++) {
-        merged[i] = base[i];
+        texts[i] = rt_slice_text(base[i]);
     }
     for (size_t i = 0; i < n_more; i++) {
-        size_t at = 0;
+        size_t at = base != NULL ? find_name(texts, n, more[i]) : n;
 
-        while (at < n && !same_name(more[i], merged[at])) {
-            at++;
+        if (more[i].size > 0 && memchr(more[i].data, '\0', more[i].size) != NULL) {
+            free(texts);
+            return RT_EINVAL;
         }
-        merged[at] = more[i];
+        texts[at] = more[i];
         n += at == n;
     }
-    merged[n] = NULL;
-    copy = rt_guest_list_copy(merged);
-    free(merged);
-    return copy;
+    *list = pack(texts, n);
+    free(texts);
+    return *list != NULL ? RT_OK : RT_ENOMEM;
 }

@@ -23,12 +23,13 @@ static void test_copy(void **state)
 {
     const char *const list[] = {"a", "", "ccc", NULL};
     const char *const none[] = {NULL};
-    char **copy = rt_guest_list_copy(list);
+    char **copy;
 
     (void)state;
+    assert_int_equal(rt_guest_list(list, NULL, 0, &copy), RT_OK);
     check(copy, list);
     free((void *)copy);
-    copy = rt_guest_list_copy(none);
+    assert_int_equal(rt_guest_list(none, NULL, 0, &copy), RT_OK);
     check(copy, none);
     free((void *)copy);
 }
@@ -40,24 +41,26 @@ static void test_slices(void **state)
     char **list;
 
     (void)state;
-    assert_int_equal(rt_guest_list_slices(slices, 3, &list), RT_OK);
+    assert_int_equal(rt_guest_list(NULL, slices, 3, &list), RT_OK);
     check(list, (const char *const[]){"one", "", "a", NULL});
     free((void *)list);
     slices[2].size = 3;
-    assert_int_equal(rt_guest_list_slices(slices, 3, &list), RT_EINVAL);
+    assert_int_equal(rt_guest_list(NULL, slices, 3, &list), RT_EINVAL);
     assert_null(list);
-    assert_int_equal(rt_guest_list_slices(slices, 0, &list), RT_OK);
+    assert_int_equal(rt_guest_list(NULL, slices, 0, &list), RT_OK);
     check(list, (const char *const[]){NULL});
     free((void *)list);
 }
 
 static void test_merge(void **state)
 {
-    char *base[] = {(char[]){"A=1"}, (char[]){"AB=2"}, (char[]){"C=3"}, NULL};
-    char *more[] = {(char[]){"AB=new"}, (char[]){"D="}, (char[]){"A"}, (char[]){"D=twice"}, NULL};
-    char **merged = rt_guest_list_merge(base, more);
+    const char *const base[] = {"A=1", "AB=2", "C=3", NULL};
+    const struct rt_slice more[] = {rt_slice_text("AB=new"), rt_slice_text("D="), rt_slice_text("A"),
+                                    rt_slice_text("D=twice")};
+    char **merged;
 
     (void)state;
+    assert_int_equal(rt_guest_list(base, more, 4, &merged), RT_OK);
     check(merged, (const char *const[]){"A", "AB=new", "C=3", "D=twice", NULL});
     free((void *)merged);
 }
