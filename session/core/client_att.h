@@ -66,6 +66,7 @@ struct rt_catt {
     bool progress; /* bytes moved since ATTACHED */
     uint64_t home_since;
     uint64_t try_no;
+    unsigned steals;          /* refused as not newer than another's try */
     uint64_t k_life, k_epoch; /* newest claim known */
     uint64_t not_before;      /* no ATTACH before */
     uint64_t seek_at, ask_at, give_up_at;

@@ -49,13 +49,22 @@ static void refused_for_good(struct rt_catt *att, const struct rt_refuse_msg *ms
     rt_catt_over(att, &event);
 }
 
-/* A steal that is not above the newest try of the other holder tries higher ones, a few times. */
-static bool steal_higher(struct rt_catt *att)
+/* So far above the newest try that its guest has seen a steal goes. Who is thrown out by it may have made attempts that
+ * no guest has seen, and learns of it with the answer to a later one: all these stay below. */
+#define STEAL_STEP (UINT64_C(1) << 20)
+/* As often a steal goes above another's try: whoever raises it each time is at it too, or lies. */
+#define STEALS_MAX 8
+
+/* A steal is told the newest try, and goes above it. Without one it had got the attachment, and was thrown out by the
+ * next before it heard of that: two that took it from each other by turns would never end. */
+static bool steal_higher(struct rt_catt *att, uint64_t newest)
 {
-    if (!att->options.steal || att->attached || att->try_no >= RT_COUNTER_MAX >> 9) {
+    if (!att->options.steal || att->attached || newest < att->try_no || newest >= RT_COUNTER_MAX - STEAL_STEP ||
+        att->steals >= STEALS_MAX) {
         return false;
     }
-    att->try_no <<= 8;
+    att->steals++;
+    att->try_no = newest + STEAL_STEP - 1; /* the next ATTACH has one more */
     rt_catt_again(att, 0);
     return true;
 }
@@ -161,7 +170,7 @@ void rt_catt_refused(struct rt_catt *att, const uint8_t *payload, size_t size)
         }
         break;
     case RT_CLASS_STOLEN:
-        if (!live && steal_higher(att)) {
+        if (!live && steal_higher(att, msg.try_no)) {
             return;
         }
         break;

@@ -77,7 +77,8 @@ struct rt_refuse_msg {
     struct rt_slice which;
     uint64_t max;
     uint64_t s, at, got;
-    bool drop; /* guest: the tickets since its join stand for nothing */
+    uint64_t try_no; /* key "try"; 0: none */
+    bool drop;       /* guest: the tickets since its join stand for nothing */
 };
 
 struct rt_end_msg {

@@ -128,6 +128,7 @@ static const struct rt_msg_field refuse[] = {
     STREAM(NEVER, rt_refuse_msg, s),
     INT(NEVER, rt_refuse_msg, at),
     INT(NEVER, rt_refuse_msg, got),
+    FROM_TO(NEVER, rt_refuse_msg, "try", try_no, 0, RT_COUNTER_MAX - 1),
     BOOL(NEVER, rt_refuse_msg, drop),
 };
 

@@ -30,7 +30,7 @@ static const struct {
     [RT_CLASS_NOT_FOUND] = {TO_CLIENT | REPLY, 0},
     [RT_CLASS_ENDED] = {TO_CLIENT, RT_KEY_END},
     [RT_CLASS_UNKNOWN_ATTACHMENT] = {GUEST, RT_KEY_LIFE | RT_KEY_AT},
-    [RT_CLASS_STOLEN] = {GUEST, 0},
+    [RT_CLASS_STOLEN] = {GUEST, RT_KEY_TRY},
     [RT_CLASS_VERSION] = {LINKS, 0},
     [RT_CLASS_LIMIT] = {LINKS | CHANNELS | REPLY, RT_KEY_LIMIT},
     [RT_CLASS_PROTOCOL] = {LINKS | CHANNELS, 0},
@@ -78,5 +78,8 @@ void rt_refuse_trim(struct rt_refuse_msg *refuse)
     refuse->drop = false; /* of a link's claim */
     if ((keys & RT_KEY_AT) == 0) {
         refuse->s = refuse->at = refuse->got = 0;
+    }
+    if ((keys & RT_KEY_TRY) == 0) {
+        refuse->try_no = 0;
     }
 }

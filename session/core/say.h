@@ -34,6 +34,7 @@ enum rt_refuse_key {
     RT_KEY_END = 16,   /* code, sig */
     RT_KEY_LIMIT = 32, /* which, max */
     RT_KEY_AT = 64,    /* s, at, got */
+    RT_KEY_TRY = 128,
 };
 
 /* Of enum rt_refuse_key, besides `m`. */

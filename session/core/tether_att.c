@@ -408,6 +408,7 @@ static bool admit(struct rt_tether *t, struct rt_att **att, const struct rt_atta
     why->cls = RT_CLASS_STOLEN;
     why->text = "a newer attempt of this attachment has been seen";
     if (*att != NULL && msg->try_no <= (*att)->try_no) {
+        why->try_no = (*att)->try_no;
         return false;
     }
     if (*att == NULL && !msg->make) {

@@ -69,6 +69,7 @@ struct rt_refusal {
     uint32_t channel;
     uint64_t cls, s, at, got, max;
     uint64_t life;     /* UNKNOWN_ATTACHMENT: the one that does not know it */
+    uint64_t try_no;   /* STOLEN at an ATTACH: the newest try that was seen */
     const char *which; /* LIMIT: of what; static */
     const char *text;  /* static */
 };

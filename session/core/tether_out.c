@@ -165,8 +165,12 @@ static void put_hop(struct rt_tether *t, struct writer *w, uint64_t now)
 
 static bool put_refusal(struct writer *w, const struct rt_refusal *refusal)
 {
-    struct rt_refuse_msg msg = {
-        .c = refusal->cls, .life = refusal->life, .s = refusal->s, .at = refusal->at, .got = refusal->got};
+    struct rt_refuse_msg msg = {.c = refusal->cls,
+                                .life = refusal->life,
+                                .s = refusal->s,
+                                .at = refusal->at,
+                                .got = refusal->got,
+                                .try_no = refusal->try_no};
 
     if (refusal->cls == RT_CLASS_LIMIT) {
         msg.which = rt_slice_text(refusal->which);

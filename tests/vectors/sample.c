@@ -91,6 +91,7 @@ static const struct rt_refuse_msg refuse = {
     .s = 4,
     .at = 4096,
     .got = 4095,
+    .try_no = 65536,
     .drop = true,
 };
 

@@ -279,38 +279,103 @@ static void test_offsets_at_the_bound(void **state)
     }
 }
 
-static void test_steal_raises_its_try(void **state)
+#define STEP (UINT64_C(1) << 20)
+
+static struct rt_catt *steal(struct rt_attach_msg *attach)
 {
-    (void)state;
-    struct rt_attach_msg attach;
-    struct rt_attached_msg terms = fx_terms();
-    struct rt_refuse_msg msg = {.c = RT_CLASS_STOLEN};
     struct rt_attach_options options = {.cid = "box", .id = {9}, .want = FX_WANT, .steal = true};
     struct rt_catt *att;
     fx_open(&fx, 1);
     assert_int_equal(rt_client_attach(fx.client, &options, fx.now, &att), 0);
     fx_up(&fx, 0);
-    uint64_t before = 0;
-    for (unsigned i = 0; i < 3; i++) {
+    fx_run(&fx, 20, true);
+    assert_int_equal(fx_take_attach(&fx, 0, attach), 1);
+    assert_true(attach->take && !attach->make);
+    assert_int_equal(attach->try_no, 1);
+    return att;
+}
+
+static void stolen(uint32_t channel, uint64_t newest)
+{
+    fx_refuse(&fx, 0, channel, &(struct rt_refuse_msg){.c = RT_CLASS_STOLEN, .try_no = newest});
+}
+
+/* However often an attachment was taken: the newest try is named, and the next above it leaves room for attempts of
+ * who had it that no guest has seen. */
+static void test_steal_goes_above(void **state)
+{
+    (void)state;
+    static const uint64_t newest[] = {1, 7, STEP << 30};
+    struct rt_attach_msg attach;
+    for (size_t i = 0; i < sizeof(newest) / sizeof(newest[0]); i++) {
+        struct rt_attached_msg terms = fx_terms();
+        (void)steal(&attach);
+        stolen(1, newest[i]);
         fx_run(&fx, 20, true);
-        uint32_t channel = fx_take_attach(&fx, 0, &attach);
-        assert_true(attach.take && !attach.make);
-        assert_true(attach.try_no > before << 7);
-        before = attach.try_no;
-        if (i < 2) {
-            fx_refuse(&fx, 0, channel, &msg);
-        }
+        assert_int_equal(fx_take_attach(&fx, 0, &attach), 2);
+        assert_true(attach.take);
+        assert_int_equal(attach.try_no, newest[i] + STEP);
+        fx_attached(&fx, 0, 2, &terms);
+        fx_refuse(&fx, 0, 2, &(struct rt_refuse_msg){.c = RT_CLASS_LOST});
+        fx_run(&fx, 20, true);
+        (void)fx_take_attach(&fx, 0, &attach);
+        assert_false(attach.take);
+        assert_int_equal(attach.try_no, newest[i] + STEP + 1);
+        fx_close(&fx);
     }
+}
+
+/* It ends: for who lies about the newest try, or raises it each time, and for who was thrown out by the next. */
+static void test_steal_ends(void **state)
+{
+    (void)state;
+    static const uint64_t newest[] = {0, RT_COUNTER_MAX - STEP, RT_COUNTER_MAX - 1};
+    struct rt_attach_msg attach;
+    struct rt_catt *att;
+    for (size_t i = 0; i < sizeof(newest) / sizeof(newest[0]); i++) {
+        att = steal(&attach);
+        stolen(1, newest[i]);
+        assert_int_equal(fx_event(att, RT_CATT_FAILED).cls, RT_CLASS_STOLEN);
+        fx_close(&fx);
+    }
+    att = steal(&attach);
+    stolen(1, 500);
+    fx_run(&fx, 20, true);
+    stolen(fx_take_attach(&fx, 0, &attach), 500); /* below its own by now */
+    assert_int_equal(fx_event(att, RT_CATT_FAILED).cls, RT_CLASS_STOLEN);
+    fx_close(&fx);
+    att = steal(&attach);
+    stolen(1, 500);
+    for (unsigned i = 1; i < 8; i++) {
+        fx_run(&fx, 2000, true);
+        uint32_t channel = fx_take_attach(&fx, 0, &attach);
+        fx_quiet(att);
+        stolen(channel, attach.try_no + 3);
+    }
+    fx_run(&fx, 2000, true);
+    uint32_t last = fx_take_attach(&fx, 0, &attach);
+    stolen(last, attach.try_no + 3);
+    assert_int_equal(fx_event(att, RT_CATT_FAILED).cls, RT_CLASS_STOLEN);
+    fx_close(&fx);
+}
+
+static void test_steal(void **state)
+{
+    (void)state;
+    struct rt_attach_msg attach;
+    struct rt_attached_msg terms = fx_terms();
+    struct rt_refuse_msg msg = {.c = RT_CLASS_STOLEN};
+    struct rt_catt *att = steal(&attach);
     assert_int_equal(rt_catt_writable(att), 0); /* where its input begins is the guest's to say */
     terms.in[0].a = 4000;
-    fx_attached(&fx, 0, 3, &terms);
+    fx_attached(&fx, 0, 1, &terms);
     (void)fx_event(att, RT_CATT_ATTACHED);
     assert_int_equal(rt_catt_write(att, "abc", 3), 3);
     (void)fx_take(&fx, 0);
     assert_int_equal(fx_frame(&fx, RT_DATA, 0)->head.offset, 4000);
-    fx_ack(&fx, 0, 3, RT_STDIN, 4003, 50000, fx_digest("abc", 3), 0);
+    fx_ack(&fx, 0, 1, RT_STDIN, 4003, 50000, fx_digest("abc", 3), 0);
     fx_quiet(att);
-    fx_refuse(&fx, 0, 3, &msg); /* stolen back */
+    fx_refuse(&fx, 0, 1, &msg); /* stolen back */
     assert_int_equal(fx_event(att, RT_CATT_FAILED).cls, RT_CLASS_STOLEN);
     fx_close(&fx);
 }
@@ -369,7 +434,9 @@ int main(void)
         cmocka_unit_test(test_bad_attached),
         cmocka_unit_test(test_offsets_at_the_bound),
         cmocka_unit_test(test_unreadable_attached),
-        cmocka_unit_test(test_steal_raises_its_try),
+        cmocka_unit_test(test_steal_goes_above),
+        cmocka_unit_test(test_steal_ends),
+        cmocka_unit_test(test_steal),
         cmocka_unit_test(test_invalid_options),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

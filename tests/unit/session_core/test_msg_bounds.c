@@ -509,6 +509,7 @@ static void check_number(const struct place *place, const struct rt_msg_field *f
         {"reply.hosts", "state", 0, 2},
         {NULL, "state", 0, 5},
         {NULL, "how", 0, RT_END_OTHER},
+        {"refuse", "try", 0, RT_COUNTER_MAX - 1},
         {NULL, "try", 1, RT_COUNTER_MAX - 1},
         {NULL, "want", 0, 31},
         {NULL, "from", 0, 4},

@@ -86,9 +86,10 @@ static unsigned keys_of(const char *text)
         const char *name;
         unsigned key;
     } names[] = {
-        {"`delay`", RT_KEY_DELAY},       {"`host`, `addr`", RT_KEY_WHERE}, {"`life`", RT_KEY_LIFE},
-        {"`epoch`", RT_KEY_EPOCH},       {"`code`, `sig`", RT_KEY_END},    {"`which`, `max`", RT_KEY_LIMIT},
-        {"`s`, `at`, `got`", RT_KEY_AT},
+        {"`delay`", RT_KEY_DELAY},       {"`host`, `addr`", RT_KEY_WHERE},
+        {"`life`", RT_KEY_LIFE},         {"`epoch`", RT_KEY_EPOCH},
+        {"`code`, `sig`", RT_KEY_END},   {"`which`, `max`", RT_KEY_LIMIT},
+        {"`s`, `at`, `got`", RT_KEY_AT}, {"`try`", RT_KEY_TRY},
     };
     unsigned keys = 0;
     size_t length = 0;
@@ -119,7 +120,8 @@ static struct rt_refuse_msg full(uint64_t cls)
                                   .drop = true,
                                   .s = 1,
                                   .at = 7,
-                                  .got = 8};
+                                  .got = 8,
+                                  .try_no = 9};
 }
 
 static void trims_to(uint64_t cls, unsigned keys)
@@ -139,6 +141,7 @@ static void trims_to(uint64_t cls, unsigned keys)
     assert_int_equal(msg.which.size != 0, (keys & RT_KEY_LIMIT) != 0);
     assert_int_equal(msg.max != 0, (keys & RT_KEY_LIMIT) != 0);
     assert_int_equal(msg.s + msg.at + msg.got, (keys & RT_KEY_AT) != 0 ? 16 : 0);
+    assert_int_equal(msg.try_no, (keys & RT_KEY_TRY) != 0 ? 9 : 0);
 }
 
 static void test_what_a_class_carries(void **state)
