@@ -61,17 +61,15 @@ size_t rt_catt_put_attach(struct rt_catt *att, uint8_t *out, size_t cap)
     } else {
         fill_cursors(att, &msg);
     }
-    int size = cap > RT_FRAME_HEADER ? rt_msg_encode(RT_MSG_ATTACH, &msg, out + RT_FRAME_HEADER, cap - RT_FRAME_HEADER)
-                                     : RT_ELIMIT;
-    if (size <= 0) {
-        return 0;
+    struct rt_frame frame = {.type = RT_ATTACH, .channel = link->next_channel};
+    size_t size = rt_msg_put(frame, RT_MSG_ATTACH, &msg, out, cap);
+    if (size > 0) {
+        att->cursors_told = att->attached;
+        att->try_no++;
+        att->channel = link->next_channel++;
+        rt_catt_hash(att);
     }
-    att->cursors_told = att->attached;
-    att->try_no++;
-    att->channel = link->next_channel++;
-    rt_catt_hash(att);
-    rt_frame_put(out, &(struct rt_frame){.length = (uint32_t)size, .type = RT_ATTACH, .channel = att->channel});
-    return RT_FRAME_HEADER + (size_t)size;
+    return size;
 }
 
 static const struct rt_attached_out *find_out(const struct rt_attached_msg *msg, unsigned stream)
@@ -184,14 +182,8 @@ void rt_catt_on_attached(struct rt_catt *att, const uint8_t *payload, size_t siz
 {
     struct rt_client *client = att->client;
     struct rt_attached_msg msg;
-    char why[RT_TEXT_MAX];
     bool first = !att->attached;
-    int error = rt_msg_decode(RT_MSG_ATTACHED, payload, size, &msg, why, sizeof(why));
-    if (error == RT_ENOMEM) {
-        rt_catt_fail_memory(att);
-        return;
-    }
-    if (error != 0) {
+    if (rt_msg_decode(RT_MSG_ATTACHED, payload, size, &msg, NULL, 0) != 0) {
         rt_catt_fault(att, RT_CLASS_PROTOCOL, RT_STREAMS, 0);
         return;
     }

@@ -33,10 +33,8 @@ static void welcomed(struct rt_client *client, int slot, const uint8_t *payload,
 {
     struct rt_clink *link = &client->links[slot];
     struct rt_welcome_msg msg;
-    char why[RT_TEXT_MAX];
-    int error = rt_msg_decode(RT_MSG_WELCOME, payload, size, &msg, why, sizeof(why));
-    if (error != 0 || msg.v != RT_PROTOCOL_VERSION) {
-        rt_clink_down(client, slot, error == RT_ENOMEM ? "out of memory" : "bad welcome");
+    if (rt_msg_decode(RT_MSG_WELCOME, payload, size, &msg, NULL, 0) != 0 || msg.v != RT_PROTOCOL_VERSION) {
+        rt_clink_down(client, slot, "bad welcome");
         return;
     }
     /* The address was learnt as that of another host: the agent that answers here is not the one that is looked for. */
@@ -62,8 +60,7 @@ static void link_refused(struct rt_client *client, int slot, const uint8_t *payl
 {
     struct rt_clink *link = &client->links[slot];
     struct rt_refuse_msg msg;
-    char why[RT_TEXT_MAX];
-    if (rt_msg_decode(RT_MSG_REFUSE, payload, size, &msg, why, sizeof(why)) != 0) {
+    if (rt_msg_decode(RT_MSG_REFUSE, payload, size, &msg, NULL, 0) != 0) {
         rt_clink_down(client, slot, "bad refusal");
         return;
     }
@@ -214,10 +211,9 @@ static size_t put_hello(const struct rt_client *client, uint8_t *out, size_t cap
                                .vmax = RT_PROTOCOL_VERSION,
                                .role = rt_slice_text("client"),
                                .name = rt_slice_text(client->config.name)};
-    int size = rt_msg_encode(RT_MSG_HELLO, &msg, out + RT_FRAME_HEADER, cap - RT_FRAME_HEADER);
+    size_t size = rt_msg_put((struct rt_frame){.type = RT_HELLO}, RT_MSG_HELLO, &msg, out, cap);
     assert(size > 0);
-    rt_frame_put(out, &(struct rt_frame){.length = (uint32_t)size, .type = RT_HELLO});
-    return RT_FRAME_HEADER + (size_t)size;
+    return size;
 }
 
 static size_t put_closing(uint8_t *out, size_t cap, const struct rt_closing *closing)
@@ -228,13 +224,9 @@ static size_t put_closing(uint8_t *out, size_t cap, const struct rt_closing *clo
     if (closing->type == RT_DETACH) {
         return put_plain(out, RT_DETACH, closing->channel, 0);
     }
+    struct rt_frame frame = {.type = RT_REFUSE, .channel = closing->channel};
     struct rt_refuse_msg msg = {.c = closing->cls};
-    int size = rt_msg_encode(RT_MSG_REFUSE, &msg, out + RT_FRAME_HEADER, cap - RT_FRAME_HEADER);
-    if (size <= 0) {
-        return 0;
-    }
-    rt_frame_put(out, &(struct rt_frame){.length = (uint32_t)size, .type = RT_REFUSE, .channel = closing->channel});
-    return RT_FRAME_HEADER + (size_t)size;
+    return rt_msg_put(frame, RT_MSG_REFUSE, &msg, out, cap);
 }
 
 static size_t put_closings(struct rt_clink *link, uint8_t *out, size_t cap)

@@ -124,16 +124,11 @@ void rt_catt_refused(struct rt_catt *att, const uint8_t *payload, size_t size)
 {
     struct rt_refuse_msg msg;
     char why[RT_TEXT_MAX];
-    int error = rt_msg_decode(RT_MSG_REFUSE, payload, size, &msg, why, sizeof(why));
     int from = att->link;
     bool live = att->state == RT_CATT_LIVE;
     rt_catt_leave(att);
-    if (error != 0) {
-        if (error == RT_ENOMEM) {
-            rt_catt_fail_memory(att);
-        } else {
-            rt_catt_fail(att, RT_CLASS_PROTOCOL, why);
-        }
+    if (rt_msg_decode(RT_MSG_REFUSE, payload, size, &msg, why, sizeof(why)) != 0) {
+        rt_catt_fail(att, RT_CLASS_PROTOCOL, why);
         return;
     }
     if (!rt_may_say(RT_SAY_AGENT_CLIENT, msg.c) && !rt_may_say(RT_SAY_GUEST_CLIENT, msg.c)) {

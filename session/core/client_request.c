@@ -37,12 +37,6 @@ static void end(struct rt_client *client, struct rt_creq *req)
     free(req);
 }
 
-static int decode(const uint8_t *payload, size_t size, struct rt_reply_msg *reply)
-{
-    char why[RT_TEXT_MAX];
-    return rt_msg_decode(RT_MSG_REPLY, payload, size, reply, why, sizeof(why));
-}
-
 static void fail(struct rt_client *client, struct rt_creq *req, int error)
 {
     struct rt_reply_msg reply;
@@ -52,7 +46,7 @@ static void fail(struct rt_client *client, struct rt_creq *req, int error)
         error = RT_EUNKNOWN;
     }
     if (kept != NULL) {
-        error = decode(kept, req->kept_size, &reply);
+        error = rt_msg_decode(RT_MSG_REPLY, kept, req->kept_size, &reply, NULL, 0);
     }
     req->kept = NULL;
     end(client, req);
@@ -239,7 +233,7 @@ void rt_creq_reply(struct rt_client *client, int slot, uint64_t id, const uint8_
         return; /* timed out here meanwhile */
     }
     struct rt_reply_msg reply;
-    int error = decode(payload, size, &reply);
+    int error = rt_msg_decode(RT_MSG_REPLY, payload, size, &reply, NULL, 0);
     if (error == 0 && !rt_may_say(RT_SAY_REPLY, reply.c)) {
         error = RT_EPROTO;
     }

@@ -119,7 +119,6 @@ void rt_rx_items(struct rt_catt *att)
     struct rt_receiver *rx = rt_catt_rx(att, RT_CONTROL_UP);
     uint8_t bytes[2 + RT_ITEM_MAX];
     struct rt_up_item item;
-    char why[RT_TEXT_MAX];
     while (att->state == RT_CATT_LIVE) {
         bool told = att->control_gap.from == att->control_gap.to;
         size_t have;
@@ -135,11 +134,8 @@ void rt_rx_items(struct rt_catt *att)
             take_control_gap(att, rx);
             continue;
         }
-        int error =
-            size < 0 ? size : rt_msg_decode(RT_MSG_UP_ITEM, bytes + 2, (size_t)size - 2, &item, why, sizeof(why));
-        if (error == RT_ENOMEM) {
-            rt_catt_fail_memory(att);
-        } else if (error != 0 || att->end != RT_CATT_END_OPEN) {
+        if (size < 0 || att->end != RT_CATT_END_OPEN ||
+            rt_msg_decode(RT_MSG_UP_ITEM, bytes + 2, (size_t)size - 2, &item, NULL, 0) != 0) {
             rt_catt_fault(att, RT_CLASS_PROTOCOL, RT_CONTROL_UP, rx->consumed);
         } else {
             rt_rx_consume(att, rx, (size_t)size);

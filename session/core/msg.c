@@ -20,30 +20,28 @@
 /* Bytes of a path and a text in an error: "reply.recs[31].hist[15].epoch: ...". */
 #define PATH_SIZE 96
 
-/* The struct's members, as the tables name them. */
+/* A member of the struct, as the tables name it. */
+static void *at(const void *msg, size_t offset)
+{
+    return (void *)((uintptr_t)msg + offset);
+}
+
 static uint64_t *int_at(const void *msg, size_t offset)
 {
-    return (uint64_t *)((uintptr_t)msg + offset);
+    return at(msg, offset);
 }
 
-static bool *bool_at(const void *msg, size_t offset)
+static size_t *count_of(const void *msg, const struct rt_msg_field *field)
 {
-    return (bool *)((uintptr_t)msg + offset);
-}
-
-static struct rt_slice *slice_at(const void *msg, size_t offset)
-{
-    return (struct rt_slice *)((uintptr_t)msg + offset);
-}
-
-static size_t *count_at(const void *msg, size_t offset)
-{
-    return (size_t *)((uintptr_t)msg + offset);
+    return at(msg, field->count_offset);
 }
 
 static void *element_at(const void *msg, const struct rt_msg_field *field, size_t i)
 {
-    return (void *)((uintptr_t)msg + field->offset + i * field->sub->struct_size);
+    size_t size = field->kind == RT_FIELD_MAP   ? field->sub->struct_size
+                  : field->kind == RT_FIELD_INT ? sizeof(uint64_t)
+                                                : sizeof(struct rt_slice);
+    return at(msg, field->offset + i * size);
 }
 
 /* The first member of both item structs is their `t`. */
@@ -51,6 +49,18 @@ static bool needed(const struct rt_msg_field *field, const void *msg)
 {
     return field->need == RT_NEED_ALWAYS ||
            (field->need > RT_NEED_ALWAYS && *int_at(msg, 0) == (uint64_t)(field->need - RT_NEED_ALWAYS));
+}
+
+static bool is_empty(const struct rt_msg_field *field, const void *msg)
+{
+    const void *value = at(msg, field->offset);
+    if (field->array) {
+        return *count_of(msg, field) == 0;
+    }
+    if (field->kind == RT_FIELD_INT) {
+        return *(const uint64_t *)value == 0;
+    }
+    return field->kind == RT_FIELD_BOOL ? !*(const bool *)value : ((const struct rt_slice *)value)->size == 0;
 }
 
 /* Whether it is an order of two tails, whatever their size. */
@@ -91,129 +101,77 @@ static int write_int(struct writer *writer, uint64_t value, uint64_t min, uint64
     return msgpack_pack_uint64(&writer->packer, value) == 0 ? 0 : RT_ELIMIT;
 }
 
-static int write_str(struct writer *writer, struct rt_slice text, uint64_t min, uint64_t max)
+static int write_bytes(struct writer *writer, enum rt_field_kind kind, struct rt_slice slice, uint64_t min,
+                       uint64_t max)
 {
-    if (text.size < min || text.size > max || !rt_utf8_valid(text.data, text.size)) {
+    bool text = kind == RT_FIELD_STR;
+    if (slice.size < min || slice.size > max || (text && !rt_utf8_valid(slice.data, slice.size)) ||
+        (kind == RT_FIELD_RUNS && !is_order(slice))) {
         return RT_EINVAL;
     }
     writer->nodes++;
-    return msgpack_pack_str(&writer->packer, text.size) == 0 &&
-                   msgpack_pack_str_body(&writer->packer, text.data, text.size) == 0
-               ? 0
-               : RT_ELIMIT;
+    int rc = text ? msgpack_pack_str(&writer->packer, slice.size) : msgpack_pack_bin(&writer->packer, slice.size);
+    return rc == 0 && write_cb(writer, (const char *)slice.data, slice.size) == 0 ? 0 : RT_ELIMIT;
 }
 
-static int write_bin(struct writer *writer, struct rt_slice bin, uint64_t min, uint64_t max)
+static int write_bool(struct writer *writer, bool value)
 {
-    if (bin.size < min || bin.size > max) {
-        return RT_EINVAL;
-    }
     writer->nodes++;
-    return msgpack_pack_bin(&writer->packer, bin.size) == 0 &&
-                   msgpack_pack_bin_body(&writer->packer, bin.data, bin.size) == 0
-               ? 0
-               : RT_ELIMIT;
+    return (value ? msgpack_pack_true(&writer->packer) : msgpack_pack_false(&writer->packer)) == 0 ? 0 : RT_ELIMIT;
 }
 
 static int write_map(struct writer *writer, const struct rt_msg_table *table, const void *msg);
 
-static int write_array(struct writer *writer, const struct rt_msg_field *field, const void *msg)
+/* The value of a field, or one element of an array. */
+static int write_one(struct writer *writer, const struct rt_msg_field *field, const void *value, uint64_t min,
+                     uint64_t max)
 {
-    size_t count = *count_at(msg, field->count_offset);
-    if (count < field->min || count > field->max) {
-        return RT_EINVAL;
+    switch (field->kind) {
+    case RT_FIELD_INT:
+        return write_int(writer, *(const uint64_t *)value, min, max);
+    case RT_FIELD_BOOL:
+        return write_bool(writer, *(const bool *)value);
+    case RT_FIELD_STR:
+    case RT_FIELD_BIN:
+    case RT_FIELD_RUNS:
+        return write_bytes(writer, field->kind, *(const struct rt_slice *)value, min, max);
+    case RT_FIELD_MAP:
+        break;
     }
-    writer->nodes++;
-    if (msgpack_pack_array(&writer->packer, count) != 0) {
-        return RT_ELIMIT;
-    }
-    for (size_t i = 0; i < count; i++) {
-        int rc;
-        if (field->kind == RT_FIELD_INTS) {
-            rc = write_int(writer, int_at(msg, field->offset)[i], 0, RT_COUNTER_MAX);
-        } else if (field->kind == RT_FIELD_STRS) {
-            rc = write_str(writer, slice_at(msg, field->offset)[i], 0, field->text_max);
-        } else if (field->kind == RT_FIELD_BINS) {
-            rc = write_bin(writer, slice_at(msg, field->offset)[i], 0, field->text_max);
-        } else {
-            rc = write_map(writer, field->sub, element_at(msg, field, i));
-        }
-        if (rc != 0) {
-            return rc;
-        }
-    }
-    return 0;
+    return write_map(writer, field->sub, value);
 }
 
 static int write_value(struct writer *writer, const struct rt_msg_field *field, const void *msg)
 {
-    switch ((enum rt_field_kind)field->kind) {
-    case RT_FIELD_INT:
-        return write_int(writer, *int_at(msg, field->offset), needed(field, msg) ? field->min : 0, field->max);
-    case RT_FIELD_DIGEST:
-        return write_int(writer, *int_at(msg, field->offset), 0, 0);
-    case RT_FIELD_BOOL:
-        writer->nodes++;
-        return (*bool_at(msg, field->offset) ? msgpack_pack_true(&writer->packer)
-                                             : msgpack_pack_false(&writer->packer)) == 0
-                   ? 0
-                   : RT_ELIMIT;
-    case RT_FIELD_STR:
-        return write_str(writer, *slice_at(msg, field->offset), field->min, field->max);
-    case RT_FIELD_RUNS:
-        return is_order(*slice_at(msg, field->offset))
-                   ? write_bin(writer, *slice_at(msg, field->offset), field->min, field->max)
-                   : RT_EINVAL;
-    case RT_FIELD_BIN:
-        return write_bin(writer, *slice_at(msg, field->offset), field->min, field->max);
-    case RT_FIELD_INTS:
-    case RT_FIELD_STRS:
-    case RT_FIELD_BINS:
-    case RT_FIELD_MAPS:
-        return write_array(writer, field, msg);
+    if (!field->array) {
+        return write_one(writer, field, at(msg, field->offset), field->min, field->max);
     }
-    return RT_EINVAL;
+    size_t count = *count_of(msg, field);
+    if (count < field->min || count > field->max) {
+        return RT_EINVAL;
+    }
+    writer->nodes++;
+    int rc = msgpack_pack_array(&writer->packer, count) == 0 ? 0 : RT_ELIMIT;
+    for (size_t i = 0; i < count && rc == 0; i++) {
+        rc = write_one(writer, field, element_at(msg, field, i), 0, field->each);
+    }
+    return rc;
 }
 
-static bool is_empty(const struct rt_msg_field *field, const void *msg)
+/* The first number that is above the one that it must not be above; n_ordered: none. */
+static size_t disorder(const struct rt_msg_table *table, const void *msg)
 {
-    switch ((enum rt_field_kind)field->kind) {
-    case RT_FIELD_INT:
-    case RT_FIELD_DIGEST:
-        return *int_at(msg, field->offset) == 0;
-    case RT_FIELD_BOOL:
-        return !*bool_at(msg, field->offset);
-    case RT_FIELD_STR:
-    case RT_FIELD_BIN:
-    case RT_FIELD_RUNS:
-        return slice_at(msg, field->offset)->size == 0;
-    case RT_FIELD_INTS:
-    case RT_FIELD_STRS:
-    case RT_FIELD_BINS:
-    case RT_FIELD_MAPS:
-        break;
+    size_t i = 0;
+    while (i < table->n_ordered && int_at(msg, table->low)[i] <= int_at(msg, table->high)[i]) {
+        i++;
     }
-    return *count_at(msg, field->count_offset) == 0;
-}
-
-/* The first pair of members that is the wrong way round, and which of its numbers; NULL: none. */
-static const struct rt_msg_order *disorder(const struct rt_msg_table *table, const void *msg, size_t *at)
-{
-    for (size_t i = 0; i < table->n_orders; i++) {
-        const struct rt_msg_order *order = &table->orders[i];
-        for (*at = 0; *at < order->count; ++*at) {
-            if (int_at(msg, order->low)[*at] > int_at(msg, order->high)[*at]) {
-                return order;
-            }
-        }
-    }
-    return NULL;
+    return i;
 }
 
 static int write_map(struct writer *writer, const struct rt_msg_table *table, const void *msg)
 {
-    size_t pairs = 0, at;
-    if (disorder(table, msg, &at) != NULL) {
+    size_t pairs = 0;
+    if (disorder(table, msg) < table->n_ordered) {
         return RT_EINVAL;
     }
     for (size_t i = 0; i < table->n_fields; i++) {
@@ -228,7 +186,7 @@ static int write_map(struct writer *writer, const struct rt_msg_table *table, co
         if (!needed(field, msg) && is_empty(field, msg)) {
             continue;
         }
-        int rc = write_str(writer, rt_slice_text(field->key), 0, RT_TEXT_MAX);
+        int rc = write_bytes(writer, RT_FIELD_STR, rt_slice_text(field->key), 0, RT_TEXT_MAX);
         if (rc == 0) {
             rc = write_value(writer, field, msg);
         }
@@ -254,14 +212,24 @@ int rt_msg_encode(enum rt_msg_kind kind, const void *msg, uint8_t *buf, size_t c
     return writer.nodes > RT_MSG_NODES_MAX ? RT_ELIMIT : (int)writer.size;
 }
 
+size_t rt_msg_put(struct rt_frame frame, enum rt_msg_kind kind, const void *msg, uint8_t *out, size_t cap)
+{
+    int size = cap > RT_FRAME_HEADER ? rt_msg_encode(kind, msg, out + RT_FRAME_HEADER, cap - RT_FRAME_HEADER) : 0;
+    if (size <= 0) {
+        return 0;
+    }
+    frame.length = (uint32_t)size;
+    rt_frame_put(out, &frame);
+    return RT_FRAME_HEADER + (size_t)size;
+}
+
 /* --- decoding: the bytes have passed rt_msg_scan --- */
 
 struct reader {
     struct rt_cursor cursor;
     /* Where we are, for errors: the message, then the arrays of maps or values within it. */
     const char *names[LEVELS_MAX + 1];
-    size_t index[LEVELS_MAX + 1];
-    bool indexed[LEVELS_MAX + 1];
+    size_t index[LEVELS_MAX + 1]; /* of the message: none */
     size_t depth;
     char *why; /* not owned */
     size_t why_size;
@@ -276,7 +244,7 @@ static int fail(struct reader *reader, const char *key, const char *format, ...)
     size_t used = 0;
     for (size_t i = 0; i < reader->depth && used < sizeof(path); i++) {
         char index[24] = "";
-        if (reader->indexed[i]) {
+        if (i > 0) {
             (void)snprintf(index, sizeof(index), "[%zu]", reader->index[i]);
         }
         bool last = i + 1 == reader->depth && key[0] == '\0';
@@ -320,97 +288,83 @@ static int read_int(struct reader *reader, const char *key, uint64_t below, uint
     return 0;
 }
 
-static int read_bytes(struct reader *reader, const char *key, enum rt_node_type type, uint64_t min, uint64_t max,
+/* Bytes of a text, or elements of an array. */
+static int check_size(struct reader *reader, const char *key, const char *what, uint64_t size, uint64_t min,
+                      uint64_t max)
+{
+    if (size >= min && size <= max) {
+        return 0;
+    }
+    return fail(reader, key, "%llu %s, wants %s%llu", (unsigned long long)size, what,
+                min == max   ? ""
+                : size < min ? "at least "
+                             : "at most ",
+                (unsigned long long)(size < min ? min : max));
+}
+
+static int read_bytes(struct reader *reader, const char *key, enum rt_field_kind kind, uint64_t min, uint64_t max,
                       struct rt_slice *slice)
 {
     struct rt_node node = take(reader);
-    if (node.type != type) {
-        return fail(reader, key, type == RT_NODE_STR ? "wants text" : "wants bin");
-    }
-    if (node.value < min || node.value > max) {
-        return fail(reader, key, "%llu bytes, wants %s%llu", (unsigned long long)node.value,
-                    min == max         ? ""
-                    : node.value < min ? "at least "
-                                       : "at most ",
-                    (unsigned long long)(node.value < min ? min : max));
+    if (node.type != (kind == RT_FIELD_STR ? RT_NODE_STR : RT_NODE_BIN)) {
+        return fail(reader, key, kind == RT_FIELD_STR ? "wants text" : "wants bin");
     }
     *slice = (struct rt_slice){.data = node.data, .size = (size_t)node.value};
-    return 0;
+    int rc = check_size(reader, key, "bytes", node.value, min, max);
+    if (rc == 0 && kind == RT_FIELD_RUNS && !is_order(*slice)) {
+        return fail(reader, key, "is no order of two tails");
+    }
+    return rc;
+}
+
+static int read_bool(struct reader *reader, const char *key, bool *value)
+{
+    struct rt_node node = take(reader);
+    *value = node.value != 0;
+    return node.type == RT_NODE_BOOL ? 0 : fail(reader, key, "wants true or false");
 }
 
 static int read_map(struct reader *reader, const struct rt_msg_table *table, const char *key, void *msg);
 
-static int read_array(struct reader *reader, const struct rt_msg_field *field, void *msg)
+/* The value of a field, or one element of an array, which has no key. */
+static int read_one(struct reader *reader, const struct rt_msg_field *field, const char *key, void *value, uint64_t min,
+                    uint64_t max)
 {
-    struct rt_node node = take(reader);
-    if (node.type != RT_NODE_ARRAY) {
-        return fail(reader, field->key, "wants an array");
+    switch (field->kind) {
+    case RT_FIELD_INT: /* check_values() looks at `min` */
+        return read_int(reader, key, max, value);
+    case RT_FIELD_BOOL:
+        return read_bool(reader, key, value);
+    case RT_FIELD_STR:
+    case RT_FIELD_BIN:
+    case RT_FIELD_RUNS:
+        return read_bytes(reader, key, field->kind, min, max, value);
+    case RT_FIELD_MAP:
+        break;
     }
-    if (node.value < field->min) {
-        return fail(reader, field->key, "%llu elements, wants %s%llu", (unsigned long long)node.value,
-                    field->min == field->max ? "" : "at least ", (unsigned long long)field->min);
-    }
-    if (node.value > field->max) {
-        return fail(reader, field->key, "%llu elements, wants %s%llu", (unsigned long long)node.value,
-                    field->min == field->max ? "" : "at most ", (unsigned long long)field->max);
-    }
-    size_t count = (size_t)node.value;
-    size_t level = reader->depth++;
-    reader->names[level] = field->key;
-    reader->indexed[level] = true;
-    for (size_t i = 0; i < count; i++) {
-        reader->index[level] = i;
-        int rc;
-        if (field->kind == RT_FIELD_INTS) {
-            rc = read_int(reader, "", RT_COUNTER_MAX, &int_at(msg, field->offset)[i]);
-        } else if (field->kind == RT_FIELD_STRS) {
-            rc = read_bytes(reader, "", RT_NODE_STR, 0, field->text_max, &slice_at(msg, field->offset)[i]);
-        } else if (field->kind == RT_FIELD_BINS) {
-            rc = read_bytes(reader, "", RT_NODE_BIN, 0, field->text_max, &slice_at(msg, field->offset)[i]);
-        } else {
-            rc = read_map(reader, field->sub, "", element_at(msg, field, i));
-        }
-        if (rc != 0) {
-            return rc;
-        }
-    }
-    reader->depth--;
-    *count_at(msg, field->count_offset) = count;
-    return 0;
+    return read_map(reader, field->sub, key, value);
 }
 
 static int read_value(struct reader *reader, const struct rt_msg_field *field, void *msg)
 {
-    switch ((enum rt_field_kind)field->kind) {
-    case RT_FIELD_INT:
-        return read_int(reader, field->key, field->max, int_at(msg, field->offset));
-    case RT_FIELD_DIGEST:
-        return read_int(reader, field->key, 0, int_at(msg, field->offset));
-    case RT_FIELD_BOOL: {
-        struct rt_node node = take(reader);
-        if (node.type != RT_NODE_BOOL) {
-            return fail(reader, field->key, "wants true or false");
-        }
-        *bool_at(msg, field->offset) = node.value != 0;
-        return 0;
+    if (!field->array) {
+        return read_one(reader, field, field->key, at(msg, field->offset), field->min, field->max);
     }
-    case RT_FIELD_STR:
-        return read_bytes(reader, field->key, RT_NODE_STR, field->min, field->max, slice_at(msg, field->offset));
-    case RT_FIELD_BIN:
-        return read_bytes(reader, field->key, RT_NODE_BIN, field->min, field->max, slice_at(msg, field->offset));
-    case RT_FIELD_RUNS: {
-        int rc = read_bytes(reader, field->key, RT_NODE_BIN, field->min, field->max, slice_at(msg, field->offset));
-        return rc != 0 || is_order(*slice_at(msg, field->offset))
-                   ? rc
-                   : fail(reader, field->key, "is no order of two tails");
+    struct rt_node node = take(reader);
+    if (node.type != RT_NODE_ARRAY) {
+        return fail(reader, field->key, "wants an array");
     }
-    case RT_FIELD_INTS:
-    case RT_FIELD_STRS:
-    case RT_FIELD_BINS:
-    case RT_FIELD_MAPS:
-        return read_array(reader, field, msg);
+    int rc = check_size(reader, field->key, "elements", node.value, field->min, field->max);
+    size_t level = reader->depth;
+    reader->names[level] = field->key;
+    for (size_t i = 0; i < node.value && rc == 0; i++) {
+        reader->depth = level + 1;
+        reader->index[level] = i;
+        rc = read_one(reader, field, "", element_at(msg, field, i), 0, field->each);
     }
-    return RT_EPROTO;
+    reader->depth = level;
+    *count_of(msg, field) = rc == 0 ? (size_t)node.value : 0;
+    return rc;
 }
 
 /* The number of the table's field of that key, or n_fields. */
@@ -429,16 +383,16 @@ static int check_values(struct reader *reader, const struct rt_msg_table *table,
 {
     for (size_t i = 0; i < table->n_fields; i++) {
         const struct rt_msg_field *field = &table->fields[i];
-        if (field->kind == RT_FIELD_INT && needed(field, msg) && *int_at(msg, field->offset) < field->min) {
+        if (!field->array && field->kind == RT_FIELD_INT && needed(field, msg) &&
+            *int_at(msg, field->offset) < field->min) {
             return fail(reader, field->key, "%llu, wants at least %llu",
                         (unsigned long long)*int_at(msg, field->offset), (unsigned long long)field->min);
         }
     }
-    size_t at;
-    const struct rt_msg_order *order = disorder(table, msg, &at);
-    if (order != NULL) {
-        return fail(reader, order->low_key, "%llu is above %s: %llu", (unsigned long long)int_at(msg, order->low)[at],
-                    order->high_key, (unsigned long long)int_at(msg, order->high)[at]);
+    size_t i = disorder(table, msg);
+    if (i < table->n_ordered) {
+        return fail(reader, table->low_key, "%llu is above %s: %llu", (unsigned long long)int_at(msg, table->low)[i],
+                    table->high_key, (unsigned long long)int_at(msg, table->high)[i]);
     }
     return 0;
 }

@@ -4,6 +4,7 @@
 #define RETETHER_SESSION_CORE_MSG_H
 
 #include "session/base/error.h"
+#include "session/core/frame.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -34,9 +35,14 @@ enum rt_msg_kind {
  * its bound. Allocates nothing. */
 RT_MUST_CHECK int rt_msg_encode(enum rt_msg_kind kind, const void *msg, uint8_t *buf, size_t cap);
 
+/* Encodes `msg` behind the header of its frame, whose length is set here. Returns the bytes of both; 0 when they do not
+ * fit, or the message cannot be encoded. */
+size_t rt_msg_put(struct rt_frame frame, enum rt_msg_kind kind, const void *msg, uint8_t *out, size_t cap);
+
 /* Decodes size bytes into `msg`, which is zeroed first; its slices point into data. Returns 0, or RT_EPROTO with `why`
  * filled with what is wrong and at which key ("attach.id: 15 bytes, wants 16"); `msg` is then not to be used.
- * Enumerations and texts are as they came: the caller judges them. Allocates nothing. */
+ * why_size 0: nobody wants to know. Enumerations and texts are as they came: the caller judges them. Allocates nothing.
+ */
 RT_MUST_CHECK int rt_msg_decode(enum rt_msg_kind kind, const uint8_t *data, size_t size, void *msg, char *why,
                                 size_t why_size);
 

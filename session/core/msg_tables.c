@@ -29,22 +29,23 @@
 #define CELLS(need_, type) UP_TO(need_, type, rows, RT_CELLS_MAX), UP_TO(need_, type, cols, RT_CELLS_MAX)
 #define INT(need_, type, member) FIELD(RT_FIELD_INT, need_, type, #member, member, 0, RT_COUNTER_MAX)
 #define STREAM(need_, type, member) FIELD(RT_FIELD_INT, need_, type, #member, member, 0, RT_STREAMS)
-#define DIGEST(need_, type, member) FIELD(RT_FIELD_DIGEST, need_, type, #member, member, 0, 0)
+#define DIGEST(need_, type, member) FIELD(RT_FIELD_INT, need_, type, #member, member, 0, 0)
 #define BOOL(need_, type, member) FIELD(RT_FIELD_BOOL, need_, type, #member, member, 0, 0)
 #define BYTES(kind_, need_, type, member, min_, max_) FIELD(kind_, need_, type, #member, member, min_, max_)
 #define STR(need_, type, member, max_) BYTES(RT_FIELD_STR, need_, type, member, 0, max_)
 #define BIN(need_, type, member, max_) BYTES(RT_FIELD_BIN, need_, type, member, 0, max_)
 #define RUNS(type, member) BYTES(RT_FIELD_RUNS, NEVER, type, member, 2, RT_ORDER_PACKED_MAX)
 #define ID(need_, type, member) BYTES(RT_FIELD_BIN, need_, type, member, RT_ID_SIZE, RT_ID_SIZE)
-#define ARRAY(kind_, need_, type, member, min_, text_max_, sub_)                                                       \
+#define ARRAY(kind_, need_, type, member, min_, each_, sub_)                                                           \
     {                                                                                                                  \
-        .key = #member, .kind = (kind_), .need = (need_), .offset = offsetof(struct type, member),                     \
+        .key = #member, .kind = (kind_), .need = (need_), .array = true, .offset = offsetof(struct type, member),      \
         .count_offset = offsetof(struct type, n_##member), .min = (min_), .max = COUNT(((struct type *)0)->member),    \
-        .text_max = (text_max_), .sub = (sub_)                                                                         \
+        .each = (each_), .sub = (sub_)                                                                                 \
     }
-#define INTS(need_, type, member) ARRAY(RT_FIELD_INTS, need_, type, member, COUNT(((struct type *)0)->member), 0, NULL)
-#define STRS(need_, type, member, text_max_) ARRAY(RT_FIELD_STRS, need_, type, member, 0, text_max_, NULL)
-#define MAPS(need_, type, member, sub_) ARRAY(RT_FIELD_MAPS, need_, type, member, 0, 0, sub_)
+#define INTS(need_, type, member)                                                                                      \
+    ARRAY(RT_FIELD_INT, need_, type, member, COUNT(((struct type *)0)->member), RT_COUNTER_MAX, NULL)
+#define STRS(need_, type, member, each_) ARRAY(RT_FIELD_STR, need_, type, member, 0, each_, NULL)
+#define MAPS(need_, type, member, sub_) ARRAY(RT_FIELD_MAP, need_, type, member, 0, 0, sub_)
 
 #define TABLE(name_, type, fields_, size_max_)                                                                         \
     {                                                                                                                  \
@@ -52,15 +53,12 @@
         .n_fields = COUNT(fields_)                                                                                     \
     }
 #define SUB_TABLE(type, fields_) TABLE(#fields_, type, fields_, RT_FRAME_PAYLOAD_MAX)
-#define ORDER(type, low_, high_, count_)                                                                               \
-    {                                                                                                                  \
-        .low_key = #low_, .high_key = #high_, .low = offsetof(struct type, low_),                                      \
-        .high = offsetof(struct type, high_), .count = (count_)                                                        \
-    }
-#define ORDERED_TABLE(type, fields_, orders_)                                                                          \
+/* low_ is never above high_: n_ numbers each. */
+#define ORDERED_TABLE(type, fields_, low_, high_, n_)                                                                  \
     {                                                                                                                  \
         .name = #fields_, .struct_size = sizeof(struct type), .size_max = RT_FRAME_PAYLOAD_MAX, .fields = (fields_),   \
-        .n_fields = COUNT(fields_), .orders = (orders_), .n_orders = COUNT(orders_)                                    \
+        .n_fields = COUNT(fields_), .low_key = #low_, .high_key = #high_, .low = offsetof(struct type, low_),          \
+        .high = offsetof(struct type, high_), .n_ordered = (n_)                                                        \
     }
 
 static const struct rt_msg_field hello[] = {
@@ -96,8 +94,7 @@ static const struct rt_msg_field report_proc[] = {
     INTS(ALWAYS, rt_report_proc, head),
     UP_TO(NEVER, rt_report_proc, code, RT_CODE_MAX),
 };
-static const struct rt_msg_order report_proc_orders[] = {ORDER(rt_report_proc, base, head, 3)};
-static const struct rt_msg_table report_proc_table = ORDERED_TABLE(rt_report_proc, report_proc, report_proc_orders);
+static const struct rt_msg_table report_proc_table = ORDERED_TABLE(rt_report_proc, report_proc, base, head, 3);
 
 static const struct rt_msg_field report_att[] = {
     ID(ALWAYS, rt_report_att, id),     UP_TO(ALWAYS, rt_report_att, p, RT_PROC_MAX),
@@ -150,16 +147,14 @@ static const struct rt_msg_field attach_out[] = {
     DIGEST(ALWAYS, rt_attach_out, d),
     INT(ALWAYS, rt_attach_out, df),
 };
-static const struct rt_msg_order attach_out_orders[] = {ORDER(rt_attach_out, df, c, 1)};
-static const struct rt_msg_table attach_out_table = ORDERED_TABLE(rt_attach_out, attach_out, attach_out_orders);
+static const struct rt_msg_table attach_out_table = ORDERED_TABLE(rt_attach_out, attach_out, df, c, 1);
 
 static const struct rt_msg_field attach_in[] = {
     STREAM(ALWAYS, rt_attach_in, s),
     INT(ALWAYS, rt_attach_in, a),
     INT(ALWAYS, rt_attach_in, h),
 };
-static const struct rt_msg_order attach_in_orders[] = {ORDER(rt_attach_in, a, h, 1)};
-static const struct rt_msg_table attach_in_table = ORDERED_TABLE(rt_attach_in, attach_in, attach_in_orders);
+static const struct rt_msg_table attach_in_table = ORDERED_TABLE(rt_attach_in, attach_in, a, h, 1);
 
 static const struct rt_msg_field attach[] = {
     STR(ALWAYS, rt_attach_msg, cid, RT_CID_MAX),
@@ -228,8 +223,8 @@ static const struct rt_msg_field down_item[] = {
 
 /* What a system call takes is bytes; not all of it is text. */
 static const struct rt_msg_field exec[] = {
-    ARRAY(RT_FIELD_BINS, ALWAYS, rt_exec_msg, argv, 1, RT_ARG_MAX, NULL),
-    ARRAY(RT_FIELD_BINS, NEVER, rt_exec_msg, env, 0, RT_ARG_MAX, NULL),
+    ARRAY(RT_FIELD_BIN, ALWAYS, rt_exec_msg, argv, 1, RT_ARG_MAX, NULL),
+    ARRAY(RT_FIELD_BIN, NEVER, rt_exec_msg, env, 0, RT_ARG_MAX, NULL),
     BIN(NEVER, rt_exec_msg, cwd, RT_CWD_MAX),
 };
 

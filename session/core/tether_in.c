@@ -137,9 +137,7 @@ union hop_msg {
 static bool read_map(struct rt_tether *t, enum rt_msg_kind kind, const struct rt_frame *frame, const uint8_t *payload,
                      union hop_msg *msg, uint64_t now)
 {
-    char why[RT_TEXT_MAX];
-
-    if (rt_msg_decode(kind, payload, frame->length, msg, why, sizeof(why)) == 0) {
+    if (rt_msg_decode(kind, payload, frame->length, msg, NULL, 0) == 0) {
         return true;
     }
     rt_tether_hangup(t, "the agent sent a message that cannot be read", now + RT_REDIAL_MAX_MS, now);
@@ -150,9 +148,7 @@ static bool read_map(struct rt_tether *t, enum rt_msg_kind kind, const struct rt
 static void on_attach(struct rt_tether *t, const struct rt_frame *frame, const uint8_t *payload,
                       struct rt_attach_msg *msg, uint64_t now)
 {
-    char why[RT_TEXT_MAX];
-
-    if (rt_msg_decode(RT_MSG_ATTACH, payload, frame->length, msg, why, sizeof(why)) == 0) {
+    if (rt_msg_decode(RT_MSG_ATTACH, payload, frame->length, msg, NULL, 0) == 0) {
         rt_tether_attach(t, frame->channel, msg, now);
     } else {
         rt_tether_refuse(t, &(struct rt_refusal){.channel = frame->channel,

@@ -33,12 +33,11 @@ static void end(struct rt_tether *t, struct rt_att *att, const char *why)
 static bool start(struct rt_tether *t, struct rt_att *att, struct rt_proc *proc, size_t size)
 {
     struct rt_exec_msg *exec = malloc(sizeof(*exec));
-    char why[RT_TEXT_MAX];
 
     if (exec == NULL) {
         return false;
     }
-    if (rt_msg_decode(RT_MSG_EXEC, proc->run, size, exec, why, sizeof(why)) != 0) {
+    if (rt_msg_decode(RT_MSG_EXEC, proc->run, size, exec, NULL, 0) != 0) {
         free(exec);
         end(t, att, "what to run cannot be read");
         return false;
@@ -87,7 +86,6 @@ static bool take_item(struct rt_tether *t, struct rt_att *att, unsigned *sig)
     uint8_t bytes[2 + RT_ITEM_MAX];
     int size = rt_receiver_item(in, bytes, sizeof(bytes));
     struct rt_down_item item;
-    char why[RT_TEXT_MAX];
 
     if (size < 0) {
         end(t, att, "an item of control-down is empty, or longer than 4,096 bytes");
@@ -95,7 +93,7 @@ static bool take_item(struct rt_tether *t, struct rt_att *att, unsigned *sig)
     if (size <= 0) {
         return false;
     }
-    if (rt_msg_decode(RT_MSG_DOWN_ITEM, bytes + 2, (size_t)size - 2, &item, why, sizeof(why)) != 0) {
+    if (rt_msg_decode(RT_MSG_DOWN_ITEM, bytes + 2, (size_t)size - 2, &item, NULL, 0) != 0) {
         end(t, att, "an item of control-down cannot be read");
         return false;
     }

@@ -44,15 +44,10 @@ static uint8_t *put(struct writer *w, const struct rt_frame *frame)
 /* Encodes a map frame; false when the buffer has too little room left: it goes with the next call. */
 static bool put_map(struct writer *w, struct rt_frame frame, enum rt_msg_kind kind, const void *msg)
 {
-    size_t cap = room(w) < RT_FRAME_PAYLOAD_MAX ? room(w) : RT_FRAME_PAYLOAD_MAX;
-    int n = rt_msg_encode(kind, msg, w->buf + w->len + RT_FRAME_HEADER, cap);
+    size_t size = rt_msg_put(frame, kind, msg, w->buf + w->len, w->cap - w->len);
 
-    if (n < 0) {
-        return false;
-    }
-    frame.length = (uint32_t)n;
-    (void)put(w, &frame);
-    return true;
+    w->len += size;
+    return size > 0;
 }
 
 static struct rt_slice slice(const void *data, size_t size)

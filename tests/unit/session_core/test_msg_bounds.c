@@ -156,6 +156,20 @@ static void put_key(const char *key)
 
 static void put_map(const struct rt_msg_table *table, const struct change *change);
 
+static void put_array(const struct rt_msg_field *field, const struct change *change, uint64_t number)
+{
+    put_head(0xdd, number, 4);
+    for (uint64_t i = 0; i < number; i++) {
+        if (field->kind == RT_FIELD_INT) {
+            put_head(0x01, 0, 0);
+        } else if (field->kind == RT_FIELD_MAP) {
+            put_map(field->sub, change);
+        } else {
+            put_filled(field->kind == RT_FIELD_STR ? 0xdb : 0xc6, field == change->field ? change->element : 1);
+        }
+    }
+}
+
 static void put_value(const struct rt_msg_field *field, const struct change *change)
 {
     bool changed = field == change->field;
@@ -164,9 +178,12 @@ static void put_value(const struct rt_msg_field *field, const struct change *cha
         put(change->bytes, change->size);
         return;
     }
-    switch ((enum rt_field_kind)field->kind) {
+    if (field->array) {
+        put_array(field, change, number);
+        return;
+    }
+    switch (field->kind) {
     case RT_FIELD_INT:
-    case RT_FIELD_DIGEST:
         put_head(0xcf, number, 8);
         break;
     case RT_FIELD_BOOL:
@@ -184,19 +201,8 @@ static void put_value(const struct rt_msg_field *field, const struct change *cha
             put_head(0x01, 0, 0);
         }
         break;
-    default:
-        put_head(0xdd, number, 4);
-        for (uint64_t i = 0; i < number; i++) {
-            if (field->kind == RT_FIELD_INTS) {
-                put_head(0x01, 0, 0);
-            } else if (field->kind == RT_FIELD_STRS) {
-                put_filled(0xdb, changed ? change->element : 1);
-            } else if (field->kind == RT_FIELD_BINS) {
-                put_filled(0xc6, changed ? change->element : 1);
-            } else {
-                put_map(field->sub, change);
-            }
-        }
+    case RT_FIELD_MAP:
+        fail_msg("a map outside of an array");
     }
 }
 
@@ -285,7 +291,7 @@ static uint8_t encoded[RT_EXEC_MAX];
 
 static void try_int(const struct place *place, const struct rt_msg_field *field)
 {
-    uint64_t below = field->kind == RT_FIELD_DIGEST ? 0 : field->max;
+    uint64_t below = field->max; /* 0: a digest */
     /* The `t` of an item chooses which keys must be there; all are. */
     if (decode(place, &(struct change){.field = field, .number = below - 1}) != 0 && strstr(why, "is above") == NULL) {
         fail_msg("%s", why);
@@ -327,9 +333,9 @@ static void try_array(const struct place *place, const struct rt_msg_field *fiel
     if (field->min > 0) {
         refuses(place, &(struct change){.field = field, .number = field->min - 1}, "elements, wants");
     }
-    if (field->kind == RT_FIELD_STRS || field->kind == RT_FIELD_BINS) {
-        accepts(place, &(struct change){.field = field, .number = 1, .element = field->text_max});
-        refuses(place, &(struct change){.field = field, .number = 1, .element = field->text_max + 1}, "[0]: ");
+    if (field->kind == RT_FIELD_STR || field->kind == RT_FIELD_BIN) {
+        accepts(place, &(struct change){.field = field, .number = 1, .element = field->each});
+        refuses(place, &(struct change){.field = field, .number = 1, .element = field->each + 1}, "[0]: ");
     }
     static const uint8_t wrong[] = {0x93, 0xc0, 0xc0, 0xc0}; /* 3, or its bound's number, of nil */
     struct change nils = {.field = field, .bytes = wrong, .size = sizeof(wrong)};
@@ -344,7 +350,7 @@ static void try_array(const struct place *place, const struct rt_msg_field *fiel
 static void try_types(const struct place *place, const struct rt_msg_field *field)
 {
     /* By enum rt_field_kind; no value above is a bin of a right size or an array of integers. */
-    char own = "iibs--aaaa"[field->kind];
+    char own = field->array ? 'a' : "ibs---"[field->kind];
     for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
         if (values[i].fits != own) {
             refuses(place, &(struct change){.field = field, .bytes = values[i].bytes, .size = values[i].size}, ": ");
@@ -363,27 +369,53 @@ static void try_missing(const struct place *place, const struct rt_msg_field *fi
     }
 }
 
+static const uint8_t fill[RT_EXEC_MAX];
+
+static void try_encode_array(const struct place *place, const struct rt_msg_field *field, void *member)
+{
+    size_t *count = (size_t *)(void *)((char *)&msg + place->offset + field->count_offset);
+    if (field->kind == RT_FIELD_INT) {
+        *(uint64_t *)member = RT_COUNTER_MAX;
+        assert_int_equal(rt_msg_encode(place->kind, &msg, encoded, sizeof(encoded)), RT_EINVAL);
+        *(uint64_t *)member = RT_COUNTER_MAX - 1;
+        *count = (size_t)field->min - 1;
+        assert_int_equal(rt_msg_encode(place->kind, &msg, encoded, sizeof(encoded)), RT_EINVAL);
+    } else if (field->kind != RT_FIELD_MAP) {
+        *(struct rt_slice *)member = (struct rt_slice){.data = fill, .size = (size_t)field->each};
+        assert_true(rt_msg_encode(place->kind, &msg, encoded, sizeof(encoded)) > 0);
+        *(struct rt_slice *)member = (struct rt_slice){.data = fill, .size = (size_t)field->each + 1};
+        assert_int_equal(rt_msg_encode(place->kind, &msg, encoded, sizeof(encoded)), RT_EINVAL);
+        *(struct rt_slice *)member = rt_slice_text("x");
+    }
+    *count = (size_t)field->max + 1;
+    assert_int_equal(rt_msg_encode(place->kind, &msg, encoded, sizeof(encoded)), RT_EINVAL);
+}
+
 /* The encoder refuses in the struct what the decoder refuses in bytes. */
 static void try_encode(const struct place *place, const struct rt_msg_field *field)
 {
-    static const uint8_t fill[RT_EXEC_MAX];
     used = 0;
     put_map(rt_msg_table(place->kind), &(struct change){.field = NULL});
     assert_int_equal(rt_msg_decode(place->kind, message, used, &msg, why, sizeof(why)), 0);
     assert_true(rt_msg_encode(place->kind, &msg, encoded, sizeof(encoded)) > 0);
     void *member = (char *)&msg + place->offset + field->offset;
-    size_t *count = (size_t *)(void *)((char *)&msg + place->offset + field->count_offset);
-    switch ((enum rt_field_kind)field->kind) {
-    case RT_FIELD_BOOL:
+    if (field->array) {
+        try_encode_array(place, field, member);
         return;
-    case RT_FIELD_DIGEST:
-        *(uint64_t *)member = UINT64_MAX;
-        assert_true(rt_msg_encode(place->kind, &msg, encoded, sizeof(encoded)) > 0);
+    }
+    switch (field->kind) {
+    case RT_FIELD_BOOL:
+    case RT_FIELD_MAP:
         return;
     case RT_FIELD_INT:
+        if (field->max == 0) { /* a digest */
+            *(uint64_t *)member = UINT64_MAX;
+            assert_true(rt_msg_encode(place->kind, &msg, encoded, sizeof(encoded)) > 0);
+            return;
+        }
         *(uint64_t *)member = field->max - 1; /* may now be above what it must not be above */
         int size = rt_msg_encode(place->kind, &msg, encoded, sizeof(encoded));
-        assert_true(size > 0 || (size == RT_EINVAL && place->table->n_orders > 0));
+        assert_true(size > 0 || (size == RT_EINVAL && place->table->n_ordered > 0));
         *(uint64_t *)member = field->max;
         break;
     case RT_FIELD_RUNS: {
@@ -404,50 +436,18 @@ static void try_encode(const struct place *place, const struct rt_msg_field *fie
         assert_true(rt_msg_encode(place->kind, &msg, encoded, sizeof(encoded)) > 0);
         *(struct rt_slice *)member = (struct rt_slice){.data = fill, .size = (size_t)field->max + 1};
         break;
-    case RT_FIELD_INTS:
-        *(uint64_t *)member = RT_COUNTER_MAX;
-        assert_int_equal(rt_msg_encode(place->kind, &msg, encoded, sizeof(encoded)), RT_EINVAL);
-        *(uint64_t *)member = RT_COUNTER_MAX - 1;
-        *count = (size_t)field->min - 1;
-        assert_int_equal(rt_msg_encode(place->kind, &msg, encoded, sizeof(encoded)), RT_EINVAL);
-        *count = (size_t)field->max + 1;
-        break;
-    case RT_FIELD_STRS:
-    case RT_FIELD_BINS:
-        *(struct rt_slice *)member = (struct rt_slice){.data = fill, .size = field->text_max};
-        assert_true(rt_msg_encode(place->kind, &msg, encoded, sizeof(encoded)) > 0);
-        *(struct rt_slice *)member = (struct rt_slice){.data = fill, .size = field->text_max + 1};
-        assert_int_equal(rt_msg_encode(place->kind, &msg, encoded, sizeof(encoded)), RT_EINVAL);
-        *(struct rt_slice *)member = rt_slice_text("x");
-        *count = (size_t)field->max + 1;
-        break;
-    case RT_FIELD_MAPS:
-        *count = (size_t)field->max + 1;
-        break;
     }
     assert_int_equal(rt_msg_encode(place->kind, &msg, encoded, sizeof(encoded)), RT_EINVAL);
 }
 
 static void try_field(const struct place *place, const struct rt_msg_field *field)
 {
-    switch ((enum rt_field_kind)field->kind) {
-    case RT_FIELD_INT:
-    case RT_FIELD_DIGEST:
-        try_int(place, field);
-        break;
-    case RT_FIELD_BOOL:
-        break;
-    case RT_FIELD_STR:
-    case RT_FIELD_BIN:
-    case RT_FIELD_RUNS:
-        try_bytes(place, field);
-        break;
-    case RT_FIELD_INTS:
-    case RT_FIELD_STRS:
-    case RT_FIELD_BINS:
-    case RT_FIELD_MAPS:
+    if (field->array) {
         try_array(place, field);
-        break;
+    } else if (field->kind == RT_FIELD_INT) {
+        try_int(place, field);
+    } else if (field->kind != RT_FIELD_BOOL) {
+        try_bytes(place, field);
     }
     try_types(place, field);
     try_missing(place, field);
@@ -460,7 +460,7 @@ static void each_field(const struct place *place, void (*each)(const struct plac
     for (size_t i = 0; i < place->table->n_fields; i++) {
         const struct rt_msg_field *field = &place->table->fields[i];
         each(place, field);
-        if (field->kind == RT_FIELD_MAPS) {
+        if (field->kind == RT_FIELD_MAP) {
             struct place below = {.kind = place->kind, .offset = place->offset + field->offset, .table = field->sub};
             (void)snprintf(below.path, sizeof(below.path), "%.40s.%.20s", place->path, field->key);
             (void)snprintf(below.error, sizeof(below.error), "%.35s.%.20s[0]", place->error, field->key);
@@ -515,6 +515,10 @@ static void check_number(const struct place *place, const struct rt_msg_field *f
         {NULL, "from", 0, 4},
         {NULL, "wait", 0, 10000},
     };
+    if (strcmp(field->key, "d") == 0) {
+        assert_true(field->min == 0 && field->max == 0); /* a digest */
+        return;
+    }
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         if (strcmp(rows[i].key, field->key) == 0 &&
             (rows[i].table == NULL || strcmp(rows[i].table, place->path) == 0)) {
@@ -531,12 +535,10 @@ static void check_bound(const struct place *place, const struct rt_msg_field *fi
     if (place->kind == RT_MSG_RECORD) {
         return; /* a row of reply.recs */
     }
-    if (field->kind == RT_FIELD_INT) {
+    if (!field->array && field->kind == RT_FIELD_INT) {
         check_number(place, field);
-        return;
     }
-    if (field->kind == RT_FIELD_DIGEST || field->kind == RT_FIELD_BOOL) {
-        assert_true((field->kind == RT_FIELD_DIGEST) == (strcmp(field->key, "d") == 0));
+    if (!field->array && (field->kind == RT_FIELD_INT || field->kind == RT_FIELD_BOOL)) {
         return;
     }
     (void)snprintf(path, sizeof(path), "%s.%s", place->path, field->key);
@@ -544,7 +546,7 @@ static void check_bound(const struct place *place, const struct rt_msg_field *fi
         if (strcmp(bounds[i].path, path) == 0) {
             assert_int_equal(field->min, bounds[i].min);
             assert_int_equal(field->max, bounds[i].max);
-            assert_int_equal(field->text_max, bounds[i].element);
+            assert_int_equal(field->each, field->kind == RT_FIELD_INT ? RT_COUNTER_MAX : bounds[i].element);
             bounds_met++;
             return;
         }
