@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -24,13 +25,6 @@ static void poll_cb(uv_poll_t *poll, int status, int events)
     waiter->cb(waiter);
 }
 
-static void idle_cb(uv_idle_t *idle)
-{
-    struct cli_waiter *waiter = idle->data;
-
-    waiter->cb(waiter);
-}
-
 static int waiter_open(struct cli_waiter *waiter, uv_loop_t *loop, int fd, uint32_t events,
                        void (*cb)(struct cli_waiter *waiter))
 {
@@ -38,61 +32,39 @@ static int waiter_open(struct cli_waiter *waiter, uv_loop_t *loop, int fd, uint3
 
     memset(waiter, 0, sizeof(*waiter));
     waiter->cb = cb;
-    waiter->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    if (waiter->epoll_fd < 0) {
+    waiter->ready_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (waiter->ready_fd >= 0 && epoll_ctl(waiter->ready_fd, EPOLL_CTL_ADD, fd, &event) != 0) {
+        waiter->always = errno == EPERM;
+        close(waiter->ready_fd);
+        waiter->ready_fd = waiter->always ? eventfd(1, EFD_CLOEXEC) : -1;
+    }
+    if (waiter->ready_fd < 0) {
         return RT_EIO;
     }
-    if (epoll_ctl(waiter->epoll_fd, EPOLL_CTL_ADD, fd, &event) != 0) {
-        int error = errno;
-
-        close(waiter->epoll_fd);
-        waiter->epoll_fd = -1;
-        if (error != EPERM) {
-            return RT_EIO;
-        }
-        (void)uv_idle_init(loop, &waiter->uv.idle);
-    } else if (uv_poll_init(loop, &waiter->uv.poll, waiter->epoll_fd) != 0) {
-        close(waiter->epoll_fd);
+    if (uv_poll_init(loop, &waiter->poll, waiter->ready_fd) != 0) {
+        close(waiter->ready_fd);
         return RT_EIO;
     }
-    waiter->uv.handle.data = waiter;
+    waiter->poll.data = waiter;
     return RT_OK;
 }
 
 static void waiter_start(struct cli_waiter *waiter)
 {
-    if (waiter->active) {
-        return;
-    }
-    waiter->active = true;
-    if (waiter->epoll_fd >= 0) {
-        (void)uv_poll_start(&waiter->uv.poll, UV_READABLE, poll_cb); /* an epoll descriptor is "readable" when ready */
-    } else {
-        (void)uv_idle_start(&waiter->uv.idle, idle_cb);
+    if (!uv_is_active((uv_handle_t *)&waiter->poll)) {
+        (void)uv_poll_start(&waiter->poll, UV_READABLE, poll_cb);
     }
 }
 
 static void waiter_stop(struct cli_waiter *waiter)
 {
-    if (!waiter->active) {
-        return;
-    }
-    waiter->active = false;
-    if (waiter->epoll_fd >= 0) {
-        (void)uv_poll_stop(&waiter->uv.poll);
-    } else {
-        (void)uv_idle_stop(&waiter->uv.idle);
-    }
+    (void)uv_poll_stop(&waiter->poll);
 }
 
 static void waiter_close(struct cli_waiter *waiter)
 {
-    waiter_stop(waiter);
-    uv_close(&waiter->uv.handle, NULL);
-    if (waiter->epoll_fd >= 0) {
-        close(waiter->epoll_fd);
-        waiter->epoll_fd = -1;
-    }
+    uv_close((uv_handle_t *)&waiter->poll, NULL);
+    close(waiter->ready_fd);
 }
 
 /* ---- writing ---- */
@@ -137,7 +109,7 @@ int cli_writer_open(struct cli_writer *writer, uv_loop_t *loop, int fd)
         writer->sink = CLI_SINK_SOCKET;
     } else if ((S_ISFIFO(st.st_mode) || isatty(fd)) && (writer->own_fd = reopen(fd)) >= 0) {
         writer->sink = CLI_SINK_OWN;
-    } else if (writer->waiter.epoll_fd < 0) {
+    } else if (writer->waiter.always) {
         writer->sink = CLI_SINK_FILE;
     }
     /* epoll reports EPOLLERR and EPOLLHUP even when no event is asked for: of a pipe without readers, of a socket whose

@@ -19,7 +19,8 @@
  * epoll descriptor). After it a read does not block. A write might, if it is larger than the room: so pipes and
  * terminals are opened once more through /proc/self/fd, which makes a description of our own that may be non-blocking;
  * sockets are sent to with MSG_DONTWAIT; where neither works, writes are PIPE_BUF bytes at most and each is preceded
- * by a poll(2), which for pipes is enough. Files, and what epoll refuses, are always ready. */
+ * by a poll(2), which for pipes is enough. Files, and what epoll refuses, are always ready: an event descriptor stands
+ * for them. */
 
 /* Bytes of one read. */
 #define CLI_READ_MAX 65536
@@ -27,13 +28,9 @@
 struct cli_waiter { /* tells that a descriptor is ready */
     void *data;     /* the owner's */
     void (*cb)(struct cli_waiter *waiter);
-    int epoll_fd; /* owned; -1: always ready */
-    union {
-        uv_handle_t handle;
-        uv_poll_t poll;
-        uv_idle_t idle;
-    } uv;
-    bool active;
+    int ready_fd; /* owned: readable when it is */
+    uv_poll_t poll;
+    bool always; /* it is one that epoll refuses, such as a file */
 };
 
 /* How a descriptor is written to without waiting: one that is SHARED with others, and could not be opened anew, is
