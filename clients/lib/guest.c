@@ -209,9 +209,7 @@ static int configure(struct retether_guest *guest, const struct retether_guest_o
                        RT_TOKEN_PREFIX);
     }
     config->token_size = (size_t)rc;
-    if (options->ring_bytes != 0 || ring == 0) {
-        ring = options->ring_bytes != 0 ? options->ring_bytes : RT_RING_BYTES;
-    }
+    ring = options->ring_bytes != 0 ? options->ring_bytes : ring != 0 ? ring : RT_RING_BYTES;
     if (ring < RT_RING_BYTES_MIN || ring > RT_RING_BYTES_MAX) {
         return rt_fail(RT_EINVAL, why, size, "a ring has %d to %d bytes", RT_RING_BYTES_MIN, RT_RING_BYTES_MAX);
     }

@@ -3,7 +3,9 @@
 #include "clients/tether/init.h"
 
 #include "session/base/program.h"
+#include "session/base/units.h"
 
+#include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -59,7 +61,7 @@ static void sleep_ms(unsigned ms)
 
 static void tell(struct tether_log *log, const char *step, const char *what, int error, const char *advice)
 {
-    char reason[TETHER_WHY_MAX] = "";
+    char reason[RETETHER_GUEST_REASON_MAX] = "";
 
     if (error != 0) {
         snprintf(reason, sizeof(reason), "%s; %s", strerror(error), advice);
@@ -151,6 +153,32 @@ static void load_modules(const struct tether_init *init, struct tether_log *log)
             tell(log, "module", path, error, "put the uncompressed .ko of the running kernel there");
         }
     }
+}
+
+bool tether_read_link(const char *text, void *out)
+{
+    struct tether_link *link = out;
+    const char *address = strchr(text, '=');
+    const char *slash = address != NULL ? strchr(address, '/') : NULL;
+    char dotted[INET_ADDRSTRLEN];
+    uint64_t prefix;
+    size_t name;
+
+    if (slash == NULL) {
+        return false;
+    }
+    name = (size_t)(address++ - text);
+    if (name == 0 || name >= sizeof(link->name) || strcspn(text, "/ \t") < name ||
+        (size_t)(slash - address) >= sizeof(dotted) || !rt_read_number(rt_slice_text(slash + 1), 32, &prefix) ||
+        prefix < 1) {
+        return false;
+    }
+    memset(link, 0, sizeof(*link));
+    memcpy(link->name, text, name);
+    memcpy(dotted, address, (size_t)(slash - address));
+    dotted[slash - address] = '\0';
+    link->mask.s_addr = htonl(UINT32_MAX << (32 - prefix));
+    return inet_pton(AF_INET, dotted, &link->address) == 1;
 }
 
 static int set_address(int fd, unsigned long request, struct ifreq *request_data, struct in_addr address)

@@ -4,8 +4,9 @@
 #define RETETHER_CLIENTS_TETHER_INIT_H
 
 #include "clients/tether/log.h"
-#include "clients/tether/values.h"
 
+#include <net/if.h>
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -14,6 +15,12 @@
 #define TETHER_HOSTNAME_MAX 64 /* the kernel's */
 /* How long an interface may take to appear. */
 #define TETHER_LINK_WAIT_MS 5000
+
+/* An interface and its IPv4 address. */
+struct tether_link {
+    char name[IF_NAMESIZE];
+    struct in_addr address, mask;
+};
 
 /* What process 1 of a machine does around the container. A step that fails is logged with what to do, and the boot goes
  * on: the command may not need it, and the tether keeps dialling. */
@@ -24,6 +31,9 @@ struct tether_init {
     size_t n_links;
     const char *hostname; /* NULL: what it is */
 };
+
+/* Into a struct tether_link, "eth0=169.254.10.2/16"; the prefix is 1 to 32. Returns false for what is no link. */
+bool tether_read_link(const char *text, void *out);
 
 /* First: /dev, and where 0, 1 or 2 are closed, the console in their place. RT_EIO when there is not even a /dev/null:
  * then nothing can run. Logs nothing: there may be nowhere to. */

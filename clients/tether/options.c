@@ -20,15 +20,18 @@ struct tether_option {
     const char *title; /* of the options from here on; NULL: none */
 };
 
-static bool read_ring(const char *text, void *out)
+static bool read_size(const char *text, void *out)
 {
-    size_t *bytes = out;
-    uint64_t number;
+    unsigned *rows_cols = out;
+    struct rt_slice first = {(const uint8_t *)text, strcspn(text, "x")};
+    uint64_t row, col;
 
-    if (!rt_read_bytes(text, &number) || number > SIZE_MAX) {
+    if (text[first.size] == '\0' || !rt_read_number(first, UINT16_MAX, &row) ||
+        !rt_read_number(rt_slice_text(text + first.size + 1), UINT16_MAX, &col) || row == 0 || col == 0) {
         return false;
     }
-    *bytes = (size_t)number;
+    rows_cols[0] = (unsigned)row;
+    rows_cols[1] = (unsigned)col;
     return true;
 }
 
@@ -50,8 +53,7 @@ static bool read_hostname(const char *text, void *out)
 }
 
 static const struct rt_kind kind_cid = {"CID", "a container ID", rt_read_text};
-static const struct rt_kind kind_size = {"ROWSxCOLS", "rows and columns such as 24x80", tether_read_size};
-static const struct rt_kind kind_ring = {"BYTES", "bytes such as 65536, 64K or 1M", read_ring};
+static const struct rt_kind kind_size = {"ROWSxCOLS", "rows and columns such as 24x80", read_size};
 static const struct rt_kind kind_level = {"LEVEL", "error, warn, info or debug", read_level};
 static const struct rt_kind kind_link = {"NAME=ADDRESS/PREFIX", "NAME=ADDRESS/PREFIX such as eth0=169.254.10.2/16",
                                          tether_read_link};
@@ -106,7 +108,8 @@ static const struct tether_option table[] = {
     {{"tty", 0, NULL, "give the command a terminal", NULL}, AT(guest.tty), NULL, NULL},
     {{"tty-size", 0, &kind_size, "of this size until someone attaches (default 24x80)", NULL}, 0, take_size, NULL},
     {{"cwd", 0, &rt_kind_directory, "run it there", NULL}, AT(guest.cwd), NULL, NULL},
-    {{"ring", 0, &kind_ring, "kept of stdout, and of stderr: 4K to 64M (default: what create asked for, or 1M)", NULL},
+    {{"ring", 0, &rt_kind_bytes, "kept of stdout, and of stderr: 4K to 64M (default: what create asked for, or 1M)",
+      NULL},
      AT(guest.ring_bytes),
      NULL,
      "How much, and for how long (DURATION: 1500ms, 30s, 5m, 2h; BYTES: 65536, 64K, 1M):"},

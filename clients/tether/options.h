@@ -5,7 +5,6 @@
 
 #include "clients/tether/init.h"
 #include "clients/tether/log.h"
-#include "clients/tether/values.h"
 #include "retether/guest.h"
 #include "session/base/error.h"
 #include "session/base/options.h"
@@ -13,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#define TETHER_WHY_MAX RT_OPTION_WHY_MAX
 /* Read by a process 1 that is given nothing else. */
 #define TETHER_CONFIG_FILE "/etc/retether/tether.conf"
 #define TETHER_CONFIG_MAX 65536 /* bytes of a configuration; a larger one is refused */

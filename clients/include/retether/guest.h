@@ -39,8 +39,8 @@ struct retether_guest_options {
     bool tty;                /* a pseudo-terminal, else three pipes */
     unsigned rows, cols;     /* of the terminal; 0: 24, 80 */
     /* Bounds; retether_guest_defaults() fills them. */
-    size_t
-        ring_bytes; /* kept of stdout and of stderr: 4 KiB to 64 MiB; 0: what the token's maker asked for, else 1 MiB */
+    /* Kept of stdout and of stderr: 4 KiB to 64 MiB; 0: what the token's maker asked for, else 1 MiB. */
+    uint64_t ring_bytes;
     uint64_t first_hold_ms;    /* output may block this long for the first attachment; 0: not */
     uint64_t drain_timeout_ms; /* after a process's exit, until its pipes are given up */
     uint64_t outage_hold_ms;   /* time without an agent, per outage, that costs attachments no hold */
