@@ -22,7 +22,6 @@ static void connected_cb(struct rt_conn *base)
     struct retether_client *client = base->set->owner;
 
     rt_client_connected(client->machine, of(base)->agent, rt_sdk_now(client));
-    rt_sdk_wake(client);
     tell(client, of(base)->address, NULL);
 }
 
@@ -30,7 +29,6 @@ static size_t input_cb(struct rt_conn *base, const uint8_t *data, size_t size)
 {
     struct retether_client *client = base->set->owner;
 
-    rt_sdk_wake(client);
     return rt_client_input(client->machine, of(base)->agent, data, size, rt_sdk_now(client));
 }
 
@@ -41,9 +39,9 @@ static size_t output_cb(struct rt_conn *base, uint8_t *out, size_t cap)
     return rt_client_output(client->machine, of(base)->agent, out, cap, rt_sdk_now(client));
 }
 
-static void drained_cb(struct rt_conn *base)
+static void wake_cb(void *owner)
 {
-    rt_sdk_wake(base->set->owner);
+    rt_sdk_wake(owner);
 }
 
 static void lost_cb(struct rt_conn *base, const char *reason)
@@ -51,24 +49,20 @@ static void lost_cb(struct rt_conn *base, const char *reason)
     struct retether_client *client = base->set->owner;
 
     rt_client_lost(client->machine, of(base)->agent, rt_sdk_now(client));
-    rt_sdk_wake(client);
     tell(client, of(base)->address, reason);
 }
 
-static void freed_cb(struct rt_conn *base)
+static void freed_cb(void *owner)
 {
-    struct retether_client *client = base->set->owner;
-
-    free(of(base));
-    rt_sdk_release(client);
+    rt_sdk_release(owner);
 }
 
 const struct rt_conn_ops rt_sdk_conn_ops = {
     .connected = connected_cb,
     .input = input_cb,
     .output = output_cb,
-    .drained = drained_cb,
     .lost = lost_cb,
+    .wake = wake_cb,
     .freed = freed_cb,
 };
 

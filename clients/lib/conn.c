@@ -4,6 +4,8 @@
 
 #include "session/base/error.h"
 
+#include <stdlib.h>
+
 void rt_conn_set_init(struct rt_conn_set *set, void *owner, uv_loop_t *loop, const struct rt_conn_ops *ops)
 {
     *set = (struct rt_conn_set){.owner = owner, .loop = loop, .ops = ops};
@@ -30,14 +32,18 @@ static size_t data_cb(struct rt_link *link, struct rt_buf *buf, uint8_t *data, s
     struct rt_conn *conn = link->data;
 
     (void)buf;
-    return conn->place != NULL ? conn->set->ops->input(conn, data, size) : size;
+    if (conn->place == NULL) {
+        return size;
+    }
+    conn->set->ops->wake(conn->set->owner);
+    return conn->set->ops->input(conn, data, size);
 }
 
 static void drain_cb(struct rt_link *link)
 {
     struct rt_conn *conn = link->data;
 
-    conn->set->ops->drained(conn);
+    conn->set->ops->wake(conn->set->owner);
 }
 
 /* The connection is over; unless it was given up before, the owner hears why. */
@@ -49,9 +55,11 @@ static void close_cb(struct rt_link *link, int reason, const char *text)
     if (conn->place != NULL) {
         leave(conn);
         set->ops->lost(conn, text[0] != '\0' ? text : rt_strerror(reason));
+        set->ops->wake(set->owner);
     }
     set->n--;
-    set->ops->freed(conn); /* may free the set */
+    free(conn);
+    set->ops->freed(set->owner); /* may free the set */
 }
 
 static void open_cb(struct rt_link *link)
@@ -59,6 +67,7 @@ static void open_cb(struct rt_link *link)
     struct rt_conn *conn = link->data;
 
     conn->set->ops->connected(conn);
+    conn->set->ops->wake(conn->set->owner);
 }
 
 void rt_conn_dial(struct rt_conn *conn, struct rt_conn_set *set, struct rt_conn **place,

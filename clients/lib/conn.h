@@ -28,12 +28,12 @@ struct rt_conn_ops {
     size_t (*input)(struct rt_conn *conn, const uint8_t *data, size_t size);
     /* Fills out with what there is to send; returns its bytes, 0 for nothing. */
     size_t (*output)(struct rt_conn *conn, uint8_t *out, size_t cap);
-    /* The link would take more. Also of a connection on its way down. */
-    void (*drained)(struct rt_conn *conn);
     /* A current connection has ended by itself; it is not current any more. Once. */
     void (*lost)(struct rt_conn *conn, const char *reason);
-    /* Exactly once after rt_conn_dial, never from within a call of this file: the memory is the owner's again. */
-    void (*freed)(struct rt_conn *conn);
+    /* A step of the owner is due: one of the above has come, or a link would take more. */
+    void (*wake)(void *owner);
+    /* Exactly once after rt_conn_dial, never from within a call of this file: a connection has been freed. */
+    void (*freed)(void *owner);
 };
 
 /* What the connections of one owner share. */
@@ -56,7 +56,8 @@ void rt_conn_set_init(struct rt_conn_set *set, void *owner, uv_loop_t *loop, con
 /* Every connection has been freed. */
 void rt_conn_set_close(struct rt_conn_set *set);
 
-/* Makes a zeroed connection the current one of *place, which must be empty, and dials. */
+/* Makes a connection the current one of *place, which must be empty, and dials. It is zeroed, begins an allocation, and
+ * belongs to its link from now on. */
 void rt_conn_dial(struct rt_conn *conn, struct rt_conn_set *set, struct rt_conn **place,
                   const struct rt_endpoint *endpoint);
 

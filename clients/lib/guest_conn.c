@@ -10,14 +10,12 @@ static void connected_cb(struct rt_conn *conn)
     struct retether_guest *guest = conn->set->owner;
 
     rt_tether_connected(guest->tether, rt_guest_now(guest));
-    rt_guest_wake(guest);
 }
 
 static size_t input_cb(struct rt_conn *conn, const uint8_t *data, size_t size)
 {
     struct retether_guest *guest = conn->set->owner;
 
-    rt_guest_wake(guest);
     return rt_tether_input(guest->tether, data, size, rt_guest_now(guest));
 }
 
@@ -28,9 +26,9 @@ static size_t output_cb(struct rt_conn *conn, uint8_t *out, size_t cap)
     return rt_tether_output(guest->tether, out, cap, rt_guest_now(guest));
 }
 
-static void drained_cb(struct rt_conn *conn)
+static void wake_cb(void *owner)
 {
-    rt_guest_wake(conn->set->owner);
+    rt_guest_wake(owner);
 }
 
 static void lost_cb(struct rt_conn *conn, const char *reason)
@@ -39,23 +37,19 @@ static void lost_cb(struct rt_conn *conn, const char *reason)
 
     snprintf(guest->reason, sizeof(guest->reason), "%s", reason);
     rt_tether_lost(guest->tether, rt_guest_now(guest));
-    rt_guest_wake(guest);
 }
 
-static void freed_cb(struct rt_conn *conn)
+static void freed_cb(void *owner)
 {
-    struct retether_guest *guest = conn->set->owner;
-
-    free(conn);
-    rt_guest_release(guest);
+    rt_guest_release(owner);
 }
 
 const struct rt_conn_ops rt_guest_conn_ops = {
     .connected = connected_cb,
     .input = input_cb,
     .output = output_cb,
-    .drained = drained_cb,
     .lost = lost_cb,
+    .wake = wake_cb,
     .freed = freed_cb,
 };
 

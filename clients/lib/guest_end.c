@@ -46,10 +46,9 @@ static void process_free(struct rt_guest_process *process)
     rt_guest_release(guest);
 }
 
-static void poll_closed_cb(uv_handle_t *handle)
+static void handle_closed_cb(uv_handle_t *handle)
 {
-    struct rt_guest_fd *fd = handle->data;
-    struct rt_guest_process *process = fd->process;
+    struct rt_guest_process *process = handle->data;
 
     process->open_handles--;
     rt_guest_process_settle(process);
@@ -58,7 +57,8 @@ static void poll_closed_cb(uv_handle_t *handle)
 void rt_guest_fd_close(struct rt_guest_fd *fd)
 {
     if (fd->fd >= 0) {
-        uv_close((uv_handle_t *)&fd->poll, poll_closed_cb);
+        fd->poll.data = fd->process;
+        uv_close((uv_handle_t *)&fd->poll, handle_closed_cb);
         close(fd->fd);
         fd->fd = -1;
         fd->events = 0;
@@ -72,14 +72,6 @@ void rt_guest_pipes_close(struct rt_guest_process *process)
     rt_guest_fd_close(&process->err);
 }
 
-static void rest_closed_cb(uv_handle_t *handle)
-{
-    struct rt_guest_process *process = handle->data;
-
-    process->open_handles--;
-    rt_guest_process_settle(process);
-}
-
 static bool process_is_dropped(const struct rt_guest_process *process)
 {
     return uv_is_closing((const uv_handle_t *)&process->rest);
@@ -89,7 +81,7 @@ void rt_guest_process_drop(struct rt_guest_process *process)
 {
     rt_guest_pipes_close(process);
     if (!process_is_dropped(process)) {
-        uv_close((uv_handle_t *)&process->rest, rest_closed_cb);
+        uv_close((uv_handle_t *)&process->rest, handle_closed_cb);
     }
 }
 
