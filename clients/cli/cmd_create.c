@@ -6,6 +6,7 @@
 #include "clients/cli/text.h"
 #include "migrate/core/token_text.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -15,20 +16,19 @@ static void created(struct retether_client *client, const struct retether_reply 
     struct cli_app *app = ctx;
     struct cli_text text = {0};
     char token[RETETHER_TOKEN_SIZE + 32];
-    uint64_t ring = 0;
-    int written;
+    char ring[32] = "";
+    uint64_t bytes = 0;
 
     (void)client;
     if (!cli_answered(app, reply)) {
         return;
     }
     cli_tell_replaced(app);
-    written = snprintf(token, sizeof(token), "%s", reply->token != NULL ? reply->token : "");
-    if (cli_read(app->options, &cli_ring, &ring) &&
-        written > 0) { /* it stands behind the token, where the tether reads it */
-        (void)snprintf(token + written, sizeof(token) - (size_t)written, RT_TOKEN_RING "%llu",
-                       (unsigned long long)ring);
+    if (reply->token != NULL && cli_read(app->options, &cli_ring, &bytes)) {
+        snprintf(ring, sizeof(ring), RT_TOKEN_RING "%" PRIu64, bytes);
     }
+    /* The ring stands behind the token, where the tether reads it. */
+    snprintf(token, sizeof(token), "%s%s", reply->token != NULL ? reply->token : "", ring);
     if (cli_has(app->options, &cli_json)) {
         cli_json_open(&text);
         cli_json_text(&text, "container", app->container);

@@ -2,7 +2,6 @@
  * Copyright The retether authors */
 #include "clients/cli/commands.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,23 +13,13 @@
 /* They exclude each other. */
 static const struct rt_option *const starts[] = {&cli_since_offset, &cli_tail, &cli_tail_bytes, NULL};
 
-__attribute__((format(printf, 2, 3))) static int fail(char why[CLI_WHY_MAX], const char *format, ...)
-{
-    va_list args;
-
-    va_start(args, format);
-    (void)vsnprintf(why, CLI_WHY_MAX, format, args);
-    va_end(args);
-    return RT_EINVAL;
-}
-
 static int fail_missing(const struct cli_command *command, const char *what, char why[CLI_WHY_MAX])
 {
     char text[CLI_WHY_MAX / 2] = "";
     struct rt_help usage = {text, sizeof(text), 0};
 
     cli_usage(&usage, command);
-    return fail(why, "%s (usage: %s)", what, text);
+    return rt_fail(RT_EINVAL, why, CLI_WHY_MAX, "%s (usage: %s)", what, text);
 }
 
 static int take_option(struct cli_options *options, const struct rt_option *option, const char *value,
@@ -48,14 +37,13 @@ static int take_option(struct cli_options *options, const struct rt_option *opti
     }
     for (size_t i = 0; cli_is_among(starts, option) && i < options->n_given; i++) {
         if (options->given[i].option != option && cli_is_among(starts, options->given[i].option)) {
-            return fail(why, "--%s and --%s exclude each other: both say where to begin",
-                        options->given[i].option->name, option->name);
+            return rt_fail(RT_EINVAL, why, CLI_WHY_MAX, "--%s and --%s exclude each other: both say where to begin",
+                           options->given[i].option->name, option->name);
         }
     }
     given = realloc(options->given, (options->n_given + 1) * sizeof(*given));
     if (given == NULL) {
-        (void)fail(why, "%s", rt_strerror(RT_ENOMEM));
-        return RT_ENOMEM;
+        return rt_fail(RT_ENOMEM, why, CLI_WHY_MAX, "%s", rt_strerror(RT_ENOMEM));
     }
     given[options->n_given++] = (struct cli_given){option, value};
     options->given = given;
@@ -79,11 +67,11 @@ static int unknown_option(const struct cli_command *command, const char *argumen
         }
     }
     if (used > 0) {
-        return fail(why, "%s has no option %.*s; it is one of: %s", command != NULL ? command->name : "retether",
-                    (int)size, argument, usable);
+        return rt_fail(RT_EINVAL, why, CLI_WHY_MAX, "%s has no option %.*s; it is one of: %s",
+                       command != NULL ? command->name : "retether", (int)size, argument, usable);
     }
-    return fail(why, "unknown option \"%s\"; retether %s%s--help lists what there is", argument,
-                command != NULL ? command->name : "", command != NULL ? " " : "");
+    return rt_fail(RT_EINVAL, why, CLI_WHY_MAX, "unknown option \"%s\"; retether %s%s--help lists what there is",
+                   argument, command != NULL ? command->name : "", command != NULL ? " " : "");
 }
 
 /* An argument that is no option. Returns true when it, and all after it, is the command to run. */
@@ -93,11 +81,13 @@ static bool take_word(struct cli_options *options, size_t n, const char *word, c
     _Alignas(max_align_t) char scratch[RT_VALUE_MAX];
 
     if (argument == NULL) {
-        *rc = fail(why, "\"%s\" is one argument too many; see retether %s --help", word, options->command->name);
+        *rc = rt_fail(RT_EINVAL, why, CLI_WHY_MAX, "\"%s\" is one argument too many; see retether %s --help", word,
+                      options->command->name);
     } else if (argument->count == CLI_REST) {
         return true;
     } else if (!argument->kind->read(word, scratch)) {
-        *rc = fail(why, "%s is %s, not \"%s\"", argument->kind->name, argument->kind->wants, word);
+        *rc = rt_fail(RT_EINVAL, why, CLI_WHY_MAX, "%s is %s, not \"%s\"", argument->kind->name, argument->kind->wants,
+                      word);
     } else {
         options->word[n] = word;
     }
@@ -152,8 +142,7 @@ static int take_variables(struct cli_options *options, char why[CLI_WHY_MAX])
 
         if (text != NULL && text[0] != '\0' && !cli_has(options, *option) &&
             (rc = take_option(options, *option, text, inner)) != RT_OK) {
-            (void)fail(why, "%s: %s", (*option)->variable, inner);
-            return rc;
+            return rt_fail(rc, why, CLI_WHY_MAX, "%s: %s", (*option)->variable, inner);
         }
     }
     return RT_OK;
@@ -162,7 +151,8 @@ static int take_variables(struct cli_options *options, char why[CLI_WHY_MAX])
 static int add_agent(struct cli_options *options, const char *value, char why[CLI_WHY_MAX])
 {
     if (options->n_agents == CLI_AGENTS_MAX) {
-        return fail(why, "at most %d agents can be given; the others of a cluster are learnt from one", CLI_AGENTS_MAX);
+        return rt_fail(RT_EINVAL, why, CLI_WHY_MAX,
+                       "at most %d agents can be given; the others of a cluster are learnt from one", CLI_AGENTS_MAX);
     }
     options->agents[options->n_agents++] = value;
     return RT_OK;
@@ -183,8 +173,7 @@ static int take_agents(struct cli_options *options, char why[CLI_WHY_MAX])
     }
     options->agents_text = strdup(text != NULL ? text : "");
     if (options->agents_text == NULL) {
-        (void)fail(why, "%s", rt_strerror(RT_ENOMEM));
-        return RT_ENOMEM;
+        return rt_fail(RT_ENOMEM, why, CLI_WHY_MAX, "%s", rt_strerror(RT_ENOMEM));
     }
     for (char *one = strtok_r(options->agents_text, ", \t\n", &rest); one != NULL && rc == RT_OK;
          one = strtok_r(NULL, ", \t\n", &rest)) {
@@ -216,7 +205,9 @@ static int complete(struct cli_options *options, char why[CLI_WHY_MAX])
 static int find_command(struct cli_options *options, const char *name, char why[CLI_WHY_MAX])
 {
     options->command = cli_command_named(options->commands, name);
-    return options->command != NULL ? RT_OK : fail(why, "there is no command \"%s\"; retether --help lists them", name);
+    return options->command != NULL
+               ? RT_OK
+               : rt_fail(RT_EINVAL, why, CLI_WHY_MAX, "there is no command \"%s\"; retether --help lists them", name);
 }
 
 int cli_options_read(struct cli_options *options, int argc, char **argv, char why[CLI_WHY_MAX])
@@ -231,7 +222,7 @@ int cli_options_read(struct cli_options *options, int argc, char **argv, char wh
         return rc;
     }
     if (*argv == NULL) {
-        return fail(why, "what is to be done? retether --help lists the commands");
+        return rt_fail(RT_EINVAL, why, CLI_WHY_MAX, "what is to be done? retether --help lists the commands");
     }
     if (strcmp(*argv, "help") == 0) {
         options->verb = CLI_HELP;

@@ -10,15 +10,9 @@
 static void add_arguments(struct rt_help *help, const struct cli_command *command, const char *rest)
 {
     for (const struct cli_argument *const *argument = command->arguments; *argument != NULL; argument++) {
-        const char *name = (*argument)->kind->name;
+        const char *name = (*argument)->count == CLI_REST ? rest : (*argument)->kind->name;
 
-        if ((*argument)->count == CLI_REST) {
-            rt_help_printf(help, " %s", rest);
-        } else if ((*argument)->count == CLI_OPTIONAL) {
-            rt_help_printf(help, " [%s]", name);
-        } else {
-            rt_help_printf(help, " %s", name);
-        }
+        rt_help_printf(help, (*argument)->count == CLI_OPTIONAL ? " [%s]" : " %s", name);
     }
 }
 

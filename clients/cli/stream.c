@@ -170,9 +170,8 @@ static void exited_cb(struct retether_attachment *att, unsigned code, unsigned s
     struct cli_stream *stream = ctx;
 
     cli_stream_go(stream, CLI_STREAM_ENDED);
-    cli_stream_tell_unstarted(stream, signum == 0 ? code : 0,
-                              retether_offset(att, RETETHER_STDOUT) + retether_offset(att, RETETHER_STDERR));
-    cli_stream_exited(stream, code, signum);
+    cli_stream_exited(stream, code, signum,
+                      retether_offset(att, RETETHER_STDOUT) + retether_offset(att, RETETHER_STDERR));
 }
 
 static const struct retether_attachment_callbacks callbacks = {
@@ -211,9 +210,7 @@ bool cli_stream_open(struct cli_stream *stream, struct cli_app *app, enum cli_st
     app->data = stream;
     app->on_end = end_cb;
     if (record != NULL) {
-        stream->record_state = record->state;
-        stream->record_code = record->code;
-        stream->record_signal = record->signal;
+        stream->record = *record;
     }
     take_options(stream, app->options);
     cli_stream_open_signals(stream);

@@ -43,8 +43,7 @@ struct cli_stream {
     enum cli_stream_kind kind;
     struct retether_attachment *att; /* owned; NULL when closed */
     enum cli_stream_state state;
-    enum retether_state record_state;    /* as looked up; RETETHER_STATE_NONE when it is not known */
-    unsigned record_code, record_signal; /* of one that had ended */
+    struct retether_record record; /* as looked up, without its arrays; RETETHER_STATE_NONE when it is not known */
     uint32_t process;
     struct cli_start start;
     bool tty; /* the process has one */
@@ -103,16 +102,15 @@ void cli_stream_go(struct cli_stream *stream, enum cli_stream_state to);
 bool cli_stream_is_own(const struct cli_stream *stream);
 /* Ends the program. */
 void cli_stream_end(struct cli_stream *stream, int status);
-/* Ends it with the status of the process, or with CLI_EXIT_GAP when that is 0 and output was lost. */
-void cli_stream_exited(struct cli_stream *stream, unsigned code, unsigned signum);
+/* Ends it with the status of the process, or with CLI_EXIT_GAP when that is 0 and output was lost. output: bytes of it.
+ */
+void cli_stream_exited(struct cli_stream *stream, unsigned code, unsigned signum, uint64_t output);
 /* Restores the terminal, and moves to a new line on it, for what this program has to say. */
 void cli_stream_leave_terminal(void);
 /* Says how much of the input was not taken, if any. */
 void cli_stream_tell_untaken(const struct cli_stream *stream);
 /* Says how to go on after an attach that did not end by itself, and how much of the input was not taken. */
 void cli_stream_tell_resume(struct cli_stream *stream);
-/* Says why there was no output at all, when the code is that of a command that was not run. output: bytes of it. */
-void cli_stream_tell_unstarted(const struct cli_stream *stream, unsigned code, uint64_t output);
 /* Says what has failed, and after an attach how to go on, and ends the program. */
 __attribute__((format(printf, 2, 3))) void cli_stream_fail(struct cli_stream *stream, const char *format, ...);
 void cli_stream_write_failed(struct cli_stream *stream, int error);

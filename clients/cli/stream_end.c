@@ -116,10 +116,36 @@ void cli_stream_write_failed(struct cli_stream *stream, int error)
     }
 }
 
-void cli_stream_exited(struct cli_stream *stream, unsigned code, unsigned signum)
+/* Says why there was no output at all, when the code is that of a command that was not run. Only the code comes from
+ * the guest, not the reason. A command that ran may have ended with the same code, so one that has printed anything is
+ * believed to have run. */
+static void tell_unstarted(const struct cli_stream *stream, unsigned code, uint64_t output)
+{
+    const char *program;
+    const char *cwd = cli_value(stream->app->options, &cli_cwd);
+
+    if (!cli_stream_is_own(stream) || output > 0 || (code != CLI_EXIT_CANNOT_RUN && code != CLI_EXIT_NOT_FOUND)) {
+        return;
+    }
+    program = stream->app->options->argv[0];
+    cli_stream_leave_terminal();
+    if (code == CLI_EXIT_NOT_FOUND) {
+        cli_say("%s: command not found, or it ended with status %d by itself", program, CLI_EXIT_NOT_FOUND);
+    } else if (cwd != NULL) {
+        cli_say("%s: cannot be run: it is not executable, or %s is no directory there; or it ended with status %d by "
+                "itself",
+                program, cwd, CLI_EXIT_CANNOT_RUN);
+    } else {
+        cli_say("%s: cannot be run: it is not executable; or it ended with status %d by itself", program,
+                CLI_EXIT_CANNOT_RUN);
+    }
+}
+
+void cli_stream_exited(struct cli_stream *stream, unsigned code, unsigned signum, uint64_t output)
 {
     int status = cli_status(code, signum);
 
+    tell_unstarted(stream, signum == 0 ? code : 0, output);
     if (stream->kind == CLI_STREAM_LOGS) {
         cli_stream_end(stream, 0);
         return;
@@ -167,30 +193,6 @@ void cli_stream_rewound(struct retether_attachment *att, const struct retether_r
                 rewound->common, rewound->ours, stream->app->container);
     }
     cli_stream_end(stream, CLI_EXIT_FAILED);
-}
-
-/* Only the code comes from the guest, not the reason. A command that ran may have ended with the same code, so one that
- * has printed anything is believed to have run. */
-void cli_stream_tell_unstarted(const struct cli_stream *stream, unsigned code, uint64_t output)
-{
-    const char *program;
-    const char *cwd = cli_value(stream->app->options, &cli_cwd);
-
-    if (!cli_stream_is_own(stream) || output > 0 || (code != CLI_EXIT_CANNOT_RUN && code != CLI_EXIT_NOT_FOUND)) {
-        return;
-    }
-    program = stream->app->options->argv[0];
-    cli_stream_leave_terminal();
-    if (code == CLI_EXIT_NOT_FOUND) {
-        cli_say("%s: command not found, or it ended with status %d by itself", program, CLI_EXIT_NOT_FOUND);
-    } else if (cwd != NULL) {
-        cli_say("%s: cannot be run: it is not executable, or %s is no directory there; or it ended with status %d by "
-                "itself",
-                program, cwd, CLI_EXIT_CANNOT_RUN);
-    } else {
-        cli_say("%s: cannot be run: it is not executable; or it ended with status %d by itself", program,
-                CLI_EXIT_CANNOT_RUN);
-    }
 }
 
 /* Says why there is less of the output than there could be. */
@@ -241,8 +243,7 @@ static void tails_cb(struct cli_app *app, const struct cli_tails *tails, void *c
         cli_stream_fail(stream, "%s was lost: its machine never came back, so there is no status", app->container);
     } else {
         tell_missing(stream, tails);
-        cli_stream_tell_unstarted(stream, tails->signal == 0 ? tails->code : 0, tails->end[0] + tails->end[1]);
-        cli_stream_exited(stream, tails->code, tails->signal);
+        cli_stream_exited(stream, tails->code, tails->signal, tails->end[0] + tails->end[1]);
     }
 }
 
@@ -297,17 +298,17 @@ static void not_served(struct cli_stream *stream, const char *text)
             "the tether has not reached the agent at %s (%s); -v shows the tether's log, --guest-agent names another "
             "agent",
             stream->guest_agent, text);
-    } else if (stream->record_state == RETETHER_STATE_NONE) {
+    } else if (stream->record.state == RETETHER_STATE_NONE) {
         cli_say(
             "\"%s\" could not be looked up, as the session store is out, and no agent serves a container of exactly "
             "this name; type the whole ID, or wait for it with a longer --timeout",
             name);
-    } else if (stream->record_state == RETETHER_CREATED) {
+    } else if (stream->record.state == RETETHER_CREATED) {
         cli_say(
             "%s has been created, but its tether has not come: start it with the token that create printed, or wait "
             "for it with a longer --timeout",
             name);
-    } else if (stream->record_state == RETETHER_STATE_LOST) {
+    } else if (stream->record.state == RETETHER_STATE_LOST) {
         cli_say(
             "%s is lost: its machine has not come back; retether show %s says where it was last, a longer --timeout "
             "waits for it",
@@ -347,11 +348,11 @@ void cli_stream_failed(struct retether_attachment *att, unsigned cls, const char
     }
     /* The container has ended, but an agent waits for its guest for longer than --timeout: then its record tells how it
      * ended. */
-    if (is_unserved(stream, cls) && stream->record_state == RETETHER_STATE_ENDED) {
-        ended(stream, stream->record_code, stream->record_signal);
+    if (is_unserved(stream, cls) && stream->record.state == RETETHER_STATE_ENDED) {
+        ended(stream, stream->record.code, stream->record.signal);
         return;
     }
-    if (is_unserved(stream, cls) && stream->record_state == RETETHER_STATE_NONE && stream->kind != CLI_STREAM_RUN) {
+    if (is_unserved(stream, cls) && stream->record.state == RETETHER_STATE_NONE && stream->kind != CLI_STREAM_RUN) {
         cli_tails_fetch(stream->app, true, unknown_cb, stream);
         return;
     }
