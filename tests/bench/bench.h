@@ -110,6 +110,7 @@ pid_t bench_start(const char *const *argv, int in, int out, int err, const char 
 
 void bench_relay(struct bench *bench);
 void bench_small(struct bench *bench);
+void bench_fair(struct bench *bench);
 void bench_latency(struct bench *bench);
 void bench_blackout(struct bench *bench);
 void bench_memory_part(struct bench *bench);
@@ -122,5 +123,8 @@ double bench_rate(struct bench *bench, struct bench_chain *chain, uint64_t bytes
 void bench_warm_up(struct bench *bench);
 /* bench-sessions with so many sessions, once all of them are attached to. It ends when *hold is closed. */
 pid_t bench_sessions(struct bench *bench, unsigned n, int *hold);
+/* bench-guests with guests "storm-0" to "storm-(n - 1)", at the first host. flood: the size of what they write by
+ * themselves, or NULL. ends: its stdin, and its stdout, which says "ready". */
+pid_t bench_guests(struct bench *bench, unsigned n, const char *flood, int ends[2]);
 
 #endif

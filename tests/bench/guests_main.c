@@ -21,7 +21,8 @@
 
 /* Many guests in one process, through the SDK: bench-guests DIR AGENT NUMBER. Guest i, container "storm-i", dials
  * DIR/guest-(i modulo 3). The process of each hands its stdout over (bench-pump hand), so that this program writes for
- * all of them without waking one. Says "ready" when all of them are there. On stdin, a byte each:
+ * all of them without waking one. Says "ready" when all of them are there. With a fourth argument, a number, each
+ * process writes as much as it can itself (bench-pump flood), in writes of that size. On stdin, a byte each:
  *
  *   w   writes a record to each: the time, 64 bytes
  *   s   from now on does that by itself, to each ten times a second
@@ -49,6 +50,7 @@ struct one {
 static struct one *all;
 static unsigned n_all, n_made, n_answered, n_handed, turn;
 static const char *dir;
+static const char *flood; /* the size of the writes, or NULL */
 static char hand[100], pump[RT_PROCESS_PATH];
 static uv_loop_t loop;
 static struct retether_client *client;
@@ -81,7 +83,7 @@ static void event_cb(struct retether_guest *guest, const struct retether_guest_e
 static void start_guest(struct one *one, const char *token)
 {
     char number[16], agent[160], cid[32], why[256];
-    const char *argv[] = {pump, "hand", hand, number, NULL};
+    const char *hands_over[] = {pump, "hand", hand, number, NULL}, *floods[] = {pump, "flood", flood, NULL};
     const struct retether_guest_callbacks callbacks = {.size = sizeof(callbacks), .event = event_cb, .ctx = one};
     struct retether_guest_options options;
 
@@ -92,12 +94,18 @@ static void start_guest(struct one *one, const char *token)
     options.agent = agent;
     options.cid = cid;
     options.token = token;
-    options.argv = argv;
+    options.argv = flood != NULL ? floods : hands_over;
     options.ring_bytes = RING;
     if (retether_guest_new(&loop, &options, &callbacks, &one->guest, why, sizeof(why)) != 0 ||
         retether_guest_start(one->guest) != 0) {
         die(cid, why);
     }
+}
+
+static void say_ready(void)
+{
+    (void)puts("ready");
+    (void)fflush(stdout);
 }
 
 static void made_cb(struct retether_client *c, const struct retether_reply *reply, void *ctx);
@@ -139,6 +147,9 @@ static void made_cb(struct retether_client *c, const struct retether_reply *repl
     }
     n_answered++;
     start_guest(one, reply->token);
+    if (flood != NULL && n_answered == n_all) {
+        say_ready();
+    }
     make_more();
 }
 
@@ -164,8 +175,7 @@ static void handed_cb(uv_poll_t *poll, int status, int events)
         memcpy(&all[number].out, CMSG_DATA(&control.head), sizeof(int));
         (void)fcntl(all[number].out, F_SETFL, O_NONBLOCK);
         if (++n_handed == n_all) {
-            (void)puts("ready");
-            (void)fflush(stdout);
+            say_ready();
         }
         msg.msg_controllen = sizeof(control.room);
     }
@@ -239,12 +249,12 @@ static int hand_socket(void)
 
 int main(int argc, char **argv)
 {
-    long n = argc == 4 ? strtol(argv[3], NULL, 10) : 0;
+    long n = argc == 4 || argc == 5 ? strtol(argv[3], NULL, 10) : 0;
     struct rlimit files;
     char why[RETETHER_TEXT_MAX];
 
     if (n < 1 || n > GUESTS_MAX) {
-        (void)fprintf(stderr, "usage: bench-guests DIR AGENT NUMBER\n");
+        (void)fprintf(stderr, "usage: bench-guests DIR AGENT NUMBER [SIZE]\n");
         return 2;
     }
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -254,6 +264,7 @@ int main(int argc, char **argv)
         (void)setrlimit(RLIMIT_NOFILE, &files);
     }
     dir = argv[1];
+    flood = argv[4];
     rt_process_program("bench-pump", pump);
     n_all = (unsigned)n;
     all = calloc(n_all, sizeof(*all));

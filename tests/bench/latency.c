@@ -111,7 +111,7 @@ static void drain_some(struct drain *drain)
 static void beside_others(struct bench *bench, enum bench_who who)
 {
     struct bench_chain echo = {.who = who, .flow = BENCH_BOTH}, bulk = {.who = who, .flow = BENCH_UP};
-    const char *echo_program[] = {bench->pump, "echo", NULL}, *flood[] = {bench->pump, "flood", NULL};
+    const char *echo_program[] = {bench->pump, "echo", NULL}, *flood[] = {bench->pump, "flood", "65536", NULL};
     unsigned n = echoes_of(bench);
     struct pollfd fds[2];
     struct drain drain;
@@ -203,7 +203,7 @@ static void attached_cb(struct retether_attachment *att, const struct retether_a
 static void beside_retether(struct bench *bench)
 {
     struct bench_chain chain = {.who = BENCH_RETETHER, .flow = BENCH_BOTH, .no_client = true};
-    const char *echo_program[] = {bench->pump, "echo", NULL}, *flood[] = {bench->pump, "flood", NULL};
+    const char *echo_program[] = {bench->pump, "echo", NULL}, *flood[] = {bench->pump, "flood", "65536", NULL};
     struct beside beside = {.wanted = echoes_of(bench)};
     const struct retether_attachment_callbacks echo = {.size = sizeof(echo),
                                                        .attached = attached_cb,

@@ -18,15 +18,16 @@ static const struct part {
     const char *name;
     void (*run)(struct bench *bench);
 } parts[] = {
-    {"relay", bench_relay},        {"small", bench_small}, {"latency", bench_latency}, {"blackout", bench_blackout},
-    {"memory", bench_memory_part}, {"storm", bench_storm}, {"window", bench_window},   {"store", bench_store},
+    {"relay", bench_relay},     {"small", bench_small},       {"fair", bench_fair},
+    {"latency", bench_latency}, {"blackout", bench_blackout}, {"memory", bench_memory_part},
+    {"storm", bench_storm},     {"window", bench_window},     {"store", bench_store},
 };
 #define PARTS (sizeof(parts) / sizeof(parts[0]))
 
 static struct bench bench;
 
 static const char usage_text[] =
-    "usage: rt-bench [relay|small|latency|blackout|memory|storm|window|store|all]... [--quick] [--json]\n"
+    "usage: rt-bench [relay|small|fair|latency|blackout|memory|storm|window|store|all]... [--quick] [--json]\n"
     "                [--svg DIR] [--rounds N] [--moves N]\n"
     "\n"
     "Measures tether, agent and client against HAProxy, socat and a pipe, side by side (docs/performance.md).\n"

@@ -20,7 +20,7 @@
  *                                  fifo GATE, BYTES in writes of SIZE; ends when told "e"
  *   read STATUS BYTES              throws its stdin away, until that ends
  *   echo                           gives back what it reads
- *   flood                          writes as much as it can
+ *   flood SIZE                     writes as much as it can, in writes of SIZE
  *   tick US                        every US microseconds the time, 8 bytes; when it cannot, it leaves them out
  *   hand SOCKET NUMBER             sends its stdout, with this number, through the datagram socket; then only waits
  *
@@ -79,16 +79,21 @@ static void wait_gate(int gate, char wanted)
     }
 }
 
+static void check_size(size_t size)
+{
+    if (size == 0 || size > BLOCK) {
+        errno = EINVAL;
+        die("size");
+    }
+}
+
 static int run_write(char **args)
 {
     int status = fifo(args[0], O_WRONLY), gate = fifo(args[1], O_RDONLY);
     uint64_t left = strtoull(args[2], NULL, 10);
     size_t size = strtoul(args[3], NULL, 10);
 
-    if (size == 0 || size > BLOCK) {
-        errno = EINVAL;
-        die("size");
-    }
+    check_size(size);
     (void)dprintf(status, "w %d\n", (int)getpid());
     write_all(block, 1);
     wait_gate(gate, 'g');
@@ -136,10 +141,13 @@ static int run_echo(void)
     return n == 0 ? 0 : 1;
 }
 
-static _Noreturn void run_flood(void)
+static _Noreturn void run_flood(char **args)
 {
+    size_t size = strtoul(args[0], NULL, 10);
+
+    check_size(size);
     for (;;) {
-        write_all(block, (size_t)64 << 10);
+        write_all(block, size);
     }
 }
 
@@ -205,8 +213,8 @@ int main(int argc, char **argv)
     if (strcmp(what, "echo") == 0 && argc == 2) {
         return run_echo();
     }
-    if (strcmp(what, "flood") == 0 && argc == 2) {
-        run_flood();
+    if (strcmp(what, "flood") == 0 && argc == 3) {
+        run_flood(argv + 2);
     }
     if (strcmp(what, "tick") == 0 && argc == 3) {
         return run_tick(argv + 2);
