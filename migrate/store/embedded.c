@@ -13,22 +13,13 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #define SOCKET_PATH_MAX 107
-#define STEP_MS 20
+#define STEP_MS 10
 #define WATCH_MS 1000
-#define PROBE_MS 1000
 #define TEXT_MAX 560
-
-struct rt_embedded_probe {
-    uv_pipe_t pipe; /* first: the handle is the probe */
-    uv_connect_t connect;
-    uv_write_t write;
-    struct rt_embedded *owner; /* NULL once closing */
-    char answer[64];
-    size_t size;
-};
 
 struct rt_embedded_child {
     uv_process_t process;      /* first */
@@ -43,12 +34,21 @@ static void wake(struct rt_embedded *embedded, uint64_t ms)
     uv_timer_start(&embedded->timer, step_cb, ms, 0);
 }
 
+static void end_probe(struct rt_embedded *embedded)
+{
+    if (embedded->probe >= 0) {
+        (void)close(embedded->probe);
+        embedded->probe = -1;
+    }
+}
+
 static void failed(struct rt_embedded *embedded, int error, const char *what)
 {
     char why[TEXT_MAX];
 
     embedded->state = RT_EMBEDDED_FAILED;
     uv_timer_stop(&embedded->timer);
+    end_probe(embedded);
     snprintf(why, sizeof(why), "embedded store: %.300s (its log: %s/redis.log)", what, embedded->dir);
     embedded->config.on_failed(embedded->config.ctx, error, why);
 }
@@ -66,48 +66,46 @@ static pid_t read_pid(const struct rt_embedded *embedded)
     return pid > 0 && pid <= INT32_MAX ? (pid_t)pid : 0;
 }
 
-/* The probe: connect, PING, PONG. */
+/* The probe: connect, PING, PONG. On a unix socket nothing of that waits for a network, so each step looks whether
+ * there is an answer. */
 
-static void probe_closed_cb(uv_handle_t *handle)
+enum answer { ANSWER_NONE, ANSWER_PONG, ANSWER_LOADING, ANSWER_NOBODY, ANSWER_OTHER };
+
+static bool say_ping(struct rt_embedded *embedded)
 {
-    free(handle);
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+
+    (void)snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", embedded->endpoint + strlen("unix:"));
+    embedded->probe = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    return embedded->probe >= 0 && connect(embedded->probe, (struct sockaddr *)&addr, sizeof(addr)) == 0 &&
+           send(embedded->probe, "PING\r\n", 6, MSG_NOSIGNAL) == 6;
 }
 
-static void end_probe(struct rt_embedded *embedded)
+static enum answer probe(struct rt_embedded *embedded)
 {
-    struct rt_embedded_probe *probe = embedded->probe;
+    char text[64] = "";
+    ssize_t size;
 
-    if (probe != NULL) {
-        embedded->probe = NULL;
-        probe->owner = NULL;
-        uv_close((uv_handle_t *)&probe->pipe, probe_closed_cb);
+    if (embedded->probe < 0 && !say_ping(embedded)) {
+        return errno == ENOENT || errno == ECONNREFUSED ? ANSWER_NOBODY : ANSWER_OTHER;
     }
+    size = recv(embedded->probe, text, sizeof(text) - 1, MSG_PEEK);
+    if (size < 0 ? errno == EAGAIN : size > 0 && strchr(text, '\n') == NULL && size < (ssize_t)sizeof(text) - 1) {
+        return ANSWER_NONE;
+    }
+    if (strncmp(text, "+PONG", 5) == 0) {
+        return ANSWER_PONG;
+    }
+    return strncmp(text, "-LOADING", 8) == 0 ? ANSWER_LOADING : ANSWER_OTHER;
 }
 
-/* Nobody listens there, or it does not speak. */
-static void probe_failed(struct rt_embedded *embedded, int status)
-{
-    end_probe(embedded);
-    if (embedded->state == RT_EMBEDDED_STARTING) {
-        wake(embedded, STEP_MS); /* not yet */
-        return;
-    }
-    if (status == UV_ENOENT || status == UV_ECONNREFUSED) {
-        start_server(embedded);
-        return;
-    }
-    failed(embedded, RT_EIO, "something listens on its socket but is no redis-server; remove it");
-}
-
-static void probe_answered(struct rt_embedded *embedded)
+static void is_up(struct rt_embedded *embedded)
 {
     struct ucred peer = {.pid = 0};
     socklen_t size = sizeof(peer);
     bool adopted = embedded->state == RT_EMBEDDED_PROBING;
-    uv_os_fd_t fd = -1;
 
-    uv_fileno((uv_handle_t *)&embedded->probe->pipe, &fd);
-    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) {
+    if (getsockopt(embedded->probe, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) {
         peer.pid = 0;
     }
     end_probe(embedded);
@@ -126,76 +124,26 @@ static void probe_answered(struct rt_embedded *embedded)
     }
 }
 
-static void alloc_cb(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
+/* A server that was started is given its time, whatever is on its socket until then. */
+static void look(struct rt_embedded *embedded)
 {
-    struct rt_embedded_probe *probe = (struct rt_embedded_probe *)handle;
+    bool probing = embedded->state == RT_EMBEDDED_PROBING;
+    enum answer answer = probe(embedded);
 
-    (void)suggested;
-    *buf = uv_buf_init(probe->answer + probe->size, (unsigned)(sizeof(probe->answer) - 1 - probe->size));
-}
-
-static void read_cb(uv_stream_t *stream, ssize_t size, const uv_buf_t *buf)
-{
-    struct rt_embedded_probe *probe = (struct rt_embedded_probe *)stream;
-    struct rt_embedded *embedded = probe->owner;
-
-    (void)buf;
-    if (embedded == NULL || size == 0) {
+    if (answer == ANSWER_PONG) {
+        is_up(embedded);
         return;
     }
-    if (size < 0) {
-        probe_failed(embedded, (int)size);
-        return;
-    }
-    probe->size += (size_t)size;
-    probe->answer[probe->size] = '\0';
-    if (strchr(probe->answer, '\n') == NULL && probe->size < sizeof(probe->answer) - 1) {
-        return;
-    }
-    if (strncmp(probe->answer, "+PONG", 5) == 0) {
-        probe_answered(embedded);
-    } else if (strncmp(probe->answer, "-LOADING", 8) == 0) {
+    if (answer != ANSWER_NONE) {
         end_probe(embedded);
-        wake(embedded, STEP_MS);
+    }
+    if (probing && answer == ANSWER_NOBODY) {
+        start_server(embedded);
+    } else if (probing && answer == ANSWER_OTHER) {
+        failed(embedded, RT_EIO, "something listens on its socket but is no redis-server; remove it");
     } else {
-        probe_failed(embedded, UV_EPROTO);
+        wake(embedded, STEP_MS);
     }
-}
-
-static void connect_cb(uv_connect_t *req, int status)
-{
-    struct rt_embedded_probe *probe = req->data;
-    uv_buf_t ping = uv_buf_init((char[]){"PING\r\n"}, 6);
-
-    if (probe->owner == NULL) {
-        return;
-    }
-    /* Six bytes into an empty socket buffer are taken at once. */
-    if (status == 0 && uv_try_write((uv_stream_t *)&probe->pipe, &ping, 1) != 6) {
-        status = UV_EIO;
-    }
-    if (status == 0) {
-        status = uv_read_start((uv_stream_t *)&probe->pipe, alloc_cb, read_cb);
-    }
-    if (status != 0) {
-        probe_failed(probe->owner, status);
-    }
-}
-
-static void start_probe(struct rt_embedded *embedded)
-{
-    struct rt_embedded_probe *probe = calloc(1, sizeof(*probe));
-
-    if (probe == NULL || uv_pipe_init(embedded->loop, &probe->pipe, 0) != 0) {
-        free(probe);
-        failed(embedded, RT_ENOMEM, rt_strerror(RT_ENOMEM));
-        return;
-    }
-    probe->owner = embedded;
-    probe->connect.data = probe;
-    embedded->probe = probe;
-    uv_pipe_connect(&probe->connect, &probe->pipe, embedded->endpoint + strlen("unix:"), connect_cb);
-    wake(embedded, PROBE_MS);
 }
 
 /* The server. */
@@ -310,7 +258,6 @@ static void timer_closed_cb(uv_handle_t *handle)
 
 static void finish(struct rt_embedded *embedded)
 {
-    end_probe(embedded);
     if (embedded->child != NULL) {
         embedded->child->owner = NULL;
         uv_unref((uv_handle_t *)&embedded->child->process);
@@ -329,12 +276,9 @@ static void step(struct rt_embedded *embedded)
     switch (embedded->state) {
     case RT_EMBEDDED_PROBING:
         if (now >= embedded->limit_ms) {
-            end_probe(embedded);
             failed(embedded, RT_ETIMEDOUT, "the redis-server on its socket does not answer; stop it");
-        } else if (embedded->probe == NULL) {
-            start_probe(embedded);
         } else {
-            wake(embedded, STEP_MS);
+            look(embedded);
         }
         return;
     case RT_EMBEDDED_STARTING:
@@ -343,8 +287,7 @@ static void step(struct rt_embedded *embedded)
         } else if (now >= embedded->limit_ms) {
             failed(embedded, RT_ETIMEDOUT, "redis-server does not answer");
         } else {
-            end_probe(embedded);
-            start_probe(embedded);
+            look(embedded);
         }
         return;
     case RT_EMBEDDED_UP:
@@ -407,6 +350,7 @@ int rt_embedded_start(struct rt_embedded *embedded, uv_loop_t *loop, const struc
     memset(embedded, 0, sizeof(*embedded));
     embedded->config = *config;
     embedded->loop = loop;
+    embedded->probe = -1;
     if (strlen(config->dir) + strlen("/redis.sock") > SOCKET_PATH_MAX || strlen(program) >= RT_EMBEDDED_PATH_MAX) {
         snprintf(why, why_size, "%s: the path is too long", config->dir);
         return RT_EINVAL;

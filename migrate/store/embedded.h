@@ -41,7 +41,6 @@ struct rt_embedded_config {
     void (*on_failed)(void *ctx, int error, const char *why);
 };
 
-struct rt_embedded_probe;
 struct rt_embedded_child;
 
 struct rt_embedded {
@@ -58,7 +57,7 @@ struct rt_embedded {
     int lock_fd;
     pid_t pid;                       /* 0: none */
     struct rt_embedded_child *child; /* NULL: adopted, or none */
-    struct rt_embedded_probe *probe; /* under way, or NULL */
+    int probe;                       /* its socket; -1: none under way */
     uint64_t limit_ms;               /* loop time */
     uint64_t up_ms;                  /* loop time */
     bool told;                       /* on_up has been called */
