@@ -12,36 +12,43 @@
 #include <stdio.h>
 #include <string.h>
 
-static int parse_number(const char *text, size_t size, uint64_t *value)
+static struct rt_slice slice(const char *text, size_t size)
 {
-    return rt_read_number((struct rt_slice){(const uint8_t *)text, size}, RT_COUNTER_MAX - 1, value) ? 0 : RT_EPROTO;
+    return (struct rt_slice){(const uint8_t *)text, size};
 }
 
-int rt_store_parse_id(const char *hex, size_t size, struct rt_id *id)
+static bool number(struct rt_slice text, uint64_t *value)
 {
-    return rt_unhex((struct rt_slice){(const uint8_t *)hex, size}, id->b, sizeof(id->b)) ? 0 : RT_EPROTO;
+    return rt_read_number(text, RT_COUNTER_MAX - 1, value);
 }
 
-static int copy_text(const char *text, size_t size, char *out, size_t cap)
+static bool id(struct rt_slice hex, struct rt_id *out)
 {
-    if (size >= cap || memchr(text, '\0', size) != NULL) {
-        return RT_EPROTO;
+    return rt_unhex(hex, out->b, sizeof(out->b));
+}
+
+int rt_store_parse_id(const char *hex, size_t size, struct rt_id *out)
+{
+    return id(slice(hex, size), out) ? 0 : RT_EPROTO;
+}
+
+static bool copy(struct rt_slice text, char *out, size_t cap)
+{
+    if (text.size >= cap || memchr(text.data, '\0', text.size) != NULL) {
+        return false;
     }
-    memcpy(out, text, size);
-    out[size] = '\0';
-    return 0;
+    rt_slice_copy(text, out, cap);
+    return true;
 }
 
 int rt_store_parse_member(const char *text, size_t size, struct rt_key *key)
 {
     const char *slash = memrchr(text, '/', size);
-    size_t tenant = slash != NULL ? (size_t)(slash - text) : 0;
 
-    if (slash == NULL || copy_text(text, tenant, key->tenant, sizeof(key->tenant)) != 0 ||
-        copy_text(slash + 1, size - tenant - 1, key->cid, sizeof(key->cid)) != 0) {
-        return RT_EPROTO;
-    }
-    return 0;
+    return slash != NULL && copy(slice(text, (size_t)(slash - text)), key->tenant, sizeof(key->tenant)) &&
+                   copy(slice(slash + 1, size - (size_t)(slash - text) - 1), key->cid, sizeof(key->cid))
+               ? 0
+               : RT_EPROTO;
 }
 
 const redisReply *rt_store_element(const redisReply *reply, size_t i, int type)
@@ -67,7 +74,7 @@ static int text(const redisReply *reply, size_t i, char *out, size_t cap)
 {
     const redisReply *item = rt_store_element(reply, i, REDIS_REPLY_STRING);
 
-    return item != NULL ? copy_text(item->str, item->len, out, cap) : RT_EPROTO;
+    return item != NULL && copy(slice(item->str, item->len), out, cap) ? 0 : RT_EPROTO;
 }
 
 int rt_store_parse_outcome(const redisReply *reply, struct rt_claim_outcome *outcome, char set[RT_HOST_MAX + 1])
@@ -95,7 +102,7 @@ int rt_store_parse_past(const redisReply *reply, struct rt_slice *past)
     if (item == NULL || item->len > RT_PAST_MAX) {
         return RT_EPROTO;
     }
-    *past = (struct rt_slice){(const uint8_t *)item->str, item->len};
+    *past = slice(item->str, item->len);
     return 0;
 }
 
@@ -130,109 +137,90 @@ int rt_store_parse_written(const redisReply *reply, struct rt_claim_outcome *out
     return 0;
 }
 
-/* The next line of [*at, end), without its newline. */
-static bool next_line(const char **at, const char *end, const char **line, size_t *size)
+static bool ancestors(struct rt_slice hex, struct rt_record *rule)
 {
-    const char *stop;
+    for (; hex.size >= RT_STORE_ID_HEX && rule->n_ancestors < RT_ANCESTORS_MAX; rule->n_ancestors++) {
+        if (!id((struct rt_slice){hex.data, RT_STORE_ID_HEX}, &rule->ancestors[rule->n_ancestors])) {
+            return false;
+        }
+        hex.data += RT_STORE_ID_HEX;
+        hex.size -= RT_STORE_ID_HEX;
+    }
+    return hex.size == 0;
+}
 
-    if (*at >= end) {
+static bool report(struct rt_slice value, struct rt_store_record *record)
+{
+    if (value.size > RT_REPORT_MAX) {
         return false;
     }
-    *line = *at;
-    stop = memchr(*at, '\n', (size_t)(end - *at));
-    *size = (size_t)((stop != NULL ? stop : end) - *at);
-    *at += *size + 1;
+    memcpy(record->report, value.data, value.size);
+    record->report_size = value.size;
     return true;
 }
 
-static int parse_ancestors(const char *value, size_t size, struct rt_record *rule)
+static bool state(struct rt_slice value, struct rt_record *rule)
 {
-    if (size % RT_STORE_ID_HEX != 0 || size / RT_STORE_ID_HEX > RT_ANCESTORS_MAX - rule->n_ancestors) {
-        return RT_EPROTO;
+    uint64_t read;
+
+    if (!number(value, &read) || read < RT_SESSION_CREATED || read > RT_SESSION_ENDED) {
+        return false;
     }
-    for (size_t at = 0; at < size; at += RT_STORE_ID_HEX) {
-        if (rt_store_parse_id(value + at, RT_STORE_ID_HEX, &rule->ancestors[rule->n_ancestors++]) != 0) {
-            return RT_EPROTO;
-        }
-    }
-    return 0;
+    rule->state = (enum rt_session_state)read;
+    return true;
 }
 
-static int parse_report(const char *value, size_t size, struct rt_store_record *record)
-{
-    if (size > RT_REPORT_MAX) {
-        return RT_EPROTO;
-    }
-    memcpy(record->report, value, size);
-    record->report_size = size;
-    return 0;
-}
-
-static int parse_state(const char *value, size_t size, struct rt_record *rule)
-{
-    uint64_t state;
-
-    if (parse_number(value, size, &state) != 0 || state < RT_SESSION_CREATED || state > RT_SESSION_ENDED) {
-        return RT_EPROTO;
-    }
-    rule->state = (enum rt_session_state)state;
-    return 0;
-}
-
-static int parse_field(const char *name, const char *value, size_t size, struct rt_store_record *record,
-                       char set[RT_HOST_MAX + 1])
+static bool field(const char *name, struct rt_slice value, struct rt_store_record *record, char set[RT_HOST_MAX + 1])
 {
     struct rt_record *rule = &record->rule;
-    const struct {
+    const struct { /* one of the three */
         const char *name;
-        uint64_t *out;
-    } numbers[] = {
-        {"life", &rule->life},      {"ep", &rule->epoch},       {"lost", &rule->lost_ms},
-        {"ring", &record->ring},    {"made", &record->made_ms}, {"claimed", &record->claimed_ms},
-        {"seen", &record->seen_ms}, {"moves", &record->moves},  {"code", &record->code},
-        {"sig", &record->sig},      {"out", &record->out},      {"err", &record->err},
-    };
-    const struct {
-        const char *name;
-        struct rt_id *out;
-    } ids[] = {{"inc", &rule->inc}, {"tkt", &rule->ticket}, {"nonce", &rule->nonce}};
-    const struct {
-        const char *name;
-        char *out;
+        uint64_t *number;
+        struct rt_id *id;
+        char *text;
         size_t cap;
-    } texts[] = {{"host", rule->host, sizeof(rule->host)},
-                 {"bound", rule->bound_to, sizeof(rule->bound_to)},
-                 {"label", record->label, sizeof(record->label)},
-                 {"set", set, RT_HOST_MAX + 1}};
+    } fields[] = {
+        {"life", .number = &rule->life},
+        {"ep", .number = &rule->epoch},
+        {"lost", .number = &rule->lost_ms},
+        {"ring", .number = &record->ring},
+        {"made", .number = &record->made_ms},
+        {"claimed", .number = &record->claimed_ms},
+        {"seen", .number = &record->seen_ms},
+        {"moves", .number = &record->moves},
+        {"code", .number = &record->code},
+        {"sig", .number = &record->sig},
+        {"out", .number = &record->out},
+        {"err", .number = &record->err},
+        {"inc", .id = &rule->inc},
+        {"tkt", .id = &rule->ticket},
+        {"nonce", .id = &rule->nonce},
+        {"host", .text = rule->host, .cap = sizeof(rule->host)},
+        {"bound", .text = rule->bound_to, .cap = sizeof(rule->bound_to)},
+        {"label", .text = record->label, .cap = sizeof(record->label)},
+        {"set", .text = set, .cap = RT_HOST_MAX + 1},
+    };
 
-    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
-        if (strcmp(name, numbers[i].name) == 0) {
-            return parse_number(value, size, numbers[i].out);
-        }
-    }
-    for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++) {
-        if (strcmp(name, ids[i].name) == 0) {
-            return rt_store_parse_id(value, size, ids[i].out);
-        }
-    }
-    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
-        if (strcmp(name, texts[i].name) == 0) {
-            return copy_text(value, size, texts[i].out, texts[i].cap);
+    for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+        if (strcmp(name, fields[i].name) == 0) {
+            return fields[i].number != NULL ? number(value, fields[i].number)
+                   : fields[i].id != NULL   ? id(value, fields[i].id)
+                                            : copy(value, fields[i].text, fields[i].cap);
         }
     }
     if (strcmp(name, "st") == 0) {
-        return parse_state(value, size, rule);
+        return state(value, rule);
     }
     if (strcmp(name, "anc") == 0) {
-        return parse_ancestors(value, size, rule);
+        return ancestors(value, rule);
     }
     if (strcmp(name, "hist") == 0) {
-        return rt_past_history((struct rt_slice){(const uint8_t *)value, size}, record);
+        return rt_past_history(value, record) == 0;
     }
     if (strcmp(name, "rep") == 0) {
-        return parse_report(value, size, record);
+        return report(value, record);
     }
-    return 0; /* a later version's */
+    return true; /* a later version's */
 }
 
 int rt_store_parse_record(const redisReply *reply, const struct rt_key *key, struct rt_store_record *record,
@@ -252,7 +240,7 @@ int rt_store_parse_record(const redisReply *reply, const struct rt_key *key, str
         const redisReply *name = rt_store_element(reply, i, REDIS_REPLY_STRING);
         const redisReply *value = rt_store_element(reply, i + 1, REDIS_REPLY_STRING);
 
-        if (name == NULL || value == NULL || parse_field(name->str, value->str, value->len, record, set) != 0) {
+        if (name == NULL || value == NULL || !field(name->str, slice(value->str, value->len), record, set)) {
             return RT_EPROTO;
         }
     }
@@ -279,9 +267,9 @@ int rt_store_parse_tails(const redisReply *reply, struct rt_store_reply *out)
     out->lost = lost != 0;
     out->cut = cut != 0;
     for (size_t i = 0; i < 2; i++) {
-        out->tail[i] = (struct rt_slice){(const uint8_t *)tails[i]->str, tails[i]->len};
+        out->tail[i] = slice(tails[i]->str, tails[i]->len);
     }
-    out->end.ord = (struct rt_slice){(const uint8_t *)order->str, order->len};
+    out->end.ord = slice(order->str, order->len);
     if (rt_order_unpack(out->end.ord, (const uint64_t[2]){tails[0]->len, tails[1]->len}, NULL) == 0) {
         out->end.ord.size = 0; /* of other tails: these are whole without it */
     }
@@ -326,28 +314,40 @@ void rt_store_reachable(const char *machine, struct rt_store_host *row)
     row->n_addr = n;
 }
 
+/* Cuts a text into lines, without their newlines. Returns how many; most + 1 where there are more. */
+static size_t cut(const char *text, size_t size, struct rt_slice *line, size_t most)
+{
+    const char *end = text + size;
+    size_t n = 0;
+
+    for (; text < end && n < most; n++) {
+        const char *stop = memchr(text, '\n', (size_t)(end - text));
+
+        line[n] = slice(text, (size_t)((stop != NULL ? stop : end) - text));
+        text += line[n].size + 1;
+    }
+    return n + (text < end);
+}
+
+/* Of a row: instance, seq, time, sessions, version, machine; its addresses follow. */
+#define ROW_LINES 6
+
 int rt_store_parse_row(const char *host, size_t host_size, const char *row_text, size_t size, uint64_t now_ms,
                        struct rt_store_host *row)
 {
-    const char *end = row_text + size;
-    const char *line;
-    size_t length;
+    struct rt_slice line[ROW_LINES + RT_ADDRS_MAX];
+    size_t n = size > RT_STORE_ROW_MAX + 128 ? 0 : cut(row_text, size, line, ROW_LINES + RT_ADDRS_MAX);
     uint64_t at_ms;
 
     memset(row, 0, sizeof(*row));
-    if (size > RT_STORE_ROW_MAX + 128 || host_size == 0 ||
-        copy_text(host, host_size, row->host, sizeof(row->host)) != 0 || !next_line(&row_text, end, &line, &length) ||
-        rt_store_parse_id(line, length, &row->instance) != 0 || !next_line(&row_text, end, &line, &length) ||
-        parse_number(line, length, &row->seq) != 0 || !next_line(&row_text, end, &line, &length) ||
-        parse_number(line, length, &at_ms) != 0 || !next_line(&row_text, end, &line, &length) ||
-        parse_number(line, length, &row->sessions) != 0 || !next_line(&row_text, end, &line, &length) ||
-        copy_text(line, length, row->version, sizeof(row->version)) != 0 ||
-        !next_line(&row_text, end, &line, &length) ||
-        copy_text(line, length, row->machine, sizeof(row->machine)) != 0) {
+    if (n < ROW_LINES || n > ROW_LINES + RT_ADDRS_MAX || host_size == 0 ||
+        !copy(slice(host, host_size), row->host, sizeof(row->host)) || !id(line[0], &row->instance) ||
+        !number(line[1], &row->seq) || !number(line[2], &at_ms) || !number(line[3], &row->sessions) ||
+        !copy(line[4], row->version, sizeof(row->version)) || !copy(line[5], row->machine, sizeof(row->machine))) {
         return RT_EPROTO;
     }
-    while (next_line(&row_text, end, &line, &length)) {
-        if (row->n_addr == RT_ADDRS_MAX || copy_text(line, length, row->addr[row->n_addr++], RT_ADDR_MAX + 1) != 0) {
+    for (size_t i = ROW_LINES; i < n; i++) {
+        if (!copy(line[i], row->addr[row->n_addr++], RT_ADDR_MAX + 1)) {
             return RT_EPROTO;
         }
     }
@@ -357,15 +357,13 @@ int rt_store_parse_row(const char *host, size_t host_size, const char *row_text,
 
 int rt_store_parse_host(const char *message, size_t size, struct rt_store_news *news)
 {
-    const char *end = message + size;
-    const char *name;
-    size_t length;
+    const char *stop = memchr(message, '\n', size);
+    size_t name = stop != NULL ? (size_t)(stop - message) : 0;
 
     memset(news, 0, sizeof(*news));
     news->kind = RT_STORE_HOST;
     /* A name whose line does not end has no row behind it. */
-    if (!next_line(&message, end, &name, &length) || message > end ||
-        rt_store_parse_row(name, length, message, (size_t)(end - message), 0, &news->row) != 0) {
+    if (stop == NULL || rt_store_parse_row(message, name, stop + 1, size - name - 1, 0, &news->row) != 0) {
         return RT_EPROTO;
     }
     memcpy(news->host, news->row.host, sizeof(news->host));
@@ -374,22 +372,14 @@ int rt_store_parse_host(const char *message, size_t size, struct rt_store_news *
 
 int rt_store_parse_claimed(const char *message, size_t size, struct rt_store_news *news)
 {
-    const char *end = message + size;
-    const char *line[5];
-    size_t length[5];
+    struct rt_slice line[5];
 
     memset(news, 0, sizeof(*news));
     news->kind = RT_STORE_CLAIMED;
-    for (size_t i = 0; i < 5; i++) {
-        if (!next_line(&message, end, &line[i], &length[i])) {
-            return RT_EPROTO;
-        }
-    }
-    if (parse_number(line[0], length[0], &news->life) != 0 || parse_number(line[1], length[1], &news->epoch) != 0 ||
-        copy_text(line[2], length[2], news->host, sizeof(news->host)) != 0 ||
-        copy_text(line[3], length[3], news->key.tenant, sizeof(news->key.tenant)) != 0 ||
-        copy_text(line[4], length[4], news->key.cid, sizeof(news->key.cid)) != 0) {
-        return RT_EPROTO;
-    }
-    return 0;
+    return cut(message, size, line, 5) >= 5 && number(line[0], &news->life) && number(line[1], &news->epoch) &&
+                   copy(line[2], news->host, sizeof(news->host)) &&
+                   copy(line[3], news->key.tenant, sizeof(news->key.tenant)) &&
+                   copy(line[4], news->key.cid, sizeof(news->key.cid))
+               ? 0
+               : RT_EPROTO;
 }
