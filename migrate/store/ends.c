@@ -18,15 +18,17 @@
  *        1   B: written; 2   C: written. Neither is asked for yet
  *        5   the WAIT says 1: A replies REPLICATED. B and C: waited, with one WAIT for both */
 
-static void fail_list(struct rt_store_run **list, int error)
+/* Answers all runs of the list, which may grow anew meanwhile. */
+static void answer(struct rt_store_run **list, const struct rt_store_reply *reply)
 {
     struct rt_store_run *run = *list;
 
     *list = NULL;
     while (run != NULL) {
         struct rt_store_run *next = run->next;
+        struct rt_store_reply copy = *reply;
 
-        rt_store_run_failed(run, error);
+        rt_store_run_done(run, &copy);
         run = next;
     }
 }
@@ -35,16 +37,7 @@ static void wait_for_replicas(struct rt_store *store);
 
 static void waited(struct rt_store *store, enum rt_end_how how)
 {
-    struct rt_store_run *run = store->waited;
-
-    store->waited = NULL;
-    while (run != NULL) {
-        struct rt_store_run *next = run->next;
-        struct rt_store_reply reply = {.how = how, .outcome.verdict = RT_CLASS_OK};
-
-        rt_store_run_done(run, &reply);
-        run = next;
-    }
+    answer(&store->waited, &(struct rt_store_reply){.how = how, .outcome.verdict = RT_CLASS_OK});
     if (store->written != NULL) {
         wait_for_replicas(store);
     }
@@ -54,8 +47,8 @@ static void waited(struct rt_store *store, enum rt_end_how how)
  * which does no harm. */
 void rt_store_ends_fail(struct rt_store *store, int error)
 {
-    fail_list(&store->waited, error);
-    fail_list(&store->written, error);
+    answer(&store->waited, &(struct rt_store_reply){.error = error});
+    answer(&store->written, &(struct rt_store_reply){.error = error});
 }
 
 static void wait_cb(void *ctx, int error, const redisReply *reply)

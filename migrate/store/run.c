@@ -35,13 +35,6 @@ void rt_store_run_done(struct rt_store_run *run, struct rt_store_reply *reply)
     store->config.on_reply(store->config.ctx, reply);
 }
 
-void rt_store_run_failed(struct rt_store_run *run, int error)
-{
-    struct rt_store_reply reply = {.error = error};
-
-    rt_store_run_done(run, &reply);
-}
-
 int rt_store_error_of(struct rt_store *store, int error, const redisReply *reply)
 {
     static const char *const passing[] = {"READONLY", "LOADING", "NOREPLICAS", "MASTERDOWN", "BUSY"};

@@ -27,7 +27,6 @@ struct rt_store_run {
 
 /* Sends the reply, whose id and kind are filled in here, and frees the run. */
 void rt_store_run_done(struct rt_store_run *run, struct rt_store_reply *reply);
-void rt_store_run_failed(struct rt_store_run *run, int error);
 /* What became of a call: `error`, or what an error reply of the server means to the asker, or 0. */
 int rt_store_error_of(struct rt_store *store, int error, const redisReply *reply);
 bool rt_store_functions_missing(const redisReply *reply);
