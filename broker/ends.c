@@ -54,16 +54,26 @@ static int path_of(struct rt_ends *ends, const struct rt_key *key, uint64_t life
     return 0;
 }
 
-static uint8_t *put_text(uint8_t *out, const char *text, size_t room)
-{
-    (void)snprintf((char *)out, room, "%s", text);
-    return out + room;
-}
+/* What lies between the numbers and the tails, in its order: members of the operation, each with its room in the file.
+ */
+#define MEMBER(member, room)                                                                                           \
+    {                                                                                                                  \
+        offsetof(struct rt_store_op, member), sizeof(((struct rt_store_op *)0)->member), room                          \
+    }
+static const struct {
+    size_t at, size, room; /* a text has more room than it takes, ids have what they take */
+} members[] = {
+    MEMBER(key.tenant, KEY_ROOM),       MEMBER(key.cid, KEY_ROOM),
+    MEMBER(claim.host, HOST_ROOM),      MEMBER(claim.proof, HOST_ROOM),
+    MEMBER(claim.dead_host, HOST_ROOM), MEMBER(claim.inc, RT_ID_SIZE),
+    MEMBER(claim.nonce, RT_ID_SIZE),    MEMBER(claim.ticket, RT_ID_SIZE),
+    MEMBER(claim.next, RT_ID_SIZE),     MEMBER(claim.ancestors, RT_ANCESTORS_MAX *RT_ID_SIZE),
+};
+#define MEMBERS (sizeof(members) / sizeof(members[0]))
 
-static uint8_t *put_ids(uint8_t *out, const struct rt_id *ids, size_t n)
+static bool is_text(size_t i)
 {
-    memcpy(out, ids, n * sizeof(*ids));
-    return out + n * sizeof(*ids);
+    return members[i].room > members[i].size;
 }
 
 static uint8_t *put_slice(uint8_t *out, struct rt_slice slice)
@@ -90,16 +100,12 @@ static size_t encode(const struct rt_store_op *end, uint8_t out[RT_END_FILE_MAX]
     for (size_t i = 0; i < NUMBERS; i++) {
         rt_put_u64(out + HEAD + 8 * i, numbers[i]);
     }
-    at = put_text(at, end->key.tenant, KEY_ROOM);
-    at = put_text(at, end->key.cid, KEY_ROOM);
-    at = put_text(at, claim->host, HOST_ROOM);
-    at = put_text(at, claim->proof, HOST_ROOM);
-    at = put_text(at, claim->dead_host, HOST_ROOM);
-    at = put_ids(at, &claim->inc, 1);
-    at = put_ids(at, &claim->nonce, 1);
-    at = put_ids(at, &claim->ticket, 1);
-    at = put_ids(at, &claim->next, 1);
-    at = put_ids(at, claim->ancestors, RT_ANCESTORS_MAX);
+    for (size_t i = 0; i < MEMBERS; i++) {
+        const char *member = (const char *)end + members[i].at;
+
+        memcpy(at, member, is_text(i) ? strlen(member) : members[i].size);
+        at += members[i].room;
+    }
     at = put_slice(at, end->tail[0]);
     at = put_slice(at, end->tail[1]);
     at = put_slice(at, end->end.ord);
@@ -107,36 +113,6 @@ static size_t encode(const struct rt_store_op *end, uint8_t out[RT_END_FILE_MAX]
     rt_digest_extend(&digest, out + HEAD, (size_t)(at - out) - HEAD);
     rt_put_u64(out + sizeof(magic), rt_digest_value(&digest));
     return (size_t)(at - out);
-}
-
-static const uint8_t *get_text(const uint8_t *in, size_t room, char *out, size_t size)
-{
-    rt_slice_copy((struct rt_slice){in, size - 1}, out, size);
-    return in + room;
-}
-
-static const uint8_t *get_ids(const uint8_t *in, struct rt_id *ids, size_t n)
-{
-    memcpy(ids, in, n * sizeof(*ids));
-    return in + n * sizeof(*ids);
-}
-
-static const uint8_t *decode_claim(const uint8_t *at, const uint64_t n[NUMBERS], struct rt_claim *claim)
-{
-    claim->join = (n[8] & CLAIM_JOIN) != 0;
-    claim->taken = (n[8] & CLAIM_TAKEN) != 0;
-    claim->life = n[9];
-    claim->epoch = n[10];
-    claim->granted_life = n[11];
-    claim->n_ancestors = (size_t)n[12];
-    at = get_text(at, HOST_ROOM, claim->host, sizeof(claim->host));
-    at = get_text(at, HOST_ROOM, claim->proof, sizeof(claim->proof));
-    at = get_text(at, HOST_ROOM, claim->dead_host, sizeof(claim->dead_host));
-    at = get_ids(at, &claim->inc, 1);
-    at = get_ids(at, &claim->nonce, 1);
-    at = get_ids(at, &claim->ticket, 1);
-    at = get_ids(at, &claim->next, 1);
-    return get_ids(at, claim->ancestors, RT_ANCESTORS_MAX);
 }
 
 static bool decode(const uint8_t *in, size_t size, struct rt_store_op *end)
@@ -165,9 +141,21 @@ static bool decode(const uint8_t *in, size_t size, struct rt_store_op *end)
     end->life = n[0];
     end->epoch = n[1];
     end->end = (struct rt_end_msg){.code = n[2], .sig = n[3], .out = n[4], .err = n[5]};
-    at = get_text(at, KEY_ROOM, end->key.tenant, sizeof(end->key.tenant));
-    at = get_text(at, KEY_ROOM, end->key.cid, sizeof(end->key.cid));
-    at = decode_claim(at, n, &end->claim);
+    for (size_t i = 0; i < MEMBERS; i++) {
+        char *member = (char *)end + members[i].at;
+
+        memcpy(member, at, members[i].size);
+        if (is_text(i)) {
+            member[members[i].size - 1] = '\0';
+        }
+        at += members[i].room;
+    }
+    end->claim.join = (n[8] & CLAIM_JOIN) != 0;
+    end->claim.taken = (n[8] & CLAIM_TAKEN) != 0;
+    end->claim.life = n[9];
+    end->claim.epoch = n[10];
+    end->claim.granted_life = n[11];
+    end->claim.n_ancestors = (size_t)n[12];
     end->claim.key = end->key;
     end->tail[0] = (struct rt_slice){at, (size_t)n[6]};
     end->tail[1] = (struct rt_slice){at + n[6], (size_t)n[7]};
