@@ -18,6 +18,7 @@
 
 struct ag_link;
 struct ag_session;
+struct rt_record_msg;
 struct rt_reply_msg;
 
 enum ag_what { ASK_CREATE, ASK_REMOVE, ASK_SHOW, ASK_LIST, ASK_HOSTS, ASK_TAILS, ASK_KINDS };
@@ -58,5 +59,9 @@ void rt_ag_ask_page(struct rt_agent *agent, struct ag_ask *ask);
 void rt_ag_ask_more(struct rt_agent *agent, struct ag_ask *ask);
 /* "tenant/cid" or "cid" as the peer named it. RT_EINVAL; qualified false: an operator's plain name. */
 int rt_ag_key(const struct ag_link *link, struct rt_slice name, struct rt_key *key, bool *qualified);
+
+/* record.c: fills `out` from the store's record, and from what this agent knows better because it serves the session.
+ * `out` points into the record. */
+void rt_ag_fill_record(struct rt_agent *agent, const struct rt_store_record *in, struct rt_record_msg *out);
 
 #endif

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#include "broker/core/attach.h"
-
 #include "broker/core/agent.h"
 #include "broker/core/ask.h"
 #include "broker/core/channel.h"

@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
 #include "broker/core/ask.h"
-#include "broker/core/attach.h"
 #include "broker/core/audit.h"
 #include "broker/core/end.h"
-#include "broker/core/end_guest.h"
-#include "broker/core/end_store.h"
 #include "broker/core/entry.h"
 #include "broker/core/guest.h"
 #include "broker/core/held.h"
@@ -14,7 +11,6 @@
 #include "broker/core/request.h"
 #include "broker/core/send.h"
 #include "broker/core/session.h"
-#include "broker/core/settle.h"
 #include "broker/core/take.h"
 #include "broker/core/ticket.h"
 #include "session/base/list.h"

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
 #include "broker/core/agent.h"
-#include "broker/core/attach.h"
 #include "broker/core/channel.h"
 #include "broker/core/end.h"
 #include "broker/core/entry.h"

@@ -16,7 +16,17 @@
  * collects it, end_store.c brings it to the store or, while that does not take it, onto this host's disk. */
 
 struct ag_link;
+struct ag_op;
 struct rt_agent;
+struct rt_frame;
+struct rt_store_op;
+struct rt_store_reply;
+
+/* Tails whose END has not come after this are forgotten. */
+#define AG_TAILS_MS 10000
+/* What is kept is offered to the store again after AG_STORE_RETRY_MS, then each time after twice as long, up to this.
+ */
+#define AG_KEPT_RETRY_MAX_MS 30000
 
 enum ag_end_disk { AG_DISK_NONE, AG_DISK_WRITING, AG_DISK_KEPT };
 
@@ -50,6 +60,7 @@ struct ag_end {
     bool unclaimed;        /* when its guest told it */
 };
 
+/* end.c */
 /* The link has drained: the newest answer that waited goes. */
 void rt_ag_end_drained(struct rt_agent *agent, struct ag_link *link);
 void rt_ag_end_answer(struct rt_agent *agent, struct ag_link *link, enum rt_end_how how);
@@ -66,5 +77,21 @@ const struct ag_end *rt_ag_kept(const struct rt_agent *agent, const struct rt_ke
 /* The kept end that a record lacks, or NULL. rule NULL: there is no record. end.c has examples. */
 const struct ag_end *rt_ag_kept_beyond(const struct rt_agent *agent, const struct rt_key *key,
                                        const struct rt_record *rule);
+
+/* end_store.c */
+void rt_ag_end_begin(struct rt_agent *agent, struct ag_end *end); /* takes it */
+void rt_ag_end_reply(struct rt_agent *agent, const struct ag_op *op, const struct rt_store_reply *reply);
+void rt_ag_kept_again(struct rt_agent *agent); /* the store is up */
+void rt_ag_kept_timer(struct rt_agent *agent);
+void rt_ag_disk_reply(struct rt_agent *agent, uint32_t id, int error);
+void rt_ag_kept_end(struct rt_agent *agent, const struct rt_store_op *op);
+
+/* end_guest.c */
+void rt_ag_tail(struct rt_agent *agent, struct ag_link *link, const struct rt_frame *frame, const uint8_t *data);
+/* Forgets tails whose END does not follow: they keep a place that others may need. */
+void rt_ag_end_late(struct rt_agent *agent, struct ag_link *link);
+void rt_ag_end(struct rt_agent *agent, struct ag_link *link, const struct rt_end_msg *end);
+/* The link serves its session: what its guest told of its end counts. */
+void rt_ag_end_submit(struct rt_agent *agent, struct ag_link *link);
 
 #endif

@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#include "broker/core/end_guest.h"
-
 #include "broker/core/end.h"
-#include "broker/core/end_store.h"
 #include "broker/core/link.h"
 #include "broker/core/machine.h"
 #include "broker/core/session.h"

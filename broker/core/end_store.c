@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#include "broker/core/end_store.h"
-
 #include "broker/core/agent.h"
 #include "broker/core/end.h"
 #include "broker/core/link.h"

@@ -3,7 +3,7 @@
 #include "broker/core/agent.h"
 #include "broker/core/ask.h"
 #include "broker/core/audit.h"
-#include "broker/core/end_store.h"
+#include "broker/core/end.h"
 #include "broker/core/entry.h"
 #include "broker/core/guest.h"
 #include "broker/core/held.h"

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#include "broker/core/record.h"
-
+#include "broker/core/ask.h"
 #include "broker/core/end.h"
 #include "broker/core/machine.h"
 #include "broker/core/session.h"

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#include "broker/core/report.h"
-
 #include "broker/core/machine.h"
+#include "broker/core/session.h"
 #include "migrate/core/store_op.h"
 #include "session/core/msg.h"
 #include "session/core/msg_hop.h"

@@ -5,7 +5,6 @@
 #include "broker/core/link.h"
 #include "broker/core/machine.h"
 #include "broker/core/owner.h"
-#include "broker/core/record.h"
 #include "broker/core/request.h"
 #include "broker/core/rights.h"
 #include "broker/core/session.h"

@@ -6,7 +6,6 @@
 #include "broker/core/end.h"
 #include "broker/core/link.h"
 #include "broker/core/machine.h"
-#include "broker/core/report.h"
 #include "broker/core/store.h"
 #include "migrate/core/claim.h"
 #include "migrate/core/store_op.h"

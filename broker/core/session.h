@@ -122,4 +122,8 @@ void rt_ag_session_write_state(struct rt_agent *agent, struct ag_session *sessio
 void rt_ag_session_state(struct rt_agent *agent, struct ag_session *session, enum rt_session_state state,
                          const char *reason);
 
+/* report.c: shortens a report to what a record takes. Rows that are missed least go first, and those left out are
+ * counted. Returns the size, or 0 for a report that is malformed. */
+size_t rt_ag_report_shorten(struct rt_agent *agent, const uint8_t *data, size_t size, uint8_t out[RT_REPORT_MAX]);
+
 #endif

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#include "broker/core/settle.h"
-
 #include "broker/core/ask.h"
 #include "broker/core/door.h"
 #include "broker/core/end.h"
-#include "broker/core/end_guest.h"
+#include "broker/core/entry.h"
 #include "broker/core/held.h"
 #include "broker/core/hosts.h"
 #include "broker/core/link.h"
