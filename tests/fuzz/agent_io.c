@@ -60,7 +60,7 @@ static void io_send(void *ctx, rt_link_id id, const uint8_t *data, size_t size, 
         struct rt_frame frame;
         const struct ag_link *link = rt_ag_link(world.agent, id);
         rt_frame_get(data + at, &frame);
-        FUZZ_CHECK(link != NULL && may_hear(p < WORLD_GUESTS, &frame));
+        FUZZ_CHECK(link != NULL && link->state != AG_UNPROVED && may_hear(p < WORLD_GUESTS, &frame));
         FUZZ_CHECK(frame.channel <= link->last_channel);
         if (frame.type == RT_WELCOME) {
             take_welcome(&world.peers[p], data + at + RT_FRAME_HEADER, frame.length);
