@@ -31,11 +31,11 @@ void rt_shell_look_at_queues(struct rt_shell *shell)
     }
 }
 
-/* Whom the machine has on the link from now on. On a plain wire every client is a VCH of the one tenant that there is
- * then, and a guest proves nothing. On one with a handshake a client is a VCH of the tenant that it has proved to be
- * of, and a guest's tickets are bound to what it has proved to be. */
-static void prove(struct rt_conn *conn, const char *peer)
+/* Its handshake is done: a client is a VCH of the tenant that it has proved to be of, and a guest's tickets are bound
+ * to what it has proved to be. */
+static void ready_cb(struct rt_link *link, const char *peer)
 {
+    struct rt_conn *conn = link->data;
     struct rt_proof proof = {.as = RT_CLIENT_VCH};
 
     if (strlen(peer) >= sizeof(proof.who)) {
@@ -45,11 +45,6 @@ static void prove(struct rt_conn *conn, const char *peer)
     memcpy(proof.who, peer, strlen(peer) + 1);
     rt_agent_proved(conn->shell->agent, conn->id, &proof, rt_shell_now(conn->shell));
     rt_shell_settle(conn->shell);
-}
-
-static void ready_cb(struct rt_link *link, const char *peer)
-{
-    prove(link->data, peer);
 }
 
 static size_t data_cb(struct rt_link *link, struct rt_buf *buf, uint8_t *data, size_t size)
@@ -96,7 +91,8 @@ static void close_cb(struct rt_link *link, int reason, const char *text)
 static const struct rt_link_ops link_ops = {
     .on_ready = ready_cb, .on_data = data_cb, .on_drain = drain_cb, .on_close = close_cb};
 
-bool rt_shell_adopt(struct rt_shell *shell, const struct rt_comer *comer, int fd, const struct rt_peer *peer)
+bool rt_shell_adopt(struct rt_shell *shell, const struct rt_comer *comer, int fd, const struct rt_peer *peer,
+                    const struct rt_proof *come)
 {
     struct rt_link_setup setup = {.loop = &shell->loop, .pool = &shell->pool, .ops = &link_ops, .wire = comer->wire};
     struct rt_conn *conn = calloc(1, sizeof(*conn));
@@ -122,7 +118,8 @@ bool rt_shell_adopt(struct rt_shell *shell, const struct rt_comer *comer, int fd
     conn->link.high_water = RT_LINK_HIGH_WATER;
     rt_list_push(&shell->links, &conn->node);
     if (!conn->link.wire.ops->handshake) {
-        prove(conn, peer->role == RT_PEER_CLIENT ? "local" : "");
+        rt_agent_proved(shell->agent, conn->id, come, rt_shell_now(shell));
+        rt_shell_settle(shell);
     }
     return true;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
+#include "broker/listen_item.h"
 #include "broker/service.h"
 #include "broker/shell.h"
 
@@ -94,12 +95,16 @@ static void make_dir(const struct rt_endpoint *endpoint)
 static int listen_on(struct rt_shell *shell, const char *text, const struct rt_service *service, size_t port)
 {
     struct rt_shell_listener *at = &shell->listeners[shell->n_listeners];
-    struct rt_listener_config config = {.mode = (unsigned)shell->settings.socket_mode,
-                                        .max_open = service->ports[port].connections_max};
+    struct rt_listener_config config = {.max_open = service->ports[port].connections_max};
+    struct rt_listen_item item;
     char why[RT_SETTING_WHY_MAX];
-    int rc = rt_endpoint_parse(&config.endpoint, text, why, sizeof(why));
+    int rc = rt_listen_item_parse(&item, text, why, sizeof(why));
 
     assert(shell->n_listeners < RT_SHELL_LISTENERS_MAX); /* all services' ports fit */
+    config.endpoint = item.endpoint;
+    config.mode = item.mode;
+    config.has_group = item.has_group;
+    config.gid = item.gid;
     if (rc == 0) {
         make_dir(&config.endpoint);
         at->listener.data = shell;

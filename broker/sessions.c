@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 
 /* The first service: sessions of guests, and the clients that use them, by the pure machine of broker/core. */
@@ -33,7 +34,8 @@ static int make_agent(struct rt_shell *shell)
 {
     struct rt_agent_config config = {.n_addr = shell->addr.n,
                                      .ticket_ttl_ms = shell->settings.ticket_ttl_ms,
-                                     .store_timeout_ms = shell->settings.store_timeout_ms};
+                                     .store_timeout_ms = shell->settings.store_timeout_ms,
+                                     .operators_read = shell->settings.operators_read != 0};
 
     (void)snprintf(config.host, sizeof(config.host), "%.*s", RT_HOST_MAX, shell->settings.host_name);
     for (size_t i = 0; i < shell->addr.n; i++) {
@@ -66,14 +68,71 @@ static int open_sessions(struct rt_shell *shell)
     return rc != 0 ? rc : rt_shell_open_store(shell);
 }
 
+/* The groups of who has connected, the main one first; to be freed. NULL: they cannot be had. */
+static gid_t *groups_of(int fd, gid_t main_group, size_t *n)
+{
+    socklen_t size = 0;
+    gid_t *gids;
+
+    /* Asked with no room, the kernel tells how much it takes (ERANGE). They are those at the connect, and stay. */
+    (void)getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, NULL, &size);
+    gids = malloc(sizeof(*gids) + size);
+    if (gids == NULL || getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, gids + 1, &size) != 0) {
+        free(gids);
+        return NULL;
+    }
+    gids[0] = main_group;
+    *n = 1 + size / sizeof(*gids);
+    return gids;
+}
+
+/* As whom a local user comes. Where its groups would matter and cannot be had, nobody: a later rule may give more. */
+static const struct rt_access_rule *rule_for(const struct rt_shell *shell, int fd, const struct rt_listener_peer *who)
+{
+    const struct rt_access *access = &shell->settings.access;
+    const struct rt_access_rule *rule = NULL;
+    size_t n = 0;
+    gid_t *gids = NULL;
+
+    if (!rt_access_by_group(access)) {
+        return rt_access_find(access, who->uid, NULL, 0);
+    }
+    gids = groups_of(fd, who->gid, &n);
+    if (gids != NULL) {
+        rule = rt_access_find(access, who->uid, gids, n);
+    }
+    free(gids);
+    return rule;
+}
+
+/* Role and tenant of a client on a wire without a handshake. On loopback TCP everybody is one of the local tenant. */
+static void identify_client(const struct rt_shell *shell, int fd, const struct rt_listener_peer *who,
+                            struct rt_proof *proof)
+{
+    static const struct rt_access_rule anybody = {.as = RT_CLIENT_VCH, .tenant = "local"};
+    const struct rt_access_rule *rule = who->kind == RT_ENDPOINT_UNIX ? rule_for(shell, fd, who) : &anybody;
+
+    if (rule == NULL) {
+        proof->as = RT_CLIENT_NOBODY;
+        (void)snprintf(proof->who, sizeof(proof->who), "user %lu", (unsigned long)who->uid);
+    } else {
+        proof->as = rule->as;
+        memcpy(proof->who, rule->tenant, sizeof(rule->tenant));
+    }
+}
+
 static bool accept_peer(struct rt_shell *shell, size_t port, int fd, const struct rt_comer *comer)
 {
     struct rt_peer peer = {.role = roles[port], .lone = comer->lone};
+    struct rt_proof come = {.who = ""};
 
     (void)snprintf(peer.identity, sizeof(peer.identity), "%s", comer->identity);
+    if (peer.role == RT_PEER_CLIENT) {
+        identify_client(shell, fd, comer->who, &come);
+    }
     (void)snprintf(peer.name, sizeof(peer.name), "%s %s", peer.role == RT_PEER_GUEST ? "guest" : "client",
                    comer->who->text);
-    return rt_shell_adopt(shell, comer, fd, &peer);
+    return rt_shell_adopt(shell, comer, fd, &peer, &come);
 }
 
 static bool spare(struct rt_shell *shell)

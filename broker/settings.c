@@ -3,12 +3,13 @@
 #include "broker/settings.h"
 
 #include "broker/core/agent.h"
+#include "broker/listen_item.h"
+#include "broker/names.h"
 #include "session/base/units.h"
 
 #include "migrate/store/endpoint.h"
 #include "session/base/endpoint.h"
 
-#include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,13 +52,13 @@ static int check_advertise(const char *text, char *why, size_t why_size)
 
 static int check_guests(const char *text, char *why, size_t why_size)
 {
-    struct rt_endpoint endpoint;
+    struct rt_listen_item item;
 
-    if (rt_endpoint_parse(&endpoint, text, why, why_size) != 0) {
+    if (rt_listen_item_parse(&item, text, why, why_size) != 0) {
         return RT_ECONFIG;
     }
-    if (endpoint.kind == RT_ENDPOINT_TCP && !rt_endpoint_is_loopback(&endpoint) &&
-        !rt_endpoint_is_link_local(&endpoint)) {
+    if (item.endpoint.kind == RT_ENDPOINT_TCP && !rt_endpoint_is_loopback(&item.endpoint) &&
+        !rt_endpoint_is_link_local(&item.endpoint)) {
         return rt_fail(
             RT_ECONFIG, why, why_size,
             "%s: guests on TCP beyond loopback and link-local addresses require TLS, which this version does "
@@ -69,22 +70,29 @@ static int check_guests(const char *text, char *why, size_t why_size)
 
 static int check_clients(const char *text, char *why, size_t why_size)
 {
-    struct rt_endpoint endpoint;
+    struct rt_listen_item item;
 
-    if (rt_endpoint_parse(&endpoint, text, why, why_size) != 0) {
+    if (rt_listen_item_parse(&item, text, why, why_size) != 0) {
         return RT_ECONFIG;
     }
-    if (endpoint.kind == RT_ENDPOINT_VSOCK) {
+    if (item.endpoint.kind == RT_ENDPOINT_VSOCK) {
         return rt_fail(RT_ECONFIG, why, why_size,
                        "%s: vSockets are for guests; clients use unix:PATH or tcp:ADDRESS:PORT", text);
     }
-    if (endpoint.kind == RT_ENDPOINT_TCP && !rt_endpoint_is_loopback(&endpoint)) {
+    if (item.endpoint.kind == RT_ENDPOINT_TCP && !rt_endpoint_is_loopback(&item.endpoint)) {
         return rt_fail(RT_ECONFIG, why, why_size,
                        "%s: clients on TCP beyond loopback require TLS, which this version does not have; use a unix "
                        "socket or a loopback address",
                        text);
     }
     return 0;
+}
+
+static int check_user(const char *text, char *why, size_t why_size)
+{
+    struct rt_access_rule rule;
+
+    return rt_access_parse(&rule, text, &rt_access_names, why, why_size);
 }
 
 static int check_store(const char *text, char *why, size_t why_size)
@@ -109,21 +117,32 @@ static int check_path(const char *text, char *why, size_t why_size)
     return 0;
 }
 
+static const char *const no_yes[] = {"no", "yes", NULL};
+
 const struct rt_setting rt_settings_table[] = {
     {"host.name", "host-name", "NAME", RT_SETTING_TEXT, AT(host_name), 0, 0, NULL, NULL, "the machine's name",
      "this agent's name; no other live agent of the store may have it", check_host},
     {"host.advertise", "advertise", "ENDPOINT", RT_SETTING_LIST, AT(advertise), 0, RT_ADDRS_MAX, NULL, NULL,
      "the client listeners", "where clients of other hosts reach this agent", check_advertise},
-    {"listen.guests", "guests", "ENDPOINT", RT_SETTING_LIST, AT(guests), 0, RT_SETTING_ITEMS_MAX, NULL,
+    {"listen.guests", "guests", "ENDPOINT", RT_SETTING_LIST, AT(guests), 0, RT_SETTING_LISTENERS_MAX, NULL,
      "unix:/run/retether/guest.sock", NULL,
-     "where guests connect: vsock::PORT, unix:PATH, tcp:ADDRESS:PORT (loopback and link-local only)", check_guests},
-    {"listen.clients", "clients", "ENDPOINT", RT_SETTING_LIST, AT(clients), 0, RT_SETTING_ITEMS_MAX, NULL,
-     "unix:/run/retether/client.sock", NULL, "where clients connect: unix:PATH, tcp:ADDRESS:PORT (loopback only)",
-     check_clients},
+     "where guests connect: vsock::PORT, unix:PATH[,mode=0600][,group=NAME], tcp:ADDRESS:PORT (loopback and "
+     "link-local only)",
+     check_guests},
+    {"listen.clients", "clients", "ENDPOINT", RT_SETTING_LIST, AT(clients), 0, RT_SETTING_LISTENERS_MAX, NULL,
+     "unix:/run/retether/client.sock", NULL,
+     "where clients connect: unix:PATH[,mode=0600][,group=NAME], tcp:ADDRESS:PORT (loopback only)", check_clients},
     {"listen.max_guests", "max-guests", "N", RT_SETTING_NUMBER, AT(max_guests), 1, RT_AGENT_LINKS_MAX, NULL, "8192",
      NULL, "connections of guests; for one more the oldest unproven one goes, or it is turned away", NULL},
     {"listen.max_clients", "max-clients", "N", RT_SETTING_NUMBER, AT(max_clients), 1, RT_AGENT_LINKS_MAX, NULL, "4096",
      NULL, "connections of clients; for one more the oldest unproven one goes, or it is turned away", NULL},
+    {"access.users", "user", "RULE", RT_SETTING_LIST, AT(users), 0, RT_ACCESS_RULES_MAX, NULL, NULL,
+     "root = operator, own = vch/local",
+     "as whom a local user comes to the unix sockets for clients: USER|@GROUP|* = vch/TENANT|viewer/TENANT|operator; "
+     "the first rule that fits counts",
+     check_user},
+    {"access.operators_read", "operators-read", "YES", RT_SETTING_CHOICE, AT(operators_read), 0, 0, no_yes, "no", NULL,
+     "yes or no: whether operators may read what containers say", NULL},
     {"store.endpoints", "store", "ENDPOINT", RT_SETTING_LIST, AT(store), 0, RT_ENDPOINTS_MAX, NULL, NULL,
      "a private redis-server", "the Redis that all agents share: unix:PATH, tcp:ADDRESS:PORT, sentinel:NAME@...",
      check_store},
@@ -145,8 +164,6 @@ const struct rt_setting rt_settings_table[] = {
      "the key ring, the same on all hosts; made when it is missing", check_path},
     {"ticket_ttl", "ticket-ttl", "TIME", RT_SETTING_DURATION, AT(ticket_ttl_ms), 0, TTL_MAX_MS, NULL, "0", NULL,
      "how long join tokens and tickets are good; 0: until their key is taken out", NULL},
-    {"socket_mode", "socket-mode", "MODE", RT_SETTING_MODE, AT(socket_mode), 0, 0777, NULL, "0660", NULL,
-     "permissions of the unix sockets, octal", NULL},
     {"max_ends", "max-ends", "N", RT_SETTING_NUMBER, AT(max_ends), 0, RT_ENDS_MAX, NULL, "256", NULL,
      "ends kept in the state directory until the store has them; one more waits in its guest", NULL},
     {"log.level", "log-level", "LEVEL", RT_SETTING_CHOICE, AT(log_level), 0, 0, rt_log_levels, "info", NULL,
@@ -172,14 +189,6 @@ const struct rt_setting *rt_setting_by_key(const char *section, const char *name
 static void *place(const struct rt_setting *setting, struct rt_settings *settings)
 {
     return (char *)settings + setting->offset;
-}
-
-static bool octal(const char *text, uint64_t *value)
-{
-    char *end;
-
-    *value = strtoull(text, &end, 8);
-    return isdigit((unsigned char)text[0]) != 0 && *end == '\0';
 }
 
 static int set_text(const struct rt_setting *setting, char *out, const char *text, char *why, size_t why_size)
@@ -221,7 +230,6 @@ static int set_number(const struct rt_setting *setting, uint64_t *out, const cha
 {
     uint64_t value = 0;
     bool good = setting->type == RT_SETTING_DURATION ? rt_read_duration(text, &value)
-                : setting->type == RT_SETTING_MODE   ? octal(text, &value)
                                                      : rt_read_number(rt_slice_text(text), UINT64_MAX, &value);
 
     if (good && value >= setting->min && value <= setting->max) {
@@ -231,8 +239,7 @@ static int set_number(const struct rt_setting *setting, uint64_t *out, const cha
     return rt_fail(RT_ECONFIG, why, why_size,
                    setting->type == RT_SETTING_DURATION ? "\"%s\" is no time from %" PRIu64 "ms to %" PRIu64
                                                           "ms (500ms, 2s, 5m, 12h, 30d)"
-                   : setting->type == RT_SETTING_MODE ? "\"%s\" is no octal number from %" PRIo64 " to %" PRIo64
-                                                      : "\"%s\" is no number from %" PRIu64 " to %" PRIu64,
+                                                        : "\"%s\" is no number from %" PRIu64 " to %" PRIu64,
                    text, setting->min, setting->max);
 }
 
@@ -259,7 +266,6 @@ int rt_setting_set(const struct rt_setting *setting, struct rt_settings *setting
         return set_choice(setting, place(setting, settings), text, why, why_size);
     case RT_SETTING_DURATION:
     case RT_SETTING_NUMBER:
-    case RT_SETTING_MODE:
         return set_number(setting, place(setting, settings), text, why, why_size);
     }
     return RT_ECONFIG;

@@ -3,6 +3,7 @@
 #ifndef RETETHER_BROKER_SETTINGS_H
 #define RETETHER_BROKER_SETTINGS_H
 
+#include "broker/access.h"
 #include "broker/log.h"
 #include "session/base/error.h"
 #include "session/base/options.h"
@@ -14,8 +15,9 @@
 /* The agent's settings: one table gives each its place in the configuration file, its flag, default, text and check.
  * A flag wins over the file, the file over the default. */
 
-/* Items of a list; one more is an error. */
-#define RT_SETTING_ITEMS_MAX 8
+/* Items that any list has room for, and of a list of listeners; one more is an error. */
+#define RT_SETTING_ITEMS_MAX RT_ACCESS_RULES_MAX
+#define RT_SETTING_LISTENERS_MAX 8
 /* Bytes of a text or an item; a longer one is an error. */
 #define RT_SETTING_TEXT_MAX 255
 #define RT_SETTING_WHY_MAX 512
@@ -29,6 +31,9 @@ struct rt_settings {
     char host_name[RT_SETTING_TEXT_MAX + 1];
     struct rt_setting_list advertise;
     struct rt_setting_list guests, clients;
+    struct rt_setting_list users;
+    struct rt_access access; /* read from users */
+    uint64_t operators_read; /* 1: yes */
     struct rt_setting_list store;
     char store_user[RT_SETTING_TEXT_MAX + 1];
     char store_password_file[RT_SETTING_TEXT_MAX + 1];
@@ -37,7 +42,6 @@ struct rt_settings {
     char keys[RT_SETTING_TEXT_MAX + 1];
     uint64_t store_timeout_ms;
     uint64_t ticket_ttl_ms; /* 0: never */
-    uint64_t socket_mode;
     uint64_t max_guests, max_clients, max_ends;
     uint64_t store_tails, store_tails_host; /* bytes */
     uint64_t log_level;                     /* enum rt_log_level */
@@ -49,7 +53,6 @@ enum rt_setting_type {
     RT_SETTING_LIST,
     RT_SETTING_DURATION, /* milliseconds */
     RT_SETTING_NUMBER,
-    RT_SETTING_MODE, /* octal */
     RT_SETTING_CHOICE,
 };
 

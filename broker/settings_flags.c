@@ -3,6 +3,7 @@
 #include "broker/settings.h"
 
 #include "broker/core/agent.h"
+#include "broker/names.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -43,6 +44,19 @@ static void make_flags(struct flags *flags)
     }
 }
 
+/* As numbers: they hold where the names are not known. */
+static int default_users(struct rt_settings *settings, char why[RT_SETTING_WHY_MAX])
+{
+    const struct rt_setting *users = rt_setting_by_key("access", "users");
+    char own[64];
+
+    (void)snprintf(own, sizeof(own), "%lu = vch/local", (unsigned long)geteuid());
+    if (rt_setting_set(users, settings, "0 = operator", why, RT_SETTING_WHY_MAX) != 0) {
+        return RT_ECONFIG;
+    }
+    return geteuid() == 0 ? 0 : rt_setting_set(users, settings, own, why, RT_SETTING_WHY_MAX);
+}
+
 static int set_defaults(struct rt_settings *settings, char why[RT_SETTING_WHY_MAX])
 {
     memset(settings, 0, sizeof(*settings));
@@ -52,7 +66,7 @@ static int set_defaults(struct rt_settings *settings, char why[RT_SETTING_WHY_MA
             return RT_ECONFIG;
         }
     }
-    return 0;
+    return default_users(settings, why);
 }
 
 /* What has no value of its own is worked out from the others. */
@@ -82,6 +96,14 @@ static int compute(struct rt_settings *settings, char why[RT_SETTING_WHY_MAX])
                        "listen.max_guests and listen.max_clients together are %" PRIu64 ", at most %d are possible",
                        settings->max_guests + settings->max_clients, RT_AGENT_LINKS_MAX);
         return RT_ECONFIG;
+    }
+    for (settings->access.n = 0; settings->access.n < settings->users.n; settings->access.n++) {
+        size_t i = settings->access.n;
+
+        if (rt_access_parse(&settings->access.rules[i], settings->users.item[i], &rt_access_names, why,
+                            RT_SETTING_WHY_MAX) != 0) {
+            return RT_ECONFIG;
+        }
     }
     return 0;
 }

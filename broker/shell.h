@@ -28,7 +28,7 @@
 #define RT_SHELL_ARENA ((size_t)64 * 1024)
 /* Batches kept for the next call; one more goes back to malloc. */
 #define RT_SHELL_BATCHES_FREE_MAX 32
-#define RT_SHELL_LISTENERS_MAX ((size_t)2 * RT_SETTING_ITEMS_MAX) /* of all ports */
+#define RT_SHELL_LISTENERS_MAX ((size_t)2 * RT_SETTING_LISTENERS_MAX) /* of all ports */
 /* Descriptors that no connection takes: of the loop, listeners, the store and its replies, the state directory. */
 #define RT_SHELL_FDS_RESERVED 64
 /* Of these, for newcomers in the place of the oldest handshake, until the descriptor of that one is closed.
@@ -200,8 +200,9 @@ unsigned rt_shell_connections(const struct rt_shell *shell);
 void rt_shell_look_after_listeners(struct rt_shell *shell);
 
 /* conn.c: links */
-/* True: the descriptor is the new link's. */
-bool rt_shell_adopt(struct rt_shell *shell, const struct rt_comer *comer, int fd, const struct rt_peer *peer);
+/* True: the descriptor is the new link's. come: who it is on a wire without a handshake, where coming is the proof. */
+bool rt_shell_adopt(struct rt_shell *shell, const struct rt_comer *comer, int fd, const struct rt_peer *peer,
+                    const struct rt_proof *come);
 /* Each second: whether those who read slowly read at all. */
 void rt_shell_look_at_queues(struct rt_shell *shell);
 void rt_shell_close_conns(struct rt_shell *shell);

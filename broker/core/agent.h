@@ -57,8 +57,16 @@
 typedef uint32_t rt_link_id; /* never 0 for a link, not reused while the agent lives */
 
 enum rt_peer_role { RT_PEER_GUEST, RT_PEER_CLIENT, RT_PEER_ROLES };
-/* What a client is: broker/core/rights.c has what each may do. */
-enum rt_client_role { RT_CLIENT_VCH, RT_CLIENT_VIEWER, RT_CLIENT_OPERATOR, RT_CLIENT_ROLES };
+/* What a client is: broker/core/rights.c has what each may do. A NOBODY's HELLO is refused. An operator becomes one
+ * that READS by the configuration, in here. */
+enum rt_client_role {
+    RT_CLIENT_NOBODY,
+    RT_CLIENT_VCH,
+    RT_CLIENT_VIEWER,
+    RT_CLIENT_OPERATOR,
+    RT_CLIENT_OPERATOR_READS,
+    RT_CLIENT_ROLES
+};
 
 struct rt_peer { /* what the listener knows of who connected */
     enum rt_peer_role role;
@@ -70,8 +78,8 @@ struct rt_peer { /* what the listener knows of who connected */
 /* Who a peer has proved to be: on a plain wire by coming there, on one with a handshake in that. */
 struct rt_proof {
     enum rt_client_role as; /* client */
-    char
-        who[RT_HOST_MAX + 1]; /* client: its tenant, an operator's is ""; guest: what its tickets are bound to, or "" */
+    /* client: its tenant, an operator's is "", of a NOBODY who it is; guest: what its tickets are bound to, or "" */
+    char who[RT_HOST_MAX + 1];
 };
 
 /* For the log and the metrics; one per transition. */
@@ -129,6 +137,7 @@ struct rt_agent_config {
     uint64_t seed;
     uint64_t ticket_ttl_ms;
     uint64_t store_timeout_ms; /* 0: RT_STORE_TIMEOUT_MS */
+    bool operators_read;       /* what containers say */
     struct rt_sealer sealer;
     struct rt_agent_io io; /* its functions must not call back into the agent */
 };

@@ -24,22 +24,21 @@
 /* ATTACH: passed on at once to a guest that is served here and open; else held (held.c). While its own link cannot take
  * an answer it is parked first. */
 
-/* What this client may not ask for, or NULL. From a client that may not hold output back the hold is taken, and
- * *changed says that the message is not what its bytes say any more. */
-static const char *denied(const struct ag_link *link, struct rt_attach_msg *msg, bool *changed)
+/* Whether this client may ask for that; false with `why`. From a client that may not hold output back the hold is
+ * taken, and *changed says that the message is not what its bytes say any more. */
+static bool allowed(const struct ag_link *link, struct rt_attach_msg *msg, bool *changed, char why[RT_TEXT_MAX])
 {
+    bool input = (msg->want & RT_INPUTS) != 0 || msg->take || msg->exec;
+
     *changed = rt_ag_may(link, AG_MAY_ALL_TENANTS); /* the guest knows itself without its tenant */
-    if (!rt_ag_may(link, AG_MAY_ATTACH)) {
-        return "this client's role does not allow to attach";
-    }
-    if (!rt_ag_may(link, AG_MAY_INPUT) && ((msg->want & RT_INPUTS) != 0 || msg->take || msg->exec)) {
-        return "this client's role allows to read only: attach without stdin, run nothing, and take nobody's place";
+    if (!rt_ag_allowed(link, AG_MAY_READ, why) || (input && !rt_ag_allowed(link, AG_MAY_INPUT, why))) {
+        return false;
     }
     if (!rt_ag_may(link, AG_MAY_HOLD) && msg->hold > 0) {
         msg->hold = 0;
         *changed = true;
     }
-    return NULL;
+    return true;
 }
 
 /* Its link can take an answer: to the guest, where it is served and open, else held. `frame` is the whole frame, which
@@ -52,9 +51,9 @@ static void place(struct rt_agent *agent, struct ag_link *link, uint32_t channel
     struct ag_session *session;
     struct ag_chan *chan;
     bool qualified, changed;
-    const char *why = denied(link, msg, &changed);
+    char why[RT_TEXT_MAX];
 
-    if (why != NULL) {
+    if (!allowed(link, msg, &changed, why)) {
         rt_ag_refuse_text(agent, link, channel, RT_CLASS_DENIED, why);
         return;
     }

@@ -95,6 +95,7 @@ static bool decoded(struct rt_agent *agent, struct ag_link *link, enum rt_msg_ki
 
 static void hello(struct rt_agent *agent, struct ag_link *link, const uint8_t *data, size_t size)
 {
+    char why[RT_TEXT_MAX];
     struct rt_hello_msg msg;
     bool guest = link->role == RT_PEER_GUEST;
 
@@ -108,6 +109,9 @@ static void hello(struct rt_agent *agent, struct ag_link *link, const uint8_t *d
         rt_ag_link_refuse_text(agent, link, RT_CLASS_VERSION, "this agent speaks version 1");
     } else if (guest) {
         rt_ag_guest_hello(agent, link, &msg);
+    } else if (link->as == RT_CLIENT_NOBODY) {
+        (void)snprintf(why, sizeof(why), "%s may not use this agent; add it to access.users", ag_link_who(link));
+        rt_ag_link_refuse_text(agent, link, RT_CLASS_DENIED, why);
     } else {
         welcome_client(agent, link);
     }

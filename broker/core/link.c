@@ -130,10 +130,15 @@ void rt_ag_link_enter(struct rt_agent *agent, struct ag_link *link, const struct
     rt_ag_link_event(agent, RT_AGENT_LINK_OPENED, link, "unproved", peer->name);
 }
 
+static enum rt_client_role role_of(const struct rt_agent *agent, enum rt_client_role as)
+{
+    return as == RT_CLIENT_OPERATOR && agent->config.operators_read ? RT_CLIENT_OPERATOR_READS : as;
+}
+
 void rt_ag_link_proved(struct rt_agent *agent, struct ag_link *link, const struct rt_proof *proof)
 {
     assert(link->state == AG_UNPROVED);
-    link->as = (uint8_t)proof->as;
+    link->as = (uint8_t)role_of(agent, proof->as);
     link->who = proof->who[0] == '\0' ? NULL : strdup(proof->who);
     if (link->who == NULL && proof->who[0] != '\0') {
         rt_ag_link_close(agent, link, rt_strerror(RT_ENOMEM));

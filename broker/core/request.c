@@ -28,9 +28,6 @@
 
 /* Records of one REPLY: at most 3 KiB each, so that they fit into a frame. */
 #define RECORDS_PER_REPLY 16
-/* The tenant that sessions of an operator belong to. */
-#define LOCAL_TENANT "local"
-
 /* Bytes of REPLYs that may come in one go, by what was asked: a record; a page of them or of hosts, or two tails. */
 #define ROOM_RECORD UINT32_C(4096)
 #define ROOM_PAGE UINT32_C(163840)
@@ -47,7 +44,7 @@ static const struct {
     [ASK_SHOW] = {"show", RT_STORE_GET, AG_MAY_LOOK, ROOM_RECORD},
     [ASK_LIST] = {"list", RT_STORE_FIND, AG_MAY_LIST, ROOM_PAGE},
     [ASK_HOSTS] = {"hosts", RT_STORE_HOSTS, AG_MAY_SEE_HOSTS, ROOM_PAGE},
-    [ASK_TAILS] = {"tails", RT_STORE_TAILS, AG_MAY_LOOK, ROOM_PAGE},
+    [ASK_TAILS] = {"tails", RT_STORE_TAILS, AG_MAY_READ, ROOM_PAGE},
 };
 
 static void list_reply(struct rt_agent *agent, struct ag_ask *ask, const struct rt_store_reply *reply)
@@ -264,7 +261,7 @@ static int prepare(struct ag_ask *ask, const struct rt_request_msg *msg, struct 
     if (!qualified && ask->what == ASK_SHOW) {
         op->kind = RT_STORE_FIND;
     } else if (!qualified && ask->what != ASK_LIST) {
-        memcpy(ask->key.tenant, LOCAL_TENANT, sizeof(LOCAL_TENANT));
+        return RT_EINVAL;
     }
     op->key = ask->key;
     op->every = ask->what == ASK_SHOW;
@@ -297,13 +294,14 @@ void rt_ag_request_start(struct rt_agent *agent, struct ag_link *link, uint64_t 
     enum ag_what what = what_of(msg->op);
     struct rt_store_op op;
     struct ag_ask *ask;
+    char why[RT_TEXT_MAX];
 
     if (what == ASK_KINDS) {
         rt_ag_request_refuse(agent, link, request, RT_CLASS_INVALID, "there is no such operation");
         return;
     }
-    if (!rt_ag_may(link, asks[what].right)) {
-        rt_ag_request_refuse(agent, link, request, RT_CLASS_DENIED, "this client's role does not allow it");
+    if (!rt_ag_allowed(link, asks[what].right, why)) {
+        rt_ag_request_refuse(agent, link, request, RT_CLASS_DENIED, why);
         return;
     }
     if (msg->wait > 0 && (what != ASK_SHOW || msg->prefix)) {
@@ -327,7 +325,8 @@ void rt_ag_request_start(struct rt_agent *agent, struct ag_link *link, uint64_t 
     link->replies += ask->room;
     memset(&op, 0, sizeof(op));
     if (prepare(ask, msg, &op) != 0) {
-        rt_ag_ask_finish(agent, ask, RT_CLASS_INVALID, "this is no container ID");
+        rt_ag_ask_finish(agent, ask, RT_CLASS_INVALID,
+                         rt_ag_may(link, AG_MAY_ALL_TENANTS) ? "this is no TENANT/CID" : "this is no container ID");
         return;
     }
     if ((what == ASK_CREATE || what == ASK_REMOVE) && served_here(agent, &ask->key)) {

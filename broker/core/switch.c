@@ -153,7 +153,7 @@ void rt_ag_switch_data(struct rt_agent *agent, struct ag_link *link, struct rt_f
     flow = &chan->flow[frame->stream];
     to = chan->link[!from];
     if (from == AG_CLIENT && !rt_ag_may(link, AG_MAY_INPUT)) { /* of an attachment that another client made */
-        forbidden(agent, chan, link, "input, which its role does not allow");
+        forbidden(agent, chan, link, "input, which its role may not send");
         return;
     }
     ag_flow_start(flow, frame->offset);

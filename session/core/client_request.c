@@ -37,9 +37,22 @@ static void end(struct rt_client *client, struct rt_creq *req)
     free(req);
 }
 
+/* An agent that has refused its link for good, or NULL. */
+static const struct rt_clink *refusing(const struct rt_client *client)
+{
+    for (int i = 0; i < RT_CLIENT_AGENTS_MAX; i++) {
+        if (client->links[i].n_addr > 0 && client->links[i].refused != 0) {
+            return &client->links[i];
+        }
+    }
+    return NULL;
+}
+
+/* Where no agent could be asked, and one of them does not let this client in, its refusal is the answer. */
 static void fail(struct rt_client *client, struct rt_creq *req, int error)
 {
-    struct rt_reply_msg reply;
+    struct rt_reply_msg reply = {.c = RT_CLASS_OK};
+    const struct rt_clink *link = refusing(client);
     uint64_t id = req->id;
     uint8_t *kept = req->kept;
     if (req->changes && (req->phase != RT_CREQ_WAITS || req->lost != RT_NO_SLOT) && error != RT_EPROTO) {
@@ -47,6 +60,10 @@ static void fail(struct rt_client *client, struct rt_creq *req, int error)
     }
     if (kept != NULL) {
         error = rt_msg_decode(RT_MSG_REPLY, kept, req->kept_size, &reply, NULL, 0);
+    } else if (error == RT_ECONN && link != NULL) {
+        error = 0;
+        reply.c = link->refused;
+        reply.m = rt_slice_text(link->refused_text);
     }
     req->kept = NULL;
     end(client, req);

@@ -36,6 +36,17 @@ static bool answers(const struct rt_endpoint *endpoint)
     return yes;
 }
 
+/* The file has the socket's own mode less the umask (bind(2) on Linux). So it is made with no more than its owner's
+ * part of the mode, is given to its group, and gets the rest last: it is never open wider than it is to be. Nobody can
+ * connect before listen(2) either, but a mode may be looked at. */
+static int bind_narrow(struct rt_listener *listener, int fd)
+{
+    const struct rt_endpoint *endpoint = &listener->config.endpoint;
+
+    return fchmod(fd, (mode_t)(listener->config.mode & S_IRWXU)) != 0 ? -1
+                                                                      : bind(fd, &endpoint->addr.any, endpoint->size);
+}
+
 static int bind_unix(struct rt_listener *listener, int fd, char *why, size_t why_size)
 {
     const struct rt_endpoint *endpoint = &listener->config.endpoint;
@@ -53,14 +64,14 @@ static int bind_unix(struct rt_listener *listener, int fd, char *why, size_t why
             return fail(listener, errno, "remove the old socket", why, why_size);
         }
     }
-    if (bind(fd, &endpoint->addr.any, endpoint->size) != 0) {
+    if (bind_narrow(listener, fd) != 0) {
         return fail(listener, errno, "bind", why, why_size);
     }
-    /* Before listen(2) nobody can connect, so there is no moment with other permissions. */
-    if (chmod(path, (mode_t)listener->config.mode) != 0 || lstat(path, &info) != 0) {
+    if ((listener->config.has_group && lchown(path, (uid_t)-1, listener->config.gid) != 0) ||
+        chmod(path, (mode_t)listener->config.mode) != 0 || lstat(path, &info) != 0) {
         int error = errno;
         (void)unlink(path);
-        return fail(listener, error, "set the mode", why, why_size);
+        return fail(listener, error, "set the group and the mode", why, why_size);
     }
     listener->socket_dev = info.st_dev;
     listener->socket_ino = info.st_ino;

@@ -35,7 +35,9 @@ struct rt_listener_peer {
 
 struct rt_listener_config {
     struct rt_endpoint endpoint;
-    unsigned mode;     /* unix: permission bits of the socket, for example 0660 */
+    unsigned mode;  /* unix: permission bits of the socket file, for example 0660 */
+    bool has_group; /* unix: the file is given to this group; else it has the one that new files here have */
+    gid_t gid;
     unsigned max_open; /* connections held at a time; one more is closed at once and counted in refused */
 };
 

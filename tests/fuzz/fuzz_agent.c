@@ -68,6 +68,8 @@ static void connect(unsigned p, struct fuzz_in *in)
     if (p >= WORLD_GUESTS && what % 4 < 2) {
         proof.as = what & 8 ? RT_CLIENT_VIEWER : RT_CLIENT_VCH;
         memcpy(proof.who, what & 1 ? "u" : "t", 2);
+    } else if (p >= WORLD_GUESTS && what & 32) {
+        proof.as = RT_CLIENT_OPERATOR_READS;
     }
     fuzz_pipe_reset(&world_pipes[p]);
     world.peers[p].id = rt_agent_opened(world.agent, &peer, world.now);

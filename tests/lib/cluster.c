@@ -75,7 +75,9 @@ int rt_cluster_agent_start(struct rt_cluster *cluster, unsigned host)
                                   "--keys",
                                   keys,
                                   "--store",
-                                  cluster->redis.unix_endpoint};
+                                  cluster->redis.unix_endpoint,
+                                  "--user",
+                                  "* = vch/local"};
 
     rt_process_program("retetherd", program);
     (void)snprintf(guests, sizeof(guests), "unix:%s", h->guests);

@@ -19,6 +19,7 @@
 static const char start_agent[] =
     "mkdir -p /run/in; "
     "retetherd --host-name inside --state-dir /run/in/state --guests vsock::7400 --clients unix:/run/in/client "
+    "--user '0 = vch/local' "
     ">/run/in/log 2>&1 </dev/null & "
     "n=0; until retether --agent unix:/run/in/client run --guest-agent vsock:1:7400 -- echo answers 2>/run/in/why; do "
     "n=$((n + 1)); if [ $n -gt 300 ]; then cat /run/in/why /run/in/log; exit 1; fi; sleep 0.1; done";

@@ -99,16 +99,27 @@ static void run_child(const struct daemon *daemon, const char *const *argv, int 
 
 void daemon_start(struct daemon *daemon, const char *const *more)
 {
-    char guests[104], clients[104];
-    const char *argv[DAEMON_ARGS_MAX] = {
-        RETETHERD_PROGRAM, "--guests",    guests, "--clients",    clients, "--state-dir",
-        daemon->state,     "--host-name", "h1",   "--log-format", "json"};
-    size_t n = 11;
+    const char *doors = daemon->doors == NULL ? "" : daemon->doors;
+    char guests[128], clients[128];
+    const char *argv[DAEMON_ARGS_MAX] = {RETETHERD_PROGRAM,
+                                         "--guests",
+                                         guests,
+                                         "--clients",
+                                         clients,
+                                         "--state-dir",
+                                         daemon->state,
+                                         "--host-name",
+                                         "h1",
+                                         "--log-format",
+                                         "json",
+                                         "--user",
+                                         daemon->user == NULL ? "* = vch/local" : daemon->user};
+    size_t n = 13;
     pid_t parent = getpid();
     int out;
 
-    (void)snprintf(guests, sizeof(guests), "unix:%s", daemon->guest);
-    (void)snprintf(clients, sizeof(clients), "unix:%s", daemon->client);
+    (void)snprintf(guests, sizeof(guests), "unix:%s%s", daemon->guest, doors);
+    (void)snprintf(clients, sizeof(clients), "unix:%s%s", daemon->client, doors);
     for (size_t i = 0; more != NULL && more[i] != NULL; i++) {
         assert_true(n < DAEMON_ARGS_MAX - 1);
         argv[n++] = more[i];

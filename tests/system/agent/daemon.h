@@ -24,7 +24,9 @@ struct daemon {
     char guest[96], client[96], state[96], log[96]; /* paths */
     pid_t pid;                                      /* 0: not running */
     char gate[96];                                  /* path; when not empty: its fsync lasts until that file is there */
-    rlim_t files;                                   /* open files that it may have; 0: as many as this process */
+    const char *doors;                              /* what stands behind the paths of its sockets; NULL: nothing */
+    const char *user; /* the one rule of who may come in; NULL: everybody, as a vch of the tenant "local" */
+    rlim_t files;     /* open files that it may have; 0: as many as this process */
     struct rt_janitor janitor;
 };
 

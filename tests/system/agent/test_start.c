@@ -84,7 +84,8 @@ static void test_other_users(void **state)
     assert_int_equal(daemon_said(daemon, "uid 65534"), 0);
     assert_int_equal(kill(daemon->pid, SIGTERM), 0);
     assert_int_equal(daemon_wait(daemon, 5000), 0);
-    daemon_up(daemon, (const char *[]){"--socket-mode", "0666", NULL});
+    daemon->doors = ",mode=0666";
+    daemon_up(daemon, NULL);
     for (size_t i = 0; i < 2; i++) {
         char line[64];
 
@@ -96,10 +97,38 @@ static void test_other_users(void **state)
     }
 }
 
+/* Whom no rule fits is told so by the program, and the log says it. */
+static void test_stranger(void **state)
+{
+    struct daemon *daemon = *state;
+    char program[RT_PROCESS_PATH], command[512], rule[64], line[128] = "", wanted[128];
+    FILE *out;
+    int status;
+
+    rt_process_program("retether", program);
+    (void)snprintf(rule, sizeof(rule), "%lu = vch/local", (unsigned long)geteuid() + 1);
+    daemon->user = rule;
+    daemon_up(daemon, NULL);
+    (void)snprintf(command, sizeof(command), "'%s' --agent 'unix:%s' hosts 2>&1", program, daemon->client);
+    out = popen(command, "re");
+    assert_non_null(out);
+    assert_non_null(fgets(line, sizeof(line), out));
+    status = pclose(out);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 125);
+    (void)snprintf(wanted, sizeof(wanted), "user %lu may not use this agent; add it to access.users",
+                   (unsigned long)geteuid());
+    daemon_until(daemon, wanted, 1, 5000);
+    if (strstr(line, wanted) == NULL) {
+        fail_msg("retether says: %s", line);
+    }
+    daemon->user = NULL;
+}
+
 static void test_check_config(void **state)
 {
     const struct daemon *daemon = *state;
-    char path[96], out[4096], wanted[256];
+    char path[96], out[8192], wanted[256];
     const char *flags[] = {"--check-config", "--config", path, NULL};
     static const struct {
         const char *text, *message; /* after the path */
@@ -107,6 +136,8 @@ static void test_check_config(void **state)
         {"host {\n  name = h1\n  colour = red\n}\n", ":3: no such option 'colour'"},
         {"listen {\n  clients = {\"tcp:192.0.2.1:7401\"}\n}\n",
          ":2: listen.clients: tcp:192.0.2.1:7401: clients on TCP"},
+        {"access {\n  users = {\"* = vch/acme\",\n    \"nobody = king\"}\n}\n",
+         ":3: access.users: \"nobody = king\": no role behind the ="},
         {"listen {\n  guests = {\"udp:1\"}\n}\n", ":2: listen.guests: udp:1: wants unix:PATH"},
     };
 
@@ -150,7 +181,7 @@ static void test_embedded(void **state)
     redis = daemon_redis(daemon);
     assert_true(redis > 0);
     assert_int_equal(stat(daemon->client, &info), 0);
-    assert_int_equal(info.st_mode & 0777, 0660);
+    assert_int_equal(info.st_mode & 0777, 0600);
     pair_start(&pair, daemon, "one", 1);
     pair_move(&pair, 1 << 20, 10000);
     /* A crash leaves the server, and the sockets' files; both are taken over. */
@@ -389,6 +420,7 @@ static void test_removed_socket(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_stranger, daemon_setup, daemon_teardown),
         cmocka_unit_test_setup_teardown(test_check_config, daemon_setup, daemon_teardown),
         cmocka_unit_test_setup_teardown(test_other_users, daemon_setup, daemon_teardown),
         cmocka_unit_test_setup_teardown(test_embedded, daemon_setup, daemon_teardown),

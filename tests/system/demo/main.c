@@ -206,7 +206,8 @@ static void by_hand(void)
     (void)printf("\nBy hand (more in README.md):\n"
                  "  mkdir -p /tmp/try && cd /tmp/try\n"
                  "  export RETETHER_AGENTS=unix:/tmp/try/client.sock RETETHER_GUEST_AGENT=unix:/tmp/try/guest.sock\n"
-                 "  %s --state-dir /tmp/try/state --guests $RETETHER_GUEST_AGENT --clients $RETETHER_AGENTS &\n"
+                 "  %s --state-dir /tmp/try/state --guests $RETETHER_GUEST_AGENT --clients $RETETHER_AGENTS \\\n"
+                 "    --user \"$(id -u) = vch/local\" &\n"
                  "  %s run -it --name shell -- sh      # ctrl-p ctrl-q leaves it running\n"
                  "  %s attach shell\n"
                  "  %s show shell\n",

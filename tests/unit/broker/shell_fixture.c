@@ -60,7 +60,8 @@ int fx_setup(void **state)
     fx_add(&fx_settings.clients, "unix:%s", fx_client);
     fx_add(&fx_settings.store, "unix:%s/nobody.sock", fx_dir);
     fx_settings.store_timeout_ms = 1000;
-    fx_settings.socket_mode = 0600;
+    fx_settings.access =
+        (struct rt_access){.rules = {{.whom = RT_ACCESS_ANY, .as = RT_CLIENT_VCH, .tenant = "local"}}, .n = 1};
     fx_settings.max_guests = fx_settings.max_clients = 4096;
     fx_settings.max_ends = 4;
     fx_settings.log_level = RT_LOG_ERROR;

@@ -4,6 +4,7 @@
 
 #include "broker/core/link.h"
 #include "session/core/msg.h"
+#include "session/core/msg_hop.h"
 #include "tests/unit/broker/shell_fixture.h"
 
 #include <stdio.h>
@@ -416,7 +417,72 @@ static void test_listeners_refused(void **state)
     fx_settings.clients.n = 1;
     fx_start();
     assert_int_equal(stat(fx_client, &info), 0);
-    assert_int_equal(info.st_mode & 0777, fx_settings.socket_mode);
+    assert_int_equal(info.st_mode & 0777, 0600);
+    fx_stop(0);
+}
+
+/* Each socket has the mode and the group of its own item, also when it has been made anew. */
+static void test_socket_modes(void **state)
+{
+    struct stat info;
+
+    (void)state;
+    fx_settings.guests.n = 0;
+    fx_add(&fx_settings.guests, "unix:%s,group=%lu,mode=0660", fx_guest, (unsigned long)getegid());
+    fx_settings.clients.n = 0;
+    fx_add(&fx_settings.clients, "unix:%s,mode=0602", fx_client);
+    fx_start();
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(stat(fx_guest, &info), 0);
+        assert_int_equal(info.st_mode & 07777, 0660);
+        assert_int_equal(info.st_gid, getegid());
+        assert_int_equal(stat(fx_client, &info), 0);
+        assert_int_equal(info.st_mode & 07777, 0602);
+        assert_int_equal(unlink(fx_guest), 0);
+        assert_int_equal(unlink(fx_client), 0);
+        rt_shell_look_after_listeners(&shell);
+    }
+    fx_stop(0);
+}
+
+/* Whom no rule fits is told so, and has no more than its hello. */
+static void test_stranger(void **state)
+{
+    struct rt_refuse_msg refuse;
+    struct rt_frame frame;
+    uint8_t hello[RT_SHORT_MAX];
+    char why[RT_TEXT_MAX], wanted[RT_TEXT_MAX];
+    size_t at;
+
+    (void)state;
+    fx_settings.access.rules[0] =
+        (struct rt_access_rule){.whom = RT_ACCESS_USER, .id.uid = geteuid() + 1, .as = RT_CLIENT_OPERATOR};
+    fx_start();
+    fx_connect(&one, fx_client);
+    fx_send(&one, hello, fx_hello(hello, sizeof(hello)));
+    at = fx_until_frame(&one, RT_REFUSE, &frame);
+    assert_int_equal(rt_msg_decode(RT_MSG_REFUSE, one.in + at, frame.length, &refuse, why, sizeof(why)), 0);
+    assert_int_equal(refuse.c, RT_CLASS_DENIED);
+    (void)snprintf(wanted, sizeof(wanted), "user %lu may not use this agent; add it to access.users",
+                   (unsigned long)geteuid());
+    assert_true(rt_slice_equal(refuse.m, rt_slice_text(wanted)));
+    fx_until_closed(&one);
+    fx_close(&one);
+    fx_stop(0);
+}
+
+/* By its group, which only the kernel knows. */
+static void test_group(void **state)
+{
+    (void)state;
+    fx_settings.access = (struct rt_access){
+        .rules = {{.whom = RT_ACCESS_USER, .id.uid = geteuid() + 1, .as = RT_CLIENT_OPERATOR},
+                  {.whom = RT_ACCESS_GROUP, .id.gid = getegid(), .as = RT_CLIENT_VIEWER, .tenant = "acme"}},
+        .n = 2};
+    fx_start();
+    fx_client_up(&one);
+    assert_string_equal(rt_ag_link(shell.agent, newest()->id)->who, "acme");
+    fx_close(&one);
     fx_stop(0);
 }
 
@@ -463,13 +529,22 @@ static void test_stop_waits_for_all(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WITH_DIR(test_accepted_and_let_go), WITH_DIR(test_byte_by_byte),
-        WITH_DIR(test_cap_of_a_listener),   WITH_DIR(test_cap_of_handshakes),
-        WITH_DIR(test_descriptors),         WITH_DIR(test_handshake_deadline),
-        WITH_DIR(test_slow_reader),         WITH_DIR(test_oversized),
-        WITH_DIR(test_gathered_writes),     WITH_DIR(test_hung_up),
-        WITH_DIR(test_listeners_refused),   WITH_DIR(test_stop_with_peers),
+        WITH_DIR(test_accepted_and_let_go),
+        WITH_DIR(test_byte_by_byte),
+        WITH_DIR(test_cap_of_a_listener),
+        WITH_DIR(test_cap_of_handshakes),
+        WITH_DIR(test_descriptors),
+        WITH_DIR(test_handshake_deadline),
+        WITH_DIR(test_slow_reader),
+        WITH_DIR(test_oversized),
+        WITH_DIR(test_gathered_writes),
+        WITH_DIR(test_hung_up),
+        WITH_DIR(test_listeners_refused),
+        WITH_DIR(test_stop_with_peers),
         WITH_DIR(test_stop_waits_for_all),
+        WITH_DIR(test_socket_modes),
+        WITH_DIR(test_stranger),
+        WITH_DIR(test_group),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

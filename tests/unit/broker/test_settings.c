@@ -2,6 +2,8 @@
  * Copyright The retether authors */
 #include "broker/settings.h"
 
+#include "broker/listen_item.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -58,7 +60,6 @@ static void test_defaults(void **state)
     assert_int_equal(settings.store.n, 0);
     assert_string_equal(settings.state_dir, "/var/lib/retether");
     assert_string_equal(settings.keys, "/var/lib/retether/keys");
-    assert_int_equal(settings.socket_mode, 0660);
     assert_int_equal(settings.store_timeout_ms, 1000);
     assert_int_equal(settings.log_level, RT_LOG_INFO);
 }
@@ -71,7 +72,7 @@ static void test_file(void **state)
                                "listen {\n  guests = {\"vsock::7400\", \"tcp:169.254.1.1:7400\", \"tcp:[::1]:7\"}\n"
                                "  clients = {\"tcp:127.0.0.1:0\"}\n  max_guests = 10\n}\n"
                                "store {\n  endpoints = {\"sentinel:m@127.0.0.1:1,127.0.0.1:2\"}\n  timeout = 500ms\n}\n"
-                               "state_dir = \"/srv/x\"\nsocket_mode = 0600\nticket_ttl = 30d\n"
+                               "state_dir = \"/srv/x\"\nticket_ttl = 30d\n"
                                "log {\n  level = debug\n  format = json\n}\n"),
                      0);
     assert_string_equal(settings.host_name, "h1");
@@ -84,10 +85,54 @@ static void test_file(void **state)
     assert_int_equal(settings.store.n, 1);
     assert_int_equal(settings.store_timeout_ms, 500);
     assert_string_equal(settings.keys, "/srv/x/keys");
-    assert_int_equal(settings.socket_mode, 0600);
     assert_true(settings.ticket_ttl_ms == UINT64_C(30) * 24 * 3600 * 1000);
     assert_int_equal(settings.log_level, RT_LOG_DEBUG);
     assert_int_equal(settings.log_format, RT_LOG_JSON);
+}
+
+/* root is an operator, whoever runs the agent one of its own; rules of the settings replace both. */
+static void test_users(void **state)
+{
+    const struct rt_access_rule *rules = settings.access.rules;
+
+    (void)state;
+    assert_int_equal(read_flags(NULL), 0);
+    assert_int_equal(settings.access.n, geteuid() == 0 ? 1 : 2);
+    assert_int_equal(rules[0].id.uid, 0);
+    assert_int_equal(rules[0].as, RT_CLIENT_OPERATOR);
+    if (geteuid() != 0) {
+        assert_int_equal(rules[1].id.uid, geteuid());
+        assert_int_equal(rules[1].as, RT_CLIENT_VCH);
+        assert_string_equal(rules[1].tenant, "local");
+    }
+    assert_int_equal(settings.operators_read, 0);
+    assert_int_equal(read_file("access {\n  users = {\"* = vch/acme\"}\n  operators_read = yes\n}\n"), 0);
+    assert_int_equal(settings.access.n, 1);
+    assert_int_equal(rules[0].whom, RT_ACCESS_ANY);
+    assert_int_equal(settings.operators_read, 1);
+    assert_int_equal(read_file("access {\n  users = {}\n}\n"), 0);
+    assert_int_equal(settings.access.n, 0);
+    assert_int_equal(read_flags("--user", "1001=viewer/acme", "--user", "@0 = operator", NULL), 0);
+    assert_int_equal(settings.access.n, 2);
+    assert_int_equal(rules[0].id.uid, 1001);
+    assert_int_equal(rules[1].whom, RT_ACCESS_GROUP);
+}
+
+static void test_listen_item(void **state)
+{
+    struct rt_listen_item item;
+
+    (void)state;
+    assert_int_equal(rt_listen_item_parse(&item, "unix:/a", why, sizeof(why)), 0);
+    assert_int_equal(item.mode, 0600);
+    assert_false(item.has_group);
+    assert_int_equal(rt_listen_item_parse(&item, "unix:/a,group=12,mode=660", why, sizeof(why)), 0);
+    assert_string_equal(rt_endpoint_path(&item.endpoint), "/a");
+    assert_int_equal(item.mode, 0660);
+    assert_true(item.has_group);
+    assert_int_equal(item.gid, 12);
+    assert_int_equal(rt_listen_item_parse(&item, "vsock::7400", why, sizeof(why)), 0);
+    assert_int_equal(item.endpoint.kind, RT_ENDPOINT_VSOCK);
 }
 
 static void test_empty_lists(void **state)
@@ -151,7 +196,21 @@ static const struct {
     {"store {\n  timeout = 5\n}\n", ":2: store.timeout: \"5\" is no time"},
     {"state_dir = lib\n", ":1: state_dir: \"lib\" is not an absolute path"},
     {"state_dir = /a\nstate_dir = /b\n", ":2: state_dir: set twice"},
-    {"socket_mode = 0888\n", ":1: socket_mode: \"0888\" is no octal number"},
+    {"listen {\n  clients = {\"unix:/a,mode=0888\"}\n}\n", ":2: listen.clients: unix:/a,mode=0888: a mode is octal"},
+    {"listen {\n  clients = {\"unix:/a,mode=01777\"}\n}\n", "a mode is octal, from 0 to 0777"},
+    {"listen {\n  guests = {\"unix:/a,mode=\"}\n}\n", "a mode is octal"},
+    {"listen {\n  guests = {\"unix:/a,mode=0600,mode=0600\"}\n}\n", "behind a comma stands mode=OCTAL or group=NAME"},
+    {"listen {\n  guests = {\"unix:/a,user=x\"}\n}\n", "behind a comma stands mode=OCTAL or group=NAME"},
+    {"listen {\n  guests = {\"unix:/a,\"}\n}\n", "behind a comma stands"},
+    {"listen {\n  guests = {\"unix:,mode=0600\"}\n}\n", "the path is missing"},
+    {"listen {\n  guests = {\"unix:/a,group=no-such-group\"}\n}\n",
+     ":2: listen.guests: unix:/a,group=no-such-group: there is no group \"no-such-group\""},
+    {"listen {\n  guests = {\"tcp:127.0.0.1:1,mode=0600\"}\n}\n", "is not a port"},
+    {"access {\n  users = {\"0 = operator\",\n \"no-such-user = operator\"}\n}\n",
+     ":3: access.users: there is no user \"no-such-user\" on this machine"},
+    {"access {\n  users = {\"@no-such-group = operator\"}\n}\n", "there is no group \"no-such-group\""},
+    {"access {\n  users = {\"0 = vch\"}\n}\n", ":2: access.users: \"0 = vch\": no role behind the ="},
+    {"access {\n  operators_read = maybe\n}\n", ":2: access.operators_read: \"maybe\" is none of: yes or no"},
     {"log {\n  level = loud\n}\n", ":2: log.level: \"loud\" is none of"},
     {"log = info\n", ":1: "},
     {"host {\n  name =\n}\n", ":3: "},
@@ -287,10 +346,10 @@ static void test_table(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults),     cmocka_unit_test(test_file),       cmocka_unit_test(test_empty_lists),
-        cmocka_unit_test(test_flags_win),    cmocka_unit_test(test_bad_files),  cmocka_unit_test(test_bad_flags),
-        cmocka_unit_test(test_hidden_error), cmocka_unit_test(test_list_limit), cmocka_unit_test(test_documented),
-        cmocka_unit_test(test_table),
+        cmocka_unit_test(test_defaults),    cmocka_unit_test(test_file),        cmocka_unit_test(test_users),
+        cmocka_unit_test(test_listen_item), cmocka_unit_test(test_empty_lists), cmocka_unit_test(test_flags_win),
+        cmocka_unit_test(test_bad_files),   cmocka_unit_test(test_bad_flags),   cmocka_unit_test(test_hidden_error),
+        cmocka_unit_test(test_list_limit),  cmocka_unit_test(test_documented),  cmocka_unit_test(test_table),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

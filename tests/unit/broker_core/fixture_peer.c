@@ -134,7 +134,7 @@ int fx_client_as(struct fx *fx, enum rt_client_role as)
     struct rt_peer peer = {.role = RT_PEER_CLIENT};
     int link = fx_open_as(fx, &peer);
 
-    fx_proved(fx, link, as, as == RT_CLIENT_OPERATOR ? "" : "local");
+    fx_proved(fx, link, as, as >= RT_CLIENT_OPERATOR ? "" : "local");
     return greet(fx, link);
 }
 

@@ -2,6 +2,8 @@
  * Copyright The retether authors */
 #include "tests/unit/broker_core/fixture.h"
 
+#include "broker/core/machine.h"
+
 #include "session/core/msg_stream.h"
 
 #include <setjmp.h>
@@ -453,39 +455,55 @@ static void test_sessions_limit(void **state)
     assert_true(fx_serves(fx, "web"));
 }
 
+static void attach_outputs(struct fx *fx, int client, uint32_t channel, const char *cid, uint64_t wait)
+{
+    uint8_t id[RT_ID_SIZE];
+    struct rt_attach_msg msg = {.cid = rt_slice_text(cid),
+                                .id = {id, sizeof(id)},
+                                .try_no = 1,
+                                .make = true,
+                                .want = 1u << RT_STDOUT,
+                                .wait = wait};
+
+    memset(id, (int)channel, sizeof(id));
+    fx_msg(fx, client, &(struct rt_frame){.type = RT_ATTACH, .channel = channel}, RT_MSG_ATTACH, &msg);
+}
+
 static void test_tenants(void **state)
 {
     struct fx *fx = *state;
     struct fx_guest guest;
-    int other = fx_client(fx, "other"), boss = fx_client(fx, "");
+    int other = fx_client(fx, "other"), boss;
     struct rt_frame frame;
     struct rt_attach_msg attach;
     char why[RT_TEXT_MAX];
     const uint8_t *payload;
 
+    fx->agent->config.operators_read = true;
+    boss = fx_client(fx, "");
     fx_guest(&guest, "web", 1);
     fx_serve(fx, &guest);
     fx_attach(fx, other, 1, "web", 0, 0, 0);
     fx_answer(fx);
     fx_want_refuse(fx, other, 1, RT_CLASS_NOT_FOUND, NULL);
-    fx_attach(fx, boss, 1, "local/web", 0, 0, 0);
+    attach_outputs(fx, boss, 1, "local/web", 0);
     payload = fx_want(fx, guest.link, RT_ATTACH, &frame);
     assert_int_equal(rt_msg_decode(RT_MSG_ATTACH, payload, frame.length, &attach, why, sizeof(why)), 0);
     assert_true(rt_slice_equal(attach.cid, rt_slice_text("web"))); /* the guest knows itself by this */
     fx->page = 1;
-    fx_attach(fx, boss, 2, "web", 100, 0, 0);
+    attach_outputs(fx, boss, 2, "web", 100);
     fx_answer(fx);
     (void)fx_want(fx, guest.link, RT_ATTACH, &frame);
     assert_int_equal(frame.channel, 2);
     (void)fx_record(fx, "local", "webshop");
     (void)fx_record(fx, "other", "web");
-    fx_attach(fx, boss, 3, "web", 100, 0, 0);
+    attach_outputs(fx, boss, 3, "web", 100);
     fx_answer(fx);
     fx_want_refuse(fx, boss, 3, RT_CLASS_AMBIGUOUS, NULL);
-    fx_attach(fx, boss, 4, "nothing", 100, 0, 0);
+    attach_outputs(fx, boss, 4, "nothing", 100);
     fx_answer(fx);
     fx_want_refuse(fx, boss, 4, RT_CLASS_NOT_FOUND, NULL);
-    fx_attach(fx, boss, 5, "/web", 100, 0, 0);
+    attach_outputs(fx, boss, 5, "/web", 100);
     fx_want_refuse(fx, boss, 5, RT_CLASS_INVALID, NULL);
 }
 

@@ -249,9 +249,9 @@ static void test_create_of_what_is_served(void **state)
 {
     struct fx *fx = *state;
     struct fx_guest guest;
-    struct rt_request_msg msg = {.op = rt_slice_text("create"), .cid = rt_slice_text("local/web")};
+    struct rt_request_msg msg = {.op = rt_slice_text("create"), .cid = rt_slice_text("web")};
     struct rt_reply_msg reply;
-    int client = fx_client(fx, "");
+    int client = fx_client(fx, "local");
 
     serve(fx, &guest);
     fx_record_lose(fx, "web");

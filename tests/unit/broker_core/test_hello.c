@@ -294,7 +294,7 @@ static void test_places_of_one_user(void **state)
         rt_frame_put(bytes + RT_FRAME_HEADER, &(struct rt_frame){.type = RT_HELLO, .length = (uint32_t)size});
         id = rt_agent_opened(fx->agent, &bad, fx->now);
         assert_int_not_equal(id, 0);
-        rt_agent_proved(fx->agent, id, &(struct rt_proof){.who = "local"}, fx->now);
+        rt_agent_proved(fx->agent, id, &(struct rt_proof){.as = RT_CLIENT_VCH, .who = "local"}, fx->now);
         (void)rt_agent_input(fx->agent, id, bytes + RT_FRAME_HEADER, RT_FRAME_HEADER + (size_t)size, fx->now);
     }
     assert_int_equal(rt_agent_opened(fx->agent, &bad, fx->now), 0);

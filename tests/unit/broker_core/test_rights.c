@@ -2,6 +2,10 @@
  * Copyright The retether authors */
 #include "tests/unit/broker_core/fixture.h"
 
+#include "broker/core/link.h"
+#include "broker/core/machine.h"
+#include "broker/core/rights.h"
+#include "session/core/msg_hop.h"
 #include "session/core/msg_request.h"
 #include "session/core/msg_stream.h"
 
@@ -14,21 +18,45 @@
 
 /* What a client may do, by its role. */
 
-/* Every request of every role: refused with DENIED, or asked of the store. */
+/* By role: vch, viewer, operator, and an operator where the configuration lets it read. */
+#define ROLES 4
+
+static int client_of(struct fx *fx, unsigned column)
+{
+    static const enum rt_client_role roles[ROLES] = {RT_CLIENT_VCH, RT_CLIENT_VIEWER, RT_CLIENT_OPERATOR,
+                                                     RT_CLIENT_OPERATOR_READS};
+
+    return fx_client_as(fx, roles[column]);
+}
+
+/* Every request of every role: refused with DENIED and a text that names the role and what it may not, or asked of the
+ * store. */
 static void test_requests(void **state)
 {
     static const struct {
         const char *op;
-        bool may[RT_CLIENT_ROLES]; /* vch, viewer, operator */
-    } cases[] = {{"create", {true, false, true}}, {"remove", {true, false, true}}, {"show", {true, true, true}},
-                 {"list", {true, true, true}},    {"hosts", {true, true, true}},   {"tails", {true, true, true}}};
+        const char *denied[ROLES]; /* NULL: may */
+    } cases[] = {
+        {"create",
+         {NULL, "a viewer may not create containers", "an operator may not create containers",
+          "an operator may not create containers"}},
+        {"remove",
+         {NULL, "a viewer may not remove containers", "an operator may not remove containers",
+          "an operator may not remove containers"}},
+        {"show", {NULL, NULL, NULL, NULL}},
+        {"list", {NULL, NULL, NULL, NULL}},
+        {"hosts", {NULL, NULL, NULL, NULL}},
+        {"tails",
+         {NULL, NULL, "an operator may not read what containers say, unless access.operators_read is set", NULL}},
+    };
     struct fx *fx = *state;
     static struct rt_reply_msg reply;
 
-    for (unsigned as = 0; as < RT_CLIENT_ROLES; as++) {
-        int client = fx_client_as(fx, (enum rt_client_role)as);
+    for (unsigned as = 0; as < ROLES; as++) {
+        int client = client_of(fx, as);
 
         for (uint64_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+            const char *denied = cases[i].denied[as];
             char cid[16];
             struct rt_request_msg msg = {.op = rt_slice_text(cases[i].op)};
 
@@ -37,8 +65,10 @@ static void test_requests(void **state)
             fx_request(fx, client, i + 1, &msg);
             fx_answer(fx);
             fx_reply(fx, client, i + 1, &reply);
-            if ((reply.c != RT_CLASS_DENIED) != cases[i].may[as]) {
-                fail_msg("role %u, %s: class %llu", as, cases[i].op, (unsigned long long)reply.c);
+            if ((reply.c != RT_CLASS_DENIED) != (denied == NULL) ||
+                (denied != NULL && !rt_slice_equal(reply.m, rt_slice_text(denied)))) {
+                fail_msg("role %u, %s: class %llu, \"%.*s\"", as, cases[i].op, (unsigned long long)reply.c,
+                         (int)reply.m.size, (const char *)reply.m.data);
             }
         }
     }
@@ -64,38 +94,82 @@ static void attach(struct fx *fx, int client, uint32_t channel, uint64_t want, b
     fx_msg(fx, client, &(struct rt_frame){.type = RT_ATTACH, .channel = channel}, RT_MSG_ATTACH, &msg);
 }
 
-/* A viewer reads, and holds nothing back whatever it asks for. */
-static void test_viewer_reads(void **state)
+/* What is asked with an attach, by every role. Only a vch's hold is granted. */
+static void test_attaches(void **state)
 {
+    static const char no_input[] = "may not send input, run commands or take an attachment over";
+    static const struct {
+        uint64_t want;
+        bool take, exec;
+        const char *denied[ROLES]; /* part of the text; NULL: may */
+    } cases[] = {
+        {1u << RT_STDOUT, false, false, {NULL, NULL, "an operator may not read what containers say", NULL}},
+        {0, false, false, {NULL, NULL, "an operator may not read", NULL}},
+        {1u << RT_STDIN | 1u << RT_STDOUT, false, false, {NULL, no_input, "may not read", no_input}},
+        {1u << RT_CONTROL_DOWN, false, false, {NULL, no_input, "may not read", no_input}},
+        {1u << RT_STDOUT, true, false, {NULL, no_input, "may not read", no_input}},
+        {1u << RT_STDOUT, false, true, {NULL, no_input, "may not read", no_input}},
+    };
     struct fx *fx = *state;
     struct fx_guest guest;
-    int viewer = fx_client_as(fx, RT_CLIENT_VIEWER), vch = fx_client_as(fx, RT_CLIENT_VCH);
     struct rt_refuse_msg refuse;
-    struct rt_attach_msg got, exec;
+    struct rt_attach_msg msg, got;
     struct rt_frame frame;
     const uint8_t *payload;
-    char why[RT_TEXT_MAX];
+    char why[RT_TEXT_MAX], text[RT_TEXT_MAX + 1];
 
     fx_guest(&guest, "web", 1);
     fx_serve(fx, &guest);
-    attach(fx, viewer, 1, 1u << RT_STDIN | 1u << RT_STDOUT, false, 0);
-    fx_want_refuse(fx, viewer, 1, RT_CLASS_DENIED, &refuse);
-    attach(fx, viewer, 2, 1u << RT_CONTROL_DOWN, false, 0);
-    fx_want_refuse(fx, viewer, 2, RT_CLASS_DENIED, &refuse);
-    attach(fx, viewer, 3, 1u << RT_STDOUT, true, 0);
-    fx_want_refuse(fx, viewer, 3, RT_CLASS_DENIED, &refuse);
-    exec = attach_msg(1u << RT_STDOUT, false, 0);
-    exec.exec = true;
-    fx_msg(fx, viewer, &(struct rt_frame){.type = RT_ATTACH, .channel = 4}, RT_MSG_ATTACH, &exec);
-    fx_want_refuse(fx, viewer, 4, RT_CLASS_DENIED, &refuse);
-    fx_none(fx, guest.link);
-    for (uint32_t i = 0; i < 2; i++) {
-        attach(fx, i == 0 ? viewer : vch, 5, 1u << RT_STDOUT, false, 5000);
-        fx_answer(fx);
-        payload = fx_want(fx, guest.link, RT_ATTACH, &frame);
-        assert_int_equal(rt_msg_decode(RT_MSG_ATTACH, payload, frame.length, &got, why, sizeof(why)), 0);
-        assert_int_equal(got.hold, i == 0 ? 0 : 5000);
+    for (unsigned as = 0; as < ROLES; as++) {
+        int client = client_of(fx, as);
+
+        for (uint32_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+            const char *denied = cases[i].denied[as];
+
+            msg = attach_msg(cases[i].want, cases[i].take, 5000);
+            msg.exec = cases[i].exec;
+            msg.cid = rt_slice_text(as >= 2 ? "local/web" : "web");
+            fx_msg(fx, client, &(struct rt_frame){.type = RT_ATTACH, .channel = i + 1}, RT_MSG_ATTACH, &msg);
+            if (denied != NULL) {
+                fx_want_refuse(fx, client, i + 1, RT_CLASS_DENIED, &refuse);
+                rt_slice_copy(refuse.m, text, sizeof(text));
+                assert_non_null(strstr(text, denied));
+                fx_none(fx, guest.link);
+            } else {
+                fx_answer(fx);
+                payload = fx_want(fx, guest.link, RT_ATTACH, &frame);
+                assert_int_equal(rt_msg_decode(RT_MSG_ATTACH, payload, frame.length, &got, why, sizeof(why)), 0);
+                assert_int_equal(got.hold, as == 0 ? 5000 : 0);
+            }
+        }
     }
+}
+
+/* Where the configuration says so, an operator is one that reads. */
+static void test_operators_read(void **state)
+{
+    struct fx *fx = *state;
+
+    assert_false(rt_ag_may(rt_ag_link(fx->agent, fx->links[fx_client_as(fx, RT_CLIENT_OPERATOR)].id), AG_MAY_READ));
+    fx->agent->config.operators_read = true;
+    assert_true(rt_ag_may(rt_ag_link(fx->agent, fx->links[fx_client_as(fx, RT_CLIENT_OPERATOR)].id), AG_MAY_READ));
+    assert_false(rt_ag_may(rt_ag_link(fx->agent, fx->links[fx_client_as(fx, RT_CLIENT_OPERATOR)].id), AG_MAY_INPUT));
+}
+
+/* Nobody is refused at its hello, with who it is. */
+static void test_nobody(void **state)
+{
+    struct fx *fx = *state;
+    struct rt_peer peer = {.role = RT_PEER_CLIENT};
+    struct rt_hello_msg hello = {.vmin = 1, .vmax = 1, .role = rt_slice_text("client")};
+    struct rt_refuse_msg refuse;
+    int link = fx_open_as(fx, &peer);
+
+    fx_proved(fx, link, RT_CLIENT_NOBODY, "user 1001");
+    fx_msg(fx, link, &(struct rt_frame){.type = RT_HELLO}, RT_MSG_HELLO, &hello);
+    fx_want_refuse(fx, link, 0, RT_CLASS_DENIED, &refuse);
+    assert_true(rt_slice_equal(refuse.m, rt_slice_text("user 1001 may not use this agent; add it to access.users")));
+    assert_true(fx->links[link].closed);
 }
 
 /* The attachment of another client, whose id it knows somehow: it may read that too, and no more. */
@@ -124,7 +198,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         FX_TEST(test_requests),
-        FX_TEST(test_viewer_reads),
+        FX_TEST(test_attaches),
+        FX_TEST(test_operators_read),
+        FX_TEST(test_nobody),
         FX_TEST(test_viewer_sends_nothing),
     };
 

@@ -570,6 +570,22 @@ static void test_request_without_agents(void **state)
     fx_close(&fx);
 }
 
+/* The only agent there is does not let this client in: that is the answer, at once. */
+static void test_request_of_a_stranger(void **state)
+{
+    (void)state;
+    uint64_t id;
+    fx_open(&fx, 1);
+    assert_int_equal(rt_client_request(fx.client, request("create"), fx.now, &id), 0);
+    fx_run(&fx, 0, true);
+    refuse_link(RT_CLASS_DENIED, 0);
+    fx_run(&fx, 0, true);
+    assert_int_equal(fx.replies, 1);
+    assert_int_equal(fx.reply_error, 0);
+    assert_int_equal(fx.reply_class, RT_CLASS_DENIED);
+    fx_close(&fx);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -590,6 +606,7 @@ int main(void)
         cmocka_unit_test(test_request_and_reply),
         cmocka_unit_test(test_request_lost),
         cmocka_unit_test(test_request_without_agents),
+        cmocka_unit_test(test_request_of_a_stranger),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

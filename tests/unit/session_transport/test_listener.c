@@ -134,6 +134,61 @@ static void test_removed(void **state)
     close(late);
 }
 
+static void assert_file(unsigned mode, gid_t gid)
+{
+    struct stat info;
+
+    assert_int_equal(lstat(fx.path, &info), 0);
+    assert_int_equal(info.st_mode & 07777, mode);
+    assert_int_equal(info.st_gid, gid);
+}
+
+/* Mode and group of the socket file, at first and when it has been made anew; whatever the umask is. */
+static void test_mode_and_group(void **state)
+{
+    struct rt_listener_config config = {.mode = 0662, .has_group = true, .max_open = CONNECTED_MAX};
+    struct rt_listener listener;
+    char why[RT_TEXT_MAX];
+    mode_t before = umask(S_IRWXG | S_IRWXO);
+
+    (void)state;
+    config.gid = geteuid() == 0 ? 12345 : getegid();
+    parse(&config.endpoint);
+    (void)strcat(config.endpoint.addr.un.sun_path, "2");
+    (void)strcat(fx.path, "2");
+    assert_int_equal(rt_listener_open(&listener, &fx.loop, &config, &ops, why, sizeof(why)), 0);
+    assert_file(0662, config.gid);
+    assert_int_equal(unlink(fx.path), 0);
+    assert_int_equal(rt_listener_renew(&listener, why, sizeof(why)), 1);
+    assert_file(0662, config.gid);
+    (void)umask(before);
+    rt_listener_close(&listener);
+    while (!fx.closed) {
+        (void)uv_run(&fx.loop, UV_RUN_ONCE);
+    }
+    fx.closed = false;
+    fx.path[strlen(fx.path) - 1] = '\0';
+}
+
+/* A group that the agent may not give the file to: nothing is left there. */
+static void test_no_such_right(void **state)
+{
+    struct rt_listener_config config = {.mode = 0660, .has_group = true, .gid = (gid_t)-2, .max_open = CONNECTED_MAX};
+    struct rt_listener listener;
+    char why[RT_TEXT_MAX] = "";
+
+    (void)state;
+    if (geteuid() == 0) {
+        print_message("skipped: root may give a file to any group\n");
+        skip();
+    }
+    parse(&config.endpoint);
+    assert_int_equal(unlink(fx.path), 0);
+    assert_int_equal(rt_listener_open(&listener, &fx.loop, &config, &ops, why, sizeof(why)), RT_EAUTH);
+    assert_non_null(strstr(why, "set the group and the mode"));
+    assert_int_equal(access(fx.path, F_OK), -1);
+}
+
 /* Another one listens there now, who goes again. */
 static void test_replaced(void **state)
 {
@@ -157,6 +212,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_removed, setup, teardown),
         cmocka_unit_test_setup_teardown(test_replaced, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_mode_and_group, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_no_such_right, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
