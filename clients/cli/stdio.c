@@ -196,6 +196,27 @@ bool cli_stdin_is_empty(void)
 
 /* ---- reading ---- */
 
+static void rest_cb(uv_timer_t *rest)
+{
+    struct cli_reader *reader = rest->data;
+
+    waiter_start(&reader->waiter);
+}
+
+/* After a read of size bytes: leaves the descriptor alone for a while when small writes come fast. */
+static void gather(struct cli_reader *reader, size_t size)
+{
+    reader->came += size;
+    if (size == sizeof(reader->buf)) {
+        return; /* there is more */
+    }
+    if (rt_gather_read(&reader->gather, reader->came, uv_now(reader->rest.loop))) {
+        waiter_stop(&reader->waiter);
+        (void)uv_timer_start(&reader->rest, rest_cb, RT_GATHER_MS, 0);
+    }
+    reader->came = 0;
+}
+
 static void readable_cb(struct cli_waiter *waiter)
 {
     struct cli_reader *reader = waiter->data;
@@ -207,6 +228,8 @@ static void readable_cb(struct cli_waiter *waiter)
     if (n <= 0) {
         reader->error = n < 0 ? errno : 0;
         cli_reader_stop(reader);
+    } else {
+        gather(reader, (size_t)n);
     }
     reader->on_data(reader, reader->buf, n > 0 ? (size_t)n : 0);
 }
@@ -215,23 +238,39 @@ int cli_reader_open(struct cli_reader *reader, uv_loop_t *loop, int fd)
 {
     int rc = waiter_open(&reader->waiter, loop, fd, EPOLLIN, readable_cb);
 
+    if (rc != RT_OK) {
+        return rc;
+    }
     reader->fd = fd;
     reader->error = 0;
     reader->waiter.data = reader;
-    return rc;
+    (void)uv_timer_init(loop, &reader->rest);
+    reader->rest.data = reader;
+    reader->gather = (struct rt_gather){0};
+    reader->came = 0;
+    return RT_OK;
 }
 
 void cli_reader_start(struct cli_reader *reader)
 {
-    waiter_start(&reader->waiter);
+    if (!uv_is_active((uv_handle_t *)&reader->rest)) {
+        waiter_start(&reader->waiter);
+    }
 }
 
 void cli_reader_stop(struct cli_reader *reader)
 {
+    (void)uv_timer_stop(&reader->rest);
     waiter_stop(&reader->waiter);
+}
+
+void cli_reader_turn(struct cli_reader *reader)
+{
+    rt_gather_turn(&reader->gather);
 }
 
 void cli_reader_close(struct cli_reader *reader)
 {
+    uv_close((uv_handle_t *)&reader->rest, NULL);
     waiter_close(&reader->waiter);
 }

@@ -4,6 +4,7 @@
 #define RETETHER_CLIENTS_CLI_STDIO_H
 
 #include "session/base/error.h"
+#include "session/base/gather.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -63,6 +64,9 @@ struct cli_reader {
     struct cli_waiter waiter;
     int fd;
     int error; /* errno of a read that failed */
+    struct rt_gather gather;
+    uv_timer_t rest; /* while it runs, what comes is left to gather */
+    size_t came;     /* bytes since `gather` was told of them */
     void *data;
     /* size 0: the end of the input, or when `error` is set, a failure. Nothing more comes then. */
     void (*on_data)(struct cli_reader *reader, const uint8_t *data, size_t size);
@@ -72,6 +76,8 @@ struct cli_reader {
 RT_MUST_CHECK int cli_reader_open(struct cli_reader *reader, uv_loop_t *loop, int fd);
 void cli_reader_start(struct cli_reader *reader);
 void cli_reader_stop(struct cli_reader *reader);
+/* Something was written the other way: what comes may be an answer (rt_gather_turn()). */
+void cli_reader_turn(struct cli_reader *reader);
 void cli_reader_close(struct cli_reader *reader);
 
 /* Whether stdin is /dev/null. A stdin that was closed when the program began is /dev/null since then. */

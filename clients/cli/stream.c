@@ -72,6 +72,7 @@ static size_t output_cb(struct retether_attachment *att, enum retether_stream fr
     if (s == 1 && n > 0) {
         stream->mid_line = ((const char *)data)[n - 1] != '\n';
     }
+    cli_reader_turn(&stream->reader);
     stream->reached[s] = offset + (uint64_t)n;
     check_head(stream);
     return (size_t)n;

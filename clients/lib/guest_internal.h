@@ -4,9 +4,9 @@
 #define RETETHER_CLIENTS_LIB_GUEST_INTERNAL_H
 
 #include "clients/lib/conn.h"
-#include "clients/lib/gather.h"
 #include "clients/lib/guest_spawn.h"
 #include "retether/guest.h"
+#include "session/base/gather.h"
 #include "session/base/slice.h"
 #include "session/core/tether.h"
 

@@ -145,6 +145,8 @@ static size_t write_input(struct rt_guest_process *process, const void *data, si
         n = write(fd->fd, data, size);
     } while (n < 0 && errno == EINTR);
     if (n > 0) {
+        rt_gather_turn(&process->out.gather);
+        rt_gather_turn(&process->err.gather);
         return (size_t)n;
     }
     if (n == 0 || errno == EAGAIN) {

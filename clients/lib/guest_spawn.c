@@ -16,7 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Capacity of a process's output pipes: what it writes while they are left alone (clients/lib/gather.h). */
+/* Capacity of a process's output pipes: what it writes while they are left alone (session/base/gather.h). */
 #define OUTPUT_PIPE 262144
 /* Directories of PATH that are looked through; none behind them is. */
 #define SPAWN_DIRECTORIES_MAX 256

@@ -14,7 +14,6 @@
 /* The streams of a client's attachment: stdout, stderr and control-up come (client_rx.c), stdin and control-down go
  * (client_tx.c). */
 
-#define RT_ACK_DELAY_MS 20
 #define RT_TX_QUANTUM 16384 /* stream bytes of one attachment per turn of a link's output */
 
 struct rt_attached_in;

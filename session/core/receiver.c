@@ -232,7 +232,7 @@ bool rt_receiver_plan(struct rt_receiver *receiver, uint64_t now, uint64_t delay
     bool stopped = receiver->next >= receiver->limit && limit_of(receiver) > receiver->limit;
     bool ended = receiver->fin == RT_FIN_COME && rt_receiver_is_done(receiver);
 
-    if (news > 0 && receiver->ack_at == RT_NO_OFFSET) {
+    if (news > 0 && now + delay_ms < receiver->ack_at) {
         receiver->ack_at = now + delay_ms;
     }
     if (stopped || ended || news >= receiver->window / 4 || now >= receiver->ack_at) {

@@ -83,6 +83,8 @@ bool rt_receiver_is_done(const struct rt_receiver *receiver);
  * with the length, 0 when it has not, RT_EPROTO when it is empty or longer than an item may be. */
 RT_MUST_CHECK int rt_receiver_item(const struct rt_receiver *receiver, uint8_t *out, size_t cap);
 
+/* What was consumed is told within this time. */
+#define RT_ACK_DELAY_MS 20
 /* Whether an ACK is due now. What was consumed may wait for more to be told with it, delay_ms at most: until ack_at. */
 bool rt_receiver_plan(struct rt_receiver *receiver, uint64_t now, uint64_t delay_ms);
 /* Writes ACK, and returns its size; 0: it does not fit. */

@@ -222,20 +222,24 @@ static uint64_t forget_at(const struct rt_tether *t, const struct rt_att *att)
     return t->charged_at + (after > att->away_ms ? after - att->away_ms : 0);
 }
 
-static uint64_t forget_deadline(const struct rt_tether *t)
+/* What had been due at the last tick already waits for the link, or for holds: no timer brings it about. */
+static uint64_t unless_due(const struct rt_tether *t, uint64_t at)
+{
+    return at > t->ticked_at ? at : RT_NEVER;
+}
+
+/* Attachments: when the first is forgotten, or its client is to be told what was consumed. */
+static uint64_t atts_deadline(const struct rt_tether *t)
 {
     uint64_t at = RT_NEVER;
 
     for (size_t i = 0; i < t->n_atts; i++) {
         at = earlier(at, forget_at(t, &t->atts[i]));
+        if (t->atts[i].state == RT_ATT_BOUND) {
+            at = earlier(at, unless_due(t, t->atts[i].in[RT_STDIN_IN].ack_at));
+        }
     }
     return at;
-}
-
-/* What had been due at the last tick already waits for the link, or for holds: no timer brings it about. */
-static uint64_t unless_due(const struct rt_tether *t, uint64_t at)
-{
-    return at > t->ticked_at ? at : RT_NEVER;
 }
 
 uint64_t rt_tether_deadline(const struct rt_tether *t)
@@ -248,7 +252,7 @@ uint64_t rt_tether_deadline(const struct rt_tether *t)
     if (t->undecided) {
         return 0;
     }
-    at = earlier(link_deadline(t), forget_deadline(t));
+    at = earlier(link_deadline(t), atts_deadline(t));
     at = earlier(at, rt_tether_hold_deadline(t));
     if (t->state == RT_TETHER_LIVE && (t->due & RT_DUE_REPORT) != 0) {
         at = earlier(at, unless_due(t, t->report_at));

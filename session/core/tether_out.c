@@ -226,15 +226,19 @@ static bool put_attached(const struct rt_tether *t, struct rt_att *att, const st
     return true;
 }
 
-static void put_inputs(struct rt_att *att, const struct rt_proc *proc, struct writer *w)
+static void put_ack(struct rt_att *att, unsigned s, struct writer *w, uint64_t now, uint64_t delay_ms)
 {
-    for (unsigned s = RT_STDIN; s <= RT_CONTROL_DOWN; s += RT_CONTROL_DOWN) {
-        struct rt_receiver *in = &att->in[s / RT_CONTROL_DOWN];
+    struct rt_receiver *in = &att->in[s / RT_CONTROL_DOWN];
 
-        if (rt_att_wants(att, s) && rt_receiver_plan(in, 0, 0)) { /* whatever was consumed is told at once */
-            w->len += rt_receiver_put_ack(in, att->channel, (uint16_t)s, w->buf + w->len, w->cap - w->len);
-        }
+    if (rt_att_wants(att, s) && rt_receiver_plan(in, now, delay_ms)) {
+        w->len += rt_receiver_put_ack(in, att->channel, (uint16_t)s, w->buf + w->len, w->cap - w->len);
     }
+}
+
+static void put_inputs(struct rt_att *att, const struct rt_proc *proc, struct writer *w, uint64_t now)
+{
+    put_ack(att, RT_STDIN, w, now, RT_ACK_DELAY_MS);
+    put_ack(att, RT_CONTROL_DOWN, w, now, 0); /* a client may wait until its signal has been applied */
     if (rt_att_wants(att, RT_STDIN) && proc->stdin_phase == RT_STDIN_CLOSED && !att->stop_told && room(w)) {
         (void)put(w, &(struct rt_frame){.type = RT_STOP,
                                         .stream = RT_STDIN,
@@ -279,7 +283,9 @@ static bool put_in_order(struct rt_tether *t, struct rt_att *att, struct rt_proc
     return put_output(t, att, proc, first, to, w) || put_output(t, att, proc, 1 - first, UINT64_MAX, w);
 }
 
-static bool put_att(struct rt_tether *t, struct rt_att *att, struct writer *w)
+/* An ACK of stdin that may wait goes with the first output that follows: a process that answers a key makes one write
+ * of both, and one wake-up at the agent and at the client. */
+static bool put_att(struct rt_tether *t, struct rt_att *att, struct writer *w, uint64_t now)
 {
     struct rt_proc *proc = rt_tether_proc(t, att->proc);
     bool sent = false;
@@ -287,14 +293,18 @@ static bool put_att(struct rt_tether *t, struct rt_att *att, struct writer *w)
     if (proc == NULL || (att->state == RT_ATT_BINDING && !put_attached(t, att, proc, w))) {
         return false;
     }
-    put_inputs(att, proc, w);
+    put_inputs(att, proc, w, now);
     sent = put_output(t, att, proc, RT_CONTROL_UP - RT_STDOUT, UINT64_MAX, w);
-    return put_in_order(t, att, proc, w) || sent;
+    sent = put_in_order(t, att, proc, w) || sent;
+    if (sent && att->in[RT_STDIN_IN].ack_at != RT_NO_OFFSET) {
+        put_ack(att, RT_STDIN, w, now, 0);
+    }
+    return sent;
 }
 
 /* Rounds over the attachments, one frame of output a round; the next begins behind the last that was served, so that
  * none starves another however little room there is. */
-static void put_atts(struct rt_tether *t, struct writer *w)
+static void put_atts(struct rt_tether *t, struct writer *w, uint64_t now)
 {
     bool sent = true;
 
@@ -306,7 +316,7 @@ static void put_atts(struct rt_tether *t, struct writer *w)
             size_t index = (first + i) % t->n_atts;
             struct rt_att *att = &t->atts[index];
 
-            if (att->channel && put_att(t, att, w)) {
+            if (att->channel && put_att(t, att, w, now)) {
                 sent = true;
                 t->round = index + 1;
             }
@@ -380,6 +390,6 @@ size_t rt_tether_output(struct rt_tether *t, uint8_t *buf, size_t cap, uint64_t 
     put_hop(t, &w, now);
     put_refusals(t, &w);
     put_end(t, &w, now);
-    put_atts(t, &w);
+    put_atts(t, &w, now);
     return w.len;
 }

@@ -136,6 +136,7 @@ void rt_tether_stdin_taken(struct rt_tether *t, uint32_t id, size_t size, uint64
     }
     in = &t->atts[proc->segments[0].att].in[RT_STDIN_IN];
     rt_receiver_consume(in, size);
+    (void)rt_receiver_plan(in, now, RT_ACK_DELAY_MS);
     if (rt_receiver_is_done(in)) {
         rt_tether_reach_fin(proc);
     }

@@ -26,6 +26,7 @@ struct fixture {
     unsigned ready;
     uint8_t got[1 << 20];
     size_t n_got;
+    unsigned reads;
     bool eof;
     unsigned gone;
 };
@@ -48,6 +49,7 @@ static void data_cb(struct cli_reader *reader, const uint8_t *data, size_t size)
     assert_true(fx.n_got + size <= sizeof(fx.got));
     memcpy(fx.got + fx.n_got, data, size);
     fx.n_got += size;
+    fx.reads++;
 }
 
 static int setup(void **state)
@@ -188,6 +190,62 @@ static void test_file(void **state)
     close(fd);
 }
 
+static void type(int fd, size_t size)
+{
+    assert_int_equal(write(fd, "0123456789", size), size);
+}
+
+/* Writes single bytes, each of which is read at once, until what follows is left to gather. */
+static void burst(int fd)
+{
+    while (!uv_is_active((uv_handle_t *)&fx.reader.rest)) {
+        size_t before = fx.n_got;
+
+        type(fd, 1);
+        (void)uv_run(&fx.loop, UV_RUN_NOWAIT);
+        assert_int_equal(fx.n_got, before + 1);
+    }
+}
+
+/* Small writes that come fast are read together; a lone one is read at once, also behind a burst. */
+static void test_small_writes(void **state)
+{
+    int fds[2];
+    size_t before;
+
+    (void)state;
+    assert_int_equal(pipe(fds), 0);
+    assert_int_equal(cli_reader_open(&fx.reader, &fx.loop, fds[0]), 0);
+    fx.reader.on_data = data_cb;
+    cli_reader_start(&fx.reader);
+    burst(fds[1]);
+    before = fx.n_got;
+    fx.reads = 0;
+    cli_reader_start(&fx.reader); /* as its owner does after each read */
+    for (unsigned i = 0; i < 5; i++) {
+        type(fds[1], 2);
+    }
+    while (fx.n_got == before) {
+        (void)uv_run(&fx.loop, UV_RUN_ONCE);
+    }
+    assert_int_equal(fx.n_got, before + 10);
+    assert_int_equal(fx.reads, 1);
+    burst(fds[1]); /* fewer bytes than began the rest: they end it */
+    type(fds[1], 3);
+    cli_reader_stop(&fx.reader);
+    before = fx.n_got;
+    (void)uv_run(&fx.loop, UV_RUN_NOWAIT);
+    assert_int_equal(fx.n_got, before);
+    cli_reader_start(&fx.reader);
+    close(fds[1]);
+    while (!fx.eof) {
+        (void)uv_run(&fx.loop, UV_RUN_ONCE);
+    }
+    assert_int_equal(fx.n_got, before + 3);
+    close_reader();
+    close(fds[0]);
+}
+
 static void test_errors(void **state)
 {
     int fd = open("/dev/full", O_WRONLY);
@@ -305,6 +363,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_pipe_that_cannot_be_opened_again, setup, teardown),
         cmocka_unit_test_setup_teardown(test_socket, setup, teardown),
         cmocka_unit_test_setup_teardown(test_file, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_small_writes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_errors, setup, teardown),
         cmocka_unit_test_setup_teardown(test_error_behind_a_part, setup, teardown),
         cmocka_unit_test_setup_teardown(test_gone, setup, teardown),

@@ -4,6 +4,7 @@
 #include "session/core/msg_hop.h"
 #include "session/core/msg_stream.h"
 #include "session/core/protocol.h"
+#include "session/core/receiver.h"
 #include "session/core/tether.h"
 
 #include "tests/unit/session_core/tether_clients.h"
@@ -48,6 +49,7 @@ static void test_order_among_attachments(void **state)
     assert_int_equal(tx_read(&tx, 0, buf, 3), 3);
     assert_int_equal(tx_read(&tx, 0, buf + 3, 100), 7);
     assert_memory_equal(buf, "aaBBccddEE", 10);
+    tx_run(&tx, RT_ACK_DELAY_MS, false);
     (void)tx_take(&tx);
     assert_int_equal(tx_in_ack(&tx, 1, RT_STDIN)->head.offset, 6);
     assert_int_equal(tx_in_ack(&tx, 2, RT_STDIN)->head.offset, 4);
@@ -174,6 +176,49 @@ static void test_window(void **state)
     tx_data(&tx, 1, RT_STDIN, sent, part, 1000);
     tx_data(&tx, 1, RT_STDIN, sent + 1000, part, 1);
     (void)tx_refused(&tx, 1, RT_CLASS_INVALID);
+    tx_close(&tx);
+}
+
+/* What was applied is told with the output that follows, or a little later by itself, or at once when it is much. */
+static void test_acks_gather(void **state)
+{
+    (void)state;
+    static uint8_t part[RT_STDIN_WINDOW / 4];
+    uint64_t due;
+    tx_live(&tx, NULL);
+    bind(1, 1);
+    tx_run(&tx, 100, false);
+    (void)tx_take(&tx);
+    tx_data(&tx, 1, RT_STDIN, 0, "a", 1);
+    assert_int_equal(tx_read(&tx, 0, buf, 1), 1);
+    (void)tx_take(&tx);
+    assert_null(tx_in_ack(&tx, 1, RT_STDIN));
+    due = tx.now + RT_ACK_DELAY_MS;
+    assert_int_equal(tx_deadline(&tx), due);
+    tx.now++;
+    tx_data(&tx, 1, RT_STDIN, 1, "b", 1);
+    assert_int_equal(tx_read(&tx, 0, buf, 1), 1);
+    (void)tx_take(&tx);
+    assert_null(tx_in_ack(&tx, 1, RT_STDIN));
+    assert_int_equal(tx_deadline(&tx), due); /* from the first that waits */
+    tx.now = due;
+    tx_tick(&tx, tx.now);
+    assert_true(tx_deadline(&tx) > due); /* also before the link takes it */
+    (void)tx_take(&tx);
+    assert_int_equal(tx_in_ack(&tx, 1, RT_STDIN)->head.offset, 2);
+    tx_data(&tx, 1, RT_STDIN, 2, "c", 1);
+    assert_int_equal(tx_read(&tx, 0, buf, 1), 1);
+    (void)tx_take(&tx);
+    assert_null(tx_in_ack(&tx, 1, RT_STDIN));
+    tx_text(&tx, 0, RT_STDOUT, "C");
+    (void)tx_take(&tx);
+    assert_int_equal(tx_in_ack(&tx, 1, RT_STDIN)->head.offset, 3);
+    assert_non_null(tx_frame(&tx, RT_DATA, 1, 0));
+    assert_true(tx_deadline(&tx) > tx.now + RT_ACK_DELAY_MS);
+    tx_data(&tx, 1, RT_STDIN, 3, part, sizeof(part));
+    assert_int_equal(tx_read(&tx, 0, buf, sizeof(part)), sizeof(part));
+    (void)tx_take(&tx);
+    assert_int_equal(tx_in_ack(&tx, 1, RT_STDIN)->head.offset, 3 + sizeof(part));
     tx_close(&tx);
 }
 
@@ -514,6 +559,7 @@ int main(void)
         cmocka_unit_test(test_input_goes_back),
         cmocka_unit_test(test_jump_and_beyond),
         cmocka_unit_test(test_window),
+        cmocka_unit_test(test_acks_gather),
         cmocka_unit_test(test_not_wanted),
         cmocka_unit_test(test_each_byte_once),
         cmocka_unit_test(test_applied_while_unbound),

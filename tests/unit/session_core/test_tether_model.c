@@ -6,6 +6,7 @@
 #include "session/core/msg_hop.h"
 #include "session/core/msg_stream.h"
 #include "session/core/protocol.h"
+#include "session/core/receiver.h"
 #include "session/core/tether.h"
 
 #include "tests/unit/session_core/tether_clients.h"
@@ -361,6 +362,7 @@ static void settle(void)
         }
         process_reads();
         process_reads();
+        tx_run(&tx, RT_ACK_DELAY_MS, true);
     }
     for (unsigned i = 0; i < CLIENTS; i++) {
         struct client *c = &clients[i];

@@ -6,6 +6,7 @@
 #include "session/core/msg_hop.h"
 #include "session/core/msg_stream.h"
 #include "session/core/protocol.h"
+#include "session/core/receiver.h"
 #include "session/core/tether.h"
 #include "session/core/tether_att.h"
 
@@ -227,6 +228,7 @@ static void test_steal(void **state)
     tx_data(&tx, 4, RT_STDIN, 3, "me", 2);
     uint8_t buf[8];
     assert_int_equal(tx_read(&tx, 0, buf, 8), 2);
+    tx_run(&tx, RT_ACK_DELAY_MS, false);
     (void)tx_take(&tx);
     assert_int_equal(tx_count(&tx, RT_REFUSE), 0);
     assert_int_equal(rt_get_u64(tx_in_ack(&tx, 4, RT_STDIN)->payload + 8), tx_bytes_digest("me", 2));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#ifndef RETETHER_CLIENTS_LIB_GATHER_H
-#define RETETHER_CLIENTS_LIB_GATHER_H
+#ifndef RETETHER_SESSION_BASE_GATHER_H
+#define RETETHER_SESSION_BASE_GATHER_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -19,8 +19,11 @@
 
 /* For how long a pipe is left alone, in ms: the finest step of the loop's timers. */
 #define RT_GATHER_MS 1
-/* Small reads within one ms that begin it. An echo over a link needs longer for each of its turns. */
+/* Small reads within one ms that begin it. */
 #define RT_GATHER_READS 16
+/* So many make one of those when something goes the other way before each: these may be the turns of an echo. It needs
+ * more than 20 us for one, whatever lies between. */
+#define RT_GATHER_TURNS 4
 /* A read of as many bytes or more is none of a small write. */
 #define RT_GATHER_SMALL 4096
 /* A gathered read of as many bytes or more ends it: the pipe may have been full, and its writer have waited. */
@@ -31,7 +34,8 @@ enum rt_gather_phase { RT_GATHER_PROMPT, RT_GATHER_GATHERING };
 /* Of one pipe; all zero at first. */
 struct rt_gather {
     enum rt_gather_phase phase;
-    unsigned reads; /* PROMPT: small reads within the millisecond `ms` */
+    bool turned;    /* since the last read something went the other way */
+    unsigned turns; /* PROMPT: small reads within the millisecond `ms`, in RT_GATHER_TURNS each or one */
     uint64_t ms;
     size_t bytes; /* what these reads brought */
 };
@@ -39,5 +43,7 @@ struct rt_gather {
 /* All that the pipe had was read, size bytes (0: nothing); now in ms. Returns whether to leave it alone for
  * RT_GATHER_MS. */
 bool rt_gather_read(struct rt_gather *gather, size_t size, uint64_t now);
+/* Something went the other way. */
+void rt_gather_turn(struct rt_gather *gather);
 
 #endif
