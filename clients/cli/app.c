@@ -279,7 +279,7 @@ static void timeout_cb(uv_timer_t *timer)
 {
     struct cli_app *app = timer->data;
 
-    if (app->ask != NULL && app->later[0] != '\0') {
+    if (app->asking && app->later[0] != '\0') {
         fail_later(app);
     } else if (app->creating && app->reached) {
         fail_unknown(app);
@@ -288,44 +288,13 @@ static void timeout_cb(uv_timer_t *timer)
     }
 }
 
-static void again_cb(uv_timer_t *timer)
-{
-    struct cli_app *app = timer->data;
-
-    app->ask(app);
-}
-
-void cli_ask(struct cli_app *app, cli_ask_cb ask)
-{
-    app->ask = ask;
-    app->ask_until_ms = uv_now(&app->loop) + app->options->timeout_ms;
-    app->pause_ms = PAUSE_MIN_MS;
-    app->later[0] = '\0';
-    ask(app);
-}
-
-/* The request was refused as RETRY_LATER: it is made again, or its time is over. */
-static void ask_again(struct cli_app *app, const char *why)
-{
-    (void)uv_timer_stop(&app->timer);
-    snprintf(app->later, sizeof(app->later), "%s", why);
-    if (app->options->verbose) {
-        cli_say("not now: %s", why);
-    }
-    if (uv_now(&app->loop) + app->pause_ms >= app->ask_until_ms) {
-        fail_later(app);
-        return;
-    }
-    (void)uv_timer_start(&app->timer, again_cb, app->pause_ms, 0);
-    app->pause_ms = app->pause_ms * 2 < PAUSE_MAX_MS ? app->pause_ms * 2 : PAUSE_MAX_MS;
-}
-
-void cli_asked(struct cli_app *app, int rc)
+/* Takes what a request function returned: starts the time for the answer, or ends the program. */
+static void asked(struct cli_app *app, int rc)
 {
     uint64_t now = uv_now(&app->loop);
     uint64_t left = app->options->timeout_ms;
 
-    if (app->ask != NULL) {
+    if (app->asking) {
         left = app->ask_until_ms > now ? app->ask_until_ms - now : 0;
     }
     if (app->over) {
@@ -341,9 +310,33 @@ void cli_asked(struct cli_app *app, int rc)
     }
 }
 
-bool cli_answered(struct cli_app *app, const struct retether_reply *reply)
+static void reply_cb(struct retether_client *client, const struct retether_reply *reply, void *ctx);
+
+static void again_cb(uv_timer_t *timer)
 {
-    (void)uv_timer_stop(&app->timer);
+    struct cli_app *app = timer->data;
+
+    asked(app, app->request->ask(app, reply_cb));
+}
+
+/* The request was refused as RETRY_LATER: it is made again, or its time is over. */
+static void ask_again(struct cli_app *app, const char *why)
+{
+    snprintf(app->later, sizeof(app->later), "%s", why);
+    if (app->options->verbose) {
+        cli_say("not now: %s", why);
+    }
+    if (uv_now(&app->loop) + app->pause_ms >= app->ask_until_ms) {
+        fail_later(app);
+        return;
+    }
+    (void)uv_timer_start(&app->timer, again_cb, app->pause_ms, 0);
+    app->pause_ms = app->pause_ms * 2 < PAUSE_MAX_MS ? app->pause_ms * 2 : PAUSE_MAX_MS;
+}
+
+/* Returns false when it is none: then the request is made again, or it has been told why not. */
+static bool is_answer(struct cli_app *app, const struct retether_reply *reply)
+{
     if (reply->error == RT_ECONN || reply->error == RT_ETIMEDOUT) {
         fail_unreachable(app);
     } else if (reply->error == RT_EUNKNOWN) {
@@ -354,7 +347,7 @@ bool cli_answered(struct cli_app *app, const struct retether_reply *reply)
             "the agent sent an answer that cannot be read (%s); retether hosts shows the agents' versions, retether "
             "--version that of this program",
             rt_strerror(reply->error));
-    } else if (reply->cls == RETETHER_RETRY_LATER && app->ask != NULL) {
+    } else if (reply->cls == RETETHER_RETRY_LATER && app->asking) {
         ask_again(app, reply->text);
     } else if (reply->cls == RETETHER_LIMIT && app->creating && app->later[0] != '\0') {
         /* When the store answers too late, the session may have been made all the same. Then nobody has its token. */
@@ -362,61 +355,80 @@ bool cli_answered(struct cli_app *app, const struct retether_reply *reply)
                  reply->text, app->later);
     } else if (reply->cls != RETETHER_OK) {
         cli_fail_class(app, reply->cls, reply->text);
-    } else {
-        app->ask = NULL;
-        app->creating = false;
-        if (reply->more) {
-            cli_asked(app, RT_OK); /* the next part has as long again */
-        }
-        return true;
     }
-    return false;
+    return reply->error == 0 && reply->cls == RETETHER_OK;
 }
 
-bool cli_hosts_answered(struct cli_app *app, const struct retether_reply *reply)
+static void reply_cb(struct retether_client *client, const struct retether_reply *reply, void *ctx)
 {
-    const struct retether_reply none = {.cls = RETETHER_RETRY_LATER,
-                                        .text = "the agent has heard of no host yet, or its session store is out"};
-    bool empty = app->ask != NULL && reply->error == 0 && reply->cls == RETETHER_OK && reply->n_hosts == 0;
-
-    return cli_answered(app, empty ? &none : reply);
-}
-
-static void found_cb(struct retether_client *client, const struct retether_reply *reply, void *ctx)
-{
+    static const struct retether_reply no_hosts = {
+        .cls = RETETHER_RETRY_LATER, .text = "the agent has heard of no host yet, or its session store is out"};
     struct cli_app *app = ctx;
-    const struct cli_command *command = app->options->command;
+    const struct cli_request *request = app->request;
+    bool answered = reply->error == 0 && request->accepts != NULL && request->accepts(app, reply);
+
+    (void)client;
+    (void)uv_timer_stop(&app->timer);
+    if (!answered) {
+        bool empty = app->asking && reply->error == 0 && reply->cls == RETETHER_OK && reply->n_hosts == 0;
+
+        answered = is_answer(app, request->hosts && empty ? &no_hosts : reply);
+    }
+    if (answered) {
+        app->asking = app->creating = false;
+        if (reply->more) {
+            asked(app, RT_OK); /* the next part has as long again */
+        }
+        request->take(app, reply);
+    }
+}
+
+void cli_ask(struct cli_app *app, const struct cli_request *request)
+{
+    app->request = request;
+    app->asking = true;
+    app->ask_until_ms = uv_now(&app->loop) + app->options->timeout_ms;
+    app->pause_ms = PAUSE_MIN_MS;
+    app->later[0] = '\0';
+    asked(app, request->ask(app, reply_cb));
+}
+
+/* ---- the container that was typed ---- */
+
+static bool accepts_none(const struct cli_app *app, const struct retether_reply *reply)
+{
     uint64_t now = uv_now(&app->loop);
     bool last = now >= app->find_until_ms || now + app->pause_ms >= app->ask_until_ms;
 
-    (void)client;
-    if (reply->error == 0 && reply->cls == RETETHER_RETRY_LATER && !command->needs_record && last) {
-        (void)uv_timer_stop(&app->timer);
-        app->ask = NULL;
-        command->found(app, NULL);
-        return;
-    }
-    if (!cli_answered(app, reply)) {
-        return;
-    }
-    if (reply->n_records == 0) {
-        cli_fail_class(app, RETETHER_NOT_FOUND, "");
-        return;
-    }
-    snprintf(app->container, sizeof(app->container), "%s", reply->records[0].container);
-    command->found(app, &reply->records[0]);
+    return reply->cls == RETETHER_RETRY_LATER && !app->options->command->needs_record && last;
 }
 
-static void ask_find(struct cli_app *app)
+static void take_found(struct cli_app *app, const struct retether_reply *reply)
 {
-    cli_asked(app, retether_show(app->client, app->container, true, found_cb, app));
+    const struct cli_command *command = app->options->command;
+
+    if (reply->cls != RETETHER_OK) {
+        command->found(app, NULL);
+    } else if (reply->n_records == 0) {
+        cli_fail_class(app, RETETHER_NOT_FOUND, "");
+    } else {
+        snprintf(app->container, sizeof(app->container), "%s", reply->records[0].container);
+        command->found(app, &reply->records[0]);
+    }
+}
+
+static int ask_find(struct cli_app *app, retether_reply_cb cb)
+{
+    return retether_show(app->client, app->container, true, cb, app);
 }
 
 void cli_find(struct cli_app *app)
 {
+    static const struct cli_request request = {.ask = ask_find, .take = take_found, .accepts = accepts_none};
+
     app->find_until_ms = uv_now(&app->loop) + (app->options->timeout_ms < FIND_MS ? app->options->timeout_ms : FIND_MS);
     snprintf(app->container, sizeof(app->container), "%s", app->options->word[0]);
-    cli_ask(app, ask_find);
+    cli_ask(app, &request);
 }
 
 void cli_watch(struct cli_app *app, const struct retether_attachment_callbacks *callbacks, bool soon)
@@ -456,20 +468,20 @@ static void looked_cb(struct retether_client *client, const struct retether_repl
     cli_ask(app, app->create);
 }
 
-void cli_create_over(struct cli_app *app, cli_ask_cb create)
+void cli_create_over(struct cli_app *app, const struct cli_request *create)
 {
     app->create = create;
-    cli_asked(app, retether_show(app->client, app->container, false, looked_cb, app));
+    asked(app, retether_show(app->client, app->container, false, looked_cb, app));
 }
 
-void cli_ask_create(struct cli_app *app, retether_reply_cb created)
+int cli_ask_create(struct cli_app *app, retether_reply_cb cb)
 {
     const char *label = cli_value(app->options, &cli_label);
     uint64_t ring = 0;
 
     (void)cli_read(app->options, &cli_ring, &ring);
     app->creating = true; /* without an answer nobody knows whether it was made, and that is told */
-    cli_asked(app, retether_create(app->client, app->container, label, ring, created, app));
+    return retether_create(app->client, app->container, label, ring, cb, app);
 }
 
 /* A create replaces nothing but an ended container. So when it succeeded, it replaced the one that was seen before. */

@@ -23,8 +23,19 @@ struct cli_try {
 
 struct cli_app;
 
-/* Makes one request, and passes what the request function returned to cli_asked(). */
-typedef void (*cli_ask_cb)(struct cli_app *app);
+/* A request that may be made twice. It is made again while the answer is RETRY_LATER (an agent that has just started, a
+ * store that is out), for as long as the option --timeout says. */
+struct cli_request {
+    /* Makes it with this callback and the app for its context. Returns what the request function returned. */
+    int (*ask)(struct cli_app *app, retether_reply_cb cb);
+    /* Takes the answer, or a part of it. */
+    void (*take)(struct cli_app *app, const struct retether_reply *reply);
+    /* Whether a refusal will do now: it is given to take() too. NULL: none does. */
+    bool (*accepts)(const struct cli_app *app, const struct retether_reply *reply);
+    /* It is for the hosts, and no host at all is no answer yet: an agent that has not heard the store knows not even
+     * itself. */
+    bool hosts;
+};
 
 struct cli_app {
     uv_loop_t loop;
@@ -40,17 +51,17 @@ struct cli_app {
     struct cli_try tries[CLI_TRIES_MAX];
     size_t n_tries;
 
-    /* The request that is made again while it is refused as RETRY_LATER; NULL once it has been answered. */
-    cli_ask_cb ask;
+    const struct cli_request *request;
+    bool asking;                          /* for it, and nothing of the answer has come */
     uint64_t ask_until_ms, find_until_ms; /* of the loop's clock */
     uint64_t pause_ms;                    /* before the next time */
     char later[CLI_REASON_MAX];           /* why it was refused last; "": never */
     bool creating;                        /* what is asked makes a session, and has not been answered */
     bool reached;                         /* an agent was connected to, so it may have been asked */
 
-    cli_ask_cb create;   /* that follows when it is known what was there before */
-    bool replaces;       /* an ended container */
-    int replaced_status; /* of that one */
+    const struct cli_request *create; /* that follows when it is known what was there before */
+    bool replaces;                    /* an ended container */
+    int replaced_status;              /* of that one */
 
     char container[RETETHER_CONTAINER_MAX + 2 + 64]; /* as typed; of found() whole, if it is known */
 };
@@ -74,9 +85,8 @@ __attribute__((format(printf, 2, 3))) void cli_fail(struct cli_app *app, const c
 void cli_say_class(struct cli_app *app, unsigned cls, const char *text);
 void cli_fail_class(struct cli_app *app, unsigned cls, const char *text);
 
-/* Makes a request, and again while the answer is RETRY_LATER (an agent that has just started, a store that is out), for
- * as long as the option --timeout says. Only for requests that may be made twice. */
-void cli_ask(struct cli_app *app, cli_ask_cb ask);
+/* Without an answer it is told why not, and the program ends. */
+void cli_ask(struct cli_app *app, const struct cli_request *request);
 /* Looks up the container that was typed first, by a unique beginning of its ID, for the command's found(). */
 void cli_find(struct cli_app *app);
 
@@ -84,21 +94,12 @@ void cli_find(struct cli_app *app);
  * time that --timeout says. */
 void cli_watch(struct cli_app *app, const struct retether_attachment_callbacks *callbacks, bool soon);
 
-/* For a request's callback: true for an answer, or a part of one; else it is made again, or it has been told why not
- * and the program ends. */
-bool cli_answered(struct cli_app *app, const struct retether_reply *reply);
-/* As cli_answered(), of a request for the hosts: no host at all is no answer yet. An agent that has not heard the store
- * knows not even itself. */
-bool cli_hosts_answered(struct cli_app *app, const struct retether_reply *reply);
-/* Takes what a request function returned: starts the time for the answer, or ends the program. */
-void cli_asked(struct cli_app *app, int rc);
-
 /* How create and run make a session. */
 
 /* Looks whether app->container has ended, which its creation replaces; then asks to create it. */
-void cli_create_over(struct cli_app *app, cli_ask_cb create);
+void cli_create_over(struct cli_app *app, const struct cli_request *create);
 /* Asks for app->container, with the options of the command. */
-void cli_ask_create(struct cli_app *app, retether_reply_cb created);
+int cli_ask_create(struct cli_app *app, retether_reply_cb cb);
 /* Once it has been created: what was replaced, if anything. */
 void cli_tell_replaced(const struct cli_app *app);
 

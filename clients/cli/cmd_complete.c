@@ -136,14 +136,8 @@ bool cli_complete_word(const struct cli_command *const *commands, char **words, 
     return argument == &cli_cid || (argument != NULL && argument->kind == &cli_kind_prefix);
 }
 
-static void listed_cb(struct retether_client *client, const struct retether_reply *reply, void *ctx)
+static void listed(struct cli_app *app, const struct retether_reply *reply)
 {
-    struct cli_app *app = ctx;
-
-    (void)client;
-    if (!cli_answered(app, reply)) {
-        return;
-    }
     for (size_t i = 0; i < reply->n_records; i++) {
         offer(&text, "", "", reply->records[i].container, retether_state_name(reply->records[i].state));
     }
@@ -152,20 +146,22 @@ static void listed_cb(struct retether_client *client, const struct retether_repl
     }
 }
 
-static void ask(struct cli_app *app)
+static int ask(struct cli_app *app, retether_reply_cb cb)
 {
     char **words = app->options->argv;
 
     while (words[1] != NULL) {
         words++;
     }
-    cli_asked(app, retether_list(app->client, words[0], NULL, listed_cb, app));
+    return retether_list(app->client, words[0], NULL, cb, app);
 }
 
 static void run(struct cli_app *app)
 {
+    static const struct cli_request request = {.ask = ask, .take = listed};
+
     if (cli_complete_word(app->options->commands, app->options->argv, &text)) {
-        cli_ask(app, ask);
+        cli_ask(app, &request);
     } else {
         cli_text_flush(app, &text);
     }

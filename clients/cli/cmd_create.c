@@ -11,18 +11,13 @@
 #include <string.h>
 #include <unistd.h>
 
-static void created(struct retether_client *client, const struct retether_reply *reply, void *ctx)
+static void created(struct cli_app *app, const struct retether_reply *reply)
 {
-    struct cli_app *app = ctx;
     struct cli_text text = {0};
     char token[RETETHER_TOKEN_SIZE + 32];
     char ring[32] = "";
     uint64_t bytes = 0;
 
-    (void)client;
-    if (!cli_answered(app, reply)) {
-        return;
-    }
     cli_tell_replaced(app);
     if (reply->token != NULL && cli_read(app->options, &cli_ring, &bytes)) {
         snprintf(ring, sizeof(ring), RT_TOKEN_RING "%" PRIu64, bytes);
@@ -40,15 +35,12 @@ static void created(struct retether_client *client, const struct retether_reply 
     cli_text_flush(app, &text);
 }
 
-static void ask_create(struct cli_app *app)
-{
-    cli_ask_create(app, created);
-}
-
 static void run(struct cli_app *app)
 {
+    static const struct cli_request request = {.ask = cli_ask_create, .take = created};
+
     snprintf(app->container, sizeof(app->container), "%s", app->options->word[0]);
-    cli_create_over(app, ask_create);
+    cli_create_over(app, &request);
 }
 
 static const struct cli_argument new_cid = {

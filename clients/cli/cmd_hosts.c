@@ -24,24 +24,23 @@ static void add_host(const void *row, struct cli_table *table, struct cli_text *
 
 static struct cli_list list = {.row_size = sizeof(struct retether_host), .compare = compare_hosts, .add = add_host};
 
-static void hosts_cb(struct retether_client *client, const struct retether_reply *reply, void *ctx)
+static void listed(struct cli_app *app, const struct retether_reply *reply)
 {
     static char heads[] = "HOST STATE >HEARTBEAT >SESSIONS VERSION ADDRESSES";
 
-    (void)client;
-    if (cli_hosts_answered(ctx, reply)) {
-        cli_list_take(&list, ctx, heads, reply->hosts, reply->n_hosts, reply->more);
-    }
+    cli_list_take(&list, app, heads, reply->hosts, reply->n_hosts, reply->more);
 }
 
-static void ask_hosts(struct cli_app *app)
+static int ask_hosts(struct cli_app *app, retether_reply_cb cb)
 {
-    cli_asked(app, retether_hosts(app->client, hosts_cb, app));
+    return retether_hosts(app->client, cb, app);
 }
 
 static void run(struct cli_app *app)
 {
-    cli_ask(app, ask_hosts);
+    static const struct cli_request request = {.ask = ask_hosts, .take = listed, .hosts = true};
+
+    cli_ask(app, &request);
 }
 
 const struct cli_command cli_hosts = {

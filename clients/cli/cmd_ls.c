@@ -48,32 +48,29 @@ static void add_record(const void *row, struct cli_table *table, struct cli_text
 static struct cli_list list = {
     .row_size = sizeof(struct retether_record), .compare = compare_records, .add = add_record};
 
-static void listed(struct retether_client *client, const struct retether_reply *reply, void *ctx)
+static void listed(struct cli_app *app, const struct retether_reply *reply)
 {
     static char heads[] = "CONTAINER STATE HOST >AGE >MOVES >EPOCH >EXIT LABEL";
-    struct cli_app *app = ctx;
 
-    (void)client;
-    if (!cli_answered(app, reply)) {
-        return;
-    }
     if (!reply->more && list.rows.size + reply->n_records == 0 && !cli_has(app->options, &cli_json)) {
         tell_none(app->options);
     }
     cli_list_take(&list, app, heads, reply->records, reply->n_records, reply->more);
 }
 
-static void ask_list(struct cli_app *app)
+static int ask_list(struct cli_app *app, retether_reply_cb cb)
 {
-    cli_asked(app, retether_list(app->client, app->options->word[0], cli_value(app->options, &host), listed, app));
+    return retether_list(app->client, app->options->word[0], cli_value(app->options, &host), cb, app);
 }
 
 static void run(struct cli_app *app)
 {
+    static const struct cli_request request = {.ask = ask_list, .take = listed};
+
     if (app->options->word[0] != NULL) {
         snprintf(app->container, sizeof(app->container), "%s", app->options->word[0]);
     }
-    cli_ask(app, ask_list);
+    cli_ask(app, &request);
 }
 
 static const struct cli_argument prefix = {&cli_kind_prefix, CLI_OPTIONAL, NULL, NULL};

@@ -32,18 +32,14 @@ static void print_resolved(struct cli_app *app, const struct retether_host *host
     cli_text_flush(app, &text);
 }
 
-static void resolve_hosts_cb(struct retether_client *client, const struct retether_reply *reply, void *ctx)
+/* The host is known, if not its addresses. */
+static bool accepts_none(const struct cli_app *app, const struct retether_reply *reply)
 {
-    struct cli_app *app = ctx;
+    return reply->n_hosts == 0 && !reply->more && uv_now(&app->loop) >= app->find_until_ms;
+}
 
-    (void)client;
-    if (reply->error == 0 && reply->n_hosts == 0 && !reply->more && uv_now(&app->loop) >= app->find_until_ms) {
-        print_resolved(app, NULL); /* the host is known, but not its addresses */
-        return;
-    }
-    if (!cli_hosts_answered(app, reply)) {
-        return;
-    }
+static void listed(struct cli_app *app, const struct retether_reply *reply)
+{
     for (size_t i = 0; i < reply->n_hosts; i++) {
         if (strcmp(reply->hosts[i].name, record.host) == 0) {
             print_resolved(app, &reply->hosts[i]);
@@ -55,19 +51,22 @@ static void resolve_hosts_cb(struct retether_client *client, const struct reteth
     }
 }
 
-static void ask_resolve_hosts(struct cli_app *app)
+static int ask_hosts(struct cli_app *app, retether_reply_cb cb)
 {
-    cli_asked(app, retether_hosts(app->client, resolve_hosts_cb, app));
+    return retether_hosts(app->client, cb, app);
 }
 
 static void found(struct cli_app *app, const struct retether_record *looked_up)
 {
+    static const struct cli_request request = {
+        .ask = ask_hosts, .take = listed, .accepts = accepts_none, .hosts = true};
+
     record = *looked_up;
     record.n_history = record.n_processes = record.n_attachments = 0;
     if (record.host[0] == '\0') {
         print_resolved(app, NULL);
     } else {
-        cli_ask(app, ask_resolve_hosts);
+        cli_ask(app, &request);
     }
 }
 

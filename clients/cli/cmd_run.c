@@ -261,17 +261,12 @@ static int spawn(const char *token)
     return rc;
 }
 
-static void created(struct retether_client *client, const struct retether_reply *reply, void *ctx)
+static void created(struct cli_app *app, const struct retether_reply *reply)
 {
-    struct cli_app *app = ctx;
     struct retether_attach_options options;
     bool input = cli_has(app->options, &cli_interactive);
     int rc;
 
-    (void)client;
-    if (!cli_answered(app, reply)) {
-        return;
-    }
     cli_tell_replaced(app);
     run.stream.on_end = end_cb;
     run.stream.may_end = may_end;
@@ -301,29 +296,31 @@ static void created(struct retether_client *client, const struct retether_reply 
 }
 
 /* A random name is made anew for each try. The last try may have taken its name, although no answer said so. */
-static void ask_create(struct cli_app *app)
+static int ask_create(struct cli_app *app, retether_reply_cb cb)
 {
     uint8_t seed[8];
 
     if (!cli_has(app->options, &name)) {
         if (getrandom(seed, sizeof(seed), 0) != sizeof(seed)) {
             cli_fail(app, "no name can be made up, as there are no random numbers; give one with --name");
-            return;
+            return RT_OK;
         }
         cli_random_name(seed, app->container, sizeof(app->container));
     }
-    cli_ask_create(app, created);
+    return cli_ask_create(app, cb);
 }
 
 static void start(struct cli_app *app)
 {
+    static const struct cli_request request = {.ask = ask_create, .take = created};
+
     run.app = app;
     if (!cli_has(app->options, &name)) {
-        cli_ask(app, ask_create);
+        cli_ask(app, &request);
         return;
     }
     snprintf(app->container, sizeof(app->container), "%s", cli_value(app->options, &name));
-    cli_create_over(app, ask_create);
+    cli_create_over(app, &request);
 }
 
 const struct cli_command cli_run = {

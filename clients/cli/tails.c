@@ -62,19 +62,18 @@ static void take(struct cli_tails *tails, const struct retether_reply *reply)
     }
 }
 
-static void tails_cb(struct retether_client *client, const struct retether_reply *reply, void *ctx)
+static bool accepts_none(const struct cli_app *app, const struct retether_reply *reply)
 {
-    struct cli_app *app = ctx;
+    (void)app;
+    return reply->cls == RETETHER_NOT_FOUND || (fetch.once && reply->cls == RETETHER_RETRY_LATER);
+}
+
+static void take_part(struct cli_app *app, const struct retether_reply *reply)
+{
     struct cli_tails *tails = &fetch.tails;
 
-    (void)client;
-    if (reply->error == 0 && (reply->cls == RETETHER_NOT_FOUND || (fetch.once && reply->cls == RETETHER_RETRY_LATER))) {
-        (void)uv_timer_stop(&app->timer);
-        app->ask = NULL;
+    if (reply->cls != RETETHER_OK) {
         fetch.done(app, NULL, fetch.ctx);
-        return;
-    }
-    if (!cli_answered(app, reply)) {
         return;
     }
     if (fetch.first) {
@@ -100,19 +99,21 @@ static void tails_cb(struct retether_client *client, const struct retether_reply
     }
 }
 
-static void ask_tails(struct cli_app *app)
+static int ask_tails(struct cli_app *app, retether_reply_cb cb)
 {
-    cli_asked(app, retether_tails(app->client, app->container, tails_cb, app));
+    return retether_tails(app->client, app->container, cb, app);
 }
 
 void cli_tails_fetch(struct cli_app *app, bool once, cli_tails_cb done, void *ctx)
 {
+    static const struct cli_request request = {.ask = ask_tails, .take = take_part, .accepts = accepts_none};
+
     memset(&fetch, 0, sizeof(fetch));
     fetch.done = done;
     fetch.ctx = ctx;
     fetch.first = true;
     fetch.once = once;
-    cli_ask(app, ask_tails);
+    cli_ask(app, &request);
 }
 
 /* The bytes from *at up to `to`, as far as they are there and not written yet. */
