@@ -169,17 +169,6 @@ int rt_keyring_load(struct rt_keyring *ring, const char *path)
     return error;
 }
 
-/* Makes the file's name last over a power cut. */
-static int sync_name(const char *path)
-{
-    char folder[PATH_MAX];
-    const char *slash = strrchr(path, '/');
-
-    (void)snprintf(folder, sizeof(folder), "%.*s", slash == NULL ? 1 : (int)(slash - path) + 1,
-                   slash == NULL ? "." : path);
-    return rt_sync_folder(folder);
-}
-
 /* The text of a ring with one new key. Returns its length. */
 static int new_text(char *text, size_t cap)
 {
@@ -198,29 +187,13 @@ static int new_text(char *text, size_t cap)
 
 int rt_keyring_create(struct rt_keyring *ring, const char *path)
 {
-    char text[RT_TEXT_MAX], draft[PATH_MAX];
-    int fd, size, error = 0;
+    char text[RT_TEXT_MAX];
+    int size = new_text(text, sizeof(text));
+    int error = rt_put_file(path, false, 0600, text, (size_t)size);
 
-    if (snprintf(draft, sizeof(draft), "%s.XXXXXX", path) >= (int)sizeof(draft)) {
-        return fail(ring, path, RT_EINVAL, "the path is too long");
-    }
-    size = new_text(text, sizeof(text));
-    fd = mkostemp(draft, O_CLOEXEC); /* mode 0600 */
-    if (fd < 0) {
-        error = fail_errno(ring, path, "create");
-        goto wipe;
-    }
-    /* link() and not rename(): of two agents that start at once, one makes the file. */
-    if (rt_write_all(fd, text, (size_t)size) != 0 || fsync(fd) != 0) {
-        error = fail_errno(ring, path, "write");
-    } else if (link(draft, path) != 0) {
-        error = errno == EEXIST ? fail(ring, path, RT_EEXIST, "it exists already") : fail_errno(ring, path, "link");
-    } else if (sync_name(path) != 0) {
-        error = fail_errno(ring, path, "sync");
-    }
-    (void)close(fd);
-    (void)unlink(draft);
-wipe:
     rt_crypto_wipe(text, sizeof(text));
-    return error != 0 ? error : rt_keyring_load(ring, path);
+    if (error == RT_EEXIST) {
+        return fail(ring, path, RT_EEXIST, "it exists already");
+    }
+    return error != 0 ? fail_errno(ring, path, "create") : rt_keyring_load(ring, path);
 }

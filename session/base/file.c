@@ -4,7 +4,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 int rt_read_all(int fd, void *out, size_t size, size_t *used)
@@ -67,4 +72,51 @@ int rt_sync_folder(const char *folder)
     int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
     return fd < 0 ? RT_EIO : close_with(fd, fsync(fd) == 0 ? RT_OK : RT_EIO);
+}
+
+int rt_sync_name(const char *path)
+{
+    char folder[PATH_MAX];
+    const char *slash = strrchr(path, '/');
+
+    (void)snprintf(folder, sizeof(folder), "%.*s", slash == NULL ? 1 : (int)(slash - path) + 1,
+                   slash == NULL ? "." : path);
+    return rt_sync_folder(folder);
+}
+
+/* Fills a new file, which gets the owner, group and mode of `as`. */
+static int fill(int fd, const struct stat *as, const void *data, size_t size)
+{
+    bool done = rt_write_all(fd, data, size) == 0 && fchown(fd, as->st_uid, as->st_gid) == 0 &&
+                fchmod(fd, as->st_mode & 07777) == 0 && fsync(fd) == 0;
+
+    return close_with(fd, done ? RT_OK : RT_EIO);
+}
+
+int rt_put_file(const char *path, bool over, mode_t mode, const void *data, size_t size)
+{
+    struct stat as = {.st_mode = mode, .st_uid = (uid_t)-1, .st_gid = (gid_t)-1}; /* as it is made */
+    char draft[PATH_MAX], real[PATH_MAX];
+    int fd, rc, error;
+
+    path = over && realpath(path, real) != NULL ? real : path;
+    if (over && stat(path, &as) != 0 && errno != ENOENT) {
+        return RT_EIO;
+    }
+    if (snprintf(draft, sizeof(draft), "%s.XXXXXX", path) >= (int)sizeof(draft)) {
+        errno = ENAMETOOLONG;
+        return RT_EIO;
+    }
+    fd = mkostemp(draft, O_CLOEXEC); /* mode 0600 */
+    rc = fd < 0 ? RT_EIO : fill(fd, &as, data, size);
+    /* link() and not rename(): of two programs that make it at once, one does. */
+    if (rc == RT_OK && (over ? rename(draft, path) : link(draft, path)) != 0) {
+        rc = !over && errno == EEXIST ? RT_EEXIST : RT_EIO;
+    }
+    error = errno;
+    if (fd >= 0 && (!over || rc != RT_OK)) {
+        (void)unlink(draft);
+    }
+    errno = error;
+    return rc == RT_OK ? rt_sync_name(path) : rc;
 }

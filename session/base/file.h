@@ -5,7 +5,9 @@
 
 #include "session/base/error.h"
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 /* Whole files, and what lasts over a power cut. */
 
@@ -18,5 +20,12 @@ RT_MUST_CHECK int rt_read_file(const char *path, void *out, size_t size, size_t 
 int rt_write_all(int fd, const void *data, size_t size);
 /* Makes the names in a folder last. RT_EIO with errno. */
 RT_MUST_CHECK int rt_sync_folder(const char *folder);
+/* Makes the name of what is at path last, likewise. */
+RT_MUST_CHECK int rt_sync_name(const char *path);
+
+/* Puts a whole file at path, so that it lasts over a power cut; on failure what was there stays, RT_EIO with errno.
+ * Over a file that is there: its owner, group and mode stay, and through a symbolic link the file it names is replaced.
+ * Not over one: RT_EEXIST when anything is there. A new file gets the mode. */
+RT_MUST_CHECK int rt_put_file(const char *path, bool over, mode_t mode, const void *data, size_t size);
 
 #endif
