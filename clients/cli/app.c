@@ -83,7 +83,7 @@ void cli_text_flush(struct cli_app *app, struct cli_text *text)
     } else if (rc != 0) {
         cli_fail(app, "cannot write the output: %s", strerror(rc));
     } else {
-        cli_finish(app, 0);
+        cli_finish(app, app->status);
     }
 }
 

@@ -74,7 +74,8 @@ int cli_app_run(struct cli_app *app);
 /* Ends the program with this exit status. Later calls do nothing. */
 void cli_finish(struct cli_app *app, int status);
 
-/* Writes the text to stdout, frees it, and ends the program: with 0, or with CLI_EXIT_FAILED when that failed. */
+/* Writes the text to stdout, frees it, and ends the program: with app->status, which is 0 unless the command has set
+ * it, or with CLI_EXIT_FAILED when that failed. */
 void cli_text_flush(struct cli_app *app, struct cli_text *text);
 
 /* "retether: TEXT" on stderr. */

@@ -199,7 +199,7 @@ static int complete(struct cli_options *options, char why[CLI_WHY_MAX])
     (void)cli_read(options, &cli_timeout, &options->timeout_ms);
     options->verbose = cli_has(options, &cli_verbose);
     rc = take_variables(options, why);
-    return rc == RT_OK ? take_agents(options, why) : rc;
+    return rc == RT_OK && !command->local ? take_agents(options, why) : rc;
 }
 
 static int find_command(struct cli_options *options, const char *name, char why[CLI_WHY_MAX])

@@ -44,7 +44,7 @@ static void help_command(struct rt_help *help, const struct cli_command *command
         rt_help_options(help, command->options);
     }
     rt_help_printf(help, "\n");
-    rt_help_options(help, cli_common);
+    rt_help_options(help, cli_common_of(command));
     if (command->more != NULL) {
         rt_help_printf(help, "\n");
         rt_help_text(help, command->more, 0, 0);

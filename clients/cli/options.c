@@ -58,6 +58,7 @@ const struct rt_option cli_process = {"process", 0, &cli_kind_process,
 
 const struct rt_option *const cli_common[] = {&cli_agent,     &cli_timeout,      &cli_verbose,
                                               &cli_show_help, &cli_show_version, NULL};
+const struct rt_option *const cli_common_local[] = {&cli_show_help, &cli_show_version, NULL};
 
 const struct cli_argument cli_cid = {&cli_kind_cid, CLI_ONE,
                                      "CID is a container ID, or a beginning of one that fits no other.",
@@ -74,9 +75,15 @@ bool cli_is_among(const struct rt_option *const *options, const struct rt_option
     return *options != NULL;
 }
 
+const struct rt_option *const *cli_common_of(const struct cli_command *command)
+{
+    return command != NULL && command->local ? cli_common_local : cli_common;
+}
+
 void cli_list_options(const struct cli_command *command, const struct rt_option *list[CLI_OPTIONS_MAX + 1])
 {
-    const struct rt_option *const *from[] = {command != NULL ? command->options : CLI_NO_OPTIONS, cli_common};
+    const struct rt_option *const *from[] = {command != NULL ? command->options : CLI_NO_OPTIONS,
+                                             cli_common_of(command)};
     size_t n = 0;
 
     for (size_t i = 0; i < 2; i++) {
@@ -90,7 +97,7 @@ void cli_list_options(const struct cli_command *command, const struct rt_option 
 
 bool cli_takes(const struct cli_command *command, const struct rt_option *option)
 {
-    return cli_is_among(command->options, option) || cli_is_among(cli_common, option);
+    return cli_is_among(command->options, option) || cli_is_among(cli_common_of(command), option);
 }
 
 static const struct cli_given *last(const struct cli_options *options, const struct rt_option *option)

@@ -23,7 +23,7 @@
 /* Agents given by options; one more is refused. */
 #define CLI_AGENTS_MAX 16
 /* Arguments that a command takes, besides a command to run. */
-#define CLI_WORDS_MAX 2
+#define CLI_WORDS_MAX 4
 #define CLI_WHY_MAX RT_OPTION_WHY_MAX
 #define CLI_AGENT_DEFAULT "unix:/run/retether/client.sock"
 
@@ -52,6 +52,7 @@ struct cli_command {
     void (*run)(struct cli_app *app);
     void (*found)(struct cli_app *app, const struct retether_record *record);
     bool needs_record; /* else the name is taken as typed */
+    bool local;        /* asks no agent, and has no options of agents */
 };
 
 enum cli_verb { CLI_DO, CLI_HELP, CLI_VERSION };
@@ -97,6 +98,7 @@ void cli_list_options(const struct cli_command *command, const struct rt_option 
 /* NULL: there is none of this name. */
 const struct cli_command *cli_command_named(const struct cli_command *const *commands, const char *name);
 bool cli_is_among(const struct rt_option *const *options, const struct rt_option *option);
+const struct rt_option *const *cli_common_of(const struct cli_command *command);
 bool cli_takes(const struct cli_command *command, const struct rt_option *option);
 
 /* Options that more than one command has. */
@@ -108,8 +110,8 @@ extern const struct rt_option cli_since_offset, cli_tail, cli_tail_bytes;
 /* Of attach, but printed for those who go on with one. */
 extern const struct rt_option cli_no_stdin, cli_process;
 
-/* Those of each command, and of what carries a stream. */
-extern const struct rt_option *const cli_common[];
+/* Those of each command, of each that asks no agent, and of what carries a stream. */
+extern const struct rt_option *const cli_common[], *const cli_common_local[];
 #define CLI_STREAM_OPTIONS &cli_detach_keys, &cli_hold, &cli_allow_gap, &cli_lost_timeout
 #define CLI_OPTIONS(...) ((const struct rt_option *const[]){__VA_ARGS__, NULL})
 #define CLI_NO_OPTIONS ((const struct rt_option *const[]){NULL})

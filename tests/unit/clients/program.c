@@ -177,6 +177,13 @@ static void open_fds(struct program *p, int theirs[3])
     }
 }
 
+static bool is_local(const char *name)
+{
+    const struct cli_command *command = cli_command_named(cli_commands, name);
+
+    return command != NULL && command->local;
+}
+
 void program_start(struct program *p, const char *args)
 {
     static char words[1024];
@@ -189,7 +196,7 @@ void program_start(struct program *p, const char *args)
     for (char *word = strtok_r(words, " ", &rest); word != NULL && argc < WORDS_MAX;
          word = strtok_r(NULL, " ", &rest)) {
         argv[argc++] = word;
-        if (argc == 2) { /* the agent behind the command's name */
+        if (argc == 2 && !is_local(word)) { /* the agent behind the command's name */
             argv[argc++] = (char *)"--agent";
             argv[argc++] = p->f->peer[0].address;
         }

@@ -32,7 +32,8 @@ struct program {
 int program_setup(void **state);
 int program_teardown(void **state);
 
-/* Runs `retether ARGS --agent ADDRESS`, the words of args separated by blanks; what follows " -- " is kept last. */
+/* Runs `retether ARGS --agent ADDRESS` (without an agent, a command that asks none), the words of args separated by
+ * blanks; what follows " -- " is kept last. */
 void program_start(struct program *p, const char *args);
 /* Until it has ended. Asserts its status. */
 void program_wait(struct program *p, int status);

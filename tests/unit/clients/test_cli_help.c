@@ -63,7 +63,7 @@ static void test_help(void **state)
 {
     (void)state;
     for (const struct cli_command *const *command = cli_commands; *command != NULL; command++) {
-        const struct rt_option *const *lists[] = {(*command)->options, cli_common};
+        const struct rt_option *const *lists[] = {(*command)->options, cli_common_of(*command)};
         const char *page = help_of(*command);
 
         (void)check_columns(page);
@@ -95,8 +95,8 @@ static void test_names(void **state)
         for (size_t i = 0; (*command)->options[i] != NULL; i++) {
             all[n++] = (*command)->options[i];
         }
-        for (size_t i = 0; cli_common[i] != NULL; i++) {
-            all[n++] = cli_common[i];
+        for (size_t i = 0; cli_common_of(*command)[i] != NULL; i++) {
+            all[n++] = cli_common_of(*command)[i];
         }
         for (size_t i = 0; i < n; i++) {
             for (size_t k = 0; k < i; k++) {
@@ -171,7 +171,7 @@ static void test_documented(void **state)
 static bool is_option(const char *name, size_t size)
 {
     for (const struct cli_command *const *command = cli_commands; *command != NULL; command++) {
-        const struct rt_option *const *lists[] = {(*command)->options, cli_common};
+        const struct rt_option *const *lists[] = {(*command)->options, cli_common_of(*command)};
 
         for (size_t i = 0; i < 2; i++) {
             for (const struct rt_option *const *option = lists[i]; *option != NULL; option++) {

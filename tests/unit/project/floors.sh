@@ -24,6 +24,7 @@ clients/include:    retether
 clients/examples:   retether
 clients/lib:        session migrate/core clients/lib retether
 clients/tether:     session/base session/core session/transport migrate/core clients/lib clients/tether retether
+clients/cli/pki:    session/base session/core clients/cli/pki
 clients/cli:        session migrate/core clients/lib clients/tether clients/cli retether
 '
 
@@ -37,7 +38,7 @@ WRAPPED='
 uv.h        session/transport session/tls migrate/store broker clients
 uv/*        session/transport session/tls migrate/store broker clients
 hiredis*    migrate/store
-openssl/*   session/tls migrate/seal
+openssl/*   session/tls migrate/seal clients/cli/pki
 confuse.h   broker
 msgpack*    session/core
 '

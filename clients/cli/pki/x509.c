@@ -1,0 +1,402 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "clients/cli/pki/x509.h"
+
+#include "session/base/file.h"
+#include "session/base/random.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define SERIAL_BYTES 16
+/* A subject's parts may have so many characters (RFC 5280, appendix A.1). */
+#define PART_MAX 64
+
+int pki_fail(char why[PKI_WHY_MAX], const char *what)
+{
+    char reason[160] = "";
+    int code = RT_EIO;
+    unsigned long error;
+
+    while ((error = ERR_get_error()) != 0) {
+        code = ERR_GET_REASON(error) == ERR_R_MALLOC_FAILURE ? RT_ENOMEM : code;
+        if (reason[0] == '\0') {
+            const char *text = ERR_reason_error_string(error);
+
+            (void)snprintf(reason, sizeof(reason), ": %s", text != NULL ? text : "OpenSSL does not say why");
+        }
+    }
+    return rt_fail(code, why, PKI_WHY_MAX, "%s%s", what, reason);
+}
+
+/* ---- files ---- */
+
+int pki_path(char *out, size_t size, const char *dir, const char *name, char why[PKI_WHY_MAX])
+{
+    int n = snprintf(out, size, "%s%s%s", dir, name != NULL ? "/" : "", name != NULL ? name : "");
+
+    return n >= 0 && (size_t)n < size ? RT_OK : rt_fail(RT_EINVAL, why, PKI_WHY_MAX, "the path is too long");
+}
+
+int pki_load(const char *dir, const char *name, BIO **pem, char why[PKI_WHY_MAX])
+{
+    static char text[PKI_FILE_MAX];
+    char path[PATH_MAX];
+    size_t size = 0;
+    int rc = pki_path(path, sizeof(path), dir, name, why);
+
+    *pem = NULL;
+    if (rc != RT_OK) {
+        return rc;
+    }
+    rc = rt_read_file(path, text, sizeof(text), &size);
+    if (rc == RT_ELIMIT) {
+        rc = rt_fail(RT_EINVAL, why, PKI_WHY_MAX, "%s is longer than %d bytes, and no such file", path, PKI_FILE_MAX);
+    } else if (rc != RT_OK) {
+        rc = rt_fail(errno == ENOENT ? RT_ENOTFOUND : RT_EIO, why, PKI_WHY_MAX, "%s: %s", path, strerror(errno));
+    } else {
+        *pem = BIO_new(BIO_s_secmem()); /* wiped when it is freed */
+        if (*pem == NULL || BIO_write(*pem, text, (int)size) != (int)size) {
+            BIO_free(*pem);
+            *pem = NULL;
+            rc = pki_fail(why, path);
+        }
+    }
+    OPENSSL_cleanse(text, size);
+    return rc;
+}
+
+/* Asks nobody for a password. */
+static int no_password(char *out, int size, int writing, void *ctx)
+{
+    (void)out, (void)size, (void)writing, (void)ctx;
+    return -1;
+}
+
+/* The text of a file has been read, and `found` in it, or NULL. */
+static int loaded(const void *found, const char *dir, const char *name, const char *what, char why[PKI_WHY_MAX])
+{
+    if (found != NULL) {
+        ERR_clear_error();
+        return RT_OK;
+    }
+    (void)pki_fail(why, "");
+    return rt_fail(RT_EINVAL, why, PKI_WHY_MAX, "%s%s%s holds no %s in PEM form", dir, name != NULL ? "/" : "",
+                   name != NULL ? name : "", what);
+}
+
+int pki_load_cert(const char *dir, const char *name, X509 **cert, char why[PKI_WHY_MAX])
+{
+    BIO *pem;
+    int rc = pki_load(dir, name, &pem, why);
+
+    *cert = NULL;
+    if (rc == RT_OK) {
+        *cert = PEM_read_bio_X509(pem, NULL, no_password, NULL);
+        rc = loaded(*cert, dir, name, "certificate", why);
+    }
+    BIO_free(pem);
+    return rc;
+}
+
+int pki_load_certs(const char *dir, const char *name, STACK_OF(X509) * *certs, char why[PKI_WHY_MAX])
+{
+    X509 *cert;
+    BIO *pem;
+    int rc = pki_load(dir, name, &pem, why);
+
+    *certs = rc == RT_OK ? sk_X509_new_null() : NULL;
+    while (*certs != NULL && (cert = PEM_read_bio_X509(pem, NULL, no_password, NULL)) != NULL) {
+        if (sk_X509_push(*certs, cert) <= 0) {
+            X509_free(cert);
+            break;
+        }
+    }
+    if (rc == RT_OK) {
+        rc = loaded(sk_X509_num(*certs) > 0 ? *certs : NULL, dir, name, "certificate", why);
+    }
+    BIO_free(pem);
+    return rc;
+}
+
+int pki_load_crl(const char *dir, const char *name, X509_CRL **crl, char why[PKI_WHY_MAX])
+{
+    BIO *pem;
+    int rc = pki_load(dir, name, &pem, why);
+
+    *crl = NULL;
+    if (rc == RT_OK) {
+        *crl = PEM_read_bio_X509_CRL(pem, NULL, no_password, NULL);
+        rc = loaded(*crl, dir, name, "revocation list", why);
+    }
+    BIO_free(pem);
+    return rc;
+}
+
+int pki_load_key(const char *dir, const char *name, EVP_PKEY **key, char why[PKI_WHY_MAX])
+{
+    char path[PATH_MAX];
+    struct stat st;
+    BIO *pem;
+    int rc = pki_load(dir, name, &pem, why);
+
+    *key = NULL;
+    if (rc == RT_OK) {
+        *key = PEM_read_bio_PrivateKey(pem, NULL, no_password, NULL);
+        rc = loaded(*key, dir, name, "private key (one without a password)", why);
+    }
+    BIO_free(pem);
+    if (rc == RT_OK && pki_path(path, sizeof(path), dir, name, why) == RT_OK && stat(path, &st) == 0 &&
+        (st.st_mode & (S_IRWXG | S_IRWXO)) != 0) {
+        EVP_PKEY_free(*key);
+        *key = NULL;
+        rc = rt_fail(RT_EAUTH, why, PKI_WHY_MAX, "%s: its mode %04o lets others read or write it: chmod 600 %s", path,
+                     (unsigned)(st.st_mode & 07777), path);
+    }
+    return rc;
+}
+
+/* ---- certificates ---- */
+
+static bool add_extension(X509 *cert, X509 *issuer, int nid, const char *value)
+{
+    X509V3_CTX ctx;
+    X509_EXTENSION *extension;
+    bool done;
+
+    X509V3_set_ctx(&ctx, issuer, cert, NULL, NULL, 0);
+    extension = X509V3_EXT_conf_nid(NULL, &ctx, nid, value);
+    done = extension != NULL && X509_add_ext(cert, extension, -1) == 1;
+    X509_EXTENSION_free(extension);
+    return done;
+}
+
+/* Not by add_extension(): a comma in the text would begin another name there. */
+static bool add_uri(X509 *cert, const char *uri)
+{
+    GENERAL_NAMES *names = sk_GENERAL_NAME_new_null();
+    GENERAL_NAME *name = GENERAL_NAME_new();
+    ASN1_IA5STRING *text = ASN1_IA5STRING_new();
+    bool done = false;
+
+    if (names != NULL && name != NULL && text != NULL && ASN1_STRING_set(text, uri, -1) == 1 &&
+        sk_GENERAL_NAME_push(names, name) > 0) {
+        GENERAL_NAME_set0_value(name, GEN_URI, text);
+        name = NULL;
+        text = NULL;
+        done = X509_add1_ext_i2d(cert, NID_subject_alt_name, names, 0, X509V3_ADD_DEFAULT) == 1;
+    }
+    ASN1_IA5STRING_free(text);
+    GENERAL_NAME_free(name);
+    sk_GENERAL_NAME_pop_free(names, GENERAL_NAME_free);
+    return done;
+}
+
+static bool add_part(X509_NAME *subject, const char *kind, const char *text)
+{
+    int size = strlen(text) > PART_MAX ? PART_MAX : (int)strlen(text);
+
+    return X509_NAME_add_entry_by_txt(subject, kind, MBSTRING_UTF8, (const unsigned char *)text, size, -1, 0) == 1;
+}
+
+static bool set_names(X509 *cert, const struct pki_plan *plan)
+{
+    X509_NAME *subject = X509_get_subject_name(cert);
+
+    return add_part(subject, "O", plan->domain) && (plan->unit == NULL || add_part(subject, "OU", plan->unit)) &&
+           add_part(subject, "CN", plan->common) &&
+           X509_set_issuer_name(cert, plan->issuer != NULL ? X509_get_subject_name(plan->issuer) : subject) == 1;
+}
+
+static bool set_serial(ASN1_INTEGER *serial)
+{
+    uint8_t bytes[SERIAL_BYTES];
+    BIGNUM *number;
+    bool done;
+
+    do {
+        rt_random_fill(NULL, bytes, sizeof(bytes));
+    } while (bytes[0] == 0); /* all are of one length */
+    number = BN_bin2bn(bytes, sizeof(bytes), NULL);
+    done = number != NULL && BN_to_ASN1_INTEGER(number, serial) != NULL;
+    BN_free(number);
+    return done;
+}
+
+static bool add_extensions(X509 *cert, const struct pki_plan *plan)
+{
+    X509 *issuer = plan->issuer != NULL ? plan->issuer : cert;
+    const char *purposes = plan->server ? "serverAuth,clientAuth" : "clientAuth";
+
+    return add_extension(cert, issuer, NID_basic_constraints,
+                         plan->authority ? "critical,CA:TRUE,pathlen:0" : "critical,CA:FALSE") &&
+           add_extension(cert, issuer, NID_key_usage,
+                         plan->authority ? "critical,keyCertSign,cRLSign" : "critical,digitalSignature") &&
+           (plan->authority || add_extension(cert, issuer, NID_ext_key_usage, purposes)) &&
+           add_extension(cert, issuer, NID_subject_key_identifier, "hash") &&
+           add_extension(cert, issuer, NID_authority_key_identifier, "keyid:always") && add_uri(cert, plan->uri);
+}
+
+X509 *pki_cert_new(const struct pki_plan *plan)
+{
+    X509 *cert = X509_new();
+
+    if (cert == NULL || X509_set_version(cert, X509_VERSION_3) != 1 || !set_serial(X509_get_serialNumber(cert)) ||
+        !set_names(cert, plan) || ASN1_TIME_set(X509_getm_notBefore(cert), plan->now - PKI_SKEW_S) == NULL ||
+        ASN1_TIME_set(X509_getm_notAfter(cert), plan->to) == NULL || X509_set_pubkey(cert, plan->key) != 1 ||
+        !add_extensions(cert, plan) || X509_sign(cert, plan->signer, EVP_sha256()) == 0) {
+        X509_free(cert);
+        return NULL;
+    }
+    return cert;
+}
+
+/* ---- revocation lists ---- */
+
+/* Numbers are taken over with the times at which they were revoked. */
+static bool take_over(X509_CRL *crl, X509_CRL *old)
+{
+    STACK_OF(X509_REVOKED) *list = old != NULL ? X509_CRL_get_REVOKED(old) : NULL;
+
+    for (int i = 0; i < sk_X509_REVOKED_num(list); i++) {
+        X509_REVOKED *copy = X509_REVOKED_dup(sk_X509_REVOKED_value(list, i));
+
+        if (copy == NULL || X509_CRL_add0_revoked(crl, copy) != 1) {
+            X509_REVOKED_free(copy);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool add_serial(X509_CRL *crl, const ASN1_INTEGER *serial, const ASN1_TIME *at)
+{
+    X509_REVOKED *one = X509_REVOKED_new();
+
+    if (one == NULL || X509_REVOKED_set_serialNumber(one, (ASN1_INTEGER *)(uintptr_t)serial) != 1 ||
+        X509_REVOKED_set_revocationDate(one, (ASN1_TIME *)(uintptr_t)at) != 1 || X509_CRL_add0_revoked(crl, one) != 1) {
+        X509_REVOKED_free(one);
+        return false;
+    }
+    return true;
+}
+
+/* Its number, one above the last, and whose key signed it (RFC 5280, 5.2). */
+static bool add_crl_extensions(X509_CRL *crl, X509_CRL *old, X509 *ca)
+{
+    ASN1_INTEGER *number = old != NULL ? X509_CRL_get_ext_d2i(old, NID_crl_number, NULL, NULL) : NULL;
+    ASN1_INTEGER *next = ASN1_INTEGER_new();
+    X509_EXTENSION *key;
+    X509V3_CTX ctx;
+    uint64_t last = 0;
+    bool done;
+
+    (void)(number != NULL && ASN1_INTEGER_get_uint64(&last, number));
+    X509V3_set_ctx(&ctx, ca, NULL, NULL, crl, 0);
+    key = X509V3_EXT_conf_nid(NULL, &ctx, NID_authority_key_identifier, "keyid:always");
+    done = key != NULL && X509_CRL_add_ext(crl, key, -1) == 1 && next != NULL &&
+           ASN1_INTEGER_set_uint64(next, last + 1) == 1 &&
+           X509_CRL_add1_ext_i2d(crl, NID_crl_number, next, 0, X509V3_ADD_DEFAULT) == 1;
+    X509_EXTENSION_free(key);
+    ASN1_INTEGER_free(number);
+    ASN1_INTEGER_free(next);
+    return done;
+}
+
+X509_CRL *pki_crl_new(X509_CRL *old, const ASN1_INTEGER *serial, X509 *ca, EVP_PKEY *signer, time_t now)
+{
+    X509_CRL *crl = X509_CRL_new();
+    ASN1_TIME *at = ASN1_TIME_set(NULL, now);
+    ASN1_TIME *from = ASN1_TIME_set(NULL, now - PKI_SKEW_S);
+    bool done = crl != NULL && at != NULL && from != NULL && X509_CRL_set_version(crl, X509_CRL_VERSION_2) == 1 &&
+                X509_CRL_set_issuer_name(crl, X509_get_subject_name(ca)) == 1 &&
+                X509_CRL_set1_lastUpdate(crl, from) == 1 &&
+                X509_CRL_set1_nextUpdate(crl, X509_get0_notAfter(ca)) == 1 && take_over(crl, old) &&
+                add_serial(crl, serial, at) && X509_CRL_sort(crl) == 1 && add_crl_extensions(crl, old, ca) &&
+                X509_CRL_sign(crl, signer, EVP_sha256()) != 0;
+
+    ASN1_TIME_free(from);
+    ASN1_TIME_free(at);
+    if (!done) {
+        X509_CRL_free(crl);
+        return NULL;
+    }
+    return crl;
+}
+
+/* ---- what they say ---- */
+
+bool pki_uri(const X509 *cert, char *out, size_t size)
+{
+    GENERAL_NAMES *names = X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
+    unsigned found = 0;
+
+    out[0] = '\0';
+    for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
+        const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
+
+        if (name->type == GEN_URI) {
+            const ASN1_IA5STRING *uri = name->d.uniformResourceIdentifier;
+            size_t length = (size_t)ASN1_STRING_length(uri);
+
+            found += length < size && memchr(ASN1_STRING_get0_data(uri), '\0', length) == NULL ? 1 : 2;
+            (void)snprintf(out, size, "%.*s", (int)length, (const char *)ASN1_STRING_get0_data(uri));
+        }
+    }
+    GENERAL_NAMES_free(names);
+    if (found != 1) {
+        out[0] = '\0';
+    }
+    return found == 1;
+}
+
+bool pki_serial(const ASN1_INTEGER *serial, char out[PKI_SERIAL_MAX])
+{
+    BIGNUM *number = ASN1_INTEGER_to_BN(serial, NULL);
+    char *hex = number != NULL ? BN_bn2hex(number) : NULL;
+    bool fits = hex != NULL && strlen(hex) < PKI_SERIAL_MAX;
+
+    (void)snprintf(out, PKI_SERIAL_MAX, "%s", fits ? hex : "");
+    OPENSSL_free(hex);
+    BN_free(number);
+    return fits;
+}
+
+ASN1_INTEGER *pki_serial_read(const char *text)
+{
+    char hex[PKI_SERIAL_MAX];
+    BIGNUM *number = NULL;
+    ASN1_INTEGER *serial;
+    size_t n = 0;
+
+    for (; *text != '\0'; text++) {
+        if (*text != ':' && (strchr("0123456789abcdefABCDEF", *text) == NULL || n == sizeof(hex) - 1)) {
+            return NULL;
+        }
+        if (*text != ':') {
+            hex[n++] = *text;
+        }
+    }
+    hex[n] = '\0';
+    serial = n > 0 && BN_hex2bn(&number, hex) > 0 ? BN_to_ASN1_INTEGER(number, NULL) : NULL;
+    BN_free(number);
+    return serial;
+}
+
+uint64_t pki_time_ms(const ASN1_TIME *at)
+{
+    struct tm tm;
+    time_t seconds;
+
+    if (ASN1_TIME_to_tm(at, &tm) != 1 || (seconds = timegm(&tm)) < 0) {
+        return 0;
+    }
+    return (uint64_t)seconds * 1000;
+}
