@@ -67,7 +67,7 @@ static const struct {
     MEMBER(claim.host, HOST_ROOM),      MEMBER(claim.proof, HOST_ROOM),
     MEMBER(claim.dead_host, HOST_ROOM), MEMBER(claim.inc, RT_ID_SIZE),
     MEMBER(claim.nonce, RT_ID_SIZE),    MEMBER(claim.ticket, RT_ID_SIZE),
-    MEMBER(claim.next, RT_ID_SIZE),     MEMBER(claim.ancestors, RT_ANCESTORS_MAX *RT_ID_SIZE),
+    MEMBER(claim.next, RT_ID_SIZE),     MEMBER(claim.ancestors, (size_t)RT_ANCESTORS_MAX *RT_ID_SIZE),
 };
 #define MEMBERS (sizeof(members) / sizeof(members[0]))
 

@@ -34,7 +34,7 @@ int rt_store_parse_id(const char *hex, size_t size, struct rt_id *out)
 
 static bool copy(struct rt_slice text, char *out, size_t cap)
 {
-    if (text.size >= cap || memchr(text.data, '\0', text.size) != NULL) {
+    if (text.size >= cap || (text.size > 0 && memchr(text.data, '\0', text.size) != NULL)) {
         return false;
     }
     rt_slice_copy(text, out, cap);
@@ -335,7 +335,7 @@ static size_t cut(const char *text, size_t size, struct rt_slice *line, size_t m
 int rt_store_parse_row(const char *host, size_t host_size, const char *row_text, size_t size, uint64_t now_ms,
                        struct rt_store_host *row)
 {
-    struct rt_slice line[ROW_LINES + RT_ADDRS_MAX];
+    struct rt_slice line[ROW_LINES + RT_ADDRS_MAX] = {{NULL, 0}};
     size_t n = size > RT_STORE_ROW_MAX + 128 ? 0 : cut(row_text, size, line, ROW_LINES + RT_ADDRS_MAX);
     uint64_t at_ms;
 
@@ -372,7 +372,7 @@ int rt_store_parse_host(const char *message, size_t size, struct rt_store_news *
 
 int rt_store_parse_claimed(const char *message, size_t size, struct rt_store_news *news)
 {
-    struct rt_slice line[5];
+    struct rt_slice line[5] = {{NULL, 0}};
 
     memset(news, 0, sizeof(*news));
     news->kind = RT_STORE_CLAIMED;
