@@ -5,13 +5,11 @@
 #include "session/base/file.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -252,7 +250,6 @@ static void timer_closed_cb(uv_handle_t *handle)
 {
     struct rt_embedded *embedded = handle->data;
 
-    close(embedded->lock_fd);
     embedded->closed(embedded);
 }
 
@@ -323,29 +320,10 @@ static void step_cb(uv_timer_t *timer)
     step(timer->data);
 }
 
-static int lock_dir(struct rt_embedded *embedded, char *why, size_t why_size)
-{
-    char path[RT_EMBEDDED_PATH_MAX + 16];
-
-    snprintf(path, sizeof(path), "%s/lock", embedded->dir);
-    embedded->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (embedded->lock_fd < 0) {
-        snprintf(why, why_size, "%s: %s", path, strerror(errno));
-        return RT_EIO;
-    }
-    if (flock(embedded->lock_fd, LOCK_EX | LOCK_NB) != 0) {
-        close(embedded->lock_fd);
-        snprintf(why, why_size, "%s: in use by another agent; give each its own state directory", embedded->dir);
-        return RT_EEXIST;
-    }
-    return 0;
-}
-
 int rt_embedded_start(struct rt_embedded *embedded, uv_loop_t *loop, const struct rt_embedded_config *config, char *why,
                       size_t why_size)
 {
     const char *program = config->program != NULL ? config->program : "redis-server";
-    int rc;
 
     memset(embedded, 0, sizeof(*embedded));
     embedded->config = *config;
@@ -358,12 +336,7 @@ int rt_embedded_start(struct rt_embedded *embedded, uv_loop_t *loop, const struc
     snprintf(embedded->dir, sizeof(embedded->dir), "%s", config->dir);
     snprintf(embedded->program, sizeof(embedded->program), "%s", program);
     snprintf(embedded->endpoint, sizeof(embedded->endpoint), "unix:%s/redis.sock", config->dir);
-    rc = lock_dir(embedded, why, why_size);
-    if (rc != 0) {
-        return rc;
-    }
     if (uv_timer_init(loop, &embedded->timer) != 0) {
-        close(embedded->lock_fd);
         snprintf(why, why_size, "cannot make a timer");
         return RT_EIO;
     }

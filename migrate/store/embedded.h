@@ -19,7 +19,7 @@
  *     FAILED
  *
  * The server has a session of its own: signals to the agent's process group do not reach it, and it outlives an agent
- * that is killed. A file lock keeps a second agent away from the same directory. */
+ * that is killed. A second agent does not come to the same directory: the state directory is locked. */
 
 #define RT_EMBEDDED_START_MS 5000
 /* A server that has not saved and ended by then is killed. */
@@ -54,7 +54,6 @@ struct rt_embedded {
         RT_EMBEDDED_STOPPING,
     } state;
     char dir[RT_EMBEDDED_PATH_MAX], program[RT_EMBEDDED_PATH_MAX], endpoint[RT_EMBEDDED_PATH_MAX];
-    int lock_fd;
     pid_t pid;                       /* 0: none */
     struct rt_embedded_child *child; /* NULL: adopted, or none */
     int probe;                       /* its socket; -1: none under way */
@@ -65,8 +64,8 @@ struct rt_embedded {
     void (*closed)(struct rt_embedded *embedded);
 };
 
-/* Returns 0; then on_up or on_failed comes, later. Or RT_EINVAL (the directory's path is too long), RT_EEXIST (another
- * agent has the directory), RT_EIO; `why` says it for people, and there is nothing to stop. */
+/* Returns 0; then on_up or on_failed comes, later. Or RT_EINVAL (the directory's path is too long) or RT_EIO; `why`
+ * says it for people, and there is nothing to stop. */
 RT_MUST_CHECK int rt_embedded_start(struct rt_embedded *embedded, uv_loop_t *loop,
                                     const struct rt_embedded_config *config, char *why, size_t why_size);
 

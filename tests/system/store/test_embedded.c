@@ -121,7 +121,7 @@ static void stop(struct owner *owner)
 
 static void test_start_and_stop(void **state)
 {
-    struct owner owner, second;
+    struct owner owner;
     struct agent *a;
     struct rt_store_op op = {.kind = RT_STORE_CREATE, .key = key_of("t", "c")};
     struct rt_store_op get = {.kind = RT_STORE_GET, .key = key_of("t", "c")};
@@ -135,9 +135,6 @@ static void test_start_and_stop(void **state)
     pid = owner.embedded.pid;
     assert_int_equal(pid_in_file(), pid);
     assert_int_equal(getsid(pid), pid); /* a session of its own */
-    /* A second agent on the same directory is refused. */
-    assert_int_equal(start(&second, &loop, NULL), RT_EEXIST);
-    assert_non_null(strstr(second.why, "another agent"));
 
     a = agent_start(owner.endpoint, "hosta");
     assert_false(logged(a, "append-only"));
