@@ -20,7 +20,7 @@
 #define WALK_MS 60000 /* a walk begins no sooner after the one before it */
 #define WALK_PAGE "16"
 
-struct listing {
+struct listing { /* a session that is listed, or looked at */
     struct rt_store *store;
     struct rt_key key;
     struct rt_store_run *run; /* its operation is answered when it is listed; or NULL */
@@ -148,11 +148,6 @@ void rt_store_audit(struct rt_store *store, const struct rt_store_record *record
 
 /* The walk. */
 
-struct step {
-    struct rt_store *store;
-    char member[RT_STORE_MEMBER_MAX];
-};
-
 static void take_out(struct rt_store *store, const char *member, size_t size)
 {
     struct rt_redis_args args = {.n = 0};
@@ -170,26 +165,26 @@ static void take_out(struct rt_store *store, const char *member, size_t size)
  * the look at the record and now, or the look would have seen it. */
 static void step_cb(void *ctx, int error, const redisReply *reply)
 {
-    struct step *step = ctx;
-    struct rt_store *store = step->store;
+    struct listing *step = ctx;
+    char member[RT_STORE_MEMBER_MAX];
 
-    store->walk_steps--;
+    step->store->walk_steps--;
     if (error == 0 && reply->type == REDIS_REPLY_INTEGER && reply->integer == 0) {
-        take_out(store, step->member, strlen(step->member));
+        rt_store_member(&step->key, member);
+        take_out(step->store, member, strlen(member));
     }
     free(step);
 }
 
-static void touch(struct rt_store *store, const char *member, const struct rt_key *key)
+static void touch(struct rt_store *store, const struct rt_key *key)
 {
-    struct step *step = malloc(sizeof(*step));
+    struct listing *step = malloc(sizeof(*step));
     char record[RT_STORE_KEY_MAX];
 
     if (step == NULL) {
         return; /* the next walk comes by again */
     }
-    step->store = store;
-    snprintf(step->member, sizeof(step->member), "%s", member);
+    *step = (struct listing){.store = store, .key = *key};
     rt_store_key(key, 'r', record);
     if (call(store, "rt4_touch", record, store->self.host, step_cb, step) != 0) {
         free(step);
@@ -216,7 +211,7 @@ static void page_cb(void *ctx, int error, const redisReply *reply)
         }
         if (rt_store_parse_member(member->str, member->len, &key) == 0) {
             snprintf(store->walk_at, sizeof(store->walk_at), "%s", member->str);
-            touch(store, store->walk_at, &key);
+            touch(store, &key);
         } else {
             take_out(store, member->str, member->len); /* nobody's */
         }
