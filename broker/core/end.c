@@ -59,34 +59,26 @@ void rt_ag_end_order(struct ag_end *end, struct rt_slice ord)
     }
 }
 
-static void send_end_ok(struct rt_agent *agent, struct ag_link *link, enum rt_end_how how)
-{
-    struct rt_frame frame = {.type = RT_END_OK};
-    struct rt_end_ok_msg msg = {.how = how};
-
-    if (how == RT_END_LATER) {
-        msg.delay = AG_STORE_RETRY_MS;
-    }
-    (void)rt_ag_send_msg(agent, link, &frame, RT_MSG_END_OK, &msg);
-}
-
 void rt_ag_end_answer(struct rt_agent *agent, struct ag_link *link, enum rt_end_how how)
 {
     link->end_ready = false;
-    if (link->congested) {
-        link->end_due = (uint8_t)(how + 1U);
-    } else {
-        send_end_ok(agent, link, how);
-    }
+    link->end_due = (uint8_t)(how + 1U);
+    rt_ag_end_drained(agent, link);
 }
 
 void rt_ag_end_drained(struct rt_agent *agent, struct ag_link *link)
 {
-    if (link->end_due != 0 && !link->congested) {
-        enum rt_end_how how = (enum rt_end_how)(link->end_due - 1U);
-        link->end_due = 0;
-        send_end_ok(agent, link, how);
+    struct rt_frame frame = {.type = RT_END_OK};
+    struct rt_end_ok_msg msg = {.how = link->end_due - 1U};
+
+    if (link->end_due == 0 || link->congested) {
+        return;
     }
+    if (msg.how == RT_END_LATER) {
+        msg.delay = AG_STORE_RETRY_MS;
+    }
+    link->end_due = 0;
+    (void)rt_ag_send_msg(agent, link, &frame, RT_MSG_END_OK, &msg);
 }
 
 struct ag_end *rt_ag_end_at(const struct rt_agent *agent, const struct rt_key *key, uint64_t life)

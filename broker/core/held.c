@@ -435,41 +435,6 @@ void rt_ag_held_reply(struct rt_agent *agent, struct ag_held *held, const struct
     }
 }
 
-static struct ag_held *hold(struct rt_agent *agent, struct ag_link *link, uint32_t channel,
-                            const struct rt_attach_msg *msg, const uint8_t *payload, size_t size)
-{
-    struct ag_held *held = calloc(1, sizeof(*held) + size);
-
-    if (held == NULL) {
-        return NULL;
-    }
-    held->key = ag_chan_key(link->id, channel);
-    HASH_ADD_KEYPTR_BYHASHVALUE(hh, agent->held, &held->key, sizeof(held->key), ag_chan_hash(agent, held->key), held);
-    if (held->hh.tbl == NULL) {
-        free(held);
-        return NULL;
-    }
-    held->link = link;
-    held->timer.kind = AG_TIMER_HELD;
-    held->klife = msg->klife;
-    held->kepoch = msg->kepoch;
-    held->waited = msg->wait > 0;
-    held->whole = rt_ag_whole(agent);
-    held->resume = !msg->make;
-    held->size = size;
-    memcpy(held->payload, payload, size);
-    rt_list_push(&link->held, &held->in_link);
-    link->n_chans++;
-    link->held_bytes += size;
-    agent->held_bytes += size;
-    agent->stats.held++;
-    if (link->n_chans == 1) { /* from now on it is pinged more often */
-        link->heard = agent->now;
-        rt_ag_link_arm(agent, link);
-    }
-    return held;
-}
-
 struct ag_held *rt_ag_held_new(struct rt_agent *agent, struct ag_link *link, uint32_t channel,
                                const struct rt_attach_msg *msg, struct rt_slice payload)
 {
@@ -483,10 +448,31 @@ struct ag_held *rt_ag_held_new(struct rt_agent *agent, struct ag_link *link, uin
         rt_ag_refuse_text(agent, link, channel, RT_CLASS_RETRY_LATER, "this link has too many attaches that wait");
         return NULL;
     }
-    held = hold(agent, link, channel, msg, payload.data, payload.size);
-    if (held == NULL) {
-        rt_ag_refuse_text(agent, link, channel, RT_CLASS_RETRY_LATER, rt_strerror(RT_ENOMEM));
+    held = calloc(1, sizeof(*held) + payload.size);
+    if (held != NULL) {
+        held->key = ag_chan_key(link->id, channel);
+        HASH_ADD_KEYPTR_BYHASHVALUE(hh, agent->held, &held->key, sizeof(held->key), ag_chan_hash(agent, held->key),
+                                    held);
     }
+    if (held == NULL || held->hh.tbl == NULL) {
+        free(held);
+        rt_ag_refuse_text(agent, link, channel, RT_CLASS_RETRY_LATER, rt_strerror(RT_ENOMEM));
+        return NULL;
+    }
+    held->link = link;
+    held->timer.kind = AG_TIMER_HELD;
+    held->klife = msg->klife;
+    held->kepoch = msg->kepoch;
+    held->waited = msg->wait > 0;
+    held->whole = rt_ag_whole(agent);
+    held->resume = !msg->make;
+    held->size = payload.size;
+    memcpy(held->payload, payload.data, payload.size);
+    rt_list_push(&link->held, &held->in_link);
+    link->held_bytes += payload.size;
+    agent->held_bytes += payload.size;
+    agent->stats.held++;
+    rt_ag_link_gains(agent, link);
     return held;
 }
 

@@ -147,6 +147,16 @@ void rt_ag_link_proved(struct rt_agent *agent, struct ag_link *link, const struc
     rt_ag_link_state(agent, link, AG_OPEN);
 }
 
+void rt_ag_link_gains(struct rt_agent *agent, struct ag_link *link)
+{
+    link->n_chans++;
+    if (link->n_chans == 1) { /* from now on it is pinged more often: its silence so far does not count */
+        link->heard = agent->now;
+        link->pings = 0;
+        rt_ag_link_arm(agent, link);
+    }
+}
+
 void rt_ag_link_lost(struct rt_agent *agent, struct ag_link *link, const char *reason)
 {
     if (agent->run_link == link->id) {

@@ -141,5 +141,7 @@ uint64_t rt_ag_link_interval(const struct ag_link *link); /* of its pings */
 void rt_ag_link_state(struct rt_agent *agent, struct ag_link *link, enum ag_link_state state);
 /* Sets the link's timer anew from its state. */
 void rt_ag_link_arm(struct rt_agent *agent, struct ag_link *link);
+/* One channel more, or a held attach. */
+void rt_ag_link_gains(struct rt_agent *agent, struct ag_link *link);
 
 #endif

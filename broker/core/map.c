@@ -18,16 +18,6 @@
 
 /* Channels: a pair of (link, channel) mapped to each other, from the ATTACH to a DETACH, a REFUSE or a lost link. */
 
-static void link_gains(struct rt_agent *agent, struct ag_link *link)
-{
-    link->n_chans++;
-    if (link->n_chans == 1) { /* from now on it is pinged more often: its silence so far does not count */
-        link->heard = agent->now;
-        link->pings = 0;
-        rt_ag_link_arm(agent, link);
-    }
-}
-
 static bool enter(struct rt_agent *agent, struct ag_chan *chan)
 {
     HASH_ADD_KEYPTR_BYHASHVALUE(hh_guest, agent->by_guest, &chan->key[AG_GUEST], sizeof(chan->key[AG_GUEST]),
@@ -69,8 +59,8 @@ struct ag_chan *rt_ag_chan_new(struct rt_agent *agent, struct ag_session *sessio
     chan->link[AG_CLIENT] = client;
     rt_list_push(&guest->chans, &chan->in[AG_GUEST]);
     rt_list_push(&client->chans, &chan->in[AG_CLIENT]);
-    link_gains(agent, guest);
-    link_gains(agent, client);
+    rt_ag_link_gains(agent, guest);
+    rt_ag_link_gains(agent, client);
     agent->stats.channels++;
     guest->unanswered++;
     rt_ag_session_event(agent, RT_AGENT_ATTACHED, session, client, "", "", "");
