@@ -3,6 +3,7 @@
 #include "session/core/client.h"
 
 #include "session/base/list.h"
+#include "session/base/number.h"
 #include "session/base/random.h"
 #include "session/base/slice.h"
 #include "session/base/text.h"
@@ -133,7 +134,7 @@ static uint64_t link_deadline(const struct rt_clink *link)
         return link->since + RT_HANDSHAKE_TIMEOUT_MS;
     case RT_CLINK_LIVE:
     case RT_CLINK_SUSPECT:
-        return link->ping_at < idle ? link->ping_at : idle;
+        return rt_min(link->ping_at, idle);
     }
     return RT_NEVER;
 }
@@ -142,10 +143,7 @@ uint64_t rt_client_deadline(const struct rt_client *client)
 {
     uint64_t deadline = rt_timers_at(&client->timers);
     for (int i = 0; i < client->n_links; i++) {
-        uint64_t at = link_deadline(&client->links[i]);
-        if (at < deadline) {
-            deadline = at;
-        }
+        deadline = rt_min(deadline, link_deadline(&client->links[i]));
     }
     return deadline;
 }

@@ -3,6 +3,7 @@
 #include "session/core/client_att.h"
 
 #include "session/base/error.h"
+#include "session/base/number.h"
 #include "session/base/random.h"
 #include "session/base/slice.h"
 #include "session/base/timer.h"
@@ -166,9 +167,7 @@ static void ask(struct rt_catt *att, int slot)
     rt_client_refer(client, &att->link, slot);
     if (link->channels++ == 0 && link->state == RT_CLINK_LIVE) { /* the shorter interval starts here, not in the past */
         link->missed = 0;
-        if (link->ping_at > client->now + RT_PING_BUSY_MS) {
-            link->ping_at = client->now + RT_PING_BUSY_MS;
-        }
+        link->ping_at = rt_min(link->ping_at, client->now + RT_PING_BUSY_MS);
     }
     rt_catt_move(att, RT_CATT_ASKED);
     att->since = client->now;
@@ -319,7 +318,7 @@ static uint64_t back_off(struct rt_catt *att)
 void rt_catt_again(struct rt_catt *att, uint64_t delay)
 {
     uint64_t wait = back_off(att);
-    att->not_before = att->client->now + (delay > wait ? delay : wait);
+    att->not_before = att->client->now + rt_max(delay, wait);
     rt_catt_seek(att);
 }
 
@@ -330,12 +329,18 @@ void rt_catt_again_elsewhere(struct rt_catt *att)
     rt_catt_seek(att);
 }
 
-void rt_catt_fault(struct rt_catt *att, uint64_t cls, uint64_t stream, uint64_t at)
+bool rt_catt_faulted(struct rt_catt *att, uint64_t cls, uint64_t stream, uint64_t at)
 {
-    bool twice = att->fault.cls == cls && att->fault.stream == stream && att->fault.at == at;
+    bool before = att->fault.cls == cls && att->fault.stream == stream && att->fault.at == at;
     att->fault.cls = cls;
     att->fault.stream = stream;
     att->fault.at = at;
+    return before;
+}
+
+void rt_catt_fault(struct rt_catt *att, uint64_t cls, uint64_t stream, uint64_t at)
+{
+    bool twice = rt_catt_faulted(att, cls, stream, at);
     close_channel(att, (struct rt_closing){.type = RT_REFUSE, .cls = cls});
     if (twice || (!att->attached && cls != RT_CLASS_JUMP)) {
         rt_catt_fail(att, cls, "the guest breaks the protocol");
@@ -386,16 +391,14 @@ void rt_catt_wake_at(struct rt_catt *att, uint64_t at)
 uint64_t rt_catt_deadline(const struct rt_catt *att)
 {
     uint64_t at = att->give_up_at;
-    if (att->state == RT_CATT_SEEKING && att->seek_at < at) {
-        at = att->seek_at;
+    if (att->state == RT_CATT_SEEKING) {
+        at = rt_min(at, att->seek_at);
     }
-    if (att->state == RT_CATT_ASKED && att->ask_at < at) {
-        at = att->ask_at;
+    if (att->state == RT_CATT_ASKED) {
+        at = rt_min(at, att->ask_at);
     }
     for (int i = 0; att->state == RT_CATT_LIVE && i < 3; i++) {
-        if (att->rx[i].ack_at < at) {
-            at = att->rx[i].ack_at;
-        }
+        at = rt_min(at, att->rx[i].ack_at);
     }
     return at;
 }

@@ -119,6 +119,12 @@ static inline bool rt_catt_wants(const struct rt_catt *att, unsigned stream)
     return (att->want >> stream & 1) != 0;
 }
 
+/* Than the newest claim known. */
+static inline bool rt_catt_is_newer(const struct rt_catt *att, uint64_t life, uint64_t epoch)
+{
+    return life > att->k_life || (life == att->k_life && epoch > att->k_epoch);
+}
+
 void rt_catt_link_up(struct rt_catt *att, int slot);
 void rt_catt_link_down(struct rt_catt *att, int slot);
 /* SEEKING: asks the best live agent, else has agents dialled and waits. */
@@ -128,6 +134,8 @@ void rt_catt_tick(struct rt_catt *att);
 uint64_t rt_catt_deadline(const struct rt_catt *att);
 /* rt_catt_tick() comes at this time or before. */
 void rt_catt_wake_at(struct rt_catt *att, uint64_t at);
+/* Notes what ends a channel, and where. True: so did the last one. */
+bool rt_catt_faulted(struct rt_catt *att, uint64_t cls, uint64_t stream, uint64_t at);
 /* Ends the channel with REFUSE cls and attaches again; the same at the same place twice is final. */
 void rt_catt_fault(struct rt_catt *att, uint64_t cls, uint64_t stream, uint64_t at);
 void rt_catt_rewound(struct rt_catt *att, uint64_t stream, uint64_t from, uint64_t to);

@@ -203,7 +203,7 @@ void rt_catt_on_attached(struct rt_catt *att, const uint8_t *payload, size_t siz
     rt_client_refer(client, &att->home, att->link);
     rt_client_refer(client, &att->alt, RT_NO_SLOT);
     att->home_since = client->now;
-    if (msg.life > att->k_life || (msg.life == att->k_life && msg.epoch > att->k_epoch)) {
+    if (rt_catt_is_newer(att, msg.life, msg.epoch)) {
         att->k_life = msg.life;
         att->k_epoch = msg.epoch;
     }

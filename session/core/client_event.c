@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
+#include "session/base/number.h"
 #include "session/core/attachment.h"
 #include "session/core/client_att.h"
 #include "session/core/client_machine.h"
@@ -29,18 +30,10 @@ static void describe(const struct rt_catt *att, struct rt_catt_event *event)
     }
 }
 
-static bool took(struct rt_catt *att, enum rt_catt_due event)
-{
-    bool was = (att->due & event) != 0;
-
-    att->due &= ~(unsigned)event;
-    return was;
-}
-
 /* The link's side: attached, interrupted, resumed. */
 static bool link_event(struct rt_catt *att, struct rt_catt_event *event)
 {
-    if (took(att, RT_CATT_DUE_ATTACHED)) {
+    if (rt_took(&att->due, RT_CATT_DUE_ATTACHED)) {
         event->kind = RT_CATT_ATTACHED;
         describe(att, event);
         event->out = att->start[0];
@@ -107,12 +100,12 @@ static bool eof_event(struct rt_catt *att, struct rt_catt_event *event)
 
 static bool control_event(struct rt_catt *att, struct rt_catt_event *event)
 {
-    if (took(att, RT_CATT_DUE_CLOSED)) {
+    if (rt_took(&att->due, RT_CATT_DUE_CLOSED)) {
         event->kind = RT_CATT_INPUT_CLOSED;
         event->from = rt_catt_tx(att, RT_STDIN)->ring.base;
         return true;
     }
-    if (took(att, RT_CATT_DUE_RESIZED)) {
+    if (rt_took(&att->due, RT_CATT_DUE_RESIZED)) {
         event->kind = RT_CATT_RESIZED;
         event->rows = att->rows;
         event->cols = att->cols;

@@ -3,6 +3,7 @@
 #include "session/core/client_link.h"
 
 #include "session/base/error.h"
+#include "session/base/number.h"
 #include "session/base/random.h"
 #include "session/base/slice.h"
 #include "session/base/text.h"
@@ -70,12 +71,10 @@ static void link_refused(struct rt_client *client, int slot, const uint8_t *payl
         (void)rt_text_copy(msg.m, link->refused_text, sizeof(link->refused_text));
         delay = RT_REFUSED_MIN_MS + rt_jitter(&client->random, RT_REFUSED_MAX_MS - RT_REFUSED_MIN_MS + 1);
     } else if (msg.c == RT_CLASS_RETRY_LATER) {
-        delay = msg.delay < RT_REFUSED_MAX_MS ? msg.delay : RT_REFUSED_MAX_MS;
+        delay = rt_min(msg.delay, RT_REFUSED_MAX_MS);
     }
     rt_clink_down(client, slot, "refused by the agent");
-    if (link->retry_at < client->now + delay) {
-        link->retry_at = client->now + delay;
-    }
+    link->retry_at = rt_max(link->retry_at, client->now + delay);
 }
 
 static void channel_frame(struct rt_client *client, int slot, const struct rt_frame *frame, const uint8_t *payload)
@@ -295,22 +294,20 @@ size_t rt_client_output(struct rt_client *client, unsigned agent, uint8_t *buf, 
     if (link->state < RT_CLINK_HELLO) {
         return 0;
     }
-    if ((link->due & RT_CLINK_DUE_HELLO) != 0) {
+    if (rt_took(&link->due, RT_CLINK_DUE_HELLO)) {
         used = put_hello(client, buf, cap);
     }
-    if ((link->due & RT_CLINK_DUE_PONG) != 0) {
+    if (rt_took(&link->due, RT_CLINK_DUE_PONG)) {
         used += put_plain(buf + used, RT_PONG, 0, link->pong_token);
     }
     if (!rt_clink_live(link)) {
-        link->due = 0;
         return used;
     }
-    if ((link->due & RT_CLINK_DUE_PING) != 0) {
+    if (rt_took(&link->due, RT_CLINK_DUE_PING)) {
         uint64_t token = rt_jitter(&client->random, UINT64_MAX);
         used += put_plain(buf + used, RT_PING, 0, token);
         rt_pings_sent(&link->pinged, token);
     }
-    link->due = 0;
     used += put_closings(link, buf + used, cap - used);
     if (link->n_closings > 0) {
         return used;

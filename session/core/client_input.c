@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
 #include "session/base/error.h"
+#include "session/base/number.h"
 #include "session/core/attachment.h"
 #include "session/core/client_att.h"
 #include "session/core/client_machine.h"
@@ -26,16 +27,12 @@ static bool takes_input(const struct rt_catt *att, unsigned stream)
 
 size_t rt_catt_writable(const struct rt_catt *att)
 {
-    const struct rt_ring *ring = &att->tx[0].ring;
-    return takes_input(att, RT_STDIN) ? RT_CLIENT_INPUT_MAX - (size_t)(ring->head - ring->base) : 0;
+    return takes_input(att, RT_STDIN) ? rt_ring_room(&att->tx[0].ring) : 0;
 }
 
 size_t rt_catt_write(struct rt_catt *att, const void *data, size_t size)
 {
-    size_t room = rt_catt_writable(att);
-    if (size > room) {
-        size = room;
-    }
+    size = (size_t)rt_min(size, rt_catt_writable(att));
     if (size == 0) {
         return 0;
     }
@@ -82,7 +79,7 @@ static int put_item(struct rt_catt *att, const struct rt_down_item *item)
     buf[1] = (uint8_t)(size & 0xff);
     bool replaces = item->t == RT_ITEM_RESIZE && tx->last_resize != RT_NO_OFFSET && tx->last_resize >= tx->sender.high;
     uint64_t end = replaces ? tx->last_resize : tx->ring.head;
-    if (2 + (size_t)size > tx->window - (size_t)(end - tx->ring.base)) {
+    if (2 + (size_t)size > tx->ring.cap - (size_t)(end - tx->ring.base)) {
         return RT_ELIMIT;
     }
     tx->ring.head = end;
@@ -115,9 +112,9 @@ int rt_catt_run(struct rt_catt *att, const uint8_t *what, size_t size)
     struct rt_tx *tx = rt_catt_tx(att, RT_CONTROL_DOWN);
     int error = size > RT_EXEC_MAX ? RT_ELIMIT : 0;
     assert(tx->ring.data == NULL);
-    tx->window += (size / RT_PIECE_MAX + 1) * (2 + RT_ITEM_MAX); /* beside what other items may take */
+    tx->ring.cap += (size / RT_PIECE_MAX + 1) * (2 + RT_ITEM_MAX); /* beside what other items may take */
     for (size_t at = 0; at < size && error == 0; at += RT_PIECE_MAX) {
-        size_t part = size - at < RT_PIECE_MAX ? size - at : RT_PIECE_MAX;
+        size_t part = (size_t)rt_min(size - at, RT_PIECE_MAX);
         struct rt_down_item item = {.t = RT_ITEM_RUN, .b = {what + at, part}, .last = at + part == size};
         error = put_item(att, &item);
     }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
 #include "session/base/error.h"
+#include "session/base/number.h"
 #include "session/base/slice.h"
 #include "session/base/text.h"
 #include "session/core/attachment.h"
@@ -15,15 +16,11 @@
 
 /* What a refusal of a channel means for its attachment: protocol.md section 6. */
 
-static bool newer(const struct rt_catt *att, const struct rt_refuse_msg *msg)
-{
-    return msg->life > att->k_life || (msg->life == att->k_life && msg->epoch > att->k_epoch);
-}
-
 /* News that is newer is followed at once, but for a row of them that moves nothing. */
 static void moved(struct rt_catt *att, int from, const struct rt_refuse_msg *msg)
 {
-    int slot = newer(att, msg) ? rt_client_learn(att->client, msg->host, msg->addr, msg->n_addr) : RT_NO_SLOT;
+    bool newer = rt_catt_is_newer(att, msg->life, msg->epoch);
+    int slot = newer ? rt_client_learn(att->client, msg->host, msg->addr, msg->n_addr) : RT_NO_SLOT;
     if (slot == RT_NO_SLOT) {
         rt_catt_again(att, 0);
         return;
@@ -99,11 +96,7 @@ static bool fault_for_now(struct rt_catt *att, uint64_t cls)
         at += att->rx[i].consumed;
     }
     at += att->tx[0].ring.base + att->tx[1].ring.base;
-    bool twice = att->fault.cls == cls && att->fault.stream == RT_STREAMS && att->fault.at == at;
-    att->fault.cls = cls;
-    att->fault.stream = RT_STREAMS;
-    att->fault.at = at;
-    return !twice && (att->attached || cls == RT_CLASS_JUMP);
+    return !rt_catt_faulted(att, cls, RT_STREAMS, at) && (att->attached || cls == RT_CLASS_JUMP);
 }
 
 /* A machine started anew, or a copy that became a life of its own: what it writes is not what was attached to. */
@@ -114,7 +107,7 @@ static bool other_life(struct rt_catt *att, const struct rt_refuse_msg *msg)
         return false;
     }
     event.to = rt_catt_rx(att, RT_STDOUT)->consumed;
-    event.from = msg->at < event.to ? msg->at : event.to;
+    event.from = rt_min(msg->at, event.to);
     event.anew = msg->at == 0;
     rt_catt_over(att, &event);
     return true;
@@ -143,8 +136,8 @@ void rt_catt_refused(struct rt_catt *att, const uint8_t *payload, size_t size)
         if (att->wait_ms == RT_WAIT_MAX_MS) { /* in vain: what it knows may be of a past that the store has lost */
             att->k_life = att->k_epoch = 0;
         }
-        att->wait_ms = att->wait_ms * 2 < RT_WAIT_MAX_MS ? att->wait_ms * 2 : RT_WAIT_MAX_MS;
-        rt_catt_again(att, msg.delay < RT_REFUSED_MAX_MS ? msg.delay : RT_REFUSED_MAX_MS);
+        att->wait_ms = rt_min(att->wait_ms * 2, RT_WAIT_MAX_MS);
+        rt_catt_again(att, rt_min(msg.delay, RT_REFUSED_MAX_MS));
         return;
     case RT_CLASS_MOVED:
         moved(att, from, &msg);

@@ -4,6 +4,7 @@
 
 #include "session/base/error.h"
 #include "session/base/list.h"
+#include "session/base/number.h"
 #include "session/core/client_att.h"
 #include "session/core/client_machine.h"
 #include "session/core/frame.h"
@@ -83,7 +84,7 @@ static bool received(struct rt_catt *att, unsigned stream, enum rt_received is, 
         rt_catt_fault(att, RT_CLASS_LIMIT, stream, rx->next);
         break;
     case RT_RECEIVED_OVER_END:
-        rt_catt_rewound(att, stream, end < known ? end : known, end < known ? known : end);
+        rt_catt_rewound(att, stream, rt_min(end, known), rt_max(end, known));
         break;
     case RT_RECEIVED_NO_MEMORY:
         rt_catt_fail_memory(att);

@@ -24,7 +24,6 @@ struct rt_up_item;
 
 struct rt_tx {
     struct rt_ring ring; /* owned; what the guest has not applied: made with the first byte */
-    size_t window;       /* of the ring */
     struct rt_sender sender;
     bool closed;          /* the guest takes no more */
     uint64_t written;     /* bytes accepted, kept over a close */

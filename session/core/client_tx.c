@@ -19,19 +19,14 @@
 void rt_tx_begin(struct rt_tx *tx)
 {
     tx->last_resize = RT_NO_OFFSET;
-    tx->window = RT_CLIENT_INPUT_MAX;
+    rt_ring_init(&tx->ring, RT_CLIENT_INPUT_MAX);
     rt_sender_start(&tx->sender, &tx->ring, 0);
 }
 
 int rt_tx_append(struct rt_tx *tx, const void *data, size_t size)
 {
-    if (tx->ring.data == NULL) {
-        uint64_t at = tx->ring.head;
-        int error = rt_ring_init(&tx->ring, tx->window);
-        rt_ring_start(&tx->ring, at);
-        if (error != 0) {
-            return error;
-        }
+    if (rt_ring_make(&tx->ring) != 0) {
+        return RT_ENOMEM;
     }
     (void)rt_ring_append(&tx->ring, data, size);
     tx->written = tx->ring.head;

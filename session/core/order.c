@@ -2,6 +2,8 @@
  * Copyright The retether authors */
 #include "session/core/order.h"
 
+#include "session/base/number.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -97,7 +99,7 @@ size_t rt_order_pack(const struct rt_order *order, const uint64_t start[2], uint
     /* Before the oldest but one are only bytes of the oldest's stream: they need no telling. */
     for (size_t i = order->end == NULL ? 0 : order->n; i-- > 1; stream = 1 - stream) {
         uint64_t end = *run(order, i), begin = i > 1 ? *run(order, i - 2) : 0;
-        uint64_t from = begin > start[stream] ? begin : start[stream];
+        uint64_t from = rt_max(begin, start[stream]);
         size_t n = end <= from ? 0 : put_size(end - from, out + used, RT_ORDER_PACKED_MAX - used);
 
         used += n;

@@ -2,6 +2,7 @@
  * Copyright The retether authors */
 #include "session/core/receiver.h"
 
+#include "session/base/number.h"
 #include "session/core/frame.h"
 #include "session/core/protocol.h"
 
@@ -29,7 +30,7 @@
 
 void rt_receiver_init(struct rt_receiver *receiver, size_t window)
 {
-    receiver->window = window;
+    rt_ring_init(&receiver->ring, window);
     receiver->final = RT_NO_OFFSET;
     receiver->ack_at = RT_NO_OFFSET;
     rt_digest_start(&receiver->digest, 0);
@@ -89,8 +90,7 @@ static enum rt_received take_data(struct rt_receiver *receiver, uint64_t offset,
         return RT_RECEIVED_OVER_END;
     }
     /* The ring is made at the first byte, so that an idle attachment costs none. */
-    if ((receiver->ring.data == NULL && rt_ring_init(&receiver->ring, receiver->window) != 0) ||
-        rt_ring_append(&receiver->ring, data, size) != size) {
+    if (rt_ring_make(&receiver->ring) != 0 || rt_ring_append(&receiver->ring, data, size) != size) {
         return RT_RECEIVED_NO_MEMORY;
     }
     receiver->next += size;
@@ -172,7 +172,7 @@ void rt_receiver_consume(struct rt_receiver *receiver, size_t size)
         const uint8_t *data = rt_receiver_peek(receiver, &part);
 
         assert(part > 0);
-        part = part < size ? part : size;
+        part = (size_t)rt_min(part, size);
         rt_digest_extend(&receiver->digest, data, part);
         rt_ring_drop(&receiver->ring, receiver->ring.base + part);
         receiver->consumed += part;
@@ -208,7 +208,7 @@ int rt_receiver_item(const struct rt_receiver *receiver, uint8_t *out, size_t ca
     if (have < 2) {
         return 0;
     }
-    (void)rt_ring_copy(&receiver->ring, receiver->ring.base, out, have < cap ? (size_t)have : cap);
+    (void)rt_ring_copy(&receiver->ring, receiver->ring.base, out, (size_t)rt_min(have, cap));
     size = (size_t)out[0] << 8 | out[1];
     if (size == 0 || size > RT_ITEM_MAX) {
         return RT_EPROTO;
@@ -221,9 +221,9 @@ int rt_receiver_item(const struct rt_receiver *receiver, uint8_t *out, size_t ca
 /* A sender may name any offset as the next one; beyond the last that there is no ACK can grant anything. */
 static uint64_t limit_of(const struct rt_receiver *receiver)
 {
-    uint64_t limit = receiver->next + receiver->window - (receiver->ring.head - receiver->ring.base);
+    uint64_t limit = receiver->next + rt_ring_room(&receiver->ring);
 
-    return limit < RT_COUNTER_MAX ? limit : RT_COUNTER_MAX - 1;
+    return rt_min(limit, RT_COUNTER_MAX - 1);
 }
 
 bool rt_receiver_plan(struct rt_receiver *receiver, uint64_t now, uint64_t delay_ms)
@@ -235,7 +235,7 @@ bool rt_receiver_plan(struct rt_receiver *receiver, uint64_t now, uint64_t delay
     if (news > 0 && now + delay_ms < receiver->ack_at) {
         receiver->ack_at = now + delay_ms;
     }
-    if (stopped || ended || news >= receiver->window / 4 || now >= receiver->ack_at) {
+    if (stopped || ended || news >= receiver->ring.cap / 4 || now >= receiver->ack_at) {
         receiver->ack_now = true;
     }
     if (receiver->ack_now) {

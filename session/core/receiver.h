@@ -32,9 +32,8 @@ struct rt_gap {
 enum rt_fin { RT_FIN_NONE, RT_FIN_COME, RT_FIN_TOLD };
 
 struct rt_receiver {
-    struct rt_ring
-        ring;      /* owned; the bytes of [consumed, next) that are in no gap, from offset 0 of its own; lazily made */
-    size_t window; /* of the ring */
+    /* owned; the bytes of [consumed, next) that are in no gap, from offset 0 of its own; made with the first */
+    struct rt_ring ring;
     uint64_t consumed;
     uint64_t next;           /* after the last byte, or gap, that came */
     uint64_t told, limit;    /* `consumed` and the limit of the newest ACK */

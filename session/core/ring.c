@@ -2,6 +2,8 @@
  * Copyright The retether authors */
 #include "session/core/ring.h"
 
+#include "session/base/number.h"
+
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +17,7 @@ static size_t place(const struct rt_ring *ring, uint64_t offset)
     return (size_t)((offset - ring->origin) % ring->cap);
 }
 
-void rt_ring_init_empty(struct rt_ring *ring, size_t cap)
+void rt_ring_init(struct rt_ring *ring, size_t cap)
 {
     assert(cap > 0);
     memset(ring, 0, sizeof(*ring));
@@ -28,16 +30,6 @@ int rt_ring_make(struct rt_ring *ring)
         ring->data = malloc(ring->cap);
     }
     return ring->data != NULL ? 0 : RT_ENOMEM;
-}
-
-int rt_ring_init(struct rt_ring *ring, size_t cap)
-{
-    rt_ring_init_empty(ring, cap);
-    if (rt_ring_make(ring) != 0) {
-        ring->cap = 0;
-        return RT_ENOMEM;
-    }
-    return 0;
 }
 
 void rt_ring_shrink(struct rt_ring *ring)
@@ -58,7 +50,7 @@ void rt_ring_shrink(struct rt_ring *ring)
 void rt_ring_close(struct rt_ring *ring)
 {
     free(ring->data);
-    memset(ring, 0, sizeof(*ring));
+    *ring = (struct rt_ring){.cap = ring->cap};
 }
 
 void rt_ring_start(struct rt_ring *ring, uint64_t offset)
@@ -75,7 +67,7 @@ uint8_t *rt_ring_space(const struct rt_ring *ring, size_t *size)
 {
     size_t room = ring->data != NULL ? rt_ring_room(ring) : 0;
     size_t at = ring->cap > 0 ? place(ring, ring->head) : 0;
-    *size = room < ring->cap - at ? room : ring->cap - at;
+    *size = (size_t)rt_min(room, ring->cap - at);
     return *size == 0 ? NULL : ring->data + at;
 }
 
@@ -95,9 +87,7 @@ size_t rt_ring_append(struct rt_ring *ring, const void *data, size_t size)
         if (space == 0) {
             break;
         }
-        if (space > size - done) {
-            space = size - done;
-        }
+        space = (size_t)rt_min(space, size - done);
         memcpy(to, from + done, space);
         rt_ring_commit(ring, space);
         done += space;
@@ -123,7 +113,7 @@ const uint8_t *rt_ring_peek(const struct rt_ring *ring, uint64_t offset, size_t 
         return ring->data;
     }
     size_t at = place(ring, offset);
-    *size = left < ring->cap - at ? (size_t)left : ring->cap - at;
+    *size = (size_t)rt_min(left, ring->cap - at);
     return ring->data + at;
 }
 
@@ -137,9 +127,7 @@ size_t rt_ring_copy(const struct rt_ring *ring, uint64_t offset, void *out, size
         if (part == 0) {
             break;
         }
-        if (part > size - done) {
-            part = size - done;
-        }
+        part = (size_t)rt_min(part, size - done);
         memcpy(to + done, from, part);
         done += part;
     }
@@ -155,7 +143,7 @@ uint64_t rt_ring_last_lines(const struct rt_ring *ring, uint64_t n, size_t look)
         size_t left = place(ring, at - 1) + 1;
         const uint8_t *piece = ring->data + left;
 
-        left = left < at - end ? left : (size_t)(at - end);
+        left = (size_t)rt_min(left, at - end);
         for (size_t i = 1; i <= left; i++) {
             if (piece[-(ptrdiff_t)i] == '\n' && at - i + 1 != ring->head && --n == 0) {
                 return at - i + 1;
@@ -172,9 +160,6 @@ void rt_ring_digest(const struct rt_ring *ring, struct rt_digest *digest, uint64
     while (digest->at < offset) {
         size_t part;
         const uint8_t *from = rt_ring_peek(ring, digest->at, &part);
-        if (part > offset - digest->at) {
-            part = (size_t)(offset - digest->at);
-        }
-        rt_digest_extend(digest, from, part);
+        rt_digest_extend(digest, from, (size_t)rt_min(part, offset - digest->at));
     }
 }

@@ -12,7 +12,7 @@
 
 /* The newest bytes of a stream with absolute offsets: [base, head), head - base <= cap. */
 struct rt_ring {
-    uint8_t *data; /* owned; allocated at init or later, touched as it fills */
+    uint8_t *data; /* owned; NULL until it is made; touched as it fills */
     size_t cap;    /* bytes */
     uint64_t base;
     uint64_t head;
@@ -20,14 +20,14 @@ struct rt_ring {
     bool ended;      /* nothing will be appended any more: `head` is the stream's end */
 };
 
-/* cap > 0. RT_ENOMEM when memory is short; the ring is then zeroed and needs no close. */
-RT_MUST_CHECK int rt_ring_init(struct rt_ring *ring, size_t cap);
-/* The same without memory yet: rt_ring_make() gets it, before there is space. */
-void rt_ring_init_empty(struct rt_ring *ring, size_t cap);
+/* cap > 0. Its memory comes with rt_ring_make(): until then there is no space. */
+void rt_ring_init(struct rt_ring *ring, size_t cap);
+/* Gets its memory, if it has none. RT_ENOMEM: there is none now. */
 RT_MUST_CHECK int rt_ring_make(struct rt_ring *ring);
 /* Keeps memory for the bytes that are held and no more: nothing can be appended any more. Without memory to do so the
  * ring stays as it was. */
 void rt_ring_shrink(struct rt_ring *ring);
+/* Frees its memory: it is as at first. Of zeroed memory too. */
 void rt_ring_close(struct rt_ring *ring);
 /* Gives up all bytes: the next one has this offset. */
 void rt_ring_start(struct rt_ring *ring, uint64_t offset);

@@ -2,6 +2,7 @@
  * Copyright The retether authors */
 #include "session/core/sender.h"
 
+#include "session/base/number.h"
 #include "session/core/frame.h"
 #include "session/core/protocol.h"
 #include "session/core/ring.h"
@@ -25,11 +26,6 @@
  * the bytes here: that a past has changed is found at the first ACK or resume (invariant I1). Below digest.at there is
  * nothing left to compare. */
 
-static uint64_t at_least(uint64_t offset, uint64_t least)
-{
-    return offset < least ? least : offset;
-}
-
 void rt_sender_start(struct rt_sender *sender, const struct rt_ring *ring, uint64_t offset)
 {
     sender->sent = sender->high = sender->acked = offset;
@@ -38,7 +34,7 @@ void rt_sender_start(struct rt_sender *sender, const struct rt_ring *ring, uint6
 
 void rt_sender_take_over(struct rt_sender *sender, const struct rt_ring *ring)
 {
-    rt_digest_start(&sender->digest, at_least(sender->acked, ring->base));
+    rt_digest_start(&sender->digest, rt_max(sender->acked, ring->base));
     sender->before = sender->digest;
 }
 
@@ -95,8 +91,8 @@ enum rt_far_verdict rt_sender_ack(struct rt_sender *sender, const struct rt_ring
         }
     }
     sender->acked = frame->offset;
-    sender->sent = at_least(sender->sent, sender->acked); /* the far end had it from before the rebinding */
-    sender->limit = at_least(sender->limit, rt_get_u64(payload));
+    sender->sent = rt_max(sender->sent, sender->acked); /* the far end had it from before the rebinding */
+    sender->limit = rt_max(sender->limit, rt_get_u64(payload));
     if ((frame->flags & RT_ACK_FIN) != 0 && ring->ended && sender->acked == ring->head) {
         sender->fin_acked = true;
     }
@@ -127,7 +123,7 @@ void rt_sender_overwritten(struct rt_sender *sender, const struct rt_ring *ring,
 
 static uint64_t sendable(const struct rt_sender *sender, const struct rt_ring *ring)
 {
-    uint64_t end = sender->limit < ring->head ? sender->limit : ring->head;
+    uint64_t end = rt_min(sender->limit, ring->head);
 
     return end > sender->sent ? end - sender->sent : 0;
 }
@@ -146,10 +142,10 @@ bool rt_sender_ready(const struct rt_sender *sender, const struct rt_ring *ring)
 static void passed(struct rt_sender *sender, uint64_t end)
 {
     if (sender->sent < sender->high) {
-        sender->resent += (end < sender->high ? end : sender->high) - sender->sent;
+        sender->resent += rt_min(end, sender->high) - sender->sent;
     }
     sender->sent = end;
-    sender->high = at_least(sender->high, end);
+    sender->high = rt_max(sender->high, end);
 }
 
 static size_t put_gap(struct rt_sender *sender, const struct rt_ring *ring, struct rt_frame frame, uint8_t *out)
@@ -157,7 +153,7 @@ static size_t put_gap(struct rt_sender *sender, const struct rt_ring *ring, stru
     frame.type = RT_GAP;
     frame.length = RT_GAP_PAYLOAD;
     sender->sent = ring->base;
-    sender->high = at_least(sender->high, ring->base);
+    sender->high = rt_max(sender->high, ring->base);
     rt_frame_put(out, &frame);
     rt_put_u64(out + RT_FRAME_HEADER, ring->base);
     return RT_FRAME_HEADER + RT_GAP_PAYLOAD;
@@ -175,13 +171,7 @@ size_t rt_sender_put(struct rt_sender *sender, const struct rt_ring *ring, const
     if (sender->sent < ring->base) {
         return put_gap(sender, ring, frame, out);
     }
-    size = turn->most < room ? turn->most : room;
-    if (size > RT_FRAME_PAYLOAD_MAX) {
-        size = RT_FRAME_PAYLOAD_MAX;
-    }
-    if (size > sendable(sender, ring)) {
-        size = (size_t)sendable(sender, ring);
-    }
+    size = (size_t)rt_min(rt_min(turn->most, room), rt_min(RT_FRAME_PAYLOAD_MAX, sendable(sender, ring)));
     if (size > 0) {
         frame.type = RT_DATA;
         frame.length = (uint32_t)size;

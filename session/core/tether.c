@@ -2,6 +2,7 @@
  * Copyright The retether authors */
 #include "session/core/tether.h"
 
+#include "session/base/number.h"
 #include "session/base/random.h"
 #include "session/base/slice.h"
 #include "session/core/frame.h"
@@ -36,12 +37,7 @@ struct rt_tether *rt_tether_new(const struct rt_tether_config *config, uint64_t 
         return NULL;
     }
     t->config = *config;
-    if (t->config.ring_bytes < RT_RING_BYTES_MIN) {
-        t->config.ring_bytes = RT_RING_BYTES_MIN;
-    }
-    if (t->config.ring_bytes > RT_RING_BYTES_MAX) {
-        t->config.ring_bytes = RT_RING_BYTES_MAX;
-    }
+    t->config.ring_bytes = (size_t)rt_min(rt_max(config->ring_bytes, RT_RING_BYTES_MIN), RT_RING_BYTES_MAX);
     t->jitter = config->seed;
     t->state = RT_TETHER_DOWN;
     t->retry_at = now;
@@ -178,16 +174,6 @@ static uint64_t keepalive_ms(const struct rt_tether *t)
     return RT_PING_IDLE_MS;
 }
 
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
-static uint64_t later(uint64_t a, uint64_t b)
-{
-    return a > b ? a : b;
-}
-
 static uint64_t link_deadline(const struct rt_tether *t)
 {
     uint64_t interval = keepalive_ms(t);
@@ -199,7 +185,7 @@ static uint64_t link_deadline(const struct rt_tether *t)
     case RT_TETHER_HELLO:
         return t->hello_by;
     case RT_TETHER_LIVE:
-        return earlier(later(t->ping_at, t->rx_at) + interval, t->rx_at + interval * RT_PINGS_MISSED_MAX);
+        return rt_min(rt_max(t->ping_at, t->rx_at) + interval, t->rx_at + interval * RT_PINGS_MISSED_MAX);
     case RT_TETHER_DIALING:
     case RT_TETHER_IS_OVER:
         break;
@@ -234,9 +220,9 @@ static uint64_t atts_deadline(const struct rt_tether *t)
     uint64_t at = RT_NEVER;
 
     for (size_t i = 0; i < t->n_atts; i++) {
-        at = earlier(at, forget_at(t, &t->atts[i]));
+        at = rt_min(at, forget_at(t, &t->atts[i]));
         if (t->atts[i].state == RT_ATT_BOUND) {
-            at = earlier(at, unless_due(t, t->atts[i].in[RT_STDIN_IN].ack_at));
+            at = rt_min(at, unless_due(t, t->atts[i].in[RT_STDIN_IN].ack_at));
         }
     }
     return at;
@@ -252,20 +238,20 @@ uint64_t rt_tether_deadline(const struct rt_tether *t)
     if (t->undecided) {
         return 0;
     }
-    at = earlier(link_deadline(t), atts_deadline(t));
-    at = earlier(at, rt_tether_hold_deadline(t));
+    at = rt_min(link_deadline(t), atts_deadline(t));
+    at = rt_min(at, rt_tether_hold_deadline(t));
     if (t->state == RT_TETHER_LIVE && (t->due & RT_DUE_REPORT) != 0) {
-        at = earlier(at, unless_due(t, t->report_at));
+        at = rt_min(at, unless_due(t, t->report_at));
     }
     if (t->state == RT_TETHER_LIVE && t->ending == RT_ENDING_TAIL_OUT) {
-        at = earlier(at, unless_due(t, t->end_at));
+        at = rt_min(at, unless_due(t, t->end_at));
     }
     if (t->ending != RT_ENDING_NONE && t->ending != RT_ENDING_SAFE && t->config.end_timeout_ms) {
-        at = earlier(at, unless_due(t, t->final_at + t->config.end_timeout_ms));
+        at = rt_min(at, unless_due(t, t->final_at + t->config.end_timeout_ms));
     }
     for (size_t i = 0; i < RT_PROCS_MAX; i++) {
         if (t->procs[i] != NULL) {
-            at = earlier(at, earlier(rt_tether_drain_deadline(t->procs[i]), t->procs[i]->redraw_at));
+            at = rt_min(at, rt_min(rt_tether_drain_deadline(t->procs[i]), t->procs[i]->redraw_at));
         }
     }
     return at;
@@ -286,7 +272,7 @@ static void tick_link(struct rt_tether *t, uint64_t now)
         rt_tether_hangup(t, "the agent is silent", now, now);
         return;
     }
-    if (now >= later(t->ping_at, t->rx_at) + interval) {
+    if (now >= rt_max(t->ping_at, t->rx_at) + interval) {
         t->due |= RT_DUE_PING;
         t->ping_at = now;
     }
@@ -313,18 +299,10 @@ void rt_tether_tick(struct rt_tether *t, uint64_t now)
 
 /* ---- actions ---- */
 
-static bool took(struct rt_proc *proc, enum rt_proc_due what)
-{
-    bool was = (proc->due & what) != 0;
-
-    proc->due &= ~(unsigned)what;
-    return was;
-}
-
 static bool proc_action(struct rt_proc *proc, struct rt_tether_action *action)
 {
     action->proc = proc->id;
-    if (took(proc, RT_PROC_DUE_START)) {
+    if (rt_took(&proc->due, RT_PROC_DUE_START)) {
         action->kind = RT_TETHER_START;
         action->tty = proc->tty;
         action->in = proc->in;
@@ -334,18 +312,18 @@ static bool proc_action(struct rt_proc *proc, struct rt_tether_action *action)
         proc->due &= ~(unsigned)RT_PROC_DUE_RESIZE;
         return true;
     }
-    if (proc->state == RT_PROC_RUNNING && took(proc, RT_PROC_DUE_KILL)) {
+    if (proc->state == RT_PROC_RUNNING && rt_took(&proc->due, RT_PROC_DUE_KILL)) {
         action->kind = RT_TETHER_SIGNAL;
         action->sig = 9;
         return true;
     }
-    if (proc->state == RT_PROC_RUNNING && took(proc, RT_PROC_DUE_RESIZE)) {
+    if (proc->state == RT_PROC_RUNNING && rt_took(&proc->due, RT_PROC_DUE_RESIZE)) {
         action->kind = RT_TETHER_RESIZE;
         action->rows = proc->redraw_at == RT_NEVER ? proc->rows : proc->rows > 1 ? proc->rows - 1 : 2;
         action->cols = proc->cols;
         return true;
     }
-    if (took(proc, RT_PROC_DUE_CLOSE)) {
+    if (rt_took(&proc->due, RT_PROC_DUE_CLOSE)) {
         action->kind = RT_TETHER_CLOSE_OUTPUT;
         return true;
     }

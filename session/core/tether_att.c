@@ -2,6 +2,7 @@
  * Copyright The retether authors */
 #include "session/core/tether_att.h"
 
+#include "session/base/number.h"
 #include "session/base/slice.h"
 #include "session/core/frame.h"
 #include "session/core/msg_stream.h"
@@ -202,8 +203,16 @@ static void begin(struct rt_proc *proc, struct rt_att *att, const struct rt_atta
         proc->stdin_kept = false; /* it takes the place of who went */
     }
     att->once = msg->once;
-    att->hold_ms = msg->hold < RT_HOLD_MAX_MS ? msg->hold : RT_HOLD_MAX_MS;
+    att->hold_ms = rt_min(msg->hold, RT_HOLD_MAX_MS);
     att->hold_left = att->hold_ms;
+}
+
+/* Says no, and why. */
+static bool no(struct rt_refusal *why, uint64_t cls, const char *text)
+{
+    why->cls = cls;
+    why->text = text;
+    return false;
 }
 
 static bool check_out(const struct rt_proc *proc, struct rt_att *att, const struct rt_attach_out *theirs,
@@ -215,12 +224,13 @@ static bool check_out(const struct rt_proc *proc, struct rt_att *att, const stru
         [RT_FAR_ANOTHER] = "what you have differs from what this container wrote: its memory was set back",
     };
     const unsigned o = (unsigned)theirs->s - RT_STDOUT;
+    const char *text;
 
     why->s = theirs->s;
     why->at = att->out[o].acked;
     why->got = theirs->c;
-    why->text = texts[rt_sender_resume(&att->out[o], &proc->ring[o], theirs->c, theirs->df, theirs->d)];
-    return why->text == NULL;
+    text = texts[rt_sender_resume(&att->out[o], &proc->ring[o], theirs->c, theirs->df, theirs->d)];
+    return text == NULL || no(why, RT_CLASS_REWOUND, text);
 }
 
 static bool check_in(struct rt_att *att, const struct rt_attach_in *theirs, struct rt_refusal *why)
@@ -231,14 +241,10 @@ static bool check_in(struct rt_att *att, const struct rt_attach_in *theirs, stru
     why->at = in->consumed;
     why->got = theirs->a;
     if (theirs->a > in->consumed) {
-        why->text = "input that was acknowledged is unknown here: this container's memory was set back";
-        return false;
+        return no(why, RT_CLASS_REWOUND,
+                  "input that was acknowledged is unknown here: this container's memory was set back");
     }
-    if (theirs->h < in->consumed) {
-        why->text = "more input was applied than you have written";
-        return false;
-    }
-    return true;
+    return theirs->h >= in->consumed || no(why, RT_CLASS_REWOUND, "more input was applied than you have written");
 }
 
 /* The checks of one that is known; places the cursors. Its client tells what it has of each stream; when it has nothing
@@ -251,9 +257,7 @@ static bool rebind(const struct rt_proc *proc, struct rt_att *att, const struct 
 
     if (msg->n_out == 0 && msg->n_in == 0) {
         if (att->heard && !msg->take) {
-            why->cls = RT_CLASS_INVALID;
-            why->text = "this attachment is another client's: take it";
-            return false;
+            return no(why, RT_CLASS_INVALID, "this attachment is another client's: take it");
         }
         for (unsigned o = 0; o < RT_OUTS; o++) {
             rt_sender_take_over(&att->out[o], &proc->ring[o]);
@@ -263,14 +267,11 @@ static bool rebind(const struct rt_proc *proc, struct rt_att *att, const struct 
         }
         return true;
     }
-    why->cls = RT_CLASS_INVALID;
-    why->text = "what you have: a stream is missing, named twice, or of the wrong kind";
     if (!rt_rows_fit(msg->out, msg->n_out, sizeof(msg->out[0]), RT_OUTPUTS, &seen) ||
         !rt_rows_fit(msg->in, msg->n_in, sizeof(msg->in[0]), RT_INPUTS, &seen) ||
         (att->want & RT_OUTPUTS & ~seen) != 0) {
-        return false;
+        return no(why, RT_CLASS_INVALID, "what you have: a stream is missing, named twice, or of the wrong kind");
     }
-    why->cls = RT_CLASS_REWOUND;
     for (size_t i = 0; i < msg->n_out; i++) {
         if (rt_att_wants(att, (unsigned)msg->out[i].s) && !check_out(proc, att, &msg->out[i], why)) {
             return false;
@@ -300,99 +301,77 @@ static void bind(struct rt_tether *t, struct rt_att *att, uint32_t channel, cons
     rt_tether_move_att(att, RT_ATT_BINDING);
     att->channel = channel;
     att->stop_told = false;
-    if (t->ending != RT_ENDING_NONE && !att->graced) {
-        att->graced = true;
-        if (att->hold_left < RT_END_GRACE_MS) {
-            att->hold_left = RT_END_GRACE_MS;
-        }
+    if (t->ending != RT_ENDING_NONE) {
+        rt_tether_grace(att);
     }
     t->attached_once = true;
     t->due |= RT_DUE_REPORT;
 }
 
 /* A process that is made for a new attachment, which will say what it is to run. */
-static struct rt_proc *make_proc(struct rt_tether *t, const struct rt_attach_msg *msg, struct rt_refusal *why)
+static bool make_proc(struct rt_tether *t, struct rt_proc **proc, const struct rt_attach_msg *msg,
+                      struct rt_refusal *why)
 {
-    struct rt_proc *proc = NULL;
     int rc;
 
     if (t->procs[0]->state > RT_PROC_RUNNING) {
-        why->cls = RT_CLASS_INVALID;
-        why->text = RT_TETHER_RUNS_NONE;
-        return NULL;
+        return no(why, RT_CLASS_INVALID, RT_TETHER_RUNS_NONE);
     }
     if ((msg->want >> RT_CONTROL_DOWN & 1) == 0) {
-        why->cls = RT_CLASS_INVALID;
-        why->text = "what an exec is to run comes on stream 4, control-down: want it";
-        return NULL;
+        return no(why, RT_CLASS_INVALID, "what an exec is to run comes on stream 4, control-down: want it");
     }
-    rc = rt_tether_add_proc(t, msg->tty, (msg->want >> RT_STDIN & 1) != 0, &proc);
+    rc = rt_tether_add_proc(t, msg->tty, (msg->want >> RT_STDIN & 1) != 0, proc);
     if (rc == RT_ELIMIT) {
-        why->cls = RT_CLASS_LIMIT;
         why->which = "processes";
         why->max = RT_PROCS_MAX;
-        why->text = "this container runs no more processes at once: at most 64";
-    } else if (rc != 0) {
-        why->cls = RT_CLASS_LOST;
-        why->text = "out of memory";
-    } else {
-        proc->rows = (unsigned)msg->rows;
-        proc->cols = (unsigned)msg->cols;
+        return no(why, RT_CLASS_LIMIT, "this container runs no more processes at once: at most 64");
     }
-    return proc;
+    if (rc != 0) {
+        return no(why, RT_CLASS_LOST, "out of memory");
+    }
+    (*proc)->rows = (unsigned)msg->rows;
+    (*proc)->cols = (unsigned)msg->cols;
+    return true;
 }
 
 /* The start is looked at first: for one that is refused nobody loses the place. */
-static struct rt_att *make(struct rt_tether *t, const struct rt_attach_msg *msg, struct rt_refusal *why, uint64_t now)
+static bool make(struct rt_tether *t, struct rt_att **att, const struct rt_attach_msg *msg, struct rt_refusal *why,
+                 uint64_t now)
 {
-    struct rt_proc *proc = msg->exec ? make_proc(t, msg, why) : rt_tether_proc(t, (uint32_t)msg->p);
-    struct rt_att *att = NULL;
+    struct rt_proc *proc = rt_tether_proc(t, (uint32_t)msg->p);
     uint64_t start[RT_OUTS];
 
-    if (!msg->exec && (proc == NULL || proc->state == RT_PROC_AWAITED)) {
-        why->cls = RT_CLASS_INVALID;
-        why->text = "no such process";
-        return NULL;
+    if (msg->exec && !make_proc(t, &proc, msg, why)) {
+        return false;
     }
-    if (proc == NULL) {
-        return NULL;
+    if (!msg->exec && (proc == NULL || proc->state == RT_PROC_AWAITED)) {
+        return no(why, RT_CLASS_INVALID, "no such process");
     }
     if (!starts_of(proc, msg, start)) {
-        why->cls = RT_CLASS_INVALID;
-        why->text = "the start offset is beyond the end of the stream";
+        (void)no(why, RT_CLASS_INVALID, "the start offset is beyond the end of the stream");
     } else {
-        att = new_att(t, msg->id.data, proc, now);
-        if (att != NULL) {
-            begin(proc, att, msg, start);
-            return att;
+        *att = new_att(t, msg->id.data, proc, now);
+        if (*att != NULL) {
+            begin(proc, *att, msg, start);
+            return true;
         }
-        why->cls = RT_CLASS_LIMIT;
         why->which = "attachments";
         why->max = RT_ATTS_MAX;
-        why->text =
-            "this container takes no more attachments: at most 128; one whose client has gone makes room after 30 s";
+        (void)no(why, RT_CLASS_LIMIT,
+                 "this container takes no more attachments: at most 128; one whose client has gone makes room after "
+                 "30 s");
     }
     if (msg->exec) { /* never runs unseen */
         rt_tether_remove_proc(t, proc);
         t->next_proc--;
     }
-    return NULL;
-}
-
-void rt_tether_note_past(struct rt_tether *t, const struct rt_att *att)
-{
-    struct rt_past *past = &t->past[t->n_past++];
-
-    memcpy(past->id, att->id, sizeof(past->id));
-    past->acked = rt_att_wants(att, RT_STDOUT) ? att->out[0].acked : 0;
+    return false;
 }
 
 /* Its client can tell by the life whether this is the container that it was attached to, and how much of what it has
  * seen this one has written too. */
-static void unknown(const struct rt_tether *t, const struct rt_attach_msg *msg, struct rt_refusal *why)
+static bool unknown(const struct rt_tether *t, const struct rt_attach_msg *msg, struct rt_refusal *why)
 {
-    why->cls = RT_CLASS_UNKNOWN_ATTACHMENT;
-    why->text = "this container does not know the attachment any more";
     why->life = t->life;
     why->s = RT_STDOUT;
     for (size_t i = 0; i < t->n_past; i++) {
@@ -400,24 +379,21 @@ static void unknown(const struct rt_tether *t, const struct rt_attach_msg *msg, 
             why->at = t->past[i].acked;
         }
     }
+    return no(why, RT_CLASS_UNKNOWN_ATTACHMENT, "this container does not know the attachment any more");
 }
 
 static bool admit(struct rt_tether *t, struct rt_att **att, const struct rt_attach_msg *msg, struct rt_refusal *why,
                   uint64_t now)
 {
-    why->cls = RT_CLASS_STOLEN;
-    why->text = "a newer attempt of this attachment has been seen";
-    if (*att != NULL && msg->try_no <= (*att)->try_no) {
-        why->try_no = (*att)->try_no;
-        return false;
-    }
-    if (*att == NULL && !msg->make) {
-        unknown(t, msg, why);
-        return false;
+    if (!rt_slice_equal(msg->cid, rt_slice_text(t->config.cid))) {
+        return no(why, RT_CLASS_INVALID, "this is another container");
     }
     if (*att == NULL) {
-        *att = make(t, msg, why, now);
-        return *att != NULL;
+        return msg->make ? make(t, att, msg, why, now) : unknown(t, msg, why);
+    }
+    if (msg->try_no <= (*att)->try_no) {
+        why->try_no = (*att)->try_no;
+        return no(why, RT_CLASS_STOLEN, "a newer attempt of this attachment has been seen");
     }
     if (rebind(rt_tether_proc(t, (*att)->proc), *att, msg, why)) {
         return true;
@@ -438,16 +414,11 @@ void rt_tether_attach(struct rt_tether *t, uint32_t channel, const struct rt_att
     bool known = att != NULL;
     struct rt_proc *proc;
 
-    if (!rt_slice_equal(msg->cid, rt_slice_text(t->config.cid))) {
-        why.cls = RT_CLASS_INVALID;
-        why.text = "this is another container";
-        rt_tether_refuse(t, &why);
-        return;
-    }
     if (!admit(t, &att, msg, &why, now)) {
         rt_tether_refuse(t, &why);
         return;
     }
+    assert(att != NULL); /* it was known, or is new */
     if (att->channel) {
         rt_tether_refuse(
             t, &(struct rt_refusal){.channel = att->channel, .cls = msg->take ? RT_CLASS_STOLEN : RT_CLASS_LOST});

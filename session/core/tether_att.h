@@ -77,8 +77,6 @@ struct rt_refusal {
 struct rt_att *rt_tether_att_by_channel(const struct rt_tether *t, uint32_t channel);
 struct rt_att *rt_tether_att_by_id(const struct rt_tether *t, const uint8_t id[RT_ID_SIZE]);
 void rt_tether_remove_att(struct rt_tether *t, struct rt_att *att);
-/* Notes it, at the start of another life; at most RT_ATTS_MAX times. */
-void rt_tether_note_past(struct rt_tether *t, const struct rt_att *att);
 void rt_tether_move_att(struct rt_att *att, enum rt_att_state to);
 void rt_tether_unbind(struct rt_tether *t, struct rt_att *att, uint64_t now);
 void rt_tether_attach(struct rt_tether *t, uint32_t channel, const struct rt_attach_msg *msg, uint64_t now);

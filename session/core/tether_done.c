@@ -18,30 +18,18 @@
  * forgotten when RT_FINISHED_MAX newer ones are there and nobody is attached to it. The main process stays as it is:
  * its output is the container's last words. */
 
-bool rt_tether_is_attached(const struct rt_tether *t, const struct rt_proc *proc)
+static bool is_attached(const struct rt_tether *t, const struct rt_proc *proc)
 {
-    for (size_t i = 0; i < t->n_atts; i++) {
-        if (t->atts[i].state != RT_ATT_FREE && t->atts[i].proc == proc->id) {
-            return true;
-        }
-    }
-    return false;
+    return rt_tether_next_att(t, proc, NULL) != NULL;
 }
 
 /* Whether an attachment may still read output of a process that has ended: not when it has all; without its client
  * only as long as it holds, or its client had hardly the time to come. */
-static bool needs(const struct rt_tether *t, const struct rt_att *att)
-{
-    if (rt_tether_att_done(t, att)) {
-        return false;
-    }
-    return att->channel != 0 || att->hold_left > 0 || att->away_ms < RT_ATT_DISPLACE_MS;
-}
-
 static bool is_needed(const struct rt_tether *t, const struct rt_proc *proc)
 {
-    for (size_t i = 0; i < t->n_atts; i++) {
-        if (t->atts[i].state != RT_ATT_FREE && t->atts[i].proc == proc->id && needs(t, &t->atts[i])) {
+    for (const struct rt_att *att = NULL; (att = rt_tether_next_att(t, proc, att)) != NULL;) {
+        if (!rt_tether_att_done(t, att) &&
+            (att->channel != 0 || att->hold_left > 0 || att->away_ms < RT_ATT_DISPLACE_MS)) {
             return true;
         }
     }
@@ -77,7 +65,7 @@ static void keep(struct rt_tether *t, struct rt_proc *proc)
     if (t->n_finished == RT_FINISHED_MAX) {
         size_t oldest = 0;
 
-        while (oldest < t->n_finished && rt_tether_is_attached(t, t->finished[oldest])) {
+        while (oldest < t->n_finished && is_attached(t, t->finished[oldest])) {
             oldest++;
         }
         if (oldest == t->n_finished) {

@@ -2,6 +2,7 @@
  * Copyright The retether authors */
 #include "session/core/tether_machine.h"
 
+#include "session/base/number.h"
 #include "session/core/frame.h"
 #include "session/core/protocol.h"
 #include "session/core/tether_att.h"
@@ -30,6 +31,14 @@ static bool first_holds(const struct rt_tether *t)
     return !t->attached_once && t->first_hold_left > 0;
 }
 
+void rt_tether_grace(struct rt_att *att)
+{
+    if (!att->graced) {
+        att->graced = true;
+        att->hold_left = rt_max(att->hold_left, RT_END_GRACE_MS);
+    }
+}
+
 static bool holds(const struct rt_att *att)
 {
     return att->state != RT_ATT_FREE && att->hold_left > 0;
@@ -43,17 +52,12 @@ uint64_t rt_tether_floor(const struct rt_tether *t, const struct rt_proc *proc, 
     if (proc->id == 0 && first_holds(t)) {
         return proc->ring[o].base;
     }
-    for (size_t i = 0; i < t->n_atts; i++) {
-        const struct rt_att *att = &t->atts[i];
-
-        if (!holds(att) || att->proc != proc->id || !rt_att_wants(att, o + RT_STDOUT)) {
-            continue;
-        }
-        if (att->out[o].acked < floor) {
-            floor = att->out[o].acked;
+    for (const struct rt_att *att = NULL; (att = rt_tether_next_att(t, proc, att)) != NULL;) {
+        if (holds(att) && rt_att_wants(att, o + RT_STDOUT)) {
+            floor = rt_min(floor, att->out[o].acked);
         }
     }
-    return floor > proc->ring[o].base ? floor : proc->ring[o].base;
+    return rt_max(floor, proc->ring[o].base);
 }
 
 bool rt_tether_att_done(const struct rt_tether *t, const struct rt_att *att)
@@ -110,40 +114,30 @@ void rt_tether_find_blockers(struct rt_tether *t)
     }
 }
 
-/* Time that counts against holds since the last charge: with an agent all of it, without one only what is beyond
- * outage_hold. */
-static uint64_t chargeable(const struct rt_tether *t, uint64_t now)
+/* From when on time counts against holds that was not charged yet: with an agent all of it, without one only what is
+ * beyond outage_hold. */
+static uint64_t charged_from(const struct rt_tether *t)
 {
-    uint64_t from = t->charged_at;
-
-    if (t->outage_at != RT_NEVER && from < t->outage_at + t->config.outage_hold_ms) {
-        from = t->outage_at + t->config.outage_hold_ms;
-    }
-    return now > from ? now - from : 0;
+    return t->outage_at == RT_NEVER ? t->charged_at : rt_max(t->charged_at, t->outage_at + t->config.outage_hold_ms);
 }
 
 void rt_tether_charge(struct rt_tether *t, uint64_t now)
 {
-    uint64_t dt = chargeable(t, now), live = 0;
+    uint64_t from = charged_from(t), dt = now > from ? now - from : 0;
+    uint64_t live = t->state == RT_TETHER_LIVE && now > t->charged_at ? now - t->charged_at : 0;
     bool spent = false;
 
-    if (t->state == RT_TETHER_LIVE && now > t->charged_at) {
-        live = now - t->charged_at;
-    }
     for (size_t i = 0; live && i < t->n_atts; i++) {
         if (t->atts[i].state == RT_ATT_AWAY) {
             t->atts[i].away_ms += live;
         }
     }
-
-    if (now > t->charged_at) {
-        t->charged_at = now;
-    }
+    t->charged_at = rt_max(t->charged_at, now);
     if (dt == 0) {
         return;
     }
     if (t->first_blocks) {
-        t->first_hold_left -= dt < t->first_hold_left ? dt : t->first_hold_left;
+        t->first_hold_left -= rt_min(dt, t->first_hold_left);
     }
     for (size_t i = 0; i < t->n_atts; i++) {
         struct rt_att *att = &t->atts[i];
@@ -151,7 +145,7 @@ void rt_tether_charge(struct rt_tether *t, uint64_t now)
         if (!att->blocks) {
             continue;
         }
-        att->hold_left -= dt < att->hold_left ? dt : att->hold_left;
+        att->hold_left -= rt_min(dt, att->hold_left);
         spent = spent || att->hold_left == 0;
     }
     if (spent || (t->first_blocks && t->first_hold_left == 0)) {
@@ -162,23 +156,14 @@ void rt_tether_charge(struct rt_tether *t, uint64_t now)
 
 uint64_t rt_tether_hold_deadline(const struct rt_tether *t)
 {
-    uint64_t left = RT_NEVER, from = t->charged_at;
+    uint64_t left = t->first_blocks ? t->first_hold_left : RT_NEVER;
 
-    if (t->first_blocks) {
-        left = t->first_hold_left;
-    }
     for (size_t i = 0; i < t->n_atts; i++) {
-        if (t->atts[i].blocks && t->atts[i].hold_left < left) {
-            left = t->atts[i].hold_left;
+        if (t->atts[i].blocks) {
+            left = rt_min(left, t->atts[i].hold_left);
         }
     }
-    if (left == RT_NEVER) {
-        return RT_NEVER;
-    }
-    if (t->outage_at != RT_NEVER && from < t->outage_at + t->config.outage_hold_ms) {
-        from = t->outage_at + t->config.outage_hold_ms;
-    }
-    return from + left;
+    return left == RT_NEVER ? RT_NEVER : charged_from(t) + left;
 }
 
 bool rt_tether_is_over(const struct rt_tether *t, uint64_t now)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
+#include "session/base/number.h"
 #include "session/base/random.h"
 #include "session/base/slice.h"
 #include "session/base/text.h"
@@ -28,7 +29,7 @@ static uint64_t refusal_delay(struct rt_tether *t, const struct rt_refuse_msg *m
         if (msg->delay == 0) {
             return rt_tether_back_off(t);
         }
-        return (msg->delay < RT_REFUSED_MAX_MS ? msg->delay : RT_REFUSED_MAX_MS) + rt_jitter(&t->jitter, 20);
+        return rt_min(msg->delay, RT_REFUSED_MAX_MS) + rt_jitter(&t->jitter, 20);
     case RT_CLASS_STALE:
     case RT_CLASS_LOST:
         return again ? rt_tether_back_off(t) : rt_jitter(&t->jitter, RT_REDIAL_MIN_MS + 1);
@@ -76,6 +77,12 @@ void rt_tether_on_refused(struct rt_tether *t, const struct rt_refuse_msg *msg, 
     rt_tether_move(t, RT_TETHER_REFUSED);
 }
 
+static void note_past(struct rt_past *past, const struct rt_att *att)
+{
+    memcpy(past->id, att->id, sizeof(past->id));
+    past->acked = rt_att_wants(att, RT_STDOUT) ? att->out[0].acked : 0;
+}
+
 void rt_tether_on_welcome(struct rt_tether *t, const struct rt_welcome_msg *msg, uint64_t now)
 {
     if (msg->v != RT_PROTOCOL_VERSION || msg->tkt.size == 0 || msg->life == 0) {
@@ -91,7 +98,7 @@ void rt_tether_on_welcome(struct rt_tether *t, const struct rt_welcome_msg *msg,
         t->n_past = 0;
         for (size_t i = 0; i < t->n_atts; i++) {
             if (t->atts[i].state != RT_ATT_FREE) {
-                rt_tether_note_past(t, &t->atts[i]);
+                note_past(&t->past[t->n_past++], &t->atts[i]);
                 rt_tether_remove_att(t, &t->atts[i]);
             }
         }
@@ -133,7 +140,7 @@ void rt_tether_on_end_ok(struct rt_tether *t, const struct rt_end_ok_msg *msg, u
         uint64_t delay = msg->delay ? msg->delay : RT_REPORT_INTERVAL_MS;
 
         rt_tether_move_end(t, RT_ENDING_TAIL_OUT);
-        t->end_at = now + (delay < RT_REFUSED_MAX_MS ? delay : RT_REFUSED_MAX_MS);
+        t->end_at = now + rt_min(delay, RT_REFUSED_MAX_MS);
         return;
     }
     rt_tether_move_end(t, RT_ENDING_SAFE);

@@ -53,3 +53,13 @@ struct rt_proc *rt_tether_proc(const struct rt_tether *t, uint32_t id)
     }
     return NULL;
 }
+
+struct rt_att *rt_tether_next_att(const struct rt_tether *t, const struct rt_proc *proc, const struct rt_att *last)
+{
+    for (size_t i = last == NULL ? 0 : (size_t)(last - t->atts) + 1; i < t->n_atts; i++) {
+        if (t->atts[i].state != RT_ATT_FREE && t->atts[i].proc == proc->id) {
+            return &t->atts[i];
+        }
+    }
+    return NULL;
+}

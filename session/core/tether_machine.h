@@ -123,6 +123,8 @@ struct rt_tether {
 void rt_tether_step(struct rt_tether *t, uint64_t now);
 uint64_t rt_tether_back_off(struct rt_tether *t); /* ms until the next attempt; the one after that waits longer */
 struct rt_proc *rt_tether_proc(const struct rt_tether *t, uint32_t id);
+/* The attachments of a process, one after the other: the first behind `last`, which is NULL at first. NULL: no more. */
+struct rt_att *rt_tether_next_att(const struct rt_tether *t, const struct rt_proc *proc, const struct rt_att *last);
 void rt_tether_move(struct rt_tether *t, enum rt_tether_state to);
 void rt_tether_move_end(struct rt_tether *t, enum rt_ending to);
 void rt_tether_hangup(struct rt_tether *t, const char *reason, uint64_t retry_at, uint64_t now);
@@ -138,6 +140,8 @@ void rt_tether_on_end_ok(struct rt_tether *t, const struct rt_end_ok_msg *msg, u
 
 void rt_tether_charge(struct rt_tether *t, uint64_t now);
 void rt_tether_find_blockers(struct rt_tether *t);
+/* The container has ended: time to read the rest, once. */
+void rt_tether_grace(struct rt_att *att);
 uint64_t rt_tether_floor(const struct rt_tether *t, const struct rt_proc *proc, unsigned out);
 bool rt_tether_att_done(const struct rt_tether *t, const struct rt_att *att);
 uint64_t rt_tether_hold_deadline(const struct rt_tether *t);
@@ -145,8 +149,6 @@ bool rt_tether_is_over(const struct rt_tether *t, uint64_t now);
 
 /* ---- exec'd processes that have ended: out of the way of those that run, and small (tether_done.c) ---- */
 
-/* Whether there is an attachment to it, with its client or without. */
-bool rt_tether_is_attached(const struct rt_tether *t, const struct rt_proc *proc);
 /* Moves those that have ended out of the table of those that run, and frees what nobody will read. */
 void rt_tether_retire(struct rt_tether *t);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#include "session/base/slice.h"
-
+#include "session/base/number.h"
 #include "session/base/random.h"
+#include "session/base/slice.h"
 #include "session/core/digest.h"
 #include "session/core/frame.h"
 #include "session/core/msg.h"
@@ -119,7 +119,7 @@ static void put_report(struct rt_tether *t, struct writer *w, uint64_t now)
         }
     }
     for (size_t i = 0; i < t->n_finished && report.n_procs < RT_PROCS_MAX; i++) {
-        if (rt_tether_is_attached(t, t->finished[i])) {
+        if (rt_tether_next_att(t, t->finished[i], NULL) != NULL) {
             report_proc(t->finished[i], &report.procs[report.n_procs++]);
         }
     }
@@ -138,23 +138,20 @@ static void put_report(struct rt_tether *t, struct writer *w, uint64_t now)
 
 static void put_hop(struct rt_tether *t, struct writer *w, uint64_t now)
 {
-    if ((t->due & RT_DUE_CONFIRM) != 0) {
+    if (rt_took(&t->due, RT_DUE_CONFIRM)) {
         (void)put(w, &(struct rt_frame){.type = RT_CONFIRM});
-        t->due &= ~(unsigned)RT_DUE_CONFIRM;
     }
     if ((t->due & RT_DUE_REPORT) != 0 && now >= t->report_at) {
         put_report(t, w, now);
     }
-    if ((t->due & RT_DUE_PONG) != 0 && room(w)) {
+    if (room(w) && rt_took(&t->due, RT_DUE_PONG)) {
         (void)put(w, &(struct rt_frame){.type = RT_PONG, .offset = t->pong_token});
-        t->due &= ~(unsigned)RT_DUE_PONG;
     }
-    if ((t->due & RT_DUE_PING) != 0 && room(w)) {
+    if (room(w) && rt_took(&t->due, RT_DUE_PING)) {
         uint64_t token = rt_jitter(&t->jitter, UINT64_MAX);
 
         (void)put(w, &(struct rt_frame){.type = RT_PING, .offset = token});
         rt_pings_sent(&t->pinged, token);
-        t->due &= ~(unsigned)RT_DUE_PING;
     }
 }
 

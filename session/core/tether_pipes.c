@@ -158,14 +158,9 @@ void rt_tether_stdin_closed(struct rt_tether *t, uint32_t id, uint64_t now)
     }
     rt_tether_move_stdin(proc, RT_STDIN_CLOSED);
     proc->n_segments = 0;
-    for (size_t i = 0; i < t->n_atts; i++) {
-        struct rt_receiver *in = &t->atts[i].in[RT_STDIN_IN];
-
-        if (t->atts[i].state == RT_ATT_FREE || t->atts[i].proc != id) {
-            continue;
-        }
-        rt_receiver_drop(in);
-        rt_receiver_close(in);
+    for (struct rt_att *att = NULL; (att = rt_tether_next_att(t, proc, att)) != NULL;) {
+        rt_receiver_drop(&att->in[RT_STDIN_IN]);
+        rt_receiver_close(&att->in[RT_STDIN_IN]);
     }
     rt_tether_step(t, now);
 }

@@ -2,6 +2,7 @@
  * Copyright The retether authors */
 #include "session/core/tether_proc.h"
 
+#include "session/base/number.h"
 #include "session/core/digest.h"
 #include "session/core/frame.h"
 #include "session/core/msg.h"
@@ -45,9 +46,10 @@ static struct rt_proc **free_place(struct rt_tether *t)
 /* A process that writes nothing costs no ring; but that it has ended can always be told. */
 static int make_rings(struct rt_proc *proc, size_t ring_bytes)
 {
-    rt_ring_init_empty(&proc->ring[0], ring_bytes);
-    rt_ring_init_empty(&proc->ring[1], proc->tty ? 1 : ring_bytes);
-    return rt_ring_init(&proc->ring[RT_CONTROL_UP - RT_STDOUT], RT_CONTROL_RING);
+    rt_ring_init(&proc->ring[0], ring_bytes);
+    rt_ring_init(&proc->ring[1], proc->tty ? 1 : ring_bytes);
+    rt_ring_init(&proc->ring[RT_CONTROL_UP - RT_STDOUT], RT_CONTROL_RING);
+    return rt_ring_make(&proc->ring[RT_CONTROL_UP - RT_STDOUT]);
 }
 
 int rt_tether_add_proc(struct rt_tether *t, bool tty, bool in, struct rt_proc **out)
@@ -110,10 +112,9 @@ void rt_tether_advance(struct rt_tether *t, struct rt_proc *proc, unsigned o, ui
 {
     struct rt_ring *ring = &proc->ring[o];
 
-    for (size_t i = 0; i < t->n_atts; i++) {
-        if (t->atts[i].state != RT_ATT_FREE && t->atts[i].proc == proc->id &&
-            rt_att_wants(&t->atts[i], o + RT_STDOUT)) {
-            rt_sender_overwritten(&t->atts[i].out[o], ring, base);
+    for (struct rt_att *att = NULL; (att = rt_tether_next_att(t, proc, att)) != NULL;) {
+        if (rt_att_wants(att, o + RT_STDOUT)) {
+            rt_sender_overwritten(&att->out[o], ring, base);
         }
     }
     rt_ring_drop(ring, base);
@@ -167,7 +168,7 @@ static void make_room(struct rt_tether *t, struct rt_proc *proc, unsigned o, uin
             rt_tether_move_pipe(proc, o, RT_PIPE_BLOCKED, now);
             return;
         }
-        rt_tether_advance(t, proc, o, floor < want ? floor : want);
+        rt_tether_advance(t, proc, o, rt_min(floor, want));
     }
     rt_tether_move_pipe(proc, o, RT_PIPE_OPEN, now);
 }
@@ -242,13 +243,8 @@ static void finish(struct rt_tether *t, struct rt_proc *proc, uint64_t now)
     t->final_at = now;
     t->end_at = now;
     for (size_t i = 0; i < t->n_atts; i++) {
-        struct rt_att *att = &t->atts[i];
-
-        if (att->channel && !att->graced) {
-            att->graced = true;
-            if (att->hold_left < RT_END_GRACE_MS) {
-                att->hold_left = RT_END_GRACE_MS;
-            }
+        if (t->atts[i].channel) {
+            rt_tether_grace(&t->atts[i]);
         }
     }
 }
@@ -259,10 +255,8 @@ static enum rt_stdin_phase stdin_after(const struct rt_tether *t, const struct r
 {
     bool ended = false, open = proc->stdin_kept;
 
-    for (size_t i = 0; i < t->n_atts; i++) {
-        const struct rt_att *att = &t->atts[i];
-
-        if (att->state == RT_ATT_FREE || att->proc != proc->id || !rt_att_wants(att, RT_STDIN)) {
+    for (const struct rt_att *att = NULL; (att = rt_tether_next_att(t, proc, att)) != NULL;) {
+        if (!rt_att_wants(att, RT_STDIN)) {
             continue;
         }
         if (!rt_receiver_is_done(&att->in[RT_STDIN_IN])) {
