@@ -2,7 +2,12 @@
  * Copyright The retether authors */
 #include "clients/cli/actions.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
+
+/* Bytes of what cli_done() says, in which a path fits; it is cut there. */
+#define DONE_MAX 5120
 
 static const struct cli_action *find(struct cli_app *app, const struct cli_action *actions)
 {
@@ -49,4 +54,17 @@ void cli_act(struct cli_app *app, const struct cli_action *actions)
         }
     }
     action->run(app);
+}
+
+void cli_done(struct cli_app *app, const char *format, ...)
+{
+    struct cli_text text = {0};
+    char line[DONE_MAX];
+    va_list args;
+
+    va_start(args, format);
+    (void)vsnprintf(line, sizeof(line), format, args);
+    va_end(args);
+    cli_text_printf(&text, "%s\n", line);
+    cli_text_flush(app, &text);
 }

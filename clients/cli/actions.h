@@ -19,4 +19,7 @@ struct cli_action {
  * that has no name. */
 void cli_act(struct cli_app *app, const struct cli_action *actions);
 
+/* Ends the program with a line on stdout that says what was done. */
+__attribute__((format(printf, 2, 3))) void cli_done(struct cli_app *app, const char *format, ...);
+
 #endif

@@ -48,11 +48,7 @@ static void do_init(struct cli_app *app)
     } else if (pki_init(dir, name, why) != RT_OK) {
         cli_fail(app, "%s", why);
     } else {
-        struct cli_text text = {0};
-
-        cli_text_printf(&text, "made a CA for %s in %s; ca-key.pem there makes certificates for every role: keep it\n",
-                        name, dir);
-        cli_text_flush(app, &text);
+        cli_done(app, "made a CA for %s in %s; ca-key.pem there makes certificates for every role: keep it", name, dir);
     }
 }
 
@@ -69,10 +65,7 @@ static void do_issue(struct cli_app *app)
     if (pki_issue(&request, path, sizeof(path), why) != RT_OK) {
         cli_fail(app, "%s", why);
     } else {
-        struct cli_text text = {0};
-
-        cli_text_printf(&text, "%s\n", path);
-        cli_text_flush(app, &text);
+        cli_done(app, "%s", path);
     }
 }
 
@@ -84,12 +77,8 @@ static void do_revoke(struct cli_app *app)
     if (pki_revoke(dir, app->options->word[2], serial, why) != RT_OK) {
         cli_fail(app, "%s", why);
     } else {
-        struct cli_text text = {0};
-
-        cli_text_printf(&text,
-                        "revoked %s; copy %s/crl.pem into the certificate directory of each agent, then SIGHUP\n",
-                        serial, dir);
-        cli_text_flush(app, &text);
+        cli_done(app, "revoked %s; copy %s/crl.pem into the certificate directory of each agent, then SIGHUP", serial,
+                 dir);
     }
 }
 

@@ -20,6 +20,7 @@
     X(cli_show)                                                                                                        \
     X(cli_moves)                                                                                                       \
     X(cli_hosts)                                                                                                       \
+    X(cli_keys)                                                                                                        \
     X(cli_pki)                                                                                                         \
     X(cli_complete)
 

@@ -52,3 +52,22 @@ int rt_keyring_activate(struct rt_keyring *ring, uint32_t id)
     ring->active = id;
     return 0;
 }
+
+int rt_keyring_remove(struct rt_keyring *ring, uint32_t id)
+{
+    size_t i = 0;
+
+    while (i < ring->n_keys && ring->keys[i].id != id) {
+        i++;
+    }
+    if (i == ring->n_keys) {
+        return RT_ENOTFOUND;
+    }
+    if (id == ring->active) {
+        return RT_ESTATE;
+    }
+    ring->n_keys--;
+    memmove(&ring->keys[i], &ring->keys[i + 1], (ring->n_keys - i) * sizeof(ring->keys[0]));
+    rt_crypto_wipe(&ring->keys[ring->n_keys], sizeof(ring->keys[0]));
+    return 0;
+}

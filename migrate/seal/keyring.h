@@ -20,7 +20,7 @@
  *
  * The one key that is marked seals, all open. A lone key needs no mark. To change keys, append the new one without the
  * mark, bring the file to every host and have its agent load it; then move the mark, and do the same: so nobody seals
- * under a key that somebody else has not got. docs/operations.md has the steps. */
+ * under a key that somebody else has not got. `retether keys` writes the file; docs/operations.md has the steps. */
 
 /* Keys of a ring; a file with more is refused. */
 #define RT_KEYRING_MAX 16
@@ -52,6 +52,13 @@ const uint8_t *rt_keyring_find(const struct rt_keyring *ring, uint32_t id);
 /* From now on the key of this id seals. RT_ENOTFOUND: there is none. */
 RT_MUST_CHECK int rt_keyring_activate(struct rt_keyring *ring, uint32_t id);
 
+/* Adds a new key, whose id is one above the highest. RT_ELIMIT: full. */
+RT_MUST_CHECK int rt_keyring_grow(struct rt_keyring *ring, uint32_t *id);
+
+/* Takes a key out, with which all that is sealed under it is worth nothing. RT_ENOTFOUND; RT_ESTATE: it is the active
+ * one. */
+RT_MUST_CHECK int rt_keyring_remove(struct rt_keyring *ring, uint32_t id);
+
 /* Replaces the ring by the file's. On failure the ring stays as it was and `why` names path and reason: RT_ENOTFOUND;
  * RT_EAUTH when others than its owner may read or write it, or it is neither this user's nor root's; RT_ECONFIG for its
  * text; RT_EIO. */
@@ -60,5 +67,9 @@ RT_MUST_CHECK int rt_keyring_load(struct rt_keyring *ring, const char *path);
 /* Makes the file with one new key, whole or not at all, and the ring with it. RT_EEXIST when there is a file, which is
  * left alone: load it. Else as for load. */
 RT_MUST_CHECK int rt_keyring_create(struct rt_keyring *ring, const char *path);
+
+/* Puts the ring in the place of the file, whole or not at all; owner and mode of the file stay, comments do not.
+ * RT_EIO, RT_ENOTFOUND, RT_ENOMEM with `why`. */
+RT_MUST_CHECK int rt_keyring_save(struct rt_keyring *ring, const char *path);
 
 #endif

@@ -169,31 +169,69 @@ int rt_keyring_load(struct rt_keyring *ring, const char *path)
     return error;
 }
 
-/* The text of a ring with one new key. Returns its length. */
-static int new_text(char *text, size_t cap)
+/* Writes the ring as a file, over one that is there or not. */
+static int put(struct rt_keyring *ring, const char *path, bool over)
+{
+    static const char head[] = "# retether key ring: whoever reads this file can take over every session.\n";
+    char text[RT_KEYRING_FILE_MAX + 1], hex[2 * RT_SECRET_SIZE + 1];
+    size_t used = sizeof(head) - 1;
+    int error;
+
+    memcpy(text, head, used);
+    for (size_t i = 0; i < ring->n_keys; i++) { /* RT_KEYRING_MAX lines fit */
+        rt_hex(ring->keys[i].secret, RT_SECRET_SIZE, hex);
+        used += (size_t)snprintf(text + used, sizeof(text) - used, "key %u %s%s\n", (unsigned)ring->keys[i].id, hex,
+                                 ring->keys[i].id == ring->active ? " active" : "");
+    }
+    error = rt_put_file(path, over, 0600, text, used);
+    if (error == RT_EEXIST) {
+        error = fail(ring, path, RT_EEXIST, "it exists already");
+    } else if (error != 0) {
+        error = fail_errno(ring, path, over ? "write" : "create");
+    }
+    rt_crypto_wipe(text, sizeof(text));
+    rt_crypto_wipe(hex, sizeof(hex));
+    return error;
+}
+
+int rt_keyring_grow(struct rt_keyring *ring, uint32_t *id)
 {
     uint8_t secret[RT_SECRET_SIZE];
-    char hex[2 * RT_SECRET_SIZE + 1];
-    int at;
+    uint32_t last = 0;
+    int error;
 
+    for (size_t i = 0; i < ring->n_keys; i++) {
+        last = ring->keys[i].id > last ? ring->keys[i].id : last;
+    }
+    if (last == UINT32_MAX) {
+        return RT_ELIMIT;
+    }
+    *id = last + 1;
     rt_random_fill(NULL, secret, sizeof(secret));
-    rt_hex(secret, sizeof(secret), hex);
-    at = snprintf(text, cap,
-                  "# retether key ring: whoever reads this file can take over every session.\nkey 1 %s active\n", hex);
+    error = rt_keyring_add(ring, *id, secret);
     rt_crypto_wipe(secret, sizeof(secret));
-    rt_crypto_wipe(hex, sizeof(hex));
-    return at;
+    return error;
+}
+
+int rt_keyring_save(struct rt_keyring *ring, const char *path)
+{
+    return put(ring, path, true);
 }
 
 int rt_keyring_create(struct rt_keyring *ring, const char *path)
 {
-    char text[RT_TEXT_MAX];
-    int size = new_text(text, sizeof(text));
-    int error = rt_put_file(path, false, 0600, text, (size_t)size);
+    struct rt_keyring made;
+    uint32_t id;
+    int error;
 
-    rt_crypto_wipe(text, sizeof(text));
-    if (error == RT_EEXIST) {
-        return fail(ring, path, RT_EEXIST, "it exists already");
+    rt_keyring_init(&made);
+    error = rt_keyring_grow(&made, &id);
+    error = error == 0 ? put(&made, path, false) : error;
+    if (error == 0) {
+        *ring = made;
+    } else {
+        memcpy(ring->why, made.why, sizeof(ring->why));
     }
-    return error != 0 ? fail_errno(ring, path, "create") : rt_keyring_load(ring, path);
+    rt_keyring_close(&made);
+    return error;
 }

@@ -264,6 +264,55 @@ static void test_add(void **state)
     assert_int_equal(ring.active, 3);
 }
 
+/* Keys come and go in the file, which keeps its mode and is never there by half. */
+static void test_grow_and_remove(void **state)
+{
+    struct folder *folder = *state;
+    struct rt_keyring ring, again;
+    uint8_t secret[RT_SECRET_SIZE];
+    struct stat st;
+    uint32_t id;
+
+    rt_keyring_init(&ring);
+    rt_keyring_init(&again);
+    assert_int_equal(rt_keyring_create(&ring, folder->file), 0);
+    memcpy(secret, rt_keyring_find(&ring, 1), sizeof(secret));
+    assert_int_equal(chmod(folder->file, 0400), 0);
+    for (uint32_t i = 2; i <= RT_KEYRING_MAX; i++) {
+        assert_int_equal(rt_keyring_grow(&ring, &id), 0);
+        assert_int_equal(id, i);
+    }
+    assert_int_equal(rt_keyring_grow(&ring, &id), RT_ELIMIT);
+    assert_int_equal(rt_keyring_save(&ring, folder->file), 0);
+    assert_int_equal(stat(folder->file, &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0400);
+    assert_int_equal(files_in(folder), 1);
+    assert_int_equal(rt_keyring_load(&again, folder->file), 0);
+    assert_int_equal(again.n_keys, RT_KEYRING_MAX);
+    assert_int_equal(again.active, 1);
+    assert_memory_equal(rt_keyring_find(&again, 1), secret, sizeof(secret));
+    assert_memory_equal(rt_keyring_find(&again, RT_KEYRING_MAX), rt_keyring_find(&ring, RT_KEYRING_MAX),
+                        RT_SECRET_SIZE);
+
+    assert_int_equal(rt_keyring_remove(&again, 1), RT_ESTATE);
+    assert_int_equal(rt_keyring_remove(&again, 99), RT_ENOTFOUND);
+    assert_int_equal(rt_keyring_activate(&again, 3), 0);
+    assert_int_equal(rt_keyring_remove(&again, 1), 0);
+    assert_int_equal(rt_keyring_remove(&again, RT_KEYRING_MAX), 0);
+    assert_int_equal(rt_keyring_save(&again, folder->file), 0);
+    assert_int_equal(rt_keyring_load(&ring, folder->file), 0);
+    assert_int_equal(ring.n_keys, RT_KEYRING_MAX - 2);
+    assert_int_equal(ring.active, 3);
+    assert_null(rt_keyring_find(&ring, 1));
+    assert_null(rt_keyring_find(&ring, RT_KEYRING_MAX));
+
+    rt_keyring_init(&ring);
+    assert_int_equal(rt_keyring_add(&ring, UINT32_MAX, secret), 0);
+    assert_int_equal(rt_keyring_grow(&ring, &id), RT_ELIMIT);
+    assert_int_equal(rt_keyring_save(&ring, "/nowhere/ring"), RT_ENOTFOUND);
+    assert_non_null(strstr(ring.why, "key ring /nowhere/ring: write: "));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -273,6 +322,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_load_bounds, setup, teardown),
         cmocka_unit_test_setup_teardown(test_load_of_no_file, setup, teardown),
         cmocka_unit_test_setup_teardown(test_create, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_grow_and_remove, setup, teardown),
         cmocka_unit_test_setup_teardown(test_create_where_it_cannot, setup, teardown),
         cmocka_unit_test(test_add),
     };

@@ -25,7 +25,7 @@ clients/examples:   retether
 clients/lib:        session migrate/core clients/lib retether
 clients/tether:     session/base session/core session/transport migrate/core clients/lib clients/tether retether
 clients/cli/pki:    session/base session/core clients/cli/pki
-clients/cli:        session migrate/core clients/lib clients/tether clients/cli retether
+clients/cli:        session migrate/core migrate/seal clients/lib clients/tether clients/cli retether
 '
 
 # Pure houses may include these system headers only.
