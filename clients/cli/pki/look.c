@@ -54,11 +54,10 @@ static void key_text(X509 *cert, char *out, size_t size)
         const char *nist = EC_curve_nid2nist(OBJ_txt2nid(group));
 
         (void)snprintf(out, size, "EC %s", nist != NULL ? nist : group);
+    } else if (key != NULL && EVP_PKEY_get_base_id(key) == EVP_PKEY_RSA) {
+        (void)snprintf(out, size, "RSA %d", EVP_PKEY_get_bits(key));
     } else if (key != NULL) {
-        const char *kind = OBJ_nid2sn(EVP_PKEY_get_base_id(key));
-
-        (void)snprintf(out, size, "%s %d", EVP_PKEY_get_base_id(key) == EVP_PKEY_RSA ? "RSA" : kind,
-                       EVP_PKEY_get_bits(key));
+        (void)snprintf(out, size, "%s", OBJ_nid2sn(EVP_PKEY_get_base_id(key)));
     }
     ERR_clear_error();
 }
@@ -133,65 +132,65 @@ static void check_key(struct pki_view *view, X509 *cert, const char *dir, const 
     EVP_PKEY_free(key);
 }
 
-/* Whether a peer that holds these ca.pem and crl.pem takes it. Times are judged apart. */
-static void verify(struct pki_view *view, X509 *cert, X509_STORE *store, STACK_OF(X509) * chain, bool crl)
+/* Whether a peer that holds what is in the store takes it. When it has expired, which is told apart, no time is looked
+ * at. */
+static void verify(struct pki_view *view, X509 *cert, X509_STORE *store, STACK_OF(X509) * chain, bool crl,
+                   uint64_t wall_ms)
 {
     bool agent = strcmp(view->role, "agent") == 0;
+    bool timely = wall_ms >= view->from_ms && wall_ms < view->to_ms;
     const int purposes[] = {X509_PURPOSE_SSL_CLIENT, X509_PURPOSE_SSL_SERVER};
-    unsigned long flags = X509_V_FLAG_X509_STRICT | X509_V_FLAG_NO_CHECK_TIME | (crl ? X509_V_FLAG_CRL_CHECK : 0);
+    unsigned long flags = X509_V_FLAG_X509_STRICT | (crl ? X509_V_FLAG_CRL_CHECK : 0);
+    size_t before = view->n_problems;
 
     view->trusted = PKI_YES;
-    for (int i = 0; i < (agent ? 2 : 1) && view->trusted == PKI_YES; i++) {
+    for (int i = 0; i < (agent ? 2 : 1) && view->n_problems == before; i++) {
         X509_STORE_CTX *ctx = X509_STORE_CTX_new();
         int error = X509_V_ERR_OUT_OF_MEM;
 
         if (ctx != NULL && X509_STORE_CTX_init(ctx, store, cert, chain) == 1) {
-            X509_STORE_CTX_set_flags(ctx, flags);
+            X509_STORE_CTX_set_time(ctx, 0, (time_t)(wall_ms / 1000));
+            X509_STORE_CTX_set_flags(ctx, flags | (timely ? 0 : X509_V_FLAG_NO_CHECK_TIME));
             (void)X509_STORE_CTX_set_purpose(ctx, purposes[i]);
             error = X509_verify_cert(ctx) == 1 ? X509_V_OK : X509_STORE_CTX_get_error(ctx);
         }
-        if (crl && error == X509_V_ERR_CERT_REVOKED) {
+        if (error == X509_V_ERR_CERT_REVOKED) {
             view->revoked = PKI_YES;
             problem(view, "it is revoked: " PKI_CRL " has its serial number");
-            error = X509_V_OK;
-        } else if (crl) {
-            view->revoked = PKI_NO;
-        }
-        if (error != X509_V_OK) {
+        } else if (error != X509_V_OK) {
             view->trusted = PKI_NO;
             problem(view, "no peer takes it by " PKI_CA "%s: %s", crl ? " and " PKI_CRL : "",
                     X509_verify_cert_error_string(error));
+        } else if (crl) {
+            view->revoked = PKI_NO;
         }
         X509_STORE_CTX_free(ctx);
     }
     ERR_clear_error();
 }
 
-static void check_chain(struct pki_view *view, X509 *cert, const char *dir)
+static void check_chain(struct pki_view *view, X509 *cert, const char *dir, uint64_t wall_ms)
 {
     STACK_OF(X509) *trusted = NULL, *sent = NULL;
     X509_STORE *store = X509_STORE_new();
-    X509_CRL *crl = NULL;
+    bool crl = false;
     char why[PKI_WHY_MAX] = "";
     int rc = store != NULL ? pki_load_certs(dir, PKI_CERT, &sent, why) : RT_ENOMEM;
 
     rc = rc == RT_OK ? pki_load_certs(dir, PKI_CA, &trusted, why) : rc;
     if (rc == RT_OK) {
-        rc = pki_load_crl(dir, PKI_CRL, &crl, why);
+        rc = pki_load_crls(dir, PKI_CRL, store, why);
+        crl = rc == RT_OK;
         rc = rc == RT_ENOTFOUND ? RT_OK : rc;
     }
     for (int i = 0; i < sk_X509_num(trusted) && rc == RT_OK; i++) {
         rc = X509_STORE_add_cert(store, sk_X509_value(trusted, i)) == 1 ? RT_OK : pki_fail(why, PKI_CA);
     }
-    if (rc == RT_OK && crl != NULL && X509_STORE_add_crl(store, crl) != 1) {
-        rc = pki_fail(why, PKI_CRL);
-    }
     if (rc == RT_OK) {
-        verify(view, cert, store, sent, crl != NULL);
+        verify(view, cert, store, sent, crl, wall_ms);
     } else {
         problem(view, "%.300s", why);
     }
-    X509_CRL_free(crl);
     X509_STORE_free(store);
     sk_X509_pop_free(sent, X509_free);
     sk_X509_pop_free(trusted, X509_free);
@@ -225,7 +224,7 @@ int pki_look(const char *path, uint64_t wall_ms, struct pki_view *view, char why
 
         check_key(view, cert, path, ca ? PKI_CA_KEY : PKI_KEY);
         if (!ca) {
-            check_chain(view, cert, path);
+            check_chain(view, cert, path, wall_ms);
         }
     }
     X509_free(cert);

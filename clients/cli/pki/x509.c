@@ -140,6 +140,25 @@ int pki_load_crl(const char *dir, const char *name, X509_CRL **crl, char why[PKI
     return rc;
 }
 
+int pki_load_crls(const char *dir, const char *name, X509_STORE *store, char why[PKI_WHY_MAX])
+{
+    X509_CRL *crl = NULL;
+    bool any = false, stored = true;
+    BIO *pem;
+    int rc = pki_load(dir, name, &pem, why);
+
+    while (rc == RT_OK && stored && (crl = PEM_read_bio_X509_CRL(pem, NULL, no_password, NULL)) != NULL) {
+        stored = X509_STORE_add_crl(store, crl) == 1;
+        any = true;
+        X509_CRL_free(crl);
+    }
+    if (rc == RT_OK) {
+        rc = loaded(any && stored ? store : NULL, dir, name, "revocation list", why);
+    }
+    BIO_free(pem);
+    return rc;
+}
+
 int pki_load_key(const char *dir, const char *name, EVP_PKEY **key, char why[PKI_WHY_MAX])
 {
     char path[PATH_MAX];

@@ -31,6 +31,8 @@ RT_MUST_CHECK int pki_load_cert(const char *dir, const char *name, X509 **cert, 
 RT_MUST_CHECK int pki_load_certs(const char *dir, const char *name, STACK_OF(X509) * *certs, char why[PKI_WHY_MAX]);
 RT_MUST_CHECK int pki_load_key(const char *dir, const char *name, EVP_PKEY **key, char why[PKI_WHY_MAX]);
 RT_MUST_CHECK int pki_load_crl(const char *dir, const char *name, X509_CRL **crl, char why[PKI_WHY_MAX]);
+/* All lists of a file, into the store. */
+RT_MUST_CHECK int pki_load_crls(const char *dir, const char *name, X509_STORE *store, char why[PKI_WHY_MAX]);
 
 struct pki_plan {
     const char *uri;                    /* its only one */

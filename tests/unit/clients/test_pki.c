@@ -41,16 +41,16 @@ static int setup(void **state)
 /* Runs a shell's line; returns its exit status. lab->out is what it wrote on both outputs. */
 __attribute__((format(printf, 2, 3))) static int shell(struct lab *lab, const char *format, ...)
 {
-    char line[1024];
+    char line[1024] = "{ ";
     va_list args;
     FILE *file;
     size_t size;
     int status;
 
     va_start(args, format);
-    (void)vsnprintf(line, sizeof(line) - 8, format, args);
+    (void)vsnprintf(line + 2, sizeof(line) - 16, format, args);
     va_end(args);
-    strcat(line, " 2>&1");
+    strcat(line, "; } 2>&1");
     file = popen(line, "re"); /* NOLINT(cert-env33-c): lines of this file */
     assert_non_null(file);
     size = fread(lab->out, 1, sizeof(lab->out) - 1, file);
@@ -242,6 +242,11 @@ static void test_revoke(void **state)
     SHELL(0, "cp ca/crl.pem a && sha256sum ca/crl.pem > before");
     RUN(1, "show --json a");
     PRINTED("\"revoked\":true,\"problems\":[\"it is revoked: crl.pem has its serial number\"]}");
+    RUN(0, "issue ca agent d --out d");
+    RUN(0, "revoke ca d");
+    SHELL(0, "cp ca/crl.pem d && cp ca/crl.pem a && sha256sum ca/crl.pem > before");
+    RUN(1, "show --json d"); /* told once, though an agent is looked at twice: as a server, and as a client */
+    PRINTED("\"revoked\":true,\"problems\":[\"it is revoked: crl.pem has its serial number\"]}");
     /* Twice is once. */
     RUN(0, "revoke ca a/cert.pem");
     SHELL(0, "sha256sum -c before");
@@ -308,6 +313,52 @@ static void test_bad(void **state)
     }
 }
 
+/* A company's own: a root, a CA below it that signs, and lists of both. */
+static void test_company(void **state)
+{
+    static const char *const make[] = {
+        "mkdir c && openssl ecparam -name secp384r1 -genkey -noout -out root.key && "
+        "openssl req -x509 -new -key root.key -subj /CN=root -days 9 -out c/ca.pem "
+        "-addext keyUsage=critical,keyCertSign,cRLSign",
+        "printf 'basicConstraints=critical,CA:TRUE,pathlen:0\\nkeyUsage=critical,keyCertSign,cRLSign\\n"
+        "subjectKeyIdentifier=hash\\nauthorityKeyIdentifier=keyid\\n' > sub.ext && openssl genrsa -out sub.key 2048 && "
+        "openssl req -new -key sub.key -subj /CN=sub -out sub.req && openssl x509 -req -in sub.req -days 9 -CA "
+        "c/ca.pem "
+        "-CAkey root.key -set_serial 2 -extfile sub.ext -out sub.pem",
+        "printf '%s\\n' 'subjectAltName=URI:spiffe://corp.example/retether/agent/esx17,DNS:esx17' "
+        "basicConstraints=critical,CA:FALSE keyUsage=critical,digitalSignature extendedKeyUsage=serverAuth,clientAuth "
+        "subjectKeyIdentifier=hash authorityKeyIdentifier=keyid > ext && "
+        "openssl genpkey -algorithm ed25519 -out c/key.pem && chmod 600 c/key.pem && "
+        "openssl req -new -key c/key.pem -subj /CN=x -out req && openssl x509 -req -in req -CA sub.pem -CAkey sub.key "
+        "-set_serial 3 -days 90 -extfile ext -out leaf.pem",
+        "cat leaf.pem sub.pem > c/cert.pem && touch index",
+        "printf '[ca]\\ndefault_ca=d\\n[d]\\ndatabase=index\\ndefault_md=sha256\\ndefault_crl_days=9\\n' > conf",
+    };
+    struct lab *lab = *state;
+
+    for (size_t i = 0; i < sizeof(make) / sizeof(make[0]); i++) {
+        SHELL(0, "%s", make[i]);
+    }
+    RUN(0, "show c");
+    PRINTED("key       ED25519\n");
+    /* The lists of both stand in one file; that of the root alone says nothing of what the other has signed. */
+    SHELL(0, "openssl ca -config conf -gencrl -keyfile root.key -cert c/ca.pem -out c/crl.pem");
+    RUN(1, "show c");
+    program_has(lab->p, "no peer takes it by ca.pem and crl.pem: unable to get certificate CRL");
+    SHELL(0, "openssl ca -config conf -gencrl -keyfile sub.key -cert sub.pem >> c/crl.pem");
+    RUN(0, "show --json c");
+    PRINTED("\"revoked\":false");
+    /* What it hangs on may end before it. */
+    SHELL(0, "openssl x509 -req -in sub.req -days -1 -CA c/ca.pem -CAkey root.key -set_serial 2 -extfile sub.ext -out "
+             "old.pem "
+             "&& cat leaf.pem old.pem > c/cert.pem");
+    RUN(1, "show c");
+    program_has(lab->p, "no peer takes it by ca.pem and crl.pem: certificate has expired");
+    SHELL(0, "cp leaf.pem c/cert.pem"); /* without what leads to the root */
+    RUN(1, "show c");
+    program_has(lab->p, "no peer takes it by ca.pem and crl.pem: unable to get local issuer certificate");
+}
+
 static void test_refused(void **state)
 {
     struct lab *lab = *state;
@@ -348,7 +399,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_authority), TEST(test_issue), TEST(test_renew),   TEST(test_cut_off),
-        TEST(test_revoke),    TEST(test_bad),   TEST(test_refused),
+        TEST(test_revoke),    TEST(test_bad),   TEST(test_company), TEST(test_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
