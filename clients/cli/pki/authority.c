@@ -11,6 +11,7 @@
 #include <openssl/pem.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* What a CA does: it makes itself, certificates, and the list of those that count no longer. Its domain is in its own
@@ -111,7 +112,7 @@ static int open_ca(struct ca *ca, const char *dir, char why[PKI_WHY_MAX])
     ca->dir = dir;
     rc = pki_load_cert(dir, PKI_CA, &ca->cert, inner);
 
-    rc = rc == RT_OK ? pki_load_key(dir, PKI_CA_KEY, &ca->key, inner) : rc;
+    rc = rc == RT_OK ? pki_load_key(dir, PKI_CA_KEY, S_IRWXG | S_IRWXO, &ca->key, inner) : rc;
     if (rc == RT_ENOTFOUND) {
         return rt_fail(rc, why, PKI_WHY_MAX, "%.300s; retether pki init %.100s --domain DOMAIN makes a CA", inner, dir);
     }

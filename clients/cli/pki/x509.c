@@ -159,7 +159,7 @@ int pki_load_crls(const char *dir, const char *name, X509_STORE *store, char why
     return rc;
 }
 
-int pki_load_key(const char *dir, const char *name, EVP_PKEY **key, char why[PKI_WHY_MAX])
+int pki_load_key(const char *dir, const char *name, mode_t barred, EVP_PKEY **key, char why[PKI_WHY_MAX])
 {
     char path[PATH_MAX];
     struct stat st;
@@ -173,7 +173,7 @@ int pki_load_key(const char *dir, const char *name, EVP_PKEY **key, char why[PKI
     }
     BIO_free(pem);
     if (rc == RT_OK && pki_path(path, sizeof(path), dir, name, why) == RT_OK && stat(path, &st) == 0 &&
-        (st.st_mode & (S_IRWXG | S_IRWXO)) != 0) {
+        (st.st_mode & barred) != 0) {
         EVP_PKEY_free(*key);
         *key = NULL;
         rc = rt_fail(RT_EAUTH, why, PKI_WHY_MAX, "%s: its mode %04o lets others read or write it: chmod 600 %s", path,

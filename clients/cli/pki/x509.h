@@ -7,6 +7,7 @@
 
 #include <openssl/bio.h>
 #include <openssl/x509.h>
+#include <sys/types.h>
 #include <time.h>
 
 /* Keys, certificates and revocation lists (RFC 5280), and their files. OpenSSL's failures become one of our codes and a
@@ -26,10 +27,10 @@ RT_MUST_CHECK int pki_path(char *out, size_t size, const char *dir, const char *
 /* Reads the text of a file; to be freed. RT_ENOTFOUND: there is none. */
 RT_MUST_CHECK int pki_load(const char *dir, const char *name, BIO **pem, char why[PKI_WHY_MAX]);
 /* Read a PEM file, whose path is as of pki_path(); what they give is to be freed, also after an error (NULL then, or
- * empty). RT_ENOTFOUND: there is no such file. RT_EAUTH: others may read the key. */
+ * empty). RT_ENOTFOUND: there is no such file. RT_EAUTH: the file of the key has a permission that is barred. */
 RT_MUST_CHECK int pki_load_cert(const char *dir, const char *name, X509 **cert, char why[PKI_WHY_MAX]);
 RT_MUST_CHECK int pki_load_certs(const char *dir, const char *name, STACK_OF(X509) * *certs, char why[PKI_WHY_MAX]);
-RT_MUST_CHECK int pki_load_key(const char *dir, const char *name, EVP_PKEY **key, char why[PKI_WHY_MAX]);
+RT_MUST_CHECK int pki_load_key(const char *dir, const char *name, mode_t barred, EVP_PKEY **key, char why[PKI_WHY_MAX]);
 RT_MUST_CHECK int pki_load_crl(const char *dir, const char *name, X509_CRL **crl, char why[PKI_WHY_MAX]);
 /* All lists of a file, into the store. */
 RT_MUST_CHECK int pki_load_crls(const char *dir, const char *name, X509_STORE *store, char why[PKI_WHY_MAX]);
