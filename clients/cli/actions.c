@@ -9,8 +9,9 @@
 /* Bytes of what cli_done() says, in which a path fits; it is cut there. */
 #define DONE_MAX 5120
 
-static const struct cli_action *find(struct cli_app *app, const struct cli_action *actions)
+static const struct cli_action *find(struct cli_app *app)
 {
+    const struct cli_action *actions = app->options->command->actions;
     const char *name = app->options->word[0];
     struct cli_text names = {0};
 
@@ -27,11 +28,11 @@ static const struct cli_action *find(struct cli_app *app, const struct cli_actio
     return NULL;
 }
 
-void cli_act(struct cli_app *app, const struct cli_action *actions)
+void cli_act(struct cli_app *app)
 {
     const struct cli_options *options = app->options;
     const char *command = options->command->name;
-    const struct cli_action *action = find(app, actions);
+    const struct cli_action *action = find(app);
     size_t n = 0;
 
     if (action == NULL) {

@@ -92,6 +92,13 @@ static void offer_commands(const struct cli_command *const *commands, const char
     }
 }
 
+static void offer_actions(const struct cli_action *action, const char *begun, struct cli_text *out)
+{
+    for (; action->name != NULL; action++) {
+        offer(out, begun, "", action->name, action->usage);
+    }
+}
+
 static void offer_signals(const char *begun, struct cli_text *out)
 {
     char name[24];
@@ -127,6 +134,10 @@ bool cli_complete_word(const struct cli_command *const *commands, char **words, 
     }
     if (place.command == NULL) {
         offer_commands(commands, begun, out);
+        return false;
+    }
+    if (place.command->actions != NULL && place.n == 0) {
+        offer_actions(place.command->actions, begun, out);
         return false;
     }
     argument = place.command->arguments[place.n];

@@ -180,7 +180,7 @@ static const struct cli_action actions[] = {
 static void run(struct cli_app *app)
 {
     rt_keyring_init(&ring);
-    cli_act(app, actions);
+    cli_act(app);
     rt_keyring_close(&ring);
 }
 
@@ -207,6 +207,7 @@ const struct cli_command cli_keys = {
     .more =
         "FILE keeps its owner and mode, but not its comments; it is replaced whole or not at all. Run it as root or "
         "as the agent's user.",
+    .actions = actions,
     .run = run,
     .local = true,
 };

@@ -190,11 +190,6 @@ static const struct cli_action actions[] = {
     {0},
 };
 
-static void run(struct cli_app *app)
-{
-    cli_act(app, actions);
-}
-
 static const struct cli_argument action_word = {&kind_action, CLI_ONE, NULL, "init, issue, revoke or show?"};
 static const struct cli_argument path_word = {&kind_path, CLI_ONE, NULL, "which directory?"};
 static const struct cli_argument role_word = {&kind_role, CLI_OPTIONAL, NULL, NULL};
@@ -221,6 +216,7 @@ const struct cli_command cli_pki = {
     .more = "show ends with 0, with 2 when fewer than 14 days are left, and with 1 when the certificate will not do: "
             "it has expired, names nobody that retether knows, key.pem belongs to another, ca.pem has not signed it, "
             "crl.pem has it.",
-    .run = run,
+    .actions = actions,
+    .run = cli_act,
     .local = true,
 };

@@ -38,6 +38,15 @@ struct cli_argument {
     const char *missing; /* what is asked when it is missing */
 };
 
+/* One of several things that a command does, which its first argument names: "retether pki issue ...". */
+struct cli_action {
+    const char *name;
+    const char *usage;                      /* its arguments: "DIR ROLE [NAME]" */
+    size_t least, most;                     /* so many, besides its name */
+    const struct rt_option *const *options; /* of the command's, those that it takes; NULL-terminated */
+    void (*run)(struct cli_app *app);
+};
+
 /* All that is known of a command. Each has a file of its own, and its line in commands.h. */
 struct cli_command {
     const char *name;
@@ -49,6 +58,7 @@ struct cli_command {
     /* What it does; the loop does the rest. run(), or when there is none found(), with the container that its first
      * argument names. record is NULL when no agent could look it up now (the store is out); not if the command needs
      * it. */
+    const struct cli_action *actions; /* of cli_act(); the last has no name; NULL: it has none */
     void (*run)(struct cli_app *app);
     void (*found)(struct cli_app *app, const struct retether_record *record);
     bool needs_record; /* else the name is taken as typed */

@@ -64,6 +64,9 @@ static void test_commands(void **state)
     assert_string_equal(COMPLETE("help", "l"), "logs ls ");
     assert_string_equal(COMPLETE("--agent", "unix:/a", "-v", "mo"), "moves ");
     assert_string_equal(COMPLETE("nonsense", ""), "");
+    assert_string_equal(COMPLETE("pki", ""), "init issue revoke show ");
+    assert_string_equal(COMPLETE("keys", "a"), "activate ");
+    assert_string_equal(COMPLETE("keys", "list", ""), ""); /* a file, which the shell knows */
 }
 
 static void test_options(void **state)
