@@ -47,6 +47,9 @@
 #define RT_LINK_BUDGET 12582912
 /* Bytes queued to one link, whoever sends what: never more. */
 #define RT_LINK_QUEUED_MAX 16777216
+/* A session whose guest has gone is written moving only after this time. A guest that moves is served elsewhere by
+ * then, also when a host is left by many at once, so moves cost no such write, and no claim waits behind one. */
+#define RT_MOVING_AFTER_MS 1000
 /* A served session whose guest is gone for this long is written lost. */
 #define RT_LOST_AFTER_MS 2000
 /* A served session's record is read this often: news of a newer claim may be lost, and a clone gives no other sign. */

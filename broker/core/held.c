@@ -216,6 +216,13 @@ void rt_ag_held_moved(struct rt_agent *agent, struct ag_session *session)
     }
 }
 
+/* Whether its guest went a moment ago, so that it is still to be written as moving. The record names this host, and the
+ * news will tell where the guest goes: the store is asked only if they do not come at once. */
+static bool just_gone(const struct ag_session *session)
+{
+    return session->unwritten == RT_SESSION_MOVING && session->write_at != 0;
+}
+
 /* Asks the store where the session is. Without an answer the attach stays held. */
 static void look(struct rt_agent *agent, struct ag_held *held, const struct rt_store_cursor *cursor)
 {
@@ -249,11 +256,11 @@ void rt_ag_held_again(struct rt_agent *agent)
     }
 }
 
-/* The attach is held until `until`, and no longer than an attach may be held at all. Until then it looks again now and
- * then. */
-static void hold_until(struct rt_agent *agent, struct ag_held *held, uint64_t until)
+/* The attach is held until `until`, and no longer than an attach may be held at all. Until then it looks again, first
+ * after look_ms. */
+static void hold_until(struct rt_agent *agent, struct ag_held *held, uint64_t until, uint64_t look_ms)
 {
-    uint64_t next = agent->now + AG_LOOK_AGAIN_MS;
+    uint64_t next = agent->now + look_ms;
 
     held->until = until < held->latest ? until : held->latest;
     rt_timer_set(&agent->timers, &held->timer, next < held->until ? next : held->until);
@@ -271,7 +278,7 @@ void rt_ag_held_timer(struct rt_agent *agent, struct ag_held *held)
         if (!here && held->op == 0 && agent->store_up && agent->n_ops < RT_STORE_OPS_MAX / 2) {
             look(agent, held, NULL);
         }
-        hold_until(agent, held, held->until);
+        hold_until(agent, held, held->until, AG_LOOK_AGAIN_MS);
         return;
     }
     if (held->state == AG_HELD_ENDED) {
@@ -364,7 +371,7 @@ static bool has_ended(struct rt_agent *agent, struct ag_held *held, uint64_t cod
         return true;
     }
     if (held->waited && first) { /* for longer than the client asked for, as no other agent knows more */
-        hold_until(agent, held, until);
+        hold_until(agent, held, until, AG_LOOK_AGAIN_MS);
     }
     return false;
 }
@@ -504,11 +511,15 @@ void rt_ag_held_begin(struct rt_agent *agent, struct ag_link *link, uint32_t cha
     /* Without time to wait the store's first answer decides. */
     wait = msg->wait > 0 ? rt_ag_hold_wait(agent, msg->wait) : agent->config.store_timeout_ms;
     held->latest = agent->now + (held->waited ? RT_WAIT_MAX_MS : wait);
-    hold_until(agent, held, agent->now + wait);
+    hold_until(agent, held, agent->now + wait, AG_LOOK_AGAIN_MS);
     held->name = *key;
     if (session != NULL) {
         join(agent, held, session);
         if (answer_known(agent, held) || (!agent->store_up && has_ended_here(agent, held))) {
+            return;
+        }
+        if (held->waited && just_gone(session)) {
+            hold_until(agent, held, held->until, AG_LOOK_GONE_MS);
             return;
         }
     }

@@ -31,6 +31,8 @@ struct rt_store_reply;
 
 /* An attach that is held reads the record again after this: news of where its guest is may be lost. */
 #define AG_LOOK_AGAIN_MS 2000
+/* The first time when its guest went a moment ago: less than any client waits. */
+#define AG_LOOK_GONE_MS 400
 
 /* What is known of the container that an attach waits for:
  *

@@ -266,16 +266,22 @@ void rt_ag_session_state(struct rt_agent *agent, struct ag_session *session, enu
     }
 }
 
+static void note_unwritten(struct ag_session *session, enum rt_session_state state, uint64_t life, uint64_t epoch,
+                           uint64_t write_at)
+{
+    session->unwritten = (uint8_t)state;
+    session->unwritten_life = life;
+    session->unwritten_epoch = epoch;
+    session->write_at = write_at;
+}
+
 void rt_ag_session_write_state(struct rt_agent *agent, struct ag_session *session, enum rt_session_state state,
                                uint64_t life, uint64_t epoch)
 {
     struct rt_store_op op = {.kind = RT_STORE_STATE, .key = session->key, .state = state, .life = life, .epoch = epoch};
     struct ag_op about = {.to = AG_FOR_STATE, .state = (uint8_t)state, .life = life, .epoch = epoch};
 
-    session->unwritten = (uint8_t)state;
-    session->unwritten_life = life;
-    session->unwritten_epoch = epoch;
-    session->write_at = 0;
+    note_unwritten(session, state, life, epoch, 0);
     if (rt_ag_session_store(agent, session, &op, &about) == 0) {
         session->write_at = agent->now + AG_STORE_RETRY_MS;
     }
@@ -336,7 +342,11 @@ void rt_ag_session_guest_gone(struct rt_agent *agent, struct ag_session *session
      * was answered, one may have had its effect all the same: moving is written, and the store refuses that if not. */
     if (session->rule != NULL && session->state != RT_SESSION_ENDED) {
         rt_ag_session_state(agent, session, RT_SESSION_MOVING, "the guest is gone");
-        rt_ag_session_write_state(agent, session, RT_SESSION_MOVING, session->life, session->epoch);
+        if (agent->stopping) {
+            rt_ag_session_write_state(agent, session, RT_SESSION_MOVING, session->life, session->epoch);
+        } else {
+            note_unwritten(session, RT_SESSION_MOVING, session->life, session->epoch, agent->now + RT_MOVING_AFTER_MS);
+        }
         session->lost_at = agent->now + RT_LOST_AFTER_MS;
         session->orphan = false;
     }

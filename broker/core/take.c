@@ -162,7 +162,7 @@ static void claimed(struct rt_agent *agent, struct ag_session *session, struct a
     free(link->claim);
     link->claim = NULL;
     rt_ag_session_fact(agent, session, AG_SESSION_KNOWN);
-    if (session->report_dirty) {
+    if (session->report_dirty && session->report_at == 0) {
         rt_ag_session_write_report(agent, session);
     }
     if (first) {
@@ -199,7 +199,9 @@ static void serve(struct rt_agent *agent, struct ag_link *link, bool is_claimed)
     remember(agent, session, made);
     session->guest = link;
     session->claimed = is_claimed;
-    session->report_next = 0;
+    /* Of a guest that was taken before, the record has a report: no claim of those that move with it waits behind one.
+     */
+    session->report_next = made->claim.taken ? agent->now + AG_REPORT_INTERVAL_MS : 0;
     /* Spread over half of the interval: sessions that were claimed in one moment are not all audited in one. */
     session->audit_at = agent->now + RT_AGENT_AUDIT_MS - session->hh.hashv % (RT_AGENT_AUDIT_MS / 2);
     link->session = session;

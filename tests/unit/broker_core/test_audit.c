@@ -216,6 +216,7 @@ static void test_lost_while_moving(void **state)
     serve(fx, &guest);
     fx_record_lose(fx, "web");
     fx_lost(fx, guest.link);
+    fx_tick(fx, RT_MOVING_AFTER_MS);
     fx_answer(fx);
     assert_true(web(fx)->rule.exists);
     assert_memory_equal(fx_record_past(fx, "local", "web")->data, "past", 4);
@@ -236,6 +237,7 @@ static void test_late_news_of_a_lost_record(void **state)
     serve(fx, &guest);
     fx_record_lose(fx, "web");
     fx_lost(fx, guest.link);
+    fx_tick(fx, RT_MOVING_AFTER_MS);
     fx_answer(fx);
     assert_true(web(fx)->rule.exists);
     fx_claimed(fx, "web", "other", guest.life, guest.epoch + 5);

@@ -77,6 +77,7 @@ static void test_ended_a_moment_ago(void **state)
     rt_agent_closed(fx->agent, fx->links[guest.link].id, "gone", fx->now);
     fx_answer(fx);
     fx_attach(fx, client, 1, "web", 500, 0, 0);
+    fx_tick(fx, AG_LOOK_GONE_MS);
     fx_answer(fx);
     second(fx, client); /* longer than it asked for */
     fx_none(fx, client);
@@ -88,10 +89,11 @@ static void test_ended_a_moment_ago(void **state)
     fx_want_refuse(fx, client, 1, RT_CLASS_LOST, NULL);
     fx_record(fx, "local", "web")->rule.state = RT_SESSION_ENDED;
     fx_attach(fx, client, 2, "web", 500, 0, 0);
+    fx_tick(fx, AG_LOOK_GONE_MS);
     fx_answer(fx);
     second(fx, client);
     fx_none(fx, client);
-    fx_tick(fx, RT_LOST_AFTER_MS - 1000);
+    fx_tick(fx, RT_LOST_AFTER_MS - AG_LOOK_GONE_MS - 1000);
     fx_answer(fx);
     fx_want_refuse(fx, client, 2, RT_CLASS_ENDED, NULL);
     fx_attach(fx, client, 3, "web", 500, 0, 0); /* and from then on at once */

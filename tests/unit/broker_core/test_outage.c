@@ -208,6 +208,7 @@ static void test_take_unanswered(void **state)
             fx_fail(fx, RT_ETIMEDOUT);
             assert_true(fx_serves(fx, cid));
             fx_lost(fx, guest.link);
+            fx_tick(fx, RT_MOVING_AFTER_MS);
             fx_answer(fx);
             assert_int_equal(rule->state, RT_SESSION_MOVING);
         } else {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
+#include "broker/core/held.h"
 #include "tests/unit/broker_core/fixture.h"
 
 #include <setjmp.h>
@@ -187,9 +188,13 @@ static void test_guest_lost(void **state)
     fx_serve(fx, &guest);
     record = fx_record(fx, "local", "web");
     fx_lost(fx, guest.link);
+    fx_tick(fx, RT_MOVING_AFTER_MS - 1);
+    fx_answer(fx);
+    assert_int_equal(record->rule.state, RT_SESSION_RUNNING);
+    fx_tick(fx, 1);
     fx_answer(fx);
     assert_int_equal(record->rule.state, RT_SESSION_MOVING);
-    fx_tick(fx, RT_LOST_AFTER_MS - 1);
+    fx_tick(fx, RT_LOST_AFTER_MS - RT_MOVING_AFTER_MS - 1);
     fx_answer(fx);
     assert_int_equal(record->rule.state, RT_SESSION_MOVING);
     fx_tick(fx, 1);
@@ -199,6 +204,75 @@ static void test_guest_lost(void **state)
     assert_int_equal(record->rule.state, RT_SESSION_RUNNING);
     fx_tick(fx, UINT64_C(2) * RT_LOST_AFTER_MS);
     fx_answer(fx);
+    assert_int_equal(record->rule.state, RT_SESSION_RUNNING);
+}
+
+/* The agent that a guest leaves asks the store nothing and writes nothing, for it and for who waits for it, as long as
+ * the news may come. */
+static void test_a_move_is_cheap(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+    int client = fx_client(fx, "local");
+    size_t states, gets;
+
+    fx_host(fx, "there", 1);
+    fx_guest(&guest, "web", 1);
+    fx_serve(fx, &guest);
+    fx_lost(fx, guest.link);
+    states = fx->n_submitted[RT_STORE_STATE];
+    gets = fx->n_submitted[RT_STORE_GET];
+    fx_attach(fx, client, 1, "web", 500, 0, 0);
+    fx_tick(fx, AG_LOOK_GONE_MS - 1);
+    fx_claimed(fx, "web", "there", guest.life, guest.epoch + 1);
+    fx_want_refuse(fx, client, 1, RT_CLASS_MOVED, NULL);
+    fx_tick(fx, 2);
+    assert_int_equal(fx->n_submitted[RT_STORE_STATE], states);
+    assert_int_equal(fx->n_submitted[RT_STORE_GET], gets);
+}
+
+/* The first report of a guest that was taken before does not go just behind its claim. */
+static void test_report_of_a_guest_that_came_back(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+    size_t reports;
+
+    fx_guest(&guest, "web", 1);
+    fx_serve(fx, &guest);
+    fx_lost(fx, guest.link);
+    fx_hello(fx, &guest);
+    fx_answer(fx);
+    fx_welcome(fx, &guest, NULL);
+    fx_confirm(fx, &guest);
+    report(fx, guest.link, 1, 7);
+    fx_answer(fx);
+    reports = fx->n_submitted[RT_STORE_REPORT];
+    fx_tick(fx, 1000 - 1);
+    assert_int_equal(fx->n_submitted[RT_STORE_REPORT], reports);
+    fx_tick(fx, 1);
+    assert_int_equal(fx->n_submitted[RT_STORE_REPORT], reports + 1);
+}
+
+/* The news of where the guest went are lost: who waits looks, before it gives up. */
+static void test_a_move_without_news(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+    struct rt_store_record *record;
+    int client = fx_client(fx, "local");
+
+    fx_host(fx, "there", 1);
+    fx_guest(&guest, "web", 1);
+    fx_serve(fx, &guest);
+    record = fx_record(fx, "local", "web");
+    fx_lost(fx, guest.link);
+    fx_attach(fx, client, 1, "web", 500, 0, 0);
+    record->rule.epoch++;
+    memcpy(record->rule.host, "there", sizeof("there"));
+    fx_tick(fx, AG_LOOK_GONE_MS);
+    fx_answer(fx);
+    fx_want_refuse(fx, client, 1, RT_CLASS_MOVED, NULL);
     assert_int_equal(record->rule.state, RT_SESSION_RUNNING);
 }
 
@@ -382,6 +456,9 @@ int main(void)
         FX_TEST(test_news_of_a_tie),
         FX_TEST(test_news_lost),
         FX_TEST(test_guest_lost),
+        FX_TEST(test_a_move_is_cheap),
+        FX_TEST(test_a_move_without_news),
+        FX_TEST(test_report_of_a_guest_that_came_back),
         FX_TEST(test_lost_is_written_when_the_store_is_back),
         FX_TEST(test_reports),
         FX_TEST(test_report_fails),
