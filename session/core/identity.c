@@ -109,8 +109,21 @@ int rt_identity_parse(struct rt_identity *identity, const struct rt_slice *uris,
     return rt_fail(RT_EAUTH, why, why_size, "%s: %s", wrong, text);
 }
 
+bool rt_identity_equal(const struct rt_identity *a, const struct rt_identity *b)
+{
+    return a->role == b->role && strcmp(a->name, b->name) == 0;
+}
+
+void rt_identity_label(const struct rt_identity *identity, char *out)
+{
+    (void)snprintf(out, RT_IDENTITY_LABEL_MAX, "%s%s%s", roles[identity->role].word,
+                   identity->name[0] == '\0' ? "" : "/", identity->name);
+}
+
 void rt_identity_print(const struct rt_identity *identity, const char *domain, char *out)
 {
-    (void)snprintf(out, RT_IDENTITY_TEXT_MAX, SCHEME "%s" PREFIX "%s%s%s", domain, roles[identity->role].word,
-                   identity->name[0] == '\0' ? "" : "/", identity->name);
+    char label[RT_IDENTITY_LABEL_MAX];
+
+    rt_identity_label(identity, label);
+    (void)snprintf(out, RT_IDENTITY_TEXT_MAX, SCHEME "%s" PREFIX "%s", domain, label);
 }

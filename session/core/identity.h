@@ -23,6 +23,8 @@
 #define RT_IDENTITY_NAME_MAX 64
 /* Bytes, NUL included, that hold the URI of any identity. */
 #define RT_IDENTITY_TEXT_MAX (RT_DOMAIN_MAX + RT_IDENTITY_NAME_MAX + 32)
+/* The same for its label. */
+#define RT_IDENTITY_LABEL_MAX (RT_IDENTITY_NAME_MAX + 16)
 
 enum rt_identity_role {
     RT_IDENTITY_VCH,
@@ -45,7 +47,11 @@ bool rt_domain_valid(struct rt_slice domain);
 RT_MUST_CHECK int rt_identity_parse(struct rt_identity *identity, const struct rt_slice *uris, size_t n,
                                     const char *domain, char *why, size_t why_size);
 
+bool rt_identity_equal(const struct rt_identity *a, const struct rt_identity *b);
+
 /* Its URI, NUL-terminated: out holds RT_IDENTITY_TEXT_MAX. */
 void rt_identity_print(const struct rt_identity *identity, const char *domain, char *out);
+/* "agent/esx17", for people: out holds RT_IDENTITY_LABEL_MAX. */
+void rt_identity_label(const struct rt_identity *identity, char *out);
 
 #endif

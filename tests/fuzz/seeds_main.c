@@ -18,7 +18,7 @@ struct output {
 };
 
 static const char *const targets[] = {"",           "fuzz_frame", "fuzz_msg",   "fuzz_tether", "fuzz_client",
-                                      "fuzz_agent", "fuzz_store", "fuzz_token", "fuzz_config"};
+                                      "fuzz_agent", "fuzz_store", "fuzz_token", "fuzz_config", "fuzz_tls"};
 
 #define ID "00112233445566778899aabbccddeeff"
 #define IDS ID ID ID ID
@@ -65,6 +65,12 @@ static const struct {
      "vch/acme\"}\n}\nlog {\n  level = info\n"
      "  format = json\n}\n"},
     {"fuzz_config", "small", "keys = ${HOME}\nlisten { guests = {} }\n"},
+    {"fuzz_tls", "identity", "\x03spiffe://lab.example/retether/vch/acme"},
+    {"fuzz_tls", "identity-operator", "\x03spiffe://lab.example/retether/operator"},
+    {"fuzz_tls", "names", "\x02\x30\x28\x86\x26spiffe://lab.example/retether/vch/acme"},
+    {"fuzz_tls", "handshake", "\x04"},
+    {"fuzz_tls", "pieces", "\x04\x05\xc8\x7f\x7f\x7f\x40\x40\x40\x40\x40\x40\x40\x40\x40\x40\x40\x40\x40\x40\x40\x40"},
+    {"fuzz_tls", "hello", "\x01\x09\x16\x03\x01\x01\x04\x01\x01\x02\x03"},
 };
 
 static void write_file(struct output *output, const char *target, const char *name, const void *head, size_t head_size,

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "session/tls/tls.h"
+
+#include "session/tls/bio.h"
+#include "session/tls/files.h"
+#include "session/tls/verify.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+
+static const unsigned char alpn[] = "\x0a" RT_TLS_ALPN;
+/* The cheapest first, by half of what the next one costs a byte. */
+static const char suites[] = "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256";
+
+void rt_tls_init(struct rt_tls *tls)
+{
+    memset(tls, 0, sizeof(*tls));
+}
+
+void rt_tls_close(struct rt_tls *tls)
+{
+    SSL_CTX_free(tls->ctx);
+    BIO_meth_free(tls->method);
+    free(tls->input);
+    rt_tls_init(tls);
+}
+
+static int select_alpn_cb(SSL *ssl, const unsigned char **out, unsigned char *out_size, const unsigned char *in,
+                          unsigned in_size, void *data)
+{
+    (void)ssl;
+    (void)data;
+    /* `out` is let point into `in` or into alpn, and is not written through. */
+    if (SSL_select_next_proto((unsigned char **)(uintptr_t)out, out_size, alpn, sizeof(alpn) - 1, in, in_size) !=
+        OPENSSL_NPN_NEGOTIATED) {
+        return SSL_TLSEXT_ERR_ALERT_FATAL;
+    }
+    return SSL_TLSEXT_ERR_OK;
+}
+
+/* A context that has all but files. */
+static SSL_CTX *make_ctx(struct rt_tls *tls)
+{
+    SSL_CTX *ctx = SSL_CTX_new(TLS_method());
+
+    if (ctx == NULL || SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) != 1 ||
+        SSL_CTX_set_max_proto_version(ctx, TLS1_3_VERSION) != 1 || SSL_CTX_set_ciphersuites(ctx, suites) != 1 ||
+        SSL_CTX_set_alpn_protos(ctx, alpn, sizeof(alpn) - 1) != 0 || SSL_CTX_set_max_early_data(ctx, 0) != 1 ||
+        SSL_CTX_set_recv_max_early_data(ctx, 0) != 1 || SSL_CTX_set_num_tickets(ctx, 0) != 1) {
+        SSL_CTX_free(ctx);
+        return NULL;
+    }
+    (void)SSL_CTX_set_options(ctx, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE |
+                                       SSL_OP_NO_TICKET);
+    (void)SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_NO_AUTO_CHAIN);
+    (void)SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+    SSL_CTX_set_max_cert_list(ctx, (long)RT_TLS_HANDSHAKE_MAX);
+    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, rt_tls_verify_cb);
+    (void)X509_STORE_set_depth(SSL_CTX_get_cert_store(ctx), RT_TLS_CHAIN_MAX - 2); /* it counts those between */
+    SSL_CTX_set_alpn_select_cb(ctx, select_alpn_cb, NULL);
+    SSL_CTX_set_app_data(ctx, tls);
+    return ctx;
+}
+
+int rt_tls_load(struct rt_tls *tls, const struct rt_tls_settings *settings, char *why, size_t why_size)
+{
+    SSL_CTX *ctx;
+    int rc;
+
+    if (!rt_domain_valid(rt_slice_text(settings->domain))) {
+        return rt_fail(RT_EINVAL, why, why_size,
+                       "\"%s\" is no domain of identities: 1 to %d of a-z, 0-9, '.', '_', '-'", settings->domain,
+                       RT_DOMAIN_MAX);
+    }
+    ERR_clear_error();
+    tls->method = tls->method == NULL ? rt_tls_bio_method() : tls->method;
+    tls->input = tls->input == NULL ? malloc(RT_TLS_INPUT_SIZE) : tls->input;
+    ctx = tls->method == NULL || tls->input == NULL ? NULL : make_ctx(tls);
+    if (ctx == NULL) {
+        ERR_clear_error();
+        return rt_fail(RT_ENOMEM, why, why_size, "%s", rt_strerror(RT_ENOMEM));
+    }
+    rc = rt_tls_read_own(ctx, settings, why, why_size);
+    if (rc == 0) {
+        rc = rt_tls_read_trust(ctx, settings, why, why_size);
+    }
+    if (rc != 0) {
+        SSL_CTX_free(ctx);
+        return rc;
+    }
+    SSL_CTX_free(tls->ctx);
+    tls->ctx = ctx;
+    (void)snprintf(tls->domain, sizeof(tls->domain), "%s", settings->domain);
+    return 0;
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#ifndef RETETHER_SESSION_TLS_TLS_H
+#define RETETHER_SESSION_TLS_TLS_H
+
+#include "session/base/error.h"
+#include "session/core/identity.h"
+#include "session/transport/wire.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* TLS 1.3 as a wire (wire.h) over a plain one, and what its wires share. Both sides always show a certificate, and each
+ * is who the identity in it says (identity.h). No older version, renegotiation, compression or early data; the
+ * application protocol is RT_TLS_ALPN.
+ *
+ * The setup of such a wire: ops rt_wire_tls; context a struct rt_tls that is loaded; expect NULL, or the URI of the
+ * identity that the far end must have. The `peer` of on_ready is the URI of the one that it has.
+ *
+ * An end that the peer has told (close_notify) reads "closed by the peer", as on a plain wire; one that anybody on the
+ * way may have made reads "cut off: ...". Both are RT_ECONN: the peer may come back. A handshake that fails says
+ * "handshake: ..." and why, for people: RT_EAUTH for who the peer is, RT_EPROTO for what it speaks, RT_ELIMIT,
+ * RT_ECONN. Who dials is done with the handshake before its own certificate is judged: that it was refused comes as the
+ * end of the wire. */
+
+#define RT_TLS_ALPN "retether/1"
+/* Bytes that a peer may send until its handshake is done; one more ends the wire with RT_ELIMIT. */
+#define RT_TLS_HANDSHAKE_MAX ((size_t)64 * 1024)
+/* Bytes of a file, and certificates or CRLs in one; a file with more is refused. */
+#define RT_TLS_FILE_MAX ((size_t)8 * 1024 * 1024)
+#define RT_TLS_FILE_ITEMS_MAX 256
+/* Certificates from the peer's to the one of a CA, both included; a longer chain is refused. */
+#define RT_TLS_CHAIN_MAX 6
+
+struct rt_tls_settings {
+    const char *cert_file; /* PEM: the own certificate, then those between it and its CA */
+    const char *key_file;  /* PEM: its key, without a password; others may not read the file */
+    const char *ca_file;   /* PEM: CAs whose certificates count */
+    const char *crl_file;  /* PEM: a CRL of each of these CAs; NULL: nothing is revoked */
+    const char *domain;    /* of all identities (rt_domain_valid()) */
+};
+
+struct rt_tls {
+    /* Owner: the functions below. */
+    struct ssl_ctx_st *ctx;       /* owned; a wire keeps the one that it was opened with */
+    struct bio_method_st *method; /* owned */
+    uint8_t *input;               /* owned: what a read of a socket goes into, of any wire */
+    char domain[RT_DOMAIN_MAX + 1];
+};
+
+/* Nothing is loaded: no wire can be opened. All wires of a context are on one loop. */
+void rt_tls_init(struct rt_tls *tls);
+/* Every wire must be closed before. */
+void rt_tls_close(struct rt_tls *tls);
+
+/* Reads the files anew, for the wires that are opened from now on; those that are open go on as they are. On failure
+ * the context stays as it was, and `why` says "FILE: what is wrong": RT_EINVAL for the domain, RT_ENOTFOUND, RT_EIO,
+ * RT_EAUTH for a key that others may read, RT_ECONFIG, RT_ENOMEM. Also refused are an own certificate that is no
+ * identity or not valid now, a key of another certificate, and CRLs that are not valid now or lack one of the CAs. */
+RT_MUST_CHECK int rt_tls_load(struct rt_tls *tls, const struct rt_tls_settings *settings, char *why, size_t why_size);
+
+extern const struct rt_wire_ops rt_wire_tls;
+
+#endif

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "session/tls/verify.h"
+
+#include "session/tls/words.h"
+
+#include <string.h>
+
+#include <openssl/x509v3.h>
+
+int rt_tls_identity(const X509 *cert, const char *domain, struct rt_identity *identity, char *why, size_t why_size)
+{
+    /* A second extension of the kind is an error of its own: NULL, as none is. */
+    GENERAL_NAMES *names = X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
+    struct rt_slice uri = {NULL, 0};
+    size_t n = 0;
+    int rc;
+
+    for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) { /* -1 of none */
+        const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
+        if (name->type == GEN_URI) {
+            uri.data = ASN1_STRING_get0_data(name->d.uniformResourceIdentifier);
+            uri.size = (size_t)ASN1_STRING_length(name->d.uniformResourceIdentifier);
+            n++;
+        }
+    }
+    rc = rt_identity_parse(identity, &uri, n, domain, why, why_size);
+    GENERAL_NAMES_free(names);
+    return rc;
+}
+
+int rt_tls_check_peer(struct rt_tls_peer *peer, const X509 *cert, struct rt_identity *identity)
+{
+    char is[RT_IDENTITY_LABEL_MAX], should[RT_IDENTITY_LABEL_MAX], why[RT_TLS_WHY_MAX / 2];
+
+    if (cert == NULL) {
+        return rt_fail(RT_EAUTH, peer->why, sizeof(peer->why), "the peer has shown no certificate");
+    }
+    if (rt_tls_identity(cert, peer->tls->domain, identity, why, sizeof(why)) != 0) {
+        return rt_fail(RT_EAUTH, peer->why, sizeof(peer->why), "the peer's certificate has %s", why);
+    }
+    if (peer->expects && !rt_identity_equal(identity, &peer->expect)) {
+        rt_identity_label(identity, is);
+        rt_identity_label(&peer->expect, should);
+        return rt_fail(RT_EAUTH, peer->why, sizeof(peer->why), "not who was expected: %s instead of %s", is, should);
+    }
+    return 0;
+}
+
+int rt_tls_verify_cb(int ok, X509_STORE_CTX *chain)
+{
+    const SSL *ssl = X509_STORE_CTX_get_ex_data(chain, SSL_get_ex_data_X509_STORE_CTX_idx());
+    struct rt_tls_peer *peer = SSL_get_app_data(ssl);
+    int depth = X509_STORE_CTX_get_error_depth(chain);
+    struct rt_identity identity;
+
+    if (!ok) {
+        rt_tls_distrust(X509_STORE_CTX_get_error(chain), depth, peer->why, sizeof(peer->why));
+        return 0;
+    }
+    if (depth == 0 && rt_tls_check_peer(peer, X509_STORE_CTX_get_current_cert(chain), &identity) != 0) {
+        X509_STORE_CTX_set_error(chain, X509_V_ERR_CERT_REJECTED); /* which the peer hears of */
+        return 0;
+    }
+    return 1;
+}

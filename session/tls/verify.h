@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#ifndef RETETHER_SESSION_TLS_VERIFY_H
+#define RETETHER_SESSION_TLS_VERIFY_H
+
+#include "session/core/identity.h"
+#include "session/tls/tls.h"
+
+#include <openssl/ssl.h>
+
+/* Whether a peer is who it must be. */
+
+#define RT_TLS_WHY_MAX 160
+
+/* Of one wire; its SSL's app data. */
+struct rt_tls_peer {
+    struct rt_tls *tls;
+    bool expects;
+    struct rt_identity expect; /* whom, if it expects anybody in particular */
+    char why[RT_TLS_WHY_MAX];  /* what is wrong with the certificate that came, or "" */
+};
+
+/* Who a certificate is of: RT_EAUTH and why, unless it is an identity of the domain. */
+RT_MUST_CHECK int rt_tls_identity(const X509 *cert, const char *domain, struct rt_identity *identity, char *why,
+                                  size_t why_size);
+/* The same, and unless the wire expects somebody else. */
+RT_MUST_CHECK int rt_tls_check_peer(struct rt_tls_peer *peer, const X509 *cert, struct rt_identity *identity);
+
+/* For SSL_CTX_set_verify(): `ok` is what OpenSSL itself thinks of the chain. */
+int rt_tls_verify_cb(int ok, X509_STORE_CTX *chain);
+
+#endif
