@@ -4,7 +4,7 @@
 
 #include "session/tls/bio.h"
 #include "session/tls/files.h"
-#include "session/tls/verify.h"
+#include "session/tls/sessions.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +24,7 @@ void rt_tls_init(struct rt_tls *tls)
 
 void rt_tls_close(struct rt_tls *tls)
 {
+    rt_tls_sessions_close(tls);
     SSL_CTX_free(tls->ctx);
     BIO_meth_free(tls->method);
     free(tls->input);
@@ -44,21 +45,19 @@ static int select_alpn_cb(SSL *ssl, const unsigned char **out, unsigned char *ou
 }
 
 /* A context that has all but files. */
-static SSL_CTX *make_ctx(struct rt_tls *tls)
+static SSL_CTX *make_ctx(struct rt_tls *tls, const struct rt_tls_settings *settings)
 {
     SSL_CTX *ctx = SSL_CTX_new(TLS_method());
 
     if (ctx == NULL || SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) != 1 ||
         SSL_CTX_set_max_proto_version(ctx, TLS1_3_VERSION) != 1 || SSL_CTX_set_ciphersuites(ctx, suites) != 1 ||
         SSL_CTX_set_alpn_protos(ctx, alpn, sizeof(alpn) - 1) != 0 || SSL_CTX_set_max_early_data(ctx, 0) != 1 ||
-        SSL_CTX_set_recv_max_early_data(ctx, 0) != 1 || SSL_CTX_set_num_tickets(ctx, 0) != 1) {
+        SSL_CTX_set_recv_max_early_data(ctx, 0) != 1 || !rt_tls_sessions_init(ctx, settings)) {
         SSL_CTX_free(ctx);
         return NULL;
     }
-    (void)SSL_CTX_set_options(ctx, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE |
-                                       SSL_OP_NO_TICKET);
+    (void)SSL_CTX_set_options(ctx, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE);
     (void)SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_NO_AUTO_CHAIN);
-    (void)SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_max_cert_list(ctx, (long)RT_TLS_HANDSHAKE_MAX);
     SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, rt_tls_verify_cb);
     (void)X509_STORE_set_depth(SSL_CTX_get_cert_store(ctx), RT_TLS_CHAIN_MAX - 2); /* it counts those between */
@@ -77,10 +76,13 @@ int rt_tls_load(struct rt_tls *tls, const struct rt_tls_settings *settings, char
                        "\"%s\" is no domain of identities: 1 to %d of a-z, 0-9, '.', '_', '-'", settings->domain,
                        RT_DOMAIN_MAX);
     }
+    if (settings->n_ticket_keys > RT_TLS_TICKET_KEYS_MAX) {
+        return rt_fail(RT_EINVAL, why, why_size, "more than %d keys of session tickets", RT_TLS_TICKET_KEYS_MAX);
+    }
     ERR_clear_error();
     tls->method = tls->method == NULL ? rt_tls_bio_method() : tls->method;
     tls->input = tls->input == NULL ? malloc(RT_TLS_INPUT_SIZE) : tls->input;
-    ctx = tls->method == NULL || tls->input == NULL ? NULL : make_ctx(tls);
+    ctx = tls->method == NULL || tls->input == NULL ? NULL : make_ctx(tls, settings);
     if (ctx == NULL) {
         ERR_clear_error();
         return rt_fail(RT_ENOMEM, why, why_size, "%s", rt_strerror(RT_ENOMEM));
@@ -95,6 +97,7 @@ int rt_tls_load(struct rt_tls *tls, const struct rt_tls_settings *settings, char
     }
     SSL_CTX_free(tls->ctx);
     tls->ctx = ctx;
+    rt_tls_sessions_load(tls, settings);
     (void)snprintf(tls->domain, sizeof(tls->domain), "%s", settings->domain);
     return 0;
 }

@@ -21,7 +21,12 @@
  * way may have made reads "cut off: ...". Both are RT_ECONN: the peer may come back. A handshake that fails says
  * "handshake: ..." and why, for people: RT_EAUTH for who the peer is, RT_EPROTO for what it speaks, RT_ELIMIT,
  * RT_ECONN. Who dials is done with the handshake before its own certificate is judged: that it was refused comes as the
- * end of the wire. */
+ * end of the wire.
+ *
+ * A dialled wire that expects somebody resumes its newest session with that peer, if there is one: no certificates are
+ * sent then, and those that were shown when it began are judged as if they had been. One that does not count any more
+ * (expired, revoked, not of the CAs or the domain) costs a whole handshake; so does one with CAs in between that are
+ * neither in the CA file nor behind the own certificate. */
 
 #define RT_TLS_ALPN "retether/1"
 /* Bytes that a peer may send until its handshake is done; one more ends the wire with RT_ELIMIT. */
@@ -32,12 +37,27 @@
 /* Certificates from the peer's to the one of a CA, both included; a longer chain is refused. */
 #define RT_TLS_CHAIN_MAX 6
 
+/* Seconds for which a session may be resumed: the most that RFC 8446 allows (section 4.6.1). */
+#define RT_TLS_SESSION_S (7L * 24 * 3600)
+/* Sessions that are kept of peers that were dialled; one more takes the place of the oldest. */
+#define RT_TLS_SESSIONS_MAX 64
+#define RT_TLS_TICKET_KEYS_MAX 16
+
+/* A key of session tickets. All agents of a cluster have the same, so any of them resumes what another began. Whoever
+ * has it can be any client to them, and any of them to a client that resumes. */
+struct rt_tls_ticket_key {
+    uint8_t name[16]; /* not secret: by it the key of a ticket is found */
+    uint8_t mac[32], cipher[32];
+};
+
 struct rt_tls_settings {
     const char *cert_file; /* PEM: the own certificate, then those between it and its CA */
     const char *key_file;  /* PEM: its key, without a password; others may not read the file */
     const char *ca_file;   /* PEM: CAs whose certificates count */
-    const char *crl_file;  /* PEM: a CRL of each of these CAs; NULL: nothing is revoked */
+    const char *crl_file;  /* PEM: a CRL of each CA, of those in between too; NULL: nothing is revoked */
     const char *domain;    /* of all identities (rt_domain_valid()) */
+    const struct rt_tls_ticket_key *ticket_keys; /* the first seals, all open; none: what is accepted is not resumed */
+    size_t n_ticket_keys;                        /* at most RT_TLS_TICKET_KEYS_MAX */
 };
 
 struct rt_tls {
@@ -46,6 +66,13 @@ struct rt_tls {
     struct bio_method_st *method; /* owned */
     uint8_t *input;               /* owned: what a read of a socket goes into, of any wire */
     char domain[RT_DOMAIN_MAX + 1];
+    struct rt_tls_ticket_key ticket_keys[RT_TLS_TICKET_KEYS_MAX];
+    size_t n_ticket_keys;
+    struct {
+        struct rt_identity peer;
+        struct ssl_session_st *session; /* owned */
+    } sessions[RT_TLS_SESSIONS_MAX];    /* the newest last */
+    size_t n_sessions;
 };
 
 /* Nothing is loaded: no wire can be opened. All wires of a context are on one loop. */
@@ -56,7 +83,8 @@ void rt_tls_close(struct rt_tls *tls);
 /* Reads the files anew, for the wires that are opened from now on; those that are open go on as they are. On failure
  * the context stays as it was, and `why` says "FILE: what is wrong": RT_EINVAL for the domain, RT_ENOTFOUND, RT_EIO,
  * RT_EAUTH for a key that others may read, RT_ECONFIG, RT_ENOMEM. Also refused are an own certificate that is no
- * identity or not valid now, a key of another certificate, and CRLs that are not valid now or lack one of the CAs. */
+ * identity or not valid now, a key of another certificate, and CRLs that are not valid now or lack one of the CAs. No
+ * session from before is resumed by who dials. */
 RT_MUST_CHECK int rt_tls_load(struct rt_tls *tls, const struct rt_tls_settings *settings, char *why, size_t why_size);
 
 extern const struct rt_wire_ops rt_wire_tls;

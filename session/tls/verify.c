@@ -47,6 +47,24 @@ int rt_tls_check_peer(struct rt_tls_peer *peer, const X509 *cert, struct rt_iden
     return 0;
 }
 
+bool rt_tls_still_counts(struct rt_tls_peer *peer, SSL_CTX *ctx, X509 *cert, const char *purpose)
+{
+    X509_STORE_CTX *chain = X509_STORE_CTX_new();
+    STACK_OF(X509) *between = NULL;
+    struct rt_identity identity;
+    bool counts;
+
+    /* Of the peer's chain a session has the end alone; what stands before it often stands before ours too. */
+    (void)SSL_CTX_get0_chain_certs(ctx, &between);
+    counts = chain != NULL && cert != NULL &&
+             X509_STORE_CTX_init(chain, SSL_CTX_get_cert_store(ctx), cert, between) == 1 &&
+             X509_STORE_CTX_set_default(chain, purpose) == 1 && X509_verify_cert(chain) == 1 &&
+             rt_tls_check_peer(peer, cert, &identity) == 0;
+    X509_STORE_CTX_free(chain);
+    peer->why[0] = '\0'; /* a whole handshake tells it, if it still is so */
+    return counts;
+}
+
 int rt_tls_verify_cb(int ok, X509_STORE_CTX *chain)
 {
     const SSL *ssl = X509_STORE_CTX_get_ex_data(chain, SSL_get_ex_data_X509_STORE_CTX_idx());

@@ -26,6 +26,10 @@ RT_MUST_CHECK int rt_tls_identity(const X509 *cert, const char *domain, struct r
 /* The same, and unless the wire expects somebody else. */
 RT_MUST_CHECK int rt_tls_check_peer(struct rt_tls_peer *peer, const X509 *cert, struct rt_identity *identity);
 
+/* The same for the certificate of a session that is to be resumed, which is also verified anew with what `ctx` believes
+ * now: its dates, CA, CRL. purpose: "ssl_client" or "ssl_server". */
+bool rt_tls_still_counts(struct rt_tls_peer *peer, SSL_CTX *ctx, X509 *cert, const char *purpose);
+
 /* For SSL_CTX_set_verify(): `ok` is what OpenSSL itself thinks of the chain. */
 int rt_tls_verify_cb(int ok, X509_STORE_CTX *chain);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
 #include "session/tls/bio.h"
+#include "session/tls/sessions.h"
 #include "session/tls/tls.h"
 #include "session/tls/verify.h"
 #include "session/tls/words.h"
@@ -181,7 +182,7 @@ static void on_written(struct rt_wire *below, int status)
     } /* a handshake that cannot be written ends by what can be read */
 }
 
-/* The handshake is done, and by it the peer's certificate was believed, now or when its session was made. */
+/* The handshake is done, and by it the peer's certificate was believed, or that of the session which it resumes. */
 static void ready(struct tls *tls)
 {
     const unsigned char *alpn;
@@ -322,6 +323,7 @@ static int open_ssl(struct tls *tls, struct rt_tls *context, enum rt_wire_side s
     SSL_set_app_data(tls->ssl, &tls->peer);
     if (side == RT_WIRE_DIALLED) {
         SSL_set_connect_state(tls->ssl);
+        rt_tls_sessions_offer(tls->ssl, &tls->peer);
     } else {
         SSL_set_accept_state(tls->ssl);
     }

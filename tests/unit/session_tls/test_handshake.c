@@ -359,6 +359,7 @@ static void test_other_servers(void **state)
 /* What is no ClientHello: one read of it, or a flood. */
 static void test_garbage(void **state)
 {
+    static const uint8_t hello[9] = {0x16, 3, 1, 0x40, 0, 1, 1, 0xff, 0xff};
     static uint8_t record[5 + 16384];
     static const struct {
         const char *bytes;
@@ -374,7 +375,7 @@ static void test_garbage(void **state)
         {(const char *)record, sizeof(record), RT_EPROTO, NULL},
     };
 
-    memcpy(record, "\x16\x03\x01\x40\x00\x01\x01\xff\xff", 9); /* a hello that is longer than any may be */
+    memcpy(record, hello, sizeof(hello)); /* one that is longer than any may be */
     for (size_t i = 0; i < sizeof(garbage) / sizeof(garbage[0]); i++) {
         struct world world;
         struct secure agent = {0};
@@ -406,6 +407,7 @@ static void test_garbage(void **state)
 /* A hello that is as long as it says, in many records, but longer than a handshake may be. */
 static void test_too_long(void **state)
 {
+    static const uint8_t hello[9] = {0x16, 3, 1, 4, 0, 1, 1, 0xff, 0xff};
     struct world world;
     struct secure agent = {0};
     uint8_t record[5 + 1024];
@@ -415,7 +417,7 @@ static void test_too_long(void **state)
     pair_of(fds);
     open_secure(&world, &agent, fds[1], &world.agent, RT_WIRE_ACCEPTED, NULL);
     memset(record, 0, sizeof(record));
-    memcpy(record, "\x16\x03\x01\x04\x00\x01\x01\xff\xff", 9);
+    memcpy(record, hello, sizeof(hello));
     for (size_t sent = 0; sent <= RT_TLS_HANDSHAKE_MAX; sent += sizeof(record)) {
         assert_false(agent.end.closed);
         assert_int_equal(write(fds[0], record, sizeof(record)), sizeof(record));

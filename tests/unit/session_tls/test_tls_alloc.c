@@ -44,10 +44,13 @@ static bool session(struct world *world, const uint8_t *bytes)
         uv_buf_t buf = uv_buf_init((char *)(uintptr_t)(bytes + at), TOTAL / 2);
         int err = rt_link_writev(&client.end.link, NULL, &buf, 1);
         assert_true(err == 0 || err == RT_ENOMEM || err == RT_ECONN);
-        while (!agent.end.closed && !client.end.closed && agent.end.seen < at + TOTAL / 2) {
+        while (!agent.end.closed && client.end.link.state == RT_LINK_OPEN && agent.end.seen < at + TOTAL / 2) {
             (void)uv_run(&world->fixture->loop, UV_RUN_ONCE);
         }
         half = agent.end.seen == TOTAL;
+    }
+    if (!agent.end.closed) { /* a client that has failed waits for that */
+        rt_link_close(&agent.end.link, RT_LINK_NOW, 0, "done");
     }
     if (!client.end.closed) {
         rt_link_close(&client.end.link, RT_LINK_NOW, 0, "done");
