@@ -61,6 +61,8 @@ static SSL_CTX *make_ctx(struct rt_tls *tls, const struct rt_tls_settings *setti
     SSL_CTX_set_max_cert_list(ctx, (long)RT_TLS_HANDSHAKE_MAX);
     SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, rt_tls_verify_cb);
     (void)X509_STORE_set_depth(SSL_CTX_get_cert_store(ctx), RT_TLS_CHAIN_MAX - 2); /* it counts those between */
+    /* Any CA of the file counts, also one in between whose own CA is not there. */
+    (void)X509_STORE_set_flags(SSL_CTX_get_cert_store(ctx), X509_V_FLAG_PARTIAL_CHAIN);
     SSL_CTX_set_alpn_select_cb(ctx, select_alpn_cb, NULL);
     SSL_CTX_set_app_data(ctx, tls);
     return ctx;

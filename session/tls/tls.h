@@ -53,8 +53,8 @@ struct rt_tls_ticket_key {
 struct rt_tls_settings {
     const char *cert_file; /* PEM: the own certificate, then those between it and its CA */
     const char *key_file;  /* PEM: its key, without a password; others may not read the file */
-    const char *ca_file;   /* PEM: CAs whose certificates count */
-    const char *crl_file;  /* PEM: a CRL of each CA, of those in between too; NULL: nothing is revoked */
+    const char *ca_file;   /* PEM: CAs whose certificates count, each by itself */
+    const char *crl_file;  /* PEM: a CRL of each CA of a chain, up to one of ca_file; NULL: nothing is revoked */
     const char *domain;    /* of all identities (rt_domain_valid()) */
     const struct rt_tls_ticket_key *ticket_keys; /* the first seals, all open; none: what is accepted is not resumed */
     size_t n_ticket_keys;                        /* at most RT_TLS_TICKET_KEYS_MAX */

@@ -272,6 +272,71 @@ static void test_chain(void **state)
     world_close(&world);
 }
 
+/* A CA in between may be the one that counts: its own CA is not known then, nor that one's CRL; its own CRL is. */
+static void test_anchor_between(void **state)
+{
+    static const long revoked[] = {2};
+    struct fixture *fixture = *state;
+    struct world world;
+    struct certs_ca root, between;
+    struct rt_tls_settings settings;
+
+    open_world(&world, fixture);
+    root = world.ca;
+    certs_ca_init(&between, "between", &root);
+    world.ca = between;
+    issue(&world, CLIENT_URI, "client");
+    load(fixture, &world.client, "client");
+    settings = settings_of(fixture, "agent");
+    settings.ticket_keys = keys;
+    settings.n_ticket_keys = 2;
+    settings.ca_file = in_dir(fixture, "between.pem");
+    settings.crl_file = in_dir(fixture, "none-revoked.pem");
+    certs_ca_append(&between, settings.ca_file);
+    certs_crl_append(&between, NULL, 0, -60, 3600, settings.crl_file);
+    assert_int_equal(rt_tls_load(&world.agent, &settings, NULL, 0), 0);
+    assert_true(connects(&world, &world.agent) && !last.resumed);
+    assert_true(connects(&world, &world.agent) && last.resumed);
+    settings.crl_file = in_dir(fixture, "revoked.pem");
+    certs_crl_append(&between, revoked, 1, -60, 3600, settings.crl_file);
+    assert_int_equal(rt_tls_load(&world.agent, &settings, NULL, 0), 0);
+    expect_refused(&world, "handshake: the peer's certificate is revoked");
+    world.ca = root; /* by which the one in between was made, but that says nothing here */
+    issue(&world, CLIENT_URI, "client");
+    load(fixture, &world.client, "client");
+    expect_refused(&world, "handshake: the peer's certificate is of an unknown CA");
+    certs_ca_close(&between);
+    world_close(&world);
+}
+
+/* A CA in between that is not of the file, and of which no CRL is there, lets nobody in. */
+static void test_chain_without_crl(void **state)
+{
+    struct fixture *fixture = *state;
+    struct world world;
+    struct certs_ca root, between;
+    struct rt_tls_settings settings;
+
+    open_world(&world, fixture);
+    root = world.ca;
+    certs_ca_init(&between, "between", &root);
+    world.ca = between;
+    issue(&world, CLIENT_URI, "client");
+    certs_ca_append(&between, in_dir(fixture, "client.pem"));
+    load(fixture, &world.client, "client");
+    settings = settings_of(fixture, "agent");
+    settings.crl_file = in_dir(fixture, "crl.pem");
+    certs_crl_append(&root, NULL, 0, -60, 3600, settings.crl_file);
+    assert_int_equal(rt_tls_load(&world.agent, &settings, NULL, 0), 0);
+    expect_refused(&world, "handshake: the peer's certificate is of a CA whose CRL is not there");
+    certs_crl_append(&between, NULL, 0, -60, 3600, settings.crl_file);
+    assert_int_equal(rt_tls_load(&world.agent, &settings, NULL, 0), 0);
+    assert_true(connects(&world, &world.agent));
+    world.ca = root;
+    certs_ca_close(&between);
+    world_close(&world);
+}
+
 /* As many as there is room for, of the peers that were dialled last. */
 static void test_many(void **state)
 {
@@ -317,8 +382,16 @@ static void test_too_many_keys(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_resumed),           TEST(test_not_resumed), TEST(test_other_name), TEST(test_client_judged_anew),
-        TEST(test_agent_judged_anew), TEST(test_chain),       TEST(test_many),       TEST(test_too_many_keys),
+        TEST(test_resumed),
+        TEST(test_not_resumed),
+        TEST(test_other_name),
+        TEST(test_client_judged_anew),
+        TEST(test_agent_judged_anew),
+        TEST(test_chain),
+        TEST(test_anchor_between),
+        TEST(test_chain_without_crl),
+        TEST(test_many),
+        TEST(test_too_many_keys),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
