@@ -29,7 +29,10 @@ static void note(struct rt_link *link, int reason, const char *what, const char 
     if (!link->noted) {
         link->noted = true;
         link->reason = reason;
-        (void)snprintf(link->text, sizeof(link->text), "%s%s%s", what, why[0] == '\0' ? "" : ": ", why);
+        link->text = malloc(RT_LINK_TEXT_MAX);
+        if (link->text != NULL) {
+            (void)snprintf(link->text, RT_LINK_TEXT_MAX, "%s%s%s", what, why[0] == '\0' ? "" : ": ", why);
+        }
     }
 }
 
@@ -63,13 +66,17 @@ static void drop_carry(struct rt_link *link)
 
 static void part_closed(struct rt_link *link)
 {
+    char *text = link->text;
+
     if (--link->open_handles > 0) {
         return;
     }
     drop_queue(link);
     drop_carry(link);
     link->state = RT_LINK_CLOSED;
-    link->ops->on_close(link, link->reason, link->text);
+    link->text = NULL;
+    link->ops->on_close(link, link->reason, text == NULL ? "" : text);
+    free(text);
 }
 
 static void timer_closed_cb(uv_handle_t *handle)
@@ -101,7 +108,7 @@ static void deadline_cb(uv_timer_t *timer)
 /* The kernel takes no more. What the peer said before it went may still wait to be read. */
 static void fail_write(struct rt_link *link, int err)
 {
-    note(link, RT_ECONN, "write", uv_strerror(err));
+    note(link, err == UV_ENOMEM ? RT_ENOMEM : RT_ECONN, "write", uv_strerror(err));
     drop_queue(link);
     if (link->state != RT_LINK_OPEN) {
         shut(link);

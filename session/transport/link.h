@@ -98,7 +98,7 @@ struct rt_link {
     uint64_t received; /* bytes read */
     bool noted;        /* reason and text are final */
     int reason;
-    char text[RT_LINK_TEXT_MAX];
+    char *text; /* owned; NULL before, or without memory for it */
 };
 
 struct rt_link_setup {

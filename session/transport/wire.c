@@ -4,6 +4,7 @@
 
 #include <linux/sockios.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -83,12 +84,19 @@ static void written_cb(uv_write_t *req, int status)
 {
     struct rt_wire *wire = req->handle->data;
 
+    free(req);
     wire->events->on_written(wire, status);
 }
 
 static int plain_write(struct rt_wire *wire, const uv_buf_t *bufs, unsigned n)
 {
-    return uv_write(&wire->write_req, &wire->uv.stream, bufs, n, written_cb);
+    uv_write_t *req = malloc(sizeof(*req)); /* an idle link has none */
+    int err = req == NULL ? UV_ENOMEM : uv_write(req, &wire->uv.stream, bufs, n, written_cb);
+
+    if (err != 0) {
+        free(req);
+    }
+    return err;
 }
 
 static size_t plain_unsent(const struct rt_wire *wire)

@@ -82,7 +82,6 @@ struct rt_wire {
         uv_pipe_t pipe;
         uv_tcp_t tcp;
     } uv;
-    uv_write_t write_req;
 };
 
 /* Bytes go over the socket as they are. */
