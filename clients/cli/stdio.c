@@ -234,6 +234,16 @@ static void readable_cb(struct cli_waiter *waiter)
     reader->on_data(reader, reader->buf, n > 0 ? (size_t)n : 0);
 }
 
+/* What is written while a pipe is left alone has room in it. Without permission for that, it gets full sooner. */
+static void widen(int fd)
+{
+    int size = fcntl(fd, F_GETPIPE_SZ);
+
+    if (size > 0 && size < CLI_PIPE) {
+        (void)fcntl(fd, F_SETPIPE_SZ, CLI_PIPE);
+    }
+}
+
 int cli_reader_open(struct cli_reader *reader, uv_loop_t *loop, int fd)
 {
     int rc = waiter_open(&reader->waiter, loop, fd, EPOLLIN, readable_cb);
@@ -242,6 +252,7 @@ int cli_reader_open(struct cli_reader *reader, uv_loop_t *loop, int fd)
         return rc;
     }
     reader->fd = fd;
+    widen(fd);
     reader->error = 0;
     reader->waiter.data = reader;
     (void)uv_timer_init(loop, &reader->rest);

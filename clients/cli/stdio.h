@@ -25,6 +25,8 @@
 
 /* Bytes of one read. */
 #define CLI_READ_MAX 65536
+/* A pipe that is read gets at least this capacity, in bytes. */
+#define CLI_PIPE 262144
 
 struct cli_waiter { /* tells that a descriptor is ready */
     void *data;     /* the owner's */

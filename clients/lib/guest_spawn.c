@@ -16,8 +16,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Capacity of a process's output pipes: what it writes while they are left alone (session/base/gather.h). */
-#define OUTPUT_PIPE 262144
+/* Capacity of a process's pipes: what it writes while they are left alone (session/base/gather.h), and what it has to
+ * read while the tether does something else. */
+#define SPAWN_PIPE 262144
 /* Directories of PATH that are looked through; none behind them is. */
 #define SPAWN_DIRECTORIES_MAX 256
 #define SPAWN_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -80,6 +81,7 @@ static int lift(int *fd)
 
 static int open_fds(const struct rt_spawn_spec *spec, struct spawn_fds *fds)
 {
+    static const enum spawn_fd pipes[] = {FD_IN_R, FD_OUT_R, FD_ERR_R};
     int *fd = fds->fd;
 
     for (size_t i = 0; i < FD_COUNT; i++) {
@@ -96,11 +98,12 @@ static int open_fds(const struct rt_spawn_spec *spec, struct spawn_fds *fds)
         if (pipe2(fd + FD_OUT_R, O_CLOEXEC) != 0 || pipe2(fd + FD_ERR_R, O_CLOEXEC) != 0) {
             return RT_EIO;
         }
-        /* Without the right to it they stay as they are. */
-        (void)fcntl(fd[FD_OUT_R], F_SETPIPE_SZ, OUTPUT_PIPE);
-        (void)fcntl(fd[FD_ERR_R], F_SETPIPE_SZ, OUTPUT_PIPE);
         if (spec->in && pipe2(fd + FD_IN_R, O_CLOEXEC) != 0) {
             return RT_EIO;
+        }
+        /* Without the right to it they stay as they are. */
+        for (size_t i = 0; i < sizeof(pipes) / sizeof(pipes[0]); i++) {
+            (void)fcntl(fd[pipes[i]], F_SETPIPE_SZ, SPAWN_PIPE);
         }
         if (!spec->in && (fd[FD_NULL] = open("/dev/null", O_RDONLY | O_CLOEXEC)) < 0) {
             return RT_EIO;

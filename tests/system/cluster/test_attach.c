@@ -11,8 +11,8 @@
 
 /* Where an attach begins, what signals and keys do to it, and how it is taken up again. */
 
-/* All that is typed here fits into the windows on the way. */
-#define TYPED 200000
+/* More than the pipe of a process holds; all of it fits into that and the windows on the way. */
+#define TYPED 400000
 #define PASTED_ARGS_MAX 16
 
 /* Until `retether logs` prints that, on stdout and on stderr. */
@@ -164,7 +164,7 @@ static void test_other_detach_keys(void **state)
 static void test_detach_from_who_reads_nothing(void **state)
 {
     struct rt_cluster_vm *vm = harness_vm("deaf", "echo ready; while :; do sleep 0.05; done");
-    static char typed[TYPED / 2];
+    static char typed[TYPED];
     struct harness_attach attach;
 
     (void)state;

@@ -176,7 +176,7 @@ static bool stdin_closed(struct fake_agent *agent, const void *arg)
 static void test_process_closes_stdin(void **state)
 {
     struct fake_agent *agent = *state;
-    static const uint8_t bytes[200000];
+    static const uint8_t bytes[400000]; /* more than the pipe holds */
 
     fake_input(agent, bytes, sizeof(bytes));
     fake_sh(agent, "head -c 10 >/dev/null; exec <&-; echo closed; exec sleep 50");

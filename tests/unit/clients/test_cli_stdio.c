@@ -337,6 +337,23 @@ static void read_all(int fd)
     close_reader();
 }
 
+static void test_pipe_is_widened(void **state)
+{
+    int fds[2];
+
+    (void)state;
+    assert_int_equal(pipe(fds), 0);
+    assert_int_equal(cli_reader_open(&fx.reader, &fx.loop, fds[0]), 0);
+    assert_int_equal(fcntl(fds[1], F_GETPIPE_SZ), CLI_PIPE);
+    close_reader();
+    assert_int_equal(fcntl(fds[1], F_SETPIPE_SZ, 2 * CLI_PIPE), 2 * CLI_PIPE);
+    assert_int_equal(cli_reader_open(&fx.reader, &fx.loop, fds[0]), 0);
+    assert_int_equal(fcntl(fds[1], F_GETPIPE_SZ), 2 * CLI_PIPE);
+    close_reader();
+    close(fds[0]);
+    close(fds[1]);
+}
+
 static void test_reading(void **state)
 {
     int fds[2];
@@ -367,6 +384,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_errors, setup, teardown),
         cmocka_unit_test_setup_teardown(test_error_behind_a_part, setup, teardown),
         cmocka_unit_test_setup_teardown(test_gone, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_pipe_is_widened, setup, teardown),
         cmocka_unit_test_setup_teardown(test_reading, setup, teardown),
     };
 

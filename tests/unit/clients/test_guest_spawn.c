@@ -4,6 +4,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <setjmp.h>
@@ -174,6 +175,7 @@ static void test_pipe_ends(void **state)
 
     (void)state;
     assert_int_equal(rt_spawn(&spec, &child, why), 0);
+    assert_int_equal(fcntl(child.in, F_GETPIPE_SZ), fcntl(child.out, F_GETPIPE_SZ));
     assert_int_equal(write(child.in, "abc", 3), 3);
     close(child.in);
     child.in = -1;
