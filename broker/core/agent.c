@@ -60,8 +60,9 @@ struct rt_agent *rt_agent_new(const struct rt_agent_config *config, uint64_t now
     agent->scratch = malloc(SCRATCH);
     agent->reply = malloc(sizeof(*agent->reply));
     agent->report = malloc(sizeof(*agent->report));
+    agent->told = malloc(RT_LIST_MAX * sizeof(*agent->told));
     if (agent->links == NULL || agent->ops == NULL || agent->scratch == NULL || agent->reply == NULL ||
-        agent->report == NULL) {
+        agent->report == NULL || agent->told == NULL) {
         rt_agent_free(agent);
         return NULL;
     }
@@ -107,6 +108,7 @@ void rt_agent_free(struct rt_agent *agent)
     free(agent->scratch);
     free(agent->reply);
     free(agent->report);
+    free(agent->told);
     free(agent);
 }
 

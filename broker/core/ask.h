@@ -62,6 +62,8 @@ int rt_ag_key(const struct ag_link *link, struct rt_slice name, struct rt_key *k
 
 /* record.c: fills `out` from the store's record, and from what this agent knows better because it serves the session.
  * `out` points into the record. */
-void rt_ag_fill_record(struct rt_agent *agent, const struct rt_store_record *in, struct rt_record_msg *out);
+/* As this client is told it. out is one of the records of agent->reply. */
+void rt_ag_fill_record(struct rt_agent *agent, const struct ag_link *link, const struct rt_store_record *in,
+                       struct rt_record_msg *out);
 
 #endif

@@ -79,7 +79,8 @@ struct rt_agent {
     rt_link_id run_link;          /* frames of the input that wait to be sent with one call */
     uint8_t *run;
     size_t run_size;
-    uint8_t *scratch; /* [RT_FRAME_HEADER + RT_FRAME_PAYLOAD_MAX] */
+    uint8_t *scratch;               /* [RT_FRAME_HEADER + RT_FRAME_PAYLOAD_MAX] */
+    uint8_t (*told)[RT_REPORT_MAX]; /* RT_LIST_MAX: reports as they are told, by the record of `reply` */
     struct rt_reply_msg *reply;
     struct rt_report_msg *report;
     struct rt_agent_stats stats;

@@ -3,6 +3,7 @@
 #include "broker/core/ask.h"
 #include "broker/core/end.h"
 #include "broker/core/machine.h"
+#include "broker/core/rights.h"
 #include "broker/core/session.h"
 #include "migrate/core/store_op.h"
 #include "session/core/frame.h"
@@ -10,11 +11,36 @@
 #include "session/core/msg_hop.h"
 #include "session/core/msg_request.h"
 
+#include <assert.h>
 #include <string.h>
 
 /* A session's record as clients are told it. */
 
-void rt_ag_fill_record(struct rt_agent *agent, const struct rt_store_record *in, struct rt_record_msg *out)
+/* Bytes of an attachment's id that everybody is told: what people tell attachments apart by. */
+#define ID_TOLD 4
+
+/* Who knows an attachment's id may take its place, and say in its name what it has read. So those who may not send
+ * input are told its first bytes only; the rest is zeros. */
+static void hide_ids(struct rt_agent *agent, struct rt_record_msg *out)
+{
+    uint8_t *copy = agent->told[out - agent->reply->recs];
+
+    assert(out->report.size <= RT_REPORT_MAX);
+    memcpy(copy, out->report.data, out->report.size);
+    out->report.data = copy;
+    if (rt_msg_decode(RT_MSG_REPORT, copy, out->report.size, agent->report, NULL, 0) != 0) {
+        out->report.size = 0;
+        return;
+    }
+    for (size_t i = 0; i < agent->report->n_atts; i++) {
+        uint8_t *id = copy + (agent->report->atts[i].id.data - copy);
+
+        memset(id + ID_TOLD, 0, RT_ID_SIZE - ID_TOLD);
+    }
+}
+
+void rt_ag_fill_record(struct rt_agent *agent, const struct ag_link *link, const struct rt_store_record *in,
+                       struct rt_record_msg *out)
 {
     const struct ag_session *session = rt_ag_session_find(agent, &in->key);
     const struct ag_end *kept;
@@ -60,6 +86,9 @@ void rt_ag_fill_record(struct rt_agent *agent, const struct rt_store_record *in,
             out->report.data = session->report;
             out->report.size = session->report_size;
         }
+    }
+    if (out->report.size > 0 && !rt_ag_may(link, AG_MAY_INPUT)) {
+        hide_ids(agent, out);
     }
     kept = rt_ag_kept_beyond(agent, &in->key, &in->rule);
     if (kept != NULL) { /* the end lies on this host's disk: whatever the store says is older */

@@ -61,7 +61,7 @@ static void list_reply(struct rt_agent *agent, struct ag_ask *ask, const struct 
         memset(out, 0, sizeof(*out));
         for (; at < reply->n_records && out->n_recs < RECORDS_PER_REPLY; at++) {
             rt_ag_owner_check(agent, &reply->records[at]);
-            rt_ag_fill_record(agent, &reply->records[at], &out->recs[out->n_recs++]);
+            rt_ag_fill_record(agent, ask->link, &reply->records[at], &out->recs[out->n_recs++]);
         }
         out->more = more || at < reply->n_records;
         rt_ag_ask_send(agent, ask->link, ask->request, out);

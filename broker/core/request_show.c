@@ -36,7 +36,7 @@ static void ask_get(struct rt_agent *agent, struct ag_ask *ask)
 static void finish_record(struct rt_agent *agent, struct ag_ask *ask, const struct rt_store_record *record)
 {
     memset(agent->reply, 0, sizeof(*agent->reply));
-    rt_ag_fill_record(agent, record, &agent->reply->recs[0]);
+    rt_ag_fill_record(agent, ask->link, record, &agent->reply->recs[0]);
     agent->reply->n_recs = 1;
     rt_ag_ask_send(agent, ask->link, ask->request, agent->reply);
     rt_ag_ask_free(agent, ask);

@@ -277,6 +277,10 @@ void rt_ag_switch_frame(struct rt_agent *agent, struct ag_link *link, struct rt_
         pass_refuse(agent, chan, link, payload, frame->length);
         return;
     }
+    if (frame->type == RT_FIN && to == AG_GUEST && !rt_ag_may(link, AG_MAY_INPUT)) {
+        forbidden(agent, chan, link, "the end of an input that its role may not send");
+        return;
+    }
     if (frame->type == RT_ACK) {
         newest = switch_ack(agent, chan, frame, payload);
     } else if ((frame->type == RT_GAP && !switch_gap(agent, chan, frame, payload)) ||

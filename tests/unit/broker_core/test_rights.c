@@ -183,15 +183,56 @@ static void test_viewer_sends_nothing(void **state)
 
     fx_guest(&guest, "web", 1);
     fx_serve(fx, &guest);
-    attach(fx, viewer, 1, 1u << RT_STDOUT, false, 0);
-    fx_answer(fx);
-    (void)fx_want(fx, guest.link, RT_ATTACH, &frame);
-    fx_say_attached(fx, &guest, frame.channel);
-    (void)fx_want(fx, viewer, RT_ATTACHED, &frame);
-    fx_data(fx, viewer, 1, RT_STDIN, 0, "rm", 2);
-    fx_want_refuse(fx, viewer, 1, RT_CLASS_PROTOCOL, &refuse);
-    fx_want_refuse(fx, guest.link, 1, RT_CLASS_PROTOCOL, &refuse);
-    assert_int_equal(fx_stats(fx).forbidden, 1);
+    for (uint32_t i = 1; i <= 2; i++) {
+        attach(fx, viewer, i, 1u << RT_STDOUT, false, 0);
+        fx_answer(fx);
+        (void)fx_want(fx, guest.link, RT_ATTACH, &frame);
+        fx_say_attached(fx, &guest, frame.channel);
+        (void)fx_want(fx, viewer, RT_ATTACHED, &frame);
+        if (i == 1) {
+            fx_data(fx, viewer, i, RT_STDIN, 0, "rm", 2);
+        } else {
+            fx_send(fx, viewer, &(struct rt_frame){.type = RT_FIN, .stream = RT_STDIN, .channel = i}, NULL);
+        }
+        fx_want_refuse(fx, viewer, i, RT_CLASS_PROTOCOL, &refuse);
+        fx_want_refuse(fx, guest.link, i, RT_CLASS_PROTOCOL, &refuse);
+        assert_int_equal(fx_stats(fx).forbidden, i);
+    }
+}
+
+/* The id of somebody's attachment is told whole to those alone who may do what it gives a right to. */
+static void test_ids_are_hidden(void **state)
+{
+    static const uint8_t id[RT_ID_SIZE] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16},
+                         hidden[RT_ID_SIZE] = {1, 2, 3, 4};
+    static struct rt_report_msg sent, got;
+    static struct rt_reply_msg reply;
+    struct fx *fx = *state;
+    struct fx_guest guest;
+
+    fx_guest(&guest, "web", 1);
+    fx_serve(fx, &guest);
+    sent.n_atts = 1;
+    sent.atts[0] = (struct rt_report_att){.id = {id, sizeof(id)}, .n_cons = 3, .n_app = 2};
+    fx_msg(fx, guest.link, &(struct rt_frame){.type = RT_REPORT}, RT_MSG_REPORT, &sent);
+    for (unsigned as = 0; as < ROLES; as++) {
+        int client = client_of(fx, as);
+
+        for (uint64_t i = 1; i <= 2; i++) {
+            struct rt_request_msg msg = {.op = rt_slice_text(i == 1 ? "show" : "list")};
+
+            msg.cid = rt_slice_text(i == 2 ? "" : as >= 2 ? "local/web" : "web");
+            fx_request(fx, client, i, &msg);
+            fx_answer(fx);
+            fx_reply(fx, client, i, &reply);
+            assert_int_equal(reply.c, RT_CLASS_OK);
+            assert_int_equal(reply.n_recs, 1);
+            assert_int_equal(
+                rt_msg_decode(RT_MSG_REPORT, reply.recs[0].report.data, reply.recs[0].report.size, &got, NULL, 0), 0);
+            assert_int_equal(got.n_atts, 1);
+            assert_memory_equal(got.atts[0].id.data, as == 0 ? id : hidden, RT_ID_SIZE);
+        }
+    }
 }
 
 int main(void)
@@ -202,6 +243,7 @@ int main(void)
         FX_TEST(test_operators_read),
         FX_TEST(test_nobody),
         FX_TEST(test_viewer_sends_nothing),
+        FX_TEST(test_ids_are_hidden),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
