@@ -17,6 +17,7 @@ static const struct {
     [RT_AGENT_PROVISIONAL] = {"provisional", RT_LOG_WARN},
     [RT_AGENT_FORKED] = {"forked", RT_LOG_ERROR},
     [RT_AGENT_FORBIDDEN] = {"forbidden", RT_LOG_WARN},
+    [RT_AGENT_KICKED] = {"kicked", RT_LOG_WARN},
     [RT_AGENT_SESSION_STATE] = {"session", RT_LOG_INFO},
     [RT_AGENT_ATTACHED] = {"attached", RT_LOG_INFO},
     [RT_AGENT_DETACHED] = {"detached", RT_LOG_INFO},

@@ -4,6 +4,7 @@
 
 #include "broker/core/ask.h"
 #include "broker/core/audit.h"
+#include "broker/core/door.h"
 #include "broker/core/end.h"
 #include "broker/core/hosts.h"
 #include "broker/core/link.h"
@@ -11,6 +12,7 @@
 #include "broker/core/owner.h"
 #include "broker/core/rights.h"
 #include "broker/core/session.h"
+#include "broker/core/store.h"
 #include "migrate/core/store_op.h"
 #include "session/base/error.h"
 #include "session/base/timer.h"
@@ -20,6 +22,7 @@
 #include "session/core/msg_request.h"
 #include "session/core/protocol.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -45,6 +48,7 @@ static const struct {
     [ASK_LIST] = {"list", RT_STORE_FIND, AG_MAY_LIST, ROOM_PAGE},
     [ASK_HOSTS] = {"hosts", RT_STORE_HOSTS, AG_MAY_SEE_HOSTS, ROOM_PAGE},
     [ASK_TAILS] = {"tails", RT_STORE_TAILS, AG_MAY_READ, ROOM_PAGE},
+    [ASK_KICK] = {"kick", RT_STORE_GET, AG_MAY_KICK, ROOM_RECORD},
 };
 
 static void list_reply(struct rt_agent *agent, struct ag_ask *ask, const struct rt_store_reply *reply)
@@ -74,8 +78,8 @@ static void list_reply(struct rt_agent *agent, struct ag_ask *ask, const struct 
     rt_ag_ask_more(agent, ask);
 }
 
-/* Another host has the tails on its disk: its agent may be asked for them. */
-static void name_keeper(const struct rt_agent *agent, const char *keeper, struct rt_reply_msg *out)
+/* Another host has what is asked for: its agent may be asked. */
+static void name_host(const struct rt_agent *agent, const char *keeper, struct rt_reply_msg *out)
 {
     const struct ag_host *known = rt_ag_host(agent, keeper);
 
@@ -106,7 +110,7 @@ static void send_tails(struct rt_agent *agent, struct ag_ask *ask, const struct 
     uint64_t final[2] = {end->out, end->err};
 
     memset(out, 0, sizeof(*out));
-    name_keeper(agent, words->keeper, out);
+    name_host(agent, words->keeper, out);
     out->code = end->code;
     out->sig = end->sig;
     out->out = end->out;
@@ -218,6 +222,46 @@ static void remove_reply(struct rt_agent *agent, struct ag_ask *ask, const struc
     }
 }
 
+/* Drops the link of the guest that is served here. What was attached through it is told LOST, as when a link breaks,
+ * and attaches again; the guest dials again, and comes back on its ticket. False: there is none. */
+static bool kick(struct rt_agent *agent, struct ag_ask *ask)
+{
+    struct ag_session *session = rt_ag_session_find(agent, &ask->key);
+    char reason[RT_TEXT_MAX];
+
+    if (session == NULL || session->guest == NULL) {
+        return false;
+    }
+    (void)snprintf(reason, sizeof(reason), "by %s", ask->link->peer->name + 1); /* behind the letter of its role */
+    rt_ag_session_event(agent, RT_AGENT_KICKED, session, ask->link, "", "", reason);
+    rt_ag_link_close(agent, session->guest, "kicked");
+    rt_ag_ask_finish(agent, ask, RT_CLASS_OK, "");
+    return true;
+}
+
+/* It is not served here, or was not a moment ago: who knows of another host that serves it says so. */
+static void kick_reply(struct rt_agent *agent, struct ag_ask *ask, const struct rt_store_reply *reply)
+{
+    const struct rt_store_record *record = reply->error == 0 && reply->n_records > 0 ? &reply->records[0] : NULL;
+    int error = reply->error != 0 ? reply->error : RT_ENOTFOUND; /* where there is no record */
+    bool elsewhere = record != NULL && record->rule.state != RT_SESSION_ENDED && record->rule.host[0] != '\0' &&
+                     strcmp(record->rule.host, agent->config.host) != 0;
+
+    if (kick(agent, ask)) {
+        return;
+    }
+    if (record == NULL) {
+        rt_ag_ask_fail(agent, ask, error == RT_ENOTFOUND && !rt_ag_whole(agent) ? RT_EUNAVAIL : error);
+    } else if (elsewhere) {
+        memset(agent->reply, 0, sizeof(*agent->reply));
+        name_host(agent, record->rule.host, agent->reply);
+        rt_ag_ask_send(agent, ask->link, ask->request, agent->reply);
+        rt_ag_ask_free(agent, ask);
+    } else {
+        rt_ag_ask_finish(agent, ask, RT_CLASS_INVALID, "no guest of it is connected");
+    }
+}
+
 void rt_ag_ask_reply(struct rt_agent *agent, struct ag_ask *ask, const struct rt_store_reply *reply)
 {
     switch ((enum ag_what)ask->what) {
@@ -235,6 +279,9 @@ void rt_ag_ask_reply(struct rt_agent *agent, struct ag_ask *ask, const struct rt
         break;
     case ASK_HOSTS:
         rt_ag_ask_hosts_reply(agent, ask, reply);
+        break;
+    case ASK_KICK:
+        kick_reply(agent, ask, reply);
         break;
     case ASK_TAILS:
     case ASK_KINDS:
@@ -326,11 +373,14 @@ void rt_ag_request_start(struct rt_agent *agent, struct ag_link *link, uint64_t 
     memset(&op, 0, sizeof(op));
     if (prepare(ask, msg, &op) != 0) {
         rt_ag_ask_finish(agent, ask, RT_CLASS_INVALID,
-                         rt_ag_may(link, AG_MAY_ALL_TENANTS) ? "this is no TENANT/CID" : "this is no container ID");
+                         rt_ag_may(link, AG_MAY_ALL_TENANTS) ? "name it TENANT/CID" : "this is no container ID");
         return;
     }
     if ((what == ASK_CREATE || what == ASK_REMOVE) && served_here(agent, &ask->key)) {
         rt_ag_ask_finish(agent, ask, RT_CLASS_LIMIT, exists_text);
+        return;
+    }
+    if (what == ASK_KICK && kick(agent, ask)) {
         return;
     }
     if (what == ASK_SHOW && msg->wait > 0 && op.kind == RT_STORE_GET) {

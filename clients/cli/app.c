@@ -412,8 +412,12 @@ static void take_found(struct cli_app *app, const struct retether_reply *reply)
     } else if (reply->n_records == 0) {
         cli_fail_class(app, RETETHER_NOT_FOUND, "");
     } else {
-        snprintf(app->container, sizeof(app->container), "%s", reply->records[0].container);
-        command->found(app, &reply->records[0]);
+        const struct retether_record *record = &reply->records[0];
+        bool with_tenant = strchr(app->options->word[0], '/') != NULL; /* as operators may type it */
+
+        snprintf(app->container, sizeof(app->container), "%s%s%s", with_tenant ? record->tenant : "",
+                 with_tenant ? "/" : "", record->container);
+        command->found(app, record);
     }
 }
 

@@ -15,6 +15,7 @@
     X(cli_logs)                                                                                                        \
     X(cli_wait)                                                                                                        \
     X(cli_signal)                                                                                                      \
+    X(cli_kick)                                                                                                        \
     X(cli_resolve)                                                                                                     \
     X(cli_ls)                                                                                                          \
     X(cli_show)                                                                                                        \

@@ -10,10 +10,9 @@
 
 /* ---- what several commands have ---- */
 
-const struct rt_option cli_agent = {"agent", 0, &rt_kind_endpoint,
-                                    "an agent to ask: unix:PATH, tcp:ADDRESS:PORT or vsock:CID:PORT; may be given "
-                                    "several times (default: RETETHER_AGENTS, or " CLI_AGENT_DEFAULT ")",
-                                    NULL};
+const struct rt_option cli_agent = {
+    "agent", 0, &rt_kind_endpoint,
+    "an agent to ask, may be given several times (default: RETETHER_AGENTS, or " CLI_AGENT_DEFAULT ")", NULL};
 const struct rt_option cli_timeout = {"timeout", 0, &rt_kind_duration,
                                       "for an answer, and for the first attach (default 10s)", NULL};
 const struct rt_option cli_verbose = {"verbose", 'v', NULL, "say what the connections do", NULL};
@@ -60,7 +59,7 @@ const struct rt_option *const cli_common[] = {&cli_agent,     &cli_timeout,     
                                               &cli_show_help, &cli_show_version, NULL};
 const struct rt_option *const cli_common_local[] = {&cli_show_help, &cli_show_version, NULL};
 
-const struct cli_argument cli_cid = {&cli_kind_cid, CLI_ONE,
+const struct cli_argument cli_cid = {&cli_kind_name, CLI_ONE,
                                      "CID is a container ID, or a beginning of one that fits no other.",
                                      "which container? retether ls lists them"};
 const struct cli_argument cli_command_line = {&cli_kind_command, CLI_REST, NULL, "there is no command to run"};

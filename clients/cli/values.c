@@ -27,6 +27,16 @@ static bool read_cid(const char *text, void *out)
     return rt_read_text(text, out) && rt_cid_valid(rt_slice_text(text));
 }
 
+/* "CID", or an operator's "TENANT/CID". A tenant's name is as a container's, and shorter. */
+static bool read_name(const char *text, void *out)
+{
+    const char *slash = strchr(text, '/');
+    struct rt_slice tenant = {(const uint8_t *)text, slash == NULL ? 0 : (size_t)(slash - text)};
+
+    return rt_read_text(text, out) && rt_cid_valid(rt_slice_text(slash == NULL ? text : slash + 1)) &&
+           (slash == NULL || (rt_cid_valid(tenant) && tenant.size <= RT_TENANT_MAX));
+}
+
 /* What a request carries as text. */
 static bool read_text(const char *text, size_t most, void *out)
 {
@@ -134,6 +144,7 @@ const struct rt_kind cli_kind_host = {"NAME", "the name of a host, up to 64 byte
 const struct rt_kind cli_kind_program = {"PATH", "a program", rt_read_text};
 const struct rt_kind cli_kind_setting = {"NAME=VALUE", "NAME=VALUE", read_setting};
 const struct rt_kind cli_kind_cid = {"CID", A_CID, read_cid};
+const struct rt_kind cli_kind_name = {"CID", A_CID, read_name};
 const struct rt_kind cli_kind_prefix = {"PREFIX", "up to 128 bytes of UTF-8", read_prefix};
 const struct rt_kind cli_kind_command = {"COMMAND", "a command", rt_read_text};
 const struct rt_kind cli_kind_ring = {"BYTES", "bytes from 4K to 64M", read_ring};

@@ -20,7 +20,8 @@
 /* Requests: to any live agent; lost before the answer, again to another. A create is not repeated after it was
  * sent: it may have happened; a remove is, as a second one does no more than the first. Either that was sent once and
  * has no answer fails with RT_EUNKNOWN. Tails may lie on another host's disk: its agent is asked once, and where that
- * fails the first answer, which has the status, is the answer. */
+ * fails the first answer, which has the status, is the answer. A kick goes on to the
+ * host that serves the guest in the same way; there its answer counts. */
 
 static struct rt_creq *request_of(struct rt_list *node)
 {
@@ -131,6 +132,7 @@ int rt_client_request(struct rt_client *client, const struct rt_request_msg *req
                             .create = create,
                             .changes = create || rt_slice_equal(request->op, rt_slice_text("remove")),
                             .tails = rt_slice_equal(request->op, rt_slice_text("tails")),
+                            .kick = rt_slice_equal(request->op, rt_slice_text("kick")),
                             .size = (size_t)size};
     memcpy(req->payload, buf, req->size);
     place(client, req);
@@ -215,22 +217,26 @@ size_t rt_creq_put(struct rt_client *client, int slot, uint8_t *out, size_t cap)
     return used;
 }
 
-/* Whether the answer names the host that has the tails, and it is asked now. */
+/* Whether the answer names the host that has the tails, or the guest to be kicked, and it is asked now. */
 static bool lead(struct rt_client *client, struct rt_creq *req, const struct rt_reply_msg *reply,
                  const uint8_t *payload, size_t size)
 {
     const struct rt_registry_msg *host = &reply->hosts[0];
-    if (!req->tails || req->led || reply->more || reply->n_hosts != 1) {
+    if (!(req->tails || req->kick) || req->led || reply->more || reply->n_hosts != 1) {
         return false;
     }
     int slot = rt_client_learn(client, host->host, host->addr, host->n_addr);
-    uint8_t *kept = slot == RT_NO_SLOT || slot == req->slot ? NULL : malloc(size);
-    if (kept == NULL) {
+    if (slot == RT_NO_SLOT || slot == req->slot) {
         return false;
     }
-    memcpy(kept, payload, size);
-    req->kept = kept;
-    req->kept_size = size;
+    if (req->tails) {
+        req->kept = malloc(size);
+        if (req->kept == NULL) {
+            return false;
+        }
+        memcpy(req->kept, payload, size);
+        req->kept_size = size;
+    }
     req->led = true;
     req->phase = RT_CREQ_WAITS;
     rt_client_refer(client, &req->slot, slot);

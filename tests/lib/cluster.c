@@ -19,7 +19,7 @@
 #define ANSWER_LIMIT_S 60
 #define STEP_MS 10
 #define ARGS_MAX 64
-#define AGENT_ARGS_MAX 24
+#define AGENT_ARGS_MAX 26
 #define CREATE_ARGS_MAX 12
 
 static int fail(const char *what, const char *why)
@@ -76,6 +76,8 @@ int rt_cluster_agent_start(struct rt_cluster *cluster, unsigned host)
                                   keys,
                                   "--store",
                                   cluster->redis.unix_endpoint,
+                                  "--user",
+                                  "@" RT_CLUSTER_OPERATORS " = operator",
                                   "--user",
                                   "* = vch/local"};
 

@@ -39,6 +39,10 @@ struct rt_cluster_vm {
     unsigned on;          /* index of the host */
 };
 
+/* Who is in this group, which nobody is by himself, comes to every agent as an operator; all others are vchs of the
+ * tenant "local". */
+#define RT_CLUSTER_OPERATORS "4242"
+
 struct rt_cluster {
     char dir[64];
     char agents_env[512]; /* "RETETHER_AGENTS=…", every host */

@@ -28,6 +28,7 @@ extern "C" {
  * that is not zero, is RETETHER_EINVAL. What the library hands out keeps its layout as long as the soname. */
 
 #define RETETHER_CONTAINER_MAX 128
+#define RETETHER_TENANT_MAX 64
 #define RETETHER_TEXT_MAX 256
 #define RETETHER_ADDRESS_MAX 108
 #define RETETHER_ATTACHMENT_ID_SIZE 16
@@ -278,7 +279,7 @@ struct retether_holder { /* an attachment as the tether reported it */
 
 struct retether_record {
     char container[RETETHER_CONTAINER_MAX + 1];
-    char tenant[65];
+    char tenant[RETETHER_TENANT_MAX + 1];
     char label[257];
     char host[65]; /* that serves it or did last; "" none yet */
     enum retether_state state;
@@ -369,6 +370,11 @@ int retether_list(struct retether_client *client, const char *prefix, const char
 int retether_hosts(struct retether_client *client, retether_reply_cb cb, void *ctx);
 /* The end of the output of a container that has ended. */
 int retether_tails(struct retether_client *client, const char *container, retether_reply_cb cb, void *ctx);
+/* For operators: drops the connection of the container's guest, wherever it is served. The guest comes back at once,
+ * and who is attached is attached again; no byte is lost. container: "TENANT/CID". DENIED for other roles; INVALID when
+ * no guest is connected. OK with a host in the answer: it was not done, as that host serves it and could not be asked.
+ */
+int retether_kick(struct retether_client *client, const char *container, retether_reply_cb cb, void *ctx);
 
 #ifdef __cplusplus
 }

@@ -538,6 +538,71 @@ static void test_unreadable(void **state)
     assert_false(fx_closed(fx, client));
 }
 
+/* By an operator, through the agent that serves it: the guest's link is dropped, with the store or without, and what
+ * was attached is told to attach again. */
+static void test_kick(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+    struct rt_refuse_msg refuse;
+    int client, boss;
+
+    fx_attached(fx, &guest, &client);
+    boss = fx_client(fx, "");
+    request(fx, client, 1, ask("kick", "web"));
+    want(fx, client, 1, RT_CLASS_DENIED);
+    assert_true(rt_slice_equal(reply.m, rt_slice_text("a vch may not kick a container's guest")));
+    request(fx, boss, 2, ask("kick", "web"));
+    want(fx, boss, 2, RT_CLASS_INVALID);
+    request(fx, boss, 3, ask("kick", "other/web"));
+    fx_answer(fx);
+    want(fx, boss, 3, RT_CLASS_NOT_FOUND);
+    assert_true(fx_serves(fx, "web"));
+    assert_int_equal(fx->n_events[RT_AGENT_KICKED], 0);
+    fx_down(fx);
+    request(fx, boss, 4, ask("kick", "local/web"));
+    want(fx, boss, 4, RT_CLASS_OK);
+    assert_int_equal(reply.n_hosts, 0);
+    assert_int_equal(fx->n_events[RT_AGENT_KICKED], 1);
+    assert_true(fx->links[guest.link].closed);
+    assert_false(fx->links[client].closed);
+    assert_false(fx_serves(fx, "web"));
+    fx_want_refuse(fx, client, 7, RT_CLASS_LOST, &refuse);
+    /* Once more while it is away: there is nobody to kick. */
+    fx_up(fx, false, true);
+    fx_answer(fx);
+    request(fx, boss, 5, ask("kick", "local/web"));
+    fx_answer(fx);
+    want(fx, boss, 5, RT_CLASS_INVALID);
+    guest.epoch++;
+    fx_serve(fx, &guest);
+    request(fx, boss, 6, ask("kick", "local/web"));
+    want(fx, boss, 6, RT_CLASS_OK);
+}
+
+/* Another host serves it: that one is named, and nothing is done. */
+static void test_kick_elsewhere(void **state)
+{
+    struct fx *fx = *state;
+    int boss = fx_client(fx, "");
+
+    running(fx, "local", "web", "there");
+    running(fx, "local", "over", "there");
+    fx_record(fx, "local", "over")->rule.state = RT_SESSION_ENDED;
+    request(fx, boss, 1, ask("kick", "local/web"));
+    fx_answer(fx);
+    want(fx, boss, 1, RT_CLASS_OK);
+    assert_int_equal(reply.n_hosts, 1);
+    assert_true(rt_slice_equal(reply.hosts[0].host, rt_slice_text("there")));
+    request(fx, boss, 2, ask("kick", "local/over"));
+    fx_answer(fx);
+    want(fx, boss, 2, RT_CLASS_INVALID);
+    request(fx, boss, 3, ask("kick", "local/web"));
+    fx_fail(fx, RT_ETIMEDOUT);
+    want(fx, boss, 3, RT_CLASS_RETRY_LATER);
+    assert_int_equal(fx->n_events[RT_AGENT_KICKED], 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -557,6 +622,8 @@ int main(void)
         FX_TEST(test_tails_of_a_kept_end),
         FX_TEST(test_answers_for_nobody),
         FX_TEST(test_bounds),
+        FX_TEST(test_kick),
+        FX_TEST(test_kick_elsewhere),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -247,6 +247,15 @@ static void test_exclusive(void **state)
     longest[128] = 'x';
     longest[129] = '\0';
     REFUSED("CID is a container ID", "show", longest);
+    assert_int_equal(READ("show", "acme/web"), 0); /* an operator's */
+    REFUSED("CID is a container ID", "show", "acme/");
+    REFUSED("CID is a container ID", "show", "/web");
+    REFUSED("CID is a container ID", "show", "a/b/c");
+    REFUSED("CID is a container ID", "create", "acme/web");
+    longest[65] = '/';
+    REFUSED("CID is a container ID", "show", longest);
+    memmove(longest, longest + 1, sizeof(longest) - 1);
+    assert_int_equal(READ("show", longest), 0);
 }
 
 static void test_help(void **state)

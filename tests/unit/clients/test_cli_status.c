@@ -3,6 +3,8 @@
 #include "tests/unit/clients/program.h"
 
 #include "clients/cli/options.h"
+#include "session/core/msg.h"
+#include "session/core/msg_request.h"
 
 #include <signal.h>
 #include <sys/stat.h>
@@ -354,6 +356,53 @@ static void test_create_over(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, program_setup, program_teardown)
 
+/* ---- kick ---- */
+
+static const char *kicked; /* what the agent was asked to kick */
+static enum rt_class kick_class;
+static bool kick_elsewhere;
+
+static bool answer_kick(struct box *box, struct link *link, uint64_t id, const struct rt_request_msg *request)
+{
+    static struct rt_reply_msg reply;
+    static char name[64];
+
+    (void)box;
+    if (!rt_slice_equal(request->op, rt_slice_text("kick"))) {
+        return false;
+    }
+    rt_slice_copy(request->cid, name, sizeof(name));
+    kicked = name;
+    memset(&reply, 0, sizeof(reply));
+    reply.c = kick_class;
+    reply.m = rt_slice_text("a vch may not kick a container's guest");
+    if (kick_elsewhere) {
+        reply.n_hosts = 1;
+        reply.hosts[0].host = rt_slice_text("hostb");
+    }
+    link_send_map(link, (struct rt_frame){.type = RT_REPLY, .offset = id}, RT_MSG_REPLY, &reply);
+    return true;
+}
+
+/* By its whole name with its tenant, as it was looked up. */
+static void test_kick(void **state)
+{
+    struct program *p = *state;
+
+    p->box->on_request = answer_kick;
+    program_run(p, "kick we", 0);
+    assert_string_equal(kicked, "local/web");
+    assert_string_equal(p->text[0].data, "");
+    assert_string_equal(program_err(p), "");
+    kick_elsewhere = true;
+    program_run(p, "kick web", 125);
+    program_has(p, "retether: hostb serves web, and its agent cannot be reached from here\n");
+    kick_elsewhere = false;
+    kick_class = RT_CLASS_DENIED;
+    program_run(p, "kick web", 125);
+    program_has(p, "retether: not allowed: a vch may not kick a container's guest\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -361,6 +410,7 @@ int main(void)
         TEST(test_logs_after_the_end),
         TEST(test_logs_without_output),
         TEST(test_run_without_tether),
+        TEST(test_kick),
         TEST(test_run_tether_ends),
         TEST(test_run),
         TEST(test_run_not_served),

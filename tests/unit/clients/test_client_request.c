@@ -420,6 +420,57 @@ static void test_tails_elsewhere(void **state)
     }
 }
 
+static bool kick_denied;
+
+/* The first agent names the second, which kicks, or does not let this client do so. */
+static bool answer_kick(struct box *box, struct link *link, uint64_t id, const struct rt_request_msg *request)
+{
+    static struct rt_reply_msg reply;
+    struct peer *other = &link->f->peer[1];
+
+    assert_true(rt_slice_equal(request->op, rt_slice_text("kick")));
+    assert_true(rt_slice_equal(request->cid, rt_slice_text("acme/web")));
+    box->requests++;
+    memset(&reply, 0, sizeof(reply));
+    if (link->peer != other) {
+        reply.n_hosts = 1;
+        reply.hosts[0].host = rt_slice_text(other->host);
+        reply.hosts[0].n_addr = 1;
+        reply.hosts[0].addr[0] = rt_slice_text(other->address);
+    } else if (kick_denied) {
+        reply.c = RT_CLASS_DENIED;
+    }
+    link_send_map(link, (struct rt_frame){.type = RT_REPLY, .offset = id}, RT_MSG_REPLY, &reply);
+    return true;
+}
+
+/* A kick goes on to the host that serves the guest, and what that one says counts: also that it cannot be asked. */
+static void test_kick_elsewhere(void **state)
+{
+    struct sdk *sdk = *state;
+
+    sdk->box->on_request = answer_kick;
+    sdk->f->peer[0].alone = true;
+    for (unsigned i = 0; i < 3; i++) {
+        struct answer answer = {.sdk = sdk};
+
+        kick_denied = i == 2;
+        if (i > 0) {
+            peer_listen(&sdk->f->peer[1]);
+        }
+        assert_int_equal(retether_kick(sdk->client, "acme/web", reply_cb, &answer), RT_OK);
+        wait_answer(&answer);
+        assert_int_equal(answer.error, i == 0 ? RT_ECONN : 0);
+        assert_int_equal(answer.cls, i == 2 ? RETETHER_DENIED : RETETHER_OK);
+        assert_int_equal(answer.hosts, 0);
+        if (i > 0) {
+            peer_cut(&sdk->f->peer[1]);
+            peer_deafen(&sdk->f->peer[1]);
+            fixture_settle(sdk->f);
+        }
+    }
+}
+
 /* ---- when it goes wrong ---- */
 
 static void test_refused(void **state)
@@ -557,10 +608,21 @@ static void test_wrong_use(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_create),         TEST(test_show),      TEST(test_bad_report),     TEST(test_list),
-        TEST(test_hosts),          TEST(test_tails),     TEST(test_order_of_tails), TEST(test_tails_elsewhere),
-        TEST(test_refused),        TEST(test_times_out), TEST(test_garbage),        TEST(test_cut),
-        TEST(test_nobody_listens), TEST(test_wrong_use),
+        TEST(test_create),
+        TEST(test_show),
+        TEST(test_bad_report),
+        TEST(test_list),
+        TEST(test_hosts),
+        TEST(test_tails),
+        TEST(test_order_of_tails),
+        TEST(test_tails_elsewhere),
+        TEST(test_kick_elsewhere),
+        TEST(test_refused),
+        TEST(test_times_out),
+        TEST(test_garbage),
+        TEST(test_cut),
+        TEST(test_nobody_listens),
+        TEST(test_wrong_use),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
