@@ -30,8 +30,8 @@ const struct cli_command cli_attach = {
     .name = "attach",
     .summary = "connect this terminal with a container",
     .arguments = {&cli_cid},
-    .options = CLI_OPTIONS(&cli_no_stdin, &cli_since_offset, &cli_tail, &cli_tail_bytes, &cli_process, &cli_sig_proxy,
-                           CLI_STREAM_OPTIONS),
+    .options = {&cli_no_stdin, &cli_since_offset, &cli_tail, &cli_tail_bytes, &cli_process, &cli_sig_proxy,
+                CLI_STREAM_OPTIONS},
     .about = "Connects stdin, stdout and stderr with a container's, wherever it runs, and stays connected when it "
              "moves. Begins with what comes from now on.",
     .more = "With a terminal at both ends ctrl-C and all other keys go to the container. An attach that is "

@@ -181,7 +181,6 @@ static void run(struct cli_app *app)
 const struct cli_command cli_complete = {
     .name = "complete",
     .arguments = {&cli_command_line},
-    .options = CLI_NO_OPTIONS,
     .about = "For shells: prints what may stand for the last word of a command line, a candidate a line, and behind a "
              "tab what it is for. Nothing: it may be anything, such as a file.",
     .run = run,

@@ -46,7 +46,7 @@ static void run(struct cli_app *app)
 const struct cli_command cli_hosts = {
     .name = "hosts",
     .summary = "the agents",
-    .options = CLI_OPTIONS(&cli_json),
+    .options = {&cli_json},
     .about = "Lists the agents: whether they are alive (as the agent that is asked judges), when they were last heard, "
              "and what they serve.",
     .run = run,

@@ -170,10 +170,10 @@ static void do_list(struct cli_app *app)
 }
 
 static const struct cli_action actions[] = {
-    {"new", "FILE", 1, 1, CLI_NO_OPTIONS, do_new},
-    {"activate", "FILE ID", 2, 2, CLI_NO_OPTIONS, do_activate},
-    {"remove", "FILE ID", 2, 2, CLI_NO_OPTIONS, do_remove},
-    {"list", "FILE", 1, 1, CLI_OPTIONS(&cli_json), do_list},
+    {"new", "FILE", 1, 1, {NULL}, do_new},
+    {"activate", "FILE ID", 2, 2, {NULL}, do_activate},
+    {"remove", "FILE ID", 2, 2, {NULL}, do_remove},
+    {"list", "FILE", 1, 1, {&cli_json}, do_list},
     {0},
 };
 
@@ -193,7 +193,7 @@ const struct cli_command cli_keys = {
     .name = "keys",
     .summary = "the key ring of the cluster",
     .arguments = {&action_word, &file_word, &id_word},
-    .options = CLI_OPTIONS(&cli_json),
+    .options = {&cli_json},
     .about = "Changes the file with the keys under which the agents of a cluster seal tokens. It asks no agent.\n"
              "\n"
              "  retether keys new FILE           add a key that does not seal yet\n"

@@ -33,7 +33,6 @@ const struct cli_command cli_kick = {
     .name = "kick",
     .summary = "drop its guest's connection (operators)",
     .arguments = {&cli_cid},
-    .options = CLI_NO_OPTIONS,
     .about = "Drops the connection between a container's guest and its agent, for operators. The guest comes back at "
              "once; attaches go on where they were.",
     .found = found,

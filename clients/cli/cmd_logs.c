@@ -24,7 +24,7 @@ const struct cli_command cli_logs = {
     .name = "logs",
     .summary = "print its output, also after its end",
     .arguments = {&cli_cid},
-    .options = CLI_OPTIONS(&follow, &cli_tail, &cli_tail_bytes, &cli_lost_timeout),
+    .options = {&follow, &cli_tail, &cli_tail_bytes, &cli_lost_timeout},
     .about = "Prints a container's output from the oldest byte kept; after its end, the last 64 KiB of each stream. "
              "Both in the order in which they were written, as far as that is remembered; what is older comes first, "
              "stdout before stderr. Never holds the container up.",

@@ -79,7 +79,7 @@ const struct cli_command cli_ls = {
     .name = "ls",
     .summary = "all containers, or those whose ID begins so",
     .arguments = {&prefix},
-    .options = CLI_OPTIONS(&host, &cli_json),
+    .options = {&host, &cli_json},
     .about = "Lists containers, or those whose ID begins with PREFIX.",
     .run = run,
 };

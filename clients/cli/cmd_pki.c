@@ -183,10 +183,10 @@ static void do_show(struct cli_app *app)
 }
 
 static const struct cli_action actions[] = {
-    {"init", "DIR --domain DOMAIN", 1, 1, CLI_OPTIONS(&domain), do_init},
-    {"issue", "DIR ROLE [NAME]", 2, 3, CLI_OPTIONS(&out, &days), do_issue},
-    {"revoke", "DIR CERT|SERIAL", 2, 2, CLI_NO_OPTIONS, do_revoke},
-    {"show", "FILE|DIR", 1, 1, CLI_OPTIONS(&cli_json), do_show},
+    {"init", "DIR --domain DOMAIN", 1, 1, {&domain}, do_init},
+    {"issue", "DIR ROLE [NAME]", 2, 3, {&out, &days}, do_issue},
+    {"revoke", "DIR CERT|SERIAL", 2, 2, {NULL}, do_revoke},
+    {"show", "FILE|DIR", 1, 1, {&cli_json}, do_show},
     {0},
 };
 
@@ -199,7 +199,7 @@ const struct cli_command cli_pki = {
     .name = "pki",
     .summary = "certificates for a lab",
     .arguments = {&action_word, &path_word, &role_word, &name_word},
-    .options = CLI_OPTIONS(&domain, &out, &days, &cli_json),
+    .options = {&domain, &out, &days, &cli_json},
     .about = "Makes a CA for a lab, and directories of certificates as --tls takes them. It asks no agent.\n"
              "\n"
              "  retether pki init DIR --domain DOMAIN   make a CA: ca.pem, ca-key.pem\n"

@@ -327,8 +327,8 @@ const struct cli_command cli_run = {
     .name = "run",
     .summary = "create, run here, attach: to try it out",
     .arguments = {&cli_command_line},
-    .options = CLI_OPTIONS(&cli_interactive, &cli_tty, &name, &cli_cwd, &cli_label, &cli_ring, &tether, &guest_agent,
-                           CLI_STREAM_OPTIONS),
+    .options = {&cli_interactive, &cli_tty, &name, &cli_cwd, &cli_label, &cli_ring, &tether, &guest_agent,
+                CLI_STREAM_OPTIONS},
     .about = "Runs a command in a tether on this machine and attaches to it from its first byte: create, tether and "
              "attach in one, to try things out. Signals are passed on; the exit status is the command's. After a "
              "detach the command goes on. With --verbose the tether's log is shown too.",

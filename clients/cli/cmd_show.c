@@ -19,7 +19,7 @@ const struct cli_command cli_show = {
     .name = "show",
     .summary = "one container, in detail",
     .arguments = {&cli_cid},
-    .options = CLI_OPTIONS(&cli_json),
+    .options = {&cli_json},
     .about = "Shows a container: state, host, epoch, moves; of each process's streams what is kept; of each attachment "
              "how far it is.",
     .found = found,

@@ -120,7 +120,6 @@ const struct cli_command cli_signal = {
     .name = "signal",
     .summary = "send it a signal",
     .arguments = {&cli_cid, &signal_argument},
-    .options = CLI_NO_OPTIONS,
     .about = "Sends a signal to a container's main process, exactly once.",
     .found = found,
 };

@@ -151,7 +151,7 @@ const struct cli_command cli_wait = {
     .name = "wait",
     .summary = "wait for its end and print its status",
     .arguments = {&cli_cid},
-    .options = CLI_OPTIONS(&cli_json),
+    .options = {&cli_json},
     .about = "Waits until a container has ended and prints its exit status. A container that is lost has none: that "
              "is said, with exit status 125.",
     .found = found,

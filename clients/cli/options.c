@@ -81,8 +81,8 @@ const struct rt_option *const *cli_common_of(const struct cli_command *command)
 
 void cli_list_options(const struct cli_command *command, const struct rt_option *list[CLI_OPTIONS_MAX + 1])
 {
-    const struct rt_option *const *from[] = {command != NULL ? command->options : CLI_NO_OPTIONS,
-                                             cli_common_of(command)};
+    static const struct rt_option *const none[] = {NULL};
+    const struct rt_option *const *from[] = {command != NULL ? command->options : none, cli_common_of(command)};
     size_t n = 0;
 
     for (size_t i = 0; i < 2; i++) {

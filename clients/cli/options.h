@@ -24,6 +24,8 @@
 #define CLI_AGENTS_MAX 16
 /* Arguments that a command takes, besides a command to run. */
 #define CLI_WORDS_MAX 4
+/* Options of one command, with those of all; asserted. */
+#define CLI_OPTIONS_MAX 32
 #define CLI_WHY_MAX RT_OPTION_WHY_MAX
 #define CLI_AGENT_DEFAULT "unix:/run/retether/client.sock"
 
@@ -41,9 +43,9 @@ struct cli_argument {
 /* One of several things that a command does, which its first argument names: "retether pki issue ...". */
 struct cli_action {
     const char *name;
-    const char *usage;                      /* its arguments: "DIR ROLE [NAME]" */
-    size_t least, most;                     /* so many, besides its name */
-    const struct rt_option *const *options; /* of the command's, those that it takes; NULL-terminated */
+    const char *usage;                                    /* its arguments: "DIR ROLE [NAME]" */
+    size_t least, most;                                   /* so many, besides its name */
+    const struct rt_option *options[CLI_OPTIONS_MAX + 1]; /* of the command's, those that it takes */
     void (*run)(struct cli_app *app);
 };
 
@@ -52,7 +54,7 @@ struct cli_command {
     const char *name;
     const char *summary;                                     /* one line; NULL: it is for programs, and not listed */
     const struct cli_argument *arguments[CLI_WORDS_MAX + 2]; /* NULL-terminated */
-    const struct rt_option *const *options;                  /* NULL-terminated, besides those of all commands */
+    const struct rt_option *options[CLI_OPTIONS_MAX + 1];    /* the same, besides those of all commands */
     const char *about;                                       /* its help, in lines; before the arguments */
     const char *more;                                        /* behind the options; NULL: nothing */
     /* What it does; the loop does the rest. run(), or when there is none found(), with the container that its first
@@ -100,9 +102,6 @@ bool cli_read(const struct cli_options *options, const struct rt_option *option,
 /* As --since-offset, --tail or --tail-bytes say; else *start stays as it is. */
 void cli_read_start(const struct cli_options *options, struct cli_start *start);
 
-/* Options of one command, with those of all; asserted. */
-#define CLI_OPTIONS_MAX 32
-
 /* All options of a command (NULL: of the program, before there is one); NULL-terminated. */
 void cli_list_options(const struct cli_command *command, const struct rt_option *list[CLI_OPTIONS_MAX + 1]);
 /* NULL: there is none of this name. */
@@ -123,8 +122,6 @@ extern const struct rt_option cli_no_stdin, cli_process;
 /* Those of each command, of each that asks no agent, and of what carries a stream. */
 extern const struct rt_option *const cli_common[], *const cli_common_local[];
 #define CLI_STREAM_OPTIONS &cli_detach_keys, &cli_hold, &cli_allow_gap, &cli_lost_timeout
-#define CLI_OPTIONS(...) ((const struct rt_option *const[]){__VA_ARGS__, NULL})
-#define CLI_NO_OPTIONS ((const struct rt_option *const[]){NULL})
 
 /* Arguments that more than one command has. */
 extern const struct cli_argument cli_cid, cli_command_line;
