@@ -9,6 +9,7 @@
 #include "session/base/list.h"
 #include "session/core/frame.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -106,8 +107,11 @@ bool rt_ag_keep(struct ag_chan *chan, enum ag_side to, const struct rt_frame *fr
         }
         kept->gap[frame->stream][1] = rt_get_u64(payload);
         return true;
-    default:
+    case RT_ATTACHED:
         return keep_attached(kept, frame, payload);
+    default:
+        assert(false); /* a type that is passed has its rule above */
+        return false;
     }
 }
 
