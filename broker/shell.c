@@ -122,7 +122,7 @@ static void close_handle_cb(uv_handle_t *handle, void *ctx)
 /* Looks whether what stopping waits for is done. */
 static void progress(struct rt_shell *shell)
 {
-    bool is_quiet = rt_shell_connections(shell) == 0 && rt_disk_idle(&shell->disk) && !shell->keys.reading;
+    bool is_quiet = rt_shell_connections(shell) == 0 && rt_disk_idle(&shell->disk) && shell->keys.phase == RT_KEYS_IDLE;
 
     if (shell->phase == RT_SHELL_STOPPING && is_quiet && shell->n_ops == 0) {
         close_all(shell);

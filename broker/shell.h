@@ -97,11 +97,11 @@ struct rt_shell {
 
     struct rt_agent *agent; /* owned */
     struct rt_keyring ring;
-    struct { /* being read anew */
+    struct { /* read anew. IDLE --asked--> READING --asked--> AGAIN --read--> READING --read--> IDLE */
         uv_work_t work;
-        struct rt_keyring ring; /* the worker's while `reading` */
+        struct rt_keyring ring; /* the worker's unless IDLE */
         int error;
-        bool reading, due; /* due: once more after this */
+        enum { RT_KEYS_IDLE, RT_KEYS_READING, RT_KEYS_AGAIN } phase;
     } keys;
     struct rt_ends ends;
     struct rt_disk disk;

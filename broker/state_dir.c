@@ -98,6 +98,7 @@ static void read_keys_cb(uv_work_t *work)
 static void keys_read_cb(uv_work_t *work, int status)
 {
     struct rt_shell *shell = work->data;
+    bool again;
 
     (void)status; /* nothing is cancelled */
     if (shell->keys.error != 0) {
@@ -114,8 +115,9 @@ static void keys_read_cb(uv_work_t *work, int status)
         }
     }
     rt_keyring_close(&shell->keys.ring);
-    shell->keys.reading = false;
-    if (shell->keys.due) {
+    again = shell->keys.phase == RT_KEYS_AGAIN;
+    shell->keys.phase = RT_KEYS_IDLE;
+    if (again) {
         rt_shell_reload_keys(shell);
     }
     rt_shell_progress(shell);
@@ -123,11 +125,14 @@ static void keys_read_cb(uv_work_t *work, int status)
 
 void rt_shell_reload_keys(struct rt_shell *shell)
 {
-    shell->keys.due = shell->keys.reading; /* it may have been written since it was opened */
-    if (!shell->keys.reading) {
-        rt_keyring_init(&shell->keys.ring);
-        shell->keys.work.data = shell;
-        shell->keys.reading = uv_queue_work(&shell->loop, &shell->keys.work, read_keys_cb, keys_read_cb) == 0;
+    if (shell->keys.phase != RT_KEYS_IDLE) {
+        shell->keys.phase = RT_KEYS_AGAIN; /* it may have been written since it was opened */
+        return;
+    }
+    rt_keyring_init(&shell->keys.ring);
+    shell->keys.work.data = shell;
+    if (uv_queue_work(&shell->loop, &shell->keys.work, read_keys_cb, keys_read_cb) == 0) {
+        shell->keys.phase = RT_KEYS_READING;
     }
 }
 

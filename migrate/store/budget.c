@@ -45,9 +45,9 @@ static void function(struct rt_redis_args *args, const char *name, const char *k
 
 static void over(struct rt_store *store)
 {
-    bool again = store->tails.due && store->phase == RT_STORE_ONLINE;
+    bool again = store->tails.sweep == RT_TAILS_AGAIN && store->phase == RT_STORE_ONLINE;
 
-    store->tails.sweeping = store->tails.due = false;
+    store->tails.sweep = RT_TAILS_IDLE;
     store->tails.steps = 0;
     if (again) {
         begin(store, store->self.host, 0);
@@ -228,12 +228,14 @@ static void begin(struct rt_store *store, const char *host, uint64_t give_up)
     static const char *const none[3] = {"", "0", "0"};
 
     snprintf(store->tails.host, sizeof(store->tails.host), "%s", host);
-    store->tails.sweeping = true;
+    if (store->tails.sweep == RT_TAILS_IDLE) {
+        store->tails.sweep = RT_TAILS_SWEEPING;
+    }
     store->tails.steps++;
     store->tails.asked = give_up > 0;
     store->tails.failed = false;
     if (count(store, &store->commands, host, give_up, none, swept_cb) != 0) {
-        store->tails.sweeping = store->tails.due = false;
+        store->tails.sweep = RT_TAILS_IDLE;
         store->tails.steps = 0;
     }
 }
@@ -243,9 +245,10 @@ static void sweep(struct rt_store *store)
     if (store->phase != RT_STORE_ONLINE) {
         return;
     }
-    store->tails.due = store->tails.sweeping;
-    if (!store->tails.sweeping) {
+    if (store->tails.sweep == RT_TAILS_IDLE) {
         begin(store, store->self.host, 0);
+    } else {
+        store->tails.sweep = RT_TAILS_AGAIN;
     }
 }
 

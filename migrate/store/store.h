@@ -94,7 +94,8 @@ struct rt_store {
     struct {
         uint64_t host_max, store_max; /* bytes */
         char host[RT_HOST_MAX + 1];   /* whose tails are swept now */
-        bool sweeping, due;           /* due: again after this one */
+        /* IDLE --an end, a minute--> SWEEPING --another--> AGAIN --over--> SWEEPING --over--> IDLE */
+        enum { RT_TAILS_IDLE, RT_TAILS_SWEEPING, RT_TAILS_AGAIN } sweep;
         bool asked, failed;
         unsigned steps;    /* of this sweep */
         size_t cutting;    /* removals under way */

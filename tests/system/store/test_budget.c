@@ -52,7 +52,7 @@ static void end(struct agent *agent, const char *cid)
 
 static bool has_swept(struct agent *agent)
 {
-    return !agent->store.tails.sweeping;
+    return agent->store.tails.sweep == RT_TAILS_IDLE;
 }
 
 /* Whether the tails are still there; the status always is. */

@@ -22,7 +22,7 @@ static struct agent *agent;
 
 static bool has_swept(struct agent *a)
 {
-    return !a->store.tails.sweeping && a->store.tails.cutting == 0;
+    return a->store.tails.sweep == RT_TAILS_IDLE && a->store.tails.cutting == 0;
 }
 
 static void usual(void)
