@@ -3,7 +3,8 @@
 # Copyright The retether authors
 #
 # docs.sh ROOT
-# Files and functions that docs/architecture.md and docs/testing.md name in code marks are there.
+# Files and functions that docs/architecture.md and docs/testing.md name in code marks are there. No line of a text is
+# longer than 100 columns, but for the rows of tables, which cannot be broken.
 set -u -o pipefail
 export LC_ALL=C
 cd "$1" || exit 1
@@ -28,5 +29,8 @@ for doc in docs/architecture.md docs/testing.md; do
             ;;
         esac
     done <<<"$names"
+done
+for doc in README.md NEWS docs/*.md; do
+    LC_ALL=C.UTF-8 grep -nE '^[^|].{100,}' "$doc" | sed "s|^|$doc:|; s|\$| <- longer than 100 columns|" && bad=1
 done
 exit "$bad"
