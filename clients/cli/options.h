@@ -57,10 +57,10 @@ struct cli_command {
     const struct rt_option *options[CLI_OPTIONS_MAX + 1];    /* the same, besides those of all commands */
     const char *about;                                       /* its help, in lines; before the arguments */
     const char *more;                                        /* behind the options; NULL: nothing */
+    const struct cli_action *actions;                        /* of cli_act(); the last has no name; NULL: none */
     /* What it does; the loop does the rest. run(), or when there is none found(), with the container that its first
      * argument names. record is NULL when no agent could look it up now (the store is out); not if the command needs
      * it. */
-    const struct cli_action *actions; /* of cli_act(); the last has no name; NULL: it has none */
     void (*run)(struct cli_app *app);
     void (*found)(struct cli_app *app, const struct retether_record *record);
     bool needs_record; /* else the name is taken as typed */
