@@ -19,8 +19,8 @@
  *       5000   P answers READONLY, as it is a replica now. drop_now(): calls under way fail, on_down; a pause of 5 to
  *              least, then S2 is asked anew, as what was resolved is forgotten
  *       5010   dial S2: it names P still, whose ROLE says slave: dropped. S1 is next: refused. That was all: a pause,
- * which grows to 1000 from round to round 9000   S2 names Q: READY, on_ready
- */
+ *              which grows to 1000 from round to round
+ *       9000   S2 names Q: READY, on_ready */
 
 /* The stream of one dial. It has its own memory, as it may still be closing while the next one is dialled. */
 struct rt_redis_stream {
