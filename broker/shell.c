@@ -204,6 +204,9 @@ void rt_shell_start(struct rt_shell *shell, const struct rt_settings *settings,
     shell->lock_fd = -1;
     rt_log_init(&shell->log, STDERR_FILENO, (enum rt_log_level)settings->log_level,
                 (enum rt_log_format)settings->log_format);
+    if (rt_shell_prepare_store(shell) != 0) {
+        exit(1);
+    }
     rt_list_init(&shell->links);
     rt_buf_pool_init(&shell->pool);
     rt_keyring_init(&shell->ring);
@@ -238,6 +241,7 @@ int rt_shell_run(struct rt_shell *shell)
     rt_shell_free_batches(shell);
     rt_buf_pool_close(&shell->pool);
     rt_keyring_close(&shell->ring);
+    rt_embedded_close(&shell->embedded);
     if (shell->lock_fd >= 0) {
         (void)close(shell->lock_fd);
     }

@@ -208,6 +208,8 @@ void rt_shell_look_at_queues(struct rt_shell *shell);
 void rt_shell_close_conns(struct rt_shell *shell);
 
 /* store.c: the store */
+/* Before the loop: whoever is to start the private one, if that is used. */
+int rt_shell_prepare_store(struct rt_shell *shell);
 int rt_shell_open_store(struct rt_shell *shell);
 void rt_shell_close_store(struct rt_shell *shell);
 int rt_shell_submit(void *ctx, const struct rt_store_op *op);

@@ -154,6 +154,13 @@ static void embedded_up_cb(void *ctx, const char *endpoint, bool adopted)
 
 static int start_embedded(struct rt_shell *shell);
 
+static int not_private(struct rt_shell *shell, int rc, const char *why)
+{
+    rt_shell_note(shell, RT_LOG_ERROR, RT_LOG_STORE, "store",
+                  "no store is configured and the private one does not start: %s", why);
+    return rc;
+}
+
 static void again_cb(uv_timer_t *timer)
 {
     struct rt_shell *shell = timer->data;
@@ -190,9 +197,9 @@ static void embedded_failed_cb(void *ctx, int error, const char *why)
     }
 }
 
-static int start_embedded(struct rt_shell *shell)
+int rt_shell_prepare_store(struct rt_shell *shell)
 {
-    char dir[RT_SETTING_TEXT_MAX + 16], why[RT_SETTING_WHY_MAX] = "";
+    char dir[RT_SETTING_TEXT_MAX + 16], why[RT_SETTING_WHY_MAX];
     struct rt_embedded_config config = {.dir = dir,
                                         .program = shell->settings.redis_server,
                                         .ctx = shell,
@@ -200,21 +207,28 @@ static int start_embedded(struct rt_shell *shell)
                                         .on_failed = embedded_failed_cb};
     int rc;
 
+    if (shell->settings.store.n > 0) {
+        shell->embedded.starter.fd = -1;
+        return 0;
+    }
     (void)snprintf(dir, sizeof(dir), "%s/redis", shell->settings.state_dir);
+    rc = rt_embedded_prepare(&shell->embedded, &config, why, sizeof(why));
+    return rc == 0 ? 0 : not_private(shell, rc, why);
+}
+
+static int start_embedded(struct rt_shell *shell)
+{
+    const char *dir = shell->embedded.dir;
+    char why[RT_SETTING_WHY_MAX];
+    int rc;
+
     if (mkdir(dir, 0700) != 0 && errno != EEXIST) {
         (void)snprintf(why, sizeof(why), "%s: %s", dir, strerror(errno));
-        rc = RT_EIO;
-    } else {
-        rc = rt_embedded_start(&shell->embedded, &shell->loop, &config, why, sizeof(why));
+        return not_private(shell, RT_EIO, why);
     }
-    if (rc != 0) {
-        rt_shell_note(shell, RT_LOG_ERROR, RT_LOG_STORE, "store",
-                      "no store is configured and the private one does not start: %s",
-                      why[0] == '\0' ? rt_strerror(rc) : why);
-        return rc;
-    }
-    shell->embedded_open = true;
-    return 0;
+    rc = rt_embedded_start(&shell->embedded, &shell->loop);
+    shell->embedded_open = rc == 0;
+    return rc == 0 ? 0 : not_private(shell, rc, rt_strerror(rc));
 }
 
 int rt_shell_open_store(struct rt_shell *shell)

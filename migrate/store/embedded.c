@@ -19,11 +19,6 @@
 #define WATCH_MS 1000
 #define TEXT_MAX 560
 
-struct rt_embedded_child {
-    uv_process_t process;      /* first */
-    struct rt_embedded *owner; /* NULL: abandoned */
-};
-
 static void step_cb(uv_timer_t *timer);
 static void start_server(struct rt_embedded *embedded);
 
@@ -146,29 +141,7 @@ static void look(struct rt_embedded *embedded)
 
 /* The server. */
 
-static void child_closed_cb(uv_handle_t *handle)
-{
-    free(handle);
-}
-
-static void exit_cb(uv_process_t *process, int64_t status, int signal)
-{
-    struct rt_embedded_child *child = (struct rt_embedded_child *)process;
-    struct rt_embedded *embedded = child->owner;
-
-    (void)status;
-    (void)signal;
-    uv_close((uv_handle_t *)process, child_closed_cb);
-    if (embedded != NULL) {
-        embedded->child = NULL;
-        embedded->pid = 0;
-        end_probe(embedded);
-        wake(embedded, 0); /* the step finds what that means */
-    }
-}
-
-/* Returns 0 or libuv's code; then there is no child. */
-static int spawn(struct rt_embedded *embedded, struct rt_embedded_child *child)
+static int open_starter(struct rt_embedded *embedded)
 {
     char socket[RT_EMBEDDED_PATH_MAX + 16], pidfile[RT_EMBEDDED_PATH_MAX + 16], log[RT_EMBEDDED_PATH_MAX + 16];
     /* With the default listpack bound of 64 bytes a record takes 1.5 KiB instead of 0.6. */
@@ -200,47 +173,28 @@ static int spawn(struct rt_embedded *embedded, struct rt_embedded_child *child)
                     "--daemonize",
                     "no",
                     NULL};
-    uv_stdio_container_t stdio[3] = {{.flags = UV_IGNORE}, {.flags = UV_IGNORE}, {.flags = UV_IGNORE}};
-    uv_process_options_t options = {.exit_cb = exit_cb,
-                                    .file = embedded->program,
-                                    .args = argv,
-                                    .flags = UV_PROCESS_DETACHED,
-                                    .stdio_count = 3,
-                                    .stdio = stdio};
-    int rc;
 
     snprintf(socket, sizeof(socket), "%s", embedded->endpoint + strlen("unix:"));
     snprintf(pidfile, sizeof(pidfile), "%s/redis.pid", embedded->dir);
     snprintf(log, sizeof(log), "%s/redis.log", embedded->dir);
-    rc = uv_spawn(embedded->loop, &child->process, &options);
-    if (rc != 0) {
-        uv_close((uv_handle_t *)&child->process, child_closed_cb);
-    }
-    return rc;
+    return rt_starter_open(&embedded->starter, argv);
 }
 
 static void start_server(struct rt_embedded *embedded)
 {
-    struct rt_embedded_child *child = calloc(1, sizeof(*child));
     char what[RT_EMBEDDED_PATH_MAX + 100];
-    int rc;
+    int error;
 
     embedded->state = RT_EMBEDDED_STARTING;
     embedded->limit_ms = uv_now(embedded->loop) + RT_EMBEDDED_START_MS;
-    if (child == NULL) {
-        failed(embedded, RT_ENOMEM, rt_strerror(RT_ENOMEM));
-        return;
-    }
-    rc = spawn(embedded, child);
-    if (rc != 0) {
+    error = rt_starter_start(&embedded->starter, &embedded->pid);
+    if (error != 0) {
+        embedded->pid = 0;
         snprintf(what, sizeof(what), "cannot start %s: %s; install redis-server, or configure a store",
-                 embedded->program, uv_strerror(rc));
-        failed(embedded, rc == UV_ENOENT ? RT_ENOTFOUND : RT_EIO, what);
+                 embedded->program, error == EPIPE ? "its starter is gone" : strerror(error));
+        failed(embedded, error == ENOENT ? RT_ENOTFOUND : RT_EIO, what);
         return;
     }
-    child->owner = embedded;
-    embedded->child = child;
-    embedded->pid = child->process.pid;
     wake(embedded, STEP_MS);
 }
 
@@ -255,20 +209,14 @@ static void timer_closed_cb(uv_handle_t *handle)
 
 static void finish(struct rt_embedded *embedded)
 {
-    if (embedded->child != NULL) {
-        embedded->child->owner = NULL;
-        uv_unref((uv_handle_t *)&embedded->child->process);
-        uv_close((uv_handle_t *)&embedded->child->process, child_closed_cb);
-        embedded->child = NULL;
-    }
     uv_close((uv_handle_t *)&embedded->timer, timer_closed_cb);
 }
 
-/* What is next, when time has passed or the child has ended. */
+/* What is next, when time has passed. The starter waits for no child, so an ended one leaves no pid. */
 static void step(struct rt_embedded *embedded)
 {
     uint64_t now = uv_now(embedded->loop);
-    bool gone = embedded->pid == 0 || (embedded->child == NULL && kill(embedded->pid, 0) != 0 && errno == ESRCH);
+    bool gone = embedded->pid == 0 || (kill(embedded->pid, 0) != 0 && errno == ESRCH);
 
     switch (embedded->state) {
     case RT_EMBEDDED_PROBING:
@@ -320,24 +268,31 @@ static void step_cb(uv_timer_t *timer)
     step(timer->data);
 }
 
-int rt_embedded_start(struct rt_embedded *embedded, uv_loop_t *loop, const struct rt_embedded_config *config, char *why,
-                      size_t why_size)
+int rt_embedded_prepare(struct rt_embedded *embedded, const struct rt_embedded_config *config, char *why,
+                        size_t why_size)
 {
     const char *program = config->program != NULL ? config->program : "redis-server";
 
     memset(embedded, 0, sizeof(*embedded));
     embedded->config = *config;
-    embedded->loop = loop;
-    embedded->probe = -1;
+    embedded->starter.fd = -1;
     if (strlen(config->dir) + strlen("/redis.sock") > SOCKET_PATH_MAX || strlen(program) >= RT_EMBEDDED_PATH_MAX) {
-        snprintf(why, why_size, "%s: the path is too long", config->dir);
-        return RT_EINVAL;
+        return rt_fail(RT_EINVAL, why, why_size, "%s: the path is too long", config->dir);
     }
     snprintf(embedded->dir, sizeof(embedded->dir), "%s", config->dir);
     snprintf(embedded->program, sizeof(embedded->program), "%s", program);
     snprintf(embedded->endpoint, sizeof(embedded->endpoint), "unix:%s/redis.sock", config->dir);
+    return open_starter(embedded) == 0 ? 0
+                                       : rt_fail(RT_EIO, why, why_size, "cannot make a process: %s", strerror(errno));
+}
+
+int rt_embedded_start(struct rt_embedded *embedded, uv_loop_t *loop)
+{
+    embedded->loop = loop;
+    embedded->probe = -1;
+    embedded->pid = 0;
+    embedded->told = false;
     if (uv_timer_init(loop, &embedded->timer) != 0) {
-        snprintf(why, why_size, "cannot make a timer");
         return RT_EIO;
     }
     embedded->timer.data = embedded;
@@ -345,6 +300,11 @@ int rt_embedded_start(struct rt_embedded *embedded, uv_loop_t *loop, const struc
     embedded->limit_ms = uv_now(loop) + RT_EMBEDDED_START_MS;
     wake(embedded, 0);
     return 0;
+}
+
+void rt_embedded_close(struct rt_embedded *embedded)
+{
+    rt_starter_close(&embedded->starter);
 }
 
 void rt_embedded_stop(struct rt_embedded *embedded, void (*closed)(struct rt_embedded *embedded))

@@ -3,6 +3,7 @@
 #ifndef RETETHER_MIGRATE_STORE_EMBEDDED_H
 #define RETETHER_MIGRATE_STORE_EMBEDDED_H
 
+#include "migrate/store/starter.h"
 #include "session/base/error.h"
 
 #include <stdbool.h>
@@ -15,7 +16,7 @@
  *     PROBING --PONG, and the pid file fits--> UP (adopted: left by an agent that died)
  *        |nobody listens
  *     STARTING --PONG--> UP --ended by itself--> STARTING        any --stop--> STOPPING --gone--> closed
- *        |child ended, or 5 s
+ *        |server ended, or 5 s
  *     FAILED
  *
  * The server has a session of its own: signals to the agent's process group do not reach it, and it outlives an agent
@@ -41,8 +42,6 @@ struct rt_embedded_config {
     void (*on_failed)(void *ctx, int error, const char *why);
 };
 
-struct rt_embedded_child;
-
 struct rt_embedded {
     struct rt_embedded_config config;
     uv_loop_t *loop;
@@ -54,22 +53,28 @@ struct rt_embedded {
         RT_EMBEDDED_STOPPING,
     } state;
     char dir[RT_EMBEDDED_PATH_MAX], program[RT_EMBEDDED_PATH_MAX], endpoint[RT_EMBEDDED_PATH_MAX];
-    pid_t pid;                       /* 0: none */
-    struct rt_embedded_child *child; /* NULL: adopted, or none */
-    int probe;                       /* its socket; -1: none under way */
-    uint64_t limit_ms;               /* loop time */
-    uint64_t up_ms;                  /* loop time */
-    bool told;                       /* on_up has been called */
+    struct rt_starter starter;
+    pid_t pid;         /* 0: none */
+    int probe;         /* its socket; -1: none under way */
+    uint64_t limit_ms; /* loop time */
+    uint64_t up_ms;    /* loop time */
+    bool told;         /* on_up has been called */
     uv_timer_t timer;
     void (*closed)(struct rt_embedded *embedded);
 };
 
-/* Returns 0; then on_up or on_failed comes, later. Or RT_EINVAL (the directory's path is too long) or RT_EIO; `why`
- * says it for people, and there is nothing to stop. */
-RT_MUST_CHECK int rt_embedded_start(struct rt_embedded *embedded, uv_loop_t *loop,
-                                    const struct rt_embedded_config *config, char *why, size_t why_size);
+/* Makes the process that will start the server: before there are threads and keys, and before the right to fork is
+ * given up. config->dir need not be there yet. RT_EINVAL: the directory's path is too long. RT_EIO. `why` says it for
+ * people. */
+RT_MUST_CHECK int rt_embedded_prepare(struct rt_embedded *embedded, const struct rt_embedded_config *config, char *why,
+                                      size_t why_size);
+/* At the end, when it is stopped. */
+void rt_embedded_close(struct rt_embedded *embedded);
 
-/* SHUTDOWN by SIGTERM, which saves; the struct is free in `closed`. In every state after a start that succeeded. */
+/* Returns 0; then on_up or on_failed comes, later. Or RT_EIO: there is nothing to stop. Again behind each stop. */
+RT_MUST_CHECK int rt_embedded_start(struct rt_embedded *embedded, uv_loop_t *loop);
+
+/* SHUTDOWN by SIGTERM, which saves; `closed` says that it is over. In every state after a start that succeeded. */
 void rt_embedded_stop(struct rt_embedded *embedded, void (*closed)(struct rt_embedded *embedded));
 
 #endif
