@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
+#include "broker/sandbox.h"
 #include "broker/service.h"
 #include "broker/settings.h"
 #include "broker/shell.h"
@@ -72,6 +73,10 @@ int main(int argc, char **argv)
     }
     (void)signal(SIGPIPE, SIG_IGN);
     raise_limits();
+    if (rt_sandbox_enter(&settings, why, sizeof(why)) != 0) {
+        rt_program_complain("retetherd", why);
+        return 1;
+    }
     rt_shell_start(&shell, &settings, services);
     return rt_shell_run(&shell);
 }

@@ -117,7 +117,16 @@ static int check_path(const char *text, char *why, size_t why_size)
     return 0;
 }
 
+static int check_run_as(const char *text, char *why, size_t why_size)
+{
+    uid_t uid;
+
+    return rt_user_id(text, &uid) ? 0
+                                  : rt_fail(RT_ECONFIG, why, why_size, "there is no user \"%s\" on this machine", text);
+}
+
 static const char *const no_yes[] = {"no", "yes", NULL};
+static const char *const off_on[] = {"off", "on", NULL};
 
 const struct rt_setting rt_settings_table[] = {
     {"host.name", "host-name", "NAME", RT_SETTING_TEXT, AT(host_name), 0, 0, NULL, NULL, "the machine's name",
@@ -166,6 +175,10 @@ const struct rt_setting rt_settings_table[] = {
      "how long join tokens and tickets are good; 0: until their key is taken out", NULL},
     {"max_ends", "max-ends", "N", RT_SETTING_NUMBER, AT(max_ends), 0, RT_ENDS_MAX, NULL, "256", NULL,
      "ends kept in the state directory until the store has them; one more waits in its guest", NULL},
+    {"run_as", "run-as", "USER", RT_SETTING_TEXT, AT(run_as), 0, 0, NULL, NULL, "whoever starts it",
+     "started by root, the agent becomes this user before it opens anything", check_run_as},
+    {"sandbox", "sandbox", "ON", RT_SETTING_CHOICE, AT(sandbox), 0, 0, off_on, "on", NULL,
+     "on or off: whether the agent gives up what it does not need; off is for debuggers", NULL},
     {"log.level", "log-level", "LEVEL", RT_SETTING_CHOICE, AT(log_level), 0, 0, rt_log_levels, "info", NULL,
      "error, warn, info or debug", NULL},
     {"log.format", "log-format", "FORMAT", RT_SETTING_CHOICE, AT(log_format), 0, 0, rt_log_formats, "auto", NULL,
@@ -275,6 +288,7 @@ void rt_setting_clear(const struct rt_setting *setting, struct rt_settings *sett
 {
     if (setting->type == RT_SETTING_LIST) {
         ((struct rt_setting_list *)place(setting, settings))->n = 0;
+        ((struct rt_setting_list *)place(setting, settings))->given = true;
     } else if (setting->type == RT_SETTING_TEXT) {
         *(char *)place(setting, settings) = '\0';
     }

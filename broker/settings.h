@@ -24,6 +24,7 @@
 
 struct rt_setting_list {
     size_t n;
+    bool given; /* by a flag or the file, also as an empty one */
     char item[RT_SETTING_ITEMS_MAX][RT_SETTING_TEXT_MAX + 1];
 };
 
@@ -40,6 +41,8 @@ struct rt_settings {
     char redis_server[RT_SETTING_TEXT_MAX + 1];
     char state_dir[RT_SETTING_TEXT_MAX + 1];
     char keys[RT_SETTING_TEXT_MAX + 1];
+    char run_as[RT_SETTING_TEXT_MAX + 1];
+    uint64_t sandbox; /* 1: on */
     uint64_t store_timeout_ms;
     uint64_t ticket_ttl_ms; /* 0: never */
     uint64_t max_guests, max_clients, max_ends;

@@ -49,12 +49,17 @@ static int default_users(struct rt_settings *settings, char why[RT_SETTING_WHY_M
 {
     const struct rt_setting *users = rt_setting_by_key("access", "users");
     char own[64];
+    uid_t uid = geteuid();
 
-    (void)snprintf(own, sizeof(own), "%lu = vch/local", (unsigned long)geteuid());
+    if (uid == 0 && settings->run_as[0] != '\0' && !rt_user_id(settings->run_as, &uid)) {
+        (void)snprintf(why, RT_SETTING_WHY_MAX, "run_as: there is no user \"%s\" on this machine", settings->run_as);
+        return RT_ECONFIG;
+    }
+    (void)snprintf(own, sizeof(own), "%lu = vch/local", (unsigned long)uid);
     if (rt_setting_set(users, settings, "0 = operator", why, RT_SETTING_WHY_MAX) != 0) {
         return RT_ECONFIG;
     }
-    return geteuid() == 0 ? 0 : rt_setting_set(users, settings, own, why, RT_SETTING_WHY_MAX);
+    return uid == 0 ? 0 : rt_setting_set(users, settings, own, why, RT_SETTING_WHY_MAX);
 }
 
 static int set_defaults(struct rt_settings *settings, char why[RT_SETTING_WHY_MAX])
@@ -66,7 +71,7 @@ static int set_defaults(struct rt_settings *settings, char why[RT_SETTING_WHY_MA
             return RT_ECONFIG;
         }
     }
-    return default_users(settings, why);
+    return 0;
 }
 
 /* What has no value of its own is worked out from the others. */
@@ -95,6 +100,9 @@ static int compute(struct rt_settings *settings, char why[RT_SETTING_WHY_MAX])
         (void)snprintf(why, RT_SETTING_WHY_MAX,
                        "listen.max_guests and listen.max_clients together are %" PRIu64 ", at most %d are possible",
                        settings->max_guests + settings->max_clients, RT_AGENT_LINKS_MAX);
+        return RT_ECONFIG;
+    }
+    if (!settings->users.given && default_users(settings, why) != 0) {
         return RT_ECONFIG;
     }
     for (settings->access.n = 0; settings->access.n < settings->users.n; settings->access.n++) {

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
 #include "broker/shell.h"
+#include "broker/sandbox.h"
 #include "broker/service.h"
 #include "session/base/timer.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
@@ -177,6 +179,28 @@ static int open_services(struct rt_shell *shell)
     return rc;
 }
 
+/* Everything is open: from here on the agent needs little. */
+static int lock_in(struct rt_shell *shell)
+{
+    const struct rt_settings *settings = &shell->settings;
+    char why[RT_SETTING_WHY_MAX];
+
+    if (!rt_sandbox_hold(settings, &shell->ring, sizeof(shell->ring)) ||
+        !rt_sandbox_hold(settings, &shell->keys.ring, sizeof(shell->keys.ring))) {
+        rt_shell_note(shell, RT_LOG_WARN, RT_LOG_AGENT, "sandbox",
+                      "the keys may be swapped out: %s (LimitMEMLOCK=, ulimit -Hl)", strerror(errno));
+    }
+    if (rt_sandbox_lock(settings, why, sizeof(why)) != 0) {
+        rt_shell_note(shell, RT_LOG_ERROR, RT_LOG_AGENT, "sandbox", "%s", why);
+        return RT_EIO;
+    }
+    if (settings->sandbox == 0 || rt_sandbox_unfit() != NULL) {
+        rt_shell_note(shell, RT_LOG_WARN, RT_LOG_AGENT, "sandbox", "system calls are not limited: %s",
+                      settings->sandbox == 0 ? "sandbox = off" : rt_sandbox_unfit());
+    }
+    return 0;
+}
+
 static void init_handles(struct rt_shell *shell)
 {
     (void)uv_timer_init(&shell->loop, &shell->timer);
@@ -221,7 +245,7 @@ void rt_shell_start(struct rt_shell *shell, const struct rt_settings *settings,
                   (long)getpid(), settings->state_dir);
     look_at_descriptors(shell);
     if ((rc = rt_shell_open_state(shell)) != 0 || (rc = rt_shell_listen(shell)) != 0 ||
-        (rc = open_services(shell)) != 0) {
+        (rc = open_services(shell)) != 0 || (rc = lock_in(shell)) != 0) {
         rt_shell_note(shell, RT_LOG_ERROR, RT_LOG_AGENT, "not-started", "%s", rt_strerror(rc));
         rt_shell_stop(shell, 1);
         return;
