@@ -147,9 +147,14 @@ int rt_run_as(const struct rt_settings *settings, char *why, size_t why_size)
     return rc == 0 ? become(settings, uid, gid, groups, n_groups, why, why_size) : rc;
 }
 
-int rt_run_as_done(const struct rt_settings *settings, char *why, size_t why_size)
+int rt_run_as_done(char *why, size_t why_size)
 {
-    if (settings->run_as[0] == '\0' || geteuid() == 0 || keep_capabilities(0) == 0) {
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {{.permitted = 0}};
+
+    if (geteuid() == 0 ||
+        (syscall(SYS_capget, &header, data) == 0 && data[0].permitted == 0 && data[1].permitted == 0) ||
+        keep_capabilities(0) == 0) {
         return 0;
     }
     return rt_fail(RT_EIO, why, why_size, "cannot give up the last capability: %s", strerror(errno));

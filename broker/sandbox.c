@@ -285,7 +285,7 @@ bool rt_sandbox_hold(const struct rt_settings *settings, const void *secret, siz
 
 int rt_sandbox_lock(const struct rt_settings *settings, char *why, size_t why_size)
 {
-    int rc = rt_run_as_done(settings, why, why_size);
+    int rc = rt_run_as_done(why, why_size);
 
     if (rc != 0 || settings->sandbox == 0 || rt_sandbox_unfit() != NULL) {
         return rc;

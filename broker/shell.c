@@ -51,6 +51,7 @@ static void beat_cb(uv_timer_t *timer)
     if (now >= shell->stats_at + RT_SHELL_STATS_MS) {
         tell_counters(shell, now);
     }
+    rt_notify_alive(&shell->notify);
     rt_log_flush(&shell->log, now);
 }
 
@@ -147,6 +148,7 @@ static void stop(struct rt_shell *shell)
     if (shell->phase == RT_SHELL_RUNNING) {
         tell_counters(shell, rt_shell_now(shell));
     }
+    rt_notify_say(&shell->notify, "STOPPING=1");
     shell->phase = RT_SHELL_STOPPING;
     shell->stop_at = rt_shell_now(shell);
     (void)uv_timer_stop(&shell->beat);
@@ -228,6 +230,7 @@ void rt_shell_start(struct rt_shell *shell, const struct rt_settings *settings,
     shell->lock_fd = -1;
     rt_log_init(&shell->log, STDERR_FILENO, (enum rt_log_level)settings->log_level,
                 (enum rt_log_format)settings->log_format);
+    rt_notify_open(&shell->notify);
     if (rt_shell_prepare_store(shell) != 0) {
         exit(1);
     }
@@ -253,6 +256,7 @@ void rt_shell_start(struct rt_shell *shell, const struct rt_settings *settings,
     (void)uv_timer_start(&shell->beat, beat_cb, BEAT_MS, BEAT_MS);
     shell->stats_at = rt_shell_now(shell);
     shell->phase = RT_SHELL_RUNNING;
+    rt_notify_say(&shell->notify, "READY=1\nSTATUS=it listens, and is not in the store yet");
     rt_shell_settle(shell);
 }
 
@@ -266,6 +270,7 @@ int rt_shell_run(struct rt_shell *shell)
     rt_buf_pool_close(&shell->pool);
     rt_keyring_close(&shell->ring);
     rt_embedded_close(&shell->embedded);
+    rt_notify_close(&shell->notify);
     if (shell->lock_fd >= 0) {
         (void)close(shell->lock_fd);
     }

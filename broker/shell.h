@@ -6,6 +6,7 @@
 #include "broker/disk.h"
 #include "broker/ends.h"
 #include "broker/log.h"
+#include "broker/notify.h"
 #include "broker/settings.h"
 #include "migrate/seal/keyring.h"
 #include "migrate/store/embedded.h"
@@ -90,6 +91,7 @@ struct rt_shell {
     uv_loop_t loop;
     struct rt_settings settings;
     struct rt_log log;
+    struct rt_notify notify;
     const struct rt_service *const *services; /* all of them, then NULL; in the order in which they are opened */
     enum rt_shell_phase phase;
     int exit_code;

@@ -119,6 +119,8 @@ static void keys_read_cb(uv_work_t *work, int status)
     shell->keys.phase = RT_KEYS_IDLE;
     if (again) {
         rt_shell_reload_keys(shell);
+    } else {
+        rt_notify_say(&shell->notify, "READY=1");
     }
     rt_shell_progress(shell);
 }
@@ -133,6 +135,7 @@ void rt_shell_reload_keys(struct rt_shell *shell)
     shell->keys.work.data = shell;
     if (uv_queue_work(&shell->loop, &shell->keys.work, read_keys_cb, keys_read_cb) == 0) {
         shell->keys.phase = RT_KEYS_READING;
+        rt_notify_reloading(&shell->notify);
     }
 }
 

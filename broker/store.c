@@ -53,6 +53,7 @@ static void news_cb(void *ctx, const struct rt_store_news *news)
     if (news->kind == RT_STORE_UP && !shell->store_was_up) {
         shell->store_was_up = true;
         rt_shell_note(shell, RT_LOG_INFO, RT_LOG_AGENT, "ready", "host %s is in the store", shell->settings.host_name);
+        rt_notify_say(&shell->notify, "STATUS=it is in the store");
     }
     rt_agent_store_news(shell->agent, news, rt_shell_now(shell));
     rt_shell_settle(shell);
