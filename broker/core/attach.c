@@ -3,7 +3,6 @@
 #include "broker/core/agent.h"
 #include "broker/core/ask.h"
 #include "broker/core/channel.h"
-#include "broker/core/flow.h"
 #include "broker/core/held.h"
 #include "broker/core/link.h"
 #include "broker/core/machine.h"
@@ -62,8 +61,7 @@ static void place(struct rt_agent *agent, struct ag_link *link, uint32_t channel
         return;
     }
     session = qualified ? rt_ag_session_find(agent, &key) : NULL;
-    if (frame == NULL || session == NULL || session->guest == NULL || changed ||
-        !rt_ag_guest_open(agent, session->guest)) {
+    if (frame == NULL || session == NULL || session->guest == NULL || changed || !rt_ag_guest_open(session->guest)) {
         rt_ag_held_begin(agent, link, channel, msg, &key, qualified, payload, changed);
         return;
     }
@@ -78,22 +76,10 @@ static void place(struct rt_agent *agent, struct ag_link *link, uint32_t channel
     rt_ag_run(agent, session->guest, frame, RT_FRAME_HEADER + payload.size);
 }
 
-/* The place of a parked one is counted already. */
-static bool has_room(struct rt_agent *agent, struct ag_link *link)
-{
-    bool room;
-
-    link->n_chans--;
-    room = rt_ag_flow_room(agent, link);
-    link->n_chans++;
-    return room;
-}
-
-/* Lets parked attaches go on, in the order in which they came, until the link is congested again or has too much
- * promised. */
+/* Lets parked attaches go on, in the order in which they came, until the link is congested again. */
 void rt_ag_attaches_drained(struct rt_agent *agent, struct ag_link *link)
 {
-    while (!link->congested && !rt_list_empty(&link->parked) && has_room(agent, link)) {
+    while (!link->congested && !rt_list_empty(&link->parked)) {
         struct ag_held *held = RT_LIST_OF(link->parked.next, struct ag_held, in_session);
         uint32_t channel = (uint32_t)held->key;
         uint8_t payload[RT_SHORT_MAX];
@@ -130,7 +116,7 @@ void rt_ag_attach(struct rt_agent *agent, struct ag_link *link, uint32_t channel
         rt_ag_refuse(agent, link, channel, &limit);
         return;
     }
-    if (link->congested || !rt_list_empty(&link->parked) || !rt_ag_flow_room(agent, link)) {
+    if (link->congested || !rt_list_empty(&link->parked)) {
         struct ag_held *held = rt_ag_held_new(agent, link, channel, &msg, payload);
         if (held != NULL) {
             rt_list_push(&link->parked, &held->in_session);

@@ -37,10 +37,6 @@ static void link_timer(struct rt_agent *agent, struct ag_link *link)
     uint64_t interval = rt_ag_link_interval(link);
 
     rt_ag_end_late(agent, link);
-    rt_ag_attaches_drained(agent, link);
-    if (link->session != NULL) {
-        rt_ag_held_bind(agent, link->session);
-    }
     if (link->state == AG_SERVING && rt_ag_ticket_ages(agent, link)) {
         rt_ag_ticket_renew(agent, link);
     }

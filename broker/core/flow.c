@@ -9,24 +9,22 @@
 #include "broker/core/queue.h"
 #include "broker/core/send.h"
 
-/* What has been promised must be held when its receiver stops reading: all promises of a link together stay within
- * RT_LINK_BUDGET.
+/* What has been promised must be held when its receiver stops reading, so all promises of a link together are bounded:
  *
- *     |<----------------------- RT_LINK_BUDGET ------------------------>|
- *     | initial: 3 KiB a channel -->     ...      <-- grown: at most half |
+ *     | initial: 3 KiB for each of the channels that a link may have | grown: at most RT_LINK_GROWN_MAX |
  *
- * - Initial credit (RT_INITIAL_CREDIT a stream) comes with the channel and is counted as long as the channel is there,
- *   used or not. An ATTACH for which there is none left waits: half of the budget, 2,048 channels, is its own, so only
- * one beyond that ever does, for one or two seconds. As all channels that a link may have fit in, a flow can always
- * have so much again: none starves.
+ * - Initial credit (RT_INITIAL_CREDIT a stream) comes with the channel. Its place is kept for as many channels as a
+ * link may have: an ATTACH never waits until others have used what they were promised, and a flow can always have so
+ * much again. So none starves.
  * - A flow of output grows once it has used half of what it had: those that say nothing, most control and error
  *   streams, keep nothing from the others. One of input grows with its first ACK. It may then have a quarter of what is
- * left to grow, at most RT_CHANNEL_BUDGET: n busy flows come to have 1 / (n + 4) of it each.
- * - Credit cannot be taken back, and a flow may fall silent with all of it. After a second or two it is not counted any
- *   more, else some dozens of such would keep everybody else small for ever. Should many of these wake up together
- * while their receiver does not read, ag_fits() is what keeps the bound.
+ *   left to grow, at most RT_CHANNEL_BUDGET: n busy flows come to have 1 / (n + 4) of it each.
+ * - Credit cannot be taken back, and a flow may fall silent with all of it, or go on with a few bytes a second. When it
+ *   has not used half of its window for a second or two it is not counted any more, else some dozens of such would keep
+ *   everybody else small for ever. Should many of these wake up together while their receiver does not read, ag_fits()
+ *   is what keeps the bound.
  *
- * Two sums by generation do the forgetting: what was touched in this one, and in the one before. */
+ * Two sums by generation do the forgetting: what has grown in this one, and in the one before. */
 
 /* Begins another generation when it is time. The last but one is forgotten. */
 static void turn(struct ag_link *link, uint64_t now)
@@ -45,11 +43,16 @@ static void turn(struct ag_link *link, uint64_t now)
     link->grown_at = now;
 }
 
+static bool is_remembered(const struct ag_chan *chan, enum ag_side to)
+{
+    return chan->link[to]->generation - chan->generation[to] < 2;
+}
+
 static void uncount(struct ag_chan *chan, enum ag_side to)
 {
     struct ag_link *link = chan->link[to];
 
-    if (chan->counted[to] > 0 && link->generation - chan->generation[to] < 2) {
+    if (chan->counted[to] > 0 && is_remembered(chan, to)) {
         link->grown[chan->generation[to] & 1] -= chan->counted[to];
     }
     chan->counted[to] = 0;
@@ -68,28 +71,19 @@ void rt_ag_flow_count(struct rt_agent *agent, struct ag_chan *chan, enum ag_side
 
     turn(link, agent->now);
     uncount(chan, to);
+    if (!is_remembered(chan, to)) {
+        return;
+    }
     chan->counted[to] = to == AG_CLIENT
                             ? grown(&flow[RT_STDOUT]) + grown(&flow[RT_STDERR]) + grown(&flow[RT_CONTROL_UP])
                             : grown(&flow[RT_STDIN]) + grown(&flow[RT_CONTROL_DOWN]);
-    chan->generation[to] = link->generation;
-    link->grown[link->generation & 1] += chan->counted[to];
+    link->grown[chan->generation[to] & 1] += chan->counted[to];
 }
 
 void rt_ag_flows_forget(struct ag_chan *chan)
 {
     uncount(chan, AG_GUEST);
     uncount(chan, AG_CLIENT);
-}
-
-static uint64_t initial(const struct ag_link *link)
-{
-    return (uint64_t)link->n_chans * AG_FLOWS_UP * RT_INITIAL_CREDIT;
-}
-
-bool rt_ag_flow_room(struct rt_agent *agent, struct ag_link *link)
-{
-    turn(link, agent->now);
-    return initial(link) + link->grown[0] + link->grown[1] + (size_t)AG_FLOWS_UP * RT_INITIAL_CREDIT <= RT_LINK_BUDGET;
 }
 
 /* The guest's first ACK of an input comes in one flight with ATTACHED: what it grants lets a client send all again that
@@ -105,12 +99,10 @@ static bool may_grow(const struct ag_chan *chan, unsigned stream)
 /* What one flow may have on its way to the link. */
 static uint32_t share(const struct ag_link *to)
 {
-    uint64_t used = to->grown[0] + to->grown[1], left = RT_LINK_BUDGET - initial(to), window;
+    uint32_t used = to->grown[0] + to->grown[1], window = used < RT_LINK_GROWN_MAX ? (RT_LINK_GROWN_MAX - used) / 4 : 0;
 
-    left = left < RT_LINK_BUDGET / 2 ? left : RT_LINK_BUDGET / 2;
-    window = used < left ? (left - used) / 4 : 0;
     window = window < RT_CHANNEL_BUDGET ? window : RT_CHANNEL_BUDGET;
-    return window > RT_INITIAL_CREDIT ? (uint32_t)window : RT_INITIAL_CREDIT;
+    return window > RT_INITIAL_CREDIT ? window : RT_INITIAL_CREDIT;
 }
 
 uint64_t rt_ag_flow_allowed(struct rt_agent *agent, struct ag_chan *chan, unsigned stream)
@@ -118,6 +110,7 @@ uint64_t rt_ag_flow_allowed(struct rt_agent *agent, struct ag_chan *chan, unsign
     struct ag_flow *flow = &chan->flow[stream];
     enum ag_side to = !ag_sender_of(stream);
     struct ag_link *link = chan->link[to];
+    bool uses = chan->window[stream] == 0 || ag_flow_low(chan, stream);
     uint64_t limit;
 
     if (flow->wanted <= flow->granted || !may_grow(chan, stream)) {
@@ -134,7 +127,13 @@ uint64_t rt_ag_flow_allowed(struct rt_agent *agent, struct ag_chan *chan, unsign
     chan->window[stream] = (uint16_t)(share(link) / 1024);
     limit = flow->seen + chan->window[stream] * UINT64_C(1024);
     limit = limit < flow->wanted ? limit : flow->wanted;
-    return limit > flow->granted ? limit : flow->granted;
+    if (limit <= flow->granted) {
+        return flow->granted;
+    }
+    if (uses) {
+        chan->generation[to] = link->generation;
+    }
+    return limit;
 }
 
 void rt_ag_flow_raise(struct rt_agent *agent, struct ag_chan *chan, unsigned stream)

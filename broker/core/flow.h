@@ -12,7 +12,7 @@
 
 /* Credit: what the senders of a link's channels are promised. flow.c has the rules. */
 
-/* A flow that has sent nothing for one to two of these is taken for idle. */
+/* A flow that has not used half of its window for one to two of these is taken for idle. */
 #define AG_GROWN_MS 1000
 
 /* Which side sends a stream's data. */
@@ -41,8 +41,6 @@ static inline bool ag_flow_low(const struct ag_chan *chan, unsigned stream)
 
 /* Counts what senders may still send to that side, after `seen` or `granted` of one has changed. */
 void rt_ag_flow_count(struct rt_agent *agent, struct ag_chan *chan, enum ag_side to);
-/* Whether the initial credit of one more channel to the link is within its budget. */
-bool rt_ag_flow_room(struct rt_agent *agent, struct ag_link *link);
 void rt_ag_flows_forget(struct ag_chan *chan);
 /* The highest limit that the sender may be told now. A channel that wants more waits for its receiver's link to drain.
  */

@@ -5,7 +5,6 @@
 #include "broker/core/agent.h"
 #include "broker/core/channel.h"
 #include "broker/core/end.h"
-#include "broker/core/flow.h"
 #include "broker/core/hosts.h"
 #include "broker/core/link.h"
 #include "broker/core/machine.h"
@@ -164,9 +163,9 @@ static void bind(struct rt_agent *agent, struct ag_held *held)
     rt_ag_held_free(agent, held);
 }
 
-bool rt_ag_guest_open(struct rt_agent *agent, struct ag_link *guest)
+bool rt_ag_guest_open(const struct ag_link *guest)
 {
-    return !guest->congested && guest->unanswered < AG_UNANSWERED_MAX && rt_ag_flow_room(agent, guest);
+    return !guest->congested && guest->unanswered < AG_UNANSWERED_MAX;
 }
 
 /* What is known without the store. True when the attach is answered, and freed, or waits for its guest's link. */
@@ -176,7 +175,7 @@ static bool answer_known(struct rt_agent *agent, struct ag_held *held)
     struct rt_refuse_msg moved;
 
     if (session->guest != NULL) {
-        if (rt_ag_guest_open(agent, session->guest)) {
+        if (rt_ag_guest_open(session->guest)) {
             bind(agent, held);
         }
         return true;
@@ -201,7 +200,7 @@ static void join(struct rt_agent *agent, struct ag_held *held, struct ag_session
 
 void rt_ag_held_bind(struct rt_agent *agent, struct ag_session *session)
 {
-    while (!rt_list_empty(&session->held) && session->guest != NULL && rt_ag_guest_open(agent, session->guest)) {
+    while (!rt_list_empty(&session->held) && session->guest != NULL && rt_ag_guest_open(session->guest)) {
         bind(agent, RT_LIST_OF(session->held.next, struct ag_held, in_session));
     }
 }

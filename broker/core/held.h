@@ -77,13 +77,13 @@ void rt_ag_held_timer(struct rt_agent *agent, struct ag_held *held);
 void rt_ag_held_again(struct rt_agent *agent); /* the store is back: all are looked up anew */
 void rt_ag_held_reply(struct rt_agent *agent, struct ag_held *held, const struct rt_store_reply *reply);
 /* Whether an ATTACH may be sent to the guest now. */
-bool rt_ag_guest_open(struct rt_agent *agent, struct ag_link *guest);
+bool rt_ag_guest_open(const struct ag_link *guest);
 struct ag_held *rt_ag_held_at(struct rt_agent *agent, const struct ag_link *link, uint32_t channel);
 bool rt_ag_moved_msg(const struct rt_agent *agent, const struct ag_session *session, struct rt_refuse_msg *refuse);
 
 /* attach.c: `frame` is the whole frame; it is passed on where it lies. */
 void rt_ag_attach(struct rt_agent *agent, struct ag_link *link, uint32_t channel, uint8_t *frame, size_t size);
-/* The link, or time, may let parked ones go on. */
+/* The link has drained: parked ones go on. */
 void rt_ag_attaches_drained(struct rt_agent *agent, struct ag_link *link);
 
 #endif

@@ -46,9 +46,9 @@
 
 #define KEPT_FRAMES_MAX (RT_STREAMS * (3 * RT_FRAME_HEADER + RT_ACK_PAYLOAD + RT_GAP_PAYLOAD))
 
-_Static_assert(RT_LINK_CHANNELS_MAX *AG_FLOWS_UP *RT_INITIAL_CREDIT <= RT_LINK_BUDGET,
-               "initial credit has its place in the budget");
-_Static_assert(RT_LINK_HIGH_WATER + RT_LINK_BUDGET <= AG_LINK_DATA_MAX, "what is promised has its place in the queue");
+_Static_assert(RT_LINK_HIGH_WATER + RT_LINK_CHANNELS_MAX * AG_FLOWS_UP * RT_INITIAL_CREDIT + RT_LINK_GROWN_MAX <=
+                   AG_LINK_DATA_MAX,
+               "what is promised has its place in the queue");
 
 static struct ag_kept *kept_of(struct ag_chan *chan, enum ag_side to)
 {

@@ -49,7 +49,7 @@ static void check_link(const struct ag_link *link, struct counted *n)
     FUZZ_CHECK(link->replies == replies && replies <= AG_LINK_REPLIES_MAX);
     FUZZ_CHECK(link->unanswered == unanswered && unanswered <= AG_UNANSWERED_MAX);
     FUZZ_CHECK(link->queued <= RT_LINK_QUEUED_MAX);
-    FUZZ_CHECK(link->grown[0] + link->grown[1] <= RT_LINK_BUDGET / 2);
+    FUZZ_CHECK(link->grown[0] + link->grown[1] <= RT_LINK_GROWN_MAX);
     FUZZ_CHECK(link->congested || (byes == 0 && rt_list_empty(&link->waiters)));
     n->held_bytes += held_bytes;
     n->links++;
@@ -94,8 +94,7 @@ static void check_session(const struct ag_session *session, struct counted *n)
     FUZZ_CHECK(used || session->timer.set); /* else it would never be forgotten */
     FUZZ_CHECK(session->report_size <= RT_REPORT_MAX);
     FUZZ_CHECK(session->guest == NULL || (session->guest->session == session && session->rule != NULL));
-    FUZZ_CHECK(session->guest == NULL || rt_list_empty(&session->held) ||
-               !rt_ag_guest_open(world.agent, session->guest));
+    FUZZ_CHECK(session->guest == NULL || rt_list_empty(&session->held) || !rt_ag_guest_open(session->guest));
     n->served += session->guest != NULL;
     n->provisional += session->guest != NULL && !session->claimed;
 }

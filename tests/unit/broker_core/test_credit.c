@@ -148,8 +148,8 @@ static void test_credit_shared(void **state)
     }
     assert_int_equal(granted[0], RT_INITIAL_CREDIT + RT_CHANNEL_BUDGET);
     assert_true(granted[SHARED - 1] < granted[0]);
-    assert_true(all > RT_LINK_BUDGET / 3);
-    assert_true(all <= RT_LINK_BUDGET / 2 + SHARED * RT_INITIAL_CREDIT);
+    assert_true(all > RT_LINK_GROWN_MAX * 2 / 3);
+    assert_true(all <= RT_LINK_GROWN_MAX + SHARED * RT_INITIAL_CREDIT);
     fx_queued(fx, client, RT_LINK_HIGH_WATER + 1);
     for (uint32_t i = 0; i < SHARED; i++) {
         use_up(fx, &guest, channel[i], RT_INITIAL_CREDIT, granted[i]);
@@ -159,85 +159,118 @@ static void test_credit_shared(void **state)
     assert_true(fx->links[client].queued > RT_LINK_HIGH_WATER + all);
 }
 
-/* Both sides say that they live while time goes by. */
-static void pass_time(struct fx *fx, int client, const struct fx_guest *guest)
+/* The bytes of what was sent to the peers are not kept. */
+static void throw_away(struct fx *fx, const struct fx_guest *guest, int client)
 {
-    for (int i = 0; i < 6; i++) {
-        fx_send(fx, client, &(struct rt_frame){.type = RT_PING}, NULL);
-        fx_send(fx, guest->link, &(struct rt_frame){.type = RT_PING}, NULL);
-        fx_tick(fx, 500);
-    }
+    fx->links[client].out_size = fx->links[client].out_read = 0;
+    fx->links[guest->link].out_size = fx->links[guest->link].out_read = 0;
 }
 
-/* Much is promised to a link already: one more attach waits until that is used up or forgotten, and is not refused. */
-static void test_attach_waits_for_promises(void **state)
+/* One more channel whose flow has grown. Returns what it was granted. */
+static uint64_t one_grown(struct fx *fx, const struct fx_guest *guest, int client, uint32_t number, uint32_t *channel)
+{
+    static const uint8_t bytes[RT_INITIAL_CREDIT];
+    uint64_t granted;
+
+    *channel = fx_bound(fx, guest, client, number);
+    ack(fx, client, number, RT_STDOUT, 0, RT_COUNTER_MAX - 1);
+    granted = want_ack(fx, guest->link, 0);
+    fx_data(fx, guest->link, *channel, RT_STDOUT, 0, bytes, RT_INITIAL_CREDIT);
+    granted = newest_limit(fx, guest->link, granted);
+    throw_away(fx, guest, client);
+    return granted;
+}
+
+/* Much is promised to a link already, and is not used. As many attaches as a link may have go to their guest at once
+ * all the same. Then the client reads no more, and all send all that they may. */
+static void test_attach_waits_for_nobody(void **state)
 {
     struct fx *fx = *state;
     struct fx_guest guest;
-    uint64_t promised = 0;
-    uint32_t channel, next = 8;
-    static uint8_t bytes[RT_INITIAL_CREDIT];
+    uint64_t granted[SHARED];
+    uint32_t channel[SHARED], next = 8 + SHARED, last = 0;
     struct rt_frame frame;
     const uint8_t *payload;
     int client;
 
     fx_attached(fx, &guest, &client);
-    for (; next < 8 + SHARED; next++) {
-        channel = fx_bound(fx, &guest, client, next);
-        ack(fx, client, next, RT_STDOUT, 0, RT_COUNTER_MAX - 1);
-        fx_data(fx, guest.link, channel, RT_STDOUT, 0, bytes, RT_INITIAL_CREDIT);
-        promised += newest_limit(fx, guest.link, want_ack(fx, guest.link, 0)) - RT_INITIAL_CREDIT;
-        fx->links[client].out_size = fx->links[client].out_read = 0;
+    for (uint32_t i = 0; i < SHARED; i++) {
+        granted[i] = one_grown(fx, &guest, client, 8 + i, &channel[i]);
     }
-    while (fx_stats(fx).held == 0) { /* as each promises no more than at first */
-        assert_true(next < RT_LINK_CHANNELS_MAX);
-        fx_attach(fx, client, next++, "web", 0, 0, 0);
+    for (; fx_stats(fx).channels < RT_LINK_CHANNELS_MAX; next++) {
+        fx_attach(fx, client, next, "web", 0, 0, 0);
+        assert_int_equal(fx_stats(fx).held, 0);
         while (fx_next(fx, guest.link, &frame, &payload)) {
             if (frame.type == RT_ATTACH) {
-                fx_say_attached(fx, &guest, frame.channel);
+                last = frame.channel;
+                fx_say_attached(fx, &guest, last);
             }
         }
-        fx->links[client].out_size = fx->links[client].out_read = 0;
+        throw_away(fx, &guest, client);
     }
-    assert_true(promised + (uint64_t)next * 3 * RT_INITIAL_CREDIT > RT_LINK_BUDGET / 2);
-    assert_true(promised + (uint64_t)(next - 8) * 3 * RT_INITIAL_CREDIT <= RT_LINK_BUDGET + SHARED * RT_INITIAL_CREDIT);
-    fx_none(fx, client);
-    pass_time(fx, client, &guest);
-    assert_int_equal(fx_stats(fx).held, 0);
-    do {
-        assert_true(fx_next(fx, guest.link, &frame, &payload));
-    } while (frame.type != RT_ATTACH);
+    fx_queued(fx, client, RT_LINK_HIGH_WATER + 1);
+    for (uint32_t i = channel[SHARED - 1] + 1; i <= last; i++) {
+        for (uint16_t stream = RT_STDOUT; stream <= RT_CONTROL_UP; stream++) {
+            static const uint8_t bytes[RT_INITIAL_CREDIT];
+            fx_data(fx, guest.link, i, stream, 0, bytes, sizeof(bytes));
+        }
+        throw_away(fx, &guest, client);
+    }
+    for (uint32_t i = 0; i < SHARED; i++) {
+        use_up(fx, &guest, channel[i], RT_INITIAL_CREDIT, granted[i]);
+        throw_away(fx, &guest, client);
+    }
+    assert_int_equal(fx_stats(fx).channels, RT_LINK_CHANNELS_MAX); /* promised, so none is dropped */
+}
+
+/* Half a second, in which both sides say that they live. */
+static void pass_time(struct fx *fx, const struct fx_guest *guest, int client)
+{
+    fx_send(fx, client, &(struct rt_frame){.type = RT_PING}, NULL);
+    fx_send(fx, guest->link, &(struct rt_frame){.type = RT_PING}, NULL);
+    fx_tick(fx, 500);
+    throw_away(fx, guest, client);
+}
+
+#define IDLE 199
+#define IDLE_STEPS 5
+
+/* Flows grow, each to less than the one before it. Then each says `size` bytes every half a second, which are consumed.
+ * They keep their windows from the next one no longer. */
+static void check_forgotten(struct fx *fx, uint32_t size)
+{
+    static const uint8_t bytes[RT_INITIAL_CREDIT];
+    struct fx_guest guest;
+    uint32_t channel[IDLE + 1];
+    int client;
+
+    fx_attached(fx, &guest, &client);
+    for (uint32_t i = 0; i < IDLE; i++) {
+        uint64_t granted = one_grown(fx, &guest, client, 8 + i, &channel[i]);
+        assert_true(i < 50 || granted < RT_CHANNEL_BUDGET / 2);
+    }
+    for (uint32_t step = 0; step < IDLE_STEPS; step++) {
+        for (uint32_t i = 0; size > 0 && i < IDLE; i++) {
+            uint64_t at = RT_INITIAL_CREDIT + step * size;
+            fx_data(fx, guest.link, channel[i], RT_STDOUT, at, bytes, size);
+            ack(fx, client, 8 + i, RT_STDOUT, at + size, RT_COUNTER_MAX - 1);
+            throw_away(fx, &guest, client);
+        }
+        pass_time(fx, &guest, client);
+    }
+    assert_int_equal(one_grown(fx, &guest, client, 8 + IDLE, &channel[IDLE]), RT_INITIAL_CREDIT + RT_CHANNEL_BUDGET);
 }
 
 /* What fell silent with a large window does not keep it from others for long. */
 static void test_idle_credit_is_forgotten(void **state)
 {
-    struct fx *fx = *state;
-    struct fx_guest guest;
-    uint64_t granted = 0;
-    static uint8_t bytes[RT_INITIAL_CREDIT];
-    int client;
+    check_forgotten(*state, 0);
+}
 
-    fx_attached(fx, &guest, &client);
-    for (uint32_t i = 0; i < 200; i++) {
-        uint32_t channel = fx_bound(fx, &guest, client, 8 + i);
-        ack(fx, client, 8 + i, RT_STDOUT, 0, RT_COUNTER_MAX - 1);
-        granted = want_ack(fx, guest.link, 0);
-        if (i == 199) {
-            fx_send(fx, client, &(struct rt_frame){.type = RT_PING}, NULL);
-            fx_send(fx, guest.link, &(struct rt_frame){.type = RT_PING}, NULL);
-            fx_tick(fx, 500);
-            fx_send(fx, client, &(struct rt_frame){.type = RT_PING}, NULL);
-            fx_send(fx, guest.link, &(struct rt_frame){.type = RT_PING}, NULL);
-            fx_tick(fx, 1500);
-            fx->links[guest.link].out_read = fx->links[guest.link].out_size;
-        }
-        fx_data(fx, guest.link, channel, RT_STDOUT, 0, bytes, RT_INITIAL_CREDIT);
-        granted = newest_limit(fx, guest.link, granted);
-        assert_true(i < 50 || i == 199 || granted < RT_CHANNEL_BUDGET / 2);
-        fx->links[client].out_size = fx->links[client].out_read = 0;
-    }
-    assert_int_equal(granted, RT_INITIAL_CREDIT + RT_CHANNEL_BUDGET);
+/* Nor does what goes on with a few bytes now and then. */
+static void test_unused_credit_is_forgotten(void **state)
+{
+    check_forgotten(*state, 8);
 }
 
 static void test_congested_gets_no_credit(void **state)
@@ -296,8 +329,9 @@ int main(void)
         FX_TEST(test_input_at_once),
         FX_TEST(test_credit_clamped),
         FX_TEST(test_credit_shared),
-        FX_TEST(test_attach_waits_for_promises),
+        FX_TEST(test_attach_waits_for_nobody),
         FX_TEST(test_idle_credit_is_forgotten),
+        FX_TEST(test_unused_credit_is_forgotten),
         FX_TEST(test_congested_gets_no_credit),
         FX_TEST(test_limit_never_falls),
     };
