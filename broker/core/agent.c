@@ -42,6 +42,7 @@ struct rt_agent *rt_agent_new(const struct rt_agent_config *config, uint64_t now
     agent->whole_at = RT_NEVER;
     rt_list_init(&agent->gone);
     rt_list_init(&agent->facts);
+    rt_list_init(&agent->claiming);
     agent->kept_timer.kind = AG_TIMER_KEPT;
     for (unsigned role = 0; role < RT_PEER_ROLES; role++) {
         rt_list_init(&agent->shaking[role]);

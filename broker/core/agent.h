@@ -21,6 +21,9 @@
 #define RT_AGENT_HANDSHAKES_MAX 1024
 /* The same of one peer that is a machine of its own. */
 #define RT_PEER_HANDSHAKES_MAX 16
+/* Guests' links that have shown a token of their container and are not served yet: for one more the oldest is closed.
+ */
+#define RT_AGENT_CLAIMS_MAX 8192
 /* Who the transport says a peer is. */
 #define RT_IDENTITY_MAX 63
 /* Sessions remembered; when full the longest unused one that is not served is forgotten. */
@@ -195,6 +198,7 @@ struct rt_agent_stats {
     uint64_t forbidden; /* channels that a peer ended by saying what it may not say */
     /* By role: handshakes under way; those that gave way to another one; links that found no place. */
     uint64_t shaking[RT_PEER_ROLES], evicted[RT_PEER_ROLES], turned_away[RT_PEER_ROLES];
+    uint64_t claiming; /* guests that have shown a token and are not served yet; not among `shaking` */
 };
 void rt_agent_stats(const struct rt_agent *agent, struct rt_agent_stats *stats);
 

@@ -19,6 +19,13 @@
  *     a link more than its role may have          the oldest handshake of the role; without one: it is turned away
  *     a client's link more than its peer may have it is turned away
  *     a link more than there are descriptors      the oldest handshake of the role that has more of them
+ *     a claim more than RT_AGENT_CLAIMS_MAX       the oldest claim
+ *
+ * A guest whose hello has shown a token of its container has proved more than its transport says of it, and is no
+ * handshake any more but a *claim*, until it is served: no connection that says nothing takes its place. Else, when a
+ * host is left by many guests at once, each that dials would close one that waits for the store, which would dial
+ * again, and none would come through. Of a machine of its own, which has few guests, it stays a handshake. Where all
+ * guests' links are taken and none is a handshake, the oldest claim gives way.
  *
  * A handshake takes milliseconds, and who only waits is the oldest sooner or later; so an honest peer comes in however
  * many connections another one makes. A peer is who the transport says: a vSocket CID, a user on a unix socket, a TCP
@@ -78,11 +85,27 @@ static bool evict(struct rt_agent *agent, enum rt_peer_role role, const struct a
     return false;
 }
 
+static bool evict_claim(struct rt_agent *agent)
+{
+    struct rt_list *node = agent->claiming.next;
+
+    for (; node != &agent->claiming; node = node->next) {
+        struct ag_link *link = RT_LIST_OF(node, struct ag_link, shaking);
+        if (link->state != AG_GONE) {
+            agent->stats.evicted[RT_PEER_GUEST]++;
+            rt_ag_link_close(agent, link, "too many claims: the oldest goes");
+            return true;
+        }
+    }
+    return false;
+}
+
 bool rt_ag_door_spare(struct rt_agent *agent)
 {
     const uint64_t *shaking = agent->stats.shaking;
+    enum rt_peer_role role = shaking[RT_PEER_GUEST] > shaking[RT_PEER_CLIENT] ? RT_PEER_GUEST : RT_PEER_CLIENT;
 
-    return evict(agent, shaking[RT_PEER_GUEST] > shaking[RT_PEER_CLIENT] ? RT_PEER_GUEST : RT_PEER_CLIENT, NULL);
+    return evict(agent, role, NULL) || evict_claim(agent);
 }
 
 /* Whether there is room for one more link of this peer, made if need be by closing the oldest handshake. */
@@ -100,7 +123,8 @@ static bool make_room(struct rt_agent *agent, const struct rt_peer *peer, const 
     } else if (stats->shaking[role] >= RT_AGENT_HANDSHAKES_MAX) {
         (void)evict(agent, role, NULL);
     }
-    if ((role == RT_PEER_GUEST ? stats->guests : stats->clients) >= most && !evict(agent, role, NULL)) {
+    if ((role == RT_PEER_GUEST ? stats->guests : stats->clients) >= most && !evict(agent, role, NULL) &&
+        (role != RT_PEER_GUEST || !evict_claim(agent))) {
         return false;
     }
     return stats->links < RT_AGENT_LINKS_MAX;
@@ -130,6 +154,7 @@ rt_link_id rt_ag_door_enter(struct rt_agent *agent, const struct rt_peer *peer)
         return 0;
     }
     link->peer = who;
+    who->lone = peer->lone;
     who->handshakes++;
     who->links += peer->role == RT_PEER_CLIENT;
     agent->stats.shaking[peer->role]++;
@@ -138,12 +163,29 @@ rt_link_id rt_ag_door_enter(struct rt_agent *agent, const struct rt_peer *peer)
     return link->id;
 }
 
+void rt_ag_door_token(struct rt_agent *agent, struct ag_link *link)
+{
+    if (link->peer->lone) {
+        return;
+    }
+    rt_ag_door_proved(agent, link);
+    if (agent->stats.claiming >= RT_AGENT_CLAIMS_MAX) {
+        (void)evict_claim(agent);
+    }
+    rt_list_push(&agent->claiming, &link->shaking);
+    agent->stats.claiming++;
+}
+
 void rt_ag_door_proved(struct rt_agent *agent, struct ag_link *link)
 {
     if (!rt_listed(&link->shaking)) {
         return;
     }
     rt_list_remove(&link->shaking);
+    if (link->role == RT_PEER_GUEST && link->peer == NULL) {
+        agent->stats.claiming--;
+        return;
+    }
     agent->stats.shaking[link->role]--;
     link->peer->handshakes--;
     if (link->role == RT_PEER_GUEST) {

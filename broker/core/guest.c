@@ -2,6 +2,7 @@
  * Copyright The retether authors */
 #include "broker/core/guest.h"
 
+#include "broker/core/door.h"
 #include "broker/core/hosts.h"
 #include "broker/core/link.h"
 #include "broker/core/machine.h"
@@ -238,6 +239,7 @@ void rt_ag_guest_hello(struct rt_agent *agent, struct ag_link *link, const struc
         refuse_verdict(agent, link, &outcome);
         return;
     }
+    rt_ag_door_token(agent, link);
     test(agent, link);
 }
 

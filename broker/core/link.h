@@ -72,8 +72,8 @@ struct ag_link {
     uint32_t pings;       /* unanswered */
     struct rt_timer timer;
     struct ag_fact fact;
-    struct rt_list shaking; /* agent.shaking, while its handshake is not done */
-    struct ag_who *peer;    /* a guest's: as long */
+    struct rt_list shaking; /* agent.shaking, or agent.claiming, while its handshake is not done */
+    struct ag_who *peer;    /* a guest's: while it is in agent.shaking */
     uint64_t heard;         /* when the last byte came */
     uint64_t opened;        /* or, when LEAVING, since then */
     uint64_t claim_at;      /* deadline of the store's answer; 0 none */

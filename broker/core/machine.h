@@ -47,6 +47,7 @@ struct rt_agent {
     struct rt_list gone;                   /* ag_link.fact, of links that were closed: carried out before all others */
     struct rt_list facts;                  /* ag_fact.node, in the order in which they happened */
     struct rt_list shaking[RT_PEER_ROLES]; /* oldest first */
+    struct rt_list claiming;               /* ag_link.shaking, oldest first */
     struct ag_who *whos;
     struct ag_link **links; /* [AG_SLOTS] */
     struct ag_op **ops;     /* [AG_SLOTS] */

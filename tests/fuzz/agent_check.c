@@ -60,7 +60,9 @@ static void check_link(const struct ag_link *link, struct counted *n)
     n->ends += link->end != NULL;
     FUZZ_CHECK(link->timer.set);
     FUZZ_CHECK(rt_listed(&link->shaking) == (link->state < AG_SERVING));
-    FUZZ_CHECK((link->peer != NULL) == (!guest || link->state < AG_SERVING));
+    FUZZ_CHECK(link->peer != NULL || guest);
+    FUZZ_CHECK(!guest || link->state > AG_OPEN || link->peer != NULL);
+    FUZZ_CHECK(!guest || link->state < AG_SERVING || link->peer == NULL);
     FUZZ_CHECK(link->n_chans == chans + held + byes && link->n_chans <= RT_LINK_CHANNELS_MAX);
     FUZZ_CHECK(link->n_asks == length(&link->asks) + length(&link->requests) && link->n_asks <= AG_LINK_ASKS_MAX);
     FUZZ_CHECK(!guest || (held == 0 && link->n_asks == 0));
@@ -158,7 +160,7 @@ void world_check(void)
     rt_agent_stats(agent, &stats);
     FUZZ_CHECK(stats.links == n.links && stats.guests == n.guests && stats.clients == n.links - n.guests);
     FUZZ_CHECK(stats.handshakes == n.handshakes);
-    FUZZ_CHECK(stats.shaking[RT_PEER_GUEST] + stats.shaking[RT_PEER_CLIENT] == n.handshakes);
+    FUZZ_CHECK(stats.shaking[RT_PEER_GUEST] + stats.shaking[RT_PEER_CLIENT] + stats.claiming == n.handshakes);
     FUZZ_CHECK(stats.sessions == HASH_CNT(hh, agent->sessions));
     FUZZ_CHECK(stats.served == n.served && stats.provisional == n.provisional);
     FUZZ_CHECK(stats.channels == HASH_CNT(hh_guest, agent->by_guest) && stats.channels == n.chans[AG_GUEST]);

@@ -270,6 +270,57 @@ static void test_handshakes_limit(void **state)
     assert_int_equal(fx_stats(fx).turned_away[RT_PEER_GUEST], 0);
 }
 
+/* All guests of a host dial at once, through one user. The store has not answered any of them yet. Whoever has shown
+ * its token stays, however many come after it and say nothing yet; and all are served once the store answers. */
+static void test_claims_stay(void **state)
+{
+    enum { GUESTS = 40 };
+    struct fx *fx = *state;
+    struct rt_peer peer = peer_of(RT_PEER_GUEST, 1, false);
+    struct fx_guest guest[GUESTS];
+    char cid[16];
+
+    for (unsigned i = 0; i < GUESTS; i++) {
+        (void)snprintf(cid, sizeof(cid), "web-%u", i);
+        fx_guest(&guest[i], cid, (uint8_t)(1 + i));
+        guest[i].link = fx_open_as(fx, &peer);
+        fx_proved(fx, guest[i].link, RT_CLIENT_NOBODY, "");
+        guest[i].epoch = guest[i].nonce = 1;
+        fx_hello_on(fx, &guest[i]);
+    }
+    for (unsigned i = 0; i < RT_AGENT_HANDSHAKES_MAX; i++) {
+        assert_int_not_equal(rt_agent_opened(fx->agent, &peer, fx->now), 0);
+    }
+    assert_int_equal(fx_stats(fx).claiming, GUESTS);
+    assert_int_equal(fx_stats(fx).shaking[RT_PEER_GUEST], RT_AGENT_HANDSHAKES_MAX - RT_AGENT_HANDSHAKES_MAX / 4);
+    fx_answer(fx);
+    for (unsigned i = 0; i < GUESTS; i++) {
+        fx_welcome(fx, &guest[i], NULL);
+        fx_confirm(fx, &guest[i]);
+    }
+    fx_answer(fx);
+    assert_int_equal(fx_stats(fx).served, GUESTS);
+    assert_int_equal(fx_stats(fx).claiming, 0);
+}
+
+/* One that has shown its token, and then says nothing more, gives way when all places of guests are taken. */
+static void test_silent_claim_gives_way(void **state)
+{
+    struct fx *fx = *state;
+    struct rt_peer peer = peer_of(RT_PEER_GUEST, 1, false);
+    struct fx_guest silent, guest;
+
+    fx->agent->config.links_max[RT_PEER_GUEST] = 1;
+    fx_guest(&silent, "old", 1);
+    fx_hello(fx, &silent);
+    assert_int_equal(fx_stats(fx).claiming, 1);
+    guest.link = fx_open_as(fx, &peer);
+    assert_true(fx_closed(fx, silent.link));
+    assert_false(fx_closed(fx, guest.link));
+    assert_int_equal(fx_stats(fx).claiming, 0);
+    assert_int_equal(fx_stats(fx).evicted[RT_PEER_GUEST], 1);
+}
+
 /* One user does not take all places, of handshakes and of links, from the others. */
 static void test_places_of_one_user(void **state)
 {
@@ -332,6 +383,8 @@ int main(void)
         FX_TEST(test_unproved),
         FX_TEST(test_proved_later),
         FX_TEST(test_handshakes_limit),
+        FX_TEST(test_claims_stay),
+        FX_TEST(test_silent_claim_gives_way),
         FX_TEST(test_handshakes_of_one_machine),
         FX_TEST(test_places_of_one_user),
         FX_TEST(test_byte_by_byte),
