@@ -289,7 +289,7 @@ void rt_ag_guest_silent(struct rt_agent *agent, struct ag_link *link)
     link->claim_at = 0;
     link->op = 0;
     if (link->claim->claim.join) {
-        rt_ag_link_refuse_text(agent, link, RT_CLASS_RETRY_LATER, rt_ag_store_why(agent));
+        rt_ag_link_refuse_text(agent, link, RT_CLASS_RETRY_LATER, rt_ag_store_why_start(agent));
     } else if (remembered(agent, &link->claim->claim, true, &outcome) != RT_CLASS_OK) {
         refuse_verdict(agent, link, &outcome);
     } else {

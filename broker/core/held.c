@@ -86,7 +86,7 @@ static const char *why_nobody(const struct rt_agent *agent, const struct ag_held
         return "the agent that serves the container tells no address for clients of other machines (host.advertise)";
     }
     if (rt_ag_store_out(agent)) {
-        return rt_ag_store_why(agent);
+        return rt_ag_store_why_attach(agent);
     }
     return "the container has no agent now";
 }

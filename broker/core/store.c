@@ -27,10 +27,16 @@ bool rt_ag_store_out(const struct rt_agent *agent)
     return !agent->store_up || agent->store_slow;
 }
 
-const char *rt_ag_store_why(const struct rt_agent *agent)
+const char *rt_ag_store_why_start(const struct rt_agent *agent)
 {
     return agent->store_up ? "the session store is slow, and a first start waits for it"
                            : "the session store is out, and a first start waits for it";
+}
+
+const char *rt_ag_store_why_attach(const struct rt_agent *agent)
+{
+    return agent->store_up ? "the session store is slow, and the container is not at this agent"
+                           : "the session store is out, and the container is not at this agent";
 }
 
 /* Without the store no news tell that the guest is served elsewhere: the client looks there sooner. */

@@ -63,8 +63,9 @@ uint32_t rt_ag_store(struct rt_agent *agent, struct rt_store_op *op, const struc
 void rt_ag_forget_op(struct rt_agent *agent, uint32_t id); /* its held, ask are gone */
 bool rt_ag_whole(const struct rt_agent *agent);
 bool rt_ag_store_out(const struct rt_agent *agent); /* or slow */
-/* Why a start has to wait while it is. */
-const char *rt_ag_store_why(const struct rt_agent *agent);
+/* Why a start has to wait while it is; why an attach does. */
+const char *rt_ag_store_why_start(const struct rt_agent *agent);
+const char *rt_ag_store_why_attach(const struct rt_agent *agent);
 /* For how long an attach that may wait is held. */
 uint64_t rt_ag_hold_wait(const struct rt_agent *agent, uint64_t wait);
 

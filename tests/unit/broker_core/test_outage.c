@@ -111,6 +111,7 @@ static void test_outage_is_waited_for_once(void **state)
 static void test_outage_is_looked_past(void **state)
 {
     struct fx *fx = *state;
+    struct rt_refuse_msg refuse;
     struct fx_guest guest;
     int client;
 
@@ -123,7 +124,9 @@ static void test_outage_is_looked_past(void **state)
     fx_tick(fx, 800 / AG_OUTAGE_HOLD_PART - 1);
     fx_none(fx, client);
     fx_tick(fx, 1);
-    fx_want_refuse(fx, client, 1, RT_CLASS_RETRY_LATER, NULL);
+    fx_want_refuse(fx, client, 1, RT_CLASS_RETRY_LATER, &refuse);
+    assert_true(
+        rt_slice_equal(refuse.m, rt_slice_text("the session store is out, and the container is not at this agent")));
     fx_up(fx, false, true);
     fx_answer(fx);
     fx_attach(fx, client, 2, "web", 800, 0, 0);
