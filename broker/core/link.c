@@ -72,11 +72,18 @@ void rt_ag_link_arm(struct rt_agent *agent, struct ag_link *link)
 /* The one place where the state of a link that lives changes. */
 void rt_ag_link_state(struct rt_agent *agent, struct ag_link *link, enum ag_link_state state)
 {
+    static const unsigned from[] = {
+        [AG_OPEN] = 1U << AG_UNPROVED,    [AG_TESTING] = 1U << AG_OPEN | 1U << AG_TESTING,
+        [AG_WELCOMED] = 1U << AG_TESTING, [AG_TAKING] = 1U << AG_WELCOMED,
+        [AG_SERVING] = 1U << AG_TAKING,   [AG_READY] = 1U << AG_OPEN,
+        [AG_LEAVING] = 1U << AG_SERVING,  [AG_GONE] = 0,
+    };
     bool shaking = link->state < AG_SERVING;
 
     if (link->state == AG_GONE) {
         return;
     }
+    assert((from[state] >> link->state & 1) != 0);
     link->state = (uint8_t)state;
     if (shaking && state >= AG_SERVING) {
         agent->stats.handshakes--;

@@ -22,6 +22,12 @@
  */
 #define AG_LEAVING_MS 1000
 
+/*  UNPROVED --proved--> OPEN --HELLO of a client--> READY
+ *                         '--HELLO of a guest--> TESTING --verdict--> WELCOMED --CONFIRM--> TAKING
+ *  TAKING --taken, or no answer in time--> SERVING --another host has a newer claim--> LEAVING
+ *  TESTING --"wait for another start", and its host is dead--> TESTING
+ *
+ * All to GONE. Waiting: all but GONE; those before SERVING and READY for RT_HANDSHAKE_TIMEOUT_MS in all. */
 enum ag_link_state {
     AG_UNPROVED, /* its wire shakes hands: nothing is sent to it */
     AG_OPEN,     /* waits for HELLO */
