@@ -81,6 +81,16 @@ static int check_state(const struct rt_settings *settings, uid_t uid, char *why,
     return rc;
 }
 
+static void add_group(gid_t gid, gid_t *groups, size_t *n_groups)
+{
+    for (size_t i = 0; i < *n_groups; i++) {
+        if (groups[i] == gid) {
+            return;
+        }
+    }
+    groups[(*n_groups)++] = gid;
+}
+
 /* Of unix sockets: their directories, and whom their files are given to. */
 static int prepare_sockets(const struct rt_setting_list *list, uid_t uid, gid_t gid, gid_t *groups, size_t *n_groups,
                            char *why, size_t why_size)
@@ -95,7 +105,7 @@ static int prepare_sockets(const struct rt_setting_list *list, uid_t uid, gid_t 
             return RT_ECONFIG;
         }
         if (item.has_group) {
-            groups[(*n_groups)++] = item.gid;
+            add_group(item.gid, groups, n_groups);
         }
         if (item.endpoint.kind != RT_ENDPOINT_UNIX) {
             continue;

@@ -191,6 +191,11 @@ const char *rt_sandbox_unfit(void)
 #endif
 }
 
+static bool locks(const struct rt_settings *settings)
+{
+    return settings->sandbox != 0 && rt_sandbox_unfit() == NULL;
+}
+
 /* Returns 0 or a negative errno. `logs`: what is refused stands in the kernel's log. */
 static int load(scmp_filter_ctx filter, bool logs)
 {
@@ -266,7 +271,7 @@ int rt_sandbox_enter(const struct rt_settings *settings, char *why, size_t why_s
     struct rlimit none = {0, 0};
     int rc = rt_run_as(settings, why, why_size);
 
-    if (rc != 0 || settings->sandbox == 0) {
+    if (rc != 0 || !locks(settings)) {
         return rc;
     }
     /* Behind the change of users, which sets it anew. */
@@ -274,7 +279,7 @@ int rt_sandbox_enter(const struct rt_settings *settings, char *why, size_t why_s
         prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
         return rt_fail(RT_EIO, why, why_size, "cannot give up cores and privileges: %s", strerror(errno));
     }
-    rc = rt_sandbox_unfit() != NULL ? 0 : refuse_tried();
+    rc = refuse_tried();
     return rc == 0 ? 0 : no_seccomp(rc, why, why_size);
 }
 
@@ -287,7 +292,7 @@ int rt_sandbox_lock(const struct rt_settings *settings, char *why, size_t why_si
 {
     int rc = rt_run_as_done(why, why_size);
 
-    if (rc != 0 || settings->sandbox == 0 || rt_sandbox_unfit() != NULL) {
+    if (rc != 0 || !locks(settings)) {
         return rc;
     }
     rc = allow_only(settings->store.n == 0);
