@@ -20,10 +20,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define IS(argument, value) SCMP_CMP(argument, SCMP_CMP_EQ, value)
+#define IS(argument, value) ((struct scmp_arg_cmp){argument, SCMP_CMP_EQ, value, 0})
 /* The argument has none of these bits, or all of them. */
-#define WITHOUT(argument, bits) SCMP_CMP(argument, SCMP_CMP_MASKED_EQ, bits, 0)
-#define WITH(argument, bits) SCMP_CMP(argument, SCMP_CMP_MASKED_EQ, bits, bits)
+#define WITHOUT(argument, bits) ((struct scmp_arg_cmp){argument, SCMP_CMP_MASKED_EQ, bits, 0})
+#define WITH(argument, bits) ((struct scmp_arg_cmp){argument, SCMP_CMP_MASKED_EQ, bits, bits})
 
 /* What libraries try first and do without. Refused before there is a loop, or libuv would have its rings: they do what
  * no filter sees. Not logged. Threads come from clone, whose flags a filter can read. */
