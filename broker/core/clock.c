@@ -87,10 +87,7 @@ static void session_timer(struct rt_agent *agent, struct ag_session *session)
         }
     }
     if (session->take_at != 0 && agent->now >= session->take_at) {
-        session->take_at = 0;
-        if (session->guest != NULL) {
-            rt_ag_take(agent, session->guest);
-        }
+        rt_ag_take_soon(agent, session);
     }
     if (session->audit_at != 0 && agent->now >= session->audit_at) {
         rt_ag_audit(agent, session);

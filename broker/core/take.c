@@ -35,8 +35,9 @@
  *     1000   the operation has failed. take_later(): TAKE again after 50, then 100, 200, ... 1000
  *     1050   TAKE again, and the store answers OK: claimed(). Had it refused, taken_away() would let the guest go
  *
- * The next guests do not wait at all for a store that was so late (rt_ag_claim_hurries()). One that joins waits for as
- * long as an operation may take: other starts may ask with the same token, and only the store can tell them apart. */
+ * The next guests do not wait at all for a store that was so late (rt_ag_claim_hurries()); their takes go one behind
+ * the other, AG_RETAKE_FLIGHT_MAX at a time. One that joins waits for as long as an operation may take: other starts
+ * may ask with the same token, and only the store can tell them apart. */
 
 /* The claim under which link serves its session: until its first take has been answered that of its hello, from then on
  * one by its ticket. */
@@ -95,6 +96,32 @@ void rt_ag_take(struct rt_agent *agent, struct ag_link *link)
     } else {
         take_later(agent, link->session);
     }
+}
+
+/* Carries out the takes in agent->retakes, a bounded number at a time. A store that has just come back must not be
+ * flooded; nor one that is slow, which would do thousands of takes too late for each of them, again and again. */
+static void retake_pump(struct rt_agent *agent)
+{
+    while (agent->store_up && agent->retake_flight < AG_RETAKE_FLIGHT_MAX) {
+        struct rt_list *node = rt_list_pop(&agent->retakes);
+        struct ag_session *session;
+        if (node == NULL) {
+            break;
+        }
+        session = RT_LIST_OF(node, struct ag_session, retake);
+        if (session->guest != NULL) {
+            rt_ag_take(agent, session->guest);
+        }
+    }
+}
+
+void rt_ag_take_soon(struct rt_agent *agent, struct ag_session *session)
+{
+    session->take_at = 0;
+    if (!rt_listed(&session->retake)) {
+        rt_list_push(&agent->retakes, &session->retake);
+    }
+    retake_pump(agent);
 }
 
 /* Whether a newer connection is served here than this one. That happens when a guest has dialled again while the take
@@ -243,11 +270,17 @@ void rt_ag_take_start(struct rt_agent *agent, struct ag_link *link)
 
     link->claim_at = agent->now + rt_ag_claim_wait(agent, claim);
     rt_ag_link_state(agent, link, AG_TAKING);
-    ask(agent, link);
-    /* The guest does not wait for a store that could not be asked, did not answer its hello in time, or is slow for
-     * everybody. */
-    if (link->op == 0 || link->claim->provisional || rt_ag_claim_hurries(agent, claim)) {
-        rt_ag_take_silent(agent, link);
+    if (!link->claim->provisional && !rt_ag_claim_hurries(agent, claim)) {
+        ask(agent, link);
+        if (link->op == 0) {
+            rt_ag_take_silent(agent, link);
+        }
+        return;
+    }
+    /* The guest does not wait for a store that did not answer its hello in time, or is slow for everybody. */
+    rt_ag_take_silent(agent, link);
+    if (link->state == AG_SERVING) {
+        rt_ag_take_soon(agent, link->session);
     }
 }
 
@@ -293,23 +326,6 @@ static void taken_for_nobody(struct rt_agent *agent, const struct ag_op *op)
 
     if (session != NULL) {
         rt_ag_session_orphan(agent, session, op->life, op->epoch);
-    }
-}
-
-/* Repeats the takes in agent->retakes, a bounded number at a time: a store that has just come back must not be flooded.
- */
-static void retake_pump(struct rt_agent *agent)
-{
-    while (agent->store_up && agent->retake_flight < AG_RETAKE_FLIGHT_MAX) {
-        struct rt_list *node = rt_list_pop(&agent->retakes);
-        struct ag_session *session;
-        if (node == NULL) {
-            break;
-        }
-        session = RT_LIST_OF(node, struct ag_session, retake);
-        if (session->guest != NULL) {
-            rt_ag_take(agent, session->guest);
-        }
     }
 }
 

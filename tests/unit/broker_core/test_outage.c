@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
 #include "broker/core/machine.h"
+#include "broker/core/take.h"
 #include "tests/unit/broker_core/fixture.h"
 
 #include <setjmp.h>
@@ -184,6 +185,42 @@ static void test_take_repeated(void **state)
     assert_int_equal(fx_stats(fx).provisional, 0);
     fx_tick(fx, 3000);
     assert_int_equal(fx->n_submitted[RT_STORE_TAKE], takes + 2);
+}
+
+/* The store is slow, and a host's guests come all at once. All are served; no more of their takes are under way than
+ * the store may do in time, and the next one goes when one was answered. */
+static void test_takes_are_paced(void **state)
+{
+    enum { GUESTS = 4 };
+    struct fx *fx = *state;
+    struct fx_guest guest[GUESTS];
+    static const char *const cids[GUESTS] = {"web", "db", "cache", "queue"};
+    size_t takes;
+
+    for (unsigned i = 0; i < GUESTS; i++) {
+        fx_guest(&guest[i], cids[i], (uint8_t)(1 + i));
+        fx_serve(fx, &guest[i]);
+        fx_lost(fx, guest[i].link);
+        fx_answer(fx);
+    }
+    takes = fx->n_submitted[RT_STORE_TAKE];
+    fx->agent->store_slow = true;
+    fx->agent->retake_flight = AG_RETAKE_FLIGHT_MAX - 1; /* others are under way */
+    for (unsigned i = 0; i < GUESTS; i++) {
+        fx_hello(fx, &guest[i]);
+        fx_welcome(fx, &guest[i], NULL);
+        fx_confirm(fx, &guest[i]);
+    }
+    assert_int_equal(fx_stats(fx).provisional, GUESTS);
+    assert_int_equal(fx->n_submitted[RT_STORE_TAKE], takes + 1);
+    fx_answer_one(fx, RT_ETIMEDOUT); /* it goes behind the others */
+    assert_int_equal(fx->n_submitted[RT_STORE_TAKE], takes + 2);
+    fx_tick(fx, AG_TAKE_BACKOFF_MAX_MS);
+    assert_int_equal(fx->n_submitted[RT_STORE_TAKE], takes + 2);
+    fx_answer(fx);
+    assert_int_equal(fx_stats(fx).provisional, 0);
+    assert_int_equal(fx->n_submitted[RT_STORE_TAKE], takes + GUESTS + 1);
+    assert_int_equal(fx->agent->retake_flight, AG_RETAKE_FLIGHT_MAX - 1);
 }
 
 /* A take that had its effect though its answer was lost, of a guest that has gone: another start of the container waits
@@ -372,6 +409,7 @@ int main(void)
         FX_TEST(test_outage_is_looked_past),
         FX_TEST(test_join_waits_for_a_slow_store),
         FX_TEST(test_take_repeated),
+        FX_TEST(test_takes_are_paced),
         FX_TEST(test_take_unanswered),
         FX_TEST(test_fallen_back),
         FX_TEST(test_gone_unclaimed),
