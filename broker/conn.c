@@ -3,6 +3,7 @@
 #include "broker/service.h"
 #include "broker/shell.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,18 +32,43 @@ void rt_shell_look_at_queues(struct rt_shell *shell)
     }
 }
 
-/* Its handshake is done: a client is a VCH of the tenant that it has proved to be of, and a guest's tickets are bound
- * to what it has proved to be. */
+/* Role and tenant of a client, from the URI of its certificate. An agent's certificate shows an agent, and lets nobody
+ * in. Returns RT_EAUTH and why for who is none of the domain: the wire let it in by mistake. */
+static int prove(const struct rt_conn *conn, const char *uri, struct rt_proof *proof, char *why, size_t why_size)
+{
+    static const enum rt_client_role roles[RT_IDENTITY_ROLES] = {[RT_IDENTITY_VCH] = RT_CLIENT_VCH,
+                                                                 [RT_IDENTITY_VIEWER] = RT_CLIENT_VIEWER,
+                                                                 [RT_IDENTITY_OPERATOR] = RT_CLIENT_OPERATOR,
+                                                                 [RT_IDENTITY_AGENT] = RT_CLIENT_NOBODY};
+    struct rt_slice slice = rt_slice_text(uri);
+    struct rt_identity identity;
+    char label[RT_IDENTITY_LABEL_MAX];
+
+    _Static_assert(sizeof(identity.name) <= sizeof(proof->who), "any name fits");
+    if (rt_identity_parse(&identity, &slice, 1, conn->shell->tls.domain, why, why_size) != 0) {
+        return RT_EAUTH;
+    }
+    proof->as = roles[identity.role];
+    if (proof->as == RT_CLIENT_NOBODY) {
+        rt_identity_label(&identity, label);
+        (void)snprintf(proof->who, sizeof(proof->who), "%.*s", (int)sizeof(proof->who) - 1, label);
+    } else {
+        memcpy(proof->who, identity.name, sizeof(identity.name));
+    }
+    return 0;
+}
+
+/* Its handshake is done. */
 static void ready_cb(struct rt_link *link, const char *peer)
 {
     struct rt_conn *conn = link->data;
-    struct rt_proof proof = {.as = RT_CLIENT_VCH};
+    struct rt_proof proof = {.who = ""};
+    char why[RT_TEXT_MAX];
 
-    if (strlen(peer) >= sizeof(proof.who)) {
-        rt_link_close(&conn->link, RT_LINK_NOW, RT_EAUTH, "the peer's name is too long");
+    if (prove(conn, peer, &proof, why, sizeof(why)) != 0) {
+        rt_link_close(&conn->link, RT_LINK_NOW, RT_EAUTH, why);
         return;
     }
-    memcpy(proof.who, peer, strlen(peer) + 1);
     rt_agent_proved(conn->shell->agent, conn->id, &proof, rt_shell_now(conn->shell));
     rt_shell_settle(conn->shell);
 }

@@ -17,7 +17,7 @@ static const struct rt_port *port_of(const struct rt_shell_listener *at)
     return &at->service->ports[at->port];
 }
 
-/* A vSocket's CID, a user at this listener, a TCP address. */
+/* A vSocket's CID, a user at this listener, an IP address. */
 static void identify(const struct rt_shell *shell, const struct rt_shell_listener *at,
                      const struct rt_listener_peer *who, struct rt_comer *comer)
 {
@@ -32,7 +32,7 @@ static void identify(const struct rt_shell *shell, const struct rt_shell_listene
         (void)snprintf(comer->identity, sizeof(comer->identity), "%.*s",
                        port == NULL ? RT_PEER_IDENTITY_MAX - 1 : (int)(port - who->text), who->text);
     }
-    comer->lone = who->kind == RT_ENDPOINT_VSOCK || (who->kind == RT_ENDPOINT_TCP && !who->loopback);
+    comer->lone = who->kind != RT_ENDPOINT_UNIX && !who->loopback;
 }
 
 unsigned rt_shell_connections(const struct rt_shell *shell)
@@ -63,6 +63,9 @@ static void accept_cb(struct rt_listener *listener, int fd, const struct rt_list
     struct rt_shell_listener *at = (struct rt_shell_listener *)(void *)listener;
     struct rt_comer comer = {.listener = listener, .who = who};
 
+    if (who->kind == RT_ENDPOINT_TLS) {
+        comer.wire = (struct rt_wire_setup){.ops = &rt_wire_tls, .context = &shell->tls, .side = RT_WIRE_ACCEPTED};
+    }
     identify(shell, at, who, &comer);
     if (!make_place(shell, at)) {
         (void)close(fd);

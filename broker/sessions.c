@@ -105,12 +105,11 @@ static const struct rt_access_rule *rule_for(const struct rt_shell *shell, int f
     return rule;
 }
 
-/* Role and tenant of a client on a wire without a handshake. On loopback TCP everybody is one of the local tenant. */
+/* Role and tenant of a client on a unix socket. */
 static void identify_client(const struct rt_shell *shell, int fd, const struct rt_listener_peer *who,
                             struct rt_proof *proof)
 {
-    static const struct rt_access_rule anybody = {.as = RT_CLIENT_VCH, .tenant = "local"};
-    const struct rt_access_rule *rule = who->kind == RT_ENDPOINT_UNIX ? rule_for(shell, fd, who) : &anybody;
+    const struct rt_access_rule *rule = rule_for(shell, fd, who);
 
     if (rule == NULL) {
         proof->as = RT_CLIENT_NOBODY;
@@ -127,7 +126,7 @@ static bool accept_peer(struct rt_shell *shell, size_t port, int fd, const struc
     struct rt_proof come = {.who = ""};
 
     (void)snprintf(peer.identity, sizeof(peer.identity), "%s", comer->identity);
-    if (peer.role == RT_PEER_CLIENT) {
+    if (peer.role == RT_PEER_CLIENT && comer->who->kind == RT_ENDPOINT_UNIX) {
         identify_client(shell, fd, comer->who, &come);
     }
     (void)snprintf(peer.name, sizeof(peer.name), "%s %s", peer.role == RT_PEER_GUEST ? "guest" : "client",
@@ -162,7 +161,9 @@ static size_t counters(struct rt_shell *shell, struct rt_counter out[RT_SERVICE_
                                          {"evicted_guests", stats.evicted[RT_PEER_GUEST]},
                                          {"evicted_clients", stats.evicted[RT_PEER_CLIENT]},
                                          {"turned_away_guests", stats.turned_away[RT_PEER_GUEST]},
-                                         {"turned_away_clients", stats.turned_away[RT_PEER_CLIENT]}};
+                                         {"turned_away_clients", stats.turned_away[RT_PEER_CLIENT]},
+                                         {"tls_handshakes", shell->tls.whole},
+                                         {"tls_resumed", shell->tls.resumed}};
 
         _Static_assert(sizeof(all) / sizeof(all[0]) <= RT_SERVICE_COUNTERS_MAX, "more counters than there is room for");
         memcpy(out, all, sizeof(all));

@@ -43,9 +43,9 @@ static int check_advertise(const char *text, char *why, size_t why_size)
     if (rt_endpoint_parse(&endpoint, text, why, why_size) != 0) {
         return RT_ECONFIG;
     }
-    if (endpoint.kind == RT_ENDPOINT_VSOCK || strlen(text) > RT_ADDR_MAX) {
+    if ((endpoint.kind != RT_ENDPOINT_UNIX && endpoint.kind != RT_ENDPOINT_TLS) || strlen(text) > RT_ADDR_MAX) {
         return rt_fail(RT_ECONFIG, why, why_size,
-                       "%s: clients are told unix:PATH or tcp:ADDRESS:PORT, of at most %d bytes", text, RT_ADDR_MAX);
+                       "%s: clients are told unix:PATH or tls:ADDRESS:PORT, of at most %d bytes", text, RT_ADDR_MAX);
     }
     return 0;
 }
@@ -57,13 +57,16 @@ static int check_guests(const char *text, char *why, size_t why_size)
     if (rt_listen_item_parse(&item, text, why, why_size) != 0) {
         return RT_ECONFIG;
     }
+    if (item.endpoint.kind == RT_ENDPOINT_TLS) {
+        return rt_fail(RT_ECONFIG, why, why_size, "%s: TLS is for clients; guests have tokens, and no certificates",
+                       text);
+    }
     if (item.endpoint.kind == RT_ENDPOINT_TCP && !rt_endpoint_is_loopback(&item.endpoint) &&
         !rt_endpoint_is_link_local(&item.endpoint)) {
-        return rt_fail(
-            RT_ECONFIG, why, why_size,
-            "%s: guests on TCP beyond loopback and link-local addresses require TLS, which this version does "
-            "not have; use a vSocket, a unix socket, 127.0.0.1 or 169.254.x.y",
-            text);
+        return rt_fail(RT_ECONFIG, why, why_size,
+                       "%s: guests on TCP use a loopback or a link-local address (127.0.0.1, 169.254.x.y), as nothing "
+                       "protects what they say on a network; else a vSocket or a unix socket",
+                       text);
     }
     return 0;
 }
@@ -75,15 +78,9 @@ static int check_clients(const char *text, char *why, size_t why_size)
     if (rt_listen_item_parse(&item, text, why, why_size) != 0) {
         return RT_ECONFIG;
     }
-    if (item.endpoint.kind == RT_ENDPOINT_VSOCK) {
-        return rt_fail(RT_ECONFIG, why, why_size,
-                       "%s: vSockets are for guests; clients use unix:PATH or tcp:ADDRESS:PORT", text);
-    }
-    if (item.endpoint.kind == RT_ENDPOINT_TCP && !rt_endpoint_is_loopback(&item.endpoint)) {
-        return rt_fail(RT_ECONFIG, why, why_size,
-                       "%s: clients on TCP beyond loopback require TLS, which this version does not have; use a unix "
-                       "socket or a loopback address",
-                       text);
+    if (item.endpoint.kind != RT_ENDPOINT_UNIX && item.endpoint.kind != RT_ENDPOINT_TLS) {
+        return rt_fail(RT_ECONFIG, why, why_size, "%s: %s; clients use tls:ADDRESS:PORT or unix:PATH", text,
+                       item.endpoint.kind == RT_ENDPOINT_TCP ? "plain TCP proves nobody" : "vSockets are for guests");
     }
     return 0;
 }
@@ -140,7 +137,9 @@ const struct rt_setting rt_settings_table[] = {
      check_guests},
     {"listen.clients", "clients", "ENDPOINT", RT_SETTING_LIST, AT(clients), 0, RT_SETTING_LISTENERS_MAX, NULL,
      "unix:/run/retether/client.sock", NULL,
-     "where clients connect: unix:PATH[,mode=0600][,group=NAME], tcp:ADDRESS:PORT (loopback only)", check_clients},
+     "where clients connect: unix:PATH[,mode=0600][,group=NAME], tls:ADDRESS:PORT", check_clients},
+    {"tls", "tls", "DIR", RT_SETTING_TEXT, AT(tls), 0, 0, NULL, NULL, NULL,
+     "certificates for clients on tls: listeners: cert.pem, key.pem, ca.pem, and crl.pem if there is one", check_path},
     {"listen.max_guests", "max-guests", "N", RT_SETTING_NUMBER, AT(max_guests), 1, RT_AGENT_LINKS_MAX, NULL, "8192",
      NULL, "connections of guests; for one more the oldest unproven one goes, or it is turned away", NULL},
     {"listen.max_clients", "max-clients", "N", RT_SETTING_NUMBER, AT(max_clients), 1, RT_AGENT_LINKS_MAX, NULL, "4096",

@@ -41,6 +41,7 @@ struct rt_settings {
     char redis_server[RT_SETTING_TEXT_MAX + 1];
     char state_dir[RT_SETTING_TEXT_MAX + 1];
     char keys[RT_SETTING_TEXT_MAX + 1];
+    char tls[RT_SETTING_TEXT_MAX + 1]; /* directory of certificates, or "" */
     char run_as[RT_SETTING_TEXT_MAX + 1];
     uint64_t sandbox; /* 1: on */
     uint64_t store_timeout_ms;

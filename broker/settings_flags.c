@@ -74,6 +74,20 @@ static int set_defaults(struct rt_settings *settings, char why[RT_SETTING_WHY_MA
     return 0;
 }
 
+/* TLS takes certificates. */
+static int check_tls(const struct rt_settings *settings, char why[RT_SETTING_WHY_MAX])
+{
+    for (size_t i = 0; i < settings->clients.n && settings->tls[0] == '\0'; i++) {
+        if (strncmp(settings->clients.item[i], "tls:", 4) == 0) {
+            return rt_fail(RT_ECONFIG, why, RT_SETTING_WHY_MAX,
+                           "listen.clients: %s takes certificates: set tls to a directory of them, as \"retether pki "
+                           "issue agent %s\" makes one",
+                           settings->clients.item[i], settings->host_name);
+        }
+    }
+    return 0;
+}
+
 /* What has no value of its own is worked out from the others. */
 static int compute(struct rt_settings *settings, char why[RT_SETTING_WHY_MAX])
 {
@@ -113,7 +127,7 @@ static int compute(struct rt_settings *settings, char why[RT_SETTING_WHY_MAX])
             return RT_ECONFIG;
         }
     }
-    return 0;
+    return check_tls(settings, why);
 }
 
 static int take_setting(struct rt_settings *settings, size_t index, bool *fixed, const char *text,

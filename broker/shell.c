@@ -60,7 +60,7 @@ static void signal_cb(uv_signal_t *handle, int number)
     struct rt_shell *shell = handle->data;
 
     if (number == SIGHUP) {
-        rt_shell_reload_keys(shell);
+        rt_shell_reload_trust(shell);
     } else if (shell->phase >= RT_SHELL_STOPPING) {
         rt_shell_note(shell, RT_LOG_WARN, RT_LOG_AGENT, "stopped", "a second signal: ended at once");
         _exit(128 + number);
@@ -125,7 +125,8 @@ static void close_handle_cb(uv_handle_t *handle, void *ctx)
 /* Looks whether what stopping waits for is done. */
 static void progress(struct rt_shell *shell)
 {
-    bool is_quiet = rt_shell_connections(shell) == 0 && rt_disk_idle(&shell->disk) && shell->keys.phase == RT_KEYS_IDLE;
+    bool is_quiet =
+        rt_shell_connections(shell) == 0 && rt_disk_idle(&shell->disk) && shell->trust.phase == RT_TRUST_IDLE;
 
     if (shell->phase == RT_SHELL_STOPPING && is_quiet && shell->n_ops == 0) {
         close_all(shell);
@@ -188,7 +189,7 @@ static int lock_in(struct rt_shell *shell)
     char why[RT_SETTING_WHY_MAX];
 
     if (!rt_sandbox_hold(settings, &shell->ring, sizeof(shell->ring)) ||
-        !rt_sandbox_hold(settings, &shell->keys.ring, sizeof(shell->keys.ring))) {
+        !rt_sandbox_hold(settings, &shell->trust.next.ring, sizeof(shell->trust.next.ring))) {
         rt_shell_note(shell, RT_LOG_WARN, RT_LOG_AGENT, "sandbox",
                       "the keys may be swapped out: %s (LimitMEMLOCK=, ulimit -Hl)", strerror(errno));
     }
@@ -237,6 +238,7 @@ void rt_shell_start(struct rt_shell *shell, const struct rt_settings *settings,
     rt_list_init(&shell->links);
     rt_buf_pool_init(&shell->pool);
     rt_keyring_init(&shell->ring);
+    rt_tls_init(&shell->tls);
     rc = uv_loop_init(&shell->loop);
     if (rc != 0) {
         rt_log_note(&shell->log, RT_LOG_ERROR, RT_LOG_AGENT, "agent", 0, "no event loop: %s", uv_strerror(rc));
@@ -271,6 +273,7 @@ int rt_shell_run(struct rt_shell *shell)
     rt_keyring_close(&shell->ring);
     rt_embedded_close(&shell->embedded);
     rt_notify_close(&shell->notify);
+    rt_tls_close(&shell->tls);
     if (shell->lock_fd >= 0) {
         (void)close(shell->lock_fd);
     }

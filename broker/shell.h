@@ -12,6 +12,7 @@
 #include "migrate/store/embedded.h"
 #include "migrate/store/store.h"
 #include "session/base/list.h"
+#include "session/tls/tls.h"
 #include "session/transport/link.h"
 #include "session/transport/listener.h"
 
@@ -85,6 +86,13 @@ struct rt_shell_listener {
     bool gone_told;                    /* that its socket file is gone, and cannot be made anew */
 };
 
+/* What is read of the key ring's file and of the certificates' directory. */
+struct rt_shell_trust {
+    struct rt_keyring ring;
+    struct rt_tls tls; /* nothing is loaded where the settings name no directory */
+    char why[RT_SETTING_WHY_MAX];
+};
+
 enum rt_shell_phase { RT_SHELL_STARTING, RT_SHELL_RUNNING, RT_SHELL_STOPPING, RT_SHELL_CLOSING };
 
 struct rt_shell {
@@ -99,12 +107,13 @@ struct rt_shell {
 
     struct rt_agent *agent; /* owned */
     struct rt_keyring ring;
-    struct { /* read anew. IDLE --asked--> READING --asked--> AGAIN --read--> READING --read--> IDLE */
+    struct rt_tls tls; /* of tls: listeners */
+    struct {           /* read anew. IDLE --asked--> READING --asked--> AGAIN --read--> READING --read--> IDLE */
         uv_work_t work;
-        struct rt_keyring ring; /* the worker's unless IDLE */
+        struct rt_shell_trust next; /* the worker's unless IDLE */
         int error;
-        enum { RT_KEYS_IDLE, RT_KEYS_READING, RT_KEYS_AGAIN } phase;
-    } keys;
+        enum { RT_TRUST_IDLE, RT_TRUST_READING, RT_TRUST_AGAIN } phase;
+    } trust;
     struct rt_ends ends;
     struct rt_disk disk;
     int lock_fd; /* of the state directory */
@@ -216,9 +225,12 @@ int rt_shell_open_store(struct rt_shell *shell);
 void rt_shell_close_store(struct rt_shell *shell);
 int rt_shell_submit(void *ctx, const struct rt_store_op *op);
 
+/* trust.c: key ring and certificates */
+int rt_shell_open_trust(struct rt_shell *shell);
+void rt_shell_reload_trust(struct rt_shell *shell);
+
 /* state_dir.c: the state directory */
 int rt_shell_open_state(struct rt_shell *shell);
-void rt_shell_reload_keys(struct rt_shell *shell);
 int rt_shell_open_ends(struct rt_shell *shell); /* once there is a machine */
 int rt_shell_keep_end(void *ctx, uint32_t id, const struct rt_store_op *end);
 void rt_shell_drop_end(void *ctx, const struct rt_key *key, uint64_t life);

@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* The state directory: a lock, the installation's identity, the key ring, ends on disk. */
+/* The state directory: a lock, the installation's identity, ends on disk. */
 
 __attribute__((format(printf, 2, 3))) static int fail(struct rt_shell *shell, const char *format, ...)
 {
@@ -69,76 +69,6 @@ static int identify(struct rt_shell *shell)
     return 0;
 }
 
-static int load_keys(struct rt_shell *shell)
-{
-    const char *path = shell->settings.keys;
-    int rc = rt_keyring_load(&shell->ring, path);
-
-    if (rc == RT_ENOTFOUND) {
-        rc = rt_keyring_create(&shell->ring, path);
-        if (rc == RT_EEXIST) { /* another agent of this host was quicker */
-            rc = rt_keyring_load(&shell->ring, path);
-        } else if (rc == 0) {
-            rt_shell_note(shell, RT_LOG_WARN, RT_LOG_DISK, "keys", "%s made: agents of other hosts need a copy of it",
-                          path);
-        }
-    }
-    return rc == 0 ? 0 : fail(shell, "%s", shell->ring.why);
-}
-
-/* On a thread of libuv's pool: a disk may hang. */
-static void read_keys_cb(uv_work_t *work)
-{
-    struct rt_shell *shell = work->data;
-
-    shell->keys.error = rt_keyring_load(&shell->keys.ring, shell->settings.keys);
-}
-
-/* A file that is not right changes nothing: the ring stays as it was. */
-static void keys_read_cb(uv_work_t *work, int status)
-{
-    struct rt_shell *shell = work->data;
-    bool again;
-
-    (void)status; /* nothing is cancelled */
-    if (shell->keys.error != 0) {
-        (void)fail(shell, "%s; the keys read before stay in use", shell->keys.ring.why);
-    } else {
-        bool another = shell->ring.active != shell->keys.ring.active;
-
-        shell->ring = shell->keys.ring;
-        rt_shell_note(shell, RT_LOG_INFO, RT_LOG_DISK, "keys", "%s read: %zu keys, key %u seals", shell->settings.keys,
-                      shell->ring.n_keys, (unsigned)shell->ring.active);
-        if (another && shell->phase == RT_SHELL_RUNNING) {
-            rt_agent_rekeyed(shell->agent, rt_shell_now(shell));
-            rt_shell_settle(shell);
-        }
-    }
-    rt_keyring_close(&shell->keys.ring);
-    again = shell->keys.phase == RT_KEYS_AGAIN;
-    shell->keys.phase = RT_KEYS_IDLE;
-    if (again) {
-        rt_shell_reload_keys(shell);
-    } else {
-        rt_notify_say(&shell->notify, "READY=1");
-    }
-    rt_shell_progress(shell);
-}
-
-void rt_shell_reload_keys(struct rt_shell *shell)
-{
-    if (shell->keys.phase != RT_KEYS_IDLE) {
-        shell->keys.phase = RT_KEYS_AGAIN; /* it may have been written since it was opened */
-        return;
-    }
-    rt_keyring_init(&shell->keys.ring);
-    shell->keys.work.data = shell;
-    if (uv_queue_work(&shell->loop, &shell->keys.work, read_keys_cb, keys_read_cb) == 0) {
-        shell->keys.phase = RT_KEYS_READING;
-        rt_notify_reloading(&shell->notify);
-    }
-}
-
 static void kept_cb(void *ctx, const struct rt_store_op *end)
 {
     struct rt_shell *shell = ctx;
@@ -160,7 +90,7 @@ int rt_shell_open_state(struct rt_shell *shell)
     if (rc == 0) {
         rc = identify(shell);
     }
-    return rc == 0 ? load_keys(shell) : rc;
+    return rc == 0 ? rt_shell_open_trust(shell) : rc;
 }
 
 static void not_kept(struct rt_shell *shell, const char *why)

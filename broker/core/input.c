@@ -110,7 +110,9 @@ static void hello(struct rt_agent *agent, struct ag_link *link, const uint8_t *d
     } else if (guest) {
         rt_ag_guest_hello(agent, link, &msg);
     } else if (link->as == RT_CLIENT_NOBODY) {
-        (void)snprintf(why, sizeof(why), "%s may not use this agent; add it to access.users", ag_link_who(link));
+        (void)snprintf(why, sizeof(why),
+                       "%s may not use this agent; it takes a rule of access.users, or a client's certificate",
+                       ag_link_who(link));
         rt_ag_link_refuse_text(agent, link, RT_CLASS_DENIED, why);
     } else {
         welcome_client(agent, link);

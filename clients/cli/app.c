@@ -98,6 +98,17 @@ static void fail_unknown(struct cli_app *app)
     cli_fail(app, "retether show %s tells; if it is there, its token is lost: take another ID", app->container);
 }
 
+/* Whether an agent was there, and one of us did not believe the other. */
+static bool is_distrust(const struct cli_app *app)
+{
+    for (size_t i = 0; i < app->n_tries; i++) {
+        if (strncmp(app->tries[i].reason, "handshake: ", 11) == 0 || strncmp(app->tries[i].reason, "TLS ", 4) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Ends because no agent could be reached: which were tried, why they did not answer, and what to do. */
 static void fail_unreachable(struct cli_app *app)
 {
@@ -106,7 +117,10 @@ static void fail_unreachable(struct cli_app *app)
     }
     cli_say("no agent answers");
     say_tries(app);
-    if (!app->options->agents_given && app->options->agents_text != NULL && app->options->agents_text[0] == '\0') {
+    if (is_distrust(app)) {
+        cli_fail(app, "--tls (or RETETHER_TLS) names a directory of certificates; retether pki show DIR judges it");
+    } else if (!app->options->agents_given && app->options->agents_text != NULL &&
+               app->options->agents_text[0] == '\0') {
         cli_fail(app, "start one with \"retetherd\", or name one with --agent or RETETHER_AGENTS");
     } else {
         cli_fail(app, "is \"retetherd\" running there? --agent (or RETETHER_AGENTS) names another");
@@ -199,6 +213,7 @@ static void link_cb(struct retether_client *client, const char *address, const c
 int cli_app_open(struct cli_app *app, const struct cli_options *options)
 {
     const struct retether_client_callbacks callbacks = {.size = sizeof(callbacks), .link = link_cb, .ctx = app};
+    const struct retether_tls_options tls = {.size = sizeof(tls), .directory = cli_value(options, &cli_tls)};
     char name[RETETHER_TEXT_MAX];
     char why[CLI_WHY_MAX] = "";
     int rc;
@@ -216,6 +231,12 @@ int cli_app_open(struct cli_app *app, const struct cli_options *options)
     rc = retether_client_new(&app->loop, name, &callbacks, &app->client);
     if (rc != RT_OK) {
         cli_fail(app, "%s", rt_strerror(rc));
+    }
+    if (rc == RT_OK && tls.directory != NULL) {
+        rc = retether_client_tls(app->client, &tls, why, sizeof(why));
+        if (rc != RT_OK) {
+            cli_fail(app, "%s", why);
+        }
     }
     for (size_t i = 0; i < options->n_agents && rc == RT_OK; i++) {
         rc = retether_client_add_agent(app->client, options->agents[i], why, sizeof(why));

@@ -135,7 +135,10 @@ static int parse(struct cli_options *options, char ***argv, char why[CLI_WHY_MAX
 /* What the environment says, as far as the command has such an option. */
 static int take_variables(struct cli_options *options, char why[CLI_WHY_MAX])
 {
-    for (const struct rt_option *const *option = options->command->options; *option != NULL; option++) {
+    const struct rt_option *list[CLI_OPTIONS_MAX + 1];
+
+    cli_list_options(options->command, list);
+    for (const struct rt_option *const *option = list; *option != NULL; option++) {
         const char *text = (*option)->variable != NULL ? getenv((*option)->variable) : NULL;
         char inner[CLI_WHY_MAX] = "";
         int rc;

@@ -13,6 +13,10 @@
 const struct rt_option cli_agent = {
     "agent", 0, &rt_kind_endpoint,
     "an agent to ask, may be given several times (default: RETETHER_AGENTS, or " CLI_AGENT_DEFAULT ")", NULL};
+const struct rt_option cli_tls = {"tls", 0, &rt_kind_directory,
+                                  "certificates for agents on tls: cert.pem, key.pem, ca.pem, and crl.pem if there is "
+                                  "one (default: RETETHER_TLS)",
+                                  "RETETHER_TLS"};
 const struct rt_option cli_timeout = {"timeout", 0, &rt_kind_duration,
                                       "for an answer, and for the first attach (default 10s)", NULL};
 const struct rt_option cli_verbose = {"verbose", 'v', NULL, "say what the connections do", NULL};
@@ -55,7 +59,7 @@ const struct rt_option cli_no_stdin = {"no-stdin", 0, NULL, "only watch, as when
 const struct rt_option cli_process = {"process", 0, &cli_kind_process,
                                       "another process than the main one, as show lists them", NULL};
 
-const struct rt_option *const cli_common[] = {&cli_agent,     &cli_timeout,      &cli_verbose,
+const struct rt_option *const cli_common[] = {&cli_agent,     &cli_tls,          &cli_timeout, &cli_verbose,
                                               &cli_show_help, &cli_show_version, NULL};
 const struct rt_option *const cli_common_local[] = {&cli_show_help, &cli_show_version, NULL};
 

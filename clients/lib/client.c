@@ -144,6 +144,9 @@ int retether_client_add_agent(struct retether_client *client, const char *endpoi
     struct rt_endpoint parsed;
     int rc = rt_endpoint_parse(&parsed, endpoint, why, why_size);
 
+    if (rc == RT_OK && parsed.kind != RT_ENDPOINT_UNIX && parsed.kind != RT_ENDPOINT_TLS) {
+        return rt_fail(RT_EINVAL, why, why_size, "%s: clients reach agents at tls:ADDRESS:PORT or unix:PATH", endpoint);
+    }
     if (rc == RT_OK && (rc = rt_client_add_agent(client->machine, endpoint)) != RT_OK) {
         snprintf(why, why_size, "%s: %s", endpoint, rc == RT_ELIMIT ? "no more agents can be given" : rt_strerror(rc));
     }
@@ -151,6 +154,24 @@ int retether_client_add_agent(struct retether_client *client, const char *endpoi
         rt_sdk_wake(client);
     }
     return rc;
+}
+
+int retether_client_tls(struct retether_client *client, const struct retether_tls_options *given, char *why,
+                        size_t why_size)
+{
+    struct retether_tls_options options = {.size = sizeof(options)};
+    struct rt_tls_directory directory;
+    struct rt_tls_settings settings = {.domain = NULL};
+    int rc = rt_sized_take(&options, sizeof(options), given, sizeof(options));
+
+    if (rc != RT_OK || options.directory == NULL) {
+        return rt_fail(RT_EINVAL, why, why_size, "no directory of certificates");
+    }
+    rc = rt_tls_directory(&directory, options.directory, &settings, why, why_size);
+    if (rc == RT_OK) {
+        rc = rt_tls_load(&client->tls, &settings, why, why_size);
+    }
+    return rc == RT_OK || rc == RT_ENOMEM ? rc : RT_EINVAL;
 }
 
 static void handle_closed_cb(uv_handle_t *handle)

@@ -17,12 +17,34 @@ static void tell(struct retether_client *client, const char *address, const char
     }
 }
 
-static void connected_cb(struct rt_conn *base)
+/* Whether an agent of our domain answers. Which one it is, the wire has looked at, if that matters. */
+static bool is_agent(const struct retether_client *client, const char *peer, char *why, size_t why_size)
+{
+    struct rt_slice uri = rt_slice_text(peer);
+    struct rt_identity identity;
+    char label[RT_IDENTITY_LABEL_MAX];
+
+    if (rt_identity_parse(&identity, &uri, 1, client->tls.domain, why, why_size) != 0) {
+        return false;
+    }
+    if (identity.role != RT_IDENTITY_AGENT) {
+        rt_identity_label(&identity, label);
+        snprintf(why, why_size, "%s answers there, which is no agent", label);
+        return false;
+    }
+    return true;
+}
+
+static bool connected_cb(struct rt_conn *base, const char *peer, char *why, size_t why_size)
 {
     struct retether_client *client = base->set->owner;
 
+    if (peer != NULL && !is_agent(client, peer, why, why_size)) {
+        return false;
+    }
     rt_client_connected(client->machine, of(base)->agent, rt_sdk_now(client));
     tell(client, of(base)->address, NULL);
+    return true;
 }
 
 static size_t input_cb(struct rt_conn *base, const uint8_t *data, size_t size)
@@ -66,13 +88,38 @@ const struct rt_conn_ops rt_sdk_conn_ops = {
     .freed = freed_cb,
 };
 
+/* What a connection is opened with. */
+static int set_wire(struct retether_client *client, struct rt_sdk_conn *conn, const char *host,
+                    const struct rt_endpoint *endpoint, struct rt_wire_setup *wire, char *why, size_t why_size)
+{
+    struct rt_identity agent = {.role = RT_IDENTITY_AGENT};
+
+    *wire = (struct rt_wire_setup){.ops = NULL};
+    if (endpoint->kind != RT_ENDPOINT_TLS) {
+        return RT_OK;
+    }
+    if (client->tls.ctx == NULL) {
+        return rt_fail(RT_EAUTH, why, why_size, "TLS takes certificates, and none were given");
+    }
+    wire->ops = &rt_wire_tls;
+    wire->context = &client->tls;
+    if (host[0] != '\0') {
+        snprintf(agent.name, sizeof(agent.name), "%s", host);
+        rt_identity_print(&agent, client->tls.domain, conn->expect);
+        wire->expect = conn->expect;
+    }
+    return RT_OK;
+}
+
 void rt_sdk_conn_dial(struct retether_client *client, const struct rt_client_action *action)
 {
     struct rt_sdk_conn *conn = calloc(1, sizeof(*conn));
     struct rt_endpoint endpoint;
+    struct rt_wire_setup wire;
     char why[RT_DIALER_TEXT_MAX] = "out of memory";
 
-    if (conn == NULL || rt_endpoint_parse(&endpoint, action->addr, why, sizeof(why)) != RT_OK) {
+    if (conn == NULL || rt_endpoint_parse(&endpoint, action->addr, why, sizeof(why)) != RT_OK ||
+        set_wire(client, conn, action->host, &endpoint, &wire, why, sizeof(why)) != RT_OK) {
         free(conn);
         rt_client_lost(client->machine, action->agent, rt_sdk_now(client));
         tell(client, action->addr, why);
@@ -80,7 +127,7 @@ void rt_sdk_conn_dial(struct retether_client *client, const struct rt_client_act
     }
     conn->agent = action->agent;
     snprintf(conn->address, sizeof(conn->address), "%s", action->addr);
-    rt_conn_dial(&conn->base, &client->links, &client->conns[conn->agent], &endpoint);
+    rt_conn_dial(&conn->base, &client->links, &client->conns[conn->agent], &endpoint, &wire);
 }
 
 void rt_sdk_conn_hangup(struct retether_client *client, const struct rt_client_action *action)

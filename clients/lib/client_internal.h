@@ -9,8 +9,10 @@
 #include "session/base/list.h"
 #include "session/core/attachment.h"
 #include "session/core/client.h"
+#include "session/core/identity.h"
 #include "session/core/msg_request.h"
 #include "session/core/protocol.h"
+#include "session/tls/tls.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -35,6 +37,7 @@ struct rt_sdk_conn {
     struct rt_conn base; /* first: what rt_conn hands back is also this */
     unsigned agent;      /* slot in the machine */
     char address[RT_ADDR_MAX + 1];
+    char expect[RT_IDENTITY_TEXT_MAX]; /* the URI of the agent that must answer, or "" */
 };
 
 /* OPEN --its last callback fires--> FINAL --retether_detach()--> CLOSED, freed when no callback can be below. From OPEN
@@ -75,6 +78,7 @@ struct retether_client {
     unsigned open_handles;
     bool awake; /* a step is due */
     /* links */
+    struct rt_tls tls; /* loaded once there is a directory of certificates */
     struct rt_conn_set links;
     struct rt_conn *conns[RT_CLIENT_AGENTS_MAX]; /* the current ones, each a struct rt_sdk_conn */
     /* owned lists */

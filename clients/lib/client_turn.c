@@ -54,6 +54,7 @@ void rt_sdk_release(struct retether_client *client)
     }
     rt_sdk_attachments_sweep(client);
     rt_conn_set_close(&client->links);
+    rt_tls_close(&client->tls);
     rt_client_free(client->machine);
     client->phase = RT_SDK_CLOSED;
     if (client->own == NULL) { /* else the dispatch that is running frees it */

@@ -62,20 +62,39 @@ static void close_cb(struct rt_link *link, int reason, const char *text)
     set->ops->freed(set->owner); /* may free the set */
 }
 
-static void open_cb(struct rt_link *link)
+static void ready_cb(struct rt_link *link, const char *peer)
 {
     struct rt_conn *conn = link->data;
+    char why[RT_LINK_TEXT_MAX];
 
-    conn->set->ops->connected(conn);
+    if (conn->place == NULL) {
+        return;
+    }
+    if (!conn->set->ops->connected(conn, peer, why, sizeof(why))) {
+        rt_link_close(link, RT_LINK_NOW, RT_EAUTH, why);
+        return;
+    }
+    conn->up = true;
     conn->set->ops->wake(conn->set->owner);
 }
 
-void rt_conn_dial(struct rt_conn *conn, struct rt_conn_set *set, struct rt_conn **place,
-                  const struct rt_endpoint *endpoint)
+static void open_cb(struct rt_link *link)
 {
-    static const struct rt_link_ops ops = {.on_data = data_cb, .on_drain = drain_cb, .on_close = close_cb};
+    if (!link->wire.ops->handshake) {
+        ready_cb(link, NULL);
+    }
+}
+
+void rt_conn_dial(struct rt_conn *conn, struct rt_conn_set *set, struct rt_conn **place,
+                  const struct rt_endpoint *endpoint, const struct rt_wire_setup *wire)
+{
+    static const struct rt_link_ops ops = {
+        .on_ready = ready_cb, .on_data = data_cb, .on_drain = drain_cb, .on_close = close_cb};
     struct rt_link_setup setup = {.loop = set->loop, .pool = &set->pool, .ops = &ops};
 
+    if (wire != NULL) {
+        setup.wire = *wire;
+    }
     conn->set = set;
     conn->place = place;
     conn->to.link.data = conn;
@@ -98,7 +117,7 @@ bool rt_conn_pump(struct rt_conn *conn)
         uv_buf_t piece;
         size_t size;
 
-        if (conn->to.link.state != RT_LINK_OPEN || rt_link_queued(&conn->to.link) > 0) {
+        if (!conn->up || conn->to.link.state != RT_LINK_OPEN || rt_link_queued(&conn->to.link) > 0) {
             return false; /* the link, or its drain, wakes the owner */
         }
         /* A link keeps the buffer while it has not sent all of it. */

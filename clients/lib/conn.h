@@ -22,8 +22,9 @@
 struct rt_conn;
 
 struct rt_conn_ops {
-    /* The link is up. */
-    void (*connected)(struct rt_conn *conn);
+    /* The link is up, and its handshake done: `peer` is who the far end has proved to be, NULL on a wire without one.
+     * False: it is not who it should be, and `why` says so; the connection ends. */
+    bool (*connected)(struct rt_conn *conn, const char *peer, char *why, size_t why_size);
     /* Bytes that came; returns how many are consumed, as on_data of a link. */
     size_t (*input)(struct rt_conn *conn, const uint8_t *data, size_t size);
     /* Fills out with what there is to send; returns its bytes, 0 for nothing. */
@@ -50,6 +51,7 @@ struct rt_conn {
     struct rt_conn_set *set;
     struct rt_conn **place; /* the owner's; NULL: not current */
     struct rt_dialled to;
+    bool up; /* connected() has come */
 };
 
 void rt_conn_set_init(struct rt_conn_set *set, void *owner, uv_loop_t *loop, const struct rt_conn_ops *ops);
@@ -57,9 +59,9 @@ void rt_conn_set_init(struct rt_conn_set *set, void *owner, uv_loop_t *loop, con
 void rt_conn_set_close(struct rt_conn_set *set);
 
 /* Makes a connection the current one of *place, which must be empty, and dials. It is zeroed, begins an allocation, and
- * belongs to its link from now on. */
+ * belongs to its link from now on. wire: what to open it with; NULL: a plain one. */
 void rt_conn_dial(struct rt_conn *conn, struct rt_conn_set *set, struct rt_conn **place,
-                  const struct rt_endpoint *endpoint);
+                  const struct rt_endpoint *endpoint, const struct rt_wire_setup *wire);
 
 /* Takes a current connection from its place and closes it; `lost` does not come. */
 void rt_conn_hangup(struct rt_conn *conn, enum rt_link_how how, const char *reason);

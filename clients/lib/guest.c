@@ -219,6 +219,10 @@ static int configure(struct retether_guest *guest, const struct retether_guest_o
     if ((rc = rt_endpoint_parse(&guest->endpoint, options->agent, why, size)) != 0) {
         return rc;
     }
+    if (guest->endpoint.kind == RT_ENDPOINT_TLS) {
+        return rt_fail(RT_EINVAL, why, size, "%s: guests have tokens, and no certificates: TLS is for clients",
+                       options->agent);
+    }
     snprintf(config->cid, sizeof(config->cid), "%s", options->cid);
     config->random = rt_random_fill;
     rt_random_fill(NULL, &config->seed, sizeof(config->seed));

@@ -5,11 +5,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static void connected_cb(struct rt_conn *conn)
+static bool connected_cb(struct rt_conn *conn, const char *peer, char *why, size_t why_size)
 {
     struct retether_guest *guest = conn->set->owner;
 
+    (void)peer;
+    (void)why;
+    (void)why_size;
     rt_tether_connected(guest->tether, rt_guest_now(guest));
+    return true;
 }
 
 static size_t input_cb(struct rt_conn *conn, const uint8_t *data, size_t size)
@@ -62,7 +66,7 @@ void rt_guest_conn_dial(struct retether_guest *guest)
         rt_tether_lost(guest->tether, rt_guest_now(guest));
         return;
     }
-    rt_conn_dial(conn, &guest->links, &guest->conn, &guest->endpoint);
+    rt_conn_dial(conn, &guest->links, &guest->conn, &guest->endpoint, NULL);
 }
 
 void rt_guest_conn_hangup(struct retether_guest *guest, const char *reason)

@@ -3,6 +3,7 @@
 #include "migrate/seal/crypto.h"
 
 #include <limits.h>
+#include <string.h>
 
 #include <openssl/crypto.h>
 #include <openssl/err.h>
@@ -11,7 +12,7 @@
 
 #define KEY_SIZE 32
 #define NONCE_SIZE 12
-/* Separates these keys from any other that may be derived from a ring's secrets one day. */
+/* Separates these keys from any other that is derived from a ring's secrets. */
 #define INFO "retether token v1"
 
 /* Empties OpenSSL's queue into one of our codes. */
@@ -33,21 +34,26 @@ void rt_crypto_wipe(void *secret, size_t size)
     OPENSSL_cleanse(secret, size);
 }
 
-static int derive(const struct rt_crypto_box *box, uint8_t out[KEY_SIZE + NONCE_SIZE])
+/* salt may be NULL */
+static int hkdf(const uint8_t *secret, const uint8_t *salt, const char *info, uint8_t *out, size_t size)
 {
-    size_t size = KEY_SIZE + NONCE_SIZE;
     EVP_PKEY_CTX *kdf = EVP_PKEY_CTX_new_id(EVP_PKEY_HKDF, NULL);
     int error = 0;
 
     if (kdf == NULL || EVP_PKEY_derive_init(kdf) != 1 || EVP_PKEY_CTX_set_hkdf_md(kdf, EVP_sha256()) != 1 ||
-        EVP_PKEY_CTX_set1_hkdf_salt(kdf, box->salt, RT_SALT_SIZE) != 1 ||
-        EVP_PKEY_CTX_set1_hkdf_key(kdf, box->secret, RT_SECRET_SIZE) != 1 ||
-        EVP_PKEY_CTX_add1_hkdf_info(kdf, (const unsigned char *)INFO, sizeof(INFO) - 1) != 1 ||
+        (salt != NULL && EVP_PKEY_CTX_set1_hkdf_salt(kdf, salt, RT_SALT_SIZE) != 1) ||
+        EVP_PKEY_CTX_set1_hkdf_key(kdf, secret, RT_SECRET_SIZE) != 1 ||
+        EVP_PKEY_CTX_add1_hkdf_info(kdf, (const unsigned char *)info, (int)strlen(info)) != 1 ||
         EVP_PKEY_derive(kdf, out, &size) != 1) {
         error = failure();
     }
     EVP_PKEY_CTX_free(kdf);
     return error;
+}
+
+int rt_crypto_derive(const uint8_t secret[RT_SECRET_SIZE], const char *label, uint8_t *out, size_t size)
+{
+    return hkdf(secret, NULL, label, out, size);
 }
 
 /* Runs size bytes from `in` to `out`: direction 1 encrypts them and writes the tag, 0 decrypts them and holds the tag
@@ -62,7 +68,7 @@ static int run(const struct rt_crypto_box *box, int direction, const uint8_t *in
     if (box->clear_size > INT_MAX || size > INT_MAX) {
         return RT_ELIMIT;
     }
-    error = derive(box, derived);
+    error = hkdf(box->secret, box->salt, INFO, derived, sizeof(derived));
     if (error != 0) {
         return error;
     }

@@ -18,6 +18,9 @@
 /* Erases a secret in a way that the compiler keeps. */
 void rt_crypto_wipe(void *secret, size_t size);
 
+/* A key of another use from a secret: HKDF-SHA256 (RFC 5869) without a salt, with this label. */
+RT_MUST_CHECK int rt_crypto_derive(const uint8_t secret[RT_SECRET_SIZE], const char *label, uint8_t *out, size_t size);
+
 /* One message under a key of its own: HKDF-SHA256 (RFC 5869) of the secret and the salt gives key and nonce for
  * AES-256-GCM, so a salt must never be used for two messages. `clear` is authenticated with it and not encrypted. */
 struct rt_crypto_box {

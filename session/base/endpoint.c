@@ -80,7 +80,8 @@ static int parse_v6(struct rt_endpoint *endpoint, const struct parse *parse, cha
     return 0;
 }
 
-static int parse_tcp(struct rt_endpoint *endpoint, const struct parse *parse, const char *rest)
+/* TCP and TLS. */
+static int parse_ip(struct rt_endpoint *endpoint, const struct parse *parse, const char *rest)
 {
     char host[INET6_ADDRSTRLEN + IF_NAMESIZE + 4];
     const char *colon = strrchr(rest, ':');
@@ -90,7 +91,7 @@ static int parse_tcp(struct rt_endpoint *endpoint, const struct parse *parse, co
     int err = 0;
 
     if (colon == NULL || colon == rest) {
-        return fail(parse, "wants tcp:ADDRESS:PORT");
+        return fail(parse, "wants %.3s:ADDRESS:PORT", parse->text);
     }
     if (!number(colon + 1, strlen(colon + 1), UINT16_MAX, &port)) {
         return fail(parse, "\"%s\" is not a port (0 to 65535)", colon + 1);
@@ -98,7 +99,7 @@ static int parse_tcp(struct rt_endpoint *endpoint, const struct parse *parse, co
     size = (size_t)(colon - rest);
     if (bracket) {
         if (size < 3 || rest[size - 1] != ']') {
-            return fail(parse, "wants tcp:[ADDRESS]:PORT");
+            return fail(parse, "wants %.3s:[ADDRESS]:PORT", parse->text);
         }
         rest++;
         size -= 2;
@@ -108,14 +109,13 @@ static int parse_tcp(struct rt_endpoint *endpoint, const struct parse *parse, co
     }
     memcpy(host, rest, size);
     host[size] = '\0';
-    endpoint->kind = RT_ENDPOINT_TCP;
     if (bracket) {
         err = parse_v6(endpoint, parse, host);
         endpoint->addr.in6.sin6_port = htons((uint16_t)port);
         return err;
     }
     if (strchr(host, ':') != NULL) {
-        return fail(parse, "an IPv6 address goes in brackets: tcp:[ADDRESS]:PORT");
+        return fail(parse, "an IPv6 address goes in brackets: %.3s:[ADDRESS]:PORT", parse->text);
     }
     if (inet_pton(AF_INET, host, &endpoint->addr.in4.sin_addr) != 1) {
         return fail(parse, "\"%s\" is not a numeric address (names are not resolved)", host);
@@ -156,16 +156,17 @@ int rt_endpoint_parse(struct rt_endpoint *endpoint, const char *text, char *why,
     if (strncmp(text, "unix:", 5) == 0) {
         return parse_unix(endpoint, &parse, text + 5);
     }
-    if (strncmp(text, "tcp:", 4) == 0) {
-        return parse_tcp(endpoint, &parse, text + 4);
+    if (strncmp(text, "tcp:", 4) == 0 || strncmp(text, "tls:", 4) == 0) {
+        endpoint->kind = text[1] == 'c' ? RT_ENDPOINT_TCP : RT_ENDPOINT_TLS;
+        return parse_ip(endpoint, &parse, text + 4);
     }
     if (strncmp(text, "vsock:", 6) == 0) {
         return parse_vsock(endpoint, &parse, text + 6);
     }
-    return fail(&parse, "wants unix:PATH, tcp:ADDRESS:PORT or vsock:CID:PORT");
+    return fail(&parse, "wants unix:PATH, tcp:ADDRESS:PORT, tls:ADDRESS:PORT or vsock:CID:PORT");
 }
 
-static void print_v6(const struct sockaddr_in6 *addr, char *out, size_t size)
+static void print_v6(const struct sockaddr_in6 *addr, const char *kind, char *out, size_t size)
 {
     char host[INET6_ADDRSTRLEN] = "?", zone[IF_NAMESIZE + 1] = "", name[IF_NAMESIZE];
 
@@ -177,11 +178,12 @@ static void print_v6(const struct sockaddr_in6 *addr, char *out, size_t size)
             (void)snprintf(zone, sizeof(zone), "%%%" PRIu32, addr->sin6_scope_id);
         }
     }
-    (void)snprintf(out, size, "tcp:[%s%s]:%u", host, zone, ntohs(addr->sin6_port));
+    (void)snprintf(out, size, "%s:[%s%s]:%u", kind, host, zone, ntohs(addr->sin6_port));
 }
 
 void rt_endpoint_print(const struct rt_endpoint *endpoint, char *out, size_t size)
 {
+    const char *kind = endpoint->kind == RT_ENDPOINT_TLS ? "tls" : "tcp";
     char host[INET_ADDRSTRLEN] = "?";
 
     switch (endpoint->kind) {
@@ -189,12 +191,13 @@ void rt_endpoint_print(const struct rt_endpoint *endpoint, char *out, size_t siz
         (void)snprintf(out, size, "unix:%s", rt_endpoint_path(endpoint));
         break;
     case RT_ENDPOINT_TCP:
+    case RT_ENDPOINT_TLS:
         if (endpoint->addr.any.sa_family == AF_INET6) {
-            print_v6(&endpoint->addr.in6, out, size);
+            print_v6(&endpoint->addr.in6, kind, out, size);
             break;
         }
         (void)inet_ntop(AF_INET, &endpoint->addr.in4.sin_addr, host, sizeof(host));
-        (void)snprintf(out, size, "tcp:%s:%u", host, ntohs(endpoint->addr.in4.sin_port));
+        (void)snprintf(out, size, "%s:%s:%u", kind, host, ntohs(endpoint->addr.in4.sin_port));
         break;
     case RT_ENDPOINT_VSOCK:
         if (endpoint->addr.vm.svm_cid == VMADDR_CID_ANY) {
@@ -206,12 +209,17 @@ void rt_endpoint_print(const struct rt_endpoint *endpoint, char *out, size_t siz
     }
 }
 
-/* The IPv4 address of a TCP endpoint in host order, also one mapped into IPv6. */
+bool rt_endpoint_is_ip(const struct rt_endpoint *endpoint)
+{
+    return endpoint->kind == RT_ENDPOINT_TCP || endpoint->kind == RT_ENDPOINT_TLS;
+}
+
+/* The IPv4 address of an endpoint in host order, also one mapped into IPv6. */
 static bool ipv4_of(const struct rt_endpoint *endpoint, uint32_t *address)
 {
     const struct in6_addr *v6 = &endpoint->addr.in6.sin6_addr;
 
-    if (endpoint->kind != RT_ENDPOINT_TCP) {
+    if (!rt_endpoint_is_ip(endpoint)) {
         return false;
     }
     if (endpoint->addr.any.sa_family == AF_INET) {
@@ -233,7 +241,7 @@ bool rt_endpoint_is_loopback(const struct rt_endpoint *endpoint)
     if (ipv4_of(endpoint, &address)) {
         return address >> 24 == 127;
     }
-    return endpoint->kind == RT_ENDPOINT_TCP && IN6_IS_ADDR_LOOPBACK(&endpoint->addr.in6.sin6_addr);
+    return rt_endpoint_is_ip(endpoint) && IN6_IS_ADDR_LOOPBACK(&endpoint->addr.in6.sin6_addr);
 }
 
 bool rt_endpoint_is_link_local(const struct rt_endpoint *endpoint)
@@ -243,7 +251,7 @@ bool rt_endpoint_is_link_local(const struct rt_endpoint *endpoint)
     if (ipv4_of(endpoint, &address)) {
         return address >> 16 == (169u << 8 | 254u);
     }
-    return endpoint->kind == RT_ENDPOINT_TCP && IN6_IS_ADDR_LINKLOCAL(&endpoint->addr.in6.sin6_addr);
+    return rt_endpoint_is_ip(endpoint) && IN6_IS_ADDR_LINKLOCAL(&endpoint->addr.in6.sin6_addr);
 }
 
 const char *rt_endpoint_path(const struct rt_endpoint *endpoint)

@@ -13,14 +13,14 @@
 #include <netinet/in.h>
 #include <sys/un.h>
 
-/* Where to listen or to connect: `unix:PATH`, `tcp:ADDR:PORT`, `tcp:[V6ADDR]:PORT`, `vsock:CID:PORT`. Addresses are
- * numbers: nothing here asks a resolver. An empty CID (`vsock::7400`) means any, for listening. TCP port 0 lets the
- * kernel choose. */
+/* Where to listen or to connect: `unix:PATH`, `tcp:ADDR:PORT`, `tcp:[V6ADDR]:PORT`, `tls:` likewise, `vsock:CID:PORT`.
+ * Addresses are numbers: nothing here asks a resolver. An empty CID (`vsock::7400`) means any, for listening. Port 0 of
+ * TCP and TLS lets the kernel choose. */
 
 /* Bytes, NUL included, that hold any printed endpoint. */
 #define RT_ENDPOINT_TEXT_MAX 128
 
-enum rt_endpoint_kind { RT_ENDPOINT_UNIX, RT_ENDPOINT_TCP, RT_ENDPOINT_VSOCK };
+enum rt_endpoint_kind { RT_ENDPOINT_UNIX, RT_ENDPOINT_TCP, RT_ENDPOINT_TLS /* over TCP */, RT_ENDPOINT_VSOCK };
 
 struct rt_endpoint {
     enum rt_endpoint_kind kind;
@@ -40,9 +40,13 @@ RT_MUST_CHECK int rt_endpoint_parse(struct rt_endpoint *endpoint, const char *te
 /* Prints in the form that rt_endpoint_parse reads, cut to size. */
 void rt_endpoint_print(const struct rt_endpoint *endpoint, char *out, size_t size);
 
-/* TCP only, false for the other kinds: 127.0.0.0/8, ::1; 169.254.0.0/16, fe80::/10; also where mapped into IPv6. */
+/* TCP and TLS only, false for the other kinds: 127.0.0.0/8, ::1; 169.254.0.0/16, fe80::/10; also where mapped into
+ * IPv6. */
 bool rt_endpoint_is_loopback(const struct rt_endpoint *endpoint);
 bool rt_endpoint_is_link_local(const struct rt_endpoint *endpoint);
+
+/* Whether it has an IP address: TCP and TLS. */
+bool rt_endpoint_is_ip(const struct rt_endpoint *endpoint);
 
 /* The path of a unix endpoint, "" for an unnamed one or another kind. */
 const char *rt_endpoint_path(const struct rt_endpoint *endpoint);

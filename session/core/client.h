@@ -54,7 +54,9 @@ struct rt_client_action {
     enum rt_client_action_kind kind;
     unsigned agent;             /* slot, < RT_CLIENT_AGENTS_MAX */
     char addr[RT_ADDR_MAX + 1]; /* DIAL */
-    const char *reason;         /* HANGUP, static text */
+    /* DIAL: the host whose agent must answer there, as another agent said so; "" for an address of the application. */
+    char host[RT_HOST_MAX + 1];
+    const char *reason; /* HANGUP, static text */
 };
 
 /* DIAL: the shell answers with exactly one rt_client_connected() or rt_client_lost() for that slot. HANGUP: it closes

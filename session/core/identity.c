@@ -109,6 +109,21 @@ int rt_identity_parse(struct rt_identity *identity, const struct rt_slice *uris,
     return rt_fail(RT_EAUTH, why, why_size, "%s: %s", wrong, text);
 }
 
+bool rt_identity_domain(struct rt_slice uri, char *out)
+{
+    struct rt_slice domain;
+
+    if (!take(&uri, SCHEME)) {
+        return false;
+    }
+    domain = part(uri);
+    if (!rt_domain_valid(domain)) {
+        return false;
+    }
+    rt_slice_copy(domain, out, RT_DOMAIN_MAX + 1);
+    return true;
+}
+
 bool rt_identity_equal(const struct rt_identity *a, const struct rt_identity *b)
 {
     return a->role == b->role && strcmp(a->name, b->name) == 0;

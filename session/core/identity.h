@@ -47,6 +47,9 @@ bool rt_domain_valid(struct rt_slice domain);
 RT_MUST_CHECK int rt_identity_parse(struct rt_identity *identity, const struct rt_slice *uris, size_t n,
                                     const char *domain, char *why, size_t why_size);
 
+/* The domain that a URI of that form names; false: it is none. out holds RT_DOMAIN_MAX + 1. */
+bool rt_identity_domain(struct rt_slice uri, char *out);
+
 bool rt_identity_equal(const struct rt_identity *a, const struct rt_identity *b);
 
 /* Its URI, NUL-terminated: out holds RT_IDENTITY_TEXT_MAX. */

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -123,9 +124,8 @@ static X509 *next_cert(struct file *file, int n, int *rc)
 }
 
 /* Whether we can show it to anybody. */
-static int check_own(const struct file *file, const X509 *cert, const char *domain)
+static int check_own(const struct file *file, const X509 *cert, const char *domain, struct rt_tls *tls)
 {
-    struct rt_identity identity;
     char why[RT_TLS_WHY_MAX];
 
     if (X509_cmp_current_time(X509_get0_notAfter(cert)) < 0) {
@@ -134,20 +134,25 @@ static int check_own(const struct file *file, const X509 *cert, const char *doma
     if (X509_cmp_current_time(X509_get0_notBefore(cert)) > 0) {
         return wrong(file, RT_ECONFIG, "the certificate is not valid yet");
     }
-    if (rt_tls_identity(cert, domain, &identity, why, sizeof(why)) != 0) {
+    if (domain != NULL) {
+        (void)snprintf(tls->domain, sizeof(tls->domain), "%s", domain);
+    } else {
+        rt_tls_domain(cert, tls->domain);
+    }
+    if (rt_tls_identity(cert, tls->domain, &tls->own, why, sizeof(why)) != 0) {
         return rt_fail(RT_ECONFIG, file->why, file->why_size, "%s: the certificate has %s", file->path, why);
     }
     return 0;
 }
 
-static int read_chain(SSL_CTX *ctx, struct file *file, const char *domain)
+static int read_chain(SSL_CTX *ctx, struct file *file, const char *domain, struct rt_tls *tls)
 {
     X509 *cert;
     int rc;
 
     for (int n = 0; (cert = next_cert(file, n, &rc)) != NULL && rc == 0; n++) {
         if (n == 0) {
-            rc = check_own(file, cert, domain);
+            rc = check_own(file, cert, domain, tls);
             if (rc == 0 && SSL_CTX_use_certificate(ctx, cert) != 1) {
                 rc = wrong_pem(file, "the certificate cannot be used");
             }
@@ -178,14 +183,15 @@ static int read_key(SSL_CTX *ctx, struct file *file, const char *cert_file)
     return rc;
 }
 
-int rt_tls_read_own(SSL_CTX *ctx, const struct rt_tls_settings *settings, char *why, size_t why_size)
+int rt_tls_read_own(SSL_CTX *ctx, const struct rt_tls_settings *settings, struct rt_tls *tls, char *why,
+                    size_t why_size)
 {
     struct file chain = {.path = settings->cert_file, .why = why, .why_size = why_size};
     struct file key = {.path = settings->key_file, .why = why, .why_size = why_size};
     int rc = open_file(&chain, false);
 
     if (rc == 0) {
-        rc = read_chain(ctx, &chain, settings->domain);
+        rc = read_chain(ctx, &chain, settings->domain, tls);
     }
     if (rc == 0) {
         rc = open_file(&key, true);

@@ -9,8 +9,9 @@
 
 /* The files of rt_tls_settings, into a context; errors as rt_tls_load(). */
 
-/* Our certificate, what stands between it and its CA, and its key. */
-RT_MUST_CHECK int rt_tls_read_own(SSL_CTX *ctx, const struct rt_tls_settings *settings, char *why, size_t why_size);
+/* Our certificate, what stands between it and its CA, and its key. Sets the domain of `tls`, and who we are. */
+RT_MUST_CHECK int rt_tls_read_own(SSL_CTX *ctx, const struct rt_tls_settings *settings, struct rt_tls *tls, char *why,
+                                  size_t why_size);
 /* Whom we believe. */
 RT_MUST_CHECK int rt_tls_read_trust(SSL_CTX *ctx, const struct rt_tls_settings *settings, char *why, size_t why_size);
 

@@ -122,11 +122,11 @@ void rt_tls_sessions_close(struct rt_tls *tls)
     tls->n_ticket_keys = 0;
 }
 
-void rt_tls_sessions_load(struct rt_tls *tls, const struct rt_tls_settings *settings)
+void rt_tls_sessions_load(struct rt_tls *tls, const struct rt_tls_ticket_key *keys, size_t n)
 {
     rt_tls_sessions_close(tls);
-    for (; tls->n_ticket_keys < settings->n_ticket_keys; tls->n_ticket_keys++) {
-        tls->ticket_keys[tls->n_ticket_keys] = settings->ticket_keys[tls->n_ticket_keys];
+    for (; tls->n_ticket_keys < n; tls->n_ticket_keys++) {
+        tls->ticket_keys[tls->n_ticket_keys] = keys[tls->n_ticket_keys];
     }
 }
 

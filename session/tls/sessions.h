@@ -10,8 +10,8 @@
 
 /* Callbacks and bounds, into a new context. Returns false without memory. */
 bool rt_tls_sessions_init(SSL_CTX *ctx, const struct rt_tls_settings *settings);
-/* The keys of the settings take the place of those before; no session is kept. */
-void rt_tls_sessions_load(struct rt_tls *tls, const struct rt_tls_settings *settings);
+/* These keys take the place of those before; no session is kept. */
+void rt_tls_sessions_load(struct rt_tls *tls, const struct rt_tls_ticket_key *keys, size_t n);
 /* Wipes the keys, and lets go of the sessions. */
 void rt_tls_sessions_close(struct rt_tls *tls);
 

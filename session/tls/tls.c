@@ -6,9 +6,11 @@
 #include "session/tls/files.h"
 #include "session/tls/sessions.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -68,12 +70,12 @@ static SSL_CTX *make_ctx(struct rt_tls *tls, const struct rt_tls_settings *setti
     return ctx;
 }
 
-int rt_tls_load(struct rt_tls *tls, const struct rt_tls_settings *settings, char *why, size_t why_size)
+int rt_tls_read(struct rt_tls *tls, const struct rt_tls_settings *settings, char *why, size_t why_size)
 {
     SSL_CTX *ctx;
     int rc;
 
-    if (!rt_domain_valid(rt_slice_text(settings->domain))) {
+    if (settings->domain != NULL && !rt_domain_valid(rt_slice_text(settings->domain))) {
         return rt_fail(RT_EINVAL, why, why_size,
                        "\"%s\" is no domain of identities: 1 to %d of a-z, 0-9, '.', '_', '-'", settings->domain,
                        RT_DOMAIN_MAX);
@@ -82,14 +84,14 @@ int rt_tls_load(struct rt_tls *tls, const struct rt_tls_settings *settings, char
         return rt_fail(RT_EINVAL, why, why_size, "more than %d keys of session tickets", RT_TLS_TICKET_KEYS_MAX);
     }
     ERR_clear_error();
-    tls->method = tls->method == NULL ? rt_tls_bio_method() : tls->method;
-    tls->input = tls->input == NULL ? malloc(RT_TLS_INPUT_SIZE) : tls->input;
+    tls->method = rt_tls_bio_method();
+    tls->input = malloc(RT_TLS_INPUT_SIZE);
     ctx = tls->method == NULL || tls->input == NULL ? NULL : make_ctx(tls, settings);
     if (ctx == NULL) {
         ERR_clear_error();
         return rt_fail(RT_ENOMEM, why, why_size, "%s", rt_strerror(RT_ENOMEM));
     }
-    rc = rt_tls_read_own(ctx, settings, why, why_size);
+    rc = rt_tls_read_own(ctx, settings, tls, why, why_size);
     if (rc == 0) {
         rc = rt_tls_read_trust(ctx, settings, why, why_size);
     }
@@ -97,9 +99,55 @@ int rt_tls_load(struct rt_tls *tls, const struct rt_tls_settings *settings, char
         SSL_CTX_free(ctx);
         return rc;
     }
-    SSL_CTX_free(tls->ctx);
     tls->ctx = ctx;
-    rt_tls_sessions_load(tls, settings);
-    (void)snprintf(tls->domain, sizeof(tls->domain), "%s", settings->domain);
+    rt_tls_sessions_load(tls, settings->ticket_keys, settings->n_ticket_keys);
+    return 0;
+}
+
+void rt_tls_replace(struct rt_tls *tls, struct rt_tls *loaded)
+{
+    SSL_CTX_free(tls->ctx);
+    tls->ctx = loaded->ctx;
+    loaded->ctx = NULL;
+    SSL_CTX_set_app_data(tls->ctx, tls);
+    if (tls->method == NULL) { /* those of the first load are in use by wires that are open */
+        tls->method = loaded->method;
+        tls->input = loaded->input;
+        loaded->method = NULL;
+        loaded->input = NULL;
+    }
+    memcpy(tls->domain, loaded->domain, sizeof(tls->domain));
+    tls->own = loaded->own;
+    rt_tls_sessions_load(tls, loaded->ticket_keys, loaded->n_ticket_keys);
+}
+
+int rt_tls_load(struct rt_tls *tls, const struct rt_tls_settings *settings, char *why, size_t why_size)
+{
+    struct rt_tls loaded;
+    int rc;
+
+    rt_tls_init(&loaded);
+    rc = rt_tls_read(&loaded, settings, why, why_size);
+    if (rc == 0) {
+        rt_tls_replace(tls, &loaded);
+    }
+    rt_tls_close(&loaded);
+    return rc;
+}
+
+int rt_tls_directory(struct rt_tls_directory *directory, const char *path, struct rt_tls_settings *settings, char *why,
+                     size_t why_size)
+{
+    if (snprintf(directory->cert, sizeof(directory->cert), "%s/cert.pem", path) >= (int)sizeof(directory->cert)) {
+        return rt_fail(RT_EINVAL, why, why_size, "%.64s...: the path is too long", path);
+    }
+    /* The other names are shorter. */
+    (void)snprintf(directory->key, sizeof(directory->key), "%s/key.pem", path);
+    (void)snprintf(directory->ca, sizeof(directory->ca), "%s/ca.pem", path);
+    (void)snprintf(directory->crl, sizeof(directory->crl), "%s/crl.pem", path);
+    settings->cert_file = directory->cert;
+    settings->key_file = directory->key;
+    settings->ca_file = directory->ca;
+    settings->crl_file = access(directory->crl, F_OK) == 0 || errno != ENOENT ? directory->crl : NULL;
     return 0;
 }

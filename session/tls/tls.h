@@ -34,6 +34,8 @@
 /* Bytes of a file, and certificates or CRLs in one; a file with more is refused. */
 #define RT_TLS_FILE_MAX ((size_t)8 * 1024 * 1024)
 #define RT_TLS_FILE_ITEMS_MAX 256
+/* Bytes of a path in a directory of certificates, NUL included; a longer one is refused. */
+#define RT_TLS_PATH_SIZE 1024
 /* Certificates from the peer's to the one of a CA, both included; a longer chain is refused. */
 #define RT_TLS_CHAIN_MAX 6
 
@@ -55,7 +57,7 @@ struct rt_tls_settings {
     const char *key_file;  /* PEM: its key, without a password; others may not read the file */
     const char *ca_file;   /* PEM: CAs whose certificates count, each by itself */
     const char *crl_file;  /* PEM: a CRL of each CA of a chain, up to one of ca_file; NULL: nothing is revoked */
-    const char *domain;    /* of all identities (rt_domain_valid()) */
+    const char *domain;    /* of all identities (rt_domain_valid()); NULL: that of the own certificate */
     const struct rt_tls_ticket_key *ticket_keys; /* the first seals, all open; none: what is accepted is not resumed */
     size_t n_ticket_keys;                        /* at most RT_TLS_TICKET_KEYS_MAX */
 };
@@ -66,6 +68,8 @@ struct rt_tls {
     struct bio_method_st *method; /* owned */
     uint8_t *input;               /* owned: what a read of a socket goes into, of any wire */
     char domain[RT_DOMAIN_MAX + 1];
+    struct rt_identity own;  /* whom our certificate is of */
+    uint64_t whole, resumed; /* handshakes that were done, since init */
     struct rt_tls_ticket_key ticket_keys[RT_TLS_TICKET_KEYS_MAX];
     size_t n_ticket_keys;
     struct {
@@ -86,6 +90,20 @@ void rt_tls_close(struct rt_tls *tls);
  * identity or not valid now, a key of another certificate, and CRLs that are not valid now or lack one of the CAs. No
  * session from before is resumed by who dials. */
 RT_MUST_CHECK int rt_tls_load(struct rt_tls *tls, const struct rt_tls_settings *settings, char *why, size_t why_size);
+/* The same in two steps. The first, into a context of its own, may take place on any thread; the second cannot fail,
+ * and leaves `loaded` to be closed. */
+RT_MUST_CHECK int rt_tls_read(struct rt_tls *loaded, const struct rt_tls_settings *settings, char *why,
+                              size_t why_size);
+void rt_tls_replace(struct rt_tls *tls, struct rt_tls *loaded);
+
+/* A directory of certificates: cert.pem, key.pem, ca.pem, and crl.pem if there is one. */
+struct rt_tls_directory {
+    char cert[RT_TLS_PATH_SIZE], key[RT_TLS_PATH_SIZE], ca[RT_TLS_PATH_SIZE], crl[RT_TLS_PATH_SIZE];
+};
+
+/* Its files into settings, which point into `directory` then. RT_EINVAL: the path is too long. */
+RT_MUST_CHECK int rt_tls_directory(struct rt_tls_directory *directory, const char *path,
+                                   struct rt_tls_settings *settings, char *why, size_t why_size);
 
 extern const struct rt_wire_ops rt_wire_tls;
 

@@ -8,23 +8,44 @@
 
 #include <openssl/x509v3.h>
 
-int rt_tls_identity(const X509 *cert, const char *domain, struct rt_identity *identity, char *why, size_t why_size)
+/* Its URIs: how many, and the last one, which lives as long as the names, to be freed. */
+static GENERAL_NAMES *uris_of(const X509 *cert, struct rt_slice *uri, size_t *n)
 {
     /* A second extension of the kind is an error of its own: NULL, as none is. */
     GENERAL_NAMES *names = X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
-    struct rt_slice uri = {NULL, 0};
-    size_t n = 0;
-    int rc;
 
+    *uri = (struct rt_slice){NULL, 0};
+    *n = 0;
     for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) { /* -1 of none */
         const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
         if (name->type == GEN_URI) {
-            uri.data = ASN1_STRING_get0_data(name->d.uniformResourceIdentifier);
-            uri.size = (size_t)ASN1_STRING_length(name->d.uniformResourceIdentifier);
-            n++;
+            uri->data = ASN1_STRING_get0_data(name->d.uniformResourceIdentifier);
+            uri->size = (size_t)ASN1_STRING_length(name->d.uniformResourceIdentifier);
+            (*n)++;
         }
     }
-    rc = rt_identity_parse(identity, &uri, n, domain, why, why_size);
+    return names;
+}
+
+void rt_tls_domain(const X509 *cert, char *domain)
+{
+    struct rt_slice uri;
+    size_t n;
+    GENERAL_NAMES *names = uris_of(cert, &uri, &n);
+
+    if (n != 1 || !rt_identity_domain(uri, domain)) {
+        domain[0] = '\0';
+    }
+    GENERAL_NAMES_free(names);
+}
+
+int rt_tls_identity(const X509 *cert, const char *domain, struct rt_identity *identity, char *why, size_t why_size)
+{
+    struct rt_slice uri;
+    size_t n;
+    GENERAL_NAMES *names = uris_of(cert, &uri, &n);
+    int rc = rt_identity_parse(identity, &uri, n, domain, why, why_size);
+
     GENERAL_NAMES_free(names);
     return rc;
 }

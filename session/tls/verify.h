@@ -20,6 +20,8 @@ struct rt_tls_peer {
     char why[RT_TLS_WHY_MAX];  /* what is wrong with the certificate that came, or "" */
 };
 
+/* The domain that a certificate's one URI names; "": there is none. domain holds RT_DOMAIN_MAX + 1. */
+void rt_tls_domain(const X509 *cert, char *domain);
 /* Who a certificate is of: RT_EAUTH and why, unless it is an identity of the domain. */
 RT_MUST_CHECK int rt_tls_identity(const X509 *cert, const char *domain, struct rt_identity *identity, char *why,
                                   size_t why_size);

@@ -204,6 +204,11 @@ static void ready(struct tls *tls)
     if (tls->paused) {
         rt_wire_plain.pause(&tls->below);
     }
+    if (SSL_session_reused(tls->ssl) == 1) {
+        tls->peer.tls->resumed++;
+    } else {
+        tls->peer.tls->whole++;
+    }
     rt_identity_print(&identity, tls->peer.tls->domain, uri);
     tls->wire->events->on_ready(tls->wire, uri);
     if (tls->phase == READY) {

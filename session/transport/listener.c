@@ -83,7 +83,7 @@ static int bind_inet(struct rt_listener *listener, char *why, size_t why_size)
     struct rt_endpoint *endpoint = &listener->config.endpoint;
     int on = 1;
 
-    if (endpoint->kind == RT_ENDPOINT_TCP) {
+    if (rt_endpoint_is_ip(endpoint)) {
         (void)setsockopt(listener->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
         if (endpoint->addr.any.sa_family == AF_INET6) {
             (void)setsockopt(listener->fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
@@ -148,7 +148,7 @@ static bool identify(const struct rt_listener *listener, int fd, struct rt_liste
         if (peer->kind == RT_ENDPOINT_VSOCK) {
             peer->cid = from.addr.vm.svm_cid;
         }
-        peer->loopback = peer->kind == RT_ENDPOINT_TCP && rt_endpoint_is_loopback(&from);
+        peer->loopback = rt_endpoint_is_loopback(&from);
     }
     describe(peer, &from);
     return true;

@@ -29,7 +29,7 @@ struct rt_listener_peer {
     uid_t uid;
     gid_t gid;
     uint32_t cid;                    /* vSocket */
-    bool loopback;                   /* TCP: this machine, or whoever is tunnelled to it */
+    bool loopback;                   /* TCP, TLS: this machine, or whoever is tunnelled to it */
     char text[RT_ENDPOINT_TEXT_MAX]; /* for the log: "unix pid 12 uid 0", "tcp:127.0.0.1:40312", "vsock:3:1024" */
 };
 

@@ -36,7 +36,8 @@ struct bench {
     struct bench_options options;
     struct bench_report report;
     struct rt_cluster cluster;          /* of the part that runs */
-    char guest_tcp[64], client_tcp[64]; /* endpoints of its first agent */
+    char guest_tcp[64], client_tls[64]; /* endpoints of its first agent */
+    char client_certs[128];             /* directory of certificates, for the latter */
     char pump[RT_PROCESS_PATH];
     unsigned chains; /* so far: makes names */
     /* peers; 0: not running */
@@ -79,7 +80,7 @@ enum bench_flow { BENCH_UP, BENCH_DOWN, BENCH_BOTH }; /* guest to client, client
 struct bench_chain {
     enum bench_who who;
     enum bench_flow flow;
-    bool tcp;
+    bool tls;                /* the guest on TCP, the client on TLS; what is compared with has TCP on both sides */
     bool no_client;          /* retether: whoever opens it attaches by other means */
     bool verbose;            /* retether: logs of tether and client are wanted */
     const char *guest_agent; /* retether: other endpoints than the world's own, or NULL */

@@ -62,23 +62,23 @@ static void open_retether(struct bench *bench, struct bench_chain *chain, const 
                                                "--cid",  chain->cid,    "--first-hold",
                                                "60s",    "--log-level", chain->verbose ? "debug" : "warn",
                                                "--"};
-    const char *attach[8] = {"retether", "attach", "--since-offset", "oldest", chain->cid};
+    const char *attach[10] = {"retether", "attach", "--since-offset", "oldest", chain->cid};
     int in[2] = {-1, -1}, out[2] = {-1, -1}, entry[2] = {-1, -1}, leave[2] = {-1, -1};
     const char *agent = chain->client_agent;
-    size_t n = 10;
+    size_t n = 10, n_attach = 5;
 
     for (size_t i = 0; guest[i] != NULL && i < GUEST_ARGS_MAX; i++) {
         tether[n++] = guest[i];
     }
     (void)snprintf(chain->cid, sizeof(chain->cid), "bench-%u", bench->chains);
-    (void)snprintf(guests, sizeof(guests), chain->tcp ? "%s" : "unix:%s", chain->tcp ? bench->guest_tcp : host->guests);
+    (void)snprintf(guests, sizeof(guests), chain->tls ? "%s" : "unix:%s", chain->tls ? bench->guest_tcp : host->guests);
     if (chain->guest_agent != NULL) {
         (void)snprintf(guests, sizeof(guests), "%s", chain->guest_agent);
     }
     if (agent != NULL) {
         (void)snprintf(agents, sizeof(agents), "RETETHER_AGENTS=%s", agent);
-    } else if (chain->tcp) {
-        (void)snprintf(agents, sizeof(agents), "RETETHER_AGENTS=%s", bench->client_tcp);
+    } else if (chain->tls) {
+        (void)snprintf(agents, sizeof(agents), "RETETHER_AGENTS=%s", bench->client_tls);
     } else {
         (void)snprintf(agents, sizeof(agents), "RETETHER_AGENTS=unix:%s", host->clients);
     }
@@ -88,13 +88,17 @@ static void open_retether(struct bench *bench, struct bench_chain *chain, const 
     if (chain->verbose) {
         pipe_of(entry);
         pipe_of(leave);
-        attach[5] = "-v";
+        attach[n_attach++] = "-v";
     }
     chain->entry = bench_start(tether, -1, -1, entry[1], token);
     if (chain->flow != BENCH_UP) {
         pipe_of(in);
     } else {
-        attach[chain->verbose ? 6 : 5] = "--no-stdin";
+        attach[n_attach++] = "--no-stdin";
+    }
+    if (chain->tls) {
+        attach[n_attach++] = "--tls";
+        attach[n_attach++] = bench->client_certs;
     }
     pipe_of(out);
     if (!chain->no_client) {
@@ -217,7 +221,7 @@ static void open_peer(struct bench *bench, struct bench_chain *chain, const char
         (void)snprintf(out, sizeof(out), "%s", chain->exit_socket);
     }
     (void)unlink(out);
-    if (chain->tcp) {
+    if (chain->tls) {
         (void)snprintf(listen, sizeof(listen), "TCP-LISTEN:%u,bind=127.0.0.1,reuseaddr", ports[1]);
         (void)snprintf(back, sizeof(back), "TCP:127.0.0.1:%u", ports[1]);
         (void)snprintf(front, sizeof(front), "TCP-LISTEN:%u,bind=127.0.0.1,reuseaddr", ports[0]);
@@ -229,14 +233,14 @@ static void open_peer(struct bench *bench, struct bench_chain *chain, const char
         (void)snprintf(dial, sizeof(dial), "UNIX-CONNECT:%s", in);
     }
     client_end(chain, listen);
-    bench_wait_listener(chain->tcp ? NULL : out, ports[1]);
+    bench_wait_listener(chain->tls ? NULL : out, ports[1]);
     if (haproxy) {
         chain->middle = bench->haproxy[at];
     } else {
         const char *middle[] = {"socat", "-b", SOCAT_BUFFER, front, back, NULL};
 
         chain->middle = bench_start(middle, -1, -1, -1, NULL);
-        bench_wait_listener(chain->tcp ? NULL : in, ports[0]);
+        bench_wait_listener(chain->tls ? NULL : in, ports[0]);
     }
     guest_ends(chain, guest, dial);
 }

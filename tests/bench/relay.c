@@ -133,7 +133,7 @@ static void end(struct run *run)
 
 static void name_figure(char name[64], const char *what, const struct run *run)
 {
-    (void)snprintf(name, 64, "%s, %s, %s, %s", what, run->payload->name, run->chain.tcp ? "tcp" : "unix",
+    (void)snprintf(name, 64, "%s, %s, %s, %s", what, run->payload->name, run->chain.tls ? "tls" : "unix",
                    run->chain.flow == BENCH_UP ? "guest to client" : "client to guest");
 }
 
@@ -228,12 +228,12 @@ static void trace(struct run *run)
                   bench_who_name(run->chain.who), calls / ((double)run->bytes / MIB));
 }
 
-static void measure(struct bench *bench, const struct payload *payload, bool tcp, enum bench_flow flow)
+static void measure(struct bench *bench, const struct payload *payload, bool tls, enum bench_flow flow)
 {
-    struct run run = {.bench = bench, .payload = payload, .chain = {.tcp = tcp, .flow = flow}};
+    struct run run = {.bench = bench, .payload = payload, .chain = {.tls = tls, .flow = flow}};
 
     run.bytes = bench->options.quick ? payload->quick_bytes : payload->bytes;
-    bench_say("%s, %s, %s", payload->name, tcp ? "tcp" : "unix",
+    bench_say("%s, %s, %s", payload->name, tls ? "tls" : "unix",
               flow == BENCH_UP ? "guest to client" : "client to guest");
     for (unsigned round = 0; round < bench_rounds(bench); round++) {
         for (enum bench_who who = 0; who < BENCH_WHOS; who++) {
@@ -247,7 +247,7 @@ static void measure(struct bench *bench, const struct payload *payload, bool tcp
         }
     }
     goals(&run);
-    if (tcp || !bench_has("strace")) {
+    if (tls || !bench_has("strace")) {
         return;
     }
     run.bytes = (bench->options.quick ? payload->quick_bytes : payload->bytes) / 4;
@@ -282,9 +282,9 @@ static void measure_part(struct bench *bench, const char *part)
         bench_say("no strace here: no system calls");
     }
     for (size_t i = 0; i < sizeof(payloads) / sizeof(payloads[0]); i++) {
-        for (int tcp = 0; strcmp(payloads[i].part, part) == 0 && tcp < 2; tcp++) {
-            measure(bench, &payloads[i], tcp == 1, BENCH_UP);
-            measure(bench, &payloads[i], tcp == 1, BENCH_DOWN);
+        for (int tls = 0; strcmp(payloads[i].part, part) == 0 && tls < 2; tls++) {
+            measure(bench, &payloads[i], tls == 1, BENCH_UP);
+            measure(bench, &payloads[i], tls == 1, BENCH_DOWN);
         }
     }
     bench_world_stop(bench);

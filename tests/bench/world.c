@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
 #include "tests/bench/bench.h"
+#include "tests/lib/pki.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -143,15 +144,23 @@ static int prepare_host(struct rt_cluster *cluster, unsigned host)
 {
     struct bench *bench = (struct bench *)(void *)((char *)cluster - offsetof(struct bench, cluster));
     uint16_t guests = rt_test_free_port(), clients = rt_test_free_port();
+    char ca[BENCH_PATH];
 
     if (host == 0) {
         if (guests == 0 || clients == 0 || guests == clients) {
             return -1;
         }
         (void)snprintf(bench->guest_tcp, sizeof(bench->guest_tcp), "tcp:127.0.0.1:%u", guests);
-        (void)snprintf(bench->client_tcp, sizeof(bench->client_tcp), "tcp:127.0.0.1:%u", clients);
+        (void)snprintf(bench->client_tls, sizeof(bench->client_tls), "tls:127.0.0.1:%u", clients);
+        bench_path(bench, "ca", ca);
+        (void)snprintf(cluster->hosts[0].tls, sizeof(cluster->hosts[0].tls), "%.64s/h0.tls", cluster->dir);
+        (void)snprintf(bench->client_certs, sizeof(bench->client_certs), "%.64s/client.tls", cluster->dir);
+        if (rt_test_pki_ca(ca) != 0 || rt_test_pki_issue(ca, "agent", "h0", cluster->hosts[0].tls) != 0 ||
+            rt_test_pki_issue(ca, "vch", "local", bench->client_certs) != 0) {
+            return -1;
+        }
         (void)snprintf(cluster->hosts[0].more_guests, sizeof(cluster->hosts[0].more_guests), "%s", bench->guest_tcp);
-        (void)snprintf(cluster->hosts[0].more_clients, sizeof(cluster->hosts[0].more_clients), "%s", bench->client_tcp);
+        (void)snprintf(cluster->hosts[0].more_clients, sizeof(cluster->hosts[0].more_clients), "%s", bench->client_tls);
     }
     return 0;
 }

@@ -58,7 +58,7 @@ static const struct {
     {"fuzz_store", "id", "\xa0" ID},
     {"fuzz_config", "whole",
      "# a host\nhost {\n  name = \"esx-17\"\n  advertise = {\"unix:/run/c.sock\"}\n}\nlisten {\n"
-     "  guests = {\"vsock::7400\", \"unix:/run/g.sock,mode=0660,group=0\"}\n  clients = {\"tcp:127.0.0.1:7401\"}\n  "
+     "  guests = {\"vsock::7400\", \"unix:/run/g.sock,mode=0660,group=0\"}\n  clients = {\"unix:/run/c.sock\"}\n  "
      "max_guests = 10\n}\n"
      "store {\n  endpoints = {\"sentinel:retether@10.0.0.11:26379,10.0.0.12:26379\"}\n  timeout = 1s\n}\n"
      "state_dir = \"/var/lib/retether\"\nticket_ttl = 24h\naccess {\n  users = {\"root = operator\", \"@27 = "

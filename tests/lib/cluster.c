@@ -19,7 +19,7 @@
 #define ANSWER_LIMIT_S 60
 #define STEP_MS 10
 #define ARGS_MAX 64
-#define AGENT_ARGS_MAX 26
+#define AGENT_ARGS_MAX 32
 #define CREATE_ARGS_MAX 12
 
 static int fail(const char *what, const char *why)
@@ -94,6 +94,14 @@ int rt_cluster_agent_start(struct rt_cluster *cluster, unsigned host)
     if (h->more_clients[0] != '\0') {
         argv[n++] = "--clients";
         argv[n++] = h->more_clients;
+    }
+    if (h->advertise[0] != '\0') {
+        argv[n++] = "--advertise";
+        argv[n++] = h->advertise;
+    }
+    if (h->tls[0] != '\0') {
+        argv[n++] = "--tls";
+        argv[n++] = h->tls;
     }
     argv[n] = NULL;
     rt_process_spec_init(&spec, argv);
@@ -225,7 +233,8 @@ void rt_cluster_cli_env(const struct rt_cluster *cluster, struct rt_process_spec
 {
     spec->env[0] = cluster->agents_env;
     spec->env[1] = cluster->guest_env;
-    spec->env[2] = NULL;
+    spec->env[2] = cluster->tls_env[0] == '\0' ? NULL : cluster->tls_env;
+    spec->env[3] = NULL;
 }
 
 int rt_cluster_cli(struct rt_cluster *cluster, const char *const *args, const void *input, size_t input_size,

@@ -27,6 +27,8 @@ struct rt_cluster_host {
     char netns[32];        /* the network namespace that its agent runs in; empty: this one */
     char more_guests[64];  /* one more listener for guests, or empty */
     char more_clients[64]; /* the same for clients */
+    char advertise[64];    /* what clients are told instead of its listeners, or empty */
+    char tls[112];         /* directory of certificates, or empty */
     pid_t pid;             /* 0: not running */
 };
 
@@ -46,6 +48,7 @@ struct rt_cluster_vm {
 struct rt_cluster {
     char dir[64];
     char agents_env[512]; /* "RETETHER_AGENTS=…", every host */
+    char tls_env[160];    /* "RETETHER_TLS=…", or empty: commands on unix sockets need none */
     char guest_env[160];  /* "RETETHER_GUEST_AGENT=…", host 0 */
     /* More options of `retether create` for VMs started from now on; NULL-terminated, or NULL. */
     const char *const *create_options;
@@ -60,8 +63,8 @@ struct rt_cluster {
 
 /* Hosts h0, h1, …, all agents answering. On failure all is stopped. */
 int rt_cluster_start(struct rt_cluster *cluster, unsigned n_hosts, bool replica);
-/* The same, but asks before each host's first agent starts: it may set netns, more_guests and more_clients. Not 0: that
- * host cannot be had. */
+/* The same, but asks before each host's first agent starts: it may set netns, more_guests, more_clients, advertise and
+ * tls. Not 0: that host cannot be had. */
 typedef int (*rt_cluster_prepare)(struct rt_cluster *cluster, unsigned host);
 int rt_cluster_start_in(struct rt_cluster *cluster, unsigned n_hosts, bool replica, rt_cluster_prepare prepare);
 /* Ends all. keep_logs: says where they are; else nothing is left. Safe on a zeroed struct, and twice. */
@@ -90,7 +93,7 @@ int rt_cluster_vm_move(struct rt_cluster *cluster, struct rt_cluster_vm *vm, uns
 /* Runs `retether ARGS…` (args[0] is "retether") against all agents of the cluster, to its end. */
 int rt_cluster_cli(struct rt_cluster *cluster, const char *const *args, const void *input, size_t input_size,
                    unsigned limit_ms, struct rt_process_run *run);
-/* Sets the environment that a retether of this cluster needs, in spec->env[0] and [1]. */
+/* Sets the environment that a retether of this cluster needs, from spec->env[0] on. */
 void rt_cluster_cli_env(const struct rt_cluster *cluster, struct rt_process_spec *spec);
 
 #endif

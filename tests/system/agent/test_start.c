@@ -116,7 +116,8 @@ static void test_stranger(void **state)
     status = pclose(out);
     assert_true(WIFEXITED(status));
     assert_int_equal(WEXITSTATUS(status), 125);
-    (void)snprintf(wanted, sizeof(wanted), "user %lu may not use this agent; add it to access.users",
+    (void)snprintf(wanted, sizeof(wanted),
+                   "user %lu may not use this agent; it takes a rule of access.users, or a client's certificate",
                    (unsigned long)geteuid());
     daemon_until(daemon, wanted, 1, 5000);
     if (strstr(line, wanted) == NULL) {
@@ -135,7 +136,7 @@ static void test_check_config(void **state)
     } bad[] = {
         {"host {\n  name = h1\n  colour = red\n}\n", ":3: no such option 'colour'"},
         {"listen {\n  clients = {\"tcp:192.0.2.1:7401\"}\n}\n",
-         ":2: listen.clients: tcp:192.0.2.1:7401: clients on TCP"},
+         ":2: listen.clients: tcp:192.0.2.1:7401: plain TCP proves nobody"},
         {"access {\n  users = {\"* = vch/acme\",\n    \"nobody = king\"}\n}\n",
          ":3: access.users: \"nobody = king\": no role behind the ="},
         {"listen {\n  guests = {\"udp:1\"}\n}\n", ":2: listen.guests: udp:1: wants unix:PATH"},

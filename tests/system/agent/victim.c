@@ -20,7 +20,7 @@ struct victim victim;
 
 const char *victim_door(const struct daemon *daemon, int door)
 {
-    const char *const doors[VICTIM_DOORS] = {daemon->guest, daemon->client, victim.tcp_guest, victim.tcp_client};
+    const char *const doors[VICTIM_DOORS] = {daemon->guest, daemon->client, victim.tcp_guest, victim.other_client};
 
     return doors[door];
 }
@@ -47,12 +47,14 @@ static void find_tcp(const struct daemon *daemon, const char *whom, char *out, s
 int victim_setup(void **state)
 {
     struct daemon *daemon;
+    char clients[112];
 
     assert_int_equal(daemon_setup(state), 0);
     daemon = *state;
-    daemon_up(daemon, (const char *[]){"--guests", PEER_TCP "0", "--clients", PEER_TCP "0", NULL});
+    (void)snprintf(victim.other_client, sizeof(victim.other_client), "%s/c2", daemon->dir);
+    (void)snprintf(clients, sizeof(clients), "unix:%s", victim.other_client);
+    daemon_up(daemon, (const char *[]){"--guests", PEER_TCP "0", "--clients", clients, NULL});
     find_tcp(daemon, " for guests", victim.tcp_guest, sizeof(victim.tcp_guest));
-    find_tcp(daemon, " for clients", victim.tcp_client, sizeof(victim.tcp_client));
     pair_start(&victim.pair, daemon, "victim", 1);
     pair_move(&victim.pair, 4 << 20, 20000);
     return 0;

@@ -22,7 +22,7 @@
 
 struct victim {
     struct pair pair;
-    char tcp_guest[32], tcp_client[32];
+    char tcp_guest[32], other_client[96];
 };
 
 extern struct victim victim;

@@ -126,10 +126,16 @@ static int wait_until_whole(void)
 
 int harness_main(unsigned hosts, bool replica, const char *name, const struct CMUnitTest *tests, size_t n)
 {
+    return harness_main_in(hosts, replica, NULL, name, tests, n);
+}
+
+int harness_main_in(unsigned hosts, bool replica, rt_cluster_prepare prepare, const char *name,
+                    const struct CMUnitTest *tests, size_t n)
+{
     int failed;
 
     (void)signal(SIGPIPE, SIG_IGN);
-    if (rt_cluster_start(&harness, hosts, replica) != 0) {
+    if (rt_cluster_start_in(&harness, hosts, replica, prepare) != 0) {
         return 1;
     }
     if (wait_until_whole() != 0) {

@@ -25,6 +25,10 @@ extern struct rt_cluster harness;
 /* Starts the cluster, waits until the store is whole and containers run, then runs the tests. Returns main's status. */
 int harness_main(unsigned hosts, bool replica, const char *name, const struct CMUnitTest *tests, size_t n);
 
+/* The same, with rt_cluster_start_in(). */
+int harness_main_in(unsigned hosts, bool replica, rt_cluster_prepare prepare, const char *name,
+                    const struct CMUnitTest *tests, size_t n);
+
 /* `retether ARGS…`, args[0] included, to its end. */
 void harness_cli(struct rt_process_run *run, const char *input, size_t input_size, const char *const *args);
 /* Runs it, and wants this status; with out, exactly this output. */

@@ -463,7 +463,8 @@ static void test_stranger(void **state)
     at = fx_until_frame(&one, RT_REFUSE, &frame);
     assert_int_equal(rt_msg_decode(RT_MSG_REFUSE, one.in + at, frame.length, &refuse, why, sizeof(why)), 0);
     assert_int_equal(refuse.c, RT_CLASS_DENIED);
-    (void)snprintf(wanted, sizeof(wanted), "user %lu may not use this agent; add it to access.users",
+    (void)snprintf(wanted, sizeof(wanted),
+                   "user %lu may not use this agent; it takes a rule of access.users, or a client's certificate",
                    (unsigned long)geteuid());
     assert_true(rt_slice_equal(refuse.m, rt_slice_text(wanted)));
     fx_until_closed(&one);

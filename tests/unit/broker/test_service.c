@@ -154,6 +154,7 @@ static void test_wire_with_a_handshake(void **state)
     ciphered.accept = accept_ciphered;
     fx_services = alone;
     fx_start();
+    (void)snprintf(shell.tls.domain, sizeof(shell.tls.domain), "lab");
     for (size_t i = 0; i < size; i++) {
         hello[i] ^= CIPHER_KEY;
     }

@@ -68,9 +68,9 @@ static void test_file(void **state)
 {
     (void)state;
     assert_int_equal(read_file("# a host\n"
-                               "host {\n  name = h1\n  advertise = {\"tcp:127.0.0.1:7401\", \"unix:/run/c\"}\n}\n"
+                               "host {\n  name = h1\n  advertise = {\"tls:127.0.0.1:7401\", \"unix:/run/c\"}\n}\n"
                                "listen {\n  guests = {\"vsock::7400\", \"tcp:169.254.1.1:7400\", \"tcp:[::1]:7\"}\n"
-                               "  clients = {\"tcp:127.0.0.1:0\"}\n  max_guests = 10\n}\n"
+                               "  clients = {\"unix:/run/c\"}\n  max_guests = 10\n}\n"
                                "store {\n  endpoints = {\"sentinel:m@127.0.0.1:1,127.0.0.1:2\"}\n  timeout = 500ms\n}\n"
                                "state_dir = \"/srv/x\"\nticket_ttl = 30d\n"
                                "log {\n  level = debug\n  format = json\n}\n"),
@@ -175,14 +175,15 @@ static const struct {
     {"hosts {\n}\n", ":1: no such option 'hosts'"},
     {"host {\n  name = \"a b\"\n}\n", ":2: host.name: \"a b\": a host name is printable ASCII"},
     {"host {\n  name = \"\"\n}\n", ":2: host.name: an empty text"},
-    {"listen {\n\n  clients = {\"tcp:0.0.0.0:7401\"}\n}\n",
-     ":3: listen.clients: tcp:0.0.0.0:7401: clients on TCP beyond "
-     "loopback require TLS"},
-    {"listen {\n  clients = {\"tcp:169.254.1.1:7401\"}\n}\n", "require TLS"},
+    {"listen {\n\n  clients = {\"tcp:0.0.0.0:7401\"}\n}\n", ":3: listen.clients: tcp:0.0.0.0:7401: plain TCP proves "
+                                                            "nobody; clients use tls:ADDRESS:PORT"},
+    {"listen {\n  clients = {\"tcp:127.0.0.1:7401\"}\n}\n", "plain TCP proves nobody"},
+    {"listen {\n  guests = {\"tls:127.0.0.1:7400\"}\n}\n", "TLS is for clients"},
+    {"host {\n  advertise = {\"tcp:127.0.0.1:7401\"}\n}\n", "clients are told unix:PATH or tls:ADDRESS:PORT"},
     {"listen {\n  clients = {\"vsock::7401\"}\n}\n", "vSockets are for guests"},
     {"listen {\n  guests = {\"unix:/a\",\n \"tcp:10.0.0.1:7400\"}\n}\n",
      ":3: listen.guests: tcp:10.0.0.1:7400: guests on "
-     "TCP beyond loopback and link-local"},
+     "TCP use a loopback or a link-local address"},
     {"listen {\n  guests = {\"tcp:localhost:1\"}\n}\n", "not a numeric address"},
     {"listen {\n  guests = {\"unix:/a\", \"unix:/a\"}\n}\n", "is there twice"},
     {"listen {\n  guests = \"unix:/a\"\n guests = \"unix:/b\"\n}\n", ":3: listen.guests: set twice"},
@@ -238,7 +239,10 @@ static void test_bad_flags(void **state)
     assert_non_null(strstr(why, "--host-name needs a value: --host-name NAME"));
     assert_int_equal(read_flags("extra", NULL), RT_ECONFIG);
     assert_int_equal(read_flags("--clients", "tcp:[::]:7401", NULL), RT_ECONFIG);
-    assert_non_null(strstr(why, "--clients: tcp:[::]:7401: clients on TCP beyond loopback require TLS"));
+    assert_non_null(strstr(why, "--clients: tcp:[::]:7401: plain TCP proves nobody"));
+    assert_int_equal(read_flags("--clients", "tls:0.0.0.0:7401", "--host-name", "h1", NULL), RT_ECONFIG);
+    assert_non_null(strstr(why, "listen.clients: tls:0.0.0.0:7401 takes certificates: set tls to a directory of them"));
+    assert_int_equal(read_flags("--clients", "tls:0.0.0.0:7401", "--tls", "/etc/retether/tls", NULL), 0);
     assert_int_equal(read_flags("--log-level", "", NULL), RT_ECONFIG);
     assert_int_equal(read_flags("--max-guests", "12000", "--max-clients", "5000", NULL), RT_ECONFIG);
     assert_non_null(strstr(why, "together are 17000, at most 16384"));

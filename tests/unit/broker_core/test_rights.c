@@ -169,7 +169,9 @@ static void test_nobody(void **state)
     fx_proved(fx, link, RT_CLIENT_NOBODY, "user 1001");
     fx_msg(fx, link, &(struct rt_frame){.type = RT_HELLO}, RT_MSG_HELLO, &hello);
     fx_want_refuse(fx, link, 0, RT_CLASS_DENIED, &refuse);
-    assert_true(rt_slice_equal(refuse.m, rt_slice_text("user 1001 may not use this agent; add it to access.users")));
+    assert_true(rt_slice_equal(
+        refuse.m,
+        rt_slice_text("user 1001 may not use this agent; it takes a rule of access.users, or a client's certificate")));
     assert_true(fx->links[link].closed);
 }
 

@@ -75,7 +75,7 @@ static void test_options(void **state)
     assert_string_equal(COMPLETE("--v"), "--verbose --version ");
     assert_string_equal(COMPLETE("attach", "--ta"), "--tail --tail-bytes ");
     assert_string_equal(COMPLETE("attach", "web", "--ta"), "--tail --tail-bytes ");
-    assert_string_equal(COMPLETE("show", "-"), "--json --agent --timeout --verbose --help --version ");
+    assert_string_equal(COMPLETE("show", "-"), "--json --agent --tls --timeout --verbose --help --version ");
     assert_string_equal(COMPLETE("exec", "web", "ls", "--t"), ""); /* of ls */
     assert_string_equal(COMPLETE("exec", "--", "--t"), "CID ");
 }

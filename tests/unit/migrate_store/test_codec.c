@@ -224,7 +224,7 @@ static void test_rows(void **state)
 static void test_reachable(void **state)
 {
     static const struct rt_store_host from = {
-        .host = "h", .machine = "m", .n_addr = 4, .addr = {"unix:/a", "tcp:b:1", "tcp:127.0.0.1:2", "tcp:[::1]:3"}};
+        .host = "h", .machine = "m", .n_addr = 4, .addr = {"unix:/a", "tcp:b:1", "tls:127.0.0.1:2", "tls:[::1]:3"}};
     struct rt_store_host row = from;
 
     (void)state;

@@ -17,7 +17,7 @@ struct cipher {
     struct rt_wire *wire; /* above */
     const struct cipher_context *context;
     enum rt_wire_side side;
-    char expect[32];
+    char expect[64];
     uint8_t hello[2]; /* the peer's */
     size_t n_hello;
     enum { SHAKING, READY, CLOSING } phase;
@@ -62,9 +62,9 @@ static void on_written(struct rt_wire *below, int status)
 static void shake_hands(struct cipher *cipher)
 {
     const struct rt_wire_events *events = cipher->wire->events;
-    char peer[32], why[96];
+    char peer[64], why[160];
 
-    (void)snprintf(peer, sizeof(peer), "peer-%u", cipher->hello[1]);
+    (void)snprintf(peer, sizeof(peer), CIPHER_PEER "%u", cipher->hello[1]);
     if (cipher->hello[0] != CIPHER_MARK) {
         events->on_end(cipher->wire, RT_EPROTO, "handshake: not a cipher");
         return;

@@ -8,8 +8,10 @@
 #include <stdint.h>
 
 /* A wire that is not plain: bytes are turned over (XOR) on a plain wire below. In the handshake each side says
- * CIPHER_MARK and one byte, its number; by that the other side knows it as "peer-NUMBER". Who dialled speaks first. */
+ * CIPHER_MARK and one byte, its number; by that the other side knows it as CIPHER_PEER "NUMBER". Who dialled speaks
+ * first. */
 
+#define CIPHER_PEER "spiffe://lab/retether/vch/peer-"
 #define CIPHER_KEY 0x5c
 #define CIPHER_MARK 0x11
 

@@ -22,7 +22,7 @@ struct secret {
     struct cipher_context context;
     const char *expect;
     unsigned readies;
-    char peer[32];
+    char peer[64];
     uint64_t seen_then; /* received when on_ready came */
 };
 
@@ -81,7 +81,8 @@ static void turn(struct fixture *fixture)
 /* Megabytes there and back, begun with before the handshake. */
 static void echo(struct fixture *fixture, bool tcp)
 {
-    struct secret near = {.end = {.whole_frames = true, .want = 3 * MIB}, .context.number = 1, .expect = "peer-2"};
+    struct secret near = {
+        .end = {.whole_frames = true, .want = 3 * MIB}, .context.number = 1, .expect = CIPHER_PEER "2"};
     struct secret far = {.end.echo = true, .context.number = 2};
     size_t bytes;
     uint8_t *stream = make_frames(3 * MIB, 60000, &bytes);
@@ -101,8 +102,8 @@ static void echo(struct fixture *fixture, bool tcp)
     fixture_run(fixture, &near.end.got_all);
     assert_int_equal(near.end.seen, 3 * MIB);
     assert_int_equal(near.readies + far.readies, 2);
-    assert_string_equal(near.peer, "peer-2");
-    assert_string_equal(far.peer, "peer-1");
+    assert_string_equal(near.peer, CIPHER_PEER "2");
+    assert_string_equal(far.peer, CIPHER_PEER "1");
     assert_int_equal(near.seen_then + far.seen_then, 0);
     assert_int_equal(rt_link_sent_total(&near.end.link), bytes);
     assert_true(near.end.drains > 0);
@@ -143,7 +144,7 @@ static void test_cut_handshake(void **state)
     assert_int_equal(write(fds[1], data, sizeof(data)), sizeof(data));
     turn(fixture);
     assert_int_equal(end.readies, 1);
-    assert_string_equal(end.peer, "peer-7");
+    assert_string_equal(end.peer, CIPHER_PEER "7");
     assert_int_equal(end.end.seen, 3);
     assert_false(uv_is_active((uv_handle_t *)&end.end.link.timer));
     assert_int_equal(write_out(&end, (const uint8_t *)"abc", 3), 0);
@@ -162,7 +163,7 @@ static void test_cut_handshake(void **state)
 static void test_handshake_fails(void **state)
 {
     struct fixture *fixture = *state;
-    struct secret near = {.context.number = 1, .expect = "peer-3"}, far = {.context.number = 2};
+    struct secret near = {.context.number = 1, .expect = CIPHER_PEER "3"}, far = {.context.number = 2};
     int fds[2];
 
     setup_pool();
@@ -172,7 +173,7 @@ static void test_handshake_fails(void **state)
     assert_int_equal(write_out(&near, (const uint8_t *)"secret", 6), 0);
     fixture_run(fixture, &near.end.closed);
     assert_int_equal(near.end.reason, RT_EAUTH);
-    assert_string_equal(near.end.text, "handshake: expected peer-3, peer-2 is there");
+    assert_string_equal(near.end.text, "handshake: expected " CIPHER_PEER "3, " CIPHER_PEER "2 is there");
     fixture_run(fixture, &far.end.closed);
     assert_int_equal(near.readies, 0);
     assert_int_equal(far.end.seen, 0);

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "broker/shell.h"
+
+#include "migrate/seal/crypto.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* By what an agent is trusted and trusts: the key ring of the cluster, and the certificates of the wire to clients.
+ * Both are read at the start, and anew with SIGHUP: then together, and what is not right in one changes neither. */
+
+#define TICKET_LABEL "retether tls session ticket v1"
+
+_Static_assert(RT_KEYRING_MAX <= RT_TLS_TICKET_KEYS_MAX, "each key of a ring has its key of session tickets");
+
+static int fail(struct rt_shell *shell, const char *why, const char *more)
+{
+    rt_shell_note(shell, RT_LOG_ERROR, RT_LOG_DISK, "keys", "%s%s", why, more);
+    return RT_EIO;
+}
+
+/* The key of session tickets that belongs to a key of the ring. */
+static int derive(struct rt_tls_ticket_key *key, const uint8_t *secret)
+{
+    uint8_t bytes[sizeof(key->name) + sizeof(key->mac) + sizeof(key->cipher)];
+    int rc = rt_crypto_derive(secret, TICKET_LABEL, bytes, sizeof(bytes));
+
+    if (rc == 0) {
+        memcpy(key->name, bytes, sizeof(key->name));
+        memcpy(key->mac, bytes + sizeof(key->name), sizeof(key->mac));
+        memcpy(key->cipher, bytes + sizeof(key->name) + sizeof(key->mac), sizeof(key->cipher));
+    }
+    rt_crypto_wipe(bytes, sizeof(bytes));
+    return rc;
+}
+
+/* Those of the whole ring, the active key's first: any agent of the cluster has the same. */
+static int derive_all(const struct rt_keyring *ring, struct rt_tls_ticket_key *keys)
+{
+    size_t n = 1;
+    int rc = 0;
+
+    for (size_t i = 0; i < ring->n_keys && rc == 0; i++) {
+        rc = derive(ring->keys[i].id == ring->active ? &keys[0] : &keys[n++], ring->keys[i].secret);
+    }
+    return rc;
+}
+
+/* An agent is known by the name that its clients were told. */
+static int check_own(const struct rt_settings *settings, const struct rt_tls *tls, char *why, size_t why_size)
+{
+    char label[RT_IDENTITY_LABEL_MAX];
+
+    if (tls->own.role == RT_IDENTITY_AGENT && strcmp(tls->own.name, settings->host_name) == 0) {
+        return 0;
+    }
+    rt_identity_label(&tls->own, label);
+    return rt_fail(RT_ECONFIG, why, why_size,
+                   "%s/cert.pem: the certificate is of %s, and this agent is agent/%s: have one made for it, as "
+                   "\"retether pki issue agent %s\" does, or set host.name",
+                   settings->tls, label, settings->host_name, settings->host_name);
+}
+
+/* The certificates, into a context of their own. */
+static int read_tls(struct rt_tls *tls, const struct rt_settings *settings, const struct rt_keyring *ring, char *why,
+                    size_t why_size)
+{
+    struct rt_tls_directory directory;
+    struct rt_tls_ticket_key keys[RT_TLS_TICKET_KEYS_MAX];
+    struct rt_tls_settings files = {.ticket_keys = keys, .n_ticket_keys = ring->n_keys};
+    int rc = rt_tls_directory(&directory, settings->tls, &files, why, why_size);
+
+    if (rc == 0 && (rc = derive_all(ring, keys)) != 0) {
+        (void)snprintf(why, why_size, "the keys of session tickets: %s", rt_strerror(rc));
+    }
+    if (rc == 0) {
+        rc = rt_tls_read(tls, &files, why, why_size);
+    }
+    rt_crypto_wipe(keys, sizeof(keys));
+    return rc == 0 ? check_own(settings, tls, why, why_size) : rc;
+}
+
+/* rc: of reading the ring. */
+static int read_rest(struct rt_shell_trust *trust, const struct rt_settings *settings, int rc)
+{
+    if (rc != 0) {
+        (void)snprintf(trust->why, sizeof(trust->why), "%s", trust->ring.why);
+    } else if (settings->tls[0] != '\0') {
+        rc = read_tls(&trust->tls, settings, &trust->ring, trust->why, sizeof(trust->why));
+    }
+    return rc;
+}
+
+static void init(struct rt_shell_trust *trust)
+{
+    rt_keyring_init(&trust->ring);
+    rt_tls_init(&trust->tls);
+}
+
+/* What was read counts from now on. */
+static void take(struct rt_shell *shell, struct rt_shell_trust *trust)
+{
+    shell->ring = trust->ring;
+    if (trust->tls.ctx != NULL) {
+        rt_tls_replace(&shell->tls, &trust->tls);
+    }
+}
+
+static void close_trust(struct rt_shell_trust *trust)
+{
+    rt_keyring_close(&trust->ring);
+    rt_tls_close(&trust->tls);
+}
+
+static int load_keys(struct rt_shell *shell, struct rt_keyring *ring)
+{
+    const char *path = shell->settings.keys;
+    int rc = rt_keyring_load(ring, path);
+
+    if (rc == RT_ENOTFOUND) {
+        rc = rt_keyring_create(ring, path);
+        if (rc == RT_EEXIST) { /* another agent of this host was quicker */
+            rc = rt_keyring_load(ring, path);
+        } else if (rc == 0) {
+            rt_shell_note(shell, RT_LOG_WARN, RT_LOG_DISK, "keys", "%s made: agents of other hosts need a copy of it",
+                          path);
+        }
+    }
+    return rc;
+}
+
+int rt_shell_open_trust(struct rt_shell *shell)
+{
+    struct rt_shell_trust *trust = &shell->trust.next;
+    int rc;
+
+    init(trust);
+    rc = read_rest(trust, &shell->settings, load_keys(shell, &trust->ring));
+    if (rc == 0) {
+        take(shell, trust);
+    } else {
+        rc = fail(shell, trust->why, "");
+    }
+    close_trust(trust);
+    return rc;
+}
+
+/* On a thread of libuv's pool: a disk may hang. */
+static void read_cb(uv_work_t *work)
+{
+    struct rt_shell *shell = work->data;
+    struct rt_shell_trust *next = &shell->trust.next;
+
+    shell->trust.error = read_rest(next, &shell->settings, rt_keyring_load(&next->ring, shell->settings.keys));
+}
+
+static void done_cb(uv_work_t *work, int status)
+{
+    struct rt_shell *shell = work->data;
+    struct rt_shell_trust *next = &shell->trust.next;
+    bool another = shell->ring.active != next->ring.active, again;
+
+    (void)status; /* nothing is cancelled */
+    if (shell->trust.error != 0) {
+        (void)fail(shell, next->why, "; what was read before stays in use");
+    } else {
+        take(shell, next);
+        rt_shell_note(shell, RT_LOG_INFO, RT_LOG_DISK, "keys", "%s read: %zu keys, key %u seals%s%s",
+                      shell->settings.keys, shell->ring.n_keys, (unsigned)shell->ring.active,
+                      shell->settings.tls[0] == '\0' ? "" : "; certificates of ", shell->settings.tls);
+        if (another && shell->phase == RT_SHELL_RUNNING) {
+            rt_agent_rekeyed(shell->agent, rt_shell_now(shell));
+            rt_shell_settle(shell);
+        }
+    }
+    close_trust(next);
+    again = shell->trust.phase == RT_TRUST_AGAIN;
+    shell->trust.phase = RT_TRUST_IDLE;
+    if (again) {
+        rt_shell_reload_trust(shell);
+    } else {
+        rt_notify_say(&shell->notify, "READY=1");
+    }
+    rt_shell_progress(shell);
+}
+
+void rt_shell_reload_trust(struct rt_shell *shell)
+{
+    if (shell->trust.phase != RT_TRUST_IDLE) {
+        shell->trust.phase = RT_TRUST_AGAIN; /* a file may have been written since it was opened */
+        return;
+    }
+    init(&shell->trust.next);
+    shell->trust.work.data = shell;
+    if (uv_queue_work(&shell->loop, &shell->trust.work, read_cb, done_cb) == 0) {
+        shell->trust.phase = RT_TRUST_READING;
+        rt_notify_reloading(&shell->notify);
+    }
+}

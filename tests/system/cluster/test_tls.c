@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "tests/lib/pki.h"
+#include "tests/lib/vmotion.h"
+#include "tests/system/cluster/harness.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Clients that reach agents over TLS, with certificates as an operator makes them. Clients are told TLS addresses
+ * alone. h2 tells one that is h0's: whoever goes there finds another agent than the one that it was sent to. */
+
+#define HOSTS 3
+#define LIAR 2
+
+static char endpoints[HOSTS][64];
+
+/* DIR/NAME of the cluster's directory; good until the eighth call from now. */
+static const char *in_dir(const char *name)
+{
+    static char paths[8][128];
+    static unsigned next;
+    char *path = paths[next++ % 8];
+
+    (void)snprintf(path, sizeof(paths[0]), "%.64s/%.48s", harness.dir, name);
+    return path;
+}
+
+static int make_clients(void)
+{
+    return rt_test_pki_ca(in_dir("ca")) != 0 || rt_test_pki_ca(in_dir("other-ca")) != 0 ||
+                   rt_test_pki((const char *[]){"init", in_dir("far-ca"), "--domain", "far.example", NULL}) != 0 ||
+                   rt_test_pki_issue(in_dir("ca"), "vch", "local", in_dir("vch")) != 0 ||
+                   rt_test_pki_issue(in_dir("ca"), "vch", "local", in_dir("gone")) != 0 ||
+                   rt_test_pki_issue(in_dir("ca"), "viewer", "acme", in_dir("viewer")) != 0 ||
+                   rt_test_pki_issue(in_dir("ca"), "agent", "h9", in_dir("agent")) != 0 ||
+                   rt_test_pki_issue(in_dir("other-ca"), "vch", "local", in_dir("other")) != 0 ||
+                   rt_test_pki_issue(in_dir("far-ca"), "vch", "local", in_dir("far")) != 0
+               ? -1
+               : 0;
+}
+
+static int prepare(struct rt_cluster *cluster, unsigned host)
+{
+    struct rt_cluster_host *h = &cluster->hosts[host];
+    char name[32];
+    unsigned port = rt_test_free_port();
+
+    if (port == 0 || (host == 0 && make_clients() != 0)) {
+        return -1;
+    }
+    (void)snprintf(endpoints[host], sizeof(endpoints[host]), "tls:127.0.0.1:%u", port);
+    (void)snprintf(name, sizeof(name), "%.15s.tls", h->name);
+    (void)snprintf(h->more_clients, sizeof(h->more_clients), "%.63s", endpoints[host]);
+    (void)snprintf(h->advertise, sizeof(h->advertise), "%.63s", endpoints[host == LIAR ? 0 : host]);
+    (void)snprintf(h->tls, sizeof(h->tls), "%.111s", in_dir(name));
+    return rt_test_pki_issue(in_dir("ca"), "agent", h->name, h->tls);
+}
+
+/* An attachment goes on with every byte, wherever the container is taken, and takes no other agent for the one that it
+ * is sent to. */
+static void test_moves(void **state)
+{
+    struct rt_cluster_vm *vm = harness_vm("tls-moves", "while read -r line; do echo \"got $line\"; done");
+    struct harness_attach attach;
+
+    (void)state;
+    harness_start(
+        &attach, false,
+        ARGS("attach", "-v", "--since-offset", "oldest", "--agent", endpoints[0], "--tls", in_dir("vch"), "tls-moves"));
+    harness_type(&attach, "one\n", 4);
+    harness_until(&attach, "got one\n");
+    assert_int_equal(rt_cluster_vm_move(&harness, vm, 1, "reset"), 0);
+    harness_type(&attach, "two\n", 4);
+    harness_until(&attach, "got two\n");
+    assert_int_equal(rt_cluster_vm_move(&harness, vm, LIAR, "reset"), 0);
+    harness_type(&attach, "three\n", 6);
+    harness_until_err(&attach, "not who was expected: agent/h0 instead of agent/h2");
+    assert_int_equal(rt_cluster_vm_move(&harness, vm, 1, "reset"), 0);
+    harness_until(&attach, "got three\n");
+    harness_type_end(&attach);
+    assert_int_equal(harness_finish(&attach, HARNESS_LIMIT_MS), 0);
+    assert_string_equal(attach.text, "got one\ngot two\ngot three\n");
+    harness_close(&attach);
+    harness_vm_end(vm, 0);
+}
+
+/* `retether ls` at h0 as who has these certificates. */
+static void list_as(const char *certificates, int status, const char *says)
+{
+    struct rt_process_run run;
+
+    if (certificates == NULL) {
+        harness_cli(&run, NULL, 0, ARGS("ls", "--agent", endpoints[0], "--timeout", "3s"));
+    } else {
+        harness_cli(&run, NULL, 0,
+                    ARGS("ls", "--agent", endpoints[0], "--timeout", "3s", "--tls", in_dir(certificates)));
+    }
+    if (run.status != status || strstr(run.err, says) == NULL) {
+        fail_msg("as %s: %d: %s; wanted %d: %s", certificates, run.status, run.err, status, says);
+    }
+    rt_process_run_free(&run);
+}
+
+static void test_strangers(void **state)
+{
+    (void)state;
+    list_as("vch", 0, "");
+    list_as("viewer", 0, "");
+    list_as(NULL, 125,
+            "TLS takes certificates, and none were given\nretether: --tls (or RETETHER_TLS) names a directory of "
+            "certificates");
+    list_as("nowhere", 125, "nowhere/cert.pem: No such file or directory");
+    list_as("other", 125, "handshake: ");
+    list_as("far", 125, "handshake: ");
+    list_as("agent", 125, "agent/h9 may not use this agent");
+}
+
+/* What openssl s_client says with these arguments, its stdin being at its end. */
+static void openssl(const char *const *argv, const char *says)
+{
+    struct rt_process_spec spec;
+    struct rt_process_run run;
+
+    rt_process_spec_init(&spec, argv);
+    assert_int_equal(rt_process_run(&spec, NULL, 0, HARNESS_LIMIT_MS, &run), 0);
+    if (strstr(run.err, says) == NULL && strstr(run.out, says) == NULL) {
+        fail_msg("%s\n%s\nwanted: %s", run.out, run.err, says);
+    }
+    rt_process_run_free(&run);
+}
+
+static void test_other_tls(void **state)
+{
+    char cert[160], key[160];
+    const char *at = endpoints[0] + strlen("tls:");
+
+    (void)state;
+    (void)snprintf(cert, sizeof(cert), "%s/cert.pem", in_dir("vch"));
+    (void)snprintf(key, sizeof(key), "%s/key.pem", in_dir("vch"));
+    openssl((const char *[]){"openssl", "s_client", "-connect", at, "-tls1_2", "-cert", cert, "-key", key, "-alpn",
+                             "retether/1", NULL},
+            "alert protocol version");
+    openssl((const char *[]){"openssl", "s_client", "-connect", at, "-tls1_3", "-alpn", "retether/1", NULL},
+            "alert certificate required");
+}
+
+/* A vch that answers where an agent should. */
+static void test_no_agent(void **state)
+{
+    unsigned port = rt_test_free_port();
+    char cert[160], key[160], ca[160], at[32], endpoint[64];
+    const char *argv[] = {"openssl", "s_server", "-accept", at,  "-cert", cert,         "-key",   key,
+                          "-CAfile", ca,         "-Verify", "2", "-alpn", "retether/1", "-quiet", NULL};
+    struct rt_process_spec spec;
+    struct rt_process_run run;
+    uint64_t until = rt_process_now_ms() + HARNESS_LIMIT_MS;
+    bool told = false;
+    pid_t pid;
+
+    (void)state;
+    (void)snprintf(cert, sizeof(cert), "%s/cert.pem", in_dir("viewer"));
+    (void)snprintf(key, sizeof(key), "%s/key.pem", in_dir("viewer"));
+    (void)snprintf(ca, sizeof(ca), "%s/ca.pem", in_dir("viewer"));
+    (void)snprintf(at, sizeof(at), "127.0.0.1:%u", port);
+    (void)snprintf(endpoint, sizeof(endpoint), "tls:127.0.0.1:%u", port);
+    rt_process_spec_init(&spec, argv);
+    pid = rt_process_start(&spec);
+    assert_true(pid > 0);
+    while (!told && rt_process_now_ms() < until) { /* it may not listen yet */
+        harness_cli(&run, NULL, 0, ARGS("ls", "--agent", endpoint, "--timeout", "2s", "--tls", in_dir("vch")));
+        assert_int_equal(run.status, 125);
+        told = strstr(run.err, "the peer's certificate is not for this use") != NULL;
+        rt_process_run_free(&run);
+    }
+    rt_process_kill(pid);
+    assert_true(told);
+}
+
+static void put(const char *path, const char *text)
+{
+    FILE *file = fopen(path, "we");
+
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+/* Has h0 read its files anew, until its log has said so once more. */
+static void reload(const char *says)
+{
+    char command[256];
+    uint64_t until = rt_process_now_ms() + HARNESS_LIMIT_MS;
+    const char *argv[] = {"sh", "-c", command, NULL};
+    struct rt_process_spec spec;
+    struct rt_process_run run;
+    int status = 1;
+
+    assert_int_equal(kill(harness.hosts[0].pid, SIGHUP), 0);
+    (void)snprintf(command, sizeof(command), "grep -F -e '%s' %s", says, harness.hosts[0].log);
+    rt_process_spec_init(&spec, argv);
+    while (status != 0 && rt_process_now_ms() < until) {
+        rt_process_sleep_ms(20);
+        assert_int_equal(rt_process_run(&spec, NULL, 0, HARNESS_LIMIT_MS, &run), 0);
+        status = run.status;
+        rt_process_run_free(&run);
+    }
+    assert_int_equal(status, 0);
+}
+
+/* What is not right changes nothing; a certificate that is revoked lets nobody in, and takes no open link. */
+static void test_reload(void **state)
+{
+    struct rt_cluster_vm *vm = harness_vm("tls-reload", "while read -r line; do echo \"got $line\"; done");
+    struct harness_attach attach;
+    char crl[160], list[160];
+
+    (void)state;
+    harness_start(
+        &attach, false,
+        ARGS("attach", "--since-offset", "oldest", "--agent", endpoints[0], "--tls", in_dir("gone"), "tls-reload"));
+    harness_type(&attach, "one\n", 4);
+    harness_until(&attach, "got one\n");
+    (void)snprintf(crl, sizeof(crl), "%s/crl.pem", harness.hosts[0].tls);
+    put(crl, "nothing\n");
+    reload("crl.pem: no CRL");
+    list_as("gone", 0, "");
+    assert_int_equal(rt_test_pki((const char *[]){"revoke", in_dir("ca"), in_dir("gone"), NULL}), 0);
+    (void)snprintf(list, sizeof(list), "%s/crl.pem", in_dir("ca"));
+    assert_int_equal(unlink(crl), 0);
+    assert_int_equal(symlink(list, crl), 0);
+    reload("; certificates of ");
+    list_as("gone", 125, "");
+    list_as("vch", 0, "");
+    harness_type(&attach, "two\n", 4);
+    harness_until(&attach, "got two\n");
+    harness_type_end(&attach);
+    assert_int_equal(harness_finish(&attach, HARNESS_LIMIT_MS), 0);
+    harness_close(&attach);
+    harness_vm_end(vm, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_moves), cmocka_unit_test(test_strangers),
+                                       cmocka_unit_test(test_other_tls), cmocka_unit_test(test_no_agent),
+                                       cmocka_unit_test(test_reload)};
+
+    return harness_main_in(HOSTS, false, prepare, "clients over TLS", tests, sizeof(tests) / sizeof(tests[0]));
+}
