@@ -76,6 +76,9 @@ int rt_listen_item_parse(struct rt_listen_item *item, const char *text, char *wh
     if (rt_endpoint_parse(&item->endpoint, endpoint, why, why_size) != 0) {
         return RT_ECONFIG;
     }
+    if (item->endpoint.name[0] != '\0') {
+        return rt_fail(RT_ECONFIG, why, why_size, "%s: a listener has a numeric address", text);
+    }
     while (rc == 0 && comma != NULL) {
         const char *from = comma + 1;
 

@@ -45,7 +45,8 @@ static int check_advertise(const char *text, char *why, size_t why_size)
     }
     if ((endpoint.kind != RT_ENDPOINT_UNIX && endpoint.kind != RT_ENDPOINT_TLS) || strlen(text) > RT_ADDR_MAX) {
         return rt_fail(RT_ECONFIG, why, why_size,
-                       "%s: clients are told unix:PATH or tls:ADDRESS:PORT, of at most %d bytes", text, RT_ADDR_MAX);
+                       "%s: clients are told unix:PATH, tls:ADDRESS:PORT or tls:NAME:PORT, of at most %d bytes", text,
+                       RT_ADDR_MAX);
     }
     return 0;
 }

@@ -4,6 +4,8 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <strings.h>
 
 static struct rt_sdk_conn *of(struct rt_conn *base)
 {
@@ -17,8 +19,18 @@ static void tell(struct retether_client *client, const char *address, const char
     }
 }
 
-/* Whether an agent of our domain answers. Which one it is, the wire has looked at, if that matters. */
-static bool is_agent(const struct retether_client *client, const char *peer, char *why, size_t why_size)
+static const struct rt_dialer_names names = {.get = uv_getaddrinfo, .release = uv_freeaddrinfo};
+
+/* Whether the agent of that host is the one of this name: the same, or its first label, without case. */
+static bool is_named(const char *host, const char *name)
+{
+    return strcasecmp(host, name) == 0 ||
+           (strncasecmp(host, name, strlen(host)) == 0 && strcspn(name, ".") == strlen(host));
+}
+
+/* Whether an agent of our domain answers. Where another has sent us, the wire has looked at which one it is. */
+static bool is_agent(const struct retether_client *client, const struct rt_sdk_conn *conn, const char *peer, char *why,
+                     size_t why_size)
 {
     struct rt_slice uri = rt_slice_text(peer);
     struct rt_identity identity;
@@ -32,6 +44,11 @@ static bool is_agent(const struct retether_client *client, const char *peer, cha
         snprintf(why, why_size, "%s answers there, which is no agent", label);
         return false;
     }
+    if (conn->expect[0] == '\0' && conn->name[0] != '\0' && !is_named(identity.name, conn->name)) {
+        rt_identity_label(&identity, label);
+        snprintf(why, why_size, "handshake: %s answers at %s", label, conn->name);
+        return false;
+    }
     return true;
 }
 
@@ -39,7 +56,7 @@ static bool connected_cb(struct rt_conn *base, const char *peer, char *why, size
 {
     struct retether_client *client = base->set->owner;
 
-    if (peer != NULL && !is_agent(client, peer, why, why_size)) {
+    if (peer != NULL && !is_agent(client, of(base), peer, why, why_size)) {
         return false;
     }
     rt_client_connected(client->machine, of(base)->agent, rt_sdk_now(client));
@@ -126,6 +143,8 @@ void rt_sdk_conn_dial(struct retether_client *client, const struct rt_client_act
         return;
     }
     conn->agent = action->agent;
+    conn->base.to.dialer.names = &names;
+    memcpy(conn->name, endpoint.name, sizeof(conn->name));
     snprintf(conn->address, sizeof(conn->address), "%s", action->addr);
     rt_conn_dial(&conn->base, &client->links, &client->conns[conn->agent], &endpoint, &wire);
 }

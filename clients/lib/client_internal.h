@@ -37,7 +37,8 @@ struct rt_sdk_conn {
     struct rt_conn base; /* first: what rt_conn hands back is also this */
     unsigned agent;      /* slot in the machine */
     char address[RT_ADDR_MAX + 1];
-    char expect[RT_IDENTITY_TEXT_MAX]; /* the URI of the agent that must answer, or "" */
+    char name[RT_ENDPOINT_NAME_MAX + 1]; /* of the host that was dialled by it, or "" */
+    char expect[RT_IDENTITY_TEXT_MAX];   /* the URI of the agent that must answer, or "" */
 };
 
 /* OPEN --its last callback fires--> FINAL --retether_detach()--> CLOSED, freed when no callback can be below. From OPEN

@@ -289,7 +289,7 @@ size_t rt_store_format_row(const struct rt_store_host *host, char out[RT_STORE_R
 
 static bool is_local(const char *addr)
 {
-    static const char *const local[] = {"unix:", "tls:127.", "tls:[::1]:"};
+    static const char *const local[] = {"unix:", "tls:127.", "tls:[::1]:", "tls:localhost:"};
 
     for (size_t i = 0; i < sizeof(local) / sizeof(local[0]); i++) {
         if (strncmp(addr, local[i], strlen(local[i])) == 0) {

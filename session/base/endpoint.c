@@ -80,10 +80,32 @@ static int parse_v6(struct rt_endpoint *endpoint, const struct parse *parse, cha
     return 0;
 }
 
+/* Letters, digits, '-' and '_' in labels between dots (RFC 1123 section 2.1), the last of which is no number: so no
+ * address that is mistyped is taken for a name. */
+static bool is_name(const char *text)
+{
+    const char *label = text;
+    bool letter = false;
+
+    for (const char *c = text; *c != '\0'; c++) {
+        bool digit = *c >= '0' && *c <= '9', dot = *c == '.';
+
+        if (dot && c == label) {
+            return false;
+        }
+        if (!dot && !digit && *c != '-' && *c != '_' && (*c < 'a' || *c > 'z') && (*c < 'A' || *c > 'Z')) {
+            return false;
+        }
+        letter = !dot && (letter || !digit);
+        label = dot ? c + 1 : label;
+    }
+    return letter && text[0] != '-';
+}
+
 /* TCP and TLS. */
 static int parse_ip(struct rt_endpoint *endpoint, const struct parse *parse, const char *rest)
 {
-    char host[INET6_ADDRSTRLEN + IF_NAMESIZE + 4];
+    char host[RT_ENDPOINT_NAME_MAX + 1];
     const char *colon = strrchr(rest, ':');
     bool bracket = rest[0] == '[';
     uint64_t port = 0;
@@ -118,7 +140,15 @@ static int parse_ip(struct rt_endpoint *endpoint, const struct parse *parse, con
         return fail(parse, "an IPv6 address goes in brackets: %.3s:[ADDRESS]:PORT", parse->text);
     }
     if (inet_pton(AF_INET, host, &endpoint->addr.in4.sin_addr) != 1) {
-        return fail(parse, "\"%s\" is not a numeric address (names are not resolved)", host);
+        if (endpoint->kind != RT_ENDPOINT_TLS) {
+            return fail(parse, "\"%s\" is not a numeric address (names are not resolved)", host);
+        }
+        if (!is_name(host) || port == 0) {
+            return fail(parse, "\"%s\" is neither a numeric address nor a host's name with a port", host);
+        }
+        memcpy(endpoint->name, host, size + 1);
+        endpoint->port = (uint16_t)port;
+        return 0;
     }
     endpoint->addr.in4.sin_family = AF_INET;
     endpoint->addr.in4.sin_port = htons((uint16_t)port);
@@ -192,6 +222,10 @@ void rt_endpoint_print(const struct rt_endpoint *endpoint, char *out, size_t siz
         break;
     case RT_ENDPOINT_TCP:
     case RT_ENDPOINT_TLS:
+        if (endpoint->name[0] != '\0') {
+            (void)snprintf(out, size, "%s:%s:%u", kind, endpoint->name, endpoint->port);
+            break;
+        }
         if (endpoint->addr.any.sa_family == AF_INET6) {
             print_v6(&endpoint->addr.in6, kind, out, size);
             break;

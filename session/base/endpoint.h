@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/socket.h>
 
 #include <linux/vm_sockets.h>
@@ -14,17 +15,21 @@
 #include <sys/un.h>
 
 /* Where to listen or to connect: `unix:PATH`, `tcp:ADDR:PORT`, `tcp:[V6ADDR]:PORT`, `tls:` likewise, `vsock:CID:PORT`.
- * Addresses are numbers: nothing here asks a resolver. An empty CID (`vsock::7400`) means any, for listening. Port 0 of
- * TCP and TLS lets the kernel choose. */
+ * Addresses are numbers, but `tls:NAME:PORT` may have a host's name, for dialling: nothing here asks a resolver. An
+ * empty CID (`vsock::7400`) means any, for listening. Port 0 of TCP and TLS lets the kernel choose. */
 
 /* Bytes, NUL included, that hold any printed endpoint. */
 #define RT_ENDPOINT_TEXT_MAX 128
+/* Bytes of a host's name; a longer one is refused. */
+#define RT_ENDPOINT_NAME_MAX 96
 
 enum rt_endpoint_kind { RT_ENDPOINT_UNIX, RT_ENDPOINT_TCP, RT_ENDPOINT_TLS /* over TCP */, RT_ENDPOINT_VSOCK };
 
 struct rt_endpoint {
     enum rt_endpoint_kind kind;
-    socklen_t size; /* bytes of addr */
+    char name[RT_ENDPOINT_NAME_MAX + 1]; /* TLS: a host's, to be looked up; else "" */
+    uint16_t port;                       /* with a name */
+    socklen_t size;                      /* bytes of addr; 0 with a name */
     union {
         struct sockaddr any;
         struct sockaddr_un un;

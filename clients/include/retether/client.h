@@ -64,9 +64,9 @@ struct retether_client_callbacks {
 int retether_client_new(struct uv_loop_s *loop, const char *name, const struct retether_client_callbacks *callbacks,
                         struct retether_client **client);
 
-/* Adds an agent: "unix:PATH", or "tls:ADDRESS:PORT", which takes certificates (below). It is dialled when something
- * needs it. The others of its cluster are learnt from it. RETETHER_EINVAL: no such address. RETETHER_ELIMIT: more than
- * 64 agents. On an error `why` has a sentence, cut to why_size bytes. */
+/* Adds an agent: "unix:PATH", or "tls:ADDRESS:PORT" or "tls:NAME:PORT", which take certificates (below). It is dialled
+ * when something needs it. The others of its cluster are learnt from it. RETETHER_EINVAL: no such address.
+ * RETETHER_ELIMIT: more than 64 agents. On an error `why` has a sentence, cut to why_size bytes. */
 int retether_client_add_agent(struct retether_client *client, const char *endpoint, char *why, size_t why_size);
 
 struct retether_tls_options {
@@ -75,10 +75,10 @@ struct retether_tls_options {
 };
 
 /* Reads the certificates by which the client shows who it is, and judges which agents it believes: any of its own
- * certificate's domain where the application gave a numeric address, the one of that host where another agent sent it
- * there. Each call reads the files anew, all or nothing, for the connections that are made from now on. On an error
- * `why` has a sentence that names the file, cut to why_size bytes. RETETHER_EINVAL: the options, or a file that will
- * not do. RETETHER_ENOMEM. */
+ * certificate's domain where the application gave a numeric address, that of the host where it gave a name, and where
+ * another agent sent it to a host. Each call reads the files anew, all or nothing, for the connections that are made
+ * from now on. On an error `why` has a sentence that names the file, cut to why_size bytes. RETETHER_EINVAL: the
+ * options, or a file that will not do. RETETHER_ENOMEM. */
 int retether_client_tls(struct retether_client *client, const struct retether_tls_options *options, char *why,
                         size_t why_size);
 

@@ -106,9 +106,23 @@ static void list_as(const char *certificates, int status, const char *says)
     rt_process_run_free(&run);
 }
 
+/* The agent of another host than the name that was dialled: localhost is none of them. */
+static void dial_by_name(void)
+{
+    struct rt_process_run run;
+    char endpoint[64];
+
+    (void)snprintf(endpoint, sizeof(endpoint), "tls:localhost:%s", strrchr(endpoints[0], ':') + 1);
+    harness_cli(&run, NULL, 0, ARGS("ls", "--agent", endpoint, "--timeout", "3s", "--tls", in_dir("vch")));
+    assert_int_equal(run.status, 125);
+    assert_non_null(strstr(run.err, "handshake: agent/h0 answers at localhost"));
+    rt_process_run_free(&run);
+}
+
 static void test_strangers(void **state)
 {
     (void)state;
+    dial_by_name();
     list_as("vch", 0, "");
     list_as("viewer", 0, "");
     list_as(NULL, 125,

@@ -179,7 +179,7 @@ static const struct {
                                                             "nobody; clients use tls:ADDRESS:PORT"},
     {"listen {\n  clients = {\"tcp:127.0.0.1:7401\"}\n}\n", "plain TCP proves nobody"},
     {"listen {\n  guests = {\"tls:127.0.0.1:7400\"}\n}\n", "TLS is for clients"},
-    {"host {\n  advertise = {\"tcp:127.0.0.1:7401\"}\n}\n", "clients are told unix:PATH or tls:ADDRESS:PORT"},
+    {"host {\n  advertise = {\"tcp:127.0.0.1:7401\"}\n}\n", "clients are told unix:PATH, tls:ADDRESS:PORT or"},
     {"listen {\n  clients = {\"vsock::7401\"}\n}\n", "vSockets are for guests"},
     {"listen {\n  guests = {\"unix:/a\",\n \"tcp:10.0.0.1:7400\"}\n}\n",
      ":3: listen.guests: tcp:10.0.0.1:7400: guests on "
