@@ -36,6 +36,7 @@ struct ag_ask { /* a REQUEST without its answer */
     bool awaited; /* show: the take of what is served here has been waited for */
     struct rt_key key;
     char host[RT_HOST_MAX + 1];
+    char vm[RT_VM_MAX + 1]; /* create: to which the token is bound, or "" */
     struct rt_store_cursor cursor;
     uint32_t room; /* bytes of its link's `replies` */
     /* of a search for one record by prefix or across tenants */

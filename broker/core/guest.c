@@ -45,9 +45,11 @@ static int open_token(struct rt_agent *agent, struct ag_link *link, const struct
                       struct rt_ticket *ticket, char why[RT_TEXT_MAX])
 {
     char cid[RT_CID_MAX + 1];
+    struct rt_id inc;
     const struct rt_sealer *sealer = &agent->config.sealer;
     int err = sealer->open(sealer->ctx, hello->tok.data, hello->tok.size, rt_ag_wall(agent), ticket);
 
+    memcpy(inc.b, hello->inc.data, RT_ID_SIZE);
     rt_slice_copy(hello->cid, cid, sizeof(cid));
     if (err == RT_EEXPIRED) {
         snprintf(why, RT_TEXT_MAX, "the token has expired: create the container anew");
@@ -59,9 +61,10 @@ static int open_token(struct rt_agent *agent, struct ag_link *link, const struct
         snprintf(why, RT_TEXT_MAX, "the token is another container's");
         err = RT_EAUTH;
     } else if (ticket->bound_to[0] != '\0' && strcmp(ticket->bound_to, ag_link_who(link)) != 0) {
-        snprintf(why, RT_TEXT_MAX, "the token is bound to another virtual machine");
+        snprintf(why, RT_TEXT_MAX, "the token is bound to another virtual machine%s",
+                 link->who == NULL ? ": this connection proves none" : "");
         err = RT_EAUTH;
-    } else if (!ticket->join && memcmp(ticket->inc.b, hello->inc.data, RT_ID_SIZE) != 0) {
+    } else if (!ticket->join && !rt_id_equal(&ticket->inc, &inc)) {
         snprintf(why, RT_TEXT_MAX, "the ticket is another incarnation's");
         err = RT_EAUTH;
     }
@@ -234,7 +237,6 @@ void rt_ag_guest_hello(struct rt_agent *agent, struct ag_link *link, const struc
     }
     link->key = &link->claim->claim.key;
     link->epoch = link->claim->claim.epoch;
-    link->bound = ticket.bound_to[0] != '\0';
     if (remembered(agent, &link->claim->claim, false, &outcome) != RT_CLASS_OK) {
         refuse_verdict(agent, link, &outcome);
         return;

@@ -72,7 +72,6 @@ struct ag_link {
     uint8_t role;  /* enum rt_peer_role */
     uint8_t state; /* enum ag_link_state */
     bool congested;
-    bool bound;           /* guest: its token is bound to who it is */
     bool end_ready;       /* guest: END has come and waits for the take */
     uint16_t rest_stream; /* of the split DATA frame */
     uint32_t pings;       /* unanswered */

@@ -193,6 +193,9 @@ static void create_reply(struct rt_agent *agent, struct ag_ask *ask, const struc
         rt_ag_ask_finish(agent, ask, reply->outcome.verdict, exists_text);
         return;
     }
+    if (ask->vm[0] != '\0') {
+        (void)snprintf(ticket.bound_to, sizeof(ticket.bound_to), RT_VM_PREFIX "%s", ask->vm);
+    }
     rt_slice_copy(rt_slice_text(agent->config.host), ticket.issuer, sizeof(ticket.issuer));
     if (agent->config.ticket_ttl_ms != 0) {
         ticket.expires_ms = rt_ag_wall(agent) + agent->config.ticket_ttl_ms;
@@ -302,6 +305,7 @@ static int prepare(struct ag_ask *ask, const struct rt_request_msg *msg, struct 
         return RT_EINVAL;
     }
     ask->prefix = msg->prefix;
+    rt_slice_copy(msg->vm, ask->vm, sizeof(ask->vm));
     if (ask->what == ASK_LIST) {
         rt_slice_copy(msg->host, ask->host, sizeof(ask->host));
     }
@@ -354,6 +358,11 @@ void rt_ag_request_start(struct rt_agent *agent, struct ag_link *link, uint64_t 
     if (msg->wait > 0 && (what != ASK_SHOW || msg->prefix)) {
         rt_ag_request_refuse(agent, link, request, RT_CLASS_INVALID,
                              "wait goes with show and a whole ID, not with a prefix");
+        return;
+    }
+    if (msg->vm.size > 0 && (what != ASK_CREATE || !rt_vm_valid(msg->vm))) {
+        rt_ag_request_refuse(agent, link, request, RT_CLASS_INVALID,
+                             "vm goes with create, and is the name of a virtual machine");
         return;
     }
     ask = calloc(1, sizeof(*ask));

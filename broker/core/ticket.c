@@ -36,17 +36,17 @@ static uint8_t unproven(const struct ag_claim *made)
     return made->unproven < RT_ANCESTORS_MAX ? made->unproven + 1 : RT_ANCESTORS_MAX;
 }
 
-/* Adds what all tickets say, and seals. The ticket is to be renewed somewhat before half of its time: the drawn part
- * spreads the renewals of tickets that were given in one moment. */
+/* Adds what all tickets say, and seals. It is bound to the virtual machine that its guest has proved to be, whatever
+ * the token before it was bound to: a guest that proves none has come with one that is not bound. The ticket is to be
+ * renewed somewhat before half of its time: the drawn part spreads the renewals of tickets that were given in one
+ * moment. */
 static int seal(struct rt_agent *agent, struct ag_link *link, struct rt_ticket *ticket, uint8_t out[RT_TOKEN_MAX])
 {
     const struct rt_sealer *sealer = &agent->config.sealer;
     uint64_t ttl = agent->config.ticket_ttl_ms, jitter;
 
     link->renew_at = 0;
-    if (link->bound) {
-        rt_slice_copy(rt_slice_text(ag_link_who(link)), ticket->bound_to, sizeof(ticket->bound_to));
-    }
+    rt_slice_copy(rt_slice_text(ag_link_who(link)), ticket->bound_to, sizeof(ticket->bound_to));
     rt_slice_copy(rt_slice_text(agent->config.host), ticket->issuer, sizeof(ticket->issuer));
     if (ttl != 0) {
         agent->config.io.random(agent->config.io.ctx, &jitter, sizeof(jitter));

@@ -501,12 +501,11 @@ void cli_create_over(struct cli_app *app, const struct cli_request *create)
 
 int cli_ask_create(struct cli_app *app, retether_reply_cb cb)
 {
-    const char *label = cli_value(app->options, &cli_label);
-    uint64_t ring = 0;
+    struct retether_made made = {.label = cli_value(app->options, &cli_label), .vm = cli_value(app->options, &cli_vm)};
 
-    (void)cli_read(app->options, &cli_ring, &ring);
+    (void)cli_read(app->options, &cli_ring, &made.ring);
     app->creating = true; /* without an answer nobody knows whether it was made, and that is told */
-    return retether_create(app->client, app->container, label, ring, cb, app);
+    return retether_create(app->client, app->container, &made, cb, app);
 }
 
 /* A create replaces nothing but an ended container. So when it succeeded, it replaced the one that was seen before. */

@@ -54,7 +54,7 @@ const struct cli_command cli_create = {
     .name = "create",
     .summary = "make a session and print its join token",
     .arguments = {&new_cid},
-    .options = {&cli_label, &cli_ring, &cli_json},
+    .options = {&cli_label, &cli_ring, &cli_vm, &cli_json},
     .about = "Makes a session for a container and prints the join token with which its tether proves itself:\n"
              "\n"
              "  RETETHER_TOKEN=$(retether create web) tether --cid web -- COMMAND\n"

@@ -27,6 +27,8 @@ const struct rt_option cli_json = {"json", 0, NULL, "print JSON, an object a lin
 const struct rt_option cli_label = {"label", 0, &cli_kind_label, "kept with the session and shown by ls", NULL};
 const struct rt_option cli_ring = {"ring", 0, &cli_kind_ring,
                                    "that the tether is to keep of each output stream, such as 64K or 4M", NULL};
+const struct rt_option cli_vm = {"vm", 0, &cli_kind_vm, "bind the token to this virtual machine, as the agents name it",
+                                 NULL};
 const struct rt_option cli_interactive = {"interactive", 'i', NULL,
                                           "pass stdin on (without it the command's stdin is empty)", NULL};
 const struct rt_option cli_tty = {"tty", 't', NULL, "give the command a terminal", NULL};

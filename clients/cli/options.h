@@ -112,7 +112,7 @@ bool cli_takes(const struct cli_command *command, const struct rt_option *option
 
 /* Options that more than one command has. */
 extern const struct rt_option cli_timeout, cli_agent, cli_tls, cli_verbose, cli_show_help, cli_show_version;
-extern const struct rt_option cli_json, cli_label, cli_ring;
+extern const struct rt_option cli_json, cli_label, cli_ring, cli_vm;
 extern const struct rt_option cli_interactive, cli_tty, cli_cwd, cli_sig_proxy;
 extern const struct rt_option cli_detach_keys, cli_hold, cli_allow_gap, cli_lost_timeout;
 extern const struct rt_option cli_since_offset, cli_tail, cli_tail_bytes;

@@ -55,6 +55,11 @@ static bool read_host(const char *text, void *out)
     return read_text(text, RT_HOST_MAX, out);
 }
 
+static bool read_vm(const char *text, void *out)
+{
+    return rt_read_text(text, out) && rt_vm_valid(rt_slice_text(text));
+}
+
 static bool read_prefix(const char *text, void *out)
 {
     return read_text(text, RT_CID_MAX, out);
@@ -141,6 +146,7 @@ static bool read_start(const char *text, void *out)
 
 const struct rt_kind cli_kind_label = {"TEXT", "up to 256 bytes of UTF-8", read_label};
 const struct rt_kind cli_kind_host = {"NAME", "the name of a host, up to 64 bytes of UTF-8", read_host};
+const struct rt_kind cli_kind_vm = {"NAME", "a letter or digit, then up to 59 letters, digits, and _ . -", read_vm};
 const struct rt_kind cli_kind_program = {"PATH", "a program", rt_read_text};
 const struct rt_kind cli_kind_setting = {"NAME=VALUE", "NAME=VALUE", read_setting};
 const struct rt_kind cli_kind_cid = {"CID", A_CID, read_cid};

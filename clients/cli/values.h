@@ -18,8 +18,8 @@ struct cli_start {
 };
 
 /* Read into a const char *: */
-extern const struct rt_kind cli_kind_label, cli_kind_host, cli_kind_program, cli_kind_setting, cli_kind_cid,
-    cli_kind_name, cli_kind_prefix, cli_kind_command;
+extern const struct rt_kind cli_kind_label, cli_kind_host, cli_kind_vm, cli_kind_program, cli_kind_setting,
+    cli_kind_cid, cli_kind_name, cli_kind_prefix, cli_kind_command;
 /* Into a uint64_t: */
 extern const struct rt_kind cli_kind_ring, cli_kind_lines, cli_kind_process;
 /* Into an unsigned: */

@@ -262,11 +262,16 @@ static struct rt_slice text_or_none(const char *text)
     return rt_slice_text(text != NULL ? text : "");
 }
 
-int retether_create(struct retether_client *client, const char *container, const char *label, uint64_t ring,
+int retether_create(struct retether_client *client, const char *container, const struct retether_made *made,
                     retether_reply_cb cb, void *ctx)
 {
-    struct rt_request_msg msg = {
-        .op = rt_slice_text("create"), .cid = text_or_none(container), .label = text_or_none(label), .ring = ring};
+    static const struct retether_made plain = {0};
+    struct rt_request_msg msg = {.op = rt_slice_text("create"), .cid = text_or_none(container)};
+
+    made = made != NULL ? made : &plain;
+    msg.label = text_or_none(made->label);
+    msg.vm = text_or_none(made->vm);
+    msg.ring = made->ring;
 
     return ask(client, &msg, cb, ctx);
 }

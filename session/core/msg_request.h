@@ -18,6 +18,7 @@ struct rt_request_msg {
     bool prefix;
     uint64_t wait; /* ms */
     struct rt_slice host;
+    struct rt_slice vm;
 };
 
 struct rt_move_msg {

@@ -236,6 +236,7 @@ static const struct rt_msg_field request[] = {
     BOOL(NEVER, rt_request_msg, prefix),
     UP_TO(NEVER, rt_request_msg, wait, RT_WAIT_MAX_MS),
     STR(NEVER, rt_request_msg, host, RT_HOST_MAX),
+    STR(NEVER, rt_request_msg, vm, RT_VM_MAX),
 };
 
 static const struct rt_msg_field hist[] = {

@@ -43,16 +43,26 @@ static bool alphanumeric(uint8_t c)
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
 }
 
-bool rt_cid_valid(struct rt_slice cid)
+static bool name_valid(struct rt_slice name, size_t most)
 {
-    if (cid.size == 0 || cid.size > RT_CID_MAX || !alphanumeric(cid.data[0])) {
+    if (name.size == 0 || name.size > most || !alphanumeric(name.data[0])) {
         return false;
     }
-    for (size_t i = 1; i < cid.size; i++) {
-        uint8_t c = cid.data[i];
+    for (size_t i = 1; i < name.size; i++) {
+        uint8_t c = name.data[i];
         if (!alphanumeric(c) && c != '_' && c != '.' && c != '-') {
             return false;
         }
     }
     return true;
+}
+
+bool rt_cid_valid(struct rt_slice cid)
+{
+    return name_valid(cid, RT_CID_MAX);
+}
+
+bool rt_vm_valid(struct rt_slice name)
+{
+    return name_valid(name, RT_VM_MAX);
 }

@@ -78,6 +78,10 @@ enum rt_way {
 #define RT_CID_MAX 128
 #define RT_TENANT_MAX 64
 #define RT_HOST_MAX 64
+/* Of a virtual machine's name. */
+#define RT_VM_MAX 60
+/* Before it, where a token says what it is bound to. */
+#define RT_VM_PREFIX "vm:"
 #define RT_ADDR_MAX 108
 #define RT_ADDRS_MAX 4
 #define RT_ID_SIZE 16
@@ -188,5 +192,7 @@ const char *rt_session_state_name(uint64_t state);
 
 /* [A-Za-z0-9][A-Za-z0-9_.-]{0,127} */
 bool rt_cid_valid(struct rt_slice cid);
+/* A virtual machine's name has the same characters. */
+bool rt_vm_valid(struct rt_slice name);
 
 #endif

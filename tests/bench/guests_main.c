@@ -115,7 +115,7 @@ static void make(struct one *one)
     char cid[32];
 
     name_of(one->number, cid);
-    if (retether_create(client, cid, NULL, 0, made_cb, one) != 0) {
+    if (retether_create(client, cid, NULL, made_cb, one) != 0) {
         die(cid, "cannot be asked for");
     }
 }

@@ -365,10 +365,17 @@ typedef void (*retether_reply_cb)(struct retether_client *client, const struct r
  * 256 requests without an answer, RETETHER_EINVAL or RETETHER_ELIMIT for text that is too long, RETETHER_ENOMEM; cb
  * does not come then. ctx is handed to cb. */
 
-/* Makes a session. label may be NULL; ring: bytes kept of each stream, 0 for the default. The answer has the token with
- * which the container's tether joins. It is never sent twice; RETETHER_EUNKNOWN: no answer came, so it may have been
- * made; its token is lost then, and it can be taken back. */
-int retether_create(struct retether_client *client, const char *container, const char *label, uint64_t ring,
+/* What a session is made with; zeros for nothing of it. */
+struct retether_made {
+    const char *label;
+    const char *vm; /* the virtual machine from which alone the token may be used; NULL: from any */
+    uint64_t ring;  /* bytes kept of each stream; 0: the default */
+};
+
+/* Makes a session. made may be NULL. The answer has the token with which the container's tether joins. It is never sent
+ * twice; RETETHER_EUNKNOWN: no answer came, so it may have been made; its token is lost then, and it can be taken back.
+ */
+int retether_create(struct retether_client *client, const char *container, const struct retether_made *made,
                     retether_reply_cb cb, void *ctx);
 /* Takes back a session that was made and never started; LIMIT for any other. It may be sent twice, so NOT_FOUND may be
  * said of what it has removed itself. */

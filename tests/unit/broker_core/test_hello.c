@@ -101,6 +101,21 @@ static void test_clock_set_later(void **state)
     fx_want_refuse(fx, guest.link, 0, RT_CLASS_BAD_AUTH, NULL);
 }
 
+/* From a link that proves this virtual machine, up to the answer of the take. */
+static void serve_from(struct fx *fx, struct fx_guest *guest, const char *vm)
+{
+    struct rt_welcome_msg welcome;
+
+    guest->link = fx_open(fx, RT_PEER_GUEST, vm);
+    fx_hello_on(fx, guest);
+    fx_answer(fx);
+    fx_welcome(fx, guest, &welcome);
+    guest->life = welcome.life;
+    fx_confirm(fx, guest);
+    fx_answer(fx);
+    (void)fx_renewed(fx, guest);
+}
+
 static void test_bound_token(void **state)
 {
     struct fx *fx = *state;
@@ -120,6 +135,64 @@ static void test_bound_token(void **state)
     fx_welcome(fx, &guest, NULL);
     assert_int_equal(rt_ticket_decode(guest.token, guest.token_size, &ticket), 0);
     assert_string_equal(ticket.bound_to, "vm-1");
+}
+
+/* The token is good anywhere; the ticket is the virtual machine's that was proved first. */
+static void test_ticket_bound_by_proof(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+    struct rt_ticket ticket;
+    struct rt_refuse_msg refuse;
+
+    fx_guest(&guest, "web", 1);
+    guest.epoch = 1;
+    serve_from(fx, &guest, "vm:a");
+    assert_int_equal(rt_ticket_decode(guest.token, guest.token_size, &ticket), 0);
+    assert_string_equal(ticket.bound_to, "vm:a");
+    fx_lost(fx, guest.link);
+    guest.epoch++;
+    guest.link = fx_open(fx, RT_PEER_GUEST, "vm:b");
+    fx_hello_on(fx, &guest);
+    fx_want_refuse(fx, guest.link, 0, RT_CLASS_BAD_AUTH, &refuse);
+    guest.link = fx_open(fx, RT_PEER_GUEST, "");
+    fx_hello_on(fx, &guest);
+    fx_want_refuse(fx, guest.link, 0, RT_CLASS_BAD_AUTH, &refuse);
+    serve_from(fx, &guest, "vm:a");
+    assert_true(fx_serves(fx, "web"));
+}
+
+/* Another start in the same virtual machine: the one before cannot be there any more, so it need not be lost. */
+static void test_same_vm_starts_at_once(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest, other;
+    uint64_t life;
+
+    fx_guest(&guest, "web", 1);
+    guest.epoch = 1;
+    serve_from(fx, &guest, "vm:a");
+    life = guest.life;
+    fx_guest(&other, "web", 2);
+    other.epoch = 1;
+    other.link = fx_open(fx, RT_PEER_GUEST, "vm:b");
+    fx_hello_on(fx, &other);
+    fx_answer(fx);
+    fx_want_refuse(fx, other.link, 0, RT_CLASS_RETRY_LATER, NULL);
+    other.link = fx_open(fx, RT_PEER_GUEST, "");
+    fx_hello_on(fx, &other);
+    fx_answer(fx);
+    fx_want_refuse(fx, other.link, 0, RT_CLASS_RETRY_LATER, NULL);
+    serve_from(fx, &other, "vm:a");
+    assert_true(other.life > life);
+    fx_want_refuse(fx, guest.link, 0, RT_CLASS_SUPERSEDED, NULL);
+    fx_lost(fx, other.link);
+    fx_tick(fx, RT_LOST_AFTER_MS);
+    fx_answer(fx);
+    fx_guest(&guest, "web", 3);
+    guest.epoch = 1;
+    serve_from(fx, &guest, "vm:a");
+    assert_true(guest.life > other.life);
 }
 
 static void hello_as(struct fx *fx, int link, const char *role, uint64_t vmin, uint64_t vmax)
@@ -376,6 +449,8 @@ int main(void)
         FX_TEST(test_bad_hellos),
         FX_TEST(test_expired_and_stolen_tickets),
         FX_TEST(test_bound_token),
+        FX_TEST(test_ticket_bound_by_proof),
+        FX_TEST(test_same_vm_starts_at_once),
         FX_TEST(test_unknown_key),
         FX_TEST(test_clock_set_later),
         FX_TEST(test_role_and_version),

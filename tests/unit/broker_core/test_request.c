@@ -91,6 +91,7 @@ static void test_create(void **state)
     assert_true(ticket.join);
     assert_string_equal(ticket.key.tenant, "local");
     assert_string_equal(ticket.key.cid, "web");
+    assert_string_equal(ticket.bound_to, "");
     fx_guest(&guest, "web", 1);
     memcpy(guest.token, reply.tok.data, reply.tok.size);
     guest.token_size = reply.tok.size;
@@ -114,6 +115,28 @@ static void test_create(void **state)
     fx_fail(fx, RT_ELIMIT);
     want(fx, client, 6, RT_CLASS_RETRY_LATER);
     assert_true(rt_slice_equal(reply.m, rt_slice_text("the session store is full")));
+}
+
+/* The token of a session that is made for one virtual machine is good there only. */
+static void test_create_bound(void **state)
+{
+    struct fx *fx = *state;
+    struct rt_ticket ticket;
+    struct rt_request_msg msg = ask("create", "web");
+    int client = fx_client(fx, "local");
+
+    msg.vm = rt_slice_text("no/name");
+    request(fx, client, 1, msg);
+    want(fx, client, 1, RT_CLASS_INVALID);
+    msg.vm = rt_slice_text("vm-1");
+    request(fx, client, 2, msg);
+    fx_answer(fx);
+    want(fx, client, 2, RT_CLASS_OK);
+    assert_int_equal(rt_ticket_decode(reply.tok.data, reply.tok.size, &ticket), 0);
+    assert_string_equal(ticket.bound_to, "vm:vm-1");
+    msg.op = rt_slice_text("show");
+    request(fx, client, 3, msg);
+    want(fx, client, 3, RT_CLASS_INVALID);
 }
 
 static void test_show(void **state)
@@ -609,6 +632,7 @@ int main(void)
         FX_TEST(test_unreadable),
         FX_TEST(test_wait_with_a_prefix),
         FX_TEST(test_create),
+        FX_TEST(test_create_bound),
         FX_TEST(test_remove),
         FX_TEST(test_show),
         FX_TEST(test_show_without_the_store),

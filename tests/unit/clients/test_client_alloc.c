@@ -122,7 +122,7 @@ static int ask_tails(struct sdk *sdk, bool *answered)
 
 static int ask_create(struct sdk *sdk, bool *answered)
 {
-    return retether_create(sdk->client, "new", "label", 0, reply_cb, answered);
+    return retether_create(sdk->client, "new", &(struct retether_made){.label = "label"}, reply_cb, answered);
 }
 
 static int ask_hosts(struct sdk *sdk, bool *answered)

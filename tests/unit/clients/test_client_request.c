@@ -91,7 +91,7 @@ static void wait_answer(struct answer *answer)
 }
 
 static struct rt_request_msg asked;
-static char asked_text[3][RT_LABEL_MAX + 1];
+static char asked_text[4][RT_LABEL_MAX + 1];
 
 /* Notes what was asked; the box answers. */
 static bool note_request(struct box *box, struct link *link, uint64_t id, const struct rt_request_msg *request)
@@ -103,6 +103,7 @@ static bool note_request(struct box *box, struct link *link, uint64_t id, const 
     rt_slice_copy(request->op, asked_text[0], sizeof(asked_text[0]));
     rt_slice_copy(request->cid, asked_text[1], sizeof(asked_text[1]));
     rt_slice_copy(request->label, asked_text[2], sizeof(asked_text[2]));
+    rt_slice_copy(request->vm, asked_text[3], sizeof(asked_text[3]));
     return false;
 }
 
@@ -115,11 +116,15 @@ static void test_create(void **state)
     uint8_t token[RT_TOKEN_MAX];
 
     sdk->box->on_request = note_request;
-    assert_int_equal(retether_create(sdk->client, "box", "a label", 65536, reply_cb, &answer), RT_OK);
+    assert_int_equal(retether_create(sdk->client, "box",
+                                     &(struct retether_made){.label = "a label", .vm = "vm-1", .ring = 65536}, reply_cb,
+                                     &answer),
+                     RT_OK);
     wait_answer(&answer);
     assert_string_equal(asked_text[0], "create");
     assert_string_equal(asked_text[1], "box");
     assert_string_equal(asked_text[2], "a label");
+    assert_string_equal(asked_text[3], "vm-1");
     assert_int_equal(asked.ring, 65536);
     assert_int_equal(answer.error, 0);
     assert_int_equal(rt_token_text_decode(answer.token, strlen(answer.token), token, sizeof(token)), 5);
@@ -556,7 +561,7 @@ static void test_cut(void **state)
     assert_int_equal(sdk->box->requests, RT_REQUEST_LOST_MAX);
     memset(&answer, 0, sizeof(answer));
     answer.sdk = sdk;
-    assert_int_equal(retether_create(sdk->client, "box", NULL, 0, reply_cb, &answer), RT_OK);
+    assert_int_equal(retether_create(sdk->client, "box", NULL, reply_cb, &answer), RT_OK);
     wait_answer(&answer);
     assert_int_equal(answer.error, RT_EUNKNOWN);
     assert_int_equal(sdk->box->requests, RT_REQUEST_LOST_MAX + 1);
@@ -589,7 +594,8 @@ static void test_wrong_use(void **state)
 
     memset(label, 'x', sizeof(label) - 1);
     label[sizeof(label) - 1] = '\0';
-    assert_int_equal(retether_create(sdk->client, "box", label, 0, reply_cb, &answer), RT_EINVAL);
+    assert_int_equal(retether_create(sdk->client, "box", &(struct retether_made){.label = label}, reply_cb, &answer),
+                     RT_EINVAL);
     assert_int_equal(retether_show(sdk->client, label, false, reply_cb, &answer), RT_EINVAL);
     sdk->box->on_request = answer_nothing;
     for (unsigned i = 0; i < 1000 && rc == RT_OK; i++) {

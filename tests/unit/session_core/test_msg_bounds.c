@@ -69,6 +69,7 @@ static const struct {
     {"request.cid", 0, 128, 0},
     {"request.label", 0, 256, 0},
     {"request.host", 0, 64, 0},
+    {"request.vm", 0, 60, 0},
     {"reply.m", 0, 256, 0},
     {"reply.tok", 0, 1024, 0},
     {"reply.ord", 2, 1024, 0},
