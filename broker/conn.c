@@ -108,7 +108,7 @@ static void close_cb(struct rt_link *link, int reason, const char *text)
         rt_agent_closed(shell->agent, conn->id, text, rt_shell_now(shell));
         rt_shell_settle(shell);
     }
-    rt_listener_release(conn->listener);
+    rt_shell_release(shell, conn->listener);
     rt_list_remove(&conn->node);
     free(conn);
     rt_shell_progress(shell);

@@ -3,83 +3,18 @@
 #include "broker/listen_item.h"
 #include "broker/service.h"
 #include "broker/shell.h"
+#include "broker/vms.h"
 
 #include <assert.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 /* Listeners of all services, and who comes there. */
 
-static const struct rt_port *port_of(const struct rt_shell_listener *at)
-{
-    return &at->service->ports[at->port];
-}
-
-/* A vSocket's CID, a user at this listener, an IP address. */
-static void identify(const struct rt_shell *shell, const struct rt_shell_listener *at,
-                     const struct rt_listener_peer *who, struct rt_comer *comer)
-{
-    const char *port = strrchr(who->text, ':');
-
-    if (who->kind == RT_ENDPOINT_VSOCK) {
-        (void)snprintf(comer->identity, sizeof(comer->identity), "vsock:%lu", (unsigned long)who->cid);
-    } else if (who->kind == RT_ENDPOINT_UNIX) {
-        (void)snprintf(comer->identity, sizeof(comer->identity), "unix:%ld uid %lu", (long)(at - shell->listeners),
-                       (unsigned long)who->uid);
-    } else {
-        (void)snprintf(comer->identity, sizeof(comer->identity), "%.*s",
-                       port == NULL ? RT_PEER_IDENTITY_MAX - 1 : (int)(port - who->text), who->text);
-    }
-    comer->lone = who->kind != RT_ENDPOINT_UNIX && !who->loopback;
-}
-
-unsigned rt_shell_connections(const struct rt_shell *shell)
-{
-    unsigned n = 0;
-
-    for (size_t i = 0; i < shell->n_listeners; i++) {
-        n += shell->listeners[i].listener.n_open;
-    }
-    return n;
-}
-
-/* Whether there is a descriptor for one that has come, and is counted. If not, one of the same service gives way. */
-static bool make_place(struct rt_shell *shell, struct rt_shell_listener *at)
-{
-    unsigned n = rt_shell_connections(shell);
-
-    if (shell->conns_max == 0 || n <= shell->conns_max) {
-        return true;
-    }
-    at->short_of_fds++;
-    return n <= shell->conns_max + RT_SHELL_FDS_SWAP && at->service->spare(shell);
-}
-
-static void accept_cb(struct rt_listener *listener, int fd, const struct rt_listener_peer *who)
-{
-    struct rt_shell *shell = listener->data;
-    struct rt_shell_listener *at = (struct rt_shell_listener *)(void *)listener;
-    struct rt_comer comer = {.listener = listener, .who = who};
-
-    if (who->kind == RT_ENDPOINT_TLS) {
-        comer.wire = (struct rt_wire_setup){.ops = &rt_wire_tls, .context = &shell->tls, .side = RT_WIRE_ACCEPTED};
-    }
-    identify(shell, at, who, &comer);
-    if (!make_place(shell, at)) {
-        (void)close(fd);
-        rt_listener_release(listener);
-    } else if (!at->service->accept(shell, at->port, fd, &comer)) {
-        rt_shell_note(shell, RT_LOG_WARN, RT_LOG_LISTENER, "listener",
-                      "%s, of the %s: turned away, there are too many connections", who->text, port_of(at)->who);
-        (void)close(fd);
-        rt_listener_release(listener);
-    }
-    rt_shell_settle(shell);
-}
-
-static const struct rt_listener_ops listener_ops = {.on_accept = accept_cb};
+static const struct rt_listener_ops listener_ops = {.on_accept = rt_shell_accept_cb};
 
 /* The directory of a unix socket, made when it is missing. */
 static void make_dir(const struct rt_endpoint *endpoint)
@@ -95,6 +30,20 @@ static void make_dir(const struct rt_endpoint *endpoint)
     }
 }
 
+/* For each virtual machine of a directory. */
+static int listen_for_vms(struct rt_shell *shell, const struct rt_listen_item *item, const struct rt_service *service,
+                          size_t port)
+{
+    struct rt_vms *vms = calloc(1, sizeof(*vms));
+
+    assert(shell->n_vms_dirs < RT_SETTING_LISTENERS_MAX);
+    if (vms == NULL) {
+        return RT_ENOMEM;
+    }
+    shell->vms[shell->n_vms_dirs++] = vms;
+    return rt_vms_open(vms, shell, item, service, port);
+}
+
 static int listen_on(struct rt_shell *shell, const char *text, const struct rt_service *service, size_t port)
 {
     struct rt_shell_listener *at = &shell->listeners[shell->n_listeners];
@@ -104,6 +53,9 @@ static int listen_on(struct rt_shell *shell, const char *text, const struct rt_s
     int rc = rt_listen_item_parse(&item, text, why, sizeof(why));
 
     assert(shell->n_listeners < RT_SHELL_LISTENERS_MAX); /* all services' ports fit */
+    if (rc == 0 && item.is_vms) {
+        return listen_for_vms(shell, &item, service, port);
+    }
     config.endpoint = item.endpoint;
     config.mode = item.mode;
     config.has_group = item.has_group;
@@ -161,6 +113,9 @@ void rt_shell_unlisten(struct rt_shell *shell)
     for (size_t i = 0; i < shell->n_listeners; i++) {
         rt_listener_close(&shell->listeners[i].listener);
     }
+    for (size_t i = 0; i < shell->n_vms_dirs; i++) {
+        rt_vms_close(shell->vms[i]);
+    }
 }
 
 /* A socket file that somebody has removed leaves the agent unreachable. */
@@ -184,31 +139,17 @@ static void look_after(struct rt_shell *shell, struct rt_shell_listener *at)
     at->gone_told = rc < 0;
 }
 
-/* Nobody can be accepted, or not without what the store and the state directory need. */
-static void tell_shortage(struct rt_shell *shell, struct rt_shell_listener *at)
-{
-    const struct rt_listener *listener = &at->listener;
-    uint64_t times = listener->pauses + at->short_of_fds;
-
-    if (times != at->short_told) {
-        rt_shell_note(
-            shell, RT_LOG_ERROR, RT_LOG_LISTENER, "listener",
-            "%s could not connect, or only in the place of an older handshake, %llu times: %s; raise the limit of "
-            "open files (LimitNOFILE=, ulimit -Hn) or lower listen.max_guests and listen.max_clients",
-            port_of(at)->who, (unsigned long long)(times - at->short_told),
-            listener->pauses > 0 ? strerror(listener->pause_error) : "too few descriptors are left");
-        at->short_told = times;
-    }
-}
-
 void rt_shell_look_after_listeners(struct rt_shell *shell)
 {
     for (size_t i = 0; i < shell->n_listeners; i++) {
         struct rt_shell_listener *at = &shell->listeners[i];
 
-        tell_shortage(shell, at);
+        rt_shell_tell_shortage(shell, at);
         if (shell->phase == RT_SHELL_RUNNING) {
             look_after(shell, at);
         }
+    }
+    for (size_t i = 0; i < shell->n_vms_dirs && shell->phase == RT_SHELL_RUNNING; i++) {
+        rt_vms_beat(shell->vms[i]);
     }
 }

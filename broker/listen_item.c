@@ -4,6 +4,7 @@
 
 #include "broker/names.h"
 #include "session/base/slice.h"
+#include "session/base/units.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -14,6 +15,8 @@
 #define PART_MAX 255
 /* Nobody but the agent's own user, unless the settings say so. */
 #define MODE_DEFAULT 0600
+/* Of a virtual machine's socket: the directory that it stands in says who may come. */
+#define MODE_VM 0666
 
 /* One to four octal digits, no bit but the permissions. */
 static bool read_mode(struct rt_slice text, unsigned *mode)
@@ -64,16 +67,43 @@ static int read_option(struct rt_listen_item *item, struct rt_slice option, bool
                    "%s: behind a comma stands mode=OCTAL or group=NAME, each once; a path has no comma", text);
 }
 
+/* "DIR" or "DIR:PORT". */
+static int parse_vms(struct rt_listen_item *item, char *where, char *why, size_t why_size)
+{
+    char text[PART_MAX + 8];
+    char *colon = strrchr(where, ':');
+    uint64_t port = RT_GUEST_PORT;
+
+    if (colon != NULL) {
+        *colon++ = '\0';
+        if (!rt_read_number(rt_slice_text(colon), UINT32_MAX - 1, &port)) {
+            return rt_fail(RT_ECONFIG, why, why_size, "\"%s\" is not a vSocket port (a number below 4294967295)",
+                           colon);
+        }
+    }
+    if (where[0] != '/') {
+        return rt_fail(RT_ECONFIG, why, why_size, "vm:%s: wants vm:DIRECTORY or vm:DIRECTORY:PORT, from the root on",
+                       where);
+    }
+    item->is_vms = true;
+    item->mode = MODE_VM;
+    item->port = (uint32_t)port;
+    (void)snprintf(text, sizeof(text), "unix:%s", where);
+    return rt_endpoint_parse(&item->endpoint, text, why, why_size);
+}
+
 int rt_listen_item_parse(struct rt_listen_item *item, const char *text, char *why, size_t why_size)
 {
     char endpoint[PART_MAX + 1];
-    const char *comma = strncmp(text, "unix:", 5) == 0 ? strchr(text, ',') : NULL;
+    bool is_vms = strncmp(text, "vm:", 3) == 0;
+    const char *comma = is_vms || strncmp(text, "unix:", 5) == 0 ? strchr(text, ',') : NULL;
     bool has_mode = false;
     int rc = 0;
 
     *item = (struct rt_listen_item){.mode = MODE_DEFAULT};
     (void)snprintf(endpoint, sizeof(endpoint), "%.*s", comma == NULL ? PART_MAX : (int)(comma - text), text);
-    if (rt_endpoint_parse(&item->endpoint, endpoint, why, why_size) != 0) {
+    if ((is_vms ? parse_vms(item, endpoint + 3, why, why_size)
+                : rt_endpoint_parse(&item->endpoint, endpoint, why, why_size)) != 0) {
         return RT_ECONFIG;
     }
     if (item->endpoint.name[0] != '\0') {

@@ -27,6 +27,7 @@ static const struct {
     [RT_LOG_LISTENER] = {"listener", RT_LOG_INFO},
     [RT_LOG_STORE] = {"store-says", RT_LOG_INFO},
     [RT_LOG_DISK] = {"disk", RT_LOG_INFO},
+    [RT_LOG_VM] = {"vm", RT_LOG_INFO},
 };
 
 void rt_log_init(struct rt_log *log, int fd, enum rt_log_level level, enum rt_log_format format)

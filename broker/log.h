@@ -21,6 +21,7 @@ enum rt_log_kind {
     RT_LOG_LISTENER,
     RT_LOG_STORE, /* the store's own words */
     RT_LOG_DISK,
+    RT_LOG_VM,
     RT_LOG_KINDS,
 };
 

@@ -33,9 +33,10 @@ struct rt_shell;
 
 /* Who has connected, as far as the transport proves it. */
 struct rt_comer {
-    struct rt_listener *listener; /* that counts it, until rt_listener_release() */
+    struct rt_listener *listener; /* that counts it, until rt_shell_release() */
     const struct rt_listener_peer *who;
     char identity[RT_PEER_IDENTITY_MAX]; /* whose places it takes: vSocket CID, user at this listener, address */
+    const char *vm;                      /* the virtual machine that it has proved to be; NULL: none */
     bool lone;                           /* the identity is one machine's, not that of many peers */
     struct rt_wire_setup wire;           /* what its link is opened with: of that port */
 };
@@ -61,7 +62,7 @@ struct rt_service {
     /* Once its listeners are bound; nobody is accepted before the loop runs. Returns 0 or a code, after it has said in
      * the log what is wrong. */
     int (*open)(struct rt_shell *shell);
-    /* A connection at ports[port]. True: the descriptor is the service's, which releases the listener when it has
+    /* A connection at ports[port]. True: the descriptor is the service's, which says rt_shell_release() when it has
      * ended, and says rt_shell_progress(). False: turned away. */
     bool (*accept)(struct rt_shell *shell, size_t port, int fd, const struct rt_comer *comer);
     /* Gives up the connection that has least right to its descriptor, which is free a moment later. False: each has

@@ -128,9 +128,11 @@ static bool accept_peer(struct rt_shell *shell, size_t port, int fd, const struc
     (void)snprintf(peer.identity, sizeof(peer.identity), "%s", comer->identity);
     if (peer.role == RT_PEER_CLIENT && comer->who->kind == RT_ENDPOINT_UNIX) {
         identify_client(shell, fd, comer->who, &come);
+    } else if (comer->vm != NULL) {
+        (void)snprintf(come.who, sizeof(come.who), RT_VM_PREFIX "%s", comer->vm);
     }
-    (void)snprintf(peer.name, sizeof(peer.name), "%s %s", peer.role == RT_PEER_GUEST ? "guest" : "client",
-                   comer->who->text);
+    (void)snprintf(peer.name, sizeof(peer.name), "%s %s%s%s", peer.role == RT_PEER_GUEST ? "guest" : "client",
+                   peer.role == RT_PEER_GUEST ? come.who : "", comer->vm != NULL ? " " : "", comer->who->text);
     return rt_shell_adopt(shell, comer, fd, &peer, &come);
 }
 

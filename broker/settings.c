@@ -79,9 +79,10 @@ static int check_clients(const char *text, char *why, size_t why_size)
     if (rt_listen_item_parse(&item, text, why, why_size) != 0) {
         return RT_ECONFIG;
     }
-    if (item.endpoint.kind != RT_ENDPOINT_UNIX && item.endpoint.kind != RT_ENDPOINT_TLS) {
+    if (item.is_vms || (item.endpoint.kind != RT_ENDPOINT_UNIX && item.endpoint.kind != RT_ENDPOINT_TLS)) {
         return rt_fail(RT_ECONFIG, why, why_size, "%s: %s; clients use tls:ADDRESS:PORT or unix:PATH", text,
-                       item.endpoint.kind == RT_ENDPOINT_TCP ? "plain TCP proves nobody" : "vSockets are for guests");
+                       item.endpoint.kind == RT_ENDPOINT_TCP ? "plain TCP proves nobody"
+                                                               : "virtual machines are guests");
     }
     return 0;
 }
@@ -133,8 +134,8 @@ const struct rt_setting rt_settings_table[] = {
      "the client listeners", "where clients of other hosts reach this agent", check_advertise},
     {"listen.guests", "guests", "ENDPOINT", RT_SETTING_LIST, AT(guests), 0, RT_SETTING_LISTENERS_MAX, NULL,
      "unix:/run/retether/guest.sock", NULL,
-     "where guests connect: vsock::PORT, unix:PATH[,mode=0600][,group=NAME], tcp:ADDRESS:PORT (loopback and "
-     "link-local only)",
+     "where guests connect: vm:DIR[:PORT], vsock::PORT, unix:PATH[,mode=0600][,group=NAME], tcp:ADDRESS:PORT "
+     "(loopback and link-local only)",
      check_guests},
     {"listen.clients", "clients", "ENDPOINT", RT_SETTING_LIST, AT(clients), 0, RT_SETTING_LISTENERS_MAX, NULL,
      "unix:/run/retether/client.sock", NULL,

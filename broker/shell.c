@@ -274,6 +274,9 @@ int rt_shell_run(struct rt_shell *shell)
     rt_embedded_close(&shell->embedded);
     rt_notify_close(&shell->notify);
     rt_tls_close(&shell->tls);
+    for (size_t i = 0; i < shell->n_vms_dirs; i++) {
+        free(shell->vms[i]);
+    }
     if (shell->lock_fd >= 0) {
         (void)close(shell->lock_fd);
     }

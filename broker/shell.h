@@ -56,6 +56,7 @@ struct rt_conn;
 struct rt_service;
 struct rt_counter;
 struct rt_comer;
+struct rt_vms;
 
 /* What goes to one link at the end of a call. Pieces lie in the input or in the arena. */
 struct rt_batch {
@@ -83,6 +84,7 @@ struct rt_shell_listener {
     const struct rt_service *service;
     size_t port;                       /* of the service */
     uint64_t short_of_fds, short_told; /* newcomers for whom no descriptor was left; short_told: of the pauses too */
+    const char *vm;                    /* whose alone it is (vms.h); NULL: anybody's */
     bool gone_told;                    /* that its socket file is gone, and cannot be made anew */
 };
 
@@ -122,6 +124,9 @@ struct rt_shell {
     struct rt_buf_pool pool;
     struct rt_shell_listener listeners[RT_SHELL_LISTENERS_MAX];
     size_t n_listeners;
+    struct rt_vms *vms[RT_SETTING_LISTENERS_MAX]; /* owned */
+    size_t n_vms_dirs;
+    unsigned n_vms, vm_connections;            /* of all directories */
     unsigned conns_max;                        /* so many connections leave descriptors to the rest; 0: any number */
     struct rt_conn *conns[RT_AGENT_LINKS_MAX]; /* by id % size */
     struct rt_list links;                      /* of struct rt_conn, the oldest first, closing ones too; owned */
@@ -202,11 +207,19 @@ void rt_shell_report_queued(struct rt_shell *shell, struct rt_conn *conn);
 void rt_shell_settle(struct rt_shell *shell);
 void rt_shell_free_batches(struct rt_shell *shell);
 
+/* accept.c: who comes */
+/* Somebody has connected: on_accept of every listener of ours, each of which is a struct rt_shell_listener. */
+void rt_shell_accept_cb(struct rt_listener *listener, int fd, const struct rt_listener_peer *who);
+/* Its connection has ended. */
+void rt_shell_release(struct rt_shell *shell, struct rt_listener *listener);
+/* Says in the log whom it could not take since it was asked last. */
+void rt_shell_tell_shortage(struct rt_shell *shell, struct rt_shell_listener *at);
+/* Of all services; those that are closing hold a descriptor too. */
+unsigned rt_shell_connections(const struct rt_shell *shell);
+
 /* listen.c: listeners */
 int rt_shell_listen(struct rt_shell *shell);
 void rt_shell_unlisten(struct rt_shell *shell);
-/* Of all services; those that are closing hold a descriptor too. */
-unsigned rt_shell_connections(const struct rt_shell *shell);
 /* Each second: socket files that somebody has removed, connections that could not be taken. */
 void rt_shell_look_after_listeners(struct rt_shell *shell);
 

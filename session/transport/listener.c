@@ -39,20 +39,26 @@ static bool answers(const struct rt_endpoint *endpoint)
 /* The file has the socket's own mode less the umask (bind(2) on Linux). So it is made with no more than its owner's
  * part of the mode, is given to its group, and gets the rest last: it is never open wider than it is to be. Nobody can
  * connect before listen(2) either, but a mode may be looked at. */
-static int bind_narrow(struct rt_listener *listener, int fd)
+static int bind_narrow(const struct rt_listener *listener, int fd, const char *path)
 {
-    const struct rt_endpoint *endpoint = &listener->config.endpoint;
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
 
-    return fchmod(fd, (mode_t)(listener->config.mode & S_IRWXU)) != 0 ? -1
-                                                                      : bind(fd, &endpoint->addr.any, endpoint->size);
+    (void)snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", path);
+    return fchmod(fd, (mode_t)(listener->config.mode & S_IRWXU)) != 0
+               ? -1
+               : bind(fd, (const struct sockaddr *)(const void *)&addr, sizeof(addr));
 }
 
 static int bind_unix(struct rt_listener *listener, int fd, char *why, size_t why_size)
 {
     const struct rt_endpoint *endpoint = &listener->config.endpoint;
     const char *path = rt_endpoint_path(endpoint);
+    const char *made = listener->config.stage != NULL ? listener->config.stage : path;
     struct stat info;
 
+    if (made != path && unlink(made) != 0 && errno != ENOENT) {
+        return fail(listener, errno, "remove what is left where sockets are made", why, why_size);
+    }
     if (lstat(path, &info) == 0) {
         if (!S_ISSOCK(info.st_mode)) {
             return fail(listener, EEXIST, "the path is there and is no socket", why, why_size);
@@ -64,14 +70,19 @@ static int bind_unix(struct rt_listener *listener, int fd, char *why, size_t why
             return fail(listener, errno, "remove the old socket", why, why_size);
         }
     }
-    if (bind_narrow(listener, fd) != 0) {
+    if (bind_narrow(listener, fd, made) != 0) {
         return fail(listener, errno, "bind", why, why_size);
     }
-    if ((listener->config.has_group && lchown(path, (uid_t)-1, listener->config.gid) != 0) ||
-        chmod(path, (mode_t)listener->config.mode) != 0 || lstat(path, &info) != 0) {
+    if ((listener->config.has_group && lchown(made, (uid_t)-1, listener->config.gid) != 0) ||
+        chmod(made, (mode_t)listener->config.mode) != 0 || lstat(made, &info) != 0) {
         int error = errno;
-        (void)unlink(path);
+        (void)unlink(made);
         return fail(listener, error, "set the group and the mode", why, why_size);
+    }
+    if (made != path && rename(made, path) != 0) {
+        int error = errno;
+        (void)unlink(made);
+        return fail(listener, error, "move the socket to its place", why, why_size);
     }
     listener->socket_dev = info.st_dev;
     listener->socket_ino = info.st_ino;
@@ -99,8 +110,7 @@ static int bind_inet(struct rt_listener *listener, char *why, size_t why_size)
     return 0;
 }
 
-/* Whether the socket file is there, and no other one has taken its place. */
-static bool has_socket(const struct rt_listener *listener)
+bool rt_listener_in_place(const struct rt_listener *listener)
 {
     struct stat info;
 
@@ -110,7 +120,7 @@ static bool has_socket(const struct rt_listener *listener)
 
 static void remove_socket(const struct rt_listener *listener)
 {
-    if (has_socket(listener)) {
+    if (rt_listener_in_place(listener)) {
         (void)unlink(rt_endpoint_path(&listener->config.endpoint));
     }
 }
@@ -249,7 +259,7 @@ int rt_listener_renew(struct rt_listener *listener, char *why, size_t why_size)
 {
     int fd, rc;
 
-    if (listener->config.endpoint.kind != RT_ENDPOINT_UNIX || listener->fd < 0 || has_socket(listener)) {
+    if (listener->config.endpoint.kind != RT_ENDPOINT_UNIX || listener->fd < 0 || rt_listener_in_place(listener)) {
         return 0;
     }
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);

@@ -38,6 +38,9 @@ struct rt_listener_config {
     unsigned mode;  /* unix: permission bits of the socket file, for example 0660 */
     bool has_group; /* unix: the file is given to this group; else it has the one that new files here have */
     gid_t gid;
+    /* unix: NULL, or a path on the same file system, in a directory that nobody else writes to. The socket is made
+     * there, and moved to its own path when it is whole: so that directory may be somebody else's. Lives as long. */
+    const char *stage;
     unsigned max_open; /* connections held at a time; one more is closed at once and counted in refused */
 };
 
@@ -78,6 +81,9 @@ RT_MUST_CHECK int rt_listener_open(struct rt_listener *listener, uv_loop_t *loop
  * it is made anew, without an end for open connections. Returns 0 (there is nothing to do; other kinds of socket), 1
  * (made anew), or a code as rt_listener_open() with `why` filled: try again later. */
 RT_MUST_CHECK int rt_listener_renew(struct rt_listener *listener, char *why, size_t why_size);
+
+/* Whether a unix socket's file is still at its path, and no other one has taken its place. */
+bool rt_listener_in_place(const struct rt_listener *listener);
 
 /* One accepted connection has ended. Also allowed after the close, as long as the memory is there. */
 void rt_listener_release(struct rt_listener *listener);

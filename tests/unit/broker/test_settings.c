@@ -133,6 +133,19 @@ static void test_listen_item(void **state)
     assert_int_equal(item.gid, 12);
     assert_int_equal(rt_listen_item_parse(&item, "vsock::7400", why, sizeof(why)), 0);
     assert_int_equal(item.endpoint.kind, RT_ENDPOINT_VSOCK);
+    assert_false(item.is_vms);
+    assert_int_equal(rt_listen_item_parse(&item, "vm:/run/vms", why, sizeof(why)), 0);
+    assert_true(item.is_vms);
+    assert_int_equal(item.port, 7400);
+    assert_int_equal(item.mode, 0666);
+    assert_string_equal(rt_endpoint_path(&item.endpoint), "/run/vms");
+    assert_int_equal(rt_listen_item_parse(&item, "vm:/run/vms:1024,mode=0660,group=12", why, sizeof(why)), 0);
+    assert_int_equal(item.port, 1024);
+    assert_int_equal(item.mode, 0660);
+    assert_int_equal(item.gid, 12);
+    assert_int_equal(rt_listen_item_parse(&item, "vm:run", why, sizeof(why)), RT_ECONFIG);
+    assert_int_equal(rt_listen_item_parse(&item, "vm:/run:x", why, sizeof(why)), RT_ECONFIG);
+    assert_int_equal(rt_listen_item_parse(&item, "vm:/run,user=x", why, sizeof(why)), RT_ECONFIG);
 }
 
 static void test_empty_lists(void **state)
