@@ -16,13 +16,29 @@ static const struct rt_port *port_of(const struct rt_shell_listener *at)
     return &at->service->ports[at->port];
 }
 
+/* The virtual machine that it has proved to be, by its own socket, or by the CID that its host's kernel gives. Returns
+ * why it may not come in, or NULL. */
+static const char *prove(const struct rt_shell *shell, const struct rt_shell_listener *at,
+                         const struct rt_listener_peer *who, struct rt_comer *comer)
+{
+    comer->vm = at->vm;
+    if (at->vm != NULL) {
+        /* Else its directory has another name now, and this is another machine's. */
+        return rt_listener_in_place(&at->listener) ? NULL : "its socket is not at its place any more";
+    }
+    if (who->kind == RT_ENDPOINT_VSOCK && shell->settings.guests_map[0] != '\0') {
+        comer->vm = rt_vm_map_find(&shell->vm_map.used, who->cid);
+        return comer->vm != NULL ? NULL : "its CID is not in guests.map";
+    }
+    return NULL;
+}
+
 /* A virtual machine, a vSocket's CID, a user at this listener, an IP address. */
 static void identify(const struct rt_shell *shell, const struct rt_shell_listener *at,
                      const struct rt_listener_peer *who, struct rt_comer *comer)
 {
     const char *port = strrchr(who->text, ':');
 
-    comer->vm = at->vm;
     if (comer->vm != NULL) {
         (void)snprintf(comer->identity, sizeof(comer->identity), RT_VM_PREFIX "%s", comer->vm);
     } else if (who->kind == RT_ENDPOINT_VSOCK) {
@@ -77,7 +93,7 @@ void rt_shell_accept_cb(struct rt_listener *listener, int fd, const struct rt_li
     struct rt_shell *shell = listener->data;
     struct rt_shell_listener *at = (struct rt_shell_listener *)(void *)listener;
     struct rt_comer comer = {.listener = listener, .who = who};
-    const char *why = NULL;
+    const char *why = prove(shell, at, who, &comer);
     bool taken = false;
 
     if (who->kind == RT_ENDPOINT_TLS) {
@@ -85,10 +101,7 @@ void rt_shell_accept_cb(struct rt_listener *listener, int fd, const struct rt_li
     }
     identify(shell, at, who, &comer);
     shell->vm_connections += at->vm != NULL;
-    if (at->vm != NULL && !rt_listener_in_place(listener)) {
-        /* Its directory has another name now, so this is another machine's. */
-        why = "its socket is not at its place any more";
-    } else if (make_place(shell, at)) {
+    if (why == NULL && make_place(shell, at)) {
         taken = at->service->accept(shell, at->port, fd, &comer);
         why = taken ? NULL : "there are too many connections";
     }

@@ -146,6 +146,8 @@ const struct rt_setting rt_settings_table[] = {
      NULL, "connections of guests; for one more the oldest unproven one goes, or it is turned away", NULL},
     {"listen.max_clients", "max-clients", "N", RT_SETTING_NUMBER, AT(max_clients), 1, RT_AGENT_LINKS_MAX, NULL, "4096",
      NULL, "connections of clients; for one more the oldest unproven one goes, or it is turned away", NULL},
+    {"guests.map", "guests-map", "FILE", RT_SETTING_TEXT, AT(guests_map), 0, 0, NULL, NULL, NULL,
+     "which virtual machine has which vSocket CID; whose CID is not in it is turned away", check_path},
     {"access.users", "user", "RULE", RT_SETTING_LIST, AT(users), 0, RT_ACCESS_RULES_MAX, NULL, NULL,
      "root = operator, own = vch/local",
      "as whom a local user comes to the unix sockets for clients: USER|@GROUP|* = vch/TENANT|viewer/TENANT|operator; "

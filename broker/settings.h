@@ -32,6 +32,7 @@ struct rt_settings {
     char host_name[RT_SETTING_TEXT_MAX + 1];
     struct rt_setting_list advertise;
     struct rt_setting_list guests, clients;
+    char guests_map[RT_SETTING_TEXT_MAX + 1];
     struct rt_setting_list users;
     struct rt_access access; /* read from users */
     uint64_t operators_read; /* 1: yes */

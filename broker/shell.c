@@ -48,6 +48,7 @@ static void beat_cb(uv_timer_t *timer)
         (*at)->beat(shell);
     }
     rt_shell_look_after_listeners(shell);
+    rt_shell_look_at_vm_map(shell, false);
     if (now >= shell->stats_at + RT_SHELL_STATS_MS) {
         tell_counters(shell, now);
     }
@@ -61,6 +62,7 @@ static void signal_cb(uv_signal_t *handle, int number)
 
     if (number == SIGHUP) {
         rt_shell_reload_trust(shell);
+        rt_shell_look_at_vm_map(shell, true);
     } else if (shell->phase >= RT_SHELL_STOPPING) {
         rt_shell_note(shell, RT_LOG_WARN, RT_LOG_AGENT, "stopped", "a second signal: ended at once");
         _exit(128 + number);
@@ -125,8 +127,8 @@ static void close_handle_cb(uv_handle_t *handle, void *ctx)
 /* Looks whether what stopping waits for is done. */
 static void progress(struct rt_shell *shell)
 {
-    bool is_quiet =
-        rt_shell_connections(shell) == 0 && rt_disk_idle(&shell->disk) && shell->trust.phase == RT_TRUST_IDLE;
+    bool is_quiet = rt_shell_connections(shell) == 0 && rt_disk_idle(&shell->disk) &&
+                    shell->trust.phase == RT_TRUST_IDLE && shell->vm_map.phase == RT_MAP_IDLE;
 
     if (shell->phase == RT_SHELL_STOPPING && is_quiet && shell->n_ops == 0) {
         close_all(shell);
@@ -249,8 +251,8 @@ void rt_shell_start(struct rt_shell *shell, const struct rt_settings *settings,
                   "retetherd " RETETHER_VERSION " as host %s, pid %ld, state in %s", settings->host_name,
                   (long)getpid(), settings->state_dir);
     look_at_descriptors(shell);
-    if ((rc = rt_shell_open_state(shell)) != 0 || (rc = rt_shell_listen(shell)) != 0 ||
-        (rc = open_services(shell)) != 0 || (rc = lock_in(shell)) != 0) {
+    if ((rc = rt_shell_open_state(shell)) != 0 || (rc = rt_shell_open_vm_map(shell)) != 0 ||
+        (rc = rt_shell_listen(shell)) != 0 || (rc = open_services(shell)) != 0 || (rc = lock_in(shell)) != 0) {
         rt_shell_note(shell, RT_LOG_ERROR, RT_LOG_AGENT, "not-started", "%s", rt_strerror(rc));
         rt_shell_stop(shell, 1);
         return;
@@ -274,6 +276,7 @@ int rt_shell_run(struct rt_shell *shell)
     rt_embedded_close(&shell->embedded);
     rt_notify_close(&shell->notify);
     rt_tls_close(&shell->tls);
+    rt_vm_map_free(&shell->vm_map.used);
     for (size_t i = 0; i < shell->n_vms_dirs; i++) {
         free(shell->vms[i]);
     }

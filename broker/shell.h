@@ -8,6 +8,7 @@
 #include "broker/log.h"
 #include "broker/notify.h"
 #include "broker/settings.h"
+#include "broker/vm_map.h"
 #include "migrate/seal/keyring.h"
 #include "migrate/store/embedded.h"
 #include "migrate/store/store.h"
@@ -95,6 +96,28 @@ struct rt_shell_trust {
     char why[RT_SETTING_WHY_MAX];
 };
 
+/* By which it is seen whether the file has changed. */
+struct rt_vm_map_stamp {
+    dev_t dev;
+    ino_t ino;
+    off_t size;
+    mode_t mode;
+    time_t modified_s;
+    long modified_ns;
+};
+
+struct rt_shell_vm_map {
+    struct rt_vm_map used;
+    uv_work_t work;
+    struct rt_vm_map fresh; /* from here on the worker's unless IDLE */
+    struct rt_vm_map_stamp seen;
+    char why[RT_TEXT_MAX];
+    int error;
+    bool changed;
+    bool ordered;                                             /* read it, changed or not; set before the work begins */
+    enum { RT_MAP_IDLE, RT_MAP_READING, RT_MAP_AGAIN } phase; /* the loop's; as of trust */
+};
+
 enum rt_shell_phase { RT_SHELL_STARTING, RT_SHELL_RUNNING, RT_SHELL_STOPPING, RT_SHELL_CLOSING };
 
 struct rt_shell {
@@ -116,6 +139,7 @@ struct rt_shell {
         int error;
         enum { RT_TRUST_IDLE, RT_TRUST_READING, RT_TRUST_AGAIN } phase;
     } trust;
+    struct rt_shell_vm_map vm_map;
     struct rt_ends ends;
     struct rt_disk disk;
     int lock_fd; /* of the state directory */
@@ -216,6 +240,11 @@ void rt_shell_release(struct rt_shell *shell, struct rt_listener *listener);
 void rt_shell_tell_shortage(struct rt_shell *shell, struct rt_shell_listener *at);
 /* Of all services; those that are closing hold a descriptor too. */
 unsigned rt_shell_connections(const struct rt_shell *shell);
+
+/* guests_map.c: which vSocket is which virtual machine's. Open returns a code when the file is not right. */
+int rt_shell_open_vm_map(struct rt_shell *shell);
+/* Each second, and when it is ordered. */
+void rt_shell_look_at_vm_map(struct rt_shell *shell, bool ordered);
 
 /* listen.c: listeners */
 int rt_shell_listen(struct rt_shell *shell);
