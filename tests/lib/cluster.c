@@ -349,11 +349,11 @@ static int start_tether(struct rt_cluster_vm *vm, const char *token, const char 
     return 0;
 }
 
-int rt_cluster_vm_start(struct rt_cluster *cluster, const char *cid, const char *const *tether_options,
-                        const char *const *argv, struct rt_cluster_vm **vm)
+int rt_cluster_vm_start_with(struct rt_cluster *cluster, const char *cid, const char *token,
+                             const char *const *tether_options, const char *const *argv, struct rt_cluster_vm **vm)
 {
     struct rt_cluster_vm *v = &cluster->vms[cluster->n_vms];
-    char token[2048], dir[sizeof(cluster->dir)];
+    char dir[sizeof(cluster->dir)];
 
     if (cluster->n_vms == RT_CLUSTER_VMS_MAX) {
         return fail(cid, "too many VMs");
@@ -368,10 +368,17 @@ int rt_cluster_vm_start(struct rt_cluster *cluster, const char *cid, const char 
     (void)snprintf(v->motion_log, sizeof(v->motion_log), "%s/log/vmotion-%.32s", dir, cid);
     cluster->n_vms++;
     *vm = v;
-    return rt_cluster_create(cluster, cid, token, sizeof(token)) != 0 || start_stand_in(cluster, v) != 0 ||
-                   start_tether(v, token, tether_options, argv) != 0
+    return start_stand_in(cluster, v) != 0 || start_tether(v, token, tether_options, argv) != 0 ? -1 : 0;
+}
+
+int rt_cluster_vm_start(struct rt_cluster *cluster, const char *cid, const char *const *tether_options,
+                        const char *const *argv, struct rt_cluster_vm **vm)
+{
+    char token[2048];
+
+    return rt_cluster_create(cluster, cid, token, sizeof(token)) != 0
                ? -1
-               : 0;
+               : rt_cluster_vm_start_with(cluster, cid, token, tether_options, argv, vm);
 }
 
 void rt_cluster_vm_kill(struct rt_cluster_vm *vm)

@@ -25,7 +25,7 @@ struct rt_cluster_host {
     char guests[96], clients[96]; /* paths of its sockets */
     char state[96], log[112];
     char netns[32];        /* the network namespace that its agent runs in; empty: this one */
-    char more_guests[64];  /* one more listener for guests, or empty */
+    char more_guests[128]; /* one more listener for guests, or empty */
     char more_clients[64]; /* the same for clients */
     char advertise[64];    /* what clients are told instead of its listeners, or empty */
     char tls[112];         /* directory of certificates, or empty */
@@ -82,6 +82,9 @@ int rt_cluster_create(struct rt_cluster *cluster, const char *cid, char *token, 
  * NULL) that runs argv. */
 int rt_cluster_vm_start(struct rt_cluster *cluster, const char *cid, const char *const *tether_options,
                         const char *const *argv, struct rt_cluster_vm **vm);
+/* The same with the token of a session that has been made. */
+int rt_cluster_vm_start_with(struct rt_cluster *cluster, const char *cid, const char *token,
+                             const char *const *tether_options, const char *const *argv, struct rt_cluster_vm **vm);
 /* Ends both programs. The slot stays. */
 void rt_cluster_vm_kill(struct rt_cluster_vm *vm);
 
