@@ -2,7 +2,6 @@
  * Copyright The retether authors */
 #include "tests/sim/net.h"
 
-#include "session/base/slice.h"
 #include "session/core/client.h"
 #include "session/core/frame.h"
 #include "session/core/tether.h"
@@ -12,6 +11,7 @@
 #include "tests/sim/guests.h"
 #include "tests/sim/world.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -66,7 +66,11 @@ int sim_connect(enum sim_node_kind kind, int peer, unsigned slot, int agent)
     if (!c->link) {
         sim_fail("an agent refused a link");
     }
-    rt_slice_copy(rt_slice_text(kind == NODE_CLIENT ? "local" : ""), proof.who, sizeof(proof.who));
+    if (kind == NODE_CLIENT) {
+        (void)snprintf(proof.who, sizeof(proof.who), "local");
+    } else if (sim.proves_vms) {
+        (void)snprintf(proof.who, sizeof(proof.who), RT_VM_PREFIX "%d", sim.guests[peer].container);
+    }
     rt_agent_proved(a->agent, c->link, &proof, sim_ms());
     sim_agent_timer(agent);
     return (int)(c - sim.conns);

@@ -58,6 +58,7 @@ static void set_up(const struct sim_options *options)
     sim.n_agents = how_many_agents(options);
     sim.n_containers = 1 + (int)sim_random(SIM_CONTAINERS);
     sim.allow_forks = sim_chance(35);
+    sim.proves_vms = !sim.allow_forks && sim_chance(50);
     if (sim_draws(FAULT_TICKET_TTL) && sim_chance(30)) {
         sim.ticket_ttl_ms = 40000 + sim_random(20000);
         sim.stats.faults[FAULT_TICKET_TTL]++;

@@ -59,6 +59,7 @@ struct sim_world {
     bool hostile;               /* a guest and a client that flood are about */
     const char *flood;          /* the one that is under way while nothing else goes wrong, or NULL */
     bool allow_forks;           /* this seed may revert, clone, restart */
+    bool proves_vms;            /* the transport proves which VM a guest is: each container has one, which moves */
     bool quiet;                 /* faults have ended, clients type no more */
     bool silent;                /* processes write no more */
     bool ending;                /* processes that exit do */
