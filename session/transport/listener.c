@@ -275,8 +275,11 @@ int rt_listener_renew(struct rt_listener *listener, char *why, size_t why_size)
         (void)close(fd);
         return rc;
     }
-    /* Those who connected before the file went are still in the old socket's backlog. */
-    accept_cb(&listener->poll, 0, UV_READABLE);
+    /* Those who connected before the file went are still in the old socket's backlog. Where the path says who comes,
+     * they are let go: that socket may have moved along with its directory, and be reached by another path. */
+    if (listener->config.stage == NULL) {
+        accept_cb(&listener->poll, 0, UV_READABLE);
+    }
     (void)uv_timer_stop(&listener->timer);
     (void)uv_poll_stop(&listener->poll);
     rc = dup3(fd, listener->fd, O_CLOEXEC) < 0 ? fail(listener, errno, "dup", why, why_size) : 1;
