@@ -82,7 +82,8 @@ static int check_clients(const char *text, char *why, size_t why_size)
     if (item.is_vms || (item.endpoint.kind != RT_ENDPOINT_UNIX && item.endpoint.kind != RT_ENDPOINT_TLS)) {
         return rt_fail(RT_ECONFIG, why, why_size, "%s: %s; clients use tls:ADDRESS:PORT or unix:PATH", text,
                        item.endpoint.kind == RT_ENDPOINT_TCP ? "plain TCP proves nobody"
-                                                               : "virtual machines are guests");
+                       : item.is_vms                         ? "virtual machines are guests"
+                                                             : "vSockets are for guests");
     }
     return 0;
 }
