@@ -8,6 +8,7 @@
 #include "broker/core/hosts.h"
 #include "broker/core/link.h"
 #include "broker/core/machine.h"
+#include "broker/core/revoked.h"
 #include "broker/core/send.h"
 #include "broker/core/session.h"
 #include "broker/core/store.h"
@@ -52,6 +53,7 @@ struct rt_agent *rt_agent_new(const struct rt_agent_config *config, uint64_t now
     }
     rt_list_init(&agent->idle);
     rt_list_init(&agent->retakes);
+    rt_list_init(&agent->revoked_again);
     rt_list_init(&agent->ends);
     rt_list_init(&agent->wanted);
     agent->walk_first = true;
@@ -106,6 +108,7 @@ void rt_agent_free(struct rt_agent *agent)
     free(agent->links);
     free(agent->ops);
     rt_ag_hosts_free(agent);
+    rt_ag_revoked_free(agent);
     free(agent->scratch);
     free(agent->reply);
     free(agent->report);

@@ -98,6 +98,7 @@ enum rt_agent_event_kind {
     RT_AGENT_FORKED,
     RT_AGENT_FORBIDDEN, /* a peer said what it may not say to the other one */
     RT_AGENT_KICKED,    /* a guest off its link, by a client */
+    RT_AGENT_REVOKED,   /* a container, by a client of this agent */
     RT_AGENT_SESSION_STATE,
     RT_AGENT_ATTACHED,
     RT_AGENT_DETACHED,

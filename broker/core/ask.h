@@ -21,7 +21,7 @@ struct ag_session;
 struct rt_record_msg;
 struct rt_reply_msg;
 
-enum ag_what { ASK_CREATE, ASK_REMOVE, ASK_SHOW, ASK_LIST, ASK_HOSTS, ASK_TAILS, ASK_KICK, ASK_KINDS };
+enum ag_what { ASK_CREATE, ASK_REMOVE, ASK_SHOW, ASK_LIST, ASK_HOSTS, ASK_TAILS, ASK_KICK, ASK_REVOKE, ASK_KINDS };
 
 struct ag_ask { /* a REQUEST without its answer */
     struct rt_list in_link, in_session;

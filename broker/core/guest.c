@@ -6,6 +6,7 @@
 #include "broker/core/hosts.h"
 #include "broker/core/link.h"
 #include "broker/core/machine.h"
+#include "broker/core/revoked.h"
 #include "broker/core/send.h"
 #include "broker/core/session.h"
 #include "broker/core/store.h"
@@ -102,6 +103,7 @@ static struct ag_claim *make_claim(struct rt_agent *agent, const struct ag_link 
     memcpy(claim->inc.b, hello->inc.data, RT_ID_SIZE);
     memcpy(claim->nonce.b, hello->nonce.data, RT_ID_SIZE);
     claim->life = ticket->join ? known_life(agent, &ticket->key) : ticket->life;
+    claim->base = ticket->join ? ticket->life : 0;
     claim->epoch = hello->epoch;
     if (!ticket->join) {
         made->unproven = ticket->unproven;
@@ -118,8 +120,9 @@ static struct ag_claim *make_claim(struct rt_agent *agent, const struct ag_link 
 }
 
 /* What this agent's own memory says of a hello. It may be older than what the guest has been through since, so it
- * refuses only a hello that is not above the newest claim that is remembered. With the store out it also judges by the
- * record of the guest that is served here at this moment: else a copy of that one would be welcomed. */
+ * refuses only what is revoked, and a hello that is not above the newest claim that is remembered. With the store out
+ * it also judges by the record of the guest that is served here at this moment: else a copy of that one would be
+ * welcomed. */
 static enum rt_class remembered(struct rt_agent *agent, const struct rt_claim *claim, bool store_out,
                                 struct rt_claim_outcome *outcome)
 {
@@ -127,6 +130,10 @@ static enum rt_class remembered(struct rt_agent *agent, const struct rt_claim *c
     bool older;
 
     memset(outcome, 0, sizeof(*outcome));
+    if (rt_claim_revoked(claim, rt_ag_revoked(agent, &claim->key))) {
+        outcome->verdict = RT_CLASS_BAD_AUTH;
+        return outcome->verdict;
+    }
     if (claim->join || session == NULL || session->known_at == 0 || !rt_ag_session_known(agent, session)) {
         return RT_CLASS_OK;
     }
@@ -161,6 +168,8 @@ static const char *verdict_text(enum rt_class verdict)
         return "another copy of this guest is served (a clone?)";
     case RT_CLASS_SUPERSEDED:
         return "a newer start of this container is served";
+    case RT_CLASS_BAD_AUTH:
+        return AG_REVOKED_TEXT;
     case RT_CLASS_RETRY_LATER:
         return "another start of this container is served, or the store does not know yet";
     default:
@@ -366,6 +375,8 @@ void rt_ag_test_reply(struct rt_agent *agent, const struct ag_op *op, const stru
             if (strcmp(outcome->host, agent->config.host) == 0) {
                 find_orphan(agent, &link->claim->claim.key);
             }
+        } else if (outcome->verdict == RT_CLASS_BAD_AUTH) {
+            rt_ag_revoked_note(agent, &link->claim->claim.key, outcome->life);
         }
         refuse_verdict(agent, link, outcome);
     }

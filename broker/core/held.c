@@ -10,6 +10,7 @@
 #include "broker/core/machine.h"
 #include "broker/core/map.h"
 #include "broker/core/owner.h"
+#include "broker/core/revoked.h"
 #include "broker/core/send.h"
 #include "broker/core/session.h"
 #include "broker/core/store.h"
@@ -78,12 +79,15 @@ static void held_refuse_text(struct rt_agent *agent, struct ag_held *held, enum 
 
 /* What RETRY_LATER says when nobody came in time. When the container is served by a host without an address that
  * clients can reach, people have to mend that, and are told. */
-static const char *why_nobody(const struct rt_agent *agent, const struct ag_held *held)
+static const char *why_nobody(struct rt_agent *agent, const struct ag_held *held)
 {
     const struct ag_host *host = held->session == NULL ? NULL : rt_ag_host(agent, held->session->host);
 
     if (host != NULL && host->row.seq > 0 && host->row.n_addr == 0) {
         return "the agent that serves the container tells no address for clients of other machines (host.advertise)";
+    }
+    if (held->session != NULL && rt_ag_is_revoked(agent, &held->session->key, held->session->life)) {
+        return AG_REVOKED_TEXT; /* and was perhaps created anew, which only the store can tell */
     }
     if (rt_ag_store_out(agent)) {
         return rt_ag_store_why_attach(agent);
@@ -384,16 +388,38 @@ static bool has_ended_here(struct rt_agent *agent, struct ag_held *held)
            has_ended(agent, held, kept->end.code, kept->end.sig, comes_until(agent, held->session, true, 0));
 }
 
+void rt_ag_held_revoked(struct rt_agent *agent, struct ag_session *session)
+{
+    while (!rt_list_empty(&session->held)) {
+        held_refuse_text(agent, RT_LIST_OF(session->held.next, struct ag_held, in_session), RT_CLASS_DENIED,
+                         AG_REVOKED_TEXT);
+    }
+}
+
+/* Whether all that the record tells of is revoked. What has ended has a status and output that may still be read. */
+static bool is_revoked(struct rt_agent *agent, const struct ag_session *session, const struct rt_store_record *record)
+{
+    const struct rt_record *rule = &record->rule;
+
+    return rt_ag_is_revoked(agent, &record->key, rule->life) && rt_ag_is_revoked(agent, &record->key, session->life) &&
+           rule->state != RT_SESSION_ENDED && rt_ag_kept_beyond(agent, &record->key, rule) == NULL;
+}
+
 static void found_record(struct rt_agent *agent, struct ag_held *held, const struct rt_store_record *record)
 {
     struct ag_session *session = held->session;
     const struct rt_record *rule = &record->rule;
     bool ours = strcmp(rule->host, agent->config.host) == 0;
-    bool newer = rule->host[0] != '\0' && session->guest == NULL &&
-                 rt_ag_session_note(agent, session, rule->life, rule->epoch, rule->host);
-    bool answered = answer_known(agent, held);
     const struct ag_end *kept = rt_ag_kept_beyond(agent, &record->key, rule);
+    bool newer, answered;
 
+    if (is_revoked(agent, session, record)) {
+        held_refuse_text(agent, held, RT_CLASS_DENIED, AG_REVOKED_TEXT);
+        return;
+    }
+    newer = rule->host[0] != '\0' && session->guest == NULL &&
+            rt_ag_session_note(agent, session, rule->life, rule->epoch, rule->host);
+    answered = answer_known(agent, held);
     if (newer) { /* the news will come to one who knows already: so whoever else waits is told now */
         rt_ag_session_fact(agent, session, AG_SESSION_MOVED);
     }
@@ -517,7 +543,7 @@ void rt_ag_held_begin(struct rt_agent *agent, struct ag_link *link, uint32_t cha
         if (answer_known(agent, held) || (!agent->store_up && has_ended_here(agent, held))) {
             return;
         }
-        if (held->waited && just_gone(session)) {
+        if (held->waited && just_gone(session) && !rt_ag_is_revoked(agent, &session->key, session->life)) {
             hold_until(agent, held, held->until, AG_LOOK_GONE_MS);
             return;
         }

@@ -73,6 +73,7 @@ void rt_ag_held_begin(struct rt_agent *agent, struct ag_link *link, uint32_t cha
 void rt_ag_held_free(struct rt_agent *agent, struct ag_held *held);
 void rt_ag_held_bind(struct rt_agent *agent, struct ag_session *session);  /* its guest may be asked now */
 void rt_ag_held_moved(struct rt_agent *agent, struct ag_session *session); /* elsewhere */
+void rt_ag_held_revoked(struct rt_agent *agent, struct ag_session *session);
 void rt_ag_held_timer(struct rt_agent *agent, struct ag_held *held);
 void rt_ag_held_again(struct rt_agent *agent); /* the store is back: all are looked up anew */
 void rt_ag_held_reply(struct rt_agent *agent, struct ag_held *held, const struct rt_store_reply *reply);

@@ -37,6 +37,7 @@ struct ag_held;
 struct ag_host;
 struct ag_link;
 struct ag_op;
+struct ag_revoked;
 struct ag_session;
 struct ag_who;
 
@@ -60,6 +61,9 @@ struct rt_agent {
     uint32_t n_sessions;
     struct rt_list idle, retakes;
     uint32_t retake_flight;
+    struct ag_revoked *revoked;
+    struct rt_list revoked_again; /* to be told to the store: it may have lost them */
+    uint32_t revoked_flight;
     struct rt_list ends; /* ag_end.node */
     uint32_t n_ends, last_end;
     struct rt_timer kept_timer;

@@ -11,6 +11,7 @@
 #include "broker/core/machine.h"
 #include "broker/core/owner.h"
 #include "broker/core/request.h"
+#include "broker/core/revoked.h"
 #include "broker/core/send.h"
 #include "broker/core/session.h"
 #include "broker/core/store.h"
@@ -126,6 +127,7 @@ void rt_ag_store_news(struct rt_agent *agent, const struct rt_store_news *news)
         if (news->fresh) {
             rt_ag_hosts_break(agent);
         }
+        rt_ag_revoked_again(agent, news->fresh);
         rt_ag_retake_all(agent, news->fresh);
         rt_ag_kept_again(agent);
         rt_ag_held_again(agent);
@@ -141,12 +143,16 @@ void rt_ag_store_news(struct rt_agent *agent, const struct rt_store_news *news)
     case RT_STORE_TOUCH:
         agent->store_ms = news->store_ms;
         rt_ag_hosts_touch(agent);
+        rt_ag_revoked_again(agent, false);
         break;
     case RT_STORE_TAKEN:
         taken(agent);
         break;
     case RT_STORE_CLAIMED:
         news_claimed(agent, news);
+        break;
+    case RT_STORE_REVOKED:
+        rt_ag_revoked_note(agent, &news->key, news->life);
         break;
     case RT_STORE_HOST:
         rt_ag_host_notice(agent, &news->row);
@@ -194,6 +200,7 @@ static void (*const handlers[])(struct rt_agent *, const struct ag_op *, const s
     [AG_FOR_TAKE] = rt_ag_take_reply,
     [AG_FOR_STATE] = rt_ag_state_reply,
     [AG_FOR_REPORT] = rt_ag_report_reply,
+    [AG_FOR_REVOKED] = rt_ag_revoked_reply,
 };
 
 void rt_ag_store_reply(struct rt_agent *agent, const struct rt_store_reply *reply)
@@ -206,6 +213,9 @@ void rt_ag_store_reply(struct rt_agent *agent, const struct rt_store_reply *repl
     agent->ops[op->id % AG_SLOTS] = NULL;
     agent->n_ops--;
     note_speed(agent, op, reply);
+    for (size_t i = 0; reply->error == 0 && i < reply->n_records; i++) {
+        rt_ag_revoked_note(agent, &reply->records[i].key, reply->records[i].rule.rev);
+    }
     if (op->session != NULL) {
         op->session->n_ops--;
         rt_ag_session_fact(agent, op->session, AG_SESSION_CHANGED);

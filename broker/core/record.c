@@ -3,6 +3,7 @@
 #include "broker/core/ask.h"
 #include "broker/core/end.h"
 #include "broker/core/machine.h"
+#include "broker/core/revoked.h"
 #include "broker/core/rights.h"
 #include "broker/core/session.h"
 #include "migrate/core/store_op.h"
@@ -90,6 +91,7 @@ void rt_ag_fill_record(struct rt_agent *agent, const struct ag_link *link, const
     if (out->report.size > 0 && !rt_ag_may(link, AG_MAY_INPUT)) {
         hide_ids(agent, out);
     }
+    out->revoked = rt_ag_is_revoked(agent, &in->key, out->life);
     kept = rt_ag_kept_beyond(agent, &in->key, &in->rule);
     if (kept != NULL) { /* the end lies on this host's disk: whatever the store says is older */
         out->state = RT_SESSION_ENDED;

@@ -10,6 +10,7 @@
 #include "broker/core/link.h"
 #include "broker/core/machine.h"
 #include "broker/core/owner.h"
+#include "broker/core/revoked.h"
 #include "broker/core/rights.h"
 #include "broker/core/session.h"
 #include "broker/core/store.h"
@@ -49,6 +50,7 @@ static const struct {
     [ASK_HOSTS] = {"hosts", RT_STORE_HOSTS, AG_MAY_SEE_HOSTS, ROOM_PAGE},
     [ASK_TAILS] = {"tails", RT_STORE_TAILS, AG_MAY_READ, ROOM_PAGE},
     [ASK_KICK] = {"kick", RT_STORE_GET, AG_MAY_KICK, ROOM_RECORD},
+    [ASK_REVOKE] = {"revoke", RT_STORE_REVOKE, AG_MAY_REVOKE, ROOM_RECORD},
 };
 
 static void list_reply(struct rt_agent *agent, struct ag_ask *ask, const struct rt_store_reply *reply)
@@ -180,7 +182,7 @@ static bool served_here(struct rt_agent *agent, const struct rt_key *key)
 static void create_reply(struct rt_agent *agent, struct ag_ask *ask, const struct rt_store_reply *reply)
 {
     const struct rt_sealer *sealer = &agent->config.sealer;
-    struct rt_ticket ticket = {.join = true, .key = ask->key};
+    struct rt_ticket ticket = {.join = true, .key = ask->key, .life = reply->outcome.life};
     uint8_t token[RT_TOKEN_MAX];
     int size;
 
@@ -225,6 +227,27 @@ static void remove_reply(struct rt_agent *agent, struct ag_ask *ask, const struc
     }
 }
 
+static void by_whom(const struct ag_ask *ask, char reason[RT_TEXT_MAX])
+{
+    (void)snprintf(reason, RT_TEXT_MAX, "by %s", ask->link->peer->name + 1); /* behind the letter of its role */
+}
+
+static void revoke_reply(struct rt_agent *agent, struct ag_ask *ask, const struct rt_store_reply *reply)
+{
+    struct rt_agent_event event = {.kind = RT_AGENT_REVOKED, .link = ask->link->id, .key = ask->key};
+    char reason[RT_TEXT_MAX];
+
+    if (reply->error != 0) {
+        rt_ag_ask_fail(agent, ask, reply->error);
+        return;
+    }
+    event.life = reply->outcome.life;
+    by_whom(ask, reason);
+    rt_ag_event(agent, &event, "", "", reason);
+    rt_ag_revoked_note(agent, &ask->key, reply->outcome.life);
+    rt_ag_ask_finish(agent, ask, RT_CLASS_OK, "");
+}
+
 /* Drops the link of the guest that is served here. What was attached through it is told LOST, as when a link breaks,
  * and attaches again; the guest dials again, and comes back on its ticket. False: there is none. */
 static bool kick(struct rt_agent *agent, struct ag_ask *ask)
@@ -235,7 +258,7 @@ static bool kick(struct rt_agent *agent, struct ag_ask *ask)
     if (session == NULL || session->guest == NULL) {
         return false;
     }
-    (void)snprintf(reason, sizeof(reason), "by %s", ask->link->peer->name + 1); /* behind the letter of its role */
+    by_whom(ask, reason);
     rt_ag_session_event(agent, RT_AGENT_KICKED, session, ask->link, "", "", reason);
     rt_ag_link_close(agent, session->guest, "kicked");
     rt_ag_ask_finish(agent, ask, RT_CLASS_OK, "");
@@ -285,6 +308,9 @@ void rt_ag_ask_reply(struct rt_agent *agent, struct ag_ask *ask, const struct rt
         break;
     case ASK_KICK:
         kick_reply(agent, ask, reply);
+        break;
+    case ASK_REVOKE:
+        revoke_reply(agent, ask, reply);
         break;
     case ASK_TAILS:
     case ASK_KINDS:
@@ -391,6 +417,12 @@ void rt_ag_request_start(struct rt_agent *agent, struct ag_link *link, uint64_t 
     }
     if (what == ASK_KICK && kick(agent, ask)) {
         return;
+    }
+    if (what == ASK_REVOKE) {
+        const struct ag_session *session = rt_ag_session_find(agent, &ask->key);
+
+        op.known = session == NULL ? 0 : session->life;
+        op.whole = rt_ag_whole(agent);
     }
     if (what == ASK_SHOW && msg->wait > 0 && op.kind == RT_STORE_GET) {
         rt_timer_set(&agent->timers, &ask->timer, agent->now + msg->wait);

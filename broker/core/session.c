@@ -49,8 +49,7 @@ static unsigned key_hash(const struct rt_agent *agent, const struct rt_key *key)
     return (unsigned)XXH64(key->cid, strlen(key->cid), seed);
 }
 
-/* Keys compare as whole structs, so the bytes after the texts must be 0. */
-static void key_clean(const struct rt_key *key, struct rt_key *clean)
+void rt_ag_key_clean(const struct rt_key *key, struct rt_key *clean)
 {
     memset(clean, 0, sizeof(*clean));
     memcpy(clean->tenant, key->tenant, strlen(key->tenant));
@@ -62,7 +61,7 @@ struct ag_session *rt_ag_session_find(struct rt_agent *agent, const struct rt_ke
     struct ag_session *session;
     struct rt_key clean;
 
-    key_clean(key, &clean);
+    rt_ag_key_clean(key, &clean);
     HASH_FIND_BYHASHVALUE(hh, agent->sessions, &clean, sizeof(clean), key_hash(agent, &clean), session);
     return session;
 }
@@ -92,7 +91,7 @@ static struct ag_session *find_or_make(struct rt_agent *agent, const struct rt_k
     if (session == NULL) {
         return NULL;
     }
-    key_clean(key, &session->key);
+    rt_ag_key_clean(key, &session->key);
     session->timer.kind = AG_TIMER_SESSION;
     session->fact.of = AG_OF_SESSION;
     rt_list_init(&session->held);

@@ -37,6 +37,7 @@ enum ag_session_fact {
     AG_SESSION_MOVED = 4,   /* where else it is served is known, or can be reached now */
     AG_SESSION_SERVED = 8,  /* by a guest here */
     AG_SESSION_KNOWN = 16,  /* more of its record than before, or anything at all */
+    AG_SESSION_REVOKED = 32,
 };
 
 struct ag_session {
@@ -77,6 +78,8 @@ static inline bool ag_newer(uint64_t life, uint64_t epoch, uint64_t than_life, u
     return life > than_life || (life == than_life && epoch > than_epoch);
 }
 
+/* Keys compare as whole structs, so the bytes after the texts must be 0. */
+void rt_ag_key_clean(const struct rt_key *key, struct rt_key *clean);
 struct ag_session *rt_ag_session_find(struct rt_agent *agent, const struct rt_key *key);
 struct ag_session *rt_ag_session_get(struct rt_agent *agent, const struct rt_key *key); /* makes it; NULL: no room */
 /* The same for a client that waits: NULL also when only the room for guests is left. */

@@ -11,6 +11,7 @@
 #include "broker/core/map.h"
 #include "broker/core/owner.h"
 #include "broker/core/request.h"
+#include "broker/core/revoked.h"
 #include "broker/core/send.h"
 #include "broker/core/session.h"
 #include "migrate/core/store_op.h"
@@ -48,6 +49,21 @@ static void drop_guest(struct rt_agent *agent, struct ag_session *session)
     rt_pings_clear(&link->pinged); /* what answers an earlier one may have been sent before the claim */
     rt_ag_link_ping(agent, link);
     rt_ag_link_state(agent, link, AG_LEAVING);
+}
+
+/* Whoever serves it, or waits for it, is told that it is revoked; but for a life that began since. */
+static void drop_revoked(struct rt_agent *agent, struct ag_session *session)
+{
+    struct rt_refuse_msg denied = ag_refusal(RT_CLASS_DENIED, AG_REVOKED_TEXT);
+
+    if (!rt_ag_is_revoked(agent, &session->key, session->life)) {
+        return;
+    }
+    if (session->guest != NULL) {
+        rt_ag_chans_end(agent, session->guest, &denied);
+        rt_ag_link_refuse_text(agent, session->guest, RT_CLASS_BAD_AUTH, AG_REVOKED_TEXT);
+    }
+    rt_ag_held_revoked(agent, session);
 }
 
 void rt_ag_link_strip(struct rt_agent *agent, struct ag_link *link, const struct rt_refuse_msg *refuse)
@@ -89,6 +105,9 @@ static void link_facts(struct rt_agent *agent, struct ag_link *link, unsigned wh
 
 static void session_facts(struct rt_agent *agent, struct ag_session *session, unsigned what)
 {
+    if ((what & AG_SESSION_REVOKED) != 0) {
+        drop_revoked(agent, session);
+    }
     if ((what & AG_SESSION_HEARD) != 0) {
         if (session->guest != NULL) {
             drop_guest(agent, session);

@@ -38,6 +38,7 @@ enum ag_op_for {
     AG_FOR_TAKE,
     AG_FOR_STATE,
     AG_FOR_REPORT,
+    AG_FOR_REVOKED,
 };
 
 struct ag_op { /* a store operation under way */

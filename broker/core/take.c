@@ -5,6 +5,7 @@
 #include "broker/core/agent.h"
 #include "broker/core/link.h"
 #include "broker/core/machine.h"
+#include "broker/core/revoked.h"
 #include "broker/core/send.h"
 #include "broker/core/session.h"
 #include "broker/core/store.h"
@@ -202,8 +203,13 @@ static void claimed(struct rt_agent *agent, struct ag_session *session, struct a
 static void serve(struct rt_agent *agent, struct ag_link *link, bool is_claimed)
 {
     struct ag_claim *made = link->claim;
-    struct ag_session *session = rt_ag_session_get(agent, &made->claim.key);
+    struct ag_session *session;
 
+    if (rt_claim_revoked(&made->claim, rt_ag_revoked(agent, &made->claim.key))) { /* since its hello */
+        rt_ag_link_refuse_text(agent, link, RT_CLASS_BAD_AUTH, AG_REVOKED_TEXT);
+        return;
+    }
+    session = rt_ag_session_get(agent, &made->claim.key);
     if (session != NULL && session->rule == NULL) {
         session->rule = calloc(1, sizeof(*session->rule));
     }
@@ -300,6 +306,9 @@ static void taken_away(struct rt_agent *agent, struct ag_link *link, const struc
         /* A host is named when another start was taken. Then the guest forgets its ticket, which proves nothing that
          * its join token does not, and asks again with that token. */
         refuse.drop = outcome->host[0] != '\0';
+    } else if (outcome->verdict == RT_CLASS_BAD_AUTH) {
+        refuse.m = rt_slice_text(AG_REVOKED_TEXT);
+        rt_ag_revoked_note(agent, link->key, outcome->life);
     }
     if (forked) {
         agent->stats.forks++;

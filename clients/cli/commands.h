@@ -16,6 +16,7 @@
     X(cli_wait)                                                                                                        \
     X(cli_signal)                                                                                                      \
     X(cli_kick)                                                                                                        \
+    X(cli_revoke)                                                                                                      \
     X(cli_resolve)                                                                                                     \
     X(cli_ls)                                                                                                          \
     X(cli_show)                                                                                                        \

@@ -141,6 +141,7 @@ void cli_record_json(struct cli_text *text, const struct retether_record *record
     cli_json_number(text, "life", record->life);
     cli_json_number(text, "epoch", record->epoch);
     cli_json_number(text, "moves", record->moves);
+    cli_json_bool(text, "revoked", record->revoked);
     cli_json_time(text, "created", record->made_ms);
     cli_json_time(text, "claimed", record->claimed_ms);
     cli_json_time(text, "seen", record->seen_ms);
@@ -342,6 +343,9 @@ void cli_record_page(struct cli_text *text, const struct retether_record *record
     times(&table, "created", record->made_ms);
     times(&table, "claimed", record->claimed_ms);
     times(&table, "reported", record->seen_ms);
+    if (record->revoked) {
+        line(&table, "revoked", "yes");
+    }
     line(&table, "tenant", record->tenant);
     if (record->label[0] != '\0') {
         line(&table, "label", record->label);

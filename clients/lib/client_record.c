@@ -107,6 +107,7 @@ int rt_sdk_record_fill(const struct rt_record_msg *msg, struct retether_record *
     record->moves = msg->moves;
     record->made_ms = msg->made;
     record->claimed_ms = msg->claimed;
+    record->revoked = msg->revoked;
     record->seen_ms = msg->seen;
     record->code = (unsigned)msg->code;
     record->signal = (unsigned)msg->sig;

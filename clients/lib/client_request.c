@@ -311,6 +311,13 @@ int retether_tails(struct retether_client *client, const char *container, reteth
     return ask(client, &msg, cb, ctx);
 }
 
+int retether_revoke(struct retether_client *client, const char *container, retether_reply_cb cb, void *ctx)
+{
+    struct rt_request_msg msg = {.op = rt_slice_text("revoke"), .cid = text_or_none(container)};
+
+    return ask(client, &msg, cb, ctx);
+}
+
 int retether_kick(struct retether_client *client, const char *container, retether_reply_cb cb, void *ctx)
 {
     struct rt_request_msg msg = {.op = rt_slice_text("kick"), .cid = text_or_none(container)};

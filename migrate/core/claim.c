@@ -52,6 +52,7 @@ enum {
     IF_SAME_VM = 128,    /* the transport proves the identity that it proved at the last claim */
     IF_OWNER_DEAD = 256, /* the owner's heartbeat has expired */
     IF_LEASE_OVER = 512, /* lost for a full lease */
+    IF_REVOKED = 1024,   /* the ticket's life, or the lowest that the token may start, is revoked */
 };
 
 enum life { LIFE_NONE, LIFE_RECORDED, LIFE_OF_TICKET, LIFE_NEXT };
@@ -59,7 +60,8 @@ enum life { LIFE_NONE, LIFE_RECORDED, LIFE_OF_TICKET, LIFE_NEXT };
 /* The table of the design, in its order: the first row decides whose record and asker fit and whose conditions all
  * hold. Every combination is decided, as each group ends in a row without conditions.
  *
- * - A repeated take comes first: once the take has had its effect, the ticket that it presented is an ancestor.
+ * - What is revoked comes before all: its token or ticket proves nothing any more, whoever serves it.
+ * - A repeated take comes next: once the take has had its effect, the ticket that it presented is an ancestor.
  * - A record in state created says that somebody wants this container, not that it runs. So a join starts it whether
  *   the store is whole or not. A ticket at it means that the store forgot the session and create was repeated: the
  *   guest is served as if there were no record, unless create kept the life of an ended predecessor and the ticket is
@@ -77,6 +79,8 @@ static const struct rule {
     enum rt_class verdict;
     enum life life;
 } rules[] = {
+    {REC_ANY, BY_ANY, IF_REVOKED, RT_CLASS_BAD_AUTH, LIFE_NONE},
+
     {REC_ANY, BY_ANY, IF_REPEATED, RT_CLASS_OK, LIFE_RECORDED},
 
     {REC_NONE, BY_OTHER_JOIN, IF_WHOLE, RT_CLASS_OK, LIFE_NEXT},
@@ -123,6 +127,11 @@ static unsigned record_bit(const struct rt_record *record)
         break;
     }
     return REC_SERVED;
+}
+
+bool rt_claim_revoked(const struct rt_claim *claim, uint64_t rev)
+{
+    return rev != 0 && (claim->join ? claim->base : claim->life) <= rev;
 }
 
 static bool same_text(const char *a, const char *b)
@@ -184,6 +193,9 @@ static unsigned facts_of(const struct rt_record *record, const struct rt_claim *
 {
     unsigned facts = ticket_facts(record, claim);
 
+    if (rt_claim_revoked(claim, record->rev)) {
+        facts |= IF_REVOKED;
+    }
     if (repeated(record, claim)) {
         facts |= IF_REPEATED;
     }
@@ -234,7 +246,7 @@ static uint64_t retry_delay(const struct rt_record *record, uint64_t store_ms)
  * again, the new start would be superseded, though the VM of the old one is dead. */
 static uint64_t next_life(const struct rt_record *record, const struct rt_claim *claim, uint64_t store_ms)
 {
-    uint64_t least = record->life + 1;
+    uint64_t least = (record->life > record->rev ? record->life : record->rev) + 1;
 
     if (claim->granted_life != 0) {
         return claim->granted_life >= least ? claim->granted_life : 0;
@@ -251,7 +263,7 @@ static uint64_t next_life(const struct rt_record *record, const struct rt_claim 
 void rt_claim_judge(const struct rt_record *record, const struct rt_claim *claim, uint64_t store_ms,
                     struct rt_claim_outcome *outcome)
 {
-    static const struct rt_record none;
+    const struct rt_record none = {.rev = record->rev};
     const struct rule *rule;
 
     if (!record->exists) {
@@ -280,6 +292,8 @@ void rt_claim_judge(const struct rt_record *record, const struct rt_claim *claim
     }
     if (outcome->verdict == RT_CLASS_OK) {
         outcome->moved = outcome->host[0] != '\0' && strcmp(outcome->host, claim->host) != 0;
+    } else if (outcome->verdict == RT_CLASS_BAD_AUTH) {
+        outcome->life = record->rev;
     } else if (outcome->verdict == RT_CLASS_STALE) {
         outcome->epoch = record->epoch;
     } else if (outcome->verdict == RT_CLASS_RETRY_LATER) {

@@ -33,6 +33,7 @@ struct rt_record {
      */
     uint64_t lost_ms;
     char bound_to[RT_HOST_MAX + 1]; /* identity proved by the transport at the last claim, or "" */
+    uint64_t rev;                   /* the highest life that is revoked, 0 none; also where no record exists */
 };
 
 /* One claim. At the hello it is tested, at the confirm it is taken. An agent that writes into a store anew what it
@@ -55,12 +56,13 @@ struct rt_claim {
     char dead_host[RT_HOST_MAX + 1]; /* a host whose heartbeat has expired as the agent knows it, or "" */
     bool store_whole;                /* as the agent knows it */
     uint64_t granted_life;           /* take: the life that the welcome named; 0 at the test */
+    uint64_t base;                   /* of a join: the lowest life that its token may start */
 };
 
 struct rt_claim_outcome {
-    enum rt_class verdict; /* OK, RETRY_LATER, STALE, REWOUND, FORKED, SUPERSEDED */
+    enum rt_class verdict; /* OK, RETRY_LATER, STALE, REWOUND, FORKED, SUPERSEDED, BAD_AUTH: revoked */
     bool draining;
-    uint64_t life;              /* OK: the life granted */
+    uint64_t life;              /* OK: the life granted; BAD_AUTH: the highest that is revoked */
     uint64_t epoch;             /* STALE: the record's epoch */
     uint64_t delay_ms;          /* RETRY_LATER */
     char host[RT_HOST_MAX + 1]; /* the record's owner before this claim */
@@ -70,6 +72,9 @@ struct rt_claim_outcome {
 /* The rules: record (exists = false for none), claim, the store's time in ms. Changes nothing. */
 void rt_claim_judge(const struct rt_record *record, const struct rt_claim *claim, uint64_t store_ms,
                     struct rt_claim_outcome *outcome);
+
+/* Whether what is asked with this claim is of a life up to rev. */
+bool rt_claim_revoked(const struct rt_claim *claim, uint64_t rev);
 
 /* What a take with verdict OK writes into the record. */
 void rt_claim_apply(struct rt_record *record, const struct rt_claim *claim, const struct rt_claim_outcome *outcome);

@@ -30,6 +30,7 @@
 enum rt_store_op_kind {
     RT_STORE_CREATE, /* makes a record in state created; verdict LIMIT if one exists that has not ended */
     RT_STORE_REMOVE, /* takes a record back that nobody has claimed; else verdict LIMIT, or RT_ENOTFOUND */
+    RT_STORE_REVOKE, /* no life, and no token, that there is by now is served any more; or RT_ENOTFOUND */
     RT_STORE_TEST,   /* judges claim, changes nothing */
     RT_STORE_TAKE,   /* judges and applies claim; publishes it when it is a new (life, epoch) */
     RT_STORE_STATE,  /* state moving or lost, only while the record is at (life, epoch) of this host */
@@ -54,11 +55,15 @@ struct rt_store_cursor {
 
 struct rt_store_op {
     enum rt_store_op_kind kind;
-    uint64_t id;                 /* the asker's; comes back in the reply */
-    struct rt_key key;           /* FIND: cid is the prefix; tenant "" means every tenant (operators) */
-    struct rt_claim claim;       /* TEST, TAKE; END: under which it was served, for what keeps it */
-    struct rt_slice past;        /* TAKE: that of the newest reply, for a store that has lost the record; or none */
-    uint64_t life, epoch;        /* STATE, REPORT, END, MARK */
+    uint64_t id;           /* the asker's; comes back in the reply */
+    struct rt_key key;     /* FIND: cid is the prefix; tenant "" means every tenant (operators) */
+    struct rt_claim claim; /* TEST, TAKE; END: under which it was served, for what keeps it */
+    struct rt_slice past;  /* TAKE: that of the newest reply, for a store that has lost the record; or none */
+    /* STATE, REPORT, END, MARK; REVOKE: life was revoked before, a store that has lost that is told so; or 0: what
+     * there is now */
+    uint64_t life, epoch;
+    uint64_t known;              /* REVOKE: the newest life that the asking agent knows of, or 0 */
+    bool whole;                  /* REVOKE: the store is, as the agent knows it */
     enum rt_session_state state; /* STATE */
     struct rt_slice label;       /* CREATE; slices live until the call returns */
     uint64_t ring;               /* CREATE, bytes */
@@ -114,9 +119,10 @@ struct rt_store_reply {
     uint64_t id;
     enum rt_store_op_kind kind;
     int error; /* 0; RT_EUNAVAIL, RT_ETIMEDOUT (it may have happened), RT_ELIMIT, RT_ENOTFOUND */
-    /* TEST, TAKE; CREATE: verdict only; STATE, REPORT, END, MARK with RT_ENOTFOUND: NOT_FOUND, or STALE when the record
-     * is at another claim: its life, epoch and host; TAILS: the record's life, and the host that has the tails on its
-     * disk as the store had no room for them, or "". */
+    /* TEST, TAKE; CREATE, REMOVE, REVOKE: verdict, and as life the lowest that may start, or the highest that is
+     * revoked; STATE, REPORT, END, MARK with RT_ENOTFOUND: NOT_FOUND, or STALE when the record is at another claim: its
+     * life, epoch and host; TAILS: the record's life, and the host that has the tails on its disk as the store had no
+     * room for them, or "". */
     struct rt_claim_outcome outcome;
     struct rt_slice past;            /* TAKE with verdict OK: of the record as it is now; until the callback returns */
     struct rt_store_record *records; /* GET (0 or 1), FIND; live until the callback returns */
@@ -138,16 +144,17 @@ enum rt_store_news_kind {
     /* Some agent took (life, epoch) of key; life 0: its record was made where there was none. May come late, twice, or
      * not at all. */
     RT_STORE_CLAIMED,
-    RT_STORE_TOUCH, /* a heartbeat of ours was answered */
-    RT_STORE_HOST,  /* a host says that it has come, or come back, or has other addresses; may get lost */
-    RT_STORE_TAKEN, /* another live agent goes by our host name; the store is out for us until the next UP */
+    RT_STORE_REVOKED, /* lives up to `life` of key are not served any more; as CLAIMED it may get lost */
+    RT_STORE_TOUCH,   /* a heartbeat of ours was answered */
+    RT_STORE_HOST,    /* a host says that it has come, or come back, or has other addresses; may get lost */
+    RT_STORE_TAKEN,   /* another live agent goes by our host name; the store is out for us until the next UP */
 };
 
 struct rt_store_news {
     enum rt_store_news_kind kind;
     bool fresh;        /* UP */
     bool whole;        /* UP: the birth mark is older than RT_STORE_WHOLE_MS */
-    struct rt_key key; /* CLAIMED */
+    struct rt_key key; /* CLAIMED, REVOKED */
     uint64_t life, epoch;
     char host[RT_HOST_MAX + 1];
     struct rt_store_host row; /* HOST */

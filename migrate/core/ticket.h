@@ -31,9 +31,9 @@ bool rt_key_equal(const struct rt_key *a, const struct rt_key *b);
 
 /* What a token says: its plain content before sealing and after opening. */
 struct rt_ticket {
-    bool join; /* a join token: only key, bound_to, expires, issuer, key_id count */
+    bool join; /* a join token: only key, life, bound_to, expires, issuer, key_id count */
     struct rt_key key;
-    uint64_t life;
+    uint64_t life; /* of a join token: the lowest that it may start */
     uint64_t epoch;
     struct rt_id inc; /* incarnation */
     struct rt_id id;

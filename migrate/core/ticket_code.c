@@ -10,7 +10,7 @@
 /* The plain form of a token, before sealing. Numbers are big-endian; a text is its length in one byte, then its bytes.
  *
  *   kind u8 (1 join token, 2 ticket) | key_id u32 | expires_ms u64 | tenant | cid | bound_to | issuer
- *   a ticket goes on: life u64 | epoch u64 | inc 16 | id 16 | taken u8 (0, 1) | unproven u8 | n_ancestors u8 |
+ *   then life u64; a ticket goes on: epoch u64 | inc 16 | id 16 | taken u8 (0, 1) | unproven u8 | n_ancestors u8 |
  *   16 each, parent first
  *
  * A ticket takes at most 644 bytes. The seal says the version. */
@@ -77,7 +77,6 @@ static void rest(struct walk *walk, struct rt_ticket *ticket)
 {
     uint8_t taken = ticket->taken, n = (uint8_t)ticket->n_ancestors;
 
-    counter(walk, &ticket->life);
     counter(walk, &ticket->epoch);
     bytes(walk, ticket->inc.b, RT_ID_SIZE);
     bytes(walk, ticket->id.b, RT_ID_SIZE);
@@ -106,6 +105,7 @@ static void whole(struct walk *walk, struct rt_ticket *ticket)
     text(walk, ticket->key.cid, RT_CID_MAX);
     text(walk, ticket->bound_to, RT_HOST_MAX);
     text(walk, ticket->issuer, RT_HOST_MAX);
+    counter(walk, &ticket->life);
     ticket->join = kind == KIND_JOIN;
     if (kind == KIND_TICKET) {
         rest(walk, ticket);

@@ -5,7 +5,7 @@
 
 #include <stddef.h>
 
-#define RT_REDIS_ARGS_MAX 24
+#define RT_REDIS_ARGS_MAX 28
 
 /* The arguments of one call; everything that they point at lives until the call is made. */
 struct rt_redis_args {

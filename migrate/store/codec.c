@@ -96,8 +96,19 @@ static void add_function(struct rt_store_args *args, const char *name, const str
     rt_redis_texts(&args->redis, "FCALL", name, "2", record, tails, NULL);
 }
 
+/* FCALL name 3 record tails revoked */
+static void add_judging(struct rt_store_args *args, const char *name, const struct rt_key *key)
+{
+    char *revoked = take(args, RT_STORE_KEY_MAX);
+
+    rt_store_key(key, 'v', revoked);
+    add_function(args, name, key);
+    rt_redis_text(&args->redis, revoked);
+    args->redis.argv[2] = "3";
+}
+
 _Static_assert(sizeof((struct rt_store_args *)0)->scratch >
-                   2 * RT_STORE_KEY_MAX + 8 * 24 + (RT_ANCESTORS_MAX + 5) * (RT_STORE_ID_HEX + 1),
+                   3 * RT_STORE_KEY_MAX + 9 * 24 + (RT_ANCESTORS_MAX + 5) * (RT_STORE_ID_HEX + 1),
                "a claim fits");
 
 static int add_claim(struct rt_store_args *args, const struct rt_store_op *op)
@@ -105,11 +116,11 @@ static int add_claim(struct rt_store_args *args, const struct rt_store_op *op)
     const struct rt_claim *claim = &op->claim;
 
     if (claim->n_ancestors > RT_ANCESTORS_MAX || claim->life >= RT_COUNTER_MAX || claim->epoch >= RT_COUNTER_MAX ||
-        claim->granted_life >= RT_COUNTER_MAX || op->past.size > RT_PAST_MAX ||
+        claim->granted_life >= RT_COUNTER_MAX || claim->base >= RT_COUNTER_MAX || op->past.size > RT_PAST_MAX ||
         !rt_store_word(claim->host, RT_HOST_MAX)) {
         return RT_EINVAL;
     }
-    add_function(args, "rt4_claim", &claim->key);
+    add_judging(args, "rt5_claim", &claim->key);
     rt_redis_text(&args->redis, op->kind == RT_STORE_TAKE ? "take" : "test");
     add_flag(args, claim->join);
     add_ids(args, &claim->inc, 1);
@@ -125,6 +136,7 @@ static int add_claim(struct rt_store_args *args, const struct rt_store_op *op)
     rt_redis_texts(&args->redis, claim->key.tenant, claim->key.cid, NULL);
     add_slice(args, op->past);
     add_flag(args, claim->taken);
+    add_number(args, claim->base);
     return 0;
 }
 
@@ -133,9 +145,22 @@ static int add_create(struct rt_store_args *args, const struct rt_store_op *op)
     if (op->label.size > RT_LABEL_MAX || op->ring >= RT_COUNTER_MAX) {
         return RT_EINVAL;
     }
-    add_function(args, "rt4_create", &op->key);
+    add_judging(args, "rt5_create", &op->key);
     add_slice(args, op->label);
     add_number(args, op->ring);
+    rt_redis_texts(&args->redis, op->key.tenant, op->key.cid, NULL);
+    return 0;
+}
+
+static int add_revoke(struct rt_store_args *args, const struct rt_store_op *op)
+{
+    if (op->known >= RT_COUNTER_MAX) {
+        return RT_EINVAL;
+    }
+    add_judging(args, "rt5_revoke", &op->key);
+    add_number(args, op->life);
+    add_number(args, op->known);
+    add_flag(args, op->whole);
     rt_redis_texts(&args->redis, op->key.tenant, op->key.cid, NULL);
     return 0;
 }
@@ -153,7 +178,7 @@ static int add_fenced(struct rt_store_args *args, const struct rt_store_op *op, 
         0) {
         return RT_EINVAL;
     }
-    add_function(args, report ? "rt4_report" : "rt4_state", &op->key);
+    add_function(args, report ? "rt5_report" : "rt5_state", &op->key);
     add_number(args, op->life);
     add_number(args, op->epoch);
     rt_redis_text(&args->redis, other ? op->host : host);
@@ -175,7 +200,7 @@ static int add_end(struct rt_store_args *args, const struct rt_store_op *op, con
         end->err >= RT_COUNTER_MAX) {
         return RT_EINVAL;
     }
-    add_function(args, op->kind == RT_STORE_END ? "rt4_end" : "rt4_mark", &op->key);
+    add_function(args, op->kind == RT_STORE_END ? "rt5_end" : "rt5_mark", &op->key);
     add_number(args, op->life);
     add_number(args, end->code);
     add_number(args, end->sig);
@@ -206,7 +231,7 @@ static int add_registry(struct rt_store_args *args, const struct rt_store_op *op
         rt_redis_texts(&args->redis, "HGET", RT_STORE_REGISTRY, host, NULL);
         return rt_store_word(host, RT_HOST_MAX) ? 0 : RT_EINVAL;
     }
-    rt_redis_texts(&args->redis, "FCALL", "rt4_hosts", "2", RT_STORE_REGISTRY, RT_STORE_NAMES, host, NULL);
+    rt_redis_texts(&args->redis, "FCALL", "rt5_hosts", "2", RT_STORE_REGISTRY, RT_STORE_NAMES, host, NULL);
     add_number(args, RT_HOSTS_PAGE);
     return host[0] == '\0' || rt_store_word(host, RT_HOST_MAX) ? 0 : RT_EINVAL;
 }
@@ -234,8 +259,10 @@ int rt_store_encode(const struct rt_store_op *op, const char *host, struct rt_st
     case RT_STORE_CREATE:
         return add_create(args, op);
     case RT_STORE_REMOVE:
-        add_function(args, "rt4_remove", key);
+        add_function(args, "rt5_remove", key);
         return 0;
+    case RT_STORE_REVOKE:
+        return add_revoke(args, op);
     case RT_STORE_TEST:
     case RT_STORE_TAKE:
         return add_claim(args, op);
@@ -249,7 +276,7 @@ int rt_store_encode(const struct rt_store_op *op, const char *host, struct rt_st
         add_get(args, key);
         return 0;
     case RT_STORE_TAILS:
-        add_function(args, "rt4_tails", key);
+        add_function(args, "rt5_tails", key);
         return 0;
     case RT_STORE_HOSTS:
     case RT_STORE_HOST_ROW:

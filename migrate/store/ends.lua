@@ -167,10 +167,10 @@ local function total_tails(keys, args)
     return {all, redis.call('ZRANGE', keys[2], 0, 0)[1] or ''}
 end
 
-register('rt4_end', finish)
-register('rt4_mark', mark, 'allow-oom')
-register('rt4_tails', tails, 'no-writes')
-register('rt4_tails_count', count_tails, 'allow-oom')
-register('rt4_tails_uncount', uncount_tails, 'allow-oom')
-register('rt4_tails_cut', cut, 'allow-oom')
-register('rt4_tails_total', total_tails, 'allow-oom')
+register('rt5_end', finish)
+register('rt5_mark', mark, 'allow-oom')
+register('rt5_tails', tails, 'no-writes')
+register('rt5_tails_count', count_tails, 'allow-oom')
+register('rt5_tails_uncount', uncount_tails, 'allow-oom')
+register('rt5_tails_cut', cut, 'allow-oom')
+register('rt5_tails_total', total_tails, 'allow-oom')

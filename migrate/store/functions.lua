@@ -1,4 +1,4 @@
-#!lua name=retether_4
+#!lua name=retether_5
 -- SPDX-License-Identifier: Apache-2.0
 -- Copyright The retether authors
 --
@@ -7,11 +7,13 @@
 --
 -- registry.lua and ends.lua are the rest of this library.
 --
--- A session's record is the hash KEYS[1], its tails the hash KEYS[2]. Numbers are decimal text below 2^53, ids lowercase
+-- A session's record is the hash KEYS[1], its tails the hash KEYS[2]. KEYS[3], where a function has it, is a number: no
+-- life up to it is served any more. It has no end: a ticket may have none either. The record's rev is a copy, for who
+-- reads the record. Numbers are decimal text below 2^53, ids lowercase
 -- hex. Fields of a record:
 --   st state, life, ep epoch, inc, tkt confirmed ticket, anc its ancestors (hex, end to end), nonce, host owner,
 --   lost (ms), bound; label, ring, made, claimed, seen (ms), moves, hist ("life epoch at host\n" each, oldest first),
---   rep the newest report, code, sig, out, err of the end, keeper the host that has its tails, cut: they were given up; set = the host whose set
+--   rep the newest report, code, sig, out, err of the end, keeper the host that has its tails, cut: they were given up; rev; set = the host whose set
 --   lists the session: written once it is in that set, so it is listed before, while and after it moves.
 --
 -- A host's set is changed by that host's agent alone.
@@ -21,6 +23,7 @@ local CREATED, RUNNING = @RT_SESSION_CREATED@, @RT_SESSION_RUNNING@
 local MOVING, LOST, ENDED = @RT_SESSION_MOVING@, @RT_SESSION_LOST@, @RT_SESSION_ENDED@
 local OK, RETRY_LATER, STALE, REWOUND = @RT_CLASS_OK@, @RT_CLASS_RETRY_LATER@, @RT_CLASS_STALE@, @RT_CLASS_REWOUND@
 local FORKED, SUPERSEDED = @RT_CLASS_FORKED@, @RT_CLASS_SUPERSEDED@
+local BAD_AUTH = @RT_CLASS_BAD_AUTH@
 local NOT_FOUND, LIMIT = @RT_CLASS_NOT_FOUND@, @RT_CLASS_LIMIT@
 local LEASE_MS = @RT_LEASE_MS@
 local RETRY_MS = @RT_CLAIM_RETRY_MS@
@@ -51,14 +54,17 @@ end
 
 local RULE_FIELDS = {'st', 'life', 'ep', 'inc', 'tkt', 'anc', 'nonce', 'host', 'lost', 'bound', 'set'}
 
-local function read_record(key)
+-- revoked: KEYS[3], where what is done goes by it.
+local function read_record(key, revoked)
     local v = redis.call('HMGET', key, unpack(RULE_FIELDS))
+    local rev = revoked and tonumber(redis.call('GET', revoked) or 0) or 0
     if not v[1] then
         return {exists = false, st = 0, life = 0, ep = 0, inc = NO_ID, tkt = NO_ID, anc = '', nonce = NO_ID, host = '',
-                lost = 0, bound = '', set = ''}
+                lost = 0, bound = '', set = '', rev = rev}
     end
     return {
         exists = true,
+        rev = rev,
         st = tonumber(v[1]) or 0,
         life = tonumber(v[2] or 0) or 0,
         ep = tonumber(v[3] or 0) or 0,
@@ -83,6 +89,8 @@ local ANYONE = {same = true, ticket = true, join = true}
 local SAME, BY_TICKET, BY_JOIN = {same = true}, {ticket = true}, {join = true}
 
 local RULES = {
+    {ALL_RECORDS, ANYONE, 'revoked', BAD_AUTH},
+
     {ALL_RECORDS, ANYONE, 'repeated', OK, 'recorded'},
 
     {{none = true}, BY_JOIN, 'whole', OK, 'next'},
@@ -169,6 +177,7 @@ local function facts_of(r, c, now)
         rel = relation(c, r)
     end
     return {
+        revoked = r.rev > 0 and (c.join and c.base or c.life) <= r.rev,
         repeated = repeated(r, c),
         whole = c.whole,
         ancestor = rel == 'ancestor',
@@ -197,7 +206,7 @@ local function find_rule(r, c, now)
 end
 
 local function next_life(r, c, now)
-    local least = r.exists and r.life + 1 or 1
+    local least = math.max(r.life, r.rev) + 1
     if c.granted ~= 0 then
         return c.granted >= least and c.granted or 0
     end
@@ -223,6 +232,8 @@ local function judge(r, c, now)
     end
     if o.verdict == OK then
         o.moved = o.host ~= '' and o.host ~= c.host
+    elseif o.verdict == BAD_AUTH then
+        o.life = r.rev
     elseif o.verdict == STALE then
         o.ep = r.ep
     elseif o.verdict == RETRY_LATER then
@@ -336,11 +347,11 @@ local function apply(keys, r, c, o, now)
 end
 
 -- args: "test" or "take"; join, inc, life, epoch, nonce, ticket, ancestors, next ticket, host, proof, dead host,
--- store whole, granted life; tenant, cid (for the message); past, used where there is no record; taken.
+-- store whole, granted life; tenant, cid (for the message); past, used where there is no record; taken; base.
 -- -> verdict, draining, life, epoch, delay, host before, moved, host whose set lists it so far, past (once taken)
 local function claim(keys, args)
     local now = store_ms()
-    local r = read_record(keys[1])
+    local r = read_record(keys[1], keys[3])
     local c = {
         join = args[2] == '1',
         inc = args[3],
@@ -357,6 +368,7 @@ local function claim(keys, args)
         granted = tonumber(args[14]),
         past = args[17],
         taken = args[18] == '1',
+        base = tonumber(args[19]),
     }
     local o = judge(r, c, now)
     local past = ''
@@ -386,37 +398,67 @@ local function has_room()
                tonumber(used) <= tonumber(most) / 100 * CREATE_PERCENT_MAX
 end
 
--- args: label, ring; tenant, cid (for the message). -> verdict
--- Over a record that has ended, or is lost for its lease, its life is kept, so that a straggler of that life cannot pass for the new container.
+-- args: label, ring; tenant, cid (for the message). -> verdict, the lowest life that the new container may start
+-- Over a record that has ended, is lost for its lease, or is revoked, its life is kept, so that a straggler of that life
+-- cannot pass for the new container.
 local function create(keys, args)
-    local r = read_record(keys[1])
-    if r.exists and r.st ~= ENDED and not is_gone(r) then
-        return {LIMIT}
+    local r = read_record(keys[1], keys[3])
+    local life = r.rev > 0 and math.max(r.life, r.rev + 1) or r.life
+    local revoked = r.rev > 0 and r.life <= r.rev
+    if r.exists and r.st ~= ENDED and not revoked and not is_gone(r) then
+        return {LIMIT, 0}
     end
     if not has_room() then
         return redis.error_reply('OOM the last tenth of the memory is kept for the sessions that run')
     end
     redis.call('DEL', keys[1], keys[2])
-    redis.call('HSET', keys[1], 'st', CREATED, 'life', str(r.life), 'ep', '0', 'made',
-               str(store_ms()), 'label', args[1], 'ring', args[2])
+    redis.call('HSET', keys[1], 'st', CREATED, 'life', str(life), 'ep', '0', 'made', str(store_ms()), 'label', args[1],
+               'ring', args[2])
+    if r.rev > 0 then
+        redis.call('HSET', keys[1], 'rev', str(r.rev))
+    end
     redis.call('PEXPIRE', keys[1], TTL_MS)
     -- Whoever serves it all the same, because the store lost the record, takes it again at once.
     if not r.exists then
         redis.call('PUBLISH', 'rt:claimed', table.concat({'0', '0', '', args[3], args[4]}, '\n'))
     end
-    return {OK}
+    return {OK, life + 1}
 end
 
--- Takes back a record that nobody has claimed; its place in the host's set goes with the walk. -> verdict
+-- No life and no token that there is by now is served any more. args: life, the least that is revoked: an agent that had
+-- it revoked before tells so a store that may have lost it, else 0; the newest life that the asking agent knows of;
+-- whether the store is whole; tenant, cid (for the message). -> verdict, the highest life that is revoked
+local function revoke(keys, args)
+    local r = read_record(keys[1], keys[3])
+    local rev, known = tonumber(args[1]), tonumber(args[2])
+    if rev == 0 and not r.exists and known == 0 and args[3] == '1' then
+        return {NOT_FOUND, 0}
+    elseif rev == 0 then
+        -- Whoever was made over this record may start at its life + 1.
+        rev = math.max(r.life + 1, r.rev + 1, known, store_ms())
+    end
+    if rev <= r.rev then
+        return {OK, r.rev}
+    end
+    redis.call('SET', keys[3], str(rev))
+    if r.exists then
+        redis.call('HSET', keys[1], 'rev', str(rev))
+    end
+    -- A claim has a host.
+    redis.call('PUBLISH', 'rt:claimed', table.concat({str(rev), '0', '', args[4], args[5]}, '\n'))
+    return {OK, rev}
+end
+
+-- Takes back a record that nobody has claimed; its place in the host's set goes with the walk. -> verdict, 0
 local function remove(keys)
     local r = read_record(keys[1])
     if not r.exists then
-        return {NOT_FOUND}
+        return {NOT_FOUND, 0}
     elseif r.st ~= CREATED then
-        return {LIMIT}
+        return {LIMIT, 0}
     end
     redis.call('DEL', keys[1], keys[2])
-    return {OK}
+    return {OK, 0}
 end
 
 -- Takes a session into a host's set. KEYS: the set. args: member
@@ -519,11 +561,12 @@ local function register(name, callback, ...)
     redis.register_function{function_name = name, callback = callback, flags = {...}}
 end
 
-register('rt4_claim', claim, 'allow-oom')
-register('rt4_state', state, 'allow-oom')
-register('rt4_touch', touch, 'allow-oom')
-register('rt4_list', list, 'allow-oom')
-register('rt4_listed', listed, 'allow-oom')
-register('rt4_create', create)
-register('rt4_remove', remove, 'allow-oom')
-register('rt4_report', report)
+register('rt5_claim', claim, 'allow-oom')
+register('rt5_state', state, 'allow-oom')
+register('rt5_touch', touch, 'allow-oom')
+register('rt5_list', list, 'allow-oom')
+register('rt5_listed', listed, 'allow-oom')
+register('rt5_create', create)
+register('rt5_revoke', revoke, 'allow-oom')
+register('rt5_remove', remove, 'allow-oom')
+register('rt5_report', report)

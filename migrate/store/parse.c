@@ -111,7 +111,8 @@ int rt_store_parse_created(const redisReply *reply, struct rt_claim_outcome *out
     uint64_t verdict;
 
     memset(outcome, 0, sizeof(*outcome));
-    if (rt_store_integer(reply, 0, &verdict) != 0 || reply->elements != 1 || verdict >= RT_CLASSES) {
+    if (rt_store_integer(reply, 0, &verdict) != 0 || rt_store_integer(reply, 1, &outcome->life) != 0 ||
+        reply->elements != 2 || verdict >= RT_CLASSES) {
         return RT_EPROTO;
     }
     outcome->verdict = (enum rt_class)verdict;
@@ -192,6 +193,7 @@ static bool field(const char *name, struct rt_slice value, struct rt_store_recor
         {"sig", .number = &record->sig},
         {"out", .number = &record->out},
         {"err", .number = &record->err},
+        {"rev", .number = &rule->rev},
         {"inc", .id = &rule->inc},
         {"tkt", .id = &rule->ticket},
         {"nonce", .id = &rule->nonce},
@@ -376,10 +378,13 @@ int rt_store_parse_claimed(const char *message, size_t size, struct rt_store_new
 
     memset(news, 0, sizeof(*news));
     news->kind = RT_STORE_CLAIMED;
-    return cut(message, size, line, 5) >= 5 && number(line[0], &news->life) && number(line[1], &news->epoch) &&
-                   copy(line[2], news->host, sizeof(news->host)) &&
-                   copy(line[3], news->key.tenant, sizeof(news->key.tenant)) &&
-                   copy(line[4], news->key.cid, sizeof(news->key.cid))
-               ? 0
-               : RT_EPROTO;
+    if (cut(message, size, line, 5) < 5 || !number(line[0], &news->life) || !number(line[1], &news->epoch) ||
+        !copy(line[2], news->host, sizeof(news->host)) || !copy(line[3], news->key.tenant, sizeof(news->key.tenant)) ||
+        !copy(line[4], news->key.cid, sizeof(news->key.cid))) {
+        return RT_EPROTO;
+    }
+    if (news->life != 0 && news->host[0] == '\0') { /* a claim has a host */
+        news->kind = RT_STORE_REVOKED;
+    }
+    return 0;
 }

@@ -10,7 +10,7 @@
 /* The sets that list sessions, one for each host, changed by that host's agent alone. A set and a record are apart (in
  * a cluster on two servers), so there is an order:
  *
- *     a claim is taken --> rt4_list: into our set --answered--> rt4_listed: the record says so
+ *     a claim is taken --> rt5_list: into our set --answered--> rt5_listed: the record says so
  *
  * Until the last step the session is listed where it was. It is taken out there later still, by the walk: an agent goes
  * over its own set, a page with each heartbeat, and takes out the sessions whose record is gone or listed elsewhere.
@@ -60,6 +60,7 @@ static void listing_done(struct listing *listing, int error)
                      rt_strerror(error));
     }
     if (listing->run != NULL) {
+        reply.outcome.life = listing->run->life;
         rt_store_run_done(listing->run, &reply);
     }
     free(listing);
@@ -82,7 +83,7 @@ static void added_cb(void *ctx, int error, const redisReply *reply)
     error = number(listing->store, error, reply, &added);
     rt_store_key(&listing->key, 'r', record);
     if (error == 0) {
-        error = call(listing->store, "rt4_listed", record, listing->store->self.host, listed_cb, listing);
+        error = call(listing->store, "rt5_listed", record, listing->store->self.host, listed_cb, listing);
     }
     if (error != 0) {
         listing_done(listing, error);
@@ -99,7 +100,7 @@ int rt_store_list(struct rt_store *store, const struct rt_key *key, struct rt_st
         *listing = (struct listing){.store = store, .key = *key, .run = run};
         rt_store_host_key(store->self.host, set);
         rt_store_member(key, member);
-        rc = call(store, "rt4_list", set, member, added_cb, listing);
+        rc = call(store, "rt5_list", set, member, added_cb, listing);
     }
     if (rc != 0) {
         free(listing);
@@ -186,7 +187,7 @@ static void touch(struct rt_store *store, const struct rt_key *key)
     }
     *step = (struct listing){.store = store, .key = *key};
     rt_store_key(key, 'r', record);
-    if (call(store, "rt4_touch", record, store->self.host, step_cb, step) != 0) {
+    if (call(store, "rt5_touch", record, store->self.host, step_cb, step) != 0) {
         free(step);
     } else {
         store->walk_steps++;

@@ -95,6 +95,7 @@ static int parse(struct rt_store_run *run, const redisReply *reply, struct rt_st
     case RT_STORE_CREATE:
         return rt_store_parse_created(reply, &out->outcome);
     case RT_STORE_REMOVE:
+    case RT_STORE_REVOKE:
         rc = rt_store_parse_created(reply, &out->outcome);
         if (rc == 0 && out->outcome.verdict == RT_CLASS_NOT_FOUND) {
             out->error = RT_ENOTFOUND;
@@ -175,6 +176,7 @@ static void run_cb(void *ctx, int error, const redisReply *answer)
     } else if (is_end(run->kind) && reply.error == 0) {
         reply.how = reply.outcome.verdict == RT_CLASS_ENDED ? RT_END_OTHER : RT_END_STORED;
     } else if (run->kind == RT_STORE_CREATE && reply.outcome.verdict == RT_CLASS_OK) {
+        run->life = reply.outcome.life;
         reply.error = rt_store_list(run->store, &run->key, run);
         if (reply.error == 0) {
             return; /* answered when it is listed: no audit would list a session that nobody serves */

@@ -23,6 +23,7 @@ struct rt_store_run {
     bool repeated;
     struct rt_store_find *find; /* find.c's */
     bool audit;                 /* GET */
+    uint64_t life;              /* CREATE: for the reply, which comes when the session is listed */
 };
 
 /* Sends the reply, whose id and kind are filled in here, and frees the run. */

@@ -18,10 +18,10 @@
 #include <string.h>
 
 /* Requests: to any live agent; lost before the answer, again to another. A create is not repeated after it was
- * sent: it may have happened; a remove is, as a second one does no more than the first. Either that was sent once and
- * has no answer fails with RT_EUNKNOWN. Tails may lie on another host's disk: its agent is asked once, and where that
- * fails the first answer, which has the status, is the answer. A kick goes on to the
- * host that serves the guest in the same way; there its answer counts. */
+ * sent: it may have happened; a remove or a revoke is, as a second one does no more than the first. Each that was sent
+ * once and has no answer fails with RT_EUNKNOWN. Tails may lie on another host's disk: its agent is asked once, and
+ * where that fails the first answer, which has the status, is the answer. A kick goes on to the host that serves the
+ * guest in the same way; there its answer counts. */
 
 static struct rt_creq *request_of(struct rt_list *node)
 {
@@ -130,7 +130,8 @@ int rt_client_request(struct rt_client *client, const struct rt_request_msg *req
                             .slot = RT_NO_SLOT,
                             .lost = RT_NO_SLOT,
                             .create = create,
-                            .changes = create || rt_slice_equal(request->op, rt_slice_text("remove")),
+                            .changes = create || rt_slice_equal(request->op, rt_slice_text("remove")) ||
+                                       rt_slice_equal(request->op, rt_slice_text("revoke")),
                             .tails = rt_slice_equal(request->op, rt_slice_text("tails")),
                             .kick = rt_slice_equal(request->op, rt_slice_text("kick")),
                             .size = (size_t)size};

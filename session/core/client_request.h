@@ -32,7 +32,7 @@ struct rt_creq {
     unsigned n_lost;
     enum rt_creq_phase phase;
     bool create;
-    bool changes;     /* create, remove: while it is not answered, nobody knows whether it was done */
+    bool changes;     /* create, remove, revoke: while it is not answered, nobody knows whether it was done */
     bool tails, kick; /* may be led: go where an answer sends them */
     bool led;         /* it has gone there */
     uint8_t *kept;    /* tails: owned; that answer */

@@ -36,6 +36,7 @@ struct rt_record_msg {
     uint64_t code, sig;
     struct rt_slice report;
     uint64_t seen;
+    bool revoked;
 };
 
 /* Whether a host's agent lives, as the agent judges that was asked. */

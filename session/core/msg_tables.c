@@ -263,6 +263,7 @@ static const struct rt_msg_field record[] = {
     END(rt_record_msg),
     BIN(NEVER, rt_record_msg, report, RT_RECORD_REPORT_MAX),
     INT(NEVER, rt_record_msg, seen),
+    BOOL(NEVER, rt_record_msg, revoked),
 };
 static const struct rt_msg_table record_table = SUB_TABLE(rt_record_msg, record);
 

@@ -106,6 +106,10 @@ static void answer_by_the_rules(const struct rt_store_op *op, struct rt_store_re
     case RT_STORE_REMOVE:
         reply->outcome.verdict = record->rule.exists ? RT_CLASS_LIMIT : RT_CLASS_OK;
         break;
+    case RT_STORE_REVOKE:
+        record->rule.rev = record->rule.life + 1 > record->rule.rev ? record->rule.life + 1 : record->rule.rev;
+        reply->outcome.life = record->rule.rev;
+        break;
     case RT_STORE_TEST:
     case RT_STORE_TAKE:
         rt_claim_judge(&record->rule, &op->claim, WORLD_WALL_MS + world.now, &reply->outcome);

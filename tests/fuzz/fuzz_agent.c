@@ -239,7 +239,7 @@ static void channel_frame(struct fuzz_in *in)
 
 static void request(unsigned p, struct fuzz_in *in)
 {
-    static const char *const ops[] = {"show", "list", "create", "remove", "hosts", "tails", "kick", "none"};
+    static const char *const ops[] = {"show", "list", "create", "remove", "hosts", "tails", "kick", "revoke", "none"};
     struct rt_request_msg msg = {.op = rt_slice_text(ops[fuzz_byte(in) % 7]), .cid = name_of(fuzz_byte(in))};
     uint8_t what = fuzz_byte(in);
     msg.prefix = what & 1;

@@ -335,6 +335,7 @@ static void run(int agent, const struct rt_store_op *op, struct rt_store_reply *
         break;
     case RT_STORE_CREATE:
     case RT_STORE_REMOVE:
+    case RT_STORE_REVOKE: /* no operator is modelled */
     case RT_STORE_FIND:
     case RT_STORE_HOSTS:
     case RT_STORE_HOST_ROW:

@@ -297,6 +297,7 @@ struct retether_record {
     char host[65]; /* that serves it or did last; "" none yet */
     enum retether_state state;
     uint64_t life, epoch, moves;
+    bool revoked; /* by an operator: nobody is served under it */
     uint64_t made_ms, claimed_ms;
     uint64_t seen_ms; /* of the report; 0: never */
     unsigned code, signal;
@@ -395,6 +396,10 @@ int retether_tails(struct retether_client *client, const char *container, reteth
  * no guest is connected. OK with a host in the answer: it was not done, as that host serves it and could not be asked.
  */
 int retether_kick(struct retether_client *client, const char *container, retether_reply_cb cb, void *ctx);
+/* For operators: no token and no ticket that there is by now of this container is good any more, at any agent. Its
+ * guest is turned away for good, and what is attached is told DENIED. Its name may be created anew at once. container:
+ * "TENANT/CID". DENIED for other roles. */
+int retether_revoke(struct retether_client *client, const char *container, retether_reply_cb cb, void *ctx);
 
 #ifdef __cplusplus
 }

@@ -77,6 +77,7 @@ static void generate_record(struct rt_store_record *record)
                                     900000};
 
     memset(record, 0, sizeof(*record));
+    rule->rev = random_below(4) == 0 ? some_life() : 0;
     rule->exists = random_below(8) != 0;
     if (!rule->exists) {
         return;
@@ -108,6 +109,7 @@ static void generate_claim(struct rt_store_op *op, const struct rt_record *rule)
     claim->join = random_below(3) == 0;
     claim->inc = random_below(2) ? rule->inc : some_id();
     claim->life = random_below(2) ? rule->life : some_life();
+    claim->base = random_below(2) ? 0 : some_life();
     claim->epoch = random_below(2) ? rule->epoch : random_below(5);
     claim->nonce = random_below(2) ? rule->nonce : some_id();
     if (!claim->join) {
@@ -169,13 +171,15 @@ static void send_record(redisContext *context, const struct rt_record *rule)
     send_args(context, &args);
 }
 
-/* Commands per pair: del, clock, [2 x record], claim, read. */
+/* Commands per pair: del, clock, revoked, [2 x record], claim, read. */
 static void send_pair(redisContext *context, const struct pair *pair)
 {
     struct rt_store_args args;
     char command[128];
 
     send_format(context, "DEL rt:{t/twin}:r rt:{t/twin}:t twin:now");
+    snprintf(command, sizeof(command), "SET rt:{t/twin}:v %" PRIu64, pair->record.rule.rev);
+    send_format(context, command);
     snprintf(command, sizeof(command), "RPUSH twin:now %" PRIu64 " %" PRIu64, pair->now_ms / 1000,
              pair->now_ms % 1000 * 1000 + 999);
     send_format(context, command);
@@ -243,7 +247,7 @@ static void check_pair(redisContext *context, const struct pair *pair, unsigned 
     drained += want.draining;
     moved += want.moved;
     delayed += want.delay_ms != 0 && want.delay_ms != RT_CLAIM_RETRY_MS;
-    skip_replies(context, pair->record.rule.exists ? 4 : 2);
+    skip_replies(context, pair->record.rule.exists ? 5 : 3);
     reply = receive(context);
     assert_int_equal(rt_store_parse_outcome(reply, &got, set), 0);
     freeReplyObject(reply);
@@ -288,8 +292,8 @@ static char *replace(const char *text, const char *from, const char *to)
 
 static void load_twin(redisContext *context)
 {
-    char *named = replace(rt_store_functions_lua, "name=retether_4", "name=twin");
-    char *functions = replace(named, "'rt4_", "'twin_");
+    char *named = replace(rt_store_functions_lua, "name=retether_5", "name=twin");
+    char *functions = replace(named, "'rt5_", "'twin_");
     char *clock = replace(functions, "redis.call('TIME')", "redis.call('LRANGE', 'twin:now', 0, 1)");
     redisReply *reply = redisCommand(context, "FUNCTION LOAD %s", clock);
 
@@ -330,6 +334,7 @@ static void test_twins_agree(void **state)
     assert_true(verdicts[RT_CLASS_REWOUND] > 500);
     assert_true(verdicts[RT_CLASS_FORKED] > 500);
     assert_true(verdicts[RT_CLASS_SUPERSEDED] > 500);
+    assert_true(verdicts[RT_CLASS_BAD_AUTH] > 1000);
     assert_true(drained > 200 && moved > 500 && delayed > 50 && untaken > 2000);
 }
 

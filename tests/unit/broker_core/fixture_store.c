@@ -185,6 +185,27 @@ static void run_registry(struct fx *fx, const struct rt_store_op *op, struct rt_
     }
 }
 
+static void run_revoke(struct fx *fx, const struct rt_store_op *op, struct rt_store_reply *reply)
+{
+    struct rt_store_record *record = find(fx, &op->key);
+    uint64_t rev = op->life;
+
+    if (rev == 0 && op->known == 0 && op->whole && (record == NULL || !record->rule.exists)) {
+        reply->error = RT_ENOTFOUND;
+        reply->outcome.verdict = RT_CLASS_NOT_FOUND;
+        return;
+    }
+    record = fx_record(fx, op->key.tenant, op->key.cid);
+    if (rev == 0) {
+        rev = record->rule.life + 1 > fx->store_ms ? record->rule.life + 1 : fx->store_ms;
+        rev = rev > op->known ? rev : op->known;
+    }
+    if (rev > record->rule.rev) {
+        record->rule.rev = rev;
+    }
+    reply->outcome.life = record->rule.rev;
+}
+
 static void run(struct fx *fx, const struct rt_store_op *op, int error)
 {
     static struct rt_store_record out[FX_RECORDS];
@@ -207,13 +228,20 @@ static void run(struct fx *fx, const struct rt_store_op *op, int error)
                               op->kind == RT_STORE_REPORT)) {
         run_write(fx, op, &reply);
     } else if (error == 0 && op->kind == RT_STORE_CREATE) {
-        bool exists = record != NULL && record->rule.exists && record->rule.state != RT_SESSION_ENDED;
+        bool exists = record != NULL && record->rule.exists && record->rule.state != RT_SESSION_ENDED &&
+                      (record->rule.rev == 0 || record->rule.life > record->rule.rev);
         reply.outcome.verdict = exists ? RT_CLASS_LIMIT : RT_CLASS_OK;
         record = fx_record(fx, op->key.tenant, op->key.cid);
         if (!exists) {
             record->rule.exists = true;
             record->rule.state = RT_SESSION_CREATED;
+            if (record->rule.rev != 0 && record->rule.life <= record->rule.rev) {
+                record->rule.life = record->rule.rev + 1;
+            }
+            reply.outcome.life = record->rule.life + 1;
         }
+    } else if (error == 0 && op->kind == RT_STORE_REVOKE) {
+        run_revoke(fx, op, &reply);
     } else if (error == 0 && op->kind == RT_STORE_REMOVE) {
         if (record == NULL || !record->rule.exists) {
             reply.error = RT_ENOTFOUND;

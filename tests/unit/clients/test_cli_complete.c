@@ -60,7 +60,7 @@ static void test_commands(void **state)
     }
     assert_string_equal(COMPLETE(""), all);
     assert_string_equal(COMPLETE("cr"), "create ");
-    assert_string_equal(COMPLETE("re"), "resolve ");
+    assert_string_equal(COMPLETE("re"), "revoke resolve ");
     assert_string_equal(COMPLETE("help", "l"), "logs ls ");
     assert_string_equal(COMPLETE("--agent", "unix:/a", "-v", "mo"), "moves ");
     assert_string_equal(COMPLETE("nonsense", ""), "");

@@ -205,7 +205,7 @@ static void test_record_json(void **state)
     cli_record_json(&text, &record, false);
     assert_string_equal(
         text.data, "{\"container\":\"web\",\"tenant\":\"local\",\"label\":\"front \\\"end\\\"\",\"state\":\"running\","
-                   "\"host\":\"h2\",\"life\":1700000000000,\"epoch\":3,\"moves\":1,"
+                   "\"host\":\"h2\",\"life\":1700000000000,\"epoch\":3,\"moves\":1,\"revoked\":false,"
                    "\"created\":\"2023-11-14T22:13:19.000Z\",\"claimed\":\"2023-11-14T22:14:20.000Z\","
                    "\"seen\":\"2023-11-14T22:14:21.000Z\",\"code\":null,\"signal\":null}\n");
     cli_text_free(&text);

@@ -32,13 +32,14 @@ struct row {
     uint64_t lost_ms;     /* 0: LOST_MS */
     uint64_t record_life; /* 0: LIFE; UINT64_MAX: none */
     uint64_t granted;
+    uint64_t rev, base;
     uint64_t next; /* the ticket of the welcome, 0: a fresh one */
     bool whole, same_vm, owner_dead, alpha, same_nonce;
     bool untaken; /* nothing of the ticket's chain has been taken */
     /* What comes out. */
     bool draining;
     enum rt_class verdict;
-    uint64_t out_life; /* OK */
+    uint64_t out_life; /* OK; BAD_AUTH */
     uint64_t delay_ms; /* RETRY_LATER */
 };
 
@@ -47,6 +48,32 @@ struct row {
 #define NEXT .out_life = STORE_MS
 
 static const struct row rows[] = {
+/* Revoked: before all others, whatever the record says. */
+#define REVOKED .verdict = RT_CLASS_BAD_AUTH
+    {"revoked: its ticket", RT_SESSION_RUNNING, X, C, LIFE, EPOCH + 1, .rev = LIFE, REVOKED, .out_life = LIFE},
+    {"revoked: an older start's ticket", RT_SESSION_RUNNING, LARGER, C, LIFE, 1, .rev = LIFE + 9, REVOKED,
+     .out_life = LIFE + 9},
+    {"revoked: repeated", RT_SESSION_RUNNING, X, C - 1, LIFE, EPOCH, .next = C, .alpha = true, .same_nonce = true,
+     .rev = LIFE, REVOKED, .out_life = LIFE},
+    {"revoked before this life", RT_SESSION_RUNNING, X, C, LIFE, EPOCH + 1, .rev = LIFE - 1, OK, .out_life = LIFE},
+    {"revoked: ended", RT_SESSION_ENDED, X, C, LIFE, EPOCH + 1, .rev = LIFE, REVOKED, .out_life = LIFE},
+    {"revoked: untaken", RT_SESSION_LOST, LARGER, 1, LIFE - 1, 1, .untaken = true, .rev = LIFE, REVOKED,
+     .out_life = LIFE},
+    {"revoked: no record, a ticket", RT_SESSION_NONE, X, C, LIFE, 1, .whole = true, .rev = LIFE, REVOKED,
+     .out_life = LIFE},
+    {"revoked: no record, a newer life's ticket", RT_SESSION_NONE, X, C, LIFE + 1, 1, .rev = LIFE, OK,
+     .out_life = LIFE + 1},
+    {"revoked: no record, the old token", RT_SESSION_NONE, X, 0, .whole = true, .base = 1, .rev = LIFE, REVOKED,
+     .out_life = LIFE},
+    {"created anew: the old token", RT_SESSION_CREATED, X, 0, .record_life = LIFE + 1, .base = LIFE, .rev = LIFE,
+     REVOKED, .out_life = LIFE},
+    {"created anew: the old token, its agent knows the new life", RT_SESSION_CREATED, X, 0, LIFE + 7, 1,
+     .record_life = LIFE + 1, .base = 1, .rev = LIFE, REVOKED, .out_life = LIFE},
+    {"created anew: its token", RT_SESSION_CREATED, X, 0, .record_life = LIFE + 1, .base = LIFE + 2, .rev = LIFE, OK,
+     NEXT},
+    {"created anew: its token, the clock set back", RT_SESSION_NONE, X, 0, .whole = true, .base = STORE_MS + 3,
+     .rev = STORE_MS + 1, OK, .out_life = STORE_MS + 2},
+
     /* No record. */
     {"none, whole: join", RT_SESSION_NONE, X, 0, .whole = true, OK, NEXT},
     {"none, not whole: join", RT_SESSION_NONE, X, 0, LATER},
@@ -232,6 +259,7 @@ static void build(const struct row *row, struct rt_record *record, struct rt_cla
         record->state = row->state;
         record->life = row->record_life == UINT64_MAX ? 0 : row->record_life ? row->record_life : LIFE;
     }
+    record->rev = row->rev;
     if (row->state > RT_SESSION_CREATED) {
         record->epoch = EPOCH;
         memset(record->inc.b, X, RT_ID_SIZE);
@@ -256,6 +284,7 @@ static void build(const struct row *row, struct rt_record *record, struct rt_cla
     put_text(claim->dead_host, row->owner_dead ? "alpha" : "gamma");
     claim->store_whole = row->whole;
     claim->granted_life = row->granted;
+    claim->base = row->base;
 }
 
 static void test_every_row(void **state)
@@ -304,7 +333,7 @@ static void test_empty_texts_prove_nothing(void **state)
     assert_int_equal(out.verdict, RT_CLASS_RETRY_LATER);
 }
 
-/* A record that is not there is not read. */
+/* Of a record that is not there only what is revoked is read. */
 static void test_no_record_is_no_record(void **state)
 {
     static const struct row row = {.state = RT_SESSION_NONE, .inc = X, .t = C, .life = LIFE, .epoch = 1};
@@ -316,6 +345,7 @@ static void test_no_record_is_no_record(void **state)
     build(&row, &record, &claim);
     memset(&record, 0xff, sizeof(record));
     record.exists = false;
+    record.rev = 0;
     rt_claim_judge(&record, &claim, STORE_MS, &out);
     assert_int_equal(out.verdict, RT_CLASS_OK);
     assert_int_equal(out.life, LIFE);

@@ -96,7 +96,7 @@ static void say(struct fake_peer *peer, const char *text)
     }
 }
 
-/* What a server without anything in it says. beat: "FCALL rt4_beat 3 rt:reg rt:names rt:birth HOST INSTANCE SEQ ..." */
+/* What a server without anything in it says. beat: "FCALL rt5_beat 3 rt:reg rt:names rt:birth HOST INSTANCE SEQ ..." */
 static void say_usual(struct fake_peer *peer, const char *command)
 {
     static const char *const usual[][2] = {
@@ -105,7 +105,7 @@ static void say_usual(struct fake_peer *peer, const char *command)
         {"INFO", FAKE_INFO},
         {"PING", "+PONG\r\n"},
         {"SUBSCRIBE", "*3\r\n$9\r\nsubscribe\r\n$10\r\nrt:claimed\r\n:1\r\n"},
-        {"FUNCTION LOAD", "$10\r\nretether_4\r\n"},
+        {"FUNCTION LOAD", "$10\r\nretether_5\r\n"},
         {"WAIT", ":0\r\n"},
         {"ZREM", ":1\r\n"},
         {"PEXPIRE", ":1\r\n"},
@@ -114,16 +114,16 @@ static void say_usual(struct fake_peer *peer, const char *command)
         {"ZSCORE", "$1\r\n0\r\n"},
         {"TIME", "*2\r\n$4\r\n1000\r\n$6\r\n000000\r\n"},
         {"HGETALL", "*0\r\n"},
-        {"FCALL rt4_list ", ":1\r\n"},
-        {"FCALL rt4_listed ", ":1\r\n"},
-        {"FCALL rt4_touch", ":1\r\n"},
+        {"FCALL rt5_list ", ":1\r\n"},
+        {"FCALL rt5_listed ", ":1\r\n"},
+        {"FCALL rt5_touch", ":1\r\n"},
     };
     const struct fake_beat *beat = &peer->fake->beat;
     char text[ANSWER_MAX];
     unsigned long long seq;
 
     /* NOLINTNEXTLINE(cert-err34-c): our own commands */
-    if (sscanf(command, "FCALL rt4_beat 3 rt:reg rt:names rt:birth %*s %*s %llu", &seq) == 1) {
+    if (sscanf(command, "FCALL rt5_beat 3 rt:reg rt:names rt:birth %*s %*s %llu", &seq) == 1) {
         snprintf(text, sizeof(text), "*7\r\n:%llu\r\n$32\r\n%s\r\n:%llu\r\n:%d\r\n$%zu\r\n%s\r\n:%llu\r\n:%llu\r\n",
                  beat->now_ms, beat->mark, beat->born_ms, beat->taken, strlen(beat->instance), beat->instance,
                  beat->seq_kept ? seq : beat->seq_found, seq + 1);

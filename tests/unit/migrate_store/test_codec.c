@@ -278,13 +278,13 @@ static void test_largest_claim(void **state)
     memset(op.claim.host, 'h', RT_HOST_MAX);
     memset(op.claim.proof, 'p', RT_HOST_MAX);
     memset(op.claim.dead_host, 'd', RT_HOST_MAX);
-    op.claim.life = op.claim.epoch = op.claim.granted_life = RT_COUNTER_MAX - 1;
+    op.claim.life = op.claim.epoch = op.claim.granted_life = op.claim.base = RT_COUNTER_MAX - 1;
     op.claim.n_ancestors = RT_ANCESTORS_MAX;
     op.past = (struct rt_slice){past_text, RT_PAST_MAX};
     assert_int_equal(rt_store_encode(&op, "h", &args), 0);
-    assert_int_equal(args.redis.n, 23);
-    assert_int_equal(args.redis.size[21], RT_PAST_MAX);
-    assert_int_equal(args.redis.size[12], RT_STORE_ID_HEX * RT_ANCESTORS_MAX);
+    assert_int_equal(args.redis.n, 25);
+    assert_int_equal(args.redis.size[22], RT_PAST_MAX);
+    assert_int_equal(args.redis.size[13], RT_STORE_ID_HEX * RT_ANCESTORS_MAX);
     op.claim.n_ancestors++;
     assert_int_equal(rt_store_encode(&op, "h", &args), RT_EINVAL);
     op.claim.n_ancestors--;

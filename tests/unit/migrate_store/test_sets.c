@@ -12,8 +12,8 @@
 #define HANG_MS 10000
 #define TAKE(set) "*9\r\n:0\r\n:0\r\n:7\r\n:1\r\n:0\r\n$5\r\nhostb\r\n:1\r\n" set "$0\r\n\r\n"
 #define RECORD(host, set) "*6\r\n$2\r\nst\r\n$1\r\n2\r\n$4\r\nhost\r\n$5\r\n" host "\r\n$3\r\nset\r\n$5\r\n" set "\r\n"
-#define LIST "rt4_list 1 rt:host:{hosta} t/box"
-#define LISTED "rt4_listed 1 rt:{t/box}:r hosta"
+#define LIST "rt5_list 1 rt:host:{hosta} t/box"
+#define LISTED "rt5_listed 1 rt:{t/box}:r hosta"
 
 static struct fake fake;
 static struct agent *agent;
@@ -62,8 +62,8 @@ static void until_asked(const char *part)
 static void test_taken(void **state)
 {
     (void)state;
-    fake_rule(&fake, "rt4_claim", TAKE("$5\r\nhostb\r\n"), FAKE_GO_ON, 0);
-    fake_rule(&fake, "rt4_list ", "-OOM command not allowed\r\n", FAKE_GO_ON, 1);
+    fake_rule(&fake, "rt5_claim", TAKE("$5\r\nhostb\r\n"), FAKE_GO_ON, 0);
+    fake_rule(&fake, "rt5_list ", "-OOM command not allowed\r\n", FAKE_GO_ON, 1);
     assert_int_equal(ask(RT_STORE_TAKE), 0);
     until_asked(LIST);
     run_for(20);
@@ -74,26 +74,26 @@ static void test_taken(void **state)
     assert_int_equal(fake_asked(&fake, "ZREM"), 0);
     /* One that is listed here is not listed again with each connection. */
     fake_forget(&fake);
-    fake_rule(&fake, "rt4_claim", TAKE("$5\r\nhosta\r\n"), FAKE_GO_ON, 0);
+    fake_rule(&fake, "rt5_claim", TAKE("$5\r\nhosta\r\n"), FAKE_GO_ON, 0);
     assert_int_equal(ask(RT_STORE_TAKE), 0);
     run_for(20);
-    assert_int_equal(fake_asked(&fake, "rt4_list"), 0);
+    assert_int_equal(fake_asked(&fake, "rt5_list"), 0);
 }
 
 /* CREATE is answered when it is listed. */
 static void test_created(void **state)
 {
     (void)state;
-    fake_rule(&fake, "rt4_create", "*1\r\n:0\r\n", FAKE_GO_ON, 0);
+    fake_rule(&fake, "rt5_create", "*2\r\n:0\r\n:1\r\n", FAKE_GO_ON, 0);
     assert_int_equal(ask(RT_STORE_CREATE), 0);
     assert_int_equal(agent->reply.outcome.verdict, RT_CLASS_OK);
     assert_int_equal(fake_asked(&fake, LIST), 1);
     assert_int_equal(fake_asked(&fake, LISTED), 1);
-    fake_rule(&fake, "rt4_list ", "-OOM command not allowed\r\n", FAKE_GO_ON, 1);
+    fake_rule(&fake, "rt5_list ", "-OOM command not allowed\r\n", FAKE_GO_ON, 1);
     assert_int_equal(ask(RT_STORE_CREATE), RT_ELIMIT);
-    fake_rule(&fake, "rt4_listed", "+nonsense\r\n", FAKE_GO_ON, 1);
+    fake_rule(&fake, "rt5_listed", "+nonsense\r\n", FAKE_GO_ON, 1);
     assert_int_equal(ask(RT_STORE_CREATE), RT_EUNAVAIL);
-    fake_rule(&fake, "rt4_listed", "", FAKE_CLOSE, 1);
+    fake_rule(&fake, "rt5_listed", "", FAKE_CLOSE, 1);
     assert_int_equal(ask(RT_STORE_CREATE), RT_ETIMEDOUT);
 }
 
@@ -133,8 +133,8 @@ static void test_walk(void **state)
 {
     (void)state;
     assert_true(run_until(is_walked, agent, HANG_MS)); /* the first one, of an empty set */
-    fake_rule(&fake, "rt4_touch 1 rt:{t/gone}:r hosta", ":0\r\n", FAKE_GO_ON, 0);
-    fake_rule(&fake, "rt4_touch 1 rt:{t/bad}:r hosta", "-WRONGTYPE no hash\r\n", FAKE_GO_ON, 0);
+    fake_rule(&fake, "rt5_touch 1 rt:{t/gone}:r hosta", ":0\r\n", FAKE_GO_ON, 0);
+    fake_rule(&fake, "rt5_touch 1 rt:{t/bad}:r hosta", "-WRONGTYPE no hash\r\n", FAKE_GO_ON, 0);
     fake_rule(&fake, "ZRANGEBYLEX rt:host:{hosta} (t/gone + LIMIT 0", "*1\r\n$4\r\nt/on\r\n", FAKE_GO_ON, 1);
     fake_rule(&fake, "ZRANGEBYLEX rt:host:{hosta} (t/gone + LIMIT 0", "-ERR not now\r\n", FAKE_GO_ON, 1);
     fake_rule(&fake, "ZRANGEBYLEX rt:host:{hosta} - + LIMIT 0",
@@ -148,7 +148,7 @@ static void test_walk(void **state)
     run_for(20);
     assert_int_equal(fake_asked(&fake, "ZRANGEBYLEX rt:host:{hosta} (t/on + "), 1);
     assert_int_equal(fake_asked(&fake, "PEXPIRE rt:host:{hosta} 691200000"), 1);
-    assert_int_equal(fake_asked(&fake, "rt4_touch 1 rt:{t/on}:r hosta"), 1);
+    assert_int_equal(fake_asked(&fake, "rt5_touch 1 rt:{t/on}:r hosta"), 1);
     assert_int_equal(fake_asked(&fake, "ZREM rt:host:{hosta} t/gone"), 1);
     assert_int_equal(fake_asked(&fake, "ZREM rt:host:{hosta} nonsens"), 1);
     assert_int_equal(fake_asked(&fake, "ZREM"), 2);

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "broker/core/revoked.h"
+
+#include "broker/core/machine.h"
+#include "broker/core/session.h"
+#include "broker/core/store.h"
+#include "migrate/core/store_op.h"
+
+#include <stdlib.h>
+
+/* A container is revoked at life 7 while host A serves it:
+ *
+ *     an operator, through host B    the store notes that no life up to 12 is served, 12 being its time, and tells all
+ *     A hears of it                  the guest's link is closed, who is attached is told DENIED
+ *     the guest dials B              its ticket is of life 7: BAD_AUTH, whether the store answers or not
+ *     its VM starts anew             its join token may start life 1 and above: BAD_AUTH
+ *     create, by its tenant          the new token may start life 14 and above: served
+ *     the store comes back empty     A and B both tell it 12
+ */
+
+static struct ag_revoked *find(struct rt_agent *agent, const struct rt_key *key)
+{
+    struct ag_revoked *revoked;
+    struct rt_key clean;
+
+    rt_ag_key_clean(key, &clean);
+    HASH_FIND(hh, agent->revoked, &clean, sizeof(clean), revoked);
+    return revoked;
+}
+
+static void forget(struct rt_agent *agent, struct ag_revoked *revoked)
+{
+    HASH_DELETE(hh, agent->revoked, revoked);
+    rt_list_remove(&revoked->again);
+    free(revoked);
+}
+
+/* NULL: no memory. */
+static struct ag_revoked *make(struct rt_agent *agent, const struct rt_key *key)
+{
+    struct ag_revoked *revoked = calloc(1, sizeof(*revoked));
+
+    if (revoked == NULL) {
+        return NULL;
+    }
+    if (HASH_COUNT(agent->revoked) >= AG_REVOKED_MAX) {
+        forget(agent, agent->revoked);
+    }
+    rt_ag_key_clean(key, &revoked->key);
+    HASH_ADD(hh, agent->revoked, key, sizeof(revoked->key), revoked);
+    if (revoked->hh.tbl == NULL) {
+        free(revoked);
+        return NULL;
+    }
+    return revoked;
+}
+
+uint64_t rt_ag_revoked(struct rt_agent *agent, const struct rt_key *key)
+{
+    const struct ag_revoked *revoked = find(agent, key);
+
+    return revoked == NULL ? 0 : revoked->life;
+}
+
+bool rt_ag_is_revoked(struct rt_agent *agent, const struct rt_key *key, uint64_t life)
+{
+    const struct ag_revoked *revoked = find(agent, key);
+
+    return revoked != NULL && life <= revoked->life;
+}
+
+void rt_ag_revoked_note(struct rt_agent *agent, const struct rt_key *key, uint64_t life)
+{
+    struct ag_revoked *revoked = life == 0 ? NULL : find(agent, key);
+    struct ag_session *session;
+
+    if (life == 0 || (revoked != NULL && revoked->life >= life)) {
+        return;
+    }
+    if (revoked == NULL) {
+        revoked = make(agent, key);
+    }
+    if (revoked == NULL) {
+        return; /* without memory: the next look at its record tells it again */
+    }
+    revoked->life = life;
+    session = rt_ag_session_find(agent, key);
+    if (session != NULL) {
+        rt_ag_session_fact(agent, session, AG_SESSION_REVOKED);
+    }
+}
+
+static void pump(struct rt_agent *agent)
+{
+    struct rt_list *node;
+
+    while (agent->store_up && agent->revoked_flight < AG_REVOKED_FLIGHT_MAX &&
+           (node = rt_list_pop(&agent->revoked_again)) != NULL) {
+        struct ag_revoked *revoked = RT_LIST_OF(node, struct ag_revoked, again);
+        struct rt_store_op op = {.kind = RT_STORE_REVOKE, .key = revoked->key, .life = revoked->life};
+        struct ag_op about = {.to = AG_FOR_REVOKED, .key = revoked->key};
+
+        if (rt_ag_store(agent, &op, &about) == 0) {
+            rt_list_push(&agent->revoked_again, node); /* with the next heartbeat */
+            return;
+        }
+        agent->revoked_flight++;
+    }
+}
+
+void rt_ag_revoked_again(struct rt_agent *agent, bool fresh)
+{
+    struct ag_revoked *revoked, *next;
+
+    HASH_ITER(hh, agent->revoked, revoked, next)
+    {
+        if (fresh && !rt_listed(&revoked->again)) {
+            rt_list_push(&agent->revoked_again, &revoked->again);
+        }
+    }
+    pump(agent);
+}
+
+void rt_ag_revoked_reply(struct rt_agent *agent, const struct ag_op *op, const struct rt_store_reply *reply)
+{
+    struct ag_revoked *revoked = find(agent, &op->key);
+
+    agent->revoked_flight--;
+    if (reply->error == 0) {
+        rt_ag_revoked_note(agent, &op->key, reply->outcome.life);
+        pump(agent);
+    } else if (revoked != NULL && !rt_listed(&revoked->again)) {
+        rt_list_push(&agent->revoked_again, &revoked->again); /* with the next heartbeat */
+    }
+}
+
+void rt_ag_revoked_free(struct rt_agent *agent)
+{
+    struct ag_revoked *revoked, *next;
+
+    HASH_ITER(hh, agent->revoked, revoked, next)
+    {
+        forget(agent, revoked);
+    }
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#ifndef RETETHER_BROKER_CORE_REVOKED_H
+#define RETETHER_BROKER_CORE_REVOKED_H
+
+#include "broker/core/hash.h"
+#include "migrate/core/ticket.h"
+#include "session/base/list.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* What an operator has revoked, as far as this agent has heard: it holds while the store is out. */
+
+#define AG_REVOKED_TEXT "this container has been revoked"
+/* Containers; for one more the one that was heard of first is forgotten here: the store has it, and as long as the
+ * store answers it is refused all the same. */
+#define AG_REVOKED_MAX 16384
+/* Told to a store that may have lost them, under way at one time. */
+#define AG_REVOKED_FLIGHT_MAX 64
+
+struct ag_op;
+struct rt_agent;
+struct rt_store_reply;
+
+struct ag_revoked {
+    struct rt_key key;
+    UT_hash_handle hh;    /* in the order in which they were heard of */
+    struct rt_list again; /* agent.revoked_again */
+    uint64_t life;        /* none up to it is served */
+};
+
+/* The highest life of it that is revoked, as far as this agent has heard; 0: none. */
+uint64_t rt_ag_revoked(struct rt_agent *agent, const struct rt_key *key);
+bool rt_ag_is_revoked(struct rt_agent *agent, const struct rt_key *key, uint64_t life);
+/* That was heard: by the news, in a record, or as the answer to a claim. life 0 says nothing. */
+void rt_ag_revoked_note(struct rt_agent *agent, const struct rt_key *key, uint64_t life);
+/* The store is there; a fresh one may have lost all of it. */
+void rt_ag_revoked_again(struct rt_agent *agent, bool fresh);
+void rt_ag_revoked_reply(struct rt_agent *agent, const struct ag_op *op, const struct rt_store_reply *reply);
+void rt_ag_revoked_free(struct rt_agent *agent);
+
+#endif
