@@ -240,10 +240,11 @@ static void test_churn(void **state)
     size_t at = 0;
 
     (void)state;
-    (void)snprintf(script, sizeof(script), "seq 1 %d", LINES);
+    (void)snprintf(script, sizeof(script), "read go; seq 1 %d", LINES);
     token_for("stream", "web", token, sizeof(token));
     vm = started("stream", "web", token, script);
     harness_start(&attach, false, ARGS("attach", "stream"));
+    harness_type(&attach, "go\n", 3);
     for (unsigned i = 0; i < CHURN; i++) {
         (void)snprintf(name, sizeof(name), "churn-%u", i);
         assert_int_equal(mkdir(place(i % 2, name, ""), 0700), 0);
