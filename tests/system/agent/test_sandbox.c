@@ -161,7 +161,7 @@ static void test_key_unsaid(void **state)
         assert_true(fprintf(file, "%s%.*s%s", bad[i].before, bad[i].size, secret, bad[i].after) > 0);
         assert_int_equal(fclose(file), 0);
         assert_int_equal(kill(daemon->pid, SIGHUP), 0);
-        daemon_until(daemon, "the keys read before stay in use", (unsigned)i + 1, LIMIT_MS);
+        daemon_until(daemon, "what was read before stays in use", (unsigned)i + 1, LIMIT_MS);
     }
     assert_unsaid(daemon_log(daemon), secret);
     assert_unsaid(proc(daemon->pid, "cmdline"), secret);
