@@ -368,9 +368,10 @@ static void test_json_fields(void **state)
         const char *args[5], *fields;
     } lines[] = {
         {{"retether", "ls", "--json", "epsilon"},
-         "container tenant label state host life epoch moves created claimed seen code signal"},
+         "container tenant label state host life epoch moves revoked created claimed seen code signal"},
         {{"retether", "show", "--json", "epsilon"},
-         "container tenant label state host life epoch moves created claimed seen code signal history processes "
+         "container tenant label state host life epoch moves revoked created claimed seen code signal history "
+         "processes "
          "processes_exited processes_more attachments attachments_more"},
         {{"retether", "moves", "--json", "epsilon"}, "container host life epoch at"},
         {{"retether", "resolve", "--json", "epsilon"}, "container state host life epoch addresses"},
