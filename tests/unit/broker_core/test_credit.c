@@ -196,8 +196,10 @@ static void test_attach_waits_for_nobody(void **state)
     fx_attached(fx, &guest, &client);
     for (uint32_t i = 0; i < SHARED; i++) {
         granted[i] = one_grown(fx, &guest, client, 8 + i, &channel[i]);
+        assert_true(granted[i] <= RT_INITIAL_CREDIT + RT_CHANNEL_BUDGET);
     }
     for (; fx_stats(fx).channels < RT_LINK_CHANNELS_MAX; next++) {
+        assert_true(next < 8 + RT_LINK_CHANNELS_MAX); /* each of them was taken */
         fx_attach(fx, client, next, "web", 0, 0, 0);
         assert_int_equal(fx_stats(fx).held, 0);
         while (fx_next(fx, guest.link, &frame, &payload)) {
