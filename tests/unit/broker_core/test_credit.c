@@ -212,9 +212,9 @@ static void test_attach_waits_for_nobody(void **state)
     }
     fx_queued(fx, client, RT_LINK_HIGH_WATER + 1);
     for (uint32_t i = channel[SHARED - 1] + 1; i <= last; i++) {
-        for (uint16_t stream = RT_STDOUT; stream <= RT_CONTROL_UP; stream++) {
+        for (unsigned stream = RT_STDOUT; stream <= RT_CONTROL_UP; stream++) {
             static const uint8_t bytes[RT_INITIAL_CREDIT];
-            fx_data(fx, guest.link, i, stream, 0, bytes, sizeof(bytes));
+            fx_data(fx, guest.link, i, (uint16_t)stream, 0, bytes, sizeof(bytes));
         }
         throw_away(fx, &guest, client);
     }
