@@ -175,7 +175,8 @@ static void texts(const char *data, size_t size)
         check_text(row.version, sizeof(row.version));
     }
     if (rt_store_parse_claimed(data, size, &news) == 0) {
-        FUZZ_CHECK(news.kind == RT_STORE_CLAIMED && news.life < RT_COUNTER_MAX && news.epoch < RT_COUNTER_MAX);
+        FUZZ_CHECK((news.kind == RT_STORE_CLAIMED || news.kind == RT_STORE_REVOKED) && news.life < RT_COUNTER_MAX &&
+                   news.epoch < RT_COUNTER_MAX);
         check_text(news.host, sizeof(news.host));
         check_text(news.key.tenant, sizeof(news.key.tenant));
         check_text(news.key.cid, sizeof(news.key.cid));
