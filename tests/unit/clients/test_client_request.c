@@ -1,94 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
+#include "tests/unit/clients/answer.h"
 #include "tests/unit/clients/box_request.h"
-#include "tests/unit/clients/sdk.h"
 
 #include "migrate/core/token_text.h"
-#include "session/core/client_request.h"
 
-/* Requests: what is asked, what comes back in how many parts, and how one ends that is not answered. */
-
-struct answer {
-    unsigned parts, last; /* callbacks; those without `more` */
-    int error;
-    unsigned cls;
-    char text[RETETHER_TEXT_MAX + 1], token[RETETHER_TOKEN_SIZE];
-    size_t records, hosts, bytes, n_order;
-    struct retether_record record; /* the first; its arrays are copied below */
-    struct retether_move move;
-    struct retether_process process;
-    struct retether_holder holder;
-    struct retether_host host;
-    uint64_t end[2];
-    unsigned code, signum;
-    uint64_t offset;
-    bool lost;
-    char data[256];
-    struct sdk *sdk;
-};
-
-static void copy_record(struct answer *answer, const struct retether_record *record)
-{
-    answer->record = *record;
-    if (record->n_history > 0) {
-        answer->move = record->history[0];
-    }
-    if (record->n_processes > 0) {
-        answer->process = record->processes[0];
-    }
-    if (record->n_attachments > 0) {
-        answer->holder = record->attachments[0];
-    }
-}
-
-static struct retether_run runs[8];
-
-static void reply_cb(struct retether_client *client, const struct retether_reply *reply, void *ctx)
-{
-    struct answer *answer = ctx;
-
-    assert_true(client == answer->sdk->client);
-    assert_int_equal(answer->last, 0);
-    answer->parts++;
-    answer->last += !reply->more;
-    answer->error = reply->error;
-    answer->cls = reply->cls;
-    snprintf(answer->text, sizeof(answer->text), "%s", reply->text);
-    snprintf(answer->token, sizeof(answer->token), "%s", reply->token != NULL ? reply->token : "");
-    if (reply->n_records > 0) {
-        copy_record(answer, &reply->records[0]);
-    }
-    answer->records += reply->n_records;
-    if (reply->n_hosts > 0) {
-        answer->host = reply->hosts[0];
-    }
-    answer->hosts += reply->n_hosts;
-    if (reply->n_order > 0) {
-        assert_int_equal(answer->parts, 1);
-        assert_true(reply->n_order <= sizeof(runs) / sizeof(runs[0]));
-        memcpy(runs, reply->order, reply->n_order * sizeof(runs[0]));
-        answer->n_order = reply->n_order;
-    }
-    if (answer->parts == 1) {
-        memcpy(answer->end, reply->end, sizeof(answer->end));
-        answer->code = reply->code;
-        answer->signum = reply->signal;
-        answer->lost = reply->lost;
-    }
-    assert_true(answer->bytes + reply->size < sizeof(answer->data));
-    if (reply->size > 0) {
-        memcpy(answer->data + answer->bytes, reply->data, reply->size);
-        answer->offset = reply->offset;
-    }
-    answer->bytes += reply->size;
-}
-
-static void wait_answer(struct answer *answer)
-{
-    FIXTURE_UNTIL(answer->sdk->f, answer->last > 0);
-    fixture_settle(answer->sdk->f);
-    assert_int_equal(answer->last, 1);
-}
+/* Requests: what is asked, and what comes back in how many parts. */
 
 static struct rt_request_msg asked;
 static char asked_text[4][RT_LABEL_MAX + 1];
@@ -106,8 +23,6 @@ static bool note_request(struct box *box, struct link *link, uint64_t id, const 
     rt_slice_copy(request->vm, asked_text[3], sizeof(asked_text[3]));
     return false;
 }
-
-/* ---- each of them ---- */
 
 static void test_create(void **state)
 {
@@ -476,159 +391,14 @@ static void test_kick_elsewhere(void **state)
     }
 }
 
-/* ---- when it goes wrong ---- */
-
-static void test_refused(void **state)
-{
-    struct sdk *sdk = *state;
-    struct answer answer = {.sdk = sdk};
-
-    assert_int_equal(retether_show(sdk->client, "nobody", false, reply_cb, &answer), RT_OK);
-    wait_answer(&answer);
-    assert_int_equal(answer.error, 0);
-    assert_int_equal(answer.cls, RETETHER_NOT_FOUND);
-    memset(&answer, 0, sizeof(answer));
-    answer.sdk = sdk;
-    sdk->box->later = 1;
-    assert_int_equal(retether_show(sdk->client, "web", false, reply_cb, &answer), RT_OK);
-    wait_answer(&answer);
-    assert_int_equal(answer.cls, RETETHER_RETRY_LATER);
-    assert_string_equal(answer.text, "the store is out");
-}
-
-static bool answer_nothing(struct box *box, struct link *link, uint64_t id, const struct rt_request_msg *request)
-{
-    (void)box;
-    (void)link;
-    (void)id;
-    (void)request;
-    return true;
-}
-
-static void test_times_out(void **state)
-{
-    struct sdk *sdk = *state;
-    struct answer answer = {.sdk = sdk};
-
-    sdk->box->on_request = answer_nothing;
-    assert_int_equal(retether_hosts(sdk->client, reply_cb, &answer), RT_OK);
-    FIXTURE_UNTIL(sdk->f, sdk->box->requests == 1);
-    assert_int_equal(answer.parts, 0);
-    rt_test_skew(11000);
-    wait_answer(&answer);
-    assert_int_equal(answer.error, RT_ETIMEDOUT);
-}
-
-static bool answer_garbage(struct box *box, struct link *link, uint64_t id, const struct rt_request_msg *request)
-{
-    (void)box;
-    (void)request;
-    link_send(link, (struct rt_frame){.type = RT_REPLY, .offset = id, .length = 3}, "???");
-    return true;
-}
-
-static void test_garbage(void **state)
-{
-    struct sdk *sdk = *state;
-    struct answer answer = {.sdk = sdk};
-
-    sdk->box->on_request = answer_garbage;
-    assert_int_equal(retether_hosts(sdk->client, reply_cb, &answer), RT_OK);
-    wait_answer(&answer);
-    assert_int_equal(answer.error, RT_EPROTO);
-}
-
-static bool answer_by_cutting(struct box *box, struct link *link, uint64_t id, const struct rt_request_msg *request)
-{
-    (void)id;
-    (void)box;
-    (void)request;
-    link_close(link);
-    return true;
-}
-
-/* Asked again, a bounded number of times, when the link goes before the answer; a create is not, as it may have been
- * made. */
-static void test_cut(void **state)
-{
-    struct sdk *sdk = *state;
-    struct answer answer = {.sdk = sdk};
-
-    sdk->box->on_request = answer_by_cutting;
-    assert_int_equal(retether_hosts(sdk->client, reply_cb, &answer), RT_OK);
-    wait_answer(&answer);
-    assert_int_equal(answer.error, RT_ECONN);
-    assert_int_equal(sdk->box->requests, RT_REQUEST_LOST_MAX);
-    memset(&answer, 0, sizeof(answer));
-    answer.sdk = sdk;
-    assert_int_equal(retether_create(sdk->client, "box", NULL, reply_cb, &answer), RT_OK);
-    wait_answer(&answer);
-    assert_int_equal(answer.error, RT_EUNKNOWN);
-    assert_int_equal(sdk->box->requests, RT_REQUEST_LOST_MAX + 1);
-    memset(&answer, 0, sizeof(answer));
-    answer.sdk = sdk;
-    assert_int_equal(retether_remove(sdk->client, "box", reply_cb, &answer), RT_OK);
-    wait_answer(&answer);
-    assert_int_equal(answer.error, RT_EUNKNOWN);
-    assert_int_equal(sdk->box->requests, RT_REQUEST_LOST_MAX + 3);
-}
-
-static void test_nobody_listens(void **state)
-{
-    struct sdk *sdk = *state;
-    struct answer answer = {.sdk = sdk};
-
-    peer_deafen(&sdk->f->peer[0]);
-    assert_int_equal(retether_hosts(sdk->client, reply_cb, &answer), RT_OK);
-    wait_answer(&answer);
-    assert_int_equal(answer.error, RT_ECONN);
-}
-
-static void test_wrong_use(void **state)
-{
-    struct sdk *sdk = *state;
-    struct answer answer = {.sdk = sdk};
-    struct retether_client *client;
-    char label[RT_LABEL_MAX + 2];
-    int rc = RT_OK;
-
-    memset(label, 'x', sizeof(label) - 1);
-    label[sizeof(label) - 1] = '\0';
-    assert_int_equal(retether_create(sdk->client, "box", &(struct retether_made){.label = label}, reply_cb, &answer),
-                     RT_EINVAL);
-    assert_int_equal(retether_show(sdk->client, label, false, reply_cb, &answer), RT_EINVAL);
-    sdk->box->on_request = answer_nothing;
-    for (unsigned i = 0; i < 1000 && rc == RT_OK; i++) {
-        rc = retether_hosts(sdk->client, reply_cb, &answer);
-    }
-    assert_int_equal(rc, RT_ELIMIT);
-    /* No agent at all. */
-    assert_int_equal(retether_client_new(&sdk->f->loop, "x", NULL, &client), RT_OK);
-    assert_int_equal(retether_hosts(client, reply_cb, &answer), RT_ECONN);
-    retether_client_close(client, NULL, NULL);
-    assert_int_equal(answer.parts, 0);
-}
-
 #define TEST(name) cmocka_unit_test_setup_teardown(name, sdk_setup, sdk_teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_create),
-        TEST(test_show),
-        TEST(test_bad_report),
-        TEST(test_list),
-        TEST(test_hosts),
-        TEST(test_tails),
-        TEST(test_order_of_tails),
-        TEST(test_tails_elsewhere),
+        TEST(test_create),         TEST(test_show),  TEST(test_bad_report),     TEST(test_list),
+        TEST(test_hosts),          TEST(test_tails), TEST(test_order_of_tails), TEST(test_tails_elsewhere),
         TEST(test_kick_elsewhere),
-        TEST(test_refused),
-        TEST(test_times_out),
-        TEST(test_garbage),
-        TEST(test_cut),
-        TEST(test_nobody_listens),
-        TEST(test_wrong_use),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
