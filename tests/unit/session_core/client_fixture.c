@@ -181,3 +181,10 @@ void fx_up(struct fx *fx, unsigned slot)
     fx_send_map(fx, slot, (struct rt_frame){.type = RT_WELCOME}, RT_MSG_WELCOME,
                 &(struct rt_welcome_msg){.v = 1, .host = rt_slice_text(host)});
 }
+
+const struct rt_request_msg *fx_request(const char *op)
+{
+    static struct rt_request_msg msg;
+    msg = (struct rt_request_msg){.op = rt_slice_text(op), .cid = rt_slice_text("box")};
+    return &msg;
+}

@@ -19,6 +19,7 @@
 
 struct rt_client;
 struct rt_reply_msg;
+struct rt_request_msg;
 
 struct fx_frame {
     struct rt_frame head;
@@ -62,5 +63,7 @@ void fx_close(struct fx *fx);
 void fx_lost(struct fx *fx, unsigned slot);
 /* The dial succeeds and the agent h<slot> welcomes. */
 void fx_up(struct fx *fx, unsigned slot);
+/* Valid until the next call. */
+const struct rt_request_msg *fx_request(const char *op);
 
 #endif

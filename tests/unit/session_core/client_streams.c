@@ -2,6 +2,7 @@
  * Copyright The retether authors */
 #include "tests/unit/session_core/client_streams.h"
 
+#include "session/core/client.h"
 #include "session/core/digest.h"
 #include "session/core/frame.h"
 #include "session/core/msg.h"
@@ -111,6 +112,16 @@ void fx_stop(struct fx *fx, unsigned slot, uint32_t channel, uint64_t offset)
 void fx_refuse(struct fx *fx, unsigned slot, uint32_t channel, const struct rt_refuse_msg *msg)
 {
     fx_send_map(fx, slot, (struct rt_frame){.type = RT_REFUSE, .channel = channel}, RT_MSG_REFUSE, msg);
+}
+
+void fx_refuse_link(struct fx *fx, uint64_t cls, uint64_t delay)
+{
+    fx->slot[0].dialing = false;
+    fx->slot[0].up = true;
+    rt_client_connected(fx->client, 0, fx->now);
+    (void)fx_take(fx, 0);
+    fx_refuse(fx, 0, 0, &(struct rt_refuse_msg){.c = cls, .m = rt_slice_text("no"), .delay = delay});
+    assert_false(fx->slot[0].up);
 }
 
 size_t fx_item(uint8_t *out, const struct rt_up_item *item)

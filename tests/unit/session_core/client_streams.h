@@ -32,6 +32,8 @@ void fx_gap(struct fx *fx, unsigned slot, uint32_t channel, unsigned stream, uin
 void fx_fin(struct fx *fx, unsigned slot, uint32_t channel, unsigned stream, uint64_t offset);
 void fx_stop(struct fx *fx, unsigned slot, uint32_t channel, uint64_t offset);
 void fx_refuse(struct fx *fx, unsigned slot, uint32_t channel, const struct rt_refuse_msg *msg);
+/* The dial of slot 0 succeeds, and the agent does not let the client in. */
+void fx_refuse_link(struct fx *fx, uint64_t cls, uint64_t delay);
 /* The item as bytes of control-up; returns its size. */
 size_t fx_item(uint8_t *out, const struct rt_up_item *item);
 /* The next event must be of this kind. */
