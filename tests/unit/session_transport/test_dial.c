@@ -1,117 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#include "session/transport/dialer.h"
+#include "tests/unit/session_transport/dial_ends.h"
+
 #include "session/transport/dialled.h"
-#include "session/transport/listener.h"
 
-#include "tests/unit/session_transport/fixture.h"
-
-#include <errno.h>
 #include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
-#define FDS_MAX 64
-
 /* Listeners and dialers against each other, and against bare sockets. */
-
-struct server {
-    struct rt_listener listener;
-    int fds[FDS_MAX];
-    unsigned n;
-    struct rt_listener_peer peer; /* the last one */
-    bool accepted, closed;
-};
-
-struct call {
-    struct rt_dialer dialer;
-    bool done;
-    unsigned calls;
-    int status, fd;
-    char text[RT_DIALER_TEXT_MAX];
-};
-
-static void on_accept(struct rt_listener *listener, int fd, const struct rt_listener_peer *peer)
-{
-    struct server *server = listener->data;
-
-    assert_true(server->n < FDS_MAX);
-    assert_true((fcntl(fd, F_GETFL) & O_NONBLOCK) != 0);
-    assert_true((fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0);
-    server->fds[server->n++] = fd;
-    server->peer = *peer;
-    server->accepted = true;
-}
-
-static void on_close(struct rt_listener *listener)
-{
-    struct server *server = listener->data;
-
-    assert_false(server->closed);
-    server->closed = true;
-}
-
-static const struct rt_listener_ops ops = {.on_accept = on_accept, .on_close = on_close};
-
-static int try_serve(struct fixture *fixture, struct server *server, struct rt_endpoint endpoint, unsigned max_open,
-                     char *why, size_t why_size)
-{
-    struct rt_listener_config config = {.endpoint = endpoint, .mode = 0640, .max_open = max_open};
-
-    memset(server, 0, sizeof(*server));
-    server->listener.data = server;
-    return rt_listener_open(&server->listener, &fixture->loop, &config, &ops, why, why_size);
-}
-
-static void serve(struct fixture *fixture, struct server *server, struct rt_endpoint endpoint, unsigned max_open)
-{
-    char why[256] = "";
-
-    if (try_serve(fixture, server, endpoint, max_open, why, sizeof(why)) != 0) {
-        fail_msg("%s", why);
-    }
-}
-
-static void stop(struct fixture *fixture, struct server *server)
-{
-    rt_listener_close(&server->listener);
-    rt_listener_close(&server->listener);
-    fixture_run(fixture, &server->closed);
-    while (server->n > 0) {
-        (void)close(server->fds[--server->n]);
-        rt_listener_release(&server->listener);
-    }
-}
-
-static void on_dial(struct rt_dialer *dialer, int status, int fd, const char *text)
-{
-    struct call *call = dialer->data;
-
-    call->done = true;
-    call->calls++;
-    call->status = status;
-    call->fd = fd;
-    (void)snprintf(call->text, sizeof(call->text), "%s", text);
-}
-
-static void start(struct fixture *fixture, struct call *call, struct rt_endpoint endpoint, uint64_t timeout_ms)
-{
-    memset(call, 0, sizeof(*call));
-    call->dialer.data = call;
-    rt_dialer_start(&call->dialer, &fixture->loop, &endpoint, timeout_ms, on_dial);
-    assert_false(call->done);
-}
-
-static int dial(struct fixture *fixture, struct call *call, struct rt_endpoint endpoint, uint64_t timeout_ms)
-{
-    start(fixture, call, endpoint, timeout_ms);
-    fixture_run(fixture, &call->done);
-    fixture_sleep(fixture, 5);
-    assert_int_equal(call->calls, 1);
-    assert_int_equal(call->status == 0, call->fd >= 0);
-    return call->status;
-}
 
 static void meet(struct fixture *fixture, struct rt_endpoint endpoint, struct server *server)
 {
@@ -436,126 +334,6 @@ static void test_again_from_the_callback(void **state)
     assert_int_equal(call.status, RT_ECONN);
 }
 
-/* ---- names ---- */
-
-/* What a name is found to be, and how often that was given back. */
-static struct {
-    uv_getaddrinfo_cb cb;
-    int status;
-    struct addrinfo list[3];
-    struct sockaddr_in addrs[3];
-    size_t n;
-    unsigned released;
-    char name[64], port[8];
-} found;
-
-static void found_cb(uv_getaddrinfo_t *req, int status, struct addrinfo *list)
-{
-    assert_int_equal(status, 0);
-    uv_freeaddrinfo(list);
-    found.cb(req, found.status, found.n == 0 ? NULL : found.list);
-}
-
-static int get(uv_loop_t *loop, uv_getaddrinfo_t *req, uv_getaddrinfo_cb cb, const char *name, const char *port,
-               const struct addrinfo *hints)
-{
-    found.cb = cb;
-    (void)snprintf(found.name, sizeof(found.name), "%s", name);
-    (void)snprintf(found.port, sizeof(found.port), "%s", port);
-    return uv_getaddrinfo(loop, req, found_cb, "127.0.0.1", port, hints); /* comes from a thread, as any */
-}
-
-static void give_back(struct addrinfo *list)
-{
-    assert_ptr_equal(list, found.list);
-    found.released++;
-}
-
-static const struct rt_dialer_names names = {.get = get, .release = give_back};
-
-static void finds(const struct rt_endpoint *const *endpoints, size_t n)
-{
-    memset(&found, 0, sizeof(found));
-    for (size_t i = 0; i < n; i++) {
-        found.addrs[i] = endpoints[i]->addr.in4;
-        found.list[i].ai_addr = (struct sockaddr *)&found.addrs[i];
-        found.list[i].ai_addrlen = sizeof(found.addrs[i]);
-        found.list[i].ai_next = i + 1 < n ? &found.list[i + 1] : NULL;
-    }
-    found.n = n;
-}
-
-static int dial_name(struct fixture *fixture, struct call *call)
-{
-    struct rt_endpoint named = fixture_endpoint("tls:esx17.example:7401");
-
-    memset(call, 0, sizeof(*call));
-    call->dialer.data = call;
-    call->dialer.names = &names;
-    rt_dialer_start(&call->dialer, &fixture->loop, &named, 0, on_dial);
-    fixture_run(fixture, &call->done);
-    assert_int_equal(call->calls, 1);
-    return call->status;
-}
-
-/* Its addresses are tried in turn, until one answers. */
-static void test_names(void **state)
-{
-    struct fixture *fixture = *state;
-    struct rt_endpoint dead, alive;
-    struct server server;
-    struct call call;
-
-    serve(fixture, &server, fixture_endpoint("tls:127.0.0.1:0"), 4);
-    dead = server.listener.config.endpoint;
-    stop(fixture, &server);
-    serve(fixture, &server, fixture_endpoint("tls:127.0.0.1:0"), 4);
-    alive = server.listener.config.endpoint;
-    finds((const struct rt_endpoint *[]){&dead, &dead, &alive}, 3);
-    assert_int_equal(dial_name(fixture, &call), 0);
-    fixture_run(fixture, &server.accepted);
-    assert_string_equal(found.name, "esx17.example");
-    assert_string_equal(found.port, "7401");
-    assert_int_equal(found.released, 1);
-    (void)close(call.fd);
-    finds((const struct rt_endpoint *[]){&dead, &dead}, 2);
-    assert_int_equal(dial_name(fixture, &call), RT_ECONN);
-    assert_string_equal(call.text, "connect to tls:esx17.example:7401: Connection refused");
-    finds(NULL, 0);
-    found.status = UV_EAI_NONAME;
-    assert_int_equal(dial_name(fixture, &call), RT_ECONN);
-    assert_string_equal(call.text, "connect to tls:esx17.example:7401: unknown node or service");
-    assert_int_equal(found.released, 0);
-    stop(fixture, &server);
-}
-
-/* Given up while it is looked up, and dialled where nothing looks names up. */
-static void test_names_given_up(void **state)
-{
-    struct fixture *fixture = *state;
-    struct rt_endpoint named = fixture_endpoint("tls:esx17.example:7401"), alive;
-    struct server server;
-    struct call call;
-
-    serve(fixture, &server, fixture_endpoint("tls:127.0.0.1:0"), 4);
-    alive = server.listener.config.endpoint;
-    finds((const struct rt_endpoint *[]){&alive}, 1);
-    memset(&call, 0, sizeof(call));
-    call.dialer.data = &call;
-    call.dialer.names = &names;
-    rt_dialer_start(&call.dialer, &fixture->loop, &named, 0, on_dial);
-    rt_dialer_cancel(&call.dialer);
-    assert_false(call.done);
-    fixture_run(fixture, &call.done);
-    assert_int_equal(call.status, RT_ECANCELED);
-    assert_int_equal(found.released, 1);
-    assert_int_equal(dial(fixture, &call, named, 0), RT_EINVAL);
-    assert_false(server.accepted);
-    stop(fixture, &server);
-}
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
-
 /* A link that is dialled. */
 
 struct caller {
@@ -650,6 +428,8 @@ static void test_dialled(void **state)
     rt_buf_pool_close(&pool);
 }
 
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -666,8 +446,6 @@ int main(void)
         TEST(test_cancelled),
         TEST(test_cancelled_at_once),
         TEST(test_again_from_the_callback),
-        TEST(test_names),
-        TEST(test_names_given_up),
         TEST(test_dialled),
     };
 
