@@ -47,13 +47,16 @@ static void news_claimed(struct rt_agent *agent, const struct rt_store_news *new
         }
         return;
     }
-    /* This agent's own claim: it knows of it from the reply. */
-    if (strcmp(news->host, agent->config.host) == 0) {
+    session = rt_ag_session_get(agent, &news->key);
+    if (session == NULL) {
         return;
     }
-    session = rt_ag_session_get(agent, &news->key);
-    if (session != NULL) {
+    if (strcmp(news->host, agent->config.host) != 0) {
         rt_ag_session_heard(agent, session, news->life, news->epoch, news->host);
+    } else if (ag_newer(news->life, news->epoch, session->life, session->epoch)) {
+        /* A claim of this host's that this agent does not know. Its answer is on the way; or an earlier run of this
+         * agent has asked for it, and the store has done it behind the census of this one. Then nobody serves it. */
+        rt_ag_session_orphan(agent, session, news->life, news->epoch);
     }
 }
 

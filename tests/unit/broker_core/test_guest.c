@@ -389,6 +389,48 @@ static void test_own_orphan_becomes_lost(void **state)
     assert_int_equal(rule->state, RT_SESSION_LOST);
 }
 
+/* An earlier run of this agent died while its take was on the way; the store has done it behind the census. */
+static void test_take_of_an_earlier_run(void **state)
+{
+    struct fx *fx = *state;
+    struct rt_record *rule = &fx_record(fx, "local", "web")->rule;
+
+    rule->exists = true;
+    rule->state = RT_SESSION_RUNNING;
+    rule->life = 5;
+    rule->epoch = 3;
+    (void)snprintf(rule->host, sizeof(rule->host), "here");
+    fx_claimed(fx, "web", "here", 5, 3);
+    fx_tick(fx, RT_LOST_AFTER_MS - 1);
+    fx_answer(fx);
+    assert_int_equal(rule->state, RT_SESSION_RUNNING);
+    fx_tick(fx, 1);
+    fx_answer(fx);
+    assert_int_equal(rule->state, RT_SESSION_LOST);
+}
+
+/* The news of a take may be here before its answer, and once more long after it. */
+static void test_news_of_the_own_take(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+    struct rt_record *rule = &fx_record(fx, "local", "web")->rule;
+
+    fx_guest(&guest, "web", 1);
+    fx_hello(fx, &guest);
+    fx_answer(fx);
+    fx_welcome(fx, &guest, NULL);
+    fx_confirm(fx, &guest);
+    fx_claimed(fx, "web", "here", guest.life, guest.epoch);
+    fx_answer(fx);
+    assert_true(fx_serves(fx, "web"));
+    fx_claimed(fx, "web", "here", guest.life, guest.epoch);
+    fx_tick(fx, UINT64_C(2) * RT_LOST_AFTER_MS);
+    fx_answer(fx);
+    assert_true(fx_serves(fx, "web"));
+    assert_int_equal(rule->state, RT_SESSION_RUNNING);
+}
+
 static void test_draining(void **state)
 {
     struct fx *fx = *state;
@@ -433,6 +475,8 @@ int main(void)
         FX_TEST(test_owner_among_many),
         FX_TEST(test_name_taken),
         FX_TEST(test_own_orphan_becomes_lost),
+        FX_TEST(test_take_of_an_earlier_run),
+        FX_TEST(test_news_of_the_own_take),
         FX_TEST(test_draining),
     };
 

@@ -92,12 +92,18 @@ static void test_state_written_twice(void **state)
     assert_int_equal(fx_stats(fx).sessions, 0);
 }
 
-/* The session may be forgotten when they come: nothing is remembered that nobody would forget again. */
+/* The session may be forgotten when they come. Nobody serves it: it is written lost, which a store without the record
+ * refuses, and is forgotten again. */
 static void test_news_of_ones_own_claim(void **state)
 {
     struct fx *fx = *state;
 
     fx_claimed(fx, "web", "here", 5, 1);
+    fx_tick(fx, RT_LOST_AFTER_MS);
+    fx_answer(fx);
+    assert_int_equal(fx->n_submitted[RT_STORE_STATE], 1);
+    fx_tick(fx, RT_LEASE_MS);
+    fx_answer(fx);
     assert_int_equal(fx_stats(fx).sessions, 0);
 }
 
