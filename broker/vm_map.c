@@ -6,14 +6,11 @@
 #include "session/base/slice.h"
 #include "session/base/units.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <linux/vm_sockets.h>
 
@@ -114,34 +111,9 @@ static int parse(struct rt_vm_map *map, const char *path, char *text, size_t siz
     return rc != 0 ? rc : sort(map, by_cid, "this CID is another virtual machine's above", path, why);
 }
 
-static int read_text(const char *path, char *text, size_t *size, char why[RT_TEXT_MAX])
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO in its place holds nobody up */
-    struct stat info;
-    int rc = 0;
-
-    if (fd < 0 || fstat(fd, &info) != 0) {
-        rc = rt_fail(RT_EIO, why, RT_TEXT_MAX, "%.120s: %s", path, strerror(errno));
-    } else if (!S_ISREG(info.st_mode)) {
-        rc = rt_fail(RT_EIO, why, RT_TEXT_MAX, "%.120s: this is no file", path);
-    } else if ((info.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
-        rc = rt_fail(RT_ECONFIG, why, RT_TEXT_MAX, "%.120s: others may write to it: chmod go-w", path);
-    } else {
-        rc = rt_read_all(fd, text, RT_VM_MAP_BYTES_MAX + 1, size);
-        if (rc == RT_ELIMIT) {
-            (void)rt_fail(rc, why, RT_TEXT_MAX, "%.120s: more than %zu bytes", path, RT_VM_MAP_BYTES_MAX);
-        } else if (rc != 0) {
-            (void)rt_fail(rc, why, RT_TEXT_MAX, "%.120s: %s", path, strerror(errno));
-        }
-    }
-    if (fd >= 0) {
-        (void)close(fd);
-    }
-    return rc;
-}
-
 int rt_vm_map_load(struct rt_vm_map *map, const char *path, char why[RT_TEXT_MAX])
 {
+    static const struct rt_file_rule rule = {.barred = S_IWGRP | S_IWOTH, .lets = "write to it: chmod go-w"};
     char *text = malloc(RT_VM_MAP_BYTES_MAX + 1);
     size_t size = 0;
     int rc;
@@ -151,7 +123,7 @@ int rt_vm_map_load(struct rt_vm_map *map, const char *path, char why[RT_TEXT_MAX
     if (text == NULL || map->by_cid == NULL) {
         rc = rt_fail(RT_ENOMEM, why, RT_TEXT_MAX, "%.120s: %s", path, rt_strerror(RT_ENOMEM));
     } else {
-        rc = read_text(path, text, &size, why);
+        rc = rt_read_ruled(path, &rule, text, RT_VM_MAP_BYTES_MAX + 1, &size, why, RT_TEXT_MAX);
         rc = rc != 0 ? rc : parse(map, path, text, size, why);
     }
     free(text);

@@ -26,7 +26,7 @@ struct rt_vm_map {
     struct rt_vm_cid *by_cid; /* owned; in order */
 };
 
-/* Whole, or not at all: RT_ECONFIG, RT_EIO, RT_ELIMIT or RT_ENOMEM, with `why`, which names the file and the line.
+/* Whole, or not at all: RT_ECONFIG, RT_ENOMEM or as rt_read_ruled(), with `why`, which names the file and the line.
  * Others than its user may not write to the file. */
 RT_MUST_CHECK int rt_vm_map_load(struct rt_vm_map *map, const char *path, char why[RT_TEXT_MAX]);
 /* The machine's name; NULL: it is nobody's. */

@@ -9,7 +9,6 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -17,7 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 /* Keeps the reason with the path before it and returns the code. */
 __attribute__((format(printf, 4, 5))) static int fail(struct rt_keyring *ring, const char *path, int code,
@@ -117,51 +115,22 @@ static int parse(struct rt_keyring *ring, const char *path, char *text, size_t s
     return active == 0 ? 0 : rt_keyring_activate(loaded, active);
 }
 
-/* Whether nobody but its owner can reach the open file, and the owner is one to trust. */
-static int check_file(struct rt_keyring *ring, const char *path, int fd)
-{
-    struct stat st;
-
-    if (fstat(fd, &st) != 0) {
-        return fail_errno(ring, path, "stat");
-    }
-    if (!S_ISREG(st.st_mode)) {
-        return fail(ring, path, RT_ECONFIG, "this is not a regular file");
-    }
-    if (st.st_mode & (S_IRWXG | S_IRWXO)) {
-        return fail(ring, path, RT_EAUTH, "its mode %04o lets others read or write it: chmod 600, and make new keys",
-                    (unsigned)(st.st_mode & 07777));
-    }
-    if (st.st_uid != geteuid() && st.st_uid != 0) {
-        return fail(ring, path, RT_EAUTH, "it belongs to user %u, not to this one or root", (unsigned)st.st_uid);
-    }
-    return 0;
-}
-
 int rt_keyring_load(struct rt_keyring *ring, const char *path)
 {
-    char text[RT_KEYRING_FILE_MAX + 1];
+    static const struct rt_file_rule rule = {S_IRWXG | S_IRWXO, "read or write it: chmod 600, and make new keys", true};
+    char text[RT_KEYRING_FILE_MAX + 1], why[RT_TEXT_MAX - 16];
     struct rt_keyring loaded;
     size_t size;
-    int fd, error;
+    int error;
 
-    /* Not blocking: a FIFO in its place must not hang the start. */
-    fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-    if (fd < 0) {
-        return fail_errno(ring, path, "open");
-    }
     rt_keyring_init(&loaded);
-    error = check_file(ring, path, fd);
-    if (error == 0) {
-        error = rt_read_all(fd, text, sizeof(text), &size);
-        if (error == RT_ELIMIT) {
-            error = fail(ring, path, RT_ECONFIG, "it is longer than %d bytes", RT_KEYRING_FILE_MAX);
-        } else {
-            error = error ? fail_errno(ring, path, "read") : parse(ring, path, text, size, &loaded);
-        }
-        rt_crypto_wipe(text, sizeof(text));
+    error = rt_read_ruled(path, &rule, text, sizeof(text), &size, why, sizeof(why));
+    if (error != 0) {
+        (void)rt_fail(error, ring->why, sizeof(ring->why), "key ring %s", why);
+    } else {
+        error = parse(ring, path, text, size, &loaded);
     }
-    (void)close(fd);
+    rt_crypto_wipe(text, sizeof(text));
     if (error == 0) {
         *ring = loaded;
     }

@@ -46,6 +46,33 @@ int rt_read_file(const char *path, void *out, size_t size, size_t *used)
     return fd < 0 ? RT_EIO : close_with(fd, rt_read_all(fd, out, size, used));
 }
 
+int rt_read_ruled(const char *path, const struct rt_file_rule *rule, void *out, size_t size, size_t *used, char *why,
+                  size_t why_size)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK), rc;
+    const int most = (int)(why_size / 2); /* of the path: what is wrong has room behind it */
+    struct stat st;
+
+    *used = 0;
+    if (fd < 0 || fstat(fd, &st) != 0) {
+        rc = RT_EIO;
+    } else if (!S_ISREG(st.st_mode)) {
+        rc = rt_fail(RT_ECONFIG, why, why_size, "%.*s: this is not a regular file", most, path);
+    } else if ((st.st_mode & rule->barred) != 0) {
+        rc = rt_fail(RT_EAUTH, why, why_size, "%.*s: its mode %04o lets others %s", most, path,
+                     (unsigned)(st.st_mode & 07777), rule->lets);
+    } else if (rule->trusted && st.st_uid != geteuid() && st.st_uid != 0) {
+        rc = rt_fail(RT_EAUTH, why, why_size, "%.*s: it belongs to user %u, not to this one or root", most, path,
+                     (unsigned)st.st_uid);
+    } else if ((rc = rt_read_all(fd, out, size, used)) == RT_ELIMIT) {
+        rc = rt_fail(RT_ECONFIG, why, why_size, "%.*s: it is longer than %zu bytes", most, path, size - 1);
+    }
+    if (rc == RT_EIO) {
+        rc = rt_fail(errno == ENOENT ? RT_ENOTFOUND : RT_EIO, why, why_size, "%.*s: %s", most, path, strerror(errno));
+    }
+    return fd < 0 ? rc : close_with(fd, rc);
+}
+
 int rt_write_all(int fd, const void *data, size_t size)
 {
     const char *at = data;

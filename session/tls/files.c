@@ -5,14 +5,11 @@
 #include "session/base/file.h"
 #include "session/tls/verify.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <openssl/err.h>
 #include <openssl/pem.h>
@@ -47,38 +44,16 @@ static int wrong_pem(const struct file *file, const char *what)
                    text == NULL ? "" : text);
 }
 
-static int wrong_errno(const struct file *file)
-{
-    return wrong(file, errno == ENOENT ? RT_ENOTFOUND : RT_EIO, strerror(errno));
-}
-
-/* Not blocking: a FIFO in its place must not hang the start. */
 static int open_file(struct file *file, bool secret)
 {
-    int fd = open(file->path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK), rc;
-    struct stat st;
+    const struct rt_file_rule rule = {secret ? S_IRWXO : 0, "read or write it: chmod 600, and make a new key", false};
+    int rc;
 
-    if (fd < 0) {
-        return wrong_errno(file);
-    }
     file->text = malloc(RT_TLS_FILE_MAX + 1);
     if (file->text == NULL) {
-        rc = wrong(file, RT_ENOMEM, rt_strerror(RT_ENOMEM));
-    } else if (fstat(fd, &st) != 0) {
-        rc = wrong_errno(file);
-    } else if (!S_ISREG(st.st_mode)) {
-        rc = wrong(file, RT_ECONFIG, "this is not a regular file");
-    } else if (secret && (st.st_mode & S_IRWXO) != 0) {
-        rc = rt_fail(RT_EAUTH, file->why, file->why_size,
-                     "%s: its mode %04o lets others read or write it: chmod 600, and make a new key", file->path,
-                     (unsigned)(st.st_mode & 07777));
-    } else {
-        rc = rt_read_all(fd, file->text, RT_TLS_FILE_MAX + 1, &file->size);
-        if (rc != 0) {
-            rc = rc == RT_ELIMIT ? wrong(file, RT_ECONFIG, "the file is too long") : wrong_errno(file);
-        }
+        return wrong(file, RT_ENOMEM, rt_strerror(RT_ENOMEM));
     }
-    (void)close(fd);
+    rc = rt_read_ruled(file->path, &rule, file->text, RT_TLS_FILE_MAX + 1, &file->size, file->why, file->why_size);
     if (rc != 0) {
         return rc;
     }

@@ -57,7 +57,7 @@ static void test_files_that_are_none(void **state)
     } bad[] = {
         {none, RT_ENOTFOUND, "No such file or directory", NULL},
         {folder, RT_ECONFIG, "this is not a regular file", NULL},
-        {huge, RT_ECONFIG, "the file is too long", NULL},
+        {huge, RT_ECONFIG, "it is longer than 8388608 bytes", NULL},
         {empty, RT_ECONFIG, "no ", "no private key, or one behind a password"},
         {junk, RT_ECONFIG, "no ", "no private key, or one behind a password"},
     };
