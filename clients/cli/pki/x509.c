@@ -5,15 +5,12 @@
 #include "session/base/file.h"
 #include "session/base/random.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #define SERIAL_BYTES 16
 /* A subject's parts may have so many characters (RFC 5280, appendix A.1). */
@@ -45,10 +42,12 @@ int pki_path(char *out, size_t size, const char *dir, const char *name, char why
     return n >= 0 && (size_t)n < size ? RT_OK : rt_fail(RT_EINVAL, why, PKI_WHY_MAX, "the path is too long");
 }
 
-int pki_load(const char *dir, const char *name, BIO **pem, char why[PKI_WHY_MAX])
+/* barred: of the file's mode. */
+static int load(const char *dir, const char *name, mode_t barred, BIO **pem, char why[PKI_WHY_MAX])
 {
-    static char text[PKI_FILE_MAX];
-    char path[PATH_MAX];
+    static char text[PKI_FILE_MAX + 1];
+    char path[PATH_MAX], lets[PATH_MAX + 32];
+    const struct rt_file_rule rule = {.barred = barred, .lets = lets};
     size_t size = 0;
     int rc = pki_path(path, sizeof(path), dir, name, why);
 
@@ -56,12 +55,9 @@ int pki_load(const char *dir, const char *name, BIO **pem, char why[PKI_WHY_MAX]
     if (rc != RT_OK) {
         return rc;
     }
-    rc = rt_read_file(path, text, sizeof(text), &size);
-    if (rc == RT_ELIMIT) {
-        rc = rt_fail(RT_EINVAL, why, PKI_WHY_MAX, "%s is longer than %d bytes, and no such file", path, PKI_FILE_MAX);
-    } else if (rc != RT_OK) {
-        rc = rt_fail(errno == ENOENT ? RT_ENOTFOUND : RT_EIO, why, PKI_WHY_MAX, "%s: %s", path, strerror(errno));
-    } else {
+    (void)snprintf(lets, sizeof(lets), "read or write it: chmod 600 %s", path);
+    rc = rt_read_ruled(path, &rule, text, sizeof(text), &size, why, PKI_WHY_MAX);
+    if (rc == RT_OK) {
         *pem = BIO_new(BIO_s_secmem()); /* wiped when it is freed */
         if (*pem == NULL || BIO_write(*pem, text, (int)size) != (int)size) {
             BIO_free(*pem);
@@ -73,6 +69,11 @@ int pki_load(const char *dir, const char *name, BIO **pem, char why[PKI_WHY_MAX]
     return rc;
 }
 
+int pki_load(const char *dir, const char *name, BIO **pem, char why[PKI_WHY_MAX])
+{
+    return load(dir, name, 0, pem, why);
+}
+
 /* Asks nobody for a password. */
 static int no_password(char *out, int size, int writing, void *ctx)
 {
@@ -80,12 +81,14 @@ static int no_password(char *out, int size, int writing, void *ctx)
     return -1;
 }
 
-/* The text of a file has been read, and `found` in it, or NULL. */
-static int loaded(const void *found, const char *dir, const char *name, const char *what, char why[PKI_WHY_MAX])
+/* The text of a file has been read, or not (rc), and `found` in it, or NULL. */
+static int loaded(int rc, BIO *pem, const void *found, const char *dir, const char *name, const char *what,
+                  char why[PKI_WHY_MAX])
 {
-    if (found != NULL) {
+    BIO_free(pem);
+    if (rc != RT_OK || found != NULL) {
         ERR_clear_error();
-        return RT_OK;
+        return rc;
     }
     (void)pki_fail(why, "");
     return rt_fail(RT_EINVAL, why, PKI_WHY_MAX, "%s%s%s holds no %s in PEM form", dir, name != NULL ? "/" : "",
@@ -97,13 +100,8 @@ int pki_load_cert(const char *dir, const char *name, X509 **cert, char why[PKI_W
     BIO *pem;
     int rc = pki_load(dir, name, &pem, why);
 
-    *cert = NULL;
-    if (rc == RT_OK) {
-        *cert = PEM_read_bio_X509(pem, NULL, no_password, NULL);
-        rc = loaded(*cert, dir, name, "certificate", why);
-    }
-    BIO_free(pem);
-    return rc;
+    *cert = rc == RT_OK ? PEM_read_bio_X509(pem, NULL, no_password, NULL) : NULL;
+    return loaded(rc, pem, *cert, dir, name, "certificate", why);
 }
 
 int pki_load_certs(const char *dir, const char *name, STACK_OF(X509) * *certs, char why[PKI_WHY_MAX])
@@ -119,11 +117,7 @@ int pki_load_certs(const char *dir, const char *name, STACK_OF(X509) * *certs, c
             break;
         }
     }
-    if (rc == RT_OK) {
-        rc = loaded(sk_X509_num(*certs) > 0 ? *certs : NULL, dir, name, "certificate", why);
-    }
-    BIO_free(pem);
-    return rc;
+    return loaded(rc, pem, sk_X509_num(*certs) > 0 ? *certs : NULL, dir, name, "certificate", why);
 }
 
 int pki_load_crl(const char *dir, const char *name, X509_CRL **crl, char why[PKI_WHY_MAX])
@@ -131,13 +125,8 @@ int pki_load_crl(const char *dir, const char *name, X509_CRL **crl, char why[PKI
     BIO *pem;
     int rc = pki_load(dir, name, &pem, why);
 
-    *crl = NULL;
-    if (rc == RT_OK) {
-        *crl = PEM_read_bio_X509_CRL(pem, NULL, no_password, NULL);
-        rc = loaded(*crl, dir, name, "revocation list", why);
-    }
-    BIO_free(pem);
-    return rc;
+    *crl = rc == RT_OK ? PEM_read_bio_X509_CRL(pem, NULL, no_password, NULL) : NULL;
+    return loaded(rc, pem, *crl, dir, name, "revocation list", why);
 }
 
 int pki_load_crls(const char *dir, const char *name, X509_STORE *store, char why[PKI_WHY_MAX])
@@ -152,34 +141,16 @@ int pki_load_crls(const char *dir, const char *name, X509_STORE *store, char why
         any = true;
         X509_CRL_free(crl);
     }
-    if (rc == RT_OK) {
-        rc = loaded(any && stored ? store : NULL, dir, name, "revocation list", why);
-    }
-    BIO_free(pem);
-    return rc;
+    return loaded(rc, pem, any && stored ? store : NULL, dir, name, "revocation list", why);
 }
 
 int pki_load_key(const char *dir, const char *name, mode_t barred, EVP_PKEY **key, char why[PKI_WHY_MAX])
 {
-    char path[PATH_MAX];
-    struct stat st;
     BIO *pem;
-    int rc = pki_load(dir, name, &pem, why);
+    int rc = load(dir, name, barred, &pem, why);
 
-    *key = NULL;
-    if (rc == RT_OK) {
-        *key = PEM_read_bio_PrivateKey(pem, NULL, no_password, NULL);
-        rc = loaded(*key, dir, name, "private key (one without a password)", why);
-    }
-    BIO_free(pem);
-    if (rc == RT_OK && pki_path(path, sizeof(path), dir, name, why) == RT_OK && stat(path, &st) == 0 &&
-        (st.st_mode & barred) != 0) {
-        EVP_PKEY_free(*key);
-        *key = NULL;
-        rc = rt_fail(RT_EAUTH, why, PKI_WHY_MAX, "%s: its mode %04o lets others read or write it: chmod 600 %s", path,
-                     (unsigned)(st.st_mode & 07777), path);
-    }
-    return rc;
+    *key = rc == RT_OK ? PEM_read_bio_PrivateKey(pem, NULL, no_password, NULL) : NULL;
+    return loaded(rc, pem, *key, dir, name, "private key (one without a password)", why);
 }
 
 /* ---- certificates ---- */

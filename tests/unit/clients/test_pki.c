@@ -278,6 +278,8 @@ static void test_bad(void **state)
     } bad[] = {
         {"cp b/key.pem bad", "key.pem is the key of another certificate"},
         {"chmod 604 bad/key.pem", "bad/key.pem: its mode 0604 lets others read or write it: chmod 600 bad/key.pem"},
+        {"rm bad/key.pem && mkfifo bad/key.pem", "bad/key.pem: this is not a regular file"},
+        {"head -c 65537 /dev/zero > bad/key.pem", "bad/key.pem: it is longer than 65536 bytes"},
         {"rm bad/key.pem", "bad/key.pem: No such file or directory"},
         {"cp other/ca.pem bad", "no peer takes it by ca.pem: "},
         {"rm bad/ca.pem", "bad/ca.pem: No such file or directory"},
