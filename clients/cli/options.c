@@ -100,9 +100,10 @@ void cli_list_options(const struct cli_command *command, const struct rt_option 
     list[n] = NULL;
 }
 
-bool cli_takes(const struct cli_command *command, const struct rt_option *option)
+/* Where there is no such command it takes what the program takes. */
+static bool takes(const struct cli_command *command, const struct rt_option *option)
 {
-    return cli_is_among(command->options, option) || cli_is_among(cli_common_of(command), option);
+    return (command != NULL && cli_is_among(command->options, option)) || cli_is_among(cli_common_of(command), option);
 }
 
 static const struct cli_given *last(const struct cli_options *options, const struct rt_option *option)
@@ -199,7 +200,7 @@ void cli_resume_text(const struct cli_options *options, const struct cli_resume 
     for (size_t i = 0; i < options->n_given; i++) {
         const struct cli_given *given = &options->given[i];
 
-        if (!cli_takes(attach, given->option) || is_said_anew(given->option)) {
+        if (!takes(attach, given->option) || is_said_anew(given->option)) {
             continue;
         }
         cli_text_printf(out, " --%s", given->option->name);

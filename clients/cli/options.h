@@ -108,7 +108,6 @@ void cli_list_options(const struct cli_command *command, const struct rt_option 
 const struct cli_command *cli_command_named(const struct cli_command *const *commands, const char *name);
 bool cli_is_among(const struct rt_option *const *options, const struct rt_option *option);
 const struct rt_option *const *cli_common_of(const struct cli_command *command);
-bool cli_takes(const struct cli_command *command, const struct rt_option *option);
 
 /* Options that more than one command has. */
 extern const struct rt_option cli_timeout, cli_agent, cli_tls, cli_verbose, cli_show_help, cli_show_version;
