@@ -137,10 +137,14 @@ void rt_ag_revoked_reply(struct rt_agent *agent, const struct ag_op *op, const s
 
 void rt_ag_revoked_free(struct rt_agent *agent)
 {
-    struct ag_revoked *revoked, *next;
+    struct ag_revoked *revoked = agent->revoked;
 
-    HASH_ITER(hh, agent->revoked, revoked, next)
-    {
-        forget(agent, revoked);
+    HASH_CLEAR(hh, agent->revoked); /* the table: each is freed below */
+    rt_list_init(&agent->revoked_again);
+    while (revoked != NULL) {
+        struct ag_revoked *next = revoked->hh.next;
+
+        free(revoked);
+        revoked = next;
     }
 }
