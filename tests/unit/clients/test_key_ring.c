@@ -86,23 +86,24 @@ static void test_life_of_a_key(void **state)
 
 static void test_refused(void **state)
 {
+    static const struct {
+        const char *action, *more, *told;
+    } refused[] = {
+        {"activate", "9", " has no key 9; retether keys list "},
+        {"remove", "9", " has no key 9; retether keys list "},
+        {"activate", "0", "ID is the number of a key as list shows it, not \"0\""},
+        {"activate", "", "an argument is missing (usage: retether keys activate FILE ID)"},
+        {"new", "1", "too many arguments (usage: retether keys new FILE)"},
+        {"new", "--json", "keys new takes no --json"},
+        {"burn", "", "keys does not know \"burn\"; it is one of: new, activate, remove, list"},
+    };
     struct program *p = *state;
 
     run(p, 0, "new", "");
-    run(p, 125, "activate", "9");
-    program_has(p, " has no key 9; retether keys list ");
-    run(p, 125, "remove", "9");
-    program_has(p, " has no key 9; retether keys list ");
-    run(p, 125, "activate", "0");
-    program_has(p, "ID is the number of a key as list shows it, not \"0\"");
-    run(p, 125, "activate", "");
-    program_has(p, "an argument is missing (usage: retether keys activate FILE ID)");
-    run(p, 125, "new", "1");
-    program_has(p, "too many arguments (usage: retether keys new FILE)");
-    run(p, 125, "new", "--json");
-    program_has(p, "keys new takes no --json");
-    run(p, 125, "burn", "");
-    program_has(p, "keys does not know \"burn\"; it is one of: new, activate, remove, list");
+    for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+        run(p, 125, refused[i].action, refused[i].more);
+        program_has(p, refused[i].told);
+    }
     for (unsigned i = 1; i < 16; i++) {
         run(p, 0, "new", "");
     }

@@ -362,34 +362,30 @@ static void test_company(void **state)
     program_has(lab->p, "no peer takes it by ca.pem and crl.pem: unable to get local issuer certificate");
 }
 
+/* What is asked, and what is told. */
 static void test_refused(void **state)
 {
+    static const char *const refused[][2] = {
+        {"init new", "which domain? --domain lab.example"},
+        {"init new --domain a/b", "\"a/b\" is no domain"},
+        {"issue ca", "an argument is missing (usage: retether pki issue DIR ROLE [NAME])"},
+        {"issue ca boss x", "no role of retether: spiffe://lab.example/retether/boss/x; a role is agent, vch, viewer"},
+        {"issue ca vch", "whose? A name is missing"},
+        {"issue ca vch a/b", "no name that a tenant or a host may have: spiffe://lab.example/retether/vch/a/b; "},
+        {"issue ca operator me", "something behind a role that has no name: "},
+        {"issue ca vch a --days 0", "days from 1 to 3650"},
+        {"issue ca vch a --days 3650 --out a", "the CA itself ends before"},
+        {"issue ca vch a --json", "pki issue takes no --json"},
+        {"make ca", "pki does not know \"make\"; it is one of: init, issue, revoke, show"},
+        {"show nothing", "nothing: No such file or directory"},
+    };
     struct lab *lab = *state;
 
     RUN(0, "init ca --domain lab.example");
-    RUN(125, "init new");
-    program_has(lab->p, "which domain? --domain lab.example");
-    RUN(125, "init new --domain a/b");
-    program_has(lab->p, "\"a/b\" is no domain");
-    RUN(125, "issue ca");
-    program_has(lab->p, "an argument is missing (usage: retether pki issue DIR ROLE [NAME])");
-    RUN(125, "issue ca boss x");
-    program_has(lab->p, "no role of retether: spiffe://lab.example/retether/boss/x; a role is agent, vch, viewer");
-    RUN(125, "issue ca vch");
-    program_has(lab->p, "whose? A name is missing");
-    RUN(125, "issue ca vch a/b");
-    program_has(lab->p, "no name that a tenant or a host may have: spiffe://lab.example/retether/vch/a/b; ");
-    RUN(125, "issue ca operator me");
-    program_has(lab->p, "something behind a role that has no name: ");
-    RUN(125, "issue ca vch a --days 0");
-    program_has(lab->p, "days from 1 to 3650");
-    RUN(125, "issue ca vch a --days 3650 --out a");
-    RUN(125, "issue ca vch a --json");
-    program_has(lab->p, "pki issue takes no --json");
-    RUN(125, "make ca");
-    program_has(lab->p, "pki does not know \"make\"; it is one of: init, issue, revoke, show");
-    RUN(125, "show nothing");
-    program_has(lab->p, "nothing: No such file or directory");
+    for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+        RUN(125, "%s", refused[i][0]);
+        program_has(lab->p, refused[i][1]);
+    }
     SHELL(0, "chmod 644 ca/ca-key.pem");
     RUN(125, "issue ca vch a --out a");
     program_has(lab->p, "ca/ca-key.pem: its mode 0644 lets others read or write it");
