@@ -27,12 +27,19 @@ static const struct rt_tls_ticket_key keys[3] = {{.name = "one", .mac = {1}, .ci
                                                  {.name = "two", .mac = {2}, .cipher = {2}},
                                                  {.name = "three", .mac = {3}, .cipher = {3}}};
 
-static void load_with_keys(const struct world *world, struct rt_tls *tls, const char *name, size_t first, size_t n)
+static struct rt_tls_settings with_keys(const struct fixture *fixture, const char *name, size_t first, size_t n)
 {
-    struct rt_tls_settings settings = settings_of(world->fixture, name);
+    struct rt_tls_settings settings = settings_of(fixture, name);
 
     settings.ticket_keys = keys + first;
     settings.n_ticket_keys = n;
+    return settings;
+}
+
+static void load_with_keys(const struct world *world, struct rt_tls *tls, const char *name, size_t first, size_t n)
+{
+    struct rt_tls_settings settings = with_keys(world->fixture, name, first, n);
+
     assert_int_equal(rt_tls_load(tls, &settings, NULL, 0), 0);
 }
 
@@ -179,9 +186,7 @@ static void test_client_judged_anew(void **state)
     assert_true(connects(&world, &world.agent));
     assert_true(connects(&world, &world.agent) && last.resumed);
 
-    settings = settings_of(fixture, "agent");
-    settings.ticket_keys = keys;
-    settings.n_ticket_keys = 2;
+    settings = with_keys(fixture, "agent", 0, 2);
     settings.crl_file = in_dir(fixture, "crl.pem");
     certs_crl_append(&world.ca, revoked, 1, -60, 3600, settings.crl_file);
     assert_int_equal(rt_tls_load(&world.agent, &settings, NULL, 0), 0);
@@ -197,9 +202,7 @@ static void test_client_judged_anew(void **state)
     assert_false(last.resumed);
 
     certs_ca_init(&other, "other CA", NULL);
-    settings = settings_of(fixture, "agent");
-    settings.ticket_keys = keys;
-    settings.n_ticket_keys = 2;
+    settings = with_keys(fixture, "agent", 0, 2);
     settings.ca_file = in_dir(fixture, "other.pem");
     certs_ca_append(&other, settings.ca_file);
     assert_int_equal(rt_tls_load(&world.agent, &settings, NULL, 0), 0);
@@ -244,6 +247,16 @@ static void test_agent_judged_anew(void **state)
     world_close(&world);
 }
 
+/* As open_world(); then root has made a CA in between, which has issued the client's certificate. */
+static void open_between(struct world *world, struct fixture *fixture, struct certs_ca *root, struct certs_ca *between)
+{
+    open_world(world, fixture);
+    *root = world->ca;
+    certs_ca_init(between, "between", root);
+    world->ca = *between;
+    issue(world, CLIENT_URI, "client");
+}
+
 /* A session has no CAs in between: it is resumed where these are known, else a whole handshake does. */
 static void test_chain(void **state)
 {
@@ -251,11 +264,7 @@ static void test_chain(void **state)
     struct world world;
     struct certs_ca root, between;
 
-    open_world(&world, fixture);
-    root = world.ca;
-    certs_ca_init(&between, "between", &root);
-    world.ca = between;
-    issue(&world, CLIENT_URI, "client");
+    open_between(&world, fixture, &root, &between);
     certs_ca_append(&between, in_dir(fixture, "client.pem"));
     load(fixture, &world.client, "client");
     assert_true(connects(&world, &world.agent) && !last.resumed);
@@ -281,15 +290,9 @@ static void test_anchor_between(void **state)
     struct certs_ca root, between;
     struct rt_tls_settings settings;
 
-    open_world(&world, fixture);
-    root = world.ca;
-    certs_ca_init(&between, "between", &root);
-    world.ca = between;
-    issue(&world, CLIENT_URI, "client");
+    open_between(&world, fixture, &root, &between);
     load(fixture, &world.client, "client");
-    settings = settings_of(fixture, "agent");
-    settings.ticket_keys = keys;
-    settings.n_ticket_keys = 2;
+    settings = with_keys(fixture, "agent", 0, 2);
     settings.ca_file = in_dir(fixture, "between.pem");
     settings.crl_file = in_dir(fixture, "none-revoked.pem");
     certs_ca_append(&between, settings.ca_file);
@@ -317,11 +320,7 @@ static void test_chain_without_crl(void **state)
     struct certs_ca root, between;
     struct rt_tls_settings settings;
 
-    open_world(&world, fixture);
-    root = world.ca;
-    certs_ca_init(&between, "between", &root);
-    world.ca = between;
-    issue(&world, CLIENT_URI, "client");
+    open_between(&world, fixture, &root, &between);
     certs_ca_append(&between, in_dir(fixture, "client.pem"));
     load(fixture, &world.client, "client");
     settings = settings_of(fixture, "agent");
