@@ -72,43 +72,12 @@ void world_close(struct world *world)
     close_pool();
 }
 
-static void on_ready(struct rt_link *link, const char *peer)
-{
-    struct secure *secure = link->data;
-
-    secure->readies++;
-    secure->ready = true;
-    secure->seen_then = link->received;
-    (void)snprintf(secure->peer, sizeof(secure->peer), "%s", peer);
-}
-
-static size_t on_data(struct rt_link *link, struct rt_buf *buf, uint8_t *data, size_t size)
-{
-    struct secure *secure = link->data;
-
-    assert_int_equal(secure->readies, 1);
-    return ops.on_data(link, buf, data, size);
-}
-
-static void on_drain(struct rt_link *link)
-{
-    ops.on_drain(link);
-}
-
-const struct rt_link_ops secure_ops = {
-    .on_ready = on_ready, .on_data = on_data, .on_drain = on_drain, .on_close = on_close};
-
 void open_secure(struct world *world, struct secure *secure, int fd, struct rt_tls *tls, enum rt_wire_side side,
                  const char *expect)
 {
-    struct rt_link_setup setup = {.loop = &world->fixture->loop,
-                                  .pool = &pool,
-                                  .ops = &secure_ops,
-                                  .wire = {.ops = &rt_wire_tls, .context = tls, .side = side, .expect = expect}};
+    struct rt_wire_setup wire = {.ops = &rt_wire_tls, .context = tls, .side = side, .expect = expect};
 
-    secure->end.fixture = world->fixture;
-    secure->end.link.data = secure;
-    assert_int_equal(rt_link_open(&secure->end.link, fd, &setup), 0);
+    open_on(world->fixture, secure, fd, &wire);
 }
 
 void open_both(struct world *world, struct secure *client, struct secure *agent, const char *expect)
@@ -118,20 +87,6 @@ void open_both(struct world *world, struct secure *client, struct secure *agent,
     pair_of(fds);
     open_secure(world, client, fds[0], &world->client, RT_WIRE_DIALLED, expect);
     open_secure(world, agent, fds[1], &world->agent, RT_WIRE_ACCEPTED, NULL);
-}
-
-void write_out(struct secure *secure, const void *bytes, size_t size)
-{
-    uv_buf_t buf = uv_buf_init((char *)(uintptr_t)bytes, (unsigned)size);
-
-    assert_int_equal(rt_link_writev(&secure->end.link, NULL, &buf, 1), 0);
-}
-
-void turn(const struct fixture *fixture)
-{
-    for (int i = 0; i < 5; i++) {
-        (void)uv_run((uv_loop_t *)(uintptr_t)&fixture->loop, UV_RUN_NOWAIT);
-    }
 }
 
 void shake_hands(struct world *world, struct secure *a, struct secure *b)

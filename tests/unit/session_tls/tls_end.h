@@ -16,15 +16,6 @@
 #define AGENT_URI URI_OF("agent/esx17")
 #define CLIENT_URI URI_OF("vch/acme")
 
-/* A link_end over TLS. */
-struct secure {
-    struct end end; /* first: data of the link */
-    unsigned readies;
-    bool ready;
-    char peer[RT_IDENTITY_TEXT_MAX];
-    uint64_t seen_then; /* received when on_ready came */
-};
-
 struct world {
     struct fixture *fixture;
     struct certs_ca ca;
@@ -44,14 +35,10 @@ void issue_as(const struct world *world, struct certs_spec spec, const char *nam
 void world_open(struct world *world, struct fixture *fixture);
 void world_close(struct world *world);
 
-extern const struct rt_link_ops secure_ops;
-
 void open_secure(struct world *world, struct secure *secure, int fd, struct rt_tls *tls, enum rt_wire_side side,
                  const char *expect);
 /* client dials agent, over a socket pair. */
 void open_both(struct world *world, struct secure *client, struct secure *agent, const char *expect);
-void write_out(struct secure *secure, const void *bytes, size_t size);
-void turn(const struct fixture *fixture);
 /* Until both are ready. */
 void shake_hands(struct world *world, struct secure *a, struct secure *b);
 void close_both(struct world *world, struct secure *a, struct secure *b);

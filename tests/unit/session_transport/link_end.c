@@ -114,6 +114,50 @@ void open_end(struct fixture *fixture, struct end *end, int fd)
     assert_int_equal(open_link(fixture, &end->link, fd, &ops), 0);
 }
 
+static void on_ready(struct rt_link *link, const char *peer)
+{
+    struct secure *secure = link->data;
+
+    secure->readies++;
+    secure->ready = true;
+    secure->seen_then = link->received;
+    (void)snprintf(secure->peer, sizeof(secure->peer), "%s", peer);
+}
+
+static size_t on_secure_data(struct rt_link *link, struct rt_buf *buf, uint8_t *data, size_t size)
+{
+    struct secure *secure = link->data;
+
+    assert_int_equal(secure->readies, 1);
+    return on_data(link, buf, data, size);
+}
+
+static const struct rt_link_ops secure_ops = {
+    .on_ready = on_ready, .on_data = on_secure_data, .on_drain = on_drain, .on_close = on_close};
+
+void open_on(struct fixture *fixture, struct secure *secure, int fd, const struct rt_wire_setup *wire)
+{
+    struct rt_link_setup setup = {.loop = &fixture->loop, .pool = &pool, .ops = &secure_ops, .wire = *wire};
+
+    secure->end.fixture = fixture;
+    secure->end.link.data = secure;
+    assert_int_equal(rt_link_open(&secure->end.link, fd, &setup), 0);
+}
+
+void write_out(struct secure *secure, const void *bytes, size_t size)
+{
+    uv_buf_t buf = uv_buf_init((char *)(uintptr_t)bytes, (unsigned)size);
+
+    assert_int_equal(rt_link_writev(&secure->end.link, NULL, &buf, 1), 0);
+}
+
+void turn(const struct fixture *fixture)
+{
+    for (int i = 0; i < 5; i++) {
+        (void)uv_run((uv_loop_t *)(uintptr_t)&fixture->loop, UV_RUN_NOWAIT);
+    }
+}
+
 void pair_of(int fds[2])
 {
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);

@@ -3,6 +3,7 @@
 #ifndef RETETHER_TESTS_UNIT_SESSION_TRANSPORT_LINK_END_H
 #define RETETHER_TESTS_UNIT_SESSION_TRANSPORT_LINK_END_H
 
+#include "session/core/identity.h"
 #include "session/transport/buf.h"
 #include "session/transport/link.h"
 #include "tests/unit/session_transport/fixture.h"
@@ -33,6 +34,15 @@ struct end {
     char text[RT_LINK_TEXT_MAX];
 };
 
+/* One over a wire with a handshake. */
+struct secure {
+    struct end end; /* first: data of the link */
+    unsigned readies;
+    bool ready;
+    char peer[RT_IDENTITY_TEXT_MAX];
+    uint64_t seen_then; /* received when on_ready came */
+};
+
 extern struct rt_buf_pool pool;
 extern const struct rt_link_ops ops;
 
@@ -42,6 +52,10 @@ void on_close(struct rt_link *link, int reason, const char *text);
 /* A plain link on `pool`. */
 int open_link(struct fixture *fixture, struct rt_link *link, int fd, const struct rt_link_ops *with);
 void open_end(struct fixture *fixture, struct end *end, int fd);
+void open_on(struct fixture *fixture, struct secure *secure, int fd, const struct rt_wire_setup *wire);
+void write_out(struct secure *secure, const void *bytes, size_t size);
+/* A few turns of the loop, without waiting. */
+void turn(const struct fixture *fixture);
 void pair_of(int fds[2]);
 void tcp_pair_of(int fds[2]);
 void close_end(struct fixture *fixture, struct end *end);

@@ -17,84 +17,30 @@
 
 /* Links over a wire with a handshake, that is not plain. */
 
-struct secret {
-    struct end end; /* first: data of the link */
-    struct cipher_context context;
-    const char *expect;
-    unsigned readies;
-    char peer[64];
-    uint64_t seen_then; /* received when on_ready came */
-};
-
-static void on_ready(struct rt_link *link, const char *peer)
+static void open_cipher(struct fixture *fixture, struct secure *end, int fd, enum rt_wire_side side,
+                        struct cipher_context *context, const char *expect)
 {
-    struct secret *secret = link->data;
+    struct rt_wire_setup wire = {.ops = &cipher_wire, .context = context, .side = side, .expect = expect};
 
-    secret->readies++;
-    secret->seen_then = link->received;
-    (void)snprintf(secret->peer, sizeof(secret->peer), "%s", peer);
-}
-
-static size_t on_data(struct rt_link *link, struct rt_buf *buf, uint8_t *data, size_t size)
-{
-    struct secret *secret = link->data;
-
-    assert_int_equal(secret->readies, 1);
-    return ops.on_data(link, buf, data, size);
-}
-
-static void on_drain(struct rt_link *link)
-{
-    ops.on_drain(link);
-}
-
-static const struct rt_link_ops secret_ops = {
-    .on_ready = on_ready, .on_data = on_data, .on_drain = on_drain, .on_close = on_close};
-
-static void open_secret(struct fixture *fixture, struct secret *secret, int fd, enum rt_wire_side side)
-{
-    struct rt_link_setup setup = {
-        .loop = &fixture->loop,
-        .pool = &pool,
-        .ops = &secret_ops,
-        .wire = {.ops = &cipher_wire, .context = &secret->context, .side = side, .expect = secret->expect}};
-
-    secret->end.fixture = fixture;
-    secret->end.link.data = secret;
-    assert_int_equal(rt_link_open(&secret->end.link, fd, &setup), 0);
-}
-
-static int write_out(struct secret *secret, const uint8_t *bytes, size_t size)
-{
-    uv_buf_t buf = uv_buf_init((char *)(uintptr_t)bytes, (unsigned)size);
-
-    return rt_link_writev(&secret->end.link, NULL, &buf, 1);
-}
-
-static void turn(struct fixture *fixture)
-{
-    for (int i = 0; i < 5; i++) {
-        (void)uv_run(&fixture->loop, UV_RUN_NOWAIT);
-    }
+    open_on(fixture, end, fd, &wire);
 }
 
 /* Megabytes there and back, begun with before the handshake. */
 static void echo(struct fixture *fixture, bool tcp)
 {
-    struct secret near = {
-        .end = {.whole_frames = true, .want = 3 * MIB}, .context.number = 1, .expect = CIPHER_PEER "2"};
-    struct secret far = {.end.echo = true, .context.number = 2};
+    struct secure near = {.end = {.whole_frames = true, .want = 3 * MIB}}, far = {.end.echo = true};
+    struct cipher_context contexts[2] = {{.number = 1}, {.number = 2}};
     size_t bytes;
     uint8_t *stream = make_frames(3 * MIB, 60000, &bytes);
     int fds[2];
 
     setup_pool();
     (tcp ? tcp_pair_of : pair_of)(fds);
-    open_secret(fixture, &near, fds[0], RT_WIRE_DIALLED);
-    open_secret(fixture, &far, fds[1], RT_WIRE_ACCEPTED);
+    open_cipher(fixture, &near, fds[0], RT_WIRE_DIALLED, &contexts[0], CIPHER_PEER "2");
+    open_cipher(fixture, &far, fds[1], RT_WIRE_ACCEPTED, &contexts[1], NULL);
     for (size_t at = 0; at < bytes;) {
         size_t size = bytes - at < 100001 ? bytes - at : 100001;
-        assert_int_equal(write_out(&near, stream + at, size), 0);
+        write_out(&near, stream + at, size);
         at += size;
     }
     assert_int_equal(rt_link_queued(&near.end.link), bytes);
@@ -124,14 +70,15 @@ static void test_echo(void **state)
 static void test_cut_handshake(void **state)
 {
     struct fixture *fixture = *state;
-    struct secret end = {.context.number = 9};
+    struct secure end = {0};
+    struct cipher_context context = {.number = 9};
     uint8_t hello[2] = {CIPHER_MARK, 7}, data[4] = {7}, answer[8];
     int fds[2];
 
     setup_pool();
     pair_of(fds);
     nonblocking(fds[1]);
-    open_secret(fixture, &end, fds[0], RT_WIRE_ACCEPTED);
+    open_cipher(fixture, &end, fds[0], RT_WIRE_ACCEPTED, &context, NULL);
     turn(fixture);
     assert_int_equal(write(fds[1], hello, 1), 1);
     turn(fixture);
@@ -147,7 +94,7 @@ static void test_cut_handshake(void **state)
     assert_string_equal(end.peer, CIPHER_PEER "7");
     assert_int_equal(end.end.seen, 3);
     assert_false(uv_is_active((uv_handle_t *)&end.end.link.timer));
-    assert_int_equal(write_out(&end, (const uint8_t *)"abc", 3), 0);
+    write_out(&end, "abc", 3);
     turn(fixture);
     assert_true(rt_link_unread(&end.end.link) >= 5);
     assert_int_equal(read(fds[1], answer, sizeof(answer)), 5);
@@ -163,14 +110,15 @@ static void test_cut_handshake(void **state)
 static void test_handshake_fails(void **state)
 {
     struct fixture *fixture = *state;
-    struct secret near = {.context.number = 1, .expect = CIPHER_PEER "3"}, far = {.context.number = 2};
+    struct secure near = {0}, far = {0};
+    struct cipher_context contexts[2] = {{.number = 1}, {.number = 2}};
     int fds[2];
 
     setup_pool();
     pair_of(fds);
-    open_secret(fixture, &near, fds[0], RT_WIRE_DIALLED);
-    open_secret(fixture, &far, fds[1], RT_WIRE_ACCEPTED);
-    assert_int_equal(write_out(&near, (const uint8_t *)"secret", 6), 0);
+    open_cipher(fixture, &near, fds[0], RT_WIRE_DIALLED, &contexts[0], CIPHER_PEER "3");
+    open_cipher(fixture, &far, fds[1], RT_WIRE_ACCEPTED, &contexts[1], NULL);
+    write_out(&near, "secret", 6);
     fixture_run(fixture, &near.end.closed);
     assert_int_equal(near.end.reason, RT_EAUTH);
     assert_string_equal(near.end.text, "handshake: expected " CIPHER_PEER "3, " CIPHER_PEER "2 is there");
@@ -188,17 +136,18 @@ static void test_ends_in_handshake(void **state)
     static const int reasons[KINDS] = {RT_ECONN, RT_ECANCELED, RT_ETIMEDOUT, RT_ENOMEM};
 
     for (int kind = 0; kind < KINDS; kind++) {
-        struct secret end = {.context = {.number = 1, .no_memory = kind == NO_MEMORY}};
+        struct secure end = {0};
+        struct cipher_context context = {.number = 1, .no_memory = kind == NO_MEMORY};
         int fds[2];
 
         setup_pool();
         pair_of(fds);
-        open_secret(fixture, &end, fds[0], RT_WIRE_DIALLED);
+        open_cipher(fixture, &end, fds[0], RT_WIRE_DIALLED, &context, NULL);
         turn(fixture);
         if (kind == PEER_GOES) {
             (void)shutdown(fds[1], SHUT_WR);
         } else if (kind == CLOSED_NOW) {
-            assert_int_equal(write_out(&end, (const uint8_t *)"x", 1), 0);
+            write_out(&end, "x", 1);
             rt_link_close(&end.end.link, RT_LINK_NOW, RT_ECANCELED, "no more");
         } else if (kind == TIME_IS_UP) {
             assert_true(uv_timer_get_due_in(&end.end.link.timer) > RT_LINK_HANDSHAKE_MS / 2);
@@ -222,15 +171,16 @@ static void test_last_word(void **state)
     struct fixture *fixture = *state;
 
     for (int silent = 0; silent < 2; silent++) {
-        struct secret end = {.context.number = 1};
+        struct secure end = {0};
+        struct cipher_context context = {.number = 1};
         uint8_t answer[4] = {CIPHER_MARK, 2, 'x', 'y'}, got[8];
         int fds[2];
 
         setup_pool();
         pair_of(fds);
         nonblocking(fds[1]);
-        open_secret(fixture, &end, fds[0], RT_WIRE_DIALLED);
-        assert_int_equal(write_out(&end, (const uint8_t *)"bye", 3), 0);
+        open_cipher(fixture, &end, fds[0], RT_WIRE_DIALLED, &context, NULL);
+        write_out(&end, "bye", 3);
         rt_link_close(&end.end.link, RT_LINK_AFTER, RT_ESTATE, "over");
         turn(fixture);
         assert_false(end.end.closed);
@@ -251,11 +201,11 @@ static void test_last_word(void **state)
 
 static size_t close_at_once(struct rt_link *link, struct rt_buf *buf, uint8_t *data, size_t size)
 {
-    struct secret *secret = link->data;
+    struct secure *secure = link->data;
 
     (void)buf;
     (void)data;
-    secret->end.frames++;
+    secure->end.frames++;
     rt_link_close(link, RT_LINK_NOW, RT_EPROTO, "no");
     return size;
 }
@@ -265,9 +215,10 @@ static void test_close_within_on_data(void **state)
 {
     static const struct rt_link_ops closer = {.on_data = close_at_once, .on_close = on_close};
     struct fixture *fixture = *state;
-    struct secret end = {.context.number = 1};
+    struct secure end = {0};
+    struct cipher_context context = {.number = 1};
     struct rt_link_setup setup = {
-        .loop = &fixture->loop, .pool = &pool, .ops = &closer, .wire = {.ops = &cipher_wire, .context = &end.context}};
+        .loop = &fixture->loop, .pool = &pool, .ops = &closer, .wire = {.ops = &cipher_wire, .context = &context}};
     char junk[2000] = {CIPHER_MARK, 2};
     int fds[2];
 
