@@ -14,6 +14,17 @@ void harness_cli(struct rt_process_run *run, const char *input, size_t input_siz
     assert_int_equal(rt_cluster_cli(&harness, args, input, input_size, 2 * HARNESS_LIMIT_MS, run), 0);
 }
 
+int harness_cli_at(struct rt_process_run *run, unsigned host, bool boss, const char *verb, const char *cid)
+{
+    char program[RT_PROCESS_PATH], agent[160];
+    const char *args[] = {"setpriv", "--groups", RT_CLUSTER_OPERATORS, program, verb, "--agent", agent, cid, NULL};
+
+    rt_process_program("retether", program);
+    (void)snprintf(agent, sizeof(agent), "unix:%s", harness.hosts[host].clients);
+    harness_cli(run, NULL, 0, boss ? args : args + 3);
+    return run->status;
+}
+
 void harness_expect(int status, const char *out, const char *const *args)
 {
     struct rt_process_run run;
@@ -99,6 +110,36 @@ void harness_served(const char *cid, unsigned host)
         rt_process_run_free(&run);
     } while (strcmp(text, harness.hosts[host].name) != 0 && rt_process_now_ms() < until);
     assert_string_equal(text, harness.hosts[host].name);
+}
+
+unsigned harness_said(unsigned host, const char *text)
+{
+    FILE *log = fopen(harness.hosts[host].log, "re");
+    char *line = NULL;
+    size_t room = 0;
+    unsigned n = 0;
+
+    assert_non_null(log);
+    while (getline(&line, &room, log) > 0) {
+        for (const char *at = line; (at = strstr(at, text)) != NULL; at++) {
+            n++;
+        }
+    }
+    free(line);
+    assert_int_equal(fclose(log), 0);
+    return n;
+}
+
+void harness_until_said(unsigned host, const char *text, unsigned times)
+{
+    uint64_t until = rt_process_now_ms() + HARNESS_LIMIT_MS;
+
+    while (harness_said(host, text) < times) {
+        if (rt_process_now_ms() > until) {
+            fail_msg("%s does not say \"%s\" %u times", harness.hosts[host].name, text, times);
+        }
+        rt_process_sleep_ms(20);
+    }
 }
 
 /* An agent listens before it has reached the store, and a store that is not whole takes no new containers. */

@@ -31,6 +31,10 @@ int harness_main_in(unsigned hosts, bool replica, rt_cluster_prepare prepare, co
 
 /* `retether ARGS…`, args[0] included, to its end. */
 void harness_cli(struct rt_process_run *run, const char *input, size_t input_size, const char *const *args);
+/* `retether VERB --agent`, at this host's agent, for this container: with boss as one of the group of operators, that
+ * no process here is in, so that the agents' rules by group are looked at too. It needs root. Returns the exit status.
+ */
+int harness_cli_at(struct rt_process_run *run, unsigned host, bool boss, const char *verb, const char *cid);
 /* Runs it, and wants this status; with out, exactly this output. */
 void harness_expect(int status, const char *out, const char *const *args);
 #define ARGS(...) ((const char *const[]){"retether", __VA_ARGS__, NULL})
@@ -47,6 +51,11 @@ struct rt_cluster_vm *harness_vm(const char *cid, const char *script);
 void harness_vm_end(struct rt_cluster_vm *vm, int status);
 /* Until the agents say that this host serves it. */
 void harness_served(const char *cid, unsigned host);
+
+/* How often the log of this host's agent has the text, which is of one line. */
+unsigned harness_said(unsigned host, const char *text);
+/* Until it has it so often, or more often. */
+void harness_until_said(unsigned host, const char *text, unsigned times);
 
 /* A `retether` that runs: with pipes, or on a terminal of its own, where both outputs are one. */
 struct harness_attach {

@@ -60,32 +60,12 @@ static void move_all(void)
     }
 }
 
-/* How often an agent's log has the text. */
-static unsigned said(unsigned host, const char *text)
-{
-    static char log[1 << 20];
-    FILE *file = fopen(harness.hosts[host].log, "re");
-    unsigned n = 0;
-
-    assert_non_null(file);
-    log[fread(log, 1, sizeof(log) - 1, file)] = '\0';
-    assert_int_equal(fclose(file), 0);
-    for (const char *at = log; (at = strstr(at, text)) != NULL; at++) {
-        n++;
-    }
-    return n;
-}
-
 /* The host's agent reads the ring, and says so; then everybody moves. */
 static void reload(unsigned host, const char *reads)
 {
-    uint64_t until = rt_process_now_ms() + HARNESS_LIMIT_MS;
-
     assert_int_equal(kill(harness.hosts[host].pid, SIGHUP), 0);
-    while (said(host, reads) == 0 && rt_process_now_ms() < until) {
-        rt_process_sleep_ms(20);
-    }
-    assert_int_equal(said(host, reads), 1);
+    harness_until_said(host, reads, 1);
+    assert_int_equal(harness_said(host, reads), 1);
     move_all();
 }
 
@@ -130,7 +110,7 @@ static void test_rotation(void **state)
         harness_vm_end(echos[i].vm, 0);
     }
     for (unsigned host = 0; host < 2; host++) {
-        assert_int_equal(said(host, "\"event\":\"refused\""), 0);
+        assert_int_equal(harness_said(host, "\"event\":\"refused\""), 0);
     }
 }
 

@@ -3,7 +3,6 @@
 #include "tests/lib/workload_stream.h"
 #include "tests/system/cluster/harness.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,43 +16,10 @@
 
 static struct harness_attach reader;
 
-/* As one of a group that no process here is in: so the agents' rules by group are looked at too. Both agents are asked
- * in turn, by a beginning of its ID or by the whole name; the container is served by one of them. Returns the exit
- * status; run is to be freed. */
+/* Both agents are asked in turn, by a beginning of the container's ID or by the whole name; one of them serves it. */
 static int kick(unsigned host, bool boss, struct rt_process_run *run)
 {
-    char program[RT_PROCESS_PATH], agent[160];
-    const char *args[] = {"setpriv",
-                          "--groups",
-                          RT_CLUSTER_OPERATORS,
-                          program,
-                          "kick",
-                          "--agent",
-                          agent,
-                          host == 0 ? "kick" : "local/kicked",
-                          NULL};
-
-    rt_process_program("retether", program);
-    (void)snprintf(agent, sizeof(agent), "unix:%s", harness.hosts[host].clients);
-    harness_cli(run, NULL, 0, boss ? args : args + 3);
-    return run->status;
-}
-
-static unsigned said(const char *path, const char *part)
-{
-    static char text[1 << 20];
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t size;
-    unsigned n = 0;
-
-    assert_true(fd >= 0);
-    size = read(fd, text, sizeof(text) - 1);
-    (void)close(fd);
-    text[size > 0 ? size : 0] = '\0';
-    for (const char *at = text; (at = strstr(at, part)) != NULL; at++) {
-        n++;
-    }
-    return n;
+    return harness_cli_at(run, host, boss, "kick", host == 0 ? "kick" : "local/kicked");
 }
 
 /* While its guest is on its way back there is nobody to kick. */
@@ -109,8 +75,8 @@ static void test_kick(void **state)
     workload_check_init(&check, 0, WORKLOAD_BINARY, 0);
     assert_true(workload_check_feed(&check, reader.text, reader.size));
     assert_true(check.offset == (uint64_t)RATE * SECONDS);
-    assert_int_equal(said(harness.hosts[0].log, "\"event\":\"kicked\""), KICKS);
-    assert_true(said(harness.hosts[0].log, "\"reason\":\"by unix:1 uid 0\"") >= KICKS);
+    assert_int_equal(harness_said(0, "\"event\":\"kicked\""), KICKS);
+    assert_true(harness_said(0, "\"reason\":\"by unix:1 uid 0\"") >= KICKS);
     harness_close(&reader);
     harness_vm_end(vm, 0);
 }

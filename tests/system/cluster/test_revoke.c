@@ -2,7 +2,6 @@
  * Copyright The retether authors */
 #include "tests/system/cluster/harness.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -12,46 +11,17 @@
 
 static struct harness_attach reader;
 
-static bool revoke_as(unsigned host, bool boss, struct rt_process_run *run)
+static int revoke_as(unsigned host, bool boss, struct rt_process_run *run)
 {
-    char program[RT_PROCESS_PATH], agent[160];
-    const char *args[] = {"setpriv", "--groups", RT_CLUSTER_OPERATORS,       program, "revoke",
-                          "--agent", agent,      boss ? "local/bad" : "bad", NULL};
-
-    rt_process_program("retether", program);
-    (void)snprintf(agent, sizeof(agent), "unix:%s", harness.hosts[host].clients);
-    harness_cli(run, NULL, 0, boss ? args : args + 3);
-    return run->status == 0;
-}
-
-static unsigned said(unsigned host, const char *part)
-{
-    static char text[1 << 20];
-    int fd = open(harness.hosts[host].log, O_RDONLY | O_CLOEXEC);
-    ssize_t size;
-    unsigned n = 0;
-
-    assert_true(fd >= 0);
-    size = read(fd, text, sizeof(text) - 1);
-    (void)close(fd);
-    text[size > 0 ? size : 0] = '\0';
-    for (const char *at = text; (at = strstr(at, part)) != NULL; at++) {
-        n++;
-    }
-    return n;
+    return harness_cli_at(run, host, boss, "revoke", boss ? "local/bad" : "bad");
 }
 
 /* Its tether, which dials host 0 on and on, is refused once more. */
 static void refused_again(void)
 {
     static const char text[] = "this container has been revoked";
-    unsigned before = said(0, text);
-    uint64_t until = rt_process_now_ms() + HARNESS_LIMIT_MS;
 
-    while (said(0, text) == before) {
-        assert_true(rt_process_now_ms() < until);
-        rt_process_sleep_ms(100);
-    }
+    harness_until_said(0, text, harness_said(0, text) + 1);
 }
 
 static void test_revoke(void **state)
@@ -68,18 +38,18 @@ static void test_revoke(void **state)
     vm = harness_vm("bad", "while :; do echo tick; sleep 0.05; done");
     harness_start(&reader, false, ARGS("attach", "--no-stdin", "bad"));
     harness_until(&reader, "tick\ntick\n");
-    assert_false(revoke_as(1, false, &run));
+    assert_int_not_equal(revoke_as(1, false, &run), 0);
     assert_non_null(strstr(run.err, "not allowed: a vch may not revoke containers"));
     rt_process_run_free(&run);
     harness_served("bad", 0);
-    if (!revoke_as(1, true, &run)) {
+    if (revoke_as(1, true, &run) != 0) {
         fail_msg("revoke: status %d: %s", run.status, run.err);
     }
     rt_process_run_free(&run);
     assert_int_equal(harness_finish(&reader, HARNESS_LIMIT_MS), 125);
     assert_non_null(strstr(reader.err_text, "this container has been revoked"));
-    assert_int_equal(said(1, "\"event\":\"revoked\""), 1);
-    assert_int_equal(said(1, "\"reason\":\"by unix:1 uid 0\""), 1);
+    assert_int_equal(harness_said(1, "\"event\":\"revoked\""), 1);
+    assert_int_equal(harness_said(1, "\"reason\":\"by unix:1 uid 0\""), 1);
     refused_again();
     harness_cli(&run, NULL, 0, ARGS("show", "--json", "bad"));
     assert_non_null(strstr(run.out, "\"revoked\":true"));
@@ -97,7 +67,7 @@ static void test_revoke(void **state)
     refused_again();
     assert_int_equal(rt_test_redis_kill(&harness.redis), 0);
     refused_again();
-    assert_int_equal(said(0, "\"event\":\"provisional\""), 0);
+    assert_int_equal(harness_said(0, "\"event\":\"provisional\""), 0);
     /* A store that has lost everything is told by the agent that knows. */
     assert_int_equal(rt_test_redis_restart(&harness.redis, true), 0);
     do {

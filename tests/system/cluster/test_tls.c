@@ -204,26 +204,11 @@ static void put(const char *path, const char *text)
     assert_int_equal(fclose(file), 0);
 }
 
-/* Has h0 read its files anew, until its log has said so once more. */
+/* Has h0 read its files anew, until its log says so. */
 static void reload(const char *says)
 {
-    char command[256];
-    uint64_t until = rt_process_now_ms() + HARNESS_LIMIT_MS;
-    const char *argv[] = {"sh", "-c", command, NULL};
-    struct rt_process_spec spec;
-    struct rt_process_run run;
-    int status = 1;
-
     assert_int_equal(kill(harness.hosts[0].pid, SIGHUP), 0);
-    (void)snprintf(command, sizeof(command), "grep -F -e '%s' %s", says, harness.hosts[0].log);
-    rt_process_spec_init(&spec, argv);
-    while (status != 0 && rt_process_now_ms() < until) {
-        rt_process_sleep_ms(20);
-        assert_int_equal(rt_process_run(&spec, NULL, 0, HARNESS_LIMIT_MS, &run), 0);
-        status = run.status;
-        rt_process_run_free(&run);
-    }
-    assert_int_equal(status, 0);
+    harness_until_said(0, says, 1);
 }
 
 /* What is not right changes nothing; a certificate that is revoked lets nobody in, and takes no open link. */
