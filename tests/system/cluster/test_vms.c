@@ -136,6 +136,28 @@ static void says(struct harness_attach *attach, const char *word)
     harness_until(attach, wanted);
 }
 
+/* A container on host 0, in the machine "web" that its token is bound to, with somebody attached. */
+static struct rt_cluster_vm *attached(const char *cid, char *token, size_t size, struct harness_attach *attach)
+{
+    struct rt_cluster_vm *vm;
+
+    token_for(cid, "web", token, size);
+    vm = started(cid, "web", token, ECHO);
+    harness_served(cid, 0);
+    harness_start(attach, false, ARGS("attach", cid));
+    says(attach, "one");
+    return vm;
+}
+
+/* It reads the end of its input, and both end. */
+static void ended(struct harness_attach *attach, struct rt_cluster_vm *vm)
+{
+    harness_type_end(attach);
+    assert_int_equal(harness_finish(attach, LIMIT_MS), 0);
+    harness_close(attach);
+    harness_vm_end(vm, 0);
+}
+
 /* The identity is the same wherever the machine is: its bound token and tickets go along. */
 static void test_moves(void **state)
 {
@@ -146,11 +168,7 @@ static void test_moves(void **state)
     (void)state;
     dir_made(0, "web");
     dir_made(1, "web");
-    token_for("moved", "web", token, sizeof(token));
-    vm = started("moved", "web", token, ECHO);
-    harness_served("moved", 0);
-    harness_start(&attach, false, ARGS("attach", "moved"));
-    says(&attach, "one");
+    vm = attached("moved", token, sizeof(token), &attach);
     assert_int_equal(rt_cluster_vm_move(&harness, vm, 1, "reset"), 0);
     harness_served("moved", 1);
     says(&attach, "two");
@@ -167,10 +185,7 @@ static void test_moves(void **state)
     assert_int_equal(access(place(0, "web", "/" SOCKET), F_OK), 0);
     assert_int_equal(rt_cluster_agent_start(&harness, 0), 0);
     says(&attach, "five");
-    harness_type_end(&attach);
-    assert_int_equal(harness_finish(&attach, LIMIT_MS), 0);
-    harness_close(&attach);
-    harness_vm_end(vm, 0);
+    ended(&attach, vm);
     assert_int_equal(logged("\"container\":\"moved\"", "BAD_AUTH"), 0);
 }
 
@@ -210,11 +225,7 @@ static void test_stolen(void **state)
 
     (void)state;
     dir_made(0, "thief");
-    token_for("prized", "web", token, sizeof(token));
-    vm = started("prized", "web", token, ECHO);
-    harness_served("prized", 0);
-    harness_start(&attach, false, ARGS("attach", "prized"));
-    says(&attach, "one");
+    vm = attached("prized", token, sizeof(token), &attach);
     thief = started("prized", "thief", token, ECHO);
     until_logged("BAD_AUTH", "the token is bound to another virtual machine\"");
     nobody = started("prized", NULL, token, ECHO);
@@ -225,10 +236,7 @@ static void test_stolen(void **state)
     rt_cluster_vm_kill(nobody);
     rt_cluster_vm_kill(thief);
     harness.n_vms -= 2;
-    harness_type_end(&attach);
-    assert_int_equal(harness_finish(&attach, LIMIT_MS), 0);
-    harness_close(&attach);
-    harness_vm_end(vm, 0);
+    ended(&attach, vm);
 }
 
 /* Two hundred machines come and go on both hosts beside a stream, whose machine moves. */
