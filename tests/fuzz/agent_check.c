@@ -11,6 +11,7 @@
 #include "broker/core/machine.h"
 #include "broker/core/queue.h"
 #include "broker/core/request.h"
+#include "broker/core/revoked.h"
 #include "broker/core/session.h"
 #include "broker/core/store.h"
 #include "broker/core/take.h"
@@ -28,7 +29,7 @@ static size_t length(const struct rt_list *list)
 }
 
 struct counted {
-    uint64_t links, guests, handshakes, chans[2], held, held_bytes, ends, asked, served, provisional;
+    uint64_t links, guests, handshakes, chans[2], held, held_bytes, ends, asked, revoking, served, provisional;
 };
 
 static void check_link(const struct ag_link *link, struct counted *n)
@@ -81,6 +82,7 @@ static size_t ops_of(const struct ag_session *session, struct counted *n)
         FUZZ_CHECK(op != NULL && op->id == world.ops[i].id && op->kind == world.ops[i].kind);
         count += op->session == session;
         n->asked += session == NULL && op->to == AG_FOR_END;
+        n->revoking += session == NULL && op->to == AG_FOR_REVOKED;
         FUZZ_CHECK(op->to != AG_FOR_END || op->end->asked);
     }
     return count;
@@ -97,6 +99,7 @@ static void check_session(const struct ag_session *session, struct counted *n)
     FUZZ_CHECK(session->report_size <= RT_REPORT_MAX);
     FUZZ_CHECK(session->guest == NULL || (session->guest->session == session && session->rule != NULL));
     FUZZ_CHECK(session->guest == NULL || rt_list_empty(&session->held) || !rt_ag_guest_open(session->guest));
+    FUZZ_CHECK(session->guest == NULL || !rt_ag_is_revoked(world.agent, &session->key, session->life));
     n->served += session->guest != NULL;
     n->provisional += session->guest != NULL && !session->claimed;
 }
@@ -135,6 +138,17 @@ static void check_ends(const struct rt_agent *agent, const struct counted *n)
     FUZZ_CHECK(agent->n_ends == n->ends + length(&agent->ends) && agent->n_ends <= RT_ENDS_MAX);
 }
 
+static void check_revoked(const struct rt_agent *agent, const struct counted *n)
+{
+    size_t again = 0;
+    for (const struct ag_revoked *revoked = agent->revoked; revoked != NULL; revoked = revoked->hh.next) {
+        again += rt_listed(&revoked->again);
+        FUZZ_CHECK(revoked->life > 0);
+    }
+    FUZZ_CHECK(again == length(&agent->revoked_again) && HASH_CNT(hh, agent->revoked) <= AG_REVOKED_MAX);
+    FUZZ_CHECK(agent->revoked_flight == n->revoking && n->revoking <= AG_REVOKED_FLIGHT_MAX);
+}
+
 void world_check(void)
 {
     struct rt_agent *agent = world.agent;
@@ -169,6 +183,7 @@ void world_check(void)
     FUZZ_CHECK(agent->held_bytes == n.held_bytes && n.held_bytes <= RT_AGENT_HELD_BYTES_MAX);
     FUZZ_CHECK(agent->n_ops == world.n_ops && agent->retake_flight <= AG_RETAKE_FLIGHT_MAX);
     check_ends(agent, &n);
+    check_revoked(agent, &n);
     FUZZ_CHECK(!ag_unsettled(agent));
     FUZZ_CHECK(agent->n_hosts <= AG_HOSTS_MAX && agent->run_link == 0);
 }

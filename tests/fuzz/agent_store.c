@@ -95,20 +95,48 @@ static void find(const struct rt_store_op *op, struct rt_store_reply *reply)
     }
 }
 
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* Over a record that has ended or is revoked; its life is kept. */
+static void create(struct rt_record *rule, struct rt_store_reply *reply)
+{
+    uint64_t rev = rule->rev, life = rev > 0 ? larger(rule->life, rev + 1) : rule->life;
+    if (rule->exists && rule->state != RT_SESSION_ENDED && (rev == 0 || rule->life > rev)) {
+        reply->outcome.verdict = RT_CLASS_LIMIT;
+        return;
+    }
+    *rule = (struct rt_record){.exists = true, .state = RT_SESSION_CREATED, .life = life, .rev = rev};
+    reply->outcome.life = life + 1;
+}
+
+static void revoke(const struct rt_store_op *op, struct rt_record *rule, struct rt_store_reply *reply)
+{
+    uint64_t rev = op->life;
+    if (rev == 0 && !rule->exists && op->known == 0 && op->whole) {
+        reply->error = RT_ENOTFOUND;
+        return;
+    }
+    if (rev == 0)
+        rev = larger(larger(rule->life, rule->rev) + 1, larger(op->known, WORLD_WALL_MS + world.now));
+    reply->outcome.life = rule->rev = larger(rev, rule->rev);
+}
+
 static void answer_by_the_rules(const struct rt_store_op *op, struct rt_store_reply *reply)
 {
     bool claim = op->kind == RT_STORE_TEST || op->kind == RT_STORE_TAKE;
     struct rt_store_record *record = record_of(claim ? &op->claim.key : &op->key);
     switch (op->kind) {
     case RT_STORE_CREATE:
-        reply->outcome.verdict = record->rule.exists ? RT_CLASS_LIMIT : RT_CLASS_OK;
+        create(&record->rule, reply);
         break;
     case RT_STORE_REMOVE:
         reply->outcome.verdict = record->rule.exists ? RT_CLASS_LIMIT : RT_CLASS_OK;
         break;
     case RT_STORE_REVOKE:
-        record->rule.rev = record->rule.life + 1 > record->rule.rev ? record->rule.life + 1 : record->rule.rev;
-        reply->outcome.life = record->rule.rev;
+        revoke(op, &record->rule, reply);
         break;
     case RT_STORE_TEST:
     case RT_STORE_TAKE:
@@ -249,6 +277,13 @@ void world_store_news(struct fuzz_in *in)
         world.refusing = what & 16;
         world.disk_full = what & 32;
         return;
+    case 6: /* through another agent, or once more */
+        news.kind = RT_STORE_REVOKED;
+        world_key(n, &news.key);
+        if (what & 16)
+            records[n % WORLD_KEYS].rule.rev = larger(records[n % WORLD_KEYS].rule.rev + 1, WORLD_WALL_MS + world.now);
+        news.life = records[n % WORLD_KEYS].rule.rev;
+        break;
     default:
         news.kind = RT_STORE_CLAIMED;
         world_key(n, &news.key);

@@ -104,6 +104,8 @@ static size_t token_of(const struct world_peer *peer, struct fuzz_in *in, uint8_
             memset(ticket.ancestors[i].b, fuzz_byte(in), RT_ID_SIZE);
         ticket.unproven = fuzz_byte(in) % (RT_ANCESTORS_MAX + 1);
     }
+    if (what & 32) /* of a container that was created anew */
+        ticket.life = WORLD_WALL_MS + fuzz_number(in) * 64;
     if (what & 16)
         memcpy(ticket.bound_to, "vm", 3);
     size = rt_ticket_encode(&ticket, out, RT_TOKEN_MAX);
@@ -240,7 +242,8 @@ static void channel_frame(struct fuzz_in *in)
 static void request(unsigned p, struct fuzz_in *in)
 {
     static const char *const ops[] = {"show", "list", "create", "remove", "hosts", "tails", "kick", "revoke", "none"};
-    struct rt_request_msg msg = {.op = rt_slice_text(ops[fuzz_byte(in) % 7]), .cid = name_of(fuzz_byte(in))};
+    const char *op = ops[fuzz_byte(in) % (sizeof(ops) / sizeof(ops[0]))];
+    struct rt_request_msg msg = {.op = rt_slice_text(op), .cid = name_of(fuzz_byte(in))};
     uint8_t what = fuzz_byte(in);
     msg.prefix = what & 1;
     msg.host = what & 2 ? rt_slice_text("h0") : msg.host;
