@@ -5,8 +5,6 @@
 
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 /* The keys of the cluster are changed while containers stream both ways and move from host to host: no guest is
  * refused, no byte is lost. All agents have one key ring file here; each knows what it held at its last SIGHUP. */

@@ -2,7 +2,6 @@
  * Copyright The retether authors */
 #include "tests/system/cluster/harness.h"
 
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
