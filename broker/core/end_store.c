@@ -111,7 +111,7 @@ static void ended(struct rt_agent *agent, const struct ag_end *end)
     struct ag_session *session = rt_ag_session_find(agent, &end->key);
 
     if (session != NULL && session->life == end->life && session->rule != NULL) {
-        session->rule->state = RT_SESSION_ENDED;
+        session->rule->ended = true;
         session->lost_at = session->write_at = 0;
         rt_ag_session_state(agent, session, RT_SESSION_ENDED, "");
         rt_ag_session_fact(agent, session, AG_SESSION_CHANGED);

@@ -145,7 +145,9 @@ static enum rt_class remembered(struct rt_agent *agent, const struct rt_claim *c
         return RT_CLASS_OK;
     }
     if (session->rule != NULL) {
-        rt_claim_judge(session->rule, claim, 0, outcome);
+        struct rt_record record;
+        rt_ag_session_rule(session, &record);
+        rt_claim_judge(&record, claim, 0, outcome);
         return outcome->verdict == RT_CLASS_RETRY_LATER && !store_out ? RT_CLASS_OK : outcome->verdict;
     }
     if (!older) {

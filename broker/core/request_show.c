@@ -117,7 +117,7 @@ static bool show_own(struct rt_agent *agent, struct ag_ask *ask)
     }
     record->key = ask->key;
     if (served) {
-        record->rule = *session->rule;
+        rt_ag_session_rule(session, &record->rule);
         (void)rt_past_read(rt_ag_session_past(session), record); /* none, or a later version's: then without it */
     } else {
         record->rule.life = kept->life;

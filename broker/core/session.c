@@ -424,24 +424,70 @@ void rt_ag_session_report(struct rt_agent *agent, struct ag_session *session, co
     rt_ag_session_fact(agent, session, AG_SESSION_CHANGED);
 }
 
+static char *bound_to(const struct ag_rule *rule)
+{
+    return (char *)(rule->ancestors + rule->n_ancestors);
+}
+
+struct ag_rule *rt_ag_rule_new(const struct rt_claim *claim, const struct rt_claim_outcome *outcome)
+{
+    struct rt_record record;
+    struct ag_rule *rule;
+    size_t text;
+
+    memset(&record, 0, sizeof(record));
+    rt_claim_apply(&record, claim, outcome);
+    text = strlen(record.bound_to) + 1;
+    rule = malloc(sizeof(*rule) + record.n_ancestors * sizeof(rule->ancestors[0]) + text);
+    if (rule != NULL) {
+        rule->inc = record.inc;
+        rule->ticket = record.ticket;
+        rule->nonce = record.nonce;
+        rule->n_ancestors = (uint8_t)record.n_ancestors;
+        rule->ended = record.state == RT_SESSION_ENDED;
+        memcpy(rule->ancestors, record.ancestors, record.n_ancestors * sizeof(rule->ancestors[0]));
+        memcpy(bound_to(rule), record.bound_to, text);
+    }
+    return rule;
+}
+
+void rt_ag_session_rule(const struct ag_session *session, struct rt_record *record)
+{
+    const struct ag_rule *rule = session->rule;
+
+    memset(record, 0, sizeof(*record));
+    record->exists = true;
+    record->state = rule->ended ? RT_SESSION_ENDED : RT_SESSION_RUNNING;
+    record->life = session->life;
+    record->epoch = session->epoch;
+    record->inc = rule->inc;
+    record->ticket = rule->ticket;
+    record->nonce = rule->nonce;
+    record->n_ancestors = rule->n_ancestors;
+    memcpy(record->ancestors, rule->ancestors, rule->n_ancestors * sizeof(rule->ancestors[0]));
+    memcpy(record->host, session->host, sizeof(record->host));
+    rt_slice_copy(rt_slice_text(bound_to(rule)), record->bound_to, sizeof(record->bound_to));
+}
+
 /* A claim of what is served already, for a store that may have lost it. The guest's ticket proves it, also where the
  * guest began with a join token. A store that has the record finds the claim repeated, and changes nothing. */
 void rt_ag_claim_again(const struct rt_agent *agent, const struct ag_session *session, struct rt_claim *claim)
 {
-    const struct rt_record *rule = session->rule;
+    struct rt_record record;
 
+    rt_ag_session_rule(session, &record);
     memset(claim, 0, sizeof(*claim));
     claim->key = session->key;
-    claim->inc = rule->inc;
-    claim->life = rule->life;
-    claim->epoch = rule->epoch;
-    claim->nonce = rule->nonce;
-    claim->ticket = rule->ticket;
-    claim->next = rule->ticket;
-    claim->n_ancestors = rule->n_ancestors;
-    memcpy(claim->ancestors, rule->ancestors, sizeof(claim->ancestors));
-    memcpy(claim->host, rule->host, sizeof(claim->host));
-    memcpy(claim->proof, rule->bound_to, sizeof(claim->proof));
+    claim->inc = record.inc;
+    claim->life = record.life;
+    claim->epoch = record.epoch;
+    claim->nonce = record.nonce;
+    claim->ticket = record.ticket;
+    claim->next = record.ticket;
+    claim->n_ancestors = record.n_ancestors;
+    memcpy(claim->ancestors, record.ancestors, sizeof(claim->ancestors));
+    memcpy(claim->host, record.host, sizeof(claim->host));
+    memcpy(claim->proof, record.bound_to, sizeof(claim->proof));
     claim->taken = session->taken;
     claim->store_whole = rt_ag_whole(agent);
 }

@@ -27,6 +27,7 @@ struct ag_link;
 struct ag_op;
 struct rt_agent;
 struct rt_claim;
+struct rt_claim_outcome;
 struct rt_record;
 
 /* Facts about a session. Whatever they are, its timer is set anew behind them, and it is forgotten if nothing holds it.
@@ -38,6 +39,15 @@ enum ag_session_fact {
     AG_SESSION_SERVED = 8,  /* by a guest here */
     AG_SESSION_KNOWN = 16,  /* more of its record than before, or anything at all */
     AG_SESSION_REVOKED = 32,
+};
+
+/* A claim made here, as its record will have it once the take arrives: copies are judged by it while the store is out.
+ * Its life and epoch are the session's, its host is this one. */
+struct ag_rule {
+    struct rt_id inc, ticket, nonce;
+    uint8_t n_ancestors;
+    bool ended;
+    struct rt_id ancestors[]; /* then bound_to, a text */
 };
 
 struct ag_session {
@@ -61,7 +71,7 @@ struct ag_session {
     uint64_t known_at; /* 0: nothing known */
     uint64_t gone_at;  /* its guest's link was lost here; 0 never */
     char host[RT_HOST_MAX + 1];
-    struct rt_record *rule;                                   /* owned; the whole of it when that claim was made here */
+    struct ag_rule *rule;                                     /* owned; NULL when that claim was not made here */
     uint64_t lost_at, take_at, report_at, write_at, audit_at; /* deadlines, 0 none */
     uint32_t take_delay;
     uint32_t report_size;
@@ -103,6 +113,10 @@ struct rt_slice rt_ag_session_past(const struct ag_session *session);
 /* Keeps the past that the store has told with a take: the next take gives it back, should the record be lost. An empty
  * past, or one that is too long, changes nothing. */
 void rt_ag_session_past_note(struct rt_agent *agent, const struct rt_key *key, struct rt_slice past);
+/* The rule of a claim whose outcome is known, or NULL without memory. The caller's. */
+struct ag_rule *rt_ag_rule_new(const struct rt_claim *claim, const struct rt_claim_outcome *outcome);
+/* Fills the record that the session's rule stands for. */
+void rt_ag_session_rule(const struct ag_session *session, struct rt_record *record);
 /* Fills claim for what is served already. */
 void rt_ag_claim_again(const struct rt_agent *agent, const struct ag_session *session, struct rt_claim *claim);
 /* Another host claimed it. */

@@ -159,22 +159,18 @@ static void evict(struct rt_agent *agent, struct ag_session *session, const stru
     rt_ag_session_part(agent, session);
 }
 
-/* Sets the session's rule to what the record says once this take has arrived, even if it has not arrived yet. While the
+/* The session's rule becomes what the record says once this take has arrived, even if it has not arrived yet. While the
  * store is out, copies are judged by that rule. */
-static void remember(struct rt_agent *agent, struct ag_session *session, const struct ag_claim *made)
+static void remember(struct rt_agent *agent, struct ag_session *session, const struct ag_claim *made,
+                     struct ag_rule *rule)
 {
-    struct rt_claim_outcome outcome;
-
+    free(session->rule);
+    session->rule = rule;
     session->taken = made->claim.taken;
-    memset(&outcome, 0, sizeof(outcome));
-    memset(session->rule, 0, sizeof(*session->rule));
-    outcome.life = made->life;
-    outcome.draining = made->draining;
-    rt_claim_apply(session->rule, &made->claim, &outcome);
     session->life = made->life;
     session->epoch = made->claim.epoch;
     session->known_at = agent->now;
-    memcpy(session->host, session->rule->host, sizeof(session->host));
+    memcpy(session->host, made->claim.host, sizeof(session->host));
     session->lost_at = session->write_at = session->take_at = 0;
     session->unwritten = 0;
     session->take_delay = 0;
@@ -203,33 +199,33 @@ static void claimed(struct rt_agent *agent, struct ag_session *session, struct a
 static void serve(struct rt_agent *agent, struct ag_link *link, bool is_claimed)
 {
     struct ag_claim *made = link->claim;
+    struct rt_claim_outcome outcome = {.life = made->life, .draining = made->draining};
     struct ag_session *session;
+    struct ag_rule *rule;
 
     if (rt_claim_revoked(&made->claim, rt_ag_revoked(agent, &made->claim.key))) { /* since its hello */
         rt_ag_link_refuse_text(agent, link, RT_CLASS_BAD_AUTH, AG_REVOKED_TEXT);
         return;
     }
     session = rt_ag_session_get(agent, &made->claim.key);
-    if (session != NULL && session->rule == NULL) {
-        session->rule = calloc(1, sizeof(*session->rule));
-    }
-    if (session == NULL || session->rule == NULL) {
-        rt_ag_link_refuse_text(agent, link, RT_CLASS_RETRY_LATER, "this agent has no room for another session");
-        return;
-    }
-    if (outrun(session, made)) {
+    if (session != NULL && outrun(session, made)) {
         struct rt_refuse_msg stale = {.c = RT_CLASS_STALE, .life = session->life, .epoch = session->epoch};
         rt_ag_link_refuse(agent, link, &stale);
         return;
     }
-    if (!is_claimed && not_yet(session, made)) {
+    if (session != NULL && !is_claimed && not_yet(session, made)) {
         rt_ag_link_refuse_text(agent, link, RT_CLASS_RETRY_LATER, "another start of this container is served");
+        return;
+    }
+    rule = session == NULL ? NULL : rt_ag_rule_new(&made->claim, &outcome);
+    if (rule == NULL) {
+        rt_ag_link_refuse_text(agent, link, RT_CLASS_RETRY_LATER, "this agent has no room for another session");
         return;
     }
     if (session->guest != NULL) {
         evict(agent, session, made);
     }
-    remember(agent, session, made);
+    remember(agent, session, made, rule);
     session->guest = link;
     session->claimed = is_claimed;
     /* Of a guest that was taken before, the record has a report: no claim of those that move with it waits behind one.

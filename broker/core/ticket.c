@@ -105,21 +105,22 @@ void rt_ag_tickets_rekeyed(struct rt_agent *agent)
 
 void rt_ag_ticket_renew(struct rt_agent *agent, struct ag_link *link)
 {
-    const struct rt_record *rule = link->session->rule;
+    struct rt_record record;
     struct rt_frame frame = {.type = RT_TICKET};
     uint64_t expires_ms = link->expires_ms;
     struct rt_ticket ticket;
     uint8_t token[RT_TOKEN_MAX];
     int size;
 
+    rt_ag_session_rule(link->session, &record);
     memset(&ticket, 0, sizeof(ticket));
     ticket.key = link->session->key;
-    ticket.life = rule->life;
-    ticket.epoch = rule->epoch;
-    ticket.inc = rule->inc;
-    ticket.id = rule->ticket;
-    ticket.n_ancestors = rule->n_ancestors;
-    memcpy(ticket.ancestors, rule->ancestors, sizeof(ticket.ancestors));
+    ticket.life = record.life;
+    ticket.epoch = record.epoch;
+    ticket.inc = record.inc;
+    ticket.id = record.ticket;
+    ticket.n_ancestors = record.n_ancestors;
+    memcpy(ticket.ancestors, record.ancestors, sizeof(ticket.ancestors));
     ticket.taken = link->session->taken;
     ticket.unproven = link->claim == NULL ? 0 : unproven(link->claim);
     size = seal(agent, link, &ticket, token);
