@@ -43,7 +43,7 @@ void rt_ag_record_lost(struct rt_agent *agent, struct ag_session *session)
         return;
     }
     if (session->state == RT_SESSION_ENDED) {
-        if (rt_ag_kept(agent, &session->key, session->life) == NULL) { /* else the store is still to get the end */
+        if (rt_ag_session_kept(agent, session, session->life) == NULL) { /* else the store is still to get the end */
             rt_ag_link_close(agent, session->guest, "the store has lost the record of what has ended");
         }
         return;
@@ -56,8 +56,10 @@ void rt_ag_record_lost(struct rt_agent *agent, struct ag_session *session)
  * name would be free. So its claim is taken again. The answer finds nobody served, and the record becomes an orphan. */
 static void lost_unserved(struct rt_agent *agent, struct ag_session *session, const struct ag_op *write)
 {
-    struct rt_store_op op = {.kind = RT_STORE_TAKE, .key = session->key, .past = rt_ag_session_past(session)};
-    struct ag_op about = {.to = AG_FOR_TAKE, .key = session->key, .life = write->life, .epoch = write->epoch};
+    struct rt_store_op op = {
+        .kind = RT_STORE_TAKE, .key = rt_ag_session_key(session), .past = rt_ag_session_past(session)};
+    struct ag_op about = {
+        .to = AG_FOR_TAKE, .key = rt_ag_session_key(session), .life = write->life, .epoch = write->epoch};
 
     if (session->guest != NULL || session->rule == NULL || session->life != write->life ||
         session->epoch != write->epoch || session->state == RT_SESSION_ENDED) {
@@ -102,7 +104,7 @@ static void write_refused(struct rt_agent *agent, const struct ag_op *op, const 
 
 void rt_ag_audit(struct rt_agent *agent, struct ag_session *session)
 {
-    struct rt_store_op op = {.kind = RT_STORE_GET, .key = session->key, .audit = true};
+    struct rt_store_op op = {.kind = RT_STORE_GET, .key = rt_ag_session_key(session), .audit = true};
     struct ag_op about = {.to = AG_FOR_AUDIT};
 
     session->audit_at = agent->now + RT_AGENT_AUDIT_MS;

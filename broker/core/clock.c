@@ -74,7 +74,7 @@ static void session_timer(struct rt_agent *agent, struct ag_session *session)
         session->lost_at = 0;
         /* Only while nobody is known to have taken it over. */
         if (session->guest == NULL && strcmp(session->host, agent->config.host) == 0 &&
-            rt_ag_kept(agent, &session->key, session->life) == NULL) {
+            rt_ag_session_kept(agent, session, session->life) == NULL) {
             rt_ag_session_state(agent, session, RT_SESSION_LOST, "the guest did not come back");
             rt_ag_session_write_state(agent, session, RT_SESSION_LOST, session->life, session->epoch);
         }

@@ -67,7 +67,7 @@ void rt_ag_end_submit(struct rt_agent *agent, struct ag_link *link)
 
     link->end = NULL;
     end->link = link->id;
-    end->key = link->session->key;
+    end->key = rt_ag_session_key(link->session);
     end->life = link->session->life;
     end->epoch = link->session->epoch;
     end->unclaimed = link->claim != NULL;

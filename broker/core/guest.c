@@ -246,7 +246,6 @@ void rt_ag_guest_hello(struct rt_agent *agent, struct ag_link *link, const struc
         rt_ag_link_refuse_text(agent, link, RT_CLASS_RETRY_LATER, rt_strerror(RT_ENOMEM));
         return;
     }
-    link->key = &link->claim->claim.key;
     link->epoch = link->claim->claim.epoch;
     if (remembered(agent, &link->claim->claim, false, &outcome) != RT_CLASS_OK) {
         refuse_verdict(agent, link, &outcome);

@@ -86,7 +86,7 @@ static const char *why_nobody(struct rt_agent *agent, const struct ag_held *held
     if (host != NULL && host->row.seq > 0 && host->row.n_addr == 0) {
         return "the agent that serves the container tells no address for clients of other machines (host.advertise)";
     }
-    if (held->session != NULL && rt_ag_is_revoked(agent, &held->session->key, held->session->life)) {
+    if (held->session != NULL && rt_ag_session_revoked(agent, held->session)) {
         return AG_REVOKED_TEXT; /* and was perhaps created anew, which only the store can tell */
     }
     if (rt_ag_store_out(agent)) {
@@ -233,7 +233,7 @@ static void look(struct rt_agent *agent, struct ag_held *held, const struct rt_s
     struct ag_op about = {.to = AG_FOR_HELD, .held = held};
 
     if (held->session != NULL) {
-        op.key = held->session->key;
+        op.key = rt_ag_session_key(held->session);
     } else { /* an operator's plain name: every tenant's */
         op.kind = RT_STORE_FIND;
         op.every = true;
@@ -382,7 +382,7 @@ static bool has_ended(struct rt_agent *agent, struct ag_held *held, uint64_t cod
 /* The same, where the store does not know it and this host's disk does. */
 static bool has_ended_here(struct rt_agent *agent, struct ag_held *held)
 {
-    const struct ag_end *kept = rt_ag_kept(agent, &held->session->key, 0);
+    const struct ag_end *kept = rt_ag_session_kept(agent, held->session, 0);
 
     return kept != NULL && kept->life >= held->session->life &&
            has_ended(agent, held, kept->end.code, kept->end.sig, comes_until(agent, held->session, true, 0));
@@ -543,7 +543,7 @@ void rt_ag_held_begin(struct rt_agent *agent, struct ag_link *link, uint32_t cha
         if (answer_known(agent, held) || (!agent->store_up && has_ended_here(agent, held))) {
             return;
         }
-        if (held->waited && just_gone(session) && !rt_ag_is_revoked(agent, &session->key, session->life)) {
+        if (held->waited && just_gone(session) && !rt_ag_session_revoked(agent, session)) {
             hold_until(agent, held, held->until, AG_LOOK_GONE_MS);
             return;
         }

@@ -27,14 +27,23 @@ struct ag_link *rt_ag_link(const struct rt_agent *agent, rt_link_id id)
     return link != NULL && link->id == id ? link : NULL;
 }
 
+bool rt_ag_link_key(const struct ag_link *link, struct rt_key *key)
+{
+    if (link->name != NULL) {
+        *key = rt_ag_key_of(link->name);
+    } else if (link->claim != NULL) {
+        *key = link->claim->claim.key;
+    }
+    return link->name != NULL || link->claim != NULL;
+}
+
 void rt_ag_link_event(struct rt_agent *agent, enum rt_agent_event_kind kind, const struct ag_link *link, const char *to,
                       const char *reason)
 {
     struct rt_agent_event event = {.kind = kind, .link = link->id};
 
     assert(link->state != AG_GONE);
-    if (link->key != NULL) {
-        event.key = *link->key;
+    if (rt_ag_link_key(link, &event.key)) {
         event.life = link->life;
         event.epoch = link->epoch;
     }

@@ -100,9 +100,9 @@ struct ag_link {
     uint32_t grown[2];   /* bytes of credit above the initial, by generation & 1 */
     struct rt_list byes; /* ag_bye */
     /* guest */
-    const struct rt_key *key;   /* of its claim, then of its session; NULL none */
     uint64_t life, epoch;       /* of its claim, as granted */
     struct ag_session *session; /* while SERVING */
+    const char *name;           /* of that session */
     struct ag_claim *claim;     /* owned; NULL once taken */
     uint64_t renew_at;          /* when its ticket is to be renewed at the latest; 0: stays as it is */
     uint64_t expires_ms;        /* of its ticket, on the wall clock; 0 never */
@@ -131,6 +131,8 @@ static inline const char *ag_link_who(const struct ag_link *link)
 
 /* NULL when it is gone. */
 struct ag_link *rt_ag_link(const struct rt_agent *agent, rt_link_id id);
+/* Fills the key of its session, or of its claim. False: none yet. */
+bool rt_ag_link_key(const struct ag_link *link, struct rt_key *key);
 struct ag_link *rt_ag_link_new(const struct rt_peer *peer); /* NULL without memory */
 /* Gives it its number, and begins with its handshake. */
 void rt_ag_link_enter(struct rt_agent *agent, struct ag_link *link, const struct rt_peer *peer);

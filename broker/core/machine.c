@@ -5,6 +5,27 @@
 #include "broker/core/agent.h"
 #include "session/base/slice.h"
 
+#include <string.h>
+
+size_t rt_ag_key_name(const struct rt_key *key, char name[sizeof(struct rt_key)])
+{
+    size_t tenant = strlen(key->tenant) + 1, cid = strlen(key->cid) + 1;
+
+    memcpy(name, key->tenant, tenant);
+    memcpy(name + tenant, key->cid, cid);
+    return tenant + cid;
+}
+
+struct rt_key rt_ag_key_of(const char *name)
+{
+    struct rt_key key = {.tenant = ""};
+    const char *cid = strchr(name, '\0') + 1;
+
+    memcpy(key.tenant, name, (size_t)(cid - name));
+    memcpy(key.cid, cid, strlen(cid));
+    return key;
+}
+
 uint64_t rt_ag_wall(const struct rt_agent *agent)
 {
     return agent->config.io.wall_ms(agent->config.io.ctx);

@@ -56,7 +56,8 @@ void rt_ag_owner_died(struct rt_agent *agent, const char *host)
     {
         if ((!rt_list_empty(&session->held) || !rt_list_empty(&session->asks)) && strcmp(session->host, host) == 0 &&
             agent->n_ops < RT_STORE_OPS_MAX / 2) { /* room is left for claims */
-            rt_ag_owner_look(agent, &session->key);
+            struct rt_key key = rt_ag_session_key(session);
+            rt_ag_owner_look(agent, &key);
         }
     }
 }

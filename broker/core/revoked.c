@@ -8,6 +8,7 @@
 #include "migrate/core/store_op.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* A container is revoked at life 7 while host A serves it:
  *
@@ -22,10 +23,10 @@
 static struct ag_revoked *find(struct rt_agent *agent, const struct rt_key *key)
 {
     struct ag_revoked *revoked;
-    struct rt_key clean;
+    char name[sizeof(*key)];
+    size_t size = rt_ag_key_name(key, name);
 
-    rt_ag_key_clean(key, &clean);
-    HASH_FIND(hh, agent->revoked, &clean, sizeof(clean), revoked);
+    HASH_FIND(hh, agent->revoked, name, size, revoked);
     return revoked;
 }
 
@@ -39,7 +40,9 @@ static void forget(struct rt_agent *agent, struct ag_revoked *revoked)
 /* NULL: no memory. */
 static struct ag_revoked *make(struct rt_agent *agent, const struct rt_key *key)
 {
-    struct ag_revoked *revoked = calloc(1, sizeof(*revoked));
+    char name[sizeof(*key)];
+    size_t size = rt_ag_key_name(key, name);
+    struct ag_revoked *revoked = calloc(1, sizeof(*revoked) + size);
 
     if (revoked == NULL) {
         return NULL;
@@ -47,8 +50,8 @@ static struct ag_revoked *make(struct rt_agent *agent, const struct rt_key *key)
     if (HASH_COUNT(agent->revoked) >= AG_REVOKED_MAX) {
         forget(agent, agent->revoked);
     }
-    rt_ag_key_clean(key, &revoked->key);
-    HASH_ADD(hh, agent->revoked, key, sizeof(revoked->key), revoked);
+    memcpy(revoked->name, name, size);
+    HASH_ADD_KEYPTR(hh, agent->revoked, revoked->name, size, revoked);
     if (revoked->hh.tbl == NULL) {
         free(revoked);
         return NULL;
@@ -68,6 +71,13 @@ bool rt_ag_is_revoked(struct rt_agent *agent, const struct rt_key *key, uint64_t
     const struct ag_revoked *revoked = find(agent, key);
 
     return revoked != NULL && life <= revoked->life;
+}
+
+bool rt_ag_session_revoked(struct rt_agent *agent, const struct ag_session *session)
+{
+    const struct rt_key key = rt_ag_session_key(session);
+
+    return rt_ag_is_revoked(agent, &key, session->life);
 }
 
 void rt_ag_revoked_note(struct rt_agent *agent, const struct rt_key *key, uint64_t life)
@@ -98,8 +108,8 @@ static void pump(struct rt_agent *agent)
     while (agent->store_up && agent->revoked_flight < AG_REVOKED_FLIGHT_MAX &&
            (node = rt_list_pop(&agent->revoked_again)) != NULL) {
         struct ag_revoked *revoked = RT_LIST_OF(node, struct ag_revoked, again);
-        struct rt_store_op op = {.kind = RT_STORE_REVOKE, .key = revoked->key, .life = revoked->life};
-        struct ag_op about = {.to = AG_FOR_REVOKED, .key = revoked->key};
+        struct rt_store_op op = {.kind = RT_STORE_REVOKE, .key = rt_ag_key_of(revoked->name), .life = revoked->life};
+        struct ag_op about = {.to = AG_FOR_REVOKED, .key = op.key};
 
         if (rt_ag_store(agent, &op, &about) == 0) {
             rt_list_push(&agent->revoked_again, node); /* with the next heartbeat */

@@ -20,19 +20,22 @@
 #define AG_REVOKED_FLIGHT_MAX 64
 
 struct ag_op;
+struct ag_session;
 struct rt_agent;
 struct rt_store_reply;
 
 struct ag_revoked {
-    struct rt_key key;
     UT_hash_handle hh;    /* in the order in which they were heard of */
     struct rt_list again; /* agent.revoked_again */
     uint64_t life;        /* none up to it is served */
+    char name[];          /* its key: tenant and cid, two texts */
 };
 
 /* The highest life of it that is revoked, as far as this agent has heard; 0: none. */
 uint64_t rt_ag_revoked(struct rt_agent *agent, const struct rt_key *key);
 bool rt_ag_is_revoked(struct rt_agent *agent, const struct rt_key *key, uint64_t life);
+/* The newest life that is known of it. */
+bool rt_ag_session_revoked(struct rt_agent *agent, const struct ag_session *session);
 /* That was heard: by the news, in a record, or as the answer to a claim. life 0 says nothing. */
 void rt_ag_revoked_note(struct rt_agent *agent, const struct rt_key *key, uint64_t life);
 /* The store is there; a fresh one may have lost all of it. */

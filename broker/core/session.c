@@ -49,20 +49,18 @@ static unsigned key_hash(const struct rt_agent *agent, const struct rt_key *key)
     return (unsigned)XXH64(key->cid, strlen(key->cid), seed);
 }
 
-void rt_ag_key_clean(const struct rt_key *key, struct rt_key *clean)
+struct rt_key rt_ag_session_key(const struct ag_session *session)
 {
-    memset(clean, 0, sizeof(*clean));
-    memcpy(clean->tenant, key->tenant, strlen(key->tenant));
-    memcpy(clean->cid, key->cid, strlen(key->cid));
+    return rt_ag_key_of(session->name);
 }
 
 struct ag_session *rt_ag_session_find(struct rt_agent *agent, const struct rt_key *key)
 {
     struct ag_session *session;
-    struct rt_key clean;
+    char name[sizeof(struct rt_key)];
+    size_t size = rt_ag_key_name(key, name);
 
-    rt_ag_key_clean(key, &clean);
-    HASH_FIND_BYHASHVALUE(hh, agent->sessions, &clean, sizeof(clean), key_hash(agent, &clean), session);
+    HASH_FIND_BYHASHVALUE(hh, agent->sessions, name, size, key_hash(agent, key), session);
     return session;
 }
 
@@ -83,21 +81,23 @@ static bool make_room(struct rt_agent *agent, uint32_t most)
 static struct ag_session *find_or_make(struct rt_agent *agent, const struct rt_key *key, uint32_t most)
 {
     struct ag_session *session = rt_ag_session_find(agent, key);
+    char name[sizeof(struct rt_key)];
+    size_t size = rt_ag_key_name(key, name);
 
     if (session != NULL || !make_room(agent, most)) {
         return session;
     }
-    session = calloc(1, sizeof(*session));
+    session = calloc(1, sizeof(*session) + size);
     if (session == NULL) {
         return NULL;
     }
-    rt_ag_key_clean(key, &session->key);
+    memcpy(session->name, name, size);
+    session->host = "";
     session->timer.kind = AG_TIMER_SESSION;
     session->fact.of = AG_OF_SESSION;
     rt_list_init(&session->held);
     rt_list_init(&session->asks);
-    HASH_ADD_KEYPTR_BYHASHVALUE(hh, agent->sessions, &session->key, sizeof(session->key),
-                                key_hash(agent, &session->key), session);
+    HASH_ADD_KEYPTR_BYHASHVALUE(hh, agent->sessions, session->name, size, key_hash(agent, key), session);
     if (session->hh.tbl == NULL) {
         free(session);
         return NULL;
@@ -127,6 +127,7 @@ void rt_ag_session_free(struct rt_agent *agent, struct ag_session *session)
     free(session->rule);
     free(session->report);
     free(session->past);
+    free(session->abroad);
     free(session);
 }
 
@@ -148,6 +149,13 @@ uint32_t rt_ag_session_store(struct rt_agent *agent, struct ag_session *session,
     session->n_ops += id != 0;
     rt_ag_session_fact(agent, session, AG_SESSION_CHANGED);
     return id;
+}
+
+const struct ag_end *rt_ag_session_kept(const struct rt_agent *agent, const struct ag_session *session, uint64_t life)
+{
+    struct rt_key key = rt_ag_session_key(session);
+
+    return rt_ag_kept(agent, &key, life);
 }
 
 bool rt_ag_session_known(const struct rt_agent *agent, const struct ag_session *session)
@@ -218,6 +226,7 @@ bool rt_ag_session_note(struct rt_agent *agent, struct ag_session *session, uint
                         const char *host)
 {
     bool known = rt_ag_session_known(agent, session);
+    char *abroad = NULL;
 
     if (known && ag_newer(session->life, session->epoch, life, epoch)) {
         return false;
@@ -231,10 +240,18 @@ bool rt_ag_session_note(struct rt_agent *agent, struct ag_session *session, uint
     if (session->guest != NULL && !session->claimed && life == session->life && epoch == session->epoch) {
         return false;
     }
+    if (strcmp(host, agent->config.host) != 0) {
+        abroad = strdup(host);
+        if (abroad == NULL) {
+            return false; /* without memory: as if it had not been heard */
+        }
+    }
+    free(session->abroad);
+    session->abroad = abroad;
+    session->host = abroad == NULL ? agent->config.host : abroad;
     session->life = life;
     session->epoch = epoch;
     session->known_at = agent->now;
-    rt_slice_copy(rt_slice_text(host), session->host, sizeof(session->host));
     free(session->rule);
     session->rule = NULL;
     session->taken = false;
@@ -246,7 +263,7 @@ void rt_ag_session_event(struct rt_agent *agent, enum rt_agent_event_kind kind, 
 {
     struct rt_agent_event event = {.kind = kind,
                                    .link = link == NULL ? 0 : link->id,
-                                   .key = session->key,
+                                   .key = rt_ag_session_key(session),
                                    .life = session->life,
                                    .epoch = session->epoch};
 
@@ -277,7 +294,8 @@ static void note_unwritten(struct ag_session *session, enum rt_session_state sta
 void rt_ag_session_write_state(struct rt_agent *agent, struct ag_session *session, enum rt_session_state state,
                                uint64_t life, uint64_t epoch)
 {
-    struct rt_store_op op = {.kind = RT_STORE_STATE, .key = session->key, .state = state, .life = life, .epoch = epoch};
+    struct rt_store_op op = {
+        .kind = RT_STORE_STATE, .key = rt_ag_session_key(session), .state = state, .life = life, .epoch = epoch};
     struct ag_op about = {.to = AG_FOR_STATE, .state = (uint8_t)state, .life = life, .epoch = epoch};
 
     note_unwritten(session, state, life, epoch, 0);
@@ -323,7 +341,7 @@ void rt_ag_session_part(struct rt_agent *agent, struct ag_session *session)
     session->take_at = session->report_at = session->audit_at = 0;
     rt_list_remove(&session->retake);
     link->session = NULL;
-    link->key = NULL;
+    link->name = NULL;
     rt_ag_session_fact(agent, session, AG_SESSION_CHANGED);
 }
 
@@ -334,7 +352,7 @@ void rt_ag_session_guest_gone(struct rt_agent *agent, struct ag_session *session
     }
     rt_ag_session_part(agent, session);
     session->known_at = session->gone_at = agent->now;
-    if (rt_ag_kept(agent, &session->key, session->life) != NULL) {
+    if (rt_ag_session_kept(agent, session, session->life) != NULL) {
         rt_ag_session_state(agent, session, RT_SESSION_ENDED, "its end is on this host's disk");
     }
     /* Without a rule another host has claimed the session, and tells of it. What has ended stays ended. Where no take
@@ -354,7 +372,7 @@ void rt_ag_session_guest_gone(struct rt_agent *agent, struct ag_session *session
 void rt_ag_session_orphan(struct rt_agent *agent, struct ag_session *session, uint64_t life, uint64_t epoch)
 {
     rt_ag_session_fact(agent, session, AG_SESSION_CHANGED);
-    if (session->guest != NULL || rt_ag_kept(agent, &session->key, life) != NULL) {
+    if (session->guest != NULL || rt_ag_session_kept(agent, session, life) != NULL) {
         return; /* served here, or ended: not lost */
     }
     (void)rt_ag_session_note(agent, session, life, epoch, agent->config.host);
@@ -372,7 +390,7 @@ void rt_ag_session_orphan(struct rt_agent *agent, struct ag_session *session, ui
 
 void rt_ag_session_write_report(struct rt_agent *agent, struct ag_session *session)
 {
-    struct rt_store_op op = {.kind = RT_STORE_REPORT, .key = session->key};
+    struct rt_store_op op = {.kind = RT_STORE_REPORT, .key = rt_ag_session_key(session)};
     struct ag_op about = {.to = AG_FOR_REPORT};
 
     session->report_at = 0;
@@ -465,7 +483,7 @@ void rt_ag_session_rule(const struct ag_session *session, struct rt_record *reco
     record->nonce = rule->nonce;
     record->n_ancestors = rule->n_ancestors;
     memcpy(record->ancestors, rule->ancestors, rule->n_ancestors * sizeof(rule->ancestors[0]));
-    memcpy(record->host, session->host, sizeof(record->host));
+    rt_slice_copy(rt_slice_text(session->host), record->host, sizeof(record->host));
     rt_slice_copy(rt_slice_text(bound_to(rule)), record->bound_to, sizeof(record->bound_to));
 }
 
@@ -477,7 +495,7 @@ void rt_ag_claim_again(const struct rt_agent *agent, const struct ag_session *se
 
     rt_ag_session_rule(session, &record);
     memset(claim, 0, sizeof(*claim));
-    claim->key = session->key;
+    claim->key = rt_ag_session_key(session);
     claim->inc = record.inc;
     claim->life = record.life;
     claim->epoch = record.epoch;

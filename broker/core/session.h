@@ -23,6 +23,7 @@
 #define AG_SESSIONS_RESERVED 4096
 #define AG_REPORT_INTERVAL_MS 1000
 
+struct ag_end;
 struct ag_link;
 struct ag_op;
 struct rt_agent;
@@ -51,7 +52,6 @@ struct ag_rule {
 };
 
 struct ag_session {
-    struct rt_key key;
     UT_hash_handle hh;
     struct rt_timer timer;
     struct ag_fact fact;   /* its node without facts: agent.idle, nothing holds it, may be forgotten */
@@ -68,9 +68,10 @@ struct ag_session {
     uint64_t unwritten_life, unwritten_epoch;
     /* the newest claim known of */
     uint64_t life, epoch;
-    uint64_t known_at; /* 0: nothing known */
-    uint64_t gone_at;  /* its guest's link was lost here; 0 never */
-    char host[RT_HOST_MAX + 1];
+    uint64_t known_at;                                        /* 0: nothing known */
+    uint64_t gone_at;                                         /* its guest's link was lost here; 0 never */
+    const char *host;                                         /* "": none; of another one it is: */
+    char *abroad;                                             /* owned */
     struct ag_rule *rule;                                     /* owned; NULL when that claim was not made here */
     uint64_t lost_at, take_at, report_at, write_at, audit_at; /* deadlines, 0 none */
     uint32_t take_delay;
@@ -80,6 +81,7 @@ struct ag_session {
     uint32_t past_size;
     uint64_t report_next; /* not written before */
     uint8_t *past;        /* owned; its record's, as the store told it with the newest take here */
+    char name[];          /* its key: tenant and cid, two texts */
 };
 
 /* Whether one claim is newer than another one of the same session. */
@@ -88,8 +90,7 @@ static inline bool ag_newer(uint64_t life, uint64_t epoch, uint64_t than_life, u
     return life > than_life || (life == than_life && epoch > than_epoch);
 }
 
-/* Keys compare as whole structs, so the bytes after the texts must be 0. */
-void rt_ag_key_clean(const struct rt_key *key, struct rt_key *clean);
+struct rt_key rt_ag_session_key(const struct ag_session *session);
 struct ag_session *rt_ag_session_find(struct rt_agent *agent, const struct rt_key *key);
 struct ag_session *rt_ag_session_get(struct rt_agent *agent, const struct rt_key *key); /* makes it; NULL: no room */
 /* The same for a client that waits: NULL also when only the room for guests is left. */
@@ -107,6 +108,8 @@ bool rt_ag_session_known(const struct rt_agent *agent, const struct ag_session *
 /* A claim somebody made, as heard or read. True when it is news. */
 bool rt_ag_session_note(struct rt_agent *agent, struct ag_session *session, uint64_t life, uint64_t epoch,
                         const char *host);
+/* rt_ag_kept() of this session. */
+const struct ag_end *rt_ag_session_kept(const struct rt_agent *agent, const struct ag_session *session, uint64_t life);
 /* The past of the session's record, which every take brings along. The store uses it only when it has lost the record.
  * Empty when none is known; session may be NULL. */
 struct rt_slice rt_ag_session_past(const struct ag_session *session);

@@ -56,7 +56,7 @@ static void drop_revoked(struct rt_agent *agent, struct ag_session *session)
 {
     struct rt_refuse_msg denied = ag_refusal(RT_CLASS_DENIED, AG_REVOKED_TEXT);
 
-    if (!rt_ag_is_revoked(agent, &session->key, session->life)) {
+    if (!rt_ag_session_revoked(agent, session)) {
         return;
     }
     if (session->guest != NULL) {

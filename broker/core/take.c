@@ -66,9 +66,11 @@ uint64_t rt_ag_claim_wait(const struct rt_agent *agent, const struct rt_claim *c
 /* Asks the store to take the link's claim: link->op says whether it could be asked. */
 static void ask(struct rt_agent *agent, struct ag_link *link)
 {
-    struct rt_store_op op = {.kind = RT_STORE_TAKE, .key = *link->key};
-    struct ag_op about = {.to = AG_FOR_TAKE, .link = link->id, .key = op.key, .life = link->life, .epoch = link->epoch};
+    struct rt_store_op op = {.kind = RT_STORE_TAKE};
+    struct ag_op about = {.to = AG_FOR_TAKE, .link = link->id, .life = link->life, .epoch = link->epoch};
 
+    (void)rt_ag_link_key(link, &op.key);
+    about.key = op.key;
     claim_of(agent, link, &op.claim);
     op.past = rt_ag_session_past(rt_ag_session_find(agent, &op.key));
     link->op = link->session != NULL ? rt_ag_session_store(agent, link->session, &op, &about)
@@ -170,7 +172,9 @@ static void remember(struct rt_agent *agent, struct ag_session *session, const s
     session->life = made->life;
     session->epoch = made->claim.epoch;
     session->known_at = agent->now;
-    memcpy(session->host, made->claim.host, sizeof(session->host));
+    free(session->abroad);
+    session->abroad = NULL;
+    session->host = agent->config.host;
     session->lost_at = session->write_at = session->take_at = 0;
     session->unwritten = 0;
     session->take_delay = 0;
@@ -234,7 +238,7 @@ static void serve(struct rt_agent *agent, struct ag_link *link, bool is_claimed)
     /* Spread over half of the interval: sessions that were claimed in one moment are not all audited in one. */
     session->audit_at = agent->now + RT_AGENT_AUDIT_MS - session->hh.hashv % (RT_AGENT_AUDIT_MS / 2);
     link->session = session;
-    link->key = &session->key;
+    link->name = session->name;
     link->claim_at = 0;
     agent->stats.served++;
     rt_ag_session_state(agent, session, made->draining ? RT_SESSION_ENDED : RT_SESSION_RUNNING,
@@ -293,6 +297,7 @@ static void taken_away(struct rt_agent *agent, struct ag_link *link, const struc
     struct ag_session *session = link->session;
     struct rt_refuse_msg refuse = {.c = outcome->verdict, .m = rt_slice_text("the session store gave it to another")};
     bool forked = outcome->verdict == RT_CLASS_FORKED || outcome->verdict == RT_CLASS_REWOUND;
+    struct rt_key key = {.tenant = ""};
 
     if (outcome->verdict == RT_CLASS_STALE) {
         refuse.life = session == NULL ? link->claim->life : session->life;
@@ -304,7 +309,8 @@ static void taken_away(struct rt_agent *agent, struct ag_link *link, const struc
         refuse.drop = outcome->host[0] != '\0';
     } else if (outcome->verdict == RT_CLASS_BAD_AUTH) {
         refuse.m = rt_slice_text(AG_REVOKED_TEXT);
-        rt_ag_revoked_note(agent, link->key, outcome->life);
+        (void)rt_ag_link_key(link, &key);
+        rt_ag_revoked_note(agent, &key, outcome->life);
     }
     if (forked) {
         agent->stats.forks++;
@@ -316,7 +322,7 @@ static void taken_away(struct rt_agent *agent, struct ag_link *link, const struc
         rt_ag_session_part(agent, session);
         session->known_at = 0;
         session->life = session->epoch = 0;
-        session->host[0] = '\0';
+        session->host = "";
         free(session->rule);
         session->rule = NULL;
         session->taken = false;

@@ -114,7 +114,7 @@ void rt_ag_ticket_renew(struct rt_agent *agent, struct ag_link *link)
 
     rt_ag_session_rule(link->session, &record);
     memset(&ticket, 0, sizeof(ticket));
-    ticket.key = link->session->key;
+    ticket.key = rt_ag_session_key(link->session);
     ticket.life = record.life;
     ticket.epoch = record.epoch;
     ticket.inc = record.inc;

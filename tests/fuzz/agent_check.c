@@ -99,7 +99,7 @@ static void check_session(const struct ag_session *session, struct counted *n)
     FUZZ_CHECK(session->report_size <= RT_REPORT_MAX);
     FUZZ_CHECK(session->guest == NULL || (session->guest->session == session && session->rule != NULL));
     FUZZ_CHECK(session->guest == NULL || rt_list_empty(&session->held) || !rt_ag_guest_open(session->guest));
-    FUZZ_CHECK(session->guest == NULL || !rt_ag_is_revoked(world.agent, &session->key, session->life));
+    FUZZ_CHECK(session->guest == NULL || !rt_ag_session_revoked(world.agent, session));
     n->served += session->guest != NULL;
     n->provisional += session->guest != NULL && !session->claimed;
 }
