@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -356,7 +355,8 @@ static int tls_open(struct rt_wire *wire, uv_loop_t *loop, int fd, const struct 
 
     if (tls == NULL || context->ctx == NULL) {
         free(tls);
-        (void)close(fd);
+        wire->ops = &rt_wire_plain; /* closes it */
+        (void)rt_wire_plain.open(wire, loop, fd, setup);
         return context->ctx == NULL ? UV_EINVAL : UV_ENOMEM;
     }
     wire->state = tls;
@@ -454,10 +454,6 @@ static void tls_close(struct rt_wire *wire)
 {
     struct tls *tls = wire->state;
 
-    if (tls == NULL) { /* it could not be opened */
-        wire->events->on_closed(wire);
-        return;
-    }
     say_last(tls);
     tls->phase = CLOSING;
     rt_wire_plain.close(&tls->below);

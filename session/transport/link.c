@@ -64,13 +64,24 @@ static void drop_carry(struct rt_link *link)
     link->carry_cap = 0;
 }
 
-static void part_closed(struct rt_link *link)
+static void timer_closed_cb(uv_handle_t *handle)
 {
+    free(handle);
+}
+
+static void drop_deadline(struct rt_link *link)
+{
+    if (link->timer != NULL) {
+        uv_close((uv_handle_t *)link->timer, timer_closed_cb);
+        link->timer = NULL;
+    }
+}
+
+static void closed_cb(struct rt_wire *wire)
+{
+    struct rt_link *link = LINK_OF(wire);
     char *text = link->text;
 
-    if (--link->open_handles > 0) {
-        return;
-    }
     drop_queue(link);
     drop_carry(link);
     link->state = RT_LINK_CLOSED;
@@ -79,20 +90,10 @@ static void part_closed(struct rt_link *link)
     free(text);
 }
 
-static void timer_closed_cb(uv_handle_t *handle)
-{
-    part_closed(handle->data);
-}
-
-static void closed_cb(struct rt_wire *wire)
-{
-    part_closed(LINK_OF(wire));
-}
-
 static void shut(struct rt_link *link)
 {
     link->state = RT_LINK_CLOSING;
-    uv_close((uv_handle_t *)&link->timer, timer_closed_cb);
+    drop_deadline(link);
     link->wire.ops->close(&link->wire);
 }
 
@@ -105,6 +106,22 @@ static void deadline_cb(uv_timer_t *timer)
     shut(link);
 }
 
+/* Without memory for a timer its time is over. */
+static void set_deadline(struct rt_link *link, uint64_t ms)
+{
+    if (link->timer == NULL) {
+        link->timer = malloc(sizeof(*link->timer));
+        if (link->timer == NULL) {
+            note(link, RT_ENOMEM, "no memory for a deadline", "");
+            shut(link);
+            return;
+        }
+        (void)uv_timer_init(link->loop, link->timer);
+        link->timer->data = link;
+    }
+    (void)uv_timer_start(link->timer, deadline_cb, ms, 0);
+}
+
 /* The kernel takes no more. What the peer said before it went may still wait to be read. */
 static void fail_write(struct rt_link *link, int err)
 {
@@ -115,7 +132,7 @@ static void fail_write(struct rt_link *link, int err)
         return;
     }
     link->state = RT_LINK_LINGER;
-    (void)uv_timer_start(&link->timer, deadline_cb, RT_LINK_LINGER_MS, 0);
+    set_deadline(link, RT_LINK_LINGER_MS);
 }
 
 static void write_next(struct rt_link *link);
@@ -370,7 +387,7 @@ static void ready_cb(struct rt_wire *wire, const char *peer)
     struct rt_link *link = LINK_OF(wire);
 
     if (link->state == RT_LINK_OPEN) {
-        (void)uv_timer_stop(&link->timer);
+        drop_deadline(link);
     }
     if (link->state != RT_LINK_FLUSH && link->ops->on_ready != NULL) {
         link->ops->on_ready(link, peer);
@@ -411,16 +428,13 @@ int rt_link_open(struct rt_link *link, int fd, const struct rt_link_setup *setup
     link->state = RT_LINK_OPEN;
     link->wire.ops = setup->wire.ops == NULL ? &rt_wire_plain : setup->wire.ops;
     link->wire.events = &wire_events;
-    link->open_handles = 2;
-    (void)uv_timer_init(setup->loop, &link->timer);
-    link->timer.data = link;
-    if (link->wire.ops->handshake) {
-        (void)uv_timer_start(&link->timer, deadline_cb, RT_LINK_HANDSHAKE_MS, 0);
-    }
+    link->loop = setup->loop;
     err = link->wire.ops->open(&link->wire, setup->loop, fd, &setup->wire);
     if (err != 0) {
         note(link, rt_transport_code(err), "open", uv_strerror(err));
         shut(link);
+    } else if (link->wire.ops->handshake) {
+        set_deadline(link, RT_LINK_HANDSHAKE_MS);
     }
     return 0;
 }
@@ -438,6 +452,6 @@ void rt_link_close(struct rt_link *link, enum rt_link_how how, int reason, const
     if (link->state == RT_LINK_OPEN) {
         link->state = RT_LINK_FLUSH;
         link->wire.ops->pause(&link->wire);
-        (void)uv_timer_start(&link->timer, deadline_cb, RT_LINK_LINGER_MS, 0);
+        set_deadline(link, RT_LINK_LINGER_MS);
     }
 }

@@ -79,11 +79,11 @@ struct rt_link {
 
     /* Owner: the link. Read them through the functions below. */
     struct rt_wire wire;
-    uv_timer_t timer; /* deadline of a handshake, LINGER and FLUSH */
+    uv_loop_t *loop;
+    uv_timer_t *timer; /* owned, or NULL: deadline of a handshake, LINGER and FLUSH */
     const struct rt_link_ops *ops;
     struct rt_buf_pool *pool;
     enum rt_link_state state;
-    unsigned open_handles; /* whose close callback is still to come */
 
     uint8_t *carry; /* owned, or NULL: the unconsumed tail */
     size_t carry_size, carry_cap;

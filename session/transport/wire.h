@@ -38,7 +38,7 @@ struct rt_wire_events {
     /* Nothing more can be read: the peer has closed, the handshake has failed. A code of error.h, and why, for people.
      */
     void (*on_end)(struct rt_wire *wire, int reason, const char *why);
-    /* The last call: the memory is the link's again. May come from within close. */
+    /* The last call: the memory is the link's again. Never from within close. */
     void (*on_closed)(struct rt_wire *wire);
 };
 

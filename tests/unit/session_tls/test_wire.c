@@ -333,8 +333,8 @@ static void test_ends_in_handshake(void **state)
         } else if (kind % KINDS == CLOSED_NOW) {
             rt_link_close(&end.end.link, RT_LINK_NOW, RT_ECANCELED, "no more");
         } else {
-            uv_timer_set_repeat(&end.end.link.timer, 1); /* instead of waiting for it */
-            assert_int_equal(uv_timer_again(&end.end.link.timer), 0);
+            uv_timer_set_repeat(end.end.link.timer, 1); /* instead of waiting for it */
+            assert_int_equal(uv_timer_again(end.end.link.timer), 0);
         }
         fixture_run(*state, &end.end.closed);
         assert_int_equal(end.end.reason, reasons[kind % KINDS]);

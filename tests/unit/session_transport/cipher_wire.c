@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* small, so that one read of the socket is many of the link's, and a handshake is cut */
 #define INPUT_MAX 1500
@@ -155,7 +154,8 @@ static int cipher_open(struct rt_wire *wire, uv_loop_t *loop, int fd, const stru
     int err;
 
     if (cipher == NULL) {
-        (void)close(fd);
+        wire->ops = &rt_wire_plain; /* closes it */
+        (void)rt_wire_plain.open(wire, loop, fd, setup);
         return UV_ENOMEM;
     }
     wire->state = cipher;
@@ -221,10 +221,6 @@ static void cipher_close(struct rt_wire *wire)
 {
     struct cipher *cipher = wire->state;
 
-    if (cipher == NULL) { /* it could not be opened */
-        wire->events->on_closed(wire);
-        return;
-    }
     cipher->phase = CLOSING;
     rt_wire_plain.close(&cipher->below);
 }

@@ -83,7 +83,7 @@ static void test_cut_handshake(void **state)
     assert_int_equal(write(fds[1], hello, 1), 1);
     turn(fixture);
     assert_int_equal(end.readies, 0);
-    assert_true(uv_is_active((uv_handle_t *)&end.end.link.timer));
+    assert_non_null(end.end.link.timer);
     data[0] = hello[1];
     for (size_t i = 1; i < sizeof(data); i++) {
         data[i] = byte_at(i - 1) ^ CIPHER_KEY;
@@ -93,7 +93,7 @@ static void test_cut_handshake(void **state)
     assert_int_equal(end.readies, 1);
     assert_string_equal(end.peer, CIPHER_PEER "7");
     assert_int_equal(end.end.seen, 3);
-    assert_false(uv_is_active((uv_handle_t *)&end.end.link.timer));
+    assert_null(end.end.link.timer);
     write_out(&end, "abc", 3);
     turn(fixture);
     assert_true(rt_link_unread(&end.end.link) >= 5);
@@ -150,9 +150,9 @@ static void test_ends_in_handshake(void **state)
             write_out(&end, "x", 1);
             rt_link_close(&end.end.link, RT_LINK_NOW, RT_ECANCELED, "no more");
         } else if (kind == TIME_IS_UP) {
-            assert_true(uv_timer_get_due_in(&end.end.link.timer) > RT_LINK_HANDSHAKE_MS / 2);
-            uv_timer_set_repeat(&end.end.link.timer, 1); /* instead of waiting for it */
-            assert_int_equal(uv_timer_again(&end.end.link.timer), 0);
+            assert_true(uv_timer_get_due_in(end.end.link.timer) > RT_LINK_HANDSHAKE_MS / 2);
+            uv_timer_set_repeat(end.end.link.timer, 1); /* instead of waiting for it */
+            assert_int_equal(uv_timer_again(end.end.link.timer), 0);
         }
         fixture_run(fixture, &end.end.closed);
         assert_int_equal(end.end.reason, reasons[kind]);
