@@ -26,9 +26,9 @@ void rt_ag_ask_free(struct rt_agent *agent, struct ag_ask *ask)
     rt_list_remove(&ask->in_link);
     rt_list_remove(&ask->in_session);
     rt_timer_clear(&agent->timers, &ask->timer);
-    ask->link->n_asks--;
-    ask->link->replies -= ask->room;
-    if (!rt_list_empty(&ask->link->requests)) {
+    ask->link->client->n_asks--;
+    ask->link->client->replies -= ask->room;
+    if (!rt_list_empty(&ask->link->client->requests)) {
         ag_fact(agent, &ask->link->fact, AG_LINK_ROOM);
     }
     free(ask->record);

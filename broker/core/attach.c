@@ -79,8 +79,8 @@ static void place(struct rt_agent *agent, struct ag_link *link, uint32_t channel
 /* Lets parked attaches go on, in the order in which they came, until the link is congested again. */
 void rt_ag_attaches_drained(struct rt_agent *agent, struct ag_link *link)
 {
-    while (!link->congested && !rt_list_empty(&link->parked)) {
-        struct ag_held *held = RT_LIST_OF(link->parked.next, struct ag_held, in_session);
+    while (!link->congested && !rt_list_empty(&link->client->parked)) {
+        struct ag_held *held = RT_LIST_OF(link->client->parked.next, struct ag_held, in_session);
         uint32_t channel = (uint32_t)held->key;
         uint8_t payload[RT_SHORT_MAX];
         struct rt_slice slice = {payload, held->size};
@@ -116,10 +116,10 @@ void rt_ag_attach(struct rt_agent *agent, struct ag_link *link, uint32_t channel
         rt_ag_refuse(agent, link, channel, &limit);
         return;
     }
-    if (link->congested || !rt_list_empty(&link->parked)) {
+    if (link->congested || !rt_list_empty(&link->client->parked)) {
         struct ag_held *held = rt_ag_held_new(agent, link, channel, &msg, payload);
         if (held != NULL) {
-            rt_list_push(&link->parked, &held->in_session);
+            rt_list_push(&link->client->parked, &held->in_session);
         }
         return;
     }

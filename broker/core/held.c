@@ -56,7 +56,7 @@ void rt_ag_held_free(struct rt_agent *agent, struct ag_held *held)
     rt_timer_clear(&agent->timers, &held->timer);
     HASH_DELETE(hh, agent->held, held);
     held->link->n_chans--;
-    held->link->held_bytes -= held->size;
+    held->link->client->held_bytes -= held->size;
     agent->held_bytes -= held->size;
     agent->stats.held--;
     free(held);
@@ -476,7 +476,7 @@ struct ag_held *rt_ag_held_new(struct rt_agent *agent, struct ag_link *link, uin
         rt_ag_refuse_text(agent, link, channel, RT_CLASS_RETRY_LATER, "this agent holds too many requests");
         return NULL;
     }
-    if (link->held_bytes + payload.size > RT_LINK_HELD_BYTES_MAX) {
+    if (link->client->held_bytes + payload.size > RT_LINK_HELD_BYTES_MAX) {
         rt_ag_refuse_text(agent, link, channel, RT_CLASS_RETRY_LATER, "this link has too many attaches that wait");
         return NULL;
     }
@@ -500,8 +500,8 @@ struct ag_held *rt_ag_held_new(struct rt_agent *agent, struct ag_link *link, uin
     held->resume = !msg->make;
     held->size = payload.size;
     memcpy(held->payload, payload.data, payload.size);
-    rt_list_push(&link->held, &held->in_link);
-    link->held_bytes += payload.size;
+    rt_list_push(&link->client->held, &held->in_link);
+    link->client->held_bytes += payload.size;
     agent->held_bytes += payload.size;
     agent->stats.held++;
     rt_ag_link_gains(agent, link);

@@ -109,7 +109,7 @@ static void hello(struct rt_agent *agent, struct ag_link *link, const uint8_t *d
         rt_ag_link_refuse_text(agent, link, RT_CLASS_VERSION, "this agent speaks version 1");
     } else if (guest) {
         rt_ag_guest_hello(agent, link, &msg);
-    } else if (link->as == RT_CLIENT_NOBODY) {
+    } else if (link->client->as == RT_CLIENT_NOBODY) {
         (void)snprintf(why, sizeof(why),
                        "%s may not use this agent; it takes a rule of access.users, or a client's certificate",
                        ag_link_who(link));

@@ -103,7 +103,7 @@ void rt_ag_link_state(struct rt_agent *agent, struct ag_link *link, enum ag_link
 
 struct ag_link *rt_ag_link_new(const struct rt_peer *peer)
 {
-    struct ag_link *link = calloc(1, sizeof(*link));
+    struct ag_link *link = calloc(1, sizeof(*link) + (peer->role == RT_PEER_CLIENT ? sizeof(link->client[0]) : 0));
 
     if (link == NULL) {
         return NULL;
@@ -114,10 +114,12 @@ struct ag_link *rt_ag_link_new(const struct rt_peer *peer)
     rt_list_init(&link->chans);
     rt_list_init(&link->waiters);
     rt_list_init(&link->byes);
-    rt_list_init(&link->held);
-    rt_list_init(&link->parked);
-    rt_list_init(&link->asks);
-    rt_list_init(&link->requests);
+    if (peer->role == RT_PEER_CLIENT) {
+        rt_list_init(&link->client->held);
+        rt_list_init(&link->client->parked);
+        rt_list_init(&link->client->asks);
+        rt_list_init(&link->client->requests);
+    }
     link->generation = 2; /* a flow's 0 is of long ago */
     return link;
 }
@@ -154,7 +156,9 @@ static enum rt_client_role role_of(const struct rt_agent *agent, enum rt_client_
 void rt_ag_link_proved(struct rt_agent *agent, struct ag_link *link, const struct rt_proof *proof)
 {
     assert(link->state == AG_UNPROVED);
-    link->as = (uint8_t)role_of(agent, proof->as);
+    if (link->role == RT_PEER_CLIENT) {
+        link->client->as = (uint8_t)role_of(agent, proof->as);
+    }
     link->who = proof->who[0] == '\0' ? NULL : strdup(proof->who);
     if (link->who == NULL && proof->who[0] != '\0') {
         rt_ag_link_close(agent, link, rt_strerror(RT_ENOMEM));

@@ -67,6 +67,17 @@ struct ag_claim { /* from the hello to the answer of the take */
     uint8_t unproven; /* of the ticket presented */
 };
 
+struct ag_link_client {
+    struct rt_list held;     /* ag_held.in_link */
+    struct rt_list parked;   /* ag_held.in_session, of those that wait until this link has drained */
+    struct rt_list asks;     /* ag_ask.in_link */
+    struct rt_list requests; /* ag_waiting */
+    uint32_t n_asks;         /* both */
+    uint32_t replies;        /* bytes kept free for those to come */
+    size_t held_bytes;
+    uint8_t as; /* enum rt_client_role */
+};
+
 struct ag_link {
     rt_link_id id;
     uint8_t role;  /* enum rt_peer_role */
@@ -109,19 +120,11 @@ struct ag_link {
     struct ag_end *end;         /* owned */
     uint8_t *report;            /* owned; one that came before the take was answered */
     uint32_t report_size;
-    uint32_t unanswered; /* attaches that it has not answered */
-    uint32_t op;         /* its test, then its take, that is under way; 0 none */
-    uint8_t end_due;     /* END_OK that waits until it has drained: 1 + its `how`; 0 none */
-    /* client */
-    uint8_t as;              /* enum rt_client_role */
-    struct rt_list held;     /* ag_held.in_link */
-    struct rt_list parked;   /* ag_held.in_session, of those that wait until this link has drained */
-    struct rt_list asks;     /* ag_ask.in_link */
-    struct rt_list requests; /* ag_waiting */
-    uint32_t n_asks;         /* both */
-    uint32_t replies;        /* bytes kept free for those to come */
-    size_t held_bytes;
-    char *who; /* owned; as in struct rt_proof, NULL for "" */
+    uint32_t unanswered;            /* attaches that it has not answered */
+    uint32_t op;                    /* its test, then its take, that is under way; 0 none */
+    uint8_t end_due;                /* END_OK that waits until it has drained: 1 + its `how`; 0 none */
+    char *who;                      /* owned; as in struct rt_proof, NULL for "" */
+    struct ag_link_client client[]; /* one, where it is a client's */
 };
 
 static inline const char *ag_link_who(const struct ag_link *link)

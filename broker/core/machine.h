@@ -91,11 +91,11 @@ struct rt_agent {
     struct rt_agent_stats stats;
 };
 
+/* Milliseconds since 1970, for the expiry of tokens: may jump, so it is read when it is needed. */
+uint64_t rt_ag_wall(const struct rt_agent *agent);
 /* A key as two texts, tenant and cid, one behind the other. Returns their bytes. */
 size_t rt_ag_key_name(const struct rt_key *key, char name[sizeof(struct rt_key)]);
 struct rt_key rt_ag_key_of(const char *name);
-/* Milliseconds since 1970, for the expiry of tokens: may jump, so it is read when it is needed. */
-uint64_t rt_ag_wall(const struct rt_agent *agent);
 /* Tells the shell; `event` has what it is about. */
 void rt_ag_event(struct rt_agent *agent, struct rt_agent_event *event, const char *from, const char *to,
                  const char *reason);

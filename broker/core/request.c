@@ -402,9 +402,9 @@ void rt_ag_request_start(struct rt_agent *agent, struct ag_link *link, uint64_t 
     ask->room = rt_ag_request_room(msg->op);
     ask->timer.kind = AG_TIMER_ASK;
     ask->fact.of = AG_OF_ASK;
-    rt_list_push(&link->asks, &ask->in_link);
-    link->n_asks++;
-    link->replies += ask->room;
+    rt_list_push(&link->client->asks, &ask->in_link);
+    link->client->n_asks++;
+    link->client->replies += ask->room;
     memset(&op, 0, sizeof(op));
     if (prepare(ask, msg, &op) != 0) {
         rt_ag_ask_finish(agent, ask, RT_CLASS_INVALID,

@@ -42,7 +42,7 @@ static const char *const deeds[AG_RIGHTS] = {
 
 bool rt_ag_may(const struct ag_link *link, enum ag_right right)
 {
-    return (table[link->as].may & MAY(right)) != 0;
+    return (table[link->client->as].may & MAY(right)) != 0;
 }
 
 bool rt_ag_allowed(const struct ag_link *link, enum ag_right right, char why[RT_TEXT_MAX])
@@ -50,9 +50,10 @@ bool rt_ag_allowed(const struct ag_link *link, enum ag_right right, char why[RT_
     bool may = rt_ag_may(link, right);
 
     if (!may) {
-        (void)snprintf(why, RT_TEXT_MAX, "%s may not %s%s", table[link->as].name, deeds[right],
-                       link->as == RT_CLIENT_OPERATOR && right == AG_MAY_READ ? ", unless access.operators_read is set"
-                                                                              : "");
+        (void)snprintf(why, RT_TEXT_MAX, "%s may not %s%s", table[link->client->as].name, deeds[right],
+                       link->client->as == RT_CLIENT_OPERATOR && right == AG_MAY_READ
+                           ? ", unless access.operators_read is set"
+                           : "");
     }
     return may;
 }

@@ -68,11 +68,13 @@ static void drop_revoked(struct rt_agent *agent, struct ag_session *session)
 
 void rt_ag_link_strip(struct rt_agent *agent, struct ag_link *link, const struct rt_refuse_msg *refuse)
 {
-    while (!rt_list_empty(&link->held)) {
-        rt_ag_held_free(agent, RT_LIST_OF(link->held.next, struct ag_held, in_link));
+    while (link->role == RT_PEER_CLIENT && !rt_list_empty(&link->client->held)) {
+        rt_ag_held_free(agent, RT_LIST_OF(link->client->held.next, struct ag_held, in_link));
     }
     rt_ag_chans_end(agent, link, refuse);
-    rt_ag_asks_free(agent, link);
+    if (link->role == RT_PEER_CLIENT) {
+        rt_ag_asks_free(agent, link);
+    }
     if (link->end != NULL) {
         rt_ag_end_free(agent, link->end);
     }

@@ -28,9 +28,9 @@ struct ag_waiting {
 /* Pages that waited until the link had drained. */
 static void pages_drained(struct rt_agent *agent, struct ag_link *link)
 {
-    struct rt_list *node = link->asks.next, *next;
+    struct rt_list *node = link->client->asks.next, *next;
 
-    for (; node != &link->asks; node = next) {
+    for (; node != &link->client->asks; node = next) {
         struct ag_ask *ask = RT_LIST_OF(node, struct ag_ask, in_link);
         next = node->next;
         if (ask->parked) {
@@ -43,17 +43,17 @@ static void pages_drained(struct rt_agent *agent, struct ag_link *link)
 void rt_ag_requests_drained(struct rt_agent *agent, struct ag_link *link)
 {
     pages_drained(agent, link);
-    while (!link->congested && !rt_list_empty(&link->requests)) {
-        struct ag_waiting *first = RT_LIST_OF(link->requests.next, struct ag_waiting, node);
+    while (!link->congested && !rt_list_empty(&link->client->requests)) {
+        struct ag_waiting *first = RT_LIST_OF(link->client->requests.next, struct ag_waiting, node);
         struct rt_request_msg msg;
         char why[RT_TEXT_MAX];
 
         /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): what was freed has been taken out of the list */
-        if (link->replies + first->room > AG_LINK_REPLIES_MAX) {
+        if (link->client->replies + first->room > AG_LINK_REPLIES_MAX) {
             break;
         }
         rt_list_remove(&first->node);
-        link->n_asks--;
+        link->client->n_asks--;
         if (rt_msg_decode(RT_MSG_REQUEST, first->payload, first->size, &msg, why, sizeof(why)) == 0) { /* as before */
             rt_ag_request_start(agent, link, first->request, &msg);
         }
@@ -65,11 +65,11 @@ void rt_ag_asks_free(struct rt_agent *agent, struct ag_link *link)
 {
     struct rt_list *node;
 
-    while (!rt_list_empty(&link->asks)) {
-        rt_ag_ask_free(agent, RT_LIST_OF(link->asks.next, struct ag_ask, in_link));
+    while (!rt_list_empty(&link->client->asks)) {
+        rt_ag_ask_free(agent, RT_LIST_OF(link->client->asks.next, struct ag_ask, in_link));
     }
-    while ((node = rt_list_pop(&link->requests)) != NULL) {
-        link->n_asks--;
+    while ((node = rt_list_pop(&link->client->requests)) != NULL) {
+        link->client->n_asks--;
         free(RT_LIST_OF(node, struct ag_waiting, node));
     }
 }
@@ -95,12 +95,13 @@ void rt_ag_request(struct rt_agent *agent, struct ag_link *link, uint64_t reques
         answer_now(agent, link, request, RT_CLASS_INVALID, why);
         return;
     }
-    if (link->n_asks >= AG_LINK_ASKS_MAX) {
+    if (link->client->n_asks >= AG_LINK_ASKS_MAX) {
         answer_now(agent, link, request, RT_CLASS_LIMIT, "too many requests without an answer on this link");
         return;
     }
     room = rt_ag_request_room(msg.op);
-    if (!link->congested && rt_list_empty(&link->requests) && link->replies + room <= AG_LINK_REPLIES_MAX) {
+    if (!link->congested && rt_list_empty(&link->client->requests) &&
+        link->client->replies + room <= AG_LINK_REPLIES_MAX) {
         rt_ag_request_start(agent, link, request, &msg);
         return;
     }
@@ -111,6 +112,6 @@ void rt_ag_request(struct rt_agent *agent, struct ag_link *link, uint64_t reques
     }
     *waiting = (struct ag_waiting){.request = request, .room = room, .size = size};
     memcpy(waiting->payload, data, size);
-    rt_list_push(&link->requests, &waiting->node);
-    link->n_asks++;
+    rt_list_push(&link->client->requests, &waiting->node);
+    link->client->n_asks++;
 }

@@ -165,7 +165,7 @@ static void test_wire_with_a_handshake(void **state)
     fx_send(&one, (const uint8_t[]){CIPHER_MARK, 7}, 2);
     fx_until(is_proved, NULL);
     assert_string_equal(newest()->who, "peer-7");
-    assert_int_equal(newest()->as, RT_CLIENT_VCH);
+    assert_int_equal(newest()->client->as, RT_CLIENT_VCH);
     fx_send(&one, hello, size);
     fx_until(has_header, NULL);
     for (size_t i = 2; i < one.size; i++) { /* behind the other side's handshake */

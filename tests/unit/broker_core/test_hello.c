@@ -281,7 +281,7 @@ static void test_proved_later(void **state)
     fx_msg(fx, link, &(struct rt_frame){.type = RT_HELLO}, RT_MSG_HELLO, &msg);
     (void)fx_want(fx, link, RT_WELCOME, &frame);
     assert_string_equal(rt_ag_link(fx->agent, fx->links[link].id)->who, "acme");
-    assert_int_equal(rt_ag_link(fx->agent, fx->links[link].id)->as, RT_CLIENT_VIEWER);
+    assert_int_equal(rt_ag_link(fx->agent, fx->links[link].id)->client->as, RT_CLIENT_VIEWER);
 }
 
 static struct rt_peer peer_of(enum rt_peer_role role, unsigned n, bool lone)
