@@ -74,10 +74,10 @@ struct rt_conn {
     struct rt_listener *listener;
     struct rt_list node; /* of shell->links */
     rt_link_id id;       /* 0: the machine has done with it */
+    bool queues;         /* had a queue at the last look at it */
     struct rt_batch *batch;
-    uint64_t handed; /* to the kernel, at the last look at a queue */
+    uint64_t handed; /* to the kernel, at that look */
     size_t unread;   /* bytes that the kernel had then */
-    bool queues;     /* had a queue then */
 };
 
 struct rt_shell_listener {

@@ -105,6 +105,7 @@ void rt_agent_free(struct rt_agent *agent)
     {
         rt_ag_session_free(agent, session);
     }
+    free(agent->places);
     free(agent->links);
     free(agent->ops);
     rt_ag_hosts_free(agent);

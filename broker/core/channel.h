@@ -4,7 +4,6 @@
 #define RETETHER_BROKER_CORE_CHANNEL_H
 
 #include "broker/core/agent.h"
-#include "broker/core/hash.h"
 #include "broker/core/machine.h"
 #include "session/base/list.h"
 #include "session/core/digest.h"
@@ -34,7 +33,8 @@ struct ag_flow {            /* one stream of a channel, from its sender to its r
 };
 
 struct ag_chan {
-    uint64_t key[2]; /* link id << 32 | channel, by enum ag_side */
+    uint64_t key[2];         /* link id << 32 | channel, by enum ag_side */
+    struct ag_chan *next[2]; /* in the same place of agent.places */
     struct ag_link *link[2];
     struct rt_list in[2];    /* ag_link.chans */
     struct rt_list wait[2];  /* ag_link.waiters of the side that it is for */
@@ -46,7 +46,6 @@ struct ag_chan {
     bool attached;                      /* the guest has answered */
     struct ag_session *session;
     struct ag_flow flow[RT_STREAMS];
-    UT_hash_handle hh_guest, hh_client;
 };
 
 static inline uint64_t ag_chan_key(rt_link_id link, uint32_t channel)

@@ -54,7 +54,8 @@ struct rt_agent {
     struct ag_op **ops;     /* [AG_SLOTS] */
     uint32_t last_link, last_op;
     uint32_t n_ops;
-    struct ag_chan *by_guest, *by_client;
+    struct ag_chan **places; /* owned, [2 * n_places]: channels by the hash of their keys; map.c */
+    uint32_t n_places;
     struct ag_held *held;
     size_t held_bytes;
     struct ag_session *sessions;

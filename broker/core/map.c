@@ -16,22 +16,73 @@
 #include <assert.h>
 #include <stdlib.h>
 
+/* Places at first, and channels for each before there are twice as many. */
+#define AG_PLACES_MIN 64
+#define AG_CHANS_A_PLACE 4
+
 /* Channels: a pair of (link, channel) mapped to each other, from the ATTACH to a DETACH, a REFUSE or a lost link. */
 
-static bool enter(struct rt_agent *agent, struct ag_chan *chan)
+/* A channel stands in two places, one for each of its keys: the highest bits of the key times an odd number that peers
+ * do not know. */
+static struct ag_chan **place_of(const struct rt_agent *agent, uint64_t key, enum ag_side side)
 {
-    HASH_ADD_KEYPTR_BYHASHVALUE(hh_guest, agent->by_guest, &chan->key[AG_GUEST], sizeof(chan->key[AG_GUEST]),
-                                ag_chan_hash(agent, chan->key[AG_GUEST]), chan);
-    if (chan->hh_guest.tbl == NULL) {
-        return false;
+    uint64_t odd = (agent->config.seed ^ UINT64_C(0x9e3779b97f4a7c15)) | 1;
+
+    return &agent->places[2 * ((key * odd >> 32) * agent->n_places >> 32) + side];
+}
+
+static void enter(struct rt_agent *agent, struct ag_chan *chan, enum ag_side side)
+{
+    struct ag_chan **place = place_of(agent, chan->key[side], side);
+
+    chan->next[side] = *place;
+    *place = chan;
+}
+
+static void leave(struct rt_agent *agent, struct ag_chan *chan, enum ag_side side)
+{
+    struct ag_chan **at = place_of(agent, chan->key[side], side);
+
+    while (*at != chan) {
+        at = &(*at)->next[side];
     }
-    HASH_ADD_KEYPTR_BYHASHVALUE(hh_client, agent->by_client, &chan->key[AG_CLIENT], sizeof(chan->key[AG_CLIENT]),
-                                ag_chan_hash(agent, chan->key[AG_CLIENT]), chan);
-    if (chan->hh_client.tbl == NULL) {
-        HASH_DELETE(hh_guest, agent->by_guest, chan);
-        return false;
+    *at = chan->next[side];
+}
+
+/* Doubles the places when channels crowd in them. Without memory they stay as they are. False: there are none. */
+static bool make_places(struct rt_agent *agent)
+{
+    uint32_t n = agent->n_places, more = n == 0 ? AG_PLACES_MIN : 2 * n;
+    struct ag_chan **old = agent->places, **places;
+
+    if (agent->stats.channels / AG_CHANS_A_PLACE < n) {
+        return true;
     }
+    places = calloc(more, 2 * sizeof(struct ag_chan *));
+    if (places == NULL) {
+        return n > 0;
+    }
+    agent->places = places;
+    agent->n_places = more;
+    for (uint32_t i = 0; i < 2 * n; i++) {
+        enum ag_side side = i % 2 == 0 ? AG_GUEST : AG_CLIENT;
+        for (struct ag_chan *chan = old[i], *next; chan != NULL; chan = next) {
+            next = chan->next[side];
+            enter(agent, chan, side);
+        }
+    }
+    free(old);
     return true;
+}
+
+struct ag_chan *rt_ag_chan_at(const struct rt_agent *agent, enum ag_side side, uint64_t key)
+{
+    struct ag_chan *chan = agent->n_places == 0 ? NULL : *place_of(agent, key, side);
+
+    while (chan != NULL && chan->key[side] != key) {
+        chan = chan->next[side];
+    }
+    return chan;
 }
 
 struct ag_chan *rt_ag_chan_new(struct rt_agent *agent, struct ag_session *session, struct ag_link *client,
@@ -40,7 +91,7 @@ struct ag_chan *rt_ag_chan_new(struct rt_agent *agent, struct ag_session *sessio
     struct ag_link *guest = session->guest;
     struct ag_chan *chan;
 
-    if (guest->last_channel == UINT32_MAX || guest->n_chans >= RT_LINK_CHANNELS_MAX) {
+    if (guest->last_channel == UINT32_MAX || guest->n_chans >= RT_LINK_CHANNELS_MAX || !make_places(agent)) {
         return NULL;
     }
     chan = calloc(1, sizeof(*chan));
@@ -49,10 +100,8 @@ struct ag_chan *rt_ag_chan_new(struct rt_agent *agent, struct ag_session *sessio
     }
     chan->key[AG_GUEST] = ag_chan_key(guest->id, guest->last_channel + 1);
     chan->key[AG_CLIENT] = ag_chan_key(client->id, channel);
-    if (!enter(agent, chan)) {
-        free(chan);
-        return NULL;
-    }
+    enter(agent, chan, AG_GUEST);
+    enter(agent, chan, AG_CLIENT);
     guest->last_channel++;
     chan->session = session;
     chan->link[AG_GUEST] = guest;
@@ -80,10 +129,9 @@ void rt_ag_chan_free(struct rt_agent *agent, struct ag_chan *chan)
 {
     rt_ag_chan_answered(agent, chan);
     rt_ag_flows_forget(chan);
-    HASH_DELETE(hh_guest, agent->by_guest, chan);
-    HASH_DELETE(hh_client, agent->by_client, chan);
     for (int side = AG_GUEST; side <= AG_CLIENT; side++) {
         assert(chan->link[side] != NULL);
+        leave(agent, chan, (enum ag_side)side);
         rt_list_remove(&chan->in[side]);
         rt_list_remove(&chan->wait[side]);
         rt_ag_kept_free(chan, (enum ag_side)side);

@@ -10,6 +10,8 @@
 
 struct rt_refuse_msg;
 
+/* The channel of which that side's key is this, or NULL. */
+struct ag_chan *rt_ag_chan_at(const struct rt_agent *agent, enum ag_side side, uint64_t key);
 struct ag_chan *rt_ag_chan_new(struct rt_agent *agent, struct ag_session *session, struct ag_link *client,
                                uint32_t channel);
 /* The guest has answered its ATTACH, or never will: another may be asked of it. */

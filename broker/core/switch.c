@@ -106,19 +106,13 @@ static bool switch_attached(struct rt_agent *agent, struct ag_chan *chan, const 
 static struct ag_chan *find_chan(struct rt_agent *agent, struct ag_link *link, uint32_t channel)
 {
     uint64_t key = ag_chan_key(link->id, channel);
-    bool guest = link->role == RT_PEER_GUEST;
+    enum ag_side side = link->role == RT_PEER_GUEST ? AG_GUEST : AG_CLIENT;
     struct ag_chan *chan = link->cache;
-    unsigned hash;
 
-    if (chan != NULL && chan->key[guest ? AG_GUEST : AG_CLIENT] == key) {
+    if (chan != NULL && chan->key[side] == key) {
         return chan;
     }
-    hash = ag_chan_hash(agent, key);
-    if (guest) {
-        HASH_FIND_BYHASHVALUE(hh_guest, agent->by_guest, &key, sizeof(key), hash, chan);
-    } else {
-        HASH_FIND_BYHASHVALUE(hh_client, agent->by_client, &key, sizeof(key), hash, chan);
-    }
+    chan = rt_ag_chan_at(agent, side, key);
     if (chan != NULL) {
         link->cache = chan;
     }

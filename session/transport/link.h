@@ -84,6 +84,9 @@ struct rt_link {
     const struct rt_link_ops *ops;
     struct rt_buf_pool *pool;
     enum rt_link_state state;
+    int reason;
+    bool noted; /* reason and text are final */
+    bool above_high;
 
     uint8_t *carry; /* owned, or NULL: the unconsumed tail */
     size_t carry_size, carry_cap;
@@ -92,13 +95,10 @@ struct rt_link {
     struct rt_link_chunk *flight;       /* last chunk of the write that the wire has, or NULL */
     size_t backlog;                     /* bytes of the chunks after flight */
     size_t high_water;                  /* bytes; may be set after open */
-    bool above_high;
 
     uint64_t accepted; /* bytes taken by rt_link_writev */
     uint64_t received; /* bytes read */
-    bool noted;        /* reason and text are final */
-    int reason;
-    char *text; /* owned; NULL before, or without memory for it */
+    char *text;        /* owned; NULL before, or without memory for it */
 };
 
 struct rt_link_setup {

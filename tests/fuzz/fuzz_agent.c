@@ -188,10 +188,12 @@ static void attach(unsigned p, struct fuzz_in *in)
 
 static struct ag_chan *channel_of(struct fuzz_in *in)
 {
-    unsigned count = HASH_CNT(hh_guest, world.agent->by_guest), n = fuzz_byte(in);
-    struct ag_chan *chan = world.agent->by_guest;
-    for (n = count == 0 ? 0 : n % count; n > 0; n--)
-        chan = chan->hh_guest.next;
+    const struct rt_agent *agent = world.agent;
+    unsigned n = fuzz_byte(in) + 1U;
+    struct ag_chan *chan = NULL;
+    for (unsigned i = 0; n > 0 && i < agent->n_places; i++)
+        for (struct ag_chan *at = agent->places[2 * i + AG_GUEST]; n > 0 && at != NULL; at = at->next[AG_GUEST], n--)
+            chan = at;
     return chan;
 }
 

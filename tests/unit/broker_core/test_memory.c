@@ -380,7 +380,7 @@ static void test_idle_session_is_small(void **state)
     assert_int_equal(fx_stats(fx).channels, SESSIONS);
     print_message("%zu bytes per idle attached session\n", (after.uordblks - before.uordblks) / SESSIONS);
 #if !defined(__SANITIZE_ADDRESS__)
-    assert_true(after.uordblks - before.uordblks <= SESSIONS * (size_t)1536);
+    assert_true(after.uordblks - before.uordblks <= SESSIONS * (size_t)1344);
 #endif
     fx->n_links = 1;
     fx_close(fx);
