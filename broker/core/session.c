@@ -327,7 +327,7 @@ void rt_ag_session_past_note(struct rt_agent *agent, const struct rt_key *key, s
     }
     memcpy(copy, past.data, past.size);
     session->past = copy;
-    session->past_size = (uint32_t)past.size;
+    session->past_size = (uint16_t)past.size;
 }
 
 void rt_ag_session_part(struct rt_agent *agent, struct ag_session *session)
@@ -432,7 +432,7 @@ void rt_ag_session_report(struct rt_agent *agent, struct ag_session *session, co
     }
     memcpy(copy, small, size);
     session->report = copy;
-    session->report_size = (uint32_t)size;
+    session->report_size = (uint16_t)size;
     session->report_dirty = true;
     if (agent->now >= session->report_next) {
         rt_ag_session_write_report(agent, session);

@@ -58,14 +58,16 @@ struct ag_session {
     struct rt_list retake; /* agent.retakes */
     struct rt_list held;   /* ag_held.in_session */
     struct rt_list asks;   /* ag_ask.in_session */
-    uint32_t n_ops, past_size;
+    uint32_t n_ops;
+    uint16_t past_size, take_delay;
     struct ag_link *guest; /* serves it here */
     uint8_t state;         /* enum rt_session_state, as last written or told */
     bool claimed;          /* the store has confirmed what is served */
     bool taken;            /* the store has confirmed a claim of the incarnation in rule */
     bool orphan;           /* while lost_at: its record names this host, and was never served here under that claim */
     bool report_dirty;     /* the store has not got the newest */
-    uint8_t unwritten;     /* a state that the store has not confirmed, 0 none; of this claim: */
+    uint8_t unwritten;     /* a state that the store has not confirmed, 0 none; of the claim below */
+    uint16_t report_size;
     uint64_t unwritten_life, unwritten_epoch;
     /* the newest claim known of */
     uint64_t life, epoch;
@@ -75,12 +77,10 @@ struct ag_session {
     char *abroad;                                             /* owned */
     struct ag_rule *rule;                                     /* owned; NULL when that claim was not made here */
     uint64_t lost_at, take_at, report_at, write_at, audit_at; /* deadlines, 0 none */
-    uint32_t take_delay;
-    uint32_t report_size;
-    uint8_t *report;      /* owned; the newest, shortened */
-    uint64_t report_next; /* not written before */
-    uint8_t *past;        /* owned; its record's, as the store told it with the newest take here */
-    char name[];          /* its key: tenant and cid, two texts */
+    uint8_t *report;                                          /* owned; the newest, shortened */
+    uint64_t report_next;                                     /* not written before */
+    uint8_t *past; /* owned; its record's, as the store told it with the newest take here */
+    char name[];   /* its key: tenant and cid, two texts */
 };
 
 /* Whether one claim is newer than another one of the same session. */

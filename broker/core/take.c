@@ -79,9 +79,9 @@ static void ask(struct rt_agent *agent, struct ag_link *link)
 
 static void take_later(struct rt_agent *agent, struct ag_session *session)
 {
-    uint32_t delay = session->take_delay == 0 ? AG_TAKE_BACKOFF_MIN_MS : session->take_delay * 2;
+    unsigned delay = session->take_delay == 0 ? AG_TAKE_BACKOFF_MIN_MS : session->take_delay * 2U;
 
-    session->take_delay = delay > AG_TAKE_BACKOFF_MAX_MS ? AG_TAKE_BACKOFF_MAX_MS : delay;
+    session->take_delay = (uint16_t)(delay > AG_TAKE_BACKOFF_MAX_MS ? AG_TAKE_BACKOFF_MAX_MS : delay);
     session->take_at = agent->now + session->take_delay;
     rt_ag_session_fact(agent, session, AG_SESSION_CHANGED);
 }

@@ -342,7 +342,7 @@ static int keep_tail(struct rt_link *link, const uint8_t *end, size_t left, size
         return 0;
     }
     if (left > link->carry_cap) {
-        size_t cap = 2 * link->carry_cap;
+        size_t cap = (size_t)2 * link->carry_cap;
         uint8_t *carry;
 
         cap = cap > RT_BUF_CARRY_MAX ? RT_BUF_CARRY_MAX : cap;
@@ -352,10 +352,10 @@ static int keep_tail(struct rt_link *link, const uint8_t *end, size_t left, size
             return RT_ENOMEM;
         }
         link->carry = carry;
-        link->carry_cap = cap;
+        link->carry_cap = (uint32_t)cap;
     }
     memcpy(link->carry + have, end - (left - have), left - have);
-    link->carry_size = left;
+    link->carry_size = (uint32_t)left;
     return 0;
 }
 

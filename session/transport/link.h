@@ -89,7 +89,7 @@ struct rt_link {
     bool above_high;
 
     uint8_t *carry; /* owned, or NULL: the unconsumed tail */
-    size_t carry_size, carry_cap;
+    uint32_t carry_size, carry_cap;
 
     struct rt_link_chunk *first, *last; /* owned list */
     struct rt_link_chunk *flight;       /* last chunk of the write that the wire has, or NULL */
