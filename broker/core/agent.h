@@ -46,10 +46,10 @@
 #define RT_LINK_HIGH_WATER 1048576
 /* Credit that the senders of one stream have and have not used; and what those of all streams to one link have of it
  * above the initial credit, which each stream can always have. */
-#define RT_CHANNEL_BUDGET 1048576
-#define RT_LINK_GROWN_MAX 6291456
+#define RT_CHANNEL_BUDGET 5242880
+#define RT_LINK_GROWN_MAX 12582912
 /* Bytes queued to one link, whoever sends what: never more. */
-#define RT_LINK_QUEUED_MAX 23068672
+#define RT_LINK_QUEUED_MAX 29360128
 /* A session whose guest has gone is written moving only after this time. A guest that moves is served elsewhere by
  * then, also when a host is left by many at once, so moves cost no such write, and no claim waits behind one. */
 #define RT_MOVING_AFTER_MS 1000

@@ -39,7 +39,7 @@ struct ag_chan {
     struct rt_list in[2];    /* ag_link.chans */
     struct rt_list wait[2];  /* ag_link.waiters of the side that it is for */
     struct ag_kept *kept[2]; /* owned; by the side that it is for; NULL: nothing */
-    uint32_t jammed[2];      /* bytes of DATA since that side became congested for the jam-th time */
+    uint32_t jammed[2];      /* bytes without credit since that side became congested for the jam-th time */
     uint16_t jam[2];
     uint32_t counted[2], generation[2]; /* bytes in ag_link.grown of that side, and in which */
     uint16_t window[RT_STREAMS];        /* KiB that a flow was last given; 0: not more than the initial credit yet */

@@ -17,8 +17,8 @@
  * link may have: an ATTACH never waits until others have used what they were promised, and a flow can always have so
  * much again. So none starves.
  * - A flow of output grows once it has used half of what it had: those that say nothing, most control and error
- *   streams, keep nothing from the others. One of input grows with its first ACK. It may then have a quarter of what is
- *   left to grow, at most RT_CHANNEL_BUDGET: n busy flows come to have 1 / (n + 4) of it each.
+ *   streams, keep nothing from the others. One of input grows with its first ACK. It may then have half of what is left
+ *   to grow, at most RT_CHANNEL_BUDGET: n busy flows come to have 1 / (n + 2) of it each.
  * - Credit cannot be taken back, and a flow may fall silent with all of it, or go on with a few bytes a second. When it
  *   has not used half of its window for a second or two it is not counted any more, else some dozens of such would keep
  *   everybody else small for ever. Should many of these wake up together while their receiver does not read, ag_fits()
@@ -99,7 +99,7 @@ static bool may_grow(const struct ag_chan *chan, unsigned stream)
 /* What one flow may have on its way to the link. */
 static uint32_t share(const struct ag_link *to)
 {
-    uint32_t used = to->grown[0] + to->grown[1], window = used < RT_LINK_GROWN_MAX ? (RT_LINK_GROWN_MAX - used) / 4 : 0;
+    uint32_t used = to->grown[0] + to->grown[1], window = used < RT_LINK_GROWN_MAX ? (RT_LINK_GROWN_MAX - used) / 2 : 0;
 
     window = window < RT_CHANNEL_BUDGET ? window : RT_CHANNEL_BUDGET;
     return window > RT_INITIAL_CREDIT ? window : RT_INITIAL_CREDIT;

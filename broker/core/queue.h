@@ -24,9 +24,9 @@ struct ag_kept {
     uint8_t *attached; /* owned; the payload */
 };
 
-/* Whether size bytes of DATA may go to that side of the channel: always while its link is not congested. While it is, a
- * channel may take a quarter of what is left up to AG_LINK_DATA_MAX; who takes more sends many small frames, whose
- * headers no credit counts, and is LOST. What was promised by credit always fits in. */
+/* Whether DATA may go to that side of the channel that brings size bytes without credit: its header, and what was kept.
+ * Always while its link is not congested. While it is, a channel may bring a quarter of what is left up to
+ * AG_LINK_DATA_MAX; who brings more sends many small frames, and is LOST. What was promised has a place of its own. */
 static inline bool ag_fits(struct ag_chan *chan, enum ag_side side, size_t size)
 {
     const struct ag_link *to = chan->link[side];

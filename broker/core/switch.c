@@ -159,7 +159,7 @@ void rt_ag_switch_data(struct rt_agent *agent, struct ag_link *link, struct rt_f
         end_at(agent, chan, RT_CLASS_LIMIT, "DATA beyond the limit that was granted", frame);
         return;
     }
-    if (!ag_fits(chan, !from, RT_FRAME_HEADER + (size_t)n + rt_ag_kept_size(chan, !from))) {
+    if (!ag_fits(chan, !from, RT_FRAME_HEADER + rt_ag_kept_size(chan, !from))) {
         end_channel(agent, chan, RT_CLASS_LOST, "too many small frames for a peer that reads slowly");
         return;
     }

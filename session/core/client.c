@@ -240,7 +240,10 @@ static struct rt_catt *make(struct rt_client *client, const struct rt_attach_opt
     att->wait_ms = RT_CLIENT_WAIT_MIN_MS;
     att->give_up_at = options->give_up_ms == 0 ? RT_NEVER : client->now + options->give_up_ms;
     for (unsigned s = RT_STDOUT; s <= RT_CONTROL_UP; s++) {
-        rt_receiver_init(rt_catt_rx(att, s), s == RT_CONTROL_UP ? RT_CLIENT_CONTROL_WINDOW : RT_CLIENT_WINDOW);
+        bool is_control = s == RT_CONTROL_UP;
+
+        rt_receiver_init(rt_catt_rx(att, s), is_control ? RT_CLIENT_CONTROL_WINDOW : RT_CLIENT_WINDOW,
+                         is_control ? RT_CLIENT_CONTROL_WINDOW : RT_CLIENT_WINDOW_MAX);
     }
     rt_tx_begin(&att->tx[0]);
     rt_tx_begin(&att->tx[1]);

@@ -28,11 +28,12 @@
  * channels brought are never mixed: the second one's sender may be a copy with another past behind 300, while up to
  * there the digests were compared (invariant I1). An end that came is forgotten as well, unless it was consumed. */
 
-void rt_receiver_init(struct rt_receiver *receiver, size_t window)
+void rt_receiver_init(struct rt_receiver *receiver, size_t window, size_t most)
 {
     rt_ring_init(&receiver->ring, window);
+    receiver->most = most;
     receiver->final = RT_NO_OFFSET;
-    receiver->ack_at = RT_NO_OFFSET;
+    receiver->ack_at = receiver->mark = RT_NO_OFFSET;
     rt_digest_start(&receiver->digest, 0);
 }
 
@@ -73,7 +74,8 @@ void rt_receiver_bind(struct rt_receiver *receiver)
     receiver->told = receiver->consumed;
     receiver->limit = receiver->consumed + RT_INITIAL_CREDIT;
     receiver->ack_now = true;
-    receiver->ack_at = RT_NO_OFFSET;
+    receiver->ack_at = receiver->mark = RT_NO_OFFSET;
+    receiver->at_mark = false;
 }
 
 /* ---- what comes ---- */
@@ -89,11 +91,16 @@ static enum rt_received take_data(struct rt_receiver *receiver, uint64_t offset,
     if (offset + size > receiver->final) {
         return RT_RECEIVED_OVER_END;
     }
+    if (receiver->grows && receiver->ring.base == receiver->ring.head) { /* nobody reads from it now */
+        rt_ring_grow(&receiver->ring, (size_t)rt_min(receiver->ring.cap * UINT64_C(2), receiver->most));
+        receiver->grows = false;
+    }
     /* The ring is made at the first byte, so that an idle attachment costs none. */
     if (rt_ring_make(&receiver->ring) != 0 || rt_ring_append(&receiver->ring, data, size) != size) {
         return RT_RECEIVED_NO_MEMORY;
     }
     receiver->next += size;
+    receiver->at_mark = receiver->at_mark || receiver->next == receiver->mark;
     return RT_RECEIVED;
 }
 
@@ -226,12 +233,29 @@ static uint64_t limit_of(const struct rt_receiver *receiver)
     return rt_min(limit, RT_COUNTER_MAX - 1);
 }
 
+/* The window follows the link. Where a frame ends at a limit that was told some time ago, and little waits to be
+ * consumed, the sender stood still for want of credit, and not for want of a reader. */
+static void follow(struct rt_receiver *receiver, uint64_t now)
+{
+    if (receiver->next < receiver->mark) {
+        return;
+    }
+    if (receiver->at_mark && rt_ring_room(&receiver->ring) >= receiver->ring.cap / 2 &&
+        now >= receiver->mark_at + RT_WINDOW_TRIP_MS) {
+        receiver->grows = receiver->ring.cap < receiver->most;
+    }
+    receiver->mark = RT_NO_OFFSET;
+    receiver->at_mark = false;
+}
+
 bool rt_receiver_plan(struct rt_receiver *receiver, uint64_t now, uint64_t delay_ms)
 {
     uint64_t news = receiver->consumed - receiver->told;
-    bool stopped = receiver->next >= receiver->limit && limit_of(receiver) > receiver->limit;
-    bool ended = receiver->fin == RT_FIN_COME && rt_receiver_is_done(receiver);
+    bool stopped, ended;
 
+    follow(receiver, now);
+    stopped = receiver->next >= receiver->limit && limit_of(receiver) > receiver->limit;
+    ended = receiver->fin == RT_FIN_COME && rt_receiver_is_done(receiver);
     if (news > 0 && now + delay_ms < receiver->ack_at) {
         receiver->ack_at = now + delay_ms;
     }
@@ -240,6 +264,7 @@ bool rt_receiver_plan(struct rt_receiver *receiver, uint64_t now, uint64_t delay
     }
     if (receiver->ack_now) {
         receiver->ack_at = RT_NO_OFFSET;
+        receiver->due_at = now;
     }
     return receiver->ack_now;
 }
@@ -253,6 +278,10 @@ size_t rt_receiver_put_ack(struct rt_receiver *receiver, uint32_t channel, uint1
     }
     receiver->told = frame.offset = receiver->consumed;
     receiver->limit = limit_of(receiver);
+    if (receiver->mark == RT_NO_OFFSET) {
+        receiver->mark = receiver->limit;
+        receiver->mark_at = receiver->due_at;
+    }
     if (receiver->fin != RT_FIN_NONE && rt_receiver_is_done(receiver)) {
         move_fin(receiver, RT_FIN_TOLD);
         frame.flags = RT_ACK_FIN;

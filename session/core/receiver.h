@@ -37,6 +37,11 @@ struct rt_receiver {
     uint64_t consumed;
     uint64_t next;           /* after the last byte, or gap, that came */
     uint64_t told, limit;    /* `consumed` and the limit of the newest ACK */
+    uint64_t due_at;         /* when the newest ACK was due */
+    uint64_t mark, mark_at;  /* a limit that was told, and when; RT_NO_OFFSET once what it granted has come */
+    bool at_mark;            /* a frame has ended there: its sender stood still for want of credit */
+    bool grows;              /* its ring becomes larger when it is empty */
+    size_t most;             /* bytes: so far */
     struct rt_digest digest; /* of what was consumed, since the start or the last gap */
     struct rt_gap gaps[RT_GAPS_MAX];
     size_t n_gaps;
@@ -54,8 +59,8 @@ enum rt_received {
     RT_RECEIVED_NO_MEMORY,
 };
 
-/* Zeroed memory, first of all. */
-void rt_receiver_init(struct rt_receiver *receiver, size_t window);
+/* Zeroed memory, first of all. A far end whose bytes take long to come gets a larger window, `most` at most. */
+void rt_receiver_init(struct rt_receiver *receiver, size_t window, size_t most);
 void rt_receiver_close(struct rt_receiver *receiver);
 /* The first channel: the stream begins at offset. */
 void rt_receiver_start(struct rt_receiver *receiver, uint64_t offset);
@@ -82,6 +87,8 @@ bool rt_receiver_is_done(const struct rt_receiver *receiver);
  * with the length, 0 when it has not, RT_EPROTO when it is empty or longer than an item may be. */
 RT_MUST_CHECK int rt_receiver_item(const struct rt_receiver *receiver, uint8_t *out, size_t cap);
 
+/* A window that is used up in less is large enough. */
+#define RT_WINDOW_TRIP_MS 2
 /* What was consumed is told within this time. */
 #define RT_ACK_DELAY_MS 20
 /* Whether an ACK is due now. What was consumed may wait for more to be told with it, delay_ms at most: until ack_at. */

@@ -32,19 +32,31 @@ int rt_ring_make(struct rt_ring *ring)
     return ring->data != NULL ? 0 : RT_ENOMEM;
 }
 
+static void resize(struct rt_ring *ring, size_t cap, bool is_made)
+{
+    uint8_t *data = is_made ? malloc(cap) : NULL;
+
+    if (is_made && data == NULL) {
+        return;
+    }
+    (void)rt_ring_copy(ring, ring->base, data, (size_t)(ring->head - ring->base));
+    free(ring->data);
+    ring->data = data;
+    ring->cap = cap;
+    ring->origin = ring->base;
+}
+
+void rt_ring_grow(struct rt_ring *ring, size_t cap)
+{
+    assert(cap >= ring->cap);
+    resize(ring, cap, ring->data != NULL);
+}
+
 void rt_ring_shrink(struct rt_ring *ring)
 {
     size_t held = (size_t)(ring->head - ring->base);
-    uint8_t *data = held > 0 ? malloc(held) : NULL;
 
-    if (held > 0 && data == NULL) {
-        return;
-    }
-    (void)rt_ring_copy(ring, ring->base, data, held);
-    free(ring->data);
-    ring->data = data;
-    ring->cap = held;
-    ring->origin = ring->base;
+    resize(ring, held, held > 0);
 }
 
 void rt_ring_close(struct rt_ring *ring)

@@ -24,6 +24,8 @@ struct rt_ring {
 void rt_ring_init(struct rt_ring *ring, size_t cap);
 /* Gets its memory, if it has none. RT_ENOMEM: there is none now. */
 RT_MUST_CHECK int rt_ring_make(struct rt_ring *ring);
+/* Makes room for cap bytes, more than before. Without memory to do so the ring stays as it was. */
+void rt_ring_grow(struct rt_ring *ring, size_t cap);
 /* Keeps memory for the bytes that are held and no more: nothing can be appended any more. Without memory to do so the
  * ring stays as it was. */
 void rt_ring_shrink(struct rt_ring *ring);

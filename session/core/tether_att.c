@@ -153,8 +153,8 @@ static struct rt_att *new_att(struct rt_tether *t, const uint8_t id[RT_ID_SIZE],
     memcpy(place->id, id, RT_ID_SIZE);
     place->proc = proc->id;
     place->unbound_at = now;
-    rt_receiver_init(&place->in[RT_STDIN_IN], RT_STDIN_WINDOW);
-    rt_receiver_init(&place->in[RT_CONTROL_IN], RT_CONTROL_WINDOW);
+    rt_receiver_init(&place->in[RT_STDIN_IN], RT_STDIN_WINDOW, RT_STDIN_WINDOW);
+    rt_receiver_init(&place->in[RT_CONTROL_IN], RT_CONTROL_WINDOW, RT_CONTROL_WINDOW);
     t->due |= RT_DUE_REPORT;
     return place;
 }

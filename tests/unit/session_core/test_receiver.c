@@ -35,12 +35,17 @@ static int make(void **state)
     return 0;
 }
 
-static void begin(size_t window)
+static void begin_with(size_t window, size_t most)
 {
     memset(&receiver, 0, sizeof(receiver));
-    rt_receiver_init(&receiver, window);
+    rt_receiver_init(&receiver, window, most);
     rt_receiver_start(&receiver, 0);
     rt_receiver_bind(&receiver);
+}
+
+static void begin(size_t window)
+{
+    begin_with(window, window);
 }
 
 static enum rt_received bytes(uint64_t offset, const uint8_t *data, size_t size)
@@ -273,6 +278,79 @@ static void test_when_to_tell(void **state)
     rt_receiver_close(&receiver);
 }
 
+/* All that was granted comes trip_ms later and is consumed, then one byte more. Returns the window. */
+static size_t window_after(uint64_t *now, uint64_t trip_ms)
+{
+    *now += trip_ms;
+    assert_int_equal(data(receiver.next, receiver.mark), RT_RECEIVED);
+    consume(receiver.next - receiver.consumed);
+    assert_true(rt_receiver_plan(&receiver, *now, 20));
+    (void)put_ack();
+    assert_int_equal(data(receiver.next, receiver.next + 1), RT_RECEIVED);
+    consume(1);
+    return receiver.ring.cap;
+}
+
+/* The window follows the link: it doubles, up to its bound, where a sender used all of it and that took long. */
+static void test_window_follows(void **state)
+{
+    uint64_t now = 1000;
+
+    (void)state;
+    begin_with(1000, 3000);
+    assert_true(rt_receiver_plan(&receiver, now, 20));
+    (void)put_ack();
+    assert_int_equal(window_after(&now, RT_WINDOW_TRIP_MS - 1), 1000); /* soon enough */
+    assert_int_equal(window_after(&now, RT_WINDOW_TRIP_MS), 2000);
+    assert_int_equal(window_after(&now, 10), 3000);
+    assert_int_equal(window_after(&now, 10), 3000);
+    rt_receiver_close(&receiver);
+}
+
+/* It stays where a reader is slow, where the sender had more credit, and for a stream that may not have more. Bytes
+ * that are looked at keep their place. */
+static void test_window_stays(void **state)
+{
+    const uint8_t *seen;
+    uint64_t limit;
+    size_t size;
+
+    (void)state;
+    begin_with(1000, 3000);
+    (void)rt_receiver_plan(&receiver, 0, 20);
+    (void)put_ack();
+    assert_int_equal(data(0, 1000), RT_RECEIVED); /* the limit, 10 ms later, and nobody reads */
+    (void)rt_receiver_plan(&receiver, 10, 20);
+    consume(1000);
+    (void)rt_receiver_plan(&receiver, 10, 20);
+    limit = put_ack().limit;
+    assert_int_equal(limit, 2000);
+    assert_int_equal(data(1000, 1990), RT_RECEIVED);
+    consume(990);
+    (void)rt_receiver_plan(&receiver, 30, 20);
+    assert_int_equal(put_ack().limit, 2990);
+    assert_int_equal(data(1990, 2010), RT_RECEIVED); /* over the mark: it did not stop there */
+    consume(20);
+    (void)rt_receiver_plan(&receiver, 40, 20);
+    assert_int_equal(put_ack().limit, 3010);
+    rt_receiver_close(&receiver);
+
+    begin_with(1000, 3000);
+    (void)rt_receiver_plan(&receiver, 0, 20);
+    (void)put_ack();
+    assert_int_equal(data(0, 1000), RT_RECEIVED);
+    consume(600);
+    seen = rt_receiver_peek(&receiver, &size);
+    (void)rt_receiver_plan(&receiver, 10, 20);
+    (void)put_ack();
+    assert_int_equal(data(1000, 1100), RT_RECEIVED);
+    assert_ptr_equal(rt_receiver_peek(&receiver, &size), seen);
+    consume(500);
+    assert_int_equal(data(1100, 1101), RT_RECEIVED); /* now nobody looks */
+    assert_int_equal(rt_ring_room(&receiver.ring), 1999);
+    rt_receiver_close(&receiver);
+}
+
 static void test_items(void **state)
 {
     (void)state;
@@ -440,7 +518,8 @@ int main(void)
         cmocka_unit_test(test_ends),         cmocka_unit_test(test_rebinding),
         cmocka_unit_test(test_gaps_join),    cmocka_unit_test(test_no_limit_beyond_the_last_offset),
         cmocka_unit_test(test_when_to_tell), cmocka_unit_test(test_items),
-        cmocka_unit_test(test_walks),
+        cmocka_unit_test(test_walks),        cmocka_unit_test(test_window_follows),
+        cmocka_unit_test(test_window_stays),
     };
     return cmocka_run_group_tests(tests, make, NULL);
 }

@@ -334,12 +334,45 @@ static void test_shrink(void **state)
     }
 }
 
+/* A ring that grows keeps what it holds, wherever that lies, and each offset. */
+static void test_grow(void **state)
+{
+    for (unsigned drop = 0; drop <= 60; drop += 20) {
+        struct rt_ring ring;
+        uint8_t got[128];
+
+        (void)state;
+        rt_ring_init(&ring, 64);
+        rt_ring_grow(&ring, 65);
+        assert_null(ring.data); /* not before it is made */
+        assert_int_equal(rt_ring_make(&ring), 0);
+        for (unsigned i = 0; i < 100; i++) {
+            uint8_t byte = (uint8_t)i;
+
+            if (rt_ring_room(&ring) == 0) {
+                rt_ring_drop(&ring, ring.base + 1);
+            }
+            assert_int_equal(rt_ring_append(&ring, &byte, 1), 1);
+        }
+        rt_ring_drop(&ring, 40 + drop);
+        rt_ring_grow(&ring, 128);
+        assert_int_equal(rt_ring_room(&ring), 128 - (60 - drop));
+        assert_int_equal(rt_ring_append(&ring, "abc", 3), 3);
+        assert_int_equal(rt_ring_copy(&ring, 40 + drop, got, sizeof(got)), 63 - drop);
+        for (unsigned i = 0; i < 60 - drop; i++) {
+            assert_int_equal(got[i], 40 + drop + i);
+        }
+        assert_memory_equal(got + 60 - drop, "abc", 3);
+        rt_ring_close(&ring);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_last_lines),  cmocka_unit_test(test_shrink),    cmocka_unit_test(test_model),
         cmocka_unit_test(test_full),        cmocka_unit_test(test_wrap),      cmocka_unit_test(test_digest_part),
-        cmocka_unit_test(test_begins_anew), cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_begins_anew), cmocka_unit_test(test_no_memory), cmocka_unit_test(test_grow),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -109,6 +109,32 @@ static void test_partly_spent(void **state)
     tx_close(&tx);
 }
 
+/* A ring that is full while its reader would take more grows, to RT_RING_GROWTH times of what was wanted. One whose
+ * reader has all that it would take stays, and so does one that nobody holds. */
+static void test_ring_grows(void **state)
+{
+    const size_t most = RT_RING_GROWTH * TX_RING;
+
+    (void)state;
+    tx_live(&tx, NULL);
+    tx_hold(&tx, 1, 30000);
+    tx_ack_raw(&tx, 1, RT_STDOUT, 0, TX_RING, tx_digest(RT_STDOUT, 0, 0), 0);
+    assert_int_equal(tx_produce(&tx, 0, RT_STDOUT, 2 * TX_RING), TX_RING);
+    assert_true(tx_blocked(&tx, 0, RT_STDOUT));
+    (void)tx_take(&tx);
+    tx_ack_raw(&tx, 1, RT_STDOUT, 1000, 2 * TX_RING, tx_digest(RT_STDOUT, 0, 1000), 0);
+    assert_int_equal(tx_produce(&tx, 0, RT_STDOUT, TX_RING), TX_RING); /* up to the limit */
+    (void)tx_produce(&tx, 0, RT_STDOUT, 2 * TX_RING);
+    assert_true(tx_blocked(&tx, 0, RT_STDOUT));
+    assert_int_equal(tx.written[0][0], 1000 + 2 * TX_RING);
+    (void)tx_take(&tx);
+    tx_ack_raw(&tx, 1, RT_STDOUT, 2000, 100 * TX_RING, tx_digest(RT_STDOUT, 0, 2000), 0);
+    (void)tx_produce(&tx, 0, RT_STDOUT, 100 * TX_RING);
+    assert_true(tx_blocked(&tx, 0, RT_STDOUT));
+    assert_int_equal(tx.written[0][0], 2000 + most);
+    tx_close(&tx);
+}
+
 static void test_observers_and_others(void **state)
 {
     (void)state;
@@ -261,6 +287,7 @@ int main(void)
         cmocka_unit_test(test_blocks_for_its_budget),
         cmocka_unit_test(test_nothing_given_up_unasked),
         cmocka_unit_test(test_partly_spent),
+        cmocka_unit_test(test_ring_grows),
         cmocka_unit_test(test_observers_and_others),
         cmocka_unit_test(test_several),
         cmocka_unit_test(test_unlimited_is_cut),
