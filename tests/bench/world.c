@@ -261,6 +261,25 @@ unsigned bench_cut(pid_t pid, const char *path, uint64_t *at)
     return cut;
 }
 
+static void pin_children(pid_t pid, bool one_cpu)
+{
+    char path[64], list[256], *at, *end;
+    FILE *file;
+    long child;
+
+    (void)snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)pid, (int)pid);
+    file = fopen(path, "re");
+    if (file == NULL) {
+        return;
+    }
+    at = fgets(list, sizeof(list), file);
+    (void)fclose(file);
+    while (at != NULL && (child = strtol(at, &end, 10)) > 0) {
+        bench_pin((pid_t)child, one_cpu);
+        at = end;
+    }
+}
+
 void bench_pin(pid_t pid, bool one_cpu)
 {
     cpu_set_t cpus;
@@ -271,5 +290,8 @@ void bench_pin(pid_t pid, bool one_cpu)
     }
     if (pid >= 0) {
         (void)sched_setaffinity(pid, sizeof(cpus), &cpus);
+    }
+    if (pid > 0) {
+        pin_children(pid, one_cpu);
     }
 }
