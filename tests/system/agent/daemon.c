@@ -62,9 +62,7 @@ int daemon_teardown(void **state)
     return 0;
 }
 
-/* Freed memory that AddressSanitizer keeps aside, or does not give back yet, looks like growth: with its defaults a
- * hundred MiB of it. */
-static void keep_little_freed(void)
+void daemon_keep_little_freed(void)
 {
     const char *options = getenv("ASAN_OPTIONS");
     char text[512];
@@ -85,7 +83,7 @@ static void run_child(const struct daemon *daemon, const char *const *argv, int 
     }
     (void)dup2(out, STDOUT_FILENO);
     (void)dup2(out, STDERR_FILENO);
-    keep_little_freed();
+    daemon_keep_little_freed();
     if (daemon->gate[0] != '\0') {
         (void)setenv("LD_PRELOAD", DISK_GATE, 1);
         (void)setenv("RT_DISK_GATE", daemon->gate, 1);

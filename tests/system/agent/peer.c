@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <openssl/ssl.h>
 
 static const uint8_t incarnation[RT_ID_SIZE] = {1, 2, 3};
 
@@ -60,6 +61,7 @@ void peer_close(struct peer *peer)
     if (peer->fd >= 0) {
         (void)close(peer->fd);
     }
+    SSL_free(peer->tls);
     free(peer->rx);
     memset(peer, 0, sizeof(*peer));
     peer->fd = -1;
@@ -70,7 +72,7 @@ bool peer_write(struct peer *peer, const void *data, size_t size)
     const char *at = data;
 
     while (size > 0) {
-        ssize_t n = send(peer->fd, at, size, MSG_NOSIGNAL);
+        ssize_t n = peer->tls == NULL ? send(peer->fd, at, size, MSG_NOSIGNAL) : SSL_write(peer->tls, at, (int)size);
         if (n < 0 && errno == EINTR) {
             continue;
         }
@@ -106,6 +108,15 @@ void peer_send_msg(struct peer *peer, struct rt_frame frame, enum rt_msg_kind ki
     peer_send(peer, &frame, out);
 }
 
+/* What has come over TLS. A record that is none of the application's (a ticket) is nothing. */
+static ssize_t read_tls(struct peer *peer)
+{
+    int n = SSL_read(peer->tls, peer->rx + peer->size, (int)(PEER_RX - peer->size));
+
+    errno = n <= 0 && SSL_get_error(peer->tls, n) == SSL_ERROR_WANT_READ ? EAGAIN : 0;
+    return n > 0 ? n : n == 0 || errno == 0 ? 0 : -1;
+}
+
 void peer_read(struct peer *peer, int limit_ms)
 {
     struct pollfd poll_fd = {.fd = peer->fd, .events = POLLIN};
@@ -118,10 +129,10 @@ void peer_read(struct peer *peer, int limit_ms)
     memmove(peer->rx, peer->rx + peer->used, peer->size - peer->used);
     peer->size -= peer->used;
     peer->used = 0;
-    if (peer->eof || poll(&poll_fd, 1, limit_ms) != 1) {
+    if (peer->eof || ((peer->tls == NULL || SSL_pending(peer->tls) == 0) && poll(&poll_fd, 1, limit_ms) != 1)) {
         return;
     }
-    n = recv(peer->fd, peer->rx + peer->size, PEER_RX - peer->size, MSG_DONTWAIT);
+    n = peer->tls != NULL ? read_tls(peer) : recv(peer->fd, peer->rx + peer->size, PEER_RX - peer->size, MSG_DONTWAIT);
     if (n > 0) {
         peer->size += (size_t)n;
     } else if (n == 0 || errno != EAGAIN) {

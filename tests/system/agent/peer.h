@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct ssl_st;
+
 /* One connection to an agent, made of the codecs and blocking calls. Calls assert (cmocka) unless said otherwise. */
 
 #define PEER_RX ((size_t)1 << 20)
@@ -23,6 +25,7 @@ struct peer {
     size_t used; /* of these, taken as frames */
     int fd;      /* -1: closed */
     bool eof;
+    struct ssl_st *tls;        /* owned; NULL: bytes go as they are */
     char why[RT_TEXT_MAX + 1]; /* the text of the REFUSE that peer_refused() found */
     uint64_t epoch;            /* and its epoch */
     uint64_t life;             /* a guest's, of its WELCOME; peer_guest() sets it */

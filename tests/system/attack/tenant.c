@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "session/base/slice.h"
+#include "session/core/msg_hop.h"
+#include "session/core/msg_stream.h"
+#include "tests/system/attack/cases.h"
+#include "tests/system/attack/honest.h"
+#include "tests/system/attack/rogue.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* Who is of another tenant, or may only look. */
+
+/* As long as the honest one's, so that answers that tell it differ in nothing but the name. */
+#define NOBODY_CID "nobody-1"
+#define ENDED_CID "ended-1"
+
+/* What is asked about a container of the tenant "local", and about none: the answers are the same bytes. */
+static void same(struct peer *client, struct rt_request_msg request, const char *there, const char *none)
+{
+    static uint8_t first[RT_FRAME_PAYLOAD_MAX];
+    struct rt_slice answer;
+    size_t size;
+    int cls;
+
+    request.cid = rt_slice_text(there);
+    cls = attack_ask(client, &request, NULL, &answer);
+    memcpy(first, answer.data, answer.size);
+    size = answer.size;
+    request.cid = rt_slice_text(none);
+    (void)attack_ask(client, &request, NULL, &answer);
+    attack_saw("%.*s: %s", (int)request.op.size, (const char *)request.op.data, attack_class(cls));
+    assert_int_equal(answer.size, size);
+    assert_memory_equal(answer.data, first, size);
+}
+
+/* An ATTACH that is refused, and how. */
+static int attach_refused(struct peer *client, uint32_t channel, const char *cid, struct rt_attach_msg msg)
+{
+    msg.cid = rt_slice_text(cid);
+    attack_attach(client, channel, &msg);
+    return attack_refused(client, channel);
+}
+
+/* A container of "local" that has ended, and has a tail. */
+static void ended(void)
+{
+    struct rt_end_msg msg = {.out = 6};
+    struct rt_frame tail = {.type = RT_TAIL, .stream = RT_STDOUT, .length = 6}, frame = {.type = RT_END};
+    struct rogue rogue;
+
+    rogue_start(&rogue, ENDED_CID);
+    peer_send(&rogue.peer, &tail, "secret");
+    peer_send_msg(&rogue.peer, frame, RT_MSG_END, &msg);
+    assert_non_null(attack_next(&rogue.peer, ATTACK_TYPE(RT_END_OK), &frame));
+    rogue_close(&rogue);
+}
+
+void attack_another_tenant(void)
+{
+    static const char *const ops[] = {"show", "tails", "remove"};
+    struct rt_request_msg request = {.op = rt_slice_text("show"), .prefix = true};
+    struct rt_attach_msg attach = {.make = true, .want = 31};
+    struct peer client;
+    char first[RT_TEXT_MAX + 1];
+    int cls;
+
+    ended();
+    attack_client(&client, "other");
+    request.cid = rt_slice_text(NOBODY_CID);
+    while (attack_ask(&client, &request, NULL, NULL) == RT_CLASS_RETRY_LATER) {
+        rt_process_sleep_ms(100); /* a store says that there is none when it has been up for 10 s */
+    }
+    same(&client, request, "honest", "nobody");
+    same(&client, request, "h", "n");
+    for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]); i++) {
+        request = (struct rt_request_msg){.op = rt_slice_text(ops[i])};
+        same(&client, request, HONEST_CID, NOBODY_CID);
+        same(&client, request, ENDED_CID, NOBODY_CID);
+    }
+    request = (struct rt_request_msg){.op = rt_slice_text("show"), .wait = 50};
+    same(&client, request, HONEST_CID, NOBODY_CID);
+    request = (struct rt_request_msg){.op = rt_slice_text("list")};
+    same(&client, request, "", "n");
+    same(&client, request, "local/" HONEST_CID, "other/" NOBODY_CID);
+    cls = attach_refused(&client, 1, HONEST_CID, attach);
+    (void)snprintf(first, sizeof(first), "%s", client.why);
+    attack_saw("attach: %s", attack_class(cls));
+    assert_int_equal(cls, RT_CLASS_NOT_FOUND);
+    assert_int_equal(attach_refused(&client, 2, NOBODY_CID, attach), cls);
+    assert_string_equal(client.why, first);
+    peer_close(&client);
+}
+
+/* The first attachment of a container that this client is told of. */
+static void attachment_of(struct peer *client, const char *cid, uint8_t id[RT_ID_SIZE])
+{
+    static struct rt_report_msg report;
+    struct rt_request_msg request = {.op = rt_slice_text("show"), .cid = rt_slice_text(cid)};
+    const struct rt_reply_msg *reply;
+    uint64_t until = rt_process_now_ms() + HARNESS_LIMIT_MS;
+    char why[RT_TEXT_MAX];
+
+    do {
+        assert_true(rt_process_now_ms() < until);
+        assert_int_equal(attack_ask(client, &request, &reply, NULL), RT_CLASS_OK);
+        assert_int_equal(reply->n_recs, 1);
+        assert_int_equal(rt_msg_decode(RT_MSG_REPORT, reply->recs[0].report.data, reply->recs[0].report.size, &report,
+                                       why, sizeof(why)),
+                         0);
+    } while (report.n_atts == 0);
+    memcpy(id, report.atts[0].id.data, RT_ID_SIZE);
+}
+
+/* The id of an attachment that is not one's tenant's, with its container's name; and a namesake of one's own. */
+void attack_attachment_of_another(void)
+{
+    uint8_t id[RT_ID_SIZE];
+    struct rt_attach_msg attach = {.take = true, .try_no = RT_COUNTER_MAX - 1, .want = 31, .id = {id, sizeof(id)}};
+    struct rt_request_msg create = {.op = rt_slice_text("create"), .cid = rt_slice_text(HONEST_CID)};
+    struct rt_request_msg show = {.op = rt_slice_text("show"), .cid = rt_slice_text(HONEST_CID)};
+    const struct rt_reply_msg *reply;
+    struct peer owner, client;
+    int cls;
+
+    attack_client(&owner, NULL);
+    attachment_of(&owner, HONEST_CID, id);
+    attack_client(&client, "other");
+    cls = attach_refused(&client, 1, HONEST_CID, attach);
+    attack_saw("attach: %s", attack_class(cls));
+    assert_int_equal(cls, RT_CLASS_NOT_FOUND);
+    assert_int_equal(attack_ask(&client, &create, NULL, NULL), RT_CLASS_OK);
+    cls = attach_refused(&client, 2, HONEST_CID, attach);
+    attack_saw("with a namesake: %s", attack_class(cls));
+    assert_true(cls == RT_CLASS_NOT_FOUND || cls == RT_CLASS_RETRY_LATER);
+    assert_int_equal(attack_ask(&client, &show, &reply, NULL), RT_CLASS_OK);
+    assert_true(rt_slice_equal(reply->recs[0].tenant, rt_slice_text("other")));
+    assert_int_equal(reply->recs[0].state, RT_SESSION_CREATED);
+    assert_int_equal(attack_ask(&owner, &show, &reply, NULL), RT_CLASS_OK);
+    assert_true(rt_slice_equal(reply->recs[0].tenant, rt_slice_text("local")));
+    assert_int_equal(reply->recs[0].state, RT_SESSION_RUNNING);
+    peer_close(&owner);
+    peer_close(&client);
+}
+
+/* What an operator alone may say: of one's own, of another's and of none. */
+void attack_operators_words(void)
+{
+    static const char *const ops[] = {"kick", "revoke"};
+    static const char *const roles[] = {"other", "vch", "viewer"};
+    static const char *const cids[] = {HONEST_CID, "local/" HONEST_CID, "other/" NOBODY_CID, "local/", "/", "*"};
+
+    for (size_t r = 0; r < sizeof(roles) / sizeof(roles[0]); r++) {
+        struct peer client;
+
+        attack_client(&client, roles[r]);
+        for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]); i++) {
+            for (size_t k = 0; k < sizeof(cids) / sizeof(cids[0]); k++) {
+                struct rt_request_msg request = {.op = rt_slice_text(ops[i]), .cid = rt_slice_text(cids[k])};
+
+                assert_int_equal(attack_ask(&client, &request, NULL, NULL), RT_CLASS_DENIED);
+            }
+        }
+        peer_close(&client);
+    }
+    attack_saw("kick, revoke: DENIED");
+}
+
+/* It sees containers and reads them; ids that would let it take an attachment it is not told. */
+void attack_viewer(void)
+{
+    uint8_t id[RT_ID_SIZE], seen[RT_ID_SIZE], zeros[RT_ID_SIZE] = {0};
+    const struct rt_attach_msg wishes[] = {{.make = true, .want = 1U << RT_STDIN},
+                                           {.make = true, .want = 1U << RT_CONTROL_DOWN},
+                                           {.make = true, .want = 31, .exec = true},
+                                           {.take = true, .want = 2, .try_no = 9, .id = {id, sizeof(id)}}};
+    struct rt_request_msg create = {.op = rt_slice_text("create"), .cid = rt_slice_text("viewers")};
+    struct rt_request_msg remove = {.op = rt_slice_text("remove"), .cid = rt_slice_text(HONEST_CID)};
+    struct peer owner, viewer;
+
+    attack_client(&owner, NULL);
+    attack_client(&viewer, "viewer");
+    attachment_of(&owner, HONEST_CID, id);
+    attachment_of(&viewer, HONEST_CID, seen);
+    assert_memory_equal(seen, id, 4);
+    assert_memory_equal(seen + 4, zeros, sizeof(zeros) - 4);
+    for (uint32_t i = 0; i < sizeof(wishes) / sizeof(wishes[0]); i++) {
+        assert_int_equal(attach_refused(&viewer, i + 1, HONEST_CID, wishes[i]), RT_CLASS_DENIED);
+    }
+    assert_int_equal(attack_ask(&viewer, &create, NULL, NULL), RT_CLASS_DENIED);
+    assert_int_equal(attack_ask(&viewer, &remove, NULL, NULL), RT_CLASS_DENIED);
+    attack_saw("input, exec, take, create, remove: DENIED; 4 bytes of an id");
+    peer_close(&owner);
+    peer_close(&viewer);
+}
