@@ -2,6 +2,7 @@
  * Copyright The retether authors */
 #include "broker/ends.h"
 
+#include "migrate/store/codec.h"
 #include "session/base/file.h"
 #include "session/core/digest.h"
 #include "session/core/frame.h"
@@ -115,6 +116,15 @@ static size_t encode(const struct rt_store_op *end, uint8_t out[RT_END_FILE_MAX]
     return (size_t)(at - out);
 }
 
+/* Whether the store can be asked to take it: else it would be offered for ever, and answered never. */
+static bool fits(const struct rt_store_op *end)
+{
+    const struct rt_store_op take = {.kind = RT_STORE_TAKE, .claim = end->claim};
+    struct rt_store_args args;
+
+    return rt_store_encode(end, end->claim.host, &args) == 0 && rt_store_encode(&take, end->claim.host, &args) == 0;
+}
+
 static bool decode(const uint8_t *in, size_t size, struct rt_store_op *end)
 {
     struct rt_digest digest;
@@ -160,7 +170,7 @@ static bool decode(const uint8_t *in, size_t size, struct rt_store_op *end)
     end->tail[0] = (struct rt_slice){at, (size_t)n[6]};
     end->tail[1] = (struct rt_slice){at + n[6], (size_t)n[7]};
     end->end.ord = (struct rt_slice){at + n[6] + n[7], (size_t)n[13]};
-    return rt_cid_valid(rt_slice_text(end->key.cid));
+    return rt_cid_valid(rt_slice_text(end->key.cid)) && fits(end);
 }
 
 static int write_file(struct rt_ends *ends, const char *path, const uint8_t *data, size_t size)

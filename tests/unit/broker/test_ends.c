@@ -171,7 +171,7 @@ static void test_bounds(void **state)
     op.end.ord.size = RT_ORDER_PACKED_MAX + 1;
     assert_int_equal(rt_ends_keep(&ends, &op), RT_EINVAL);
     /* The longest names fit. */
-    op = end_of("", "", RT_COUNTER_MAX);
+    op = end_of("", "", RT_COUNTER_MAX - 1);
     memset(op.key.tenant, 't', RT_TENANT_MAX);
     memset(op.key.cid, 'c', RT_CID_MAX);
     assert_int_equal(rt_ends_keep(&ends, &op), 0);
@@ -240,6 +240,28 @@ static void test_damage(void **state)
     assert_int_equal(access(path, F_OK), -1);
 }
 
+/* An end that no store would be asked to take is not offered: it would be for ever. */
+static void test_what_no_store_takes(void **state)
+{
+    struct rt_store_op op[5];
+
+    (void)state;
+    for (size_t i = 0; i < 5; i++) {
+        op[i] = end_of("local", "c", 1);
+    }
+    op[0].epoch = RT_COUNTER_MAX;
+    op[1].end.code = RT_COUNTER_MAX;
+    op[2].claim.life = RT_COUNTER_MAX;
+    op[3].claim.granted_life = UINT64_MAX;
+    (void)snprintf(op[4].claim.host, sizeof(op[4].claim.host), "two words");
+    for (size_t i = 0; i < 5; i++) {
+        assert_int_equal(rt_ends_keep(&ends, &op[i]), 0);
+        assert_int_equal(reopen(4), 0);
+        assert_int_equal(seen.n, 0);
+        assert_int_equal(seen.n_bad, 1);
+    }
+}
+
 /* What is no regular file, and a good one under another name, are left alone. */
 static void test_foreign_entries(void **state)
 {
@@ -276,6 +298,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_kept_and_dropped, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bounds, setup, teardown),
         cmocka_unit_test_setup_teardown(test_damage, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_what_no_store_takes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_foreign_entries, setup, teardown),
         cmocka_unit_test_setup_teardown(test_no_directory, setup, teardown),
     };
