@@ -2,6 +2,7 @@
  * Copyright The retether authors */
 #include "clients/cli/pki/folder.h"
 #include "clients/cli/pki/x509.h"
+#include "session/base/text.h"
 #include "session/core/identity.h"
 
 #include <limits.h>
@@ -63,10 +64,9 @@ static void key_text(X509 *cert, char *out, size_t size)
 }
 
 /* Who it is, in whatever domain. */
-static void read_identity(struct pki_view *view)
+static void read_identity(struct pki_view *view, const char *uri)
 {
     static const char scheme[] = "spiffe://";
-    const char *uri = view->identity;
     struct rt_slice text = rt_slice_text(uri);
     struct rt_identity identity;
     char domain[PKI_TEXT_MAX] = "", why[PKI_TEXT_MAX / 2] = "";
@@ -87,8 +87,10 @@ static void read_identity(struct pki_view *view)
 
 static void read_cert(struct pki_view *view, X509 *cert)
 {
-    bool one = pki_uri(cert, view->identity, sizeof(view->identity));
+    char uri[PKI_TEXT_MAX];
+    bool one = pki_uri(cert, uri, sizeof(uri));
 
+    (void)rt_text_copy(rt_slice_text(uri), view->identity, sizeof(view->identity)); /* whoever made it */
     name_text(X509_get_subject_name(cert), view->subject, sizeof(view->subject));
     name_text(X509_get_issuer_name(cert), view->issuer, sizeof(view->issuer));
     (void)pki_serial(X509_get0_serialNumber(cert), view->serial);
@@ -100,7 +102,7 @@ static void read_cert(struct pki_view *view, X509 *cert)
     } else if (!one) {
         problem(view, "it has no URI, or several: exactly one is wanted, spiffe://DOMAIN/retether/ROLE/NAME");
     } else {
-        read_identity(view);
+        read_identity(view, uri);
     }
 }
 

@@ -287,6 +287,7 @@ static void test_bad(void **state)
         {"cp old/* bad", "it has expired"},
         {"cp two/* bad", "it has no URI, or several"},
         {"cp odd/* bad", "no role of retether: spiffe://lab.example/retether/root/a"},
+        {"cp esc/* bad", "no role of retether: spiffe://lab.example/retether/?[2Jroot"},
         {"cp eye/* bad", "no peer takes it by ca.pem: unsuitable certificate purpose"},
     };
     struct lab *lab = *state;
@@ -307,11 +308,14 @@ static void test_bad(void **state)
     FOREIGN("two", "9", "URI:spiffe://lab.example/retether/vch/a,URI:spiffe://lab.example/retether/vch/b",
             "clientAuth");
     FOREIGN("odd", "9", "URI:spiffe://lab.example/retether/root/a", "clientAuth");
+    FOREIGN("esc", "9", "URI:spiffe://lab.example/retether/\\033[2Jroot", "clientAuth");
     FOREIGN("eye", "9", "URI:spiffe://lab.example/retether/agent/a", "clientAuth");
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         SHELL(0, "rm -rf bad && cp -a a bad && %s", bad[i].change);
         RUN(1, "show bad");
         program_has(lab->p, bad[i].told);
+        assert_null(strchr(lab->p->text[0].data, '\033')); /* nor does a name steer the terminal */
+        assert_null(strchr(lab->p->text[1].data, '\033'));
     }
 }
 
