@@ -40,6 +40,7 @@ struct world {
     struct world_peer peers[WORLD_PEERS];
     unsigned feeding; /* the peer whose input is under way */
     size_t cut;       /* the next bytes come in two parts, the first of this size; 0: whole */
+    bool cut_off;     /* the link is lost between them */
     bool disk_full, refusing;
     struct rt_store_op ops[WORLD_OPS];
     size_t n_ops;

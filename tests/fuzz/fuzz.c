@@ -2,6 +2,7 @@
  * Copyright The retether authors */
 #include "tests/fuzz/fuzz.h"
 
+#include <dirent.h>
 #include <sanitizer/asan_interface.h>
 #include <stdbool.h>
 #include <string.h>
@@ -67,8 +68,10 @@ struct rt_slice fuzz_bytes(struct fuzz_in *in)
     size_t size = fuzz_byte(in);
     size = size < in->size ? size : in->size;
     struct rt_slice bytes = {in->data, size};
-    in->data += size;
-    in->size -= size;
+    if (size > 0) {
+        in->data += size;
+        in->size -= size;
+    }
     return bytes;
 }
 
@@ -76,6 +79,33 @@ void fuzz_random(void *ctx, void *out, size_t size)
 {
     uint8_t *count = ctx;
     memset(out, ++*count, size);
+}
+
+static char folder[64];
+
+static void leave_folder(void)
+{
+    DIR *list = opendir(folder);
+    struct dirent *entry;
+    char path[512];
+    while (list != NULL && (entry = readdir(list)) != NULL) {
+        (void)snprintf(path, sizeof(path), "%s/%s", folder, entry->d_name);
+        (void)remove(path);
+    }
+    if (list != NULL) {
+        (void)closedir(list);
+    }
+    (void)rmdir(folder);
+}
+
+const char *fuzz_folder(void)
+{
+    if (folder[0] == '\0') {
+        (void)snprintf(folder, sizeof(folder), "%s/retether-fuzz-XXXXXX",
+                       access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
+        FUZZ_CHECK(mkdtemp(folder) != NULL && atexit(leave_folder) == 0);
+    }
+    return folder;
 }
 
 void fuzz_pipe_reset(struct fuzz_pipe *pipe)

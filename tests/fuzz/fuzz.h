@@ -41,6 +41,11 @@ struct rt_slice fuzz_bytes(struct fuzz_in *in);
 /* For a machine's `random`: never the same twice within one input. ctx: the uint8_t that counts. */
 void fuzz_random(void *ctx, void *out, size_t size);
 
+/* A folder of this process's own, in memory where there is such a place. It goes with the process, unless a check
+ * fails.
+ */
+const char *fuzz_folder(void);
+
 #define FUZZ_FRAME_MAX ((size_t)RT_FRAME_HEADER + RT_FRAME_PAYLOAD_MAX)
 
 /* The bytes on their way to a machine, as its shell keeps them: what it has not used comes before what follows. */

@@ -29,12 +29,21 @@ static void give(unsigned p, const uint8_t *data, size_t size)
     fuzz_pipe_used(pipe, used);
 }
 
-/* Bytes from a peer, perhaps in two parts. */
+static void lose(unsigned p)
+{
+    rt_link_id id = world.peers[p].id;
+    world.peers[p].id = 0;
+    rt_agent_closed(world.agent, id, "closed", world.now);
+}
+
+/* Bytes from a peer, perhaps in two parts, of which the second may never come. */
 static void feed(unsigned p, const uint8_t *data, size_t size)
 {
     size_t first = world.cut < size ? world.cut : 0;
     world.cut = 0;
     give(p, data, first);
+    if (first > 0 && world.cut_off && world.peers[p].id != 0)
+        lose(p);
     give(p, data + first, size - first);
 }
 
@@ -57,9 +66,7 @@ static void connect(unsigned p, struct fuzz_in *in)
     struct rt_proof proof = {.as = RT_CLIENT_OPERATOR};
     uint8_t what = fuzz_byte(in);
     if (world.peers[p].id != 0) {
-        rt_link_id id = world.peers[p].id;
-        world.peers[p].id = 0;
-        rt_agent_closed(world.agent, id, "closed", world.now);
+        lose(p);
         if (what % 4 == 3)
             return;
     }
@@ -252,6 +259,7 @@ static void request(unsigned p, struct fuzz_in *in)
     msg.label = what & 4 ? rt_slice_text("label") : msg.label;
     msg.wait = what & 8 ? fuzz_number(in) * 64 : 0;
     msg.ring = what & 16 ? fuzz_number(in) : 0;
+    msg.vm = what & 32 ? rt_slice_text("vm") : msg.vm;
     feed_map(p, (struct rt_frame){.type = RT_REQUEST, .offset = what}, RT_MSG_REQUEST, &msg);
 }
 
@@ -306,12 +314,28 @@ static void pass_time(struct fuzz_in *in)
     FUZZ_CHECK(rt_agent_deadline(world.agent) > world.now); /* or the shell would spin */
 }
 
+/* What else a shell has to tell. */
+static void shell_event(unsigned p, struct fuzz_in *in)
+{
+    switch (fuzz_byte(in) % 3) {
+    case 0:
+        rt_agent_taken(world.agent, world.peers[p].id, world.now);
+        break;
+    case 1:
+        rt_agent_rekeyed(world.agent, world.now);
+        break;
+    default:
+        (void)rt_agent_spare(world.agent, world.now);
+        break;
+    }
+}
+
 static void step(struct fuzz_in *in)
 {
     uint8_t what = fuzz_byte(in);
-    unsigned p = what / 20 % WORLD_PEERS, guest = p % WORLD_GUESTS, client = WORLD_GUESTS + guest;
+    unsigned p = what / 21 % WORLD_PEERS, guest = p % WORLD_GUESTS, client = WORLD_GUESTS + guest;
     struct rt_slice raw;
-    switch (what % 20) {
+    switch (what % 21) {
     case 0:
         raw = fuzz_bytes(in);
         feed(p, raw.data, raw.size);
@@ -356,6 +380,7 @@ static void step(struct fuzz_in *in)
         break;
     case 14:
         world.cut = fuzz_number(in) % CUT_MAX;
+        world.cut_off = fuzz_byte(in) & 1;
         break;
     case 15:
         rt_agent_queued(world.agent, world.peers[p].id, (fuzz_number(in) << 13) % (2 * RT_LINK_HIGH_WATER), world.now);
@@ -366,6 +391,9 @@ static void step(struct fuzz_in *in)
         break;
     case 18:
         world_disk_answer();
+        break;
+    case 19:
+        shell_event(p, in);
         break;
     default:
         world_store_answer(in);

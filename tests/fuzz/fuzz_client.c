@@ -24,6 +24,7 @@
 #define ATTS 4
 #define ACTIONS_MAX 4096
 #define WRITE_MAX 70000
+#define CUT_MAX 4096
 
 static struct app {
     struct rt_client *client;
@@ -32,6 +33,8 @@ static struct app {
     uint64_t now;
     bool dialing[RT_CLIENT_AGENTS_MAX], up[RT_CLIENT_AGENTS_MAX];
     unsigned asked, answered;
+    size_t cut;   /* the next bytes come in two parts, the first of this size; 0: whole */
+    bool cut_off; /* the link is lost between them */
     uint8_t count;
 } app;
 static struct fuzz_pipe pipes[LINKS];
@@ -104,13 +107,39 @@ static void check_bounds(void)
     }
 }
 
-/* Bytes from an agent. */
-static void feed(unsigned link, const uint8_t *data, size_t size)
+static void after_step(void)
+{
+    run_actions();
+    run_events();
+    check_bounds();
+}
+
+static void give(unsigned link, const uint8_t *data, size_t size)
 {
     if (!app.up[link] || size == 0)
         return;
     fuzz_pipe_add(&pipes[link], data, size);
     fuzz_pipe_used(&pipes[link], rt_client_input(app.client, link, pipes[link].bytes, pipes[link].size, app.now));
+}
+
+static void lose(unsigned link)
+{
+    if (app.dialing[link] || app.up[link]) {
+        app.dialing[link] = app.up[link] = false;
+        rt_client_lost(app.client, link, app.now);
+    }
+}
+
+/* Bytes from an agent, perhaps in two parts, of which the second may never come. */
+static void feed(unsigned link, const uint8_t *data, size_t size)
+{
+    size_t first = app.cut < size ? app.cut : 0;
+    app.cut = 0;
+    give(link, data, first);
+    after_step();
+    if (first > 0 && app.cut_off)
+        lose(link);
+    give(link, data + first, size - first);
 }
 
 static void feed_map(unsigned link, struct rt_frame head, enum rt_msg_kind kind, const void *msg)
@@ -249,9 +278,8 @@ static void link_event(unsigned link, struct fuzz_in *in)
             welcome.agents[i].n_addr = 1;
         }
         feed_map(link, (struct rt_frame){.type = RT_WELCOME}, RT_MSG_WELCOME, &welcome);
-    } else if (app.dialing[link] || app.up[link]) {
-        app.dialing[link] = app.up[link] = false;
-        rt_client_lost(app.client, link, app.now);
+    } else {
+        lose(link);
     }
 }
 
@@ -340,6 +368,10 @@ static void step(struct fuzz_in *in)
     unsigned link = what % LINKS;
     struct rt_slice raw;
     switch (what >> 2 & 15) {
+    case 13:
+        app.cut = (size_t)fuzz_number(in) % CUT_MAX;
+        app.cut_off = fuzz_byte(in) & 1;
+        break;
     case 0:
         raw = fuzz_bytes(in);
         feed(link, raw.data, raw.size);
@@ -380,13 +412,6 @@ static void step(struct fuzz_in *in)
         use_attachment(in);
         break;
     }
-}
-
-static void after_step(void)
-{
-    run_actions();
-    run_events();
-    check_bounds();
 }
 
 /* An attachment as honest peers make it, so that an input of few bytes begins in the middle. */

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
+#include "migrate/core/past.h"
 #include "migrate/store/codec.h"
 #include "migrate/store/resp.h"
 #include "session/core/order.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/store_check.h"
 
 #include <string.h>
 
@@ -13,33 +15,6 @@
 
 #define FIELDS_MAX 24
 #define VALUE_MAX ((size_t)1024)
-
-static void check_text(const char *text, size_t cap)
-{
-    FUZZ_CHECK(memchr(text, '\0', cap) != NULL);
-}
-
-static void check_record(const struct rt_store_record *record)
-{
-    const struct rt_record *rule = &record->rule;
-    FUZZ_CHECK(rule->exists && rule->state >= RT_SESSION_CREATED && rule->state <= RT_SESSION_ENDED);
-    FUZZ_CHECK(rule->life < RT_COUNTER_MAX && rule->epoch < RT_COUNTER_MAX);
-    FUZZ_CHECK(rule->n_ancestors <= RT_ANCESTORS_MAX && record->n_hist <= RT_HISTORY_MAX);
-    FUZZ_CHECK(record->report_size <= RT_REPORT_MAX);
-    check_text(rule->host, sizeof(rule->host));
-    check_text(rule->bound_to, sizeof(rule->bound_to));
-    check_text(record->label, sizeof(record->label));
-    for (size_t i = 0; i < record->n_hist; i++) {
-        check_text(record->hist[i].host, sizeof(record->hist[i].host));
-    }
-}
-
-static void check_outcome(const struct rt_claim_outcome *outcome)
-{
-    FUZZ_CHECK(outcome->verdict < RT_CLASSES);
-    FUZZ_CHECK(outcome->life < RT_COUNTER_MAX && outcome->epoch < RT_COUNTER_MAX);
-    check_text(outcome->host, sizeof(outcome->host));
-}
 
 /* A reply may be of any kind: each decoder takes it or says RT_EPROTO. */
 static void decode(const redisReply *reply)
@@ -53,21 +28,21 @@ static void decode(const redisReply *reply)
     int rc = rt_store_parse_record(reply, &key, &record, set), error = 0;
     FUZZ_CHECK(rc == 1 || rc == 0 || rc == RT_EPROTO);
     if (rc == 1) {
-        check_record(&record);
+        store_check_record(&record);
     }
-    check_text(set, sizeof(set));
+    store_check_text(set, sizeof(set));
     if (rt_store_parse_outcome(reply, &outcome, set) == 0) {
-        check_outcome(&outcome);
-        check_text(set, sizeof(set));
+        store_check_outcome(&outcome);
+        store_check_text(set, sizeof(set));
     }
     if (rt_store_parse_past(reply, &past) == 0) {
         FUZZ_CHECK(past.size <= RT_PAST_MAX && (past.size == 0 || past.data != NULL));
     }
     if (rt_store_parse_created(reply, &outcome) == 0) {
-        check_outcome(&outcome);
+        store_check_outcome(&outcome);
     }
     if (rt_store_parse_written(reply, &outcome, &error) == 0) {
-        check_outcome(&outcome);
+        store_check_outcome(&outcome);
         FUZZ_CHECK(error == 0 || error == RT_ENOTFOUND);
     }
     rc = rt_store_parse_tails(reply, &tails);
@@ -165,21 +140,26 @@ static void chosen_record(struct fuzz_in *in)
 
 static void texts(const char *data, size_t size)
 {
+    static struct rt_store_record record;
     struct rt_store_news news;
     struct rt_store_host row;
     struct rt_key key;
     struct rt_id id;
     char member[RT_STORE_MEMBER_MAX], hex[RT_STORE_ID_HEX + 1];
     if (rt_store_parse_row("h", 1, data, size, 1000, &row) == 0) {
-        FUZZ_CHECK(row.n_addr <= RT_ADDRS_MAX && row.seq < RT_COUNTER_MAX);
-        check_text(row.version, sizeof(row.version));
+        store_check_host(&row);
     }
     if (rt_store_parse_claimed(data, size, &news) == 0) {
-        FUZZ_CHECK((news.kind == RT_STORE_CLAIMED || news.kind == RT_STORE_REVOKED) && news.life < RT_COUNTER_MAX &&
-                   news.epoch < RT_COUNTER_MAX);
-        check_text(news.host, sizeof(news.host));
-        check_text(news.key.tenant, sizeof(news.key.tenant));
-        check_text(news.key.cid, sizeof(news.key.cid));
+        FUZZ_CHECK(news.kind == RT_STORE_CLAIMED || news.kind == RT_STORE_REVOKED);
+        store_check_news(&news);
+    }
+    if (rt_store_parse_host(data, size, &news) == 0) {
+        FUZZ_CHECK(news.kind == RT_STORE_HOST);
+        store_check_news(&news);
+    }
+    record = (struct rt_store_record){.rule = {.exists = true, .state = RT_SESSION_RUNNING}};
+    if (rt_past_read((struct rt_slice){(const uint8_t *)data, size}, &record) == 0) {
+        store_check_record(&record);
     }
     if (rt_store_parse_member(data, size, &key) == 0) {
         rt_store_member(&key, member);

@@ -20,11 +20,14 @@
  * chooses frames, raw bytes, output, reads, exits and time. Bounds hold after every step. */
 
 #define ACTIONS_MAX 4096 /* per call: far above what one input can bring about */
+#define CUT_MAX 4096
 
 struct shell {
     struct rt_tether *tether;
     uint64_t now;
     bool dialing, up, over;
+    size_t cut;   /* the next bytes come in two parts, the first of this size; 0: whole */
+    bool cut_off; /* the link is lost between them */
 };
 static struct fuzz_pipe pipe;
 static struct fuzz_frame frame; /* the one that is made at the moment */
@@ -114,13 +117,32 @@ static void run_actions(struct shell *sh)
     }
 }
 
-/* Bytes from the agent. */
-static void feed(struct shell *sh, const uint8_t *data, size_t size)
+static void give(struct shell *sh, const uint8_t *data, size_t size)
 {
     if (!sh->up || size == 0)
         return;
     fuzz_pipe_add(&pipe, data, size);
     fuzz_pipe_used(&pipe, rt_tether_input(sh->tether, pipe.bytes, pipe.size, sh->now));
+}
+
+static void lose(struct shell *sh)
+{
+    if (sh->dialing || sh->up) {
+        sh->dialing = sh->up = false;
+        rt_tether_lost(sh->tether, sh->now);
+    }
+}
+
+/* Bytes from the agent, perhaps in two parts, of which the second may never come. */
+static void feed(struct shell *sh, const uint8_t *data, size_t size)
+{
+    size_t first = sh->cut < size ? sh->cut : 0;
+    sh->cut = 0;
+    give(sh, data, first);
+    run_actions(sh);
+    if (first > 0 && sh->cut_off)
+        lose(sh);
+    give(sh, data + first, size - first);
 }
 
 static void feed_map(struct shell *sh, uint8_t type, uint32_t channel, enum rt_msg_kind kind, const void *msg)
@@ -304,10 +326,7 @@ static void link_event(struct shell *sh, struct fuzz_in *in)
     refuse.drop = refuse.delay % 2 == 1;
     switch (fuzz_byte(in) % 7) {
     case 3:
-        if (sh->dialing || sh->up) {
-            sh->dialing = sh->up = false;
-            rt_tether_lost(sh->tether, sh->now);
-        }
+        lose(sh);
         break;
     case 4:
         feed_map(sh, RT_REFUSE, fuzz_byte(in) % 8, RT_MSG_REFUSE, &refuse);
@@ -358,7 +377,7 @@ static void process_event(struct shell *sh, struct fuzz_in *in)
 static void step(struct shell *sh, struct fuzz_in *in)
 {
     struct rt_slice raw;
-    switch (fuzz_byte(in) % 11) {
+    switch (fuzz_byte(in) % 12) {
     case 0:
         raw = fuzz_bytes(in);
         feed(sh, raw.data, raw.size);
@@ -386,6 +405,10 @@ static void step(struct shell *sh, struct fuzz_in *in)
         break;
     case 8:
         input(sh, in);
+        break;
+    case 9:
+        sh->cut = (size_t)fuzz_number(in) % CUT_MAX;
+        sh->cut_off = fuzz_byte(in) & 1;
         break;
     default:
         process_event(sh, in);

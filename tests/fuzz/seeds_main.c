@@ -18,7 +18,8 @@ struct output {
 };
 
 static const char *const targets[] = {"",           "fuzz_frame", "fuzz_msg",   "fuzz_tether", "fuzz_client",
-                                      "fuzz_agent", "fuzz_store", "fuzz_token", "fuzz_config", "fuzz_tls"};
+                                      "fuzz_agent", "fuzz_store", "fuzz_redis", "fuzz_token",  "fuzz_config",
+                                      "fuzz_file",  "fuzz_tls",   "fuzz_cert"};
 
 #define ID "00112233445566778899aabbccddeeff"
 #define IDS ID ID ID ID
@@ -54,6 +55,10 @@ static const struct {
     {"fuzz_store", "claimed",
      "\xa0"
      "7\n1\nhost\ntenant\nbox\n"},
+    {"fuzz_store", "host", "\xa0h1\n" ID "\n7\n500\n3\n1.0\nm\ntls:10.0.0.1:7401\n"},
+    {"fuzz_store", "past",
+     "\xa0"
+     "1 2 65536\n5\nlabel1 1 5 a\n2 1 6 b\n"},
     {"fuzz_store", "member", "\xa0tenant/box"},
     {"fuzz_store", "id", "\xa0" ID},
     {"fuzz_config", "whole",
@@ -65,12 +70,43 @@ static const struct {
      "vch/acme\"}\n}\nlog {\n  level = info\n"
      "  format = json\n}\n"},
     {"fuzz_config", "small", "keys = ${HOME}\nlisten { guests = {} }\n"},
-    {"fuzz_tls", "identity", "\x03spiffe://lab.example/retether/vch/acme"},
-    {"fuzz_tls", "identity-operator", "\x03spiffe://lab.example/retether/operator"},
-    {"fuzz_tls", "names", "\x02\x30\x28\x86\x26spiffe://lab.example/retether/vch/acme"},
     {"fuzz_tls", "handshake", "\x04"},
-    {"fuzz_tls", "pieces", "\x04\x05\xc8\x7f\x7f\x7f\x40\x40\x40\x40\x40\x40\x40\x40\x40\x40\x40\x40\x40\x40\x40\x40"},
+    {"fuzz_tls", "dialled", "\x02"},
+    {"fuzz_tls", "dialled-to", "\x06\x05\xc8\x7f\x7f\x40\x40\x40\x40\x40\x40\x40\x40"},
+    {"fuzz_tls", "pieces",
+     "\x04\x05\xc8\x7f\x7f\x7f\x40\x40\x40\x40\x40\x40\x40\x40\x40\x40\x40\x40\x40\x40\x40\x40\x40"},
     {"fuzz_tls", "hello", "\x01\x09\x16\x03\x01\x01\x04\x01\x01\x02\x03"},
+    {"fuzz_cert", "honest", "\x04"},
+    {"fuzz_cert", "pieces", "\x04\x04\x03\x03\x03\x03\x06\x01\x02\x03\x04\x08\x05"},
+    {"fuzz_cert", "files", "\x01\x03\x04\x01\x01"},
+    {"fuzz_cert", "names", "\x02\x30\x28\x86\x26spiffe://lab.example/retether/vch/acme"},
+    {"fuzz_cert", "identity", "\x03spiffe://lab.example/retether/vch/acme"},
+    {"fuzz_cert", "identity-operator", "\x03spiffe://lab.example/retether/operator"},
+    {"fuzz_redis", "up", "\x01"},
+    {"fuzz_redis", "healed", "\x09\x04"},
+    {"fuzz_redis", "sentinels", "\x0b\x04"},
+    {"fuzz_file", "user", "\x09web = vch/acme"},
+    {"fuzz_file", "group", "\x09@27 = operator"},
+    {"fuzz_file", "listener", "\x01unix:/run/a,mode=0660,group=0"},
+    {"fuzz_file", "vms", "\x01vm:/run/vms:7400"},
+    {"fuzz_file", "endpoint", "\x02tls:[fe80::1]:7401"},
+    {"fuzz_file", "name", "\x02tls:esx17.example:7401"},
+    {"fuzz_file", "vsock", "\x02vsock:2:7400"},
+    {"fuzz_file", "sentinels", "\x02sentinel:main@10.0.0.1:26379,10.0.0.2:26379"},
+    {"fuzz_file", "duration",
+     "\x03"
+     "1500ms"},
+    {"fuzz_file", "size",
+     "\x03"
+     "64K"},
+    {"fuzz_file", "keys", "\x04# ring\nkey 1 " ID ID " active\nkey 2 " ID ID "\n"},
+    {"fuzz_file", "map", "\x05# CID NAME\n3 web\n4 db-1\n"},
+    {"fuzz_file", "tether",
+     "\x06"
+     "cid web1\nagent tcp:169.254.1.1:7400\nring 1M\ntty\nlink eth0=10.0.0.2/24\ncommand /bin/sh\nargument -c\n"},
+    {"fuzz_file", "people", "\x07\x20\xc3\xa9\x1b[2J\xe2\x80\xae\xf0\x9f\x98\x80 box"},
+    {"fuzz_file", "end", "\x08\x02\x07\x01\x05\x40\x05\x01\x03"},
+    {"fuzz_file", "end-changed", "\x08\x01\x07\x01\x03\x40\x05\x01\x03\x02\x30\x01\x40\x02"},
 };
 
 static void write_file(struct output *output, const char *target, const char *name, const void *head, size_t head_size,
