@@ -11,7 +11,8 @@
  * around them, and a block that is free, is poisoned all the same. */
 
 #define LARGE ((size_t)96 * 1024)
-#define BLOCK ((size_t)512 * 1024)
+/* A file of certificates may have 8 MiB; not a multiple of a page, or blocks would share their places in caches. */
+#define BLOCK (((size_t)9 << 20) + 4160)
 #define BLOCKS 16 /* when all are in use, the next is mapped as it was without the pool */
 #define FENCE ((size_t)4096)
 
