@@ -156,3 +156,18 @@ void rt_shell_close_conns(struct rt_shell *shell)
         rt_link_close(&RT_LIST_OF(node, struct rt_conn, node)->link, RT_LINK_NOW, RT_ECANCELED, "the agent ends");
     }
 }
+
+unsigned rt_shell_close_revoked(struct rt_shell *shell)
+{
+    unsigned n = 0;
+
+    for (struct rt_list *node = shell->links.next; node != &shell->links; node = node->next) {
+        struct rt_conn *conn = RT_LIST_OF(node, struct rt_conn, node);
+
+        if (conn->id != 0 && rt_tls_peer_revoked(&conn->link.wire)) {
+            rt_link_close(&conn->link, RT_LINK_NOW, RT_EAUTH, "its certificate has been revoked");
+            n++;
+        }
+    }
+    return n;
+}

@@ -259,6 +259,8 @@ bool rt_shell_adopt(struct rt_shell *shell, const struct rt_comer *comer, int fd
 /* Each second: whether those who read slowly read at all. */
 void rt_shell_look_at_queues(struct rt_shell *shell);
 void rt_shell_close_conns(struct rt_shell *shell);
+/* Ends those whose certificate is revoked by what has been read now. Returns how many. */
+unsigned rt_shell_close_revoked(struct rt_shell *shell);
 
 /* store.c: the store */
 /* Before the loop: whoever is to start the private one, if that is used. */

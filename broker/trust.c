@@ -160,6 +160,7 @@ static void done_cb(uv_work_t *work, int status)
     struct rt_shell *shell = work->data;
     struct rt_shell_trust *next = &shell->trust.next;
     bool another = shell->ring.active != next->ring.active, again;
+    unsigned revoked;
 
     (void)status; /* nothing is cancelled */
     if (shell->trust.error != 0) {
@@ -169,6 +170,10 @@ static void done_cb(uv_work_t *work, int status)
         rt_shell_note(shell, RT_LOG_INFO, RT_LOG_DISK, "keys", "%s read: %zu keys, key %u seals%s%s",
                       shell->settings.keys, shell->ring.n_keys, (unsigned)shell->ring.active,
                       shell->settings.tls[0] == '\0' ? "" : "; certificates of ", shell->settings.tls);
+        if ((revoked = rt_shell_close_revoked(shell)) > 0) {
+            rt_shell_note(shell, RT_LOG_WARN, RT_LOG_DISK, "keys",
+                          "connections whose certificate has been revoked are ended: %u", revoked);
+        }
         if (another && shell->phase == RT_SHELL_RUNNING) {
             rt_agent_rekeyed(shell->agent, rt_shell_now(shell));
             rt_shell_settle(shell);

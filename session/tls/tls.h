@@ -7,6 +7,7 @@
 #include "session/core/identity.h"
 #include "session/transport/wire.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -84,7 +85,8 @@ void rt_tls_init(struct rt_tls *tls);
 /* Every wire must be closed before. */
 void rt_tls_close(struct rt_tls *tls);
 
-/* Reads the files anew, for the wires that are opened from now on; those that are open go on as they are. On failure
+/* Reads the files anew, for the wires that are opened from now on; those that are open go on as they are, and their
+ * owner may ask rt_tls_peer_revoked(). On failure
  * the context stays as it was, and `why` says "FILE: what is wrong": RT_EINVAL for the domain, RT_ENOTFOUND, RT_EIO,
  * RT_EAUTH for a key that others may read, RT_ECONFIG, RT_ENOMEM. Also refused are an own certificate that is no
  * identity or not valid now, a key of another certificate, and CRLs that are not valid now or lack one of the CAs. No
@@ -106,5 +108,9 @@ RT_MUST_CHECK int rt_tls_directory(struct rt_tls_directory *directory, const cha
                                    struct rt_tls_settings *settings, char *why, size_t why_size);
 
 extern const struct rt_wire_ops rt_wire_tls;
+
+/* Whether what is loaded now says that the far end's certificate, or one between it and its CA, is revoked. False also
+ * of a wire whose handshake is not done: there it is asked at its end. Of a wire of another kind. */
+bool rt_tls_peer_revoked(const struct rt_wire *wire);
 
 #endif

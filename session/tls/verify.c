@@ -102,6 +102,35 @@ bool rt_tls_still_counts(struct rt_tls_peer *peer, SSL_CTX *ctx, X509 *cert, con
     return counts;
 }
 
+static bool is_named(const SSL_CTX *ctx, X509 *cert)
+{
+    STACK_OF(X509_OBJECT) *all = X509_STORE_get0_objects(SSL_CTX_get_cert_store(ctx));
+    bool named = false;
+
+    for (int i = 0; i < sk_X509_OBJECT_num(all) && !named; i++) {
+        X509_CRL *crl = X509_OBJECT_get0_X509_CRL(sk_X509_OBJECT_value(all, i)); /* NULL: a certificate */
+        X509_REVOKED *entry;
+
+        named = crl != NULL && X509_NAME_cmp(X509_CRL_get_issuer(crl), X509_get_issuer_name(cert)) == 0 &&
+                X509_CRL_get0_by_cert(crl, &entry, cert) == 1;
+    }
+    return named;
+}
+
+bool rt_tls_is_revoked(const SSL *ssl, const SSL_CTX *ctx)
+{
+    STACK_OF(X509) *chain = SSL_get0_verified_chain(ssl);
+    bool revoked = is_named(ctx, SSL_get0_peer_certificate(ssl));
+
+    if (chain == NULL) { /* a session that was resumed: its chain was made with our own */
+        (void)SSL_CTX_get0_chain_certs(SSL_get_SSL_CTX(ssl), &chain);
+    }
+    for (int i = 0; i < sk_X509_num(chain) && !revoked; i++) { /* -1 of none */
+        revoked = is_named(ctx, sk_X509_value(chain, i));
+    }
+    return revoked;
+}
+
 int rt_tls_verify_cb(int ok, X509_STORE_CTX *chain)
 {
     const SSL *ssl = X509_STORE_CTX_get_ex_data(chain, SSL_get_ex_data_X509_STORE_CTX_idx());

@@ -32,6 +32,10 @@ RT_MUST_CHECK int rt_tls_check_peer(struct rt_tls_peer *peer, const X509 *cert, 
  * now: its dates, CA, CRL. purpose: "ssl_client" or "ssl_server". */
 bool rt_tls_still_counts(struct rt_tls_peer *peer, SSL_CTX *ctx, X509 *cert, const char *purpose);
 
+/* Whether the CRLs of `ctx` name the certificate by which the wire's peer was believed, or one between it and its CA.
+ * Nothing is computed: their signatures were seen when they were read. */
+bool rt_tls_is_revoked(const SSL *ssl, const SSL_CTX *ctx);
+
 /* For SSL_CTX_set_verify(): `ok` is what OpenSSL itself thinks of the chain. */
 int rt_tls_verify_cb(int ok, X509_STORE_CTX *chain);
 

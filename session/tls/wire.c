@@ -198,6 +198,10 @@ static void ready(struct tls *tls)
         fail(tls);
         return;
     }
+    if (rt_tls_is_revoked(tls->ssl, tls->peer.tls->ctx)) { /* the files were read anew since it began */
+        end(tls, FAILED, RT_EAUTH, "the peer's certificate has been revoked");
+        return;
+    }
     tls->phase = READY;
     tls->pipe.budget = SIZE_MAX;
     if (tls->paused) {
@@ -457,6 +461,14 @@ static void tls_close(struct rt_wire *wire)
     say_last(tls);
     tls->phase = CLOSING;
     rt_wire_plain.close(&tls->below);
+}
+
+bool rt_tls_peer_revoked(const struct rt_wire *wire)
+{
+    const struct tls *tls = wire->state;
+
+    return wire->ops == &rt_wire_tls && tls != NULL && tls->phase == READY &&
+           rt_tls_is_revoked(tls->ssl, tls->peer.tls->ctx);
 }
 
 const struct rt_wire_ops rt_wire_tls = {.handshake = true,

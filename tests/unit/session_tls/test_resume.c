@@ -336,6 +336,81 @@ static void test_chain_without_crl(void **state)
     world_close(&world);
 }
 
+/* The agent reads its files anew, with a CRL of this CA that names one certificate. */
+static void revoke_serial(struct world *world, const struct certs_ca *ca, long serial, const char *name)
+{
+    struct rt_tls_settings settings = with_keys(world->fixture, "agent", 0, 2);
+
+    settings.crl_file = in_dir(world->fixture, name);
+    certs_crl_append(ca, &serial, 1, -60, 3600, settings.crl_file);
+    assert_int_equal(rt_tls_load(&world->agent, &settings, NULL, 0), 0);
+}
+
+/* Of a wire that is open it can be told that its peer's certificate has been revoked since. */
+static void test_revoked_since(void **state)
+{
+    struct world world;
+    struct secure client, agent;
+
+    open_world(&world, *state);
+    for (unsigned resumed = 0; resumed < 2; resumed++) {
+        load_with_keys(&world, &world.agent, "agent", 0, 2);
+        assert_true(resumed == 0 || connects(&world, &world.agent));
+        memset(&client, 0, sizeof(client));
+        memset(&agent, 0, sizeof(agent));
+        open_both(&world, &client, &agent, AGENT_URI);
+        shake_hands(&world, &client, &agent);
+        assert_int_equal(world.agent.resumed > 0, resumed);
+        assert_false(rt_tls_peer_revoked(&agent.end.link.wire));
+        revoke_serial(&world, &world.ca, 3, resumed == 0 ? "other" : "other, resumed");
+        assert_false(rt_tls_peer_revoked(&agent.end.link.wire));
+        revoke_serial(&world, &world.ca, 2, resumed == 0 ? "it" : "it, resumed");
+        assert_true(rt_tls_peer_revoked(&agent.end.link.wire));
+        assert_false(rt_tls_peer_revoked(&client.end.link.wire)); /* it has read nothing */
+        close_both(&world, &client, &agent);
+    }
+    world_close(&world);
+}
+
+static void test_chain_revoked_since(void **state)
+{
+    struct fixture *fixture = *state;
+    struct secure client = {.ready = false}, agent = {.ready = false};
+    struct world world;
+    struct certs_ca root, between;
+
+    open_between(&world, fixture, &root, &between);
+    certs_ca_append(&between, in_dir(fixture, "client.pem"));
+    load(fixture, &world.client, "client");
+    open_both(&world, &client, &agent, AGENT_URI);
+    shake_hands(&world, &client, &agent);
+    revoke_serial(&world, &root, 9, "other");
+    assert_false(rt_tls_peer_revoked(&agent.end.link.wire));
+    revoke_serial(&world, &root, 0, "between");
+    assert_true(rt_tls_peer_revoked(&agent.end.link.wire));
+    close_both(&world, &client, &agent);
+    world.ca = root;
+    certs_ca_close(&between);
+    world_close(&world);
+}
+
+/* A handshake that had begun by the old files lets nobody in whom the new ones revoke. */
+static void test_revoked_meanwhile(void **state)
+{
+    struct secure client = {.ready = false}, agent = {.ready = false};
+    struct world world;
+
+    open_world(&world, *state);
+    open_both(&world, &client, &agent, AGENT_URI);
+    revoke_serial(&world, &world.ca, 2, "it");
+    fixture_run(*state, &agent.end.closed);
+    fixture_run(*state, &client.end.closed);
+    assert_int_equal(agent.readies, 0);
+    assert_int_equal(agent.end.reason, RT_EAUTH);
+    assert_string_equal(agent.end.text, "handshake: the peer's certificate has been revoked");
+    world_close(&world);
+}
+
 /* As many as there is room for, of the peers that were dialled last. */
 static void test_many(void **state)
 {
@@ -381,15 +456,12 @@ static void test_too_many_keys(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_resumed),
-        TEST(test_not_resumed),
-        TEST(test_other_name),
-        TEST(test_client_judged_anew),
-        TEST(test_agent_judged_anew),
-        TEST(test_chain),
-        TEST(test_anchor_between),
-        TEST(test_chain_without_crl),
-        TEST(test_many),
+        TEST(test_resumed),           TEST(test_not_resumed),
+        TEST(test_other_name),        TEST(test_client_judged_anew),
+        TEST(test_agent_judged_anew), TEST(test_chain),
+        TEST(test_anchor_between),    TEST(test_chain_without_crl),
+        TEST(test_revoked_since),     TEST(test_chain_revoked_since),
+        TEST(test_revoked_meanwhile), TEST(test_many),
         TEST(test_too_many_keys),
     };
 
