@@ -61,7 +61,10 @@ static int listen_on(struct rt_shell *shell, const char *text, const struct rt_s
     config.has_group = item.has_group;
     config.gid = item.gid;
     if (rc == 0) {
-        make_dir(&config.endpoint);
+        config.fd = rt_passed_find(&shell->settings.passed, service->ports[port].endpoints, &config.endpoint);
+        if (config.fd == 0) {
+            make_dir(&config.endpoint);
+        }
         at->listener.data = shell;
         at->service = service;
         at->port = port;
@@ -78,7 +81,8 @@ static int listen_on(struct rt_shell *shell, const char *text, const struct rt_s
     }
     shell->n_listeners++;
     rt_endpoint_print(&at->listener.config.endpoint, why, sizeof(why));
-    rt_shell_note(shell, RT_LOG_INFO, RT_LOG_LISTENER, "listener", "%s for %s", why, service->ports[port].who);
+    rt_shell_note(shell, RT_LOG_INFO, RT_LOG_LISTENER, "listener", "%s for %s%s", why, service->ports[port].who,
+                  config.fd != 0 ? ", a socket that was passed" : "");
     if (service->ports[port].advertised && shell->settings.advertise.n == 0 && shell->addr.n < RT_ADDRS_MAX &&
         strlen(why) <= RT_ADDR_MAX) {
         (void)snprintf(shell->addr.item[shell->addr.n++], sizeof(shell->addr.item[0]), "%.*s", RT_SETTING_TEXT_MAX,

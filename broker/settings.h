@@ -5,6 +5,7 @@
 
 #include "broker/access.h"
 #include "broker/log.h"
+#include "broker/passed.h"
 #include "session/base/error.h"
 #include "session/base/options.h"
 
@@ -32,6 +33,7 @@ struct rt_settings {
     char host_name[RT_SETTING_TEXT_MAX + 1];
     struct rt_setting_list advertise;
     struct rt_setting_list guests, clients;
+    struct rt_passed passed; /* sockets of items of guests and clients that whoever started us has made */
     char guests_map[RT_SETTING_TEXT_MAX + 1];
     struct rt_setting_list users;
     struct rt_access access; /* read from users */
@@ -81,8 +83,8 @@ extern const size_t rt_settings_count;
 
 enum rt_settings_verb { RT_SETTINGS_RUN, RT_SETTINGS_CHECK, RT_SETTINGS_HELP, RT_SETTINGS_VERSION };
 
-/* Reads flags, the file that --config names, and fills in what is left. Returns 0, or RT_ECONFIG with `why`, which
- * names the file and the line, or the flag. */
+/* Reads flags, the file that --config names, what sockets were passed, and fills in what is left. Before the process
+ * has opened anything. Returns 0, or RT_ECONFIG with `why`, which names the file and the line, or the flag. */
 RT_MUST_CHECK int rt_settings_read(struct rt_settings *settings, enum rt_settings_verb *verb, int argc, char **argv,
                                    char why[RT_SETTING_WHY_MAX]);
 

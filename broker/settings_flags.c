@@ -3,6 +3,7 @@
 #include "broker/settings.h"
 
 #include "broker/core/agent.h"
+#include "broker/listen_item.h"
 #include "broker/names.h"
 
 #include <assert.h>
@@ -69,6 +70,47 @@ static int set_defaults(struct rt_settings *settings, char why[RT_SETTING_WHY_MA
         if (rt_settings_table[i].value != NULL &&
             rt_setting_set(&rt_settings_table[i], settings, rt_settings_table[i].value, why, RT_SETTING_WHY_MAX) != 0) {
             return RT_ECONFIG;
+        }
+    }
+    return 0;
+}
+
+/* Whether an item of the list is at the socket's address. */
+static bool is_listed(const struct rt_setting_list *list, const struct rt_passed *passed, size_t socket)
+{
+    struct rt_listen_item item;
+    char why[RT_SETTING_WHY_MAX];
+    bool found = false;
+
+    for (size_t i = 0; i < list->n && !found; i++) {
+        found = rt_listen_item_parse(&item, list->item[i], why, sizeof(why)) == 0 && !item.is_vms &&
+                rt_passed_find(passed, passed->sockets[socket].list, &item.endpoint) == passed->sockets[socket].fd;
+    }
+    return found;
+}
+
+/* A socket that was passed is one more item of its list, unless an item is at its address already. */
+static int take_passed(struct rt_settings *settings, char why[RT_SETTING_WHY_MAX])
+{
+    for (size_t i = 0; i < settings->passed.n; i++) {
+        const char *name = settings->passed.sockets[i].name;
+        struct rt_endpoint *endpoint = &settings->passed.sockets[i].endpoint;
+        bool clients = strcmp(name, "listen.clients") == 0;
+        const struct rt_setting *setting = rt_setting_by_key("listen", clients ? "clients" : "guests");
+        char text[RT_ENDPOINT_TEXT_MAX], reason[RT_SETTING_WHY_MAX - 64] = "";
+
+        if (!clients && strcmp(name, "listen.guests") != 0) {
+            return rt_fail(RT_ECONFIG, why, RT_SETTING_WHY_MAX,
+                           "a socket was passed as \"%s\": its unit has FileDescriptorName=listen.guests or "
+                           "listen.clients",
+                           name);
+        }
+        endpoint->kind = clients && endpoint->kind == RT_ENDPOINT_TCP ? RT_ENDPOINT_TLS : endpoint->kind;
+        settings->passed.sockets[i].list = setting->offset;
+        rt_endpoint_print(endpoint, text, sizeof(text));
+        if (!is_listed(clients ? &settings->clients : &settings->guests, &settings->passed, i) &&
+            rt_setting_set(setting, settings, text, reason, sizeof(reason)) != 0) {
+            return rt_fail(RT_ECONFIG, why, RT_SETTING_WHY_MAX, "a socket was passed as \"%s\": %s", name, reason);
         }
     }
     return 0;
@@ -158,7 +200,7 @@ int rt_settings_read(struct rt_settings *settings, enum rt_settings_verb *verb, 
 
     *verb = RT_SETTINGS_RUN;
     make_flags(&flags);
-    if (set_defaults(settings, why) != 0) {
+    if (set_defaults(settings, why) != 0 || rt_passed_read(&settings->passed, why, RT_SETTING_WHY_MAX) != 0) {
         return RT_ECONFIG;
     }
     while ((arg = rt_args_next(&args, why)) != RT_ARG_OVER) {
@@ -180,7 +222,7 @@ int rt_settings_read(struct rt_settings *settings, enum rt_settings_verb *verb, 
             return RT_ECONFIG;
         }
     }
-    if (path != NULL && rt_settings_file(settings, path, fixed, why) != 0) {
+    if ((path != NULL && rt_settings_file(settings, path, fixed, why) != 0) || take_passed(settings, why) != 0) {
         return RT_ECONFIG;
     }
     return compute(settings, why);

@@ -110,6 +110,18 @@ static int bind_inet(struct rt_listener *listener, char *why, size_t why_size)
     return 0;
 }
 
+/* What bind has made is removed by whoever closes the listener. */
+static int bind_and_listen(struct rt_listener *listener, char *why, size_t why_size)
+{
+    int rc = listener->config.endpoint.kind == RT_ENDPOINT_UNIX ? bind_unix(listener, listener->fd, why, why_size)
+                                                                : bind_inet(listener, why, why_size);
+
+    if (rc == 0 && listen(listener->fd, RT_LISTENER_BACKLOG) != 0) {
+        rc = fail(listener, errno, "listen", why, why_size);
+    }
+    return rc;
+}
+
 bool rt_listener_in_place(const struct rt_listener *listener)
 {
     struct stat info;
@@ -222,17 +234,14 @@ int rt_listener_open(struct rt_listener *listener, uv_loop_t *loop, const struct
     listener->data = data;
     listener->ops = ops;
     listener->config = *config;
-    listener->fd = socket(config->endpoint.addr.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    listener->fd = config->fd != 0
+                       ? config->fd
+                       : socket(config->endpoint.addr.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (listener->fd < 0) {
         return fail(listener, errno, "socket", why, why_size);
     }
-    err = config->endpoint.kind == RT_ENDPOINT_UNIX ? bind_unix(listener, listener->fd, why, why_size)
-                                                    : bind_inet(listener, why, why_size);
+    err = config->fd != 0 ? 0 : bind_and_listen(listener, why, why_size);
     if (err != 0) {
-        goto err_socket;
-    }
-    if (listen(listener->fd, RT_LISTENER_BACKLOG) != 0) {
-        err = fail(listener, errno, "listen", why, why_size);
         goto err_bind;
     }
     err = uv_poll_init(loop, &listener->poll, listener->fd);
@@ -249,7 +258,6 @@ int rt_listener_open(struct rt_listener *listener, uv_loop_t *loop, const struct
 
 err_bind:
     remove_socket(listener);
-err_socket:
     (void)close(listener->fd);
     listener->fd = -1;
     return err;
@@ -259,7 +267,8 @@ int rt_listener_renew(struct rt_listener *listener, char *why, size_t why_size)
 {
     int fd, rc;
 
-    if (listener->config.endpoint.kind != RT_ENDPOINT_UNIX || listener->fd < 0 || rt_listener_in_place(listener)) {
+    if (listener->config.endpoint.kind != RT_ENDPOINT_UNIX || listener->config.fd != 0 || listener->fd < 0 ||
+        rt_listener_in_place(listener)) {
         return 0;
     }
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);

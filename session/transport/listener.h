@@ -35,6 +35,9 @@ struct rt_listener_peer {
 
 struct rt_listener_config {
     struct rt_endpoint endpoint;
+    /* 0, or a socket that listens there already, which is the listener's from open on. Its file is its maker's: it is
+     * neither made anew nor removed. */
+    int fd;
     unsigned mode;  /* unix: permission bits of the socket file, for example 0660 */
     bool has_group; /* unix: the file is given to this group; else it has the one that new files here have */
     gid_t gid;
@@ -78,8 +81,8 @@ RT_MUST_CHECK int rt_listener_open(struct rt_listener *listener, uv_loop_t *loop
                                    char *why, size_t why_size);
 
 /* Whether a unix socket's file is still there, and ours: else nobody can connect any more, and nothing else tells. Then
- * it is made anew, without an end for open connections. Returns 0 (there is nothing to do; other kinds of socket), 1
- * (made anew), or a code as rt_listener_open() with `why` filled: try again later. */
+ * it is made anew, without an end for open connections. Returns 0 (there is nothing to do; other kinds of socket; one
+ * that somebody else has made), 1 (made anew), or a code as rt_listener_open() with `why` filled: try again later. */
 RT_MUST_CHECK int rt_listener_renew(struct rt_listener *listener, char *why, size_t why_size);
 
 /* Whether a unix socket's file is still at its path, and no other one has taken its place. */

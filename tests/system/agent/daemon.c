@@ -73,6 +73,19 @@ void daemon_keep_little_freed(void)
     (void)setenv("ASAN_OPTIONS", text, 1);
 }
 
+static void pass(const int *sockets)
+{
+    int fds[2] = {fcntl(sockets[0], F_DUPFD, 10), fcntl(sockets[1], F_DUPFD, 10)};
+    char pid[24];
+
+    (void)dup2(fds[0], 3);
+    (void)dup2(fds[1], 4);
+    (void)snprintf(pid, sizeof(pid), "%ld", (long)getpid());
+    (void)setenv("LISTEN_PID", pid, 1);
+    (void)setenv("LISTEN_FDS", "2", 1);
+    (void)setenv("LISTEN_FDNAMES", "listen.guests:listen.clients", 1);
+}
+
 static void run_child(const struct daemon *daemon, const char *const *argv, int out, pid_t parent)
 {
     struct rlimit files = {.rlim_cur = daemon->files, .rlim_max = daemon->files};
@@ -84,6 +97,9 @@ static void run_child(const struct daemon *daemon, const char *const *argv, int 
     (void)dup2(out, STDOUT_FILENO);
     (void)dup2(out, STDERR_FILENO);
     daemon_keep_little_freed();
+    if (daemon->passed != NULL) {
+        pass(daemon->passed);
+    }
     if (daemon->gate[0] != '\0') {
         (void)setenv("LD_PRELOAD", DISK_GATE, 1);
         (void)setenv("RT_DISK_GATE", daemon->gate, 1);

@@ -25,8 +25,9 @@ struct daemon {
     pid_t pid;                                      /* 0: not running */
     char gate[96];                                  /* path; when not empty: its fsync lasts until that file is there */
     const char *doors;                              /* what stands behind the paths of its sockets; NULL: nothing */
-    const char *user; /* the one rule of who may come in; NULL: everybody, as a vch of the tenant "local" */
-    rlim_t files;     /* open files that it may have; 0: as many as this process */
+    const char *user;  /* the one rule of who may come in; NULL: everybody, as a vch of the tenant "local" */
+    const int *passed; /* two sockets that listen at `guest` and at `client`, passed as systemd does; NULL: none */
+    rlim_t files;      /* open files that it may have; 0: as many as this process */
     struct rt_janitor janitor;
 };
 

@@ -213,6 +213,58 @@ static void test_embedded(void **state)
     peer_close(&pair.client);
 }
 
+/* As systemd makes one. */
+static int listen_at(const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    (void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+    assert_true(fd >= 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(listen(fd, 16), 0);
+    return fd;
+}
+
+/* Sockets that were passed are used in the place of those that the settings name, and are their maker's: who comes
+ * while there is no agent waits for the next one. */
+static void test_passed(void **state)
+{
+    struct daemon *daemon = *state;
+    int sockets[2] = {listen_at(daemon->guest), listen_at(daemon->client)};
+    int early = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct stat before, after;
+    struct pair pair;
+
+    (void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", daemon->client);
+    assert_int_equal(stat(daemon->client, &before), 0);
+    daemon->passed = sockets;
+    for (unsigned run = 1; run <= 2; run++) {
+        assert_true(run == 2 || connect(early, (struct sockaddr *)&address, sizeof(address)) == 0);
+        daemon_up(daemon, NULL);
+        assert_int_equal(daemon_said(daemon, "for clients, a socket that was passed"), run);
+        assert_int_equal(daemon_said(daemon, "for guests, a socket that was passed"), run);
+        daemon_until(daemon, "\"event\":\"link-opened\"", 1, 5000);
+        pair_start(&pair, daemon, run == 1 ? "one" : "two", 1);
+        pair_move(&pair, 1 << 20, 10000);
+        pair_close(&pair);
+        assert_int_equal(kill(daemon->pid, SIGTERM), 0);
+        assert_exit(daemon_wait(daemon, 3500), 0);
+        assert_int_equal(stat(daemon->client, &after), 0);
+        assert_int_equal(after.st_ino, before.st_ino);
+    }
+    /* One that is gone is not made anew: that is its maker's too. */
+    daemon_up(daemon, NULL);
+    assert_int_equal(unlink(daemon->client), 0);
+    test_pause(1500);
+    assert_int_equal(access(daemon->client, F_OK), -1);
+    daemon->passed = NULL;
+    (void)close(early);
+    (void)close(sockets[0]);
+    (void)close(sockets[1]);
+}
+
 /* A private store that does not end: the agent does, in time. */
 static void test_stuck_redis(void **state)
 {
@@ -425,6 +477,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_check_config, daemon_setup, daemon_teardown),
         cmocka_unit_test_setup_teardown(test_other_users, daemon_setup, daemon_teardown),
         cmocka_unit_test_setup_teardown(test_embedded, daemon_setup, daemon_teardown),
+        cmocka_unit_test_setup_teardown(test_passed, daemon_setup, daemon_teardown),
         cmocka_unit_test_setup_teardown(test_stuck_redis, daemon_setup, daemon_teardown),
         cmocka_unit_test_setup_teardown(test_no_redis, daemon_setup, daemon_teardown),
         cmocka_unit_test_setup_teardown(test_state_in_use, daemon_setup, daemon_teardown),

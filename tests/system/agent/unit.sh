@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright The retether authors
 #
-# unit.sh UNIT DOCS: systemd reads the unit without a complaint, and exposes the agent no more than the documentation
-# says. 77 where there is no systemd-analyze.
+# unit.sh UNIT SOCKETS DOCS: systemd reads the unit, and those of its sockets (a folder), without a complaint, and exposes
+# the agent no more than the documentation says. 77 where there is no systemd-analyze.
 set -u -o pipefail
 
-unit=$1 docs=$2
+unit=$1 sockets=$2 docs=$3
 if ! command -v systemd-analyze >/dev/null || ! systemd-analyze security --help 2>/dev/null | grep -q offline; then
     echo "skipped: no systemd-analyze with --offline here"
     exit 77
@@ -15,7 +15,8 @@ dir=$(mktemp -d /tmp/retether-unit-XXXXXX) || exit 1
 trap 'rm -rf "$dir"' EXIT
 # The program need not be installed, nor the user be there.
 sed 's,^ExecStart=[^ ]*,ExecStart=/bin/true,; /^User=/d' "$unit" >"$dir/retetherd.service" || exit 1
-complaints=$(systemd-analyze verify "$dir/retetherd.service" 2>&1 | grep -F retetherd.service)
+cp "$sockets"/*.socket "$dir" || exit 1
+complaints=$(SYSTEMD_UNIT_PATH=$dir: systemd-analyze verify "$dir"/retetherd* 2>&1 | grep -F retetherd)
 if [[ -n $complaints ]]; then
     echo "systemd complains: $complaints"
     exit 1

@@ -54,7 +54,8 @@ expect_files() {
     [[ $got == "$(printf '%s\n' "$@" | sort)" ]] || fail "the component $name has: $got"
 }
 
-expect_files agent bin/retetherd lib/systemd/system/retetherd.service lib/sysusers.d/retether.conf
+expect_files agent bin/retetherd lib/systemd/system/retetherd.service \
+    lib/systemd/system/retetherd-clients.socket lib/systemd/system/retetherd-guests.socket lib/sysusers.d/retether.conf
 expect_files client bin/retether share/bash-completion/completions/retether share/fish/vendor_completions.d/retether.fish \
     share/zsh/site-functions/_retether
 expect_files guest bin/tether

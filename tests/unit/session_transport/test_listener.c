@@ -207,6 +207,35 @@ static void test_replaced(void **state)
     close(dial());
 }
 
+/* A socket that somebody else has made is listened on, and its file is left to its maker. */
+static void test_given(void **state)
+{
+    struct rt_listener_config config = {.max_open = CONNECTED_MAX};
+    struct rt_listener listener;
+    char why[RT_TEXT_MAX];
+    int dialled;
+
+    (void)state;
+    (void)strcat(fx.path, "3");
+    parse(&config.endpoint);
+    config.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(config.fd, &config.endpoint.addr.any, config.endpoint.size), 0);
+    assert_int_equal(listen(config.fd, 1), 0);
+    dialled = dial();
+    assert_int_equal(rt_listener_open(&listener, &fx.loop, &config, &ops, why, sizeof(why)), 0);
+    (void)uv_run(&fx.loop, UV_RUN_ONCE);
+    assert_int_equal(fx.n_accepted, 1);
+    assert_int_equal(rt_listener_renew(&listener, why, sizeof(why)), 0);
+    rt_listener_close(&listener);
+    while (!fx.closed) {
+        (void)uv_run(&fx.loop, UV_RUN_ONCE);
+    }
+    fx.closed = false;
+    assert_int_equal(unlink(fx.path), 0);
+    fx.path[strlen(fx.path) - 1] = '\0';
+    close(dialled);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -214,6 +243,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_replaced, setup, teardown),
         cmocka_unit_test_setup_teardown(test_mode_and_group, setup, teardown),
         cmocka_unit_test_setup_teardown(test_no_such_right, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_given, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
