@@ -23,6 +23,9 @@
 #define BENCH_LIMIT_MS 120000
 #define BENCH_ROUNDS 5
 #define BENCH_PATH 128
+/* Of TLS that is measured: what an agent and its client choose. */
+#define BENCH_TLS_CIPHER "TLS_AES_128_GCM_SHA256"
+#define BENCH_TLS_GROUP "X25519"
 
 struct bench_options {
     bool quick; /* the smallest sample of each: shows that it works, not how fast */
@@ -42,7 +45,8 @@ struct bench {
     unsigned chains; /* so far: makes names */
     /* peers; 0: not running */
     pid_t haproxy[2];             /* default, 256 KiB */
-    unsigned haproxy_ports[2][2]; /* frontend, server */
+    unsigned haproxy_ports[2][2]; /* TLS frontend, server */
+    unsigned haproxy_shakes;      /* the first one's that closes behind a handshake */
 };
 
 /* ---- world.c ---- */
@@ -80,13 +84,14 @@ enum bench_flow { BENCH_UP, BENCH_DOWN, BENCH_BOTH }; /* guest to client, client
 struct bench_chain {
     enum bench_who who;
     enum bench_flow flow;
-    bool tls;                /* the guest on TCP, the client on TLS; what is compared with has TCP on both sides */
+    bool tls;                /* the guest on TCP, the client on TLS, who shows a certificate */
     bool no_client;          /* retether: whoever opens it attaches by other means */
     bool verbose;            /* retether: logs of tether and client are wanted */
     const char *guest_agent; /* retether: other endpoints than the world's own, or NULL */
     const char *client_agent;
     const char *exit_socket; /* others: where the exit listens, when the middle reaches it by other means, or NULL */
 
+    const char *socat_env;    /* while the chain is opened */
     int to_guest, from_guest; /* the client's ends, or -1 */
     int entry_log, exit_log;  /* or -1 */
     char cid[32];
@@ -113,6 +118,7 @@ void bench_relay(struct bench *bench);
 void bench_small(struct bench *bench);
 void bench_fair(struct bench *bench);
 void bench_latency(struct bench *bench);
+void bench_handshake(struct bench *bench);
 void bench_blackout(struct bench *bench);
 void bench_memory_part(struct bench *bench);
 void bench_storm(struct bench *bench);

@@ -159,7 +159,7 @@ static pid_t start_socat(const struct bench_chain *chain, const char *address, b
     const char *one_way[] = {"socat", "-u", "-b", SOCAT_BUFFER, sends ? "-" : address, sends ? address : "-", NULL};
     const char *both[] = {"socat", "-b", SOCAT_BUFFER, "-", address, NULL};
 
-    return bench_start(chain->flow == BENCH_BOTH ? both : one_way, in, out, -1, NULL);
+    return bench_start(chain->flow == BENCH_BOTH ? both : one_way, in, out, -1, chain->socat_env);
 }
 
 static void guest_ends(struct bench_chain *chain, const char *const *guest, const char *address)
@@ -202,47 +202,72 @@ static void client_end(struct bench_chain *chain, const char *address)
     close_of(&from[1]);
 }
 
-static void open_peer(struct bench *bench, struct bench_chain *chain, const char *const *guest)
+/* Unix sockets: the exit listens, the middle dials it, and is dialled by the entry. */
+static void open_unix(struct bench *bench, struct bench_chain *chain, const char *const *guest)
 {
     bool haproxy = chain->who != BENCH_SOCAT;
-    unsigned at = haproxy ? chain->who - BENCH_HAPROXY : 0;
-    unsigned ports[2] = {bench->haproxy_ports[at][0], bench->haproxy_ports[at][1]};
+    unsigned at = haproxy ? chain->who - BENCH_HAPROXY : bench->chains;
     char in[BENCH_PATH], out[BENCH_PATH], name[32], dial[160], listen[160], front[160], back[160];
 
-    (void)snprintf(name, sizeof(name), haproxy ? "in.haproxy-%u" : "in.socat-%u", haproxy ? at : bench->chains);
+    (void)snprintf(name, sizeof(name), haproxy ? "in.haproxy-%u" : "in.socat-%u", at);
     bench_path(bench, name, in);
-    (void)snprintf(name, sizeof(name), haproxy ? "out.haproxy-%u" : "out.socat-%u", haproxy ? at : bench->chains);
+    (void)snprintf(name, sizeof(name), haproxy ? "out.haproxy-%u" : "out.socat-%u", at);
     bench_path(bench, name, out);
-    if (!haproxy) {
-        ports[0] = rt_test_free_port();
-        ports[1] = rt_test_free_port();
-    }
     if (chain->exit_socket != NULL) {
         (void)snprintf(out, sizeof(out), "%s", chain->exit_socket);
     }
     (void)unlink(out);
-    if (chain->tls) {
-        (void)snprintf(listen, sizeof(listen), "TCP-LISTEN:%u,bind=127.0.0.1,reuseaddr", ports[1]);
-        (void)snprintf(back, sizeof(back), "TCP:127.0.0.1:%u", ports[1]);
-        (void)snprintf(front, sizeof(front), "TCP-LISTEN:%u,bind=127.0.0.1,reuseaddr", ports[0]);
-        (void)snprintf(dial, sizeof(dial), "TCP:127.0.0.1:%u", ports[0]);
-    } else {
-        (void)snprintf(listen, sizeof(listen), "UNIX-LISTEN:%s", out);
-        (void)snprintf(back, sizeof(back), "UNIX-CONNECT:%s", out);
-        (void)snprintf(front, sizeof(front), "UNIX-LISTEN:%s", in);
-        (void)snprintf(dial, sizeof(dial), "UNIX-CONNECT:%s", in);
-    }
+    (void)snprintf(listen, sizeof(listen), "UNIX-LISTEN:%s", out);
+    (void)snprintf(back, sizeof(back), "UNIX-CONNECT:%s", out);
+    (void)snprintf(front, sizeof(front), "UNIX-LISTEN:%s", in);
+    (void)snprintf(dial, sizeof(dial), "UNIX-CONNECT:%s", in);
     client_end(chain, listen);
-    bench_wait_listener(chain->tls ? NULL : out, ports[1]);
+    bench_wait_listener(out, 0);
     if (haproxy) {
         chain->middle = bench->haproxy[at];
     } else {
         const char *middle[] = {"socat", "-b", SOCAT_BUFFER, front, back, NULL};
 
         chain->middle = bench_start(middle, -1, -1, -1, NULL);
-        bench_wait_listener(chain->tls ? NULL : in, ports[0]);
+        bench_wait_listener(in, 0);
     }
     guest_ends(chain, guest, dial);
+}
+
+/* TLS: as with an agent the client dials the middle, and both show certificates; the middle and the guest have TCP
+ * between them. */
+static void open_tls(struct bench *bench, struct bench_chain *chain, const char *const *guest)
+{
+    bool haproxy = chain->who != BENCH_SOCAT;
+    unsigned at = haproxy ? chain->who - BENCH_HAPROXY : 0;
+    unsigned front_port = haproxy ? bench->haproxy_ports[at][0] : rt_test_free_port();
+    unsigned back_port = haproxy ? bench->haproxy_ports[at][1] : rt_test_free_port();
+    const char *ours = bench->cluster.hosts[0].tls, *theirs = bench->client_certs;
+    char listen[160], back[64], front[512], dial[512], conf[BENCH_PATH], env[BENCH_PATH + 16];
+
+    bench_path(bench, "openssl.cnf", conf);
+    (void)snprintf(env, sizeof(env), "OPENSSL_CONF=%s", conf);
+    (void)snprintf(listen, sizeof(listen), "TCP-LISTEN:%u,bind=127.0.0.1,reuseaddr", back_port);
+    (void)snprintf(back, sizeof(back), "TCP:127.0.0.1:%u", back_port);
+    (void)snprintf(front, sizeof(front),
+                   "OPENSSL-LISTEN:%u,bind=127.0.0.1,reuseaddr,cert=%s/cert.pem,key=%s/key.pem,cafile=%s/ca.pem",
+                   front_port, ours, ours, ours);
+    (void)snprintf(dial, sizeof(dial),
+                   "OPENSSL:127.0.0.1:%u,nosni,commonname=\"\",cert=%s/cert.pem,key=%s/key.pem,cafile=%s/ca.pem",
+                   front_port, theirs, theirs, theirs);
+    chain->socat_env = env;
+    guest_ends(chain, guest, listen);
+    bench_wait_listener(NULL, back_port);
+    if (haproxy) {
+        chain->middle = bench->haproxy[at];
+    } else {
+        const char *middle[] = {"socat", "-b", SOCAT_BUFFER, front, back, NULL};
+
+        chain->middle = bench_start(middle, -1, -1, -1, env);
+        bench_wait_listener(NULL, front_port);
+    }
+    client_end(chain, dial);
+    chain->socat_env = NULL;
 }
 
 void bench_chain_open(struct bench *bench, struct bench_chain *chain, const char *const *guest)
@@ -254,8 +279,10 @@ void bench_chain_open(struct bench *bench, struct bench_chain *chain, const char
         open_retether(bench, chain, guest);
     } else if (chain->who == BENCH_PIPE) {
         guest_ends(chain, guest, NULL);
+    } else if (chain->tls) {
+        open_tls(bench, chain, guest);
     } else {
-        open_peer(bench, chain, guest);
+        open_unix(bench, chain, guest);
     }
 }
 

@@ -18,17 +18,18 @@ static const struct part {
     const char *name;
     void (*run)(struct bench *bench);
 } parts[] = {
-    {"relay", bench_relay},     {"small", bench_small},       {"fair", bench_fair},
-    {"latency", bench_latency}, {"blackout", bench_blackout}, {"memory", bench_memory_part},
-    {"storm", bench_storm},     {"window", bench_window},     {"store", bench_store},
+    {"relay", bench_relay},        {"small", bench_small},         {"fair", bench_fair},
+    {"latency", bench_latency},    {"handshake", bench_handshake}, {"blackout", bench_blackout},
+    {"memory", bench_memory_part}, {"storm", bench_storm},         {"window", bench_window},
+    {"store", bench_store},
 };
 #define PARTS (sizeof(parts) / sizeof(parts[0]))
 
 static struct bench bench;
 
 static const char usage_text[] =
-    "usage: rt-bench [relay|small|fair|latency|blackout|memory|storm|window|store|all]... [--quick] [--json]\n"
-    "                [--svg DIR] [--rounds N] [--moves N]\n"
+    "usage: rt-bench [relay|small|fair|latency|handshake|blackout|memory|storm|window|store|all]...\n"
+    "                [--quick] [--json] [--svg DIR] [--rounds N] [--moves N]\n"
     "\n"
     "Measures tether, agent and client against HAProxy, socat and a pipe, side by side (docs/performance.md).\n"
     "\n"
@@ -50,13 +51,9 @@ static bool count(const char *text, unsigned most, unsigned *value)
 static bool parse(struct bench_options *options, int argc, char **argv)
 {
     static const struct option names[] = {
-        {"quick", no_argument, NULL, 'q'},
-        {"json", no_argument, NULL, 'j'},
-        {"svg", required_argument, NULL, 's'},
-        {"rounds", required_argument, NULL, 'r'},
-        {"moves", required_argument, NULL, 'm'},
-        {"moves", required_argument, NULL, 'm'},
-        {NULL, 0, NULL, 0},
+        {"quick", no_argument, NULL, 'q'},       {"json", no_argument, NULL, 'j'},
+        {"svg", required_argument, NULL, 's'},   {"rounds", required_argument, NULL, 'r'},
+        {"moves", required_argument, NULL, 'm'}, {NULL, 0, NULL, 0},
     };
     bool good = true;
     int option;

@@ -165,14 +165,15 @@ static void goal(struct run *run, const char *what, const char *unit, bool more,
 static void goals(struct run *run)
 {
     bool small = run->payload->size == 64;
+    double middle = small ? 0.3 : run->chain.tls ? 0.7 : 0.5;
 
     if (run->payload->size != 64 && run->payload->size != 65536) {
         return;
     }
     goal(run, "throughput", "MB/s", true, BENCH_HAPROXY, small ? 2.0 : 1.5);
     goal(run, "CPU of the chain", "s/GiB", false, BENCH_HAPROXY, small ? 0.7 : 0.8);
-    goal(run, "CPU of the middle", "s/GiB", false, BENCH_HAPROXY, small ? 0.3 : 0.5);
-    if (!small) {
+    goal(run, "CPU of the middle", "s/GiB", false, BENCH_HAPROXY, middle);
+    if (!small && !run->chain.tls) {
         goal(run, "CPU of the middle", "s/GiB", false, BENCH_HAPROXY_BIG, 0.9);
     }
 }

@@ -165,6 +165,57 @@ static int prepare_host(struct rt_cluster *cluster, unsigned host)
     return 0;
 }
 
+/* Appends a file. */
+static void append(FILE *out, const char *dir, const char *name)
+{
+    char path[2 * BENCH_PATH], line[256];
+    FILE *in;
+
+    (void)snprintf(path, sizeof(path), "%s/%s", dir, name);
+    in = fopen(path, "re");
+    if (in == NULL) {
+        bench_die("%s: %s", path, strerror(errno));
+    }
+    while (fgets(line, sizeof(line), in) != NULL) {
+        (void)fputs(line, out);
+    }
+    (void)fclose(in);
+}
+
+/* The agent's certificate and key in one file, as HAProxy has them, and what socat's OpenSSL may choose. */
+static void write_tls(const struct bench *bench)
+{
+    char path[BENCH_PATH];
+    FILE *file;
+
+    bench_path(bench, "haproxy.pem", path);
+    file = fopen(path, "we");
+    if (file == NULL) {
+        bench_die("%s: %s", path, strerror(errno));
+    }
+    append(file, bench->cluster.hosts[0].tls, "cert.pem");
+    append(file, bench->cluster.hosts[0].tls, "key.pem");
+    (void)fclose(file);
+    bench_path(bench, "openssl.cnf", path);
+    file = fopen(path, "we");
+    if (file == NULL) {
+        bench_die("%s: %s", path, strerror(errno));
+    }
+    (void)fputs("openssl_conf = init\n[init]\nssl_conf = ssl\n[ssl]\nsystem_default = tls\n[tls]\n"
+                "MinProtocol = TLSv1.3\nCiphersuites = " BENCH_TLS_CIPHER "\n",
+                file);
+    (void)fclose(file);
+}
+
+/* A port of HAProxy for clients with a certificate; socat has P-256 alone. */
+static void bind_tls(FILE *config, const struct bench *bench, unsigned port)
+{
+    (void)fprintf(config,
+                  "  bind 127.0.0.1:%u ssl crt %s/haproxy.pem ca-file %s/ca.pem verify required ssl-min-ver TLSv1.3 "
+                  "ciphersuites " BENCH_TLS_CIPHER " curves " BENCH_TLS_GROUP ":P-256\n",
+                  port, bench->cluster.dir, bench->cluster.hosts[0].tls);
+}
+
 static void haproxy_start(struct bench *bench, unsigned at)
 {
     char config[BENCH_PATH], name[32];
@@ -183,8 +234,15 @@ static void haproxy_start(struct bench *bench, unsigned at)
     (void)fprintf(file, "defaults\n  mode tcp\n  timeout connect 10s\n  timeout client 1h\n  timeout server 1h\n");
     (void)fprintf(file, "listen u\n  bind unix@%s/in.haproxy-%u\n  server s unix@%s/out.haproxy-%u\n",
                   bench->cluster.dir, at, bench->cluster.dir, at);
-    (void)fprintf(file, "listen t\n  bind 127.0.0.1:%u\n  server s 127.0.0.1:%u\n", bench->haproxy_ports[at][0],
-                  bench->haproxy_ports[at][1]);
+    (void)fputs("listen t\n", file);
+    bind_tls(file, bench, bench->haproxy_ports[at][0]);
+    (void)fprintf(file, "  server s 127.0.0.1:%u\n", bench->haproxy_ports[at][1]);
+    if (at == 0) {
+        bench->haproxy_shakes = rt_test_free_port();
+        (void)fputs("frontend h\n", file);
+        bind_tls(file, bench, bench->haproxy_shakes);
+        (void)fputs("  tcp-request session reject\n", file);
+    }
     (void)fclose(file);
     bench->haproxy[at] = bench_start(argv, -1, -1, -1, NULL);
     (void)snprintf(name, sizeof(name), "in.haproxy-%u", at);
@@ -202,6 +260,7 @@ void bench_world_start(struct bench *bench, unsigned hosts)
     if (rt_cluster_start_in(&bench->cluster, hosts, false, prepare_host) != 0) {
         bench_die("the agents do not start");
     }
+    write_tls(bench);
     for (unsigned i = 0; bench_has("haproxy") && i < 2; i++) {
         haproxy_start(bench, i);
     }

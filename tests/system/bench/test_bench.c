@@ -21,8 +21,8 @@
 #define LIMIT_MS 1000000
 #define RUN(result, ...) run_program(result, (const char *const[]){__VA_ARGS__, NULL}, LIMIT_MS)
 
-static const char *const parts[] = {"relay",  "small", "fair",   "latency", "blackout",
-                                    "memory", "storm", "window", "store"};
+static const char *const parts[] = {"relay",    "small",  "fair",  "latency", "handshake",
+                                    "blackout", "memory", "storm", "window",  "store"};
 #define PARTS (sizeof(parts) / sizeof(parts[0]))
 
 /* What is sent again is what was under way, and a blackout's parts are seen from logs, which may be read too late. */
