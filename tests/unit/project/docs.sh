@@ -3,7 +3,8 @@
 # Copyright The retether authors
 #
 # docs.sh ROOT
-# Files and functions that docs/architecture.md and docs/testing.md name in code marks are there. No line of a text is
+# Files and functions that docs/architecture.md and docs/testing.md name in code marks are there, and the tests that
+# docs/security.md names. No line of a text is
 # longer than 100 columns, but for the rows of tables, which cannot be broken.
 set -u -o pipefail
 export LC_ALL=C
@@ -30,6 +31,12 @@ for doc in docs/architecture.md docs/testing.md; do
         esac
     done <<<"$names"
 done
+while read -r name; do
+    if ! compgen -G "tests/*/${name%%_test_*}/test_${name#*_test_}.c" >/dev/null; then
+        echo "docs/security.md: names the test $name, which is not there"
+        bad=1
+    fi
+done < <(grep -oE '`[a-z_]+_test_[a-z_]+`' docs/security.md | tr -d '`' | sort -u)
 for doc in README.md NEWS docs/*.md; do
     LC_ALL=C.UTF-8 grep -nE '^[^|].{100,}' "$doc" | sed "s|^|$doc:|; s|\$| <- longer than 100 columns|" && bad=1
 done
