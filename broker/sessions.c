@@ -43,6 +43,9 @@ static int make_agent(struct rt_shell *shell)
     }
     config.links_max[RT_PEER_GUEST] = (uint32_t)shell->settings.max_guests;
     config.links_max[RT_PEER_CLIENT] = (uint32_t)shell->settings.max_clients;
+    config.handshakes_max = (uint32_t)shell->settings.handshakes;
+    config.peer_handshakes_max = (uint32_t)shell->settings.peer_handshakes;
+    memcpy(config.limits, shell->settings.limits, sizeof(config.limits));
     config.sealer = rt_keyring_sealer(&shell->ring);
     config.io = (struct rt_agent_io){.ctx = shell,
                                      .send = rt_shell_send,
@@ -164,6 +167,14 @@ static size_t counters(struct rt_shell *shell, struct rt_counter out[RT_SERVICE_
                                          {"evicted_clients", stats.evicted[RT_PEER_CLIENT]},
                                          {"turned_away_guests", stats.turned_away[RT_PEER_GUEST]},
                                          {"turned_away_clients", stats.turned_away[RT_PEER_CLIENT]},
+                                         {"over_tenant_sessions", stats.over[RT_LIMIT_TENANT_SESSIONS]},
+                                         {"over_tenant_clients", stats.over[RT_LIMIT_TENANT_CLIENTS]},
+                                         {"over_tenant_channels", stats.over[RT_LIMIT_TENANT_CHANNELS]},
+                                         {"over_tenant_waiting", stats.over[RT_LIMIT_TENANT_WAITING]},
+                                         {"over_tenant_bytes", stats.over[RT_LIMIT_TENANT_BYTES]},
+                                         {"over_tenant_requests", stats.over[RT_LIMIT_TENANT_REQUESTS]},
+                                         {"over_client_channels", stats.over[RT_LIMIT_CLIENT_CHANNELS]},
+                                         {"over_client_requests", stats.over[RT_LIMIT_CLIENT_REQUESTS]},
                                          {"tls_handshakes", shell->tls.whole},
                                          {"tls_resumed", shell->tls.resumed}};
 

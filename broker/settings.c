@@ -18,6 +18,12 @@
 /* Bytes of tails: one end's at least. */
 #define RT_TAILS_LEAST 262144
 #define RT_TAILS_MOST (UINT64_C(1) << 40)
+#define COUNT_MOST 1000000
+/* Four, of which whoever may stand for many has three. */
+#define HANDSHAKES_LEAST 4
+/* A connection that was read slowly, and no more. */
+#define BYTES_LEAST RT_LINK_QUEUED_MAX
+#define BYTES_MOST (UINT64_C(1) << 40)
 #define AT(member) offsetof(struct rt_settings, member)
 #define TTL_MAX_MS (UINT64_C(10) * 365 * 24 * 3600 * 1000)
 
@@ -147,6 +153,29 @@ const struct rt_setting rt_settings_table[] = {
      NULL, "connections of guests; for one more the oldest unproven one goes, or it is turned away", NULL},
     {"listen.max_clients", "max-clients", "N", RT_SETTING_NUMBER, AT(max_clients), 1, RT_AGENT_LINKS_MAX, NULL, "4096",
      NULL, "connections of clients; for one more the oldest unproven one goes, or it is turned away", NULL},
+    {"limits.tenant_sessions", "tenant-sessions", "N", RT_SETTING_NUMBER, AT(limits[RT_LIMIT_TENANT_SESSIONS]), 1,
+     RT_AGENT_SESSIONS_MAX, NULL, "16384", NULL,
+     "containers of one tenant at this agent: served, or made and not started; one more is not made", NULL},
+    {"limits.tenant_clients", "tenant-clients", "N", RT_SETTING_NUMBER, AT(limits[RT_LIMIT_TENANT_CLIENTS]), 1,
+     RT_AGENT_LINKS_MAX, NULL, NULL, "3/4 of max_clients", "connections of one tenant's clients", NULL},
+    {"limits.tenant_channels", "tenant-channels", "N", RT_SETTING_NUMBER, AT(limits[RT_LIMIT_TENANT_CHANNELS]), 1,
+     COUNT_MOST, NULL, "65536", NULL, "attachments of one tenant's clients", NULL},
+    {"limits.tenant_waiting", "tenant-waiting", "N", RT_SETTING_NUMBER, AT(limits[RT_LIMIT_TENANT_WAITING]), 1,
+     RT_AGENT_HELD_MAX, NULL, "12288", NULL, "those among them that wait for their container", NULL},
+    {"limits.tenant_bytes", "tenant-bytes", "BYTES", RT_SETTING_NUMBER, AT(limits[RT_LIMIT_TENANT_BYTES]), BYTES_LEAST,
+     BYTES_MOST, NULL, "1073741824", NULL,
+     "what waits for one tenant's clients: attachments, and output that they read too slowly", NULL},
+    {"limits.tenant_requests", "tenant-requests", "N", RT_SETTING_NUMBER, AT(limits[RT_LIMIT_TENANT_REQUESTS]), 1,
+     COUNT_MOST, NULL, "20000", NULL, "requests of one tenant's clients in a second", NULL},
+    {"limits.client_channels", "client-channels", "N", RT_SETTING_NUMBER, AT(limits[RT_LIMIT_CLIENT_CHANNELS]), 1,
+     RT_LINK_CHANNELS_MAX, NULL, "4096", NULL, "attachments of one client's connection", NULL},
+    {"limits.client_requests", "client-requests", "N", RT_SETTING_NUMBER, AT(limits[RT_LIMIT_CLIENT_REQUESTS]), 1,
+     COUNT_MOST, NULL, "10000", NULL, "requests on one client's connection in a second", NULL},
+    {"limits.handshakes", "handshakes", "N", RT_SETTING_NUMBER, AT(handshakes), HANDSHAKES_LEAST, RT_AGENT_LINKS_MAX,
+     NULL, "1024", NULL, "guests' connections that have not proved themselves yet, and clients'; the oldest goes",
+     NULL},
+    {"limits.peer_handshakes", "peer-handshakes", "N", RT_SETTING_NUMBER, AT(peer_handshakes), 1, RT_AGENT_LINKS_MAX,
+     NULL, "16", NULL, "the same of one virtual machine, or of one address", NULL},
     {"guests.map", "guests-map", "FILE", RT_SETTING_TEXT, AT(guests_map), 0, 0, NULL, NULL, NULL,
      "which virtual machine has which vSocket CID; whose CID is not in it is turned away", check_path},
     {"access.users", "user", "RULE", RT_SETTING_LIST, AT(users), 0, RT_ACCESS_RULES_MAX, NULL, NULL,

@@ -4,6 +4,7 @@
 #define RETETHER_BROKER_SETTINGS_H
 
 #include "broker/access.h"
+#include "broker/core/agent.h"
 #include "broker/log.h"
 #include "broker/passed.h"
 #include "session/base/error.h"
@@ -50,6 +51,8 @@ struct rt_settings {
     uint64_t store_timeout_ms;
     uint64_t ticket_ttl_ms; /* 0: never */
     uint64_t max_guests, max_clients, max_ends;
+    uint64_t handshakes, peer_handshakes;
+    uint64_t limits[RT_LIMITS];
     uint64_t store_tails, store_tails_host; /* bytes */
     uint64_t log_level;                     /* enum rt_log_level */
     uint64_t log_format;                    /* enum rt_log_format */

@@ -12,8 +12,8 @@
 /* The configuration file. libconfuse reads it; its options are made from the table, and each value is checked where it
  * stands, so that what is wrong has a line. */
 
-#define SECTIONS_MAX 8
-#define OPTIONS_MAX 16
+#define SECTIONS_MAX 12
+#define OPTIONS_MAX 24
 
 /* What libconfuse's callbacks, which have no context, work on. One file is read at a time, at the start. */
 static struct {

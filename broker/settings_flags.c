@@ -158,6 +158,9 @@ static int compute(struct rt_settings *settings, char why[RT_SETTING_WHY_MAX])
                        settings->max_guests + settings->max_clients, RT_AGENT_LINKS_MAX);
         return RT_ECONFIG;
     }
+    if (settings->limits[RT_LIMIT_TENANT_CLIENTS] == 0) { /* as for one user or address */
+        settings->limits[RT_LIMIT_TENANT_CLIENTS] = settings->max_clients - settings->max_clients / 4;
+    }
     if (!settings->users.given && default_users(settings, why) != 0) {
         return RT_ECONFIG;
     }

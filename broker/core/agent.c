@@ -6,8 +6,10 @@
 #include "broker/core/end.h"
 #include "broker/core/entry.h"
 #include "broker/core/hosts.h"
+#include "broker/core/limits.h"
 #include "broker/core/link.h"
 #include "broker/core/machine.h"
+#include "broker/core/made.h"
 #include "broker/core/revoked.h"
 #include "broker/core/send.h"
 #include "broker/core/session.h"
@@ -38,6 +40,15 @@ struct rt_agent *rt_agent_new(const struct rt_agent_config *config, uint64_t now
     agent->config = *config;
     if (agent->config.store_timeout_ms == 0) {
         agent->config.store_timeout_ms = RT_STORE_TIMEOUT_MS;
+    }
+    if (agent->config.handshakes_max == 0) {
+        agent->config.handshakes_max = RT_AGENT_HANDSHAKES_MAX;
+    }
+    if (agent->config.peer_handshakes_max == 0) {
+        agent->config.peer_handshakes_max = RT_PEER_HANDSHAKES_MAX;
+    }
+    if (agent->config.limits[RT_LIMIT_CLIENT_CHANNELS] == 0) {
+        agent->config.limits[RT_LIMIT_CLIENT_CHANNELS] = RT_LINK_CHANNELS_MAX;
     }
     agent->now = agent->started = now;
     agent->whole_at = RT_NEVER;
@@ -110,6 +121,8 @@ void rt_agent_free(struct rt_agent *agent)
     free(agent->ops);
     rt_ag_hosts_free(agent);
     rt_ag_revoked_free(agent);
+    rt_ag_made_free(agent);
+    rt_ag_limits_free(agent);
     free(agent->scratch);
     free(agent->reply);
     free(agent->report);

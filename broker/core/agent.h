@@ -17,7 +17,8 @@
 
 /* Links of one agent; one more is turned away, unless there is a handshake that can give way. */
 #define RT_AGENT_LINKS_MAX 16384
-/* Guests' links whose handshake is not done, and clients'; for one more the oldest is closed: its peer dials again. */
+/* Guests' links whose handshake is not done, and clients', unless the configuration says otherwise; for one more the
+ * oldest is closed: its peer dials again. */
 #define RT_AGENT_HANDSHAKES_MAX 1024
 /* The same of one peer that is a machine of its own. */
 #define RT_PEER_HANDSHAKES_MAX 16
@@ -28,6 +29,8 @@
 #define RT_IDENTITY_MAX 63
 /* Sessions remembered; when full the longest unused one that is not served is forgotten. */
 #define RT_AGENT_SESSIONS_MAX 16384
+/* Sessions that were made here and that nobody has started; for one more the oldest counts for its tenant no longer. */
+#define RT_AGENT_MADE_MAX 16384
 /* Channels of one link, with the attaches that it waits for and the refusals that it has not read; one more is refused,
  * with LIMIT of a client's link, as RETRY_LATER of a guest's. */
 #define RT_LINK_CHANNELS_MAX 4096
@@ -88,6 +91,19 @@ struct rt_proof {
     char who[RT_HOST_MAX + 1];
 };
 
+/* What one tenant may have at this agent, and one client on its connection: broker/core/limits.c. */
+enum rt_limit {
+    RT_LIMIT_TENANT_SESSIONS,
+    RT_LIMIT_TENANT_CLIENTS,
+    RT_LIMIT_TENANT_CHANNELS,
+    RT_LIMIT_TENANT_WAITING,
+    RT_LIMIT_TENANT_BYTES,
+    RT_LIMIT_TENANT_REQUESTS, /* in a second */
+    RT_LIMIT_CLIENT_CHANNELS,
+    RT_LIMIT_CLIENT_REQUESTS, /* in a second */
+    RT_LIMITS
+};
+
 /* For the log and the metrics; one per transition. */
 enum rt_agent_event_kind {
     RT_AGENT_LINK_OPENED,
@@ -99,6 +115,7 @@ enum rt_agent_event_kind {
     RT_AGENT_FORBIDDEN, /* a peer said what it may not say to the other one */
     RT_AGENT_KICKED,    /* a guest off its link, by a client */
     RT_AGENT_REVOKED,   /* a container, by a client of this agent */
+    RT_AGENT_LIMIT,     /* a tenant, or a client, wants more than it may have */
     RT_AGENT_SESSION_STATE,
     RT_AGENT_ATTACHED,
     RT_AGENT_DETACHED,
@@ -142,6 +159,9 @@ struct rt_agent_config {
     char addr[RT_ADDRS_MAX][RT_ADDR_MAX + 1]; /* advertised to clients */
     size_t n_addr;
     uint32_t links_max[RT_PEER_ROLES]; /* by role; 0: RT_AGENT_LINKS_MAX */
+    uint32_t handshakes_max;           /* of a role; 0: RT_AGENT_HANDSHAKES_MAX */
+    uint32_t peer_handshakes_max;      /* 0: RT_PEER_HANDSHAKES_MAX */
+    uint64_t limits[RT_LIMITS];        /* 0: none; of a connection's channels RT_LINK_CHANNELS_MAX, and never more */
     uint64_t seed;
     uint64_t ticket_ttl_ms;
     uint64_t store_timeout_ms; /* 0: RT_STORE_TIMEOUT_MS */
@@ -196,7 +216,8 @@ void rt_agent_stop(struct rt_agent *agent, uint64_t now);
 struct rt_agent_stats {
     uint64_t links, guests, clients, handshakes, sessions, served, channels, held, provisional;
     uint64_t frames, bytes_up, bytes_down, refused, claims, moves, forks;
-    uint64_t forbidden; /* channels that a peer ended by saying what it may not say */
+    uint64_t forbidden;       /* channels that a peer ended by saying what it may not say */
+    uint64_t over[RT_LIMITS]; /* how often somebody was told that it has too many */
     /* By role: handshakes under way; those that gave way to another one; links that found no place. */
     uint64_t shaking[RT_PEER_ROLES], evicted[RT_PEER_ROLES], turned_away[RT_PEER_ROLES];
     uint64_t claiming; /* guests that have shown a token and are not served yet; not among `shaking` */

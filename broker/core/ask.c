@@ -2,6 +2,7 @@
  * Copyright The retether authors */
 #include "broker/core/ask.h"
 
+#include "broker/core/limits.h"
 #include "broker/core/link.h"
 #include "broker/core/machine.h"
 #include "broker/core/rights.h"
@@ -26,6 +27,9 @@ void rt_ag_ask_free(struct rt_agent *agent, struct ag_ask *ask)
     rt_list_remove(&ask->in_link);
     rt_list_remove(&ask->in_session);
     rt_timer_clear(&agent->timers, &ask->timer);
+    if (ask->counts) {
+        ask->link->client->account->tenant->has[RT_LIMIT_TENANT_SESSIONS]--;
+    }
     ask->link->client->n_asks--;
     ask->link->client->replies -= ask->room;
     if (!rt_list_empty(&ask->link->client->requests)) {

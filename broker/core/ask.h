@@ -21,7 +21,18 @@ struct ag_session;
 struct rt_record_msg;
 struct rt_reply_msg;
 
-enum ag_what { ASK_CREATE, ASK_REMOVE, ASK_SHOW, ASK_LIST, ASK_HOSTS, ASK_TAILS, ASK_KICK, ASK_REVOKE, ASK_KINDS };
+enum ag_what {
+    ASK_CREATE,
+    ASK_REMOVE,
+    ASK_SHOW,
+    ASK_LIST,
+    ASK_HOSTS,
+    ASK_TAILS,
+    ASK_KICK,
+    ASK_REVOKE,
+    ASK_LIMITS,
+    ASK_KINDS
+};
 
 struct ag_ask { /* a REQUEST without its answer */
     struct rt_list in_link, in_session;
@@ -33,6 +44,7 @@ struct ag_ask { /* a REQUEST without its answer */
     uint32_t op;
     uint8_t what; /* enum ag_what */
     bool prefix, parked, expired;
+    bool counts;  /* create: as one session of its link's tenant, until it is answered */
     bool awaited; /* show: the take of what is served here has been waited for */
     struct rt_key key;
     char host[RT_HOST_MAX + 1];

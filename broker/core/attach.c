@@ -4,6 +4,7 @@
 #include "broker/core/ask.h"
 #include "broker/core/channel.h"
 #include "broker/core/held.h"
+#include "broker/core/limits.h"
 #include "broker/core/link.h"
 #include "broker/core/machine.h"
 #include "broker/core/map.h"
@@ -99,6 +100,7 @@ void rt_ag_attach(struct rt_agent *agent, struct ag_link *link, uint32_t channel
 {
     struct rt_slice payload = {frame + RT_FRAME_HEADER, size - RT_FRAME_HEADER};
     struct rt_attach_msg msg;
+    struct ag_over over;
     char why[RT_TEXT_MAX];
 
     if (channel <= link->last_channel) {
@@ -110,9 +112,8 @@ void rt_ag_attach(struct rt_agent *agent, struct ag_link *link, uint32_t channel
         rt_ag_refuse_text(agent, link, channel, RT_CLASS_INVALID, why);
         return;
     }
-    if (link->n_chans >= RT_LINK_CHANNELS_MAX) {
-        struct rt_refuse_msg limit = {
-            .c = RT_CLASS_LIMIT, .which = rt_slice_text("channels"), .max = RT_LINK_CHANNELS_MAX};
+    if (!rt_ag_channel_room(agent, link->client->account, link->n_chans, &over)) {
+        struct rt_refuse_msg limit = rt_ag_over_refusal(&over);
         rt_ag_refuse(agent, link, channel, &limit);
         return;
     }

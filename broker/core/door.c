@@ -12,7 +12,7 @@
 #include <string.h>
 
 /* Guests and clients do not take each other's places: each role has its own links (`links_max`) and its own
- * RT_AGENT_HANDSHAKES_MAX handshakes. Within a role, what nobody has proved a right to gives way:
+ * handshakes (`handshakes_max`). Within a role, what nobody has proved a right to gives way:
  *
  *     a handshake more than its role may have     the oldest one of the role is closed
  *     ... than this peer may have                 the oldest one of this peer
@@ -33,9 +33,11 @@
  * many peers, and have three quarters. A guest's link that is served has proved a session, of which there is one link
  * at a time; clients prove no more than who they are, so their links count for their peer. */
 
-static uint32_t most_handshakes(const struct rt_peer *peer)
+static uint32_t most_handshakes(const struct rt_agent *agent, const struct rt_peer *peer)
 {
-    return peer->lone ? RT_PEER_HANDSHAKES_MAX : RT_AGENT_HANDSHAKES_MAX - RT_AGENT_HANDSHAKES_MAX / 4;
+    uint32_t most = agent->config.handshakes_max;
+
+    return peer->lone ? agent->config.peer_handshakes_max : most - most / 4;
 }
 
 static struct ag_who *who_of(struct rt_agent *agent, const char *name)
@@ -118,9 +120,9 @@ static bool make_room(struct rt_agent *agent, const struct rt_peer *peer, const 
     if (role == RT_PEER_CLIENT && who->links >= most - most / 4) {
         return false;
     }
-    if (who->handshakes >= most_handshakes(peer)) {
+    if (who->handshakes >= most_handshakes(agent, peer)) {
         (void)evict(agent, role, who);
-    } else if (stats->shaking[role] >= RT_AGENT_HANDSHAKES_MAX) {
+    } else if (stats->shaking[role] >= agent->config.handshakes_max) {
         (void)evict(agent, role, NULL);
     }
     if ((role == RT_PEER_GUEST ? stats->guests : stats->clients) >= most && !evict(agent, role, NULL) &&

@@ -6,6 +6,7 @@
 #include "broker/core/entry.h"
 #include "broker/core/flow.h"
 #include "broker/core/held.h"
+#include "broker/core/limits.h"
 #include "broker/core/link.h"
 #include "broker/core/queue.h"
 #include "broker/core/request.h"
@@ -34,7 +35,7 @@ static void drained(struct rt_agent *agent, struct ag_link *link)
 
     while (!link->congested && (node = rt_list_pop(&link->byes)) != NULL) {
         struct ag_bye *bye = RT_LIST_OF(node, struct ag_bye, node);
-        link->n_chans--;
+        rt_ag_link_loses(link);
         rt_ag_send_bytes(agent, link, bye->bytes, bye->size);
         free(bye);
     }
@@ -57,8 +58,13 @@ static void drained(struct rt_agent *agent, struct ag_link *link)
 
 void rt_ag_queued(struct rt_agent *agent, struct ag_link *link, size_t queued)
 {
+    struct ag_account *account = ag_link_account(link);
+
     link->queued = 0;
-    ag_queue(link, queued);
+    if (account != NULL && account->jammed > 0 && queued <= RT_LINK_HIGH_WATER) {
+        (void)rt_ag_account_jam(agent, account, 0);
+    }
+    ag_queue(agent, link, queued);
     if (link->congested && queued < RT_LINK_HIGH_WATER / 2) {
         link->congested = false;
         link->answers = 0;

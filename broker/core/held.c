@@ -6,6 +6,7 @@
 #include "broker/core/channel.h"
 #include "broker/core/end.h"
 #include "broker/core/hosts.h"
+#include "broker/core/limits.h"
 #include "broker/core/link.h"
 #include "broker/core/machine.h"
 #include "broker/core/map.h"
@@ -55,7 +56,8 @@ void rt_ag_held_free(struct rt_agent *agent, struct ag_held *held)
     rt_list_remove(&held->in_session);
     rt_timer_clear(&agent->timers, &held->timer);
     HASH_DELETE(hh, agent->held, held);
-    held->link->n_chans--;
+    rt_ag_link_loses(held->link);
+    ag_account_waiting(held->link->client->account, -1, held->size);
     held->link->client->held_bytes -= held->size;
     agent->held_bytes -= held->size;
     agent->stats.held--;
@@ -471,7 +473,14 @@ struct ag_held *rt_ag_held_new(struct rt_agent *agent, struct ag_link *link, uin
                                const struct rt_attach_msg *msg, struct rt_slice payload)
 {
     struct ag_held *held;
+    struct ag_over over;
 
+    if (!rt_ag_tenant_room(agent, link->client->account, RT_LIMIT_TENANT_WAITING, 1, &over) ||
+        !rt_ag_tenant_room(agent, link->client->account, RT_LIMIT_TENANT_BYTES, payload.size, &over)) {
+        struct rt_refuse_msg limit = rt_ag_over_refusal(&over);
+        rt_ag_refuse(agent, link, channel, &limit);
+        return NULL;
+    }
     if (agent->stats.held >= RT_AGENT_HELD_MAX || agent->held_bytes + payload.size > RT_AGENT_HELD_BYTES_MAX) {
         rt_ag_refuse_text(agent, link, channel, RT_CLASS_RETRY_LATER, "this agent holds too many requests");
         return NULL;
@@ -501,6 +510,7 @@ struct ag_held *rt_ag_held_new(struct rt_agent *agent, struct ag_link *link, uin
     held->size = payload.size;
     memcpy(held->payload, payload.data, payload.size);
     rt_list_push(&link->client->held, &held->in_link);
+    ag_account_waiting(link->client->account, 1, payload.size);
     link->client->held_bytes += payload.size;
     agent->held_bytes += payload.size;
     agent->stats.held++;

@@ -6,6 +6,7 @@
 #include "broker/core/guest.h"
 #include "broker/core/held.h"
 #include "broker/core/hosts.h"
+#include "broker/core/limits.h"
 #include "broker/core/link.h"
 #include "broker/core/machine.h"
 #include "broker/core/request.h"
@@ -52,12 +53,32 @@ static void list_agents(struct rt_agent *agent, struct rt_welcome_msg *msg)
     }
 }
 
+/* Its account, in which all counts that it has. False: its tenant has too many, and the link is refused. */
+static bool open_account(struct rt_agent *agent, struct ag_link *link)
+{
+    struct rt_refuse_msg refuse = ag_refusal(RT_CLASS_RETRY_LATER, rt_strerror(RT_ENOMEM));
+    struct ag_over over;
+
+    link->client->account = rt_ag_account_open(agent, link->id, ag_link_who(link), &over);
+    if (link->client->account == NULL) {
+        if (over.text[0] != '\0') {
+            refuse = rt_ag_over_refusal(&over);
+        }
+        rt_ag_link_refuse(agent, link, &refuse);
+    }
+    return link->client->account != NULL;
+}
+
 static void welcome_client(struct rt_agent *agent, struct ag_link *link)
 {
     struct rt_frame frame = {.type = RT_WELCOME};
-    struct rt_welcome_msg *msg = calloc(1, sizeof(*msg));
+    struct rt_welcome_msg *msg;
     int err;
 
+    if (!open_account(agent, link)) {
+        return;
+    }
+    msg = calloc(1, sizeof(*msg));
     if (msg == NULL) {
         rt_ag_link_refuse_text(agent, link, RT_CLASS_RETRY_LATER, rt_strerror(RT_ENOMEM));
         return;

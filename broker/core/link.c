@@ -3,6 +3,7 @@
 #include "broker/core/link.h"
 
 #include "broker/core/agent.h"
+#include "broker/core/limits.h"
 #include "broker/core/machine.h"
 #include "session/base/error.h"
 #include "session/base/list.h"
@@ -170,11 +171,18 @@ void rt_ag_link_proved(struct rt_agent *agent, struct ag_link *link, const struc
 void rt_ag_link_gains(struct rt_agent *agent, struct ag_link *link)
 {
     link->n_chans++;
+    ag_account_channel(ag_link_account(link), 1);
     if (link->n_chans == 1) { /* from now on it is pinged more often: its silence so far does not count */
         link->heard = agent->now;
         link->pings = 0;
         rt_ag_link_arm(agent, link);
     }
+}
+
+void rt_ag_link_loses(struct ag_link *link)
+{
+    link->n_chans--;
+    ag_account_channel(ag_link_account(link), -1);
 }
 
 void rt_ag_link_lost(struct rt_agent *agent, struct ag_link *link, const char *reason)

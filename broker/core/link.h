@@ -40,6 +40,7 @@ enum ag_link_state {
     AG_GONE,     /* closed, and not in agent.links any more: nothing is sent to it */
 };
 
+struct ag_account;
 struct ag_chan;
 struct ag_end;
 struct ag_session;
@@ -57,6 +58,7 @@ enum ag_link_fact {
     AG_LINK_PROVED = 1, /* its handshake is done */
     AG_LINK_OPEN = 2,   /* guest: an attach was answered, so another may be asked of it */
     AG_LINK_ROOM = 4,   /* client: a request was answered, so another may be begun with */
+    AG_LINK_OVER = 8,   /* client: what is queued to it is more than its tenant may have */
 };
 
 struct ag_claim { /* from the hello to the answer of the take */
@@ -75,7 +77,8 @@ struct ag_link_client {
     uint32_t n_asks;         /* both */
     uint32_t replies;        /* bytes kept free for those to come */
     size_t held_bytes;
-    uint8_t as; /* enum rt_client_role */
+    struct ag_account *account; /* owned; what it has of its limits, from READY on */
+    uint8_t as;                 /* enum rt_client_role */
 };
 
 struct ag_link {
@@ -132,6 +135,12 @@ static inline const char *ag_link_who(const struct ag_link *link)
     return link->who == NULL ? "" : link->who;
 }
 
+/* NULL: it has none, as a guest never has. */
+static inline struct ag_account *ag_link_account(const struct ag_link *link)
+{
+    return link->role == RT_PEER_CLIENT ? link->client->account : NULL;
+}
+
 /* NULL when it is gone. */
 struct ag_link *rt_ag_link(const struct rt_agent *agent, rt_link_id id);
 /* Fills the key of its session, or of its claim. False: none yet. */
@@ -151,7 +160,8 @@ uint64_t rt_ag_link_interval(const struct ag_link *link); /* of its pings */
 void rt_ag_link_state(struct rt_agent *agent, struct ag_link *link, enum ag_link_state state);
 /* Sets the link's timer anew from its state. */
 void rt_ag_link_arm(struct rt_agent *agent, struct ag_link *link);
-/* One channel more, or a held attach. */
+/* One channel more, or a held attach; one fewer. */
 void rt_ag_link_gains(struct rt_agent *agent, struct ag_link *link);
+void rt_ag_link_loses(struct ag_link *link);
 
 #endif

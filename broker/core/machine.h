@@ -36,9 +36,11 @@ struct ag_chan;
 struct ag_held;
 struct ag_host;
 struct ag_link;
+struct ag_made;
 struct ag_op;
 struct ag_revoked;
 struct ag_session;
+struct ag_tenant;
 struct ag_who;
 
 struct rt_agent {
@@ -50,6 +52,8 @@ struct rt_agent {
     struct rt_list shaking[RT_PEER_ROLES]; /* oldest first */
     struct rt_list claiming;               /* ag_link.shaking, oldest first */
     struct ag_who *whos;
+    struct ag_tenant *tenants;
+    struct ag_made *made;   /* oldest first */
     struct ag_link **links; /* [AG_SLOTS] */
     struct ag_op **ops;     /* [AG_SLOTS] */
     uint32_t last_link, last_op;

@@ -135,7 +135,7 @@ void rt_ag_chan_free(struct rt_agent *agent, struct ag_chan *chan)
         rt_list_remove(&chan->in[side]);
         rt_list_remove(&chan->wait[side]);
         rt_ag_kept_free(chan, (enum ag_side)side);
-        chan->link[side]->n_chans--;
+        rt_ag_link_loses(chan->link[side]);
         if (chan->link[side]->cache == chan) {
             chan->link[side]->cache = NULL;
         }

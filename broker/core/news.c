@@ -9,6 +9,7 @@
 #include "broker/core/held.h"
 #include "broker/core/hosts.h"
 #include "broker/core/machine.h"
+#include "broker/core/made.h"
 #include "broker/core/owner.h"
 #include "broker/core/request.h"
 #include "broker/core/revoked.h"
@@ -47,6 +48,7 @@ static void news_claimed(struct rt_agent *agent, const struct rt_store_news *new
         }
         return;
     }
+    rt_ag_made_drop(agent, &news->key); /* whoever serves it counts it */
     session = rt_ag_session_get(agent, &news->key);
     if (session == NULL) {
         return;
@@ -155,6 +157,7 @@ void rt_ag_store_news(struct rt_agent *agent, const struct rt_store_news *news)
         news_claimed(agent, news);
         break;
     case RT_STORE_REVOKED:
+        rt_ag_made_drop(agent, &news->key);
         rt_ag_revoked_note(agent, &news->key, news->life);
         break;
     case RT_STORE_HOST:

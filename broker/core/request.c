@@ -7,8 +7,10 @@
 #include "broker/core/door.h"
 #include "broker/core/end.h"
 #include "broker/core/hosts.h"
+#include "broker/core/limits.h"
 #include "broker/core/link.h"
 #include "broker/core/machine.h"
+#include "broker/core/made.h"
 #include "broker/core/owner.h"
 #include "broker/core/revoked.h"
 #include "broker/core/rights.h"
@@ -51,6 +53,7 @@ static const struct {
     [ASK_TAILS] = {"tails", RT_STORE_TAILS, AG_MAY_READ, ROOM_PAGE},
     [ASK_KICK] = {"kick", RT_STORE_GET, AG_MAY_KICK, ROOM_RECORD},
     [ASK_REVOKE] = {"revoke", RT_STORE_REVOKE, AG_MAY_REVOKE, ROOM_RECORD},
+    [ASK_LIMITS] = {"limits", RT_STORE_GET, AG_MAY_LOOK, ROOM_PAGE}, /* asks no store */
 };
 
 static void list_reply(struct rt_agent *agent, struct ag_ask *ask, const struct rt_store_reply *reply)
@@ -179,6 +182,24 @@ static bool served_here(struct rt_agent *agent, const struct rt_key *key)
     return true;
 }
 
+/* One session more, while it is asked for, and then as one that was made. False: its tenant has too many. */
+static bool count_create(struct rt_agent *agent, struct ag_ask *ask)
+{
+    struct ag_account *account = ask->link->client->account;
+    struct ag_over over;
+
+    rt_ag_made_expire(agent);
+    if (!rt_ag_tenant_room(agent, account, RT_LIMIT_TENANT_SESSIONS, 1, &over)) {
+        rt_ag_ask_finish(agent, ask, RT_CLASS_LIMIT, over.text);
+        return false;
+    }
+    ask->counts = account->tenant != NULL;
+    if (ask->counts) {
+        account->tenant->has[RT_LIMIT_TENANT_SESSIONS]++;
+    }
+    return true;
+}
+
 static void create_reply(struct rt_agent *agent, struct ag_ask *ask, const struct rt_store_reply *reply)
 {
     const struct rt_sealer *sealer = &agent->config.sealer;
@@ -210,6 +231,7 @@ static void create_reply(struct rt_agent *agent, struct ag_ask *ask, const struc
     memset(agent->reply, 0, sizeof(*agent->reply));
     agent->reply->tok.data = token;
     agent->reply->tok.size = (size_t)size;
+    rt_ag_made_note(agent, &ask->key);
     rt_ag_ask_send(agent, ask->link, ask->request, agent->reply);
     rt_ag_ask_free(agent, ask);
 }
@@ -223,6 +245,7 @@ static void remove_reply(struct rt_agent *agent, struct ag_ask *ask, const struc
                          "the container has been started: only one that was not can "
                          "be removed");
     } else {
+        rt_ag_made_drop(agent, &ask->key);
         rt_ag_ask_finish(agent, ask, RT_CLASS_OK, "");
     }
 }
@@ -245,6 +268,7 @@ static void revoke_reply(struct rt_agent *agent, struct ag_ask *ask, const struc
     by_whom(ask, reason);
     rt_ag_event(agent, &event, "", "", reason);
     rt_ag_revoked_note(agent, &ask->key, reply->outcome.life);
+    rt_ag_made_drop(agent, &ask->key);
     rt_ag_ask_finish(agent, ask, RT_CLASS_OK, "");
 }
 
@@ -313,6 +337,7 @@ void rt_ag_ask_reply(struct rt_agent *agent, struct ag_ask *ask, const struct rt
         revoke_reply(agent, ask, reply);
         break;
     case ASK_TAILS:
+    case ASK_LIMITS:
     case ASK_KINDS:
         tails_reply(agent, ask, reply);
         break;
@@ -325,7 +350,7 @@ static int prepare(struct ag_ask *ask, const struct rt_request_msg *msg, struct 
     bool qualified = true;
 
     op->kind = asks[ask->what].op;
-    if (ask->what == ASK_HOSTS || (ask->what == ASK_LIST && msg->cid.size == 0)) {
+    if (ask->what == ASK_HOSTS || ask->what == ASK_LIMITS || (ask->what == ASK_LIST && msg->cid.size == 0)) {
         rt_slice_copy(rt_slice_text(ag_link_who(ask->link)), ask->key.tenant, sizeof(ask->key.tenant));
     } else if (rt_ag_key(ask->link, msg->cid, &ask->key, &qualified) != 0) {
         return RT_EINVAL;
@@ -346,6 +371,22 @@ static int prepare(struct ag_ask *ask, const struct rt_request_msg *msg, struct 
     op->label = msg->label;
     op->ring = msg->ring;
     return 0;
+}
+
+/* Whether it is answered, and freed, without the store. */
+static bool answered_here(struct rt_agent *agent, struct ag_ask *ask)
+{
+    switch (ask->what) {
+    case ASK_CREATE:
+        return !count_create(agent, ask);
+    case ASK_KICK:
+        return kick(agent, ask);
+    case ASK_LIMITS:
+        rt_ag_ask_limits(agent, ask);
+        return true;
+    default:
+        return false;
+    }
 }
 
 static enum ag_what what_of(struct rt_slice op)
@@ -415,7 +456,7 @@ void rt_ag_request_start(struct rt_agent *agent, struct ag_link *link, uint64_t 
         rt_ag_ask_finish(agent, ask, RT_CLASS_LIMIT, exists_text);
         return;
     }
-    if (what == ASK_KICK && kick(agent, ask)) {
+    if (answered_here(agent, ask)) {
         return;
     }
     if (what == ASK_REVOKE) {

@@ -37,6 +37,9 @@ void rt_ag_ask_show_reply(struct rt_agent *agent, struct ag_ask *ask, const stru
 void rt_ag_asks_wake(struct rt_agent *agent, struct ag_session *session);
 void rt_ag_ask_timer(struct rt_agent *agent, struct ag_ask *ask);
 
+/* request_limits.c */
+void rt_ag_ask_limits(struct rt_agent *agent, struct ag_ask *ask);
+
 /* request_hosts.c */
 void rt_ag_fill_host(const struct rt_agent *agent, const struct rt_store_host *in, struct rt_registry_msg *out);
 void rt_ag_ask_hosts_reply(struct rt_agent *agent, struct ag_ask *ask, const struct rt_store_reply *reply);

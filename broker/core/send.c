@@ -3,6 +3,7 @@
 #include "broker/core/send.h"
 
 #include "broker/core/agent.h"
+#include "broker/core/limits.h"
 #include "broker/core/link.h"
 #include "broker/core/machine.h"
 #include "session/base/error.h"
@@ -17,6 +18,19 @@
 
 /* Sending on a link: every byte is counted here or in rt_ag_run(). */
 
+void rt_ag_jam(struct rt_agent *agent, struct ag_link *link)
+{
+    struct ag_account *account = ag_link_account(link);
+
+    if (!link->congested) {
+        link->congested = true;
+        link->jam++;
+    }
+    if (account != NULL && !rt_ag_account_jam(agent, account, link->queued)) {
+        ag_fact(agent, &link->fact, AG_LINK_OVER);
+    }
+}
+
 void rt_ag_send_bytes(struct rt_agent *agent, struct ag_link *link, const uint8_t *data, size_t size)
 {
     if (link->state == AG_GONE || link->state == AG_UNPROVED) {
@@ -25,7 +39,7 @@ void rt_ag_send_bytes(struct rt_agent *agent, struct ag_link *link, const uint8_
     if (agent->run_link == link->id) {
         rt_ag_flush(agent);
     }
-    ag_queue(link, size);
+    ag_queue(agent, link, size);
     agent->config.io.send(agent->config.io.ctx, link->id, data, size, false);
 }
 
@@ -129,11 +143,12 @@ void rt_ag_bye(struct rt_agent *agent, struct ag_link *link, const uint8_t *byte
     memcpy(bye->bytes, bytes, size);
     rt_list_push(&link->byes, &bye->node);
     link->n_chans++;
+    ag_account_channel(ag_link_account(link), 1);
 }
 
 void rt_ag_run(struct rt_agent *agent, struct ag_link *to, uint8_t *data, size_t size)
 {
-    ag_queue(to, size);
+    ag_queue(agent, to, size);
     if (agent->run_link == to->id && agent->run + agent->run_size == data) {
         agent->run_size += size;
         return;

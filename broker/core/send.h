@@ -30,15 +30,17 @@
 
 struct rt_frame;
 
+/* More is queued to the link than makes it congested. What is queued to a client's counts for its tenant. */
+void rt_ag_jam(struct rt_agent *agent, struct ag_link *link);
+
 /* Counts bytes that are sent to the link. The assert holds whatever peers do: all that is sent to a congested link is
  * within one of the limits above. */
-static inline void ag_queue(struct ag_link *link, size_t size)
+static inline void ag_queue(struct rt_agent *agent, struct ag_link *link, size_t size)
 {
     assert(size <= RT_LINK_QUEUED_MAX - link->queued);
     link->queued += (uint32_t)size;
-    if (link->queued > RT_LINK_HIGH_WATER && !link->congested) {
-        link->congested = true;
-        link->jam++;
+    if (link->queued > RT_LINK_HIGH_WATER) {
+        rt_ag_jam(agent, link);
     }
 }
 

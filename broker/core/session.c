@@ -4,6 +4,7 @@
 
 #include "broker/core/agent.h"
 #include "broker/core/end.h"
+#include "broker/core/limits.h"
 #include "broker/core/link.h"
 #include "broker/core/machine.h"
 #include "broker/core/store.h"
@@ -335,6 +336,7 @@ void rt_ag_session_part(struct rt_agent *agent, struct ag_session *session)
     struct ag_link *link = session->guest;
 
     agent->stats.served--;
+    rt_ag_tenant(agent, session->name)->has[RT_LIMIT_TENANT_SESSIONS]--;
     agent->stats.provisional -= !session->claimed;
     session->claimed = false;
     session->guest = NULL;

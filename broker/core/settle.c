@@ -6,6 +6,7 @@
 #include "broker/core/entry.h"
 #include "broker/core/held.h"
 #include "broker/core/hosts.h"
+#include "broker/core/limits.h"
 #include "broker/core/link.h"
 #include "broker/core/machine.h"
 #include "broker/core/map.h"
@@ -74,6 +75,8 @@ void rt_ag_link_strip(struct rt_agent *agent, struct ag_link *link, const struct
     rt_ag_chans_end(agent, link, refuse);
     if (link->role == RT_PEER_CLIENT) {
         rt_ag_asks_free(agent, link);
+        rt_ag_account_close(link->client->account, link->n_chans);
+        link->client->account = NULL;
     }
     if (link->end != NULL) {
         rt_ag_end_free(agent, link->end);
@@ -92,8 +95,23 @@ static void link_gone(struct rt_agent *agent, struct ag_link *link)
     rt_ag_link_free(link);
 }
 
+/* It has more queued than its tenant may have: what is on its way to it goes, with its link. */
+static void drop_slow(struct rt_agent *agent, struct ag_link *link)
+{
+    struct rt_refuse_msg limit;
+    struct ag_over over;
+
+    rt_ag_account_over(agent, link->client->account, RT_LIMIT_TENANT_BYTES, &over);
+    limit = rt_ag_over_refusal(&over);
+    rt_ag_link_refuse(agent, link, &limit);
+}
+
 static void link_facts(struct rt_agent *agent, struct ag_link *link, unsigned what)
 {
+    if ((what & AG_LINK_OVER) != 0) {
+        drop_slow(agent, link);
+        return;
+    }
     if ((what & AG_LINK_PROVED) != 0) {
         rt_ag_door_proved(agent, link);
     }

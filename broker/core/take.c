@@ -3,8 +3,10 @@
 #include "broker/core/take.h"
 
 #include "broker/core/agent.h"
+#include "broker/core/limits.h"
 #include "broker/core/link.h"
 #include "broker/core/machine.h"
+#include "broker/core/made.h"
 #include "broker/core/revoked.h"
 #include "broker/core/send.h"
 #include "broker/core/session.h"
@@ -206,6 +208,7 @@ static void serve(struct rt_agent *agent, struct ag_link *link, bool is_claimed)
     struct rt_claim_outcome outcome = {.life = made->life, .draining = made->draining};
     struct ag_session *session;
     struct ag_rule *rule;
+    struct ag_tenant *tenant;
 
     if (rt_claim_revoked(&made->claim, rt_ag_revoked(agent, &made->claim.key))) { /* since its hello */
         rt_ag_link_refuse_text(agent, link, RT_CLASS_BAD_AUTH, AG_REVOKED_TEXT);
@@ -222,10 +225,14 @@ static void serve(struct rt_agent *agent, struct ag_link *link, bool is_claimed)
         return;
     }
     rule = session == NULL ? NULL : rt_ag_rule_new(&made->claim, &outcome);
-    if (rule == NULL) {
+    tenant = rule == NULL ? NULL : rt_ag_tenant(agent, made->claim.key.tenant);
+    if (tenant == NULL) {
+        free(rule);
         rt_ag_link_refuse_text(agent, link, RT_CLASS_RETRY_LATER, "this agent has no room for another session");
         return;
     }
+    tenant->has[RT_LIMIT_TENANT_SESSIONS]++;
+    rt_ag_made_drop(agent, &made->claim.key);
     if (session->guest != NULL) {
         evict(agent, session, made);
     }

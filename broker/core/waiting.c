@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
 #include "broker/core/ask.h"
+#include "broker/core/limits.h"
 #include "broker/core/link.h"
 #include "broker/core/request.h"
 #include "broker/core/send.h"
@@ -88,9 +89,14 @@ void rt_ag_request(struct rt_agent *agent, struct ag_link *link, uint64_t reques
 {
     struct rt_request_msg msg;
     struct ag_waiting *waiting;
+    struct ag_over over;
     char why[RT_TEXT_MAX];
     uint32_t room;
 
+    if (!rt_ag_may_ask(agent, link->client->account, &over)) {
+        answer_now(agent, link, request, RT_CLASS_LIMIT, over.text);
+        return;
+    }
     if (rt_msg_decode(RT_MSG_REQUEST, data, size, &msg, why, sizeof(why)) != 0) {
         answer_now(agent, link, request, RT_CLASS_INVALID, why);
         return;

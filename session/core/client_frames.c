@@ -66,7 +66,8 @@ static void link_refused(struct rt_client *client, int slot, const uint8_t *payl
         return;
     }
     uint64_t delay = 0;
-    if (msg.c == RT_CLASS_VERSION || msg.c == RT_CLASS_BAD_AUTH || msg.c == RT_CLASS_DENIED) {
+    if (msg.c == RT_CLASS_VERSION || msg.c == RT_CLASS_BAD_AUTH || msg.c == RT_CLASS_DENIED ||
+        msg.c == RT_CLASS_LIMIT) {
         link->refused = msg.c;
         (void)rt_text_copy(msg.m, link->refused_text, sizeof(link->refused_text));
         delay = RT_REFUSED_MIN_MS + rt_jitter(&client->random, RT_REFUSED_MAX_MS - RT_REFUSED_MIN_MS + 1);

@@ -52,6 +52,14 @@ struct rt_registry_msg {
     uint64_t sessions;
 };
 
+/* What somebody may have at the agent that was asked, and has. */
+struct rt_limit_msg {
+    struct rt_slice set; /* the setting */
+    struct rt_slice who; /* a tenant, or "" */
+    uint64_t max, has;
+    uint64_t over; /* how often more was refused */
+};
+
 struct rt_reply_msg {
     uint64_t c; /* enum rt_class */
     struct rt_slice m;
@@ -66,6 +74,8 @@ struct rt_reply_msg {
     struct rt_slice ord; /* of the tails, as in END */
     uint64_t s, o;
     struct rt_slice data;
+    struct rt_limit_msg lims[RT_LIMITS_PAGE];
+    size_t n_lims;
 };
 
 #endif

@@ -278,6 +278,13 @@ static const struct rt_msg_field registry[] = {
 };
 static const struct rt_msg_table registry_table = SUB_TABLE(rt_registry_msg, registry);
 
+static const struct rt_msg_field limit[] = {
+    STR(ALWAYS, rt_limit_msg, set, WORD_MAX), STR(NEVER, rt_limit_msg, who, RT_TENANT_MAX),
+    INT(ALWAYS, rt_limit_msg, max),           INT(ALWAYS, rt_limit_msg, has),
+    INT(NEVER, rt_limit_msg, over),
+};
+static const struct rt_msg_table limit_table = SUB_TABLE(rt_limit_msg, limit);
+
 static const struct rt_msg_field reply[] = {
     INT(ALWAYS, rt_reply_msg, c),
     STR(NEVER, rt_reply_msg, m, RT_TEXT_MAX),
@@ -294,6 +301,7 @@ static const struct rt_msg_field reply[] = {
     STREAM(NEVER, rt_reply_msg, s),
     INT(NEVER, rt_reply_msg, o),
     BIN(NEVER, rt_reply_msg, data, RT_TAIL_CHUNK),
+    MAPS(NEVER, rt_reply_msg, lims, &limit_table),
 };
 
 static const struct rt_msg_table tables[RT_MSG_KINDS] = {

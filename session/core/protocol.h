@@ -107,6 +107,8 @@ enum rt_way {
 /* Bytes of a REPORT payload kept in a record. */
 #define RT_RECORD_REPORT_MAX 1024
 #define RT_LIST_MAX 32
+/* Rows of limits in one REPLY. */
+#define RT_LIMITS_PAGE 64
 /* What to run: bytes of the map, one more is LIMIT; arguments, as many settings of its environment, and bytes of each:
  * the map is too long, or has too many nodes, with more. */
 #define RT_EXEC_MAX 262144

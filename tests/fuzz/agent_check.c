@@ -7,8 +7,10 @@
 #include "broker/core/end.h"
 #include "broker/core/held.h"
 #include "broker/core/hosts.h"
+#include "broker/core/limits.h"
 #include "broker/core/link.h"
 #include "broker/core/machine.h"
+#include "broker/core/made.h"
 #include "broker/core/queue.h"
 #include "broker/core/request.h"
 #include "broker/core/revoked.h"
@@ -30,7 +32,41 @@ static size_t length(const struct rt_list *list)
 
 struct counted {
     uint64_t links, guests, handshakes, chans[2], held, held_bytes, ends, asked, revoking, served, provisional;
+    uint64_t has[AG_TENANT_LIMITS]; /* of all tenants */
 };
+
+/* What counts for the tenant of a client's link. */
+static void check_account(const struct ag_link *link, struct counted *n)
+{
+    const struct ag_link_client *client = link->client;
+    const struct ag_account *account = client->account;
+    FUZZ_CHECK((account != NULL) == (link->state == AG_READY));
+    if (account == NULL || account->tenant == NULL) {
+        return;
+    }
+    n->has[RT_LIMIT_TENANT_CLIENTS]++;
+    n->has[RT_LIMIT_TENANT_CHANNELS] += link->n_chans;
+    n->has[RT_LIMIT_TENANT_WAITING] += length(&client->held);
+    n->has[RT_LIMIT_TENANT_BYTES] += client->held_bytes + account->jammed;
+    FUZZ_CHECK(account->jammed == 0 || link->congested);
+    for (const struct rt_list *node = client->asks.next; node != &client->asks; node = node->next) {
+        n->has[RT_LIMIT_TENANT_SESSIONS] += RT_LIST_OF(node, struct ag_ask, in_link)->counts;
+    }
+}
+
+static void check_tenants(const struct rt_agent *agent, const struct counted *n)
+{
+    uint64_t has[AG_TENANT_LIMITS] = {0};
+    for (const struct ag_tenant *tenant = agent->tenants; tenant != NULL; tenant = tenant->hh.next) {
+        for (size_t i = 0; i < AG_TENANT_LIMITS; i++) {
+            has[i] += tenant->has[i];
+        }
+    }
+    for (size_t i = 0; i < AG_TENANT_LIMITS; i++) {
+        uint64_t more = i == RT_LIMIT_TENANT_SESSIONS ? n->served + HASH_CNT(hh, agent->made) : 0;
+        FUZZ_CHECK(has[i] == n->has[i] + more);
+    }
+}
 
 /* Returns how many attaches it holds. */
 static size_t check_client(const struct ag_link_client *client, struct counted *n)
@@ -66,6 +102,9 @@ static void check_link(const struct ag_link *link, struct counted *n)
     FUZZ_CHECK(link->queued <= RT_LINK_QUEUED_MAX);
     FUZZ_CHECK(link->grown[0] + link->grown[1] <= RT_LINK_GROWN_MAX);
     FUZZ_CHECK(link->congested || (byes == 0 && rt_list_empty(&link->waiters)));
+    if (!guest) {
+        check_account(link, n);
+    }
     n->links++;
     n->guests += guest;
     n->handshakes += link->state < AG_SERVING;
@@ -198,6 +237,7 @@ void world_check(void)
     FUZZ_CHECK(agent->n_ops == world.n_ops && agent->retake_flight <= AG_RETAKE_FLIGHT_MAX);
     check_ends(agent, &n);
     check_revoked(agent, &n);
+    check_tenants(agent, &n);
     FUZZ_CHECK(!ag_unsettled(agent));
     FUZZ_CHECK(agent->n_hosts <= AG_HOSTS_MAX && agent->run_link == 0);
 }

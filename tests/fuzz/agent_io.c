@@ -178,6 +178,9 @@ void world_new(uint8_t options)
     memcpy(config.addr[0], "unix:/a0", 9);
     config.n_addr = 1;
     config.ticket_ttl_ms = options & 128 ? 1000 : 0;
+    for (unsigned i = 0; i < RT_LIMITS && (options & 64) != 0; i++) {
+        config.limits[i] = i == RT_LIMIT_TENANT_BYTES ? (size_t)2 * RT_LINK_HIGH_WATER : 2;
+    }
     config.sealer.seal = seal;
     config.sealer.open = open_token;
     config.io.ctx = &world.count;

@@ -219,6 +219,9 @@ static const struct rt_reply_msg reply = {
     .s = 2,
     .o = 65536,
     .data = BIN(tail),
+    .lims = {{.set = TEXT("limits.tenant_sessions"), .who = TEXT("acme"), .max = 1000, .has = 999, .over = 8},
+             {.set = TEXT("limits.client_channels"), .max = 4096}},
+    .n_lims = 2,
 };
 
 const void *rt_sample(enum rt_msg_kind kind)

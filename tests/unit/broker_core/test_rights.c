@@ -46,6 +46,7 @@ static void test_requests(void **state)
         {"show", {NULL, NULL, NULL, NULL}},
         {"list", {NULL, NULL, NULL, NULL}},
         {"hosts", {NULL, NULL, NULL, NULL}},
+        {"limits", {NULL, NULL, NULL, NULL}},
         {"tails",
          {NULL, NULL, "an operator may not read what containers say, unless access.operators_read is set", NULL}},
         {"revoke", {"a vch may not revoke containers", "a viewer may not revoke containers", NULL, NULL}},

@@ -152,20 +152,23 @@ static void test_request_without_agents(void **state)
     fx_close(&fx);
 }
 
-/* The only agent there is does not let this client in: that is the answer, at once. */
+/* The only agent there is does not let this client in, or has too many of its tenant's: that is the answer, at once. */
 static void test_request_of_a_stranger(void **state)
 {
+    static const enum rt_class classes[] = {RT_CLASS_DENIED, RT_CLASS_LIMIT};
     (void)state;
-    uint64_t id;
-    fx_open(&fx, 1);
-    assert_int_equal(rt_client_request(fx.client, fx_request("create"), fx.now, &id), 0);
-    fx_run(&fx, 0, true);
-    fx_refuse_link(&fx, RT_CLASS_DENIED, 0);
-    fx_run(&fx, 0, true);
-    assert_int_equal(fx.replies, 1);
-    assert_int_equal(fx.reply_error, 0);
-    assert_int_equal(fx.reply_class, RT_CLASS_DENIED);
-    fx_close(&fx);
+    for (size_t i = 0; i < sizeof(classes) / sizeof(classes[0]); i++) {
+        uint64_t id;
+        fx_open(&fx, 1);
+        assert_int_equal(rt_client_request(fx.client, fx_request("create"), fx.now, &id), 0);
+        fx_run(&fx, 0, true);
+        fx_refuse_link(&fx, classes[i], 0);
+        fx_run(&fx, 0, true);
+        assert_int_equal(fx.replies, 1);
+        assert_int_equal(fx.reply_error, 0);
+        assert_int_equal(fx.reply_class, classes[i]);
+        fx_close(&fx);
+    }
 }
 
 int main(void)

@@ -87,6 +87,9 @@ static const struct {
     {"reply.hosts.addr", 0, 4, 108},
     {"reply.hosts.ver", 0, 32, 0},
     {"reply.data", 0, 60000, 0},
+    {"reply.lims", 0, 64, 0},
+    {"reply.lims.set", 0, 32, 0},
+    {"reply.lims.who", 0, 64, 0},
 };
 
 #define BOUNDS (sizeof(bounds) / sizeof(bounds[0]))

@@ -1,0 +1,590 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "broker/core/limits.h"
+#include "broker/core/machine.h"
+#include "broker/core/made.h"
+#include "session/core/msg_hop.h"
+#include "session/core/msg_stream.h"
+#include "tests/unit/broker_core/fixture_request.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* What a tenant and a client may have: who goes over is told, nobody else notices, and what has ended makes room. */
+
+static void limit(struct fx *fx, enum rt_limit which, uint64_t most)
+{
+    fx->agent->config.limits[which] = most;
+}
+
+static void told(struct fx *fx, int client, uint32_t channel, const char *which, uint64_t most, const char *text)
+{
+    struct rt_refuse_msg refuse;
+
+    fx_want_refuse(fx, client, channel, RT_CLASS_LIMIT, &refuse);
+    assert_true(rt_slice_equal(refuse.m, rt_slice_text(text)));
+    assert_true(rt_slice_equal(refuse.which, rt_slice_text(which)));
+    assert_int_equal(refuse.max, most);
+}
+
+static void detach(struct fx *fx, int client, uint32_t channel)
+{
+    fx_send(fx, client, &(struct rt_frame){.type = RT_DETACH, .channel = channel}, NULL);
+}
+
+/* It goes to the guest. */
+static void attach(struct fx *fx, int client, uint32_t channel)
+{
+    fx_attach(fx, client, channel, "web", 0, 0, 0);
+    fx_none(fx, client);
+}
+
+/* A guest "web" of that tenant. */
+static void serve(struct fx *fx, struct fx_guest *guest, const char *tenant)
+{
+    fx_guest(guest, "web", 1);
+    fx_join_token(guest, tenant, "web", "");
+    fx_serve(fx, guest);
+}
+
+/* Nobody is there, so no tenant has anything. */
+static void nothing_left(struct fx *fx)
+{
+    for (size_t i = 0; i < fx->n_links; i++) {
+        if (!fx_closed(fx, (int)i)) {
+            fx_lost(fx, (int)i);
+        }
+    }
+    fx_answer(fx);
+    for (const struct ag_tenant *tenant = fx->agent->tenants; tenant != NULL; tenant = tenant->hh.next) {
+        for (size_t i = 0; i < AG_TENANT_LIMITS; i++) {
+            assert_int_equal(tenant->has[i], 0);
+        }
+    }
+}
+
+static int knock(struct fx *fx, const char *tenant)
+{
+    struct rt_hello_msg hello;
+    int link = fx_open(fx, RT_PEER_CLIENT, tenant);
+
+    memset(&hello, 0, sizeof(hello));
+    hello.vmin = hello.vmax = 1;
+    hello.role = rt_slice_text("client");
+    fx_msg(fx, link, &(struct rt_frame){.type = RT_HELLO}, RT_MSG_HELLO, &hello);
+    return link;
+}
+
+static void test_clients(void **state)
+{
+    struct fx *fx = *state;
+    int first, over;
+
+    limit(fx, RT_LIMIT_TENANT_CLIENTS, 2);
+    first = fx_client(fx, "acme");
+    (void)fx_client(fx, "acme");
+    over = knock(fx, "acme");
+    told(fx, over, 0, "limits.tenant_clients", 2,
+         "tenant acme has 2 connections at this agent, the most it may have (limits.tenant_clients)");
+    assert_true(fx_closed(fx, over));
+    assert_int_equal(fx_stats(fx).over[RT_LIMIT_TENANT_CLIENTS], 1);
+    assert_int_equal(fx->n_events[RT_AGENT_LIMIT], 1);
+    (void)fx_client(fx, "local");
+    for (unsigned i = 0; i < 3; i++) {
+        (void)fx_client_as(fx, RT_CLIENT_OPERATOR);
+    }
+    assert_false(fx_closed(fx, first));
+    fx_lost(fx, first);
+    (void)fx_client(fx, "acme");
+    told(fx, knock(fx, "acme"), 0, "limits.tenant_clients", 2,
+         "tenant acme has 2 connections at this agent, the most it may have (limits.tenant_clients)");
+    nothing_left(fx);
+}
+
+static void test_channels(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest, other;
+    int a, b, c, boss;
+
+    limit(fx, RT_LIMIT_TENANT_CHANNELS, 2);
+    serve(fx, &guest, "local");
+    serve(fx, &other, "acme");
+    a = fx_client(fx, "local");
+    b = fx_client(fx, "local");
+    c = fx_client(fx, "acme");
+    boss = fx_client_as(fx, RT_CLIENT_OPERATOR_READS);
+    attach(fx, a, 1);
+    attach(fx, b, 1);
+    fx_attach(fx, b, 2, "web", 0, 0, 0);
+    told(fx, b, 2, "limits.tenant_channels", 2,
+         "tenant local has 2 attachments at this agent, the most it may have (limits.tenant_channels)");
+    attach(fx, c, 1);
+    for (uint32_t i = 1; i <= 3; i++) {
+        struct rt_attach_msg msg = {.cid = rt_slice_text("local/web"),
+                                    .id = rt_slice_text("0123456789abcdef"),
+                                    .try_no = 1,
+                                    .make = true,
+                                    .want = 1 << RT_STDOUT};
+        fx_msg(fx, boss, &(struct rt_frame){.type = RT_ATTACH, .channel = i}, RT_MSG_ATTACH, &msg);
+    }
+    assert_int_equal(fx_stats(fx).channels, 6);
+    detach(fx, a, 1);
+    attach(fx, b, 3);
+    fx_attach(fx, a, 2, "web", 0, 0, 0);
+    told(fx, a, 2, "limits.tenant_channels", 2,
+         "tenant local has 2 attachments at this agent, the most it may have (limits.tenant_channels)");
+    fx_lost(fx, b); /* with its two */
+    attach(fx, a, 3);
+    attach(fx, a, 4);
+    fx_lost(fx, guest.link);
+    assert_int_equal(fx_stats(fx).channels, 1);
+    nothing_left(fx);
+}
+
+/* A refusal that is not read takes the place of what it refuses. */
+static void test_channels_unread(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+    int client;
+
+    limit(fx, RT_LIMIT_TENANT_CHANNELS, 1);
+    fx_attached(fx, &guest, &client);
+    fx_queued(fx, client, RT_LINK_HIGH_WATER + 1);
+    fx_lost(fx, guest.link);
+    assert_int_equal(fx_stats(fx).channels, 0);
+    assert_int_equal(fx->agent->tenants->has[RT_LIMIT_TENANT_CHANNELS], 1);
+    fx_queued(fx, client, 0);
+    fx_want_refuse(fx, client, 7, RT_CLASS_LOST, NULL);
+    assert_int_equal(fx->agent->tenants->has[RT_LIMIT_TENANT_CHANNELS], 0);
+    fx_queued(fx, client, RT_LINK_HIGH_WATER + 1);
+    fx_attach(fx, client, 8, "web", 0, 0, 0); /* parked, then lost with its link */
+    assert_int_equal(fx->agent->tenants->has[RT_LIMIT_TENANT_CHANNELS], 1);
+    nothing_left(fx);
+}
+
+static void test_channels_of_one(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+    int a, b;
+
+    limit(fx, RT_LIMIT_CLIENT_CHANNELS, 1);
+    serve(fx, &guest, "local");
+    a = fx_client(fx, "local");
+    b = fx_client(fx, "local");
+    attach(fx, a, 1);
+    fx_attach(fx, a, 2, "web", 0, 0, 0);
+    told(fx, a, 2, "limits.client_channels", 1,
+         "this connection has 1 attachments at this agent, the most it may have (limits.client_channels)");
+    attach(fx, b, 1);
+    detach(fx, a, 1);
+    attach(fx, a, 3);
+    assert_int_equal(fx_stats(fx).over[RT_LIMIT_CLIENT_CHANNELS], 1);
+    nothing_left(fx);
+}
+
+static void test_waiting(void **state)
+{
+    struct fx *fx = *state;
+    int a, b, c;
+
+    limit(fx, RT_LIMIT_TENANT_WAITING, 1);
+    a = fx_client(fx, "local");
+    b = fx_client(fx, "local");
+    c = fx_client(fx, "acme");
+    fx_down(fx);
+    fx_attach(fx, a, 1, "web", 5000, 0, 0);
+    fx_attach(fx, b, 1, "web", 5000, 0, 0);
+    told(fx, b, 1, "limits.tenant_waiting", 1,
+         "tenant local has 1 attachments that wait for their container at this agent, the most it may have "
+         "(limits.tenant_waiting)");
+    fx_attach(fx, c, 1, "web", 5000, 0, 0);
+    fx_none(fx, a);
+    fx_none(fx, c);
+    detach(fx, a, 1);
+    fx_attach(fx, b, 2, "web", 5000, 0, 0);
+    fx_none(fx, b);
+    assert_int_equal(fx_stats(fx).held, 2);
+    nothing_left(fx);
+}
+
+/* The bytes of attaches that wait. */
+static void test_bytes_waiting(void **state)
+{
+    struct fx *fx = *state;
+    int a, c;
+    uint64_t size;
+
+    a = fx_client(fx, "local");
+    c = fx_client(fx, "acme");
+    fx_down(fx);
+    fx_attach(fx, a, 1, "web", 5000, 0, 0);
+    size = fx->agent->held_bytes;
+    assert_int_equal(fx->agent->tenants->has[RT_LIMIT_TENANT_BYTES], size);
+    limit(fx, RT_LIMIT_TENANT_BYTES, 2 * size - 1);
+    fx_attach(fx, a, 2, "web", 5000, 0, 0);
+    fx_want_refuse(fx, a, 2, RT_CLASS_LIMIT, NULL);
+    fx_attach(fx, c, 1, "web", 5000, 0, 0);
+    detach(fx, a, 1);
+    fx_attach(fx, a, 3, "web", 5000, 0, 0);
+    fx_none(fx, a);
+    fx_none(fx, c);
+    nothing_left(fx);
+}
+
+/* Who reads slowly and has brought its tenant over the limit goes; who read slowly before stays. */
+static void test_bytes_unread(void **state)
+{
+    struct fx *fx = *state;
+    const uint64_t most = 3 * (uint64_t)RT_LINK_HIGH_WATER;
+    int a, b, c, boss;
+
+    limit(fx, RT_LIMIT_TENANT_BYTES, most);
+    a = fx_client(fx, "local");
+    b = fx_client(fx, "local");
+    c = fx_client(fx, "acme");
+    boss = fx_client_as(fx, RT_CLIENT_OPERATOR);
+    fx_queued(fx, b, RT_LINK_HIGH_WATER); /* not congested: does not count */
+    fx_queued(fx, a, 2 * RT_LINK_HIGH_WATER);
+    fx_queued(fx, boss, 4 * RT_LINK_HIGH_WATER);
+    fx_queued(fx, c, 3 * RT_LINK_HIGH_WATER);
+    fx_queued(fx, b, 2 * RT_LINK_HIGH_WATER);
+    told(fx, b, 0, "limits.tenant_bytes", most,
+         "tenant local has 3145728 bytes that wait at this agent, the most it may have (limits.tenant_bytes)");
+    assert_true(fx_closed(fx, b));
+    assert_false(fx_closed(fx, a) || fx_closed(fx, c) || fx_closed(fx, boss));
+    b = fx_client(fx, "local");
+    fx_queued(fx, a, RT_LINK_HIGH_WATER + 1);
+    fx_queued(fx, b, 2 * RT_LINK_HIGH_WATER - 1); /* together as much as there may be */
+    assert_false(fx_closed(fx, a) || fx_closed(fx, b));
+    limit(fx, RT_LIMIT_TENANT_BYTES, 1);
+    fx_queued(fx, b, RT_LINK_HIGH_WATER + 1); /* it reads, so it is not the one who goes */
+    assert_false(fx_closed(fx, b));
+    fx_queued(fx, a, 0);
+    fx_queued(fx, b, RT_LINK_HIGH_WATER / 2);
+    assert_int_equal(fx_stats(fx).over[RT_LIMIT_TENANT_BYTES], 1);
+    nothing_left(fx);
+}
+
+/* An operation that there is not is answered at once, and counts like any other. */
+static void asked(struct fx *fx, int client, uint64_t id, enum rt_class cls)
+{
+    request(fx, client, id, ask("nonsense", ""));
+    want(fx, client, id, cls);
+}
+
+static void test_requests_of_one(void **state)
+{
+    struct fx *fx = *state;
+    int a = fx_client(fx, "local"), b = fx_client(fx, "local"), boss = fx_client_as(fx, RT_CLIENT_OPERATOR);
+
+    limit(fx, RT_LIMIT_CLIENT_REQUESTS, 4);
+    for (uint64_t round = 0; round < 3; round++) {
+        for (uint64_t id = 1; id <= 4; id++) {
+            asked(fx, a, id, RT_CLASS_INVALID);
+            asked(fx, boss, id, RT_CLASS_INVALID);
+        }
+        asked(fx, boss, 5, RT_CLASS_LIMIT);
+        asked(fx, a, 5, RT_CLASS_LIMIT);
+        assert_true(rt_slice_equal(
+            reply.m, rt_slice_text("this connection has 4 requests in a second at this agent, the most it may have "
+                                   "(limits.client_requests)")));
+        asked(fx, b, round, RT_CLASS_INVALID);
+        fx_tick(fx, 249);
+        asked(fx, a, 6, RT_CLASS_LIMIT);
+        fx_tick(fx, 1);
+        asked(fx, a, 7, RT_CLASS_INVALID);
+        asked(fx, a, 8, RT_CLASS_LIMIT);
+        fx_tick(fx, 1000);
+    }
+    assert_false(fx_closed(fx, a));
+    nothing_left(fx);
+}
+
+static void test_requests_of_tenant(void **state)
+{
+    struct fx *fx = *state;
+    int a = fx_client(fx, "local"), b = fx_client(fx, "local"), c = fx_client(fx, "acme");
+
+    limit(fx, RT_LIMIT_TENANT_REQUESTS, 2);
+    asked(fx, a, 1, RT_CLASS_INVALID);
+    asked(fx, b, 1, RT_CLASS_INVALID);
+    asked(fx, a, 2, RT_CLASS_LIMIT);
+    assert_true(rt_slice_equal(reply.m, rt_slice_text("tenant local has 2 requests in a second at this agent, the most "
+                                                      "it may have (limits.tenant_requests)")));
+    asked(fx, c, 1, RT_CLASS_INVALID);
+    /* Who leaves and comes again has no new bucket. */
+    fx_lost(fx, a);
+    fx_lost(fx, b);
+    a = fx_client(fx, "local");
+    asked(fx, a, 1, RT_CLASS_LIMIT);
+    fx_tick(fx, 500);
+    asked(fx, a, 2, RT_CLASS_INVALID);
+    asked(fx, a, 3, RT_CLASS_LIMIT);
+    assert_int_equal(fx_stats(fx).over[RT_LIMIT_TENANT_REQUESTS], 3);
+    fx_lost(fx, a);
+    fx_lost(fx, c);
+    /* Those who have nothing make room for others, but for one whose bucket is not full. */
+    fx_lost(fx, fx_client(fx, "third"));
+    assert_int_equal(HASH_COUNT(fx->agent->tenants), 2);
+    asked(fx, fx_client(fx, "local"), 1, RT_CLASS_LIMIT);
+    nothing_left(fx);
+    fx_tick(fx, 1500);
+    fx_lost(fx, fx_client(fx, "fourth"));
+    fx_lost(fx, fx_client(fx, "fifth"));
+    assert_int_equal(HASH_COUNT(fx->agent->tenants), 2);
+}
+
+static void create(struct fx *fx, int client, const char *cid, enum rt_class cls)
+{
+    static uint64_t id;
+
+    request(fx, client, ++id, ask("create", cid));
+    fx_answer(fx);
+    want(fx, client, id, cls);
+}
+
+static void test_sessions(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+    int client = fx_client(fx, "local"), other = fx_client(fx, "acme");
+
+    limit(fx, RT_LIMIT_TENANT_SESSIONS, 2);
+    create(fx, client, "a", RT_CLASS_OK);
+    create(fx, client, "web", RT_CLASS_OK);
+    fx_guest(&guest, "web", 1);
+    memcpy(guest.token, reply.tok.data, reply.tok.size);
+    guest.token_size = reply.tok.size;
+    create(fx, client, "c", RT_CLASS_LIMIT);
+    assert_true(rt_slice_equal(reply.m, rt_slice_text("tenant local has 2 sessions at this agent, the most it may have "
+                                                      "(limits.tenant_sessions)")));
+    create(fx, other, "c", RT_CLASS_OK);
+    /* One that starts is the same one. */
+    fx_serve(fx, &guest);
+    create(fx, client, "c", RT_CLASS_LIMIT);
+    /* One that is taken back is none, nor is one that another host serves. */
+    request(fx, client, 100, ask("remove", "a"));
+    fx_answer(fx);
+    want(fx, client, 100, RT_CLASS_OK);
+    create(fx, client, "c", RT_CLASS_OK);
+    create(fx, client, "d", RT_CLASS_LIMIT);
+    fx_claimed(fx, "c", "there", 5, 1);
+    create(fx, client, "d", RT_CLASS_OK);
+    create(fx, client, "e", RT_CLASS_LIMIT);
+    /* Nor one whose guest has gone. */
+    fx_lost(fx, guest.link);
+    fx_answer(fx);
+    create(fx, client, "e", RT_CLASS_OK);
+    create(fx, client, "f", RT_CLASS_LIMIT);
+    assert_int_equal(fx_stats(fx).over[RT_LIMIT_TENANT_SESSIONS], 5);
+}
+
+/* A create counts while it is asked for; one that fails, and one that nobody waits for, counts no more. */
+static void test_sessions_asked_for(void **state)
+{
+    struct fx *fx = *state;
+    int client = fx_client(fx, "local");
+
+    limit(fx, RT_LIMIT_TENANT_SESSIONS, 1);
+    request(fx, client, 1, ask("create", "a"));
+    request(fx, client, 2, ask("create", "b"));
+    want(fx, client, 2, RT_CLASS_LIMIT);
+    fx_fail(fx, RT_EUNAVAIL);
+    want(fx, client, 1, RT_CLASS_RETRY_LATER);
+    request(fx, client, 3, ask("create", "a"));
+    fx_lost(fx, client);
+    fx_answer(fx);
+    client = fx_client(fx, "local");
+    create(fx, client, "b", RT_CLASS_OK);
+    create(fx, client, "c", RT_CLASS_LIMIT);
+    fx_lost(fx, client);
+    /* Nobody has started it, or nobody has heard of that. */
+    fx_tick(fx, AG_MADE_MS);
+    fx_answer(fx);
+    client = fx_client(fx, "local");
+    create(fx, client, "c", RT_CLASS_OK);
+    create(fx, client, "d", RT_CLASS_LIMIT);
+}
+
+/* Guests that come run already, so they are served however many there are; but their tenant makes no more. */
+static void test_guests_come_in(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guests[3];
+    static const char *const cids[] = {"a", "b", "c"};
+    int client;
+
+    limit(fx, RT_LIMIT_TENANT_SESSIONS, 1);
+    for (size_t i = 0; i < 3; i++) {
+        fx_guest(&guests[i], cids[i], 1);
+        fx_serve(fx, &guests[i]);
+        assert_true(fx_serves(fx, cids[i]));
+    }
+    client = fx_client(fx, "local");
+    create(fx, client, "d", RT_CLASS_LIMIT);
+    fx_serve(fx, &guests[0]); /* on another link: its old one goes */
+    assert_int_equal(fx->agent->tenants->has[RT_LIMIT_TENANT_SESSIONS], 3);
+    for (size_t i = 0; i < 3; i++) {
+        fx_lost(fx, guests[i].link);
+    }
+    fx_answer(fx);
+    create(fx, client, "d", RT_CLASS_OK);
+}
+
+/* Places of made ones are bounded for all tenants together. */
+static void test_made_bounded(void **state)
+{
+    struct fx *fx = *state;
+    struct rt_key key;
+
+    memset(&key, 0, sizeof(key));
+    for (unsigned i = 0; i < RT_AGENT_MADE_MAX + 2; i++) {
+        (void)snprintf(key.tenant, sizeof(key.tenant), i < 2 ? "acme" : "local");
+        (void)snprintf(key.cid, sizeof(key.cid), "c%u", i);
+        rt_ag_made_note(fx->agent, &key);
+    }
+    assert_int_equal(HASH_COUNT(fx->agent->made), RT_AGENT_MADE_MAX);
+    assert_int_equal(rt_ag_tenant(fx->agent, "acme")->has[RT_LIMIT_TENANT_SESSIONS], 0); /* they were the oldest */
+    assert_int_equal(rt_ag_tenant(fx->agent, "local")->has[RT_LIMIT_TENANT_SESSIONS], RT_AGENT_MADE_MAX);
+    rt_ag_made_note(fx->agent, &key); /* made anew */
+    assert_int_equal(rt_ag_tenant(fx->agent, "local")->has[RT_LIMIT_TENANT_SESSIONS], RT_AGENT_MADE_MAX);
+}
+
+static void test_handshakes(void **state)
+{
+    struct fx *fx = *state;
+    struct rt_peer lone = {.role = RT_PEER_CLIENT, .identity = "a", .lone = true}, many = {.role = RT_PEER_CLIENT};
+    int first = fx_open_as(fx, &lone), second;
+
+    fx->agent->config.handshakes_max = 8;
+    fx->agent->config.peer_handshakes_max = 2;
+    (void)fx_open_as(fx, &lone);
+    assert_false(fx_closed(fx, first));
+    (void)fx_open_as(fx, &lone);
+    assert_true(fx_closed(fx, first));
+    second = fx_open_as(fx, &many);
+    for (unsigned i = 0; i < 6; i++) {
+        assert_false(fx_closed(fx, second));
+        (void)fx_open_as(fx, &many);
+    }
+    assert_true(fx_closed(fx, second)); /* the seventh of one peer, of eight */
+    assert_int_equal(fx_stats(fx).shaking[RT_PEER_CLIENT], 8);
+}
+
+static const struct rt_limit_msg *row(const char *setting, const char *tenant)
+{
+    for (size_t i = 0; i < reply.n_lims; i++) {
+        if (rt_slice_equal(reply.lims[i].set, rt_slice_text(setting)) &&
+            rt_slice_equal(reply.lims[i].who, rt_slice_text(tenant))) {
+            return &reply.lims[i];
+        }
+    }
+    return NULL;
+}
+
+static void want_row(const char *setting, const char *tenant, uint64_t has, uint64_t most, uint64_t over)
+{
+    const struct rt_limit_msg *found = row(setting, tenant);
+
+    assert_non_null(found);
+    assert_int_equal(found->has, has);
+    assert_int_equal(found->max, most);
+    assert_int_equal(found->over, over);
+}
+
+/* A client is told of itself and of its tenant, an operator of all. */
+static void test_told(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+    int a, b, boss;
+
+    limit(fx, RT_LIMIT_TENANT_CHANNELS, 1);
+    limit(fx, RT_LIMIT_CLIENT_REQUESTS, 10);
+    limit(fx, RT_LIMIT_TENANT_REQUESTS, 20);
+    serve(fx, &guest, "local");
+    a = fx_client(fx, "local");
+    b = fx_client(fx, "acme");
+    boss = fx_client_as(fx, RT_CLIENT_OPERATOR);
+    attach(fx, a, 1);
+    fx_attach(fx, a, 2, "web", 0, 0, 0);
+    fx_want_refuse(fx, a, 2, RT_CLASS_LIMIT, NULL);
+    asked(fx, a, 1, RT_CLASS_INVALID);
+    request(fx, a, 2, ask("limits", ""));
+    want(fx, a, 2, RT_CLASS_OK);
+    assert_int_equal(reply.n_hosts, 1);
+    assert_true(rt_slice_equal(reply.hosts[0].host, rt_slice_text("here")));
+    assert_int_equal(reply.n_lims, RT_LIMITS);
+    assert_false(reply.more);
+    want_row("limits.tenant_sessions", "local", 1, 0, 0);
+    want_row("limits.tenant_clients", "local", 1, 0, 0);
+    want_row("limits.tenant_channels", "local", 1, 1, 1);
+    want_row("limits.tenant_requests", "local", 2, 20, 0);
+    want_row("limits.client_channels", "", 1, RT_LINK_CHANNELS_MAX, 0);
+    want_row("limits.client_requests", "", 2, 10, 0);
+    request(fx, b, 1, ask("limits", ""));
+    want(fx, b, 1, RT_CLASS_OK);
+    assert_int_equal(reply.n_lims, RT_LIMITS);
+    want_row("limits.tenant_channels", "acme", 0, 1, 0);
+    request(fx, boss, 1, ask("limits", ""));
+    want(fx, boss, 1, RT_CLASS_OK);
+    want_row("listen.max_guests", "", 1, RT_AGENT_LINKS_MAX, 0);
+    want_row("listen.max_clients", "", 3, RT_AGENT_LINKS_MAX, 0);
+    want_row("limits.handshakes", "", 0, RT_AGENT_HANDSHAKES_MAX, 0);
+    want_row("limits.tenant_channels", "local", 1, 1, 1);
+    want_row("limits.tenant_channels", "acme", 0, 1, 0);
+    want_row("limits.client_requests", "", 1, 10, 0);
+}
+
+/* More tenants than one answer tells of, in several parts. */
+static void test_told_of_many(void **state)
+{
+    struct fx *fx = *state;
+    int boss = fx_client_as(fx, RT_CLIENT_OPERATOR);
+    size_t rows = 0;
+    char name[16];
+
+    for (unsigned i = 0; i < 130; i++) {
+        (void)snprintf(name, sizeof(name), "t%u", i);
+        rt_ag_tenant(fx->agent, name)->has[RT_LIMIT_TENANT_SESSIONS] = i + 1;
+    }
+    request(fx, boss, 1, ask("limits", ""));
+    do {
+        want(fx, boss, 1, RT_CLASS_OK);
+        assert_int_equal(reply.n_hosts, rows == 0);
+        rows += reply.n_lims;
+    } while (reply.more);
+    assert_int_equal(rows, 3 + 128 * AG_TENANT_LIMITS + 2);
+    assert_true(rt_slice_equal(reply.m, rt_slice_text("and 2 tenants more")));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        FX_TEST(test_clients),
+        FX_TEST(test_channels),
+        FX_TEST(test_channels_unread),
+        FX_TEST(test_channels_of_one),
+        FX_TEST(test_waiting),
+        FX_TEST(test_bytes_waiting),
+        FX_TEST(test_bytes_unread),
+        FX_TEST(test_requests_of_one),
+        FX_TEST(test_requests_of_tenant),
+        FX_TEST(test_sessions),
+        FX_TEST(test_sessions_asked_for),
+        FX_TEST(test_guests_come_in),
+        FX_TEST(test_made_bounded),
+        FX_TEST(test_handshakes),
+        FX_TEST(test_told),
+        FX_TEST(test_told_of_many),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
