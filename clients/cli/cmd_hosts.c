@@ -3,7 +3,12 @@
 #include "clients/cli/commands.h"
 #include "clients/cli/record.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
+
+static const struct rt_option limits = {
+    "limits", 0, NULL, "what the agent that is asked gives this client and its tenant at most, and has given", NULL};
 
 static int compare_hosts(const void *a, const void *b)
 {
@@ -36,18 +41,88 @@ static int ask_hosts(struct cli_app *app, retether_reply_cb cb)
     return retether_hosts(app->client, cb, app);
 }
 
+/* ---- --limits ---- */
+
+struct limit_row {
+    char host[sizeof(
+        ((struct retether_host *)0)->name)]; /* the agent that was asked: the answer's first part names it */
+    struct retether_limit limit;
+};
+
+/* Those of no tenant first. */
+static int compare_limits(const void *a, const void *b)
+{
+    const struct retether_limit *first = &((const struct limit_row *)a)->limit;
+    const struct retether_limit *second = &((const struct limit_row *)b)->limit;
+    int by_tenant = strcmp(first->tenant, second->tenant);
+
+    return by_tenant != 0 ? by_tenant : strcmp(first->setting, second->setting);
+}
+
+static void add_limit(const void *at, struct cli_table *table, struct cli_text *json)
+{
+    const struct limit_row *row = at;
+    const struct retether_limit *limit = &row->limit;
+
+    if (json != NULL) {
+        cli_json_open(json);
+        cli_json_text(json, "host", row->host);
+        cli_json_text(json, "setting", limit->setting);
+        cli_json_text_or_null(json, "tenant", limit->tenant);
+        cli_json_number(json, "has", limit->has);
+        cli_json_number(json, "most", limit->most);
+        cli_json_number(json, "refused", limit->refused);
+        cli_json_close(json);
+        return;
+    }
+    cli_table_add(table, CLI_PLAIN, row->host);
+    cli_table_add(table, CLI_PLAIN, limit->setting);
+    cli_table_add(table, CLI_PLAIN, limit->tenant[0] != '\0' ? limit->tenant : "-");
+    cli_table_addf(table, "%" PRIu64, limit->has);
+    cli_table_addf(table, "%" PRIu64, limit->most);
+    cli_table_addf(table, "%" PRIu64, limit->refused);
+}
+
+static struct cli_list limit_list = {.row_size = sizeof(struct limit_row), .compare = compare_limits, .add = add_limit};
+
+static void limits_listed(struct cli_app *app, const struct retether_reply *reply)
+{
+    static char heads[] = "HOST SETTING TENANT >HAS >MOST >REFUSED";
+    static struct limit_row rows[RETETHER_LIMITS_MAX];
+    static char host[sizeof(rows[0].host)];
+
+    if (reply->n_hosts > 0) {
+        (void)snprintf(host, sizeof(host), "%s", reply->hosts[0].name);
+    }
+    for (size_t i = 0; i < reply->n_limits; i++) {
+        rows[i].limit = reply->limits[i];
+        memcpy(rows[i].host, host, sizeof(host));
+    }
+    if (reply->text[0] != '\0') {
+        cli_say("%s", reply->text);
+    }
+    cli_list_take(&limit_list, app, heads, rows, reply->n_limits, reply->more);
+}
+
+static int ask_limits(struct cli_app *app, retether_reply_cb cb)
+{
+    return retether_limits(app->client, cb, app);
+}
+
 static void run(struct cli_app *app)
 {
-    static const struct cli_request request = {.ask = ask_hosts, .take = listed, .hosts = true};
+    static const struct cli_request hosts = {.ask = ask_hosts, .take = listed, .hosts = true},
+                                    of_one = {.ask = ask_limits, .take = limits_listed};
 
-    cli_ask(app, &request);
+    cli_ask(app, cli_has(app->options, &limits) ? &of_one : &hosts);
 }
 
 const struct cli_command cli_hosts = {
     .name = "hosts",
     .summary = "the agents",
-    .options = {&cli_json},
+    .options = {&limits, &cli_json},
     .about = "Lists the agents: whether they are alive (as the agent that is asked judges), when they were last heard, "
-             "and what they serve.",
+             "and what they serve. With --limits: how full the limits of the agent that is asked are; for an operator "
+             "those of all tenants, and of the agent itself.",
     .run = run,
 };

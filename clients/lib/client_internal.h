@@ -137,5 +137,6 @@ void *rt_sdk_block_add(struct rt_sdk_block **blocks, size_t n, size_t size);
 RT_MUST_CHECK int rt_sdk_record_fill(const struct rt_record_msg *msg, struct retether_record *record,
                                      struct rt_sdk_block **blocks);
 void rt_sdk_host_fill(const struct rt_registry_msg *msg, struct retether_host *host);
+void rt_sdk_limit_fill(const struct rt_limit_msg *msg, struct retether_limit *limit);
 
 #endif

@@ -130,3 +130,12 @@ void rt_sdk_host_fill(const struct rt_registry_msg *msg, struct retether_host *h
                   : msg->state == RT_HOST_DEAD ? RETETHER_HOST_DEAD
                                                : RETETHER_HOST_UNKNOWN;
 }
+
+void rt_sdk_limit_fill(const struct rt_limit_msg *msg, struct retether_limit *limit)
+{
+    (void)rt_text_copy(msg->set, limit->setting, sizeof(limit->setting));
+    (void)rt_text_copy(msg->who, limit->tenant, sizeof(limit->tenant));
+    limit->most = msg->max;
+    limit->has = msg->has;
+    limit->refused = msg->over;
+}

@@ -14,6 +14,7 @@
 
 _Static_assert(RETETHER_TOKEN_SIZE >= RT_TOKEN_TEXT_MAX, "any token's text");
 _Static_assert(RETETHER_RECORDS_MAX == RT_LIST_MAX && RETETHER_HOSTS_MAX == RT_AGENTS_MAX, "parts of an answer");
+_Static_assert(RETETHER_LIMITS_MAX == RT_LIMITS_PAGE, "parts of an answer");
 
 /* A part of an answer. */
 struct rt_sdk_reply {
@@ -88,6 +89,21 @@ static int copy_hosts(struct rt_sdk_reply *reply, const struct rt_reply_msg *msg
     }
     reply->public.hosts = hosts;
     reply->public.n_hosts = msg->n_hosts;
+    return RT_OK;
+}
+
+static int copy_limits(struct rt_sdk_reply *reply, const struct rt_reply_msg *msg)
+{
+    struct retether_limit *limits = rt_sdk_block_add(&reply->blocks, msg->n_lims, sizeof(*limits));
+
+    if (limits == NULL) {
+        return RT_ENOMEM;
+    }
+    for (size_t i = 0; i < msg->n_lims; i++) {
+        rt_sdk_limit_fill(&msg->lims[i], &limits[i]);
+    }
+    reply->public.limits = limits;
+    reply->public.n_limits = msg->n_lims;
     return RT_OK;
 }
 
@@ -171,7 +187,7 @@ void rt_sdk_request_reply(void *ctx, uint64_t id, int error, const struct rt_rep
     reply->request = request;
     reply->public.text = reply->text;
     if (rc == RT_OK && (rc = copy_records(reply, msg)) == RT_OK && (rc = copy_hosts(reply, msg)) == RT_OK &&
-        (rc = copy_order(reply, msg)) == RT_OK) {
+        (rc = copy_limits(reply, msg)) == RT_OK && (rc = copy_order(reply, msg)) == RT_OK) {
         rc = copy_rest(reply, msg);
     }
     if (rc != RT_OK) {
@@ -300,6 +316,13 @@ int retether_list(struct retether_client *client, const char *prefix, const char
 int retether_hosts(struct retether_client *client, retether_reply_cb cb, void *ctx)
 {
     struct rt_request_msg msg = {.op = rt_slice_text("hosts")};
+
+    return ask(client, &msg, cb, ctx);
+}
+
+int retether_limits(struct retether_client *client, retether_reply_cb cb, void *ctx)
+{
+    struct rt_request_msg msg = {.op = rt_slice_text("limits")};
 
     return ask(client, &msg, cb, ctx);
 }

@@ -37,6 +37,7 @@ extern "C" {
 #define RETETHER_HISTORY_MAX 16
 #define RETETHER_RECORDS_MAX 32
 #define RETETHER_HOSTS_MAX 64
+#define RETETHER_LIMITS_MAX 64
 /* Bytes of a join token's text, NUL included. */
 #define RETETHER_TOKEN_SIZE 1376
 
@@ -323,6 +324,14 @@ struct retether_host {
     enum retether_host_state state;
 };
 
+/* What somebody may have at an agent, and has. */
+struct retether_limit {
+    char setting[33];                     /* of retetherd: "limits.tenant_sessions" */
+    char tenant[RETETHER_TENANT_MAX + 1]; /* "": of the agent, or of this client's connection (limits.client_...) */
+    uint64_t most, has;
+    uint64_t refused; /* how often more was */
+};
+
 /* Bytes of one stream that were written before it was the other one's turn. */
 struct retether_run {
     enum retether_stream stream;
@@ -341,6 +350,8 @@ struct retether_reply {
     size_t n_records;
     const struct retether_host *hosts;
     size_t n_hosts;
+    const struct retether_limit *limits;
+    size_t n_limits;
     /* tails: the first part has the exit and the final offsets, each other a piece of stream at offset. A first part
      * with a host is all: that host's agent has the output, and could not be asked */
     unsigned code, signal;
@@ -389,6 +400,9 @@ int retether_list(struct retether_client *client, const char *prefix, const char
                   void *ctx);
 /* The agents of the cluster, as the one that is asked sees them. */
 int retether_hosts(struct retether_client *client, retether_reply_cb cb, void *ctx);
+/* What this client's connection and its tenant may have at the agent that is asked, and have; for an operator what all
+ * tenants and the agent itself have. The first part has that agent's name as its only host. */
+int retether_limits(struct retether_client *client, retether_reply_cb cb, void *ctx);
 /* The end of the output of a container that has ended. */
 int retether_tails(struct retether_client *client, const char *container, retether_reply_cb cb, void *ctx);
 /* For operators: drops the connection of the container's guest, wherever it is served. The guest comes back at once,

@@ -368,6 +368,7 @@ static void test_json_fields(void **state)
         {{"retether", "moves", "--json", "epsilon"}, "container host life epoch at"},
         {{"retether", "resolve", "--json", "epsilon"}, "container state host life epoch addresses"},
         {{"retether", "hosts", "--json"}, "host state age_ms sessions version sequence addresses"},
+        {{"retether", "hosts", "--limits", "--json"}, "host setting tenant has most refused"},
         {{"retether", "create", "--json", "zeta"}, "container token"},
         {{"retether", "signal", "epsilon", "KILL"}, ""},
         {{"retether", "wait", "--json", "epsilon"}, "container status code signal"},

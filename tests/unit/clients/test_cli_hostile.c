@@ -92,6 +92,9 @@ static bool rows(struct box *box, struct link *link, uint64_t id, const struct r
         reply.n_hosts = 1;
         reply.hosts[0] = (struct rt_registry_msg){
             .host = evil, .addr = {evil}, .n_addr = 1, .ver = {evil.data, 20}, .state = RT_HOST_ALIVE};
+    } else if (rt_slice_equal(request->op, rt_slice_text("limits"))) {
+        reply.n_lims = 1;
+        reply.lims[0] = (struct rt_limit_msg){.set = rt_slice_text("limits.x"), .who = evil};
     } else {
         reply.n_recs = 1;
         box_record(box, &reply.recs[0]);
@@ -106,7 +109,7 @@ static bool rows(struct box *box, struct link *link, uint64_t id, const struct r
 
 static void test_rows(void **state)
 {
-    static const char *const commands[] = {"ls", "show web", "hosts", "resolve web", "moves web"};
+    static const char *const commands[] = {"ls", "show web", "hosts", "hosts --limits", "resolve web", "moves web"};
     struct program *p = *state;
     char json[64];
 

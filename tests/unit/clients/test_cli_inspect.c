@@ -200,6 +200,51 @@ static void test_resolve(void **state)
                                          "\"epoch\":1,\"addresses\":[\"unix:/a\",\"unix:/b\"]}\n");
 }
 
+/* ---- limits ---- */
+
+/* In two parts, of which the first names the agent. */
+static bool answer_limits(struct box *box, struct link *link, uint64_t id, const struct rt_request_msg *request)
+{
+    (void)box;
+    if (!rt_slice_equal(request->op, rt_slice_text("limits"))) {
+        return false;
+    }
+    memset(&reply, 0, sizeof(reply));
+    reply.hosts[reply.n_hosts++].host = rt_slice_text("h0");
+    reply.lims[0] = (struct rt_limit_msg){
+        .set = rt_slice_text("limits.tenant_sessions"), .who = rt_slice_text("acme"), .has = 7, .max = 8, .over = 9};
+    reply.n_lims = 1;
+    reply.more = true;
+    box_reply(link, id, &reply);
+    memset(&reply, 0, sizeof(reply));
+    reply.m = rt_slice_text("and 2 tenants more");
+    reply.lims[0] = (struct rt_limit_msg){.set = rt_slice_text("limits.tenant_clients"), .who = rt_slice_text("acme")};
+    reply.lims[1] = (struct rt_limit_msg){.set = rt_slice_text("limits.client_channels"), .has = 1, .max = 4096};
+    reply.n_lims = 2;
+    box_reply(link, id, &reply);
+    return true;
+}
+
+static void test_limits(void **state)
+{
+    struct program *p = *state;
+
+    p->box->on_request = answer_limits;
+    program_run(p, "hosts --limits", 0);
+    assert_string_equal(p->text[0].data, "HOST  SETTING                 TENANT  HAS  MOST  REFUSED\n"
+                                         "h0    limits.client_channels  -         1  4096        0\n"
+                                         "h0    limits.tenant_clients   acme      0     0        0\n"
+                                         "h0    limits.tenant_sessions  acme      7     8        9\n");
+    assert_string_equal(p->text[1].data, "retether: and 2 tenants more\n");
+    program_run(p, "hosts --limits --json", 0);
+    assert_string_equal(p->text[0].data, "{\"host\":\"h0\",\"setting\":\"limits.client_channels\",\"tenant\":null,"
+                                         "\"has\":1,\"most\":4096,\"refused\":0}\n"
+                                         "{\"host\":\"h0\",\"setting\":\"limits.tenant_clients\",\"tenant\":\"acme\","
+                                         "\"has\":0,\"most\":0,\"refused\":0}\n"
+                                         "{\"host\":\"h0\",\"setting\":\"limits.tenant_sessions\","
+                                         "\"tenant\":\"acme\",\"has\":7,\"most\":8,\"refused\":9}\n");
+}
+
 /* ---- show, moves ---- */
 
 static bool answer_show(struct box *box, struct link *link, uint64_t id, const struct rt_request_msg *request)
@@ -343,6 +388,7 @@ int main(void)
         TEST(test_ls_cut),
         TEST(test_hosts),
         TEST(test_hosts_none),
+        TEST(test_limits),
         TEST(test_resolve),
         TEST(test_show_and_moves),
         TEST(test_asked_again),

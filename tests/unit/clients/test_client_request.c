@@ -221,6 +221,45 @@ static void test_hosts(void **state)
     assert_int_equal(answer.host.state, RETETHER_HOST_DEAD);
 }
 
+static bool answer_limits(struct box *box, struct link *link, uint64_t id, const struct rt_request_msg *request)
+{
+    static struct rt_reply_msg reply;
+
+    (void)box;
+    assert_true(rt_slice_equal(request->op, rt_slice_text("limits")));
+    memset(&reply, 0, sizeof(reply));
+    reply.lims[0] = (struct rt_limit_msg){
+        .set = rt_slice_text("limits.tenant_clients"), .who = rt_slice_text("acme"), .max = 9, .has = 8, .over = 7};
+    reply.n_lims = 1;
+    box_reply(link, id, &reply);
+    return true;
+}
+
+static struct retether_limit limit;
+
+static void limits_cb(struct retether_client *client, const struct retether_reply *reply, void *ctx)
+{
+    if (reply->n_limits > 0) {
+        limit = reply->limits[0];
+    }
+    reply_cb(client, reply, ctx);
+}
+
+static void test_limits(void **state)
+{
+    struct sdk *sdk = *state;
+    struct answer answer = {.sdk = sdk};
+
+    sdk->box->on_request = answer_limits;
+    assert_int_equal(retether_limits(sdk->client, limits_cb, &answer), RT_OK);
+    wait_answer(&answer);
+    assert_string_equal(limit.setting, "limits.tenant_clients");
+    assert_string_equal(limit.tenant, "acme");
+    assert_int_equal(limit.most, 9);
+    assert_int_equal(limit.has, 8);
+    assert_int_equal(limit.refused, 7);
+}
+
 static void test_tails(void **state)
 {
     struct sdk *sdk = *state;
@@ -396,9 +435,9 @@ static void test_kick_elsewhere(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_create),         TEST(test_show),  TEST(test_bad_report),     TEST(test_list),
-        TEST(test_hosts),          TEST(test_tails), TEST(test_order_of_tails), TEST(test_tails_elsewhere),
-        TEST(test_kick_elsewhere),
+        TEST(test_create),          TEST(test_show),           TEST(test_bad_report), TEST(test_list),
+        TEST(test_hosts),           TEST(test_limits),         TEST(test_tails),      TEST(test_order_of_tails),
+        TEST(test_tails_elsewhere), TEST(test_kick_elsewhere),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
