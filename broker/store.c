@@ -134,7 +134,9 @@ static int connect_store(struct rt_shell *shell, const char *const *endpoints, s
     rc = rt_store_init(&shell->store, &shell->loop, &config);
     explicit_bzero(password, sizeof(password));
     if (rc != 0) {
-        rt_shell_note(shell, RT_LOG_ERROR, RT_LOG_STORE, "store", "%s", rt_strerror(rc));
+        rt_shell_note(shell, RT_LOG_ERROR, RT_LOG_STORE, "store", "%s%s", rt_strerror(rc),
+                      rc == RT_ECONFIG ? ": store.endpoints wants the Sentinels of one primary, or servers, 8 at most"
+                                       : "");
         return rc;
     }
     shell->store_open = true;

@@ -132,10 +132,12 @@ struct rt_store_reply {
     size_t n_hosts;
     char next[RT_HOST_MAX + 1]; /* HOSTS: not "" = there may be more, behind this name */
     enum rt_end_how how;        /* END, MARK; OTHER: nothing was written */
-    struct rt_end_msg end;      /* TAILS */
-    bool lost;                  /* TAILS: ended as lost */
-    bool cut;                   /* TAILS: they were given up, over the budget */
-    struct rt_slice tail[2];    /* TAILS; until the callback returns */
+    /* END: not all replicas have it, so a failover may lose it. GET: it is not sure that this server is the primary. */
+    bool unsure;
+    struct rt_end_msg end;   /* TAILS */
+    bool lost;               /* TAILS: ended as lost */
+    bool cut;                /* TAILS: they were given up, over the budget */
+    struct rt_slice tail[2]; /* TAILS; until the callback returns */
 };
 
 enum rt_store_news_kind {

@@ -12,11 +12,18 @@
  *     written --no WAIT under way--> waited: ROLE --replicas--> WAIT --count--> REPLICATED or STORED
  *                                                 --none------------------------> STORED
  *
- * Ends A, B and C are written at 0, 1 and 2 ms; a replica acknowledges within 5:
+ * Ends A, B and C are written at 0, 1 and 2 ms; the two replicas acknowledge within 5:
  *
  *        0   A: waited. ROLE, then WAIT for all that the server has by now
  *        1   B: written; 2   C: written. Neither is asked for yet
- *        5   the WAIT says 1: A replies REPLICATED. B and C: waited, with one WAIT for both */
+ *        5   the WAIT says 2: A replies REPLICATED. B and C: waited, with one WAIT for both
+ *
+ * One replica of two is not enough: at a failover the other one may be made the primary, and what it lacks is lost.
+ * While that happens, the old primary has just one replica, or none, and does not know why:
+ *
+ *        0   Q is promoted. P has R alone
+ *       10   an end at P: R acknowledges, and throws it away when it follows Q. Two are known, one has it: STORED,
+ *            unsure */
 
 /* Answers all runs of the list, which may grow anew meanwhile. */
 static void answer(struct rt_store_run **list, const struct rt_store_reply *reply)
@@ -35,9 +42,15 @@ static void answer(struct rt_store_run **list, const struct rt_store_reply *repl
 
 static void wait_for_replicas(struct rt_store *store);
 
-static void waited(struct rt_store *store, enum rt_end_how how)
+/* So many replicas have them. */
+static void waited(struct rt_store *store, uint64_t n)
 {
-    answer(&store->waited, &(struct rt_store_reply){.how = how, .outcome.verdict = RT_CLASS_OK});
+    uint64_t known = rt_store_replicas(store);
+    bool all = known > 0 && n >= known;
+
+    answer(&store->waited, &(struct rt_store_reply){.how = all ? RT_END_REPLICATED : RT_END_STORED,
+                                                    .unsure = known > 0 && !all,
+                                                    .outcome.verdict = RT_CLASS_OK});
     if (store->written != NULL) {
         wait_for_replicas(store);
     }
@@ -59,7 +72,7 @@ static void wait_cb(void *ctx, int error, const redisReply *reply)
         rt_store_ends_fail(store, error != 0 ? error : RT_EUNAVAIL);
         return;
     }
-    waited(store, reply->integer >= 1 ? RT_END_REPLICATED : RT_END_STORED);
+    waited(store, reply->integer > 0 ? (uint64_t)reply->integer : 0);
 }
 
 static void replicas_cb(void *ctx, int error, const redisReply *reply)
@@ -67,7 +80,7 @@ static void replicas_cb(void *ctx, int error, const redisReply *reply)
     struct rt_store *store = ctx;
     struct rt_redis_args args = {.n = 0};
     const redisReply *replicas;
-    char limit[24];
+    char limit[24], n[24];
     int rc;
 
     if (error != 0 || (replicas = rt_store_element(reply, 2, REDIS_REPLY_ARRAY)) == NULL) {
@@ -75,11 +88,13 @@ static void replicas_cb(void *ctx, int error, const redisReply *reply)
         return;
     }
     if (replicas->elements == 0) {
-        waited(store, RT_END_STORED);
+        waited(store, 0);
         return;
     }
+    store->replicas = replicas->elements > store->replicas ? replicas->elements : store->replicas;
+    snprintf(n, sizeof(n), "%zu", replicas->elements);
     snprintf(limit, sizeof(limit), "%" PRIu64, RT_STORE_WAIT_MS);
-    rt_redis_texts(&args, "WAIT", "1", limit, NULL);
+    rt_redis_texts(&args, "WAIT", n, limit, NULL);
     rc = rt_redis_call(&store->ends, &args, wait_cb, store);
     if (rc != 0) {
         rt_store_ends_fail(store, RT_ETIMEDOUT);

@@ -2,6 +2,7 @@
  * Copyright The retether authors */
 #include "migrate/store/redis.h"
 
+#include "migrate/store/refusal.h"
 #include "session/base/random.h"
 #include "session/base/timer.h"
 
@@ -10,19 +11,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A connection that finds the primary again. Sentinels S1 (dead) and S2 are configured; the primary fails over from P
- * to Q. Milliseconds:
+/* A connection that finds the primary again, among two servers that are configured. An operator has P follow Q.
+ * Milliseconds:
  *
- *          0   dial S1: refused. plan(): the next endpoint, at once
- *          1   dial S2: ASKING; it names P. S2 moves to the front, P is `resolved`, and is dialled at once
- *          2   dial P: GREETING (AUTH, ROLE: master): READY, on_ready
- *       5000   P answers READONLY, as it is a replica now. drop_now(): calls under way fail, on_down; a pause of 5 to
- *              least, then S2 is asked anew, as what was resolved is forgotten
- *       5010   dial S2: it names P still, whose ROLE says slave: dropped. S1 is next: refused. That was all: a pause,
- *              which grows to 1000 from round to round
- *       9000   S2 names Q: READY, on_ready */
+ *          0   dial P: GREETING (AUTH, ROLE: master): READY, on_ready
+ *       5000   P answers READONLY. drop_now(): calls under way fail, on_down; a pause of 5 to 10
+ *       5010   dial P: its ROLE says slave: dropped. The next endpoint, at once: dial Q: READY, on_ready */
 
-/* The stream of one dial. It has its own memory, as it may still be closing while the next one is dialled. */
+/* The stream of one dial, with memory of its own: it may still be closing while the next one is dialled. */
 struct rt_redis_stream {
     struct rt_dialled at;
     struct rt_redis *redis;
@@ -145,14 +141,16 @@ static void auth_cb(void *ctx, int error, const redisReply *reply)
 static void role_cb(void *ctx, int error, const redisReply *reply)
 {
     struct rt_redis *redis = ctx;
+    const char *wanted = redis->config.role != NULL ? redis->config.role : "master";
 
+    redis->doubted = false;
     if (error != 0 || !reply_is(reply, REDIS_REPLY_ARRAY) || reply->elements < 1 ||
         !reply_is(reply->element[0], REDIS_REPLY_STRING)) {
         note_error(redis, "ROLE", error, reply);
         return;
     }
-    if (strcmp(reply->element[0]->str, "master") != 0) {
-        rt_redis_drop(redis, "not the primary");
+    if (strcmp(reply->element[0]->str, wanted) != 0) {
+        rt_redis_drop(redis, redis->config.role == NULL ? "not the primary" : "not what it should be");
         return;
     }
     if (redis->doomed || redis->state != RT_REDIS_GREETING) {
@@ -166,27 +164,17 @@ static void role_cb(void *ctx, int error, const redisReply *reply)
     }
 }
 
-static void sentinel_cb(void *ctx, int error, const redisReply *reply)
+static int ask_role(struct rt_redis *redis)
 {
-    struct rt_redis *redis = ctx;
+    struct rt_redis_args role = {.n = 0};
 
-    if (error != 0 || !reply_is(reply, REDIS_REPLY_ARRAY) || reply->elements != 2 ||
-        !reply_is(reply->element[0], REDIS_REPLY_STRING) || !reply_is(reply->element[1], REDIS_REPLY_STRING)) {
-        note_error(redis, "sentinel", error, reply);
-        return;
-    }
-    if (rt_store_endpoint_tcp(reply->element[0]->str, reply->element[1]->str, &redis->resolved) != 0) {
-        rt_redis_drop(redis, "sentinel: names an address that is not numeric");
-        return;
-    }
-    redis->use_resolved = true;
-    rt_redis_drop(redis, "resolved");
+    rt_redis_text(&role, "ROLE");
+    return send_call(redis, &role, role_cb, redis);
 }
 
 static int greet(struct rt_redis *redis)
 {
     struct rt_redis_args auth = {.n = 0};
-    struct rt_redis_args role = {.n = 0};
     int rc = 0;
 
     redis->state = RT_REDIS_GREETING;
@@ -198,34 +186,13 @@ static int greet(struct rt_redis *redis)
         rt_redis_text(&auth, redis->config.password);
         rc = send_call(redis, &auth, auth_cb, redis);
     }
-    rt_redis_text(&role, "ROLE");
-    return rc != 0 ? rc : send_call(redis, &role, role_cb, redis);
-}
-
-static int ask(struct rt_redis *redis, const char *master)
-{
-    struct rt_redis_args args = {.n = 0};
-
-    redis->state = RT_REDIS_ASKING;
-    rt_redis_texts(&args, "SENTINEL", "get-master-addr-by-name", master, NULL);
-    return send_call(redis, &args, sentinel_cb, redis);
-}
-
-/* The endpoint that answered is dialled first the next time. */
-static void move_to_front(struct rt_redis *redis)
-{
-    struct rt_store_endpoint front = redis->endpoints[redis->next];
-
-    memmove(&redis->endpoints[1], &redis->endpoints[0], redis->next * sizeof(front));
-    redis->endpoints[0] = front;
-    redis->next = 0;
+    return rc != 0 ? rc : ask_role(redis);
 }
 
 static void open_cb(struct rt_link *link)
 {
     struct rt_redis_stream *stream = link->data;
     struct rt_redis *redis = stream->redis;
-    const struct rt_store_endpoint *endpoint = &redis->endpoints[redis->next];
     int rc;
 
     redis->reader = redisReaderCreate();
@@ -234,17 +201,26 @@ static void open_cb(struct rt_link *link)
         rt_redis_drop(redis, rt_strerror(RT_ENOMEM));
         return;
     }
-    if (endpoint->master[0] != '\0' && !redis->use_resolved) {
-        rc = ask(redis, endpoint->master);
-    } else {
-        rc = greet(redis);
-    }
+    rc = greet(redis);
     if (rc != 0) {
         rt_redis_drop(redis, rt_strerror(rc));
     }
 }
 
 /* Answers. */
+
+static void doubt(struct rt_redis *redis, const redisReply *error)
+{
+    const struct rt_refusal *refusal = rt_refusal_of(error);
+
+    if (refusal == NULL || !refusal->doubtful || !is_ready(redis) || redis->doubted || redis->config.pubsub) {
+        return;
+    }
+    redis->doubted = ask_role(redis) == 0;
+    if (redis->config.on_doubt != NULL) {
+        redis->config.on_doubt(redis->config.ctx);
+    }
+}
 
 static void one_reply(struct rt_redis *redis, const redisReply *reply)
 {
@@ -261,6 +237,8 @@ static void one_reply(struct rt_redis *redis, const redisReply *reply)
     /* The primary has become a replica: the connection is given up, and the new primary looked for. */
     if (reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "READONLY", 8) == 0) {
         rt_redis_drop(redis, "it is read-only: no longer the primary");
+    } else if (reply->type == REDIS_REPLY_ERROR) {
+        doubt(redis, reply);
     }
     rt_calls_answer(&redis->calls, reply);
 }
@@ -346,33 +324,21 @@ static void forget_stream(struct rt_redis *redis)
     uv_idle_stop(&redis->flusher);
 }
 
-/* When to dial next, and whom, after a connection that was given up in state `from`. The primary that a Sentinel has
- * named, and each next endpoint, is dialled at once. A pause comes when all were tried, or when a connection was READY;
- * it grows while none stays READY for RT_REDIS_BACKOFF_MAX_MS. */
-static uint64_t plan(struct rt_redis *redis, enum rt_redis_state from)
-{
-    uint64_t now = uv_now(redis->loop);
-
-    if (from == RT_REDIS_ASKING && redis->use_resolved) {
-        move_to_front(redis);
-        return 0;
-    }
-    redis->use_resolved = false;
-    if (from == RT_REDIS_READY) {
-        if (now - redis->ready_ms >= RT_REDIS_BACKOFF_MAX_MS) {
-            redis->backoff_ms = RT_REDIS_BACKOFF_MIN_MS;
-        }
-        move_to_front(redis);
-    } else if (++redis->next < redis->config.n_endpoints) {
-        return 0;
-    }
-    redis->next = 0;
-    return rt_backoff(&redis->backoff_ms, RT_REDIS_BACKOFF_MIN_MS, RT_REDIS_BACKOFF_MAX_MS, &redis->jitter);
-}
-
 const char *rt_redis_where(const struct rt_redis *redis)
 {
-    return redis->use_resolved ? redis->resolved.text : redis->endpoints[redis->next].text;
+    return redis->where[0] != '\0' ? redis->where : redis->places.list[redis->places.next].text;
+}
+
+const struct rt_store_endpoint *rt_redis_at(const struct rt_redis *redis)
+{
+    assert(redis->state == RT_REDIS_READY);
+    return &redis->places.list[redis->places.next];
+}
+
+static void wait_for(struct rt_redis *redis, uint64_t ms)
+{
+    redis->limit_ms = ms == RT_NEVER ? RT_NEVER : uv_now(redis->loop) + ms;
+    arm(redis);
 }
 
 static void drop_now(struct rt_redis *redis)
@@ -383,13 +349,11 @@ static void drop_now(struct rt_redis *redis)
     snprintf(why, sizeof(why), "%s: %s", rt_redis_where(redis), redis->why);
     forget_stream(redis);
     redis->state = RT_REDIS_WAITING;
-    redis->limit_ms = uv_now(redis->loop) + plan(redis, from);
-    arm(redis);
+    wait_for(redis, rt_places_plan(&redis->places, from == RT_REDIS_READY, uv_now(redis->loop) - redis->ready_ms));
     rt_calls_fail(&redis->calls, RT_ETIMEDOUT);
     /* The callbacks of a greeting's failed calls have asked for a drop once more. */
-    redis->doomed = false;
-    if (redis->config.on_down != NULL && redis->state == RT_REDIS_WAITING &&
-        (from == RT_REDIS_READY || !redis->use_resolved)) {
+    redis->doomed = redis->doubted = false;
+    if (redis->config.on_down != NULL && redis->state == RT_REDIS_WAITING) {
         redis->config.on_down(redis->config.ctx, why);
     }
 }
@@ -403,6 +367,18 @@ void rt_redis_drop(struct rt_redis *redis, const char *why)
     redis->doomed = true;
     snprintf(redis->why, sizeof(redis->why), "%s", why);
     uv_idle_start(&redis->flusher, flush_cb);
+}
+
+void rt_redis_aim(struct rt_redis *redis, const struct rt_store_endpoint *endpoint)
+{
+    if (!rt_places_set(&redis->places, endpoint)) {
+        return;
+    }
+    if (redis->state == RT_REDIS_WAITING) {
+        wait_for(redis, rt_places_plan(&redis->places, false, 0));
+    } else {
+        rt_redis_drop(redis, "another one is the primary");
+    }
 }
 
 static void flush_cb(uv_idle_t *idle)
@@ -427,11 +403,12 @@ static void flush_cb(uv_idle_t *idle)
 static void dial(struct rt_redis *redis)
 {
     static const struct rt_link_ops ops = {.on_data = data_cb, .on_close = close_cb};
-    const struct rt_store_endpoint *endpoint = redis->use_resolved ? &redis->resolved : &redis->endpoints[redis->next];
+    const struct rt_store_endpoint *endpoint = &redis->places.list[redis->places.next];
     struct rt_link_setup setup = {.loop = redis->loop, .pool = &redis->pool, .ops = &ops};
     struct rt_redis_stream *stream = calloc(1, sizeof(*stream));
 
     redis->state = RT_REDIS_DIALLING;
+    memcpy(redis->where, endpoint->text, sizeof(redis->where));
     redis->limit_ms = uv_now(redis->loop) + redis->config.connect_timeout_ms;
     if (stream == NULL) {
         rt_redis_drop(redis, "cannot dial");
@@ -455,7 +432,6 @@ static void timer_cb(uv_timer_t *timer)
         dial(redis);
         return;
     case RT_REDIS_DIALLING:
-    case RT_REDIS_ASKING:
     case RT_REDIS_GREETING:
         rt_redis_drop(redis, redis->state == RT_REDIS_DIALLING ? "connect: timed out" : "greeting: timed out");
         return;
@@ -475,22 +451,23 @@ static void timer_cb(uv_timer_t *timer)
 
 int rt_redis_init(struct rt_redis *redis, uv_loop_t *loop, const struct rt_redis_config *config)
 {
+    uint64_t jitter;
+
     memset(redis, 0, sizeof(*redis));
-    if (config->n_endpoints == 0 || config->n_endpoints > RT_ENDPOINTS_MAX) {
+    if (config->n_endpoints > RT_ENDPOINTS_MAX) {
         return RT_EINVAL;
     }
     redis->loop = loop;
     redis->config = *config;
-    memcpy(redis->endpoints, config->endpoints, config->n_endpoints * sizeof(*config->endpoints));
-    redis->config.endpoints = redis->endpoints;
+    rt_random_fill(NULL, &jitter, sizeof(jitter));
+    rt_places_init(&redis->places, config->endpoints, config->n_endpoints, jitter);
+    redis->config.endpoints = NULL;
     if (redis->config.call_timeout_ms == 0) {
         redis->config.call_timeout_ms = RT_REDIS_CALL_MS;
     }
     if (redis->config.connect_timeout_ms == 0) {
         redis->config.connect_timeout_ms = RT_REDIS_CONNECT_MS;
     }
-    redis->backoff_ms = RT_REDIS_BACKOFF_MIN_MS;
-    rt_random_fill(NULL, &redis->jitter, sizeof(redis->jitter));
     rt_buf_pool_init(&redis->pool);
     redis->open_parts = 2;
     redis->timer.data = redis->flusher.data = redis;
@@ -503,8 +480,7 @@ int rt_redis_init(struct rt_redis *redis, uv_loop_t *loop, const struct rt_redis
 void rt_redis_start(struct rt_redis *redis)
 {
     redis->state = RT_REDIS_WAITING;
-    redis->limit_ms = uv_now(redis->loop);
-    arm(redis);
+    wait_for(redis, redis->places.n > 0 ? 0 : RT_NEVER);
 }
 
 static void closed_cb(uv_handle_t *handle)

@@ -5,7 +5,7 @@
 
 #include "migrate/store/args.h"
 #include "migrate/store/calls.h"
-#include "migrate/store/endpoint.h"
+#include "migrate/store/places.h"
 #include "migrate/store/resp.h"
 #include "session/transport/dialled.h"
 
@@ -13,18 +13,19 @@
 #include <stdbool.h>
 #include <uv.h>
 
-/* One connection to the primary, dialled again for ever: a link as any other, hiredis only as the codec.
+/* One connection to a server, dialled again for ever: a link as any other, hiredis only as the codec.
  *
- *     WAITING --timer--> DIALLING --connected--> ASKING (a Sentinel) --address--> DIALLING
- *        ^                  |                       |
- *        |                  +--connected (Redis)--> GREETING --AUTH, ROLE is master--> READY
- *        +------------------+-----------------------+--------------------------------- any failure
+ *     WAITING --timer--> DIALLING --connected--> GREETING --AUTH, ROLE is as wanted--> READY
+ *        ^                  |                       |                                    |
+ *        +------------------+-----------------------+----------- any failure ------------+
  *
- * Every reconnect resolves anew: the endpoints in turn, the one that last answered first. Calls are pipelined and
- * answered in order. All states but READY refuse calls. */
+ * Every reconnect tries the endpoints in turn (places.h). A connection that is *aimed* has one endpoint, which its
+ * owner sets, or none: then it waits. Calls are pipelined and answered in order. All states but READY refuse calls.
+ *
+ * A primary that has become a replica answers a write with READONLY: the connection is given up. One that answers
+ * NOREPLICAS, MISCONF, LOADING or MASTERDOWN may be one that others have been put in the place of: it is asked for its
+ * role once more, and its owner is told (on_doubt). */
 
-#define RT_REDIS_BACKOFF_MIN_MS 10
-#define RT_REDIS_BACKOFF_MAX_MS 1000
 #define RT_REDIS_CONNECT_MS 1000 /* defaults */
 #define RT_REDIS_CALL_MS 1000
 /* Bytes of calls not yet taken by the kernel. One call more is RT_ELIMIT. */
@@ -33,22 +34,23 @@
 
 struct rt_redis_config {
     const struct rt_store_endpoint *endpoints; /* copied */
-    size_t n_endpoints;
-    const char *user, *password; /* or NULL; not for Sentinels. Live as long as the connection. */
-    uint64_t call_timeout_ms;    /* 0: RT_REDIS_CALL_MS */
-    uint64_t connect_timeout_ms; /* 0: RT_REDIS_CONNECT_MS */
-    bool pubsub;                 /* "message" replies go to on_push */
+    size_t n_endpoints;                        /* 0: aimed */
+    const char *role;                          /* what ROLE must say; NULL: "master". Lives as long as the connection */
+    const char *user, *password;               /* or NULL. Live as long as the connection. */
+    uint64_t call_timeout_ms;                  /* 0: RT_REDIS_CALL_MS */
+    uint64_t connect_timeout_ms;               /* 0: RT_REDIS_CONNECT_MS */
+    bool pubsub;                               /* "message" replies go to on_push */
     void *ctx;
     void (*on_ready)(void *ctx);                 /* or NULL */
     void (*on_down)(void *ctx, const char *why); /* or NULL; after the calls under way have had their callbacks */
     void (*on_push)(void *ctx, const redisReply *reply);
+    void (*on_doubt)(void *ctx); /* or NULL */
 };
 
 enum rt_redis_state {
     RT_REDIS_IDLE,
     RT_REDIS_WAITING,
     RT_REDIS_DIALLING,
-    RT_REDIS_ASKING,
     RT_REDIS_GREETING,
     RT_REDIS_READY,
     RT_REDIS_STOPPED,
@@ -59,17 +61,14 @@ struct rt_redis_stream;
 struct rt_redis {
     uv_loop_t *loop;
     struct rt_redis_config config;
-    struct rt_store_endpoint endpoints[RT_ENDPOINTS_MAX];
     enum rt_redis_state state;
 
-    struct rt_redis_stream *stream;    /* of the dial under way, or NULL; freed in its own close callback */
-    struct rt_buf_pool pool;           /* of all its streams */
-    struct rt_store_endpoint resolved; /* what a Sentinel answered */
-    bool use_resolved;
-    size_t next; /* endpoint of the next dial */
-    uint64_t backoff_ms, jitter;
-    uint64_t ready_ms; /* loop time */
-    uint64_t limit_ms; /* loop time at which dialling, asking or greeting has failed */
+    struct rt_redis_stream *stream; /* of the dial under way, or NULL; freed in its own close callback */
+    struct rt_buf_pool pool;        /* of all its streams */
+    struct rt_places places;
+    char where[RT_STORE_ENDPOINT_TEXT_MAX]; /* the endpoint that was dialled last */
+    uint64_t ready_ms;                      /* loop time */
+    uint64_t limit_ms;                      /* loop time at which dialling, asking or greeting has failed */
 
     /* out */
     char *out; /* owned */
@@ -81,7 +80,8 @@ struct rt_redis {
     struct rt_resp guard;
 
     struct rt_redis_calls calls;
-    bool doomed; /* drop at the next chance; why tells the reason */
+    bool doubted; /* its role is being asked for once more */
+    bool doomed;  /* drop at the next chance; why tells the reason */
     char why[RT_REDIS_TEXT_MAX];
     uv_timer_t timer;
     unsigned open_parts; /* streams, timer and flusher that are not closed */
@@ -99,8 +99,14 @@ RT_MUST_CHECK int rt_redis_call(struct rt_redis *redis, const struct rt_redis_ar
 /* The same with a call that redisFormatCommandArgv() has made already. */
 RT_MUST_CHECK int rt_redis_send(struct rt_redis *redis, const char *command, size_t size, rt_redis_cb cb, void *ctx);
 
+/* Of one that is aimed: it goes to this endpoint from now on; NULL: to none. A connection to another one is given up.
+ */
+void rt_redis_aim(struct rt_redis *redis, const struct rt_store_endpoint *endpoint);
+
 /* The endpoint in use or tried last, for the log. */
 const char *rt_redis_where(const struct rt_redis *redis);
+/* The endpoint of a connection that is READY. */
+const struct rt_store_endpoint *rt_redis_at(const struct rt_redis *redis);
 
 /* Gives the connection up soon, and dials again. From any callback. */
 void rt_redis_drop(struct rt_redis *redis, const char *why);

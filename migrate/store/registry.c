@@ -160,6 +160,7 @@ static void beat_cb(void *ctx, int error, const redisReply *reply)
     }
     store->loads = 0;
     store->beats++;
+    rt_store_writes_taken(store);
     rt_touch_beat(&store->touch, uv_now(store->loop));
     if (beat.taken) {
         rival(store, &beat);
@@ -258,7 +259,8 @@ static void replicas_config_cb(void *ctx, int error, const redisReply *reply)
         reply->element[1]->type == REDIS_REPLY_STRING && strcmp(reply->element[1]->str, "0") == 0) {
         rt_store_log(
             store, RT_LOG_WARN,
-            "the store has replicas but min-replicas-to-write is 0: a failover may lose what was acknowledged");
+            "the store has replicas but min-replicas-to-write is 0: a failover may lose what was acknowledged; set 1, "
+            "with two replicas, so that one may fail");
     }
 }
 

@@ -23,6 +23,29 @@ void rt_store_log(struct rt_store *store, enum rt_log_level level, const char *f
     }
 }
 
+void rt_store_log_once(struct rt_store *store, enum rt_log_level level, const char *format, ...)
+{
+    uint64_t now = uv_now(store->loop) + 1;
+    size_t oldest = 0;
+    char text[256];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    for (size_t i = 0; i < RT_STORE_ONCE_MAX; i++) {
+        if (store->once[i].at != 0 && now - store->once[i].at < RT_STORE_ONCE_MS &&
+            strncmp(store->once[i].text, text, sizeof(store->once[i].text) - 1) == 0) {
+            return;
+        }
+        oldest = store->once[i].at < store->once[oldest].at ? i : oldest;
+    }
+    store->once[oldest].at = now;
+    snprintf(store->once[oldest].text, sizeof(store->once[oldest].text), "%.*s",
+             (int)sizeof(store->once[oldest].text) - 1, text);
+    rt_store_log(store, level, "%s", text);
+}
+
 void rt_store_run_done(struct rt_store_run *run, struct rt_store_reply *reply)
 {
     struct rt_store *store = run->store;
@@ -35,9 +58,26 @@ void rt_store_run_done(struct rt_store_run *run, struct rt_store_reply *reply)
     store->config.on_reply(store->config.ctx, reply);
 }
 
+/* Told once, until a write is taken again. */
+static void writes_refused(struct rt_store *store, const struct rt_refusal *refusal)
+{
+    if (refusal->what != NULL && store->refusal != refusal) {
+        store->refusal = refusal;
+        rt_store_log(store, RT_LOG_ERROR, "writes refused: %s. What runs goes on, nothing new starts", refusal->what);
+    }
+}
+
+void rt_store_writes_taken(struct rt_store *store)
+{
+    if (store->refusal != NULL) {
+        store->refusal = NULL;
+        rt_store_log(store, RT_LOG_INFO, "writes are taken again");
+    }
+}
+
 int rt_store_error_of(struct rt_store *store, int error, const redisReply *reply)
 {
-    static const char *const passing[] = {"READONLY", "LOADING", "NOREPLICAS", "MASTERDOWN", "BUSY"};
+    const struct rt_refusal *refusal;
 
     if (error || reply->type != REDIS_REPLY_ERROR) {
         return error;
@@ -46,13 +86,30 @@ int rt_store_error_of(struct rt_store *store, int error, const redisReply *reply
         rt_store_log(store, RT_LOG_ERROR, "the store is out of memory");
         return RT_ELIMIT;
     }
-    for (size_t i = 0; i < sizeof(passing) / sizeof(passing[0]); i++) {
-        if (strncmp(reply->str, passing[i], strlen(passing[i])) == 0) {
-            return RT_EUNAVAIL;
-        }
+    refusal = rt_refusal_of(reply);
+    if (refusal != NULL) {
+        writes_refused(store, refusal);
+    } else {
+        rt_store_log_once(store, RT_LOG_ERROR, "the store refuses: %.200s", reply->str);
     }
-    rt_store_log(store, RT_LOG_ERROR, "the store refuses: %.200s", reply->str);
     return RT_EUNAVAIL;
+}
+
+bool rt_store_has_sentinels(const struct rt_store *store)
+{
+    return store->sentinels.primary.n > 0;
+}
+
+bool rt_store_is_agreed(const struct rt_store *store)
+{
+    return !rt_store_has_sentinels(store) || rt_sentinels_agree(&store->sentinels);
+}
+
+uint64_t rt_store_replicas(const struct rt_store *store)
+{
+    uint64_t known = rt_store_has_sentinels(store) ? rt_sentinels_replicas(&store->sentinels) : 0;
+
+    return known > store->replicas ? known : store->replicas;
 }
 
 bool rt_store_functions_missing(const redisReply *reply)
@@ -67,7 +124,7 @@ static void load_cb(void *ctx, int error, const redisReply *reply)
     /* Another agent may have been faster. */
     if (!error && reply->type == REDIS_REPLY_ERROR && strstr(reply->str, "already exists") == NULL &&
         !store->log_down) {
-        rt_store_log(store, RT_LOG_ERROR, "cannot load the functions: %.200s", reply->str);
+        rt_store_log_once(store, RT_LOG_ERROR, "cannot load the functions: %.200s", reply->str);
     }
 }
 

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Operations, and the three connections that they go over.
+/* Operations, which go over the connections of connections.c.
  *
  *     submit --> sent --answer--> reply
  *                  |  functions missing: loaded, sent once more
@@ -24,7 +24,7 @@
  *          0   commands: TAKE to P.  ends: END to P, answered; then ROLE, WAIT
  *         10   P dies: all three connections are lost. TAKE and END reply RT_ETIMEDOUT: either may have happened.
  *              Phase OFFLINE, news DOWN: from now on submit says RT_EUNAVAIL, and no reply comes
- *       6000   commands has found Q (redis.c): CHECKING (registry.c). Q lacks the functions: loaded by the first beat
+ *       6000   commands has found Q: CHECKING (registry.c). Q lacks the functions: loaded by the first beat
  *       6001   the beat has written our row: ONLINE, news UP, fresh, as Q has another birth mark
  *       6002   pubsub has subscribed at Q: UP again, not fresh: claims published since 10 are not told again */
 
@@ -125,6 +125,7 @@ static int parse(struct rt_store_run *run, const redisReply *reply, struct rt_st
         }
         rc = rt_store_parse_record(reply, &run->key, out->records, set);
         out->n_records = rc > 0;
+        out->unsure = !rt_store_is_agreed(run->store);
         if (rc > 0 && run->audit) {
             rt_store_audit(run->store, out->records, set);
         }
@@ -249,98 +250,6 @@ void rt_store_set_sessions(struct rt_store *store, uint64_t sessions)
     store->self.sessions = sessions;
 }
 
-/* Connections. */
-
-static void commands_ready_cb(void *ctx)
-{
-    rt_store_registry_ready(ctx);
-}
-
-static void commands_down_cb(void *ctx, const char *why)
-{
-    struct rt_store *store = ctx;
-    bool was_online = store->phase == RT_STORE_ONLINE;
-    struct rt_store_news news = {.kind = RT_STORE_DOWN};
-
-    if (store->phase == RT_STORE_STOPPING) {
-        return;
-    }
-    store->phase = RT_STORE_OFFLINE;
-    rt_touch_break(&store->touch);
-    if (!store->log_down) {
-        store->log_down = true;
-        rt_store_log(store, RT_LOG_WARN, "no store: %s", why);
-    }
-    if (was_online) {
-        store->config.on_news(store->config.ctx, &news);
-    }
-}
-
-static void hosts_subscribed_cb(void *ctx, int error, const redisReply *reply)
-{
-    struct rt_store *store = ctx;
-
-    if (error == 0 && reply->type != REDIS_REPLY_ARRAY) {
-        rt_redis_drop(&store->pubsub, "cannot subscribe");
-    }
-}
-
-static void subscribed_cb(void *ctx, int error, const redisReply *reply)
-{
-    struct rt_store *store = ctx;
-
-    if (error != 0 || reply->type != REDIS_REPLY_ARRAY) {
-        rt_redis_drop(&store->pubsub, "cannot subscribe");
-    } else if (store->phase == RT_STORE_ONLINE) {
-        rt_store_news_up(store, false);
-    }
-}
-
-static void pubsub_ready_cb(void *ctx)
-{
-    struct rt_store *store = ctx;
-    struct rt_redis_args args = {.n = 0}, claims = {.n = 0};
-
-    rt_redis_texts(&args, "SUBSCRIBE", RT_STORE_HOSTS_CHANNEL, NULL);
-    rt_redis_texts(&claims, "SUBSCRIBE", RT_STORE_CHANNEL, NULL);
-    if (rt_redis_call(&store->pubsub, &args, hosts_subscribed_cb, store) != 0 ||
-        rt_redis_call(&store->pubsub, &claims, subscribed_cb, store) != 0) {
-        rt_redis_drop(&store->pubsub, "cannot subscribe");
-    }
-}
-
-static void pushed_cb(void *ctx, const redisReply *reply)
-{
-    struct rt_store *store = ctx;
-    const redisReply *channel = reply->element[1], *message = reply->element[2];
-    struct rt_store_news news;
-    bool host;
-
-    if (channel->type != REDIS_REPLY_STRING || message->type != REDIS_REPLY_STRING ||
-        store->phase == RT_STORE_STOPPING) {
-        return;
-    }
-    host = strcmp(channel->str, RT_STORE_HOSTS_CHANNEL) == 0;
-    if ((host ? rt_store_parse_host(message->str, message->len, &news)
-              : rt_store_parse_claimed(message->str, message->len, &news)) != 0) {
-        return;
-    }
-    if (host) {
-        rt_store_names_add(store, news.host);
-        rt_store_reachable(store->self.machine, &news.row);
-    }
-    store->config.on_news(store->config.ctx, &news);
-}
-
-/* Ends that wait for the next WAIT have no call that fails with the connection: they are failed here. */
-static void ends_down_cb(void *ctx, const char *why)
-{
-    struct rt_store *store = ctx;
-
-    (void)why;
-    rt_store_ends_fail(store, RT_ETIMEDOUT);
-}
-
 static void heart_cb(uv_timer_t *timer)
 {
     rt_store_registry_beat(timer->data);
@@ -357,6 +266,11 @@ static int copy_config(struct rt_store *store, const struct rt_store_config *con
         int rc = rt_store_endpoint_parse(config->endpoints[i], endpoints, n);
 
         if (rc != 0) {
+            return RT_ECONFIG;
+        }
+    }
+    for (size_t i = 1; i < *n; i++) { /* the Sentinels of one primary, or none */
+        if (strcmp(endpoints[i].master, endpoints[0].master) != 0) {
             return RT_ECONFIG;
         }
     }
@@ -389,40 +303,6 @@ static bool id_is_zero(const struct rt_id *id)
     return rt_id_equal(id, &zero);
 }
 
-static int init_connections(struct rt_store *store, uv_loop_t *loop, const struct rt_store_endpoint *endpoints,
-                            size_t n)
-{
-    struct rt_redis_config config = {
-        .endpoints = endpoints,
-        .n_endpoints = n,
-        .user = store->user[0] != '\0' ? store->user : NULL,
-        .password = store->password[0] != '\0' ? store->password : NULL,
-        .call_timeout_ms = store->config.op_timeout_ms != 0 ? store->config.op_timeout_ms : RT_REDIS_CALL_MS,
-        .connect_timeout_ms = store->config.connect_timeout_ms,
-        .ctx = store,
-        .on_ready = commands_ready_cb,
-        .on_down = commands_down_cb,
-    };
-    int rc = rt_redis_init(&store->commands, loop, &config);
-
-    config.pubsub = true;
-    config.on_ready = pubsub_ready_cb;
-    config.on_down = NULL; /* the connection for commands tells what is wrong */
-    config.on_push = pushed_cb;
-    if (rc == 0) {
-        rc = rt_redis_init(&store->pubsub, loop, &config);
-    }
-    config.pubsub = false;
-    config.on_ready = NULL;
-    config.on_down = ends_down_cb;
-    /* An end may have to sit out the WAIT of the one before it and then its own. */
-    config.call_timeout_ms += 2 * RT_STORE_WAIT_MS;
-    if (rc == 0) {
-        rc = rt_redis_init(&store->ends, loop, &config);
-    }
-    return rc;
-}
-
 int rt_store_init(struct rt_store *store, uv_loop_t *loop, const struct rt_store_config *config)
 {
     struct rt_store_endpoint endpoints[RT_ENDPOINTS_MAX];
@@ -446,7 +326,7 @@ int rt_store_init(struct rt_store *store, uv_loop_t *loop, const struct rt_store
     if (id_is_zero(&store->instance)) {
         rt_random_fill(NULL, store->instance.b, sizeof(store->instance.b));
     }
-    rc = init_connections(store, loop, endpoints, n);
+    rc = rt_store_connections_init(store, loop, endpoints, n);
     if (rc == 0 && uv_timer_init(loop, &store->heart) != 0) {
         rc = RT_EIO;
     }
@@ -462,9 +342,7 @@ void rt_store_start(struct rt_store *store)
 {
     assert(store->phase == RT_STORE_IDLE);
     store->phase = RT_STORE_OFFLINE;
-    rt_redis_start(&store->commands);
-    rt_redis_start(&store->pubsub);
-    rt_redis_start(&store->ends);
+    rt_store_connections_start(store);
     uv_timer_start(&store->heart, heart_cb, RT_HEARTBEAT_MS, RT_HEARTBEAT_MS);
 }
 
@@ -477,11 +355,6 @@ static void part_closed(struct rt_store *store)
     }
 }
 
-static void redis_closed(struct rt_redis *redis)
-{
-    part_closed(redis->config.ctx);
-}
-
 static void heart_closed_cb(uv_handle_t *handle)
 {
     part_closed(handle->data);
@@ -492,10 +365,8 @@ void rt_store_stop(struct rt_store *store, void (*closed)(struct rt_store *store
     assert(store->phase != RT_STORE_STOPPING);
     store->phase = RT_STORE_STOPPING;
     store->closed = closed;
-    store->closing = 4;
+    store->closing = 1;
     uv_close((uv_handle_t *)&store->heart, heart_closed_cb);
-    rt_redis_stop(&store->commands, redis_closed);
-    rt_redis_stop(&store->pubsub, redis_closed);
-    rt_redis_stop(&store->ends, redis_closed);
+    rt_store_connections_stop(store, part_closed);
     rt_store_ends_fail(store, RT_ECANCELED);
 }

@@ -5,11 +5,19 @@
 
 #include "migrate/core/store_op.h"
 #include "migrate/store/redis.h"
+#include "migrate/store/refusal.h"
+#include "migrate/store/sentinels.h"
 #include "session/base/log.h"
 
 /* The session store on Redis: runs operations (migrate/core/store_op.h), keeps this agent's row in the registry, and
  * tells news. Three connections to the primary: commands; pub/sub; one on which only ends are written and WAITed for.
  */
+
+/* What is logged once is not logged again within this time, if it begins with the same bytes; so many texts are
+ * remembered, one more takes the place of the oldest. */
+#define RT_STORE_ONCE_MS (UINT64_C(10) * 60 * 1000)
+#define RT_STORE_ONCE_BYTES 128
+#define RT_STORE_ONCE_MAX 4
 
 /* Strings and arrays need to live during rt_store_init() only. */
 struct rt_store_config {
@@ -58,7 +66,9 @@ struct rt_store {
     char user[64], password[256];
     enum { RT_STORE_IDLE, RT_STORE_OFFLINE, RT_STORE_CHECKING, RT_STORE_ONLINE, RT_STORE_STOPPING } phase;
 
-    struct rt_redis commands, pubsub, ends;
+    struct rt_redis commands, pubsub, ends; /* connections.c */
+    struct rt_sentinels sentinels;          /* zeroed: none are configured */
+    uint64_t replicas;                      /* that were ever seen connected to the primary at once */
     uv_timer_t heart;
     size_t n_ops;   /* replies owed */
     unsigned loads; /* of the functions, since the connection was made */
@@ -82,7 +92,14 @@ struct rt_store {
     struct rt_watch rival;          /* who holds our row */
     char (*names)[RT_HOST_MAX + 1]; /* owned: hosts of the registry, in the order of their names; for FIND */
     size_t n_names;
-    bool log_down; /* the loss has been logged */
+
+    /* what has been logged */
+    bool log_down;                    /* the loss */
+    const struct rt_refusal *refusal; /* that writes are refused, and why; NULL: they are taken */
+    struct {
+        char text[RT_STORE_ONCE_BYTES];
+        uint64_t at; /* loop time; 0: unused */
+    } once[RT_STORE_ONCE_MAX];
 
     /* the walk over our own set; loop time of its start, the last member looked at, answers owed */
     bool walking;
@@ -104,6 +121,7 @@ struct rt_store {
     } tails;
 
     int closing;
+    void (*part_closed)(struct rt_store *store);
     void (*closed)(struct rt_store *store);
 };
 
@@ -115,9 +133,10 @@ void rt_store_start(struct rt_store *store);
 /* Returns 0; then one reply comes, later. Or RT_EUNAVAIL (not up), RT_ELIMIT (too many under way), RT_EINVAL (a bound
  * is broken), RT_ENOMEM; then none comes. What the operation points at is not used after the call.
  *
- * - END replies how = RT_END_REPLICATED when a replica had acknowledged within RT_STORE_WAIT_MS, else RT_END_STORED.
- * The same end again is answered alike; another one of the same life changes nothing: RT_END_OTHER. A record that is
- *   missing is RT_ENOTFOUND (claim first: then it has an owner again).
+ * - END replies how = RT_END_REPLICATED when every replica that is known had acknowledged within RT_STORE_WAIT_MS:
+ *   those that were ever connected at once, or that the Sentinels know. Any of them may be the next primary. Else
+ *   RT_END_STORED, and `unsure` if any is known. The same end again is answered alike; another one of the same life
+ *   changes nothing: RT_END_OTHER. A record that is missing is RT_ENOTFOUND (claim first: then it has an owner again).
  * - TAILS of a session that has neither ended nor been lost for RT_LEASE_MS is RT_ENOTFOUND.
  * - FIND pages are not a snapshot (struct rt_store_cursor, rt_store_op.every). A page may be empty and yet have a
  *   cursor. */

@@ -7,7 +7,7 @@
 #include "migrate/store/store.h"
 
 /* Between run.c (what all operations need), find.c, sets.c, ends.c and budget.c (operations of several steps),
- * registry.c (heartbeat, news) and store.c (operations, connections). */
+ * registry.c (heartbeat, news), connections.c and store.c (operations). */
 
 /* One operation under way. Freed by rt_store_run_done(). */
 struct rt_store_run {
@@ -34,6 +34,12 @@ bool rt_store_functions_missing(const redisReply *reply);
 /* Loads the function library; what is sent after it on any connection finds it. Returns 0 or why it could not be sent.
  */
 RT_MUST_CHECK int rt_store_load(struct rt_store *store, struct rt_redis *redis);
+
+bool rt_store_has_sentinels(const struct rt_store *store);
+/* Whether a majority of the Sentinels names the primary that is used; without Sentinels it is so. */
+bool rt_store_is_agreed(const struct rt_store *store);
+/* Replicas that the store has, as far as is known, whether they are connected or not. */
+uint64_t rt_store_replicas(const struct rt_store *store);
 
 /* The primary has the end; the run's reply comes when it is known whether a replica has it too. */
 void rt_store_end_written(struct rt_store_run *run);
@@ -67,6 +73,18 @@ RT_MUST_CHECK int rt_store_tails_count(struct rt_store *store, const struct rt_s
 /* A second has passed. */
 void rt_store_tails_beat(struct rt_store *store);
 
+/* As rt_redis_init(). */
+RT_MUST_CHECK int rt_store_connections_init(struct rt_store *store, uv_loop_t *loop,
+                                            const struct rt_store_endpoint *endpoints, size_t n);
+void rt_store_connections_start(struct rt_store *store);
+/* Adds to `closing` how often part_closed will be called. */
+void rt_store_connections_stop(struct rt_store *store, void (*part_closed)(struct rt_store *store));
+
+/* The server has taken a write: it is logged when it refused them before. */
+void rt_store_writes_taken(struct rt_store *store);
+/* See RT_STORE_ONCE_MS. */
+void rt_store_log_once(struct rt_store *store, enum rt_log_level level, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 void rt_store_log(struct rt_store *store, enum rt_log_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

@@ -100,6 +100,41 @@ int rt_test_redis_command(struct rt_test_redis *redis, const char *command, char
     return rc;
 }
 
+/* What this process says goes to its log; then it is that program. */
+static void run(const struct rt_test_redis *redis, const char *const *argv)
+{
+    char log[80];
+    int fd;
+
+    snprintf(log, sizeof(log), "%s/log", redis->dir);
+    fd = open(log, O_WRONLY | O_CREAT | O_APPEND, 0600);
+    if (fd >= 0) {
+        dup2(fd, STDOUT_FILENO);
+        dup2(fd, STDERR_FILENO);
+    }
+    execvp(argv[0], (char *const *)(uintptr_t)argv);
+    _exit(127);
+}
+
+static void sentinel(const struct rt_test_redis *redis)
+{
+    char path[80];
+    FILE *file;
+
+    snprintf(path, sizeof(path), "%s/conf", redis->dir);
+    file = fopen(path, "w");
+    if (file == NULL) {
+        _exit(1);
+    }
+    fprintf(file,
+            "port %u\nbind 127.0.0.1\nprotected-mode no\nunixsocket %s\ndir %s\n"
+            "sentinel monitor main 127.0.0.1 %u 2\nsentinel down-after-milliseconds main 1000\n"
+            "sentinel failover-timeout main 20000\n",
+            redis->port, redis->socket, redis->dir, redis->primary);
+    fclose(file);
+    run(redis, (const char *const[]){"redis-server", path, "--sentinel", NULL});
+}
+
 static void child(const struct rt_test_redis *redis, pid_t parent)
 {
     const char *argv[40] = {"redis-server",
@@ -113,16 +148,17 @@ static void child(const struct rt_test_redis *redis, pid_t parent)
                             "127.0.0.1",
                             "--repl-diskless-sync-delay",
                             "0"};
-    char port[8], primary[32], log[80];
+    char port[8], primary[32];
     size_t n = 11;
-    int fd;
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent) {
         _exit(1);
     }
+    if (redis->sentinel) {
+        sentinel(redis);
+    }
     snprintf(port, sizeof(port), "%u", redis->port);
-    snprintf(log, sizeof(log), "%s/log", redis->dir);
     argv[n++] = "--port";
     argv[n++] = port;
     argv[n++] = "--unixsocket";
@@ -140,13 +176,7 @@ static void child(const struct rt_test_redis *redis, pid_t parent)
         argv[n++] = redis->options[i];
     }
     argv[n] = NULL;
-    fd = open(log, O_WRONLY | O_CREAT | O_APPEND, 0600);
-    if (fd >= 0) {
-        dup2(fd, STDOUT_FILENO);
-        dup2(fd, STDERR_FILENO);
-    }
-    execvp(argv[0], (char *const *)(uintptr_t)argv);
-    _exit(127);
+    run(redis, argv);
 }
 
 static void show_log(const struct rt_test_redis *redis)
@@ -193,9 +223,8 @@ static int spawn(struct rt_test_redis *redis)
     return fail("no answer");
 }
 
-int rt_test_redis_start(struct rt_test_redis *redis, const struct rt_test_redis *primary, const char *const *options)
+static int start(struct rt_test_redis *redis)
 {
-    memset(redis, 0, sizeof(*redis));
     snprintf(redis->dir, sizeof(redis->dir), "%s/rt-redis-XXXXXX", "/tmp");
     if (mkdtemp(redis->dir) == NULL) {
         redis->dir[0] = '\0';
@@ -203,10 +232,6 @@ int rt_test_redis_start(struct rt_test_redis *redis, const struct rt_test_redis 
     }
     snprintf(redis->socket, sizeof(redis->socket), "%s/socket", redis->dir);
     snprintf(redis->unix_endpoint, sizeof(redis->unix_endpoint), "unix:%s", redis->socket);
-    redis->primary = primary != NULL ? primary->port : 0;
-    for (size_t i = 0; options != NULL && options[i] != NULL && i < RT_TEST_REDIS_OPTIONS_MAX; i++) {
-        redis->options[i] = options[i];
-    }
     for (int i = 0; i < PORT_TRIES; i++) {
         redis->port = rt_test_free_port();
         snprintf(redis->tcp_endpoint, sizeof(redis->tcp_endpoint), "tcp:127.0.0.1:%u", redis->port);
@@ -221,6 +246,54 @@ int rt_test_redis_start(struct rt_test_redis *redis, const struct rt_test_redis 
     show_log(redis);
     rt_test_redis_stop(redis);
     return -1;
+}
+
+int rt_test_redis_start(struct rt_test_redis *redis, const struct rt_test_redis *primary, const char *const *options)
+{
+    memset(redis, 0, sizeof(*redis));
+    redis->primary = primary != NULL ? primary->port : 0;
+    for (size_t i = 0; options != NULL && options[i] != NULL && i < RT_TEST_REDIS_OPTIONS_MAX; i++) {
+        redis->options[i] = options[i];
+    }
+    return start(redis);
+}
+
+int rt_test_sentinel_start(struct rt_test_redis *sentinel, const struct rt_test_redis *primary)
+{
+    memset(sentinel, 0, sizeof(*sentinel));
+    sentinel->sentinel = true;
+    sentinel->primary = primary->port;
+    return start(sentinel);
+}
+
+/* How many usable ones CKQUORUM counts: "+OK 3 usable Sentinels. ..." */
+static unsigned usable(struct rt_test_redis *sentinel)
+{
+    char answer[256];
+    unsigned n = 0;
+
+    return rt_test_redis_command(sentinel, "SENTINEL CKQUORUM main", answer, sizeof(answer)) == 0 &&
+                   sscanf(answer, "+OK %u usable", &n) == 1
+               ? n
+               : 0;
+}
+
+int rt_test_sentinel_wait(struct rt_test_redis *sentinel, unsigned others, unsigned replicas)
+{
+    char answer[64], wanted[16];
+
+    snprintf(wanted, sizeof(wanted), "*%u", replicas);
+    for (int ms = 0; ms < START_LIMIT_MS; ms += 10 * STEP_MS) {
+        if (usable(sentinel) == others + 1 &&
+            rt_test_redis_command(sentinel, "SENTINEL REPLICAS main", answer, sizeof(answer)) == 0 &&
+            strcmp(answer, wanted) == 0) {
+            return 0;
+        }
+        pause_ms(10 * STEP_MS);
+    }
+    errno = ETIMEDOUT;
+    show_log(sentinel);
+    return fail("Sentinels do not find each other");
 }
 
 static int send_signal(struct rt_test_redis *redis, int signal)

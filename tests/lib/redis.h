@@ -19,7 +19,8 @@ struct rt_test_redis {
     char unix_endpoint[104]; /* "unix:" socket */
     char tcp_endpoint[32];   /* "tcp:127.0.0.1:PORT" */
     uint16_t port;
-    uint16_t primary;                                   /* port of the primary that it follows, or 0 */
+    uint16_t primary; /* port of the primary that it follows, or 0 */
+    bool sentinel;
     const char *options[RT_TEST_REDIS_OPTIONS_MAX + 1]; /* NULL-terminated, e.g. "--appendonly", "no" */
 };
 
@@ -27,6 +28,12 @@ struct rt_test_redis {
  * RT_TEST_REDIS_OPTIONS_MAX, NULL-terminated, or NULL); they live as long as the server. primary: whom to follow, or
  * NULL. */
 int rt_test_redis_start(struct rt_test_redis *redis, const struct rt_test_redis *primary, const char *const *options);
+
+/* Starts a Sentinel (redis-server --sentinel) of this primary, under the name "main": two of them must agree that it is
+ * down, which takes a second. */
+int rt_test_sentinel_start(struct rt_test_redis *sentinel, const struct rt_test_redis *primary);
+/* Until this Sentinel knows of so many others, and of so many replicas that may be promoted. */
+int rt_test_sentinel_wait(struct rt_test_redis *sentinel, unsigned others, unsigned replicas);
 
 int rt_test_redis_pause(struct rt_test_redis *redis);
 int rt_test_redis_resume(struct rt_test_redis *redis);

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* A server that is no Redis, or a Redis gone mad; and Sentinels that lie. The connection is dropped, dials are few, and
+/* A server that is no Redis, or a Redis gone mad. The connection is dropped, dials are few, and
  * nothing grows. */
 
 #define RULES_MAX 8
@@ -238,53 +238,6 @@ static void test_mad_after_the_greeting(void **state)
     suffer(endless, false, "too large");
 }
 
-static void test_sentinel(void **state)
-{
-    struct rt_store_config config;
-    struct fake fake;
-    struct agent *a;
-    char answer[128];
-    const struct rule rules[] = {{"get-master-addr-by-name", answer, 0, 0}, {0}};
-
-    (void)state;
-    /* The fake speaks on a unix socket, which no text names as a Sentinel: dressed up below. */
-    snprintf(answer, sizeof(answer), "*2\r\n$9\r\n127.0.0.1\r\n$%d\r\n%u\r\n", redis.port > 9999 ? 5 : 4, redis.port);
-    fake_start(&fake, rules);
-    agent_config(&config, fake.endpoint, "hosta");
-    a = calloc(1, sizeof(*a));
-    assert_non_null(a);
-    config.ctx = a;
-    assert_int_equal(rt_store_init(&a->store, &loop, &config), 0);
-    for (int i = 0; i < 3; i++) {
-        struct rt_redis *connection = i == 0 ? &a->store.commands : i == 1 ? &a->store.pubsub : &a->store.ends;
-
-        snprintf(connection->endpoints[0].master, RT_MASTER_NAME_MAX, "main");
-    }
-    rt_store_start(&a->store);
-    assert_true(run_until(is_up, a, 3000));
-    assert_string_equal(rt_redis_where(&a->store.commands), redis.tcp_endpoint);
-    assert_int_equal(fake.n_connections, 3);
-    /* Asked anew at every reconnect. */
-    rt_redis_drop(&a->store.commands, "test");
-    assert_true(run_until(is_down, a, 1000));
-    assert_true(run_until(is_up, a, 3000));
-    assert_int_equal(fake.n_connections, 4);
-    /* It does not know that name (a null), or names rubbish: refused, and asked again later. */
-    snprintf(answer, sizeof(answer), "*-1\r\n");
-    rt_redis_drop(&a->store.commands, "test");
-    assert_true(run_until(is_down, a, 1000));
-    run_for(700);
-    assert_false(is_up(a));
-    snprintf(answer, sizeof(answer), "*2\r\n$9\r\nlocalhost\r\n$1\r\n1\r\n");
-    run_for(700);
-    assert_false(is_up(a));
-    assert_true(fake.n_connections > 6 && fake.n_connections < 40);
-    snprintf(answer, sizeof(answer), "*2\r\n$9\r\n127.0.0.1\r\n$%d\r\n%u\r\n", redis.port > 9999 ? 5 : 4, redis.port);
-    assert_true(run_until(is_up, a, 3000));
-    agent_stop(a);
-    fake_stop(&fake);
-}
-
 /* A record's key that somebody made into something else: the listing leaves it out, says so, and lists the rest. */
 static void test_key_of_another_type(void **state)
 {
@@ -323,7 +276,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_no_redis),
         cmocka_unit_test(test_mad_after_the_greeting),
-        cmocka_unit_test_setup(test_sentinel, flush_setup),
         cmocka_unit_test_setup(test_key_of_another_type, flush_setup),
     };
 

@@ -10,6 +10,7 @@
 /* What comes after an end is written: who else has it, and what its asker is told when that is not to be known. */
 
 #define WRITTEN "*4\r\n:0\r\n:7\r\n:1\r\n$5\r\nhosta\r\n"
+#define ONE_REPLICA "*3\r\n$6\r\nmaster\r\n:9\r\n*1\r\n*3\r\n$1\r\na\r\n$1\r\n1\r\n$1\r\n9\r\n"
 #define TWO_REPLICAS                                                                                                   \
     "*3\r\n$6\r\nmaster\r\n:9\r\n*2\r\n*3\r\n$1\r\na\r\n$1\r\n1\r\n$1\r\n9\r\n*3\r\n$1\r\nb\r\n$1\r\n1\r\n$1\r\n9\r\n"
 
@@ -57,18 +58,32 @@ static void test_who_has_it(void **state)
 {
     (void)state;
     assert_int_equal(end(), 0);
-    assert_int_equal(agent->reply.how, RT_END_STORED); /* no replica: nobody to wait for */
+    assert_int_equal(agent->reply.how, RT_END_STORED); /* no replica, nor ever any: nobody to wait for */
+    assert_false(agent->reply.unsure);
     assert_int_equal(agent->reply.outcome.verdict, RT_CLASS_OK);
     assert_int_equal(fake_asked(&fake, "WAIT"), 0);
     fake_rule(&fake, "ROLE", TWO_REPLICAS, FAKE_GO_ON, 0);
     assert_int_equal(end(), 0);
     assert_int_equal(agent->reply.how, RT_END_STORED); /* none has acknowledged in time */
+    assert_true(agent->reply.unsure);
+    fake_rule(&fake, "WAIT 2 500", ":1\r\n", FAKE_GO_ON, 0);
+    assert_int_equal(end(), 0);
+    assert_int_equal(agent->reply.how, RT_END_STORED); /* the other one may be the next primary */
+    assert_true(agent->reply.unsure);
+    fake_rule(&fake, "WAIT 2 500", ":2\r\n", FAKE_GO_ON, 0);
+    assert_int_equal(end(), 0);
+    assert_int_equal(agent->reply.how, RT_END_REPLICATED);
+    assert_false(agent->reply.unsure);
+    /* One of them has gone: it has been promoted, perhaps. */
+    fake_rule(&fake, "ROLE", ONE_REPLICA, FAKE_GO_ON, 0);
     fake_rule(&fake, "WAIT 1 500", ":1\r\n", FAKE_GO_ON, 0);
     assert_int_equal(end(), 0);
-    assert_int_equal(agent->reply.how, RT_END_REPLICATED);
-    fake_rule(&fake, "WAIT 1 500", ":2\r\n", FAKE_GO_ON, 0);
+    assert_int_equal(agent->reply.how, RT_END_STORED);
+    assert_true(agent->reply.unsure);
+    fake_rule(&fake, "ROLE", FAKE_ROLE, FAKE_GO_ON, 0); /* and both */
     assert_int_equal(end(), 0);
-    assert_int_equal(agent->reply.how, RT_END_REPLICATED);
+    assert_int_equal(agent->reply.how, RT_END_STORED);
+    assert_true(agent->reply.unsure);
     assert_int_equal(agent->n_errors_logged, 0);
 }
 
@@ -138,7 +153,7 @@ static void test_shared_wait(void **state)
 
     (void)state;
     fake_rule(&fake, "ROLE", TWO_REPLICAS, FAKE_GO_ON, 0);
-    fake_rule(&fake, "WAIT", ":1\r\n", FAKE_GO_ON, 0);
+    fake_rule(&fake, "WAIT", ":2\r\n", FAKE_GO_ON, 0);
     for (uint64_t i = 0; i < 100; i++) {
         op.id = 1000 + i;
         assert_int_equal(rt_store_submit(&agent->store, &op), 0);

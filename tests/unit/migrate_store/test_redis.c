@@ -18,7 +18,7 @@ static struct fake fake;
 /* One connection and what it told. */
 static struct {
     struct rt_redis redis;
-    size_t n_ready, n_down, n_pushed, n_closed;
+    size_t n_ready, n_down, n_pushed, n_closed, n_doubts;
     char why[400];
     bool stop_when_ready, stop_when_down;
 
@@ -64,6 +64,12 @@ static void on_push(void *ctx, const redisReply *reply)
     c.n_pushed++;
 }
 
+static void on_doubt(void *ctx)
+{
+    assert_ptr_equal(ctx, &c);
+    c.n_doubts++;
+}
+
 static void answer_cb(void *ctx, int error, const redisReply *reply)
 {
     assert_true(c.n_answers < SEEN_MAX);
@@ -93,7 +99,8 @@ static struct rt_redis_config config_of(const struct rt_store_endpoint *endpoint
                                     .ctx = &c,
                                     .on_ready = on_ready,
                                     .on_down = on_down,
-                                    .on_push = on_push};
+                                    .on_push = on_push,
+                                    .on_doubt = on_doubt};
 }
 
 static struct rt_store_endpoint endpoint_of(const char *text)
@@ -359,7 +366,6 @@ static void test_bounds(void **state)
     int rc = 0;
 
     (void)state;
-    assert_int_equal(rt_redis_init(&c.redis, &loop, &(struct rt_redis_config){.n_endpoints = 0}), RT_EINVAL);
     assert_int_equal(rt_redis_init(&c.redis, &loop, &(struct rt_redis_config){.n_endpoints = RT_ENDPOINTS_MAX + 1}),
                      RT_EINVAL);
     assert_non_null(bytes);
@@ -380,38 +386,73 @@ static void test_bounds(void **state)
     assert_int_equal(c.n_answers, 0);
 }
 
-/* A Sentinel's answers; it is asked on the fake's unix socket, which no text names as one. */
-static void test_sentinel_answers(void **state)
+/* Aimed by its owner: at nobody, at one, at another one, and at nobody again. */
+static void test_aimed(void **state)
 {
-    static const struct {
-        const char *answer;
-        enum fake_then then;
-        const char *why;
-    } cases[] = {
-        {"*-1\r\n", FAKE_GO_ON, "sentinel: unexpected answer"},
-        {"-ERR No such master\r\n", FAKE_GO_ON, "sentinel: ERR No such master"},
-        {"*1\r\n$9\r\n127.0.0.1\r\n", FAKE_GO_ON, "sentinel: unexpected answer"},
-        {"*2\r\n$9\r\n127.0.0.1\r\n:1\r\n", FAKE_GO_ON, "sentinel: unexpected answer"},
-        {"*2\r\n$9\r\nlocalhost\r\n$4\r\n6379\r\n", FAKE_GO_ON, "not numeric"},
-        {"*2\r\n$9\r\n127.0.0.1\r\n$6\r\n999999\r\n", FAKE_GO_ON, "not numeric"},
-        {"*2\r\n$9\r\n127.0", FAKE_CLOSE, "closed by the peer"},
-        {"", FAKE_SILENCE, "timed out"},
-    };
-    struct rt_store_endpoint endpoint = endpoint_of(fake.endpoint);
-    struct rt_redis_config config;
+    static struct fake other;
+    struct rt_redis_config config = config_of(NULL, 0);
+    struct rt_store_endpoint here = endpoint_of(fake.endpoint), there;
 
     (void)state;
-    snprintf(endpoint.master, sizeof(endpoint.master), "main");
-    config = config_of(&endpoint, 1);
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    fake_start(&other);
+    there = endpoint_of(other.endpoint);
+    start(&config);
+    run_for(50);
+    assert_int_equal(c.n_ready + c.n_down, 0); /* nobody is dialled, and nothing is wrong */
+    rt_redis_aim(&c.redis, &here);
+    until(&c.n_ready, 1);
+    assert_string_equal(rt_redis_at(&c.redis)->text, fake.endpoint);
+    rt_redis_aim(&c.redis, &here);
+    run_for(20);
+    assert_int_equal(c.n_down, 0); /* it is there already */
+    fake_rule(&fake, "SLOW", "", FAKE_GO_ON, 1);
+    assert_int_equal(call("SLOW", 1), 0);
+    rt_redis_aim(&c.redis, &there);
+    assert_int_equal(call("PING", 2), RT_EUNAVAIL); /* from now on: it is no primary any more */
+    until(&c.n_ready, 2);
+    assert_string_equal(rt_redis_where(&c.redis), other.endpoint);
+    assert_int_equal(c.n_down, 1);
+    assert_true(strncmp(c.why, fake.endpoint, strlen(fake.endpoint)) == 0);
+    assert_int_equal(c.n_answers, 1);
+    assert_int_equal(c.answers[0].error, RT_ETIMEDOUT);
+    rt_redis_aim(&c.redis, NULL);
+    until(&c.n_down, 2);
+    run_for(50);
+    assert_int_equal(c.redis.state, RT_REDIS_WAITING);
+    assert_int_equal(other.n_connections, 1);
+    rt_redis_aim(&c.redis, &there);
+    until(&c.n_ready, 3);
+    stop();
+    fake_stop(&other);
+}
+
+/* What a primary answers that may have been replaced: it is asked for its role again, and its owner is told. */
+static void test_doubts(void **state)
+{
+    static const char *const doubtful[] = {"-NOREPLICAS Not enough good replicas to write.\r\n",
+                                           "-MISCONF Errors writing to the AOF file: No space left on device\r\n",
+                                           "-LOADING Redis is loading the dataset in memory\r\n",
+                                           "-MASTERDOWN Link with MASTER is down\r\n"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(doubtful) / sizeof(doubtful[0]); i++) {
         fake_no_rules(&fake);
-        fake_rule(&fake, "SENTINEL get-master-addr-by-name main", cases[i].answer, cases[i].then, 0);
-        start(&config);
-        until(&c.n_down, 2); /* told each time */
-        if (strstr(c.why, cases[i].why) == NULL) {
-            fail_msg("case %zu: told \"%s\"", i, c.why);
-        }
-        assert_int_equal(c.n_ready, 0);
+        fake_forget(&fake);
+        start_one();
+        until(&c.n_ready, 1);
+        fake_rule(&fake, "WRITE", doubtful[i], FAKE_GO_ON, 0);
+        assert_int_equal(call("WRITE", 1), 0);
+        assert_int_equal(call("WRITE", 2), 0);
+        until(&c.n_answers, 2);
+        run_for(20);
+        assert_int_equal(fake_asked(&fake, "ROLE"), 2); /* at the greeting, and once for both */
+        assert_true(c.n_doubts >= 1);
+        assert_int_equal(c.n_down, 0);
+        assert_int_equal(c.n_ready, 1);
+        fake_rule(&fake, "ROLE", "*1\r\n$5\r\nslave\r\n", FAKE_GO_ON, 1);
+        assert_int_equal(call("WRITE", 3), 0);
+        until(&c.n_down, 1);
+        assert_non_null(strstr(c.why, "not the primary"));
         stop();
     }
 }
@@ -490,7 +531,8 @@ int main(void)
         WITH_FAKE(test_lost_in_the_middle),
         WITH_FAKE(test_pushes),
         WITH_FAKE(test_bounds),
-        WITH_FAKE(test_sentinel_answers),
+        WITH_FAKE(test_aimed),
+        WITH_FAKE(test_doubts),
         WITH_FAKE(test_stops),
         WITH_FAKE(test_drops),
     };

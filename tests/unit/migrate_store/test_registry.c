@@ -115,7 +115,7 @@ static void test_whole(void **state)
     (void)state;
     fake.beat.born_ms = fake.beat.now_ms - RT_STORE_WHOLE_MS + 1;
     start();
-    assert_true(newest(RT_STORE_UP)->fresh);
+    assert_true(agent->news[0].kind == RT_STORE_UP && agent->news[0].fresh);
     assert_false(newest(RT_STORE_UP)->whole);
     size_t ups = count(RT_STORE_UP);
     fake.beat.now_ms++;
@@ -187,6 +187,56 @@ static void test_refused_beats(void **state)
     assert_true(logged(agent, "no answer"));
     assert_true(run_until(is_up, agent, HANG_MS));
     assert_false(newest(RT_STORE_UP)->fresh);
+}
+
+static size_t count_logged(const char *part)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < agent->n_log; i++) {
+        n += strstr(agent->log[i], part) != NULL;
+    }
+    return n;
+}
+
+static bool says_taken_again(struct agent *a)
+{
+    return logged(a, "writes are taken again");
+}
+
+/* So many heartbeats, each answered. */
+static void beats_refused(const char *answer, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        fake_forget(&fake);
+        fake_rule(&fake, "rt5_beat", answer, FAKE_GO_ON, 1);
+        rt_store_registry_beat(&agent->store);
+        while (fake_asked(&fake, "rt5_beat") == 0) {
+            run_for(1);
+        }
+        run_for(10);
+    }
+}
+
+/* A server that takes no writes: why, and what to do, is said once, until it takes them again. */
+static void test_writes_refused(void **state)
+{
+    (void)state;
+    start();
+    uv_timer_stop(&agent->store.heart);
+    beats_refused("-NOREPLICAS Not enough good replicas to write.\r\n", 5);
+    assert_int_equal(count_logged("writes refused: not enough replicas (min-replicas-to-write): bring one back"), 1);
+    beats_refused("-MISCONF Errors writing to the AOF file: No space left on device\r\n", 3);
+    assert_int_equal(count_logged("writes refused: it cannot write to its disk"), 1);
+    assert_true(is_up(agent)); /* it can be read */
+    assert_false(says_taken_again(agent));
+    rt_store_registry_beat(&agent->store);
+    assert_true(run_until(says_taken_again, agent, HANG_MS));
+    beats_refused("-NOREPLICAS Not enough good replicas to write.\r\n", 2);
+    assert_int_equal(count_logged("writes refused: not enough replicas"), 2);
+    assert_int_equal(agent->n_errors_logged, 3);
+    beats_refused("-NOPERM this user has no permissions to run the 'fcall' command\r\n", 5);
+    assert_int_equal(count_logged("refuses: NOPERM this user"), 1);
 }
 
 static void test_functions(void **state)
@@ -461,6 +511,8 @@ static void test_subscription(void **state)
     assert_false(newest(RT_STORE_UP)->fresh);
     assert_int_equal(fake_asked(&fake, "SUBSCRIBE rt:claimed"), 3);
     assert_int_equal(count(RT_STORE_DOWN), 0);
+    assert_int_equal(count_logged("refuses SUBSCRIBE: NOPERM no; give its user +subscribe, &rt:claimed and &rt:hosts"),
+                     1);
     /* So is the one to the hosts' notices. */
     fake_forget(&fake);
     fake_rule(&fake, "SUBSCRIBE rt:hosts", "-NOPERM no\r\n", FAKE_GO_ON, 1);
@@ -468,6 +520,7 @@ static void test_subscription(void **state)
     while (fake_asked(&fake, "SUBSCRIBE rt:hosts") < 2) {
         run_for(20);
     }
+    assert_int_equal(count_logged("refuses SUBSCRIBE"), 1); /* once, for both */
 }
 
 #define WITH_FAKE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -475,11 +528,11 @@ static void test_subscription(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WITH_FAKE(test_up),           WITH_FAKE(test_whole),         WITH_FAKE(test_senseless_beats),
-        WITH_FAKE(test_functions),    WITH_FAKE(test_refused_beats), WITH_FAKE(test_info),
-        WITH_FAKE(test_name_taken),   WITH_FAKE(test_dead_name),     WITH_FAKE(test_touch),
-        WITH_FAKE(test_notices),      WITH_FAKE(test_names),         WITH_FAKE(test_claims_heard),
-        WITH_FAKE(test_subscription),
+        WITH_FAKE(test_up),           WITH_FAKE(test_whole),          WITH_FAKE(test_senseless_beats),
+        WITH_FAKE(test_functions),    WITH_FAKE(test_writes_refused), WITH_FAKE(test_refused_beats),
+        WITH_FAKE(test_info),         WITH_FAKE(test_name_taken),     WITH_FAKE(test_dead_name),
+        WITH_FAKE(test_touch),        WITH_FAKE(test_notices),        WITH_FAKE(test_names),
+        WITH_FAKE(test_claims_heard), WITH_FAKE(test_subscription),
     };
 
     return cmocka_run_group_tests(tests, fake_group_setup, fake_group_teardown);

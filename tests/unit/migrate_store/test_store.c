@@ -215,25 +215,28 @@ static void test_error_replies(void **state)
         const char *answer;
         int error;
         const char *logged; /* NULL: nothing */
+        size_t times;
     } cases[] = {
-        {"-OOM command not allowed when used memory > 'maxmemory'.\r\n", RT_ELIMIT, "out of memory"},
-        {"-LOADING Redis is loading the dataset in memory\r\n", RT_EUNAVAIL, NULL},
-        {"-NOREPLICAS Not enough good replicas to write.\r\n", RT_EUNAVAIL, NULL},
-        {"-MASTERDOWN Link with MASTER is down\r\n", RT_EUNAVAIL, NULL},
-        {"-BUSY Redis is busy running a script.\r\n", RT_EUNAVAIL, NULL},
-        {"-WRONGTYPE Operation against a key holding the wrong kind of value\r\n", RT_EUNAVAIL, "refuses: WRONGTYPE"},
-        {"-NOPERM this user has no permissions\r\n", RT_EUNAVAIL, "refuses: NOPERM"},
-        {"-\r\n", RT_EUNAVAIL, "refuses"},
+        {"-OOM command not allowed when used memory > 'maxmemory'.\r\n", RT_ELIMIT, "out of memory", KINDS},
+        {"-LOADING Redis is loading the dataset in memory\r\n", RT_EUNAVAIL, "it reads its data", 1},
+        {"-NOREPLICAS Not enough good replicas to write.\r\n", RT_EUNAVAIL, "not enough replicas", 1},
+        {"-MASTERDOWN Link with MASTER is down\r\n", RT_EUNAVAIL, NULL, 0},
+        {"-BUSY Redis is busy running a script.\r\n", RT_EUNAVAIL, NULL, 0},
+        {"-WRONGTYPE Operation against a key holding the wrong kind of value\r\n", RT_EUNAVAIL, "refuses: WRONGTYPE",
+         1},
+        {"-NOPERM this user has no permissions\r\n", RT_EUNAVAIL, "refuses: NOPERM", 1},
+        {"-\r\n", RT_EUNAVAIL, "refuses", 1},
     };
 
     (void)state;
+    uv_timer_stop(&agent->store.heart); /* a write that is taken ends a refusal */
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        for (size_t j = 0; j < KINDS; j++) {
-            size_t before = agent->n_errors_logged;
+        size_t before = agent->n_errors_logged;
 
+        for (size_t j = 0; j < KINDS; j++) {
             assert_int_equal(ask_with(kinds[j].kind, kinds[j].ask, cases[i].answer), cases[i].error);
-            assert_int_equal(agent->n_errors_logged - before, cases[i].logged != NULL);
         }
+        assert_int_equal(agent->n_errors_logged - before, cases[i].times);
         assert_true(cases[i].logged == NULL || logged(agent, cases[i].logged));
     }
     assert_true(is_up(agent));

@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "migrate/store/store_priv.h"
+
+#include <string.h>
+
+/* The three connections of a store. The one for commands finds the primary: by itself among the endpoints, or by what
+ * the Sentinels say. The others go where it is once that server has said that it is the primary, and nowhere else: so
+ * claims are heard from the server that is written to, and an end is waited for there.
+ *
+ * An operator makes Q the primary instead of P, by hand; the endpoints are P and Q. Milliseconds:
+ *
+ *          0   a heartbeat to P: READONLY. commands is dropped: OFFLINE, news DOWN. pubsub still hears P, ends that are
+ *              under way there fail by READONLY
+ *          8   commands has found Q: pubsub and ends are aimed at Q, and dropped from P
+ *         10   the beat at Q has written our row: ONLINE, news UP, fresh
+ *         12   pubsub has subscribed at Q: UP again
+ *
+ * Under Sentinels a vote for Q drops all three from P at once. */
+
+static void commands_ready_cb(void *ctx)
+{
+    struct rt_store *store = ctx;
+
+    if (rt_store_has_sentinels(store)) {
+        rt_sentinels_held(&store->sentinels, rt_redis_where(&store->commands));
+    }
+    rt_redis_aim(&store->pubsub, rt_redis_at(&store->commands));
+    rt_redis_aim(&store->ends, rt_redis_at(&store->commands));
+    rt_store_registry_ready(store);
+}
+
+static void out(struct rt_store *store, const char *why)
+{
+    bool was_online = store->phase == RT_STORE_ONLINE;
+    struct rt_store_news news = {.kind = RT_STORE_DOWN};
+
+    store->phase = RT_STORE_OFFLINE;
+    rt_touch_break(&store->touch);
+    if (!store->log_down) {
+        store->log_down = true;
+        rt_store_log(store, RT_LOG_WARN, "no store: %s", why);
+    }
+    if (was_online) {
+        store->config.on_news(store->config.ctx, &news);
+    }
+}
+
+static void commands_down_cb(void *ctx, const char *why)
+{
+    struct rt_store *store = ctx;
+
+    if (store->phase == RT_STORE_STOPPING) {
+        return;
+    }
+    out(store, why);
+    if (rt_store_has_sentinels(store) && store->phase != RT_STORE_STOPPING) {
+        rt_sentinels_lost(&store->sentinels, rt_redis_where(&store->commands));
+    }
+}
+
+/* reply NULL: none came. */
+static void not_subscribed(struct rt_store *store, const redisReply *reply)
+{
+    if (reply != NULL && reply->type == REDIS_REPLY_ERROR) {
+        rt_store_log_once(store, RT_LOG_ERROR,
+                          "the store refuses SUBSCRIBE: %.120s; give its user +subscribe, &" RT_STORE_CHANNEL
+                          " and &" RT_STORE_HOSTS_CHANNEL " (moves are heard of late meanwhile)",
+                          reply->str);
+    }
+    rt_redis_drop(&store->pubsub, "cannot subscribe");
+}
+
+static void hosts_subscribed_cb(void *ctx, int error, const redisReply *reply)
+{
+    struct rt_store *store = ctx;
+
+    if (error == 0 && reply->type != REDIS_REPLY_ARRAY) {
+        not_subscribed(store, reply);
+    }
+}
+
+static void subscribed_cb(void *ctx, int error, const redisReply *reply)
+{
+    struct rt_store *store = ctx;
+
+    if (error != 0 || reply->type != REDIS_REPLY_ARRAY) {
+        not_subscribed(store, reply);
+    } else if (store->phase == RT_STORE_ONLINE) {
+        rt_store_news_up(store, false);
+    }
+}
+
+static void pubsub_ready_cb(void *ctx)
+{
+    struct rt_store *store = ctx;
+    struct rt_redis_args args = {.n = 0}, claims = {.n = 0};
+
+    rt_redis_texts(&args, "SUBSCRIBE", RT_STORE_HOSTS_CHANNEL, NULL);
+    rt_redis_texts(&claims, "SUBSCRIBE", RT_STORE_CHANNEL, NULL);
+    if (rt_redis_call(&store->pubsub, &args, hosts_subscribed_cb, store) != 0 ||
+        rt_redis_call(&store->pubsub, &claims, subscribed_cb, store) != 0) {
+        rt_redis_drop(&store->pubsub, "cannot subscribe");
+    }
+}
+
+static void pushed_cb(void *ctx, const redisReply *reply)
+{
+    struct rt_store *store = ctx;
+    const redisReply *channel = reply->element[1], *message = reply->element[2];
+    struct rt_store_news news;
+    bool host;
+
+    if (channel->type != REDIS_REPLY_STRING || message->type != REDIS_REPLY_STRING ||
+        store->phase == RT_STORE_STOPPING) {
+        return;
+    }
+    host = strcmp(channel->str, RT_STORE_HOSTS_CHANNEL) == 0;
+    if ((host ? rt_store_parse_host(message->str, message->len, &news)
+              : rt_store_parse_claimed(message->str, message->len, &news)) != 0) {
+        return;
+    }
+    if (host) {
+        rt_store_names_add(store, news.host);
+        rt_store_reachable(store->self.machine, &news.row);
+    }
+    store->config.on_news(store->config.ctx, &news);
+}
+
+/* Ends that wait for the next WAIT have no call that fails with the connection: they are failed here. */
+static void ends_down_cb(void *ctx, const char *why)
+{
+    struct rt_store *store = ctx;
+
+    (void)why;
+    rt_store_ends_fail(store, RT_ETIMEDOUT);
+}
+
+static void doubt_cb(void *ctx)
+{
+    struct rt_store *store = ctx;
+
+    if (rt_store_has_sentinels(store)) {
+        rt_sentinels_ask(&store->sentinels);
+    }
+}
+
+/* Sentinels. */
+
+static void primary_cb(void *ctx, const struct rt_store_endpoint *place)
+{
+    struct rt_store *store = ctx;
+
+    rt_redis_aim(&store->pubsub, NULL);
+    rt_redis_aim(&store->ends, NULL);
+    rt_redis_aim(&store->commands, place);
+}
+
+static void none_cb(void *ctx, const char *why)
+{
+    out(ctx, why);
+}
+
+static void sentinels_log_cb(void *ctx, enum rt_log_level level, const char *text)
+{
+    rt_store_log(ctx, level, "%s", text);
+}
+
+static int init_sentinels(struct rt_store *store, uv_loop_t *loop, const struct rt_store_endpoint *endpoints, size_t n)
+{
+    struct rt_sentinels_config config = {
+        .endpoints = endpoints,
+        .n_endpoints = n,
+        .call_timeout_ms = store->config.op_timeout_ms,
+        .connect_timeout_ms = store->config.connect_timeout_ms,
+        .ctx = store,
+        .on_primary = primary_cb,
+        .on_none = none_cb,
+        .on_log = sentinels_log_cb,
+    };
+
+    return rt_sentinels_init(&store->sentinels, loop, &config);
+}
+
+/* Start and stop. */
+
+int rt_store_connections_init(struct rt_store *store, uv_loop_t *loop, const struct rt_store_endpoint *endpoints,
+                              size_t n)
+{
+    bool sentinels = endpoints[0].master[0] != '\0';
+    struct rt_redis_config config = {
+        .endpoints = endpoints,
+        .n_endpoints = sentinels ? 0 : n,
+        .user = store->user[0] != '\0' ? store->user : NULL,
+        .password = store->password[0] != '\0' ? store->password : NULL,
+        .call_timeout_ms = store->config.op_timeout_ms != 0 ? store->config.op_timeout_ms : RT_REDIS_CALL_MS,
+        .connect_timeout_ms = store->config.connect_timeout_ms,
+        .ctx = store,
+        .on_ready = commands_ready_cb,
+        .on_down = commands_down_cb,
+        .on_doubt = doubt_cb,
+    };
+    int rc = rt_redis_init(&store->commands, loop, &config);
+
+    config.n_endpoints = 0; /* the other two go where this one is */
+    config.pubsub = true;
+    config.on_ready = pubsub_ready_cb;
+    config.on_down = NULL; /* the connection for commands tells what is wrong */
+    config.on_push = pushed_cb;
+    if (rc == 0) {
+        rc = rt_redis_init(&store->pubsub, loop, &config);
+    }
+    config.pubsub = false;
+    config.on_ready = NULL;
+    config.on_down = ends_down_cb;
+    /* An end may have to sit out the WAIT of the one before it and then its own. */
+    config.call_timeout_ms += 2 * RT_STORE_WAIT_MS;
+    if (rc == 0) {
+        rc = rt_redis_init(&store->ends, loop, &config);
+    }
+    return rc != 0 || !sentinels ? rc : init_sentinels(store, loop, endpoints, n);
+}
+
+void rt_store_connections_start(struct rt_store *store)
+{
+    rt_redis_start(&store->commands);
+    rt_redis_start(&store->pubsub);
+    rt_redis_start(&store->ends);
+    if (rt_store_has_sentinels(store)) {
+        rt_sentinels_start(&store->sentinels);
+    }
+}
+
+static void redis_closed(struct rt_redis *redis)
+{
+    struct rt_store *store = redis->config.ctx;
+
+    store->part_closed(store);
+}
+
+static void sentinels_closed(struct rt_sentinels *sentinels)
+{
+    struct rt_store *store = sentinels->config.ctx;
+
+    store->part_closed(store);
+}
+
+void rt_store_connections_stop(struct rt_store *store, void (*part_closed)(struct rt_store *store))
+{
+    store->part_closed = part_closed;
+    store->closing += 3;
+    if (rt_store_has_sentinels(store)) {
+        store->closing++;
+        rt_sentinels_stop(&store->sentinels, sentinels_closed);
+    }
+    rt_redis_stop(&store->commands, redis_closed);
+    rt_redis_stop(&store->pubsub, redis_closed);
+    rt_redis_stop(&store->ends, redis_closed);
+}

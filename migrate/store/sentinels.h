@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#ifndef RETETHER_MIGRATE_STORE_SENTINELS_H
+#define RETETHER_MIGRATE_STORE_SENTINELS_H
+
+#include "migrate/core/primary.h"
+#include "migrate/store/redis.h"
+#include "session/base/log.h"
+
+/* The Sentinels of a store. Each has two connections: one on which it is asked each second who the primary is, and one
+ * that listens to its +switch-master, upon which all are asked at once (a subscribed connection can ask nothing).
+ * migrate/core/primary.h chooses by what they say. */
+
+#define RT_SENTINELS_POLL_MS 1000
+
+struct rt_sentinels_config {
+    const struct rt_store_endpoint *endpoints; /* copied; all with the same master */
+    size_t n_endpoints;                        /* 1 to RT_SENTINELS_MAX */
+    uint64_t call_timeout_ms, connect_timeout_ms;
+    void *ctx;
+    /* The primary is there from now on; comes for another place only. */
+    void (*on_primary)(void *ctx, const struct rt_store_endpoint *place);
+    /* None is known, as no Sentinel names one; comes again and again. */
+    void (*on_none)(void *ctx, const char *why);
+    void (*on_log)(void *ctx, enum rt_log_level level, const char *text);
+};
+
+struct rt_sentinels;
+
+struct rt_sentinel {
+    struct rt_sentinels *all;
+    struct rt_redis ask, hints;
+    uint64_t epoch;   /* of the answer that is under way */
+    bool has_epoch;   /* it came with that one */
+    uint64_t servers; /* replicas that it knows of */
+};
+
+struct rt_sentinels {
+    struct rt_sentinels_config config;
+    char master[RT_MASTER_NAME_MAX + 1];
+    struct rt_primary primary;
+    struct rt_sentinel one[RT_SENTINELS_MAX];
+    uv_timer_t timer;
+    uv_loop_t *loop;
+    bool agreed; /* a majority named the primary, when they were heard last */
+    unsigned open_parts;
+    bool stopping;
+    void (*closed)(struct rt_sentinels *sentinels);
+};
+
+RT_MUST_CHECK int rt_sentinels_init(struct rt_sentinels *sentinels, uv_loop_t *loop,
+                                    const struct rt_sentinels_config *config);
+void rt_sentinels_start(struct rt_sentinels *sentinels);
+/* Asks all at once, as the primary may have changed. */
+void rt_sentinels_ask(struct rt_sentinels *sentinels);
+/* The server at this place says that it is the primary; it does not, or cannot be reached. */
+void rt_sentinels_held(struct rt_sentinels *sentinels, const char *place);
+void rt_sentinels_lost(struct rt_sentinels *sentinels, const char *place);
+/* Whether a majority names, now, the primary that was chosen. */
+bool rt_sentinels_agree(const struct rt_sentinels *sentinels);
+/* Replicas that any of those that name the primary knows of, connected or not; 1 at least. */
+uint64_t rt_sentinels_replicas(const struct rt_sentinels *sentinels);
+/* Closes all; the struct is free in `closed`. */
+void rt_sentinels_stop(struct rt_sentinels *sentinels, void (*closed)(struct rt_sentinels *sentinels));
+
+#endif
