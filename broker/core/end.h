@@ -28,6 +28,9 @@ struct rt_store_reply;
  */
 #define AG_KEPT_RETRY_MAX_MS 30000
 
+/* An end that the store has, and may lose at a failover, is looked for in its record after this. */
+#define AG_LOOK_MS 10000
+
 enum ag_end_disk { AG_DISK_NONE, AG_DISK_WRITING, AG_DISK_KEPT };
 
 /* What the store has room for:
@@ -58,6 +61,8 @@ struct ag_end {
     bool over;             /* nobody needs it: freed with the answers that are owed */
     bool claim_tried;      /* its take has been asked for since it was last offered */
     bool unclaimed;        /* when its guest told it */
+    bool unsure;           /* the store took it, at stored_at, and may lose it at a failover */
+    uint64_t stored_at;
 };
 
 /* end.c */

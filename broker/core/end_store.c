@@ -23,7 +23,8 @@
  *       |  '--store: has another end of this life-----------------> told OTHER, over
  *       |  '--store: the life is another's------------------------> told LATER, over
  *       '-----store: out, late, full--> WRITING --failed----------> told LATER, over
- *                                          '------fsynced--> KEPT, told ON_DISK --store, later--> over
+ *       |                                  '------fsynced--> KEPT, told ON_DISK --store, later--> over
+ *       '-----store: took it, unsure--> likewise; over when all replicas have it, or a look finds it there
  *
  * A container exits while the store is out; milliseconds since its END:
  *
@@ -34,6 +35,17 @@
  *
  * The same while the store is up and silent, so that the END fails after 1000: it is WRITING then, KEPT at 1005, and
  * offered again after 1000 more, then after 2000, 4000, ... up to 30000.
+ *
+ * A store has taken the end, and not all of its replicas have: a failover may lose it, and one may be under way. Its
+ * record is looked at once that is over:
+ *
+ *          0   END: stored, unsure. WRITING
+ *          5   fsynced: KEPT, "on disk"
+ *       1005   END again, as for all that is kept; 3005, 7005: and again. Once all replicas have it: STORED, over
+ *      15005   END has been there for AG_LOOK_MS: GET. The record has this end: over. It has not: END again, from 0 on
+ *
+ * An UP meanwhile says that it may be another store: from 0 on. Where the disk takes nothing, the guest waits for the
+ * look.
  *
  * The disk may hang, so the store is asked again also while it writes. Then both owe an answer, and the first that has
  * the end answers the guest. What is over is freed with the last answer that is owed. Until then it answers for its
@@ -144,11 +156,12 @@ static void keep(struct rt_agent *agent, struct ag_end *end)
 
     if (end->disk == AG_DISK_NONE) {
         store_op_of(end, &op);
-        if (agent->config.io.keep_end(agent->config.io.ctx, end->id, &op) != 0) {
+        if (agent->config.io.keep_end(agent->config.io.ctx, end->id, &op) == 0) {
+            end->disk = AG_DISK_WRITING;
+        } else if (!end->unsure) {
             give_up(agent, end);
             return;
         }
-        end->disk = AG_DISK_WRITING;
     } else if (end->disk == AG_DISK_KEPT) {
         mark(agent, end);
     }
@@ -171,11 +184,15 @@ void rt_ag_disk_reply(struct rt_agent *agent, uint32_t id, int error)
     if (end->over) {
         over(agent, end);
     } else if (error == 0) {
-        event(agent, end, "kept", "on this host's disk, until the store has it");
+        event(agent, end, "kept",
+              end->unsure ? "on this host's disk, until it is sure that the store keeps it"
+                          : "on this host's disk, until the store has it");
         tell(agent, end, RT_END_ON_DISK);
         ended(agent, end);
         agent->kept_delay = AG_STORE_RETRY_MS;
         keep(agent, end);
+    } else if (end->unsure) {
+        kept_later(agent);
     } else if (!end->asked) { /* else the store's answer decides */
         give_up(agent, end);
     }
@@ -194,13 +211,23 @@ static void claim_first(struct rt_agent *agent, struct ag_end *end)
     ask(agent, end, &op);
 }
 
+/* Looks for the end in its record. */
+static void look(struct rt_agent *agent, struct ag_end *end)
+{
+    struct rt_store_op op = {.kind = RT_STORE_GET, .key = end->key};
+
+    ask(agent, end, &op);
+}
+
 /* Gives the end to the store; when the store cannot be asked, the end is kept. */
 static void submit(struct rt_agent *agent, struct ag_end *end)
 {
-    bool claims = !end->claim_tried && (end->disk != AG_DISK_NONE || end->unclaimed);
+    bool claims = !end->claim_tried && !end->unsure && (end->disk != AG_DISK_NONE || end->unclaimed);
 
     if (claims) {
         claim_first(agent, end);
+    } else if (end->unsure && agent->now - end->stored_at >= AG_LOOK_MS) {
+        look(agent, end);
     } else {
         struct rt_store_op op;
         store_op_of(end, &op);
@@ -288,6 +315,32 @@ static void stored(struct rt_agent *agent, struct ag_end *end, enum rt_end_how h
     over(agent, end);
 }
 
+/* The store has it, and may lose it. */
+static void stored_unsure(struct rt_agent *agent, struct ag_end *end)
+{
+    if (!end->unsure) {
+        end->unsure = true;
+        end->stored_at = agent->now;
+    }
+    keep(agent, end);
+}
+
+static void looked(struct rt_agent *agent, struct ag_end *end, const struct rt_store_reply *reply)
+{
+    const struct rt_store_record *record = reply->n_records > 0 ? &reply->records[0] : NULL;
+
+    if ((reply->error != 0 && reply->error != RT_ENOTFOUND) || reply->unsure) {
+        keep(agent, end); /* looked for again */
+    } else if (record != NULL && record->rule.state == RT_SESSION_ENDED && record->rule.life == end->life &&
+               record->code == end->end.code && record->sig == end->end.sig && record->out == end->end.out &&
+               record->err == end->end.err) {
+        stored(agent, end, RT_END_STORED);
+    } else {
+        end->unsure = false;
+        submit(agent, end);
+    }
+}
+
 void rt_ag_end_reply(struct rt_agent *agent, const struct ag_op *op, const struct rt_store_reply *reply)
 {
     const struct rt_claim_outcome *outcome = &reply->outcome;
@@ -299,6 +352,10 @@ void rt_ag_end_reply(struct rt_agent *agent, const struct ag_op *op, const struc
         over(agent, end);
         return;
     }
+    if (reply->kind == RT_STORE_GET) {
+        looked(agent, end, reply);
+        return;
+    }
     /* The store has the status, or had no room even for that. With OTHER it has another end, as of an END. */
     if (reply->kind == RT_STORE_MARK && (reply->error != 0 || reply->how != RT_END_OTHER)) {
         end->room = reply->error == 0 ? AG_ROOM_MARKED : AG_ROOM_NONE;
@@ -306,7 +363,11 @@ void rt_ag_end_reply(struct rt_agent *agent, const struct ag_op *op, const struc
         return;
     }
     if (reply->kind != RT_STORE_TAKE && reply->error == 0) {
-        stored(agent, end, reply->how);
+        if (reply->unsure && reply->how != RT_END_OTHER) {
+            stored_unsure(agent, end);
+        } else {
+            stored(agent, end, reply->how);
+        }
         return;
     }
     /* RETRY_LATER that names no host says that the store is not whole yet: it is asked again, as if it had failed. */
@@ -357,6 +418,9 @@ void rt_ag_kept_again(struct rt_agent *agent)
 {
     agent->kept_delay = AG_STORE_RETRY_MS;
     rt_timer_clear(&agent->timers, &agent->kept_timer);
+    for (struct rt_list *node = agent->ends.next; node != &agent->ends; node = node->next) {
+        RT_LIST_OF(node, struct ag_end, node)->unsure = false;
+    }
     offer_all(agent);
 }
 

@@ -180,6 +180,7 @@ static void answer_anything(const struct rt_store_op *op, struct rt_store_reply 
 {
     static uint8_t tail[RT_TAIL_MAX];
     struct rt_claim_outcome *outcome = &reply->outcome;
+    uint8_t how;
     outcome->verdict = fuzz_byte(in) % RT_CLASSES;
     outcome->draining = fuzz_byte(in) & 1;
     outcome->moved = fuzz_byte(in) & 1;
@@ -187,7 +188,9 @@ static void answer_anything(const struct rt_store_op *op, struct rt_store_reply 
     outcome->epoch = fuzz_number(in);
     outcome->delay_ms = fuzz_number(in);
     rt_slice_copy(rt_slice_text(host_names[fuzz_byte(in) % HOSTS]), outcome->host, sizeof(outcome->host));
-    reply->how = fuzz_byte(in) % (RT_END_OTHER + 1);
+    how = fuzz_byte(in);
+    reply->how = how % (RT_END_OTHER + 1);
+    reply->unsure = how >= 128;
     if (op->kind == RT_STORE_GET || op->kind == RT_STORE_FIND) {
         reply->n_records = fuzz_byte(in) % (op->kind == RT_STORE_GET ? 2 : RT_LIST_MAX + 1);
         reply->cursor.host[0] = op->kind == RT_STORE_FIND && fuzz_byte(in) % 2 ? 'h' : '\0';

@@ -75,7 +75,7 @@ int rt_cluster_agent_start(struct rt_cluster *cluster, unsigned host)
                                   "--keys",
                                   keys,
                                   "--store",
-                                  cluster->redis.unix_endpoint,
+                                  cluster->store[0] != '\0' ? cluster->store : cluster->redis.unix_endpoint,
                                   "--user",
                                   "@" RT_CLUSTER_OPERATORS " = operator",
                                   "--user",

@@ -320,7 +320,8 @@ static void run(int agent, const struct rt_store_op *op, struct rt_store_reply *
         sim_log("store: has the end of %s at life %llu from %s", op->key.cid, (unsigned long long)op->life, host);
         sim_db.end_lost[rec - sim_db.records] = false;
         reply->how = sim_chance(50) ? RT_END_REPLICATED : RT_END_STORED;
-        if (reply->how == RT_END_REPLICATED) { /* the replica has it, and all that came before it */
+        reply->unsure = reply->how == RT_END_STORED; /* a failover falls back to what the replica has */
+        if (reply->how == RT_END_REPLICATED) {       /* the replica has it, and all that came before it */
             memcpy(sim_db.older, sim_db.records, sizeof(sim_db.older));
         }
         break;

@@ -73,6 +73,7 @@ struct fx {
     struct rt_store_op kept;      /* the last one; its slices are not */
     bool disk_busy;               /* takes nothing more */
     char keeper[RT_HOST_MAX + 1]; /* of the tails, as the store has it */
+    bool unsure, doubtful;        /* ENDs are taken, and not by all replicas; GETs are not surely of the primary */
     uint32_t writes[FX_WRITES];
     size_t n_writes; /* under way */
     uint8_t id_seed;

@@ -164,7 +164,8 @@ static void run_write(struct fx *fx, const struct rt_store_op *op, struct rt_sto
         record->code = op->end.code;
         record->out = op->end.out;
         record->err = op->end.err;
-        reply->how = RT_END_REPLICATED;
+        reply->how = fx->unsure ? RT_END_STORED : RT_END_REPLICATED;
+        reply->unsure = fx->unsure;
     }
 }
 
@@ -224,6 +225,7 @@ static void run(struct fx *fx, const struct rt_store_op *op, int error)
     } else if (error == 0 && op->kind == RT_STORE_GET) {
         reply.records = record;
         reply.n_records = record != NULL;
+        reply.unsure = fx->doubtful;
     } else if (error == 0 && (op->kind == RT_STORE_STATE || op->kind == RT_STORE_END || op->kind == RT_STORE_MARK ||
                               op->kind == RT_STORE_REPORT)) {
         run_write(fx, op, &reply);
