@@ -362,6 +362,9 @@ static void test_endpoints_in_turn(void **state)
     wait_up(a, 5000);
     assert_int_equal(count_news(a, RT_STORE_DOWN), 2);
     assert_string_equal(rt_redis_where(&a->store.commands), redis.tcp_endpoint);
+    run_for(500); /* the other connections follow */
+    assert_string_equal(rt_redis_where(&a->store.pubsub), redis.tcp_endpoint);
+    assert_string_equal(rt_redis_where(&a->store.ends), redis.tcp_endpoint);
     agent_stop(a);
     rt_test_redis_stop(&replica);
 }
