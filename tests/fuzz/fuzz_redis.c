@@ -7,15 +7,16 @@
 #include <string.h>
 
 /* The store as the agent has it: three connections that are dialled, greeted, lost and dialled again, heartbeats,
- * operations of several steps. The fuzzer is the server (or a Sentinel), the network, the clock, and who asks. Each
+ * operations of several steps. The fuzzer is the server, and the Sentinels, the network, the clock, and who asks. Each
  * operation is answered once, whatever comes; and once the server is as it should be, the store is up. */
 
 /* Operations that wait; one more is not asked. */
 #define OPS_MAX 64
 /* In one step. */
 #define PASS_MAX_MS 100000
-/* How long an honest server may take to be found: back-offs, a heartbeat, and 11 s of a name that was another's. */
-#define HEAL_MS 30000
+/* How long an honest server may take to be found: back-offs, a heartbeat, 11 s of a name that was another's, and 10 s
+ * of Sentinels who had said a newer epoch. */
+#define HEAL_MS 45000
 #define HEAL_STEPS_MAX 4000
 
 static struct {
@@ -121,9 +122,11 @@ static void open_store(uint8_t options)
                                      .on_log = on_log};
     if (options & 2) {
         config.endpoints[0] = "sentinel:main@10.0.0.1:26379,10.0.0.2:26379";
-        config.endpoints[config.n_endpoints++] = "tcp:10.0.0.3:6379";
         config.user = "agent";
         config.password = "secret";
+    }
+    if ((options & 18) == 16) {
+        config.endpoints[config.n_endpoints++] = "tcp:10.0.0.3:6379";
     }
     redis_loop_reset();
     memset(&asker, 0, sizeof(asker));
@@ -247,7 +250,7 @@ static void step(struct fuzz_in *in)
         }
         break;
     case 10:
-        speak(1, in, true);
+        speak(conn == 4 || conn == 6 ? conn : 1, in, true); /* who listens */
         break;
     case 11:
         speak(conn, in, false);

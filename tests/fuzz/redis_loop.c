@@ -2,10 +2,11 @@
  * Copyright The retether authors */
 #include "tests/fuzz/redis_world.h"
 
+#include <arpa/inet.h>
 #include <string.h>
 
-/* Handles of a store: a timer for each connection and the heart, and an idle for each connection. */
-#define HANDLES_MAX 8
+/* Handles of a store: a timer for each connection, the heart, and the Sentinels, and an idle for each connection. */
+#define HANDLES_MAX (2 * REDIS_CONNS + 2)
 /* Timers that go off in one step: far above what one can bring about. */
 #define RINGS_MAX 10000
 
@@ -142,6 +143,7 @@ void __wrap_rt_dialled_start(struct rt_dialled *dialled, const struct rt_endpoin
     dialled->on_open = on_open;
     dials[i].at = dialled;
     dials[i].phase = DIAL_UNDER_WAY;
+    dials[i].sentinel = endpoint->kind == RT_ENDPOINT_TCP && ntohs(endpoint->addr.in4.sin_port) == 26379;
     dials[i].n_asked = 0;
 }
 
@@ -184,7 +186,9 @@ size_t __wrap_rt_link_queued(const struct rt_link *link)
 
 struct redis_dial *redis_loop_dial(struct rt_store *store, unsigned conn)
 {
-    struct rt_redis *redis[REDIS_CONNS] = {&store->commands, &store->pubsub, &store->ends};
+    struct rt_sentinel *one = store->sentinels.one;
+    struct rt_redis *redis[REDIS_CONNS] = {&store->commands, &store->pubsub, &store->ends, &one[0].ask,
+                                           &one[0].hints,    &one[1].ask,    &one[1].hints};
     return redis[conn]->stream == NULL ? NULL : dial_of(redis[conn]->stream);
 }
 
@@ -282,8 +286,11 @@ static void check_redis(const struct rt_redis *redis)
     FUZZ_CHECK(redis->calls.n <= RT_REDIS_CALLS_MAX && redis->out_size <= RT_REDIS_QUEUE_MAX);
     FUZZ_CHECK(redis->state != RT_REDIS_READY || redis->doomed || redis->stream != NULL);
     FUZZ_CHECK(redis->state == RT_REDIS_STOPPED || redis->stream == NULL || dial_of(redis->stream) != NULL);
-    FUZZ_CHECK(redis->next < redis->config.n_endpoints);
+    FUZZ_CHECK(redis->places.next < redis->places.n || (redis->places.next == 0 && redis->places.n == 0));
     FUZZ_CHECK(redis->guard.depth <= RT_RESP_DEPTH_MAX && redis->guard.nodes <= RT_RESP_NODES_MAX);
+    if (redis->state == RT_REDIS_WAITING && redis->places.n == 0) {
+        return; /* nobody is to be dialled */
+    }
     if (redis->state != RT_REDIS_STOPPED && (redis->state != RT_REDIS_READY || redis->calls.first != NULL)) {
         FUZZ_CHECK(handle_of(&redis->timer)->active || handle_of(&redis->flusher)->active); /* or nothing would go on */
     }
@@ -294,6 +301,10 @@ void redis_loop_check(const struct rt_store *store)
     check_redis(&store->commands);
     check_redis(&store->pubsub);
     check_redis(&store->ends);
+    for (size_t i = 0; i < store->sentinels.primary.n; i++) {
+        check_redis(&store->sentinels.one[i].ask);
+        check_redis(&store->sentinels.one[i].hints);
+    }
     for (size_t i = 1; i < store->n_names; i++) {
         FUZZ_CHECK(strcmp(store->names[i - 1], store->names[i]) < 0);
     }

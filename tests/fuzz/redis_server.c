@@ -64,7 +64,8 @@ static enum redis_ask what_of(const struct word *word, size_t n)
     } known[] = {
         {"AUTH", ASKED_AUTH},
         {"ROLE", ASKED_ROLE},
-        {"SENTINEL", ASKED_SENTINEL},
+        {"MASTER", ASKED_MASTER},
+        {"get-master-addr-by-name", ASKED_ADDRESS},
         {"INFO", ASKED_INFO},
         {"CONFIG", ASKED_CONFIG},
         {"FUNCTION", ASKED_FUNCTION},
@@ -97,7 +98,7 @@ static enum redis_ask what_of(const struct word *word, size_t n)
         {"rt5_tails_count", ASKED_COUNT},
         {"rt5_tails_total", ASKED_TOTAL},
     };
-    struct word name = word[word_is(word[0], "FCALL") && n > 1];
+    struct word name = word[(word_is(word[0], "FCALL") || word_is(word[0], "SENTINEL")) && n > 1];
     size_t i = 0;
     while (i < sizeof(known) / sizeof(known[0]) && !word_is(name, known[i].name)) {
         i++;
@@ -118,6 +119,8 @@ void redis_server_read(struct redis_dial *dial, const char *data, size_t size)
             asked.seq = strtoull(word[8].data, NULL, 10); /* a CR stands behind it */
         } else if (asked.what == ASKED_TAKE && n > 6 && word_is(word[6], "test")) {
             asked.what = ASKED_TEST;
+        } else if (asked.what == ASKED_ROLE && dial->sentinel) {
+            asked.what = ASKED_SENTINEL_ROLE;
         }
         if (dial->n_asked == REDIS_ASKED_MAX) {
             redis_loop_lost(dial);
@@ -157,6 +160,13 @@ static void add_text(const char *value)
 static void add_number(struct fuzz_in *in)
 {
     add(":%" PRIu64 "\r\n", fuzz_number(in));
+}
+
+static void add_digits(struct fuzz_in *in)
+{
+    char digits[24];
+    (void)snprintf(digits, sizeof(digits), "%" PRIu64, fuzz_number(in));
+    add_text(digits);
 }
 
 /* Names as they are in a store, and not. */
@@ -302,10 +312,19 @@ static void answer_to(enum redis_ask what, const struct redis_asked *asked, stru
     case ASKED_ROLE:
         add_role(in);
         break;
-    case ASKED_SENTINEL:
+    case ASKED_SENTINEL_ROLE:
+        add("*2\r\n$8\r\nsentinel\r\n*1\r\n$4\r\nmain\r\n");
+        break;
+    case ASKED_MASTER:
+        add("*4\r\n$12\r\nconfig-epoch\r\n");
+        add_digits(in);
+        add("$10\r\nnum-slaves\r\n");
+        add_digits(in);
+        break;
+    case ASKED_ADDRESS:
         add("*2\r\n");
         add_text(fuzz_byte(in) % 4 == 3 ? "primary.example" : "127.0.0.1");
-        add_text("6379");
+        add_text(fuzz_byte(in) % 4 == 3 ? "6380" : "6379");
         break;
     case ASKED_INFO:
         add_info(in);

@@ -14,15 +14,19 @@
  * a server that may answer anything. The linker sends what the store calls of libuv and of session/transport to
  * redis_loop.c (--wrap). */
 
-#define REDIS_CONNS 3  /* commands, claims and hosts, ends */
-#define REDIS_DIALS 16 /* those that are closing count too */
+#define REDIS_SENTINELS 2
+/* Commands, claims and hosts, ends; of each Sentinel what is asked, and its hints. */
+#define REDIS_CONNS (3 + 2 * REDIS_SENTINELS)
+#define REDIS_DIALS 40 /* those that are closing count too */
 /* Commands that a server has not answered; one more, and it hangs up. */
 #define REDIS_ASKED_MAX 512
 
 enum redis_ask {
     ASKED_AUTH,
     ASKED_ROLE,
-    ASKED_SENTINEL,
+    ASKED_SENTINEL_ROLE,
+    ASKED_MASTER,
+    ASKED_ADDRESS,
     ASKED_INFO,
     ASKED_CONFIG,
     ASKED_FUNCTION,
@@ -55,6 +59,7 @@ struct redis_dial {
     struct rt_dialled *at; /* NULL: free */
     enum { DIAL_UNDER_WAY, DIAL_OPEN, DIAL_CLOSING } phase;
     int reason;
+    bool sentinel; /* it is one of these that was dialled */
     struct redis_asked asked[REDIS_ASKED_MAX];
     size_t n_asked;
 };
