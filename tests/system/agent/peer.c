@@ -129,7 +129,8 @@ void peer_read(struct peer *peer, int limit_ms)
     memmove(peer->rx, peer->rx + peer->used, peer->size - peer->used);
     peer->size -= peer->used;
     peer->used = 0;
-    if (peer->eof || ((peer->tls == NULL || SSL_pending(peer->tls) == 0) && poll(&poll_fd, 1, limit_ms) != 1)) {
+    if (peer->eof || peer->size == PEER_RX ||
+        ((peer->tls == NULL || SSL_pending(peer->tls) == 0) && poll(&poll_fd, 1, limit_ms) != 1)) {
         return;
     }
     n = peer->tls != NULL ? read_tls(peer) : recv(peer->fd, peer->rx + peer->size, PEER_RX - peer->size, MSG_DONTWAIT);
@@ -162,6 +163,25 @@ const uint8_t *peer_frame(struct peer *peer, struct rt_frame *frame)
         return at + RT_FRAME_HEADER;
     }
     return NULL;
+}
+
+void peer_tend(struct peer *peer)
+{
+    struct rt_frame frame;
+
+    peer_read(peer, 0);
+    for (size_t at = peer->used; peer->size - at >= RT_FRAME_HEADER; at += RT_FRAME_HEADER + (size_t)frame.length) {
+        rt_frame_get(peer->rx + at, &frame);
+        if (frame.length > peer->size - at - RT_FRAME_HEADER) {
+            return;
+        }
+        if (frame.type == RT_PING) {
+            struct rt_frame pong = {.type = RT_PONG, .offset = frame.offset};
+
+            peer_send(peer, &pong, NULL);
+            rt_frame_put(peer->rx + at, &pong); /* one that answers nothing */
+        }
+    }
 }
 
 const uint8_t *peer_wait(struct peer *peer, enum rt_frame_type type, struct rt_frame *frame, int limit_ms)

@@ -42,6 +42,8 @@ void peer_send_msg(struct peer *peer, struct rt_frame frame, enum rt_msg_kind ki
 const uint8_t *peer_frame(struct peer *peer, struct rt_frame *frame);
 /* Reads what is there, waiting for at most limit_ms. */
 void peer_read(struct peer *peer, int limit_ms);
+/* Answers the pings that have come, for one that nobody waits for now; all else that has come stays. */
+void peer_tend(struct peer *peer);
 /* Waits for a frame of this type; others before it are dropped. Returns its payload. */
 const uint8_t *peer_wait(struct peer *peer, enum rt_frame_type type, struct rt_frame *frame, int limit_ms);
 /* Waits for the agent to close. Returns the class of its REFUSE, or -1 when there was none. */

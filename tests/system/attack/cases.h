@@ -33,11 +33,12 @@ void attack_items_of_a_client(void);
 void attack_bombs(void);
 void attack_never_reads(void);
 
-/* tenant.c: another tenant, and a viewer */
+/* tenant.c: another tenant, a viewer, an operator */
 void attack_another_tenant(void);
 void attack_attachment_of_another(void);
 void attack_operators_words(void);
 void attack_viewer(void);
+void attack_operator(void);
 
 /* network.c: who is not let in */
 void attack_crafted_names(void);

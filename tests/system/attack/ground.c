@@ -15,6 +15,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#define TENDED_MAX 64
+#define TEND_MS 200
+
 char attack_tls[64], attack_tls_tcp[64], attack_tcp[64];
 static struct certs_ca ca, stranger;
 
@@ -69,6 +72,7 @@ int attack_prepare(struct rt_cluster *cluster, unsigned host)
         certs_ca_init(&stranger, "ca", NULL);
         issue("vch", ATTACK_DOMAIN "vch/local");
         issue("viewer", ATTACK_DOMAIN "viewer/local");
+        issue("operator", ATTACK_DOMAIN "operator");
         issue("other", ATTACK_DOMAIN "vch/other");
         (void)snprintf(attack_tls, sizeof(attack_tls), "tls:127.0.0.1:%u", tls);
         (void)snprintf(attack_tls_tcp, sizeof(attack_tls_tcp), PEER_TCP "%u", tls);
@@ -100,6 +104,57 @@ const char *attack_clients(unsigned host)
 }
 
 /* ---- links ---- */
+
+static struct peer *tended[TENDED_MAX];
+static size_t n_tended;
+
+void attack_tend(struct peer *peer)
+{
+    attack_neglect(peer);
+    assert_true(n_tended < TENDED_MAX);
+    tended[n_tended++] = peer;
+}
+
+void attack_neglect(struct peer *peer)
+{
+    for (size_t i = 0; i < n_tended; i++) {
+        if (tended[i] == peer) {
+            tended[i] = tended[--n_tended];
+            return;
+        }
+    }
+}
+
+void attack_neglect_all(void)
+{
+    n_tended = 0;
+}
+
+void attack_close(struct peer *peer)
+{
+    attack_neglect(peer);
+    peer_close(peer);
+}
+
+/* All but this one, now and then. */
+static void tend_others(const struct peer *peer)
+{
+    static uint64_t next;
+    uint64_t now = rt_process_now_ms();
+
+    for (size_t i = 0; i < n_tended && now >= next; i++) {
+        if (tended[i] != peer && tended[i]->fd >= 0 && !tended[i]->eof) {
+            peer_tend(tended[i]);
+        }
+    }
+    next = now >= next ? now + TEND_MS : next;
+}
+
+void attack_pass(unsigned ms)
+{
+    tend_others(NULL);
+    rt_process_sleep_ms(ms);
+}
 
 uint64_t attack_number(void)
 {
@@ -169,6 +224,7 @@ void attack_client(struct peer *peer, const char *certificates)
     } else {
         assert_int_equal(attack_tls_hello(peer, attack_in(certificates), false), RT_CLASS_OK);
     }
+    attack_tend(peer);
 }
 
 const uint8_t *attack_next(struct peer *peer, uint32_t types, struct rt_frame *frame)
@@ -178,6 +234,7 @@ const uint8_t *attack_next(struct peer *peer, uint32_t types, struct rt_frame *f
     for (;;) {
         const uint8_t *payload = peer->rx == NULL ? NULL : peer_frame(peer, frame);
 
+        tend_others(peer);
         if (payload != NULL && (types >> frame->type & 1) != 0) {
             return payload;
         }

@@ -47,6 +47,15 @@ void attack_issue(const struct attack_certificate *certificate);
 const char *attack_guests(unsigned host);
 const char *attack_clients(unsigned host);
 
+/* Links whose pings are answered whenever the test waits for another one, or for time to pass; what else comes stays.
+ * attack_client() and rogue_hello() enter theirs. */
+void attack_tend(struct peer *peer);
+void attack_neglect(struct peer *peer);
+void attack_neglect_all(void);
+void attack_pass(unsigned ms);
+/* Neglects it, and closes it. */
+void attack_close(struct peer *peer);
+
 /* A client's handshake, at host 0: of the tenant "local" by the unix socket, or with a directory of certificates over
  * TLS. */
 void attack_client(struct peer *peer, const char *certificates);

@@ -111,7 +111,7 @@ void attack_clone(void)
     refused(&clone, &ticket, RT_CLASS_REWOUND);
     assert_true(attack_alive(&guest.peer));
     assert_true(attack_alive(&client));
-    peer_close(&client);
+    attack_close(&client);
     rogue_close(&guest);
 }
 
@@ -154,7 +154,7 @@ void attack_guest_says_moved(void)
     }
     attack_saw("PROTOCOL on that channel, %u times", (unsigned)(sizeof(words) / sizeof(words[0])));
     assert_true(attack_alive(&guest.peer) && attack_alive(&client));
-    peer_close(&client);
+    attack_close(&client);
     rogue_close(&guest);
 }
 
@@ -190,7 +190,7 @@ void attack_channels_of_a_guest(void)
         assert_int_not_equal(frame.type, RT_DATA);
     }
     attack_saw("nothing: what it sends there is dropped");
-    peer_close(&client);
+    attack_close(&client);
     rogue_close(&guest);
 }
 
@@ -256,7 +256,7 @@ void attack_items_of_a_guest(void)
     assert_int_equal(cls, RT_CLASS_LIMIT);
     assert_int_equal(attack_refused(&client, 1), RT_CLASS_LIMIT);
     assert_true(attack_alive(&guest.peer) && attack_alive(&client));
-    peer_close(&client);
+    attack_close(&client);
     rogue_close(&guest);
 }
 
@@ -283,7 +283,7 @@ static void until_later(const char *cid)
     (void)snprintf(command, sizeof(command), "HSTRLEN rt:{local/%s}:r ep", cid);
     do {
         assert_true(rt_process_now_ms() < until);
-        rt_process_sleep_ms(20);
+        attack_pass(20);
     } while (rt_test_redis_command(&harness.redis, command, answer, sizeof(answer)) != 0 || strcmp(answer, ":3") != 0);
 }
 
@@ -335,7 +335,7 @@ void attack_stale_agent(void)
     harness_served("stale", 0);
     peer_send(&guest.peer, &frame, "good");
     assert_memory_equal(attack_next(&client, ATTACK_TYPE(RT_DATA) | ATTACK_TYPE(RT_REFUSE), &frame), "good", 4);
-    peer_close(&client);
+    attack_close(&client);
     rogue_close(&old);
     rogue_close(&guest);
 }

@@ -48,7 +48,7 @@ static void finish(struct lies *lies)
     attack_saw("%u lies: %u refused, %u without effect", lies->told, lies->refused, lies->told - lies->refused);
     assert_true(lies->told > 0 && lies->refused > 0);
     assert_true(attack_alive(&lies->client));
-    peer_close(&lies->client);
+    attack_close(&lies->client);
     rogue_close(&lies->guest);
 }
 
@@ -129,7 +129,7 @@ void attack_lies_in_hello(void)
             frame.type == RT_REFUSE) {
             lies.refused++;
         }
-        peer_close(&peer);
+        attack_close(&peer);
     }
     finish(&lies);
 }

@@ -197,7 +197,7 @@ static void newcomers(void)
     rogue_start(&guest, cid);
     attack_client(&client, "vch");
     assert_true(attack_alive(&client) && attack_alive(&guest.peer));
-    peer_close(&client);
+    attack_close(&client);
     rogue_close(&guest);
 }
 

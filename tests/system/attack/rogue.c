@@ -19,7 +19,7 @@ void rogue_make(struct rogue *rogue, const char *cid)
     (void)snprintf(rogue->cid, sizeof(rogue->cid), "%s", cid);
     attack_client(&client, NULL);
     rogue->join.size = peer_create(&client, cid, rogue->join.data);
-    peer_close(&client);
+    attack_close(&client);
 }
 
 int rogue_hello(struct rogue *rogue, const struct rogue_token *token)
@@ -39,8 +39,9 @@ int rogue_hello(struct rogue *rogue, const struct rogue_token *token)
     char why[RT_TEXT_MAX];
 
     rt_put_u64(nonce, attack_number());
-    peer_close(&rogue->peer);
+    attack_close(&rogue->peer);
     peer_open(&rogue->peer, attack_guests(rogue->host));
+    attack_tend(&rogue->peer);
     peer_send_msg(&rogue->peer, frame, RT_MSG_HELLO, &hello);
     payload = attack_next(&rogue->peer, ATTACK_TYPE(RT_WELCOME) | ATTACK_TYPE(RT_REFUSE), &frame);
     if (payload == NULL) {
@@ -78,7 +79,7 @@ void rogue_join(struct rogue *rogue)
     int cls;
 
     while ((cls = rogue_hello(rogue, &rogue->join)) == RT_CLASS_RETRY_LATER) { /* a store that is slow */
-        rt_process_sleep_ms(50);
+        attack_pass(50);
     }
     assert_int_equal(cls, RT_CLASS_OK);
     rogue_confirm(rogue);
@@ -100,7 +101,7 @@ void rogue_again(struct rogue *rogue)
     rogue_confirm(rogue);
     peer_client(&client, attack_clients(rogue->host));
     (void)rogue_attached(rogue, &client, 1, 1U << RT_STDOUT);
-    peer_close(&client);
+    attack_close(&client);
 }
 
 void rogue_answer(struct rogue *rogue, uint32_t channel, uint64_t wants)
@@ -152,5 +153,5 @@ void rogue_refuse(struct rogue *rogue, uint32_t channel, uint64_t cls, const cha
 
 void rogue_close(struct rogue *rogue)
 {
-    peer_close(&rogue->peer);
+    attack_close(&rogue->peer);
 }

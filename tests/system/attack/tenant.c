@@ -43,6 +43,18 @@ static int attach_refused(struct peer *client, uint32_t channel, const char *cid
     return attack_refused(client, channel);
 }
 
+/* A store says that there is none of this name when it has been up for 10 s. */
+static void until_whole(struct peer *client)
+{
+    struct rt_request_msg request = {.op = rt_slice_text("show"), .cid = rt_slice_text(NOBODY_CID)};
+    uint64_t until = rt_process_now_ms() + HARNESS_LIMIT_MS;
+
+    while (attack_ask(client, &request, NULL, NULL) == RT_CLASS_RETRY_LATER) {
+        assert_true(rt_process_now_ms() < until);
+        attack_pass(100);
+    }
+}
+
 /* A container of "local" that has ended, and has a tail. */
 static void ended(void)
 {
@@ -68,10 +80,7 @@ void attack_another_tenant(void)
 
     ended();
     attack_client(&client, "other");
-    request.cid = rt_slice_text(NOBODY_CID);
-    while (attack_ask(&client, &request, NULL, NULL) == RT_CLASS_RETRY_LATER) {
-        rt_process_sleep_ms(100); /* a store says that there is none when it has been up for 10 s */
-    }
+    until_whole(&client);
     same(&client, request, "honest", "nobody");
     same(&client, request, "h", "n");
     for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]); i++) {
@@ -90,7 +99,7 @@ void attack_another_tenant(void)
     assert_int_equal(cls, RT_CLASS_NOT_FOUND);
     assert_int_equal(attach_refused(&client, 2, NOBODY_CID, attach), cls);
     assert_string_equal(client.why, first);
-    peer_close(&client);
+    attack_close(&client);
 }
 
 /* The first attachment of a container that this client is told of. */
@@ -120,28 +129,44 @@ void attack_attachment_of_another(void)
     struct rt_attach_msg attach = {.take = true, .try_no = RT_COUNTER_MAX - 1, .want = 31, .id = {id, sizeof(id)}};
     struct rt_request_msg create = {.op = rt_slice_text("create"), .cid = rt_slice_text(HONEST_CID)};
     struct rt_request_msg show = {.op = rt_slice_text("show"), .cid = rt_slice_text(HONEST_CID)};
+    struct rt_attach_msg own = {.cid = rt_slice_text(HONEST_CID), .make = true, .want = 2, .from = RT_FROM_NOW};
     const struct rt_reply_msg *reply;
+    struct rogue namesake;
     struct peer owner, client;
+    struct rt_frame frame;
     int cls;
 
     attack_client(&owner, NULL);
     attachment_of(&owner, HONEST_CID, id);
     attack_client(&client, "other");
+    until_whole(&client);
     cls = attach_refused(&client, 1, HONEST_CID, attach);
     attack_saw("attach: %s", attack_class(cls));
     assert_int_equal(cls, RT_CLASS_NOT_FOUND);
-    assert_int_equal(attack_ask(&client, &create, NULL, NULL), RT_CLASS_OK);
+    assert_int_equal(attack_ask(&client, &create, &reply, NULL), RT_CLASS_OK);
+    memset(&namesake, 0, sizeof(namesake));
+    namesake.peer.fd = -1;
+    (void)snprintf(namesake.cid, sizeof(namesake.cid), HONEST_CID);
+    memcpy(namesake.join.data, reply->tok.data, reply->tok.size);
+    namesake.join.size = reply->tok.size;
     cls = attach_refused(&client, 2, HONEST_CID, attach);
     attack_saw("with a namesake: %s", attack_class(cls));
     assert_true(cls == RT_CLASS_NOT_FOUND || cls == RT_CLASS_RETRY_LATER);
     assert_int_equal(attack_ask(&client, &show, &reply, NULL), RT_CLASS_OK);
     assert_true(rt_slice_equal(reply->recs[0].tenant, rt_slice_text("other")));
     assert_int_equal(reply->recs[0].state, RT_SESSION_CREATED);
+    rogue_join(&namesake);
+    (void)rogue_attached(&namesake, &client, 3, 31);
+    attack_attach(&owner, 1, &own);
+    assert_non_null(attack_next(&owner, ATTACK_TYPE(RT_ATTACHED), &frame));
+    assert_non_null(attack_next(&owner, ATTACK_TYPE(RT_DATA), &frame));
+    assert_true(attack_alive(&namesake.peer));
     assert_int_equal(attack_ask(&owner, &show, &reply, NULL), RT_CLASS_OK);
     assert_true(rt_slice_equal(reply->recs[0].tenant, rt_slice_text("local")));
     assert_int_equal(reply->recs[0].state, RT_SESSION_RUNNING);
-    peer_close(&owner);
-    peer_close(&client);
+    rogue_close(&namesake);
+    attack_close(&owner);
+    attack_close(&client);
 }
 
 /* What an operator alone may say: of one's own, of another's and of none. */
@@ -162,7 +187,7 @@ void attack_operators_words(void)
                 assert_int_equal(attack_ask(&client, &request, NULL, NULL), RT_CLASS_DENIED);
             }
         }
-        peer_close(&client);
+        attack_close(&client);
     }
     attack_saw("kick, revoke: DENIED");
 }
@@ -177,7 +202,10 @@ void attack_viewer(void)
                                            {.take = true, .want = 2, .try_no = 9, .id = {id, sizeof(id)}}};
     struct rt_request_msg create = {.op = rt_slice_text("create"), .cid = rt_slice_text("viewers")};
     struct rt_request_msg remove = {.op = rt_slice_text("remove"), .cid = rt_slice_text(HONEST_CID)};
+    struct rt_attach_msg reads = {.cid = rt_slice_text(HONEST_CID), .make = true, .want = 2, .from = RT_FROM_NOW};
     struct peer owner, viewer;
+    struct rt_frame frame;
+    int cls;
 
     attack_client(&owner, NULL);
     attack_client(&viewer, "viewer");
@@ -191,6 +219,39 @@ void attack_viewer(void)
     assert_int_equal(attack_ask(&viewer, &create, NULL, NULL), RT_CLASS_DENIED);
     assert_int_equal(attack_ask(&viewer, &remove, NULL, NULL), RT_CLASS_DENIED);
     attack_saw("input, exec, take, create, remove: DENIED; 4 bytes of an id");
-    peer_close(&owner);
-    peer_close(&viewer);
+    attack_attach(&viewer, 9, &reads);
+    assert_non_null(attack_next(&viewer, ATTACK_TYPE(RT_ATTACHED), &frame));
+    frame = (struct rt_frame){.type = RT_DATA, .channel = 9, .stream = RT_STDIN, .length = 4};
+    peer_send(&viewer, &frame, "evil");
+    cls = attack_refused(&viewer, 9);
+    attack_saw("input all the same: %s", attack_class(cls));
+    assert_int_equal(cls, RT_CLASS_PROTOCOL);
+    assert_true(attack_alive(&viewer));
+    attack_close(&owner);
+    attack_close(&viewer);
+}
+
+/* It sees every tenant's containers, and neither reads nor makes one. */
+void attack_operator(void)
+{
+    struct rt_request_msg show = {.op = rt_slice_text("show"), .cid = rt_slice_text("local/" HONEST_CID)};
+    static const char *const ops[] = {"create", "remove", "tails"};
+    const struct rt_attach_msg wishes[] = {{.make = true, .want = 1U << RT_STDOUT},
+                                           {.make = true, .want = 1U << RT_STDIN},
+                                           {.make = true, .want = 1U << RT_CONTROL_UP},
+                                           {.make = true, .want = 31, .exec = true}};
+    struct peer boss;
+
+    attack_client(&boss, "operator");
+    assert_int_equal(attack_ask(&boss, &show, NULL, NULL), RT_CLASS_OK);
+    for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]); i++) {
+        struct rt_request_msg request = {.op = rt_slice_text(ops[i]), .cid = show.cid};
+
+        assert_int_equal(attack_ask(&boss, &request, NULL, NULL), RT_CLASS_DENIED);
+    }
+    for (uint32_t i = 0; i < sizeof(wishes) / sizeof(wishes[0]); i++) {
+        assert_int_equal(attach_refused(&boss, i + 1, "local/" HONEST_CID, wishes[i]), RT_CLASS_DENIED);
+    }
+    attack_saw("create, remove, tails, attach, exec: DENIED");
+    attack_close(&boss);
 }

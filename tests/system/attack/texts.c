@@ -105,7 +105,7 @@ static void evil_hellos(void)
         peer_open(&peer, i < 3 ? attack_guests(0) : attack_clients(0));
         peer_send_msg(&peer, frame, RT_MSG_HELLO, &hello);
         (void)attack_next(&peer, ATTACK_TYPE(RT_WELCOME) | ATTACK_TYPE(RT_REFUSE), &frame);
-        peer_close(&peer);
+        attack_close(&peer);
     }
 }
 
@@ -147,7 +147,7 @@ void attack_texts_of_clients(void)
     shown(ARGS("show", "labelled"));
     shown(ARGS("show", "--json", "labelled"));
     attack_saw("nothing raw in ls, show, attach, exec, create, nor in the log");
-    peer_close(&client);
+    attack_close(&client);
     logs_are_clean();
 }
 
@@ -198,7 +198,7 @@ void attack_texts_of_certificates(void)
         attack_issue(&one);
         assert_int_equal(attack_tls_hello(&peer, one.directory, false), ATTACK_CLOSED);
         attack_saw("%s", peer.why);
-        peer_close(&peer);
+        attack_close(&peer);
     }
     logs_are_clean();
 }
