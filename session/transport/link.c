@@ -195,7 +195,7 @@ static void write_next(struct rt_link *link)
         size += chunk->size;
         link->flight = chunk;
     }
-    link->backlog -= size;
+    link->backlog -= (uint32_t)size;
     err = link->wire.ops->write(&link->wire, iov, n);
     if (err != 0) {
         fail_write(link, err);
@@ -211,7 +211,7 @@ static int append_chunk(struct rt_link *link, struct rt_buf *owner, char *base, 
     if (copy && last != NULL && last != link->flight && last->owner == NULL && last->cap - last->size >= size) {
         memcpy(last->mem + last->size, base, size);
         last->size += size;
-        link->backlog += size;
+        link->backlog += (uint32_t)size;
         return 0;
     }
     if (copy && cap < CHUNK_MIN) {
@@ -235,7 +235,7 @@ static int append_chunk(struct rt_link *link, struct rt_buf *owner, char *base, 
         link->first = chunk;
     }
     link->last = chunk;
-    link->backlog += size;
+    link->backlog += (uint32_t)size;
     return 0;
 }
 

@@ -83,18 +83,18 @@ struct rt_link {
     uv_timer_t *timer; /* owned, or NULL: deadline of a handshake, LINGER and FLUSH */
     const struct rt_link_ops *ops;
     struct rt_buf_pool *pool;
-    enum rt_link_state state;
     int reason;
-    bool noted; /* reason and text are final */
+    uint8_t state; /* enum rt_link_state */
+    bool noted;    /* reason and text are final */
     bool above_high;
 
-    uint8_t *carry; /* owned, or NULL: the unconsumed tail */
-    uint32_t carry_size, carry_cap;
+    uint8_t *carry;                 /* owned, or NULL: the unconsumed tail */
+    uint32_t carry_size, carry_cap; /* at most RT_BUF_CARRY_MAX */
 
     struct rt_link_chunk *first, *last; /* owned list */
     struct rt_link_chunk *flight;       /* last chunk of the write that the wire has, or NULL */
-    size_t backlog;                     /* bytes of the chunks after flight */
-    size_t high_water;                  /* bytes; may be set after open */
+    uint32_t backlog;                   /* bytes of the chunks after flight, at most RT_LINK_QUEUE_MAX */
+    uint32_t high_water;                /* bytes; may be set after open */
 
     uint64_t accepted; /* bytes taken by rt_link_writev */
     uint64_t received; /* bytes read */
