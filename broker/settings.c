@@ -21,8 +21,9 @@
 #define COUNT_MOST 1000000
 /* Four, of which whoever may stand for many has three. */
 #define HANDSHAKES_LEAST 4
-/* A connection that was read slowly, and no more. */
-#define BYTES_LEAST RT_LINK_QUEUED_MAX
+/* One connection may read slowly. */
+#define BYTES_LEAST 33554432
+_Static_assert(BYTES_LEAST >= RT_LINK_QUEUED_MAX, "what one connection may have queued is within its tenant's limit");
 #define BYTES_MOST (UINT64_C(1) << 40)
 #define AT(member) offsetof(struct rt_settings, member)
 #define TTL_MAX_MS (UINT64_C(10) * 365 * 24 * 3600 * 1000)

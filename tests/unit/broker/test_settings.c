@@ -62,6 +62,26 @@ static void test_defaults(void **state)
     assert_string_equal(settings.keys, "/var/lib/retether/keys");
     assert_int_equal(settings.store_timeout_ms, 1000);
     assert_int_equal(settings.log_level, RT_LOG_INFO);
+    for (size_t i = 0; i < RT_LIMITS; i++) {
+        assert_true(settings.limits[i] > 0);
+    }
+    assert_int_equal(settings.limits[RT_LIMIT_TENANT_CLIENTS], 3072);
+}
+
+/* Those of a tenant's connections go with those of all, unless they are given. */
+static void test_limits(void **state)
+{
+    (void)state;
+    assert_int_equal(
+        read_file("listen {\n  max_clients = 100\n}\nlimits {\n  tenant_sessions = 7\n  handshakes = 8\n}\n"), 0);
+    assert_int_equal(settings.limits[RT_LIMIT_TENANT_SESSIONS], 7);
+    assert_int_equal(settings.limits[RT_LIMIT_TENANT_CLIENTS], 75);
+    assert_int_equal(settings.handshakes, 8);
+    assert_int_equal(read_flags("--tenant-clients", "9", "--client-requests", "10", NULL), 0);
+    assert_int_equal(settings.limits[RT_LIMIT_TENANT_CLIENTS], 9);
+    assert_int_equal(settings.limits[RT_LIMIT_CLIENT_REQUESTS], 10);
+    assert_int_equal(read_flags("--client-channels", "5000", NULL), RT_ECONFIG);
+    assert_int_equal(read_flags("--tenant-requests", "0", NULL), RT_ECONFIG);
 }
 
 static void test_file(void **state)
@@ -363,10 +383,11 @@ static void test_table(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults),    cmocka_unit_test(test_file),        cmocka_unit_test(test_users),
-        cmocka_unit_test(test_listen_item), cmocka_unit_test(test_empty_lists), cmocka_unit_test(test_flags_win),
-        cmocka_unit_test(test_bad_files),   cmocka_unit_test(test_bad_flags),   cmocka_unit_test(test_hidden_error),
-        cmocka_unit_test(test_list_limit),  cmocka_unit_test(test_documented),  cmocka_unit_test(test_table),
+        cmocka_unit_test(test_defaults),     cmocka_unit_test(test_limits),      cmocka_unit_test(test_file),
+        cmocka_unit_test(test_users),        cmocka_unit_test(test_listen_item), cmocka_unit_test(test_empty_lists),
+        cmocka_unit_test(test_flags_win),    cmocka_unit_test(test_bad_files),   cmocka_unit_test(test_bad_flags),
+        cmocka_unit_test(test_hidden_error), cmocka_unit_test(test_list_limit),  cmocka_unit_test(test_documented),
+        cmocka_unit_test(test_table),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
