@@ -27,14 +27,9 @@ static bool read_cid(const char *text, void *out)
     return rt_read_text(text, out) && rt_cid_valid(rt_slice_text(text));
 }
 
-/* "CID", or an operator's "TENANT/CID". A tenant's name is as a container's, and shorter. */
 static bool read_name(const char *text, void *out)
 {
-    const char *slash = strchr(text, '/');
-    struct rt_slice tenant = {(const uint8_t *)text, slash == NULL ? 0 : (size_t)(slash - text)};
-
-    return rt_read_text(text, out) && rt_cid_valid(rt_slice_text(slash == NULL ? text : slash + 1)) &&
-           (slash == NULL || (rt_cid_valid(tenant) && tenant.size <= RT_TENANT_MAX));
+    return rt_read_text(text, out) && rt_whole_name_valid(rt_slice_text(text));
 }
 
 /* What a request carries as text. */

@@ -45,7 +45,7 @@ int rt_sdk_attach_options(const struct retether_attach_options *given, struct rt
 
     memset(out, 0, sizeof(*out));
     if (rt_sized_take(&options, sizeof(options), given, sizeof(options)) != RT_OK || in->container == NULL ||
-        strlen(in->container) > RT_CID_MAX || in->process > RT_PROC_MAX ||
+        strlen(in->container) > RT_WHOLE_NAME_MAX || in->process > RT_PROC_MAX ||
         (unsigned)in->from >= sizeof(from) / sizeof(from[0])) {
         return RT_EINVAL;
     }

@@ -30,12 +30,12 @@ struct rt_catt; /* freed by rt_catt_free() */
 struct rt_client;
 
 struct rt_attach_options {
-    char cid[RT_CID_MAX + 1];
-    uint64_t proc;          /* 0 main */
-    uint8_t id[RT_ID_SIZE]; /* all zero: made at random */
-    uint64_t want;          /* bit per stream */
-    uint64_t from, n;       /* enum rt_attach_from */
-    uint64_t n_err;         /* RT_FROM_OFFSET: where stderr starts, as n for stdout */
+    char cid[RT_WHOLE_NAME_MAX + 1]; /* an operator may say whose it is */
+    uint64_t proc;                   /* 0 main */
+    uint8_t id[RT_ID_SIZE];          /* all zero: made at random */
+    uint64_t want;                   /* bit per stream */
+    uint64_t from, n;                /* enum rt_attach_from */
+    uint64_t n_err;                  /* RT_FROM_OFFSET: where stderr starts, as n for stdout */
     uint64_t hold_ms;
     bool once;
     bool steal;

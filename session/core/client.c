@@ -232,7 +232,6 @@ static struct rt_catt *make(struct rt_client *client, const struct rt_attach_opt
     att->client = client;
     att->options = *options;
     att->want = options->want | 1U << RT_CONTROL_UP; /* this machine reads it */
-    memcpy(att->cid, options->cid, sizeof(att->cid));
     memcpy(att->id, options->id, sizeof(att->id));
     att->home = att->alt = att->link = RT_NO_SLOT;
     att->since = client->now;
@@ -256,7 +255,7 @@ int rt_client_attach(struct rt_client *client, const struct rt_attach_options *o
     static const uint8_t zero[RT_ID_SIZE];
     bool named = memcmp(options->id, zero, RT_ID_SIZE) != 0;
     rt_client_at(client, now);
-    if (memchr(options->cid, '\0', sizeof(options->cid)) == NULL || !rt_cid_valid(rt_slice_text(options->cid)) ||
+    if (memchr(options->cid, '\0', sizeof(options->cid)) == NULL || !rt_whole_name_valid(rt_slice_text(options->cid)) ||
         options->want >> RT_STREAMS != 0 || options->from > RT_FROM_LINES || options->n >= RT_COUNTER_MAX ||
         options->n_err >= RT_COUNTER_MAX || options->proc > RT_PROC_MAX || options->hold_ms >= RT_COUNTER_MAX ||
         options->rows > RT_CELLS_MAX || options->cols > RT_CELLS_MAX || (!named && options->steal)) {

@@ -48,7 +48,6 @@ struct rt_catt {
     struct rt_timer timer;
     struct rt_catt *hash_next;
 
-    char cid[RT_CID_MAX + 1];
     uint8_t id[RT_ID_SIZE];
     struct rt_attach_options options;
     uint64_t want; /* with control-up always */

@@ -38,7 +38,7 @@ static void fill_cursors(struct rt_catt *att, struct rt_attach_msg *msg)
 size_t rt_catt_put_attach(struct rt_catt *att, uint8_t *out, size_t cap)
 {
     struct rt_clink *link = &att->client->links[att->link];
-    struct rt_attach_msg msg = {.cid = rt_slice_text(att->cid),
+    struct rt_attach_msg msg = {.cid = rt_slice_text(att->options.cid),
                                 .id = {att->id, RT_ID_SIZE},
                                 .try_no = att->try_no + 1,
                                 .make = !att->attached && !att->options.steal,

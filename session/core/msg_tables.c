@@ -157,7 +157,7 @@ static const struct rt_msg_field attach_in[] = {
 static const struct rt_msg_table attach_in_table = ORDERED_TABLE(rt_attach_in, attach_in, a, h, 1);
 
 static const struct rt_msg_field attach[] = {
-    STR(ALWAYS, rt_attach_msg, cid, RT_CID_MAX),
+    STR(ALWAYS, rt_attach_msg, cid, RT_WHOLE_NAME_MAX),
     ID(ALWAYS, rt_attach_msg, id),
     FROM_TO(ALWAYS, rt_attach_msg, "try", try_no, 1, RT_COUNTER_MAX - 1),
     BOOL(NEVER, rt_attach_msg, make),
@@ -230,7 +230,7 @@ static const struct rt_msg_field exec[] = {
 
 static const struct rt_msg_field request[] = {
     STR(ALWAYS, rt_request_msg, op, WORD_MAX),
-    STR(NEVER, rt_request_msg, cid, RT_CID_MAX),
+    STR(NEVER, rt_request_msg, cid, RT_WHOLE_NAME_MAX),
     STR(NEVER, rt_request_msg, label, RT_LABEL_MAX),
     INT(NEVER, rt_request_msg, ring),
     BOOL(NEVER, rt_request_msg, prefix),

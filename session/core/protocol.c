@@ -2,6 +2,8 @@
  * Copyright The retether authors */
 #include "session/core/protocol.h"
 
+#include <string.h>
+
 const char *rt_class_name(uint64_t cls)
 {
     static const char *const names[RT_CLASSES] = {
@@ -60,6 +62,18 @@ static bool name_valid(struct rt_slice name, size_t most)
 bool rt_cid_valid(struct rt_slice cid)
 {
     return name_valid(cid, RT_CID_MAX);
+}
+
+bool rt_whole_name_valid(struct rt_slice name)
+{
+    const uint8_t *slash = name.size == 0 ? NULL : memchr(name.data, '/', name.size);
+    size_t tenant = slash == NULL ? 0 : (size_t)(slash - name.data);
+
+    if (slash == NULL) {
+        return rt_cid_valid(name);
+    }
+    return name_valid((struct rt_slice){name.data, tenant}, RT_TENANT_MAX) &&
+           rt_cid_valid((struct rt_slice){slash + 1, name.size - tenant - 1});
 }
 
 bool rt_vm_valid(struct rt_slice name)

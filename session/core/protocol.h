@@ -77,6 +77,8 @@ enum rt_way {
 
 #define RT_CID_MAX 128
 #define RT_TENANT_MAX 64
+/* A container as an operator names it: TENANT/CID. */
+#define RT_WHOLE_NAME_MAX (RT_TENANT_MAX + 1 + RT_CID_MAX)
 #define RT_HOST_MAX 64
 /* Of a virtual machine's name. */
 #define RT_VM_MAX 60
@@ -194,6 +196,8 @@ const char *rt_session_state_name(uint64_t state);
 
 /* [A-Za-z0-9][A-Za-z0-9_.-]{0,127} */
 bool rt_cid_valid(struct rt_slice cid);
+/* "CID", or an operator's "TENANT/CID". A tenant's name is as a container's, and shorter. */
+bool rt_whole_name_valid(struct rt_slice name);
 /* A virtual machine's name has the same characters. */
 bool rt_vm_valid(struct rt_slice name);
 

@@ -270,7 +270,7 @@ static void attach(int client, struct sim_att *att)
     att->must_not_gap = sim_chance(50);
     options.hold_ms = att->must_not_gap ? 600000 : sim_random(3) * 500;
     sim_key(att->container, &key);
-    memcpy(options.cid, key.cid, sizeof(options.cid));
+    memcpy(options.cid, key.cid, sizeof(key.cid));
     att->lines[0] = att->lines[1] = UINT64_MAX;
     if (rt_client_attach(sim.clients[client].client, &options, sim_ms(), &att->att) != 0) {
         sim_fail("an attach was refused");
@@ -485,7 +485,7 @@ static void other_app(struct sim_client *c)
         struct rt_key key;
 
         sim_key(SIM_HOSTILE, &key);
-        memcpy(options.cid, key.cid, sizeof(options.cid));
+        memcpy(options.cid, key.cid, sizeof(key.cid));
         if (rt_client_attach(c->client, &options, sim_ms(), &c->other) != 0) {
             sim_fail("an attach was refused");
         }

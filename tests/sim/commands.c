@@ -146,7 +146,7 @@ static void ask(int client, struct sim_exec *exec)
     exec->container = (int)sim_random((uint64_t)sim.n_containers);
     sim_random_bytes(NULL, exec->id, RT_ID_SIZE);
     sim_key(exec->container, &key);
-    memcpy(options.cid, key.cid, sizeof(options.cid));
+    memcpy(options.cid, key.cid, sizeof(key.cid));
     memcpy(options.id, exec->id, RT_ID_SIZE);
     msg.n_argv = 3;
     msg.argv[0] = rt_slice_text("command");

@@ -276,7 +276,7 @@ static bool twice(int client)
         return false;
     }
     sim_key(mine->container, &key);
-    memcpy(options.cid, key.cid, sizeof(options.cid));
+    memcpy(options.cid, key.cid, sizeof(key.cid));
     memcpy(options.id, mine->id, RT_ID_SIZE);
     return sim_client_twin(client, &options);
 }

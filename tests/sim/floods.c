@@ -136,7 +136,7 @@ void sim_hostile_app(void)
             continue;
         }
         sim_key(i % sim.n_containers, &key);
-        memcpy(options.cid, key.cid, sizeof(options.cid));
+        memcpy(options.cid, key.cid, sizeof(key.cid));
         if (rt_client_attach(c->client, &options, sim_ms(), &att->att) != 0) {
             sim_fail("an attach was refused");
         }

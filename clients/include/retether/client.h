@@ -127,7 +127,7 @@ enum retether_from {
 
 struct retether_attach_options {
     size_t size;           /* of this struct; retether_attach_defaults() sets it */
-    const char *container; /* whole container ID */
+    const char *container; /* whole container ID; of an operator also "TENANT/CID" */
     uint32_t process;      /* 0: the main one */
     bool input;            /* stdin is opened */
     bool input_once;       /* the process's stdin ends with the first attachment that ends it */

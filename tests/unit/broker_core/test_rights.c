@@ -148,6 +148,87 @@ static void test_attaches(void **state)
     }
 }
 
+/* An operator says whose container it is: also where both names are as long as they can be. */
+static void test_longest_names(void **state)
+{
+    static struct rt_reply_msg reply;
+    static const char *const ops[] = {"show", "tails", "kick", "revoke"};
+    static const enum rt_class answers[] = {RT_CLASS_OK, RT_CLASS_NOT_FOUND, RT_CLASS_OK, RT_CLASS_OK};
+    struct fx *fx = *state;
+    char whole[RT_WHOLE_NAME_MAX + 1], *cid = whole + RT_TENANT_MAX + 1;
+    struct rt_attach_msg msg = attach_msg(1u << RT_STDOUT, false, 0);
+    struct fx_guest guest;
+    struct rt_frame frame;
+    int boss = fx_client_as(fx, RT_CLIENT_OPERATOR_READS);
+
+    memset(whole, 't', sizeof(whole));
+    whole[RT_TENANT_MAX] = whole[RT_WHOLE_NAME_MAX] = '\0';
+    fx_guest(&guest, cid, 1);
+    fx_join_token(&guest, whole, cid, "");
+    fx_serve(fx, &guest);
+    whole[RT_TENANT_MAX] = '/';
+    msg.cid = rt_slice_text(whole);
+    fx_msg(fx, boss, &(struct rt_frame){.type = RT_ATTACH, .channel = 1}, RT_MSG_ATTACH, &msg);
+    fx_answer(fx);
+    (void)fx_want(fx, guest.link, RT_ATTACH, &frame);
+    for (uint64_t i = 0; i < sizeof(ops) / sizeof(ops[0]); i++) {
+        fx_request(fx, boss, i, &(struct rt_request_msg){.op = rt_slice_text(ops[i]), .cid = msg.cid});
+        fx_answer(fx);
+        fx_reply(fx, boss, i, &reply);
+        assert_int_equal(reply.c, answers[i]);
+        if (i == 2) {
+            (void)fx_want(fx, boss, RT_REFUSE, &frame); /* its attachment is LOST */
+        }
+    }
+}
+
+static void plain(struct fx *fx, int boss, uint32_t channel)
+{
+    attach(fx, boss, channel, 1u << RT_STDOUT, false, 0);
+}
+
+/* A name without its tenant is looked for in all of them, page by page: what is said where it cannot be found, and that
+ * its guest is, among others that begin with it. */
+static void test_plain_name(void **state)
+{
+    struct fx *fx = *state;
+    struct rt_store_record *other = fx_record(fx, "other", "web-2");
+    struct rt_refuse_msg refuse;
+    struct rt_frame frame;
+    struct fx_guest guest;
+    int boss = fx_client_as(fx, RT_CLIENT_OPERATOR_READS);
+
+    other->rule.exists = true;
+    fx_up(fx, true, false);
+    fx_answer(fx);
+    plain(fx, boss, 1);
+    fx_answer(fx);
+    fx_want_refuse(fx, boss, 1, RT_CLASS_RETRY_LATER, &refuse); /* the store may have lost it */
+    fx_up(fx, false, true);
+    fx_answer(fx);
+    plain(fx, boss, 2);
+    fx_answer(fx);
+    fx_want_refuse(fx, boss, 2, RT_CLASS_NOT_FOUND, &refuse);
+    plain(fx, boss, 3);
+    fx_fail(fx, RT_EUNAVAIL);
+    fx_none(fx, boss);
+    fx_tick(fx, RT_STORE_TIMEOUT_MS);
+    fx_want_refuse(fx, boss, 3, RT_CLASS_RETRY_LATER, &refuse);
+    fx_guest(&guest, "web", 1);
+    fx_serve(fx, &guest);
+    fx->page = 1;
+    plain(fx, boss, 4);
+    fx_answer(fx);
+    (void)fx_want(fx, guest.link, RT_ATTACH, &frame);
+    fx_lost(fx, guest.link);
+    (void)fx_want(fx, boss, RT_REFUSE, &frame);
+    (void)snprintf(fx_record(fx, "local", "web")->rule.host, RT_HOST_MAX + 1, "there");
+    fx_record(fx, "local", "web")->rule.epoch = 9;
+    plain(fx, boss, 5);
+    fx_answer(fx);
+    fx_want_refuse(fx, boss, 5, RT_CLASS_RETRY_LATER, &refuse); /* elsewhere, and nobody knows where that is */
+}
+
 /* Where the configuration says so, an operator is one that reads. */
 static void test_operators_read(void **state)
 {
@@ -245,6 +326,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         FX_TEST(test_requests),
         FX_TEST(test_attaches),
+        FX_TEST(test_longest_names),
+        FX_TEST(test_plain_name),
         FX_TEST(test_operators_read),
         FX_TEST(test_nobody),
         FX_TEST(test_viewer_sends_nothing),

@@ -171,6 +171,23 @@ static void test_give_up(void **state)
     fx_close(&fx);
 }
 
+/* An operator says whose container it is: the longest name there is goes out as it was given. */
+static void test_whole_name(void **state)
+{
+    (void)state;
+    struct rt_attach_options options = {.want = FX_WANT};
+    struct rt_catt *att;
+    struct rt_attach_msg attach;
+    memset(options.cid, 'c', RT_WHOLE_NAME_MAX);
+    options.cid[RT_TENANT_MAX] = '/';
+    fx_open(&fx, 1);
+    assert_int_equal(rt_client_attach(fx.client, &options, fx.now, &att), 0);
+    fx_up(&fx, 0);
+    (void)fx_take_attach(&fx, 0, &attach);
+    assert_true(rt_slice_equal(attach.cid, rt_slice_text(options.cid)));
+    fx_close(&fx);
+}
+
 static void test_free_says_detach(void **state)
 {
     (void)state;
@@ -430,6 +447,7 @@ int main(void)
         cmocka_unit_test(test_every_class_when_live_and_asked_again),
         cmocka_unit_test(test_ended_waits_for_the_reader),
         cmocka_unit_test(test_give_up),
+        cmocka_unit_test(test_whole_name),
         cmocka_unit_test(test_free_says_detach),
         cmocka_unit_test(test_bad_attached),
         cmocka_unit_test(test_offsets_at_the_bound),

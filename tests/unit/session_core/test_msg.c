@@ -316,6 +316,32 @@ static void test_cid(void **state)
     assert_false(rt_cid_valid((struct rt_slice){.data = (const uint8_t *)text, .size = 3}));
 }
 
+/* As operators name containers: a slash parts a tenant's name from the container's, each of them good by itself. */
+static void test_whole_name(void **state)
+{
+    (void)state;
+    static const char *const good[] = {"a", "t/a", "t-1/web.2", "0/0"};
+    static const char *const bad[] = {"", "/", "t/", "/a", "t//a", "t/a/b", "t t/a", "-t/a", "t/-a"};
+    char text[RT_WHOLE_NAME_MAX + 1];
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+        assert_true(rt_whole_name_valid(rt_slice_text(good[i])));
+    }
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        assert_false(rt_whole_name_valid(rt_slice_text(bad[i])));
+    }
+    for (size_t tenant = RT_TENANT_MAX; tenant <= RT_TENANT_MAX + 1; tenant++) {
+        for (size_t cid = RT_CID_MAX; cid <= RT_CID_MAX + 1; cid++) {
+            char name[RT_TENANT_MAX + RT_CID_MAX + 3];
+            memset(name, 'n', sizeof(name));
+            name[tenant] = '/';
+            assert_int_equal(rt_whole_name_valid((struct rt_slice){(const uint8_t *)name, tenant + 1 + cid}),
+                             tenant == RT_TENANT_MAX && cid == RT_CID_MAX);
+        }
+    }
+    memset(text, 'a', sizeof(text));
+    assert_false(rt_whole_name_valid((struct rt_slice){(const uint8_t *)text, RT_CID_MAX + 1})); /* no tenant */
+}
+
 static void test_names(void **state)
 {
     (void)state;
@@ -372,6 +398,7 @@ int main(void)
         cmocka_unit_test(test_no_memory),
         cmocka_unit_test(test_slices),
         cmocka_unit_test(test_cid),
+        cmocka_unit_test(test_whole_name),
         cmocka_unit_test(test_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
