@@ -31,7 +31,7 @@ struct fx {
     uint64_t now;
     struct {
         bool dialing, up;
-        char addr[RT_ADDR_MAX + 1];
+        char addr[RT_ADDR_MAX + 1], host[RT_HOST_MAX + 1];
         unsigned dials, hangups;
         uint64_t dialed_at;
         const char *reason;

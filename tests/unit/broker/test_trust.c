@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "broker/shell.h"
+
+#include "session/core/identity.h"
+#include "tests/lib/certs/certs.h"
+#include "tests/unit/broker/shell_fixture.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* The agent's own certificate: clients hold it against the name that they were told, so it must be this host's. */
+
+static struct certs_ca ca;
+
+static int setup(void **state)
+{
+    int rc = fx_setup(state);
+
+    (void)snprintf(fx_settings.tls, sizeof(fx_settings.tls), "%s/tls", fx_dir);
+    if (rc != 0 || mkdir(fx_settings.tls, 0700) != 0) {
+        return -1;
+    }
+    certs_ca_init(&ca, "CA", NULL);
+    certs_ca_append(&ca, fx_path("tls/ca.pem"));
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    certs_ca_close(&ca);
+    return fx_teardown(state);
+}
+
+static void issue(const char *uri)
+{
+    char cert[128], key[128];
+
+    (void)snprintf(cert, sizeof(cert), "%.60s/cert.pem", fx_settings.tls);
+    (void)snprintf(key, sizeof(key), "%.60s/key.pem", fx_settings.tls);
+    (void)unlink(cert);
+    (void)unlink(key);
+    certs_issue_uri(&ca, uri, cert, key);
+}
+
+static bool has_read(void *ctx)
+{
+    (void)ctx;
+    return shell.trust.phase == RT_TRUST_IDLE;
+}
+
+static void reload(void)
+{
+    rt_shell_reload_trust(&shell);
+    fx_until(has_read, NULL);
+}
+
+static void test_whose_certificate(void **state)
+{
+    static const struct {
+        const char *uri, *is; /* NULL: good */
+    } cases[] = {
+        {"spiffe://lab/retether/agent/hosta", NULL},
+        {"spiffe://lab/retether/agent/hostb", "the certificate is of agent/hostb, and this agent is agent/hosta"},
+        {"spiffe://lab/retether/agent/host", "of agent/host, "},
+        {"spiffe://lab/retether/agent/hosta2", "of agent/hosta2, "},
+        {"spiffe://lab/retether/vch/hosta", "of vch/hosta, "},
+        {"spiffe://lab/retether/viewer/hosta", "of viewer/hosta, "},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        issue(cases[i].uri);
+        if (cases[i].is == NULL) {
+            fx_start();
+            assert_string_equal(shell.tls.own.name, "hosta");
+            fx_stop(0);
+        } else {
+            fx_refused();
+            if (strstr(shell.trust.next.why, cases[i].is) == NULL) {
+                fail_msg("%s: %s", cases[i].uri, shell.trust.next.why);
+            }
+        }
+    }
+}
+
+/* A certificate of another host, read while the agent runs, changes nothing. */
+static void test_read_anew(void **state)
+{
+    (void)state;
+    issue("spiffe://lab/retether/agent/hosta");
+    fx_start();
+    issue("spiffe://lab/retether/agent/hostb");
+    reload();
+    assert_int_equal(shell.trust.error, RT_ECONFIG);
+    assert_string_equal(shell.tls.own.name, "hosta");
+    issue("spiffe://lab/retether/agent/hosta");
+    reload();
+    assert_int_equal(shell.trust.error, 0);
+    assert_string_equal(shell.tls.own.name, "hosta");
+    fx_stop(0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_whose_certificate, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_read_anew, setup, teardown),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
