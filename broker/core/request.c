@@ -389,11 +389,16 @@ static bool answered_here(struct rt_agent *agent, struct ag_ask *ask)
     }
 }
 
+const char *rt_ag_request_name(unsigned what)
+{
+    return what < ASK_KINDS ? asks[what].name : "";
+}
+
 static enum ag_what what_of(struct rt_slice op)
 {
     enum ag_what what = ASK_CREATE;
 
-    while (what < ASK_KINDS && !rt_slice_equal(op, rt_slice_text(asks[what].name))) {
+    while (what < ASK_KINDS && !rt_slice_equal(op, rt_slice_text(rt_ag_request_name(what)))) {
         what++;
     }
     return what;

@@ -27,6 +27,8 @@ struct rt_store_reply;
 /* Of a link that is not congested, and has room for the answer. */
 void rt_ag_request_start(struct rt_agent *agent, struct ag_link *link, uint64_t request,
                          const struct rt_request_msg *msg);
+/* What a REQUEST calls it: of enum ag_what; "" behind the last. */
+const char *rt_ag_request_name(unsigned what);
 /* Bytes that the answer may take at a time. */
 uint32_t rt_ag_request_room(struct rt_slice op);
 void rt_ag_ask_reply(struct rt_agent *agent, struct ag_ask *ask, const struct rt_store_reply *reply);
