@@ -11,7 +11,8 @@
 #include <stdint.h>
 
 /* Ends of sessions (status and tails) on this host's disk until the store has them: one file each, DIR/TENANT+CID+LIFE,
- * written whole or not at all and fsynced, for then the guest powers off. */
+ * written whole or not at all and fsynced, for then the guest powers off. What is revoked lies in a directory of its
+ * own in the same way, as ends that have a key, a life and a host, and nothing else. */
 
 /* Bytes of one file: two tails, their order and a head. */
 #define RT_END_FILE_MAX (2 * RT_TAIL_MAX + RT_ORDER_PACKED_MAX + 1024)

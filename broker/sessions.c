@@ -55,7 +55,8 @@ static int make_agent(struct rt_shell *shell)
                                      .random = rt_random_fill,
                                      .wall_ms = wall_cb,
                                      .keep_end = rt_shell_keep_end,
-                                     .drop_end = rt_shell_drop_end};
+                                     .drop_end = rt_shell_drop_end,
+                                     .keep_revoked = rt_shell_keep_revoked};
     rt_random_fill(NULL, &config.seed, sizeof(config.seed));
     shell->agent = rt_agent_new(&config, rt_shell_now(shell));
     return shell->agent == NULL ? RT_ENOMEM : 0;
@@ -67,6 +68,9 @@ static int open_sessions(struct rt_shell *shell)
 
     if (rc == 0) {
         rc = rt_shell_open_ends(shell);
+    }
+    if (rc == 0) {
+        rc = rt_shell_open_revoked(shell);
     }
     return rc != 0 ? rc : rt_shell_open_store(shell);
 }

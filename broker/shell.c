@@ -98,7 +98,7 @@ static void overdue_cb(uv_timer_t *timer)
 
     rt_shell_note(shell, RT_LOG_WARN, RT_LOG_AGENT, "stopped",
                   "the %s does not answer in time; ended without waiting for it",
-                  rt_disk_idle(&shell->disk) ? "store" : "disk");
+                  rt_shell_disk_idle(shell) ? "store" : "disk");
     _exit(shell->exit_code);
 }
 
@@ -127,7 +127,7 @@ static void close_handle_cb(uv_handle_t *handle, void *ctx)
 /* Looks whether what stopping waits for is done. */
 static void progress(struct rt_shell *shell)
 {
-    bool is_quiet = rt_shell_connections(shell) == 0 && rt_disk_idle(&shell->disk) &&
+    bool is_quiet = rt_shell_connections(shell) == 0 && rt_shell_disk_idle(shell) &&
                     shell->trust.phase == RT_TRUST_IDLE && shell->vm_map.phase == RT_MAP_IDLE;
 
     if (shell->phase == RT_SHELL_STOPPING && is_quiet && shell->n_ops == 0) {

@@ -3,6 +3,7 @@
 #include "broker/shell.h"
 
 #include "session/base/random.h"
+#include "session/base/slice.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* The state directory: a lock, the installation's identity, ends on disk. */
+/* The state directory: a lock, the installation's identity, ends and what is revoked on disk. */
 
 __attribute__((format(printf, 2, 3))) static int fail(struct rt_shell *shell, const char *format, ...)
 {
@@ -147,4 +148,67 @@ void rt_shell_drop_end(void *ctx, const struct rt_key *key, uint64_t life)
     struct rt_shell *shell = ctx;
 
     rt_disk_drop(&shell->disk, key, life);
+}
+
+/* ---- what is revoked ---- */
+
+static void kept_revoked_cb(void *ctx, const struct rt_store_op *op)
+{
+    struct rt_shell *shell = ctx;
+
+    rt_agent_kept_revoked(shell->agent, &op->key, op->life, rt_shell_now(shell));
+}
+
+static void bad_revoked_cb(void *ctx, const char *path, const char *why)
+{
+    struct rt_shell *shell = ctx;
+
+    rt_shell_note(shell, RT_LOG_ERROR, RT_LOG_DISK, "revoked-unreadable", "%s: %s", path, why);
+}
+
+static void revoked_not_kept(struct rt_shell *shell, const char *why)
+{
+    rt_shell_note(shell, RT_LOG_ERROR, RT_LOG_DISK, "revoked-not-kept", "%s", why);
+}
+
+static void revoked_written_cb(void *ctx, uint32_t id, int error, const char *why)
+{
+    (void)id;
+    if (error != 0) {
+        revoked_not_kept(ctx, why);
+    }
+}
+
+int rt_shell_open_revoked(struct rt_shell *shell)
+{
+    char dir[RT_SETTING_TEXT_MAX + 16];
+
+    (void)snprintf(dir, sizeof(dir), "%s/revoked", shell->settings.state_dir);
+    rt_disk_init(&shell->revoked_disk, &shell->loop, &shell->revoked, revoked_written_cb, progress_cb, shell);
+    /* A newer one of a container is written before the older one goes. */
+    if (rt_ends_open(&shell->revoked, dir, RT_AGENT_REVOKED_MAX + RT_DISK_KEEPS_MAX, kept_revoked_cb, bad_revoked_cb,
+                     shell) != 0) {
+        return fail(shell, "%s", shell->revoked.why);
+    }
+    return 0;
+}
+
+void rt_shell_keep_revoked(void *ctx, const struct rt_key *key, uint64_t life, uint64_t before)
+{
+    struct rt_shell *shell = ctx;
+    struct rt_store_op op = {.kind = RT_STORE_REVOKE, .key = *key, .life = life};
+    int rc;
+
+    rt_slice_copy(rt_slice_text(shell->settings.host_name), op.claim.host, sizeof(op.claim.host));
+    rc = life == 0 ? 0 : rt_disk_keep(&shell->revoked_disk, 0, &op);
+    if (rc != 0) {
+        revoked_not_kept(shell, rc == RT_ELIMIT ? "the disk is slow: too many wait for it" : rt_strerror(rc));
+    } else if (before != 0) {
+        rt_disk_drop(&shell->revoked_disk, key, before);
+    }
+}
+
+bool rt_shell_disk_idle(const struct rt_shell *shell)
+{
+    return rt_disk_idle(&shell->disk) && rt_disk_idle(&shell->revoked_disk);
 }

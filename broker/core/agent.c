@@ -236,6 +236,13 @@ void rt_agent_kept_end(struct rt_agent *agent, const struct rt_store_op *end, ui
     rt_ag_settle(agent);
 }
 
+void rt_agent_kept_revoked(struct rt_agent *agent, const struct rt_key *key, uint64_t life, uint64_t now)
+{
+    advance(agent, now);
+    rt_ag_revoked_kept(agent, key, life);
+    rt_ag_settle(agent);
+}
+
 void rt_agent_rekeyed(struct rt_agent *agent, uint64_t now)
 {
     advance(agent, now);

@@ -63,6 +63,10 @@
 /* Ends being collected, stored and kept (tails in memory); one more gets END_OK "later". */
 #define RT_ENDS_MAX 256
 
+/* Revoked containers that are remembered; for one more the one that was heard of first is forgotten: the store has it,
+ * and as long as the store answers it is refused all the same. */
+#define RT_AGENT_REVOKED_MAX 16384
+
 typedef uint32_t rt_link_id; /* never 0 for a link, not reused while the agent lives */
 
 enum rt_peer_role { RT_PEER_GUEST, RT_PEER_CLIENT, RT_PEER_ROLES };
@@ -152,6 +156,9 @@ struct rt_agent_io {
     /* Removes a kept end, behind all that was asked before. No reply: what cannot be removed is offered to the store
      * again by the next run of the agent. */
     void (*drop_end)(void *ctx, const struct rt_key *key, uint64_t life);
+    /* Onto this host's disk: no life of it up to `life` is served; in the place of `before`, where that is not 0. life
+     * 0: that is forgotten. No reply: what is not kept is heard of again from the store. */
+    void (*keep_revoked)(void *ctx, const struct rt_key *key, uint64_t life, uint64_t before);
 };
 
 struct rt_agent_config {
@@ -203,6 +210,8 @@ void rt_agent_store_news(struct rt_agent *agent, const struct rt_store_news *new
 void rt_agent_disk_reply(struct rt_agent *agent, uint32_t id, int error, uint64_t now);
 /* An end kept on disk by an earlier run of this agent, to be stored. Slices are copied. */
 void rt_agent_kept_end(struct rt_agent *agent, const struct rt_store_op *end, uint64_t now);
+/* What an earlier run of this agent has heard: no life up to this one is served. */
+void rt_agent_kept_revoked(struct rt_agent *agent, const struct rt_key *key, uint64_t life, uint64_t now);
 
 /* The sealer seals under another key from now on: guests get their tickets anew, within some seconds. */
 void rt_agent_rekeyed(struct rt_agent *agent, uint64_t now);

@@ -18,6 +18,7 @@
  *     its VM starts anew             its join token may start life 1 and above: BAD_AUTH
  *     create, by its tenant          the new token may start life 14 and above: served
  *     the store comes back empty     A and B both tell it 12
+ *     the store is out, B starts     B has 12 on its disk: BAD_AUTH for the ticket of life 7
  */
 
 static struct ag_revoked *find(struct rt_agent *agent, const struct rt_key *key)
@@ -30,8 +31,16 @@ static struct ag_revoked *find(struct rt_agent *agent, const struct rt_key *key)
     return revoked;
 }
 
+static void keep(struct rt_agent *agent, const struct rt_key *key, uint64_t life, uint64_t before)
+{
+    agent->config.io.keep_revoked(agent->config.io.ctx, key, life, before);
+}
+
 static void forget(struct rt_agent *agent, struct ag_revoked *revoked)
 {
+    const struct rt_key key = rt_ag_key_of(revoked->name);
+
+    keep(agent, &key, 0, revoked->life);
     HASH_DELETE(hh, agent->revoked, revoked);
     rt_list_remove(&revoked->again);
     free(revoked);
@@ -47,7 +56,7 @@ static struct ag_revoked *make(struct rt_agent *agent, const struct rt_key *key)
     if (revoked == NULL) {
         return NULL;
     }
-    if (HASH_COUNT(agent->revoked) >= AG_REVOKED_MAX) {
+    if (HASH_COUNT(agent->revoked) >= RT_AGENT_REVOKED_MAX) {
         forget(agent, agent->revoked);
     }
     memcpy(revoked->name, name, size);
@@ -80,25 +89,44 @@ bool rt_ag_session_revoked(struct rt_agent *agent, const struct ag_session *sess
     return rt_ag_is_revoked(agent, &key, session->life);
 }
 
-void rt_ag_revoked_note(struct rt_agent *agent, const struct rt_key *key, uint64_t life)
+/* False: it is known already, or there is no memory for it. *before: what was known. */
+static bool learn(struct rt_agent *agent, const struct rt_key *key, uint64_t life, uint64_t *before)
 {
     struct ag_revoked *revoked = life == 0 ? NULL : find(agent, key);
     struct ag_session *session;
 
-    if (life == 0 || (revoked != NULL && revoked->life >= life)) {
-        return;
+    *before = revoked == NULL ? 0 : revoked->life;
+    if (*before >= life) {
+        return false;
     }
     if (revoked == NULL) {
         revoked = make(agent, key);
     }
     if (revoked == NULL) {
-        return; /* without memory: the next look at its record tells it again */
+        return false; /* the next look at its record tells it again */
     }
     revoked->life = life;
     session = rt_ag_session_find(agent, key);
     if (session != NULL) {
         rt_ag_session_fact(agent, session, AG_SESSION_REVOKED);
     }
+    return true;
+}
+
+void rt_ag_revoked_note(struct rt_agent *agent, const struct rt_key *key, uint64_t life)
+{
+    uint64_t before;
+
+    if (learn(agent, key, life, &before)) {
+        keep(agent, key, life, before);
+    }
+}
+
+void rt_ag_revoked_kept(struct rt_agent *agent, const struct rt_key *key, uint64_t life)
+{
+    uint64_t before;
+
+    (void)learn(agent, key, life, &before);
 }
 
 static void pump(struct rt_agent *agent)

@@ -13,9 +13,6 @@
 /* What an operator has revoked, as far as this agent has heard: it holds while the store is out. */
 
 #define AG_REVOKED_TEXT "this container has been revoked"
-/* Containers; for one more the one that was heard of first is forgotten here: the store has it, and as long as the
- * store answers it is refused all the same. */
-#define AG_REVOKED_MAX 16384
 /* Told to a store that may have lost them, under way at one time. */
 #define AG_REVOKED_FLIGHT_MAX 64
 
@@ -38,6 +35,8 @@ bool rt_ag_is_revoked(struct rt_agent *agent, const struct rt_key *key, uint64_t
 bool rt_ag_session_revoked(struct rt_agent *agent, const struct ag_session *session);
 /* That was heard: by the news, in a record, or as the answer to a claim. life 0 says nothing. */
 void rt_ag_revoked_note(struct rt_agent *agent, const struct rt_key *key, uint64_t life);
+/* The same, by an earlier run of this agent, whose disk has it. */
+void rt_ag_revoked_kept(struct rt_agent *agent, const struct rt_key *key, uint64_t life);
 /* The store is there; a fresh one may have lost all of it. */
 void rt_ag_revoked_again(struct rt_agent *agent, bool fresh);
 void rt_ag_revoked_reply(struct rt_agent *agent, const struct ag_op *op, const struct rt_store_reply *reply);

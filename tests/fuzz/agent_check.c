@@ -194,7 +194,7 @@ static void check_revoked(const struct rt_agent *agent, const struct counted *n)
         again += rt_listed(&revoked->again);
         FUZZ_CHECK(revoked->life > 0);
     }
-    FUZZ_CHECK(again == length(&agent->revoked_again) && HASH_CNT(hh, agent->revoked) <= AG_REVOKED_MAX);
+    FUZZ_CHECK(again == length(&agent->revoked_again) && HASH_CNT(hh, agent->revoked) <= RT_AGENT_REVOKED_MAX);
     FUZZ_CHECK(agent->revoked_flight == n->revoking && n->revoking <= AG_REVOKED_FLIGHT_MAX);
 }
 

@@ -144,6 +144,14 @@ static void io_drop_end(void *ctx, const struct rt_key *key, uint64_t life)
     }
 }
 
+/* Each life that is kept is above the one before, which was kept too: nothing else is checked here. */
+static void io_keep_revoked(void *ctx, const struct rt_key *key, uint64_t life, uint64_t before)
+{
+    (void)ctx;
+    (void)key;
+    FUZZ_CHECK(life > before || life == 0);
+}
+
 /* Sealing is a plain copy, so that the fuzzer can make any ticket; what the seal keeps out is fuzz_token's matter. */
 static int seal(void *ctx, const struct rt_ticket *ticket, uint8_t *out, size_t cap)
 {
@@ -192,6 +200,7 @@ void world_new(uint8_t options)
     config.io.wall_ms = io_wall;
     config.io.keep_end = io_keep_end;
     config.io.drop_end = io_drop_end;
+    config.io.keep_revoked = io_keep_revoked;
     world.agent = rt_agent_new(&config, world.now);
     FUZZ_CHECK(world.agent != NULL);
     for (unsigned i = 0; i < WORLD_PEERS; i++) {

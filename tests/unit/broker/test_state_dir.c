@@ -2,6 +2,7 @@
  * Copyright The retether authors */
 #include "broker/shell.h"
 
+#include "broker/core/revoked.h"
 #include "tests/lib/redis.h"
 #include "tests/unit/broker/shell_fixture.h"
 
@@ -231,6 +232,48 @@ static void test_ends_kept(void **state)
     fx_stop(0);
 }
 
+static bool all_is_idle(void *ctx)
+{
+    (void)ctx;
+    return rt_shell_disk_idle(&shell);
+}
+
+static bool has_revoked(const char *name)
+{
+    char path[64];
+
+    (void)snprintf(path, sizeof(path), "state/revoked/%s", name);
+    return access(fx_path(path), F_OK) == 0;
+}
+
+/* What is revoked outlives the agent: one file each, a newer one in its place. One that cannot be read is told, and
+ * left alone. */
+static void test_revoked_kept(void **state)
+{
+    struct rt_key key = end_op(1).key;
+
+    (void)state;
+    fx_start();
+    rt_shell_keep_revoked(&shell, &key, 7, 0);
+    rt_shell_keep_revoked(&shell, &key, 9, 7);
+    fx_until(all_is_idle, NULL);
+    assert_true(has_revoked("t+box+9"));
+    assert_false(has_revoked("t+box+7"));
+    fx_stop(0);
+    fx_write("state/revoked/t+bad+1", "x", 1, 0600);
+    fx_start();
+    assert_int_equal(rt_ag_revoked(shell.agent, &key), 9);
+    assert_int_equal(shell.revoked.n, 2);
+    rt_shell_keep_revoked(&shell, &key, 0, 9);
+    fx_until(all_is_idle, NULL);
+    assert_false(has_revoked("t+box+9"));
+    fx_stop(0);
+    assert_int_equal(unlink(fx_path("state/revoked/t+bad+1")), 0);
+    assert_int_equal(rmdir(fx_path("state/revoked")), 0);
+    fx_write("state/revoked", "", 0, 0600);
+    fx_refused();
+}
+
 static uv_sem_t disk_may; /* each time it is posted, the disk does one thing */
 
 static int stuck_keep(struct rt_ends *ends, const struct rt_store_op *end)
@@ -277,7 +320,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH_DIR(test_made_and_found_again), WITH_DIR(test_locked),           WITH_DIR(test_no_directory),
         WITH_DIR(test_unreadable_files),     WITH_DIR(test_garbled_identity), WITH_DIR(test_bad_keys),
-        WITH_DIR(test_garbage_among_ends),   WITH_DIR(test_ends_kept),        WITH_DIR(test_disk_hangs),
+        WITH_DIR(test_garbage_among_ends),   WITH_DIR(test_ends_kept),        WITH_DIR(test_revoked_kept),
+        WITH_DIR(test_disk_hangs),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

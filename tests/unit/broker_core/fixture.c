@@ -108,6 +108,15 @@ static void io_drop_end(void *ctx, const struct rt_key *key, uint64_t life)
     ((struct fx *)ctx)->n_dropped++;
 }
 
+static void io_keep_revoked(void *ctx, const struct rt_key *key, uint64_t life, uint64_t before)
+{
+    struct fx *fx = ctx;
+
+    fx->revoked_on_disk += (life != 0) - (before != 0);
+    fx->revoked_key = *key;
+    fx->revoked_life = life;
+}
+
 static int seal(void *ctx, const struct rt_ticket *ticket, uint8_t *out, size_t cap)
 {
     struct rt_ticket named = *ticket;
@@ -156,6 +165,7 @@ void fx_init(struct fx *fx)
     config.io.wall_ms = io_wall;
     config.io.keep_end = io_keep_end;
     config.io.drop_end = io_drop_end;
+    config.io.keep_revoked = io_keep_revoked;
     fx->agent = rt_agent_new(&config, fx->now);
     if (fx->agent == NULL) {
         return;

@@ -72,6 +72,9 @@ struct fx {
     size_t n_kept, n_dropped;
     struct rt_store_op kept;      /* the last one; its slices are not */
     bool disk_busy;               /* takes nothing more */
+    int revoked_on_disk;          /* files */
+    struct rt_key revoked_key;    /* the newest that was kept or forgotten */
+    uint64_t revoked_life;        /* ... 0: forgotten */
     char keeper[RT_HOST_MAX + 1]; /* of the tails, as the store has it */
     bool unsure, doubtful;        /* ENDs are taken, and not by all replicas; GETs are not surely of the primary */
     uint32_t writes[FX_WRITES];

@@ -168,6 +168,38 @@ static void test_heard_meanwhile(void **state)
     assert_false(fx_serves(fx, "web"));
 }
 
+/* What was heard is given to the disk once, a newer one in its place; the next run, which has it from there, turns its
+ * guest away without a store, gives it to no disk, and tells a store. */
+static void test_kept(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+    struct rt_key key;
+
+    fx_guest(&guest, "web", 1);
+    fx_serve(fx, &guest);
+    key = fx_record(fx, "local", "web")->key;
+    heard(fx, "web", guest.life);
+    heard(fx, "web", guest.life);
+    heard(fx, "web", guest.life - 1);
+    assert_int_equal(fx->revoked_on_disk, 1);
+    heard(fx, "web", guest.life + 1);
+    assert_int_equal(fx->revoked_on_disk, 1);
+    assert_true(rt_key_equal(&fx->revoked_key, &key));
+    assert_int_equal(fx->revoked_life, guest.life + 1);
+    fx_close(fx);
+    fx_init(fx);
+    fx_down(fx);
+    rt_agent_kept_revoked(fx->agent, &key, guest.life, fx->now);
+    rt_agent_kept_revoked(fx->agent, &key, guest.life - 1, fx->now);
+    assert_int_equal(fx->revoked_on_disk, 0);
+    refused(fx, &guest);
+    fx_up(fx, true, true);
+    fx_answer(fx);
+    assert_int_equal(fx->n_submitted[RT_STORE_REVOKE], 1);
+    assert_int_equal(fx_record(fx, "local", "web")->rule.rev, guest.life);
+}
+
 /* A store that has lost everything is told again, also when it does not answer at first. Its guest, which another agent
  * has taken again meanwhile, is turned away. */
 static void test_fresh_store(void **state)
@@ -244,13 +276,15 @@ static void test_bound(void **state)
     fx_serve(fx, &second);
     revoke(fx, "local/first");
     revoke(fx, "local/second");
-    for (unsigned i = 2; i < AG_REVOKED_MAX; i++) {
+    for (unsigned i = 2; i < RT_AGENT_REVOKED_MAX; i++) {
         (void)snprintf(name, sizeof(name), "c%u", i);
         heard(fx, name, 7);
     }
     fx_down(fx);
     refused(fx, &first);
+    assert_int_equal(fx->revoked_on_disk, RT_AGENT_REVOKED_MAX);
     heard(fx, "more", 7);
+    assert_int_equal(fx->revoked_on_disk, RT_AGENT_REVOKED_MAX);
     refused(fx, &second);
     fx_hello(fx, &first);
     fx_welcome(fx, &first, NULL);
@@ -264,8 +298,8 @@ static void test_bound(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        FX_TEST(test_served_here), FX_TEST(test_heard),        FX_TEST(test_store_out), FX_TEST(test_heard_meanwhile),
-        FX_TEST(test_fresh_store), FX_TEST(test_created_anew), FX_TEST(test_bound),
+        FX_TEST(test_served_here), FX_TEST(test_heard),       FX_TEST(test_store_out),    FX_TEST(test_heard_meanwhile),
+        FX_TEST(test_kept),        FX_TEST(test_fresh_store), FX_TEST(test_created_anew), FX_TEST(test_bound),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
