@@ -206,6 +206,7 @@ static void io_event(void *ctx, const struct rt_agent_event *event)
 {
     int agent = (int)((struct sim_agent *)ctx - sim.agents);
 
+    sim.stats.faults[FAULT_KICK] += event->kind == RT_AGENT_KICKED;
     sim_log("host%d event %d link %u %s life %llu epoch %llu %s -> %s: %s", agent, event->kind, event->link,
             event->key.cid, (unsigned long long)event->life, (unsigned long long)event->epoch, event->from, event->to,
             event->reason);
@@ -225,6 +226,23 @@ static int io_keep_end(void *ctx, uint32_t id, const struct rt_store_op *end)
 static void io_drop_end(void *ctx, const struct rt_key *key, uint64_t life)
 {
     sim_disk_drop((int)((struct sim_agent *)ctx - sim.agents), key, life);
+}
+
+/* At once: an agent that was killed before would not have heard. */
+static void io_keep_revoked(void *ctx, const struct rt_key *key, uint64_t life, uint64_t before)
+{
+    struct sim_agent *a = ctx;
+
+    for (int i = 0; i < SIM_KEYS; i++) {
+        if (rt_key_equal(sim_key_of(i), key)) {
+            if (a->revoked[i] != before || life <= before) {
+                sim_fail("host%d keeps that %llu is revoked, in the place of %llu, and had %llu", (int)(a - sim.agents),
+                         (unsigned long long)life, (unsigned long long)before, (unsigned long long)a->revoked[i]);
+            }
+            a->revoked[i] = life;
+            a->owed[i] = life <= sim_store_record(i)->rev ? life : a->owed[i];
+        }
+    }
 }
 
 void sim_touch(int agent)
@@ -255,6 +273,7 @@ void sim_start_agent(int agent)
     config.io.wall_ms = io_wall;
     config.io.keep_end = io_keep_end;
     config.io.drop_end = io_drop_end;
+    config.io.keep_revoked = io_keep_revoked;
     a->agent = rt_agent_new(&config, sim_ms());
     if (a->agent == NULL) {
         sim_fail("out of memory");
@@ -265,6 +284,9 @@ void sim_start_agent(int agent)
     sim_log("host%d starts", agent);
     for (size_t i = 0; i < a->n_ends; i++) {
         rt_agent_kept_end(a->agent, &a->ends[i], sim_ms());
+    }
+    for (int i = 0; i < SIM_KEYS; i++) {
+        rt_agent_kept_revoked(a->agent, sim_key_of(i), a->revoked[i], sim_ms());
     }
     sim_agent_timer(agent);
     sim_store_up(agent, true);

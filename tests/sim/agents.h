@@ -15,6 +15,7 @@
 #define SIM_AGENTS 3       /* of most runs */
 #define SIM_AGENTS_MAX 300 /* of a large one, see sim_options */
 #define SIM_ENDS 8
+#define SIM_KEYS_MAX 3
 #define SIM_TICKETS 4096 /* an older one's parent is not known any more */
 
 struct rt_agent;
@@ -39,6 +40,8 @@ struct sim_agent {
     uint64_t up_us; /* in touch with the store since */
     bool store_up;
     bool gone;                       /* its host has died for good */
+    uint64_t revoked[SIM_KEYS_MAX];  /* of its disk: what it has heard to be revoked, by container */
+    uint64_t owed[SIM_KEYS_MAX];     /* of that, what the store had then: if it loses it, it is told again */
     uint32_t newest_key, active_key; /* of its ring, a file that outlives it */
 };
 

@@ -45,8 +45,34 @@ static void note_served(int container, int agent)
         served->by[i].agent = agent;
         served->by[i].life = session->life;
         served->by[i].epoch = session->epoch;
+        if (session->life <= sim.agents[agent].revoked[container]) {
+            sim_fail("host%d serves container %d at life %llu, and has heard that %llu is revoked", agent, container,
+                     (unsigned long long)session->life, (unsigned long long)sim.agents[agent].revoked[container]);
+        }
     } else if (i < served->n) {
         served->by[i] = served->by[--served->n];
+    }
+}
+
+/* For how long an agent in touch with the store may serve what is revoked: the news got lost, and the audit finds it.
+ */
+#define REVOKED_SERVING_MAX_US DOUBLE_SERVING_MAX_US
+
+static void check_revoked(int container)
+{
+    const struct sim_served *served = &sim.served[container];
+    uint64_t rev = sim_store_record(container)->rev;
+
+    for (int i = 0; rev != 0 && i < served->n; i++) {
+        const struct sim_agent *a = &sim.agents[served->by[i].agent];
+        uint64_t since = sim_store_revoked_us(container);
+
+        since = since > a->up_us ? since : a->up_us;
+        since = since > a->paused_until_us ? since : a->paused_until_us;
+        if (served->by[i].life <= rev && a->store_up && sim.now_us > since + REVOKED_SERVING_MAX_US) {
+            sim_fail("host%d serves container %d at life %llu for too long, and %llu is revoked", served->by[i].agent,
+                     container, (unsigned long long)served->by[i].life, (unsigned long long)rev);
+        }
     }
 }
 
@@ -145,6 +171,7 @@ void sim_check(void)
             note_served(i, sim.touched[k]);
         }
         check_serving(i);
+        check_revoked(i);
     }
     for (int i = 0; i < SIM_GUESTS; i++) {
         check_guest(i);
@@ -297,7 +324,7 @@ static bool left_superseded(int container)
     for (int k = 0; k < SIM_GUESTS; k++) {
         const struct sim_guest *g = &sim.guests[k];
 
-        if (!g->running || g->container != container) {
+        if (!g->running || g->container != container || sim_guest_revoked(k)) {
             continue;
         }
         if (g->tether->refused_cls != RT_CLASS_SUPERSEDED &&
@@ -308,15 +335,26 @@ static bool left_superseded(int container)
     return sim.newest_died[container] || sim_store_life_back(container);
 }
 
+/* Whoever ran of it is revoked, and it was not made anew. */
+static bool left_revoked(int container)
+{
+    for (int k = 0; k < SIM_GUESTS; k++) {
+        if (sim.guests[k].running && sim.guests[k].container == container && !sim_guest_revoked(k)) {
+            return false;
+        }
+    }
+    return sim_store_record(container)->rev != 0;
+}
+
 static void check_fork_served(int container)
 {
     for (int k = 0; k < SIM_GUESTS; k++) {
-        if (sim.guests[k].used && sim.guests[k].container == container &&
+        if (sim.guests[k].used && sim.guests[k].container == container && !sim_guest_revoked(k) &&
             (!sim.guests[k].running || sim.guests[k].tether->state == RT_TETHER_LIVE)) {
             return;
         }
     }
-    if (left_superseded(container)) {
+    if (left_revoked(container) || left_superseded(container)) {
         return;
     }
     sim_fail("no copy of container %d is served, long after the faults ended", container);
@@ -328,7 +366,8 @@ static void check_fork_drained(int client, const struct sim_att *att)
     bool runs = false;
 
     for (int k = 0; k < SIM_GUESTS; k++) {
-        runs = runs || (sim.guests[k].running && sim.guests[k].container == att->container && !sim.guests[k].exited);
+        runs = runs || (sim.guests[k].running && sim.guests[k].container == att->container && !sim.guests[k].exited &&
+                        !sim_guest_revoked(k));
     }
     if (!runs || left_superseded(att->container)) {
         return; /* all have ended, or hold their end up */
@@ -392,6 +431,9 @@ static void check_dead_told(int container)
 {
     const struct rt_record *record = sim_store_record(container);
 
+    if (record->exists && record->state == RT_SESSION_CREATED) {
+        return; /* made anew, and its VM died before it was served */
+    }
     if (record->exists && record->state != RT_SESSION_LOST && record->state != RT_SESSION_ENDED &&
         record->lost_ms == 0) {
         sim_fail("container %d died with its host, its record says %s", container,
@@ -402,9 +444,30 @@ static void check_dead_told(int container)
     }
 }
 
+/* What was heard to be revoked is so everywhere, whatever the store has lost, and nobody serves it. */
+static void check_revoked_told(int container)
+{
+    const struct sim_served *served = &sim.served[container];
+    uint64_t rev = sim_store_record(container)->rev;
+
+    for (int i = 0; i < sim.n_agents; i++) {
+        if (!sim.agents[i].gone && sim.agents[i].owed[container] > rev) {
+            sim_fail("host%d has heard that life %llu of container %d is revoked, and the store says %llu", i,
+                     (unsigned long long)sim.agents[i].owed[container], container, (unsigned long long)rev);
+        }
+    }
+    for (int i = 0; i < served->n; i++) {
+        if (served->by[i].life <= rev) {
+            sim_fail("host%d serves container %d at life %llu, and %llu is revoked", served->by[i].agent, container,
+                     (unsigned long long)served->by[i].life, (unsigned long long)rev);
+        }
+    }
+}
+
 void sim_check_ended(void)
 {
     for (int i = 0; i < sim.n_containers; i++) {
+        check_revoked_told(i);
         if (sim.dead_us[i]) {
             check_dead_told(i);
         } else if (sim.forked[i]) {

@@ -17,6 +17,7 @@
 #include "tests/sim/floods.h"
 #include "tests/sim/guests.h"
 #include "tests/sim/net.h"
+#include "tests/sim/operator.h"
 #include "tests/sim/store.h"
 #include "tests/sim/world.h"
 
@@ -37,7 +38,9 @@ static void on_reply(void *ctx, uint64_t request, int error, const struct rt_rep
 {
     struct sim_client *c = ctx;
 
-    (void)request;
+    if (sim_operator_reply(c, request, error, reply)) {
+        return;
+    }
     if (error == 0 &&
         (reply->c == RT_CLASS_NOT_FOUND || (reply->n_recs > 0 && (reply->recs[0].state == RT_SESSION_LOST ||
                                                                   reply->recs[0].state == RT_SESSION_ENDED)))) {
@@ -497,7 +500,7 @@ void sim_client_app(int client)
     struct sim_client *c = &sim.clients[client];
     uint64_t stall = c->stalled_until_us > sim.now_us ? c->stalled_until_us - sim.now_us : 0;
 
-    if (c->client == NULL) {
+    if (c->client == NULL || client == SIM_OPERATOR) {
         return;
     }
     if (client == SIM_CLIENTS) {

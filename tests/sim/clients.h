@@ -12,7 +12,8 @@
 /* Clients: what they were given, byte for byte, and what they type. */
 
 #define SIM_CLIENTS 5
-#define SIM_ATTS 2 /* attachments of one client */
+#define SIM_ATTS 2                     /* attachments of one client */
+#define SIM_OPERATOR (SIM_CLIENTS + 1) /* its place behind the hostile one */
 
 struct rt_attach_options;
 struct rt_catt;
@@ -56,6 +57,8 @@ struct sim_client {
     struct rt_catt *other; /* to the hostile container; owned by the client */
     int asked_for;         /* container */
     uint64_t asked;        /* a request without an answer, 0 none */
+    uint64_t creates;      /* likewise: a container that was revoked is made anew */
+    int created;           /* that one */
     struct rt_catt *twin;  /* another attachment's id, asked for again; owned by the client */
 };
 

@@ -69,6 +69,8 @@ const struct sim_fault_kind sim_fault_kinds[SIM_FAULTS] = {
     [FAULT_END_AGAIN] = {"end again", true},
     [FAULT_GUEST_PAUSE] = {"guest pause", true},
     [FAULT_EXIT] = {"exit", true},
+    [FAULT_KICK] = {"kick", true},
+    [FAULT_REVOKE] = {"revoke", true},
 };
 
 int sim_fault_named(const char *name)
@@ -407,7 +409,7 @@ static void disk_fault(enum sim_fault fault)
 
 void sim_fault_once(void)
 {
-    enum sim_fault fault = (enum sim_fault)sim_random(SIM_FAULTS);
+    enum sim_fault fault = (enum sim_fault)sim_random(SIM_FAULTS_ONCE);
     bool done = false;
 
     if (sim_chance(30)) {
@@ -504,6 +506,8 @@ void sim_fault_once(void)
     case FAULT_EXIT:
         done = exit_one(50) >= 0;
         break;
+    case FAULT_KICK: /* an operator's: counted when it is carried out */
+    case FAULT_REVOKE:
     case SIM_FAULTS:
         break;
     }

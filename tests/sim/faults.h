@@ -53,7 +53,10 @@ enum sim_fault {
     FAULT_JOIN_RACE,
     FAULT_END_AGAIN, /* of a guest that was set back behind its end, with another status */
     FAULT_GUEST_PAUSE,
-    FAULT_EXIT, /* no fault, but it may come in the middle of others */
+    FAULT_EXIT,      /* no fault, but it may come in the middle of others */
+    SIM_FAULTS_ONCE, /* drawn one at a time; those below come where an operator is about */
+    FAULT_KICK = SIM_FAULTS_ONCE,
+    FAULT_REVOKE,
     SIM_FAULTS,
 };
 

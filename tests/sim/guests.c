@@ -2,6 +2,7 @@
  * Copyright The retether authors */
 #include "tests/sim/guests.h"
 
+#include "migrate/core/claim.h"
 #include "migrate/core/ticket.h"
 #include "session/core/frame.h"
 #include "session/core/msg_stream.h"
@@ -15,6 +16,7 @@
 #include "tests/sim/event.h"
 #include "tests/sim/floods.h"
 #include "tests/sim/net.h"
+#include "tests/sim/store.h"
 #include "tests/sim/world.h"
 
 #include <stdlib.h>
@@ -79,7 +81,7 @@ static void line_write(int line, int s, const uint8_t *data, size_t size)
 static struct rt_tether *new_tether(int container)
 {
     struct rt_tether_config config;
-    struct rt_ticket ticket = {.join = true};
+    struct rt_ticket ticket = {.join = true, .life = sim.base[container]};
     int n;
 
     rt_tether_defaults(&config);
@@ -114,6 +116,7 @@ static int place(int container, int host, int line)
         g->gen = gen + 1;
         g->used = g->running = true;
         g->container = container;
+        g->base = sim.base[container];
         g->host = host;
         g->line = line;
         g->conn = -1;
@@ -136,6 +139,14 @@ int sim_new_guest(int container, int host, int line)
     }
     sim_post((struct sim_event){.kind = EV_APP, .node = NODE_GUEST, .index = i, .gen = sim.guests[i].gen}, 100);
     return i;
+}
+
+bool sim_guest_revoked(int guest)
+{
+    const struct sim_guest *g = &sim.guests[guest];
+    uint64_t rev = sim_store_record(g->container)->rev;
+
+    return rev != 0 && g->tether != NULL && (g->tether->ticket_size > 0 ? g->tether->life : g->base) <= rev;
 }
 
 void sim_free_guest(int guest)
@@ -311,6 +322,7 @@ int sim_guest_clone(int guest, int host)
     g = &sim.guests[guest];
     sim.guests[i].tether = sim_copy_tether(g->tether);
     sim.guests[i].done = g->done;
+    sim.guests[i].base = g->base;
     sim.guests[i].tether->n_actions = 0;
     rt_tether_lost(sim.guests[i].tether, sim_ms());
     sim.guests[i].tether->jitter ^= sim_random(UINT64_MAX) | 1;

@@ -50,6 +50,7 @@ struct sim_guest {
     bool touched; /* its machine was called since the last check */
     uint32_t gen;
     int container, line, host, conn;
+    uint64_t base;            /* the lowest life that its token may start */
     struct rt_tether *tether; /* owned */
     uint64_t timer_us, paused_until_us;
     bool exits, exited;
@@ -79,6 +80,8 @@ bool sim_guest_save(int guest);
 bool sim_guest_revert(int guest);
 int sim_guest_clone(int guest, int host);
 void sim_guest_kill(int guest);
+/* What it has, a ticket or else its token, is of a life that the store has revoked. */
+bool sim_guest_revoked(int guest);
 void sim_free_guest(int guest);
 struct rt_tether *sim_copy_tether(const struct rt_tether *from);
 

@@ -22,7 +22,8 @@
 int sim_connect(enum sim_node_kind kind, int peer, unsigned slot, int agent)
 {
     struct rt_peer who = {.role = kind == NODE_GUEST ? RT_PEER_GUEST : RT_PEER_CLIENT};
-    struct rt_proof proof = {.as = RT_CLIENT_VCH};
+    bool boss = kind == NODE_CLIENT && peer == SIM_OPERATOR;
+    struct rt_proof proof = {.as = boss ? RT_CLIENT_OPERATOR : RT_CLIENT_VCH};
     struct sim_agent *a = &sim.agents[agent];
     struct sim_conn *c = NULL;
     uint32_t gen;
@@ -66,9 +67,9 @@ int sim_connect(enum sim_node_kind kind, int peer, unsigned slot, int agent)
     if (!c->link) {
         sim_fail("an agent refused a link");
     }
-    if (kind == NODE_CLIENT) {
+    if (kind == NODE_CLIENT && !boss) {
         (void)snprintf(proof.who, sizeof(proof.who), "local");
-    } else if (sim.proves_vms) {
+    } else if (!boss && sim.proves_vms) {
         (void)snprintf(proof.who, sizeof(proof.who), RT_VM_PREFIX "%d", sim.guests[peer].container);
     }
     rt_agent_proved(a->agent, c->link, &proof, sim_ms());

@@ -14,6 +14,7 @@
 #include "tests/sim/floods.h"
 #include "tests/sim/guests.h"
 #include "tests/sim/net.h"
+#include "tests/sim/operator.h"
 #include "tests/sim/registry.h"
 #include "tests/sim/store.h"
 #include "tests/sim/world.h"
@@ -78,6 +79,9 @@ static void set_up(const struct sim_options *options)
     }
     if (sim_draws(FAULT_FLOOD) && options->seed % SIM_HOSTILE_EVERY == 0) {
         sim_start_hostile();
+    }
+    if ((sim_draws(FAULT_KICK) || sim_draws(FAULT_REVOKE)) && options->seed % SIM_OPERATOR_EVERY == 1) {
+        sim_start_operator();
     }
     sim_post((struct sim_event){.kind = EV_FAULT}, sim_random(200000));
 }

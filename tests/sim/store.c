@@ -43,13 +43,17 @@ void sim_db_forget(int container, bool replica_too)
 {
     static const struct sim_record none;
     struct sim_record *rec = &sim_db.records[container];
+    uint64_t rev = rec->r.rule.rev;
 
     if (sim_db_has_end(rec, rec->ended_life)) {
         sim_db.end_lost[container] = true;
     }
     *rec = none;
+    rec->r.rule.rev = rev; /* has a key of its own, which never expires */
     if (replica_too) {
+        rev = sim_db.older[container].r.rule.rev;
         sim_db.older[container] = none;
+        sim_db.older[container].r.rule.rev = rev;
     }
 }
 
@@ -84,6 +88,11 @@ void sim_store_reset(void)
 const struct rt_record *sim_store_record(int container)
 {
     return &sim_db.records[container].r.rule;
+}
+
+uint64_t sim_store_revoked_us(int container)
+{
+    return sim_db.revoked_us[container];
 }
 
 bool sim_store_end_lost(int container)
@@ -236,6 +245,63 @@ static bool same_end(const struct rt_end_msg *a, const struct rt_end_msg *b)
     return a->code == b->code && a->sig == b->sig && a->out == b->out && a->err == b->err;
 }
 
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+static void revoke(int agent, struct sim_record *rec, const struct rt_store_op *op, struct rt_store_reply *reply)
+{
+    struct rt_record *rule = &rec->r.rule;
+    struct rt_store_news n = {.kind = RT_STORE_REVOKED, .key = op->key};
+    uint64_t rev = op->life;
+
+    if (rev == 0 && !rule->exists && op->known == 0 && op->whole) {
+        reply->error = RT_ENOTFOUND;
+        reply->outcome.verdict = RT_CLASS_NOT_FOUND;
+        return;
+    }
+    if (rev == 0) {
+        rev = larger(larger(rule->life, rule->rev) + 1, larger(op->known, sim_db_ms()));
+        sim.stats.faults[FAULT_REVOKE]++;
+    }
+    if (rev > rule->rev) {
+        sim_log("store: host%d has %s revoked up to life %llu", agent, op->key.cid, (unsigned long long)rev);
+        rule->rev = n.life = rev;
+        sim_db.revoked_us[rec - sim_db.records] = sim.now_us;
+        sim_db_publish(&n, -1);
+    }
+    reply->outcome.life = rule->rev;
+}
+
+/* Only what is revoked is made anew here; the status that it ended with, if it had, is gone. */
+static void create(struct sim_record *rec, const struct rt_store_op *op, struct rt_store_reply *reply)
+{
+    struct rt_record *rule = &rec->r.rule;
+    struct rt_store_news n = {.kind = RT_STORE_CLAIMED, .key = op->key};
+    struct sim_record made = {.r = {.key = op->key}};
+    bool existed = rule->exists;
+
+    if (rule->life > rule->rev && existed && rule->state != RT_SESSION_ENDED) {
+        reply->outcome.verdict = RT_CLASS_LIMIT;
+        return;
+    }
+    made.r.rule = (struct rt_record){.exists = true,
+                                     .state = RT_SESSION_CREATED,
+                                     .life = larger(rule->life, rule->rev + (rule->rev != 0)),
+                                     .rev = rule->rev};
+    reply->outcome.life = made.r.rule.life + 1;
+    if (sim_db_has_end(rec, rec->ended_life)) {
+        sim_db.end_lost[rec - sim_db.records] = true;
+    }
+    *rec = made;
+    refresh(rec);
+    sim_log("store: %s is made, to start at life %llu", op->key.cid, (unsigned long long)reply->outcome.life);
+    if (!existed) {
+        sim_db_publish(&n, -1);
+    }
+}
+
 /* What Redis refuses when it is full: the functions that are not flagged allow-oom. */
 static bool grows(enum rt_store_op_kind kind)
 {
@@ -335,8 +401,12 @@ static void run(int agent, const struct rt_store_op *op, struct rt_store_reply *
         reply->end = rec->end;
         break;
     case RT_STORE_CREATE:
+        create(rec, op, reply);
+        break;
+    case RT_STORE_REVOKE:
+        revoke(agent, rec, op, reply);
+        break;
     case RT_STORE_REMOVE:
-    case RT_STORE_REVOKE: /* no operator is modelled */
     case RT_STORE_FIND:
     case RT_STORE_HOSTS:
     case RT_STORE_HOST_ROW:
@@ -403,7 +473,8 @@ int sim_store_submit(int agent, const struct rt_store_op *op)
     if (asked->late) {
         time_out(event, op);
     }
-    asked->op.report.size = asked->op.tail[0].size = asked->op.tail[1].size = asked->op.end.ord.size = 0;
+    asked->op.label.size = asked->op.report.size = asked->op.tail[0].size = asked->op.tail[1].size =
+        asked->op.end.ord.size = 0;
     asked->op.past.data = (const uint8_t *)&asked->past;
     if (op->past.size == sizeof(asked->past)) {
         memcpy(&asked->past, op->past.data, sizeof(asked->past));

@@ -30,5 +30,6 @@ void sim_store_end_gone(int container); /* with the disk that kept it */
  * it joined at did not know of that life. */
 bool sim_store_life_back(int container);
 const struct rt_record *sim_store_record(int container);
+uint64_t sim_store_revoked_us(int container); /* since when what is revoked of it is as it is, 0 never */
 
 #endif

@@ -63,6 +63,9 @@ static void fall_back_to(const struct sim_record *from)
         if (sim_db_has_end(rec, rec->ended_life) && !sim_db_has_end(old, rec->ended_life)) {
             sim_db.end_lost[i] = true;
         }
+        if (rec->r.rule.rev != old->r.rule.rev) {
+            sim_db.revoked_us[i] = sim.now_us;
+        }
         *rec = *old;
     }
 }

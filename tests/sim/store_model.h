@@ -43,6 +43,7 @@ struct sim_db {
     int order[SIM_AGENTS_MAX];      /* agents in the order of their names */
     uint64_t newest_life[SIM_KEYS]; /* ever taken */
     bool life_back[SIM_KEYS];       /* a start after that one was given no newer life */
+    uint64_t revoked_us[SIM_KEYS];  /* when the highest life that is revoked became another, 0 never */
     bool end_lost[SIM_KEYS];        /* an end that was stored is gone: nobody has it any more */
 };
 

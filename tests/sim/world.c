@@ -159,7 +159,7 @@ void sim_clear(void)
     for (int i = 0; i <= SIM_GUESTS; i++) {
         sim_free_guest(i);
     }
-    for (int i = 0; i <= SIM_CLIENTS; i++) {
+    for (int i = 0; i <= SIM_OPERATOR; i++) {
         sim_free_client(i);
     }
     for (int i = 0; i < sim.n_agents; i++) {

@@ -19,6 +19,7 @@
 #define SIM_CONTAINERS 2
 #define SIM_HOSTILE SIM_CONTAINERS /* one more container, whose guest floods; no check is for it */
 #define SIM_KEYS (SIM_CONTAINERS + 1)
+_Static_assert(SIM_KEYS == SIM_KEYS_MAX, "of each container");
 #define SIM_SERVERS_MAX 32
 #define SIM_WALL_MS UINT64_C(1700000000000)
 
@@ -39,7 +40,7 @@ struct sim_world {
     size_t n_heap, cap_heap;
     struct sim_conn conns[SIM_CONNS];
     struct sim_guest guests[SIM_GUESTS + 1];    /* the last is hostile */
-    struct sim_client clients[SIM_CLIENTS + 1]; /* the last is hostile */
+    struct sim_client clients[SIM_CLIENTS + 2]; /* the last are hostile, and an operator */
     struct sim_agent agents[SIM_AGENTS_MAX];
     struct sim_log lines[SIM_LINES];
     int n_agents, n_containers, n_lines;
@@ -59,6 +60,7 @@ struct sim_world {
     bool hostile;               /* a guest and a client that flood are about */
     const char *flood;          /* the one that is under way while nothing else goes wrong, or NULL */
     bool allow_forks;           /* this seed may revert, clone, restart */
+    uint64_t base[SIM_KEYS];    /* the lowest life that the container's token may start */
     bool proves_vms;            /* the transport proves which VM a guest is: each container has one, which moves */
     bool quiet;                 /* faults have ended, clients type no more */
     bool silent;                /* processes write no more */
