@@ -2,6 +2,9 @@
  * Copyright The retether authors */
 #include "tests/unit/broker_core/fixture_request.h"
 
+#include "broker/core/hosts.h"
+#include "broker/core/machine.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -147,6 +150,38 @@ static void test_hosts(void **state)
         n += reply.n_hosts;
     } while (reply.more);
     assert_int_equal(n, FX_HOSTS - 2);
+    fx_queued(fx, client, RT_LINK_HIGH_WATER - 1); /* to one who does not read, one page */
+    request(fx, client, 3, ask("hosts", ""));
+    want(fx, client, 3, RT_CLASS_OK);
+    assert_true(reply.more);
+    n = reply.n_hosts;
+    fx_none(fx, client);
+    fx_queued(fx, client, 0);
+    do {
+        want(fx, client, 3, RT_CLASS_OK);
+        n += reply.n_hosts;
+    } while (reply.more);
+    assert_int_equal(n, FX_HOSTS - 2);
+}
+
+/* Of more hosts than are remembered the one that nobody has asked about for longest is forgotten. */
+static void test_hosts_bound(void **state)
+{
+    static struct rt_store_news news = {.kind = RT_STORE_HOST};
+    struct fx *fx = *state;
+
+    for (unsigned i = 0; i <= AG_HOSTS_MAX; i++) {
+        (void)snprintf(news.row.host, sizeof(news.row.host), "h%05u", i);
+        news.row.seq = i + 1;
+        rt_agent_store_news(fx->agent, &news, ++fx->now);
+        if (i == 0) {
+            (void)rt_ag_host_dead(fx->agent, "h00000");
+        }
+    }
+    assert_int_equal(fx->agent->n_hosts, AG_HOSTS_MAX);
+    assert_non_null(rt_ag_host(fx->agent, "h00000"));
+    assert_null(rt_ag_host(fx->agent, "h00001"));
+    assert_non_null(rt_ag_host(fx->agent, news.row.host));
 }
 
 static void test_tails(void **state)
@@ -345,6 +380,7 @@ int main(void)
         FX_TEST(test_create_bound),
         FX_TEST(test_remove),
         FX_TEST(test_hosts),
+        FX_TEST(test_hosts_bound),
         FX_TEST(test_tails),
         FX_TEST(test_tails_of_a_kept_end),
         FX_TEST(test_answers_for_nobody),

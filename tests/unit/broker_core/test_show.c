@@ -119,6 +119,11 @@ static void test_show_prefix(void **state)
     fx_answer(fx);
     want(fx, client, 2, RT_CLASS_AMBIGUOUS);
     assert_true(rt_slice_equal(reply.m, rt_slice_text("web, web0, web1, web2, web3 and more")));
+    fx->page = RT_LIST_MAX; /* all are seen: it is told how many */
+    fx_request(fx, client, 5, &msg);
+    fx_answer(fx);
+    want(fx, client, 5, RT_CLASS_AMBIGUOUS);
+    assert_true(rt_slice_equal(reply.m, rt_slice_text("web, web0, web1, web2, web3 and 5 more")));
     msg.cid = rt_slice_text("web"); /* whole: fits, whatever else begins with it */
     fx_request(fx, client, 3, &msg);
     fx_answer(fx);
