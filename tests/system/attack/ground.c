@@ -189,25 +189,33 @@ static SSL *dial_tls(int fd, const char *certificates, bool old_version)
     return ssl;
 }
 
+/* The hello, and what answers it: RT_CLASS_OK, it was welcomed. */
+static int hello(struct peer *peer)
+{
+    struct rt_hello_msg msg = {.vmin = 1, .vmax = 1, .role = rt_slice_text("client"), .name = rt_slice_text("foe")};
+    struct rt_frame frame = {.type = RT_HELLO};
+
+    peer_send_msg(peer, frame, RT_MSG_HELLO, &msg);
+    peer->eof = false; /* what came before the end is still to be read */
+    if (attack_next(peer, ATTACK_TYPE(RT_WELCOME) | ATTACK_TYPE(RT_REFUSE), &frame) == NULL) {
+        return ATTACK_CLOSED;
+    }
+    if (frame.type == RT_WELCOME) {
+        return RT_CLASS_OK;
+    }
+    peer->used -= RT_FRAME_HEADER + (size_t)frame.length;
+    return attack_refused(peer, 0);
+}
+
 int attack_tls_hello(struct peer *peer, const char *certificates, bool old_version)
 {
-    struct rt_hello_msg hello = {.vmin = 1, .vmax = 1, .role = rt_slice_text("client"), .name = rt_slice_text("foe")};
-    struct rt_frame frame = {.type = RT_HELLO};
     int cls = ATTACK_CLOSED;
 
     peer_open(peer, attack_tls_tcp);
     peer->tls = dial_tls(peer->fd, certificates, old_version);
     ERR_clear_error();
     if (SSL_connect(peer->tls) == 1) {
-        peer_send_msg(peer, frame, RT_MSG_HELLO, &hello);
-        peer->eof = false; /* what came before the end is still to be read */
-        if (attack_next(peer, ATTACK_TYPE(RT_WELCOME) | ATTACK_TYPE(RT_REFUSE), &frame) != NULL) {
-            if (frame.type == RT_WELCOME) {
-                return RT_CLASS_OK;
-            }
-            peer->used -= RT_FRAME_HEADER + (size_t)frame.length;
-            cls = attack_refused(peer, 0);
-        }
+        cls = hello(peer);
     }
     if (cls == ATTACK_CLOSED) {
         const char *why = ERR_reason_error_string(ERR_peek_last_error());
@@ -217,14 +225,39 @@ int attack_tls_hello(struct peer *peer, const char *certificates, bool old_versi
     return cls;
 }
 
+bool attack_again(int cls)
+{
+    if (cls == RT_CLASS_RETRY_LATER || cls == ATTACK_CLOSED) {
+        attack_pass(50);
+        return true;
+    }
+    assert_int_equal(cls, RT_CLASS_OK);
+    return false;
+}
+
+void attack_client_at(struct peer *peer, unsigned host, const char *certificates)
+{
+    uint64_t until = rt_process_now_ms() + HARNESS_LIMIT_MS;
+    int cls;
+
+    memset(peer, 0, sizeof(*peer));
+    peer->fd = -1;
+    do {
+        assert_true(rt_process_now_ms() < until);
+        peer_close(peer);
+        if (certificates == NULL) {
+            peer_open(peer, attack_clients(host));
+            cls = hello(peer);
+        } else {
+            cls = attack_tls_hello(peer, attack_in(certificates), false);
+        }
+    } while (attack_again(cls));
+    attack_tend(peer);
+}
+
 void attack_client(struct peer *peer, const char *certificates)
 {
-    if (certificates == NULL) {
-        peer_client(peer, attack_clients(0));
-    } else {
-        assert_int_equal(attack_tls_hello(peer, attack_in(certificates), false), RT_CLASS_OK);
-    }
-    attack_tend(peer);
+    attack_client_at(peer, 0, certificates);
 }
 
 const uint8_t *attack_next(struct peer *peer, uint32_t types, struct rt_frame *frame)

@@ -59,6 +59,10 @@ void attack_close(struct peer *peer);
 /* A client's handshake, at host 0: of the tenant "local" by the unix socket, or with a directory of certificates over
  * TLS. */
 void attack_client(struct peer *peer, const char *certificates);
+void attack_client_at(struct peer *peer, unsigned host, const char *certificates);
+/* Whether an honest peer that was answered so comes again, as it does when a handshake took too long or gave way; waits
+ * a moment then. Else it must have been welcomed. */
+bool attack_again(int cls);
 /* A handshake of TLS as whom the directory says (NULL: without a certificate), then the hello. Returns RT_CLASS_OK when
  * it was welcomed, else the class of the refusal, or ATTACK_CLOSED: then peer->why has what TLS says. */
 int attack_tls_hello(struct peer *peer, const char *certificates, bool old_version);
