@@ -18,7 +18,7 @@
  * tests/system/cluster/test_vms.c (a token of another machine). */
 
 /* Memory of the agent that all attackers together may leave behind. */
-#define LEFT_MAX ((size_t)24 << 20)
+#define LEFT_MAX ((size_t)40 << 20)
 #define SAW_MAX 200
 
 static const struct attack {
