@@ -12,7 +12,7 @@ static const char *const host_names[HOSTS] = {"h0", "h1", "h2"};
 static struct rt_store_record records[WORLD_KEYS + 1]; /* by world_key(); the last one stands for all others */
 static struct rt_store_record found[RT_LIST_MAX];
 static struct rt_store_host rows[RT_HOSTS_PAGE];
-static uint8_t past[RT_PAST_MAX + 1];
+static uint8_t nothing[RT_PAST_MAX + 1];
 
 void world_store_reset(void)
 {
@@ -124,6 +124,19 @@ static void revoke(const struct rt_store_op *op, struct rt_record *rule, struct 
     reply->outcome.life = rule->rev = larger(rev, rule->rev);
 }
 
+/* As a record has it, or zeros, of which the most are one byte too many. */
+static struct rt_slice past_of(const struct rt_claim *claim)
+{
+    static char text[128];
+    if (claim->epoch % 4 == 3) {
+        return (struct rt_slice){nothing, (size_t)(claim->epoch % (sizeof(nothing) + 1))};
+    }
+    (void)snprintf(text, sizeof(text), "5 1 65536 5\nlabel%llu %llu 7 h1\n%llu %llu 9 h0\n",
+                   (unsigned long long)claim->life % 1000, (unsigned long long)claim->epoch % 1000,
+                   (unsigned long long)claim->life % 1000, (unsigned long long)claim->epoch % 1000 + 1);
+    return rt_slice_text(text);
+}
+
 static void answer_by_the_rules(const struct rt_store_op *op, struct rt_store_reply *reply)
 {
     bool claim = op->kind == RT_STORE_TEST || op->kind == RT_STORE_TAKE;
@@ -143,8 +156,7 @@ static void answer_by_the_rules(const struct rt_store_op *op, struct rt_store_re
         rt_claim_judge(&record->rule, &op->claim, WORLD_WALL_MS + world.now, &reply->outcome);
         if (op->kind == RT_STORE_TAKE && reply->outcome.verdict == RT_CLASS_OK) {
             rt_claim_apply(&record->rule, &op->claim, &reply->outcome);
-            reply->past =
-                (struct rt_slice){past, (size_t)(op->claim.epoch % (sizeof(past) + 1))}; /* one byte too many */
+            reply->past = past_of(&op->claim);
         }
         break;
     case RT_STORE_STATE:
@@ -252,6 +264,12 @@ void world_store_answer(struct fuzz_in *in)
 void world_store_up(bool fresh, bool whole)
 {
     struct rt_store_news news = {.kind = RT_STORE_UP, .fresh = fresh, .whole = whole};
+    rt_agent_store_news(world.agent, &news, world.now);
+}
+
+void world_store_beat(void)
+{
+    struct rt_store_news news = {.kind = RT_STORE_TOUCH, .store_ms = WORLD_WALL_MS + world.now};
     rt_agent_store_news(world.agent, &news, world.now);
 }
 

@@ -76,6 +76,8 @@ int world_store(void *ctx, const struct rt_store_op *op);
 void world_store_answer(struct fuzz_in *in);
 void world_store_news(struct fuzz_in *in);
 void world_store_up(bool fresh, bool whole);
+/* A heartbeat of ours was answered. */
+void world_store_beat(void);
 
 /* agent_check.c: what holds between two calls, whatever was sent and answered */
 void world_check(void);

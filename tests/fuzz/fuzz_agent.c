@@ -13,6 +13,9 @@
  * the fuzzer chooses frames, raw bytes, answers, news, congestion and time. Its tables add up after every step. */
 
 #define CUT_MAX 4096
+/* Of one step: more than a lease and a heartbeat's expiry. */
+#define QUIET_MAX_MS 100000
+#define QUIET_STEPS_MAX 400
 
 static struct fuzz_frame frame; /* the one that is made at the moment */
 
@@ -153,11 +156,11 @@ static void report(unsigned p, struct fuzz_in *in)
     static struct rt_report_msg msg;
     uint8_t what = fuzz_byte(in);
     memset(&msg, 0, sizeof(msg));
-    msg.n_procs = what % 8;
+    msg.n_procs = (size_t)(what % 8) * 4; /* the most are more than a record has room for */
     msg.n_atts = what / 8;
     for (size_t i = 0; i < msg.n_procs; i++) {
-        msg.procs[i] = (struct rt_report_proc){.p = i, .st = 1, .n_base = 3, .n_head = 3};
-        msg.procs[i].head[0] = fuzz_number(in);
+        msg.procs[i] = (struct rt_report_proc){.p = i, .st = 1 + (i % 4 == 3), .n_base = 3, .n_head = 3};
+        msg.procs[i].head[0] = i < 2 ? fuzz_number(in) : UINT32_MAX;
     }
     for (size_t i = 0; i < msg.n_atts; i++)
         msg.atts[i] = (struct rt_report_att){.id = id_of((uint8_t)i), .n_cons = 3, .n_app = 2};
@@ -330,12 +333,32 @@ static void shell_event(unsigned p, struct fuzz_in *in)
     }
 }
 
+/* A time in which nothing happens but what should: the store and the disk answer, peers are heard of, hosts that beat
+ * go on to. What only time brings about comes within one step. */
+static void quiet(struct fuzz_in *in)
+{
+    struct fuzz_in honest = {NULL, 0};
+    uint64_t until = world.now + fuzz_number(in) * 512 % QUIET_MAX_MS;
+    bool heard = fuzz_byte(in) & 1;
+    for (unsigned i = 0; world.now < until && i < QUIET_STEPS_MAX; i++) {
+        while (world.n_ops > 0)
+            world_store_answer(&honest);
+        world_disk_answer();
+        for (unsigned p = 0; heard && p < WORLD_PEERS; p++) {
+            if (world.peers[p].id != 0)
+                rt_agent_taken(world.agent, world.peers[p].id, world.now);
+        }
+        world_store_beat();
+        pass_time(&honest);
+    }
+}
+
 static void step(struct fuzz_in *in)
 {
     uint8_t what = fuzz_byte(in);
-    unsigned p = what / 21 % WORLD_PEERS, guest = p % WORLD_GUESTS, client = WORLD_GUESTS + guest;
+    unsigned p = what / 22 % WORLD_PEERS, guest = p % WORLD_GUESTS, client = WORLD_GUESTS + guest;
     struct rt_slice raw;
-    switch (what % 21) {
+    switch (what % 22) {
     case 0:
         raw = fuzz_bytes(in);
         feed(p, raw.data, raw.size);
@@ -394,6 +417,9 @@ static void step(struct fuzz_in *in)
         break;
     case 19:
         shell_event(p, in);
+        break;
+    case 20:
+        quiet(in);
         break;
     default:
         world_store_answer(in);

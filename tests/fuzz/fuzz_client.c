@@ -100,7 +100,7 @@ static void check_bounds(void)
             for (size_t g = 0; g < rx->n_gaps; g++)
                 gaps += rx->gaps[g].to - rx->gaps[g].from;
             FUZZ_CHECK(rx->ring.head - rx->ring.base + gaps == rx->next - rx->consumed);
-            FUZZ_CHECK(rx->ring.head - rx->ring.base <= RT_CLIENT_WINDOW);
+            FUZZ_CHECK(rx->ring.head - rx->ring.base <= rx->ring.cap && rx->ring.cap <= RT_CLIENT_WINDOW_MAX);
         }
         for (unsigned s = 0; s < 2; s++)
             FUZZ_CHECK(att->tx[s].ring.head - att->tx[s].ring.base <= RT_CLIENT_INPUT_MAX);
@@ -170,6 +170,21 @@ static void attached(unsigned link, struct fuzz_in *in)
              &msg);
 }
 
+/* Output up to the limit that was told. */
+static void fill(unsigned link, unsigned s, const struct rt_catt *att)
+{
+    uint32_t channel = att->channel;
+    while (app.up[link] && att->channel == channel && att->rx[s].next < att->rx[s].limit) {
+        uint64_t left = att->rx[s].limit - att->rx[s].next, next = att->rx[s].next;
+        frame.head = (struct rt_frame){.type = RT_DATA, .stream = (uint16_t)(s + RT_STDOUT), .channel = channel};
+        frame.head.offset = next;
+        frame.head.length = left < RT_FRAME_PAYLOAD_MAX ? (uint32_t)left : RT_FRAME_PAYLOAD_MAX;
+        feed(link, frame.bytes, fuzz_frame_end(&frame));
+        if (att->rx[s].next == next)
+            return;
+    }
+}
+
 /* Output where the attachment expects it, or a gap, an end, an acknowledgement. */
 static void stream_frame(unsigned link, struct fuzz_in *in)
 {
@@ -206,6 +221,12 @@ static void stream_frame(unsigned link, struct fuzz_in *in)
         rt_put_u64(payload, frame.head.offset + size * 64);
         rt_put_u64(payload + 8, rt_digest_value(&att->tx[what & 1].sender.digest));
         break;
+    case 2:
+        if ((what & 52) == 52) {
+            fill(link, s, att);
+            return;
+        }
+        /* fall through */
     default:
         frame.head.type = RT_DATA;
         frame.head.length = size < RT_FRAME_PAYLOAD_MAX ? (uint32_t)size : RT_FRAME_PAYLOAD_MAX;
@@ -305,6 +326,19 @@ static void new_attachment(struct fuzz_in *in)
         (void)!rt_catt_run(app.att[i], run, 1 + fuzz_number(in) * 16 % sizeof(run));
 }
 
+/* What an application may ask at any time. */
+static void look_at(const struct rt_catt *att, unsigned stream)
+{
+    uint64_t written, applied;
+    size_t size;
+    unsigned first = rt_catt_first(att, &size);
+    rt_catt_input(att, &written, &applied);
+    FUZZ_CHECK(applied <= written && rt_catt_writable(att) <= RT_CLIENT_INPUT_MAX);
+    FUZZ_CHECK(first >= RT_STDOUT && first <= RT_STDERR && size > 0);
+    FUZZ_CHECK(rt_catt_offset(att, stream) < RT_COUNTER_MAX && rt_catt_resent(att) < UINT64_MAX / 2);
+    FUZZ_CHECK(!rt_catt_run_is_unsure(att) || !rt_catt_applied(att));
+}
+
 static void use_attachment(struct fuzz_in *in)
 {
     static const uint8_t bytes[WRITE_MAX];
@@ -327,6 +361,12 @@ static void use_attachment(struct fuzz_in *in)
     case 3:
         (void)!rt_catt_signal(att, what);
         break;
+    case 4:
+        look_at(att, stream);
+        break;
+    case 5: /* all that there is */
+        n = RT_CLIENT_WINDOW_MAX;
+        /* fall through */
     default:
         if (rt_catt_peek(att, stream, &size) != NULL)
             rt_catt_consumed(att, stream, n < size ? n : size, app.now);

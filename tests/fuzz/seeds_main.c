@@ -58,7 +58,7 @@ static const struct {
     {"fuzz_store", "host", "\xa0h1\n" ID "\n7\n500\n3\n1.0\nm\ntls:10.0.0.1:7401\n"},
     {"fuzz_store", "past",
      "\xa0"
-     "1 2 65536\n5\nlabel1 1 5 a\n2 1 6 b\n"},
+     "1 2 65536 5\nlabel1 1 5 a\n2 1 6 b\n"},
     {"fuzz_store", "member", "\xa0tenant/box"},
     {"fuzz_store", "id", "\xa0" ID},
     {"fuzz_config", "whole",
