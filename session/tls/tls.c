@@ -95,6 +95,7 @@ int rt_tls_read(struct rt_tls *tls, const struct rt_tls_settings *settings, char
     if (rc == 0) {
         rc = rt_tls_read_trust(ctx, settings, why, why_size);
     }
+    ERR_clear_error(); /* what was wrong in a file has been told, and is no wire's */
     if (rc != 0) {
         SSL_CTX_free(ctx);
         return rc;

@@ -4,7 +4,9 @@
 
 #include <sys/stat.h>
 
+#include <openssl/err.h>
 #include <openssl/pem.h>
+#include <openssl/x509v3.h>
 
 /* The files of a context: read all, or nothing. */
 
@@ -32,6 +34,28 @@ static void refuse(struct world *world, const struct rt_tls_settings *settings, 
     }
     assert_ptr_equal(world->agent.ctx, before);
     assert_string_equal(world->agent.domain, DOMAIN);
+    assert_int_equal(ERR_peek_error(), 0); /* or a wire that does well would seem to have failed */
+}
+
+/* The certificate of the file gets names that are no DER. */
+static void break_names(const char *path)
+{
+    FILE *file = fopen(path, "r");
+    X509 *cert = PEM_read_X509(file, NULL, NULL, NULL);
+    ASN1_OCTET_STRING *names = ASN1_OCTET_STRING_new();
+    X509_EXTENSION *extension;
+
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(ASN1_OCTET_STRING_set(names, (const unsigned char *)"\x30\x09\x86", 3), 1);
+    extension = X509_EXTENSION_create_by_NID(NULL, NID_subject_alt_name, 0, names);
+    assert_int_equal(X509_add_ext(cert, extension, -1), 1);
+    assert_true(i2d_re_X509_tbs(cert, NULL) > 0); /* else it is written as it was read */
+    file = fopen(path, "w");
+    assert_int_equal(PEM_write_X509(file, cert), 1);
+    assert_int_equal(fclose(file), 0);
+    X509_EXTENSION_free(extension);
+    ASN1_OCTET_STRING_free(names);
+    X509_free(cert);
 }
 
 static void test_files_that_are_none(void **state)
@@ -105,6 +129,11 @@ static void test_own(void **state)
         settings = settings_of(fixture, "bad");
         refuse(&world, &settings, RT_ECONFIG, settings.cert_file, bad[i].what);
     }
+
+    issue_as(&world, (struct certs_spec){.n_uris = 0}, "bad");
+    settings = settings_of(fixture, "bad");
+    break_names(settings.cert_file);
+    refuse(&world, &settings, RT_ECONFIG, settings.cert_file, "the certificate has no URI that says who it is");
 
     settings = settings_of(fixture, "agent");
     settings.key_file = in_dir(fixture, "client.key");
