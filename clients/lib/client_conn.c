@@ -106,7 +106,7 @@ const struct rt_conn_ops rt_sdk_conn_ops = {
 };
 
 /* What a connection is opened with. */
-static int set_wire(struct retether_client *client, struct rt_sdk_conn *conn, const char *host,
+static int set_wire(struct retether_client *client, struct rt_sdk_conn *conn, const struct rt_client_action *action,
                     const struct rt_endpoint *endpoint, struct rt_wire_setup *wire, char *why, size_t why_size)
 {
     struct rt_identity agent = {.role = RT_IDENTITY_AGENT};
@@ -120,10 +120,12 @@ static int set_wire(struct retether_client *client, struct rt_sdk_conn *conn, co
     }
     wire->ops = &rt_wire_tls;
     wire->context = &client->tls;
-    if (host[0] != '\0') {
-        snprintf(agent.name, sizeof(agent.name), "%s", host);
+    /* Who is dialled by name has to show that it is the one, so nothing is resumed there. */
+    if (action->host[0] != '\0' && (!action->given || endpoint->name[0] == '\0')) {
+        snprintf(agent.name, sizeof(agent.name), "%s", action->host);
         rt_identity_print(&agent, client->tls.domain, conn->expect);
         wire->expect = conn->expect;
+        wire->guess = action->given;
     }
     return RT_OK;
 }
@@ -136,7 +138,7 @@ void rt_sdk_conn_dial(struct retether_client *client, const struct rt_client_act
     char why[RT_DIALER_TEXT_MAX] = "out of memory";
 
     if (conn == NULL || rt_endpoint_parse(&endpoint, action->addr, why, sizeof(why)) != RT_OK ||
-        set_wire(client, conn, action->host, &endpoint, &wire, why, sizeof(why)) != RT_OK) {
+        set_wire(client, conn, action, &endpoint, &wire, why, sizeof(why)) != RT_OK) {
         free(conn);
         rt_client_lost(client->machine, action->agent, rt_sdk_now(client));
         tell(client, action->addr, why);

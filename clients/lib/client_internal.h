@@ -38,7 +38,7 @@ struct rt_sdk_conn {
     unsigned agent;      /* slot in the machine */
     char address[RT_ADDR_MAX + 1];
     char name[RT_ENDPOINT_NAME_MAX + 1]; /* of the host that was dialled by it, or "" */
-    char expect[RT_IDENTITY_TEXT_MAX];   /* the URI of the agent that must answer, or "" */
+    char expect[RT_IDENTITY_TEXT_MAX];   /* the URI of the agent that must answer, or did before, or "" */
 };
 
 /* OPEN --its last callback fires--> FINAL --retether_detach()--> CLOSED, freed when no callback can be below. From OPEN

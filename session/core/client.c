@@ -82,9 +82,8 @@ bool rt_client_next(struct rt_client *client, struct rt_client_action *action, u
         if (link->state == RT_CLINK_DOWN && link->refs > 0 && client->now >= link->retry_at) {
             *action = (struct rt_client_action){.kind = RT_CLIENT_DIAL, .agent = (unsigned)i};
             memcpy(action->addr, link->addr[link->addr_turn % link->n_addr], sizeof(action->addr));
-            if (!link->configured || link->addr_turn % link->n_addr != 0) {
-                memcpy(action->host, link->host, sizeof(action->host));
-            }
+            memcpy(action->host, link->host, sizeof(action->host));
+            action->given = link->configured && link->addr_turn % link->n_addr == 0;
             rt_clink_move(client, link, RT_CLINK_DIALING);
             return true;
         }

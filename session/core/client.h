@@ -54,8 +54,10 @@ struct rt_client_action {
     enum rt_client_action_kind kind;
     unsigned agent;             /* slot, < RT_CLIENT_AGENTS_MAX */
     char addr[RT_ADDR_MAX + 1]; /* DIAL */
-    /* DIAL: the host whose agent must answer there, as another agent said so; "" for an address of the application. */
+    /* DIAL: the host whose agent must answer there, as another agent said so. At an address of the application it is
+     * but the one whose agent answered there before, or "". */
     char host[RT_HOST_MAX + 1];
+    bool given;         /* DIAL: it is an address of the application */
     const char *reason; /* HANGUP, static text */
 };
 

@@ -84,20 +84,22 @@ static size_t find(const struct rt_tls *tls, const struct rt_identity *peer)
 /* Returns 1 when it keeps the session, which is the peer's newest then; in a full cache it takes the oldest's place. */
 static int session_cb(SSL *ssl, SSL_SESSION *session)
 {
-    const struct rt_tls_peer *peer = SSL_get_app_data(ssl);
+    struct rt_tls_peer *peer = SSL_get_app_data(ssl);
     struct rt_tls *tls = peer->tls;
+    struct rt_identity who; /* of the certificate that was shown, whoever was expected */
     size_t i;
 
-    if (!peer->expects || SSL_get_SSL_CTX(ssl) != tls->ctx) { /* by files that do not count any more */
+    if (SSL_get_SSL_CTX(ssl) != tls->ctx || /* by files that do not count any more */
+        rt_tls_check_peer(peer, SSL_SESSION_get0_peer(session), &who) != 0) {
         return 0;
     }
-    i = find(tls, &peer->expect);
+    i = find(tls, &who);
     if (i < tls->n_sessions) {
         drop(tls, i);
     } else if (i == RT_TLS_SESSIONS_MAX) {
         drop(tls, 0);
     }
-    tls->sessions[tls->n_sessions].peer = peer->expect;
+    tls->sessions[tls->n_sessions].peer = who;
     tls->sessions[tls->n_sessions++].session = session;
     return 1;
 }
@@ -133,7 +135,7 @@ void rt_tls_sessions_load(struct rt_tls *tls, const struct rt_tls_ticket_key *ke
 void rt_tls_sessions_offer(SSL *ssl, struct rt_tls_peer *peer)
 {
     struct rt_tls *tls = peer->tls;
-    size_t i = peer->expects ? find(tls, &peer->expect) : tls->n_sessions;
+    size_t i = peer->expects != RT_TLS_ANYBODY ? find(tls, &peer->expect) : tls->n_sessions;
     SSL_SESSION *session;
 
     if (i == tls->n_sessions) {

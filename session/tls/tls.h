@@ -24,10 +24,10 @@
  * RT_ECONN. Who dials is done with the handshake before its own certificate is judged: that it was refused comes as the
  * end of the wire.
  *
- * A dialled wire that expects somebody resumes its newest session with that peer, if there is one: no certificates are
- * sent then, and those that were shown when it began are judged as if they had been. One that does not count any more
- * (expired, revoked, not of the CAs or the domain) costs a whole handshake; so does one with CAs in between that are
- * neither in the CA file nor behind the own certificate. */
+ * A dialled wire that expects somebody, or guesses, resumes its newest session with that peer, if there is one: no
+ * certificates are sent then, and those that were shown when it began are judged as if they had been. One that does not
+ * count any more (expired, revoked, not of the CAs or the domain) costs a whole handshake; so does one with CAs in
+ * between that are neither in the CA file nor behind the own certificate. */
 
 #define RT_TLS_ALPN "retether/1"
 /* Bytes that a peer may send until its handshake is done; one more ends the wire with RT_ELIMIT. */

@@ -60,7 +60,7 @@ int rt_tls_check_peer(struct rt_tls_peer *peer, const X509 *cert, struct rt_iden
     if (rt_tls_identity(cert, peer->tls->domain, identity, why, sizeof(why)) != 0) {
         return rt_fail(RT_EAUTH, peer->why, sizeof(peer->why), "the peer's certificate has %s", why);
     }
-    if (peer->expects && !rt_identity_equal(identity, &peer->expect)) {
+    if (peer->expects == RT_TLS_NOBODY_ELSE && !rt_identity_equal(identity, &peer->expect)) {
         rt_identity_label(identity, is);
         rt_identity_label(&peer->expect, should);
         return rt_fail(RT_EAUTH, peer->why, sizeof(peer->why), "not who was expected: %s instead of %s", is, should);

@@ -15,8 +15,8 @@
 /* Of one wire; its SSL's app data. */
 struct rt_tls_peer {
     struct rt_tls *tls;
-    bool expects;
-    struct rt_identity expect; /* whom, if it expects anybody in particular */
+    enum { RT_TLS_ANYBODY, RT_TLS_PERHAPS, RT_TLS_NOBODY_ELSE } expects;
+    struct rt_identity expect; /* whom, unless anybody */
     char why[RT_TLS_WHY_MAX];  /* what is wrong with the certificate that came, or "" */
 };
 

@@ -306,6 +306,10 @@ static void on_closed(struct rt_wire *below)
     struct tls *tls = TLS_OF(below);
     struct rt_wire *wire = tls->wire;
 
+    /* To OpenSSL a connection that was cut spoils its session, as one in which something was wrong has done before. */
+    if (tls->ssl != NULL) {
+        SSL_set_shutdown(tls->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+    }
     SSL_free(tls->ssl);
     rt_tls_out_free(&tls->pipe.out);
     rt_tls_out_free(&tls->flight);
@@ -338,17 +342,20 @@ static int open_ssl(struct tls *tls, struct rt_tls *context, enum rt_wire_side s
     return 0;
 }
 
-static int set_expect(struct rt_tls_peer *peer, const char *expect)
+static int set_expect(struct rt_tls_peer *peer, const struct rt_wire_setup *setup)
 {
     struct rt_slice uri;
     char why[RT_TLS_WHY_MAX];
 
-    if (expect == NULL) {
+    if (setup->expect == NULL) {
         return 0;
     }
-    uri = rt_slice_text(expect);
-    peer->expects = true;
-    return rt_identity_parse(&peer->expect, &uri, 1, peer->tls->domain, why, sizeof(why)) == 0 ? 0 : UV_EINVAL;
+    uri = rt_slice_text(setup->expect);
+    if (rt_identity_parse(&peer->expect, &uri, 1, peer->tls->domain, why, sizeof(why)) != 0) {
+        return setup->guess ? 0 : UV_EINVAL;
+    }
+    peer->expects = setup->guess ? RT_TLS_PERHAPS : RT_TLS_NOBODY_ELSE;
+    return 0;
 }
 
 static int tls_open(struct rt_wire *wire, uv_loop_t *loop, int fd, const struct rt_wire_setup *setup)
@@ -370,7 +377,7 @@ static int tls_open(struct rt_wire *wire, uv_loop_t *loop, int fd, const struct 
     tls->below = (struct rt_wire){.ops = &rt_wire_plain, .events = &events};
     err = rt_wire_plain.open(&tls->below, loop, fd, &(struct rt_wire_setup){.side = setup->side});
     if (err == 0) {
-        err = set_expect(&tls->peer, setup->expect);
+        err = set_expect(&tls->peer, setup);
     }
     if (err == 0) {
         err = open_ssl(tls, context, setup->side);

@@ -50,6 +50,7 @@ struct rt_wire_setup {
     void *context;                 /* the ops' own, for all wires of a kind: keys, certificates. Outlives them. */
     enum rt_wire_side side;
     const char *expect; /* who the far end must prove to be, or NULL: anybody. Read by open alone. */
+    bool guess;         /* anybody may be there; `expect` is who was there before, which may spare work */
 };
 
 struct rt_wire_ops {

@@ -281,7 +281,7 @@ static void certificate(struct fuzz_in *in)
     again = rt_tls_still_counts(&peer, tls_world.tls.ctx, made.cert, "ssl_client");
     FUZZ_CHECK(again == ready);
     /* To who expects an agent it is one only if it is that agent's. */
-    peer.expects = true;
+    peer.expects = RT_TLS_NOBODY_ELSE;
     peer.expect = agent;
     if (rt_tls_check_peer(&peer, made.cert, &identity) == 0) {
         FUZZ_CHECK(rt_identity_equal(&identity, &agent) && (!made.known || strcmp(made.uri, TLS_AGENT) == 0));

@@ -46,6 +46,7 @@ void fx_next(struct fx *fx)
             fx->slot[action.agent].dialed_at = fx->now;
             memcpy(fx->slot[action.agent].addr, action.addr, sizeof(action.addr));
             memcpy(fx->slot[action.agent].host, action.host, sizeof(action.host));
+            fx->slot[action.agent].given = action.given;
         } else {
             assert_non_null(action.reason);
             fx->slot[action.agent].dialing = false;

@@ -32,6 +32,7 @@ struct fx {
     struct {
         bool dialing, up;
         char addr[RT_ADDR_MAX + 1], host[RT_HOST_MAX + 1];
+        bool given;
         unsigned dials, hangups;
         uint64_t dialed_at;
         const char *reason;

@@ -260,14 +260,17 @@ static void test_agents_are_learnt(void **state)
     fx_lost(&fx, 0); /* and the redial fails: the one learnt is dialled */
     assert_int_equal(fx.slot[1].dials, 1);
     assert_string_equal(fx.slot[1].addr, "unix:/c");
-    assert_string_equal(fx.slot[1].host, "h1"); /* whose agent must answer, as an agent said so */
+    assert_string_equal(fx.slot[1].host, "h1");
+    assert_false(fx.slot[1].given);
     fx_run(&fx, 30, true);
     assert_string_equal(fx.slot[0].addr, "tcp:10.0.0.1:7401"); /* its addresses in turn */
     assert_string_equal(fx.slot[0].host, "h0");
+    assert_false(fx.slot[0].given);
     fx_lost(&fx, 0);
     fx_run(&fx, 30, true);
     assert_string_equal(fx.slot[0].addr, "unix:/a0");
-    assert_string_equal(fx.slot[0].host, ""); /* the application's own */
+    assert_string_equal(fx.slot[0].host, "h0"); /* who was there, and need not be */
+    assert_true(fx.slot[0].given);
     fx_close(&fx);
 }
 

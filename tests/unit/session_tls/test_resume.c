@@ -2,6 +2,7 @@
  * Copyright The retether authors */
 #include "tests/unit/session_tls/tls_end.h"
 
+#include <sys/socket.h>
 #include <time.h>
 
 /* Sessions that are resumed, and what is asked of them. */
@@ -58,7 +59,7 @@ static struct {
 } last;
 
 /* Whether one is made, a byte goes each way, and it ends in good order. */
-static bool connects_to(struct world *world, struct rt_tls *agent, const char *expect, const char *accepts)
+static bool connects_as(struct world *world, struct rt_tls *agent, const char *expect, bool guess, const char *accepts)
 {
     long before = SSL_CTX_sess_hits(world->client.ctx);
     uint8_t byte = byte_at(0);
@@ -68,7 +69,7 @@ static bool connects_to(struct world *world, struct rt_tls *agent, const char *e
     last.client.end.want = 1;
     last.agent.end.echo = true;
     pair_of(fds);
-    open_secure(world, &last.client, fds[0], &world->client, RT_WIRE_DIALLED, expect);
+    open_secure_guessing(world, &last.client, fds[0], &world->client, RT_WIRE_DIALLED, expect, guess);
     open_secure(world, &last.agent, fds[1], agent, RT_WIRE_ACCEPTED, accepts);
     write_out(&last.client, &byte, 1);
     for (int i = 0; i < 10000 && !last.client.end.got_all && !last.client.end.closed; i++) {
@@ -86,6 +87,11 @@ static bool connects_to(struct world *world, struct rt_tls *agent, const char *e
     close_both(world, &last.client, &last.agent);
     assert_string_equal(last.agent.end.text, "closed by the peer");
     return true;
+}
+
+static bool connects_to(struct world *world, struct rt_tls *agent, const char *expect, const char *accepts)
+{
+    return connects_as(world, agent, expect, false, accepts);
 }
 
 static bool connects(struct world *world, struct rt_tls *agent)
@@ -123,14 +129,77 @@ static void test_resumed(void **state)
     world_close(&world);
 }
 
-/* Without keys, without a name, or by new files nothing is resumed. */
+/* A connection that is cut, as by the death of an agent, says nothing against its session. */
+static void test_cut_off(void **state)
+{
+    struct world world;
+    struct secure client, agent;
+    uint8_t byte = byte_at(0);
+    int fds[2];
+
+    open_world(&world, *state);
+    for (int i = 0; i < 2; i++) {
+        memset(&client, 0, sizeof(client));
+        memset(&agent, 0, sizeof(agent));
+        client.end.want = 1;
+        agent.end.echo = true;
+        pair_of(fds);
+        open_secure(&world, &client, fds[0], &world.client, RT_WIRE_DIALLED, AGENT_URI);
+        open_secure(&world, &agent, fds[1], &world.agent, RT_WIRE_ACCEPTED, NULL);
+        write_out(&client, &byte, 1);
+        fixture_run(world.fixture, &client.end.got_all);
+        assert_int_equal(world.client.whole, 1);
+        assert_int_equal(world.client.resumed, i);
+        assert_int_equal(shutdown(fds[0], SHUT_RDWR), 0);
+        fixture_run(world.fixture, &client.end.closed);
+        fixture_run(world.fixture, &agent.end.closed);
+        assert_memory_equal(client.end.text, "cut off: ", 9);
+    }
+    world_close(&world);
+}
+
+/* Who expects anybody resumes nothing; what it began counts for who was there. */
+static void test_anybody(void **state)
+{
+    struct world world;
+
+    open_world(&world, *state);
+    for (int i = 0; i < 2; i++) {
+        assert_true(connects_to(&world, &world.agent, NULL, NULL) && !last.resumed);
+        assert_int_equal(world.client.n_sessions, 1);
+    }
+    assert_true(connects(&world, &world.agent) && last.resumed);
+    world_close(&world);
+}
+
+/* Who is there by a guess is resumed with, and anybody else is let in as ever. */
+static void test_guess(void **state)
+{
+    struct world world;
+    struct rt_tls other;
+
+    open_world(&world, *state);
+    issue(&world, URI_OF("agent/esx18"), "other");
+    rt_tls_init(&other);
+    load_with_keys(&world, &other, "other", 2, 1);
+    assert_true(connects_as(&world, &world.agent, URI_OF("agent/esx18"), true, NULL) && !last.resumed);
+    assert_true(connects_as(&world, &world.agent, AGENT_URI, true, NULL) && last.resumed);
+    assert_string_equal(last.client.peer, AGENT_URI);
+    assert_true(connects_as(&world, &other, AGENT_URI, true, NULL) && !last.resumed);
+    assert_string_equal(last.client.peer, URI_OF("agent/esx18"));
+    assert_true(connects_as(&world, &other, URI_OF("agent/esx18"), true, NULL) && last.resumed);
+    assert_true(connects_as(&world, &other, "no identity", true, NULL) && !last.resumed);
+    assert_int_equal(world.client.n_sessions, 2);
+    rt_tls_close(&other);
+    world_close(&world);
+}
+
+/* Without keys, or by new files nothing is resumed. */
 static void test_not_resumed(void **state)
 {
     struct world world;
 
     open_world(&world, *state);
-    assert_true(connects_to(&world, &world.agent, NULL, NULL));
-    assert_int_equal(world.client.n_sessions, 0);
     load(*state, &world.agent, "agent");
     assert_true(connects(&world, &world.agent));
     assert_int_equal(world.client.n_sessions, 0);
@@ -456,12 +525,21 @@ static void test_too_many_keys(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_resumed),           TEST(test_not_resumed),
-        TEST(test_other_name),        TEST(test_client_judged_anew),
-        TEST(test_agent_judged_anew), TEST(test_chain),
-        TEST(test_anchor_between),    TEST(test_chain_without_crl),
-        TEST(test_revoked_since),     TEST(test_chain_revoked_since),
-        TEST(test_revoked_meanwhile), TEST(test_many),
+        TEST(test_resumed),
+        TEST(test_cut_off),
+        TEST(test_anybody),
+        TEST(test_guess),
+        TEST(test_not_resumed),
+        TEST(test_other_name),
+        TEST(test_client_judged_anew),
+        TEST(test_agent_judged_anew),
+        TEST(test_chain),
+        TEST(test_anchor_between),
+        TEST(test_chain_without_crl),
+        TEST(test_revoked_since),
+        TEST(test_chain_revoked_since),
+        TEST(test_revoked_meanwhile),
+        TEST(test_many),
         TEST(test_too_many_keys),
     };
 

@@ -75,7 +75,13 @@ void world_close(struct world *world)
 void open_secure(struct world *world, struct secure *secure, int fd, struct rt_tls *tls, enum rt_wire_side side,
                  const char *expect)
 {
-    struct rt_wire_setup wire = {.ops = &rt_wire_tls, .context = tls, .side = side, .expect = expect};
+    open_secure_guessing(world, secure, fd, tls, side, expect, false);
+}
+
+void open_secure_guessing(struct world *world, struct secure *secure, int fd, struct rt_tls *tls,
+                          enum rt_wire_side side, const char *expect, bool guess)
+{
+    struct rt_wire_setup wire = {.ops = &rt_wire_tls, .context = tls, .side = side, .expect = expect, .guess = guess};
 
     open_on(world->fixture, secure, fd, &wire);
 }

@@ -37,6 +37,8 @@ void world_close(struct world *world);
 
 void open_secure(struct world *world, struct secure *secure, int fd, struct rt_tls *tls, enum rt_wire_side side,
                  const char *expect);
+void open_secure_guessing(struct world *world, struct secure *secure, int fd, struct rt_tls *tls,
+                          enum rt_wire_side side, const char *expect, bool guess);
 /* client dials agent, over a socket pair. */
 void open_both(struct world *world, struct secure *client, struct secure *agent, const char *expect);
 /* Until both are ready. */
