@@ -68,6 +68,10 @@ int rt_cluster_start(struct rt_cluster *cluster, unsigned n_hosts, bool replica)
  * tls. Not 0: that host cannot be had. */
 typedef int (*rt_cluster_prepare)(struct rt_cluster *cluster, unsigned host);
 int rt_cluster_start_in(struct rt_cluster *cluster, unsigned n_hosts, bool replica, rt_cluster_prepare prepare);
+/* A rt_cluster_prepare: clients come over TLS. Each agent has a listener on loopback, which alone is told to clients,
+ * and a certificate of a CA of the cluster's own (DIR/ca, DIR/HOST.tls); commands go there with the certificates of a
+ * vch of the tenant "local" (DIR/vch). The sockets stay, for who is told of them. */
+int rt_cluster_tls(struct rt_cluster *cluster, unsigned host);
 /* Ends all. keep_logs: says where they are; else nothing is left. Safe on a zeroed struct, and twice. */
 void rt_cluster_stop(struct rt_cluster *cluster, bool keep_logs);
 

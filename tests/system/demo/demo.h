@@ -41,6 +41,7 @@ struct demo_options {
     unsigned pace_ms; /* of load for each event */
     uint64_t bytes;
     bool json, keep;
+    bool tls; /* the client comes over TLS */
 };
 
 enum demo_style { DEMO_RESET, DEMO_EOF, DEMO_HANG, DEMO_STYLES };

@@ -22,7 +22,7 @@
 #define DEFAULT_BYTES (UINT64_C(64) << 20)
 
 static const char usage_text[] =
-    "usage: retether-demo [--moves N] [--kills N] [--bytes SIZE] [--pace MS] [--json] [--keep]\n"
+    "usage: retether-demo [--moves N] [--kills N] [--bytes SIZE] [--pace MS] [--tls] [--json] [--keep]\n"
     "\n"
     "Starts a Redis with a replica, three agents, and a container that streams numbered bytes to an attached client "
     "and\n"
@@ -34,6 +34,7 @@ static const char usage_text[] =
     "  --pace MS      of load before each move and kill (default 1500); links that last less than a second are "
     "dialled\n"
     "                 again with a growing delay, which the blackouts then show\n"
+    "  --tls          the client comes over TLS, with certificates of a CA made for it\n"
     "  --json         a JSON line for each event, the last one with the result\n"
     "  --keep         keep the logs, also when all went well\n";
 
@@ -71,13 +72,10 @@ static bool count(const char *text, unsigned most, unsigned *value)
 static bool parse(struct demo_options *options, int argc, char **argv)
 {
     static const struct option names[] = {
-        {"moves", required_argument, NULL, 'm'},
-        {"kills", required_argument, NULL, 'k'},
-        {"bytes", required_argument, NULL, 'b'},
-        {"pace", required_argument, NULL, 'p'},
-        {"json", no_argument, NULL, 'j'},
-        {"keep", no_argument, NULL, 'K'},
-        {NULL, 0, NULL, 0},
+        {"moves", required_argument, NULL, 'm'}, {"kills", required_argument, NULL, 'k'},
+        {"bytes", required_argument, NULL, 'b'}, {"pace", required_argument, NULL, 'p'},
+        {"tls", no_argument, NULL, 't'},         {"json", no_argument, NULL, 'j'},
+        {"keep", no_argument, NULL, 'K'},        {NULL, 0, NULL, 0},
     };
     bool good = true;
     int option;
@@ -97,6 +95,9 @@ static bool parse(struct demo_options *options, int argc, char **argv)
             break;
         case 'p':
             good = count(optarg, PACE_MAX_MS, &options->pace_ms);
+            break;
+        case 't':
+            options->tls = true;
             break;
         case 'j':
             options->json = true;
@@ -225,13 +226,14 @@ static int demo_main(struct demo *demo)
     demo->live = !demo->options.json && isatty(STDOUT_FILENO) == 1;
     (void)uv_loop_init(&demo->loop);
     if (!demo->options.json) {
-        (void)printf("Redis and a replica, three agents, a container, an attached client; %u moves, %u kills ...\n",
-                     demo->options.moves, demo->options.kills);
+        (void)printf("Redis and a replica, three agents, a container, an attached client%s; %u moves, %u kills ...\n",
+                     demo->options.tls ? " over TLS" : "", demo->options.moves, demo->options.kills);
     }
     demo->began_ms = demo_now_ms();
     workload_check_init(&demo->received, DEMO_SEED, WORKLOAD_BINARY, 0);
     rt_digest_start(&demo->sent_digest, 0);
-    if (rt_cluster_start(&demo->cluster, DEMO_HOSTS, true) != 0 || start_container(demo) != 0) {
+    if (rt_cluster_start_in(&demo->cluster, DEMO_HOSTS, true, demo->options.tls ? rt_cluster_tls : NULL) != 0 ||
+        start_container(demo) != 0) {
         demo_fail(demo, "the cluster does not start");
     } else {
         demo->in_over = demo->out_over = demo->err_over = false;

@@ -16,17 +16,23 @@
 
 #define RUN(result, ...) run_program(result, (const char *const[]){__VA_ARGS__, NULL}, LIMIT_MS)
 
-/* A demo that broke keeps its logs. */
-static void remove_logs(const char *said)
+/* Where a demo that broke keeps its logs. */
+static void find_logs(const char *said, char directory[128])
 {
     static const char kept[] = "logs are kept in ";
     const char *at = strstr(said, kept);
-    char directory[128];
 
     assert_non_null(at);
     at += strlen(kept);
-    (void)snprintf(directory, sizeof(directory), "%.*s", (int)strcspn(at, "\n"), at);
+    (void)snprintf(directory, 128, "%.*s", (int)strcspn(at, "\n"), at);
     assert_int_equal(strncmp(directory, "/tmp/", 5), 0);
+}
+
+static void remove_logs(const char *said)
+{
+    char directory[128];
+
+    find_logs(said, directory);
     *strrchr(directory, '/') = '\0'; /* the logs' own */
     rt_test_remove_tree(directory);
 }
@@ -98,6 +104,46 @@ static void test_plain(void **state)
     at = strstr(result.out, in);
     assert_non_null(at);
     assert_true(at[sizeof(in) - 1] >= '1' && at[sizeof(in) - 1] <= '9'); /* cuts under load: something was replayed */
+    rt_process_run_free(&result);
+}
+
+/* The agents' logs have clients on TLS. */
+static void came_by_tls(const char *said)
+{
+    char directory[128], line[1024];
+    unsigned n = 0;
+
+    find_logs(said, directory);
+    for (unsigned i = 0; i < 3; i++) {
+        char path[160];
+        FILE *log;
+
+        (void)snprintf(path, sizeof(path), "%s/h%u", directory, i);
+        log = fopen(path, "re");
+        assert_non_null(log);
+        while (fgets(line, sizeof(line), log) != NULL) {
+            n += strstr(line, "tls:127.0.0.1") != NULL;
+        }
+        assert_int_equal(fclose(log), 0);
+    }
+    assert_true(n > 0);
+}
+
+/* With the client on TLS nothing is lost or repeated either. */
+static void test_tls(void **state)
+{
+    struct rt_process_run result;
+
+    (void)state;
+    RUN(&result, "retether-demo", "--tls", "--keep", OPTIONS);
+    if (result.status != 0) {
+        fail_msg("%s\n%s", result.out, result.err);
+    }
+    assert_non_null(strstr(result.out, "an attached client over TLS; 3 moves, 1 kills ...\n"));
+    assert_non_null(strstr(result.out, "\ndemo: 3 moves, 1 agent kills, 6291456 bytes out, 2097152 bytes in, "));
+    assert_non_null(strstr(result.out, " replayed, 0 lost, 0 repeated, blackout p50 "));
+    came_by_tls(result.err);
+    remove_logs(result.err);
     rt_process_run_free(&result);
 }
 
@@ -188,8 +234,8 @@ static void test_usage(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_broken),  cmocka_unit_test(test_plain), cmocka_unit_test(test_replayed),
-        cmocka_unit_test(test_picture), cmocka_unit_test(test_usage),
+        cmocka_unit_test(test_broken), cmocka_unit_test(test_plain),   cmocka_unit_test(test_replayed),
+        cmocka_unit_test(test_tls),    cmocka_unit_test(test_picture), cmocka_unit_test(test_usage),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
