@@ -72,6 +72,17 @@ void certs_ca_init(struct certs_ca *ca, const char *name, const struct certs_ca 
     MUST(X509_sign(ca->cert, by == NULL ? ca->key : by->key, EVP_sha256()) > 0);
 }
 
+void certs_ca_read(struct certs_ca *ca, const char *cert_file, const char *key_file)
+{
+    FILE *file = open_file(cert_file, "r");
+
+    ca->cert = PEM_read_X509(file, NULL, NULL, NULL);
+    MUST(ca->cert != NULL && fclose(file) == 0);
+    file = open_file(key_file, "r");
+    ca->key = PEM_read_PrivateKey(file, NULL, NULL, NULL);
+    MUST(ca->key != NULL && fclose(file) == 0);
+}
+
 void certs_ca_close(struct certs_ca *ca)
 {
     EVP_PKEY_free(ca->key);

@@ -20,6 +20,8 @@ struct certs_ca {
 
 /* A CA of this common name; by: NULL for a root. */
 void certs_ca_init(struct certs_ca *ca, const char *name, const struct certs_ca *by);
+/* One that was made before. */
+void certs_ca_read(struct certs_ca *ca, const char *cert_file, const char *key_file);
 void certs_ca_close(struct certs_ca *ca);
 /* Its certificate, behind what the file has. */
 void certs_ca_append(const struct certs_ca *ca, const char *file);

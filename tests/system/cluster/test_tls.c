@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
+#include "tests/lib/certs/certs.h"
 #include "tests/lib/pki.h"
-#include "tests/lib/vmotion.h"
 #include "tests/system/cluster/harness.h"
 
 #include <signal.h>
@@ -32,9 +32,8 @@ static const char *in_dir(const char *name)
 
 static int make_clients(void)
 {
-    return rt_test_pki_ca(in_dir("ca")) != 0 || rt_test_pki_ca(in_dir("other-ca")) != 0 ||
+    return rt_test_pki_ca(in_dir("other-ca")) != 0 ||
                    rt_test_pki((const char *[]){"init", in_dir("far-ca"), "--domain", "far.example", NULL}) != 0 ||
-                   rt_test_pki_issue(in_dir("ca"), "vch", "local", in_dir("vch")) != 0 ||
                    rt_test_pki_issue(in_dir("ca"), "vch", "local", in_dir("gone")) != 0 ||
                    rt_test_pki_issue(in_dir("ca"), "viewer", "acme", in_dir("viewer")) != 0 ||
                    rt_test_pki_issue(in_dir("ca"), "agent", "h9", in_dir("agent")) != 0 ||
@@ -47,18 +46,39 @@ static int make_clients(void)
 static int prepare(struct rt_cluster *cluster, unsigned host)
 {
     struct rt_cluster_host *h = &cluster->hosts[host];
-    char name[32];
-    unsigned port = rt_test_free_port();
 
-    if (port == 0 || (host == 0 && make_clients() != 0)) {
+    if (rt_cluster_tls(cluster, host) != 0 || (host == 0 && make_clients() != 0)) {
         return -1;
     }
-    (void)snprintf(endpoints[host], sizeof(endpoints[host]), "tls:127.0.0.1:%u", port);
-    (void)snprintf(name, sizeof(name), "%.15s.tls", h->name);
-    (void)snprintf(h->more_clients, sizeof(h->more_clients), "%.63s", endpoints[host]);
-    (void)snprintf(h->advertise, sizeof(h->advertise), "%.63s", endpoints[host == LIAR ? 0 : host]);
-    (void)snprintf(h->tls, sizeof(h->tls), "%.111s", in_dir(name));
-    return rt_test_pki_issue(in_dir("ca"), "agent", h->name, h->tls);
+    memcpy(endpoints[host], h->more_clients, sizeof(endpoints[host]));
+    memcpy(h->advertise, endpoints[host == LIAR ? 0 : host], sizeof(h->advertise));
+    return 0;
+}
+
+/* A certificate of the last but one hour, of the CA that all believe. */
+static void make_expired(const char *uri, const char *name)
+{
+    char cert[160], key[160], ca_cert[160], ca_key[160];
+    struct certs_spec spec = {.cert_file = cert,
+                              .key_file = key,
+                              .uris = {rt_slice_text(uri)},
+                              .n_uris = 1,
+                              .from_s = -7200,
+                              .until_s = -3600,
+                              .serial = 77,
+                              .usage = "serverAuth,clientAuth"};
+    struct certs_ca ca;
+
+    assert_int_equal(mkdir(in_dir(name), 0700), 0);
+    (void)snprintf(cert, sizeof(cert), "%s/cert.pem", in_dir(name));
+    (void)snprintf(key, sizeof(key), "%s/key.pem", in_dir(name));
+    (void)snprintf(ca_cert, sizeof(ca_cert), "%s/ca.pem", in_dir("ca"));
+    (void)snprintf(ca_key, sizeof(ca_key), "%s/ca-key.pem", in_dir("ca"));
+    certs_ca_read(&ca, ca_cert, ca_key);
+    certs_issue(&ca, &spec);
+    (void)snprintf(ca_cert, sizeof(ca_cert), "%s/ca.pem", in_dir(name));
+    certs_ca_append(&ca, ca_cert);
+    certs_ca_close(&ca);
 }
 
 /* An attachment goes on with every byte, wherever the container is taken, and takes no other agent for the one that it
@@ -89,13 +109,17 @@ static void test_moves(void **state)
     harness_vm_end(vm, 0);
 }
 
-/* `retether ls` at h0 as who has these certificates. */
+/* `retether ls` at h0 as who has these certificates; NULL: none. */
 static void list_as(const char *certificates, int status, const char *says)
 {
+    char given[sizeof(harness.tls_env)];
     struct rt_process_run run;
 
     if (certificates == NULL) {
+        memcpy(given, harness.tls_env, sizeof(given));
+        harness.tls_env[0] = '\0';
         harness_cli(&run, NULL, 0, ARGS("ls", "--agent", endpoints[0], "--timeout", "3s"));
+        memcpy(harness.tls_env, given, sizeof(given));
     } else {
         harness_cli(&run, NULL, 0,
                     ARGS("ls", "--agent", endpoints[0], "--timeout", "3s", "--tls", in_dir(certificates)));
@@ -163,8 +187,8 @@ static void test_other_tls(void **state)
             "alert certificate required");
 }
 
-/* A vch that answers where an agent should. */
-static void test_no_agent(void **state)
+/* Who has these certificates answers where an agent should, and is no agent. */
+static void answers_as(const char *name, const char *says)
 {
     unsigned port = rt_test_free_port();
     char cert[160], key[160], ca[160], at[32], endpoint[64];
@@ -176,10 +200,9 @@ static void test_no_agent(void **state)
     bool told = false;
     pid_t pid;
 
-    (void)state;
-    (void)snprintf(cert, sizeof(cert), "%s/cert.pem", in_dir("viewer"));
-    (void)snprintf(key, sizeof(key), "%s/key.pem", in_dir("viewer"));
-    (void)snprintf(ca, sizeof(ca), "%s/ca.pem", in_dir("viewer"));
+    (void)snprintf(cert, sizeof(cert), "%s/cert.pem", in_dir(name));
+    (void)snprintf(key, sizeof(key), "%s/key.pem", in_dir(name));
+    (void)snprintf(ca, sizeof(ca), "%s/ca.pem", in_dir(name));
     (void)snprintf(at, sizeof(at), "127.0.0.1:%u", port);
     (void)snprintf(endpoint, sizeof(endpoint), "tls:127.0.0.1:%u", port);
     rt_process_spec_init(&spec, argv);
@@ -188,11 +211,17 @@ static void test_no_agent(void **state)
     while (!told && rt_process_now_ms() < until) { /* it may not listen yet */
         harness_cli(&run, NULL, 0, ARGS("ls", "--agent", endpoint, "--timeout", "2s", "--tls", in_dir("vch")));
         assert_int_equal(run.status, 125);
-        told = strstr(run.err, "the peer's certificate is not for this use") != NULL;
+        told = strstr(run.err, says) != NULL;
         rt_process_run_free(&run);
     }
     rt_process_kill(pid);
     assert_true(told);
+}
+
+static void test_no_agent(void **state)
+{
+    (void)state;
+    answers_as("viewer", "the peer's certificate is not for this use");
 }
 
 static void put(const char *path, const char *text)
@@ -209,6 +238,29 @@ static void reload(const char *says)
 {
     assert_int_equal(kill(harness.hosts[0].pid, SIGHUP), 0);
     harness_until_said(0, says, 1);
+}
+
+/* A certificate whose time is over lets nobody in, makes nobody an agent, and is read by nobody. */
+static void test_expired(void **state)
+{
+    char cert[160], key[160];
+
+    (void)state;
+    make_expired("spiffe://test.example/retether/vch/local", "late");
+    make_expired("spiffe://test.example/retether/agent/h0", "late-agent");
+    list_as("late", 125, "late/cert.pem: the certificate has expired");
+    (void)snprintf(cert, sizeof(cert), "%s/cert.pem", in_dir("late"));
+    (void)snprintf(key, sizeof(key), "%s/key.pem", in_dir("late"));
+    openssl((const char *[]){"openssl", "s_client", "-connect", endpoints[0] + strlen("tls:"), "-ign_eof", "-tls1_3",
+                             "-cert", cert, "-key", key, "-alpn", "retether/1", NULL},
+            "alert certificate expired");
+    answers_as("late-agent", "the peer's certificate has expired");
+    assert_int_equal(rename(harness.hosts[0].tls, in_dir("good")), 0);
+    assert_int_equal(symlink(in_dir("late-agent"), harness.hosts[0].tls), 0);
+    reload("cert.pem: the certificate has expired; what was read before stays in use");
+    list_as("vch", 0, "");
+    assert_int_equal(unlink(harness.hosts[0].tls), 0);
+    assert_int_equal(rename(in_dir("good"), harness.hosts[0].tls), 0);
 }
 
 /* What is not right changes nothing. A certificate that is revoked lets nobody in, and ends the link that is open by
@@ -250,9 +302,9 @@ static void test_reload(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_moves), cmocka_unit_test(test_strangers),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_moves),     cmocka_unit_test(test_strangers),
                                        cmocka_unit_test(test_other_tls), cmocka_unit_test(test_no_agent),
-                                       cmocka_unit_test(test_reload)};
+                                       cmocka_unit_test(test_expired),   cmocka_unit_test(test_reload)};
 
     return harness_main_in(HOSTS, false, prepare, "clients over TLS", tests, sizeof(tests) / sizeof(tests[0]));
 }
