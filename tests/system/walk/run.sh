@@ -25,7 +25,7 @@ trap 'exit 1' INT TERM
 
 fail() {
     echo "walk: $*" >&2
-    tail -n 20 "$dir"/walk/*.log "$dir"/out "$dir"/attach 2>/dev/null >&2
+    tail -n 20 "$dir"/walk/*.log "$dir"/out "$dir"/attach >&2 2>/dev/null
     exit 1
 }
 
