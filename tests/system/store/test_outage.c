@@ -61,9 +61,17 @@ static void wait_up(struct agent *agent, uint64_t ms)
     ups = count_news(agent, RT_STORE_UP);
 }
 
+/* Behind the fresh UP may come another one, once the news are subscribed to. */
 static bool is_fresh_again(struct agent *agent)
 {
-    return is_up_again(agent) && last_up(agent)->fresh;
+    size_t n = 0;
+
+    for (size_t i = 0; i < agent->n_news; i++) {
+        if (agent->news[i].kind == RT_STORE_UP && ++n > ups && agent->news[i].fresh) {
+            return is_up(agent);
+        }
+    }
+    return false;
 }
 
 /* Another store. The old one may have been told whole just before it went: that is no news of this one. */
