@@ -113,8 +113,7 @@ void rt_ag_attach(struct rt_agent *agent, struct ag_link *link, uint32_t channel
         return;
     }
     if (!rt_ag_channel_room(agent, link->client->account, link->n_chans, &over)) {
-        struct rt_refuse_msg limit = rt_ag_over_refusal(&over);
-        rt_ag_refuse(agent, link, channel, &limit);
+        rt_ag_held_over(agent, link, channel, msg.make, &over);
         return;
     }
     if (link->congested || !rt_list_empty(&link->client->parked)) {

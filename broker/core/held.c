@@ -469,6 +469,18 @@ void rt_ag_held_reply(struct rt_agent *agent, struct ag_held *held, const struct
     }
 }
 
+void rt_ag_held_over(struct rt_agent *agent, struct ag_link *link, uint32_t channel, bool make,
+                     const struct ag_over *over)
+{
+    struct rt_refuse_msg limit = rt_ag_over_refusal(over);
+
+    if (make) {
+        rt_ag_refuse(agent, link, channel, &limit);
+    } else {
+        rt_ag_refuse_text(agent, link, channel, RT_CLASS_RETRY_LATER, over->text);
+    }
+}
+
 struct ag_held *rt_ag_held_new(struct rt_agent *agent, struct ag_link *link, uint32_t channel,
                                const struct rt_attach_msg *msg, struct rt_slice payload)
 {
@@ -477,8 +489,7 @@ struct ag_held *rt_ag_held_new(struct rt_agent *agent, struct ag_link *link, uin
 
     if (!rt_ag_tenant_room(agent, link->client->account, RT_LIMIT_TENANT_WAITING, 1, &over) ||
         !rt_ag_tenant_room(agent, link->client->account, RT_LIMIT_TENANT_BYTES, payload.size, &over)) {
-        struct rt_refuse_msg limit = rt_ag_over_refusal(&over);
-        rt_ag_refuse(agent, link, channel, &limit);
+        rt_ag_held_over(agent, link, channel, msg->make, &over);
         return NULL;
     }
     if (agent->stats.held >= RT_AGENT_HELD_MAX || agent->held_bytes + payload.size > RT_AGENT_HELD_BYTES_MAX) {

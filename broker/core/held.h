@@ -17,6 +17,7 @@
 /* Attaches that wait for their guest. */
 
 struct ag_link;
+struct ag_over;
 struct ag_session;
 struct rt_agent;
 struct rt_attach_msg;
@@ -63,6 +64,10 @@ struct ag_held {  /* an ATTACH that waits for the guest, or, parked, until its o
     uint8_t payload[];
 };
 
+/* Refuses an ATTACH that goes over a limit. What is made is told LIMIT; what goes on is told to come again: there may
+ * be room by then, and an attach that is open stays open. */
+void rt_ag_held_over(struct rt_agent *agent, struct ag_link *link, uint32_t channel, bool make,
+                     const struct ag_over *over);
 /* Holds an attach. NULL: a bound of what is held is reached, and that has been answered. */
 struct ag_held *rt_ag_held_new(struct rt_agent *agent, struct ag_link *link, uint32_t channel,
                                const struct rt_attach_msg *msg, struct rt_slice payload);

@@ -192,6 +192,7 @@ static void test_channels_of_one(void **state)
 static void test_waiting(void **state)
 {
     struct fx *fx = *state;
+    struct rt_refuse_msg refuse;
     int a, b, c;
 
     limit(fx, RT_LIMIT_TENANT_WAITING, 1);
@@ -207,8 +208,11 @@ static void test_waiting(void **state)
     fx_attach(fx, c, 1, "web", 5000, 0, 0);
     fx_none(fx, a);
     fx_none(fx, c);
+    fx_attach(fx, b, 2, "web", 5000, 7, 1); /* one that goes on comes again, and stays open */
+    fx_want_refuse(fx, b, 2, RT_CLASS_RETRY_LATER, &refuse);
+    assert_true(refuse.delay > 0);
     detach(fx, a, 1);
-    fx_attach(fx, b, 2, "web", 5000, 0, 0);
+    fx_attach(fx, b, 3, "web", 5000, 0, 0);
     fx_none(fx, b);
     assert_int_equal(fx_stats(fx).held, 2);
     nothing_left(fx);
