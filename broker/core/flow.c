@@ -64,19 +64,25 @@ static uint32_t grown(const struct ag_flow *flow)
                                                           : 0;
 }
 
+/* Bytes of credit above the initial that a channel's senders to that side have. */
+static uint32_t grown_to(const struct ag_chan *chan, enum ag_side to)
+{
+    const struct ag_flow *flow = chan->flow;
+
+    return to == AG_CLIENT ? grown(&flow[RT_STDOUT]) + grown(&flow[RT_STDERR]) + grown(&flow[RT_CONTROL_UP])
+                           : grown(&flow[RT_STDIN]) + grown(&flow[RT_CONTROL_DOWN]);
+}
+
 void rt_ag_flow_count(struct rt_agent *agent, struct ag_chan *chan, enum ag_side to)
 {
     struct ag_link *link = chan->link[to];
-    const struct ag_flow *flow = chan->flow;
 
     turn(link, agent->now);
     uncount(chan, to);
     if (!is_remembered(chan, to)) {
         return;
     }
-    chan->counted[to] = to == AG_CLIENT
-                            ? grown(&flow[RT_STDOUT]) + grown(&flow[RT_STDERR]) + grown(&flow[RT_CONTROL_UP])
-                            : grown(&flow[RT_STDIN]) + grown(&flow[RT_CONTROL_DOWN]);
+    chan->counted[to] = grown_to(chan, to);
     link->grown[chan->generation[to] & 1] += chan->counted[to];
 }
 
@@ -96,10 +102,11 @@ static bool may_grow(const struct ag_chan *chan, unsigned stream)
     return chan->window[stream] != 0 || ag_flow_low(chan, stream);
 }
 
-/* What one flow may have on its way to the link. */
-static uint32_t share(const struct ag_link *to)
+/* What one flow may have on its way to the link, on which the other flows of its channel have `beside`. */
+static uint32_t share(const struct ag_link *to, uint32_t beside)
 {
-    uint32_t used = to->grown[0] + to->grown[1], window = used < RT_LINK_GROWN_MAX ? (RT_LINK_GROWN_MAX - used) / 2 : 0;
+    uint32_t used = to->grown[0] + to->grown[1] + beside,
+             window = used < RT_LINK_GROWN_MAX ? (RT_LINK_GROWN_MAX - used) / 2 : 0;
 
     window = window < RT_CHANNEL_BUDGET ? window : RT_CHANNEL_BUDGET;
     return window > RT_INITIAL_CREDIT ? window : RT_INITIAL_CREDIT;
@@ -123,8 +130,11 @@ uint64_t rt_ag_flow_allowed(struct rt_agent *agent, struct ag_chan *chan, unsign
         return flow->granted;
     }
     turn(link, agent->now);
+    if (!uses && !is_remembered(chan, to)) {
+        return flow->granted; /* it fell silent, and is not counted: more once it needs that */
+    }
     uncount(chan, to);
-    chan->window[stream] = (uint16_t)(share(link) / 1024);
+    chan->window[stream] = (uint16_t)(share(link, grown_to(chan, to) - grown(flow)) / 1024);
     limit = flow->seen + chan->window[stream] * UINT64_C(1024);
     limit = limit < flow->wanted ? limit : flow->wanted;
     if (limit <= flow->granted) {

@@ -5,6 +5,7 @@
 
 #include "broker/core/channel.h"
 #include "broker/core/link.h"
+#include "session/base/number.h"
 #include "session/core/frame.h"
 
 #include <stdbool.h>
@@ -26,7 +27,7 @@ static inline void ag_flow_start(struct ag_flow *flow, uint64_t offset)
 {
     if (flow->granted == 0) {
         flow->seen = flow->acked = offset;
-        flow->granted = flow->wanted = offset + RT_INITIAL_CREDIT;
+        flow->granted = flow->wanted = rt_min(offset + RT_INITIAL_CREDIT, RT_COUNTER_MAX - 1);
     }
 }
 

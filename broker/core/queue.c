@@ -29,6 +29,7 @@
  *     ATTACHED    one for each channel; a second one ends the channel
  *     REFUSE, DETACH    one for each channel; the channel is gone, its place is taken until this is sent
  *     END_OK      the newest; PING and PONG not at all: one PING once it has drained
+ *     TICKET      renewed later (ticket.c)
  *     ATTACH      waits at its own link while that is congested (parked), and for a guest whose link is, or that has
  *                 AG_UNANSWERED_MAX to answer (held.c); REQUEST likewise (request.c)
  *

@@ -112,6 +112,10 @@ void rt_ag_ticket_renew(struct rt_agent *agent, struct ag_link *link)
     uint8_t token[RT_TOKEN_MAX];
     int size;
 
+    if (link->congested) { /* nothing counts what is queued for who does not read */
+        link->renew_at = agent->now + AG_RENEW_RETRY_MS;
+        return;
+    }
     rt_ag_session_rule(link->session, &record);
     memset(&ticket, 0, sizeof(ticket));
     ticket.key = rt_ag_session_key(link->session);

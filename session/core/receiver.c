@@ -74,7 +74,7 @@ void rt_receiver_bind(struct rt_receiver *receiver)
     receiver->told = receiver->consumed;
     receiver->limit = receiver->consumed + RT_INITIAL_CREDIT;
     receiver->ack_now = true;
-    receiver->ack_at = receiver->mark = RT_NO_OFFSET;
+    receiver->ack_at = receiver->mark = receiver->due_at = RT_NO_OFFSET;
     receiver->at_mark = false;
 }
 
@@ -278,7 +278,8 @@ size_t rt_receiver_put_ack(struct rt_receiver *receiver, uint32_t channel, uint1
     }
     receiver->told = frame.offset = receiver->consumed;
     receiver->limit = limit_of(receiver);
-    if (receiver->mark == RT_NO_OFFSET) {
+    if (receiver->mark == RT_NO_OFFSET &&
+        receiver->due_at != RT_NO_OFFSET) { /* the first after a binding is not timed */
         receiver->mark = receiver->limit;
         receiver->mark_at = receiver->due_at;
     }

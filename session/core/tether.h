@@ -19,8 +19,10 @@
  * the link can take bytes, and sets its timer to rt_tether_deadline(). */
 
 #define RT_CONTROL_RING 65536
-/* An output's ring becomes so much larger, by doubling, while what it holds is on its way to a far reader. */
+/* An output's ring becomes so many times as large, and stays so, when what it holds is on its way to a far reader; but
+ * not larger than RT_RING_GROWN_MAX bytes: an agent lets no more be on its way. */
 #define RT_RING_GROWTH 8
+#define RT_RING_GROWN_MAX ((size_t)8 * 1024 * 1024)
 /* How far back the start of the last n lines is looked for: one ATTACH takes a millisecond or two of the guest's loop
  * at most. With fewer lines in them the attachment starts at the first of these bytes. */
 #define RT_LINES_LOOK_MAX 4194304

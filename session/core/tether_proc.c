@@ -152,27 +152,27 @@ void rt_tether_move_pipe(struct rt_proc *proc, unsigned o, enum rt_pipe to, uint
     }
 }
 
-/* Makes room in a ring whose reader waits for it. The one place where an output's history is given up: an eighth of the
- * ring at a time, and nothing that an attachment holds. */
 /* Grows a ring that is full while the reader at its floor would take more than it has: the link's round trip is what
  * its process waits for. */
 static bool grow(const struct rt_tether *t, struct rt_proc *proc, unsigned o)
 {
     struct rt_ring *ring = &proc->ring[o];
-    size_t most = t->config.ring_bytes * RT_RING_GROWTH, cap = ring->cap;
+    size_t most = (size_t)rt_min(t->config.ring_bytes * RT_RING_GROWTH, RT_RING_GROWN_MAX), cap = ring->cap;
 
     for (struct rt_att *att = NULL; (att = rt_tether_next_att(t, proc, att)) != NULL;) {
         const struct rt_sender *out = &att->out[o];
 
         if (cap < most && rt_att_wants(att, o + RT_STDOUT) && att->state == RT_ATT_BOUND && out->acked == ring->base &&
-            out->limit > ring->head) {
-            rt_ring_grow(ring, cap * 2);
+            att->hold_left > 0 && out->limit > ring->head) {
+            rt_ring_grow(ring, (size_t)rt_min(cap * 2, most));
             break;
         }
     }
     return ring->cap > cap;
 }
 
+/* Makes room in a ring whose reader waits for it. The one place where an output's history is given up: an eighth of the
+ * ring at a time, and nothing that an attachment holds. */
 static void make_room(struct rt_tether *t, struct rt_proc *proc, unsigned o, uint64_t now)
 {
     struct rt_ring *ring = &proc->ring[o];

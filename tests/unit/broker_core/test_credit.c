@@ -263,6 +263,57 @@ static void check_forgotten(struct fx *fx, uint32_t size)
     assert_int_equal(one_grown(fx, &guest, client, 8 + IDLE, &channel[IDLE]), RT_INITIAL_CREDIT + RT_CHANNEL_BUDGET);
 }
 
+/* The streams of one channel are counted beside each other. */
+static void test_one_channel(void **state)
+{
+    static const uint8_t bytes[RT_INITIAL_CREDIT];
+    struct fx *fx = *state;
+    struct fx_guest guest;
+    uint64_t all = 0;
+    int client;
+
+    fx_attached(fx, &guest, &client);
+    for (unsigned s = RT_STDOUT; s <= RT_CONTROL_UP; s++) {
+        ack(fx, client, 7, (uint16_t)s, 0, RT_COUNTER_MAX - 1);
+        (void)want_ack(fx, guest.link, 0);
+        fx_data(fx, guest.link, 1, (uint16_t)s, 0, bytes, RT_INITIAL_CREDIT);
+        all += newest_limit(fx, guest.link, 0) - RT_INITIAL_CREDIT;
+        throw_away(fx, &guest, client);
+    }
+    assert_true(all > RT_LINK_GROWN_MAX / 2);
+    assert_true(all <= RT_LINK_GROWN_MAX + UINT64_C(3) * RT_INITIAL_CREDIT);
+}
+
+/* What fell silent and says a few bytes is granted no more, which nobody would count, before it has used what it has.
+ */
+static void test_trickle_gets_no_more(void **state)
+{
+    static const uint8_t bytes[8];
+    struct fx *fx = *state;
+    struct fx_guest guest;
+    uint64_t granted;
+    uint32_t channel;
+    int client;
+
+    fx_attached(fx, &guest, &client);
+    granted = one_grown(fx, &guest, client, 8, &channel);
+    assert_int_equal(granted, RT_INITIAL_CREDIT + RT_CHANNEL_BUDGET);
+    for (unsigned i = 0; i < 10; i++) {
+        uint64_t at = RT_INITIAL_CREDIT + i * sizeof(bytes);
+
+        pass_time(fx, &guest, client);
+        fx_data(fx, guest.link, channel, RT_STDOUT, at, bytes, sizeof(bytes));
+        throw_away(fx, &guest, client);
+        ack(fx, client, 8, RT_STDOUT, at + sizeof(bytes), RT_COUNTER_MAX - 1);
+        if (i > 5) {
+            assert_int_equal(newest_limit(fx, guest.link, 0), granted);
+        } else {
+            granted = newest_limit(fx, guest.link, 0);
+        }
+        throw_away(fx, &guest, client);
+    }
+}
+
 /* What fell silent with a large window does not keep it from others for long. */
 static void test_idle_credit_is_forgotten(void **state)
 {
@@ -336,6 +387,8 @@ int main(void)
         FX_TEST(test_unused_credit_is_forgotten),
         FX_TEST(test_congested_gets_no_credit),
         FX_TEST(test_limit_never_falls),
+        FX_TEST(test_one_channel),
+        FX_TEST(test_trickle_gets_no_more),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

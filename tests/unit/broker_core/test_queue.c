@@ -340,13 +340,38 @@ static void test_slow_is_not_silent(void **state)
     assert_true(fx_closed(fx, client));
 }
 
+/* A stream that begins at the last offset there is: no frame says a limit beyond it. */
+static void test_limit_of_the_last_offset(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+    struct rt_frame frame = {
+        .type = RT_ACK, .channel = 1, .stream = RT_STDIN, .offset = RT_COUNTER_MAX - 1, .length = RT_ACK_PAYLOAD};
+    uint8_t payload[RT_ACK_PAYLOAD] = {0};
+    int client;
+
+    fx_attached(fx, &guest, &client);
+    fx_queued(fx, client, RT_LINK_HIGH_WATER + 1);
+    rt_put_u64(payload, RT_COUNTER_MAX - 1);
+    fx_send(fx, guest.link, &frame, payload);
+    fx_queued(fx, client, 0);
+    assert_true(rt_get_u64(fx_want(fx, client, RT_ACK, &frame)) < RT_COUNTER_MAX);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        FX_TEST(test_newest_and_in_order), FX_TEST(test_last_words),        FX_TEST(test_attached_once),
-        FX_TEST(test_unanswered),          FX_TEST(test_attaches_wait),     FX_TEST(test_parked_is_not_looked_up),
-        FX_TEST(test_held_bytes),          FX_TEST(test_held_bytes_of_all), FX_TEST(test_requests_wait),
+        FX_TEST(test_newest_and_in_order),
+        FX_TEST(test_last_words),
+        FX_TEST(test_attached_once),
+        FX_TEST(test_unanswered),
+        FX_TEST(test_attaches_wait),
+        FX_TEST(test_parked_is_not_looked_up),
+        FX_TEST(test_held_bytes),
+        FX_TEST(test_held_bytes_of_all),
+        FX_TEST(test_requests_wait),
         FX_TEST(test_slow_is_not_silent),
+        FX_TEST(test_limit_of_the_last_offset),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -153,6 +153,24 @@ static void test_renewed_under_a_new_key(void **state)
     assert_true(held(&guest).taken);
 }
 
+/* A guest that does not read gets no tickets on top of each other: one, once it reads again. */
+static void test_not_renewed_for_who_does_not_read(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+
+    fx_guest(&guest, "web", 1);
+    fx_serve(fx, &guest);
+    fx_queued(fx, guest.link, RT_LINK_HIGH_WATER + 1);
+    for (unsigned i = 0; i < TTL_MS / 1000; i++) {
+        fx_send(fx, guest.link, &(struct rt_frame){.type = RT_PING}, NULL);
+        fx_tick(fx, 1000);
+        assert_false(fx_renewed(fx, &guest));
+    }
+    fx_queued(fx, guest.link, 0);
+    assert_true(until_renewed(fx, &guest, TTL_MS) <= 20000);
+}
+
 static void test_renewed_stays_bound(void **state)
 {
     struct fx *fx = *state;
@@ -311,17 +329,12 @@ static void test_untaken_ticket_of_a_life_gone_by(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        FX_TEST(test_renewed_after_the_first_take),
-        FX_TEST(test_renewal_lost),
-        FX_TEST(test_renewed_before_it_expires),
-        FX_TEST(test_renewed_when_the_clock_is_set),
-        FX_TEST(test_renewed_under_a_new_key),
-        FX_TEST(test_renewed_stays_bound),
-        FX_TEST(test_two_joins_race),
-        FX_TEST(test_silent_store_and_two_joins),
-        FX_TEST(test_taken_again_after_a_fall_back),
-        FX_TEST(test_elsewhere_after_a_fall_back),
-        FX_TEST(test_untaken_ticket_of_a_life_gone_by),
+        FX_TEST(test_renewed_after_the_first_take),      FX_TEST(test_renewal_lost),
+        FX_TEST(test_renewed_before_it_expires),         FX_TEST(test_renewed_when_the_clock_is_set),
+        FX_TEST(test_renewed_under_a_new_key),           FX_TEST(test_renewed_stays_bound),
+        FX_TEST(test_not_renewed_for_who_does_not_read), FX_TEST(test_two_joins_race),
+        FX_TEST(test_silent_store_and_two_joins),        FX_TEST(test_taken_again_after_a_fall_back),
+        FX_TEST(test_elsewhere_after_a_fall_back),       FX_TEST(test_untaken_ticket_of_a_life_gone_by),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -135,6 +135,27 @@ static void test_ring_grows(void **state)
     tx_close(&tx);
 }
 
+/* Nor does one grow for a reader that holds nothing, or beyond RT_RING_GROWN_MAX. */
+static void test_ring_stays(void **state)
+{
+    struct rt_tether_config config = tx_config(&tx);
+
+    (void)state;
+    tx_live(&tx, NULL);
+    tx_hold(&tx, 1, 30000);
+    tx_hold(&tx, 2, 0);
+    tx_ack_raw(&tx, 2, RT_STDOUT, 0, 100 * TX_RING, tx_digest(RT_STDOUT, 0, 0), 0);
+    assert_int_equal(tx_produce(&tx, 0, RT_STDOUT, 2 * TX_RING), TX_RING);
+    tx_close(&tx);
+
+    config.ring_bytes = RT_RING_GROWN_MAX;
+    tx_live(&tx, &config);
+    tx_hold(&tx, 1, 30000);
+    tx_ack_raw(&tx, 1, RT_STDOUT, 0, RT_COUNTER_MAX - 1, tx_digest(RT_STDOUT, 0, 0), 0);
+    assert_int_equal(tx_produce(&tx, 0, RT_STDOUT, 2 * RT_RING_GROWN_MAX), RT_RING_GROWN_MAX);
+    tx_close(&tx);
+}
+
 static void test_observers_and_others(void **state)
 {
     (void)state;
@@ -288,6 +309,7 @@ int main(void)
         cmocka_unit_test(test_nothing_given_up_unasked),
         cmocka_unit_test(test_partly_spent),
         cmocka_unit_test(test_ring_grows),
+        cmocka_unit_test(test_ring_stays),
         cmocka_unit_test(test_observers_and_others),
         cmocka_unit_test(test_several),
         cmocka_unit_test(test_unlimited_is_cut),
