@@ -99,19 +99,20 @@ void fx_start(void)
     assert_int_equal(shell.phase, RT_SHELL_RUNNING);
 }
 
-void fx_refused(void)
-{
-    rt_shell_start(&shell, &fx_settings, fx_services);
-    assert_int_equal(rt_shell_run(&shell), 1);
-    assert_int_equal(rt_shell_connections(&shell), 0);
-    assert_int_equal(access(fx_guest, F_OK), -1); /* no socket is left behind */
-    assert_int_equal(access(fx_client, F_OK), -1);
-}
-
 static bool has_ended(void *ctx)
 {
     (void)ctx;
     return uv_loop_alive(&shell.loop) == 0;
+}
+
+void fx_refused(void)
+{
+    rt_shell_start(&shell, &fx_settings, fx_services);
+    fx_until(has_ended, NULL);
+    assert_int_equal(rt_shell_run(&shell), 1);
+    assert_int_equal(rt_shell_connections(&shell), 0);
+    assert_int_equal(access(fx_guest, F_OK), -1); /* no socket is left behind */
+    assert_int_equal(access(fx_client, F_OK), -1);
 }
 
 void fx_stop(int exit_code)
