@@ -15,18 +15,28 @@ uint64_t agent_call_ms = 10000;
 uv_loop_t loop;
 struct rt_test_redis redis;
 
-int group_setup(void **state)
+int loop_setup(void **state)
 {
     (void)state;
-    return uv_loop_init(&loop) || rt_test_redis_start(&redis, NULL, NULL);
+    return uv_loop_init(&loop);
+}
+
+int loop_teardown(void **state)
+{
+    (void)state;
+    uv_run(&loop, UV_RUN_NOWAIT);
+    return uv_loop_close(&loop);
+}
+
+int group_setup(void **state)
+{
+    return loop_setup(state) || rt_test_redis_start(&redis, NULL, NULL);
 }
 
 int group_teardown(void **state)
 {
-    (void)state;
     rt_test_redis_stop(&redis);
-    uv_run(&loop, UV_RUN_NOWAIT);
-    return uv_loop_close(&loop);
+    return loop_teardown(state);
 }
 
 int flush_setup(void **state)

@@ -41,6 +41,9 @@ struct agent {
 };
 
 extern uv_loop_t loop;
+/* Of a group whose tests have servers of their own. */
+int loop_setup(void **state);
+int loop_teardown(void **state);
 
 /* One redis-server for the whole test program, flushed before each test. */
 extern struct rt_test_redis redis;

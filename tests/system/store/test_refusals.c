@@ -182,19 +182,6 @@ static void test_no_right_to_subscribe(void **state)
     agent_stop(agent);
 }
 
-static int loop_setup(void **state)
-{
-    (void)state;
-    return uv_loop_init(&loop);
-}
-
-static int loop_teardown(void **state)
-{
-    (void)state;
-    uv_run(&loop, UV_RUN_NOWAIT);
-    return uv_loop_close(&loop);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {

@@ -227,19 +227,6 @@ static void test_no_sentinels(void **state)
 
 #define WITH_SENTINELS(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
-static int loop_setup(void **state)
-{
-    (void)state;
-    return uv_loop_init(&loop);
-}
-
-static int loop_teardown(void **state)
-{
-    (void)state;
-    uv_run(&loop, UV_RUN_NOWAIT);
-    return uv_loop_close(&loop);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {

@@ -145,6 +145,8 @@ void fx_hello_on(struct fx *fx, struct fx_guest *guest);
 void fx_welcome(struct fx *fx, struct fx_guest *guest, struct rt_welcome_msg *welcome); /* takes the ticket */
 void fx_confirm(struct fx *fx, struct fx_guest *guest);
 void fx_serve(struct fx *fx, struct fx_guest *guest); /* all of it */
+/* The same, but the store does not answer the take. */
+void fx_serve_unclaimed(struct fx *fx, struct fx_guest *guest);
 /* Takes its renewed ticket, when that is what it got next. */
 bool fx_renewed(struct fx *fx, struct fx_guest *guest);
 int fx_client(struct fx *fx, const char *tenant);

@@ -111,6 +111,15 @@ void fx_serve(struct fx *fx, struct fx_guest *guest)
     (void)fx_renewed(fx, guest);
 }
 
+void fx_serve_unclaimed(struct fx *fx, struct fx_guest *guest)
+{
+    fx_hello(fx, guest);
+    fx_answer(fx);
+    fx_welcome(fx, guest, NULL);
+    fx_confirm(fx, guest);
+    fx_fail(fx, RT_ETIMEDOUT);
+}
+
 static int greet(struct fx *fx, int link)
 {
     struct rt_hello_msg hello;

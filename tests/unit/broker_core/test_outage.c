@@ -165,11 +165,7 @@ static void test_take_repeated(void **state)
     size_t takes;
 
     fx_guest(&guest, "web", 1);
-    fx_hello(fx, &guest);
-    fx_answer(fx);
-    fx_welcome(fx, &guest, NULL);
-    fx_confirm(fx, &guest);
-    fx_fail(fx, RT_ETIMEDOUT);
+    fx_serve_unclaimed(fx, &guest);
     assert_true(fx_serves(fx, "web"));
     takes = fx->n_submitted[RT_STORE_TAKE];
     fx_tick(fx, 50);

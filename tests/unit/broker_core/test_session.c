@@ -154,11 +154,7 @@ static void test_news_of_a_tie(void **state)
     struct fx_guest guest;
 
     fx_guest(&guest, "web", 1);
-    fx_hello(fx, &guest);
-    fx_answer(fx);
-    fx_welcome(fx, &guest, NULL);
-    fx_confirm(fx, &guest);
-    fx_fail(fx, RT_ETIMEDOUT);
+    fx_serve_unclaimed(fx, &guest);
     fx_claimed(fx, "web", "there", guest.life, 1); /* this agent's take is not answered: the store decides */
     assert_true(fx_serves(fx, "web"));
     fx_tick(fx, 50);

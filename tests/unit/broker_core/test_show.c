@@ -57,11 +57,7 @@ static void test_show_without_the_store(void **state)
     memcpy(kept->data, past, sizeof(past) - 1);
     kept->size = sizeof(past) - 1;
     fx_guest(&guest, "web", 1);
-    fx_hello(fx, &guest);
-    fx_answer(fx);
-    fx_welcome(fx, &guest, NULL);
-    fx_confirm(fx, &guest);
-    fx_fail(fx, RT_ETIMEDOUT);
+    fx_serve_unclaimed(fx, &guest);
     assert_true(fx_serves(fx, "web"));
     request(fx, client, 1, ask("show", "web"));
     fx_fail(fx, RT_ETIMEDOUT);
@@ -80,11 +76,7 @@ static void test_show_without_the_store(void **state)
     assert_int_equal(reply.recs[0].n_hist, 1);
     /* Another guest's take is never answered: told without it, in the end. */
     fx_guest(&guest, "db", 2);
-    fx_hello(fx, &guest);
-    fx_answer(fx);
-    fx_welcome(fx, &guest, NULL);
-    fx_confirm(fx, &guest);
-    fx_fail(fx, RT_ETIMEDOUT);
+    fx_serve_unclaimed(fx, &guest);
     request(fx, client, 3, ask("show", "db"));
     fx_fail(fx, RT_ETIMEDOUT);
     fx_tick(fx, 1999);

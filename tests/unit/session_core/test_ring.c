@@ -297,6 +297,19 @@ static void test_last_lines(void **state)
     rt_ring_close(&ring);
 }
 
+/* The byte at each offset up to size is the offset; the oldest go where there is no room. */
+static void go_round(struct rt_ring *ring, unsigned size)
+{
+    for (unsigned i = 0; i < size; i++) {
+        uint8_t byte = (uint8_t)i;
+
+        if (rt_ring_room(ring) == 0) {
+            rt_ring_drop(ring, ring->base + 1);
+        }
+        assert_int_equal(rt_ring_append(ring, &byte, 1), 1);
+    }
+}
+
 /* What is held stays where it is; a ring without memory has no space until it gets some. */
 static void test_shrink(void **state)
 {
@@ -310,14 +323,7 @@ static void test_shrink(void **state)
         assert_null(rt_ring_space(&ring, &size));
         assert_int_equal(rt_ring_append(&ring, "x", 1), 0);
         assert_int_equal(rt_ring_make(&ring), 0);
-        for (unsigned i = 0; i < 100; i++) {
-            uint8_t byte = (uint8_t)i;
-
-            if (rt_ring_room(&ring) == 0) {
-                rt_ring_drop(&ring, ring.base + 1);
-            }
-            assert_int_equal(rt_ring_append(&ring, &byte, 1), 1);
-        }
+        go_round(&ring, 100);
         rt_ring_drop(&ring, 40 + drop);
         rt_ring_shrink(&ring);
         assert_int_equal(ring.cap, 60 - drop);
@@ -346,14 +352,7 @@ static void test_grow(void **state)
         rt_ring_grow(&ring, 65);
         assert_null(ring.data); /* not before it is made */
         assert_int_equal(rt_ring_make(&ring), 0);
-        for (unsigned i = 0; i < 100; i++) {
-            uint8_t byte = (uint8_t)i;
-
-            if (rt_ring_room(&ring) == 0) {
-                rt_ring_drop(&ring, ring.base + 1);
-            }
-            assert_int_equal(rt_ring_append(&ring, &byte, 1), 1);
-        }
+        go_round(&ring, 100);
         rt_ring_drop(&ring, 40 + drop);
         rt_ring_grow(&ring, 128);
         assert_int_equal(rt_ring_room(&ring), 128 - (60 - drop));
