@@ -64,12 +64,20 @@ void rt_store_ends_fail(struct rt_store *store, int error)
     answer(&store->written, &(struct rt_store_reply){.error = error});
 }
 
+/* An answer that does not say what was asked. Why the server refuses is told: else each end would be offered again, and
+ * nobody would know why. */
+static void no_count(struct rt_store *store, int error, const redisReply *reply)
+{
+    error = rt_store_error_of(store, error, reply);
+    rt_store_ends_fail(store, error != 0 ? error : RT_EUNAVAIL);
+}
+
 static void wait_cb(void *ctx, int error, const redisReply *reply)
 {
     struct rt_store *store = ctx;
 
     if (error != 0 || reply->type != REDIS_REPLY_INTEGER) {
-        rt_store_ends_fail(store, error != 0 ? error : RT_EUNAVAIL);
+        no_count(store, error, reply);
         return;
     }
     waited(store, reply->integer > 0 ? (uint64_t)reply->integer : 0);
@@ -84,7 +92,7 @@ static void replicas_cb(void *ctx, int error, const redisReply *reply)
     int rc;
 
     if (error != 0 || (replicas = rt_store_element(reply, 2, REDIS_REPLY_ARRAY)) == NULL) {
-        rt_store_ends_fail(store, error != 0 ? error : RT_EUNAVAIL);
+        no_count(store, error, reply);
         return;
     }
     if (replicas->elements == 0) {

@@ -182,11 +182,34 @@ static void test_no_right_to_subscribe(void **state)
     agent_stop(agent);
 }
 
+/* A user that may not ask whether a replica has an end: no end is stored, and it is said once why. */
+static void test_no_right_to_wait(void **state)
+{
+    struct rt_store_op end;
+    struct rt_test_redis replica;
+
+    (void)state;
+    assert_int_equal(rt_test_redis_start(&replica, &server, NULL), 0);
+    end = start();
+    run_for(1500); /* the replica is in step */
+    command("ACL SETUSER default -wait");
+    assert_int_equal(submit(agent, &end), RT_EUNAVAIL);
+    assert_int_equal(submit(agent, &end), RT_EUNAVAIL);
+    assert_int_equal(count_logged("the store refuses: NOPERM"), 1);
+    assert_int_equal(count_logged("'wait'"), 1);
+    command("ACL SETUSER default +wait");
+    assert_int_equal(submit(agent, &end), 0);
+    assert_int_equal(agent->reply.how, RT_END_REPLICATED);
+    agent_stop(agent);
+    rt_test_redis_stop(&replica);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_last_replica, setup_replicated, teardown),
         cmocka_unit_test_setup_teardown(test_disk, setup_alone, teardown),
+        cmocka_unit_test_setup_teardown(test_no_right_to_wait, setup_alone, teardown),
         cmocka_unit_test_setup_teardown(test_no_right_to_subscribe, setup_alone, teardown),
     };
 
