@@ -2,10 +2,13 @@
  * Copyright The retether authors */
 #include "migrate/store/args.h"
 
+#include "migrate/store/functions.h"
+
 #include <assert.h>
 #include <hiredis/hiredis.h>
 #include <stdarg.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 void rt_redis_arg(struct rt_redis_args *args, const void *data, size_t size)
@@ -30,6 +33,14 @@ void rt_redis_texts(struct rt_redis_args *args, ...)
         rt_redis_text(args, text);
     }
     va_end(texts);
+}
+
+void rt_redis_function(struct rt_redis_args *args, const char *name, const char *keys)
+{
+    int size = snprintf(args->function, sizeof(args->function), "rt_%s_%s", rt_store_functions_version, name);
+
+    assert(size > 0 && (size_t)size < sizeof(args->function));
+    rt_redis_texts(args, "FCALL", args->function, keys, NULL);
 }
 
 char *rt_redis_format(const struct rt_redis_args *args, size_t *size)

@@ -40,7 +40,8 @@ static void host_keys(const char *host, char list[RT_STORE_TAILS_KEY_MAX], char 
 static void function(struct rt_redis_args *args, const char *name, const char *key, const char *other)
 {
     args->n = 0;
-    rt_redis_texts(args, "FCALL", name, "2", key, other, NULL);
+    rt_redis_function(args, name, "2");
+    rt_redis_texts(args, key, other, NULL);
 }
 
 static void over(struct rt_store *store)
@@ -101,7 +102,7 @@ static void total(struct rt_store *store, uint64_t bytes, uint64_t oldest)
 
     snprintf(sum, sizeof(sum), "%" PRIu64, bytes);
     snprintf(at, sizeof(at), "%" PRIu64, oldest);
-    function(&args, "rt5_tails_total", "rt:{tails}:sums", "rt:{tails}:oldest");
+    function(&args, "tails_total", "rt:{tails}:sums", "rt:{tails}:oldest");
     rt_redis_texts(&args, store->tails.host, sum, at, NULL);
     if (rt_redis_call(&store->commands, &args, totalled_cb, store) != 0) {
         over(store);
@@ -150,7 +151,7 @@ static void cut_cb(void *ctx, int error, const redisReply *reply)
     }
     store->tails.given_up += (uint64_t)reply->integer;
     host_keys(store->tails.host, list, sizes);
-    function(&args, "rt5_tails_uncount", list, sizes);
+    function(&args, "tails_uncount", list, sizes);
     rt_redis_text(&args, victim->member);
     if (rt_redis_call(&store->commands, &args, uncounted_cb, victim) != 0) {
         victim_done(victim, false);
@@ -176,7 +177,7 @@ static void cut(struct rt_store *store, const redisReply *member, const redisRep
     snprintf(victim->member, sizeof(victim->member), "%s", member->str);
     rt_store_key(&key, 'r', record);
     rt_store_key(&key, 't', tails);
-    function(&args, "rt5_tails_cut", record, tails);
+    function(&args, "tails_cut", record, tails);
     rt_redis_arg(&args, life->str, life->len);
     if (rt_redis_call(&store->commands, &args, cut_cb, victim) != 0) {
         free(victim);
@@ -215,7 +216,7 @@ static int count(struct rt_store *store, struct rt_redis *redis, const char *hos
     snprintf(most, sizeof(most), "%" PRIu64, store->tails.host_max);
     snprintf(extra, sizeof(extra), "%" PRIu64, give_up);
     host_keys(host, list, sizes);
-    function(&args, "rt5_tails_count", list, sizes);
+    function(&args, "tails_count", list, sizes);
     rt_redis_texts(&args, most, extra, NULL);
     for (size_t i = 0; i < 3; i++) {
         rt_redis_text(&args, member[i]);

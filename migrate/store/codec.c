@@ -93,7 +93,8 @@ static void add_function(struct rt_store_args *args, const char *name, const str
 
     rt_store_key(key, 'r', record);
     rt_store_key(key, 't', tails);
-    rt_redis_texts(&args->redis, "FCALL", name, "2", record, tails, NULL);
+    rt_redis_function(&args->redis, name, "2");
+    rt_redis_texts(&args->redis, record, tails, NULL);
 }
 
 /* FCALL name 3 record tails revoked */
@@ -120,7 +121,7 @@ static int add_claim(struct rt_store_args *args, const struct rt_store_op *op)
         !rt_store_word(claim->host, RT_HOST_MAX)) {
         return RT_EINVAL;
     }
-    add_judging(args, "rt5_claim", &claim->key);
+    add_judging(args, "claim", &claim->key);
     rt_redis_text(&args->redis, op->kind == RT_STORE_TAKE ? "take" : "test");
     add_flag(args, claim->join);
     add_ids(args, &claim->inc, 1);
@@ -145,7 +146,7 @@ static int add_create(struct rt_store_args *args, const struct rt_store_op *op)
     if (op->label.size > RT_LABEL_MAX || op->ring >= RT_COUNTER_MAX) {
         return RT_EINVAL;
     }
-    add_judging(args, "rt5_create", &op->key);
+    add_judging(args, "create", &op->key);
     add_slice(args, op->label);
     add_number(args, op->ring);
     rt_redis_texts(&args->redis, op->key.tenant, op->key.cid, NULL);
@@ -157,7 +158,7 @@ static int add_revoke(struct rt_store_args *args, const struct rt_store_op *op)
     if (op->known >= RT_COUNTER_MAX) {
         return RT_EINVAL;
     }
-    add_judging(args, "rt5_revoke", &op->key);
+    add_judging(args, "revoke", &op->key);
     add_number(args, op->life);
     add_number(args, op->known);
     add_flag(args, op->whole);
@@ -178,7 +179,7 @@ static int add_fenced(struct rt_store_args *args, const struct rt_store_op *op, 
         0) {
         return RT_EINVAL;
     }
-    add_function(args, report ? "rt5_report" : "rt5_state", &op->key);
+    add_function(args, report ? "report" : "state", &op->key);
     add_number(args, op->life);
     add_number(args, op->epoch);
     rt_redis_text(&args->redis, other ? op->host : host);
@@ -200,7 +201,7 @@ static int add_end(struct rt_store_args *args, const struct rt_store_op *op, con
         end->err >= RT_COUNTER_MAX) {
         return RT_EINVAL;
     }
-    add_function(args, op->kind == RT_STORE_END ? "rt5_end" : "rt5_mark", &op->key);
+    add_function(args, op->kind == RT_STORE_END ? "end" : "mark", &op->key);
     add_number(args, op->life);
     add_number(args, end->code);
     add_number(args, end->sig);
@@ -231,7 +232,8 @@ static int add_registry(struct rt_store_args *args, const struct rt_store_op *op
         rt_redis_texts(&args->redis, "HGET", RT_STORE_REGISTRY, host, NULL);
         return rt_store_word(host, RT_HOST_MAX) ? 0 : RT_EINVAL;
     }
-    rt_redis_texts(&args->redis, "FCALL", "rt5_hosts", "2", RT_STORE_REGISTRY, RT_STORE_NAMES, host, NULL);
+    rt_redis_function(&args->redis, "hosts", "2");
+    rt_redis_texts(&args->redis, RT_STORE_REGISTRY, RT_STORE_NAMES, host, NULL);
     add_number(args, RT_HOSTS_PAGE);
     return host[0] == '\0' || rt_store_word(host, RT_HOST_MAX) ? 0 : RT_EINVAL;
 }
@@ -259,7 +261,7 @@ int rt_store_encode(const struct rt_store_op *op, const char *host, struct rt_st
     case RT_STORE_CREATE:
         return add_create(args, op);
     case RT_STORE_REMOVE:
-        add_function(args, "rt5_remove", key);
+        add_function(args, "remove", key);
         return 0;
     case RT_STORE_REVOKE:
         return add_revoke(args, op);
@@ -276,7 +278,7 @@ int rt_store_encode(const struct rt_store_op *op, const char *host, struct rt_st
         add_get(args, key);
         return 0;
     case RT_STORE_TAILS:
-        add_function(args, "rt5_tails", key);
+        add_function(args, "tails", key);
         return 0;
     case RT_STORE_HOSTS:
     case RT_STORE_HOST_ROW:

@@ -167,10 +167,10 @@ local function total_tails(keys, args)
     return {all, redis.call('ZRANGE', keys[2], 0, 0)[1] or ''}
 end
 
-register('rt5_end', finish)
-register('rt5_mark', mark, 'allow-oom')
-register('rt5_tails', tails, 'no-writes')
-register('rt5_tails_count', count_tails, 'allow-oom')
-register('rt5_tails_uncount', uncount_tails, 'allow-oom')
-register('rt5_tails_cut', cut, 'allow-oom')
-register('rt5_tails_total', total_tails, 'allow-oom')
+register('end', finish)
+register('mark', mark, 'allow-oom')
+register('tails', tails, 'no-writes')
+register('tails_count', count_tails, 'allow-oom')
+register('tails_uncount', uncount_tails, 'allow-oom')
+register('tails_cut', cut, 'allow-oom')
+register('tails_total', total_tails, 'allow-oom')

@@ -1,9 +1,10 @@
-#!lua name=retether_5
+#!lua name=retether_@version@
 -- SPDX-License-Identifier: Apache-2.0
 -- Copyright The retether authors
 --
--- The atomic logic of the session store. A change of what a function takes, gives or does needs a new version, in the
--- library's name and in each function's: agents of two versions then work on one store, side by side.
+-- The atomic logic of the session store. The build makes a version of the code itself, which is in the library's name and
+-- in each function's (embed.cmake): agents of two versions work on one store, side by side, each with the functions that
+-- it was built with. What they owe each other is in docs/architecture.md, "Functions".
 --
 -- registry.lua and ends.lua are the rest of this library.
 --
@@ -558,15 +559,15 @@ end
 -- A server that is full refuses new sessions, reports and tails, but not what tells who lives, who serves and who has
 -- ended.
 local function register(name, callback, ...)
-    redis.register_function{function_name = name, callback = callback, flags = {...}}
+    redis.register_function{function_name = 'rt_@version@_' .. name, callback = callback, flags = {...}}
 end
 
-register('rt5_claim', claim, 'allow-oom')
-register('rt5_state', state, 'allow-oom')
-register('rt5_touch', touch, 'allow-oom')
-register('rt5_list', list, 'allow-oom')
-register('rt5_listed', listed, 'allow-oom')
-register('rt5_create', create)
-register('rt5_revoke', revoke, 'allow-oom')
-register('rt5_remove', remove, 'allow-oom')
-register('rt5_report', report)
+register('claim', claim, 'allow-oom')
+register('state', state, 'allow-oom')
+register('touch', touch, 'allow-oom')
+register('list', list, 'allow-oom')
+register('listed', listed, 'allow-oom')
+register('create', create)
+register('revoke', revoke, 'allow-oom')
+register('remove', remove, 'allow-oom')
+register('report', report)

@@ -187,8 +187,9 @@ static void send_beat(struct rt_store *store)
     rt_store_format_id(&store->rival.instance, dead);
     snprintf(dead_seq, sizeof(dead_seq), "%" PRIu64, store->rival.seq);
     size = rt_store_format_row(&store->self, row);
-    rt_redis_texts(&args, "FCALL", "rt5_beat", "3", RT_STORE_REGISTRY, RT_STORE_NAMES, RT_STORE_BIRTH, store->self.host,
-                   instance, seq, store->run_id, mark, NULL);
+    rt_redis_function(&args, "beat", "3");
+    rt_redis_texts(&args, RT_STORE_REGISTRY, RT_STORE_NAMES, RT_STORE_BIRTH, store->self.host, instance, seq,
+                   store->run_id, mark, NULL);
     rt_redis_arg(&args, row, size);
     rt_redis_texts(&args, store->announce ? "1" : "0", store->rival.state == RT_WATCH_DEAD ? dead : "", dead_seq, NULL);
     store->beat_at = uv_now(store->loop);

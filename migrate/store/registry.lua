@@ -78,5 +78,5 @@ local function hosts(keys, args)
     return {now, #names == tonumber(args[2]) and names[#names] or '', flat}
 end
 
-register('rt5_beat', beat, 'allow-oom')
-register('rt5_hosts', hosts, 'allow-oom')
+register('beat', beat, 'allow-oom')
+register('hosts', hosts, 'allow-oom')

@@ -121,7 +121,7 @@ static void load_cb(void *ctx, int error, const redisReply *reply)
 {
     struct rt_store *store = ctx;
 
-    /* Another agent may have been faster. */
+    /* Another agent may have been faster; of that name it has loaded the same. */
     if (!error && reply->type == REDIS_REPLY_ERROR && strstr(reply->str, "already exists") == NULL &&
         !store->log_down) {
         rt_store_log_once(store, RT_LOG_ERROR, "cannot load the functions: %.200s", reply->str);

@@ -10,7 +10,7 @@
 /* The sets that list sessions, one for each host, changed by that host's agent alone. A set and a record are apart (in
  * a cluster on two servers), so there is an order:
  *
- *     a claim is taken --> rt5_list: into our set --answered--> rt5_listed: the record says so
+ *     a claim is taken --> list: into our set --answered--> listed: the record says so
  *
  * Until the last step the session is listed where it was. It is taken out there later still, by the walk: an agent goes
  * over its own set, a page with each heartbeat, and takes out the sessions whose record is gone or listed elsewhere.
@@ -24,6 +24,7 @@ struct listing { /* a session that is listed, or looked at */
     struct rt_store *store;
     struct rt_key key;
     struct rt_store_run *run; /* its operation is answered when it is listed; or NULL */
+    bool repeated;            /* the functions were missing, and have been loaded for it */
 };
 
 static int call(struct rt_store *store, const char *function, const char *key, const char *arg, rt_redis_cb cb,
@@ -31,7 +32,8 @@ static int call(struct rt_store *store, const char *function, const char *key, c
 {
     struct rt_redis_args args = {.n = 0};
 
-    rt_redis_texts(&args, "FCALL", function, "1", key, arg, NULL);
+    rt_redis_function(&args, function, "1");
+    rt_redis_texts(&args, key, arg, NULL);
     return rt_redis_call(&store->commands, &args, cb, ctx);
 }
 
@@ -50,6 +52,16 @@ static int number(struct rt_store *store, int error, const redisReply *reply, lo
 
 /* Into the set. */
 
+/* As for every operation: whoever flushes the functions is not noticed. */
+static bool loads(struct listing *listing, int error, const redisReply *reply)
+{
+    if (error != 0 || listing->repeated || !rt_store_functions_missing(reply)) {
+        return false;
+    }
+    listing->repeated = true;
+    return rt_store_load(listing->store, &listing->store->commands) == 0;
+}
+
 static void listing_done(struct listing *listing, int error)
 {
     struct rt_store *store = listing->store;
@@ -66,41 +78,62 @@ static void listing_done(struct listing *listing, int error)
     free(listing);
 }
 
+static int tell_listed(struct listing *listing);
+static int add(struct listing *listing);
+
 static void listed_cb(void *ctx, int error, const redisReply *reply)
 {
     struct listing *listing = ctx;
     long long ours;
 
+    if (loads(listing, error, reply) && tell_listed(listing) == 0) {
+        return;
+    }
     listing_done(listing, number(listing->store, error, reply, &ours));
+}
+
+static int tell_listed(struct listing *listing)
+{
+    char record[RT_STORE_KEY_MAX];
+
+    rt_store_key(&listing->key, 'r', record);
+    return call(listing->store, "listed", record, listing->store->self.host, listed_cb, listing);
 }
 
 static void added_cb(void *ctx, int error, const redisReply *reply)
 {
     struct listing *listing = ctx;
-    char record[RT_STORE_KEY_MAX];
     long long added;
 
+    if (loads(listing, error, reply) && add(listing) == 0) {
+        return;
+    }
     error = number(listing->store, error, reply, &added);
-    rt_store_key(&listing->key, 'r', record);
     if (error == 0) {
-        error = call(listing->store, "rt5_listed", record, listing->store->self.host, listed_cb, listing);
+        error = tell_listed(listing);
     }
     if (error != 0) {
         listing_done(listing, error);
     }
 }
 
+static int add(struct listing *listing)
+{
+    char set[RT_HOST_MAX + 16], member[RT_STORE_MEMBER_MAX];
+
+    rt_store_host_key(listing->store->self.host, set);
+    rt_store_member(&listing->key, member);
+    return call(listing->store, "list", set, member, added_cb, listing);
+}
+
 int rt_store_list(struct rt_store *store, const struct rt_key *key, struct rt_store_run *run)
 {
     struct listing *listing = malloc(sizeof(*listing));
-    char set[RT_HOST_MAX + 16], member[RT_STORE_MEMBER_MAX];
     int rc = RT_ENOMEM;
 
     if (listing != NULL) {
         *listing = (struct listing){.store = store, .key = *key, .run = run};
-        rt_store_host_key(store->self.host, set);
-        rt_store_member(key, member);
-        rc = call(store, "rt5_list", set, member, added_cb, listing);
+        rc = add(listing);
     }
     if (rc != 0) {
         free(listing);
@@ -187,7 +220,7 @@ static void touch(struct rt_store *store, const struct rt_key *key)
     }
     *step = (struct listing){.store = store, .key = *key};
     rt_store_key(key, 'r', record);
-    if (call(store, "rt5_touch", record, store->self.host, step_cb, step) != 0) {
+    if (call(store, "touch", record, store->self.host, step_cb, step) != 0) {
         free(step);
     } else {
         store->walk_steps++;

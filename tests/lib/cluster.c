@@ -81,7 +81,7 @@ int rt_cluster_agent_start(struct rt_cluster *cluster, unsigned host)
                                   "--user",
                                   "* = vch/local"};
 
-    rt_process_program("retetherd", program);
+    rt_process_program(h->program != NULL ? h->program : "retetherd", program);
     (void)snprintf(guests, sizeof(guests), "unix:%s", h->guests);
     (void)snprintf(clients, sizeof(clients), "unix:%s", h->clients);
     (void)snprintf(keys, sizeof(keys), "%s/keys", cluster->dir);

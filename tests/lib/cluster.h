@@ -29,6 +29,7 @@ struct rt_cluster_host {
     char more_clients[64]; /* the same for clients */
     char advertise[64];    /* what clients are told instead of its listeners, or empty */
     char tls[112];         /* directory of certificates, or empty */
+    const char *program;   /* its agent's, or NULL: retetherd */
     pid_t pid;             /* 0: not running */
 };
 

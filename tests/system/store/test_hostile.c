@@ -216,11 +216,11 @@ static void test_mad_after_the_greeting(void **state)
     static const struct rule infos[] = {{"ROLE", ROLE_OK, 0, 0}, {"INFO\r\n", "$4\r\nnone\r\n", 0, 0}, {0}};
     static const struct rule info_array[] = {{"ROLE", ROLE_OK, 0, 0}, {"INFO\r\n", "*100000000\r\n", 0, 0}, {0}};
     static const struct rule beats[] = {
-        {"ROLE", ROLE_OK, 0, 0}, {"INFO\r\n", INFO_OK, 0, 0}, {"rt5_beat", "*1\r\n:1\r\n", 0, 0}, {0}};
+        {"ROLE", ROLE_OK, 0, 0}, {"INFO\r\n", INFO_OK, 0, 0}, {"_beat", "*1\r\n:1\r\n", 0, 0}, {0}};
     static const struct rule missing[] = {{"ROLE", ROLE_OK, 0, 0},
                                           {"INFO\r\n", INFO_OK, 0, 0},
                                           {"FUNCTION", "-ERR no such thing\r\n-ERR Function not found\r\n", 0, 0},
-                                          {"rt5_beat", "-ERR Function not found\r\n", 0, 0},
+                                          {"_beat", "-ERR Function not found\r\n", 0, 0},
                                           {0}};
     static struct rule endless[] = {{"ROLE", ROLE_OK, 0, 0}, {"INFO\r\n", block, sizeof(block), 63}, {0}};
 

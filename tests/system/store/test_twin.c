@@ -187,8 +187,8 @@ static void send_pair(redisContext *context, const struct pair *pair)
         send_record(context, &pair->record.rule);
     }
     assert_int_equal(rt_store_encode(&pair->op, "h1", &args), 0);
-    args.redis.argv[1] = "twin_claim";
-    args.redis.size[1] = strlen("twin_claim");
+    args.redis.argv[1] = "rt_twin_claim";
+    args.redis.size[1] = strlen("rt_twin_claim");
     send_args(context, &args.redis);
     send_format(context, "HGETALL rt:{t/twin}:r");
 }
@@ -292,16 +292,14 @@ static char *replace(const char *text, const char *from, const char *to)
 
 static void load_twin(redisContext *context)
 {
-    char *named = replace(rt_store_functions_lua, "name=retether_5", "name=twin");
-    char *functions = replace(named, "'rt5_", "'twin_");
-    char *clock = replace(functions, "redis.call('TIME')", "redis.call('LRANGE', 'twin:now', 0, 1)");
+    char *named = replace(rt_store_functions_lua, rt_store_functions_version, "twin");
+    char *clock = replace(named, "redis.call('TIME')", "redis.call('LRANGE', 'twin:now', 0, 1)");
     redisReply *reply = redisCommand(context, "FUNCTION LOAD %s", clock);
 
     assert_non_null(reply);
     assert_int_equal(reply->type, REDIS_REPLY_STRING);
     freeReplyObject(reply);
     free(named);
-    free(functions);
     free(clock);
 }
 

@@ -103,17 +103,17 @@ static void test_no_store(void **state)
 static void test_store_comes_and_goes(void **state)
 {
     (void)state;
-    fake_rule(&fake, "rt5_create", "*2\r\n:0\r\n:1\r\n", FAKE_GO_ON, 0);
+    fake_rule(&fake, "FCALL create", "*2\r\n:0\r\n:1\r\n", FAKE_GO_ON, 0);
     fx_start();
     fx_client_up(&one);
     fx_until(is_up, NULL);
     assert_true(shell.store_was_up);
     assert_int_equal(create(&one, 1), RT_CLASS_OK);
-    fake_rule(&fake, "rt5_create", "*1\r\n:13\r\n", FAKE_GO_ON, 1);
+    fake_rule(&fake, "FCALL create", "*1\r\n:13\r\n", FAKE_GO_ON, 1);
     assert_int_not_equal(create(&one, 2), RT_CLASS_OK); /* there is one of that name */
-    fake_rule(&fake, "rt5_create", "*9\r\n", FAKE_CLOSE, 1);
+    fake_rule(&fake, "FCALL create", "*9\r\n", FAKE_CLOSE, 1);
     assert_int_equal(create(&one, 3), RT_CLASS_RETRY_LATER);
-    fake_rule(&fake, "rt5_create", "+nonsense\r\n", FAKE_GO_ON, 1);
+    fake_rule(&fake, "FCALL create", "+nonsense\r\n", FAKE_GO_ON, 1);
     fx_until(is_up, NULL);
     assert_int_equal(create(&one, 4), RT_CLASS_RETRY_LATER);
     assert_int_equal(create(&one, 5), RT_CLASS_OK);
@@ -231,7 +231,7 @@ static void test_peers(void **state)
     (void)snprintf(page, sizeof(page),
                    "*3\r\n:1000000\r\n$0\r\n\r\n*4\r\n$5\r\nhostb\r\n$%zu\r\n%s\r\n$5\r\nhostc\r\n$3\r\nbad\r\n",
                    strlen(row), row);
-    fake_rule(&fake, "FCALL rt5_hosts", page, FAKE_GO_ON, 0);
+    fake_rule(&fake, "FCALL hosts", page, FAKE_GO_ON, 0);
     fx_start();
     fx_until(is_up, NULL);
     fx_until(knows_hostb, &known);

@@ -2,6 +2,7 @@
  * Copyright The retether authors */
 #include "tests/unit/migrate_store/fake.h"
 
+#include "migrate/store/functions.h"
 #include "tests/lib/redis.h"
 #include "tests/system/store/harness.h"
 
@@ -96,7 +97,7 @@ static void say(struct fake_peer *peer, const char *text)
     }
 }
 
-/* What a server without anything in it says. beat: "FCALL rt5_beat 3 rt:reg rt:names rt:birth HOST INSTANCE SEQ ..." */
+/* What a server without anything in it says. beat: "FCALL beat 3 rt:reg rt:names rt:birth HOST INSTANCE SEQ ..." */
 static void say_usual(struct fake_peer *peer, const char *command)
 {
     static const char *const usual[][2] = {
@@ -105,7 +106,7 @@ static void say_usual(struct fake_peer *peer, const char *command)
         {"INFO", FAKE_INFO},
         {"PING", "+PONG\r\n"},
         {"SUBSCRIBE", "*3\r\n$9\r\nsubscribe\r\n$10\r\nrt:claimed\r\n:1\r\n"},
-        {"FUNCTION LOAD", "$10\r\nretether_5\r\n"},
+        {"FUNCTION LOAD", "$10\r\nretether_0\r\n"},
         {"WAIT", ":0\r\n"},
         {"ZREM", ":1\r\n"},
         {"PEXPIRE", ":1\r\n"},
@@ -114,16 +115,16 @@ static void say_usual(struct fake_peer *peer, const char *command)
         {"ZSCORE", "$1\r\n0\r\n"},
         {"TIME", "*2\r\n$4\r\n1000\r\n$6\r\n000000\r\n"},
         {"HGETALL", "*0\r\n"},
-        {"FCALL rt5_list ", ":1\r\n"},
-        {"FCALL rt5_listed ", ":1\r\n"},
-        {"FCALL rt5_touch", ":1\r\n"},
+        {"FCALL list ", ":1\r\n"},
+        {"FCALL listed ", ":1\r\n"},
+        {"FCALL touch", ":1\r\n"},
     };
     const struct fake_beat *beat = &peer->fake->beat;
     char text[ANSWER_MAX];
     unsigned long long seq;
 
     /* NOLINTNEXTLINE(cert-err34-c): our own commands */
-    if (sscanf(command, "FCALL rt5_beat 3 rt:reg rt:names rt:birth %*s %*s %llu", &seq) == 1) {
+    if (sscanf(command, "FCALL beat 3 rt:reg rt:names rt:birth %*s %*s %llu", &seq) == 1) {
         snprintf(text, sizeof(text), "*7\r\n:%llu\r\n$32\r\n%s\r\n:%llu\r\n:%d\r\n$%zu\r\n%s\r\n:%llu\r\n:%llu\r\n",
                  beat->now_ms, beat->mark, beat->born_ms, beat->taken, strlen(beat->instance), beat->instance,
                  beat->seq_kept ? seq : beat->seq_found, seq + 1);
@@ -163,16 +164,19 @@ static void obey(struct fake_peer *peer, const char *command)
     say_usual(peer, command);
 }
 
-/* The words of a command in one line, what is long or not text cut. */
+/* The words of a command in one line, what is long or not text cut; a function by its name without its version. */
 static void read_words(const redisReply *command, char line[LINE_MAX_SIZE])
 {
-    size_t at = 0;
+    char version[32];
+    size_t at = 0, own = (size_t)snprintf(version, sizeof(version), "rt_%s_", rt_store_functions_version);
 
     line[0] = '\0';
     assert_int_equal(command->type, REDIS_REPLY_ARRAY);
     for (size_t i = 0; i < command->elements && at < LINE_MAX_SIZE - 1; i++) {
-        at += (size_t)snprintf(line + at, LINE_MAX_SIZE - at, "%s%.60s", i > 0 ? " " : "",
-                               command->element[i]->len < 200 ? command->element[i]->str : "...");
+        const char *word = command->element[i]->len < 200 ? command->element[i]->str : "...";
+
+        word += strncmp(word, version, own) == 0 ? own : 0;
+        at += (size_t)snprintf(line + at, LINE_MAX_SIZE - at, "%s%.60s", i > 0 ? " " : "", word);
     }
     for (char *c = line; *c != '\0'; c++) {
         *c = *c == '\n' ? '|' : *c;

@@ -9,8 +9,8 @@
 
 /* The budget of tails: what is asked after an end that has some, and what comes of answers that should not be. */
 
-#define COUNT "rt5_tails_count 2 rt:tails:{hosta} rt:tailsizes:{hosta}"
-#define COUNT_B "rt5_tails_count 2 rt:tails:{hostb} rt:tailsizes:{hostb}"
+#define COUNT "FCALL tails_count 2 rt:tails:{hosta} rt:tailsizes:{hosta}"
+#define COUNT_B "FCALL tails_count 2 rt:tails:{hostb} rt:tailsizes:{hostb}"
 #define COUNTED "*2\r\n:900\r\n:5\r\n"
 #define NOTHING "*2\r\n:0\r\n:0\r\n"
 #define VICTIM "*4\r\n:900\r\n:5\r\n$5\r\nt/old\r\n$1\r\n3\r\n"
@@ -28,12 +28,12 @@ static bool has_swept(struct agent *a)
 static void usual(void)
 {
     fake_no_rules(&fake);
-    fake_rule(&fake, "rt5_end", "*4\r\n:0\r\n:7\r\n:1\r\n$5\r\nhosta\r\n", FAKE_GO_ON, 0);
+    fake_rule(&fake, "FCALL end", "*4\r\n:0\r\n:7\r\n:1\r\n$5\r\nhosta\r\n", FAKE_GO_ON, 0);
     fake_rule(&fake, "ROLE", "*3\r\n$6\r\nmaster\r\n:9\r\n*0\r\n", FAKE_GO_ON, 0);
     fake_rule(&fake, COUNT, COUNTED, FAKE_GO_ON, 0);
-    fake_rule(&fake, "rt5_tails_total", WITHIN, FAKE_GO_ON, 0);
-    fake_rule(&fake, "rt5_tails_cut", ":1\r\n", FAKE_GO_ON, 0);
-    fake_rule(&fake, "rt5_tails_uncount", ":1\r\n", FAKE_GO_ON, 0);
+    fake_rule(&fake, "FCALL tails_total", WITHIN, FAKE_GO_ON, 0);
+    fake_rule(&fake, "FCALL tails_cut", ":1\r\n", FAKE_GO_ON, 0);
+    fake_rule(&fake, "FCALL tails_uncount", ":1\r\n", FAKE_GO_ON, 0);
 }
 
 static int setup(void **state)
@@ -74,13 +74,13 @@ static void test_counted(void **state)
 {
     (void)state;
     end("");
-    assert_int_equal(fake_asked(&fake, "rt5_tails"), 0);
+    assert_int_equal(fake_asked(&fake, "FCALL tails"), 0);
     end("hello");
     assert_int_equal(fake_asked(&fake, COUNT " 700 0 t/box 517 7"), 1); /* before it is written */
-    assert_true(strstr(fake.asked, "t/box 517 7") < strstr(strstr(fake.asked, "t/box 517 7"), "rt5_end"));
+    assert_true(strstr(fake.asked, "t/box 517 7") < strstr(strstr(fake.asked, "t/box 517 7"), "FCALL end"));
     assert_int_equal(fake_asked(&fake, COUNT " 700 0  0 0"), 1);
-    assert_int_equal(fake_asked(&fake, "rt5_tails_total 2 rt:{tails}:sums rt:{tails}:oldest hosta 900 5"), 1);
-    assert_int_equal(fake_asked(&fake, "rt5_tails_cut"), 0);
+    assert_int_equal(fake_asked(&fake, "FCALL tails_total 2 rt:{tails}:sums rt:{tails}:oldest hosta 900 5"), 1);
+    assert_int_equal(fake_asked(&fake, "FCALL tails_cut"), 0);
 }
 
 /* First ours, then whose is the oldest of all. */
@@ -88,13 +88,13 @@ static void test_given_up(void **state)
 {
     (void)state;
     fake_rule(&fake, COUNT " 700 0  0 0", VICTIM, FAKE_GO_ON, 2);
-    fake_rule(&fake, "rt5_tails_total", OVER_B, FAKE_GO_ON, 2);
+    fake_rule(&fake, "FCALL tails_total", OVER_B, FAKE_GO_ON, 2);
     fake_rule(&fake, COUNT_B, NOTHING, FAKE_GO_ON, 0);
     fake_rule(&fake, COUNT_B " 700 50  0 0", VICTIM, FAKE_GO_ON, 1);
     end("hello");
-    assert_int_equal(fake_asked(&fake, "rt5_tails_cut 2 rt:{t/old}:r rt:{t/old}:t 3"), 3);
-    assert_int_equal(fake_asked(&fake, "rt5_tails_uncount 2 rt:tails:{hosta} rt:tailsizes:{hosta} t/old"), 2);
-    assert_int_equal(fake_asked(&fake, "rt5_tails_uncount 2 rt:tails:{hostb} rt:tailsizes:{hostb} t/old"), 1);
+    assert_int_equal(fake_asked(&fake, "FCALL tails_cut 2 rt:{t/old}:r rt:{t/old}:t 3"), 3);
+    assert_int_equal(fake_asked(&fake, "FCALL tails_uncount 2 rt:tails:{hosta} rt:tailsizes:{hosta} t/old"), 2);
+    assert_int_equal(fake_asked(&fake, "FCALL tails_uncount 2 rt:tails:{hostb} rt:tailsizes:{hostb} t/old"), 1);
     assert_int_equal(fake_asked(&fake, "rt:{tails}:oldest hostb 0 0"), 2);
     /* After the second time it is over again, and that host has nothing to give. */
     assert_int_equal(fake_asked(&fake, COUNT_B " 700 50  0 0"), 2);
@@ -103,8 +103,8 @@ static void test_given_up(void **state)
 /* Whatever comes: it ends, the end itself is stored, and the next one has its sweep. */
 static void test_senseless_answers(void **state)
 {
-    static const char *const asked[] = {(COUNT " 700 0  0 0"), "t/box 517 7", "rt5_tails_cut", "rt5_tails_uncount",
-                                        "rt5_tails_total"};
+    static const char *const asked[] = {(COUNT " 700 0  0 0"), "t/box 517 7", "FCALL tails_cut", "FCALL tails_uncount",
+                                        "FCALL tails_total"};
     static const char *const wrong[] = {
         "-ERR no\r\n",
         "-ERR Function not found\r\n",
@@ -132,7 +132,7 @@ static void test_senseless_answers(void **state)
             usual();
             fake_forget(&fake);
             end("hello");
-            assert_int_equal(fake_asked(&fake, "rt5_tails_total"), 1);
+            assert_int_equal(fake_asked(&fake, "FCALL tails_total"), 1);
         }
     }
     assert_true(is_up(agent));
@@ -144,13 +144,13 @@ static void test_endless(void **state)
     (void)state;
     fake_rule(&fake, COUNT " 700 0  0 0", VICTIM, FAKE_GO_ON, 0);
     end("hello");
-    assert_in_range(fake_asked(&fake, "rt5_tails_cut"), 10, 1000);
+    assert_in_range(fake_asked(&fake, "FCALL tails_cut"), 10, 1000);
     fake_rule(&fake, COUNT " 700 0  0 0", COUNTED, FAKE_GO_ON, 0);
-    fake_rule(&fake, "rt5_tails_total", "*2\r\n:1000\r\n$5\r\nhosta\r\n", FAKE_GO_ON, 0);
+    fake_rule(&fake, "FCALL tails_total", "*2\r\n:1000\r\n$5\r\nhosta\r\n", FAKE_GO_ON, 0);
     fake_rule(&fake, COUNT " 700 50  0 0", VICTIM, FAKE_GO_ON, 0);
     fake_forget(&fake);
     end("hello");
-    assert_in_range(fake_asked(&fake, "rt5_tails_cut"), 10, 1000);
+    assert_in_range(fake_asked(&fake, "FCALL tails_cut"), 10, 1000);
 }
 
 /* The connection is lost in the middle; it stops in the middle. */
@@ -158,13 +158,13 @@ static void test_lost(void **state)
 {
     (void)state;
     fake_rule(&fake, COUNT " 700 0  0 0", VICTIM, FAKE_GO_ON, 1);
-    fake_rule(&fake, "rt5_tails_cut", ":1\r\n", FAKE_CLOSE, 1);
-    fake_rule(&fake, "rt5_tails_uncount", "", FAKE_SILENCE, 1);
+    fake_rule(&fake, "FCALL tails_cut", ":1\r\n", FAKE_CLOSE, 1);
+    fake_rule(&fake, "FCALL tails_uncount", "", FAKE_SILENCE, 1);
     end("hello");
     assert_true(run_until(is_up, agent, 10000));
     usual();
     fake_rule(&fake, COUNT " 700 0  0 0", VICTIM, FAKE_GO_ON, 1);
-    fake_rule(&fake, "rt5_tails_cut", "", FAKE_SILENCE, 1);
+    fake_rule(&fake, "FCALL tails_cut", "", FAKE_SILENCE, 1);
     {
         struct rt_store_op op = {.kind = RT_STORE_END, .key = key_of("t", "box"), .life = 7, .epoch = 1};
 

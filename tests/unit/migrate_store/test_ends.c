@@ -22,7 +22,7 @@ static int setup(void **state)
     (void)state;
     fake_start(&fake);
     agent = agent_start(fake.endpoint, "hosta");
-    fake_rule(&fake, "rt5_end", WRITTEN, FAKE_GO_ON, 0);
+    fake_rule(&fake, "FCALL end", WRITTEN, FAKE_GO_ON, 0);
     fake_forget(&fake);
     return 0;
 }
@@ -92,7 +92,7 @@ static void test_another_end(void **state)
 {
     (void)state;
     fake_rule(&fake, "ROLE", TWO_REPLICAS, FAKE_GO_ON, 0);
-    fake_rule(&fake, "rt5_end", "*4\r\n:3\r\n:7\r\n:1\r\n$5\r\nhosta\r\n", FAKE_GO_ON, 0);
+    fake_rule(&fake, "FCALL end", "*4\r\n:3\r\n:7\r\n:1\r\n$5\r\nhosta\r\n", FAKE_GO_ON, 0);
     assert_int_equal(end(), 0);
     assert_int_equal(agent->reply.how, RT_END_OTHER);
     assert_int_equal(agent->reply.outcome.verdict, RT_CLASS_ENDED);
@@ -118,13 +118,13 @@ static void test_rejected(void **state)
         {"WAIT", "*0\r\n", FAKE_GO_ON, RT_EUNAVAIL},
         {"WAIT", ":", FAKE_CLOSE, RT_ETIMEDOUT},
         {"WAIT", "", FAKE_SILENCE, RT_ETIMEDOUT},
-        {"rt5_end", "*4\r\n:0\r\n", FAKE_CLOSE, RT_ETIMEDOUT},
+        {"FCALL end", "*4\r\n:0\r\n", FAKE_CLOSE, RT_ETIMEDOUT},
     };
 
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         fake_no_rules(&fake);
-        fake_rule(&fake, "rt5_end", WRITTEN, FAKE_GO_ON, 0);
+        fake_rule(&fake, "FCALL end", WRITTEN, FAKE_GO_ON, 0);
         fake_rule(&fake, "ROLE", TWO_REPLICAS, FAKE_GO_ON, 0);
         fake_rule(&fake, cases[i].ask, cases[i].answer, cases[i].then, 1);
         if (end() != cases[i].error) {
@@ -191,7 +191,7 @@ static void test_lost(void **state)
     assert_true(run_until(is_up, agent, 10000));
     /* Stopped with one waited for and one written. */
     assert_true(run_until(is_ready, agent, 10000));
-    fake_rule(&fake, "rt5_end", WRITTEN, FAKE_GO_ON, 0);
+    fake_rule(&fake, "FCALL end", WRITTEN, FAKE_GO_ON, 0);
     fake_rule(&fake, "ROLE", "", FAKE_SILENCE, 0);
     assert_int_equal(rt_store_submit(&agent->store, &op), 0);
     assert_int_equal(rt_store_submit(&agent->store, &op), 0);

@@ -151,7 +151,7 @@ static void test_senseless_beats(void **state)
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
         size_t downs = count(RT_STORE_DOWN), ups = count(RT_STORE_UP);
 
-        fake_rule(&fake, "rt5_beat", wrong[i], FAKE_GO_ON, 1);
+        fake_rule(&fake, "FCALL beat", wrong[i], FAKE_GO_ON, 1);
         rt_store_registry_beat(&agent->store);
         assert_true(run_until(is_down, agent, HANG_MS));
         assert_true(run_until(is_up, agent, HANG_MS));
@@ -173,15 +173,15 @@ static void test_refused_beats(void **state)
     (void)state;
     start();
     size_t news = agent->n_news;
-    fake_rule(&fake, "rt5_beat", "-OOM\r\n", FAKE_GO_ON, 1);
-    fake_rule(&fake, "rt5_beat", "-NOPERM no\r\n", FAKE_GO_ON, 1);
+    fake_rule(&fake, "FCALL beat", "-OOM\r\n", FAKE_GO_ON, 1);
+    fake_rule(&fake, "FCALL beat", "-NOPERM no\r\n", FAKE_GO_ON, 1);
     rt_store_registry_beat(&agent->store);
     rt_store_registry_beat(&agent->store);
     assert_true(run_until(has_refused, agent, HANG_MS));
     assert_true(logged(agent, "refuses: NOPERM") && logged(agent, "out of memory"));
     beat();
     assert_int_equal(agent->n_news, news + 1); /* the touch */
-    fake_rule(&fake, "rt5_beat", "", FAKE_SILENCE, 1);
+    fake_rule(&fake, "FCALL beat", "", FAKE_SILENCE, 1);
     rt_store_registry_beat(&agent->store);
     assert_true(run_until(is_down, agent, HANG_MS));
     assert_true(logged(agent, "no answer"));
@@ -209,9 +209,9 @@ static void beats_refused(const char *answer, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         fake_forget(&fake);
-        fake_rule(&fake, "rt5_beat", answer, FAKE_GO_ON, 1);
+        fake_rule(&fake, "FCALL beat", answer, FAKE_GO_ON, 1);
         rt_store_registry_beat(&agent->store);
-        while (fake_asked(&fake, "rt5_beat") == 0) {
+        while (fake_asked(&fake, "FCALL beat") == 0) {
             run_for(1);
         }
         run_for(10);
@@ -242,13 +242,13 @@ static void test_writes_refused(void **state)
 static void test_functions(void **state)
 {
     (void)state;
-    fake_rule(&fake, "rt5_beat", "-ERR Function not found\r\n", FAKE_GO_ON, 1);
+    fake_rule(&fake, "FCALL beat", "-ERR Function not found\r\n", FAKE_GO_ON, 1);
     start();
     assert_int_equal(fake_asked(&fake, "FUNCTION LOAD"), 1);
     /* A server that never has them is left after a few tries, and asked again by the next connection. */
     size_t connections = fake.n_connections;
     fake_forget(&fake);
-    fake_rule(&fake, "rt5_beat", "-ERR Function not found\r\n", FAKE_GO_ON, 0);
+    fake_rule(&fake, "FCALL beat", "-ERR Function not found\r\n", FAKE_GO_ON, 0);
     rt_store_registry_beat(&agent->store);
     assert_true(run_until(is_down, agent, HANG_MS));
     assert_true(fake_asked(&fake, "FUNCTION LOAD") >= 3);
@@ -379,7 +379,7 @@ static void test_touch(void **state)
     beat();
     assert_int_equal(count(RT_STORE_TOUCH), told + 1);
     assert_int_equal(fake_asked(&fake, "rt:reg"), 1);
-    assert_int_equal(fake_asked(&fake, "rt5_hosts"), 0);
+    assert_int_equal(fake_asked(&fake, "FCALL hosts"), 0);
     /* The first one of a connection is told to all. */
     assert_int_equal(fake_asked(&fake, "|0.1-test|"), 1);
     rt_redis_drop(&agent->store.commands, "test");

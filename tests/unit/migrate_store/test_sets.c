@@ -12,8 +12,8 @@
 #define HANG_MS 10000
 #define TAKE(set) "*9\r\n:0\r\n:0\r\n:7\r\n:1\r\n:0\r\n$5\r\nhostb\r\n:1\r\n" set "$0\r\n\r\n"
 #define RECORD(host, set) "*6\r\n$2\r\nst\r\n$1\r\n2\r\n$4\r\nhost\r\n$5\r\n" host "\r\n$3\r\nset\r\n$5\r\n" set "\r\n"
-#define LIST "rt5_list 1 rt:host:{hosta} t/box"
-#define LISTED "rt5_listed 1 rt:{t/box}:r hosta"
+#define LIST "FCALL list 1 rt:host:{hosta} t/box"
+#define LISTED "FCALL listed 1 rt:{t/box}:r hosta"
 
 static struct fake fake;
 static struct agent *agent;
@@ -62,8 +62,8 @@ static void until_asked(const char *part)
 static void test_taken(void **state)
 {
     (void)state;
-    fake_rule(&fake, "rt5_claim", TAKE("$5\r\nhostb\r\n"), FAKE_GO_ON, 0);
-    fake_rule(&fake, "rt5_list ", "-OOM command not allowed\r\n", FAKE_GO_ON, 1);
+    fake_rule(&fake, "FCALL claim", TAKE("$5\r\nhostb\r\n"), FAKE_GO_ON, 0);
+    fake_rule(&fake, "FCALL list ", "-OOM command not allowed\r\n", FAKE_GO_ON, 1);
     assert_int_equal(ask(RT_STORE_TAKE), 0);
     until_asked(LIST);
     run_for(20);
@@ -74,27 +74,48 @@ static void test_taken(void **state)
     assert_int_equal(fake_asked(&fake, "ZREM"), 0);
     /* One that is listed here is not listed again with each connection. */
     fake_forget(&fake);
-    fake_rule(&fake, "rt5_claim", TAKE("$5\r\nhosta\r\n"), FAKE_GO_ON, 0);
+    fake_rule(&fake, "FCALL claim", TAKE("$5\r\nhosta\r\n"), FAKE_GO_ON, 0);
     assert_int_equal(ask(RT_STORE_TAKE), 0);
     run_for(20);
-    assert_int_equal(fake_asked(&fake, "rt5_list"), 0);
+    assert_int_equal(fake_asked(&fake, "FCALL list"), 0);
 }
 
 /* CREATE is answered when it is listed. */
 static void test_created(void **state)
 {
     (void)state;
-    fake_rule(&fake, "rt5_create", "*2\r\n:0\r\n:1\r\n", FAKE_GO_ON, 0);
+    fake_rule(&fake, "FCALL create", "*2\r\n:0\r\n:1\r\n", FAKE_GO_ON, 0);
     assert_int_equal(ask(RT_STORE_CREATE), 0);
     assert_int_equal(agent->reply.outcome.verdict, RT_CLASS_OK);
     assert_int_equal(fake_asked(&fake, LIST), 1);
     assert_int_equal(fake_asked(&fake, LISTED), 1);
-    fake_rule(&fake, "rt5_list ", "-OOM command not allowed\r\n", FAKE_GO_ON, 1);
+    fake_rule(&fake, "FCALL list ", "-OOM command not allowed\r\n", FAKE_GO_ON, 1);
     assert_int_equal(ask(RT_STORE_CREATE), RT_ELIMIT);
-    fake_rule(&fake, "rt5_listed", "+nonsense\r\n", FAKE_GO_ON, 1);
+    fake_rule(&fake, "FCALL listed", "+nonsense\r\n", FAKE_GO_ON, 1);
     assert_int_equal(ask(RT_STORE_CREATE), RT_EUNAVAIL);
-    fake_rule(&fake, "rt5_listed", "", FAKE_CLOSE, 1);
+    fake_rule(&fake, "FCALL listed", "", FAKE_CLOSE, 1);
     assert_int_equal(ask(RT_STORE_CREATE), RT_ETIMEDOUT);
+}
+
+/* The functions are thrown away between a create and its listing: they are loaded once for each step. */
+static void test_functions_missing(void **state)
+{
+    (void)state;
+    fake_rule(&fake, "FCALL create", "*2\r\n:0\r\n:1\r\n", FAKE_GO_ON, 0);
+    fake_rule(&fake, "FCALL list ", "-ERR Function not found\r\n", FAKE_GO_ON, 1);
+    assert_int_equal(ask(RT_STORE_CREATE), 0);
+    assert_int_equal(agent->reply.outcome.verdict, RT_CLASS_OK);
+    assert_int_equal(fake_asked(&fake, "FUNCTION LOAD"), 1);
+    assert_int_equal(fake_asked(&fake, LIST), 2);
+    assert_int_equal(fake_asked(&fake, LISTED), 1);
+    fake_rule(&fake, "FCALL listed", "-ERR Function not found\r\n", FAKE_GO_ON, 1);
+    assert_int_equal(ask(RT_STORE_CREATE), 0);
+    assert_int_equal(fake_asked(&fake, "FUNCTION LOAD"), 2);
+    assert_int_equal(fake_asked(&fake, LISTED), 3);
+    assert_int_equal(agent->n_errors_logged, 0);
+    fake_rule(&fake, "FCALL list ", "-ERR Function not found\r\n", FAKE_GO_ON, 2);
+    assert_int_equal(ask(RT_STORE_CREATE), RT_EUNAVAIL);
+    assert_int_equal(fake_asked(&fake, "FUNCTION LOAD"), 3);
 }
 
 /* The audit of a session lists it where the set or the record does not say so; another host's is left alone. */
@@ -133,8 +154,8 @@ static void test_walk(void **state)
 {
     (void)state;
     assert_true(run_until(is_walked, agent, HANG_MS)); /* the first one, of an empty set */
-    fake_rule(&fake, "rt5_touch 1 rt:{t/gone}:r hosta", ":0\r\n", FAKE_GO_ON, 0);
-    fake_rule(&fake, "rt5_touch 1 rt:{t/bad}:r hosta", "-WRONGTYPE no hash\r\n", FAKE_GO_ON, 0);
+    fake_rule(&fake, "FCALL touch 1 rt:{t/gone}:r hosta", ":0\r\n", FAKE_GO_ON, 0);
+    fake_rule(&fake, "FCALL touch 1 rt:{t/bad}:r hosta", "-WRONGTYPE no hash\r\n", FAKE_GO_ON, 0);
     fake_rule(&fake, "ZRANGEBYLEX rt:host:{hosta} (t/gone + LIMIT 0", "*1\r\n$4\r\nt/on\r\n", FAKE_GO_ON, 1);
     fake_rule(&fake, "ZRANGEBYLEX rt:host:{hosta} (t/gone + LIMIT 0", "-ERR not now\r\n", FAKE_GO_ON, 1);
     fake_rule(&fake, "ZRANGEBYLEX rt:host:{hosta} - + LIMIT 0",
@@ -148,7 +169,7 @@ static void test_walk(void **state)
     run_for(20);
     assert_int_equal(fake_asked(&fake, "ZRANGEBYLEX rt:host:{hosta} (t/on + "), 1);
     assert_int_equal(fake_asked(&fake, "PEXPIRE rt:host:{hosta} 691200000"), 1);
-    assert_int_equal(fake_asked(&fake, "rt5_touch 1 rt:{t/on}:r hosta"), 1);
+    assert_int_equal(fake_asked(&fake, "FCALL touch 1 rt:{t/on}:r hosta"), 1);
     assert_int_equal(fake_asked(&fake, "ZREM rt:host:{hosta} t/gone"), 1);
     assert_int_equal(fake_asked(&fake, "ZREM rt:host:{hosta} nonsens"), 1);
     assert_int_equal(fake_asked(&fake, "ZREM"), 2);
@@ -160,10 +181,8 @@ static void test_walk(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WITH_AGENT(test_taken),
-        WITH_AGENT(test_created),
-        WITH_AGENT(test_audit),
-        WITH_AGENT(test_walk),
+        WITH_AGENT(test_taken), WITH_AGENT(test_created), WITH_AGENT(test_functions_missing),
+        WITH_AGENT(test_audit), WITH_AGENT(test_walk),
     };
 
     return cmocka_run_group_tests(tests, fake_group_setup, fake_group_teardown);

@@ -21,22 +21,22 @@ static const struct {
     enum rt_store_op_kind kind;
     const char *ask, *right;
 } kinds[] = {
-    {RT_STORE_CREATE, "rt5_create", "*2\r\n:0\r\n:1\r\n"},
-    {RT_STORE_TEST, "rt5_claim", "*8\r\n:0\r\n:0\r\n:7\r\n:1\r\n:0\r\n" STR("5", "hosta") ":1\r\n" NO_TEXT},
-    {RT_STORE_TAKE, "rt5_claim",
+    {RT_STORE_CREATE, "FCALL create", "*2\r\n:0\r\n:1\r\n"},
+    {RT_STORE_TEST, "FCALL claim", "*8\r\n:0\r\n:0\r\n:7\r\n:1\r\n:0\r\n" STR("5", "hosta") ":1\r\n" NO_TEXT},
+    {RT_STORE_TAKE, "FCALL claim",
      "*9\r\n:0\r\n:0\r\n:7\r\n:1\r\n:0\r\n" STR("5", "hosta") ":1\r\n" NO_TEXT STR("4", "past")},
-    {RT_STORE_STATE, "rt5_state", "*4\r\n:0\r\n:7\r\n:1\r\n" STR("5", "hosta")},
-    {RT_STORE_REPORT, "rt5_report", "*4\r\n:0\r\n:7\r\n:1\r\n" STR("5", "hosta")},
-    {RT_STORE_END, "rt5_end", "*4\r\n:0\r\n:7\r\n:1\r\n" STR("5", "hosta")},
+    {RT_STORE_STATE, "FCALL state", "*4\r\n:0\r\n:7\r\n:1\r\n" STR("5", "hosta")},
+    {RT_STORE_REPORT, "FCALL report", "*4\r\n:0\r\n:7\r\n:1\r\n" STR("5", "hosta")},
+    {RT_STORE_END, "FCALL end", "*4\r\n:0\r\n:7\r\n:1\r\n" STR("5", "hosta")},
     {RT_STORE_GET, "HGETALL", "*2\r\n" STR("2", "st") STR("1", "2")},
-    {RT_STORE_TAILS, "rt5_tails",
+    {RT_STORE_TAILS, "FCALL tails",
      "*12\r\n:5\r\n:0\r\n:3\r\n:0\r\n:10\r\n:0\r\n" STR("2", "hi") NO_TEXT
      ":7\r\n" STR("5", "hostb") ":1\r\n" STR("2", "\1\2")},
-    {RT_STORE_MARK, "rt5_mark", "*4\r\n:0\r\n:7\r\n:1\r\n" STR("5", "hosta")},
-    {RT_STORE_HOSTS, "rt5_hosts", "*3\r\n:1000\r\n" NO_TEXT "*0\r\n"},
+    {RT_STORE_MARK, "FCALL mark", "*4\r\n:0\r\n:7\r\n:1\r\n" STR("5", "hosta")},
+    {RT_STORE_HOSTS, "FCALL hosts", "*3\r\n:1000\r\n" NO_TEXT "*0\r\n"},
     {RT_STORE_HOST_ROW, "HGET rt:reg", "$-1\r\n"},
-    {RT_STORE_REMOVE, "rt5_remove", "*2\r\n:0\r\n:0\r\n"},
-    {RT_STORE_REVOKE, "rt5_revoke", "*2\r\n:0\r\n:9\r\n"},
+    {RT_STORE_REMOVE, "FCALL remove", "*2\r\n:0\r\n:0\r\n"},
+    {RT_STORE_REVOKE, "FCALL revoke", "*2\r\n:0\r\n:9\r\n"},
 };
 #define KINDS (sizeof(kinds) / sizeof(kinds[0]))
 
@@ -88,16 +88,16 @@ static void test_right_answers(void **state)
     for (size_t i = 0; i < KINDS; i++) {
         assert_int_equal(ask_with(kinds[i].kind, kinds[i].ask, kinds[i].right), 0);
     }
-    assert_int_equal(ask_with(RT_STORE_TAKE, "rt5_claim", kinds[2].right), 0);
+    assert_int_equal(ask_with(RT_STORE_TAKE, "FCALL claim", kinds[2].right), 0);
     assert_int_equal(agent->reply.outcome.verdict, RT_CLASS_OK);
     assert_int_equal(agent->reply.outcome.life, 7);
     assert_true(agent->reply.outcome.moved);
     assert_int_equal(agent->reply.past.size, 4);
     assert_memory_equal(agent->reply.past.data, "past", 4);
-    assert_true(fake_asked(&fake, "rt5_list 1 rt:host:{hosta} t/box") > 0);
+    assert_true(fake_asked(&fake, "FCALL list 1 rt:host:{hosta} t/box") > 0);
     assert_int_equal(ask_with(RT_STORE_GET, "HGETALL", "*0\r\n"), 0);
     assert_int_equal(agent->reply.n_records, 0);
-    assert_int_equal(ask_with(RT_STORE_TAILS, "rt5_tails", kinds[7].right), 0);
+    assert_int_equal(ask_with(RT_STORE_TAILS, "FCALL tails", kinds[7].right), 0);
     assert_int_equal(agent->reply.end.code, 3);
     assert_int_equal(agent->reply.tail[0].size, 2);
     assert_string_equal(agent->reply.outcome.host, "hostb");
@@ -141,17 +141,17 @@ static void test_values_out_of_range(void **state)
         enum rt_store_op_kind kind;
         const char *ask, *answer;
     } cases[] = {
-        {RT_STORE_CREATE, "rt5_create", "*2\r\n:99\r\n:1\r\n"},
-        {RT_STORE_CREATE, "rt5_create", "*2\r\n:-1\r\n:1\r\n"},
-        {RT_STORE_TAKE, "rt5_claim", CLAIM(":99\r\n", ":1\r\n", ":1\r\n", NO_TEXT)},
-        {RT_STORE_TAKE, "rt5_claim", CLAIM(":0\r\n", ":-1\r\n", ":1\r\n", NO_TEXT)},
-        {RT_STORE_TAKE, "rt5_claim", CLAIM(":0\r\n", ":9007199254740992\r\n", ":1\r\n", NO_TEXT)},
-        {RT_STORE_TAKE, "rt5_claim", CLAIM(":0\r\n", ":1\r\n", ":9007199254740992\r\n", NO_TEXT)},
-        {RT_STORE_TAKE, "rt5_claim", CLAIM(":0\r\n", ":1\r\n", ":1\r\n", ":1\r\n")},
-        {RT_STORE_STATE, "rt5_state", "*4\r\n:3\r\n:7\r\n:1\r\n" NO_TEXT},
-        {RT_STORE_REPORT, "rt5_report", "*4\r\n:0\r\n:-7\r\n:1\r\n" NO_TEXT},
-        {RT_STORE_END, "rt5_end", "*4\r\n:0\r\n:7\r\n:1\r\n:1\r\n"},
-        {RT_STORE_END, "rt5_end", "*4\r\n:4\r\n:7\r\n:1\r\n" NO_TEXT},
+        {RT_STORE_CREATE, "FCALL create", "*2\r\n:99\r\n:1\r\n"},
+        {RT_STORE_CREATE, "FCALL create", "*2\r\n:-1\r\n:1\r\n"},
+        {RT_STORE_TAKE, "FCALL claim", CLAIM(":99\r\n", ":1\r\n", ":1\r\n", NO_TEXT)},
+        {RT_STORE_TAKE, "FCALL claim", CLAIM(":0\r\n", ":-1\r\n", ":1\r\n", NO_TEXT)},
+        {RT_STORE_TAKE, "FCALL claim", CLAIM(":0\r\n", ":9007199254740992\r\n", ":1\r\n", NO_TEXT)},
+        {RT_STORE_TAKE, "FCALL claim", CLAIM(":0\r\n", ":1\r\n", ":9007199254740992\r\n", NO_TEXT)},
+        {RT_STORE_TAKE, "FCALL claim", CLAIM(":0\r\n", ":1\r\n", ":1\r\n", ":1\r\n")},
+        {RT_STORE_STATE, "FCALL state", "*4\r\n:3\r\n:7\r\n:1\r\n" NO_TEXT},
+        {RT_STORE_REPORT, "FCALL report", "*4\r\n:0\r\n:-7\r\n:1\r\n" NO_TEXT},
+        {RT_STORE_END, "FCALL end", "*4\r\n:0\r\n:7\r\n:1\r\n:1\r\n"},
+        {RT_STORE_END, "FCALL end", "*4\r\n:4\r\n:7\r\n:1\r\n" NO_TEXT},
         {RT_STORE_GET, "HGETALL", "*3\r\n" STR("2", "st") STR("1", "2") STR("4", "life")},
         {RT_STORE_GET, "HGETALL", "*2\r\n" STR("2", "st") ":2\r\n"},
         {RT_STORE_GET, "HGETALL", "*2\r\n" STR("2", "st") STR("1", "9")},
@@ -164,19 +164,19 @@ static void test_values_out_of_range(void **state)
         {RT_STORE_GET, "HGETALL", FIELD("3", "anc", "3", "abc")},
         {RT_STORE_GET, "HGETALL", FIELD("4", "hist", "5", "1 2 3")},
         {RT_STORE_GET, "HGETALL", FIELD("4", "hist", "7", "1 2 x h")},
-        {RT_STORE_TAILS, "rt5_tails", TAILS(":5\r\n", ":-1\r\n", NO_TEXT)},
-        {RT_STORE_TAILS, "rt5_tails", TAILS(":5\r\n", ":0\r\n", ":1\r\n")},
-        {RT_STORE_TAILS, "rt5_tails", TAILS("+5\r\n", ":0\r\n", NO_TEXT)},
-        {RT_STORE_TAILS, "rt5_tails",
+        {RT_STORE_TAILS, "FCALL tails", TAILS(":5\r\n", ":-1\r\n", NO_TEXT)},
+        {RT_STORE_TAILS, "FCALL tails", TAILS(":5\r\n", ":0\r\n", ":1\r\n")},
+        {RT_STORE_TAILS, "FCALL tails", TAILS("+5\r\n", ":0\r\n", NO_TEXT)},
+        {RT_STORE_TAILS, "FCALL tails",
          "*12\r\n:5\r\n:0\r\n:0\r\n:0\r\n:0\r\n:0\r\n" NO_TEXT NO_TEXT ":-7\r\n" NO_TEXT ":0\r\n" NO_TEXT},
-        {RT_STORE_TAILS, "rt5_tails",
+        {RT_STORE_TAILS, "FCALL tails",
          "*12\r\n:5\r\n:0\r\n:0\r\n:0\r\n:0\r\n:0\r\n" NO_TEXT NO_TEXT ":7\r\n" NO_TEXT ":0\r\n:1\r\n"},
-        {RT_STORE_TAILS, "rt5_tails",
+        {RT_STORE_TAILS, "FCALL tails",
          "*12\r\n:5\r\n:0\r\n:0\r\n:0\r\n:0\r\n:0\r\n" NO_TEXT NO_TEXT ":7\r\n:1\r\n:0\r\n" NO_TEXT},
-        {RT_STORE_HOSTS, "rt5_hosts", "*2\r\n:1\r\n*0\r\n"},
-        {RT_STORE_HOSTS, "rt5_hosts", "*3\r\n:-1\r\n" NO_TEXT "*0\r\n"},
-        {RT_STORE_HOSTS, "rt5_hosts", "*3\r\n:1\r\n:0\r\n*0\r\n"},
-        {RT_STORE_HOSTS, "rt5_hosts", "*3\r\n:1\r\n" NO_TEXT ":0\r\n"},
+        {RT_STORE_HOSTS, "FCALL hosts", "*2\r\n:1\r\n*0\r\n"},
+        {RT_STORE_HOSTS, "FCALL hosts", "*3\r\n:-1\r\n" NO_TEXT "*0\r\n"},
+        {RT_STORE_HOSTS, "FCALL hosts", "*3\r\n:1\r\n:0\r\n*0\r\n"},
+        {RT_STORE_HOSTS, "FCALL hosts", "*3\r\n:1\r\n" NO_TEXT ":0\r\n"},
         {RT_STORE_HOST_ROW, "HGET rt:reg", ":1\r\n"},
         {RT_STORE_HOST_ROW, "HGET rt:reg", "*0\r\n"},
     };
@@ -194,17 +194,17 @@ static void test_values_out_of_range(void **state)
 static void test_told_why(void **state)
 {
     (void)state;
-    assert_int_equal(ask_with(RT_STORE_STATE, "rt5_state", "*4\r\n:1\r\n:0\r\n:0\r\n" NO_TEXT), RT_ENOTFOUND);
+    assert_int_equal(ask_with(RT_STORE_STATE, "FCALL state", "*4\r\n:1\r\n:0\r\n:0\r\n" NO_TEXT), RT_ENOTFOUND);
     assert_int_equal(agent->reply.outcome.verdict, RT_CLASS_NOT_FOUND);
-    assert_int_equal(ask_with(RT_STORE_END, "rt5_end", "*4\r\n:2\r\n:9\r\n:4\r\n" STR("5", "hostb")), RT_ENOTFOUND);
+    assert_int_equal(ask_with(RT_STORE_END, "FCALL end", "*4\r\n:2\r\n:9\r\n:4\r\n" STR("5", "hostb")), RT_ENOTFOUND);
     assert_int_equal(agent->reply.outcome.verdict, RT_CLASS_STALE);
     assert_int_equal(agent->reply.outcome.life, 9);
     assert_string_equal(agent->reply.outcome.host, "hostb");
-    assert_int_equal(ask_with(RT_STORE_TAILS, "rt5_tails",
+    assert_int_equal(ask_with(RT_STORE_TAILS, "FCALL tails",
                               "*12\r\n:2\r\n:0\r\n:0\r\n:0\r\n:0\r\n:0\r\n" NO_TEXT NO_TEXT ":7\r\n" NO_TEXT
                               ":0\r\n" NO_TEXT),
                      RT_ENOTFOUND);
-    assert_int_equal(ask_with(RT_STORE_CREATE, "rt5_create", "*2\r\n:13\r\n:0\r\n"), 0);
+    assert_int_equal(ask_with(RT_STORE_CREATE, "FCALL create", "*2\r\n:13\r\n:0\r\n"), 0);
     assert_int_equal(agent->reply.outcome.verdict, RT_CLASS_LIMIT);
     assert_int_equal(agent->n_errors_logged, 0);
 }
@@ -242,7 +242,7 @@ static void test_error_replies(void **state)
     assert_true(is_up(agent));
     /* Read-only: whoever is the primary now has to be found. */
     fake_no_rules(&fake);
-    fake_rule(&fake, "rt5_state", "-READONLY You can't write against a read only replica.\r\n", FAKE_GO_ON, 1);
+    fake_rule(&fake, "FCALL state", "-READONLY You can't write against a read only replica.\r\n", FAKE_GO_ON, 1);
     assert_int_equal(ask(RT_STORE_STATE), RT_EUNAVAIL);
     assert_true(run_until(is_down, agent, 5000));
     assert_true(run_until(is_up, agent, 5000));
@@ -261,14 +261,14 @@ static void test_functions_missing(void **state)
         fake_forget(&fake);
         fake_rule(&fake, kinds[i].ask, kinds[i].right, FAKE_GO_ON, 0);
         fake_rule(&fake, kinds[i].ask, "-ERR Function not found\r\n", FAKE_GO_ON, 1);
-        fake_rule(&fake, "FUNCTION LOAD", "-ERR Library 'retether_5' already exists\r\n", FAKE_GO_ON, 0);
+        fake_rule(&fake, "FUNCTION LOAD", "-ERR Library 'retether_0' already exists\r\n", FAKE_GO_ON, 0);
         assert_int_equal(ask(kinds[i].kind), 0); /* somebody else was faster */
         assert_int_equal(fake_asked(&fake, "FUNCTION LOAD"), 1);
         assert_int_equal(agent->n_errors_logged, 0);
     }
     fake_forget(&fake);
     fake_rule(&fake, "FUNCTION LOAD", "-NOPERM no\r\n", FAKE_GO_ON, 0);
-    fake_rule(&fake, "rt5_state", "-ERR Function not found\r\n", FAKE_GO_ON, 0);
+    fake_rule(&fake, "FCALL state", "-ERR Function not found\r\n", FAKE_GO_ON, 0);
     assert_int_equal(ask(RT_STORE_STATE), RT_EUNAVAIL);
     assert_int_equal(fake_asked(&fake, "FUNCTION LOAD"), 1);
     assert_true(logged(agent, "cannot load the functions: NOPERM"));

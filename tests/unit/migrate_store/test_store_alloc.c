@@ -48,22 +48,22 @@ static void orphaned_cb(uv_poll_t *poll, int status, int events)
 static void add_rules(struct fake *fake)
 {
 #define ROW FAKE_OTHER "\n3\n999900\n12\n0.1\nm\na\n" /* 53 bytes */
-    fake_rule(fake, "rt5_hosts", "*3\r\n:1\r\n$0\r\n\r\n*2\r\n$5\r\nhostb\r\n$53\r\n" ROW "\r\n", FAKE_GO_ON, 0);
+    fake_rule(fake, "FCALL hosts", "*3\r\n:1\r\n$0\r\n\r\n*2\r\n$5\r\nhostb\r\n$53\r\n" ROW "\r\n", FAKE_GO_ON, 0);
     fake_rule(fake, "HGET rt:reg", "$53\r\n" ROW "\r\n", FAKE_GO_ON, 0);
     fake_rule(fake, "SUBSCRIBE", "*3\r\n$9\r\nsubscribe\r\n$10\r\nrt:claimed\r\n:1\r\n" CLAIMED, FAKE_GO_ON, 0);
     fake_rule(fake, "SUBSCRIBE rt:hosts",
               "*3\r\n$9\r\nsubscribe\r\n$8\r\nrt:hosts\r\n:1\r\n"
               "*3\r\n$7\r\nmessage\r\n$8\r\nrt:hosts\r\n$59\r\nhostc\n" ROW "\r\n",
               FAKE_GO_ON, 0);
-    fake_rule(fake, "rt5_revoke", "*2\r\n:0\r\n:9\r\n", FAKE_GO_ON, 0);
-    fake_rule(fake, "rt5_create", "*2\r\n:0\r\n:1\r\n", FAKE_GO_ON, 0);
-    fake_rule(fake, "rt5_claim", "*9\r\n:0\r\n:0\r\n:7\r\n:1\r\n:0\r\n$5\r\nhosta\r\n:1\r\n$5\r\nhostb\r\n$1\r\np\r\n",
-              FAKE_GO_ON, 0);
-    fake_rule(fake, "rt5_state", "*4\r\n:0\r\n:7\r\n:1\r\n$5\r\nhosta\r\n", FAKE_GO_ON, 0);
-    fake_rule(fake, "rt5_report", "-ERR Function not found\r\n", FAKE_GO_ON, 0);
-    fake_rule(fake, "rt5_end", "*4\r\n:0\r\n:7\r\n:1\r\n$5\r\nhosta\r\n", FAKE_GO_ON, 0);
-    fake_rule(fake, "rt5_mark", "*4\r\n:0\r\n:7\r\n:1\r\n$5\r\nhosta\r\n", FAKE_GO_ON, 0);
-    fake_rule(fake, "rt5_tails",
+    fake_rule(fake, "FCALL revoke", "*2\r\n:0\r\n:9\r\n", FAKE_GO_ON, 0);
+    fake_rule(fake, "FCALL create", "*2\r\n:0\r\n:1\r\n", FAKE_GO_ON, 0);
+    fake_rule(fake, "FCALL claim",
+              "*9\r\n:0\r\n:0\r\n:7\r\n:1\r\n:0\r\n$5\r\nhosta\r\n:1\r\n$5\r\nhostb\r\n$1\r\np\r\n", FAKE_GO_ON, 0);
+    fake_rule(fake, "FCALL state", "*4\r\n:0\r\n:7\r\n:1\r\n$5\r\nhosta\r\n", FAKE_GO_ON, 0);
+    fake_rule(fake, "FCALL report", "-ERR Function not found\r\n", FAKE_GO_ON, 0);
+    fake_rule(fake, "FCALL end", "*4\r\n:0\r\n:7\r\n:1\r\n$5\r\nhosta\r\n", FAKE_GO_ON, 0);
+    fake_rule(fake, "FCALL mark", "*4\r\n:0\r\n:7\r\n:1\r\n$5\r\nhosta\r\n", FAKE_GO_ON, 0);
+    fake_rule(fake, "FCALL tails",
               "*12\r\n:5\r\n:0\r\n:3\r\n:0\r\n:10\r\n:0\r\n$2\r\nhi\r\n$0\r\n\r\n:7\r\n$0\r\n\r\n:0\r\n$0\r\n\r\n",
               FAKE_GO_ON, 0);
     fake_rule(fake, "HGETALL", RECORD, FAKE_GO_ON, 0);
