@@ -85,8 +85,8 @@ static size_t take_output(struct rt_guest_fd *fd)
             rt_tether_want_space(tether, process->id, stream, now);
             space = rt_tether_space(tether, process->id, stream, &size);
         }
-        if (size == 0) {
-            fd->pause = true;
+        fd->pause = size == 0; /* an ACK that came while it rested has ended the last one */
+        if (fd->pause) {
             break;
         }
         size = size < budget ? size : budget;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
+#include "clients/lib/guest_internal.h"
 #include "retether/guest.h"
+#include "session/core/digest.h"
 #include "session/core/protocol.h"
 
 #include "tests/lib/command.h"
@@ -268,6 +270,77 @@ static void test_drain(void **state)
     (void)kill((pid_t)sleeper, SIGKILL);
 }
 
+/* ---- a ring that gets full again and again ---- */
+
+/* The client takes stdout of attachment 0 without keeping it, and acknowledges it when the ring is full. */
+struct far {
+    bool (*caller)(struct fixture *f, struct link *link, const struct rt_frame *head, const uint8_t *payload);
+    struct rt_digest digest;
+    uint32_t channel;
+};
+
+static struct far far;
+
+static bool far_frame(struct fixture *f, struct link *link, const struct rt_frame *head, const uint8_t *payload)
+{
+    if (head->stream != RT_STDOUT || (head->type != RT_DATA && head->type != RT_FIN)) {
+        return far.caller(f, link, head, payload);
+    }
+    far.channel = head->channel;
+    rt_digest_extend(&far.digest, payload, head->length);
+    assert_true(far.digest.at == head->offset + head->length);
+    if (head->type == RT_FIN) {
+        link_ack(link, head->channel, RT_STDOUT, head->offset, head->offset, rt_digest_value(&far.digest), RT_ACK_FIN);
+    }
+    return true;
+}
+
+static void far_acks(struct world *w)
+{
+    if (far.channel != 0) {
+        link_ack(w->c->link, far.channel, RT_STDOUT, far.digest.at, far.digest.at + UINT64_C(8) * RT_GUEST_BUDGET,
+                 rt_digest_value(&far.digest), 0);
+    }
+}
+
+/* Acknowledges when the ring is full. */
+static bool far_has(struct world *w, uint64_t size)
+{
+    if (w->guest->processes->out.pause) {
+        far_acks(w);
+    }
+    return far.digest.at == size;
+}
+
+/* A burst of small writes lets the pipe rest when the ring gets full. An ACK comes within that millisecond, and the
+ * read that follows fills just what it has made room for, an eighth of the ring: then nothing may be left that says
+ * that there is none. All sizes are whole pages, so that the pipe holds as much as one read takes. */
+static void test_full_at_rest(void **state)
+{
+    static const char script[] =
+        "exec perl -e '"
+        "while (<STDIN>) {"
+        "    $n = 4096 * (8 + $. % 16);"
+        "    syswrite STDOUT, \"x\" x (2097152 - 32768 - $n); select undef, undef, undef, 0.003;"
+        "    syswrite STDOUT, \"x\" x 64 for 1..$n / 64; syswrite STDOUT, \"x\" x 1048576;"
+        "}'";
+    struct world *w = *state;
+
+    far = (struct far){.caller = w->f->on_frame};
+    rt_digest_start(&far.digest, 0);
+    w->f->on_frame = far_frame;
+    w->options.ring_bytes = UINT64_C(8) * RT_GUEST_BUDGET;
+    start(w, script);
+    FIXTURE_UNTIL(w->f, w->c->att[0].bound);
+    for (unsigned i = 1; i <= 300; i++) {
+        far_acks(w);
+        caller_input(w->c, 0, "\n", 1);
+        FIXTURE_UNTIL(w->f, far_has(w, i * UINT64_C(3112960)));
+    }
+    caller_input_end(w->c, 0);
+    until_over(w, 0);
+}
+
 /* ---- terminals, exec ---- */
 
 static void test_tty(void **state)
@@ -405,6 +478,7 @@ int main(void)
         TEST(test_slow_end),
         TEST(test_cannot_run),
         TEST(test_drain),
+        TEST(test_full_at_rest),
         TEST(test_tty),
         TEST(test_exec),
         TEST(test_exec_not_found),
