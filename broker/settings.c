@@ -107,13 +107,7 @@ static int check_store(const char *text, char *why, size_t why_size)
     struct rt_store_endpoint endpoints[RT_ENDPOINTS_MAX];
     size_t n = 0;
 
-    if (rt_store_endpoint_parse(text, endpoints, &n) != 0) {
-        return rt_fail(RT_ECONFIG, why, why_size,
-                       "\"%s\" is no store: wants unix:PATH, tcp:ADDRESS:PORT or sentinel:NAME@ADDRESS:PORT,... with "
-                       "numeric addresses, %d at most",
-                       text, RT_ENDPOINTS_MAX);
-    }
-    return 0;
+    return rt_store_endpoint_parse(text, endpoints, &n, why, why_size) == 0 ? 0 : RT_ECONFIG;
 }
 
 static int check_path(const char *text, char *why, size_t why_size)
@@ -186,8 +180,10 @@ const struct rt_setting rt_settings_table[] = {
      check_user},
     {"access.operators_read", "operators-read", "YES", RT_SETTING_CHOICE, AT(operators_read), 0, 0, no_yes, "no", NULL,
      "yes or no: whether operators may read what containers say", NULL},
-    {"store.endpoints", "store", "ENDPOINT", RT_SETTING_LIST, AT(store), 0, RT_ENDPOINTS_MAX, NULL, NULL,
-     "a private redis-server", "the Redis that all agents share: unix:PATH, tcp:ADDRESS:PORT, sentinel:NAME@...",
+    {"store.endpoints", "store", "ADDRESS", RT_SETTING_LIST, AT(store), 0, RT_ENDPOINTS_MAX, NULL, NULL,
+     "a private redis-server",
+     "the Redis that all agents share: redis://HOST:PORT, rediss://HOST:PORT, redis+unix:///PATH, "
+     "sentinel://NAME@HOST:PORT,..., sentinel+tls://NAME@HOST:PORT,...",
      check_store},
     {"store.user", "store-user", "NAME", RT_SETTING_TEXT, AT(store_user), 0, 63, NULL, NULL, NULL,
      "user to authenticate as at the store", NULL},

@@ -5,6 +5,7 @@
 #include "broker/core/agent.h"
 #include "broker/listen_item.h"
 #include "broker/names.h"
+#include "migrate/store/endpoint.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -130,6 +131,23 @@ static int check_tls(const struct rt_settings *settings, char why[RT_SETTING_WHY
     return 0;
 }
 
+/* The addresses of one store go together. */
+static int check_store(const struct rt_settings *settings, char why[RT_SETTING_WHY_MAX])
+{
+    struct rt_store_endpoint endpoints[RT_ENDPOINTS_MAX];
+    const char *texts[RT_SETTING_ITEMS_MAX];
+    char reason[RT_SETTING_WHY_MAX - 64];
+    size_t n;
+
+    for (size_t i = 0; i < settings->store.n; i++) {
+        texts[i] = settings->store.item[i];
+    }
+    if (rt_store_endpoints_parse(texts, settings->store.n, endpoints, &n, reason, sizeof(reason)) != 0) {
+        return rt_fail(RT_ECONFIG, why, RT_SETTING_WHY_MAX, "store.endpoints: %s", reason);
+    }
+    return 0;
+}
+
 /* What has no value of its own is worked out from the others. */
 static int compute(struct rt_settings *settings, char why[RT_SETTING_WHY_MAX])
 {
@@ -172,7 +190,7 @@ static int compute(struct rt_settings *settings, char why[RT_SETTING_WHY_MAX])
             return RT_ECONFIG;
         }
     }
-    return check_tls(settings, why);
+    return check_tls(settings, why) != 0 ? RT_ECONFIG : check_store(settings, why);
 }
 
 static int take_setting(struct rt_settings *settings, size_t index, bool *fixed, const char *text,

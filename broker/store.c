@@ -135,8 +135,7 @@ static int connect_store(struct rt_shell *shell, const char *const *endpoints, s
     explicit_bzero(password, sizeof(password));
     if (rc != 0) {
         rt_shell_note(shell, RT_LOG_ERROR, RT_LOG_STORE, "store", "%s%s", rt_strerror(rc),
-                      rc == RT_ECONFIG ? ": store.endpoints wants the Sentinels of one primary, or servers, 8 at most"
-                                       : "");
+                      rc == RT_ECONFIG ? ": store.endpoints, host.name or host.advertise" : "");
         return rc;
     }
     shell->store_open = true;

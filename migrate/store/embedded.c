@@ -14,6 +14,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+/* Of its address. */
+#define SCHEME "redis+unix://"
+
 #define SOCKET_PATH_MAX 107
 #define STEP_MS 10
 #define WATCH_MS 1000
@@ -68,7 +71,7 @@ static bool say_ping(struct rt_embedded *embedded)
 {
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
 
-    (void)snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", embedded->endpoint + strlen("unix:"));
+    (void)snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", embedded->endpoint + strlen(SCHEME));
     embedded->probe = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     return embedded->probe >= 0 && connect(embedded->probe, (struct sockaddr *)&addr, sizeof(addr)) == 0 &&
            send(embedded->probe, "PING\r\n", 6, MSG_NOSIGNAL) == 6;
@@ -174,7 +177,7 @@ static int open_starter(struct rt_embedded *embedded)
                     "no",
                     NULL};
 
-    snprintf(socket, sizeof(socket), "%s", embedded->endpoint + strlen("unix:"));
+    snprintf(socket, sizeof(socket), "%s", embedded->endpoint + strlen(SCHEME));
     snprintf(pidfile, sizeof(pidfile), "%s/redis.pid", embedded->dir);
     snprintf(log, sizeof(log), "%s/redis.log", embedded->dir);
     return rt_starter_open(&embedded->starter, argv);
@@ -281,7 +284,7 @@ int rt_embedded_prepare(struct rt_embedded *embedded, const struct rt_embedded_c
     }
     snprintf(embedded->dir, sizeof(embedded->dir), "%s", config->dir);
     snprintf(embedded->program, sizeof(embedded->program), "%s", program);
-    snprintf(embedded->endpoint, sizeof(embedded->endpoint), "unix:%s/redis.sock", config->dir);
+    snprintf(embedded->endpoint, sizeof(embedded->endpoint), SCHEME "%s/redis.sock", config->dir);
     return open_starter(embedded) == 0 ? 0
                                        : rt_fail(RT_EIO, why, why_size, "cannot make a process: %s", strerror(errno));
 }

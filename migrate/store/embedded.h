@@ -35,7 +35,7 @@ struct rt_embedded_config {
     const char *dir;     /* exists, writable; its path leaves room for "/redis.sock" within 107 bytes */
     const char *program; /* NULL: "redis-server", looked for on PATH */
     void *ctx;
-    /* It answers; endpoint ("unix:...") lives as long as the struct. Once. */
+    /* It answers; endpoint ("redis+unix://...") lives as long as the struct. Once. */
     void (*on_up)(void *ctx, const char *endpoint, bool adopted);
     /* It could not be started (RT_ENOTFOUND: no such program), or has ended by itself twice within
      * RT_EMBEDDED_STEADY_MS; why is for people and says what to do. Once; then only stop is left. */

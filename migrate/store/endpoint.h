@@ -7,24 +7,41 @@
 
 #include <stddef.h>
 
-/* Where a store may be found. No name is ever looked up: addresses are numeric. */
+/* Where a store may be found:
+ *
+ *     redis://HOST:PORT                       rediss:// with TLS
+ *     redis+unix:///PATH
+ *     sentinel://NAME@HOST:PORT,HOST:PORT,... sentinel+tls:// with TLS to the Sentinels and to the servers they name
+ *
+ * HOST is an IPv4 address, an IPv6 address in brackets, or a name, which is looked up at each dial. Neither user nor
+ * password stand in an address: it is seen in logs and in the list of processes. */
 
 /* Endpoints of one store, the Sentinels of a list counted one by one. One more is RT_ELIMIT. */
 #define RT_ENDPOINTS_MAX 8
 #define RT_MASTER_NAME_MAX 64
-#define RT_STORE_ENDPOINT_TEXT_MAX 160
+#define RT_STORE_ENDPOINT_TEXT_MAX 192
 
 struct rt_store_endpoint {
-    struct rt_endpoint at;
+    struct rt_endpoint at; /* a unix socket or TCP; TCP may have a name */
+    bool tls;
+    char host[RT_ENDPOINT_NAME_MAX + 1];   /* without brackets: who the server has to be, with TLS; "" of a socket */
     char master[RT_MASTER_NAME_MAX + 1];   /* a Sentinel's: the name that it is asked for; "" of a Redis */
-    char text[RT_STORE_ENDPOINT_TEXT_MAX]; /* for the log */
+    char text[RT_STORE_ENDPOINT_TEXT_MAX]; /* as above, of this one alone */
 };
 
-/* Appends to list[*n] what text names: "unix:PATH", "tcp:HOST:PORT", or "sentinel:NAME@HOST:PORT,HOST:PORT,..."; HOST
- * is an IPv4 address or an IPv6 address in brackets. Returns 0, RT_EINVAL or RT_ELIMIT; then *n is as it was. */
-RT_MUST_CHECK int rt_store_endpoint_parse(const char *text, struct rt_store_endpoint list[RT_ENDPOINTS_MAX], size_t *n);
+/* Appends to list[*n] what text names. Returns 0, or RT_EINVAL, RT_ELIMIT, RT_EEXIST (it is in the list), and says why
+ * without what a password may be; then *n is as it was. */
+RT_MUST_CHECK int rt_store_endpoint_parse(const char *text, struct rt_store_endpoint list[RT_ENDPOINTS_MAX], size_t *n,
+                                          char *why, size_t why_size);
 
-/* A tcp endpoint from an address and a port as a Sentinel gives them. Returns 0 or RT_EINVAL. */
-RT_MUST_CHECK int rt_store_endpoint_tcp(const char *host, const char *port, struct rt_store_endpoint *endpoint);
+/* All endpoints of one store: servers, or the Sentinels of one primary, all with TLS or none. Returns as above, or
+ * RT_ECONFIG when they are not that. */
+RT_MUST_CHECK int rt_store_endpoints_parse(const char *const *texts, size_t n_texts,
+                                           struct rt_store_endpoint list[RT_ENDPOINTS_MAX], size_t *n, char *why,
+                                           size_t why_size);
+
+/* A server's endpoint from an address or a name and a port, as a Sentinel gives them. Returns 0 or RT_EINVAL. */
+RT_MUST_CHECK int rt_store_endpoint_of(const char *host, const char *port, bool tls,
+                                       struct rt_store_endpoint *endpoint);
 
 #endif

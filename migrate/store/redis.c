@@ -18,6 +18,8 @@
  *       5000   P answers READONLY. drop_now(): calls under way fail, on_down; a pause of 5 to 10
  *       5010   dial P: its ROLE says slave: dropped. The next endpoint, at once: dial Q: READY, on_ready */
 
+#define OWN_PARTS 2 /* timer and flusher */
+
 /* The stream of one dial, with memory of its own: it may still be closing while the next one is dialled. */
 struct rt_redis_stream {
     struct rt_dialled at;
@@ -403,13 +405,17 @@ static void flush_cb(uv_idle_t *idle)
 static void dial(struct rt_redis *redis)
 {
     static const struct rt_link_ops ops = {.on_data = data_cb, .on_close = close_cb};
+    static const struct rt_dialer_names names = {.get = uv_getaddrinfo, .release = uv_freeaddrinfo};
     const struct rt_store_endpoint *endpoint = &redis->places.list[redis->places.next];
     struct rt_link_setup setup = {.loop = redis->loop, .pool = &redis->pool, .ops = &ops};
     struct rt_redis_stream *stream = calloc(1, sizeof(*stream));
+    uint64_t limit = redis->config.connect_timeout_ms;
+    bool named = endpoint->at.name[0] != '\0';
 
     redis->state = RT_REDIS_DIALLING;
     memcpy(redis->where, endpoint->text, sizeof(redis->where));
-    redis->limit_ms = uv_now(redis->loop) + redis->config.connect_timeout_ms;
+    /* The dialler gives each address of a name its part of its time. So its limit comes first there; else our own. */
+    redis->limit_ms = uv_now(redis->loop) + (named ? 2 * limit : limit);
     if (stream == NULL) {
         rt_redis_drop(redis, "cannot dial");
         return;
@@ -418,8 +424,8 @@ static void dial(struct rt_redis *redis)
     stream->at.link.data = stream;
     redis->stream = stream;
     redis->open_parts++;
-    /* This connection's own limit comes first. */
-    rt_dialled_start(&stream->at, &endpoint->at, 2 * redis->config.connect_timeout_ms, &setup, open_cb);
+    stream->at.dialer.names = &names;
+    rt_dialled_start(&stream->at, &endpoint->at, named ? limit : 2 * limit, &setup, open_cb);
     arm(redis);
 }
 
@@ -429,7 +435,11 @@ static void timer_cb(uv_timer_t *timer)
 
     switch (redis->state) {
     case RT_REDIS_WAITING:
-        dial(redis);
+        if (redis->open_parts - OWN_PARTS >= RT_REDIS_STREAMS_MAX) {
+            wait_for(redis, RT_PLACES_PAUSE_MAX_MS);
+        } else {
+            dial(redis);
+        }
         return;
     case RT_REDIS_DIALLING:
     case RT_REDIS_GREETING:
@@ -469,7 +479,7 @@ int rt_redis_init(struct rt_redis *redis, uv_loop_t *loop, const struct rt_redis
         redis->config.connect_timeout_ms = RT_REDIS_CONNECT_MS;
     }
     rt_buf_pool_init(&redis->pool);
-    redis->open_parts = 2;
+    redis->open_parts = OWN_PARTS;
     redis->timer.data = redis->flusher.data = redis;
     if (uv_timer_init(loop, &redis->timer) != 0 || uv_idle_init(loop, &redis->flusher) != 0) {
         return RT_EIO;

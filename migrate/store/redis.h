@@ -31,6 +31,9 @@
 /* Bytes of calls not yet taken by the kernel. One call more is RT_ELIMIT. */
 #define RT_REDIS_QUEUE_MAX ((size_t)16 << 20)
 #define RT_REDIS_TEXT_MAX 128
+/* Dials that were given up and have not ended: the lookup of a name ends when the resolver wants. With so many there is
+ * no further dial. */
+#define RT_REDIS_STREAMS_MAX 4
 
 struct rt_redis_config {
     const struct rt_store_endpoint *endpoints; /* copied */

@@ -56,6 +56,7 @@ static void choose(struct rt_sentinels *sentinels)
     struct rt_primary *primary = &sentinels->primary;
     char before[sizeof(primary->place)];
     struct rt_store_endpoint places[RT_ENDPOINTS_MAX];
+    char why[RT_STORE_ENDPOINT_TEXT_MAX];
     bool agree, is_other;
     size_t n = 0;
 
@@ -69,7 +70,7 @@ static void choose(struct rt_sentinels *sentinels)
         sentinels->agreed = agree;
         log_choice(sentinels, before);
     }
-    if (is_other && rt_store_endpoint_parse(primary->place, places, &n) == 0) {
+    if (is_other && rt_store_endpoint_parse(primary->place, places, &n, why, sizeof(why)) == 0) {
         sentinels->config.on_primary(sentinels->config.ctx, &places[0]);
     }
 }
@@ -129,13 +130,13 @@ static void address_cb(void *ctx, int error, const redisReply *reply)
 
     if (error == 0 && one->has_epoch && reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&
         is_text(reply->element[0]) && is_text(reply->element[1]) &&
-        rt_store_endpoint_tcp(reply->element[0]->str, reply->element[1]->str, &place) == 0) {
+        rt_store_endpoint_of(reply->element[0]->str, reply->element[1]->str, one->all->tls, &place) == 0) {
         rt_primary_said(&one->all->primary, index_of(one), place.text, one->epoch, uv_now(one->all->loop));
         choose(one->all);
         return;
     }
     snprintf(why, sizeof(why), "%s: %s", rt_redis_where(&one->ask),
-             error != 0 ? rt_strerror(error) : "knows of none by that name, or of none with a numeric address");
+             error != 0 ? rt_strerror(error) : "knows of none by that name");
     no_answer(one, why);
 }
 
@@ -245,6 +246,7 @@ int rt_sentinels_init(struct rt_sentinels *sentinels, uv_loop_t *loop, const str
     sentinels->config = *config;
     sentinels->loop = loop;
     memcpy(sentinels->master, config->endpoints[0].master, sizeof(sentinels->master));
+    sentinels->tls = config->endpoints[0].tls;
     rt_primary_init(&sentinels->primary, config->n_endpoints);
     for (size_t i = 0; rc == 0 && i < config->n_endpoints; i++) {
         rc = init_one(sentinels, i);
@@ -254,8 +256,21 @@ int rt_sentinels_init(struct rt_sentinels *sentinels, uv_loop_t *loop, const str
     return rc != 0 || uv_timer_init(loop, &sentinels->timer) != 0 ? RT_EIO : 0;
 }
 
+static void warn_of_few(struct rt_sentinels *sentinels)
+{
+    char text[160];
+
+    (void)snprintf(text, sizeof(text), "%zu Sentinel%s of %s %s named: name three at least, as of fewer none may fail",
+                   n_sentinels(sentinels), n_sentinels(sentinels) > 1 ? "s" : "", sentinels->master,
+                   n_sentinels(sentinels) > 1 ? "are" : "is");
+    sentinels->config.on_log(sentinels->config.ctx, RT_LOG_WARN, text);
+}
+
 void rt_sentinels_start(struct rt_sentinels *sentinels)
 {
+    if (n_sentinels(sentinels) < RT_SENTINELS_LEAST) {
+        warn_of_few(sentinels);
+    }
     for (size_t i = 0; i < n_sentinels(sentinels); i++) {
         rt_redis_start(&sentinels->one[i].ask);
         rt_redis_start(&sentinels->one[i].hints);

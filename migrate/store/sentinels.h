@@ -12,6 +12,8 @@
  * migrate/core/primary.h chooses by what they say. */
 
 #define RT_SENTINELS_POLL_MS 1000
+/* With fewer the loss of one leaves no majority: they are warned of. */
+#define RT_SENTINELS_LEAST 3
 
 struct rt_sentinels_config {
     const struct rt_store_endpoint *endpoints; /* copied; all with the same master */
@@ -38,6 +40,7 @@ struct rt_sentinel {
 struct rt_sentinels {
     struct rt_sentinels_config config;
     char master[RT_MASTER_NAME_MAX + 1];
+    bool tls; /* of the servers that they name, as of their own */
     struct rt_primary primary;
     struct rt_sentinel one[RT_SENTINELS_MAX];
     uv_timer_t timer;

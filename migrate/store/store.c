@@ -261,16 +261,13 @@ static void heart_cb(uv_timer_t *timer)
 static int copy_config(struct rt_store *store, const struct rt_store_config *config,
                        struct rt_store_endpoint endpoints[RT_ENDPOINTS_MAX], size_t *n)
 {
-    *n = 0;
-    for (size_t i = 0; i < config->n_endpoints; i++) {
-        int rc = rt_store_endpoint_parse(config->endpoints[i], endpoints, n);
+    char why[RT_STORE_ENDPOINT_TEXT_MAX];
 
-        if (rc != 0) {
-            return RT_ECONFIG;
-        }
+    if (rt_store_endpoints_parse(config->endpoints, config->n_endpoints, endpoints, n, why, sizeof(why)) != 0) {
+        return RT_ECONFIG;
     }
-    for (size_t i = 1; i < *n; i++) { /* the Sentinels of one primary, or none */
-        if (strcmp(endpoints[i].master, endpoints[0].master) != 0) {
+    for (size_t i = 0; i < *n; i++) {
+        if (endpoints[i].tls) {
             return RT_ECONFIG;
         }
     }

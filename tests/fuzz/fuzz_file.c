@@ -174,13 +174,32 @@ static void access_rule(const char *text)
     FUZZ_CHECK(rule->whom != RT_ACCESS_USER || rt_access_find(&access, rule->id.uid, gids, 1) == rule);
 }
 
+/* What an address is shown as is read as the same; what is refused is never shown with what a password may be. */
+static void store_endpoint(const char *text)
+{
+    struct rt_store_endpoint list[RT_ENDPOINTS_MAX], again[RT_ENDPOINTS_MAX];
+    char why[512] = "";
+    size_t n = 0, one;
+    int rc = rt_store_endpoint_parse(text, list, &n, why, sizeof(why));
+    FUZZ_CHECK(rc == 0 ? n > 0 && n <= RT_ENDPOINTS_MAX
+                       : n == 0 && (rc == RT_EINVAL || rc == RT_ELIMIT || rc == RT_EEXIST));
+    if (rc != 0) {
+        check_why(why, sizeof(why), "");
+    }
+    for (size_t i = 0; i < n; i++) {
+        one = 0;
+        FUZZ_CHECK(rt_store_endpoint_parse(list[i].text, again, &one, why, sizeof(why)) == 0 && one == 1);
+        FUZZ_CHECK(strcmp(list[i].text, again[0].text) == 0 && list[i].tls == again[0].tls);
+        FUZZ_CHECK(strcmp(list[i].host, again[0].host) == 0 && strcmp(list[i].master, again[0].master) == 0);
+        FUZZ_CHECK((list[i].at.kind == RT_ENDPOINT_UNIX) == (list[i].host[0] == '\0'));
+    }
+}
+
 /* What is printed is read as the same. */
 static void endpoint(const char *text)
 {
     struct rt_endpoint first, second;
-    struct rt_store_endpoint list[RT_ENDPOINTS_MAX];
     char printed[RT_ENDPOINT_TEXT_MAX], again[RT_ENDPOINT_TEXT_MAX], why[256] = "";
-    size_t n = 0;
     int rc = rt_endpoint_parse(&first, text, why, sizeof(why));
     FUZZ_CHECK(rc == 0 || rc == RT_EINVAL);
     if (rc != 0) {
@@ -192,8 +211,7 @@ static void endpoint(const char *text)
         FUZZ_CHECK(strcmp(printed, again) == 0);
         FUZZ_CHECK(strlen(rt_endpoint_path(&first)) == 0 || first.kind == RT_ENDPOINT_UNIX);
     }
-    rc = rt_store_endpoint_parse(text, list, &n);
-    FUZZ_CHECK(rc == 0 ? n > 0 && n <= RT_ENDPOINTS_MAX : n == 0 && (rc == RT_EINVAL || rc == RT_ELIMIT));
+    store_endpoint(text);
 }
 
 static void listener(const char *text)

@@ -107,7 +107,7 @@ static void on_log(void *ctx, enum rt_log_level level, const char *line)
 static void open_store(uint8_t options)
 {
     static uv_loop_t loop;
-    struct rt_store_config config = {.endpoints = {"unix:/redis"},
+    struct rt_store_config config = {.endpoints = {"redis+unix:///redis"},
                                      .n_endpoints = 1,
                                      .host = "h0",
                                      .addr = {"tls:10.0.0.1:7401"},
@@ -121,12 +121,12 @@ static void open_store(uint8_t options)
                                      .on_news = on_news,
                                      .on_log = on_log};
     if (options & 2) {
-        config.endpoints[0] = "sentinel:main@10.0.0.1:26379,10.0.0.2:26379";
+        config.endpoints[0] = "sentinel://main@10.0.0.1:26379,10.0.0.2:26379";
         config.user = "agent";
         config.password = "secret";
     }
     if ((options & 18) == 16) {
-        config.endpoints[config.n_endpoints++] = "tcp:10.0.0.3:6379";
+        config.endpoints[config.n_endpoints++] = "redis://10.0.0.3:6379";
     }
     redis_loop_reset();
     memset(&asker, 0, sizeof(asker));

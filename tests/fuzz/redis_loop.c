@@ -134,7 +134,7 @@ void __wrap_rt_dialled_start(struct rt_dialled *dialled, const struct rt_endpoin
                              const struct rt_link_setup *setup, void (*on_open)(struct rt_link *link))
 {
     unsigned i = 0;
-    FUZZ_CHECK(endpoint->size > 0 && timeout_ms > 0);
+    FUZZ_CHECK((endpoint->size > 0 || endpoint->name[0] != '\0') && timeout_ms > 0);
     while (i < REDIS_DIALS && dials[i].at != NULL) {
         i++;
     }

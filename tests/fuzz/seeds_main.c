@@ -65,7 +65,7 @@ static const struct {
      "# a host\nhost {\n  name = \"esx-17\"\n  advertise = {\"unix:/run/c.sock\"}\n}\nlisten {\n"
      "  guests = {\"vsock::7400\", \"unix:/run/g.sock,mode=0660,group=0\"}\n  clients = {\"unix:/run/c.sock\"}\n  "
      "max_guests = 10\n}\n"
-     "store {\n  endpoints = {\"sentinel:retether@10.0.0.11:26379,10.0.0.12:26379\"}\n  timeout = 1s\n}\n"
+     "store {\n  endpoints = {\"sentinel://retether@10.0.0.11:26379,10.0.0.12:26379\"}\n  timeout = 1s\n}\n"
      "state_dir = \"/var/lib/retether\"\nticket_ttl = 24h\naccess {\n  users = {\"root = operator\", \"@27 = "
      "vch/acme\"}\n}\nlog {\n  level = info\n"
      "  format = json\n}\n"},
@@ -92,7 +92,9 @@ static const struct {
     {"fuzz_file", "endpoint", "\x02tls:[fe80::1]:7401"},
     {"fuzz_file", "name", "\x02tls:esx17.example:7401"},
     {"fuzz_file", "vsock", "\x02vsock:2:7400"},
-    {"fuzz_file", "sentinels", "\x02sentinel:main@10.0.0.1:26379,10.0.0.2:26379"},
+    {"fuzz_file", "sentinels", "\x02sentinel://main@10.0.0.1:26379,10.0.0.2:26379"},
+    {"fuzz_file", "rediss", "\x02rediss://redis-1.example:6380"},
+    {"fuzz_file", "redis-socket", "\x02redis+unix:///run/redis.sock"},
     {"fuzz_file", "duration",
      "\x03"
      "1500ms"},

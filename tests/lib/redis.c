@@ -231,10 +231,10 @@ static int start(struct rt_test_redis *redis)
         return fail("mkdtemp");
     }
     snprintf(redis->socket, sizeof(redis->socket), "%s/socket", redis->dir);
-    snprintf(redis->unix_endpoint, sizeof(redis->unix_endpoint), "unix:%s", redis->socket);
+    snprintf(redis->unix_endpoint, sizeof(redis->unix_endpoint), "redis+unix://%s", redis->socket);
     for (int i = 0; i < PORT_TRIES; i++) {
         redis->port = rt_test_free_port();
-        snprintf(redis->tcp_endpoint, sizeof(redis->tcp_endpoint), "tcp:127.0.0.1:%u", redis->port);
+        snprintf(redis->tcp_endpoint, sizeof(redis->tcp_endpoint), "redis://127.0.0.1:%u", redis->port);
         if (spawn(redis) == 0) {
             return 0;
         }

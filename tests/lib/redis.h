@@ -16,8 +16,8 @@ struct rt_test_redis {
     pid_t pid; /* 0: not running */
     char dir[64];
     char socket[96];         /* unix socket */
-    char unix_endpoint[104]; /* "unix:" socket */
-    char tcp_endpoint[32];   /* "tcp:127.0.0.1:PORT" */
+    char unix_endpoint[112]; /* "redis+unix://" socket */
+    char tcp_endpoint[40];   /* "redis://127.0.0.1:PORT" */
     uint16_t port;
     uint16_t primary; /* port of the primary that it follows, or 0 */
     bool sentinel;

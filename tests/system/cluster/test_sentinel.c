@@ -30,7 +30,7 @@ static int prepare(struct rt_cluster *cluster, unsigned host)
     for (size_t i = 0; i < SENTINELS && rc == 0; i++) {
         rc |= rt_test_sentinel_wait(&sentinels[i], SENTINELS - 1, 2);
     }
-    (void)snprintf(cluster->store, sizeof(cluster->store), "sentinel:main@127.0.0.1:%u,127.0.0.1:%u,127.0.0.1:%u",
+    (void)snprintf(cluster->store, sizeof(cluster->store), "sentinel://main@127.0.0.1:%u,127.0.0.1:%u,127.0.0.1:%u",
                    sentinels[0].port, sentinels[1].port, sentinels[2].port);
     return rc;
 }

@@ -103,7 +103,7 @@ redis-server --port 0 --unixsocket "$dir/redis.sock" --dir "$dir" --save '' >"$d
 pids+=($!)
 wait_for redis-cli -s "$dir/redis.sock" ping
 "$dir/agent/bin/retetherd" --host-name one --guests "unix:$dir/guest.sock" --clients "unix:$dir/client.sock" --state-dir "$dir/state" \
-    --store "unix:$dir/redis.sock" --user '* = vch/local' 2>"$dir/agent.log" &
+    --store "redis+unix://$dir/redis.sock" --user '* = vch/local' 2>"$dir/agent.log" &
 pids+=($!)
 export RETETHER_AGENTS=unix:$dir/client.sock
 wait_for "$dir/client/bin/retether" hosts

@@ -118,7 +118,7 @@ static void fake_start(struct fake *fake, const struct rule *rules)
     snprintf(fake->dir, sizeof(fake->dir), "/tmp/rt-fake-XXXXXX");
     assert_non_null(mkdtemp(fake->dir));
     snprintf(fake->path, sizeof(fake->path), "%s/socket", fake->dir);
-    snprintf(fake->endpoint, sizeof(fake->endpoint), "unix:%s", fake->path);
+    snprintf(fake->endpoint, sizeof(fake->endpoint), "redis+unix://%s", fake->path);
     for (size_t i = 0; rules[i].ask != NULL; i++) {
         fake->rules[i] = rules[i];
     }

@@ -312,6 +312,26 @@ static void test_clock_went_back(void **state)
     agent_stop(a);
 }
 
+/* A name is looked up, and all its addresses are tried: "localhost" has ::1 too on most machines, where nobody listens.
+ * What no resolver knows is given up for the next one. */
+static void test_names(void **state)
+{
+    struct rt_store_config config;
+    struct agent *a;
+    char named[64];
+
+    (void)state;
+    snprintf(named, sizeof(named), "redis://localhost:%u", redis.port);
+    agent_config(&config, "redis://nobody.invalid:6379", "hosta");
+    config.endpoints[1] = named;
+    config.n_endpoints = 2;
+    a = agent_new(&config);
+    assert_true(run_until(is_up, a, 30000));
+    assert_string_equal(rt_redis_where(&a->store.commands), named);
+    assert_true(logged(a, "redis://nobody.invalid:6379: connect: "));
+    agent_stop(a);
+}
+
 static void test_endpoints_in_turn(void **state)
 {
     struct rt_test_redis replica;
@@ -323,7 +343,7 @@ static void test_endpoints_in_turn(void **state)
 
     (void)state;
     assert_int_equal(rt_test_redis_start(&replica, &redis, NULL), 0);
-    agent_config(&config, "unix:/nonexistent/socket", "hosta");
+    agent_config(&config, "redis+unix:///nonexistent/socket", "hosta");
     config.endpoints[1] = replica.tcp_endpoint; /* answers, but is not the primary */
     config.endpoints[2] = redis.tcp_endpoint;
     config.n_endpoints = 3;
@@ -454,6 +474,7 @@ int main(void)
         cmocka_unit_test_setup(test_clock_went_back, flush_setup),
         cmocka_unit_test_setup(test_full, flush_setup),
         cmocka_unit_test_setup(test_endpoints_in_turn, flush_setup),
+        cmocka_unit_test_setup(test_names, flush_setup),
         cmocka_unit_test_setup(test_warnings, flush_setup),
     };
 

@@ -35,7 +35,7 @@ static int setup(void **state)
     for (size_t i = 0; i < SENTINELS && rc == 0; i++) {
         rc |= rt_test_sentinel_wait(&sentinels[i], SENTINELS - 1, 2);
     }
-    snprintf(endpoint, sizeof(endpoint), "sentinel:main@127.0.0.1:%u,127.0.0.1:%u,127.0.0.1:%u", sentinels[0].port,
+    snprintf(endpoint, sizeof(endpoint), "sentinel://main@127.0.0.1:%u,127.0.0.1:%u,127.0.0.1:%u", sentinels[0].port,
              sentinels[1].port, sentinels[2].port);
     return rc;
 }
@@ -142,7 +142,7 @@ static void test_failover(void **state)
     /* The old one would have them still. */
     role_of(&p, role, sizeof(role));
     assert_string_equal(role, "master");
-    assert_true(logged(a, "no longer tcp:127.0.0.1"));
+    assert_true(logged(a, "no longer redis://127.0.0.1"));
     assert_int_equal(submit(a, &create), 0);
     assert_int_equal(submit(b, &get), 0);
     assert_int_equal(b->reply.n_records, 1);
@@ -166,7 +166,7 @@ static void test_liar(void **state)
     assert_int_equal(rt_test_redis_start(&decoy, NULL, NULL), 0);
     assert_int_equal(rt_test_sentinel_start(&liar, &decoy), 0);
     memcpy(honest, endpoint, sizeof(honest));
-    snprintf(endpoint, sizeof(endpoint), "sentinel:main@127.0.0.1:%u,127.0.0.1:%u,127.0.0.1:%u", liar.port,
+    snprintf(endpoint, sizeof(endpoint), "sentinel://main@127.0.0.1:%u,127.0.0.1:%u,127.0.0.1:%u", liar.port,
              sentinels[1].port, sentinels[2].port);
     a = start("hosta");
     assert_true(is_at_p(a));

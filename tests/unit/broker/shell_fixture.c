@@ -58,7 +58,7 @@ int fx_setup(void **state)
     (void)snprintf(fx_settings.keys, sizeof(fx_settings.keys), "%s/keys", fx_dir);
     fx_add(&fx_settings.guests, "unix:%s", fx_guest);
     fx_add(&fx_settings.clients, "unix:%s", fx_client);
-    fx_add(&fx_settings.store, "unix:%s/nobody.sock", fx_dir);
+    fx_add(&fx_settings.store, "redis+unix://%s/nobody.sock", fx_dir);
     fx_settings.store_timeout_ms = 1000;
     fx_settings.access =
         (struct rt_access){.rules = {{.whom = RT_ACCESS_ANY, .as = RT_CLIENT_VCH, .tenant = "local"}}, .n = 1};

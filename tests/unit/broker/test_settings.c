@@ -87,14 +87,15 @@ static void test_limits(void **state)
 static void test_file(void **state)
 {
     (void)state;
-    assert_int_equal(read_file("# a host\n"
-                               "host {\n  name = h1\n  advertise = {\"tls:127.0.0.1:7401\", \"unix:/run/c\"}\n}\n"
-                               "listen {\n  guests = {\"vsock::7400\", \"tcp:169.254.1.1:7400\", \"tcp:[::1]:7\"}\n"
-                               "  clients = {\"unix:/run/c\"}\n  max_guests = 10\n}\n"
-                               "store {\n  endpoints = {\"sentinel:m@127.0.0.1:1,127.0.0.1:2\"}\n  timeout = 500ms\n}\n"
-                               "state_dir = \"/srv/x\"\nticket_ttl = 30d\n"
-                               "log {\n  level = debug\n  format = json\n}\n"),
-                     0);
+    assert_int_equal(
+        read_file("# a host\n"
+                  "host {\n  name = h1\n  advertise = {\"tls:127.0.0.1:7401\", \"unix:/run/c\"}\n}\n"
+                  "listen {\n  guests = {\"vsock::7400\", \"tcp:169.254.1.1:7400\", \"tcp:[::1]:7\"}\n"
+                  "  clients = {\"unix:/run/c\"}\n  max_guests = 10\n}\n"
+                  "store {\n  endpoints = {\"sentinel://m@127.0.0.1:1,127.0.0.1:2\"}\n  timeout = 500ms\n}\n"
+                  "state_dir = \"/srv/x\"\nticket_ttl = 30d\n"
+                  "log {\n  level = debug\n  format = json\n}\n"),
+        0);
     assert_string_equal(settings.host_name, "h1");
     assert_int_equal(settings.advertise.n, 2);
     assert_string_equal(settings.advertise.item[1], "unix:/run/c");
@@ -227,6 +228,10 @@ static const struct {
     {"listen {\n  max_guests = 0\n}\n", ":2: listen.max_guests: \"0\" is no number from 1 to"},
     {"listen {\n  max_guests = 5x\n}\n", "is no number"},
     {"store {\n  endpoints = {\"redis.example:6379\"}\n}\n", ":2: store.endpoints: \"redis.example:6379\" is no store"},
+    {"store {\n  endpoints = {\"tcp:127.0.0.1:6379\"}\n}\n", ":2: store.endpoints: \"tcp:127.0.0.1:6379\" is no store"},
+    {"store {\n  endpoints = {\"redis://127.0.0.1\"}\n}\n", ":2: store.endpoints: \"127.0.0.1\": wants HOST:PORT"},
+    {"store {\n  endpoints = {\"sentinel://m@a.x:1,b.x:2,a.x:1\"}\n}\n",
+     ":2: store.endpoints: sentinel://m@a.x:1 is there twice"},
     {"store {\n  timeout = 5\n}\n", ":2: store.timeout: \"5\" is no time"},
     {"state_dir = lib\n", ":1: state_dir: \"lib\" is not an absolute path"},
     {"state_dir = /a\nstate_dir = /b\n", ":2: state_dir: set twice"},

@@ -12,9 +12,9 @@
 
 /* Who is the primary, by what Sentinels say. */
 
-#define P "tcp:192.0.2.1:6379"
-#define Q "tcp:192.0.2.2:6379"
-#define R "tcp:192.0.2.3:6379"
+#define P "redis://192.0.2.1:6379"
+#define Q "redis://192.0.2.2:6379"
+#define R "redis://192.0.2.3:6379"
 
 static struct rt_primary primary;
 static uint64_t now;

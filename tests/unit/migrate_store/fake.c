@@ -271,7 +271,7 @@ void fake_start(struct fake *fake)
     snprintf(fake->dir, sizeof(fake->dir), "/tmp/rt-fake-XXXXXX");
     assert_non_null(mkdtemp(fake->dir));
     snprintf(fake->path, sizeof(fake->path), "%s/socket", fake->dir);
-    snprintf(fake->endpoint, sizeof(fake->endpoint), "unix:%s", fake->path);
+    snprintf(fake->endpoint, sizeof(fake->endpoint), "redis+unix://%s", fake->path);
     uv_pipe_init(&loop, &fake->listener, 0);
     fake->listener.data = fake;
     assert_int_equal(uv_pipe_bind(&fake->listener, fake->path), 0);

@@ -46,7 +46,7 @@ struct fake_peer;
 
 struct fake {
     uv_pipe_t listener;
-    char dir[40], path[64], endpoint[80];
+    char dir[40], path[64], endpoint[96];
     struct fake_rule rules[FAKE_RULES_MAX]; /* newest last */
     size_t n_rules;
     struct fake_beat beat;

@@ -106,9 +106,10 @@ static struct rt_redis_config config_of(const struct rt_store_endpoint *endpoint
 static struct rt_store_endpoint endpoint_of(const char *text)
 {
     struct rt_store_endpoint list[RT_ENDPOINTS_MAX];
+    char why[256];
     size_t n = 0;
 
-    assert_int_equal(rt_store_endpoint_parse(text, list, &n), 0);
+    assert_int_equal(rt_store_endpoint_parse(text, list, &n, why, sizeof(why)), 0);
     return list[0];
 }
 
@@ -217,13 +218,13 @@ static void test_refused_greetings(void **state)
 /* Endpoints in turn, without a pause; the one that answered first is tried first the next time. */
 static void test_endpoints_in_turn(void **state)
 {
-    struct rt_store_endpoint endpoints[3] = {endpoint_of("unix:/nonexistent/a"), endpoint_of("unix:/nonexistent/b"),
-                                             endpoint_of(fake.endpoint)};
+    struct rt_store_endpoint endpoints[3] = {endpoint_of("redis+unix:///nonexistent/a"),
+                                             endpoint_of("redis+unix:///nonexistent/b"), endpoint_of(fake.endpoint)};
     struct rt_redis_config config = config_of(endpoints, 3);
 
     (void)state;
     start(&config);
-    assert_string_equal(rt_redis_where(&c.redis), "unix:/nonexistent/a");
+    assert_string_equal(rt_redis_where(&c.redis), "redis+unix:///nonexistent/a");
     assert_int_equal(call("PING", 1), RT_EUNAVAIL);
     until(&c.n_ready, 1);
     assert_int_equal(c.n_down, 2);

@@ -17,6 +17,7 @@
 #define Q 6302
 
 static struct fake fakes[N];
+static size_t n_named;          /* of them */
 static char answers[N][2][128]; /* to SENTINEL MASTER, to SENTINEL get-master-addr-by-name */
 
 static struct {
@@ -70,6 +71,7 @@ static int setup(void **state)
 {
     (void)state;
     memset(&s, 0, sizeof(s));
+    n_named = N;
     for (size_t i = 0; i < N; i++) {
         fake_start(&fakes[i]);
         fake_rule(&fakes[i], "ROLE", "*2\r\n$8\r\nsentinel\r\n*1\r\n$4\r\nmain\r\n", FAKE_GO_ON, 0);
@@ -84,7 +86,7 @@ static void start(void)
 {
     struct rt_store_endpoint endpoints[N];
     struct rt_sentinels_config config = {.endpoints = endpoints,
-                                         .n_endpoints = N,
+                                         .n_endpoints = n_named,
                                          .call_timeout_ms = 200,
                                          .connect_timeout_ms = 200,
                                          .ctx = &s,
@@ -94,9 +96,10 @@ static void start(void)
 
     for (size_t i = 0; i < N; i++) {
         struct rt_store_endpoint list[RT_ENDPOINTS_MAX];
+        char why[256];
         size_t n = 0;
 
-        assert_int_equal(rt_store_endpoint_parse(fakes[i].endpoint, list, &n), 0);
+        assert_int_equal(rt_store_endpoint_parse(fakes[i].endpoint, list, &n, why, sizeof(why)), 0);
         endpoints[i] = list[0];
         snprintf(endpoints[i].master, sizeof(endpoints[i].master), "main");
     }
@@ -140,7 +143,7 @@ static void test_polls(void **state)
     (void)state;
     start();
     until(&s.n_told, 1);
-    assert_string_equal(s.place, "tcp:127.0.0.1:6301");
+    assert_string_equal(s.place, "redis://127.0.0.1:6301");
     run_for(50); /* the third one */
     assert_true(rt_sentinels_agree(&s.sentinels));
     assert_int_equal(rt_sentinels_replicas(&s.sentinels), N - 1);
@@ -150,11 +153,11 @@ static void test_polls(void **state)
     says(0, Q, 2);
     says(2, Q, 2);
     until(&s.n_told, 2); /* within a second, without a hint */
-    assert_string_equal(s.place, "tcp:127.0.0.1:6302");
+    assert_string_equal(s.place, "redis://127.0.0.1:6302");
     assert_int_equal(s.n_log, 2);
     assert_int_equal(s.levels[1], RT_LOG_WARN);
-    assert_non_null(strstr(s.log[1], "2 of 3 Sentinels name tcp:127.0.0.1:6302"));
-    assert_non_null(strstr(s.log[1], "no longer tcp:127.0.0.1:6301"));
+    assert_non_null(strstr(s.log[1], "2 of 3 Sentinels name redis://127.0.0.1:6302"));
+    assert_non_null(strstr(s.log[1], "no longer redis://127.0.0.1:6301"));
 }
 
 /* A hint by one has all asked at once. */
@@ -171,7 +174,7 @@ static void test_hint(void **state)
     uv_timer_stop(&s.sentinels.timer);
     fake_push(&fakes[1], "*3\r\n$7\r\nmessage\r\n$14\r\n+switch-master\r\n$4\r\nmain\r\n");
     until(&s.n_told, 2);
-    assert_string_equal(s.place, "tcp:127.0.0.1:6302");
+    assert_string_equal(s.place, "redis://127.0.0.1:6302");
 }
 
 /* Two of three go: what is held stays, and that is said once. */
@@ -188,7 +191,7 @@ static void test_gone(void **state)
     }
     says(2, Q, 2);
     until(&s.n_log, 2);
-    assert_non_null(strstr(s.log[1], "of 3 Sentinels name tcp:127.0.0.1:6301"));
+    assert_non_null(strstr(s.log[1], "of 3 Sentinels name redis://127.0.0.1:6301"));
     assert_non_null(strstr(s.log[1], "see to the others"));
     until_asked(2);
     until_asked(2);
@@ -197,11 +200,11 @@ static void test_gone(void **state)
     assert_int_equal(s.n_log, 2);
     assert_int_equal(s.n_none, 0);
     /* Its server is no primary any more: then the one that is left is better than nobody. */
-    rt_sentinels_lost(&s.sentinels, "tcp:127.0.0.1:1"); /* an older one's loss says nothing */
+    rt_sentinels_lost(&s.sentinels, "redis://127.0.0.1:1"); /* an older one's loss says nothing */
     assert_int_equal(s.n_told, 1);
     rt_sentinels_lost(&s.sentinels, s.place);
     until(&s.n_told, 2);
-    assert_string_equal(s.place, "tcp:127.0.0.1:6302");
+    assert_string_equal(s.place, "redis://127.0.0.1:6302");
 }
 
 /* One of three talks rubbish, or nothing: the others are enough. When all do, there is none. */
@@ -215,7 +218,7 @@ static void test_rubbish(void **state)
         {"get-master-addr-by-name", "-ERR No such master\r\n", FAKE_GO_ON},
         {"get-master-addr-by-name", "*1\r\n$9\r\n127.0.0.1\r\n", FAKE_GO_ON},
         {"get-master-addr-by-name", "*2\r\n$9\r\n127.0.0.1\r\n:1\r\n", FAKE_GO_ON},
-        {"get-master-addr-by-name", "*2\r\n$9\r\nlocalhost\r\n$4\r\n6379\r\n", FAKE_GO_ON},
+        {"get-master-addr-by-name", "*2\r\n$9\r\nlocal ost\r\n$4\r\n6379\r\n", FAKE_GO_ON},
         {"get-master-addr-by-name", "*2\r\n$9\r\n127.0.0.1\r\n$6\r\n999999\r\n", FAKE_GO_ON},
         {"get-master-addr-by-name", "*2\r\n$9\r\n127.0", FAKE_CLOSE},
         {"get-master-addr-by-name", "", FAKE_SILENCE},
@@ -246,8 +249,20 @@ static void test_rubbish(void **state)
         fakes[1].n_rules--;
         fakes[2].n_rules--;
         until(&s.n_told, 1);
-        assert_string_equal(s.place, "tcp:127.0.0.1:6301");
+        assert_string_equal(s.place, "redis://127.0.0.1:6301");
     }
+}
+
+/* Two are asked as three are, but it is said that one may not fail. */
+static void test_few(void **state)
+{
+    (void)state;
+    n_named = 2;
+    start();
+    until(&s.n_told, 1);
+    assert_int_equal(s.n_log, 2);
+    assert_int_equal(s.levels[0], RT_LOG_WARN);
+    assert_non_null(strstr(s.log[0], "2 Sentinels of main are named: name three at least"));
 }
 
 /* From within a call, and before anything has come. */
@@ -260,9 +275,9 @@ static void test_stops(void **state)
 /* A store has Sentinels of one primary, or servers. */
 static void test_mixed_endpoints(void **state)
 {
-    static const char *const mixed[][2] = {{"sentinel:main@127.0.0.1:1", "unix:/a"},
-                                           {"tcp:127.0.0.1:2", "sentinel:main@127.0.0.1:1"},
-                                           {"sentinel:main@127.0.0.1:1", "sentinel:other@127.0.0.1:1"}};
+    static const char *const mixed[][2] = {{"sentinel://main@127.0.0.1:1", "redis+unix:///a"},
+                                           {"redis://127.0.0.1:2", "sentinel://main@127.0.0.1:1"},
+                                           {"sentinel://main@127.0.0.1:1", "sentinel://other@127.0.0.1:1"}};
     static struct rt_store store;
 
     (void)state;
@@ -281,8 +296,13 @@ static void test_mixed_endpoints(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WITH_FAKES(test_polls),   WITH_FAKES(test_hint),  WITH_FAKES(test_gone),
-        WITH_FAKES(test_rubbish), WITH_FAKES(test_stops), cmocka_unit_test(test_mixed_endpoints),
+        WITH_FAKES(test_polls),
+        WITH_FAKES(test_hint),
+        WITH_FAKES(test_gone),
+        WITH_FAKES(test_rubbish),
+        WITH_FAKES(test_few),
+        WITH_FAKES(test_stops),
+        cmocka_unit_test(test_mixed_endpoints),
     };
 
     return cmocka_run_group_tests(tests, fake_group_setup, fake_group_teardown);

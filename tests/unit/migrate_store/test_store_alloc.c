@@ -27,7 +27,7 @@
 static struct {
     pid_t pid;
     int pipe; /* its end lasts as long as this */
-    char endpoint[80];
+    char endpoint[96];
 } server;
 
 static struct {
