@@ -3,6 +3,7 @@
 #include "migrate/core/past.h"
 #include "migrate/store/codec.h"
 #include "migrate/store/resp.h"
+#include "migrate/store/slots_reply.h"
 #include "session/core/order.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/store_check.h"
@@ -55,6 +56,35 @@ static void decode(const redisReply *reply)
     }
 }
 
+/* A slot map, or where to go on: within their bounds, or refused. */
+static void decode_slots(const redisReply *reply)
+{
+    static const struct rt_slot_place asked = {.host = "asked", .port = 1};
+    static struct rt_slot_map map;
+    struct rt_slot_place place = asked;
+    uint16_t slot = 0;
+    size_t n_owned = 0;
+    int rc = rt_slots_reply(reply, &asked, &map);
+    FUZZ_CHECK((rc == 0 || rc == RT_EPROTO || rc == RT_ELIMIT) && map.n <= RT_SLOT_NODES_MAX);
+    for (size_t i = 0; i < map.n; i++) {
+        uint8_t primary = map.nodes[i].primary;
+        FUZZ_CHECK(primary < map.n && map.nodes[primary].primary == primary);
+        FUZZ_CHECK(rt_slot_place_valid(&map.nodes[i].place));
+        FUZZ_CHECK(rt_slot_map_find(&map, &map.nodes[i].place) == (int)i);
+    }
+    for (size_t i = 0; i < RT_SLOTS && map.n > 0; i++) {
+        uint8_t owner = map.owner[i];
+        n_owned += owner != RT_SLOT_NOBODY;
+        FUZZ_CHECK(owner == RT_SLOT_NOBODY || (owner < map.n && map.nodes[owner].primary == owner));
+    }
+    FUZZ_CHECK(n_owned == map.n_owned);
+    if (reply->type == REDIS_REPLY_ERROR) {
+        enum rt_slot_said said = rt_slot_said(reply->str, &asked, &slot, &place);
+        FUZZ_CHECK(slot < RT_SLOTS);
+        FUZZ_CHECK((said != RT_SLOT_SAID_MOVED && said != RT_SLOT_SAID_ASK) || rt_slot_place_valid(&place));
+    }
+}
+
 static void replies(const char *data, size_t size, size_t cut)
 {
     struct rt_resp guard, parts;
@@ -81,6 +111,7 @@ static void replies(const char *data, size_t size, size_t cut)
     rc = redisReaderFeed(reader, data, size);
     while (rc == REDIS_OK && (rc = redisReaderGetReply(reader, &reply)) == REDIS_OK && reply != NULL) {
         decode(reply);
+        decode_slots(reply);
         freeReplyObject(reply);
         n++;
     }

@@ -148,7 +148,7 @@ static void child(const struct rt_test_redis *redis, pid_t parent)
                             "127.0.0.1",
                             "--repl-diskless-sync-delay",
                             "0"};
-    char port[8], primary[32];
+    char port[8], bus[8], primary[32];
     size_t n = 11;
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -167,6 +167,13 @@ static void child(const struct rt_test_redis *redis, pid_t parent)
     argv[n++] = redis->dir;
     argv[n++] = "--appendonly";
     argv[n++] = "yes";
+    if (redis->cluster) {
+        snprintf(bus, sizeof(bus), "%u", redis->bus);
+        argv[n++] = "--cluster-enabled";
+        argv[n++] = "yes";
+        argv[n++] = "--cluster-port";
+        argv[n++] = bus;
+    }
     if (redis->primary) {
         snprintf(primary, sizeof(primary), "127.0.0.1 %u", redis->primary);
         argv[n++] = "--replicaof";
@@ -234,6 +241,7 @@ static int start(struct rt_test_redis *redis)
     snprintf(redis->unix_endpoint, sizeof(redis->unix_endpoint), "redis+unix://%s", redis->socket);
     for (int i = 0; i < PORT_TRIES; i++) {
         redis->port = rt_test_free_port();
+        redis->bus = rt_test_free_port();
         snprintf(redis->tcp_endpoint, sizeof(redis->tcp_endpoint), "redis://127.0.0.1:%u", redis->port);
         if (spawn(redis) == 0) {
             return 0;
@@ -248,13 +256,49 @@ static int start(struct rt_test_redis *redis)
     return -1;
 }
 
+/* A node serves a moment after it has its slots. */
+static int take_slots(struct rt_test_redis *redis)
+{
+    char answer[128];
+
+    if (rt_test_redis_command(redis, "CLUSTER ADDSLOTSRANGE 0 16383", answer, sizeof(answer)) != 0 ||
+        strcmp(answer, "+OK") != 0) {
+        return fail("CLUSTER ADDSLOTSRANGE");
+    }
+    for (int ms = 0; ms < START_LIMIT_MS; ms += STEP_MS) {
+        if (rt_test_redis_command(redis, "GET x", answer, sizeof(answer)) == 0 && answer[0] == '$') {
+            return 0;
+        }
+        pause_ms(STEP_MS);
+    }
+    errno = ETIMEDOUT;
+    return fail("the cluster does not come up");
+}
+
+static void set_options(struct rt_test_redis *redis, const char *const *options)
+{
+    for (size_t i = 0; options != NULL && options[i] != NULL && i < RT_TEST_REDIS_OPTIONS_MAX; i++) {
+        redis->options[i] = options[i];
+    }
+}
+
 int rt_test_redis_start(struct rt_test_redis *redis, const struct rt_test_redis *primary, const char *const *options)
 {
     memset(redis, 0, sizeof(*redis));
     redis->primary = primary != NULL ? primary->port : 0;
-    for (size_t i = 0; options != NULL && options[i] != NULL && i < RT_TEST_REDIS_OPTIONS_MAX; i++) {
-        redis->options[i] = options[i];
+    set_options(redis, options);
+    redis->cluster = redis->alone = primary == NULL && getenv("RT_TEST_REDIS_CLUSTER") != NULL;
+    if (start(redis) != 0) {
+        return -1;
     }
+    return redis->alone ? take_slots(redis) : 0;
+}
+
+int rt_test_redis_start_node(struct rt_test_redis *redis, const char *const *options)
+{
+    memset(redis, 0, sizeof(*redis));
+    redis->cluster = true;
+    set_options(redis, options);
     return start(redis);
 }
 
@@ -348,8 +392,25 @@ int rt_test_redis_promote(struct rt_test_redis *redis)
     return rt_test_redis_command(redis, "REPLICAOF NO ONE", answer, sizeof(answer));
 }
 
+/* The server counts its refusals by their first word. */
+static void check_slots(struct rt_test_redis *redis)
+{
+    char answer[64];
+
+    if (rt_test_redis_command(redis,
+                              "EVAL \"return string.find(redis.call('INFO', 'errorstats'), 'CROSSSLOT') or 0\" 0",
+                              answer, sizeof(answer)) != 0 ||
+        strcmp(answer, ":0") != 0) {
+        fprintf(stderr, "redis fixture: a command had keys of two slots (%s)\n", answer);
+        abort();
+    }
+}
+
 void rt_test_redis_stop(struct rt_test_redis *redis)
 {
+    if (redis->pid > 0 && redis->alone) {
+        check_slots(redis);
+    }
     if (redis->pid > 0) {
         rt_test_redis_kill(redis);
     }

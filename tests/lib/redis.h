@@ -8,7 +8,10 @@
 #include <sys/types.h>
 
 /* Private redis-server processes for tests: each in its own temporary directory, on its own unix socket and TCP port.
- * They die with the thread that started them. All calls block; all return 0 or -1 with a text on stderr. */
+ * They die with the thread that started them. All calls block; all return 0 or -1 with a text on stderr.
+ *
+ * With RT_TEST_REDIS_CLUSTER in the environment a server that follows nobody is a cluster of one node, which has all
+ * slots: it refuses what touches keys of two slots. A test that made it do so is aborted when the server is stopped. */
 
 #define RT_TEST_REDIS_OPTIONS_MAX 8
 
@@ -21,6 +24,8 @@ struct rt_test_redis {
     uint16_t port;
     uint16_t primary; /* port of the primary that it follows, or 0 */
     bool sentinel;
+    bool cluster, alone;                                /* a node of a cluster; which has all slots */
+    uint16_t bus;                                       /* port of the cluster bus */
     const char *options[RT_TEST_REDIS_OPTIONS_MAX + 1]; /* NULL-terminated, e.g. "--appendonly", "no" */
 };
 
@@ -28,6 +33,9 @@ struct rt_test_redis {
  * RT_TEST_REDIS_OPTIONS_MAX, NULL-terminated, or NULL); they live as long as the server. primary: whom to follow, or
  * NULL. */
 int rt_test_redis_start(struct rt_test_redis *redis, const struct rt_test_redis *primary, const char *const *options);
+
+/* Starts a node of a cluster, which has no slots and knows nobody. */
+int rt_test_redis_start_node(struct rt_test_redis *redis, const char *const *options);
 
 /* Starts a Sentinel (redis-server --sentinel) of this primary, under the name "main": two of them must agree that it is
  * down, which takes a second. */
