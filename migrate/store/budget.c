@@ -2,6 +2,8 @@
  * Copyright The retether authors */
 #include "migrate/store/store_priv.h"
 
+#include "migrate/store/refusal.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,13 +12,20 @@
 /* The budget of tails: what all hosts, and this one, may have of them in the store. Each host's are listed in keys of
  * its own (ends.lua), so nothing here costs more the more hosts and sessions there are.
  *
- *     an end with tails: counted, then written --answered--> sweep
+ *     an end with tails: counted --answered--> written --answered--> sweep
  *     sweep: count ours --over our budget: give up a page of the oldest, count again
  *              '-- within it --> told to all hosts' sum --within the store's budget--> done
  *                                   '-- over it: the host with the oldest is swept in its place, ours or not
  *
  * So a host that is gone keeps nothing for long. A sweep that fails is begun anew with the next end, or within a
- * minute; two agents that sweep one host do the same twice. */
+ * minute; two agents that sweep one host do the same twice.
+ *
+ * The host's keys, the session's and the sums are of three slots, so nothing is done to two of them at once. Cut
+ * between two steps, what is stored is counted:
+ *
+ *     counted, not written        counts for nothing, is given up in vain or drops out with its time
+ *     given up, still counted     the next sweep gives it up once more, in vain, and takes it out
+ *     taken out, sums not told    the next sweep tells them */
 
 #define SWEEP_BEATS 60 /* what has expired is looked for once in so many heartbeats */
 /* Steps of one sweep, each a page at most; what is left is for the next one. */
@@ -30,10 +39,10 @@ struct victim {
 
 static void begin(struct rt_store *store, const char *host, uint64_t give_up);
 
-static void host_keys(const char *host, char list[RT_STORE_TAILS_KEY_MAX], char sizes[RT_STORE_TAILS_KEY_MAX])
+static void host_keys(const char *host, char list[RT_STORE_HOST_KEY_MAX], char sizes[RT_STORE_HOST_KEY_MAX])
 {
-    snprintf(list, RT_STORE_TAILS_KEY_MAX, "rt:tails:{%s}", host);
-    snprintf(sizes, RT_STORE_TAILS_KEY_MAX, "rt:tailsizes:{%s}", host);
+    rt_store_host_key(host, "tails", list);
+    rt_store_host_key(host, "sizes", sizes);
 }
 
 /* FCALL name 2 key key */
@@ -142,7 +151,7 @@ static void cut_cb(void *ctx, int error, const redisReply *reply)
 {
     struct victim *victim = ctx;
     struct rt_store *store = victim->store;
-    char list[RT_STORE_TAILS_KEY_MAX], sizes[RT_STORE_TAILS_KEY_MAX];
+    char list[RT_STORE_HOST_KEY_MAX], sizes[RT_STORE_HOST_KEY_MAX];
     struct rt_redis_args args;
 
     if (!is_answer(store, error, reply, REDIS_REPLY_INTEGER)) {
@@ -208,9 +217,9 @@ static void swept_cb(void *ctx, int error, const redisReply *reply)
 }
 
 static int count(struct rt_store *store, struct rt_redis *redis, const char *host, uint64_t give_up,
-                 const char *const member[3], rt_redis_cb cb)
+                 const char *const member[3], rt_redis_cb cb, void *ctx)
 {
-    char list[RT_STORE_TAILS_KEY_MAX], sizes[RT_STORE_TAILS_KEY_MAX], most[24], extra[24];
+    char list[RT_STORE_HOST_KEY_MAX], sizes[RT_STORE_HOST_KEY_MAX], most[24], extra[24];
     struct rt_redis_args args;
 
     snprintf(most, sizeof(most), "%" PRIu64, store->tails.host_max);
@@ -221,7 +230,7 @@ static int count(struct rt_store *store, struct rt_redis *redis, const char *hos
     for (size_t i = 0; i < 3; i++) {
         rt_redis_text(&args, member[i]);
     }
-    return rt_redis_call(redis, &args, cb, store);
+    return rt_redis_call(redis, &args, cb, ctx);
 }
 
 static void begin(struct rt_store *store, const char *host, uint64_t give_up)
@@ -235,13 +244,13 @@ static void begin(struct rt_store *store, const char *host, uint64_t give_up)
     store->tails.steps++;
     store->tails.asked = give_up > 0;
     store->tails.failed = false;
-    if (count(store, &store->commands, host, give_up, none, swept_cb) != 0) {
+    if (count(store, &store->commands, host, give_up, none, swept_cb, store) != 0) {
         store->tails.sweep = RT_TAILS_IDLE;
         store->tails.steps = 0;
     }
 }
 
-static void sweep(struct rt_store *store)
+void rt_store_tails_sweep(struct rt_store *store)
 {
     if (store->phase != RT_STORE_ONLINE) {
         return;
@@ -253,28 +262,25 @@ static void sweep(struct rt_store *store)
     }
 }
 
-/* Of its own command; what it found is looked at by a sweep. */
-static void counted_cb(void *ctx, int error, const redisReply *reply)
+/* Of keys that are broken nothing is learned: the end is written all the same. */
+int rt_store_tails_counted(struct rt_store *store, int error, const redisReply *reply)
 {
-    struct rt_store *store = ctx;
-
-    if (is_answer(store, error, reply, REDIS_REPLY_ARRAY)) {
-        sweep(store);
+    (void)is_answer(store, error, reply, REDIS_REPLY_ARRAY);
+    if (error != 0) {
+        return error;
     }
+    return reply->type == REDIS_REPLY_ERROR && rt_refusal_of(reply) != NULL ? RT_EUNAVAIL : 0;
 }
 
-int rt_store_tails_count(struct rt_store *store, const struct rt_store_op *end)
+int rt_store_tails_count(struct rt_store *store, const struct rt_store_op *end, rt_redis_cb cb, void *ctx)
 {
     char member[RT_STORE_MEMBER_MAX], bytes[24], life[24];
     const char *const texts[3] = {member, bytes, life};
 
-    if (end->tail[0].size + end->tail[1].size == 0) {
-        return 0;
-    }
     rt_store_member(&end->key, member);
     snprintf(bytes, sizeof(bytes), "%zu", end->tail[0].size + end->tail[1].size + end->end.ord.size + SESSION_BYTES);
     snprintf(life, sizeof(life), "%" PRIu64, end->life);
-    return count(store, &store->ends, store->self.host, 0, texts, counted_cb);
+    return count(store, &store->ends, store->self.host, 0, texts, cb, ctx);
 }
 
 void rt_store_tails_beat(struct rt_store *store)
@@ -285,6 +291,6 @@ void rt_store_tails_beat(struct rt_store *store)
         store->tails.given_up = 0;
     }
     if (++store->tails.beats % SWEEP_BEATS == 0) {
-        sweep(store);
+        rt_store_tails_sweep(store);
     }
 }

@@ -31,9 +31,9 @@ void rt_store_key(const struct rt_key *key, char part, char out[RT_STORE_KEY_MAX
     snprintf(out, RT_STORE_KEY_MAX, "rt:{%s/%s}:%c", key->tenant, key->cid, part);
 }
 
-void rt_store_host_key(const char *host, char out[RT_HOST_MAX + 16])
+void rt_store_host_key(const char *host, const char *part, char out[RT_STORE_HOST_KEY_MAX])
 {
-    snprintf(out, RT_HOST_MAX + 16, "rt:host:{%s}", host);
+    snprintf(out, RT_STORE_HOST_KEY_MAX, "rt:{host/%s}:%s", host, part);
 }
 
 void rt_store_member(const struct rt_key *key, char out[RT_STORE_MEMBER_MAX])
@@ -95,6 +95,16 @@ static void add_function(struct rt_store_args *args, const char *name, const str
     rt_store_key(key, 't', tails);
     rt_redis_function(&args->redis, name, "2");
     rt_redis_texts(&args->redis, record, tails, NULL);
+}
+
+/* FCALL name 1 record: while a slot moves, a function whose keys are not all there is refused. */
+static void add_alone(struct rt_store_args *args, const char *name, const struct rt_key *key)
+{
+    char *record = take(args, RT_STORE_KEY_MAX);
+
+    rt_store_key(key, 'r', record);
+    rt_redis_function(&args->redis, name, "1");
+    rt_redis_text(&args->redis, record);
 }
 
 /* FCALL name 3 record tails revoked */
@@ -179,7 +189,7 @@ static int add_fenced(struct rt_store_args *args, const struct rt_store_op *op, 
         0) {
         return RT_EINVAL;
     }
-    add_function(args, report ? "report" : "state", &op->key);
+    add_alone(args, report ? "report" : "state", &op->key);
     add_number(args, op->life);
     add_number(args, op->epoch);
     rt_redis_text(&args->redis, other ? op->host : host);

@@ -15,13 +15,14 @@
 #define RT_STORE_KEY_MAX (RT_TENANT_MAX + RT_CID_MAX + 10)
 /* An id in hex */
 #define RT_STORE_ID_HEX ((size_t)32)
-#define RT_STORE_TAILS_KEY_MAX (RT_HOST_MAX + 24)
+/* "rt:{host/" host "}:" and five letters at most */
+#define RT_STORE_HOST_KEY_MAX (RT_HOST_MAX + 17)
 #define RT_STORE_MEMBER_MAX (RT_TENANT_MAX + RT_CID_MAX + 2)
 #define RT_STORE_CHANNEL "rt:claimed"
 #define RT_STORE_HOSTS_CHANNEL "rt:hosts"
-#define RT_STORE_REGISTRY "rt:reg"
-#define RT_STORE_NAMES "rt:names"
-#define RT_STORE_BIRTH "rt:birth"
+#define RT_STORE_REGISTRY "rt:{reg}:rows"
+#define RT_STORE_NAMES "rt:{reg}:names"
+#define RT_STORE_BIRTH "rt:{reg}:birth"
 /* What a function that writes under a claim answers first: it has written; there is no record; the record is at another
  * claim; this life has ended in another way. */
 enum rt_store_written { RT_STORE_WRITTEN, RT_STORE_NO_RECORD, RT_STORE_OTHER_CLAIM, RT_STORE_OTHER_END };
@@ -38,8 +39,12 @@ struct rt_store_args {
 /* The command of every kind but FIND. host: our own. Returns 0 or RT_EINVAL (a bound of the operation is broken). */
 RT_MUST_CHECK int rt_store_encode(const struct rt_store_op *op, const char *host, struct rt_store_args *args);
 
+/* Keys. What stands between { and } is all that a cluster places a key by: a session's keys are on one server, so are a
+ * host's, and those of the registry. A function is given keys of one of them only. A host's name may begin with }, and
+ * nothing between the two would be no tag: so there is always something before it. */
 void rt_store_key(const struct rt_key *key, char part, char out[RT_STORE_KEY_MAX]);
-void rt_store_host_key(const char *host, char out[RT_HOST_MAX + 16]);
+/* part: "set", "tails", "sizes" */
+void rt_store_host_key(const char *host, const char *part, char out[RT_STORE_HOST_KEY_MAX]);
 void rt_store_member(const struct rt_key *key, char out[RT_STORE_MEMBER_MAX]);
 RT_MUST_CHECK int rt_store_parse_member(const char *text, size_t size, struct rt_key *key);
 

@@ -218,9 +218,9 @@ static int send_range(struct rt_store_run *run, size_t host)
 {
     struct rt_store_find *find = run->find;
     struct rt_redis_args args = {.n = 0};
-    char set[RT_HOST_MAX + 16], low[RT_STORE_MEMBER_MAX + 8], high[RT_STORE_MEMBER_MAX + 8], count[24];
+    char set[RT_STORE_HOST_KEY_MAX], low[RT_STORE_MEMBER_MAX + 8], high[RT_STORE_MEMBER_MAX + 8], count[24];
 
-    rt_store_host_key(find->hosts[host], set);
+    rt_store_host_key(find->hosts[host], "set", set);
     if (find->tenant[0] == '\0') {
         snprintf(low, sizeof(low), "-");
         snprintf(high, sizeof(high), "+");

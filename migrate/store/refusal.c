@@ -8,6 +8,9 @@
 static const struct rt_refusal refusals[] = {
     {.code = "READONLY"},
     {.code = "BUSY"},
+    {.code = "MOVED",
+     .what = "it is one of several primaries of a Redis cluster: an agent needs a primary that has all slots"},
+    {.code = "CLUSTERDOWN", .doubtful = true, .what = "its cluster is down: see CLUSTER INFO there"},
     {.code = "MASTERDOWN", .doubtful = true},
     {.code = "LOADING", .doubtful = true, .what = "it reads its data from its disk: wait"},
     {.code = "NOREPLICAS",

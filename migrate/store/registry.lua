@@ -3,9 +3,10 @@
 --
 -- The hosts. The second part of functions.lua, whose names it uses.
 
--- The registry: rt:reg, a row for each host, and rt:names, the hosts' names in their order. A row: instance, seq, time
--- (ms), then what the agent gave (sessions, version, addresses), one a line. The time is for people, and for rows that
--- nobody has written for TTL_MS: who lives is judged by the sequence, by who looks (migrate/core/watch.h).
+-- The registry: rt:{reg}:rows, a row for each host, and rt:{reg}:names, the hosts' names in their order. A row:
+-- instance, seq, time (ms), then what the agent gave (sessions, version, addresses), one a line. The time is for
+-- people, and for rows that nobody has written for TTL_MS: who lives is judged by the sequence, by who looks
+-- (migrate/core/watch.h).
 
 local function parse_row(row)
     local instance, seq, at = string.match(row or '', '^(%x+)\n(%d+)\n(%d+)\n')

@@ -119,9 +119,9 @@ static void added_cb(void *ctx, int error, const redisReply *reply)
 
 static int add(struct listing *listing)
 {
-    char set[RT_HOST_MAX + 16], member[RT_STORE_MEMBER_MAX];
+    char set[RT_STORE_HOST_KEY_MAX], member[RT_STORE_MEMBER_MAX];
 
-    rt_store_host_key(listing->store->self.host, set);
+    rt_store_host_key(listing->store->self.host, "set", set);
     rt_store_member(&listing->key, member);
     return call(listing->store, "list", set, member, added_cb, listing);
 }
@@ -157,7 +157,7 @@ static void score_cb(void *ctx, int error, const redisReply *reply)
 void rt_store_audit(struct rt_store *store, const struct rt_store_record *record, const char *set)
 {
     struct rt_redis_args args = {.n = 0};
-    char key[RT_HOST_MAX + 16], member[RT_STORE_MEMBER_MAX];
+    char key[RT_STORE_HOST_KEY_MAX], member[RT_STORE_MEMBER_MAX];
     struct listing *listing;
 
     if (strcmp(record->rule.host, store->self.host) != 0) {
@@ -172,7 +172,7 @@ void rt_store_audit(struct rt_store *store, const struct rt_store_record *record
         return;
     }
     *listing = (struct listing){.store = store, .key = record->key};
-    rt_store_host_key(store->self.host, key);
+    rt_store_host_key(store->self.host, "set", key);
     rt_store_member(&record->key, member);
     rt_redis_texts(&args, "ZSCORE", key, member, NULL);
     if (rt_redis_call(&store->commands, &args, score_cb, listing) != 0) {
@@ -185,9 +185,9 @@ void rt_store_audit(struct rt_store *store, const struct rt_store_record *record
 static void take_out(struct rt_store *store, const char *member, size_t size)
 {
     struct rt_redis_args args = {.n = 0};
-    char set[RT_HOST_MAX + 16];
+    char set[RT_STORE_HOST_KEY_MAX];
 
-    rt_store_host_key(store->self.host, set);
+    rt_store_host_key(store->self.host, "set", set);
     rt_redis_texts(&args, "ZREM", set, NULL);
     rt_redis_arg(&args, member, size);
     if (rt_redis_call(&store->commands, &args, NULL, NULL) != 0) {
@@ -256,12 +256,12 @@ static void page_cb(void *ctx, int error, const redisReply *reply)
 void rt_store_walk(struct rt_store *store)
 {
     struct rt_redis_args args = {.n = 0}, expire = {.n = 0};
-    char set[RT_HOST_MAX + 16], low[RT_STORE_MEMBER_MAX + 1], ttl[24];
+    char set[RT_STORE_HOST_KEY_MAX], low[RT_STORE_MEMBER_MAX + 1], ttl[24];
 
     if (store->walk_steps > 0) {
         return; /* a slow store */
     }
-    rt_store_host_key(store->self.host, set);
+    rt_store_host_key(store->self.host, "set", set);
     if (!store->walking) {
         if (store->walks > 0 && uv_now(store->loop) - store->walk_ms < WALK_MS) {
             return;

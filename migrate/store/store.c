@@ -17,7 +17,8 @@
  *                  |  functions missing: loaded, sent once more
  *                  |  CREATE: written --> listed (sets.c) --> reply
  *                  |  FIND: ranges of host sets --> records --> reply (find.c)
- *                  |  END: written --> ROLE, WAIT (shared with all ends written by then) --> reply
+ *                  |  END: tails counted (budget.c) --> written --> ROLE, WAIT (with all ends written by then) -->
+ * reply
  *
  * The primary fails over from P to Q while a TAKE and an END are under way, in milliseconds:
  *
@@ -162,6 +163,9 @@ static void run_cb(void *ctx, int error, const redisReply *answer)
     }
     error = rt_store_error_of(run->store, error, answer);
     if (error == 0) {
+        if (run->counted) {
+            rt_store_tails_sweep(run->store);
+        }
         error = parse(run, answer, &reply);
         if (error == RT_EPROTO) {
             rt_store_log(run->store, RT_LOG_ERROR, "the store's answer makes no sense (operation %d)", (int)run->kind);
@@ -190,6 +194,21 @@ static void run_cb(void *ctx, int error, const redisReply *answer)
     free(hosts);
 }
 
+/* An end goes behind the count of its tails, which may be on another server: one that is cut off here is counted and
+ * not stored, never the other way round. */
+static void counted_cb(void *ctx, int error, const redisReply *answer)
+{
+    struct rt_store_run *run = ctx;
+    struct rt_store_reply reply = {.error = rt_store_tails_counted(run->store, error, answer)};
+
+    if (reply.error == 0) {
+        reply.error = rt_redis_send(run->redis, run->command, run->size, run_cb, run);
+    }
+    if (reply.error != 0) {
+        rt_store_run_done(run, &reply);
+    }
+}
+
 static int start_run(struct rt_store_run *run, const struct rt_store_op *op)
 {
     struct rt_store_args args;
@@ -206,10 +225,11 @@ static int start_run(struct rt_store_run *run, const struct rt_store_op *op)
     if (run->command == NULL) {
         return RT_ENOMEM;
     }
-    if (op->kind == RT_STORE_END) {
-        rc = rt_store_tails_count(run->store, op);
+    run->counted = op->kind == RT_STORE_END && op->tail[0].size + op->tail[1].size > 0;
+    if (run->counted) {
+        return rt_store_tails_count(run->store, op, counted_cb, run);
     }
-    return rc != 0 ? rc : rt_redis_send(run->redis, run->command, run->size, run_cb, run);
+    return rt_redis_send(run->redis, run->command, run->size, run_cb, run);
 }
 
 int rt_store_submit(struct rt_store *store, const struct rt_store_op *op)

@@ -23,6 +23,7 @@ struct rt_store_run {
     bool repeated;
     struct rt_store_find *find; /* find.c's */
     bool audit;                 /* GET */
+    bool counted;               /* END with tails */
     uint64_t life;              /* CREATE: for the reply, which comes when the session is listed */
 };
 
@@ -68,8 +69,13 @@ void rt_store_registry_ready(struct rt_store *store);
 void rt_store_registry_beat(struct rt_store *store);
 void rt_store_news_up(struct rt_store *store, bool fresh);
 
-/* Counts the tails of an end that is about to be written on the same connection. Returns 0 or why it could not. */
-RT_MUST_CHECK int rt_store_tails_count(struct rt_store *store, const struct rt_store_op *end);
+/* Counts the tails of an end that is about to be written. Returns 0, then cb comes; or why it could not be asked. */
+RT_MUST_CHECK int rt_store_tails_count(struct rt_store *store, const struct rt_store_op *end, rt_redis_cb cb,
+                                       void *ctx);
+/* What cb was told. Returns 0: the end may be written; or what its asker is told. */
+RT_MUST_CHECK int rt_store_tails_counted(struct rt_store *store, int error, const redisReply *reply);
+/* Such an end is written: gives up what is over the budget. */
+void rt_store_tails_sweep(struct rt_store *store);
 /* A second has passed. */
 void rt_store_tails_beat(struct rt_store *store);
 

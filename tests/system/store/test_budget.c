@@ -151,8 +151,9 @@ static void test_server_with_little_memory(void **state)
 static void test_poisoned(void **state)
 {
     static const char *const poison[] = {
-        "ZADD rt:tails:{hosta} 1 nonsense",     "HSET rt:tailsizes:{hosta} t/x rubbish", "ZADD rt:tails:{hosta} 1 t/x",
-        "HSET rt:{tails}:sums ghost 999999999", "ZADD rt:{tails}:oldest 1 ghost",
+        "ZADD rt:{host/hosta}:tails 1 nonsense", "HSET rt:{host/hosta}:sizes t/x rubbish",
+        "ZADD rt:{host/hosta}:tails 1 t/x",      "HSET rt:{tails}:sums ghost 999999999",
+        "ZADD rt:{tails}:oldest 1 ghost",
     };
     struct agent *a = start("hosta", 2 * FULL_BYTES, 2 * FULL_BYTES);
     char answer[64];

@@ -151,7 +151,7 @@ static void test_claim_moves_and_is_published(void **state)
     assert_int_equal(record->moves, 1);
     assert_int_equal(record->n_hist, 2);
     assert_string_equal(record->hist[1].host, "hostb");
-    assert_int_equal(number("ZCARD rt:host:{%s}", "hostb"), 1);
+    assert_int_equal(number("ZCARD rt:{host/%s}:set", "hostb"), 1);
 
     /* The same take again, as after a lost reply: nothing new. */
     assert_int_equal(submit(b, &op), 0);
@@ -316,7 +316,7 @@ static void test_find_by_prefix_over_hosts(void **state)
     assert_int_equal(find_all(a, "", "x-001", "", NULL), 2);
 
     /* In two hosts' sets, as while it moves: told once, where its record says. A search for one is told both. */
-    assert_int_equal(rt_test_redis_command(&redis, "ZADD rt:host:{hostb} 0 t/x-007", answer, sizeof(answer)), 0);
+    assert_int_equal(rt_test_redis_command(&redis, "ZADD rt:{host/hostb}:set 0 t/x-007", answer, sizeof(answer)), 0);
     assert_int_equal(find_all(a, "t", "x-", "", NULL), 75);
     assert_int_equal(find_all(a, "t", "", "hostb", NULL), 50);
     find_every = true;
@@ -393,9 +393,9 @@ static void test_hosts(void **state)
 
 static void set_row(redisContext *context, unsigned i, const char *at)
 {
-    freeReplyObject(redisCommand(context, "HSET rt:reg h%04u %s%s%s", i, "00112233445566778899aabbccddeeff\n3\n", at,
-                                 "\n12\n0.1\nm\ntcp:192.0.2.7:7401\n"));
-    freeReplyObject(redisCommand(context, "ZADD rt:names 0 h%04u", i));
+    freeReplyObject(redisCommand(context, "HSET rt:{reg}:rows h%04u %s%s%s", i, "00112233445566778899aabbccddeeff\n3\n",
+                                 at, "\n12\n0.1\nm\ntcp:192.0.2.7:7401\n"));
+    freeReplyObject(redisCommand(context, "ZADD rt:{reg}:names 0 h%04u", i));
 }
 
 /* A thousand hosts: each is on one page, in the order of the names; what a heartbeat costs does not grow with them. */
@@ -425,8 +425,8 @@ static void test_a_thousand_hosts(void **state)
     } while (op.host[0] != '\0');
     assert_int_equal(n, 1000);
     assert_int_equal(pages, 1001 / RT_HOSTS_PAGE + 1);
-    assert_int_equal(number("ZCARD rt:names%s", ""), 501); /* what nobody has written for a week is gone */
-    assert_int_equal(number("HLEN rt:reg%s", ""), 501);
+    assert_int_equal(number("ZCARD rt:{reg}:names%s", ""), 501); /* what nobody has written for a week is gone */
+    assert_int_equal(number("HLEN rt:{reg}:rows%s", ""), 501);
     assert_true(is_up(a));
     redisFree(context);
     agent_stop(a);

@@ -194,13 +194,13 @@ static void test_flushed_and_rolled_back(void **state)
     note_ups(a);
     assert_int_equal(rt_test_redis_command(&redis, "FLUSHALL", answer, sizeof(answer)), 0);
     wait_fresh(a, 1500);
-    row = redisCommand(context, "HGET rt:reg hosta");
+    row = redisCommand(context, "HGET rt:{reg}:rows hosta");
     assert_non_null(row);
     run_for(2500);
     assert_int_equal(count_news(a, RT_STORE_UP), ups);
-    freeReplyObject(redisCommand(context, "HSET rt:reg hosta %b", row->str, row->len));
+    freeReplyObject(redisCommand(context, "HSET rt:{reg}:rows hosta %b", row->str, row->len));
     wait_fresh(a, 1500); /* our sequence went back */
-    freeReplyObject(redisCommand(context, "HDEL rt:reg hosta"));
+    freeReplyObject(redisCommand(context, "HDEL rt:{reg}:rows hosta"));
     wait_fresh(a, 1500); /* our row is missing */
     freeReplyObject(row);
     redisFree(context);
@@ -304,7 +304,7 @@ static void test_clock_went_back(void **state)
     struct agent *a;
 
     (void)state;
-    freeReplyObject(redisCommand(context, "HSET rt:reg hosta %s",
+    freeReplyObject(redisCommand(context, "HSET rt:{reg}:rows hosta %s",
                                  "00112233445566778899aabbccddeeff\n3\n99999999999999\n0\n0.1\nm\ntcp:a:1\n"));
     a = start_instance(1);
     assert_true(run_until(is_up, a, RT_HEARTBEAT_EXPIRY_MS + 2500));

@@ -69,7 +69,7 @@ static long long awaited_size;
 static bool has_size(struct agent *agent)
 {
     (void)agent;
-    return number("ZCARD rt:host:{%s}", awaited_set) == awaited_size;
+    return number("ZCARD rt:{host/%s}:set", awaited_set) == awaited_size;
 }
 
 static void until_size(struct agent *agent, const char *host, long long size)
@@ -77,7 +77,7 @@ static void until_size(struct agent *agent, const char *host, long long size)
     awaited_set = host;
     awaited_size = size;
     if (!run_until(has_size, agent, 60000)) {
-        fail_msg("%s lists %lld", host, number("ZCARD rt:host:{%s}", host));
+        fail_msg("%s lists %lld", host, number("ZCARD rt:{host/%s}:set", host));
     }
 }
 
@@ -171,7 +171,7 @@ static void test_audit(void **state)
     (void)state;
     (void)join(a, key_number(1), "hosta");
     until_size(a, "hosta", 1);
-    command("DEL rt:host:{hosta}");
+    command("DEL rt:{host/hosta}:set");
     assert_int_equal(submit(a, &op), 0);
     until_size(a, "hosta", 1);
     command("HSET rt:{t/c0001}:r set hostx");
@@ -203,13 +203,13 @@ static void test_walk(void **state)
     }
     move(b, key_number(39), life, 2);
     until_size(b, "hostb", 1);
-    assert_int_equal(number("ZCARD rt:host:{%s}", "hosta"), 40);
+    assert_int_equal(number("ZCARD rt:{host/%s}:set", "hosta"), 40);
     a->store.walks = 0;        /* the next heartbeat begins one */
     until_size(a, "hosta", 3); /* the one that moved may still be looked for here */
     command("HSET rt:{t/c0039}:r claimed 1000");
     a->store.walks = 0;
     until_size(a, "hosta", 2);
-    assert_int_equal(number("ZCARD rt:host:{%s}", "hostb"), 1);
+    assert_int_equal(number("ZCARD rt:{host/%s}:set", "hostb"), 1);
     agent_stop(a);
     agent_stop(b);
 }

@@ -2,6 +2,7 @@
  * Copyright The retether authors */
 #include "tests/unit/migrate_store/fake.h"
 
+#include "migrate/core/slots.h"
 #include "migrate/store/functions.h"
 #include "tests/lib/redis.h"
 #include "tests/system/store/harness.h"
@@ -97,7 +98,8 @@ static void say(struct fake_peer *peer, const char *text)
     }
 }
 
-/* What a server without anything in it says. beat: "FCALL beat 3 rt:reg rt:names rt:birth HOST INSTANCE SEQ ..." */
+/* What a server without anything in it says. beat: "FCALL beat 3 rt:{reg}:rows rt:{reg}:names rt:{reg}:birth HOST
+ * INSTANCE SEQ ..." */
 static void say_usual(struct fake_peer *peer, const char *command)
 {
     static const char *const usual[][2] = {
@@ -124,7 +126,7 @@ static void say_usual(struct fake_peer *peer, const char *command)
     unsigned long long seq;
 
     /* NOLINTNEXTLINE(cert-err34-c): our own commands */
-    if (sscanf(command, "FCALL beat 3 rt:reg rt:names rt:birth %*s %*s %llu", &seq) == 1) {
+    if (sscanf(command, "FCALL beat 3 rt:{reg}:rows rt:{reg}:names rt:{reg}:birth %*s %*s %llu", &seq) == 1) {
         snprintf(text, sizeof(text), "*7\r\n:%llu\r\n$32\r\n%s\r\n:%llu\r\n:%d\r\n$%zu\r\n%s\r\n:%llu\r\n:%llu\r\n",
                  beat->now_ms, beat->mark, beat->born_ms, beat->taken, strlen(beat->instance), beat->instance,
                  beat->seq_kept ? seq : beat->seq_found, seq + 1);
@@ -183,6 +185,18 @@ static void read_words(const redisReply *command, char line[LINE_MAX_SIZE])
     }
 }
 
+/* FCALL name n key...: a cluster refuses keys of two slots. */
+static void check_slots(const redisReply *command)
+{
+    redisReply **words = command->element;
+    size_t n = command->elements > 2 && strcmp(words[0]->str, "FCALL") == 0 ? strtoul(words[2]->str, NULL, 10) : 0;
+
+    assert_true(n == 0 || n + 3 <= command->elements);
+    for (size_t i = 1; i < n; i++) {
+        assert_int_equal(rt_slot_of(words[3]->str, words[3]->len), rt_slot_of(words[3 + i]->str, words[3 + i]->len));
+    }
+}
+
 static void note(struct fake *fake, const char *line)
 {
     size_t size = strlen(line);
@@ -220,6 +234,7 @@ static void peer_read_cb(uv_stream_t *stream, ssize_t size, const uv_buf_t *buf)
             return;
         }
         read_words(command, line);
+        check_slots(command);
         freeReplyObject(command);
         note(peer->fake, line);
         peer->subscribed |= strncmp(line, "SUBSCRIBE", 9) == 0;

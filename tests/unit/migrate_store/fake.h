@@ -8,7 +8,8 @@
 #include <uv.h>
 
 /* A Redis that answers from a script, on a unix socket in a directory of its own. Every command is taken whole and
- * answered in its turn: by the newest rule whose `ask` it contains, else as a sound and empty server would. */
+ * answered in its turn: by the newest rule whose `ask` it contains, else as a sound and empty server would. A function
+ * that is called with keys of two slots fails the test. */
 
 #define FAKE_RULES_MAX 32
 #define FAKE_ASKED_MAX 16384

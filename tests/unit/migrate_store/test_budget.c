@@ -9,8 +9,8 @@
 
 /* The budget of tails: what is asked after an end that has some, and what comes of answers that should not be. */
 
-#define COUNT "FCALL tails_count 2 rt:tails:{hosta} rt:tailsizes:{hosta}"
-#define COUNT_B "FCALL tails_count 2 rt:tails:{hostb} rt:tailsizes:{hostb}"
+#define COUNT "FCALL tails_count 2 rt:{host/hosta}:tails rt:{host/hosta}:sizes"
+#define COUNT_B "FCALL tails_count 2 rt:{host/hostb}:tails rt:{host/hostb}:sizes"
 #define COUNTED "*2\r\n:900\r\n:5\r\n"
 #define NOTHING "*2\r\n:0\r\n:0\r\n"
 #define VICTIM "*4\r\n:900\r\n:5\r\n$5\r\nt/old\r\n$1\r\n3\r\n"
@@ -93,8 +93,8 @@ static void test_given_up(void **state)
     fake_rule(&fake, COUNT_B " 700 50  0 0", VICTIM, FAKE_GO_ON, 1);
     end("hello");
     assert_int_equal(fake_asked(&fake, "FCALL tails_cut 2 rt:{t/old}:r rt:{t/old}:t 3"), 3);
-    assert_int_equal(fake_asked(&fake, "FCALL tails_uncount 2 rt:tails:{hosta} rt:tailsizes:{hosta} t/old"), 2);
-    assert_int_equal(fake_asked(&fake, "FCALL tails_uncount 2 rt:tails:{hostb} rt:tailsizes:{hostb} t/old"), 1);
+    assert_int_equal(fake_asked(&fake, "FCALL tails_uncount 2 rt:{host/hosta}:tails rt:{host/hosta}:sizes t/old"), 2);
+    assert_int_equal(fake_asked(&fake, "FCALL tails_uncount 2 rt:{host/hostb}:tails rt:{host/hostb}:sizes t/old"), 1);
     assert_int_equal(fake_asked(&fake, "rt:{tails}:oldest hostb 0 0"), 2);
     /* After the second time it is over again, and that host has nothing to give. */
     assert_int_equal(fake_asked(&fake, COUNT_B " 700 50  0 0"), 2);
@@ -136,6 +136,41 @@ static void test_senseless_answers(void **state)
         }
     }
     assert_true(is_up(agent));
+}
+
+/* An end that could not be counted now is not written: it would not be given up for days. */
+static void test_uncounted(void **state)
+{
+    struct rt_store_op op = {.kind = RT_STORE_END, .key = key_of("t", "box"), .life = 7, .epoch = 1};
+
+    (void)state;
+    op.tail[1] = rt_slice_text("hello");
+    fake_rule(&fake, "t/box 517 7", "-NOREPLICAS Not enough good replicas to write.\r\n", FAKE_GO_ON, 1);
+    assert_int_equal(submit(agent, &op), RT_EUNAVAIL);
+    fake_rule(&fake, "t/box 517 7", "", FAKE_SILENCE, 1);
+    assert_int_equal(submit(agent, &op), RT_ETIMEDOUT);
+    assert_int_equal(fake_asked(&fake, "FCALL end"), 0);
+}
+
+/* It is the server's keys that are placed, whatever a host is called. */
+static void test_odd_name(void **state)
+{
+    struct rt_store_config config;
+    struct agent *odd;
+
+    (void)state;
+    agent_config(&config, fake.endpoint, "}x{y}");
+    odd = agent_new(&config);
+    assert_true(run_until(is_up, odd, 10000));
+    fake_rule(&fake, "FCALL tails_count 2 rt:{host/}x{y}}:tails rt:{host/}x{y}}:sizes", COUNTED, FAKE_GO_ON, 0);
+    {
+        struct rt_store_op op = {.kind = RT_STORE_END, .key = key_of("t", "box"), .life = 7, .epoch = 1};
+
+        op.tail[1] = rt_slice_text("hello");
+        assert_int_equal(submit(odd, &op), 0);
+    }
+    assert_true(run_until(has_swept, odd, 10000));
+    agent_stop(odd);
 }
 
 /* A server that has always more to give up is not asked for ever. */
@@ -180,8 +215,9 @@ static void test_lost(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WITH_AGENT(test_counted), WITH_AGENT(test_given_up), WITH_AGENT(test_senseless_answers),
-        WITH_AGENT(test_endless), WITH_AGENT(test_lost),
+        WITH_AGENT(test_counted),   WITH_AGENT(test_given_up), WITH_AGENT(test_senseless_answers),
+        WITH_AGENT(test_uncounted), WITH_AGENT(test_odd_name), WITH_AGENT(test_endless),
+        WITH_AGENT(test_lost),
     };
 
     return cmocka_run_group_tests(tests, fake_group_setup, fake_group_teardown);

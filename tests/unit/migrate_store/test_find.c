@@ -11,8 +11,8 @@
 
 /* Listings: pages, prefixes, sets and records that are not as they should be, failures in each of the two steps. */
 
-#define SET_A "ZRANGEBYLEX rt:host:{hosta}"
-#define SET_B "ZRANGEBYLEX rt:host:{hostb}"
+#define SET_A "ZRANGEBYLEX rt:{host/hosta}:set"
+#define SET_B "ZRANGEBYLEX rt:{host/hostb}:set"
 #define RECORD(host) "*4\r\n$2\r\nst\r\n$1\r\n2\r\n$3\r\nset\r\n$5\r\n" host "\r\n"
 
 static struct fake fake;

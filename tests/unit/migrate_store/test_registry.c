@@ -235,6 +235,10 @@ static void test_writes_refused(void **state)
     beats_refused("-NOREPLICAS Not enough good replicas to write.\r\n", 2);
     assert_int_equal(count_logged("writes refused: not enough replicas"), 2);
     assert_int_equal(agent->n_errors_logged, 3);
+    beats_refused("-MOVED 7000 192.0.2.1:6379\r\n", 3);
+    assert_int_equal(count_logged("writes refused: it is one of several primaries of a Redis cluster"), 1);
+    beats_refused("-CLUSTERDOWN Hash slot not served\r\n", 3);
+    assert_int_equal(count_logged("writes refused: its cluster is down"), 1);
     beats_refused("-NOPERM this user has no permissions to run the 'fcall' command\r\n", 5);
     assert_int_equal(count_logged("refuses: NOPERM this user"), 1);
 }
@@ -378,7 +382,7 @@ static void test_touch(void **state)
     fake_forget(&fake);
     beat();
     assert_int_equal(count(RT_STORE_TOUCH), told + 1);
-    assert_int_equal(fake_asked(&fake, "rt:reg"), 1);
+    assert_int_equal(fake_asked(&fake, "rt:{reg}:rows"), 1);
     assert_int_equal(fake_asked(&fake, "FCALL hosts"), 0);
     /* The first one of a connection is told to all. */
     assert_int_equal(fake_asked(&fake, "|0.1-test|"), 1);

@@ -12,7 +12,7 @@
 #define HANG_MS 10000
 #define TAKE(set) "*9\r\n:0\r\n:0\r\n:7\r\n:1\r\n:0\r\n$5\r\nhostb\r\n:1\r\n" set "$0\r\n\r\n"
 #define RECORD(host, set) "*6\r\n$2\r\nst\r\n$1\r\n2\r\n$4\r\nhost\r\n$5\r\n" host "\r\n$3\r\nset\r\n$5\r\n" set "\r\n"
-#define LIST "FCALL list 1 rt:host:{hosta} t/box"
+#define LIST "FCALL list 1 rt:{host/hosta}:set t/box"
 #define LISTED "FCALL listed 1 rt:{t/box}:r hosta"
 
 static struct fake fake;
@@ -135,7 +135,7 @@ static void test_audit(void **state)
         fake_no_rules(&fake);
         fake_forget(&fake);
         fake_rule(&fake, "HGETALL", cases[i].record, FAKE_GO_ON, 0);
-        fake_rule(&fake, "ZSCORE rt:host:{hosta} t/box", cases[i].score, FAKE_GO_ON, 0);
+        fake_rule(&fake, "ZSCORE rt:{host/hosta}:set t/box", cases[i].score, FAKE_GO_ON, 0);
         assert_int_equal(ask(RT_STORE_GET), 0);
         run_for(20);
         if (fake_asked(&fake, LISTED) != cases[i].listed) {
@@ -156,9 +156,9 @@ static void test_walk(void **state)
     assert_true(run_until(is_walked, agent, HANG_MS)); /* the first one, of an empty set */
     fake_rule(&fake, "FCALL touch 1 rt:{t/gone}:r hosta", ":0\r\n", FAKE_GO_ON, 0);
     fake_rule(&fake, "FCALL touch 1 rt:{t/bad}:r hosta", "-WRONGTYPE no hash\r\n", FAKE_GO_ON, 0);
-    fake_rule(&fake, "ZRANGEBYLEX rt:host:{hosta} (t/gone + LIMIT 0", "*1\r\n$4\r\nt/on\r\n", FAKE_GO_ON, 1);
-    fake_rule(&fake, "ZRANGEBYLEX rt:host:{hosta} (t/gone + LIMIT 0", "-ERR not now\r\n", FAKE_GO_ON, 1);
-    fake_rule(&fake, "ZRANGEBYLEX rt:host:{hosta} - + LIMIT 0",
+    fake_rule(&fake, "ZRANGEBYLEX rt:{host/hosta}:set (t/gone + LIMIT 0", "*1\r\n$4\r\nt/on\r\n", FAKE_GO_ON, 1);
+    fake_rule(&fake, "ZRANGEBYLEX rt:{host/hosta}:set (t/gone + LIMIT 0", "-ERR not now\r\n", FAKE_GO_ON, 1);
+    fake_rule(&fake, "ZRANGEBYLEX rt:{host/hosta}:set - + LIMIT 0",
               "*4\r\n$7\r\nnonsens\r\n:1\r\n$5\r\nt/bad\r\n$6\r\nt/gone\r\n", FAKE_GO_ON, 1);
     fake_forget(&fake);
     run_for(20);
@@ -167,11 +167,11 @@ static void test_walk(void **state)
     rt_store_walk(&agent->store);
     assert_true(run_until(is_walked, agent, HANG_MS)); /* the other pages with the heartbeats */
     run_for(20);
-    assert_int_equal(fake_asked(&fake, "ZRANGEBYLEX rt:host:{hosta} (t/on + "), 1);
-    assert_int_equal(fake_asked(&fake, "PEXPIRE rt:host:{hosta} 691200000"), 1);
+    assert_int_equal(fake_asked(&fake, "ZRANGEBYLEX rt:{host/hosta}:set (t/on + "), 1);
+    assert_int_equal(fake_asked(&fake, "PEXPIRE rt:{host/hosta}:set 691200000"), 1);
     assert_int_equal(fake_asked(&fake, "FCALL touch 1 rt:{t/on}:r hosta"), 1);
-    assert_int_equal(fake_asked(&fake, "ZREM rt:host:{hosta} t/gone"), 1);
-    assert_int_equal(fake_asked(&fake, "ZREM rt:host:{hosta} nonsens"), 1);
+    assert_int_equal(fake_asked(&fake, "ZREM rt:{host/hosta}:set t/gone"), 1);
+    assert_int_equal(fake_asked(&fake, "ZREM rt:{host/hosta}:set nonsens"), 1);
     assert_int_equal(fake_asked(&fake, "ZREM"), 2);
     assert_true(is_up(agent));
 }

@@ -34,7 +34,7 @@ static const struct {
      ":7\r\n" STR("5", "hostb") ":1\r\n" STR("2", "\1\2")},
     {RT_STORE_MARK, "FCALL mark", "*4\r\n:0\r\n:7\r\n:1\r\n" STR("5", "hosta")},
     {RT_STORE_HOSTS, "FCALL hosts", "*3\r\n:1000\r\n" NO_TEXT "*0\r\n"},
-    {RT_STORE_HOST_ROW, "HGET rt:reg", "$-1\r\n"},
+    {RT_STORE_HOST_ROW, "HGET rt:{reg}:rows", "$-1\r\n"},
     {RT_STORE_REMOVE, "FCALL remove", "*2\r\n:0\r\n:0\r\n"},
     {RT_STORE_REVOKE, "FCALL revoke", "*2\r\n:0\r\n:9\r\n"},
 };
@@ -94,7 +94,7 @@ static void test_right_answers(void **state)
     assert_true(agent->reply.outcome.moved);
     assert_int_equal(agent->reply.past.size, 4);
     assert_memory_equal(agent->reply.past.data, "past", 4);
-    assert_true(fake_asked(&fake, "FCALL list 1 rt:host:{hosta} t/box") > 0);
+    assert_true(fake_asked(&fake, "FCALL list 1 rt:{host/hosta}:set t/box") > 0);
     assert_int_equal(ask_with(RT_STORE_GET, "HGETALL", "*0\r\n"), 0);
     assert_int_equal(agent->reply.n_records, 0);
     assert_int_equal(ask_with(RT_STORE_TAILS, "FCALL tails", kinds[7].right), 0);
@@ -177,8 +177,8 @@ static void test_values_out_of_range(void **state)
         {RT_STORE_HOSTS, "FCALL hosts", "*3\r\n:-1\r\n" NO_TEXT "*0\r\n"},
         {RT_STORE_HOSTS, "FCALL hosts", "*3\r\n:1\r\n:0\r\n*0\r\n"},
         {RT_STORE_HOSTS, "FCALL hosts", "*3\r\n:1\r\n" NO_TEXT ":0\r\n"},
-        {RT_STORE_HOST_ROW, "HGET rt:reg", ":1\r\n"},
-        {RT_STORE_HOST_ROW, "HGET rt:reg", "*0\r\n"},
+        {RT_STORE_HOST_ROW, "HGET rt:{reg}:rows", ":1\r\n"},
+        {RT_STORE_HOST_ROW, "HGET rt:{reg}:rows", "*0\r\n"},
     };
 
     (void)state;
