@@ -68,7 +68,6 @@ struct rt_agent *rt_agent_new(const struct rt_agent_config *config, uint64_t now
     rt_list_init(&agent->ends);
     rt_list_init(&agent->wanted);
     agent->walk_first = true;
-    agent->kept_delay = AG_STORE_RETRY_MS;
     agent->links = calloc(AG_SLOTS, sizeof(struct ag_link *));
     agent->ops = calloc(AG_SLOTS, sizeof(struct ag_op *));
     agent->scratch = malloc(SCRATCH);

@@ -42,6 +42,7 @@ struct ag_end *rt_ag_end_new(struct rt_agent *agent)
     if (end != NULL) {
         end->began = agent->now;
         end->id = ++agent->last_end;
+        end->delay = AG_STORE_RETRY_MS;
         agent->n_ends++;
     }
     return end;

@@ -28,7 +28,8 @@ struct rt_store_reply;
  */
 #define AG_KEPT_RETRY_MAX_MS 30000
 
-/* An end that the store has, and may lose at a failover, is looked for in its record after this. */
+/* An end that the store has, and may lose at a failover, is looked for in its record after this. No failover that was
+ * under way before goes unseen for so long (RT_PRIMARY_SURE_MS). */
 #define AG_LOOK_MS 10000
 
 enum ag_end_disk { AG_DISK_NONE, AG_DISK_WRITING, AG_DISK_KEPT };
@@ -61,8 +62,11 @@ struct ag_end {
     bool over;             /* nobody needs it: freed with the answers that are owed */
     bool claim_tried;      /* its take has been asked for since it was last offered */
     bool unclaimed;        /* when its guest told it */
-    bool unsure;           /* the store took it, at stored_at, and may lose it at a failover */
-    uint64_t stored_at;
+    bool unsure;           /* the store took it whole, and may lose it at a failover */
+    bool spread;           /* and has told, each time since spread_at, that all connected replicas have it */
+    uint64_t spread_at;
+    uint64_t offer_at; /* when it is offered again; 0: not set */
+    uint64_t delay;    /* the next time, after so many ms */
 };
 
 /* end.c */

@@ -24,7 +24,7 @@
  *       |  '--store: the life is another's------------------------> told LATER, over
  *       '-----store: out, late, full--> WRITING --failed----------> told LATER, over
  *       |                                  '------fsynced--> KEPT, told ON_DISK --store, later--> over
- *       '-----store: took it, unsure--> likewise; over when all replicas have it, or a look finds it there
+ *       '-----store: took it, unsure--> likewise; over when all replicas have it, or a look proves that it stays
  *
  * A container exits while the store is out; milliseconds since its END:
  *
@@ -36,16 +36,25 @@
  * The same while the store is up and silent, so that the END fails after 1000: it is WRITING then, KEPT at 1005, and
  * offered again after 1000 more, then after 2000, 4000, ... up to 30000.
  *
- * A store has taken the end, and not all of its replicas have: a failover may lose it, and one may be under way. Its
- * record is looked at once that is over:
+ * A store has taken the end, and not all of its replicas have: a failover may lose it, and one may be under way. What
+ * the answer says decides what helps:
  *
- *          0   END: stored, unsure. WRITING
+ *     all replicas that are known have it       sure: over
+ *     unsure, spread: all connected ones, >= 1  a look AG_LOOK_MS later, if each END meanwhile was spread, too
+ *     unsure, not spread                        nothing but a replica that takes it. It stays on the disk until then
+ *
+ * For example one of two replicas is away:
+ *
+ *          0   END: stored, unsure, spread. WRITING
  *          5   fsynced: KEPT, "on disk"
- *       1005   END again, as for all that is kept; 3005, 7005: and again. Once all replicas have it: STORED, over
- *      15005   END has been there for AG_LOOK_MS: GET. The record has this end: over. It has not: END again, from 0 on
+ *       1000   END again, as for all that is kept, without the tails, which the store has; 3000, 7000: and again. Once
+ *              all replicas have it: STORED, over
+ *      15000   spread for AG_LOOK_MS: GET. It is sure that this server is the primary, and was all the time, and the
+ *              record has this end: over. The record has not: END anew, whole, from 0 on. It is not sure: END again,
+ *              and the time of the look begins anew
  *
- * An UP meanwhile says that it may be another store: from 0 on. Where the disk takes nothing, the guest waits for the
- * look.
+ * An UP meanwhile says that it may be another store: all is offered anew, whole. So it is when the store says that it
+ * has the end no more. Where the disk takes nothing, the guest waits until the end is sure.
  *
  * The disk may hang, so the store is asked again also while it writes. Then both owe an answer, and the first that has
  * the end answers the guest. What is over is freed with the last answer that is owed. Until then it answers for its
@@ -110,11 +119,25 @@ static void store_op_of(const struct ag_end *end, struct rt_store_op *op)
     }
 }
 
-static void kept_later(struct rt_agent *agent)
+static void set_kept_timer(struct rt_agent *agent, const struct ag_end *end)
 {
-    if (!agent->kept_timer.set) {
-        rt_timer_set(&agent->timers, &agent->kept_timer, agent->now + agent->kept_delay);
+    if (!agent->kept_timer.set || end->offer_at < agent->kept_timer.at) {
+        rt_timer_set(&agent->timers, &agent->kept_timer, end->offer_at);
     }
+}
+
+static void kept_later(struct rt_agent *agent, struct ag_end *end)
+{
+    if (end->offer_at == 0) {
+        end->offer_at = agent->now + end->delay;
+    }
+    set_kept_timer(agent, end);
+}
+
+/* What the store has said of it does not hold any more. */
+static void anew(struct ag_end *end)
+{
+    end->unsure = end->spread = false;
 }
 
 /* The end is safe: the session has ended, for all who ask this agent. */
@@ -137,6 +160,11 @@ static void ask(struct rt_agent *agent, struct ag_end *end, struct rt_store_op *
     end->asked = rt_ag_store(agent, op, &about) != 0;
 }
 
+static void leave_tails_out(struct rt_store_op *op)
+{
+    op->tail[0].size = op->tail[1].size = op->end.ord.size = 0;
+}
+
 /* The store is full: it may still take what needs next to no room. */
 static void mark(struct rt_agent *agent, struct ag_end *end)
 {
@@ -145,7 +173,7 @@ static void mark(struct rt_agent *agent, struct ag_end *end)
     if (end->room == AG_ROOM_NONE && !end->asked) {
         store_op_of(end, &op);
         op.kind = RT_STORE_MARK;
-        op.tail[0].size = op.tail[1].size = op.end.ord.size = 0;
+        leave_tails_out(&op);
         ask(agent, end, &op);
     }
 }
@@ -165,7 +193,7 @@ static void keep(struct rt_agent *agent, struct ag_end *end)
     } else if (end->disk == AG_DISK_KEPT) {
         mark(agent, end);
     }
-    kept_later(agent);
+    kept_later(agent, end);
 }
 
 void rt_ag_disk_reply(struct rt_agent *agent, uint32_t id, int error)
@@ -189,10 +217,9 @@ void rt_ag_disk_reply(struct rt_agent *agent, uint32_t id, int error)
                           : "on this host's disk, until the store has it");
         tell(agent, end, RT_END_ON_DISK);
         ended(agent, end);
-        agent->kept_delay = AG_STORE_RETRY_MS;
         keep(agent, end);
     } else if (end->unsure) {
-        kept_later(agent);
+        kept_later(agent, end);
     } else if (!end->asked) { /* else the store's answer decides */
         give_up(agent, end);
     }
@@ -226,11 +253,15 @@ static void submit(struct rt_agent *agent, struct ag_end *end)
 
     if (claims) {
         claim_first(agent, end);
-    } else if (end->unsure && agent->now - end->stored_at >= AG_LOOK_MS) {
+    } else if (end->spread && agent->now - end->spread_at >= AG_LOOK_MS) {
         look(agent, end);
     } else {
         struct rt_store_op op;
         store_op_of(end, &op);
+        op.again = end->unsure;
+        if (op.again) {
+            leave_tails_out(&op);
+        }
         ask(agent, end, &op);
     }
     if (!end->asked) {
@@ -269,12 +300,14 @@ static void again(struct rt_agent *agent, struct ag_end *first, struct ag_end *e
                 first->tail[i] = end->tail[i];
                 first->size[i] = end->size[i];
                 end->tail[i] = NULL;
+                anew(first);
             }
         }
-        if (first->ord == NULL) {
+        if (first->ord == NULL && end->ord != NULL) {
             first->ord = end->ord;
             first->end.ord = end->end.ord;
             end->ord = NULL;
+            anew(first);
         }
         if (first->over || first->how != RT_END_LATER) {
             rt_ag_end_answer(agent, link, (enum rt_end_how)first->how);
@@ -316,12 +349,11 @@ static void stored(struct rt_agent *agent, struct ag_end *end, enum rt_end_how h
 }
 
 /* The store has it, and may lose it. */
-static void stored_unsure(struct rt_agent *agent, struct ag_end *end)
+static void stored_unsure(struct rt_agent *agent, struct ag_end *end, bool spread)
 {
-    if (!end->unsure) {
-        end->unsure = true;
-        end->stored_at = agent->now;
-    }
+    end->spread_at = end->spread ? end->spread_at : agent->now;
+    end->unsure = true;
+    end->spread = spread;
     keep(agent, end);
 }
 
@@ -329,14 +361,17 @@ static void looked(struct rt_agent *agent, struct ag_end *end, const struct rt_s
 {
     const struct rt_store_record *record = reply->n_records > 0 ? &reply->records[0] : NULL;
 
-    if ((reply->error != 0 && reply->error != RT_ENOTFOUND) || reply->unsure) {
+    if (reply->error != 0 && reply->error != RT_ENOTFOUND) {
         keep(agent, end); /* looked for again */
+    } else if (reply->unsure) {
+        end->spread = false;
+        keep(agent, end);
     } else if (record != NULL && record->rule.state == RT_SESSION_ENDED && record->rule.life == end->life &&
                record->code == end->end.code && record->sig == end->end.sig && record->out == end->end.out &&
                record->err == end->end.err) {
         stored(agent, end, RT_END_STORED);
     } else {
-        end->unsure = false;
+        anew(end);
         submit(agent, end);
     }
 }
@@ -359,12 +394,16 @@ void rt_ag_end_reply(struct rt_agent *agent, const struct ag_op *op, const struc
     /* The store has the status, or had no room even for that. With OTHER it has another end, as of an END. */
     if (reply->kind == RT_STORE_MARK && (reply->error != 0 || reply->how != RT_END_OTHER)) {
         end->room = reply->error == 0 ? AG_ROOM_MARKED : AG_ROOM_NONE;
-        kept_later(agent); /* the store may have come back meanwhile, when this one was not offered as it was asked */
+        if (reply->error == 0) {
+            anew(end); /* the tails may not be there */
+        }
+        /* The store may have come back meanwhile, when this one was not offered as it was asked. */
+        kept_later(agent, end);
         return;
     }
     if (reply->kind != RT_STORE_TAKE && reply->error == 0) {
         if (reply->unsure && reply->how != RT_END_OTHER) {
-            stored_unsure(agent, end);
+            stored_unsure(agent, end, reply->spread);
         } else {
             stored(agent, end, reply->how);
         }
@@ -389,10 +428,14 @@ void rt_ag_end_reply(struct rt_agent *agent, const struct ag_op *op, const struc
         give_up(agent, end);
         return;
     }
+    if (missing) {
+        anew(end);
+    }
     if (missing && !end->claim_tried) {
         claim_first(agent, end);
     }
     if (!end->asked) {
+        end->spread = false;
         if (end->room != AG_ROOM_MARKED) {
             end->room = reply->error == RT_ELIMIT ? AG_ROOM_NONE : AG_ROOM_ALL;
         }
@@ -400,35 +443,44 @@ void rt_ag_end_reply(struct rt_agent *agent, const struct ag_op *op, const struc
     }
 }
 
-static void offer_all(struct rt_agent *agent)
+static void offer(struct rt_agent *agent, struct ag_end *end)
 {
-    struct rt_list *node = agent->ends.next, *next;
-
-    for (; node != &agent->ends; node = next) {
-        struct ag_end *end = RT_LIST_OF(node, struct ag_end, node);
-        next = node->next;
-        if (!end->asked && !end->over) {
-            end->claim_tried = false;
-            submit(agent, end);
-        }
+    end->offer_at = 0;
+    if (!end->asked && !end->over) {
+        end->claim_tried = false;
+        submit(agent, end);
     }
 }
 
 void rt_ag_kept_again(struct rt_agent *agent)
 {
-    agent->kept_delay = AG_STORE_RETRY_MS;
+    struct rt_list *node = agent->ends.next, *next;
+
     rt_timer_clear(&agent->timers, &agent->kept_timer);
-    for (struct rt_list *node = agent->ends.next; node != &agent->ends; node = node->next) {
-        RT_LIST_OF(node, struct ag_end, node)->unsure = false;
+    for (; node != &agent->ends; node = next) {
+        struct ag_end *end = RT_LIST_OF(node, struct ag_end, node);
+
+        next = node->next;
+        anew(end);
+        end->delay = AG_STORE_RETRY_MS;
+        offer(agent, end);
     }
-    offer_all(agent);
 }
 
 void rt_ag_kept_timer(struct rt_agent *agent)
 {
-    agent->kept_delay = agent->kept_delay > AG_KEPT_RETRY_MAX_MS / 2 ? AG_KEPT_RETRY_MAX_MS : agent->kept_delay * 2;
-    if (agent->store_up) { /* else rt_ag_kept_again() offers them when it is */
-        offer_all(agent);
+    struct rt_list *node = agent->ends.next, *next;
+
+    for (; node != &agent->ends; node = next) {
+        struct ag_end *end = RT_LIST_OF(node, struct ag_end, node);
+
+        next = node->next;
+        if (end->offer_at > agent->now) {
+            set_kept_timer(agent, end);
+        } else if (end->offer_at != 0 && agent->store_up) { /* else rt_ag_kept_again() offers it when it is */
+            end->delay = end->delay > AG_KEPT_RETRY_MAX_MS / 2 ? AG_KEPT_RETRY_MAX_MS : end->delay * 2;
+            offer(agent, end);
+        }
     }
 }
 
@@ -461,6 +513,6 @@ void rt_ag_kept_end(struct rt_agent *agent, const struct rt_store_op *op)
     rt_ag_end_order(end, op->end.ord);
     rt_list_push(&agent->ends, &end->node);
     if (agent->store_up) {
-        kept_later(agent);
+        kept_later(agent, end);
     }
 }

@@ -72,8 +72,7 @@ struct rt_agent {
     struct rt_list ends; /* ag_end.node */
     uint32_t n_ends, last_end;
     struct rt_timer kept_timer;
-    uint32_t kept_delay; /* ms */
-    bool store_slow;     /* its newest answers came too late for a ticket to wait for, or not at all */
+    bool store_slow; /* its newest answers came too late for a ticket to wait for, or not at all */
     bool store_up, census_done, stopping;
     uint64_t whole_at; /* the store is whole from here on; RT_NEVER: not known */
     uint64_t started;

@@ -10,14 +10,17 @@ static bool is_fresh(const struct rt_primary_voice *voice, uint64_t now)
     return voice->state == RT_VOICE_HEARD && now - voice->at < RT_PRIMARY_FRESH_MS;
 }
 
+static bool names(const struct rt_primary_voice *voice, const char *place, uint64_t epoch, uint64_t now)
+{
+    return is_fresh(voice, now) && voice->epoch == epoch && strcmp(voice->place, place) == 0;
+}
+
 static size_t count(const struct rt_primary *primary, const char *place, uint64_t epoch, uint64_t now)
 {
     size_t n = 0;
 
     for (size_t i = 0; i < primary->n; i++) {
-        const struct rt_primary_voice *voice = &primary->voices[i];
-
-        n += is_fresh(voice, now) && voice->epoch == epoch && strcmp(voice->place, place) == 0;
+        n += names(&primary->voices[i], place, epoch, now);
     }
     return n;
 }
@@ -91,23 +94,29 @@ void rt_primary_init(struct rt_primary *primary, size_t n)
     primary->n = n;
 }
 
-void rt_primary_said(struct rt_primary *primary, size_t i, const char *place, uint64_t epoch, uint64_t now)
+void rt_primary_said(struct rt_primary *primary, size_t i, const struct rt_primary_answer *answer, uint64_t now)
 {
     struct rt_primary_voice *voice = &primary->voices[i];
-    size_t size = strlen(place);
+    size_t size = strlen(answer->place);
+    bool is_other = voice->epoch != answer->epoch || strcmp(voice->place, answer->place) != 0;
 
     if (size == 0 || size > RT_PRIMARY_PLACE_MAX) {
         rt_primary_failed(primary, i);
         return;
     }
-    if (voice->epoch != epoch || strcmp(voice->place, place) != 0) {
+    if (is_other) {
         voice->refuted = false;
     }
+    if (is_other || !voice->alive || !is_fresh(voice, now)) {
+        voice->alive_at = now;
+    }
+    voice->alive = answer->alive;
     voice->state = RT_VOICE_HEARD;
     voice->at = now;
-    voice->epoch = epoch;
+    voice->epoch = answer->epoch;
+    voice->replicas = answer->replicas;
     memset(voice->place, 0, sizeof(voice->place));
-    memcpy(voice->place, place, size);
+    memcpy(voice->place, answer->place, size);
 }
 
 void rt_primary_failed(struct rt_primary *primary, size_t i)
@@ -128,7 +137,7 @@ void rt_primary_lost(struct rt_primary *primary)
     }
 }
 
-bool rt_primary_choose(struct rt_primary *primary, uint64_t now)
+static bool choose(struct rt_primary *primary, uint64_t now)
 {
     const struct rt_primary_voice *voice = vote(primary, now);
     bool is_other;
@@ -158,4 +167,54 @@ size_t rt_primary_voices(const struct rt_primary *primary, uint64_t now)
 bool rt_primary_voted(const struct rt_primary *primary, uint64_t now)
 {
     return is_majority(primary, rt_primary_voices(primary, now));
+}
+
+/* How many of those that name the primary know of so many replicas, or of more. */
+static size_t know_of(const struct rt_primary *primary, uint64_t replicas, uint64_t now)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < primary->n; i++) {
+        const struct rt_primary_voice *voice = &primary->voices[i];
+
+        n += names(voice, primary->place, primary->epoch, now) && voice->replicas >= replicas;
+    }
+    return n;
+}
+
+/* One that knows of too many, or of too few, changes nothing; without a majority the number stays. */
+static void count_replicas(struct rt_primary *primary, uint64_t now)
+{
+    uint64_t most = 0;
+
+    if (!rt_primary_voted(primary, now)) {
+        return;
+    }
+    for (size_t i = 0; i < primary->n; i++) {
+        uint64_t replicas = primary->voices[i].replicas;
+
+        most = replicas > most && is_majority(primary, know_of(primary, replicas, now)) ? replicas : most;
+    }
+    primary->replicas = most;
+}
+
+bool rt_primary_choose(struct rt_primary *primary, uint64_t now)
+{
+    bool is_other = choose(primary, now);
+
+    count_replicas(primary, now);
+    return is_other;
+}
+
+bool rt_primary_sure(const struct rt_primary *primary, uint64_t now)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < primary->n; i++) {
+        const struct rt_primary_voice *voice = &primary->voices[i];
+
+        n += names(voice, primary->place, primary->epoch, now) && voice->alive &&
+             now - voice->alive_at >= RT_PRIMARY_SURE_MS;
+    }
+    return is_majority(primary, n);
 }

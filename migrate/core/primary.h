@@ -27,13 +27,19 @@
  *       5300   S3: Q at 2. Vote: Q
  *       9000   S2 stops. S1: P at 1, S3: Q at 2. No vote; Q is held, and stays
  *      12000   Q stops, too. No vote, nothing held. Guess: Q at 2, tried in vain; P at 1 is older: it is guessed from
- *              22000 on */
+ *              22000 on
+ *
+ * That a majority names a place does not say that no other one is about to be promoted: a Sentinel names P until a
+ * failover is over, which may begin 30 s after P was cut off. So a Sentinel also says whether it sees the primary
+ * *alive*. When a majority has seen it so for RT_PRIMARY_SURE_MS without a break, it is *sure*: no failover was under
+ * way at the beginning of that time, nor is one now. */
 
 #define RT_SENTINELS_MAX 8
 #define RT_PRIMARY_PLACE_MAX 159 /* longer ones are not heard */
 /* What a Sentinel said so long ago counts no more. */
 #define RT_PRIMARY_FRESH_MS 3000
 #define RT_PRIMARY_OLDER_MS 10000
+#define RT_PRIMARY_SURE_MS 10000
 
 /* What one Sentinel says. */
 struct rt_primary_voice {
@@ -42,6 +48,17 @@ struct rt_primary_voice {
     uint64_t epoch;
     char place[RT_PRIMARY_PLACE_MAX + 1];
     bool refuted; /* what it names was guessed, and tried in vain */
+    bool alive;   /* it sees that one alive, and has since alive_at, in every answer */
+    uint64_t alive_at;
+    uint64_t replicas; /* that it knows of, connected or not */
+};
+
+/* An answer of a Sentinel. */
+struct rt_primary_answer {
+    const char *place;
+    uint64_t epoch;
+    bool alive;
+    uint64_t replicas;
 };
 
 struct rt_primary { /* zeroed, then rt_primary_init() */
@@ -50,6 +67,7 @@ struct rt_primary { /* zeroed, then rt_primary_init() */
     char place[RT_PRIMARY_PLACE_MAX + 1]; /* chosen; "": none yet */
     uint64_t epoch;
     bool held;
+    uint64_t replicas; /* that a majority knew of at least, when one was heard last */
     /* of an older epoch: what is said, since when */
     char older[RT_PRIMARY_PLACE_MAX + 1];
     uint64_t older_since;
@@ -58,7 +76,7 @@ struct rt_primary { /* zeroed, then rt_primary_init() */
 /* n: how many Sentinels are configured, 1 to RT_SENTINELS_MAX. */
 void rt_primary_init(struct rt_primary *primary, size_t n);
 /* Sentinel i has answered. A place that is too long is as no answer. */
-void rt_primary_said(struct rt_primary *primary, size_t i, const char *place, uint64_t epoch, uint64_t now);
+void rt_primary_said(struct rt_primary *primary, size_t i, const struct rt_primary_answer *answer, uint64_t now);
 /* Sentinel i cannot be asked, or knows of no primary. */
 void rt_primary_failed(struct rt_primary *primary, size_t i);
 /* The server at the place that was chosen says that it is the primary. */
@@ -71,5 +89,7 @@ bool rt_primary_choose(struct rt_primary *primary, uint64_t now);
 size_t rt_primary_voices(const struct rt_primary *primary, uint64_t now);
 /* A majority does. */
 bool rt_primary_voted(const struct rt_primary *primary, uint64_t now);
+/* And it has seen that one alive for RT_PRIMARY_SURE_MS. */
+bool rt_primary_sure(const struct rt_primary *primary, uint64_t now);
 
 #endif

@@ -70,9 +70,11 @@ struct rt_store_op {
     struct rt_slice report;      /* REPORT */
     struct rt_end_msg end;       /* END, MARK */
     struct rt_slice tail[2];     /* END: stdout, stderr; they end at the final offsets */
-    char host[RT_HOST_MAX + 1];  /* FIND: only this host, or ""; HOSTS: the page begins behind it; HOST_ROW. STATE
-                                  * lost: the owner, when it is another host, which is dead: the record keeps its state
-                                  * and is  marked with the time; or "" */
+    /* END: it was taken before, with its tails, which do not come again: RT_ENOTFOUND when it is not there any more */
+    bool again;
+    char host[RT_HOST_MAX + 1]; /* FIND: only this host, or ""; HOSTS: the page begins behind it; HOST_ROW. STATE
+                                 * lost: the owner, when it is another host, which is dead: the record keeps its state
+                                 * and is  marked with the time; or "" */
     struct rt_store_cursor cursor;
     /* FIND: a search for one, which must not miss who moves at this moment; the same record may come twice. A listing
      * (false) tells each once, and may miss one that moves while it runs. */
@@ -132,8 +134,10 @@ struct rt_store_reply {
     size_t n_hosts;
     char next[RT_HOST_MAX + 1]; /* HOSTS: not "" = there may be more, behind this name */
     enum rt_end_how how;        /* END, MARK; OTHER: nothing was written */
-    /* END: not all replicas have it, so a failover may lose it. GET: it is not sure that this server is the primary. */
+    /* END: not all replicas have it, so a failover may lose it. GET: it is not sure that this server is the primary,
+     * and has been for RT_PRIMARY_SURE_MS. */
     bool unsure;
+    bool spread;             /* END: all replicas that are connected have it, one at least */
     struct rt_end_msg end;   /* TAILS */
     bool lost;               /* TAILS: ended as lost */
     bool cut;                /* TAILS: they were given up, over the budget */

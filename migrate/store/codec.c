@@ -222,6 +222,8 @@ static int add_end(struct rt_store_args *args, const struct rt_store_op *op, con
     add_slice(args, end->ord);
     if (op->kind == RT_STORE_MARK) {
         rt_redis_text(&args->redis, host);
+    } else {
+        add_flag(args, op->again);
     }
     return 0;
 }

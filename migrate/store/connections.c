@@ -218,6 +218,7 @@ int rt_store_connections_init(struct rt_store *store, uv_loop_t *loop, const str
     if (rc == 0) {
         rc = rt_redis_init(&store->ends, loop, &config);
     }
+    store->replicas = sentinels ? 0 : n - 1;
     return rc != 0 || !sentinels ? rc : init_sentinels(store, loop, endpoints, n);
 }
 

@@ -23,7 +23,11 @@
  *
  *        0   Q is promoted. P has R alone
  *       10   an end at P: R acknowledges, and throws it away when it follows Q. Two are known, one has it: STORED,
- *            unsure */
+ *            unsure, spread
+ *
+ * It is *spread* when all that are connected have it, one at least: then a primary that dies leaves a replica that has
+ * it. Whether P is the primary at all, a look tells later (broker/core/end_store.c). When none is connected, or one
+ * that is does not acknowledge in time, P alone has it for all that is known, and no look helps. */
 
 /* Answers all runs of the list, which may grow anew meanwhile. */
 static void answer(struct rt_store_run **list, const struct rt_store_reply *reply)
@@ -46,10 +50,15 @@ static void wait_for_replicas(struct rt_store *store);
 static void waited(struct rt_store *store, uint64_t n)
 {
     uint64_t known = rt_store_replicas(store);
-    bool all = known > 0 && n >= known;
+    bool all = known > 0 && n >= known, spread = n > 0 && n >= store->connected;
 
+    if (known > 0 && !all && !(spread && rt_store_has_sentinels(store))) {
+        rt_store_log_once(store, RT_LOG_WARN,
+                          "not all replicas have what is stored: ends stay in this host's ends/ until they do");
+    }
     answer(&store->waited, &(struct rt_store_reply){.how = all ? RT_END_REPLICATED : RT_END_STORED,
                                                     .unsure = known > 0 && !all,
+                                                    .spread = spread,
                                                     .outcome.verdict = RT_CLASS_OK});
     if (store->written != NULL) {
         wait_for_replicas(store);
@@ -95,11 +104,11 @@ static void replicas_cb(void *ctx, int error, const redisReply *reply)
         no_count(store, error, reply);
         return;
     }
+    rt_store_replicas_seen(store, replicas->elements);
     if (replicas->elements == 0) {
         waited(store, 0);
         return;
     }
-    store->replicas = replicas->elements > store->replicas ? replicas->elements : store->replicas;
     snprintf(n, sizeof(n), "%zu", replicas->elements);
     snprintf(limit, sizeof(limit), "%" PRIu64, RT_STORE_WAIT_MS);
     rt_redis_texts(&args, "WAIT", n, limit, NULL);

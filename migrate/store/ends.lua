@@ -31,7 +31,8 @@ local function write_end(key, args)
     redis.call('PEXPIRE', key, END_TTL_MS)
 end
 
--- args: life, code, sig, out, err, tail of stdout, tail of stderr, their order
+-- args: life, code, sig, out, err, tail of stdout, tail of stderr, their order, whether it was taken before and comes
+-- without its tails: then it is written only where it is still.
 -- The first end of a life stands. The same one again adds the tails that are missing, but for those that were given up.
 local function finish(keys, args)
     local r = read_record(keys[1])
@@ -39,6 +40,8 @@ local function finish(keys, args)
     local was_cut = redis.call('HEXISTS', keys[1], 'cut') == 1
     if code == WRITTEN and r.st == ENDED and is_other_end(keys, args) then
         code = OTHER_END
+    elseif code == WRITTEN and r.st ~= ENDED and args[9] == '1' then
+        code = NO_RECORD
     end
     if code == WRITTEN then
         write_end(keys[1], args)

@@ -269,7 +269,7 @@ static void info_cb(void *ctx, int error, const redisReply *reply)
 {
     struct rt_store *store = ctx;
     struct rt_redis_args args = {.n = 0};
-    char run_id[sizeof(store->run_id)], replicas[16];
+    char run_id[sizeof(store->run_id)], replicas[24];
 
     if (error != 0 || store->phase == RT_STORE_STOPPING) {
         if (error == RT_ETIMEDOUT) {
@@ -282,10 +282,14 @@ static void info_cb(void *ctx, int error, const redisReply *reply)
         rt_redis_drop(&store->commands, "INFO makes no sense");
         return;
     }
+    if (!info(reply->str, "connected_slaves", replicas, sizeof(replicas))) {
+        replicas[0] = '\0';
+    }
+    rt_store_replicas_seen(store, strtoull(replicas, NULL, 10));
     if (strcmp(run_id, store->run_id) != 0) {
         memcpy(store->run_id, run_id, sizeof(run_id));
         warn_about(store, reply->str);
-        if (info(reply->str, "connected_slaves", replicas, sizeof(replicas)) && strcmp(replicas, "0") != 0) {
+        if (store->connected > 0) {
             rt_redis_texts(&args, "CONFIG", "GET", "min-replicas-to-write", NULL);
             if (rt_redis_call(&store->commands, &args, replicas_config_cb, store) != 0) {
                 return; /* being dropped */

@@ -100,16 +100,22 @@ bool rt_store_has_sentinels(const struct rt_store *store)
     return store->sentinels.primary.n > 0;
 }
 
-bool rt_store_is_agreed(const struct rt_store *store)
+bool rt_store_is_sure(const struct rt_store *store)
 {
-    return !rt_store_has_sentinels(store) || rt_sentinels_agree(&store->sentinels);
+    return rt_store_has_sentinels(store) ? rt_sentinels_sure(&store->sentinels) : store->replicas == 0;
 }
 
 uint64_t rt_store_replicas(const struct rt_store *store)
 {
-    uint64_t known = rt_store_has_sentinels(store) ? rt_sentinels_replicas(&store->sentinels) : 0;
+    uint64_t known = rt_store_has_sentinels(store) ? rt_sentinels_replicas(&store->sentinels) : store->replicas;
 
-    return known > store->replicas ? known : store->replicas;
+    return known > store->connected ? known : store->connected;
+}
+
+void rt_store_replicas_seen(struct rt_store *store, uint64_t connected)
+{
+    store->connected = connected;
+    store->replicas = connected > store->replicas ? connected : store->replicas;
 }
 
 bool rt_store_functions_missing(const redisReply *reply)

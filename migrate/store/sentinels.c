@@ -28,9 +28,9 @@ static size_t n_sentinels(const struct rt_sentinels *sentinels)
     return sentinels->primary.n;
 }
 
-bool rt_sentinels_agree(const struct rt_sentinels *sentinels)
+bool rt_sentinels_sure(const struct rt_sentinels *sentinels)
 {
-    return rt_primary_voted(&sentinels->primary, uv_now(sentinels->loop));
+    return rt_primary_sure(&sentinels->primary, uv_now(sentinels->loop));
 }
 
 /* Choosing. */
@@ -65,7 +65,7 @@ static void choose(struct rt_sentinels *sentinels)
     }
     memcpy(before, primary->place, sizeof(before));
     is_other = rt_primary_choose(primary, uv_now(sentinels->loop));
-    agree = rt_sentinels_agree(sentinels);
+    agree = rt_primary_voted(primary, uv_now(sentinels->loop));
     if (is_other || agree != sentinels->agreed) {
         sentinels->agreed = agree;
         log_choice(sentinels, before);
@@ -98,27 +98,53 @@ static bool is_text(const redisReply *reply)
     return reply->type == REDIS_REPLY_STRING;
 }
 
-/* The number behind a name in the list of names and values that SENTINEL MASTER answers with. */
-static bool field(const redisReply *reply, const char *name, uint64_t *value)
+/* The text behind a name in the list of names and values that SENTINEL MASTER answers with, or NULL. */
+static const char *field(const redisReply *reply, const char *name)
 {
     for (size_t i = 0; i + 1 < reply->elements; i += 2) {
         if (is_text(reply->element[i]) && is_text(reply->element[i + 1]) && strcmp(reply->element[i]->str, name) == 0) {
-            char *end;
-
-            *value = strtoull(reply->element[i + 1]->str, &end, 10);
-            return end != reply->element[i + 1]->str && *end == '\0' && *value <= INT64_MAX;
+            return reply->element[i + 1]->str;
         }
     }
-    return false;
+    return NULL;
+}
+
+static bool number(const redisReply *reply, const char *name, uint64_t *value)
+{
+    const char *text = field(reply, name);
+    char *end;
+
+    if (text == NULL) {
+        return false;
+    }
+    *value = strtoull(text, &end, 10);
+    return end != text && *end == '\0' && *value <= INT64_MAX;
+}
+
+/* It pings the primary once a second, and calls it down after 30 s unless it is told otherwise: its last answer says
+ * more. Other flags than "master" are s_down, o_down, disconnected, failover_in_progress. */
+static bool sees_alive(const redisReply *reply)
+{
+    const char *flags = field(reply, "flags");
+    uint64_t silent_ms;
+
+    return flags != NULL && strcmp(flags, "master") == 0 && number(reply, "last-ok-ping-reply", &silent_ms) &&
+           silent_ms < RT_SENTINELS_SILENT_MS;
 }
 
 static void master_cb(void *ctx, int error, const redisReply *reply)
 {
     struct rt_sentinel *one = ctx;
 
-    one->has_epoch = error == 0 && reply->type == REDIS_REPLY_ARRAY && field(reply, "config-epoch", &one->epoch);
-    if (!one->has_epoch || !field(reply, "num-slaves", &one->servers)) {
-        one->servers = 0;
+    memset(&one->answer, 0, sizeof(one->answer));
+    one->has_epoch =
+        error == 0 && reply->type == REDIS_REPLY_ARRAY && number(reply, "config-epoch", &one->answer.epoch);
+    if (!one->has_epoch) {
+        return;
+    }
+    one->answer.alive = sees_alive(reply);
+    if (!number(reply, "num-slaves", &one->answer.replicas)) {
+        one->answer.replicas = 0;
     }
 }
 
@@ -131,7 +157,8 @@ static void address_cb(void *ctx, int error, const redisReply *reply)
     if (error == 0 && one->has_epoch && reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&
         is_text(reply->element[0]) && is_text(reply->element[1]) &&
         rt_store_endpoint_of(reply->element[0]->str, reply->element[1]->str, one->all->tls, &place) == 0) {
-        rt_primary_said(&one->all->primary, index_of(one), place.text, one->epoch, uv_now(one->all->loop));
+        one->answer.place = place.text;
+        rt_primary_said(&one->all->primary, index_of(one), &one->answer, uv_now(one->all->loop));
         choose(one->all);
         return;
     }
@@ -296,14 +323,7 @@ void rt_sentinels_lost(struct rt_sentinels *sentinels, const char *place)
 
 uint64_t rt_sentinels_replicas(const struct rt_sentinels *sentinels)
 {
-    uint64_t most = 1;
-
-    for (size_t i = 0; i < n_sentinels(sentinels); i++) {
-        bool is_ours = strcmp(sentinels->primary.voices[i].place, sentinels->primary.place) == 0;
-
-        most = is_ours && sentinels->one[i].servers > most ? sentinels->one[i].servers : most;
-    }
-    return most;
+    return sentinels->primary.replicas > 1 ? sentinels->primary.replicas : 1;
 }
 
 static void part_closed(struct rt_sentinels *sentinels)

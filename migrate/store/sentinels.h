@@ -14,6 +14,8 @@
 #define RT_SENTINELS_POLL_MS 1000
 /* With fewer the loss of one leaves no majority: they are warned of. */
 #define RT_SENTINELS_LEAST 3
+/* One that has had no answer from the primary for so long does not see it alive. */
+#define RT_SENTINELS_SILENT_MS 3000
 
 struct rt_sentinels_config {
     const struct rt_store_endpoint *endpoints; /* copied; all with the same master */
@@ -32,9 +34,8 @@ struct rt_sentinels;
 struct rt_sentinel {
     struct rt_sentinels *all;
     struct rt_redis ask, hints;
-    uint64_t epoch;   /* of the answer that is under way */
-    bool has_epoch;   /* it came with that one */
-    uint64_t servers; /* replicas that it knows of */
+    struct rt_primary_answer answer; /* what has come of the one that is under way */
+    bool has_epoch;
 };
 
 struct rt_sentinels {
@@ -59,9 +60,9 @@ void rt_sentinels_ask(struct rt_sentinels *sentinels);
 /* The server at this place says that it is the primary; it does not, or cannot be reached. */
 void rt_sentinels_held(struct rt_sentinels *sentinels, const char *place);
 void rt_sentinels_lost(struct rt_sentinels *sentinels, const char *place);
-/* Whether a majority names, now, the primary that was chosen. */
-bool rt_sentinels_agree(const struct rt_sentinels *sentinels);
-/* Replicas that any of those that name the primary knows of, connected or not; 1 at least. */
+/* Whether a majority names the primary that was chosen, and has seen it alive for RT_PRIMARY_SURE_MS. */
+bool rt_sentinels_sure(const struct rt_sentinels *sentinels);
+/* Replicas that a majority of them knows of, connected or not; 1 at least, as Sentinels are for nothing without. */
 uint64_t rt_sentinels_replicas(const struct rt_sentinels *sentinels);
 /* Closes all; the struct is free in `closed`. */
 void rt_sentinels_stop(struct rt_sentinels *sentinels, void (*closed)(struct rt_sentinels *sentinels));

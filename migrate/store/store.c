@@ -126,7 +126,7 @@ static int parse(struct rt_store_run *run, const redisReply *reply, struct rt_st
         }
         rc = rt_store_parse_record(reply, &run->key, out->records, set);
         out->n_records = rc > 0;
-        out->unsure = !rt_store_is_agreed(run->store);
+        out->unsure = !rt_store_is_sure(run->store);
         if (rc > 0 && run->audit) {
             rt_store_audit(run->store, out->records, set);
         }

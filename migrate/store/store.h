@@ -68,7 +68,9 @@ struct rt_store {
 
     struct rt_redis commands, pubsub, ends; /* connections.c */
     struct rt_sentinels sentinels;          /* zeroed: none are configured */
-    uint64_t replicas;                      /* that were ever seen connected to the primary at once */
+    /* Replicas that are connected, and the most that ever were at once, or that are listed: without Sentinels the
+     * endpoints are the primary and its replicas. */
+    uint64_t connected, replicas;
     uv_timer_t heart;
     size_t n_ops;   /* replies owed */
     unsigned loads; /* of the functions, since the connection was made */
@@ -134,9 +136,12 @@ void rt_store_start(struct rt_store *store);
  * is broken), RT_ENOMEM; then none comes. What the operation points at is not used after the call.
  *
  * - END replies how = RT_END_REPLICATED when every replica that is known had acknowledged within RT_STORE_WAIT_MS:
- *   those that were ever connected at once, or that the Sentinels know. Any of them may be the next primary. Else
- *   RT_END_STORED, and `unsure` if any is known. The same end again is answered alike; another one of the same life
- *   changes nothing: RT_END_OTHER. A record that is missing is RT_ENOTFOUND (claim first: then it has an owner again).
+ *   those that a majority of the Sentinels knows, or without Sentinels those that are listed or were ever connected.
+ *   Any of them may be the next primary. Else RT_END_STORED, and `unsure` if any is known; then `spread` when all that
+ *   are connected have it, one at least. The same end again is answered alike; another one of the same life changes
+ *   nothing: RT_END_OTHER. A record that is missing is RT_ENOTFOUND (claim first: then it has an owner again). So is,
+ *   for an end that is offered `again`, a record that has not ended (any more): nothing is written, as its tails would
+ *   be missing.
  * - TAILS of a session that has neither ended nor been lost for RT_LEASE_MS is RT_ENOTFOUND.
  * - FIND pages are not a snapshot (struct rt_store_cursor, rt_store_op.every). A page may be empty and yet have a
  *   cursor. */

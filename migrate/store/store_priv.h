@@ -37,10 +37,13 @@ bool rt_store_functions_missing(const redisReply *reply);
 RT_MUST_CHECK int rt_store_load(struct rt_store *store, struct rt_redis *redis);
 
 bool rt_store_has_sentinels(const struct rt_store *store);
-/* Whether a majority of the Sentinels names the primary that is used; without Sentinels it is so. */
-bool rt_store_is_agreed(const struct rt_store *store);
+/* Whether what is found in the store now, and was written RT_PRIMARY_SURE_MS ago, can be lost by no failover that was
+ * under way then. Sentinels know that. Without them nobody does, unless there is no other server. */
+bool rt_store_is_sure(const struct rt_store *store);
 /* Replicas that the store has, as far as is known, whether they are connected or not. */
 uint64_t rt_store_replicas(const struct rt_store *store);
+/* So many are connected now. */
+void rt_store_replicas_seen(struct rt_store *store, uint64_t connected);
 
 /* The primary has the end; the run's reply comes when it is known whether a replica has it too. */
 void rt_store_end_written(struct rt_store_run *run);

@@ -203,6 +203,7 @@ static void answer_anything(const struct rt_store_op *op, struct rt_store_reply 
     how = fuzz_byte(in);
     reply->how = how % (RT_END_OTHER + 1);
     reply->unsure = how >= 128;
+    reply->spread = how & 64;
     if (op->kind == RT_STORE_GET || op->kind == RT_STORE_FIND) {
         reply->n_records = fuzz_byte(in) % (op->kind == RT_STORE_GET ? 2 : RT_LIST_MAX + 1);
         reply->cursor.host[0] = op->kind == RT_STORE_FIND && fuzz_byte(in) % 2 ? 'h' : '\0';

@@ -2,6 +2,7 @@
  * Copyright The retether authors */
 #include "tests/system/cluster/harness.h"
 
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,9 +54,79 @@ static void create(const char *cid, char *token, size_t size)
     assert_int_equal(rt_cluster_create(&harness, cid, token, size), 0);
 }
 
+static void sentinels_wait_ms(unsigned ms)
+{
+    char command[80], answer[128];
+
+    (void)snprintf(command, sizeof(command), "SENTINEL SET main down-after-milliseconds %u", ms);
+    for (size_t i = 0; i < SENTINELS; i++) {
+        assert_int_equal(rt_test_redis_command(&sentinels[i], command, answer, sizeof(answer)), 0);
+        assert_string_equal(answer, "+OK");
+    }
+}
+
+/* Files of ends on this host's disk. */
+static unsigned n_kept(unsigned host)
+{
+    char path[128];
+    struct dirent *entry;
+    unsigned n = 0;
+    DIR *dir;
+
+    (void)snprintf(path, sizeof(path), "%s/ends", harness.hosts[host].state);
+    dir = opendir(path);
+    while (dir != NULL && (entry = readdir(dir)) != NULL) {
+        n += entry->d_name[0] != '.';
+    }
+    if (dir != NULL) {
+        closedir(dir);
+    }
+    return n;
+}
+
+/* Both replicas stand still, and the Sentinels take their time: what ends then is at the primary alone, for longer than
+ * a look takes. That one dies, and a replica that lacks the end is promoted. */
+static void test_primary_alone(void **state)
+{
+    char go[128], script[256];
+    struct rt_cluster_vm *vm;
+    uint64_t until;
+    FILE *file;
+
+    (void)state;
+    sentinels_wait_ms(30000);
+    (void)snprintf(go, sizeof(go), "%s/go", harness.dir);
+    (void)snprintf(script, sizeof(script), "while [ ! -e %s ]; do sleep 0.05; done; echo bye; exit 7", go);
+    vm = harness_vm("late", script);
+    assert_int_equal(rt_test_redis_pause(&harness.replica), 0);
+    assert_int_equal(rt_test_redis_pause(&second), 0);
+    file = fopen(go, "w");
+    assert_non_null(file);
+    assert_int_equal(fclose(file), 0);
+    harness_vm_end(vm, 7); /* it was told that its end is safe */
+    rt_process_sleep_ms(16000);
+    assert_int_equal(n_kept(0), 1);
+    assert_int_equal(rt_test_redis_kill(&harness.redis), 0);
+    assert_int_equal(rt_test_redis_resume(&harness.replica), 0);
+    assert_int_equal(rt_test_redis_resume(&second), 0);
+    sentinels_wait_ms(1000);
+    harness_until_said(0, "no longer redis://127.0.0.1", 1);
+    harness_expect(0, "7\n", ARGS("wait", "late"));
+    harness_expect(0, "bye\n", ARGS("logs", "late"));
+    /* One replica has it, the other one is dead, and the Sentinels are sure of the new primary. */
+    until = rt_process_now_ms() + HARNESS_LIMIT_MS;
+    while (n_kept(0) > 0 && rt_process_now_ms() < until) {
+        rt_process_sleep_ms(100);
+    }
+    assert_int_equal(n_kept(0), 0);
+    harness_expect(0, "7\n", ARGS("wait", "late"));
+    assert_int_equal(rt_test_redis_restart(&harness.redis, false), 0);
+}
+
 /* Numbered lines, one each 10 ms, until somebody says that it is enough. */
 static void test_under_traffic(void **state)
 {
+    unsigned said[2] = {harness_said(0, "no longer redis://127.0.0.1"), harness_said(1, "no longer redis://127.0.0.1")};
     struct rt_cluster_vm *stream, *shorts;
     char token[2048], cid[32], line[32], script[96];
     const char *at;
@@ -77,7 +148,7 @@ static void test_under_traffic(void **state)
         harness_vm_end(shorts, 1 + i); /* it was told that its end is safe */
     }
     for (unsigned host = 0; host < 2; host++) {
-        harness_until_said(host, "no longer tcp:127.0.0.1", 1);
+        harness_until_said(host, "no longer redis://127.0.0.1", said[host] + 1);
     }
     for (int i = 0; i < SHORT; i++) {
         (void)snprintf(cid, sizeof(cid), "short-%d", i);
@@ -125,8 +196,9 @@ static void test_one_store(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_under_traffic), cmocka_unit_test(test_one_store)};
-    int status = harness_main_in(2, true, prepare, "sentinel", tests, 2);
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_primary_alone), cmocka_unit_test(test_under_traffic),
+                                       cmocka_unit_test(test_one_store)};
+    int status = harness_main_in(2, true, prepare, "sentinel", tests, 3);
 
     harness_close(&attach);
     for (size_t i = 0; i < SENTINELS; i++) {

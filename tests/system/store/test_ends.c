@@ -122,6 +122,33 @@ static void test_end_keeps_status_and_tails(void **state)
     agent_stop(a);
 }
 
+/* An end that was taken is offered again without its tails. A store that does not have it any more refuses it: else it
+ * would have the status, and nobody the output. */
+static void test_again(void **state)
+{
+    struct agent *a = agent_start(redis.unix_endpoint, "hosta");
+    struct rt_store_op op = {.kind = RT_STORE_END, .key = key_of("t", "c"), .end = {.code = 3, .out = 5}};
+    struct rt_store_op again, tails = {.kind = RT_STORE_TAILS, .key = key_of("t", "c")};
+
+    (void)state;
+    op.life = join(a, "c", 7, "hosta");
+    again = op;
+    again.again = true;
+    op.tail[0] = slice("hello");
+    assert_int_equal(submit(a, &again), RT_ENOTFOUND);
+    assert_int_equal(a->reply.outcome.verdict, RT_CLASS_NOT_FOUND);
+    assert_int_equal(get(a, "t", "c")->rule.state, RT_SESSION_RUNNING);
+    assert_int_equal(submit(a, &op), 0);
+    assert_int_equal(submit(a, &again), 0);
+    assert_int_equal(a->reply.how, RT_END_STORED);
+    assert_int_equal(submit(a, &tails), 0);
+    assert_true(rt_slice_equal(a->reply.tail[0], slice("hello")));
+    again.end.code = 4;
+    assert_int_equal(submit(a, &again), 0);
+    assert_int_equal(a->reply.how, RT_END_OTHER);
+    agent_stop(a);
+}
+
 /* What `wait` and `logs` were told stays true: the same end is stored again, whatever tails are missing, another is
  * not. */
 static void test_the_first_end_stands(void **state)
@@ -305,6 +332,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_end_keeps_status_and_tails, flush_setup),
+        cmocka_unit_test_setup(test_again, flush_setup),
         cmocka_unit_test_setup(test_the_first_end_stands, flush_setup),
         cmocka_unit_test_setup(test_order, flush_setup),
         cmocka_unit_test_setup(test_full, flush_setup),

@@ -77,6 +77,7 @@ struct fx {
     uint64_t revoked_life;        /* ... 0: forgotten */
     char keeper[RT_HOST_MAX + 1]; /* of the tails, as the store has it */
     bool unsure, doubtful;        /* ENDs are taken, and not by all replicas; GETs are not surely of the primary */
+    bool lone;                    /* of an unsure END: nor by all replicas that are connected */
     uint32_t writes[FX_WRITES];
     size_t n_writes; /* under way */
     uint8_t id_seed;

@@ -159,6 +159,9 @@ static void run_write(struct fx *fx, const struct rt_store_op *op, struct rt_sto
     } else if (op->kind != RT_STORE_REPORT && record->rule.state == RT_SESSION_ENDED &&
                (record->code != op->end.code || record->out != op->end.out || record->err != op->end.err)) {
         reply->how = RT_END_OTHER;
+    } else if (op->again && record->rule.state != RT_SESSION_ENDED) {
+        reply->error = RT_ENOTFOUND;
+        reply->outcome.verdict = RT_CLASS_NOT_FOUND;
     } else if (op->kind == RT_STORE_END || op->kind == RT_STORE_MARK) {
         record->rule.state = RT_SESSION_ENDED;
         record->code = op->end.code;
@@ -166,6 +169,7 @@ static void run_write(struct fx *fx, const struct rt_store_op *op, struct rt_sto
         record->err = op->end.err;
         reply->how = fx->unsure ? RT_END_STORED : RT_END_REPLICATED;
         reply->unsure = fx->unsure;
+        reply->spread = !fx->lone;
     }
 }
 

@@ -64,13 +64,13 @@ static void test_replicas_come(void **state)
     fx->unsure = false;
     pass(fx, 2000);
     assert_int_equal(fx->n_dropped, 1);
-    assert_memory_equal(fx->tail[0], "hi\n", 3);
     ends = fx->n_submitted[RT_STORE_END];
     pass(fx, 60000);
     assert_int_equal(fx->n_submitted[RT_STORE_END], ends);
 }
 
-/* No replica comes, and no other primary: what is there after AG_LOOK_MS is there to stay. */
+/* The replicas that are connected have it, another one is away, and no other primary comes: what is there after
+ * AG_LOOK_MS is there to stay. */
 static void test_found_there(void **state)
 {
     struct fx *fx = *state;
@@ -81,6 +81,112 @@ static void test_found_there(void **state)
     pass(fx, 6000);
     assert_int_equal(fx->n_dropped, 1);
     assert_true(is_ended(fx));
+}
+
+/* The primary alone has it: if that dies, a replica without it follows, however long it was there. */
+static void test_no_replica(void **state)
+{
+    struct fx *fx = *state;
+
+    fx->lone = true;
+    kept(fx);
+    pass(fx, 120000);
+    assert_int_equal(fx->n_dropped, 0);
+    assert_true(is_ended(fx));
+    fx->lone = false; /* one comes, the other does not: AG_LOOK_MS from now on */
+    pass(fx, AG_KEPT_RETRY_MAX_MS);
+    assert_int_equal(fx->n_dropped, 0);
+    pass(fx, AG_KEPT_RETRY_MAX_MS);
+    assert_int_equal(fx->n_dropped, 1);
+}
+
+/* A replica had it, and is away when the end is offered again: the time begins anew. */
+static void test_replica_goes(void **state)
+{
+    struct fx *fx = *state;
+
+    kept(fx);
+    pass(fx, 2000);
+    fx->lone = true;
+    pass(fx, 120000);
+    assert_int_equal(fx->n_dropped, 0);
+}
+
+/* An END that is not answered tells of no replica either. */
+static void test_offer_fails(void **state)
+{
+    struct fx *fx = *state;
+
+    kept(fx);
+    pass(fx, 6500);
+    fx_tick(fx, 1000);
+    fx_fail(fx, RT_ETIMEDOUT);
+    pass(fx, AG_LOOK_MS);
+    assert_int_equal(fx->n_dropped, 0);
+    pass(fx, 60000);
+    assert_int_equal(fx->n_dropped, 1);
+}
+
+/* The server has the tails: they go to it once, and to another one that may lack them. */
+static void test_tails_once(void **state)
+{
+    struct fx *fx = *state;
+    size_t ends;
+
+    fx->lone = true;
+    kept(fx);
+    assert_int_equal(fx->tail_size[0], 3);
+    for (int i = 0; i < 4; i++) {
+        ends = fx->n_submitted[RT_STORE_END];
+        pass(fx, AG_KEPT_RETRY_MAX_MS);
+        assert_true(fx->n_submitted[RT_STORE_END] > ends);
+        assert_true(fx->last[RT_STORE_END].again);
+        assert_int_equal(fx->tail_size[0], 0);
+    }
+    fx_up(fx, false, true);
+    fx_answer(fx);
+    assert_false(fx->last[RT_STORE_END].again);
+    assert_int_equal(fx->tail_size[0], 3);
+    /* Its record alone is lost, and nobody has told the agent. */
+    pass(fx, 2000);
+    assert_int_equal(fx->tail_size[0], 0);
+    fx_record(fx, "local", "web")->rule.state = RT_SESSION_RUNNING;
+    pass(fx, AG_KEPT_RETRY_MAX_MS);
+    assert_true(is_ended(fx));
+    fx->lone = false;
+    fx->unsure = false;
+    ends = fx->n_submitted[RT_STORE_END];
+    pass(fx, AG_KEPT_RETRY_MAX_MS);
+    assert_int_equal(fx->n_submitted[RT_STORE_END], ends + 1);
+    assert_int_equal(fx->n_dropped, 1);
+}
+
+/* The next container's end does not have this one offered sooner. */
+static void test_others_end(void **state)
+{
+    struct rt_end_msg msg = {.code = 1};
+    struct fx *fx = *state;
+    static struct fx_guest other;
+    size_t ends;
+
+    fx->lone = true;
+    kept(fx);
+    pass(fx, 120000);
+    ends = fx->n_submitted[RT_STORE_END];
+    for (int i = 0; i < 4; i++) {
+        char cid[] = "other0";
+
+        cid[5] = (char)('0' + i);
+        fx_guest(&other, cid, 1);
+        fx_serve(fx, &other);
+        fx_msg(fx, other.link, &(struct rt_frame){.type = RT_END}, RT_MSG_END, &msg);
+        fx_answer(fx);
+        fx_disk(fx, 0);
+        pass(fx, 2000);
+    }
+    /* Each of the four at 0 and 1000 ms, those before the last one at 3000, the first one at 7000 as well: and the
+     * first container's at most once in 8000. */
+    assert_in_range(fx->n_submitted[RT_STORE_END] - ends, 8, 13);
 }
 
 /* A failover has lost it, and the agent was told of none. */
@@ -97,7 +203,8 @@ static void test_not_there(void **state)
     assert_int_equal(fx->n_dropped, 0);
     assert_true(fx->n_submitted[RT_STORE_END] > ends);
     assert_true(is_ended(fx));
-    assert_memory_equal(fx->tail[0], "hi\n", 3);
+    assert_false(fx->last[RT_STORE_END].again);
+    assert_int_equal(fx->tail_size[0], 3);
     pass(fx, 60000);
     assert_int_equal(fx->n_dropped, 1);
 }
@@ -212,6 +319,8 @@ int main(void)
         FX_TEST(test_replicas_come), FX_TEST(test_found_there),   FX_TEST(test_not_there),
         FX_TEST(test_another_there), FX_TEST(test_another_store), FX_TEST(test_not_the_primary),
         FX_TEST(test_look_fails),    FX_TEST(test_no_disk),       FX_TEST(test_guest_comes_back),
+        FX_TEST(test_no_replica),    FX_TEST(test_replica_goes),  FX_TEST(test_offer_fails),
+        FX_TEST(test_tails_once),    FX_TEST(test_others_end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -27,9 +27,16 @@ static int setup(void **state)
     return 0;
 }
 
+static void told(size_t i, const char *place, uint64_t epoch, bool alive, uint64_t replicas)
+{
+    struct rt_primary_answer answer = {.place = place, .epoch = epoch, .alive = alive, .replicas = replicas};
+
+    rt_primary_said(&primary, i, &answer, now);
+}
+
 static void said(size_t i, const char *place, uint64_t epoch)
 {
-    rt_primary_said(&primary, i, place, epoch, now);
+    told(i, place, epoch, true, 0);
 }
 
 /* Whom it chooses now; whether that is another one than before must be told right. */
@@ -242,6 +249,89 @@ static void test_equal_epoch(void **state)
     assert_string_equal(chosen(), Q);
 }
 
+/* A second passes, and all say P at 1; so many of them see it alive. */
+static void second(size_t n_alive)
+{
+    now += 1000;
+    for (size_t i = 0; i < primary.n; i++) {
+        told(i, P, 1, i < n_alive, 0);
+    }
+    assert_string_equal(chosen(), P);
+}
+
+static bool sure_after(size_t n_alive, uint64_t ms)
+{
+    for (; ms > 0; ms -= 1000) {
+        second(n_alive);
+    }
+    return rt_primary_sure(&primary, now);
+}
+
+/* Sure is it of a primary that a majority has seen alive for long enough, without a break. */
+static void test_sure(void **state)
+{
+    (void)state;
+    on_p();
+    assert_false(rt_primary_sure(&primary, now));
+    assert_false(sure_after(3, RT_PRIMARY_SURE_MS - 1000));
+    assert_true(sure_after(3, 1000));
+    assert_true(sure_after(2, 60000)); /* one that says otherwise changes nothing */
+    assert_false(sure_after(1, 1000));
+    assert_true(rt_primary_voted(&primary, now));           /* and it stays the primary */
+    assert_false(sure_after(3, RT_PRIMARY_SURE_MS - 1000)); /* one answer that says otherwise: from the beginning */
+    assert_true(sure_after(3, 2000));
+    /* Two are not heard for a while, or name another place: from the beginning, too. */
+    now += RT_PRIMARY_FRESH_MS;
+    said(0, P, 1);
+    assert_false(sure_after(3, RT_PRIMARY_SURE_MS));
+    assert_true(sure_after(3, 1000));
+    for (size_t i = 0; i < 2; i++) {
+        rt_primary_failed(&primary, i);
+    }
+    assert_false(sure_after(3, RT_PRIMARY_SURE_MS));
+    assert_true(sure_after(3, 1000));
+    all_say(P, 2);
+    assert_false(sure_after(3, 0));
+    all_say(Q, 3);
+    assert_string_equal(chosen(), Q);
+    assert_false(rt_primary_sure(&primary, now));
+}
+
+static void all_know(uint64_t a, uint64_t b, uint64_t c)
+{
+    told(0, P, 1, true, a);
+    told(1, P, 1, true, b);
+    told(2, P, 1, true, c);
+    assert_string_equal(chosen(), P);
+}
+
+/* Replicas are counted by a majority, up and down; one that lies changes nothing. */
+static void test_replicas(void **state)
+{
+    (void)state;
+    all_know(2, 2, 2);
+    assert_int_equal(primary.replicas, 2);
+    all_know(1000000, 2, 2);
+    assert_int_equal(primary.replicas, 2);
+    all_know(2, 0, 2);
+    assert_int_equal(primary.replicas, 2);
+    all_know(3, 2, 3); /* one comes */
+    assert_int_equal(primary.replicas, 3);
+    all_know(1, 3, 3); /* SENTINEL RESET, one after another */
+    assert_int_equal(primary.replicas, 3);
+    all_know(1, 1, 3);
+    assert_int_equal(primary.replicas, 1);
+    /* What one knew that has died counts no more; without a majority nothing changes. */
+    all_know(2, 2, 9);
+    now += RT_PRIMARY_FRESH_MS;
+    told(0, P, 1, true, 1);
+    assert_string_equal(chosen(), P);
+    assert_int_equal(primary.replicas, 2);
+    told(1, P, 1, true, 1);
+    assert_string_equal(chosen(), P);
+    assert_int_equal(primary.replicas, 1);
+}
+
 static void test_no_places(void **state)
 {
     char text[RT_PRIMARY_PLACE_MAX + 2];
@@ -268,7 +358,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_vote),        TEST(test_failover),    TEST(test_first_is_wrong), TEST(test_same_place_other_epoch),
         TEST(test_old_answers), TEST(test_majorities),  TEST(test_guess),          TEST(test_guess_goes_round),
-        TEST(test_older_epoch), TEST(test_equal_epoch), TEST(test_no_places),
+        TEST(test_older_epoch), TEST(test_equal_epoch), TEST(test_no_places),      TEST(test_sure),
+        TEST(test_replicas),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

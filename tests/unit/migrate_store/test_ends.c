@@ -49,6 +49,16 @@ static int end(void)
     return submit(agent, &op);
 }
 
+static size_t count_logged(const char *part)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < agent->n_log; i++) {
+        n += strstr(agent->log[i], part) != NULL;
+    }
+    return n;
+}
+
 static bool is_ready(struct agent *a)
 {
     return a->store.ends.state == RT_REDIS_READY;
@@ -65,11 +75,11 @@ static void test_who_has_it(void **state)
     fake_rule(&fake, "ROLE", TWO_REPLICAS, FAKE_GO_ON, 0);
     assert_int_equal(end(), 0);
     assert_int_equal(agent->reply.how, RT_END_STORED); /* none has acknowledged in time */
-    assert_true(agent->reply.unsure);
+    assert_true(agent->reply.unsure && !agent->reply.spread);
     fake_rule(&fake, "WAIT 2 500", ":1\r\n", FAKE_GO_ON, 0);
     assert_int_equal(end(), 0);
     assert_int_equal(agent->reply.how, RT_END_STORED); /* the other one may be the next primary */
-    assert_true(agent->reply.unsure);
+    assert_true(agent->reply.unsure && !agent->reply.spread);
     fake_rule(&fake, "WAIT 2 500", ":2\r\n", FAKE_GO_ON, 0);
     assert_int_equal(end(), 0);
     assert_int_equal(agent->reply.how, RT_END_REPLICATED);
@@ -79,12 +89,31 @@ static void test_who_has_it(void **state)
     fake_rule(&fake, "WAIT 1 500", ":1\r\n", FAKE_GO_ON, 0);
     assert_int_equal(end(), 0);
     assert_int_equal(agent->reply.how, RT_END_STORED);
-    assert_true(agent->reply.unsure);
+    assert_true(agent->reply.unsure && agent->reply.spread);
     fake_rule(&fake, "ROLE", FAKE_ROLE, FAKE_GO_ON, 0); /* and both */
     assert_int_equal(end(), 0);
     assert_int_equal(agent->reply.how, RT_END_STORED);
-    assert_true(agent->reply.unsure);
+    assert_true(agent->reply.unsure && !agent->reply.spread);
     assert_int_equal(agent->n_errors_logged, 0);
+    assert_int_equal(count_logged("not all replicas"), 1); /* once, whatever the number of ends */
+}
+
+/* A replica was connected at the greeting, and none is when the first end comes. */
+static void test_replica_at_greeting(void **state)
+{
+    (void)state;
+    fake_rule(&fake, "INFO", "$69\r\nrun_id:" FAKE_RUN_ID "\r\nconnected_slaves:1\r\n\r\n", FAKE_GO_ON, 0);
+    fake_cut(&fake);
+    assert_true(run_until(is_down, agent, 10000));
+    assert_true(run_until(is_up, agent, 10000));
+    assert_true(run_until(is_ready, agent, 10000));
+    fake_rule(&fake, "INFO", FAKE_INFO, FAKE_GO_ON, 0);
+    fake_cut(&fake);
+    assert_true(run_until(is_down, agent, 10000));
+    assert_true(run_until(is_up, agent, 10000));
+    assert_true(run_until(is_ready, agent, 10000));
+    assert_int_equal(end(), 0);
+    assert_true(agent->reply.unsure && !agent->reply.spread);
 }
 
 /* Nothing was written, so nobody is waited for. */
@@ -203,8 +232,8 @@ static void test_lost(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WITH_AGENT(test_who_has_it),  WITH_AGENT(test_another_end), WITH_AGENT(test_rejected),
-        WITH_AGENT(test_shared_wait), WITH_AGENT(test_lost),
+        WITH_AGENT(test_who_has_it), WITH_AGENT(test_replica_at_greeting), WITH_AGENT(test_another_end),
+        WITH_AGENT(test_rejected),   WITH_AGENT(test_shared_wait),         WITH_AGENT(test_lost),
     };
 
     return cmocka_run_group_tests(tests, fake_group_setup, fake_group_teardown);

@@ -18,7 +18,7 @@
 
 static struct fake fakes[N];
 static size_t n_named;          /* of them */
-static char answers[N][2][128]; /* to SENTINEL MASTER, to SENTINEL get-master-addr-by-name */
+static char answers[N][2][256]; /* to SENTINEL MASTER, to SENTINEL get-master-addr-by-name */
 
 static struct {
     struct rt_sentinels sentinels;
@@ -58,12 +58,26 @@ static void closed_cb(struct rt_sentinels *sentinels)
     s.n_closed++;
 }
 
-/* What this one answers from now on. */
+/* What this one answers to SENTINEL MASTER from now on. */
+static void sees(size_t i, unsigned epoch, const char *replicas, const char *flags, const char *silent_ms)
+{
+    const char *const words[] = {
+        "name",       "main",  "flags", flags, "last-ok-ping-reply", silent_ms, "config-epoch", epoch == 1 ? "1" : "2",
+        "num-slaves", replicas};
+    size_t used = (size_t)snprintf(answers[i][0], sizeof(answers[i][0]), "*10\r\n");
+
+    assert_in_range(epoch, 1, 2);
+    for (size_t k = 0; k < sizeof(words) / sizeof(words[0]); k++) {
+        used += (size_t)snprintf(answers[i][0] + used, sizeof(answers[i][0]) - used, "$%zu\r\n%s\r\n", strlen(words[k]),
+                                 words[k]);
+        assert_true(used < sizeof(answers[i][0]));
+    }
+}
+
+/* And to the other question: the place; it sees that one alive. */
 static void says(size_t i, unsigned port, unsigned epoch)
 {
-    snprintf(answers[i][0], sizeof(answers[i][0]),
-             "*6\r\n$4\r\nname\r\n$4\r\nmain\r\n$12\r\nconfig-epoch\r\n$%d\r\n%u\r\n$10\r\nnum-slaves\r\n$1\r\n%zu\r\n",
-             epoch > 9 ? 2 : 1, epoch, i);
+    sees(i, epoch, i == 0 ? "0" : "2", "master", "999");
     snprintf(answers[i][1], sizeof(answers[i][1]), "*2\r\n$9\r\n127.0.0.1\r\n$4\r\n%u\r\n", port);
 }
 
@@ -144,9 +158,9 @@ static void test_polls(void **state)
     start();
     until(&s.n_told, 1);
     assert_string_equal(s.place, "redis://127.0.0.1:6301");
-    run_for(50); /* the third one */
-    assert_true(rt_sentinels_agree(&s.sentinels));
-    assert_int_equal(rt_sentinels_replicas(&s.sentinels), N - 1);
+    run_for(50);                                   /* the third one */
+    assert_false(rt_sentinels_sure(&s.sentinels)); /* that takes longer */
+    assert_int_equal(rt_sentinels_replicas(&s.sentinels), 2);
     assert_int_equal(s.n_log, 1);
     assert_int_equal(s.levels[0], RT_LOG_INFO);
     rt_sentinels_held(&s.sentinels, s.place);
@@ -195,7 +209,6 @@ static void test_gone(void **state)
     assert_non_null(strstr(s.log[1], "see to the others"));
     until_asked(2);
     until_asked(2);
-    assert_false(rt_sentinels_agree(&s.sentinels));
     assert_int_equal(s.n_told, 1);
     assert_int_equal(s.n_log, 2);
     assert_int_equal(s.n_none, 0);
@@ -265,6 +278,77 @@ static void test_few(void **state)
     assert_non_null(strstr(s.log[0], "2 Sentinels of main are named: name three at least"));
 }
 
+static void asked_now(size_t i)
+{
+    fake_forget(&fakes[i]);
+    rt_sentinels_ask(&s.sentinels);
+    for (unsigned ms = 0; fake_asked(&fakes[i], "get-master-addr") == 0 && ms < HANG_MS; ms++) {
+        run_for(1);
+    }
+    run_for(20);
+}
+
+static bool all_alive(void)
+{
+    for (size_t i = 0; i < N; i++) {
+        if (!s.sentinels.primary.voices[i].alive) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Who names a primary does not see it alive for that. */
+static void test_alive(void **state)
+{
+    static const struct {
+        const char *flags, *silent_ms;
+    } cases[] = {
+        {"s_down,master", "999"},
+        {"s_down,o_down,master", "999"},
+        {"master,disconnected", "999"},
+        {"master", "12000"},
+        {"master,failover_in_progress", "999"},
+        {"master", "3000"},
+        {"master", "99999999999999999999"},
+        {"master", "-1"},
+        {"master", ""},
+        {"", "999"},
+    };
+
+    (void)state;
+    start();
+    until(&s.n_told, 1);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        sees(1, 1, "2", "master", "2999");
+        asked_now(1);
+        assert_true(all_alive());
+        sees(1, 1, "2", cases[i].flags, cases[i].silent_ms);
+        asked_now(1);
+        assert_false(s.sentinels.primary.voices[1].alive);
+        assert_true(rt_primary_voted(&s.sentinels.primary, uv_now(&loop)));
+    }
+    assert_int_equal(s.n_told, 1);
+}
+
+/* One of three says that there are a million replicas; then all forget those that there are. */
+static void test_replicas(void **state)
+{
+    (void)state;
+    start();
+    until(&s.n_told, 1);
+    sees(0, 1, "1000000", "master", "9");
+    asked_now(0);
+    asked_now(0);
+    assert_int_equal(rt_sentinels_replicas(&s.sentinels), 2);
+    for (size_t i = 0; i < N; i++) {
+        sees(i, 1, "0", "master", "9");
+    }
+    asked_now(2);
+    asked_now(2);
+    assert_int_equal(rt_sentinels_replicas(&s.sentinels), 1);
+}
+
 /* From within a call, and before anything has come. */
 static void test_stops(void **state)
 {
@@ -296,13 +380,9 @@ static void test_mixed_endpoints(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WITH_FAKES(test_polls),
-        WITH_FAKES(test_hint),
-        WITH_FAKES(test_gone),
-        WITH_FAKES(test_rubbish),
-        WITH_FAKES(test_few),
-        WITH_FAKES(test_stops),
-        cmocka_unit_test(test_mixed_endpoints),
+        WITH_FAKES(test_polls), WITH_FAKES(test_hint),     WITH_FAKES(test_gone),
+        WITH_FAKES(test_alive), WITH_FAKES(test_replicas), WITH_FAKES(test_rubbish),
+        WITH_FAKES(test_few),   WITH_FAKES(test_stops),    cmocka_unit_test(test_mixed_endpoints),
     };
 
     return cmocka_run_group_tests(tests, fake_group_setup, fake_group_teardown);
