@@ -69,7 +69,8 @@ static void check_revoked(int container)
 
         since = since > a->up_us ? since : a->up_us;
         since = since > a->paused_until_us ? since : a->paused_until_us;
-        if (served->by[i].life <= rev && a->store_up && sim.now_us > since + REVOKED_SERVING_MAX_US) {
+        if (served->by[i].life <= rev && sim_store_in_touch(served->by[i].agent) &&
+            sim.now_us > since + REVOKED_SERVING_MAX_US) {
             sim_fail("host%d serves container %d at life %llu for too long, and %llu is revoked", served->by[i].agent,
                      container, (unsigned long long)served->by[i].life, (unsigned long long)rev);
         }
@@ -84,7 +85,7 @@ static void check_serving(int container)
     for (int i = 0; i < served->n; i++) {
         const struct sim_agent *a = &sim.agents[served->by[i].agent];
 
-        n += !a->paused && a->store_up;
+        n += !a->paused && sim_store_in_touch(served->by[i].agent);
     }
     for (int i = 0; i < served->n; i++) {
         for (int k = i + 1; k < served->n; k++) {
@@ -129,7 +130,9 @@ static void check_guest(int i)
     }
     rt_tether_view(g->tether, &view);
     if (view.cls == RT_CLASS_FORKED &&
-        sim_ticket_forgot(g->tether->ticket, g->tether->ticket_size, &sim_store_record(g->container)->ticket)) {
+        (sim_ticket_forgot(g->tether->ticket, g->tether->ticket_size, &sim_store_record(g->container)->ticket) ||
+         (sim_store_old_record(g->container) != NULL &&
+          sim_ticket_forgot(g->tether->ticket, g->tether->ticket_size, &sim_store_old_record(g->container)->ticket)))) {
         sim.forked[g->container] = true; /* as a copy it is told, until its record has been lost for a lease */
         return;
     }
@@ -146,7 +149,8 @@ void sim_check_take(int container, int agent, const struct rt_claim *claim)
     const struct rt_record *record = sim_store_record(container);
     const struct sim_served *served = &sim.served[container];
 
-    if (!record->exists || rt_id_equal(&record->inc, &claim->inc) || (!claim->join && claim->taken)) {
+    if (!record->exists || rt_id_equal(&record->inc, &claim->inc) || (!claim->join && claim->taken) ||
+        !sim_store_in_touch(agent)) {
         return;
     }
     for (int i = 0; i < served->n; i++) {
@@ -155,8 +159,8 @@ void sim_check_take(int container, int agent, const struct rt_claim *claim)
 
         sim_agent_name(served->by[i].agent, host);
         if (served->by[i].agent != agent && record->state == RT_SESSION_RUNNING && strcmp(host, record->host) == 0 &&
-            record->life == served->by[i].life && record->epoch == served->by[i].epoch && owner->store_up &&
-            !owner->paused && sim.now_us > owner->up_us + STEADY_US &&
+            record->life == served->by[i].life && record->epoch == served->by[i].epoch &&
+            sim_store_in_touch(served->by[i].agent) && !owner->paused && sim.now_us > owner->up_us + STEADY_US &&
             sim.now_us > owner->paused_until_us + STEADY_US) {
             sim_fail("container %d is given to a start at host%d while %s serves another one and lives", container,
                      agent, host);

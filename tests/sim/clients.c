@@ -351,10 +351,12 @@ static void on_gap(int client, struct sim_att *att, const struct rt_catt_event *
     }
 }
 
-/* A container must not end before who holds it has read it to its end. */
+/* A container must not end before who holds it has read it to its end. While there are two primaries, it may be with an
+ * agent of which nobody on this side knows. */
 static void check_ended(int client, const struct sim_att *att)
 {
-    if (!att->attached || !att->must_not_gap || sim.forked[att->container]) {
+    if (!att->attached || !att->must_not_gap || sim.forked[att->container] ||
+        sim_store_old_record(att->container) != NULL) {
         return;
     }
     for (int i = 0; i < sim.n_lines; i++) {

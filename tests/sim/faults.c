@@ -71,6 +71,8 @@ const struct sim_fault_kind sim_fault_kinds[SIM_FAULTS] = {
     [FAULT_EXIT] = {"exit", true},
     [FAULT_KICK] = {"kick", true},
     [FAULT_REVOKE] = {"revoke", true},
+    [FAULT_STORE_SPLIT] = {"store split", true},
+    [FAULT_STORE_ALONE] = {"store alone", true},
 };
 
 int sim_fault_named(const char *name)
@@ -407,6 +409,38 @@ static void disk_fault(enum sim_fault fault)
     }
 }
 
+static void exit_meanwhile(int arg)
+{
+    (void)arg;
+    if (sim_store_split()) { /* which may outlast the other faults */
+        sim.stats.faults[FAULT_EXIT] += exit_one(100) >= 0;
+    }
+}
+
+/* A container ends while there are two primaries, or one that is alone. */
+static void split_some(int arg)
+{
+    enum sim_fault fault = sim_chance(60) ? FAULT_STORE_SPLIT : FAULT_STORE_ALONE;
+
+    (void)arg;
+    if (sim.quiet) {
+        return;
+    }
+    if (sim_draws(fault) && sim_store_fault(fault)) {
+        sim_log("fault: %s", sim_fault_kinds[fault].name);
+        sim.stats.faults[fault]++;
+        for (int i = 0; i < 2; i++) {
+            sim_post((struct sim_event){.kind = EV_CALL, .call = exit_meanwhile}, sim_random(10000000));
+        }
+    }
+    sim_post((struct sim_event){.kind = EV_CALL, .call = split_some}, sim_random(5000000));
+}
+
+void sim_start_splits(void)
+{
+    sim_post((struct sim_event){.kind = EV_CALL, .call = split_some}, sim_random(3000000));
+}
+
 void sim_fault_once(void)
 {
     enum sim_fault fault = (enum sim_fault)sim_random(SIM_FAULTS_ONCE);
@@ -508,6 +542,8 @@ void sim_fault_once(void)
         break;
     case FAULT_KICK: /* an operator's: counted when it is carried out */
     case FAULT_REVOKE:
+    case FAULT_STORE_SPLIT:
+    case FAULT_STORE_ALONE:
     case SIM_FAULTS:
         break;
     }

@@ -57,6 +57,8 @@ enum sim_fault {
     SIM_FAULTS_ONCE, /* drawn one at a time; those below come where an operator is about */
     FAULT_KICK = SIM_FAULTS_ONCE,
     FAULT_REVOKE,
+    FAULT_STORE_SPLIT, /* two primaries; and a primary alone: in runs of their own */
+    FAULT_STORE_ALONE,
     SIM_FAULTS,
 };
 
@@ -73,6 +75,8 @@ int sim_fault_named(const char *name);
 uint64_t sim_faults_on(void);
 bool sim_draws(enum sim_fault fault);
 void sim_fault_once(void);
+#define SIM_SPLITS_EVERY 4 /* one run of so many has some */
+void sim_start_splits(void);
 int sim_other_host(int host); /* that is not gone */
 int sim_any_guest(void);      /* that runs, or -1 */
 bool sim_start_fault(enum sim_fault fault);

@@ -83,6 +83,9 @@ static void set_up(const struct sim_options *options)
     if ((sim_draws(FAULT_KICK) || sim_draws(FAULT_REVOKE)) && options->seed % SIM_OPERATOR_EVERY == 1) {
         sim_start_operator();
     }
+    if ((sim_draws(FAULT_STORE_SPLIT) || sim_draws(FAULT_STORE_ALONE)) && options->seed % SIM_SPLITS_EVERY == 2) {
+        sim_start_splits();
+    }
     sim_post((struct sim_event){.kind = EV_FAULT}, sim_random(200000));
 }
 
@@ -294,7 +297,7 @@ static bool fault_lasts(void)
             return true;
         }
     }
-    return false;
+    return sim_store_split();
 }
 
 static void run_for(uint64_t us)

@@ -28,6 +28,12 @@ _Static_assert(sizeof(pasts) / sizeof(pasts[0]) == SIM_KEYS, "one each");
 
 struct sim_db sim_db;
 
+/* The records of the server that this agent uses. */
+static struct sim_record *records_of(int agent)
+{
+    return sim_db.split.at_old[agent] ? sim_db.split.old : sim_db.records;
+}
+
 uint64_t sim_db_ms(void)
 {
     return (uint64_t)((int64_t)(SIM_WALL_MS + sim_ms()) + sim_db.clock_ms);
@@ -90,6 +96,21 @@ const struct rt_record *sim_store_record(int container)
     return &sim_db.records[container].r.rule;
 }
 
+const struct rt_record *sim_store_old_record(int container)
+{
+    return sim_db.split.on ? &sim_db.split.old[container].r.rule : NULL;
+}
+
+bool sim_store_split(void)
+{
+    return sim_db.split.on || sim_db.alone;
+}
+
+bool sim_store_in_touch(int agent)
+{
+    return sim.agents[agent].store_up && !sim_db.split.at_old[agent];
+}
+
 uint64_t sim_store_revoked_us(int container)
 {
     return sim_db.revoked_us[container];
@@ -107,6 +128,7 @@ bool sim_store_life_back(int container)
 
 void sim_store_end_gone(int container)
 {
+    sim_db.unbacked[container] = true;
     if (sim_db.records[container].r.rule.state != RT_SESSION_ENDED) {
         sim_db.end_lost[container] = true;
     }
@@ -151,12 +173,13 @@ void sim_store_up(int agent, bool fresh)
     sim_registry_up(agent, delay_us + 1);
 }
 
-void sim_db_publish(struct rt_store_news *n, int but)
+void sim_db_publish(struct rt_store_news *n, int agent)
 {
     for (int i = 0; i < sim.n_agents; i++) {
         uint64_t delay = sim_db.latency_us + sim_random(500);
 
-        if (i == but || sim.agents[i].agent == NULL || !sim.agents[i].store_up) {
+        if ((i == agent && n->kind == RT_STORE_HOST) || sim.agents[i].agent == NULL || !sim.agents[i].store_up ||
+            sim_db.split.at_old[i] != sim_db.split.at_old[agent]) {
             continue;
         }
         if (sim_db.lose_news > 0) {
@@ -178,12 +201,12 @@ void sim_db_publish(struct rt_store_news *n, int but)
     }
 }
 
-static void publish(const struct rt_claim *claim, uint64_t life)
+static void publish(int agent, const struct rt_claim *claim, uint64_t life)
 {
     struct rt_store_news n = {.kind = RT_STORE_CLAIMED, .key = claim->key, .life = life, .epoch = claim->epoch};
 
     memcpy(n.host, claim->host, sizeof(n.host));
-    sim_db_publish(&n, -1);
+    sim_db_publish(&n, agent);
 }
 
 /* ---- operations ---- */
@@ -197,10 +220,12 @@ static void note_life(int container, bool join, uint64_t life)
     }
 }
 
-static void take(struct sim_record *rec, const struct rt_store_op *op, const struct rt_claim_outcome *outcome)
+static void take(int agent, struct sim_record *rec, const struct rt_store_op *op,
+                 const struct rt_claim_outcome *outcome)
 {
     struct rt_store_record *r = &rec->r;
-    const int *past = &pasts[rec - sim_db.records];
+    int container = (int)(rec - records_of(agent));
+    const int *past = &pasts[container];
     bool again = r->rule.exists && r->rule.life == outcome->life && r->rule.epoch == op->claim.epoch &&
                  rt_id_equal(&r->rule.inc, &op->claim.inc);
 
@@ -214,11 +239,11 @@ static void take(struct sim_record *rec, const struct rt_store_op *op, const str
     if (again) {
         return;
     }
-    note_life((int)(rec - sim_db.records), op->claim.join, outcome->life);
+    note_life(container, op->claim.join, outcome->life);
     r->moves += outcome->moved;
     sim_log("store: %s takes %s at life %llu epoch %llu", op->claim.host, op->claim.key.cid,
             (unsigned long long)outcome->life, (unsigned long long)op->claim.epoch);
-    publish(&op->claim, outcome->life);
+    publish(agent, &op->claim, outcome->life);
 }
 
 /* Whether the record is at the claim that a write is made under; else says whose it is. */
@@ -268,14 +293,14 @@ static void revoke(int agent, struct sim_record *rec, const struct rt_store_op *
     if (rev > rule->rev) {
         sim_log("store: host%d has %s revoked up to life %llu", agent, op->key.cid, (unsigned long long)rev);
         rule->rev = n.life = rev;
-        sim_db.revoked_us[rec - sim_db.records] = sim.now_us;
-        sim_db_publish(&n, -1);
+        sim_db.revoked_us[rec - records_of(agent)] = sim.now_us;
+        sim_db_publish(&n, agent);
     }
     reply->outcome.life = rule->rev;
 }
 
 /* Only what is revoked is made anew here; the status that it ended with, if it had, is gone. */
-static void create(struct sim_record *rec, const struct rt_store_op *op, struct rt_store_reply *reply)
+static void create(int agent, struct sim_record *rec, const struct rt_store_op *op, struct rt_store_reply *reply)
 {
     struct rt_record *rule = &rec->r.rule;
     struct rt_store_news n = {.kind = RT_STORE_CLAIMED, .key = op->key};
@@ -292,13 +317,13 @@ static void create(struct sim_record *rec, const struct rt_store_op *op, struct 
                                      .rev = rule->rev};
     reply->outcome.life = made.r.rule.life + 1;
     if (sim_db_has_end(rec, rec->ended_life)) {
-        sim_db.end_lost[rec - sim_db.records] = true;
+        sim_db.end_lost[rec - records_of(agent)] = true;
     }
     *rec = made;
     refresh(rec);
     sim_log("store: %s is made, to start at life %llu", op->key.cid, (unsigned long long)reply->outcome.life);
     if (!existed) {
-        sim_db_publish(&n, -1);
+        sim_db_publish(&n, agent);
     }
 }
 
@@ -308,9 +333,39 @@ static bool grows(enum rt_store_op_kind kind)
     return kind == RT_STORE_CREATE || kind == RT_STORE_REPORT || kind == RT_STORE_END;
 }
 
+/* A replica has it that a failover promotes which begins later. One that is under way may promote another one, which
+ * gets it in the end: before anybody looks, and is sure that none was under way. */
+static void replicate(int container)
+{
+    struct sim_record *rec = &sim_db.records[container];
+
+    if (sim_db_has_end(rec, rec->ended_life)) {
+        sim_db.older[container] = *rec;
+    }
+}
+
+/* The end is written, at the server that this agent uses: who else has it. */
+static void end_written(int agent, int container, struct rt_store_reply *reply)
+{
+    bool at_old = sim_db.split.at_old[agent];
+
+    reply->how = !at_old && !sim_db.alone && sim_chance(50) ? RT_END_REPLICATED : RT_END_STORED;
+    reply->unsure = reply->how == RT_END_STORED; /* a failover falls back to what the replica has */
+    if (reply->how == RT_END_REPLICATED) {       /* the replica has it, and all that came before it */
+        memcpy(sim_db.older, sim_db.records, sizeof(sim_db.older));
+        return;
+    }
+    reply->spread = (at_old || !sim_db.alone) && sim_chance(50);
+    if (reply->spread && !at_old) {
+        sim_post((struct sim_event){.kind = EV_CALL, .call = replicate, .arg = container},
+                 sim_random(SIM_REPLICATED_US));
+    }
+}
+
 static void run(int agent, const struct rt_store_op *op, struct rt_store_reply *reply)
 {
     struct sim_record *rec;
+    int container;
     char host[RT_HOST_MAX + 1];
 
     sim_agent_name(agent, host);
@@ -322,16 +377,16 @@ static void run(int agent, const struct rt_store_op *op, struct rt_store_reply *
         reply->error = RT_ELIMIT;
         return;
     }
-    rec = &sim_db.records[container_of_key(op->kind == RT_STORE_TEST || op->kind == RT_STORE_TAKE ? &op->claim.key
-                                                                                                  : &op->key)];
+    container = container_of_key(op->kind == RT_STORE_TEST || op->kind == RT_STORE_TAKE ? &op->claim.key : &op->key);
+    rec = &records_of(agent)[container];
     switch (op->kind) {
     case RT_STORE_TEST:
     case RT_STORE_TAKE:
         rt_claim_judge(&rec->r.rule, &op->claim, sim_db_ms(), &reply->outcome);
         if (op->kind == RT_STORE_TAKE && reply->outcome.verdict == RT_CLASS_OK) {
-            sim_check_take((int)(rec - sim_db.records), agent, &op->claim);
-            take(rec, op, &reply->outcome);
-            reply->past = (struct rt_slice){(const uint8_t *)&pasts[rec - sim_db.records], sizeof(pasts[0])};
+            sim_check_take(container, agent, &op->claim);
+            take(agent, rec, op, &reply->outcome);
+            reply->past = (struct rt_slice){(const uint8_t *)&pasts[container], sizeof(pasts[0])};
         }
         break;
     case RT_STORE_STATE:
@@ -369,6 +424,11 @@ static void run(int agent, const struct rt_store_op *op, struct rt_store_reply *
             reply->outcome.verdict = rec->r.rule.exists ? RT_CLASS_STALE : RT_CLASS_NOT_FOUND;
             break;
         }
+        if (op->again && !sim_db_has_end(rec, op->life)) {
+            reply->error = RT_ENOTFOUND;
+            reply->outcome.verdict = RT_CLASS_NOT_FOUND;
+            break;
+        }
         if (rec->r.rule.state == RT_SESSION_ENDED && rec->ended_life == op->life && !same_end(&rec->end, &op->end)) {
             reply->outcome.verdict = RT_CLASS_ENDED;
             reply->how = RT_END_OTHER;
@@ -384,15 +444,14 @@ static void run(int agent, const struct rt_store_op *op, struct rt_store_reply *
         rec->ended_life = op->life;
         refresh(rec);
         sim_log("store: has the end of %s at life %llu from %s", op->key.cid, (unsigned long long)op->life, host);
-        sim_db.end_lost[rec - sim_db.records] = false;
-        reply->how = sim_chance(50) ? RT_END_REPLICATED : RT_END_STORED;
-        reply->unsure = reply->how == RT_END_STORED; /* a failover falls back to what the replica has */
-        if (reply->how == RT_END_REPLICATED) {       /* the replica has it, and all that came before it */
-            memcpy(sim_db.older, sim_db.records, sizeof(sim_db.older));
+        if (!sim_db.split.at_old[agent]) {
+            sim_db.end_lost[container] = false;
         }
+        end_written(agent, container, reply);
         break;
     case RT_STORE_GET:
         reply->n_records = rec->r.rule.exists;
+        reply->unsure = sim_db.split.at_old[agent] && sim.now_us - sim_db.split.since_us > SIM_UNSURE_US;
         if (!rec->r.rule.exists) {
             reply->error = RT_ENOTFOUND;
         }
@@ -401,7 +460,7 @@ static void run(int agent, const struct rt_store_op *op, struct rt_store_reply *
         reply->end = rec->end;
         break;
     case RT_STORE_CREATE:
-        create(rec, op, reply);
+        create(agent, rec, op, reply);
         break;
     case RT_STORE_REVOKE:
         revoke(agent, rec, op, reply);
@@ -421,15 +480,16 @@ struct answer {
 };
 
 /* The records that name this host as their owner, as an agent asks for after its start. */
-static void find(const struct rt_store_op *op, struct answer *answer)
+static void find(int agent, const struct rt_store_op *op, struct answer *answer)
 {
     for (int i = 0; i < SIM_KEYS; i++) {
-        const struct rt_record *rule = &sim_db.records[i].r.rule;
+        const struct sim_record *rec = &records_of(agent)[i];
+        const struct rt_record *rule = &rec->r.rule;
 
         if (!rule->exists || strcmp(rule->host, op->host) != 0) {
             continue;
         }
-        answer->records[answer->reply.n_records] = sim_db.records[i].r;
+        answer->records[answer->reply.n_records] = rec->r;
         sim_key(i, &answer->records[answer->reply.n_records++].key);
     }
 }
@@ -438,6 +498,7 @@ static void find(const struct rt_store_op *op, struct answer *answer)
 struct asked {
     struct rt_store_op op;
     bool late; /* whoever asked was told that it timed out */
+    bool at_old;
     int past;
 };
 
@@ -470,6 +531,7 @@ int sim_store_submit(int agent, const struct rt_store_op *op)
     }
     asked->op = *op;
     asked->late = sim_db.latency_us > SIM_STORE_TIMEOUT_US;
+    asked->at_old = sim_db.split.at_old[agent];
     if (asked->late) {
         time_out(event, op);
     }
@@ -509,16 +571,16 @@ void sim_store_reply(const struct sim_event *event)
     }
     answer->reply.id = asked->op.id;
     answer->reply.kind = asked->op.kind;
-    if (sim_db.out) {
+    if (sim_db.out || asked->at_old != sim_db.split.at_old[event->index]) {
         answer->reply.error = RT_EUNAVAIL;
     } else {
         run(event->index, &asked->op, &answer->reply);
         if (answer->reply.kind == RT_STORE_GET && answer->reply.n_records) {
-            answer->records[0] = sim_db.records[container_of_key(&asked->op.key)].r;
+            answer->records[0] = records_of(event->index)[container_of_key(&asked->op.key)].r;
         }
     }
     if (answer->reply.kind == RT_STORE_FIND && !answer->reply.error) {
-        find(&asked->op, answer);
+        find(event->index, &asked->op, answer);
     }
     if ((answer->reply.kind == RT_STORE_HOSTS || answer->reply.kind == RT_STORE_HOST_ROW) && !answer->reply.error) {
         sim_registry_run(&asked->op, &answer->reply, answer->hosts);

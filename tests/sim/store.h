@@ -22,7 +22,9 @@ void sim_store_news(const struct sim_event *event);
 bool sim_store_fault(enum sim_fault fault);
 void sim_store_heal(void);
 bool sim_store_whole(void);
-uint64_t sim_store_back_ms(void); /* by how much its clock has gone back, in all */
+bool sim_store_split(void);         /* there are two primaries, or the primary is alone */
+bool sim_store_in_touch(int agent); /* with the primary that counts */
+uint64_t sim_store_back_ms(void);   /* by how much its clock has gone back, in all */
 /* The store lost the end of this container after it had taken it: its agent keeps it no more. */
 bool sim_store_end_lost(int container);
 void sim_store_end_gone(int container); /* with the disk that kept it */
@@ -30,6 +32,7 @@ void sim_store_end_gone(int container); /* with the disk that kept it */
  * it joined at did not know of that life. */
 bool sim_store_life_back(int container);
 const struct rt_record *sim_store_record(int container);
-uint64_t sim_store_revoked_us(int container); /* since when what is revoked of it is as it is, 0 never */
+const struct rt_record *sim_store_old_record(int container); /* the old primary's, or NULL */
+uint64_t sim_store_revoked_us(int container);                /* since when what is revoked of it is as it is, 0 never */
 
 #endif

@@ -51,7 +51,8 @@ static void whole_now(int arg)
     }
 }
 
-/* The records become those of `from`, or none. */
+/* The records become those of `from`, or none. What a failover loses of ends is not lost: their agents have them on
+ * their disks until they are sure. */
 static void fall_back_to(const struct sim_record *from)
 {
     static const struct sim_record none;
@@ -60,7 +61,8 @@ static void fall_back_to(const struct sim_record *from)
         struct sim_record *rec = &sim_db.records[i];
         const struct sim_record *old = from != NULL ? &from[i] : &none;
 
-        if (sim_db_has_end(rec, rec->ended_life) && !sim_db_has_end(old, rec->ended_life)) {
+        if (sim_db_has_end(rec, rec->ended_life) && !sim_db_has_end(old, rec->ended_life) &&
+            (from == NULL || sim_db.unbacked[i])) {
             sim_db.end_lost[i] = true;
         }
         if (rec->r.rule.rev != old->r.rule.rev) {
@@ -73,7 +75,75 @@ static void fall_back_to(const struct sim_record *from)
 static void keep_older(int arg)
 {
     (void)arg;
-    memcpy(sim_db.older, sim_db.records, sizeof(sim_db.older));
+    if (!sim_db.alone) {
+        memcpy(sim_db.older, sim_db.records, sizeof(sim_db.older));
+    }
+}
+
+/* Two primaries. */
+
+static void down_one(int agent)
+{
+    struct rt_store_news n = {.kind = RT_STORE_DOWN};
+
+    if (sim.agents[agent].agent != NULL) {
+        sim_db_news(agent, &n, 0);
+    }
+    sim.agents[agent].store_up = false;
+}
+
+static void up_one(int agent)
+{
+    sim_store_up(agent, true);
+}
+
+static void goes_to_new(int agent)
+{
+    down_one(agent);
+    sim_post((struct sim_event){.kind = EV_CALL, .call = up_one, .arg = agent}, 1000 + sim_random(1000000));
+}
+
+static void split_over(int arg)
+{
+    (void)arg;
+    sim_log("the old primary is left by all, and what it took is lost");
+    sim_db.split.on = false;
+    for (int i = 0; i < sim.n_agents; i++) {
+        if (sim_db.split.at_old[i]) {
+            sim_db.split.at_old[i] = false;
+            goes_to_new(i);
+        }
+    }
+}
+
+static void split(void)
+{
+    sim_db.split.on = true;
+    sim_db.split.since_us = sim.now_us;
+    memcpy(sim_db.split.old, sim_db.records, sizeof(sim_db.split.old));
+    fall_back_to(sim_db.older);
+    for (int i = 0; i < sim.n_agents; i++) {
+        sim_db.split.at_old[i] = sim_chance(50);
+        if (!sim_db.split.at_old[i]) {
+            goes_to_new(i);
+        }
+    }
+    sim_post((struct sim_event){.kind = EV_CALL, .call = split_over}, 5000000 + sim_random(25000000));
+}
+
+/* The primary is alone, and its replicas come back, or it dies and one of them is promoted. */
+static void alone_over(int dies)
+{
+    sim_log("the primary is not alone any more%s", dies != 0 ? ": it is dead" : "");
+    sim_db.alone = false;
+    if (dies != 0) {
+        sim_db.out = true;
+        down_all();
+        fall_back_to(sim_db.older);
+        sim_post((struct sim_event){.kind = EV_CALL, .call = up_all, .arg = 1}, sim_random(1000000));
+    } else {
+        keep_older(0);
+    }
 }
 
 static void normal_speed(int arg)
@@ -175,6 +245,19 @@ bool sim_store_fault(enum sim_fault fault)
     case FAULT_STORE_CLOCK:
         clock_step();
         break;
+    case FAULT_STORE_SPLIT:
+    case FAULT_STORE_ALONE:
+        if (sim_store_split() || sim_db.out) {
+            return false;
+        }
+        if (fault == FAULT_STORE_SPLIT) {
+            split();
+            return true;
+        }
+        sim_db.alone = true;
+        sim_post((struct sim_event){.kind = EV_CALL, .call = alone_over, .arg = sim_chance(70)},
+                 5000000 + sim_random(35000000));
+        return true;
     case FAULT_NEWS_LOST:
         sim_db.lose_news = 1 + (int)sim_random(4);
         return false;

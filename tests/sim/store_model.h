@@ -15,6 +15,11 @@
 
 /* An operation that takes longer is answered as timed out, and has its effect all the same. */
 #define SIM_STORE_TIMEOUT_US 1000000
+/* For so long the Sentinels see a primary alive that is cut off from them. */
+#define SIM_UNSURE_US 3000000
+/* The replica that a failover promotes has an end that another one acknowledged: before a look is sure of it, also of
+ * one that comes just after a cut. */
+#define SIM_REPLICATED_US 6000000
 
 struct sim_record {
     struct rt_store_record r;
@@ -23,10 +28,22 @@ struct sim_record {
     uint64_t expires_ms; /* by the store's clock */
 };
 
+/* Two primaries: after a cut the Sentinels have promoted another one, and some agents are on the old one's side of the
+ * cut. They use that until the cut ends; what it took meanwhile is lost. */
+struct sim_split {
+    bool on;
+    uint64_t since_us;
+    bool at_old[SIM_AGENTS_MAX];
+    struct sim_record old[SIM_KEYS]; /* the old primary's records */
+};
+
 struct sim_db {
     struct sim_record records[SIM_KEYS];
     struct sim_record older[SIM_KEYS]; /* what a failover falls back to */
-    uint64_t born_ms;                  /* by its clock */
+    struct sim_split split;
+    bool alone;              /* no replica is connected: a failover loses all since */
+    bool unbacked[SIM_KEYS]; /* its end was on a disk that is gone: only the store may have it */
+    uint64_t born_ms;        /* by its clock */
     uint64_t whole_us; /* from then on by everybody's: agents have seen the birth, and count by clocks of their own */
     uint64_t latency_us;
     uint64_t back_ms; /* by all steps back together */
@@ -54,7 +71,7 @@ void sim_db_expire(void);
 void sim_db_forget(int container, bool replica_too);
 bool sim_db_has_end(const struct sim_record *rec, uint64_t life);
 void sim_db_news(int agent, struct rt_store_news *n, uint64_t delay_us);
-/* To all agents that listen, but `but`; it may get lost, or come late or twice. */
-void sim_db_publish(struct rt_store_news *n, int but);
+/* By what this agent did: to all that listen at the same server. It may get lost, or come late or twice. */
+void sim_db_publish(struct rt_store_news *n, int agent);
 
 #endif
