@@ -74,6 +74,9 @@ static const char *why_failed(const struct ag_ask *ask, int error)
 {
     bool changes = ask->what == ASK_CREATE || ask->what == ASK_REMOVE;
 
+    if (ask->what == ASK_SHOW && (error == RT_EUNAVAIL || error == RT_ETIMEDOUT)) {
+        return "the session store cannot be asked, and no container of exactly this name is served here";
+    }
     if (error == RT_ETIMEDOUT) {
         return changes ? "the session store answers too late: it is not known whether it was done"
                        : "the session store answers too late";
@@ -87,6 +90,15 @@ void rt_ag_ask_fail(struct rt_agent *agent, struct ag_ask *ask, int error)
         rt_ag_ask_finish(agent, ask, RT_CLASS_NOT_FOUND, "there is no such container");
     } else {
         rt_ag_ask_finish(agent, ask, RT_CLASS_RETRY_LATER, why_failed(ask, error));
+    }
+}
+
+void rt_ag_ask_missing(struct rt_agent *agent, struct ag_ask *ask, int error)
+{
+    if (error == RT_ENOTFOUND && !rt_ag_whole(agent)) {
+        rt_ag_ask_finish(agent, ask, RT_CLASS_RETRY_LATER, "the session store is being filled again");
+    } else {
+        rt_ag_ask_fail(agent, ask, error);
     }
 }
 
@@ -132,6 +144,10 @@ void rt_ag_ask_page(struct rt_agent *agent, struct ag_ask *ask)
     struct rt_store_op op = {
         .kind = RT_STORE_FIND, .key = ask->key, .cursor = ask->cursor, .every = ask->what == ASK_SHOW};
 
+    if (ask->local) {
+        ag_fact(agent, &ask->fact, 0);
+        return;
+    }
     if (ask->what == ASK_HOSTS) {
         op.kind = RT_STORE_HOSTS;
     }

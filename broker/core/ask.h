@@ -46,12 +46,13 @@ struct ag_ask { /* a REQUEST without its answer */
     bool prefix, parked, expired;
     bool counts;  /* create: as one session of its link's tenant, until it is answered */
     bool awaited; /* show: the take of what is served here has been waited for */
+    bool local;   /* list: of what this agent can tell without the store */
     struct rt_key key;
     char host[RT_HOST_MAX + 1];
     char vm[RT_VM_MAX + 1]; /* create: to which the token is bound, or "" */
     struct rt_store_cursor cursor;
     uint32_t room; /* bytes of its link's `replies` */
-    /* of a search for one record by prefix or across tenants */
+    /* of a search for one record by prefix or across tenants; of a local list found[0] is the last one told */
     uint32_t n_found;
     struct rt_key found[5];
     struct rt_store_record *record; /* owned */
@@ -66,6 +67,8 @@ void rt_ag_ask_send(struct rt_agent *agent, struct ag_link *link, uint64_t reque
 /* The ask is over, with an error. */
 void rt_ag_ask_finish(struct rt_agent *agent, struct ag_ask *ask, enum rt_class cls, const char *text);
 void rt_ag_ask_fail(struct rt_agent *agent, struct ag_ask *ask, int error);
+/* The same; but a store that is not whole, and so may only have lost the record, does not say NOT_FOUND. */
+void rt_ag_ask_missing(struct rt_agent *agent, struct ag_ask *ask, int error);
 /* Asks for its next page: behind ask->cursor, or of hosts behind ask->host. */
 void rt_ag_ask_page(struct rt_agent *agent, struct ag_ask *ask);
 /* The same, once its link can take the answer. */
@@ -78,5 +81,7 @@ int rt_ag_key(const struct ag_link *link, struct rt_slice name, struct rt_key *k
 /* As this client is told it. out is one of the records of agent->reply. */
 void rt_ag_fill_record(struct rt_agent *agent, const struct ag_link *link, const struct rt_store_record *in,
                        struct rt_record_msg *out);
+/* What this agent can tell of a session without the store, as it serves it or has its end. False: nothing. */
+bool rt_ag_own_record(struct rt_agent *agent, const struct rt_key *key, struct rt_store_record *record);
 
 #endif

@@ -6,6 +6,7 @@
 #include "broker/core/revoked.h"
 #include "broker/core/rights.h"
 #include "broker/core/session.h"
+#include "migrate/core/past.h"
 #include "migrate/core/store_op.h"
 #include "session/core/frame.h"
 #include "session/core/msg.h"
@@ -38,6 +39,26 @@ static void hide_ids(struct rt_agent *agent, struct rt_record_msg *out)
 
         memset(id + ID_TOLD, 0, RT_ID_SIZE - ID_TOLD);
     }
+}
+
+bool rt_ag_own_record(struct rt_agent *agent, const struct rt_key *key, struct rt_store_record *record)
+{
+    const struct ag_session *session = rt_ag_session_find(agent, key);
+    const struct ag_end *kept = rt_ag_kept(agent, key, 0);
+    bool served = session != NULL && session->guest != NULL;
+
+    memset(record, 0, sizeof(*record));
+    record->key = *key;
+    if (served) {
+        rt_ag_session_rule(session, &record->rule);
+        (void)rt_past_read(rt_ag_session_past(session), record); /* none, or a later version's: then without it */
+    } else if (kept != NULL) {
+        record->rule.life = kept->life;
+        record->rule.epoch = kept->epoch;
+        record->rule.inc = kept->claim.inc;
+        memcpy(record->rule.host, agent->config.host, sizeof(record->rule.host));
+    }
+    return served || kept != NULL;
 }
 
 void rt_ag_fill_record(struct rt_agent *agent, const struct ag_link *link, const struct rt_store_record *in,

@@ -32,8 +32,6 @@
 /* REQUEST: what people and programs ask of the directory. Answered from the store, with what this agent serves itself
  * laid over it. */
 
-/* Records of one REPLY: at most 3 KiB each, so that they fit into a frame. */
-#define RECORDS_PER_REPLY 16
 /* Bytes of REPLYs that may come in one go, by what was asked: a record; a page of them or of hosts, or two tails. */
 #define ROOM_RECORD UINT32_C(4096)
 #define ROOM_PAGE UINT32_C(163840)
@@ -61,6 +59,10 @@ static void list_reply(struct rt_agent *agent, struct ag_ask *ask, const struct 
     bool more = reply->cursor.host[0] != '\0';
     size_t at = 0;
 
+    if (ask->local) {
+        rt_ag_ask_list_own(agent, ask);
+        return;
+    }
     if (reply->error != 0) {
         rt_ag_ask_fail(agent, ask, reply->error == RT_ENOTFOUND ? RT_EUNAVAIL : reply->error);
         return;
@@ -68,7 +70,7 @@ static void list_reply(struct rt_agent *agent, struct ag_ask *ask, const struct 
     while (at < reply->n_records || !more) {
         struct rt_reply_msg *out = agent->reply;
         memset(out, 0, sizeof(*out));
-        for (; at < reply->n_records && out->n_recs < RECORDS_PER_REPLY; at++) {
+        for (; at < reply->n_records && out->n_recs < AG_REPLY_RECORDS; at++) {
             rt_ag_owner_check(agent, &reply->records[at]);
             rt_ag_fill_record(agent, ask->link, &reply->records[at], &out->recs[out->n_recs++]);
         }
@@ -140,6 +142,14 @@ static void send_tails(struct rt_agent *agent, struct ag_ask *ask, const struct 
     rt_ag_ask_free(agent, ask);
 }
 
+/* Whether there is a word on the session that holds: the store is whole, or the session is served here. */
+static bool is_told(struct rt_agent *agent, const struct rt_key *key)
+{
+    const struct ag_session *session = rt_ag_session_find(agent, key);
+
+    return rt_ag_whole(agent) || (session != NULL && session->guest != NULL);
+}
+
 static void tails_reply(struct rt_agent *agent, struct ag_ask *ask, const struct rt_store_reply *reply)
 {
     const struct ag_end *kept = rt_ag_kept(agent, &ask->key, 0);
@@ -160,11 +170,11 @@ static void tails_reply(struct rt_agent *agent, struct ag_ask *ask, const struct
                                    .keeper = reply->outcome.host,
                                    .tail = {reply->tail[0], reply->tail[1]}};
         send_tails(agent, ask, &words);
-    } else if (reply->error == RT_ENOTFOUND) {
+    } else if (reply->error == RT_ENOTFOUND && (reply->outcome.life != 0 || is_told(agent, &ask->key))) {
         rt_ag_owner_look(agent, &ask->key);
         rt_ag_ask_finish(agent, ask, RT_CLASS_NOT_FOUND, "there is no such container, or it has not ended");
     } else {
-        rt_ag_ask_fail(agent, ask, reply->error);
+        rt_ag_ask_missing(agent, ask, reply->error);
     }
 }
 
@@ -239,7 +249,7 @@ static void create_reply(struct rt_agent *agent, struct ag_ask *ask, const struc
 static void remove_reply(struct rt_agent *agent, struct ag_ask *ask, const struct rt_store_reply *reply)
 {
     if (reply->error != 0) {
-        rt_ag_ask_fail(agent, ask, reply->error);
+        rt_ag_ask_missing(agent, ask, reply->error);
     } else if (reply->outcome.verdict != RT_CLASS_OK) {
         rt_ag_ask_finish(agent, ask, reply->outcome.verdict,
                          "the container has been started: only one that was not can "
@@ -301,7 +311,7 @@ static void kick_reply(struct rt_agent *agent, struct ag_ask *ask, const struct 
         return;
     }
     if (record == NULL) {
-        rt_ag_ask_fail(agent, ask, error == RT_ENOTFOUND && !rt_ag_whole(agent) ? RT_EUNAVAIL : error);
+        rt_ag_ask_missing(agent, ask, error);
     } else if (elsewhere) {
         memset(agent->reply, 0, sizeof(*agent->reply));
         name_host(agent, record->rule.host, agent->reply);
@@ -356,6 +366,7 @@ static int prepare(struct ag_ask *ask, const struct rt_request_msg *msg, struct 
         return RT_EINVAL;
     }
     ask->prefix = msg->prefix;
+    ask->local = msg->local;
     rt_slice_copy(msg->vm, ask->vm, sizeof(ask->vm));
     if (ask->what == ASK_LIST) {
         rt_slice_copy(msg->host, ask->host, sizeof(ask->host));
@@ -381,6 +392,11 @@ static bool answered_here(struct rt_agent *agent, struct ag_ask *ask)
         return !count_create(agent, ask);
     case ASK_KICK:
         return kick(agent, ask);
+    case ASK_LIST:
+        if (ask->local) {
+            rt_ag_ask_list_own(agent, ask);
+        }
+        return ask->local;
     case ASK_LIMITS:
         rt_ag_ask_limits(agent, ask);
         return true;
@@ -430,6 +446,10 @@ void rt_ag_request_start(struct rt_agent *agent, struct ag_link *link, uint64_t 
     if (msg->wait > 0 && (what != ASK_SHOW || msg->prefix)) {
         rt_ag_request_refuse(agent, link, request, RT_CLASS_INVALID,
                              "wait goes with show and a whole ID, not with a prefix");
+        return;
+    }
+    if (msg->local && what != ASK_LIST) {
+        rt_ag_request_refuse(agent, link, request, RT_CLASS_INVALID, "local goes with list");
         return;
     }
     if (msg->vm.size > 0 && (what != ASK_CREATE || !rt_vm_valid(msg->vm))) {

@@ -12,6 +12,8 @@
 
 /* Requests of one link without their answer, also those that wait; one more is answered with LIMIT. */
 #define AG_LINK_ASKS_MAX 256
+/* Records of one REPLY: at most 3 KiB each, so that they fit into a frame. */
+#define AG_REPLY_RECORDS 16
 /* A show of what is served here waits so long for the answer of its take, where the store fails. */
 #define AG_SHOW_TAKE_MS 2000
 
@@ -38,6 +40,9 @@ void rt_ag_ask_show_reply(struct rt_agent *agent, struct ag_ask *ask, const stru
 /* More is known of the session: those that wait for it are looked up. */
 void rt_ag_asks_wake(struct rt_agent *agent, struct ag_session *session);
 void rt_ag_ask_timer(struct rt_agent *agent, struct ag_ask *ask);
+
+/* request_local.c: a list without the store, or the rest of it. */
+void rt_ag_ask_list_own(struct rt_agent *agent, struct ag_ask *ask);
 
 /* request_limits.c */
 void rt_ag_ask_limits(struct rt_agent *agent, struct ag_ask *ask);

@@ -9,7 +9,6 @@
 #include "broker/core/rights.h"
 #include "broker/core/session.h"
 #include "broker/core/store.h"
-#include "migrate/core/past.h"
 #include "migrate/core/store_op.h"
 #include "session/base/error.h"
 #include "session/base/timer.h"
@@ -33,9 +32,11 @@ static void ask_get(struct rt_agent *agent, struct ag_ask *ask)
     rt_ag_ask_store(agent, ask, &op);
 }
 
-static void finish_record(struct rt_agent *agent, struct ag_ask *ask, const struct rt_store_record *record)
+/* local: the record is this agent's own. */
+static void finish_record(struct rt_agent *agent, struct ag_ask *ask, const struct rt_store_record *record, bool local)
 {
     memset(agent->reply, 0, sizeof(*agent->reply));
+    agent->reply->local = rt_slice_text(local ? agent->config.host : "");
     rt_ag_fill_record(agent, ask->link, record, &agent->reply->recs[0]);
     agent->reply->n_recs = 1;
     rt_ag_ask_send(agent, ask->link, ask->request, agent->reply);
@@ -47,16 +48,6 @@ static void await(struct rt_agent *agent, struct ag_ask *ask, struct ag_session 
     ask->session = session;
     rt_list_push(&session->asks, &ask->in_session);
     rt_ag_session_fact(agent, session, AG_SESSION_CHANGED);
-}
-
-/* There is none; a store that is not whole may only have lost it. */
-static void not_found(struct rt_agent *agent, struct ag_ask *ask)
-{
-    if (rt_ag_whole(agent)) {
-        rt_ag_ask_fail(agent, ask, RT_ENOTFOUND);
-    } else {
-        rt_ag_ask_finish(agent, ask, RT_CLASS_RETRY_LATER, "the session store is being filled again");
-    }
 }
 
 /* Waits until somebody serves the session, or the time is over. False when it need not or cannot. */
@@ -100,34 +91,17 @@ void rt_ag_ask_timer(struct rt_agent *agent, struct ag_ask *ask)
     }
 }
 
-/* The store is out, but this agent serves the session, or has its end: that much it can say. */
+/* The store does not say it, but this agent serves the session, or has its end: that much it can say. */
 static bool show_own(struct rt_agent *agent, struct ag_ask *ask)
 {
-    const struct ag_session *session = rt_ag_session_find(agent, &ask->key);
-    const struct ag_end *kept = rt_ag_kept(agent, &ask->key, 0);
-    bool served = session != NULL && session->guest != NULL;
-    struct rt_store_record *record;
+    struct rt_store_record *record = malloc(sizeof(*record));
+    bool own = record != NULL && rt_ag_own_record(agent, &ask->key, record);
 
-    if (!served && kept == NULL) {
-        return false;
+    if (own) {
+        finish_record(agent, ask, record, true);
     }
-    record = calloc(1, sizeof(*record));
-    if (record == NULL) {
-        return false;
-    }
-    record->key = ask->key;
-    if (served) {
-        rt_ag_session_rule(session, &record->rule);
-        (void)rt_past_read(rt_ag_session_past(session), record); /* none, or a later version's: then without it */
-    } else {
-        record->rule.life = kept->life;
-        record->rule.epoch = kept->epoch;
-        record->rule.inc = kept->claim.inc;
-        memcpy(record->rule.host, agent->config.host, sizeof(record->rule.host));
-    }
-    finish_record(agent, ask, record);
     free(record);
-    return true;
+    return own;
 }
 
 /* Names some of those that fit, and says that there are others: how many, if all have been seen. */
@@ -200,9 +174,9 @@ static void show_page(struct rt_agent *agent, struct ag_ask *ask, const struct r
     } else if (ask->n_found > 1) {
         finish_ambiguous(agent, ask, !more);
     } else if (ask->n_found == 1) {
-        finish_record(agent, ask, ask->record);
+        finish_record(agent, ask, ask->record, false);
     } else {
-        not_found(agent, ask);
+        rt_ag_ask_missing(agent, ask, RT_ENOTFOUND);
     }
 }
 
@@ -239,9 +213,9 @@ void rt_ag_ask_show_reply(struct rt_agent *agent, struct ag_ask *ask, const stru
         rt_ag_ask_page(agent, ask);
     } else if (!wait_for_guest(agent, ask, record)) {
         if (record != NULL) {
-            finish_record(agent, ask, record);
+            finish_record(agent, ask, record, false);
         } else if (!show_own(agent, ask)) {
-            not_found(agent, ask);
+            rt_ag_ask_missing(agent, ask, RT_ENOTFOUND);
         }
     }
 }

@@ -16,7 +16,8 @@
 /* The pause before a request is made again. */
 #define PAUSE_MIN_MS 50
 #define PAUSE_MAX_MS 500
-/* How long a container is looked up when its record is not needed. After that its name is taken as typed. */
+/* How long a container is looked up when its record is not needed. After that its name is taken as typed; and a list is
+ * asked of the agent alone. */
 #define FIND_MS 1000
 
 /* ---- saying ---- */
@@ -166,7 +167,7 @@ void cli_fail_class(struct cli_app *app, unsigned cls, const char *text)
 {
     if (!app->over) {
         cli_say_class(app, cls, text);
-        cli_finish(app, CLI_EXIT_FAILED);
+        cli_finish(app, cls == RETETHER_RETRY_LATER ? CLI_EXIT_LATER : CLI_EXIT_FAILED);
     }
 }
 
@@ -291,9 +292,9 @@ static void fail_later(struct cli_app *app)
     if (app->creating) {
         cli_say("retether show %s tells whether it was made all the same", app->container);
     }
-    cli_fail(app,
-             "can the agent reach its Redis, and has that room? The log of retetherd tells; a longer --timeout waits "
-             "longer, --agent asks another agent");
+    cli_say("can the agent reach its Redis, and has that room? The log of retetherd tells; a longer --timeout waits "
+            "longer, --agent asks another agent");
+    cli_finish(app, CLI_EXIT_LATER);
 }
 
 static void timeout_cb(uv_timer_t *timer)
@@ -414,14 +415,25 @@ void cli_ask(struct cli_app *app, const struct cli_request *request)
     asked(app, request->ask(app, reply_cb));
 }
 
+void cli_ask_briefly(struct cli_app *app, const struct cli_request *request)
+{
+    app->find_until_ms = uv_now(&app->loop) + (app->options->timeout_ms < FIND_MS ? app->options->timeout_ms : FIND_MS);
+    cli_ask(app, request);
+}
+
 /* ---- the container that was typed ---- */
 
-static bool accepts_none(const struct cli_app *app, const struct retether_reply *reply)
+bool cli_is_put_off(const struct cli_app *app, const struct retether_reply *reply)
 {
     uint64_t now = uv_now(&app->loop);
     bool last = now >= app->find_until_ms || now + app->pause_ms >= app->ask_until_ms;
 
-    return reply->cls == RETETHER_RETRY_LATER && !app->options->command->needs_record && last;
+    return reply->cls == RETETHER_RETRY_LATER && last;
+}
+
+static bool accepts_none(const struct cli_app *app, const struct retether_reply *reply)
+{
+    return !app->options->command->needs_record && cli_is_put_off(app, reply);
 }
 
 static void take_found(struct cli_app *app, const struct retether_reply *reply)
@@ -451,9 +463,8 @@ void cli_find(struct cli_app *app)
 {
     static const struct cli_request request = {.ask = ask_find, .take = take_found, .accepts = accepts_none};
 
-    app->find_until_ms = uv_now(&app->loop) + (app->options->timeout_ms < FIND_MS ? app->options->timeout_ms : FIND_MS);
     snprintf(app->container, sizeof(app->container), "%s", app->options->word[0]);
-    cli_ask(app, &request);
+    cli_ask_briefly(app, &request);
 }
 
 void cli_watch(struct cli_app *app, const struct retether_attachment_callbacks *callbacks, bool soon)

@@ -88,6 +88,9 @@ void cli_fail_class(struct cli_app *app, unsigned cls, const char *text);
 
 /* Without an answer it is told why not, and the program ends. */
 void cli_ask(struct cli_app *app, const struct cli_request *request);
+/* The same; a second later cli_is_put_off() says of a refusal that it will do. */
+void cli_ask_briefly(struct cli_app *app, const struct cli_request *request);
+bool cli_is_put_off(const struct cli_app *app, const struct retether_reply *reply);
 /* Looks up the container that was typed first, by a unique beginning of its ID, for the command's found(). */
 void cli_find(struct cli_app *app);
 

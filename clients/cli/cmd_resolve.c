@@ -20,6 +20,7 @@ static void print_resolved(struct cli_app *app, const struct retether_host *host
         cli_json_number(&text, "life", record.life);
         cli_json_number(&text, "epoch", record.epoch);
         cli_addresses_json(&text, host);
+        cli_json_text_or_null(&text, "local", record.local);
         cli_json_close(&text);
     } else {
         cli_text_printf(&text, "%s  %s  %s", record.container, retether_state_name(record.state),

@@ -143,6 +143,12 @@ static void found(struct cli_app *app, const struct retether_record *record)
         print_status(record->code, record->signal);
         return;
     }
+    if (record == NULL) {
+        cli_say(
+            "\"%s\" could not be looked up, as the session store cannot be asked: waiting for a container of exactly "
+            "this name",
+            app->container);
+    }
     (void)uv_timer_start(&app->timer, look_cb, LOOK_MS, LOOK_MS);
     cli_watch(app, &callbacks, false);
 }

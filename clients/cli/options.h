@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* It cannot be said or done now, and may be later: the session store cannot be asked. */
+#define CLI_EXIT_LATER 122
 /* The command's status was 0, but bytes of its output were lost. */
 #define CLI_EXIT_GAP 123
 /* The container has been lost for --lost-timeout. */

@@ -146,6 +146,7 @@ void cli_record_json(struct cli_text *text, const struct retether_record *record
     cli_json_time(text, "claimed", record->claimed_ms);
     cli_json_time(text, "seen", record->seen_ms);
     cli_json_exit(text, record->state == RETETHER_STATE_ENDED, record->code, record->signal);
+    cli_json_text_or_null(text, "local", record->local);
     if (detail) {
         history_json(text, record);
         cli_json_begin(text, "processes", '[');
@@ -345,6 +346,10 @@ void cli_record_page(struct cli_text *text, const struct retether_record *record
     times(&table, "reported", record->seen_ms);
     if (record->revoked) {
         line(&table, "revoked", "yes");
+    }
+    if (record->local[0] != '\0') {
+        snprintf(value, sizeof(value), "local, of %.40s", record->local);
+        line(&table, "view", value);
     }
     line(&table, "tenant", record->tenant);
     if (record->label[0] != '\0') {

@@ -327,7 +327,7 @@ static void unknown_cb(struct cli_app *app, const struct cli_tails *tails, void 
 
     if (tails == NULL) {
         not_served(stream, "");
-        cli_stream_end(stream, CLI_EXIT_FAILED);
+        cli_stream_end(stream, CLI_EXIT_LATER);
     } else if (stream->kind == CLI_STREAM_LOGS || tails->lost) {
         tails_cb(app, tails, stream);
     } else {

@@ -23,6 +23,7 @@ struct rt_sdk_reply {
     struct retether_reply public;
     char text[RT_TEXT_MAX + 1];
     char token[RETETHER_TOKEN_SIZE];
+    char local[65];
     struct rt_sdk_block *blocks; /* owned: what public points to */
 };
 
@@ -71,6 +72,7 @@ static int copy_records(struct rt_sdk_reply *reply, const struct rt_reply_msg *m
 
     for (size_t i = 0; i < msg->n_recs && rc == RT_OK; i++) {
         rc = rt_sdk_record_fill(&msg->recs[i], &records[i], &reply->blocks);
+        (void)rt_text_copy(msg->local, records[i].local, sizeof(records[i].local));
     }
     reply->public.records = records;
     reply->public.n_records = rc == RT_OK ? msg->n_recs : 0;
@@ -158,6 +160,7 @@ static int copy_rest(struct rt_sdk_reply *reply, const struct rt_reply_msg *msg)
     public->stream = (enum retether_stream)msg->s;
     public->offset = msg->o;
     (void)rt_text_copy(msg->m, reply->text, sizeof(reply->text));
+    (void)rt_text_copy(msg->local, reply->local, sizeof(reply->local));
     if (msg->tok.size > 0) {
         if (rt_token_text_encode(msg->tok.data, msg->tok.size, reply->token, sizeof(reply->token)) < 0) {
             return RT_EPROTO;
@@ -186,6 +189,7 @@ void rt_sdk_request_reply(void *ctx, uint64_t id, int error, const struct rt_rep
     }
     reply->request = request;
     reply->public.text = reply->text;
+    reply->public.local = reply->local;
     if (rc == RT_OK && (rc = copy_records(reply, msg)) == RT_OK && (rc = copy_hosts(reply, msg)) == RT_OK &&
         (rc = copy_limits(reply, msg)) == RT_OK && (rc = copy_order(reply, msg)) == RT_OK) {
         rc = copy_rest(reply, msg);
@@ -309,6 +313,15 @@ int retether_show(struct retether_client *client, const char *container, bool pr
 int retether_list(struct retether_client *client, const char *prefix, const char *host, retether_reply_cb cb, void *ctx)
 {
     struct rt_request_msg msg = {.op = rt_slice_text("list"), .cid = text_or_none(prefix), .host = text_or_none(host)};
+
+    return ask(client, &msg, cb, ctx);
+}
+
+int retether_list_local(struct retether_client *client, const char *prefix, const char *host, retether_reply_cb cb,
+                        void *ctx)
+{
+    struct rt_request_msg msg = {
+        .op = rt_slice_text("list"), .cid = text_or_none(prefix), .host = text_or_none(host), .local = true};
 
     return ask(client, &msg, cb, ctx);
 }

@@ -19,6 +19,7 @@ struct rt_request_msg {
     uint64_t wait; /* ms */
     struct rt_slice host;
     struct rt_slice vm;
+    bool local; /* list: without the store */
 };
 
 struct rt_move_msg {
@@ -76,6 +77,7 @@ struct rt_reply_msg {
     struct rt_slice data;
     struct rt_limit_msg lims[RT_LIMITS_PAGE];
     size_t n_lims;
+    struct rt_slice local; /* the host whose agent tells it without the store */
 };
 
 #endif

@@ -237,6 +237,7 @@ static const struct rt_msg_field request[] = {
     UP_TO(NEVER, rt_request_msg, wait, RT_WAIT_MAX_MS),
     STR(NEVER, rt_request_msg, host, RT_HOST_MAX),
     STR(NEVER, rt_request_msg, vm, RT_VM_MAX),
+    BOOL(NEVER, rt_request_msg, local),
 };
 
 static const struct rt_msg_field hist[] = {
@@ -302,6 +303,7 @@ static const struct rt_msg_field reply[] = {
     INT(NEVER, rt_reply_msg, o),
     BIN(NEVER, rt_reply_msg, data, RT_TAIL_CHUNK),
     MAPS(NEVER, rt_reply_msg, lims, &limit_table),
+    STR(NEVER, rt_reply_msg, local, RT_HOST_MAX),
 };
 
 static const struct rt_msg_table tables[RT_MSG_KINDS] = {

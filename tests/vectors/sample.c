@@ -176,6 +176,7 @@ static const struct rt_request_msg request = {
     .prefix = true,
     .wait = 9999,
     .host = TEXT("esx-03"),
+    .local = true,
 };
 
 /* clang-format off */
@@ -222,6 +223,7 @@ static const struct rt_reply_msg reply = {
     .lims = {{.set = TEXT("limits.tenant_sessions"), .who = TEXT("acme"), .max = 1000, .has = 999, .over = 8},
              {.set = TEXT("limits.client_channels"), .max = 4096}},
     .n_lims = 2,
+    .local = TEXT("esx-02"),
 };
 
 const void *rt_sample(enum rt_msg_kind kind)

@@ -310,6 +310,8 @@ struct retether_record {
     size_t n_attachments;
     /* Commands that have ended and are not listed; processes and attachments that the report had no room for. */
     uint64_t processes_exited, processes_more, attachments_more;
+    /* The host whose agent tells this by itself, as the session store could not be asked; "": from the store. */
+    char local[65];
 };
 
 /* As the agent that was asked judges: unknown is one that it has not watched for long enough. */
@@ -366,6 +368,7 @@ struct retether_reply {
     uint64_t offset;
     const void *data;
     size_t size;
+    const char *local; /* as in struct retether_record: also where a list has no record; "" */
 };
 
 /* From the loop, once for each part of the answer; exactly one has `more` unset, or an error. Not after
@@ -398,6 +401,10 @@ int retether_show(struct retether_client *client, const char *container, bool pr
 /* All records, or those whose ID begins with prefix, or that a host serves; each may be NULL. */
 int retether_list(struct retether_client *client, const char *prefix, const char *host, retether_reply_cb cb,
                   void *ctx);
+/* The same of what the agent serves itself, and of the ends that it keeps: without the session store, when that cannot
+ * be asked. Containers of other hosts are missing. */
+int retether_list_local(struct retether_client *client, const char *prefix, const char *host, retether_reply_cb cb,
+                        void *ctx);
 /* The agents of the cluster, as the one that is asked sees them. */
 int retether_hosts(struct retether_client *client, retether_reply_cb cb, void *ctx);
 /* What this client's connection and its tenant may have at the agent that is asked, and have; for an operator what all

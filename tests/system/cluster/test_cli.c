@@ -360,13 +360,12 @@ static void test_json_fields(void **state)
         const char *args[5], *fields;
     } lines[] = {
         {{"retether", "ls", "--json", "epsilon"},
-         "container tenant label state host life epoch moves revoked created claimed seen code signal"},
+         "container tenant label state host life epoch moves revoked created claimed seen code signal local"},
         {{"retether", "show", "--json", "epsilon"},
-         "container tenant label state host life epoch moves revoked created claimed seen code signal history "
-         "processes "
-         "processes_exited processes_more attachments attachments_more"},
+         "container tenant label state host life epoch moves revoked created claimed seen code signal local history "
+         "processes processes_exited processes_more attachments attachments_more"},
         {{"retether", "moves", "--json", "epsilon"}, "container host life epoch at"},
-        {{"retether", "resolve", "--json", "epsilon"}, "container state host life epoch addresses"},
+        {{"retether", "resolve", "--json", "epsilon"}, "container state host life epoch addresses local"},
         {{"retether", "hosts", "--json"}, "host state age_ms sessions version sequence addresses"},
         {{"retether", "hosts", "--limits", "--json"}, "host setting tenant has most refused"},
         {{"retether", "create", "--json", "zeta"}, "container token"},
@@ -414,7 +413,7 @@ static void test_store_that_is_out(void **state)
     harness_vm_end(vm, 4);
     assert_int_equal(rt_test_redis_kill(&harness.redis), 0);
     harness_cli(&run, NULL, 0, ARGS("create", "--timeout", "800ms", "out-never"));
-    assert_int_equal(run.status, 125);
+    assert_int_equal(run.status, 122);
     assert_string_equal(run.out, "");
     assert_non_null(strstr(run.err, "not possible for 800 ms"));
     assert_non_null(strstr(run.err, "can the agent reach its Redis, and has that room?"));

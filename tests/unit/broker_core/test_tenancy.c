@@ -194,7 +194,7 @@ enum { STORE_WHOLE, STORE_FILLS, STORE_OUT, STORE_KINDS };
 struct question {
     unsigned op; /* enum ag_what; ASK_KINDS: an attach */
     const char *cid;
-    bool prefix, resume;
+    bool prefix, resume, local;
     uint64_t wait;
     const char *host;
 };
@@ -209,12 +209,14 @@ static const struct question questions[] = {
     {.cid = ""},
     {.cid = OTHER "/web"},
     {.cid = "web-", .prefix = true, .host = "hostb"},
+    {.cid = "", .local = true},
+    {.cid = "w", .prefix = true, .local = true},
 };
 #define QUESTIONS (sizeof(questions) / sizeof(questions[0]))
 
 static void put(int client, const struct question *q)
 {
-    struct rt_request_msg msg = {.cid = rt_slice_text(q->cid), .prefix = q->prefix, .wait = q->wait};
+    struct rt_request_msg msg = {.cid = rt_slice_text(q->cid), .prefix = q->prefix, .wait = q->wait, .local = q->local};
 
     if (q->op == ASK_KINDS) {
         fx_attach(&fx, client, 1, q->cid, q->wait, q->resume ? 2 : 0, q->resume ? 2 : 0);

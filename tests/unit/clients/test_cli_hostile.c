@@ -57,7 +57,7 @@ static void test_refused_attach(void **state)
     run(p, "logs web", 125, EVIL_CLEAN);
     p->box->refuse = RT_CLASS_RETRY_LATER;
     run(p, "attach --timeout 200ms web", 125, EVIL_CLEAN);
-    run(p, "signal --timeout 200ms web TERM", 125, EVIL_CLEAN);
+    run(p, "signal --timeout 200ms web TERM", 122, EVIL_CLEAN);
 }
 
 static bool refuse(struct box *box, struct link *link, uint64_t id, const struct rt_request_msg *request)

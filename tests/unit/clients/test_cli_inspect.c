@@ -112,6 +112,49 @@ static void test_ls_nothing(void **state)
     assert_string_equal(p->text[1].data, "");
 }
 
+/* The store cannot be asked: a list is, of the agent alone, and is refused or answered. */
+static bool answer_local(struct box *box, struct link *link, uint64_t id, const struct rt_request_msg *request)
+{
+    memset(&reply, 0, sizeof(reply));
+    if (!request->local && rt_slice_equal(request->op, rt_slice_text("list"))) {
+        reply.c = RT_CLASS_RETRY_LATER;
+        reply.m = rt_slice_text("the session store is not available");
+    } else {
+        reply.local = rt_slice_text("h7");
+        reply.n_recs = !rt_slice_equal(request->cid, rt_slice_text("zzz"));
+        box_record(box, &reply.recs[0]);
+        reply.recs[0].made = 0;
+        reply.recs[0].host = rt_slice_text("h7");
+    }
+    box_reply(link, id, &reply);
+    return true;
+}
+
+#define LOCAL_VIEW                                                                                                     \
+    "retether: local view of h7: the session store cannot be asked, so what other hosts serve is missing\n"
+
+static void test_local_view(void **state)
+{
+    struct program *p = *state;
+
+    p->box->on_request = answer_local;
+    program_run(p, "ls", 0);
+    assert_string_equal(p->text[0].data, "CONTAINER  STATE    HOST  AGE  MOVES  EPOCH  EXIT  LABEL\n"
+                                         "web        running  h7      -      0      1     -\n");
+    assert_string_equal(p->text[1].data, LOCAL_VIEW);
+    program_run(p, "ls --timeout 200ms --json", 0);
+    assert_non_null(strstr(p->text[0].data, "\"signal\":null,\"local\":\"h7\"}\n"));
+    assert_string_equal(p->text[1].data, LOCAL_VIEW);
+    program_run(p, "ls --timeout 200ms zzz", 0);
+    assert_string_equal(p->text[1].data, LOCAL_VIEW "retether: the agent of h7 serves none of these\n");
+    program_run(p, "show web", 0);
+    assert_non_null(strstr(p->text[0].data, "\nview       local, of h7\n"));
+    program_run(p, "show --json web", 0);
+    assert_non_null(strstr(p->text[0].data, "\"local\":\"h7\","));
+    program_run(p, "resolve --json web", 0);
+    assert_non_null(strstr(p->text[0].data, "\"local\":\"h7\"}"));
+}
+
 /* Nothing is printed of a list that is cut off. */
 static bool answer_half(struct box *box, struct link *link, uint64_t id, const struct rt_request_msg *request)
 {
@@ -183,7 +226,7 @@ static void test_hosts_none(void **state)
 {
     struct program *p = *state;
 
-    program_run(p, "hosts --timeout 120ms", 125);
+    program_run(p, "hosts --timeout 120ms", 122);
     assert_true(p->box->requests > 1);
     assert_non_null(strstr(p->text[1].data, "the agent has heard of no host yet, or its session store is out"));
 }
@@ -197,7 +240,7 @@ static void test_resolve(void **state)
     assert_string_equal(p->text[0].data, "web  running  h0  unix:/a  unix:/b\n");
     program_run(p, "resolve --json web", 0);
     assert_string_equal(p->text[0].data, "{\"container\":\"web\",\"state\":\"running\",\"host\":\"h0\",\"life\":5,"
-                                         "\"epoch\":1,\"addresses\":[\"unix:/a\",\"unix:/b\"]}\n");
+                                         "\"epoch\":1,\"addresses\":[\"unix:/a\",\"unix:/b\"],\"local\":null}\n");
 }
 
 /* ---- limits ---- */
@@ -385,6 +428,7 @@ int main(void)
         TEST(test_complete),
         TEST(test_ls_json),
         TEST(test_ls_nothing),
+        TEST(test_local_view),
         TEST(test_ls_cut),
         TEST(test_hosts),
         TEST(test_hosts_none),

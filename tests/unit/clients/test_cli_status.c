@@ -217,7 +217,7 @@ static void test_run_refused(void **state)
     struct program *p = *state;
 
     p->box->later = 1000;
-    program_run(p, "run --timeout 150ms --tether /bin/true -- true", 125);
+    program_run(p, "run --timeout 150ms --tether /bin/true -- true", 122);
     program_has(p, "not possible for 150 ms: the store is out");
 }
 

@@ -207,7 +207,7 @@ static void test_record_json(void **state)
         text.data, "{\"container\":\"web\",\"tenant\":\"local\",\"label\":\"front \\\"end\\\"\",\"state\":\"running\","
                    "\"host\":\"h2\",\"life\":1700000000000,\"epoch\":3,\"moves\":1,\"revoked\":false,"
                    "\"created\":\"2023-11-14T22:13:19.000Z\",\"claimed\":\"2023-11-14T22:14:20.000Z\","
-                   "\"seen\":\"2023-11-14T22:14:21.000Z\",\"code\":null,\"signal\":null}\n");
+                   "\"seen\":\"2023-11-14T22:14:21.000Z\",\"code\":null,\"signal\":null,\"local\":null}\n");
     cli_text_free(&text);
     cli_record_json(&text, &record, true);
     assert_non_null(strstr(text.data, "\"history\":[{\"host\":\"h1\",\"life\":1700000000000,\"epoch\":1,"
@@ -238,7 +238,7 @@ static void test_ended_record(void **state)
     record.signal = 15;
     record.host[0] = record.label[0] = '\0';
     cli_record_json(&text, &record, false);
-    assert_non_null(strstr(text.data, "\"code\":null,\"signal\":15}"));
+    assert_non_null(strstr(text.data, "\"code\":null,\"signal\":15,\"local\":null}"));
     assert_non_null(strstr(text.data, "\"label\":null"));
     assert_non_null(strstr(text.data, "\"host\":null"));
     cli_text_free(&text);

@@ -14,9 +14,9 @@ static void test_store_out(void **state)
     p->box->later = 1000;
     p->box->refuse = RT_CLASS_RETRY_LATER;
     p->box->refusals = 1000;
-    program_run(p, "attach --timeout 200ms web", 125);
+    program_run(p, "attach --timeout 200ms web", 122);
     program_has(p, "\"web\" could not be looked up, as the session store is out");
-    program_run(p, "show --timeout 200ms web", 125);
+    program_run(p, "show --timeout 200ms web", 122);
     program_has(p, "retether: not possible for 200 ms: the store is out\n");
 }
 

@@ -90,6 +90,7 @@ static const struct {
     {"reply.lims", 0, 64, 0},
     {"reply.lims.set", 0, 32, 0},
     {"reply.lims.who", 0, 64, 0},
+    {"reply.local", 0, 64, 0},
 };
 
 #define BOUNDS (sizeof(bounds) / sizeof(bounds[0]))
