@@ -169,6 +169,7 @@ static void test_run_not_served(void **state)
     program_run(p, args, 125);
     program_has(p, "retether: the tether has not reached the agent at ");
     program_has(p, "; -v shows the tether's log, --guest-agent names another agent\n");
+    (void)unlink(path);
 }
 
 /* A signal before anybody could attach ends the run, and does not wait until somebody can; the tether goes too, also
