@@ -17,7 +17,7 @@
  * Calls block for a bounded time and return 0 or -1 with a text on stderr, unless said otherwise. */
 
 #define RT_CLUSTER_HOSTS_MAX 4
-#define RT_CLUSTER_VMS_MAX 4
+#define RT_CLUSTER_VMS_MAX 24
 #define RT_CLUSTER_ANSWER 512
 
 struct rt_cluster_host {
