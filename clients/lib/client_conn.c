@@ -28,24 +28,23 @@ static bool is_named(const char *host, const char *name)
            (strncasecmp(host, name, strlen(host)) == 0 && strcspn(name, ".") == strlen(host));
 }
 
-/* Whether an agent of our domain answers. Where another has sent us, the wire has looked at which one it is. */
-static bool is_agent(const struct retether_client *client, const struct rt_sdk_conn *conn, const char *peer, char *why,
-                     size_t why_size)
+/* Whether an agent of our domain answers, and which. Where another has sent us, the wire has looked at that too. */
+static bool is_agent(const struct retether_client *client, const struct rt_sdk_conn *conn, const char *peer,
+                     struct rt_identity *identity, char *why, size_t why_size)
 {
     struct rt_slice uri = rt_slice_text(peer);
-    struct rt_identity identity;
     char label[RT_IDENTITY_LABEL_MAX];
 
-    if (rt_identity_parse(&identity, &uri, 1, client->tls.domain, why, why_size) != 0) {
+    if (rt_identity_parse(identity, &uri, 1, client->tls.domain, why, why_size) != 0) {
         return false;
     }
-    if (identity.role != RT_IDENTITY_AGENT) {
-        rt_identity_label(&identity, label);
+    if (identity->role != RT_IDENTITY_AGENT) {
+        rt_identity_label(identity, label);
         snprintf(why, why_size, "%s answers there, which is no agent", label);
         return false;
     }
-    if (conn->expect[0] == '\0' && conn->name[0] != '\0' && !is_named(identity.name, conn->name)) {
-        rt_identity_label(&identity, label);
+    if (conn->expect[0] == '\0' && conn->name[0] != '\0' && !is_named(identity->name, conn->name)) {
+        rt_identity_label(identity, label);
         snprintf(why, why_size, "handshake: %s answers at %s", label, conn->name);
         return false;
     }
@@ -55,11 +54,12 @@ static bool is_agent(const struct retether_client *client, const struct rt_sdk_c
 static bool connected_cb(struct rt_conn *base, const char *peer, char *why, size_t why_size)
 {
     struct retether_client *client = base->set->owner;
+    struct rt_identity agent;
 
-    if (peer != NULL && !is_agent(client, of(base), peer, why, why_size)) {
+    if (peer != NULL && !is_agent(client, of(base), peer, &agent, why, why_size)) {
         return false;
     }
-    rt_client_connected(client->machine, of(base)->agent, rt_sdk_now(client));
+    rt_client_connected(client->machine, of(base)->agent, peer != NULL ? agent.name : NULL, rt_sdk_now(client));
     tell(client, of(base)->address, NULL);
     return true;
 }
@@ -154,7 +154,12 @@ void rt_sdk_conn_dial(struct retether_client *client, const struct rt_client_act
 void rt_sdk_conn_hangup(struct retether_client *client, const struct rt_client_action *action)
 {
     struct rt_conn *base = client->conns[action->agent];
+    struct rt_identity disproved = {.role = RT_IDENTITY_AGENT};
 
+    if (action->host[0] != '\0') {
+        snprintf(disproved.name, sizeof(disproved.name), "%s", action->host);
+        rt_tls_forget(&client->tls, &disproved);
+    }
     if (base != NULL) {
         rt_conn_hangup(base, RT_LINK_NOW, action->reason);
         tell(client, of(base)->address, action->reason);

@@ -16,6 +16,7 @@
 #include "session/core/pings.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -76,7 +77,11 @@ bool rt_client_next(struct rt_client *client, struct rt_client_action *action, u
         struct rt_clink *link = &client->links[i];
         if (link->hangup != NULL) {
             *action = (struct rt_client_action){.kind = RT_CLIENT_HANGUP, .agent = (unsigned)i, .reason = link->hangup};
+            if (link->disproved) {
+                memcpy(action->host, link->proved, sizeof(action->host));
+            }
             link->hangup = NULL;
+            link->disproved = false;
             return true;
         }
         if (link->state == RT_CLINK_DOWN && link->refs > 0 && client->now >= link->retry_at) {
@@ -84,6 +89,7 @@ bool rt_client_next(struct rt_client *client, struct rt_client_action *action, u
             memcpy(action->addr, link->addr[link->addr_turn % link->n_addr], sizeof(action->addr));
             memcpy(action->host, link->host, sizeof(action->host));
             action->given = link->configured && link->addr_turn % link->n_addr == 0;
+            link->guessed = action->given && link->host[0] != '\0';
             rt_clink_move(client, link, RT_CLINK_DIALING);
             return true;
         }
@@ -91,7 +97,7 @@ bool rt_client_next(struct rt_client *client, struct rt_client_action *action, u
     return false;
 }
 
-void rt_client_connected(struct rt_client *client, unsigned agent, uint64_t now)
+void rt_client_connected(struct rt_client *client, unsigned agent, const char *proved, uint64_t now)
 {
     assert(agent < RT_CLIENT_AGENTS_MAX);
     rt_client_at(client, now);
@@ -100,6 +106,8 @@ void rt_client_connected(struct rt_client *client, unsigned agent, uint64_t now)
         return;
     }
     rt_clink_move(client, link, RT_CLINK_HELLO);
+    (void)snprintf(link->proved, sizeof(link->proved), "%s", proved != NULL ? proved : "");
+    link->disproved = false;
     link->due = RT_CLINK_DUE_HELLO;
     rt_pings_clear(&link->pinged);
     link->next_channel = 1;

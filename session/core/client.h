@@ -55,7 +55,8 @@ struct rt_client_action {
     unsigned agent;             /* slot, < RT_CLIENT_AGENTS_MAX */
     char addr[RT_ADDR_MAX + 1]; /* DIAL */
     /* DIAL: the host whose agent must answer there, as another agent said so. At an address of the application it is
-     * but the one whose agent answered there before, or "". */
+     * but the one whose agent answered there before, or "". HANGUP: the host whose agent the far end had proved to be,
+     * and by its own word is not; whatever it was believed by (a session of TLS) is not used again. Else "". */
     char host[RT_HOST_MAX + 1];
     bool given;         /* DIAL: it is an address of the application */
     const char *reason; /* HANGUP, static text */
@@ -64,7 +65,9 @@ struct rt_client_action {
 /* DIAL: the shell answers with exactly one rt_client_connected() or rt_client_lost() for that slot. HANGUP: it closes
  * that slot's connection or dial; no answer is wanted, the machine already counts it as lost. */
 bool rt_client_next(struct rt_client *client, struct rt_client_action *action, uint64_t now);
-void rt_client_connected(struct rt_client *client, unsigned agent, uint64_t now);
+/* proved: the host whose agent the far end has proved to be, which its WELCOME has to name; NULL where nobody proves
+ * it. */
+void rt_client_connected(struct rt_client *client, unsigned agent, const char *proved, uint64_t now);
 void rt_client_lost(struct rt_client *client, unsigned agent, uint64_t now);
 
 /* Takes whole frames from data, returns the bytes used; the rest is given again with more behind it. A bad frame makes

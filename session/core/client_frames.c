@@ -30,12 +30,38 @@ static void learn_all(struct rt_client *client, const struct rt_welcome_msg *msg
     }
 }
 
+/* WELCOME names another host than the certificate. A session that was resumed, on the guess that the agent which was
+ * there before still is, has its certificate: then both may be honest, and another agent has this address now. It is
+ * asked for its own at once, as nothing is guessed any more. */
+static void disproved(struct rt_client *client, int slot)
+{
+    struct rt_clink *link = &client->links[slot];
+    bool guessed = link->guessed && strcmp(link->host, link->proved) == 0;
+    unsigned failures = link->failures;
+    uint64_t backoff = link->backoff;
+
+    rt_clink_down(client, slot, "the agent says that it is of another host than its certificate");
+    link->disproved = true;
+    if (guessed) {
+        link->host[0] = '\0';
+        link->n_addr = 1; /* the others are those of that host */
+        link->addr_turn = 0;
+        link->failures = failures;
+        link->backoff = backoff;
+        link->retry_at = client->now;
+    }
+}
+
 static void welcomed(struct rt_client *client, int slot, const uint8_t *payload, size_t size)
 {
     struct rt_clink *link = &client->links[slot];
     struct rt_welcome_msg msg;
     if (rt_msg_decode(RT_MSG_WELCOME, payload, size, &msg, NULL, 0) != 0 || msg.v != RT_PROTOCOL_VERSION) {
         rt_clink_down(client, slot, "bad welcome");
+        return;
+    }
+    if (link->proved[0] != '\0' && !rt_slice_equal(rt_slice_text(link->proved), msg.host)) {
+        disproved(client, slot);
         return;
     }
     /* The address was learnt as that of another host: the agent that answers here is not the one that is looked for. */

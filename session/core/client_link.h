@@ -40,11 +40,14 @@ struct rt_clink { /* an agent known (n_addr > 0) and the link to it */
     uint64_t since; /* of the state; of both live ones */
     char addr[RT_ADDRS_MAX][RT_ADDR_MAX + 1];
     size_t n_addr;
-    size_t addr_turn;           /* which is dialled next, modulo n_addr */
-    bool configured;            /* addr[0] was given by the application */
-    char host[RT_HOST_MAX + 1]; /* "" until it is known */
-    unsigned refs;              /* attachments and requests that name this slot */
-    uint64_t unused_since;      /* valid while refs is 0 */
+    size_t addr_turn;             /* which is dialled next, modulo n_addr */
+    bool configured;              /* addr[0] was given by the application */
+    char host[RT_HOST_MAX + 1];   /* "" until it is known */
+    bool guessed;                 /* dialled at addr[0] as given, where `host` was before */
+    char proved[RT_HOST_MAX + 1]; /* of which host the far end has shown a certificate, or "" */
+    bool disproved;               /* with the HANGUP: WELCOME has named another one */
+    unsigned refs;                /* attachments and requests that name this slot */
+    uint64_t unused_since;        /* valid while refs is 0 */
 
     uint64_t retry_at, backoff;
     unsigned failures; /* since the last WELCOME; a lost LIVE link counts as one */

@@ -115,6 +115,15 @@ bool rt_tls_sessions_init(SSL_CTX *ctx, const struct rt_tls_settings *settings)
            SSL_CTX_set_session_ticket_cb(ctx, NULL, opened_cb, NULL) == 1;
 }
 
+void rt_tls_forget(struct rt_tls *tls, const struct rt_identity *peer)
+{
+    size_t i = find(tls, peer);
+
+    if (i < tls->n_sessions) {
+        drop(tls, i);
+    }
+}
+
 void rt_tls_sessions_close(struct rt_tls *tls)
 {
     while (tls->n_sessions > 0) {

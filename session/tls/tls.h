@@ -107,6 +107,9 @@ struct rt_tls_directory {
 RT_MUST_CHECK int rt_tls_directory(struct rt_tls_directory *directory, const char *path,
                                    struct rt_tls_settings *settings, char *why, size_t why_size);
 
+/* Lets go of the session with this peer: the next handshake with it is a whole one. */
+void rt_tls_forget(struct rt_tls *tls, const struct rt_identity *peer);
+
 extern const struct rt_wire_ops rt_wire_tls;
 
 /* Whether what is loaded now says that the far end's certificate, or one between it and its CA, is revoked. False also

@@ -287,10 +287,13 @@ static void link_event(unsigned link, struct fuzz_in *in)
 {
     static const char *const hosts[] = {"h0", "h1", "h2"};
     struct rt_welcome_msg welcome = {.v = 1, .host = rt_slice_text(hosts[link])};
-    if (app.dialing[link] && fuzz_byte(in) % 4 != 3) {
+    uint8_t what = app.dialing[link] ? fuzz_byte(in) : 3;
+    if (what % 4 != 3) {
+        /* Who is there has proved to be its host, mostly, or another, or nobody. */
+        const char *proved = what & 4 ? hosts[(link + (what >> 3) / 24) % LINKS] : NULL;
         app.dialing[link] = false;
         app.up[link] = true;
-        rt_client_connected(app.client, link, app.now);
+        rt_client_connected(app.client, link, proved, app.now);
         output(link);
         welcome.n_agents = fuzz_byte(in) % 3;
         for (size_t i = 0; i < welcome.n_agents; i++) {
@@ -299,6 +302,7 @@ static void link_event(unsigned link, struct fuzz_in *in)
             welcome.agents[i].n_addr = 1;
         }
         feed_map(link, (struct rt_frame){.type = RT_WELCOME}, RT_MSG_WELCOME, &welcome);
+        FUZZ_CHECK(!app.up[link] || proved == NULL || strcmp(proved, hosts[link]) == 0);
     } else {
         lose(link);
     }

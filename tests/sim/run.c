@@ -162,7 +162,9 @@ static void dialed(const struct sim_event *e)
     if (conn < 0) {
         rt_client_lost(sim.clients[e->index].client, (unsigned)e->side, sim_ms());
     } else {
-        rt_client_connected(sim.clients[e->index].client, (unsigned)e->side, sim_ms());
+        /* Half of the agents prove who they are. */
+        rt_client_connected(sim.clients[e->index].client, (unsigned)e->side,
+                            e->arg % 2 == 0 ? sim_host_name(e->arg) : NULL, sim_ms());
     }
     sim_client_pump(e->index);
 }

@@ -53,6 +53,7 @@ void fx_next(struct fx *fx)
             fx->slot[action.agent].up = false;
             fx->slot[action.agent].hangups++;
             fx->slot[action.agent].reason = action.reason;
+            memcpy(fx->slot[action.agent].disproved, action.host, sizeof(action.host));
         }
     }
 }
@@ -176,7 +177,7 @@ void fx_up(struct fx *fx, unsigned slot)
     assert_true(fx->slot[slot].dialing);
     fx->slot[slot].dialing = false;
     fx->slot[slot].up = true;
-    rt_client_connected(fx->client, slot, fx->now);
+    rt_client_connected(fx->client, slot, NULL, fx->now);
     assert_int_equal(fx_take(fx, slot), 1);
     assert_int_equal(fx->frames[0].head.type, RT_HELLO);
     (void)snprintf(host, sizeof(host), "h%u", slot);

@@ -36,6 +36,7 @@ struct fx {
         unsigned dials, hangups;
         uint64_t dialed_at;
         const char *reason;
+        char disproved[RT_HOST_MAX + 1]; /* with the newest hangup */
     } slot[FX_SLOTS];
     uint8_t out[FX_BUF];
     struct fx_frame frames[FX_FRAMES];

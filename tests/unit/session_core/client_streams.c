@@ -118,7 +118,7 @@ void fx_refuse_link(struct fx *fx, uint64_t cls, uint64_t delay)
 {
     fx->slot[0].dialing = false;
     fx->slot[0].up = true;
-    rt_client_connected(fx->client, 0, fx->now);
+    rt_client_connected(fx->client, 0, NULL, fx->now);
     (void)fx_take(fx, 0);
     fx_refuse(fx, 0, 0, &(struct rt_refuse_msg){.c = cls, .m = rt_slice_text("no"), .delay = delay});
     assert_false(fx->slot[0].up);

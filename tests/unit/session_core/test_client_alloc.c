@@ -59,7 +59,7 @@ static void bring_up(void)
         }
         fx.slot[0].dialing = false;
         fx.slot[0].up = true;
-        rt_client_connected(fx.client, 0, fx.now);
+        rt_client_connected(fx.client, 0, NULL, fx.now);
         (void)fx_take(&fx, 0);
         struct rt_welcome_msg msg = {.v = 1, .host = rt_slice_text("h0")};
         fx_send_map(&fx, 0, (struct rt_frame){.type = RT_WELCOME}, RT_MSG_WELCOME, &msg);

@@ -100,7 +100,7 @@ static void test_handshake_deadline(void **state)
     fx_open(&fx, 1);
     (void)fx_attach(&fx);
     fx.slot[0].dialing = false;
-    rt_client_connected(fx.client, 0, fx.now);
+    rt_client_connected(fx.client, 0, NULL, fx.now);
     fx_run(&fx, RT_HANDSHAKE_TIMEOUT_MS - 1, true);
     assert_int_equal(fx.slot[0].hangups, 0);
     fx_run(&fx, 1, true);
@@ -242,7 +242,7 @@ static void test_agents_are_learnt(void **state)
     (void)fx_attach(&fx);
     fx.slot[0].dialing = false;
     fx.slot[0].up = true;
-    rt_client_connected(fx.client, 0, fx.now);
+    rt_client_connected(fx.client, 0, NULL, fx.now);
     (void)fx_take(&fx, 0);
     msg.host = rt_slice_text("h0");
     for (unsigned i = 0; i < 3; i++) {
@@ -284,7 +284,7 @@ static void test_an_address_counts_with_its_host(void **state)
     (void)fx_attach(&fx);
     fx.slot[0].dialing = false;
     fx.slot[0].up = true;
-    rt_client_connected(fx.client, 0, fx.now);
+    rt_client_connected(fx.client, 0, NULL, fx.now);
     (void)fx_take(&fx, 0);
     msg.host = msg.agents[0].host = rt_slice_text("h0");
     msg.agents[1].host = rt_slice_text("h1");
@@ -304,11 +304,99 @@ static void test_an_address_counts_with_its_host(void **state)
     assert_int_equal(fx.slot[1].dials, 1);
     fx.slot[1].dialing = false;
     fx.slot[1].up = true;
-    rt_client_connected(fx.client, 1, fx.now);
+    rt_client_connected(fx.client, 1, NULL, fx.now);
     (void)fx_take(&fx, 1);
     fx_send_map(&fx, 1, (struct rt_frame){.type = RT_WELCOME}, RT_MSG_WELCOME, &msg);
     assert_int_equal(fx.slot[1].hangups, 1);
     assert_string_equal(fx.slot[1].reason, "an agent of another host answers there");
+    fx_close(&fx);
+}
+
+/* Whoever is there has proved to be this host, and says that it is that one. */
+static void welcomes_as(unsigned slot, const char *proved, const char *says)
+{
+    assert_true(fx.slot[slot].dialing);
+    fx.slot[slot].dialing = false;
+    fx.slot[slot].up = true;
+    rt_client_connected(fx.client, slot, proved, fx.now);
+    (void)fx_take(&fx, slot);
+    fx_send_map(&fx, slot, (struct rt_frame){.type = RT_WELCOME}, RT_MSG_WELCOME,
+                &(struct rt_welcome_msg){.v = 1, .host = rt_slice_text(says)});
+}
+
+/* A thief with the certificate of h9 at an address of the application is not followed as h1: who is sent to h1 dials
+ * it, and nobody but h1 will do there. */
+static void test_welcome_is_of_its_certificate(void **state)
+{
+    (void)state;
+    struct rt_attach_msg attach;
+    fx_open(&fx, 2);
+    (void)fx_attach(&fx);
+    welcomes_as(0, "h9", "h1");
+    assert_int_equal(fx.slot[0].hangups, 1);
+    assert_string_equal(fx.slot[0].reason, "the agent says that it is of another host than its certificate");
+    assert_string_equal(fx.slot[0].disproved, "h9");
+    fx_run(&fx, RT_CLIENT_ALT_MS, true);
+    welcomes_as(1, "h2", "h2");
+    assert_int_equal(fx.slot[1].hangups, 0);
+    fx_refuse(&fx, 1, fx_take_attach(&fx, 1, &attach),
+              &(struct rt_refuse_msg){.c = RT_CLASS_MOVED,
+                                      .host = rt_slice_text("h1"),
+                                      .n_addr = 1,
+                                      .life = 9,
+                                      .epoch = 9,
+                                      .addr = {rt_slice_text("unix:/h1")}});
+    assert_int_equal(fx.slot[2].dials, 1);
+    assert_string_equal(fx.slot[2].addr, "unix:/h1");
+    assert_string_equal(fx.slot[2].host, "h1");
+    assert_false(fx.slot[2].given);
+    welcomes_as(2, "h1", "h1");
+    assert_int_equal(fx_take_attach(&fx, 2, &attach), 1);
+    fx_close(&fx);
+}
+
+/* An address of the application has gone to another host. What is guessed there, a session of the old one, is not
+ * guessed again, and nobody waits. Who lies by its own certificate is dialled again as ever. */
+static void test_guess_is_given_up(void **state)
+{
+    (void)state;
+    static struct rt_welcome_msg more = {.v = 1, .n_agents = 1};
+    struct rt_attach_msg attach;
+    fx_open(&fx, 1);
+    (void)fx_attach(&fx);
+    fx.slot[0].dialing = false;
+    fx.slot[0].up = true;
+    rt_client_connected(fx.client, 0, "h1", fx.now);
+    (void)fx_take(&fx, 0);
+    more.host = more.agents[0].host = rt_slice_text("h1");
+    more.agents[0].n_addr = 1;
+    more.agents[0].addr[0] = rt_slice_text("tls:10.0.0.1:7401");
+    fx_send_map(&fx, 0, (struct rt_frame){.type = RT_WELCOME}, RT_MSG_WELCOME, &more);
+    fx_run(&fx, RT_CLIENT_STABLE_MS, true);
+    fx_lost(&fx, 0);
+    assert_string_equal(fx.slot[0].host, "h1");
+    assert_int_equal(fx.slot[0].dials, 2);
+    welcomes_as(0, "h1", "h2");
+    assert_int_equal(fx.slot[0].hangups, 1);
+    assert_string_equal(fx.slot[0].disproved, "h1");
+    assert_int_equal(fx.slot[0].dials, 3); /* at once, and there, not where h1 was besides */
+    assert_string_equal(fx.slot[0].addr, "unix:/a0");
+    assert_string_equal(fx.slot[0].host, "");
+    assert_true(fx.slot[0].given);
+    welcomes_as(0, "h2", "h2");
+    assert_int_equal(fx.slot[0].hangups, 1);
+    assert_int_equal(fx_take_attach(&fx, 0, &attach), 1);
+    fx_run(&fx, RT_CLIENT_STABLE_MS, true);
+    fx_lost(&fx, 0);
+    assert_string_equal(fx.slot[0].host, "h2");
+    for (unsigned i = 0; i < 3; i++) {
+        welcomes_as(0, "h9", "h2");
+        assert_int_equal(fx.slot[0].hangups, 2 + i);
+        assert_string_equal(fx.slot[0].disproved, "h9");
+        assert_int_equal(fx.slot[0].dials, 4 + i); /* not at once */
+        fx_run(&fx, RT_REDIAL_MAX_MS, true);
+        assert_string_equal(fx.slot[0].host, "h2");
+    }
     fx_close(&fx);
 }
 
@@ -439,6 +527,8 @@ int main(void)
         cmocka_unit_test(test_pongs_that_answer_nothing),
         cmocka_unit_test(test_agents_are_learnt),
         cmocka_unit_test(test_an_address_counts_with_its_host),
+        cmocka_unit_test(test_welcome_is_of_its_certificate),
+        cmocka_unit_test(test_guess_is_given_up),
         cmocka_unit_test(test_table_of_agents_is_bounded),
         cmocka_unit_test(test_refused_links),
         cmocka_unit_test(test_frames_that_end_the_link),

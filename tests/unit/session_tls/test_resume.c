@@ -194,6 +194,32 @@ static void test_guess(void **state)
     world_close(&world);
 }
 
+/* An agent that has the keys resumes another's session, and is that one by it. When that is forgotten it has to say who
+ * it is. */
+static void test_forgotten(void **state)
+{
+    struct rt_identity agent = {.role = RT_IDENTITY_AGENT, .name = "esx17"};
+    struct world world;
+    struct rt_tls other;
+
+    open_world(&world, *state);
+    issue(&world, URI_OF("agent/esx18"), "other");
+    rt_tls_init(&other);
+    load_with_keys(&world, &other, "other", 0, 2);
+    assert_true(connects(&world, &world.agent) && !last.resumed);
+    assert_true(connects_as(&world, &other, AGENT_URI, true, NULL) && last.resumed);
+    assert_string_equal(last.client.peer, AGENT_URI);
+    rt_tls_forget(&world.client, &agent);
+    rt_tls_forget(&world.client, &agent); /* none any more */
+    assert_int_equal(world.client.n_sessions, 0);
+    assert_true(connects_as(&world, &other, AGENT_URI, true, NULL) && !last.resumed);
+    assert_string_equal(last.client.peer, URI_OF("agent/esx18"));
+    rt_tls_forget(&world.client, &agent); /* another's session stays */
+    assert_int_equal(world.client.n_sessions, 1);
+    rt_tls_close(&other);
+    world_close(&world);
+}
+
 /* Without keys, or by new files nothing is resumed. */
 static void test_not_resumed(void **state)
 {
@@ -525,21 +551,14 @@ static void test_too_many_keys(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_resumed),
-        TEST(test_cut_off),
-        TEST(test_anybody),
-        TEST(test_guess),
-        TEST(test_not_resumed),
-        TEST(test_other_name),
-        TEST(test_client_judged_anew),
-        TEST(test_agent_judged_anew),
-        TEST(test_chain),
-        TEST(test_anchor_between),
-        TEST(test_chain_without_crl),
-        TEST(test_revoked_since),
-        TEST(test_chain_revoked_since),
-        TEST(test_revoked_meanwhile),
-        TEST(test_many),
+        TEST(test_resumed),           TEST(test_cut_off),
+        TEST(test_anybody),           TEST(test_guess),
+        TEST(test_forgotten),         TEST(test_not_resumed),
+        TEST(test_other_name),        TEST(test_client_judged_anew),
+        TEST(test_agent_judged_anew), TEST(test_chain),
+        TEST(test_anchor_between),    TEST(test_chain_without_crl),
+        TEST(test_revoked_since),     TEST(test_chain_revoked_since),
+        TEST(test_revoked_meanwhile), TEST(test_many),
         TEST(test_too_many_keys),
     };
 
