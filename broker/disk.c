@@ -71,7 +71,7 @@ static void worked_cb(uv_work_t *work, int status)
     }
     if (job->keeps) {
         disk->n_keeps--;
-        disk->kept(disk->ctx, job->id, job->error, job->why);
+        disk->kept(disk->ctx, job->id, &job->op, job->error, job->why);
     }
     free(job);
     disk->progress(disk->ctx);

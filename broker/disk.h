@@ -22,8 +22,8 @@
 
 struct rt_disk_job;
 
-/* From the loop. why is empty when error is 0. */
-typedef void (*rt_disk_cb)(void *ctx, uint32_t id, int error, const char *why);
+/* From the loop. why is empty when error is 0; `end` is the copy, and lives during the call. */
+typedef void (*rt_disk_cb)(void *ctx, uint32_t id, const struct rt_store_op *end, int error, const char *why);
 /* From the loop: one more job is done, with nothing else to tell. */
 typedef void (*rt_disk_progress_cb)(void *ctx);
 

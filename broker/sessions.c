@@ -56,7 +56,8 @@ static int make_agent(struct rt_shell *shell)
                                      .wall_ms = wall_cb,
                                      .keep_end = rt_shell_keep_end,
                                      .drop_end = rt_shell_drop_end,
-                                     .keep_revoked = rt_shell_keep_revoked};
+                                     .keep_revoked = rt_shell_keep_revoked,
+                                     .drop_revoked = rt_shell_drop_revoked};
     rt_random_fill(NULL, &config.seed, sizeof(config.seed));
     shell->agent = rt_agent_new(&config, rt_shell_now(shell));
     return shell->agent == NULL ? RT_ENOMEM : 0;

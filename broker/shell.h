@@ -144,7 +144,8 @@ struct rt_shell {
     struct rt_disk disk;
     struct rt_ends revoked; /* what is revoked, as ends that have nothing but key, life and host */
     struct rt_disk revoked_disk;
-    int lock_fd; /* of the state directory */
+    bool revoked_fails; /* which was told */
+    int lock_fd;        /* of the state directory */
 
     /* links */
     struct rt_buf_pool pool;
@@ -281,7 +282,8 @@ int rt_shell_open_ends(struct rt_shell *shell); /* once there is a machine */
 int rt_shell_keep_end(void *ctx, uint32_t id, const struct rt_store_op *end);
 void rt_shell_drop_end(void *ctx, const struct rt_key *key, uint64_t life);
 int rt_shell_open_revoked(struct rt_shell *shell); /* likewise */
-void rt_shell_keep_revoked(void *ctx, const struct rt_key *key, uint64_t life, uint64_t before);
+RT_MUST_CHECK int rt_shell_keep_revoked(void *ctx, const struct rt_key *key, uint64_t life);
+void rt_shell_drop_revoked(void *ctx, const struct rt_key *key, uint64_t life);
 bool rt_shell_disk_idle(const struct rt_shell *shell);
 
 #endif

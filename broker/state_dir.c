@@ -99,10 +99,11 @@ static void not_kept(struct rt_shell *shell, const char *why)
     rt_shell_note(shell, RT_LOG_ERROR, RT_LOG_DISK, "end-not-kept", "%s", why);
 }
 
-static void written_cb(void *ctx, uint32_t id, int error, const char *why)
+static void written_cb(void *ctx, uint32_t id, const struct rt_store_op *end, int error, const char *why)
 {
     struct rt_shell *shell = ctx;
 
+    (void)end;
     if (error != 0) {
         not_kept(shell, why);
     }
@@ -166,45 +167,62 @@ static void bad_revoked_cb(void *ctx, const char *path, const char *why)
     rt_shell_note(shell, RT_LOG_ERROR, RT_LOG_DISK, "revoked-unreadable", "%s: %s", path, why);
 }
 
-static void revoked_not_kept(struct rt_shell *shell, const char *why)
+/* The agent asks again until it is written: what goes on is told once. */
+static void tell_revoked(struct rt_shell *shell, int error, const char *why)
 {
-    rt_shell_note(shell, RT_LOG_ERROR, RT_LOG_DISK, "revoked-not-kept", "%s", why);
+    if (error != 0 && !shell->revoked_fails) {
+        rt_shell_note(shell, RT_LOG_ERROR, RT_LOG_DISK, "revoked-not-kept", "%s; it is tried again", why);
+    } else if (error == 0 && shell->revoked_fails) {
+        rt_shell_note(shell, RT_LOG_INFO, RT_LOG_DISK, "revoked-kept", "what is revoked is written again");
+    }
+    shell->revoked_fails = error != 0;
 }
 
-static void revoked_written_cb(void *ctx, uint32_t id, int error, const char *why)
+static void revoked_written_cb(void *ctx, uint32_t id, const struct rt_store_op *op, int error, const char *why)
 {
+    struct rt_shell *shell = ctx;
+
     (void)id;
-    if (error != 0) {
-        revoked_not_kept(ctx, why);
-    }
+    tell_revoked(shell, error, why);
+    rt_agent_revoked_reply(shell->agent, &op->key, op->life, error, rt_shell_now(shell));
+    rt_shell_settle(shell);
 }
 
 int rt_shell_open_revoked(struct rt_shell *shell)
 {
     char dir[RT_SETTING_TEXT_MAX + 16];
+    int rc;
 
     (void)snprintf(dir, sizeof(dir), "%s/revoked", shell->settings.state_dir);
-    rt_disk_init(&shell->revoked_disk, &shell->loop, &shell->revoked, revoked_written_cb, progress_cb, shell);
     /* A newer one of a container is written before the older one goes. */
-    if (rt_ends_open(&shell->revoked, dir, RT_AGENT_REVOKED_MAX + RT_DISK_KEEPS_MAX, kept_revoked_cb, bad_revoked_cb,
-                     shell) != 0) {
-        return fail(shell, "%s", shell->revoked.why);
-    }
-    return 0;
+    rc = rt_ends_open(&shell->revoked, dir, RT_AGENT_REVOKED_MAX + RT_DISK_KEEPS_MAX, kept_revoked_cb, bad_revoked_cb,
+                      shell);
+    rt_disk_init(&shell->revoked_disk, &shell->loop, &shell->revoked, revoked_written_cb, progress_cb, shell);
+    return rc == 0 ? 0 : fail(shell, "%s", shell->revoked.why);
 }
 
-void rt_shell_keep_revoked(void *ctx, const struct rt_key *key, uint64_t life, uint64_t before)
+int rt_shell_keep_revoked(void *ctx, const struct rt_key *key, uint64_t life)
 {
     struct rt_shell *shell = ctx;
     struct rt_store_op op = {.kind = RT_STORE_REVOKE, .key = *key, .life = life};
     int rc;
 
     rt_slice_copy(rt_slice_text(shell->settings.host_name), op.claim.host, sizeof(op.claim.host));
-    rc = life == 0 ? 0 : rt_disk_keep(&shell->revoked_disk, 0, &op);
+    rc = rt_disk_keep(&shell->revoked_disk, 0, &op);
     if (rc != 0) {
-        revoked_not_kept(shell, rc == RT_ELIMIT ? "the disk is slow: too many wait for it" : rt_strerror(rc));
-    } else if (before != 0) {
-        rt_disk_drop(&shell->revoked_disk, key, before);
+        tell_revoked(shell, rc, rt_strerror(rc));
+    }
+    return rc;
+}
+
+void rt_shell_drop_revoked(void *ctx, const struct rt_key *key, uint64_t life)
+{
+    struct rt_shell *shell = ctx;
+
+    if (shell->revoked_disk.ends == NULL) { /* the files are still being read, on the loop: there is no worker yet */
+        rt_ends_drop(&shell->revoked, key, life);
+    } else {
+        rt_disk_drop(&shell->revoked_disk, key, life);
     }
 }
 

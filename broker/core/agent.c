@@ -56,6 +56,7 @@ struct rt_agent *rt_agent_new(const struct rt_agent_config *config, uint64_t now
     rt_list_init(&agent->facts);
     rt_list_init(&agent->claiming);
     agent->kept_timer.kind = AG_TIMER_KEPT;
+    agent->revoked_timer.kind = AG_TIMER_REVOKED;
     for (unsigned role = 0; role < RT_PEER_ROLES; role++) {
         rt_list_init(&agent->shaking[role]);
         if (agent->config.links_max[role] == 0) {
@@ -65,6 +66,7 @@ struct rt_agent *rt_agent_new(const struct rt_agent_config *config, uint64_t now
     rt_list_init(&agent->idle);
     rt_list_init(&agent->retakes);
     rt_list_init(&agent->revoked_again);
+    rt_list_init(&agent->revoked_unkept);
     rt_list_init(&agent->ends);
     rt_list_init(&agent->wanted);
     agent->walk_first = true;
@@ -232,6 +234,13 @@ void rt_agent_kept_end(struct rt_agent *agent, const struct rt_store_op *end, ui
 {
     advance(agent, now);
     rt_ag_kept_end(agent, end);
+    rt_ag_settle(agent);
+}
+
+void rt_agent_revoked_reply(struct rt_agent *agent, const struct rt_key *key, uint64_t life, int error, uint64_t now)
+{
+    advance(agent, now);
+    rt_ag_revoked_written(agent, key, life, error);
     rt_ag_settle(agent);
 }
 

@@ -156,9 +156,12 @@ struct rt_agent_io {
     /* Removes a kept end, behind all that was asked before. No reply: what cannot be removed is offered to the store
      * again by the next run of the agent. */
     void (*drop_end)(void *ctx, const struct rt_key *key, uint64_t life);
-    /* Onto this host's disk: no life of it up to `life` is served; in the place of `before`, where that is not 0. life
-     * 0: that is forgotten. No reply: what is not kept is heard of again from the store. */
-    void (*keep_revoked)(void *ctx, const struct rt_key *key, uint64_t life, uint64_t before);
+    /* Onto this host's disk, fsynced: no life of it up to `life` is served. 0: exactly one
+     * rt_agent_revoked_reply(key, life) follows, later. Negative: none does. */
+    int (*keep_revoked)(void *ctx, const struct rt_key *key, uint64_t life);
+    /* Removes one that was kept, behind all that was asked before. No reply: what cannot be removed is found by the
+     * next run of the agent. */
+    void (*drop_revoked)(void *ctx, const struct rt_key *key, uint64_t life);
 };
 
 struct rt_agent_config {
@@ -210,7 +213,9 @@ void rt_agent_store_news(struct rt_agent *agent, const struct rt_store_news *new
 void rt_agent_disk_reply(struct rt_agent *agent, uint32_t id, int error, uint64_t now);
 /* An end kept on disk by an earlier run of this agent, to be stored. Slices are copied. */
 void rt_agent_kept_end(struct rt_agent *agent, const struct rt_store_op *end, uint64_t now);
-/* What an earlier run of this agent has heard: no life up to this one is served. */
+/* What keep_revoked() came to: 0 when it is on the disk, else a negative code. */
+void rt_agent_revoked_reply(struct rt_agent *agent, const struct rt_key *key, uint64_t life, int error, uint64_t now);
+/* What an earlier run of this agent has heard, and has on its disk: no life up to this one is served. */
 void rt_agent_kept_revoked(struct rt_agent *agent, const struct rt_key *key, uint64_t life, uint64_t now);
 
 /* The sealer seals under another key from now on: guests get their tickets anew, within some seconds. */

@@ -9,6 +9,7 @@
 #include "broker/core/link.h"
 #include "broker/core/machine.h"
 #include "broker/core/request.h"
+#include "broker/core/revoked.h"
 #include "broker/core/send.h"
 #include "broker/core/session.h"
 #include "broker/core/take.h"
@@ -121,6 +122,9 @@ void rt_ag_tick(struct rt_agent *agent)
             break;
         case AG_TIMER_KEPT:
             rt_ag_kept_timer(agent);
+            break;
+        case AG_TIMER_REVOKED:
+            rt_ag_revoked_timer(agent);
             break;
         }
         rt_ag_settle(agent);

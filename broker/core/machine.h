@@ -20,7 +20,7 @@
 /* While the store is out or slow attaches are held for this part of the time that they may wait. */
 #define AG_OUTAGE_HOLD_PART 8
 
-enum ag_timer_kind { AG_TIMER_LINK, AG_TIMER_SESSION, AG_TIMER_HELD, AG_TIMER_ASK, AG_TIMER_KEPT };
+enum ag_timer_kind { AG_TIMER_LINK, AG_TIMER_SESSION, AG_TIMER_HELD, AG_TIMER_ASK, AG_TIMER_KEPT, AG_TIMER_REVOKED };
 
 /* What has happened to an object, and is not carried out yet: settle.c does, before the public call returns. The node
  * is in the object, so that nothing that happens can find no room. */
@@ -69,7 +69,11 @@ struct rt_agent {
     struct ag_revoked *revoked;
     struct rt_list revoked_again; /* to be told to the store: it may have lost them */
     uint32_t revoked_flight;
-    struct rt_list ends; /* ag_end.node */
+    struct rt_list revoked_unkept; /* to be given to the disk */
+    uint32_t revoked_writing;      /* with the disk */
+    bool revoked_fails;            /* the newest answer of the disk */
+    struct rt_timer revoked_timer; /* the disk is asked again */
+    struct rt_list ends;           /* ag_end.node */
     uint32_t n_ends, last_end;
     struct rt_timer kept_timer;
     bool store_slow; /* its newest answers came too late for a ticket to wait for, or not at all */

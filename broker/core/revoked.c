@@ -6,7 +6,9 @@
 #include "broker/core/session.h"
 #include "broker/core/store.h"
 #include "migrate/core/store_op.h"
+#include "session/base/timer.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,18 +33,64 @@ static struct ag_revoked *find(struct rt_agent *agent, const struct rt_key *key)
     return revoked;
 }
 
-static void keep(struct rt_agent *agent, const struct rt_key *key, uint64_t life, uint64_t before)
+/* Some time from now, if the disk is not asked before. */
+static void disk_later(struct rt_agent *agent)
 {
-    agent->config.io.keep_revoked(agent->config.io.ctx, key, life, before);
+    rt_timer_set(&agent->timers, &agent->revoked_timer, agent->now + AG_REVOKED_DISK_MS);
 }
 
-static void forget(struct rt_agent *agent, struct ag_revoked *revoked)
+/* Has the disk keep what it has not got. */
+static void disk_pump(struct rt_agent *agent)
 {
+    uint32_t most = agent->revoked_fails ? 1 : AG_REVOKED_WRITING_MAX;
+    struct rt_list *node;
+
+    while (agent->revoked_writing < most && (node = rt_list_pop(&agent->revoked_unkept)) != NULL) {
+        struct ag_revoked *revoked = RT_LIST_OF(node, struct ag_revoked, unkept);
+        const struct rt_key key = rt_ag_key_of(revoked->name);
+
+        if (agent->config.io.keep_revoked(agent->config.io.ctx, &key, revoked->life) != 0) {
+            rt_list_push(&agent->revoked_unkept, node);
+            disk_later(agent);
+            return;
+        }
+        revoked->writing = true;
+        agent->revoked_writing++;
+    }
+}
+
+static void disk_drop(struct rt_agent *agent, const struct rt_key *key, uint64_t life)
+{
+    agent->config.io.drop_revoked(agent->config.io.ctx, key, life);
+}
+
+/* There is a file of this life: of a container the newest one stays, and none of one that was forgotten meanwhile. */
+static void on_disk(struct rt_agent *agent, struct ag_revoked *revoked, const struct rt_key *key, uint64_t life)
+{
+    uint64_t kept = revoked == NULL ? 0 : revoked->kept;
+
+    if (revoked == NULL || life < kept) {
+        disk_drop(agent, key, life);
+    } else if (life > kept) {
+        revoked->kept = life;
+        if (kept != 0) {
+            disk_drop(agent, key, kept);
+        }
+    }
+}
+
+static void forget_oldest(struct rt_agent *agent)
+{
+    struct ag_revoked *revoked = agent->revoked;
     const struct rt_key key = rt_ag_key_of(revoked->name);
 
-    keep(agent, &key, 0, revoked->life);
+    assert(revoked->hh.prev == NULL);
+    if (revoked->kept != 0) {
+        disk_drop(agent, &key, revoked->kept);
+    }
     HASH_DELETE(hh, agent->revoked, revoked);
     rt_list_remove(&revoked->again);
+    rt_list_remove(&revoked->unkept);
     free(revoked);
 }
 
@@ -57,7 +105,7 @@ static struct ag_revoked *make(struct rt_agent *agent, const struct rt_key *key)
         return NULL;
     }
     if (HASH_COUNT(agent->revoked) >= RT_AGENT_REVOKED_MAX) {
-        forget(agent, agent->revoked);
+        forget_oldest(agent);
     }
     memcpy(revoked->name, name, size);
     HASH_ADD_KEYPTR(hh, agent->revoked, revoked->name, size, revoked);
@@ -89,44 +137,81 @@ bool rt_ag_session_revoked(struct rt_agent *agent, const struct ag_session *sess
     return rt_ag_is_revoked(agent, &key, session->life);
 }
 
-/* False: it is known already, or there is no memory for it. *before: what was known. */
-static bool learn(struct rt_agent *agent, const struct rt_key *key, uint64_t life, uint64_t *before)
+/* What is known of it then; NULL: nothing, or there is no memory for it. */
+static struct ag_revoked *learn(struct rt_agent *agent, const struct rt_key *key, uint64_t life)
 {
-    struct ag_revoked *revoked = life == 0 ? NULL : find(agent, key);
+    struct ag_revoked *revoked = find(agent, key);
     struct ag_session *session;
 
-    *before = revoked == NULL ? 0 : revoked->life;
-    if (*before >= life) {
-        return false;
+    if (life <= (revoked == NULL ? 0 : revoked->life)) {
+        return revoked;
     }
     if (revoked == NULL) {
         revoked = make(agent, key);
     }
     if (revoked == NULL) {
-        return false; /* the next look at its record tells it again */
+        return NULL; /* the next look at its record tells it again */
     }
     revoked->life = life;
     session = rt_ag_session_find(agent, key);
     if (session != NULL) {
         rt_ag_session_fact(agent, session, AG_SESSION_REVOKED);
     }
-    return true;
+    return revoked;
+}
+
+/* Behind those that wait, unless the disk writes an older one at the moment: then when that has come to something. */
+static void keep(struct rt_agent *agent, struct ag_revoked *revoked)
+{
+    if (revoked->kept < revoked->life && !revoked->writing) {
+        rt_list_push(&agent->revoked_unkept, &revoked->unkept);
+    }
 }
 
 void rt_ag_revoked_note(struct rt_agent *agent, const struct rt_key *key, uint64_t life)
 {
-    uint64_t before;
+    struct ag_revoked *revoked = life == 0 ? NULL : learn(agent, key, life);
 
-    if (learn(agent, key, life, &before)) {
-        keep(agent, key, life, before);
+    if (revoked != NULL) {
+        keep(agent, revoked);
+        if (!agent->revoked_fails) { /* else with the timer */
+            disk_pump(agent);
+        }
     }
 }
 
 void rt_ag_revoked_kept(struct rt_agent *agent, const struct rt_key *key, uint64_t life)
 {
-    uint64_t before;
+    struct ag_revoked *revoked = life == 0 ? NULL : learn(agent, key, life);
 
-    (void)learn(agent, key, life, &before);
+    if (revoked != NULL) {
+        on_disk(agent, revoked, key, life);
+    }
+}
+
+void rt_ag_revoked_written(struct rt_agent *agent, const struct rt_key *key, uint64_t life, int error)
+{
+    struct ag_revoked *revoked = find(agent, key);
+
+    agent->revoked_writing--;
+    agent->revoked_fails = error != 0;
+    if (error == 0) {
+        on_disk(agent, revoked, key, life);
+    }
+    if (revoked != NULL) {
+        revoked->writing = false;
+        keep(agent, revoked);
+    }
+    if (error == 0) {
+        disk_pump(agent);
+    } else {
+        disk_later(agent);
+    }
+}
+
+void rt_ag_revoked_timer(struct rt_agent *agent)
+{
+    disk_pump(agent);
 }
 
 static void pump(struct rt_agent *agent)
@@ -179,6 +264,7 @@ void rt_ag_revoked_free(struct rt_agent *agent)
 
     HASH_CLEAR(hh, agent->revoked); /* the table: each is freed below */
     rt_list_init(&agent->revoked_again);
+    rt_list_init(&agent->revoked_unkept);
     while (revoked != NULL) {
         struct ag_revoked *next = revoked->hh.next;
 

@@ -189,11 +189,18 @@ static void check_ends(const struct rt_agent *agent, const struct counted *n)
 
 static void check_revoked(const struct rt_agent *agent, const struct counted *n)
 {
-    size_t again = 0;
+    size_t again = 0, unkept = 0, writing = 0;
     for (const struct ag_revoked *revoked = agent->revoked; revoked != NULL; revoked = revoked->hh.next) {
         again += rt_listed(&revoked->again);
-        FUZZ_CHECK(revoked->life > 0);
+        FUZZ_CHECK(revoked->life > 0 && revoked->kept <= revoked->life);
+        unkept += rt_listed(&revoked->unkept);
+        writing += revoked->writing;
+        FUZZ_CHECK((revoked->kept < revoked->life) == (rt_listed(&revoked->unkept) || revoked->writing));
     }
+    FUZZ_CHECK(unkept == length(&agent->revoked_unkept) && writing == world.n_revoking);
+    FUZZ_CHECK(agent->revoked_writing == world.n_revoking);
+    FUZZ_CHECK(unkept == 0 || world.n_revoking > 0 ||
+               agent->revoked_timer.set); /* else nothing would bring it further */
     FUZZ_CHECK(again == length(&agent->revoked_again) && HASH_CNT(hh, agent->revoked) <= RT_AGENT_REVOKED_MAX);
     FUZZ_CHECK(agent->revoked_flight == n->revoking && n->revoking <= AG_REVOKED_FLIGHT_MAX);
 }

@@ -112,9 +112,22 @@ static int io_keep_end(void *ctx, uint32_t id, const struct rt_store_op *end)
     return 0;
 }
 
+static void revoked_answer(void)
+{
+    struct rt_key key = world.revoking[0].key;
+    uint64_t life = world.revoking[0].life;
+    if (world.n_revoking == 0) {
+        return;
+    }
+    world.n_revoking--;
+    memmove(world.revoking, world.revoking + 1, world.n_revoking * sizeof(world.revoking[0]));
+    rt_agent_revoked_reply(world.agent, &key, life, world.disk_full ? RT_EIO : 0, world.now);
+}
+
 /* In the order asked. */
 void world_disk_answer(void)
 {
+    revoked_answer();
     size_t i;
     uint32_t id;
     int error = 0;
@@ -144,12 +157,20 @@ static void io_drop_end(void *ctx, const struct rt_key *key, uint64_t life)
     }
 }
 
-/* Each life that is kept is above the one before, which was kept too: nothing else is checked here. */
-static void io_keep_revoked(void *ctx, const struct rt_key *key, uint64_t life, uint64_t before)
+static int io_keep_revoked(void *ctx, const struct rt_key *key, uint64_t life)
 {
     (void)ctx;
-    (void)key;
-    FUZZ_CHECK(life > before || life == 0);
+    FUZZ_CHECK(life > 0 && world.n_revoking < AG_REVOKED_WRITING_MAX);
+    world.revoking[world.n_revoking].key = *key;
+    world.revoking[world.n_revoking++].life = life;
+    return 0;
+}
+
+/* An older one goes when a newer one is there. */
+static void io_drop_revoked(void *ctx, const struct rt_key *key, uint64_t life)
+{
+    (void)ctx;
+    FUZZ_CHECK(life > 0 && life < rt_ag_revoked(world.agent, key));
 }
 
 /* Sealing is a plain copy, so that the fuzzer can make any ticket; what the seal keeps out is fuzz_token's matter. */
@@ -201,6 +222,7 @@ void world_new(uint8_t options)
     config.io.keep_end = io_keep_end;
     config.io.drop_end = io_drop_end;
     config.io.keep_revoked = io_keep_revoked;
+    config.io.drop_revoked = io_drop_revoked;
     world.agent = rt_agent_new(&config, world.now);
     FUZZ_CHECK(world.agent != NULL);
     for (unsigned i = 0; i < WORLD_PEERS; i++) {

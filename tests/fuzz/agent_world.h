@@ -4,6 +4,7 @@
 #define RETETHER_TESTS_FUZZ_AGENT_WORLD_H
 
 #include "broker/core/agent.h"
+#include "broker/core/revoked.h"
 #include "migrate/core/store_op.h"
 #include "migrate/core/ticket.h"
 #include "session/core/protocol.h"
@@ -56,6 +57,11 @@ struct world {
         uint64_t life;
     } writes[WORLD_WRITES]; /* under way */
     size_t n_writes;
+    struct {
+        struct rt_key key;
+        uint64_t life;
+    } revoking[AG_REVOKED_WRITING_MAX]; /* likewise */
+    size_t n_revoking;
     uint8_t count; /* of fuzz_random() */
 };
 extern struct world world;

@@ -228,21 +228,27 @@ static void io_drop_end(void *ctx, const struct rt_key *key, uint64_t life)
     sim_disk_drop((int)((struct sim_agent *)ctx - sim.agents), key, life);
 }
 
-/* At once: an agent that was killed before would not have heard. */
-static void io_keep_revoked(void *ctx, const struct rt_key *key, uint64_t life, uint64_t before)
+static int io_keep_revoked(void *ctx, const struct rt_key *key, uint64_t life)
 {
     struct sim_agent *a = ctx;
 
     for (int i = 0; i < SIM_KEYS; i++) {
         if (rt_key_equal(sim_key_of(i), key)) {
-            if (a->revoked[i] != before || life <= before) {
-                sim_fail("host%d keeps that %llu is revoked, in the place of %llu, and had %llu", (int)(a - sim.agents),
-                         (unsigned long long)life, (unsigned long long)before, (unsigned long long)a->revoked[i]);
+            if (life <= sim_disk_revoked(a, i)) {
+                sim_fail("host%d keeps that %llu is revoked, and has %llu", (int)(a - sim.agents),
+                         (unsigned long long)life, (unsigned long long)sim_disk_revoked(a, i));
             }
             a->revoked[i] = life;
             a->owed[i] = life <= sim_store_record(i)->rev ? life : a->owed[i];
         }
     }
+    sim_disk_keep_revoked((int)(a - sim.agents), key, life);
+    return 0;
+}
+
+static void io_drop_revoked(void *ctx, const struct rt_key *key, uint64_t life)
+{
+    sim_disk_drop_revoked((int)((struct sim_agent *)ctx - sim.agents), key, life);
 }
 
 void sim_touch(int agent)
@@ -274,6 +280,7 @@ void sim_start_agent(int agent)
     config.io.keep_end = io_keep_end;
     config.io.drop_end = io_drop_end;
     config.io.keep_revoked = io_keep_revoked;
+    config.io.drop_revoked = io_drop_revoked;
     a->agent = rt_agent_new(&config, sim_ms());
     if (a->agent == NULL) {
         sim_fail("out of memory");
@@ -286,7 +293,12 @@ void sim_start_agent(int agent)
         rt_agent_kept_end(a->agent, &a->ends[i], sim_ms());
     }
     for (int i = 0; i < SIM_KEYS; i++) {
-        rt_agent_kept_revoked(a->agent, sim_key_of(i), a->revoked[i], sim_ms());
+        /* An agent that was killed before its disk had it has not heard. */
+        a->revoked[i] = sim_disk_revoked(a, i);
+        a->owed[i] = a->owed[i] < a->revoked[i] ? a->owed[i] : a->revoked[i];
+        for (int k = 0; k < SIM_REVOKED_FILES; k++) {
+            rt_agent_kept_revoked(a->agent, sim_key_of(i), a->revoked_files[i][k], sim_ms());
+        }
     }
     sim_agent_timer(agent);
     sim_store_up(agent, true);

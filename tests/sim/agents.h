@@ -16,7 +16,8 @@
 #define SIM_AGENTS_MAX 300 /* of a large one, see sim_options */
 #define SIM_ENDS 8
 #define SIM_KEYS_MAX 3
-#define SIM_TICKETS 4096 /* an older one's parent is not known any more */
+#define SIM_REVOKED_FILES 4 /* of one container: there are two but for kills in between */
+#define SIM_TICKETS 4096    /* an older one's parent is not known any more */
 
 struct rt_agent;
 struct rt_key;
@@ -39,10 +40,11 @@ struct sim_agent {
     uint64_t timer_us, paused_until_us;
     uint64_t up_us; /* in touch with the store since */
     bool store_up;
-    bool gone;                       /* its host has died for good */
-    uint64_t revoked[SIM_KEYS_MAX];  /* of its disk: what it has heard to be revoked, by container */
-    uint64_t owed[SIM_KEYS_MAX];     /* of that, what the store had then: if it loses it, it is told again */
-    uint32_t newest_key, active_key; /* of its ring, a file that outlives it */
+    bool gone;                      /* its host has died for good */
+    uint64_t revoked[SIM_KEYS_MAX]; /* what it has heard to be revoked, by container */
+    uint64_t owed[SIM_KEYS_MAX];    /* of that, what the store had then: if it loses it, it is told again */
+    uint64_t revoked_files[SIM_KEYS_MAX][SIM_REVOKED_FILES]; /* of its disk; 0: none */
+    uint32_t newest_key, active_key;                         /* of its ring, a file that outlives it */
 };
 
 void sim_start_agent(int agent);

@@ -14,6 +14,7 @@
 #include "tests/sim/agents.h"
 #include "tests/sim/bounds.h"
 #include "tests/sim/clients.h"
+#include "tests/sim/disk.h"
 #include "tests/sim/guests.h"
 #include "tests/sim/store.h"
 #include "tests/sim/world.h"
@@ -458,6 +459,12 @@ static void check_revoked_told(int container)
         if (!sim.agents[i].gone && sim.agents[i].owed[container] > rev) {
             sim_fail("host%d has heard that life %llu of container %d is revoked, and the store says %llu", i,
                      (unsigned long long)sim.agents[i].owed[container], container, (unsigned long long)rev);
+        }
+    }
+    for (int i = 0; i < sim.n_agents; i++) {
+        if (!sim.agents[i].gone && sim_disk_revoked(&sim.agents[i], container) < sim.agents[i].revoked[container]) {
+            sim_fail("host%d has heard that life %llu of container %d is revoked, and has not written it", i,
+                     (unsigned long long)sim.agents[i].revoked[container], container);
         }
     }
     for (int i = 0; i < served->n; i++) {

@@ -18,6 +18,7 @@
 
 struct job {
     bool keeps;
+    bool revoked; /* its key and life, else an end */
     uint32_t id;
     int error;
     uint64_t us; /* it takes */
@@ -55,6 +56,64 @@ void sim_disk_drop(int agent, const struct rt_key *key, uint64_t life)
     struct job job = {.end.key = *key, .end.life = life};
 
     queue(agent, &job);
+}
+
+void sim_disk_keep_revoked(int agent, const struct rt_key *key, uint64_t life)
+{
+    struct job job = {.keeps = true, .revoked = true, .end.key = *key, .end.life = life};
+
+    queue(agent, &job);
+}
+
+void sim_disk_drop_revoked(int agent, const struct rt_key *key, uint64_t life)
+{
+    struct job job = {.revoked = true, .end.key = *key, .end.life = life};
+
+    queue(agent, &job);
+}
+
+uint64_t sim_disk_revoked(const struct sim_agent *a, int container)
+{
+    uint64_t highest = 0;
+
+    for (int k = 0; k < SIM_REVOKED_FILES; k++) {
+        highest = a->revoked_files[container][k] > highest ? a->revoked_files[container][k] : highest;
+    }
+    return highest;
+}
+
+/* The file of this life comes or goes. Returns whether there is a change. */
+static bool change_revoked(struct sim_agent *a, const struct job *job)
+{
+    for (int i = 0; i < SIM_KEYS; i++) {
+        for (int k = 0; k < SIM_REVOKED_FILES && rt_key_equal(sim_key_of(i), &job->end.key); k++) {
+            uint64_t *life = &a->revoked_files[i][k];
+
+            if (*life != (job->keeps ? 0 : job->end.life)) {
+                continue;
+            }
+            *life = job->keeps ? job->end.life : 0;
+            if (!job->keeps && sim_disk_revoked(a, i) < job->end.life) {
+                sim_fail("host%d removes that %llu of container %d is revoked, and has nothing newer",
+                         (int)(a - sim.agents), (unsigned long long)job->end.life, i);
+            }
+            return true;
+        }
+    }
+    return false;
+}
+
+static int write_revoked(struct sim_agent *a, const struct job *job)
+{
+    if (a->disk_fails > 0) {
+        a->disk_fails--;
+        sim.stats.faults[FAULT_DISK_FAILS]++;
+        return RT_EIO;
+    }
+    if (!change_revoked(a, job)) {
+        sim_fail("host%d has too many files of what is revoked", (int)(a - sim.agents));
+    }
+    return 0;
 }
 
 static void forget(struct sim_agent *a, const struct rt_store_op *end)
@@ -100,12 +159,20 @@ void sim_disk_event(const struct sim_event *event)
         return;
     }
     if (event->side == 1) {
-        rt_agent_disk_reply(a->agent, job->id, job->error, sim_ms());
+        if (job->revoked) {
+            rt_agent_revoked_reply(a->agent, &job->end.key, job->end.life, job->error, sim_ms());
+        } else {
+            rt_agent_disk_reply(a->agent, job->id, job->error, sim_ms());
+        }
         sim_agent_timer(event->index);
     } else if (!job->keeps) {
-        forget(a, &job->end);
+        if (job->revoked) {
+            (void)change_revoked(a, job);
+        } else {
+            forget(a, &job->end);
+        }
     } else {
-        job->error = write_end(a, &job->end);
+        job->error = job->revoked ? write_revoked(a, job) : write_end(a, &job->end);
         sim.stats.faults[FAULT_DISK_SLOW] += job->us >= 20000;
         back.side = 1;
         back.extra = malloc(sizeof(*job));

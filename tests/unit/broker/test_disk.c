@@ -55,11 +55,12 @@ static void slow_drop(struct rt_ends *all, const struct rt_key *key, uint64_t li
     seen.done[seen.n_done++] = life + 1000;
 }
 
-static void kept_cb(void *ctx, uint32_t id, int error, const char *why)
+static void kept_cb(void *ctx, uint32_t id, const struct rt_store_op *end, int error, const char *why)
 {
     char text[32];
 
     assert_ptr_equal(ctx, &seen);
+    assert_int_equal(end->life, id);
     (void)snprintf(text, sizeof(text), "life %u", id);
     assert_string_equal(why, error == 0 ? "" : text);
     seen.told[seen.n_told] = id;

@@ -246,6 +246,17 @@ static bool has_revoked(const char *name)
     return access(fx_path(path), F_OK) == 0;
 }
 
+static void heard(uint64_t life)
+{
+    struct rt_store_news news;
+
+    memset(&news, 0, sizeof(news));
+    news.kind = RT_STORE_REVOKED;
+    news.key = end_op(1).key;
+    news.life = life;
+    rt_agent_store_news(shell.agent, &news, rt_shell_now(&shell));
+}
+
 /* What is revoked outlives the agent: one file each, a newer one in its place. One that cannot be read is told, and
  * left alone. */
 static void test_revoked_kept(void **state)
@@ -254,8 +265,8 @@ static void test_revoked_kept(void **state)
 
     (void)state;
     fx_start();
-    rt_shell_keep_revoked(&shell, &key, 7, 0);
-    rt_shell_keep_revoked(&shell, &key, 9, 7);
+    heard(7);
+    heard(9);
     fx_until(all_is_idle, NULL);
     assert_true(has_revoked("t+box+9"));
     assert_false(has_revoked("t+box+7"));
@@ -264,7 +275,7 @@ static void test_revoked_kept(void **state)
     fx_start();
     assert_int_equal(rt_ag_revoked(shell.agent, &key), 9);
     assert_int_equal(shell.revoked.n, 2);
-    rt_shell_keep_revoked(&shell, &key, 0, 9);
+    rt_shell_drop_revoked(&shell, &key, 9);
     fx_until(all_is_idle, NULL);
     assert_false(has_revoked("t+box+9"));
     fx_stop(0);
@@ -272,6 +283,59 @@ static void test_revoked_kept(void **state)
     assert_int_equal(rmdir(fx_path("state/revoked")), 0);
     fx_write("state/revoked", "", 0, 0600);
     fx_refused();
+}
+
+static int full_keep(struct rt_ends *ends, const struct rt_store_op *end)
+{
+    (void)end;
+    (void)snprintf(ends->why, sizeof(ends->why), "the disk is full");
+    return RT_EIO;
+}
+
+static void no_drop(struct rt_ends *ends, const struct rt_key *key, uint64_t life)
+{
+    (void)ends;
+    (void)key;
+    (void)life;
+}
+
+static bool is_written(void *ctx)
+{
+    return has_revoked(ctx) && rt_shell_disk_idle(&shell);
+}
+
+/* The older file is there until the newer one is, which is tried until it is written. Where an agent ends between the
+ * two, the next one removes the older. */
+static void test_revoked_not_lost(void **state)
+{
+    struct rt_key key = end_op(1).key;
+    char newest[] = "t+box+12";
+
+    (void)state;
+    fx_start();
+    heard(7);
+    fx_until(all_is_idle, NULL);
+    shell.revoked_disk.keep = full_keep;
+    heard(9);
+    fx_until(all_is_idle, NULL);
+    assert_true(has_revoked("t+box+7"));
+    assert_true(shell.revoked_fails);
+    heard(12);
+    fx_until(all_is_idle, NULL);
+    assert_true(has_revoked("t+box+7"));
+    shell.revoked_disk.keep = rt_ends_keep;
+    shell.revoked_disk.drop = no_drop;
+    fx_until(is_written, newest);
+    assert_false(shell.revoked_fails);
+    assert_false(has_revoked("t+box+9"));
+    assert_true(has_revoked("t+box+7"));
+    fx_stop(0);
+    fx_start();
+    assert_int_equal(rt_ag_revoked(shell.agent, &key), 12);
+    assert_true(has_revoked("t+box+12"));
+    assert_false(has_revoked("t+box+7"));
+    assert_int_equal(shell.revoked.n, 1);
+    fx_stop(0);
 }
 
 static uv_sem_t disk_may; /* each time it is posted, the disk does one thing */
@@ -321,7 +385,7 @@ int main(void)
         WITH_DIR(test_made_and_found_again), WITH_DIR(test_locked),           WITH_DIR(test_no_directory),
         WITH_DIR(test_unreadable_files),     WITH_DIR(test_garbled_identity), WITH_DIR(test_bad_keys),
         WITH_DIR(test_garbage_among_ends),   WITH_DIR(test_ends_kept),        WITH_DIR(test_revoked_kept),
-        WITH_DIR(test_disk_hangs),
+        WITH_DIR(test_revoked_not_lost),     WITH_DIR(test_disk_hangs),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

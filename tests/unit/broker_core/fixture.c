@@ -108,13 +108,39 @@ static void io_drop_end(void *ctx, const struct rt_key *key, uint64_t life)
     ((struct fx *)ctx)->n_dropped++;
 }
 
-static void io_keep_revoked(void *ctx, const struct rt_key *key, uint64_t life, uint64_t before)
+static int io_keep_revoked(void *ctx, const struct rt_key *key, uint64_t life)
 {
     struct fx *fx = ctx;
 
-    fx->revoked_on_disk += (life != 0) - (before != 0);
-    fx->revoked_key = *key;
-    fx->revoked_life = life;
+    if (fx->disk_busy) {
+        return RT_ENOMEM;
+    }
+    assert_true(fx->n_revoking < AG_REVOKED_WRITING_MAX);
+    fx->revoking[fx->n_revoking++] = (struct fx_revoked){*key, life};
+    return 0;
+}
+
+static void io_drop_revoked(void *ctx, const struct rt_key *key, uint64_t life)
+{
+    struct fx *fx = ctx;
+
+    fx->revoked_on_disk--;
+    fx->revoked_dropped = (struct fx_revoked){*key, life};
+}
+
+void fx_disk_revoked(struct fx *fx, int error)
+{
+    for (size_t n = fx->n_revoking; n > 0; n--) {
+        struct fx_revoked done = fx->revoking[0];
+
+        fx->n_revoking--;
+        memmove(fx->revoking, fx->revoking + 1, fx->n_revoking * sizeof(done));
+        if (error == 0) {
+            fx->revoked_on_disk++;
+            fx->revoked_kept = done;
+        }
+        rt_agent_revoked_reply(fx->agent, &done.key, done.life, error, fx->now);
+    }
 }
 
 static int seal(void *ctx, const struct rt_ticket *ticket, uint8_t *out, size_t cap)
@@ -166,6 +192,7 @@ void fx_init(struct fx *fx)
     config.io.keep_end = io_keep_end;
     config.io.drop_end = io_drop_end;
     config.io.keep_revoked = io_keep_revoked;
+    config.io.drop_revoked = io_drop_revoked;
     fx->agent = rt_agent_new(&config, fx->now);
     if (fx->agent == NULL) {
         return;

@@ -4,6 +4,7 @@
 #define RETETHER_TESTS_UNIT_BROKER_CORE_FIXTURE_H
 
 #include "broker/core/agent.h"
+#include "broker/core/revoked.h"
 #include "session/core/frame.h"
 #include "session/core/msg.h"
 #include "session/core/msg_request.h"
@@ -70,14 +71,18 @@ struct fx {
     size_t n_hosts;
     size_t n_events[RT_AGENT_STORE + 1];
     size_t n_kept, n_dropped;
-    struct rt_store_op kept;      /* the last one; its slices are not */
-    bool disk_busy;               /* takes nothing more */
-    int revoked_on_disk;          /* files */
-    struct rt_key revoked_key;    /* the newest that was kept or forgotten */
-    uint64_t revoked_life;        /* ... 0: forgotten */
-    char keeper[RT_HOST_MAX + 1]; /* of the tails, as the store has it */
-    bool unsure, doubtful;        /* ENDs are taken, and not by all replicas; GETs are not surely of the primary */
-    bool lone;                    /* of an unsure END: nor by all replicas that are connected */
+    struct rt_store_op kept; /* the last one; its slices are not */
+    bool disk_busy;          /* takes nothing more */
+    int revoked_on_disk;     /* files */
+    struct fx_revoked {
+        struct rt_key key;
+        uint64_t life;
+    } revoking[AG_REVOKED_WRITING_MAX]; /* writes under way */
+    size_t n_revoking;
+    struct fx_revoked revoked_kept, revoked_dropped; /* the newest */
+    char keeper[RT_HOST_MAX + 1];                    /* of the tails, as the store has it */
+    bool unsure, doubtful; /* ENDs are taken, and not by all replicas; GETs are not surely of the primary */
+    bool lone;             /* of an unsure END: nor by all replicas that are connected */
     uint32_t writes[FX_WRITES];
     size_t n_writes; /* under way */
     uint8_t id_seed;
@@ -94,6 +99,8 @@ void fx_answer(struct fx *fx);                /* replies to all operations under
 void fx_fail(struct fx *fx, int error);       /* the same with an error */
 void fx_answer_one(struct fx *fx, int error); /* only the oldest; error 0: as the model has it */
 void fx_disk(struct fx *fx, int error);       /* the disk has done, or has failed to do, what it was given */
+/* The same of what is revoked: only what was under way when this was called. */
+void fx_disk_revoked(struct fx *fx, int error);
 void fx_up(struct fx *fx, bool fresh, bool whole);
 void fx_down(struct fx *fx);
 /* The registry has a row of it from now on, in the order of the names: its notice is heard, or it stands still. */

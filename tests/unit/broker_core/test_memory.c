@@ -86,12 +86,12 @@ static void io_drop_end(void *ctx, const struct rt_key *key, uint64_t life)
     (void)life;
 }
 
-static void io_keep_revoked(void *ctx, const struct rt_key *key, uint64_t life, uint64_t before)
+static int io_keep_revoked(void *ctx, const struct rt_key *key, uint64_t life)
 {
     (void)ctx;
     (void)key;
     (void)life;
-    (void)before;
+    return 0;
 }
 
 static uint64_t io_wall(void *ctx)
@@ -121,8 +121,8 @@ static void start(struct script *s)
     memset(s, 0, sizeof(*s));
     s->now = 1;
     memcpy(config.host, "here", 5);
-    config.io = (struct rt_agent_io){s,         io_send, io_close,    io_store,    io_event,
-                                     io_random, io_wall, io_keep_end, io_drop_end, io_keep_revoked};
+    config.io = (struct rt_agent_io){s,       io_send,     io_close,    io_store,        io_event,   io_random,
+                                     io_wall, io_keep_end, io_drop_end, io_keep_revoked, io_drop_end};
     config.sealer.seal = seal;
     config.sealer.open = open_ticket;
     s->agent = rt_agent_new(&config, s->now);

@@ -182,22 +182,101 @@ static void test_kept(void **state)
     heard(fx, "web", guest.life);
     heard(fx, "web", guest.life);
     heard(fx, "web", guest.life - 1);
-    assert_int_equal(fx->revoked_on_disk, 1);
+    assert_int_equal(fx->n_revoking, 1);
+    fx_disk_revoked(fx, 0);
+    assert_int_equal(fx->n_revoking, 0);
     heard(fx, "web", guest.life + 1);
     assert_int_equal(fx->revoked_on_disk, 1);
-    assert_true(rt_key_equal(&fx->revoked_key, &key));
-    assert_int_equal(fx->revoked_life, guest.life + 1);
+    fx_disk_revoked(fx, 0);
+    assert_int_equal(fx->revoked_on_disk, 1);
+    assert_int_equal(fx->revoked_dropped.life, guest.life);
+    assert_true(rt_key_equal(&fx->revoked_kept.key, &key));
+    assert_int_equal(fx->revoked_kept.life, guest.life + 1);
     fx_close(fx);
     fx_init(fx);
     fx_down(fx);
-    rt_agent_kept_revoked(fx->agent, &key, guest.life, fx->now);
+    fx->revoked_on_disk = 3; /* its files: an older one stays where the agent ends before it is removed */
     rt_agent_kept_revoked(fx->agent, &key, guest.life - 1, fx->now);
-    assert_int_equal(fx->revoked_on_disk, 0);
+    rt_agent_kept_revoked(fx->agent, &key, guest.life, fx->now);
+    assert_int_equal(fx->revoked_dropped.life, guest.life - 1);
+    rt_agent_kept_revoked(fx->agent, &key, guest.life - 2, fx->now);
+    assert_int_equal(fx->revoked_dropped.life, guest.life - 2);
+    assert_int_equal(fx->revoked_on_disk, 1);
+    assert_int_equal(fx->n_revoking, 0);
     refused(fx, &guest);
     fx_up(fx, true, true);
     fx_answer(fx);
     assert_int_equal(fx->n_submitted[RT_STORE_REVOKE], 1);
     assert_int_equal(fx_record(fx, "local", "web")->rule.rev, guest.life);
+}
+
+/* A file goes when a newer one of its container has been written; what could not be written is tried again, one alone
+ * until the disk writes again. */
+static void test_disk_fails(void **state)
+{
+    struct fx *fx = *state;
+    char name[16];
+
+    heard(fx, "web", 7);
+    fx_disk_revoked(fx, 0);
+    assert_int_equal(fx->revoked_kept.life, 7);
+    heard(fx, "web", 9);
+    heard(fx, "web", 10); /* while 9 is under way */
+    assert_int_equal(fx->n_revoking, 1);
+    fx_disk_revoked(fx, RT_EIO);
+    assert_int_equal(fx->revoked_dropped.life, 0);
+    assert_int_equal(fx->n_revoking, 0);
+    for (unsigned i = 0; i < 3; i++) {
+        fx_tick(fx, AG_REVOKED_DISK_MS - 1);
+        assert_int_equal(fx->n_revoking, 0);
+        fx_tick(fx, 1);
+        assert_int_equal(fx->n_revoking, 1);
+        assert_int_equal(fx->revoking[0].life, 10);
+        fx_disk_revoked(fx, RT_EIO);
+    }
+    fx_down(fx); /* whether the store answers or not */
+    fx->disk_busy = true;
+    fx_tick(fx, AG_REVOKED_DISK_MS);
+    assert_int_equal(fx->n_revoking, 0);
+    fx->disk_busy = false;
+    for (unsigned i = 0; i < AG_REVOKED_WRITING_MAX; i++) {
+        (void)snprintf(name, sizeof(name), "c%u", i);
+        heard(fx, name, 3);
+        assert_int_equal(fx->n_revoking, 0); /* as the disk has failed */
+    }
+    fx_tick(fx, AG_REVOKED_DISK_MS);
+    assert_int_equal(fx->n_revoking, 1);
+    fx_disk_revoked(fx, 0);
+    assert_int_equal(fx->n_revoking, AG_REVOKED_WRITING_MAX);
+    fx_disk_revoked(fx, 0);
+    assert_int_equal(fx->n_revoking, 0);
+    assert_int_equal(fx->revoked_on_disk, 1 + AG_REVOKED_WRITING_MAX);
+    assert_int_equal(fx->revoked_dropped.life, 7);
+}
+
+/* As many as are heard of at one time: the disk gets them in turn, and all. */
+static void test_many_at_once(void **state)
+{
+    struct fx *fx = *state;
+    char name[16];
+
+    for (unsigned i = 0; i < 10 * AG_REVOKED_WRITING_MAX; i++) {
+        (void)snprintf(name, sizeof(name), "c%u", i);
+        heard(fx, name, 3);
+    }
+    assert_int_equal(fx->n_revoking, AG_REVOKED_WRITING_MAX);
+    while (fx->n_revoking > 0) {
+        fx_disk_revoked(fx, 0);
+    }
+    assert_int_equal(fx->revoked_on_disk, 10 * AG_REVOKED_WRITING_MAX);
+    heard(fx, "c7", 5);
+    heard(fx, "c7", 6);
+    fx_disk_revoked(fx, 0);
+    assert_int_equal(fx->revoked_dropped.life, 3);
+    fx_disk_revoked(fx, 0);
+    assert_int_equal(fx->revoked_dropped.life, 5);
+    assert_int_equal(fx->revoked_kept.life, 6);
+    assert_int_equal(fx->revoked_on_disk, 10 * AG_REVOKED_WRITING_MAX);
 }
 
 /* A store that has lost everything is told again, also when it does not answer at first. Its guest, which another agent
@@ -279,11 +358,15 @@ static void test_bound(void **state)
     for (unsigned i = 2; i < RT_AGENT_REVOKED_MAX; i++) {
         (void)snprintf(name, sizeof(name), "c%u", i);
         heard(fx, name, 7);
+        fx_disk_revoked(fx, 0);
     }
+    fx_disk_revoked(fx, 0);
     fx_down(fx);
     refused(fx, &first);
     assert_int_equal(fx->revoked_on_disk, RT_AGENT_REVOKED_MAX);
     heard(fx, "more", 7);
+    assert_string_equal(fx->revoked_dropped.key.cid, "first");
+    fx_disk_revoked(fx, 0);
     assert_int_equal(fx->revoked_on_disk, RT_AGENT_REVOKED_MAX);
     refused(fx, &second);
     fx_hello(fx, &first);
@@ -293,13 +376,28 @@ static void test_bound(void **state)
     fx_answer(fx);
     want_revoked(fx, first.link, 0, RT_CLASS_BAD_AUTH);
     assert_false(fx_serves(fx, "first"));
+    while (fx->n_revoking > 0) {
+        fx_disk_revoked(fx, 0);
+    }
+    heard(fx, "late", 7); /* is forgotten again before it is written: then its file goes, too */
+    for (unsigned i = 0; i < RT_AGENT_REVOKED_MAX; i++) {
+        (void)snprintf(name, sizeof(name), "d%u", i);
+        heard(fx, name, 7);
+    }
+    assert_string_equal(fx->revoking[0].key.cid, "late");
+    while (fx->n_revoking > 0) {
+        fx_disk_revoked(fx, 0);
+    }
+    assert_string_equal(fx->revoked_dropped.key.cid, "late");
+    assert_int_equal(fx->revoked_on_disk, RT_AGENT_REVOKED_MAX);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        FX_TEST(test_served_here), FX_TEST(test_heard),       FX_TEST(test_store_out),    FX_TEST(test_heard_meanwhile),
-        FX_TEST(test_kept),        FX_TEST(test_fresh_store), FX_TEST(test_created_anew), FX_TEST(test_bound),
+        FX_TEST(test_served_here),  FX_TEST(test_heard),      FX_TEST(test_store_out),    FX_TEST(test_heard_meanwhile),
+        FX_TEST(test_kept),         FX_TEST(test_disk_fails), FX_TEST(test_many_at_once), FX_TEST(test_fresh_store),
+        FX_TEST(test_created_anew), FX_TEST(test_bound),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
