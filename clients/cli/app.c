@@ -356,6 +356,33 @@ static void ask_again(struct cli_app *app, const char *why)
     app->pause_ms = app->pause_ms * 2 < PAUSE_MAX_MS ? app->pause_ms * 2 : PAUSE_MAX_MS;
 }
 
+static void made_cb(struct retether_client *client, const struct retether_reply *reply, void *ctx)
+{
+    struct cli_app *app = ctx;
+
+    (void)client;
+    (void)uv_timer_stop(&app->timer);
+    if (reply->error != 0 || (reply->cls != RETETHER_OK && reply->cls != RETETHER_NOT_FOUND)) {
+        cli_say("%s", app->limit);
+        cli_fail(app, "retether show %s tells whether this command made it when the answer was \"%s\"", app->container,
+                 app->later);
+    } else if (reply->n_records == 1 && reply->records[0].state == RETETHER_CREATED) {
+        cli_fail(app, "%s; if it is not yours, this command made it when the answer was \"%s\": take another ID",
+                 app->limit, app->later);
+    } else {
+        cli_fail_class(app, RETETHER_LIMIT, app->limit);
+    }
+}
+
+/* A creation was refused as RETRY_LATER, and then as LIMIT. When the store answers too late, the session may have been
+ * made all the same: then it is there, nobody has started it, and nobody has its token. Else it is a limit as any. */
+static void look_made(struct cli_app *app, const char *why)
+{
+    snprintf(app->limit, sizeof(app->limit), "%s", why);
+    app->asking = false;
+    asked(app, retether_show(app->client, app->container, false, made_cb, app));
+}
+
 /* Returns false when it is none: then the request is made again, or it has been told why not. */
 static bool is_answer(struct cli_app *app, const struct retether_reply *reply)
 {
@@ -372,9 +399,7 @@ static bool is_answer(struct cli_app *app, const struct retether_reply *reply)
     } else if (reply->cls == RETETHER_RETRY_LATER && app->asking) {
         ask_again(app, reply->text);
     } else if (reply->cls == RETETHER_LIMIT && app->creating && app->later[0] != '\0') {
-        /* When the store answers too late, the session may have been made all the same. Then nobody has its token. */
-        cli_fail(app, "%s; if it is not yours, this command made it when the answer was \"%s\": take another ID",
-                 reply->text, app->later);
+        look_made(app, reply->text);
     } else if (reply->cls != RETETHER_OK) {
         cli_fail_class(app, reply->cls, reply->text);
     }

@@ -56,6 +56,7 @@ struct cli_app {
     uint64_t ask_until_ms, find_until_ms; /* of the loop's clock */
     uint64_t pause_ms;                    /* before the next time */
     char later[CLI_REASON_MAX];           /* why it was refused last; "": never */
+    char limit[CLI_REASON_MAX];           /* which limit a creation has met behind that */
     bool creating;                        /* what is asked makes a session, and has not been answered */
     bool reached;                         /* an agent was connected to, so it may have been asked */
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
+#include "tests/unit/clients/box_request.h"
 #include "tests/unit/clients/program.h"
 
 #include "clients/cli/options.h"
@@ -355,6 +356,69 @@ static void test_create_over(void **state)
     assert_string_equal(program_err(p), "");
 }
 
+static const char *limit; /* what the agent says to a creation that comes behind RETRY_LATER */
+static unsigned creations;
+static bool shows;
+
+static bool limit_behind_later(struct box *box, struct link *link, uint64_t id, const struct rt_request_msg *request)
+{
+    static struct rt_reply_msg reply;
+
+    (void)box;
+    memset(&reply, 0, sizeof(reply));
+    if (rt_slice_equal(request->op, rt_slice_text("create"))) {
+        reply.c = creations++ == 0 ? RT_CLASS_RETRY_LATER : RT_CLASS_LIMIT;
+        reply.m = rt_slice_text(reply.c == RT_CLASS_LIMIT ? limit : "the store is slow");
+    } else if (creations == 0) {
+        reply.c = RT_CLASS_NOT_FOUND;
+    } else if (!shows) {
+        reply.c = RT_CLASS_RETRY_LATER;
+        reply.m = rt_slice_text("the store is out");
+    } else {
+        return false; /* as the box has it */
+    }
+    box_reply(link, id, &reply);
+    return true;
+}
+
+/* LIMIT behind RETRY_LATER: this command may have made the container, which is there then, and not started. Another
+ * limit is told as it is. */
+static void test_limit_behind_later(void **state)
+{
+    static const char exists[] = "a container of this ID exists", full[] = "the tenant acme has 5 containers";
+    static const struct {
+        const char *limit;
+        enum rt_session_state state;
+        bool shows;
+        const char *says;
+    } cases[] = {
+        {exists, RT_SESSION_CREATED, true,
+         "retether: a container of this ID exists; if it is not yours, this command made it when the answer was \"the "
+         "store is slow\": take another ID\n"},
+        {exists, RT_SESSION_RUNNING, true, "retether: a container of this ID exists\n"},
+        {full, RT_SESSION_NONE, true, "retether: the tenant acme has 5 containers\n"},
+        {full, RT_SESSION_ENDED, true, "retether: the tenant acme has 5 containers\n"},
+        {full, RT_SESSION_CREATED, true,
+         "retether: the tenant acme has 5 containers; if it is not yours, this command made it when the answer was "
+         "\"the store is slow\": take another ID\n"},
+        {full, RT_SESSION_NONE, false,
+         "retether: the tenant acme has 5 containers\nretether: retether show web tells whether this command made it "
+         "when the answer was \"the store is slow\"\n"},
+    };
+    struct program *p = *state;
+
+    p->box->on_request = limit_behind_later;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        limit = cases[i].limit;
+        p->box->state = cases[i].state;
+        shows = cases[i].shows;
+        creations = 0;
+        program_run(p, "create web", 125);
+        assert_string_equal(program_err(p), cases[i].says);
+        assert_int_equal(creations, 2);
+    }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, program_setup, program_teardown)
 
 /* ---- kick ---- */
@@ -424,6 +488,7 @@ int main(void)
         TEST(test_create),
         TEST(test_not_known),
         TEST(test_create_over),
+        TEST(test_limit_behind_later),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
