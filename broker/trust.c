@@ -98,6 +98,24 @@ static void init(struct rt_shell_trust *trust)
     rt_tls_init(&trust->tls);
 }
 
+/* A file that is away for a moment, or was forgotten, must not let in whom it named. Who wants to do without says so by
+ * starting the agent anew. */
+static int check_crl(const struct rt_shell *shell, struct rt_shell_trust *next)
+{
+    if (!shell->tls.has_crl || next->tls.has_crl) {
+        return 0;
+    }
+    return rt_fail(RT_ECONFIG, next->why, sizeof(next->why),
+                   "%s/crl.pem is gone, and without it nobody is revoked: put one there, or start the agent anew to do "
+                   "without",
+                   shell->settings.tls);
+}
+
+static const char *without_crl(const struct rt_shell *shell)
+{
+    return shell->settings.tls[0] == '\0' || shell->tls.has_crl ? "" : ", without crl.pem: nobody is revoked";
+}
+
 /* What was read counts from now on. */
 static void take(struct rt_shell *shell, struct rt_shell_trust *trust)
 {
@@ -139,6 +157,10 @@ int rt_shell_open_trust(struct rt_shell *shell)
     rc = read_rest(trust, &shell->settings, load_keys(shell, &trust->ring));
     if (rc == 0) {
         take(shell, trust);
+        if (without_crl(shell)[0] != '\0') {
+            rt_shell_note(shell, RT_LOG_INFO, RT_LOG_DISK, "keys", "certificates of %s%s", shell->settings.tls,
+                          without_crl(shell));
+        }
     } else {
         rc = fail(shell, trust->why, "");
     }
@@ -163,13 +185,17 @@ static void done_cb(uv_work_t *work, int status)
     unsigned revoked;
 
     (void)status; /* nothing is cancelled */
+    if (shell->trust.error == 0) {
+        shell->trust.error = check_crl(shell, next);
+    }
     if (shell->trust.error != 0) {
         (void)fail(shell, next->why, "; what was read before stays in use");
     } else {
         take(shell, next);
-        rt_shell_note(shell, RT_LOG_INFO, RT_LOG_DISK, "keys", "%s read: %zu keys, key %u seals%s%s",
+        rt_shell_note(shell, RT_LOG_INFO, RT_LOG_DISK, "keys", "%s read: %zu keys, key %u seals%s%s%s",
                       shell->settings.keys, shell->ring.n_keys, (unsigned)shell->ring.active,
-                      shell->settings.tls[0] == '\0' ? "" : "; certificates of ", shell->settings.tls);
+                      shell->settings.tls[0] == '\0' ? "" : "; certificates of ", shell->settings.tls,
+                      without_crl(shell));
         if ((revoked = rt_shell_close_revoked(shell)) > 0) {
             rt_shell_note(shell, RT_LOG_WARN, RT_LOG_DISK, "keys",
                           "connections whose certificate has been revoked are ended: %u", revoked);

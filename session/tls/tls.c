@@ -101,6 +101,7 @@ int rt_tls_read(struct rt_tls *tls, const struct rt_tls_settings *settings, char
         return rc;
     }
     tls->ctx = ctx;
+    tls->has_crl = settings->crl_file != NULL;
     rt_tls_sessions_load(tls, settings->ticket_keys, settings->n_ticket_keys);
     return 0;
 }
@@ -119,6 +120,7 @@ void rt_tls_replace(struct rt_tls *tls, struct rt_tls *loaded)
     }
     memcpy(tls->domain, loaded->domain, sizeof(tls->domain));
     tls->own = loaded->own;
+    tls->has_crl = loaded->has_crl;
     rt_tls_sessions_load(tls, loaded->ticket_keys, loaded->n_ticket_keys);
 }
 

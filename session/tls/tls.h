@@ -70,6 +70,7 @@ struct rt_tls {
     uint8_t *input;               /* owned: what a read of a socket goes into, of any wire */
     char domain[RT_DOMAIN_MAX + 1];
     struct rt_identity own;  /* whom our certificate is of */
+    bool has_crl;            /* else nobody is revoked */
     uint64_t whole, resumed; /* handshakes that were done, since init */
     struct rt_tls_ticket_key ticket_keys[RT_TLS_TICKET_KEYS_MAX];
     size_t n_ticket_keys;

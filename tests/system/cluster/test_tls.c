@@ -263,8 +263,21 @@ static void test_expired(void **state)
     assert_int_equal(rename(in_dir("good"), harness.hosts[0].tls), 0);
 }
 
+/* A list of the cluster's CA that revokes nobody. */
+static void put_empty_crl(const char *path)
+{
+    char ca_cert[160], ca_key[160];
+    struct certs_ca ca;
+
+    (void)snprintf(ca_cert, sizeof(ca_cert), "%s/ca.pem", in_dir("ca"));
+    (void)snprintf(ca_key, sizeof(ca_key), "%s/ca-key.pem", in_dir("ca"));
+    certs_ca_read(&ca, ca_cert, ca_key);
+    certs_crl_append(&ca, NULL, 0, -60, 3600, path);
+    certs_ca_close(&ca);
+}
+
 /* What is not right changes nothing. A certificate that is revoked lets nobody in, and ends the link that is open by
- * it; what was attached goes on at its offset when it counts again. */
+ * it, also when the list is gone; what was attached goes on at its offset when it counts again. */
 static void test_reload(void **state)
 {
     struct rt_cluster_vm *vm = harness_vm("tls-reload", "while read -r line; do echo \"got $line\"; done");
@@ -290,6 +303,9 @@ static void test_reload(void **state)
     list_as("gone", 125, "");
     list_as("vch", 0, "");
     assert_int_equal(unlink(crl), 0);
+    reload("crl.pem is gone");
+    list_as("gone", 125, "");
+    put_empty_crl(crl);
     assert_int_equal(kill(harness.hosts[0].pid, SIGHUP), 0);
     harness_until_said(0, "; certificates of ", 2);
     harness_type(&attach, "two\n", 4);

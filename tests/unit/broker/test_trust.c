@@ -15,6 +15,9 @@
 
 static struct certs_ca ca;
 
+static const char two_keys[] = "key 1 0101010101010101010101010101010101010101010101010101010101010101 active\n"
+                               "key 2 0202020202020202020202020202020202020202020202020202020202020202\n";
+
 static int setup(void **state)
 {
     int rc = fx_setup(state);
@@ -103,11 +106,53 @@ static void test_read_anew(void **state)
     fx_stop(0);
 }
 
+static void put_crl(void)
+{
+    certs_crl_append(&ca, NULL, 0, -60, 3600, fx_path("tls/crl.pem"));
+}
+
+/* A list of what is revoked that was there, and is not: nothing of what was read counts, the key ring neither. Without
+ * one from the start none is missed. */
+static void test_crl_gone(void **state)
+{
+    size_t n_keys;
+
+    (void)state;
+    issue("spiffe://lab/retether/agent/hosta");
+    fx_start();
+    assert_false(shell.tls.has_crl);
+    n_keys = shell.ring.n_keys;
+    reload();
+    assert_int_equal(shell.trust.error, 0);
+    put_crl();
+    reload();
+    assert_int_equal(shell.trust.error, 0);
+    assert_true(shell.tls.has_crl);
+    assert_int_equal(unlink(fx_path("tls/crl.pem")), 0);
+    fx_write("keys", two_keys, sizeof(two_keys) - 1, 0600);
+    for (int i = 0; i < 2; i++) {
+        reload();
+        assert_int_equal(shell.trust.error, RT_ECONFIG);
+        assert_true(shell.tls.has_crl);
+        assert_int_equal(shell.ring.n_keys, n_keys);
+    }
+    put_crl();
+    reload();
+    assert_int_equal(shell.trust.error, 0);
+    assert_int_equal(shell.ring.n_keys, 2);
+    fx_stop(0);
+    assert_int_equal(unlink(fx_path("tls/crl.pem")), 0);
+    fx_start();
+    assert_false(shell.tls.has_crl);
+    fx_stop(0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_whose_certificate, setup, teardown),
         cmocka_unit_test_setup_teardown(test_read_anew, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_crl_gone, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
