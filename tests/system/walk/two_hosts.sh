@@ -187,12 +187,31 @@ moving_container() {
     done
 }
 
+process_ended() { # PID
+    ! kill -0 "$1" 2>/dev/null
+}
+
+store_ended() {
+    ! on h1 / "redis-cli -h 192.0.2.1 ping" >/dev/null 2>&1
+}
+
+all_stopped() {
+    local pids
+    pids="$(cat "$dir/h1/pid") $(cat "$dir/h2/pid")" || fail "no pids of the agents"
+    on h1 "$dir/lab" "$(cat "$dir/blocks/3")" >>"$dir/lab/commands.log" 2>&1 || fail "the command that stops all failed"
+    for pid in $pids; do
+        until_true "an agent ends" process_ended "$pid"
+    done
+    until_true "the store ends" store_ended
+}
+
 split
-[[ $(find "$dir/blocks" -type f 2>/dev/null | wc -l) -eq 2 ]] || fail "the section has another name, or other blocks"
+[[ $(find "$dir/blocks" -type f 2>/dev/null | wc -l) -eq 3 ]] || fail "the section has another name, or other blocks"
 make_hosts
 five_commands
 hosts=$(command_with 2 hosts)
 until_true "both agents are there" both_alive
 until_true "a container runs" run_works
 moving_container
+all_stopped
 echo "two hosts: five commands, $OUT_BYTES bytes out and $IN_BYTES in over TLS, two moves"
