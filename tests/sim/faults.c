@@ -429,9 +429,8 @@ static void split_some(int arg)
     if (sim_draws(fault) && sim_store_fault(fault)) {
         sim_log("fault: %s", sim_fault_kinds[fault].name);
         sim.stats.faults[fault]++;
-        for (int i = 0; i < 2; i++) {
-            sim_post((struct sim_event){.kind = EV_CALL, .call = exit_meanwhile}, sim_random(10000000));
-        }
+        sim_post((struct sim_event){.kind = EV_CALL, .call = exit_meanwhile}, sim_random(2000000));
+        sim_post((struct sim_event){.kind = EV_CALL, .call = exit_meanwhile}, sim_random(10000000));
     }
     sim_post((struct sim_event){.kind = EV_CALL, .call = split_some}, sim_random(5000000));
 }

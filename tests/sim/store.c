@@ -355,7 +355,7 @@ static void end_written(int agent, int container, struct rt_store_reply *reply)
         memcpy(sim_db.older, sim_db.records, sizeof(sim_db.older));
         return;
     }
-    reply->spread = (at_old || !sim_db.alone) && sim_chance(50);
+    reply->spread = at_old ? sim_db.split.replica : !sim_db.alone && sim_chance(50);
     if (reply->spread && !at_old) {
         sim_post((struct sim_event){.kind = EV_CALL, .call = replicate, .arg = container},
                  sim_random(SIM_REPLICATED_US));

@@ -120,6 +120,7 @@ static void split(void)
 {
     sim_db.split.on = true;
     sim_db.split.since_us = sim.now_us;
+    sim_db.split.replica = sim_chance(50);
     memcpy(sim_db.split.old, sim_db.records, sizeof(sim_db.split.old));
     fall_back_to(sim_db.older);
     for (int i = 0; i < sim.n_agents; i++) {

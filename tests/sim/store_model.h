@@ -32,6 +32,7 @@ struct sim_record {
  * cut. They use that until the cut ends; what it took meanwhile is lost. */
 struct sim_split {
     bool on;
+    bool replica; /* one is on the old one's side, and acknowledges */
     uint64_t since_us;
     bool at_old[SIM_AGENTS_MAX];
     struct sim_record old[SIM_KEYS]; /* the old primary's records */
