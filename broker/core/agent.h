@@ -58,8 +58,6 @@
 #define RT_MOVING_AFTER_MS 1000
 /* A served session whose guest is gone for this long is written lost. */
 #define RT_LOST_AFTER_MS 2000
-/* A served session's record is read this often: news of a newer claim may be lost, and a clone gives no other sign. */
-#define RT_AGENT_AUDIT_MS 15000
 /* Ends being collected, stored and kept (tails in memory); one more gets END_OK "later". */
 #define RT_ENDS_MAX 256
 

@@ -4,6 +4,7 @@
 
 #include "broker/core/agent.h"
 #include "broker/core/end.h"
+#include "broker/core/hosts.h"
 #include "broker/core/link.h"
 #include "broker/core/machine.h"
 #include "broker/core/session.h"
@@ -107,7 +108,7 @@ void rt_ag_audit(struct rt_agent *agent, struct ag_session *session)
     struct rt_store_op op = {.kind = RT_STORE_GET, .key = rt_ag_session_key(session), .audit = true};
     struct ag_op about = {.to = AG_FOR_AUDIT};
 
-    session->audit_at = agent->now + RT_AGENT_AUDIT_MS;
+    session->audit_at = agent->now + rt_ag_audit_ms(agent);
     rt_ag_session_fact(agent, session, AG_SESSION_CHANGED);
     if (agent->store_up) {
         (void)rt_ag_session_store(agent, session, &op, &about);

@@ -2,8 +2,10 @@
  * Copyright The retether authors */
 #include "broker/core/hosts.h"
 
+#include "broker/core/agent.h"
 #include "broker/core/machine.h"
 #include "broker/core/store.h"
+#include "migrate/core/pace.h"
 #include "session/base/slice.h"
 
 #include <stdlib.h>
@@ -46,15 +48,27 @@ size_t rt_ag_hosts_behind(const struct rt_agent *agent, const char *name)
     return place(agent, name) + (rt_ag_host(agent, name) != NULL);
 }
 
+/* No row makes more sessions of itself than a host can have. */
+static uint64_t served_at(const struct ag_host *host)
+{
+    return host->row.sessions < RT_AGENT_SESSIONS_MAX ? host->row.sessions : RT_AGENT_SESSIONS_MAX;
+}
+
 static void forget(struct rt_agent *agent, size_t at)
 {
     struct ag_host *host = agent->hosts[at];
 
+    agent->served_elsewhere -= served_at(host);
     rt_list_remove(&host->fact.node);
     rt_list_remove(&host->wanted);
     agent->n_hosts--;
     memmove(&agent->hosts[at], &agent->hosts[at + 1], (agent->n_hosts - at) * sizeof(struct ag_host *));
     free(host);
+}
+
+uint64_t rt_ag_audit_ms(const struct rt_agent *agent)
+{
+    return rt_audit_ms(agent->stats.served + agent->served_elsewhere);
 }
 
 /* Makes room for one more host. Only a registry of more hosts than a store is designed for needs that. */
@@ -143,7 +157,9 @@ static void note(struct rt_agent *agent, const char *name, const struct rt_store
     if (row != NULL) {
         look.instance = row->instance;
         look.seq = row->seq;
+        agent->served_elsewhere -= served_at(host);
         host->row = *row;
+        agent->served_elsewhere += served_at(host);
         host->used = agent->now;
     }
     rt_watch_look(&host->watch, &agent->touch, &look, agent->now);

@@ -52,6 +52,9 @@ enum rt_watch_state rt_ag_host_state(const struct rt_agent *agent, const char *h
 const struct rt_store_host *rt_ag_host_reach(const struct rt_agent *agent, const char *host);
 /* Somebody has to go to that host: when its addresses are not known it is looked at, at once. */
 void rt_ag_host_need(struct rt_agent *agent, const char *host);
+/* Between two audits of one session: a served session's record is read now and then, as news of a newer claim may be
+ * lost, and a clone gives no other sign. */
+uint64_t rt_ag_audit_ms(const struct rt_agent *agent);
 /* The index of the first host behind this name. */
 size_t rt_ag_hosts_behind(const struct rt_agent *agent, const char *name);
 

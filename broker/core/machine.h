@@ -84,7 +84,8 @@ struct rt_agent {
     /* hosts.c */
     struct ag_host **hosts; /* owned, in the order of the names */
     size_t n_hosts;
-    struct rt_list wanted; /* ag_host.wanted */
+    uint64_t served_elsewhere; /* sessions, as their rows say */
+    struct rt_list wanted;     /* ag_host.wanted */
     struct rt_touch touch;
     uint64_t store_ms; /* the store's clock at the newest touch; 0: not known */
     bool walking, walk_first;

@@ -3,6 +3,7 @@
 #include "broker/core/take.h"
 
 #include "broker/core/agent.h"
+#include "broker/core/hosts.h"
 #include "broker/core/limits.h"
 #include "broker/core/link.h"
 #include "broker/core/machine.h"
@@ -13,6 +14,7 @@
 #include "broker/core/store.h"
 #include "broker/core/ticket.h"
 #include "migrate/core/claim.h"
+#include "migrate/core/pace.h"
 #include "migrate/core/store_op.h"
 #include "migrate/core/ticket.h"
 #include "session/base/list.h"
@@ -202,6 +204,14 @@ static void claimed(struct rt_agent *agent, struct ag_session *session, struct a
     }
 }
 
+/* Spread over the interval: sessions that were claimed in one moment are not all audited in one. */
+static uint64_t first_audit(const struct rt_agent *agent, const struct ag_session *session)
+{
+    uint64_t every = rt_ag_audit_ms(agent);
+
+    return every - session->hh.hashv % (every - RT_AUDIT_MS / 2);
+}
+
 static void serve(struct rt_agent *agent, struct ag_link *link, bool is_claimed)
 {
     struct ag_claim *made = link->claim;
@@ -242,8 +252,7 @@ static void serve(struct rt_agent *agent, struct ag_link *link, bool is_claimed)
     /* Of a guest that was taken before, the record has a report: no claim of those that move with it waits behind one.
      */
     session->report_next = made->claim.taken ? agent->now + AG_REPORT_INTERVAL_MS : 0;
-    /* Spread over half of the interval: sessions that were claimed in one moment are not all audited in one. */
-    session->audit_at = agent->now + RT_AGENT_AUDIT_MS - session->hh.hashv % (RT_AGENT_AUDIT_MS / 2);
+    session->audit_at = agent->now + first_audit(agent, session);
     link->session = session;
     link->name = session->name;
     link->claim_at = 0;

@@ -157,6 +157,9 @@ end
 local function total_tails(keys, args)
     local before = tonumber(redis.call('HGET', keys[1], args[1]) or 0)
     local bytes = tonumber(args[2])
+    if bytes == 0 and before == 0 then -- a host that has none writes nothing
+        return {tonumber(redis.call('HGET', keys[1], '') or 0), redis.call('ZRANGE', keys[2], 0, 0)[1] or ''}
+    end
     if bytes > 0 then
         redis.call('HSET', keys[1], args[1], args[2])
         redis.call('ZADD', keys[2], args[3], args[1])

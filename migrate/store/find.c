@@ -8,7 +8,8 @@
 
 /* FIND: ranges of the hosts' sets, in the order of the hosts' names, until the page is full or there is no more; then
  * the records. A few hosts' ranges are asked for together, then twice as many, so that neither a page out of one large
- * set nor a search over a thousand small ones asks for much that it has no use for. */
+ * set nor a search over a thousand small ones asks for much that it has no use for. The set in which the page before
+ * this one ended is asked alone: it may well fill this one too. */
 
 #define FIRST_BATCH 4
 #define BATCH_MAX 256
@@ -236,17 +237,13 @@ static int send_range(struct rt_store_run *run, size_t host)
     return rt_redis_call(run->redis, &args, range_cb, run);
 }
 
-static void next_batch(struct rt_store_run *run)
+static void send_batch(struct rt_store_run *run)
 {
     struct rt_store_find *find = run->find;
     size_t left = find->n_hosts - find->at, twice = find->batch * 2;
 
-    if (find->error != 0 || find->full || left == 0) {
-        get_records(run);
-        return;
-    }
     twice = twice > BATCH_MAX ? BATCH_MAX : twice;
-    find->batch = find->at == 0 ? FIRST_BATCH : twice;
+    find->batch = find->at > 0 ? twice : find->from.member[0] != '\0' ? 1 : FIRST_BATCH;
     find->batch = find->batch > left ? left : find->batch;
     find->answered = 0;
     for (size_t i = 0; i < find->batch && find->error == 0; i++) {
@@ -254,7 +251,16 @@ static void next_batch(struct rt_store_run *run)
         find->pending += find->error == 0;
     }
     find->at += find->batch;
-    /* Once a call is under way, the error comes with the last answer. */
+}
+
+static void next_batch(struct rt_store_run *run)
+{
+    struct rt_store_find *find = run->find;
+
+    if (find->error == 0 && !find->full && find->at < find->n_hosts) {
+        send_batch(run);
+    }
+    /* Once a call is under way, an error comes with the last answer. */
     if (find->pending == 0) {
         get_records(run);
     }
@@ -319,7 +325,10 @@ int rt_store_find_start(struct rt_store_run *run, const struct rt_store_op *op)
     find->every = op->every;
     find->from = op->cursor;
     rc = choose_hosts(run, op);
-    if (rc == 0) {
+    if (rc == 0 && find->from.since_ms != 0 && find->n_hosts > 0) {
+        send_batch(run); /* the first page has asked for the time */
+        rc = find->pending > 0 ? 0 : find->error;
+    } else if (rc == 0) {
         rt_redis_text(&args, "TIME");
         rc = rt_redis_call(run->redis, &args, time_cb, run);
     }

@@ -2,6 +2,8 @@
  * Copyright The retether authors */
 #include "migrate/store/store_priv.h"
 
+#include "migrate/core/pace.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +20,6 @@
  * rest. */
 
 #define WALK_MS 60000 /* a walk begins no sooner after the one before it */
-#define WALK_PAGE "16"
 
 struct listing { /* a session that is listed, or looked at */
     struct rt_store *store;
@@ -256,10 +257,10 @@ static void page_cb(void *ctx, int error, const redisReply *reply)
 void rt_store_walk(struct rt_store *store)
 {
     struct rt_redis_args args = {.n = 0}, expire = {.n = 0};
-    char set[RT_STORE_HOST_KEY_MAX], low[RT_STORE_MEMBER_MAX + 1], ttl[24];
+    char set[RT_STORE_HOST_KEY_MAX], low[RT_STORE_MEMBER_MAX + 1], ttl[24], page[24];
 
-    if (store->walk_steps > 0) {
-        return; /* a slow store */
+    if (store->walk_steps > 0 || (store->walking && uv_now(store->loop) < store->walk_next)) {
+        return; /* a slow store, or one of many hosts */
     }
     rt_store_host_key(store->self.host, "set", set);
     if (!store->walking) {
@@ -277,9 +278,10 @@ void rt_store_walk(struct rt_store *store)
         }
     }
     snprintf(low, sizeof(low), "(%s", store->walk_at);
-    rt_redis_texts(&args, "ZRANGEBYLEX", set, store->walk_at[0] != '\0' ? low : "-", "+", "LIMIT", "0", WALK_PAGE,
-                   NULL);
+    snprintf(page, sizeof(page), "%d", RT_WALK_PAGE);
+    rt_redis_texts(&args, "ZRANGEBYLEX", set, store->walk_at[0] != '\0' ? low : "-", "+", "LIMIT", "0", page, NULL);
     if (rt_redis_call(&store->commands, &args, page_cb, store) == 0) {
         store->walk_steps++;
+        store->walk_next = uv_now(store->loop) + rt_walk_pause_ms(store->n_names);
     }
 }

@@ -103,9 +103,10 @@ struct rt_store {
         uint64_t at; /* loop time; 0: unused */
     } once[RT_STORE_ONCE_MAX];
 
-    /* the walk over our own set; loop time of its start, the last member looked at, answers owed */
+    /* the walk over our own set: loop times of its start and of its next page, the last member looked at, answers owed
+     */
     bool walking;
-    uint64_t walks, walk_ms;
+    uint64_t walks, walk_ms, walk_next;
     char walk_at[RT_TENANT_MAX + RT_CID_MAX + 2];
     size_t walk_steps;
 

@@ -30,9 +30,10 @@
 struct bench_options {
     bool quick; /* the smallest sample of each: shows that it works, not how fast */
     bool json;
-    const char *svg; /* directory, or NULL */
-    unsigned moves;  /* of a blackout; 0: as many as the part wants */
-    unsigned rounds; /* 0: BENCH_ROUNDS */
+    const char *svg;          /* directory, or NULL */
+    unsigned moves;           /* of a blackout; 0: as many as the part wants */
+    unsigned rounds;          /* 0: BENCH_ROUNDS */
+    unsigned hosts, sessions; /* of the load; 0: as many as it has by itself */
 };
 
 struct bench {
@@ -124,6 +125,7 @@ void bench_memory_part(struct bench *bench);
 void bench_storm(struct bench *bench);
 void bench_window(struct bench *bench);
 void bench_store(struct bench *bench);
+void bench_load(struct bench *bench);
 /* Parts of parts. So many bytes through this chain, in writes of 64 KiB: MB/s. */
 double bench_rate(struct bench *bench, struct bench_chain *chain, uint64_t bytes);
 /* A container that has been there and is gone. */

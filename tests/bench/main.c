@@ -21,15 +21,15 @@ static const struct part {
     {"relay", bench_relay},        {"small", bench_small},         {"fair", bench_fair},
     {"latency", bench_latency},    {"handshake", bench_handshake}, {"blackout", bench_blackout},
     {"memory", bench_memory_part}, {"storm", bench_storm},         {"window", bench_window},
-    {"store", bench_store},
+    {"store", bench_store},        {"load", bench_load},
 };
 #define PARTS (sizeof(parts) / sizeof(parts[0]))
 
 static struct bench bench;
 
 static const char usage_text[] =
-    "usage: rt-bench [relay|small|fair|latency|handshake|blackout|memory|storm|window|store|all]...\n"
-    "                [--quick] [--json] [--svg DIR] [--rounds N] [--moves N]\n"
+    "usage: rt-bench [relay|small|fair|latency|handshake|blackout|memory|storm|window|store|load|all]...\n"
+    "                [--quick] [--json] [--svg DIR] [--rounds N] [--moves N] [--sessions N] [--hosts N]\n"
     "\n"
     "Measures tether, agent and client against HAProxy, socat and a pipe, side by side (docs/performance.md).\n"
     "\n"
@@ -37,7 +37,9 @@ static const char usage_text[] =
     "  --json        one JSON object instead of the table\n"
     "  --svg DIR     also a bar chart of each part, DIR/PART.svg\n"
     "  --rounds N    of each comparison, 1 to 31 (default 5)\n"
-    "  --moves N     of the blackout, 2 to 20000 (default 300)\n";
+    "  --moves N     of the blackout, 2 to 20000 (default 300)\n"
+    "  --sessions N  of the load, up to 2000000 (default 20000)\n"
+    "  --hosts N     of the load, 2 to 3000 (default 100)\n";
 
 static bool count(const char *text, unsigned most, unsigned *value)
 {
@@ -53,7 +55,8 @@ static bool parse(struct bench_options *options, int argc, char **argv)
     static const struct option names[] = {
         {"quick", no_argument, NULL, 'q'},       {"json", no_argument, NULL, 'j'},
         {"svg", required_argument, NULL, 's'},   {"rounds", required_argument, NULL, 'r'},
-        {"moves", required_argument, NULL, 'm'}, {NULL, 0, NULL, 0},
+        {"moves", required_argument, NULL, 'm'}, {"sessions", required_argument, NULL, 'n'},
+        {"hosts", required_argument, NULL, 'h'}, {NULL, 0, NULL, 0},
     };
     bool good = true;
     int option;
@@ -74,6 +77,12 @@ static bool parse(struct bench_options *options, int argc, char **argv)
             break;
         case 'm':
             good = count(optarg, 20000, &options->moves);
+            break;
+        case 'n':
+            good = count(optarg, 2000000, &options->sessions);
+            break;
+        case 'h':
+            good = count(optarg, 3000, &options->hosts) && options->hosts >= 2;
             break;
         default:
             good = false;

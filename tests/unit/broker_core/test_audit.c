@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
+#include "migrate/core/pace.h"
 #include "session/core/msg_stream.h"
 #include "tests/unit/broker_core/fixture.h"
 
@@ -30,11 +31,11 @@ static void serve(struct fx *fx, struct fx_guest *guest)
 
 static void audit(struct fx *fx, const struct fx_guest *guest)
 {
-    fx_tick(fx, RT_AGENT_AUDIT_MS / 3);
+    fx_tick(fx, RT_AUDIT_MS / 3);
     fx_send(fx, guest->link, &(struct rt_frame){.type = RT_PING}, NULL);
-    fx_tick(fx, RT_AGENT_AUDIT_MS / 3);
+    fx_tick(fx, RT_AUDIT_MS / 3);
     fx_send(fx, guest->link, &(struct rt_frame){.type = RT_PING}, NULL);
-    fx_tick(fx, RT_AGENT_AUDIT_MS / 3);
+    fx_tick(fx, RT_AUDIT_MS / 3);
     fx_send(fx, guest->link, &(struct rt_frame){.type = RT_PING}, NULL);
     assert_true(fx->last[RT_STORE_GET].audit);
     fx_answer(fx);
@@ -194,7 +195,7 @@ static void test_end_under_way(void **state)
     fx_msg(fx, guest.link, &(struct rt_frame){.type = RT_END}, RT_MSG_END, &end);
     fx_fail(fx, RT_EUNAVAIL);
     fx_disk(fx, 0);
-    for (uint64_t ms = 0; !fx->last[RT_STORE_GET].audit && ms < RT_AGENT_AUDIT_MS; ms += 100) {
+    for (uint64_t ms = 0; !fx->last[RT_STORE_GET].audit && ms < RT_AUDIT_MS; ms += 100) {
         fx_tick(fx, 100);
         fx_send(fx, guest.link, &(struct rt_frame){.type = RT_PING}, NULL);
         if (!fx->last[RT_STORE_GET].audit) {
@@ -205,6 +206,38 @@ static void test_end_under_way(void **state)
     assert_int_equal(web(fx)->rule.state, RT_SESSION_RUNNING);
     fx_answer(fx);
     assert_false(fx_closed(fx, guest.link));
+}
+
+/* The more sessions all hosts serve, the less often each is audited. No row counts for more than a host can have. */
+static void test_pace(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+    size_t before;
+
+    fx_host(fx, "big", true);
+    fx->hosts[0].row.sessions = UINT64_C(1) << 40;
+    fx_host(fx, "large", true);
+    fx->hosts[1].row.sessions = 15616;
+    fx_beats(fx, 3);
+    serve(fx, &guest);
+    before = fx->n_submitted[RT_STORE_GET];
+    for (unsigned i = 0; i < 4 * 40; i++) {
+        fx_beats(fx, 1);
+        fx_send(fx, guest.link, &(struct rt_frame){.type = RT_PING}, NULL);
+    }
+    assert_in_range(fx->n_submitted[RT_STORE_GET] - before, 3, 5);
+    fx->hosts[0].row.sessions = fx->hosts[1].row.sessions = 0;
+    for (unsigned i = 0; i < 40; i++) {
+        fx_beats(fx, 1);
+        fx_send(fx, guest.link, &(struct rt_frame){.type = RT_PING}, NULL);
+    }
+    before = fx->n_submitted[RT_STORE_GET];
+    for (unsigned i = 0; i < 4 * 15; i++) {
+        fx_beats(fx, 1);
+        fx_send(fx, guest.link, &(struct rt_frame){.type = RT_PING}, NULL);
+    }
+    assert_in_range(fx->n_submitted[RT_STORE_GET] - before, 3, 5);
 }
 
 /* The guest has just gone when its record is found missing: it is there again, and lost if the guest does not come. */
@@ -285,6 +318,7 @@ int main(void)
         FX_TEST(test_set_back),
         FX_TEST(test_end_lost),
         FX_TEST(test_end_under_way),
+        FX_TEST(test_pace),
         FX_TEST(test_lost_while_moving),
         FX_TEST(test_late_news_of_a_lost_record),
         FX_TEST(test_create_of_what_is_served),

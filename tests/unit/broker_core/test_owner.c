@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
+#include "migrate/core/pace.h"
 #include "tests/unit/broker_core/fixture.h"
 
 #include <setjmp.h>
@@ -153,7 +154,7 @@ static void test_owner_lives(void **state)
     fx_serve(fx, &guest);
     rule = &fx_record(fx, "local", "web")->rule;
     rule->lost_ms = fx->store_ms;
-    for (unsigned i = 0; i < RT_AGENT_AUDIT_MS / 1000 + 1; i++) {
+    for (unsigned i = 0; i < RT_AUDIT_MS / 1000 + 1; i++) {
         fx_beats(fx, 1);
         fx_send(fx, guest.link, &(struct rt_frame){.type = RT_PING}, NULL);
     }

@@ -176,13 +176,41 @@ static void test_walk(void **state)
     assert_true(is_up(agent));
 }
 
+/* With many hosts the pages of a walk do not come with every heartbeat. */
+static void test_walk_pace(void **state)
+{
+    (void)state;
+    assert_true(run_until(is_walked, agent, HANG_MS));
+    for (unsigned i = 0; i < 1000; i++) {
+        char host[16];
+
+        snprintf(host, sizeof(host), "host%u", i);
+        rt_store_names_add(&agent->store, host);
+    }
+    fake_rule(&fake, "ZRANGEBYLEX rt:{host/hosta}:set - + LIMIT 0", "*1\r\n$4\r\nt/on\r\n", FAKE_GO_ON, 1);
+    fake_forget(&fake);
+    agent->store.walks = 0;
+    rt_store_walk(&agent->store);
+    while (agent->store.walk_steps > 0) {
+        uv_run(&loop, UV_RUN_ONCE);
+    }
+    assert_true(agent->store.walking);
+    assert_true(agent->store.walk_next > uv_now(&loop) + RT_HEARTBEAT_MS);
+    rt_store_walk(&agent->store);
+    assert_int_equal(agent->store.walk_steps, 0);
+    agent->store.walk_next = 0;
+    rt_store_walk(&agent->store);
+    assert_true(run_until(is_walked, agent, HANG_MS));
+    assert_int_equal(fake_asked(&fake, "ZRANGEBYLEX rt:{host/hosta}:set (t/on + LIMIT 0"), 1);
+}
+
 #define WITH_AGENT(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         WITH_AGENT(test_taken), WITH_AGENT(test_created), WITH_AGENT(test_functions_missing),
-        WITH_AGENT(test_audit), WITH_AGENT(test_walk),
+        WITH_AGENT(test_audit), WITH_AGENT(test_walk),    WITH_AGENT(test_walk_pace),
     };
 
     return cmocka_run_group_tests(tests, fake_group_setup, fake_group_teardown);
