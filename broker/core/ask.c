@@ -36,6 +36,7 @@ void rt_ag_ask_free(struct rt_agent *agent, struct ag_ask *ask)
         ag_fact(agent, &ask->link->fact, AG_LINK_ROOM);
     }
     free(ask->record);
+    free(ask->list);
     free(ask);
     if (session != NULL) {
         rt_ag_session_fact(agent, session, AG_SESSION_CHANGED);

@@ -17,6 +17,7 @@
 /* A REQUEST on its way from its first operation on the store to its last REPLY: what all of them share. */
 
 struct ag_link;
+struct ag_list;
 struct ag_session;
 struct rt_record_msg;
 struct rt_reply_msg;
@@ -56,6 +57,15 @@ struct ag_ask { /* a REQUEST without its answer */
     uint32_t n_found;
     struct rt_key found[5];
     struct rt_store_record *record; /* owned */
+    struct ag_list *list;           /* owned; of list */
+};
+
+/* What a list is to have, and how far it is. */
+struct ag_list {
+    uint64_t states, older, page; /* of the REQUEST */
+    char label[RT_LABEL_MAX + 1]; /* that a record's has in it */
+    uint64_t told;                /* records */
+    uint64_t until;               /* a list in pages ends then with what it has */
 };
 
 void rt_ag_request_refuse(struct rt_agent *agent, struct ag_link *link, uint64_t request, enum rt_class cls,
@@ -81,6 +91,8 @@ int rt_ag_key(const struct ag_link *link, struct rt_slice name, struct rt_key *k
 /* As this client is told it. out is one of the records of agent->reply. */
 void rt_ag_fill_record(struct rt_agent *agent, const struct ag_link *link, const struct rt_store_record *in,
                        struct rt_record_msg *out);
+/* Whether a list is to have it. */
+bool rt_ag_record_fits(const struct rt_agent *agent, const struct ag_list *list, const struct rt_record_msg *record);
 /* What this agent can tell of a session without the store, as it serves it or has its end. False: nothing. */
 bool rt_ag_own_record(struct rt_agent *agent, const struct rt_key *key, struct rt_store_record *record);
 

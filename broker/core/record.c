@@ -120,3 +120,13 @@ void rt_ag_fill_record(struct rt_agent *agent, const struct ag_link *link, const
         out->sig = kept->end.sig;
     }
 }
+
+bool rt_ag_record_fits(const struct rt_agent *agent, const struct ag_list *list, const struct rt_record_msg *record)
+{
+    size_t size = strlen(list->label);
+
+    return (list->states == 0 || (list->states >> record->state & 1) != 0) &&
+           (list->older == 0 || record->made + list->older <= agent->store_ms) &&
+           (size == 0 ||
+            (record->label.size >= size && memmem(record->label.data, record->label.size, list->label, size) != NULL));
+}

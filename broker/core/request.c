@@ -54,37 +54,6 @@ static const struct {
     [ASK_LIMITS] = {"limits", RT_STORE_GET, AG_MAY_LOOK, ROOM_PAGE}, /* asks no store */
 };
 
-static void list_reply(struct rt_agent *agent, struct ag_ask *ask, const struct rt_store_reply *reply)
-{
-    bool more = reply->cursor.host[0] != '\0';
-    size_t at = 0;
-
-    if (ask->local) {
-        rt_ag_ask_list_own(agent, ask);
-        return;
-    }
-    if (reply->error != 0) {
-        rt_ag_ask_fail(agent, ask, reply->error == RT_ENOTFOUND ? RT_EUNAVAIL : reply->error);
-        return;
-    }
-    while (at < reply->n_records || !more) {
-        struct rt_reply_msg *out = agent->reply;
-        memset(out, 0, sizeof(*out));
-        for (; at < reply->n_records && out->n_recs < AG_REPLY_RECORDS; at++) {
-            rt_ag_owner_check(agent, &reply->records[at]);
-            rt_ag_fill_record(agent, ask->link, &reply->records[at], &out->recs[out->n_recs++]);
-        }
-        out->more = more || at < reply->n_records;
-        rt_ag_ask_send(agent, ask->link, ask->request, out);
-        if (!out->more) {
-            rt_ag_ask_free(agent, ask);
-            return;
-        }
-    }
-    ask->cursor = reply->cursor;
-    rt_ag_ask_more(agent, ask);
-}
-
 /* Another host has what is asked for: its agent may be asked. */
 static void name_host(const struct rt_agent *agent, const char *keeper, struct rt_reply_msg *out)
 {
@@ -335,7 +304,7 @@ void rt_ag_ask_reply(struct rt_agent *agent, struct ag_ask *ask, const struct rt
         rt_ag_ask_show_reply(agent, ask, reply);
         break;
     case ASK_LIST:
-        list_reply(agent, ask, reply);
+        rt_ag_ask_list_reply(agent, ask, reply);
         break;
     case ASK_HOSTS:
         rt_ag_ask_hosts_reply(agent, ask, reply);
@@ -481,9 +450,10 @@ void rt_ag_request_start(struct rt_agent *agent, struct ag_link *link, uint64_t 
         rt_ag_ask_finish(agent, ask, RT_CLASS_LIMIT, exists_text);
         return;
     }
-    if (answered_here(agent, ask)) {
+    if ((what == ASK_LIST && !rt_ag_ask_list_begin(agent, ask, msg)) || answered_here(agent, ask)) {
         return;
     }
+    op.cursor = ask->cursor;
     if (what == ASK_REVOKE) {
         const struct ag_session *session = rt_ag_session_find(agent, &ask->key);
 

@@ -5,6 +5,7 @@
 
 #include "session/base/slice.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -46,6 +47,10 @@ void rt_ag_ask_list_own(struct rt_agent *agent, struct ag_ask *ask);
 
 /* request_limits.c */
 void rt_ag_ask_limits(struct rt_agent *agent, struct ag_ask *ask);
+
+/* request_list.c. False: the ask has been refused. */
+bool rt_ag_ask_list_begin(struct rt_agent *agent, struct ag_ask *ask, const struct rt_request_msg *msg);
+void rt_ag_ask_list_reply(struct rt_agent *agent, struct ag_ask *ask, const struct rt_store_reply *reply);
 
 /* request_hosts.c */
 void rt_ag_fill_host(const struct rt_agent *agent, const struct rt_store_host *in, struct rt_registry_msg *out);

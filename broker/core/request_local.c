@@ -91,7 +91,8 @@ void rt_ag_ask_list_own(struct rt_agent *agent, struct ag_ask *ask)
         out->local = rt_slice_text(agent->config.host);
         for (size_t i = 0; i < n; i++) {
             if (rt_ag_own_record(agent, &page[i], &records[i])) {
-                rt_ag_fill_record(agent, ask->link, &records[i], &out->recs[out->n_recs++]);
+                rt_ag_fill_record(agent, ask->link, &records[i], &out->recs[out->n_recs]);
+                out->n_recs += rt_ag_record_fits(agent, ask->list, &out->recs[out->n_recs]);
             }
         }
         out->more = n == AG_REPLY_RECORDS;

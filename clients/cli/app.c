@@ -71,19 +71,26 @@ static void say_tries(const struct cli_app *app)
     }
 }
 
-void cli_text_flush(struct cli_app *app, struct cli_text *text)
+bool cli_text_write(struct cli_app *app, struct cli_text *text)
 {
     bool failed = text->failed;
     int rc = failed ? 0 : rt_write_all(STDOUT_FILENO, text->data, text->size);
 
     cli_text_free(text);
+    uv_update_time(&app->loop); /* that took as long as the reader wanted */
     if (failed) {
         cli_fail(app, "%s", rt_strerror(RT_ENOMEM));
     } else if (rc == EPIPE) {
         cli_finish(app, 128 + SIGPIPE);
     } else if (rc != 0) {
         cli_fail(app, "cannot write the output: %s", strerror(rc));
-    } else {
+    }
+    return !failed && rc == 0;
+}
+
+void cli_text_flush(struct cli_app *app, struct cli_text *text)
+{
+    if (cli_text_write(app, text)) {
         cli_finish(app, app->status);
     }
 }

@@ -75,7 +75,10 @@ int cli_app_run(struct cli_app *app);
 /* Ends the program with this exit status. Later calls do nothing. */
 void cli_finish(struct cli_app *app, int status);
 
-/* Writes the text to stdout, frees it, and ends the program: with app->status, which is 0 unless the command has set
+/* Writes the text to stdout, and frees it. False: that failed, and has ended the program. Whatever waits for an agent
+ * waits meanwhile, however slowly it is read. */
+bool cli_text_write(struct cli_app *app, struct cli_text *text);
+/* The same, then ends the program: with app->status, which is 0 unless the command has set
  * it, or with CLI_EXIT_FAILED when that failed. */
 void cli_text_flush(struct cli_app *app, struct cli_text *text);
 

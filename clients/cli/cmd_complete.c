@@ -12,12 +12,15 @@ struct place {
     const struct cli_command *const *commands;
     const struct cli_command *command; /* NULL: its name comes next */
     size_t n;                          /* arguments behind the command's name */
-    bool value;                        /* an option's value comes next */
+    const struct rt_option *option;    /* its value comes next; or NULL */
     bool words;                        /* no options come any more */
     bool foreign;                      /* another program completes it, or there is no such command */
 };
 
 static struct cli_text text;
+
+/* IDs that are offered, or a few more: nobody reads more. */
+#define IDS_MAX 1000
 
 static void offer(struct cli_text *out, const char *begun, const char *lead, const char *word, const char *what)
 {
@@ -63,7 +66,7 @@ static struct place find_place(const struct cli_command *const *commands, char *
             cli_list_options(place.command, list);
             break;
         case RT_ARG_BAD:
-            place.value = args.option->kind != NULL;
+            place.option = args.option->kind != NULL ? args.option : NULL;
             break;
         case RT_ARG_OPTION:
         case RT_ARG_UNKNOWN:
@@ -111,6 +114,17 @@ static void offer_signals(const char *begun, struct cli_text *out)
     }
 }
 
+/* Of an option with a few words to choose from. */
+static void offer_values(const struct rt_kind *kind, const char *begun, struct cli_text *out)
+{
+    for (unsigned state = RETETHER_CREATED; kind == &cli_kind_states && state <= RETETHER_STATE_ENDED; state++) {
+        offer(out, begun, "", retether_state_name(state), "state");
+    }
+    for (unsigned key = 0; kind == &cli_kind_sort && cli_sort_name(key) != NULL; key++) {
+        offer(out, begun, "", cli_sort_name(key), "order");
+    }
+}
+
 bool cli_complete_word(const struct cli_command *const *commands, char **words, struct cli_text *out)
 {
     const struct cli_argument *argument;
@@ -125,7 +139,11 @@ bool cli_complete_word(const struct cli_command *const *commands, char **words, 
     words[last] = NULL;
     place = find_place(commands, words);
     words[last] = begun;
-    if (place.value || place.foreign) {
+    if (place.option != NULL) {
+        offer_values(place.option->kind, begun, out);
+        return false;
+    }
+    if (place.foreign) {
         return false;
     }
     if (begun[0] == '-' && !place.words) {
@@ -164,7 +182,7 @@ static int ask(struct cli_app *app, retether_reply_cb cb)
     while (words[1] != NULL) {
         words++;
     }
-    return retether_list(app->client, words[0], NULL, cb, app);
+    return retether_list(app->client, &(struct retether_listing){.prefix = words[0], .page = IDS_MAX}, cb, app);
 }
 
 static void run(struct cli_app *app)

@@ -108,34 +108,43 @@ static void print_cell(const struct cli_table *table, struct cli_text *out, size
     *pad += (right ? 0 : blanks) + 2;
 }
 
-void cli_table_print(struct cli_table *table, struct cli_text *out)
+void cli_table_part(struct cli_table *table, struct cli_text *out)
 {
-    size_t width[CLI_COLUMNS_MAX] = {0};
     size_t pad = 0;
 
     assert(table->columns > 0);
-    for (size_t c = 0; c < table->columns; c++) {
-        width[c] = columns_of(table->heads[c]);
+    for (size_t c = 0; c < table->columns && !table->headed; c++) {
+        table->width[c] = columns_of(table->heads[c]);
     }
     for (size_t i = 0; i < table->n; i++) {
-        size_t w = columns_of(table->cells[i].text);
+        size_t *width = &table->width[i % table->columns], w = columns_of(table->cells[i].text);
 
-        width[i % table->columns] = w > width[i % table->columns] ? w : width[i % table->columns];
+        *width = w > *width ? w : *width;
     }
-    for (size_t c = 0; c < table->columns; c++) {
-        print_cell(table, out, c, table->heads[c], CLI_DIM, width[c], &pad);
+    for (size_t c = 0; c < table->columns && !table->headed; c++) {
+        print_cell(table, out, c, table->heads[c], CLI_DIM, table->width[c], &pad);
+    }
+    if (!table->headed) {
+        cli_text_add(out, "\n", 1);
     }
     for (size_t i = 0; i < table->n; i++) {
-        if (i % table->columns == 0) {
+        size_t column = i % table->columns;
+
+        pad = column == 0 ? 0 : pad;
+        print_cell(table, out, column, table->cells[i].text, table->cells[i].colour, table->width[column], &pad);
+        if (column + 1 == table->columns) {
             cli_text_add(out, "\n", 1);
-            pad = 0;
         }
-        print_cell(table, out, i % table->columns, table->cells[i].text, table->cells[i].colour,
-                   width[i % table->columns], &pad);
         free(table->cells[i].text);
     }
-    cli_text_add(out, "\n", 1);
+    table->headed = true;
+    table->n = 0;
     out->failed = out->failed || table->failed;
+}
+
+void cli_table_print(struct cli_table *table, struct cli_text *out)
+{
+    cli_table_part(table, out);
     free(table->cells);
     memset(table, 0, sizeof(*table));
 }

@@ -25,7 +25,9 @@ struct cli_table {
     const char *heads[CLI_COLUMNS_MAX];
     bool right[CLI_COLUMNS_MAX];
     bool colours;
-    struct cli_cell *cells; /* owned, row by row */
+    bool headed;                   /* the heads have been printed */
+    size_t width[CLI_COLUMNS_MAX]; /* of what has been printed, at least */
+    struct cli_cell *cells;        /* owned, row by row */
     size_t n, cap;
     bool failed; /* without memory */
 };
@@ -39,6 +41,8 @@ void cli_table_init(struct cli_table *table, char *heads, bool colours);
  * at its end are not shown. */
 void cli_table_add(struct cli_table *table, enum cli_colour colour, const char *text);
 __attribute__((format(printf, 2, 3))) void cli_table_addf(struct cli_table *table, const char *format, ...);
+/* Prints the rows added so far, and forgets them; those that follow stand in the same columns. */
+void cli_table_part(struct cli_table *table, struct cli_text *out);
 /* Prints and frees it. */
 void cli_table_print(struct cli_table *table, struct cli_text *out);
 

@@ -137,6 +137,57 @@ static bool read_start(const char *text, void *out)
            (text[size] == '\0' || cli_read_count(text + size + 1, &start->at[1]));
 }
 
+static bool read_limit(const char *text, void *out)
+{
+    const uint64_t *number = out;
+
+    return cli_read_count(text, out) && *number > 0;
+}
+
+/* "running,lost" */
+static bool read_states(const char *text, void *out)
+{
+    unsigned *states = out;
+
+    *states = 0;
+    for (;;) {
+        size_t size = strcspn(text, ",");
+        unsigned state = RETETHER_CREATED;
+
+        while (state <= RETETHER_STATE_ENDED &&
+               (strlen(retether_state_name(state)) != size || strncmp(retether_state_name(state), text, size) != 0)) {
+            state++;
+        }
+        if (state > RETETHER_STATE_ENDED) {
+            return false;
+        }
+        *states |= 1U << state;
+        if (text[size] == '\0') {
+            return true;
+        }
+        text += size + 1;
+    }
+}
+
+const char *cli_sort_name(unsigned key)
+{
+    static const char *const names[CLI_SORTS] = {"id", "host", "state", "age", "moves", "epoch", "label"};
+
+    return key < CLI_SORTS ? names[key] : NULL;
+}
+
+static bool read_sort(const char *text, void *out)
+{
+    unsigned *key = out;
+
+    for (*key = 0; *key < CLI_SORTS; (*key)++) {
+        if (strcmp(cli_sort_name(*key), text) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 #define A_CID "a container ID: a letter or digit, then up to 127 letters, digits, and _ . -"
 
 const struct rt_kind cli_kind_label = {"TEXT", "up to 256 bytes of UTF-8", read_label};
@@ -152,6 +203,9 @@ const struct rt_kind cli_kind_ring = {"BYTES", "bytes from 4K to 64M", read_ring
 const struct rt_kind cli_kind_lines = {"LINES", "a number of lines", cli_read_count};
 const struct rt_kind cli_kind_process = {"N", "the number of a process as show lists it", read_process};
 const struct rt_kind cli_kind_signal = {"SIGNAL", "a name such as TERM or SIGTERM, or a number", cli_read_signal};
+const struct rt_kind cli_kind_limit = {"N", "a number from 1", read_limit};
+const struct rt_kind cli_kind_states = {"STATE[,STATE...]", "created, running, moving, lost or ended", read_states};
+const struct rt_kind cli_kind_sort = {"KEY", "id, host, state, age, moves, epoch or label", read_sort};
 const struct rt_kind cli_kind_start = {
     "N[,M]|oldest|now", "oldest, now, or an offset in stdout (and with a comma one in stderr)", read_start};
 const struct rt_kind cli_kind_keys = {"KEYS", "keys such as ctrl-p,ctrl-q, or none", read_keys};

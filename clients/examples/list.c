@@ -42,7 +42,7 @@ int main(int argc, char **argv)
     if (argc != 2 || retether_client_add_agent(client, argv[1], why, sizeof(why)) != 0) {
         fprintf(stderr, "list: %s\n", why);
         retether_client_close(client, NULL, NULL);
-    } else if ((rc = retether_list(client, NULL, NULL, reply_cb, NULL)) != 0) {
+    } else if ((rc = retether_list(client, NULL, reply_cb, NULL)) != 0) {
         fprintf(stderr, "list: %s\n", retether_strerror(rc));
         retether_client_close(client, NULL, NULL);
     }

@@ -48,7 +48,7 @@ func main() {
 	}
 	agent := C.CString(os.Args[1])
 	if C.retether_client_add_agent(client, agent, why, C.RETETHER_TEXT_MAX) != 0 ||
-		C.retether_list(client, nil, nil, C.retether_reply_cb(C.listReply), nil) != 0 {
+		C.retether_list(client, nil, C.retether_reply_cb(C.listReply), nil) != 0 {
 		fmt.Fprintln(os.Stderr, "list:", C.GoString(why))
 		os.Exit(1)
 	}

@@ -24,6 +24,7 @@ struct rt_sdk_reply {
     char text[RT_TEXT_MAX + 1];
     char token[RETETHER_TOKEN_SIZE];
     char local[65];
+    char next[RT_PLACE_MAX + 1];
     struct rt_sdk_block *blocks; /* owned: what public points to */
 };
 
@@ -161,6 +162,8 @@ static int copy_rest(struct rt_sdk_reply *reply, const struct rt_reply_msg *msg)
     public->offset = msg->o;
     (void)rt_text_copy(msg->m, reply->text, sizeof(reply->text));
     (void)rt_text_copy(msg->local, reply->local, sizeof(reply->local));
+    rt_slice_copy(msg->next, reply->next, sizeof(reply->next));
+    public->next = reply->next[0] != '\0' ? reply->next : NULL;
     if (msg->tok.size > 0) {
         if (rt_token_text_encode(msg->tok.data, msg->tok.size, reply->token, sizeof(reply->token)) < 0) {
             return RT_EPROTO;
@@ -310,19 +313,20 @@ int retether_show(struct retether_client *client, const char *container, bool pr
     return ask(client, &msg, cb, ctx);
 }
 
-int retether_list(struct retether_client *client, const char *prefix, const char *host, retether_reply_cb cb, void *ctx)
+int retether_list(struct retether_client *client, const struct retether_listing *which, retether_reply_cb cb, void *ctx)
 {
-    struct rt_request_msg msg = {.op = rt_slice_text("list"), .cid = text_or_none(prefix), .host = text_or_none(host)};
+    static const struct retether_listing all = {0};
+    struct rt_request_msg msg = {.op = rt_slice_text("list")};
 
-    return ask(client, &msg, cb, ctx);
-}
-
-int retether_list_local(struct retether_client *client, const char *prefix, const char *host, retether_reply_cb cb,
-                        void *ctx)
-{
-    struct rt_request_msg msg = {
-        .op = rt_slice_text("list"), .cid = text_or_none(prefix), .host = text_or_none(host), .local = true};
-
+    which = which != NULL ? which : &all;
+    msg.cid = text_or_none(which->prefix);
+    msg.host = text_or_none(which->host);
+    msg.label = text_or_none(which->label);
+    msg.states = which->states;
+    msg.older = which->older_ms;
+    msg.local = which->local;
+    msg.page = which->page;
+    msg.after = text_or_none(which->after);
     return ask(client, &msg, cb, ctx);
 }
 

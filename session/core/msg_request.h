@@ -19,7 +19,11 @@ struct rt_request_msg {
     uint64_t wait; /* ms */
     struct rt_slice host;
     struct rt_slice vm;
-    bool local; /* list: without the store */
+    bool local;      /* list: without the store */
+    uint64_t states; /* bits: 1 << enum rt_session_state; 0: all */
+    uint64_t older;  /* ms */
+    uint64_t page;   /* records */
+    struct rt_slice after;
 };
 
 struct rt_move_msg {
@@ -78,6 +82,7 @@ struct rt_reply_msg {
     struct rt_limit_msg lims[RT_LIMITS_PAGE];
     size_t n_lims;
     struct rt_slice local; /* the host whose agent tells it without the store */
+    struct rt_slice next;  /* of a list that ends early: what goes on behind it */
 };
 
 #endif

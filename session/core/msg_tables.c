@@ -238,6 +238,10 @@ static const struct rt_msg_field request[] = {
     STR(NEVER, rt_request_msg, host, RT_HOST_MAX),
     STR(NEVER, rt_request_msg, vm, RT_VM_MAX),
     BOOL(NEVER, rt_request_msg, local),
+    UP_TO(NEVER, rt_request_msg, states, (1U << (RT_SESSION_ENDED + 1)) - 1),
+    INT(NEVER, rt_request_msg, older),
+    INT(NEVER, rt_request_msg, page),
+    STR(NEVER, rt_request_msg, after, RT_PLACE_MAX),
 };
 
 static const struct rt_msg_field hist[] = {
@@ -304,6 +308,7 @@ static const struct rt_msg_field reply[] = {
     BIN(NEVER, rt_reply_msg, data, RT_TAIL_CHUNK),
     MAPS(NEVER, rt_reply_msg, lims, &limit_table),
     STR(NEVER, rt_reply_msg, local, RT_HOST_MAX),
+    STR(NEVER, rt_reply_msg, next, RT_PLACE_MAX),
 };
 
 static const struct rt_msg_table tables[RT_MSG_KINDS] = {

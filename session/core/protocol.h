@@ -109,6 +109,8 @@ enum rt_way {
 /* Bytes of a REPORT payload kept in a record. */
 #define RT_RECORD_REPORT_MAX 1024
 #define RT_LIST_MAX 32
+/* Of a place in a listing: "since host member" (broker/core/request_list.c). */
+#define RT_PLACE_MAX 320
 /* Rows of limits in one REPLY. */
 #define RT_LIMITS_PAGE 64
 /* What to run: bytes of the map, one more is LIMIT; arguments, as many settings of its environment, and bytes of each:

@@ -263,6 +263,13 @@ static void request(unsigned p, struct fuzz_in *in)
     msg.wait = what & 8 ? fuzz_number(in) * 64 : 0;
     msg.ring = what & 16 ? fuzz_number(in) : 0;
     msg.vm = what & 32 ? rt_slice_text("vm") : msg.vm;
+    if (what & 64) {
+        static const char *const places[] = {"", "7 h h", "7 h0 acme/a", "7 h0 other/a", "7  ", "h"};
+        msg.page = fuzz_byte(in);
+        msg.states = fuzz_byte(in) & 63;
+        msg.older = fuzz_number(in);
+        msg.after = rt_slice_text(places[fuzz_byte(in) % (sizeof(places) / sizeof(places[0]))]);
+    }
     feed_map(p, (struct rt_frame){.type = RT_REQUEST, .offset = what}, RT_MSG_REQUEST, &msg);
 }
 

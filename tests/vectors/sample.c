@@ -176,7 +176,12 @@ static const struct rt_request_msg request = {
     .prefix = true,
     .wait = 9999,
     .host = TEXT("esx-03"),
+    .vm = TEXT("vm-7"),
     .local = true,
+    .states = 1U << RT_SESSION_RUNNING | 1U << RT_SESSION_LOST,
+    .older = 86400000,
+    .page = 500,
+    .after = TEXT("1700000000004 esx-03 acme/we"),
 };
 
 /* clang-format off */
@@ -224,6 +229,7 @@ static const struct rt_reply_msg reply = {
              {.set = TEXT("limits.client_channels"), .max = 4096}},
     .n_lims = 2,
     .local = TEXT("esx-02"),
+    .next = TEXT("1700000000004 esx-03 acme/w"),
 };
 
 const void *rt_sample(enum rt_msg_kind kind)

@@ -350,6 +350,7 @@ struct retether_reply {
     const char *token;                     /* create: the join token's text */
     const struct retether_record *records; /* show: one; list */
     size_t n_records;
+    const char *next; /* list in pages, last part: the next page goes on there; NULL: that was all */
     const struct retether_host *hosts;
     size_t n_hosts;
     const struct retether_limit *limits;
@@ -398,13 +399,25 @@ int retether_remove(struct retether_client *client, const char *container, retet
 /* One record. prefix: a unique beginning of the ID will do, and several that fit are AMBIGUOUS with up to five in
  * text. */
 int retether_show(struct retether_client *client, const char *container, bool prefix, retether_reply_cb cb, void *ctx);
-/* All records, or those whose ID begins with prefix, or that a host serves; each may be NULL. */
-int retether_list(struct retether_client *client, const char *prefix, const char *host, retether_reply_cb cb,
+/* Which sessions a list has; zeros: all. */
+struct retether_listing {
+    const char *prefix; /* that their IDs begin with */
+    const char *host;   /* that serves them, or served them last */
+    const char *label;  /* a part of their label */
+    unsigned states;    /* bits: 1U << RETETHER_RUNNING and so on */
+    uint64_t older_ms;  /* made so long ago, or longer */
+    /* What the agent serves itself, and the ends that it keeps: without the session store, when that cannot be asked.
+     * Sessions of other hosts are missing, and it is one answer. */
+    bool local;
+    /* The answer ends behind so many records, or some more, or after a second; its last part then says where the next
+     * answer goes on (next). 0: it has all. */
+    uint64_t page;
+    const char *after; /* that `next` of the answer before */
+};
+
+/* Records, host by host. which may be NULL. A session that moves meanwhile may be left out. */
+int retether_list(struct retether_client *client, const struct retether_listing *which, retether_reply_cb cb,
                   void *ctx);
-/* The same of what the agent serves itself, and of the ends that it keeps: without the session store, when that cannot
- * be asked. Containers of other hosts are missing. */
-int retether_list_local(struct retether_client *client, const char *prefix, const char *host, retether_reply_cb cb,
-                        void *ctx);
 /* The agents of the cluster, as the one that is asked sees them. */
 int retether_hosts(struct retether_client *client, retether_reply_cb cb, void *ctx);
 /* What this client's connection and its tenant may have at the agent that is asked, and have; for an operator what all

@@ -244,6 +244,119 @@ static void test_list(void **state)
     want(fx, client, 4, RT_CLASS_RETRY_LATER);
 }
 
+/* All that a list has, which must be in one REPLY. */
+static size_t listed(struct fx *fx, int client, struct rt_request_msg msg)
+{
+    static uint64_t id = 100;
+
+    request(fx, client, ++id, msg);
+    fx_answer(fx);
+    want(fx, client, id, RT_CLASS_OK);
+    assert_false(reply.more);
+    return reply.n_recs;
+}
+
+/* By state, age and label, all that are asked for; the state is the one that is told. */
+static void test_list_which(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+    int client = fx_client(fx, "local");
+    struct rt_request_msg msg = ask("list", "");
+    struct rt_store_record *old;
+
+    fx_guest(&guest, "web", 1);
+    fx_serve(fx, &guest);
+    fx_record(fx, "local", "web")->rule.state = RT_SESSION_MOVING; /* this agent knows better */
+    fx_record(fx, "local", "web")->made_ms = fx->store_ms;
+    running(fx, "local", "db", "there");
+    old = fx_record(fx, "local", "db");
+    old->made_ms = fx->store_ms - 60000;
+    old->rule.state = RT_SESSION_LOST;
+    (void)snprintf(old->label, sizeof(old->label), "of the shop");
+    fx_beats(fx, 1); /* the store's clock is known */
+    assert_int_equal(listed(fx, client, msg), 2);
+    msg.states = 1U << RT_SESSION_RUNNING;
+    assert_int_equal(listed(fx, client, msg), 1);
+    assert_true(rt_slice_equal(reply.recs[0].cid, rt_slice_text("web")));
+    msg.states = 1U << RT_SESSION_LOST | 1U << RT_SESSION_ENDED;
+    assert_int_equal(listed(fx, client, msg), 1);
+    assert_true(rt_slice_equal(reply.recs[0].cid, rt_slice_text("db")));
+    msg.states = 1U << RT_SESSION_ENDED;
+    assert_int_equal(listed(fx, client, msg), 0);
+    msg.states = 0;
+    msg.older = 50000;
+    assert_int_equal(listed(fx, client, msg), 1);
+    assert_true(rt_slice_equal(reply.recs[0].cid, rt_slice_text("db")));
+    msg.older = 90000;
+    assert_int_equal(listed(fx, client, msg), 0);
+    msg.older = 0;
+    msg.label = rt_slice_text("shop");
+    assert_int_equal(listed(fx, client, msg), 1);
+    msg.label = rt_slice_text("of the shops");
+    assert_int_equal(listed(fx, client, msg), 0);
+}
+
+/* In pages: each answer ends early and says where the next one goes on; so does one that finds nothing for long. */
+static void test_list_pages(void **state)
+{
+    static const char *const bad[] = {"x any ",
+                                      "1",
+                                      "1  local/c01",
+                                      "1 any local/c01 more",
+                                      "1 any other/c01",
+                                      "1 any\n local/c01",
+                                      "99999999999999999 any ",
+                                      "1 any locals/c01"};
+    struct fx *fx = *state;
+    int client = fx_client(fx, "local");
+    struct rt_request_msg msg = ask("list", "");
+    char after[RT_PLACE_MAX + 1] = "";
+    size_t n = 0;
+    uint64_t id = 1;
+
+    for (unsigned i = 0; i < 50; i++) {
+        char cid[8];
+        (void)snprintf(cid, sizeof(cid), "c%02u", i);
+        running(fx, "local", cid, "here");
+    }
+    fx->page = 4;
+    msg.page = 10;
+    do {
+        size_t before = n;
+
+        msg.after = rt_slice_text(after);
+        fx_request(fx, client, ++id, &msg);
+        fx_answer(fx);
+        do {
+            want(fx, client, id, RT_CLASS_OK);
+            n += reply.n_recs;
+        } while (reply.more);
+        assert_in_range(n - before, 2, 12);
+        rt_slice_copy(reply.next, after, sizeof(after));
+        fx_none(fx, client);
+    } while (after[0] != '\0');
+    assert_int_equal(n, 50);
+    assert_int_equal(id, 6);
+    assert_int_equal(fx->n_ops, 0);
+    msg.after = rt_slice_text("");
+    msg.states = 1U << RT_SESSION_LOST;
+    fx_request(fx, client, ++id, &msg);
+    fx_tick(fx, 1000);
+    fx_answer_one(fx, 0);
+    want(fx, client, id, RT_CLASS_OK);
+    assert_int_equal(reply.n_recs, 0);
+    assert_false(reply.more);
+    assert_true(reply.next.size > 0);
+    /* What no agent wrote is refused, also a place among the names of others. */
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        msg.after = rt_slice_text(bad[i]);
+        request(fx, client, ++id, msg);
+        want(fx, client, id, RT_CLASS_INVALID);
+    }
+    assert_int_equal(fx->n_ops, 0);
+}
+
 static void test_list_waits_for_the_reader(void **state)
 {
     struct fx *fx = *state;
@@ -274,6 +387,8 @@ int main(void)
         FX_TEST(test_show_across_tenants),
         FX_TEST(test_show_waits),
         FX_TEST(test_list),
+        FX_TEST(test_list_which),
+        FX_TEST(test_list_pages),
         FX_TEST(test_list_waits_for_the_reader),
     };
 

@@ -90,6 +90,9 @@ static void test_arguments(void **state)
     assert_string_equal(COMPLETE("attach", "web", ""), "");
     assert_string_equal(COMPLETE("exec", "web", ""), "");
     assert_string_equal(COMPLETE("ls", "w"), "CID ");
+    assert_string_equal(COMPLETE("ls", "--state", ""), "created running moving lost ended ");
+    assert_string_equal(COMPLETE("ls", "--sort", "m"), "moves ");
+    assert_string_equal(COMPLETE("ls", "--host", ""), "");
     assert_string_equal(COMPLETE("create", "w"), ""); /* a new one */
     assert_string_equal(COMPLETE("run", ""), "");
     assert_string_equal(COMPLETE("signal", "web", "T"), "TRAP TERM TSTP TTIN TTOU ");

@@ -179,6 +179,121 @@ static void test_ls_cut(void **state)
     assert_non_null(strstr(p->text[1].data, "retether: no agent answers\n"));
 }
 
+/* So many records, "c0000" to the last, in pages as they are asked for; the place of one is its number. */
+#define MANY 1250
+static struct rt_request_msg asked; /* the newest; its slices are not */
+static char asked_label[32];
+static unsigned n_asked;
+
+static bool answer_pages(struct box *box, struct link *link, uint64_t id, const struct rt_request_msg *request)
+{
+    static char ids[32][8], next[16], after[16];
+    unsigned at, until;
+
+    asked = *request;
+    rt_slice_copy(request->label, asked_label, sizeof(asked_label));
+    n_asked++;
+    rt_slice_copy(request->after, after, sizeof(after));
+    at = (unsigned)strtoul(after, NULL, 10);
+    until = at + (unsigned)request->page < MANY ? at + (unsigned)request->page : MANY;
+    do {
+        memset(&reply, 0, sizeof(reply));
+        for (; at < until && reply.n_recs < 16; at++) {
+            struct rt_record_msg *record = &reply.recs[reply.n_recs];
+
+            box_record(box, record);
+            snprintf(ids[reply.n_recs], sizeof(ids[0]), "c%04u", MANY - 1 - at);
+            record->cid = rt_slice_text(ids[reply.n_recs++]);
+            record->moves = at;
+            record->made = 0;
+        }
+        reply.more = at < until;
+        if (at == until && until < MANY) {
+            snprintf(next, sizeof(next), "%u", until);
+            reply.next = rt_slice_text(next);
+        }
+        box_reply(link, id, &reply);
+    } while (at < until);
+    return true;
+}
+
+static unsigned lines(const char *text)
+{
+    unsigned n = 0;
+
+    for (; *text != '\0'; text++) {
+        n += *text == '\n';
+    }
+    return n;
+}
+
+/* More than a page: as they come, a page after the other, in the columns of the first. */
+static void test_ls_pages(void **state)
+{
+    struct program *p = *state;
+
+    p->box->on_request = answer_pages;
+    n_asked = 0;
+    program_run(p, "ls", 0);
+    assert_int_equal(n_asked, 3);
+    assert_int_equal(asked.page, 500);
+    assert_int_equal(lines(p->text[0].data), 1 + MANY);
+    assert_non_null(strstr(p->text[0].data, "EPOCH  EXIT  LABEL\nc1249      running"));
+    assert_non_null(strstr(p->text[0].data, "\nc0750      running"));
+    assert_non_null(strstr(p->text[0].data, "\nc0749      running"));
+    assert_null(strstr(p->text[0].data + 1, "CONTAINER"));
+    program_run(p, "ls --json", 0);
+    assert_int_equal(lines(p->text[0].data), MANY);
+}
+
+/* What is asked for is told to the agent; what is limited and sorted here. */
+static void test_ls_which(void **state)
+{
+    struct program *p = *state;
+
+    p->box->on_request = answer_pages;
+    program_run(p, "ls --state running,lost --older 1m --label shop --host h9 we", 0);
+    assert_int_equal(asked.states, 1U << RT_SESSION_RUNNING | 1U << RT_SESSION_LOST);
+    assert_int_equal(asked.older, 60000);
+    assert_string_equal(asked_label, "shop");
+    n_asked = 0;
+    program_run(p, "ls --limit 20", 0); /* those that come first, sorted */
+    assert_int_equal(n_asked, 1);
+    assert_int_equal(asked.page, 20);
+    assert_int_equal(lines(p->text[0].data), 21);
+    assert_non_null(strstr(p->text[0].data, "LABEL\nc1230 "));
+    program_run(p, "ls --limit 700", 0);
+    assert_int_equal(lines(p->text[0].data), 701);
+    assert_non_null(strstr(p->text[0].data, "LABEL\nc1249 "));
+    program_run(p, "ls --limit 2 --sort id", 0); /* of all */
+    assert_int_equal(lines(p->text[0].data), 3);
+    assert_non_null(strstr(p->text[0].data, "LABEL\nc0000 "));
+    assert_non_null(strstr(p->text[0].data, "\nc0001 "));
+    program_run(p, "ls --sort moves --json", 0);
+    assert_int_equal(lines(p->text[0].data), MANY);
+    assert_memory_equal(p->text[0].data, "{\"container\":\"c0000\"", 20);
+}
+
+/* An agent whose list stands still. */
+static bool answer_circle(struct box *box, struct link *link, uint64_t id, const struct rt_request_msg *request)
+{
+    (void)box;
+    (void)request;
+    memset(&reply, 0, sizeof(reply));
+    reply.next = rt_slice_text("here");
+    box_reply(link, id, &reply);
+    return true;
+}
+
+static void test_ls_circle(void **state)
+{
+    struct program *p = *state;
+
+    p->box->on_request = answer_circle;
+    program_run(p, "ls", 125);
+    program_has(p, "the agent's list does not go on");
+}
+
 /* ---- hosts, resolve ---- */
 
 static bool answer_hosts(struct box *box, struct link *link, uint64_t id, const struct rt_request_msg *request)
@@ -430,6 +545,9 @@ int main(void)
         TEST(test_ls_nothing),
         TEST(test_local_view),
         TEST(test_ls_cut),
+        TEST(test_ls_pages),
+        TEST(test_ls_which),
+        TEST(test_ls_circle),
         TEST(test_hosts),
         TEST(test_hosts_none),
         TEST(test_limits),

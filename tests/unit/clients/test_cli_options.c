@@ -240,6 +240,13 @@ static void test_exclusive(void **state)
     assert_int_equal(READ("create", "--label", longest, "web"), 0);
     REFUSED("--label takes up to 256 bytes of UTF-8, not \"", "create", "--label", "\xff", "web");
     REFUSED("--host takes the name of a host, up to 64 bytes of UTF-8", "ls", "--host", "\xff");
+    REFUSED("--state takes created, running, moving, lost or ended, not \"gone\"", "ls", "--state", "gone");
+    REFUSED("--state takes", "ls", "--state", "running,");
+    REFUSED("--state takes", "ls", "--state", "");
+    assert_int_equal(READ("ls", "--state", "running,lost,running"), 0);
+    REFUSED("--sort takes id, host, state, age, moves, epoch or label", "ls", "--sort", "size");
+    assert_int_equal(READ("ls", "--sort", "age"), 0);
+    REFUSED("--limit takes a number from 1", "ls", "--limit", "0");
     REFUSED("PREFIX is up to 128 bytes of UTF-8", "ls", "w\xc3");
     assert_int_equal(READ("ls", "w\xc3\xa9"), 0);
     longest[128] = '\0';

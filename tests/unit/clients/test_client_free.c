@@ -265,7 +265,7 @@ static void test_asked_in_reply(void **state)
     struct sdk *sdk = *state;
 
     parts = 0;
-    assert_int_equal(retether_list(sdk->client, NULL, NULL, ask_cb, NULL), RT_OK);
+    assert_int_equal(retether_list(sdk->client, NULL, ask_cb, NULL), RT_OK);
     FIXTURE_UNTIL(sdk->f, parts == 1);
 }
 

@@ -176,7 +176,7 @@ static void test_list(void **state)
     struct answer answer = {.sdk = sdk};
 
     sdk->box->on_request = answer_list;
-    assert_int_equal(retether_list(sdk->client, NULL, NULL, reply_cb, &answer), RT_OK);
+    assert_int_equal(retether_list(sdk->client, NULL, reply_cb, &answer), RT_OK);
     wait_answer(&answer);
     assert_int_equal(answer.parts, 3);
     assert_int_equal(answer.records, 3 * RT_LIST_MAX);

@@ -70,8 +70,10 @@ static const struct {
     {"request.label", 0, 256, 0},
     {"request.host", 0, 64, 0},
     {"request.vm", 0, 60, 0},
+    {"request.after", 0, 320, 0},
     {"reply.m", 0, 256, 0},
     {"reply.tok", 0, 1024, 0},
+    {"reply.next", 0, 320, 0},
     {"reply.ord", 2, 1024, 0},
     {"reply.recs", 0, 32, 0},
     {"reply.recs.cid", 0, 128, 0},
@@ -519,6 +521,7 @@ static void check_number(const struct place *place, const struct rt_msg_field *f
         {NULL, "want", 0, 31},
         {NULL, "from", 0, 4},
         {NULL, "wait", 0, 10000},
+        {"request", "states", 0, 63},
     };
     if (strcmp(field->key, "d") == 0) {
         assert_true(field->min == 0 && field->max == 0); /* a digest */
