@@ -94,9 +94,11 @@ void rt_ag_ask_fail(struct rt_agent *agent, struct ag_ask *ask, int error)
     }
 }
 
-void rt_ag_ask_missing(struct rt_agent *agent, struct ag_ask *ask, int error)
+void rt_ag_ask_missing(struct rt_agent *agent, struct ag_ask *ask, int error, bool doubtful)
 {
-    if (error == RT_ENOTFOUND && !rt_ag_whole(agent)) {
+    if (error == RT_ENOTFOUND && doubtful) {
+        rt_ag_ask_finish(agent, ask, RT_CLASS_RETRY_LATER, "no majority of Sentinels says which session store counts");
+    } else if (error == RT_ENOTFOUND && !rt_ag_whole(agent)) {
         rt_ag_ask_finish(agent, ask, RT_CLASS_RETRY_LATER, "the session store is being filled again");
     } else {
         rt_ag_ask_fail(agent, ask, error);

@@ -77,8 +77,9 @@ void rt_ag_ask_send(struct rt_agent *agent, struct ag_link *link, uint64_t reque
 /* The ask is over, with an error. */
 void rt_ag_ask_finish(struct rt_agent *agent, struct ag_ask *ask, enum rt_class cls, const char *text);
 void rt_ag_ask_fail(struct rt_agent *agent, struct ag_ask *ask, int error);
-/* The same; but a store that is not whole, and so may only have lost the record, does not say NOT_FOUND. */
-void rt_ag_ask_missing(struct rt_agent *agent, struct ag_ask *ask, int error);
+/* The same; but NOT_FOUND is not said by a store that is not whole, and so may only have lost the record, nor by one
+ * that may not be the primary (doubtful). */
+void rt_ag_ask_missing(struct rt_agent *agent, struct ag_ask *ask, int error, bool doubtful);
 /* Asks for its next page: behind ask->cursor, or of hosts behind ask->host. */
 void rt_ag_ask_page(struct rt_agent *agent, struct ag_ask *ask);
 /* The same, once its link can take the answer. */

@@ -323,7 +323,7 @@ static void found_page(struct rt_agent *agent, struct ag_held *held, const struc
         look(agent, held, &reply->cursor);
         return;
     }
-    if (name->tenant[0] == '\0' && rt_ag_whole(agent)) {
+    if (name->tenant[0] == '\0' && rt_ag_whole(agent) && !reply->doubtful) {
         held_refuse_text(agent, held, RT_CLASS_NOT_FOUND, "there is no such container");
         return;
     }
@@ -462,7 +462,8 @@ void rt_ag_held_reply(struct rt_agent *agent, struct ag_held *held, const struct
         if (!held->waited) {
             give_up(agent, held);
         }
-    } else if (held->state == AG_HELD_LIVES && !rt_ag_session_known(agent, session) && rt_ag_whole(agent)) {
+    } else if (held->state == AG_HELD_LIVES && !rt_ag_session_known(agent, session) && rt_ag_whole(agent) &&
+               !reply->doubtful) {
         held_refuse_text(agent, held, RT_CLASS_NOT_FOUND, "there is no such container");
     } else if (!held->waited) {
         give_up(agent, held);

@@ -111,12 +111,14 @@ static void send_tails(struct rt_agent *agent, struct ag_ask *ask, const struct 
     rt_ag_ask_free(agent, ask);
 }
 
-/* Whether there is a word on the session that holds: the store is whole, or the session is served here. */
-static bool is_told(struct rt_agent *agent, const struct rt_key *key)
+/* Whether there is a word on the session that holds: the store has a record of it, or would have one; or it is served
+ * here. */
+static bool is_told(struct rt_agent *agent, const struct rt_key *key, const struct rt_store_reply *reply)
 {
     const struct ag_session *session = rt_ag_session_find(agent, key);
 
-    return rt_ag_whole(agent) || (session != NULL && session->guest != NULL);
+    return reply->outcome.life != 0 || (rt_ag_whole(agent) && !reply->doubtful) ||
+           (session != NULL && session->guest != NULL);
 }
 
 static void tails_reply(struct rt_agent *agent, struct ag_ask *ask, const struct rt_store_reply *reply)
@@ -139,11 +141,11 @@ static void tails_reply(struct rt_agent *agent, struct ag_ask *ask, const struct
                                    .keeper = reply->outcome.host,
                                    .tail = {reply->tail[0], reply->tail[1]}};
         send_tails(agent, ask, &words);
-    } else if (reply->error == RT_ENOTFOUND && (reply->outcome.life != 0 || is_told(agent, &ask->key))) {
+    } else if (reply->error == RT_ENOTFOUND && is_told(agent, &ask->key, reply)) {
         rt_ag_owner_look(agent, &ask->key);
         rt_ag_ask_finish(agent, ask, RT_CLASS_NOT_FOUND, "there is no such container, or it has not ended");
     } else {
-        rt_ag_ask_missing(agent, ask, reply->error);
+        rt_ag_ask_missing(agent, ask, reply->error, reply->doubtful);
     }
 }
 
@@ -218,7 +220,7 @@ static void create_reply(struct rt_agent *agent, struct ag_ask *ask, const struc
 static void remove_reply(struct rt_agent *agent, struct ag_ask *ask, const struct rt_store_reply *reply)
 {
     if (reply->error != 0) {
-        rt_ag_ask_missing(agent, ask, reply->error);
+        rt_ag_ask_missing(agent, ask, reply->error, reply->doubtful);
     } else if (reply->outcome.verdict != RT_CLASS_OK) {
         rt_ag_ask_finish(agent, ask, reply->outcome.verdict,
                          "the container has been started: only one that was not can "
@@ -240,7 +242,7 @@ static void revoke_reply(struct rt_agent *agent, struct ag_ask *ask, const struc
     char reason[RT_TEXT_MAX];
 
     if (reply->error != 0) {
-        rt_ag_ask_fail(agent, ask, reply->error);
+        rt_ag_ask_missing(agent, ask, reply->error, reply->doubtful);
         return;
     }
     event.life = reply->outcome.life;
@@ -280,7 +282,7 @@ static void kick_reply(struct rt_agent *agent, struct ag_ask *ask, const struct 
         return;
     }
     if (record == NULL) {
-        rt_ag_ask_missing(agent, ask, error);
+        rt_ag_ask_missing(agent, ask, error, reply->doubtful);
     } else if (elsewhere) {
         memset(agent->reply, 0, sizeof(*agent->reply));
         name_host(agent, record->rule.host, agent->reply);

@@ -176,7 +176,7 @@ static void show_page(struct rt_agent *agent, struct ag_ask *ask, const struct r
     } else if (ask->n_found == 1) {
         finish_record(agent, ask, ask->record, false);
     } else {
-        rt_ag_ask_missing(agent, ask, RT_ENOTFOUND);
+        rt_ag_ask_missing(agent, ask, RT_ENOTFOUND, reply->doubtful);
     }
 }
 
@@ -215,7 +215,7 @@ void rt_ag_ask_show_reply(struct rt_agent *agent, struct ag_ask *ask, const stru
         if (record != NULL) {
             finish_record(agent, ask, record, false);
         } else if (!show_own(agent, ask)) {
-            rt_ag_ask_missing(agent, ask, RT_ENOTFOUND);
+            rt_ag_ask_missing(agent, ask, RT_ENOTFOUND, reply->doubtful);
         }
     }
 }

@@ -137,6 +137,7 @@ struct rt_store_reply {
     /* END: not all replicas have it, so a failover may lose it. GET: it is not sure that this server is the primary,
      * and has been for RT_PRIMARY_SURE_MS. */
     bool unsure;
+    bool doubtful;           /* there are Sentinels, and no majority of them names this server */
     bool spread;             /* END: all replicas that are connected have it, one at least */
     struct rt_end_msg end;   /* TAILS */
     bool lost;               /* TAILS: ended as lost */

@@ -52,6 +52,8 @@ void rt_store_run_done(struct rt_store_run *run, struct rt_store_reply *reply)
 
     reply->id = run->id;
     reply->kind = run->kind;
+    reply->doubtful =
+        rt_store_has_sentinels(store) && !rt_primary_voted(&store->sentinels.primary, uv_now(store->loop));
     store->n_ops--;
     redisFreeCommand(run->command);
     free(run);

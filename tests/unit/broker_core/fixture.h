@@ -81,7 +81,7 @@ struct fx {
     size_t n_revoking;
     struct fx_revoked revoked_kept, revoked_dropped; /* the newest */
     char keeper[RT_HOST_MAX + 1];                    /* of the tails, as the store has it */
-    bool unsure, doubtful; /* ENDs are taken, and not by all replicas; GETs are not surely of the primary */
+    bool unsure, doubtful; /* ENDs are taken, and not by all replicas; no majority names the server */
     bool lone;             /* of an unsure END: nor by all replicas that are connected */
     uint32_t writes[FX_WRITES];
     size_t n_writes; /* under way */

@@ -222,6 +222,7 @@ static void run(struct fx *fx, const struct rt_store_op *op, int error)
     reply.id = op->id;
     reply.kind = op->kind;
     reply.error = error;
+    reply.doubtful = fx->doubtful;
     if (error == 0 && (op->kind == RT_STORE_TEST || op->kind == RT_STORE_TAKE)) {
         run_claim(fx, op, &reply);
     } else if (error == 0 && op->kind == RT_STORE_FIND) {
