@@ -109,6 +109,9 @@ static int check_own(const struct file *file, const X509 *cert, const char *doma
     if (X509_cmp_current_time(X509_get0_notBefore(cert)) > 0) {
         return wrong(file, RT_ECONFIG, "the certificate is not valid yet");
     }
+    if (tls->by_name) {
+        return 0;
+    }
     if (domain != NULL) {
         (void)snprintf(tls->domain, sizeof(tls->domain), "%s", domain);
     } else {

@@ -89,7 +89,7 @@ static int session_cb(SSL *ssl, SSL_SESSION *session)
     struct rt_identity who; /* of the certificate that was shown, whoever was expected */
     size_t i;
 
-    if (SSL_get_SSL_CTX(ssl) != tls->ctx || /* by files that do not count any more */
+    if (tls->by_name || SSL_get_SSL_CTX(ssl) != tls->ctx || /* by files that do not count any more */
         rt_tls_check_peer(peer, SSL_SESSION_get0_peer(session), &who) != 0) {
         return 0;
     }

@@ -53,8 +53,9 @@ static SSL_CTX *make_ctx(struct rt_tls *tls, const struct rt_tls_settings *setti
 
     if (ctx == NULL || SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) != 1 ||
         SSL_CTX_set_max_proto_version(ctx, TLS1_3_VERSION) != 1 || SSL_CTX_set_ciphersuites(ctx, suites) != 1 ||
-        SSL_CTX_set_alpn_protos(ctx, alpn, sizeof(alpn) - 1) != 0 || SSL_CTX_set_max_early_data(ctx, 0) != 1 ||
-        SSL_CTX_set_recv_max_early_data(ctx, 0) != 1 || !rt_tls_sessions_init(ctx, settings)) {
+        (!settings->by_name && SSL_CTX_set_alpn_protos(ctx, alpn, sizeof(alpn) - 1) != 0) ||
+        SSL_CTX_set_max_early_data(ctx, 0) != 1 || SSL_CTX_set_recv_max_early_data(ctx, 0) != 1 ||
+        !rt_tls_sessions_init(ctx, settings)) {
         SSL_CTX_free(ctx);
         return NULL;
     }
@@ -84,6 +85,7 @@ int rt_tls_read(struct rt_tls *tls, const struct rt_tls_settings *settings, char
         return rt_fail(RT_EINVAL, why, why_size, "more than %d keys of session tickets", RT_TLS_TICKET_KEYS_MAX);
     }
     ERR_clear_error();
+    tls->by_name = settings->by_name;
     tls->method = rt_tls_bio_method();
     tls->input = malloc(RT_TLS_INPUT_SIZE);
     ctx = tls->method == NULL || tls->input == NULL ? NULL : make_ctx(tls, settings);
@@ -91,7 +93,7 @@ int rt_tls_read(struct rt_tls *tls, const struct rt_tls_settings *settings, char
         ERR_clear_error();
         return rt_fail(RT_ENOMEM, why, why_size, "%s", rt_strerror(RT_ENOMEM));
     }
-    rc = rt_tls_read_own(ctx, settings, tls, why, why_size);
+    rc = settings->cert_file == NULL ? 0 : rt_tls_read_own(ctx, settings, tls, why, why_size);
     if (rc == 0) {
         rc = rt_tls_read_trust(ctx, settings, why, why_size);
     }
@@ -121,6 +123,7 @@ void rt_tls_replace(struct rt_tls *tls, struct rt_tls *loaded)
     memcpy(tls->domain, loaded->domain, sizeof(tls->domain));
     tls->own = loaded->own;
     tls->has_crl = loaded->has_crl;
+    tls->by_name = loaded->by_name;
     rt_tls_sessions_load(tls, loaded->ticket_keys, loaded->n_ticket_keys);
 }
 
@@ -138,6 +141,11 @@ int rt_tls_load(struct rt_tls *tls, const struct rt_tls_settings *settings, char
     return rc;
 }
 
+static bool is_there(const char *path)
+{
+    return access(path, F_OK) == 0 || errno != ENOENT;
+}
+
 int rt_tls_directory(struct rt_tls_directory *directory, const char *path, struct rt_tls_settings *settings, char *why,
                      size_t why_size)
 {
@@ -148,9 +156,9 @@ int rt_tls_directory(struct rt_tls_directory *directory, const char *path, struc
     (void)snprintf(directory->key, sizeof(directory->key), "%s/key.pem", path);
     (void)snprintf(directory->ca, sizeof(directory->ca), "%s/ca.pem", path);
     (void)snprintf(directory->crl, sizeof(directory->crl), "%s/crl.pem", path);
-    settings->cert_file = directory->cert;
+    settings->cert_file = settings->by_name && !is_there(directory->cert) ? NULL : directory->cert;
     settings->key_file = directory->key;
     settings->ca_file = directory->ca;
-    settings->crl_file = access(directory->crl, F_OK) == 0 || errno != ENOENT ? directory->crl : NULL;
+    settings->crl_file = is_there(directory->crl) ? directory->crl : NULL;
     return 0;
 }

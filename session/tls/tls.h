@@ -24,6 +24,10 @@
  * RT_ECONN. Who dials is done with the handshake before its own certificate is judged: that it was refused comes as the
  * end of the wire.
  *
+ * A context `by_name` dials servers of another make, a Redis for instance. `expect` is then the host's name or its IP
+ * address, which the server's certificate has to be of (RFC 6125; the subject does not count), and which on_ready tells
+ * as `peer`; no application protocol is asked for, no session resumed, and a certificate shown only where there is one.
+ *
  * A dialled wire that expects somebody, or guesses, resumes its newest session with that peer, if there is one: no
  * certificates are sent then, and those that were shown when it began are judged as if they had been. One that does not
  * count any more (expired, revoked, not of the CAs or the domain) costs a whole handshake; so does one with CAs in
@@ -45,6 +49,8 @@
 /* Sessions that are kept of peers that were dialled; one more takes the place of the oldest. */
 #define RT_TLS_SESSIONS_MAX 64
 #define RT_TLS_TICKET_KEYS_MAX 16
+/* Bytes of a host's name or address, NUL included; a longer one is refused. */
+#define RT_TLS_NAME_SIZE 128
 
 /* A key of session tickets. All agents of a cluster have the same, so any of them resumes what another began. Whoever
  * has it can be any client to them, and any of them to a client that resumes. */
@@ -54,7 +60,8 @@ struct rt_tls_ticket_key {
 };
 
 struct rt_tls_settings {
-    const char *cert_file; /* PEM: the own certificate, then those between it and its CA */
+    bool by_name;          /* as above */
+    const char *cert_file; /* PEM: the own certificate, then those between it and its CA; by name: or NULL */
     const char *key_file;  /* PEM: its key, without a password; others may not read the file */
     const char *ca_file;   /* PEM: CAs whose certificates count, each by itself */
     const char *crl_file;  /* PEM: a CRL of each CA of a chain, up to one of ca_file; NULL: nothing is revoked */
@@ -68,10 +75,11 @@ struct rt_tls {
     struct ssl_ctx_st *ctx;       /* owned; a wire keeps the one that it was opened with */
     struct bio_method_st *method; /* owned */
     uint8_t *input;               /* owned: what a read of a socket goes into, of any wire */
-    char domain[RT_DOMAIN_MAX + 1];
-    struct rt_identity own;  /* whom our certificate is of */
-    bool has_crl;            /* else nobody is revoked */
-    uint64_t whole, resumed; /* handshakes that were done, since init */
+    bool by_name;
+    char domain[RT_DOMAIN_MAX + 1]; /* by name: "" */
+    struct rt_identity own;         /* whom our certificate is of, unless by name */
+    bool has_crl;                   /* else nobody is revoked */
+    uint64_t whole, resumed;        /* handshakes that were done, since init */
     struct rt_tls_ticket_key ticket_keys[RT_TLS_TICKET_KEYS_MAX];
     size_t n_ticket_keys;
     struct {
@@ -104,7 +112,8 @@ struct rt_tls_directory {
     char cert[RT_TLS_PATH_SIZE], key[RT_TLS_PATH_SIZE], ca[RT_TLS_PATH_SIZE], crl[RT_TLS_PATH_SIZE];
 };
 
-/* Its files into settings, which point into `directory` then. RT_EINVAL: the path is too long. */
+/* Its files into settings, which point into `directory` then; by name cert.pem and key.pem need not be there.
+ * RT_EINVAL: the path is too long. */
 RT_MUST_CHECK int rt_tls_directory(struct rt_tls_directory *directory, const char *path,
                                    struct rt_tls_settings *settings, char *why, size_t why_size);
 

@@ -4,8 +4,10 @@
 
 #include "session/tls/words.h"
 
+#include <stdint.h>
 #include <string.h>
 
+#include <openssl/err.h>
 #include <openssl/x509v3.h>
 
 /* Its URIs: how many, and the last one, which lives as long as the names, to be freed. */
@@ -50,12 +52,38 @@ int rt_tls_identity(const X509 *cert, const char *domain, struct rt_identity *id
     return rc;
 }
 
+bool rt_tls_is_address(const char *name)
+{
+    ASN1_OCTET_STRING *address = a2i_IPADDRESS(name);
+
+    ASN1_OCTET_STRING_free(address);
+    ERR_clear_error();
+    return address != NULL;
+}
+
+/* Wildcards count for one whole label alone; a name in the subject for nothing. */
+static bool is_of(const X509 *cert, const char *name)
+{
+    const unsigned flags = X509_CHECK_FLAG_NEVER_CHECK_SUBJECT | X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS;
+    X509 *whole = (X509 *)(uintptr_t)cert; /* which is not written to */
+    int is = rt_tls_is_address(name) ? X509_check_ip_asc(whole, name, 0) : X509_check_host(whole, name, 0, flags, NULL);
+
+    ERR_clear_error();
+    return is == 1;
+}
+
 int rt_tls_check_peer(struct rt_tls_peer *peer, const X509 *cert, struct rt_identity *identity)
 {
     char is[RT_IDENTITY_LABEL_MAX], should[RT_IDENTITY_LABEL_MAX], why[RT_TLS_WHY_MAX / 2];
 
     if (cert == NULL) {
         return rt_fail(RT_EAUTH, peer->why, sizeof(peer->why), "the peer has shown no certificate");
+    }
+    if (peer->tls->by_name) {
+        memset(identity, 0, sizeof(*identity));
+        return is_of(cert, peer->name) ? 0
+                                       : rt_fail(RT_EAUTH, peer->why, sizeof(peer->why),
+                                                 "the peer's certificate is not of %.80s", peer->name);
     }
     if (rt_tls_identity(cert, peer->tls->domain, identity, why, sizeof(why)) != 0) {
         return rt_fail(RT_EAUTH, peer->why, sizeof(peer->why), "the peer's certificate has %s", why);

@@ -16,8 +16,11 @@
 struct rt_tls_peer {
     struct rt_tls *tls;
     enum { RT_TLS_ANYBODY, RT_TLS_PERHAPS, RT_TLS_NOBODY_ELSE } expects;
-    struct rt_identity expect; /* whom, unless anybody */
-    char why[RT_TLS_WHY_MAX];  /* what is wrong with the certificate that came, or "" */
+    union {
+        struct rt_identity expect;   /* whom, unless anybody */
+        char name[RT_TLS_NAME_SIZE]; /* by name: that the certificate has to be of */
+    };
+    char why[RT_TLS_WHY_MAX]; /* what is wrong with the certificate that came, or "" */
 };
 
 /* The domain that a certificate's one URI names; "": there is none. domain holds RT_DOMAIN_MAX + 1. */
@@ -25,7 +28,9 @@ void rt_tls_domain(const X509 *cert, char *domain);
 /* Who a certificate is of: RT_EAUTH and why, unless it is an identity of the domain. */
 RT_MUST_CHECK int rt_tls_identity(const X509 *cert, const char *domain, struct rt_identity *identity, char *why,
                                   size_t why_size);
-/* The same, and unless the wire expects somebody else. */
+/* Whether a host is named by an IP address. */
+bool rt_tls_is_address(const char *name);
+/* The same, and unless the wire expects somebody else. By name there is no identity. */
 RT_MUST_CHECK int rt_tls_check_peer(struct rt_tls_peer *peer, const X509 *cert, struct rt_identity *identity);
 
 /* The same for the certificate of a session that is to be resumed, which is also verified anew with what `ctx` believes

@@ -190,7 +190,7 @@ static void ready(struct tls *tls)
     char uri[RT_IDENTITY_TEXT_MAX];
 
     SSL_get0_alpn_selected(tls->ssl, &alpn, &alpn_size);
-    if (alpn_size == 0) { /* it was not asked for; another one would not have been chosen */
+    if (alpn_size == 0 && !tls->peer.tls->by_name) { /* it was not asked for; another one would not have been chosen */
         end(tls, FAILED, RT_EPROTO, "the peer does not speak " RT_TLS_ALPN);
         return;
     }
@@ -212,8 +212,10 @@ static void ready(struct tls *tls)
     } else {
         tls->peer.tls->whole++;
     }
-    rt_identity_print(&identity, tls->peer.tls->domain, uri);
-    tls->wire->events->on_ready(tls->wire, uri);
+    if (!tls->peer.tls->by_name) {
+        rt_identity_print(&identity, tls->peer.tls->domain, uri);
+    }
+    tls->wire->events->on_ready(tls->wire, tls->peer.tls->by_name ? tls->peer.name : uri);
     if (tls->phase == READY) {
         send_held(tls);
     }
@@ -335,6 +337,9 @@ static int open_ssl(struct tls *tls, struct rt_tls *context, enum rt_wire_side s
     SSL_set_app_data(tls->ssl, &tls->peer);
     if (side == RT_WIRE_DIALLED) {
         SSL_set_connect_state(tls->ssl);
+        if (context->by_name && !rt_tls_is_address(tls->peer.name)) {
+            (void)SSL_set_tlsext_host_name(tls->ssl, tls->peer.name); /* of several servers at one address */
+        }
         rt_tls_sessions_offer(tls->ssl, &tls->peer);
     } else {
         SSL_set_accept_state(tls->ssl);
@@ -347,6 +352,12 @@ static int set_expect(struct rt_tls_peer *peer, const struct rt_wire_setup *setu
     struct rt_slice uri;
     char why[RT_TLS_WHY_MAX];
 
+    if (peer->tls->by_name) {
+        return setup->side != RT_WIRE_DIALLED || setup->expect == NULL || setup->expect[0] == '\0' ||
+                       (size_t)snprintf(peer->name, sizeof(peer->name), "%s", setup->expect) >= sizeof(peer->name)
+                   ? UV_EINVAL
+                   : 0;
+    }
     if (setup->expect == NULL) {
         return 0;
     }
