@@ -100,14 +100,15 @@ static void answer_json(struct cli_text *text, const char *name, enum pki_answer
 
 static void print_json(struct cli_text *text, const struct pki_view *view, uint64_t now_ms)
 {
-    bool agent = strcmp(view->role, "agent") == 0;
+    bool agent = strcmp(view->role, "agent") == 0, store = strcmp(view->role, "store") == 0;
 
     cli_json_open(text);
     cli_json_text(text, "file", view->path);
     cli_json_text_or_null(text, "identity", view->identity);
     cli_json_text_or_null(text, "role", view->role);
-    cli_json_text_or_null(text, "tenant", agent ? "" : view->name);
+    cli_json_text_or_null(text, "tenant", agent || store ? "" : view->name);
     cli_json_text_or_null(text, "host", agent ? view->name : "");
+    cli_json_text_or_null(text, "names", store ? view->name : "");
     cli_json_text(text, "subject", view->subject);
     cli_json_text(text, "issuer", view->issuer);
     cli_json_text(text, "serial", view->serial);
@@ -142,7 +143,11 @@ static void print_page(struct cli_text *text, const struct pki_view *view, uint6
     rt_time_text(view->to_ms, to, sizeof(to));
     print_line(text, "identity", view->identity);
     print_line(text, "role", view->role);
-    print_line(text, strcmp(view->role, "agent") == 0 ? "host" : "tenant", view->name);
+    print_line(text,
+               strcmp(view->role, "agent") == 0   ? "host"
+               : strcmp(view->role, "store") == 0 ? "names"
+                                                  : "tenant",
+               view->name);
     print_line(text, "subject", view->subject);
     print_line(text, "issuer", view->issuer);
     print_line(text, "serial", view->serial);
@@ -207,6 +212,7 @@ const struct cli_command cli_pki = {
              "  retether pki issue DIR vch TENANT       for a client of that tenant\n"
              "  retether pki issue DIR viewer TENANT    for one who only looks\n"
              "  retether pki issue DIR operator         for one who runs the cluster\n"
+             "  retether pki issue DIR store NAME,...   for a Redis or a Sentinel\n"
              "  retether pki revoke DIR CERT|SERIAL     it counts no longer: crl.pem\n"
              "  retether pki show FILE|DIR              what it says, and whether it will do\n"
              "\n"

@@ -2,6 +2,7 @@
  * Copyright The retether authors */
 #include "clients/cli/pki/folder.h"
 #include "clients/cli/pki/x509.h"
+#include "session/base/endpoint.h"
 #include "session/base/file.h"
 #include "session/core/identity.h"
 
@@ -135,6 +136,44 @@ static int open_ca(struct ca *ca, const char *dir, char why[PKI_WHY_MAX])
     return RT_OK;
 }
 
+static bool is_store(const struct pki_request *request)
+{
+    return strcmp(request->role, "store") == 0;
+}
+
+/* Of `size` bytes: the name of a host, or an IP address. */
+static bool is_host(const char *text, size_t size)
+{
+    bool v6 = memchr(text, ':', size) != NULL;
+    char dialled[RT_ENDPOINT_TEXT_MAX], why[PKI_WHY_MAX];
+    struct rt_endpoint endpoint;
+    int n = snprintf(dialled, sizeof(dialled), "tls:%s%.*s%s:1", v6 ? "[" : "", (int)size, text, v6 ? "]" : "");
+
+    return n < (int)sizeof(dialled) && memchr(text, '%', size) == NULL &&
+           rt_endpoint_parse(&endpoint, dialled, why, sizeof(why)) == RT_OK;
+}
+
+/* By what a Redis is dialled. */
+static int check_names(const char *names, char why[PKI_WHY_MAX])
+{
+    const char *at = names;
+    bool good = names != NULL && strlen(names) < PKI_TEXT_MAX;
+
+    while (good) {
+        size_t size = strcspn(at, ",");
+
+        good = is_host(at, size);
+        if (at[size] == '\0') {
+            break;
+        }
+        at += size + 1;
+    }
+    return good ? RT_OK
+                : rt_fail(RT_EINVAL, why, PKI_WHY_MAX,
+                          "a store has the names and IP addresses by which agents and other servers reach it, with "
+                          "commas between them: redis-1.example,192.0.2.1");
+}
+
 /* The URI of who is to get a certificate: RT_IDENTITY_TEXT_MAX bytes. */
 static int uri_of(const struct pki_request *request, const char *domain, char *uri, char why[PKI_WHY_MAX])
 {
@@ -156,26 +195,28 @@ static int uri_of(const struct pki_request *request, const char *domain, char *u
     if (rt_identity_parse(&identity, &text, 1, domain, inner, sizeof(inner)) != RT_OK) {
         return rt_fail(
             RT_EINVAL, why, PKI_WHY_MAX,
-            "%s; a role is agent, vch, viewer, or operator without a name; a name is a letter or digit, then "
+            "%s; a role is agent, vch, viewer, store, or operator without a name; a name is a letter or digit, then "
             "up to 63 letters, digits, and . _ -",
             inner);
     }
     return RT_OK;
 }
 
-/* Whether `out` is the directory of a certificate for `uri`, which may be renewed. */
-static bool is_of(const char *out, const char *uri)
+/* Whether `out` is the directory of a certificate for the same, which may be renewed. */
+static bool is_of(const char *out, const struct pki_plan *plan)
 {
     char found[PKI_TEXT_MAX], why[PKI_WHY_MAX];
     X509 *cert;
-    bool same = pki_load_cert(out, PKI_CERT, &cert, why) == RT_OK && pki_uri(cert, found, sizeof(found)) &&
-                strcmp(found, uri) == 0;
+    bool same = pki_load_cert(out, PKI_CERT, &cert, why) == RT_OK &&
+                (plan->uri != NULL ? pki_uri(cert, found, sizeof(found)) && strcmp(found, plan->uri) == 0
+                                   : pki_names(cert, found, sizeof(found)) && strcmp(found, plan->names) == 0);
 
     X509_free(cert);
     return same;
 }
 
-static int put_issued(struct made *made, const struct ca *ca, const char *out, const char *uri, char why[PKI_WHY_MAX])
+static int put_issued(struct made *made, const struct ca *ca, const char *out, const struct pki_plan *plan,
+                      char why[PKI_WHY_MAX])
 {
     struct pki_file files[4];
     size_t n = 0;
@@ -195,22 +236,26 @@ static int put_issued(struct made *made, const struct ca *ca, const char *out, c
     if (ca->crl != NULL) {
         files[n++] = file_of(PKI_CRL, 0644, made->crl_pem);
     }
-    return pki_folder_put(out, files, n, is_of(out, uri), why);
+    return pki_folder_put(out, files, n, is_of(out, plan), why);
 }
 
 static int issue(const struct pki_request *request, const struct ca *ca, const char *out, char why[PKI_WHY_MAX])
 {
     char uri[RT_IDENTITY_TEXT_MAX];
-    struct pki_plan plan = {.uri = uri,
+    size_t first = strcspn(request->name != NULL ? request->name : "", ",");
+    char common[PKI_TEXT_MAX] = "";
+    struct pki_plan plan = {.uri = is_store(request) ? NULL : uri,
+                            .names = is_store(request) ? request->name : NULL,
                             .domain = ca->domain,
                             .unit = request->role,
-                            .common = request->name != NULL ? request->name : request->role,
-                            .server = strcmp(request->role, "agent") == 0,
+                            .common = request->name != NULL ? common : request->role,
+                            .server = is_store(request) || strcmp(request->role, "agent") == 0,
                             .to = time(NULL) + (time_t)request->days * DAY_S,
                             .issuer = ca->cert};
     struct made made = {0};
-    int rc = uri_of(request, ca->domain, uri, why);
+    int rc = is_store(request) ? check_names(request->name, why) : uri_of(request, ca->domain, uri, why);
 
+    (void)snprintf(common, sizeof(common), "%.*s", (int)first, request->name != NULL ? request->name : "");
     if (rc != RT_OK) {
         return rc;
     }
@@ -220,7 +265,7 @@ static int issue(const struct pki_request *request, const struct ca *ca, const c
                        request->ca);
     }
     rc = make(&made, &plan, ca->key, why);
-    rc = rc == RT_OK ? put_issued(&made, ca, out, uri, why) : rc;
+    rc = rc == RT_OK ? put_issued(&made, ca, out, &plan, why) : rc;
     close_made(&made);
     return rc;
 }
@@ -231,7 +276,8 @@ int pki_issue(const struct pki_request *request, char *out, size_t size, char wh
     char name[PKI_TEXT_MAX];
     int rc;
 
-    (void)snprintf(name, sizeof(name), "%s%s%s", request->role, request->name != NULL ? "-" : "",
+    (void)snprintf(name, sizeof(name), "%s%s%.*s", request->role, request->name != NULL ? "-" : "",
+                   request->name != NULL ? (int)strcspn(request->name, ",") : 0,
                    request->name != NULL ? request->name : "");
     rc = request->out != NULL ? pki_path(out, size, request->out, NULL, why)
                               : pki_path(out, size, request->ca, name, why);

@@ -99,6 +99,8 @@ static void read_cert(struct pki_view *view, X509 *cert)
     view->to_ms = pki_time_ms(X509_get0_notAfter(cert));
     if (X509_check_ca(cert) == 1) {
         (void)snprintf(view->role, sizeof(view->role), "ca");
+    } else if (uri[0] == '\0' && pki_names(cert, view->name, sizeof(view->name))) {
+        (void)snprintf(view->role, sizeof(view->role), "store");
     } else if (!one) {
         problem(view, "it has no URI, or several: exactly one is wanted, spiffe://DOMAIN/retether/ROLE/NAME");
     } else {
@@ -140,14 +142,14 @@ static void check_key(struct pki_view *view, X509 *cert, const char *dir, const 
 static void verify(struct pki_view *view, X509 *cert, X509_STORE *store, STACK_OF(X509) * chain, bool crl,
                    uint64_t wall_ms)
 {
-    bool agent = strcmp(view->role, "agent") == 0;
+    bool serves = strcmp(view->role, "agent") == 0 || strcmp(view->role, "store") == 0;
     bool timely = wall_ms >= view->from_ms && wall_ms < view->to_ms;
     const int purposes[] = {X509_PURPOSE_SSL_CLIENT, X509_PURPOSE_SSL_SERVER};
     unsigned long flags = crl ? X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL : 0;
     size_t before = view->n_problems;
 
     view->trusted = PKI_YES;
-    for (int i = 0; i < (agent ? 2 : 1) && view->n_problems == before; i++) {
+    for (int i = 0; i < (serves ? 2 : 1) && view->n_problems == before; i++) {
         X509_STORE_CTX *ctx = X509_STORE_CTX_new();
         int error = X509_V_ERR_OUT_OF_MEM;
 

@@ -16,6 +16,8 @@
  *     spiffe://D/retether/viewer/TENANT  one who only looks
  *     spiffe://D/retether/operator       one who runs the cluster
  *
+ * That of a Redis or a Sentinel names nobody of the domain, but hosts and IP addresses.
+ *
  * A directory of certificates, as --tls takes it, has cert.pem, key.pem, ca.pem, and crl.pem once something is revoked.
  * The CA's own directory has ca.pem, ca-key.pem, crl.pem. All keys are EC P-256.
  *
@@ -34,10 +36,11 @@ RT_MUST_CHECK int pki_init(const char *dir, const char *domain, char why[PKI_WHY
 
 struct pki_request {
     const char *ca;   /* directory of the CA */
-    const char *role; /* agent, vch, viewer, operator */
-    const char *name; /* the host, or the tenant; NULL for an operator */
-    const char *out;  /* the directory to make; NULL: ROLE-NAME in that of the CA */
-    uint64_t days;    /* 1 to PKI_DAYS_MAX */
+    const char *role; /* agent, vch, viewer, operator, store */
+    const char
+        *name;       /* the host, or the tenant; NULL for an operator; of a store its names, with commas between them */
+    const char *out; /* the directory to make; NULL: ROLE-NAME in that of the CA, of names the first one */
+    uint64_t days;   /* 1 to PKI_DAYS_MAX */
 };
 
 /* Makes a directory with a new key and its certificate, or renews one: where `out` has a certificate for the same
@@ -60,8 +63,8 @@ enum pki_answer { PKI_UNKNOWN, PKI_NO, PKI_YES };
 struct pki_view {
     char path[PKI_TEXT_MAX];     /* of the file that was read */
     char identity[PKI_TEXT_MAX]; /* its URI; "": it has none, or several */
-    char role[16];               /* agent, vch, viewer, operator, ca; "": none that retether knows */
-    char name[80];               /* the host of an agent, the tenant of a vch or viewer; "" */
+    char role[16];               /* agent, vch, viewer, operator, store, ca; "": none that retether knows */
+    char name[PKI_TEXT_MAX];     /* the host of an agent, the tenant of a vch or viewer, the names of a store; "" */
     char subject[PKI_TEXT_MAX], issuer[PKI_TEXT_MAX];
     char serial[PKI_SERIAL_MAX];
     char key[32]; /* "EC P-256" */

@@ -5,6 +5,7 @@
 #include "session/base/file.h"
 #include "session/base/random.h"
 
+#include <arpa/inet.h>
 #include <limits.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
@@ -168,23 +169,56 @@ static bool add_extension(X509 *cert, X509 *issuer, int nid, const char *value)
     return done;
 }
 
+/* Takes the value, whatever happens. */
+static bool push_name(GENERAL_NAMES *names, int kind, ASN1_STRING *value)
+{
+    GENERAL_NAME *name = GENERAL_NAME_new();
+
+    if (name == NULL || value == NULL || sk_GENERAL_NAME_push(names, name) <= 0) {
+        ASN1_STRING_free(value);
+        GENERAL_NAME_free(name);
+        return false;
+    }
+    GENERAL_NAME_set0_value(name, kind, value);
+    return true;
+}
+
+static bool push_text(GENERAL_NAMES *names, int kind, const char *text, size_t size)
+{
+    ASN1_IA5STRING *value = ASN1_IA5STRING_new();
+
+    if (value == NULL || ASN1_STRING_set(value, text, (int)size) != 1) {
+        ASN1_IA5STRING_free(value);
+        return false;
+    }
+    return push_name(names, kind, value);
+}
+
+/* A host's name, or its IP address. */
+static bool push_host(GENERAL_NAMES *names, const char *text, size_t size)
+{
+    char copy[PKI_TEXT_MAX];
+    ASN1_OCTET_STRING *address;
+
+    (void)snprintf(copy, sizeof(copy), "%.*s", (int)size, text);
+    address = a2i_IPADDRESS(copy);
+    return address != NULL ? push_name(names, GEN_IPADD, address) : push_text(names, GEN_DNS, text, size);
+}
+
 /* Not by add_extension(): a comma in the text would begin another name there. */
-static bool add_uri(X509 *cert, const char *uri)
+static bool add_names(X509 *cert, const struct pki_plan *plan)
 {
     GENERAL_NAMES *names = sk_GENERAL_NAME_new_null();
-    GENERAL_NAME *name = GENERAL_NAME_new();
-    ASN1_IA5STRING *text = ASN1_IA5STRING_new();
-    bool done = false;
+    bool done = names != NULL && (plan->uri == NULL || push_text(names, GEN_URI, plan->uri, strlen(plan->uri)));
+    const char *at = plan->names != NULL ? plan->names : "";
 
-    if (names != NULL && name != NULL && text != NULL && ASN1_STRING_set(text, uri, -1) == 1 &&
-        sk_GENERAL_NAME_push(names, name) > 0) {
-        GENERAL_NAME_set0_value(name, GEN_URI, text);
-        name = NULL;
-        text = NULL;
-        done = X509_add1_ext_i2d(cert, NID_subject_alt_name, names, 0, X509V3_ADD_DEFAULT) == 1;
+    while (done && *at != '\0') {
+        size_t size = strcspn(at, ",");
+
+        done = push_host(names, at, size);
+        at += size + (at[size] == ',');
     }
-    ASN1_IA5STRING_free(text);
-    GENERAL_NAME_free(name);
+    done = done && X509_add1_ext_i2d(cert, NID_subject_alt_name, names, 0, X509V3_ADD_DEFAULT) == 1;
     sk_GENERAL_NAME_pop_free(names, GENERAL_NAME_free);
     return done;
 }
@@ -231,7 +265,7 @@ static bool add_extensions(X509 *cert, const struct pki_plan *plan)
                          plan->authority ? "critical,keyCertSign,cRLSign" : "critical,digitalSignature") &&
            (plan->authority || add_extension(cert, issuer, NID_ext_key_usage, purposes)) &&
            add_extension(cert, issuer, NID_subject_key_identifier, "hash") &&
-           add_extension(cert, issuer, NID_authority_key_identifier, "keyid:always") && add_uri(cert, plan->uri);
+           add_extension(cert, issuer, NID_authority_key_identifier, "keyid:always") && add_names(cert, plan);
 }
 
 X509 *pki_cert_new(const struct pki_plan *plan)
@@ -345,6 +379,47 @@ bool pki_uri(const X509 *cert, char *out, size_t size)
         out[0] = '\0';
     }
     return found == 1;
+}
+
+/* An IP address of a certificate as text. */
+static void address_text(const ASN1_OCTET_STRING *address, char *out, size_t size)
+{
+    int family = ASN1_STRING_length(address) == 4 ? AF_INET : AF_INET6;
+
+    if ((family == AF_INET6 && ASN1_STRING_length(address) != 16) ||
+        inet_ntop(family, ASN1_STRING_get0_data(address), out, (socklen_t)size) == NULL) {
+        (void)snprintf(out, size, "?");
+    }
+}
+
+bool pki_names(const X509 *cert, char *out, size_t size)
+{
+    GENERAL_NAMES *names = X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
+    size_t used = 0;
+
+    out[0] = '\0';
+    for (int i = 0; i < sk_GENERAL_NAME_num(names) && used < size; i++) {
+        const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
+        char address[INET6_ADDRSTRLEN];
+        const char *text = address;
+        int length;
+
+        if (name->type == GEN_IPADD) {
+            address_text(name->d.iPAddress, address, sizeof(address));
+            length = (int)strlen(address);
+        } else if (name->type == GEN_DNS) {
+            text = (const char *)ASN1_STRING_get0_data(name->d.dNSName);
+            length = ASN1_STRING_length(name->d.dNSName);
+        } else {
+            continue;
+        }
+        used += (size_t)snprintf(out + used, size - used, "%s%.*s", used > 0 ? "," : "", length, text);
+    }
+    GENERAL_NAMES_free(names);
+    if (used >= size) {
+        out[0] = '\0';
+    }
+    return used > 0 && used < size;
 }
 
 bool pki_serial(const ASN1_INTEGER *serial, char out[PKI_SERIAL_MAX])

@@ -36,7 +36,8 @@ RT_MUST_CHECK int pki_load_crl(const char *dir, const char *name, X509_CRL **crl
 RT_MUST_CHECK int pki_load_crls(const char *dir, const char *name, X509_STORE *store, char why[PKI_WHY_MAX]);
 
 struct pki_plan {
-    const char *uri;                    /* its only one */
+    const char *uri;                    /* its only one; NULL: it has names */
+    const char *names;                  /* of hosts, and IP addresses; commas between them */
     const char *domain, *unit, *common; /* of its subject; unit may be NULL */
     bool authority, server;             /* a CA; one that serves, besides being a client */
     time_t now, to;                     /* from PKI_SKEW_S before now */
@@ -54,6 +55,9 @@ X509_CRL *pki_crl_new(X509_CRL *old, const ASN1_INTEGER *serial, X509 *ca, EVP_P
 /* The only URI among a certificate's names, of at most size - 1 bytes. Returns false when it has none, several, or one
  * that is too long or holds a NUL. */
 bool pki_uri(const X509 *cert, char *out, size_t size);
+/* Its names of hosts and IP addresses, with commas between them, of at most size - 1 bytes. Returns false when it has
+ * none, or they are too long. */
+bool pki_names(const X509 *cert, char *out, size_t size);
 /* Hex digits, two for a byte. Returns false when the number is longer. */
 bool pki_serial(const ASN1_INTEGER *serial, char out[PKI_SERIAL_MAX]);
 /* The other way round, with or without colons; NULL: it is no such number. To be freed. */

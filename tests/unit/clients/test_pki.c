@@ -175,6 +175,43 @@ static void test_issue(void **state)
         "\"days_left\":89,\"key\":\"EC P-256\",\"key_fits\":true,\"trusted\":true,\"revoked\":null,\"problems\":[]}");
 }
 
+/* A Redis: names of hosts and addresses, and nobody of the domain. */
+static void test_store(void **state)
+{
+    static const char *const bad[] = {"", " a,", " ,a", " a,,b", " a:b", " 192.0.2.256", " fe80::1%lo"};
+    struct lab *lab = *state;
+
+    RUN(0, "init ca --domain lab.example");
+    RUN(0, "issue ca store redis-1.example,192.0.2.1,2001:db8::1");
+    assert_string_equal(lab->p->text[0].data, "ca/store-redis-1.example\n");
+    SHELL(0, "openssl x509 -in ca/store-redis-1.example/cert.pem -noout -ext subjectAltName");
+    HAS("DNS:redis-1.example, IP Address:192.0.2.1, IP Address:2001:DB8:0:0:0:0:0:1\n");
+    SHELL(0, "openssl verify -x509_strict -CAfile ca/ca.pem -purpose sslserver -verify_hostname redis-1.example "
+             "ca/store-redis-1.example/cert.pem");
+    SHELL(0, "openssl verify -x509_strict -CAfile ca/ca.pem -purpose sslclient -verify_ip 192.0.2.1 "
+             "ca/store-redis-1.example/cert.pem");
+    RUN(0, "show --json ca/store-redis-1.example");
+    PRINTED("\"identity\":null,\"role\":\"store\",\"tenant\":null,\"host\":null,"
+            "\"names\":\"redis-1.example,192.0.2.1,2001:db8::1\"");
+    PRINTED("\"problems\":[]");
+    RUN(0, "show ca/store-redis-1.example");
+    PRINTED("names     redis-1.example,192.0.2.1,2001:db8::1\n");
+    SHELL(0, "sha256sum ca/store-redis-1.example/* > before");
+    RUN(125, "issue ca store redis-1.example");
+    program_has(lab->p, "is there already, and not empty");
+    SHELL(0, "sha256sum -c before");
+    RUN(0, "issue ca store redis-1.example,192.0.2.1,2001:db8::1"); /* renewed */
+    SHELL(1, "sha256sum --status -c before");
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        char line[128];
+
+        snprintf(line, sizeof(line), "pki issue ca store%s", bad[i]);
+        program_run(lab->p, line, 125);
+        program_has(lab->p, "a store has the names and IP addresses");
+    }
+    SHELL(0, "test $(ls ca | wc -l) = 3");
+}
+
 /* Of the same name: key and certificate change together, and keep owner and mode. Of another: nothing changes. */
 static void test_renew(void **state)
 {
@@ -401,7 +438,7 @@ static void test_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_authority), TEST(test_issue), TEST(test_renew),   TEST(test_cut_off),
+        TEST(test_authority), TEST(test_issue), TEST(test_store),   TEST(test_renew),   TEST(test_cut_off),
         TEST(test_revoke),    TEST(test_bad),   TEST(test_company), TEST(test_refused),
     };
 
