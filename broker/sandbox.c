@@ -41,6 +41,7 @@ static const int allowed[] = {
     SCMP_SYS(recvmsg),
     SCMP_SYS(sendto),
     SCMP_SYS(sendmsg),
+    SCMP_SYS(sendmmsg), /* questions to a name server */
     /* the loop */
     SCMP_SYS(epoll_create1),
     SCMP_SYS(epoll_ctl),

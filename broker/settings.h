@@ -40,8 +40,8 @@ struct rt_settings {
     struct rt_access access; /* read from users */
     uint64_t operators_read; /* 1: yes */
     struct rt_setting_list store;
-    char store_user[RT_SETTING_TEXT_MAX + 1];
-    char store_password_file[RT_SETTING_TEXT_MAX + 1];
+    char store_tls[RT_SETTING_TEXT_MAX + 1]; /* directory of certificates, or "" */
+    char store_password_file[RT_SETTING_TEXT_MAX + 1], store_sentinel_password_file[RT_SETTING_TEXT_MAX + 1];
     char redis_server[RT_SETTING_TEXT_MAX + 1];
     char state_dir[RT_SETTING_TEXT_MAX + 1];
     char keys[RT_SETTING_TEXT_MAX + 1];

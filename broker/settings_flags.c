@@ -145,6 +145,14 @@ static int check_store(const struct rt_settings *settings, char why[RT_SETTING_W
     if (rt_store_endpoints_parse(texts, settings->store.n, endpoints, &n, reason, sizeof(reason)) != 0) {
         return rt_fail(RT_ECONFIG, why, RT_SETTING_WHY_MAX, "store.endpoints: %s", reason);
     }
+    for (size_t i = 0; i < n && settings->store_tls[0] == '\0'; i++) {
+        if (endpoints[i].tls) {
+            return rt_fail(RT_ECONFIG, why, RT_SETTING_WHY_MAX,
+                           "store.endpoints: %s is TLS: set store.tls to a directory whose ca.pem has the CA of its "
+                           "certificate",
+                           endpoints[i].text);
+        }
+    }
     return 0;
 }
 

@@ -241,6 +241,7 @@ void rt_shell_start(struct rt_shell *shell, const struct rt_settings *settings,
     rt_buf_pool_init(&shell->pool);
     rt_keyring_init(&shell->ring);
     rt_tls_init(&shell->tls);
+    rt_tls_init(&shell->store_tls);
     rc = uv_loop_init(&shell->loop);
     if (rc != 0) {
         rt_log_note(&shell->log, RT_LOG_ERROR, RT_LOG_AGENT, "agent", 0, "no event loop: %s", uv_strerror(rc));
@@ -276,6 +277,7 @@ int rt_shell_run(struct rt_shell *shell)
     rt_embedded_close(&shell->embedded);
     rt_notify_close(&shell->notify);
     rt_tls_close(&shell->tls);
+    rt_tls_close(&shell->store_tls);
     rt_vm_map_free(&shell->vm_map.used);
     for (size_t i = 0; i < shell->n_vms_dirs; i++) {
         free(shell->vms[i]);

@@ -92,7 +92,7 @@ struct rt_shell_listener {
 /* What is read of the key ring's file and of the certificates' directory. */
 struct rt_shell_trust {
     struct rt_keyring ring;
-    struct rt_tls tls; /* nothing is loaded where the settings name no directory */
+    struct rt_tls tls, store_tls; /* nothing is loaded where the settings name no directory */
     char why[RT_SETTING_WHY_MAX];
 };
 
@@ -132,8 +132,9 @@ struct rt_shell {
 
     struct rt_agent *agent; /* owned */
     struct rt_keyring ring;
-    struct rt_tls tls; /* of tls: listeners */
-    struct {           /* read anew. IDLE --asked--> READING --asked--> AGAIN --read--> READING --read--> IDLE */
+    struct rt_tls tls;       /* of tls: listeners */
+    struct rt_tls store_tls; /* to the store */
+    struct {                 /* read anew. IDLE --asked--> READING --asked--> AGAIN --read--> READING --read--> IDLE */
         uv_work_t work;
         struct rt_shell_trust next; /* the worker's unless IDLE */
         int error;

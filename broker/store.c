@@ -2,6 +2,7 @@
  * Copyright The retether authors */
 #include "broker/shell.h"
 
+#include "migrate/store/login.h"
 #include "session/base/file.h"
 
 #include <errno.h>
@@ -10,8 +11,6 @@
 #include <sys/stat.h>
 
 /* The store: configured, or a private one. */
-
-#define PASSWORD_MAX 256
 
 int rt_shell_submit(void *ctx, const struct rt_store_op *op)
 {
@@ -72,45 +71,50 @@ static void log_cb(void *ctx, enum rt_log_level level, const char *text)
     rt_shell_note(shell, level, RT_LOG_STORE, "store", "%s", text);
 }
 
-/* The file's first line. */
-static int read_password(struct rt_shell *shell, char out[PASSWORD_MAX])
+/* Whether a file that is read at each dial will do now. */
+static int check_login(struct rt_shell *shell, const char *setting, const char *path)
 {
-    const char *path = shell->settings.store_password_file;
-    FILE *file = fopen(path, "re");
-    bool good = file != NULL && fgets(out, PASSWORD_MAX, file) != NULL;
+    struct rt_login login;
+    char why[RT_SETTING_WHY_MAX];
+    int rc = path[0] == '\0' ? 0 : rt_login_read(&login, path, why, sizeof(why));
 
-    if (good) {
-        size_t size = strcspn(out, "\r\n");
-        good = size > 0 && (out[size] != '\0' || feof(file) != 0);
-        out[size] = '\0';
+    explicit_bzero(&login, sizeof(login));
+    if (rc != 0) {
+        rt_shell_note(shell, RT_LOG_ERROR, RT_LOG_STORE, "store", "%s: %s", setting, why);
     }
-    if (!good) {
-        rt_shell_note(shell, RT_LOG_ERROR, RT_LOG_STORE, "store", "store.password_file %s: %s", path,
-                      file == NULL ? strerror(errno) : "wants a password of at most 254 bytes on its first line");
+    return rc;
+}
+
+/* Where the settings say whom to dial, they say how. */
+static int set_access(struct rt_shell *shell, struct rt_store_config *config)
+{
+    const struct rt_settings *settings = &shell->settings;
+    int rc = check_login(shell, "store.password_file", settings->store_password_file);
+
+    if (rc == 0) {
+        rc = check_login(shell, "store.sentinel_password_file", settings->store_sentinel_password_file);
     }
-    if (file != NULL) {
-        (void)fclose(file);
-    }
-    return good ? 0 : RT_ECONFIG;
+    config->login_file = settings->store_password_file;
+    config->sentinel_login_file = settings->store_sentinel_password_file;
+    config->secure = (struct rt_wire_setup){.ops = &rt_wire_tls, .context = &shell->store_tls};
+    return rc;
 }
 
 static int connect_store(struct rt_shell *shell, const char *const *endpoints, size_t n)
 {
     struct rt_store_config config = {.n_endpoints = n};
-    char password[PASSWORD_MAX] = "", machine[RT_MACHINE_MAX + 2] = "";
+    char machine[RT_MACHINE_MAX + 2] = "";
     size_t size;
     int rc;
 
     for (size_t i = 0; i < n; i++) {
         config.endpoints[i] = endpoints[i];
     }
-    config.user = shell->settings.store_user[0] == '\0' ? NULL : shell->settings.store_user;
-    if (shell->settings.store_password_file[0] != '\0') {
-        rc = read_password(shell, password);
+    if (shell->settings.store.n > 0) {
+        rc = set_access(shell, &config);
         if (rc != 0) {
             return rc;
         }
-        config.password = password;
     }
     config.host = shell->settings.host_name;
     config.n_addr = shell->addr.n;
@@ -132,7 +136,6 @@ static int connect_store(struct rt_shell *shell, const char *const *endpoints, s
     config.on_news = news_cb;
     config.on_log = log_cb;
     rc = rt_store_init(&shell->store, &shell->loop, &config);
-    explicit_bzero(password, sizeof(password));
     if (rc != 0) {
         rt_shell_note(shell, RT_LOG_ERROR, RT_LOG_STORE, "store", "%s%s", rt_strerror(rc),
                       rc == RT_ECONFIG ? ": store.endpoints, host.name or host.advertise" : "");

@@ -7,8 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 
-/* By what an agent is trusted and trusts: the key ring of the cluster, and the certificates of the wire to clients.
- * Both are read at the start, and anew with SIGHUP: then together, and what is not right in one changes neither. */
+/* By what an agent is trusted and trusts: the key ring of the cluster, the certificates of the wire to clients, and
+ * those of the wire to the store. They are read at the start, and anew with SIGHUP: then together, and what is not
+ * right in one changes none. */
 
 #define TICKET_LABEL "retether tls session ticket v1"
 
@@ -81,6 +82,16 @@ static int read_tls(struct rt_tls *tls, const struct rt_settings *settings, cons
     return rc == 0 ? check_own(settings, tls, why, why_size) : rc;
 }
 
+/* The same of the store's. */
+static int read_store_tls(struct rt_tls *tls, const struct rt_settings *settings, char *why, size_t why_size)
+{
+    struct rt_tls_directory directory;
+    struct rt_tls_settings files = {.by_name = true};
+    int rc = rt_tls_directory(&directory, settings->store_tls, &files, why, why_size);
+
+    return rc == 0 ? rt_tls_read(tls, &files, why, why_size) : rc;
+}
+
 /* rc: of reading the ring. */
 static int read_rest(struct rt_shell_trust *trust, const struct rt_settings *settings, int rc)
 {
@@ -89,6 +100,9 @@ static int read_rest(struct rt_shell_trust *trust, const struct rt_settings *set
     } else if (settings->tls[0] != '\0') {
         rc = read_tls(&trust->tls, settings, &trust->ring, trust->why, sizeof(trust->why));
     }
+    if (rc == 0 && settings->store_tls[0] != '\0') {
+        rc = read_store_tls(&trust->store_tls, settings, trust->why, sizeof(trust->why));
+    }
     return rc;
 }
 
@@ -96,19 +110,21 @@ static void init(struct rt_shell_trust *trust)
 {
     rt_keyring_init(&trust->ring);
     rt_tls_init(&trust->tls);
+    rt_tls_init(&trust->store_tls);
 }
 
 /* A file that is away for a moment, or was forgotten, must not let in whom it named. Who wants to do without says so by
  * starting the agent anew. */
-static int check_crl(const struct rt_shell *shell, struct rt_shell_trust *next)
+static int check_crl(const struct rt_tls *used, const struct rt_tls *fresh, const char *path, char *why,
+                     size_t why_size)
 {
-    if (!shell->tls.has_crl || next->tls.has_crl) {
+    if (!used->has_crl || fresh->has_crl) {
         return 0;
     }
-    return rt_fail(RT_ECONFIG, next->why, sizeof(next->why),
+    return rt_fail(RT_ECONFIG, why, why_size,
                    "%s/crl.pem is gone, and without it nobody is revoked: put one there, or start the agent anew to do "
                    "without",
-                   shell->settings.tls);
+                   path);
 }
 
 static const char *without_crl(const struct rt_shell *shell)
@@ -123,12 +139,16 @@ static void take(struct rt_shell *shell, struct rt_shell_trust *trust)
     if (trust->tls.ctx != NULL) {
         rt_tls_replace(&shell->tls, &trust->tls);
     }
+    if (trust->store_tls.ctx != NULL) {
+        rt_tls_replace(&shell->store_tls, &trust->store_tls);
+    }
 }
 
 static void close_trust(struct rt_shell_trust *trust)
 {
     rt_keyring_close(&trust->ring);
     rt_tls_close(&trust->tls);
+    rt_tls_close(&trust->store_tls);
 }
 
 static int load_keys(struct rt_shell *shell, struct rt_keyring *ring)
@@ -186,16 +206,21 @@ static void done_cb(uv_work_t *work, int status)
 
     (void)status; /* nothing is cancelled */
     if (shell->trust.error == 0) {
-        shell->trust.error = check_crl(shell, next);
+        shell->trust.error = check_crl(&shell->tls, &next->tls, shell->settings.tls, next->why, sizeof(next->why));
+    }
+    if (shell->trust.error == 0) {
+        shell->trust.error =
+            check_crl(&shell->store_tls, &next->store_tls, shell->settings.store_tls, next->why, sizeof(next->why));
     }
     if (shell->trust.error != 0) {
         (void)fail(shell, next->why, "; what was read before stays in use");
     } else {
         take(shell, next);
-        rt_shell_note(shell, RT_LOG_INFO, RT_LOG_DISK, "keys", "%s read: %zu keys, key %u seals%s%s%s",
+        rt_shell_note(shell, RT_LOG_INFO, RT_LOG_DISK, "keys", "%s read: %zu keys, key %u seals%s%s%s%s%s",
                       shell->settings.keys, shell->ring.n_keys, (unsigned)shell->ring.active,
                       shell->settings.tls[0] == '\0' ? "" : "; certificates of ", shell->settings.tls,
-                      without_crl(shell));
+                      without_crl(shell),
+                      shell->settings.store_tls[0] == '\0' ? "" : "; of the store: ", shell->settings.store_tls);
         if ((revoked = rt_shell_close_revoked(shell)) > 0) {
             rt_shell_note(shell, RT_LOG_WARN, RT_LOG_DISK, "keys",
                           "connections whose certificate has been revoked are ended: %u", revoked);

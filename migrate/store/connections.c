@@ -166,6 +166,11 @@ static void sentinels_log_cb(void *ctx, enum rt_log_level level, const char *tex
     rt_store_log(ctx, level, "%s", text);
 }
 
+static const char *path_of(const char *path)
+{
+    return path[0] != '\0' ? path : NULL;
+}
+
 static int init_sentinels(struct rt_store *store, uv_loop_t *loop, const struct rt_store_endpoint *endpoints, size_t n)
 {
     struct rt_sentinels_config config = {
@@ -173,6 +178,9 @@ static int init_sentinels(struct rt_store *store, uv_loop_t *loop, const struct 
         .n_endpoints = n,
         .call_timeout_ms = store->config.op_timeout_ms,
         .connect_timeout_ms = store->config.connect_timeout_ms,
+        .login_file = path_of(store->sentinel_login_file),
+        .secure = store->config.secure,
+        .host = store->self.host,
         .ctx = store,
         .on_primary = primary_cb,
         .on_none = none_cb,
@@ -191,8 +199,10 @@ int rt_store_connections_init(struct rt_store *store, uv_loop_t *loop, const str
     struct rt_redis_config config = {
         .endpoints = endpoints,
         .n_endpoints = sentinels ? 0 : n,
-        .user = store->user[0] != '\0' ? store->user : NULL,
-        .password = store->password[0] != '\0' ? store->password : NULL,
+        .login_file = path_of(store->login_file),
+        .secure = store->config.secure,
+        .host = store->self.host,
+        .task = "commands",
         .call_timeout_ms = store->config.op_timeout_ms != 0 ? store->config.op_timeout_ms : RT_REDIS_CALL_MS,
         .connect_timeout_ms = store->config.connect_timeout_ms,
         .ctx = store,
@@ -204,6 +214,7 @@ int rt_store_connections_init(struct rt_store *store, uv_loop_t *loop, const str
 
     config.n_endpoints = 0; /* the other two go where this one is */
     config.pubsub = true;
+    config.task = "claims";
     config.on_ready = pubsub_ready_cb;
     config.on_down = NULL; /* the connection for commands tells what is wrong */
     config.on_push = pushed_cb;
@@ -211,6 +222,7 @@ int rt_store_connections_init(struct rt_store *store, uv_loop_t *loop, const str
         rc = rt_redis_init(&store->pubsub, loop, &config);
     }
     config.pubsub = false;
+    config.task = "ends";
     config.on_ready = NULL;
     config.on_down = ends_down_cb;
     /* An end may have to sit out the WAIT of the one before it and then its own. */

@@ -5,6 +5,7 @@
 #include "migrate/store/refusal.h"
 #include "session/base/random.h"
 #include "session/base/timer.h"
+#include "session/core/protocol.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -19,12 +20,6 @@
  *       5010   dial P: its ROLE says slave: dropped. The next endpoint, at once: dial Q: READY, on_ready */
 
 #define OWN_PARTS 2 /* timer and flusher */
-
-/* The stream of one dial, with memory of its own: it may still be closing while the next one is dialled. */
-struct rt_redis_stream {
-    struct rt_dialled at;
-    struct rt_redis *redis;
-};
 
 static void timer_cb(uv_timer_t *timer);
 static void flush_cb(uv_idle_t *idle);
@@ -124,12 +119,15 @@ static bool reply_is(const redisReply *reply, int type)
 
 static void note_error(struct rt_redis *redis, const char *what, int error, const redisReply *reply)
 {
+    const char *said = error != 0                           ? rt_strerror(error)
+                       : reply_is(reply, REDIS_REPLY_ERROR) ? reply->str
+                                                            : "unexpected answer";
     char text[RT_REDIS_TEXT_MAX];
 
-    snprintf(text, sizeof(text), "%s: %.90s", what,
-             error != 0                           ? rt_strerror(error)
-             : reply_is(reply, REDIS_REPLY_ERROR) ? reply->str
-                                                  : "unexpected answer");
+    snprintf(text, sizeof(text), "%s: %.90s%s", what, said,
+             strncmp(said, "WRONGPASS", 9) == 0 ? "; mend the file of the password: it is read at each dial"
+             : strncmp(said, "NOAUTH", 6) == 0  ? "; it wants a password, and none is set for it"
+                                                : "");
     rt_redis_drop(redis, text);
 }
 
@@ -174,27 +172,54 @@ static int ask_role(struct rt_redis *redis)
     return send_call(redis, &role, role_cb, redis);
 }
 
+static int log_in(struct rt_redis *redis)
+{
+    struct rt_login *login = &redis->stream->login;
+    struct rt_redis_args auth = {.n = 0};
+    int rc;
+
+    if (login->password[0] == '\0') {
+        return 0;
+    }
+    rt_redis_text(&auth, "AUTH");
+    if (login->user[0] != '\0') {
+        rt_redis_text(&auth, login->user);
+    }
+    rt_redis_text(&auth, login->password);
+    rc = send_call(redis, &auth, auth_cb, redis);
+    explicit_bzero(login, sizeof(*login));
+    return rc;
+}
+
+/* For people who look at the server. That it has no right to be named harms nobody. */
+static int tell_name(struct rt_redis *redis)
+{
+    struct rt_redis_args args = {.n = 0};
+    char name[RT_HOST_MAX + 32];
+
+    if (redis->config.host == NULL) {
+        return 0;
+    }
+    snprintf(name, sizeof(name), "retetherd-%s/%s", redis->config.host, redis->config.task);
+    rt_redis_texts(&args, "CLIENT", "SETNAME", name, NULL);
+    return send_call(redis, &args, NULL, NULL);
+}
+
 static int greet(struct rt_redis *redis)
 {
-    struct rt_redis_args auth = {.n = 0};
-    int rc = 0;
+    int rc;
 
     redis->state = RT_REDIS_GREETING;
-    if (redis->config.password != NULL) {
-        rt_redis_text(&auth, "AUTH");
-        if (redis->config.user != NULL) {
-            rt_redis_text(&auth, redis->config.user);
-        }
-        rt_redis_text(&auth, redis->config.password);
-        rc = send_call(redis, &auth, auth_cb, redis);
+    rc = log_in(redis);
+    if (rc == 0) {
+        rc = tell_name(redis);
     }
     return rc != 0 ? rc : ask_role(redis);
 }
 
-static void open_cb(struct rt_link *link)
+static void open_cb(void *owner)
 {
-    struct rt_redis_stream *stream = link->data;
-    struct rt_redis *redis = stream->redis;
+    struct rt_redis *redis = owner;
     int rc;
 
     redis->reader = redisReaderCreate();
@@ -245,8 +270,9 @@ static void one_reply(struct rt_redis *redis, const redisReply *reply)
     rt_calls_answer(&redis->calls, reply);
 }
 
-static void receive(struct rt_redis *redis, const char *data, size_t size)
+static void data_cb(void *owner, const char *data, size_t size)
 {
+    struct rt_redis *redis = owner;
     int rc;
 
     if (redis->doomed) {
@@ -283,38 +309,24 @@ static void part_closed(struct rt_redis *redis)
     }
 }
 
-static size_t data_cb(struct rt_link *link, struct rt_buf *buf, uint8_t *data, size_t size)
+static void gone_cb(void *owner)
 {
-    struct rt_redis_stream *stream = link->data;
-
-    (void)buf;
-    receive(stream->redis, (const char *)data, size);
-    return size;
+    part_closed(owner);
 }
 
-static void close_cb(struct rt_link *link, int reason, const char *text)
+static void end_cb(void *owner, const char *why)
 {
-    struct rt_redis_stream *stream = link->data;
-    struct rt_redis *redis = stream->redis;
-    char why[RT_REDIS_TEXT_MAX];
+    struct rt_redis *redis = owner;
 
-    (void)reason;
-    if (redis->stream == stream) {
-        redis->stream = NULL;
-        snprintf(why, sizeof(why), "connect: %s", text + stream->at.dialer.why_at);
-        rt_redis_drop(redis, redis->state == RT_REDIS_DIALLING ? why : text);
-    }
-    free(stream);
-    part_closed(redis);
+    redis->stream = NULL;
+    rt_redis_drop(redis, why);
 }
 
 static void forget_stream(struct rt_redis *redis)
 {
-    struct rt_redis_stream *stream = redis->stream;
-
-    if (stream != NULL) {
+    if (redis->stream != NULL) {
+        rt_stream_forget(redis->stream);
         redis->stream = NULL;
-        rt_dialled_close(&stream->at, RT_LINK_NOW, RT_ECANCELED, "");
     }
     if (redis->reader != NULL) {
         redisReaderFree(redis->reader);
@@ -404,28 +416,30 @@ static void flush_cb(uv_idle_t *idle)
 
 static void dial(struct rt_redis *redis)
 {
-    static const struct rt_link_ops ops = {.on_data = data_cb, .on_close = close_cb};
-    static const struct rt_dialer_names names = {.get = uv_getaddrinfo, .release = uv_freeaddrinfo};
+    static const struct rt_stream_ops ops = {
+        .on_open = open_cb, .on_data = data_cb, .on_end = end_cb, .on_gone = gone_cb};
     const struct rt_store_endpoint *endpoint = &redis->places.list[redis->places.next];
-    struct rt_link_setup setup = {.loop = redis->loop, .pool = &redis->pool, .ops = &ops};
-    struct rt_redis_stream *stream = calloc(1, sizeof(*stream));
     uint64_t limit = redis->config.connect_timeout_ms;
     bool named = endpoint->at.name[0] != '\0';
+    /* The dialler gives each address of a name its part of its time. So its limit comes first there; else our own. */
+    struct rt_stream_setup setup = {.loop = redis->loop,
+                                    .pool = &redis->pool,
+                                    .endpoint = endpoint,
+                                    .login_file = redis->config.login_file,
+                                    .secure = redis->config.secure,
+                                    .timeout_ms = named ? limit : 2 * limit,
+                                    .ops = &ops,
+                                    .owner = redis};
 
     redis->state = RT_REDIS_DIALLING;
     memcpy(redis->where, endpoint->text, sizeof(redis->where));
-    /* The dialler gives each address of a name its part of its time. So its limit comes first there; else our own. */
     redis->limit_ms = uv_now(redis->loop) + (named ? 2 * limit : limit);
-    if (stream == NULL) {
+    redis->stream = rt_stream_start(&setup);
+    if (redis->stream == NULL) {
         rt_redis_drop(redis, "cannot dial");
         return;
     }
-    stream->redis = redis;
-    stream->at.link.data = stream;
-    redis->stream = stream;
     redis->open_parts++;
-    stream->at.dialer.names = &names;
-    rt_dialled_start(&stream->at, &endpoint->at, named ? limit : 2 * limit, &setup, open_cb);
     arm(redis);
 }
 

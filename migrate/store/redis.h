@@ -7,7 +7,7 @@
 #include "migrate/store/calls.h"
 #include "migrate/store/places.h"
 #include "migrate/store/resp.h"
-#include "session/transport/dialled.h"
+#include "migrate/store/stream.h"
 
 #include <hiredis/hiredis.h>
 #include <stdbool.h>
@@ -15,9 +15,9 @@
 
 /* One connection to a server, dialled again for ever: a link as any other, hiredis only as the codec.
  *
- *     WAITING --timer--> DIALLING --connected--> GREETING --AUTH, ROLE is as wanted--> READY
- *        ^                  |                       |                                    |
- *        +------------------+-----------------------+----------- any failure ------------+
+ *     WAITING --timer--> DIALLING --connected--> GREETING --TLS, AUTH, ROLE is as wanted--> READY
+ *        ^                  |                       |                                         |
+ *        +------------------+-----------------------+-------------- any failure --------------+
  *
  * Every reconnect tries the endpoints in turn (places.h). A connection that is *aimed* has one endpoint, which its
  * owner sets, or none: then it waits. Calls are pipelined and answered in order. All states but READY refuse calls.
@@ -30,7 +30,7 @@
 #define RT_REDIS_CALL_MS 1000
 /* Bytes of calls not yet taken by the kernel. One call more is RT_ELIMIT. */
 #define RT_REDIS_QUEUE_MAX ((size_t)16 << 20)
-#define RT_REDIS_TEXT_MAX 128
+#define RT_REDIS_TEXT_MAX 256
 /* Dials that were given up and have not ended: the lookup of a name ends when the resolver wants. With so many there is
  * no further dial. */
 #define RT_REDIS_STREAMS_MAX 4
@@ -39,7 +39,9 @@ struct rt_redis_config {
     const struct rt_store_endpoint *endpoints; /* copied */
     size_t n_endpoints;                        /* 0: aimed */
     const char *role;                          /* what ROLE must say; NULL: "master". Lives as long as the connection */
-    const char *user, *password;               /* or NULL. Live as long as the connection. */
+    const char *login_file;                    /* login.h; or NULL. Lives as long as the connection */
+    struct rt_wire_setup secure;               /* ops and context, for endpoints with TLS */
+    const char *host, *task;                   /* what the server shows it as: retetherd-HOST/TASK; or NULL */
     uint64_t call_timeout_ms;                  /* 0: RT_REDIS_CALL_MS */
     uint64_t connect_timeout_ms;               /* 0: RT_REDIS_CONNECT_MS */
     bool pubsub;                               /* "message" replies go to on_push */
@@ -59,15 +61,13 @@ enum rt_redis_state {
     RT_REDIS_STOPPED,
 };
 
-struct rt_redis_stream;
-
 struct rt_redis {
     uv_loop_t *loop;
     struct rt_redis_config config;
     enum rt_redis_state state;
 
-    struct rt_redis_stream *stream; /* of the dial under way, or NULL; freed in its own close callback */
-    struct rt_buf_pool pool;        /* of all its streams */
+    struct rt_stream *stream; /* of the dial under way, or NULL */
+    struct rt_buf_pool pool;  /* of all its streams */
     struct rt_places places;
     char where[RT_STORE_ENDPOINT_TEXT_MAX]; /* the endpoint that was dialled last */
     uint64_t ready_ms;                      /* loop time */

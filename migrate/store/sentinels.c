@@ -250,6 +250,10 @@ static int init_one(struct rt_sentinels *sentinels, size_t i)
         .role = "sentinel",
         .call_timeout_ms = sentinels->config.call_timeout_ms,
         .connect_timeout_ms = sentinels->config.connect_timeout_ms,
+        .login_file = sentinels->config.login_file,
+        .secure = sentinels->config.secure,
+        .host = sentinels->config.host,
+        .task = "asks",
         .ctx = one,
         .on_ready = ask_ready_cb,
         .on_down = ask_down_cb,
@@ -259,6 +263,7 @@ static int init_one(struct rt_sentinels *sentinels, size_t i)
     one->all = sentinels;
     rc = rt_redis_init(&one->ask, sentinels->loop, &config);
     config.pubsub = true;
+    config.task = "hints";
     config.on_ready = hints_ready_cb;
     config.on_down = NULL; /* the other connection tells what is wrong */
     config.on_push = hint_cb;

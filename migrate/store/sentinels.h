@@ -21,6 +21,8 @@ struct rt_sentinels_config {
     const struct rt_store_endpoint *endpoints; /* copied; all with the same master */
     size_t n_endpoints;                        /* 1 to RT_SENTINELS_MAX */
     uint64_t call_timeout_ms, connect_timeout_ms;
+    const char *login_file, *host; /* as rt_redis_config; they live as long as this */
+    struct rt_wire_setup secure;
     void *ctx;
     /* The primary is there from now on; comes for another place only. */
     void (*on_primary)(void *ctx, const struct rt_store_endpoint *place);

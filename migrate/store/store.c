@@ -278,6 +278,11 @@ static void heart_cb(uv_timer_t *timer)
 
 /* Start and stop. */
 
+static bool copy_path(char out[RT_STORE_PATH_MAX + 1], const char *path)
+{
+    return path == NULL || snprintf(out, RT_STORE_PATH_MAX + 1, "%s", path) <= RT_STORE_PATH_MAX;
+}
+
 static int copy_config(struct rt_store *store, const struct rt_store_config *config,
                        struct rt_store_endpoint endpoints[RT_ENDPOINTS_MAX], size_t *n)
 {
@@ -287,7 +292,7 @@ static int copy_config(struct rt_store *store, const struct rt_store_config *con
         return RT_ECONFIG;
     }
     for (size_t i = 0; i < *n; i++) {
-        if (endpoints[i].tls) {
+        if (endpoints[i].tls && config->secure.ops == NULL) {
             return RT_ECONFIG;
         }
     }
@@ -304,13 +309,10 @@ static int copy_config(struct rt_store *store, const struct rt_store_config *con
         }
         snprintf(store->self.addr[store->self.n_addr++], RT_ADDR_MAX + 1, "%s", config->addr[i]);
     }
-    if ((config->user != NULL && strlen(config->user) >= sizeof(store->user)) ||
-        (config->password != NULL && strlen(config->password) >= sizeof(store->password))) {
-        return RT_ECONFIG;
-    }
-    snprintf(store->user, sizeof(store->user), "%s", config->user != NULL ? config->user : "");
-    snprintf(store->password, sizeof(store->password), "%s", config->password != NULL ? config->password : "");
-    return 0;
+    return copy_path(store->login_file, config->login_file) &&
+                   copy_path(store->sentinel_login_file, config->sentinel_login_file)
+               ? 0
+               : RT_ECONFIG;
 }
 
 static bool id_is_zero(const struct rt_id *id)

@@ -19,11 +19,16 @@
 #define RT_STORE_ONCE_BYTES 128
 #define RT_STORE_ONCE_MAX 4
 
+/* Bytes of a file's path; a longer one is RT_ECONFIG. */
+#define RT_STORE_PATH_MAX 255
+
 /* Strings and arrays need to live during rt_store_init() only. */
 struct rt_store_config {
     const char *endpoints[RT_ENDPOINTS_MAX]; /* endpoint.h says how they are written */
     size_t n_endpoints;
-    const char *user, *password;    /* or NULL */
+    /* Files that are read at each dial (login.h), of the servers and of the Sentinels; or NULL. */
+    const char *login_file, *sentinel_login_file;
+    struct rt_wire_setup secure;    /* ops and context, for addresses with TLS; all zero: they are refused */
     const char *host;               /* our name: printable ASCII, no spaces */
     const char *addr[RT_ADDRS_MAX]; /* where clients reach us */
     size_t n_addr;
@@ -63,7 +68,7 @@ struct rt_store {
     struct rt_store_config config; /* its pointers to what the caller gave are not used after init */
     struct rt_store_host self;
     struct rt_id instance;
-    char user[64], password[256];
+    char login_file[RT_STORE_PATH_MAX + 1], sentinel_login_file[RT_STORE_PATH_MAX + 1];
     enum { RT_STORE_IDLE, RT_STORE_OFFLINE, RT_STORE_CHECKING, RT_STORE_ONLINE, RT_STORE_STOPPING } phase;
 
     struct rt_redis commands, pubsub, ends; /* connections.c */

@@ -122,8 +122,7 @@ static void open_store(uint8_t options)
                                      .on_log = on_log};
     if (options & 2) {
         config.endpoints[0] = "sentinel://main@10.0.0.1:26379,10.0.0.2:26379";
-        config.user = "agent";
-        config.password = "secret";
+        config.login_file = config.sentinel_login_file = "login";
     }
     if ((options & 18) == 16) {
         config.endpoints[config.n_endpoints++] = "redis://10.0.0.3:6379";

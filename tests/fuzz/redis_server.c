@@ -65,6 +65,7 @@ static enum redis_ask what_of(const struct word *word, size_t n)
         enum redis_ask what;
     } known[] = {
         {"AUTH", ASKED_AUTH},
+        {"CLIENT", ASKED_AUTH},
         {"ROLE", ASKED_ROLE},
         {"MASTER", ASKED_MASTER},
         {"get-master-addr-by-name", ASKED_ADDRESS},

@@ -69,6 +69,10 @@ static const struct {
      "state_dir = \"/var/lib/retether\"\nticket_ttl = 24h\naccess {\n  users = {\"root = operator\", \"@27 = "
      "vch/acme\"}\n}\nlog {\n  level = info\n"
      "  format = json\n}\n"},
+    {"fuzz_config", "store",
+     "store {\n  endpoints = {\"rediss://redis-1.example:6380\", \"redis+unix:///run/redis.sock\",\n"
+     "    \"sentinel+tls://main@[::1]:26379,s2:26379\"}\n  tls = /etc/retether/store-tls\n"
+     "  password_file = /etc/retether/a\n  sentinel_password_file = /etc/retether/b\n}\n"},
     {"fuzz_config", "small", "keys = ${HOME}\nlisten { guests = {} }\n"},
     {"fuzz_tls", "handshake", "\x04"},
     {"fuzz_tls", "dialled", "\x02"},

@@ -66,6 +66,20 @@ uint16_t rt_test_free_port(void)
     return port;
 }
 
+/* Its "+OK" is taken here. Before the server has its password it has none. */
+static bool log_in(int fd, const char *password)
+{
+    char c = '\0';
+
+    if (password == NULL) {
+        return true;
+    }
+    dprintf(fd, "AUTH %s\r\n", password);
+    while (c != '\n' && read(fd, &c, 1) == 1) {
+    }
+    return c == '\n';
+}
+
 int rt_test_redis_command(struct rt_test_redis *redis, const char *command, char *answer, size_t size)
 {
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
@@ -79,7 +93,7 @@ int rt_test_redis_command(struct rt_test_redis *redis, const char *command, char
         return -1;
     }
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-    if (connect(fd, (struct sockaddr *)&addr, sizeof(addr)) == 0 &&
+    if (connect(fd, (struct sockaddr *)&addr, sizeof(addr)) == 0 && log_in(fd, redis->password) &&
         dprintf(fd, "%s\r\n", command) == (int)strlen(command) + 2) {
         while (got + 1 < size) {
             ssize_t n = read(fd, answer + got, size - 1 - got);
@@ -127,17 +141,42 @@ static void sentinel(const struct rt_test_redis *redis)
         _exit(1);
     }
     fprintf(file,
-            "port %u\nbind 127.0.0.1\nprotected-mode no\nunixsocket %s\ndir %s\n"
+            "%sport %u\nbind 127.0.0.1\nprotected-mode no\nunixsocket %s\ndir %s\n"
             "sentinel monitor main 127.0.0.1 %u 2\nsentinel down-after-milliseconds main 1000\n"
             "sentinel failover-timeout main 20000\n",
-            redis->port, redis->socket, redis->dir, redis->primary);
+            redis->tls != NULL ? "port 0\ntls-" : "", redis->port, redis->socket, redis->dir, redis->primary);
+    if (redis->tls != NULL) {
+        fprintf(file,
+                "tls-cert-file %s/cert.pem\ntls-key-file %s/key.pem\ntls-ca-cert-file %s/ca.pem\n"
+                "tls-replication yes\n",
+                redis->tls, redis->tls, redis->tls);
+    }
+    if (redis->password != NULL) {
+        fprintf(file, "requirepass %s\nsentinel sentinel-pass %s\n", redis->password, redis->password);
+    }
+    if (redis->primary_password != NULL) {
+        fprintf(file, "sentinel auth-pass main %s\n", redis->primary_password);
+    }
     fclose(file);
     run(redis, (const char *const[]){"redis-server", path, "--sentinel", NULL});
 }
 
+static size_t add_tls(const struct rt_test_redis *redis, const char **argv)
+{
+    static char cert[128], key[128], ca[128];
+    const char *const options[] = {"--tls-cert-file",   cert,  "--tls-key-file", key, "--tls-ca-cert-file", ca,
+                                   "--tls-replication", "yes", "--port",         "0", "--tls-port"};
+
+    snprintf(cert, sizeof(cert), "%s/cert.pem", redis->tls);
+    snprintf(key, sizeof(key), "%s/key.pem", redis->tls);
+    snprintf(ca, sizeof(ca), "%s/ca.pem", redis->tls);
+    memcpy(argv, options, sizeof(options));
+    return sizeof(options) / sizeof(options[0]);
+}
+
 static void child(const struct rt_test_redis *redis, pid_t parent)
 {
-    const char *argv[40] = {"redis-server",
+    const char *argv[64] = {"redis-server",
                             "--daemonize",
                             "no",
                             "--save",
@@ -159,8 +198,18 @@ static void child(const struct rt_test_redis *redis, pid_t parent)
         sentinel(redis);
     }
     snprintf(port, sizeof(port), "%u", redis->port);
-    argv[n++] = "--port";
+    if (redis->tls != NULL) {
+        n += add_tls(redis, &argv[n]);
+    } else {
+        argv[n++] = "--port";
+    }
     argv[n++] = port;
+    if (redis->password != NULL) {
+        argv[n++] = "--requirepass";
+        argv[n++] = redis->password;
+        argv[n++] = "--masterauth";
+        argv[n++] = redis->password;
+    }
     argv[n++] = "--unixsocket";
     argv[n++] = redis->socket;
     argv[n++] = "--dir";
@@ -242,7 +291,8 @@ static int start(struct rt_test_redis *redis)
     for (int i = 0; i < PORT_TRIES; i++) {
         redis->port = rt_test_free_port();
         redis->bus = rt_test_free_port();
-        snprintf(redis->tcp_endpoint, sizeof(redis->tcp_endpoint), "redis://127.0.0.1:%u", redis->port);
+        snprintf(redis->tcp_endpoint, sizeof(redis->tcp_endpoint), "redis%s://127.0.0.1:%u",
+                 redis->tls != NULL ? "s" : "", redis->port);
         if (spawn(redis) == 0) {
             return 0;
         }
@@ -302,11 +352,30 @@ int rt_test_redis_start_node(struct rt_test_redis *redis, const char *const *opt
     return start(redis);
 }
 
+int rt_test_redis_start_tls(struct rt_test_redis *redis, const struct rt_test_redis *primary, const char *tls,
+                            const char *password)
+{
+    memset(redis, 0, sizeof(*redis));
+    redis->primary = primary != NULL ? primary->port : 0;
+    redis->tls = tls;
+    redis->password = password;
+    return start(redis);
+}
+
 int rt_test_sentinel_start(struct rt_test_redis *sentinel, const struct rt_test_redis *primary)
+{
+    return rt_test_sentinel_start_tls(sentinel, primary, NULL);
+}
+
+int rt_test_sentinel_start_tls(struct rt_test_redis *sentinel, const struct rt_test_redis *primary,
+                               const char *password)
 {
     memset(sentinel, 0, sizeof(*sentinel));
     sentinel->sentinel = true;
     sentinel->primary = primary->port;
+    sentinel->tls = primary->tls;
+    sentinel->primary_password = primary->password;
+    sentinel->password = password;
     return start(sentinel);
 }
 

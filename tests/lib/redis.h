@@ -20,12 +20,15 @@ struct rt_test_redis {
     char dir[64];
     char socket[96];         /* unix socket */
     char unix_endpoint[112]; /* "redis+unix://" socket */
-    char tcp_endpoint[40];   /* "redis://127.0.0.1:PORT" */
+    char tcp_endpoint[40];   /* "redis://127.0.0.1:PORT", or "rediss://" */
     uint16_t port;
     uint16_t primary; /* port of the primary that it follows, or 0 */
     bool sentinel;
-    bool cluster, alone;                                /* a node of a cluster; which has all slots */
-    uint16_t bus;                                       /* port of the cluster bus */
+    bool cluster, alone;  /* a node of a cluster; which has all slots */
+    uint16_t bus;         /* port of the cluster bus */
+    const char *tls;      /* directory of certificates, or NULL: with one there is no port without TLS */
+    const char *password; /* of its user "default", or NULL */
+    const char *primary_password;
     const char *options[RT_TEST_REDIS_OPTIONS_MAX + 1]; /* NULL-terminated, e.g. "--appendonly", "no" */
 };
 
@@ -37,9 +40,17 @@ int rt_test_redis_start(struct rt_test_redis *redis, const struct rt_test_redis 
 /* Starts a node of a cluster, which has no slots and knows nobody. */
 int rt_test_redis_start_node(struct rt_test_redis *redis, const char *const *options);
 
+/* The same with TLS, which takes clients with a certificate of the same CA alone, and with a password. Both texts live
+ * as long as the server. */
+int rt_test_redis_start_tls(struct rt_test_redis *redis, const struct rt_test_redis *primary, const char *tls,
+                            const char *password);
+
 /* Starts a Sentinel (redis-server --sentinel) of this primary, under the name "main": two of them must agree that it is
  * down, which takes a second. */
 int rt_test_sentinel_start(struct rt_test_redis *sentinel, const struct rt_test_redis *primary);
+/* One with TLS, of a primary that has it, and with a password of its own. */
+int rt_test_sentinel_start_tls(struct rt_test_redis *sentinel, const struct rt_test_redis *primary,
+                               const char *password);
 /* Until this Sentinel knows of so many others, and of so many replicas that may be promoted. */
 int rt_test_sentinel_wait(struct rt_test_redis *sentinel, unsigned others, unsigned replicas);
 

@@ -54,6 +54,9 @@ int flush_setup(void **state);
 /* How long agents wait for Redis, unless they say otherwise; 0: as they do by default. */
 extern uint64_t agent_call_ms;
 
+/* The file of a login, with this text from now on. There is one. */
+const char *login_file(const char *text);
+
 void agent_config(struct rt_store_config *config, const char *endpoint, const char *host);
 struct agent *agent_new(const struct rt_store_config *config);
 /* Until it is up. */

@@ -422,15 +422,15 @@ static void test_warnings(void **state)
     assert_false(is_up(a));
     assert_true(logged(a, "NOAUTH"));
     agent_stop(a);
-    config.password = "wrong";
+    config.login_file = login_file("wrong\n");
     a = agent_new(&config);
     run_for(500);
     assert_false(is_up(a));
-    assert_true(logged(a, "WRONGPASS"));
-    agent_stop(a);
-    config.user = "default";
-    config.password = "secret";
-    a = agent_new(&config);
+    assert_true(logged(a, "AUTH: WRONGPASS"));
+    assert_true(logged(a, "mend the file of the password: it is read at each dial"));
+    assert_int_equal(a->n_log, 1);
+    assert_false(logged(a, "wrong"));
+    (void)login_file("default\nsecret\n"); /* mended, without a restart */
     assert_true(run_until(is_up, a, 2000));
     assert_true(logged(a, "maxmemory-policy is allkeys-lru"));
     assert_true(logged(a, "append-only"));

@@ -166,8 +166,7 @@ static void test_no_right_to_subscribe(void **state)
     (void)state;
     command("ACL SETUSER agent on >secret ~* &* +@all -subscribe");
     agent_config(&config, server.tcp_endpoint, "hosta");
-    config.user = "agent";
-    config.password = "secret";
+    config.login_file = login_file("agent\nsecret\n");
     agent = agent_new(&config);
     assert_true(run_until(is_up, agent, HANG_MS));
     assert_true(run_until(says_subscribe, agent, HANG_MS));

@@ -2,6 +2,7 @@
  * Copyright The retether authors */
 #include "broker/shell.h"
 
+#include "migrate/store/login.h"
 #include "session/core/msg.h"
 #include "session/core/msg_request.h"
 #include "tests/lib/redis.h"
@@ -242,7 +243,8 @@ static void test_peers(void **state)
 
 static void test_bad_settings(void **state)
 {
-    static const char *const passwords[] = {"", "\n", "\nsecret\n"};
+    static const char *const passwords[] = {
+        "", "\n", "\nsecret\n", "agent\n\n", "agent\nsecret\nmore\n", "an agent\nsecret\n"};
     char longest[400];
 
     (void)state;
@@ -262,7 +264,15 @@ static void test_bad_settings(void **state)
     memset(longest, 'x', sizeof(longest));
     fx_write("password", longest, sizeof(longest), 0600);
     fx_refused();
-    fx_write("password", longest, 254, 0600);
+    fx_write("password", "secret\n", 7, 0600);
+    assert_int_equal(chmod(fx_path("password"), 0604), 0); /* others may read it */
+    fx_refused();
+    assert_int_equal(chmod(fx_path("password"), 0600), 0);
+    (void)snprintf(fx_settings.store_sentinel_password_file, sizeof(fx_settings.store_sentinel_password_file),
+                   "%s/no-password", fx_dir);
+    fx_write("password", longest, RT_LOGIN_PASSWORD_MAX, 0600);
+    fx_refused();
+    fx_settings.store_sentinel_password_file[0] = '\0';
     fx_start();
     fx_stop(0);
 }
@@ -276,9 +286,8 @@ static bool has_asked_with_password(void *ctx)
 static void test_password(void **state)
 {
     (void)state;
-    fx_write("password", "secret\r\nnot this\n", 18, 0600);
+    fx_write("password", "agent\r\nsecret\r\n", 15, 0600);
     (void)snprintf(fx_settings.store_password_file, sizeof(fx_settings.store_password_file), "%s/password", fx_dir);
-    (void)snprintf(fx_settings.store_user, sizeof(fx_settings.store_user), "agent");
     fx_start();
     fx_until(is_up, NULL);
     fx_until(has_asked_with_password, NULL);

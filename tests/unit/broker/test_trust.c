@@ -147,12 +147,46 @@ static void test_crl_gone(void **state)
     fx_stop(0);
 }
 
+/* The store's certificates are read with the rest, and what is wrong with one changes none. */
+static void test_of_the_store(void **state)
+{
+    struct ssl_ctx_st *clients, *store;
+
+    (void)state;
+    issue("spiffe://lab/retether/agent/hosta");
+    (void)snprintf(fx_settings.store_tls, sizeof(fx_settings.store_tls), "%s/store-tls", fx_dir);
+    fx_refused();
+    assert_non_null(strstr(shell.trust.next.why, "/store-tls/ca.pem: No such file"));
+    assert_int_equal(mkdir(fx_settings.store_tls, 0700), 0);
+    certs_ca_append(&ca, fx_path("store-tls/ca.pem"));
+    fx_start();
+    clients = shell.tls.ctx;
+    store = shell.store_tls.ctx;
+    assert_non_null(store);
+    issue("spiffe://lab/retether/agent/hosta");
+    fx_write("store-tls/cert.pem", "nonsense", 8, 0600);
+    reload();
+    assert_int_equal(shell.trust.error, RT_ECONFIG);
+    assert_ptr_equal(shell.tls.ctx, clients);
+    assert_ptr_equal(shell.store_tls.ctx, store);
+    assert_int_equal(unlink(fx_path("store-tls/cert.pem")), 0);
+    issue("spiffe://lab/retether/agent/hostb");
+    reload();
+    assert_ptr_equal(shell.store_tls.ctx, store);
+    issue("spiffe://lab/retether/agent/hosta");
+    reload();
+    assert_int_equal(shell.trust.error, 0);
+    assert_ptr_not_equal(shell.store_tls.ctx, store);
+    fx_stop(0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_whose_certificate, setup, teardown),
         cmocka_unit_test_setup_teardown(test_read_anew, setup, teardown),
         cmocka_unit_test_setup_teardown(test_crl_gone, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_of_the_store, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -105,6 +105,7 @@ static void say_usual(struct fake_peer *peer, const char *command)
     static const char *const usual[][2] = {
         {"ROLE", FAKE_ROLE},
         {"AUTH", "+OK\r\n"},
+        {"CLIENT", "+OK\r\n"},
         {"INFO", FAKE_INFO},
         {"PING", "+PONG\r\n"},
         {"SUBSCRIBE", "*3\r\n$9\r\nsubscribe\r\n$10\r\nrt:claimed\r\n:1\r\n"},

@@ -175,7 +175,9 @@ static void test_refused_greetings(void **state)
         enum fake_then then;
         const char *why;
     } cases[] = {
-        {"AUTH", "-WRONGPASS invalid username-password pair\r\n", FAKE_GO_ON, "AUTH: WRONGPASS"},
+        {"AUTH", "-WRONGPASS invalid username-password pair\r\n", FAKE_GO_ON,
+         "AUTH: WRONGPASS invalid username-password pair; mend the file of the password: it is read at each dial"},
+        {"ROLE", "-NOAUTH Authentication required.\r\n", FAKE_GO_ON, "it wants a password, and none is set for it"},
         {"AUTH", ":1\r\n", FAKE_GO_ON, "AUTH: unexpected answer"},
         {"AUTH", "", FAKE_CLOSE, "closed by the peer"},
         {"ROLE", "-LOADING wait\r\n", FAKE_GO_ON, "ROLE: LOADING wait"},
@@ -197,8 +199,9 @@ static void test_refused_greetings(void **state)
     struct rt_redis_config config = config_of(&endpoint, 1);
 
     (void)state;
-    config.user = "agent";
-    config.password = "secret";
+    config.login_file = login_file("agent\nsecret\n");
+    config.host = "hosta";
+    config.task = "commands";
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         fake_no_rules(&fake);
         fake_rule(&fake, cases[i].ask, cases[i].answer, cases[i].then, 1);
@@ -211,8 +214,38 @@ static void test_refused_greetings(void **state)
         until(&c.n_ready, 1); /* the rule is gone: the next dial is greeted */
         assert_int_equal(c.n_down, 1);
         assert_true(fake_asked(&fake, "AUTH agent secret") > 0);
+        assert_true(fake_asked(&fake, "CLIENT SETNAME retetherd-hosta/commands") > 0);
         stop();
     }
+}
+
+/* What the file says at each dial counts, and no more than that is needed is kept. */
+static void test_login(void **state)
+{
+    struct rt_store_endpoint endpoint = endpoint_of(fake.endpoint);
+    struct rt_redis_config config = config_of(&endpoint, 1);
+    const char *path = login_file("");
+
+    (void)state;
+    config.login_file = path;
+    start(&config);
+    until(&c.n_down, 2); /* it does not dial without */
+    assert_non_null(strstr(c.why, path));
+    assert_non_null(strstr(c.why, "wants one line, a password"));
+    assert_int_equal(fake.n_connections, 0);
+    (void)login_file("old secret");
+    until(&c.n_ready, 1);
+    assert_int_equal(fake_asked(&fake, "AUTH old secret"), 1);
+    (void)login_file("agent\nnew\n");
+    fake_cut(&fake);
+    until(&c.n_ready, 2);
+    assert_int_equal(fake_asked(&fake, "AUTH old secret"), 1);
+    assert_int_equal(fake_asked(&fake, "AUTH agent new"), 1);
+    assert_int_equal(c.redis.stream->login.password[0], '\0');
+    stop();
+    start(&config);
+    run_for(0);
+    stop(); /* while it is read */
 }
 
 /* Endpoints in turn, without a pause; the one that answered first is tried first the next time. */
@@ -525,6 +558,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         WITH_FAKE(test_refused_greetings),
+        WITH_FAKE(test_login),
         WITH_FAKE(test_endpoints_in_turn),
         WITH_FAKE(test_answers_in_order),
         WITH_FAKE(test_call_times_out),
