@@ -163,7 +163,7 @@ static void strike(struct chaos *chaos, const struct chaos_fault *first, const s
         faults[i]->begin(chaos, &on[i]);
         chaos_run(chaos, second == NULL ? first->ms : chaos_random(chaos, faults[i]->ms) + 1);
     }
-    for (size_t i = 0; i < 2 && faults[i] != NULL; i++) {
+    for (size_t i = second != NULL ? 2 : 1; i-- > 0;) { /* the second may have stopped the first one's server */
         if (faults[i]->mend != NULL) {
             faults[i]->mend(chaos, &on[i]);
         }

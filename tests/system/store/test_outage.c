@@ -334,7 +334,7 @@ static void test_names(void **state)
 
 static void test_endpoints_in_turn(void **state)
 {
-    struct rt_test_redis replica;
+    struct rt_test_redis replica, another; /* as many replicas as three endpoints promise */
     struct rt_store_config config;
     struct rt_store_op op = {.kind = RT_STORE_END, .key = key_of("t", "x")};
     struct agent *a;
@@ -343,13 +343,14 @@ static void test_endpoints_in_turn(void **state)
 
     (void)state;
     assert_int_equal(rt_test_redis_start(&replica, &redis, NULL), 0);
+    assert_int_equal(rt_test_redis_start(&another, &redis, NULL), 0);
     agent_config(&config, "redis+unix:///nonexistent/socket", "hosta");
     config.endpoints[1] = replica.tcp_endpoint; /* answers, but is not the primary */
     config.endpoints[2] = redis.tcp_endpoint;
     config.n_endpoints = 3;
     a = agent_new(&config);
     assert_true(run_until(is_up, a, 3000));
-    run_for(1500); /* the replica is in step */
+    run_for(1500); /* the replicas are in step */
     op.life = join(a, "x");
     assert_int_equal(submit(a, &op), 0);
     assert_int_equal(a->reply.how, RT_END_REPLICATED);
@@ -394,6 +395,7 @@ static void test_endpoints_in_turn(void **state)
     assert_string_equal(rt_redis_where(&a->store.pubsub), redis.tcp_endpoint);
     assert_string_equal(rt_redis_where(&a->store.ends), redis.tcp_endpoint);
     agent_stop(a);
+    rt_test_redis_stop(&another);
     rt_test_redis_stop(&replica);
 }
 
