@@ -81,12 +81,19 @@ static void forget_another(struct rt_agent *agent, const struct ag_tenant *but)
     }
 }
 
+struct ag_tenant *rt_ag_tenant_find(const struct rt_agent *agent, const char *name)
+{
+    struct ag_tenant *tenant;
+
+    HASH_FIND(hh, agent->tenants, name, strlen(name), tenant);
+    return tenant;
+}
+
 struct ag_tenant *rt_ag_tenant(struct rt_agent *agent, const char *name)
 {
     size_t size = strlen(name);
-    struct ag_tenant *tenant;
+    struct ag_tenant *tenant = rt_ag_tenant_find(agent, name);
 
-    HASH_FIND(hh, agent->tenants, name, size, tenant);
     if (tenant != NULL) {
         return tenant;
     }

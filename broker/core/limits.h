@@ -41,6 +41,8 @@ struct ag_over { /* who goes over is told */
     char text[RT_TEXT_MAX + 1];
 };
 
+/* NULL: it has nothing here. */
+struct ag_tenant *rt_ag_tenant_find(const struct rt_agent *agent, const char *name);
 /* Made when there is none; NULL: no memory. Whoever keeps it counts something of it. */
 struct ag_tenant *rt_ag_tenant(struct rt_agent *agent, const char *name);
 /* A client that begins to use its connection. tenant: "" of an operator. NULL: its tenant has too many, or, with an

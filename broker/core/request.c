@@ -51,24 +51,8 @@ static const struct {
     [ASK_TAILS] = {"tails", RT_STORE_TAILS, AG_MAY_READ, ROOM_PAGE},
     [ASK_KICK] = {"kick", RT_STORE_GET, AG_MAY_KICK, ROOM_RECORD},
     [ASK_REVOKE] = {"revoke", RT_STORE_REVOKE, AG_MAY_REVOKE, ROOM_RECORD},
-    [ASK_LIMITS] = {"limits", RT_STORE_GET, AG_MAY_LOOK, ROOM_PAGE}, /* asks no store */
+    [ASK_LIMITS] = {"limits", RT_STORE_GET, AG_MAY_LOOK, ROOM_PAGE},
 };
-
-/* Another host has what is asked for: its agent may be asked. */
-static void name_host(const struct rt_agent *agent, const char *keeper, struct rt_reply_msg *out)
-{
-    const struct ag_host *known = rt_ag_host(agent, keeper);
-
-    if (keeper[0] == '\0' || strcmp(keeper, agent->config.host) == 0) {
-        return;
-    }
-    out->n_hosts = 1;
-    if (known != NULL) {
-        rt_ag_fill_host(agent, &known->row, &out->hosts[0]);
-    } else {
-        out->hosts[0].host = rt_slice_text(keeper);
-    }
-}
 
 /* What the first REPLY says; tail[] is what follows it. */
 struct last_words {
@@ -86,7 +70,7 @@ static void send_tails(struct rt_agent *agent, struct ag_ask *ask, const struct 
     uint64_t final[2] = {end->out, end->err};
 
     memset(out, 0, sizeof(*out));
-    name_host(agent, words->keeper, out);
+    rt_ag_name_host(agent, words->keeper, out);
     out->code = end->code;
     out->sig = end->sig;
     out->out = end->out;
@@ -285,7 +269,7 @@ static void kick_reply(struct rt_agent *agent, struct ag_ask *ask, const struct 
         rt_ag_ask_missing(agent, ask, error, reply->doubtful);
     } else if (elsewhere) {
         memset(agent->reply, 0, sizeof(*agent->reply));
-        name_host(agent, record->rule.host, agent->reply);
+        rt_ag_name_host(agent, record->rule.host, agent->reply);
         rt_ag_ask_send(agent, ask->link, ask->request, agent->reply);
         rt_ag_ask_free(agent, ask);
     } else {
@@ -317,23 +301,40 @@ void rt_ag_ask_reply(struct rt_agent *agent, struct ag_ask *ask, const struct rt
     case ASK_REVOKE:
         revoke_reply(agent, ask, reply);
         break;
-    case ASK_TAILS:
     case ASK_LIMITS:
+        rt_ag_ask_limits_reply(agent, ask, reply);
+        break;
+    case ASK_TAILS:
     case ASK_KINDS:
         tails_reply(agent, ask, reply);
         break;
     }
 }
 
+/* The container that is asked for. In `limits` everybody may say whose it is, as its record does: a client that has
+ * looked a name up says it so, whatever its role is. */
+static struct rt_slice name_of(const struct ag_ask *ask, struct rt_slice cid)
+{
+    const char *own = ag_link_who(ask->link);
+    size_t size = strlen(own);
+
+    if (ask->what == ASK_LIMITS && size > 0 && cid.size > size && memcmp(cid.data, own, size) == 0 &&
+        cid.data[size] == '/') {
+        cid.data += size + 1;
+        cid.size -= size + 1;
+    }
+    return cid;
+}
+
 /* Fills the ask's key and the operation that answers it. RT_EINVAL. */
 static int prepare(struct ag_ask *ask, const struct rt_request_msg *msg, struct rt_store_op *op)
 {
-    bool qualified = true;
+    bool qualified = true, of_all = ask->what == ASK_LIST || ask->what == ASK_LIMITS;
 
     op->kind = asks[ask->what].op;
-    if (ask->what == ASK_HOSTS || ask->what == ASK_LIMITS || (ask->what == ASK_LIST && msg->cid.size == 0)) {
+    if (ask->what == ASK_HOSTS || (of_all && msg->cid.size == 0)) {
         rt_slice_copy(rt_slice_text(ag_link_who(ask->link)), ask->key.tenant, sizeof(ask->key.tenant));
-    } else if (rt_ag_key(ask->link, msg->cid, &ask->key, &qualified) != 0) {
+    } else if (rt_ag_key(ask->link, name_of(ask, msg->cid), &ask->key, &qualified) != 0) {
         return RT_EINVAL;
     }
     ask->prefix = msg->prefix;
@@ -369,8 +370,7 @@ static bool answered_here(struct rt_agent *agent, struct ag_ask *ask)
         }
         return ask->local;
     case ASK_LIMITS:
-        rt_ag_ask_limits(agent, ask);
-        return true;
+        return rt_ag_ask_limits(agent, ask);
     default:
         return false;
     }

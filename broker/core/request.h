@@ -23,6 +23,7 @@ struct ag_link;
 struct ag_session;
 struct rt_agent;
 struct rt_registry_msg;
+struct rt_reply_msg;
 struct rt_request_msg;
 struct rt_store_host;
 struct rt_store_reply;
@@ -46,7 +47,9 @@ void rt_ag_ask_timer(struct rt_agent *agent, struct ag_ask *ask);
 void rt_ag_ask_list_own(struct rt_agent *agent, struct ag_ask *ask);
 
 /* request_limits.c */
-void rt_ag_ask_limits(struct rt_agent *agent, struct ag_ask *ask);
+/* Whether it is answered, and freed, without the store. */
+bool rt_ag_ask_limits(struct rt_agent *agent, struct ag_ask *ask);
+void rt_ag_ask_limits_reply(struct rt_agent *agent, struct ag_ask *ask, const struct rt_store_reply *reply);
 
 /* request_list.c. False: the ask has been refused. */
 bool rt_ag_ask_list_begin(struct rt_agent *agent, struct ag_ask *ask, const struct rt_request_msg *msg);
@@ -54,6 +57,8 @@ void rt_ag_ask_list_reply(struct rt_agent *agent, struct ag_ask *ask, const stru
 
 /* request_hosts.c */
 void rt_ag_fill_host(const struct rt_agent *agent, const struct rt_store_host *in, struct rt_registry_msg *out);
+/* Another host has what is asked for: its agent may be asked. A row more, unless it is this one, or "". */
+void rt_ag_name_host(const struct rt_agent *agent, const char *host, struct rt_reply_msg *out);
 void rt_ag_ask_hosts_reply(struct rt_agent *agent, struct ag_ask *ask, const struct rt_store_reply *reply);
 
 /* waiting.c */

@@ -41,6 +41,21 @@ void rt_ag_fill_host(const struct rt_agent *agent, const struct rt_store_host *i
     out->sessions = in->sessions;
 }
 
+void rt_ag_name_host(const struct rt_agent *agent, const char *host, struct rt_reply_msg *out)
+{
+    const struct ag_host *known = rt_ag_host(agent, host);
+
+    if (host[0] == '\0' || strcmp(host, agent->config.host) == 0) {
+        return;
+    }
+    if (known != NULL) {
+        rt_ag_fill_host(agent, &known->row, &out->hosts[out->n_hosts]);
+    } else {
+        out->hosts[out->n_hosts].host = rt_slice_text(host);
+    }
+    out->n_hosts++;
+}
+
 /* The store is out: what is known here. */
 static void hosts_known(struct rt_agent *agent, struct ag_ask *ask)
 {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
 #include "clients/cli/commands.h"
+#include "clients/cli/limits.h"
 #include "clients/cli/record.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -43,61 +43,30 @@ static int ask_hosts(struct cli_app *app, retether_reply_cb cb)
 
 /* ---- --limits ---- */
 
-struct limit_row {
-    char host[sizeof(
-        ((struct retether_host *)0)->name)]; /* the agent that was asked: the answer's first part names it */
-    struct retether_limit limit;
-};
-
-/* Those of no tenant first. */
-static int compare_limits(const void *a, const void *b)
+static void add_limit(const void *row, struct cli_table *table, struct cli_text *json)
 {
-    const struct retether_limit *first = &((const struct limit_row *)a)->limit;
-    const struct retether_limit *second = &((const struct limit_row *)b)->limit;
-    int by_tenant = strcmp(first->tenant, second->tenant);
-
-    return by_tenant != 0 ? by_tenant : strcmp(first->setting, second->setting);
-}
-
-static void add_limit(const void *at, struct cli_table *table, struct cli_text *json)
-{
-    const struct limit_row *row = at;
-    const struct retether_limit *limit = &row->limit;
-
     if (json != NULL) {
         cli_json_open(json);
-        cli_json_text(json, "host", row->host);
-        cli_json_text(json, "setting", limit->setting);
-        cli_json_text_or_null(json, "tenant", limit->tenant);
-        cli_json_number(json, "has", limit->has);
-        cli_json_number(json, "most", limit->most);
-        cli_json_number(json, "refused", limit->refused);
+        cli_limit_json(json, row);
         cli_json_close(json);
-        return;
+    } else {
+        cli_limit_row(table, row);
     }
-    cli_table_add(table, CLI_PLAIN, row->host);
-    cli_table_add(table, CLI_PLAIN, limit->setting);
-    cli_table_add(table, CLI_PLAIN, limit->tenant[0] != '\0' ? limit->tenant : "-");
-    cli_table_addf(table, "%" PRIu64, limit->has);
-    cli_table_addf(table, "%" PRIu64, limit->most);
-    cli_table_addf(table, "%" PRIu64, limit->refused);
 }
 
-static struct cli_list limit_list = {.row_size = sizeof(struct limit_row), .compare = compare_limits, .add = add_limit};
+static struct cli_list limit_list = {
+    .row_size = sizeof(struct cli_limit), .compare = cli_limit_compare, .add = add_limit};
 
 static void limits_listed(struct cli_app *app, const struct retether_reply *reply)
 {
-    static char heads[] = "HOST SETTING TENANT >HAS >MOST >REFUSED";
-    static struct limit_row rows[RETETHER_LIMITS_MAX];
+    static char heads[] = CLI_LIMIT_HEADS;
+    static struct cli_limit rows[RETETHER_LIMITS_MAX];
     static char host[sizeof(rows[0].host)];
 
     if (reply->n_hosts > 0) {
         (void)snprintf(host, sizeof(host), "%s", reply->hosts[0].name);
     }
-    for (size_t i = 0; i < reply->n_limits; i++) {
-        rows[i].limit = reply->limits[i];
-        memcpy(rows[i].host, host, sizeof(host));
-    }
+    cli_limits_take(rows, reply, host);
     if (reply->text[0] != '\0') {
         cli_say("%s", reply->text);
     }
@@ -106,7 +75,7 @@ static void limits_listed(struct cli_app *app, const struct retether_reply *repl
 
 static int ask_limits(struct cli_app *app, retether_reply_cb cb)
 {
-    return retether_limits(app->client, cb, app);
+    return retether_limits(app->client, NULL, cb, app);
 }
 
 static void run(struct cli_app *app)

@@ -139,6 +139,7 @@ static void print_rows(struct cli_text *text, bool json)
 
         if (json) {
             cli_record_json(text, record, false);
+            cli_json_close(text);
         } else {
             cli_record_row(&list.table, record);
         }

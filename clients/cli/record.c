@@ -163,7 +163,6 @@ void cli_record_json(struct cli_text *text, const struct retether_record *record
         cli_json_end(text, ']');
         cli_json_number(text, "attachments_more", record->attachments_more);
     }
-    cli_json_close(text);
 }
 
 /* ---- people ---- */

@@ -8,6 +8,7 @@
 
 /* Records and hosts, for programs and for people. docs/cli.md has the schema. */
 
+/* Without its end: cli_json_close(). */
 void cli_record_json(struct cli_text *text, const struct retether_record *record, bool detail);
 void cli_moves_json(struct cli_text *text, const struct retether_record *record);
 

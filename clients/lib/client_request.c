@@ -337,9 +337,9 @@ int retether_hosts(struct retether_client *client, retether_reply_cb cb, void *c
     return ask(client, &msg, cb, ctx);
 }
 
-int retether_limits(struct retether_client *client, retether_reply_cb cb, void *ctx)
+int retether_limits(struct retether_client *client, const char *container, retether_reply_cb cb, void *ctx)
 {
-    struct rt_request_msg msg = {.op = rt_slice_text("limits")};
+    struct rt_request_msg msg = {.op = rt_slice_text("limits"), .cid = text_or_none(container)};
 
     return ask(client, &msg, cb, ctx);
 }

@@ -20,8 +20,8 @@
 /* Requests: to any live agent; lost before the answer, again to another. A create is not repeated after it was
  * sent: it may have happened; a remove or a revoke is, as a second one does no more than the first. Each that was sent
  * once and has no answer fails with RT_EUNKNOWN. Tails may lie on another host's disk: its agent is asked once, and
- * where that fails the first answer, which has the status, is the answer. A kick goes on to the host that serves the
- * guest in the same way; there its answer counts. */
+ * where that fails the first answer, which has the status, is the answer. So it is with the limits of a container that
+ * another host serves. A kick goes on to the host that serves the guest in the same way; there its answer counts. */
 
 static struct rt_creq *request_of(struct rt_list *node)
 {
@@ -134,6 +134,7 @@ int rt_client_request(struct rt_client *client, const struct rt_request_msg *req
                                        rt_slice_equal(request->op, rt_slice_text("revoke")),
                             .tails = rt_slice_equal(request->op, rt_slice_text("tails")),
                             .kick = rt_slice_equal(request->op, rt_slice_text("kick")),
+                            .limits = rt_slice_equal(request->op, rt_slice_text("limits")),
                             .size = (size_t)size};
     memcpy(req->payload, buf, req->size);
     place(client, req);
@@ -218,19 +219,21 @@ size_t rt_creq_put(struct rt_client *client, int slot, uint8_t *out, size_t cap)
     return used;
 }
 
-/* Whether the answer names the host that has the tails, or the guest to be kicked, and it is asked now. */
+/* Whether the answer names the host that has the tails, or the guest, and it is asked now. One with limits names the
+ * agent that has answered before that host. */
 static bool lead(struct rt_client *client, struct rt_creq *req, const struct rt_reply_msg *reply,
                  const uint8_t *payload, size_t size)
 {
-    const struct rt_registry_msg *host = &reply->hosts[0];
-    if (!(req->tails || req->kick) || req->led || reply->more || reply->n_hosts != 1) {
+    size_t before = req->limits;
+    const struct rt_registry_msg *host = &reply->hosts[before];
+    if (!(req->tails || req->kick || req->limits) || req->led || reply->more || reply->n_hosts != before + 1) {
         return false;
     }
     int slot = rt_client_learn(client, host->host, host->addr, host->n_addr);
     if (slot == RT_NO_SLOT || slot == req->slot) {
         return false;
     }
-    if (req->tails) {
+    if (!req->kick) {
         req->kept = malloc(size);
         if (req->kept == NULL) {
             return false;

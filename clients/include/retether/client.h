@@ -328,8 +328,9 @@ struct retether_host {
 
 /* What somebody may have at an agent, and has. */
 struct retether_limit {
-    char setting[33];                     /* of retetherd: "limits.tenant_sessions" */
-    char tenant[RETETHER_TENANT_MAX + 1]; /* "": of the agent, or of this client's connection (limits.client_...) */
+    char setting[33]; /* of retetherd: "limits.tenant_sessions"; what a guest may have of: "processes" */
+    /* "": of the agent, of this client's connection (limits.client_...), or of the container's guest */
+    char tenant[RETETHER_TENANT_MAX + 1];
     uint64_t most, has;
     uint64_t refused; /* how often more was */
 };
@@ -421,8 +422,11 @@ int retether_list(struct retether_client *client, const struct retether_listing 
 /* The agents of the cluster, as the one that is asked sees them. */
 int retether_hosts(struct retether_client *client, retether_reply_cb cb, void *ctx);
 /* What this client's connection and its tenant may have at the agent that is asked, and have; for an operator what all
- * tenants and the agent itself have. The first part has that agent's name as its only host. */
-int retether_limits(struct retether_client *client, retether_reply_cb cb, void *ctx);
+ * tenants and the agent itself have. The first part has that agent's name as its only host.
+ * With a container ("CID" or "TENANT/CID" of the own tenant, "TENANT/CID" of operators; else NULL): what its guest and
+ * its tenant may have and have, at the agent that serves the guest. A second host in the answer: that one serves it and
+ * could not be asked; what the tenant has at the first one is told. */
+int retether_limits(struct retether_client *client, const char *container, retether_reply_cb cb, void *ctx);
 /* The end of the output of a container that has ended. */
 int retether_tails(struct retether_client *client, const char *container, retether_reply_cb cb, void *ctx);
 /* For operators: drops the connection of the container's guest, wherever it is served. The guest comes back at once,

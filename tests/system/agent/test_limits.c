@@ -62,6 +62,14 @@ static void test_limits(void **state)
           "{\"host\":\"h1\",\"setting\":\"limits.tenant_sessions\",\"tenant\":\"local\",\"has\":2,\"most\":2,"
           "\"refused\":1}",
           "");
+    wants(daemon, (const char *const[4]){"show", "--json", "stream"}, 0,
+          "\"limits\":[{\"host\":\"h1\",\"setting\":\"attachments\",\"tenant\":null,", "");
+    wants(daemon, (const char *const[4]){"show", "--json", "stream"}, 0,
+          "{\"host\":\"h1\",\"setting\":\"channels\",\"tenant\":null,\"has\":4,\"most\":4096,\"refused\":0},", "");
+    wants(daemon, (const char *const[4]){"show", "--json", "stream"}, 0,
+          "{\"host\":\"h1\",\"setting\":\"limits.tenant_channels\",\"tenant\":\"local\",\"has\":4,\"most\":4,"
+          "\"refused\":1}",
+          "");
     peer_client(&idle[0], daemon->client);
     peer_client(&idle[1], daemon->client);
     wants(daemon, (const char *const[4]){"ls"}, 125, "",

@@ -363,7 +363,7 @@ static void test_json_fields(void **state)
          "container tenant label state host life epoch moves revoked created claimed seen code signal local"},
         {{"retether", "show", "--json", "epsilon"},
          "container tenant label state host life epoch moves revoked created claimed seen code signal local history "
-         "processes processes_exited processes_more attachments attachments_more"},
+         "processes processes_exited processes_more attachments attachments_more limits"},
         {{"retether", "moves", "--json", "epsilon"}, "container host life epoch at"},
         {{"retether", "resolve", "--json", "epsilon"}, "container state host life epoch addresses local"},
         {{"retether", "hosts", "--json"}, "host state age_ms sessions version sequence addresses"},

@@ -482,93 +482,6 @@ static void test_handshakes(void **state)
     assert_int_equal(fx_stats(fx).shaking[RT_PEER_CLIENT], 8);
 }
 
-static const struct rt_limit_msg *row(const char *setting, const char *tenant)
-{
-    for (size_t i = 0; i < reply.n_lims; i++) {
-        if (rt_slice_equal(reply.lims[i].set, rt_slice_text(setting)) &&
-            rt_slice_equal(reply.lims[i].who, rt_slice_text(tenant))) {
-            return &reply.lims[i];
-        }
-    }
-    return NULL;
-}
-
-static void want_row(const char *setting, const char *tenant, uint64_t has, uint64_t most, uint64_t over)
-{
-    const struct rt_limit_msg *found = row(setting, tenant);
-
-    assert_non_null(found);
-    assert_int_equal(found->has, has);
-    assert_int_equal(found->max, most);
-    assert_int_equal(found->over, over);
-}
-
-/* A client is told of itself and of its tenant, an operator of all. */
-static void test_told(void **state)
-{
-    struct fx *fx = *state;
-    struct fx_guest guest;
-    int a, b, boss;
-
-    limit(fx, RT_LIMIT_TENANT_CHANNELS, 1);
-    limit(fx, RT_LIMIT_CLIENT_REQUESTS, 10);
-    limit(fx, RT_LIMIT_TENANT_REQUESTS, 20);
-    serve(fx, &guest, "local");
-    a = fx_client(fx, "local");
-    b = fx_client(fx, "acme");
-    boss = fx_client_as(fx, RT_CLIENT_OPERATOR);
-    attach(fx, a, 1);
-    fx_attach(fx, a, 2, "web", 0, 0, 0);
-    fx_want_refuse(fx, a, 2, RT_CLASS_LIMIT, NULL);
-    asked(fx, a, 1, RT_CLASS_INVALID);
-    request(fx, a, 2, ask("limits", ""));
-    want(fx, a, 2, RT_CLASS_OK);
-    assert_int_equal(reply.n_hosts, 1);
-    assert_true(rt_slice_equal(reply.hosts[0].host, rt_slice_text("here")));
-    assert_int_equal(reply.n_lims, RT_LIMITS);
-    assert_false(reply.more);
-    want_row("limits.tenant_sessions", "local", 1, 0, 0);
-    want_row("limits.tenant_clients", "local", 1, 0, 0);
-    want_row("limits.tenant_channels", "local", 1, 1, 1);
-    want_row("limits.tenant_requests", "local", 2, 20, 0);
-    want_row("limits.client_channels", "", 1, RT_LINK_CHANNELS_MAX, 0);
-    want_row("limits.client_requests", "", 2, 10, 0);
-    request(fx, b, 1, ask("limits", ""));
-    want(fx, b, 1, RT_CLASS_OK);
-    assert_int_equal(reply.n_lims, RT_LIMITS);
-    want_row("limits.tenant_channels", "acme", 0, 1, 0);
-    request(fx, boss, 1, ask("limits", ""));
-    want(fx, boss, 1, RT_CLASS_OK);
-    want_row("listen.max_guests", "", 1, RT_AGENT_LINKS_MAX, 0);
-    want_row("listen.max_clients", "", 3, RT_AGENT_LINKS_MAX, 0);
-    want_row("limits.handshakes", "", 0, RT_AGENT_HANDSHAKES_MAX, 0);
-    want_row("limits.tenant_channels", "local", 1, 1, 1);
-    want_row("limits.tenant_channels", "acme", 0, 1, 0);
-    want_row("limits.client_requests", "", 1, 10, 0);
-}
-
-/* More tenants than one answer tells of, in several parts. */
-static void test_told_of_many(void **state)
-{
-    struct fx *fx = *state;
-    int boss = fx_client_as(fx, RT_CLIENT_OPERATOR);
-    size_t rows = 0;
-    char name[16];
-
-    for (unsigned i = 0; i < 130; i++) {
-        (void)snprintf(name, sizeof(name), "t%u", i);
-        rt_ag_tenant(fx->agent, name)->has[RT_LIMIT_TENANT_SESSIONS] = i + 1;
-    }
-    request(fx, boss, 1, ask("limits", ""));
-    do {
-        want(fx, boss, 1, RT_CLASS_OK);
-        assert_int_equal(reply.n_hosts, rows == 0);
-        rows += reply.n_lims;
-    } while (reply.more);
-    assert_int_equal(rows, 3 + 128 * AG_TENANT_LIMITS + 2);
-    assert_true(rt_slice_equal(reply.m, rt_slice_text("and 2 tenants more")));
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -586,8 +499,6 @@ int main(void)
         FX_TEST(test_guests_come_in),
         FX_TEST(test_made_bounded),
         FX_TEST(test_handshakes),
-        FX_TEST(test_told),
-        FX_TEST(test_told_of_many),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -418,6 +418,40 @@ static bool answer_show(struct box *box, struct link *link, uint64_t id, const s
     return true;
 }
 
+/* The limits of its guest and tenant, from the agent that was asked, or from the one that it names. */
+static bool answer_show_limits(struct box *box, struct link *link, uint64_t id, const struct rt_request_msg *request)
+{
+    if (!rt_slice_equal(request->op, rt_slice_text("limits"))) {
+        return answer_show(box, link, id, request);
+    }
+    assert_true(rt_slice_equal(request->cid, rt_slice_text("local/web")));
+    memset(&reply, 0, sizeof(reply));
+    reply.hosts[reply.n_hosts++].host = rt_slice_text("h0");
+    reply.lims[0] = (struct rt_limit_msg){
+        .set = rt_slice_text("limits.tenant_sessions"), .who = rt_slice_text("acme"), .has = 7, .max = 8, .over = 9};
+    reply.lims[1] = (struct rt_limit_msg){.set = rt_slice_text("processes"), .has = 1, .max = 64};
+    reply.n_lims = 2;
+    box_reply(link, id, &reply);
+    return true;
+}
+
+static bool refuse_limits(struct box *box, struct link *link, uint64_t id, const struct rt_request_msg *request)
+{
+    if (!rt_slice_equal(request->op, rt_slice_text("limits"))) {
+        return answer_show(box, link, id, request);
+    }
+    memset(&reply, 0, sizeof(reply));
+    reply.c = RT_CLASS_LIMIT;
+    reply.m = rt_slice_text("too many requests");
+    box_reply(link, id, &reply);
+    return true;
+}
+
+static bool silent_on_limits(struct box *box, struct link *link, uint64_t id, const struct rt_request_msg *request)
+{
+    return rt_slice_equal(request->op, rt_slice_text("limits")) || answer_show(box, link, id, request);
+}
+
 static bool answer_ambiguous(struct box *box, struct link *link, uint64_t id, const struct rt_request_msg *request)
 {
     (void)box;
@@ -457,6 +491,36 @@ static void test_show_and_moves(void **state)
     assert_string_equal(p->text[1].data, "retether: \"w\" fits several containers: web, wob; type more of it\n");
 }
 
+/* The record stands in any case. */
+static void test_show_limits(void **state)
+{
+    static const char page[] = "\nHOST  SETTING                 TENANT  HAS  MOST  REFUSED\n"
+                               "h0    processes               -         1    64        0\n"
+                               "h0    limits.tenant_sessions  acme      7     8        9\n",
+                      json[] = ",\"limits\":[{\"host\":\"h0\",\"setting\":\"processes\",\"tenant\":null,"
+                               "\"has\":1,\"most\":64,\"refused\":0},"
+                               "{\"host\":\"h0\",\"setting\":\"limits.tenant_sessions\",\"tenant\":\"acme\","
+                               "\"has\":7,\"most\":8,\"refused\":9}]}\n";
+    struct program *p = *state;
+    bool (*const without[])(struct box *, struct link *, uint64_t, const struct rt_request_msg *) = {refuse_limits,
+                                                                                                     silent_on_limits};
+
+    p->box->on_request = answer_show_limits;
+    program_run(p, "show web", 0);
+    assert_non_null(strstr(p->text[0].data, "CONTAINER  web\nstate      running\n"));
+    assert_string_equal(p->text[0].data + p->text[0].size - strlen(page), page);
+    program_run(p, "show --json web", 0);
+    assert_string_equal(p->text[0].data + p->text[0].size - strlen(json), json);
+    for (unsigned i = 0; i < 2; i++) {
+        p->box->on_request = without[i];
+        program_run(p, "show --timeout 100ms web", i == 0 ? 0 : 125);
+        assert_non_null(strstr(p->text[0].data, "CONTAINER  web\nstate      running\n"));
+        program_has(p, i == 0 ? "retether: its limits are not known: too many requests\n" : "no agent answers");
+        program_run(p, "show --json --timeout 100ms web", i == 0 ? 0 : 125);
+        assert_non_null(strstr(p->text[0].data, "\"limits\":[]}\n"));
+    }
+}
+
 /* A store that is out for a moment costs time, nothing else. */
 static void test_asked_again(void **state)
 {
@@ -464,7 +528,7 @@ static void test_asked_again(void **state)
 
     p->box->later = 2;
     program_run(p, "show -v web", 0);
-    assert_int_equal(p->box->requests, 3);
+    assert_int_equal(p->box->requests, 4); /* with the limits */
     assert_non_null(strstr(p->text[1].data, "retether: not now: the store is out\n"));
 }
 
@@ -553,6 +617,7 @@ int main(void)
         TEST(test_limits),
         TEST(test_resolve),
         TEST(test_show_and_moves),
+        TEST(test_show_limits),
         TEST(test_asked_again),
         cmocka_unit_test(test_table_ends),
         cmocka_unit_test(test_values),

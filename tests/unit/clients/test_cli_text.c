@@ -203,6 +203,7 @@ static void test_record_json(void **state)
 
     (void)state;
     cli_record_json(&text, &record, false);
+    cli_json_close(&text);
     assert_string_equal(
         text.data, "{\"container\":\"web\",\"tenant\":\"local\",\"label\":\"front \\\"end\\\"\",\"state\":\"running\","
                    "\"host\":\"h2\",\"life\":1700000000000,\"epoch\":3,\"moves\":1,\"revoked\":false,"
@@ -210,6 +211,7 @@ static void test_record_json(void **state)
                    "\"seen\":\"2023-11-14T22:14:21.000Z\",\"code\":null,\"signal\":null,\"local\":null}\n");
     cli_text_free(&text);
     cli_record_json(&text, &record, true);
+    cli_json_close(&text);
     assert_non_null(strstr(text.data, "\"history\":[{\"host\":\"h1\",\"life\":1700000000000,\"epoch\":1,"
                                       "\"at\":\"2023-11-14T22:13:20.000Z\"},{\"host\":\"h2\""));
     assert_non_null(strstr(text.data, "\"processes\":[{\"process\":0,\"state\":\"running\",\"tty\":false,\"code\":null,"
@@ -231,6 +233,7 @@ static void test_ended_record(void **state)
     record.state = RETETHER_STATE_ENDED;
     record.code = 9;
     cli_record_json(&text, &record, true);
+    cli_json_close(&text);
     assert_non_null(strstr(text.data, "\"state\":\"ended\""));
     assert_non_null(strstr(text.data, "\"code\":9,\"signal\":null"));
     assert_non_null(strstr(text.data, "{\"process\":0,\"state\":\"exited\",\"tty\":false,\"code\":9,"));
@@ -238,6 +241,7 @@ static void test_ended_record(void **state)
     record.signal = 15;
     record.host[0] = record.label[0] = '\0';
     cli_record_json(&text, &record, false);
+    cli_json_close(&text);
     assert_non_null(strstr(text.data, "\"code\":null,\"signal\":15,\"local\":null}"));
     assert_non_null(strstr(text.data, "\"label\":null"));
     assert_non_null(strstr(text.data, "\"host\":null"));
@@ -256,6 +260,7 @@ static void test_ended_by_a_signal(void **state)
     record.state = RETETHER_STATE_ENDED;
     record.signal = 2;
     cli_record_json(&text, &record, true);
+    cli_json_close(&text);
     assert_non_null(strstr(text.data, "\"code\":null,\"signal\":2,"));
     assert_non_null(strstr(text.data, "{\"process\":0,\"state\":\"exited\",\"tty\":false,\"code\":130,"));
     assert_null(strstr(text.data, "\"bound\":true"));
@@ -294,6 +299,7 @@ static void test_record_pages(void **state)
     assert_non_null(strstr(text.data, "     -\nand 3 more attachments\n"));
     cli_text_free(&text);
     cli_record_json(&text, &record, true);
+    cli_json_close(&text);
     assert_non_null(strstr(text.data, "],\"processes_exited\":995,\"processes_more\":1,\"attachments\":["));
     assert_non_null(strstr(text.data, "],\"attachments_more\":3}"));
     cli_text_free(&text);

@@ -251,7 +251,7 @@ static void test_limits(void **state)
     struct answer answer = {.sdk = sdk};
 
     sdk->box->on_request = answer_limits;
-    assert_int_equal(retether_limits(sdk->client, limits_cb, &answer), RT_OK);
+    assert_int_equal(retether_limits(sdk->client, NULL, limits_cb, &answer), RT_OK);
     wait_answer(&answer);
     assert_string_equal(limit.setting, "limits.tenant_clients");
     assert_string_equal(limit.tenant, "acme");
@@ -379,6 +379,49 @@ static void test_tails_elsewhere(void **state)
     }
 }
 
+/* The first agent tells what the tenant has there, and names the second, which serves the guest. */
+static bool answer_limits_of(struct box *box, struct link *link, uint64_t id, const struct rt_request_msg *request)
+{
+    static struct rt_reply_msg reply;
+    struct peer *other = &link->f->peer[1];
+
+    assert_true(rt_slice_equal(request->op, rt_slice_text("limits")));
+    assert_true(rt_slice_equal(request->cid, rt_slice_text("acme/web")));
+    box->requests++;
+    memset(&reply, 0, sizeof(reply));
+    reply.n_hosts = link->peer == other ? 1 : 2;
+    reply.hosts[0].host = rt_slice_text(link->peer->host);
+    reply.hosts[1].host = rt_slice_text(other->host);
+    reply.hosts[1].n_addr = 1;
+    reply.hosts[1].addr[0] = rt_slice_text(other->address);
+    reply.lims[0] = (struct rt_limit_msg){.set = rt_slice_text("processes"), .has = link->peer == other ? 2 : 1};
+    reply.n_lims = 1;
+    link_send_map(link, (struct rt_frame){.type = RT_REPLY, .offset = id}, RT_MSG_REPLY, &reply);
+    return true;
+}
+
+/* The limits of a container are asked of the host that serves it; where that cannot be, the first answer has come. */
+static void test_limits_elsewhere(void **state)
+{
+    struct sdk *sdk = *state;
+
+    sdk->box->on_request = answer_limits_of;
+    sdk->f->peer[0].alone = true;
+    for (unsigned i = 0; i < 2; i++) {
+        struct answer answer = {.sdk = sdk};
+
+        if (i > 0) { /* at first nobody listens there */
+            peer_listen(&sdk->f->peer[1]);
+        }
+        assert_int_equal(retether_limits(sdk->client, "acme/web", limits_cb, &answer), RT_OK);
+        wait_answer(&answer);
+        assert_int_equal(answer.error, 0);
+        assert_int_equal(answer.cls, RETETHER_OK);
+        assert_int_equal(answer.hosts, i == 0 ? 2 : 1);
+        assert_int_equal(limit.has, i + 1);
+    }
+}
+
 static bool kick_denied;
 
 /* The first agent names the second, which kicks, or does not let this client do so. */
@@ -435,9 +478,17 @@ static void test_kick_elsewhere(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_create),          TEST(test_show),           TEST(test_bad_report), TEST(test_list),
-        TEST(test_hosts),           TEST(test_limits),         TEST(test_tails),      TEST(test_order_of_tails),
-        TEST(test_tails_elsewhere), TEST(test_kick_elsewhere),
+        TEST(test_create),
+        TEST(test_show),
+        TEST(test_bad_report),
+        TEST(test_list),
+        TEST(test_hosts),
+        TEST(test_limits),
+        TEST(test_tails),
+        TEST(test_order_of_tails),
+        TEST(test_tails_elsewhere),
+        TEST(test_kick_elsewhere),
+        TEST(test_limits_elsewhere),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
