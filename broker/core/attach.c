@@ -102,13 +102,20 @@ void rt_ag_attach(struct rt_agent *agent, struct ag_link *link, uint32_t channel
     struct rt_attach_msg msg;
     struct ag_over over;
     char why[RT_TEXT_MAX];
+    bool may, reads;
 
     if (channel <= link->last_channel) {
         rt_ag_link_refuse_text(agent, link, RT_CLASS_PROTOCOL, "ATTACH on a channel that is not above all before");
         return;
     }
     link->last_channel = channel;
-    if (rt_msg_decode(RT_MSG_ATTACH, payload.data, payload.size, &msg, why, sizeof(why)) != 0) {
+    may = rt_ag_may_ask(agent, link->client->account, &over); /* one that cannot be read is a request, too */
+    reads = rt_msg_decode(RT_MSG_ATTACH, payload.data, payload.size, &msg, why, sizeof(why)) == 0;
+    if (!may) { /* that passes in a second: LIMIT, which is the end of an attach, is for its first try alone */
+        rt_ag_held_over(agent, link, channel, !reads || (msg.make && msg.try_no <= 1), &over);
+        return;
+    }
+    if (!reads) {
         rt_ag_refuse_text(agent, link, channel, RT_CLASS_INVALID, why);
         return;
     }

@@ -23,9 +23,9 @@
  * has brought its tenant over is the one that is told, and closed. A guest that comes is never turned away for its
  * tenant's sessions: it runs already.
  *
- * Requests. Each connection and each tenant has a bucket of as many tokens as it may make requests in a second, and
- * that is filled in a second. `asked` is when it is full again, in milliseconds times the rate: then a token is 1000,
- * whatever the rate is. At 4 requests a second:
+ * Requests: each REQUEST, and each ATTACH. Each connection and each tenant has a bucket of as many tokens as it may
+ * make requests in a second, and that is filled in a second. `asked` is when it is full again, in milliseconds times
+ * the rate: then a token is 1000, whatever the rate is. At 4 requests a second:
  *
  *     now = 50      full: asked <= 200
  *     a request     asked = 200 + 1000; three more: 4200, and the bucket is empty

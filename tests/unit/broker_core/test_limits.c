@@ -345,6 +345,68 @@ static void test_requests_of_tenant(void **state)
     assert_int_equal(HASH_COUNT(fx->agent->tenants), 2);
 }
 
+/* An ATTACH of an ID that the guest is asked for, and what comes of it here: 0 nothing yet. */
+static void attach_as(struct fx *fx, int client, uint32_t channel, uint64_t try_no, bool make, enum rt_class cls)
+{
+    struct rt_attach_msg msg = {.cid = rt_slice_text("web"),
+                                .id = rt_slice_text("0123456789abcdef"),
+                                .try_no = try_no,
+                                .make = make,
+                                .want = 1 << RT_STDOUT};
+
+    fx_msg(fx, client, &(struct rt_frame){.type = RT_ATTACH, .channel = channel}, RT_MSG_ATTACH, &msg);
+    if (cls != RT_CLASS_OK) {
+        fx_want_refuse(fx, client, channel, cls, NULL);
+    }
+    fx_none(fx, client);
+}
+
+/* An ATTACH is a request like any other. One that is over is told LIMIT on its first try; who comes again, or goes on,
+ * comes later, and so loses nothing. */
+static void test_attaches_are_requests(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+    struct rt_refuse_msg refuse;
+    int a, b, c, boss;
+
+    limit(fx, RT_LIMIT_CLIENT_REQUESTS, 2);
+    limit(fx, RT_LIMIT_TENANT_REQUESTS, 3);
+    serve(fx, &guest, "local");
+    a = fx_client(fx, "local");
+    b = fx_client(fx, "local");
+    c = fx_client(fx, "acme");
+    boss = fx_client_as(fx, RT_CLIENT_OPERATOR);
+    attach(fx, a, 1);
+    asked(fx, a, 1, RT_CLASS_INVALID);
+    fx_attach(fx, a, 2, "web", 0, 0, 0);
+    told(fx, a, 2, "limits.client_requests", 2,
+         "this connection has 2 requests in a second at this agent, the most it may have (limits.client_requests)");
+    attach_as(fx, a, 3, 1, true, RT_CLASS_LIMIT);
+    attach_as(fx, a, 4, 2, true, RT_CLASS_RETRY_LATER);
+    attach_as(fx, a, 5, 1, false, RT_CLASS_RETRY_LATER);
+    asked(fx, a, 2, RT_CLASS_LIMIT);
+    attach(fx, b, 1);
+    fx_attach(fx, b, 2, "web", 0, 0, 0);
+    told(fx, b, 2, "limits.tenant_requests", 3,
+         "tenant local has 3 requests in a second at this agent, the most it may have (limits.tenant_requests)");
+    /* Nor does one that makes no sense cost nothing. */
+    for (uint32_t i = 1; i <= 3; i++) {
+        fx_send(fx, c, &(struct rt_frame){.type = RT_ATTACH, .channel = i, .length = 1}, "\x80");
+        fx_want_refuse(fx, c, i, i < 3 ? RT_CLASS_INVALID : RT_CLASS_LIMIT, &refuse);
+    }
+    for (uint32_t i = 1; i <= 3; i++) {
+        attach_as(fx, boss, i, 1, true, i < 3 ? RT_CLASS_DENIED : RT_CLASS_LIMIT);
+    }
+    fx_tick(fx, 500);
+    attach_as(fx, a, 6, 3, true, RT_CLASS_OK);
+    attach_as(fx, a, 7, 3, true, RT_CLASS_RETRY_LATER);
+    assert_int_equal(fx_stats(fx).channels, 3);
+    assert_int_equal(fx_stats(fx).over[RT_LIMIT_TENANT_REQUESTS], 1);
+    assert_false(fx_closed(fx, a) || fx_closed(fx, b) || fx_closed(fx, c) || fx_closed(fx, boss));
+    nothing_left(fx);
+}
+
 static void create(struct fx *fx, int client, const char *cid, enum rt_class cls)
 {
     static uint64_t id;
@@ -494,6 +556,7 @@ int main(void)
         FX_TEST(test_bytes_unread),
         FX_TEST(test_requests_of_one),
         FX_TEST(test_requests_of_tenant),
+        FX_TEST(test_attaches_are_requests),
         FX_TEST(test_sessions),
         FX_TEST(test_sessions_asked_for),
         FX_TEST(test_guests_come_in),

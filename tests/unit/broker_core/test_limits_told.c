@@ -65,9 +65,9 @@ static void test_told(void **state)
     want_row("limits.tenant_sessions", "local", 1, 0, 0);
     want_row("limits.tenant_clients", "local", 1, 0, 0);
     want_row("limits.tenant_channels", "local", 1, 1, 1);
-    want_row("limits.tenant_requests", "local", 2, 20, 0);
+    want_row("limits.tenant_requests", "local", 4, 20, 0); /* attaches, too */
     want_row("limits.client_channels", "", 1, RT_LINK_CHANNELS_MAX, 0);
-    want_row("limits.client_requests", "", 2, 10, 0);
+    want_row("limits.client_requests", "", 4, 10, 0);
     request(fx, b, 1, ask("limits", ""));
     want(fx, b, 1, RT_CLASS_OK);
     assert_int_equal(reply.n_lims, RT_LIMITS);
