@@ -19,9 +19,10 @@
  *     requests    in a second
  *
  * and no connection: channels, and requests in a second. Each is looked at before one more is made, so that who asks
- * for it is told LIMIT, and nobody else notices. Bytes are queued for whoever sends them; so the connection whose queue
- * has brought its tenant over is the one that is told, and closed. A guest that comes is never turned away for its
- * tenant's sessions: it runs already.
+ * for it is told LIMIT, and nobody else notices. Bytes are queued for whoever sends them. When a queue that grows has
+ * brought its tenant over, the longest one of the tenant goes: its client reads least. Who only grew may be one that
+ * reads, and that others, who have stopped, have left no room. A guest that comes is never turned away for its tenant's
+ * sessions: it runs already.
  *
  * Requests: each REQUEST, and each ATTACH. Each connection and each tenant has a bucket of as many tokens as it may
  * make requests in a second, and that is filled in a second. `asked` is when it is full again, in milliseconds times
@@ -205,10 +206,17 @@ bool rt_ag_may_ask(struct rt_agent *agent, struct ag_account *account, struct ag
     return true;
 }
 
+bool rt_ag_account_jammed(const struct rt_agent *agent, const struct ag_account *account)
+{
+    uint64_t most = agent->config.limits[RT_LIMIT_TENANT_BYTES];
+
+    return most > 0 && account->tenant != NULL && account->tenant->has[RT_LIMIT_TENANT_BYTES] > most;
+}
+
 bool rt_ag_account_jam(struct rt_agent *agent, struct ag_account *account, uint32_t queued)
 {
-    uint64_t most = agent->config.limits[RT_LIMIT_TENANT_BYTES], *has;
     bool grows = queued > account->jammed;
+    uint64_t *has;
 
     if (account->tenant == NULL) {
         return true;
@@ -217,7 +225,7 @@ bool rt_ag_account_jam(struct rt_agent *agent, struct ag_account *account, uint3
     *has += queued;
     *has -= account->jammed;
     account->jammed = queued;
-    return most == 0 || !grows || *has <= most;
+    return !grows || !rt_ag_account_jammed(agent, account);
 }
 
 uint64_t rt_ag_asked(const struct rt_agent *agent, uint64_t asked, enum rt_limit limit)

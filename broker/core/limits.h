@@ -61,6 +61,8 @@ bool rt_ag_may_ask(struct rt_agent *agent, struct ag_account *account, struct ag
 /* A congested connection has so many bytes queued; 0: it is none any more. False: they are more than before, and with
  * them its tenant is over. */
 bool rt_ag_account_jam(struct rt_agent *agent, struct ag_account *account, uint32_t queued);
+/* Whether its tenant is over. */
+bool rt_ag_account_jammed(const struct rt_agent *agent, const struct ag_account *account);
 /* It is told so, with `over`, which counts it. Returns false. */
 bool rt_ag_account_over(struct rt_agent *agent, struct ag_account *account, enum rt_limit limit, struct ag_over *over);
 /* The setting. */

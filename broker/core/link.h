@@ -58,7 +58,7 @@ enum ag_link_fact {
     AG_LINK_PROVED = 1, /* its handshake is done */
     AG_LINK_OPEN = 2,   /* guest: an attach was answered, so another may be asked of it */
     AG_LINK_ROOM = 4,   /* client: a request was answered, so another may be begun with */
-    AG_LINK_OVER = 8,   /* client: what is queued to it is more than its tenant may have */
+    AG_LINK_OVER = 8,   /* client: its queue has grown, and its tenant has more queued than it may */
 };
 
 struct ag_claim { /* from the hello to the answer of the take */

@@ -95,22 +95,50 @@ static void link_gone(struct rt_agent *agent, struct ag_link *link)
     rt_ag_link_free(link);
 }
 
-/* It has more queued than its tenant may have: what is on its way to it goes, with its link. */
+/* The one of its tenant's links that has most queued: itself, or another one that reads less. */
+static struct ag_link *slowest(const struct rt_agent *agent, struct ag_link *link)
+{
+    struct ag_link *most = link;
+
+    for (size_t i = 0; i < AG_SLOTS; i++) {
+        struct ag_link *other = agent->links[i];
+        const struct ag_account *account = other == NULL ? NULL : ag_link_account(other);
+
+        if (account != NULL && account->tenant == link->client->account->tenant &&
+            account->jammed > most->client->account->jammed) {
+            most = other;
+        }
+    }
+    return most;
+}
+
+/* Its queue has brought its tenant over: what is on its way to who reads least goes, with that link. Then this one is
+ * looked at again, until its tenant is not over, or it has gone itself. */
 static void drop_slow(struct rt_agent *agent, struct ag_link *link)
 {
+    struct ag_link *slow;
     struct rt_refuse_msg limit;
     struct ag_over over;
 
-    rt_ag_account_over(agent, link->client->account, RT_LIMIT_TENANT_BYTES, &over);
+    if (!rt_ag_account_jammed(agent, link->client->account)) {
+        return;
+    }
+    slow = slowest(agent, link);
+    rt_ag_account_over(agent, slow->client->account, RT_LIMIT_TENANT_BYTES, &over);
     limit = rt_ag_over_refusal(&over);
-    rt_ag_link_refuse(agent, link, &limit);
+    rt_ag_link_refuse(agent, slow, &limit);
+    if (slow != link) {
+        ag_fact(agent, &link->fact, AG_LINK_OVER);
+    }
 }
 
 static void link_facts(struct rt_agent *agent, struct ag_link *link, unsigned what)
 {
     if ((what & AG_LINK_OVER) != 0) {
         drop_slow(agent, link);
-        return;
+        if (link->state == AG_GONE) {
+            return;
+        }
     }
     if ((what & AG_LINK_PROVED) != 0) {
         rt_ag_door_proved(agent, link);

@@ -242,7 +242,7 @@ static void test_bytes_waiting(void **state)
     nothing_left(fx);
 }
 
-/* Who reads slowly and has brought its tenant over the limit goes; who read slowly before stays. */
+/* Of those who read slowly, who has most queued goes. */
 static void test_bytes_unread(void **state)
 {
     struct fx *fx = *state;
@@ -273,6 +273,39 @@ static void test_bytes_unread(void **state)
     fx_queued(fx, a, 0);
     fx_queued(fx, b, RT_LINK_HIGH_WATER / 2);
     assert_int_equal(fx_stats(fx).over[RT_LIMIT_TENANT_BYTES], 1);
+    nothing_left(fx);
+}
+
+/* Who reads, and grows because others have left no room, stays; as many of those go as it takes. */
+static void test_bytes_of_who_stalls(void **state)
+{
+    struct fx *fx = *state;
+    const uint32_t high = RT_LINK_HIGH_WATER;
+    int a, b, c, other;
+
+    limit(fx, RT_LIMIT_TENANT_BYTES, 3 * (uint64_t)high);
+    a = fx_client(fx, "local");
+    b = fx_client(fx, "local");
+    other = fx_client(fx, "acme");
+    fx_queued(fx, other, 3 * high);
+    fx_queued(fx, a, 2 * high + high / 2);
+    fx_queued(fx, b, high + 1);
+    told(fx, a, 0, "limits.tenant_bytes", 3 * (uint64_t)high,
+         "tenant local has 3145728 bytes that wait at this agent, the most it may have (limits.tenant_bytes)");
+    assert_true(fx_closed(fx, a));
+    assert_false(fx_closed(fx, b) || fx_closed(fx, other));
+    assert_int_equal(rt_ag_tenant(fx->agent, "local")->has[RT_LIMIT_TENANT_BYTES], high + 1);
+    fx_queued(fx, b, 0);
+    /* The limit is over by more than one of them. */
+    a = fx_client(fx, "local");
+    c = fx_client(fx, "local");
+    fx_queued(fx, a, high + high / 4);
+    fx_queued(fx, c, high + high / 2);
+    limit(fx, RT_LIMIT_TENANT_BYTES, high + high / 8);
+    fx_queued(fx, b, high + 1);
+    assert_true(fx_closed(fx, a) && fx_closed(fx, c));
+    assert_false(fx_closed(fx, b));
+    assert_int_equal(fx_stats(fx).over[RT_LIMIT_TENANT_BYTES], 3);
     nothing_left(fx);
 }
 
@@ -554,6 +587,7 @@ int main(void)
         FX_TEST(test_waiting),
         FX_TEST(test_bytes_waiting),
         FX_TEST(test_bytes_unread),
+        FX_TEST(test_bytes_of_who_stalls),
         FX_TEST(test_requests_of_one),
         FX_TEST(test_requests_of_tenant),
         FX_TEST(test_attaches_are_requests),
