@@ -2,10 +2,13 @@
  * Copyright The retether authors */
 #include "broker/service.h"
 #include "broker/shell.h"
+#include "session/core/frame.h"
+#include "session/core/protocol.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 /* Links: who comes, what they say, and that they have gone. */
 
@@ -117,6 +120,18 @@ static void close_cb(struct rt_link *link, int reason, const char *text)
 static const struct rt_link_ops link_ops = {
     .on_ready = ready_cb, .on_data = data_cb, .on_drain = drain_cb, .on_close = close_cb};
 
+/* There is no place for it: it is told so, where its wire needs no handshake before. If that does not fit into its
+ * socket, which is new, it has said nothing that could be answered either. */
+static void turn_away(struct rt_shell *shell, const struct rt_comer *comer, int fd, const struct rt_peer *peer)
+{
+    uint8_t frame[RT_FRAME_HEADER + RT_SHORT_MAX];
+    size_t size = comer->wire.ops == NULL ? rt_agent_turned_away(shell->agent, peer, frame, sizeof(frame)) : 0;
+
+    if (size > 0) {
+        (void)!send(fd, frame, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+    }
+}
+
 bool rt_shell_adopt(struct rt_shell *shell, const struct rt_comer *comer, int fd, const struct rt_peer *peer,
                     const struct rt_proof *come)
 {
@@ -131,6 +146,7 @@ bool rt_shell_adopt(struct rt_shell *shell, const struct rt_comer *comer, int fd
     conn->link.data = conn;
     conn->id = rt_agent_opened(shell->agent, peer, rt_shell_now(shell));
     if (conn->id == 0) {
+        turn_away(shell, comer, fd, peer);
         free(conn);
         return false;
     }

@@ -149,6 +149,11 @@ rt_link_id rt_agent_opened(struct rt_agent *agent, const struct rt_peer *peer, u
     return id;
 }
 
+size_t rt_agent_turned_away(struct rt_agent *agent, const struct rt_peer *peer, uint8_t *out, size_t cap)
+{
+    return agent->stopping ? 0 : rt_ag_door_why(agent, peer, out, cap);
+}
+
 void rt_agent_proved(struct rt_agent *agent, rt_link_id id, const struct rt_proof *proof, uint64_t now)
 {
     struct ag_link *link = rt_ag_link(agent, id);

@@ -187,6 +187,9 @@ void rt_agent_free(struct rt_agent *agent);
 /* A link was accepted: it has its place, and its deadline, among the handshakes. 0 when a limit is reached (the shell
  * closes it). Until rt_agent_proved() nothing is sent on it, and what comes ends it. */
 rt_link_id rt_agent_opened(struct rt_agent *agent, const struct rt_peer *peer, uint64_t now);
+/* Behind an rt_agent_opened() that has returned 0: the frame that tells the peer of which limit, for a wire without a
+ * handshake, into `out`. Returns its size; 0: there is nothing to tell. */
+size_t rt_agent_turned_away(struct rt_agent *agent, const struct rt_peer *peer, uint8_t *out, size_t cap);
 /* Once, and before the first byte: who is there. A link that the agent has closed meanwhile stays closed. */
 void rt_agent_proved(struct rt_agent *agent, rt_link_id link, const struct rt_proof *proof, uint64_t now);
 /* There is no descriptor for another link: closes the oldest handshake, of the role that has more of them. False: there

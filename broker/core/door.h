@@ -7,6 +7,7 @@
 #include "broker/core/hash.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* Who may come in: links and handshakes by role, and by whom the transport says they are. door.c has the rules. */
@@ -24,6 +25,8 @@ struct ag_who {                     /* one peer, as long as it has a handshake, 
 bool rt_ag_door_spare(struct rt_agent *agent);
 /* A link of this peer, whose handshake begins. 0: there is no room, or no memory. */
 rt_link_id rt_ag_door_enter(struct rt_agent *agent, const struct rt_peer *peer);
+/* The frame that says why there was no room for this peer. Returns its size; 0: there would be room. */
+size_t rt_ag_door_why(struct rt_agent *agent, const struct rt_peer *peer, uint8_t *out, size_t cap);
 /* A guest's hello has shown a token of its container. */
 void rt_ag_door_token(struct rt_agent *agent, struct ag_link *link);
 /* Its handshake is done. */

@@ -17,6 +17,8 @@
 /* Links and operations sit at id % slots: 16,384 of each, as their limits say. */
 #define AG_SLOTS 16384
 #define AG_RETRY_DELAY_MS 500
+/* The same of a handshake that gave way to another one: it is as good as any, and may dial again almost at once. */
+#define AG_SHAKE_AGAIN_MS 5
 /* While the store is out or slow attaches are held for this part of the time that they may wait. */
 #define AG_OUTAGE_HOLD_PART 8
 

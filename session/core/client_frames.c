@@ -91,14 +91,15 @@ static void link_refused(struct rt_client *client, int slot, const uint8_t *payl
         rt_clink_down(client, slot, "bad refusal");
         return;
     }
+    bool passes = msg.c == RT_CLASS_RETRY_LATER || (msg.c == RT_CLASS_LIMIT && msg.delay > 0);
     uint64_t delay = 0;
-    if (msg.c == RT_CLASS_VERSION || msg.c == RT_CLASS_BAD_AUTH || msg.c == RT_CLASS_DENIED ||
-        msg.c == RT_CLASS_LIMIT) {
+    if (passes) {
+        delay = rt_min(msg.delay, RT_REFUSED_MAX_MS);
+    } else if (msg.c == RT_CLASS_VERSION || msg.c == RT_CLASS_BAD_AUTH || msg.c == RT_CLASS_DENIED ||
+               msg.c == RT_CLASS_LIMIT) {
         link->refused = msg.c;
         (void)rt_text_copy(msg.m, link->refused_text, sizeof(link->refused_text));
         delay = RT_REFUSED_MIN_MS + rt_jitter(&client->random, RT_REFUSED_MAX_MS - RT_REFUSED_MIN_MS + 1);
-    } else if (msg.c == RT_CLASS_RETRY_LATER) {
-        delay = rt_min(msg.delay, RT_REFUSED_MAX_MS);
     }
     rt_clink_down(client, slot, "refused by the agent");
     link->retry_at = rt_max(link->retry_at, client->now + delay);

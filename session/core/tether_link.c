@@ -20,6 +20,12 @@ static uint64_t long_delay(struct rt_tether *t)
     return RT_REFUSED_MIN_MS + rt_jitter(&t->jitter, RT_REFUSED_MAX_MS - RT_REFUSED_MIN_MS);
 }
 
+/* Whether the agent says nothing of this guest, and only that it should come later. */
+static bool passes(const struct rt_refuse_msg *msg)
+{
+    return msg->c == RT_CLASS_RETRY_LATER || (msg->c == RT_CLASS_LIMIT && msg->delay > 0);
+}
+
 /* `again`: the same verdict as the last time. What is answered at once is so only once: no agent makes a guest dial in
  * a tight circle. */
 static uint64_t refusal_delay(struct rt_tether *t, const struct rt_refuse_msg *msg, bool again)
@@ -30,6 +36,8 @@ static uint64_t refusal_delay(struct rt_tether *t, const struct rt_refuse_msg *m
             return rt_tether_back_off(t);
         }
         return rt_min(msg->delay, RT_REFUSED_MAX_MS) + rt_jitter(&t->jitter, 20);
+    case RT_CLASS_LIMIT: /* as when it is lost: whoever floods the agent must not keep this guest away */
+        return passes(msg) ? rt_max(rt_min(msg->delay, RT_REFUSED_MAX_MS), rt_tether_back_off(t)) : long_delay(t);
     case RT_CLASS_STALE:
     case RT_CLASS_LOST:
         return again ? rt_tether_back_off(t) : rt_jitter(&t->jitter, RT_REDIAL_MIN_MS + 1);
@@ -40,15 +48,17 @@ static uint64_t refusal_delay(struct rt_tether *t, const struct rt_refuse_msg *m
 
 /* With what right the next hello is said (enum rt_right has the picture). A guest that was set back, or copied, is told
  * REWOUND or FORKED for as long as it presents its ticket; from then on it tries as a new start too, by turns. */
-static enum rt_right right_after(enum rt_right right, uint64_t cls)
+static enum rt_right right_after(enum rt_right right, const struct rt_refuse_msg *msg)
 {
+    uint64_t cls = msg->c;
+
     if (right == RT_RIGHT_SUPERSEDED || cls == RT_CLASS_SUPERSEDED) {
         return RT_RIGHT_SUPERSEDED;
     }
     if (cls == RT_CLASS_REWOUND || cls == RT_CLASS_FORKED) {
         return right == RT_RIGHT_OWN ? RT_RIGHT_DOUBTED : right;
     }
-    return cls == RT_CLASS_RETRY_LATER ? right : RT_RIGHT_OWN;
+    return passes(msg) ? right : RT_RIGHT_OWN;
 }
 
 void rt_tether_on_refused(struct rt_tether *t, const struct rt_refuse_msg *msg, uint64_t now)
@@ -68,7 +78,7 @@ void rt_tether_on_refused(struct rt_tether *t, const struct rt_refuse_msg *msg, 
             t->epoch = msg->epoch;
         }
     }
-    t->right = right_after(t->right, msg->c);
+    t->right = right_after(t->right, msg);
     if (msg->drop) { /* another start was taken: the join token is all that this one has */
         t->ticket_size = 0;
         t->life = 0;

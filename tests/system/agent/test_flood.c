@@ -3,6 +3,7 @@
 #include "tests/system/agent/victim.h"
 
 #include "session/base/slice.h"
+#include "session/core/msg_hop.h"
 #include "session/core/msg_request.h"
 #include "session/core/msg_stream.h"
 
@@ -30,16 +31,27 @@
 #define LIMIT_MS 15000
 #define LOG_MAX ((size_t)1 << 20)
 
-/* Closed, and nothing was said. */
+/* Told LIMIT. */
 static bool turned_away(const struct peer *peer)
 {
-    char byte;
+    uint8_t bytes[RT_FRAME_HEADER + RT_SHORT_MAX];
+    ssize_t size = recv(peer->fd, bytes, sizeof(bytes), MSG_PEEK | MSG_DONTWAIT);
+    struct rt_refuse_msg refuse;
+    struct rt_frame frame;
 
-    return recv(peer->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+    if (size < RT_FRAME_HEADER) {
+        assert_true(size < 0); /* not closed without a word */
+        return false;
+    }
+    rt_frame_get(bytes, &frame);
+    assert_int_equal(frame.type, RT_REFUSE);
+    assert_int_equal(rt_msg_decode(RT_MSG_REFUSE, bytes + RT_FRAME_HEADER, frame.length, &refuse, NULL, 0), 0);
+    assert_int_equal(refuse.c, RT_CLASS_LIMIT);
+    return true;
 }
 
-/* More than the handshakes there may be, at each door in turn: the oldest go, the session streams, and whoever comes
- * gets in at once, at this door and at the others. */
+/* More than the handshakes there may be, at each door in turn: the oldest go, and are told why, the session streams,
+ * and whoever comes gets in at once, at this door and at the others. */
 static void test_handshakes_cap(void **state)
 {
     static struct peer flood[FLOOD];
@@ -61,7 +73,7 @@ static void test_handshakes_cap(void **state)
             }
         } while (closed < FLOOD - HANDSHAKES_MAX && test_now_ms() < limit);
         assert_true(closed >= FLOOD - HANDSHAKES_MAX);
-        assert_true(turned_away(&flood[0]));
+        assert_int_equal(peer_refused(&flood[0], LIMIT_MS), RT_CLASS_LIMIT);
         assert_false(turned_away(&flood[FLOOD - 1]));
         pair_move(&victim.pair, 1 << 20, LIMIT_MS);
         peer_client(&client, victim_door(daemon, door | 1));

@@ -394,6 +394,26 @@ static void test_silent_claim_gives_way(void **state)
     assert_int_equal(fx_stats(fx).evicted[RT_PEER_GUEST], 1);
 }
 
+/* Who has just been turned away is told of which limit. */
+static void away(struct fx *fx, const struct rt_peer *peer, const char *which, uint64_t most, uint64_t delay)
+{
+    uint8_t bytes[RT_FRAME_HEADER + RT_SHORT_MAX];
+    size_t size = rt_agent_turned_away(fx->agent, peer, bytes, sizeof(bytes));
+    struct rt_refuse_msg msg;
+    struct rt_frame frame;
+
+    assert_true(size > RT_FRAME_HEADER);
+    rt_frame_get(bytes, &frame);
+    assert_int_equal(size, RT_FRAME_HEADER + frame.length);
+    assert_int_equal(frame.type, RT_REFUSE);
+    assert_int_equal(frame.channel, 0);
+    assert_int_equal(rt_msg_decode(RT_MSG_REFUSE, bytes + RT_FRAME_HEADER, frame.length, &msg, NULL, 0), 0);
+    assert_int_equal(msg.c, RT_CLASS_LIMIT);
+    assert_true(rt_slice_equal(msg.which, rt_slice_text(which)));
+    assert_int_equal(msg.max, most);
+    assert_int_equal(msg.delay, delay);
+}
+
 /* One user does not take all places, of handshakes and of links, from the others. */
 static void test_places_of_one_user(void **state)
 {
@@ -423,7 +443,13 @@ static void test_places_of_one_user(void **state)
     }
     assert_int_equal(rt_agent_opened(fx->agent, &bad, fx->now), 0);
     assert_int_equal(fx_stats(fx).turned_away[RT_PEER_CLIENT], 1);
+    away(fx, &bad, "listen.max_clients", most, 0);
     assert_int_not_equal(rt_agent_opened(fx->agent, &good, fx->now), 0);
+    assert_int_equal(rt_agent_turned_away(fx->agent, &good, (uint8_t[2100]){0}, 2100), 0);
+    fx->agent->config.links_max[RT_PEER_GUEST] = 0;
+    good = peer_of(RT_PEER_GUEST, 2, false);
+    assert_int_equal(rt_agent_opened(fx->agent, &good, fx->now), 0);
+    away(fx, &good, "listen.max_guests", 0, AG_RETRY_DELAY_MS);
 }
 
 static void test_byte_by_byte(void **state)

@@ -430,6 +430,11 @@ static void test_refused_links(void **state)
     fx_run(&fx, 1, true);
     assert_int_equal(fx.slot[0].dials, 2);
     fx_quiet(att);
+    fx_refuse_link(&fx, RT_CLASS_LIMIT, 5); /* of the moment: as if it was lost */
+    fx_quiet(att);
+    fx_run(&fx, RT_REDIAL_MAX_MS, true);
+    assert_int_equal(fx.slot[0].dials, 3);
+    fx_quiet(att);
     fx_refuse_link(&fx, RT_CLASS_VERSION, 0); /* nobody else is known */
     struct rt_catt_event event = fx_event(att, RT_CATT_FAILED);
     assert_int_equal(event.cls, RT_CLASS_VERSION);

@@ -188,6 +188,8 @@ static void test_refusal_delays(void **state)
         {RT_CLASS_NOT_FOUND, 0, 5000, 30000},
         {RT_CLASS_VERSION, 0, 5000, 30000},
         {RT_CLASS_LIMIT, 0, 5000, 30000},
+        {RT_CLASS_LIMIT, 5, 5, 500}, /* of handshakes: as after a loss */
+        {RT_CLASS_LIMIT, 600000, 30000, 30500},
         {RT_CLASS_PROTOCOL, 0, 5000, 30000},
         {RT_CLASS_LOST, 0, 0, 5},
         {RT_CLASS_DENIED, 0, 5000, 30000},
