@@ -70,7 +70,7 @@ static void send_tails(struct rt_agent *agent, struct ag_ask *ask, const struct 
     uint64_t final[2] = {end->out, end->err};
 
     memset(out, 0, sizeof(*out));
-    rt_ag_name_host(agent, words->keeper, out);
+    rt_ag_name_host(agent, ask->link, words->keeper, out);
     out->code = end->code;
     out->sig = end->sig;
     out->out = end->out;
@@ -269,7 +269,7 @@ static void kick_reply(struct rt_agent *agent, struct ag_ask *ask, const struct 
         rt_ag_ask_missing(agent, ask, error, reply->doubtful);
     } else if (elsewhere) {
         memset(agent->reply, 0, sizeof(*agent->reply));
-        rt_ag_name_host(agent, record->rule.host, agent->reply);
+        rt_ag_name_host(agent, ask->link, record->rule.host, agent->reply);
         rt_ag_ask_send(agent, ask->link, ask->request, agent->reply);
         rt_ag_ask_free(agent, ask);
     } else {

@@ -56,9 +56,9 @@ bool rt_ag_ask_list_begin(struct rt_agent *agent, struct ag_ask *ask, const stru
 void rt_ag_ask_list_reply(struct rt_agent *agent, struct ag_ask *ask, const struct rt_store_reply *reply);
 
 /* request_hosts.c */
-void rt_ag_fill_host(const struct rt_agent *agent, const struct rt_store_host *in, struct rt_registry_msg *out);
 /* Another host has what is asked for: its agent may be asked. A row more, unless it is this one, or "". */
-void rt_ag_name_host(const struct rt_agent *agent, const char *host, struct rt_reply_msg *out);
+void rt_ag_name_host(const struct rt_agent *agent, const struct ag_link *link, const char *host,
+                     struct rt_reply_msg *out);
 void rt_ag_ask_hosts_reply(struct rt_agent *agent, struct ag_ask *ask, const struct rt_store_reply *reply);
 
 /* waiting.c */

@@ -5,13 +5,15 @@
 #include "broker/core/link.h"
 #include "broker/core/machine.h"
 #include "broker/core/request.h"
+#include "broker/core/rights.h"
 #include "migrate/core/store_op.h"
 #include "session/base/slice.h"
 #include "session/core/msg_request.h"
 
 #include <string.h>
 
-/* REQUEST `hosts`: the registry, a page of the store's for each REPLY. */
+/* REQUEST `hosts`: the registry, a page of the store's for each REPLY. How many sessions a host has is of all tenants
+ * together: whoever may not look at all of them is not told it, as he would see others come and go. */
 
 static enum rt_host_state host_state(const struct rt_agent *agent, const char *host)
 {
@@ -27,7 +29,9 @@ static enum rt_host_state host_state(const struct rt_agent *agent, const char *h
     return RT_HOST_UNKNOWN;
 }
 
-void rt_ag_fill_host(const struct rt_agent *agent, const struct rt_store_host *in, struct rt_registry_msg *out)
+/* As this client is told it. */
+static void fill_host(const struct rt_agent *agent, const struct ag_link *link, const struct rt_store_host *in,
+                      struct rt_registry_msg *out)
 {
     out->host = rt_slice_text(in->host);
     out->n_addr = in->n_addr;
@@ -38,10 +42,12 @@ void rt_ag_fill_host(const struct rt_agent *agent, const struct rt_store_host *i
     out->seq = in->seq;
     out->age = in->age_ms;
     out->state = host_state(agent, in->host);
-    out->sessions = in->sessions;
+    out->untold = !rt_ag_may(link, AG_MAY_ALL_TENANTS);
+    out->sessions = out->untold ? 0 : in->sessions;
 }
 
-void rt_ag_name_host(const struct rt_agent *agent, const char *host, struct rt_reply_msg *out)
+void rt_ag_name_host(const struct rt_agent *agent, const struct ag_link *link, const char *host,
+                     struct rt_reply_msg *out)
 {
     const struct ag_host *known = rt_ag_host(agent, host);
 
@@ -49,7 +55,7 @@ void rt_ag_name_host(const struct rt_agent *agent, const char *host, struct rt_r
         return;
     }
     if (known != NULL) {
-        rt_ag_fill_host(agent, &known->row, &out->hosts[out->n_hosts]);
+        fill_host(agent, link, &known->row, &out->hosts[out->n_hosts]);
     } else {
         out->hosts[out->n_hosts].host = rt_slice_text(host);
     }
@@ -66,7 +72,7 @@ static void hosts_known(struct rt_agent *agent, struct ag_ask *ask)
 
         memset(out, 0, sizeof(*out));
         for (; at < agent->n_hosts && out->n_hosts < RT_HOSTS_PAGE; at++) {
-            rt_ag_fill_host(agent, &agent->hosts[at]->row, &out->hosts[out->n_hosts++]);
+            fill_host(agent, ask->link, &agent->hosts[at]->row, &out->hosts[out->n_hosts++]);
         }
         out->more = at < agent->n_hosts;
         rt_ag_ask_send(agent, ask->link, ask->request, out);
@@ -89,7 +95,7 @@ void rt_ag_ask_hosts_reply(struct rt_agent *agent, struct ag_ask *ask, const str
     }
     memset(out, 0, sizeof(*out));
     for (size_t i = 0; i < reply->n_hosts && i < RT_HOSTS_PAGE; i++) {
-        rt_ag_fill_host(agent, &reply->hosts[i], &out->hosts[out->n_hosts++]);
+        fill_host(agent, ask->link, &reply->hosts[i], &out->hosts[out->n_hosts++]);
     }
     out->more = reply->next[0] != '\0';
     rt_ag_ask_send(agent, ask->link, ask->request, out);

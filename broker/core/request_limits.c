@@ -157,7 +157,7 @@ static void of_container(struct rt_agent *agent, struct ag_ask *ask, const char 
     if (session != NULL && session->guest != NULL) {
         guest_rows(&page, session);
     } else {
-        rt_ag_name_host(agent, host, agent->reply);
+        rt_ag_name_host(agent, ask->link, host, agent->reply);
     }
     memcpy(nothing.name, ask->key.tenant, sizeof(nothing.name));
     tenant_rows(&page, tenant != NULL ? tenant : &nothing);

@@ -396,7 +396,7 @@ void cli_host_json(struct cli_text *out, const struct retether_host *host)
     cli_json_text(out, "host", host->name);
     cli_json_text(out, "state", host_state(host));
     cli_json_number(out, "age_ms", host->age_ms);
-    cli_json_number(out, "sessions", host->sessions);
+    cli_json_number_or_null(out, "sessions", !host->sessions_untold, host->sessions);
     cli_json_text(out, "version", host->version);
     cli_json_number(out, "sequence", host->sequence);
     cli_addresses_json(out, host);
@@ -416,7 +416,11 @@ void cli_host_row(struct cli_table *out, const struct retether_host *host)
                   host_state(host));
     cli_age_text(host->age_ms, cell, sizeof(cell));
     cli_table_add(out, CLI_PLAIN, cell);
-    cli_table_addf(out, "%" PRIu64, host->sessions);
+    if (host->sessions_untold) {
+        cli_table_add(out, CLI_PLAIN, "-");
+    } else {
+        cli_table_addf(out, "%" PRIu64, host->sessions);
+    }
     cli_table_add(out, CLI_PLAIN, host->version);
     cell[0] = '\0';
     for (size_t i = 0; i < host->n_addresses && used < sizeof(cell); i++) {

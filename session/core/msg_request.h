@@ -55,6 +55,7 @@ struct rt_registry_msg {
     uint64_t seq, age;
     uint64_t state; /* enum rt_host_state */
     uint64_t sessions;
+    bool untold; /* how many sessions */
 };
 
 /* What somebody may have at the agent that was asked, and has. */

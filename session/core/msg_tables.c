@@ -280,6 +280,7 @@ static const struct rt_msg_field registry[] = {
     INT(ALWAYS, rt_registry_msg, age),
     UP_TO(ALWAYS, rt_registry_msg, state, RT_HOST_DEAD),
     INT(ALWAYS, rt_registry_msg, sessions),
+    BOOL(NEVER, rt_registry_msg, untold),
 };
 static const struct rt_msg_table registry_table = SUB_TABLE(rt_registry_msg, registry);
 

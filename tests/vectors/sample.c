@@ -213,7 +213,7 @@ static const struct rt_reply_msg reply = {
                .age = 250,
                .state = RT_HOST_ALIVE,
                .sessions = 3},
-              {.host = TEXT("esx-09"), .age = 99999}},
+              {.host = TEXT("esx-09"), .age = 99999, .untold = true}},
     .n_hosts = 2,
     .code = 4,
     .sig = 5,

@@ -322,7 +322,9 @@ struct retether_host {
     char version[33];
     char address[4][RETETHER_ADDRESS_MAX + 1];
     size_t n_addresses;
-    uint64_t sequence, age_ms, sessions;
+    uint64_t sequence, age_ms;
+    uint64_t sessions; /* of all tenants; operators alone are told it: */
+    bool sessions_untold;
     enum retether_host_state state;
 };
 

@@ -118,9 +118,13 @@ static void left(void)
     fx_lost(&fx, guest.link);
 }
 
+/* Hosts say how many they serve. */
 static void elsewhere(void)
 {
     (void)record_of("web", RT_SESSION_RUNNING, "hostb");
+    for (size_t i = 0; i < fx.n_hosts; i++) {
+        fx.hosts[i].row.sessions++;
+    }
 }
 
 static void moving(void)

@@ -324,10 +324,11 @@ static void test_host(void **state)
                                  .age_ms = 350,
                                  .sessions = 12,
                                  .state = RETETHER_HOST_ALIVE};
-    char heads[] = "HOST STATE >HEARTBEAT >SESSIONS VERSION ADDRESSES";
+    char heads[] = "HOST STATE >HEARTBEAT >SESSIONS VERSION ADDRESSES", again[sizeof(heads)];
     struct cli_table table;
 
     (void)state;
+    memcpy(again, heads, sizeof(again));
     cli_host_json(&text, &host);
     assert_string_equal(text.data,
                         "{\"host\":\"h1\",\"state\":\"alive\",\"age_ms\":350,\"sessions\":12,\"version\":\"0.1.0\","
@@ -337,6 +338,15 @@ static void test_host(void **state)
     cli_host_row(&table, &host);
     cli_table_print(&table, &text);
     assert_non_null(strstr(text.data, "h1    alive     350 ms        12  0.1.0    tcp:127.0.0.1:7401 unix:/a\n"));
+    cli_text_free(&text);
+    host.sessions_untold = true;
+    cli_host_json(&text, &host);
+    assert_non_null(strstr(text.data, "\"sessions\":null,"));
+    cli_text_free(&text);
+    cli_table_init(&table, again, false);
+    cli_host_row(&table, &host);
+    cli_table_print(&table, &text);
+    assert_non_null(strstr(text.data, "h1    alive     350 ms         -  0.1.0    tcp"));
 }
 
 /* ---- tails ---- */
