@@ -118,7 +118,19 @@ bool rt_ag_keep(struct ag_chan *chan, enum ag_side to, const struct rt_frame *fr
 
 size_t rt_ag_kept_size(const struct ag_chan *chan, enum ag_side to)
 {
-    return chan->kept[to] == NULL ? 0 : KEPT_FRAMES_MAX + RT_FRAME_HEADER + chan->kept[to]->attached_size;
+    const struct ag_kept *kept = chan->kept[to];
+    size_t size;
+
+    if (kept == NULL) {
+        return 0;
+    }
+    size = kept->attached == NULL ? 0 : RT_FRAME_HEADER + (size_t)kept->attached_size;
+    for (unsigned stream = 0; stream < RT_STREAMS; stream++) {
+        size += (kept->gaps >> stream & 1) != 0 ? RT_FRAME_HEADER + RT_GAP_PAYLOAD : 0;
+        size += (kept->fins >> stream & 1) != 0 ? RT_FRAME_HEADER : 0;
+        size += (kept->acks >> stream & 1) != 0 ? RT_FRAME_HEADER + RT_ACK_PAYLOAD : 0;
+    }
+    return size;
 }
 
 /* One stream's kept frames at out, a GAP first. Returns their size. */

@@ -3,6 +3,8 @@
 #include "tests/unit/broker_core/fixture.h"
 
 #include "broker/core/held.h"
+#include "broker/core/link.h"
+#include "broker/core/queue.h"
 #include "session/core/msg_stream.h"
 
 #include <setjmp.h>
@@ -79,6 +81,40 @@ static void test_newest_and_in_order(void **state)
     fx_none(fx, client);
     ack(fx, guest.link, 1, RT_STDIN, 31, 0); /* and now at once */
     want_ack(fx, client, 7, 31, 0);
+}
+
+/* What is kept counts for as much as is sent of it: a channel that echoes small pieces brings an ACK with each. */
+static void test_kept_size(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+    struct rt_frame frame;
+    const struct ag_chan *chan;
+    const uint8_t *payload;
+    size_t kept[3], sent;
+    int client;
+
+    fx_attached(fx, &guest, &client);
+    chan = RT_LIST_OF(rt_ag_link(fx->agent, fx->links[client].id)->chans.next, struct ag_chan, in[AG_CLIENT]);
+    assert_int_equal(rt_ag_kept_size(chan, AG_CLIENT), 0);
+    for (unsigned i = 0; i < 3; i++) {
+        fx_queued(fx, client, RT_LINK_HIGH_WATER + 1);
+        ack(fx, guest.link, 1, RT_STDIN, 10 + i, 0);
+        if (i > 0) {
+            gap(fx, guest.link, 1, i, i + 1);
+        }
+        if (i > 1) {
+            fx_send(fx, guest.link, &(struct rt_frame){.type = RT_FIN, .channel = 1, .stream = RT_STDOUT, .offset = 3},
+                    NULL);
+        }
+        kept[i] = rt_ag_kept_size(chan, AG_CLIENT);
+        fx_queued(fx, client, 0);
+        for (sent = 0; fx_next(fx, client, &frame, &payload);) {
+            sent += frame.type == RT_PING ? 0 : RT_FRAME_HEADER + (size_t)frame.length;
+        }
+        assert_int_equal(kept[i], sent);
+    }
+    assert_true(kept[0] == RT_FRAME_HEADER + RT_ACK_PAYLOAD && kept[0] < kept[1] && kept[1] < kept[2]);
 }
 
 static void test_last_words(void **state)
@@ -361,17 +397,10 @@ static void test_limit_of_the_last_offset(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        FX_TEST(test_newest_and_in_order),
-        FX_TEST(test_last_words),
-        FX_TEST(test_attached_once),
-        FX_TEST(test_unanswered),
-        FX_TEST(test_attaches_wait),
-        FX_TEST(test_parked_is_not_looked_up),
-        FX_TEST(test_held_bytes),
-        FX_TEST(test_held_bytes_of_all),
-        FX_TEST(test_requests_wait),
-        FX_TEST(test_slow_is_not_silent),
-        FX_TEST(test_limit_of_the_last_offset),
+        FX_TEST(test_newest_and_in_order),     FX_TEST(test_kept_size),          FX_TEST(test_last_words),
+        FX_TEST(test_attached_once),           FX_TEST(test_unanswered),         FX_TEST(test_attaches_wait),
+        FX_TEST(test_parked_is_not_looked_up), FX_TEST(test_held_bytes),         FX_TEST(test_held_bytes_of_all),
+        FX_TEST(test_requests_wait),           FX_TEST(test_slow_is_not_silent), FX_TEST(test_limit_of_the_last_offset),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
