@@ -9,9 +9,10 @@
 
 /* What is measured, one phase after the other. */
 
+/* What is a difference of two looks at a server that works on may be a little below 0. */
 static void say(const char *name, const char *unit, bool more, double goal, double value)
 {
-    (void)printf("%s|%s|%s|%g|%g\n", name, unit, more ? "more" : "less", goal, value);
+    (void)printf("%s|%s|%s|%g|%g\n", name, unit, more ? "more" : "less", goal, value > 0 ? value : 0);
     (void)fflush(stdout);
 }
 
