@@ -25,7 +25,8 @@
  * an answer it is parked first. */
 
 /* Whether this client may ask for that; false with `why`. From a client that may not hold output back the hold is
- * taken, and *changed says that the message is not what its bytes say any more. */
+ * taken, and from one that may not type the size of its window: the container's terminal would have it. Then *changed
+ * says that the message is not what its bytes say any more. */
 static bool allowed(const struct ag_link *link, struct rt_attach_msg *msg, bool *changed, char why[RT_TEXT_MAX])
 {
     bool input = (msg->want & RT_INPUTS) != 0 || msg->take || msg->exec;
@@ -36,6 +37,10 @@ static bool allowed(const struct ag_link *link, struct rt_attach_msg *msg, bool 
     }
     if (!rt_ag_may(link, AG_MAY_HOLD) && msg->hold > 0) {
         msg->hold = 0;
+        *changed = true;
+    }
+    if (!rt_ag_may(link, AG_MAY_INPUT) && (msg->rows > 0 || msg->cols > 0)) {
+        msg->rows = msg->cols = 0;
         *changed = true;
     }
     return true;

@@ -97,7 +97,7 @@ static void attach(struct fx *fx, int client, uint32_t channel, uint64_t want, b
     fx_msg(fx, client, &(struct rt_frame){.type = RT_ATTACH, .channel = channel}, RT_MSG_ATTACH, &msg);
 }
 
-/* What is asked with an attach, by every role. Only a vch's hold is granted. */
+/* What is asked with an attach, by every role. Only a vch's hold is granted, and only its window counts. */
 static void test_attaches(void **state)
 {
     static const char no_input[] = "may not send input, run commands or take an attachment over";
@@ -131,6 +131,8 @@ static void test_attaches(void **state)
 
             msg = attach_msg(cases[i].want, cases[i].take, 5000);
             msg.exec = cases[i].exec;
+            msg.rows = 24;
+            msg.cols = 80;
             msg.cid = rt_slice_text(as >= 2 ? "local/web" : "web");
             fx_msg(fx, client, &(struct rt_frame){.type = RT_ATTACH, .channel = i + 1}, RT_MSG_ATTACH, &msg);
             if (denied != NULL) {
@@ -143,6 +145,8 @@ static void test_attaches(void **state)
                 payload = fx_want(fx, guest.link, RT_ATTACH, &frame);
                 assert_int_equal(rt_msg_decode(RT_MSG_ATTACH, payload, frame.length, &got, why, sizeof(why)), 0);
                 assert_int_equal(got.hold, as == 0 ? 5000 : 0);
+                assert_int_equal(got.rows, as == 0 ? 24 : 0);
+                assert_int_equal(got.cols, as == 0 ? 80 : 0);
             }
         }
     }
