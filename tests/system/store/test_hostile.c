@@ -13,7 +13,8 @@
 
 #define RULES_MAX 8
 
-/* The first rule whose `ask` the bytes received contain answers them. */
+/* The first rule whose `ask` the bytes received contain answers them. The connection's name, which is told with the
+ * first of them, is taken. */
 struct rule {
     const char *ask; /* "" fits all */
     const char *answer;
@@ -85,6 +86,9 @@ static void peer_read_cb(uv_stream_t *stream, ssize_t size, const uv_buf_t *buf)
         return;
     }
     peer->in[size] = '\0';
+    if (memmem(peer->in, (size_t)size, "SETNAME", 7) != NULL) {
+        say(peer, &(struct rule){.answer = "+OK\r\n"});
+    }
     for (const struct rule *rule = peer->fake->rules; rule->ask != NULL; rule++) {
         if (memmem(peer->in, (size_t)size, rule->ask, strlen(rule->ask)) != NULL) {
             say(peer, rule);
