@@ -365,10 +365,11 @@ static bool answered_here(struct rt_agent *agent, struct ag_ask *ask)
     case ASK_KICK:
         return kick(agent, ask);
     case ASK_LIST:
-        if (ask->local) {
-            rt_ag_ask_list_own(agent, ask);
+        if (!ask->local) {
+            return false;
         }
-        return ask->local;
+        rt_ag_ask_list_own(agent, ask);
+        return true;
     case ASK_LIMITS:
         return rt_ag_ask_limits(agent, ask);
     default:
