@@ -88,7 +88,7 @@ static int parse_host(struct parse *parse, const char *text, size_t size, const 
     while (text[end - 1] != ':') {
         end--;
     }
-    (void)snprintf(endpoint.host, sizeof(endpoint.host), "%.*s", (int)(end - 1 - 2 * bracket), text + bracket);
+    (void)snprintf(endpoint.host, sizeof(endpoint.host), "%.*s", (int)(end - 1 - (bracket ? 2 : 0)), text + bracket);
     memcpy(endpoint.master, name, name_size);
     return add(parse, &endpoint);
 }

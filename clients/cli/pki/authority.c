@@ -208,8 +208,9 @@ static bool is_of(const char *out, const struct pki_plan *plan)
     char found[PKI_TEXT_MAX], why[PKI_WHY_MAX];
     X509 *cert;
     bool same = pki_load_cert(out, PKI_CERT, &cert, why) == RT_OK &&
-                (plan->uri != NULL ? pki_uri(cert, found, sizeof(found)) && strcmp(found, plan->uri) == 0
-                                   : pki_names(cert, found, sizeof(found)) && strcmp(found, plan->names) == 0);
+                (plan->uri != NULL
+                     ? pki_uri(cert, found, sizeof(found)) && strcmp(found, plan->uri) == 0
+                     : plan->names != NULL && pki_names(cert, found, sizeof(found)) && strcmp(found, plan->names) == 0);
 
     X509_free(cert);
     return same;
