@@ -72,7 +72,10 @@ static int value_cb(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *result)
 {
     const struct rt_setting *setting = rt_setting_by_key(section_of(cfg), cfg_opt_name(opt));
 
-    assert(setting != NULL);
+    if (setting == NULL) { /* libconfuse takes "section|name", from outside the section, for a name */
+        cfg_error(cfg, "no such option '%s'", cfg_opt_name(opt));
+        return -1;
+    }
     if (reading.taken[setting - rt_settings_table] > 0 && cfg_opt_size(opt) == 1) {
         cfg_error(cfg, "%s: set twice", setting->key);
         return -1;

@@ -207,6 +207,8 @@ static const struct {
     {"\n\ncolour = red\n", ":3: no such option 'colour'"},
     {"host {\n  nmae = x\n}\n", ":2: no such option 'nmae'"},
     {"hosts {\n}\n", ":1: no such option 'hosts'"},
+    {"host|name = x\n", ":1: no such option 'name'"},
+    {"listen|guests = {\"unix:/a\"}\n", ":1: no such option 'guests'"},
     {"host {\n  name = \"a b\"\n}\n", ":2: host.name: \"a b\": a host name is printable ASCII"},
     {"host {\n  name = \"\"\n}\n", ":2: host.name: an empty text"},
     {"listen {\n\n  clients = {\"tcp:0.0.0.0:7401\"}\n}\n", ":3: listen.clients: tcp:0.0.0.0:7401: plain TCP proves "
