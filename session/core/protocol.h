@@ -95,6 +95,9 @@ enum rt_way {
 /* Attachments of a tether; one more displaces the one that has been unbound for longest and holds nothing, or that
  * has been for RT_ATT_DISPLACE_MS; else LIMIT. */
 #define RT_ATTS_MAX 128
+/* Of them those that ask for no hold, as a viewer's; one more displaces the observer that has been unbound for longest;
+ * else LIMIT. So viewers alone keep nobody out. */
+#define RT_OBSERVERS_MAX 96
 /* Exec'd processes of a tether that have ended and are remembered; one more, and the oldest that nobody is attached to
  * is forgotten. */
 #define RT_FINISHED_MAX RT_ATTS_MAX

@@ -45,6 +45,7 @@ struct rt_tether *rt_tether_new(const struct rt_tether_config *config, uint64_t 
     t->outage_at = now;
     t->charged_at = now;
     t->first_hold_left = config->first_hold_ms;
+    t->grace_left = RT_END_GRACE_MS;
     config->random(config->ctx, t->inc, sizeof(t->inc));
     t->atts = calloc(RT_ATTS_MAX, sizeof(*t->atts));
     if (t->atts == NULL || rt_tether_add_proc(t, config->tty, true, &proc) != 0 || rt_ring_make(&proc->ring[0]) != 0 ||

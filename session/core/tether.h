@@ -35,7 +35,8 @@
 /* In a full table one that holds makes room for a new one when it has been unbound for this long, of time with an
  * agent. The output of a process that has ended is kept for as long for an attachment whose client is away. */
 #define RT_ATT_DISPLACE_MS 30000
-/* When the container ends, bound attachments may take at least this long to read the rest. */
+/* When the container ends, bound attachments may take at least this long to read the rest: each that may hold, and all
+ * observers together. */
 #define RT_END_GRACE_MS 1000
 /* Refusals that wait for a reply; one more ends the link (the peer floods). */
 #define RT_TETHER_REFUSALS_MAX 256
@@ -51,7 +52,8 @@ struct rt_tether_config {
     void *ctx;
     void (*random)(void *ctx, void *out, size_t size); /* incarnations and nonces */
     size_t ring_bytes;                                 /* per stdout and stderr */
-    uint64_t first_hold_ms;    /* until the first attachment, output holds like an attachment with this budget; 0 not */
+    uint64_t
+        first_hold_ms; /* until the first attachment that may hold, output holds like one with this budget; 0 not */
     uint64_t drain_timeout_ms; /* after a process's exit, until its pipes are given up */
     uint64_t outage_hold_ms;   /* per outage, time without an agent that costs no hold */
     uint64_t end_timeout_ms;   /* after the main process is final, until it is over without END_OK; 0 never */

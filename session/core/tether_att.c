@@ -109,17 +109,36 @@ void rt_tether_end_att(struct rt_tether *t, struct rt_att *att, const struct rt_
     rt_tether_remove_att(t, att);
 }
 
+static bool observes(const struct rt_att *att)
+{
+    return att->state != RT_ATT_FREE && att->hold_ms == 0;
+}
+
+/* No more observers: what is left of the table is for those that may hold. */
+static bool observers_full(const struct rt_tether *t)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < t->n_atts; i++) {
+        n += observes(&t->atts[i]) ? 1 : 0;
+    }
+    return n >= RT_OBSERVERS_MAX;
+}
+
 /* In a full table the attachment that has been unbound for longest makes room: one that holds nothing, or has all, at
  * once, another one only when its client had the time to come back. NULL: none may go. That goes for a command that has
  * ended, too: nobody but this guest has what its client has not read, and a client that was killed looks like one whose
- * link, or whose agent, was. */
-static struct rt_att *displaced(const struct rt_tether *t)
+ * link, or whose agent, was. For an observer that is one too many, an observer. */
+static struct rt_att *displaced(const struct rt_tether *t, bool observer)
 {
     struct rt_att *found = NULL;
 
     for (size_t i = 0; i < t->n_atts; i++) {
         struct rt_att *att = &t->atts[i];
 
+        if (att->state == RT_ATT_FREE || (observer && !observes(att))) {
+            continue;
+        }
         if (att->channel || (att->hold_left > 0 && att->away_ms < RT_ATT_DISPLACE_MS && !rt_tether_att_done(t, att))) {
             continue;
         }
@@ -130,27 +149,38 @@ static struct rt_att *displaced(const struct rt_tether *t)
     return found;
 }
 
-static struct rt_att *new_att(struct rt_tether *t, const uint8_t id[RT_ID_SIZE], const struct rt_proc *proc,
+static struct rt_att *free_place(const struct rt_tether *t)
+{
+    for (size_t i = 0; i < RT_ATTS_MAX; i++) {
+        if (t->atts[i].state == RT_ATT_FREE) {
+            return &t->atts[i];
+        }
+    }
+    return NULL;
+}
+
+static struct rt_att *new_att(struct rt_tether *t, const struct rt_attach_msg *msg, const struct rt_proc *proc,
                               uint64_t now)
 {
-    struct rt_att *place = t->atts, *end = place + RT_ATTS_MAX;
+    bool too_many = msg->hold == 0 && observers_full(t);
+    struct rt_att *place = too_many ? NULL : free_place(t);
 
     rt_tether_charge(t, now);
-    while (place < end && place->state != RT_ATT_FREE) {
-        place++;
-    }
-    if (place == end) {
-        place = displaced(t);
-        if (place == NULL) {
+    if (place == NULL) {
+        struct rt_att *gone = displaced(t, too_many);
+
+        if (gone == NULL) {
             return NULL;
         }
-        rt_tether_remove_att(t, place);
+        rt_tether_remove_att(t, gone);
+        place = free_place(t);
+        assert(place != NULL);
     }
     if (place == t->atts + t->n_atts) {
         t->n_atts++;
     }
     rt_tether_move_att(place, RT_ATT_AWAY);
-    memcpy(place->id, id, RT_ID_SIZE);
+    memcpy(place->id, msg->id.data, RT_ID_SIZE);
     place->proc = proc->id;
     place->unbound_at = now;
     rt_receiver_init(&place->in[RT_STDIN_IN], RT_STDIN_WINDOW, RT_STDIN_WINDOW);
@@ -302,9 +332,9 @@ static void bind(struct rt_tether *t, struct rt_att *att, uint32_t channel, cons
     att->channel = channel;
     att->stop_told = false;
     if (t->ending != RT_ENDING_NONE) {
-        rt_tether_grace(att);
+        rt_tether_grace(t, att);
     }
-    t->attached_once = true;
+    t->held_once = t->held_once || att->hold_ms > 0;
     t->due |= RT_DUE_REPORT;
 }
 
@@ -334,6 +364,18 @@ static bool make_proc(struct rt_tether *t, struct rt_proc **proc, const struct r
     return true;
 }
 
+static void no_place(const struct rt_tether *t, const struct rt_attach_msg *msg, struct rt_refusal *why)
+{
+    bool too_many = msg->hold == 0 && observers_full(t);
+
+    why->which = too_many ? "observers" : "attachments";
+    why->max = too_many ? RT_OBSERVERS_MAX : RT_ATTS_MAX;
+    (void)no(why, RT_CLASS_LIMIT,
+             too_many ? "this container takes no more attachments without a hold: at most 96"
+                      : "this container takes no more attachments: at most 128; one whose client has gone makes room "
+                        "after 30 s");
+}
+
 /* The start is looked at first: for one that is refused nobody loses the place. */
 static bool make(struct rt_tether *t, struct rt_att **att, const struct rt_attach_msg *msg, struct rt_refusal *why,
                  uint64_t now)
@@ -350,16 +392,12 @@ static bool make(struct rt_tether *t, struct rt_att **att, const struct rt_attac
     if (!starts_of(proc, msg, start)) {
         (void)no(why, RT_CLASS_INVALID, "the start offset is beyond the end of the stream");
     } else {
-        *att = new_att(t, msg->id.data, proc, now);
+        *att = new_att(t, msg, proc, now);
         if (*att != NULL) {
             begin(proc, *att, msg, start);
             return true;
         }
-        why->which = "attachments";
-        why->max = RT_ATTS_MAX;
-        (void)no(why, RT_CLASS_LIMIT,
-                 "this container takes no more attachments: at most 128; one whose client has gone makes room after "
-                 "30 s");
+        no_place(t, msg, why);
     }
     if (msg->exec) { /* never runs unseen */
         rt_tether_remove_proc(t, proc);

@@ -47,7 +47,7 @@ struct rt_att {
     uint64_t unbound_at;
     uint64_t away_ms; /* unbound for so long, of time with an agent */
     /* hold budget */
-    uint64_t hold_ms, hold_left;
+    uint64_t hold_ms, hold_left;   /* hold_ms 0: an observer from the start, as a viewer's always is */
     bool blocks;                   /* being charged */
     bool graced;                   /* had its end grace */
     struct rt_sender out[RT_OUTS]; /* of the process's rings */

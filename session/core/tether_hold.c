@@ -24,18 +24,20 @@ static bool main_final(const struct rt_tether *t)
     return t->ending != RT_ENDING_NONE;
 }
 
-/* Until the first attachment is made, the output of the main process holds for first_hold_ms: a client that creates the
- * container and then attaches has all of it, though nobody was there yet. */
+/* Until the first attachment is made that may hold, the output of the main process holds for first_hold_ms: a client
+ * that creates the container and then attaches has all of it, though nobody was there yet. An observer does not end
+ * that: it may have come before that client, and keeps nothing for it. */
 static bool first_holds(const struct rt_tether *t)
 {
-    return !t->attached_once && t->first_hold_left > 0;
+    return !t->held_once && t->first_hold_left > 0;
 }
 
-void rt_tether_grace(struct rt_att *att)
+/* Observers share theirs: however many come, and come again, they put the end off for one moment. */
+void rt_tether_grace(const struct rt_tether *t, struct rt_att *att)
 {
     if (!att->graced) {
         att->graced = true;
-        att->hold_left = rt_max(att->hold_left, RT_END_GRACE_MS);
+        att->hold_left = rt_max(att->hold_left, att->hold_ms > 0 ? RT_END_GRACE_MS : t->grace_left);
     }
 }
 
@@ -121,11 +123,33 @@ static uint64_t charged_from(const struct rt_tether *t)
     return t->outage_at == RT_NEVER ? t->charged_at : rt_max(t->charged_at, t->outage_at + t->config.outage_hold_ms);
 }
 
+/* Takes dt from what blocking attachments have left. True: one of them has spent its hold. */
+static bool charge_atts(struct rt_tether *t, uint64_t dt)
+{
+    bool spent = false, observed = false;
+
+    for (size_t i = 0; i < t->n_atts; i++) {
+        observed = observed || (t->atts[i].blocks && t->atts[i].hold_ms == 0);
+    }
+    t->grace_left -= observed ? rt_min(dt, t->grace_left) : 0;
+    for (size_t i = 0; i < t->n_atts; i++) {
+        struct rt_att *att = &t->atts[i];
+
+        if (att->hold_ms == 0) {
+            att->hold_left = rt_min(att->hold_left, t->grace_left);
+        } else if (att->blocks) {
+            att->hold_left -= rt_min(dt, att->hold_left);
+        }
+        spent = spent || (att->blocks && att->hold_left == 0);
+    }
+    return spent;
+}
+
 void rt_tether_charge(struct rt_tether *t, uint64_t now)
 {
     uint64_t from = charged_from(t), dt = now > from ? now - from : 0;
     uint64_t live = t->state == RT_TETHER_LIVE && now > t->charged_at ? now - t->charged_at : 0;
-    bool spent = false;
+    bool spent;
 
     for (size_t i = 0; live && i < t->n_atts; i++) {
         if (t->atts[i].state == RT_ATT_AWAY) {
@@ -139,15 +163,7 @@ void rt_tether_charge(struct rt_tether *t, uint64_t now)
     if (t->first_blocks) {
         t->first_hold_left -= rt_min(dt, t->first_hold_left);
     }
-    for (size_t i = 0; i < t->n_atts; i++) {
-        struct rt_att *att = &t->atts[i];
-
-        if (!att->blocks) {
-            continue;
-        }
-        att->hold_left -= rt_min(dt, att->hold_left);
-        spent = spent || att->hold_left == 0;
-    }
+    spent = charge_atts(t, dt);
     if (spent || (t->first_blocks && t->first_hold_left == 0)) {
         t->due |= RT_DUE_REPORT;
         rt_tether_find_blockers(t);

@@ -107,7 +107,8 @@ struct rt_tether {
     /* hold */
     uint64_t charged_at;
     uint64_t first_hold_left;
-    bool first_blocks, attached_once;
+    bool first_blocks, held_once; /* an attachment that may hold was made */
+    uint64_t grace_left;          /* for all observers together, to read the rest when the container ends */
     /* end */
     enum rt_ending ending;
     uint64_t end_at; /* after END_OK "later": when to send again */
@@ -141,7 +142,7 @@ void rt_tether_on_end_ok(struct rt_tether *t, const struct rt_end_ok_msg *msg, u
 void rt_tether_charge(struct rt_tether *t, uint64_t now);
 void rt_tether_find_blockers(struct rt_tether *t);
 /* The container has ended: time to read the rest, once. */
-void rt_tether_grace(struct rt_att *att);
+void rt_tether_grace(const struct rt_tether *t, struct rt_att *att);
 uint64_t rt_tether_floor(const struct rt_tether *t, const struct rt_proc *proc, unsigned out);
 bool rt_tether_att_done(const struct rt_tether *t, const struct rt_att *att);
 uint64_t rt_tether_hold_deadline(const struct rt_tether *t);

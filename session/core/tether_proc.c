@@ -264,7 +264,7 @@ static void finish(struct rt_tether *t, struct rt_proc *proc, uint64_t now)
     t->end_at = now;
     for (size_t i = 0; i < t->n_atts; i++) {
         if (t->atts[i].channel) {
-            rt_tether_grace(&t->atts[i]);
+            rt_tether_grace(t, &t->atts[i]);
         }
     }
 }

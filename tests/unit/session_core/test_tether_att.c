@@ -332,6 +332,68 @@ static void test_table_full(void **state)
     tx_close(&tx);
 }
 
+static void refused_for(struct rt_attach_msg msg, uint32_t channel, const char *which, uint64_t max)
+{
+    struct rt_refuse_msg refuse;
+    tx_attach(&tx, channel, &msg);
+    refuse = tx_refused(&tx, channel, RT_CLASS_LIMIT);
+    assert_true(rt_slice_equal(refuse.which, rt_slice_text(which)));
+    assert_int_equal(refuse.max, max);
+}
+
+/* Observers keep nobody out that may hold: there are places that they do not get. */
+static void test_observers_leave_room(void **state)
+{
+    (void)state;
+    struct rt_attach_msg observer = tx_new(200, 1), msg;
+    struct rt_refuse_msg gone = {.c = RT_CLASS_LOST};
+    struct tx_rx zero = tx_rx(0);
+    observer.hold = 0;
+    tx_live(&tx, NULL);
+    for (unsigned i = 0; i < RT_OBSERVERS_MAX; i++) {
+        tx_hold(&tx, 1 + i, 0);
+    }
+    refused_for(observer, 500, "observers", RT_OBSERVERS_MAX);
+    for (unsigned i = RT_OBSERVERS_MAX; i < RT_ATTS_MAX; i++) {
+        tx_hold(&tx, 1 + i, 30000);
+    }
+    refused_for(observer, 501, "observers", RT_OBSERVERS_MAX);
+    refused_for(tx_new(201, 1), 502, "attachments", RT_ATTS_MAX);
+    tx_refuse(&tx, 100, &gone); /* away for so long that it makes room, but for none of them */
+    tx_run(&tx, RT_ATT_DISPLACE_MS, true);
+    refused_for(observer, 503, "observers", RT_OBSERVERS_MAX);
+    tx_refuse(&tx, 5, &gone);
+    tx_bind(&tx, 504, &observer);
+    msg = tx_resume(5, 2, &zero, &zero, 0, 0);
+    tx_attach_refused(&tx, msg, RT_CLASS_UNKNOWN_ATTACHMENT);
+    msg = tx_resume(100, 2, &zero, &zero, 0, 0);
+    tx_bind(&tx, 505, &msg);
+    tx_close(&tx);
+}
+
+/* One observer too many, while places below the one that makes room are free. */
+static void test_observer_takes_free_place(void **state)
+{
+    (void)state;
+    struct rt_attach_msg observer = tx_new(200, 1);
+    struct rt_refuse_msg gone = {.c = RT_CLASS_LOST};
+    tx_live(&tx, NULL);
+    for (unsigned i = 0; i < RT_ATTS_MAX; i++) {
+        tx_hold(&tx, 1 + i, i < RT_ATTS_MAX - RT_OBSERVERS_MAX ? 30000 : 0);
+    }
+    tx_detach(&tx, 10);
+    tx_detach(&tx, RT_ATTS_MAX - 1);
+    observer.hold = 0;
+    tx_bind(&tx, 500, &observer);
+    tx_detach(&tx, 12);
+    tx_refuse(&tx, RT_ATTS_MAX, &gone);
+    observer.id = tx_id(201);
+    tx_bind(&tx, 501, &observer);
+    assert_null(rt_tether_att_by_id(tx.tether, tx_id(RT_ATTS_MAX).data));
+    assert_int_equal(tx.tether->n_atts, RT_ATTS_MAX - 2);
+    tx_close(&tx);
+}
+
 /* An ATTACH that is refused takes nobody's place. */
 static void test_refused_displaces_none(void **state)
 {
@@ -341,7 +403,7 @@ static void test_refused_displaces_none(void **state)
     struct tx_rx zero = tx_rx(0);
     tx_live(&tx, NULL);
     for (unsigned i = 0; i < RT_ATTS_MAX; i++) {
-        tx_hold(&tx, 1 + i, 0);
+        tx_hold(&tx, 1 + i, i < RT_OBSERVERS_MAX ? 0 : 30000);
     }
     tx_refuse(&tx, 1 + 20, &gone);
     for (int exec = 0; exec < 2; exec++) {
@@ -364,7 +426,7 @@ static void test_last_place(void **state)
     struct rt_attach_msg msg;
     tx_live(&tx, NULL);
     for (unsigned i = 0; i < RT_ATTS_MAX; i++) {
-        tx_hold(&tx, 1 + i, 0);
+        tx_hold(&tx, 1 + i, i < RT_ATTS_MAX - RT_OBSERVERS_MAX ? 30000 : 0);
     }
     tx_refuse(&tx, RT_ATTS_MAX, &gone);
     msg = tx_new(200, 1);
@@ -438,6 +500,8 @@ int main(void)
         cmocka_unit_test(test_make_again),
         cmocka_unit_test(test_in_use),
         cmocka_unit_test(test_table_full),
+        cmocka_unit_test(test_observers_leave_room),
+        cmocka_unit_test(test_observer_takes_free_place),
         cmocka_unit_test(test_refused_displaces_none),
         cmocka_unit_test(test_last_place),
         cmocka_unit_test(test_forgetting),

@@ -258,10 +258,19 @@ static void test_first_hold(void **state)
     fill(RT_STDOUT);
     assert_int_equal(blocked_for(RT_STDOUT), 2700);
     tx_close(&tx);
-    tx_live(&tx, &config); /* the first attachment ends it */
+    tx_live(&tx, &config); /* the first attachment that may hold ends it, an observer does not */
     fill(RT_STDOUT);
     tx_hold(&tx, 1, 0);
-    assert_false(tx_blocked(&tx, 0, RT_STDOUT));
+    assert_true(tx_blocked(&tx, 0, RT_STDOUT));
+    tx_run(&tx, 600, true);
+    assert_true(tx_blocked(&tx, 0, RT_STDOUT));
+    tx_hold(&tx, 2, 300);
+    assert_int_equal(blocked_for(RT_STDOUT), 300);
+    tx_close(&tx);
+    tx_live(&tx, &config); /* nor does one make it longer */
+    fill(RT_STDOUT);
+    tx_hold(&tx, 1, 0);
+    assert_int_equal(blocked_for(RT_STDOUT), 700);
     tx_close(&tx);
     config.first_hold_ms = 0;
     tx_open(&tx, &config);

@@ -101,6 +101,37 @@ static void test_grace_for_who_comes_late(void **state)
     tx_close(&tx);
 }
 
+/* Observers share that moment, whether they were there or come, one after the other; who may hold has one of its own.
+ */
+static void test_observers_share_the_grace(void **state)
+{
+    (void)state;
+    struct rt_attach_msg msg;
+    tx_live(&tx, NULL);
+    tx_produce(&tx, 0, RT_STDOUT, 10);
+    tx_hold(&tx, 1, 0);
+    tx_exit(&tx, 0, 0);
+    (void)tx_take(&tx);
+    tx_end_ok(&tx, RT_END_STORED, 0);
+    for (unsigned i = 2; i < 6; i++) {
+        tx_run(&tx, RT_END_GRACE_MS / 5, true);
+        assert_int_equal(tx.overs, 0);
+        tx_hold(&tx, i, 0); /* another one */
+        msg = tx_new((uint8_t)(i - 1), 2);
+        msg.hold = 0;
+        tx_bind(&tx, 100 + i, &msg); /* and the one before, again */
+    }
+    tx_run(&tx, RT_END_GRACE_MS / 5 - 1, true);
+    assert_int_equal(tx.overs, 0);
+    tx_hold(&tx, 6, 1);
+    tx_run(&tx, RT_END_GRACE_MS - 1, true);
+    assert_int_equal(tx.overs, 0);
+    tx_hold(&tx, 7, 0); /* there is none left */
+    tx_run(&tx, 1, true);
+    assert_int_equal(tx.overs, 1);
+    tx_close(&tx);
+}
+
 /* Acknowledging everything but the end does not buy time for ever. */
 static void test_no_refill_at_the_end(void **state)
 {
@@ -238,10 +269,15 @@ static void test_terminal_ends_with_one_stream(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_waits_for_holds),       cmocka_unit_test(test_grace_for_who_comes_late),
-        cmocka_unit_test(test_no_refill_at_the_end),  cmocka_unit_test(test_end_timeout),
-        cmocka_unit_test(test_first_hold_at_the_end), cmocka_unit_test(test_drain_timeout),
-        cmocka_unit_test(test_drain_waits_for_holds), cmocka_unit_test(test_terminal_ends_with_one_stream),
+        cmocka_unit_test(test_observers_share_the_grace),
+        cmocka_unit_test(test_waits_for_holds),
+        cmocka_unit_test(test_grace_for_who_comes_late),
+        cmocka_unit_test(test_no_refill_at_the_end),
+        cmocka_unit_test(test_end_timeout),
+        cmocka_unit_test(test_first_hold_at_the_end),
+        cmocka_unit_test(test_drain_timeout),
+        cmocka_unit_test(test_drain_waits_for_holds),
+        cmocka_unit_test(test_terminal_ends_with_one_stream),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
