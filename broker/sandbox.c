@@ -3,6 +3,7 @@
 #include "broker/sandbox.h"
 
 #include "broker/run_as.h"
+#include "session/base/sanitizer.h"
 
 #include <asm/termbits.h>
 #include <errno.h>
@@ -175,26 +176,9 @@ static const struct {
     {SCMP_SYS(prlimit64), IS(2, 0)}, /* only looks */
 };
 
-const char *rt_sandbox_unfit(void)
-{
-#if defined(__SANITIZE_ADDRESS__)
-    return "built with AddressSanitizer";
-#elif defined(__SANITIZE_THREAD__)
-    return "built with ThreadSanitizer";
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
-    return "built with a sanitizer";
-#else
-    return NULL;
-#endif
-#else
-    return NULL;
-#endif
-}
-
 static bool locks(const struct rt_settings *settings)
 {
-    return settings->sandbox != 0 && rt_sandbox_unfit() == NULL;
+    return settings->sandbox != 0 && rt_sanitizer() == NULL;
 }
 
 /* Returns 0 or a negative errno. `logs`: what is refused stands in the kernel's log. */

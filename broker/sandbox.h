@@ -27,8 +27,4 @@ RT_MUST_CHECK bool rt_sandbox_hold(const struct rt_settings *settings, const voi
 /* For all threads, also those to come. private_store: the agent also watches and ends a server of its own. */
 RT_MUST_CHECK int rt_sandbox_lock(const struct rt_settings *settings, char *why, size_t why_size);
 
-/* NULL, or why this build is not locked in, whatever the setting says: a sanitizer's run time needs calls of its own,
- * and looks into its process at the end. */
-const char *rt_sandbox_unfit(void);
-
 #endif

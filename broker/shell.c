@@ -3,6 +3,7 @@
 #include "broker/shell.h"
 #include "broker/sandbox.h"
 #include "broker/service.h"
+#include "session/base/sanitizer.h"
 #include "session/base/timer.h"
 
 #include <errno.h>
@@ -199,9 +200,10 @@ static int lock_in(struct rt_shell *shell)
         rt_shell_note(shell, RT_LOG_ERROR, RT_LOG_AGENT, "sandbox", "%s", why);
         return RT_EIO;
     }
-    if (settings->sandbox == 0 || rt_sandbox_unfit() != NULL) {
-        rt_shell_note(shell, RT_LOG_WARN, RT_LOG_AGENT, "sandbox", "system calls are not limited: %s",
-                      settings->sandbox == 0 ? "sandbox = off" : rt_sandbox_unfit());
+    if (settings->sandbox == 0 || rt_sanitizer() != NULL) {
+        rt_shell_note(shell, RT_LOG_WARN, RT_LOG_AGENT, "sandbox", "system calls are not limited: %s%s",
+                      settings->sandbox == 0 ? "" : "built with ",
+                      settings->sandbox == 0 ? "sandbox = off" : rt_sanitizer());
     }
     return 0;
 }

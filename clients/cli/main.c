@@ -28,6 +28,7 @@ int main(int argc, char **argv)
     char why[CLI_WHY_MAX] = "";
     int status;
 
+    rt_program_hide();
     if (rt_program_hold_fds("/dev/null") != RT_OK) {
         return CLI_EXIT_FAILED;
     }

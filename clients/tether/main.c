@@ -145,6 +145,7 @@ int main(int argc, char **argv)
     char why[TETHER_WHY_MAX] = "";
     int rc;
 
+    rt_program_hide();
     (void)signal(SIGPIPE, SIG_IGN);
     (void)mallopt(M_MMAP_THRESHOLD, HEAP_THRESHOLD);
     rc = tether_options_read(&options, argc, argv, getpid() == 1, why);

@@ -2,6 +2,8 @@
  * Copyright The retether authors */
 #include "migrate/core/ticket.h"
 
+#include "session/base/slice.h"
+
 #include <string.h>
 
 /* A chain of tickets. A guest joins, and is connected again and again; each WELCOME gives the child of the ticket that
@@ -22,15 +24,10 @@
  * t7, ... (`unproven` 1, 2, ...). So from t22 on, whose parents alone would fill the place, the last of the 16 is t5.
  */
 
-/* In the same time whatever they are: an incarnation is known to its guest only, and is held against what a hello says.
- */
+/* An incarnation is known to its guest only, and is held against what a hello says. */
 bool rt_id_equal(const struct rt_id *a, const struct rt_id *b)
 {
-    uint64_t x[RT_ID_SIZE / 8], y[RT_ID_SIZE / 8];
-
-    memcpy(x, a->b, RT_ID_SIZE);
-    memcpy(y, b->b, RT_ID_SIZE);
-    return ((x[0] ^ y[0]) | (x[1] ^ y[1])) == 0;
+    return rt_same_secret(a->b, b->b, RT_ID_SIZE);
 }
 
 bool rt_key_equal(const struct rt_key *a, const struct rt_key *b)

@@ -2,11 +2,20 @@
  * Copyright The retether authors */
 #include "session/base/program.h"
 
+#include "session/base/sanitizer.h"
 #include "session/base/text.h"
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <unistd.h>
+
+void rt_program_hide(void)
+{
+    if (rt_sanitizer() == NULL) {
+        (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    }
+}
 
 int rt_program_hold_fds(const char *device)
 {

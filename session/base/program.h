@@ -5,7 +5,12 @@
 
 #include "session/base/error.h"
 
-/* What each program does with its standard descriptors. */
+/* What each program does first, and how it speaks to people. */
+
+/* Of a program that holds tokens or keys: nobody of its user looks into its memory, and it leaves no core. What it runs
+ * itself is not bound by that: an exec ends it. Where the kernel does not know the call, and in a build with a
+ * sanitizer, it does nothing. */
+void rt_program_hide(void);
 
 /* Opens a device on those of 0 to 2 that are closed: else sockets get their numbers, which libuv must not close, and
  * what is meant for stderr goes to a peer. Returns 0 or RT_EIO. */

@@ -41,7 +41,7 @@ struct rt_att *rt_tether_att_by_channel(const struct rt_tether *t, uint32_t chan
 struct rt_att *rt_tether_att_by_id(const struct rt_tether *t, const uint8_t id[RT_ID_SIZE])
 {
     for (size_t i = 0; i < t->n_atts; i++) {
-        if (t->atts[i].state != RT_ATT_FREE && memcmp(t->atts[i].id, id, RT_ID_SIZE) == 0) {
+        if (t->atts[i].state != RT_ATT_FREE && rt_same_secret(t->atts[i].id, id, RT_ID_SIZE)) {
             return &t->atts[i];
         }
     }
@@ -413,7 +413,7 @@ static bool unknown(const struct rt_tether *t, const struct rt_attach_msg *msg, 
     why->life = t->life;
     why->s = RT_STDOUT;
     for (size_t i = 0; i < t->n_past; i++) {
-        if (memcmp(t->past[i].id, msg->id.data, RT_ID_SIZE) == 0) {
+        if (rt_same_secret(t->past[i].id, msg->id.data, RT_ID_SIZE)) {
             why->at = t->past[i].acked;
         }
     }

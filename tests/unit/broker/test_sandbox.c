@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
 #include "broker/sandbox.h"
+#include "session/base/sanitizer.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -38,8 +39,8 @@ static struct rt_settings settings;
 
 static bool fit(void)
 {
-    if (rt_sandbox_unfit() != NULL) {
-        print_message("not tried: %s\n", rt_sandbox_unfit());
+    if (rt_sanitizer() != NULL) {
+        print_message("not tried: built with %s\n", rt_sanitizer());
         return false;
     }
     return true;

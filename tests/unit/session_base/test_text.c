@@ -133,11 +133,30 @@ static void test_hex(void **state)
     }
 }
 
+/* One bit in each place, and what is behind the end. */
+static void test_same_secret(void **state)
+{
+    uint8_t a[16], b[16];
+
+    (void)state;
+    memset(a, 0x5a, sizeof(a));
+    memcpy(b, a, sizeof(b));
+    assert_true(rt_same_secret(a, b, sizeof(a)));
+    assert_true(rt_same_secret(a, b, 0));
+    for (size_t i = 0; i < 8 * sizeof(a); i++) {
+        b[i / 8] ^= (uint8_t)(1 << i % 8);
+        assert_false(rt_same_secret(a, b, sizeof(a)));
+        assert_true(rt_same_secret(a, b, i / 8));
+        b[i / 8] = 0x5a;
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_copy), cmocka_unit_test(test_cut),      cmocka_unit_test(test_all_pairs),
-        cmocka_unit_test(test_json), cmocka_unit_test(test_json_cut), cmocka_unit_test(test_hex),
+        cmocka_unit_test(test_copy),        cmocka_unit_test(test_cut),      cmocka_unit_test(test_all_pairs),
+        cmocka_unit_test(test_json),        cmocka_unit_test(test_json_cut), cmocka_unit_test(test_hex),
+        cmocka_unit_test(test_same_secret),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
