@@ -15,6 +15,10 @@
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
+#define BEGIN "-----BEGIN "
+/* Of the place of a block in words. */
+#define BLOCK_MAX 24
+
 /* A file as it is read, and where to say what is wrong with it. */
 struct file {
     const char *path;
@@ -30,18 +34,49 @@ static int wrong(const struct file *file, int code, const char *what)
     return rt_fail(code, file->why, file->why_size, "%s: %s", file->path, what);
 }
 
+/* "line N: ", where the block begins that OpenSSL has read last, or could not read: a file may have several. Empty when
+ * it has found none. */
+static const char *block(const struct file *file, char out[BLOCK_MAX])
+{
+    const char *end = file->text + file->size - BIO_ctrl_pending(file->bio);
+    unsigned line = 1, found = 0;
+
+    for (const char *at = file->text; at < end; line++) {
+        const char *next = memchr(at, '\n', (size_t)(end - at));
+
+        if ((size_t)(end - at) >= strlen(BEGIN) && memcmp(at, BEGIN, strlen(BEGIN)) == 0) {
+            found = line;
+        }
+        at = next == NULL ? end : next + 1;
+    }
+    out[0] = '\0';
+    if (found > 0) {
+        (void)snprintf(out, BLOCK_MAX, "line %u: ", found);
+    }
+    return out;
+}
+
+static int wrong_block(const struct file *file, const char *what)
+{
+    char where[BLOCK_MAX];
+
+    return rt_fail(RT_ECONFIG, file->why, file->why_size, "%s: %s%s", file->path, block(file, where), what);
+}
+
 /* Empties OpenSSL's queue. */
 static int wrong_pem(const struct file *file, const char *what)
 {
     unsigned long error = ERR_peek_error();
     const char *text = ERR_reason_error_string(error);
+    bool none = ERR_GET_REASON(error) == PEM_R_NO_START_LINE; /* of this kind */
+    char where[BLOCK_MAX];
 
     ERR_clear_error();
     if (ERR_GET_REASON(error) == ERR_R_MALLOC_FAILURE) {
         return wrong(file, RT_ENOMEM, rt_strerror(RT_ENOMEM));
     }
-    return rt_fail(RT_ECONFIG, file->why, file->why_size, "%s: %s%s%s", file->path, what, text == NULL ? "" : ": ",
-                   text == NULL ? "" : text);
+    return rt_fail(RT_ECONFIG, file->why, file->why_size, "%s: %s%s%s%s", file->path, none ? "" : block(file, where),
+                   what, text == NULL ? "" : ": ", text == NULL ? "" : text);
 }
 
 static int open_file(struct file *file, bool secret)
@@ -88,7 +123,7 @@ static X509 *next_cert(struct file *file, int n, int *rc)
     *rc = 0;
     if (cert != NULL && n == RT_TLS_FILE_ITEMS_MAX) {
         X509_free(cert);
-        *rc = wrong(file, RT_ECONFIG, "too many certificates");
+        *rc = wrong_block(file, "too many certificates");
         return NULL;
     }
     if (cert == NULL && (n == 0 || ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE)) {
@@ -101,13 +136,13 @@ static X509 *next_cert(struct file *file, int n, int *rc)
 /* Whether we can show it to anybody. */
 static int check_own(const struct file *file, const X509 *cert, const char *domain, struct rt_tls *tls)
 {
-    char why[RT_TLS_WHY_MAX];
+    char why[RT_TLS_WHY_MAX], where[BLOCK_MAX];
 
     if (X509_cmp_current_time(X509_get0_notAfter(cert)) < 0) {
-        return wrong(file, RT_ECONFIG, "the certificate has expired");
+        return wrong_block(file, "the certificate has expired");
     }
     if (X509_cmp_current_time(X509_get0_notBefore(cert)) > 0) {
-        return wrong(file, RT_ECONFIG, "the certificate is not valid yet");
+        return wrong_block(file, "the certificate is not valid yet");
     }
     if (tls->by_name) {
         return 0;
@@ -118,7 +153,8 @@ static int check_own(const struct file *file, const X509 *cert, const char *doma
         rt_tls_domain(cert, tls->domain);
     }
     if (rt_tls_identity(cert, tls->domain, &tls->own, why, sizeof(why)) != 0) {
-        return rt_fail(RT_ECONFIG, file->why, file->why_size, "%s: the certificate has %s", file->path, why);
+        return rt_fail(RT_ECONFIG, file->why, file->why_size, "%s: %sthe certificate has %s", file->path,
+                       block(file, where), why);
     }
     return 0;
 }
@@ -189,9 +225,9 @@ static int read_cas(X509_STORE *store, struct file *file)
 
     for (int n = 0; (cert = next_cert(file, n, &rc)) != NULL; n++) {
         if (X509_check_ca(cert) == 0) {
-            rc = wrong(file, RT_ECONFIG, "holds a certificate that is none of a CA");
+            rc = wrong_block(file, "the certificate is none of a CA");
         } else if (X509_STORE_add_cert(store, cert) != 1) {
-            rc = wrong_pem(file, "a certificate cannot be used");
+            rc = wrong_pem(file, "the certificate cannot be used");
         }
         X509_free(cert);
         if (rc != 0) {
@@ -211,16 +247,16 @@ static int read_crls(X509_STORE *store, struct file *file, STACK_OF(X509_CRL) * 
         if (sk_X509_CRL_num(crls) == RT_TLS_FILE_ITEMS_MAX) {
             bad = "too many CRLs";
         } else if (X509_cmp_current_time(X509_CRL_get0_lastUpdate(crl)) > 0) {
-            bad = "a CRL is not valid yet";
+            bad = "the CRL is not valid yet";
         } else if (until != NULL && X509_cmp_current_time(until) < 0) {
-            bad = "a CRL has expired";
+            bad = "the CRL has expired";
         } else if (X509_STORE_add_crl(store, crl) != 1 || sk_X509_CRL_push(crls, crl) == 0) {
             bad = rt_strerror(RT_ENOMEM);
         }
         if (bad != NULL) {
             X509_CRL_free(crl);
             ERR_clear_error();
-            return wrong(file, RT_ECONFIG, bad);
+            return wrong_block(file, bad);
         }
     }
     if (sk_X509_CRL_num(crls) == 0 || ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE) {

@@ -248,7 +248,7 @@ static void test_expired(void **state)
     (void)state;
     make_expired("spiffe://test.example/retether/vch/local", "late");
     make_expired("spiffe://test.example/retether/agent/h0", "late-agent");
-    list_as("late", 125, "late/cert.pem: the certificate has expired");
+    list_as("late", 125, "late/cert.pem: line 1: the certificate has expired");
     (void)snprintf(cert, sizeof(cert), "%s/cert.pem", in_dir("late"));
     (void)snprintf(key, sizeof(key), "%s/key.pem", in_dir("late"));
     openssl((const char *[]){"openssl", "s_client", "-connect", endpoints[0] + strlen("tls:"), "-ign_eof", "-tls1_3",
@@ -257,7 +257,7 @@ static void test_expired(void **state)
     answers_as("late-agent", "the peer's certificate has expired");
     assert_int_equal(rename(harness.hosts[0].tls, in_dir("good")), 0);
     assert_int_equal(symlink(in_dir("late-agent"), harness.hosts[0].tls), 0);
-    reload("cert.pem: the certificate has expired; what was read before stays in use");
+    reload("cert.pem: line 1: the certificate has expired; what was read before stays in use");
     list_as("vch", 0, "");
     assert_int_equal(unlink(harness.hosts[0].tls), 0);
     assert_int_equal(rename(in_dir("good"), harness.hosts[0].tls), 0);

@@ -83,7 +83,7 @@ static void test_files_that_are_none(void **state)
         {folder, RT_ECONFIG, "this is not a regular file", NULL},
         {huge, RT_ECONFIG, "it is longer than 8388608 bytes", NULL},
         {empty, RT_ECONFIG, "no ", "no private key, or one behind a password"},
-        {junk, RT_ECONFIG, "no ", "no private key, or one behind a password"},
+        {junk, RT_ECONFIG, "", "line 1: no private key, or one behind a password"},
     };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         settings = settings_of(fixture, "agent");
@@ -114,13 +114,13 @@ static void test_own(void **state)
         const char *what;
     } bad[] = {
         {{.uris = {rt_slice_text(AGENT_URI)}, .n_uris = 1, .from_s = -10, .until_s = -5},
-         "the certificate has expired"},
-        {{.uris = {rt_slice_text(AGENT_URI)}, .n_uris = 1, .from_s = 3000}, "the certificate is not valid yet"},
-        {{.dns = true}, "the certificate has no URI that says who it is"},
+         "line 1: the certificate has expired"},
+        {{.uris = {rt_slice_text(AGENT_URI)}, .n_uris = 1, .from_s = 3000}, "line 1: the certificate is not valid yet"},
+        {{.dns = true}, "line 1: the certificate has no URI that says who it is"},
         {{.uris = {rt_slice_text(AGENT_URI), rt_slice_text(CLIENT_URI)}, .n_uris = 2},
-         "the certificate has more than one URI"},
+         "line 1: the certificate has more than one URI"},
         {{.uris = {rt_slice_text("spiffe://other/retether/agent/a")}, .n_uris = 1},
-         "the certificate has another domain: spiffe://other/retether/agent/a"},
+         "line 1: the certificate has another domain: spiffe://other/retether/agent/a"},
     };
 
     world_open(&world, fixture);
@@ -133,7 +133,7 @@ static void test_own(void **state)
     issue_as(&world, (struct certs_spec){.n_uris = 0}, "bad");
     settings = settings_of(fixture, "bad");
     break_names(settings.cert_file);
-    refuse(&world, &settings, RT_ECONFIG, settings.cert_file, "the certificate has no URI that says who it is");
+    refuse(&world, &settings, RT_ECONFIG, settings.cert_file, "line 1: the certificate has no URI that says who it is");
 
     settings = settings_of(fixture, "agent");
     settings.key_file = in_dir(fixture, "client.key");
@@ -152,7 +152,7 @@ static void test_own(void **state)
     EVP_PKEY_free(key);
     settings = settings_of(fixture, "agent");
     settings.key_file = in_dir(fixture, "locked.key");
-    refuse(&world, &settings, RT_ECONFIG, settings.key_file, "no private key, or one behind a password");
+    refuse(&world, &settings, RT_ECONFIG, settings.key_file, "line 1: no private key, or one behind a password");
 
     settings = settings_of(fixture, "agent");
     settings.domain = "Lab.example";
@@ -171,7 +171,7 @@ static void test_trust(void **state)
     certs_ca_init(&other, "other CA", NULL);
     settings = settings_of(fixture, "agent");
     settings.ca_file = settings.cert_file;
-    refuse(&world, &settings, RT_ECONFIG, settings.ca_file, "holds a certificate that is none of a CA");
+    refuse(&world, &settings, RT_ECONFIG, settings.ca_file, "line 1: the certificate is none of a CA");
 
     settings = settings_of(fixture, "agent");
     settings.crl_file = in_dir(fixture, "crl.pem");
@@ -182,11 +182,90 @@ static void test_trust(void **state)
 
     settings.crl_file = in_dir(fixture, "old.pem");
     certs_crl_append(&world.ca, NULL, 0, -60, -5, settings.crl_file);
-    refuse(&world, &settings, RT_ECONFIG, settings.crl_file, "a CRL has expired");
+    refuse(&world, &settings, RT_ECONFIG, settings.crl_file, "line 1: the CRL has expired");
     settings.crl_file = in_dir(fixture, "new.pem");
     certs_crl_append(&world.ca, NULL, 0, 600, 3600, settings.crl_file);
-    refuse(&world, &settings, RT_ECONFIG, settings.crl_file, "a CRL is not valid yet");
+    refuse(&world, &settings, RT_ECONFIG, settings.crl_file, "line 1: the CRL is not valid yet");
     certs_ca_close(&other);
+    world_close(&world);
+}
+
+/* The number of lines of a file that say that a block begins, and of the last such line. */
+static unsigned last_begin(const char *path, unsigned *n)
+{
+    char text[256];
+    unsigned line = 0, last = 0;
+    FILE *file = fopen(path, "r");
+
+    assert_non_null(file);
+    for (*n = 0; fgets(text, sizeof(text), file) != NULL;) {
+        line++;
+        if (strncmp(text, "-----BEGIN ", 11) == 0) {
+            last = line;
+            ++*n;
+        }
+    }
+    assert_int_equal(fclose(file), 0);
+    return last;
+}
+
+/* Refused for the last block of the file, by the line where that begins. */
+static void refuse_last(struct world *world, const struct rt_tls_settings *settings, const char *file, const char *what)
+{
+    unsigned n, line = last_begin(file, &n);
+    char expected[128];
+
+    assert_true(n > 1 && line > 1);
+    (void)snprintf(expected, sizeof(expected), "line %u: %s", line, what);
+    refuse(world, settings, RT_ECONFIG, file, expected);
+}
+
+static void add(const char *path, const char *text)
+{
+    FILE *file = fopen(path, "a");
+
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+/* Of several certificates or CRLs in one file the one is named that is wrong, however it is. Text between them, and
+ * blocks of another kind, change nothing. */
+static void test_which_block(void **state)
+{
+    static const char junk[] = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    struct fixture *fixture = *state;
+    struct world world;
+    struct rt_tls_settings settings;
+    char text[16384] = "";
+    FILE *file;
+
+    world_open(&world, fixture);
+    settings = settings_of(fixture, "agent");
+    add(settings.cert_file, "# what follows is broken\n\n");
+    add(settings.cert_file, junk);
+    refuse_last(&world, &settings, settings.cert_file, "no certificate");
+    issue(&world, AGENT_URI, "agent");
+    file = fopen(settings.cert_file, "r");
+    assert_non_null(file);
+    assert_true(fread(text, 1, sizeof(text) - 1, file) > 0);
+    (void)fclose(file);
+
+    settings.ca_file = in_dir(fixture, "cas.pem");
+    certs_ca_append(&world.ca, settings.ca_file);
+    add(settings.ca_file, "-----BEGIN X-----\nAAAA\n-----END X-----\nwhat a person has noted\n");
+    add(settings.ca_file, text);
+    refuse_last(&world, &settings, settings.ca_file, "the certificate is none of a CA");
+
+    settings = settings_of(fixture, "agent");
+    settings.crl_file = in_dir(fixture, "crls.pem");
+    certs_crl_append(&world.ca, NULL, 0, -60, 3600, settings.crl_file);
+    certs_crl_append(&world.ca, NULL, 0, -60, -5, settings.crl_file);
+    refuse_last(&world, &settings, settings.crl_file, "the CRL has expired");
+    assert_int_equal(remove(settings.crl_file), 0);
+    certs_crl_append(&world.ca, NULL, 0, -60, 3600, settings.crl_file);
+    add(settings.crl_file, "-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n");
+    refuse_last(&world, &settings, settings.crl_file, "no CRL");
     world_close(&world);
 }
 
@@ -206,9 +285,9 @@ static void test_too_many(void **state)
     }
     assert_int_equal(rt_tls_load(&world.agent, &settings, NULL, 0), 0);
     certs_crl_append(&world.ca, NULL, 0, -60, 3600, settings.crl_file);
-    refuse(&world, &settings, RT_ECONFIG, settings.crl_file, "too many CRLs");
+    refuse_last(&world, &settings, settings.crl_file, "too many CRLs");
     certs_ca_append(&world.ca, settings.ca_file);
-    refuse(&world, &settings, RT_ECONFIG, settings.ca_file, "too many certificates");
+    refuse_last(&world, &settings, settings.ca_file, "too many certificates");
     world_close(&world);
 }
 
@@ -253,7 +332,8 @@ static void test_reload(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_files_that_are_none), TEST(test_own), TEST(test_trust), TEST(test_too_many), TEST(test_reload),
+        TEST(test_files_that_are_none), TEST(test_own),      TEST(test_trust),
+        TEST(test_which_block),         TEST(test_too_many), TEST(test_reload),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
