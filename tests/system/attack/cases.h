@@ -38,11 +38,15 @@ void attack_another_tenant(void);
 void attack_attachment_of_another(void);
 void attack_operators_words(void);
 void attack_viewer(void);
+void attack_viewers_hold(void);
 void attack_operator(void);
 
 /* network.c: who is not let in */
 void attack_crafted_names(void);
 void attack_other_certificates(void);
+void attack_other_tls(void);
+void attack_revoked(void);
+void attack_no_agent(void);
 void attack_slow_loris(void);
 
 /* texts.c: what people are shown */

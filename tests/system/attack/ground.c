@@ -10,6 +10,7 @@
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,8 +44,11 @@ static const char *file_in(const char *directory, const char *name)
 
 void attack_issue(const struct attack_certificate *c)
 {
-    struct certs_spec spec = {
-        .n_uris = c->n_uris, .from_s = c->from_s, .until_s = c->until_s, .serial = 2, .dns = c->dns};
+    struct certs_spec spec = {.n_uris = c->n_uris,
+                              .from_s = c->from_s,
+                              .until_s = c->until_s,
+                              .serial = c->serial != 0 ? c->serial : 2,
+                              .dns = c->dns};
 
     memcpy(spec.uris, c->uris, sizeof(spec.uris));
     (void)mkdir(c->directory, 0700);
@@ -52,6 +56,13 @@ void attack_issue(const struct attack_certificate *c)
     spec.key_file = file_in(c->directory, "key.pem");
     certs_issue(c->stranger ? &stranger : &ca, &spec);
     certs_ca_append(&ca, file_in(c->directory, "ca.pem"));
+}
+
+void attack_revoke(long serial)
+{
+    certs_crl_append(&ca, &serial, 1, -60, 3600, file_in(harness.hosts[0].tls, "crl.pem"));
+    assert_int_equal(kill(harness.hosts[0].pid, SIGHUP), 0);
+    harness_until_said(0, "connections whose certificate has been revoked are ended: 1", 1);
 }
 
 static void issue(const char *name, const char *uri)

@@ -22,7 +22,9 @@
 /* In place of a class: closed without a word. */
 #define ATTACK_CLOSED (-1)
 
-/* Its case of the table: what the attacker saw, one piece after the other. */
+/* How often the attack of this case has been made already: a session that it makes has another name each time. */
+extern unsigned attack_round;
+/* Its case of the table: what the attacker saw, one piece after the other; one that is there already is not added. */
 void attack_saw(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* Of host 0: "tls:127.0.0.1:PORT" for clients, the same for peer_open(), and "tcp:127.0.0.1:PORT" for guests. */
@@ -39,9 +41,12 @@ struct attack_certificate {
     size_t n_uris;
     bool stranger; /* by a CA that nobody knows */
     long from_s, until_s;
+    long serial; /* 0: that of all others */
     bool dns;
 };
 void attack_issue(const struct attack_certificate *certificate);
+/* From now on host 0 has a list that revokes the certificates of this serial number, and has read it. */
+void attack_revoke(long serial);
 
 /* Paths of the unix sockets of a host. */
 const char *attack_guests(unsigned host);

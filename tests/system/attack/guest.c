@@ -203,7 +203,7 @@ void attack_guest_acks_beyond(void)
     unsigned refused = 0;
 
     rogue_start(&guest, "acks");
-    harness_start(&attach, false, ARGS("attach", "acks"));
+    harness_start(&attach, false, ARGS("attach", guest.cid));
     while (attach.err >= 0) {
         struct rt_frame frame;
         const uint8_t *payload;

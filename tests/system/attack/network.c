@@ -11,13 +11,17 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* Who comes over the network and is not let in. No, wrong and revoked certificates, those of another CA or domain, TLS
- * 1.2 and a vch that poses as an agent: tests/system/cluster/test_tls.c. */
+/* Who comes over the network and is not let in. */
 
 #define LORIS_MAX 10000
 /* Descriptors that this process needs besides. */
 #define LORIS_SPARE 256
 #define DAY 86400L
+#define REVOKED_SERIAL 7070
+/* More than an agent has in handshakes at a time. */
+#define LORIS_OPEN_MAX 4096
+/* Of each listener, at the end: so many in all that none gives way to another. */
+#define LORIS_LAST 64
 
 /* ---- certificates ---- */
 
@@ -114,11 +118,12 @@ void attack_crafted_names(void)
 
 void attack_other_certificates(void)
 {
-    const struct rt_slice local = URI(LOCAL);
+    const struct rt_slice local = URI(LOCAL), far = URI("spiffe://far.example/retether/vch/local");
     const struct attack_certificate wrong[] = {
         {.directory = attack_in("expired"), .uris = {local}, .n_uris = 1, .from_s = -2 * DAY, .until_s = -DAY},
         {.directory = attack_in("early"), .uris = {local}, .n_uris = 1, .from_s = DAY, .until_s = 2 * DAY},
-        {.directory = attack_in("strange"), .uris = {local}, .n_uris = 1, .stranger = true}};
+        {.directory = attack_in("strange"), .uris = {local}, .n_uris = 1, .stranger = true},
+        {.directory = attack_in("far"), .uris = {far}, .n_uris = 1}};
 
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
         struct peer peer;
@@ -130,17 +135,91 @@ void attack_other_certificates(void)
     }
 }
 
+/* An older version of TLS, with a good certificate; the right one, with none. */
+void attack_other_tls(void)
+{
+    struct peer peer;
+
+    assert_int_equal(attack_tls_hello(&peer, attack_in("vch"), true), ATTACK_CLOSED);
+    attack_saw("%s", peer.why);
+    peer_close(&peer);
+    assert_int_equal(attack_tls_hello(&peer, NULL, false), ATTACK_CLOSED);
+    attack_saw("%s", peer.why);
+    peer_close(&peer);
+}
+
+/* One that is in, and whose certificate is revoked then: it is out, and does not come in again; others do. */
+void attack_revoked(void)
+{
+    const struct rt_slice local = URI(LOCAL);
+    const struct attack_certificate gone = {
+        .directory = attack_in("gone"), .uris = {local}, .n_uris = 1, .serial = REVOKED_SERIAL};
+    struct peer open, again, other;
+    struct rt_frame frame;
+
+    attack_issue(&gone);
+    attack_client(&open, "gone");
+    attack_revoke(REVOKED_SERIAL);
+    assert_null(attack_next(&open, ATTACK_TYPE(RT_REPLY), &frame));
+    attack_close(&open);
+    assert_int_equal(attack_tls_hello(&again, attack_in("gone"), false), ATTACK_CLOSED);
+    attack_saw("its open connection: closed; %s", again.why);
+    peer_close(&again);
+    attack_client(&other, "vch");
+    assert_true(attack_alive(&other));
+    attack_close(&other);
+}
+
+/* Who has a vch's certificate answers where an agent should: the real client says so, and leaves. */
+void attack_no_agent(void)
+{
+    char cert[160], key[160], at[32], endpoint[64];
+    const char *argv[] = {"openssl", "s_server", "-accept", at,      "-cert",      cert,     "-key",
+                          key,       "-Verify",  "2",       "-alpn", "retether/1", "-quiet", NULL};
+    unsigned port = rt_test_free_port();
+    uint64_t until = rt_process_now_ms() + HARNESS_LIMIT_MS;
+    struct rt_process_spec spec;
+    struct rt_process_run run;
+    bool told = false;
+    pid_t pid;
+
+    (void)snprintf(cert, sizeof(cert), "%s/cert.pem", attack_in("vch"));
+    (void)snprintf(key, sizeof(key), "%s/key.pem", attack_in("vch"));
+    (void)snprintf(at, sizeof(at), "127.0.0.1:%u", port);
+    (void)snprintf(endpoint, sizeof(endpoint), "tls:127.0.0.1:%u", port);
+    rt_process_spec_init(&spec, argv);
+    pid = rt_process_start(&spec);
+    assert_true(pid > 0);
+    while (!told && rt_process_now_ms() < until) { /* it may not listen yet */
+        const char *why;
+
+        harness_cli(&run, NULL, 0, ARGS("ls", "--agent", endpoint, "--timeout", "2s", "--tls", attack_in("vch")));
+        assert_int_equal(run.status, 125);
+        assert_int_equal(run.status, 125);
+        why = strstr(run.err, "vch/local answers there, which is no agent");
+        told = why != NULL;
+        if (told) {
+            attack_saw("its client: %.*s", (int)strcspn(why, "\n"), why);
+        }
+        rt_process_run_free(&run);
+    }
+    rt_process_kill(pid);
+    assert_true(told);
+}
+
 /* ---- connections that say nothing, or next to it ---- */
+
+#define LISTENERS 4
 
 static int loris_fds[LORIS_MAX];
 
-/* A connection to one of the four listeners of host 0, in turn. */
+/* A connection to one of the listeners of host 0. */
 static int dial(unsigned which)
 {
-    const char *const listeners[] = {attack_guests(0), attack_clients(0), attack_tcp, attack_tls_tcp};
+    const char *const listeners[LISTENERS] = {attack_guests(0), attack_clients(0), attack_tcp, attack_tls_tcp};
     struct peer peer;
 
-    peer_open(&peer, listeners[which % 4]);
+    peer_open(&peer, listeners[which]);
     return peer.fd;
 }
 
@@ -155,12 +234,16 @@ static unsigned loris_count(void)
     return files.rlim_cur > LORIS_MAX + LORIS_SPARE ? LORIS_MAX : (unsigned)files.rlim_cur - LORIS_SPARE;
 }
 
+/* Behind what it was told. */
 static bool closed(int fd)
 {
-    char byte;
-    ssize_t n = recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    char told[256];
+    ssize_t n;
 
-    return n == 0 || (n < 0 && errno != EAGAIN);
+    do {
+        n = recv(fd, told, sizeof(told), MSG_DONTWAIT);
+    } while (n > 0);
+    return n == 0 || errno != EAGAIN;
 }
 
 /* Says one byte more on every second one, and counts those that are still open. */
@@ -170,16 +253,13 @@ static unsigned drip(unsigned n, unsigned at)
     unsigned open = 0;
 
     for (unsigned i = 0; i < n; i++) {
-        char told[256];
-
-        while (recv(loris_fds[i], told, sizeof(told), MSG_DONTWAIT) > 0) { /* before it is closed */
-        }
         if (closed(loris_fds[i])) {
             continue;
         }
         open++;
-        if (i % 8 < 4) {
-            (void)send(loris_fds[i], i % 4 == 3 ? &tls[at % sizeof(tls)] : &hello[at % sizeof(hello)], 1,
+        if (i % (2 * LISTENERS) < LISTENERS) {
+            (void)send(loris_fds[i],
+                       i % LISTENERS == LISTENERS - 1 ? &tls[at % sizeof(tls)] : &hello[at % sizeof(hello)], 1,
                        MSG_NOSIGNAL | MSG_DONTWAIT);
         }
     }
@@ -201,26 +281,63 @@ static void newcomers(void)
     rogue_close(&guest);
 }
 
-void attack_slow_loris(void)
+static unsigned count_open(unsigned n)
 {
-    uint64_t until = rt_process_now_ms() + HARNESS_LIMIT_MS;
-    unsigned n = loris_count(), open = n;
+    unsigned open = 0;
 
     for (unsigned i = 0; i < n; i++) {
-        loris_fds[i] = dial(i);
-        if (i % (n / 4) == n / 8) {
+        open += !closed(loris_fds[i]);
+    }
+    return open;
+}
+
+static void close_all(unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        (void)close(loris_fds[i]);
+    }
+}
+
+/* All on one listener, which stay as long as they may. Returns how many do, until they are too many. */
+static unsigned crowd(unsigned listener, unsigned n)
+{
+    uint64_t until = rt_process_now_ms() + HARNESS_LIMIT_MS;
+    unsigned open;
+
+    for (unsigned i = 0; i < n; i++) {
+        loris_fds[i] = dial(listener);
+        if (i == n / 2) {
             newcomers();
         }
     }
     newcomers();
-    for (unsigned at = 0; open > 0; at++) {
-        open = drip(n, at);
+    while ((open = count_open(n)) > LORIS_OPEN_MAX) {
+        assert_true(rt_process_now_ms() < until);
+        attack_pass(20);
+    }
+    close_all(n);
+    return open;
+}
+
+/* First each listener for itself, as many as there can be. Then a few on each, which all have to go by themselves. */
+void attack_slow_loris(void)
+{
+    uint64_t until = rt_process_now_ms() + HARNESS_LIMIT_MS;
+    unsigned n = loris_count(), left = LISTENERS * LORIS_LAST, open = left, at = 0;
+
+    attack_saw("%u connections each; open at once:", n);
+    for (unsigned listener = 0; listener < LISTENERS; listener++) {
+        attack_saw("%u", crowd(listener, n));
+    }
+    for (unsigned i = 0; i < left; i++) {
+        loris_fds[i] = dial(i % LISTENERS);
+    }
+    while (open > 0) {
+        open = drip(left, at++);
         assert_true(rt_process_now_ms() < until);
         rt_process_sleep_ms(100);
     }
-    attack_saw("%u connections, all closed", n);
-    for (unsigned i = 0; i < n; i++) {
-        (void)close(loris_fds[i]);
-    }
+    attack_saw("%u more, all closed", left);
+    close_all(left);
     newcomers();
 }

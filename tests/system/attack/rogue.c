@@ -16,9 +16,13 @@ void rogue_make(struct rogue *rogue, const char *cid)
 
     memset(rogue, 0, sizeof(*rogue));
     rogue->peer.fd = -1;
-    (void)snprintf(rogue->cid, sizeof(rogue->cid), "%s", cid);
+    if (attack_round == 0) {
+        (void)snprintf(rogue->cid, sizeof(rogue->cid), "%s", cid);
+    } else {
+        (void)snprintf(rogue->cid, sizeof(rogue->cid), "%.28s.%u", cid, attack_round);
+    }
     attack_client(&client, NULL);
-    rogue->join.size = peer_create(&client, cid, rogue->join.data);
+    rogue->join.size = peer_create(&client, rogue->cid, rogue->join.data);
     attack_close(&client);
 }
 

@@ -22,7 +22,7 @@ struct rogue {
     unsigned host;
 };
 
-/* A session of this name, which has not been started. */
+/* A session of this name (which has the round behind it, from the second on), which has not been started. */
 void rogue_make(struct rogue *rogue, const char *cid);
 /* Says hello with this token, at the epoch above the last. RT_CLASS_OK: it was welcomed, and has the ticket. */
 int rogue_hello(struct rogue *rogue, const struct rogue_token *token);

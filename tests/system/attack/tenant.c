@@ -55,8 +55,8 @@ static void until_whole(struct peer *client)
     }
 }
 
-/* A container of "local" that has ended, and has a tail. */
-static void ended(void)
+/* A container of "local" that has ended, and has a tail; its name. */
+static void ended(char cid[sizeof(((struct rogue *)0)->cid)])
 {
     struct rt_end_msg msg = {.out = 6};
     struct rt_frame tail = {.type = RT_TAIL, .stream = RT_STDOUT, .length = 6}, frame = {.type = RT_END};
@@ -66,7 +66,75 @@ static void ended(void)
     peer_send(&rogue.peer, &tail, "secret");
     peer_send_msg(&rogue.peer, frame, RT_MSG_END, &msg);
     assert_non_null(attack_next(&rogue.peer, ATTACK_TYPE(RT_END_OK), &frame));
+    memcpy(cid, rogue.cid, sizeof(rogue.cid));
     rogue_close(&rogue);
+}
+
+/* Lists: of what the agent serves itself, of a host, and behind a name that comes right before another tenant's. */
+static void same_lists(struct peer *client)
+{
+    const struct rt_request_msg lists[] = {
+        {.op = rt_slice_text("list"), .local = true},
+        {.op = rt_slice_text("list"), .host = rt_slice_text("h0")},
+        {.op = rt_slice_text("list"), .local = true, .host = rt_slice_text("h0")},
+        {.op = rt_slice_text("list"), .page = 1},
+    };
+
+    for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+        same(client, lists[i], "h", "n");
+        same(client, lists[i], "local/h", "other/n");
+    }
+}
+
+/* What is listed behind a name, given as a list would give it to go on. */
+static void list_behind(struct peer *client, const char *name, bool local)
+{
+    struct rt_request_msg list = {.op = rt_slice_text("list"), .after = rt_slice_text(name), .local = local};
+    const struct rt_reply_msg *reply;
+    int cls = attack_ask(client, &list, &reply, NULL);
+
+    for (size_t i = 0; i < reply->n_recs; i++) {
+        assert_false(rt_slice_equal(reply->recs[i].tenant, rt_slice_text("local")));
+    }
+    assert_true(cls == RT_CLASS_OK || cls == RT_CLASS_INVALID);
+}
+
+/* Hosts are told, but not how many sessions they have. */
+static void hosts_untold(struct peer *client)
+{
+    struct rt_request_msg hosts = {.op = rt_slice_text("hosts")};
+    const struct rt_reply_msg *reply;
+
+    assert_int_equal(attack_ask(client, &hosts, &reply, NULL), RT_CLASS_OK);
+    assert_true(reply->n_hosts > 0);
+    for (size_t i = 0; i < reply->n_hosts; i++) {
+        assert_true(reply->hosts[i].untold && reply->hosts[i].sessions == 0);
+    }
+    attack_saw("hosts: without numbers");
+}
+
+/* Limits: of its own tenant alone, and of a container that is not its own as of none. */
+static void limits_untold(struct peer *client)
+{
+    static const char *const cids[] = {NOBODY_CID, HONEST_CID, "nowho/" NOBODY_CID, "local/" HONEST_CID, ""};
+    size_t rows[sizeof(cids) / sizeof(cids[0])];
+    int cls[sizeof(cids) / sizeof(cids[0])];
+
+    for (size_t k = 0; k < sizeof(cids) / sizeof(cids[0]); k++) {
+        struct rt_request_msg limits = {.op = rt_slice_text("limits"), .cid = rt_slice_text(cids[k])};
+        const struct rt_reply_msg *reply;
+
+        cls[k] = attack_ask(client, &limits, &reply, NULL);
+        rows[k] = reply->n_lims;
+        assert_true(reply->n_hosts <= 1);
+        for (size_t i = 0; i < reply->n_lims; i++) {
+            assert_true(reply->lims[i].who.size == 0 || rt_slice_equal(reply->lims[i].who, rt_slice_text("other")));
+            assert_false(rt_slice_equal(reply->lims[i].set, rt_slice_text("processes")));
+        }
+    }
+    attack_saw("limits: %s", attack_class(cls[1]));
+    assert_true(cls[1] == cls[0] && rows[1] == rows[0]);
+    assert_true(cls[3] == cls[2] && rows[3] == rows[2]);
 }
 
 void attack_another_tenant(void)
@@ -75,10 +143,10 @@ void attack_another_tenant(void)
     struct rt_request_msg request = {.op = rt_slice_text("show"), .prefix = true};
     struct rt_attach_msg attach = {.make = true, .want = 31};
     struct peer client;
-    char first[RT_TEXT_MAX + 1];
+    char first[RT_TEXT_MAX + 1], ended_cid[sizeof(((struct rogue *)0)->cid)];
     int cls;
 
-    ended();
+    ended(ended_cid);
     attack_client(&client, "other");
     until_whole(&client);
     same(&client, request, "honest", "nobody");
@@ -86,13 +154,21 @@ void attack_another_tenant(void)
     for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]); i++) {
         request = (struct rt_request_msg){.op = rt_slice_text(ops[i])};
         same(&client, request, HONEST_CID, NOBODY_CID);
-        same(&client, request, ENDED_CID, NOBODY_CID);
+        same(&client, request, ended_cid, NOBODY_CID);
     }
     request = (struct rt_request_msg){.op = rt_slice_text("show"), .wait = 50};
     same(&client, request, HONEST_CID, NOBODY_CID);
     request = (struct rt_request_msg){.op = rt_slice_text("list")};
     same(&client, request, "", "n");
     same(&client, request, "local/" HONEST_CID, "other/" NOBODY_CID);
+    same_lists(&client);
+    for (unsigned i = 0; i < 2; i++) {
+        list_behind(&client, "honest-0", i > 0);
+        list_behind(&client, "local/honest-0", i > 0);
+        list_behind(&client, "local", i > 0);
+    }
+    hosts_untold(&client);
+    limits_untold(&client);
     cls = attach_refused(&client, 1, HONEST_CID, attach);
     (void)snprintf(first, sizeof(first), "%s", client.why);
     attack_saw("attach: %s", attack_class(cls));
@@ -229,6 +305,30 @@ void attack_viewer(void)
     assert_true(attack_alive(&viewer));
     attack_close(&owner);
     attack_close(&viewer);
+}
+
+/* A viewer that would hold output back, and have the terminal be as large as its own: neither reaches the guest. */
+void attack_viewers_hold(void)
+{
+    struct rt_attach_msg wish = {.make = true, .want = 2, .hold = 600000, .rows = 5, .cols = 7}, told;
+    struct rogue guest;
+    struct peer viewer;
+    struct rt_frame frame;
+    const uint8_t *payload;
+    char why[RT_TEXT_MAX];
+
+    rogue_start(&guest, "watched");
+    attack_client(&viewer, "viewer");
+    wish.cid = rt_slice_text(guest.cid);
+    attack_attach(&viewer, 1, &wish);
+    payload = attack_next(&guest.peer, ATTACK_TYPE(RT_ATTACH), &frame);
+    assert_non_null(payload);
+    assert_int_equal(rt_msg_decode(RT_MSG_ATTACH, payload, frame.length, &told, why, sizeof(why)), 0);
+    assert_int_equal(told.want, wish.want);
+    assert_true(told.hold == 0 && told.rows == 0 && told.cols == 0);
+    attack_saw("its guest is told none of them");
+    attack_close(&viewer);
+    rogue_close(&guest);
 }
 
 /* It sees every tenant's containers, and neither reads nor makes one. */

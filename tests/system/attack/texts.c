@@ -113,6 +113,7 @@ void attack_texts_of_clients(void)
 {
     static const char *const texts[] = {EVIL, QUOTED};
     struct peer client;
+    char labelled[32];
 
     evil_hellos();
     attack_client(&client, NULL);
@@ -139,13 +140,14 @@ void attack_texts_of_clients(void)
         shown(ARGS("create", texts[i]));
         shown(ARGS("create", "vms", "--vm", texts[i]));
     }
+    (void)snprintf(labelled, sizeof(labelled), "labelled-%u", attack_round);
     struct rt_request_msg create = {
-        .op = rt_slice_text("create"), .cid = rt_slice_text("labelled"), .label = rt_slice_text(QUOTED)};
+        .op = rt_slice_text("create"), .cid = rt_slice_text(labelled), .label = rt_slice_text(QUOTED)};
     assert_int_equal(attack_ask(&client, &create, NULL, NULL), RT_CLASS_OK);
     shown(ARGS("ls"));
     shown(ARGS("ls", "--json"));
-    shown(ARGS("show", "labelled"));
-    shown(ARGS("show", "--json", "labelled"));
+    shown(ARGS("show", labelled));
+    shown(ARGS("show", "--json", labelled));
     attack_saw("nothing raw in ls, show, attach, exec, create, nor in the log");
     attack_close(&client);
     logs_are_clean();
@@ -162,7 +164,7 @@ void attack_texts_of_guests(void)
         struct harness_attach attach;
         struct rt_frame frame;
 
-        harness_start(&attach, false, ARGS("attach", "speaker"));
+        harness_start(&attach, false, ARGS("attach", guest.cid));
         while (attach.err >= 0) {
             peer_read(&guest.peer, 20);
             while (peer_frame(&guest.peer, &frame) != NULL) {
