@@ -49,8 +49,11 @@ static void close_cb(struct rt_link *link, int reason, const char *text)
     char why[RT_DIALER_TEXT_MAX];
 
     (void)reason;
-    snprintf(why, sizeof(why), "connect: %s", text + stream->at.dialer.why_at);
-    end(stream, stream->at.phase == RT_DIALLED_OPEN ? text : why);
+    if (stream->at.phase == RT_DIALLED_DIALLING) {
+        snprintf(why, sizeof(why), "connect: %s", text + stream->at.dialer.why_at);
+        text = why;
+    }
+    end(stream, text);
 }
 
 static void dial(struct rt_stream *stream)
