@@ -156,7 +156,8 @@ int rt_tls_directory(struct rt_tls_directory *directory, const char *path, struc
     (void)snprintf(directory->key, sizeof(directory->key), "%s/key.pem", path);
     (void)snprintf(directory->ca, sizeof(directory->ca), "%s/ca.pem", path);
     (void)snprintf(directory->crl, sizeof(directory->crl), "%s/crl.pem", path);
-    settings->cert_file = settings->by_name && !is_there(directory->cert) ? NULL : directory->cert;
+    settings->cert_file =
+        settings->by_name && !is_there(directory->cert) && !is_there(directory->key) ? NULL : directory->cert;
     settings->key_file = directory->key;
     settings->ca_file = directory->ca;
     settings->crl_file = is_there(directory->crl) ? directory->crl : NULL;

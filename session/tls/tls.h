@@ -112,7 +112,7 @@ struct rt_tls_directory {
     char cert[RT_TLS_PATH_SIZE], key[RT_TLS_PATH_SIZE], ca[RT_TLS_PATH_SIZE], crl[RT_TLS_PATH_SIZE];
 };
 
-/* Its files into settings, which point into `directory` then; by name cert.pem and key.pem need not be there.
+/* Its files into settings, which point into `directory` then; by name cert.pem and key.pem need not be there, both.
  * RT_EINVAL: the path is too long. */
 RT_MUST_CHECK int rt_tls_directory(struct rt_tls_directory *directory, const char *path,
                                    struct rt_tls_settings *settings, char *why, size_t why_size);

@@ -91,9 +91,43 @@ static void test_other_certificates(void **state)
          "handshake: the peer's certificate is not for this use");
 }
 
+static void touch(const struct fixture *fixture, const char *name)
+{
+    if (name != NULL) {
+        assert_int_equal(fclose(fopen(in_dir(fixture, name), "w")), 0);
+    }
+}
+
+/* A directory without a certificate of one's own; of a pair that is half there nothing is guessed. */
+static void test_directory(void **state)
+{
+    static const struct {
+        const char *cert, *key;
+        bool by_name, bare;
+    } cases[] = {
+        {NULL, NULL, true, true},        {"cert.pem", "key.pem", true, false}, {NULL, "key.pem", true, false},
+        {"cert.pem", NULL, true, false}, {NULL, NULL, false, false},
+    };
+    struct fixture *fixture = *state;
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct rt_tls_settings settings = {.by_name = cases[i].by_name};
+        struct rt_tls_directory directory;
+        char why[128];
+
+        touch(fixture, cases[i].cert);
+        touch(fixture, cases[i].key);
+        assert_int_equal(rt_tls_directory(&directory, fixture->dir, &settings, why, sizeof(why)), 0);
+        assert_int_equal(settings.cert_file == NULL, cases[i].bare);
+        assert_non_null(settings.key_file);
+        (void)remove(in_dir(fixture, "cert.pem"));
+        (void)remove(in_dir(fixture, "key.pem"));
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {TEST(test_names), TEST(test_other_certificates)};
+    const struct CMUnitTest tests[] = {TEST(test_names), TEST(test_other_certificates), TEST(test_directory)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
