@@ -250,10 +250,21 @@ static void show_log(const struct rt_test_redis *redis)
     }
 }
 
+/* It has ended before it answered: of a log that says nothing the status is all there is. */
+static int ended(struct rt_test_redis *redis, int status)
+{
+    redis->pid = 0;
+    fprintf(stderr, "redis fixture: redis-server ended with %s %d%s\n", WIFSIGNALED(status) ? "signal" : "status",
+            WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status),
+            WIFEXITED(status) && WEXITSTATUS(status) == 127 ? ": is it installed?" : "");
+    return -1;
+}
+
 static int spawn(struct rt_test_redis *redis)
 {
     pid_t parent = getpid();
     char answer[64];
+    int status;
 
     unlink(redis->socket);
     redis->pid = fork();
@@ -268,10 +279,8 @@ static int spawn(struct rt_test_redis *redis)
         if (rt_test_redis_command(redis, "PING", answer, sizeof(answer)) == 0 && strcmp(answer, "+PONG") == 0) {
             return 0;
         }
-        if (waitpid(redis->pid, NULL, WNOHANG) == redis->pid) {
-            redis->pid = 0;
-            errno = ECHILD;
-            return -1; /* the port may have been taken meanwhile */
+        if (waitpid(redis->pid, &status, WNOHANG) == redis->pid) {
+            return ended(redis, status); /* the port may have been taken meanwhile */
         }
         pause_ms(STEP_MS);
     }
@@ -300,7 +309,6 @@ static int start(struct rt_test_redis *redis)
             break;
         }
     }
-    fail("cannot start redis-server");
     show_log(redis);
     rt_test_redis_stop(redis);
     return -1;

@@ -248,6 +248,21 @@ void run_for(uint64_t ms)
     run_until(NULL, NULL, ms);
 }
 
+void until_replicas(struct rt_test_redis *server, unsigned n)
+{
+    uint64_t end = uv_hrtime() + UINT64_C(30000000000);
+    char answer[64] = "", wanted[16];
+
+    snprintf(wanted, sizeof(wanted), ":%u", n);
+    while (strcmp(answer, wanted) != 0) {
+        if (uv_hrtime() > end) {
+            fail_msg("replicas: %s, not %s", answer, wanted);
+        }
+        run_for(20);
+        assert_int_equal(rt_test_redis_command(server, "WAIT 0 1", answer, sizeof(answer)), 0);
+    }
+}
+
 static bool has_reply(struct agent *agent)
 {
     return agent->n_replies > 0 && agent->reply.id == agent->last_id;

@@ -67,6 +67,9 @@ void agent_stop(struct agent *agent);
 bool run_until(bool (*done)(struct agent *), struct agent *agent, uint64_t ms);
 void run_for(uint64_t ms);
 
+/* Runs the loop until the server has so many replicas that are in step. */
+void until_replicas(struct rt_test_redis *server, unsigned n);
+
 /* Submits and waits for the reply; returns its error, or that of the submission. */
 int submit(struct agent *agent, struct rt_store_op *op);
 /* News of that kind from index `from` on, or NULL. */

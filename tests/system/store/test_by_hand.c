@@ -26,19 +26,6 @@ static int teardown(void **state)
     return 0;
 }
 
-/* Until P has its replica, or has none. */
-static void until_connected(bool is_connected)
-{
-    char answer[64] = "", wanted[8];
-
-    snprintf(wanted, sizeof(wanted), ":%d", is_connected);
-    for (unsigned ms = 0; ms < HANG_MS && strcmp(answer, wanted) != 0; ms += 20) {
-        run_for(20);
-        assert_int_equal(rt_test_redis_command(&p, "WAIT 0 1", answer, sizeof(answer)), 0);
-    }
-    assert_string_equal(answer, wanted);
-}
-
 static struct agent *start(const char *other)
 {
     struct rt_store_config config;
@@ -87,10 +74,10 @@ static void test_two_listed(void **state)
     struct agent *a;
 
     (void)state;
-    until_connected(true);
+    until_replicas(&p, 1);
     a = start(q.tcp_endpoint);
     assert_int_equal(rt_test_redis_promote(&q), 0);
-    until_connected(false);
+    until_replicas(&p, 0);
     end(a, "x");
     assert_int_equal(a->reply.how, RT_END_STORED);
     assert_true(a->reply.unsure && !a->reply.spread);
@@ -118,7 +105,7 @@ static void test_listed(void **state)
 
     (void)state;
     assert_int_equal(rt_test_redis_promote(&q), 0);
-    until_connected(false);
+    until_replicas(&p, 0);
     a = start(q.tcp_endpoint);
     end(a, "x");
     assert_true(a->reply.unsure && !a->reply.spread);
@@ -131,10 +118,10 @@ static void test_seen(void **state)
     struct agent *a;
 
     (void)state;
-    until_connected(true);
+    until_replicas(&p, 1);
     a = start(NULL);
     assert_int_equal(rt_test_redis_promote(&q), 0);
-    until_connected(false);
+    until_replicas(&p, 0);
     end(a, "x");
     assert_true(a->reply.unsure && !a->reply.spread);
     agent_stop(a);
@@ -147,7 +134,7 @@ static void test_alone(void **state)
 
     (void)state;
     assert_int_equal(rt_test_redis_promote(&q), 0);
-    until_connected(false);
+    until_replicas(&p, 0);
     a = start(NULL);
     end(a, "x");
     assert_int_equal(a->reply.how, RT_END_STORED);

@@ -350,7 +350,7 @@ static void test_endpoints_in_turn(void **state)
     config.n_endpoints = 3;
     a = agent_new(&config);
     assert_true(run_until(is_up, a, 3000));
-    run_for(1500); /* the replicas are in step */
+    until_replicas(&redis, 2);
     op.life = join(a, "x");
     assert_int_equal(submit(a, &op), 0);
     assert_int_equal(a->reply.how, RT_END_REPLICATED);

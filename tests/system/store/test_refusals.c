@@ -190,7 +190,7 @@ static void test_no_right_to_wait(void **state)
     (void)state;
     assert_int_equal(rt_test_redis_start(&replica, &server, NULL), 0);
     end = start();
-    run_for(1500); /* the replica is in step */
+    until_replicas(&server, 1);
     command("ACL SETUSER default -wait");
     assert_int_equal(submit(agent, &end), RT_EUNAVAIL);
     assert_int_equal(submit(agent, &end), RT_EUNAVAIL);

@@ -128,7 +128,7 @@ static void test_failover(void **state)
     (void)state;
     assert_true(is_at_p(a) && is_at_p(b));
     all_at_one(a);
-    run_for(1500); /* the replicas are in step */
+    until_replicas(&p, 2);
     take(a, "x", &end);
     take(a, "y", &late);
     assert_int_equal(submit(a, &end), 0);

@@ -119,6 +119,28 @@ static size_t count_clients(const char *name)
     return n;
 }
 
+static const char *expected;
+
+static bool says_expected(struct agent *agent)
+{
+    return logged(agent, expected);
+}
+
+static void until_says(struct agent *agent, const char *text)
+{
+    expected = text;
+    if (!run_until(says_expected, agent, HANG_MS)) {
+        fail_msg("\"%s\" instead of \"%s\"", agent->n_log > 0 ? agent->log[0] : "", text);
+    }
+}
+
+static bool is_connected(struct agent *agent)
+{
+    (void)agent;
+    return count_clients("retetherd-hosta/commands") == 1 && count_clients("retetherd-hosta/claims") == 1 &&
+           count_clients("retetherd-hosta/ends") == 1;
+}
+
 static void test_comes_up(void **state)
 {
     struct agent *a = start(server.tcp_endpoint, PASSWORD "\n");
@@ -126,10 +148,7 @@ static void test_comes_up(void **state)
     (void)state;
     assert_int_equal(strncmp(server.tcp_endpoint, "rediss://", 9), 0);
     assert_true(run_until(is_up, a, HANG_MS));
-    run_for(500);
-    assert_int_equal(count_clients("retetherd-hosta/commands"), 1);
-    assert_int_equal(count_clients("retetherd-hosta/claims"), 1);
-    assert_int_equal(count_clients("retetherd-hosta/ends"), 1);
+    assert_true(run_until(is_connected, a, HANG_MS));
     agent_stop(a);
 }
 
@@ -139,11 +158,9 @@ static void refused(const char *endpoint, const char *why)
 {
     struct agent *a = start(endpoint, PASSWORD "\n");
 
-    run_for(1500);
+    until_says(a, why);
+    run_for(300); /* it is dialled again */
     assert_false(is_up(a));
-    if (!logged(a, why)) {
-        fail_msg("\"%s\" instead of \"%s\"", a->n_log > 0 ? a->log[0] : "", why);
-    }
     assert_int_equal(a->n_log, 1);
     assert_false(logged(a, PASSWORD));
     agent_stop(a);
@@ -151,7 +168,7 @@ static void refused(const char *endpoint, const char *why)
 
 static void test_refused(void **state)
 {
-    char named[64], ca[96], bare[96], cert[128];
+    char named[64], ca[96], bare[96], file[128];
     struct rt_test_redis impostor;
 
     (void)state;
@@ -167,8 +184,11 @@ static void test_refused(void **state)
     /* It wants a certificate, and there is none. */
     in_lab("bare", bare);
     assert_int_equal(rt_test_pki((const char *[]){"issue", "--out", bare, in_lab("ca", ca), "viewer", "x", NULL}), 0);
-    snprintf(cert, sizeof(cert), "%s/cert.pem", bare);
-    assert_int_equal(unlink(cert), 0);
+    snprintf(file, sizeof(file), "%s/cert.pem", bare);
+    assert_int_equal(unlink(file), 0);
+    assert_int_equal(load(bare), RT_ENOTFOUND); /* its key alone is a mistake */
+    snprintf(file, sizeof(file), "%s/key.pem", bare);
+    assert_int_equal(unlink(file), 0);
     assert_int_equal(load(bare), 0);
     refused(server.tcp_endpoint, "the peer wants a certificate");
 }
@@ -212,9 +232,9 @@ static void test_rotation(void **state)
     assert_true(run_until(is_up, a, HANG_MS));
     assert_false(logged(a, "WRONGPASS"));
     assert_int_equal(rt_test_redis_command(&server, "ACL SETUSER agent resetpass >three", answer, sizeof(answer)), 0);
-    a->n_log = 0;
     cut();
-    run_for(2000);
+    assert_true(run_until(is_down, a, HANG_MS));
+    run_for(300); /* it is tried again */
     assert_true(is_down(a));
     (void)login_file("agent\nthree\n");
     assert_true(run_until(is_up, a, HANG_MS));
@@ -229,11 +249,11 @@ static void test_new_certificates(void **state)
     (void)state;
     assert_true(run_until(is_up, a, HANG_MS));
     assert_int_equal(load(alien_dir), 0);
-    run_for(500);
+    run_for(100);
     assert_true(is_up(a)); /* what is open stays */
     cut();
     assert_true(run_until(is_down, a, HANG_MS));
-    run_for(500);
+    run_for(300); /* it is dialled again */
     assert_true(is_down(a));
     assert_int_equal(load(agent_dir), 0);
     assert_true(run_until(is_up, a, HANG_MS));
@@ -262,10 +282,9 @@ static void test_sentinels(void **state)
              sentinels[0].port, sentinels[1].port, sentinels[2].port);
     config_of(&config, endpoint, PASSWORD "\n");
     a = agent_new(&config);
-    run_for(1500);
+    until_says(a, "no Sentinel names a primary");
+    until_says(a, "it wants a password, and none is set for it");
     assert_false(is_up(a));
-    assert_true(logged(a, "no Sentinel names a primary"));
-    assert_true(logged(a, "it wants a password, and none is set for it"));
     agent_stop(a);
     in_lab("sentinel-password", path);
     file = fopen(path, "w");
