@@ -262,14 +262,19 @@ void rt_store_tails_sweep(struct rt_store *store)
     }
 }
 
-/* Of keys that are broken nothing is learned: the end is written all the same. */
+/* Whether another try may be answered otherwise. Of keys that are broken nothing is ever learned. */
+static bool may_count_later(const redisReply *error)
+{
+    return rt_refusal_of(error) != NULL || rt_store_functions_missing(error) || strncmp(error->str, "NOPERM", 6) == 0;
+}
+
 int rt_store_tails_counted(struct rt_store *store, int error, const redisReply *reply)
 {
     (void)is_answer(store, error, reply, REDIS_REPLY_ARRAY);
     if (error != 0) {
         return error;
     }
-    return reply->type == REDIS_REPLY_ERROR && rt_refusal_of(reply) != NULL ? RT_EUNAVAIL : 0;
+    return reply->type == REDIS_REPLY_ERROR && may_count_later(reply) ? RT_EUNAVAIL : 0;
 }
 
 int rt_store_tails_count(struct rt_store *store, const struct rt_store_op *end, rt_redis_cb cb, void *ctx)

@@ -125,6 +125,9 @@ static void test_senseless_answers(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof(asked) / sizeof(asked[0]); i++) {
         for (size_t j = 0; j < sizeof(wrong) / sizeof(wrong[0]); j++) {
+            if (strstr(wrong[j], "Function") != NULL && strstr(asked[i], "t/box") != NULL) {
+                continue; /* counted later, as below */
+            }
             usual();
             fake_rule(&fake, COUNT " 700 0  0 0", VICTIM, FAKE_GO_ON, 1);
             fake_rule(&fake, asked[i], wrong[j], FAKE_GO_ON, 1);
@@ -141,12 +144,18 @@ static void test_senseless_answers(void **state)
 /* An end that could not be counted now is not written: it would not be given up for days. */
 static void test_uncounted(void **state)
 {
+    static const char *const refused[] = {"-NOREPLICAS Not enough good replicas to write.\r\n",
+                                          "-NOPERM this user has no permissions to access one of the keys\r\n",
+                                          "-ERR Function not found\r\n"};
     struct rt_store_op op = {.kind = RT_STORE_END, .key = key_of("t", "box"), .life = 7, .epoch = 1};
 
     (void)state;
     op.tail[1] = rt_slice_text("hello");
-    fake_rule(&fake, "t/box 517 7", "-NOREPLICAS Not enough good replicas to write.\r\n", FAKE_GO_ON, 1);
-    assert_int_equal(submit(agent, &op), RT_EUNAVAIL);
+    for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+        fake_rule(&fake, "t/box 517 7", refused[i], FAKE_GO_ON, 1);
+        assert_int_equal(submit(agent, &op), RT_EUNAVAIL);
+    }
+    assert_int_equal(fake_asked(&fake, "FUNCTION LOAD"), 1); /* so the next try finds them */
     fake_rule(&fake, "t/box 517 7", "", FAKE_SILENCE, 1);
     assert_int_equal(submit(agent, &op), RT_ETIMEDOUT);
     assert_int_equal(fake_asked(&fake, "FCALL end"), 0);
