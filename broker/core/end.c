@@ -40,7 +40,7 @@ struct ag_end *rt_ag_end_new(struct rt_agent *agent)
     struct ag_end *end = agent->n_ends >= RT_ENDS_MAX ? NULL : calloc(1, sizeof(*end));
 
     if (end != NULL) {
-        end->began = agent->now;
+        end->heard = agent->now;
         end->id = ++agent->last_end;
         end->delay = AG_STORE_RETRY_MS;
         agent->n_ends++;

@@ -22,7 +22,7 @@ struct rt_frame;
 struct rt_store_op;
 struct rt_store_reply;
 
-/* Tails whose END has not come after this are forgotten. */
+/* Tails that have not gone on for so long, without an END, are forgotten. */
 #define AG_TAILS_MS 10000
 /* What is kept is offered to the store again after AG_STORE_RETRY_MS, then each time after twice as long, up to this.
  */
@@ -53,7 +53,7 @@ struct ag_end {
     size_t size[2];
     uint64_t offset[2];
     struct rt_claim claim; /* under which it was served */
-    uint64_t began;        /* when its first part came */
+    uint64_t heard;        /* when its newest part came */
     uint32_t link;         /* whose guest waits for the answer; 0 nobody */
     uint8_t disk;          /* enum ag_end_disk */
     uint8_t room;          /* enum ag_end_room */
@@ -97,7 +97,7 @@ void rt_ag_kept_end(struct rt_agent *agent, const struct rt_store_op *op);
 
 /* end_guest.c */
 void rt_ag_tail(struct rt_agent *agent, struct ag_link *link, const struct rt_frame *frame, const uint8_t *data);
-/* Forgets tails whose END does not follow: they keep a place that others may need. */
+/* Forgets tails that do not go on: they keep a place that others may need. */
 void rt_ag_end_late(struct rt_agent *agent, struct ag_link *link);
 void rt_ag_end(struct rt_agent *agent, struct ag_link *link, const struct rt_end_msg *end);
 /* The link serves its session: what its guest told of its end counts. */

@@ -20,7 +20,16 @@
  *
  * When the guest's link is lost in between, all is told again over the next link. When a TAIL does not go on where the
  * last one ended, the tail begins anew with it. When END says 100000 and the tail ends at 74464, a piece is missing:
- * the end is stored without that tail. */
+ * the end is stored without that tail. A piece that was told and that this agent has not kept, for want of a place or
+ * of memory, is another matter: END is answered LATER, and the guest tells all again. */
+
+static void forget(struct rt_agent *agent, struct ag_link *link)
+{
+    if (link->end != NULL) {
+        rt_ag_end_free(agent, link->end);
+        link->end = NULL;
+    }
+}
 
 void rt_ag_tail(struct rt_agent *agent, struct ag_link *link, const struct rt_frame *frame, const uint8_t *data)
 {
@@ -35,7 +44,12 @@ void rt_ag_tail(struct rt_agent *agent, struct ag_link *link, const struct rt_fr
         link->end = rt_ag_end_new(agent);
     }
     end = link->end;
-    if (end == NULL || frame->length == 0) {
+    if (end == NULL) {
+        link->tails_lost = true;
+        return;
+    }
+    end->heard = agent->now;
+    if (frame->length == 0) {
         return;
     }
     if (end->size[i] == 0 || frame->offset != end->offset[i] + end->size[i] ||
@@ -45,7 +59,7 @@ void rt_ag_tail(struct rt_agent *agent, struct ag_link *link, const struct rt_fr
     }
     more = realloc(end->tail[i], end->size[i] + frame->length);
     if (more == NULL) {
-        end->size[i] = 0;
+        link->tails_lost = true;
         return;
     }
     end->tail[i] = more;
@@ -55,9 +69,9 @@ void rt_ag_tail(struct rt_agent *agent, struct ag_link *link, const struct rt_fr
 
 void rt_ag_end_late(struct rt_agent *agent, struct ag_link *link)
 {
-    if (link->end != NULL && !link->end_ready && agent->now >= link->end->began + AG_TAILS_MS) {
-        rt_ag_end_free(agent, link->end);
-        link->end = NULL;
+    if (link->end != NULL && !link->end_ready && agent->now >= link->end->heard + AG_TAILS_MS) {
+        forget(agent, link);
+        link->tails_lost = true;
     }
 }
 
@@ -90,7 +104,9 @@ void rt_ag_end(struct rt_agent *agent, struct ag_link *link, const struct rt_end
     if (link->end == NULL) {
         link->end = rt_ag_end_new(agent);
     }
-    if (link->end == NULL) {
+    if (link->end == NULL || link->tails_lost) {
+        forget(agent, link);
+        link->tails_lost = false;
         rt_ag_end_answer(agent, link, RT_END_LATER);
         return;
     }

@@ -87,6 +87,7 @@ struct ag_link {
     uint8_t state; /* enum ag_link_state */
     bool congested;
     bool end_ready;       /* guest: END has come and waits for the take */
+    bool tails_lost;      /* guest: it has told a part of a tail that is not in `end`; until its END is answered */
     uint16_t rest_stream; /* of the split DATA frame */
     uint32_t pings;       /* unanswered */
     struct rt_timer timer;

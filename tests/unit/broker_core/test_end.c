@@ -499,62 +499,6 @@ static void test_end_kept_by_an_earlier_run(void **state)
     assert_int_equal(fx->n_dropped, 2);
 }
 
-static void test_tails_without_an_end(void **state)
-{
-    struct fx *fx = *state;
-    struct fx_guest idle, guest;
-    struct rt_store_op op;
-    struct rt_frame frame;
-    const uint8_t *payload;
-
-    fx_guest(&idle, "idle", 1);
-    fx_guest(&guest, "web", 2);
-    fx_serve(fx, &idle);
-    fx_serve(fx, &guest);
-    fx_down(fx);
-    memset(&op, 0, sizeof(op));
-    (void)snprintf(op.key.tenant, sizeof(op.key.tenant), "local");
-    for (unsigned i = 0; i < RT_ENDS_MAX - 1; i++) {
-        (void)snprintf(op.key.cid, sizeof(op.key.cid), "c%u", i);
-        rt_agent_kept_end(fx->agent, &op, fx->now);
-    }
-    fx_tail(fx, idle.link, RT_STDOUT, 0, "x", 1);
-    end(fx, guest.link, 0, 0, 0);
-    fx_want_end_ok(fx, guest.link, RT_END_LATER);
-    for (unsigned i = 0; i < 15; i++) {
-        fx_tick(fx, 1000);
-        fx_send(fx, idle.link, &(struct rt_frame){.type = RT_PING}, NULL);
-        fx_send(fx, guest.link, &(struct rt_frame){.type = RT_PING}, NULL);
-    }
-    while (fx_next(fx, guest.link, &frame, &payload)) { /* pings */
-    }
-    end(fx, guest.link, 0, 0, 0);
-    fx_disk(fx, 0);
-    fx_want_end_ok(fx, guest.link, RT_END_ON_DISK);
-    assert_true(fx_serves(fx, "idle"));
-}
-
-static void test_ends_limit(void **state)
-{
-    struct fx *fx = *state;
-    struct fx_guest guest;
-    struct rt_store_op op;
-
-    fx_guest(&guest, "web", 1);
-    fx_serve(fx, &guest);
-    fx_down(fx);
-    memset(&op, 0, sizeof(op));
-    (void)snprintf(op.key.tenant, sizeof(op.key.tenant), "local");
-    for (unsigned i = 0; i < RT_ENDS_MAX; i++) {
-        (void)snprintf(op.key.cid, sizeof(op.key.cid), "c%u", i);
-        rt_agent_kept_end(fx->agent, &op, fx->now);
-    }
-    fx_tail(fx, guest.link, RT_STDOUT, 0, "x", 1);
-    end(fx, guest.link, 0, 1, 0);
-    fx_want_end_ok(fx, guest.link, RT_END_LATER);
-    assert_int_equal(fx->n_kept, 0);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -577,8 +521,6 @@ int main(void)
         FX_TEST(test_end_in_a_full_store),
         FX_TEST(test_mark_refused),
         FX_TEST(test_end_kept_by_an_earlier_run),
-        FX_TEST(test_tails_without_an_end),
-        FX_TEST(test_ends_limit),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
