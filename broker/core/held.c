@@ -343,9 +343,9 @@ static void found_page(struct rt_agent *agent, struct ag_held *held, const struc
  * not reach or was not sent to, nobody knows. seen_ms: the end's time, by the store's clock; 0: not known. */
 static uint64_t comes_until(const struct rt_agent *agent, const struct ag_session *session, bool ours, uint64_t seen_ms)
 {
-    uint64_t store_ms = agent->store_ms + (agent->now - agent->touch.last), until = agent->started + RT_WAIT_MAX_MS;
+    uint64_t store_ms = rt_ag_store_ms(agent), until = agent->started + RT_WAIT_MAX_MS;
 
-    if (seen_ms != 0 && agent->store_ms != 0 && store_ms > seen_ms && store_ms - seen_ms > AG_ENDED_LONG_MS) {
+    if (seen_ms != 0 && store_ms > seen_ms && store_ms - seen_ms > AG_ENDED_LONG_MS) {
         return 0;
     }
     if (!ours) {

@@ -31,6 +31,11 @@ uint64_t rt_ag_wall(const struct rt_agent *agent)
     return agent->config.io.wall_ms(agent->config.io.ctx);
 }
 
+uint64_t rt_ag_store_ms(const struct rt_agent *agent)
+{
+    return agent->store_ms == 0 ? 0 : agent->store_ms + (agent->now - agent->touch.last);
+}
+
 void rt_ag_event(struct rt_agent *agent, struct rt_agent_event *event, const char *from, const char *to,
                  const char *reason)
 {

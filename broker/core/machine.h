@@ -104,6 +104,8 @@ struct rt_agent {
 
 /* Milliseconds since 1970, for the expiry of tokens: may jump, so it is read when it is needed. */
 uint64_t rt_ag_wall(const struct rt_agent *agent);
+/* The store's clock, which has gone on since the newest touch; 0: not known. */
+uint64_t rt_ag_store_ms(const struct rt_agent *agent);
 /* A key as two texts, tenant and cid, one behind the other. Returns their bytes. */
 size_t rt_ag_key_name(const struct rt_key *key, char name[sizeof(struct rt_key)]);
 struct rt_key rt_ag_key_of(const char *name);

@@ -126,7 +126,7 @@ bool rt_ag_record_fits(const struct rt_agent *agent, const struct ag_list *list,
     size_t size = strlen(list->label);
 
     return (list->states == 0 || (list->states >> record->state & 1) != 0) &&
-           (list->older == 0 || record->made + list->older <= agent->store_ms) &&
+           (list->older == 0 || record->made + list->older <= rt_ag_store_ms(agent)) &&
            (size == 0 ||
             (record->label.size >= size && memmem(record->label.data, record->label.size, list->label, size) != NULL));
 }

@@ -236,10 +236,12 @@ void rt_ag_revoked_again(struct rt_agent *agent, bool fresh)
 {
     struct ag_revoked *revoked, *next;
 
-    HASH_ITER(hh, agent->revoked, revoked, next)
-    {
-        if (fresh && !rt_listed(&revoked->again)) {
-            rt_list_push(&agent->revoked_again, &revoked->again);
+    if (fresh) {
+        HASH_ITER(hh, agent->revoked, revoked, next)
+        {
+            if (!rt_listed(&revoked->again)) {
+                rt_list_push(&agent->revoked_again, &revoked->again);
+            }
         }
     }
     pump(agent);
