@@ -157,7 +157,8 @@ static int ask_list(struct cli_app *app, retether_reply_cb cb)
                                      .host = cli_value(app->options, &host),
                                      .label = cli_value(app->options, &label),
                                      .local = list.local,
-                                     .page = list.limit < PAGE ? list.limit : PAGE,
+                                     /* What is sorted comes whole, whatever is printed of it. */
+                                     .page = cli_has(app->options, &sort) || list.limit > PAGE ? PAGE : list.limit,
                                      .after = list.after};
 
     (void)cli_read(app->options, &state, &which.states);

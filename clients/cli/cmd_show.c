@@ -12,7 +12,9 @@
 /* "TENANT/CID", which is clear for every role. */
 static char whole_name[RETETHER_TENANT_MAX + RETETHER_CONTAINER_MAX + 2];
 
-static struct cli_text text; /* the record, and behind it: */
+/* The record goes out at once, as its limits may have to be asked of a host that cannot be reached. In JSON both are
+ * one object, which is kept here until they are known. */
+static struct cli_text text;
 static struct cli_limit limits[RETETHER_LIMITS_MAX];
 static size_t n_limits;
 
@@ -89,10 +91,13 @@ static void found(struct cli_app *app, const struct retether_record *record)
     (void)snprintf(whole_name, sizeof(whole_name), "%s/%s", record->tenant, record->container);
     if (cli_has(app->options, &cli_json)) {
         cli_record_json(&text, record, true);
+        app->on_end = ended;
     } else {
         cli_record_page(&text, record, cli_colours());
+        if (!cli_text_write(app, &text)) {
+            return;
+        }
     }
-    app->on_end = ended;
     cli_ask(app, &request);
 }
 

@@ -264,3 +264,19 @@ void program_has(const struct program *p, const char *text)
         fail_msg("\"%s\" is not in \"%s\"", text, program_err(p));
     }
 }
+
+void program_ordered(const struct program *p, const char *key, const char *const *values)
+{
+    const char *text = p->text[0].data;
+
+    for (size_t i = 0; values[i] != NULL; i++) {
+        char want[64];
+
+        snprintf(want, sizeof(want), "{\"%s\":\"%s\",", key, values[i]);
+        assert_memory_equal(text, want, strlen(want));
+        text = strchr(text, '\n');
+        assert_non_null(text);
+        text++;
+    }
+    assert_string_equal(text, "");
+}

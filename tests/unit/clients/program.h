@@ -48,6 +48,9 @@ void program_attached(struct program *p, unsigned proc);
 /* What it has said on stderr, and that it contains this. */
 const char *program_err(const struct program *p);
 void program_has(const struct program *p, const char *text);
+/* Its stdout is JSON objects, a line each, that begin with `key`, and with these values in this order; NULL ends them.
+ */
+void program_ordered(const struct program *p, const char *key, const char *const *values);
 /* Takes what has come; part of every step of a wait. */
 bool program_look(struct program *p);
 
