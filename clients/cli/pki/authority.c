@@ -203,21 +203,20 @@ static int uri_of(const struct pki_request *request, const char *domain, char *u
 }
 
 /* Whether `out` is the directory of a certificate for the same, which may be renewed. */
-static bool is_of(const char *out, const struct pki_plan *plan)
+static bool is_of(const char *out, const X509 *fresh)
 {
-    char found[PKI_TEXT_MAX], why[PKI_WHY_MAX];
-    X509 *cert;
-    bool same = pki_load_cert(out, PKI_CERT, &cert, why) == RT_OK &&
-                (plan->uri != NULL
-                     ? pki_uri(cert, found, sizeof(found)) && strcmp(found, plan->uri) == 0
-                     : plan->names != NULL && pki_names(cert, found, sizeof(found)) && strcmp(found, plan->names) == 0);
+    char found[PKI_TEXT_MAX], wanted[PKI_TEXT_MAX], why[PKI_WHY_MAX];
+    bool (*told)(const X509 *cert, char *text, size_t size) =
+        pki_uri(fresh, wanted, sizeof(wanted)) ? pki_uri : pki_names;
+    X509 *cert = NULL;
+    bool same = told(fresh, wanted, sizeof(wanted)) && pki_load_cert(out, PKI_CERT, &cert, why) == RT_OK &&
+                told(cert, found, sizeof(found)) && strcmp(found, wanted) == 0;
 
     X509_free(cert);
     return same;
 }
 
-static int put_issued(struct made *made, const struct ca *ca, const char *out, const struct pki_plan *plan,
-                      char why[PKI_WHY_MAX])
+static int put_issued(struct made *made, const struct ca *ca, const char *out, char why[PKI_WHY_MAX])
 {
     struct pki_file files[4];
     size_t n = 0;
@@ -237,7 +236,7 @@ static int put_issued(struct made *made, const struct ca *ca, const char *out, c
     if (ca->crl != NULL) {
         files[n++] = file_of(PKI_CRL, 0644, made->crl_pem);
     }
-    return pki_folder_put(out, files, n, is_of(out, plan), why);
+    return pki_folder_put(out, files, n, is_of(out, made->cert), why);
 }
 
 static int issue(const struct pki_request *request, const struct ca *ca, const char *out, char why[PKI_WHY_MAX])
@@ -266,24 +265,36 @@ static int issue(const struct pki_request *request, const struct ca *ca, const c
                        request->ca);
     }
     rc = make(&made, &plan, ca->key, why);
-    rc = rc == RT_OK ? put_issued(&made, ca, out, &plan, why) : rc;
+    rc = rc == RT_OK ? put_issued(&made, ca, out, why) : rc;
     close_made(&made);
     return rc;
 }
 
+/* Names of hosts are the same in any case; one that is too long stays so. */
+static void lower(const char *names, char out[PKI_TEXT_MAX + 1])
+{
+    (void)snprintf(out, PKI_TEXT_MAX + 1, "%s", names);
+    for (char *at = out; *at != '\0'; at++) {
+        *at = *at >= 'A' && *at <= 'Z' ? (char)(*at - 'A' + 'a') : *at;
+    }
+}
+
 int pki_issue(const struct pki_request *request, char *out, size_t size, char why[PKI_WHY_MAX])
 {
+    struct pki_request wanted = *request;
     struct ca ca = {0};
-    char name[PKI_TEXT_MAX];
+    char names[PKI_TEXT_MAX + 1], name[PKI_TEXT_MAX];
     int rc;
 
-    (void)snprintf(name, sizeof(name), "%s%s%.*s", request->role, request->name != NULL ? "-" : "",
-                   request->name != NULL ? (int)strcspn(request->name, ",") : 0,
-                   request->name != NULL ? request->name : "");
-    rc = request->out != NULL ? pki_path(out, size, request->out, NULL, why)
-                              : pki_path(out, size, request->ca, name, why);
-    rc = rc == RT_OK ? open_ca(&ca, request->ca, why) : rc;
-    rc = rc == RT_OK ? issue(request, &ca, out, why) : rc;
+    if (is_store(request) && request->name != NULL) {
+        lower(request->name, names);
+        wanted.name = names;
+    }
+    (void)snprintf(name, sizeof(name), "%s%s%.*s", wanted.role, wanted.name != NULL ? "-" : "",
+                   wanted.name != NULL ? (int)strcspn(wanted.name, ",") : 0, wanted.name != NULL ? wanted.name : "");
+    rc = wanted.out != NULL ? pki_path(out, size, wanted.out, NULL, why) : pki_path(out, size, wanted.ca, name, why);
+    rc = rc == RT_OK ? open_ca(&ca, wanted.ca, why) : rc;
+    rc = rc == RT_OK ? issue(&wanted, &ca, out, why) : rc;
     close_ca(&ca);
     return rc;
 }

@@ -200,8 +200,12 @@ static void test_store(void **state)
     RUN(125, "issue ca store redis-1.example");
     program_has(lab->p, "is there already, and not empty");
     SHELL(0, "sha256sum -c before");
-    RUN(0, "issue ca store redis-1.example,192.0.2.1,2001:db8::1"); /* renewed */
+    /* Renewed: names are the same in any case, and addresses in any form. */
+    RUN(0, "issue ca store Redis-1.EXAMPLE,192.0.2.1,2001:DB8:0::1");
+    assert_string_equal(lab->p->text[0].data, "ca/store-redis-1.example\n");
     SHELL(1, "sha256sum --status -c before");
+    RUN(0, "show ca/store-redis-1.example");
+    PRINTED("names     redis-1.example,192.0.2.1,2001:db8::1\n");
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         char line[128];
 
