@@ -9,8 +9,11 @@ set -u -o pipefail
 
 readme=$1 programs=$2 test_programs=$3
 dir=$(mktemp -d /tmp/rt-walk-XXXXXX) || exit 1
-blocks=$dir/blocks
+walk=readme
+logs='"$dir"/walk/*.log "$dir"/out "$dir"/attach'
 checked=0
+# shellcheck source=tests/system/walk/parts.sh
+source "${BASH_SOURCE[0]%/*}/parts.sh"
 
 stop_all() {
     local pids
@@ -22,22 +25,6 @@ stop_all() {
 }
 trap stop_all EXIT
 trap 'exit 1' INT TERM
-
-fail() {
-    echo "walk: $*" >&2
-    tail -n 20 "$dir"/walk/*.log "$dir"/out "$dir"/attach >&2 2>/dev/null
-    exit 1
-}
-
-# Each indented block of the section becomes a file: 01, 02, ...
-split() {
-    mkdir "$blocks"
-    awk -v dir="$blocks" '
-        /^## / { on = ($0 == "## Five minutes by hand"); next }
-        !on { next }
-        /^    / { if (!inside) { n++; inside = 1 } print substr($0, 5) > sprintf("%s/%02d", dir, n); next }
-        { inside = 0 }' "$readme"
-}
 
 is_commands() { # FILE
     head -n 1 "$1" | grep -qE '^(export|mkdir|retether|vmotion|kill|RETETHER_TOKEN=)'
@@ -62,19 +49,15 @@ check_output() { # FILE OUTPUT
 attach_block() { # FILE
     (eval "$(cat "$1")") >"$dir/attach" 2>&1 &
     attached=$!
-    for _ in $(seq 100); do
-        [[ $(wc -l <"$dir/attach") -ge 3 ]] && return
-        sleep 0.1
-    done
-    fail "nothing came to the attached terminal"
+    until_true "output on the attached terminal" eval '[[ $(wc -l <"$dir/attach") -ge 3 ]]'
 }
 
-split
-count=$(find "$blocks" -type f | wc -l)
+split "$readme" "## Five minutes by hand"
+count=$(blocks | wc -l)
 [[ $count -ge 10 ]] || fail "only $count blocks in the README: has its section another name?"
 output=$dir/out
 attached=""
-for file in "$blocks"/*; do
+for file in $(blocks); do
     sed -i "s#/tmp/walk#$dir/walk#g; s#\$PWD/build/bin:\$PWD/build/tests#$programs:$test_programs#" "$file"
     if ! is_commands "$file"; then
         check_output "$file" "$output"
@@ -94,4 +77,4 @@ status=$?
 # It went on counting through the move and the kill, without a line lost or repeated.
 awk '$1 == "tick" { if (n && $2 != n + 1) exit 1; n = $2 } END { exit n < 6 }' "$dir/attach" ||
     fail "the attached terminal did not just go on counting"
-echo "walk: $count blocks, $checked lines of output found"
+echo "$walk: $count blocks, $checked lines of output found"

@@ -13,65 +13,19 @@
 set -u -o pipefail
 
 doc=$1 programs=$2
-LIMIT_S=${LIMIT_S:-120} # for anything to come; catches hangs only
 HOSTS="1 2 3"
 
-fail() {
-    echo "store: $*" >&2
-    tail -n 15 "$dir"/*.log "$dir"/*.err >&2 2>/dev/null
-    exit 1
-}
+walk=store logs='"$dir"/*.log "$dir"/*.err'
+# shellcheck source=tests/system/walk/parts.sh
+source "${BASH_SOURCE[0]%/*}/parts.sh"
 
-# until_true WHAT COMMAND...
-until_true() {
-    local what=$1 until=$((SECONDS + LIMIT_S))
-    shift
-    until "$@"; do
-        ((SECONDS < until)) || fail "waited in vain: $what"
-        sleep 0.1
-    done
-}
-
-# ---- outside: the namespaces -----------------------------------------------------------------------------------------
-
-own=(--mount --net --pid --fork --kill-child --mount-proc)
-((EUID == 0)) || own+=(--user --map-root-user)
-
-if [[ -z ${RETETHER_WALK_DIR:-} ]]; then
-    if ! why=$(unshare "${own[@]}" sh -c 'mount -t tmpfs lib /var/lib && ip link set lo up' 2>&1); then
-        echo "store: skipped: no namespaces of its own are allowed here: $why"
-        [[ -n ${CI:-} ]] && exit 1
-        exit 77
-    fi
-    dir=$(mktemp -d /tmp/rt-walk-store-XXXXXX) || exit 1
-    RETETHER_WALK_DIR=$dir unshare "${own[@]}" "$0" "$@" &
-    inner=$!
-    trap 'kill -KILL $inner 2>/dev/null; wait; rm -rf "$dir"' EXIT
-    trap 'exit 1' INT TERM
-    wait $inner
-    exit $?
-fi
-
-# ---- inside ----------------------------------------------------------------------------------------------------------
-
-dir=$RETETHER_WALK_DIR
-unset RETETHER_AGENTS RETETHER_TLS RETETHER_WALK_DIR
+enter_namespaces 'mount -t tmpfs lib /var/lib && ip link set lo up' "$0" "$@"
 export PATH=$programs:$PATH:/usr/sbin
-
-# The chapter's indented blocks become files: 1, 2, ...
-split() {
-    mkdir "$dir/blocks"
-    awk -v dir="$dir/blocks" '
-        /^##+ / { on = ($0 == "### TLS and passwords of the store"); next }
-        !on { next }
-        /^    / { if (!inside) { n++; inside = 1 } print substr($0, 5) > (dir "/" n); next }
-        { inside = 0 }' "$doc"
-}
 
 # file_of PATH [WHICH]: the block that says it goes there, the first one or the WHICH-th, without that line.
 file_of() {
     local block found=0
-    for block in $(find "$dir/blocks" -type f | sort -V); do
+    for block in $(blocks); do
         if [[ $(head -n 1 "$block") == "# $1" ]] && ((++found == ${2:-1})); then
             tail -n +2 "$block"
             return
@@ -204,7 +158,7 @@ reload() {
     until_true "a reload" said 'keys read: .*; of the store: /etc/retether/store-tls'
 }
 
-split
+split "$doc" "### TLS and passwords of the store"
 ip link set lo up || fail "no loopback"
 make_store
 until_true "the Sentinels" sentinels_ready
@@ -218,4 +172,4 @@ grep -E 'password-of|another-password' "$dir/agent.log" && fail "a password is i
 grep -aE 'password-of|another-password' /proc/$agent/cmdline /proc/$agent/environ && fail "a password is seen from outside"
 kill $agent
 wait $agent || fail "the agent ended with $?"
-echo "store: $(find "$dir/blocks" -type f | wc -l) blocks; a failover, a change of passwords, a reload, all over TLS"
+echo "$walk: $(blocks | wc -l) blocks; a failover, a change of passwords, a reload, all over TLS"

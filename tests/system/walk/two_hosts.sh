@@ -13,50 +13,14 @@
 set -u -o pipefail
 
 doc=$1 programs=$2 test_programs=$3
-LIMIT_S=${LIMIT_S:-120} # for anything to come; catches hangs only
 OUT_BYTES=12582912 IN_BYTES=3145728 PIECE=65536
 SEED=7
 
-fail() {
-    echo "two hosts: $*" >&2
-    tail -n 15 "$dir"/lab/*.log "$dir"/*.log "$dir"/*.err >&2 2>/dev/null
-    exit 1
-}
+walk="two hosts" logs='"$dir"/lab/*.log "$dir"/*.log "$dir"/*.err'
+# shellcheck source=tests/system/walk/parts.sh
+source "${BASH_SOURCE[0]%/*}/parts.sh"
 
-# until_true WHAT COMMAND...
-until_true() {
-    local what=$1 until=$((SECONDS + LIMIT_S))
-    shift
-    until "$@"; do
-        ((SECONDS < until)) || fail "waited in vain: $what"
-        sleep 0.05
-    done
-}
-
-# ---- outside: the namespaces -----------------------------------------------------------------------------------------
-
-own=(--mount --net --pid --fork --kill-child --mount-proc)
-((EUID == 0)) || own+=(--user --map-root-user)
-
-if [[ -z ${RETETHER_WALK_DIR:-} ]]; then
-    if ! why=$(unshare "${own[@]}" sh -c 'mount -t tmpfs run /run && ip link add v0 type veth peer name v1' 2>&1); then
-        echo "two hosts: skipped: no namespaces of its own are allowed here, or no veth interfaces in them: $why"
-        [[ -n ${CI:-} ]] && exit 1
-        exit 77
-    fi
-    dir=$(mktemp -d /tmp/rt-hosts-XXXXXX) || exit 1
-    RETETHER_WALK_DIR=$dir unshare "${own[@]}" "$0" "$@" &
-    inner=$!
-    trap 'kill -KILL $inner 2>/dev/null; wait; rm -rf "$dir"' EXIT
-    trap 'exit 1' INT TERM
-    wait $inner
-    exit $?
-fi
-
-# ---- inside: two hosts -----------------------------------------------------------------------------------------------
-
-dir=$RETETHER_WALK_DIR
-unset RETETHER_AGENTS RETETHER_TLS RETETHER_GUEST_AGENT RETETHER_WALK_DIR
+enter_namespaces 'mount -t tmpfs run /run && ip link add v0 type veth peer name v1' "$0" "$@"
 export PATH=$dir/bin:$programs:$test_programs:$PATH:/usr/sbin
 
 # make_host NAME: a process that keeps its namespaces; its pid is in NAME.pid.
@@ -93,24 +57,6 @@ SSH
 
 # ---- the text --------------------------------------------------------------------------------------------------------
 
-# Each indented block of the section becomes a file: 1, 2, ...; a command that goes on in the next line is one line there.
-split() {
-    mkdir "$dir/blocks"
-    awk -v dir="$dir/blocks" '
-        /^##+ / { on = ($0 == "### Two hosts in five commands"); next }
-        !on { next }
-        /^    / {
-            if (!inside) { n++; inside = 1 }
-            text = substr($0, 5)
-            more = sub(/\\$/, "", text)
-            if (held != "") sub(/^ +/, "", text)
-            held = held text
-            if (!more) { print held > (dir "/" n); held = "" }
-            next
-        }
-        { inside = 0 }' "$doc"
-}
-
 # command_with BLOCK WORD: the one command of a block that has this word.
 command_with() {
     local found
@@ -122,7 +68,7 @@ command_with() {
 five_commands() {
     local command n=0
     while IFS= read -r command; do
-        echo "two hosts: $command"
+        echo "$walk: $command"
         on h1 "$dir/lab" "$command" </dev/null 2>>"$dir/lab/commands.log" || fail "failed: $command"
         n=$((n + 1))
     done <"$dir/blocks/1"
@@ -205,8 +151,8 @@ all_stopped() {
     until_true "the store ends" store_ended
 }
 
-split
-[[ $(find "$dir/blocks" -type f 2>/dev/null | wc -l) -eq 3 ]] || fail "the section has another name, or other blocks"
+split "$doc" "### Two hosts in five commands"
+[[ $(blocks | wc -l) -eq 3 ]] || fail "the section has another name, or other blocks"
 make_hosts
 five_commands
 hosts=$(command_with 2 hosts)
@@ -214,4 +160,4 @@ until_true "both agents are there" both_alive
 until_true "a container runs" run_works
 moving_container
 all_stopped
-echo "two hosts: five commands, $OUT_BYTES bytes out and $IN_BYTES in over TLS, two moves"
+echo "$walk: five commands, $OUT_BYTES bytes out and $IN_BYTES in over TLS, two moves"
