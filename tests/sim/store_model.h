@@ -67,7 +67,11 @@ struct sim_db {
 
 extern struct sim_db sim_db;
 
-uint64_t sim_db_ms(void); /* its clock */
+uint64_t sim_db_ms(void);                     /* its clock */
+struct sim_record *sim_db_records(int agent); /* of the server that this agent uses */
+int sim_db_container(const struct rt_key *key);
+/* The operation has its effect, at the server that this agent uses. */
+void sim_db_run(int agent, const struct rt_store_op *op, struct rt_store_reply *reply);
 void sim_db_expire(void);
 void sim_db_forget(int container, bool replica_too);
 bool sim_db_has_end(const struct sim_record *rec, uint64_t life);
