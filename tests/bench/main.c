@@ -41,13 +41,13 @@ static const char usage_text[] =
     "  --sessions N  of the load, up to 2000000 (default 20000)\n"
     "  --hosts N     of the load, 2 to 3000 (default 100)\n";
 
-static bool count(const char *text, unsigned most, unsigned *value)
+static bool count(const char *text, unsigned least, unsigned most, unsigned *value)
 {
     char *end;
     unsigned long number = strtoul(text, &end, 10);
 
     *value = (unsigned)number;
-    return text[0] >= '0' && text[0] <= '9' && *end == '\0' && number >= 1 && number <= most;
+    return text[0] >= '0' && text[0] <= '9' && *end == '\0' && number >= least && number <= most;
 }
 
 static bool parse(struct bench_options *options, int argc, char **argv)
@@ -73,16 +73,16 @@ static bool parse(struct bench_options *options, int argc, char **argv)
             options->svg = optarg;
             break;
         case 'r':
-            good = count(optarg, REPORT_SAMPLES_MAX - 1, &options->rounds);
+            good = count(optarg, 1, REPORT_SAMPLES_MAX - 1, &options->rounds);
             break;
         case 'm':
-            good = count(optarg, 20000, &options->moves);
+            good = count(optarg, 2, 20000, &options->moves);
             break;
         case 'n':
-            good = count(optarg, 2000000, &options->sessions);
+            good = count(optarg, 1, 2000000, &options->sessions);
             break;
         case 'h':
-            good = count(optarg, 3000, &options->hosts) && options->hosts >= 2;
+            good = count(optarg, 2, 3000, &options->hosts);
             break;
         default:
             good = false;

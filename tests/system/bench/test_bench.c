@@ -72,7 +72,11 @@ static void test_all(void **state)
 static void test_usage(void **state)
 {
     static const char *const bad[][4] = {
-        {"rt-bench", "nonsense", NULL}, {"rt-bench", "--nonsense", NULL}, {"rt-bench", "--rounds", "0", NULL}};
+        {"rt-bench", "nonsense", NULL},
+        {"rt-bench", "--nonsense", NULL},
+        {"rt-bench", "--rounds", "0", NULL},
+        {"rt-bench", "--moves", "1", NULL},
+    };
 
     (void)state;
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
