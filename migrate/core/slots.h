@@ -16,12 +16,12 @@
  * Three primaries A, B, C; D is B's replica. Milliseconds:
  *
  *          0   the map, from A: 0-5460 A, 5461-10922 B, 10923-16383 C
- *        100   a claim in slot 7000 goes to B, which is dead: lost. The map is asked for, from B's neighbour C: as
- * before 350   asked again, from D: as before. So on, each RT_SLOT_ASK_MS, for as long as a primary cannot be reached
- *       5100   D is promoted. From A: 5461-10922 D. The claim is told that it timed out, and asked again, at D
- *       9000   slot 42 is moved to C, key by key: A says ASK for a key that it has no more, and the call goes to C
- * once, behind ASKING. The map stays 9500   A says MOVED 42 C: in the map from now on, and the map is asked for, as
- * more slots may have gone */
+ *        100   a claim in slot 7000 goes to B, which is dead: lost. The map is asked for, from C: as before
+ *        350   asked again, from D: as before. So on, each RT_SLOT_ASK_MS, while a primary cannot be reached
+ *       5100   D is promoted. From A: 5461-10922 D. The claim is told that it timed out; asked again, it goes to D
+ *       9000   slot 42 is moved to C, key by key. Of a key that it has no more A says ASK: the call goes to C,
+ *              once, behind ASKING. The map stays
+ *       9500   A says MOVED 42 C: so it is in the map from now on. The map is asked for, as more may have gone */
 
 #define RT_SLOTS 16384
 /* Primaries and replicas. A cluster of more nodes is refused (RT_ELIMIT). */
@@ -56,14 +56,17 @@ uint16_t rt_slot_of(const char *key, size_t size);
 bool rt_slot_place_valid(const struct rt_slot_place *place);
 
 void rt_slot_map_clear(struct rt_slot_map *map);
-/* Adds a primary, and returns its number; one that is there keeps it. Or RT_EPROTO: no place, or the place of a
+/* Adds a primary; one that is there keeps its number. Returns the number; RT_EPROTO: no place, or the place of a
  * replica; RT_ELIMIT. */
 RT_MUST_CHECK int rt_slot_map_primary(struct rt_slot_map *map, const struct rt_slot_place *place);
-/* Adds a replica of that one. 0, or as above; RT_EPROTO also when it is another one's. */
+/* Adds a replica of that one. Returns 0; RT_EPROTO: no place, or that of a primary or of another one's replica, or
+ * there is no such primary; RT_ELIMIT. */
 RT_MUST_CHECK int rt_slot_map_replica(struct rt_slot_map *map, const struct rt_slot_place *place, unsigned primary);
-/* Gives it the slots from first to last. RT_EPROTO: there are no such, or one has an owner. */
+/* Gives it the slots from first to last. Returns 0; RT_EPROTO: there are no such slots, or one has an owner, or there
+ * is no such primary. */
 RT_MUST_CHECK int rt_slot_map_range(struct rt_slot_map *map, uint64_t first, uint64_t last, unsigned primary);
-/* MOVED: this slot is there now. As rt_slot_map_primary(); the replica that is named is a primary from now on. */
+/* MOVED: this slot is there now; a replica that is named is a primary from now on. Returns 0; RT_EPROTO: no slot, or no
+ * place; RT_ELIMIT. */
 RT_MUST_CHECK int rt_slot_map_moved(struct rt_slot_map *map, uint16_t slot, const struct rt_slot_place *place);
 /* The number of a node, or -1. */
 int rt_slot_map_find(const struct rt_slot_map *map, const struct rt_slot_place *place);
