@@ -135,13 +135,8 @@ static bool answer_show(struct box *box, struct link *link, uint64_t id, const s
     return true;
 }
 
-/* The limits of its guest and tenant, from the agent that was asked, or from the one that it names. */
-static bool answer_show_limits(struct box *box, struct link *link, uint64_t id, const struct rt_request_msg *request)
+static void tell_limits(struct link *link, uint64_t id)
 {
-    if (!rt_slice_equal(request->op, rt_slice_text("limits"))) {
-        return answer_show(box, link, id, request);
-    }
-    assert_true(rt_slice_equal(request->cid, rt_slice_text("local/web")));
     memset(&reply, 0, sizeof(reply));
     reply.hosts[reply.n_hosts++].host = rt_slice_text("h0");
     reply.lims[0] = (struct rt_limit_msg){
@@ -149,6 +144,16 @@ static bool answer_show_limits(struct box *box, struct link *link, uint64_t id, 
     reply.lims[1] = (struct rt_limit_msg){.set = rt_slice_text("processes"), .has = 1, .max = 64};
     reply.n_lims = 2;
     box_reply(link, id, &reply);
+}
+
+/* The limits of its guest and tenant, from the agent that was asked, or from the one that it names. */
+static bool answer_show_limits(struct box *box, struct link *link, uint64_t id, const struct rt_request_msg *request)
+{
+    if (!rt_slice_equal(request->op, rt_slice_text("limits"))) {
+        return answer_show(box, link, id, request);
+    }
+    assert_true(rt_slice_equal(request->cid, rt_slice_text("local/web")));
+    tell_limits(link, id);
     return true;
 }
 
@@ -167,6 +172,22 @@ static bool refuse_limits(struct box *box, struct link *link, uint64_t id, const
 static bool silent_on_limits(struct box *box, struct link *link, uint64_t id, const struct rt_request_msg *request)
 {
     return rt_slice_equal(request->op, rt_slice_text("limits")) || answer_show(box, link, id, request);
+}
+
+static struct {
+    struct link *link;
+    uint64_t id;
+} put_off;
+
+/* They are told later. */
+static bool put_limits_off(struct box *box, struct link *link, uint64_t id, const struct rt_request_msg *request)
+{
+    if (!rt_slice_equal(request->op, rt_slice_text("limits"))) {
+        return answer_show(box, link, id, request);
+    }
+    put_off.link = link;
+    put_off.id = id;
+    return true;
 }
 
 static bool answer_ambiguous(struct box *box, struct link *link, uint64_t id, const struct rt_request_msg *request)
@@ -236,9 +257,13 @@ static void test_show_limits(void **state)
         program_run(p, "show --json --timeout 100ms web", i == 0 ? 0 : 125);
         assert_non_null(strstr(p->text[0].data, "\"limits\":[]}\n"));
     }
-    program_start(p, "show --timeout 100s web"); /* nor does it wait for them */
+    p->box->on_request = put_limits_off; /* nor does it wait for them */
+    program_start(p, "show --timeout 100s web");
     program_until(p, 0, "CONTAINER  web\nstate      running\n");
-    assert_false(p->ended);
+    FIXTURE_UNTIL(p->f, (program_look(p), put_off.link != NULL));
+    tell_limits(put_off.link, put_off.id);
+    program_wait(p, 0);
+    assert_string_equal(p->text[0].data + p->text[0].size - strlen(page), page);
 }
 
 /* A store that is out for a moment costs time, nothing else. */
