@@ -58,11 +58,13 @@ static void help_program(struct rt_help *help)
                          "Reaches containers whose streams survive moves between hosts.\n\n");
     for (const struct cli_command *const *command = cli_commands; *command != NULL; command++) {
         if ((*command)->summary != NULL) {
-            size_t begin = help->used;
+            size_t begin = help->used, width;
 
             rt_help_printf(help, "  ");
             cli_command_and_arguments(help, *command);
-            rt_help_printf(help, "%*s%s\n", (int)(SUMMARY_COLUMN - (help->used - begin)), "", (*command)->summary);
+            width = help->used - begin;
+            rt_help_printf(help, "%*s%s\n", width < SUMMARY_COLUMN ? (int)(SUMMARY_COLUMN - width) : 2, "",
+                           (*command)->summary);
         }
     }
     rt_help_printf(help, "%s\nCOMMAND --help shows more; --version is this program's. All commands have:\n",

@@ -142,11 +142,12 @@ int retether_client_new(uv_loop_t *loop, const char *name, const struct retether
 int retether_client_add_agent(struct retether_client *client, const char *endpoint, char *why, size_t why_size)
 {
     struct rt_endpoint parsed;
-    int rc = rt_endpoint_parse(&parsed, endpoint, why, why_size);
+    int rc;
 
-    if (rc == RT_OK && parsed.kind != RT_ENDPOINT_UNIX && parsed.kind != RT_ENDPOINT_TLS) {
+    if (strncmp(endpoint, "unix:", 5) != 0 && strncmp(endpoint, "tls:", 4) != 0) {
         return rt_fail(RT_EINVAL, why, why_size, "%s: clients reach agents at tls:ADDRESS:PORT or unix:PATH", endpoint);
     }
+    rc = rt_endpoint_parse(&parsed, endpoint, why, why_size);
     if (rc == RT_OK && (rc = rt_client_add_agent(client->machine, endpoint)) != RT_OK) {
         snprintf(why, why_size, "%s: %s", endpoint, rc == RT_ELIMIT ? "no more agents can be given" : rt_strerror(rc));
     }

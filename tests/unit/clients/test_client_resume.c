@@ -458,10 +458,15 @@ static void test_wrong_agents(void **state)
 {
     struct sdk *sdk = *state;
     char why[128] = "";
+    static const char *const wrong[] = {"http://x", "tcp:127.0.0.1:1", "vsock:2:1", ""};
 
-    assert_int_equal(retether_client_add_agent(sdk->client, "http://x", why, sizeof(why)), RT_EINVAL);
-    assert_non_null(strstr(why, "http"));
-    assert_int_equal(retether_client_add_agent(sdk->client, "", why, sizeof(why)), RT_EINVAL);
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        char want[128];
+
+        snprintf(want, sizeof(want), "%s: clients reach agents at tls:ADDRESS:PORT or unix:PATH", wrong[i]);
+        assert_int_equal(retether_client_add_agent(sdk->client, wrong[i], why, sizeof(why)), RT_EINVAL);
+        assert_string_equal(why, want);
+    }
     /* The same one again is no other. */
     assert_int_equal(retether_client_add_agent(sdk->client, sdk->f->peer[0].address, why, sizeof(why)), RT_OK);
 }
