@@ -13,7 +13,6 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -21,6 +20,7 @@
 #define START_LIMIT_MS 60000
 #define STEP_MS 10
 #define PORT_TRIES 5
+#define COMMAND_LIMIT_MS 5000
 
 static int fail(const char *what)
 {
@@ -66,52 +66,68 @@ uint16_t rt_test_free_port(void)
     return port;
 }
 
-/* Its "+OK" is taken here. Before the server has its password it has none. */
-static bool log_in(int fd, const char *password)
+/* A connection that is logged in; or NULL. */
+static redisContext *open_client(const struct rt_test_redis *redis, unsigned limit_ms)
 {
-    char c = '\0';
+    const struct timeval limit = {.tv_sec = limit_ms / 1000, .tv_usec = limit_ms % 1000 * 1000L};
+    redisContext *context = redis->pid != 0 ? redisConnectUnixWithTimeout(redis->socket, limit) : NULL;
 
-    if (password == NULL) {
-        return true;
+    if (context != NULL && (context->err != 0 || redisSetTimeout(context, limit) != REDIS_OK)) {
+        redisFree(context);
+        return NULL;
     }
-    dprintf(fd, "AUTH %s\r\n", password);
-    while (c != '\n' && read(fd, &c, 1) == 1) {
+    if (context != NULL && redis->password != NULL) { /* before the server has its password it has none */
+        freeReplyObject(redisCommand(context, "AUTH %s", redis->password));
     }
-    return c == '\n';
+    return context;
+}
+
+redisReply *rt_test_redis_ask(const struct rt_test_redis *redis, unsigned limit_ms, const char *line)
+{
+    redisContext *context = open_client(redis, limit_ms);
+    char command[RT_TEST_REDIS_LINE_MAX];
+    int size = snprintf(command, sizeof(command), "%s\r\n", line);
+    void *reply = NULL;
+
+    if (context == NULL) {
+        return NULL;
+    }
+    if (size >= (int)sizeof(command) || redisAppendFormattedCommand(context, command, (size_t)size) != REDIS_OK ||
+        redisGetReply(context, &reply) != REDIS_OK) {
+        reply = NULL;
+    }
+    redisFree(context);
+    return reply;
 }
 
 int rt_test_redis_command(struct rt_test_redis *redis, const char *command, char *answer, size_t size)
 {
-    struct sockaddr_un addr = {.sun_family = AF_UNIX};
-    struct timeval limit = {.tv_sec = 5};
-    size_t got = 0;
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    int rc = -1;
+    redisReply *reply = rt_test_redis_ask(redis, COMMAND_LIMIT_MS, command);
 
-    snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", redis->socket);
-    if (fd < 0) {
+    answer[0] = '\0'; /* it may have held the command */
+    if (reply == NULL) {
         return -1;
     }
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-    if (connect(fd, (struct sockaddr *)&addr, sizeof(addr)) == 0 && log_in(fd, redis->password) &&
-        dprintf(fd, "%s\r\n", command) == (int)strlen(command) + 2) {
-        while (got + 1 < size) {
-            ssize_t n = read(fd, answer + got, size - 1 - got);
-
-            if (n <= 0) {
-                break;
-            }
-            got += (size_t)n;
-            if (memchr(answer, '\n', got) != NULL) {
-                rc = 0;
-                break;
-            }
-        }
+    switch (reply->type) {
+    case REDIS_REPLY_STATUS:
+    case REDIS_REPLY_ERROR:
+        snprintf(answer, size, "%c%s", reply->type == REDIS_REPLY_ERROR ? '-' : '+', reply->str);
+        break;
+    case REDIS_REPLY_INTEGER:
+        snprintf(answer, size, ":%lld", reply->integer);
+        break;
+    case REDIS_REPLY_ARRAY:
+        snprintf(answer, size, "*%zu", reply->elements);
+        break;
+    case REDIS_REPLY_STRING:
+        snprintf(answer, size, "%s", reply->str);
+        break;
+    default:
+        snprintf(answer, size, "$-1");
+        break;
     }
-    answer[got] = '\0';
-    answer[strcspn(answer, "\r\n")] = '\0';
-    close(fd);
-    return rc;
+    freeReplyObject(reply);
+    return 0;
 }
 
 /* What this process says goes to its log; then it is that program. */
@@ -125,6 +141,9 @@ static void run(const struct rt_test_redis *redis, const char *const *argv)
     if (fd >= 0) {
         dup2(fd, STDOUT_FILENO);
         dup2(fd, STDERR_FILENO);
+    }
+    for (size_t i = 0; i < RT_TEST_REDIS_ENV_MAX && redis->env[i] != NULL; i++) {
+        putenv((char *)(uintptr_t)redis->env[i]);
     }
     execvp(argv[0], (char *const *)(uintptr_t)argv);
     _exit(127);
@@ -390,12 +409,12 @@ int rt_test_sentinel_start_tls(struct rt_test_redis *sentinel, const struct rt_t
 /* How many usable ones CKQUORUM counts: "+OK 3 usable Sentinels. ..." */
 static unsigned usable(struct rt_test_redis *sentinel)
 {
+    static const char good[] = "+OK ";
     char answer[256];
-    unsigned n = 0;
 
     return rt_test_redis_command(sentinel, "SENTINEL CKQUORUM main", answer, sizeof(answer)) == 0 &&
-                   sscanf(answer, "+OK %u usable", &n) == 1
-               ? n
+                   strncmp(answer, good, sizeof(good) - 1) == 0
+               ? (unsigned)strtoul(answer + sizeof(good) - 1, NULL, 10)
                : 0;
 }
 
@@ -410,7 +429,7 @@ int rt_test_sentinel_wait(struct rt_test_redis *sentinel, unsigned others, unsig
             strcmp(answer, wanted) == 0) {
             return 0;
         }
-        pause_ms(10 * STEP_MS);
+        pause_ms(10L * STEP_MS);
     }
     errno = ETIMEDOUT;
     show_log(sentinel);

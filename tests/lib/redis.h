@@ -3,6 +3,7 @@
 #ifndef RETETHER_TESTS_LIB_REDIS_H
 #define RETETHER_TESTS_LIB_REDIS_H
 
+#include <hiredis/hiredis.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -13,7 +14,9 @@
  * With RT_TEST_REDIS_CLUSTER in the environment a server that follows nobody is a cluster of one node, which has all
  * slots: it refuses what touches keys of two slots. A test that made it do so is aborted when the server is stopped. */
 
-#define RT_TEST_REDIS_OPTIONS_MAX 8
+#define RT_TEST_REDIS_OPTIONS_MAX 16
+#define RT_TEST_REDIS_ENV_MAX 2
+#define RT_TEST_REDIS_LINE_MAX 4096
 
 struct rt_test_redis {
     pid_t pid; /* 0: not running */
@@ -30,6 +33,7 @@ struct rt_test_redis {
     const char *password; /* of its user "default", or NULL */
     const char *primary_password;
     const char *options[RT_TEST_REDIS_OPTIONS_MAX + 1]; /* NULL-terminated, e.g. "--appendonly", "no" */
+    const char *env[RT_TEST_REDIS_ENV_MAX];             /* more of its environment, "NAME=value", or NULL */
 };
 
 /* Starts a server: append-only file on, fsync always. options: more for its command line (at most
@@ -62,7 +66,11 @@ int rt_test_redis_kill(struct rt_test_redis *redis);
 int rt_test_redis_restart(struct rt_test_redis *redis, bool empty);
 /* Makes a replica the primary. */
 int rt_test_redis_promote(struct rt_test_redis *redis);
-/* Sends one inline command over the unix socket; the first line of the answer goes to `answer`. */
+/* What it answers over its unix socket to a command, a line as one types it to redis-cli; NULL when it does not run, or
+ * does not answer within the limit. To be freed. */
+redisReply *rt_test_redis_ask(const struct rt_test_redis *redis, unsigned limit_ms, const char *line);
+/* The same as a text: "+OK", "-ERR ...", ":7", "*3" (how many elements), what a string holds, "$-1" for none. answer
+ * may hold the command. */
 int rt_test_redis_command(struct rt_test_redis *redis, const char *command, char *answer, size_t size);
 /* Kills it and removes its files. Safe on a zeroed struct, and twice. */
 void rt_test_redis_stop(struct rt_test_redis *redis);

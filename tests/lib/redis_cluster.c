@@ -19,8 +19,7 @@ static int fail(const char *what, const char *why)
 
 int rt_test_cluster_command(struct rt_test_redis *node, const char *command, char *answer, size_t size)
 {
-    redisContext *context = redisConnectUnix(node->socket);
-    redisReply *reply = context != NULL && context->err == 0 ? redisCommand(context, command) : NULL;
+    redisReply *reply = rt_test_redis_ask(node, LIMIT_MS, command);
     int rc = reply != NULL && reply->type != REDIS_REPLY_ERROR ? 0 : -1;
 
     answer[0] = '\0';
@@ -30,7 +29,6 @@ int rt_test_cluster_command(struct rt_test_redis *node, const char *command, cha
         (void)snprintf(answer, size, "%s", reply->str);
     }
     freeReplyObject(reply);
-    redisFree(context);
     return rc;
 }
 
