@@ -13,12 +13,16 @@
 
 #define FIRST_BATCH 4
 #define BATCH_MAX 256
+/* A page takes no longer. A claim that is dated later than that behind its beginning was made before the store's clock
+ * was put back. */
+#define PAGE_MS UINT64_C(10000)
 
 struct rt_store_find {
     char tenant[RT_TENANT_MAX + 1]; /* "" any */
     char prefix[RT_CID_MAX + 1];
     bool every;
     struct rt_store_cursor from, next; /* this page's, the next one's */
+    uint64_t now_ms;                   /* store's clock when this page began */
     char (*hosts)[RT_HOST_MAX + 1];    /* owned; from the cursor's on */
     size_t n_hosts;
     size_t at, batch; /* hosts asked so far, and at once with the next step */
@@ -66,7 +70,7 @@ static bool is_no_record(const redisReply *reply)
  * comes before this one. */
 static bool told_before(const struct rt_store_find *find, const struct rt_store_record *record, const char *host)
 {
-    if (record->claimed_ms <= find->from.since_ms) {
+    if (record->claimed_ms <= find->from.since_ms || record->claimed_ms > find->now_ms + PAGE_MS) {
         return false;
     }
     for (size_t i = record->n_hist; i-- > 0;) {
@@ -280,8 +284,9 @@ static void time_cb(void *ctx, int error, const redisReply *reply)
         us = rt_store_element(reply, 1, REDIS_REPLY_STRING);
         find->error = s != NULL && us != NULL ? 0 : RT_EUNAVAIL;
     }
-    if (find->error == 0 && find->from.since_ms == 0) {
-        find->from.since_ms = strtoull(s->str, NULL, 10) * 1000 + strtoull(us->str, NULL, 10) / 1000;
+    if (find->error == 0) {
+        find->now_ms = strtoull(s->str, NULL, 10) * 1000 + strtoull(us->str, NULL, 10) / 1000;
+        find->from.since_ms = find->from.since_ms != 0 ? find->from.since_ms : find->now_ms;
     }
     next_batch(run);
 }
@@ -325,10 +330,7 @@ int rt_store_find_start(struct rt_store_run *run, const struct rt_store_op *op)
     find->every = op->every;
     find->from = op->cursor;
     rc = choose_hosts(run, op);
-    if (rc == 0 && find->from.since_ms != 0 && find->n_hosts > 0) {
-        send_batch(run); /* the first page has asked for the time */
-        rc = find->pending > 0 ? 0 : find->error;
-    } else if (rc == 0) {
+    if (rc == 0) {
         rt_redis_text(&args, "TIME");
         rc = rt_redis_call(run->redis, &args, time_cb, run);
     }

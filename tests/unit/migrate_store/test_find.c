@@ -129,9 +129,10 @@ static void test_bad_records(void **state)
     every = false;
 }
 
-#define HISTORY(claimed, size, hist)                                                                                   \
-    "*8\r\n$2\r\nst\r\n$1\r\n2\r\n$3\r\nset\r\n$5\r\nhosta\r\n$7\r\nclaimed\r\n$4\r\n" claimed                         \
+#define HISTORY_OF(digits, claimed, size, hist)                                                                        \
+    "*8\r\n$2\r\nst\r\n$1\r\n2\r\n$3\r\nset\r\n$5\r\nhosta\r\n$7\r\nclaimed\r\n$" digits "\r\n" claimed                \
     "\r\n$4\r\nhist\r\n$" size "\r\n" hist "\r\n"
+#define HISTORY(claimed, size, hist) HISTORY_OF("4", claimed, size, hist)
 
 /* What has moved since the listing began is not told again where it has come from a host that comes before. */
 static void test_told_once(void **state)
@@ -146,6 +147,9 @@ static void test_told_once(void **state)
         {HISTORY("5000", "41", "1 1 100 hostb\n1 2 4000 h0\n1 3 5000 hosta\n"), 0}, /* by way of one */
         {HISTORY("5000", "40", "1 1 100 h0\n1 2 900 hostb\n1 3 5000 hosta\n"), 1},  /* before it began */
         {HISTORY("1000", "26", "1 1 100 h0\n1 2 1000 hosta\n"), 1},
+        /* The store's clock is at 1,000,000: while this page was read; and before it was put back. */
+        {HISTORY_OF("7", "1009999", "29", "1 1 100 h0\n1 2 1009999 hosta\n"), 0},
+        {HISTORY_OF("7", "1010001", "29", "1 1 100 h0\n1 2 1010001 hosta\n"), 1},
     };
     struct rt_store_cursor from = {"hosta", "", 1000};
 
