@@ -19,7 +19,7 @@
 #define ANSWER_LIMIT_S 60
 #define STEP_MS 10
 #define ARGS_MAX 64
-#define AGENT_ARGS_MAX 32
+#define AGENT_ARGS_MAX 40
 #define CREATE_ARGS_MAX 12
 
 static int fail(const char *what, const char *why)
@@ -56,8 +56,19 @@ static int dial_within(const char *path, pid_t pid, unsigned limit_ms)
     return fd;
 }
 
+/* An option that is not empty. */
+static size_t add(const char **argv, size_t n, const char *option, const char *value)
+{
+    if (value[0] != '\0') {
+        argv[n++] = option;
+        argv[n++] = value;
+    }
+    return n;
+}
+
 int rt_cluster_agent_start(struct rt_cluster *cluster, unsigned host)
 {
+    static const char operators[] = "@" RT_CLUSTER_OPERATORS " = operator";
     struct rt_cluster_host *h = &cluster->hosts[host];
     char guests[128], clients[128], keys[128], program[RT_PROCESS_PATH];
     const char *argv[AGENT_ARGS_MAX] = {"ip", "netns", "exec", h->netns};
@@ -75,9 +86,11 @@ int rt_cluster_agent_start(struct rt_cluster *cluster, unsigned host)
                                   "--keys",
                                   keys,
                                   "--store",
-                                  cluster->store[0] != '\0' ? cluster->store : cluster->redis.unix_endpoint,
+                                  h->store[0] != '\0'         ? h->store
+                                  : cluster->store[0] != '\0' ? cluster->store
+                                                              : cluster->redis.unix_endpoint,
                                   "--user",
-                                  "@" RT_CLUSTER_OPERATORS " = operator",
+                                  operators,
                                   "--user",
                                   "* = vch/local"};
 
@@ -87,21 +100,12 @@ int rt_cluster_agent_start(struct rt_cluster *cluster, unsigned host)
     (void)snprintf(keys, sizeof(keys), "%s/keys", cluster->dir);
     memcpy(&argv[n], common, sizeof(common));
     n += sizeof(common) / sizeof(common[0]);
-    if (h->more_guests[0] != '\0') {
-        argv[n++] = "--guests";
-        argv[n++] = h->more_guests;
-    }
-    if (h->more_clients[0] != '\0') {
-        argv[n++] = "--clients";
-        argv[n++] = h->more_clients;
-    }
-    if (h->advertise[0] != '\0') {
-        argv[n++] = "--advertise";
-        argv[n++] = h->advertise;
-    }
-    if (h->tls[0] != '\0') {
-        argv[n++] = "--tls";
-        argv[n++] = h->tls;
+    n = add(argv, n, "--guests", h->more_guests);
+    n = add(argv, n, "--clients", h->more_clients);
+    n = add(argv, n, "--advertise", h->advertise);
+    n = add(argv, n, "--tls", h->tls);
+    for (size_t i = 0; h->agent_options != NULL && h->agent_options[i] != NULL && n < AGENT_ARGS_MAX - 1; i++) {
+        argv[n++] = h->agent_options[i];
     }
     argv[n] = NULL;
     rt_process_spec_init(&spec, argv);

@@ -24,13 +24,15 @@ struct rt_cluster_host {
     char name[16];
     char guests[96], clients[96]; /* paths of its sockets */
     char state[96], log[112];
-    char netns[32];        /* the network namespace that its agent runs in; empty: this one */
-    char more_guests[128]; /* one more listener for guests, or empty */
-    char more_clients[64]; /* the same for clients */
-    char advertise[64];    /* what clients are told instead of its listeners, or empty */
-    char tls[112];         /* directory of certificates, or empty */
-    const char *program;   /* its agent's, or NULL: retetherd */
-    pid_t pid;             /* 0: not running */
+    char netns[32];                   /* the network namespace that its agent runs in; empty: this one */
+    char more_guests[128];            /* one more listener for guests, or empty */
+    char more_clients[64];            /* the same for clients */
+    char advertise[64];               /* what clients are told instead of its listeners, or empty */
+    char tls[112];                    /* directory of certificates, or empty */
+    char store[160];                  /* its agent's --store, or empty: the cluster's */
+    const char *const *agent_options; /* more of its agent's, NULL-terminated, or NULL */
+    const char *program;              /* its agent's, or NULL: retetherd */
+    pid_t pid;                        /* 0: not running */
 };
 
 struct rt_cluster_vm {

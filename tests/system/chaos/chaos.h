@@ -6,6 +6,7 @@
 #include "session/core/digest.h"
 #include "tests/lib/cluster.h"
 #include "tests/lib/workload_stream.h"
+#include "tests/system/chaos/proxy.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -31,7 +32,8 @@
 #define CHAOS_SERVERS ((size_t)3)
 #define CHAOS_SENTINELS ((size_t)3)
 #define CHAOS_SESSIONS_MAX 20
-#define CHAOS_SHORTS_MAX 4096
+#define CHAOS_SHORTS_MAX 16384
+#define CHAOS_FAULTS_MAX 64
 /* Longest wait for anything that must happen. */
 #define CHAOS_LIMIT_MS 120000
 #define CHAOS_TEXT 256
@@ -63,11 +65,18 @@ struct chaos {
     struct rt_cluster cluster;
     struct rt_test_redis second, sentinels[CHAOS_SENTINELS];
     struct rt_test_redis *servers[CHAOS_SERVERS];
+    struct proxy proxy;
+    char login[96], agent_tls[96];  /* files of the agents: who they are to the store */
+    char clocks[CHAOS_SERVERS][96]; /* files that say how wrong a server's clock is */
     struct chaos_session sessions[CHAOS_SESSIONS_MAX];
     bool moving; /* containers move, start and end */
     uint64_t move_at;
     unsigned n_moves, n_faults;
     uint64_t slowest_ms; /* until the table was right again */
+    struct {
+        unsigned times;
+        uint64_t ms, most_ms;
+    } tally[CHAOS_FAULTS_MAX]; /* the same for each fault, alone or beside another one */
     /* short containers: number n has the status n % 100 + 1 */
     enum chaos_short_phase phase;
     pid_t creates;
@@ -104,6 +113,8 @@ uint64_t chaos_random(struct chaos *chaos, uint64_t n);
 int chaos_sessions_start(struct chaos *chaos);
 /* Reads, types, moves and starts what is due, for so long or until something broke. */
 void chaos_run(struct chaos *chaos, uint64_t ms);
+/* The same; for so long also when something broke. */
+void chaos_wait(struct chaos *chaos, uint64_t ms);
 /* Ends all, and compares both ends of each. */
 void chaos_sessions_end(struct chaos *chaos);
 void chaos_sessions_kill(struct chaos *chaos);
@@ -124,8 +135,16 @@ void chaos_store_stop(struct chaos *chaos);
 /* table.c */
 /* Until every session is in the table as its agent serves it. Returns the ms that it took. */
 uint64_t chaos_settle(struct chaos *chaos);
-/* What was claimed, from the agents' logs. */
+/* Takes what was claimed from what the agents' logs have got since the last call, and gives that back to the disk but
+ * for its end. */
+void chaos_history_read(struct chaos *chaos);
+/* Looks at all that was claimed. */
 void chaos_history(struct chaos *chaos);
+
+/* report.c */
+/* One fault, or two, after which the table was right within so long. */
+void chaos_report_fault(struct chaos *chaos, const struct chaos_fault *const faults[2], uint64_t ms);
+void chaos_report(const struct chaos *chaos);
 
 extern struct chaos chaos_only; /* the one of this program */
 

@@ -1,101 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
-#include "tests/system/chaos/chaos.h"
+#include "tests/system/chaos/faults.h"
 
-#include <hiredis/hiredis.h>
-#include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/time.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* What is done to the store and to agents. Each acts on the server that the Sentinels call the primary then, and mends
  * what it did to that one; another fault may have killed it meanwhile, or started it again. */
 
-#define ANSWER_S 2
-#define SEND_TRIES 50
+#define FAILOVER_TRIES 50
 #define AGAIN_MS 100
-
-/* ---- the servers ---- */
-
-/* The answer, or NULL. To be freed. */
-static redisReply *ask(const struct rt_test_redis *server, const char *format, ...)
-{
-    const struct timeval limit = {.tv_sec = ANSWER_S};
-    redisContext *context = server->pid != 0 ? redisConnectUnixWithTimeout(server->socket, limit) : NULL;
-    redisReply *reply = NULL;
-    va_list args;
-
-    va_start(args, format);
-    if (context != NULL && context->err == 0 && redisSetTimeout(context, limit) == REDIS_OK) {
-        reply = redisvCommand(context, format, args);
-    }
-    va_end(args);
-    if (context != NULL) {
-        redisFree(context);
-    }
-    return reply;
-}
-
-/* Sends one command; a server that does not answer, or refuses, was not to be had then: the fault does nothing. */
-static bool tell(const struct rt_test_redis *server, const char *command)
-{
-    redisReply *reply = ask(server, command);
-    bool taken = reply != NULL && reply->type != REDIS_REPLY_ERROR;
-
-    freeReplyObject(reply);
-    return taken;
-}
-
-/* Takes back what was told; also one that is slow, but not one that was killed: that has forgotten it. */
-static void untell(struct chaos *chaos, const struct rt_test_redis *server, const char *command)
-{
-    for (unsigned i = 0; i < SEND_TRIES && server->pid != 0; i++) {
-        if (tell(server, command)) {
-            return;
-        }
-        chaos_run(chaos, AGAIN_MS);
-    }
-}
-
-static struct rt_test_redis *named_by(struct chaos *chaos, const struct rt_test_redis *sentinel)
-{
-    redisReply *reply = ask(sentinel, "SENTINEL GET-MASTER-ADDR-BY-NAME main");
-    struct rt_test_redis *found = NULL;
-
-    for (size_t i = 0; reply != NULL && reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 && i < CHAOS_SERVERS;
-         i++) {
-        if (chaos->servers[i]->port == strtoul(reply->element[1]->str, NULL, 10)) {
-            found = chaos->servers[i];
-        }
-    }
-    freeReplyObject(reply);
-    return found;
-}
-
-/* Whom the first Sentinel that answers calls the primary. */
-static struct rt_test_redis *primary(struct chaos *chaos)
-{
-    for (unsigned i = 0; i < SEND_TRIES; i++) {
-        struct rt_test_redis *found = named_by(chaos, &chaos->sentinels[i % CHAOS_SENTINELS]);
-
-        if (found != NULL && found->pid != 0) {
-            return found;
-        }
-        chaos_run(chaos, AGAIN_MS);
-    }
-    chaos_fail(chaos, "no Sentinel names a primary");
-    return &chaos->cluster.redis;
-}
+#define RELOAD_ASK_MS 20
 
 /* ---- servers that go and come ---- */
 
 /* Sentinels write into a server's file what it is: it comes back as that. */
 static void kill_primary(struct chaos *chaos, struct chaos_strike *on)
 {
-    on->server = primary(chaos);
+    on->server = chaos_primary(chaos);
     on->server->primary = 0;
     (void)rt_test_redis_kill(on->server);
 }
@@ -118,7 +43,7 @@ static void restart_empty(struct chaos *chaos, struct chaos_strike *on)
 
 static void stop_primary(struct chaos *chaos, struct chaos_strike *on)
 {
-    on->server = primary(chaos);
+    on->server = chaos_primary(chaos);
     (void)rt_test_redis_pause(on->server);
 }
 
@@ -133,11 +58,11 @@ static void resume(struct chaos *chaos, struct chaos_strike *on)
 static void failover(struct chaos *chaos, struct chaos_strike *on)
 {
     (void)on;
-    for (unsigned i = 0; i < SEND_TRIES; i++) {
-        if (tell(&chaos->sentinels[i % CHAOS_SENTINELS], "SENTINEL FAILOVER main")) {
+    for (unsigned i = 0; i < FAILOVER_TRIES; i++) {
+        if (chaos_tell(&chaos->sentinels[i % CHAOS_SENTINELS], "SENTINEL FAILOVER main")) {
             return;
         }
-        chaos_run(chaos, AGAIN_MS);
+        chaos_wait(chaos, AGAIN_MS);
     }
 }
 
@@ -160,26 +85,28 @@ static void start_sentinel(struct chaos *chaos, struct chaos_strike *on)
 
 static void flush(struct chaos *chaos, struct chaos_strike *on)
 {
-    on->server = primary(chaos);
-    (void)tell(on->server, "FLUSHALL");
+    on->server = chaos_primary(chaos);
+    (void)chaos_tell(on->server, "FLUSHALL");
 }
 
 static void flush_functions(struct chaos *chaos, struct chaos_strike *on)
 {
-    on->server = primary(chaos);
-    (void)tell(on->server, "FUNCTION FLUSH");
+    on->server = chaos_primary(chaos);
+    (void)chaos_tell(on->server, "FUNCTION FLUSH");
 }
 
 /* Records of containers that run, one by one. */
 static void forget(struct chaos *chaos, struct chaos_strike *on)
 {
+    char line[256];
     redisReply *keys;
 
-    on->server = primary(chaos);
-    keys = ask(on->server, "KEYS *stays-*");
+    on->server = chaos_primary(chaos);
+    keys = chaos_ask(on->server, "KEYS *stays-*");
     for (size_t i = 0; keys != NULL && keys->type == REDIS_REPLY_ARRAY && i < keys->elements; i++) {
         if (chaos_random(chaos, 3) == 0) {
-            freeReplyObject(ask(on->server, "DEL %b", keys->element[i]->str, keys->element[i]->len));
+            (void)snprintf(line, sizeof(line), "DEL %s", keys->element[i]->str);
+            (void)chaos_tell(on->server, line);
         }
     }
     freeReplyObject(keys);
@@ -189,71 +116,160 @@ static void forget(struct chaos *chaos, struct chaos_strike *on)
 
 static void want_replicas(struct chaos *chaos, struct chaos_strike *on)
 {
-    on->server = primary(chaos);
-    (void)tell(on->server, "CONFIG SET min-replicas-to-write 9");
+    on->server = chaos_primary(chaos);
+    (void)chaos_tell(on->server, "CONFIG SET min-replicas-to-write 9");
 }
 
 static void want_none(struct chaos *chaos, struct chaos_strike *on)
 {
-    untell(chaos, on->server, "CONFIG SET min-replicas-to-write 0");
+    chaos_untell(chaos, on->server, "CONFIG SET min-replicas-to-write 0");
 }
 
 static void fill(struct chaos *chaos, struct chaos_strike *on)
 {
-    on->server = primary(chaos);
-    (void)tell(on->server, "CONFIG SET maxmemory 1mb");
+    on->server = chaos_primary(chaos);
+    (void)chaos_tell(on->server, "CONFIG SET maxmemory 1mb");
 }
 
 static void make_room(struct chaos *chaos, struct chaos_strike *on)
 {
-    untell(chaos, on->server, "CONFIG SET maxmemory 0");
+    chaos_untell(chaos, on->server, "CONFIG SET maxmemory 0");
 }
 
 static void deny(struct chaos *chaos, struct chaos_strike *on)
 {
-    on->server = primary(chaos);
-    (void)tell(on->server, "ACL SETUSER default -fcall -hset -set -del -zadd");
+    on->server = chaos_primary(chaos);
+    (void)chaos_tell(on->server, "ACL SETUSER " CHAOS_USER " -fcall -hset -set -del -zadd");
 }
 
 static void allow(struct chaos *chaos, struct chaos_strike *on)
 {
-    untell(chaos, on->server, "ACL SETUSER default +@all");
+    chaos_untell(chaos, on->server, "ACL SETUSER " CHAOS_USER " +@all");
 }
 
 /* A replica of its own accord: READONLY, until the Sentinels see to it, or it is told otherwise. */
 static void demote(struct chaos *chaos, struct chaos_strike *on)
 {
-    char command[64];
+    char command[64] = "REPLICAOF NO ONE";
 
-    on->server = primary(chaos);
+    on->server = chaos_primary(chaos);
     for (size_t i = 0; i < CHAOS_SERVERS; i++) {
         if (chaos->servers[i] != on->server && chaos->servers[i]->pid != 0) {
             (void)snprintf(command, sizeof(command), "REPLICAOF 127.0.0.1 %u", chaos->servers[i]->port);
         }
     }
-    (void)tell(on->server, command);
+    (void)chaos_tell(on->server, command);
 }
 
 static void promote(struct chaos *chaos, struct chaos_strike *on)
 {
-    if (primary(chaos) == on->server) {
-        (void)tell(on->server, "REPLICAOF NO ONE");
+    if (chaos_primary(chaos) == on->server) {
+        (void)chaos_tell(on->server, "REPLICAOF NO ONE");
     }
+}
+
+/* It loads its file again, and slowly: LOADING for two seconds. */
+static void reload(struct chaos *chaos, struct chaos_strike *on)
+{
+    redisReply *size;
+    char line[64];
+
+    on->server = chaos_primary(chaos);
+    size = chaos_ask(on->server, "DBSIZE");
+    if (size != NULL && size->type == REDIS_REPLY_INTEGER) {
+        (void)snprintf(line, sizeof(line), "CONFIG SET key-load-delay %lld", 2000000 / (size->integer + 1));
+        (void)chaos_tell(on->server, line);
+        (void)chaos_tell(on->server, "CONFIG SET loading-process-events-interval-bytes 1024");
+        freeReplyObject(rt_test_redis_ask(on->server, RELOAD_ASK_MS, "DEBUG RELOAD")); /* it answers when it is over */
+    }
+    freeReplyObject(size);
+}
+
+static void load_fast(struct chaos *chaos, struct chaos_strike *on)
+{
+    chaos_untell(chaos, on->server, "CONFIG SET key-load-delay 0");
+}
+
+static void dump_of(const struct rt_test_redis *server, char path[96])
+{
+    (void)snprintf(path, 96, "%s/dump.rdb", server->dir);
+}
+
+/* A directory stands where it would save: MISCONF. */
+static void spoil_disk(struct chaos *chaos, struct chaos_strike *on)
+{
+    char path[96];
+
+    on->server = chaos_primary(chaos);
+    dump_of(on->server, path);
+    (void)unlink(path);
+    (void)mkdir(path, 0700);
+    (void)chaos_tell(on->server, "CONFIG SET save \"3600 1\"");
+    (void)chaos_tell(on->server, "BGSAVE");
+}
+
+static void mend_disk(struct chaos *chaos, struct chaos_strike *on)
+{
+    char path[96];
+
+    dump_of(on->server, path);
+    (void)rmdir(path);
+    chaos_untell(chaos, on->server, "CONFIG SET save \"\"");
+}
+
+/* The agents' user gets another password, which they do not know, on every server; and they have to dial. */
+static void change_password(struct chaos *chaos, struct chaos_strike *on)
+{
+    (void)on;
+    for (size_t i = 0; i < CHAOS_SERVERS; i++) {
+        (void)chaos_tell(chaos->servers[i], "ACL SETUSER " CHAOS_USER " resetpass >another");
+    }
+    chaos_ways(chaos, CHAOS_ALL, CHAOS_ALL, PROXY_CUT);
+}
+
+static void restore_password(struct chaos *chaos, struct chaos_strike *on)
+{
+    (void)on;
+    for (size_t i = 0; i < CHAOS_SERVERS; i++) {
+        chaos_untell(chaos, chaos->servers[i], "ACL SETUSER " CHAOS_USER " resetpass >" CHAOS_PASSWORD);
+    }
+}
+
+/* ---- a server whose clock is wrong ---- */
+
+#define DAY_S INT64_C(86400)
+
+/* What has a time to live is over. */
+static void clock_ahead(struct chaos *chaos, struct chaos_strike *on)
+{
+    on->server = chaos_primary(chaos);
+    (void)chaos_clock(chaos, chaos_number_of(chaos, on->server), 8 * DAY_S);
+}
+
+static void clock_behind(struct chaos *chaos, struct chaos_strike *on)
+{
+    on->server = chaos_primary(chaos);
+    (void)chaos_clock(chaos, chaos_number_of(chaos, on->server), -40);
+}
+
+static void clock_right(struct chaos *chaos, struct chaos_strike *on)
+{
+    (void)chaos_clock(chaos, chaos_number_of(chaos, on->server), 0);
 }
 
 /* ---- between the agents and a server ---- */
 
 static void delay(struct chaos *chaos, struct chaos_strike *on)
 {
-    on->server = primary(chaos);
-    (void)tell(on->server, "CLIENT PAUSE 2500 ALL");
+    on->server = chaos_primary(chaos);
+    (void)chaos_tell(on->server, "CLIENT PAUSE 2500 ALL");
 }
 
 static void cut(struct chaos *chaos, struct chaos_strike *on)
 {
-    on->server = primary(chaos);
-    (void)tell(on->server, "CLIENT KILL TYPE normal");
-    (void)tell(on->server, "CLIENT KILL TYPE pubsub");
+    on->server = chaos_primary(chaos);
+    (void)chaos_tell(on->server, "CLIENT KILL TYPE normal");
+    (void)chaos_tell(on->server, "CLIENT KILL TYPE pubsub");
 }
 
 /* ---- agents ---- */
@@ -271,6 +287,7 @@ static void start_agent(struct chaos *chaos, struct chaos_strike *on)
     }
 }
 
+/* .ms: long enough for what it is to bring about: two seconds for a failover. */
 const struct chaos_fault chaos_faults[] = {
     {.name = "kill", .begin = kill_primary, .mend = restart, .ms = 3000},
     {.name = "stop", .begin = stop_primary, .mend = resume, .ms = 3000},
@@ -285,43 +302,21 @@ const struct chaos_fault chaos_faults[] = {
     {.name = "oom", .begin = fill, .mend = make_room, .ms = 2000},
     {.name = "noperm", .begin = deny, .mend = allow, .ms = 2000},
     {.name = "readonly", .begin = demote, .mend = promote, .ms = 2000},
+    {.name = "loading", .begin = reload, .mend = load_fast, .ms = 2500},
+    {.name = "misconf", .begin = spoil_disk, .mend = mend_disk, .ms = 2000},
+    {.name = "password", .begin = change_password, .mend = restore_password, .ms = 2000},
+    {.name = "clock-ahead", .begin = clock_ahead, .mend = clock_right, .ms = 1500, .empties = true},
+    {.name = "clock-behind", .begin = clock_behind, .mend = clock_right, .ms = 1500},
     {.name = "delay", .begin = delay, .ms = 3000},
     {.name = "cut", .begin = cut, .ms = 300},
+    {.name = "expired", .begin = chaos_net_expired, .mend = chaos_net_mend, .ms = 2000},
+    {.name = "tear", .begin = chaos_net_tear, .mend = chaos_net_mend, .ms = 2000},
+    {.name = "slow", .begin = chaos_net_slow, .mend = chaos_net_mend, .ms = 3000},
+    {.name = "garbage", .begin = chaos_net_garbage, .mend = chaos_net_mend, .ms = 2000},
+    {.name = "liar", .begin = chaos_net_liar, .mend = chaos_net_mend, .ms = 2000},
+    {.name = "one-apart", .begin = chaos_net_one, .mend = chaos_net_mend, .ms = 3000},
+    {.name = "all-apart", .begin = chaos_net_all, .mend = chaos_net_mend, .ms = 2000},
+    {.name = "halves", .begin = chaos_net_halves, .mend = chaos_net_join, .ms = 3500},
     {.name = "agent", .begin = kill_agent, .mend = start_agent, .ms = 400},
 };
 const size_t chaos_n_faults = sizeof(chaos_faults) / sizeof(chaos_faults[0]);
-
-/* ---- the store ---- */
-
-int chaos_store_start(struct rt_cluster *cluster, unsigned host)
-{
-    struct chaos *chaos = &chaos_only;
-    int rc;
-
-    if (host > 0) {
-        return 0;
-    }
-    chaos->servers[0] = &cluster->redis;
-    chaos->servers[1] = &cluster->replica;
-    chaos->servers[2] = &chaos->second;
-    rc = rt_test_redis_start(&chaos->second, &cluster->redis, NULL);
-    rt_janitor_remove(&cluster->janitor, chaos->second.dir);
-    for (size_t i = 0; i < CHAOS_SENTINELS; i++) {
-        rc |= rt_test_sentinel_start(&chaos->sentinels[i], &cluster->redis);
-        rt_janitor_remove(&cluster->janitor, chaos->sentinels[i].dir);
-    }
-    for (size_t i = 0; i < CHAOS_SENTINELS && rc == 0; i++) {
-        rc |= rt_test_sentinel_wait(&chaos->sentinels[i], CHAOS_SENTINELS - 1, CHAOS_SERVERS - 1);
-    }
-    (void)snprintf(cluster->store, sizeof(cluster->store), "sentinel://main@127.0.0.1:%u,127.0.0.1:%u,127.0.0.1:%u",
-                   chaos->sentinels[0].port, chaos->sentinels[1].port, chaos->sentinels[2].port);
-    return rc;
-}
-
-void chaos_store_stop(struct chaos *chaos)
-{
-    for (size_t i = 0; i < CHAOS_SENTINELS; i++) {
-        rt_test_redis_stop(&chaos->sentinels[i]);
-    }
-    rt_test_redis_stop(&chaos->second);
-}

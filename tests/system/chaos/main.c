@@ -16,7 +16,6 @@
 #define DEFAULT_SESSIONS 20
 /* Between two faults, so that what comes behind one is not taken for the next one's. */
 #define REST_MS 500
-#define FAULTS_MAX 64
 
 static const char usage_text[] =
     "usage: retether-chaos [--seconds N] [--seed N] [--sessions N] [--fault NAME] [--json]\n"
@@ -130,22 +129,6 @@ static bool parse(struct chaos *chaos, int argc, char **argv)
     return good && optind == argc;
 }
 
-static void say(const struct chaos *chaos, const struct chaos_fault *const *faults, uint64_t ms)
-{
-    char names[64];
-
-    (void)snprintf(names, sizeof(names), "%s%s%s", faults[0]->name, faults[1] != NULL ? " + " : "",
-                   faults[1] != NULL ? faults[1]->name : "");
-    if (chaos->json) {
-        (void)printf("{\"fault\":\"%s\",\"settled_ms\":%" PRIu64 ",\"moves\":%u,\"ended\":%u}\n", names, ms,
-                     chaos->n_moves, chaos->n_ended);
-    } else {
-        (void)printf("%-28s the table is right after %5" PRIu64 " ms; %u moves, %u ended so far\n", names, ms,
-                     chaos->n_moves, chaos->n_ended);
-    }
-    (void)fflush(stdout);
-}
-
 /* The second one, if there is one, begins while the first is under way. */
 static void strike(struct chaos *chaos, const struct chaos_fault *first, const struct chaos_fault *second)
 {
@@ -176,15 +159,16 @@ static void strike(struct chaos *chaos, const struct chaos_fault *first, const s
     chaos->slowest_ms = ms > chaos->slowest_ms ? ms : chaos->slowest_ms;
     chaos->n_faults += second != NULL ? 2 : 1;
     if (chaos->failure[0] == '\0') {
-        say(chaos, faults, ms);
+        chaos_report_fault(chaos, faults, ms);
     }
+    chaos_history_read(chaos);
     chaos_run(chaos, REST_MS);
 }
 
 /* Each alone, in an order that the seed gives. */
 static void each(struct chaos *chaos)
 {
-    size_t order[FAULTS_MAX] = {0};
+    size_t order[CHAOS_FAULTS_MAX] = {0};
 
     for (size_t i = 0; i < chaos_n_faults; i++) {
         order[i] = i;
@@ -242,17 +226,10 @@ static int chaos_main(struct chaos *chaos)
     }
     failed = chaos->failure[0] != '\0';
     chaos_sessions_kill(chaos);
+    proxy_stop(&chaos->proxy);
     rt_cluster_stop(&chaos->cluster, failed);
     chaos_store_stop(chaos);
-    if (chaos->json) {
-        (void)printf(
-            "{\"seed\":%" PRIu64 ",\"faults\":%u,\"moves\":%u,\"ended\":%u,\"slowest_ms\":%" PRIu64 ",\"failed\":%s}\n",
-            chaos->seed, chaos->n_faults, chaos->n_moves, chaos->n_ended, chaos->slowest_ms, failed ? "true" : "false");
-    } else if (!failed) {
-        (void)printf("%u faults, %u moves, %u containers ended: nothing was lost; the table was right after %" PRIu64
-                     " ms at most\n",
-                     chaos->n_faults, chaos->n_moves, chaos->n_ended, chaos->slowest_ms);
-    }
+    chaos_report(chaos);
     if (failed) {
         (void)fprintf(stderr, "chaos: broken, seed %" PRIu64 ": %s\n", chaos->seed, chaos->failure);
     }

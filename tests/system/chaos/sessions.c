@@ -211,6 +211,17 @@ void chaos_run(struct chaos *chaos, uint64_t ms)
     } while (now < until && chaos->failure[0] == '\0');
 }
 
+void chaos_wait(struct chaos *chaos, uint64_t ms)
+{
+    uint64_t until = rt_process_now_ms() + ms, now;
+
+    chaos_run(chaos, ms);
+    now = rt_process_now_ms();
+    if (now < until) {
+        rt_process_sleep_ms((unsigned)(until - now));
+    }
+}
+
 static bool all_flow(const struct chaos *chaos)
 {
     for (size_t i = 0; i < chaos->n_sessions; i++) {

@@ -2,6 +2,7 @@
  * Copyright The retether authors */
 #include "tests/system/chaos/chaos.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,8 +12,10 @@
 
 #define ASK_MS 20000
 #define AGAIN_MS 100
-#define CLAIMS_MAX 65536
+#define CLAIMS_MAX ((size_t)1 << 20)
 #define LINE_MAX_SIZE 4096
+/* Of each agent's log this much is kept, to look into after a failure. */
+#define LOG_KEPT ((off_t)16 << 20)
 
 /* Whether the lines of `ls --json` say of every session that it runs on its host. why: of the first that does not. */
 static bool is_right(const struct chaos *chaos, const char *lines, char why[CHAOS_TEXT])
@@ -73,6 +76,7 @@ struct claim {
 
 static struct claim claims[CLAIMS_MAX];
 static size_t n_claims;
+static off_t read_to[CHAOS_HOSTS]; /* of each agent's log */
 
 static uint64_t number(const char *line, const char *field)
 {
@@ -109,20 +113,41 @@ static int compare(const void *a, const void *b)
     return order != 0 ? order : one->epoch < two->epoch ? -1 : one->epoch > two->epoch;
 }
 
-void chaos_history(struct chaos *chaos)
+/* Up to the last whole line that is there. */
+static void read_log(const char *path, unsigned host)
 {
     static char line[LINE_MAX_SIZE];
+    FILE *log = fopen(path, "r+");
+    size_t size;
 
-    for (unsigned host = 0; host < CHAOS_HOSTS; host++) {
-        FILE *log = fopen(chaos->cluster.hosts[host].log, "r");
-
-        while (log != NULL && fgets(line, sizeof(line), log) != NULL) {
-            note(line, host);
-        }
-        if (log != NULL) {
-            (void)fclose(log);
-        }
+    if (log == NULL || fseeko(log, read_to[host], SEEK_SET) != 0) {
+        (void)(log != NULL && fclose(log));
+        return;
     }
+    while (fgets(line, sizeof(line), log) != NULL) {
+        size = strlen(line);
+        if (line[size - 1] != '\n' && size < sizeof(line) - 1) {
+            break;
+        }
+        note(line, host);
+        read_to[host] += (off_t)size;
+    }
+    if (read_to[host] > LOG_KEPT) { /* where the file system cannot do that the log grows on */
+        (void)fallocate(fileno(log), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, read_to[host] - LOG_KEPT);
+    }
+    (void)fclose(log);
+}
+
+void chaos_history_read(struct chaos *chaos)
+{
+    for (unsigned host = 0; host < CHAOS_HOSTS; host++) {
+        read_log(chaos->cluster.hosts[host].log, host);
+    }
+}
+
+void chaos_history(struct chaos *chaos)
+{
+    chaos_history_read(chaos);
     if (n_claims < chaos->n_sessions || n_claims == CLAIMS_MAX) {
         chaos_fail(chaos, "the agents' logs have %zu claims", n_claims);
     }
