@@ -443,10 +443,24 @@ static void dial(struct rt_redis *redis)
     arm(redis);
 }
 
+/* A loop that was held up runs its timers before it reads. So what is due has one turn more, for an answer that has
+ * come meanwhile. */
+static bool looks_again(struct rt_redis *redis)
+{
+    redis->looked = !redis->looked && redis->state != RT_REDIS_WAITING;
+    if (redis->looked) {
+        uv_timer_start(&redis->timer, timer_cb, 1, 0);
+    }
+    return redis->looked;
+}
+
 static void timer_cb(uv_timer_t *timer)
 {
     struct rt_redis *redis = timer->data;
 
+    if (looks_again(redis)) {
+        return;
+    }
     switch (redis->state) {
     case RT_REDIS_WAITING:
         if (redis->open_parts - OWN_PARTS >= RT_REDIS_STREAMS_MAX) {

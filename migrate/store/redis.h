@@ -83,6 +83,7 @@ struct rt_redis {
     struct rt_resp guard;
 
     struct rt_redis_calls calls;
+    bool looked;  /* what is due has had its turn more */
     bool doubted; /* its role is being asked for once more */
     bool doomed;  /* drop at the next chance; why tells the reason */
     char why[RT_REDIS_TEXT_MAX];

@@ -293,6 +293,24 @@ static void test_answers_in_order(void **state)
     stop();
 }
 
+/* The loop is held up, past the end of a call, while its answer comes: it is read before the call is given up. */
+static void test_held_up(void **state)
+{
+    (void)state;
+    start_one();
+    until(&c.n_ready, 1);
+    fake_forget(&fake);
+    assert_int_equal(call("PING", 1), 0);
+    while (fake_asked(&fake, "PING") == 0) {
+        (void)uv_run(&loop, UV_RUN_NOWAIT);
+    }
+    assert_int_equal(c.n_answers, 0);
+    uv_sleep(2 * (unsigned)c.redis.config.call_timeout_ms);
+    until(&c.n_answers, 1);
+    assert_int_equal(c.answers[0].error, 0);
+    stop();
+}
+
 /* A late answer belongs to the call that gave up, not to the next one. */
 static void test_call_times_out(void **state)
 {
@@ -561,6 +579,7 @@ int main(void)
         WITH_FAKE(test_login),
         WITH_FAKE(test_endpoints_in_turn),
         WITH_FAKE(test_answers_in_order),
+        WITH_FAKE(test_held_up),
         WITH_FAKE(test_call_times_out),
         WITH_FAKE(test_silence_is_loss),
         WITH_FAKE(test_lost_in_the_middle),
