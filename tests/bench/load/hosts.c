@@ -268,8 +268,9 @@ static void news_cb(void *ctx, const struct rt_store_news *news)
         }
         break;
     case RT_STORE_DOWN:
+        die("%s: %s", host->name, load.why);
     case RT_STORE_TAKEN:
-        die("%s: the store is out, or too slow", host->name);
+        die("%s: its name is another one's", host->name);
     case RT_STORE_TOUCH:
         walk(host);
         break;
@@ -280,9 +281,11 @@ static void news_cb(void *ctx, const struct rt_store_news *news)
     }
 }
 
+/* Why the store is out is logged before it is told. */
 static void log_cb(void *ctx, enum rt_log_level level, const char *text)
 {
     (void)ctx;
+    (void)snprintf(load.why, sizeof(load.why), "%s", text);
     if (level == RT_LOG_ERROR) {
         (void)fprintf(stderr, "bench-load: %s\n", text);
     }

@@ -29,6 +29,7 @@
 #define LOAD_FILL_WINDOW 32 /* sessions of one host that are being made */
 #define LOAD_MOVE_WINDOW 64 /* of all that are being claimed */
 #define LOAD_MOVES_GOAL 1000
+#define LOAD_COME_MS 10 /* from one host to the next: each walks through the registry at once */
 #define LOAD_TICK_MS 5
 #define LOAD_OP_LIMIT_MS 30000
 #define LOAD_STUCK_MS 120000
@@ -66,6 +67,7 @@ struct load {
     uint8_t report[RT_REPORT_MAX];
     size_t report_size;
 
+    char why[512]; /* what a host has logged last */
     bool filling;
     unsigned opened, n_open, n_up, n_filled;
     uint64_t progress_ns; /* when something was last answered */

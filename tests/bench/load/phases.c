@@ -65,7 +65,7 @@ void phase_come(void)
 
     for (unsigned i = 0; i < load.n_hosts; i++) {
         open_host(&load.hosts[i]);
-        run(NULL, 1); /* agents do not beat at the same moment */
+        run(NULL, LOAD_COME_MS); /* agents do not beat at the same moment */
     }
     run(all_up, 0);
     say("all hosts come", "s", false, 0, ms_since(began) / 1e3);
