@@ -55,6 +55,8 @@ struct bench {
 uint64_t bench_now_ns(void);
 /* CPU that this process has had, of all its threads; 0 when it is gone. */
 uint64_t bench_cpu_ns(pid_t pid);
+/* Of this process' first thread so far, by the kernel's scheduler: on a CPU, and ready while another one had it. */
+void bench_sched_ns(pid_t pid, uint64_t ns[2]);
 /* KiB; field: "VmRSS:", "VmHWM:". */
 double bench_memory(pid_t pid, const char *field);
 /* Fails the whole run. */

@@ -17,6 +17,10 @@
  *
  *     cut      tether: down     hello sent        live       client: resumed      first byte
  *      |  noticed  |    redial     |  hello, test   | take, news, attach |  first byte   |
+ *
+ * Beside that the kernel's accounts of tether, agents, client and store, from the cut to the first byte: how long they
+ * were on a CPU, and how long they were ready and another one had it. With all on one CPU, what is left of the
+ * blackout is time in which none of them had anything to do, or the container and the bench itself ran.
  */
 
 #define MOVES 300
@@ -28,10 +32,13 @@
 #define LINE_MAX_SIZE 1024
 
 enum stage { STAGE_CUT, STAGE_DIALING, STAGE_HELLO, STAGE_LIVE, STAGE_RESUMED, STAGE_BYTE, STAGES };
+/* What is kept of each move: the stages, with the whole as the first, and what the programs had in it. */
+enum { ON_CPU = STAGES, FOR_CPU, SERIES };
 
-static const char *const stage_names[STAGES] = {
+static const char *const series_names[SERIES] = {
     "blackout",           "of it: until noticed",         "of it: redial",
     "of it: hello, test", "of it: take, news, re-attach", "of it: first byte",
+    "programs on a CPU",  "programs that wait for a CPU",
 };
 
 struct log {
@@ -47,7 +54,7 @@ struct blackout {
     uint64_t at[STAGES]; /* of the move under way; 0: not yet */
     uint8_t tick[8];     /* a time that has come in part */
     size_t tick_size;
-    double *took[STAGES]; /* owned; ms by move; [STAGE_CUT]: the whole */
+    double *took[SERIES]; /* owned; ms by move; [STAGE_CUT]: the whole */
     unsigned on, moves;   /* host; done so far */
     char name[BENCH_PATH];
 };
@@ -165,7 +172,24 @@ static void point(struct blackout *b, unsigned host)
     b->on = host;
 }
 
-static void note(struct blackout *b)
+/* ns on a CPU, and ready for one, of all programs together so far. */
+static void spent(const struct blackout *b, uint64_t sum[2])
+{
+    const struct rt_cluster *cluster = &b->bench->cluster;
+    const pid_t pids[] = {b->chain.entry, b->chain.exit, cluster->hosts[0].pid, cluster->hosts[1].pid,
+                          cluster->redis.pid};
+
+    sum[0] = sum[1] = 0;
+    for (size_t i = 0; i < sizeof(pids) / sizeof(pids[0]); i++) {
+        uint64_t one[2];
+
+        bench_sched_ns(pids[i], one);
+        sum[0] += one[0];
+        sum[1] += one[1];
+    }
+}
+
+static void note(struct blackout *b, const uint64_t before[2], const uint64_t after[2])
 {
     uint64_t last = b->at[STAGE_CUT];
 
@@ -175,6 +199,8 @@ static void note(struct blackout *b)
         b->took[stage][b->moves] = (double)(at - last) / 1e6;
         last = at;
     }
+    b->took[ON_CPU][b->moves] = (double)(after[0] - before[0]) / 1e6;
+    b->took[FOR_CPU][b->moves] = (double)(after[1] - before[1]) / 1e6;
     b->took[STAGE_CUT][b->moves++] = (double)(b->at[STAGE_BYTE] - b->at[STAGE_CUT]) / 1e6;
 }
 
@@ -182,9 +208,11 @@ static void move(struct blackout *b)
 {
     uint64_t until = bench_now_ns() + (uint64_t)BENCH_LIMIT_MS * 1000000, at;
     const char *old = b->bench->cluster.hosts[b->on].guests;
+    uint64_t before[2], after[2];
 
     point(b, 1 - b->on);
     memset(b->at, 0, sizeof(b->at));
+    spent(b, before);
     if (bench_cut(b->chain.entry, old, &at) != 1) {
         bench_die("the tether is not connected with its agent");
     }
@@ -195,7 +223,8 @@ static void move(struct blackout *b)
         }
         watch(b, 5);
     }
-    note(b);
+    spent(b, after);
+    note(b, before, after);
 }
 
 static void pin(struct blackout *b, bool one_cpu)
@@ -210,17 +239,17 @@ static void report(struct blackout *b, const char *how, const double goals[2])
     struct bench_report *report = &b->bench->report;
     char name[64];
 
-    for (enum stage stage = STAGE_CUT; stage < STAGES; stage++) {
+    for (int series = 0; series < SERIES; series++) {
         static const double ranks[] = {0.5, 0.99};
 
-        report_sort(b->took[stage], b->moves);
+        report_sort(b->took[series], b->moves);
         for (int i = 0; i < 2; i++) {
             struct report_figure *figure;
 
-            (void)snprintf(name, sizeof(name), "%s, %s, %s", stage_names[stage], how, i == 0 ? "p50" : "p99");
+            (void)snprintf(name, sizeof(name), "%s, %s, %s", series_names[series], how, i == 0 ? "p50" : "p99");
             figure = report_figure(report, "blackout", name, "ms", false);
-            report_sample(figure, bench_who_name(BENCH_RETETHER), report_rank(b->took[stage], b->moves, ranks[i]));
-            figure->goal = stage == STAGE_CUT ? goals[i] : 0;
+            report_sample(figure, bench_who_name(BENCH_RETETHER), report_rank(b->took[series], b->moves, ranks[i]));
+            figure->goal = series == STAGE_CUT ? goals[i] : 0;
         }
     }
 }
@@ -252,9 +281,9 @@ void bench_blackout(struct bench *bench)
     b = (struct blackout){.bench = bench, .chain = {.who = BENCH_RETETHER, .flow = BENCH_UP, .verbose = true}};
     bench_path(bench, "guest", b.name);
     (void)snprintf(agent, sizeof(agent), "unix:%s", b.name);
-    for (enum stage stage = 0; stage < STAGES; stage++) {
-        b.took[stage] = calloc(MOVES_MAX, sizeof(double));
-        if (b.took[stage] == NULL) {
+    for (int i = 0; i < SERIES; i++) {
+        b.took[i] = calloc(MOVES_MAX, sizeof(double));
+        if (b.took[i] == NULL) {
             bench_die("no memory");
         }
     }
@@ -268,8 +297,8 @@ void bench_blackout(struct bench *bench)
     run(&b, false, (moves + 1) / 2);
     run(&b, true, (moves + 1) / 2);
     bench_chain_close(&b.chain);
-    for (enum stage stage = 0; stage < STAGES; stage++) {
-        free(b.took[stage]);
+    for (int i = 0; i < SERIES; i++) {
+        free(b.took[i]);
     }
     bench_world_stop(bench);
 }

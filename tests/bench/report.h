@@ -10,7 +10,7 @@
 /* What was measured: figures, each with a row for each contender, each with a sample for each round. */
 
 /* More figures, contenders or samples than these are an error of the program. */
-#define REPORT_FIGURES_MAX 160
+#define REPORT_FIGURES_MAX 256
 #define REPORT_ROWS_MAX 6
 #define REPORT_SAMPLES_MAX 32
 

@@ -39,6 +39,21 @@ uint64_t bench_cpu_ns(pid_t pid)
     return (uint64_t)used.tv_sec * 1000000000U + (uint64_t)used.tv_nsec;
 }
 
+void bench_sched_ns(pid_t pid, uint64_t ns[2])
+{
+    char path[48], line[96] = "", *end = line;
+    FILE *file;
+
+    (void)snprintf(path, sizeof(path), "/proc/%d/schedstat", (int)pid);
+    file = fopen(path, "re");
+    if (file != NULL) {
+        (void)(fgets(line, sizeof(line), file) == NULL);
+        (void)fclose(file);
+    }
+    ns[0] = strtoull(line, &end, 10);
+    ns[1] = strtoull(end, NULL, 10);
+}
+
 double bench_memory(pid_t pid, const char *field)
 {
     char path[64], line[256];
