@@ -114,8 +114,8 @@ static const struct tether_option table[] = {
      NULL,
      "How much, and for how long (DURATION: 1500ms, 30s, 5m, 2h; BYTES: 65536, 64K, 1M):"},
     {{"first-hold", 0, &rt_kind_duration,
-      "how long output may block until someone has attached who may hold it (default 0: it may not; the oldest bytes "
-      "make room)",
+      "how long output may block until someone has attached who may hold it, or type (default 0: it may not; the "
+      "oldest bytes make room)",
       NULL},
      AT(guest.first_hold_ms),
      NULL,

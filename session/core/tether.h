@@ -52,8 +52,7 @@ struct rt_tether_config {
     void *ctx;
     void (*random)(void *ctx, void *out, size_t size); /* incarnations and nonces */
     size_t ring_bytes;                                 /* per stdout and stderr */
-    uint64_t
-        first_hold_ms; /* until the first attachment that may hold, output holds like one with this budget; 0 not */
+    uint64_t first_hold_ms; /* until the first attachment that is no observer, output holds like one with it; 0 not */
     uint64_t drain_timeout_ms; /* after a process's exit, until its pipes are given up */
     uint64_t outage_hold_ms;   /* per outage, time without an agent that costs no hold */
     uint64_t end_timeout_ms;   /* after the main process is final, until it is over without END_OK; 0 never */

@@ -111,7 +111,7 @@ void rt_tether_end_att(struct rt_tether *t, struct rt_att *att, const struct rt_
 
 static bool observes(const struct rt_att *att)
 {
-    return att->state != RT_ATT_FREE && att->hold_ms == 0;
+    return att->state != RT_ATT_FREE && rt_att_observes(att->want, att->hold_ms);
 }
 
 /* No more observers: what is left of the table is for those that may hold. */
@@ -162,7 +162,7 @@ static struct rt_att *free_place(const struct rt_tether *t)
 static struct rt_att *new_att(struct rt_tether *t, const struct rt_attach_msg *msg, const struct rt_proc *proc,
                               uint64_t now)
 {
-    bool too_many = msg->hold == 0 && observers_full(t);
+    bool too_many = rt_att_observes(msg->want, msg->hold) && observers_full(t);
     struct rt_att *place = too_many ? NULL : free_place(t);
 
     rt_tether_charge(t, now);
@@ -334,7 +334,7 @@ static void bind(struct rt_tether *t, struct rt_att *att, uint32_t channel, cons
     if (t->ending != RT_ENDING_NONE) {
         rt_tether_grace(t, att);
     }
-    t->held_once = t->held_once || att->hold_ms > 0;
+    t->met_once = t->met_once || !rt_att_observes(att->want, att->hold_ms);
     t->due |= RT_DUE_REPORT;
 }
 
@@ -366,12 +366,12 @@ static bool make_proc(struct rt_tether *t, struct rt_proc **proc, const struct r
 
 static void no_place(const struct rt_tether *t, const struct rt_attach_msg *msg, struct rt_refusal *why)
 {
-    bool too_many = msg->hold == 0 && observers_full(t);
+    bool too_many = rt_att_observes(msg->want, msg->hold) && observers_full(t);
 
     why->which = too_many ? "observers" : "attachments";
     why->max = too_many ? RT_OBSERVERS_MAX : RT_ATTS_MAX;
     (void)no(why, RT_CLASS_LIMIT,
-             too_many ? "this container takes no more attachments without a hold: at most 96"
+             too_many ? "this container takes no more attachments that hold nothing and say nothing: at most 96"
                       : "this container takes no more attachments: at most 128; one whose client has gone makes room "
                         "after 30 s");
 }

@@ -47,7 +47,7 @@ struct rt_att {
     uint64_t unbound_at;
     uint64_t away_ms; /* unbound for so long, of time with an agent */
     /* hold budget */
-    uint64_t hold_ms, hold_left;   /* hold_ms 0: an observer from the start, as a viewer's always is */
+    uint64_t hold_ms, hold_left;
     bool blocks;                   /* being charged */
     bool graced;                   /* had its end grace */
     struct rt_sender out[RT_OUTS]; /* of the process's rings */
@@ -57,6 +57,12 @@ struct rt_att {
 static inline bool rt_att_wants(const struct rt_att *att, unsigned stream)
 {
     return (att->want >> stream & 1) != 0;
+}
+
+/* It holds nothing back and says nothing: all that a viewer may be. `want` and `hold_ms` as an ATTACH has them. */
+static inline bool rt_att_observes(uint64_t want, uint64_t hold_ms)
+{
+    return hold_ms == 0 && (want & RT_INPUTS) == 0;
 }
 
 /* What is left of an attachment to the life before: how much of its stdout its client has certainly had from here. */

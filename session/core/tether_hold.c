@@ -24,12 +24,12 @@ static bool main_final(const struct rt_tether *t)
     return t->ending != RT_ENDING_NONE;
 }
 
-/* Until the first attachment is made that may hold, the output of the main process holds for first_hold_ms: a client
- * that creates the container and then attaches has all of it, though nobody was there yet. An observer does not end
- * that: it may have come before that client, and keeps nothing for it. */
+/* Until the first attachment is made that is no observer, the output of the main process holds for first_hold_ms: a
+ * client that creates the container and then attaches has all of it, though nobody was there yet. An observer does not
+ * end that: it may have come before that client, and keeps nothing for it. */
 static bool first_holds(const struct rt_tether *t)
 {
-    return !t->held_once && t->first_hold_left > 0;
+    return !t->met_once && t->first_hold_left > 0;
 }
 
 /* Observers share theirs: however many come, and come again, they put the end off for one moment. */
@@ -37,7 +37,8 @@ void rt_tether_grace(const struct rt_tether *t, struct rt_att *att)
 {
     if (!att->graced) {
         att->graced = true;
-        att->hold_left = rt_max(att->hold_left, att->hold_ms > 0 ? RT_END_GRACE_MS : t->grace_left);
+        att->hold_left =
+            rt_max(att->hold_left, rt_att_observes(att->want, att->hold_ms) ? t->grace_left : RT_END_GRACE_MS);
     }
 }
 
@@ -129,13 +130,13 @@ static bool charge_atts(struct rt_tether *t, uint64_t dt)
     bool spent = false, observed = false;
 
     for (size_t i = 0; i < t->n_atts; i++) {
-        observed = observed || (t->atts[i].blocks && t->atts[i].hold_ms == 0);
+        observed = observed || (t->atts[i].blocks && rt_att_observes(t->atts[i].want, t->atts[i].hold_ms));
     }
     t->grace_left -= observed ? rt_min(dt, t->grace_left) : 0;
     for (size_t i = 0; i < t->n_atts; i++) {
         struct rt_att *att = &t->atts[i];
 
-        if (att->hold_ms == 0) {
+        if (rt_att_observes(att->want, att->hold_ms)) {
             att->hold_left = rt_min(att->hold_left, t->grace_left);
         } else if (att->blocks) {
             att->hold_left -= rt_min(dt, att->hold_left);

@@ -107,8 +107,8 @@ struct rt_tether {
     /* hold */
     uint64_t charged_at;
     uint64_t first_hold_left;
-    bool first_blocks, held_once; /* an attachment that may hold was made */
-    uint64_t grace_left;          /* for all observers together, to read the rest when the container ends */
+    bool first_blocks, met_once; /* an attachment that is no observer was made */
+    uint64_t grace_left;         /* for all observers together, to read the rest when the container ends */
     /* end */
     enum rt_ending ending;
     uint64_t end_at; /* after END_OK "later": when to send again */

@@ -345,10 +345,9 @@ static void refused_for(struct rt_attach_msg msg, uint32_t channel, const char *
 static void test_observers_leave_room(void **state)
 {
     (void)state;
-    struct rt_attach_msg observer = tx_new(200, 1), msg;
+    struct rt_attach_msg observer = tx_new_observer(200, 1), msg;
     struct rt_refuse_msg gone = {.c = RT_CLASS_LOST};
     struct tx_rx zero = tx_rx(0);
-    observer.hold = 0;
     tx_live(&tx, NULL);
     for (unsigned i = 0; i < RT_OBSERVERS_MAX; i++) {
         tx_hold(&tx, 1 + i, 0);
@@ -375,7 +374,7 @@ static void test_observers_leave_room(void **state)
 static void test_observer_takes_free_place(void **state)
 {
     (void)state;
-    struct rt_attach_msg observer = tx_new(200, 1);
+    struct rt_attach_msg observer = tx_new_observer(200, 1);
     struct rt_refuse_msg gone = {.c = RT_CLASS_LOST};
     tx_live(&tx, NULL);
     for (unsigned i = 0; i < RT_ATTS_MAX; i++) {
@@ -383,7 +382,6 @@ static void test_observer_takes_free_place(void **state)
     }
     tx_detach(&tx, 10);
     tx_detach(&tx, RT_ATTS_MAX - 1);
-    observer.hold = 0;
     tx_bind(&tx, 500, &observer);
     tx_detach(&tx, 12);
     tx_refuse(&tx, RT_ATTS_MAX, &gone);

@@ -248,6 +248,7 @@ static void test_first_hold(void **state)
 {
     (void)state;
     struct rt_tether_config config = tx_config(&tx);
+    struct rt_attach_msg msg = tx_new(1, 1);
     config.first_hold_ms = 700;
     config.outage_hold_ms = 2000;
     tx_live(&tx, &config);
@@ -258,7 +259,7 @@ static void test_first_hold(void **state)
     fill(RT_STDOUT);
     assert_int_equal(blocked_for(RT_STDOUT), 2700);
     tx_close(&tx);
-    tx_live(&tx, &config); /* the first attachment that may hold ends it, an observer does not */
+    tx_live(&tx, &config); /* the first attachment that is none ends it, an observer does not */
     fill(RT_STDOUT);
     tx_hold(&tx, 1, 0);
     assert_true(tx_blocked(&tx, 0, RT_STDOUT));
@@ -271,6 +272,12 @@ static void test_first_hold(void **state)
     fill(RT_STDOUT);
     tx_hold(&tx, 1, 0);
     assert_int_equal(blocked_for(RT_STDOUT), 700);
+    tx_close(&tx);
+    tx_live(&tx, &config); /* who has an input is no observer: one that sends a signal, for instance */
+    msg.hold = 0;
+    fill(RT_STDOUT);
+    tx_bind(&tx, 1, &msg);
+    assert_false(tx_blocked(&tx, 0, RT_STDOUT));
     tx_close(&tx);
     config.first_hold_ms = 0;
     tx_open(&tx, &config);

@@ -117,8 +117,7 @@ static void test_observers_share_the_grace(void **state)
         tx_run(&tx, RT_END_GRACE_MS / 5, true);
         assert_int_equal(tx.overs, 0);
         tx_hold(&tx, i, 0); /* another one */
-        msg = tx_new((uint8_t)(i - 1), 2);
-        msg.hold = 0;
+        msg = tx_new_observer((uint8_t)(i - 1), 2);
         tx_bind(&tx, 100 + i, &msg); /* and the one before, again */
     }
     tx_run(&tx, RT_END_GRACE_MS / 5 - 1, true);

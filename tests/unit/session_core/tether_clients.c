@@ -220,6 +220,14 @@ size_t tx_item(uint8_t *out, const struct rt_down_item *item)
     return 2 + (size_t)size;
 }
 
+struct rt_attach_msg tx_new_observer(uint8_t id, uint64_t try_no)
+{
+    struct rt_attach_msg msg = tx_new(id, try_no);
+    msg.want &= ~(uint64_t)RT_INPUTS;
+    msg.hold = 0;
+    return msg;
+}
+
 struct rt_attach_msg tx_new_exec(uint8_t id, uint64_t try_no)
 {
     struct rt_attach_msg msg = tx_new(id, try_no);
@@ -253,7 +261,7 @@ struct rt_tether_view tx_view(const struct tx *tx)
 
 void tx_hold(struct tx *tx, uint32_t channel, uint64_t hold)
 {
-    struct rt_attach_msg msg = tx_new((uint8_t)channel, 1);
+    struct rt_attach_msg msg = hold > 0 ? tx_new((uint8_t)channel, 1) : tx_new_observer((uint8_t)channel, 1);
     msg.hold = hold;
     tx_bind(tx, channel, &msg);
 }

@@ -38,7 +38,7 @@ struct rt_refuse_msg tx_refused(struct tx *tx, uint32_t channel, enum rt_class c
 void tx_attach_refused(struct tx *tx, struct rt_attach_msg msg, enum rt_class cls);
 /* A new attachment with these terms, bound; its ATTACHED taken. */
 void tx_bind(struct tx *tx, uint32_t channel, const struct rt_attach_msg *msg);
-/* The same with this hold, and an id of the channel's number. */
+/* The same with this hold, and an id of the channel's number. hold 0: an observer, which has no input either. */
 void tx_hold(struct tx *tx, uint32_t channel, uint64_t hold);
 /* Acknowledges control-up up to its head. */
 void tx_ack_control(struct tx *tx, uint32_t channel, uint32_t proc);
@@ -65,6 +65,7 @@ uint64_t tx_bytes_digest(const void *data, size_t size);
 struct rt_attach_msg tx_resume(uint8_t id, uint64_t try_no, const struct tx_rx *out, const struct tx_rx *err,
                                uint64_t acked, uint64_t head);
 /* A new attachment with a process of its own; and that told, on its channel, to run a word. */
+struct rt_attach_msg tx_new_observer(uint8_t id, uint64_t try_no);
 struct rt_attach_msg tx_new_exec(uint8_t id, uint64_t try_no);
 void tx_run_word(struct tx *tx, uint32_t channel, const char *word);
 /* Both, bound to the channel. Returns the process. */
