@@ -180,6 +180,9 @@ static size_t counters(struct rt_shell *shell, struct rt_counter out[RT_SERVICE_
                                          {"over_tenant_requests", stats.over[RT_LIMIT_TENANT_REQUESTS]},
                                          {"over_client_channels", stats.over[RT_LIMIT_CLIENT_CHANNELS]},
                                          {"over_client_requests", stats.over[RT_LIMIT_CLIENT_REQUESTS]},
+                                         {"store_weak", stats.store_weak},
+                                         {"store_unknown", stats.store_unknown},
+                                         {"store_replicas", stats.store_replicas},
                                          {"tls_handshakes", shell->tls.whole},
                                          {"tls_resumed", shell->tls.resumed}};
 

@@ -52,6 +52,7 @@ struct rt_agent *rt_agent_new(const struct rt_agent_config *config, uint64_t now
     }
     agent->now = agent->started = now;
     agent->whole_at = RT_NEVER;
+    agent->looked = RT_NEVER;
     rt_list_init(&agent->gone);
     rt_list_init(&agent->facts);
     rt_list_init(&agent->claiming);

@@ -235,7 +235,9 @@ struct rt_agent_stats {
     uint64_t over[RT_LIMITS]; /* how often somebody was told that it has too many */
     /* By role: handshakes under way; those that gave way to another one; links that found no place. */
     uint64_t shaking[RT_PEER_ROLES], evicted[RT_PEER_ROLES], turned_away[RT_PEER_ROLES];
-    uint64_t claiming; /* guests that have shown a token and are not served yet; not among `shaking` */
+    uint64_t claiming;                  /* guests that have shown a token and are not served yet; not among `shaking` */
+    uint64_t store_weak, store_unknown; /* checks of the store */
+    uint64_t store_replicas;            /* that are connected to it */
 };
 void rt_agent_stats(const struct rt_agent *agent, struct rt_agent_stats *stats);
 

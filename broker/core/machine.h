@@ -90,6 +90,9 @@ struct rt_agent {
     struct rt_list wanted;     /* ag_host.wanted */
     struct rt_touch touch;
     uint64_t store_ms; /* the store's clock at the newest touch; 0: not known */
+    /* What the newest look at the store has found, and when; RT_NEVER: nothing yet. */
+    struct rt_store_look look;
+    uint64_t looked;
     bool walking, walk_first;
     char walked[RT_HOST_MAX + 1]; /* the walk through the registry goes on behind it */
     rt_link_id run_link;          /* frames of the input that wait to be sent with one call */

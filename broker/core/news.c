@@ -115,6 +115,20 @@ static void census_reply(struct rt_agent *agent, const struct ag_op *op, const s
     }
 }
 
+static void looked(struct rt_agent *agent, const struct rt_store_look *look)
+{
+    struct rt_agent_stats *stats = &agent->stats;
+
+    agent->look = *look;
+    agent->looked = agent->now;
+    stats->store_weak = stats->store_unknown = 0;
+    stats->store_replicas = look->replicas;
+    for (enum rt_check i = 0; i < RT_CHECKS; i++) {
+        stats->store_weak += look->checks[i].state == RT_CHECK_WEAK;
+        stats->store_unknown += look->checks[i].state == RT_CHECK_UNKNOWN;
+    }
+}
+
 void rt_ag_store_news(struct rt_agent *agent, const struct rt_store_news *news)
 {
     switch (news->kind) {
@@ -162,6 +176,9 @@ void rt_ag_store_news(struct rt_agent *agent, const struct rt_store_news *news)
         break;
     case RT_STORE_HOST:
         rt_ag_host_notice(agent, &news->row);
+        break;
+    case RT_STORE_LOOKED:
+        looked(agent, news->look);
         break;
     }
 }

@@ -4,6 +4,7 @@
 #define RETETHER_MIGRATE_CORE_STORE_OP_H
 
 #include "migrate/core/claim.h"
+#include "migrate/core/store_look.h"
 #include "migrate/core/watch.h"
 #include "session/base/slice.h"
 #include "session/core/msg_hop.h"
@@ -155,6 +156,7 @@ enum rt_store_news_kind {
     RT_STORE_TOUCH,   /* a heartbeat of ours was answered */
     RT_STORE_HOST,    /* a host says that it has come, or come back, or has other addresses; may get lost */
     RT_STORE_TAKEN,   /* another live agent goes by our host name; the store is out for us until the next UP */
+    RT_STORE_LOOKED,  /* what a look at the store has found, each minute; or that it is out, and why */
 };
 
 struct rt_store_news {
@@ -164,8 +166,9 @@ struct rt_store_news {
     struct rt_key key; /* CLAIMED, REVOKED */
     uint64_t life, epoch;
     char host[RT_HOST_MAX + 1];
-    struct rt_store_host row; /* HOST */
-    uint64_t store_ms;        /* TOUCH: the store's clock */
+    struct rt_store_host row;         /* HOST */
+    uint64_t store_ms;                /* TOUCH: the store's clock */
+    const struct rt_store_look *look; /* LOOKED; until the callback returns */
 };
 
 #define RT_STORE_WHOLE_MS 10000

@@ -18,6 +18,7 @@
 /* "rt:{host/" host "}:" and five letters at most */
 #define RT_STORE_HOST_KEY_MAX (RT_HOST_MAX + 17)
 #define RT_STORE_MEMBER_MAX (RT_TENANT_MAX + RT_CID_MAX + 2)
+#define RT_STORE_LIBRARY "retether_" /* and a version: functions.lua */
 #define RT_STORE_CHANNEL "rt:claimed"
 #define RT_STORE_HOSTS_CHANNEL "rt:hosts"
 #define RT_STORE_REGISTRY "rt:{reg}:rows"

@@ -30,6 +30,23 @@ static void commands_ready_cb(void *ctx)
     rt_store_registry_ready(store);
 }
 
+/* Says it at once, and again while it lasts: the reason may be another one by then. */
+static void tell_out(struct rt_store *store, const char *why)
+{
+    uint64_t now = uv_now(store->loop);
+
+    if (store->log_down && now < store->log_down_at) {
+        return;
+    }
+    rt_store_log(store, RT_LOG_WARN, "%s store: %s", store->log_down ? "still no" : "no", why);
+    store->log_down_ms = !store->log_down                             ? RT_STORE_OUT_MS
+                         : store->log_down_ms >= RT_STORE_ONCE_MS / 2 ? RT_STORE_ONCE_MS
+                                                                      : 2 * store->log_down_ms;
+    store->log_down = true;
+    store->log_down_at = now + store->log_down_ms;
+    rt_store_look_out(store, why);
+}
+
 static void out(struct rt_store *store, const char *why)
 {
     bool was_online = store->phase == RT_STORE_ONLINE;
@@ -37,11 +54,9 @@ static void out(struct rt_store *store, const char *why)
 
     store->phase = RT_STORE_OFFLINE;
     rt_touch_break(&store->touch);
-    if (!store->log_down) {
-        store->log_down = true;
-        rt_store_log(store, RT_LOG_WARN, "no store: %s", why);
-    }
-    if (was_online) {
+    store->look.at = 0; /* the next connection is looked at anew */
+    tell_out(store, why);
+    if (was_online && store->phase != RT_STORE_STOPPING) { /* telling may have stopped it */
         store->config.on_news(store->config.ctx, &news);
     }
 }

@@ -176,8 +176,11 @@ static int log_in(struct rt_redis *redis)
 {
     struct rt_login *login = &redis->stream->login;
     struct rt_redis_args auth = {.n = 0};
+    char *command;
+    size_t size;
     int rc;
 
+    snprintf(redis->user, sizeof(redis->user), "%s", login->user[0] != '\0' ? login->user : "default");
     if (login->password[0] == '\0') {
         return 0;
     }
@@ -186,7 +189,12 @@ static int log_in(struct rt_redis *redis)
         rt_redis_text(&auth, login->user);
     }
     rt_redis_text(&auth, login->password);
-    rc = send_call(redis, &auth, auth_cb, redis);
+    command = rt_redis_format(&auth, &size);
+    rc = command == NULL ? RT_ENOMEM : enqueue(redis, command, size, auth_cb, redis);
+    if (command != NULL) {
+        explicit_bzero(command, size);
+    }
+    redisFreeCommand(command);
     explicit_bzero(login, sizeof(*login));
     return rc;
 }
@@ -332,6 +340,9 @@ static void forget_stream(struct rt_redis *redis)
         redisReaderFree(redis->reader);
         redis->reader = NULL;
     }
+    if (redis->out != NULL) {
+        explicit_bzero(redis->out, redis->out_size);
+    }
     free(redis->out);
     redis->out = NULL;
     redis->out_size = redis->out_cap = 0;
@@ -409,6 +420,9 @@ static void flush_cb(uv_idle_t *idle)
 
         if (rt_link_writev(&redis->stream->at.link, NULL, &piece, 1) != 0) {
             rt_redis_drop(redis, "cannot write");
+        }
+        if (redis->state == RT_REDIS_GREETING) { /* there is a password in it */
+            explicit_bzero(redis->out, redis->out_size);
         }
         redis->out_size = 0;
     }

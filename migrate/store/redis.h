@@ -70,6 +70,7 @@ struct rt_redis {
     struct rt_buf_pool pool;  /* of all its streams */
     struct rt_places places;
     char where[RT_STORE_ENDPOINT_TEXT_MAX]; /* the endpoint that was dialled last */
+    char user[RT_LOGIN_USER_MAX + 1];       /* as whom it has logged in there */
     uint64_t ready_ms;                      /* loop time */
     uint64_t limit_ms;                      /* loop time at which dialling, asking or greeting has failed */
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
+#include "migrate/store/info.h"
 #include "migrate/store/store_priv.h"
 
 #include "session/base/random.h"
@@ -112,6 +113,9 @@ static void online(struct rt_store *store, const struct beat *beat)
     bool whole = is_whole(store, beat);
     bool tell = fresh || whole != store->whole || store->phase != RT_STORE_ONLINE;
 
+    if (store->phase != RT_STORE_ONLINE) {
+        rt_store_log_anew(store, store->commands.ready_ms);
+    }
     if (fresh || store->phase != RT_STORE_ONLINE) {
         rt_store_log(store, RT_LOG_INFO, "store %s is up%s", rt_redis_where(&store->commands),
                      fresh && store->seen ? ", and new or rolled back" : "");
@@ -214,62 +218,10 @@ void rt_store_registry_beat(struct rt_store *store)
 
 /* Checks of a new connection. */
 
-/* The value of a field of INFO, cut to its line. */
-static bool info(const char *text, const char *field, char *out, size_t cap)
-{
-    size_t length = strlen(field);
-
-    while (text != NULL) {
-        if (strncmp(text, field, length) == 0 && text[length] == ':') {
-            snprintf(out, cap, "%.*s", (int)strcspn(text + length + 1, "\r\n"), text + length + 1);
-            return true;
-        }
-        text = strchr(text, '\n');
-        text = text != NULL ? text + 1 : NULL;
-    }
-    return false;
-}
-
-static void warn_about(struct rt_store *store, const char *text)
-{
-    char policy[64], aof[16], memory[24];
-    unsigned long long bytes;
-
-    if (info(text, "maxmemory_policy", policy, sizeof(policy)) && strcmp(policy, "noeviction") != 0) {
-        rt_store_log(store, RT_LOG_WARN, "the store's maxmemory-policy is %s: it may evict sessions; set noeviction",
-                     policy);
-    }
-    bytes = info(text, "maxmemory", memory, sizeof(memory)) ? strtoull(memory, NULL, 10) : 0;
-    if (bytes > 0 && bytes / 2 < store->tails.store_max) {
-        rt_store_log(store, RT_LOG_WARN,
-                     "the store's maxmemory is %llu bytes, and tails of ended containers may take %" PRIu64
-                     " of it: set store.tails to half of it at most",
-                     bytes, store->tails.store_max);
-    }
-    if (info(text, "aof_enabled", aof, sizeof(aof)) && strcmp(aof, "0") == 0) {
-        rt_store_log(store, RT_LOG_WARN, "the store has no append-only file: a restart empties it or takes it back");
-    }
-}
-
-/* ["min-replicas-to-write", "0"]; asked only when replicas are there. */
-static void replicas_config_cb(void *ctx, int error, const redisReply *reply)
-{
-    struct rt_store *store = ctx;
-
-    if (error == 0 && reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&
-        reply->element[1]->type == REDIS_REPLY_STRING && strcmp(reply->element[1]->str, "0") == 0) {
-        rt_store_log(
-            store, RT_LOG_WARN,
-            "the store has replicas but min-replicas-to-write is 0: a failover may lose what was acknowledged; set 1, "
-            "with two replicas, so that one may fail");
-    }
-}
-
 static void info_cb(void *ctx, int error, const redisReply *reply)
 {
     struct rt_store *store = ctx;
-    struct rt_redis_args args = {.n = 0};
-    char run_id[sizeof(store->run_id)], replicas[24];
+    char run_id[sizeof(store->run_id)], why[RT_REDIS_TEXT_MAX];
 
     if (error != 0 || store->phase == RT_STORE_STOPPING) {
         if (error == RT_ETIMEDOUT) {
@@ -277,25 +229,18 @@ static void info_cb(void *ctx, int error, const redisReply *reply)
         }
         return;
     }
-    if (reply->type != REDIS_REPLY_STRING || !info(reply->str, "run_id", run_id, sizeof(run_id)) ||
+    if (reply->type == REDIS_REPLY_ERROR) {
+        snprintf(why, sizeof(why), "INFO: %.200s", reply->str);
+        rt_redis_drop(&store->commands, why);
+        return;
+    }
+    if (reply->type != REDIS_REPLY_STRING || !rt_info_text(reply->str, "run_id", run_id, sizeof(run_id)) ||
         strspn(run_id, "0123456789abcdef") != strlen(run_id) || run_id[0] == '\0') {
         rt_redis_drop(&store->commands, "INFO makes no sense");
         return;
     }
-    if (!info(reply->str, "connected_slaves", replicas, sizeof(replicas))) {
-        replicas[0] = '\0';
-    }
-    rt_store_replicas_seen(store, strtoull(replicas, NULL, 10));
-    if (strcmp(run_id, store->run_id) != 0) {
-        memcpy(store->run_id, run_id, sizeof(run_id));
-        warn_about(store, reply->str);
-        if (store->connected > 0) {
-            rt_redis_texts(&args, "CONFIG", "GET", "min-replicas-to-write", NULL);
-            if (rt_redis_call(&store->commands, &args, replicas_config_cb, store) != 0) {
-                return; /* being dropped */
-            }
-        }
-    }
+    rt_store_replicas_seen(store, rt_info_number(reply->str, "connected_slaves", 0));
+    memcpy(store->run_id, run_id, sizeof(run_id));
     store->phase = RT_STORE_CHECKING;
     store->announce = true;
     store->beats = 0;

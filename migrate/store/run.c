@@ -12,7 +12,7 @@
 
 void rt_store_log(struct rt_store *store, enum rt_log_level level, const char *format, ...)
 {
-    char text[256];
+    char text[RT_STORE_LOG_MAX];
     va_list args;
 
     va_start(args, format);
@@ -46,6 +46,15 @@ void rt_store_log_once(struct rt_store *store, enum rt_log_level level, const ch
     rt_store_log(store, level, "%s", text);
 }
 
+void rt_store_log_anew(struct rt_store *store, uint64_t before)
+{
+    for (size_t i = 0; i < RT_STORE_ONCE_MAX; i++) {
+        if (store->once[i].at <= before) {
+            store->once[i].at = 0;
+        }
+    }
+}
+
 void rt_store_run_done(struct rt_store_run *run, struct rt_store_reply *reply)
 {
     struct rt_store *store = run->store;
@@ -77,6 +86,14 @@ void rt_store_writes_taken(struct rt_store *store)
     }
 }
 
+/* The next look tells it, where it may not try the rights (look.c). */
+static void note_denied(struct rt_store *store, const redisReply *error)
+{
+    if (strncmp(error->str, "NOPERM", 6) == 0 && store->look.refused[0] == '\0') {
+        snprintf(store->look.refused, sizeof(store->look.refused), "%s", error->str);
+    }
+}
+
 int rt_store_error_of(struct rt_store *store, int error, const redisReply *reply)
 {
     const struct rt_refusal *refusal;
@@ -88,6 +105,7 @@ int rt_store_error_of(struct rt_store *store, int error, const redisReply *reply
         rt_store_log(store, RT_LOG_ERROR, "the store is out of memory");
         return RT_ELIMIT;
     }
+    note_denied(store, reply);
     refusal = rt_refusal_of(reply);
     if (refusal != NULL) {
         writes_refused(store, refusal);

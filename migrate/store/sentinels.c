@@ -33,6 +33,50 @@ bool rt_sentinels_sure(const struct rt_sentinels *sentinels)
     return rt_primary_sure(&sentinels->primary, uv_now(sentinels->loop));
 }
 
+static bool is_denied(const struct rt_sentinel *one)
+{
+    return one->denied[0] != '\0' && uv_now(one->all->loop) - one->denied_at < RT_SENTINEL_DENIED_MS;
+}
+
+const char *rt_sentinels_denied(const struct rt_sentinels *sentinels)
+{
+    for (size_t i = 0; i < n_sentinels(sentinels); i++) {
+        if (is_denied(&sentinels->one[i])) {
+            return sentinels->one[i].denied;
+        }
+    }
+    return NULL;
+}
+
+/* A right is missing there, if that is what it says: logged, and kept until it has not been said for a while. Of
+ * several the next one has its turn then. */
+static void note_denied(struct rt_sentinel *one, const char *said)
+{
+    uint64_t now = uv_now(one->all->loop);
+    char text[RT_STORE_ENDPOINT_TEXT_MAX + RT_SENTINEL_DENIED_MAX + 64];
+    const char *denied = strstr(said, "NOPERM");
+
+    if (denied == NULL) {
+        return;
+    }
+    if (!is_denied(one) || strncmp(one->denied, denied, sizeof(one->denied) - 1) == 0) {
+        if (!is_denied(one)) {
+            snprintf(text, sizeof(text), "Sentinel %s: %.*s; give its user that right (ACL SETUSER)",
+                     rt_redis_where(&one->ask), RT_SENTINEL_DENIED_MAX, denied);
+            one->all->config.on_log(one->all->config.ctx, RT_LOG_WARN, text);
+        }
+        snprintf(one->denied, sizeof(one->denied), "%s", denied);
+        one->denied_at = now;
+    }
+}
+
+static void note_error(struct rt_sentinel *one, const redisReply *reply)
+{
+    if (reply != NULL && reply->type == REDIS_REPLY_ERROR) {
+        note_denied(one, reply->str);
+    }
+}
+
 /* Choosing. */
 
 /* Says whom the Sentinels name: `before` was the primary, or is. */
@@ -137,6 +181,7 @@ static void master_cb(void *ctx, int error, const redisReply *reply)
     struct rt_sentinel *one = ctx;
 
     memset(&one->answer, 0, sizeof(one->answer));
+    note_error(one, reply);
     one->has_epoch =
         error == 0 && reply->type == REDIS_REPLY_ARRAY && number(reply, "config-epoch", &one->answer.epoch);
     if (!one->has_epoch) {
@@ -152,8 +197,9 @@ static void address_cb(void *ctx, int error, const redisReply *reply)
 {
     struct rt_sentinel *one = ctx;
     struct rt_store_endpoint place;
-    char why[RT_STORE_ENDPOINT_TEXT_MAX + 64];
+    char why[RT_STORE_ENDPOINT_TEXT_MAX + RT_REDIS_TEXT_MAX];
 
+    note_error(one, reply);
     if (error == 0 && one->has_epoch && reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&
         is_text(reply->element[0]) && is_text(reply->element[1]) &&
         rt_store_endpoint_of(reply->element[0]->str, reply->element[1]->str, one->all->tls, &place) == 0) {
@@ -163,7 +209,9 @@ static void address_cb(void *ctx, int error, const redisReply *reply)
         return;
     }
     snprintf(why, sizeof(why), "%s: %s", rt_redis_where(&one->ask),
-             error != 0 ? rt_strerror(error) : "knows of none by that name");
+             error != 0       ? rt_strerror(error)
+             : is_denied(one) ? one->denied
+                              : "knows of none by that name");
     no_answer(one, why);
 }
 
@@ -189,6 +237,12 @@ void rt_sentinels_ask(struct rt_sentinels *sentinels)
     }
 }
 
+static void ping_cb(void *ctx, int error, const redisReply *reply)
+{
+    (void)error;
+    note_error(ctx, reply);
+}
+
 static void timer_cb(uv_timer_t *timer)
 {
     struct rt_sentinels *sentinels = timer->data;
@@ -199,7 +253,7 @@ static void timer_cb(uv_timer_t *timer)
 
         /* Without a call under way, silence would never be noticed there. */
         rt_redis_text(&ping, "PING");
-        if (rt_redis_call(&sentinels->one[i].hints, &ping, NULL, NULL) != 0) {
+        if (rt_redis_call(&sentinels->one[i].hints, &ping, ping_cb, &sentinels->one[i]) != 0) {
             continue; /* not connected: nothing to notice */
         }
     }
@@ -213,10 +267,21 @@ static void ask_ready_cb(void *ctx)
 
 static void ask_down_cb(void *ctx, const char *why)
 {
+    note_denied(ctx, why);
     no_answer(ctx, why);
 }
 
 /* Hints. */
+
+static void hints_cb(void *ctx, int error, const redisReply *reply)
+{
+    struct rt_sentinel *one = ctx;
+
+    note_error(one, reply);
+    if (error == 0 && reply->type == REDIS_REPLY_ERROR) {
+        rt_redis_drop(&one->hints, "cannot subscribe");
+    }
+}
 
 static void hints_ready_cb(void *ctx)
 {
@@ -224,7 +289,7 @@ static void hints_ready_cb(void *ctx)
     struct rt_redis_args args = {.n = 0};
 
     rt_redis_texts(&args, "SUBSCRIBE", "+switch-master", NULL);
-    if (rt_redis_call(&one->hints, &args, NULL, NULL) != 0) {
+    if (rt_redis_call(&one->hints, &args, hints_cb, one) != 0) {
         rt_redis_drop(&one->hints, "cannot subscribe");
     }
     rt_sentinels_ask(one->all);

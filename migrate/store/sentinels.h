@@ -17,6 +17,10 @@
 /* One that has had no answer from the primary for so long does not see it alive. */
 #define RT_SENTINELS_SILENT_MS 3000
 
+/* Bytes of what one denies, as it is kept; and how long that counts after it was said last. */
+#define RT_SENTINEL_DENIED_MAX 96
+#define RT_SENTINEL_DENIED_MS (UINT64_C(5) * RT_SENTINELS_POLL_MS)
+
 struct rt_sentinels_config {
     const struct rt_store_endpoint *endpoints; /* copied; all with the same master */
     size_t n_endpoints;                        /* 1 to RT_SENTINELS_MAX */
@@ -38,6 +42,8 @@ struct rt_sentinel {
     struct rt_redis ask, hints;
     struct rt_primary_answer answer; /* what has come of the one that is under way */
     bool has_epoch;
+    char denied[RT_SENTINEL_DENIED_MAX]; /* what it does not allow, in its words, when that was said last; "" */
+    uint64_t denied_at;                  /* loop time of that */
 };
 
 struct rt_sentinels {
@@ -66,6 +72,8 @@ void rt_sentinels_lost(struct rt_sentinels *sentinels, const char *place);
 bool rt_sentinels_sure(const struct rt_sentinels *sentinels);
 /* Replicas that a majority of them knows of, connected or not; 1 at least, as Sentinels are for nothing without. */
 uint64_t rt_sentinels_replicas(const struct rt_sentinels *sentinels);
+/* What one of them does not let the agent do, in its words; or NULL. */
+const char *rt_sentinels_denied(const struct rt_sentinels *sentinels);
 /* Closes all; the struct is free in `closed`. */
 void rt_sentinels_stop(struct rt_sentinels *sentinels, void (*closed)(struct rt_sentinels *sentinels));
 

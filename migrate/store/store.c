@@ -274,6 +274,7 @@ static void heart_cb(uv_timer_t *timer)
 {
     rt_store_registry_beat(timer->data);
     rt_store_tails_beat(timer->data);
+    rt_store_look_beat(timer->data);
 }
 
 /* Start and stop. */

@@ -4,6 +4,7 @@
 #define RETETHER_MIGRATE_STORE_STORE_H
 
 #include "migrate/core/store_op.h"
+#include "migrate/store/checks.h"
 #include "migrate/store/redis.h"
 #include "migrate/store/refusal.h"
 #include "migrate/store/sentinels.h"
@@ -18,6 +19,13 @@
 #define RT_STORE_ONCE_MS (UINT64_C(10) * 60 * 1000)
 #define RT_STORE_ONCE_BYTES 128
 #define RT_STORE_ONCE_MAX 4
+/* Bytes of a line of the log; longer ones are cut. */
+#define RT_STORE_LOG_MAX 384
+
+/* While the store is out its reason is logged again after this time, which doubles up to RT_STORE_ONCE_MS. */
+#define RT_STORE_OUT_MS UINT64_C(5000)
+/* How often the store is looked at (look.c). */
+#define RT_STORE_LOOK_MS UINT64_C(60000)
 
 /* Bytes of a file's path; a longer one is RT_ECONFIG. */
 #define RT_STORE_PATH_MAX 255
@@ -101,12 +109,27 @@ struct rt_store {
     size_t n_names;
 
     /* what has been logged */
-    bool log_down;                    /* the loss */
+    bool log_down; /* the loss */
+    uint64_t log_down_at,
+        log_down_ms; /* loop time at which its reason is logged again, and how long that was from now */
     const struct rt_refusal *refusal; /* that writes are refused, and why; NULL: they are taken */
     struct {
         char text[RT_STORE_ONCE_BYTES];
         uint64_t at; /* loop time; 0: unused */
     } once[RT_STORE_ONCE_MAX];
+
+    /* looks at it: loop time of the newest one on this connection, or 0; its answers owed, and the right that the next
+     * one is about; what it found, and which weaknesses were logged */
+    struct {
+        uint64_t at;
+        unsigned owed;
+        bool failed;
+        size_t right;
+        struct rt_store_facts facts;
+        struct rt_store_look found;
+        char told[RT_CHECKS][RT_CHECK_VALUE_MAX + 1];
+        char refused[RT_CHECK_VALUE_MAX + 1]; /* the first NOPERM since the last look */
+    } look;
 
     /* the walk over our own set: loop times of its start and of its next page, the last member looked at, answers owed
      */

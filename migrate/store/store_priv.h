@@ -72,6 +72,10 @@ void rt_store_registry_ready(struct rt_store *store);
 void rt_store_registry_beat(struct rt_store *store);
 void rt_store_news_up(struct rt_store *store, bool fresh);
 
+/* A second has passed; there is no store, for this reason (tells it). */
+void rt_store_look_beat(struct rt_store *store);
+void rt_store_look_out(struct rt_store *store, const char *why);
+
 /* Counts the tails of an end that is about to be written. Returns 0, then cb comes; or why it could not be asked. */
 RT_MUST_CHECK int rt_store_tails_count(struct rt_store *store, const struct rt_store_op *end, rt_redis_cb cb,
                                        void *ctx);
@@ -94,6 +98,8 @@ void rt_store_writes_taken(struct rt_store *store);
 /* See RT_STORE_ONCE_MS. */
 void rt_store_log_once(struct rt_store *store, enum rt_log_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* What was logged before this loop time is news again. */
+void rt_store_log_anew(struct rt_store *store, uint64_t before);
 void rt_store_log(struct rt_store *store, enum rt_log_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

@@ -47,7 +47,7 @@ void store_check_host(const struct rt_store_host *row)
 
 void store_check_news(const struct rt_store_news *news)
 {
-    FUZZ_CHECK(news->kind <= RT_STORE_TAKEN && news->life < RT_COUNTER_MAX && news->epoch < RT_COUNTER_MAX);
+    FUZZ_CHECK(news->kind <= RT_STORE_LOOKED && news->life < RT_COUNTER_MAX && news->epoch < RT_COUNTER_MAX);
     store_check_text(news->host, sizeof(news->host));
     store_check_text(news->key.tenant, sizeof(news->key.tenant));
     store_check_text(news->key.cid, sizeof(news->key.cid));

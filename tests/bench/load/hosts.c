@@ -277,6 +277,7 @@ static void news_cb(void *ctx, const struct rt_store_news *news)
     case RT_STORE_CLAIMED:
     case RT_STORE_REVOKED:
     case RT_STORE_HOST:
+    case RT_STORE_LOOKED:
         break;
     }
 }

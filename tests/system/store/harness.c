@@ -99,7 +99,7 @@ static void on_log(void *ctx, enum rt_log_level level, const char *text)
     agent->n_warnings += level == RT_LOG_WARN;
     agent->n_errors_logged += level == RT_LOG_ERROR;
     if (agent->n_log < 64) {
-        snprintf(agent->log[agent->n_log++], 256, "%s", text);
+        snprintf(agent->log[agent->n_log++], sizeof(agent->log[0]), "%s", text);
     }
 }
 

@@ -36,7 +36,7 @@ struct agent {
     struct rt_store_news news[NEWS_MAX];
     size_t n_news;
     size_t n_warnings, n_errors_logged;
-    char log[64][256];
+    char log[64][RT_STORE_LOG_MAX];
     size_t n_log;
 };
 

@@ -167,6 +167,23 @@ static int fake_teardown(void **state)
     return 0;
 }
 
+/* What was sent is not kept: neither the password, nor as whom it came in, but for its name. */
+static void test_password_is_wiped(void **state)
+{
+    struct rt_store_endpoint endpoint = endpoint_of(fake.endpoint);
+    struct rt_redis_config config = config_of(&endpoint, 1);
+
+    (void)state;
+    config.login_file = login_file("agent\nsecret-password\n");
+    start(&config);
+    until(&c.n_ready, 1);
+    assert_int_equal(fake_asked(&fake, "AUTH agent secret-password"), 1);
+    assert_true(c.redis.out_cap > 0);
+    assert_null(memmem(c.redis.out, c.redis.out_cap, "secret-password", 15));
+    assert_string_equal(c.redis.user, "agent");
+    stop();
+}
+
 /* Each greeting that is refused: what on_down is told, and that it is tried again. */
 static void test_refused_greetings(void **state)
 {
@@ -576,6 +593,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         WITH_FAKE(test_refused_greetings),
+        WITH_FAKE(test_password_is_wiped),
         WITH_FAKE(test_login),
         WITH_FAKE(test_endpoints_in_turn),
         WITH_FAKE(test_answers_in_order),

@@ -191,6 +191,33 @@ static void test_hint(void **state)
     assert_string_equal(s.place, "redis://127.0.0.1:6302");
 }
 
+/* One that lacks rights is named, once, with what it says; once that one is mended the next one has its turn. */
+static void test_denied(void **state)
+{
+    (void)state;
+    fake_rule(&fakes[1], "SENTINEL MASTER main", "-NOPERM no master\r\n", FAKE_GO_ON, 0);
+    fake_rule(&fakes[1], "SUBSCRIBE +switch-master", "-NOPERM no subscribe\r\n", FAKE_GO_ON, 0);
+    start();
+    until(&s.n_told, 1);
+    for (unsigned ms = 0; s.n_log < 2 && ms < HANG_MS; ms++) {
+        run_for(1);
+    }
+    until_asked(1);
+    until_asked(1);
+    assert_non_null(rt_sentinels_denied(&s.sentinels));
+    assert_int_equal(s.n_log, 2);
+    assert_non_null(strstr(s.log[0], "NOPERM no") != NULL ? s.log[0] : strstr(s.log[1], "NOPERM no"));
+    fake_no_rules(&fakes[1]);
+    fake_rule(&fakes[1], "ROLE", "-NOPERM no role\r\n", FAKE_GO_ON, 0);
+    s.sentinels.one[1].denied_at -= RT_SENTINEL_DENIED_MS;
+    assert_null(rt_sentinels_denied(&s.sentinels));
+    fake_cut(&fakes[1]);
+    for (unsigned ms = 0; rt_sentinels_denied(&s.sentinels) == NULL && ms < HANG_MS; ms++) {
+        run_for(1);
+    }
+    assert_string_equal(rt_sentinels_denied(&s.sentinels), "NOPERM no role");
+}
+
 /* Two of three go: what is held stays, and that is said once. */
 static void test_gone(void **state)
 {
@@ -380,9 +407,11 @@ static void test_mixed_endpoints(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WITH_FAKES(test_polls), WITH_FAKES(test_hint),     WITH_FAKES(test_gone),
-        WITH_FAKES(test_alive), WITH_FAKES(test_replicas), WITH_FAKES(test_rubbish),
-        WITH_FAKES(test_few),   WITH_FAKES(test_stops),    cmocka_unit_test(test_mixed_endpoints),
+        WITH_FAKES(test_polls),   WITH_FAKES(test_hint),
+        WITH_FAKES(test_denied),  WITH_FAKES(test_gone),
+        WITH_FAKES(test_alive),   WITH_FAKES(test_replicas),
+        WITH_FAKES(test_rubbish), WITH_FAKES(test_few),
+        WITH_FAKES(test_stops),   cmocka_unit_test(test_mixed_endpoints),
     };
 
     return cmocka_run_group_tests(tests, fake_group_setup, fake_group_teardown);

@@ -34,7 +34,7 @@ static struct {
     struct rt_store store;
     bool stopped;
     size_t owed, n_errors, n_refused;
-    size_t n_news[RT_STORE_TAKEN + 1];
+    size_t n_news[RT_STORE_LOOKED + 1];
 } s;
 
 static void orphaned_cb(uv_poll_t *poll, int status, int events)
@@ -238,6 +238,7 @@ static void session(void)
     run(true);
     rt_store_walk(&s.store);
     rt_store_registry_beat(&s.store);
+    rt_store_look_beat(&s.store);
     submit_one(RT_STORE_FIND);
     submit_one(RT_STORE_END);
     run(false);
@@ -260,7 +261,7 @@ static void test_every_allocation_fails(void **state)
     (void)rt_alloc_stop();
     assert_int_equal(s.n_refused, 0);
     assert_true(s.n_errors <= least);
-    assert_true(s.n_news[RT_STORE_CLAIMED] > 0 && s.n_news[RT_STORE_HOST] > 0);
+    assert_true(s.n_news[RT_STORE_CLAIMED] > 0 && s.n_news[RT_STORE_HOST] > 0 && s.n_news[RT_STORE_LOOKED] > 0);
     assert_true(rt_alloc_count() > 60);
     for (n = 1; n < SESSIONS_MAX; n++) {
         rt_alloc_fail_at(n);

@@ -5,7 +5,7 @@
 # docs.sh ROOT
 # Files and functions that docs/architecture.md and docs/testing.md name in code marks are there, and the tests that
 # docs/security.md names. No line of a text is
-# longer than 100 columns, but for the rows of tables, which cannot be broken.
+# longer than 100 columns, but for the rows of tables, and the users of an ACL, which cannot be broken.
 set -u -o pipefail
 export LC_ALL=C
 cd "$1" || exit 1
@@ -38,6 +38,6 @@ while read -r name; do
     fi
 done < <(grep -oE '`[a-z_]+_test_[a-z_]+`' docs/security.md | tr -d '`' | sort -u)
 for doc in README.md NEWS docs/*.md; do
-    LC_ALL=C.UTF-8 grep -nE '^[^|].{100,}' "$doc" | sed "s|^|$doc:|; s|\$| <- longer than 100 columns|" && bad=1
+    LC_ALL=C.UTF-8 grep -nE '^[^|].{100,}' "$doc" | grep -v '^[0-9]*:    user ' | sed "s|^|$doc:|; s|\$| <- longer than 100 columns|" && bad=1
 done
 exit "$bad"
